@@ -60,7 +60,7 @@ pub struct AttributeType {
 
 /// The kind of an object class (RFC 4512 §2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Kind {
+pub enum ObjectClassKind {
     /// A class that only serves as superior of others.
     Abstract,
     /// The class that determines what an entry is.
@@ -82,7 +82,7 @@ pub struct ObjectClass {
     /// The classes that this one derives from.
     pub superiors: Vec<String>,
     /// Abstract, structural or auxiliary.
-    pub kind: Kind,
+    pub kind: ObjectClassKind,
     /// Attributes that an entry must have.
     pub must: Vec<String>,
     /// Attributes that an entry may have.
@@ -147,36 +147,36 @@ pub(crate) fn unfold(ldif: &str) -> Vec<String> {
 
 /// One word, quoted string or parenthesis of a definition.
 #[derive(Clone, Debug, PartialEq)]
-enum Token {
+enum DefinitionToken {
     Open,
     Close,
     Word(String),
     Quoted(String),
 }
 
-fn tokens(text: &str) -> Result<Vec<Token>, DefinitionError> {
+fn tokens(text: &str) -> Result<Vec<DefinitionToken>, DefinitionError> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
         let used = match first {
             '(' => {
-                tokens.push(Token::Open);
+                tokens.push(DefinitionToken::Open);
                 1
             }
             ')' => {
-                tokens.push(Token::Close);
+                tokens.push(DefinitionToken::Close);
                 1
             }
             '$' => 1,
             '\'' => {
                 let inner = rest.get(1..).unwrap_or_default();
                 let end = inner.find('\'').ok_or_else(|| DefinitionError(text.to_owned()))?;
-                tokens.push(Token::Quoted(inner.get(..end).unwrap_or_default().to_owned()));
+                tokens.push(DefinitionToken::Quoted(inner.get(..end).unwrap_or_default().to_owned()));
                 end + 2
             }
             _ => {
                 let end = rest.find([' ', '(', ')', '$', '\'']).unwrap_or(rest.len());
-                tokens.push(Token::Word(rest.get(..end).unwrap_or_default().to_owned()));
+                tokens.push(DefinitionToken::Word(rest.get(..end).unwrap_or_default().to_owned()));
                 end
             }
         };
@@ -186,16 +186,16 @@ fn tokens(text: &str) -> Result<Vec<Token>, DefinitionError> {
 }
 
 /// Parses one definition, keyword by keyword.
-struct Reader<'a> {
-    tokens: std::vec::IntoIter<Token>,
+struct DefinitionReader<'a> {
+    tokens: std::vec::IntoIter<DefinitionToken>,
     text: &'a str,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> DefinitionReader<'a> {
     /// Starts after `( oid`; returns the OID as written.
     fn open(text: &'a str) -> Result<(Self, String), DefinitionError> {
         let mut reader = Self { tokens: tokens(text)?.into_iter(), text };
-        if reader.tokens.next() != Some(Token::Open) {
+        if reader.tokens.next() != Some(DefinitionToken::Open) {
             return Err(reader.wrong());
         }
         let oid = reader.word()?;
@@ -209,15 +209,15 @@ impl<'a> Reader<'a> {
     /// Returns the next keyword; `None` at the closing parenthesis.
     fn keyword(&mut self) -> Result<Option<String>, DefinitionError> {
         match self.tokens.next() {
-            Some(Token::Word(word)) => Ok(Some(word)),
-            Some(Token::Close) if self.tokens.len() == 0 => Ok(None),
+            Some(DefinitionToken::Word(word)) => Ok(Some(word)),
+            Some(DefinitionToken::Close) if self.tokens.len() == 0 => Ok(None),
             _ => Err(self.wrong()),
         }
     }
 
     fn word(&mut self) -> Result<String, DefinitionError> {
         match self.tokens.next() {
-            Some(Token::Word(word) | Token::Quoted(word)) => Ok(word),
+            Some(DefinitionToken::Word(word) | DefinitionToken::Quoted(word)) => Ok(word),
             _ => Err(self.wrong()),
         }
     }
@@ -225,13 +225,13 @@ impl<'a> Reader<'a> {
     /// Reads one word, or several in parentheses.
     fn list(&mut self) -> Result<Vec<String>, DefinitionError> {
         match self.tokens.next() {
-            Some(Token::Word(word) | Token::Quoted(word)) => Ok(vec![word]),
-            Some(Token::Open) => {
+            Some(DefinitionToken::Word(word) | DefinitionToken::Quoted(word)) => Ok(vec![word]),
+            Some(DefinitionToken::Open) => {
                 let mut words = Vec::new();
                 loop {
                     match self.tokens.next() {
-                        Some(Token::Word(word) | Token::Quoted(word)) => words.push(word),
-                        Some(Token::Close) => return Ok(words),
+                        Some(DefinitionToken::Word(word) | DefinitionToken::Quoted(word)) => words.push(word),
+                        Some(DefinitionToken::Close) => return Ok(words),
                         _ => return Err(self.wrong()),
                     }
                 }
@@ -267,7 +267,7 @@ fn one_line(text: &str, written: &str, oid: &str) -> String {
 }
 
 fn attribute_type(text: &str, macros: &BTreeMap<String, String>) -> Result<AttributeType, DefinitionError> {
-    let (mut reader, written) = Reader::open(text)?;
+    let (mut reader, written) = DefinitionReader::open(text)?;
     let oid = resolve(&written, macros)?;
     let mut attribute = AttributeType { text: one_line(text, &written, &oid), oid, ..AttributeType::default() };
     while let Some(keyword) = reader.keyword()? {
@@ -295,7 +295,7 @@ fn attribute_type(text: &str, macros: &BTreeMap<String, String>) -> Result<Attri
 }
 
 fn object_class(text: &str, macros: &BTreeMap<String, String>) -> Result<ObjectClass, DefinitionError> {
-    let (mut reader, written) = Reader::open(text)?;
+    let (mut reader, written) = DefinitionReader::open(text)?;
     let oid = resolve(&written, macros)?;
     let mut class = ObjectClass { text: one_line(text, &written, &oid), oid, ..ObjectClass::default() };
     while let Some(keyword) = reader.keyword()? {
@@ -303,9 +303,9 @@ fn object_class(text: &str, macros: &BTreeMap<String, String>) -> Result<ObjectC
             "NAME" => class.names = reader.list()?,
             "DESC" => class.description = reader.word()?,
             "SUP" => class.superiors = reader.list()?,
-            "ABSTRACT" => class.kind = Kind::Abstract,
-            "STRUCTURAL" => class.kind = Kind::Structural,
-            "AUXILIARY" => class.kind = Kind::Auxiliary,
+            "ABSTRACT" => class.kind = ObjectClassKind::Abstract,
+            "STRUCTURAL" => class.kind = ObjectClassKind::Structural,
+            "AUXILIARY" => class.kind = ObjectClassKind::Auxiliary,
             "MUST" => class.must = reader.list()?,
             "MAY" => class.may = reader.list()?,
             _ => return Err(reader.wrong()),
@@ -334,7 +334,10 @@ mod tests {
         assert_eq!((one.length, one.syntax.as_deref(), one.usage), (Some(64), Some("1.2"), Usage::Operational));
         assert!(one.single_value && one.no_user_modification && one.text.starts_with("( 1.2.3.4.5 NAME"));
         let class = &read.object_classes[0];
-        assert_eq!((class.kind, class.superiors.len(), class.must.len(), class.may.len()), (Kind::Auxiliary, 2, 1, 2));
+        assert_eq!(
+            (class.kind, class.superiors.len(), class.must.len(), class.may.len()),
+            (ObjectClassKind::Auxiliary, 2, 1, 2)
+        );
     }
 
     #[test]

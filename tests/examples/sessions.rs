@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use provost_tests::Line;
+use provost_tests::TextClient;
 
 const USAGE: &str = "sessions imap|pop3 ADDRESS CONNECTIONS SESSIONS USERS PASSWORD
 sessions idle ADDRESS CONNECTIONS USERS PASSWORD     TLS connections with INBOX selected, in IDLE; ends with standard input
@@ -20,11 +20,11 @@ fn main() -> anyhow::Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         [protocol @ ("imap" | "pop3"), address, connections, sessions, users, password] => {
-            let load = Load { address: address.parse()?, users: users.parse()?, password };
+            let load = BenchLoad { address: address.parse()?, users: users.parse()?, password };
             load.run(protocol, connections.parse()?, sessions.parse()?)
         }
         ["idle", address, connections, users, password] => {
-            let load = Load { address: address.parse()?, users: users.parse()?, password };
+            let load = BenchLoad { address: address.parse()?, users: users.parse()?, password };
             load.idle(connections.parse()?)
         }
         ["time", address, user, password, rounds, commands @ ..] => {
@@ -34,13 +34,13 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-struct Load<'a> {
+struct BenchLoad<'a> {
     address: SocketAddr,
     users: u32,
     password: &'a str,
 }
 
-impl Load<'_> {
+impl BenchLoad<'_> {
     fn login(&self, number: u32) -> String {
         format!("{}{LOGIN_SUFFIX}", number % self.users + 1)
     }
@@ -71,7 +71,7 @@ impl Load<'_> {
 
     /// One IMAP session of nine commands.
     fn imap(&self, login: &str) -> anyhow::Result<()> {
-        let mut peer = Peer::open(self.address)?;
+        let mut peer = PlainPeer::open(self.address)?;
         peer.line()?;
         for command in [
             &format!("LOGIN {login} {}", self.password),
@@ -90,7 +90,7 @@ impl Load<'_> {
     }
 
     fn pop3(&self, login: &str) -> anyhow::Result<()> {
-        let mut peer = Peer::open(self.address)?;
+        let mut peer = PlainPeer::open(self.address)?;
         peer.line()?;
         peer.pop3(&format!("USER {login}"), false)?;
         peer.pop3(&format!("PASS {}", self.password), false)?;
@@ -104,7 +104,7 @@ impl Load<'_> {
     fn idle(&self, connections: u32) -> anyhow::Result<()> {
         let mut held = Vec::new();
         for number in 0..connections {
-            let mut line = Line::open(self.address)?;
+            let mut line = TextClient::open(self.address)?;
             line.start_tls()?;
             line.until(&["* OK"])?;
             line.ask(&format!("a LOGIN {} {}", self.login(number), self.password), &["a OK"])?;
@@ -121,7 +121,7 @@ impl Load<'_> {
 
 /// Prints the median of each command, in order, over the rounds.
 fn time(address: SocketAddr, user: &str, password: &str, rounds: usize, commands: &[&str]) -> anyhow::Result<()> {
-    let mut peer = Peer::open(address)?;
+    let mut peer = PlainPeer::open(address)?;
     peer.line()?;
     peer.command(&format!("LOGIN {user} {password}"))?;
     let mut taken = vec![Vec::new(); commands.len()];
@@ -141,12 +141,12 @@ fn time(address: SocketAddr, user: &str, password: &str, rounds: usize, commands
 }
 
 /// A connection without TLS.
-struct Peer {
+struct PlainPeer {
     socket: BufReader<TcpStream>,
     line: Vec<u8>,
 }
 
-impl Peer {
+impl PlainPeer {
     fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let socket = TcpStream::connect(address)?;
         socket.set_nodelay(true)?;

@@ -22,12 +22,12 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail, ensure};
 
-use crate::{Line, Node, Person, Port};
+use crate::{Node, Port, SamplePerson, TextClient};
 
 /// State of a file being played.
-struct Held<'a> {
+struct Playback<'a> {
     node: &'a Node,
-    person: Person,
+    person: SamplePerson,
     words: Vec<(String, String)>,
 }
 
@@ -35,22 +35,22 @@ struct Held<'a> {
 pub fn hold(node: &Node, port: Port, file: &Path) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(file)?;
     let number = text.lines().find_map(|line| line.strip_prefix("person: ")).unwrap_or("1").trim().parse()?;
-    let person = Person::of(number);
-    let words = words(&person, &Person::of(number + 1));
-    let held = Held { node, person, words };
-    let (mut line, mut block, mut failed, mut blocks) = (None::<Line>, String::new(), Vec::new(), 0);
+    let person = SamplePerson::of(number);
+    let words = words(&person, &SamplePerson::of(number + 1));
+    let held = Playback { node, person, words };
+    let (mut line, mut block, mut failed, mut blocks) = (None::<TextClient>, String::new(), Vec::new(), 0);
     for (index, raw) in text.lines().enumerate() {
         let at = |error| format!("{}:{} [{block}] {raw}: {error:#}", file.display(), index + 1);
         if let Some(name) = raw.strip_prefix("=== ") {
             block = name.to_owned();
             blocks += 1;
-            line.take().into_iter().for_each(Line::hang_up);
+            line.take().into_iter().for_each(TextClient::hang_up);
             line = Some(open(node, listener(name, port)?).with_context(|| block.clone())?);
         } else if let Some(open) = &mut line
             && let Err(error) = held.step(open, raw)
         {
             failed.push(at(error));
-            line.take().into_iter().for_each(Line::hang_up);
+            line.take().into_iter().for_each(TextClient::hang_up);
         }
     }
     ensure!(blocks > 0, "{}: no block", file.display());
@@ -70,16 +70,16 @@ fn listener(block: &str, port: Port) -> anyhow::Result<Port> {
     })
 }
 
-fn open(node: &Node, port: Port) -> anyhow::Result<Line> {
-    let mut line = Line::open(node.address(port))?;
+fn open(node: &Node, port: Port) -> anyhow::Result<TextClient> {
+    let mut line = TextClient::open(node.address(port))?;
     if matches!(port, Port::Imaps | Port::Pop3s | Port::Submissions) {
         line.start_tls()?;
     }
     Ok(line)
 }
 
-impl Held<'_> {
-    fn step(&self, line: &mut Line, raw: &str) -> anyhow::Result<()> {
+impl Playback<'_> {
+    fn step(&self, line: &mut TextClient, raw: &str) -> anyhow::Result<()> {
         let (kind, rest) = raw.split_at_checked(2).unwrap_or((raw, ""));
         let text = fill(rest.strip_prefix(' ').unwrap_or(rest), &self.words)?;
         match kind {
@@ -107,7 +107,7 @@ impl Held<'_> {
 }
 
 /// Sends a line several times. The peer may close before the last turn; its output is read afterwards.
-fn repeat(line: &mut Line, text: &str) -> anyhow::Result<()> {
+fn repeat(line: &mut TextClient, text: &str) -> anyhow::Result<()> {
     let (count, text) = text.split_once(' ').ok_or_else(|| anyhow!("R without a text"))?;
     for turn in 1..=count.parse::<u32>()? {
         if line.say(&text.replace('#', &turn.to_string())).is_err() {
@@ -117,8 +117,8 @@ fn repeat(line: &mut Line, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn deliver(node: &Node, to: &Person, subject: &str) -> anyhow::Result<()> {
-    let mut line = Line::open(node.address(Port::Lmtp))?;
+fn deliver(node: &Node, to: &SamplePerson, subject: &str) -> anyhow::Result<()> {
+    let mut line = TextClient::open(node.address(Port::Lmtp))?;
     line.until(&["220 "])?;
     line.ask("LHLO conversation.invalid", &["250 "])?;
     line.ask("MAIL FROM:<sender@example.net>", &["250 "])?;
@@ -135,7 +135,7 @@ fn matches_one(globs: &str, text: &str) -> bool {
     globs.split(" | ").any(|glob| matches(glob, text))
 }
 
-fn skip_to(line: &mut Line, glob: &str) -> anyhow::Result<()> {
+fn skip_to(line: &mut TextClient, glob: &str) -> anyhow::Result<()> {
     let mut passed = Vec::new();
     while let Some(heard) = line.next()? {
         if matches_one(glob, &heard) {
@@ -146,7 +146,7 @@ fn skip_to(line: &mut Line, glob: &str) -> anyhow::Result<()> {
     bail!("the peer closed after: {passed:?}")
 }
 
-fn words(person: &Person, next: &Person) -> Vec<(String, String)> {
+fn words(person: &SamplePerson, next: &SamplePerson) -> Vec<(String, String)> {
     let plain = format!("\0{}\0{}", person.mail(), person.password());
     [
         ("{user}", person.mail()),
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn repeats_letters_and_leaves_literals() {
-        let filled = |text| fill(text, &words(&Person::of(7), &Person::of(8))).unwrap();
+        let filled = |text| fill(text, &words(&SamplePerson::of(7), &SamplePerson::of(8))).unwrap();
         assert_eq!(filled("{3*(}{2*x}y {uid} {20} {5+}"), "(((xxy test.p07 {20} {5+}");
     }
 

@@ -16,7 +16,7 @@ pub mod shim;
 pub mod sink;
 
 pub use command::{Ran, run};
-pub use line::Line;
+pub use line::TextClient;
 pub use node::{Node, Options, Port, binary};
-pub use people::Person;
-pub use sink::Sink;
+pub use people::SamplePerson;
+pub use sink::MailSink;

@@ -13,30 +13,30 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 /// Longest wait for one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
-enum Bytes {
+enum LineStream {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
 /// A connection that is read by lines.
-pub struct Line {
-    bytes: Option<Bytes>,
+pub struct TextClient {
+    bytes: Option<LineStream>,
     waiting: Vec<u8>,
 }
 
-impl Line {
+impl TextClient {
     /// Connects without TLS.
     pub fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let socket = TcpStream::connect(address)?;
         socket.set_read_timeout(Some(ANSWER_LIMIT))?;
         socket.set_nodelay(true)?;
-        Ok(Self { bytes: Some(Bytes::Plain(socket)), waiting: Vec::new() })
+        Ok(Self { bytes: Some(LineStream::Plain(socket)), waiting: Vec::new() })
     }
 
     /// Starts TLS and accepts any certificate, as a node makes its own.
     pub fn start_tls(&mut self) -> anyhow::Result<()> {
         ensure!(self.waiting.is_empty(), "the peer sent text before the handshake");
-        let Some(Bytes::Plain(socket)) = self.bytes.take() else { bail!("TLS is already active") };
+        let Some(LineStream::Plain(socket)) = self.bytes.take() else { bail!("TLS is already active") };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?
@@ -44,21 +44,21 @@ impl Line {
             .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
             .with_no_client_auth();
         let client = ClientConnection::new(Arc::new(config), "localhost".try_into()?)?;
-        self.bytes = Some(Bytes::Tls(Box::new(StreamOwned::new(client, socket))));
+        self.bytes = Some(LineStream::Tls(Box::new(StreamOwned::new(client, socket))));
         Ok(())
     }
 
     /// The certificate that the peer presented; `None` before the first answer under TLS.
     pub fn certificate(&self) -> Option<CertificateDer<'static>> {
-        let Some(Bytes::Tls(stream)) = &self.bytes else { return None };
+        let Some(LineStream::Tls(stream)) = &self.bytes else { return None };
         Some(stream.conn.peer_certificates()?.first()?.clone().into_owned())
     }
 
     /// Sends bytes unchanged.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.bytes {
-            Some(Bytes::Plain(socket)) => socket.write_all(bytes),
-            Some(Bytes::Tls(stream)) => stream.write_all(bytes).and_then(|()| stream.flush()),
+            Some(LineStream::Plain(socket)) => socket.write_all(bytes),
+            Some(LineStream::Tls(stream)) => stream.write_all(bytes).and_then(|()| stream.flush()),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -71,8 +71,8 @@ impl Line {
     fn fill(&mut self) -> io::Result<usize> {
         let mut chunk = [0; 16 * 1024];
         let read = match &mut self.bytes {
-            Some(Bytes::Plain(socket)) => socket.read(&mut chunk)?,
-            Some(Bytes::Tls(stream)) => stream.read(&mut chunk)?,
+            Some(LineStream::Plain(socket)) => socket.read(&mut chunk)?,
+            Some(LineStream::Tls(stream)) => stream.read(&mut chunk)?,
             None => 0,
         };
         self.waiting.extend_from_slice(&chunk[..read]);
@@ -110,9 +110,9 @@ impl Line {
 
     /// Closes this end and waits until the peer has closed its own, so that its resources (a maildrop) are free again.
     pub fn hang_up(mut self) {
-        if let Some(Bytes::Plain(socket)) = &self.bytes {
+        if let Some(LineStream::Plain(socket)) = &self.bytes {
             let _ = socket.shutdown(Shutdown::Write);
-        } else if let Some(Bytes::Tls(stream)) = &mut self.bytes {
+        } else if let Some(LineStream::Tls(stream)) = &mut self.bytes {
             stream.conn.send_close_notify();
             let _ = stream.flush();
             let _ = stream.sock.shutdown(Shutdown::Write);

@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 
 use anyhow::{anyhow, bail, ensure};
 
-use crate::Line;
+use crate::TextClient;
 use crate::conversation::base64;
 
 /// Sends an SMTP or LMTP command and returns the last line of the reply.
-pub fn reply(line: &mut Line, command: &str) -> anyhow::Result<String> {
+pub fn reply(line: &mut TextClient, command: &str) -> anyhow::Result<String> {
     line.say(command)?;
     last(line)
 }
 
-fn last(line: &mut Line) -> anyhow::Result<String> {
+fn last(line: &mut TextClient) -> anyhow::Result<String> {
     while let Some(heard) = line.next()? {
         if heard.as_bytes().get(3) != Some(&b'-') {
             return Ok(heard);
@@ -22,22 +22,22 @@ fn last(line: &mut Line) -> anyhow::Result<String> {
     bail!("the peer closed")
 }
 
-fn expect(line: &mut Line, command: &str, code: &str) -> anyhow::Result<()> {
+fn expect(line: &mut TextClient, command: &str, code: &str) -> anyhow::Result<()> {
     let heard = reply(line, command)?;
     ensure!(heard.starts_with(code), "to '{command}': {heard}");
     Ok(())
 }
 
 /// A connection after EHLO or LHLO, and whether the listener speaks LMTP.
-fn hello(address: SocketAddr) -> anyhow::Result<(Line, bool)> {
-    let mut line = Line::open(address)?;
+fn hello(address: SocketAddr) -> anyhow::Result<(TextClient, bool)> {
+    let mut line = TextClient::open(address)?;
     let is_lmtp = last(&mut line)?.contains("LMTP");
     let verb = if is_lmtp { "LHLO" } else { "EHLO" };
     expect(&mut line, &format!("{verb} client.example.net"), "250")?;
     Ok((line, is_lmtp))
 }
 
-fn authenticate(line: &mut Line, (user, password): (&str, &str)) -> anyhow::Result<String> {
+fn authenticate(line: &mut TextClient, (user, password): (&str, &str)) -> anyhow::Result<String> {
     reply(line, &format!("AUTH PLAIN {}", base64(format!("\0{user}\0{password}").as_bytes())))
 }
 
@@ -78,7 +78,7 @@ pub fn recipient(address: SocketAddr, to: &str) -> anyhow::Result<String> {
 
 /// Whether IMAP accepts a login. An error when the answer is neither acceptance nor refusal.
 pub fn logs_in_by_imap(address: SocketAddr, user: &str, password: &str) -> anyhow::Result<bool> {
-    let mut line = Line::open(address)?;
+    let mut line = TextClient::open(address)?;
     line.until(&["* OK"])?;
     let heard = line.ask(&format!("a LOGIN \"{user}\" \"{password}\""), &["a "])?;
     match heard.last() {
@@ -90,7 +90,7 @@ pub fn logs_in_by_imap(address: SocketAddr, user: &str, password: &str) -> anyho
 
 /// Whether POP3 accepts a login.
 pub fn logs_in_by_pop3(address: SocketAddr, user: &str, password: &str) -> anyhow::Result<bool> {
-    let mut line = Line::open(address)?;
+    let mut line = TextClient::open(address)?;
     line.until(&["+OK"])?;
     line.ask(&format!("USER {user}"), &["+OK"])?;
     let heard = line.ask(&format!("PASS {password}"), &["+OK", "-ERR"])?;
@@ -118,7 +118,7 @@ pub fn logs_in_by_submission(address: SocketAddr, user: &str, password: &str) ->
 
 /// All messages of a person's INBOX, oldest first, by IMAP.
 pub fn inbox(address: SocketAddr, user: &str, password: &str) -> anyhow::Result<Vec<String>> {
-    let mut line = Line::open(address)?;
+    let mut line = TextClient::open(address)?;
     line.until(&["* OK"])?;
     line.ask(&format!("a LOGIN \"{user}\" \"{password}\""), &["a OK"])?;
     let selected = line.ask("b EXAMINE INBOX", &["b OK"])?;

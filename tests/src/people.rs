@@ -9,12 +9,12 @@ pub const PEOPLE: u32 = 99;
 
 /// One person.
 #[derive(Clone, Debug)]
-pub struct Person {
+pub struct SamplePerson {
     /// The person's number, 1 to [`PEOPLE`].
     pub number: u32,
 }
 
-impl Person {
+impl SamplePerson {
     /// The person of this number.
     pub fn of(number: u32) -> Self {
         Self { number }
@@ -44,7 +44,7 @@ pub const HEADER: &str =
 pub fn write_first(folder: &Path, count: u32) -> anyhow::Result<PathBuf> {
     let mut text = HEADER.to_owned();
     for number in 1..=count {
-        let person = Person::of(number);
+        let person = SamplePerson::of(number);
         writeln!(
             text,
             "T{number:04},Test,P{number:02},2001-02-03,p{number}@example.net,student,Arts,2026-09-01,,{}",

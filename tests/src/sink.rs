@@ -14,7 +14,7 @@ const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
 /// An accepted message.
 #[derive(Clone, Debug)]
-pub struct Taken {
+pub struct AcceptedMessage {
     /// The reverse-path without its brackets; empty for the null reverse-path.
     pub reverse_path: String,
     /// The recipients without their brackets.
@@ -27,7 +27,7 @@ pub struct Taken {
 
 /// Stages of a conversation at which a sink can fall silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum SilentStage {
     /// Before its greeting.
     Greeting,
     /// Before the reply to RCPT.
@@ -39,22 +39,22 @@ pub enum Stage {
 }
 
 #[derive(Default)]
-struct State {
-    taken: Mutex<Vec<Taken>>,
+struct SinkState {
+    taken: Mutex<Vec<AcceptedMessage>>,
     answers: Mutex<HashMap<String, String>>,
     asked: Mutex<Vec<String>>,
     /// The stage at which the sink falls silent, and the number of conversations that have reached it.
-    silence: Mutex<(Option<Stage>, usize)>,
+    silence: Mutex<(Option<SilentStage>, usize)>,
     over: AtomicBool,
 }
 
 /// A running sink, stopped when dropped.
-pub struct Sink {
+pub struct MailSink {
     address: SocketAddr,
-    state: Arc<State>,
+    state: Arc<SinkState>,
 }
 
-impl Sink {
+impl MailSink {
     /// Listens on a free port.
     pub fn start() -> io::Result<Self> {
         Self::start_at("127.0.0.1:0")
@@ -63,7 +63,7 @@ impl Sink {
     /// Listens at the given address.
     pub fn start_at(address: &str) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
-        let (address, state) = (listener.local_addr()?, Arc::new(State::default()));
+        let (address, state) = (listener.local_addr()?, Arc::new(SinkState::default()));
         let shared = state.clone();
         std::thread::spawn(move || {
             for socket in listener.incoming().flatten() {
@@ -92,7 +92,7 @@ impl Sink {
     }
 
     /// From now on falls silent at a stage, until the node closes the connection; `None` ends that.
-    pub fn fall_silent(&self, at: Option<Stage>) {
+    pub fn fall_silent(&self, at: Option<SilentStage>) {
         *lock(&self.state.silence) = (at, 0);
     }
 
@@ -102,12 +102,12 @@ impl Sink {
     }
 
     /// All accepted messages.
-    pub fn taken(&self) -> Vec<Taken> {
+    pub fn taken(&self) -> Vec<AcceptedMessage> {
         lock(&self.state.taken).clone()
     }
 
     /// The messages accepted for one recipient.
-    pub fn taken_for(&self, recipient: &str) -> Vec<Taken> {
+    pub fn taken_for(&self, recipient: &str) -> Vec<AcceptedMessage> {
         self.taken().into_iter().filter(|taken| taken.recipients.iter().any(|one| one == recipient)).collect()
     }
 
@@ -117,13 +117,13 @@ impl Sink {
     }
 
     /// Waits for the first message for a recipient, and returns it.
-    pub fn wait_for(&self, recipient: &str, limit: Duration) -> anyhow::Result<Taken> {
+    pub fn wait_for(&self, recipient: &str, limit: Duration) -> anyhow::Result<AcceptedMessage> {
         let (taken, _) = deadline::until(limit, || Ok(self.taken_for(recipient).into_iter().next()))?;
         Ok(taken)
     }
 }
 
-impl Drop for Sink {
+impl Drop for MailSink {
     fn drop(&mut self) {
         self.state.over.store(true, Ordering::Relaxed);
         // Wakes the accepting thread.
@@ -136,13 +136,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Handles one conversation. A node that disconnects ends its own conversation, and nothing else.
-fn converse(socket: TcpStream, state: &State) {
+fn converse(socket: TcpStream, state: &SinkState) {
     let _ = socket.set_read_timeout(Some(IDLE_LIMIT));
     let _ = talk(&socket, state);
 }
 
 /// Whether the sink is silent at this stage; then it first waits until the node closes the connection.
-fn is_silent(socket: &TcpStream, state: &State, stage: Stage) -> bool {
+fn is_silent(socket: &TcpStream, state: &SinkState, stage: SilentStage) -> bool {
     {
         let mut silence = lock(&state.silence);
         if silence.0 != Some(stage) {
@@ -155,9 +155,9 @@ fn is_silent(socket: &TcpStream, state: &State, stage: Stage) -> bool {
     true
 }
 
-fn talk(socket: &TcpStream, state: &State) -> io::Result<()> {
+fn talk(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
     let mut out = socket;
-    if is_silent(socket, state, Stage::Greeting) {
+    if is_silent(socket, state, SilentStage::Greeting) {
         return Ok(());
     }
     let mut lines = BufReader::new(socket);
@@ -167,8 +167,8 @@ fn talk(socket: &TcpStream, state: &State) -> io::Result<()> {
         let line = String::from_utf8_lossy(&line).into_owned();
         let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
         let stage = match verb.as_str() {
-            "RCPT" => Some(Stage::Recipient),
-            "DATA" => Some(Stage::Data),
+            "RCPT" => Some(SilentStage::Recipient),
+            "DATA" => Some(SilentStage::Data),
             _ => None,
         };
         if stage.is_some_and(|stage| is_silent(socket, state, stage)) {
@@ -201,11 +201,11 @@ fn talk(socket: &TcpStream, state: &State) -> io::Result<()> {
             "DATA" => {
                 out.write_all(b"354 go on\r\n")?;
                 let text = data(&mut lines)?;
-                if is_silent(socket, state, Stage::End) {
+                if is_silent(socket, state, SilentStage::End) {
                     return Ok(());
                 }
                 let (reverse_path, recipients) = (reverse_path.clone(), std::mem::take(&mut recipients));
-                lock(&state.taken).push(Taken { reverse_path, recipients, text, at: Instant::now() });
+                lock(&state.taken).push(AcceptedMessage { reverse_path, recipients, text, at: Instant::now() });
                 "250 2.0.0 taken".to_owned()
             }
             "QUIT" => {

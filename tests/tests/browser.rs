@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use provost_tests::{Node, Options, Port, Sink, deadline, mail, node, run};
+use provost_tests::{MailSink, Node, Options, Port, deadline, mail, node, run};
 
 const PEOPLE: &str = "\
 person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password
@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 struct Clerk {
     node: Node,
-    sink: Sink,
+    sink: MailSink,
 }
 
 impl Clerk {
@@ -31,7 +31,7 @@ impl Clerk {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("people.csv");
         std::fs::write(&file, PEOPLE).unwrap();
-        let sink = Sink::start().unwrap();
+        let sink = MailSink::start().unwrap();
         let node =
             Node::start_with(Options { import: Some(file), relay: Some(sink.relay()), ..Options::default() }).unwrap();
         Self { node, sink }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use provost_tests::{Node, Options, Person, Port, mail, run};
+use provost_tests::{Node, Options, Port, SamplePerson, mail, run};
 
 /// People of the node; each Python file uses its own. The first has the quickstart's own message.
 const PEOPLE: u32 = 8;
@@ -33,18 +33,18 @@ fn python(node: &Node, file: &str) {
     ] {
         command.env(format!("PORT_{name}"), node.port(port).to_string());
     }
-    for person in (1..=PEOPLE).map(Person::of) {
+    for person in (1..=PEOPLE).map(SamplePerson::of) {
         command.env(format!("USER{}", person.number), person.mail());
         command.env(format!("PASSWORD{}", person.number), person.password());
     }
     println!("{}", run(&mut command).unwrap().good().unwrap());
 }
 
-fn deliver(node: &Node, to: &Person, text: &str) {
+fn deliver(node: &Node, to: &SamplePerson, text: &str) {
     mail::send(node.address(Port::Lmtp), None, "a@example.net", &[&to.mail()], text).unwrap();
 }
 
-fn inbox(node: &Node, person: &Person) -> Vec<String> {
+fn inbox(node: &Node, person: &SamplePerson) -> Vec<String> {
     mail::inbox(node.address(Port::Imap), &person.mail(), &person.password()).unwrap()
 }
 
@@ -60,7 +60,7 @@ fn python_libraries() {
 /// `scripts/bench/imapstress`.
 #[test]
 fn many_sessions_of_one_mailbox_agree() {
-    let (node, person) = (node(), Person::of(3));
+    let (node, person) = (node(), SamplePerson::of(3));
     let mut stress = Command::new(provost_tests::node::checkout().join("scripts/bench/imapstress"));
     stress.arg(format!("127.0.0.1:{}", node.port(Port::Imap))).arg(format!("{}:{}", person.mail(), person.password()));
     stress.args(["--seconds", "10", "--checkpoint", "2"]);
@@ -88,7 +88,7 @@ fn maildir(folder: &Path) -> Vec<(String, String)> {
 
 #[test]
 fn mbsync_goes_both_ways() {
-    let (node, person) = (node(), Person::of(2));
+    let (node, person) = (node(), SamplePerson::of(2));
     deliver(&node, &person, TEXT);
     deliver(&node, &person, &TEXT.replace("first", "second"));
     let (config, mails) = (node.folder().join("mbsyncrc"), node.folder().join("mails"));
@@ -123,7 +123,7 @@ fn mbsync_goes_both_ways() {
         "{}",
         found[2]
     );
-    let mut line = provost_tests::Line::open(node.address(Port::Imap)).unwrap();
+    let mut line = provost_tests::TextClient::open(node.address(Port::Imap)).unwrap();
     line.until(&["* OK"]).unwrap();
     line.ask(&format!("a LOGIN \"{}\" \"{}\"", person.mail(), person.password()), &["a OK"]).unwrap();
     line.ask("b SELECT INBOX", &["b OK"]).unwrap();
@@ -163,7 +163,7 @@ fn fetchmail_takes_all_once() {
         (4, "imap", Port::Imaps, "ssl"),
         (5, "pop3", Port::Pop3s, "ssl"),
     ] {
-        let person = Person::of(number);
+        let person = SamplePerson::of(number);
         deliver(&node, &person, TEXT);
         deliver(&node, &person, &TEXT.replace("first", "second"));
         let (home, taken) =
@@ -201,7 +201,7 @@ fn fetchmail_takes_all_once() {
 
 #[test]
 fn curl_reads_and_sends() {
-    let (node, person) = (node(), Person::of(2));
+    let (node, person) = (node(), SamplePerson::of(2));
     let login = format!("{}:{}", person.mail(), person.password());
     let curl =
         |arguments: &[&str]| run(Command::new("curl").args(["-sS", "--max-time", "30", "-k"]).args(arguments)).unwrap();

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use provost_tests::people::PEOPLE;
-use provost_tests::{Line, Node, Person, Port};
+use provost_tests::{Node, Port, SamplePerson, TextClient};
 
 const CONNECTIONS: u32 = 16;
 /// Acknowledgements before the kill; the load goes on until it loses the connection. `PROVOST_KILL_AFTER` sets another number.
@@ -23,12 +23,12 @@ fn acknowledged_mail_survives_kill_9_exactly_once() {
         for connection in 0..CONNECTIONS {
             let (acknowledged, count, over) = (&acknowledged, &count, &over);
             scope.spawn(move || {
-                let mut line = Line::open(address).unwrap();
+                let mut line = TextClient::open(address).unwrap();
                 line.until(&["220"]).unwrap();
                 line.ask("LHLO load.invalid", &["250 "]).unwrap();
                 for number in 0.. {
                     let token = format!("{connection}-{number}");
-                    let to = Person::of((connection * 7919 + number) % PEOPLE + 1);
+                    let to = SamplePerson::of((connection * 7919 + number) % PEOPLE + 1);
                     if over.load(Ordering::Relaxed) || deliver(&mut line, &to, &token).is_err() {
                         break;
                     }
@@ -58,7 +58,7 @@ fn acknowledged_mail_survives_kill_9_exactly_once() {
     println!("{} acknowledged, {} found, back after {back:?}", acknowledged.len(), found.len());
 }
 
-fn deliver(line: &mut Line, to: &Person, token: &str) -> anyhow::Result<()> {
+fn deliver(line: &mut TextClient, to: &SamplePerson, token: &str) -> anyhow::Result<()> {
     line.ask("MAIL FROM:<load@example.net>", &["250"])?;
     line.ask(&format!("RCPT TO:<{}>", to.mail()), &["250"])?;
     line.ask("DATA", &["354"])?;
@@ -71,8 +71,8 @@ fn deliver(line: &mut Line, to: &Person, token: &str) -> anyhow::Result<()> {
 fn tokens_found(node: &Node) -> anyhow::Result<HashMap<String, u32>> {
     let mut found = HashMap::new();
     for number in 1..=PEOPLE {
-        let person = Person::of(number);
-        let mut line = Line::open(node.address(Port::Imap))?;
+        let person = SamplePerson::of(number);
+        let mut line = TextClient::open(node.address(Port::Imap))?;
         line.until(&["* OK"])?;
         line.ask(&format!("a LOGIN {} \"{}\"", person.mail(), person.password()), &["a OK"])?;
         let selected = line.ask("b EXAMINE INBOX", &["b OK"])?;

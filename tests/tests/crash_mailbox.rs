@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use provost_tests::{Line, Node, Options, Person, Port};
+use provost_tests::{Node, Options, Port, SamplePerson, TextClient};
 
 const PEOPLE: u32 = 4;
 const ROUNDS: u32 = 3;
@@ -14,13 +14,13 @@ const KILL_AFTER: u32 = 150;
 
 /// The last change of a message that was asked for, and whether it was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum LastChange {
     Append,
     Move,
     Delete,
 }
 
-type Journal = HashMap<String, (Step, bool)>;
+type ChangeLog = HashMap<String, (LastChange, bool)>;
 
 /// Copies of a message in INBOX and in Archive.
 type Copies = HashMap<String, (u32, u32)>;
@@ -31,7 +31,7 @@ fn append_move_and_pop3_update_survive_kill_9() {
     for number in 1..=PEOPLE {
         imap(&node, number).unwrap().ask("c CREATE Archive", &["c OK"]).unwrap();
     }
-    let mut journals = vec![Journal::new(); PEOPLE as usize];
+    let mut journals = vec![ChangeLog::new(); PEOPLE as usize];
     for round in 0..ROUNDS {
         let (acknowledged, ended) = (AtomicU32::new(0), AtomicU32::new(0));
         std::thread::scope(|scope| {
@@ -57,8 +57,13 @@ fn append_move_and_pop3_update_survive_kill_9() {
         }
     }
     let steps = |step| journals.iter().flat_map(HashMap::values).filter(|known| known.0 == step).count();
-    println!("{} appended, {} moved, {} deleted", steps(Step::Append), steps(Step::Move), steps(Step::Delete));
-    assert!(steps(Step::Move) > 0 && steps(Step::Delete) > 0);
+    println!(
+        "{} appended, {} moved, {} deleted",
+        steps(LastChange::Append),
+        steps(LastChange::Move),
+        steps(LastChange::Delete)
+    );
+    assert!(steps(LastChange::Move) > 0 && steps(LastChange::Delete) > 0);
 }
 
 /// Appends messages; moves each second one of them, and deletes each third by POP3.
@@ -66,7 +71,7 @@ fn change_mail(
     node: &Node,
     number: u32,
     round: u32,
-    journal: &mut Journal,
+    journal: &mut ChangeLog,
     acknowledged: &AtomicU32,
 ) -> anyhow::Result<()> {
     let mut line = imap(node, number)?;
@@ -77,21 +82,21 @@ fn change_mail(
             journal.insert(token.clone(), (step, is_done));
             acknowledged.fetch_add(u32::from(is_done), Ordering::Relaxed);
         };
-        step(Step::Append, false);
+        step(LastChange::Append, false);
         let text = format!("Subject: x\r\nX-Token: {token}\r\n\r\n{}", "line\r\n".repeat(200));
         line.ask(&format!("d APPEND INBOX {{{}}}", text.len()), &["+"])?;
         let done = line.ask(&text, &["d OK"])?.pop().unwrap_or_default();
-        step(Step::Append, true);
+        step(LastChange::Append, true);
         if message % 3 == 1 {
             // d OK [APPENDUID validity uid] ...
             let uid = done.split([' ', ']']).nth(4).unwrap_or_default();
-            step(Step::Move, false);
+            step(LastChange::Move, false);
             line.ask(&format!("e UID MOVE {uid} Archive"), &["e OK"])?;
-            step(Step::Move, true);
+            step(LastChange::Move, true);
         } else if message % 3 == 2 {
-            step(Step::Delete, false);
+            step(LastChange::Delete, false);
             delete_last(node, number)?;
-            step(Step::Delete, true);
+            step(LastChange::Delete, true);
         }
     }
     Ok(())
@@ -99,8 +104,8 @@ fn change_mail(
 
 /// Deletes the newest message of INBOX by POP3.
 fn delete_last(node: &Node, number: u32) -> anyhow::Result<()> {
-    let person = Person::of(number);
-    let mut line = Line::open(node.address(Port::Pop3))?;
+    let person = SamplePerson::of(number);
+    let mut line = TextClient::open(node.address(Port::Pop3))?;
     line.until(&["+OK"])?;
     line.ask(&format!("USER {}", person.mail()), &["+OK"])?;
     line.ask(&format!("PASS {}", person.password()), &["+OK"])?;
@@ -111,9 +116,9 @@ fn delete_last(node: &Node, number: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn imap(node: &Node, number: u32) -> anyhow::Result<Line> {
-    let person = Person::of(number);
-    let mut line = Line::open(node.address(Port::Imap))?;
+fn imap(node: &Node, number: u32) -> anyhow::Result<TextClient> {
+    let person = SamplePerson::of(number);
+    let mut line = TextClient::open(node.address(Port::Imap))?;
     line.until(&["* OK"])?;
     line.ask(&format!("a LOGIN {} \"{}\"", person.mail(), person.password()), &["a OK"])?;
     Ok(line)
@@ -137,23 +142,23 @@ fn copies(node: &Node, number: u32) -> anyhow::Result<Copies> {
 }
 
 /// Compares the journal with what is there, and takes over what became of changes that were not acknowledged.
-fn check(journal: &mut Journal, copies: &Copies) {
+fn check(journal: &mut ChangeLog, copies: &Copies) {
     for (token, (step, is_done)) in journal.iter_mut() {
         let there = copies.get(token).copied().unwrap_or_default();
         let may_be: &[(u32, u32)] = match (*step, *is_done) {
-            (Step::Append, false) => &[(0, 0), (1, 0)],
-            (Step::Append, true) => &[(1, 0)],
-            (Step::Move, false) => &[(1, 0), (0, 1)],
-            (Step::Move, true) => &[(0, 1)],
-            (Step::Delete, false) => &[(1, 0), (0, 0)],
-            (Step::Delete, true) => &[(0, 0)],
+            (LastChange::Append, false) => &[(0, 0), (1, 0)],
+            (LastChange::Append, true) => &[(1, 0)],
+            (LastChange::Move, false) => &[(1, 0), (0, 1)],
+            (LastChange::Move, true) => &[(0, 1)],
+            (LastChange::Delete, false) => &[(1, 0), (0, 0)],
+            (LastChange::Delete, true) => &[(0, 0)],
         };
         assert!(may_be.contains(&there), "{token}: {step:?}, acknowledged {is_done}: {there:?} in INBOX and Archive");
         *is_done = true;
         *step = match there {
-            (1, 0) => Step::Append,
-            (0, 1) => Step::Move,
-            _ => Step::Delete,
+            (1, 0) => LastChange::Append,
+            (0, 1) => LastChange::Move,
+            _ => LastChange::Delete,
         };
     }
     let strange: Vec<_> = copies.keys().filter(|token| !journal.contains_key(*token)).collect();

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use provost_tests::http::{self, Request};
-use provost_tests::{Line, Node, Options, Person, Port, deadline, mail};
+use provost_tests::{Node, Options, Port, SamplePerson, TextClient, deadline, mail};
 
 const PEOPLE: u32 = 6;
 const CONNECTIONS: u32 = 4;
@@ -27,27 +27,28 @@ const READER: u32 = PEOPLE;
 
 /// Results of the load.
 #[derive(Default)]
-struct Load {
+struct LoadResult {
     taken: Mutex<Vec<String>>,
     put_off: AtomicUsize,
     is_over: AtomicBool,
 }
 
-impl Load {
+impl LoadResult {
     fn taken(&self) -> usize {
         self.taken.lock().unwrap().len()
     }
 
     /// Delivers by LMTP until the load ends. A reply that is neither 2xx nor 4xx fails the test.
     fn run(&self, node: &Node, connection: u32) {
-        let mut line = Line::open(node.address(Port::Lmtp)).unwrap();
+        let mut line = TextClient::open(node.address(Port::Lmtp)).unwrap();
         line.until(&["220"]).unwrap();
         line.ask("LHLO load.invalid", &["250 "]).unwrap();
         for number in 0.. {
             if self.is_over.load(Ordering::Relaxed) {
                 return;
             }
-            let (token, to) = (format!("{connection}-{number}"), Person::of((connection + number) % (PEOPLE - 1) + 1));
+            let (token, to) =
+                (format!("{connection}-{number}"), SamplePerson::of((connection + number) % (PEOPLE - 1) + 1));
             let reply = transact(&mut line, &to, &token, LOAD_LINES);
             match reply.split_at(1).0 {
                 "2" => self.taken.lock().unwrap().push(token),
@@ -59,7 +60,7 @@ impl Load {
 }
 
 /// Sends one message and returns the reply.
-fn transact(line: &mut Line, to: &Person, token: &str, lines: usize) -> String {
+fn transact(line: &mut TextClient, to: &SamplePerson, token: &str, lines: usize) -> String {
     let heard = mail::reply(line, "MAIL FROM:<load@example.net>").unwrap();
     assert!(heard.starts_with("250"), "{heard}");
     let heard = mail::reply(line, &format!("RCPT TO:<{}>", to.mail())).unwrap();
@@ -76,9 +77,9 @@ fn until(what: &str, node: &Node, is_so: impl Fn() -> bool) {
 }
 
 /// An IMAP connection of the reader.
-fn imap(node: &Node) -> Line {
-    let reader = Person::of(READER);
-    let mut line = Line::open(node.address(Port::Imap)).unwrap();
+fn imap(node: &Node) -> TextClient {
+    let reader = SamplePerson::of(READER);
+    let mut line = TextClient::open(node.address(Port::Imap)).unwrap();
     line.until(&["* OK"]).unwrap();
     line.ask(&format!("a LOGIN {} \"{}\"", reader.mail(), reader.password()), &["a OK"]).unwrap();
     line.ask("b SELECT INBOX", &["b OK"]).unwrap();
@@ -86,9 +87,9 @@ fn imap(node: &Node) -> Line {
 }
 
 /// A POP3 connection of the reader, with the first message marked as deleted.
-fn pop3(node: &Node) -> Line {
-    let reader = Person::of(READER);
-    let mut line = Line::open(node.address(Port::Pop3)).unwrap();
+fn pop3(node: &Node) -> TextClient {
+    let reader = SamplePerson::of(READER);
+    let mut line = TextClient::open(node.address(Port::Pop3)).unwrap();
     line.until(&["+OK"]).unwrap();
     line.ask(&format!("USER {}", reader.mail()), &["+OK"]).unwrap();
     line.ask(&format!("PASS {}", reader.password()), &["+OK"]).unwrap();
@@ -97,7 +98,7 @@ fn pop3(node: &Node) -> Line {
 }
 
 /// Appends a message of this size, and returns the reply.
-fn append(line: &mut Line, octets: usize) -> String {
+fn append(line: &mut TextClient, octets: usize) -> String {
     line.ask(&format!("c APPEND INBOX {{{octets}}}"), &["+ "]).unwrap();
     line.ask(&"x".repeat(octets), &["c "]).unwrap().pop().unwrap()
 }
@@ -109,7 +110,7 @@ fn is_refused_or_fits(answer: &str, refused: &str, taken: &str, disk: &str) -> b
 
 /// Changes a vacation rule by REST, and returns the status.
 fn put_vacation(node: &Node) -> u16 {
-    let path = format!("/api/v1/people/{}/vacation", Person::of(1).uid());
+    let path = format!("/api/v1/people/{}/vacation", SamplePerson::of(1).uid());
     let token = format!("Authorization: Bearer {}", node.secret("api-token"));
     let headers = [token.as_str(), "Content-Type: application/json"];
     let request = Request { method: "PUT", path: &path, headers: &headers, body: r#"{"text_fr":"Absente."}"# };
@@ -117,7 +118,7 @@ fn put_vacation(node: &Node) -> u16 {
 }
 
 /// The replies of each protocol while no write is possible; requests that need no write still work.
-fn check_refusals(node: &Node, mut pop3: Line, disk: &str) {
+fn check_refusals(node: &Node, mut pop3: TextClient, disk: &str) {
     let mut line = imap(node);
     let heard = append(&mut line, 300_000);
     assert!(heard.starts_with("c NO [UNAVAILABLE]"), "{heard}");
@@ -127,11 +128,11 @@ fn check_refusals(node: &Node, mut pop3: Line, disk: &str) {
     let heard = pop3.ask("QUIT", &["+", "-"]).unwrap().pop().unwrap();
     assert!(is_refused_or_fits(&heard, "-ERR [SYS/TEMP]", "+OK", disk), "{heard}");
     for port in [Port::Mx, Port::Lmtp] {
-        let mut line = Line::open(node.address(port)).unwrap();
+        let mut line = TextClient::open(node.address(port)).unwrap();
         line.until(&["220"]).unwrap();
         let verb = if port == Port::Lmtp { "LHLO" } else { "EHLO" };
         line.ask(&format!("{verb} client.example.net"), &["250 "]).unwrap();
-        let heard = transact(&mut line, &Person::of(READER), "refused", LARGE_LINES);
+        let heard = transact(&mut line, &SamplePerson::of(READER), "refused", LARGE_LINES);
         assert!(heard.starts_with("4"), "{port:?}: {heard}");
     }
     let status = put_vacation(node).to_string();
@@ -142,7 +143,7 @@ fn check_refusals(node: &Node, mut pop3: Line, disk: &str) {
 fn tokens_found(node: &Node) -> HashMap<String, u32> {
     let mut found = HashMap::new();
     for number in 1..PEOPLE {
-        let person = Person::of(number);
+        let person = SamplePerson::of(number);
         for text in mail::inbox(node.address(Port::Imap), &person.mail(), &person.password()).unwrap() {
             let tokens = text.lines().filter_map(|line| line.strip_prefix("X-Token: "));
             tokens.for_each(|token| *found.entry(token.trim_end().to_owned()).or_default() += 1);
@@ -161,11 +162,11 @@ fn go_through(disk: &str) {
         node.address(Port::Lmtp),
         None,
         "a@example.net",
-        &[&Person::of(READER).mail()],
+        &[&SamplePerson::of(READER).mail()],
         "Subject: kept\r\n\r\nkept",
     )
     .unwrap();
-    let load = Load::default();
+    let load = LoadResult::default();
     std::thread::scope(|scope| {
         for connection in 0..CONNECTIONS {
             let (load, node) = (&load, &node);
@@ -191,7 +192,7 @@ fn go_through(disk: &str) {
     println!("{} taken and found, {} put off", taken.len(), load.put_off.into_inner());
 }
 
-fn with_load(node: &Node, load: &Load, control: &Path, disk: &str) {
+fn with_load(node: &Node, load: &LoadResult, control: &Path, disk: &str) {
     until("load", node, || load.taken() >= TAKEN);
     let pop3 = pop3(node);
     fs::write(control, disk).unwrap();

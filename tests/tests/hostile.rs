@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use provost_tests::http::{Request, send};
-use provost_tests::{Line, Node, Options, Person, Port, command, deadline};
+use provost_tests::{Node, Options, Port, SamplePerson, TextClient, command, deadline};
 
 /// How long REST and a login may take under attack. The design allows one second; a debug build beside other tests
 /// gets three.
@@ -43,8 +43,8 @@ fn resident_mib(node: &Node) -> u64 {
 }
 
 fn log_in(node: &Node) -> Duration {
-    let (begin, person) = (Instant::now(), Person::of(1));
-    let mut line = Line::open(node.address(Port::Imap)).unwrap();
+    let (begin, person) = (Instant::now(), SamplePerson::of(1));
+    let mut line = TextClient::open(node.address(Port::Imap)).unwrap();
     line.until(&["* OK"]).unwrap();
     line.ask(&format!("a LOGIN {} \"{}\"", person.mail(), person.password()), &["a OK"]).unwrap();
     begin.elapsed()
@@ -154,9 +154,9 @@ fn a_login_is_quick_among_wrong_passwords() {
                     if stop.load(Ordering::Relaxed) {
                         return;
                     }
-                    let mut line = Line::open(node.address(Port::Imap)).unwrap();
+                    let mut line = TextClient::open(node.address(Port::Imap)).unwrap();
                     line.until(&["* OK"]).unwrap();
-                    let login = format!("a LOGIN {} wrong-{peer}-{round}", Person::of(2).mail());
+                    let login = format!("a LOGIN {} wrong-{peer}-{round}", SamplePerson::of(2).mail());
                     line.ask(&login, &["a NO"]).unwrap();
                     refused.fetch_add(1, Ordering::Relaxed);
                 }
@@ -183,13 +183,13 @@ fn changed(edit: impl FnOnce(String) -> String) -> Node {
 fn one_memory_budget_for_all_protocols() {
     const MIB: usize = 1024 * 1024;
     let node = changed(|text| text.replacen("[node]\n", "[node]\nmemory_octets = 67108864\n", 1));
-    let mut mx = Line::open(node.address(Port::Mx)).unwrap();
+    let mut mx = TextClient::open(node.address(Port::Mx)).unwrap();
     mx.until(&["220 "]).unwrap();
     let offers = mx.ask("EHLO x", &["250 "]).unwrap();
     assert!(offers.contains(&"250-SIZE 16777216".to_owned()), "a quarter of the budget: {offers:?}");
 
     // Bodies without an end.
-    let begin = format!("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<{}>\r\nDATA\r\n", Person::of(2).mail());
+    let begin = format!("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<{}>\r\nDATA\r\n", SamplePerson::of(2).mail());
     let endless: Vec<TcpStream> = (0..12)
         .map(|_| {
             let mut socket = TcpStream::connect(node.address(Port::Lmtp)).unwrap();
@@ -201,7 +201,7 @@ fn one_memory_budget_for_all_protocols() {
         })
         .collect();
     let refused = |node: &Node| -> anyhow::Result<Option<()>> {
-        let mut line = Line::open(node.address(Port::Mx))?;
+        let mut line = TextClient::open(node.address(Port::Mx))?;
         line.until(&["220 "])?;
         line.ask("EHLO x", &["250 "])?;
         let answer = line.ask("MAIL FROM:<a@example.net> SIZE=16000000", &["250", "452"])?;
@@ -231,7 +231,7 @@ fn one_memory_budget_for_all_protocols() {
 }
 
 fn over_tls(node: &Node, request: &str) -> (Vec<String>, Vec<u8>) {
-    let mut line = Line::open(node.address(Port::Http)).unwrap();
+    let mut line = TextClient::open(node.address(Port::Http)).unwrap();
     line.start_tls().unwrap();
     line.say(&format!("{request}\r\nHost: localhost\r\nConnection: close\r\n")).unwrap();
     let mut head = Vec::new();

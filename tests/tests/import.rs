@@ -10,7 +10,7 @@ use std::time::Duration;
 use provost_tests::command::provost;
 use provost_tests::ldap::Ldap;
 use provost_tests::people::HEADER;
-use provost_tests::{Node, Options, Person, Port, Ran, Sink, deadline, mail, node, run};
+use provost_tests::{MailSink, Node, Options, Port, Ran, SamplePerson, deadline, mail, node, run};
 
 /// Longest time for each wait.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ fn start(people: u32) -> Node {
     Node::start_with(Options { people: Some(people), ..Options::default() }).unwrap()
 }
 
-fn start_with(sink: &Sink) -> Node {
+fn start_with(sink: &MailSink) -> Node {
     Node::start_with(Options { people: Some(6), relay: Some(sink.relay()), ..Options::default() }).unwrap()
 }
 
@@ -368,7 +368,7 @@ fn day(offset: i32) -> String {
     run(Command::new("date").args(["-d", &format!("{offset} days"), "+%F"])).unwrap().good().unwrap().trim().to_owned()
 }
 
-fn from_outside(node: &Node, from: &str, to: &Person, extra: &str) {
+fn from_outside(node: &Node, from: &str, to: &SamplePerson, extra: &str) {
     let shown = if from.is_empty() { "daemon@example.net" } else { from };
     let text = format!(
         "From: {shown}\r\nTo: {}\r\nSubject: a question\r\nMessage-ID: <{from}.1@example.net>\r\n{extra}\r\nAre you there?\r\n",
@@ -393,7 +393,7 @@ fn wait_for_empty_queue(node: &Node) {
 }
 
 /// Sends from new senders until one gets a reply: then the mail core has read the directory up to this change.
-fn wait_for_reply(node: &Node, sink: &Sink, person: &Person) {
+fn wait_for_reply(node: &Node, sink: &MailSink, person: &SamplePerson) {
     let mut number = 0;
     let probe = || {
         number += 1;
@@ -406,10 +406,11 @@ fn wait_for_reply(node: &Node, sink: &Sink, person: &Person) {
 
 #[test]
 fn a_vacation_answers_people_once_and_nobody_else() {
-    let sink = Sink::start().unwrap();
+    let sink = MailSink::start().unwrap();
     let node = start_with(&sink);
-    let (person, before, after, open) = (Person::of(2), Person::of(3), Person::of(4), Person::of(5));
-    let set = |person: &Person, options: &[&str]| {
+    let (person, before, after, open) =
+        (SamplePerson::of(2), SamplePerson::of(3), SamplePerson::of(4), SamplePerson::of(5));
+    let set = |person: &SamplePerson, options: &[&str]| {
         provost(&node, &[&["vacation", "set", &person.mail()], options].concat()).unwrap().good().unwrap();
     };
     let french = "Je suis absente jusqu'à Noël.\nÀ bientôt";
@@ -479,7 +480,7 @@ fn a_vacation_answers_people_once_and_nobody_else() {
     assert!(show.contains("Je suis absente") && show.contains(&day(2)), "{show}");
     provost(&node, &["vacation", "clear", &person.mail()]).unwrap().good().unwrap();
     // When the next change of another person is visible, this one is, too.
-    let marker = Person::of(6);
+    let marker = SamplePerson::of(6);
     set(&marker, &["--text-fr", "Absent."]);
     wait_for_reply(&node, &sink, &marker);
     from_outside(&node, "third@example.net", &person, "");
@@ -506,7 +507,7 @@ fn wrong_vacations_are_refused() {
     assert!(none.contains("none"), "{none}");
 }
 
-fn submit(node: &Node, person: &Person, to: &[&str], subject: &str) {
+fn submit(node: &Node, person: &SamplePerson, to: &[&str], subject: &str) {
     let (user, password) = (person.mail(), person.password());
     let text = format!("From: {user}\r\nSubject: {subject}\r\nMessage-ID: <{subject}@example.edu>\r\n\r\n.été\r\n");
     mail::send(node.address(Port::Submission), Some((&user, &password)), &user, to, &text).unwrap();
@@ -514,9 +515,9 @@ fn submit(node: &Node, person: &Person, to: &[&str], subject: &str) {
 
 #[test]
 fn mail_to_outside_is_sent_bounced_or_tried_again() {
-    let sink = Sink::start().unwrap();
+    let sink = MailSink::start().unwrap();
     let mut node = start_with(&sink);
-    let (person, friend) = (Person::of(2), Person::of(3));
+    let (person, friend) = (SamplePerson::of(2), SamplePerson::of(3));
     sink.answer("gone@example.net", Some("550 5.1.1 No such user here"));
     sink.answer("busy@example.net", Some("451 4.7.1 Greylisted, come later"));
 
@@ -663,9 +664,9 @@ fn two_imports_at_once_give_no_address_twice() {
 
 #[test]
 fn a_reply_is_remembered_through_kill_9() {
-    let sink = Sink::start().unwrap();
+    let sink = MailSink::start().unwrap();
     let mut node = start_with(&sink);
-    let person = Person::of(2);
+    let person = SamplePerson::of(2);
     provost(&node, &["vacation", "set", &person.uid(), "--text-fr", "Absente."]).unwrap().good().unwrap();
     wait_for_reply(&node, &sink, &person);
     from_outside(&node, "friend@example.net", &person, "");
@@ -682,19 +683,19 @@ fn a_reply_is_remembered_through_kill_9() {
 
 #[test]
 fn a_relay_that_is_down_gets_the_mail_later() {
-    let relay = Sink::start().unwrap().relay();
+    let relay = MailSink::start().unwrap().relay();
     let mut node =
         Node::start_with(Options { people: Some(3), relay: Some(relay.clone()), ..Options::default() }).unwrap();
     node.stop().unwrap();
     node.configure(|text| text.replace("[queue]\n", "[queue]\nretry_first = 1\nretry_max = 1\n")).unwrap();
     node.serve_again(&[Port::Http, Port::Submission]).unwrap();
-    let person = Person::of(2);
+    let person = SamplePerson::of(2);
     for number in 0..20 {
         submit(&node, &person, &["there@example.net"], &format!("waits{number}"));
     }
     wait_for_queue(&node, "20 waiting", "refused");
     node.kill().unwrap();
-    let sink = Sink::start_at(&relay).unwrap();
+    let sink = MailSink::start_at(&relay).unwrap();
     node.serve_again(&[Port::Http, Port::Imap]).unwrap();
     deadline::until(LIMIT, || Ok((sink.taken().len() >= 20).then_some(()))).unwrap();
     wait_for_empty_queue(&node);
@@ -709,14 +710,14 @@ fn a_relay_that_is_down_gets_the_mail_later() {
 
 #[test]
 fn mail_that_is_never_taken_comes_back() {
-    let sink = Sink::start().unwrap();
+    let sink = MailSink::start().unwrap();
     let mut node = start_with(&sink);
     sink.answer("busy@example.net", Some("451 4.7.1 Greylisted, come later"));
     node.stop().unwrap();
     let short = "[queue]\nretry_first = 1\nretry_max = 1\nlifetime = 2\n";
     node.configure(|text| text.replace("[queue]\n", short)).unwrap();
     node.serve_again(&[Port::Http, Port::Submission, Port::Imap]).unwrap();
-    let person = Person::of(2);
+    let person = SamplePerson::of(2);
     submit(&node, &person, &["busy@example.net"], "expired");
     let bounce = || Ok(inbox(&node, &person.mail(), &person.password()).into_iter().next());
     let (bounce, _) = deadline::until(LIMIT, bounce).unwrap();
@@ -731,9 +732,9 @@ fn mail_that_is_never_taken_comes_back() {
 
 #[test]
 fn two_people_on_vacation_do_not_answer_each_other_for_ever() {
-    let sink = Sink::start().unwrap();
+    let sink = MailSink::start().unwrap();
     let node = start_with(&sink);
-    let (ann, zoe) = (Person::of(2), Person::of(3));
+    let (ann, zoe) = (SamplePerson::of(2), SamplePerson::of(3));
     for person in [&ann, &zoe] {
         provost(&node, &["vacation", "set", &person.uid(), "--text-fr", "Absente."]).unwrap().good().unwrap();
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use provost_tests::ldap::{Ldap, SUFFIX};
 use provost_tests::settings::Site;
-use provost_tests::{Node, Options, Person, Port, Sink, command, deadline, mail, run};
+use provost_tests::{MailSink, Node, Options, Port, SamplePerson, command, deadline, mail, run};
 
 const PEOPLE: u32 = 30;
 /// Longest time until the mail core follows a change of the directory.
@@ -16,11 +16,11 @@ const EFFECT_LIMIT: Duration = Duration::from_secs(1);
 /// Longest time for each other wait.
 const LIMIT: Duration = Duration::from_secs(20);
 
-fn node(relay: Option<&Sink>) -> Node {
-    Node::start_with(Options { people: Some(PEOPLE), relay: relay.map(Sink::relay), ..Options::default() }).unwrap()
+fn node(relay: Option<&MailSink>) -> Node {
+    Node::start_with(Options { people: Some(PEOPLE), relay: relay.map(MailSink::relay), ..Options::default() }).unwrap()
 }
 
-fn person_dn(ldap: &Ldap, person: &Person) -> String {
+fn person_dn(ldap: &Ldap, person: &SamplePerson) -> String {
     ldap.dn(&format!("(uid={})", person.uid())).unwrap()
 }
 
@@ -31,7 +31,7 @@ fn logs_in(node: &Node, user: &str, password: &str) -> bool {
 #[test]
 fn people_are_found_with_their_attributes() {
     let node = node(None);
-    let (ldap, person) = (Ldap::of(&node), Person::of(7));
+    let (ldap, person) = (Ldap::of(&node), SamplePerson::of(7));
     for filter in
         ["(uid=test.p07)", "(mail=TEST.P07@example.edu)", "(employeeNumber=T0007)", "(&(sn=p07)(givenName=test))"]
     {
@@ -88,7 +88,7 @@ fn people_are_found_with_their_attributes() {
 #[test]
 fn everybody_reads_what_is_theirs() {
     let node = node(None);
-    let (ldap, zoe, ann) = (Ldap::of(&node), Person::of(1), Person::of(2));
+    let (ldap, zoe, ann) = (Ldap::of(&node), SamplePerson::of(1), SamplePerson::of(2));
     let (zoe_dn, ann_dn) = (person_dn(&ldap, &zoe), person_dn(&ldap, &ann));
 
     let nobody = ldap.anonymous().search("(objectClass=*)", &[]).unwrap();
@@ -123,7 +123,7 @@ fn everybody_reads_what_is_theirs() {
 #[test]
 fn an_alias_is_obeyed_within_a_second() {
     let node = node(None);
-    let (ldap, person) = (Ldap::of(&node), Person::of(3));
+    let (ldap, person) = (Ldap::of(&node), SamplePerson::of(3));
     let (dn, mx) = (person_dn(&ldap, &person), node.address(Port::Mx));
     let alias = "dean.of.arts@example.edu";
     assert!(mail::recipient(mx, alias).unwrap().starts_with("550"));
@@ -148,15 +148,15 @@ fn an_alias_is_obeyed_within_a_second() {
     let ((), after) = deadline::until(EFFECT_LIMIT, gone).unwrap();
     println!("alias gone {after:?} after ldapdelete ended");
     // 68: entryAlreadyExists: an address belongs to one person.
-    let second = entry.replace(alias, &Person::of(4).mail());
+    let second = entry.replace(alias, &SamplePerson::of(4).mail());
     assert_eq!(ldap.feed("ldapadd", &second).unwrap().code, Some(68));
 }
 
 #[test]
 fn a_vacation_is_obeyed_within_a_second() {
-    let sink = Sink::start().unwrap();
+    let sink = MailSink::start().unwrap();
     let node = node(Some(&sink));
-    let (ldap, person) = (Ldap::of(&node), Person::of(4));
+    let (ldap, person) = (Ldap::of(&node), SamplePerson::of(4));
     let dn = person_dn(&ldap, &person);
     let set = format!(
         "dn: {dn}\nchangetype: modify\nreplace: mailAutoReplyMode\nmailAutoReplyMode: reply\n-\n\
@@ -192,7 +192,7 @@ fn a_vacation_is_obeyed_within_a_second() {
 #[test]
 fn ldappasswd_changes_the_login() {
     let node = node(None);
-    let (ldap, person, other) = (Ldap::of(&node), Person::of(5), Person::of(6));
+    let (ldap, person, other) = (Ldap::of(&node), SamplePerson::of(5), SamplePerson::of(6));
     let dn = person_dn(&ldap, &person);
     assert!(logs_in(&node, &person.mail(), &person.password()), "remembered before the change");
     ldap.run("ldappasswd", &["-s", "another secret", &dn]).unwrap().good().unwrap();
@@ -215,7 +215,7 @@ fn ldappasswd_changes_the_login() {
 #[test]
 fn compare_rename_and_delete() {
     let node = node(None);
-    let (ldap, person) = (Ldap::of(&node), Person::of(8));
+    let (ldap, person) = (Ldap::of(&node), SamplePerson::of(8));
     let dn = person_dn(&ldap, &person);
     // 6: compareTrue, 5: compareFalse, 16: noSuchAttribute.
     assert_eq!(ldap.run("ldapcompare", &[&dn, "sn:p08"]).unwrap().code, Some(6));
@@ -255,12 +255,12 @@ fn compare_rename_and_delete() {
 }
 
 /// `ldapsearch -E sync=rp`, read line by line while it runs; killed by its pid when dropped.
-struct Watch {
+struct SyncWatch {
     child: Child,
     lines: Receiver<String>,
 }
 
-impl Watch {
+impl SyncWatch {
     fn start(ldap: &Ldap, filter: &str) -> Self {
         let arguments =
             ["-o", "ldif-wrap=no", "-E", "sync=rp", "-b", SUFFIX, filter, "mailLocalAddress", "preferredLanguage"];
@@ -282,7 +282,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for SyncWatch {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -292,9 +292,9 @@ impl Drop for Watch {
 #[test]
 fn a_sync_search_hears_of_changes() {
     let node = node(None);
-    let (ldap, person) = (Ldap::of(&node), Person::of(9));
+    let (ldap, person) = (Ldap::of(&node), SamplePerson::of(9));
     let dn = person_dn(&ldap, &person);
-    let watch = Watch::start(&ldap, "(objectClass=provostAccount)");
+    let watch = SyncWatch::start(&ldap, "(objectClass=provostAccount)");
     watch.wait_for("mailLocalAddress: test.p09@example.edu");
     ldap.feed(
         "ldapmodify",
@@ -312,7 +312,7 @@ fn a_sync_search_hears_of_changes() {
 fn acknowledged_writes_survive_kill_9() {
     let mut node = node(None);
     let ldap = Ldap::of(&node);
-    let people: Vec<Person> = (10..=19).map(Person::of).collect();
+    let people: Vec<SamplePerson> = (10..=19).map(SamplePerson::of).collect();
     for person in &people {
         let dn = person_dn(&ldap, person);
         let change = format!("dn: {dn}\nchangetype: modify\nreplace: title\ntitle: Chair {}\n", person.number);
@@ -333,7 +333,7 @@ fn acknowledged_writes_survive_kill_9() {
 }
 
 /// The replies to logins and RCPT for a person: IMAP, POP3, submission, MX.
-fn standing(node: &Node, person: &Person) -> anyhow::Result<([bool; 3], String)> {
+fn standing(node: &Node, person: &SamplePerson) -> anyhow::Result<([bool; 3], String)> {
     let (user, password) = (person.mail(), person.password());
     let logins = [
         mail::logs_in_by_imap(node.address(Port::Imap), &user, &password)?,
@@ -347,7 +347,7 @@ fn standing(node: &Node, person: &Person) -> anyhow::Result<([bool; 3], String)>
 #[test]
 fn a_state_is_obeyed_within_a_second() {
     let node = node(None);
-    let (ldap, person) = (Ldap::of(&node), Person::of(11));
+    let (ldap, person) = (Ldap::of(&node), SamplePerson::of(11));
     let dn = person_dn(&ldap, &person);
     assert_eq!(standing(&node, &person).unwrap(), ([true; 3], "250".to_owned()));
     // Suspended: mail is accepted, logins are refused. Closed: neither is accepted.
@@ -368,7 +368,7 @@ fn a_state_is_obeyed_within_a_second() {
 /// Runs `check` against the node in its present state.
 fn on_site(node: &Node, check: impl FnOnce(&Site<'_>) -> anyhow::Result<()>) {
     let (ldap, provost) = (Ldap::of(node), |arguments: &[&str]| command::provost(node, arguments).unwrap());
-    let person = Person::of(12).mail();
+    let person = SamplePerson::of(12).mail();
     let (lmtp, http, token) = (node.address(Port::Lmtp), node.address(Port::Http), node.secret("api-token"));
     check(&Site { ldap: &ldap, provost: &provost, lmtp, http, token, person }).unwrap();
 }

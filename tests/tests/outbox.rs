@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use provost_tests::command::provost;
 use provost_tests::mail::inbox;
-use provost_tests::sink::{Stage, Taken};
-use provost_tests::{Line, Node, Options, Person, Port, Sink, deadline};
+use provost_tests::sink::{AcceptedMessage, SilentStage};
+use provost_tests::{MailSink, Node, Options, Port, SamplePerson, TextClient, deadline};
 
 /// Longest time for each wait.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -35,10 +35,13 @@ const AWAY: u32 = 2;
 /// The person who submits mail, and gets the bounces.
 const WRITER: u32 = 3;
 
-fn start(sink: &Sink) -> Node {
+fn start(sink: &MailSink) -> Node {
     let options = Options { people: Some(3), relay: Some(sink.relay()), ..Options::default() };
     let mut node = Node::start_with(options).unwrap();
-    provost(&node, &["vacation", "set", &Person::of(AWAY).uid(), "--text-fr", "Absente."]).unwrap().good().unwrap();
+    provost(&node, &["vacation", "set", &SamplePerson::of(AWAY).uid(), "--text-fr", "Absente."])
+        .unwrap()
+        .good()
+        .unwrap();
     node.stop().unwrap();
     node.configure(|text| text.replace("[queue]\n", RETRY)).unwrap();
     serve(&mut node);
@@ -52,16 +55,19 @@ fn serve(node: &mut Node) {
 /// A directory change right before a kill applies from the first message after it, although the saved View is older.
 #[test]
 fn a_rule_made_just_before_a_kill_is_obeyed_after_it() {
-    let sink = Sink::start().unwrap();
+    let sink = MailSink::start().unwrap();
     let mut node = start(&sink);
     for round in 0..4 {
         let text = format!("Absente {round}.");
-        provost(&node, &["vacation", "set", &Person::of(AWAY).uid(), "--text-fr", &text]).unwrap().good().unwrap();
+        provost(&node, &["vacation", "set", &SamplePerson::of(AWAY).uid(), "--text-fr", &text])
+            .unwrap()
+            .good()
+            .unwrap();
         node.kill().unwrap();
         serve(&mut node);
         let from = format!("first{round}@example.net");
         let mut line = open(&node, Port::Mx).unwrap();
-        transact(&mut line, &from, &Person::of(AWAY).mail(), "", "first").unwrap();
+        transact(&mut line, &from, &SamplePerson::of(AWAY).mail(), "", "first").unwrap();
         let reply = || Ok(sink.taken().into_iter().find(|taken| taken.recipients == [from.as_str()]));
         let (taken, _) = deadline::until(LIMIT, reply).unwrap();
         assert!(String::from_utf8_lossy(&taken.text).contains(&text), "round {round}: {taken:?}");
@@ -69,22 +75,22 @@ fn a_rule_made_just_before_a_kill_is_obeyed_after_it() {
 }
 
 /// A connection after the greeting and EHLO or LHLO.
-fn open(node: &Node, port: Port) -> anyhow::Result<Line> {
-    let mut line = Line::open(node.address(port))?;
+fn open(node: &Node, port: Port) -> anyhow::Result<TextClient> {
+    let mut line = TextClient::open(node.address(port))?;
     line.until(&["220 "])?;
     line.ask("EHLO client.example.net", &["250 "])?;
     Ok(line)
 }
 
-fn submission(node: &Node) -> anyhow::Result<Line> {
-    let (mut line, writer) = (open(node, Port::Submission)?, Person::of(WRITER));
+fn submission(node: &Node) -> anyhow::Result<TextClient> {
+    let (mut line, writer) = (open(node, Port::Submission)?, SamplePerson::of(WRITER));
     let plain = format!("\0{}\0{}", writer.mail(), writer.password());
     line.ask(&format!("AUTH PLAIN {}", provost_tests::conversation::base64(plain.as_bytes())), &["235"])?;
     Ok(line)
 }
 
 /// Sends one message; `Ok` means acknowledged.
-fn transact(line: &mut Line, from: &str, to: &str, rcpt: &str, token: &str) -> anyhow::Result<()> {
+fn transact(line: &mut TextClient, from: &str, to: &str, rcpt: &str, token: &str) -> anyhow::Result<()> {
     line.ask(&format!("MAIL FROM:<{from}>"), &["250"])?;
     line.ask(&format!("RCPT TO:<{to}>{rcpt}"), &["250"])?;
     line.ask("DATA", &["354"])?;
@@ -107,8 +113,8 @@ enum Purpose {
 impl Purpose {
     const ALL: [Self; 3] = [Self::Answered, Self::Relayed, Self::Bounced];
 
-    fn send(self, line: &mut Line, sink: &Sink, token: &str) -> anyhow::Result<()> {
-        let (away, writer, outside) = (Person::of(AWAY).mail(), Person::of(WRITER).mail(), outside(token));
+    fn send(self, line: &mut TextClient, sink: &MailSink, token: &str) -> anyhow::Result<()> {
+        let (away, writer, outside) = (SamplePerson::of(AWAY).mail(), SamplePerson::of(WRITER).mail(), outside(token));
         match self {
             Self::Answered => transact(line, &outside, &away, " NOTIFY=SUCCESS,FAILURE", token),
             Self::Relayed => transact(line, &writer, &outside, "", token),
@@ -119,7 +125,7 @@ impl Purpose {
         }
     }
 
-    fn open(self, node: &Node) -> anyhow::Result<Line> {
+    fn open(self, node: &Node) -> anyhow::Result<TextClient> {
         if self == Self::Answered { open(node, Port::Mx) } else { submission(node) }
     }
 }
@@ -128,7 +134,7 @@ fn outside(token: &str) -> String {
     format!("{token}@example.net")
 }
 
-fn is_report(taken: &Taken) -> bool {
+fn is_report(taken: &AcceptedMessage) -> bool {
     String::from_utf8_lossy(&taken.text).contains("report-type")
 }
 
@@ -143,7 +149,7 @@ fn wait_for_empty_queue(node: &Node) {
 
 /// The tokens in a person's messages, and how often each occurs; bounces by the recipient that they name.
 fn tokens(node: &Node, number: u32, before: &str, after: &str) -> HashMap<String, usize> {
-    let person = Person::of(number);
+    let person = SamplePerson::of(number);
     let mut found = HashMap::new();
     for message in inbox(node.address(Port::Imap), &person.mail(), &person.password()).unwrap() {
         let named = message.lines().find_map(|line| line.strip_prefix(before)?.strip_suffix(after));
@@ -153,14 +159,14 @@ fn tokens(node: &Node, number: u32, before: &str, after: &str) -> HashMap<String
 }
 
 /// Checks the copies of one message that the relay accepted: one, and one more for each kill right after a copy.
-fn check_once(copies: &[Taken], is_expected: bool, kills: &[Instant], what: &str) -> usize {
+fn check_once(copies: &[AcceptedMessage], is_expected: bool, kills: &[Instant], what: &str) -> usize {
     assert!(!is_expected || !copies.is_empty(), "{what}: lost");
     let mut again = 0;
     for pair in copies.windows(2) {
         let at = pair[0].at;
         let near = kills.iter().any(|kill| at <= *kill && kill.duration_since(at) < WINDOW);
         assert!(near, "{what}: {} copies, none of them accepted right before a kill", copies.len());
-        let id = |taken: &Taken| {
+        let id = |taken: &AcceptedMessage| {
             let text = String::from_utf8_lossy(&taken.text).into_owned();
             text.lines().find(|line| line.starts_with("Message-ID")).map(str::to_owned)
         };
@@ -173,7 +179,7 @@ fn check_once(copies: &[Taken], is_expected: bool, kills: &[Instant], what: &str
 #[test]
 fn what_a_delivery_causes_survives_kill_9_exactly_once() {
     let asked = std::env::var("PROVOST_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
-    let sink = Sink::start().unwrap();
+    let sink = MailSink::start().unwrap();
     let mut node = start(&sink);
     let (mut kills, mut acknowledged) = (Vec::new(), Vec::new());
     for round in 0..asked.unwrap_or(ROUNDS) {
@@ -188,8 +194,9 @@ fn what_a_delivery_causes_survives_kill_9_exactly_once() {
     for (purpose, token) in &acknowledged {
         let copies = sink.taken_for(&outside(token));
         let (reports, others): (Vec<_>, Vec<_>) = copies.into_iter().partition(is_report);
-        let once =
-            |copies: &[Taken], is_expected| check_once(copies, is_expected, &kills, &format!("{purpose:?} {token}"));
+        let once = |copies: &[AcceptedMessage], is_expected| {
+            check_once(copies, is_expected, &kills, &format!("{purpose:?} {token}"))
+        };
         match purpose {
             Purpose::Answered => {
                 assert_eq!(kept.get(token), Some(&1), "{token} is kept");
@@ -215,7 +222,7 @@ fn what_a_delivery_causes_survives_kill_9_exactly_once() {
 }
 
 /// Sends messages of all purposes concurrently, until the node is killed at a random moment; returns those acknowledged.
-fn send_until_killed(node: &mut Node, sink: &Sink, round: u32) -> Vec<(Purpose, String)> {
+fn send_until_killed(node: &mut Node, sink: &MailSink, round: u32) -> Vec<(Purpose, String)> {
     let (acknowledged, over) = (Mutex::new(Vec::new()), AtomicBool::new(false));
     let kill_at = Instant::now() + KILL_WITHIN.mul_f64(rand::random_range(0.02..1.0));
     std::thread::scope(|scope| {
@@ -247,16 +254,18 @@ fn send_until_killed(node: &mut Node, sink: &Sink, round: u32) -> Vec<(Purpose, 
 /// A kill at each stage of the relay's conversation before the relay has the message: it is sent once, only after the restart.
 #[test]
 fn kill_9_at_each_stage_of_an_attempt_sends_once() {
-    let sink = Sink::start().unwrap();
+    let sink = MailSink::start().unwrap();
     let mut node = start(&sink);
-    for (number, stage) in [Stage::Greeting, Stage::Recipient, Stage::Data, Stage::End].into_iter().enumerate() {
+    for (number, stage) in
+        [SilentStage::Greeting, SilentStage::Recipient, SilentStage::Data, SilentStage::End].into_iter().enumerate()
+    {
         sink.fall_silent(Some(stage));
         for purpose in Purpose::ALL {
             let token = format!("stage{number}-{purpose:?}").to_lowercase();
             purpose.send(&mut purpose.open(&node).unwrap(), &sink, &token).unwrap();
         }
         // A reply, a report and a message to the relay; the refused message gets as far as RCPT.
-        let met = if matches!(stage, Stage::Greeting | Stage::Recipient) { 4 } else { 3 };
+        let met = if matches!(stage, SilentStage::Greeting | SilentStage::Recipient) { 4 } else { 3 };
         deadline::until(LIMIT, || Ok((sink.silenced() >= met).then_some(()))).unwrap();
         node.kill().unwrap();
         let answered = outside(&format!("stage{number}-answered"));

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use provost_tests::ldap::{Ldap, SUFFIX};
 use provost_tests::node::{Ports, wait_port};
-use provost_tests::{Line, Node, Options, Person, Port, deadline, mail};
+use provost_tests::{Node, Options, Port, SamplePerson, TextClient, deadline, mail};
 
 /// The client in every header here.
 const CLIENT: [u8; 4] = [203, 0, 113, 7];
@@ -88,8 +88,8 @@ impl Balancer {
     }
 
     /// A connection of the client at `source`.
-    fn open(&self, port: Port, source: [u8; 4]) -> Line {
-        let mut line = Line::open(self.far.address(port)).unwrap();
+    fn open(&self, port: Port, source: [u8; 4]) -> TextClient {
+        let mut line = TextClient::open(self.far.address(port)).unwrap();
         line.send(&header(source)).unwrap();
         line
     }
@@ -114,7 +114,7 @@ fn ldap_bind(password: &str) -> Vec<u8> {
 fn behind_haproxy_the_peer_is_the_client() {
     let node = node();
     let balancer = Balancer::start(&node);
-    let person = Person::of(1);
+    let person = SamplePerson::of(1);
 
     // A remote client may not log in without TLS, even when a local balancer passes the connection on.
     let mut imap = balancer.open(Port::Imap, CLIENT);
@@ -164,10 +164,10 @@ fn behind_haproxy_the_peer_is_the_client() {
 fn counts_traces_and_pages_name_the_client() {
     let node = node();
     let balancer = Balancer::start(&node);
-    let person = Person::of(2);
+    let person = SamplePerson::of(2);
 
     // The client may have two connections; a second client is still served, though both come from HAProxy's address.
-    let mut held: Vec<Line> = (0..2).map(|_| balancer.open(Port::Imap, CLIENT)).collect();
+    let mut held: Vec<TextClient> = (0..2).map(|_| balancer.open(Port::Imap, CLIENT)).collect();
     held.iter_mut().for_each(|line| _ = line.until(&["* OK"]).unwrap());
     let refused = balancer.open(Port::Imap, CLIENT).next().unwrap().unwrap();
     assert!(refused.starts_with("* BYE"), "{refused}");
@@ -224,7 +224,7 @@ fn sign_in(balancer: &Balancer, source: [u8; 4], name: &str) -> String {
 fn failed_sign_ins_are_counted_by_client() {
     let node = node();
     let balancer = Balancer::start(&node);
-    let person = Person::of(1).mail();
+    let person = SamplePerson::of(1).mail();
     // Five attempts per minute for one name from one address.
     for _ in 0..5 {
         let refused = sign_in(&balancer, CLIENT, &person);
@@ -244,7 +244,7 @@ fn a_header_from_elsewhere_is_only_octets() {
     node.configure(|text| text.replace("[listeners]\n", trusted)).unwrap();
     node.serve_again(&[Port::Imap]).unwrap();
     for (name, port) in BALANCED {
-        let mut line = Line::open(node.address(port)).unwrap();
+        let mut line = TextClient::open(node.address(port)).unwrap();
         line.send(&header(CLIENT)).unwrap();
         match name {
             "mx" | "submission" | "lmtp" => _ = line.until(&["220 "]).unwrap(),
@@ -257,7 +257,7 @@ fn a_header_from_elsewhere_is_only_octets() {
     }
     assert!(!node.log().contains("203.0.113.7"), "{}", node.log());
     // The node's own clients are not affected.
-    let person = Person::of(1);
+    let person = SamplePerson::of(1);
     assert!(mail::logs_in_by_imap(node.address(Port::Imap), &person.mail(), &person.password()).unwrap());
 }
 
@@ -270,7 +270,7 @@ fn a_trusted_network_must_send_version_2_and_others_cannot() {
             continue;
         }
         for say in [&b"PROXY TCP4 203.0.113.7 192.0.2.1 40000 143\r\n"[..], b"\r\n\r\nQUIT\r\n", b"\x16\x03\x01\x02"] {
-            let mut line = Line::open(node.address(port)).unwrap();
+            let mut line = TextClient::open(node.address(port)).unwrap();
             line.send(say).unwrap();
             assert_eq!(line.next().unwrap(), None, "{name}: {}", say.escape_ascii());
         }
@@ -279,11 +279,11 @@ fn a_trusted_network_must_send_version_2_and_others_cannot() {
     assert!(log.contains("only version 2 is served") && log.contains("no PROXY header"), "{log}");
 
     // The health listener has no proxy networks: a balancer connects to it for its own checks.
-    let mut health = Line::open(node.address(Port::Health)).unwrap();
+    let mut health = TextClient::open(node.address(Port::Health)).unwrap();
     health.send(b"GET /readyz HTTP/1.0\r\n\r\n").unwrap();
     assert!(health.next().unwrap().unwrap().contains(" 200 "));
     // LDAP trusts one balancer and accepts a header from no other address.
-    let mut ldap = Line::open(node.address(Port::Ldap)).unwrap();
+    let mut ldap = TextClient::open(node.address(Port::Ldap)).unwrap();
     ldap.send(&header(CLIENT)).unwrap();
     ldap.send(&ldap_bind(&node.secret("directory-password"))).unwrap();
     let answer = ldap.octets(10).unwrap();

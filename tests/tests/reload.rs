@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use provost_tests::{Line, Node, Options, Port, deadline, http};
+use provost_tests::{Node, Options, Port, TextClient, deadline, http};
 
 /// The files are checked every two seconds, and a change must be unchanged at the next check.
 const CHANGE_LIMIT: Duration = Duration::from_secs(15);
@@ -33,8 +33,8 @@ fn files(node: &Node) -> (PathBuf, PathBuf) {
 }
 
 /// A new TLS session with the listener, and the certificate that it got.
-fn session(node: &Node) -> (Line, Vec<u8>) {
-    let mut line = Line::open(node.address(Port::Imaps)).unwrap();
+fn session(node: &Node) -> (TextClient, Vec<u8>) {
+    let mut line = TextClient::open(node.address(Port::Imaps)).unwrap();
     line.start_tls().unwrap();
     line.until(&["* OK"]).unwrap();
     let certificate = line.certificate().unwrap().to_vec();
@@ -77,7 +77,7 @@ fn changed_files_come_into_force_by_themselves() {
         fs::rename(&beside, file).unwrap();
     }
     wait_for(&node, &third.certificate);
-    let mut line = Line::open(node.address(Port::Imap)).unwrap();
+    let mut line = TextClient::open(node.address(Port::Imap)).unwrap();
     line.until(&["* OK"]).unwrap();
     line.ask("a STARTTLS", &["a OK"]).unwrap();
     line.start_tls().unwrap();

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use provost_tests::conversation::base64;
 use provost_tests::http::{Race, two_puts_with_one_etag};
-use provost_tests::{Line, Node, Options, Person, Port, Ran, Sink, binary, deadline, mail, run};
+use provost_tests::{MailSink, Node, Options, Port, Ran, SamplePerson, TextClient, binary, deadline, mail, run};
 
 /// Longest time for a change to reach the mail core, and for a reply to reach the relay.
 const LIMIT: Duration = Duration::from_secs(10);
 const OUTSIDE: &str = "outside@example.net";
 /// The person that the changes apply to.
-const ONE: Person = Person { number: 11 };
+const ONE: SamplePerson = SamplePerson { number: 11 };
 const PROBLEM: &str = "application/problem+json";
 const HEADER: &str =
     "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n";
@@ -93,7 +93,7 @@ fn command(node: &Node, arguments: &[&str]) -> String {
 /// One node for all checks, as a node takes longer to start than all of them.
 #[test]
 fn the_readmes_commands_do_what_it_says() {
-    let sink = Sink::start().unwrap();
+    let sink = MailSink::start().unwrap();
     let node = Node::start_with(Options { relay: Some(sink.relay()), ..Options::default() }).unwrap();
     let api = Api(&node);
     finds_and_shows(&api);
@@ -123,7 +123,7 @@ fn finds_and_shows(api: &Api<'_>) {
     }
 }
 
-fn vacation_is_answered(node: &Node, api: &Api<'_>, sink: &Sink) {
+fn vacation_is_answered(node: &Node, api: &Api<'_>, sink: &MailSink) {
     let path = format!("/people/{}/vacation", ONE.uid());
     let rule = r#"{"start":"2026-01-01","end":"2099-01-05","text_fr":"De retour le 6 janvier.","text_en":"Back on January 6."}"#;
     let set = api.good("200", &with("PUT", &json(rule)), &path);
@@ -183,9 +183,9 @@ fn password_takes_effect(node: &Node, api: &Api<'_>) {
 }
 
 /// Idle sessions of one person in every protocol.
-fn open_sessions(node: &Node) -> Vec<(&'static str, Line)> {
+fn open_sessions(node: &Node) -> Vec<(&'static str, TextClient)> {
     let open = |port, greeting: &str| {
-        let mut line = Line::open(node.address(port)).unwrap();
+        let mut line = TextClient::open(node.address(port)).unwrap();
         line.until(&[greeting]).unwrap();
         line
     };
@@ -207,7 +207,7 @@ fn open_sessions(node: &Node) -> Vec<(&'static str, Line)> {
 }
 
 /// As the help desk's page promises, a password change ends the sessions opened with the old password.
-fn end_at_once(open: Vec<(&'static str, Line)>) {
+fn end_at_once(open: Vec<(&'static str, TextClient)>) {
     let start = Instant::now();
     for (name, mut line) in open {
         let words = line.next().unwrap().unwrap_or_default();

@@ -7,17 +7,17 @@ use std::time::Duration;
 use provost_tests::http::{Reply, Request, send};
 use provost_tests::ldap::{Ldap, SUFFIX};
 use provost_tests::people::HEADER;
-use provost_tests::{Node, Options, Person, Port, Ran, binary, deadline, mail, node::checkout, run};
+use provost_tests::{Node, Options, Port, Ran, SamplePerson, binary, deadline, mail, node::checkout, run};
 
 /// Longest time until the node follows a change of the directory.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Exit code: not allowed.
 const NOT_ALLOWED: Option<i32> = Some(6);
 /// An administrator with a password, and one without a password yet.
-const ADMIN: Person = Person { number: 2 };
-const NEW_ADMIN: Person = Person { number: 3 };
+const ADMIN: SamplePerson = SamplePerson { number: 2 };
+const NEW_ADMIN: SamplePerson = SamplePerson { number: 3 };
 /// A person without a role.
-const ONE: Person = Person { number: 1 };
+const ONE: SamplePerson = SamplePerson { number: 1 };
 
 fn command(node: &Node, arguments: &[&str]) -> Ran {
     run(Command::new(binary()).arg("--config").arg(node.config()).args(arguments)).unwrap()
@@ -111,7 +111,7 @@ fn by_the_pages(node: &Node) {
     let get = |path: &str| send(http, Request { method: "GET", path, headers: &[&cookie], body: "" }).unwrap();
     let csrf = get("/").between("name=\"csrf\" value=\"", "\"").to_owned();
     assert!(csrf.len() > 20);
-    let reset = |person: &Person| {
+    let reset = |person: &SamplePerson| {
         let id = get(&format!("/people?q={}", person.uid())).between("href=\"/people/", "\"").to_owned();
         assert!(id.len() > 20, "{} is found", person.uid());
         let (path, body) = (format!("/people/{id}/password"), format!("csrf={csrf}"));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use provost_tests::http::Race;
 use provost_tests::ldap::{Ldap, SUFFIX};
 use provost_tests::node::{Ports, binary, checkout, wait_port};
-use provost_tests::{Line, Person, Port, Ran, Sink, deadline, http, mail, people, run, settings};
+use provost_tests::{MailSink, Port, Ran, SamplePerson, TextClient, deadline, http, mail, people, run, settings};
 use tempfile::TempDir;
 
 /// Longest time until the mail core follows a change of the directory.
@@ -105,7 +105,7 @@ struct Site {
 }
 
 impl Site {
-    fn start(relay: &Sink) -> Self {
+    fn start(relay: &MailSink) -> Self {
         let folder = tempfile::Builder::new().prefix("provost-slapd").tempdir().unwrap();
         let ports = Ports::find().unwrap();
         let slapd = Slapd::start(folder.path(), ports.of(Port::Ldap));
@@ -119,7 +119,7 @@ impl Site {
     }
 
     /// Writes the configuration that docs/configuration.md describes, with the section that the script printed.
-    fn configure(&self, relay: &Sink) {
+    fn configure(&self, relay: &MailSink) {
         let listeners: String = [
             ("mx", Port::Mx),
             ("submission", Port::Submission),
@@ -213,7 +213,7 @@ fn sample() -> PathBuf {
 
 #[test]
 fn openldap_takes_the_place_of_the_embedded_server() {
-    let sink = Sink::start().unwrap();
+    let sink = MailSink::start().unwrap();
     let mut site = Site::start(&sink);
     let ldap = site.slapd.ldap();
 
@@ -301,7 +301,7 @@ fn openldap_takes_the_place_of_the_embedded_server() {
 /// with the last good View, and follows the directory again when they are back.
 #[test]
 fn a_directory_that_lost_a_container_is_parked() {
-    let sink = Sink::start().unwrap();
+    let sink = MailSink::start().unwrap();
     let mut site = Site::start(&sink);
     let ldap = site.slapd.ldap();
     site.provost(&["import", sample().to_str().unwrap()]);
@@ -399,7 +399,7 @@ fn a_person_is_found(ldap: &Ldap) {
     }
 }
 
-fn a_change_is_obeyed(site: &Site, ldap: &Ldap, sink: &Sink) {
+fn a_change_is_obeyed(site: &Site, ldap: &Ldap, sink: &MailSink) {
     let dn = ldap.dn("(uid=zoe.tremblay)").unwrap();
     let alias = "registrar.office@example.edu";
     let modify = format!("dn: {dn}\nchangetype: modify\nadd: mailLocalAddress\nmailLocalAddress: {alias}\n");
@@ -450,14 +450,14 @@ fn a_change_is_obeyed_again(site: &Site, ldap: &Ldap) {
 /// The answer of each protocol to a login, without the text after the code.
 fn logins(site: &Site, name: &str, password: &str) -> Vec<(&'static str, String)> {
     let last = |lines: Vec<String>| lines.last().cloned().unwrap_or_default();
-    let mut imap = Line::open(site.ports.address(Port::Imap)).unwrap();
+    let mut imap = TextClient::open(site.ports.address(Port::Imap)).unwrap();
     imap.until(&["* OK"]).unwrap();
     let imap = last(imap.ask(&format!("a LOGIN {name} \"{password}\""), &["a "]).unwrap());
-    let mut pop3 = Line::open(site.ports.address(Port::Pop3)).unwrap();
+    let mut pop3 = TextClient::open(site.ports.address(Port::Pop3)).unwrap();
     pop3.until(&["+OK"]).unwrap();
     pop3.ask(&format!("USER {name}"), &["+OK"]).unwrap();
     let pop3 = last(pop3.ask(&format!("PASS {password}"), &["+OK", "-ERR"]).unwrap());
-    let mut smtp = Line::open(site.ports.address(Port::Submission)).unwrap();
+    let mut smtp = TextClient::open(site.ports.address(Port::Submission)).unwrap();
     smtp.until(&["220 "]).unwrap();
     smtp.ask("EHLO client.example", &["250 "]).unwrap();
     smtp.ask("AUTH LOGIN", &["334 "]).unwrap();
@@ -492,13 +492,13 @@ fn assert_logins(site: &Site, password: &str, expect: [&str; 4], when: &str) {
 fn without_a_server_that_can_judge_no_password_is_wrong() {
     const LATER: [&str; 4] = ["a NO [UNAVAILABLE]", "-ERR [SYS/TEMP]", "454 4.7.0", "503"];
     const WRONG: [&str; 4] = ["a NO [AUTHENTICATIONFAILED]", "-ERR [AUTH]", "535 5.7.8", "422"];
-    let sink = Sink::start().unwrap();
+    let sink = MailSink::start().unwrap();
     let mut site = Site::start(&sink);
-    let right = Person::of(1).password();
+    let right = SamplePerson::of(1).password();
     site.provost(&["settings", "set", "password-scheme", "ssha"]).good().unwrap();
     let file = people::write_first(site.folder.path(), 1).unwrap();
     site.provost(&["import", file.to_str().unwrap()]).good().unwrap();
-    site.wait_for(&Person::of(1).mail(), "250", LIMIT);
+    site.wait_for(&SamplePerson::of(1).mail(), "250", LIMIT);
     site.kill();
     let text = fs::read_to_string(site.config()).unwrap();
     fs::write(site.config(), text.replace("[directory]\n", "[directory]\npasswords = \"bind\"\n")).unwrap();

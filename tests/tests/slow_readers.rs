@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use provost_tests::{Line, Node, Options, Person, Port};
+use provost_tests::{Node, Options, Port, SamplePerson, TextClient};
 
 const SESSIONS: usize = 30;
 const MESSAGE_OCTETS: usize = 40 * 1024 * 1024;
@@ -27,7 +27,7 @@ fn slow_readers_of_a_large_message_cost_little_memory() {
 }
 
 fn logged_in(node: &Node) -> anyhow::Result<TcpStream> {
-    let person = Person::of(1);
+    let person = SamplePerson::of(1);
     let mut socket = TcpStream::connect(node.address(Port::Imap))?;
     socket.set_read_timeout(Some(Duration::from_secs(60)))?;
     write!(socket, "a LOGIN {} \"{}\"\r\n", person.mail(), person.password())?;
@@ -47,8 +47,8 @@ fn until(socket: &mut TcpStream, wanted: &[u8]) -> anyhow::Result<()> {
 }
 
 fn append_large(node: &Node) -> anyhow::Result<()> {
-    let person = Person::of(1);
-    let mut line = Line::open(node.address(Port::Imap))?;
+    let person = SamplePerson::of(1);
+    let mut line = TextClient::open(node.address(Port::Imap))?;
     line.until(&["* OK"])?;
     line.ask(&format!("a LOGIN {} \"{}\"", person.mail(), person.password()), &["a OK"])?;
     let head = "Subject: large\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\

@@ -7,7 +7,7 @@ use std::time::Duration;
 use provost_tests::command::provost;
 use provost_tests::mail::{recipient, send};
 use provost_tests::people::HEADER;
-use provost_tests::{Node, Options, Person, Port, Sink, deadline};
+use provost_tests::{MailSink, Node, Options, Port, SamplePerson, deadline};
 use serde_json::Value;
 
 /// Longest time for each wait.
@@ -40,9 +40,9 @@ fn message(id: &str) -> String {
 
 #[test]
 fn a_message_is_found_whatever_became_of_it() {
-    let sink = Sink::start().unwrap();
+    let sink = MailSink::start().unwrap();
     let node = Node::start_with(Options { people: Some(3), relay: Some(sink.relay()), ..Options::default() }).unwrap();
-    let (zoe, ida) = (Person::of(1), Person::of(2));
+    let (zoe, ida) = (SamplePerson::of(1), SamplePerson::of(2));
     let (mx, lmtp) = (node.address(Port::Mx), node.address(Port::Lmtp));
 
     // Mail from outside, and through LMTP to two people.
@@ -119,7 +119,7 @@ fn a_message_is_found_whatever_became_of_it() {
 #[test]
 fn a_person_who_was_renamed_is_found_by_the_old_name_and_the_new_one() {
     let mut node = Node::start_with(Options { people: Some(2), ..Options::default() }).unwrap();
-    let zoe = Person::of(1);
+    let zoe = SamplePerson::of(1);
     send(node.address(Port::Mx), None, "ann@example.org", &[&zoe.mail()], &message("old@example.org")).unwrap();
     let file = node.folder().join("renamed.csv");
     let row = "T0001,Test,Côté,2001-02-03,p1@example.net,student,Arts,2026-09-01,,\n";

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use provost_tests::node::checkout;
-use provost_tests::{Node, Port, Sink, deadline};
+use provost_tests::{MailSink, Node, Port, deadline};
 
 /// `tests/fixtures/make` wrote one folder for every format that was ever on main.
 const FIXTURES: [&str; 4] = ["v1", "v2", "v3", "v4"];
@@ -15,7 +15,7 @@ const QUEUE_LIMIT: Duration = Duration::from_secs(90);
 #[test]
 fn every_earlier_data_folder_opens_with_all_that_was_in_it() {
     for fixture in FIXTURES {
-        let outside = Sink::start().unwrap();
+        let outside = MailSink::start().unwrap();
         let mut node = Node::from_fixture(fixture, &outside.relay()).unwrap();
         compare(&node, fixture).unwrap();
         deadline::until(QUEUE_LIMIT, || Ok((!outside.taken().is_empty()).then_some(()))).unwrap();

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use provost_provision::Principal;
 
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 use crate::tokens::Tokens;
 
 /// Longest token that is looked up, in octets; created tokens have at most 129.
@@ -20,13 +20,13 @@ pub(crate) struct Caller(pub(crate) Principal);
 /// Passes a request with a valid token on with its [`Caller`]; answers 401 to all others.
 pub(crate) async fn require_token(State(tokens): State<Tokens>, mut request: Request, next: Next) -> Response {
     let Some(token) = bearer(request.headers()) else {
-        return Problem::new(Kind::Unauthorized, "no bearer token was sent").into_response();
+        return Problem::new(ProblemKind::Unauthorized, "no bearer token was sent").into_response();
     };
     match tokens.principal(token, Timestamp::now()).await {
         Ok(Some(principal)) => request.extensions_mut().insert(Caller(principal)),
         Ok(None) => {
             metrics::counter!("provost_api_refused_tokens_total").increment(1);
-            return Problem::new(Kind::Unauthorized, "the token is unknown, revoked or expired").into_response();
+            return Problem::new(ProblemKind::Unauthorized, "the token is unknown, revoked or expired").into_response();
         }
         Err(error) => return Problem::from(error).into_response(),
     };

@@ -8,7 +8,7 @@ use provost_provision::{Expected, Target};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 
 /// Longest key of a person in a path, in octets: an address (RFC 5321 §4.5.3.1) fits. The desk has the same limit.
 pub(crate) const KEY_OCTETS_MAX: usize = 320;
@@ -22,15 +22,15 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathOf<
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Path::<T>::from_request_parts(parts, state).await {
             Ok(Path(value)) => Ok(Self(value)),
-            Err(rejection) => Err(Problem::new(Kind::Malformed, rejection.body_text())),
+            Err(rejection) => Err(Problem::new(ProblemKind::Malformed, rejection.body_text())),
         }
     }
 }
 
 /// The key of a person in a path: not empty, at most [`KEY_OCTETS_MAX`] octets.
-pub(crate) struct Key(pub(crate) String);
+pub(crate) struct PersonKey(pub(crate) String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Key {
+impl<S: Send + Sync> FromRequestParts<S> for PersonKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -38,7 +38,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
         let PathOf(all) = PathOf::<Vec<(String, String)>>::from_request_parts(parts, state).await?;
         let key = all.into_iter().find(|(name, _)| name == "key").map(|(_, value)| value).unwrap_or_default();
         if key.trim().is_empty() || key.len() > KEY_OCTETS_MAX {
-            return Err(Problem::new(Kind::NotFound, "no person has such a key"));
+            return Err(Problem::new(ProblemKind::NotFound, "no person has such a key"));
         }
         Ok(Self(key))
     }
@@ -53,7 +53,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryOf<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(value)) => Ok(Self(value)),
-            Err(rejection) => Err(Problem::new(Kind::Malformed, rejection.body_text())),
+            Err(rejection) => Err(Problem::new(ProblemKind::Malformed, rejection.body_text())),
         }
     }
 }
@@ -68,7 +68,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         let typed = is_json(request.headers());
         let octets = body(request, state).await?;
         if !typed {
-            return Err(Problem::new(Kind::UnsupportedMediaType, "the body must be application/json"));
+            return Err(Problem::new(ProblemKind::UnsupportedMediaType, "the body must be application/json"));
         }
         Ok(Self(read_json(&octets)?))
     }
@@ -86,7 +86,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
         match (octets.is_empty(), typed) {
             (true, _) => Ok(Self(T::default())),
             (false, true) => Ok(Self(read_json(&octets)?)),
-            (false, false) => Err(Problem::new(Kind::UnsupportedMediaType, "the body must be application/json")),
+            (false, false) => Err(Problem::new(ProblemKind::UnsupportedMediaType, "the body must be application/json")),
         }
     }
 }
@@ -111,9 +111,10 @@ impl<S: Send + Sync> FromRequest<S> for CsvBody {
             ["text/csv", "application/csv", "text/plain", "application/octet-stream"].contains(&name.as_str())
         });
         if !good {
-            return Err(Problem::new(Kind::UnsupportedMediaType, "send the file itself as text/csv"));
+            return Err(Problem::new(ProblemKind::UnsupportedMediaType, "send the file itself as text/csv"));
         }
-        let place = UPLOADS.try_acquire().map_err(|_| Problem::new(Kind::Busy, "other files are being received"))?;
+        let place =
+            UPLOADS.try_acquire().map_err(|_| Problem::new(ProblemKind::Busy, "other files are being received"))?;
         Ok(Self { octets: body(request, state).await?, _place: place })
     }
 }
@@ -127,9 +128,11 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         let Some(value) = parts.headers.get(header::IF_MATCH) else { return Ok(Self(None)) };
         match value.to_str() {
-            Ok(text) if text.trim().is_empty() => Err(Problem::new(Kind::Malformed, "If-Match names no version")),
+            Ok(text) if text.trim().is_empty() => {
+                Err(Problem::new(ProblemKind::Malformed, "If-Match names no version"))
+            }
             Ok(text) => Ok(Self(Some(text.to_owned()))),
-            Err(_) => Err(Problem::new(Kind::Malformed, "If-Match is not text")),
+            Err(_) => Err(Problem::new(ProblemKind::Malformed, "If-Match is not text")),
         }
     }
 }
@@ -154,8 +157,10 @@ pub(crate) fn target(key: &str, if_match: IfMatch) -> Target<'_> {
 
 async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(Kind::TooLarge, "the body is larger than this path accepts"),
-        _ => Problem::new(Kind::Malformed, "the body could not be read completely"),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(ProblemKind::TooLarge, "the body is larger than this path accepts")
+        }
+        _ => Problem::new(ProblemKind::Malformed, "the body could not be read completely"),
     })
 }
 
@@ -171,10 +176,10 @@ fn read_json<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Problem> {
         if inner.is_data() {
             Problem::invalid(pointer, inner.to_string())
         } else {
-            Problem::new(Kind::Malformed, format!("the body is not JSON: {inner}"))
+            Problem::new(ProblemKind::Malformed, format!("the body is not JSON: {inner}"))
         }
     })?;
-    reader.end().map_err(|error| Problem::new(Kind::Malformed, format!("the body is not JSON: {error}")))?;
+    reader.end().map_err(|error| Problem::new(ProblemKind::Malformed, format!("the body is not JSON: {error}")))?;
     Ok(value)
 }
 

@@ -26,7 +26,7 @@ pub type Scrape = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = String> + Send>> +
 
 /// The parts of the node that the probes ask.
 #[derive(Clone)]
-pub struct Health {
+pub struct ProbedParts {
     /// Shows whether the directory has been read.
     pub view: View,
     /// Shows whether every shard answers.
@@ -40,14 +40,14 @@ pub struct Health {
 /// Ready means that the View was complete once and the store answers. Whether the View is current is reported but not required:
 /// the mail core continues from its snapshot while the directory is down. Alive means that no writing part has died; otherwise
 /// the supervisor restarts the node.
-pub fn health_router(health: Health, metrics: Scrape) -> Router {
+pub fn health_router(health: ProbedParts, metrics: Scrape) -> Router {
     Router::new()
         .route("/metrics", get(render).with_state(metrics))
         .route("/readyz", get(ready).with_state(health.clone()))
         .route("/livez", get(live).with_state(health))
 }
 
-async fn live(State(health): State<Health>) -> impl IntoResponse {
+async fn live(State(health): State<ProbedParts>) -> impl IntoResponse {
     match (health.dead)() {
         dead if dead.is_empty() => (StatusCode::OK, "ok\n".to_owned()),
         dead => (StatusCode::SERVICE_UNAVAILABLE, format!("dead: {}\n", dead.join(", "))),
@@ -58,7 +58,7 @@ async fn render(State(metrics): State<Scrape>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics().await)
 }
 
-async fn ready(State(health): State<Health>) -> impl IntoResponse {
+async fn ready(State(health): State<ProbedParts>) -> impl IntoResponse {
     let status = health.view.status();
     let mut reasons: Vec<String> = (health.dead)().into_iter().map(|part| format!("{part} is dead")).collect();
     match tokio::time::timeout(STORE_LIMIT, health.store.accounts(None, 1)).await {

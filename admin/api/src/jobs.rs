@@ -116,7 +116,7 @@ pub(crate) struct Job {
 
 /// A record of [`JOBS`].
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct JobRecord {
     job: Job,
     /// The node that began the job.
     node: String,
@@ -125,7 +125,7 @@ struct Stored {
 }
 
 /// The end of a job's work.
-pub(crate) struct End {
+pub(crate) struct JobEnd {
     pub(crate) state: JobState,
     pub(crate) outcomes: Option<OutcomesBody>,
     pub(crate) error: Option<String>,
@@ -159,7 +159,7 @@ impl Jobs {
     /// The present state of a job; `None` for an unknown or forgotten id.
     pub(crate) async fn find(&self, id: Uuid, now: Timestamp) -> Result<Option<Job>, StateError> {
         let Some(record) = self.state.record(&JOBS, &id.to_string(), now.as_second()).await? else { return Ok(None) };
-        let Stored { mut job, alive_until, .. } = read(&record)?;
+        let JobRecord { mut job, alive_until, .. } = read(&record)?;
         if job.state == JobState::Running && alive_until < now {
             abandon(&mut job);
             self.replace(&record, &job, now).await?;
@@ -173,7 +173,7 @@ impl Jobs {
         sender: Arc<watch::Sender<Job>>,
         mut turn: ApplyTurn,
         stop: oneshot::Sender<()>,
-        work: impl Future<Output = End> + Send + 'static,
+        work: impl Future<Output = JobEnd> + Send + 'static,
     ) {
         tokio::spawn(async move {
             let mut work = tokio::spawn(work);
@@ -181,7 +181,7 @@ impl Jobs {
             let mut ticks = tokio::time::interval(TICK);
             let end = loop {
                 tokio::select! {
-                    ended = &mut work => break ended.unwrap_or_else(|fault| End::fault(&fault)),
+                    ended = &mut work => break ended.unwrap_or_else(|fault| JobEnd::fault(&fault)),
                     _ = ticks.tick() => {
                         let job = sender.borrow().clone();
                         if let Err(error) = self.keep(&job, Timestamp::now()).await {
@@ -251,7 +251,7 @@ pub async fn end_abandoned_jobs(
 ) -> Result<(), StateError> {
     let jobs = Jobs::new(state.clone(), node.clone());
     for record in state.records(&JOBS, None, JOBS_MAX, now.as_second()).await? {
-        let Ok(Stored { mut job, node: of, .. }) = read(&record) else { continue };
+        let Ok(JobRecord { mut job, node: of, .. }) = read(&record) else { continue };
         if job.state == JobState::Running && *of == **node {
             abandon(&mut job);
             jobs.replace(&record, &job, now).await?;
@@ -260,7 +260,7 @@ pub async fn end_abandoned_jobs(
     give_up_turn(&**state, node, now).await
 }
 
-impl End {
+impl JobEnd {
     fn fault(fault: &tokio::task::JoinError) -> Self {
         tracing::error!(%fault, "the task of an import ended in a fault");
         let error =
@@ -280,11 +280,11 @@ fn remembered_until(now: Timestamp) -> i64 {
 
 fn encode(job: &Job, node: &str, now: Timestamp) -> Result<Vec<u8>, StateError> {
     let alive_until = now.saturating_add(SignedDuration::from_secs(TURN_SECONDS)).unwrap_or(Timestamp::MAX);
-    let stored = Stored { job: job.clone(), node: node.to_owned(), alive_until };
+    let stored = JobRecord { job: job.clone(), node: node.to_owned(), alive_until };
     serde_json::to_vec(&stored).map_err(|error| StateError::Damaged(error.to_string()))
 }
 
-fn read(record: &StateRecord) -> Result<Stored, StateError> {
+fn read(record: &StateRecord) -> Result<JobRecord, StateError> {
     serde_json::from_slice(&record.value).map_err(|error| StateError::Damaged(format!("job {}: {error}", record.key)))
 }
 
@@ -298,7 +298,7 @@ pub(crate) async fn wait(mut job: watch::Receiver<Job>, limit: Duration) -> Job 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::turn::Turns;
+    use crate::turn::PlanTurns;
     use provost_store::MemoryState;
 
     fn at(second: i64) -> Timestamp {
@@ -310,9 +310,9 @@ mod tests {
         (state.clone(), Jobs::new(state, node.into()))
     }
 
-    async fn run(work: impl Future<Output = End> + Send + 'static) -> (Jobs, Job) {
+    async fn run(work: impl Future<Output = JobEnd> + Send + 'static) -> (Jobs, Job) {
         let (state, jobs) = jobs("a");
-        let turns = Turns::new(state, "a".into());
+        let turns = PlanTurns::new(state, "a".into());
         let sender = Arc::new(jobs.begin(3, Timestamp::now()).await.unwrap());
         let receiver = sender.subscribe();
         jobs.clone().watch_over(sender, turns.apply().await.unwrap(), oneshot::channel().0, work);
@@ -323,7 +323,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_ends_as_its_work_does_and_gives_the_turn_away() {
-        let (jobs, job) = run(async { End { state: JobState::Done, outcomes: None, error: None } }).await;
+        let (jobs, job) = run(async { JobEnd { state: JobState::Done, outcomes: None, error: None } }).await;
         assert_eq!(job.state, JobState::Done);
         assert_eq!(jobs.find(job.id, Timestamp::now()).await.unwrap(), Some(job));
         assert_eq!(jobs.find(Uuid::nil(), Timestamp::now()).await.unwrap(), None);

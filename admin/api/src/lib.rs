@@ -22,9 +22,9 @@ mod shared;
 mod tokens;
 mod turn;
 
-pub use health::{DeadParts, Health, Scrape, health_router};
+pub use health::{DeadParts, ProbedParts, Scrape, health_router};
 pub use jobs::end_abandoned_jobs;
-pub use messages::{MESSAGES_MAX, MessageSearch, MessageSearchError, Messages};
+pub use messages::{MESSAGES_MAX, MessageSearch, MessageSearchError, MessageTraces};
 pub use router::{API_BODY_OCTETS_MAX, CSV_OCTETS_MAX, REQUEST_TIME_MAX, router};
 pub use shared::ApiState;
 pub use tokens::{FixedToken, NewToken, TOKEN_DAYS_MAX, TokenError, TokenInfo, Tokens};

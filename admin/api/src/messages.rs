@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan};
 use provost_provision::{Desk, DeskError, Principal};
-use provost_trace::{Criterion, Found, Query, search};
+use provost_trace::{Criterion, TraceQuery, TraceResult, search};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -56,13 +56,13 @@ pub enum MessageSearchError {
 
 /// The search for messages of this node. Cheap to clone.
 #[derive(Clone)]
-pub struct Messages {
+pub struct MessageTraces {
     desk: Desk,
     folder: Arc<Path>,
     turns: Arc<Semaphore>,
 }
 
-impl Messages {
+impl MessageTraces {
     /// Searches the events in `folder`.
     pub fn new(desk: Desk, folder: PathBuf) -> Self {
         Self { desk, folder: folder.into(), turns: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)) }
@@ -76,7 +76,7 @@ impl Messages {
         principal: &Principal,
         wanted: &MessageSearch,
         most: usize,
-    ) -> Result<(Found, String), MessageSearchError> {
+    ) -> Result<(TraceResult, String), MessageSearchError> {
         let words = [&wanted.recipient, &wanted.sender, &wanted.message_id, &wanted.any];
         let words = || words.into_iter().flatten();
         if words().next().is_none() || words().any(|word| word.trim().is_empty() || word.len() > WORD_OCTETS_MAX) {
@@ -104,7 +104,7 @@ impl Messages {
         let now = Timestamp::now();
         let week_ago = now.checked_sub((SINCE_DEFAULT_DAYS * 24).hours()).unwrap_or(Timestamp::MIN);
         let (since, until) = (wanted.since.unwrap_or(week_ago), wanted.until.unwrap_or(now));
-        let query = Query { all, since, until, most: most.min(MESSAGES_MAX) };
+        let query = TraceQuery { all, since, until, most: most.min(MESSAGES_MAX) };
         let _turn = self.turns.acquire().await;
         let folder = Arc::clone(&self.folder);
         let found = tokio::task::spawn_blocking(move || search(&folder, &query)).await;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use provost_provision::{AddressInfo, HistoryEntry, PersonDetail, PersonSummary, RecordError, VacationChange};
-use provost_store::{QueueRow, QueuedRecipient as Waiting, Snapshot};
+use provost_store::{AccountSnapshot, QueueRow, QueuedRecipient as Waiting};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -136,7 +136,7 @@ pub(crate) struct MailboxFacts {
 }
 
 impl MailboxFacts {
-    pub(crate) fn new(snapshot: &Snapshot, quota_octets: Option<u64>) -> Self {
+    pub(crate) fn new(snapshot: &AccountSnapshot, quota_octets: Option<u64>) -> Self {
         let login = |(protocol, at): &(String, i64)| LastLogin { protocol: protocol.clone(), at: rfc3339(*at) };
         Self {
             octets_used: snapshot.octets,

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use provost_provision::{Desk, Operation, Principal};
+use provost_provision::{Desk, Permission, Principal};
 use provost_queue::Queue;
 use provost_store::QueueRow;
 use provost_view::{Snapshot, Status, View};
 use uuid::Uuid;
 
 use crate::jobs::{Job, Jobs};
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 
 /// The queue, the View and the jobs, behind the check of rights. Cheap to clone.
 #[derive(Clone)]
@@ -31,25 +31,25 @@ impl Operations {
 
     /// Messages in the queue, at most `most` rows of message and destination, oldest first.
     pub(crate) async fn queue(&self, principal: &Principal, most: usize) -> Result<Vec<QueueRow>, Problem> {
-        self.desk.permit(principal, Operation::ViewQueue).await?;
-        self.queue.list(most).await.map_err(|error| Problem::new(Kind::Unavailable, error.to_string()))
+        self.desk.permit(principal, Permission::ViewQueue).await?;
+        self.queue.list(most).await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))
     }
 
     /// State of the View: how current it is.
     pub(crate) async fn status(&self, principal: &Principal) -> Result<Status, Problem> {
-        self.desk.permit(principal, Operation::ViewNode).await?;
+        self.desk.permit(principal, Permission::ViewNode).await?;
         Ok(self.view.status())
     }
 
     /// The current View, for the settings in it.
     pub(crate) async fn settings(&self, principal: &Principal) -> Result<Arc<Snapshot>, Problem> {
-        self.desk.permit(principal, Operation::ViewSettings).await?;
+        self.desk.permit(principal, Permission::ViewSettings).await?;
         Ok(self.view.snapshot())
     }
 
     /// A running or finished apply; `None` for an unknown or forgotten id.
     pub(crate) async fn job(&self, principal: &Principal, id: Uuid, now: Timestamp) -> Result<Option<Job>, Problem> {
-        self.desk.permit(principal, Operation::ViewImports).await?;
+        self.desk.permit(principal, Permission::ViewImports).await?;
         Ok(self.jobs.find(id, now).await?)
     }
 }

@@ -31,7 +31,7 @@ static PIECES: StateSpace = StateSpace {
 
 /// The facts about a file besides its octets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Waiting {
+pub(crate) struct FileFacts {
     /// Time of the upload.
     pub(crate) uploaded_at: Timestamp,
     /// `utf-8` or `windows-1252`.
@@ -42,7 +42,7 @@ pub(crate) struct Waiting {
     pub(crate) hash: String,
 }
 
-impl Waiting {
+impl FileFacts {
     /// Options for reading the file.
     pub(crate) fn options(&self) -> CsvOptions {
         CsvOptions {
@@ -54,9 +54,9 @@ impl Waiting {
 
 /// A record of [`FILES`].
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct FileRecord {
     #[serde(flatten)]
-    waiting: Waiting,
+    waiting: FileFacts,
     pieces: usize,
 }
 
@@ -89,7 +89,7 @@ impl Plans {
     }
 
     /// Stores a file; durable when it returns. The caller ensures that the file has at most 64 MiB.
-    pub(crate) async fn keep(&self, id: Uuid, octets: &Bytes, waiting: Waiting) -> Result<(), PlansError> {
+    pub(crate) async fn keep(&self, id: Uuid, octets: &Bytes, waiting: FileFacts) -> Result<(), PlansError> {
         let now = waiting.uploaded_at.as_second();
         let end = Some(now.saturating_add(WAITING_TIME_MAX.as_secs()));
         let starts = (0..octets.len()).step_by(STATE_VALUE_OCTETS_MAX);
@@ -98,15 +98,15 @@ impl Plans {
             StateChange::put(&PIECES, key_of(id, number), Expect::Absent, piece, end)
         };
         let mut changes: Vec<StateChange> = starts.enumerate().map(piece).collect();
-        let stored = Stored { waiting, pieces: changes.len() };
+        let stored = FileRecord { waiting, pieces: changes.len() };
         let described = serde_json::to_vec(&stored).map_err(|error| StateError::Damaged(error.to_string()))?;
         changes.push(StateChange::put(&FILES, id.to_string(), Expect::Absent, described, end));
         Ok(self.state.change(changes, now).await.map(drop)?)
     }
 
     /// Reads a file that is waiting at `now`; [`PlansError::Gone`] otherwise.
-    pub(crate) async fn read(&self, id: Uuid, now: Timestamp) -> Result<(Waiting, Bytes), PlansError> {
-        let Stored { waiting, pieces } = self.describe(id, now).await?.ok_or(PlansError::Gone)?;
+    pub(crate) async fn read(&self, id: Uuid, now: Timestamp) -> Result<(FileFacts, Bytes), PlansError> {
+        let FileRecord { waiting, pieces } = self.describe(id, now).await?.ok_or(PlansError::Gone)?;
         let mut octets = BytesMut::new();
         for number in 0..pieces.min(PIECES_MAX) {
             let piece = self.state.record(&PIECES, &key_of(id, number), now.as_second()).await?;
@@ -117,14 +117,14 @@ impl Plans {
 
     /// Removes a file; removing an absent file succeeds.
     pub(crate) async fn forget(&self, id: Uuid, now: Timestamp) -> Result<(), PlansError> {
-        let Some(Stored { pieces, .. }) = self.describe(id, now).await? else { return Ok(()) };
+        let Some(FileRecord { pieces, .. }) = self.describe(id, now).await? else { return Ok(()) };
         let piece = |number| StateChange::remove(&PIECES, key_of(id, number), Expect::Any);
         let mut changes: Vec<StateChange> = (0..pieces.min(PIECES_MAX)).map(piece).collect();
         changes.push(StateChange::remove(&FILES, id.to_string(), Expect::Any));
         Ok(self.state.change(changes, now.as_second()).await.map(drop)?)
     }
 
-    async fn describe(&self, id: Uuid, now: Timestamp) -> Result<Option<Stored>, StateError> {
+    async fn describe(&self, id: Uuid, now: Timestamp) -> Result<Option<FileRecord>, StateError> {
         let record = self.state.record(&FILES, &id.to_string(), now.as_second()).await?;
         record.as_ref().map(read).transpose()
     }
@@ -134,7 +134,7 @@ fn key_of(id: Uuid, number: usize) -> String {
     format!("{id}/{number:02}")
 }
 
-fn read(record: &StateRecord) -> Result<Stored, StateError> {
+fn read(record: &StateRecord) -> Result<FileRecord, StateError> {
     serde_json::from_slice(&record.value)
         .map_err(|error| StateError::Damaged(format!("import {}: {error}", record.key)))
 }
@@ -144,8 +144,8 @@ mod tests {
     use super::*;
     use provost_store::MemoryState;
 
-    fn waiting(at: &str) -> Waiting {
-        Waiting { uploaded_at: at.parse().unwrap(), encoding: "utf-8".into(), separator: Some(';'), hash: "h".into() }
+    fn waiting(at: &str) -> FileFacts {
+        FileFacts { uploaded_at: at.parse().unwrap(), encoding: "utf-8".into(), separator: Some(';'), hash: "h".into() }
     }
 
     fn plans() -> Plans {

@@ -15,7 +15,7 @@ pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Kind of an error: a decision for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ProblemKind {
     Unauthorized,
     Forbidden,
     NotFound,
@@ -43,16 +43,16 @@ pub(crate) enum Kind {
 const PROBLEMS: &str = "/api/v1/problems/";
 
 /// For each kind: name in `type`, status, title, explanation.
-const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = [
+const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
     (
-        Kind::Unauthorized,
+        ProblemKind::Unauthorized,
         "/api/v1/problems/unauthorized",
         StatusCode::UNAUTHORIZED,
         "A token is needed",
         "Send 'Authorization: Bearer TOKEN' with a token of this site.",
     ),
     (
-        Kind::Forbidden,
+        ProblemKind::Forbidden,
         "/api/v1/problems/forbidden",
         StatusCode::FORBIDDEN,
         "Not allowed",
@@ -60,127 +60,133 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = [
          a person with a higher role. 'provost roles' prints the table.",
     ),
     (
-        Kind::NotFound,
+        ProblemKind::NotFound,
         "/api/v1/problems/not-found",
         StatusCode::NOT_FOUND,
         "Not found",
         "There is no such person, address, import, job, setting or path.",
     ),
     (
-        Kind::MethodNotAllowed,
+        ProblemKind::MethodNotAllowed,
         "/api/v1/problems/method-not-allowed",
         StatusCode::METHOD_NOT_ALLOWED,
         "Method not allowed",
         "The path exists and does not take this method; the OpenAPI document lists what it takes.",
     ),
     (
-        Kind::Malformed,
+        ProblemKind::Malformed,
         "/api/v1/problems/malformed",
         StatusCode::BAD_REQUEST,
         "Malformed request",
         "The path, the query or the body cannot be read at all.",
     ),
     (
-        Kind::UnsupportedMediaType,
+        ProblemKind::UnsupportedMediaType,
         "/api/v1/problems/unsupported-media-type",
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "Unsupported media type",
         "Bodies are application/json; import files are text/csv.",
     ),
     (
-        Kind::TooLarge,
+        ProblemKind::TooLarge,
         "/api/v1/problems/too-large",
         StatusCode::PAYLOAD_TOO_LARGE,
         "Too large",
         "A JSON body may have 256 KiB, an import file 64 MiB.",
     ),
     (
-        Kind::Invalid,
+        ProblemKind::Invalid,
         "/api/v1/problems/invalid",
         StatusCode::UNPROCESSABLE_ENTITY,
         "A field is wrong",
         "'errors' points to each field and names its rule.",
     ),
     (
-        Kind::FileRefused,
+        ProblemKind::FileRefused,
         "/api/v1/problems/file-refused",
         StatusCode::UNPROCESSABLE_ENTITY,
         "The file is refused whole",
         "An empty or truncated file, a wrong header or a wrong encoding: nothing was planned.",
     ),
     (
-        Kind::Ambiguous,
+        ProblemKind::Ambiguous,
         "/api/v1/problems/ambiguous",
         StatusCode::CONFLICT,
         "The key fits more than one person",
         "Use the id of the person instead.",
     ),
-    (Kind::InUse, "/api/v1/problems/in-use", StatusCode::CONFLICT, "In use", "The address belongs to another person."),
     (
-        Kind::Quarantined,
+        ProblemKind::InUse,
+        "/api/v1/problems/in-use",
+        StatusCode::CONFLICT,
+        "In use",
+        "The address belongs to another person.",
+    ),
+    (
+        ProblemKind::Quarantined,
         "/api/v1/problems/quarantined",
         StatusCode::CONFLICT,
         "In quarantine",
         "The address was taken from its owner lately; until its quarantine ends, only that person can have it again.",
     ),
     (
-        Kind::Stale,
+        ProblemKind::Stale,
         "/api/v1/problems/stale",
         StatusCode::CONFLICT,
         "Changed meanwhile",
         "The entry was changed meanwhile; read it again.",
     ),
     (
-        Kind::PreconditionFailed,
+        ProblemKind::PreconditionFailed,
         "/api/v1/problems/precondition-failed",
         StatusCode::PRECONDITION_FAILED,
         "Changed since it was read",
         "The If-Match version is not the current one; read it again.",
     ),
     (
-        Kind::PlanChanged,
+        ProblemKind::PlanChanged,
         "/api/v1/problems/plan-changed",
         StatusCode::CONFLICT,
         "The plan has changed",
         "The directory changed since the plan was shown; look at the new plan and apply its hash.",
     ),
     (
-        Kind::Inconsistent,
+        ProblemKind::Inconsistent,
         "/api/v1/problems/inconsistent",
         StatusCode::CONFLICT,
         "The directory contradicts itself",
         "Correct its entries before an import.",
     ),
     (
-        Kind::Refused,
+        ProblemKind::Refused,
         "/api/v1/problems/refused",
         StatusCode::UNPROCESSABLE_ENTITY,
         "Refused by the directory",
         "Repeating the request will not help.",
     ),
     (
-        Kind::Unavailable,
+        ProblemKind::Unavailable,
         "/api/v1/problems/unavailable",
         StatusCode::SERVICE_UNAVAILABLE,
         "Unavailable now",
         "The directory, the store or the audit file cannot be reached; try again later.",
     ),
     (
-        Kind::Busy,
+        ProblemKind::Busy,
         "/api/v1/problems/busy",
         StatusCode::SERVICE_UNAVAILABLE,
         "Busy",
         "Too many imports wait or run; try again later.",
     ),
     (
-        Kind::Timeout,
+        ProblemKind::Timeout,
         "/api/v1/problems/timeout",
         StatusCode::GATEWAY_TIMEOUT,
         "Took too long",
         "The request exceeded its time limit; a change may have been made.",
     ),
     (
-        Kind::Internal,
+        ProblemKind::Internal,
         "/api/v1/problems/internal",
         StatusCode::INTERNAL_SERVER_ERROR,
         "A bug",
@@ -188,8 +194,8 @@ const KINDS: [(Kind, &str, StatusCode, &str, &str); 21] = [
     ),
 ];
 
-impl Kind {
-    fn row(self) -> &'static (Kind, &'static str, StatusCode, &'static str, &'static str) {
+impl ProblemKind {
+    fn row(self) -> &'static (ProblemKind, &'static str, StatusCode, &'static str, &'static str) {
         // A test checks that every kind has its row; a missing one can only be a bug.
         KINDS.iter().find(|row| row.0 == self).unwrap_or(&KINDS[KINDS.len() - 1])
     }
@@ -228,11 +234,11 @@ pub(crate) struct Problem {
     pub(crate) retry_after: Option<u32>,
     /// Selects the headers; not part of the document.
     #[serde(skip)]
-    pub(crate) kind: Kind,
+    pub(crate) kind: ProblemKind,
 }
 
 impl Problem {
-    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         let (_, type_uri, status, title, _) = kind.row();
         let retry_after = (*status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECONDS);
         Self {
@@ -252,7 +258,7 @@ impl Problem {
         let (pointer, rule) = (pointer.into(), rule.into());
         // RFC 6901: the empty pointer is the whole body.
         let detail = if pointer.is_empty() { rule.clone() } else { format!("{pointer}: {rule}") };
-        let mut problem = Self::new(Kind::Invalid, detail);
+        let mut problem = Self::new(ProblemKind::Invalid, detail);
         problem.errors.push(FieldError { pointer, detail: rule });
         problem
     }
@@ -260,7 +266,7 @@ impl Problem {
     /// A bug: the log gets the cause, the caller only the operation that failed.
     pub(crate) fn internal(what: &str, error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "{what}");
-        Self::new(Kind::Internal, what)
+        Self::new(ProblemKind::Internal, what)
     }
 }
 
@@ -273,7 +279,7 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.kind == Kind::Unauthorized {
+        if self.kind == ProblemKind::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"provost\""));
         }
         reply
@@ -285,17 +291,17 @@ impl From<DeskError> for Problem {
         let detail = error.to_string();
         match error {
             DeskError::NotFound(_) | DeskError::UnknownSetting(_) | DeskError::NotStated(_) => {
-                Self::new(Kind::NotFound, detail)
+                Self::new(ProblemKind::NotFound, detail)
             }
-            DeskError::Ambiguous { .. } => Self::new(Kind::Ambiguous, detail),
+            DeskError::Ambiguous { .. } => Self::new(ProblemKind::Ambiguous, detail),
             DeskError::Invalid { field, rule } => Self::invalid(format!("/{field}"), rule),
-            DeskError::InUse(_) => Self::new(Kind::InUse, detail),
-            DeskError::Quarantined { .. } => Self::new(Kind::Quarantined, detail),
-            DeskError::Stale => Self::new(Kind::Stale, detail),
-            DeskError::VersionMismatch(_) => Self::new(Kind::PreconditionFailed, detail),
-            DeskError::NotAllowed(_) => Self::new(Kind::Forbidden, detail),
-            DeskError::Refused(_) => Self::new(Kind::Refused, detail),
-            DeskError::Unavailable(_) => Self::new(Kind::Unavailable, detail),
+            DeskError::InUse(_) => Self::new(ProblemKind::InUse, detail),
+            DeskError::Quarantined { .. } => Self::new(ProblemKind::Quarantined, detail),
+            DeskError::Stale => Self::new(ProblemKind::Stale, detail),
+            DeskError::VersionMismatch(_) => Self::new(ProblemKind::PreconditionFailed, detail),
+            DeskError::NotAllowed(_) => Self::new(ProblemKind::Forbidden, detail),
+            DeskError::Refused(_) => Self::new(ProblemKind::Refused, detail),
+            DeskError::Unavailable(_) => Self::new(ProblemKind::Unavailable, detail),
         }
     }
 }
@@ -305,7 +311,7 @@ impl From<ImportError> for Problem {
         match error {
             ImportError::Desk(error) => error.into(),
             ImportError::File(error) => error.into(),
-            ImportError::Plan(error) => Self::new(Kind::Inconsistent, error.to_string()),
+            ImportError::Plan(error) => Self::new(ProblemKind::Inconsistent, error.to_string()),
             ImportError::Fault(error) => Self::internal("planning ended in a fault", &error),
         }
     }
@@ -314,16 +320,17 @@ impl From<ImportError> for Problem {
 impl From<StateError> for Problem {
     fn from(error: StateError) -> Self {
         if let StateError::Full(_) = error {
-            return Self::new(Kind::Busy, error.to_string());
+            return Self::new(ProblemKind::Busy, error.to_string());
         }
         tracing::error!(%error, "the shared state of the nodes");
-        Self::new(Kind::Unavailable, "the shared state of the nodes is unavailable")
+        Self::new(ProblemKind::Unavailable, "the shared state of the nodes is unavailable")
     }
 }
 
 impl From<FileError> for Problem {
     fn from(error: FileError) -> Self {
-        let kind = if matches!(error, FileError::TooLarge(_)) { Kind::TooLarge } else { Kind::FileRefused };
+        let kind =
+            if matches!(error, FileError::TooLarge(_)) { ProblemKind::TooLarge } else { ProblemKind::FileRefused };
         Self::new(kind, error.to_string())
     }
 }
@@ -337,7 +344,7 @@ pub(crate) fn explanation(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use provost_provision::Operation;
+    use provost_provision::Permission;
 
     #[test]
     fn each_kind_has_one_row_and_one_name() {
@@ -361,7 +368,7 @@ mod tests {
             (DeskError::Quarantined { address: "a@b".into(), until: None }, 409),
             (DeskError::Stale, 409),
             (DeskError::VersionMismatch("x".into()), 412),
-            (DeskError::NotAllowed(Operation::SetRoles), 403),
+            (DeskError::NotAllowed(Permission::SetRoles), 403),
             (DeskError::Refused("no".into()), 422),
             (DeskError::Unavailable("down".into()), 503),
         ] {
@@ -374,7 +381,7 @@ mod tests {
         let reply = Problem::from(DeskError::Unavailable("down".into())).into_response();
         assert_eq!(reply.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
         assert_eq!(reply.headers()[header::RETRY_AFTER], "5");
-        let reply = Problem::new(Kind::Unauthorized, "").into_response();
+        let reply = Problem::new(ProblemKind::Unauthorized, "").into_response();
         assert!(reply.headers().contains_key(header::WWW_AUTHENTICATE));
         let pointer = &Problem::from(DeskError::Invalid { field: "end", rule: "r".into() }).errors[0].pointer;
         assert_eq!(pointer, "/end");

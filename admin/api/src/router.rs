@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use crate::auth::require_token;
 use crate::handlers::{addresses, imports, jobs, messages, password, people, queue, settings, status, vacation};
-use crate::problem::{Kind, Problem, explanation};
+use crate::problem::{Problem, ProblemKind, explanation};
 use crate::shared::{ApiState, Shared};
 
 /// Largest JSON body, in octets: about a hundred times a vacation text in two languages.
@@ -101,7 +101,7 @@ async fn surround(request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let mut reply = match tokio::time::timeout(REQUEST_TIME_MAX, next.run(request)).await {
         Ok(reply) => reply,
-        Err(_) => Problem::new(Kind::Timeout, "the request took too long").into_response(),
+        Err(_) => Problem::new(ProblemKind::Timeout, "the request took too long").into_response(),
     };
     let status = reply.status().as_u16().to_string();
     metrics::counter!("provost_api_requests_total", "method" => method, "path" => path, "status" => status)
@@ -125,16 +125,16 @@ fn method_label(method: &Method) -> &'static str {
 }
 
 async fn no_such_path() -> Problem {
-    Problem::new(Kind::NotFound, "there is no such path; see /api/v1/openapi.json")
+    Problem::new(ProblemKind::NotFound, "there is no such path; see /api/v1/openapi.json")
 }
 
 async fn no_such_method() -> Problem {
-    Problem::new(Kind::MethodNotAllowed, "this path does not accept this method; see /api/v1/openapi.json")
+    Problem::new(ProblemKind::MethodNotAllowed, "this path does not accept this method; see /api/v1/openapi.json")
 }
 
 async fn explain(Path(name): Path<String>) -> Response {
     match explanation(&name) {
         Some(text) => (StatusCode::OK, text).into_response(),
-        None => Problem::new(Kind::NotFound, "there is no such kind of problem").into_response(),
+        None => Problem::new(ProblemKind::NotFound, "there is no such kind of problem").into_response(),
     }
 }

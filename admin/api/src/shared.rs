@@ -8,11 +8,11 @@ use provost_store::{MessageStore, StateStore};
 use provost_view::View;
 
 use crate::jobs::Jobs;
-use crate::messages::Messages;
+use crate::messages::MessageTraces;
 use crate::operations::Operations;
 use crate::plans::Plans;
 use crate::tokens::Tokens;
-use crate::turn::Turns;
+use crate::turn::PlanTurns;
 
 /// The parts of the node on which the API works.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub struct ApiState {
     /// The queue of outgoing messages, for listing.
     pub queue: Queue,
     /// The search for messages.
-    pub messages: Messages,
+    pub messages: MessageTraces,
     /// The tokens that callers present.
     pub tokens: Tokens,
     /// Jobs and uploaded files, shared by all nodes.
@@ -42,9 +42,9 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn MessageStore>,
     pub(crate) operations: Operations,
     pub(crate) jobs: Jobs,
-    pub(crate) messages: Messages,
+    pub(crate) messages: MessageTraces,
     pub(crate) plans: Plans,
-    pub(crate) turns: Turns,
+    pub(crate) turns: PlanTurns,
 }
 
 impl Shared {
@@ -54,7 +54,7 @@ impl Shared {
         Self {
             operations: Operations::new(desk.clone(), queue, view, jobs.clone()),
             plans: Plans::new(state.clone()),
-            turns: Turns::new(state, node),
+            turns: PlanTurns::new(state, node),
             desk,
             store,
             jobs,

@@ -6,7 +6,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
-use provost_provision::{Desk, DeskError, Operation, Principal, Role};
+use provost_provision::{Desk, DeskError, Permission, Principal, Role};
 use provost_store::{Expect, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -82,7 +82,7 @@ pub enum TokenError {
 
 /// A record of [`TOKENS`].
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct TokenRecord {
     digest: String,
     role: String,
     created: Timestamp,
@@ -137,11 +137,11 @@ impl Tokens {
         now: Timestamp,
     ) -> Result<(String, String), TokenError> {
         let detail = json!({ "create": new.name, "role": new.role.name(), "expires": new.expires });
-        desk.permit(principal, Operation::ChangeTokens).await?;
+        desk.permit(principal, Permission::ChangeTokens).await?;
         check(new, now)?;
         let secret = blake3::Hash::from_bytes(rand::random()).to_hex();
         let token = format!("{}.{secret}", new.name);
-        let stored = Stored {
+        let stored = TokenRecord {
             digest: blake3::hash(token.as_bytes()).to_hex().to_string(),
             role: new.role.name().to_owned(),
             created: now,
@@ -149,7 +149,7 @@ impl Tokens {
         };
         let value = serde_json::to_vec(&stored).map_err(|error| TokenError::Invalid(error.to_string()))?;
         // Record first: a token that is missing from the audit must not be valid.
-        let audit_id = desk.permit_change(principal, Operation::ChangeTokens, &subject(&new.name), detail).await?;
+        let audit_id = desk.permit_change(principal, Permission::ChangeTokens, &subject(&new.name), detail).await?;
         let put = StateChange::put(&TOKENS, &*new.name, Expect::Absent, value, Some(new.expires.as_second()));
         match self.state.change(vec![put], now.as_second()).await {
             Ok(_) => Ok((token, audit_id)),
@@ -160,10 +160,10 @@ impl Tokens {
 
     /// The valid tokens, sorted by name.
     pub async fn list(&self, desk: &Desk, principal: &Principal, now: Timestamp) -> Result<Vec<TokenInfo>, TokenError> {
-        desk.permit(principal, Operation::ViewTokens).await?;
+        desk.permit(principal, Permission::ViewTokens).await?;
         let records = self.state.records(&TOKENS, None, TOKENS_MAX, now.as_second()).await?;
         let info = |record: &StateRecord| {
-            let Stored { role, created, created_by, .. } = read(record)?;
+            let TokenRecord { role, created, created_by, .. } = read(record)?;
             let expires = record.expires.and_then(|end| Timestamp::from_second(end).ok()).unwrap_or(Timestamp::MAX);
             Ok(TokenInfo { name: record.key.clone(), role, expires, created, created_by })
         };
@@ -178,12 +178,12 @@ impl Tokens {
         name: &str,
         now: Timestamp,
     ) -> Result<String, TokenError> {
-        desk.permit(principal, Operation::ChangeTokens).await?;
+        desk.permit(principal, Permission::ChangeTokens).await?;
         let record = self.state.record(&TOKENS, name, now.as_second()).await?;
         let record = record.ok_or_else(|| TokenError::NotFound(name.to_owned()))?;
         let remove = StateChange::remove(&TOKENS, record.key, Expect::Any);
         self.state.change(vec![remove], now.as_second()).await?;
-        Ok(desk.permit_change(principal, Operation::ChangeTokens, &subject(name), json!({ "revoke": name })).await?)
+        Ok(desk.permit_change(principal, Permission::ChangeTokens, &subject(name), json!({ "revoke": name })).await?)
     }
 }
 
@@ -209,7 +209,7 @@ fn check(new: &NewToken, now: Timestamp) -> Result<(), TokenError> {
     Ok(())
 }
 
-fn read(record: &StateRecord) -> Result<Stored, StateError> {
+fn read(record: &StateRecord) -> Result<TokenRecord, StateError> {
     serde_json::from_slice(&record.value).map_err(|error| StateError::Damaged(format!("token {}: {error}", record.key)))
 }
 

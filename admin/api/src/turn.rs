@@ -8,7 +8,7 @@ use provost_store::{Expect, StateChange, StateError, StateSpace, StateStore, Sta
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 
 /// Longest time that a request waits for a turn.
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ static TURN: StateSpace = StateSpace { name: "turn", records_max: 1, octets_max:
 
 /// The turns of planning and applying. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Turns {
+pub(crate) struct PlanTurns {
     state: Arc<dyn StateStore>,
     node: Arc<str>,
     planning: Arc<Mutex<()>>,
@@ -39,7 +39,7 @@ pub(crate) struct ApplyTurn {
     _local: OwnedMutexGuard<()>,
 }
 
-impl Turns {
+impl PlanTurns {
     pub(crate) fn new(state: Arc<dyn StateStore>, node: Arc<str>) -> Self {
         Self { state, node, planning: Arc::default(), applying: Arc::default() }
     }
@@ -47,13 +47,13 @@ impl Turns {
     /// The turn to plan: each plan keeps its file and the directory's people in memory.
     pub(crate) async fn plan(&self) -> Result<OwnedMutexGuard<()>, Problem> {
         let turn = tokio::time::timeout(WAIT_LIMIT, self.planning.clone().lock_owned()).await;
-        turn.map_err(|_| Problem::new(Kind::Busy, "another import is being planned"))
+        turn.map_err(|_| Problem::new(ProblemKind::Busy, "another import is being planned"))
     }
 
     /// The turn to apply. Take it before the plan is made: a plan that waited while another one was applied would be based on
     /// an outdated directory.
     pub(crate) async fn apply(&self) -> Result<ApplyTurn, Problem> {
-        let busy = || Problem::new(Kind::Busy, "another import is being applied");
+        let busy = || Problem::new(ProblemKind::Busy, "another import is being applied");
         let until = Instant::now() + WAIT_LIMIT;
         let local = tokio::time::timeout_at(until, self.applying.clone().lock_owned()).await.map_err(|_| busy())?;
         loop {
@@ -115,7 +115,7 @@ mod tests {
     async fn a_node_that_starts_again_gives_up_its_own_turn_only() {
         let state: Arc<dyn StateStore> = Arc::new(MemoryState::default());
         let now = Timestamp::now();
-        let held = Turns::new(state.clone(), "a".into()).apply().await.unwrap();
+        let held = PlanTurns::new(state.clone(), "a".into()).apply().await.unwrap();
         let is_held = async || state.record(&TURN, KEY, now.as_second()).await.unwrap().is_some();
         give_up_turn(&*state, "b", now).await.unwrap();
         assert!(is_held().await);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use provost_api::Tokens;
-use provost_provision::{AUDIT_RECORD_OCTETS_MAX, AuditRecord, Operation};
+use provost_provision::{AUDIT_RECORD_OCTETS_MAX, AuditRecord, Permission};
 use provost_store::{LocalState, StateChange, StateLog, StateStore};
 
 /// The token created together with the file, valid until October 2028.
@@ -23,7 +23,7 @@ async fn state_of_version_1_is_read() {
     let now: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
     let principal = Tokens::new(state.clone(), Vec::new()).principal(TOKEN, now).await.unwrap().unwrap();
     assert_eq!(principal.actor().name, "token:fixture");
-    assert!(principal.may(Operation::ViewAudit) && !principal.may(Operation::ResetPassword));
+    assert!(principal.may(Permission::ViewAudit) && !principal.may(Permission::ResetPassword));
 
     let entries = state.entries(&AUDIT, None, None, 100).await.unwrap();
     let records: Vec<AuditRecord> = entries.iter().map(|entry| serde_json::from_slice(&entry.value).unwrap()).collect();

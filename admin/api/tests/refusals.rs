@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
-use provost_api::{ApiState, FixedToken, Messages, Tokens, router};
+use provost_api::{ApiState, FixedToken, MessageTraces, Tokens, router};
 use provost_delivery::Delivery;
 use provost_provision::Role;
 use provost_queue::{Queue, QueueConfig};
@@ -30,7 +30,7 @@ fn api() -> Router {
         store,
         view,
         queue: Queue::new(Arc::new(MemoryStore::default()), delivery, None, config),
-        messages: Messages::new(support::desk_without_directory(), "/nonexistent/trace".into()),
+        messages: MessageTraces::new(support::desk_without_directory(), "/nonexistent/trace".into()),
         tokens: Tokens::new(state.clone(), vec![token]),
         state,
         node: "node-a".into(),
@@ -234,9 +234,9 @@ fn references(value: &serde_json::Value) -> Vec<String> {
     }
 }
 
-fn health_of(view: provost_view::View, dead: &[&'static str]) -> provost_api::Health {
+fn health_of(view: provost_view::View, dead: &[&'static str]) -> provost_api::ProbedParts {
     let dead: Vec<String> = dead.iter().map(ToString::to_string).collect();
-    provost_api::Health { view, store: support::store(), dead: std::sync::Arc::new(move || dead.clone()) }
+    provost_api::ProbedParts { view, store: support::store(), dead: std::sync::Arc::new(move || dead.clone()) }
 }
 
 fn no_metrics() -> provost_api::Scrape {

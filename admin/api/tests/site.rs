@@ -10,9 +10,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
-use provost_api::{ApiState, FixedToken, Messages, NewToken, Tokens, end_abandoned_jobs, router};
+use provost_api::{ApiState, FixedToken, MessageTraces, NewToken, Tokens, end_abandoned_jobs, router};
 use provost_delivery::Delivery;
-use provost_provision::{Grant, Operation, Principal, ROLES, Role};
+use provost_provision::{Grant, Permission, Principal, ROLES, Role};
 use provost_queue::{Queue, QueueConfig};
 use provost_store::{MemoryStore, StateStore};
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ fn api_on(site: &Site, state: Arc<dyn StateStore>) -> Router {
         store,
         view: site.view.clone(),
         queue: Queue::new(Arc::new(MemoryStore::default()), delivery, None, config),
-        messages: Messages::new(site.desk.clone(), "/nonexistent/trace".into()),
+        messages: MessageTraces::new(site.desk.clone(), "/nonexistent/trace".into()),
         tokens: Tokens::new(state.clone(), vec![token]),
         state,
         node: "node-a".into(),
@@ -367,7 +367,7 @@ async fn token_of(site: &Site, state: &Arc<dyn StateStore>, role: Role) -> Strin
 /// Every route asks for its own operation: exactly the roles that the table allows are permitted.
 #[tokio::test]
 async fn every_route_holds_the_table_of_roles() {
-    use Operation as Op;
+    use Permission as Op;
     let site = Site::start().await;
     let state = support::state();
     let api = api_on(&site, state.clone());
@@ -432,7 +432,7 @@ async fn tokens_hold_the_table_of_roles() {
         let other = NewToken { name: format!("other-{role}"), ..new };
         tokens.create(&site.desk, &support::admin(), &other, now).await.unwrap();
         let revoked = tokens.revoke(&site.desk, &who, &other.name, now).await.is_ok();
-        let (may_change, may_view) = (role.grant(Operation::ChangeTokens), role.grant(Operation::ViewTokens));
+        let (may_change, may_view) = (role.grant(Permission::ChangeTokens), role.grant(Permission::ViewTokens));
         assert_eq!((created, revoked), (may_change == Grant::Any, may_change == Grant::Any), "{role}");
         assert_eq!(listed, may_view == Grant::Any, "{role}");
         let left = tokens.list(&site.desk, &support::admin(), now).await.unwrap();

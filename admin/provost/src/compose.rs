@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use provost_api::{ApiState, FixedToken, Health, Messages, Scrape, Tokens};
+use provost_api::{ApiState, FixedToken, MessageTraces, ProbedParts, Scrape, Tokens};
 use provost_client::Directory;
 use provost_delivery::Delivery;
 use provost_imap::{ImapConfig, ImapSession};
@@ -15,7 +15,7 @@ use provost_net::{
     Budgets, Certificates, Drain, Limits, Listener, MemoryBudget, ProxyNetworks, Session, Transport, serve as listen,
 };
 use provost_pop3::{Pop3Config, Pop3Session};
-use provost_provision::{Desk, Settings, SettingsSource};
+use provost_provision::{Desk, ProvisionSettings, SettingsSource};
 use provost_queue::{NextHop, Queue, QueueConfig};
 use provost_server::{ClientAddress, Pulse, Server};
 use provost_smtp::{CertificatePolicy, RelayClient, RelayConfig, Service, SmtpConfig, SmtpSession};
@@ -33,7 +33,7 @@ use crate::exit::Exit;
 use crate::log_filter::LogFilter;
 use crate::monitoring::{Gauges, Metrics, watch_directory};
 use crate::private;
-use crate::reload::{Parts, Reload};
+use crate::reload::{Reload, ReloadableParts};
 
 /// Longest wait for the directory at a start, before the node serves from its snapshot.
 const CURRENT_LIMIT: Duration = Duration::from_secs(3);
@@ -109,7 +109,7 @@ impl Node {
         let state: Arc<dyn StateStore> = local_state.clone();
         let audit = audit_log::open(data, state.clone()).await.context("audit")?;
         let of_view = view.clone();
-        let settings = SettingsSource::new(move || Settings::of(of_view.snapshot().settings()));
+        let settings = SettingsSource::new(move || ProvisionSettings::of(of_view.snapshot().settings()));
         let desk = Desk::new(directory.clone(), settings, audit, crate::commands::journals(config));
         provost_api::end_abandoned_jobs(&state, &hostname, jiff::Timestamp::now()).await.context("jobs")?;
         remove_old_uploads(data);
@@ -149,7 +149,7 @@ impl Node {
         if let Some(certificates) = &certificates {
             drain.spawn(certificates.clone().follow(drain.clone()));
         }
-        let reload = Arc::new(Reload::new(config, Parts { certificates, tokens, log: log.clone() }));
+        let reload = Arc::new(Reload::new(config, ReloadableParts { certificates, tokens, log: log.clone() }));
         Ok(Self { drain, view, server, reload, file: config.file.clone(), _trace: trace, desk })
     }
 
@@ -397,7 +397,7 @@ impl Rooms<'_> {
                 store: store.clone(),
                 view: self.view.clone(),
                 queue: self.queue.clone(),
-                messages: Messages::new(self.desk.clone(), self.config.trace_folder()),
+                messages: MessageTraces::new(self.desk.clone(), self.config.trace_folder()),
                 tokens: self.tokens.clone(),
                 state: self.state.clone(),
                 node: self.hostname.clone(),
@@ -417,7 +417,7 @@ impl Rooms<'_> {
         Ok(())
     }
 
-    fn health(&self) -> Health {
+    fn health(&self) -> ProbedParts {
         let (store, state, pulse) = (self.store.clone(), self.local_state.clone(), self.pulse.clone());
         let dead = move || {
             let shards = store.dead_shards().into_iter().map(|number| format!("store shard {number}"));
@@ -425,7 +425,7 @@ impl Rooms<'_> {
             let directory = pulse.as_ref().is_some_and(Pulse::is_dead).then(|| "directory".to_owned());
             shards.chain(state).chain(directory).collect()
         };
-        Health { view: self.view.clone(), store: self.store.clone(), dead: Arc::new(dead) }
+        ProbedParts { view: self.view.clone(), store: self.store.clone(), dead: Arc::new(dead) }
     }
 
     async fn serve_http(

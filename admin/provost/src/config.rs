@@ -15,17 +15,17 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use provost_api::FixedToken;
-use provost_client::{DirectoryConfig, ServerConfig, ServerRole};
+use provost_client::{DirectoryConfig, ServerAddress, ServerRole};
 use provost_entry::Dn;
 use provost_net::{MEMORY_OCTETS_DEFAULT, MEMORY_OCTETS_MIN, Network, ProxyNetworks};
-use provost_provision::{Role as PersonRole, Settings};
+use provost_provision::{ProvisionSettings, Role as PersonRole};
 use provost_settings::{Fallback, SharedSettings};
 use provost_view::{PasswordSource, ViewConfig};
 use serde::Deserialize;
 
 use crate::log_filter::LogFilter;
-pub(crate) use keys::Keys;
-pub(crate) use listeners::{Begin, ListenerConfig, Listeners};
+pub(crate) use keys::KeyValues;
+pub(crate) use listeners::{ConnectionStart, ListenerConfig, Listeners};
 
 /// Largest configuration or secret file that is read, in octets.
 const FILE_OCTETS_MAX: u64 = 1024 * 1024;
@@ -34,21 +34,21 @@ const FILE_OCTETS_MAX: u64 = 1024 * 1024;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    pub(crate) node: Node,
-    pub(crate) directory: Directory,
+    pub(crate) node: NodeSection,
+    pub(crate) directory: DirectorySection,
     #[serde(default)]
     pub(crate) listeners: Listeners,
-    pub(crate) tls: Option<Tls>,
+    pub(crate) tls: Option<TlsSection>,
     #[serde(default)]
-    pub(crate) store: Store,
+    pub(crate) store: StoreSection,
     #[serde(default)]
-    pub(crate) queue: Queue,
+    pub(crate) queue: QueueSection,
     #[serde(default)]
-    pub(crate) api: Api,
+    pub(crate) api: ApiSection,
     #[serde(default)]
     pub(crate) trace: Trace,
     /// Roles of this machine's users for commands; if absent, a user who can read the node's secrets may do everything.
-    pub(crate) cli: Option<Cli>,
+    pub(crate) cli: Option<CliSection>,
     /// File of a token whose role commands take: given on the command line, not in the configuration file.
     #[serde(skip)]
     pub(crate) as_token: Option<PathBuf>,
@@ -57,13 +57,13 @@ pub(crate) struct Config {
     pub(crate) file: PathBuf,
     /// The keys that the file states, with their values.
     #[serde(skip)]
-    pub(crate) keys: Keys,
+    pub(crate) keys: KeyValues,
 }
 
 /// `[cli]`: roles of the users of this machine.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Cli {
+pub(crate) struct CliSection {
     /// Role by name of the machine's user.
     pub(crate) roles: BTreeMap<String, String>,
 }
@@ -87,7 +87,7 @@ impl Default for Trace {
 /// `[node]`: identity and folder of the node.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Node {
+pub(crate) struct NodeSection {
     /// Name in greetings, Received and Message-ID.
     pub(crate) hostname: String,
     /// Folder of everything that the node stores.
@@ -106,14 +106,14 @@ fn default_memory_octets() -> u64 {
 /// `[directory]`: access to the directory servers.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Directory {
-    pub(crate) servers: Vec<Server>,
+pub(crate) struct DirectorySection {
+    pub(crate) servers: Vec<ServerSection>,
     pub(crate) suffix: String,
     pub(crate) bind_dn: String,
     pub(crate) bind_password_file: PathBuf,
     pub(crate) ca_file: Option<PathBuf>,
     #[serde(default)]
-    pub(crate) passwords: Passwords,
+    pub(crate) passwords: PasswordCheck,
     /// Moved to the directory: `mail-domain`.
     domain: Option<String>,
     /// Moved to the directory: `password-scheme`.
@@ -121,23 +121,23 @@ pub(crate) struct Directory {
     /// Moved to the directory: `removal-guard`.
     removal_guard_percent: Option<u64>,
     /// Settings of the embedded server, which runs in this process.
-    pub(crate) embedded: Option<Embedded>,
+    pub(crate) embedded: Option<EmbeddedSection>,
 }
 
 /// One of `directory.servers`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Server {
+pub(crate) struct ServerSection {
     url: String,
     #[serde(default)]
-    role: Role,
+    role: DirectoryRole,
     #[serde(default)]
     start_tls: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Role {
+enum DirectoryRole {
     #[default]
     Provider,
     Replica,
@@ -146,7 +146,7 @@ enum Role {
 /// The way in which a login's password is checked.
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Passwords {
+pub(crate) enum PasswordCheck {
     #[default]
     View,
     Bind,
@@ -155,7 +155,7 @@ pub(crate) enum Passwords {
 /// `[directory.embedded]`: the directory server in this process.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Embedded {
+pub(crate) struct EmbeddedSection {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) root_dn: String,
     /// File with a userPassword value, hashed.
@@ -167,7 +167,7 @@ pub(crate) struct Embedded {
     proxy_networks: Vec<Network>,
 }
 
-impl Embedded {
+impl EmbeddedSection {
     /// A network of `proxy_networks` that contains the node itself, which asks its directory without a header.
     fn shuts_out_its_node(&self) -> Option<String> {
         let own = self.listen.iter().map(|listen| match listen.ip() {
@@ -194,7 +194,7 @@ fn default_server_id() -> u16 {
 /// `[tls]`: certificate and key of the node.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Tls {
+pub(crate) struct TlsSection {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
 }
@@ -202,7 +202,7 @@ pub(crate) struct Tls {
 /// `[store]`: the message store.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Store {
+pub(crate) struct StoreSection {
     /// Number of shards, fixed at the first start.
     pub(crate) shards: u8,
     /// Moved to the directory: `default-quota`.
@@ -211,7 +211,7 @@ pub(crate) struct Store {
     message_octets_max: Option<u64>,
 }
 
-impl Default for Store {
+impl Default for StoreSection {
     fn default() -> Self {
         Self { shards: 4, default_quota_octets: None, message_octets_max: None }
     }
@@ -220,7 +220,7 @@ impl Default for Store {
 /// `[queue]`: delivery to other domains.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Queue {
+pub(crate) struct QueueSection {
     /// `host:port` of the next hop for mail to other domains; without it, such mail waits.
     pub(crate) relay: Option<String>,
     /// Moved to the directory: `retry-first`.
@@ -233,7 +233,7 @@ pub(crate) struct Queue {
     pub(crate) concurrency: usize,
 }
 
-impl Default for Queue {
+impl Default for QueueSection {
     fn default() -> Self {
         Self { relay: None, retry_first: None, retry_max: None, lifetime: None, concurrency: 16 }
     }
@@ -242,7 +242,7 @@ impl Default for Queue {
 /// `[api]`: access to the REST API.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Api {
+pub(crate) struct ApiSection {
     /// File of fixed tokens, one `name:blake3-of-token:role:last-day` a line. Without last day, a token never expires; without
     /// a role it is admin, as in earlier versions.
     pub(crate) tokens_file: Option<PathBuf>,
@@ -280,7 +280,7 @@ impl Config {
     fn parse(file: &Path, text: &str) -> Result<Self, toml::de::Error> {
         let mut config: Self = toml::from_str(text)?;
         config.file = file.to_owned();
-        config.keys = Keys::of(&toml::from_str(text)?);
+        config.keys = KeyValues::of(&toml::from_str(text)?);
         Ok(config)
     }
 
@@ -293,7 +293,7 @@ impl Config {
         if self.directory.servers.is_empty() {
             found.push("directory.servers: at least one server is needed".to_owned());
         }
-        if !self.directory.servers.iter().any(|s| matches!(s.role, Role::Provider)) {
+        if !self.directory.servers.iter().any(|s| matches!(s.role, DirectoryRole::Provider)) {
             found
                 .push("directory.servers: one of them must have role = \"provider\", or nothing can be written".into());
         }
@@ -307,7 +307,7 @@ impl Config {
             found.push(format!("node.log: {error}"));
         }
         found.extend(self.listeners.tls_complaints(self.tls.is_some()));
-        found.extend(self.directory.embedded.as_ref().and_then(Embedded::shuts_out_its_node));
+        found.extend(self.directory.embedded.as_ref().and_then(EmbeddedSection::shuts_out_its_node));
         for (user, role) in self.cli.iter().flat_map(|cli| &cli.roles) {
             if PersonRole::parse(role).is_none() {
                 found.push(format!("cli.roles: '{role}' of {user} is no role; see 'provost roles show'"));
@@ -395,11 +395,11 @@ impl Config {
 
     /// The settings of the directory client.
     pub(crate) fn directory_config(&self) -> anyhow::Result<DirectoryConfig> {
-        let server = |server: &Server| ServerConfig {
+        let server = |server: &ServerSection| ServerAddress {
             url: server.url.clone(),
             role: match server.role {
-                Role::Provider => ServerRole::Provider,
-                Role::Replica => ServerRole::Replica,
+                DirectoryRole::Provider => ServerRole::Provider,
+                DirectoryRole::Replica => ServerRole::Replica,
             },
             start_tls: server.start_tls,
         };
@@ -415,8 +415,8 @@ impl Config {
     }
 
     /// The settings that provisioning needs before it has read the directory.
-    pub(crate) fn settings(&self) -> Settings {
-        Settings::of(&SharedSettings::of_file(&self.fallback()))
+    pub(crate) fn settings(&self) -> ProvisionSettings {
+        ProvisionSettings::of(&SharedSettings::of_file(&self.fallback()))
     }
 
     /// The settings of the View.
@@ -424,8 +424,8 @@ impl Config {
         ViewConfig {
             file: self.node.data.join("view.snapshot"),
             passwords: match self.directory.passwords {
-                Passwords::View => PasswordSource::View,
-                Passwords::Bind => PasswordSource::Bind,
+                PasswordCheck::View => PasswordSource::View,
+                PasswordCheck::Bind => PasswordSource::Bind,
             },
             credential_ttl: Duration::from_secs(600),
             fallback: self.fallback(),

@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_refusal_has_its_own_code() {
-        let refused = || DeskError::NotAllowed(provost_provision::Operation::ResetPassword);
+        let refused = || DeskError::NotAllowed(provost_provision::Permission::ResetPassword);
         assert_eq!(exit_of(&refused().into()), Exit::NotAllowed);
         assert_eq!(exit_of(&TokenError::Desk(refused()).into()), Exit::NotAllowed);
         assert_eq!(exit_of(&DeskError::Stale.into()), Exit::Failed);

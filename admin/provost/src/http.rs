@@ -24,13 +24,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use provost_net::{Connection, Drain, FREE_OCTETS, Listener, Reservation, serve_connections};
+use provost_net::{AcceptedConnection, Drain, FREE_OCTETS, Listener, Reservation, serve_connections};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use body::{Bounded, Fault};
+use body::{BodyFault, Bounded};
 use paced::Paced;
 
 /// Longest time for a header, which includes the wait for the next request of a kept connection.
@@ -63,7 +63,7 @@ impl Default for Deadlines {
 }
 
 /// The parts that all connections of a listener share.
-struct Web {
+struct HttpListener {
     listener: Listener,
     pages: Router,
     drain: Drain,
@@ -82,15 +82,15 @@ async fn serve_within(
     pages: Router,
     drain: &Drain,
 ) -> io::Result<SocketAddr> {
-    let web = Arc::new(Web { listener: listener.clone(), pages, drain: drain.clone(), deadlines });
+    let web = Arc::new(HttpListener { listener: listener.clone(), pages, drain: drain.clone(), deadlines });
     let serving =
         serve_connections(listener, drain.clone(), move |connection| converse(connection, web.clone())).await?;
     Ok(serving.address)
 }
 
 /// Serves one connection. A connection beyond the bound of its source is closed without an answer.
-async fn converse(connection: Connection, web: Arc<Web>) {
-    let Connection { socket, peer, place } = connection;
+async fn converse(connection: AcceptedConnection, web: Arc<HttpListener>) {
+    let AcceptedConnection { socket, peer, place } = connection;
     let Some(_place) = place else { return };
     let config = web.listener.tls.clone().filter(|_| web.listener.implicit_tls);
     let Some(config) = config else {
@@ -110,7 +110,7 @@ async fn converse(connection: Connection, web: Arc<Web>) {
 }
 
 /// Exchanges requests and replies until the peer, a time limit or the stop of the node ends the connection.
-async fn exchange<S>(stream: S, client: SocketAddr, web: Arc<Web>)
+async fn exchange<S>(stream: S, client: SocketAddr, web: Arc<HttpListener>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -144,7 +144,12 @@ where
 }
 
 /// Answers one request. `held` covers the memory of the reply.
-async fn answer(mut request: Request<Body>, client: SocketAddr, web: &Web, held: &mut Reservation) -> Response<Body> {
+async fn answer(
+    mut request: Request<Body>,
+    client: SocketAddr,
+    web: &HttpListener,
+    held: &mut Reservation,
+) -> Response<Body> {
     held.release();
     // Let other connections run between two pipelined requests.
     tokio::task::yield_now().await;
@@ -160,8 +165,8 @@ async fn answer(mut request: Request<Body>, client: SocketAddr, web: &Web, held:
         Err(never) => match never {},
     };
     let mut reply = match bounded.fault() {
-        Some(Fault::Late) => plain(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
-        Some(Fault::NoMemory) => busy(),
+        Some(BodyFault::Late) => plain(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
+        Some(BodyFault::NoMemory) => busy(),
         None => hold(reply, held),
     };
     if is_tls {

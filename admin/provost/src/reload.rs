@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use provost_api::Tokens;
 use provost_net::Certificates;
 
-use crate::config::{Config, Keys};
+use crate::config::{Config, KeyValues};
 use crate::log_filter::LogFilter;
 
 /// Time at which a changed key takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Effect {
+enum TakesEffect {
     /// At once, on HUP.
     Now,
     /// With the next command on this machine: the node does not read the key.
@@ -25,7 +25,7 @@ enum Effect {
 }
 
 /// The parts of the running node that a reload can change.
-pub(crate) struct Parts {
+pub(crate) struct ReloadableParts {
     /// `None` when the node was started without `[tls]`, so that its listeners offer none.
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) tokens: Tokens,
@@ -34,13 +34,13 @@ pub(crate) struct Parts {
 
 /// Reloads the file at HUP.
 pub(crate) struct Reload {
-    parts: Parts,
+    parts: ReloadableParts,
     /// The keys in force on the running node.
-    in_force: Mutex<Keys>,
+    in_force: Mutex<KeyValues>,
 }
 
 impl Reload {
-    pub(crate) fn new(config: &Config, parts: Parts) -> Self {
+    pub(crate) fn new(config: &Config, parts: ReloadableParts) -> Self {
         Self { parts, in_force: Mutex::new(config.keys.clone()) }
     }
 
@@ -69,14 +69,14 @@ impl Reload {
     }
 
     /// Logs each key that differs from the value in force, and keeps those that took effect.
-    fn report(&self, read: &Keys) {
+    fn report(&self, read: &KeyValues) {
         let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = in_force.changed(read);
         for key in &changed {
             match self.effect(key, read) {
-                Effect::Now => tracing::info!("in force: {key}"),
-                Effect::NextCommand => tracing::info!("in force with the next command: {key}"),
-                Effect::Restart => {
+                TakesEffect::Now => tracing::info!("in force: {key}"),
+                TakesEffect::NextCommand => tracing::info!("in force with the next command: {key}"),
+                TakesEffect::Restart => {
                     tracing::warn!("needs a restart: {key}");
                     continue;
                 }
@@ -86,16 +86,16 @@ impl Reload {
         tracing::info!(changed = changed.len(), "configuration read again");
     }
 
-    fn effect(&self, key: &str, read: &Keys) -> Effect {
+    fn effect(&self, key: &str, read: &KeyValues) -> TakesEffect {
         match key {
             // A node without TLS cannot begin to offer it, and a node with TLS cannot stop.
-            "tls.certificate" | "tls.key" if self.parts.certificates.is_some() && read.has(key) => Effect::Now,
-            "api.tokens_file" => Effect::Now,
-            "node.log" if self.parts.log.is_fixed() => Effect::Restart,
-            "node.log" => Effect::Now,
-            "api.token_file" => Effect::NextCommand,
-            key if key.starts_with("cli.") => Effect::NextCommand,
-            _ => Effect::Restart,
+            "tls.certificate" | "tls.key" if self.parts.certificates.is_some() && read.has(key) => TakesEffect::Now,
+            "api.tokens_file" => TakesEffect::Now,
+            "node.log" if self.parts.log.is_fixed() => TakesEffect::Restart,
+            "node.log" => TakesEffect::Now,
+            "api.token_file" => TakesEffect::NextCommand,
+            key if key.starts_with("cli.") => TakesEffect::NextCommand,
+            _ => TakesEffect::Restart,
         }
     }
 }

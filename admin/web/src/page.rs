@@ -85,7 +85,7 @@ impl RenderPlain for Value {
 
 /// What every page has.
 #[derive(Serialize)]
-struct Page<'a, T> {
+struct PageFrame<'a, T> {
     lang: &'static str,
     other_lang: &'static str,
     switch_url: String,
@@ -105,7 +105,7 @@ struct VisitorView<'a> {
 /// Renders a page. A status of 400 and above is in its title too.
 pub(crate) fn page<T: Serialize>(visitor: &Visitor, status: StatusCode, template: &str, body: &T) -> Response {
     let user = visitor.user.as_ref();
-    let page = Page {
+    let page = PageFrame {
         lang: visitor.language.tag(),
         other_lang: visitor.language.other().tag(),
         switch_url: in_language(&visitor.here, visitor.language.other()),
@@ -137,7 +137,7 @@ pub(crate) fn failure(
 /// The page of an error, with this text.
 fn told(visitor: &Visitor, status: StatusCode, title_key: &'static str, text: String) -> Response {
     #[derive(Serialize)]
-    struct Message {
+    struct MessagePage {
         title_key: &'static str,
         text: String,
     }
@@ -146,7 +146,7 @@ fn told(visitor: &Visitor, status: StatusCode, title_key: &'static str, text: St
     if !matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE) {
         visitor.here = "/".to_owned();
     }
-    let message = Message { title_key, text };
+    let message = MessagePage { title_key, text };
     let mut reply = page(&visitor, status, "message", &message);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));

@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
-use provost_provision::{DeskError, Operation, PersonDetail};
+use provost_provision::{DeskError, Permission, PersonDetail};
 use provost_store::StateError;
 use serde::Serialize;
 
@@ -97,7 +97,7 @@ pub(crate) async fn slip(
 async fn may_reset(web: &Web, signed_in: &SignedIn, id: &str) -> Result<PersonDetail, Response> {
     let (desk, who) = (&web.site.desk, &signed_in.user.principal);
     let person = async {
-        desk.permit(who, Operation::ResetPassword).await?;
+        desk.permit(who, Permission::ResetPassword).await?;
         desk.person(who, id).await
     };
     person.await.map_err(|error| desk_failure(&signed_in.visitor, &error))

@@ -3,7 +3,7 @@
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use provost_provision::{AddressInfo, DeskError, Operation, PersonSummary};
+use provost_provision::{AddressInfo, DeskError, Permission, PersonSummary};
 use serde::{Deserialize, Serialize};
 
 use crate::change::{done, to_its_end};
@@ -31,11 +31,11 @@ pub(crate) struct SearchQuery {
 struct SearchPage {
     q: String,
     error: Option<String>,
-    found: Option<Found>,
+    found: Option<PeoplePage>,
 }
 
 #[derive(Serialize)]
-struct Found {
+struct PeoplePage {
     heading_key: &'static str,
     count: usize,
     more: bool,
@@ -99,7 +99,7 @@ pub(crate) async fn search(State(web): State<Web>, signed_in: SignedIn, Query(qu
     };
     let count = people.len();
     let people = people.into_iter().map(|person| FoundPerson::new(person, visitor.language)).collect();
-    let found = Some(Found { heading_key, count, more, people });
+    let found = Some(PeoplePage { heading_key, count, more, people });
     page(visitor, StatusCode::OK, "search", &SearchPage { q, error: None, found })
 }
 
@@ -168,7 +168,7 @@ pub(crate) async fn confirm_removal(
     Query(query): Query<AddressForm>,
 ) -> Result<Response, Response> {
     let (visitor, who, desk) = (&signed_in.visitor, &signed_in.user.principal, &web.site.desk);
-    desk.permit(who, Operation::ChangeAddresses).await.map_err(|error| desk_failure(visitor, &error))?;
+    desk.permit(who, Permission::ChangeAddresses).await.map_err(|error| desk_failure(visitor, &error))?;
     let person = desk.person(who, &id).await.map_err(|error| desk_failure(visitor, &error))?;
     let Some(info) = person.addresses.iter().find(|info| info.address == query.address && can_be_removed(info)) else {
         return Err(desk_failure(visitor, &DeskError::NotFound(query.address)));

@@ -5,8 +5,8 @@ use axum::response::Response;
 use jiff::civil::Date;
 use jiff::{Timestamp, ZonedDateTime};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use provost_provision::{HistoryEntry, Operation, PersonDetail, Principal, VacationChange, ValueChange};
-use provost_store::{AccountId, Snapshot};
+use provost_provision::{HistoryEntry, Permission, PersonDetail, Principal, VacationChange, ValueChange};
+use provost_store::{AccountId, AccountSnapshot};
 use serde::Serialize;
 
 use crate::calendar::{day, day_of, moment};
@@ -38,7 +38,7 @@ pub(crate) struct Mistakes {
 struct PersonPage {
     person: PersonView,
     errors: Vec<ErrorLink>,
-    alias: Field,
+    alias: FormField,
     mailbox: Option<MailboxView>,
     vacation: VacationView,
     history: Vec<HistoryLine>,
@@ -73,8 +73,8 @@ impl Can {
             principal.may_on(operation, Some(detail.entry_uuid), roles)
         };
         // The pages for a reset and for addresses belong to the help desk; one's own data is edited in the self-service.
-        let reset = principal.may(Operation::ResetPassword) && may(Operation::ResetPassword);
-        let (vacation, addresses) = (may(Operation::SetVacation), may(Operation::ChangeAddresses));
+        let reset = principal.may(Permission::ResetPassword) && may(Permission::ResetPassword);
+        let (vacation, addresses) = (may(Permission::SetVacation), may(Permission::ChangeAddresses));
         Self { reset, vacation, addresses, any: reset || vacation || addresses }
     }
 }
@@ -96,7 +96,7 @@ struct Glance {
 
 /// A text of a reply, with its language.
 #[derive(Serialize)]
-struct Shown {
+struct ShownText {
     label: String,
     lang: &'static str,
     subject: Option<String>,
@@ -112,7 +112,7 @@ struct ErrorLink {
 
 /// A form field: its value and, when the value is wrong, the reason.
 #[derive(Serialize)]
-struct Field {
+struct FormField {
     value: String,
     error: Option<String>,
 }
@@ -153,14 +153,14 @@ struct VacationView {
     summary: String,
     level: &'static str,
     rhythm: Option<String>,
-    shown: Vec<Shown>,
-    start: Field,
-    end: Field,
-    subject_fr: Field,
-    subject_en: Field,
-    text_fr: Field,
-    text_en: Field,
-    interval_days: Field,
+    shown: Vec<ShownText>,
+    start: FormField,
+    end: FormField,
+    subject_fr: FormField,
+    subject_en: FormField,
+    text_fr: FormField,
+    text_en: FormField,
+    interval_days: FormField,
 }
 
 #[derive(Serialize)]
@@ -291,9 +291,9 @@ fn person_view(
     }
 }
 
-fn alias_field(mistakes: &Mistakes) -> Field {
+fn alias_field(mistakes: &Mistakes) -> FormField {
     let (value, error) = mistakes.alias.clone().map_or((String::new(), None), |(value, error)| (value, Some(error)));
-    Field { value, error }
+    FormField { value, error }
 }
 
 /// Links from the top of the page to each field with a mistake.
@@ -318,7 +318,7 @@ fn vacation_view(set: Option<&VacationChange>, mistakes: &Mistakes, today: Date,
         .map_or_else(|| set.map(VacationForm::from).unwrap_or_default(), |(form, _)| form.clone());
     let field = |name: &str, value: String| {
         let wrong = mistakes.vacation.iter().flat_map(|(_, wrong)| wrong).find(|(field, _)| *field == name);
-        Field { value, error: wrong.map(|(_, text)| text.clone()) }
+        FormField { value, error: wrong.map(|(_, text)| text.clone()) }
     };
     let (summary, level) = vacation_summary(set, today, language);
     VacationView {
@@ -339,14 +339,14 @@ fn vacation_view(set: Option<&VacationChange>, mistakes: &Mistakes, today: Date,
 }
 
 /// The texts of a rule, one for each language that has a text.
-fn shown(change: &VacationChange, language: Language) -> Vec<Shown> {
+fn shown(change: &VacationChange, language: Language) -> Vec<ShownText> {
     let texts = [
         ("vacation.french", "fr", &change.subject_fr, &change.text_fr),
         ("vacation.english", "en", &change.subject_en, &change.text_en),
     ];
     let given = texts.into_iter().filter(|(_, _, subject, text)| subject.is_some() || text.is_some());
     given
-        .map(|(key, lang, subject, text)| Shown {
+        .map(|(key, lang, subject, text)| ShownText {
             label: language.say(key, &[]),
             lang,
             subject: subject.clone(),
@@ -393,7 +393,12 @@ fn percent(used: u64, quota: u64) -> u128 {
     u128::from(used) * 100 / u128::from(quota.max(1))
 }
 
-fn mailbox_view(snapshot: &Snapshot, quota: Option<u64>, now: &ZonedDateTime, language: Language) -> MailboxView {
+fn mailbox_view(
+    snapshot: &AccountSnapshot,
+    quota: Option<u64>,
+    now: &ZonedDateTime,
+    language: Language,
+) -> MailboxView {
     let count = snapshot.mailboxes.iter().map(|mailbox| u64::from(mailbox.messages)).sum::<u64>().to_string();
     let used = octets(snapshot.octets, language);
     let quota_text = match quota {
@@ -495,12 +500,12 @@ mod tests {
 
     #[test]
     fn the_quota_is_told_in_words() {
-        let snapshot = |octets| Snapshot {
+        let snapshot = |octets| AccountSnapshot {
             mailboxes: Vec::new(),
             subscribed_only: Vec::new(),
             octets,
             last_logins: Vec::new(),
-            token: provost_store::Token::default(),
+            token: provost_store::ReadToken::default(),
         };
         let text = |octets, quota| {
             mailbox_view(

@@ -52,7 +52,7 @@ struct SealedPasswordSlip {
 
 /// A record of [`SESSIONS`].
 #[derive(Clone, Serialize, Deserialize)]
-struct Session {
+struct WebSession {
     entry_uuid: Uuid,
     csrf: String,
     began: Timestamp,
@@ -63,7 +63,7 @@ struct Session {
     slip: Option<SealedPasswordSlip>,
 }
 
-impl Session {
+impl WebSession {
     /// When the session ends unless it is used again.
     fn end(&self) -> i64 {
         let idle = self.seen.as_second().saturating_add(IDLE_MAX.as_secs());
@@ -73,7 +73,7 @@ impl Session {
 
 /// The session as a request sees it.
 #[derive(Clone, Debug)]
-pub(crate) struct Visit {
+pub(crate) struct SessionView {
     pub(crate) key: SessionKey,
     /// The signed-in user.
     pub(crate) entry_uuid: Uuid,
@@ -97,7 +97,7 @@ impl Sessions {
     /// Begins a session and returns its cookie: 256 random bits. At the limit, the session unused for longest is removed.
     pub(crate) async fn begin(&self, entry_uuid: Uuid, now: Timestamp) -> Result<String, StateError> {
         let cookie = random_hex();
-        let session = Session { entry_uuid, csrf: random_hex(), began: now, seen: now, flash: None, slip: None };
+        let session = WebSession { entry_uuid, csrf: random_hex(), began: now, seen: now, flash: None, slip: None };
         self.state.change(vec![put(&key_of(&cookie), &session, Expect::Absent)?], now.as_second()).await?;
         Ok(cookie)
     }
@@ -108,7 +108,7 @@ impl Sessions {
         cookie: &str,
         take_flash: bool,
         now: Timestamp,
-    ) -> Result<Option<Visit>, StateError> {
+    ) -> Result<Option<SessionView>, StateError> {
         let key = key_of(cookie);
         let mut visit = None;
         self.change(&key, now, |session| {
@@ -116,7 +116,7 @@ impl Sessions {
             let is_written = flash.is_some() || now.duration_since(session.seen) >= SEEN_STEP;
             session.seen = now;
             let (entry_uuid, csrf) = (session.entry_uuid, session.csrf.clone());
-            visit = Some(Visit { key: key.clone(), entry_uuid, csrf, flash });
+            visit = Some(SessionView { key: key.clone(), entry_uuid, csrf, flash });
             is_written
         })
         .await?;
@@ -173,7 +173,7 @@ impl Sessions {
         &self,
         key: &str,
         now: Timestamp,
-        mut edit: impl FnMut(&mut Session) -> bool,
+        mut edit: impl FnMut(&mut WebSession) -> bool,
     ) -> Result<(), StateError> {
         for _ in 0..TRIES {
             let Some(record) = self.state.record(&SESSIONS, key, now.as_second()).await? else { return Ok(()) };
@@ -191,12 +191,12 @@ impl Sessions {
     }
 }
 
-fn put(key: &str, session: &Session, expect: Expect) -> Result<StateChange, StateError> {
+fn put(key: &str, session: &WebSession, expect: Expect) -> Result<StateChange, StateError> {
     let value = serde_json::to_vec(session).map_err(|error| StateError::Damaged(error.to_string()))?;
     Ok(StateChange::put(&SESSIONS, key, expect, value, Some(session.end())))
 }
 
-fn read(record: &StateRecord) -> Result<Session, StateError> {
+fn read(record: &StateRecord) -> Result<WebSession, StateError> {
     serde_json::from_slice(&record.value).map_err(|error| StateError::Damaged(format!("a session: {error}")))
 }
 

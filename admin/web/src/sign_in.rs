@@ -8,7 +8,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
-use provost_provision::{Operation, Principal};
+use provost_provision::{Permission, Principal};
 use provost_view::{Login, LoginAttempt, Secret};
 use serde::{Deserialize, Serialize};
 
@@ -108,7 +108,7 @@ pub(crate) async fn sign_in(
         }
         Login::Accepted(person) => person,
     };
-    let Some(who) = principal_of(&person).filter(|who| who.may(Operation::ViewPerson)) else {
+    let Some(who) = principal_of(&person).filter(|who| who.may(Permission::ViewPerson)) else {
         desk.sign_in_refused(&Principal::person(&person.uid, person.entry_uuid, []), &person.dn).await;
         return again(StatusCode::FORBIDDEN, "sign_in.no_role", &[]);
     };

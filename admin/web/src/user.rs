@@ -1,9 +1,9 @@
 //! Signed-in people with a role that may look at people.
 
-use provost_provision::{Operation, Principal};
+use provost_provision::{Permission, Principal};
 use provost_view::{Person, PersonState};
 
-use crate::session::{SessionKey, Visit};
+use crate::session::{SessionKey, SessionView};
 use crate::web::Web;
 
 /// The principal of a person; `None` when the account is not active.
@@ -26,9 +26,9 @@ pub(crate) struct User {
 
 impl User {
     /// The user of a session, by the View of this moment: a role that was taken away or a suspension ends the session at once.
-    pub(crate) async fn of(web: &Web, visit: &Visit) -> Option<Self> {
+    pub(crate) async fn of(web: &Web, visit: &SessionView) -> Option<Self> {
         let person = web.site.view.snapshot().person(visit.entry_uuid);
-        let principal = person.as_deref().and_then(principal_of).filter(|who| who.may(Operation::ViewPerson));
+        let principal = person.as_deref().and_then(principal_of).filter(|who| who.may(Permission::ViewPerson));
         match (person, principal) {
             (Some(person), Some(principal)) => {
                 let (session, csrf) = (visit.key.clone(), visit.csrf.clone());

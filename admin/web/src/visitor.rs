@@ -11,7 +11,7 @@ use provost_store::StateError;
 
 use crate::language::Language;
 use crate::security::language_of_query;
-use crate::session::{Flash, Visit};
+use crate::session::{Flash, SessionView};
 use crate::user::User;
 use crate::web::Web;
 
@@ -65,7 +65,7 @@ impl FromRequestParts<Web> for Visitor {
 }
 
 /// The session of the cookie. Only a request for a page takes the message.
-async fn visit(parts: &Parts, web: &Web, now: Timestamp) -> Result<Option<Visit>, StateError> {
+async fn visit(parts: &Parts, web: &Web, now: Timestamp) -> Result<Option<SessionView>, StateError> {
     let Some(cookie) = cookie(&parts.headers, SESSION_COOKIE) else { return Ok(None) };
     web.sessions.visit(&cookie, parts.method == Method::GET, now).await
 }

@@ -9,7 +9,7 @@ mod support;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use provost_provision::{Grant, Operation, ROLES, Role};
+use provost_provision::{Grant, Permission, ROLES, Role};
 use provost_view::Person;
 use provost_web::{WebState, router};
 use site::{Site, give_role};
@@ -359,7 +359,7 @@ async fn a_session_goes_on_at_another_node() {
 /// Every page and form asks for the operation that is its own: of each role, exactly those of the table get in.
 #[tokio::test]
 async fn every_page_holds_the_table_of_roles() {
-    use Operation as Op;
+    use Permission as Op;
     let site = Site::start().await;
     let pages = [
         ("get", "", "", Op::ViewPerson),

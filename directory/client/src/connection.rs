@@ -19,8 +19,8 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream, lookup_host};
 use tokio::task::AbortHandle;
 
 use crate::decode;
-use crate::outcome::{Failure, judge, judge_bind};
-use crate::{Scope, ServerConfig};
+use crate::outcome::{OperationFailure, judge, judge_bind};
+use crate::{Scope, ServerAddress};
 
 /// Most operations on one connection before it is replaced: the library never frees about seven octets per search.
 const OPERATIONS_MAX: u64 = 200_000;
@@ -31,8 +31,8 @@ const ABANDON_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The parameters of a new connection.
 #[derive(Clone)]
-pub(crate) struct Target {
-    pub(crate) server: ServerConfig,
+pub(crate) struct ConnectTarget {
+    pub(crate) server: ServerAddress,
     pub(crate) tls: Result<Arc<ClientConfig>, String>,
     pub(crate) connect_timeout: Duration,
     pub(crate) operation_timeout: Duration,
@@ -52,7 +52,7 @@ pub(crate) struct Connection {
 
 /// A request with a single response.
 #[derive(Clone, Copy)]
-pub(crate) enum Operation<'a> {
+pub(crate) enum SingleRequest<'a> {
     Bind { dn: &'a str, password: &'a str },
     Add(&'a Entry),
     Modify(&'a Dn, &'a [Modification]),
@@ -61,7 +61,7 @@ pub(crate) enum Operation<'a> {
 }
 
 /// A search request in wire form.
-pub(crate) struct Query<'a> {
+pub(crate) struct WireSearch<'a> {
     pub(crate) base: &'a str,
     pub(crate) scope: Scope,
     pub(crate) filter: &'a str,
@@ -98,22 +98,24 @@ impl Drop for Connection {
 
 impl Connection {
     /// Connects without binding.
-    pub(crate) async fn open(target: &Target) -> Result<Self, Failure> {
+    pub(crate) async fn open(target: &ConnectTarget) -> Result<Self, OperationFailure> {
         let url = target.server.url.as_str();
         let stream = tokio::time::timeout(target.connect_timeout, socket(url))
             .await
-            .map_err(|_| Failure::Undone("timed out while connecting".to_owned()))?
-            .map_err(|error| Failure::Undone(error.to_string()))?;
+            .map_err(|_| OperationFailure::Undone("timed out while connecting".to_owned()))?
+            .map_err(|error| OperationFailure::Undone(error.to_string()))?;
         let mut settings = LdapConnSettings::new().set_conn_timeout(target.connect_timeout).set_std_stream(stream);
         if url.starts_with("ldaps://") || target.server.start_tls {
-            let config = target.tls.clone().map_err(Failure::Undone)?;
+            let config = target.tls.clone().map_err(OperationFailure::Undone)?;
             settings = settings.set_config(config).set_starttls(target.server.start_tls);
         }
         let opening = AssertUnwindSafe(LdapConnAsync::with_settings(settings, url)).catch_unwind();
         let (driver, ldap) = match opening.await {
             Ok(Ok(pair)) => pair,
-            Ok(Err(error)) => return Err(Failure::Undone(error.to_string())),
-            Err(_) => return Err(Failure::Undone("not an LDAP URL, or a malformed answer to StartTLS".to_owned())),
+            Ok(Err(error)) => return Err(OperationFailure::Undone(error.to_string())),
+            Err(_) => {
+                return Err(OperationFailure::Undone("not an LDAP URL, or a malformed answer to StartTLS".to_owned()));
+            }
         };
         let closed = Arc::new(AtomicBool::new(false));
         let closing = Closing(Arc::clone(&closed));
@@ -161,16 +163,16 @@ impl Connection {
     /// Sends one request and waits for its response.
     pub(crate) async fn call(
         &self,
-        operation: Operation<'_>,
+        operation: SingleRequest<'_>,
         controls: Vec<RawControl>,
-    ) -> Result<LdapResult, Failure> {
+    ) -> Result<LdapResult, OperationFailure> {
         let _in_flight = self.enter();
         let mut ldap = self.ldap.clone();
         if !controls.is_empty() {
             ldap.with_controls(controls);
         }
         let answer = self.within(perform(&mut ldap, operation)).await;
-        if matches!(answer, Err(Failure::TimedOut)) {
+        if matches!(answer, Err(OperationFailure::TimedOut)) {
             let id = ldap.last_id();
             abandon(ldap, id);
         }
@@ -178,16 +180,16 @@ impl Connection {
     }
 
     /// Binds; later operations on the connection have this identity.
-    pub(crate) async fn bind(&self, dn: &str, password: &str) -> Result<(), Failure> {
+    pub(crate) async fn bind(&self, dn: &str, password: &str) -> Result<(), OperationFailure> {
         // RFC 4513 §5.1.2: a bind with a name and no password proves nothing, though servers answer success.
         if password.is_empty() {
-            return Err(Failure::Decided(crate::DirectoryError::InvalidCredentials));
+            return Err(OperationFailure::Decided(crate::DirectoryError::InvalidCredentials));
         }
-        judge_bind(&self.call(Operation::Bind { dn, password }, Vec::new()).await?)
+        judge_bind(&self.call(SingleRequest::Bind { dn, password }, Vec::new()).await?)
     }
 
     /// Runs one search and collects its entries. Referrals are dropped; unreadable entries are dropped and logged.
-    pub(crate) async fn search(&self, query: Query<'_>) -> Result<(Vec<Entry>, LdapResult), Failure> {
+    pub(crate) async fn search(&self, query: WireSearch<'_>) -> Result<(Vec<Entry>, LdapResult), OperationFailure> {
         let _in_flight = self.enter();
         let mut ldap = self.ldap.clone();
         if let Some(page) = query.page {
@@ -215,9 +217,9 @@ impl Connection {
     }
 
     /// Reads the contextCSN of the suffix. A server without one is not ready, whatever else it answers.
-    pub(crate) async fn context_csn(&self, suffix: &Dn) -> Result<Vec<String>, Failure> {
+    pub(crate) async fn context_csn(&self, suffix: &Dn) -> Result<Vec<String>, OperationFailure> {
         let attributes = [attr::CONTEXT_CSN.to_owned()];
-        let query = Query {
+        let query = WireSearch {
             base: suffix.as_str(),
             scope: Scope::Base,
             filter: "(objectClass=*)",
@@ -232,7 +234,7 @@ impl Connection {
         let csns: Vec<String> =
             entries.iter().flat_map(|entry| entry.texts(attr::CONTEXT_CSN)).map(str::to_owned).collect();
         if csns.is_empty() {
-            return Err(Failure::Undone("no contextCSN: the server is not ready".to_owned()));
+            return Err(OperationFailure::Undone("no contextCSN: the server is not ready".to_owned()));
         }
         Ok(csns)
     }
@@ -244,25 +246,26 @@ impl Connection {
     }
 
     /// Runs a step of the library within the deadline, and contains its panics.
-    async fn within<T>(&self, step: impl Future<Output = Result<T, LdapError>>) -> Result<T, Failure> {
+    async fn within<T>(&self, step: impl Future<Output = Result<T, LdapError>>) -> Result<T, OperationFailure> {
         match tokio::time::timeout(self.timeout, AssertUnwindSafe(step).catch_unwind()).await {
-            Err(_) => Err(Failure::TimedOut),
-            Ok(Err(_)) => Err(Failure::Lost("the answer is malformed".to_owned())),
+            Err(_) => Err(OperationFailure::TimedOut),
+            Ok(Err(_)) => Err(OperationFailure::Lost("the answer is malformed".to_owned())),
             Ok(Ok(outcome)) => outcome.map_err(|error| failure_of(&error)),
         }
     }
 }
 
 /// Classifies the library's errors by whether the request may have reached the server.
-fn failure_of(error: &LdapError) -> Failure {
-    let refused =
-        |message: &str| Failure::Decided(crate::DirectoryError::Refused { code: 2, message: message.to_owned() });
+fn failure_of(error: &LdapError) -> OperationFailure {
+    let refused = |message: &str| {
+        OperationFailure::Decided(crate::DirectoryError::Refused { code: 2, message: message.to_owned() })
+    };
     match error {
-        LdapError::OpSend { .. } => Failure::Undone("the connection was closed".to_owned()),
+        LdapError::OpSend { .. } => OperationFailure::Undone("the connection was closed".to_owned()),
         LdapError::AddNoValues => refused("an attribute without values"),
         LdapError::FilterParsing => refused("not a filter"),
-        LdapError::Timeout { .. } => Failure::TimedOut,
-        other => Failure::Lost(other.to_string()),
+        LdapError::Timeout { .. } => OperationFailure::TimedOut,
+        other => OperationFailure::Lost(other.to_string()),
     }
 }
 
@@ -271,16 +274,18 @@ fn abandon(mut ldap: Ldap, id: i32) {
     tokio::spawn(async move { tokio::time::timeout(ABANDON_TIMEOUT, ldap.abandon(id)).await });
 }
 
-async fn perform(ldap: &mut Ldap, operation: Operation<'_>) -> Result<LdapResult, LdapError> {
+async fn perform(ldap: &mut Ldap, operation: SingleRequest<'_>) -> Result<LdapResult, LdapError> {
     match operation {
-        Operation::Bind { dn, password } => ldap.simple_bind(dn, password).await,
-        Operation::Add(entry) => {
+        SingleRequest::Bind { dn, password } => ldap.simple_bind(dn, password).await,
+        SingleRequest::Add(entry) => {
             let attributes = entry.attributes().map(|(name, values)| (name.as_str().as_bytes(), set(values)));
             ldap.add(entry.dn.as_str(), attributes.collect()).await
         }
-        Operation::Modify(dn, changes) => ldap.modify(dn.as_str(), changes.iter().map(change).collect()).await,
-        Operation::Delete(dn) => ldap.delete(dn.as_str()).await,
-        Operation::Rename { dn, rdn, parent } => ldap.modifydn(dn.as_str(), rdn, true, parent.map(Dn::as_str)).await,
+        SingleRequest::Modify(dn, changes) => ldap.modify(dn.as_str(), changes.iter().map(change).collect()).await,
+        SingleRequest::Delete(dn) => ldap.delete(dn.as_str()).await,
+        SingleRequest::Rename { dn, rdn, parent } => {
+            ldap.modifydn(dn.as_str(), rdn, true, parent.map(Dn::as_str)).await
+        }
     }
 }
 
@@ -378,10 +383,10 @@ mod tests {
     async fn a_connection_is_used_up() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ldap://{}", listener.local_addr().unwrap());
-        let server = ServerConfig { url, role: crate::ServerRole::Provider, start_tls: false };
+        let server = ServerAddress { url, role: crate::ServerRole::Provider, start_tls: false };
         let second = Duration::from_secs(1);
         let tls = Err(String::new());
-        let target = Target { server, tls, connect_timeout: second, operation_timeout: second };
+        let target = ConnectTarget { server, tls, connect_timeout: second, operation_timeout: second };
         let connection = Connection::open(&target).await.unwrap();
         assert!(connection.usable());
         connection.operations.store(OPERATIONS_MAX - 1, Ordering::Relaxed);

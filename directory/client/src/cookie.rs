@@ -64,10 +64,10 @@ impl CookieState {
 }
 
 /// The rid of a cookie, and each CSN with its server id.
-type Parts<'a> = (Option<&'a str>, Vec<(&'a str, &'a str)>);
+type CookieParts<'a> = (Option<&'a str>, Vec<(&'a str, &'a str)>);
 
 /// Parses `rid=..[,sid=..],csn=a;b[,...]`. `None` for any other format.
-fn parse(cookie: &str) -> Option<Parts<'_>> {
+fn parse(cookie: &str) -> Option<CookieParts<'_>> {
     let fields = || cookie.split(',');
     let rid = fields().find(|field| field.starts_with("rid="));
     let csns = fields().find_map(|field| field.strip_prefix("csn="))?;

@@ -11,11 +11,11 @@ use provost_entry::{AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_schema::attr;
 use uuid::Uuid;
 
-use crate::connection::{Connection, Operation, Query, Target, assertion, post_read};
+use crate::connection::{ConnectTarget, Connection, SingleRequest, WireSearch, assertion, post_read};
 use crate::decode;
-use crate::outcome::{Failure, judge};
-use crate::pool::{Lane, Server};
-use crate::{Control, DirectoryConfig, DirectoryError, Receipt, Scope, Search, ServerLook, ServerRole, tls};
+use crate::outcome::{OperationFailure, judge};
+use crate::pool::{ConnectionUse, PooledServer};
+use crate::{Control, DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerLook, ServerRole, WriteReceipt, tls};
 
 /// Entries in one page of a search (RFC 2696). slapd's default soft limit is 500, and unlimited for our service
 /// identities.
@@ -39,7 +39,7 @@ pub struct Directory {
 
 pub(crate) struct Inner {
     config: DirectoryConfig,
-    servers: Vec<Server>,
+    servers: Vec<PooledServer>,
     /// Index of the server that answered last; it is asked first until it fails.
     reader: AtomicUsize,
     writer: AtomicUsize,
@@ -52,14 +52,14 @@ impl Directory {
     /// Makes a pool, without connecting yet.
     pub fn new(config: DirectoryConfig) -> Self {
         let tls = tls::client_config(config.ca_file.as_deref());
-        let target = |server: &crate::ServerConfig| Target {
+        let target = |server: &crate::ServerAddress| ConnectTarget {
             server: server.clone(),
             tls: tls.clone(),
             connect_timeout: config.connect_timeout,
             operation_timeout: config.operation_timeout,
         };
         let identity = (config.bind_dn.clone(), config.bind_password.clone());
-        let server = |server| Server::new(target(server), identity.clone(), config.suffix.clone());
+        let server = |server| PooledServer::new(target(server), identity.clone(), config.suffix.clone());
         let servers: Vec<_> = config.servers.iter().map(server).collect();
         let provider = servers.iter().position(|server| server.role() == ServerRole::Provider);
         let inner = Inner {
@@ -97,18 +97,18 @@ impl Directory {
     }
 
     /// Searches at any healthy server. Collects the whole result; `search.limit` bounds it.
-    pub async fn search(&self, search: Search) -> Result<Vec<Entry>, DirectoryError> {
+    pub async fn search(&self, search: LdapSearch) -> Result<Vec<Entry>, DirectoryError> {
         self.read_from(None, |server| search_at(server, &search)).await
     }
 
     /// Searches at the writable provider, for decisions that precede a write.
-    pub async fn search_provider(&self, search: Search) -> Result<Vec<Entry>, DirectoryError> {
+    pub async fn search_provider(&self, search: LdapSearch) -> Result<Vec<Entry>, DirectoryError> {
         self.read_from(Some(ServerRole::Provider), |server| search_at(server, &search)).await
     }
 
     /// Reads one entry by name; `None` only when a server answered that it does not exist.
     pub async fn read(&self, dn: &Dn, attributes: &[&str]) -> Result<Option<Entry>, DirectoryError> {
-        let search = Search {
+        let search = LdapSearch {
             base: dn.clone(),
             scope: Scope::Base,
             filter: Filter::present(attr::OBJECT_CLASS),
@@ -123,8 +123,8 @@ impl Directory {
     }
 
     /// Adds an entry at the provider.
-    pub async fn add(&self, entry: Entry) -> Result<Receipt, DirectoryError> {
-        self.write_with_receipt(Operation::Add(&entry), None).await
+    pub async fn add(&self, entry: Entry) -> Result<WriteReceipt, DirectoryError> {
+        self.write_with_receipt(SingleRequest::Add(&entry), None).await
     }
 
     /// Modifies an entry at the provider.
@@ -133,19 +133,19 @@ impl Directory {
         dn: &Dn,
         changes: Vec<Modification>,
         control: Control,
-    ) -> Result<Receipt, DirectoryError> {
-        self.write_with_receipt(Operation::Modify(dn, &changes), control.assert.as_ref()).await
+    ) -> Result<WriteReceipt, DirectoryError> {
+        self.write_with_receipt(SingleRequest::Modify(dn, &changes), control.assert.as_ref()).await
     }
 
     /// Deletes an entry at the provider.
     pub async fn delete(&self, dn: &Dn, control: Control) -> Result<(), DirectoryError> {
         let controls: Vec<_> = control.assert.iter().map(assertion).collect();
-        self.write(Operation::Delete(dn), &controls).await.map(|_| ())
+        self.write(SingleRequest::Delete(dn), &controls).await.map(|_| ())
     }
 
     /// Renames an entry at the provider, and removes the old RDN value.
     pub async fn rename(&self, dn: &Dn, new_rdn: &str, new_parent: Option<&Dn>) -> Result<(), DirectoryError> {
-        self.write(Operation::Rename { dn, rdn: new_rdn, parent: new_parent }, &[]).await.map(|_| ())
+        self.write(SingleRequest::Rename { dn, rdn: new_rdn, parent: new_parent }, &[]).await.map(|_| ())
     }
 
     /// Verifies a password by a bind as `dn` on a separate connection. An empty password is refused here.
@@ -166,7 +166,7 @@ impl Directory {
         let name = root.as_ref().and_then(|root| root.first("subschemaSubentry"));
         let name = Dn::parse(name.unwrap_or("cn=Subschema")).map_err(|error| unreadable(&error.to_string()))?;
         // A subschema subentry is only returned to a filter on its own class (RFC 4512 §4.4).
-        let search = Search {
+        let search = LdapSearch {
             base: name,
             scope: Scope::Base,
             filter: Filter::equal(attr::OBJECT_CLASS, "subschema"),
@@ -185,10 +185,10 @@ impl Directory {
     pub(crate) async fn read_from<'a, T, F>(
         &'a self,
         role: Option<ServerRole>,
-        ask: impl Fn(&'a Server) -> F,
+        ask: impl Fn(&'a PooledServer) -> F,
     ) -> Result<T, DirectoryError>
     where
-        F: Future<Output = Result<T, Failure>>,
+        F: Future<Output = Result<T, OperationFailure>>,
     {
         let sticky = if role.is_some() { &self.inner.writer } else { &self.inner.reader };
         let mut last =
@@ -205,7 +205,7 @@ impl Directory {
                     self.return_later();
                     return Ok(value);
                 }
-                Err(Failure::Decided(error)) => return Err(error),
+                Err(OperationFailure::Decided(error)) => return Err(error),
                 Err(failure) => last = failure.of_read(server.url()),
             }
             tracing::warn!(server = server.url(), error = %last, "the directory server did not answer");
@@ -214,7 +214,7 @@ impl Directory {
     }
 
     /// Returns all servers with their indexes, the one that answered last first.
-    pub(crate) fn readers(&self) -> impl Iterator<Item = (usize, &Server)> {
+    pub(crate) fn readers(&self) -> impl Iterator<Item = (usize, &PooledServer)> {
         let order = self.order(self.inner.reader.load(Ordering::Relaxed), None);
         order.into_iter().filter_map(|index| Some((index, self.inner.servers.get(index)?)))
     }
@@ -242,9 +242,9 @@ impl Directory {
 
     async fn write_with_receipt(
         &self,
-        operation: Operation<'_>,
+        operation: SingleRequest<'_>,
         assert: Option<&Filter>,
-    ) -> Result<Receipt, DirectoryError> {
+    ) -> Result<WriteReceipt, DirectoryError> {
         let mut controls: Vec<_> = assert.map(assertion).into_iter().collect();
         if self.inner.no_post_read.load(Ordering::Relaxed) {
             return self.write(operation, &controls).await.map(|result| receipt(&result));
@@ -265,7 +265,7 @@ impl Directory {
 
     /// Sends a write to the provider. Repeats it only when the first attempt certainly had no effect: on a connection
     /// that had died, or once at the next provider (or the same name, resolved anew) when this one is not the provider.
-    async fn write(&self, operation: Operation<'_>, controls: &[RawControl]) -> Result<LdapResult, DirectoryError> {
+    async fn write(&self, operation: SingleRequest<'_>, controls: &[RawControl]) -> Result<LdapResult, DirectoryError> {
         let mut last = DirectoryError::Unavailable("no provider is configured, or it has failed recently".to_owned());
         let mut order = self.order(self.inner.writer.load(Ordering::Relaxed), Some(ServerRole::Provider));
         let alone = order.len() == 1;
@@ -279,10 +279,12 @@ impl Directory {
                     self.inner.writer.store(index, Ordering::Relaxed);
                     return Ok(result);
                 }
-                Err(failure @ (Failure::Decided(_) | Failure::Lost(_) | Failure::TimedOut)) => {
+                Err(
+                    failure @ (OperationFailure::Decided(_) | OperationFailure::Lost(_) | OperationFailure::TimedOut),
+                ) => {
                     return Err(failure.of_write(server.url()));
                 }
-                Err(failure @ Failure::Topology(_)) => {
+                Err(failure @ OperationFailure::Topology(_)) => {
                     server.forget_connections();
                     last = failure.of_write(server.url());
                 }
@@ -329,11 +331,15 @@ async fn return_to_preferred(inner: Weak<Inner>) {
     }
 }
 
-async fn probe_at(server: &Server, suffix: &Dn) -> Result<Vec<String>, Failure> {
+async fn probe_at(server: &PooledServer, suffix: &Dn) -> Result<Vec<String>, OperationFailure> {
     server.open().await?.context_csn(suffix).await
 }
 
-async fn write_at(server: &Server, operation: Operation<'_>, controls: &[RawControl]) -> Result<LdapResult, Failure> {
+async fn write_at(
+    server: &PooledServer,
+    operation: SingleRequest<'_>,
+    controls: &[RawControl],
+) -> Result<LdapResult, OperationFailure> {
     loop {
         let shared = server.share().await?;
         let outcome = shared.connection.call(operation, controls.to_vec()).await;
@@ -342,7 +348,7 @@ async fn write_at(server: &Server, operation: Operation<'_>, controls: &[RawCont
             Err(failure) => {
                 shared.connection.retire();
                 // A connection that died while idle: the request was not sent.
-                if !shared.fresh && matches!(failure, Failure::Undone(_)) {
+                if !shared.fresh && matches!(failure, OperationFailure::Undone(_)) {
                     continue;
                 }
                 return Err(failure);
@@ -351,21 +357,21 @@ async fn write_at(server: &Server, operation: Operation<'_>, controls: &[RawCont
     }
 }
 
-async fn bind_at(server: &Server, suffix: &Dn, dn: &Dn, password: &str) -> Result<(), Failure> {
+async fn bind_at(server: &PooledServer, suffix: &Dn, dn: &Dn, password: &str) -> Result<(), OperationFailure> {
     loop {
-        let taken = server.take(Lane::Binding).await?;
+        let taken = server.take(ConnectionUse::Binding).await?;
         let outcome = taken.connection.bind(dn.as_str(), password).await;
         match outcome {
             Ok(()) => {
                 server.give_back(taken);
                 return outcome;
             }
-            Err(Failure::Decided(_)) => {
+            Err(OperationFailure::Decided(_)) => {
                 server.give_back(taken);
                 vouch_at(server, suffix).await?;
                 return outcome;
             }
-            Err(Failure::Undone(_) | Failure::Lost(_)) if !taken.fresh => continue,
+            Err(OperationFailure::Undone(_) | OperationFailure::Lost(_)) if !taken.fresh => continue,
             Err(failure) => return Err(failure),
         }
     }
@@ -373,23 +379,25 @@ async fn bind_at(server: &Server, suffix: &Dn, dn: &Dn, password: &str) -> Resul
 
 /// Whether a server's refusal can be believed. One that was emptied, or is being filled, refuses everybody's password: it has
 /// no contextCSN, or does not know our own identity.
-async fn vouch_at(server: &Server, suffix: &Dn) -> Result<(), Failure> {
+async fn vouch_at(server: &PooledServer, suffix: &Dn) -> Result<(), OperationFailure> {
     let vouched = async { server.share().await?.connection.context_csn(suffix).await };
     match vouched.await {
         Ok(_) => Ok(()),
-        Err(Failure::Decided(error)) => Err(Failure::Undone(format!("its refusal proves nothing: {error}"))),
+        Err(OperationFailure::Decided(error)) => {
+            Err(OperationFailure::Undone(format!("its refusal proves nothing: {error}")))
+        }
         Err(failure) => Err(failure),
     }
 }
 
-async fn search_at(server: &Server, search: &Search) -> Result<Vec<Entry>, Failure> {
+async fn search_at(server: &PooledServer, search: &LdapSearch) -> Result<Vec<Entry>, OperationFailure> {
     let paged = search.scope != Scope::Base && search.limit.is_none_or(|limit| limit > PAGE_ENTRIES as usize);
     let work = async { if paged { search_pages(server, search).await } else { search_once(server, search).await } };
-    tokio::time::timeout(SEARCH_TIME_MAX, work).await.unwrap_or(Err(Failure::TimedOut))
+    tokio::time::timeout(SEARCH_TIME_MAX, work).await.unwrap_or(Err(OperationFailure::TimedOut))
 }
 
 /// Runs a search with a small result: one request on a shared connection.
-async fn search_once(server: &Server, search: &Search) -> Result<Vec<Entry>, Failure> {
+async fn search_once(server: &PooledServer, search: &LdapSearch) -> Result<Vec<Entry>, OperationFailure> {
     loop {
         let shared = server.share().await?;
         let outcome = shared.connection.search(query(search, &search.filter.to_string(), None)).await;
@@ -397,7 +405,7 @@ async fn search_once(server: &Server, search: &Search) -> Result<Vec<Entry>, Fai
             Ok((entries, result)) => return collected(entries, &result, search.limit),
             Err(failure) => {
                 shared.connection.retire();
-                if !shared.fresh && matches!(failure, Failure::Undone(_) | Failure::Lost(_)) {
+                if !shared.fresh && matches!(failure, OperationFailure::Undone(_) | OperationFailure::Lost(_)) {
                     continue;
                 }
                 return Err(failure);
@@ -407,9 +415,9 @@ async fn search_once(server: &Server, search: &Search) -> Result<Vec<Entry>, Fai
 }
 
 /// Runs a search that may have a large result, page by page, so that the library's unbounded queue stays short.
-async fn search_pages(server: &Server, search: &Search) -> Result<Vec<Entry>, Failure> {
+async fn search_pages(server: &PooledServer, search: &LdapSearch) -> Result<Vec<Entry>, OperationFailure> {
     loop {
-        let taken = server.take(Lane::Paging).await?;
+        let taken = server.take(ConnectionUse::Paging).await?;
         match all_pages(&taken.connection, search).await {
             Ok((entries, whole)) => {
                 // A connection left before the last page would keep the server's paging state.
@@ -418,14 +426,14 @@ async fn search_pages(server: &Server, search: &Search) -> Result<Vec<Entry>, Fa
                 }
                 return Ok(entries);
             }
-            Err(Failure::Undone(_) | Failure::Lost(_)) if !taken.fresh => continue,
+            Err(OperationFailure::Undone(_) | OperationFailure::Lost(_)) if !taken.fresh => continue,
             Err(failure) => return Err(failure),
         }
     }
 }
 
 /// Returns the entries, and whether the last page was reached.
-async fn all_pages(connection: &Connection, search: &Search) -> Result<(Vec<Entry>, bool), Failure> {
+async fn all_pages(connection: &Connection, search: &LdapSearch) -> Result<(Vec<Entry>, bool), OperationFailure> {
     let filter = search.filter.to_string();
     let limit = search.limit.unwrap_or(SEARCH_ENTRIES_MAX);
     let (mut all, mut cookie) = (Vec::new(), Vec::new());
@@ -443,9 +451,9 @@ async fn all_pages(connection: &Connection, search: &Search) -> Result<(Vec<Entr
     }
 }
 
-fn query<'a>(search: &'a Search, filter: &'a str, page: Option<PagedResults>) -> Query<'a> {
+fn query<'a>(search: &'a LdapSearch, filter: &'a str, page: Option<PagedResults>) -> WireSearch<'a> {
     let limit = if page.is_some() { None } else { search.limit };
-    Query {
+    WireSearch {
         base: search.base.as_str(),
         scope: search.scope,
         filter,
@@ -456,16 +464,16 @@ fn query<'a>(search: &'a Search, filter: &'a str, page: Option<PagedResults>) ->
 }
 
 /// Returns the entries. Reaching the caller's own limit is not an error.
-fn collected(entries: Vec<Entry>, result: &LdapResult, limit: Option<usize>) -> Result<Vec<Entry>, Failure> {
+fn collected(entries: Vec<Entry>, result: &LdapResult, limit: Option<usize>) -> Result<Vec<Entry>, OperationFailure> {
     if !(result.rc == SIZE_LIMIT_EXCEEDED && limit.is_some_and(|limit| entries.len() >= limit)) {
         judge(result)?;
     }
     Ok(entries)
 }
 
-fn receipt(result: &LdapResult) -> Receipt {
-    let Some(entry) = decode::post_read(&result.ctrls) else { return Receipt::default() };
-    Receipt {
+fn receipt(result: &LdapResult) -> WriteReceipt {
+    let Some(entry) = decode::post_read(&result.ctrls) else { return WriteReceipt::default() };
+    WriteReceipt {
         csn: entry.first(attr::ENTRY_CSN).map(str::to_owned),
         entry_uuid: entry.first(attr::ENTRY_UUID).and_then(|text| Uuid::parse_str(text).ok()),
     }

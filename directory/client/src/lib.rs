@@ -21,5 +21,5 @@ mod types;
 pub use directory::Directory;
 pub use sync::{Cookie, SyncEvent, SyncStream};
 pub use types::{
-    Control, DirectoryConfig, DirectoryError, Receipt, Scope, Search, ServerConfig, ServerLook, ServerRole,
+    Control, DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerAddress, ServerLook, ServerRole, WriteReceipt,
 };

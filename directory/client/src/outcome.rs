@@ -9,7 +9,7 @@ const MESSAGE_CHARS_MAX: usize = 300;
 
 /// Why an operation on one connection has no result.
 #[derive(Debug, Clone)]
-pub(crate) enum Failure {
+pub(crate) enum OperationFailure {
     /// The server's own decision; no other server is asked.
     Decided(DirectoryError),
     /// Results 10, 52, 53: another server is the one to ask.
@@ -24,7 +24,7 @@ pub(crate) enum Failure {
     TimedOut,
 }
 
-impl Failure {
+impl OperationFailure {
     /// Returns the error for the caller of a read, which has no effect in any case.
     pub(crate) fn of_read(self, url: &str) -> DirectoryError {
         match self {
@@ -46,32 +46,34 @@ impl Failure {
 }
 
 /// Judges the result of any operation but a bind (RFC 4511 appendix A).
-pub(crate) fn judge(result: &LdapResult) -> Result<(), Failure> {
+pub(crate) fn judge(result: &LdapResult) -> Result<(), OperationFailure> {
     let message = || result.text.chars().take(MESSAGE_CHARS_MAX).collect::<String>();
     let refused = || DirectoryError::Refused { code: result.rc, message: message() };
     Err(match result.rc {
         0 => return Ok(()),
-        10 | 52 => Failure::Topology(DirectoryError::Unavailable(format!("result {}: {}", result.rc, message()))),
-        53 => Failure::Topology(refused()),
-        3 | 51 | 80 => Failure::Undone(format!("result {}: {}", result.rc, message())),
-        32 => Failure::Decided(DirectoryError::NoSuchObject(message())),
-        48 | 49 => Failure::Decided(DirectoryError::InvalidCredentials),
-        50 => Failure::Decided(DirectoryError::InsufficientAccess(message())),
-        68 => Failure::Decided(DirectoryError::AlreadyExists(message())),
-        122 => Failure::Decided(DirectoryError::AssertionFailed),
-        _ => Failure::Decided(refused()),
+        10 | 52 => {
+            OperationFailure::Topology(DirectoryError::Unavailable(format!("result {}: {}", result.rc, message())))
+        }
+        53 => OperationFailure::Topology(refused()),
+        3 | 51 | 80 => OperationFailure::Undone(format!("result {}: {}", result.rc, message())),
+        32 => OperationFailure::Decided(DirectoryError::NoSuchObject(message())),
+        48 | 49 => OperationFailure::Decided(DirectoryError::InvalidCredentials),
+        50 => OperationFailure::Decided(DirectoryError::InsufficientAccess(message())),
+        68 => OperationFailure::Decided(DirectoryError::AlreadyExists(message())),
+        122 => OperationFailure::Decided(DirectoryError::AssertionFailed),
+        _ => OperationFailure::Decided(refused()),
     })
 }
 
 /// Judges the result of a bind. Only a server that compared the password refuses it, with 48 or 49. After any other result
 /// another server is asked (RFC 4511 appendix A).
-pub(crate) fn judge_bind(result: &LdapResult) -> Result<(), Failure> {
+pub(crate) fn judge_bind(result: &LdapResult) -> Result<(), OperationFailure> {
     match judge(result) {
-        Err(Failure::Decided(DirectoryError::InvalidCredentials)) => {
-            Err(Failure::Decided(DirectoryError::InvalidCredentials))
+        Err(OperationFailure::Decided(DirectoryError::InvalidCredentials)) => {
+            Err(OperationFailure::Decided(DirectoryError::InvalidCredentials))
         }
-        Err(Failure::Decided(error) | Failure::Topology(error)) => {
-            Err(Failure::Topology(DirectoryError::Unavailable(format!("bind: {error}"))))
+        Err(OperationFailure::Decided(error) | OperationFailure::Topology(error)) => {
+            Err(OperationFailure::Topology(DirectoryError::Unavailable(format!("bind: {error}"))))
         }
         other => other,
     }
@@ -110,7 +112,7 @@ mod tests {
         assert!(judge_bind(&result(0)).is_ok());
         for code in 1..=123 {
             let failure = judge_bind(&result(code)).unwrap_err();
-            let is_refused = matches!(failure, Failure::Decided(DirectoryError::InvalidCredentials));
+            let is_refused = matches!(failure, OperationFailure::Decided(DirectoryError::InvalidCredentials));
             assert_eq!(is_refused, matches!(code, 48 | 49), "{code}: {failure:?}");
             let is_unavailable = matches!(failure.of_read("ldap://a"), DirectoryError::Unavailable(_));
             assert_eq!(is_unavailable, !is_refused, "{code}");

@@ -8,8 +8,8 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::ServerRole;
 use crate::breaker::Breaker;
-use crate::connection::{Connection, Target};
-use crate::outcome::Failure;
+use crate::connection::{ConnectTarget, Connection};
+use crate::outcome::OperationFailure;
 
 /// Most shared connections, on which operations multiplex.
 const SHARED_MAX: usize = 8;
@@ -24,7 +24,7 @@ const IDLE_MAX: usize = 4;
 
 /// The use of an exclusive connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lane {
+pub(crate) enum ConnectionUse {
     /// A paged search: servers keep one paging state per connection.
     Paging,
     /// Binds of users, which change the identity of the connection.
@@ -32,8 +32,8 @@ pub(crate) enum Lane {
 }
 
 /// One server and its connections.
-pub(crate) struct Server {
-    target: Target,
+pub(crate) struct PooledServer {
+    target: ConnectTarget,
     identity: (String, String),
     suffix: Dn,
     breaker: Mutex<Breaker>,
@@ -45,25 +45,25 @@ pub(crate) struct Server {
     exclusive: Semaphore,
 }
 
-/// A connection for one caller; [`Server::give_back`] returns it to the pool, dropping it closes it.
+/// A connection for one caller; [`PooledServer::give_back`] returns it to the pool, dropping it closes it.
 pub(crate) struct Exclusive<'a> {
     pub(crate) connection: Connection,
     /// Whether it was just opened: then a failure on it is the server's, not one of idling.
     pub(crate) fresh: bool,
-    lane: Lane,
+    lane: ConnectionUse,
     _permit: SemaphorePermit<'a>,
 }
 
 /// A connection that other callers use too.
-pub(crate) struct Shared<'a> {
+pub(crate) struct SharedConnection<'a> {
     pub(crate) connection: Arc<Connection>,
     /// Whether it was just opened.
     pub(crate) fresh: bool,
     _permit: SemaphorePermit<'a>,
 }
 
-impl Server {
-    pub(crate) fn new(target: Target, identity: (String, String), suffix: Dn) -> Self {
+impl PooledServer {
+    pub(crate) fn new(target: ConnectTarget, identity: (String, String), suffix: Dn) -> Self {
         Self {
             target,
             identity,
@@ -93,14 +93,14 @@ impl Server {
 
     /// Reports the result of an operation to the breaker. Any response counts as success. An operation that was not
     /// sent counts as nothing: many callers at once would otherwise shut out a healthy server.
-    pub(crate) fn report<T>(&self, outcome: &Result<T, Failure>) {
+    pub(crate) fn report<T>(&self, outcome: &Result<T, OperationFailure>) {
         let mut breaker = lock(&self.breaker);
         match outcome {
-            Err(Failure::NotAsked(_)) => {
+            Err(OperationFailure::NotAsked(_)) => {
                 metrics::counter!("provost_directory_not_asked_total", "server" => self.url().to_owned()).increment(1);
             }
-            Ok(_) | Err(Failure::Decided(_) | Failure::Topology(_)) => breaker.succeeded(),
-            Err(Failure::Undone(_) | Failure::Lost(_) | Failure::TimedOut) => {
+            Ok(_) | Err(OperationFailure::Decided(_) | OperationFailure::Topology(_)) => breaker.succeeded(),
+            Err(OperationFailure::Undone(_) | OperationFailure::Lost(_) | OperationFailure::TimedOut) => {
                 breaker.failed(Instant::now());
                 metrics::counter!("provost_directory_failures_total", "server" => self.url().to_owned()).increment(1);
             }
@@ -108,13 +108,13 @@ impl Server {
     }
 
     /// Returns a connection with our identity that takes any number of concurrent operations.
-    pub(crate) async fn share(&self) -> Result<Shared<'_>, Failure> {
+    pub(crate) async fn share(&self) -> Result<SharedConnection<'_>, OperationFailure> {
         let permit = self.permit(&self.operations).await?;
         let (connection, fresh) = self.share_connection().await?;
-        Ok(Shared { connection, fresh, _permit: permit })
+        Ok(SharedConnection { connection, fresh, _permit: permit })
     }
 
-    async fn share_connection(&self) -> Result<(Arc<Connection>, bool), Failure> {
+    async fn share_connection(&self) -> Result<(Arc<Connection>, bool), OperationFailure> {
         let best = self.least_busy();
         if let Some((connection, enough)) = &best
             && *enough
@@ -131,7 +131,7 @@ impl Server {
             return Ok((connection, false));
         }
         if !self.allowed() {
-            return Err(Failure::NotAsked("the server has failed recently"));
+            return Err(OperationFailure::NotAsked("the server has failed recently"));
         }
         let connection = Arc::new(self.open().await?);
         lock(&self.shared).push(Arc::clone(&connection));
@@ -147,7 +147,7 @@ impl Server {
     }
 
     /// Returns an exclusive connection: with our identity for paging, unbound for binds.
-    pub(crate) async fn take(&self, lane: Lane) -> Result<Exclusive<'_>, Failure> {
+    pub(crate) async fn take(&self, lane: ConnectionUse) -> Result<Exclusive<'_>, OperationFailure> {
         let permit = self.permit(&self.exclusive).await?;
         let idle = {
             let mut idle = lock(self.idle(lane));
@@ -156,8 +156,8 @@ impl Server {
         };
         let (connection, fresh) = match (idle, lane) {
             (Some(connection), _) => (connection, false),
-            (None, Lane::Paging) => (self.open().await?, true),
-            (None, Lane::Binding) => (Connection::open(&self.target).await?, true),
+            (None, ConnectionUse::Paging) => (self.open().await?, true),
+            (None, ConnectionUse::Binding) => (Connection::open(&self.target).await?, true),
         };
         Ok(Exclusive { connection, fresh, lane, _permit: permit })
     }
@@ -170,10 +170,10 @@ impl Server {
         }
     }
 
-    fn idle(&self, lane: Lane) -> &Mutex<Vec<Connection>> {
+    fn idle(&self, lane: ConnectionUse) -> &Mutex<Vec<Connection>> {
         match lane {
-            Lane::Paging => &self.paging,
-            Lane::Binding => &self.binding,
+            ConnectionUse::Paging => &self.paging,
+            ConnectionUse::Binding => &self.binding,
         }
     }
 
@@ -184,7 +184,7 @@ impl Server {
     }
 
     /// Opens a connection with our identity to a server that is ready.
-    pub(crate) async fn open(&self) -> Result<Connection, Failure> {
+    pub(crate) async fn open(&self) -> Result<Connection, OperationFailure> {
         let connection = Connection::open(&self.target).await?;
         let (dn, password) = &self.identity;
         if !dn.is_empty() {
@@ -197,11 +197,11 @@ impl Server {
         Ok(connection)
     }
 
-    /// Waits for a permit for one operation; [`Failure::NotAsked`] when none is free in time.
-    async fn permit<'a>(&self, semaphore: &'a Semaphore) -> Result<SemaphorePermit<'a>, Failure> {
+    /// Waits for a permit for one operation; [`OperationFailure::NotAsked`] when none is free in time.
+    async fn permit<'a>(&self, semaphore: &'a Semaphore) -> Result<SemaphorePermit<'a>, OperationFailure> {
         match tokio::time::timeout(self.target.operation_timeout, semaphore.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(Failure::NotAsked("too many operations are running")),
+            Ok(Err(_)) | Err(_) => Err(OperationFailure::NotAsked("too many operations are running")),
         }
     }
 }

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::connection::Connection;
 use crate::cookie::CookieState;
 use crate::decode::{self, EntryState, SyncInfo};
-use crate::outcome::{Failure, judge};
-use crate::pool::Server;
+use crate::outcome::{OperationFailure, judge};
+use crate::pool::PooledServer;
 use crate::{Directory, DirectoryError};
 
 /// e-syncRefreshRequired (RFC 4533 §2.6).
@@ -95,8 +95,8 @@ impl SyncStream {
                     let result = self.stream.finish().await;
                     self.translator.end(&result)
                 }
-                Ok(Err(error)) => Err(Failure::Lost(error.to_string())),
-                Err(_) => Err(Failure::Lost("the answer is malformed".to_owned())),
+                Ok(Err(error)) => Err(OperationFailure::Lost(error.to_string())),
+                Err(_) => Err(OperationFailure::Lost("the answer is malformed".to_owned())),
             };
             if let Err(failure) = step {
                 self.ended = true;
@@ -145,10 +145,10 @@ impl Directory {
 type Results = SearchStream<'static, &'static str, [&'static str; 1]>;
 
 async fn start(
-    server: &Server,
+    server: &PooledServer,
     suffix: &Dn,
     cookie: Option<Cookie>,
-) -> Result<(Connection, Results, CookieState), Failure> {
+) -> Result<(Connection, Results, CookieState), OperationFailure> {
     let connection = server.open().await?;
     connection.context_csn(suffix).await?;
     let mut state = CookieState::default();
@@ -162,7 +162,7 @@ async fn start(
         "(objectClass=*)",
         ATTRIBUTES,
     );
-    let stream = opening.await.map_err(|error| Failure::Undone(error.to_string()))?;
+    let stream = opening.await.map_err(|error| OperationFailure::Undone(error.to_string()))?;
     Ok((connection, stream, state))
 }
 
@@ -177,7 +177,7 @@ struct Translator {
 }
 
 impl Translator {
-    fn take(&mut self, item: ldap3::ResultEntry) -> Result<(), Failure> {
+    fn take(&mut self, item: ldap3::ResultEntry) -> Result<(), OperationFailure> {
         if item.is_ref() {
             return Ok(());
         }
@@ -206,7 +206,7 @@ impl Translator {
         self.cookie(state.cookie)
     }
 
-    fn info(&mut self, info: SyncInfo) -> Result<(), Failure> {
+    fn info(&mut self, info: SyncInfo) -> Result<(), OperationFailure> {
         match info {
             SyncInfo::NewCookie(cookie) => self.cookie(Some(cookie)),
             SyncInfo::RefreshDelete { cookie, done } => self.phase_end(cookie, done),
@@ -224,7 +224,7 @@ impl Translator {
         }
     }
 
-    fn phase_end(&mut self, cookie: Option<Vec<u8>>, done: bool) -> Result<(), Failure> {
+    fn phase_end(&mut self, cookie: Option<Vec<u8>>, done: bool) -> Result<(), OperationFailure> {
         if done && self.refreshing {
             self.refreshing = false;
             self.events.push_back(SyncEvent::RefreshDone);
@@ -235,7 +235,7 @@ impl Translator {
     }
 
     /// Merges a cookie, and passes it on once the content up to here is whole.
-    fn cookie(&mut self, cookie: Option<Vec<u8>>) -> Result<(), Failure> {
+    fn cookie(&mut self, cookie: Option<Vec<u8>>) -> Result<(), OperationFailure> {
         if let Some(cookie) = cookie {
             if !self.state.merge(&cookie) {
                 return Err(malformed("cookie too long"));
@@ -253,18 +253,18 @@ impl Translator {
     }
 
     /// Handles the end of the search, which is always an error: refreshAndPersist does not end by itself.
-    fn end(&mut self, result: &LdapResult) -> Result<(), Failure> {
+    fn end(&mut self, result: &LdapResult) -> Result<(), OperationFailure> {
         if result.rc == SYNC_REFRESH_REQUIRED {
             self.events.push_back(SyncEvent::RefreshRequired);
             return Ok(());
         }
         judge(result)?;
-        Err(Failure::Lost("the server ended the persist stage".to_owned()))
+        Err(OperationFailure::Lost("the server ended the persist stage".to_owned()))
     }
 }
 
-fn malformed(what: &str) -> Failure {
-    Failure::Lost(format!("malformed answer: {what}"))
+fn malformed(what: &str) -> OperationFailure {
+    OperationFailure::Lost(format!("malformed answer: {what}"))
 }
 
 #[cfg(test)]
@@ -312,7 +312,7 @@ mod tests {
         let mut translator = translator();
         translator.end(&result(SYNC_REFRESH_REQUIRED)).unwrap();
         assert_eq!(told(&mut translator), ["required"]);
-        assert!(matches!(translator.end(&result(0)), Err(Failure::Lost(_))));
-        assert!(matches!(translator.end(&result(10)), Err(Failure::Topology(_))));
+        assert!(matches!(translator.end(&result(0)), Err(OperationFailure::Lost(_))));
+        assert!(matches!(translator.end(&result(10)), Err(OperationFailure::Topology(_))));
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 /// One LDAP server and how to reach it.
 #[derive(Clone, Debug)]
-pub struct ServerConfig {
+pub struct ServerAddress {
     /// `ldap://host:port`, `ldaps://host:port` or `ldapi://%2Fpath`.
     pub url: String,
     /// Whether the server accepts writes.
@@ -30,7 +30,7 @@ pub enum ServerRole {
 #[derive(Clone)]
 pub struct DirectoryConfig {
     /// The servers, in order of preference for reading.
-    pub servers: Vec<ServerConfig>,
+    pub servers: Vec<ServerAddress>,
     /// The bind DN; empty binds anonymously.
     pub bind_dn: String,
     /// The password of `bind_dn`.
@@ -69,7 +69,7 @@ pub enum Scope {
 
 /// A search request. Paged (RFC 2696) unless the scope is `Base`.
 #[derive(Clone, Debug)]
-pub struct Search {
+pub struct LdapSearch {
     /// The base of the search.
     pub base: Dn,
     /// The scope below the base.
@@ -92,7 +92,7 @@ pub struct Control {
 
 /// The state of an entry after a write (RFC 4527 post-read), as far as the server reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Receipt {
+pub struct WriteReceipt {
     /// entryCSN of the entry after the write.
     pub csn: Option<String>,
     /// entryUUID of the entry.

@@ -6,14 +6,14 @@ mod slapd;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use provost_client::{Control, Directory, DirectoryError, Scope, Search, ServerRole, SyncEvent, SyncStream};
+use provost_client::{Control, Directory, DirectoryError, LdapSearch, Scope, ServerRole, SyncEvent, SyncStream};
 use provost_entry::{AttributeDescription, Dn, Filter, Modification};
 use provost_schema::attr;
 use slapd::{Slapd, below, config_of, person, person_dn};
 
-fn people(filter: Filter, limit: Option<usize>) -> Search {
+fn people(filter: Filter, limit: Option<usize>) -> LdapSearch {
     let attributes = vec![attr::UID.to_owned(), attr::ENTRY_CSN.to_owned()];
-    Search { base: below("people"), scope: Scope::One, filter, attributes, limit }
+    LdapSearch { base: below("people"), scope: Scope::One, filter, attributes, limit }
 }
 
 fn replace(name: &'static str, value: &str) -> Vec<Modification> {

@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use fake::{Close, Fake, Pause, Raw, Say, Security, config, directory, done, entry, good, result};
 use ldap3_proto::proto::{LdapBindResponse, LdapMsg, LdapOp, LdapSearchResultReference};
-use provost_client::{Control, Directory, DirectoryError, Scope, Search, ServerRole};
+use provost_client::{Control, Directory, DirectoryError, LdapSearch, Scope, ServerRole};
 use provost_entry::{Dn, Entry, Filter};
 
 fn zoe() -> Dn {
     Dn::parse("uid=zoe,dc=example").unwrap()
 }
 
-fn small() -> Search {
-    Search {
+fn small() -> LdapSearch {
+    LdapSearch {
         base: Dn::parse("dc=example").unwrap(),
         scope: Scope::Subtree,
         filter: Filter::equal("uid", "zoe"),
@@ -234,7 +234,7 @@ async fn large_results_are_asked_for_in_pages() {
     let directory = fake.directory();
     directory.search(small()).await.unwrap();
     assert_eq!(fake.heard("PagedResults"), 0);
-    directory.search(Search { limit: None, ..small() }).await.unwrap();
+    directory.search(LdapSearch { limit: None, ..small() }).await.unwrap();
     assert_eq!(fake.heard("PagedResults"), 1);
 }
 
@@ -248,7 +248,7 @@ async fn a_server_that_refuses_the_post_read_control_is_written_to_without() {
     let directory = fake.directory();
     for _ in 0..2 {
         let receipt = directory.add(Entry::new(zoe()).with("uid", "zoe")).await.unwrap();
-        assert_eq!(receipt, provost_client::Receipt::default());
+        assert_eq!(receipt, provost_client::WriteReceipt::default());
     }
     assert_eq!(fake.heard("AddRequest"), 3);
 }
@@ -456,7 +456,7 @@ async fn our_own_saturation_does_not_open_the_breaker() {
     }))
     .await;
     let directory = fake.directory();
-    let long = Search { attributes: vec!["long".to_owned()], limit: None, ..small() };
+    let long = LdapSearch { attributes: vec!["long".to_owned()], limit: None, ..small() };
     let searching: Vec<_> = (0..PLACES)
         .map(|_| {
             let (directory, long) = (directory.clone(), long.clone());

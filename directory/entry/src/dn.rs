@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use provost_schema::naming_type;
 
-use crate::prep::{self, Case};
+use crate::prep::{self, CaseHandling};
 
 /// Longest DN accepted, octets of its text.
 pub const DN_OCTETS_MAX: usize = 4096;
@@ -181,7 +181,7 @@ fn normalise_rdn(rdn: &Rdn, nesting: Nesting) -> String {
 fn key(attribute: &str, value: &str, nesting: Nesting) -> String {
     let rule = naming_type(attribute).and_then(|found| found.equality.as_deref()).unwrap_or("caseIgnoreMatch");
     let key = match rule {
-        "caseExactMatch" | "caseExactIA5Match" => prep::directory_string(value, Case::Exact),
+        "caseExactMatch" | "caseExactIA5Match" => prep::directory_string(value, CaseHandling::Exact),
         "numericStringMatch" => prep::numeric_string(value),
         "telephoneNumberMatch" => prep::telephone_number(value),
         // One level only: each name could contain another, as deep as the text is long.
@@ -189,7 +189,7 @@ fn key(attribute: &str, value: &str, nesting: Nesting) -> String {
             parse_rdns(value).map(|rdns| normalise(&rdns, Nesting::Inner))
         }
         "octetStringMatch" => None,
-        _ => prep::directory_string(value, Case::Ignored),
+        _ => prep::directory_string(value, CaseHandling::Ignored),
     };
     key.unwrap_or_else(|| value.to_owned())
 }

@@ -78,19 +78,19 @@ impl fmt::Debug for Entry {
         let mut shown = f.debug_struct("Entry");
         shown.field("dn", &self.dn);
         for (name, values) in &self.attributes {
-            shown.field(name.as_str(), &Shown { name, values });
+            shown.field(name.as_str(), &ShownValues { name, values });
         }
         shown.finish()
     }
 }
 
 /// The values of an attribute for `Debug`: text where they are UTF-8, only their number for passwords.
-pub(crate) struct Shown<'a> {
+pub(crate) struct ShownValues<'a> {
     pub(crate) name: &'a AttributeDescription,
     pub(crate) values: &'a [Vec<u8>],
 }
 
-impl fmt::Debug for Shown<'_> {
+impl fmt::Debug for ShownValues<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.name.attribute_type().eq_ignore_ascii_case(provost_schema::attr::USER_PASSWORD) {
             return write!(f, "[{} redacted]", self.values.len());

@@ -25,7 +25,7 @@ pub struct LdifError {
 /// Parses all content records of a text. Change records and values by URL (`attr:< file:...`) are refused.
 pub fn parse(text: &str) -> Result<Vec<Entry>, LdifError> {
     let mut entries = Vec::new();
-    let mut record: Option<Record> = None;
+    let mut record: Option<LdifRecord> = None;
     for line in logical_lines(text)? {
         if line.text.is_empty() {
             entries.extend(record.take().map(|record| record.entry));
@@ -39,7 +39,7 @@ pub fn parse(text: &str) -> Result<Vec<Entry>, LdifError> {
                     return Err(line.refuse("only version 1 is read"));
                 }
             }
-            None if name.eq_ignore_ascii_case("dn") => record = Some(Record::new(&line, value)?),
+            None if name.eq_ignore_ascii_case("dn") => record = Some(LdifRecord::new(&line, value)?),
             None => return Err(line.refuse("a record begins with 'dn:'")),
         }
     }
@@ -63,12 +63,12 @@ pub fn write(entry: &Entry) -> String {
 }
 
 /// A line after unfolding, with the number of its first physical line. An empty one separates records.
-struct Line {
+struct LdifLine {
     number: usize,
     text: String,
 }
 
-impl Line {
+impl LdifLine {
     fn refuse(&self, rule: impl Into<String>) -> LdifError {
         LdifError { line: self.number, rule: rule.into() }
     }
@@ -87,19 +87,19 @@ impl Line {
     }
 }
 
-struct Record {
+struct LdifRecord {
     entry: Entry,
     values: usize,
 }
 
-impl Record {
-    fn new(line: &Line, dn: Vec<u8>) -> Result<Self, LdifError> {
+impl LdifRecord {
+    fn new(line: &LdifLine, dn: Vec<u8>) -> Result<Self, LdifError> {
         let text = String::from_utf8(dn).map_err(|_| line.refuse("the DN is not UTF-8"))?;
         let dn = Dn::parse(&text).map_err(|error| line.refuse(error.to_string()))?;
         Ok(Self { entry: Entry::new(dn), values: 0 })
     }
 
-    fn add(&mut self, line: &Line, name: &str, value: Vec<u8>) -> Result<(), LdifError> {
+    fn add(&mut self, line: &LdifLine, name: &str, value: Vec<u8>) -> Result<(), LdifError> {
         // At any place: an entry with such an attribute, written as LDIF again, could be read as a change record.
         if name.eq_ignore_ascii_case("changetype") || name.eq_ignore_ascii_case("control") {
             return Err(line.refuse("change records are not supported"));
@@ -115,31 +115,35 @@ impl Record {
 }
 
 /// Joins continuation lines (a leading space) and drops comments.
-fn logical_lines(text: &str) -> Result<Vec<Line>, LdifError> {
-    let mut lines: Vec<Line> = Vec::new();
+fn logical_lines(text: &str) -> Result<Vec<LdifLine>, LdifError> {
+    let mut lines: Vec<LdifLine> = Vec::new();
     // The kind of line that a continuation line would extend.
-    let mut open = Open::Nothing;
+    let mut open = OpenLine::Nothing;
     for (i, physical) in text.trim_start_matches('\u{feff}').split('\n').enumerate() {
         let physical = physical.strip_suffix('\r').unwrap_or(physical);
         let number = i + 1;
         if let Some(more) = physical.strip_prefix(' ') {
             match (&open, lines.last_mut()) {
-                (Open::Comment, _) => {}
-                (Open::Line, Some(line)) if line.text.len() + more.len() <= LINE_OCTETS_MAX => line.text.push_str(more),
-                (Open::Line, Some(line)) => return Err(line.refuse(format!("longer than {LINE_OCTETS_MAX} octets"))),
+                (OpenLine::Comment, _) => {}
+                (OpenLine::Line, Some(line)) if line.text.len() + more.len() <= LINE_OCTETS_MAX => {
+                    line.text.push_str(more)
+                }
+                (OpenLine::Line, Some(line)) => {
+                    return Err(line.refuse(format!("longer than {LINE_OCTETS_MAX} octets")));
+                }
                 _ => return Err(LdifError { line: number, rule: "nothing to continue here".into() }),
             }
         } else if physical.starts_with('#') {
-            open = Open::Comment;
+            open = OpenLine::Comment;
         } else {
-            open = if physical.is_empty() { Open::Nothing } else { Open::Line };
-            lines.push(Line { number, text: physical.to_owned() });
+            open = if physical.is_empty() { OpenLine::Nothing } else { OpenLine::Line };
+            lines.push(LdifLine { number, text: physical.to_owned() });
         }
     }
     Ok(lines)
 }
 
-enum Open {
+enum OpenLine {
     Nothing,
     Comment,
     Line,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::AttributeDescription;
-use crate::entry::Shown;
+use crate::entry::ShownValues;
 
 /// The operation of a modification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl fmt::Debug for Modification {
         f.debug_struct("Modification")
             .field("op", &self.op)
             .field("attribute", &self.attribute)
-            .field("values", &Shown { name: &self.attribute, values: &self.values })
+            .field("values", &ShownValues { name: &self.attribute, values: &self.values })
             .finish()
     }
 }

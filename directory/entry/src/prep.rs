@@ -9,7 +9,7 @@ use unicode_normalization::char::is_combining_mark;
 
 /// Whether a matching rule ignores case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Case {
+pub enum CaseHandling {
     /// Case is folded (RFC 3454 table B.2).
     Ignored,
     /// Case is kept.
@@ -18,7 +18,7 @@ pub enum Case {
 
 /// The part of a substrings assertion that is prepared (RFC 4518 §2.6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum SubstringPart {
     /// The beginning of the value.
     Initial,
     /// A substring of the value.
@@ -29,7 +29,7 @@ pub enum Part {
 
 /// Returns the key for caseIgnoreMatch and caseExactMatch; `None` when the string has a prohibited character (RFC 4518
 /// §2.4).
-pub fn directory_string(text: &str, case: Case) -> Option<String> {
+pub fn directory_string(text: &str, case: CaseHandling) -> Option<String> {
     let mapped = mapped(text, case)?;
     if !mapped.contains(' ') {
         return Some(mapped);
@@ -46,14 +46,14 @@ pub fn directory_string(text: &str, case: Case) -> Option<String> {
 
 /// Returns the key for numericStringMatch, without spaces (RFC 4518 §2.6.2).
 pub fn numeric_string(text: &str) -> Option<String> {
-    Some(mapped(text, Case::Exact)?.replace(' ', ""))
+    Some(mapped(text, CaseHandling::Exact)?.replace(' ', ""))
 }
 
 /// Returns the key for telephoneNumberMatch, without spaces and hyphens (RFC 4518 §2.6.3).
 pub fn telephone_number(text: &str) -> Option<String> {
     let hyphen =
         |c: char| matches!(c, ' ' | '-' | '\u{58a}' | '\u{2010}' | '\u{2011}' | '\u{2212}' | '\u{fe63}' | '\u{ff0d}');
-    Some(mapped(text, Case::Ignored)?.replace(hyphen, ""))
+    Some(mapped(text, CaseHandling::Ignored)?.replace(hyphen, ""))
 }
 
 /// Returns the text in which substrings are searched: the key of [`directory_string`] with the spaces of RFC 4518
@@ -72,7 +72,7 @@ pub fn substring_value(key: &str) -> String {
 }
 
 /// Returns one prepared part of a substrings assertion (RFC 4518 §2.6.1); `None` when it is prohibited or empty.
-pub fn substring_part(text: &str, case: Case, part: Part) -> Option<String> {
+pub fn substring_part(text: &str, case: CaseHandling, part: SubstringPart) -> Option<String> {
     let mapped = mapped(text, case)?;
     if mapped.is_empty() {
         return None;
@@ -82,19 +82,19 @@ pub fn substring_part(text: &str, case: Case, part: Part) -> Option<String> {
         return Some(" ".to_owned());
     }
     let starts_with_space = mapped.strip_prefix(' ').is_some_and(|rest| !rest.starts_with(is_combining_mark));
-    let leading = part == Part::Initial || starts_with_space;
-    let trailing = part == Part::Final || mapped.ends_with(' ');
+    let leading = part == SubstringPart::Initial || starts_with_space;
+    let trailing = part == SubstringPart::Final || mapped.ends_with(' ');
     let space = |wanted: bool| if wanted { " " } else { "" };
     Some(format!("{}{joined}{}", space(leading), space(trailing)))
 }
 
 /// Applies steps two to four of RFC 4518; `None` when the result has a prohibited character.
-fn mapped(text: &str, case: Case) -> Option<String> {
+fn mapped(text: &str, case: CaseHandling) -> Option<String> {
     if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
-        return Some(if case == Case::Ignored { text.to_ascii_lowercase() } else { text.to_owned() });
+        return Some(if case == CaseHandling::Ignored { text.to_ascii_lowercase() } else { text.to_owned() });
     }
     let mut out: String = text.chars().filter_map(map).nfkc().collect();
-    if case == Case::Ignored {
+    if case == CaseHandling::Ignored {
         // Twice, as table B.2 implies: case folding can produce characters that NFKC changes, and vice versa.
         for _ in 0..2 {
             out = out.chars().flat_map(fold).nfkc().collect();
@@ -184,13 +184,24 @@ mod tests {
             ("한", "한"),
             ("", " \u{ad} "),
         ] {
-            assert_eq!(directory_string(a, Case::Ignored), directory_string(b, Case::Ignored), "{a:?} {b:?}");
+            assert_eq!(
+                directory_string(a, CaseHandling::Ignored),
+                directory_string(b, CaseHandling::Ignored),
+                "{a:?} {b:?}"
+            );
         }
         for (a, b) in [("é", "e"), ("ı", "i"), ("a b", "ab"), (" \u{301}a", "a"), ("١", "1")] {
-            assert_ne!(directory_string(a, Case::Ignored), directory_string(b, Case::Ignored), "{a:?} {b:?}");
+            assert_ne!(
+                directory_string(a, CaseHandling::Ignored),
+                directory_string(b, CaseHandling::Ignored),
+                "{a:?} {b:?}"
+            );
         }
-        assert_ne!(directory_string("A", Case::Exact), directory_string("a", Case::Exact));
-        assert_eq!(directory_string("Ａ\u{ad}e\u{301}", Case::Exact), directory_string("Aé", Case::Exact));
+        assert_ne!(directory_string("A", CaseHandling::Exact), directory_string("a", CaseHandling::Exact));
+        assert_eq!(
+            directory_string("Ａ\u{ad}e\u{301}", CaseHandling::Exact),
+            directory_string("Aé", CaseHandling::Exact)
+        );
         assert_eq!(numeric_string("1２ 3").as_deref(), Some("123"));
         assert_eq!(telephone_number("+1 514‐555－12 Ext").as_deref(), Some("+151455512ext"));
     }
@@ -199,32 +210,32 @@ mod tests {
     #[test]
     fn prohibited_characters_have_no_key() {
         for text in ["\u{e000}", "a\u{fffd}", "\u{fdd0}", "\u{ffff}", "\u{1fffe}", "\u{100000}"] {
-            assert_eq!(directory_string(text, Case::Ignored), None, "{text:?}");
+            assert_eq!(directory_string(text, CaseHandling::Ignored), None, "{text:?}");
         }
-        assert!(directory_string("🎓", Case::Ignored).is_some());
+        assert!(directory_string("🎓", CaseHandling::Ignored).is_some());
     }
 
     // RFC 4518 §2.6.1, its own example first.
     #[test]
     fn spaces_of_substrings() {
-        let value = |text: &str| substring_value(&directory_string(text, Case::Ignored).unwrap());
+        let value = |text: &str| substring_value(&directory_string(text, CaseHandling::Ignored).unwrap());
         for (text, expect) in [("foo bar  ", " foo  bar "), ("", "  "), ("   ", "  "), ("a", " a ")] {
             assert_eq!(value(text), expect, "{text:?}");
         }
         for (text, part, expect) in [
-            ("Foo", Part::Initial, Some(" foo")),
-            ("  foo  ", Part::Initial, Some(" foo ")),
-            ("foo", Part::Any, Some("foo")),
-            ("  foo   bar ", Part::Any, Some(" foo  bar ")),
-            ("foo", Part::Final, Some("foo ")),
-            (" foo", Part::Final, Some(" foo ")),
-            ("  ", Part::Any, Some(" ")),
-            ("", Part::Any, None),
-            ("\u{200b}", Part::Initial, None),
-            ("\u{fffd}", Part::Any, None),
-            (" \u{301}a", Part::Any, Some(" \u{301}a")),
+            ("Foo", SubstringPart::Initial, Some(" foo")),
+            ("  foo  ", SubstringPart::Initial, Some(" foo ")),
+            ("foo", SubstringPart::Any, Some("foo")),
+            ("  foo   bar ", SubstringPart::Any, Some(" foo  bar ")),
+            ("foo", SubstringPart::Final, Some("foo ")),
+            (" foo", SubstringPart::Final, Some(" foo ")),
+            ("  ", SubstringPart::Any, Some(" ")),
+            ("", SubstringPart::Any, None),
+            ("\u{200b}", SubstringPart::Initial, None),
+            ("\u{fffd}", SubstringPart::Any, None),
+            (" \u{301}a", SubstringPart::Any, Some(" \u{301}a")),
         ] {
-            assert_eq!(substring_part(text, Case::Ignored, part).as_deref(), expect, "{text:?} {part:?}");
+            assert_eq!(substring_part(text, CaseHandling::Ignored, part).as_deref(), expect, "{text:?} {part:?}");
         }
     }
 
@@ -233,9 +244,9 @@ mod tests {
 
         #[test]
         fn a_key_is_its_own_key(text in "[ -~]{0,3}\\PC{0,8}[ \u{301}\u{345}ßıİ]{0,4}") {
-            if let Some(key) = directory_string(&text, Case::Ignored) {
-                prop_assert_eq!(directory_string(&key, Case::Ignored).unwrap(), key.clone());
-                let part = substring_part(&text, Case::Ignored, Part::Any);
+            if let Some(key) = directory_string(&text, CaseHandling::Ignored) {
+                prop_assert_eq!(directory_string(&key, CaseHandling::Ignored).unwrap(), key.clone());
+                let part = substring_part(&text, CaseHandling::Ignored, SubstringPart::Any);
                 if let Some(part) = part.filter(|_| !text.starts_with(is_combining_mark)) {
                     prop_assert!(substring_value(&key).contains(part.trim_matches(' ')), "{} {}", key, part);
                 }

@@ -20,11 +20,11 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 pub use self::error::ApplyError;
-use self::error::Failure;
+use self::error::PersonFailure;
 use self::noted::Noter;
-use self::perform::{Found, Performer, now};
-use crate::journal::{End, Journal, JournalError, Journals};
-use crate::{Actor, Audit, Change, Passwords, Plan};
+use self::perform::{BatchEntries, Performer, now};
+use crate::journal::{EndLine, Journal, JournalError, Journals};
+use crate::{Actor, Audit, InitialPasswords, PersonChange, Plan};
 
 /// People whose writes are in flight at once: enough to keep a server busy over a slow link and to group its log syncs.
 const WRITING: usize = 64;
@@ -35,7 +35,7 @@ const HASHED_AHEAD: usize = 64;
 
 /// Progress of an apply. The callback runs often, from one task.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
+pub struct ApplyProgress {
     /// People whose writes are all done, or refused.
     pub done: usize,
     /// People that the plan changes.
@@ -64,13 +64,13 @@ pub struct Outcomes {
 }
 
 /// A change with its place in the plan.
-type Placed<'a> = (u32, &'a Change);
+type Placed<'a> = (u32, &'a PersonChange);
 
 /// A change with the hash of its password, if it has one.
 type Hashed<'a> = (Placed<'a>, Option<String>);
 
 /// How a change ended: its line, the number of writes done by this run, and the failure if there was one.
-type Ended = (u64, usize, Option<Failure>);
+type Ended = (u64, usize, Option<PersonFailure>);
 
 /// Everything that an apply needs besides the plan.
 pub struct Applier<'a> {
@@ -86,15 +86,15 @@ pub struct Applier<'a> {
     pub journals: &'a Journals,
 }
 
-/// Called with [`Progress`] as people are done.
-pub type OnProgress<'a> = &'a mut (dyn FnMut(Progress) + Send);
+/// Called with [`ApplyProgress`] as people are done.
+pub type OnProgress<'a> = &'a mut (dyn FnMut(ApplyProgress) + Send);
 
 impl Applier<'_> {
     /// [`Applier::apply_until`] without a stop signal.
     pub async fn apply(
         &self,
         plan: &Arc<Plan>,
-        passwords: &Passwords,
+        passwords: &InitialPasswords,
         progress: OnProgress<'_>,
     ) -> Result<Outcomes, (Outcomes, ApplyError)> {
         self.apply_until(std::future::pending(), plan, passwords, progress).await
@@ -113,7 +113,7 @@ impl Applier<'_> {
         &self,
         stop: impl Future<Output = ()> + Send,
         plan: &Arc<Plan>,
-        passwords: &Passwords,
+        passwords: &InitialPasswords,
         progress: OnProgress<'_>,
     ) -> Result<Outcomes, (Outcomes, ApplyError)> {
         let started = Instant::now();
@@ -130,7 +130,8 @@ impl Applier<'_> {
         let performer = Performer::new(self.directory, &journal, found.unwrap_or_default());
         let noter = self.noter(plan, &journal);
         let turns = Semaphore::new(WRITING);
-        let work = Work { plan, passwords, scheme: self.scheme, performer: &performer, noter: &noter, turns: &turns };
+        let work =
+            ApplyContext { plan, passwords, scheme: self.scheme, performer: &performer, noter: &noter, turns: &turns };
         let mut stopped = work.run(stop, &mut outcomes, progress).await;
         outcomes.failed.sort();
         if let Err(error) = self.close(&journal, &outcomes, stopped.is_some()).await {
@@ -146,7 +147,11 @@ impl Applier<'_> {
 
     /// Checks the plan, settles interrupted batches, and opens the journal. Returns what the directory holds of the batch when
     /// the batch is resumed.
-    async fn prepare(&self, plan: &Arc<Plan>, passwords: &Passwords) -> Result<(Journal, Option<Found>), ApplyError> {
+    async fn prepare(
+        &self,
+        plan: &Arc<Plan>,
+        passwords: &InitialPasswords,
+    ) -> Result<(Journal, Option<BatchEntries>), ApplyError> {
         if plan.suffix() != self.directory.suffix() {
             return Err(ApplyError::Refused(format!("the plan is for {}, not for this directory", plan.suffix())));
         }
@@ -195,7 +200,7 @@ impl Applier<'_> {
         if stopped || outcomes.interrupted {
             return journal.flush().await;
         }
-        journal.end(End { at: now(), applied: outcomes.applied, failed: outcomes.failed.len() }).await
+        journal.end(EndLine { at: now(), applied: outcomes.applied, failed: outcomes.failed.len() }).await
     }
 
     async fn note_begin(&self, plan: &Plan, outcomes: &Outcomes) -> Result<(), ApplyError> {
@@ -222,9 +227,9 @@ impl Applier<'_> {
 }
 
 /// The state that all people of one apply share.
-struct Work<'a> {
+struct ApplyContext<'a> {
     plan: &'a Plan,
-    passwords: &'a Passwords,
+    passwords: &'a InitialPasswords,
     scheme: Scheme,
     performer: &'a Performer<'a>,
     noter: &'a Noter<'a>,
@@ -232,7 +237,7 @@ struct Work<'a> {
     turns: &'a Semaphore,
 }
 
-impl<'a> Work<'a> {
+impl<'a> ApplyContext<'a> {
     /// Feeds hashing and writing until all is done, `stop` resolves or the directory fails; returns the error that ended
     /// the run, if there was one.
     async fn run(
@@ -278,7 +283,7 @@ impl<'a> Work<'a> {
                 Some(ended) = writing.next() => {
                     done += 1;
                     stopped = outcomes.count(ended).or(stopped);
-                    progress(Progress { done, total });
+                    progress(ApplyProgress { done, total });
                 }
                 () = &mut stop, if going_on => outcomes.interrupted = true,
             }
@@ -338,8 +343,8 @@ impl Outcomes {
         self.writes += writes;
         match failure {
             None => self.applied += 1,
-            Some(Failure::Person(reason)) => self.failed.push((line, reason)),
-            Some(Failure::Stop(error)) => return Some(error),
+            Some(PersonFailure::Person(reason)) => self.failed.push((line, reason)),
+            Some(PersonFailure::Stop(error)) => return Some(error),
         }
         None
     }

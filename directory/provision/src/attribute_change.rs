@@ -5,7 +5,7 @@ use std::fmt;
 use provost_entry::{AttributeDescription, Filter, Modification};
 use serde::{Deserialize, Serialize};
 
-use crate::{Rule, text_form};
+use crate::{ReasonRule, text_form};
 
 /// How an attribute is changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub struct AttributeChange {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<String>,
     /// The rule that leads to the values after.
-    pub rule: Rule,
+    pub rule: ReasonRule,
 }
 
 fn is_default(how: &How) -> bool {
@@ -44,12 +44,12 @@ fn is_default(how: &How) -> bool {
 
 impl AttributeChange {
     /// An attribute of a new entry.
-    pub(crate) fn new(name: &'static str, after: Vec<String>, rule: Rule) -> Self {
+    pub(crate) fn new(name: &'static str, after: Vec<String>, rule: ReasonRule) -> Self {
         Self { name: AttributeDescription::of(name), how: How::Set, before: Vec::new(), after, rule }
     }
 
     /// Values that join those held.
-    pub(crate) fn add(name: &'static str, held: Vec<String>, more: Vec<String>, rule: Rule) -> Self {
+    pub(crate) fn add(name: &'static str, held: Vec<String>, more: Vec<String>, rule: ReasonRule) -> Self {
         let after = held.iter().cloned().chain(more).collect();
         Self { name: AttributeDescription::of(name), how: How::Add, before: held, after, rule }
     }

@@ -9,8 +9,8 @@ use provost_entry::{AttributeDescription, Entry};
 use provost_schema::attr;
 
 use crate::attribute_change::{AttributeChange, How};
-use crate::source::{Column, Record, RecordError, Source};
-use crate::{Policies, Rule, calendar};
+use crate::source::{Column, RecordError, Source, SourceRecord};
+use crate::{Policies, ReasonRule, calendar};
 
 /// How many attributes a record decides.
 const COUNT: usize = 12;
@@ -84,7 +84,7 @@ pub struct WantedValue<'a> {
     /// The value that the record wants.
     pub want: Want<'a>,
     /// The rule that produces it; with the person's record and the policies' version, it shows where the value comes from.
-    pub rule: Rule,
+    pub rule: ReasonRule,
 }
 
 /// What a record wants of all attributes that it decides, in the order of [`PERSON_ATTRIBUTES`].
@@ -94,16 +94,16 @@ pub(crate) struct WantedAttributes<'a>([WantedValue<'a>; COUNT]);
 impl<'a> WantedAttributes<'a> {
     /// Reads a record. A blank cell removes what the policies let end (a programme, the dates of an enrolment); other
     /// values, once known, are only replaced. A column that the file does not have changes nothing.
-    pub(crate) fn of(record: &'a Record, source: &Source, policies: &Policies) -> Result<Self, RecordError> {
-        let value = |column, value: &'a str| WantedValue::value(Cow::Borrowed(value), Rule::Column(column));
+    pub(crate) fn of(record: &'a SourceRecord, source: &Source, policies: &Policies) -> Result<Self, RecordError> {
+        let value = |column, value: &'a str| WantedValue::value(Cow::Borrowed(value), ReasonRule::Column(column));
         let full_name = Cow::from(format!("{} {}", record.given_name, record.family_name));
         let affiliation = value(Column::Affiliation, record.affiliation.as_str());
         let cell = |column, value: Option<Cow<'a, str>>| match value {
-            Some(value) => WantedValue::value(value, Rule::Column(column)),
+            Some(value) => WantedValue::value(value, ReasonRule::Column(column)),
             None if source.columns.contains(&column) && policies.clearing_columns.contains(&column) => {
-                WantedValue { want: Want::None, rule: Rule::Blank(column) }
+                WantedValue { want: Want::None, rule: ReasonRule::Blank(column) }
             }
-            None => WantedValue { want: Want::Any, rule: Rule::Column(column) },
+            None => WantedValue { want: Want::Any, rule: ReasonRule::Column(column) },
         };
         let text = |column, value: &'a Option<String>| cell(column, value.as_deref().map(Cow::Borrowed));
         let zone = &policies.time_zone;
@@ -112,8 +112,8 @@ impl<'a> WantedAttributes<'a> {
         Ok(Self([
             value(Column::GivenName, &record.given_name),
             value(Column::FamilyName, &record.family_name),
-            WantedValue::value(full_name.clone(), Rule::FullName),
-            WantedValue::value(full_name, Rule::FullName),
+            WantedValue::value(full_name.clone(), ReasonRule::FullName),
+            WantedValue::value(full_name, ReasonRule::FullName),
             value(Column::PersonId, &record.person_id),
             affiliation.clone(),
             affiliation,
@@ -158,7 +158,7 @@ impl<'a> WantedAttributes<'a> {
 }
 
 impl<'a> WantedValue<'a> {
-    fn value(value: Cow<'a, str>, rule: Rule) -> Self {
+    fn value(value: Cow<'a, str>, rule: ReasonRule) -> Self {
         Self { want: Want::Value(value), rule }
     }
 }
@@ -166,7 +166,7 @@ impl<'a> WantedValue<'a> {
 /// Converts a day of a record to the moment that the directory holds. A day that cannot be represented refuses the record:
 /// treated as blank, it would remove the held date.
 fn moment(
-    record: &Record,
+    record: &SourceRecord,
     column: Column,
     day: Option<jiff::civil::Date>,
     at: impl Fn(jiff::civil::Date) -> Option<String>,

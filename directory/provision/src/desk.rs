@@ -20,7 +20,7 @@ pub use messages::Correspondent;
 pub use setting::StatedSetting;
 pub use target::{Expected, Target};
 
-use provost_client::{Directory, DirectoryError, Scope, Search};
+use provost_client::{Directory, DirectoryError, LdapSearch, Scope};
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_schema::{attr, class};
 use serde_json::Value;
@@ -28,7 +28,7 @@ use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use crate::audit::{ChangeOutcome, LOOK};
-use crate::{Actor, Audit, HistoryEntry, Journals, Operation, Principal, SettingsSource, fold_name, tree};
+use crate::{Actor, Audit, HistoryEntry, Journals, Permission, Principal, SettingsSource, fold_name, tree};
 
 /// Longest key of a person in octets; an address of RFC 5321 §4.5.3.1 is shorter.
 const KEY_OCTETS_MAX: usize = 320;
@@ -179,7 +179,7 @@ pub enum DeskError {
     VersionMismatch(String),
     /// The principal may not perform this operation, or not on this person.
     #[error("not allowed: {0}")]
-    NotAllowed(Operation),
+    NotAllowed(Permission),
     /// The directory refused the write; its reason.
     #[error("{0}")]
     Refused(String),
@@ -200,13 +200,13 @@ pub struct Desk {
 }
 
 /// A person as read before a change.
-struct Found {
+struct CurrentPerson {
     entry: Entry,
     /// Whether the caller named versions: a concurrent change is then reported as a version mismatch.
     is_expected: bool,
 }
 
-impl Found {
+impl CurrentPerson {
     fn dn(&self) -> &Dn {
         &self.entry.dn
     }
@@ -252,7 +252,7 @@ impl Desk {
         text: &str,
         most: usize,
     ) -> Result<Vec<PersonSummary>, DeskError> {
-        self.permit(principal, Operation::SearchPeople).await?;
+        self.permit(principal, Permission::SearchPeople).await?;
         let words: Vec<String> = text
             .split_whitespace()
             .take(SEARCH_WORDS_MAX)
@@ -265,7 +265,7 @@ impl Desk {
         let mut all = vec![Filter::equal(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT)];
         let domain = self.settings.get().domain;
         all.extend(words.iter().map(|word| word_filter(word, &domain)));
-        let search = Search {
+        let search = LdapSearch {
             base: tree::people(self.directory.suffix()),
             scope: Scope::One,
             filter: Filter::And(all),
@@ -280,7 +280,7 @@ impl Desk {
     /// One person by provostPersonId, login, address or source id (`registrar:12345` or bare `12345`). The view is
     /// audited; when it cannot be, the person is not returned.
     pub async fn person(&self, principal: &Principal, key: &str) -> Result<PersonDetail, DeskError> {
-        let found = self.target(principal, Operation::ViewPerson, &key.into()).await?;
+        let found = self.target(principal, Permission::ViewPerson, &key.into()).await?;
         let addresses = self.addresses_of(found.dn()).await?;
         let mut detail = detail::detail(&found.entry, &addresses, &self.settings.get().time_zone)?;
         let noted = self.audit.note(principal.actor(), LOOK, &detail.dn, serde_json::json!({})).await;
@@ -298,14 +298,14 @@ impl Desk {
         most: usize,
     ) -> Result<Vec<HistoryEntry>, DeskError> {
         let roles = person.roles.iter().map(String::as_str);
-        self.permit_on(principal, Operation::ViewPerson, &person.dn, Some(person.entry_uuid), roles).await?;
+        self.permit_on(principal, Permission::ViewPerson, &person.dn, Some(person.entry_uuid), roles).await?;
         let records = self.audit.history(&person.dn, most.min(HISTORY_MAX)).await;
         let records = records.map_err(|error| DeskError::Unavailable(format!("the audit cannot be read: {error}")))?;
         Ok(records.into_iter().map(HistoryEntry::from).collect())
     }
 
     /// Reads the one person that a key names from the writable provider; a full name is tried last.
-    async fn find(&self, key: &str) -> Result<Found, DeskError> {
+    async fn find(&self, key: &str) -> Result<CurrentPerson, DeskError> {
         let key = key.trim();
         if key.is_empty() || key.len() > KEY_OCTETS_MAX {
             return Err(DeskError::Invalid { field: "person", rule: format!("1 to {KEY_OCTETS_MAX} octets") });
@@ -313,7 +313,7 @@ impl Desk {
         for filter in key_filters(key) {
             let mut people = self.people(filter, &["*", "+"], Some(2)).await?;
             match (people.pop(), people.is_empty()) {
-                (Some(entry), true) => return Ok(Found { entry, is_expected: false }),
+                (Some(entry), true) => return Ok(CurrentPerson { entry, is_expected: false }),
                 (Some(last), false) => {
                     people.push(last);
                     let keys = people.iter().filter_map(|person| exact_key(person, key)).collect();
@@ -328,7 +328,7 @@ impl Desk {
     /// People on the writable provider who match `filter`.
     async fn people(&self, filter: Filter, attributes: &[&str], limit: Option<usize>) -> Result<Vec<Entry>, DeskError> {
         let account = Filter::equal(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT);
-        let search = Search {
+        let search = LdapSearch {
             base: tree::people(self.directory.suffix()),
             scope: Scope::One,
             filter: Filter::And(vec![account, filter]),
@@ -343,7 +343,7 @@ impl Desk {
         &self,
         actor: &Actor,
         action: &str,
-        person: &Found,
+        person: &CurrentPerson,
         changes: Vec<Modification>,
         detail: Value,
     ) -> Result<String, DeskError> {
@@ -360,15 +360,19 @@ impl Desk {
         action: &str,
         subject: &'a Dn,
         detail: Value,
-    ) -> Result<Announced<'a>, DeskError> {
+    ) -> Result<AnnouncedChange<'a>, DeskError> {
         let noted = self.audit.note(actor, action, subject.as_str(), detail).await;
         let not_noted =
             |error| DeskError::Unavailable(format!("nothing was changed, since it cannot be audited: {error}"));
-        Ok(Announced { id: noted.map_err(not_noted)?, actor, subject, is_begun: false })
+        Ok(AnnouncedChange { id: noted.map_err(not_noted)?, actor, subject, is_begun: false })
     }
 
     /// Records the outcome of a change unless it was simply done. Returns the audit id of the change.
-    async fn conclude(&self, noted: Announced<'_>, result: Result<(), DirectoryError>) -> Result<String, DeskError> {
+    async fn conclude(
+        &self,
+        noted: AnnouncedChange<'_>,
+        result: Result<(), DirectoryError>,
+    ) -> Result<String, DeskError> {
         let Err(error) = result else { return Ok(noted.id) };
         let outcome = match &error {
             DirectoryError::Unknown(_) => ChangeOutcome::Unknown,
@@ -380,7 +384,7 @@ impl Desk {
     }
 
     /// Records that a change was not made because its address could not be claimed; returns the reason.
-    async fn not_claimed(&self, noted: Announced<'_>, error: DeskError) -> DeskError {
+    async fn not_claimed(&self, noted: AnnouncedChange<'_>, error: DeskError) -> DeskError {
         let outcome = match &error {
             // The address may have been claimed although the answer was lost.
             DeskError::Unavailable(_) => ChangeOutcome::Unknown,
@@ -392,7 +396,7 @@ impl Desk {
 }
 
 /// A change that is in the audit and may have been done in part.
-struct Announced<'a> {
+struct AnnouncedChange<'a> {
     id: String,
     actor: &'a Actor,
     subject: &'a Dn,

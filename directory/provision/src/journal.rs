@@ -21,10 +21,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use lines::{Begin, End, JOURNAL_VERSION, JournalError, Receipt, WriteOutcome};
-use lines::{Header, Line, Lines};
+pub use lines::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Receipt, WriteOutcome};
+use lines::{HeaderLine, JournalLine, Lines};
 use uuid::Uuid;
-use writer::Writer;
+use writer::JournalWriter;
 
 use crate::{Actor, Plan};
 
@@ -53,12 +53,12 @@ pub struct KeptBatch {
     /// GeneralizedTime: provostSince of the addresses that it made.
     pub since: String,
     /// Actor and time of each run: more than one when the batch was resumed.
-    pub begins: Vec<Begin>,
+    pub begins: Vec<BeginLine>,
     /// One for each write whose outcome is known, in recorded order. When a write has several receipts, the last one
     /// holds.
     pub receipts: Vec<Receipt>,
     /// The end record; `None` for an unfinished batch.
-    pub end: Option<End>,
+    pub end: Option<EndLine>,
 }
 
 /// A batch that this process is applying: its file is locked.
@@ -69,7 +69,7 @@ pub(crate) struct Journal {
     pub(crate) known: HashMap<(u32, u32), WriteOutcome>,
     is_resumed: bool,
     folder: Arc<Path>,
-    writer: Writer,
+    writer: JournalWriter,
 }
 
 impl Journals {
@@ -108,13 +108,13 @@ impl Journals {
         };
         let file = file.map_err(gone)?;
         let lines = Lines::read(&file)?;
-        let Header { plan, since, .. } = lines.header.ok_or(JournalError::Gone)?;
+        let HeaderLine { plan, since, .. } = lines.header.ok_or(JournalError::Gone)?;
         let mut kept = KeptBatch { batch, plan, since, begins: Vec::new(), receipts: Vec::new(), end: None };
         for line in lines.lines {
             match line {
-                Line::Begin(begin) => kept.begins.push(begin),
-                Line::Receipt(receipt) => kept.receipts.push(*receipt),
-                Line::End(end) => kept.end = Some(end),
+                JournalLine::Begin(begin) => kept.begins.push(begin),
+                JournalLine::Receipt(receipt) => kept.receipts.push(*receipt),
+                JournalLine::End(end) => kept.end = Some(end),
             }
         }
         Ok(kept)
@@ -131,7 +131,7 @@ impl Journals {
     pub(crate) fn begin(&self, plan: &Plan, actor: &Actor, at: &str) -> Result<Journal, JournalError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let _turn = self.lock()?;
-        let begin = Begin { actor: actor.name.clone(), via: actor.via.to_owned(), at: at.to_owned() };
+        let begin = BeginLine { actor: actor.name.clone(), via: actor.via.to_owned(), at: at.to_owned() };
         for batch in self.open_batches()? {
             match self.open(&batch)? {
                 Some((file, lines)) if lines.is_of(plan.hash()) => return self.go_on(file, lines, begin),
@@ -145,9 +145,9 @@ impl Journals {
         self.begin_new(plan, begin)
     }
 
-    fn begin_new(&self, plan: &Plan, begin: Begin) -> Result<Journal, JournalError> {
+    fn begin_new(&self, plan: &Plan, begin: BeginLine) -> Result<Journal, JournalError> {
         let batch = Uuid::now_v7().to_string();
-        let header = Header {
+        let header = HeaderLine {
             journal: JOURNAL_VERSION,
             batch: batch.clone(),
             plan: plan.hash().to_owned(),
@@ -160,26 +160,26 @@ impl Journals {
         plan.write_to(&mut plan_file)?;
         plan_file.sync_all()?;
         let mut text = serde_json::to_string(&header)? + "\n";
-        text += &(serde_json::to_string(&Line::Begin(begin))? + "\n");
+        text += &(serde_json::to_string(&JournalLine::Begin(begin))? + "\n");
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         File::open(&self.folder)?.sync_all()?;
-        let writer = Writer::start(file)?;
+        let writer = JournalWriter::start(file)?;
         let (known, folder) = (HashMap::new(), self.folder.clone());
         Ok(Journal { batch, since: header.since, known, is_resumed: false, folder, writer })
     }
 
-    fn go_on(&self, mut file: File, lines: Lines, begin: Begin) -> Result<Journal, JournalError> {
+    fn go_on(&self, mut file: File, lines: Lines, begin: BeginLine) -> Result<Journal, JournalError> {
         let Some(header) = lines.header else { return Err(JournalError::Gone) };
-        file.write_all((serde_json::to_string(&Line::Begin(begin))? + "\n").as_bytes())?;
+        file.write_all((serde_json::to_string(&JournalLine::Begin(begin))? + "\n").as_bytes())?;
         file.sync_data()?;
         let mut known = HashMap::new();
         for line in lines.lines {
-            if let Line::Receipt(receipt) = line {
+            if let JournalLine::Receipt(receipt) = line {
                 known.insert((receipt.change, receipt.write), receipt.outcome);
             }
         }
-        let (folder, writer) = (self.folder.clone(), Writer::start(file)?);
+        let (folder, writer) = (self.folder.clone(), JournalWriter::start(file)?);
         Ok(Journal { batch: header.batch, since: header.since, known, is_resumed: true, folder, writer })
     }
 
@@ -205,7 +205,7 @@ impl Journals {
                 }
             };
             let at = jiff::Timestamp::now().to_string();
-            let begin = Begin { actor: "provost".to_owned(), via: "look-up".to_owned(), at };
+            let begin = BeginLine { actor: "provost".to_owned(), via: "look-up".to_owned(), at };
             abandoned.push((self.go_on(file, lines, begin)?, plan));
         }
         Ok(abandoned)
@@ -278,7 +278,7 @@ impl Journal {
 
     /// Records the outcome of a write. The receipt is durable soon, and certainly when [`Journal::flush`] returns.
     pub(crate) async fn record(&self, receipt: Receipt) -> io::Result<()> {
-        self.writer.append(serde_json::to_string(&Line::Receipt(Box::new(receipt)))?).await
+        self.writer.append(serde_json::to_string(&JournalLine::Receipt(Box::new(receipt)))?).await
     }
 
     /// Waits until all recorded lines are durable.
@@ -287,8 +287,8 @@ impl Journal {
     }
 
     /// Records the end of the batch, after which it is never resumed.
-    pub(crate) async fn end(&self, end: End) -> io::Result<()> {
-        self.writer.append(serde_json::to_string(&Line::End(end))?).await?;
+    pub(crate) async fn end(&self, end: EndLine) -> io::Result<()> {
+        self.writer.append(serde_json::to_string(&JournalLine::End(end))?).await?;
         self.writer.flush().await?;
         let (folder, batch) = (self.folder.clone(), self.batch.clone());
         let renamed = tokio::task::spawn_blocking(move || {

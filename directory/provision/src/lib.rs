@@ -27,7 +27,7 @@ mod tree;
 mod wanted;
 mod write;
 
-pub use apply::{Applier, ApplyError, OnProgress, Outcomes, Progress};
+pub use apply::{Applier, ApplyError, ApplyProgress, OnProgress, Outcomes};
 pub use attribute_change::{AttributeChange, How};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use desk::{
@@ -35,21 +35,21 @@ pub use desk::{
     PlannedImport, StatedSetting, Target, VacationChange,
 };
 pub use history::{HistoryEntry, ImportRow, ValueChange};
-pub use journal::{Begin, End, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
+pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
 pub use naming::fold_name;
 pub use plan::{
-    Actual, Change, ChangeKind, PLAN_OCTETS_MAX, PLAN_VERSION, Plan, PlanError, PlanFileError, PlanSummary, Reason,
-    SourceStamp, plan,
+    Actual, ChangeKind, PLAN_OCTETS_MAX, PLAN_VERSION, PersonChange, Plan, PlanError, PlanFileError, PlanSummary,
+    Reason, SourceStamp, plan,
 };
 pub use policies::{AffiliationPolicy, BUILT_IN_POLICIES, NamingPolicy, Policies};
 pub use principal::Principal;
-pub use role::{Grant, Operation, ROLES, Role, TABLE};
-pub use rule::Rule;
-pub use settings::{Settings, SettingsSource, read_shared_settings};
+pub use role::{Grant, Permission, ROLES, Role, TABLE};
+pub use rule::ReasonRule;
+pub use settings::{ProvisionSettings, SettingsSource, read_shared_settings};
 pub use source::{
-    Affiliation, Column, CsvOptions, Encoding, FILE_MIB_MAX, FileError, REGISTRAR, ROWS_MAX, Record, RecordError,
-    RecordRef, Source, read_source,
+    Affiliation, Column, CsvOptions, Encoding, FILE_MIB_MAX, FileError, REGISTRAR, ROWS_MAX, RecordError, RecordRef,
+    Source, SourceRecord, read_source,
 };
 pub use tree::{base_tree, ensure_tree};
-pub use wanted::{Origin, Passwords, State, Want, WantedAddress, WantedPerson, WantedValue, wanted};
-pub use write::{Action, AddressKind, Write};
+pub use wanted::{InitialPasswords, Want, WantedAddress, WantedOrigin, WantedPerson, WantedState, WantedValue, wanted};
+pub use write::{AddressKind, Write, WriteKind};

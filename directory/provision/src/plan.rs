@@ -14,10 +14,10 @@ use provost_entry::time::generalized;
 use serde::{Deserialize, Serialize};
 
 use crate::source::{RecordError, Source};
-use crate::wanted::State;
+use crate::wanted::WantedState;
 
 pub use actual::Actual;
-pub use change::{Change, ChangeKind, Reason};
+pub use change::{ChangeKind, PersonChange, Reason};
 use planner::Planner;
 pub(crate) use planner::person_uuid;
 pub use serial::{PLAN_OCTETS_MAX, PLAN_VERSION, PlanFileError};
@@ -40,7 +40,7 @@ pub struct SourceStamp {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The changes in the order of the sources and of their records.
-    changes: Vec<Change>,
+    changes: Vec<PersonChange>,
     summary: PlanSummary,
     sources: Vec<SourceStamp>,
     /// Version of the policies.
@@ -83,7 +83,7 @@ pub enum PlanError {
 }
 
 /// Compares the two states; pure. Records that contradict the directory join the rejected ones of the wanted state.
-pub fn plan(wanted: &State<'_>, actual: &Actual) -> Result<Plan, PlanError> {
+pub fn plan(wanted: &WantedState<'_>, actual: &Actual) -> Result<Plan, PlanError> {
     if actual.people.is_empty() && actual.addresses.len() > ORPHANS_MAX {
         let rule =
             format!("{} addresses but no person; check that this identity may read people", actual.addresses.len());
@@ -115,7 +115,12 @@ pub fn plan(wanted: &State<'_>, actual: &Actual) -> Result<Plan, PlanError> {
     })
 }
 
-fn summarise(wanted: &State<'_>, changes: &[Change], rejected: &[RecordError], unchanged: usize) -> PlanSummary {
+fn summarise(
+    wanted: &WantedState<'_>,
+    changes: &[PersonChange],
+    rejected: &[RecordError],
+    unchanged: usize,
+) -> PlanSummary {
     let count = |kind| changes.iter().filter(|change| change.kind == kind).count();
     let writes = || changes.iter().flat_map(|change| &change.writes);
     // A row with several problems counts once.
@@ -137,7 +142,7 @@ fn summarise(wanted: &State<'_>, changes: &[Change], rejected: &[RecordError], u
 ///
 /// The files' digests come first: two files that differ only in a password give two plans. The time is left out, so that
 /// a plan made again for review has the same hash as the one shown.
-fn hash(suffix: &Dn, sources: &[SourceStamp], policies: &str, changes: &[Change]) -> String {
+fn hash(suffix: &Dn, sources: &[SourceStamp], policies: &str, changes: &[PersonChange]) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut line = Vec::new();
     let mut add = |part: serde_json::Result<()>, line: &mut Vec<u8>| {
@@ -160,7 +165,7 @@ impl Plan {
     }
 
     /// One change for each person to create or change, in the order of the records.
-    pub fn changes(&self) -> &[Change] {
+    pub fn changes(&self) -> &[PersonChange] {
         &self.changes
     }
 

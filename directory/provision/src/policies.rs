@@ -4,9 +4,9 @@
 //! version.
 
 use jiff::tz::TimeZone;
-use provost_settings::Values;
+use provost_settings::SettingValues;
 
-use crate::Settings;
+use crate::ProvisionSettings;
 use crate::naming::{LETTERS, RESERVED};
 use crate::source::{Affiliation, Column};
 
@@ -55,13 +55,13 @@ impl Policies {
             naming: NamingPolicy::built_in(domain),
             affiliations: AffiliationPolicy { admitted: Affiliation::ALL.to_vec() },
             clearing_columns: vec![Column::Program, Column::StartDate, Column::EndDate],
-            time_zone: Values::default().time_zone,
+            time_zone: SettingValues::default().time_zone,
         }
     }
 }
 
-impl From<&Settings> for Policies {
-    fn from(settings: &Settings) -> Self {
+impl From<&ProvisionSettings> for Policies {
+    fn from(settings: &ProvisionSettings) -> Self {
         let built_in = Self::built_in(&settings.domain);
         if built_in.time_zone == settings.time_zone {
             return built_in;

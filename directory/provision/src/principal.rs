@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::{Actor, Grant, Operation, Role};
+use crate::{Actor, Grant, Permission, Role};
 
 /// A principal: a person with their roles, a token with its role, or a command of this machine.
 ///
@@ -48,7 +48,7 @@ impl Principal {
     }
 
     /// The widest grant that any of its roles gives for an operation.
-    pub fn grant(&self, operation: Operation) -> Grant {
+    pub fn grant(&self, operation: Permission) -> Grant {
         let grants = self.roles.iter().map(|role| role.grant(operation));
         grants.fold(Grant::No, |widest, grant| match (widest, grant) {
             (Grant::Any, _) | (_, Grant::Any) => Grant::Any,
@@ -58,14 +58,14 @@ impl Principal {
     }
 
     /// Whether it may perform an operation on every entry. Pages use this to hide what would fail; the operation checks again.
-    pub fn may(&self, operation: Operation) -> bool {
+    pub fn may(&self, operation: Permission) -> bool {
         self.grant(operation) == Grant::Any
     }
 
     /// Whether it may perform an operation on the person with this entryUUID and these values of `provostRole`.
     pub fn may_on<'a>(
         &self,
-        operation: Operation,
+        operation: Permission,
         entry_uuid: Option<Uuid>,
         roles: impl IntoIterator<Item = &'a str>,
     ) -> bool {
@@ -94,13 +94,13 @@ mod tests {
     fn the_widest_role_counts_and_own_is_own() {
         let zoe = Uuid::from_u128(1);
         let person = Principal::person("zoe", zoe, ["nonsense"]);
-        assert!(person.may_on(Operation::SetVacation, Some(zoe), []));
-        assert!(!person.may_on(Operation::SetVacation, Some(Uuid::from_u128(2)), []));
-        assert!(!person.may_on(Operation::SetVacation, None, []));
-        assert!(!person.may(Operation::ViewPerson));
+        assert!(person.may_on(Permission::SetVacation, Some(zoe), []));
+        assert!(!person.may_on(Permission::SetVacation, Some(Uuid::from_u128(2)), []));
+        assert!(!person.may_on(Permission::SetVacation, None, []));
+        assert!(!person.may(Permission::ViewPerson));
         let desk = Principal::person("zoe", zoe, ["registrar", "helpdesk1"]);
-        assert!(desk.may(Operation::PlanImport) && desk.may(Operation::ViewQueue));
-        assert!(!Principal::command("mallory", None).may(Operation::SearchPeople));
+        assert!(desk.may(Permission::PlanImport) && desk.may(Permission::ViewQueue));
+        assert!(!Principal::command("mallory", None).may(Permission::SearchPeople));
     }
 
     #[test]
@@ -119,8 +119,8 @@ mod tests {
             (Role::Admin, "admin", true),
         ] {
             let token = Principal::token("t", own);
-            assert_eq!(token.may_on(Operation::ResetPassword, None, [other]), may, "{own} on '{other}'");
-            assert!(token.may_on(Operation::ViewPerson, None, [other]));
+            assert_eq!(token.may_on(Permission::ResetPassword, None, [other]), may, "{own} on '{other}'");
+            assert!(token.may_on(Permission::ViewPerson, None, [other]));
         }
     }
 }

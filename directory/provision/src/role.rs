@@ -58,7 +58,7 @@ impl Role {
     }
 
     /// The grant of this role for an operation.
-    pub fn grant(self, operation: Operation) -> Grant {
+    pub fn grant(self, operation: Permission) -> Grant {
         let row = TABLE.iter().find(|(of, _)| *of == operation);
         let column = ROLES.iter().position(|role| *role == self);
         // A test checks that each operation has a row and each role a column.
@@ -85,7 +85,7 @@ pub enum Grant {
 
 /// An operation that a principal can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
+pub enum Permission {
     /// Find people.
     SearchPeople,
     /// See a person with addresses, vacation rule and history.
@@ -130,29 +130,29 @@ const ANY: Grant = Grant::Any;
 
 /// Operation by role; the columns are those of [`ROLES`].
 #[rustfmt::skip]
-pub const TABLE: [(Operation, [Grant; ROLES.len()]); 18] = [
+pub const TABLE: [(Permission, [Grant; ROLES.len()]); 18] = [
     //                           registrar, help desk 1, 2, postmaster, admin, auditor, self
-    (Operation::SearchPeople,    [ANY, ANY, ANY, ANY, ANY, ANY, NO ]),
-    (Operation::ViewPerson,      [ANY, ANY, ANY, ANY, ANY, ANY, OWN]),
-    (Operation::SetVacation,     [NO , NO , ANY, ANY, ANY, NO , OWN]),
-    (Operation::ChangeAddresses, [NO , NO , ANY, ANY, ANY, NO , NO ]),
-    (Operation::ResetPassword,   [NO , ANY, ANY, NO , ANY, NO , OWN]),
-    (Operation::SetRoles,        [NO , NO , NO , NO , ANY, NO , NO ]),
-    (Operation::PlanImport,      [ANY, NO , NO , NO , ANY, NO , NO ]),
-    (Operation::ViewImports,     [ANY, NO , NO , NO , ANY, ANY, NO ]),
-    (Operation::ApplyImport,     [ANY, NO , NO , NO , ANY, NO , NO ]),
-    (Operation::ViewQueue,       [NO , ANY, ANY, ANY, ANY, ANY, NO ]),
-    (Operation::ViewMessages,    [NO , ANY, ANY, ANY, ANY, ANY, NO ]),
-    (Operation::ViewNode,        [ANY, ANY, ANY, ANY, ANY, ANY, NO ]),
-    (Operation::ViewAudit,       [NO , NO , NO , NO , ANY, ANY, NO ]),
-    (Operation::ViewTokens,      [NO , NO , NO , NO , ANY, ANY, NO ]),
-    (Operation::ChangeTokens,    [NO , NO , NO , NO , ANY, NO , NO ]),
-    (Operation::ViewSettings,    [NO , NO , NO , ANY, ANY, ANY, NO ]),
-    (Operation::ChangeSettings,  [NO , NO , NO , NO , ANY, NO , NO ]),
-    (Operation::InitDirectory,   [NO , NO , NO , NO , ANY, NO , NO ]),
+    (Permission::SearchPeople,    [ANY, ANY, ANY, ANY, ANY, ANY, NO ]),
+    (Permission::ViewPerson,      [ANY, ANY, ANY, ANY, ANY, ANY, OWN]),
+    (Permission::SetVacation,     [NO , NO , ANY, ANY, ANY, NO , OWN]),
+    (Permission::ChangeAddresses, [NO , NO , ANY, ANY, ANY, NO , NO ]),
+    (Permission::ResetPassword,   [NO , ANY, ANY, NO , ANY, NO , OWN]),
+    (Permission::SetRoles,        [NO , NO , NO , NO , ANY, NO , NO ]),
+    (Permission::PlanImport,      [ANY, NO , NO , NO , ANY, NO , NO ]),
+    (Permission::ViewImports,     [ANY, NO , NO , NO , ANY, ANY, NO ]),
+    (Permission::ApplyImport,     [ANY, NO , NO , NO , ANY, NO , NO ]),
+    (Permission::ViewQueue,       [NO , ANY, ANY, ANY, ANY, ANY, NO ]),
+    (Permission::ViewMessages,    [NO , ANY, ANY, ANY, ANY, ANY, NO ]),
+    (Permission::ViewNode,        [ANY, ANY, ANY, ANY, ANY, ANY, NO ]),
+    (Permission::ViewAudit,       [NO , NO , NO , NO , ANY, ANY, NO ]),
+    (Permission::ViewTokens,      [NO , NO , NO , NO , ANY, ANY, NO ]),
+    (Permission::ChangeTokens,    [NO , NO , NO , NO , ANY, NO , NO ]),
+    (Permission::ViewSettings,    [NO , NO , NO , ANY, ANY, ANY, NO ]),
+    (Permission::ChangeSettings,  [NO , NO , NO , NO , ANY, NO , NO ]),
+    (Permission::InitDirectory,   [NO , NO , NO , NO , ANY, NO , NO ]),
 ];
 
-impl Operation {
+impl Permission {
     /// Name of the operation, as in the audit of a refusal and in the printed table.
     pub fn name(self) -> &'static str {
         match self {
@@ -183,7 +183,7 @@ impl Operation {
     }
 }
 
-impl fmt::Display for Operation {
+impl fmt::Display for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn an_auditor_changes_nothing_and_an_admin_may_do_all() {
-        use Operation as Op;
+        use Permission as Op;
         let reads = [Op::SearchPeople, Op::ViewPerson, Op::ViewImports, Op::ViewQueue, Op::ViewNode, Op::ViewAudit];
         for (operation, _) in TABLE {
             assert_eq!(Role::Admin.grant(operation), Grant::Any);

@@ -10,7 +10,7 @@ use crate::source::Column;
 /// Why an attribute gets a value, or why a change is made at all. Serialised as its id (`column.family_name`); a published
 /// id keeps its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Rule {
+pub enum ReasonRule {
     /// The value comes from a column of the record.
     Column(Column),
     /// The column exists and its cell is blank: the held value is removed.
@@ -42,24 +42,24 @@ pub enum Rule {
 }
 
 /// Ids of the rules that concern no column.
-const IDS: [(Rule, &str); 12] = [
-    (Rule::FullName, "name.full"),
-    (Rule::SourceNumber, "identity.source-number"),
-    (Rule::PersonId, "identity.person-id"),
-    (Rule::Login, "naming.login"),
-    (Rule::PrimaryAddress, "address.primary"),
-    (Rule::KeptAddress, "address.kept"),
-    (Rule::AddressEntry, "address.entry"),
-    (Rule::NewAccount, "account.new"),
-    (Rule::FirstPassword, "password.first"),
-    (Rule::UnknownPerson, "person.unknown"),
-    (Rule::NameChanged, "person.renamed"),
-    (Rule::RecordDiffers, "person.differs"),
+const IDS: [(ReasonRule, &str); 12] = [
+    (ReasonRule::FullName, "name.full"),
+    (ReasonRule::SourceNumber, "identity.source-number"),
+    (ReasonRule::PersonId, "identity.person-id"),
+    (ReasonRule::Login, "naming.login"),
+    (ReasonRule::PrimaryAddress, "address.primary"),
+    (ReasonRule::KeptAddress, "address.kept"),
+    (ReasonRule::AddressEntry, "address.entry"),
+    (ReasonRule::NewAccount, "account.new"),
+    (ReasonRule::FirstPassword, "password.first"),
+    (ReasonRule::UnknownPerson, "person.unknown"),
+    (ReasonRule::NameChanged, "person.renamed"),
+    (ReasonRule::RecordDiffers, "person.differs"),
 ];
 const COLUMN: &str = "column.";
 const BLANK: &str = "blank.";
 
-impl Rule {
+impl ReasonRule {
     /// The rule with an id; `None` when this version of the program has no such rule.
     pub fn parse(id: &str) -> Option<Self> {
         if let Some(column) = id.strip_prefix(COLUMN) {
@@ -72,7 +72,7 @@ impl Rule {
     }
 }
 
-impl fmt::Display for Rule {
+impl fmt::Display for ReasonRule {
     /// Writes the id.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -83,13 +83,13 @@ impl fmt::Display for Rule {
     }
 }
 
-impl Serialize for Rule {
+impl Serialize for ReasonRule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Rule {
+impl<'de> Deserialize<'de> for ReasonRule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let id = String::deserialize(deserializer)?;
         Self::parse(&id).ok_or_else(|| D::Error::custom(format!("unknown rule '{id}'")))
@@ -102,13 +102,14 @@ mod tests {
 
     #[test]
     fn every_rule_is_found_by_its_id() {
-        let columns = Column::ALL.into_iter().flat_map(|column| [Rule::Column(column), Rule::Blank(column)]);
+        let columns =
+            Column::ALL.into_iter().flat_map(|column| [ReasonRule::Column(column), ReasonRule::Blank(column)]);
         for rule in columns.chain(IDS.map(|(rule, _)| rule)) {
             let id = rule.to_string();
-            assert!(!id.is_empty() && Rule::parse(&id) == Some(rule), "{rule:?}: '{id}'");
+            assert!(!id.is_empty() && ReasonRule::parse(&id) == Some(rule), "{rule:?}: '{id}'");
         }
         for unknown in ["", "column.", "column.colour", "blank.", "address"] {
-            assert_eq!(Rule::parse(unknown), None, "{unknown}");
+            assert_eq!(ReasonRule::parse(unknown), None, "{unknown}");
         }
     }
 }

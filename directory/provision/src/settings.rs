@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use provost_client::{Directory, DirectoryError, Scope, Search};
+use provost_client::{Directory, DirectoryError, LdapSearch, Scope};
 use provost_entry::{Entry, Filter};
 use provost_schema::{attr, class, ou};
 use provost_settings::{Fallback, SETTINGS_MAX, ServedDomains, SharedSettings, Stated};
@@ -13,7 +13,7 @@ use crate::REGISTRAR;
 
 /// Settings of the site that provisioning needs, for one operation.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct ProvisionSettings {
     /// Domain of primary addresses, lower case.
     pub domain: String,
     /// Name of the source of a registrar's file: `registrar`.
@@ -26,7 +26,7 @@ pub struct Settings {
     pub time_zone: TimeZone,
 }
 
-impl Settings {
+impl ProvisionSettings {
     /// Takes the fields that provisioning needs from the shared settings.
     pub fn of(shared: &SharedSettings) -> Self {
         Self {
@@ -41,22 +41,22 @@ impl Settings {
 
 /// Supplies the current settings: from the View on a node, from one reading of the directory for a command.
 #[derive(Clone)]
-pub struct SettingsSource(Arc<dyn Fn() -> Settings + Send + Sync>);
+pub struct SettingsSource(Arc<dyn Fn() -> ProvisionSettings + Send + Sync>);
 
 impl SettingsSource {
     /// `read` is called once for each operation.
-    pub fn new(read: impl Fn() -> Settings + Send + Sync + 'static) -> Self {
+    pub fn new(read: impl Fn() -> ProvisionSettings + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
     }
 
     /// The current settings, for one operation; do not keep them.
-    pub fn get(&self) -> Settings {
+    pub fn get(&self) -> ProvisionSettings {
         (self.0)()
     }
 }
 
-impl From<Settings> for SettingsSource {
-    fn from(settings: Settings) -> Self {
+impl From<ProvisionSettings> for SettingsSource {
+    fn from(settings: ProvisionSettings) -> Self {
         Self::new(move || settings.clone())
     }
 }
@@ -73,7 +73,7 @@ pub async fn read_shared_settings(
     directory: &Directory,
     fallback: &Fallback,
 ) -> Result<SharedSettings, DirectoryError> {
-    let search = Search {
+    let search = LdapSearch {
         base: directory.suffix().clone(),
         scope: Scope::Subtree,
         filter: Filter::equal(attr::OBJECT_CLASS, class::PROVOST_SETTING),
@@ -95,7 +95,7 @@ pub async fn read_shared_settings(
 
 /// The domains that the directory serves; empty while the tree is being created.
 async fn read_domains(directory: &Directory) -> Result<Vec<String>, DirectoryError> {
-    let search = Search {
+    let search = LdapSearch {
         base: directory.suffix().child(attr::OU, ou::DOMAINS),
         scope: Scope::One,
         filter: Filter::equal(attr::OBJECT_CLASS, class::PROVOST_DOMAIN_ENTRY),

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use field::{check_password, text};
 pub use header::Column;
 pub(crate) use number::{person_key, without_zeros};
-pub use record::{Affiliation, CsvOptions, Encoding, FileError, Record, RecordError};
+pub use record::{Affiliation, CsvOptions, Encoding, FileError, RecordError, SourceRecord};
 
 /// Largest file in MiB: ten times the size of a file of a million people.
 pub const FILE_MIB_MAX: u64 = 256;
@@ -32,7 +32,7 @@ pub struct Source {
     /// Name of the source, such as `registrar`: it keeps its numbers apart from those of other sources.
     pub name: String,
     /// Good rows, in file order.
-    pub records: Vec<Record>,
+    pub records: Vec<SourceRecord>,
     /// Problems of wrong rows, one entry for each problem, so a row may appear more than once.
     pub rejected: Vec<RecordError>,
     /// blake3 of the bytes, hex.
@@ -62,7 +62,7 @@ pub fn read_source(name: &str, bytes: &[u8], options: &CsvOptions) -> Result<Sou
     let text = decode::decode(bytes, options.encoding)?;
     let mut csv = csv_record::CsvRecords::new(&text, options.separator);
     let header = csv.next()?.ok_or(FileError::Empty)?;
-    let header = header::Header::parse(&header)?;
+    let header = header::ColumnMap::parse(&header)?;
     let (mut records, mut rejected, mut rows_read) = (Vec::new(), Vec::new(), 0);
     // Line and verdict of the last record, if that record may have been cut short.
     let mut cut = None;
@@ -102,7 +102,7 @@ fn swallowed(row: &csv_record::CsvRecord, line: u64) -> RecordError {
 }
 
 /// Settles rows with one person_id: equal rows become one, different rows are all left out. Returns the number of repeats.
-fn settle_repeats(records: &mut Vec<Record>, rejected: &mut Vec<RecordError>) -> usize {
+fn settle_repeats(records: &mut Vec<SourceRecord>, rejected: &mut Vec<RecordError>) -> usize {
     let mut lines_of: HashMap<String, Vec<usize>> = HashMap::with_capacity(records.len());
     for (i, row) in records.iter().enumerate() {
         lines_of.entry(person_key(&row.person_id)).or_default().push(i);
@@ -110,9 +110,9 @@ fn settle_repeats(records: &mut Vec<Record>, rejected: &mut Vec<RecordError>) ->
     let mut repeated = 0;
     let mut keep = vec![true; records.len()];
     for same in lines_of.into_values().filter(|same| same.len() > 1) {
-        let group: Vec<(usize, &Record)> = same.iter().filter_map(|i| Some((*i, records.get(*i)?))).collect();
+        let group: Vec<(usize, &SourceRecord)> = same.iter().filter_map(|i| Some((*i, records.get(*i)?))).collect();
         let Some((_, first)) = group.first() else { continue };
-        let agree = group.iter().all(|(_, row)| Record { line: first.line, ..(*row).clone() } == **first);
+        let agree = group.iter().all(|(_, row)| SourceRecord { line: first.line, ..(*row).clone() } == **first);
         let skip = usize::from(agree);
         repeated += skip * (group.len() - 1);
         for (i, row) in group.iter().skip(skip) {
@@ -129,7 +129,7 @@ fn settle_repeats(records: &mut Vec<Record>, rejected: &mut Vec<RecordError>) ->
     repeated
 }
 
-fn conflict(row: &Record, group: &[(usize, &Record)]) -> RecordError {
+fn conflict(row: &SourceRecord, group: &[(usize, &SourceRecord)]) -> RecordError {
     /// Most lines that one problem names: enough to find the fault, without repeating a long list in each line.
     const LINES_NAMED_MAX: usize = 5;
     let others = group.iter().filter(|(_, other)| other.line != row.line).map(|(_, other)| other.line.to_string());

@@ -1,11 +1,11 @@
 //! The tree below the suffix: the DNs of entries, and the containers that must exist first.
 
-use provost_client::{Control, Directory, DirectoryError, Scope, Search};
+use provost_client::{Control, Directory, DirectoryError, LdapSearch, Scope};
 use provost_entry::{Dn, Entry, Filter};
 use provost_schema::{attr, class, ou};
 use uuid::Uuid;
 
-use crate::Settings;
+use crate::ProvisionSettings;
 
 /// LDAP result 53, unwillingToPerform (RFC 4511 §4.1.9): returned here for a suffix that this program cannot make.
 const UNWILLING_TO_PERFORM: u32 = 53;
@@ -39,7 +39,7 @@ pub(crate) fn domain(suffix: &Dn, domain: &str) -> Dn {
 }
 
 /// The suffix entry, the containers and the domain entry, parents first. Refused for a suffix that this program cannot make.
-pub fn base_tree(suffix: &Dn, settings: &Settings) -> Result<Vec<Entry>, DirectoryError> {
+pub fn base_tree(suffix: &Dn, settings: &ProvisionSettings) -> Result<Vec<Entry>, DirectoryError> {
     let mut wanted = vec![suffix_entry(suffix)?];
     wanted.extend(ou::ALL.into_iter().map(|name| container(suffix, name)));
     wanted.push(
@@ -52,7 +52,7 @@ pub fn base_tree(suffix: &Dn, settings: &Settings) -> Result<Vec<Entry>, Directo
 }
 
 /// Creates the missing entries of [`base_tree`]; returns their DNs.
-pub async fn ensure_tree(directory: &Directory, settings: &Settings) -> Result<Vec<String>, DirectoryError> {
+pub async fn ensure_tree(directory: &Directory, settings: &ProvisionSettings) -> Result<Vec<String>, DirectoryError> {
     let mut made = Vec::new();
     for entry in base_tree(directory.suffix(), settings)? {
         let dn = entry.dn.clone();
@@ -106,7 +106,7 @@ pub(crate) async fn read_provider(
     dn: &Dn,
     attributes: &[&str],
 ) -> Result<Option<Entry>, DirectoryError> {
-    let search = Search {
+    let search = LdapSearch {
         base: dn.clone(),
         scope: Scope::Base,
         filter: Filter::present(attr::OBJECT_CLASS),

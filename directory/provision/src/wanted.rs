@@ -11,14 +11,14 @@ use jiff::Timestamp;
 use crate::Policies;
 use crate::attributes::WantedAttributes;
 pub use crate::attributes::{Want, WantedValue};
-use crate::source::{Column, Record, RecordError, RecordRef, Source};
+use crate::source::{Column, RecordError, RecordRef, Source, SourceRecord};
 
 /// Most sources of one state: a reference to a source has 16 bits.
 const SOURCES_MAX: usize = u16::MAX as usize;
 
 /// The wanted state of all people that the sources name.
 #[derive(Debug)]
-pub struct State<'a> {
+pub struct WantedState<'a> {
     pub(crate) sources: &'a [Source],
     pub(crate) policies: &'a Policies,
     pub(crate) at: Timestamp,
@@ -30,7 +30,7 @@ pub struct State<'a> {
 #[derive(Debug)]
 pub struct WantedPerson<'a> {
     pub(crate) origin: RecordRef,
-    pub(crate) record: &'a Record,
+    pub(crate) record: &'a SourceRecord,
     pub(crate) source_id: String,
     pub(crate) attributes: WantedAttributes<'a>,
     pub(crate) address: WantedAddress,
@@ -45,7 +45,7 @@ pub struct WantedAddress {
 
 /// Origin of a wanted value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin<'a> {
+pub struct WantedOrigin<'a> {
     /// Name of the source.
     pub source: &'a str,
     /// Digest of the file that was read as the source (blake3, hex).
@@ -59,8 +59,8 @@ pub struct Origin<'a> {
 /// Derives the wanted state. A record that breaks a policy is left out and reported; the person that it names stays as is.
 ///
 /// Sources beyond 65,535 are ignored.
-pub fn wanted<'a>(sources: &'a [Source], policies: &'a Policies, now: Timestamp) -> State<'a> {
-    let mut state = State { sources, policies, at: now, people: Vec::new(), rejected: Vec::new() };
+pub fn wanted<'a>(sources: &'a [Source], policies: &'a Policies, now: Timestamp) -> WantedState<'a> {
+    let mut state = WantedState { sources, policies, at: now, people: Vec::new(), rejected: Vec::new() };
     state.people.reserve(sources.iter().map(|source| source.records.len()).sum());
     for (place, source) in (0u16..).zip(sources.iter().take(SOURCES_MAX)) {
         state.rejected.extend(source.rejected.iter().cloned());
@@ -76,7 +76,7 @@ pub fn wanted<'a>(sources: &'a [Source], policies: &'a Policies, now: Timestamp)
 }
 
 impl<'a> WantedPerson<'a> {
-    fn of(record: &'a Record, place: u16, source: &Source, policies: &Policies) -> Result<Self, RecordError> {
+    fn of(record: &'a SourceRecord, place: u16, source: &Source, policies: &Policies) -> Result<Self, RecordError> {
         if !policies.affiliations.admitted.contains(&record.affiliation) {
             return Err(refuse(record, Column::Affiliation, "by policy this affiliation is given no account"));
         }
@@ -113,7 +113,7 @@ impl<'a> WantedPerson<'a> {
     }
 }
 
-impl<'a> State<'a> {
+impl<'a> WantedState<'a> {
     /// The people, in the order of the sources and of their records.
     pub fn people(&self) -> &[WantedPerson<'a>] {
         &self.people
@@ -130,22 +130,22 @@ impl<'a> State<'a> {
     }
 
     /// Origin of a person's values; `None` for a reference into another state.
-    pub fn origin(&self, person: &WantedPerson<'_>) -> Option<Origin<'a>> {
+    pub fn origin(&self, person: &WantedPerson<'_>) -> Option<WantedOrigin<'a>> {
         let source = self.sources.get(usize::from(person.origin.source))?;
         let policies = &self.policies.version;
-        Some(Origin { source: &source.name, digest: &source.digest, line: person.origin.line, policies })
+        Some(WantedOrigin { source: &source.name, digest: &source.digest, line: person.origin.line, policies })
     }
 }
 
 /// The initial passwords of sources, kept apart from plans: a plan names only the records whose password is to be set.
 #[derive(Debug, Default)]
-pub struct Passwords {
+pub struct InitialPasswords {
     /// Digest of each source, in the order of the sources.
     digests: Vec<String>,
     secrets: HashMap<RecordRef, Secret>,
 }
 
-impl Passwords {
+impl InitialPasswords {
     /// Takes the passwords out of the sources of a state and drops everything else.
     pub fn of(sources: Vec<Source>) -> Self {
         let digests = sources.iter().map(|source| source.digest.clone()).collect();
@@ -168,7 +168,7 @@ impl Passwords {
     }
 }
 
-pub(crate) fn refuse(record: &Record, column: Column, rule: &str) -> RecordError {
+pub(crate) fn refuse(record: &SourceRecord, column: Column, rule: &str) -> RecordError {
     RecordError { line: record.line, column: column.name().to_owned(), rule: rule.to_owned() }
 }
 

@@ -41,7 +41,7 @@ pub struct Write {
     #[serde(with = "text_form::dn")]
     pub dn: Dn,
     /// The kind of write and its condition.
-    pub action: Action,
+    pub action: WriteKind,
     /// Changes of the entry's attributes. Object classes, provostSince and provostLastBatch are not listed: they follow from
     /// the action and from the batch.
     pub attributes: Vec<AttributeChange>,
@@ -53,7 +53,7 @@ pub struct Write {
 /// The kind of a write and its condition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Action {
+pub enum WriteKind {
     /// Adds an address entry: from then on, no other person can have the address.
     AddAddress,
     /// Adds a person's entry.
@@ -78,7 +78,7 @@ pub(crate) struct WriteContext {
 
 /// A request to the directory (RFC 4511 §4.6, §4.7).
 #[derive(Clone, Debug)]
-pub(crate) enum Operation {
+pub(crate) enum LdapWrite {
     /// Adds an entry.
     Add(Entry),
     /// Modifies an entry under a condition (RFC 4528).
@@ -87,21 +87,21 @@ pub(crate) enum Operation {
 
 impl Write {
     /// The request for this write; `hash` is that of the password, for a write that sets one.
-    pub(crate) fn operation(&self, context: &WriteContext, hash: Option<&str>) -> Operation {
+    pub(crate) fn operation(&self, context: &WriteContext, hash: Option<&str>) -> LdapWrite {
         match &self.action {
-            Action::AddAddress => {
+            WriteKind::AddAddress => {
                 let entry = with_classes(Entry::new(self.dn.clone()), &ADDRESS_CLASSES);
-                Operation::Add(self.fill(entry, context).with(attr::PROVOST_SINCE, context.since.as_str()))
+                LdapWrite::Add(self.fill(entry, context).with(attr::PROVOST_SINCE, context.since.as_str()))
             }
-            Action::AddPerson => {
+            WriteKind::AddPerson => {
                 let entry = self.fill(with_classes(Entry::new(self.dn.clone()), &PERSON_CLASSES), context);
-                Operation::Add(match hash {
+                LdapWrite::Add(match hash {
                     Some(hash) => entry.with(attr::USER_PASSWORD, hash),
                     None => entry,
                 })
             }
-            Action::ModifyPerson { csn } => self.modify(context, hash, tree::unchanged_since(csn.as_deref())),
-            Action::ModifyAddress => {
+            WriteKind::ModifyPerson { csn } => self.modify(context, hash, tree::unchanged_since(csn.as_deref())),
+            WriteKind::ModifyAddress => {
                 let as_compared = self.attributes.iter().map(AttributeChange::is_as_before).collect();
                 self.modify(context, None, Control { assert: Some(Filter::And(as_compared)) })
             }
@@ -117,7 +117,7 @@ impl Write {
         entry.with(attr::PROVOST_LAST_BATCH, context.id.as_str())
     }
 
-    fn modify(&self, context: &WriteContext, hash: Option<&str>, mut control: Control) -> Operation {
+    fn modify(&self, context: &WriteContext, hash: Option<&str>, mut control: Control) -> LdapWrite {
         let mut changes: Vec<Modification> = self.attributes.iter().map(AttributeChange::modification).collect();
         if let Some(hash) = hash {
             let name = AttributeDescription::of(attr::USER_PASSWORD);
@@ -130,7 +130,7 @@ impl Write {
         }
         let last_batch = AttributeDescription::of(attr::PROVOST_LAST_BATCH);
         changes.push(Modification::replace(last_batch, vec![context.id.clone().into_bytes()]));
-        Operation::Modify(self.dn.clone(), changes, control)
+        LdapWrite::Modify(self.dn.clone(), changes, control)
     }
 
     /// The owner of the address that this write adds; `None` for other writes.
@@ -145,7 +145,7 @@ impl Write {
         address: &Address,
         owner: &Dn,
         kind: AddressKind,
-        rule: crate::Rule,
+        rule: crate::ReasonRule,
     ) -> Self {
         let attribute = |name, value: &str| AttributeChange::new(name, vec![value.to_owned()], rule);
         let attributes = vec![
@@ -153,16 +153,27 @@ impl Write {
             attribute(attr::PROVOST_ADDRESS_KIND, kind.as_str()),
             attribute(attr::PROVOST_OWNER, owner.as_str()),
         ];
-        Self { dn: tree::address(suffix, address.as_str()), action: Action::AddAddress, attributes, password: None }
+        Self { dn: tree::address(suffix, address.as_str()), action: WriteKind::AddAddress, attributes, password: None }
     }
 
     /// The write that changes the kind of an address entry.
-    pub(crate) fn set_kind(suffix: &Dn, address: &Address, held: &str, kind: AddressKind, rule: crate::Rule) -> Self {
+    pub(crate) fn set_kind(
+        suffix: &Dn,
+        address: &Address,
+        held: &str,
+        kind: AddressKind,
+        rule: crate::ReasonRule,
+    ) -> Self {
         let name = AttributeDescription::of(attr::PROVOST_ADDRESS_KIND);
         let before = Some(held).filter(|held| !held.is_empty()).map(str::to_owned).into_iter().collect();
         let after = vec![kind.as_str().to_owned()];
         let attributes = vec![AttributeChange { name, how: How::Set, before, after, rule }];
-        Self { dn: tree::address(suffix, address.as_str()), action: Action::ModifyAddress, attributes, password: None }
+        Self {
+            dn: tree::address(suffix, address.as_str()),
+            action: WriteKind::ModifyAddress,
+            attributes,
+            password: None,
+        }
     }
 }
 
@@ -170,10 +181,10 @@ impl fmt::Display for Write {
     /// One line for people: the entry and its changes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = match self.action {
-            Action::AddAddress => "add address",
-            Action::AddPerson => "add person",
-            Action::ModifyPerson { .. } => "modify person",
-            Action::ModifyAddress => "modify address",
+            WriteKind::AddAddress => "add address",
+            WriteKind::AddPerson => "add person",
+            WriteKind::ModifyPerson { .. } => "modify person",
+            WriteKind::ModifyAddress => "modify address",
         };
         write!(f, "{verb} {}", self.dn)?;
         for change in &self.attributes {

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use provost_client::{Directory, DirectoryConfig, Scope, Search, ServerConfig, ServerRole};
+use provost_client::{Directory, DirectoryConfig, LdapSearch, Scope, ServerAddress, ServerRole};
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::{Dn, Entry, Filter};
 use provost_provision::{
-    Audit, AuditLog, AuditRecord, CsvOptions, Desk, DeskError, HistoryEntry, Journals, PlannedImport, Principal, Role,
-    Settings, ensure_tree,
+    Audit, AuditLog, AuditRecord, CsvOptions, Desk, DeskError, HistoryEntry, Journals, PlannedImport, Principal,
+    ProvisionSettings, Role, ensure_tree,
 };
 use provost_schema::attr;
 use provost_server::Server;
@@ -25,12 +25,12 @@ const HEADER: &str = "person_id,given_name,family_name,affiliation\n";
 
 /// A log whose disk is full after a given number of records.
 #[derive(Default)]
-struct Fragile {
+struct FullDiskLog {
     records: Mutex<Vec<AuditRecord>>,
     room: AtomicUsize,
 }
 
-impl AuditLog for Fragile {
+impl AuditLog for FullDiskLog {
     fn append(&self, record: &AuditRecord) -> BoxFuture<'_, io::Result<()>> {
         let room = self.room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |room| room.checked_sub(1));
         let result = room.map(|_| self.records.lock().unwrap().push(record.clone()));
@@ -56,7 +56,7 @@ struct Site {
     _folder: TempDir,
     _server: Server,
     directory: Directory,
-    log: Arc<Fragile>,
+    log: Arc<FullDiskLog>,
     audit: Audit,
     desk: Desk,
 }
@@ -81,7 +81,7 @@ impl Site {
         let server = Server::start(config, Vec::new()).await.unwrap();
         let url = format!("ldap://{}", server.addresses[0]);
         let directory = Directory::new(DirectoryConfig {
-            servers: vec![ServerConfig { url, role: ServerRole::Provider, start_tls: false }],
+            servers: vec![ServerAddress { url, role: ServerRole::Provider, start_tls: false }],
             bind_dn: format!("cn=admin,{SUFFIX}"),
             bind_password: "secret".into(),
             suffix: Dn::parse(SUFFIX).unwrap(),
@@ -89,7 +89,7 @@ impl Site {
             connect_timeout: Duration::from_secs(2),
             operation_timeout: Duration::from_secs(10),
         });
-        let settings = Settings {
+        let settings = ProvisionSettings {
             domain: "example.edu".into(),
             source: "registrar".into(),
             scheme: Scheme::Ssha,
@@ -97,7 +97,7 @@ impl Site {
             time_zone: jiff::tz::TimeZone::UTC,
         };
         ensure_tree(&directory, &settings).await.unwrap();
-        let log = Arc::new(Fragile { room: AtomicUsize::new(usize::MAX), ..Fragile::default() });
+        let log = Arc::new(FullDiskLog { room: AtomicUsize::new(usize::MAX), ..FullDiskLog::default() });
         let audit = Audit::new(log.clone());
         let journals = Journals::new(folder.path().join("journal"));
         let desk = Desk::new(directory.clone(), settings, audit.clone(), journals);
@@ -123,7 +123,7 @@ impl Site {
     async fn below(&self, container: &str) -> Vec<Entry> {
         let base = self.directory.suffix().child("ou", container);
         let filter = Filter::present(attr::OBJECT_CLASS);
-        let search = Search { base, scope: Scope::One, filter, attributes: Vec::new(), limit: None };
+        let search = LdapSearch { base, scope: Scope::One, filter, attributes: Vec::new(), limit: None };
         self.directory.search_provider(search).await.unwrap()
     }
 
@@ -206,7 +206,7 @@ async fn people_of_an_import_that_was_killed_are_noted_once_and_settled() {
     let plan = site.plan(&rows(0..150)).await;
     for people in [20, 40] {
         let reached = tokio::sync::Notify::new();
-        let mut progress = |at: provost_provision::Progress| {
+        let mut progress = |at: provost_provision::ApplyProgress| {
             if at.done >= people {
                 reached.notify_one();
             }

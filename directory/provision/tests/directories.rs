@@ -10,12 +10,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use provost_client::{Control, Directory, DirectoryConfig, DirectoryError, Scope, Search, ServerConfig, ServerRole};
+use provost_client::{
+    Control, Directory, DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerAddress, ServerRole,
+};
 use provost_credential::{Scheme, Secret, Verification};
 use provost_entry::{AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_provision::{
-    Actor, Actual, Applier, ApplyError, Audit, CsvOptions, Desk, DeskError, Journals, Outcomes, Passwords,
-    PersonDetail, PersonSummary, Plan, Policies, Principal, Role, Settings, VacationChange, ensure_tree, plan,
+    Actor, Actual, Applier, ApplyError, Audit, CsvOptions, Desk, DeskError, InitialPasswords, Journals, Outcomes,
+    PersonDetail, PersonSummary, Plan, Policies, Principal, ProvisionSettings, Role, VacationChange, ensure_tree, plan,
     read_source, wanted,
 };
 use provost_schema::attr;
@@ -90,7 +92,7 @@ impl Embedded {
 fn directory(port: u16) -> Directory {
     let url = format!("ldap://127.0.0.1:{port}");
     Directory::new(DirectoryConfig {
-        servers: vec![ServerConfig { url, role: ServerRole::Provider, start_tls: false }],
+        servers: vec![ServerAddress { url, role: ServerRole::Provider, start_tls: false }],
         bind_dn: format!("cn=admin,{SUFFIX}"),
         bind_password: "secret".into(),
         suffix: Dn::parse(SUFFIX).unwrap(),
@@ -104,7 +106,7 @@ fn directory(port: u16) -> Directory {
 struct Site {
     desk: Desk,
     directory: Directory,
-    settings: Settings,
+    settings: ProvisionSettings,
     audit: Audit,
     journals: Journals,
 }
@@ -199,8 +201,8 @@ fn spawn(folder: &Path, port: u16) -> Child {
     child
 }
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> ProvisionSettings {
+    ProvisionSettings {
         domain: "example.edu".into(),
         source: "registrar".into(),
         scheme: Scheme::Ssha,
@@ -220,7 +222,7 @@ fn actor() -> Actor {
 /// A plan with the passwords of its file.
 struct Planned {
     plan: Arc<Plan>,
-    passwords: Passwords,
+    passwords: InitialPasswords,
 }
 
 impl std::ops::Deref for Planned {
@@ -236,7 +238,7 @@ async fn plan_for(desk: &Site, file: &str) -> Planned {
     let actual = Actual::read(&desk.directory).await.unwrap();
     let policies = Policies::from(&desk.settings);
     let plan = plan(&wanted(&sources, &policies, jiff::Timestamp::now()), &actual).unwrap();
-    Planned { plan: Arc::new(plan), passwords: Passwords::of(sources) }
+    Planned { plan: Arc::new(plan), passwords: InitialPasswords::of(sources) }
 }
 
 async fn apply_to(site: &Site, planned: &Planned) -> Result<Outcomes, (Outcomes, ApplyError)> {
@@ -257,7 +259,7 @@ async fn import(desk: &Site, file: &str) -> Outcomes {
 async fn below(desk: &Site, container: &str) -> Vec<Entry> {
     let base = desk.directory.suffix().child("ou", container);
     let filter = Filter::present(attr::OBJECT_CLASS);
-    let search = Search { base, scope: Scope::One, filter, attributes: Vec::new(), limit: None };
+    let search = LdapSearch { base, scope: Scope::One, filter, attributes: Vec::new(), limit: None };
     desk.directory.search_provider(search).await.unwrap()
 }
 
@@ -346,7 +348,7 @@ async fn an_import_that_is_asked_to_stop_ends_between_people() {
     let rows = HEADER.to_owned() + &(0..600).map(row).collect::<String>();
     let whole = plan_for(&desk, &rows).await;
     let asked = tokio::sync::Notify::new();
-    let mut progress = |at: provost_provision::Progress| {
+    let mut progress = |at: provost_provision::ApplyProgress| {
         if at.done == 100 {
             asked.notify_one();
         }
@@ -402,7 +404,7 @@ fn two_files() -> (String, String) {
 /// Begins to apply and stops in the middle like a killed process: outstanding answers are lost.
 async fn killed_at(people: usize, site: &Site, planned: &Planned) {
     let reached = tokio::sync::Notify::new();
-    let mut progress = |at: provost_provision::Progress| {
+    let mut progress = |at: provost_provision::ApplyProgress| {
         if at.done >= people {
             reached.notify_one();
         }
@@ -487,7 +489,7 @@ async fn versions(site: &Site) -> std::collections::HashMap<String, String> {
         let base = site.directory.suffix().child("ou", container);
         let filter = Filter::present(attr::OBJECT_CLASS);
         let attributes = vec![attr::ENTRY_CSN.to_owned()];
-        let search = Search { base, scope: Scope::One, filter, attributes, limit: None };
+        let search = LdapSearch { base, scope: Scope::One, filter, attributes, limit: None };
         for entry in site.directory.search_provider(search).await.unwrap() {
             versions.insert(entry.dn.as_str().to_owned(), entry.first(attr::ENTRY_CSN).unwrap().to_owned());
         }
@@ -523,7 +525,7 @@ async fn a_killed_apply_is_settled_by_another_plan() {
     assert_eq!(kept.receipts.len(), writes, "one receipt for each write");
     let end = kept.end.unwrap();
     assert!((100..300).contains(&end.applied) && end.applied + end.failed == 300, "{end:?}");
-    let looked_up = |begin: &provost_provision::Begin| begin.via == "look-up";
+    let looked_up = |begin: &provost_provision::BeginLine| begin.via == "look-up";
     assert!(kept.begins.iter().any(looked_up), "{:?}", kept.begins);
     assert!(plan_for(&site, &second).await.is_empty());
 }
@@ -536,7 +538,7 @@ async fn a_plan_is_refused_where_it_does_not_belong() {
     let file = format!("{HEADER}1,Ann,Roy,,,staff,,,long enough\n");
     let Planned { plan, .. } = plan_for(&site, &file).await;
     let other = plan_for(&site, &file.replace("long enough", "another one")).await;
-    for (passwords, expect) in [(other.passwords, "other files"), (Passwords::default(), "other files")] {
+    for (passwords, expect) in [(other.passwords, "other files"), (InitialPasswords::default(), "other files")] {
         let refused = site.applier(&actor()).apply(&plan, &passwords, &mut |_| {}).await.unwrap_err().1;
         assert!(matches!(&refused, ApplyError::Refused(why) if why.contains(expect)), "{refused}");
     }

@@ -4,12 +4,12 @@
 
 use std::time::Duration;
 
-use provost_client::{Directory, DirectoryConfig, ServerConfig, ServerRole};
+use provost_client::{Directory, DirectoryConfig, ServerAddress, ServerRole};
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::Dn;
 use provost_provision::{
-    Audit, CsvOptions, Desk, DeskError, Expected, Grant, ImportError, Journals, Operation, Principal, ROLES, Role,
-    Settings, TABLE, Target, VacationChange, ensure_tree,
+    Audit, CsvOptions, Desk, DeskError, Expected, Grant, ImportError, Journals, Permission, Principal,
+    ProvisionSettings, ROLES, Role, TABLE, Target, VacationChange, ensure_tree,
 };
 use provost_server::Server;
 use provost_settings::Fallback;
@@ -46,7 +46,7 @@ impl Site {
         };
         let server = Server::start(config, Vec::new()).await.unwrap();
         let directory = Directory::new(DirectoryConfig {
-            servers: vec![ServerConfig {
+            servers: vec![ServerAddress {
                 url: format!("ldap://{}", server.addresses[0]),
                 role: ServerRole::Provider,
                 start_tls: false,
@@ -58,7 +58,7 @@ impl Site {
             connect_timeout: Duration::from_secs(2),
             operation_timeout: Duration::from_secs(10),
         });
-        let settings = Settings {
+        let settings = ProvisionSettings {
             domain: "example.edu".into(),
             source: "registrar".into(),
             scheme: Scheme::Ssha,
@@ -89,38 +89,40 @@ fn import(error: ImportError) -> DeskError {
 }
 
 /// Performs an operation on zoe, as a face does.
-async fn ask(desk: &Desk, who: &Principal, operation: Operation) -> Result<(), DeskError> {
+async fn ask(desk: &Desk, who: &Principal, operation: Permission) -> Result<(), DeskError> {
     let zoe = "zoe.roy";
     let plan = async |who: &Principal| desk.plan_import(who, FILE, CsvOptions::default()).await.map_err(import);
     match operation {
-        Operation::SearchPeople => desk.search(who, "zoe", 5).await.map(drop),
-        Operation::ViewPerson => desk.person(who, zoe).await.map(drop),
-        Operation::SetVacation => {
+        Permission::SearchPeople => desk.search(who, "zoe", 5).await.map(drop),
+        Permission::ViewPerson => desk.person(who, zoe).await.map(drop),
+        Permission::SetVacation => {
             desk.set_vacation(who, zoe, rule()).await?;
             desk.clear_vacation(who, zoe).await.map(drop)
         }
-        Operation::ChangeAddresses => {
+        Permission::ChangeAddresses => {
             desk.add_alias(who, zoe, "z@example.edu").await?;
             desk.remove_alias(who, zoe, "z@example.edu").await.map(drop)
         }
-        Operation::ResetPassword => desk.reset_password(who, zoe, None).await.map(drop),
-        Operation::SetRoles => desk.set_roles(who, zoe, &[]).await.map(drop),
-        Operation::PlanImport => plan(who).await.map(drop),
-        Operation::ViewImports => desk.review_import(who, FILE, CsvOptions::default()).await.map(drop).map_err(import),
-        Operation::ApplyImport => {
+        Permission::ResetPassword => desk.reset_password(who, zoe, None).await.map(drop),
+        Permission::SetRoles => desk.set_roles(who, zoe, &[]).await.map(drop),
+        Permission::PlanImport => plan(who).await.map(drop),
+        Permission::ViewImports => desk.review_import(who, FILE, CsvOptions::default()).await.map(drop).map_err(import),
+        Permission::ApplyImport => {
             let plan = plan(&admin()).await?;
             desk.apply_import(std::future::pending(), who, &plan, &mut |_| {}).await.map(drop)
         }
-        Operation::ViewAudit => desk.audit_records(who, None, 5).await.map(drop),
-        Operation::InitDirectory => desk.ensure_tree(who).await.map(drop),
-        Operation::ViewSettings => desk.shared_settings(who, &Fallback::default()).await.map(drop),
-        Operation::ChangeSettings => {
+        Permission::ViewAudit => desk.audit_records(who, None, 5).await.map(drop),
+        Permission::InitDirectory => desk.ensure_tree(who).await.map(drop),
+        Permission::ViewSettings => desk.shared_settings(who, &Fallback::default()).await.map(drop),
+        Permission::ChangeSettings => {
             desk.set_setting(who, "default-quota", &["5000000".to_owned()]).await?;
             desk.clear_setting(who, "default-quota").await.map(drop)
         }
-        Operation::ViewMessages => desk.correspondent(who, zoe).await.map(drop),
-        Operation::ViewQueue | Operation::ViewNode | Operation::ViewTokens => desk.permit(who, operation).await,
-        Operation::ChangeTokens => desk.permit_change(who, operation, "subject", serde_json::json!({})).await.map(drop),
+        Permission::ViewMessages => desk.correspondent(who, zoe).await.map(drop),
+        Permission::ViewQueue | Permission::ViewNode | Permission::ViewTokens => desk.permit(who, operation).await,
+        Permission::ChangeTokens => {
+            desk.permit_change(who, operation, "subject", serde_json::json!({})).await.map(drop)
+        }
     }
 }
 
@@ -178,7 +180,7 @@ async fn every_cell_of_the_table_holds() {
     }
 }
 
-async fn check(site: &Site, who: &Principal, operation: Operation, may: bool) {
+async fn check(site: &Site, who: &Principal, operation: Permission, may: bool) {
     let asked = ask(&site.desk, who, operation).await;
     if may {
         assert_eq!(asked, Ok(()), "{who:?} {operation}");
@@ -199,7 +201,7 @@ async fn a_refusal_does_not_say_who_exists() {
     for key in ["hal.desk", "nobody.at.all", "Hal Desk", "registrar:3", "registrar:99"] {
         for who in [&zoe, &nobody] {
             let asked = site.desk.person(who, key).await.map(drop);
-            assert_eq!(asked, Err(DeskError::NotAllowed(Operation::ViewPerson)), "{key}");
+            assert_eq!(asked, Err(DeskError::NotAllowed(Permission::ViewPerson)), "{key}");
         }
     }
     site.desk.person(&zoe, "zoe.roy").await.unwrap();
@@ -221,15 +223,15 @@ async fn a_help_desk_changes_no_credentials_above_its_own() {
     ] {
         let reset = desk.reset_password(who, key, None).await.map(drop);
         assert_eq!(reset.is_ok(), may, "{key}: {reset:?}");
-        assert!(may || reset == Err(DeskError::NotAllowed(Operation::ResetPassword)));
+        assert!(may || reset == Err(DeskError::NotAllowed(Permission::ResetPassword)));
     }
     assert!(!desk.person(&admin(), "ida.admin").await.unwrap().has_password);
     let hal = desk.person(&admin(), "hal.desk").await.unwrap();
     // An outdated View may still show a person as admin: the directory's entry of the other person decides.
     let person = Principal::person("hal.desk", hal.entry_uuid, ["helpdesk"]);
-    assert_eq!(desk.set_roles(&person, "hal.desk", &["admin"]).await, Err(DeskError::NotAllowed(Operation::SetRoles)));
+    assert_eq!(desk.set_roles(&person, "hal.desk", &["admin"]).await, Err(DeskError::NotAllowed(Permission::SetRoles)));
     let made = desk.ensure_operator(&two, "eve", "Eve", "admin", Secret::new("long enough")).await;
-    assert_eq!(made, Err(DeskError::NotAllowed(Operation::SetRoles)));
+    assert_eq!(made, Err(DeskError::NotAllowed(Permission::SetRoles)));
     assert!(desk.reset_password(&person, "hal.desk", None).await.is_ok(), "a person may reset their own password");
 }
 

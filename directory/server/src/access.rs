@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::message::WriteOperation;
 use crate::refusal::{Code, Outcome, Refusal};
-use crate::tree::{Place, Tree};
+use crate::tree::{EntryNumber, Tree};
 
 /// Attributes that people may change in their own entry.
 const OWN_ATTRIBUTES: &[&str] = &[
@@ -74,7 +74,7 @@ impl Identity {
     }
 
     /// Returns the identity of an entry: services get the rights of their role, all others those of a person.
-    pub(crate) fn of_entry(tree: &Tree, place: Place, dn: Dn) -> Self {
+    pub(crate) fn of_entry(tree: &Tree, place: EntryNumber, dn: Dn) -> Self {
         let roles = tree.values(place, attr::PROVOST_ROLE);
         let has = |role: &str| roles.iter().any(|value| value.eq_ignore_ascii_case(role.as_bytes()));
         let rights = match () {
@@ -101,7 +101,7 @@ impl Identity {
     }
 
     /// Returns the only place that it may read, or `None` for all. Refused for anonymous.
-    pub(crate) fn readable(&self, tree: &Tree) -> Outcome<Option<Place>> {
+    pub(crate) fn readable(&self, tree: &Tree) -> Outcome<Option<EntryNumber>> {
         match self.rights {
             Rights::Anonymous => Err(Refusal::new(Code::InsufficientAccessRights, "bind first")),
             Rights::Person => tree.find(&self.dn).map(Some).ok_or_else(|| Refusal::new(Code::NoSuchObject, "")),

@@ -18,14 +18,14 @@ pub(crate) const ENUMERATED: u8 = 0x0a;
 
 /// The octets are not BER as LDAP restricts it, or not of the expected type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Malformed;
+pub(crate) struct MalformedBer;
 
 /// Returns the length of the frame that begins here, header included; `None` while its header is incomplete.
-pub(crate) fn frame_length(octets: &[u8]) -> Result<Option<usize>, Malformed> {
+pub(crate) fn frame_length(octets: &[u8]) -> Result<Option<usize>, MalformedBer> {
     match octets.first() {
         None => return Ok(None),
         Some(&SEQUENCE) => {}
-        Some(_) => return Err(Malformed),
+        Some(_) => return Err(MalformedBer),
     }
     let Some(&first) = octets.get(1) else { return Ok(None) };
     if first < 0x80 {
@@ -33,7 +33,7 @@ pub(crate) fn frame_length(octets: &[u8]) -> Result<Option<usize>, Malformed> {
     }
     let count = usize::from(first & 0x7f);
     if count == 0 || count > LENGTH_OCTETS_MAX {
-        return Err(Malformed);
+        return Err(MalformedBer);
     }
     let Some(length) = octets.get(2..2 + count) else { return Ok(None) };
     let length = length.iter().fold(0_usize, |sum, octet| sum << 8 | usize::from(*octet));
@@ -42,11 +42,11 @@ pub(crate) fn frame_length(octets: &[u8]) -> Result<Option<usize>, Malformed> {
 
 /// Reads elements from the front of a slice.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct BerReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
+impl<'a> BerReader<'a> {
     /// Starts at the first of these octets.
     pub(crate) fn new(octets: &'a [u8]) -> Self {
         Self { rest: octets }
@@ -63,70 +63,70 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the next element; returns its tag and content.
-    pub(crate) fn element(&mut self) -> Result<(u8, &'a [u8]), Malformed> {
-        let (&tag, rest) = self.rest.split_first().ok_or(Malformed)?;
+    pub(crate) fn element(&mut self) -> Result<(u8, &'a [u8]), MalformedBer> {
+        let (&tag, rest) = self.rest.split_first().ok_or(MalformedBer)?;
         // LDAP uses no multi-octet tags.
         if tag & 0x1f == 0x1f {
-            return Err(Malformed);
+            return Err(MalformedBer);
         }
-        let (&first, mut rest) = rest.split_first().ok_or(Malformed)?;
+        let (&first, mut rest) = rest.split_first().ok_or(MalformedBer)?;
         let mut length = usize::from(first);
         if first >= 0x80 {
             let count = usize::from(first & 0x7f);
             if count == 0 || count > LENGTH_OCTETS_MAX {
-                return Err(Malformed);
+                return Err(MalformedBer);
             }
-            let (octets, after) = rest.split_at_checked(count).ok_or(Malformed)?;
+            let (octets, after) = rest.split_at_checked(count).ok_or(MalformedBer)?;
             length = octets.iter().fold(0, |sum, octet| sum << 8 | usize::from(*octet));
             rest = after;
         }
-        let (content, rest) = rest.split_at_checked(length).ok_or(Malformed)?;
+        let (content, rest) = rest.split_at_checked(length).ok_or(MalformedBer)?;
         self.rest = rest;
         Ok((tag, content))
     }
 
     /// Reads the content of the next element, which must have this tag.
-    pub(crate) fn expect(&mut self, tag: u8) -> Result<&'a [u8], Malformed> {
+    pub(crate) fn expect(&mut self, tag: u8) -> Result<&'a [u8], MalformedBer> {
         match self.element()? {
             (found, content) if found == tag => Ok(content),
-            _ => Err(Malformed),
+            _ => Err(MalformedBer),
         }
     }
 
     /// Reads the content of the next element if it has this tag, else nothing.
-    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, Malformed> {
+    pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, MalformedBer> {
         if self.peek() == Some(tag) { self.expect(tag).map(Some) } else { Ok(None) }
     }
 
     /// Reads a constructed element with this tag; returns a reader of its content.
-    pub(crate) fn within(&mut self, tag: u8) -> Result<Self, Malformed> {
+    pub(crate) fn within(&mut self, tag: u8) -> Result<Self, MalformedBer> {
         self.expect(tag).map(Self::new)
     }
 
     /// Reads an INTEGER or ENUMERATED.
-    pub(crate) fn integer(&mut self, tag: u8) -> Result<i64, Malformed> {
+    pub(crate) fn integer(&mut self, tag: u8) -> Result<i64, MalformedBer> {
         integer(self.expect(tag)?)
     }
 
     /// Reads a string that must be UTF-8.
-    pub(crate) fn text(&mut self, tag: u8) -> Result<&'a str, Malformed> {
-        std::str::from_utf8(self.expect(tag)?).map_err(|_| Malformed)
+    pub(crate) fn text(&mut self, tag: u8) -> Result<&'a str, MalformedBer> {
+        std::str::from_utf8(self.expect(tag)?).map_err(|_| MalformedBer)
     }
 
     /// Reads a BOOLEAN.
-    pub(crate) fn boolean(&mut self) -> Result<bool, Malformed> {
+    pub(crate) fn boolean(&mut self) -> Result<bool, MalformedBer> {
         match self.expect(BOOLEAN)? {
             [octet] => Ok(*octet != 0),
-            _ => Err(Malformed),
+            _ => Err(MalformedBer),
         }
     }
 }
 
 /// Decodes a two's complement number of one to eight octets.
-pub(crate) fn integer(content: &[u8]) -> Result<i64, Malformed> {
-    let first = *content.first().ok_or(Malformed)?;
+pub(crate) fn integer(content: &[u8]) -> Result<i64, MalformedBer> {
+    let first = *content.first().ok_or(MalformedBer)?;
     if content.len() > 8 {
-        return Err(Malformed);
+        return Err(MalformedBer);
     }
     let sign = if first >= 0x80 { -1 } else { 0 };
     Ok(content.iter().fold(sign, |sum, octet| sum << 8 | i64::from(*octet)))
@@ -134,11 +134,11 @@ pub(crate) fn integer(content: &[u8]) -> Result<i64, Malformed> {
 
 /// Writes elements to a growing buffer.
 #[derive(Debug, Default)]
-pub(crate) struct Writer {
+pub(crate) struct BerWriter {
     out: Vec<u8>,
 }
 
-impl Writer {
+impl BerWriter {
     /// Returns the octets written.
     pub(crate) fn into_octets(self) -> Vec<u8> {
         self.out
@@ -208,9 +208,9 @@ mod tests {
             (&[0x30, 5], Ok(Some(7))),
             (&[0x30, 0x82, 1], Ok(None)),
             (&[0x30, 0x82, 1, 0], Ok(Some(260))),
-            (&[0x30, 0x80], Err(Malformed)),
-            (&[0x30, 0x85, 0, 0, 0, 0, 1], Err(Malformed)),
-            (&[0x16, 3, 1], Err(Malformed)),
+            (&[0x30, 0x80], Err(MalformedBer)),
+            (&[0x30, 0x85, 0, 0, 0, 0, 1], Err(MalformedBer)),
+            (&[0x16, 3, 1], Err(MalformedBer)),
         ] {
             assert_eq!(frame_length(octets), expect, "{octets:x?}");
         }
@@ -219,18 +219,18 @@ mod tests {
     #[test]
     fn refuses_truncated_and_foreign_elements() {
         for octets in [&[][..], &[4], &[4, 2, 1], &[0x1f, 1, 0], &[4, 0x80], &[4, 0x82, 1]] {
-            assert_eq!(Reader::new(octets).element(), Err(Malformed), "{octets:x?}");
+            assert_eq!(BerReader::new(octets).element(), Err(MalformedBer), "{octets:x?}");
         }
-        assert_eq!(integer(&[]), Err(Malformed));
-        assert_eq!(integer(&[0; 9]), Err(Malformed));
-        assert_eq!(Reader::new(&[1, 2, 0, 0]).boolean(), Err(Malformed));
-        assert_eq!(Reader::new(&[4, 1, 0xff]).text(OCTET_STRING), Err(Malformed));
+        assert_eq!(integer(&[]), Err(MalformedBer));
+        assert_eq!(integer(&[0; 9]), Err(MalformedBer));
+        assert_eq!(BerReader::new(&[1, 2, 0, 0]).boolean(), Err(MalformedBer));
+        assert_eq!(BerReader::new(&[4, 1, 0xff]).text(OCTET_STRING), Err(MalformedBer));
     }
 
     proptest! {
         #[test]
         fn what_is_written_is_read(number in any::<i64>(), text in prop::collection::vec(any::<u8>(), 0..300), flag: bool) {
-            let mut writer = Writer::default();
+            let mut writer = BerWriter::default();
             writer.within(SEQUENCE, |w| {
                 w.integer(INTEGER, number);
                 w.string(OCTET_STRING, &text);
@@ -238,7 +238,7 @@ mod tests {
             });
             let octets = writer.into_octets();
             prop_assert_eq!(frame_length(&octets), Ok(Some(octets.len())));
-            let mut reader = Reader::new(&octets).within(SEQUENCE).unwrap();
+            let mut reader = BerReader::new(&octets).within(SEQUENCE).unwrap();
             prop_assert_eq!(reader.integer(INTEGER), Ok(number));
             prop_assert_eq!(reader.expect(OCTET_STRING), Ok(&text[..]));
             prop_assert_eq!(reader.boolean(), Ok(flag));

@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use provost_entry::Dn;
-use provost_entry::prep::{self, Case, Part};
+use provost_entry::prep::{self, CaseHandling, SubstringPart};
 use provost_entry::time::parse_generalized;
-use provost_schema::definition::{self, AttributeType, DefinitionError, Kind, ObjectClass, Usage};
+use provost_schema::definition::{self, AttributeType, DefinitionError, ObjectClass, ObjectClassKind, Usage};
 use uuid::Uuid;
 
 use crate::csn::Csn;
@@ -17,7 +17,7 @@ pub(crate) type ClassId = u16;
 
 /// The equality rule of an attribute (RFC 4517 §4.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rule {
+pub(crate) enum EqualityRule {
     CaseIgnore,
     CaseExact,
     Numeric,
@@ -59,7 +59,7 @@ enum Syntax {
 #[derive(Debug)]
 pub(crate) struct Type {
     pub(crate) name: String,
-    pub(crate) rule: Rule,
+    pub(crate) rule: EqualityRule,
     pub(crate) ordering: bool,
     pub(crate) substring: bool,
     pub(crate) single_value: bool,
@@ -75,7 +75,7 @@ pub(crate) struct Type {
 #[derive(Debug)]
 pub(crate) struct Class {
     pub(crate) name: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ObjectClassKind,
     /// The class and all its superclasses.
     pub(crate) line: BTreeSet<ClassId>,
     pub(crate) must: BTreeSet<TypeId>,
@@ -189,7 +189,7 @@ impl Catalogue {
         let own_rule = definition.equality.as_deref().map(rule_of);
         let name = definition.names.first().ok_or_else(wrong)?.clone();
         let made = Type {
-            rule: own_rule.or(parent.map(|p| p.rule)).unwrap_or(Rule::None),
+            rule: own_rule.or(parent.map(|p| p.rule)).unwrap_or(EqualityRule::None),
             ordering: definition.ordering.is_some() || parent.is_some_and(|p| p.ordering),
             substring: definition.substring.is_some() || parent.is_some_and(|p| p.substring),
             syntax: definition.syntax.as_deref().map(syntax_of).or(parent.map(|p| p.syntax)).unwrap_or(Syntax::Any),
@@ -299,26 +299,26 @@ impl Catalogue {
     /// rule.
     pub(crate) fn normalise(&self, id: TypeId, value: &[u8]) -> Option<Vec<u8>> {
         let rule = self.type_of(id).rule;
-        if matches!(rule, Rule::Octets | Rule::None) {
+        if matches!(rule, EqualityRule::Octets | EqualityRule::None) {
             return Some(value.to_vec());
         }
         let text = std::str::from_utf8(value).ok()?;
         Some(match rule {
-            Rule::CaseIgnore => prep::directory_string(text, Case::Ignored)?.into_bytes(),
-            Rule::CaseExact => prep::directory_string(text, Case::Exact)?.into_bytes(),
-            Rule::Numeric => prep::numeric_string(text)?.into_bytes(),
-            Rule::Telephone => prep::telephone_number(text)?.into_bytes(),
-            Rule::Integer => is_integer(text).then(|| text.into())?,
-            Rule::Time => provost_entry::time::generalized(parse_generalized(text)?).into_bytes(),
-            Rule::Boolean => text.to_ascii_uppercase().into_bytes(),
-            Rule::DistinguishedName => Dn::parse(text).ok()?.normalised().into(),
-            Rule::ObjectIdentifier => match (self.class_id(text), self.type_id(text)) {
+            EqualityRule::CaseIgnore => prep::directory_string(text, CaseHandling::Ignored)?.into_bytes(),
+            EqualityRule::CaseExact => prep::directory_string(text, CaseHandling::Exact)?.into_bytes(),
+            EqualityRule::Numeric => prep::numeric_string(text)?.into_bytes(),
+            EqualityRule::Telephone => prep::telephone_number(text)?.into_bytes(),
+            EqualityRule::Integer => is_integer(text).then(|| text.into())?,
+            EqualityRule::Time => provost_entry::time::generalized(parse_generalized(text)?).into_bytes(),
+            EqualityRule::Boolean => text.to_ascii_uppercase().into_bytes(),
+            EqualityRule::DistinguishedName => Dn::parse(text).ok()?.normalised().into(),
+            EqualityRule::ObjectIdentifier => match (self.class_id(text), self.type_id(text)) {
                 (Some(class), _) => self.class(class)?.name.to_lowercase().into_bytes(),
                 (None, Some(id)) => self.type_of(id).name.to_lowercase().into_bytes(),
                 (None, None) => text.to_lowercase().into_bytes(),
             },
-            Rule::Uuid => Uuid::try_parse(text).ok()?.to_string().into_bytes(),
-            Rule::Csn | Rule::Octets | Rule::None => value.to_vec(),
+            EqualityRule::Uuid => Uuid::try_parse(text).ok()?.to_string().into_bytes(),
+            EqualityRule::Csn | EqualityRule::Octets | EqualityRule::None => value.to_vec(),
         })
     }
 
@@ -328,12 +328,12 @@ impl Catalogue {
         let kind = self.type_of(id);
         let text = std::str::from_utf8(value);
         let fits = match (kind.rule, kind.syntax) {
-            (Rule::None, _) => false,
-            (Rule::CaseIgnore | Rule::CaseExact, Syntax::Ia5) => value.is_ascii(),
-            (Rule::CaseIgnore | Rule::CaseExact, _) => !value.is_empty(),
-            (Rule::Numeric | Rule::Telephone, _) => self.fits(id, value),
+            (EqualityRule::None, _) => false,
+            (EqualityRule::CaseIgnore | EqualityRule::CaseExact, Syntax::Ia5) => value.is_ascii(),
+            (EqualityRule::CaseIgnore | EqualityRule::CaseExact, _) => !value.is_empty(),
+            (EqualityRule::Numeric | EqualityRule::Telephone, _) => self.fits(id, value),
             // RFC 4517 §4.2.26: an unrecognised name does not identify any object, so the assertion is Undefined.
-            (Rule::ObjectIdentifier, _) => text.is_ok_and(|text| {
+            (EqualityRule::ObjectIdentifier, _) => text.is_ok_and(|text| {
                 let is_oid = text.starts_with(|c: char| c.is_ascii_digit());
                 is_oid || self.class_id(text).is_some() || self.type_id(text).is_some()
             }),
@@ -346,7 +346,7 @@ impl Catalogue {
     /// rule.
     pub(crate) fn substring_value(&self, id: TypeId, value: &[u8]) -> Option<Vec<u8>> {
         let key = self.normalise(id, value)?;
-        if !matches!(self.type_of(id).rule, Rule::CaseIgnore | Rule::CaseExact) {
+        if !matches!(self.type_of(id).rule, EqualityRule::CaseIgnore | EqualityRule::CaseExact) {
             return Some(key);
         }
         Some(prep::substring_value(std::str::from_utf8(&key).ok()?).into_bytes())
@@ -354,13 +354,15 @@ impl Catalogue {
 
     /// Returns one prepared part of a substrings assertion; `None` when it is Undefined. Parts are never empty (RFC
     /// 4511 §4.5.1.7.2, RFC 4517 §3.3.30).
-    pub(crate) fn substring_part(&self, id: TypeId, octets: &[u8], part: Part) -> Option<Vec<u8>> {
+    pub(crate) fn substring_part(&self, id: TypeId, octets: &[u8], part: SubstringPart) -> Option<Vec<u8>> {
         let kind = self.type_of(id);
         let text = std::str::from_utf8(octets).ok().filter(|_| kind.substring)?;
         let prepared = match kind.rule {
-            Rule::CaseIgnore | Rule::CaseExact if kind.syntax == Syntax::Ia5 && !text.is_ascii() => return None,
-            Rule::CaseIgnore => prep::substring_part(text, Case::Ignored, part)?.into_bytes(),
-            Rule::CaseExact => prep::substring_part(text, Case::Exact, part)?.into_bytes(),
+            EqualityRule::CaseIgnore | EqualityRule::CaseExact if kind.syntax == Syntax::Ia5 && !text.is_ascii() => {
+                return None;
+            }
+            EqualityRule::CaseIgnore => prep::substring_part(text, CaseHandling::Ignored, part)?.into_bytes(),
+            EqualityRule::CaseExact => prep::substring_part(text, CaseHandling::Exact, part)?.into_bytes(),
             _ => self.normalise(id, octets)?,
         };
         (!prepared.is_empty()).then_some(prepared)
@@ -368,7 +370,7 @@ impl Catalogue {
 
     /// Orders two normalised values of a type (RFC 4517 §4.2): integers numerically, all others octet by octet.
     pub(crate) fn order(&self, id: TypeId, a: &[u8], b: &[u8]) -> std::cmp::Ordering {
-        if self.type_of(id).rule != Rule::Integer {
+        if self.type_of(id).rule != EqualityRule::Integer {
             return a.cmp(b);
         }
         let parts = |value: &[u8]| (value.first() == Some(&b'-'), value.len(), value.to_vec());
@@ -388,21 +390,21 @@ fn is_integer(text: &str) -> bool {
     good && (text == "0" || !digits.starts_with('0'))
 }
 
-fn rule_of(name: &str) -> Rule {
+fn rule_of(name: &str) -> EqualityRule {
     match name {
-        "caseIgnoreMatch" | "caseIgnoreIA5Match" | "caseIgnoreListMatch" => Rule::CaseIgnore,
-        "caseExactMatch" | "caseExactIA5Match" => Rule::CaseExact,
-        "numericStringMatch" => Rule::Numeric,
-        "telephoneNumberMatch" => Rule::Telephone,
-        "integerMatch" => Rule::Integer,
-        "generalizedTimeMatch" => Rule::Time,
-        "booleanMatch" => Rule::Boolean,
-        "distinguishedNameMatch" => Rule::DistinguishedName,
-        "objectIdentifierMatch" => Rule::ObjectIdentifier,
-        "UUIDMatch" => Rule::Uuid,
-        "CSNMatch" => Rule::Csn,
-        "octetStringMatch" => Rule::Octets,
-        _ => Rule::None,
+        "caseIgnoreMatch" | "caseIgnoreIA5Match" | "caseIgnoreListMatch" => EqualityRule::CaseIgnore,
+        "caseExactMatch" | "caseExactIA5Match" => EqualityRule::CaseExact,
+        "numericStringMatch" => EqualityRule::Numeric,
+        "telephoneNumberMatch" => EqualityRule::Telephone,
+        "integerMatch" => EqualityRule::Integer,
+        "generalizedTimeMatch" => EqualityRule::Time,
+        "booleanMatch" => EqualityRule::Boolean,
+        "distinguishedNameMatch" => EqualityRule::DistinguishedName,
+        "objectIdentifierMatch" => EqualityRule::ObjectIdentifier,
+        "UUIDMatch" => EqualityRule::Uuid,
+        "CSNMatch" => EqualityRule::Csn,
+        "octetStringMatch" => EqualityRule::Octets,
+        _ => EqualityRule::None,
     }
 }
 
@@ -437,12 +439,15 @@ mod tests {
     fn types_inherit() {
         let c = Catalogue::load().unwrap();
         let cn = c.type_of(id(&c, "commonName"));
-        assert_eq!((cn.name.as_str(), cn.rule, cn.substring), ("cn", Rule::CaseIgnore, true));
+        assert_eq!((cn.name.as_str(), cn.rule, cn.substring), ("cn", EqualityRule::CaseIgnore, true));
         assert!(c.is_subtype(id(&c, "sn"), id(&c, "NAME")) && !c.is_subtype(id(&c, "name"), id(&c, "sn")));
         let person = c.class(c.class_id("inetorgperson").unwrap()).unwrap();
         assert!(person.must.contains(&id(&c, "sn")) && person.line.len() == 4);
         for (_, name, _) in MATCHING_RULES.iter().filter(|(_, name, _)| !name.contains("FirstComponent")) {
-            assert!(rule_of(name) != Rule::None || name.contains("Ordering") || name.contains("Substrings"), "{name}");
+            assert!(
+                rule_of(name) != EqualityRule::None || name.contains("Ordering") || name.contains("Substrings"),
+                "{name}"
+            );
         }
     }
 

@@ -10,13 +10,13 @@ use crate::access::Identity;
 use crate::catalogue::{Catalogue, ClassId, TypeId};
 use crate::constraint;
 use crate::csn::{Csn, Sequence};
-use crate::matching::{self, Seen};
+use crate::matching::{self, VisibleEntry};
 use crate::message::{Attribute, ModifyItem, ModifyKind, WriteOperation};
-use crate::record::{Draft, Head, NameId, Record};
+use crate::record::{Draft, EncodedEntry, Head, NameId};
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::{ResponseControl, oid};
 use crate::result_entry::{self, Selection};
-use crate::tree::{Change, NO_PLACE, Place, Subject, Tree};
+use crate::tree::{EntryNumber, EntrySnapshot, NO_PLACE, Tree, TreeChange};
 
 /// The controls of a write request.
 #[derive(Clone, Debug, Default)]
@@ -34,9 +34,9 @@ const MOVED_ENTRIES_MAX: usize = 65_536;
 
 /// The changes of one write, ready to commit together, and the controls of its response.
 #[derive(Debug)]
-pub(crate) struct Prepared {
+pub(crate) struct PreparedWrite {
     /// The entry named in the request first, then the entries that move with it, parents before children.
-    pub(crate) changes: Vec<Change>,
+    pub(crate) changes: Vec<TreeChange>,
     pub(crate) controls: Vec<ResponseControl>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) fn prepare(
     operation: &WriteOperation,
     controls: &WriteControls,
     author: &mut Author<'_>,
-) -> Outcome<Prepared> {
+) -> Outcome<PreparedWrite> {
     author.identity.renewed(tree).check_write(operation)?;
     let target = match operation {
         WriteOperation::Add { .. } => None,
@@ -67,31 +67,31 @@ pub(crate) fn prepare(
         check_assertion(tree, tree.subject(place), author.identity, controls)?;
     }
     let effect = match (operation, target) {
-        (WriteOperation::Add { dn, attributes }, _) => Effect::of(add(tree, dn, attributes, controls, author)?),
-        (WriteOperation::Modify { items, .. }, Some(place)) => Effect::of(modify(tree, place, items)?),
+        (WriteOperation::Add { dn, attributes }, _) => WriteEffect::of(add(tree, dn, attributes, controls, author)?),
+        (WriteOperation::Modify { items, .. }, Some(place)) => WriteEffect::of(modify(tree, place, items)?),
         (WriteOperation::ModifyDn { new_rdn, delete_old, new_superior, .. }, Some(place)) => {
             modify_dn(tree, place, new_rdn, *delete_old, new_superior.as_deref())?
         }
         (_, Some(place)) => {
             check_leaf(tree, place)?;
-            Effect::default()
+            WriteEffect::default()
         }
-        (_, None) => Effect::default(),
+        (_, None) => WriteEffect::default(),
     };
     Ok(finish(tree, target, effect, controls, author))
 }
 
 /// The effect of one write.
 #[derive(Default)]
-struct Effect {
+struct WriteEffect {
     /// The entry's parent and content afterwards; `None` when it is deleted.
-    draft: Option<(Place, Draft)>,
+    draft: Option<(EntryNumber, Draft)>,
     /// Entries whose DNs change with it.
-    moved: Vec<Place>,
+    moved: Vec<EntryNumber>,
 }
 
-impl Effect {
-    fn of(draft: (Place, Draft)) -> Self {
+impl WriteEffect {
+    fn of(draft: (EntryNumber, Draft)) -> Self {
         Self { draft: Some(draft), moved: Vec::new() }
     }
 }
@@ -99,12 +99,12 @@ impl Effect {
 /// Assigns CSNs to the changes, a place to a new entry, and read controls to the response.
 fn finish(
     tree: &mut Tree,
-    target: Option<Place>,
-    effect: Effect,
+    target: Option<EntryNumber>,
+    effect: WriteEffect,
     controls: &WriteControls,
     author: &mut Author<'_>,
-) -> Prepared {
-    let Effect { draft, moved } = effect;
+) -> PreparedWrite {
+    let WriteEffect { draft, moved } = effect;
     let csn = author.sequence.next(author.now);
     let modifier = tree.names.identity_id(author.identity.dn.as_str());
     let before = target.and_then(|place| tree.subject(place)).map(|s| (s.parent, s.record.clone()));
@@ -120,32 +120,32 @@ fn finish(
     });
     let children = target.and_then(|place| tree.subject(place)).map_or(0, |subject| subject.children);
     let place = target.unwrap_or_else(|| tree.allocate());
-    let read = |names: &Option<Vec<String>>, side: &Option<(Place, Record)>, oid| {
+    let read = |names: &Option<Vec<String>>, side: &Option<(EntryNumber, EncodedEntry)>, oid| {
         let (names, (parent, record)) = (names.as_ref()?, side.as_ref()?);
-        let subject = Subject { parent: *parent, children, record };
-        let seen = Seen { tree, subject, password: author.identity.reads_passwords() };
-        let mut w = crate::ber::Writer::default();
+        let subject = EntrySnapshot { parent: *parent, children, record };
+        let seen = VisibleEntry { tree, subject, password: author.identity.reads_passwords() };
+        let mut w = crate::ber::BerWriter::default();
         result_entry::write(&mut w, &seen, &Selection::parse(&tree.catalogue, names, false));
         Some(ResponseControl { oid, value: w.into_octets() })
     };
     let pre = read(&controls.pre_read, &before, oid::PRE_READ);
     let post = read(&controls.post_read, &after, oid::POST_READ);
-    let mut changes = vec![Change { place, csn, uuid: uuid.unwrap_or(Uuid::nil()), before, after }];
+    let mut changes = vec![TreeChange { place, csn, uuid: uuid.unwrap_or(Uuid::nil()), before, after }];
     changes.extend(moved.into_iter().filter_map(|place| moved_with(tree, place, modifier, author)));
-    Prepared { controls: pre.into_iter().chain(post).collect(), changes }
+    PreparedWrite { controls: pre.into_iter().chain(post).collect(), changes }
 }
 
 /// Returns the change of an entry whose DN changes with an ancestor's.
 ///
 /// The entry gets a new CSN although its attributes are unchanged, so that a consumer that was away receives the new
 /// name (RFC 4533 §3.3).
-fn moved_with(tree: &Tree, place: Place, modifier: u32, author: &mut Author<'_>) -> Option<Change> {
+fn moved_with(tree: &Tree, place: EntryNumber, modifier: u32, author: &mut Author<'_>) -> Option<TreeChange> {
     let (parent, mut draft) = tree.open(place)?;
     let before = tree.subject(place).map(|subject| (parent, subject.record.clone()));
     let csn = author.sequence.next(author.now);
     draft.head.csn = csn;
     draft.head.modifier = modifier;
-    Some(Change { place, csn, uuid: draft.head.uuid, before, after: Some((parent, draft.encode())) })
+    Some(TreeChange { place, csn, uuid: draft.head.uuid, before, after: Some((parent, draft.encode())) })
 }
 
 pub(crate) fn parse_dn(text: &str) -> Outcome<Dn> {
@@ -153,7 +153,7 @@ pub(crate) fn parse_dn(text: &str) -> Outcome<Dn> {
 }
 
 /// Returns the place of an entry, or `noSuchObject` with the nearest existing ancestor (RFC 4511 §4.1.9).
-pub(crate) fn existing(tree: &Tree, dn: &Dn) -> Outcome<Place> {
+pub(crate) fn existing(tree: &Tree, dn: &Dn) -> Outcome<EntryNumber> {
     match tree.nearest(dn) {
         Some((place, 0)) => Ok(place),
         Some((place, _)) => Err(Refusal { matched: tree.dn(place), ..Refusal::new(Code::NoSuchObject, "") }),
@@ -161,7 +161,7 @@ pub(crate) fn existing(tree: &Tree, dn: &Dn) -> Outcome<Place> {
     }
 }
 
-fn check_leaf(tree: &Tree, place: Place) -> Outcome<()> {
+fn check_leaf(tree: &Tree, place: EntryNumber) -> Outcome<()> {
     match tree.subject(place) {
         Some(subject) if subject.children > 0 => {
             Err(Refusal::new(Code::NotAllowedOnNonLeaf, "the entry has subordinates"))
@@ -172,20 +172,20 @@ fn check_leaf(tree: &Tree, place: Place) -> Outcome<()> {
 
 fn check_assertion(
     tree: &Tree,
-    subject: Option<Subject<'_>>,
+    subject: Option<EntrySnapshot<'_>>,
     identity: &Identity,
     controls: &WriteControls,
 ) -> Outcome<()> {
     let Some(filter) = &controls.assertion else { return Ok(()) };
     let holds = subject.is_some_and(|subject| {
-        let seen = Seen { tree, subject, password: identity.reads_passwords() };
+        let seen = VisibleEntry { tree, subject, password: identity.reads_passwords() };
         matching::matches(&tree.catalogue, &seen, filter) == Some(true)
     });
     if holds { Ok(()) } else { Err(Refusal::new(Code::AssertionFailed, "")) }
 }
 
 /// Returns the parent for a new name, if the name is free.
-fn vacancy(tree: &Tree, dn: &Dn) -> Outcome<Place> {
+fn vacancy(tree: &Tree, dn: &Dn) -> Outcome<EntryNumber> {
     match tree.nearest(dn) {
         Some((_, 0)) => Err(Refusal::new(Code::EntryAlreadyExists, "")),
         Some((parent, 1)) => Ok(parent),
@@ -203,7 +203,7 @@ fn add(
     attributes: &[Attribute],
     controls: &WriteControls,
     author: &mut Author<'_>,
-) -> Outcome<(Place, Draft)> {
+) -> Outcome<(EntryNumber, Draft)> {
     let dn = parse_dn(dn)?;
     let rdn = dn.rdn().ok_or_else(|| Refusal::new(Code::EntryAlreadyExists, "the root DSE"))?;
     let vacancy = vacancy(tree, &dn);
@@ -231,7 +231,8 @@ fn add(
         // RFC 4528 §3: evaluated on the entry to be added, even when its name turns out to be taken.
         draft.head.structural = constraint::structural_class(&tree.catalogue, &entry.classes)?;
         draft.head.classes = tree.names.class_list(&tree.catalogue.clone(), entry.classes.clone())?;
-        let subject = Subject { parent: *vacancy.as_ref().unwrap_or(&NO_PLACE), children: 0, record: &draft.encode() };
+        let subject =
+            EntrySnapshot { parent: *vacancy.as_ref().unwrap_or(&NO_PLACE), children: 0, record: &draft.encode() };
         check_assertion(tree, Some(subject), author.identity, controls)?;
     }
     Ok((vacancy?, complete(tree, draft, entry.classes, &rdn, Code::NamingViolation)?))
@@ -252,23 +253,23 @@ struct Contents {
 }
 
 /// The object of one modification.
-enum Target {
+enum ModifyTarget {
     Classes,
     Attribute(NameId, TypeId),
 }
 
-fn target(tree: &mut Tree, name: &str) -> Outcome<Target> {
+fn target(tree: &mut Tree, name: &str) -> Outcome<ModifyTarget> {
     let catalogue = tree.catalogue.clone();
     let id = tree.names.describe(&catalogue, name)?;
     let type_id = tree.names.description(id).map(|description| description.type_id);
     let type_id = type_id.ok_or_else(|| Refusal::new(Code::UndefinedAttributeType, name))?;
     if type_id == tree.synthetic.object_class {
-        return Ok(Target::Classes);
+        return Ok(ModifyTarget::Classes);
     }
     if catalogue.type_of(type_id).no_user_modification {
         return Err(Refusal::new(Code::ConstraintViolation, format!("{name}: no user modification allowed")));
     }
-    Ok(Target::Attribute(id, type_id))
+    Ok(ModifyTarget::Attribute(id, type_id))
 }
 
 fn class_ids(catalogue: &Catalogue, values: &[Vec<u8>]) -> Outcome<Vec<ClassId>> {
@@ -284,7 +285,7 @@ impl Contents {
         }
         let exists = || Refusal::new(Code::AttributeOrValueExists, format!("{name}: value given or there already"));
         match target(tree, name)? {
-            Target::Classes => {
+            ModifyTarget::Classes => {
                 for class in class_ids(&tree.catalogue, values)? {
                     if self.classes.contains(&class) {
                         return Err(exists());
@@ -292,7 +293,7 @@ impl Contents {
                     self.classes.push(class);
                 }
             }
-            Target::Attribute(id, type_id) => {
+            ModifyTarget::Attribute(id, type_id) => {
                 constraint::check_values(tree, type_id, name, values)?;
                 let there = self.attributes.entry(id).or_default();
                 // Many values are compared in one set of normal forms, not pairwise.
@@ -317,7 +318,7 @@ impl Contents {
                 Err(refusal) if refusal.code != Code::AttributeOrValueExists => return Err(refusal),
                 _ => {}
             }
-            if let Target::Attribute(id, type_id) = target(tree, name)?
+            if let ModifyTarget::Attribute(id, type_id) = target(tree, name)?
                 && tree.catalogue.type_of(type_id).single_value
                 && self.attributes.get(&id).is_some_and(|values| values.len() > 1)
             {
@@ -331,17 +332,17 @@ impl Contents {
     fn delete(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
         let missing = || Refusal::new(Code::NoSuchAttribute, format!("{name}: no such attribute or value"));
         match target(tree, name)? {
-            Target::Classes if values.is_empty() => self.classes.clear(),
-            Target::Classes => {
+            ModifyTarget::Classes if values.is_empty() => self.classes.clear(),
+            ModifyTarget::Classes => {
                 for class in class_ids(&tree.catalogue, values)? {
                     let at = self.classes.iter().position(|there| *there == class).ok_or_else(missing)?;
                     self.classes.remove(at);
                 }
             }
-            Target::Attribute(id, _) if values.is_empty() => {
+            ModifyTarget::Attribute(id, _) if values.is_empty() => {
                 self.attributes.remove(&id).ok_or_else(missing)?;
             }
-            Target::Attribute(id, type_id) => {
+            ModifyTarget::Attribute(id, type_id) => {
                 let there = self.attributes.get_mut(&id).ok_or_else(missing)?;
                 // Compared as a set: removing thousands of a group's thousands of members must not delay other writes.
                 let normal = |value: &Vec<u8>| constraint::normal(&tree.catalogue, type_id, value);
@@ -362,8 +363,8 @@ impl Contents {
 
     fn replace(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
         match target(tree, name)? {
-            Target::Classes => self.classes.clear(),
-            Target::Attribute(id, _) => _ = self.attributes.remove(&id),
+            ModifyTarget::Classes => self.classes.clear(),
+            ModifyTarget::Attribute(id, _) => _ = self.attributes.remove(&id),
         }
         if values.is_empty() { Ok(()) } else { self.add(tree, name, values) }
     }
@@ -372,8 +373,9 @@ impl Contents {
     fn increment(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
         let number = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.parse::<i64>().ok());
         let wrong = || Refusal::new(Code::ConstraintViolation, format!("{name}: cannot be incremented by this value"));
-        let Target::Attribute(id, type_id) = target(tree, name)? else { return Err(wrong()) };
-        let ([value], true) = (values, tree.catalogue.type_of(type_id).rule == crate::catalogue::Rule::Integer) else {
+        let ModifyTarget::Attribute(id, type_id) = target(tree, name)? else { return Err(wrong()) };
+        let ([value], true) = (values, tree.catalogue.type_of(type_id).rule == crate::catalogue::EqualityRule::Integer)
+        else {
             return Err(wrong());
         };
         let step = number(value).ok_or_else(wrong)?;
@@ -386,14 +388,14 @@ impl Contents {
     }
 }
 
-fn open(tree: &Tree, place: Place) -> Outcome<(Place, Draft, Contents)> {
+fn open(tree: &Tree, place: EntryNumber) -> Outcome<(EntryNumber, Draft, Contents)> {
     let (parent, mut draft) = tree.open(place).ok_or_else(|| Refusal::new(Code::NoSuchObject, ""))?;
     let classes = tree.names.classes(draft.head.classes).map(|list| list.listed.clone()).unwrap_or_default();
     let contents = Contents { classes, attributes: std::mem::take(&mut draft.attributes) };
     Ok((parent, draft, contents))
 }
 
-fn modify(tree: &mut Tree, place: Place, items: &[ModifyItem]) -> Outcome<(Place, Draft)> {
+fn modify(tree: &mut Tree, place: EntryNumber, items: &[ModifyItem]) -> Outcome<(EntryNumber, Draft)> {
     let (parent, mut draft, mut contents) = open(tree, place)?;
     for item in items {
         match item.kind {
@@ -414,11 +416,11 @@ fn modify(tree: &mut Tree, place: Place, items: &[ModifyItem]) -> Outcome<(Place
 
 fn modify_dn(
     tree: &mut Tree,
-    place: Place,
+    place: EntryNumber,
     new_rdn: &str,
     delete_old: bool,
     new_superior: Option<&str>,
-) -> Outcome<Effect> {
+) -> Outcome<WriteEffect> {
     let (parent, mut draft, mut contents) = open(tree, place)?;
     let new_rdn = match parse_dn(new_rdn)?.rdns().as_slice() {
         [rdn] => rdn.clone(),
@@ -455,12 +457,12 @@ fn modify_dn(
     draft.rdn = new_rdn.to_string();
     draft.attributes = contents.attributes;
     let draft = complete(tree, draft, contents.classes, &new_rdn, Code::NamingViolation)?;
-    Ok(Effect { draft: Some((superior, draft)), moved })
+    Ok(WriteEffect { draft: Some((superior, draft)), moved })
 }
 
 /// Returns the subordinates that move with a renamed entry (RFC 4511 §4.9). Refused when they are too many, or when a
 /// resulting DN would be longer than a request can name.
-fn moved_entries(tree: &Tree, place: Place, old_dn: &Dn, new_dn: &Dn) -> Outcome<Vec<Place>> {
+fn moved_entries(tree: &Tree, place: EntryNumber, old_dn: &Dn, new_dn: &Dn) -> Outcome<Vec<EntryNumber>> {
     if tree.subject(place).is_none_or(|subject| subject.children == 0) || old_dn.as_str() == new_dn.as_str() {
         return Ok(Vec::new());
     }
@@ -491,7 +493,7 @@ mod tests {
 
     const SUFFIX: &str = "dc=example,dc=edu";
 
-    fn record(rdn: &str) -> Record {
+    fn record(rdn: &str) -> EncodedEntry {
         let csn = Csn { micros: 0, count: 0, server: 1 };
         let head = Head { uuid: Uuid::nil(), csn, created: 0, creator: 0, modifier: 0, classes: 0, structural: 0 };
         Draft { head, rdn: rdn.to_owned(), attributes: BTreeMap::new() }.encode()

@@ -10,15 +10,15 @@ use provost_entry::Dn;
 use tokio::sync::mpsc;
 
 use crate::access::Identity;
-use crate::change::{self, Author, Prepared, WriteControls};
+use crate::change::{self, Author, PreparedWrite, WriteControls};
 use crate::csn::Sequence;
 use crate::message::WriteOperation;
-use crate::record::Record;
+use crate::record::EncodedEntry;
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::ResponseControl;
 use crate::storage::Storage;
-use crate::tree::{Change, Place, Tree};
-use crate::watch::{Event, Watch, Watchers};
+use crate::tree::{EntryNumber, Tree, TreeChange};
+use crate::watch::{SearchWatch, TreeEvent, Watchers};
 
 /// Most writes in one transaction. Bounds how long the first one waits.
 const BATCH_MAX: usize = 512;
@@ -27,12 +27,12 @@ pub(crate) const QUEUE_MAX: usize = 4_096;
 
 /// The directory shared by all sessions.
 #[derive(Debug)]
-pub(crate) struct Directory {
+pub(crate) struct DirectoryHandle {
     tree: RwLock<Tree>,
     watchers: Mutex<Watchers>,
 }
 
-impl Directory {
+impl DirectoryHandle {
     /// Wraps a loaded tree.
     pub(crate) fn new(tree: Tree) -> Self {
         Self { tree: RwLock::new(tree), watchers: Mutex::default() }
@@ -53,20 +53,20 @@ impl Directory {
 
     /// Subscribes to changes from now on. Takes the locked tree as argument, so that no change falls between reading
     /// the tree and subscribing. The stream ends when its reader is too slow.
-    pub(crate) fn watch(&self, _tree: &RwLockReadGuard<'_, Tree>) -> Watch {
+    pub(crate) fn watch(&self, _tree: &RwLockReadGuard<'_, Tree>) -> SearchWatch {
         self.watchers().watch()
     }
 }
 
 /// Callback with the outcome of one write.
-pub(crate) type Answer = Box<dyn FnOnce(Outcome<Vec<ResponseControl>>) + Send>;
+pub(crate) type CommitCallback = Box<dyn FnOnce(Outcome<Vec<ResponseControl>>) + Send>;
 
 /// A write request that waits for the committer.
 pub(crate) struct WriteJob {
     pub(crate) operation: WriteOperation,
     pub(crate) controls: WriteControls,
     pub(crate) identity: Identity,
-    pub(crate) answer: Answer,
+    pub(crate) answer: CommitCallback,
 }
 
 /// The names that the writes of one batch depend on. Each write is checked against the tree before the batch, so two
@@ -114,7 +114,7 @@ impl Footprint {
 
 /// The committer, run by one thread.
 pub(crate) struct Committer {
-    pub(crate) directory: Arc<Directory>,
+    pub(crate) directory: Arc<DirectoryHandle>,
     pub(crate) storage: Storage,
     pub(crate) sequence: Sequence,
     pub(crate) clock: fn() -> Timestamp,
@@ -143,7 +143,7 @@ impl Committer {
 
     /// Commits one batch in one transaction.
     pub(crate) fn commit(&mut self, batch: Vec<WriteJob>) {
-        let mut ready: Vec<(Prepared, Answer)> = Vec::new();
+        let mut ready: Vec<(PreparedWrite, CommitCallback)> = Vec::new();
         for job in batch {
             let now = (self.clock)();
             let mut author = Author { identity: &job.identity, now, sequence: &mut self.sequence };
@@ -156,7 +156,7 @@ impl Committer {
         if ready.is_empty() {
             return;
         }
-        let changes: Vec<&Change> = ready.iter().flat_map(|(prepared, _)| &prepared.changes).collect();
+        let changes: Vec<&TreeChange> = ready.iter().flat_map(|(prepared, _)| &prepared.changes).collect();
         let result = self.storage.commit(&self.directory.read(), &changes);
         match result {
             Ok(()) => self.finish(ready),
@@ -167,7 +167,7 @@ impl Committer {
         }
     }
 
-    fn finish(&self, ready: Vec<(Prepared, Answer)>) {
+    fn finish(&self, ready: Vec<(PreparedWrite, CommitCallback)>) {
         metrics::counter!("provost_ldap_writes_total").increment(ready.len() as u64);
         metrics::counter!("provost_ldap_commits_total").increment(1);
         let mut answers = Vec::with_capacity(ready.len());
@@ -183,7 +183,7 @@ impl Committer {
         }
     }
 
-    fn give_up(&self, ready: Vec<(Prepared, Answer)>) {
+    fn give_up(&self, ready: Vec<(PreparedWrite, CommitCallback)>) {
         for (prepared, answer) in ready {
             for change in prepared.changes.iter().filter(|change| change.before.is_none()) {
                 self.directory.write().release(change.place);
@@ -194,19 +194,19 @@ impl Committer {
 }
 
 /// Makes the changes of one write visible, and reports the position of each entry before and after to the watchers.
-fn apply(tree: &mut Tree, changes: Vec<Change>, watchers: &mut Watchers) {
+fn apply(tree: &mut Tree, changes: Vec<TreeChange>, watchers: &mut Watchers) {
     if watchers.is_empty() {
         changes.iter().for_each(|change| tree.apply(change));
         return;
     }
-    let standing = |tree: &Tree, side: &Option<(Place, Record)>| {
+    let standing = |tree: &Tree, side: &Option<(EntryNumber, EncodedEntry)>| {
         side.as_ref().map(|(parent, record)| tree.standing(*parent, record))
     };
     let before: Vec<_> = changes.iter().map(|change| standing(tree, &change.before)).collect();
     changes.iter().for_each(|change| tree.apply(change));
     for (change, before) in changes.into_iter().zip(before) {
         let after = standing(tree, &change.after);
-        watchers.publish(Event { change, before, after });
+        watchers.publish(TreeEvent { change, before, after });
     }
 }
 

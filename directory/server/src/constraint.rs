@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use provost_entry::Rdn;
-use provost_schema::definition::Kind;
+use provost_schema::definition::ObjectClassKind;
 
-use crate::catalogue::{Catalogue, ClassId, Rule, TypeId};
+use crate::catalogue::{Catalogue, ClassId, EqualityRule, TypeId};
 use crate::record::Draft;
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::tree::Tree;
@@ -47,7 +47,7 @@ pub(crate) fn check_naming_types(tree: &Tree, rdn: &Rdn) -> Outcome<()> {
     for (name, _) in rdn.pairs() {
         let undefined = || Refusal::new(Code::UndefinedAttributeType, format!("{name:.64}: attribute type undefined"));
         let type_id = tree.catalogue.type_id(name).ok_or_else(undefined)?;
-        if tree.catalogue.type_of(type_id).rule == Rule::None || tree.catalogue.type_of(type_id).operational {
+        if tree.catalogue.type_of(type_id).rule == EqualityRule::None || tree.catalogue.type_of(type_id).operational {
             return Err(Refusal::new(Code::NamingViolation, format!("'{name}' cannot name an entry")));
         }
         if !seen.insert(type_id) {
@@ -109,7 +109,7 @@ pub(crate) fn structural_class(catalogue: &Catalogue, classes: &[ClassId]) -> Ou
     let structural: Vec<ClassId> = classes
         .iter()
         .copied()
-        .filter(|id| catalogue.class(*id).is_some_and(|class| class.kind == Kind::Structural))
+        .filter(|id| catalogue.class(*id).is_some_and(|class| class.kind == ObjectClassKind::Structural))
         .collect();
     let most = structural.iter().find(|id| {
         let line = catalogue.class(**id).map(|class| &class.line);

@@ -1,6 +1,6 @@
 //! Request controls (RFC 4511 §4.1.11): which ones apply to which operation.
 
-use crate::ber::{ENUMERATED, INTEGER, OCTET_STRING, Reader, SEQUENCE};
+use crate::ber::{BerReader, ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE};
 use crate::change::WriteControls;
 use crate::message::{self, RawControl, WriteOperation};
 use crate::refusal::{Code, Outcome, Refusal};
@@ -8,7 +8,7 @@ use crate::reply::oid;
 
 /// A request for one page of a search (RFC 2696).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Page {
+pub(crate) struct PageRequest {
     pub(crate) size: usize,
     pub(crate) cookie: Vec<u8>,
 }
@@ -22,7 +22,7 @@ pub(crate) struct SyncRequest {
 
 /// The operations that differ in the controls they accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum ControlledOperation {
     Search,
     Compare,
     Add,
@@ -32,7 +32,7 @@ pub(crate) enum Target {
     Other,
 }
 
-impl Target {
+impl ControlledOperation {
     /// Returns the target of a write request.
     pub(crate) fn of(operation: &WriteOperation) -> Self {
         match operation {
@@ -58,12 +58,12 @@ impl Target {
 #[derive(Debug, Default)]
 pub(crate) struct Controls {
     pub(crate) write: WriteControls,
-    pub(crate) page: Option<Page>,
+    pub(crate) page: Option<PageRequest>,
     pub(crate) sync: Option<SyncRequest>,
 }
 
 /// Decodes the controls that apply to the operation. Others are ignored, or refused with result 12 when critical.
-pub(crate) fn read(raw: &[RawControl], target: Target) -> Outcome<Controls> {
+pub(crate) fn read(raw: &[RawControl], target: ControlledOperation) -> Outcome<Controls> {
     let mut controls = Controls::default();
     for control in raw {
         let value = || {
@@ -73,14 +73,14 @@ pub(crate) fn read(raw: &[RawControl], target: Target) -> Outcome<Controls> {
         let broken = |_| Refusal::new(Code::ProtocolError, format!("control {}: broken value", control.oid));
         let selection = || message::attribute_selection(value()?).map(Some).map_err(broken);
         match (control.oid.as_str(), target) {
-            (oid::MANAGE_DSA_IT, target) if target != Target::Other => {}
-            (oid::ASSERTION, target) if target != Target::Other => {
+            (oid::MANAGE_DSA_IT, target) if target != ControlledOperation::Other => {}
+            (oid::ASSERTION, target) if target != ControlledOperation::Other => {
                 controls.write.assertion = Some(message::assertion_filter(value()?)?);
             }
             (oid::PRE_READ, target) if target.reads_before() => controls.write.pre_read = selection()?,
             (oid::POST_READ, target) if target.reads_after() => controls.write.post_read = selection()?,
-            (oid::PAGED_RESULTS, Target::Search) => controls.page = Some(page(value()?).map_err(broken)?),
-            (oid::SYNC_REQUEST, Target::Search) => controls.sync = Some(sync(value()?).map_err(broken)?),
+            (oid::PAGED_RESULTS, ControlledOperation::Search) => controls.page = Some(page(value()?).map_err(broken)?),
+            (oid::SYNC_REQUEST, ControlledOperation::Search) => controls.sync = Some(sync(value()?).map_err(broken)?),
             _ if control.critical => {
                 let words = format!("control {} is not supported for this operation", control.oid);
                 return Err(Refusal::new(Code::UnavailableCriticalExtension, words));
@@ -94,18 +94,18 @@ pub(crate) fn read(raw: &[RawControl], target: Target) -> Outcome<Controls> {
     Ok(controls)
 }
 
-fn page(value: &[u8]) -> Result<Page, crate::ber::Malformed> {
-    let mut body = Reader::new(value).within(SEQUENCE)?;
-    let size = usize::try_from(body.integer(INTEGER)?).map_err(|_| crate::ber::Malformed)?;
-    Ok(Page { size, cookie: body.expect(OCTET_STRING)?.to_vec() })
+fn page(value: &[u8]) -> Result<PageRequest, crate::ber::MalformedBer> {
+    let mut body = BerReader::new(value).within(SEQUENCE)?;
+    let size = usize::try_from(body.integer(INTEGER)?).map_err(|_| crate::ber::MalformedBer)?;
+    Ok(PageRequest { size, cookie: body.expect(OCTET_STRING)?.to_vec() })
 }
 
-fn sync(value: &[u8]) -> Result<SyncRequest, crate::ber::Malformed> {
-    let mut body = Reader::new(value).within(SEQUENCE)?;
+fn sync(value: &[u8]) -> Result<SyncRequest, crate::ber::MalformedBer> {
+    let mut body = BerReader::new(value).within(SEQUENCE)?;
     let persist = match body.integer(ENUMERATED)? {
         1 => false,
         3 => true,
-        _ => return Err(crate::ber::Malformed),
+        _ => return Err(crate::ber::MalformedBer),
     };
     let cookie = body.optional(OCTET_STRING)?.unwrap_or_default().to_vec();
     Ok(SyncRequest { persist, cookie })
@@ -123,19 +123,19 @@ mod tests {
     #[test]
     fn criticality() {
         for (oid, critical, target, expect) in [
-            ("1.2.3", true, Target::Modify, Some(Code::UnavailableCriticalExtension)),
-            ("1.2.3", false, Target::Modify, None),
-            ("\u{fffd}", true, Target::Modify, Some(Code::UnavailableCriticalExtension)),
-            ("\u{fffd}", false, Target::Modify, None),
-            (oid::PRE_READ, true, Target::Add, Some(Code::UnavailableCriticalExtension)),
-            (oid::PRE_READ, false, Target::Add, None),
-            (oid::POST_READ, true, Target::Delete, Some(Code::UnavailableCriticalExtension)),
-            (oid::POST_READ, false, Target::Delete, None),
-            (oid::PRE_READ, true, Target::Search, Some(Code::UnavailableCriticalExtension)),
-            (oid::PAGED_RESULTS, true, Target::Add, Some(Code::UnavailableCriticalExtension)),
-            (oid::MANAGE_DSA_IT, true, Target::Search, None),
-            (oid::ASSERTION, true, Target::Other, Some(Code::UnavailableCriticalExtension)),
-            (oid::ASSERTION, true, Target::Add, Some(Code::ProtocolError)),
+            ("1.2.3", true, ControlledOperation::Modify, Some(Code::UnavailableCriticalExtension)),
+            ("1.2.3", false, ControlledOperation::Modify, None),
+            ("\u{fffd}", true, ControlledOperation::Modify, Some(Code::UnavailableCriticalExtension)),
+            ("\u{fffd}", false, ControlledOperation::Modify, None),
+            (oid::PRE_READ, true, ControlledOperation::Add, Some(Code::UnavailableCriticalExtension)),
+            (oid::PRE_READ, false, ControlledOperation::Add, None),
+            (oid::POST_READ, true, ControlledOperation::Delete, Some(Code::UnavailableCriticalExtension)),
+            (oid::POST_READ, false, ControlledOperation::Delete, None),
+            (oid::PRE_READ, true, ControlledOperation::Search, Some(Code::UnavailableCriticalExtension)),
+            (oid::PAGED_RESULTS, true, ControlledOperation::Add, Some(Code::UnavailableCriticalExtension)),
+            (oid::MANAGE_DSA_IT, true, ControlledOperation::Search, None),
+            (oid::ASSERTION, true, ControlledOperation::Other, Some(Code::UnavailableCriticalExtension)),
+            (oid::ASSERTION, true, ControlledOperation::Add, Some(Code::ProtocolError)),
         ] {
             let read = read(&control(oid, critical, None), target);
             assert_eq!(read.err().map(|refusal| refusal.code), expect, "{oid} {target:?}");
@@ -146,16 +146,17 @@ mod tests {
     fn values() {
         let page = [0x30, 5, 2, 1, 10, 4, 0];
         let sync = [0x30, 6, 10, 1, 3, 4, 1, b'x'];
-        let read_page = read(&control(oid::PAGED_RESULTS, true, Some(&page)), Target::Search).unwrap().page;
-        assert_eq!(read_page, Some(Page { size: 10, cookie: vec![] }));
-        let read_sync = read(&control(oid::SYNC_REQUEST, true, Some(&sync)), Target::Search).unwrap().sync;
+        let read_page =
+            read(&control(oid::PAGED_RESULTS, true, Some(&page)), ControlledOperation::Search).unwrap().page;
+        assert_eq!(read_page, Some(PageRequest { size: 10, cookie: vec![] }));
+        let read_sync = read(&control(oid::SYNC_REQUEST, true, Some(&sync)), ControlledOperation::Search).unwrap().sync;
         assert_eq!(read_sync, Some(SyncRequest { persist: true, cookie: b"x".to_vec() }));
         for bad in [&[0x30, 3, 10, 1, 2][..], &[0x30, 3, 2, 1, 255], &[4, 0]] {
-            assert!(read(&control(oid::SYNC_REQUEST, false, Some(bad)), Target::Search).is_err());
-            assert!(read(&control(oid::PAGED_RESULTS, false, Some(bad)), Target::Search).is_err());
+            assert!(read(&control(oid::SYNC_REQUEST, false, Some(bad)), ControlledOperation::Search).is_err());
+            assert!(read(&control(oid::PAGED_RESULTS, false, Some(bad)), ControlledOperation::Search).is_err());
         }
         let mut both = control(oid::PAGED_RESULTS, true, Some(&page));
         both.extend(control(oid::SYNC_REQUEST, true, Some(&sync)));
-        assert_eq!(read(&both, Target::Search).unwrap_err().code, Code::UnwillingToPerform);
+        assert_eq!(read(&both, ControlledOperation::Search).unwrap_err().code, Code::UnwillingToPerform);
     }
 }

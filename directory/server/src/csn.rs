@@ -51,9 +51,9 @@ impl fmt::Display for Csn {
 
 /// The newest CSN of each server: contextCSN, and the state that a cookie holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Context(BTreeMap<u16, Csn>);
+pub(crate) struct ContextCsn(BTreeMap<u16, Csn>);
 
-impl Context {
+impl ContextCsn {
     /// Adds a change to the state.
     pub(crate) fn advance(&mut self, csn: Csn) {
         let newest = self.0.entry(csn.server).or_insert(csn);
@@ -149,12 +149,12 @@ mod tests {
     fn cookies() {
         let other = TEXT.replace("#001#", "#002#");
         let cookie = format!("rid=000,csn={TEXT};{other}");
-        let context = Context::parse_cookie(cookie.as_bytes()).unwrap();
+        let context = ContextCsn::parse_cookie(cookie.as_bytes()).unwrap();
         assert_eq!(context.cookie(), cookie.as_bytes());
-        let alone = Context::parse_cookie(format!("rid=001,sid=002,csn={TEXT}").as_bytes()).unwrap();
+        let alone = ContextCsn::parse_cookie(format!("rid=001,sid=002,csn={TEXT}").as_bytes()).unwrap();
         assert!(context.covers_all(&alone) && !alone.covers_all(&context));
         for bad in [&b""[..], b"csn=", b"rid=000", b"rid=000,csn=\xff", b"rid=000,csn=x"] {
-            assert_eq!(Context::parse_cookie(bad), None, "{bad:?}");
+            assert_eq!(ContextCsn::parse_cookie(bad), None, "{bad:?}");
         }
     }
 
@@ -172,7 +172,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_cookie_is_read_or_refused(cookie in "(rid=000,)?(csn=)?[0-9.Z#;a-f,]{0,60}") {
-            let _ = Context::parse_cookie(cookie.as_bytes());
+            let _ = ContextCsn::parse_cookie(cookie.as_bytes());
         }
     }
 }

@@ -8,11 +8,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Identity;
-use crate::ber::{self, ENUMERATED, INTEGER, OCTET_STRING, Reader, SEQUENCE, Writer};
-use crate::controls::{self, Target};
-use crate::csn::Context;
+use crate::ber::{self, BerReader, BerWriter, ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE};
+use crate::controls::{self, ControlledOperation};
+use crate::csn::ContextCsn;
 use crate::message::{self, ATTRIBUTES_MAX, CONTROLS_MAX, FILTER_NODES_MAX, Operation, VALUES_MAX, WriteOperation};
-use crate::record::Record;
+use crate::record::EncodedEntry;
 use crate::refusal::{Code, Refusal};
 use crate::session;
 use crate::shared::Shared;
@@ -26,14 +26,14 @@ const PIPE_OCTETS: usize = 16 * 1024;
 /// Elements lie within their frame and survive encoding, and a frame's length is that of its element.
 pub fn ber(octets: &[u8]) {
     if let Ok(Some(length)) = ber::frame_length(octets) {
-        let whole = octets.get(..length).map(|frame| Reader::new(frame).element().is_ok());
+        let whole = octets.get(..length).map(|frame| BerReader::new(frame).element().is_ok());
         assert_ne!(whole, Some(false), "a complete frame is not an element");
     }
     elements(octets, 0);
 }
 
 fn elements(octets: &[u8], depth: usize) {
-    let mut reader = Reader::new(octets);
+    let mut reader = BerReader::new(octets);
     let mut left = octets.len();
     while let Ok((tag, content)) = reader.element() {
         assert!(content.len() + 2 <= left, "an element is longer than its container");
@@ -46,20 +46,20 @@ fn elements(octets: &[u8], depth: usize) {
 }
 
 fn element_comes_back(tag: u8, content: &[u8]) {
-    let mut writer = Writer::default();
+    let mut writer = BerWriter::default();
     writer.within(SEQUENCE, |writer| writer.string(tag, content));
     let wire = writer.into_octets();
     assert_eq!(ber::frame_length(&wire), Ok(Some(wire.len())));
-    let read = Reader::new(&wire).within(SEQUENCE).and_then(|mut inner| inner.element());
+    let read = BerReader::new(&wire).within(SEQUENCE).and_then(|mut inner| inner.element());
     assert_eq!(read, Ok((tag, content)));
     if matches!(tag, INTEGER | ENUMERATED)
         && let Ok(value) = ber::integer(content)
     {
-        let mut writer = Writer::default();
+        let mut writer = BerWriter::default();
         writer.integer(tag, value);
         let wire = writer.into_octets();
         assert!(wire.len() <= content.len() + 2, "an integer grows");
-        assert_eq!(Reader::new(&wire).integer(tag), Ok(value));
+        assert_eq!(BerReader::new(&wire).integer(tag), Ok(value));
     }
     if tag == OCTET_STRING {
         // Values of controls are BER, too.
@@ -78,14 +78,14 @@ pub fn request(frame: &[u8]) {
         Operation::Search(search) => {
             assert!(search.attributes.len() <= ATTRIBUTES_MAX);
             filter_is_bounded(&search.filter);
-            Target::Search
+            ControlledOperation::Search
         }
-        Operation::Compare { .. } => Target::Compare,
+        Operation::Compare { .. } => ControlledOperation::Compare,
         Operation::Write(operation) => {
             assert!(values(operation) <= VALUES_MAX);
-            Target::of(operation)
+            ControlledOperation::of(operation)
         }
-        _ => Target::Other,
+        _ => ControlledOperation::Other,
     };
     if let Ok(controls) = controls::read(&request.controls, target) {
         assert!(controls.page.is_none() || controls.sync.is_none());
@@ -133,9 +133,9 @@ fn measure(filter: &Filter, depth: usize, nodes: &mut usize) -> bool {
 
 /// A valid sync cookie survives printing and parsing.
 pub fn cookie(octets: &[u8]) {
-    let Some(context) = Context::parse_cookie(octets) else { return };
+    let Some(context) = ContextCsn::parse_cookie(octets) else { return };
     let written = context.cookie();
-    if let Some(read) = Context::parse_cookie(&written) {
+    if let Some(read) = ContextCsn::parse_cookie(&written) {
         assert_eq!(read, context);
     } else {
         assert!(written.len() > octets.len(), "{} cannot be read", written.escape_ascii());
@@ -145,13 +145,13 @@ pub fn cookie(octets: &[u8]) {
 
 /// A record from the disk is refused, or survives decoding and encoding.
 pub fn record(octets: &[u8]) {
-    let Some(record) = Record::from_octets(octets.to_vec()) else { return };
+    let Some(record) = EncodedEntry::from_octets(octets.to_vec()) else { return };
     let values: usize = record.attributes().map(|(_, values)| values.map(<[u8]>::len).sum::<usize>()).sum();
     assert!(values <= octets.len(), "values of {values} octets");
     let Some(draft) = record.open() else { unreachable!("a checked record cannot be opened") };
     _ = (draft.head.created(), draft.head.csn.to_string());
     let written = draft.encode();
-    let read = Record::from_octets(written.octets().to_vec()).and_then(|record| record.open());
+    let read = EncodedEntry::from_octets(written.octets().to_vec()).and_then(|record| record.open());
     assert_eq!(read, Some(draft));
 }
 

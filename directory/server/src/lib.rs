@@ -57,7 +57,7 @@ use tokio_util::task::TaskTracker;
 pub use client_address::ClientAddress;
 
 use access::Identity;
-use committer::{Committer, Directory, QUEUE_MAX, WriteJob};
+use committer::{Committer, DirectoryHandle, QUEUE_MAX, WriteJob};
 use message::WriteOperation;
 use shared::Shared;
 use storage::Storage;
@@ -175,7 +175,7 @@ fn open(config: &ServerConfig, seed: &[Entry]) -> Result<Committer, StartError> 
     let sequence = csn::Sequence::new(config.server_id, tree.context.of(config.server_id));
     let entries = tree.entries();
     tracing::info!(entries, suffix = %config.suffix, "directory loaded");
-    let directory = Arc::new(Directory::new(tree));
+    let directory = Arc::new(DirectoryHandle::new(tree));
     let mut committer = Committer { directory, storage, sequence, clock: Timestamp::now };
     if entries == 0 || committer.storage.is_unseeded().map_err(storage_error)? {
         seed.iter().try_for_each(|entry| add_seed(&mut committer, config, entry))?;
@@ -207,7 +207,7 @@ fn add_seed(committer: &mut Committer, config: &ServerConfig, entry: &Entry) -> 
 
 fn share(
     config: &ServerConfig,
-    directory: Arc<Directory>,
+    directory: Arc<DirectoryHandle>,
     jobs: mpsc::Sender<WriteJob>,
     stop: CancellationToken,
 ) -> Shared {

@@ -2,29 +2,29 @@
 
 use std::cmp::Ordering;
 
-use provost_entry::prep::Part;
+use provost_entry::prep::SubstringPart;
 use provost_entry::{AttributeDescription, Entry, Filter};
 
-use crate::catalogue::{Catalogue, Rule, TypeId};
+use crate::catalogue::{Catalogue, EqualityRule, TypeId};
 use crate::names::Wanted;
-use crate::tree::{Subject, Tree};
+use crate::tree::{EntrySnapshot, Tree};
 
 /// A source of attributes.
-pub(crate) trait Source {
+pub(crate) trait AttributeSource {
     /// Calls `visit` with each value that `wanted` covers until it returns true; returns whether it did.
     fn visit(&self, wanted: &Wanted, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool;
 }
 
 /// An entry of the tree, as visible to one identity.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Seen<'a> {
+pub(crate) struct VisibleEntry<'a> {
     pub(crate) tree: &'a Tree,
-    pub(crate) subject: Subject<'a>,
+    pub(crate) subject: EntrySnapshot<'a>,
     /// Whether userPassword is visible.
     pub(crate) password: bool,
 }
 
-impl Source for Seen<'_> {
+impl AttributeSource for VisibleEntry<'_> {
     fn visit(&self, wanted: &Wanted, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool {
         let tree = self.tree;
         if wanted.type_id == tree.synthetic.object_class {
@@ -49,7 +49,7 @@ impl Source for Seen<'_> {
     }
 }
 
-impl Seen<'_> {
+impl VisibleEntry<'_> {
     /// Visits all classes of the entry, superclasses included (RFC 4512 §2.4).
     fn visit_classes(&self, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool {
         let tree = self.tree;
@@ -65,7 +65,7 @@ pub(crate) struct Made<'a> {
     pub(crate) entry: &'a Entry,
 }
 
-impl Source for Made<'_> {
+impl AttributeSource for Made<'_> {
     fn visit(&self, wanted: &Wanted, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool {
         self.entry.attributes().any(|(name, values)| {
             self.catalogue.type_id(name.attribute_type()).is_some_and(|id| {
@@ -76,7 +76,7 @@ impl Source for Made<'_> {
 }
 
 /// Evaluates a filter: `Some(true)` selects the entry, `None` is Undefined.
-pub(crate) fn matches(catalogue: &Catalogue, source: &impl Source, filter: &Filter) -> Option<bool> {
+pub(crate) fn matches(catalogue: &Catalogue, source: &impl AttributeSource, filter: &Filter) -> Option<bool> {
     match filter {
         Filter::Undefined => None,
         Filter::And(parts) => all(parts.iter().map(|part| matches(catalogue, source, part))),
@@ -92,7 +92,7 @@ pub(crate) fn matches(catalogue: &Catalogue, source: &impl Source, filter: &Filt
         Filter::LessOrEqual(name, value) => ordered(catalogue, source, name, value, Ordering::Greater),
         Filter::Substring { attribute, initial, any, last } => {
             let wanted = Wanted::of(catalogue, attribute)?;
-            let pattern = Pattern::new(catalogue, wanted.type_id, initial.as_deref(), any, last.as_deref())?;
+            let pattern = SubstringPattern::new(catalogue, wanted.type_id, initial.as_deref(), any, last.as_deref())?;
             Some(source.visit(&wanted, &mut |id, value| {
                 catalogue.substring_value(id, value).is_some_and(|value| pattern.matches(&value))
             }))
@@ -117,10 +117,10 @@ fn all(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     result
 }
 
-fn equal(c: &Catalogue, source: &impl Source, name: &AttributeDescription, value: &[u8]) -> Option<bool> {
+fn equal(c: &Catalogue, source: &impl AttributeSource, name: &AttributeDescription, value: &[u8]) -> Option<bool> {
     let wanted = Wanted::of(c, name)?;
     let assertion = c.assertion(wanted.type_id, value)?;
-    if c.type_of(wanted.type_id).rule == Rule::ObjectIdentifier {
+    if c.type_of(wanted.type_id).rule == EqualityRule::ObjectIdentifier {
         return Some(source.visit(&wanted, &mut |id, value| {
             value.eq_ignore_ascii_case(&assertion) || c.normalise(id, value).as_deref() == Some(&assertion)
         }));
@@ -131,7 +131,7 @@ fn equal(c: &Catalogue, source: &impl Source, name: &AttributeDescription, value
 /// Whether a value equals the assertion, or is on the other side of it than `excluded`.
 fn ordered(
     c: &Catalogue,
-    source: &impl Source,
+    source: &impl AttributeSource,
     name: &AttributeDescription,
     value: &[u8],
     excluded: Ordering,
@@ -147,13 +147,13 @@ fn ordered(
 }
 
 /// A prepared substrings assertion; a missing end is empty.
-struct Pattern {
+struct SubstringPattern {
     initial: Vec<u8>,
     any: Vec<Vec<u8>>,
     last: Vec<u8>,
 }
 
-impl Pattern {
+impl SubstringPattern {
     fn new(c: &Catalogue, id: TypeId, initial: Option<&[u8]>, any: &[Vec<u8>], last: Option<&[u8]>) -> Option<Self> {
         if initial.is_none() && any.is_empty() && last.is_none() {
             return None;
@@ -163,9 +163,9 @@ impl Pattern {
             None => Some(Vec::new()),
         };
         Some(Self {
-            initial: end(initial, Part::Initial)?,
-            any: any.iter().map(|octets| c.substring_part(id, octets, Part::Any)).collect::<Option<_>>()?,
-            last: end(last, Part::Final)?,
+            initial: end(initial, SubstringPart::Initial)?,
+            any: any.iter().map(|octets| c.substring_part(id, octets, SubstringPart::Any)).collect::<Option<_>>()?,
+            last: end(last, SubstringPart::Final)?,
         })
     }
 

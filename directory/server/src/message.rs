@@ -3,7 +3,7 @@
 use provost_credential::Secret;
 use provost_entry::{AttributeDescription, FILTER_DEPTH_MAX, Filter};
 
-use crate::ber::{self, BOOLEAN, ENUMERATED, INTEGER, Malformed, OCTET_STRING, Reader, SEQUENCE, SET};
+use crate::ber::{self, BOOLEAN, BerReader, ENUMERATED, INTEGER, MalformedBer, OCTET_STRING, SEQUENCE, SET};
 use crate::refusal::{Code, Refusal};
 
 /// Most controls in one request.
@@ -110,15 +110,15 @@ pub(crate) enum DecodeError {
     Refused { id: i32, response: u8, refusal: Refusal },
 }
 
-impl From<Malformed> for DecodeError {
-    fn from(_: Malformed) -> Self {
+impl From<MalformedBer> for DecodeError {
+    fn from(_: MalformedBer) -> Self {
         Self::Malformed
     }
 }
 
 /// Decodes one frame.
 pub(crate) fn decode(frame: &[u8]) -> Result<Request, DecodeError> {
-    let mut outer = Reader::new(frame);
+    let mut outer = BerReader::new(frame);
     let mut message = outer.within(SEQUENCE)?;
     let id = message.integer(INTEGER)?;
     // RFC 4511 §4.1.1.1: message id zero is reserved for unsolicited notifications.
@@ -155,14 +155,14 @@ enum Wrong {
     Refused(Refusal),
 }
 
-impl From<Malformed> for Wrong {
-    fn from(_: Malformed) -> Self {
+impl From<MalformedBer> for Wrong {
+    fn from(_: MalformedBer) -> Self {
         Self::Malformed
     }
 }
 
-fn controls(content: &[u8]) -> Result<Vec<RawControl>, Malformed> {
-    let mut reader = Reader::new(content);
+fn controls(content: &[u8]) -> Result<Vec<RawControl>, MalformedBer> {
+    let mut reader = BerReader::new(content);
     let mut controls = Vec::new();
     while !reader.is_empty() {
         let mut control = reader.within(SEQUENCE)?;
@@ -171,7 +171,7 @@ fn controls(content: &[u8]) -> Result<Vec<RawControl>, Malformed> {
         let value = control.optional(OCTET_STRING)?.map(<[u8]>::to_vec);
         controls.push(RawControl { oid, critical, value });
         if controls.len() > CONTROLS_MAX {
-            return Err(Malformed);
+            return Err(MalformedBer);
         }
     }
     Ok(controls)
@@ -190,7 +190,7 @@ fn word(octets: &[u8]) -> String {
 }
 
 fn operation(tag: u8, content: &[u8]) -> Result<Operation, Wrong> {
-    let mut body = Reader::new(content);
+    let mut body = BerReader::new(content);
     Ok(match tag {
         0x60 => bind(&mut body)?,
         0x42 => Operation::Unbind,
@@ -209,7 +209,7 @@ fn operation(tag: u8, content: &[u8]) -> Result<Operation, Wrong> {
     })
 }
 
-fn bind(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
+fn bind(body: &mut BerReader<'_>) -> Result<Operation, Wrong> {
     let version = body.integer(INTEGER)?;
     let dn = dn(body.expect(OCTET_STRING)?)?;
     let authentication = match body.element()? {
@@ -222,7 +222,7 @@ fn bind(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
     Ok(Operation::Bind { version, dn, authentication })
 }
 
-fn search(body: &mut Reader<'_>) -> Result<SearchRequest, Wrong> {
+fn search(body: &mut BerReader<'_>) -> Result<SearchRequest, Wrong> {
     let base = dn(body.expect(OCTET_STRING)?)?;
     let scope = match body.integer(ENUMERATED)? {
         0 => Scope::Base,
@@ -233,8 +233,8 @@ fn search(body: &mut Reader<'_>) -> Result<SearchRequest, Wrong> {
     };
     // There are no aliases, so dereferencing makes no difference.
     body.integer(ENUMERATED)?;
-    let size_limit = usize::try_from(body.integer(INTEGER)?).map_err(|_| Malformed)?;
-    let time_limit_seconds = u64::try_from(body.integer(INTEGER)?).map_err(|_| Malformed)?;
+    let size_limit = usize::try_from(body.integer(INTEGER)?).map_err(|_| MalformedBer)?;
+    let time_limit_seconds = u64::try_from(body.integer(INTEGER)?).map_err(|_| MalformedBer)?;
     let types_only = body.boolean()?;
     let filter = filter(body)?;
     let mut list = body.within(SEQUENCE)?;
@@ -243,18 +243,18 @@ fn search(body: &mut Reader<'_>) -> Result<SearchRequest, Wrong> {
 }
 
 /// Decodes a SEQUENCE OF LDAPString.
-fn texts(list: &mut Reader<'_>) -> Result<Vec<String>, Malformed> {
+fn texts(list: &mut BerReader<'_>) -> Result<Vec<String>, MalformedBer> {
     let mut texts = Vec::new();
     while !list.is_empty() {
         texts.push(word(list.expect(OCTET_STRING)?));
         if texts.len() > ATTRIBUTES_MAX {
-            return Err(Malformed);
+            return Err(MalformedBer);
         }
     }
     Ok(texts)
 }
 
-fn modify(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
+fn modify(body: &mut BerReader<'_>) -> Result<Operation, Wrong> {
     let dn = dn(body.expect(OCTET_STRING)?)?;
     let mut list = body.within(SEQUENCE)?;
     let (mut items, mut budget) = (Vec::new(), VALUES_MAX);
@@ -276,7 +276,7 @@ fn modify(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
     Ok(Operation::Write(WriteOperation::Modify { dn, items }))
 }
 
-fn add(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
+fn add(body: &mut BerReader<'_>) -> Result<Operation, Wrong> {
     let dn = dn(body.expect(OCTET_STRING)?)?;
     let mut list = body.within(SEQUENCE)?;
     let (mut attributes, mut budget) = (Vec::new(), VALUES_MAX);
@@ -290,19 +290,19 @@ fn add(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
 }
 
 /// Decodes a PartialAttribute (RFC 4511 §4.1.7); `budget` bounds the values of the whole request.
-fn attribute(list: &mut Reader<'_>, budget: &mut usize) -> Result<Attribute, Malformed> {
+fn attribute(list: &mut BerReader<'_>, budget: &mut usize) -> Result<Attribute, MalformedBer> {
     let mut attribute = list.within(SEQUENCE)?;
     let name = word(attribute.expect(OCTET_STRING)?);
     let mut set = attribute.within(SET)?;
     let mut values = Vec::new();
     while !set.is_empty() {
         values.push(set.expect(OCTET_STRING)?.to_vec());
-        *budget = budget.checked_sub(1).ok_or(Malformed)?;
+        *budget = budget.checked_sub(1).ok_or(MalformedBer)?;
     }
     Ok((name, values))
 }
 
-fn modify_dn(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
+fn modify_dn(body: &mut BerReader<'_>) -> Result<Operation, Wrong> {
     let dn = dn(body.expect(OCTET_STRING)?)?;
     let new_rdn = self::dn(body.expect(OCTET_STRING)?)?;
     let delete_old = body.boolean()?;
@@ -313,7 +313,7 @@ fn modify_dn(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
     Ok(Operation::Write(WriteOperation::ModifyDn { dn, new_rdn, delete_old, new_superior }))
 }
 
-fn compare(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
+fn compare(body: &mut BerReader<'_>) -> Result<Operation, Wrong> {
     let dn = dn(body.expect(OCTET_STRING)?)?;
     let mut assertion = body.within(SEQUENCE)?;
     let attribute = word(assertion.expect(OCTET_STRING)?);
@@ -322,18 +322,18 @@ fn compare(body: &mut Reader<'_>) -> Result<Operation, Wrong> {
 
 /// Decodes the filter in an assertion control (RFC 4528).
 pub(crate) fn assertion_filter(value: &[u8]) -> Result<Filter, Refusal> {
-    filter(&mut Reader::new(value)).map_err(|wrong| match wrong {
+    filter(&mut BerReader::new(value)).map_err(|wrong| match wrong {
         Wrong::Refused(refusal) => refusal,
         Wrong::Malformed => Refusal::new(Code::ProtocolError, "the assertion is not a filter"),
     })
 }
 
 /// Decodes the attribute selection of a read control (RFC 4527).
-pub(crate) fn attribute_selection(value: &[u8]) -> Result<Vec<String>, Malformed> {
-    texts(&mut Reader::new(value).within(SEQUENCE)?)
+pub(crate) fn attribute_selection(value: &[u8]) -> Result<Vec<String>, MalformedBer> {
+    texts(&mut BerReader::new(value).within(SEQUENCE)?)
 }
 
-fn filter(body: &mut Reader<'_>) -> Result<Filter, Wrong> {
+fn filter(body: &mut BerReader<'_>) -> Result<Filter, Wrong> {
     let mut nodes = FILTER_NODES_MAX;
     filter_node(body, FILTER_DEPTH_MAX, &mut nodes)
 }
@@ -353,11 +353,11 @@ fn protocol_error(words: &str) -> Wrong {
 
 /// Decodes a filter. An item whose attribute, rule or type is not recognised is Undefined, and the rest of the filter
 /// counts (RFC 4511 §4.5.1.7).
-fn filter_node(body: &mut Reader<'_>, depth: usize, nodes: &mut usize) -> Result<Filter, Wrong> {
+fn filter_node(body: &mut BerReader<'_>, depth: usize, nodes: &mut usize) -> Result<Filter, Wrong> {
     *nodes = nodes.checked_sub(1).ok_or_else(too_large)?;
     let depth = depth.checked_sub(1).ok_or_else(too_large)?;
     let (tag, content) = body.element()?;
-    let mut inner = Reader::new(content);
+    let mut inner = BerReader::new(content);
     let mut item = |made: fn(AttributeDescription, Vec<u8>) -> Filter| -> Result<Filter, Wrong> {
         let (name, value) = (inner.expect(OCTET_STRING)?, inner.expect(OCTET_STRING)?);
         Ok(description(name).map_or(Filter::Undefined, |name| made(name, value.to_vec())))
@@ -385,7 +385,7 @@ fn filter_node(body: &mut Reader<'_>, depth: usize, nodes: &mut usize) -> Result
 }
 
 /// Decodes a MatchingRuleAssertion, which is always Undefined.
-fn extensible(inner: &mut Reader<'_>) -> Result<Filter, Wrong> {
+fn extensible(inner: &mut BerReader<'_>) -> Result<Filter, Wrong> {
     let mut has_value = false;
     while !inner.is_empty() {
         match inner.element()? {
@@ -399,7 +399,7 @@ fn extensible(inner: &mut Reader<'_>) -> Result<Filter, Wrong> {
 
 /// Decodes a SubstringFilter: at least one part, in order (RFC 4511 §4.5.1.7.2). Empty parts are refused where they are
 /// prepared.
-fn substring(inner: &mut Reader<'_>) -> Result<Filter, Wrong> {
+fn substring(inner: &mut BerReader<'_>) -> Result<Filter, Wrong> {
     let attribute = description(inner.expect(OCTET_STRING)?);
     let mut parts = inner.within(SEQUENCE)?;
     if parts.is_empty() {
@@ -480,7 +480,7 @@ mod tests {
     #[test]
     fn filter_items() {
         let undefined = |octets: &[u8]| {
-            let read = filter(&mut Reader::new(octets));
+            let read = filter(&mut BerReader::new(octets));
             read.map(|filter| filter == Filter::Undefined).map_err(|wrong| match wrong {
                 Wrong::Malformed => None,
                 Wrong::Refused(refusal) => Some(refusal.code),
@@ -521,7 +521,7 @@ mod tests {
             (0x6c, &[4, 0, 4, 0, 1, 1, 0, 0x80, 1, 0xff], Some(Code::InvalidDnSyntax)),
             (0x77, &[0x80, 1, 0xff], None),
         ] {
-            let mut w = ber::Writer::default();
+            let mut w = ber::BerWriter::default();
             w.within(SEQUENCE, |w| {
                 w.integer(INTEGER, 1);
                 w.string(tag, body);

@@ -17,10 +17,10 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use crate::storage_error::StorageError;
 
 /// A step upgrades a file by one format.
-type Step = fn(&Transaction<'_>) -> Result<(), StorageError>;
+type Migration = fn(&Transaction<'_>) -> Result<(), StorageError>;
 
 /// The first step upgrades format 1 to 2, and so on. A released step never changes.
-const STEPS: &[Step] = &[equal_names::step];
+const STEPS: &[Migration] = &[equal_names::step];
 /// The format that this version reads and writes.
 pub(crate) const FORMAT: i64 = 1 + STEPS.len() as i64;
 
@@ -42,7 +42,7 @@ pub(crate) fn bring_forward(connection: &mut Connection, file: &Path, found: i64
     take_steps(connection, file, found, STEPS)
 }
 
-fn take_steps(connection: &mut Connection, file: &Path, found: i64, steps: &[Step]) -> Result<(), StorageError> {
+fn take_steps(connection: &mut Connection, file: &Path, found: i64, steps: &[Migration]) -> Result<(), StorageError> {
     let known = 1 + i64::try_from(steps.len()).unwrap_or(i64::MAX);
     let refused = |words: &str| Err(StorageError::Content(format!("{}: {words}", file.display())));
     if found > known {

@@ -41,7 +41,7 @@ pub(crate) struct Wanted {
 
 /// The tables of shared texts. They only grow, so that a number stays valid.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
+pub(crate) struct NameTables {
     descriptions: Vec<Description>,
     description_ids: HashMap<String, NameId>,
     lists: Vec<ClassList>,
@@ -79,7 +79,7 @@ impl Wanted {
     }
 }
 
-impl Names {
+impl NameTables {
     /// Returns the number of a description, adding a new one. An unknown type or option is `undefinedAttributeType`
     /// (RFC 4512 §2.5).
     pub(crate) fn describe(&mut self, catalogue: &Catalogue, text: &str) -> Outcome<NameId> {

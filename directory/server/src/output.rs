@@ -17,7 +17,7 @@ const ANSWERS_OCTETS_MAX: usize = 256 * 1024;
 
 /// The octets of waiting responses, and a notification when they become fewer.
 #[derive(Debug, Default)]
-struct Waiting {
+struct Backlog {
     octets: AtomicUsize,
     fewer: Notify,
 }
@@ -28,30 +28,33 @@ pub(crate) struct Closed;
 
 /// Where the operations of a connection put their messages. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Output {
+pub(crate) struct ResponseSender {
     bulk: mpsc::Sender<Vec<u8>>,
-    /// Unbounded, because the committer cannot wait; [`Output::room`] bounds it.
+    /// Unbounded, because the committer cannot wait; [`ResponseSender::room`] bounds it.
     quick: mpsc::UnboundedSender<Vec<u8>>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<Backlog>,
 }
 
-/// The receiving end, for [`Queue::write_to`].
+/// The receiving end, for [`ResponseReceiver::write_to`].
 #[derive(Debug)]
-pub(crate) struct Queue {
+pub(crate) struct ResponseReceiver {
     bulk: mpsc::Receiver<Vec<u8>>,
     quick: mpsc::UnboundedReceiver<Vec<u8>>,
-    waiting: Arc<Waiting>,
+    waiting: Arc<Backlog>,
 }
 
 /// Makes a new pair.
-pub(crate) fn channel() -> (Output, Queue) {
+pub(crate) fn channel() -> (ResponseSender, ResponseReceiver) {
     let (bulk, bulk_out) = mpsc::channel(BULK_MAX);
     let (quick, quick_out) = mpsc::unbounded_channel();
-    let waiting = Arc::new(Waiting::default());
-    (Output { bulk, quick, waiting: waiting.clone() }, Queue { bulk: bulk_out, quick: quick_out, waiting })
+    let waiting = Arc::new(Backlog::default());
+    (
+        ResponseSender { bulk, quick, waiting: waiting.clone() },
+        ResponseReceiver { bulk: bulk_out, quick: quick_out, waiting },
+    )
 }
 
-impl Output {
+impl ResponseSender {
     /// Queues the response of an operation. Callable from any thread.
     pub(crate) fn answer(&self, octets: Vec<u8>) {
         self.waiting.octets.fetch_add(octets.len(), Ordering::Relaxed);
@@ -80,8 +83,8 @@ impl Output {
     }
 }
 
-impl Queue {
-    /// Writes until every [`Output`] is gone, the socket fails, or the client stalls.
+impl ResponseReceiver {
+    /// Writes until every [`ResponseSender`] is gone, the socket fails, or the client stalls.
     pub(crate) async fn write_to<W: AsyncWrite + Unpin>(mut self, mut socket: W) -> W {
         let (mut quick_open, mut bulk_open) = (true, true);
         while quick_open || bulk_open {

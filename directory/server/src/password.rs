@@ -6,7 +6,7 @@ use provost_schema::attr;
 use rand::Rng as _;
 
 use crate::access::Identity;
-use crate::ber::{Reader, SEQUENCE, Writer};
+use crate::ber::{BerReader, BerWriter, SEQUENCE};
 use crate::change::{existing, parse_dn};
 use crate::message::{ModifyItem, ModifyKind, WriteOperation};
 use crate::refusal::{Code, Outcome, Refusal};
@@ -57,14 +57,14 @@ pub(crate) async fn modify(shared: &Shared, identity: &Identity, value: Option<&
     let broken = |_| Refusal::new(Code::ProtocolError, "password modify: broken value");
     let (mut user, mut old, mut new) = (None, None, None);
     if let Some(value) = value {
-        let mut body = Reader::new(value).within(SEQUENCE).map_err(broken)?;
+        let mut body = BerReader::new(value).within(SEQUENCE).map_err(broken)?;
         while let Some(tag) = body.peek() {
             let text = body.text(tag).map_err(broken)?;
             match tag {
                 0x80 => user = Some(text.to_owned()),
                 0x81 => old = Some(Secret::new(text)),
                 0x82 => new = Some(Secret::new(text)),
-                _ => return Err(broken(crate::ber::Malformed)),
+                _ => return Err(broken(crate::ber::MalformedBer)),
             }
         }
     }
@@ -119,7 +119,7 @@ fn generate() -> Secret {
 
 /// Returns the response value that carries a generated password (RFC 3062 §2).
 pub(crate) fn response_value(generated: &Secret) -> Vec<u8> {
-    let mut w = Writer::default();
+    let mut w = BerWriter::default();
     w.within(SEQUENCE, |w| w.string(0x80, generated.reveal().as_bytes()));
     w.into_octets()
 }

@@ -41,7 +41,7 @@ impl Head {
 
 /// The encoded octets of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub(crate) struct Record(Box<[u8]>);
+pub(crate) struct EncodedEntry(Box<[u8]>);
 
 /// An entry decoded for changes: attributes other than objectClass, values in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Returns the encoded form.
-    pub(crate) fn encode(&self) -> Record {
+    pub(crate) fn encode(&self) -> EncodedEntry {
         let head = &self.head;
         let mut out = Vec::with_capacity(512);
         out.extend_from_slice(head.uuid.as_bytes());
@@ -72,11 +72,11 @@ impl Draft {
             write_number(&mut out, values.len());
             values.iter().for_each(|value| write_octets(&mut out, value));
         }
-        Record(out.into_boxed_slice())
+        EncodedEntry(out.into_boxed_slice())
     }
 }
 
-impl Record {
+impl EncodedEntry {
     /// Checks octets from the disk.
     pub(crate) fn from_octets(octets: Vec<u8>) -> Option<Self> {
         let record = Self(octets.into_boxed_slice());
@@ -180,17 +180,17 @@ impl<'a> Octets<'a> {
     }
 }
 
-/// The iterator of [`Record::attributes`].
+/// The iterator of [`EncodedEntry::attributes`].
 #[derive(Clone, Debug)]
 pub(crate) struct Attributes<'a>(Octets<'a>);
 
 impl<'a> Iterator for Attributes<'a> {
-    type Item = (NameId, Values<'a>);
+    type Item = (NameId, AttributeValues<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let name = u16::try_from(self.0.number()?).ok()?;
         let count = self.0.number()?;
-        let values = Values { rest: self.0, left: count };
+        let values = AttributeValues { rest: self.0, left: count };
         for _ in 0..count {
             self.0.octets()?;
         }
@@ -200,12 +200,12 @@ impl<'a> Iterator for Attributes<'a> {
 
 /// The iterator over the values of one attribute.
 #[derive(Clone, Debug)]
-pub(crate) struct Values<'a> {
+pub(crate) struct AttributeValues<'a> {
     rest: Octets<'a>,
     left: usize,
 }
 
-impl<'a> Iterator for Values<'a> {
+impl<'a> Iterator for AttributeValues<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
@@ -233,13 +233,13 @@ mod tests {
                 uuid: Uuid::from_u128(7), csn, created: numbers.3, creator: numbers.4, modifier: 1, classes: numbers.5, structural: 2,
             };
             let draft = Draft { head, rdn, attributes };
-            let record = Record::from_octets(draft.encode().octets().to_vec()).unwrap();
+            let record = EncodedEntry::from_octets(draft.encode().octets().to_vec()).unwrap();
             prop_assert_eq!(record.open().unwrap(), draft);
         }
 
         #[test]
         fn damaged_octets_are_refused_or_read(octets in prop::collection::vec(any::<u8>(), 0..120)) {
-            if let Some(record) = Record::from_octets(octets) {
+            if let Some(record) = EncodedEntry::from_octets(octets) {
                 prop_assert!(record.open().is_some());
             }
         }

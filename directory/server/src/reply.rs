@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::ber::{ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, SET, Writer};
+use crate::ber::{BerWriter, ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, SET};
 use crate::refusal::{Code, Refusal};
 
 /// Notice of Disconnection (RFC 4511 §4.4.1).
@@ -44,7 +44,12 @@ pub(crate) struct ResponseControl {
 }
 
 /// Writes one LDAPMessage around an operation.
-pub(crate) fn message(w: &mut Writer, id: i32, controls: &[ResponseControl], operation: impl FnOnce(&mut Writer)) {
+pub(crate) fn message(
+    w: &mut BerWriter,
+    id: i32,
+    controls: &[ResponseControl],
+    operation: impl FnOnce(&mut BerWriter),
+) {
     w.within(SEQUENCE, |w| {
         w.integer(INTEGER, i64::from(id));
         operation(w);
@@ -54,14 +59,14 @@ pub(crate) fn message(w: &mut Writer, id: i32, controls: &[ResponseControl], ope
     });
 }
 
-fn write_control(w: &mut Writer, control: &ResponseControl) {
+fn write_control(w: &mut BerWriter, control: &ResponseControl) {
     w.within(SEQUENCE, |w| {
         w.string(OCTET_STRING, control.oid.as_bytes());
         w.string(OCTET_STRING, &control.value);
     });
 }
 
-fn result_body(w: &mut Writer, refusal: &Refusal) {
+fn result_body(w: &mut BerWriter, refusal: &Refusal) {
     w.integer(ENUMERATED, i64::from(refusal.code as u32));
     w.string(OCTET_STRING, refusal.matched.as_bytes());
     w.string(OCTET_STRING, refusal.message.as_bytes());
@@ -69,7 +74,7 @@ fn result_body(w: &mut Writer, refusal: &Refusal) {
 
 /// Encodes a response that consists of an LDAPResult.
 pub(crate) fn result(id: i32, tag: u8, outcome: &Refusal, controls: &[ResponseControl]) -> Vec<u8> {
-    let mut w = Writer::default();
+    let mut w = BerWriter::default();
     message(&mut w, id, controls, |w| w.within(tag, |w| result_body(w, outcome)));
     w.into_octets()
 }
@@ -81,7 +86,7 @@ pub(crate) fn success() -> Refusal {
 
 /// Encodes an ExtendedResponse (RFC 4511 §4.12).
 pub(crate) fn extended(id: i32, outcome: &Refusal, name: Option<&str>, value: Option<&[u8]>) -> Vec<u8> {
-    let mut w = Writer::default();
+    let mut w = BerWriter::default();
     message(&mut w, id, &[], |w| {
         w.within(0x78, |w| {
             result_body(w, outcome);
@@ -102,7 +107,7 @@ pub(crate) fn disconnection(code: Code, message: &str) -> Vec<u8> {
 }
 
 /// Writes an attribute with its values within a search result entry.
-pub(crate) fn attribute<'a>(w: &mut Writer, name: &str, values: impl Iterator<Item = &'a [u8]>) {
+pub(crate) fn attribute<'a>(w: &mut BerWriter, name: &str, values: impl Iterator<Item = &'a [u8]>) {
     w.within(SEQUENCE, |w| {
         w.string(OCTET_STRING, name.as_bytes());
         w.within(SET, |w| values.for_each(|value| w.string(OCTET_STRING, value)));
@@ -119,7 +124,7 @@ pub(crate) enum SyncState {
 
 /// Makes a Sync State control (RFC 4533 §2.3).
 pub(crate) fn sync_state(state: SyncState, uuid: Uuid, cookie: Option<&[u8]>) -> ResponseControl {
-    let mut w = Writer::default();
+    let mut w = BerWriter::default();
     w.within(SEQUENCE, |w| {
         w.integer(ENUMERATED, state as i64);
         w.string(OCTET_STRING, uuid.as_bytes());
@@ -132,7 +137,7 @@ pub(crate) fn sync_state(state: SyncState, uuid: Uuid, cookie: Option<&[u8]>) ->
 
 /// Makes a Sync Done control (RFC 4533 §2.4).
 pub(crate) fn sync_done(cookie: &[u8], refresh_deletes: bool) -> ResponseControl {
-    let mut w = Writer::default();
+    let mut w = BerWriter::default();
     w.within(SEQUENCE, |w| {
         w.string(OCTET_STRING, cookie);
         if refresh_deletes {
@@ -155,7 +160,7 @@ pub(crate) enum SyncInfo<'a> {
 
 /// Encodes a Sync Info message (RFC 4533 §2.5), an intermediate response.
 pub(crate) fn sync_info(id: i32, info: &SyncInfo<'_>) -> Vec<u8> {
-    let mut value = Writer::default();
+    let mut value = BerWriter::default();
     match info {
         SyncInfo::RefreshDelete { cookie } => value.within(0xa1, |w| w.string(OCTET_STRING, cookie)),
         SyncInfo::RefreshPresent { cookie } => value.within(0xa2, |w| w.string(OCTET_STRING, cookie)),
@@ -167,7 +172,7 @@ pub(crate) fn sync_info(id: i32, info: &SyncInfo<'_>) -> Vec<u8> {
         }),
     }
     let value = value.into_octets();
-    let mut w = Writer::default();
+    let mut w = BerWriter::default();
     message(&mut w, id, &[], |w| {
         w.within(0x79, |w| {
             w.string(0x80, SYNC_INFO.as_bytes());
@@ -179,7 +184,7 @@ pub(crate) fn sync_info(id: i32, info: &SyncInfo<'_>) -> Vec<u8> {
 
 /// Makes the paged results control of a response (RFC 2696 §3).
 pub(crate) fn paged_results(estimate: usize, cookie: &[u8]) -> ResponseControl {
-    let mut w = Writer::default();
+    let mut w = BerWriter::default();
     w.within(SEQUENCE, |w| {
         w.integer(INTEGER, i64::try_from(estimate).unwrap_or(0));
         w.string(OCTET_STRING, cookie);

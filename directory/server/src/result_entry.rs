@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use provost_entry::{AttributeDescription, Entry};
 
-use crate::ber::{OCTET_STRING, SEQUENCE, Writer};
+use crate::ber::{BerWriter, OCTET_STRING, SEQUENCE};
 use crate::catalogue::{Catalogue, TypeId};
-use crate::matching::Seen;
+use crate::matching::VisibleEntry;
 use crate::names::Wanted;
 use crate::reply;
 
@@ -58,19 +58,19 @@ impl Selection {
 }
 
 /// Writes one entry of the tree under its present name.
-pub(crate) fn write(w: &mut Writer, seen: &Seen<'_>, selection: &Selection) {
+pub(crate) fn write(w: &mut BerWriter, seen: &VisibleEntry<'_>, selection: &Selection) {
     write_named(w, &seen.tree.dn_of(seen.subject.parent, seen.subject.record), seen, selection);
 }
 
 /// Writes an entry under the name that it had when `seen` was taken.
-pub(crate) fn write_named(w: &mut Writer, dn: &str, seen: &Seen<'_>, selection: &Selection) {
+pub(crate) fn write_named(w: &mut BerWriter, dn: &str, seen: &VisibleEntry<'_>, selection: &Selection) {
     w.within(SEARCH_RESULT_ENTRY, |w| {
         w.string(OCTET_STRING, dn.as_bytes());
         w.within(SEQUENCE, |w| write_attributes(w, seen, selection));
     });
 }
 
-fn write_attributes(w: &mut Writer, seen: &Seen<'_>, selection: &Selection) {
+fn write_attributes(w: &mut BerWriter, seen: &VisibleEntry<'_>, selection: &Selection) {
     let tree = seen.tree;
     let made = std::iter::once(tree.synthetic.object_class).chain(tree.synthetic.operational());
     for type_id in made {
@@ -92,12 +92,12 @@ fn write_attributes(w: &mut Writer, seen: &Seen<'_>, selection: &Selection) {
     }
 }
 
-fn write_attribute<'a>(w: &mut Writer, name: &str, values: impl Iterator<Item = &'a [u8]>, selection: &Selection) {
+fn write_attribute<'a>(w: &mut BerWriter, name: &str, values: impl Iterator<Item = &'a [u8]>, selection: &Selection) {
     reply::attribute(w, name, values.filter(|_| !selection.types_only));
 }
 
 /// Writes a generated entry.
-pub(crate) fn write_made(w: &mut Writer, catalogue: &Catalogue, entry: &Entry, selection: &Selection) {
+pub(crate) fn write_made(w: &mut BerWriter, catalogue: &Catalogue, entry: &Entry, selection: &Selection) {
     w.within(SEARCH_RESULT_ENTRY, |w| {
         w.string(OCTET_STRING, entry.dn.as_str().as_bytes());
         w.within(SEQUENCE, |w| {

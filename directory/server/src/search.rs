@@ -6,37 +6,37 @@ use provost_entry::{Dn, Entry};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Identity;
-use crate::ber::Writer;
+use crate::ber::BerWriter;
 use crate::change::{existing, parse_dn};
-use crate::controls::{Controls, Page};
-use crate::matching::{self, Made, Seen};
+use crate::controls::{Controls, PageRequest};
+use crate::matching::{self, Made, VisibleEntry};
 use crate::message::{Scope, SearchRequest};
-use crate::output::Output;
-use crate::paging::{Pages, Progress};
+use crate::output::ResponseSender;
+use crate::paging::{Pages, PagingState};
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::{self, ResponseControl};
 use crate::result_entry::{self, Selection};
 use crate::shared::Shared;
-use crate::tree::{Place, Subject, Tree};
+use crate::tree::{EntryNumber, EntrySnapshot, Tree};
 
 /// Tag of SearchResultDone.
 pub(crate) const SEARCH_RESULT_DONE: u8 = 0x65;
 /// Longest time for one search, whatever the client asks.
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(60);
 /// Entries examined under one lock of the tree.
-pub(crate) const CHUNK_ENTRIES: Place = 256;
+pub(crate) const CHUNK_ENTRIES: EntryNumber = 256;
 /// Octets of results after which the lock is released early.
 pub(crate) const CHUNK_OCTETS: usize = 32 * 1024;
 
 /// The entries within the base, scope and rights of a search.
-pub(crate) struct Field {
-    pub(crate) base: Place,
+pub(crate) struct SearchScope {
+    pub(crate) base: EntryNumber,
     pub(crate) scope: Scope,
     /// The only visible entry, if not all are visible.
-    pub(crate) only: Option<Place>,
+    pub(crate) only: Option<EntryNumber>,
 }
 
-impl Field {
+impl SearchScope {
     /// Checks base and rights.
     pub(crate) fn of(tree: &Tree, identity: &Identity, request: &SearchRequest) -> Outcome<Self> {
         let base = parse_dn(&request.base)?;
@@ -52,7 +52,7 @@ impl Field {
     }
 
     /// Whether it contains an entry at `place` below `parent`.
-    pub(crate) fn holds(&self, tree: &Tree, place: Place, parent: Place) -> bool {
+    pub(crate) fn holds(&self, tree: &Tree, place: EntryNumber, parent: EntryNumber) -> bool {
         self.only.is_none_or(|only| only == place)
             && match self.scope {
                 Scope::Base => place == self.base,
@@ -63,7 +63,7 @@ impl Field {
     }
 
     /// Whether it contains an entry that had these ancestors, its parent first.
-    pub(crate) fn holds_below(&self, place: Place, above: &[Place]) -> bool {
+    pub(crate) fn holds_below(&self, place: EntryNumber, above: &[EntryNumber]) -> bool {
         self.only.is_none_or(|only| only == place)
             && match self.scope {
                 Scope::Base => place == self.base,
@@ -75,21 +75,21 @@ impl Field {
 }
 
 /// One running search.
-pub(crate) struct Search<'a> {
+pub(crate) struct RunningSearch<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) identity: &'a Identity,
     pub(crate) id: i32,
     pub(crate) request: &'a SearchRequest,
-    pub(crate) output: &'a Output,
+    pub(crate) output: &'a ResponseSender,
     pub(crate) cancelled: &'a CancellationToken,
     /// The cookies of the connection.
     pub(crate) pages: &'a Pages,
 }
 
 /// The result of a search, and its position when another page follows.
-type End = (Refusal, Option<Progress>);
+type SearchEnd = (Refusal, Option<PagingState>);
 
-impl Search<'_> {
+impl RunningSearch<'_> {
     /// Runs the search to its SearchResultDone. An abandoned search stops without one.
     pub(crate) async fn run(&self, controls: &Controls) {
         let (end, response_controls) = match self.made_entry() {
@@ -118,7 +118,7 @@ impl Search<'_> {
             _ => return None,
         };
         let catalogue = &self.shared.catalogue;
-        let mut w = Writer::default();
+        let mut w = BerWriter::default();
         if matching::matches(catalogue, &Made { catalogue, entry }, &self.request.filter) == Some(true) {
             let selection = Selection::parse(catalogue, &self.request.attributes, self.request.types_only);
             reply::message(&mut w, self.id, &[], |w| result_entry::write_made(w, catalogue, entry, &selection));
@@ -126,7 +126,7 @@ impl Search<'_> {
         Some(w.into_octets())
     }
 
-    async fn entries(&self, controls: &Controls) -> Option<End> {
+    async fn entries(&self, controls: &Controls) -> Option<SearchEnd> {
         let started = Instant::now();
         let mut walk = match self.begin(controls) {
             Ok(Some(walk)) => walk,
@@ -155,11 +155,11 @@ impl Search<'_> {
     }
 
     /// Checks the request; `None` when no entry can match.
-    fn begin(&self, controls: &Controls) -> Outcome<Option<Walk>> {
+    fn begin(&self, controls: &Controls) -> Outcome<Option<SearchProgress>> {
         let tree = self.shared.directory.read();
-        let field = Field::of(&tree, self.identity, self.request)?;
+        let field = SearchScope::of(&tree, self.identity, self.request)?;
         if let (Some(assertion), Some(subject)) = (&controls.write.assertion, tree.subject(field.base)) {
-            let seen = Seen { tree: &tree, subject, password: self.identity.reads_passwords() };
+            let seen = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
             // Assertions on attributes that the identity may not read must not be evaluated either.
             let hidden = field.only.is_some_and(|own| own != field.base);
             if hidden || matching::matches(&tree.catalogue, &seen, assertion) != Some(true) {
@@ -171,9 +171,9 @@ impl Search<'_> {
             (_, Some(only)) => Some(vec![only]),
             _ => tree.candidates(&self.request.filter),
         };
-        let Progress { place: from, found } = match &controls.page {
+        let PagingState { place: from, found } = match &controls.page {
             Some(page) if !page.cookie.is_empty() => self.pages.progress(self.request, &page.cookie)?,
-            _ => Progress::default(),
+            _ => PagingState::default(),
         };
         // RFC 2696 §3: page size zero with a cookie ends the search.
         if controls.page.as_ref().is_some_and(|page| page.size == 0 && !page.cookie.is_empty()) {
@@ -186,13 +186,13 @@ impl Search<'_> {
         };
         let selection = Selection::parse(&tree.catalogue, &self.request.attributes, self.request.types_only);
         let at = candidates.as_ref().map_or(from as usize, |places| places.partition_point(|place| *place < from));
-        Ok(Some(Walk { field, candidates, at, page, wanted, found, on_page: 0, selection }))
+        Ok(Some(SearchProgress { field, candidates, at, page, wanted, found, on_page: 0, selection }))
     }
 
     /// Examines the next entries under one lock of the tree.
-    fn chunk(&self, walk: &mut Walk) -> (Vec<u8>, Option<End>) {
+    fn chunk(&self, walk: &mut SearchProgress) -> (Vec<u8>, Option<SearchEnd>) {
         let tree = self.shared.directory.read();
-        let mut w = Writer::default();
+        let mut w = BerWriter::default();
         for _ in 0..CHUNK_ENTRIES {
             if w.len() > CHUNK_OCTETS {
                 break;
@@ -203,10 +203,10 @@ impl Search<'_> {
                     return (w.into_octets(), Some((Refusal::new(Code::SizeLimitExceeded, ""), None)));
                 }
                 if Some(walk.on_page) == walk.page {
-                    let progress = Progress { place, found: walk.found };
+                    let progress = PagingState { place, found: walk.found };
                     return (w.into_octets(), Some((reply::success(), Some(progress))));
                 }
-                let seen = Seen { tree: &tree, subject, password: self.identity.reads_passwords() };
+                let seen = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
                 reply::message(&mut w, self.id, &[], |w| result_entry::write(w, &seen, &walk.selection));
                 walk.found += 1;
                 walk.on_page += 1;
@@ -216,22 +216,22 @@ impl Search<'_> {
         (w.into_octets(), None)
     }
 
-    fn selects(&self, tree: &Tree, walk: &Walk, place: Place, subject: Subject<'_>) -> bool {
-        let seen = Seen { tree, subject, password: self.identity.reads_passwords() };
+    fn selects(&self, tree: &Tree, walk: &SearchProgress, place: EntryNumber, subject: EntrySnapshot<'_>) -> bool {
+        let seen = VisibleEntry { tree, subject, password: self.identity.reads_passwords() };
         walk.field.holds(tree, place, subject.parent)
             && matching::matches(&tree.catalogue, &seen, &self.request.filter) == Some(true)
     }
 
-    fn page_control(&self, page: Option<&Page>, next: Option<Progress>) -> Vec<ResponseControl> {
+    fn page_control(&self, page: Option<&PageRequest>, next: Option<PagingState>) -> Vec<ResponseControl> {
         let cookie = next.map(|progress| self.pages.cookie(self.request, progress)).unwrap_or_default();
         page.map(|_| reply::paged_results(0, &cookie)).into_iter().collect()
     }
 }
 
 /// The progress of a search.
-struct Walk {
-    field: Field,
-    candidates: Option<Vec<Place>>,
+struct SearchProgress {
+    field: SearchScope,
+    candidates: Option<Vec<EntryNumber>>,
     at: usize,
     page: Option<usize>,
     /// The size limit, counted over all pages (RFC 2696 §3).
@@ -241,11 +241,11 @@ struct Walk {
     selection: Selection,
 }
 
-impl Walk {
-    fn place(&self, tree: &Tree) -> Option<Place> {
+impl SearchProgress {
+    fn place(&self, tree: &Tree) -> Option<EntryNumber> {
         match &self.candidates {
             Some(places) => places.get(self.at).copied(),
-            None => Place::try_from(self.at).ok().filter(|place| *place < tree.places()),
+            None => EntryNumber::try_from(self.at).ok().filter(|place| *place < tree.places()),
         }
     }
 }

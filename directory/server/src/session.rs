@@ -15,19 +15,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::Identity;
 use crate::ber;
-use crate::catalogue::Rule;
+use crate::catalogue::EqualityRule;
 use crate::change::{existing, parse_dn};
 use crate::committer::WriteJob;
-use crate::controls::{self, Controls, Target};
-use crate::matching::{self, Seen};
+use crate::controls::{self, ControlledOperation, Controls};
+use crate::matching::{self, VisibleEntry};
 use crate::message::{self, Authentication, DecodeError, Operation, Request, SearchRequest, WriteOperation};
 use crate::names::Wanted;
-use crate::output::{self, Output};
+use crate::output::{self, ResponseSender};
 use crate::paging::Pages;
 use crate::password;
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::{self, oid};
-use crate::search::{SEARCH_RESULT_DONE, Search};
+use crate::search::{RunningSearch, SEARCH_RESULT_DONE};
 use crate::shared::Shared;
 use crate::sync::Sync;
 
@@ -92,7 +92,7 @@ where
 }
 
 /// What the session does after a request.
-enum Flow {
+enum AfterRequest {
     Continue,
     Close,
     StartTls(i32),
@@ -143,9 +143,9 @@ impl Session {
                 }
             };
             match self.request(&frame, &output).await {
-                Flow::Continue => {}
-                Flow::Close => break None,
-                Flow::StartTls(id) => break Some(id),
+                AfterRequest::Continue => {}
+                AfterRequest::Close => break None,
+                AfterRequest::StartTls(id) => break Some(id),
             }
         };
         self.ended.cancel();
@@ -200,7 +200,7 @@ impl Session {
         }
     }
 
-    async fn request(&mut self, frame: &[u8], output: &Output) -> Flow {
+    async fn request(&mut self, frame: &[u8], output: &ResponseSender) -> AfterRequest {
         match message::decode(frame) {
             Ok(request) => self.operation(request, frame.len(), output).await,
             Err(DecodeError::Refused { id, response, refusal }) => {
@@ -208,32 +208,32 @@ impl Session {
                     self.identity = Arc::new(Identity::anonymous());
                 }
                 output.answer(reply::result(id, response, &refusal, &[]));
-                Flow::Continue
+                AfterRequest::Continue
             }
             Err(DecodeError::Malformed) => {
                 output.answer(reply::disconnection(Code::ProtocolError, "malformed or unsupported request"));
-                Flow::Close
+                AfterRequest::Close
             }
         }
     }
 
     /// Refuses a request with a plain result.
-    fn refuse(output: &Output, id: i32, tag: u8, refusal: &Refusal) -> Flow {
+    fn refuse(output: &ResponseSender, id: i32, tag: u8, refusal: &Refusal) -> AfterRequest {
         output.answer(reply::result(id, tag, refusal, &[]));
-        Flow::Continue
+        AfterRequest::Continue
     }
 
-    async fn operation(&mut self, request: Request, octets: usize, output: &Output) -> Flow {
+    async fn operation(&mut self, request: Request, octets: usize, output: &ResponseSender) -> AfterRequest {
         self.renew_identity();
         let Request { id, operation, controls: raw } = request;
         let target = match &operation {
-            Operation::Search(_) => Target::Search,
-            Operation::Compare { .. } => Target::Compare,
-            Operation::Write(write) => Target::of(write),
+            Operation::Search(_) => ControlledOperation::Search,
+            Operation::Compare { .. } => ControlledOperation::Compare,
+            Operation::Write(write) => ControlledOperation::of(write),
             // These have no response, so their controls cannot be refused.
-            Operation::Unbind => return Flow::Close,
+            Operation::Unbind => return AfterRequest::Close,
             Operation::Abandon(abandoned) => return self.abandon(*abandoned),
-            _ => Target::Other,
+            _ => ControlledOperation::Other,
         };
         let controls = match controls::read(&raw, target) {
             Ok(controls) => controls,
@@ -246,11 +246,11 @@ impl Session {
             }
         };
         let weight = (1 + octets / OUTSTANDING_OCTETS).min(OUTSTANDING_MAX) as u32;
-        let Ok(permit) = self.outstanding.clone().acquire_many_owned(weight).await else { return Flow::Close };
+        let Ok(permit) = self.outstanding.clone().acquire_many_owned(weight).await else { return AfterRequest::Close };
         match operation {
             Operation::Bind { version, dn, authentication } => {
                 self.bind(id, version, &dn, authentication, output).await;
-                Flow::Continue
+                AfterRequest::Continue
             }
             Operation::Search(search) => self.search(id, search, controls, permit, output),
             Operation::Write(operation) => self.write(id, operation, controls, permit, output).await,
@@ -259,7 +259,7 @@ impl Session {
                 Self::refuse(output, id, 0x6f, &outcome.unwrap_or_else(|refusal| refusal))
             }
             Operation::Extended { oid, value } => self.extended(id, &oid, value, permit, output).await,
-            Operation::Unbind | Operation::Abandon(_) => Flow::Close,
+            Operation::Unbind | Operation::Abandon(_) => AfterRequest::Close,
         }
     }
 
@@ -277,14 +277,14 @@ impl Session {
     }
 
     /// RFC 4511 §4.11: a search stops; a write that has begun is completed.
-    fn abandon(&self, id: i32) -> Flow {
+    fn abandon(&self, id: i32) -> AfterRequest {
         if let Some(search) = self.searches().get(&id) {
             search.cancel();
         }
-        Flow::Continue
+        AfterRequest::Continue
     }
 
-    async fn bind(&mut self, id: i32, version: i64, dn: &str, authentication: Authentication, output: &Output) {
+    async fn bind(&mut self, id: i32, version: i64, dn: &str, authentication: Authentication, output: &ResponseSender) {
         // RFC 4511 §4.2.1: running operations are abandoned, and the connection is anonymous until the bind succeeds.
         self.searches().values().for_each(CancellationToken::cancel);
         self.identity = Arc::new(Identity::anonymous());
@@ -330,8 +330,8 @@ impl Session {
         request: SearchRequest,
         controls: Controls,
         permit: OwnedSemaphorePermit,
-        output: &Output,
-    ) -> Flow {
+        output: &ResponseSender,
+    ) -> AfterRequest {
         let cancelled = self.ended.child_token();
         {
             let mut searches = self.searches();
@@ -349,13 +349,13 @@ impl Session {
                 Some(sync) => Sync { shared, identity, id, request, output, cancelled: &cancelled }.run(sync).await,
                 None => {
                     let (cancelled, pages) = (&cancelled, &*pages);
-                    Search { shared, identity, id, request, output, cancelled, pages }.run(&controls).await;
+                    RunningSearch { shared, identity, id, request, output, cancelled, pages }.run(&controls).await;
                 }
             }
             searches.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             drop(permit);
         });
-        Flow::Continue
+        AfterRequest::Continue
     }
 
     /// Queues a write in order of arrival; its response is sent once it is durable.
@@ -365,8 +365,8 @@ impl Session {
         operation: WriteOperation,
         controls: Controls,
         permit: OwnedSemaphorePermit,
-        output: &Output,
-    ) -> Flow {
+        output: &ResponseSender,
+    ) -> AfterRequest {
         let tag = write_tag(&operation);
         let answering = output.clone();
         let job = WriteJob {
@@ -383,7 +383,7 @@ impl Session {
             }),
         };
         match self.shared.jobs.send(job).await {
-            Ok(()) => Flow::Continue,
+            Ok(()) => AfterRequest::Continue,
             Err(_) => Self::refuse(output, id, tag, &Refusal::new(Code::Unavailable, "the server is shutting down")),
         }
     }
@@ -399,7 +399,7 @@ impl Session {
         };
         let subject = tree.subject(place);
         let subject = subject.ok_or_else(|| Refusal::new(Code::NoSuchObject, ""))?;
-        let seen = Seen { tree: &tree, subject, password: self.identity.reads_passwords() };
+        let seen = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
         if let Some(assertion) = &controls.write.assertion
             && matching::matches(&tree.catalogue, &seen, assertion) != Some(true)
         {
@@ -414,7 +414,7 @@ impl Session {
         match matching::matches(&tree.catalogue, &seen, &Filter::Equal(name, value)) {
             Some(true) => Ok(Refusal::new(Code::CompareTrue, "")),
             Some(false) => Ok(Refusal::new(Code::CompareFalse, "")),
-            None if tree.catalogue.type_of(type_id).rule == Rule::None => {
+            None if tree.catalogue.type_of(type_id).rule == EqualityRule::None => {
                 Err(Refusal::new(Code::InappropriateMatching, ""))
             }
             None => Err(Refusal::new(Code::InvalidAttributeSyntax, "the value does not conform to the syntax")),
@@ -427,11 +427,11 @@ impl Session {
         name: &str,
         value: Option<Vec<u8>>,
         permit: OwnedSemaphorePermit,
-        output: &Output,
-    ) -> Flow {
+        output: &ResponseSender,
+    ) -> AfterRequest {
         let answer = |refusal: &Refusal, value: Option<&[u8]>| {
             output.answer(reply::extended(id, refusal, None, value));
-            Flow::Continue
+            AfterRequest::Continue
         };
         match name {
             oid::WHO_AM_I => {
@@ -440,7 +440,7 @@ impl Session {
                 answer(&reply::success(), Some(who.as_bytes()))
             }
             oid::START_TLS => match self.check_start_tls() {
-                Ok(()) => Flow::StartTls(id),
+                Ok(()) => AfterRequest::StartTls(id),
                 Err(refusal) => answer(&refusal, None),
             },
             oid::PASSWORD_MODIFY => {
@@ -452,7 +452,7 @@ impl Session {
                     // One at a time per connection, or one person could take all places in the queue for hashing.
                     modify.await;
                 }
-                Flow::Continue
+                AfterRequest::Continue
             }
             _ => answer(&Refusal::new(Code::ProtocolError, "unsupported extended operation"), None),
         }
@@ -477,7 +477,7 @@ async fn password_modify(
     id: i32,
     value: Option<Vec<u8>>,
     permit: OwnedSemaphorePermit,
-    output: Output,
+    output: ResponseSender,
 ) {
     let request = match password::modify(&shared, &identity, value.as_deref()).await {
         Ok(request) => request,

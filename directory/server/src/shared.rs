@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::catalogue::Catalogue;
 use crate::client_address::ClientAddress;
-use crate::committer::{Directory, WriteJob};
+use crate::committer::{DirectoryHandle, WriteJob};
 use crate::hashing::Hashing;
 
 /// State shared by all sessions.
 pub(crate) struct Shared {
-    pub(crate) directory: Arc<Directory>,
+    pub(crate) directory: Arc<DirectoryHandle>,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) jobs: mpsc::Sender<WriteJob>,
     pub(crate) hashing: Hashing,

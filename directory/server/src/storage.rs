@@ -19,11 +19,11 @@ use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use crate::catalogue::Catalogue;
-use crate::csn::{Context, Csn};
+use crate::csn::{ContextCsn, Csn};
 use crate::migration;
-use crate::record::Record;
+use crate::record::EncodedEntry;
 use crate::storage_error::StorageError;
-use crate::tree::{Change, DELETIONS_MAX, NO_PLACE, Tree};
+use crate::tree::{DELETIONS_MAX, NO_PLACE, Tree, TreeChange};
 
 /// Name of the file in the server's folder.
 const FILE: &str = "directory.sqlite";
@@ -105,9 +105,9 @@ impl Storage {
         self.load_names(tree)?;
         self.load_entries(tree)?;
         let context = self.state("context")?;
-        tree.context = context.and_then(|text| Context::parse_cookie(text.as_bytes())).unwrap_or_default();
+        tree.context = context.and_then(|text| ContextCsn::parse_cookie(text.as_bytes())).unwrap_or_default();
         let floor = self.state("floor")?;
-        tree.floor = floor.and_then(|text| Context::parse_cookie(text.as_bytes())).unwrap_or_default();
+        tree.floor = floor.and_then(|text| ContextCsn::parse_cookie(text.as_bytes())).unwrap_or_default();
         let mut statement = self.connection.prepare("SELECT csn, uuid FROM deletion ORDER BY seq")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -148,7 +148,7 @@ impl Storage {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (place, parent, octets): (u32, u32, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let record = Record::from_octets(octets)
+            let record = EncodedEntry::from_octets(octets)
                 .ok_or_else(|| StorageError::Content(format!("the entry in row {place} is damaged")))?;
             tree.reserve(if parent == NO_PLACE { place } else { place.max(parent) });
             tree.put(place, parent, record);
@@ -158,7 +158,7 @@ impl Storage {
     }
 
     /// Makes changes durable, all or none. `tree` has their shared names, but not the changes yet.
-    pub(crate) fn commit(&mut self, tree: &Tree, changes: &[&Change]) -> Result<(), StorageError> {
+    pub(crate) fn commit(&mut self, tree: &Tree, changes: &[&TreeChange]) -> Result<(), StorageError> {
         let mut context = tree.context.clone();
         let saved = {
             let transaction = self.connection.transaction()?;
@@ -234,7 +234,7 @@ fn make(connection: &mut Connection, suffix: &Dn) -> Result<(), StorageError> {
     Ok(transaction.commit()?)
 }
 
-fn save_state(connection: &Connection, key: &str, context: &Context) -> Result<(), StorageError> {
+fn save_state(connection: &Connection, key: &str, context: &ContextCsn) -> Result<(), StorageError> {
     let text = String::from_utf8_lossy(&context.cookie()).into_owned();
     connection.prepare_cached("INSERT OR REPLACE INTO state VALUES (?1, ?2)")?.execute([key, &text])?;
     Ok(())
@@ -262,7 +262,7 @@ fn save_names(connection: &Connection, tree: &Tree, saved: [usize; 3]) -> Result
 }
 
 /// Deletes the oldest deletions as [`Tree::note_deletion`] will, and records how far the log reaches back.
-fn trim_deletions(connection: &Connection, tree: &Tree, changes: &[&Change]) -> Result<(), StorageError> {
+fn trim_deletions(connection: &Connection, tree: &Tree, changes: &[&TreeChange]) -> Result<(), StorageError> {
     let new = changes.iter().filter(|change| change.after.is_none());
     let excess = (tree.deletions.len() + new.clone().count()).saturating_sub(DELETIONS_MAX);
     if excess == 0 {

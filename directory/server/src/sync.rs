@@ -4,20 +4,20 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::access::{Identity, Rights};
-use crate::ber::{OCTET_STRING, SEQUENCE, Writer};
+use crate::ber::{BerWriter, OCTET_STRING, SEQUENCE};
 use crate::controls::SyncRequest;
-use crate::csn::{Context, Csn};
-use crate::matching::{self, Seen};
+use crate::csn::{ContextCsn, Csn};
+use crate::matching::{self, VisibleEntry};
 use crate::message::SearchRequest;
-use crate::output::{Closed, Output};
-use crate::record::Record;
+use crate::output::{Closed, ResponseSender};
+use crate::record::EncodedEntry;
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::{self, SyncInfo, SyncState};
 use crate::result_entry::{self, SEARCH_RESULT_ENTRY, Selection};
-use crate::search::{CHUNK_ENTRIES, CHUNK_OCTETS, Field, SEARCH_RESULT_DONE};
+use crate::search::{CHUNK_ENTRIES, CHUNK_OCTETS, SEARCH_RESULT_DONE, SearchScope};
 use crate::shared::Shared;
-use crate::tree::{Place, Standing, Subject, Tree};
-use crate::watch::{Event, Watch};
+use crate::tree::{EntryNumber, EntrySnapshot, Standing, Tree};
+use crate::watch::{SearchWatch, TreeEvent};
 
 /// Most UUIDs in one Sync Info message.
 const ID_SET_MAX: usize = 512;
@@ -39,22 +39,22 @@ pub(crate) struct Sync<'a> {
     pub(crate) identity: &'a Identity,
     pub(crate) id: i32,
     pub(crate) request: &'a SearchRequest,
-    pub(crate) output: &'a Output,
+    pub(crate) output: &'a ResponseSender,
     pub(crate) cancelled: &'a CancellationToken,
 }
 
 /// The refresh stage, determined at one moment of the tree.
 struct Refresh {
-    field: Field,
+    field: SearchScope,
     selection: Selection,
     phase: Phase,
     /// The state that the consumer has.
-    consumer: Context,
+    consumer: ContextCsn,
     /// The state that the consumer will have.
-    context: Context,
-    places: Place,
+    context: ContextCsn,
+    places: EntryNumber,
     gone: Vec<Uuid>,
-    changes: Option<Watch>,
+    changes: Option<SearchWatch>,
 }
 
 impl Refresh {
@@ -81,13 +81,13 @@ impl Sync<'_> {
             return Err(Refusal::new(Code::InsufficientAccessRights, ""));
         }
         let tree = self.shared.directory.read();
-        let field = Field::of(&tree, self.identity, self.request)?;
+        let field = SearchScope::of(&tree, self.identity, self.request)?;
         let context = tree.context.clone();
         let consumer = match sync.cookie.as_slice() {
             [] => None,
             cookie => {
                 // A cookie in another format, or of a state that this server never had (it was restored from a backup).
-                let known = Context::parse_cookie(cookie).filter(|consumer| context.covers_all(consumer));
+                let known = ContextCsn::parse_cookie(cookie).filter(|consumer| context.covers_all(consumer));
                 let words = "the cookie is not from this server's content";
                 Some(known.ok_or_else(|| Refusal::new(Code::SyncRefreshRequired, words))?)
             }
@@ -150,9 +150,9 @@ impl Sync<'_> {
     }
 
     /// Examines the next entries of the refresh under one lock of the tree.
-    fn chunk(&self, refresh: &mut Refresh, at: &mut Place, present: &mut Vec<Uuid>) -> Vec<u8> {
+    fn chunk(&self, refresh: &mut Refresh, at: &mut EntryNumber, present: &mut Vec<Uuid>) -> Vec<u8> {
         let tree = self.shared.directory.read();
-        let mut w = Writer::default();
+        let mut w = BerWriter::default();
         let end = refresh.places.min(at.saturating_add(CHUNK_ENTRIES));
         while *at < end && w.len() < CHUNK_OCTETS {
             let place = *at;
@@ -178,19 +178,19 @@ impl Sync<'_> {
         w.into_octets()
     }
 
-    fn seen<'t>(&self, tree: &'t Tree, subject: Subject<'t>) -> Seen<'t> {
-        Seen { tree, subject, password: self.identity.reads_passwords() }
+    fn seen<'t>(&self, tree: &'t Tree, subject: EntrySnapshot<'t>) -> VisibleEntry<'t> {
+        VisibleEntry { tree, subject, password: self.identity.reads_passwords() }
     }
 
-    fn selects(&self, tree: &Tree, field: &Field, place: Place, subject: Subject<'_>) -> bool {
+    fn selects(&self, tree: &Tree, field: &SearchScope, place: EntryNumber, subject: EntrySnapshot<'_>) -> bool {
         field.holds(tree, place, subject.parent) && self.matches(tree, subject)
     }
 
-    fn matches(&self, tree: &Tree, subject: Subject<'_>) -> bool {
+    fn matches(&self, tree: &Tree, subject: EntrySnapshot<'_>) -> bool {
         matching::matches(&tree.catalogue, &self.seen(tree, subject), &self.request.filter) == Some(true)
     }
 
-    async fn persist(&self, mut refresh: Refresh, mut changes: Watch) -> Result<(), Closed> {
+    async fn persist(&self, mut refresh: Refresh, mut changes: SearchWatch) -> Result<(), Closed> {
         loop {
             let first = tokio::select! {
                 () = self.cancelled.cancelled() => return Ok(()),
@@ -210,12 +210,12 @@ impl Sync<'_> {
     }
 
     /// Encodes this change and those queued after it; `None` when the identity has lost its rights.
-    fn batch(&self, refresh: &mut Refresh, first: &Event, changes: &mut Watch) -> Option<Vec<u8>> {
+    fn batch(&self, refresh: &mut Refresh, first: &TreeEvent, changes: &mut SearchWatch) -> Option<Vec<u8>> {
         let tree = self.shared.directory.read();
         if self.identity.renewed(&tree).rights != self.identity.rights {
             return None;
         }
-        let mut w = Writer::default();
+        let mut w = BerWriter::default();
         self.write(&tree, refresh, first, &mut w);
         while w.len() < CHUNK_OCTETS {
             let Some(change) = changes.next_now() else { break };
@@ -226,13 +226,13 @@ impl Sync<'_> {
 
     /// Encodes what a change means for this content (RFC 4533 §3.4). Membership is judged by the entry's ancestors at
     /// the time of the change, because those may have moved since.
-    fn write(&self, tree: &Tree, refresh: &mut Refresh, event: &Event, w: &mut Writer) {
+    fn write(&self, tree: &Tree, refresh: &mut Refresh, event: &TreeEvent, w: &mut BerWriter) {
         let change = &event.change;
         refresh.context.advance(change.csn);
         let children = tree.subject(change.place).map_or(0, |subject| subject.children);
-        let side = |side: &'_ Option<(Place, Record)>, standing: &Option<Standing>| {
+        let side = |side: &'_ Option<(EntryNumber, EncodedEntry)>, standing: &Option<Standing>| {
             let (Some((parent, record)), Some(standing)) = (side, standing) else { return false };
-            let subject = Subject { parent: *parent, children, record };
+            let subject = EntrySnapshot { parent: *parent, children, record };
             refresh.field.holds_below(change.place, &standing.above) && self.matches(tree, subject)
         };
         let (was_in, is_in) = (side(&change.before, &event.before), side(&change.after, &event.after));
@@ -241,7 +241,7 @@ impl Sync<'_> {
         match (is_in, &change.after, &event.after, &event.before) {
             (true, Some((parent, record)), Some(standing), _) => {
                 let state = if was_in { SyncState::Modify } else { SyncState::Add };
-                let seen = self.seen(tree, Subject { parent: *parent, children, record });
+                let seen = self.seen(tree, EntrySnapshot { parent: *parent, children, record });
                 let selection = &refresh.selection;
                 reply::message(w, self.id, &control(state), |w| {
                     result_entry::write_named(w, &standing.dn, &seen, selection);

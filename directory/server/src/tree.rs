@@ -11,22 +11,22 @@ use provost_schema::attr;
 use uuid::Uuid;
 
 use crate::catalogue::{Catalogue, TypeId};
-use crate::csn::{Context, Csn};
-use crate::names::{Names, Wanted};
-use crate::record::{Draft, Record};
+use crate::csn::{ContextCsn, Csn};
+use crate::names::{NameTables, Wanted};
+use crate::record::{Draft, EncodedEntry};
 
 /// The number of an entry's place in memory, and of its row on disk.
-pub(crate) type Place = u32;
+pub(crate) type EntryNumber = u32;
 /// The parent of the suffix entry.
-pub(crate) const NO_PLACE: Place = Place::MAX;
+pub(crate) const NO_PLACE: EntryNumber = EntryNumber::MAX;
 /// Deletions kept for returning consumers. Beyond, they need the present phase of RFC 4533.
 pub(crate) const DELETIONS_MAX: usize = 65_536;
 
 #[derive(Debug)]
 struct Slot {
-    parent: Place,
+    parent: EntryNumber,
     children: u32,
-    record: Record,
+    record: EncodedEntry,
 }
 
 /// Attribute types whose values derive from an entry's head and place.
@@ -89,12 +89,12 @@ pub(crate) const SUBSCHEMA_DN: &str = "cn=subschema";
 /// entry.
 #[derive(Debug, Default)]
 struct Index {
-    first: HashMap<u32, Place>,
-    more: HashMap<u32, Vec<Place>>,
+    first: HashMap<u32, EntryNumber>,
+    more: HashMap<u32, Vec<EntryNumber>>,
 }
 
 impl Index {
-    fn insert(&mut self, key: u32, place: Place) {
+    fn insert(&mut self, key: u32, place: EntryNumber) {
         match self.first.get(&key) {
             None => _ = self.first.insert(key, place),
             Some(there) if *there == place => {}
@@ -107,7 +107,7 @@ impl Index {
         }
     }
 
-    fn remove(&mut self, key: u32, place: Place) {
+    fn remove(&mut self, key: u32, place: EntryNumber) {
         if let Some(more) = self.more.get_mut(&key) {
             more.retain(|there| *there != place);
             if self.first.get(&key) == Some(&place) {
@@ -124,7 +124,7 @@ impl Index {
         }
     }
 
-    fn get(&self, key: u32) -> impl Iterator<Item = Place> {
+    fn get(&self, key: u32) -> impl Iterator<Item = EntryNumber> {
         let more = self.more.get(&key).map(Vec::as_slice).unwrap_or_default();
         self.first.get(&key).copied().into_iter().chain(more.iter().copied())
     }
@@ -132,22 +132,22 @@ impl Index {
 
 /// An entry at some moment, with all that filters and results need.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Subject<'a> {
-    pub(crate) parent: Place,
+pub(crate) struct EntrySnapshot<'a> {
+    pub(crate) parent: EntryNumber,
     pub(crate) children: u32,
-    pub(crate) record: &'a Record,
+    pub(crate) record: &'a EncodedEntry,
 }
 
 /// One change at one place, already durable.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
-    pub(crate) place: Place,
+pub(crate) struct TreeChange {
+    pub(crate) place: EntryNumber,
     pub(crate) csn: Csn,
     pub(crate) uuid: Uuid,
     /// Parent and record before; `None` for an add.
-    pub(crate) before: Option<(Place, Record)>,
+    pub(crate) before: Option<(EntryNumber, EncodedEntry)>,
     /// Parent and record after; `None` for a delete.
-    pub(crate) after: Option<(Place, Record)>,
+    pub(crate) after: Option<(EntryNumber, EncodedEntry)>,
 }
 
 /// The position of an entry at one moment. Its ancestors may be renamed or deleted later.
@@ -155,23 +155,23 @@ pub(crate) struct Change {
 pub(crate) struct Standing {
     pub(crate) dn: String,
     /// The places of its ancestors, the parent first.
-    pub(crate) above: Vec<Place>,
+    pub(crate) above: Vec<EntryNumber>,
 }
 
 /// The whole directory in memory.
 #[derive(Debug)]
 pub(crate) struct Tree {
     pub(crate) catalogue: Arc<Catalogue>,
-    pub(crate) names: Names,
+    pub(crate) names: NameTables,
     pub(crate) suffix: Dn,
     pub(crate) synthetic: Synthetic,
-    pub(crate) context: Context,
+    pub(crate) context: ContextCsn,
     /// Deletions since `floor`, oldest first.
     pub(crate) deletions: VecDeque<(Csn, Uuid)>,
     /// The state that the log of deletions starts from. Consumers that are not past it cannot use the log.
-    pub(crate) floor: Context,
+    pub(crate) floor: ContextCsn,
     slots: Vec<Slot>,
-    free: Vec<Place>,
+    free: Vec<EntryNumber>,
     by_name: Index,
     by_value: Index,
     hasher: RandomState,
@@ -183,11 +183,11 @@ impl Tree {
         Some(Self {
             synthetic: Synthetic::of(&catalogue)?,
             catalogue,
-            names: Names::default(),
+            names: NameTables::default(),
             suffix,
-            context: Context::default(),
+            context: ContextCsn::default(),
             deletions: VecDeque::new(),
-            floor: Context::default(),
+            floor: ContextCsn::default(),
             slots: Vec::new(),
             free: Vec::new(),
             by_name: Index::default(),
@@ -197,8 +197,8 @@ impl Tree {
     }
 
     /// Returns the number of places, free ones included.
-    pub(crate) fn places(&self) -> Place {
-        self.slots.len() as Place
+    pub(crate) fn places(&self) -> EntryNumber {
+        self.slots.len() as EntryNumber
     }
 
     /// Returns the number of entries.
@@ -207,22 +207,22 @@ impl Tree {
     }
 
     /// Reserves a place for a new entry.
-    pub(crate) fn allocate(&mut self) -> Place {
+    pub(crate) fn allocate(&mut self) -> EntryNumber {
         self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { parent: NO_PLACE, children: 0, record: Record::default() });
-            self.slots.len() as Place - 1
+            self.slots.push(Slot { parent: NO_PLACE, children: 0, record: EncodedEntry::default() });
+            self.slots.len() as EntryNumber - 1
         })
     }
 
     /// Releases a place whose entry was never committed.
-    pub(crate) fn release(&mut self, place: Place) {
+    pub(crate) fn release(&mut self, place: EntryNumber) {
         self.free.push(place);
     }
 
     /// Grows to hold rows up to `place`, before they are loaded.
-    pub(crate) fn reserve(&mut self, place: Place) {
+    pub(crate) fn reserve(&mut self, place: EntryNumber) {
         while self.slots.len() <= place as usize {
-            self.slots.push(Slot { parent: NO_PLACE, children: 0, record: Record::default() });
+            self.slots.push(Slot { parent: NO_PLACE, children: 0, record: EncodedEntry::default() });
         }
     }
 
@@ -232,30 +232,30 @@ impl Tree {
         self.free = empty.map(|(place, _)| place).collect();
     }
 
-    fn slot(&self, place: Place) -> Option<&Slot> {
+    fn slot(&self, place: EntryNumber) -> Option<&Slot> {
         self.slots.get(place as usize).filter(|slot| !slot.record.octets().is_empty())
     }
 
     /// Returns the entry at a place.
-    pub(crate) fn subject(&self, place: Place) -> Option<Subject<'_>> {
-        self.slot(place).map(|s| Subject { parent: s.parent, children: s.children, record: &s.record })
+    pub(crate) fn subject(&self, place: EntryNumber) -> Option<EntrySnapshot<'_>> {
+        self.slot(place).map(|s| EntrySnapshot { parent: s.parent, children: s.children, record: &s.record })
     }
 
     fn hash(&self, kind: u32, key: &[u8]) -> u32 {
         self.hasher.hash_one((kind, key)) as u32
     }
 
-    fn name_key(&self, parent: Place, rdn: &str) -> u32 {
+    fn name_key(&self, parent: EntryNumber, rdn: &str) -> u32 {
         let normalised = Dn::parse(rdn).map(|dn| dn.normalised().to_owned()).unwrap_or_default();
         self.normal_name_key(parent, &normalised)
     }
 
-    fn normal_name_key(&self, parent: Place, normalised: &str) -> u32 {
+    fn normal_name_key(&self, parent: EntryNumber, normalised: &str) -> u32 {
         self.hash(parent, normalised.as_bytes())
     }
 
     /// Returns the child of `parent` with this normalised RDN.
-    fn child(&self, parent: Place, normalised: &str) -> Option<Place> {
+    fn child(&self, parent: EntryNumber, normalised: &str) -> Option<EntryNumber> {
         self.by_name.get(self.normal_name_key(parent, normalised)).find(|place| {
             self.slot(*place).is_some_and(|slot| {
                 slot.parent == parent && Dn::parse(slot.record.rdn()).is_ok_and(|rdn| rdn.normalised() == normalised)
@@ -264,12 +264,12 @@ impl Tree {
     }
 
     /// Returns the entry with this name.
-    pub(crate) fn find(&self, dn: &Dn) -> Option<Place> {
+    pub(crate) fn find(&self, dn: &Dn) -> Option<EntryNumber> {
         self.nearest(dn).filter(|(_, missing)| *missing == 0).map(|(place, _)| place)
     }
 
     /// Returns the entry with this name or its nearest ancestor, and how many RDNs are missing below that.
-    pub(crate) fn nearest(&self, dn: &Dn) -> Option<(Place, usize)> {
+    pub(crate) fn nearest(&self, dn: &Dn) -> Option<(EntryNumber, usize)> {
         if !dn.is_within(&self.suffix) {
             return None;
         }
@@ -288,12 +288,12 @@ impl Tree {
     }
 
     /// Returns the DN of an entry as text.
-    pub(crate) fn dn(&self, place: Place) -> String {
+    pub(crate) fn dn(&self, place: EntryNumber) -> String {
         self.slot(place).map(|slot| self.dn_of(slot.parent, &slot.record)).unwrap_or_default()
     }
 
     /// Returns the DN of a record below `parent`.
-    pub(crate) fn dn_of(&self, parent: Place, record: &Record) -> String {
+    pub(crate) fn dn_of(&self, parent: EntryNumber, record: &EncodedEntry) -> String {
         let mut text = record.rdn().to_owned();
         let mut at = parent;
         while let Some(slot) = self.slot(at) {
@@ -305,7 +305,7 @@ impl Tree {
     }
 
     /// Whether `parent` is `ancestor` or below it.
-    pub(crate) fn is_below(&self, parent: Place, ancestor: Place) -> bool {
+    pub(crate) fn is_below(&self, parent: EntryNumber, ancestor: EntryNumber) -> bool {
         let mut at = parent;
         while at != ancestor {
             match self.slot(at) {
@@ -317,18 +317,18 @@ impl Tree {
     }
 
     /// Returns all subordinates of an entry with their depth, parents before children.
-    pub(crate) fn below(&self, ancestor: Place) -> Vec<(usize, Place)> {
-        let levels = |place: Place| {
+    pub(crate) fn below(&self, ancestor: EntryNumber) -> Vec<(usize, EntryNumber)> {
+        let levels = |place: EntryNumber| {
             let above = self.subject(place).map(|subject| self.above(subject.parent)).unwrap_or_default();
             above.iter().position(|at| *at == ancestor).map(|at| (at + 1, place))
         };
-        let mut found: Vec<(usize, Place)> = (0..self.places()).filter_map(levels).collect();
+        let mut found: Vec<(usize, EntryNumber)> = (0..self.places()).filter_map(levels).collect();
         found.sort_unstable();
         found
     }
 
     /// Returns `parent` and its ancestors, the nearest first.
-    fn above(&self, parent: Place) -> Vec<Place> {
+    fn above(&self, parent: EntryNumber) -> Vec<EntryNumber> {
         let mut above = Vec::new();
         let mut at = parent;
         while let Some(slot) = self.slot(at) {
@@ -339,12 +339,12 @@ impl Tree {
     }
 
     /// Returns the position of a record below `parent`, in the present tree.
-    pub(crate) fn standing(&self, parent: Place, record: &Record) -> Standing {
+    pub(crate) fn standing(&self, parent: EntryNumber, record: &EncodedEntry) -> Standing {
         Standing { dn: self.dn_of(parent, record), above: self.above(parent) }
     }
 
     /// Returns the hash keys of all indexed values of a record.
-    fn value_keys(&self, record: &Record) -> Vec<u32> {
+    fn value_keys(&self, record: &EncodedEntry) -> Vec<u32> {
         let mut keys = Vec::new();
         if let Some(head) = record.head() {
             keys.push(self.hash(u32::from(self.synthetic.entry_uuid), head.uuid.to_string().as_bytes()));
@@ -361,7 +361,7 @@ impl Tree {
     }
 
     /// Stores a row from the disk, or a committed one, at its place.
-    pub(crate) fn put(&mut self, place: Place, parent: Place, record: Record) {
+    pub(crate) fn put(&mut self, place: EntryNumber, parent: EntryNumber, record: EncodedEntry) {
         self.take(place);
         let name_key = self.name_key(parent, record.rdn());
         self.by_name.insert(name_key, place);
@@ -378,7 +378,7 @@ impl Tree {
     }
 
     /// Empties a place and removes its index entries.
-    fn take(&mut self, place: Place) {
+    fn take(&mut self, place: EntryNumber) {
         let Some(slot) = self.slots.get_mut(place as usize) else { return };
         let record = std::mem::take(&mut slot.record);
         if record.octets().is_empty() {
@@ -396,7 +396,7 @@ impl Tree {
     }
 
     /// Makes a committed change visible.
-    pub(crate) fn apply(&mut self, change: &Change) {
+    pub(crate) fn apply(&mut self, change: &TreeChange) {
         match &change.after {
             Some((parent, record)) => self.put(change.place, *parent, record.clone()),
             None => {
@@ -419,14 +419,14 @@ impl Tree {
     }
 
     /// Returns the places that may match, in order; `None` when every place must be examined.
-    pub(crate) fn candidates(&self, filter: &Filter) -> Option<Vec<Place>> {
+    pub(crate) fn candidates(&self, filter: &Filter) -> Option<Vec<EntryNumber>> {
         let mut places = self.unsorted_candidates(filter)?;
         places.sort_unstable();
         places.dedup();
         Some(places)
     }
 
-    fn unsorted_candidates(&self, filter: &Filter) -> Option<Vec<Place>> {
+    fn unsorted_candidates(&self, filter: &Filter) -> Option<Vec<EntryNumber>> {
         match filter {
             // An Undefined item selects no entry. A `Not` around it is never answered from an index.
             Filter::Undefined => Some(Vec::new()),
@@ -448,7 +448,7 @@ impl Tree {
     }
 
     /// Returns the values of an operational attribute or of objectClass, derived from head and place.
-    pub(crate) fn synthesise(&self, subject: Subject<'_>, type_id: TypeId) -> Vec<Vec<u8>> {
+    pub(crate) fn synthesise(&self, subject: EntrySnapshot<'_>, type_id: TypeId) -> Vec<Vec<u8>> {
         let Some(head) = subject.record.head() else { return Vec::new() };
         let s = &self.synthetic;
         let one = |text: String| vec![text.into_bytes()];
@@ -475,7 +475,7 @@ impl Tree {
     }
 
     /// Returns the values of an entry's attribute without options, for the server's own use.
-    pub(crate) fn values(&self, place: Place, name: &str) -> Vec<Vec<u8>> {
+    pub(crate) fn values(&self, place: EntryNumber, name: &str) -> Vec<Vec<u8>> {
         let (Some(subject), Some(type_id)) = (self.subject(place), self.catalogue.type_id(name)) else {
             return Vec::new();
         };
@@ -491,7 +491,7 @@ impl Tree {
     }
 
     /// Whether the entry has this class or a subclass of it.
-    pub(crate) fn has_class(&self, place: Place, class: &str) -> bool {
+    pub(crate) fn has_class(&self, place: EntryNumber, class: &str) -> bool {
         let list = self.subject(place).and_then(|s| s.record.head()).and_then(|head| self.names.classes(head.classes));
         match (list, self.catalogue.class_id(class)) {
             (Some(list), Some(id)) => list.line.contains(&id),
@@ -500,7 +500,7 @@ impl Tree {
     }
 
     /// Decodes an entry for changes; returns its parent too.
-    pub(crate) fn open(&self, place: Place) -> Option<(Place, Draft)> {
+    pub(crate) fn open(&self, place: EntryNumber) -> Option<(EntryNumber, Draft)> {
         let slot = self.slot(place)?;
         Some((slot.parent, slot.record.open()?))
     }

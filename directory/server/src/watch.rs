@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
-use crate::tree::{Change, Standing};
+use crate::tree::{Standing, TreeChange};
 
 /// Most changes that wait for one persistent search; beyond, the search ends.
 const CHANGES_MAX: usize = 16_384;
@@ -17,8 +17,8 @@ const OCTETS_MAX: usize = 64 * 1024 * 1024;
 
 /// A change, and the entry's position before and after.
 #[derive(Debug)]
-pub(crate) struct Event {
-    pub(crate) change: Change,
+pub(crate) struct TreeEvent {
+    pub(crate) change: TreeChange,
     pub(crate) before: Option<Standing>,
     pub(crate) after: Option<Standing>,
 }
@@ -29,24 +29,24 @@ pub(crate) struct Watchers(Vec<Watcher>);
 
 #[derive(Debug)]
 struct Watcher {
-    queue: mpsc::Sender<Arc<Event>>,
+    queue: mpsc::Sender<Arc<TreeEvent>>,
     waiting_octets: Arc<AtomicUsize>,
 }
 
 /// The receiving end of one persistent search.
 #[derive(Debug)]
-pub(crate) struct Watch {
-    queue: mpsc::Receiver<Arc<Event>>,
+pub(crate) struct SearchWatch {
+    queue: mpsc::Receiver<Arc<TreeEvent>>,
     waiting_octets: Arc<AtomicUsize>,
 }
 
 impl Watchers {
     /// Subscribes to changes from now on. The stream ends when its reader is too slow.
-    pub(crate) fn watch(&mut self) -> Watch {
+    pub(crate) fn watch(&mut self) -> SearchWatch {
         let (sender, receiver) = mpsc::channel(CHANGES_MAX);
         let waiting_octets = Arc::new(AtomicUsize::new(0));
         self.0.push(Watcher { queue: sender, waiting_octets: waiting_octets.clone() });
-        Watch { queue: receiver, waiting_octets }
+        SearchWatch { queue: receiver, waiting_octets }
     }
 
     /// Whether there are no watchers.
@@ -55,7 +55,7 @@ impl Watchers {
     }
 
     /// Queues a change for every watcher.
-    pub(crate) fn publish(&mut self, event: Event) {
+    pub(crate) fn publish(&mut self, event: TreeEvent) {
         let octets = octets(&event);
         let event = Arc::new(event);
         // A full and a closed queue are treated alike: the stream ends, and the consumer comes back with its cookie.
@@ -65,23 +65,23 @@ impl Watchers {
 
 impl Watcher {
     /// Queues a change. `false` when there is no room for it, or no reader.
-    fn take(&self, event: &Arc<Event>, octets: usize) -> bool {
+    fn take(&self, event: &Arc<TreeEvent>, octets: usize) -> bool {
         // Counted before it is sent, because the reader may take it at once.
         let waiting = self.waiting_octets.fetch_add(octets, Ordering::Relaxed);
         waiting.saturating_add(octets) <= OCTETS_MAX && self.queue.try_send(event.clone()).is_ok()
     }
 }
 
-impl Watch {
+impl SearchWatch {
     /// Returns the next change; `None` when the stream has ended. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Option<Arc<Event>> {
+    pub(crate) async fn next(&mut self) -> Option<Arc<TreeEvent>> {
         let event = self.queue.recv().await?;
         self.waiting_octets.fetch_sub(octets(&event), Ordering::Relaxed);
         Some(event)
     }
 
     /// Returns the next change, if one is queued.
-    pub(crate) fn next_now(&mut self) -> Option<Arc<Event>> {
+    pub(crate) fn next_now(&mut self) -> Option<Arc<TreeEvent>> {
         let event = self.queue.try_recv().ok()?;
         self.waiting_octets.fetch_sub(octets(&event), Ordering::Relaxed);
         Some(event)
@@ -89,7 +89,7 @@ impl Watch {
 }
 
 /// Returns the variable part of a change's memory, octets.
-fn octets(event: &Event) -> usize {
+fn octets(event: &TreeEvent) -> usize {
     let records = [&event.change.before, &event.change.after].into_iter().flatten();
     let names = [&event.before, &event.after].into_iter().flatten();
     records.map(|(_, record)| record.octets().len()).sum::<usize>() + names.map(|at| at.dn.len()).sum::<usize>()
@@ -104,15 +104,15 @@ mod tests {
     use uuid::Uuid;
 
     /// Returns a deletion of an entry whose RDN has so many octets.
-    fn change(octets: usize) -> Event {
+    fn change(octets: usize) -> TreeEvent {
         let csn = Csn { micros: 0, count: 0, server: 1 };
         let head = Head { uuid: Uuid::nil(), csn, created: 0, creator: 0, modifier: 0, classes: 0, structural: 0 };
         let draft = Draft { head, rdn: "x".repeat(octets), attributes: BTreeMap::new() };
-        let change = Change { place: 0, csn, uuid: Uuid::nil(), before: Some((0, draft.encode())), after: None };
-        Event { change, before: Some(Standing::default()), after: None }
+        let change = TreeChange { place: 0, csn, uuid: Uuid::nil(), before: Some((0, draft.encode())), after: None };
+        TreeEvent { change, before: Some(Standing::default()), after: None }
     }
 
-    fn count(watch: &mut Watch) -> usize {
+    fn count(watch: &mut SearchWatch) -> usize {
         std::iter::from_fn(|| watch.next_now()).count()
     }
 

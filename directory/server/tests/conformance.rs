@@ -344,7 +344,7 @@ async fn binary_is_a_transfer_option() {
 }
 
 /// The text that is not UTF-8, operation, controls, tag and code of the response.
-type Case<'a> = (&'static str, Vec<u8>, &'a [u8], u8, u8);
+type ConformanceCase<'a> = (&'static str, Vec<u8>, &'a [u8], u8, u8);
 
 /// Encodes an element of less than 128 octets.
 fn element(tag: u8, content: &[u8]) -> Vec<u8> {
@@ -401,7 +401,7 @@ async fn texts_that_are_not_utf8_concern_one_operation() {
     let plain = search(&good, &present, &[]);
     let critical = control(&[1, 1, 0xff]);
     let passed_over = control(&[]);
-    let cases: Vec<Case<'_>> = vec![
+    let cases: Vec<ConformanceCase<'_>> = vec![
         ("base", search(&bad, &present, &[]), &[], 0x65, 34),
         ("type in a filter", search(&good, &undefined, &[]), &[], 0x65, 0),
         ("type in half a filter", search(&good, &either, &element(4, b"1.1")), &[], 0x64, 0),

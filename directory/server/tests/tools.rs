@@ -5,9 +5,9 @@ mod common;
 use common::{AUDITOR, MAILCORE, PASSWORD, PROVOST, ROOT, SUFFIX, person_dn, person_ldif, run, start, url};
 
 /// One run of a tool: identity, program, arguments, input, exit code, expected output.
-type Step<'a> = (&'a str, &'static str, &'a [&'a str], &'a str, i32, &'a [&'a str]);
+type ToolRun<'a> = (&'a str, &'static str, &'a [&'a str], &'a str, i32, &'a [&'a str]);
 
-async fn steps(url: &str, steps: &[Step<'_>]) {
+async fn steps(url: &str, steps: &[ToolRun<'_>]) {
     for (i, (who, program, arguments, input, code, expected)) in steps.iter().enumerate() {
         let (found, text) = run(program, url, who, arguments, input).await;
         assert_eq!(found, *code, "step {i}: {program} {arguments:?} as '{who}'\n{text}");
@@ -30,7 +30,7 @@ async fn ldap_utils_work() {
     );
     let increment =
         format!("dn: {ana}\nchangetype: modify\nincrement: provostVacationInterval\nprovostVacationInterval: 4\n");
-    let conversation: &[Step] = &[
+    let conversation: &[ToolRun] = &[
         (PROVOST, "ldapwhoami", &[], "", 0, &["dn:cn=provost,ou=services"]),
         ("", "ldapwhoami", &[], "", 0, &["anonymous"]),
         (PROVOST, "ldapadd", &[], &add, 0, &["adding new entry"]),
@@ -256,7 +256,7 @@ async fn access_rules() {
     let large = set(&zoe, "mailAutoReplyText;lang-en", &"x".repeat(33 * 1024));
     let everyone: &[&str] = &["-LLL", "-b", SUFFIX, "(objectClass=person)", "*"];
     let passwords: &[&str] = &["-LLL", "-b", SUFFIX, "(userPassword=*)", "userPassword"];
-    let conversation: &[Step] = &[
+    let conversation: &[ToolRun] = &[
         ("", "ldapsearch", everyone, "", 50, &[]),
         ("", "ldapcompare", &[&zoe, "sn:Tremblay"], "", 50, &[]),
         ("", "ldapmodify", &[], &own, 50, &[]),

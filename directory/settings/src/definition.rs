@@ -1,13 +1,13 @@
 //! The table of settings: name, unit, rule, place in the directory, and how values are parsed and written.
 //!
-//! A new setting is one field of [`Values`] and one row here; the schema does not change.
+//! A new setting is one field of [`SettingValues`] and one row here; the schema does not change.
 
 use jiff::tz::TimeZone;
 use provost_credential::Scheme;
 use provost_entry::Address;
 use provost_schema::ou;
 
-use crate::Values;
+use crate::SettingValues;
 
 /// Most values of one setting.
 pub const VALUES_MAX: usize = 64;
@@ -53,8 +53,8 @@ pub struct Definition {
     pub container: &'static str,
     /// An example value for help texts.
     pub example: &'static str,
-    read: fn(&mut Values, &[&str]) -> Option<()>,
-    write: fn(&Values) -> Vec<String>,
+    read: fn(&mut SettingValues, &[&str]) -> Option<()>,
+    write: fn(&SettingValues) -> Vec<String>,
 }
 
 impl Definition {
@@ -65,18 +65,18 @@ impl Definition {
 
     /// Whether these values keep the rule.
     pub fn accepts<S: AsRef<str>>(&self, values: &[S]) -> bool {
-        self.apply(&mut Values::default(), values)
+        self.apply(&mut SettingValues::default(), values)
     }
 
     /// Stores the values in `into`. Returns `false`, and changes nothing, when they break the rule.
-    pub(crate) fn apply<S: AsRef<str>>(&self, into: &mut Values, values: &[S]) -> bool {
+    pub(crate) fn apply<S: AsRef<str>>(&self, into: &mut SettingValues, values: &[S]) -> bool {
         let values: Vec<&str> = values.iter().map(|value| value.as_ref().trim()).collect();
         let bounded = values.len() <= VALUES_MAX && values.iter().all(|value| value.len() <= VALUE_OCTETS_MAX);
         bounded && !values.is_empty() && (self.read)(into, &values).is_some()
     }
 
     /// Returns the value in force in the form in which it would be stated.
-    pub fn shown(&self, values: &Values) -> Vec<String> {
+    pub fn shown(&self, values: &SettingValues) -> Vec<String> {
         (self.write)(values)
     }
 }
@@ -291,7 +291,7 @@ mod tests {
     /// Parses the values and writes them again; `None` when they break the rule.
     fn read(name: &str, stated: &[&str]) -> Option<Vec<String>> {
         let definition = Definition::named(name).unwrap();
-        let mut values = Values::default();
+        let mut values = SettingValues::default();
         definition.apply(&mut values, stated).then(|| definition.shown(&values))
     }
 
@@ -357,13 +357,13 @@ mod tests {
             assert_eq!(read(name, &[stated]), None, "{name}: {stated}");
         }
         for definition in DEFINITIONS {
-            let mut values = Values::default();
+            let mut values = SettingValues::default();
             for stated in [vec![], vec![""], vec![long.as_str()], vec!["\0"]] {
                 assert!(!definition.apply(&mut values, &stated), "{} {stated:?}", definition.name);
             }
             let many = vec![definition.example; VALUES_MAX + 1];
             assert!(!definition.apply(&mut values, &many), "{}", definition.name);
-            assert_eq!(values, Values::default());
+            assert_eq!(values, SettingValues::default());
         }
         assert_eq!(read("quota-classes", &["alum none", "ALUM 2000000"]), None, "a repeated class");
         assert_eq!(read("removal-guard", &["20", "30"]), None, "one value");
@@ -377,7 +377,7 @@ mod tests {
             assert!(definition.accepts(&[definition.example]), "{}: its own example", definition.name);
             assert!([ou::POLICIES, ou::SERVICES].contains(&definition.container));
             // A displayed value can be stated again, the default too, unless it is empty.
-            let shown = definition.shown(&Values::default());
+            let shown = definition.shown(&SettingValues::default());
             assert!(shown.is_empty() || definition.accepts(&shown), "{}: its own default", definition.name);
         }
     }
@@ -386,10 +386,10 @@ mod tests {
         /// Any stated text is refused, or can be displayed and stated again.
         #[test]
         fn any_text_is_read_or_refused(text in ".{0,80}", index in 0..DEFINITIONS.len()) {
-            let mut values = Values::default();
+            let mut values = SettingValues::default();
             if DEFINITIONS[index].apply(&mut values, &[&text]) {
                 let shown = DEFINITIONS[index].shown(&values);
-                let mut again = Values::default();
+                let mut again = SettingValues::default();
                 assert!(DEFINITIONS[index].apply(&mut again, &shown));
                 assert_eq!(again, values);
             }

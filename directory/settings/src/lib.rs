@@ -9,5 +9,7 @@ mod resolve;
 mod values;
 
 pub use definition::{DEFINITIONS, Definition, MAIL_DOMAIN, MESSAGE_SIZE_MAX, VALUE_OCTETS_MAX, VALUES_MAX};
-pub use resolve::{Fallback, Fault, Origin, SETTINGS_MAX, ServedDomains, SettingRow, SharedSettings, Stated};
-pub use values::Values;
+pub use resolve::{
+    Fallback, SETTINGS_MAX, ServedDomains, SettingFault, SettingRow, SharedSettings, Stated, ValueOrigin,
+};
+pub use values::SettingValues;

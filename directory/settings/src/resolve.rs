@@ -7,7 +7,7 @@ use std::ops::Deref;
 use provost_entry::Dn;
 use serde::{Deserialize, Serialize};
 
-use crate::{DEFINITIONS, Definition, MAIL_DOMAIN, Values};
+use crate::{DEFINITIONS, Definition, MAIL_DOMAIN, SettingValues};
 
 /// Most entries of class `provostSetting` that are read.
 pub const SETTINGS_MAX: usize = 256;
@@ -32,7 +32,7 @@ impl ServedDomains<'_> {
 
 /// The origin of a value in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum ValueOrigin {
     /// The entry with this DN.
     Directory(String),
     /// The last valid value of the entry with this DN, whose present value breaks the rule.
@@ -43,7 +43,7 @@ pub enum Origin {
     Default,
 }
 
-impl Origin {
+impl ValueOrigin {
     /// Returns the kind (`directory`, `last-good`, `file`, `default`), and the DN or key.
     pub fn parts(&self) -> (&'static str, Option<&str>) {
         match self {
@@ -55,7 +55,7 @@ impl Origin {
     }
 }
 
-impl std::fmt::Display for Origin {
+impl std::fmt::Display for ValueOrigin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Directory(dn) => f.write_str(dn),
@@ -94,7 +94,7 @@ impl Stated {
 
 /// Returns the rule that values of a setting break.
 fn broken_by<S: AsRef<str>>(definition: &Definition, values: &[S], served: ServedDomains<'_>) -> Option<String> {
-    let mut read = Values::default();
+    let mut read = SettingValues::default();
     if !definition.apply(&mut read, values) {
         return Some(definition.rule.to_owned());
     }
@@ -110,7 +110,7 @@ fn is_below(dn: &str, container: &str) -> bool {
 
 /// A stated value that is not in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct SettingFault {
     /// The name of the setting, as the entry spells it.
     pub name: String,
     /// The DN of the entry.
@@ -152,7 +152,7 @@ pub struct SettingRow {
     /// The unit of the values; empty without one.
     pub unit: String,
     /// The origin of the values.
-    pub origin: Origin,
+    pub origin: ValueOrigin,
     /// What the setting determines.
     pub about: String,
     /// The rule for its values.
@@ -162,15 +162,15 @@ pub struct SettingRow {
 /// The settings in force with their origins, and the stated values that are not in force.
 #[derive(Clone, Debug, Default)]
 pub struct SharedSettings {
-    values: Values,
-    origins: BTreeMap<&'static str, Origin>,
-    faults: Vec<Fault>,
+    values: SettingValues,
+    origins: BTreeMap<&'static str, ValueOrigin>,
+    faults: Vec<SettingFault>,
 }
 
 impl Deref for SharedSettings {
-    type Target = Values;
+    type Target = SettingValues;
 
-    fn deref(&self) -> &Values {
+    fn deref(&self) -> &SettingValues {
         &self.values
     }
 }
@@ -189,7 +189,7 @@ impl SharedSettings {
     ) -> Self {
         let mut settings = Self::default();
         for (definition, key, value) in &fallback.0 {
-            settings.take(definition, &[value.as_str()], Origin::File(key.clone()));
+            settings.take(definition, &[value.as_str()], ValueOrigin::File(key.clone()));
         }
         let mut entries: Vec<&Stated> = stated.into_iter().collect();
         // Valid entries first: the last valid value of one entry must not displace the valid value of another.
@@ -201,7 +201,7 @@ impl SharedSettings {
     }
 
     fn take_stated(&mut self, entry: &Stated, served: ServedDomains<'_>) {
-        let fault = |rule: String| Fault {
+        let fault = |rule: String| SettingFault {
             name: entry.name.to_string(),
             dn: entry.dn.to_string(),
             values: entry.values.iter().map(ToString::to_string).collect(),
@@ -209,7 +209,7 @@ impl SharedSettings {
         };
         let definition = Definition::named(&entry.name);
         let before = definition.and_then(|definition| self.origins.get(definition.name));
-        if let Some(Origin::Directory(dn) | Origin::LastGood(dn)) = before {
+        if let Some(ValueOrigin::Directory(dn) | ValueOrigin::LastGood(dn)) = before {
             let of_two = || format!("stated by two entries; {dn} is in force");
             self.faults.push(fault(entry.broken_rule(served).unwrap_or_else(of_two)));
             return;
@@ -218,10 +218,10 @@ impl SharedSettings {
         if let Some(definition) = definition {
             match (&broken, &entry.last_good) {
                 (None, _) => {
-                    self.take(definition, &entry.values, Origin::Directory(entry.dn.to_string()));
+                    self.take(definition, &entry.values, ValueOrigin::Directory(entry.dn.to_string()));
                 }
                 (Some(_), Some(good)) if broken_by(definition, good, served).is_none() => {
-                    self.take(definition, good, Origin::LastGood(entry.dn.to_string()));
+                    self.take(definition, good, ValueOrigin::LastGood(entry.dn.to_string()));
                 }
                 (Some(_), Some(_) | None) => {}
             }
@@ -229,19 +229,19 @@ impl SharedSettings {
         self.faults.extend(broken.map(fault));
     }
 
-    fn take<S: AsRef<str>>(&mut self, definition: &Definition, values: &[S], origin: Origin) {
+    fn take<S: AsRef<str>>(&mut self, definition: &Definition, values: &[S], origin: ValueOrigin) {
         if definition.apply(&mut self.values, values) {
             self.origins.insert(definition.name, origin);
         }
     }
 
     /// Returns the origin of that setting's value.
-    pub fn origin(&self, name: &str) -> Origin {
-        self.origins.get(name).cloned().unwrap_or(Origin::Default)
+    pub fn origin(&self, name: &str) -> ValueOrigin {
+        self.origins.get(name).cloned().unwrap_or(ValueOrigin::Default)
     }
 
     /// Returns the values that are stated in the directory and not in force.
-    pub fn faults(&self) -> &[Fault] {
+    pub fn faults(&self) -> &[SettingFault] {
         &self.faults
     }
 
@@ -278,16 +278,16 @@ mod tests {
 
     #[test]
     fn the_directory_goes_before_the_file_and_the_file_before_the_default() {
-        let from_file = Origin::File("directory.removal_guard_percent".to_owned());
+        let from_file = ValueOrigin::File("directory.removal_guard_percent".to_owned());
         for (fallback, entry, value, origin) in [
-            (Fallback::default(), None, 20, Origin::Default),
+            (Fallback::default(), None, 20, ValueOrigin::Default),
             (file("30"), None, 30, from_file.clone()),
-            (file("30"), Some(("5", None)), 5, Origin::Directory(GUARD.to_owned())),
-            (file("30"), Some(("500", Some("5"))), 5, Origin::LastGood(GUARD.to_owned())),
+            (file("30"), Some(("5", None)), 5, ValueOrigin::Directory(GUARD.to_owned())),
+            (file("30"), Some(("500", Some("5"))), 5, ValueOrigin::LastGood(GUARD.to_owned())),
             (file("30"), Some(("500", None)), 30, from_file.clone()),
             // A last valid value that breaks today's rule does not apply.
             (file("30"), Some(("500", Some("400"))), 30, from_file),
-            (Fallback::default(), Some(("500", None)), 20, Origin::Default),
+            (Fallback::default(), Some(("500", None)), 20, ValueOrigin::Default),
         ] {
             let entry = entry.map(|(value, good)| stated("Removal-Guard", GUARD, value, good));
             let settings = SharedSettings::resolve(&fallback, entry.as_ref(), ServedDomains::Unknown);
@@ -331,7 +331,7 @@ mod tests {
         let entries = [stated("removal-guard", elsewhere, "50", Some("5")), stated("removal-guard", GUARD, "7", None)];
         let settings = SharedSettings::resolve(&Fallback::default(), &entries, ServedDomains::Unknown);
         assert_eq!(settings.removal_guard, 7);
-        assert_eq!(settings.origin("removal-guard"), Origin::Directory(GUARD.to_owned()));
+        assert_eq!(settings.origin("removal-guard"), ValueOrigin::Directory(GUARD.to_owned()));
         let faults: Vec<(&str, &str)> = settings.faults().iter().map(|f| (f.dn.as_str(), f.rule.as_str())).collect();
         assert_eq!(faults, [(elsewhere, "its place is cn=removal-guard,ou=policies")]);
     }
@@ -350,7 +350,7 @@ mod tests {
             let entry = stated("mail-domain", dn, value, last_good);
             let known = ServedDomains::Known(&is_served);
             let settings = SharedSettings::resolve(&Fallback::default(), [&entry], known);
-            let expect = if in_force.is_empty() { Values::default().mail_domain } else { in_force.to_owned() };
+            let expect = if in_force.is_empty() { SettingValues::default().mail_domain } else { in_force.to_owned() };
             assert_eq!((&settings.mail_domain, settings.faults().len()), (&expect, usize::from(is_fault)), "{entry:?}");
             let unknown = SharedSettings::resolve(&Fallback::default(), [&entry], ServedDomains::Unknown);
             assert_eq!(unknown.mail_domain, value.to_lowercase());
@@ -382,6 +382,6 @@ mod tests {
     fn every_setting_has_its_row() {
         let rows = SharedSettings::default().rows();
         assert_eq!(rows.len(), DEFINITIONS.len());
-        assert!(rows.iter().all(|row| row.origin == Origin::Default && !row.rule.is_empty()));
+        assert!(rows.iter().all(|row| row.origin == ValueOrigin::Default && !row.rule.is_empty()));
     }
 }

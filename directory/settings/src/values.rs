@@ -14,7 +14,7 @@ const DEFAULT_DOMAIN: &str = "localhost";
 
 /// One value per setting. Every combination of valid values is valid: no rule involves two settings.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Values {
+pub struct SettingValues {
     /// `mail-domain`: the domain of new primary addresses, lower case.
     pub mail_domain: String,
     /// `time-zone`: the zone in which days of a vacation or enrolment begin and end.
@@ -39,7 +39,7 @@ pub struct Values {
     pub queue_lifetime: i64,
 }
 
-impl Default for Values {
+impl Default for SettingValues {
     fn default() -> Self {
         Self {
             mail_domain: DEFAULT_DOMAIN.to_owned(),
@@ -61,7 +61,7 @@ fn default_time_zone() -> TimeZone {
     TimeZone::get(DEFAULT_TIME_ZONE).or_else(|_| TimeZone::posix(DEFAULT_TIME_ZONE_RULE)).unwrap_or(TimeZone::UTC)
 }
 
-impl Values {
+impl SettingValues {
     /// Returns the quota of an account, octets: its own, else that of its class, else the default. `None` is unlimited.
     ///
     /// `affiliation` is the eduPerson value in lower case.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, broadcast};
 use uuid::Uuid;
 
-use crate::snapshot::Record;
+use crate::snapshot::ViewRecord;
 use crate::{Person, PersonRef, PersonState, Snapshot, View};
 
 /// Most accounts, domains, groups and settings named in one change set; a larger set counts everything as changed.
@@ -76,18 +76,18 @@ impl ChangeSet {
             return;
         }
         match snapshot.record(entry_uuid) {
-            None | Some(Record::Container(_)) => {}
-            Some(Record::Person(_)) => {
+            None | Some(ViewRecord::Container(_)) => {}
+            Some(ViewRecord::Person(_)) => {
                 self.accounts.insert(entry_uuid);
             }
-            Some(Record::Address(record)) => self.accounts.extend(snapshot.owner_of(record)),
-            Some(Record::Domain(domain)) => {
+            Some(ViewRecord::Address(record)) => self.accounts.extend(snapshot.owner_of(record)),
+            Some(ViewRecord::Domain(domain)) => {
                 self.domains.insert(Arc::clone(domain));
             }
-            Some(Record::Group(_)) => {
+            Some(ViewRecord::Group(_)) => {
                 self.groups.insert(entry_uuid);
             }
-            Some(Record::Setting(stated)) => {
+            Some(ViewRecord::Setting(stated)) => {
                 self.settings.insert(stated.name.to_lowercase().into_boxed_str());
             }
         }
@@ -134,27 +134,27 @@ impl ChangeSenders {
 /// An import changes tens of thousands of people while ten thousand sessions wait. None of those sessions may be woken for a
 /// stranger, so that each account has a signal of its own, and only a person who is replaced gives it.
 #[derive(Default)]
-struct Watched(Mutex<HashMap<Uuid, Arc<Signal>>>);
+struct Watched(Mutex<HashMap<Uuid, Arc<AccountSignal>>>);
 
 /// Given when the person of one account is replaced.
 #[derive(Default)]
-struct Signal {
+struct AccountSignal {
     /// How often it was given.
     count: AtomicU64,
     notify: Notify,
 }
 
 impl Watched {
-    fn accounts(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Signal>>> {
+    fn accounts(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<AccountSignal>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn subscribe(&self, account: Uuid) -> Arc<Signal> {
+    fn subscribe(&self, account: Uuid) -> Arc<AccountSignal> {
         Arc::clone(self.accounts().entry(account).or_default())
     }
 
     /// Forgets the account when no other session watches it.
-    fn unsubscribe(&self, account: &Uuid, signal: Arc<Signal>) {
+    fn unsubscribe(&self, account: &Uuid, signal: Arc<AccountSignal>) {
         let mut accounts = self.accounts();
         drop(signal);
         // One owner is left, the map itself: new ones can only come through the lock that is held here.
@@ -166,7 +166,7 @@ impl Watched {
     /// Gives the signal of each watched account that the changes may concern and that `is_other` now.
     fn wake(&self, changes: &ChangeSet, is_other: impl Fn(&Uuid) -> bool) {
         let accounts = self.accounts();
-        let give = |account: &Uuid, signal: &Signal| {
+        let give = |account: &Uuid, signal: &AccountSignal| {
             if is_other(account) {
                 signal.count.fetch_add(1, Ordering::AcqRel);
                 signal.notify.notify_waiters();
@@ -206,7 +206,7 @@ pub struct AccountWatch {
     account: Uuid,
     watched: Arc<Watched>,
     /// `None` only while the watch is dropped.
-    signal: Option<Arc<Signal>>,
+    signal: Option<Arc<AccountSignal>>,
     /// The signals that need no look any more.
     looked_at: u64,
     seen: Option<PersonRef>,
@@ -365,10 +365,10 @@ mod tests {
     fn publish(view: &View, n: u128, state: PersonState) {
         let mut snapshot = (*view.snapshot()).clone();
         let record = person(n, &format!("p{n}"));
-        let Record::Person(whole) = &record else { unreachable!() };
+        let ViewRecord::Person(whole) = &record else { unreachable!() };
         let changed = Person { state, ..(*whole.person).clone() };
         let record = crate::snapshot::PersonRecord { person: Arc::new(changed), projected: Box::default() };
-        snapshot.put(uuid(n), Record::Person(Arc::new(record)));
+        snapshot.put(uuid(n), ViewRecord::Person(Arc::new(record)));
         let mut changes = ChangeSet::default();
         changes.note(&snapshot, uuid(n));
         view.inner.shared.publish(Arc::new(snapshot), changes);
@@ -465,7 +465,7 @@ mod tests {
             assert!(!watch.is_revoked(&view));
             let mut snapshot = (*view.snapshot()).clone();
             let record = crate::snapshot::PersonRecord { person: Arc::new(changed), projected: Box::default() };
-            snapshot.put(uuid(1), Record::Person(Arc::new(record)));
+            snapshot.put(uuid(1), ViewRecord::Person(Arc::new(record)));
             view.inner.shared.publish(Arc::new(snapshot), ChangeSet::everything());
             assert_eq!((watch.is_revoked(&view), watch.is_revoked(&view)), (ends, ends));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use provost_client::{Directory, DirectoryError, SyncEvent, SyncStream};
 use provost_schema::{attr, ou};
-use provost_settings::Origin;
+use provost_settings::ValueOrigin;
 use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
@@ -105,7 +105,7 @@ impl Consumer {
         let mut alone = Snapshot::default();
         alone.put(Uuid::nil(), record);
         let settings = alone.settings();
-        matches!(settings.origin(NAME), Origin::Directory(_)).then_some(settings.removal_guard)
+        matches!(settings.origin(NAME), ValueOrigin::Directory(_)).then_some(settings.removal_guard)
     }
 
     /// Counts a refusal of our cookie. A provider restored from a backup is older than our state and would refuse it

@@ -15,8 +15,8 @@ use provost_client::Cookie;
 use uuid::Uuid;
 
 use crate::Snapshot;
-use crate::shards::Key;
-use crate::snapshot::Record;
+use crate::shards::MapKey;
+use crate::snapshot::ViewRecord;
 
 /// Header of the version that is written.
 const HEADER: &[u8; 16] = b"provost-view 03\n";
@@ -107,7 +107,7 @@ pub(crate) fn parse(octets: &[u8], empty: &Snapshot) -> Option<(Snapshot, Option
     let (count, mut rest) = postcard::take_from_bytes::<usize>(rest).ok()?;
     let mut snapshot = empty.clone();
     for _ in 0..count {
-        let ((key, record), after) = postcard::take_from_bytes::<(Key, Record)>(rest).ok()?;
+        let ((key, record), after) = postcard::take_from_bytes::<(MapKey, ViewRecord)>(rest).ok()?;
         snapshot.put(Uuid::from_bytes(key), record);
         rest = after;
     }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
     use crate::AddressKind;
     use provost_entry::Address;
-    use provost_settings::Origin;
+    use provost_settings::ValueOrigin;
 
     use crate::testing::{address_entry, bare_person, domain, group, person, setting, uuid};
     use crate::{Affiliation, PersonState};
@@ -234,7 +234,7 @@ mod tests {
         let settings = found.settings();
         assert_eq!((settings.removal_guard, settings.time_zone.iana_name()), (33, Some("Europe/Paris")));
         let guard = "cn=removal-guard,ou=policies,dc=example,dc=edu".to_owned();
-        assert_eq!(settings.origin("removal-guard"), Origin::LastGood(guard.clone()));
+        assert_eq!(settings.origin("removal-guard"), ValueOrigin::LastGood(guard.clone()));
         let fault = &settings.faults()[0];
         assert_eq!((&fault.dn, fault.values.as_slice()), (&guard, ["500".to_owned()].as_slice()));
     }
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(found.members(&found.group("staff").unwrap()).len(), 2);
         let settings = found.settings();
         assert_eq!((settings.removal_guard, settings.time_zone.iana_name()), (5, Some("Europe/Paris")));
-        assert!(matches!(settings.origin("removal-guard"), Origin::LastGood(_)));
+        assert!(matches!(settings.origin("removal-guard"), ValueOrigin::LastGood(_)));
         assert_eq!((settings.faults().len(), settings.retry_first), (1, 7));
     }
 
@@ -291,12 +291,12 @@ mod tests {
         let path = folder.path().join("view");
         let mut snapshot = snapshot(PEOPLE);
         for n in 0..PEOPLE {
-            let Record::Person(record) = person(n, &format!("p{n}")) else { unreachable!() };
+            let ViewRecord::Person(record) = person(n, &format!("p{n}")) else { unreachable!() };
             let mut whole = (*record.person).clone();
             whole.passwords = vec!["x".repeat(110).into()];
             whole.display_name = "Given-Name Family-Name".into();
             let record = crate::snapshot::PersonRecord { person: std::sync::Arc::new(whole), ..(*record).clone() };
-            snapshot.put(uuid(n), Record::Person(std::sync::Arc::new(record)));
+            snapshot.put(uuid(n), ViewRecord::Person(std::sync::Arc::new(record)));
         }
         write(&path, &snapshot, None).unwrap();
         let before = resident();

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use provost_client::{Cookie, SyncEvent};
 use provost_entry::Dn;
-use provost_settings::Origin;
+use provost_settings::ValueOrigin;
 use uuid::Uuid;
 
-use crate::guard::{Counts, EntryKind, Guard, OFF, RecentRemovals};
+use crate::guard::{EntryCounts, EntryKind, Guard, OFF, RecentRemovals};
 use crate::mapping::{Mapped, map};
 use crate::{ChangeSet, Snapshot};
 
@@ -42,14 +42,14 @@ pub(crate) struct Follower {
     cookie: Option<Cookie>,
     /// Changes since they were last taken.
     changes: ChangeSet,
-    refresh: Option<Refresh>,
+    refresh: Option<ViewRefresh>,
     /// RecentRemovals removals outside of a refresh.
     recent: RecentRemovals,
     is_parked: bool,
 }
 
 /// A refresh in progress. It works on a copy, so that readers never see a half-applied refresh.
-struct Refresh {
+struct ViewRefresh {
     snapshot: Snapshot,
     /// Entries that the provider sent or named as present.
     mentioned: HashSet<Uuid>,
@@ -91,7 +91,7 @@ impl Follower {
         // A full refresh replaces every entry.
         let changes = if from_nothing { ChangeSet::everything() } else { ChangeSet::default() };
         let snapshot = self.snapshot.clone();
-        self.refresh = Some(Refresh { snapshot, mentioned: HashSet::new(), from_nothing, changes });
+        self.refresh = Some(ViewRefresh { snapshot, mentioned: HashSet::new(), from_nothing, changes });
     }
 
     /// Ends the session, and drops an incomplete refresh.
@@ -171,7 +171,7 @@ impl Follower {
         {
             let record = record.clone();
             let percent = self.snapshot.settings().removal_guard;
-            if let Some((lost, reason)) = self.guard(percent).objection(&Counts::one(EntryKind::of(&record))) {
+            if let Some((lost, reason)) = self.guard(percent).objection(&EntryCounts::one(EntryKind::of(&record))) {
                 self.restore(lost);
                 return self.park(reason, percent);
             }
@@ -249,8 +249,8 @@ impl Follower {
 /// emptied directory states none: then the value in force before applies.
 fn removal_guard(before: &Snapshot, after: &Snapshot) -> u8 {
     match after.settings().origin("removal-guard") {
-        Origin::Directory(_) => after.settings().removal_guard,
-        Origin::LastGood(_) | Origin::File(_) | Origin::Default => before.settings().removal_guard,
+        ValueOrigin::Directory(_) => after.settings().removal_guard,
+        ValueOrigin::LastGood(_) | ValueOrigin::File(_) | ValueOrigin::Default => before.settings().removal_guard,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::shards::Key;
+use crate::shards::MapKey;
 
 /// A group of people. Nested groups are not expanded: a member that is not a person is ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,32 +18,32 @@ pub struct Group {
     /// The DN of the entry.
     pub dn: Box<str>,
     /// Digests of the members' DNs, in ascending order. A member's entry may arrive later than its group.
-    pub(crate) members: Box<[Key]>,
+    pub(crate) members: Box<[MapKey]>,
 }
 
 impl Group {
     /// Whether the entry with that DN digest is a member.
-    pub(crate) fn has(&self, member: &Key) -> bool {
+    pub(crate) fn has(&self, member: &MapKey) -> bool {
         self.members.binary_search(member).is_ok()
     }
 }
 
 /// Groups by name (lower case). Of two entries with one name, the one with the lower entryUUID is found.
 #[derive(Clone, Default)]
-pub(crate) struct Groups(BTreeMap<(Box<str>, Key), Arc<Group>>);
+pub(crate) struct Groups(BTreeMap<(Box<str>, MapKey), Arc<Group>>);
 
 impl Groups {
-    pub(crate) fn insert(&mut self, key: Key, group: Arc<Group>) {
+    pub(crate) fn insert(&mut self, key: MapKey, group: Arc<Group>) {
         self.0.insert((lower(&group.name), key), group);
     }
 
-    pub(crate) fn remove(&mut self, key: &Key, group: &Group) {
+    pub(crate) fn remove(&mut self, key: &MapKey, group: &Group) {
         self.0.remove(&(lower(&group.name), *key));
     }
 
     pub(crate) fn named(&self, name: &str) -> Option<&Arc<Group>> {
         let name = lower(name);
-        let from = (name.clone(), Key::default());
+        let from = (name.clone(), MapKey::default());
         self.0.range(from..).next().filter(|((found, _), _)| *found == name).map(|(_, group)| group)
     }
 

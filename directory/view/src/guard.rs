@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::snapshot::Record;
+use crate::snapshot::ViewRecord;
 
 /// The `removal-guard` percentage that switches the guard off.
 pub(crate) const OFF: u8 = 100;
@@ -30,14 +30,14 @@ pub(crate) enum EntryKind {
 impl EntryKind {
     const ALL: [Self; 6] = [Self::Person, Self::Address, Self::Domain, Self::Group, Self::Setting, Self::Container];
 
-    pub(crate) fn of(record: &Record) -> Self {
+    pub(crate) fn of(record: &ViewRecord) -> Self {
         match record {
-            Record::Person(_) => Self::Person,
-            Record::Address(_) => Self::Address,
-            Record::Domain(_) => Self::Domain,
-            Record::Group(_) => Self::Group,
-            Record::Setting(_) => Self::Setting,
-            Record::Container(_) => Self::Container,
+            ViewRecord::Person(_) => Self::Person,
+            ViewRecord::Address(_) => Self::Address,
+            ViewRecord::Domain(_) => Self::Domain,
+            ViewRecord::Group(_) => Self::Group,
+            ViewRecord::Setting(_) => Self::Setting,
+            ViewRecord::Container(_) => Self::Container,
         }
     }
 
@@ -75,9 +75,9 @@ impl EntryKind {
 
 /// A number of entries for each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts([usize; EntryKind::ALL.len()]);
+pub(crate) struct EntryCounts([usize; EntryKind::ALL.len()]);
 
-impl Counts {
+impl EntryCounts {
     /// Counts one entry of this kind.
     pub(crate) fn one(kind: EntryKind) -> Self {
         let mut one = Self::default();
@@ -115,14 +115,14 @@ impl Counts {
 pub(crate) struct Guard<'a> {
     pub(crate) percent: u8,
     /// The entries in the snapshot.
-    pub(crate) standing: &'a Counts,
+    pub(crate) standing: &'a EntryCounts,
     /// The recent removals outside of a refresh.
-    pub(crate) recent: Counts,
+    pub(crate) recent: EntryCounts,
 }
 
 impl Guard<'_> {
     /// Returns why `removed` is not believed, with the first kind of which too much would go; `None` when it is believed.
-    pub(crate) fn objection(&self, removed: &Counts) -> Option<(EntryKind, String)> {
+    pub(crate) fn objection(&self, removed: &EntryCounts) -> Option<(EntryKind, String)> {
         if self.percent >= OFF {
             return None;
         }
@@ -142,19 +142,19 @@ impl Guard<'_> {
 #[derive(Default)]
 pub(crate) struct RecentRemovals {
     removed: VecDeque<Removed>,
-    sum: Counts,
+    sum: EntryCounts,
 }
 
 /// A believed removal.
 pub(crate) struct Removed {
     at: Instant,
     pub(crate) entry_uuid: Uuid,
-    pub(crate) record: Record,
+    pub(crate) record: ViewRecord,
 }
 
 impl RecentRemovals {
     /// Records one removal.
-    pub(crate) fn note(&mut self, entry_uuid: Uuid, record: Record, now: Instant) {
+    pub(crate) fn note(&mut self, entry_uuid: Uuid, record: ViewRecord, now: Instant) {
         while let Some(oldest) = self.removed.front()
             && now.saturating_duration_since(oldest.at) > WINDOW
         {
@@ -167,7 +167,7 @@ impl RecentRemovals {
 
     /// Returns their sum as of the last removal. Time without removals does not age it, so that a stopped series is not
     /// believed bit by bit.
-    pub(crate) fn sum(&self) -> Counts {
+    pub(crate) fn sum(&self) -> EntryCounts {
         self.sum
     }
 
@@ -190,8 +190,8 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    fn counts(pairs: &[(EntryKind, usize)]) -> Counts {
-        let mut counts = Counts::default();
+    fn counts(pairs: &[(EntryKind, usize)]) -> EntryCounts {
+        let mut counts = EntryCounts::default();
         for (kind, count) in pairs {
             *counts.at(*kind) = *count;
         }
@@ -217,7 +217,7 @@ mod tests {
             (EntryKind::Container, 0, 6, 20, true),
         ] {
             let standing = counts(&[(kind, before)]);
-            let guard = Guard { percent, standing: &standing, recent: Counts::default() };
+            let guard = Guard { percent, standing: &standing, recent: EntryCounts::default() };
             let objection = guard.objection(&counts(&[(kind, removed)]));
             assert_eq!(objection.is_none(), believed, "{kind:?} {removed} of {before} at {percent} %: {objection:?}");
         }
@@ -249,6 +249,6 @@ mod tests {
         assert_eq!(recent.take(EntryKind::Domain).len(), 51);
         assert_eq!((recent.sum().of(EntryKind::Container), recent.sum().of(EntryKind::Domain)), (1, 0));
         assert_eq!(recent.take(EntryKind::Container).len(), 1);
-        assert_eq!(recent.sum(), Counts::default());
+        assert_eq!(recent.sum(), EntryCounts::default());
     }
 }

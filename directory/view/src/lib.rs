@@ -29,7 +29,7 @@ pub use login::{Login, LoginAttempt};
 pub use person::{Affiliation, Person, PersonRef, PersonState, Vacation};
 pub use provost_credential::Secret;
 pub use provost_entry::{Address, AddressError};
-pub use provost_settings::{Fallback, Fault, SettingRow, SharedSettings};
+pub use provost_settings::{Fallback, SettingFault, SettingRow, SharedSettings};
 pub use snapshot::{AddressKind, RecipientStatus, Snapshot};
 pub use status::Status;
 
@@ -46,8 +46,8 @@ use consumer::Consumer;
 use follower::Follower;
 use login::Verifier;
 use saved::Saver;
-use snapshot::{Lookup, PersonRecord, Record};
-use status::Health;
+use snapshot::{Lookup, PersonRecord, ViewRecord};
+use status::StatusCell;
 
 /// Default time for which a verified password is remembered.
 const CREDENTIAL_TTL: Duration = Duration::from_secs(600);
@@ -99,7 +99,7 @@ impl Drop for Inner {
 /// The state that the consumer writes and the sessions read.
 struct Shared {
     snapshot: ArcSwap<Snapshot>,
-    health: Health,
+    health: StatusCell,
     change_senders: ChangeSenders,
     /// `None` in a View that follows no directory.
     saver: Option<Arc<Saver>>,
@@ -110,7 +110,7 @@ impl Shared {
         report_faults(&SharedSettings::default(), snapshot.settings());
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
-            health: Health::default(),
+            health: StatusCell::default(),
             change_senders: ChangeSenders::new(),
             saver: saver.map(Arc::new),
         }
@@ -190,9 +190,9 @@ impl View {
         let mut snapshot = Snapshot::new(settings);
         for person in people {
             let (uuid, domain) = (person.entry_uuid, person.primary.domain().to_owned());
-            snapshot.put(Uuid::new_v5(&Uuid::NAMESPACE_DNS, domain.as_bytes()), Record::Domain(domain.into()));
+            snapshot.put(Uuid::new_v5(&Uuid::NAMESPACE_DNS, domain.as_bytes()), ViewRecord::Domain(domain.into()));
             let record = PersonRecord { person: Arc::new(person), projected: Box::default() };
-            snapshot.put(uuid, Record::Person(Arc::new(record)));
+            snapshot.put(uuid, ViewRecord::Person(Arc::new(record)));
         }
         let shared = Shared::new(snapshot, None);
         shared.health.set_complete();

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use self::failures::{Failures, TooMany, network};
-use self::turns::{Lane, Turns};
-use crate::shards::{Key, key_of};
+use self::failures::{RecentRefusals, TooMany, network};
+use self::turns::{HashTurns, LoginLane};
+use crate::shards::{MapKey, key_of};
 use crate::{PasswordSource, Person, PersonState, Snapshot};
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
@@ -98,7 +98,7 @@ enum Proof {
 struct VerifyRequest<'a> {
     password: &'a Secret,
     source: IpAddr,
-    lane: Lane,
+    lane: LoginLane,
     now: Timestamp,
 }
 
@@ -114,8 +114,8 @@ pub(crate) struct Verifier {
     source: PasswordSource,
     ttl: Duration,
     /// Limits concurrent hashing to the cores, so that logins do not starve everything else.
-    turns: Turns,
-    failures: Failures,
+    turns: HashTurns,
+    failures: RecentRefusals,
     /// Mean duration of a verification with its wait, microseconds. An unknown name is delayed as long.
     pace: AtomicU64,
     /// Random key of this process: it makes the cached digests useless to a later reader of the memory.
@@ -135,8 +135,8 @@ impl Verifier {
         Self {
             source,
             ttl,
-            turns: Turns::new(cores),
-            failures: Failures::new(),
+            turns: HashTurns::new(cores),
+            failures: RecentRefusals::new(),
             pace: AtomicU64::new(0),
             key: rand::random(),
             remembered: Mutex::new(LruCache::new(REMEMBERED_MAX)),
@@ -184,7 +184,7 @@ impl Verifier {
         let lane = match self.failures.lane(&account, source, now) {
             // A device with a recently verified password is not locked out by another's guesses.
             Err(TooMany) if known.is_none() => return Login::Throttled,
-            lane => lane.unwrap_or(Lane::Suspect),
+            lane => lane.unwrap_or(LoginLane::Suspect),
         };
         let Some(person) = person else {
             if known.is_none() {
@@ -279,7 +279,7 @@ impl Verifier {
             return tokio::time::sleep(Duration::from_micros(micros as u64)).await;
         }
         let start = Instant::now();
-        let Ok(turn) = self.turns.take(source, Lane::Suspect).await else { return };
+        let Ok(turn) = self.turns.take(source, LoginLane::Suspect).await else { return };
         let given = password.clone();
         let work = move || {
             std::hint::black_box(provost_credential::verify(&given, DUMMY_HASH.as_bytes()));
@@ -300,7 +300,7 @@ impl Verifier {
 
     /// Counts a refusal, unless the same password was refused before: a device with an outdated password is not
     /// guessing.
-    fn count_refusal(&self, digest: [u8; 32], account: &Key, source: IpAddr, now: Timestamp) {
+    fn count_refusal(&self, digest: [u8; 32], account: &MapKey, source: IpAddr, now: Timestamp) {
         let before = self.refused.lock().unwrap_or_else(PoisonError::into_inner).put(digest, now);
         if before.is_none() {
             self.failures.refused(account, source, now);
@@ -313,7 +313,7 @@ impl Verifier {
         at.is_some_and(|at| now.duration_since(at).unsigned_abs() < REFUSAL_TTL)
     }
 
-    fn digest(&self, account: Key, password: &Secret) -> [u8; 32] {
+    fn digest(&self, account: MapKey, password: &Secret) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
         hasher.update(&account);
         hasher.update(password.reveal().as_bytes());
@@ -378,7 +378,7 @@ async fn bind(directory: &Directory, dn: &Dn, password: &str) -> Proof {
 mod tests {
     use super::*;
     use crate::testing::{bare_person, uuid};
-    use crate::{View, snapshot::PersonRecord, snapshot::Record};
+    use crate::{View, snapshot::PersonRecord, snapshot::ViewRecord};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_700_000_000 + seconds).unwrap()
@@ -396,7 +396,7 @@ mod tests {
     }
 
     fn request(password: &Secret) -> VerifyRequest<'_> {
-        VerifyRequest { password, source: IpAddr::from([192, 0, 2, 1]), lane: Lane::Fresh, now: at(0) }
+        VerifyRequest { password, source: IpAddr::from([192, 0, 2, 1]), lane: LoginLane::Fresh, now: at(0) }
     }
 
     #[tokio::test]
@@ -448,7 +448,7 @@ mod tests {
         assert_eq!(login(&view, "zoe", "old", at(0)).await, "accepted");
         let mut next = (*view.snapshot()).clone();
         let record = PersonRecord { person: Arc::new(with_password("new")), projected: Box::default() };
-        next.put(uuid(1), Record::Person(Arc::new(record)));
+        next.put(uuid(1), ViewRecord::Person(Arc::new(record)));
         view.publish_for_test(next);
         assert_eq!(login(&view, "zoe", "old", at(1)).await, "refused");
         assert_eq!(login(&view, "zoe", "new", at(1)).await, "accepted");
@@ -466,7 +466,7 @@ mod tests {
         view.inner.shared.health.set_current(true);
         let mut next = (*view.snapshot()).clone();
         let record = PersonRecord { person: Arc::new(with_password("right")), projected: Box::default() };
-        next.put(uuid(1), Record::Person(Arc::new(record)));
+        next.put(uuid(1), ViewRecord::Person(Arc::new(record)));
         view.publish_for_test(next);
         assert_eq!(login(&view, "zoe", "right", at(0)).await, "accepted");
         assert_eq!(login(&view, "nobody", "right", at(0)).await, "refused");

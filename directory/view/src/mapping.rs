@@ -10,7 +10,7 @@ use provost_schema::{attr, class, ou};
 use provost_settings::{Stated, VALUE_OCTETS_MAX, VALUES_MAX};
 use uuid::Uuid;
 
-use crate::snapshot::{AddressRecord, PersonRecord, Record, dn_key};
+use crate::snapshot::{AddressRecord, PersonRecord, ViewRecord, dn_key};
 use crate::{AddressKind, Affiliation, Group, Person, PersonState, Vacation};
 
 /// Most `userPassword` values read: each may cost one hash at a login.
@@ -39,7 +39,7 @@ const NAME_OCTETS_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Mapped {
     /// A record that the mail core uses.
-    Record(Record),
+    Record(ViewRecord),
     /// An entry that the mail core ignores.
     Other,
     /// An entry that the mail core needs and cannot read, with the reason.
@@ -59,14 +59,14 @@ pub(crate) fn map(entry_uuid: Uuid, entry: &Entry, suffix: &Dn) -> Mapped {
     } else if is_group(entry) {
         group(entry_uuid, entry)
     } else if let Some(name) = container(entry, suffix) {
-        Ok(Record::Container(name.into()))
+        Ok(ViewRecord::Container(name.into()))
     } else {
         return Mapped::Other;
     };
     mapped.map_or_else(Mapped::Unmappable, Mapped::Record)
 }
 
-fn person(entry_uuid: Uuid, entry: &Entry) -> Result<Record, &'static str> {
+fn person(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> {
     let uid = entry.first(attr::UID).ok_or("a person without uid")?;
     let primary = entry.texts(attr::MAIL).find_map(|text| Address::parse(text).ok()).ok_or("a person without mail")?;
     let name = entry.first(attr::DISPLAY_NAME).or_else(|| entry.first(attr::CN)).unwrap_or(uid);
@@ -87,7 +87,7 @@ fn person(entry_uuid: Uuid, entry: &Entry) -> Result<Record, &'static str> {
         vacation: vacation(entry).map(Box::new),
         roles: entry.texts(attr::PROVOST_ROLE).take(ROLES_MAX).map(short).collect(),
     };
-    Ok(Record::Person(Arc::new(PersonRecord { person: Arc::new(person), projected })))
+    Ok(ViewRecord::Person(Arc::new(PersonRecord { person: Arc::new(person), projected })))
 }
 
 /// Maps provostState. Absent means active. An unknown value means suspended, the safe choice: mail is accepted and
@@ -151,7 +151,7 @@ fn with_option<'a>(entry: &'a Entry, name: &str, option: &str) -> Option<&'a str
     entry.first(&format!("{name}{option}"))
 }
 
-fn address(entry_uuid: Uuid, entry: &Entry) -> Result<Record, &'static str> {
+fn address(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> {
     let text = entry.first(attr::PROVOST_ADDRESS).ok_or("an address entry without address")?;
     let address = Address::parse(text).map_err(|_| "an address entry whose address is none")?;
     let kind = match entry.first(attr::PROVOST_ADDRESS_KIND).map(str::to_ascii_lowercase).as_deref() {
@@ -164,24 +164,24 @@ fn address(entry_uuid: Uuid, entry: &Entry) -> Result<Record, &'static str> {
         _ => return Err("an address entry of no known kind"),
     };
     let owner = entry.first(attr::PROVOST_OWNER).and_then(dn_key);
-    Ok(Record::Address(Arc::new(AddressRecord { entry_uuid, address, kind, owner })))
+    Ok(ViewRecord::Address(Arc::new(AddressRecord { entry_uuid, address, kind, owner })))
 }
 
-fn domain(entry: &Entry) -> Result<Record, &'static str> {
+fn domain(entry: &Entry) -> Result<ViewRecord, &'static str> {
     let text = entry.first(attr::PROVOST_DOMAIN).ok_or("a domain entry without domain")?;
     // An address of the domain is subject to the same rules and gives the same lower case.
     let address = Address::from_parts("postmaster", text).map_err(|_| "a domain entry whose domain is none")?;
-    Ok(Record::Domain(address.domain().into()))
+    Ok(ViewRecord::Domain(address.domain().into()))
 }
 
 /// Maps a setting as stated. Whether it keeps its rule is decided where the previous value is known.
-fn setting(entry: &Entry) -> Result<Record, &'static str> {
+fn setting(entry: &Entry) -> Result<ViewRecord, &'static str> {
     let name = name(entry).ok_or("a setting without a cn of at most 256 octets")?;
     // One value and one octet more than allowed are kept, so that an excess stays visible and is reported.
     let bounded = |text: &str| text.chars().take(VALUE_OCTETS_MAX + 1).collect::<String>().into_boxed_str();
     let values = entry.texts(attr::PROVOST_VALUE).take(VALUES_MAX + 1).map(bounded).collect();
     let dn = entry.dn.as_str().into();
-    Ok(Record::Setting(Arc::new(Stated { name, dn, values, last_good: None })))
+    Ok(ViewRecord::Setting(Arc::new(Stated { name, dn, values, last_good: None })))
 }
 
 /// Returns the `ou` of a container that the mail core reads, directly below the suffix.
@@ -201,7 +201,7 @@ fn is_groups(name: String) -> bool {
     name.eq_ignore_ascii_case(ou::GROUPS)
 }
 
-fn group(entry_uuid: Uuid, entry: &Entry) -> Result<Record, &'static str> {
+fn group(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> {
     let name = name(entry).ok_or("a group without a cn of at most 256 octets")?;
     let mut members: Vec<_> = entry.texts(attr::MEMBER).take(MEMBERS_MAX + 1).filter_map(dn_key).collect();
     if members.len() > MEMBERS_MAX {
@@ -210,7 +210,7 @@ fn group(entry_uuid: Uuid, entry: &Entry) -> Result<Record, &'static str> {
     members.sort_unstable();
     members.dedup();
     let dn = entry.dn.as_str().into();
-    Ok(Record::Group(Arc::new(Group { entry_uuid, name, dn, members: members.into() })))
+    Ok(ViewRecord::Group(Arc::new(Group { entry_uuid, name, dn, members: members.into() })))
 }
 
 /// Returns the `cn` in the RDN, else the first `cn`.
@@ -240,7 +240,7 @@ mod tests {
 
     fn mapped(entry: &Entry) -> Person {
         match map(uuid(1), entry, &suffix()) {
-            Mapped::Record(Record::Person(record)) => (*record.person).clone(),
+            Mapped::Record(ViewRecord::Person(record)) => (*record.person).clone(),
             other => panic!("{other:?}"),
         }
     }
@@ -302,7 +302,7 @@ mod tests {
         for n in 0..100 {
             entry.push(AttributeDescription::of(attr::PROVOST_VALUE), format!("{n}{}", "é".repeat(1000)).into());
         }
-        let Mapped::Record(Record::Setting(record)) = map(uuid(1), &entry, &suffix()) else { panic!("no setting") };
+        let Mapped::Record(ViewRecord::Setting(record)) = map(uuid(1), &entry, &suffix()) else { panic!("no setting") };
         assert_eq!((&*record.name, record.values.len()), ("removal-guard", VALUES_MAX + 1));
         assert!(record.values.iter().all(|value| value.len() > VALUE_OCTETS_MAX));
     }
@@ -322,7 +322,7 @@ mod tests {
             ("cn=Staff,ou=groups,dc=example,dc=edu", "device", false),
         ] {
             match map(uuid(7), &bare(dn, class), &suffix()) {
-                Mapped::Record(Record::Group(group)) if is_group => {
+                Mapped::Record(ViewRecord::Group(group)) if is_group => {
                     assert_eq!((&*group.name, group.members.len()), ("Staff", 2), "{dn}");
                 }
                 Mapped::Other if !is_group => {}
@@ -342,7 +342,7 @@ mod tests {
         ] {
             let entry = Entry::new(Dn::parse(dn).unwrap()).with(attr::OBJECT_CLASS, "organizationalUnit");
             match map(uuid(1), &entry, &suffix()) {
-                Mapped::Record(Record::Container(name)) => assert_eq!(Some(&*name), expect, "{dn}"),
+                Mapped::Record(ViewRecord::Container(name)) => assert_eq!(Some(&*name), expect, "{dn}"),
                 Mapped::Other => assert!(expect.is_none(), "{dn}"),
                 other => panic!("{dn}: {other:?}"),
             }
@@ -375,7 +375,7 @@ mod tests {
         }
         let served = bare(class::PROVOST_DOMAIN_ENTRY).with(attr::PROVOST_DOMAIN, "Example.EDU");
         assert!(
-            matches!(map(uuid(1), &served, &suffix()), Mapped::Record(Record::Domain(domain)) if &*domain == "example.edu")
+            matches!(map(uuid(1), &served, &suffix()), Mapped::Record(ViewRecord::Domain(domain)) if &*domain == "example.edu")
         );
     }
 }

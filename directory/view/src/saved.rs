@@ -20,7 +20,7 @@ struct Checkpoint {
 
 /// The checkpoint that was written last, and the duration of the write.
 #[derive(Default)]
-struct Written {
+struct LastSave {
     version: u64,
     took: Duration,
 }
@@ -29,7 +29,7 @@ struct Written {
 pub(crate) struct Saver {
     path: PathBuf,
     checkpoint: Mutex<Checkpoint>,
-    written: tokio::sync::Mutex<Written>,
+    written: tokio::sync::Mutex<LastSave>,
     /// Whether a save was asked for while another one was running.
     is_wanted: AtomicBool,
 }
@@ -78,7 +78,7 @@ impl Saver {
         let (path, version, start) = (self.path.clone(), checkpoint.version, Instant::now());
         let work = move || file::write(&path, &checkpoint.snapshot, checkpoint.cookie.as_ref());
         tokio::task::spawn_blocking(work).await.map_err(io::Error::other)??;
-        *written = Written { version, took: start.elapsed() };
+        *written = LastSave { version, took: start.elapsed() };
         Ok(())
     }
 

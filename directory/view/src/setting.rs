@@ -5,18 +5,18 @@ use std::sync::Arc;
 
 use provost_settings::{Fallback, SETTINGS_MAX, ServedDomains, SharedSettings, Stated};
 
-use crate::shards::Key;
+use crate::shards::MapKey;
 use crate::snapshot::Domains;
 
 /// The values that the entries state, and the values in force that result.
 #[derive(Clone, Default)]
-pub(crate) struct Settings {
+pub(crate) struct StatedSettings {
     fallback: Arc<Fallback>,
-    stated: BTreeMap<Key, Arc<Stated>>,
+    stated: BTreeMap<MapKey, Arc<Stated>>,
     in_force: Arc<SharedSettings>,
 }
 
-impl Settings {
+impl StatedSettings {
     /// Starts without entries; `fallback` applies where the directory states nothing.
     pub(crate) fn new(fallback: Fallback) -> Self {
         let in_force = Arc::new(SharedSettings::of_file(&fallback));
@@ -29,7 +29,7 @@ impl Settings {
 
     /// Adds the last good value to a stated one that breaks its rule. That value comes from the same entry, or from
     /// another entry of the same name, because a refilled server has new entryUUIDs.
-    pub(crate) fn with_last_good(&self, key: &Key, stated: Arc<Stated>, domains: &Domains) -> Arc<Stated> {
+    pub(crate) fn with_last_good(&self, key: &MapKey, stated: Arc<Stated>, domains: &Domains) -> Arc<Stated> {
         let is_served = |domain: &str| domains.contains_key(domain);
         let served = served(domains, &is_served);
         if stated.last_good.is_some() || stated.broken_rule(served).is_none() {
@@ -44,8 +44,8 @@ impl Settings {
         Arc::new(Stated { last_good, ..(*stated).clone() })
     }
 
-    /// Inserts an entry. [`Settings::resolve`] then updates the values in force.
-    pub(crate) fn insert(&mut self, key: Key, stated: Arc<Stated>) {
+    /// Inserts an entry. [`StatedSettings::resolve`] then updates the values in force.
+    pub(crate) fn insert(&mut self, key: MapKey, stated: Arc<Stated>) {
         // An excess setting counts as not stated. The names are few, so this many entries are a mistake.
         if self.stated.len() >= SETTINGS_MAX && !self.stated.contains_key(&key) {
             tracing::warn!(dn = %stated.dn, "more than {SETTINGS_MAX} settings: this one is not looked at");
@@ -55,7 +55,7 @@ impl Settings {
     }
 
     /// Removes an entry.
-    pub(crate) fn remove(&mut self, key: &Key) {
+    pub(crate) fn remove(&mut self, key: &MapKey) {
         self.stated.remove(key);
     }
 

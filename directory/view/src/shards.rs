@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 /// A 128-bit key: an entryUUID, or the digest of a name.
-pub(crate) type Key = [u8; 16];
+pub(crate) type MapKey = [u8; 16];
 
 /// Number of arrays in a map. A change copies one array: 35 entries at 35,500, 1,000 at a million.
 const SHARDS: usize = 1024;
@@ -12,7 +12,7 @@ const SHARDS: usize = 1024;
 /// again.
 ///
 /// 128 bits of BLAKE3: nobody can construct two names with the same digest.
-pub(crate) fn key_of(name: &str) -> Key {
+pub(crate) fn key_of(name: &str) -> MapKey {
     let mut key = [0; 16];
     let digest = blake3::hash(name.as_bytes());
     key.copy_from_slice(digest.as_bytes().split_at(16).0);
@@ -20,12 +20,12 @@ pub(crate) fn key_of(name: &str) -> Key {
 }
 
 /// One array of the map: pairs in ascending order of their keys.
-type Shard<V> = Arc<Vec<(Key, V)>>;
+type MapArray<V> = Arc<Vec<(MapKey, V)>>;
 
-/// A copy-on-write map from [`Key`]. `clone` copies [`SHARDS`] pointers; a change copies at most one array.
+/// A copy-on-write map from [`MapKey`]. `clone` copies [`SHARDS`] pointers; a change copies at most one array.
 #[derive(Clone)]
 pub(crate) struct Shards<V> {
-    shards: Box<[Shard<V>]>,
+    shards: Box<[MapArray<V>]>,
     len: usize,
 }
 
@@ -37,7 +37,7 @@ impl<V> Default for Shards<V> {
 }
 
 /// Returns the array of a key. Uses all bits: UUIDs of version 1 and 7 share most of them with their neighbours.
-fn shard_of(key: &Key) -> usize {
+fn shard_of(key: &MapKey) -> usize {
     let number = u128::from_be_bytes(*key);
     let folded = ((number >> 64) as u64) ^ (number as u64).rotate_left(23);
     (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54) as usize % SHARDS
@@ -50,14 +50,14 @@ impl<V: Clone> Shards<V> {
     }
 
     /// Returns the value of `key`.
-    pub(crate) fn get(&self, key: &Key) -> Option<&V> {
+    pub(crate) fn get(&self, key: &MapKey) -> Option<&V> {
         let shard = self.shards.get(shard_of(key))?;
         let at = shard.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
         shard.get(at).map(|(_, value)| value)
     }
 
     /// Sets the value of `key`; returns the previous value.
-    pub(crate) fn insert(&mut self, key: Key, value: V) -> Option<V> {
+    pub(crate) fn insert(&mut self, key: MapKey, value: V) -> Option<V> {
         let shard = Arc::make_mut(self.shards.get_mut(shard_of(&key))?);
         match shard.binary_search_by(|(k, _)| k.cmp(&key)) {
             Ok(at) => shard.get_mut(at).map(|(_, old)| std::mem::replace(old, value)),
@@ -70,7 +70,7 @@ impl<V: Clone> Shards<V> {
     }
 
     /// Removes `key`; returns its value.
-    pub(crate) fn remove(&mut self, key: &Key) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: &MapKey) -> Option<V> {
         let shard = self.shards.get_mut(shard_of(key))?;
         // Searched first, so that an array that does not change is not copied.
         let at = shard.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
@@ -79,7 +79,7 @@ impl<V: Clone> Shards<V> {
     }
 
     /// Returns all pairs, in no particular order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &V)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&MapKey, &V)> {
         self.shards.iter().flat_map(|shard| shard.iter().map(|(key, value)| (key, value)))
     }
 

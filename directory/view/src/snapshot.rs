@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::group::Groups;
-use crate::guard::{Counts, EntryKind};
-use crate::setting::Settings;
-use crate::shards::{Key, Shards, key_of};
+use crate::guard::{EntryCounts, EntryKind};
+use crate::setting::StatedSettings;
+use crate::shards::{MapKey, Shards, key_of};
 use crate::{Group, Person};
 
 /// The kind of an address entry.
@@ -52,7 +52,7 @@ pub(crate) struct AddressRecord {
     pub(crate) entry_uuid: Uuid,
     pub(crate) address: Address,
     pub(crate) kind: AddressKind,
-    pub(crate) owner: Option<Key>,
+    pub(crate) owner: Option<MapKey>,
 }
 
 /// The record that one directory entry becomes.
@@ -60,7 +60,7 @@ pub(crate) struct AddressRecord {
 /// The saved file holds these in postcard: a variant by its number, fields in order. A new variant goes to the end, and
 /// existing ones never change in place: see [`crate::file`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Record {
+pub(crate) enum ViewRecord {
     Person(Arc<PersonRecord>),
     Address(Arc<AddressRecord>),
     Domain(Arc<str>),
@@ -71,7 +71,7 @@ pub(crate) enum Record {
 }
 
 /// The served domains, each with the entry that names it.
-pub(crate) type Domains = BTreeMap<Arc<str>, Key>;
+pub(crate) type Domains = BTreeMap<Arc<str>, MapKey>;
 
 /// A person, with the attributes that only the indexes need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,15 +91,15 @@ pub(crate) enum Lookup {
 }
 
 /// Returns the digest by which a DN is found, whatever its spelling. `None` when the text is not a DN.
-pub(crate) fn dn_key(dn: &str) -> Option<Key> {
+pub(crate) fn dn_key(dn: &str) -> Option<MapKey> {
     Dn::parse(dn).ok().map(|dn| key_of(dn.normalised()))
 }
 
-fn address_key(address: &Address) -> Key {
+fn address_key(address: &Address) -> MapKey {
     key_of(address.as_str())
 }
 
-fn login_key(uid: &str) -> Key {
+fn login_key(uid: &str) -> MapKey {
     key_of(&uid.to_lowercase())
 }
 
@@ -107,27 +107,27 @@ fn login_key(uid: &str) -> Key {
 #[derive(Clone, Default)]
 pub struct Snapshot {
     /// The records by entryUUID; all indexes below derive from them.
-    entries: Shards<Record>,
+    entries: Shards<ViewRecord>,
     /// Index: DN of a person to entryUUID.
-    names: Shards<Key>,
+    names: Shards<MapKey>,
     /// Index: `uid` to entryUUID.
-    logins: Shards<Key>,
+    logins: Shards<MapKey>,
     /// Index: address to its entry.
     addresses: Shards<Arc<AddressRecord>>,
     /// Index: address to the person whose `mailLocalAddress` names it.
-    projections: Shards<Key>,
+    projections: Shards<MapKey>,
     /// Index: DN of an owner to the addresses.
     owned: Shards<Arc<[Arc<AddressRecord>]>>,
     domains: Arc<Domains>,
     groups: Arc<Groups>,
-    settings: Arc<Settings>,
-    counts: Counts,
+    settings: Arc<StatedSettings>,
+    counts: EntryCounts,
 }
 
 impl Snapshot {
     /// Makes an empty snapshot; `fallback` applies where the directory states no setting.
     pub(crate) fn new(fallback: Fallback) -> Self {
-        Self { settings: Arc::new(Settings::new(fallback)), ..Self::default() }
+        Self { settings: Arc::new(StatedSettings::new(fallback)), ..Self::default() }
     }
 
     /// Returns the settings that all nodes share, with the origin of each value. Read them where a value is needed and
@@ -186,7 +186,7 @@ impl Snapshot {
 
     /// Returns all addresses that reach one person with their kinds, the primary one first; none in quarantine.
     pub fn addresses_of(&self, entry_uuid: Uuid) -> Vec<(Address, AddressKind)> {
-        let Some(Record::Person(record)) = self.entries.get(entry_uuid.as_bytes()) else { return Vec::new() };
+        let Some(ViewRecord::Person(record)) = self.entries.get(entry_uuid.as_bytes()) else { return Vec::new() };
         let owned = dn_key(&record.person.dn).and_then(|key| self.owned.get(&key).cloned());
         let mut all: Vec<_> = owned.iter().flat_map(|list| list.iter()).map(|r| (r.address.clone(), r.kind)).collect();
         all.retain(|(_, kind)| *kind != AddressKind::Quarantined);
@@ -229,7 +229,7 @@ impl Snapshot {
     }
 
     /// Returns the record of the entry.
-    pub(crate) fn record(&self, entry_uuid: Uuid) -> Option<&Record> {
+    pub(crate) fn record(&self, entry_uuid: Uuid) -> Option<&ViewRecord> {
         self.entries.get(entry_uuid.as_bytes())
     }
 
@@ -239,12 +239,12 @@ impl Snapshot {
     }
 
     /// Returns every record, with its entryUUID.
-    pub(crate) fn records(&self) -> impl Iterator<Item = (&Key, &Record)> {
+    pub(crate) fn records(&self) -> impl Iterator<Item = (&MapKey, &ViewRecord)> {
         self.entries.iter()
     }
 
     /// Returns the number of entries of each kind.
-    pub(crate) fn counts(&self) -> &Counts {
+    pub(crate) fn counts(&self) -> &EntryCounts {
         &self.counts
     }
 
@@ -254,8 +254,8 @@ impl Snapshot {
     }
 
     /// Counts the entries of this snapshot that `next` lacks, or holds as another kind.
-    pub(crate) fn missing_from(&self, next: &Self) -> Counts {
-        let mut missing = Counts::default();
+    pub(crate) fn missing_from(&self, next: &Self) -> EntryCounts {
+        let mut missing = EntryCounts::default();
         for (key, record) in self.entries.iter() {
             let kind = EntryKind::of(record);
             if next.entries.get(key).map(EntryKind::of) != Some(kind) {
@@ -266,56 +266,60 @@ impl Snapshot {
     }
 
     /// Whether another entry has the name of `record`: its DN or login, its address, its domain and so on.
-    pub(crate) fn has_namesake(&self, record: &Record) -> bool {
+    pub(crate) fn has_namesake(&self, record: &ViewRecord) -> bool {
         match record {
-            Record::Person(record) => {
+            ViewRecord::Person(record) => {
                 let person = &record.person;
                 let has_dn = dn_key(&person.dn).is_some_and(|key| self.names.get(&key).is_some());
                 has_dn || self.logins.get(&login_key(&person.uid)).is_some()
             }
-            Record::Address(record) => self.addresses.get(&address_key(&record.address)).is_some(),
-            Record::Domain(domain) => self.domains.contains_key(domain),
-            Record::Group(group) => self.groups.named(&group.name).is_some(),
-            Record::Setting(stated) => self.records().any(|(_, other)| match other {
-                Record::Setting(other) => other.name.eq_ignore_ascii_case(&stated.name),
+            ViewRecord::Address(record) => self.addresses.get(&address_key(&record.address)).is_some(),
+            ViewRecord::Domain(domain) => self.domains.contains_key(domain),
+            ViewRecord::Group(group) => self.groups.named(&group.name).is_some(),
+            ViewRecord::Setting(stated) => self.records().any(|(_, other)| match other {
+                ViewRecord::Setting(other) => other.name.eq_ignore_ascii_case(&stated.name),
                 _ => false,
             }),
-            Record::Container(name) => {
-                self.records().any(|(_, other)| matches!(other, Record::Container(other) if other == name))
+            ViewRecord::Container(name) => {
+                self.records().any(|(_, other)| matches!(other, ViewRecord::Container(other) if other == name))
             }
         }
     }
 
-    fn person_by_key(&self, key: &Key) -> Option<Arc<Person>> {
+    fn person_by_key(&self, key: &MapKey) -> Option<Arc<Person>> {
         match self.entries.get(key)? {
-            Record::Person(record) => Some(Arc::clone(&record.person)),
-            Record::Address(_) | Record::Domain(_) | Record::Group(_) | Record::Setting(_) | Record::Container(_) => {
-                None
-            }
+            ViewRecord::Person(record) => Some(Arc::clone(&record.person)),
+            ViewRecord::Address(_)
+            | ViewRecord::Domain(_)
+            | ViewRecord::Group(_)
+            | ViewRecord::Setting(_)
+            | ViewRecord::Container(_) => None,
         }
     }
 
     /// Stores a record in place of the entry's previous one.
-    pub(crate) fn put(&mut self, entry_uuid: Uuid, record: Record) {
+    pub(crate) fn put(&mut self, entry_uuid: Uuid, record: ViewRecord) {
         let key = *entry_uuid.as_bytes();
         let record = match record {
-            Record::Setting(stated) => Record::Setting(self.settings.with_last_good(&key, stated, &self.domains)),
+            ViewRecord::Setting(stated) => {
+                ViewRecord::Setting(self.settings.with_last_good(&key, stated, &self.domains))
+            }
             other => other,
         };
         self.remove(entry_uuid);
         match &record {
-            Record::Person(record) => self.index_person(key, record),
-            Record::Address(record) => self.index_address(record),
-            Record::Domain(domain) => {
+            ViewRecord::Person(record) => self.index_person(key, record),
+            ViewRecord::Address(record) => self.index_address(record),
+            ViewRecord::Domain(domain) => {
                 Arc::make_mut(&mut self.domains).insert(Arc::clone(domain), key);
                 self.resolve_settings();
             }
-            Record::Group(group) => Arc::make_mut(&mut self.groups).insert(key, Arc::clone(group)),
-            Record::Setting(stated) => {
+            ViewRecord::Group(group) => Arc::make_mut(&mut self.groups).insert(key, Arc::clone(group)),
+            ViewRecord::Setting(stated) => {
                 Arc::make_mut(&mut self.settings).insert(key, Arc::clone(stated));
                 self.resolve_settings();
             }
-            Record::Container(_) => {}
+            ViewRecord::Container(_) => {}
         }
         self.counts.add(EntryKind::of(&record));
         self.entries.insert(key, record);
@@ -327,20 +331,20 @@ impl Snapshot {
         let Some(record) = self.entries.remove(&key) else { return false };
         self.counts.subtract(EntryKind::of(&record));
         match record {
-            Record::Person(record) => self.forget_person(&key, &record),
-            Record::Address(record) => self.forget_address(&record),
-            Record::Domain(domain) => {
+            ViewRecord::Person(record) => self.forget_person(&key, &record),
+            ViewRecord::Address(record) => self.forget_address(&record),
+            ViewRecord::Domain(domain) => {
                 if self.domains.get(&domain) == Some(&key) {
                     Arc::make_mut(&mut self.domains).remove(&domain);
                     self.resolve_settings();
                 }
             }
-            Record::Group(group) => Arc::make_mut(&mut self.groups).remove(&key, &group),
-            Record::Setting(_) => {
+            ViewRecord::Group(group) => Arc::make_mut(&mut self.groups).remove(&key, &group),
+            ViewRecord::Setting(_) => {
                 Arc::make_mut(&mut self.settings).remove(&key);
                 self.resolve_settings();
             }
-            Record::Container(_) => {}
+            ViewRecord::Container(_) => {}
         }
         true
     }
@@ -359,7 +363,7 @@ impl Snapshot {
         self.owned.shrink();
     }
 
-    fn index_person(&mut self, key: Key, record: &PersonRecord) {
+    fn index_person(&mut self, key: MapKey, record: &PersonRecord) {
         if let Some(name) = dn_key(&record.person.dn) {
             self.names.insert(name, key);
         }
@@ -370,7 +374,7 @@ impl Snapshot {
     }
 
     /// Removes the index entries of a person, except those that another person has taken over meanwhile.
-    fn forget_person(&mut self, key: &Key, record: &PersonRecord) {
+    fn forget_person(&mut self, key: &MapKey, record: &PersonRecord) {
         if let Some(name) = dn_key(&record.person.dn) {
             forget(&mut self.names, &name, key);
         }
@@ -405,7 +409,7 @@ impl Snapshot {
     }
 }
 
-fn forget(index: &mut Shards<Key>, name: &Key, entry: &Key) {
+fn forget(index: &mut Shards<MapKey>, name: &MapKey, entry: &MapKey) {
     if index.get(name) == Some(entry) {
         index.remove(name);
     }
@@ -414,7 +418,7 @@ fn forget(index: &mut Shards<Key>, name: &Key, entry: &Key) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use provost_settings::Origin;
+    use provost_settings::ValueOrigin;
 
     use crate::testing::{address_entry, domain, group, person, person_dn, setting, uuid};
 
@@ -487,10 +491,10 @@ mod tests {
     #[test]
     fn a_projected_alias_receives_until_an_address_entry_says_otherwise() {
         let mut snapshot = filled();
-        let Record::Person(record) = person(1, "zoe.tremblay") else { unreachable!() };
+        let ViewRecord::Person(record) = person(1, "zoe.tremblay") else { unreachable!() };
         let projected = ["z@example.edu", "old@example.edu"].map(|text| Address::parse(text).unwrap());
         let record = PersonRecord { person: Arc::clone(&record.person), projected: projected.into() };
-        snapshot.put(uuid(1), Record::Person(Arc::new(record)));
+        snapshot.put(uuid(1), ViewRecord::Person(Arc::new(record)));
         assert_eq!(at(&snapshot, "z@example.edu"), "zoe");
         assert_eq!(at(&snapshot, "old@example.edu"), "quarantined");
         assert_eq!(snapshot.addresses_of(uuid(1)).len(), 3);
@@ -543,7 +547,7 @@ mod tests {
         for bad in ["500", "many", "0"] {
             snapshot.put(uuid(1), setting("removal-guard", bad));
             assert_eq!(guard(&snapshot), (5, 1), "{bad}");
-            assert_eq!(snapshot.settings().origin("removal-guard"), Origin::LastGood(dn.clone()));
+            assert_eq!(snapshot.settings().origin("removal-guard"), ValueOrigin::LastGood(dn.clone()));
         }
         // Another entry of the same name, as after a refill of the directory, before the old one is known to be gone.
         snapshot.put(uuid(2), setting("removal-guard", "many"));

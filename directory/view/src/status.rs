@@ -26,13 +26,13 @@ pub struct Status {
 
 /// The status as the consumer keeps it: two flags that every look-up reads, and the rest behind a lock.
 #[derive(Default)]
-pub(crate) struct Health {
+pub(crate) struct StatusCell {
     complete: AtomicBool,
     current: AtomicBool,
     rest: Mutex<Status>,
 }
 
-impl Health {
+impl StatusCell {
     /// Whether a complete state was ever read.
     pub(crate) fn complete(&self) -> bool {
         self.complete.load(Ordering::Acquire)

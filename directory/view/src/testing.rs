@@ -6,7 +6,7 @@ use provost_entry::{Address, Dn};
 use provost_settings::{Definition, Stated};
 use uuid::Uuid;
 
-use crate::snapshot::{AddressRecord, PersonRecord, Record, dn_key};
+use crate::snapshot::{AddressRecord, PersonRecord, ViewRecord, dn_key};
 use crate::{AddressKind, Affiliation, Group, Person, PersonState};
 
 pub(crate) fn uuid(n: u128) -> Uuid {
@@ -38,13 +38,13 @@ pub(crate) fn bare_person(n: u128, uid: &str) -> Person {
     }
 }
 
-pub(crate) fn person(n: u128, uid: &str) -> Record {
-    Record::Person(Arc::new(PersonRecord { person: Arc::new(bare_person(n, uid)), projected: Box::default() }))
+pub(crate) fn person(n: u128, uid: &str) -> ViewRecord {
+    ViewRecord::Person(Arc::new(PersonRecord { person: Arc::new(bare_person(n, uid)), projected: Box::default() }))
 }
 
-pub(crate) fn address_entry(n: u128, address: &str, kind: AddressKind, owner: Option<u128>) -> Record {
+pub(crate) fn address_entry(n: u128, address: &str, kind: AddressKind, owner: Option<u128>) -> ViewRecord {
     let owner = owner.and_then(|owner| dn_key(&person_dn(owner)));
-    Record::Address(Arc::new(AddressRecord {
+    ViewRecord::Address(Arc::new(AddressRecord {
         entry_uuid: uuid(n),
         address: Address::parse(address).unwrap(),
         kind,
@@ -52,24 +52,24 @@ pub(crate) fn address_entry(n: u128, address: &str, kind: AddressKind, owner: Op
     }))
 }
 
-pub(crate) fn domain(name: &str) -> Record {
-    Record::Domain(name.into())
+pub(crate) fn domain(name: &str) -> ViewRecord {
+    ViewRecord::Domain(name.into())
 }
 
-pub(crate) fn group(n: u128, name: &str, people: &[u128]) -> Record {
+pub(crate) fn group(n: u128, name: &str, people: &[u128]) -> ViewRecord {
     let mut members: Vec<_> = people.iter().filter_map(|n| dn_key(&person_dn(*n))).collect();
     members.sort_unstable();
     let dn = format!("cn={name},ou=groups,dc=example,dc=edu").into();
-    Record::Group(Arc::new(Group { entry_uuid: uuid(n), name: name.into(), dn, members: members.into() }))
+    ViewRecord::Group(Arc::new(Group { entry_uuid: uuid(n), name: name.into(), dn, members: members.into() }))
 }
 
-pub(crate) fn container(name: &str) -> Record {
-    Record::Container(name.into())
+pub(crate) fn container(name: &str) -> ViewRecord {
+    ViewRecord::Container(name.into())
 }
 
 /// Returns a setting with its DN.
-pub(crate) fn setting(name: &str, value: &str) -> Record {
+pub(crate) fn setting(name: &str, value: &str) -> ViewRecord {
     let container = Definition::named(name).map_or("policies", |definition| definition.container);
     let dn = format!("cn={name},ou={container},dc=example,dc=edu").into();
-    Record::Setting(Arc::new(Stated { name: name.into(), dn, values: vec![value.into()], last_good: None }))
+    ViewRecord::Setting(Arc::new(Stated { name: name.into(), dn, values: vec![value.into()], last_good: None }))
 }

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use provost_message::{Address, AutoReply, Envelope, Notify, Path, Recipient};
-use provost_sieve::{Action, Context, Outcome, SieveError, VacationReply};
+use provost_sieve::{Action, ScriptContext, ScriptOutcome, SieveError, VacationReply};
 use provost_store::{BatchId, Flags, MailboxName, Op, Outgoing, QueueId};
 use provost_view::{Person, View};
 use uuid::Uuid;
 
-use crate::Incoming;
+use crate::IncomingMessage;
 
 /// Seconds of a day.
 const DAY_SECONDS: i64 = 24 * 60 * 60;
@@ -28,8 +28,8 @@ pub(crate) struct Disposition {
 
 impl Disposition {
     /// Runs the person's managed script. People without rules cost no parsing. A broken script keeps the message.
-    pub(crate) fn of(person: &Person, incoming: Incoming<'_>, view: &View) -> Self {
-        let Incoming { arrival, address, message, now, .. } = incoming;
+    pub(crate) fn of(person: &Person, incoming: IncomingMessage<'_>, view: &View) -> Self {
+        let IncomingMessage { arrival, address, message, now, .. } = incoming;
         if !person.vacation.as_ref().is_some_and(|vacation| vacation.is_on(now)) {
             return Self::keep();
         }
@@ -39,7 +39,7 @@ impl Disposition {
         }
         let addresses = view.snapshot().addresses_of(person.entry_uuid);
         let addresses: Vec<Address> = addresses.into_iter().map(|(address, _kind)| address).collect();
-        let context = Context { arrival, recipient: address, addresses: &addresses, now };
+        let context = ScriptContext { arrival, recipient: address, addresses: &addresses, now };
         match provost_sieve::run(&script, message, &context) {
             Ok(outcome) => Self::from(outcome),
             Err(error) => Self::keep_after(&error, person),
@@ -78,7 +78,7 @@ impl Disposition {
     /// RFC 5228 §4.2: a redirect keeps the reverse-path. Our Delivered-To in the message ends a loop.
     ///
     /// The parameters of RFC 3461 go along. When a copy stays here, this host reports the success, and the next hop does not.
-    pub(crate) fn redirects(&self, incoming: Incoming<'_>, body: &Bytes) -> Vec<Op> {
+    pub(crate) fn redirects(&self, incoming: IncomingMessage<'_>, body: &Bytes) -> Vec<Op> {
         let stays = !self.mailboxes.is_empty();
         let notify = incoming.recipient.notify;
         let notify = notify.map(|notify| Notify { success: notify.success && !stays, ..notify });
@@ -105,7 +105,7 @@ impl Disposition {
 
 /// Where a message was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
+pub(crate) enum Filing {
     /// Where the rules say.
     AsRuled,
     /// In INBOX, since a mailbox of the rules could not be had.
@@ -114,10 +114,10 @@ pub(crate) enum Kept {
 
 impl Disposition {
     /// For the help desk: `in INBOX; vacation reply to ann@example.org where one is due`.
-    pub(crate) fn words(&self, kept: Kept) -> String {
+    pub(crate) fn words(&self, kept: Filing) -> String {
         let mut words: Vec<String> = match kept {
-            Kept::AsRuled => self.mailboxes.iter().map(|mailbox| format!("in {mailbox}")).collect(),
-            Kept::InInbox => vec!["in INBOX, since the mailbox of a rule cannot be had".to_owned()],
+            Filing::AsRuled => self.mailboxes.iter().map(|mailbox| format!("in {mailbox}")).collect(),
+            Filing::InInbox => vec!["in INBOX, since the mailbox of a rule cannot be had".to_owned()],
         };
         words.extend(self.redirects.iter().map(|to| format!("sent on to {to}")));
         if words.is_empty() {
@@ -128,8 +128,8 @@ impl Disposition {
     }
 }
 
-impl From<Outcome> for Disposition {
-    fn from(outcome: Outcome) -> Self {
+impl From<ScriptOutcome> for Disposition {
+    fn from(outcome: ScriptOutcome) -> Self {
         let mut disposition = Self { vacation: outcome.vacation, ..Self::default() };
         for action in outcome.actions {
             match action {
@@ -167,7 +167,7 @@ pub(crate) fn keep(body: Bytes, internal_date: i64) -> Op {
 
 /// RFC 5230 §4.2: the reply is sent unless its correspondent was answered lately. Reply and record are in the batch of the
 /// message: every delivered message is answered, and a repeated batch answers once.
-pub(crate) fn answer(reply: &VacationReply, incoming: Incoming<'_>, person: &Person, hostname: &str) -> Op {
+pub(crate) fn answer(reply: &VacationReply, incoming: IncomingMessage<'_>, person: &Person, hostname: &str) -> Op {
     let now = incoming.now;
     let id = caused_id(incoming.id, "vacation");
     let message = AutoReply {

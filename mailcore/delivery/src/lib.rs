@@ -15,14 +15,14 @@ use provost_message::{
     Address, Arrival, DeliveryReport, Envelope, Path, Recipient, ReportAction, ReportedRecipient, without_detail,
 };
 use provost_store::{
-    AccountId, Applied, ApplyError, Batch, BatchId, MailboxName, MessageStore, Op, Outgoing, QueueId, Require,
+    AccountId, Applied, Batch, BatchError, BatchId, MailboxName, MessageStore, Op, Outgoing, QueueId, Require,
     SpecialUse,
 };
-use provost_trace::{Event, Outcome};
+use provost_trace::{TraceEvent, TraceOutcome};
 use provost_view::{Person, RecipientStatus, View};
 use uuid::Uuid;
 
-use actions::{Disposition, Kept};
+use actions::{Disposition, Filing};
 pub use outcome::{Delivered, Refusal};
 
 /// How often a batch of unknown outcome is repeated with its id before the recipient is deferred.
@@ -32,7 +32,7 @@ const JUNK: &str = "Junk";
 
 /// One message for one recipient.
 #[derive(Clone, Copy)]
-pub struct Incoming<'a> {
+pub struct IncomingMessage<'a> {
     /// Idempotency key, see [`batch_id`]: a repeated delivery with the same one stores nothing twice.
     pub id: BatchId,
     /// The arrival of the message. Reverse-path, ENVID and RET of its envelope are used; its recipients are not.
@@ -82,7 +82,7 @@ impl Delivery {
 
     /// Delivers one message to one recipient. On `Stored`, vacation reply, redirect and report of success are in the queue and as
     /// durable as the message.
-    pub async fn deliver(&self, incoming: Incoming<'_>) -> Delivered {
+    pub async fn deliver(&self, incoming: IncomingMessage<'_>) -> Delivered {
         let delivered = match self.person(incoming.address) {
             Ok(_) if trace::is_looping(incoming.message, incoming.address, &self.hostname) => {
                 Delivered::Refused(Refusal::Loop)
@@ -127,11 +127,11 @@ impl Delivery {
     }
 
     /// Stores one batch: the message into its mailboxes, and what it causes into the queue; all or nothing.
-    async fn carry_out(&self, incoming: Incoming<'_>, person: &Person, disposition: Disposition) -> Delivered {
+    async fn carry_out(&self, incoming: IncomingMessage<'_>, person: &Person, disposition: Disposition) -> Delivered {
         if let Some(reason) = disposition.reject {
             return Delivered::Refused(Refusal::Rejected(reason));
         }
-        let Incoming { id, arrival, recipient, address, message, now } = incoming;
+        let IncomingMessage { id, arrival, recipient, address, message, now } = incoming;
         let envelope = &arrival.envelope;
         let body = trace::with_trace(message, envelope.reverse_path.as_ref(), address);
         let mut ops = disposition.appends(&body, now);
@@ -147,7 +147,9 @@ impl Delivery {
         let batch = Batch { id: Some(id), account, now: now.as_second(), require, ops };
         match self.apply(batch, &body).await {
             Ok(kept) => {
-                let event = Event::new(arrival, Outcome::Delivered, now).to(&recipient.path).account(person.entry_uuid);
+                let event = TraceEvent::new(arrival, TraceOutcome::Delivered, now)
+                    .to(&recipient.path)
+                    .account(person.entry_uuid);
                 event.message(message).text(disposition.words(kept)).record();
                 Delivered::Stored
             }
@@ -173,24 +175,24 @@ impl Delivery {
     }
 
     /// Applies the batch. When a mailbox that a rule names is missing, INBOX takes the message: no rule loses one.
-    async fn apply(&self, batch: Batch, body: &Bytes) -> Result<Kept, ApplyError> {
+    async fn apply(&self, batch: Batch, body: &Bytes) -> Result<Filing, BatchError> {
         match self.settle(&batch).await {
-            Err(ApplyError::NoMailbox(_) | ApplyError::Refused(_)) if batch.ops.iter().any(actions::is_filed) => {
+            Err(BatchError::NoMailbox(_) | BatchError::Refused(_)) if batch.ops.iter().any(actions::is_filed) => {
                 tracing::warn!(account = %batch.account.0, "a rule's mailbox cannot be had, kept in INBOX");
                 let internal_date = batch.now;
                 let kept = batch.ops.into_iter().filter(|op| !matches!(op, Op::Append { .. }));
                 let ops = std::iter::once(actions::keep(body.clone(), internal_date)).chain(kept).collect();
-                self.settle(&Batch { ops, ..batch }).await.map(|_| Kept::InInbox)
+                self.settle(&Batch { ops, ..batch }).await.map(|_| Filing::InInbox)
             }
-            outcome => outcome.map(|_| Kept::AsRuled),
+            outcome => outcome.map(|_| Filing::AsRuled),
         }
     }
 
     /// Repeats the batch with the same id while the outcome is unknown.
-    async fn settle(&self, batch: &Batch) -> Result<Applied, ApplyError> {
+    async fn settle(&self, batch: &Batch) -> Result<Applied, BatchError> {
         let mut outcome = self.store.apply(batch.clone()).await;
         for _ in 0..UNKNOWN_RETRIES_MAX {
-            if outcome != Err(ApplyError::Unknown) {
+            if outcome != Err(BatchError::Unknown) {
                 break;
             }
             outcome = self.store.apply(batch.clone()).await;

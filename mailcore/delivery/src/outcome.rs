@@ -1,6 +1,6 @@
 //! The outcomes of a delivery.
 
-use provost_store::ApplyError;
+use provost_store::BatchError;
 
 /// The outcome for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,17 +66,17 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-impl From<ApplyError> for Delivered {
-    fn from(error: ApplyError) -> Self {
+impl From<BatchError> for Delivered {
+    fn from(error: BatchError) -> Self {
         match error {
-            ApplyError::OverQuota => Self::Refused(Refusal::Full),
-            ApplyError::Refused(why) => Self::Refused(Refusal::Store(why)),
-            ApplyError::Unknown => Self::Unavailable("outcome unknown".into()),
-            ApplyError::Unavailable(why) => Self::Unavailable(why),
+            BatchError::OverQuota => Self::Refused(Refusal::Full),
+            BatchError::Refused(why) => Self::Refused(Refusal::Store(why)),
+            BatchError::Unknown => Self::Unavailable("outcome unknown".into()),
+            BatchError::Unavailable(why) => Self::Unavailable(why),
             // INBOX always exists: the store contradicts itself. The sender keeps the message until that is mended.
-            other @ (ApplyError::NoMailbox(_) | ApplyError::MailboxExists(_)) => Self::Unavailable(other.to_string()),
+            other @ (BatchError::NoMailbox(_) | BatchError::MailboxExists(_)) => Self::Unavailable(other.to_string()),
             // No delivery requires a lease or an unchanged account. The cause may be gone at the next attempt.
-            other @ (ApplyError::Fenced | ApplyError::Conflict(_)) => Self::Unavailable(other.to_string()),
+            other @ (BatchError::Fenced | BatchError::Conflict(_)) => Self::Unavailable(other.to_string()),
         }
     }
 }

@@ -9,13 +9,13 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use provost_message::{Address, Arrival, Envelope, EnvelopeId, Headers, Notify, Path, Recipient};
 use provost_store::{
-    AccountId, Applied, ApplyError, Batch, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MailboxName,
-    MemoryStore, MessageStore, Op, QueueRow, QueueStore, Rows, Snapshot, StoreError, Token, Which,
+    AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId,
+    MailboxName, MemoryStore, MessageStore, Op, QueueRow, QueueStore, ReadToken, Rows, StoreError, Which,
 };
 use provost_view::{Affiliation, PasswordSource, Person, PersonState, Vacation, View, ViewConfig};
 use uuid::Uuid;
 
-use crate::{Delivered, Delivery, Incoming, Refusal, batch_id};
+use crate::{Delivered, Delivery, IncomingMessage, Refusal, batch_id};
 
 const MESSAGE: &[u8] = b"Received: from a\r\nFrom: Ann <ann@example.org>\r\nTo: zoe@example.edu\r\n\
     Subject: hi\r\nMessage-ID: <1@example.org>\r\n\r\nhello\r\n";
@@ -71,13 +71,13 @@ struct Faulty {
 #[derive(Clone)]
 enum Fault {
     /// The batch fails and nothing is stored.
-    Before(ApplyError),
+    Before(BatchError),
     /// The batch is stored, and its outcome is reported as unknown.
-    After(ApplyError),
+    After(BatchError),
 }
 
 impl MessageStore for Faulty {
-    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>> {
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, BatchError>> {
         let fault = self.faults.lock().unwrap().pop_front();
         Box::pin(async move {
             match fault {
@@ -87,7 +87,11 @@ impl MessageStore for Faulty {
             }
         })
     }
-    fn snapshot(&self, account: AccountId, at_least: Option<Token>) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+    fn snapshot(
+        &self,
+        account: AccountId,
+        at_least: Option<ReadToken>,
+    ) -> BoxFuture<'_, Result<AccountSnapshot, StoreError>> {
         self.store.snapshot(account, at_least)
     }
     fn read(
@@ -96,7 +100,7 @@ impl MessageStore for Faulty {
         mailbox: MailboxId,
         which: Which,
         columns: Columns,
-        at_least: Option<Token>,
+        at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {
         self.store.read(account, mailbox, which, columns, at_least)
     }
@@ -164,7 +168,7 @@ async fn deliver_to(site: &Site, id: u128, envelope: &Envelope, recipient: &Reci
     let message = &Bytes::copy_from_slice(message);
     let now = at(1_700_000_000);
     let arrival = &Arrival::from_queue(Uuid::nil().into(), envelope.clone(), message);
-    site.delivery.deliver(Incoming { id, arrival, recipient, address: &address, message, now }).await
+    site.delivery.deliver(IncomingMessage { id, arrival, recipient, address: &address, message, now }).await
 }
 
 async fn inbox(site: &Site, local: &str) -> Vec<Bytes> {
@@ -302,15 +306,15 @@ async fn a_directory_that_cannot_say_is_no_refusal() {
 /// A delivery of unknown outcome is neither lost nor doubled.
 #[tokio::test]
 async fn an_unknown_outcome_is_tried_again_under_its_id() {
-    let unknown = || Fault::After(ApplyError::Unknown);
-    let lost = || Fault::Before(ApplyError::Unknown);
+    let unknown = || Fault::After(BatchError::Unknown);
+    let lost = || Fault::Before(BatchError::Unknown);
     for (faults, expect, copies) in [
         (vec![unknown()], Delivered::Stored, 1),
         (vec![lost(), unknown(), lost()], Delivered::Stored, 1),
         (vec![lost(); 4], Delivered::Unavailable("outcome unknown".into()), 0),
-        (vec![Fault::Before(ApplyError::Unavailable("disk".into()))], Delivered::Unavailable("disk".into()), 0),
+        (vec![Fault::Before(BatchError::Unavailable("disk".into()))], Delivered::Unavailable("disk".into()), 0),
         (
-            vec![Fault::Before(ApplyError::Refused("too large".into()))],
+            vec![Fault::Before(BatchError::Refused("too large".into()))],
             Delivered::Refused(Refusal::Store("too large".into())),
             0,
         ),
@@ -347,8 +351,8 @@ const MESSAGE_TO_AWAY: &[u8] = b"From: Ann <ann@example.org>\r\nTo: away@example
 /// A delivery of unknown outcome is repeated, and its reply is there once: with the message, never without.
 #[tokio::test]
 async fn a_delivery_and_its_reply_are_one() {
-    let unknown = || Fault::After(ApplyError::Unknown);
-    let lost = || Fault::Before(ApplyError::Unavailable("disk".into()));
+    let unknown = || Fault::After(BatchError::Unknown);
+    let lost = || Fault::Before(BatchError::Unavailable("disk".into()));
     for (faults, both) in [(vec![unknown()], 1), (vec![unknown(), unknown()], 1), (vec![lost()], 0)] {
         let site = site(&faults);
         for _ in 0..=both {

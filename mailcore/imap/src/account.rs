@@ -10,7 +10,7 @@ use tokio::sync::watch;
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// The account that a session is logged in to, and what wakes the session.
-pub(crate) struct Account {
+pub(crate) struct LoggedInAccount {
     pub(crate) id: AccountId,
     /// The login name, for logs and for the limit of connections per account.
     pub(crate) name: Box<str>,
@@ -22,7 +22,7 @@ pub(crate) struct Account {
     pub(crate) is_overdue: bool,
 }
 
-impl Account {
+impl LoggedInAccount {
     /// Resolves when the person has changed in the directory, or, if `listens`, when the selected mailbox may have changed.
     pub(crate) async fn changed(&mut self, view: &View, listens: bool) {
         let Self { person, notices, is_overdue, .. } = self;

@@ -5,7 +5,7 @@ use provost_net::{Output, SessionError};
 use crate::codec::{Command, Reply};
 use crate::connection::Connection;
 use crate::handlers;
-use crate::state::{Answer, State};
+use crate::state::{Completion, State};
 
 /// The dispatch table: one row for each command and state, hence the length. The first matching row wins: after the
 /// refusals at the start of a section, only the allowed states remain.
@@ -15,7 +15,7 @@ pub(crate) async fn dispatch(
     tag: &str,
     command: Command,
     out: &mut Output<'_>,
-) -> Result<Answer, SessionError> {
+) -> Result<Completion, SessionError> {
     use State::{Authenticated, Logout, NotAuthenticated, Selected};
     Ok(match (command, state) {
         // §6.1: in any state.

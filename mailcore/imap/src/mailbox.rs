@@ -4,7 +4,7 @@ use provost_store::{
     AccountId, Flag, FlagChange, MailboxId, MailboxInfo, MessageMeta, Modseq, Rows, Uid, UidSet, UidValidity,
 };
 
-use crate::codec::command::{Messages, Numbers};
+use crate::codec::command::{MessageNumbers, Numbers};
 use crate::codec::cursor::ParseError;
 use crate::codec::encode;
 use crate::message_list::MessageList;
@@ -21,14 +21,14 @@ pub(crate) enum Expunges {
 
 /// Whether a mailbox is selected with write access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
+pub(crate) enum MailboxAccess {
     /// Selected by SELECT.
     ReadWrite,
     /// Selected by EXAMINE (RFC 3501 §6.3.2).
     ReadOnly,
 }
 
-impl Access {
+impl MailboxAccess {
     /// The first message of a mailbox that is `\Recent` in no session yet. EXAMINE does not claim it (RFC 3501 §6.3.2).
     pub(crate) fn first_recent(self, recents: &Recents, account: AccountId, mailbox: &MailboxInfo) -> Uid {
         match self {
@@ -42,7 +42,7 @@ impl Access {
 #[derive(Debug)]
 pub(crate) struct Selected {
     pub(crate) id: MailboxId,
-    pub(crate) access: Access,
+    pub(crate) access: MailboxAccess,
     pub(crate) uid_validity: UidValidity,
     pub(crate) uid_next: Uid,
     /// Changes up to this modseq are in `messages` and `gone`.
@@ -59,7 +59,7 @@ pub(crate) struct Selected {
 
 impl Selected {
     /// A selection with all messages of the mailbox; those from `first_recent` on are `\Recent`.
-    pub(crate) fn open(info: &MailboxInfo, messages: MessageList, access: Access, first_recent: Uid) -> Self {
+    pub(crate) fn open(info: &MailboxInfo, messages: MessageList, access: MailboxAccess, first_recent: Uid) -> Self {
         Self {
             id: info.id,
             access,
@@ -101,7 +101,7 @@ impl Selected {
 
     /// The indices of the messages of a set, ascending. RFC 3501 §6.4.8: UIDs that do not exist are ignored, message
     /// numbers that do not exist are an error.
-    pub(crate) fn indices(&self, messages: &Messages) -> Result<Vec<usize>, ParseError> {
+    pub(crate) fn indices(&self, messages: &MessageNumbers) -> Result<Vec<usize>, ParseError> {
         let exists = self.exists();
         if messages.numbers == Numbers::Uid {
             let last = self.last_uid();
@@ -159,8 +159,8 @@ impl Selected {
             all.push_str(keyword.as_str());
         }
         match self.access {
-            Access::ReadOnly => format!("* FLAGS ({all})\r\n* OK [PERMANENTFLAGS ()] Read-only mailbox\r\n"),
-            Access::ReadWrite => {
+            MailboxAccess::ReadOnly => format!("* FLAGS ({all})\r\n* OK [PERMANENTFLAGS ()] Read-only mailbox\r\n"),
+            MailboxAccess::ReadWrite => {
                 format!("* FLAGS ({all})\r\n* OK [PERMANENTFLAGS ({all} \\*)] Flags permitted\r\n")
             }
         }

@@ -20,7 +20,7 @@ const BLOCK_MESSAGES: usize = 512;
 
 /// One message as the client knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Known {
+struct KnownMessage {
     uid: Uid,
     /// System flags, then keywords, then [`BESIDE`].
     flags: u32,
@@ -28,7 +28,7 @@ struct Known {
 
 /// One message with its flags unpacked.
 #[derive(Clone, Debug)]
-pub(crate) struct Message {
+pub(crate) struct ListedMessage {
     pub(crate) uid: Uid,
     pub(crate) flags: Flags,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Message {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MessageList {
     /// All blocks but the last are full, and the last is not empty.
-    blocks: Vec<Arc<Vec<Known>>>,
+    blocks: Vec<Arc<Vec<KnownMessage>>>,
     /// Keywords in the order in which they first appeared; the first [`KEYWORD_BITS`] have bits.
     keywords: Arc<Vec<Keyword>>,
     /// Flags of messages that have a keyword without a bit.
@@ -63,11 +63,11 @@ impl MessageList {
         self.blocks.len().saturating_sub(1) * BLOCK_MESSAGES + last
     }
 
-    fn known(&self, index: usize) -> Option<&Known> {
+    fn known(&self, index: usize) -> Option<&KnownMessage> {
         self.blocks.get(index / BLOCK_MESSAGES)?.get(index % BLOCK_MESSAGES)
     }
 
-    fn known_mut(&mut self, index: usize) -> Option<&mut Known> {
+    fn known_mut(&mut self, index: usize) -> Option<&mut KnownMessage> {
         Arc::make_mut(self.blocks.get_mut(index / BLOCK_MESSAGES)?).get_mut(index % BLOCK_MESSAGES)
     }
 
@@ -98,7 +98,7 @@ impl MessageList {
     }
 
     /// How many messages at the start satisfy a condition that holds up to some message and for none after it.
-    fn count_while(&self, is_so: impl Fn(&Known) -> bool) -> usize {
+    fn count_while(&self, is_so: impl Fn(&KnownMessage) -> bool) -> usize {
         let full = self.blocks.partition_point(|block| block.last().is_some_and(&is_so));
         let within = self.blocks.get(full).map_or(0, |block| block.partition_point(is_so));
         (full * BLOCK_MESSAGES + within).min(self.len())
@@ -127,10 +127,10 @@ impl MessageList {
     }
 
     /// A message with its flags.
-    pub(crate) fn message(&self, index: usize) -> Option<Message> {
+    pub(crate) fn message(&self, index: usize) -> Option<ListedMessage> {
         let known = self.known(index)?;
         let flags = self.beside.get(&known.uid).cloned().unwrap_or_else(|| self.unpack(known.flags));
-        Some(Message { uid: known.uid, flags })
+        Some(ListedMessage { uid: known.uid, flags })
     }
 
     /// Adds the keywords of `flags`; true when at least one was new.
@@ -151,7 +151,7 @@ impl MessageList {
         }
         self.learn_keywords(&message.flags);
         let flags = self.pack(message.uid, &message.flags);
-        let known = Known { uid: message.uid, flags };
+        let known = KnownMessage { uid: message.uid, flags };
         match self.blocks.last_mut().filter(|block| block.len() < BLOCK_MESSAGES) {
             Some(block) => Arc::make_mut(block).push(known),
             None => self.blocks.push(Arc::new(vec![known])),
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_message_is_eight_octets() {
-        assert_eq!(std::mem::size_of::<Known>(), 8);
+        assert_eq!(std::mem::size_of::<KnownMessage>(), 8);
     }
 
     #[test]

@@ -15,17 +15,17 @@ const LISTS_MAX: usize = 4_096;
 
 /// Message lists that all sessions of a node share. Clones share them.
 #[derive(Clone, Default)]
-pub struct MessageLists(Arc<Mutex<Kept>>);
+pub struct MessageLists(Arc<Mutex<SharedLists>>);
 
 #[derive(Default)]
-struct Kept {
-    entries: HashMap<(AccountId, MailboxId), Entry>,
+struct SharedLists {
+    entries: HashMap<(AccountId, MailboxId), SharedList>,
     messages: usize,
     /// Grows with every use.
     clock: u64,
 }
 
-struct Entry {
+struct SharedList {
     message_list: MessageList,
     /// The message list is complete up to this modseq.
     modseq: Modseq,
@@ -34,7 +34,7 @@ struct Entry {
 }
 
 impl MessageLists {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, SharedLists> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -76,7 +76,7 @@ impl MessageLists {
         if message_list.len() > MESSAGES_MAX / 2 {
             return;
         }
-        let entry = Entry { message_list: message_list.clone(), modseq, uid_validity: mailbox.uid_validity, used };
+        let entry = SharedList { message_list: message_list.clone(), modseq, uid_validity: mailbox.uid_validity, used };
         kept.messages += message_list.len();
         if let Some(before) = kept.entries.insert(key, entry) {
             kept.messages -= before.message_list.len();
@@ -85,7 +85,7 @@ impl MessageLists {
     }
 }
 
-impl Kept {
+impl SharedLists {
     /// When a limit is exceeded, drops the half of the lists that was used least recently.
     fn make_room(&mut self) {
         while self.messages > MESSAGES_MAX || self.entries.len() > LISTS_MAX {

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use provost_message::{Content, Part, fields};
+use provost_message::{MimePart, PartContent, fields};
 
-use crate::codec::command::{Partial, Section, SectionText};
+use crate::codec::command::{BodySection, Partial, SectionText};
 
 /// The location of a section's octets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Located<'a> {
+pub(crate) enum OctetRange<'a> {
     /// A range of the message, sent unchanged.
     Octets(Range<u64>),
     /// Selected fields of the header at this range.
@@ -16,29 +16,29 @@ pub(crate) enum Located<'a> {
 }
 
 /// Locates a section in a message of that structure and size; `None` (NIL) when the message has no such part.
-pub(crate) fn locate<'a>(section: &'a Section, root: &Part, octets: u64) -> Option<Located<'a>> {
+pub(crate) fn locate<'a>(section: &'a BodySection, root: &MimePart, octets: u64) -> Option<OctetRange<'a>> {
     if section.part.is_empty() {
         let header = root.header.clone();
         return Some(match &section.text {
-            SectionText::All => Located::Octets(0..octets),
-            SectionText::Text => Located::Octets(header.end.min(octets)..octets),
+            SectionText::All => OctetRange::Octets(0..octets),
+            SectionText::Text => OctetRange::Octets(header.end.min(octets)..octets),
             text => of_header(header, text),
         });
     }
     let part = find(root, &section.part)?;
     match (&section.text, &part.content) {
-        (SectionText::All, _) => Some(Located::Octets(part.body.clone())),
-        (SectionText::Mime, _) => Some(Located::Octets(part.header.clone())),
-        (SectionText::Text, Content::Message(inner, _)) => Some(Located::Octets(inner.body.clone())),
-        (text, Content::Message(inner, _)) => Some(of_header(inner.header.clone(), text)),
+        (SectionText::All, _) => Some(OctetRange::Octets(part.body.clone())),
+        (SectionText::Mime, _) => Some(OctetRange::Octets(part.header.clone())),
+        (SectionText::Text, PartContent::Message(inner, _)) => Some(OctetRange::Octets(inner.body.clone())),
+        (text, PartContent::Message(inner, _)) => Some(of_header(inner.header.clone(), text)),
         _ => None,
     }
 }
 
-fn of_header(header: Range<u64>, text: &SectionText) -> Located<'_> {
+fn of_header(header: Range<u64>, text: &SectionText) -> OctetRange<'_> {
     match text {
-        SectionText::HeaderFields { names, not } => Located::Fields { header, names, not: *not },
-        _ => Located::Octets(header),
+        SectionText::HeaderFields { names, not } => OctetRange::Fields { header, names, not: *not },
+        _ => OctetRange::Octets(header),
     }
 }
 
@@ -56,28 +56,28 @@ pub(crate) fn select(header: &[u8], names: &[String], not: bool) -> Vec<u8> {
 
 /// The part with these numbers. RFC 3501 §6.4.5: every message has at least part 1; the parts of an embedded message
 /// are numbered below its own number.
-fn find<'a>(root: &'a Part, numbers: &[u32]) -> Option<&'a Part> {
+fn find<'a>(root: &'a MimePart, numbers: &[u32]) -> Option<&'a MimePart> {
     let (first, rest) = numbers.split_first()?;
     let mut part = child(root, *first)?;
     for number in rest {
         part = match &part.content {
-            Content::Multipart(parts) => nth(parts, *number)?,
-            Content::Message(inner, _) => child(inner, *number)?,
-            Content::Leaf => return None,
+            PartContent::Multipart(parts) => nth(parts, *number)?,
+            PartContent::Message(inner, _) => child(inner, *number)?,
+            PartContent::Leaf => return None,
         };
     }
     Some(part)
 }
 
 /// A part of a message by number.
-fn child(message: &Part, number: u32) -> Option<&Part> {
+fn child(message: &MimePart, number: u32) -> Option<&MimePart> {
     match &message.content {
-        Content::Multipart(parts) => nth(parts, number),
+        PartContent::Multipart(parts) => nth(parts, number),
         _ => (number == 1).then_some(message),
     }
 }
 
-fn nth(parts: &[Part], number: u32) -> Option<&Part> {
+fn nth(parts: &[MimePart], number: u32) -> Option<&MimePart> {
     parts.get(usize::try_from(number).ok()?.checked_sub(1)?)
 }
 
@@ -100,12 +100,12 @@ mod tests {
         --b--\r\n";
 
     fn section(part: &[u32], text: SectionText) -> Option<String> {
-        let section = Section { part: part.to_vec(), text };
-        let located = locate(&section, &Part::of(MESSAGE.as_bytes()), MESSAGE.len() as u64)?;
+        let section = BodySection { part: part.to_vec(), text };
+        let located = locate(&section, &MimePart::of(MESSAGE.as_bytes()), MESSAGE.len() as u64)?;
         let of = |range: Range<u64>| &MESSAGE.as_bytes()[range.start as usize..range.end as usize];
         let octets = match located {
-            Located::Octets(range) => of(range).to_vec(),
-            Located::Fields { header, names, not } => select(of(header), names, not),
+            OctetRange::Octets(range) => of(range).to_vec(),
+            OctetRange::Fields { header, names, not } => select(of(header), names, not),
         };
         Some(String::from_utf8(octets).unwrap())
     }
@@ -145,8 +145,8 @@ mod tests {
     #[test]
     fn a_simple_message_is_part_one() {
         let section = |part: &[u32]| {
-            let section = Section { part: part.to_vec(), text: SectionText::All };
-            matches!(locate(&section, &Part::of(b"A: b\r\n\r\nbody"), 12), Some(Located::Octets(range)) if range == (8..12))
+            let section = BodySection { part: part.to_vec(), text: SectionText::All };
+            matches!(locate(&section, &MimePart::of(b"A: b\r\n\r\nbody"), 12), Some(OctetRange::Octets(range)) if range == (8..12))
         };
         assert!(section(&[1]) && !section(&[2]));
     }

@@ -14,8 +14,8 @@ use crate::dispatch::dispatch;
 use crate::handlers;
 use crate::mailbox::Expunges;
 use crate::spool::Spool;
-use crate::state::{Answer, Exchange, State, Waiting};
-use crate::updates::{MailboxGone, Refresh, report};
+use crate::state::{AuthenticateStep, Completion, Continuation, State};
+use crate::updates::{MailboxGone, UpdatePolicy, report};
 
 /// Octets of one line before login.
 const LINE_OCTETS_MAX_BEFORE_LOGIN: usize = 8 * 1024;
@@ -47,7 +47,7 @@ const BAD_COMMANDS_MAX: u8 = 100;
 pub struct ImapSession {
     pub(crate) connection: Connection,
     pub(crate) state: State,
-    waiting: Waiting,
+    waiting: Continuation,
     framer: Framer,
     /// The large literal of the command that is being received.
     spool: Option<Box<Spool>>,
@@ -61,7 +61,7 @@ impl ImapSession {
         Self {
             connection: Connection::new(config, peer, transport, tls_offered),
             state: State::NotAuthenticated { failures: 0 },
-            waiting: Waiting::Nothing,
+            waiting: Continuation::Nothing,
             framer: Framer::default(),
             spool: None,
             bad_commands: 0,
@@ -87,7 +87,7 @@ impl ImapSession {
 
     /// Handles a command, or the next line of a command that waits.
     async fn advance(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Result<Step, SessionError> {
-        if !matches!(self.waiting, Waiting::Nothing) {
+        if !matches!(self.waiting, Continuation::Nothing) {
             return self.answer_line(input, out).await;
         }
         if input.is_empty() {
@@ -195,9 +195,9 @@ impl ImapSession {
             return Ok(self.count_bad(&reply, out));
         };
         let (answer, look) = match parsed.command {
-            Err(error) => (Reply::bad(error.0).into(), Refresh::hinted(Expunges::Held)),
+            Err(error) => (Reply::bad(error.0).into(), UpdatePolicy::hinted(Expunges::Held)),
             Ok(command) => {
-                let look = Refresh::after(&command);
+                let look = UpdatePolicy::after(&command);
                 (dispatch(&self.connection, &mut self.state, &tag, command, out).await?, look)
             }
         };
@@ -208,23 +208,23 @@ impl ImapSession {
     async fn conclude(
         &mut self,
         tag: &str,
-        answer: Answer,
-        look: Refresh,
+        answer: Completion,
+        look: UpdatePolicy,
         out: &mut Output<'_>,
     ) -> Result<Step, SessionError> {
         let (reply, step) = match answer {
-            Answer::Wait(waiting) => return self.wait(waiting, out).await,
-            Answer::Reply(reply) => (reply, Step::Continue),
-            Answer::LoggedIn(account, reply) => {
+            Completion::Wait(waiting) => return self.wait(waiting, out).await,
+            Completion::Reply(reply) => (reply, Step::Continue),
+            Completion::LoggedIn(account, reply) => {
                 self.state = State::Authenticated(account);
                 (reply, Step::Continue)
             }
-            Answer::Select(mailbox, reply) => {
+            Completion::Select(mailbox, reply) => {
                 self.state.select(mailbox);
                 (reply, Step::Continue)
             }
-            Answer::StartTls(reply) => (reply, Step::StartTls),
-            Answer::Close(reply) => (reply, Step::Close),
+            Completion::StartTls(reply) => (reply, Step::StartTls),
+            Completion::Close(reply) => (reply, Step::Close),
         };
         if step == Step::Continue && !self.report_changes(look, out).await {
             return Ok(Step::Close);
@@ -240,9 +240,9 @@ impl ImapSession {
 
     /// The command continues with the next line. RFC 2177 §3: IDLE first reports what is due, such as EXPUNGE responses
     /// that a FETCH held back; no later notice would trigger them.
-    async fn wait(&mut self, waiting: Waiting, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn wait(&mut self, waiting: Continuation, out: &mut Output<'_>) -> Result<Step, SessionError> {
         self.waiting = waiting;
-        if self.is_idling() && !self.report_changes(Refresh::hinted(Expunges::Reported), out).await {
+        if self.is_idling() && !self.report_changes(UpdatePolicy::hinted(Expunges::Reported), out).await {
             return Ok(Step::Close);
         }
         out.flush().await?;
@@ -250,7 +250,7 @@ impl ImapSession {
     }
 
     /// Reports changes of the selected mailbox; false when the mailbox is gone, which ends the conversation.
-    async fn report_changes(&mut self, look: Refresh, out: &mut Output<'_>) -> bool {
+    async fn report_changes(&mut self, look: UpdatePolicy, out: &mut Output<'_>) -> bool {
         let State::Selected(account, selected) = &mut self.state else { return true };
         match report(&self.connection.config, account, selected, look, out).await {
             Ok(()) => true,
@@ -286,21 +286,21 @@ impl ImapSession {
                 return Ok(Step::Close);
             }
         };
-        match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
-            Waiting::Nothing => Err(SessionError::Bug("a line that nobody waits for".to_owned())),
-            Waiting::Idle { tag } => {
+        match std::mem::replace(&mut self.waiting, Continuation::Nothing) {
+            Continuation::Nothing => Err(SessionError::Bug("a line that nobody waits for".to_owned())),
+            Continuation::Idle { tag } => {
                 let is_done = line.eq_ignore_ascii_case(b"DONE");
                 let reply = if is_done { Reply::ok("IDLE terminated") } else { Reply::bad("DONE was expected") };
-                self.conclude(&tag, Answer::Reply(reply), Refresh::now(Expunges::Reported), out).await
+                self.conclude(&tag, Completion::Reply(reply), UpdatePolicy::now(Expunges::Reported), out).await
             }
-            Waiting::Authenticate { tag, exchange } => self.sasl_line(&tag, exchange, line, out).await,
+            Continuation::Authenticate { tag, exchange } => self.sasl_line(&tag, exchange, line, out).await,
         }
     }
 
     async fn sasl_line(
         &mut self,
         tag: &str,
-        exchange: Exchange,
+        exchange: AuthenticateStep,
         line: Bytes,
         out: &mut Output<'_>,
     ) -> Result<Step, SessionError> {
@@ -308,12 +308,12 @@ impl ImapSession {
             return Err(SessionError::Bug("AUTHENTICATE after login".to_owned()));
         };
         let answer = Box::pin(handlers::exchange(&self.connection, failures, tag, exchange, &line, out)).await;
-        self.conclude(tag, answer, Refresh::hinted(Expunges::Held), out).await
+        self.conclude(tag, answer, UpdatePolicy::hinted(Expunges::Held), out).await
     }
 
     /// Whether IDLE is active.
     fn is_idling(&self) -> bool {
-        matches!(self.waiting, Waiting::Idle { .. })
+        matches!(self.waiting, Continuation::Idle { .. })
     }
 }
 
@@ -340,7 +340,7 @@ impl Session for ImapSession {
         if let Some(step) = self.cut_off(out) {
             return Ok(step);
         }
-        if self.is_idling() && !self.report_changes(Refresh::now(Expunges::Reported), out).await {
+        if self.is_idling() && !self.report_changes(UpdatePolicy::now(Expunges::Reported), out).await {
             return Ok(Step::Close);
         }
         Ok(Step::NeedMore)
@@ -349,7 +349,7 @@ impl Session for ImapSession {
     fn on_tls(&mut self) {
         self.connection.transport = Transport::Tls;
         self.state = State::NotAuthenticated { failures: 0 };
-        self.waiting = Waiting::Nothing;
+        self.waiting = Continuation::Nothing;
         self.framer = Framer::default();
         self.spool = None;
     }

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use provost_message::{Part, header_end};
-use provost_store::{BodyId, Row, StoreError};
+use provost_message::{MimePart, header_end};
+use provost_store::{BodyId, MessageRow, StoreError};
 
-use crate::world::World;
+use crate::world::CommandContext;
 
 /// Octets read at once. A message up to this size is read whole, so that the store verifies it whole, and once.
 pub(crate) const PIECE_OCTETS: u64 = 128 * 1024;
@@ -15,22 +15,22 @@ pub(crate) const PIECE_OCTETS: u64 = 128 * 1024;
 pub(crate) const HEADER_OCTETS_MAX: u64 = 1024 * 1024;
 
 /// One message's octets.
-pub(crate) struct Source<'a> {
-    world: &'a World<'a>,
+pub(crate) struct MessageSource<'a> {
+    world: &'a CommandContext<'a>,
     body: BodyId,
     octets: u64,
     /// The encoded structure; empty when the store does not keep one.
     structure_column: &'a [u8],
-    structure: Option<Part>,
+    structure: Option<MimePart>,
     /// The message, once read, if it is small.
     whole: Option<Bytes>,
     /// A piece read ahead, and its offset.
     ahead: Option<(u64, Bytes)>,
 }
 
-impl<'a> Source<'a> {
+impl<'a> MessageSource<'a> {
     /// A source for a row; with its structure if that column was read.
-    pub(crate) fn new(world: &'a World<'a>, row: &'a Row) -> Self {
+    pub(crate) fn new(world: &'a CommandContext<'a>, row: &'a MessageRow) -> Self {
         Self {
             world,
             body: row.meta.body,
@@ -105,10 +105,10 @@ impl<'a> Source<'a> {
     }
 
     /// The MIME structure: from its column, or from the whole message, which is not cached for it.
-    pub(crate) async fn structure(&mut self) -> Result<&Part, StoreError> {
-        let structure = match self.structure.take().or_else(|| Part::decode(self.structure_column)) {
+    pub(crate) async fn structure(&mut self) -> Result<&MimePart, StoreError> {
+        let structure = match self.structure.take().or_else(|| MimePart::decode(self.structure_column)) {
             Some(structure) => structure,
-            None => Part::of(&self.read_all().await?),
+            None => MimePart::of(&self.read_all().await?),
         };
         Ok(self.structure.insert(structure))
     }

@@ -1,6 +1,6 @@
 //! The states of RFC 3501 §3, and the answers of handlers that lead from one state to another.
 
-use crate::account::Account;
+use crate::account::LoggedInAccount;
 use crate::codec::Reply;
 use crate::mailbox::Selected;
 
@@ -12,16 +12,16 @@ pub(crate) enum State {
         failures: u8,
     },
     /// After login, without a mailbox (§3.2).
-    Authenticated(Box<Account>),
+    Authenticated(Box<LoggedInAccount>),
     /// With a mailbox selected (§3.3).
-    Selected(Box<Account>, Box<Selected>),
+    Selected(Box<LoggedInAccount>, Box<Selected>),
     /// The connection is about to be closed (§3.4).
     Logout,
 }
 
 impl State {
     /// The logged-in account; `None` before login and in the logout state.
-    pub(crate) fn account(&self) -> Option<&Account> {
+    pub(crate) fn account(&self) -> Option<&LoggedInAccount> {
         match self {
             Self::Authenticated(account) | Self::Selected(account, _) => Some(account),
             Self::NotAuthenticated { .. } | Self::Logout => None,
@@ -29,7 +29,7 @@ impl State {
     }
 
     /// Like [`Self::account`], mutable.
-    pub(crate) fn account_mut(&mut self) -> Option<&mut Account> {
+    pub(crate) fn account_mut(&mut self) -> Option<&mut LoggedInAccount> {
         match self {
             Self::Authenticated(account) | Self::Selected(account, _) => Some(account),
             Self::NotAuthenticated { .. } | Self::Logout => None,
@@ -49,17 +49,17 @@ impl State {
 }
 
 /// A command that waits for more lines from the client.
-pub(crate) enum Waiting {
+pub(crate) enum Continuation {
     /// No command waits.
     Nothing,
     /// AUTHENTICATE waits for a response of the SASL exchange.
-    Authenticate { tag: Box<str>, exchange: Exchange },
+    Authenticate { tag: Box<str>, exchange: AuthenticateStep },
     /// IDLE waits for DONE (RFC 2177 §3).
     Idle { tag: Box<str> },
 }
 
 /// The next response that an AUTHENTICATE exchange expects.
-pub(crate) enum Exchange {
+pub(crate) enum AuthenticateStep {
     /// PLAIN waits for its one message.
     Plain,
     /// LOGIN waits for the user name.
@@ -69,22 +69,22 @@ pub(crate) enum Exchange {
 }
 
 /// How a command ends, and the state after it.
-pub(crate) enum Answer {
+pub(crate) enum Completion {
     /// This reply, in the same state.
     Reply(Reply),
     /// The command continues with the client's next line.
-    Wait(Waiting),
+    Wait(Continuation),
     /// TLS starts after the reply.
     StartTls(Reply),
     /// The account is logged in.
-    LoggedIn(Box<Account>, Reply),
+    LoggedIn(Box<LoggedInAccount>, Reply),
     /// Another mailbox, or none, is selected.
     Select(Option<Box<Selected>>, Reply),
     /// The conversation ends after the reply.
     Close(Reply),
 }
 
-impl From<Reply> for Answer {
+impl From<Reply> for Completion {
     fn from(reply: Reply) -> Self {
         Self::Reply(reply)
     }

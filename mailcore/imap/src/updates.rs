@@ -4,20 +4,20 @@ use provost_net::Output;
 use provost_store::{Columns, StoreError, Which};
 
 use crate::ImapConfig;
-use crate::account::Account;
+use crate::account::LoggedInAccount;
 use crate::codec::Command;
 use crate::codec::command::Numbers;
 use crate::mailbox::{Expunges, Selected};
 
 /// Whether the end of a command reads the store, and whether it may report EXPUNGE.
 #[derive(Clone, Copy)]
-pub(crate) struct Refresh {
+pub(crate) struct UpdatePolicy {
     /// Read even without a notice: the client asks for updates, or the command made changes.
     always: bool,
     expunges: Expunges,
 }
 
-impl Refresh {
+impl UpdatePolicy {
     /// Reads in any case.
     pub(crate) fn now(expunges: Expunges) -> Self {
         Self { always: true, expunges }
@@ -49,9 +49,9 @@ pub(crate) struct MailboxGone;
 /// Reports the changes of the selected mailbox.
 pub(crate) async fn report(
     config: &ImapConfig,
-    account: &mut Account,
+    account: &mut LoggedInAccount,
     selected: &mut Selected,
-    look: Refresh,
+    look: UpdatePolicy,
     out: &mut Output<'_>,
 ) -> Result<(), MailboxGone> {
     let has_news = account.is_overdue || account.notices.has_changed().unwrap_or(true);

@@ -1,12 +1,13 @@
 //! Access of handlers to directory and store, and the replies for their errors.
 
 use provost_store::{
-    Applied, ApplyError, Batch, BatchId, Columns, MailboxInfo, Op, Require, Row, Snapshot, StoreError, UidSet, Which,
+    AccountSnapshot, Applied, Batch, BatchError, BatchId, Columns, MailboxInfo, MessageRow, Op, Require, StoreError,
+    UidSet, Which,
 };
 use uuid::Uuid;
 
 use crate::ImapConfig;
-use crate::account::Account;
+use crate::account::LoggedInAccount;
 use crate::codec::Reply;
 use crate::codec::command::NamedMailbox;
 use crate::mailbox::Selected;
@@ -15,29 +16,29 @@ use crate::mailbox::Selected;
 const UNKNOWN_RETRIES: usize = 3;
 
 /// Directory, store and time for one command.
-pub(crate) struct World<'a> {
+pub(crate) struct CommandContext<'a> {
     pub(crate) config: &'a ImapConfig,
-    pub(crate) account: &'a Account,
+    pub(crate) account: &'a LoggedInAccount,
     /// The time of the command, in seconds since 1970.
     pub(crate) now: i64,
 }
 
-impl World<'_> {
+impl CommandContext<'_> {
     /// Applies ops that are safe to repeat.
-    pub(crate) async fn apply(&self, ops: Vec<Op>) -> Result<Applied, ApplyError> {
+    pub(crate) async fn apply(&self, ops: Vec<Op>) -> Result<Applied, BatchError> {
         self.config.store.apply(self.batch(None, Vec::new(), ops)).await
     }
 
     /// Applies ops that create messages: exactly once, even when the outcome of the first try is unknown.
-    pub(crate) async fn apply_once(&self, require: Vec<Require>, ops: Vec<Op>) -> Result<Applied, ApplyError> {
+    pub(crate) async fn apply_once(&self, require: Vec<Require>, ops: Vec<Op>) -> Result<Applied, BatchError> {
         let batch = self.batch(Some(BatchId(Uuid::now_v7())), require, ops);
         for _ in 0..UNKNOWN_RETRIES {
             match self.config.store.apply(batch.clone()).await {
-                Err(ApplyError::Unknown) => {}
+                Err(BatchError::Unknown) => {}
                 outcome => return outcome,
             }
         }
-        Err(ApplyError::Unknown)
+        Err(BatchError::Unknown)
     }
 
     fn batch(&self, id: Option<BatchId>, require: Vec<Require>, ops: Vec<Op>) -> Batch {
@@ -53,7 +54,7 @@ impl World<'_> {
     }
 
     /// The account's mailboxes, or the reply when they cannot be read.
-    pub(crate) async fn snapshot(&self) -> Result<Snapshot, Reply> {
+    pub(crate) async fn snapshot(&self) -> Result<AccountSnapshot, Reply> {
         self.config.store.snapshot(self.account.id, None).await.map_err(|error| unreadable(&error))
     }
 
@@ -63,7 +64,7 @@ impl World<'_> {
         selected: &Selected,
         uids: UidSet,
         columns: Columns,
-    ) -> Result<Vec<Row>, StoreError> {
+    ) -> Result<Vec<MessageRow>, StoreError> {
         let read = self.config.store.read(self.account.id, selected.id, Which::Uids(uids), columns, None);
         read.await.map(|rows| rows.rows)
     }
@@ -101,14 +102,14 @@ pub(crate) fn unreadable(error: &StoreError) -> Reply {
 }
 
 /// The reply to a refused change (RFC 5530 §3); `missing` is the code for a missing mailbox: TRYCREATE or NONEXISTENT.
-pub(crate) fn refused(error: ApplyError, missing: &'static str) -> Reply {
+pub(crate) fn refused(error: BatchError, missing: &'static str) -> Reply {
     match error {
-        ApplyError::NoMailbox(_) => Reply::no(missing, "No such mailbox"),
-        ApplyError::MailboxExists(_) => Reply::no("ALREADYEXISTS", "A mailbox of that name exists"),
-        ApplyError::OverQuota => Reply::no("OVERQUOTA", "Over quota"),
-        ApplyError::Refused(reason) => Reply::no("CANNOT", reason),
-        ApplyError::Fenced | ApplyError::Conflict(_) => Reply::no("INUSE", "The mailbox has changed meanwhile"),
-        ApplyError::Unknown | ApplyError::Unavailable(_) => {
+        BatchError::NoMailbox(_) => Reply::no(missing, "No such mailbox"),
+        BatchError::MailboxExists(_) => Reply::no("ALREADYEXISTS", "A mailbox of that name exists"),
+        BatchError::OverQuota => Reply::no("OVERQUOTA", "Over quota"),
+        BatchError::Refused(reason) => Reply::no("CANNOT", reason),
+        BatchError::Fenced | BatchError::Conflict(_) => Reply::no("INUSE", "The mailbox has changed meanwhile"),
+        BatchError::Unknown | BatchError::Unavailable(_) => {
             tracing::warn!(%error, "store unavailable");
             Reply::no("UNAVAILABLE", "Storage is not available now")
         }

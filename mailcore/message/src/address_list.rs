@@ -1,14 +1,14 @@
 //! Address lists (RFC 5322 §3.4) and their obsolete forms (§4.4). The parser never invents an address: text that is not
 //! an address becomes a display name.
 
-use crate::tokens::Tokens;
+use crate::tokens::TokenCursor;
 
 /// Most items read from one field. A parsed item takes many times the memory of its source text.
 pub const LISTED_MAX: usize = 4_096;
 
 /// One item of an address list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listed {
+pub enum ListedAddress {
     /// A mailbox. When the text is not an address, `local` and `host` are empty and `name` holds the text.
     Mailbox(ListedMailbox),
     /// The start of a group, with its display name (RFC 5322 §3.4).
@@ -43,13 +43,13 @@ impl ListedMailbox {
 }
 
 /// Parses an unfolded address list into at most [`LISTED_MAX`] items.
-pub fn address_list(text: &[u8]) -> Vec<Listed> {
-    let mut parser = Parser { tokens: Tokens::new(text), listed: Vec::new(), in_group: false };
+pub fn address_list(text: &[u8]) -> Vec<ListedAddress> {
+    let mut parser = AddressParser { tokens: TokenCursor::new(text), listed: Vec::new(), in_group: false };
     while parser.tokens.peek().is_some() && parser.listed.len() < LISTED_MAX {
         parser.item();
     }
     if parser.in_group {
-        parser.listed.push(Listed::GroupEnd);
+        parser.listed.push(ListedAddress::GroupEnd);
     }
     parser.listed
 }
@@ -57,14 +57,14 @@ pub fn address_list(text: &[u8]) -> Vec<Listed> {
 /// Returns the mailboxes of an unfolded address list that have an address, including those inside groups.
 pub fn mailboxes(text: &[u8]) -> impl Iterator<Item = ListedMailbox> + use<> {
     address_list(text).into_iter().filter_map(|listed| match listed {
-        Listed::Mailbox(mailbox) if !mailbox.local.is_empty() => Some(mailbox),
+        ListedAddress::Mailbox(mailbox) if !mailbox.local.is_empty() => Some(mailbox),
         _ => None,
     })
 }
 
-struct Parser<'a> {
-    tokens: Tokens<'a>,
-    listed: Vec<Listed>,
+struct AddressParser<'a> {
+    tokens: TokenCursor<'a>,
+    listed: Vec<ListedAddress>,
     in_group: bool,
 }
 
@@ -107,7 +107,7 @@ impl WordRun {
     }
 }
 
-impl Parser<'_> {
+impl AddressParser<'_> {
     /// Parses one item, up to the next comma, semicolon or the end.
     fn item(&mut self) {
         self.tokens.skip_blanks();
@@ -119,7 +119,7 @@ impl Parser<'_> {
             Some(b':') if !self.in_group => {
                 self.tokens.next();
                 self.in_group = true;
-                self.listed.push(Listed::GroupStart(words.phrase));
+                self.listed.push(ListedAddress::GroupStart(words.phrase));
             }
             _ => {
                 let local = words.one().map(|local| (local.to_vec(), Vec::new()));
@@ -180,7 +180,7 @@ impl Parser<'_> {
                 ListedMailbox { name: name.or(Some(text)), ..ListedMailbox::default() }
             }
         };
-        self.listed.push(Listed::Mailbox(mailbox));
+        self.listed.push(ListedAddress::Mailbox(mailbox));
         self.separator();
     }
 
@@ -190,11 +190,11 @@ impl Parser<'_> {
         match address {
             Some((local, host)) if local.is_empty() && host.is_empty() => {}
             Some((local, host)) => {
-                self.listed.push(Listed::Mailbox(ListedMailbox { name, route: None, local, host }));
+                self.listed.push(ListedAddress::Mailbox(ListedMailbox { name, route: None, local, host }));
             }
             None => {
                 let name = Some(self.tokens.since(start).trim_ascii().to_vec());
-                self.listed.push(Listed::Mailbox(ListedMailbox { name, ..ListedMailbox::default() }));
+                self.listed.push(ListedAddress::Mailbox(ListedMailbox { name, ..ListedMailbox::default() }));
             }
         }
         self.separator();
@@ -205,7 +205,7 @@ impl Parser<'_> {
         self.words(b",;");
         if self.tokens.next() == Some(b';') && self.in_group {
             self.in_group = false;
-            self.listed.push(Listed::GroupEnd);
+            self.listed.push(ListedAddress::GroupEnd);
         }
     }
 
@@ -243,14 +243,14 @@ mod tests {
 
     fn shown(text: &str) -> String {
         let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let one = |listed: &Listed| match listed {
-            Listed::Mailbox(ListedMailbox { name, route, local, host }) => {
+        let one = |listed: &ListedAddress| match listed {
+            ListedAddress::Mailbox(ListedMailbox { name, route, local, host }) => {
                 let name = name.as_deref().map_or("-".to_owned(), show);
                 let route = route.as_deref().map_or(String::new(), |route| format!("{}:", show(route)));
                 format!("{name}|{route}{}@{}", show(local), show(host))
             }
-            Listed::GroupStart(name) => format!("{}:", show(name)),
-            Listed::GroupEnd => ";".to_owned(),
+            ListedAddress::GroupStart(name) => format!("{}:", show(name)),
+            ListedAddress::GroupEnd => ";".to_owned(),
         };
         address_list(text.as_bytes()).iter().map(one).collect::<Vec<_>>().join(" ")
     }

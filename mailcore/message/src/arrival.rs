@@ -8,7 +8,7 @@ use provost_view::Person;
 use uuid::Uuid;
 
 use crate::received::is_own_received;
-use crate::{AuthenticationResult, Envelope, Headers, Mark, MarkEffect};
+use crate::{AuthenticationResult, Envelope, Headers, MarkEffect, StageMark};
 
 /// The id of one message on its whole way through this site. It appears in Received, in the reply to the sender and in
 /// every log line, and the ids of deliveries derive from it.
@@ -128,7 +128,7 @@ impl Connection {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// Tags and quarantine marks.
-    pub marks: Vec<Mark>,
+    pub marks: Vec<StageMark>,
     /// Results of sender authentication.
     pub authentication: Vec<AuthenticationResult>,
 }
@@ -164,12 +164,12 @@ impl Arrival {
             connection: None,
             envelope,
             announced_octets: None,
-            findings: Findings { marks: Mark::of_message(message), authentication: Vec::new() },
+            findings: Findings { marks: StageMark::of_message(message), authentication: Vec::new() },
         }
     }
 
     /// Returns all marks: those of the connection, then of the greeting, then of the message.
-    pub fn marks(&self) -> impl Iterator<Item = &Mark> {
+    pub fn marks(&self) -> impl Iterator<Item = &StageMark> {
         self.findings().flat_map(|findings| &findings.marks)
     }
 

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::tokens::Tokens;
-use crate::{Field, Path};
+use crate::tokens::TokenCursor;
+use crate::{HeaderField, Path};
 
 /// Longest identity, characters. RFC 5321 §4.5.3.1.3: a path has at most 256 octets.
 const IDENTITY_CHARS_MAX: usize = 256;
@@ -71,12 +71,12 @@ impl AuthenticationResult {
 
     /// Whether a field carries this host's name as its authserv-id. Such a field in an incoming message is forged, or
     /// describes an earlier message of this host: the server removes it (RFC 8601 §5).
-    pub fn is_named_after(field: &Field<'_>, hostname: &str) -> bool {
+    pub fn is_named_after(field: &HeaderField<'_>, hostname: &str) -> bool {
         if !field.is(Self::FIELD_NAME) {
             return false;
         }
         let value = field.unfolded();
-        let mut tokens = Tokens::new(&value);
+        let mut tokens = TokenCursor::new(&value);
         tokens.skip_space();
         let id = tokens.run_until(b"; \t(").trim_ascii();
         id.eq_ignore_ascii_case(hostname.as_bytes())

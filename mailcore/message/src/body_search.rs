@@ -7,9 +7,9 @@
 
 use memchr::memmem::Finder;
 
-use crate::Part;
+use crate::MimePart;
 use crate::charset_stream::CharsetDecoder;
-use crate::mime::Content;
+use crate::mime::PartContent;
 use crate::search_text::{SEARCHED_OCTETS_MAX, is_opaque, part_header_text, search_form};
 use crate::transfer_stream::TransferDecoder;
 
@@ -22,9 +22,9 @@ const RUN_OCTETS_MAX: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub enum Searched<'p> {
     /// The header of the part.
-    Header(&'p Part),
+    Header(&'p MimePart),
     /// The body of the part, which is text or of an unknown kind.
-    Text(&'p Part),
+    Text(&'p MimePart),
 }
 
 /// What the caller does after feeding a piece.
@@ -75,26 +75,26 @@ struct SavedState {
 }
 
 /// Lists the sections of a message that SEARCH reads.
-pub fn searched(root: &Part) -> Vec<Searched<'_>> {
+pub fn searched(root: &MimePart) -> Vec<Searched<'_>> {
     let mut all = Vec::new();
     collect(root, &mut all);
     all
 }
 
-fn collect<'p>(part: &'p Part, all: &mut Vec<Searched<'p>>) {
+fn collect<'p>(part: &'p MimePart, all: &mut Vec<Searched<'p>>) {
     match &part.content {
-        Content::Multipart(parts) => {
+        PartContent::Multipart(parts) => {
             for inner in parts {
                 all.push(Searched::Header(inner));
                 collect(inner, all);
             }
         }
-        Content::Message(inner, _) => {
+        PartContent::Message(inner, _) => {
             all.push(Searched::Header(inner));
             collect(inner, all);
         }
-        Content::Leaf if !is_opaque(part) => all.push(Searched::Text(part)),
-        Content::Leaf => {}
+        PartContent::Leaf if !is_opaque(part) => all.push(Searched::Text(part)),
+        PartContent::Leaf => {}
     }
 }
 
@@ -121,12 +121,12 @@ impl BodySearch {
     }
 
     /// Searches the header of a part.
-    pub fn header(&mut self, part: &Part, header: &[u8]) {
+    pub fn header(&mut self, part: &MimePart, header: &[u8]) {
         self.push(part_header_text(part, header).as_bytes());
     }
 
     /// Begins the text of a part; its pieces follow in [`Self::feed`].
-    pub fn begin(&mut self, part: &Part) {
+    pub fn begin(&mut self, part: &MimePart) {
         let charset = CharsetDecoder::new(&part.media.parameter("charset").unwrap_or_default());
         let before = charset.is_guess().then(|| SavedState {
             found: self.wanted.iter().map(|one| one.is_found).collect(),
@@ -164,7 +164,7 @@ impl BodySearch {
 
     /// Searches a whole message that is in memory.
     pub fn whole(&mut self, message: &[u8]) {
-        let root = Part::of(message);
+        let root = MimePart::of(message);
         for searched in searched(&root) {
             if self.is_decided() {
                 return;
@@ -242,7 +242,7 @@ mod tests {
 
     /// Feeds the message in pieces of `octets`, as a reader from the store does.
     fn in_pieces(message: &[u8], octets: usize, wanted: &[&str]) -> Vec<bool> {
-        let root = Part::of(message);
+        let root = MimePart::of(message);
         let mut search = BodySearch::new(wanted.iter().copied());
         for searched in searched(&root) {
             match searched {
@@ -261,7 +261,7 @@ mod tests {
     }
 
     fn check(message: &[u8], octets: usize, wanted: &[&str]) {
-        let text = body_text(message, &Part::of(message));
+        let text = body_text(message, &MimePart::of(message));
         let expect: Vec<bool> = wanted.iter().map(|one| text.contains(one)).collect();
         assert_eq!(in_pieces(message, octets, wanted), expect, "{wanted:?} in {text}");
         let mut search = BodySearch::new(wanted.iter().copied());
@@ -320,7 +320,7 @@ mod tests {
         let filler = "filler é\r\n".repeat(40_000);
         let long = format!("{}end", "y".repeat(100_000));
         let message = format!("Content-Type: text/plain; charset=utf-8\r\n\r\n{filler}nee\r\ndle {long}{filler}");
-        let root = Part::of(message.as_bytes());
+        let root = MimePart::of(message.as_bytes());
         for octets in [1_000, 65_535, 131_072] {
             let mut search = BodySearch::new(["nee\r\ndle", &long, "none"]);
             search.begin(&root);

@@ -6,9 +6,9 @@ const COLUMN_OCTETS: usize = 512;
 
 /// Writes a column.
 #[derive(Debug)]
-pub(crate) struct Writer(Vec<u8>);
+pub(crate) struct ColumnWriter(Vec<u8>);
 
-impl Writer {
+impl ColumnWriter {
     pub(crate) fn new() -> Self {
         Self(Vec::with_capacity(COLUMN_OCTETS))
     }
@@ -55,9 +55,9 @@ impl Writer {
 
 /// Reads a column. Every method returns `None` when the column is damaged.
 #[derive(Debug)]
-pub(crate) struct Reader<'a>(&'a [u8]);
+pub(crate) struct ColumnReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> ColumnReader<'a> {
     pub(crate) fn new(column: &'a [u8]) -> Self {
         Self(column)
     }
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn gives_back_what_it_took() {
-        let mut writer = Writer::new();
+        let mut writer = ColumnWriter::new();
         for number in [0, 1, 127, 128, 300, u64::MAX] {
             writer.number(number);
         }
@@ -121,19 +121,19 @@ mod tests {
         writer.list(&[1, 2], |writer, number| writer.number(*number));
         writer.rest(b"rest");
         let column = writer.finish(100);
-        let mut reader = Reader::new(&column);
+        let mut reader = ColumnReader::new(&column);
         for number in [0, 1, 127, 128, 300, u64::MAX] {
             assert_eq!(reader.number(), Some(number));
         }
         assert_eq!(reader.octets(), Some(&b"abc"[..]));
         assert_eq!((reader.optional(), reader.optional()), (Some(None), Some(Some(&b""[..]))));
-        assert_eq!(reader.list(Reader::number), Some(vec![1, 2]));
+        assert_eq!(reader.list(ColumnReader::number), Some(vec![1, 2]));
         assert_eq!(reader.rest(), b"rest");
     }
 
     #[test]
     fn what_is_too_long_is_not_kept() {
-        let mut writer = Writer::new();
+        let mut writer = ColumnWriter::new();
         writer.octets(&[0; 100]);
         assert_eq!(writer.finish(100), b"");
     }
@@ -141,7 +141,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_column_is_read_or_refused(column in proptest::collection::vec(any::<u8>(), 0..40)) {
-            let mut reader = Reader::new(&column);
+            let mut reader = ColumnReader::new(&column);
             let _ = reader.list(|reader| reader.optional());
             let _ = reader.octets();
         }

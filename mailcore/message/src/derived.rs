@@ -1,10 +1,10 @@
 //! Columns that are derived once from an arriving message and stored beside it.
 
-use crate::column::Writer;
-use crate::headers::{Field, Headers};
+use crate::column::ColumnWriter;
+use crate::headers::{HeaderField, Headers};
 use crate::kept_fields::keep;
 use crate::preview::preview;
-use crate::{ImapEnvelope, Part, SentDate, ThreadKeys};
+use crate::{ImapEnvelope, MimePart, SentDate, ThreadKeys};
 
 /// Version of the code that fills [`Derived`], stored with the columns. It grows when a column changes its contents;
 /// columns of another version are derived again.
@@ -28,7 +28,7 @@ pub struct Derived {
     pub sent: Option<i64>,
     /// The encoded ENVELOPE (RFC 3501 §7.4.2); see [`ImapEnvelope::decode`].
     pub envelope: Vec<u8>,
-    /// The encoded MIME structure with the octet ranges of the parts (RFC 2045); see [`Part::decode`].
+    /// The encoded MIME structure with the octet ranges of the parts (RFC 2045); see [`MimePart::decode`].
     pub structure: Vec<u8>,
     /// The first characters of the text (RFC 8970).
     pub preview: String,
@@ -42,9 +42,9 @@ pub struct Derived {
 /// Derives the columns of a message with CRLF line ends. Never fails: a column that cannot be derived stays empty.
 /// Takes time linear in the octets of the message; each column is bounded.
 pub fn derive(message: &[u8]) -> Derived {
-    let mut fields: Vec<Field<'_>> = Vec::with_capacity(FIELDS);
+    let mut fields: Vec<HeaderField<'_>> = Vec::with_capacity(FIELDS);
     fields.extend(Headers::of(message).iter());
-    let part = Part::of(message);
+    let part = MimePart::of(message);
     let date = fields.iter().find(|field| field.is("Date"));
     Derived {
         sent: date.and_then(|field| SentDate::parse(&field.unfolded())?.seconds()),
@@ -56,8 +56,8 @@ pub fn derive(message: &[u8]) -> Derived {
     }
 }
 
-fn encoded(octets_max: usize, write: impl FnOnce(&mut Writer)) -> Vec<u8> {
-    let mut writer = Writer::new();
+fn encoded(octets_max: usize, write: impl FnOnce(&mut ColumnWriter)) -> Vec<u8> {
+    let mut writer = ColumnWriter::new();
     write(&mut writer);
     writer.finish(octets_max)
 }
@@ -76,7 +76,7 @@ mod tests {
         let derived = derive(MESSAGE.as_bytes());
         assert_eq!(derived.sent, Some(1_795_424_400));
         assert_eq!(ImapEnvelope::decode(&derived.envelope), Some(ImapEnvelope::of(MESSAGE.as_bytes())));
-        assert_eq!(Part::decode(&derived.structure), Some(Part::of(MESSAGE.as_bytes())));
+        assert_eq!(MimePart::decode(&derived.structure), Some(MimePart::of(MESSAGE.as_bytes())));
         assert_eq!(derived.preview, "one");
         assert_eq!(ThreadKeys::decode(&derived.thread).unwrap().base_subject, "Hello");
         assert_eq!(KeptFields::decode(&derived.fields).unwrap().header_octets(), MESSAGE.len() as u64 - 5);
@@ -100,7 +100,7 @@ mod tests {
         #[test]
         fn any_message_has_columns(message in proptest::collection::vec(any::<u8>(), 0..300)) {
             let derived = derive(&message);
-            prop_assert!(Part::decode(&derived.structure).is_some());
+            prop_assert!(MimePart::decode(&derived.structure).is_some());
             prop_assert!(ImapEnvelope::decode(&derived.envelope).is_some());
         }
     }

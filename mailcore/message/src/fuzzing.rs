@@ -1,12 +1,12 @@
 //! Properties of derived columns that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
 
-use crate::column::Writer;
-use crate::{ImapEnvelope, KeptFields, Part, ThreadKeys};
+use crate::column::ColumnWriter;
+use crate::{ImapEnvelope, KeptFields, MimePart, ThreadKeys};
 
 /// Each column is refused, or survives encoding and decoding.
 pub fn columns(octets: &[u8]) {
-    if let Some(part) = Part::decode(octets) {
-        assert_eq!(Part::decode(&written(|writer| part.write(writer))), Some(part));
+    if let Some(part) = MimePart::decode(octets) {
+        assert_eq!(MimePart::decode(&written(|writer| part.write(writer))), Some(part));
     }
     if let Some(envelope) = ImapEnvelope::decode(octets) {
         assert_eq!(ImapEnvelope::decode(&written(|writer| envelope.write(writer))), Some(envelope));
@@ -19,8 +19,8 @@ pub fn columns(octets: &[u8]) {
     }
 }
 
-fn written(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
-    let mut writer = Writer::new();
+fn written(write: impl FnOnce(&mut ColumnWriter)) -> Vec<u8> {
+    let mut writer = ColumnWriter::new();
     write(&mut writer);
     writer.finish(usize::MAX)
 }

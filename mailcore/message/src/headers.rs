@@ -22,7 +22,7 @@ pub struct Headers<'a> {
 
 /// One header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field<'a> {
+pub struct HeaderField<'a> {
     name: &'a str,
     raw: &'a [u8],
     whole: &'a [u8],
@@ -35,7 +35,7 @@ impl<'a> Headers<'a> {
     }
 
     /// Returns all fields in order. Lines that are not fields are skipped.
-    pub fn iter(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = HeaderField<'a>> + use<'a> {
         fields(self.section).take(HEADER_FIELDS_MAX)
     }
 
@@ -45,19 +45,19 @@ impl<'a> Headers<'a> {
     /// of a field, and no field in use has such a name.
     pub fn begins_with_field(&self) -> bool {
         let first = self.section.get(..field_end(self.section)).unwrap_or_default();
-        Field::parse(first).is_some_and(|field| {
+        HeaderField::parse(first).is_some_and(|field| {
             let is_url = field.raw().starts_with(b"//");
             !is_url && field.name().starts_with(|c: char| c.is_ascii_alphabetic())
         })
     }
 
     /// Returns all fields of one name in order, ignoring case (RFC 5322 §1.2.2).
-    pub fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = Field<'a>> + use<'a, 'n> {
+    pub fn all<'n>(&self, name: &'n str) -> impl Iterator<Item = HeaderField<'a>> + use<'a, 'n> {
         self.iter().filter(move |field| field.is(name))
     }
 
     /// Returns the first field of that name.
-    pub fn field(&self, name: &str) -> Option<Field<'a>> {
+    pub fn field(&self, name: &str) -> Option<HeaderField<'a>> {
         self.iter().find(|field| field.is(name))
     }
 
@@ -72,7 +72,7 @@ impl<'a> Headers<'a> {
     }
 
     /// Returns the octet range of a field in the message, from its name through its last line end.
-    pub fn span(&self, field: &Field<'a>) -> Range<usize> {
+    pub fn span(&self, field: &HeaderField<'a>) -> Range<usize> {
         // Both borrow from the same message, and the field starts after the section does.
         let start = field.whole.as_ptr().addr().saturating_sub(self.section.as_ptr().addr());
         start..start + field.whole.len()
@@ -86,7 +86,7 @@ impl<'a> Headers<'a> {
 
 /// Returns the fields of a header section of any length, in order. Lines that are not fields are skipped; the first
 /// empty line ends the section.
-pub fn fields(section: &[u8]) -> impl Iterator<Item = Field<'_>> {
+pub fn fields(section: &[u8]) -> impl Iterator<Item = HeaderField<'_>> {
     let mut rest = section;
     std::iter::from_fn(move || {
         loop {
@@ -95,7 +95,7 @@ pub fn fields(section: &[u8]) -> impl Iterator<Item = Field<'_>> {
                 return None;
             }
             rest = after;
-            if let Some(field) = Field::parse(line) {
+            if let Some(field) = HeaderField::parse(line) {
                 return Some(field);
             }
         }
@@ -112,7 +112,7 @@ pub fn header_end(message: &[u8]) -> Option<usize> {
     empty_line(0).or_else(|| memchr::memchr_iter(b'\n', message).find_map(|end| empty_line(end + 1)))
 }
 
-impl<'a> Field<'a> {
+impl<'a> HeaderField<'a> {
     /// Parses a line and its continuation lines; `None` when they are not a field.
     fn parse(whole: &'a [u8]) -> Option<Self> {
         let colon = memchr::memchr(b':', whole)?;
@@ -124,7 +124,7 @@ impl<'a> Field<'a> {
         let raw = whole.get(colon + 1..)?;
         let raw = raw.strip_suffix(b"\n").unwrap_or(raw);
         let raw = raw.strip_suffix(b"\r").unwrap_or(raw);
-        Some(Field { name: std::str::from_utf8(name).ok()?, raw, whole })
+        Some(HeaderField { name: std::str::from_utf8(name).ok()?, raw, whole })
     }
 
     /// Returns name, value and line ends as they stand in the message.

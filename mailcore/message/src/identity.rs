@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::tokens::Tokens;
+use crate::tokens::TokenCursor;
 
 /// Longest identifier with its brackets, octets (RFC 5322 §2.1.1).
 const MESSAGE_ID_OCTETS_MAX: usize = 998;
@@ -22,7 +22,7 @@ pub fn rfc5322_date(at: Timestamp) -> String {
 /// `dot-atom@dot-atom` or `dot-atom@[literal]`, with or without comments around it. The left side may be a quoted string
 /// (§4.5.4).
 pub fn is_message_id(value: &[u8]) -> bool {
-    let mut tokens = Tokens::new(value);
+    let mut tokens = TokenCursor::new(value);
     tokens.skip_space();
     if !tokens.eat(b'<') {
         return false;

@@ -1,8 +1,8 @@
 //! The IMAP envelope (RFC 3501 §7.4.2): a summary of a message's header, unrelated to the SMTP envelope.
 
-use crate::address_list::{LISTED_MAX, Listed, ListedMailbox, address_list};
-use crate::column::{Reader, Writer};
-use crate::headers::{Field, Headers};
+use crate::address_list::{LISTED_MAX, ListedAddress, ListedMailbox, address_list};
+use crate::column::{ColumnReader, ColumnWriter};
+use crate::headers::{HeaderField, Headers};
 use crate::tokens::ids_without_comments;
 
 /// The fields of ENVELOPE: octets as sent, unfolded; the ids without comments.
@@ -13,17 +13,17 @@ pub struct ImapEnvelope {
     /// The Subject field.
     pub subject: Option<Vec<u8>>,
     /// The addresses of From.
-    pub from: Vec<Listed>,
+    pub from: Vec<ListedAddress>,
     /// The addresses of Sender; empty without one.
-    pub sender: Vec<Listed>,
+    pub sender: Vec<ListedAddress>,
     /// The addresses of Reply-To; empty without one.
-    pub reply_to: Vec<Listed>,
+    pub reply_to: Vec<ListedAddress>,
     /// The addresses of To.
-    pub to: Vec<Listed>,
+    pub to: Vec<ListedAddress>,
     /// The addresses of Cc.
-    pub cc: Vec<Listed>,
+    pub cc: Vec<ListedAddress>,
     /// The addresses of Bcc.
-    pub bcc: Vec<Listed>,
+    pub bcc: Vec<ListedAddress>,
     /// The In-Reply-To field.
     pub in_reply_to: Option<Vec<u8>>,
     /// The Message-ID field.
@@ -34,14 +34,14 @@ impl ImapEnvelope {
     /// Reads a message or its header section. Addresses of repeated fields are concatenated, at most [`LISTED_MAX`] per
     /// field name.
     pub fn of(message: &[u8]) -> Self {
-        let fields: Vec<Field<'_>> = Headers::of(message).iter().collect();
+        let fields: Vec<HeaderField<'_>> = Headers::of(message).iter().collect();
         Self::of_fields(&fields)
     }
 
-    pub(crate) fn of_fields(fields: &[Field<'_>]) -> Self {
+    pub(crate) fn of_fields(fields: &[HeaderField<'_>]) -> Self {
         let text = |name: &str| fields.iter().find(|field| field.is(name)).map(|field| field.unfolded().into_owned());
         let ids = |name: &str| text(name).map(|value| ids_without_comments(&value).into_owned());
-        let addresses = |name: &str| -> Vec<Listed> {
+        let addresses = |name: &str| -> Vec<ListedAddress> {
             let named = fields.iter().filter(|field| field.is(name));
             named.flat_map(|field| address_list(&field.unfolded())).take(LISTED_MAX).collect()
         };
@@ -59,7 +59,7 @@ impl ImapEnvelope {
         }
     }
 
-    fn lists(&self) -> [&Vec<Listed>; 6] {
+    fn lists(&self) -> [&Vec<ListedAddress>; 6] {
         [&self.from, &self.sender, &self.reply_to, &self.to, &self.cc, &self.bcc]
     }
 
@@ -77,7 +77,7 @@ impl ImapEnvelope {
         Self { date, subject, in_reply_to, message_id, ..Self::default() }
     }
 
-    pub(crate) fn write(&self, writer: &mut Writer) {
+    pub(crate) fn write(&self, writer: &mut ColumnWriter) {
         for text in [&self.date, &self.subject, &self.in_reply_to, &self.message_id] {
             writer.optional(text.as_deref());
         }
@@ -89,10 +89,10 @@ impl ImapEnvelope {
     /// Decodes the column [`crate::Derived::envelope`]; `None` when it is empty or damaged, then the caller parses the
     /// message.
     pub fn decode(column: &[u8]) -> Option<Self> {
-        Self::read(&mut Reader::new(column))
+        Self::read(&mut ColumnReader::new(column))
     }
 
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    pub(crate) fn read(reader: &mut ColumnReader<'_>) -> Option<Self> {
         let mut text = || Some(reader.optional()?.map(<[u8]>::to_vec));
         let (date, subject, in_reply_to, message_id) = (text()?, text()?, text()?, text()?);
         let mut list = || reader.list(read_listed);
@@ -102,38 +102,38 @@ impl ImapEnvelope {
     }
 }
 
-/// Tags of [`Listed`] in the column.
+/// Tags of [`ListedAddress`] in the column.
 const MAILBOX: u64 = 0;
 const GROUP_START: u64 = 1;
 const GROUP_END: u64 = 2;
 
-fn write_listed(writer: &mut Writer, listed: &Listed) {
+fn write_listed(writer: &mut ColumnWriter, listed: &ListedAddress) {
     match listed {
-        Listed::Mailbox(mailbox) => {
+        ListedAddress::Mailbox(mailbox) => {
             writer.number(MAILBOX);
             writer.optional(mailbox.name.as_deref());
             writer.optional(mailbox.route.as_deref());
             writer.octets(&mailbox.local);
             writer.octets(&mailbox.host);
         }
-        Listed::GroupStart(name) => {
+        ListedAddress::GroupStart(name) => {
             writer.number(GROUP_START);
             writer.octets(name);
         }
-        Listed::GroupEnd => writer.number(GROUP_END),
+        ListedAddress::GroupEnd => writer.number(GROUP_END),
     }
 }
 
-fn read_listed(reader: &mut Reader<'_>) -> Option<Listed> {
+fn read_listed(reader: &mut ColumnReader<'_>) -> Option<ListedAddress> {
     Some(match reader.number()? {
-        MAILBOX => Listed::Mailbox(ListedMailbox {
+        MAILBOX => ListedAddress::Mailbox(ListedMailbox {
             name: reader.optional()?.map(<[u8]>::to_vec),
             route: reader.optional()?.map(<[u8]>::to_vec),
             local: reader.octets()?.to_vec(),
             host: reader.octets()?.to_vec(),
         }),
-        GROUP_START => Listed::GroupStart(reader.octets()?.to_vec()),
-        GROUP_END => Listed::GroupEnd,
+        GROUP_START => ListedAddress::GroupStart(reader.octets()?.to_vec()),
+        GROUP_END => ListedAddress::GroupEnd,
         _ => return None,
     })
 }
@@ -167,7 +167,7 @@ mod tests {
     fn survives_its_column() {
         let header = b"Date: d\r\nFrom: A (x) <a@x>, <@r:b@c>\r\nTo: g: c@d;\r\nMessage-ID: \r\n\r\n";
         let envelope = ImapEnvelope::of(header);
-        let mut writer = Writer::new();
+        let mut writer = ColumnWriter::new();
         envelope.write(&mut writer);
         let column = writer.finish(1_000);
         assert_eq!(ImapEnvelope::decode(&column), Some(envelope));

@@ -1,8 +1,8 @@
 //! Header fields stored beside a message, as they stand in it: those that mail programs request for message lists, and
 //! those that SEARCH reads.
 
-use crate::column::{Reader, Writer};
-use crate::headers::{Field, fields, header_end};
+use crate::column::{ColumnReader, ColumnWriter};
+use crate::headers::{HeaderField, fields, header_end};
 
 /// Names of the fields that are kept, in lower case. If a name is listed here and the column has no such field, neither
 /// has the message.
@@ -59,7 +59,7 @@ impl<'a> KeptFields<'a> {
     /// Decodes the column [`crate::Derived::fields`]; `None` when it is empty or damaged, then the caller parses the
     /// message.
     pub fn decode(column: &'a [u8]) -> Option<Self> {
-        let mut reader = Reader::new(column);
+        let mut reader = ColumnReader::new(column);
         Some(Self { header_octets: reader.number()?, section: reader.rest() })
     }
 
@@ -77,7 +77,7 @@ impl<'a> KeptFields<'a> {
 /// Makes the column; empty when it would be larger than `octets_max`.
 pub(crate) fn keep(message: &[u8], octets_max: usize) -> Vec<u8> {
     let end = header_end(message).unwrap_or(message.len());
-    let mut writer = Writer::new();
+    let mut writer = ColumnWriter::new();
     writer.number(end as u64);
     for field in fields(message.get(..end).unwrap_or_default()).filter(is_kept) {
         writer.rest(field.whole());
@@ -89,7 +89,7 @@ pub(crate) fn keep(message: &[u8], octets_max: usize) -> Vec<u8> {
     writer.finish(octets_max)
 }
 
-fn is_kept(field: &Field<'_>) -> bool {
+fn is_kept(field: &HeaderField<'_>) -> bool {
     KeptFields::keeps(field.name())
 }
 

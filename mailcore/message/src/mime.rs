@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::ImapEnvelope;
-use crate::headers::{Field, fields};
+use crate::headers::{HeaderField, fields};
 use crate::parameters::{Parameterised, parameter};
 use crate::tokens::{ids_without_comments, without_comments};
 
@@ -25,7 +25,7 @@ const FIELDS_MAX: usize = 1_000;
 
 /// One MIME part; the root is the message itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct MimePart {
     /// Octet range of its header, with the empty line.
     pub header: Range<u64>,
     /// Octet range of its body as transferred, without the CRLF that belongs to the next boundary (RFC 2046 §5.1.1).
@@ -39,7 +39,7 @@ pub struct Part {
     /// The other Content- fields.
     pub attributes: ContentAttributes,
     /// The structure of the body.
-    pub content: Content,
+    pub content: PartContent,
 }
 
 /// The Content- fields of a part other than type and encoding: unfolded octets as sent.
@@ -61,13 +61,13 @@ pub struct ContentAttributes {
 
 /// The structure of a part's body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum PartContent {
     /// A part without parts.
     Leaf,
     /// A multipart with at least one part.
-    Multipart(Vec<Part>),
+    Multipart(Vec<MimePart>),
     /// A message/rfc822; its header and body lie within the part's body.
-    Message(Box<Part>, Box<ImapEnvelope>),
+    Message(Box<MimePart>, Box<ImapEnvelope>),
 }
 
 /// A media type with its parameters (RFC 2045 §5).
@@ -120,7 +120,7 @@ impl Media {
 /// Most octets of a UTF-8 character after its first (RFC 3629 §3).
 const CONTINUATION_OCTETS_MAX: usize = 3;
 
-impl Part {
+impl MimePart {
     /// Returns the part's header; `message` must be the one that was parsed.
     pub fn header_in<'m>(&self, message: &'m [u8]) -> &'m [u8] {
         slice(message, &self.header)
@@ -205,7 +205,7 @@ impl ContentFields {
 }
 
 impl ContentAttributes {
-    fn take(&mut self, field: &Field<'_>) {
+    fn take(&mut self, field: &HeaderField<'_>) {
         if field.is("Content-ID") && self.id.is_none() {
             self.id = Some(ids_without_comments(&field.unfolded()).into_owned());
             return;
@@ -233,7 +233,7 @@ impl ContentAttributes {
 }
 
 /// Reads the first word of a structured field, without comments and without quotation marks, which some programs add.
-fn token(field: &Field<'_>) -> Vec<u8> {
+fn token(field: &HeaderField<'_>) -> Vec<u8> {
     let unfolded = field.unfolded();
     let value = without_comments(&unfolded);
     let is_end = |octet: &u8| octet.is_ascii_whitespace() || b";,".contains(octet);

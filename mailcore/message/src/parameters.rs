@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::charset;
-use crate::tokens::Tokens;
+use crate::tokens::TokenCursor;
 use crate::transfer::hex;
 
 /// Most parameters of one field; later ones are ignored.
@@ -26,7 +26,7 @@ impl Parameterised {
     /// Parses an unfolded value. A parameter ends at white space or after its closing quote; the rest up to the next
     /// semicolon is skipped.
     pub fn parse(text: &[u8]) -> Self {
-        let mut tokens = Tokens::new(text);
+        let mut tokens = TokenCursor::new(text);
         let mut value = token(&mut tokens, b";");
         tokens.skip_space();
         // RFC 822 allows white space and comments around the slash.
@@ -64,7 +64,7 @@ pub(crate) fn parameter<'a>(parameters: &'a [(Vec<u8>, Vec<u8>)], name: &str) ->
 }
 
 /// Skips to the next semicolon and over it; false when there is none.
-fn next_parameter(tokens: &mut Tokens<'_>) -> bool {
+fn next_parameter(tokens: &mut TokenCursor<'_>) -> bool {
     loop {
         match tokens.peek() {
             None => return false,
@@ -77,7 +77,7 @@ fn next_parameter(tokens: &mut Tokens<'_>) -> bool {
 }
 
 /// Reads a quoted string, or octets up to white space, a comment or one of `stops`.
-fn token(tokens: &mut Tokens<'_>, stops: &[u8]) -> Vec<u8> {
+fn token(tokens: &mut TokenCursor<'_>, stops: &[u8]) -> Vec<u8> {
     tokens.skip_space();
     if tokens.peek() == Some(b'"') {
         return tokens.quoted();
@@ -89,13 +89,13 @@ fn token(tokens: &mut Tokens<'_>, stops: &[u8]) -> Vec<u8> {
 type Sections = BTreeMap<usize, (bool, Vec<u8>)>;
 
 /// The name of one section: `name*1*` is section 1 of `name`, encoded (RFC 2231 §3, §4.1).
-struct Section {
+struct ParameterSection {
     name: Vec<u8>,
     number: usize,
     is_encoded: bool,
 }
 
-fn section(name: &[u8]) -> Option<Section> {
+fn section(name: &[u8]) -> Option<ParameterSection> {
     let (name, is_encoded) = match name.strip_suffix(b"*") {
         Some(name) => (name, true),
         None => (name, false),
@@ -103,7 +103,7 @@ fn section(name: &[u8]) -> Option<Section> {
     let star = memchr::memrchr(b'*', name)?;
     let digits = std::str::from_utf8(name.get(star + 1..)?).ok()?;
     let number = digits.parse().ok().filter(|number| *number < SECTIONS_MAX && !digits.starts_with('+'))?;
-    Some(Section { name: name.get(..star)?.to_vec(), number, is_encoded })
+    Some(ParameterSection { name: name.get(..star)?.to_vec(), number, is_encoded })
 }
 
 /// Joins the sections of continued parameters, at the position of the first section.

@@ -1,7 +1,7 @@
 //! The text that a message shows, and its first characters as a preview (RFC 8970).
 
-use crate::Part;
-use crate::mime::Content;
+use crate::MimePart;
+use crate::mime::PartContent;
 
 /// Longest preview, characters. RFC 8970 §3.1 allows 256.
 const PREVIEW_CHARS_MAX: usize = 200;
@@ -12,25 +12,25 @@ const HTML_OCTETS_MAX: usize = 32 * 1024;
 
 /// Returns the text that a message shows: its first plain text part that is not an attachment, else the text of an HTML
 /// part. `None` without either.
-pub fn shown_text(message: &[u8], root: &Part) -> Option<String> {
+pub fn shown_text(message: &[u8], root: &MimePart) -> Option<String> {
     let part = shown_part(root)?;
     Some(text_of(message, part))
 }
 
-fn shown_part(root: &Part) -> Option<&Part> {
+fn shown_part(root: &MimePart) -> Option<&MimePart> {
     find(root, "plain").or_else(|| find(root, "html"))
 }
 
-fn text_of(message: &[u8], part: &Part) -> String {
+fn text_of(message: &[u8], part: &MimePart) -> String {
     as_shown(part, part.text_in(message))
 }
 
-fn as_shown(part: &Part, text: String) -> String {
+fn as_shown(part: &MimePart, text: String) -> String {
     if part.media.is_exactly("text", "html") { without_tags(&text) } else { text }
 }
 
 /// Returns the first characters of the text that a message shows, with white space collapsed. Empty without text.
-pub(crate) fn preview(message: &[u8], root: &Part) -> String {
+pub(crate) fn preview(message: &[u8], root: &MimePart) -> String {
     let Some(part) = shown_part(root) else { return String::new() };
     let octets = if part.media.is_exactly("text", "html") { HTML_OCTETS_MAX } else { PLAIN_OCTETS_MAX };
     let shown = as_shown(part, part.beginning_in(message, octets));
@@ -54,11 +54,11 @@ pub(crate) fn preview(message: &[u8], root: &Part) -> String {
 }
 
 /// Finds the first text part of that subtype that is not an attachment.
-fn find<'a>(part: &'a Part, subtype: &str) -> Option<&'a Part> {
+fn find<'a>(part: &'a MimePart, subtype: &str) -> Option<&'a MimePart> {
     match &part.content {
-        Content::Multipart(parts) => parts.iter().find_map(|inner| find(inner, subtype)),
-        Content::Message(inner, _) => find(inner, subtype),
-        Content::Leaf => {
+        PartContent::Multipart(parts) => parts.iter().find_map(|inner| find(inner, subtype)),
+        PartContent::Message(inner, _) => find(inner, subtype),
+        PartContent::Leaf => {
             let disposition = part.attributes.disposition.as_ref();
             let is_attached = disposition.is_some_and(|read| read.value.eq_ignore_ascii_case(b"attachment"));
             (part.media.is_exactly("text", subtype) && !is_attached).then_some(part)
@@ -109,7 +109,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn of(message: &str) -> String {
-        preview(message.as_bytes(), &Part::of(message.as_bytes()))
+        preview(message.as_bytes(), &MimePart::of(message.as_bytes()))
     }
 
     #[test]

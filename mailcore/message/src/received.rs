@@ -12,7 +12,7 @@ const HOPS_MAX: usize = 100;
 
 /// One Received field. `Display` writes the whole field with its line ends.
 #[derive(Clone, Copy, Debug)]
-pub struct Received<'a> {
+pub struct ReceivedField<'a> {
     /// The name that the peer gave in its greeting.
     pub helo: &'a str,
     /// The peer's address.
@@ -27,7 +27,7 @@ pub struct Received<'a> {
     pub at: Timestamp,
 }
 
-impl fmt::Display for Received<'_> {
+impl fmt::Display for ReceivedField<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { hostname, protocol, id, .. } = self;
         // Only what a domain or address literal can hold: a HELO must not write comments or further fields here.
@@ -42,7 +42,7 @@ impl fmt::Display for Received<'_> {
     }
 }
 
-/// Whether an unfolded Received value is one that `hostname` wrote, in the form of [`Received`].
+/// Whether an unfolded Received value is one that `hostname` wrote, in the form of [`ReceivedField`].
 pub fn is_own_received(value: &str, hostname: &str) -> bool {
     // The peer's own words stand before the first `)` and cannot contain one.
     let by = value.split_once(')').and_then(|(_, rest)| rest.trim_ascii_start().strip_prefix("by "));
@@ -62,7 +62,7 @@ mod tests {
     fn received(helo: &str, remote: &str) -> String {
         let at = Timestamp::from_second(1_700_000_000).unwrap();
         let remote = remote.parse().unwrap();
-        Received { helo, remote, hostname: "mx.example.edu", protocol: "ESMTPS", id: uuid::Uuid::nil().into(), at }
+        ReceivedField { helo, remote, hostname: "mx.example.edu", protocol: "ESMTPS", id: uuid::Uuid::nil().into(), at }
             .to_string()
     }
 

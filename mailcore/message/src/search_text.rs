@@ -4,8 +4,8 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::Part;
-use crate::headers::{Field, fields};
+use crate::MimePart;
+use crate::headers::{HeaderField, fields};
 use crate::{decode_words, mailboxes};
 
 /// Octets of decoded text searched in one message; text beyond is not found.
@@ -33,7 +33,7 @@ pub fn header_text(header: &[u8]) -> String {
 
 /// Returns a field's value, decoded, in lower case. For an address field each parsed display name and address follows, without
 /// quotation marks, quoted pairs and comments (RFC 5322 §3.2): users see and type `A "B" C`, not `"A \"B\" C"`.
-pub fn field_text(field: &Field<'_>) -> String {
+pub fn field_text(field: &HeaderField<'_>) -> String {
     let value = field.unfolded();
     let mut text = search_form(&decode_words(&value));
     if ADDRESS_FIELDS.iter().any(|name| field.is(name)) {
@@ -49,7 +49,7 @@ pub fn field_text(field: &Field<'_>) -> String {
 }
 
 /// Returns a part's header, and its decoded file name.
-pub(crate) fn part_header_text(part: &Part, header: &[u8]) -> String {
+pub(crate) fn part_header_text(part: &MimePart, header: &[u8]) -> String {
     let mut text = header_text(header);
     let disposition = part.attributes.disposition.as_ref();
     let names = [disposition.and_then(|read| read.parameter("filename")), part.media.parameter("name")];
@@ -61,13 +61,13 @@ pub(crate) fn part_header_text(part: &Part, header: &[u8]) -> String {
 }
 
 /// Whether a part is of a type that is known not to be text.
-pub(crate) fn is_opaque(part: &Part) -> bool {
+pub(crate) fn is_opaque(part: &MimePart) -> bool {
     ["image", "audio", "video", "application", "font", "model"].into_iter().any(|kind| part.media.is(kind))
 }
 
 /// Returns, as a whole, the text that [`crate::BodySearch`] reads. For tests.
 #[cfg(test)]
-pub(crate) fn body_text(message: &[u8], root: &Part) -> String {
+pub(crate) fn body_text(message: &[u8], root: &MimePart) -> String {
     use crate::{Searched, searched};
     let mut text = String::new();
     for searched in searched(root) {
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     fn body(message: &str) -> String {
-        body_text(message.as_bytes(), &Part::of(message.as_bytes()))
+        body_text(message.as_bytes(), &MimePart::of(message.as_bytes()))
     }
 
     #[test]

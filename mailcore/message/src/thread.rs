@@ -1,9 +1,9 @@
 //! Keys for threading (RFC 5256 §2.1, §3): message ids and the base subject.
 
-use crate::column::{Reader, Writer};
+use crate::column::{ColumnReader, ColumnWriter};
 use crate::decode_words;
-use crate::headers::Field;
-use crate::tokens::Tokens;
+use crate::headers::HeaderField;
+use crate::tokens::TokenCursor;
 
 /// Most ids kept of References. RFC 5322 §3.6.4 lets programs shorten the list; the first id and the last ones are
 /// kept.
@@ -27,7 +27,7 @@ pub struct ThreadKeys {
 }
 
 impl ThreadKeys {
-    pub(crate) fn of_fields(fields: &[Field<'_>]) -> Self {
+    pub(crate) fn of_fields(fields: &[HeaderField<'_>]) -> Self {
         let value = |name: &str| fields.iter().find(|field| field.is(name)).map(|field| field.unfolded());
         let ids = |name: &str, most: usize| value(name).map_or_else(Vec::new, |value| message_ids(&value, most));
         let mut references = ids("References", REFERENCES_MAX);
@@ -39,7 +39,7 @@ impl ThreadKeys {
         Self { message_id: ids("Message-ID", 1).pop(), references, base_subject, is_reply }
     }
 
-    pub(crate) fn write(&self, writer: &mut Writer) {
+    pub(crate) fn write(&self, writer: &mut ColumnWriter) {
         writer.optional(self.message_id.as_deref());
         writer.list(&self.references, |writer, id| writer.octets(id));
         writer.octets(self.base_subject.as_bytes());
@@ -49,7 +49,7 @@ impl ThreadKeys {
     /// Decodes the column [`crate::Derived::thread`]; `None` when it is empty or damaged, then the caller parses the
     /// message.
     pub fn decode(column: &[u8]) -> Option<Self> {
-        let mut reader = Reader::new(column);
+        let mut reader = ColumnReader::new(column);
         let message_id = reader.optional()?.map(<[u8]>::to_vec);
         let references = reader.list(|reader| reader.octets().map(<[u8]>::to_vec))?;
         let base_subject = String::from_utf8(reader.octets()?.to_vec()).ok()?;
@@ -59,7 +59,7 @@ impl ThreadKeys {
 
 /// Returns the ids in angle brackets, without comments and quotes; of too many, the first and the last ones.
 fn message_ids(value: &[u8], most: usize) -> Vec<Vec<u8>> {
-    let mut tokens = Tokens::new(value);
+    let mut tokens = TokenCursor::new(value);
     let mut ids = Vec::new();
     loop {
         tokens.run_until(b"<(");
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn survives_its_column() {
         let keys = keys("Message-ID: <m@x>\r\nReferences: <a@x> <b@x>\r\nSubject: Re: x\r\n");
-        let mut writer = Writer::new();
+        let mut writer = ColumnWriter::new();
         keys.write(&mut writer);
         let column = writer.finish(1_000);
         assert_eq!(ThreadKeys::decode(&column), Some(keys));

@@ -7,12 +7,12 @@ const COMMENT_DEPTH_MAX: usize = 64;
 
 /// The position of a parser in an unfolded value.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tokens<'a> {
+pub(crate) struct TokenCursor<'a> {
     text: &'a [u8],
     at: usize,
 }
 
-impl<'a> Tokens<'a> {
+impl<'a> TokenCursor<'a> {
     /// Starts at the beginning of an unfolded value.
     pub(crate) fn new(text: &'a [u8]) -> Self {
         Self { text, at: 0 }
@@ -140,7 +140,7 @@ pub(crate) fn without_comments(value: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'(', value).is_none() {
         return value.into();
     }
-    let mut tokens = Tokens::new(value);
+    let mut tokens = TokenCursor::new(value);
     let mut text = Vec::with_capacity(value.len());
     while let Some(octet) = tokens.peek() {
         match octet {
@@ -161,7 +161,7 @@ pub(crate) fn ids_without_comments(value: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'(', value).is_none() {
         return value.into();
     }
-    let mut tokens = Tokens::new(value);
+    let mut tokens = TokenCursor::new(value);
     let mut text = Vec::with_capacity(value.len());
     while let Some(octet) = tokens.peek() {
         match octet {
@@ -188,7 +188,7 @@ pub(crate) fn ids_without_comments(value: &[u8]) -> Cow<'_, [u8]> {
 
 /// One id in its angle brackets: the obsolete form lets comments stand around its `@` and dots (RFC 5322 §4.5.4).
 fn push_id(text: &mut Vec<u8>, id: &[u8]) {
-    let mut tokens = Tokens::new(id);
+    let mut tokens = TokenCursor::new(id);
     while let Some(octet) = tokens.peek() {
         let start = tokens.at();
         match octet {
@@ -251,6 +251,6 @@ mod tests {
     #[test]
     fn comments_are_bounded() {
         let value = "(".repeat(100_000);
-        assert!(Tokens::new(value.as_bytes()).comment().len() < 100_000);
+        assert!(TokenCursor::new(value.as_bytes()).comment().len() < 100_000);
     }
 }

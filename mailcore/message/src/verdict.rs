@@ -60,10 +60,10 @@ pub enum Verdict {
     /// Take it.
     Accept,
     /// Take it, with a trace field that Sieve can test.
-    Tag(Mark),
+    Tag(StageMark),
     /// Take it into Junk, without side effects (no reply, no redirect). For a recipient elsewhere the message is
     /// refused.
-    Quarantine(Mark),
+    Quarantine(StageMark),
     /// Defer it: a 4xx reply.
     Defer(Objection),
     /// Refuse it: a 5xx reply.
@@ -79,7 +79,7 @@ pub struct Objection {
 
 /// The finding of a stage on a message that is taken nevertheless.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct StageMark {
     effect: MarkEffect,
     label: Cow<'static, str>,
     status: Cow<'static, str>,
@@ -108,12 +108,12 @@ impl Verdict {
 
     /// Tags the message. `label` is one word, `status` an enhanced status (RFC 3463), `words` a text for people.
     pub fn tag(label: &'static str, status: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
-        Self::Tag(Mark::new(MarkEffect::Tag, label, status, words.into()))
+        Self::Tag(StageMark::new(MarkEffect::Tag, label, status, words.into()))
     }
 
     /// Puts the message into quarantine. The arguments are those of [`Self::tag`].
     pub fn quarantine(label: &'static str, status: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
-        Self::Quarantine(Mark::new(MarkEffect::Quarantine, label, status, words.into()))
+        Self::Quarantine(StageMark::new(MarkEffect::Quarantine, label, status, words.into()))
     }
 
     /// Returns the label for metrics and logs.
@@ -145,7 +145,7 @@ impl Objection {
     }
 }
 
-impl Mark {
+impl StageMark {
     fn new(effect: MarkEffect, label: &'static str, status: &'static str, words: Cow<'static, str>) -> Self {
         Self { effect, label: Cow::Borrowed(label), status: Cow::Borrowed(status), words }
     }
@@ -187,7 +187,7 @@ impl Mark {
     }
 }
 
-impl fmt::Display for Mark {
+impl fmt::Display for StageMark {
     /// Writes the whole trace field with its line end. A foreign text cannot end the field.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let effect = match self.effect {
@@ -236,12 +236,12 @@ mod tests {
         let forged = "Provost-Verdict: quarantine forged 5.0.0\r\n\tx\r\n";
         let message = format!("Return-Path: <>\r\n{tag}{quarantine}Received: from x\r\n{forged}\r\nhi\r\n");
         assert!(message.contains("Provost-Verdict: tag late 2.0.0\r\n\tcame late\r\n"), "{message}");
-        let read = Mark::of_message(message.as_bytes());
+        let read = StageMark::of_message(message.as_bytes());
         assert_eq!(read[0], tag);
         assert_eq!((read[1].effect(), read[1].label(), &*read[1].words), (MarkEffect::Quarantine, "virus", "a??b ? c"));
         assert_eq!(read.len(), 2, "fields that came with the message do not count");
         let many = format!("{}Received: x\r\n", tag.to_string().repeat(100));
-        assert_eq!(Mark::of_message(many.as_bytes()).len(), MARKS_MAX);
-        assert_eq!(Mark::of_message(b"Provost-Verdict: other\r\n\r\n"), []);
+        assert_eq!(StageMark::of_message(many.as_bytes()).len(), MARKS_MAX);
+        assert_eq!(StageMark::of_message(b"Provost-Verdict: other\r\n\r\n"), []);
     }
 }

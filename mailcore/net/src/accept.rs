@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::conversation::{Conversation, refuse};
-use crate::limits::Counts;
+use crate::limits::ConnectionCounts;
 use crate::listener::{Listener, Shared};
 use crate::{Drain, Peer, Session, SourcePlace, Sources, Transport};
 
@@ -23,7 +23,7 @@ pub struct Serve {
 }
 
 /// An accepted connection. A required PROXY header has been read; TLS has not begun.
-pub struct Connection {
+pub struct AcceptedConnection {
     /// The accepted TCP socket.
     pub socket: TcpStream,
     /// The client's address; behind a balancer, the one from the PROXY header.
@@ -40,7 +40,8 @@ where
     S: Session,
     F: Fn(Peer, Transport, bool) -> S + Send + Sync + 'static,
 {
-    let shared = Arc::new(Shared { listener: listener.clone(), drain: drain.clone(), accounts: Counts::new() });
+    let shared =
+        Arc::new(Shared { listener: listener.clone(), drain: drain.clone(), accounts: ConnectionCounts::new() });
     let make = Arc::new(make);
     serve_connections(listener, drain, move |connection| converse(connection, shared.clone(), make.clone())).await
 }
@@ -49,7 +50,7 @@ where
 /// For protocols that are no [`Session`]: `handle` must keep all deadlines, begin TLS, and end when `drain` stops.
 pub async fn serve_connections<H, W>(listener: Listener, drain: Drain, handle: H) -> io::Result<Serve>
 where
-    H: Fn(Connection) -> W + Send + Sync + 'static,
+    H: Fn(AcceptedConnection) -> W + Send + Sync + 'static,
     W: Future<Output = ()> + Send + 'static,
 {
     if listener.implicit_tls && listener.tls.is_none() {
@@ -63,7 +64,7 @@ where
 
 async fn accept_all<H, W>(socket: TcpListener, listener: Arc<Listener>, drain: Drain, handle: Arc<H>)
 where
-    H: Fn(Connection) -> W + Send + Sync + 'static,
+    H: Fn(AcceptedConnection) -> W + Send + Sync + 'static,
     W: Future<Output = ()> + Send + 'static,
 {
     let name = listener.name;
@@ -124,7 +125,7 @@ async fn begin(
     remote: SocketAddr,
     listener: &Listener,
     sources: &Sources,
-) -> Option<Connection> {
+) -> Option<AcceptedConnection> {
     metrics::counter!("provost_net_accepted_total", "listener" => listener.name).increment(1);
     let _ = socket.set_nodelay(true);
     let peer = listener.proxies.peer(&mut socket, remote, listener.name).await?;
@@ -132,16 +133,16 @@ async fn begin(
     if place.is_none() {
         metrics::counter!("provost_net_refused_total", "listener" => listener.name).increment(1);
     }
-    Some(Connection { socket, peer, place })
+    Some(AcceptedConnection { socket, peer, place })
 }
 
 /// Runs one connection of a [`Session`], from its greeting to its end.
-async fn converse<S, F>(connection: Connection, shared: Arc<Shared>, make: Arc<F>)
+async fn converse<S, F>(connection: AcceptedConnection, shared: Arc<Shared>, make: Arc<F>)
 where
     S: Session,
     F: Fn(Peer, Transport, bool) -> S + Send + Sync + 'static,
 {
-    let Connection { socket, peer, place } = connection;
+    let AcceptedConnection { socket, peer, place } = connection;
     let listener = &shared.listener;
     let transport = if listener.implicit_tls { Transport::Tls } else { Transport::Plain };
     let session = make(peer, transport, listener.tls.is_some() && !listener.implicit_tls);

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::limits::Place;
+use crate::limits::CountedSlot;
 use crate::listener::Shared;
 use crate::memory::FREE_OCTETS;
 use crate::output::beyond_free;
@@ -25,11 +25,11 @@ pub(crate) struct Conversation<'a, S> {
     input_held: Reservation,
     /// Octets of `output` that the memory budget counts.
     output_held: Reservation,
-    account: Option<Place<String>>,
+    account: Option<CountedSlot<String>>,
 }
 
 /// Why the driver, not the session, ends a conversation.
-enum End {
+enum DriverClose {
     Goodbye(Goodbye),
     Lost,
 }
@@ -64,19 +64,19 @@ impl<'a, S: Session> Conversation<'a, S> {
             return note_tls_failure(listener.name, peer, &error);
         }
         let ended = self.exchange(peer).await;
-        if let Err(End::Goodbye(why)) = &ended {
+        if let Err(DriverClose::Goodbye(why)) = &ended {
             let words = self.session.goodbye(*why);
             self.output.extend_from_slice(&words);
         }
         let Self { mut stream, session, mut output, account, .. } = self;
         // Release the session's locks (such as a maildrop's) before the peer can see the close and reconnect.
         drop((session, account));
-        if !matches!(ended, Err(End::Lost)) && stream.drain(&mut output).await.is_ok() {
+        if !matches!(ended, Err(DriverClose::Lost)) && stream.drain(&mut output).await.is_ok() {
             stream.close().await;
         }
     }
 
-    async fn exchange(&mut self, peer: Peer) -> Result<(), End> {
+    async fn exchange(&mut self, peer: Peer) -> Result<(), DriverClose> {
         let mut out = Output::counted(&mut self.output, &mut self.stream, &mut self.output_held);
         let mut step = self.session.open(&mut out).await;
         let mut deadline = Instant::now() + self.session.idle_limit();
@@ -87,7 +87,7 @@ impl<'a, S: Session> Conversation<'a, S> {
                 Step::Continue => {
                     // A peer that asks for much at once and reads nothing must wait; its answers may not pile up in memory.
                     let mut out = Output::counted(&mut self.output, &mut self.stream, &mut self.output_held);
-                    out.relieve().await.map_err(|_| End::Lost)?;
+                    out.relieve().await.map_err(|_| DriverClose::Lost)?;
                     steps = steps.wrapping_add(1);
                     if steps.is_multiple_of(STEPS_PER_TURN) {
                         tokio::task::yield_now().await;
@@ -101,7 +101,7 @@ impl<'a, S: Session> Conversation<'a, S> {
                     self.count_account()?;
                 }
                 Step::NeedMore => {
-                    self.stream.drain(&mut self.output).await.map_err(|_| End::Lost)?;
+                    self.stream.drain(&mut self.output).await.map_err(|_| DriverClose::Lost)?;
                     step = match self.wait(deadline).await? {
                         Wakeup::Bytes => Ok(Step::Continue),
                         Wakeup::Event => {
@@ -111,12 +111,12 @@ impl<'a, S: Session> Conversation<'a, S> {
                     };
                 }
                 Step::StartTls => {
-                    self.stream.drain(&mut self.output).await.map_err(|_| End::Lost)?;
+                    self.stream.drain(&mut self.output).await.map_err(|_| DriverClose::Lost)?;
                     // RFC 3207 §4.2, RFC 2595 §4: octets from before the handshake are not authenticated; discard them.
                     self.input.clear();
                     if let Err(error) = self.start_tls().await {
                         note_tls_failure(self.shared.listener.name, peer, &error);
-                        return Err(End::Lost);
+                        return Err(DriverClose::Lost);
                     }
                     self.session.on_tls();
                     step = Ok(Step::NeedMore);
@@ -132,9 +132,9 @@ impl<'a, S: Session> Conversation<'a, S> {
     }
 
     /// Waits for bytes, an event of the session, the deadline, or a stop of the node.
-    async fn wait(&mut self, deadline: Instant) -> Result<Wakeup, End> {
+    async fn wait(&mut self, deadline: Instant) -> Result<Wakeup, DriverClose> {
         if self.input.len() >= self.shared.listener.limits.input_octets {
-            return Err(End::Goodbye(Goodbye::TooMuch));
+            return Err(DriverClose::Goodbye(Goodbye::TooMuch));
         }
         self.shrink_buffers();
         let filled = self.input.len() + self.session.buffered_octets();
@@ -144,13 +144,13 @@ impl<'a, S: Session> Conversation<'a, S> {
         };
         tokio::select! {
             biased;
-            () = self.shared.drain.stopping() => Err(End::Goodbye(Goodbye::Shutdown)),
+            () = self.shared.drain.stopping() => Err(DriverClose::Goodbye(Goodbye::Shutdown)),
             read = read => match read {
-                Ok(0) | Err(_) => Err(End::Lost),
+                Ok(0) | Err(_) => Err(DriverClose::Lost),
                 Ok(_) => Ok(Wakeup::Bytes),
             },
             () = self.session.event() => Ok(Wakeup::Event),
-            () = tokio::time::sleep_until(deadline) => Err(End::Goodbye(Goodbye::Timeout)),
+            () = tokio::time::sleep_until(deadline) => Err(DriverClose::Goodbye(Goodbye::Timeout)),
         }
     }
 
@@ -169,24 +169,24 @@ impl<'a, S: Session> Conversation<'a, S> {
     }
 
     /// Counts a logged-in session against the limit of its account; an error when the account has too many.
-    fn count_account(&mut self) -> Result<(), End> {
+    fn count_account(&mut self) -> Result<(), DriverClose> {
         if self.account.is_some() {
             return Ok(());
         }
         let Some(name) = self.session.account() else { return Ok(()) };
         let most = self.shared.listener.limits.connections_per_account;
         self.account = self.shared.accounts.enter(name, most);
-        if self.account.is_none() { Err(End::Goodbye(Goodbye::TooMuch)) } else { Ok(()) }
+        if self.account.is_none() { Err(DriverClose::Goodbye(Goodbye::TooMuch)) } else { Ok(()) }
     }
 
-    fn end_of(&self, error: &SessionError, peer: Peer) -> End {
+    fn end_of(&self, error: &SessionError, peer: Peer) -> DriverClose {
         match error {
-            SessionError::Lost(_) => End::Lost,
+            SessionError::Lost(_) => DriverClose::Lost,
             SessionError::Bug(what) => {
                 let name = self.shared.listener.name;
                 metrics::counter!("provost_net_bugs_total", "listener" => name).increment(1);
                 tracing::error!(listener = name, peer = %peer.remote, what, "a session failed");
-                End::Goodbye(Goodbye::Internal)
+                DriverClose::Goodbye(Goodbye::Internal)
             }
         }
     }

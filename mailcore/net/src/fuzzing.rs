@@ -1,6 +1,6 @@
 //! Properties of PROXY headers that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
 
-use crate::proxy::{Progress, header};
+use crate::proxy::{ParseProgress, header};
 
 /// Largest PROXY header that the parser accepts, octets.
 const HEADER_OCTETS_MAX: usize = 4 * 1024;
@@ -8,8 +8,8 @@ const HEADER_OCTETS_MAX: usize = 4 * 1024;
 /// The parser never asks for an octet behind the header's end, and the octets that follow a header do not change its result.
 pub fn proxy_header(octets: &[u8]) {
     let whole = match header(octets) {
-        Ok(Progress::Whole(_, whole)) => whole,
-        Ok(Progress::Needs(more)) => {
+        Ok(ParseProgress::Whole(_, whole)) => whole,
+        Ok(ParseProgress::Needs(more)) => {
             assert!(0 < more && octets.len() + more <= HEADER_OCTETS_MAX, "{more} octets more");
             return;
         }
@@ -20,7 +20,9 @@ pub fn proxy_header(octets: &[u8]) {
     assert_eq!(header(octets).ok(), header(own).ok());
     for length in 0..whole {
         match header(&own[..length]) {
-            Ok(Progress::Needs(more)) => assert!(0 < more && length + more <= whole, "{length} of {whole}: {more}"),
+            Ok(ParseProgress::Needs(more)) => {
+                assert!(0 < more && length + more <= whole, "{length} of {whole}: {more}")
+            }
             other => unreachable!("{length} of {whole} octets: {other:?}"),
         }
     }

@@ -19,7 +19,7 @@ mod session;
 mod stream;
 mod tls;
 
-pub use accept::{Connection, Serve, serve, serve_connections};
+pub use accept::{AcceptedConnection, Serve, serve, serve_connections};
 pub use drain::Drain;
 pub use limits::{ConnectionBudget, Limits, SourcePlace, Sources};
 pub use listener::{Budgets, Listener};

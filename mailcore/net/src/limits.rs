@@ -93,18 +93,18 @@ const NETWORK_BITS: u128 = !0 << 64;
 /// Open connections of one listener by source: an address, or an IPv6 network of 64 bits. Cheap to clone; clones count
 /// together.
 #[derive(Clone, Debug)]
-pub struct Sources(Counts<IpAddr>);
+pub struct Sources(ConnectionCounts<IpAddr>);
 
 /// One connection counted in [`Sources`], until it is dropped.
 #[derive(Debug)]
 pub struct SourcePlace {
-    _place: Place<IpAddr>,
+    _place: CountedSlot<IpAddr>,
 }
 
 impl Sources {
     /// An empty count.
     pub fn new() -> Self {
-        Self(Counts::new())
+        Self(ConnectionCounts::new())
     }
 
     /// Counts one more connection from `address`; `None` when its source has `most` already.
@@ -129,41 +129,41 @@ fn source(address: IpAddr) -> IpAddr {
 
 /// Open connections per key, never above a limit.
 #[derive(Debug)]
-pub(crate) struct Counts<K: Eq + Hash + Clone> {
+pub(crate) struct ConnectionCounts<K: Eq + Hash + Clone> {
     open: Arc<Mutex<HashMap<K, usize>>>,
 }
 
-impl<K: Eq + Hash + Clone> Clone for Counts<K> {
+impl<K: Eq + Hash + Clone> Clone for ConnectionCounts<K> {
     fn clone(&self) -> Self {
         Self { open: self.open.clone() }
     }
 }
 
-impl<K: Eq + Hash + Clone> Counts<K> {
+impl<K: Eq + Hash + Clone> ConnectionCounts<K> {
     pub(crate) fn new() -> Self {
         Self { open: Arc::default() }
     }
 
     /// Counts one more for `key`; `None` when the count would exceed `most`.
-    pub(crate) fn enter(&self, key: K, most: usize) -> Option<Place<K>> {
+    pub(crate) fn enter(&self, key: K, most: usize) -> Option<CountedSlot<K>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(key.clone()).or_default();
         if *count >= most {
             return None;
         }
         *count += 1;
-        Some(Place { key, open: self.open.clone() })
+        Some(CountedSlot { key, open: self.open.clone() })
     }
 }
 
-/// A place taken in [`Counts`]; given back when dropped.
+/// A place taken in [`ConnectionCounts`]; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place<K: Eq + Hash + Clone> {
+pub(crate) struct CountedSlot<K: Eq + Hash + Clone> {
     key: K,
     open: Arc<Mutex<HashMap<K, usize>>>,
 }
 
-impl<K: Eq + Hash + Clone> Drop for Place<K> {
+impl<K: Eq + Hash + Clone> Drop for CountedSlot<K> {
     fn drop(&mut self) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = open.get_mut(&self.key) {
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn places_are_bounded_and_given_back() {
-        let counts = Counts::new();
+        let counts = ConnectionCounts::new();
         let first = counts.enter("a", 2).unwrap();
         let _second = counts.enter("a", 2).unwrap();
         assert!(counts.enter("a", 2).is_none());

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::limits::Counts;
+use crate::limits::ConnectionCounts;
 use crate::{ConnectionBudget, Drain, Limits, MemoryBudget, ProxyNetworks};
 
 /// The settings of one listener.
@@ -38,5 +38,5 @@ pub struct Budgets {
 pub(crate) struct Shared {
     pub(crate) listener: Listener,
     pub(crate) drain: Drain,
-    pub(crate) accounts: Counts<String>,
+    pub(crate) accounts: ConnectionCounts<String>,
 }

@@ -31,10 +31,10 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Octets that all connections of a process may hold together. Clones share it.
 #[derive(Clone, Debug)]
-pub struct MemoryBudget(Arc<Counts>);
+pub struct MemoryBudget(Arc<MemoryCounters>);
 
 #[derive(Debug)]
-struct Counts {
+struct MemoryCounters {
     limit: u64,
     used: AtomicU64,
 }
@@ -49,7 +49,7 @@ impl Default for MemoryBudget {
 impl MemoryBudget {
     /// A budget of `limit` octets.
     pub fn new(limit: u64) -> Self {
-        Self(Arc::new(Counts { limit, used: AtomicU64::new(0) }))
+        Self(Arc::new(MemoryCounters { limit, used: AtomicU64::new(0) }))
     }
 
     /// The most octets that may be held.

@@ -34,7 +34,7 @@ const IPV6_BLOCK_OCTETS: usize = 36;
 
 /// The content of a complete header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Header {
+pub(crate) enum ProxyHeader {
     /// The balancer's own connection, such as a health check: the socket's addresses are the real ones.
     Local,
     /// A connection passed on for a client.
@@ -48,11 +48,11 @@ pub(crate) enum Header {
 
 /// State of the parse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub(crate) enum ParseProgress {
     /// At least this many octets more are needed, never more than belong to the header.
     Needs(usize),
     /// A complete header and its length, octets.
-    Whole(Header, usize),
+    Whole(ProxyHeader, usize),
 }
 
 /// Why no usable header was read; the connection is closed.
@@ -85,13 +85,13 @@ pub(crate) enum ProxyError {
 }
 
 /// Parses a header from the octets received so far.
-pub(crate) fn header(octets: &[u8]) -> Result<Progress, ProxyError> {
+pub(crate) fn header(octets: &[u8]) -> Result<ParseProgress, ProxyError> {
     let begun = octets.len().min(SIGNATURE.len());
     if octets.get(..begun) != SIGNATURE.get(..begun) {
         return Err(unsigned(octets));
     }
     let Some(&[version_command, family, high, low]) = octets.get(SIGNATURE.len()..FIXED_OCTETS) else {
-        return Ok(Progress::Needs(FIXED_OCTETS - octets.len()));
+        return Ok(ParseProgress::Needs(FIXED_OCTETS - octets.len()));
     };
     let whole = FIXED_OCTETS + usize::from(u16::from_be_bytes([high, low]));
     if whole > HEADER_OCTETS_MAX {
@@ -103,11 +103,11 @@ pub(crate) fn header(octets: &[u8]) -> Result<Progress, ProxyError> {
         _ => return Err(ProxyError::Undefined(version_command, family)),
     };
     let Some(block) = octets.get(FIXED_OCTETS..whole) else {
-        return Ok(Progress::Needs(whole - octets.len()));
+        return Ok(ParseProgress::Needs(whole - octets.len()));
     };
     // §2.2: for LOCAL the addresses are ignored, whatever their family.
-    let header = if is_local { Header::Local } else { addresses(family, block)? };
-    Ok(Progress::Whole(header, whole))
+    let header = if is_local { ProxyHeader::Local } else { addresses(family, block)? };
+    Ok(ParseProgress::Whole(header, whole))
 }
 
 /// The error for octets that have no signature of version 2.
@@ -117,12 +117,12 @@ fn unsigned(octets: &[u8]) -> ProxyError {
 }
 
 /// Parses the addresses of the block; the TLVs behind them are ignored.
-fn addresses(family: u8, block: &[u8]) -> Result<Header, ProxyError> {
+fn addresses(family: u8, block: &[u8]) -> Result<ProxyHeader, ProxyError> {
     match family {
         0x11 => {
             let block: [u8; IPV4_BLOCK_OCTETS] = leading(block)?;
             let [a, b, c, d, e, f, g, h, source_high, source_low, high, low] = block;
-            Ok(Header::Proxied {
+            Ok(ProxyHeader::Proxied {
                 source: end(Ipv4Addr::new(a, b, c, d), [source_high, source_low]),
                 destination: end(Ipv4Addr::new(e, f, g, h), [high, low]),
             })
@@ -132,7 +132,7 @@ fn addresses(family: u8, block: &[u8]) -> Result<Header, ProxyError> {
             let source: [u8; 16] = leading(&block)?;
             let destination: [u8; 16] = leading(block.get(16..).unwrap_or_default())?;
             let [source_high, source_low, high, low] = leading(block.get(32..).unwrap_or_default())?;
-            Ok(Header::Proxied {
+            Ok(ProxyHeader::Proxied {
                 source: end(Ipv6Addr::from(source), [source_high, source_low]),
                 destination: end(Ipv6Addr::from(destination), [high, low]),
             })
@@ -193,23 +193,23 @@ impl ProxyNetworks {
 }
 
 /// Both ends of a connection that came with this header; `own` holds those of its socket.
-fn ends(own: Peer, header: Header) -> Peer {
+fn ends(own: Peer, header: ProxyHeader) -> Peer {
     match header {
-        Header::Local => own,
+        ProxyHeader::Local => own,
         // A client on the balancer's machine. Unless that is this machine too, its octets have crossed the network, so the
         // client must not count as a local one, which may log in without TLS.
-        Header::Proxied { source, .. } if source.ip().is_loopback() && !own.is_loopback() => own,
-        Header::Proxied { source, destination } => Peer { remote: source, local: destination },
+        ProxyHeader::Proxied { source, .. } if source.ip().is_loopback() && !own.is_loopback() => own,
+        ProxyHeader::Proxied { source, destination } => Peer { remote: source, local: destination },
     }
 }
 
 /// Reads one header and no octet behind it.
-async fn read_header(socket: &mut TcpStream) -> Result<Header, ProxyError> {
+async fn read_header(socket: &mut TcpStream) -> Result<ProxyHeader, ProxyError> {
     let mut octets = Vec::with_capacity(FIXED_OCTETS + IPV6_BLOCK_OCTETS);
     loop {
         match header(&octets)? {
-            Progress::Whole(header, _) => return Ok(header),
-            Progress::Needs(more) => {
+            ParseProgress::Whole(header, _) => return Ok(header),
+            ParseProgress::Needs(more) => {
                 let more = u64::try_from(more).unwrap_or(u64::MAX);
                 if (&mut *socket).take(more).read_buf(&mut octets).await? == 0 {
                     return Err(ProxyError::Lost(io::ErrorKind::UnexpectedEof.into()));

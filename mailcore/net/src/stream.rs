@@ -21,7 +21,7 @@ const READ_OCTETS_MAX: usize = 64 * 1024;
 /// Growth factor of the read buffer while each read fills it.
 const READ_GROWTH: usize = 8;
 
-enum Bytes {
+enum PlainOrTls {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
     /// No transport: only during a handshake, and after a failed one.
@@ -30,24 +30,24 @@ enum Bytes {
 
 /// The socket of one session.
 pub(crate) struct Stream {
-    bytes: Bytes,
+    bytes: PlainOrTls,
     write_limit: Duration,
     read_octets: usize,
 }
 
 impl Stream {
     pub(crate) fn new(socket: TcpStream, write_limit: Duration) -> Self {
-        Self { bytes: Bytes::Plain(socket), write_limit, read_octets: READ_OCTETS_MIN }
+        Self { bytes: PlainOrTls::Plain(socket), write_limit, read_octets: READ_OCTETS_MIN }
     }
 
     /// Takes the server's part of a TLS handshake.
     pub(crate) async fn start_tls(&mut self, config: Arc<rustls::ServerConfig>, limit: Duration) -> io::Result<()> {
-        let Bytes::Plain(socket) = std::mem::replace(&mut self.bytes, Bytes::Closed) else {
+        let PlainOrTls::Plain(socket) = std::mem::replace(&mut self.bytes, PlainOrTls::Closed) else {
             return Err(io::Error::other("TLS is already active"));
         };
         let accept = TlsAcceptor::from(config).accept(socket);
         let stream = tokio::time::timeout(limit, accept).await.map_err(|_| io::ErrorKind::TimedOut)??;
-        self.bytes = Bytes::Tls(Box::new(stream));
+        self.bytes = PlainOrTls::Tls(Box::new(stream));
         Ok(())
     }
 
@@ -61,9 +61,9 @@ impl Stream {
         input.reserve(octets);
         let room = input.capacity() - input.len();
         let read = match &mut self.bytes {
-            Bytes::Plain(socket) => socket.read_buf(input).await?,
-            Bytes::Tls(stream) => stream.read_buf(input).await?,
-            Bytes::Closed => 0,
+            PlainOrTls::Plain(socket) => socket.read_buf(input).await?,
+            PlainOrTls::Tls(stream) => stream.read_buf(input).await?,
+            PlainOrTls::Closed => 0,
         };
         self.read_octets = match read == room {
             true => (self.read_octets * READ_GROWTH).min(READ_OCTETS_MAX),
@@ -74,12 +74,12 @@ impl Stream {
 
     async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.bytes {
-            Bytes::Plain(socket) => socket.write_all(bytes).await,
-            Bytes::Tls(stream) => {
+            PlainOrTls::Plain(socket) => socket.write_all(bytes).await,
+            PlainOrTls::Tls(stream) => {
                 stream.write_all(bytes).await?;
                 stream.flush().await
             }
-            Bytes::Closed => Err(io::ErrorKind::NotConnected.into()),
+            PlainOrTls::Closed => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
@@ -87,9 +87,9 @@ impl Stream {
     pub(crate) async fn close(&mut self) {
         let end = async {
             match &mut self.bytes {
-                Bytes::Plain(socket) => socket.shutdown().await,
-                Bytes::Tls(stream) => stream.shutdown().await,
-                Bytes::Closed => Ok(()),
+                PlainOrTls::Plain(socket) => socket.shutdown().await,
+                PlainOrTls::Tls(stream) => stream.shutdown().await,
+                PlainOrTls::Closed => Ok(()),
             }
         };
         let _ = tokio::time::timeout(self.write_limit, end).await;

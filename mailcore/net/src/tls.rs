@@ -44,12 +44,12 @@ pub struct Certificates {
     /// Paths of the chain and the key.
     files: Mutex<[PathBuf; 2]>,
     in_force: RwLock<Arc<CertifiedKey>>,
-    seen: Mutex<Seen>,
+    seen: Mutex<FileStamps>,
 }
 
 /// Stamps of both files, to detect a change.
 #[derive(Debug)]
-struct Seen {
+struct FileStamps {
     /// Stamps at the last check.
     last: [Stamp; 2],
     /// Stamps at the last read, successful or not: a bad pair is reported once.
@@ -64,7 +64,7 @@ impl Certificates {
         Ok(Arc::new(Self {
             files: Mutex::new([chain.to_owned(), key.to_owned()]),
             in_force: RwLock::new(Arc::new(pair)),
-            seen: Mutex::new(Seen { last: stamps, read: stamps }),
+            seen: Mutex::new(FileStamps { last: stamps, read: stamps }),
         }))
     }
 
@@ -95,7 +95,7 @@ impl Certificates {
         let (stamps, are_followed) = ([stamp(chain), stamp(key)], self.files() == [chain, key]);
         let read = read_pair(chain, key, &default_provider());
         if read.is_ok() || are_followed {
-            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Seen { last: stamps, read: stamps };
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = FileStamps { last: stamps, read: stamps };
         }
         let outcome = if read.is_ok() { "good" } else { "bad" };
         metrics::counter!("provost_tls_reloads_total", "outcome" => outcome).increment(1);

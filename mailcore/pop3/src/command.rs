@@ -13,7 +13,7 @@ pub(crate) const LOGIN_LINE_OCTETS_MAX: usize = "AUTH PLAIN ".len() + PLAIN_BASE
 
 /// The state of the line at the start of the input buffer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Line {
+pub(crate) enum LineState {
     /// A complete line, without its line end; removed from the buffer.
     Whole(BytesMut),
     /// The line has not ended yet.
@@ -24,15 +24,15 @@ pub(crate) enum Line {
 
 /// Takes a line of at most `limit` octets. RFC 1939 §3: only CRLF ends a line; a bare CR or LF stays within the line, and
 /// no command accepts one.
-pub(crate) fn take_line(input: &mut BytesMut, limit: usize) -> Line {
+pub(crate) fn take_line(input: &mut BytesMut, limit: usize) -> LineState {
     match memmem::find(input.get(..limit.min(input.len())).unwrap_or_default(), b"\r\n") {
         Some(end) => {
             let line = input.split_to(end);
             input.advance(2);
-            Line::Whole(line)
+            LineState::Whole(line)
         }
-        None if input.len() >= limit => Line::TooLong,
-        None => Line::Partial,
+        None if input.len() >= limit => LineState::TooLong,
+        None => LineState::Partial,
     }
 }
 
@@ -76,17 +76,17 @@ pub(crate) enum Command {
 
 /// Why a line is not a command; the text is sent to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed(pub(crate) &'static str);
+pub(crate) struct MalformedLine(pub(crate) &'static str);
 
-const UNKNOWN: Malformed = Malformed("unknown command");
-const ARGUMENTS: Malformed = Malformed("wrong arguments");
+const UNKNOWN: MalformedLine = MalformedLine("unknown command");
+const ARGUMENTS: MalformedLine = MalformedLine("wrong arguments");
 
 impl Command {
     /// Parses a line without its line end.
-    pub(crate) fn parse(line: &[u8]) -> Result<Self, Malformed> {
-        let line = std::str::from_utf8(line).map_err(|_| Malformed("the line is not UTF-8"))?;
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, MalformedLine> {
+        let line = std::str::from_utf8(line).map_err(|_| MalformedLine("the line is not UTF-8"))?;
         if line.contains(char::is_control) {
-            return Err(Malformed("the line holds a control character"));
+            return Err(MalformedLine("the line holds a control character"));
         }
         let (keyword, argument) = match line.split_once(' ') {
             Some((keyword, argument)) => (keyword, Some(argument)),
@@ -113,30 +113,30 @@ impl Command {
     }
 }
 
-fn alone(argument: Option<&str>, command: Command) -> Result<Command, Malformed> {
+fn alone(argument: Option<&str>, command: Command) -> Result<Command, MalformedLine> {
     if argument.is_none_or(|a| a.trim().is_empty()) { Ok(command) } else { Err(ARGUMENTS) }
 }
 
-fn text(argument: Option<&str>) -> Result<String, Malformed> {
+fn text(argument: Option<&str>) -> Result<String, MalformedLine> {
     argument.map(str::trim).filter(|a| !a.is_empty()).map(Into::into).ok_or(ARGUMENTS)
 }
 
-fn number(argument: Option<&str>) -> Result<Number, Malformed> {
+fn number(argument: Option<&str>) -> Result<Number, MalformedLine> {
     let digits = argument.map(str::trim).unwrap_or_default();
     // `parse` would accept a sign.
     if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().map_err(|_| ARGUMENTS) } else { Err(ARGUMENTS) }
 }
 
-fn optional(argument: Option<&str>) -> Result<Option<Number>, Malformed> {
+fn optional(argument: Option<&str>) -> Result<Option<Number>, MalformedLine> {
     if argument.is_none_or(|a| a.trim().is_empty()) { Ok(None) } else { number(argument).map(Some) }
 }
 
-fn top(argument: Option<&str>) -> Result<Command, Malformed> {
+fn top(argument: Option<&str>) -> Result<Command, MalformedLine> {
     let (message, lines) = argument.and_then(|a| a.trim().split_once(' ')).ok_or(ARGUMENTS)?;
     Ok(Command::Top(number(Some(message))?, number(Some(lines))?))
 }
 
-fn auth(argument: Option<&str>) -> Result<Command, Malformed> {
+fn auth(argument: Option<&str>) -> Result<Command, MalformedLine> {
     let mut words = argument.unwrap_or_default().split_ascii_whitespace();
     let command = match words.next() {
         None => Command::AuthList,
@@ -196,23 +196,23 @@ mod tests {
             ("APOP mrose c4c9334bac560ecc979e58001b3e22fb", Err(UNKNOWN)),
             ("", Err(UNKNOWN)),
             ("XTND XMIT", Err(UNKNOWN)),
-            ("USER a\0b", Err(Malformed("the line holds a control character"))),
+            ("USER a\0b", Err(MalformedLine("the line holds a control character"))),
         ] {
             assert_eq!(Command::parse(line.as_bytes()), expected, "{line:?}");
         }
-        assert_eq!(Command::parse(b"USER \xff"), Err(Malformed("the line is not UTF-8")));
+        assert_eq!(Command::parse(b"USER \xff"), Err(MalformedLine("the line is not UTF-8")));
     }
 
     #[test]
     fn lines() {
         let mut input = BytesMut::from("NOOP\r\nSTAT\nSTAT\r\nQU");
-        assert_eq!(take_line(&mut input, 255), Line::Whole("NOOP".into()));
+        assert_eq!(take_line(&mut input, 255), LineState::Whole("NOOP".into()));
         // RFC 1939 §3: a bare LF does not end a line.
-        assert_eq!(take_line(&mut input, 255), Line::Whole("STAT\nSTAT".into()));
-        assert_eq!(take_line(&mut input, 255), Line::Partial);
+        assert_eq!(take_line(&mut input, 255), LineState::Whole("STAT\nSTAT".into()));
+        assert_eq!(take_line(&mut input, 255), LineState::Partial);
         for (octets, long) in [(253, false), (254, true)] {
             let mut input = BytesMut::from(format!("{}\r\n", "x".repeat(octets)).as_str());
-            assert_eq!(take_line(&mut input, 255) == Line::TooLong, long, "{octets}");
+            assert_eq!(take_line(&mut input, 255) == LineState::TooLong, long, "{octets}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use crate::command::{Command, LINE_OCTETS_MAX, Line, take_line};
+use crate::command::{Command, LINE_OCTETS_MAX, LineState, take_line};
 
 /// Cuts `pieces` into lines as before login; an overlong line ends the conversation.
 pub fn lines(pieces: &[&[u8]]) -> Vec<String> {
@@ -11,12 +11,12 @@ pub fn lines(pieces: &[&[u8]]) -> Vec<String> {
         input.extend_from_slice(piece);
         loop {
             match take_line(&mut input, LINE_OCTETS_MAX) {
-                Line::Partial => break,
-                Line::TooLong => {
+                LineState::Partial => break,
+                LineState::TooLong => {
                     seen.push("too long".to_owned());
                     return seen;
                 }
-                Line::Whole(line) => {
+                LineState::Whole(line) => {
                     assert!(line.len() + 2 <= LINE_OCTETS_MAX && !line.windows(2).any(|two| two == b"\r\n"));
                     let command = Command::parse(&line);
                     assert_eq!(command, Command::parse(&line));

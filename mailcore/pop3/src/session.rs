@@ -12,7 +12,7 @@ use provost_store::AccountId;
 use provost_view::{Login, LoginAttempt, PersonRef};
 
 use crate::Pop3Config;
-use crate::command::{Command, LINE_OCTETS_MAX, LOGIN_LINE_OCTETS_MAX, Line, take_line};
+use crate::command::{Command, LINE_OCTETS_MAX, LOGIN_LINE_OCTETS_MAX, LineState, take_line};
 use crate::transaction::{OpenError, REVOKED, Transaction};
 
 /// Longest silence after login. RFC 1939 §3: at least ten minutes.
@@ -271,9 +271,9 @@ impl Session for Pop3Session {
             State::Transaction(_) => LINE_OCTETS_MAX,
         };
         match take_line(input, limit) {
-            Line::Whole(line) => self.line(&line, out).await,
-            Line::Partial => Ok(Step::NeedMore),
-            Line::TooLong => {
+            LineState::Whole(line) => self.line(&line, out).await,
+            LineState::Partial => Ok(Step::NeedMore),
+            LineState::TooLong => {
                 out.put("-ERR the line is too long\r\n");
                 Ok(Step::Close)
             }

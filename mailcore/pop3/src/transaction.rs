@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use provost_net::{Output, SessionError, Step};
-use provost_store::{AccountId, ApplyError, Batch, BatchId, Lease, LeaseError, MessageStore, Op, Require};
+use provost_store::{AccountId, Batch, BatchError, BatchId, Lease, LeaseError, MessageStore, Op, Require};
 use provost_view::{AccountWatch, PersonRef, View};
 use uuid::Uuid;
 
@@ -241,7 +241,7 @@ impl Transaction {
         };
         let mut result = config.store.apply(batch.clone()).await;
         for _ in 1..UPDATE_ATTEMPTS {
-            if !matches!(result, Err(ApplyError::Unknown)) {
+            if !matches!(result, Err(BatchError::Unknown)) {
                 break;
             }
             result = config.store.apply(batch.clone()).await;

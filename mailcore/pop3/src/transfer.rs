@@ -8,13 +8,13 @@ use provost_net::Output;
 pub(crate) struct Transfer {
     /// Lines of the body still to be sent; `None` for all.
     body_lines: Option<u32>,
-    part: Part,
+    part: TransferPart,
     line_is_empty: bool,
     last: [u8; 2],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+enum TransferPart {
     Header,
     Body,
     Done,
@@ -23,7 +23,7 @@ enum Part {
 impl Transfer {
     /// A transfer of the whole message, for RETR.
     pub(crate) fn whole() -> Self {
-        Self { body_lines: None, part: Part::Header, line_is_empty: true, last: *b"\r\n" }
+        Self { body_lines: None, part: TransferPart::Header, line_is_empty: true, last: *b"\r\n" }
     }
 
     /// A transfer of the header, the empty line, and `lines` of the body, for TOP (RFC 1939 §7).
@@ -33,7 +33,7 @@ impl Transfer {
 
     /// Whether the response needs no more text.
     pub(crate) fn is_done(&self) -> bool {
-        self.part == Part::Done
+        self.part == TransferPart::Done
     }
 
     /// Writes the next piece.
@@ -102,16 +102,16 @@ impl Transfer {
 
     fn end_line(&mut self) {
         match self.part {
-            Part::Header if self.line_is_empty => {
-                self.part = if self.body_lines == Some(0) { Part::Done } else { Part::Body };
+            TransferPart::Header if self.line_is_empty => {
+                self.part = if self.body_lines == Some(0) { TransferPart::Done } else { TransferPart::Body };
             }
-            Part::Body => {
+            TransferPart::Body => {
                 self.body_lines = self.body_lines.map(|lines| lines.saturating_sub(1));
                 if self.body_lines == Some(0) {
-                    self.part = Part::Done;
+                    self.part = TransferPart::Done;
                 }
             }
-            Part::Header | Part::Done => {}
+            TransferPart::Header | TransferPart::Done => {}
         }
     }
 }

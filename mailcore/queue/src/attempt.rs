@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use provost_delivery::{Delivered, Incoming, Refusal, batch_id};
+use provost_delivery::{Delivered, IncomingMessage, Refusal, batch_id};
 use provost_message::{Address, Arrival, Envelope, Path, Recipient, ReportAction, ReportedRecipient, TraceId};
 use provost_store::{LeaseError, Left, Outgoing, QueueId, QueueRow, QueuedRecipient, StoreError, Taken};
-use provost_trace::{Event, Outcome};
+use provost_trace::{TraceEvent, TraceOutcome};
 use provost_view::SharedSettings;
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
@@ -34,7 +34,7 @@ const SETTLE_MAX: Duration = Duration::from_secs(15 * 60);
 const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 
 /// How a message gets to a recipient.
-enum Route {
+enum RelayRoute {
     /// By local delivery.
     Local(Address),
     /// By the next hop.
@@ -124,7 +124,7 @@ impl Queue {
             metrics::counter!("provost_queue_attempts_total", "outcome" => fate.as_label()).increment(1);
         }
         self.trace(row, &fates, &body, now);
-        let verdict = Verdict::of(&self.inner, row, fates, now);
+        let verdict = AttemptFates::of(&self.inner, row, fates, now);
         let caused = self.report(row, &verdict.reported, &body, now);
         rest.deferred.extend(verdict.deferred);
         let due_at = next_attempt(&self.inner.settings(), row.attempts, now);
@@ -159,12 +159,12 @@ impl Queue {
         for (one, fate) in row.recipients.iter().zip(fates) {
             let (outcome, text) = match fate {
                 Fate::Delivered => continue,
-                Fate::Sent { answer, .. } => (Outcome::Sent, answer),
-                Fate::Failed(why) => (Outcome::Failed, why),
-                Fate::Deferred(why) if is_last => (Outcome::Failed, why),
-                Fate::Deferred(why) => (Outcome::Deferred, why),
+                Fate::Sent { answer, .. } => (TraceOutcome::Sent, answer),
+                Fate::Failed(why) => (TraceOutcome::Failed, why),
+                Fate::Deferred(why) if is_last => (TraceOutcome::Failed, why),
+                Fate::Deferred(why) => (TraceOutcome::Deferred, why),
             };
-            Event::new(&arrival, outcome, at).to(&one.recipient.path).message(body).text(text).record();
+            TraceEvent::new(&arrival, outcome, at).to(&one.recipient.path).message(body).text(text).record();
         }
     }
 
@@ -196,21 +196,23 @@ impl Queue {
         now: Timestamp,
     ) -> Result<Vec<Fate>, LeaseError> {
         let recipients = || row.recipients.iter().map(|one| &one.recipient);
-        let routes: Vec<Route> = recipients().map(|recipient| self.inner.route(&recipient.path)).collect();
-        let remote = recipients().zip(&routes).filter(|(_, route)| matches!(route, Route::Remote));
+        let routes: Vec<RelayRoute> = recipients().map(|recipient| self.inner.route(&recipient.path)).collect();
+        let remote = recipients().zip(&routes).filter(|(_, route)| matches!(route, RelayRoute::Remote));
         let remote: Vec<Recipient> = remote.map(|(recipient, _)| recipient.clone()).collect();
         let mut sent = self.send(row.envelope(remote), body, permit).await.into_iter();
         let arrival = &self.inner.arrival(row, body);
         let mut fates = Vec::with_capacity(routes.len());
         for (recipient, route) in recipients().zip(routes) {
             fates.push(match route {
-                Route::Local(address) => {
+                RelayRoute::Local(address) => {
                     permit.renew().await?;
                     let id = batch_id(row.id.0, &recipient.path);
                     let address = &address;
-                    self.deliver(Incoming { id, arrival, recipient, address, message: body, now }).await
+                    self.deliver(IncomingMessage { id, arrival, recipient, address, message: body, now }).await
                 }
-                Route::Remote => sent.next().unwrap_or_else(|| Fate::Deferred("the next hop gave no answer".into())),
+                RelayRoute::Remote => {
+                    sent.next().unwrap_or_else(|| Fate::Deferred("the next hop gave no answer".into()))
+                }
             });
         }
         Ok(fates)
@@ -225,7 +227,7 @@ impl Queue {
     }
 
     /// Each attempt uses the same id, so that an attempt that was cut off does not double the message.
-    async fn deliver(&self, incoming: Incoming<'_>) -> Fate {
+    async fn deliver(&self, incoming: IncomingMessage<'_>) -> Fate {
         match self.inner.delivery.deliver(incoming).await {
             Delivered::Stored => Fate::Delivered,
             Delivered::Refused(refusal) => Fate::Failed(refusal.to_string()),
@@ -266,13 +268,13 @@ impl Inner {
     }
 
     /// By the View of this moment. A recipient whose domain may be local waits in local delivery.
-    fn route(&self, path: &Path) -> Route {
+    fn route(&self, path: &Path) -> RelayRoute {
         let Some(address) = path.address().or_else(|| self.postmaster_of(path)) else {
-            return Route::Remote;
+            return RelayRoute::Remote;
         };
         match self.delivery.check(&address) {
-            Err(Delivered::Refused(Refusal::NotLocal)) => Route::Remote,
-            _ => Route::Local(address),
+            Err(Delivered::Refused(Refusal::NotLocal)) => RelayRoute::Remote,
+            _ => RelayRoute::Local(address),
         }
     }
 
@@ -289,12 +291,12 @@ fn body_units(octets: u64) -> u32 {
 }
 
 /// The fates of one attempt, sorted by what follows from them.
-struct Verdict {
+struct AttemptFates {
     deferred: Vec<QueuedRecipient>,
     reported: Vec<ReportedRecipient>,
 }
 
-impl Verdict {
+impl AttemptFates {
     fn of(inner: &Inner, row: &QueueRow, fates: Vec<Fate>, now: Timestamp) -> Self {
         let expired = is_expired(&inner.settings(), row.queued_at, now);
         let mut verdict = Self { deferred: Vec::new(), reported: Vec::new() };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use provost_delivery::{Delivered, Delivery, Incoming};
+use provost_delivery::{Delivered, Delivery, IncomingMessage};
 use provost_message::{Address, Arrival, Envelope, Notify, Path, Recipient, Return};
 use provost_store::{
     AccountId, BoxFuture, Claim, Columns, LeaseError, Left, MailboxName, MemoryStore, MessageStore, Outgoing, QueueRow,
@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use crate::permit::LEASE_SECONDS;
-use crate::work::{Cut, Running};
+use crate::work::{AttemptsUnderWay, Cut};
 use crate::{Fate, NextHop, Queue, QueueConfig, SendPermit};
 
 const NOW: i64 = 1_700_000_000;
@@ -52,7 +52,7 @@ fn person(local: &str) -> Person {
 /// One list of fates per call; after the last, everything is deferred. What is sent is handed over only when the permit for
 /// it is proven, as a server takes no message without its end.
 #[derive(Default)]
-struct Scripted {
+struct ScriptedFates {
     fates: Mutex<VecDeque<Vec<Fate>>>,
     calls: Mutex<Vec<Vec<String>>>,
     envelopes: Mutex<Vec<Envelope>>,
@@ -64,7 +64,7 @@ struct Scripted {
     unanswered: Option<Arc<Semaphore>>,
 }
 
-impl NextHop for Scripted {
+impl NextHop for ScriptedFates {
     fn send<'a>(&'a self, envelope: &'a Envelope, _: Bytes, permit: &'a dyn SendPermit) -> BoxFuture<'a, Vec<Fate>> {
         let paths: Vec<String> = envelope.recipients.iter().map(|recipient| recipient.path.to_string()).collect();
         let mut calls = self.calls.lock().unwrap();
@@ -96,16 +96,16 @@ const SENT: Fate = Fate::Sent { reports: false, answer: String::new() };
 struct Site {
     queue: Queue,
     store: Arc<MemoryStore>,
-    hop: Arc<Scripted>,
+    hop: Arc<ScriptedFates>,
     /// The clock of the queue, seconds since 1970.
     clock: Arc<AtomicI64>,
 }
 
 fn site(fates: Vec<Vec<Fate>>) -> Site {
-    site_with(Scripted { fates: Mutex::new(fates.into()), ..Scripted::default() })
+    site_with(ScriptedFates { fates: Mutex::new(fates.into()), ..ScriptedFates::default() })
 }
 
-fn site_with(hop: Scripted) -> Site {
+fn site_with(hop: ScriptedFates) -> Site {
     let (store, hop) = (Arc::new(MemoryStore::default()), Arc::new(hop));
     let (queue, clock) = queue(store.clone(), store.clone(), Some(hop.clone()));
     Site { queue, store, hop, clock }
@@ -285,7 +285,7 @@ async fn an_attempt_cut_off_does_not_double() {
     let message = &site.store.queued_body(&row).await.unwrap();
     let arrival = &Arrival::from_queue(row.id.0.into(), row.envelope(Vec::new()), message);
     let address = &person("zoe").primary;
-    let incoming = Incoming { id, arrival, recipient, address, message, now: at(NOW) };
+    let incoming = IncomingMessage { id, arrival, recipient, address, message, now: at(NOW) };
     assert_eq!(site.queue.inner.delivery.deliver(incoming).await, Delivered::Stored);
     assert_eq!((site.pass(NOW).await, site.waiting().await.len()), (1, 0));
     assert_eq!(site.inbox("zoe").await.len(), 1);
@@ -457,7 +457,7 @@ async fn a_message_that_panics_is_set_aside() {
 async fn a_worker_that_thaws_sends_nothing() {
     let thaw = Arc::new(Semaphore::new(0));
     let fates = Mutex::new(VecDeque::from([vec![SENT], vec![SENT]]));
-    let site = site_with(Scripted { fates, frozen: Some(thaw.clone()), ..Scripted::default() });
+    let site = site_with(ScriptedFates { fates, frozen: Some(thaw.clone()), ..ScriptedFates::default() });
     let (other, other_clock) = queue(site.store.clone(), site.store.clone(), Some(site.hop.clone()));
     site.accept("zoe@example.edu", &["a@far.example"]).await;
     let taken = site.take(NOW).await.remove(0);
@@ -485,7 +485,7 @@ async fn a_clock_that_jumps_a_day_loses_and_doubles_nothing() {
         let thaw = Arc::new(Semaphore::new(0));
         let later = || vec![Fate::Deferred("451 later".into())];
         let fates = Mutex::new(VecDeque::from([later(), vec![SENT], vec![SENT]]));
-        let site = site_with(Scripted { fates, frozen: Some(thaw.clone()), ..Scripted::default() });
+        let site = site_with(ScriptedFates { fates, frozen: Some(thaw.clone()), ..ScriptedFates::default() });
         site.accept("zoe@example.edu", &["a@far.example"]).await;
         let taken = site.take(NOW).await.remove(0);
         let queue = site.queue.clone();
@@ -511,7 +511,7 @@ async fn a_clock_that_jumps_a_day_loses_and_doubles_nothing() {
 async fn a_worker_that_thaws_bounces_nothing() {
     let thaw = Arc::new(Semaphore::new(0));
     let fates = Mutex::new(VecDeque::from([vec![Fate::Failed("550 no".into())], vec![SENT]]));
-    let site = site_with(Scripted { fates, frozen: Some(thaw.clone()), ..Scripted::default() });
+    let site = site_with(ScriptedFates { fates, frozen: Some(thaw.clone()), ..ScriptedFates::default() });
     site.accept("zoe@example.edu", &["a@far.example"]).await;
     let first = site.take(NOW).await.remove(0);
     let queue = site.queue.clone();
@@ -598,7 +598,8 @@ async fn notify_is_obeyed() {
 #[tokio::test]
 async fn a_stop_puts_back_what_it_cuts_off() {
     let fates = Mutex::new(VecDeque::from([vec![SENT]]));
-    let site = site_with(Scripted { fates, frozen: Some(Arc::new(Semaphore::new(0))), ..Scripted::default() });
+    let site =
+        site_with(ScriptedFates { fates, frozen: Some(Arc::new(Semaphore::new(0))), ..ScriptedFates::default() });
     site.accept("zoe@example.edu", &["a@far.example"]).await;
     let taken = site.take(NOW).await.remove(0);
     let (cut, cuts) = watch::channel(Cut::Nothing);
@@ -621,7 +622,7 @@ async fn a_stop_waits_for_the_reply_to_a_whole_message() {
     let reply = Arc::new(Semaphore::new(0));
     for (cut_off, left) in [(Cut::BeforeHandOver, 0), (Cut::All, 1)] {
         let fates = Mutex::new(VecDeque::from([vec![SENT]]));
-        let site = site_with(Scripted { fates, unanswered: Some(reply.clone()), ..Scripted::default() });
+        let site = site_with(ScriptedFates { fates, unanswered: Some(reply.clone()), ..ScriptedFates::default() });
         site.accept("zoe@example.edu", &["a@far.example"]).await;
         let taken = site.take(NOW).await.remove(0);
         let (cut, cuts) = watch::channel(Cut::Nothing);
@@ -677,10 +678,10 @@ async fn an_outcome_waits_for_the_store() {
 async fn a_process_that_thaws_does_not_send_again() {
     let reply = Arc::new(Semaphore::new(0));
     let fates = Mutex::new(VecDeque::from([vec![SENT], vec![SENT]]));
-    let site = site_with(Scripted { fates, unanswered: Some(reply.clone()), ..Scripted::default() });
+    let site = site_with(ScriptedFates { fates, unanswered: Some(reply.clone()), ..ScriptedFates::default() });
     site.accept("zoe@example.edu", &["a@far.example"]).await;
     let (_cut, cuts) = watch::channel(Cut::Nothing);
-    let mut running = Running::default();
+    let mut running = AttemptsUnderWay::default();
     site.queue.begin_due(&mut running, &cuts).await;
     while site.hop.taken.lock().unwrap().is_empty() {
         tokio::task::yield_now().await;
@@ -702,7 +703,7 @@ async fn many_recipients_are_recorded_in_parts() {
     let fates = |count| vec![SENT; count];
     let first = [vec![Fate::Deferred("451 later".into())], fates(98), vec![Fate::Failed("550 no".into())]].concat();
     let script = Mutex::new(VecDeque::from([first, fates(100), fates(100), fates(51)]));
-    let site = site_with(Scripted { fates: script, unanswered: Some(reply.clone()), ..Scripted::default() });
+    let site = site_with(ScriptedFates { fates: script, unanswered: Some(reply.clone()), ..ScriptedFates::default() });
     let to: Vec<String> = (0..250).map(|number| format!("a{number}@far.example")).collect();
     site.accept("zoe@example.edu", &to.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let taken = site.take(NOW).await.remove(0);
@@ -741,7 +742,7 @@ async fn a_destination_has_its_share_of_attempts() {
     let envelope = Envelope::new(None, [Path::parse("a@other.example").unwrap()]);
     queue.accept(envelope, Bytes::from_static(b"\r\n"), at(NOW)).await.unwrap();
     let (_cut, cuts) = watch::channel(Cut::Nothing);
-    let mut running = Running::default();
+    let mut running = AttemptsUnderWay::default();
     for _ in 0..3 {
         queue.begin_due(&mut running, &cuts).await;
     }

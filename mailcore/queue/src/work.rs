@@ -52,7 +52,7 @@ impl Cut {
 
 /// Attempts under way.
 #[derive(Default)]
-pub(crate) struct Running {
+pub(crate) struct AttemptsUnderWay {
     tasks: JoinSet<()>,
     rows: HashMap<Id, (RowKey, Destination)>,
 }
@@ -61,7 +61,7 @@ impl Queue {
     /// Works on the queue until `stop` resolves.
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop);
-        let mut running = Running::default();
+        let mut running = AttemptsUnderWay::default();
         let mut arrivals = self.inner.store.arrivals();
         let (cut, cuts) = watch::channel(Cut::Nothing);
         loop {
@@ -86,7 +86,7 @@ impl Queue {
     }
 
     /// Starts attempts at due rows as far as there is room. Returns the time until the next row can be due.
-    pub(crate) async fn begin_due(&self, running: &mut Running, cuts: &watch::Receiver<Cut>) -> Duration {
+    pub(crate) async fn begin_due(&self, running: &mut AttemptsUnderWay, cuts: &watch::Receiver<Cut>) -> Duration {
         let now = (self.inner.clock)();
         let config = &self.inner.config;
         let most = config.concurrency.max(1).saturating_sub(running.tasks.len());
@@ -156,7 +156,7 @@ impl Queue {
     }
 }
 
-impl Running {
+impl AttemptsUnderWay {
     fn by_destination(&self) -> HashMap<Destination, usize> {
         let mut count = HashMap::new();
         for (_, destination) in self.rows.values() {

@@ -1,7 +1,7 @@
 //! The arguments of a command, taken one by one: tags first, then positional arguments (RFC 5228 §2.6).
 
 use crate::SieveError;
-use crate::syntax::{Argument, Command, Value};
+use crate::syntax::{Argument, ArgumentValue, Command};
 
 /// The arguments of one command or test that are not taken yet.
 pub(crate) struct Arguments<'a> {
@@ -22,7 +22,7 @@ impl<'a> Arguments<'a> {
 
     /// Takes the next argument if it is a tag.
     pub(crate) fn tag(&mut self) -> Option<&'a str> {
-        let Some(Argument { value: Value::Tag(tag), line }) = self.rest.as_slice().first() else { return None };
+        let Some(Argument { value: ArgumentValue::Tag(tag), line }) = self.rest.as_slice().first() else { return None };
         self.line = *line;
         self.rest.next();
         Some(tag)
@@ -31,7 +31,7 @@ impl<'a> Arguments<'a> {
     /// Takes a number; `what` names it in the error.
     pub(crate) fn number(&mut self, what: &str) -> Result<u64, SieveError> {
         match self.next(what)? {
-            Value::Number(number) => Ok(*number),
+            ArgumentValue::Number(number) => Ok(*number),
             _ => Err(self.error(format_args!("expected {what} (a number)"))),
         }
     }
@@ -39,7 +39,7 @@ impl<'a> Arguments<'a> {
     /// Takes one string; `what` names it in the error.
     pub(crate) fn text(&mut self, what: &str) -> Result<&'a str, SieveError> {
         match self.next(what)? {
-            Value::Text(text) => Ok(text),
+            ArgumentValue::Text(text) => Ok(text),
             _ => Err(self.error(format_args!("expected {what} (a string)"))),
         }
     }
@@ -47,9 +47,11 @@ impl<'a> Arguments<'a> {
     /// Takes a list of strings, or a single string as a list of one (RFC 5228 §2.4.2.1).
     pub(crate) fn strings(&mut self, what: &str) -> Result<Vec<String>, SieveError> {
         match self.next(what)? {
-            Value::Text(text) => Ok(vec![text.clone()]),
-            Value::List(list) => Ok(list.clone()),
-            Value::Tag(_) | Value::Number(_) => Err(self.error(format_args!("expected {what} (a list of strings)"))),
+            ArgumentValue::Text(text) => Ok(vec![text.clone()]),
+            ArgumentValue::List(list) => Ok(list.clone()),
+            ArgumentValue::Tag(_) | ArgumentValue::Number(_) => {
+                Err(self.error(format_args!("expected {what} (a list of strings)")))
+            }
         }
     }
 
@@ -64,11 +66,11 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    fn next(&mut self, what: &str) -> Result<&'a Value, SieveError> {
+    fn next(&mut self, what: &str) -> Result<&'a ArgumentValue, SieveError> {
         let argument = self.rest.next().ok_or_else(|| self.error(format_args!("missing argument: {what}")))?;
         self.line = argument.line;
         match &argument.value {
-            Value::Tag(tag) => Err(self.error(format_args!("':{tag}' is unknown, or not allowed here"))),
+            ArgumentValue::Tag(tag) => Err(self.error(format_args!("':{tag}' is unknown, or not allowed here"))),
             value => Ok(value),
         }
     }

@@ -3,7 +3,7 @@
 use crate::SieveError;
 use crate::arguments::{Arguments, once};
 use crate::date::{DatePart, zone};
-use crate::matching::{Comparator, MatchType, Matcher, Relation};
+use crate::matching::{Comparator, MatchType, Relation, TestMatcher};
 use crate::program::{AddressPart, DateSource, EnvelopePart, Test};
 use crate::require::Required;
 use crate::syntax::Command;
@@ -216,14 +216,14 @@ impl Tags {
     }
 
     /// Takes the keys, the last argument of each comparing test.
-    fn matcher(self, arguments: &mut Arguments<'_>) -> Result<Matcher, SieveError> {
+    fn matcher(self, arguments: &mut Arguments<'_>) -> Result<TestMatcher, SieveError> {
         let comparator = self.comparator.unwrap_or(Comparator::AsciiCasemap);
         let kind = self.kind.unwrap_or(MatchType::Is);
         // RFC 4790 §9.1.1: i;ascii-numeric has no substring operation.
         if comparator == Comparator::AsciiNumeric && matches!(kind, MatchType::Contains | MatchType::Matches) {
             return Err(arguments.error("i;ascii-numeric cannot be used with :contains or :matches"));
         }
-        Ok(Matcher { comparator, kind, keys: arguments.strings("keys")? })
+        Ok(TestMatcher { comparator, kind, keys: arguments.strings("keys")? })
     }
 }
 

@@ -1,11 +1,11 @@
 //! Compiles the arguments of `vacation` (RFC 5230 §4).
 
-use provost_message::{Part, mailboxes, shown_text};
+use provost_message::{MimePart, mailboxes, shown_text};
 use provost_view::Address;
 
 use crate::SieveError;
 use crate::arguments::{Arguments, once};
-use crate::program::Vacation;
+use crate::program::VacationAction;
 
 /// The site's bounds of `:days`, and its default (RFC 5230 §4.1).
 const DAYS_MIN: u64 = 1;
@@ -18,7 +18,7 @@ const HANDLE_OCTETS_MAX: usize = 256;
 const ADDRESSES_MAX: usize = 100;
 
 /// Compiles the arguments of `vacation`.
-pub(crate) fn vacation(arguments: &mut Arguments<'_>) -> Result<Vacation, SieveError> {
+pub(crate) fn vacation(arguments: &mut Arguments<'_>) -> Result<VacationAction, SieveError> {
     let (mut days, mut subject, mut from, mut addresses) = (None, None, None, None);
     let (mut handle, mut mime) = (None, None);
     while let Some(tag) = arguments.tag() {
@@ -37,7 +37,7 @@ pub(crate) fn vacation(arguments: &mut Arguments<'_>) -> Result<Vacation, SieveE
     // DAYS_MAX fits the type.
     let days = days.unwrap_or(DAYS_DEFAULT).clamp(DAYS_MIN, DAYS_MAX) as u16;
     let handle = handle.unwrap_or_else(|| default_handle(subject.as_deref(), from.as_ref(), reason));
-    Ok(Vacation { days, subject, from, addresses: addresses.unwrap_or_default(), handle, text })
+    Ok(VacationAction { days, subject, from, addresses: addresses.unwrap_or_default(), handle, text })
 }
 
 fn line_of_text(arguments: &mut Arguments<'_>, what: &str, most: usize) -> Result<String, SieveError> {
@@ -73,7 +73,7 @@ fn own_addresses(arguments: &mut Arguments<'_>) -> Result<Vec<Address>, SieveErr
 /// Reads the text of a MIME entity (`:mime`, RFC 5230 §4.6). The reply contains only its text, because replies are
 /// always plain text.
 fn entity_text(reason: &str, arguments: &Arguments<'_>) -> Result<String, SieveError> {
-    shown_text(reason.as_bytes(), &Part::of(reason.as_bytes()))
+    shown_text(reason.as_bytes(), &MimePart::of(reason.as_bytes()))
         .ok_or_else(|| arguments.error("the reason must be a MIME entity with a text"))
 }
 

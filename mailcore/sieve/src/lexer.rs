@@ -11,14 +11,14 @@ const NUMBER_MAX: u64 = u32::MAX as u64;
 
 /// A token and the line where it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Token {
+pub(crate) struct LexedToken {
     pub(crate) line: usize,
-    pub(crate) kind: Kind,
+    pub(crate) kind: TokenKind,
 }
 
 /// The kind of a token (RFC 5228 §8.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum TokenKind {
     /// An identifier in lower case, as they compare ignoring case (RFC 5228 §8.1).
     Identifier(String),
     /// A tag in lower case, without its colon.
@@ -30,7 +30,7 @@ pub(crate) enum Kind {
 }
 
 /// Splits a whole script into tokens.
-pub(crate) fn tokens(script: &str) -> Result<Vec<Token>, SieveError> {
+pub(crate) fn tokens(script: &str) -> Result<Vec<LexedToken>, SieveError> {
     if script.len() > SCRIPT_OCTETS_MAX {
         return Err(SieveError::new(1, format!("the script is longer than {SCRIPT_OCTETS_MAX} octets")));
     }
@@ -48,28 +48,28 @@ struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
-    fn next(&mut self) -> Result<Option<Token>, SieveError> {
+    fn next(&mut self) -> Result<Option<LexedToken>, SieveError> {
         self.skip_blank()?;
         let line = self.line;
         let Some(first) = self.rest.chars().next() else { return Ok(None) };
         let kind = match first {
             ';' | ',' | '(' | ')' | '{' | '}' | '[' | ']' => {
                 self.take(1);
-                Kind::Mark(first)
+                TokenKind::Mark(first)
             }
-            '"' => Kind::Text(self.quoted()?),
+            '"' => TokenKind::Text(self.quoted()?),
             ':' => {
                 self.take(1);
-                Kind::Tag(self.identifier().ok_or_else(|| self.error("a tag's name is missing after ':'"))?)
+                TokenKind::Tag(self.identifier().ok_or_else(|| self.error("a tag's name is missing after ':'"))?)
             }
-            '0'..='9' => Kind::Number(self.number()?),
+            '0'..='9' => TokenKind::Number(self.number()?),
             _ => match self.identifier() {
-                Some(name) if name == "text" && self.rest.starts_with(':') => Kind::Text(self.multi_line()?),
-                Some(name) => Kind::Identifier(name),
+                Some(name) if name == "text" && self.rest.starts_with(':') => TokenKind::Text(self.multi_line()?),
+                Some(name) => TokenKind::Identifier(name),
                 None => return Err(self.error(format!("unexpected character {first:?}"))),
             },
         };
-        Ok(Some(Token { line, kind }))
+        Ok(Some(LexedToken { line, kind }))
     }
 
     fn error(&self, rule: impl Into<String>) -> SieveError {
@@ -190,28 +190,28 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn kinds(script: &str) -> Result<Vec<Kind>, String> {
+    fn kinds(script: &str) -> Result<Vec<TokenKind>, String> {
         tokens(script).map(|t| t.into_iter().map(|t| t.kind).collect()).map_err(|e| e.to_string())
     }
 
     /// RFC 5228 §2.3, §2.4, §8.1.
     #[test]
     fn reads_tokens() {
-        let text = |t: &str| Ok(vec![Kind::Text(t.into())]);
+        let text = |t: &str| Ok(vec![TokenKind::Text(t.into())]);
         let table = [
             ("", Ok(vec![])),
             (" \t\r\n# a comment", Ok(vec![])),
-            ("/* one\n two */ stop", Ok(vec![Kind::Identifier("stop".into())])),
-            ("KEEP;", Ok(vec![Kind::Identifier("keep".into()), Kind::Mark(';')])),
-            (":Over 2k", Ok(vec![Kind::Tag("over".into()), Kind::Number(2048)])),
-            ("1M 1g 0", Ok(vec![Kind::Number(1 << 20), Kind::Number(1 << 30), Kind::Number(0)])),
+            ("/* one\n two */ stop", Ok(vec![TokenKind::Identifier("stop".into())])),
+            ("KEEP;", Ok(vec![TokenKind::Identifier("keep".into()), TokenKind::Mark(';')])),
+            (":Over 2k", Ok(vec![TokenKind::Tag("over".into()), TokenKind::Number(2048)])),
+            ("1M 1g 0", Ok(vec![TokenKind::Number(1 << 20), TokenKind::Number(1 << 30), TokenKind::Number(0)])),
             (r#""a\"b\\c\d""#, text(r#"a"b\cd"#)),
             ("\"two\r\nlines\"", text("two\r\nlines")),
             ("\"\"", text("")),
             ("text:\r\nBonjour,\r\n..dot\r\n...\r\n.\r\n", text("Bonjour,\r\n.dot\r\n..\r\n")),
             ("text: # why\nx\n.\n", text("x\n")),
             ("text:\n.", text("")),
-            ("text", Ok(vec![Kind::Identifier("text".into())])),
+            ("text", Ok(vec![TokenKind::Identifier("text".into())])),
             ("\"été\"", text("été")),
         ];
         for (script, expected) in table {

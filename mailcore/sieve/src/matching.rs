@@ -55,13 +55,13 @@ pub(crate) enum MatchType {
 
 /// The comparison of a test: comparator, match type and keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Matcher {
+pub(crate) struct TestMatcher {
     pub(crate) comparator: Comparator,
     pub(crate) kind: MatchType,
     pub(crate) keys: Vec<String>,
 }
 
-impl Matcher {
+impl TestMatcher {
     /// Whether any value matches any key; with `:count`, whether the number of values does.
     pub(crate) fn any(&self, values: &[impl AsRef<str>], budget: &mut Budget) -> Result<bool, Exhausted> {
         if let MatchType::Count(relation) = self.kind {
@@ -208,7 +208,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn fits(kind: MatchType, comparator: Comparator, key: &str, value: &str) -> bool {
-        let matcher = Matcher { comparator, kind, keys: vec![key.into()] };
+        let matcher = TestMatcher { comparator, kind, keys: vec![key.into()] };
         matcher.any(&[value], &mut Budget::new(1_000_000)).unwrap()
     }
 
@@ -257,7 +257,7 @@ mod tests {
     /// RFC 5231 §4.2: `:count` compares the number of values.
     #[test]
     fn count() {
-        let matcher = |key: &str| Matcher {
+        let matcher = |key: &str| TestMatcher {
             comparator: Comparator::AsciiNumeric,
             kind: MatchType::Count(Relation::Ge),
             keys: vec![key.into()],

@@ -3,7 +3,7 @@
 use provost_view::Address;
 
 use crate::date::DatePart;
-use crate::matching::Matcher;
+use crate::matching::TestMatcher;
 
 /// A statement, and its line for run-time errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +30,12 @@ pub(crate) enum Verb {
     /// Refuses the message with a reason (RFC 5429 §2.2).
     Reject(String),
     /// Sends a vacation reply (RFC 5230).
-    Vacation(Box<Vacation>),
+    Vacation(Box<VacationAction>),
 }
 
 /// The arguments of `vacation` (RFC 5230 §4).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Vacation {
+pub(crate) struct VacationAction {
     /// Days between two replies, within the site's bounds.
     pub(crate) days: u16,
     pub(crate) subject: Option<String>,
@@ -61,23 +61,23 @@ pub(crate) enum Test {
     },
     Header {
         names: Vec<String>,
-        matcher: Matcher,
+        matcher: TestMatcher,
     },
     Address {
         names: Vec<String>,
         part: AddressPart,
-        matcher: Matcher,
+        matcher: TestMatcher,
     },
     Envelope {
         parts: Vec<EnvelopePart>,
         part: AddressPart,
-        matcher: Matcher,
+        matcher: TestMatcher,
     },
     /// A date test on a header field, or on the current time (RFC 5260 §4, §5).
     Date {
         source: DateSource,
         part: DatePart,
-        matcher: Matcher,
+        matcher: TestMatcher,
     },
 }
 

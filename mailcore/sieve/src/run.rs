@@ -1,12 +1,12 @@
 //! Runs a program over a message and returns the actions. Pure: no clock, no store, no network.
 
-use provost_message::{Arrival, Field, Headers, ListedMailbox, Path, SentDate, split_detail};
+use provost_message::{Arrival, HeaderField, Headers, ListedMailbox, Path, SentDate, split_detail};
 use provost_view::Address;
 
 use crate::SieveError;
 use crate::compile::compile;
 use crate::date::in_zone;
-use crate::matching::{Budget, Exhausted, Matcher};
+use crate::matching::{Budget, Exhausted, TestMatcher};
 use crate::program::{AddressPart, DateSource, EnvelopePart, Statement, Test, Verb};
 use crate::vacation::{VacationReply, answer};
 
@@ -20,7 +20,7 @@ const ADDRESSES_MAX: usize = 1_000;
 
 /// The input of a script besides the message.
 #[derive(Clone, Debug)]
-pub struct Context<'a> {
+pub struct ScriptContext<'a> {
     /// The arrival of the message: envelope, connection, results of the SMTP stages.
     pub arrival: &'a Arrival,
     /// The recipient as addressed.
@@ -31,7 +31,7 @@ pub struct Context<'a> {
     pub now: jiff::Timestamp,
 }
 
-impl<'a> Context<'a> {
+impl<'a> ScriptContext<'a> {
     /// Returns the reverse-path of the envelope; `None` is `<>`.
     pub(crate) fn reverse_path(&self) -> Option<&'a Path> {
         self.arrival.envelope.reverse_path.as_ref()
@@ -53,7 +53,7 @@ pub enum Action {
 
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ScriptOutcome {
     /// At least one action unless the message is discarded, and none twice.
     pub actions: Vec<Action>,
     /// The vacation reply, not yet checked against earlier replies to the same correspondent.
@@ -71,8 +71,8 @@ impl Script {
     }
 
     /// Runs over a whole raw message. After an error, the caller keeps the message (RFC 5228 §2.10.6).
-    pub fn run(&self, message: &[u8], context: &Context<'_>) -> Result<Outcome, SieveError> {
-        let mut run = Run {
+    pub fn run(&self, message: &[u8], context: &ScriptContext<'_>) -> Result<ScriptOutcome, SieveError> {
+        let mut run = ScriptRun {
             message,
             fields: Headers::of(message).iter().collect(),
             context,
@@ -86,26 +86,26 @@ impl Script {
         if run.implicit_keep && !run.actions.contains(&Action::Keep) {
             run.actions.push(Action::Keep);
         }
-        Ok(Outcome { actions: run.actions, vacation: run.vacation.flatten() })
+        Ok(ScriptOutcome { actions: run.actions, vacation: run.vacation.flatten() })
     }
 }
 
 /// Compiles and runs a script over a whole raw message. An empty script keeps the message.
-pub fn run(script: &str, message: &[u8], context: &Context<'_>) -> Result<Outcome, SieveError> {
+pub fn run(script: &str, message: &[u8], context: &ScriptContext<'_>) -> Result<ScriptOutcome, SieveError> {
     Script::compile(script)?.run(message, context)
 }
 
 /// Whether the following statements run.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Flow {
+enum ControlFlow {
     Next,
     Stop,
 }
 
-struct Run<'a> {
+struct ScriptRun<'a> {
     message: &'a [u8],
-    fields: Vec<Field<'a>>,
-    context: &'a Context<'a>,
+    fields: Vec<HeaderField<'a>>,
+    context: &'a ScriptContext<'a>,
     budget: Budget,
     /// Line of the running statement.
     line: usize,
@@ -116,21 +116,21 @@ struct Run<'a> {
     vacation: Option<Option<VacationReply>>,
 }
 
-impl Run<'_> {
-    fn block(&mut self, statements: &[Statement]) -> Result<Flow, SieveError> {
+impl ScriptRun<'_> {
+    fn block(&mut self, statements: &[Statement]) -> Result<ControlFlow, SieveError> {
         for statement in statements {
             self.line = statement.line;
-            if self.statement(&statement.verb)? == Flow::Stop {
-                return Ok(Flow::Stop);
+            if self.statement(&statement.verb)? == ControlFlow::Stop {
+                return Ok(ControlFlow::Stop);
             }
         }
-        Ok(Flow::Next)
+        Ok(ControlFlow::Next)
     }
 
-    fn statement(&mut self, verb: &Verb) -> Result<Flow, SieveError> {
+    fn statement(&mut self, verb: &Verb) -> Result<ControlFlow, SieveError> {
         match verb {
             Verb::If(branches) => return self.branches(branches),
-            Verb::Stop => return Ok(Flow::Stop),
+            Verb::Stop => return Ok(ControlFlow::Stop),
             Verb::Keep => self.act(Action::Keep)?,
             Verb::Discard => self.implicit_keep = false,
             Verb::Redirect(address) => self.act(Action::Redirect(address.clone()))?,
@@ -144,16 +144,16 @@ impl Run<'_> {
                 self.vacation = Some(answer(rule, &self.fields, self.context));
             }
         }
-        Ok(Flow::Next)
+        Ok(ControlFlow::Next)
     }
 
-    fn branches(&mut self, branches: &[(Test, Vec<Statement>)]) -> Result<Flow, SieveError> {
+    fn branches(&mut self, branches: &[(Test, Vec<Statement>)]) -> Result<ControlFlow, SieveError> {
         for (test, statements) in branches {
             if self.test(test).map_err(|Exhausted| self.error("the script takes too long"))? {
                 return self.block(statements);
             }
         }
-        Ok(Flow::Next)
+        Ok(ControlFlow::Next)
     }
 
     /// Records an action once (RFC 5228 §2.10.3). Every action cancels the implicit keep.
@@ -225,7 +225,7 @@ impl Run<'_> {
         Ok(names.iter().all(|name| self.fields.iter().any(|field| field.is(name))))
     }
 
-    fn named(&mut self, names: &[String]) -> Result<Vec<Field<'_>>, Exhausted> {
+    fn named(&mut self, names: &[String]) -> Result<Vec<HeaderField<'_>>, Exhausted> {
         self.budget.spend(names.len() * self.fields.len())?;
         let fields: Vec<_> =
             self.fields.iter().filter(|field| names.iter().any(|name| field.is(name))).copied().collect();
@@ -233,16 +233,16 @@ impl Run<'_> {
         Ok(fields)
     }
 
-    fn header(&mut self, names: &[String], matcher: &Matcher) -> Result<bool, Exhausted> {
+    fn header(&mut self, names: &[String], matcher: &TestMatcher) -> Result<bool, Exhausted> {
         let values: Vec<String> = self.named(names)?.iter().map(|field| field.decoded()).collect();
         matcher.any(&values, &mut self.budget)
     }
 
-    fn address(&mut self, names: &[String], part: AddressPart, matcher: &Matcher) -> Result<bool, Exhausted> {
+    fn address(&mut self, names: &[String], part: AddressPart, matcher: &TestMatcher) -> Result<bool, Exhausted> {
         let fields = self.named(names)?;
         let values: Vec<String> = fields
             .iter()
-            .flat_map(Field::mailboxes)
+            .flat_map(HeaderField::mailboxes)
             .take(ADDRESSES_MAX)
             .filter_map(|mailbox| part_of(&mailbox, part))
             .collect();
@@ -250,7 +250,12 @@ impl Run<'_> {
     }
 
     /// Compares envelope parts. Every part of the null reverse-path is the empty string (RFC 5228 §5.4).
-    fn envelope(&mut self, parts: &[EnvelopePart], part: AddressPart, matcher: &Matcher) -> Result<bool, Exhausted> {
+    fn envelope(
+        &mut self,
+        parts: &[EnvelopePart],
+        part: AddressPart,
+        matcher: &TestMatcher,
+    ) -> Result<bool, Exhausted> {
         let of = |local: &str, domain: &str| match part {
             AddressPart::All => Some(format!("{local}@{domain}")),
             AddressPart::Domain => Some(domain.into()),

@@ -4,7 +4,7 @@ use std::iter::Peekable;
 use std::vec::IntoIter;
 
 use crate::SieveError;
-use crate::lexer::{Kind, Token, tokens};
+use crate::lexer::{LexedToken, TokenKind, tokens};
 
 /// Deepest nesting of blocks, and of tests. RFC 5228 §2.10.5 asks for at least 15.
 pub(crate) const NESTING_MAX: usize = 32;
@@ -24,12 +24,12 @@ pub(crate) struct Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Argument {
     pub(crate) line: usize,
-    pub(crate) value: Value,
+    pub(crate) value: ArgumentValue,
 }
 
 /// The value of an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Value {
+pub(crate) enum ArgumentValue {
     Tag(String),
     Number(u64),
     Text(String),
@@ -39,7 +39,7 @@ pub(crate) enum Value {
 /// Parses a whole script.
 pub(crate) fn parse(script: &str) -> Result<Vec<Command>, SieveError> {
     let last = script.lines().count().max(1);
-    let mut parser = Parser { tokens: tokens(script)?.into_iter().peekable(), last };
+    let mut parser = ScriptParser { tokens: tokens(script)?.into_iter().peekable(), last };
     let commands = parser.commands(0)?;
     match parser.tokens.next() {
         None => Ok(commands),
@@ -47,17 +47,17 @@ pub(crate) fn parse(script: &str) -> Result<Vec<Command>, SieveError> {
     }
 }
 
-struct Parser {
-    tokens: Peekable<IntoIter<Token>>,
+struct ScriptParser {
+    tokens: Peekable<IntoIter<LexedToken>>,
     /// The last line, for errors at the end.
     last: usize,
 }
 
-impl Parser {
+impl ScriptParser {
     /// Parses commands up to a `}` (not consumed) or the end.
     fn commands(&mut self, depth: usize) -> Result<Vec<Command>, SieveError> {
         let mut commands = Vec::new();
-        while matches!(self.tokens.peek(), Some(Token { kind: Kind::Identifier(_), .. })) {
+        while matches!(self.tokens.peek(), Some(LexedToken { kind: TokenKind::Identifier(_), .. })) {
             let mut command = self.head(0)?;
             command.block = self.block(depth, command.line)?;
             commands.push(command);
@@ -69,11 +69,11 @@ impl Parser {
     fn block(&mut self, depth: usize, line: usize) -> Result<Option<Vec<Command>>, SieveError> {
         let token = self.next("';' or '{'")?;
         match token.kind {
-            Kind::Mark(';') => Ok(None),
-            Kind::Mark('{') if depth >= NESTING_MAX => {
+            TokenKind::Mark(';') => Ok(None),
+            TokenKind::Mark('{') if depth >= NESTING_MAX => {
                 Err(SieveError::new(line, format!("blocks are nested deeper than {NESTING_MAX}")))
             }
-            Kind::Mark('{') => {
+            TokenKind::Mark('{') => {
                 let commands = self.commands(depth + 1)?;
                 self.expect('}')?;
                 Ok(Some(commands))
@@ -85,7 +85,7 @@ impl Parser {
     /// Parses `identifier *argument [test / test-list]`.
     fn head(&mut self, depth: usize) -> Result<Command, SieveError> {
         let token = self.next("a name")?;
-        let Kind::Identifier(name) = token.kind else { return Err(unexpected(&token)) };
+        let TokenKind::Identifier(name) = token.kind else { return Err(unexpected(&token)) };
         if depth > NESTING_MAX {
             return Err(SieveError::new(token.line, format!("tests are nested deeper than {NESTING_MAX}")));
         }
@@ -94,22 +94,23 @@ impl Parser {
             arguments.push(argument);
         }
         let tests = match self.tokens.peek().map(|t| &t.kind) {
-            Some(Kind::Identifier(_)) => vec![self.head(depth + 1)?],
-            Some(Kind::Mark('(')) => self.test_list(depth + 1)?,
+            Some(TokenKind::Identifier(_)) => vec![self.head(depth + 1)?],
+            Some(TokenKind::Mark('(')) => self.test_list(depth + 1)?,
             _ => Vec::new(),
         };
         Ok(Command { line: token.line, name, arguments, tests, block: None })
     }
 
     fn argument(&mut self) -> Result<Option<Argument>, SieveError> {
-        let is_argument =
-            |token: &Token| matches!(token.kind, Kind::Tag(_) | Kind::Number(_) | Kind::Text(_) | Kind::Mark('['));
+        let is_argument = |token: &LexedToken| {
+            matches!(token.kind, TokenKind::Tag(_) | TokenKind::Number(_) | TokenKind::Text(_) | TokenKind::Mark('['))
+        };
         let Some(token) = self.tokens.next_if(is_argument) else { return Ok(None) };
         let value = match token.kind {
-            Kind::Tag(tag) => Value::Tag(tag),
-            Kind::Number(number) => Value::Number(number),
-            Kind::Text(text) => Value::Text(text),
-            Kind::Identifier(_) | Kind::Mark(_) => Value::List(self.list()?),
+            TokenKind::Tag(tag) => ArgumentValue::Tag(tag),
+            TokenKind::Number(number) => ArgumentValue::Number(number),
+            TokenKind::Text(text) => ArgumentValue::Text(text),
+            TokenKind::Identifier(_) | TokenKind::Mark(_) => ArgumentValue::List(self.list()?),
         };
         Ok(Some(Argument { line: token.line, value }))
     }
@@ -119,7 +120,7 @@ impl Parser {
         let mut strings = Vec::new();
         loop {
             let token = self.next("a string")?;
-            let Kind::Text(text) = token.kind else { return Err(unexpected(&token)) };
+            let TokenKind::Text(text) = token.kind else { return Err(unexpected(&token)) };
             strings.push(text);
             if self.comma_or(']')? {
                 return Ok(strings);
@@ -142,30 +143,30 @@ impl Parser {
     fn comma_or(&mut self, close: char) -> Result<bool, SieveError> {
         let token = self.next(&format!("',' or '{close}'"))?;
         match token.kind {
-            Kind::Mark(',') => Ok(false),
-            Kind::Mark(mark) if mark == close => Ok(true),
+            TokenKind::Mark(',') => Ok(false),
+            TokenKind::Mark(mark) if mark == close => Ok(true),
             _ => Err(unexpected(&token)),
         }
     }
 
     fn expect(&mut self, mark: char) -> Result<(), SieveError> {
         let token = self.next(&format!("'{mark}'"))?;
-        if token.kind == Kind::Mark(mark) { Ok(()) } else { Err(unexpected(&token)) }
+        if token.kind == TokenKind::Mark(mark) { Ok(()) } else { Err(unexpected(&token)) }
     }
 
-    fn next(&mut self, wanted: &str) -> Result<Token, SieveError> {
+    fn next(&mut self, wanted: &str) -> Result<LexedToken, SieveError> {
         let last = self.last;
         self.tokens.next().ok_or_else(|| SieveError::new(last, format!("the script ends where {wanted} is expected")))
     }
 }
 
-fn unexpected(token: &Token) -> SieveError {
+fn unexpected(token: &LexedToken) -> SieveError {
     let what = match &token.kind {
-        Kind::Identifier(name) => format!("'{name}'"),
-        Kind::Tag(name) => format!("':{name}'"),
-        Kind::Number(number) => format!("the number {number}"),
-        Kind::Text(_) => "a string".into(),
-        Kind::Mark(mark) => format!("'{mark}'"),
+        TokenKind::Identifier(name) => format!("'{name}'"),
+        TokenKind::Tag(name) => format!("':{name}'"),
+        TokenKind::Number(number) => format!("the number {number}"),
+        TokenKind::Text(_) => "a string".into(),
+        TokenKind::Mark(mark) => format!("'{mark}'"),
     };
     SieveError::new(token.line, format!("{what} is unexpected here"))
 }
@@ -182,7 +183,7 @@ mod tests {
         assert_eq!((first.name.as_str(), first.line), ("if", 1));
         assert_eq!((second.name.as_str(), second.line), ("stop", 2));
         let not = &first.tests[0];
-        assert_eq!(not.tests[0].tests[1].arguments[1].value, Value::Number(1024));
+        assert_eq!(not.tests[0].tests[1].arguments[1].value, ArgumentValue::Number(1024));
         assert_eq!(first.block.as_ref().unwrap()[0].name, "keep");
     }
 

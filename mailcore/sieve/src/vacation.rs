@@ -1,10 +1,10 @@
 //! The conditions of a vacation reply (RFC 5230 §4.5-4.7, RFC 3834 §2).
 
-use provost_message::{Field, Path};
+use provost_message::{HeaderField, Path};
 use provost_view::Address;
 
-use crate::Context;
-use crate::program::Vacation;
+use crate::ScriptContext;
+use crate::program::VacationAction;
 
 /// A vacation reply that may be sent, once per correspondent and handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,9 +78,13 @@ const MESSAGE_ID_OCTETS_MAX: usize = 998;
 const REFERENCES_OCTETS_MAX: usize = 16 * 1024;
 
 /// Returns the reply of a rule to a message; `None` when no reply is due.
-pub(crate) fn answer(rule: &Vacation, fields: &[Field<'_>], context: &Context<'_>) -> Option<VacationReply> {
+pub(crate) fn answer(
+    rule: &VacationAction,
+    fields: &[HeaderField<'_>],
+    context: &ScriptContext<'_>,
+) -> Option<VacationReply> {
     let to = context.reverse_path()?;
-    let message = Message { fields };
+    let message = AnsweredMessage { fields };
     let own = Own { rule, context };
     if is_program(to.local()) || own.is(to.local(), to.domain()) || message.is_automatic() {
         return None;
@@ -114,8 +118,8 @@ fn is_program(local: &str) -> bool {
 
 /// The addresses of the rule's owner.
 struct Own<'a> {
-    rule: &'a Vacation,
-    context: &'a Context<'a>,
+    rule: &'a VacationAction,
+    context: &'a ScriptContext<'a>,
 }
 
 impl Own<'_> {
@@ -136,11 +140,11 @@ impl Own<'_> {
 }
 
 /// The header of the answered message.
-struct Message<'a> {
-    fields: &'a [Field<'a>],
+struct AnsweredMessage<'a> {
+    fields: &'a [HeaderField<'a>],
 }
 
-impl Message<'_> {
+impl AnsweredMessage<'_> {
     /// Whether the message was made by a program, or sent to many (RFC 3834 §2, RFC 5230 §4.6).
     fn is_automatic(&self) -> bool {
         self.fields.iter().any(|field| {
@@ -160,7 +164,7 @@ impl Message<'_> {
         self.fields
             .iter()
             .filter(|field| names.iter().any(|name| field.is(name)))
-            .flat_map(Field::mailboxes)
+            .flat_map(HeaderField::mailboxes)
             .any(|mailbox| own.is(&String::from_utf8_lossy(&mailbox.local), &String::from_utf8_lossy(&mailbox.host)))
     }
 

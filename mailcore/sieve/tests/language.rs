@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
 use provost_message::{Address, Arrival, Envelope, Path};
-use provost_sieve::{Action, Context, Outcome, SieveError, run};
+use provost_sieve::{Action, ScriptContext, ScriptOutcome, SieveError, run};
 
 const MESSAGE: &str = "Received: from a by b; Thu, 01 Jan 2026 12:00:00 +0000\r\n\
     From: Zoe Tremblay <zoe@one.test>\r\n\
@@ -19,11 +19,11 @@ const MESSAGE: &str = "Received: from a by b; Thu, 01 Jan 2026 12:00:00 +0000\r\
     \r\n\
     Bonjour\r\n";
 
-fn outcome(script: &str, message: &str) -> Result<Outcome, SieveError> {
+fn outcome(script: &str, message: &str) -> Result<ScriptOutcome, SieveError> {
     let recipient = Address::parse("helene@example.edu").unwrap();
     let envelope = Envelope::new(Path::parse("bounce-7@One.test").ok(), []);
     let arrival = Arrival::from_queue(uuid::Uuid::nil().into(), envelope, message.as_bytes());
-    let context = Context {
+    let context = ScriptContext {
         arrival: &arrival,
         recipient: &recipient,
         addresses: &[],
@@ -147,7 +147,8 @@ fn tests_that_hold() {
 fn null_reverse_path() {
     let recipient = Address::parse("helene@example.edu").unwrap();
     let arrival = Arrival::from_queue(uuid::Uuid::nil().into(), Envelope::new(None, []), b"");
-    let context = Context { arrival: &arrival, recipient: &recipient, addresses: &[], now: Timestamp::UNIX_EPOCH };
+    let context =
+        ScriptContext { arrival: &arrival, recipient: &recipient, addresses: &[], now: Timestamp::UNIX_EPOCH };
     for part in [":all", ":localpart", ":domain"] {
         let script = format!("require \"envelope\"; if envelope {part} \"from\" \"\" {{ discard; }}");
         assert_eq!(run(&script, b"", &context).unwrap().actions, [], "{part}");
@@ -173,7 +174,8 @@ fn subaddresses() {
         ("helene@example.edu", "address :user \"to\" \"helene\"", true),
     ] {
         let recipient = Address::parse(to).unwrap();
-        let context = Context { arrival: &arrival, recipient: &recipient, addresses: &[], now: Timestamp::UNIX_EPOCH };
+        let context =
+            ScriptContext { arrival: &arrival, recipient: &recipient, addresses: &[], now: Timestamp::UNIX_EPOCH };
         let script = format!("require [\"envelope\", \"subaddress\"]; if {test} {{ discard; }}");
         let discarded = run(&script, message.as_bytes(), &context).unwrap().actions.is_empty();
         assert_eq!(discarded, expect, "{to} {test}");

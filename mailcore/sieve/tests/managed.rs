@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
 use provost_message::{Address, Arrival, Envelope, Path};
-use provost_sieve::{Action, Context, Script, VacationReply, managed_script};
+use provost_sieve::{Action, Script, ScriptContext, VacationReply, managed_script};
 use provost_view::{Affiliation, Person, PersonState, Vacation};
 
 fn person(language: Option<&str>, vacation: Option<Vacation>) -> Person {
@@ -45,7 +45,7 @@ fn reply(person: &Person, now: i64) -> Option<VacationReply> {
     let script = Script::compile(&script).unwrap_or_else(|error| panic!("{error}\n{script}"));
     let envelope = Envelope::new(Path::parse("ana@one.test").ok(), []);
     let arrival = Arrival::from_queue(uuid::Uuid::nil().into(), envelope, b"");
-    let context = Context {
+    let context = ScriptContext {
         arrival: &arrival,
         recipient: &person.primary,
         addresses: std::slice::from_ref(&person.primary),

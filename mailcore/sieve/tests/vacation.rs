@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use provost_message::{Address, Arrival, Envelope, Path};
-use provost_sieve::{Action, Context, VacationReply, run};
+use provost_sieve::{Action, ScriptContext, VacationReply, run};
 
 const SCRIPT: &str = "require \"vacation\"; vacation \"Absente.\";";
 
@@ -16,7 +16,7 @@ fn address(text: &str) -> Address {
 fn reply_to(script: &str, reverse_path: Option<&str>, message: &str) -> Option<VacationReply> {
     let envelope = Envelope::new(reverse_path.map(|path| Path::parse(path).unwrap()), []);
     let arrival = Arrival::from_queue(uuid::Uuid::nil().into(), envelope, message.as_bytes());
-    let context = Context {
+    let context = ScriptContext {
         arrival: &arrival,
         recipient: &address("zoe@example.edu"),
         addresses: &[address("zoe.tremblay@example.edu"), address("zoe@example.edu")],

@@ -47,7 +47,7 @@ pub(crate) enum Command {
 
 /// What the input begins with.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Line {
+pub(crate) enum LineStart {
     /// No whole line yet.
     Part,
     /// One line without its CRLF: ASCII without CR, LF and NUL.
@@ -70,30 +70,30 @@ impl LineReader {
     ///
     /// Only CRLF ends a line (RFC 5321 §2.3.8). A bare CR or LF makes the line wrong as a whole, and neither side of it is a
     /// command: servers that take it for a line end allow SMTP smuggling.
-    pub(crate) fn read(&mut self, input: &mut BytesMut) -> Line {
+    pub(crate) fn read(&mut self, input: &mut BytesMut) -> LineStart {
         let Some(end) = memchr::memmem::find(input, b"\r\n") else {
             if input.len() >= LINE_OCTETS_MAX {
                 if !self.skipping && is_http(input) {
-                    return Line::Http;
+                    return LineStart::Http;
                 }
                 // The last octet may be the CR of the line end.
                 input.advance(input.len() - usize::from(input.last() == Some(&b'\r')));
                 self.skipping = true;
             }
-            return Line::Part;
+            return LineStart::Part;
         };
         let line = input.split_to(end);
         input.advance(2);
         if !self.skipping && is_http(&line) {
-            return Line::Http;
+            return LineStart::Http;
         }
         if std::mem::take(&mut self.skipping) || end + 2 > LINE_OCTETS_MAX {
-            return Line::Wrong(reply::LINE_TOO_LONG);
+            return LineStart::Wrong(reply::LINE_TOO_LONG);
         }
         let is_text = line.is_ascii() && memchr::memchr3(b'\r', b'\n', 0, &line).is_none();
         match String::from_utf8(line.to_vec()) {
-            Ok(line) if is_text => Line::Whole(line),
-            _ => Line::Wrong(reply::BAD_LINE),
+            Ok(line) if is_text => LineStart::Whole(line),
+            _ => LineStart::Wrong(reply::BAD_LINE),
         }
     }
 }
@@ -378,21 +378,21 @@ mod tests {
         let long = [vec![b'x'; LINE_OCTETS_MAX - 1], b"\r\n".to_vec()].concat();
         let longest = [vec![b'x'; LINE_OCTETS_MAX - 2], b"\r\n".to_vec()].concat();
         for (input, expect) in [
-            (&b""[..], Line::Part),
-            (b"NOOP", Line::Part),
-            (b"NOOP\r", Line::Part),
-            (b"NOOP\r\nQ", Line::Whole("NOOP".into())),
-            (b"\r\n", Line::Whole(String::new())),
-            (b"NOOP\n", Line::Part),
-            (b"\n", Line::Part),
-            (b"NOOP\nNOOP\r\n", Line::Wrong(reply::BAD_LINE)),
-            (b"\n\r\n", Line::Wrong(reply::BAD_LINE)),
-            (b"NOOP\r\r\n", Line::Wrong(reply::BAD_LINE)),
-            (b"NO\rOP\r\n", Line::Wrong(reply::BAD_LINE)),
-            (b"NO\0OP\r\n", Line::Wrong(reply::BAD_LINE)),
-            (b"NO\xc3\xa9OP\r\n", Line::Wrong(reply::BAD_LINE)),
-            (&long, Line::Wrong(reply::LINE_TOO_LONG)),
-            (&longest, Line::Whole("x".repeat(LINE_OCTETS_MAX - 2))),
+            (&b""[..], LineStart::Part),
+            (b"NOOP", LineStart::Part),
+            (b"NOOP\r", LineStart::Part),
+            (b"NOOP\r\nQ", LineStart::Whole("NOOP".into())),
+            (b"\r\n", LineStart::Whole(String::new())),
+            (b"NOOP\n", LineStart::Part),
+            (b"\n", LineStart::Part),
+            (b"NOOP\nNOOP\r\n", LineStart::Wrong(reply::BAD_LINE)),
+            (b"\n\r\n", LineStart::Wrong(reply::BAD_LINE)),
+            (b"NOOP\r\r\n", LineStart::Wrong(reply::BAD_LINE)),
+            (b"NO\rOP\r\n", LineStart::Wrong(reply::BAD_LINE)),
+            (b"NO\0OP\r\n", LineStart::Wrong(reply::BAD_LINE)),
+            (b"NO\xc3\xa9OP\r\n", LineStart::Wrong(reply::BAD_LINE)),
+            (&long, LineStart::Wrong(reply::LINE_TOO_LONG)),
+            (&longest, LineStart::Whole("x".repeat(LINE_OCTETS_MAX - 2))),
         ] {
             assert_eq!(LineReader::default().read(&mut BytesMut::from(input)), expect, "{input:?}");
         }
@@ -423,7 +423,7 @@ mod tests {
             (b"\r\n", false),
         ] {
             let line = LineReader::default().read(&mut BytesMut::from(input));
-            assert_eq!(line == Line::Http, expect, "{}", String::from_utf8_lossy(input));
+            assert_eq!(line == LineStart::Http, expect, "{}", String::from_utf8_lossy(input));
         }
     }
 
@@ -433,15 +433,15 @@ mod tests {
         let mut input = BytesMut::new();
         for _ in 0..100 {
             input.extend_from_slice(&[b'x'; 1000]);
-            assert_eq!(reader.read(&mut input), Line::Part);
+            assert_eq!(reader.read(&mut input), LineStart::Part);
             assert!(input.len() < LINE_OCTETS_MAX);
         }
         // The line end arrives in two pieces.
         input.extend_from_slice(&[&[b'x'; 2 * LINE_OCTETS_MAX][..], b"\r"].concat());
-        assert_eq!(reader.read(&mut input), Line::Part);
+        assert_eq!(reader.read(&mut input), LineStart::Part);
         input.extend_from_slice(b"\nNOOP\r\n");
-        assert_eq!(reader.read(&mut input), Line::Wrong(reply::LINE_TOO_LONG));
-        assert_eq!(reader.read(&mut input), Line::Whole("NOOP".into()));
+        assert_eq!(reader.read(&mut input), LineStart::Wrong(reply::LINE_TOO_LONG));
+        assert_eq!(reader.read(&mut input), LineStart::Whole("NOOP".into()));
     }
 
     proptest! {

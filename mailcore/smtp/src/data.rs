@@ -23,7 +23,7 @@ pub(crate) enum DataFault {
 
 /// What is known after some input.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub(crate) enum DataProgress {
     /// The end has not come.
     More,
     /// The end has come; what follows in the input is the next command.
@@ -73,15 +73,15 @@ impl DataReader {
 
     /// Takes what can be judged of `input`. At most the last two octets stay there, when what they mean hangs on the
     /// next one.
-    pub(crate) fn read(&mut self, input: &mut BytesMut) -> Progress {
+    pub(crate) fn read(&mut self, input: &mut BytesMut) -> DataProgress {
         let (used, done) = self.scan(input);
         input.advance(used);
         self.octets_read += used as u64;
         if !done {
-            return Progress::More;
+            return DataProgress::More;
         }
         let message = std::mem::take(&mut self.message).freeze();
-        Progress::Done(self.fault.map_or(Ok(message), Err))
+        DataProgress::Done(self.fault.map_or(Ok(message), Err))
     }
 
     /// Octets used, and whether the end of data was among them.
@@ -192,7 +192,7 @@ mod tests {
             input.extend_from_slice(&wire[before..cut]);
             before = cut;
             if outcome.is_none()
-                && let Progress::Done(done) = reader.read(&mut input)
+                && let DataProgress::Done(done) = reader.read(&mut input)
             {
                 outcome = Some(done);
             }
@@ -262,13 +262,13 @@ mod tests {
         let budget = MemoryBudget::new(1_000_000);
         let mut reader = DataReader::new(b"", 1_000_000, None, budget.body());
         let mut input = BytesMut::from(&vec![b'x'; 100_000][..]);
-        assert_eq!(reader.read(&mut input), Progress::More);
+        assert_eq!(reader.read(&mut input), DataProgress::More);
         assert!(!budget.has_room(1_000_000 - 99_999) && reader.octets_read() == 100_000);
         input.extend_from_slice(b"\n");
-        assert_eq!(reader.read(&mut input), Progress::More);
+        assert_eq!(reader.read(&mut input), DataProgress::More);
         assert!(budget.has_room(1_000_000));
         input.extend_from_slice(&vec![b'x'; 100_000]);
-        assert_eq!((reader.read(&mut input), reader.message.capacity()), (Progress::More, 0));
+        assert_eq!((reader.read(&mut input), reader.message.capacity()), (DataProgress::More, 0));
     }
 
     /// RFC 5321 §4.5.3.1.10 has 452 for what the system has no room for now; the memory counts until the reader goes.
@@ -278,10 +278,10 @@ mod tests {
         let mut first = DataReader::new(b"", 1_000_000, None, budget.body());
         let mut input = BytesMut::from(&[&[b'x'; 40_000][..], b"\r\n.\r\n"].concat()[..]);
         let done = first.read(&mut input);
-        assert!(matches!(done, Progress::Done(Ok(_))), "{done:?}");
+        assert!(matches!(done, DataProgress::Done(Ok(_))), "{done:?}");
         let mut second = DataReader::new(b"", 1_000_000, None, budget.body());
         let mut input = BytesMut::from(&[&[b'x'; 70_000][..], b"\r\n.\r\n"].concat()[..]);
-        assert_eq!(second.read(&mut input), Progress::Done(Err(DataFault::NoRoom)));
+        assert_eq!(second.read(&mut input), DataProgress::Done(Err(DataFault::NoRoom)));
         drop((first, second));
         assert_eq!(budget.used(), 0);
     }
@@ -294,8 +294,8 @@ mod tests {
         let mut reader = DataReader::new(b"", budget.body_octets_max(), None, budget.body());
         let mut input = BytesMut::from(&[&vec![b'x'; octets - 2][..], b"\r\n.\r\n"].concat()[..]);
         let mut first = input.split_to(octets / 3);
-        assert_eq!(reader.read(&mut first), Progress::More);
-        assert!(matches!(reader.read(&mut input), Progress::Done(Ok(message)) if message.len() == octets));
+        assert_eq!(reader.read(&mut first), DataProgress::More);
+        assert!(matches!(reader.read(&mut input), DataProgress::Done(Ok(message)) if message.len() == octets));
         assert!(budget.used() <= budget.body_octets_max());
     }
 

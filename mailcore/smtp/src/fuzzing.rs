@@ -5,14 +5,14 @@ use provost_message::Path;
 use provost_net::MemoryBudget;
 
 use crate::client::{end_of, stuffed};
-use crate::command::{Command, LINE_OCTETS_MAX, Line, LineReader};
-use crate::data::{DataReader, Progress};
+use crate::command::{Command, LINE_OCTETS_MAX, LineReader, LineStart};
+use crate::data::{DataProgress, DataReader};
 
 /// The message or the name of its fault, and the input behind the end of data.
-pub type Received = (Result<Vec<u8>, String>, Vec<u8>);
+pub type FuzzedData = (Result<Vec<u8>, String>, Vec<u8>);
 
 /// Reads message data that arrives in `pieces`; `None` when its end has not arrived.
-pub fn data(pieces: &[&[u8]], octets_max: u64) -> Option<Received> {
+pub fn data(pieces: &[&[u8]], octets_max: u64) -> Option<FuzzedData> {
     let memory = MemoryBudget::new(u64::MAX / 2).body();
     let (mut reader, mut input) = (DataReader::new(b"", octets_max, None, memory), BytesMut::new());
     let mut done = None;
@@ -20,8 +20,8 @@ pub fn data(pieces: &[&[u8]], octets_max: u64) -> Option<Received> {
         input.extend_from_slice(piece);
         if done.is_none() {
             match reader.read(&mut input) {
-                Progress::More => assert!(input.len() <= 2, "{} octets are left in the input", input.len()),
-                Progress::Done(message) => done = Some(message),
+                DataProgress::More => assert!(input.len() <= 2, "{} octets are left in the input", input.len()),
+                DataProgress::Done(message) => done = Some(message),
             }
         }
     }
@@ -42,8 +42,8 @@ pub fn lines(pieces: &[&[u8]]) -> Vec<String> {
         input.extend_from_slice(piece);
         loop {
             match reader.read(&mut input) {
-                Line::Part => break,
-                Line::Http => {
+                LineStart::Part => break,
+                LineStart::Http => {
                     // The session ends at an HTTP request, at its line or as soon as its start shows it.
                     seen.push("HTTP".to_owned());
                     return seen;
@@ -59,7 +59,7 @@ pub fn lines(pieces: &[&[u8]]) -> Vec<String> {
 /// Parses a line that the line reader accepts; its paths are printed in a form that parses to the same path.
 pub fn command(line: &[u8]) {
     let wire = [line, b"\r\n"].concat();
-    let Line::Whole(line) = LineReader::default().read(&mut BytesMut::from(wire.as_slice())) else { return };
+    let LineStart::Whole(line) = LineReader::default().read(&mut BytesMut::from(wire.as_slice())) else { return };
     assert!(line.is_ascii() && !line.contains(['\r', '\n', '\0']), "{line:?} is not a line");
     let command = Command::parse(&line);
     assert_eq!(command, Command::parse(&line));

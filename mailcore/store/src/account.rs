@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
 use crate::{
-    ApplyError, Flag, Flags, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, Snapshot, SpecialUse, Token,
-    Uid, UidValidity,
+    AccountSnapshot, BatchError, Flag, Flags, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, ReadToken,
+    SpecialUse, Uid, UidValidity,
 };
 
 /// Most mailboxes of one account: enough for a hierarchy of courses and years, and a listing still fits in memory.
@@ -77,10 +77,10 @@ impl Mailbox {
 
     /// Assigns the next UID. Refused when the numbers are used up; RFC 3501 then requires a new UIDVALIDITY, which is a
     /// new mailbox.
-    pub(crate) fn take_uid(&mut self) -> Result<Uid, ApplyError> {
+    pub(crate) fn take_uid(&mut self) -> Result<Uid, BatchError> {
         let uid = self.uid_next();
         if uid == Uid::LAST {
-            return Err(ApplyError::Refused(format!("mailbox {} has used up its UIDs", self.name)));
+            return Err(BatchError::Refused(format!("mailbox {} has used up its UIDs", self.name)));
         }
         self.uid_last = uid.get();
         self.uid_used = uid.get();
@@ -152,20 +152,20 @@ pub(crate) struct Account {
     pub(crate) changed: BTreeSet<MailboxId>,
     pub(crate) subscriptions_changed: bool,
     /// [`Self::numbers`] as last written by the engine.
-    pub(crate) numbers_saved: Option<Numbers>,
+    pub(crate) numbers_saved: Option<LastNumbers>,
 }
 
 /// The last mailbox key assigned, the greatest UIDVALIDITY, and the greatest retired one.
-pub(crate) type Numbers = (u64, u32, u32);
+pub(crate) type LastNumbers = (u64, u32, u32);
 
 impl Account {
-    /// Returns the [`Numbers`] of the account.
-    pub(crate) fn numbers(&self) -> Numbers {
+    /// Returns the [`LastNumbers`] of the account.
+    pub(crate) fn numbers(&self) -> LastNumbers {
         (self.mailbox_last, self.uid_validity_last, self.uid_validity_retired)
     }
 
     /// Makes an account with the default mailboxes, as part of its first batch.
-    pub(crate) fn new(now: i64) -> Result<Self, ApplyError> {
+    pub(crate) fn new(now: i64) -> Result<Self, BatchError> {
         let mut account = Self { modseq: Modseq(1), subscribed: default_subscriptions(), ..Self::default() };
         for (name, special_use) in DEFAULT_MAILBOXES {
             if let Some(name) = MailboxName::parse(name) {
@@ -181,14 +181,14 @@ impl Account {
     }
 
     /// Returns a mailbox for changing, and marks it as changed.
-    pub(crate) fn mailbox_mut(&mut self, id: MailboxId) -> Result<&mut Mailbox, ApplyError> {
+    pub(crate) fn mailbox_mut(&mut self, id: MailboxId) -> Result<&mut Mailbox, BatchError> {
         let mailbox = self.mailboxes.get_mut(&id).ok_or_else(|| no_mailbox_id(id))?;
         self.changed.insert(id);
         Ok(mailbox)
     }
 
     /// Returns a mailbox for reading.
-    pub(crate) fn mailbox(&self, id: MailboxId) -> Result<&Mailbox, ApplyError> {
+    pub(crate) fn mailbox(&self, id: MailboxId) -> Result<&Mailbox, BatchError> {
         self.mailboxes.get(&id).ok_or_else(|| no_mailbox_id(id))
     }
 
@@ -198,9 +198,9 @@ impl Account {
         name: &MailboxName,
         special_use: Option<SpecialUse>,
         now: i64,
-    ) -> Result<MailboxId, ApplyError> {
+    ) -> Result<MailboxId, BatchError> {
         if self.find(name).is_some() {
-            return Err(ApplyError::MailboxExists(name.to_string()));
+            return Err(BatchError::MailboxExists(name.to_string()));
         }
         self.create_parents(name, now)?;
         self.insert(name.clone(), special_use, now)
@@ -213,13 +213,13 @@ impl Account {
         name: &MailboxName,
         create: bool,
         now: i64,
-    ) -> Result<MailboxId, ApplyError> {
+    ) -> Result<MailboxId, BatchError> {
         if let Some(id) = self.find(name) {
             return Ok(id);
         }
         let default = DEFAULT_MAILBOXES.iter().find(|(default, _)| *default == name.as_str());
         if default.is_none() && !create {
-            return Err(ApplyError::NoMailbox(name.to_string()));
+            return Err(BatchError::NoMailbox(name.to_string()));
         }
         // A renamed Junk keeps its special use: two mailboxes with the same use would confuse clients.
         let taken = |wanted: &SpecialUse| self.mailboxes.values().any(|mailbox| mailbox.special_use == Some(*wanted));
@@ -228,11 +228,11 @@ impl Account {
     }
 
     /// Deletes a mailbox (RFC 3501 §6.3.4). The engine drops its rows.
-    pub(crate) fn delete(&mut self, name: &MailboxName) -> Result<MailboxId, ApplyError> {
+    pub(crate) fn delete(&mut self, name: &MailboxName) -> Result<MailboxId, BatchError> {
         if name.is_inbox() {
-            return Err(ApplyError::Refused("INBOX cannot be deleted".into()));
+            return Err(BatchError::Refused("INBOX cannot be deleted".into()));
         }
-        let id = self.find(name).ok_or_else(|| ApplyError::NoMailbox(name.to_string()))?;
+        let id = self.find(name).ok_or_else(|| BatchError::NoMailbox(name.to_string()))?;
         if let Some(mailbox) = self.mailboxes.remove(&id) {
             self.octets = self.octets.saturating_sub(mailbox.octets);
             self.retire_validity(&mailbox);
@@ -243,9 +243,9 @@ impl Account {
 
     /// Renames a mailbox other than INBOX with all below it, or none (RFC 3501 §6.3.5). A name without a mailbox, left
     /// by a deletion, can be renamed when mailboxes exist below it.
-    pub(crate) fn rename(&mut self, from: &MailboxName, to: &MailboxName, now: i64) -> Result<(), ApplyError> {
+    pub(crate) fn rename(&mut self, from: &MailboxName, to: &MailboxName, now: i64) -> Result<(), BatchError> {
         if to.is_below(from) {
-            return Err(ApplyError::Refused(format!("{from} cannot move below itself")));
+            return Err(BatchError::Refused(format!("{from} cannot move below itself")));
         }
         let (mut renamed, mut stay) = (Vec::new(), BTreeSet::new());
         for (id, mailbox) in &self.mailboxes {
@@ -255,16 +255,16 @@ impl Account {
             }
         }
         if renamed.is_empty() {
-            return Err(ApplyError::NoMailbox(from.to_string()));
+            return Err(BatchError::NoMailbox(from.to_string()));
         }
         if stay.contains(to) {
-            return Err(ApplyError::MailboxExists(to.to_string()));
+            return Err(BatchError::MailboxExists(to.to_string()));
         }
         let mut names = Vec::with_capacity(renamed.len());
         for (id, name) in renamed {
-            let name = name.ok_or_else(|| ApplyError::Refused(format!("a name below {to} would be too long")))?;
+            let name = name.ok_or_else(|| BatchError::Refused(format!("a name below {to} would be too long")))?;
             if stay.contains(&name) || (to == from && name == *to) {
-                return Err(ApplyError::MailboxExists(name.to_string()));
+                return Err(BatchError::MailboxExists(name.to_string()));
             }
             names.push((id, name));
         }
@@ -274,7 +274,7 @@ impl Account {
         self.create_parents(to, now)
     }
 
-    fn rename_one(&mut self, id: MailboxId, name: MailboxName, now: i64) -> Result<(), ApplyError> {
+    fn rename_one(&mut self, id: MailboxId, name: MailboxName, now: i64) -> Result<(), BatchError> {
         let mailbox = self.mailbox_mut(id)?;
         mailbox.name = name;
         let before = mailbox.clone();
@@ -289,13 +289,13 @@ impl Account {
     }
 
     /// Subscribes or unsubscribes a name, which needs no mailbox (RFC 3501 §6.3.6, §6.3.7).
-    pub(crate) fn subscribe(&mut self, name: &MailboxName, on: bool) -> Result<(), ApplyError> {
+    pub(crate) fn subscribe(&mut self, name: &MailboxName, on: bool) -> Result<(), BatchError> {
         let changed = match on {
             true => self.subscribed.insert(name.clone()),
             false => self.subscribed.remove(name),
         };
         if self.subscribed.len() > SUBSCRIPTIONS_MAX {
-            return Err(ApplyError::Refused("too many subscriptions".into()));
+            return Err(BatchError::Refused("too many subscriptions".into()));
         }
         self.subscriptions_changed |= changed;
         Ok(())
@@ -307,16 +307,16 @@ impl Account {
     }
 
     /// Returns everything except messages, as the protocols see it.
-    pub(crate) fn snapshot(&self, last_logins: Vec<(String, i64)>) -> Snapshot {
+    pub(crate) fn snapshot(&self, last_logins: Vec<(String, i64)>) -> AccountSnapshot {
         let mut mailboxes: Vec<_> = self.mailboxes.keys().filter_map(|id| self.info(*id)).collect();
         mailboxes.sort_by(|a, b| (!a.name.is_inbox(), &a.name).cmp(&(!b.name.is_inbox(), &b.name)));
         let names: BTreeSet<_> = mailboxes.iter().map(|mailbox| &mailbox.name).collect();
         let subscribed_only = self.subscribed.iter().filter(|name| !names.contains(name)).cloned().collect();
-        let token = Token(self.modseq);
-        Snapshot { mailboxes, subscribed_only, octets: self.octets, last_logins, token }
+        let token = ReadToken(self.modseq);
+        AccountSnapshot { mailboxes, subscribed_only, octets: self.octets, last_logins, token }
     }
 
-    pub(crate) fn create_parents(&mut self, name: &MailboxName, now: i64) -> Result<(), ApplyError> {
+    pub(crate) fn create_parents(&mut self, name: &MailboxName, now: i64) -> Result<(), BatchError> {
         for parent in name.parents() {
             if self.find(&parent).is_none() {
                 self.insert(parent, None, now)?;
@@ -330,9 +330,9 @@ impl Account {
         name: MailboxName,
         special_use: Option<SpecialUse>,
         now: i64,
-    ) -> Result<MailboxId, ApplyError> {
+    ) -> Result<MailboxId, BatchError> {
         if self.mailboxes.len() >= MAILBOXES_MAX {
-            return Err(ApplyError::Refused("too many mailboxes".into()));
+            return Err(BatchError::Refused("too many mailboxes".into()));
         }
         let uid_validity = self.take_uid_validity(now)?;
         self.mailbox_last += 1;
@@ -344,15 +344,15 @@ impl Account {
 
     /// Assigns a UIDVALIDITY: the greater of now and the last one plus one, so that it grows even when the clock was
     /// set back.
-    fn take_uid_validity(&mut self, now: i64) -> Result<UidValidity, ApplyError> {
+    fn take_uid_validity(&mut self, now: i64) -> Result<UidValidity, BatchError> {
         let now = u32::try_from(now.max(1)).unwrap_or(u32::MAX);
         let number = self.uid_validity_last.checked_add(1).map(|next| next.max(now)).and_then(NonZeroU32::new);
-        let number = number.ok_or_else(|| ApplyError::Refused("UIDVALIDITY used up".into()))?;
+        let number = number.ok_or_else(|| BatchError::Refused("UIDVALIDITY used up".into()))?;
         self.uid_validity_last = number.get();
         Ok(UidValidity(number))
     }
 }
 
-fn no_mailbox_id(id: MailboxId) -> ApplyError {
-    ApplyError::NoMailbox(format!("#{}", id.0))
+fn no_mailbox_id(id: MailboxId) -> BatchError {
+    BatchError::NoMailbox(format!("#{}", id.0))
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    AccountId, Flags, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, Outgoing, SpecialUse, Token, Uid,
+    AccountId, Flags, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, Outgoing, ReadToken, SpecialUse, Uid,
     UidSet, UidValidity,
 };
 
@@ -56,20 +56,20 @@ pub enum Require {
     QuotaOctets(u64),
     /// The mailbox must still exist.
     Mailbox(MailboxId),
-    /// The lease must be in force with this epoch, else [`ApplyError::Fenced`]. Checked as part of the commit.
+    /// The lease must be in force with this epoch, else [`BatchError::Fenced`]. Checked as part of the commit.
     Lease {
         /// The name of the lease.
         name: String,
         /// The holder's [`Lease::epoch`](crate::Lease::epoch).
         epoch: u64,
     },
-    /// The account must be unchanged since this moment, else [`ApplyError::Conflict`].
-    Unchanged(Token),
-    /// Every message that the batch changes flags of, copies or moves must exist, else [`ApplyError::Conflict`].
+    /// The account must be unchanged since this moment, else [`BatchError::Conflict`].
+    Unchanged(ReadToken),
+    /// Every message that the batch changes flags of, copies or moves must exist, else [`BatchError::Conflict`].
     Present,
 }
 
-/// One change to an account. The effect is `Done` unless the op names another [`Effect`].
+/// One change to an account. The effect is `Done` unless the op names another [`OpEffect`].
 #[derive(Clone, Debug)]
 pub enum Op {
     /// Creates a mailbox and its missing parents (RFC 3501 §6.3.3). Effect::Mailbox.
@@ -249,7 +249,7 @@ pub enum FlagChange {
 
 /// The effect of one op, in the order of the ops.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Effect {
+pub enum OpEffect {
     /// Nothing to report.
     Done,
     /// The mailbox that was created.
@@ -291,19 +291,19 @@ pub struct Applied {
     /// The modseq of all its changes, except those of [`Op::Restore`].
     pub modseq: Modseq,
     /// One effect per op.
-    pub effects: Vec<Effect>,
+    pub effects: Vec<OpEffect>,
 }
 
 impl Applied {
     /// Returns the moment after the batch: a later read with it as `at_least` sees the effects.
-    pub fn token(&self) -> Token {
-        Token(self.modseq)
+    pub fn token(&self) -> ReadToken {
+        ReadToken(self.modseq)
     }
 }
 
 /// Why a batch was not applied, or may not have been.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ApplyError {
+pub enum BatchError {
     /// A mailbox of the batch does not exist.
     #[error("no such mailbox: {0}")]
     NoMailbox(String),
@@ -345,7 +345,7 @@ pub enum StoreError {
     Damaged(String),
 }
 
-impl From<StoreError> for ApplyError {
+impl From<StoreError> for BatchError {
     /// Makes damage unavailable: a batch never decides by a damaged row, and a repair may let a retry succeed.
     fn from(error: StoreError) -> Self {
         Self::Unavailable(error.to_string())

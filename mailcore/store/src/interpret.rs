@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::account::Account;
 use crate::{
-    Applied, ApplyError, Batch, BodyId, Effect, FlagChange, Flags, MailboxId, MailboxName, MessageMeta, Modseq, Op,
-    Outgoing, Require, Token, Uid, UidSet,
+    Applied, Batch, BatchError, BodyId, FlagChange, Flags, MailboxId, MailboxName, MessageMeta, Modseq, Op, OpEffect,
+    Outgoing, ReadToken, Require, Uid, UidSet,
 };
 
 /// Most different keywords in one mailbox.
@@ -26,38 +26,38 @@ const REPLY_KEY_OCTETS_MAX: usize = 1024;
 /// The rows of one account within one batch.
 pub(crate) trait AccountRows {
     /// Stores a body, with one reference for the message that uses it.
-    fn keep_body(&mut self, body: &Bytes) -> Result<BodyId, ApplyError>;
+    fn keep_body(&mut self, body: &Bytes) -> Result<BodyId, BatchError>;
     /// Adds a reference to a body.
-    fn hold(&mut self, body: BodyId) -> Result<(), ApplyError>;
+    fn hold(&mut self, body: BodyId) -> Result<(), BatchError>;
     /// Removes a reference to a body; without references it is garbage.
-    fn release(&mut self, body: BodyId) -> Result<(), ApplyError>;
+    fn release(&mut self, body: BodyId) -> Result<(), BatchError>;
     /// Checks a lease: fenced when it has ended, else reserved for this batch until the commit.
-    fn require_lease(&mut self, name: &str, epoch: u64) -> Result<(), ApplyError>;
+    fn require_lease(&mut self, name: &str, epoch: u64) -> Result<(), BatchError>;
     /// Adds a message of the batch with modseq `born`. Does not count a reference to its body.
-    fn insert(&mut self, mailbox: MailboxId, message: &MessageMeta, born: Modseq) -> Result<(), ApplyError>;
+    fn insert(&mut self, mailbox: MailboxId, message: &MessageMeta, born: Modseq) -> Result<(), BatchError>;
     /// Returns the messages in the set, or all, in ascending order.
-    fn select(&mut self, mailbox: MailboxId, uids: Option<&UidSet>) -> Result<Vec<MessageMeta>, ApplyError>;
+    fn select(&mut self, mailbox: MailboxId, uids: Option<&UidSet>) -> Result<Vec<MessageMeta>, BatchError>;
     /// Updates flags and modseq of an existing message.
-    fn update(&mut self, mailbox: MailboxId, message: &MessageMeta) -> Result<(), ApplyError>;
+    fn update(&mut self, mailbox: MailboxId, message: &MessageMeta) -> Result<(), BatchError>;
     /// Removes a message and leaves a tombstone. Does not count a reference to its body.
-    fn expunge(&mut self, mailbox: MailboxId, uid: Uid, modseq: Modseq) -> Result<(), ApplyError>;
+    fn expunge(&mut self, mailbox: MailboxId, uid: Uid, modseq: Modseq) -> Result<(), BatchError>;
     /// Removes all messages of a mailbox with their references, and its tombstones.
-    fn drop_mailbox(&mut self, mailbox: MailboxId) -> Result<(), ApplyError>;
+    fn drop_mailbox(&mut self, mailbox: MailboxId) -> Result<(), BatchError>;
     /// Removes all data of the account except mailboxes; the account itself is removed with the batch.
-    fn drop_account(&mut self) -> Result<(), ApplyError>;
+    fn drop_account(&mut self) -> Result<(), BatchError>;
     /// Returns when the record of a reply expires.
-    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<i64>, ApplyError>;
+    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<i64>, BatchError>;
     /// Drops expired records of replies, and counts the others.
-    fn count_remembered(&mut self, now: i64) -> Result<u64, ApplyError>;
+    fn count_remembered(&mut self, now: i64) -> Result<u64, BatchError>;
     /// Records a reply.
-    fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), ApplyError>;
+    fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), BatchError>;
     /// Puts a message into the queue, unless its id is known there.
-    fn enqueue(&mut self, outgoing: &Outgoing) -> Result<(), ApplyError>;
+    fn enqueue(&mut self, outgoing: &Outgoing) -> Result<(), BatchError>;
 }
 
 /// Checks the bounds of a batch, before any row is read.
-pub(crate) fn check(batch: &Batch, message_octets_max: u64) -> Result<(), ApplyError> {
-    let refused = |why: &str| Err(ApplyError::Refused(why.into()));
+pub(crate) fn check(batch: &Batch, message_octets_max: u64) -> Result<(), BatchError> {
+    let refused = |why: &str| Err(BatchError::Refused(why.into()));
     if batch.ops.len() > OPS_MAX {
         return refused("too many changes at once");
     }
@@ -88,17 +88,17 @@ pub(crate) fn apply(
     account: Option<Account>,
     rows: &mut impl AccountRows,
     batch: &Batch,
-) -> Result<(Option<Account>, Applied), ApplyError> {
+) -> Result<(Option<Account>, Applied), BatchError> {
     let delete = matches!(batch.ops.as_slice(), [Op::DeleteAccount]);
     let existed = account.is_some();
     let mut account = match account {
         Some(account) => account,
-        None if delete => return Ok((None, Applied { modseq: Modseq(0), effects: vec![Effect::Done] })),
+        None if delete => return Ok((None, Applied { modseq: Modseq(0), effects: vec![OpEffect::Done] })),
         None => Account::new(batch.now)?,
     };
-    let before = existed.then_some(Token(account.modseq));
+    let before = existed.then_some(ReadToken(account.modseq));
     account.modseq.0 = account.modseq.0.saturating_add(u64::from(existed)).max(greatest_restored(batch));
-    let mut run = Run { account, rows, now: batch.now, grown: 0 };
+    let mut run = BatchRun { account, rows, now: batch.now, grown: 0 };
     run.require(batch, before)?;
     let effects = batch.ops.iter().map(|op| run.op(op)).collect::<Result<Vec<_>, _>>()?;
     run.check(batch, &effects)?;
@@ -113,7 +113,7 @@ fn greatest_restored(batch: &Batch) -> u64 {
 }
 
 /// One batch while it is applied.
-pub(crate) struct Run<'a, R> {
+pub(crate) struct BatchRun<'a, R> {
     pub(crate) account: Account,
     pub(crate) rows: &'a mut R,
     pub(crate) now: i64,
@@ -121,8 +121,8 @@ pub(crate) struct Run<'a, R> {
     pub(crate) grown: u64,
 }
 
-impl<R: AccountRows> Run<'_, R> {
-    fn require(&mut self, batch: &Batch, before: Option<Token>) -> Result<(), ApplyError> {
+impl<R: AccountRows> BatchRun<'_, R> {
+    fn require(&mut self, batch: &Batch, before: Option<ReadToken>) -> Result<(), BatchError> {
         let appended: u64 = batch.ops.iter().map(appended_octets).sum();
         for require in &batch.require {
             match require {
@@ -130,7 +130,7 @@ impl<R: AccountRows> Run<'_, R> {
                 Require::Mailbox(id) => drop(self.account.mailbox(*id)?),
                 Require::Lease { name, epoch } => self.rows.require_lease(name, *epoch)?,
                 Require::Unchanged(token) if before == Some(*token) => (),
-                Require::Unchanged(_) => return Err(ApplyError::Conflict("the account has changed".into())),
+                Require::Unchanged(_) => return Err(BatchError::Conflict("the account has changed".into())),
                 // Checked after the ops.
                 Require::Present => (),
             }
@@ -139,14 +139,14 @@ impl<R: AccountRows> Run<'_, R> {
     }
 
     /// Checks the conditions that depend on the effects. Copied octets count like appended ones (RFC 9208 §3.1).
-    fn check(&self, batch: &Batch, effects: &[Effect]) -> Result<(), ApplyError> {
+    fn check(&self, batch: &Batch, effects: &[OpEffect]) -> Result<(), BatchError> {
         for require in &batch.require {
             match require {
                 Require::QuotaOctets(quota) => {
                     within_quota(self.account.octets.saturating_sub(self.grown), self.grown, *quota)?;
                 }
                 Require::Present if batch.ops.iter().zip(effects).any(|(op, effect)| is_partial(op, effect)) => {
-                    return Err(ApplyError::Conflict("a message is no longer there".into()));
+                    return Err(BatchError::Conflict("a message is no longer there".into()));
                 }
                 _ => (),
             }
@@ -154,19 +154,19 @@ impl<R: AccountRows> Run<'_, R> {
         Ok(())
     }
 
-    fn op(&mut self, op: &Op) -> Result<Effect, ApplyError> {
+    fn op(&mut self, op: &Op) -> Result<OpEffect, BatchError> {
         match op {
             Op::CreateMailbox { name, special_use } => {
                 let id = self.account.create(name, *special_use, self.now)?;
-                Ok(self.account.info(id).map_or(Effect::Done, |info| Effect::Mailbox(Box::new(info))))
+                Ok(self.account.info(id).map_or(OpEffect::Done, |info| OpEffect::Mailbox(Box::new(info))))
             }
             Op::DeleteMailbox { name } => {
                 let id = self.account.delete(name)?;
-                self.rows.drop_mailbox(id).map(|()| Effect::Done)
+                self.rows.drop_mailbox(id).map(|()| OpEffect::Done)
             }
             Op::RenameMailbox { from, to } if from.is_inbox() => self.rename_inbox(to),
-            Op::RenameMailbox { from, to } => self.account.rename(from, to, self.now).map(|()| Effect::Done),
-            Op::Subscribe { name, on } => self.account.subscribe(name, *on).map(|()| Effect::Done),
+            Op::RenameMailbox { from, to } => self.account.rename(from, to, self.now).map(|()| OpEffect::Done),
+            Op::Subscribe { name, on } => self.account.subscribe(name, *on).map(|()| OpEffect::Done),
             Op::Append { mailbox, create, body, flags, internal_date } => {
                 let id = self.account.find_or_create(mailbox, *create, self.now)?;
                 self.append(id, body, flags, *internal_date)
@@ -181,14 +181,14 @@ impl<R: AccountRows> Run<'_, R> {
             Op::RememberReply { handle, correspondent, until, reply } => {
                 self.remember(handle, correspondent, *until, reply.as_deref())
             }
-            Op::Enqueue(outgoing) => self.rows.enqueue(outgoing).map(|()| Effect::Done),
+            Op::Enqueue(outgoing) => self.rows.enqueue(outgoing).map(|()| OpEffect::Done),
             Op::RestoreMailbox { .. } => self.restore_mailbox(op),
             Op::Restore { .. } => self.restore(op),
             Op::DeleteAccount => self.delete_account(),
         }
     }
 
-    fn append(&mut self, id: MailboxId, body: &Bytes, flags: &Flags, date: i64) -> Result<Effect, ApplyError> {
+    fn append(&mut self, id: MailboxId, body: &Bytes, flags: &Flags, date: i64) -> Result<OpEffect, BatchError> {
         let (uid, modseq) = (self.account.mailbox_mut(id)?.take_uid()?, self.account.modseq);
         let octets = body.len() as u64;
         let body = self.rows.keep_body(body)?;
@@ -196,18 +196,18 @@ impl<R: AccountRows> Run<'_, R> {
         self.put(id, &message)?;
         self.grown += octets;
         let uid_validity = self.account.mailbox(id)?.uid_validity;
-        Ok(Effect::Appended { mailbox: id, uid_validity, uid })
+        Ok(OpEffect::Appended { mailbox: id, uid_validity, uid })
     }
 
     /// Adds a message to a mailbox under its next UID.
-    fn put_next(&mut self, id: MailboxId, message: &MessageMeta) -> Result<Uid, ApplyError> {
+    fn put_next(&mut self, id: MailboxId, message: &MessageMeta) -> Result<Uid, BatchError> {
         let uid = self.account.mailbox_mut(id)?.take_uid()?;
         self.put(id, &MessageMeta { uid, modseq: self.account.modseq, ..message.clone() })?;
         Ok(uid)
     }
 
     /// Adds a message to a mailbox under the UID it has.
-    pub(crate) fn put(&mut self, id: MailboxId, message: &MessageMeta) -> Result<(), ApplyError> {
+    pub(crate) fn put(&mut self, id: MailboxId, message: &MessageMeta) -> Result<(), BatchError> {
         self.admit_keywords(id, &message.flags)?;
         let modseq = self.account.modseq;
         self.account.octets += message.octets;
@@ -218,7 +218,7 @@ impl<R: AccountRows> Run<'_, R> {
     }
 
     /// Removes existing messages; the caller drops the references to their bodies.
-    fn take(&mut self, id: MailboxId, messages: &[MessageMeta]) -> Result<(), ApplyError> {
+    fn take(&mut self, id: MailboxId, messages: &[MessageMeta]) -> Result<(), BatchError> {
         if messages.is_empty() {
             return Ok(());
         }
@@ -235,15 +235,15 @@ impl<R: AccountRows> Run<'_, R> {
     }
 
     /// Renames INBOX: its messages move to a new mailbox, and INBOX and its children stay (RFC 3501 §6.3.5).
-    fn rename_inbox(&mut self, to: &MailboxName) -> Result<Effect, ApplyError> {
-        let inbox = self.account.find(&MailboxName::inbox()).ok_or_else(|| ApplyError::NoMailbox("INBOX".into()))?;
+    fn rename_inbox(&mut self, to: &MailboxName) -> Result<OpEffect, BatchError> {
+        let inbox = self.account.find(&MailboxName::inbox()).ok_or_else(|| BatchError::NoMailbox("INBOX".into()))?;
         let target = self.account.create(to, None, self.now)?;
         let messages = self.rows.select(inbox, None)?;
         for message in &messages {
             self.put_next(target, message)?;
         }
         self.take(inbox, &messages)?;
-        Ok(Effect::Done)
+        Ok(OpEffect::Done)
     }
 
     fn store(
@@ -252,7 +252,7 @@ impl<R: AccountRows> Run<'_, R> {
         uids: &UidSet,
         change: &FlagChange,
         unchanged_since: Option<Modseq>,
-    ) -> Result<Effect, ApplyError> {
+    ) -> Result<OpEffect, BatchError> {
         self.account.mailbox(id)?;
         let (mut messages, mut modified) = (Vec::new(), Vec::new());
         for mut message in self.rows.select(id, Some(uids))? {
@@ -267,10 +267,10 @@ impl<R: AccountRows> Run<'_, R> {
             }
             messages.push(message);
         }
-        Ok(Effect::Stored { messages, modified })
+        Ok(OpEffect::Stored { messages, modified })
     }
 
-    fn set_flags(&mut self, id: MailboxId, message: &mut MessageMeta, flags: Flags) -> Result<(), ApplyError> {
+    fn set_flags(&mut self, id: MailboxId, message: &mut MessageMeta, flags: Flags) -> Result<(), BatchError> {
         self.admit_keywords(id, &flags)?;
         message.modseq = self.account.modseq;
         let mailbox = self.account.mailbox_mut(id)?;
@@ -281,9 +281,9 @@ impl<R: AccountRows> Run<'_, R> {
         self.rows.update(id, message)
     }
 
-    fn copy(&mut self, from: MailboxId, uids: &UidSet, to: &MailboxName, away: bool) -> Result<Effect, ApplyError> {
+    fn copy(&mut self, from: MailboxId, uids: &UidSet, to: &MailboxName, away: bool) -> Result<OpEffect, BatchError> {
         self.account.mailbox(from)?;
-        let target = self.account.find(to).ok_or_else(|| ApplyError::NoMailbox(to.to_string()))?;
+        let target = self.account.find(to).ok_or_else(|| BatchError::NoMailbox(to.to_string()))?;
         let messages = self.rows.select(from, Some(uids))?;
         let mut pairs = Vec::with_capacity(messages.len());
         for message in &messages {
@@ -296,29 +296,29 @@ impl<R: AccountRows> Run<'_, R> {
             true => self.take(from, &messages)?,
             false => self.grown += messages.iter().map(|message| message.octets).sum::<u64>(),
         }
-        Ok(Effect::Copied { mailbox: target, uid_validity: self.account.mailbox(target)?.uid_validity, uids: pairs })
+        Ok(OpEffect::Copied { mailbox: target, uid_validity: self.account.mailbox(target)?.uid_validity, uids: pairs })
     }
 
-    fn expunge(&mut self, id: MailboxId, uids: Option<&UidSet>, only_deleted: bool) -> Result<Effect, ApplyError> {
+    fn expunge(&mut self, id: MailboxId, uids: Option<&UidSet>, only_deleted: bool) -> Result<OpEffect, BatchError> {
         if only_deleted && self.account.mailbox(id)?.deleted == 0 {
-            return Ok(Effect::Expunged(Vec::new()));
+            return Ok(OpEffect::Expunged(Vec::new()));
         }
         self.account.mailbox(id)?;
         let mut messages = self.rows.select(id, uids)?;
         messages.retain(|message| !only_deleted || message.flags.has(crate::Flag::Deleted));
         self.take(id, &messages)?;
         messages.iter().try_for_each(|message| self.rows.release(message.body))?;
-        Ok(Effect::Expunged(messages.iter().map(|message| message.uid).collect()))
+        Ok(OpEffect::Expunged(messages.iter().map(|message| message.uid).collect()))
     }
 
-    fn clear_recent(&mut self, id: MailboxId, up_to: Uid) -> Result<Effect, ApplyError> {
+    fn clear_recent(&mut self, id: MailboxId, up_to: Uid) -> Result<OpEffect, BatchError> {
         let mailbox = self.account.mailbox(id)?;
         // At most UIDNEXT: no session has reported messages that do not exist yet.
         let up_to = up_to.min(mailbox.uid_next());
         if up_to > mailbox.recent_from {
             self.account.mailbox_mut(id)?.recent_from = up_to;
         }
-        Ok(Effect::Done)
+        Ok(OpEffect::Done)
     }
 
     fn remember(
@@ -327,19 +327,19 @@ impl<R: AccountRows> Run<'_, R> {
         correspondent: &str,
         until: i64,
         reply: Option<&Outgoing>,
-    ) -> Result<Effect, ApplyError> {
+    ) -> Result<OpEffect, BatchError> {
         let still = self.rows.remembered(handle, correspondent)?.is_some_and(|end| end > self.now);
         // At the bound, new correspondents get no reply: a missing reply does less harm than a repeated one.
         if still || self.rows.count_remembered(self.now)? >= REPLIES_MAX {
-            return Ok(Effect::Remembered(false));
+            return Ok(OpEffect::Remembered(false));
         }
         self.rows.remember(handle, correspondent, until)?;
         reply.map_or(Ok(()), |reply| self.rows.enqueue(reply))?;
-        Ok(Effect::Remembered(true))
+        Ok(OpEffect::Remembered(true))
     }
 
     /// Keeps the keywords of a mailbox within their bound; unused ones are forgotten first.
-    fn admit_keywords(&mut self, id: MailboxId, flags: &Flags) -> Result<(), ApplyError> {
+    fn admit_keywords(&mut self, id: MailboxId, flags: &Flags) -> Result<(), BatchError> {
         let wanted: BTreeSet<String> = flags.keywords().iter().map(|k| k.as_str().to_ascii_lowercase()).collect();
         if wanted.is_subset(&self.account.mailbox(id)?.keywords) {
             return Ok(());
@@ -352,7 +352,7 @@ impl<R: AccountRows> Run<'_, R> {
             keywords = used.map(|k| k.as_str().to_ascii_lowercase()).chain(wanted).collect();
         }
         if keywords.len() > KEYWORDS_MAX {
-            return Err(ApplyError::Refused("too many keywords in this mailbox".into()));
+            return Err(BatchError::Refused("too many keywords in this mailbox".into()));
         }
         self.account.mailbox_mut(id)?.keywords = keywords;
         Ok(())
@@ -360,18 +360,18 @@ impl<R: AccountRows> Run<'_, R> {
 }
 
 /// Checks the quota. A change that adds nothing is allowed even over quota.
-fn within_quota(octets: u64, grown: u64, quota: u64) -> Result<(), ApplyError> {
+fn within_quota(octets: u64, grown: u64, quota: u64) -> Result<(), BatchError> {
     match grown > 0 && octets.saturating_add(grown) > quota {
-        true => Err(ApplyError::OverQuota),
+        true => Err(BatchError::OverQuota),
         false => Ok(()),
     }
 }
 
 /// Whether an op named messages that do not exist.
-fn is_partial(op: &Op, effect: &Effect) -> bool {
+fn is_partial(op: &Op, effect: &OpEffect) -> bool {
     let (named, found) = match (op, effect) {
-        (Op::Copy { uids, .. } | Op::Move { uids, .. }, Effect::Copied { uids: found, .. }) => (uids, found.len()),
-        (Op::Store { uids, .. }, Effect::Stored { messages, modified }) => (uids, messages.len() + modified.len()),
+        (Op::Copy { uids, .. } | Op::Move { uids, .. }, OpEffect::Copied { uids: found, .. }) => (uids, found.len()),
+        (Op::Store { uids, .. }, OpEffect::Stored { messages, modified }) => (uids, messages.len() + modified.len()),
         _ => return false,
     };
     named.count() != found as u64

@@ -69,17 +69,17 @@ struct Holder {
     pins: usize,
 }
 
-type Held = HashMap<String, Holder>;
+type HeldLeases = HashMap<String, Holder>;
 
 /// The leases of one store.
 pub(crate) struct Leases {
-    held: Arc<Mutex<Held>>,
+    held: Arc<Mutex<HeldLeases>>,
     epoch: AtomicU64,
 }
 
 /// Keeps a lease from other holders while a batch that requires it is committed.
 pub(crate) struct Pin {
-    held: Arc<Mutex<Held>>,
+    held: Arc<Mutex<HeldLeases>>,
     name: String,
     epoch: u64,
 }
@@ -136,7 +136,7 @@ impl Leases {
     }
 }
 
-fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
+fn lock(held: &Mutex<HeldLeases>) -> MutexGuard<'_, HeldLeases> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

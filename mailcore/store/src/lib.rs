@@ -26,19 +26,19 @@ mod state;
 mod traits;
 mod uid;
 
-pub use batch::{Applied, ApplyError, Batch, BatchId, Effect, FlagChange, Op, Require, StoreError};
+pub use batch::{Applied, Batch, BatchError, BatchId, FlagChange, Op, OpEffect, Require, StoreError};
 pub use body::BodyId;
 pub use flags::{Flag, Flags, Keyword};
 pub use lease::{Lease, LeaseError};
 pub use local::{LocalConfig, LocalState, LocalStore, UpkeepConfig};
-pub use mailbox::{AccountId, MailboxId, MailboxInfo, MessageMeta, Modseq, Snapshot, SpecialUse};
+pub use mailbox::{AccountId, AccountSnapshot, MailboxId, MailboxInfo, MessageMeta, Modseq, SpecialUse};
 pub use memory::{MemoryState, MemoryStore};
 pub use name::MailboxName;
 pub use queue::{
     Claim, Destination, Left, Outgoing, QueueId, QueueRow, QueueStore, QueueTally, QueuedRecipient, RowKey, Take,
     Taken, UNSETTLED_MAX,
 };
-pub use read::{Columns, Row, Rows, Token, Which};
+pub use read::{Columns, MessageRow, ReadToken, Rows, Which};
 pub use state::{
     Expect, LogEntry, STATE_CHANGES_MAX, STATE_KEY_OCTETS_MAX, STATE_READ_MAX, STATE_VALUE_OCTETS_MAX, StateChange,
     StateError, StateLog, StateRecord, StateSpace, StateStore, StateVersion, WhenFull,

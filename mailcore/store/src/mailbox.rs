@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{BodyId, Flags, MailboxName, Token, Uid, UidValidity};
+use crate::{BodyId, Flags, MailboxName, ReadToken, Uid, UidValidity};
 
 /// An account id: the person's entryUUID, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -80,7 +80,7 @@ pub struct MailboxInfo {
 
 /// An account at one moment. One that was never written has the default mailboxes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct AccountSnapshot {
     /// The mailboxes, sorted by name, INBOX first.
     pub mailboxes: Vec<MailboxInfo>,
     /// Subscribed names without a mailbox (RFC 3501 §6.3.9).
@@ -90,10 +90,10 @@ pub struct Snapshot {
     /// Last login by protocol name, seconds since 1970; for the help desk.
     pub last_logins: Vec<(String, i64)>,
     /// The moment: a later read with it as `at_least` sees at least this state.
-    pub token: Token,
+    pub token: ReadToken,
 }
 
-impl Snapshot {
+impl AccountSnapshot {
     /// Returns the mailbox of this name; `None` when there is none.
     pub fn mailbox(&self, name: &MailboxName) -> Option<&MailboxInfo> {
         self.mailboxes.iter().find(|m| m.name == *name)

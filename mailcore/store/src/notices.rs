@@ -10,13 +10,13 @@ use crate::{AccountId, Modseq};
 /// One sender per watched account; senders without watchers are dropped as the map grows.
 #[derive(Default)]
 pub(crate) struct Notices {
-    watched: Mutex<Watched>,
+    watched: Mutex<WatchedAccounts>,
     /// Counts the arrivals of messages in the queue.
     arrivals: watch::Sender<u64>,
 }
 
 #[derive(Default)]
-struct Watched {
+struct WatchedAccounts {
     senders: HashMap<AccountId, watch::Sender<u64>>,
     /// Size of the map at which it is swept.
     sweep_at: usize,

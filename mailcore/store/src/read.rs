@@ -12,9 +12,9 @@ use crate::{MailboxInfo, MessageMeta, Modseq, StoreError, Uid, UidSet};
 /// A read with a token answers from that state or a later one, or is unavailable. A client thus always sees what it saw
 /// before, also at another node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Token(pub Modseq);
+pub struct ReadToken(pub Modseq);
 
-impl Token {
+impl ReadToken {
     /// Unavailable when the account's state is older than this.
     pub(crate) fn reached_by(self, now: Self) -> Result<(), StoreError> {
         match now >= self {
@@ -108,7 +108,7 @@ impl BitOr for Columns {
 
 /// One message of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct MessageRow {
     /// UID, flags, dates and size; always read.
     pub meta: MessageMeta,
     /// The selected columns, the others empty; `None` when none was selected. A selected column that is empty is not
@@ -122,9 +122,9 @@ pub struct Rows {
     /// The mailbox at the moment of the read.
     pub info: MailboxInfo,
     /// Its messages, in ascending order of UID.
-    pub rows: Vec<Row>,
+    pub rows: Vec<MessageRow>,
     /// UIDs expunged after the modseq of [`Which::ChangedSince`], ascending; empty for other reads.
     pub expunged: Vec<Uid>,
     /// The moment of the read.
-    pub token: Token,
+    pub token: ReadToken,
 }

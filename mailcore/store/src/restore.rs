@@ -11,14 +11,14 @@
 //!   gets a new number, as it may take the name of the other.
 
 use crate::account::{Account, Mailbox};
-use crate::interpret::{AccountRows, Run};
-use crate::{ApplyError, Effect, MailboxId, MailboxName, MessageMeta, Op, SpecialUse, Uid, UidValidity};
+use crate::interpret::{AccountRows, BatchRun};
+use crate::{BatchError, MailboxId, MailboxName, MessageMeta, Op, OpEffect, SpecialUse, Uid, UidValidity};
 
 impl Mailbox {
     /// Takes the UID that a message had elsewhere.
-    fn use_uid(&mut self, uid: Uid) -> Result<(), ApplyError> {
+    fn use_uid(&mut self, uid: Uid) -> Result<(), BatchError> {
         if uid.get() <= self.uid_used || uid == Uid::LAST {
-            return Err(ApplyError::Refused(format!("UID {uid} cannot be given in mailbox {} any more", self.name)));
+            return Err(BatchError::Refused(format!("UID {uid} cannot be given in mailbox {} any more", self.name)));
         }
         self.uid_used = uid.get();
         self.uid_last = self.uid_last.max(uid.get());
@@ -41,11 +41,11 @@ impl Account {
         name: &MailboxName,
         uid_validity: UidValidity,
         now: i64,
-    ) -> Result<MailboxId, ApplyError> {
+    ) -> Result<MailboxId, BatchError> {
         match self.find(name) {
             Some(id) if self.mailbox(id)?.uid_validity == uid_validity => Ok(id),
             Some(id) if self.mailbox(id)?.uid_used > 0 => {
-                Err(ApplyError::Refused(format!("mailbox {name} has messages under another UIDVALIDITY")))
+                Err(BatchError::Refused(format!("mailbox {name} has messages under another UIDVALIDITY")))
             }
             Some(id) => {
                 self.set_validity(id, uid_validity)?;
@@ -61,9 +61,9 @@ impl Account {
     }
 
     /// Sets the UIDVALIDITY of a mailbox that never had a message.
-    fn set_validity(&mut self, id: MailboxId, uid_validity: UidValidity) -> Result<(), ApplyError> {
+    fn set_validity(&mut self, id: MailboxId, uid_validity: UidValidity) -> Result<(), BatchError> {
         if uid_validity.get() <= self.uid_validity_retired {
-            return Err(ApplyError::Refused(format!("UIDVALIDITY {uid_validity} may have been in use here before")));
+            return Err(BatchError::Refused(format!("UIDVALIDITY {uid_validity} may have been in use here before")));
         }
         let same = |mailbox: &Mailbox| mailbox.uid_validity == uid_validity;
         let sharing: Vec<MailboxId> =
@@ -79,7 +79,7 @@ impl Account {
 
     /// Gives a special use to a mailbox. Two with the same use would confuse clients, so a mailbox that never had a
     /// message loses it, and one with messages keeps it.
-    fn move_special_use(&mut self, to: MailboxId, special_use: SpecialUse) -> Result<(), ApplyError> {
+    fn move_special_use(&mut self, to: MailboxId, special_use: SpecialUse) -> Result<(), BatchError> {
         let holder = self.mailboxes.iter().find(|(_, mailbox)| mailbox.special_use == Some(special_use));
         match holder.map(|(id, mailbox)| (*id, mailbox.uid_used)) {
             Some((id, _)) if id == to => return Ok(()),
@@ -92,11 +92,11 @@ impl Account {
     }
 }
 
-impl<R: AccountRows> Run<'_, R> {
+impl<R: AccountRows> BatchRun<'_, R> {
     /// Applies [`Op::RestoreMailbox`].
-    pub(crate) fn restore_mailbox(&mut self, op: &Op) -> Result<Effect, ApplyError> {
+    pub(crate) fn restore_mailbox(&mut self, op: &Op) -> Result<OpEffect, BatchError> {
         let Op::RestoreMailbox { name, uid_validity, uid_next, special_use, subscribed } = op else {
-            return Ok(Effect::Done);
+            return Ok(OpEffect::Done);
         };
         let id = self.account.restore_mailbox(name, *uid_validity, self.now)?;
         if let Some(special_use) = special_use {
@@ -105,24 +105,24 @@ impl<R: AccountRows> Run<'_, R> {
         self.account.subscribe(name, *subscribed)?;
         let mailbox = self.account.mailbox_mut(id)?;
         mailbox.uid_last = mailbox.uid_last.max(uid_next.get() - 1);
-        Ok(self.account.info(id).map_or(Effect::Done, |info| Effect::Mailbox(Box::new(info))))
+        Ok(self.account.info(id).map_or(OpEffect::Done, |info| OpEffect::Mailbox(Box::new(info))))
     }
 
     /// Applies [`Op::Restore`].
-    pub(crate) fn restore(&mut self, op: &Op) -> Result<Effect, ApplyError> {
-        let Op::Restore { mailbox, uid, modseq, flags, internal_date, body } = op else { return Ok(Effect::Done) };
-        let id = self.account.find(mailbox).ok_or_else(|| ApplyError::NoMailbox(mailbox.to_string()))?;
+    pub(crate) fn restore(&mut self, op: &Op) -> Result<OpEffect, BatchError> {
+        let Op::Restore { mailbox, uid, modseq, flags, internal_date, body } = op else { return Ok(OpEffect::Done) };
+        let id = self.account.find(mailbox).ok_or_else(|| BatchError::NoMailbox(mailbox.to_string()))?;
         self.account.mailbox_mut(id)?.use_uid(*uid)?;
         let octets = body.len() as u64;
         let body = self.rows.keep_body(body)?;
         let (uid, modseq, internal_date) = (*uid, *modseq, *internal_date);
         self.put(id, &MessageMeta { uid, modseq, flags: flags.clone(), internal_date, octets, body })?;
         self.grown += octets;
-        Ok(Effect::Appended { mailbox: id, uid_validity: self.account.mailbox(id)?.uid_validity, uid })
+        Ok(OpEffect::Appended { mailbox: id, uid_validity: self.account.mailbox(id)?.uid_validity, uid })
     }
 
     /// Applies [`Op::DeleteAccount`].
-    pub(crate) fn delete_account(&mut self) -> Result<Effect, ApplyError> {
+    pub(crate) fn delete_account(&mut self) -> Result<OpEffect, BatchError> {
         let mailboxes: Vec<MailboxId> = self.account.mailboxes.keys().copied().collect();
         for id in mailboxes {
             self.rows.drop_mailbox(id)?;
@@ -130,6 +130,6 @@ impl<R: AccountRows> Run<'_, R> {
             self.account.changed.insert(id);
         }
         self.rows.drop_account()?;
-        Ok(Effect::Done)
+        Ok(OpEffect::Done)
     }
 }

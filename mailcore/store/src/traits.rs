@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    AccountId, Applied, ApplyError, Batch, BodyId, Columns, Lease, LeaseError, MailboxId, Rows, Snapshot, StoreError,
-    Token, Which,
+    AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, Columns, Lease, LeaseError, MailboxId, ReadToken,
+    Rows, StoreError, Which,
 };
 
 /// A boxed future, which lets engines be used as `dyn`.
@@ -18,10 +18,14 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// The store of all accounts, shared as `Arc<dyn MessageStore>`.
 pub trait MessageStore: Send + Sync + 'static {
     /// Applies one batch: durable when it resolves `Ok`. Dropping the future does not cancel the batch.
-    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>>;
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, BatchError>>;
 
     /// Returns the account's present mailboxes. Unavailable while they are older than `at_least`.
-    fn snapshot(&self, account: AccountId, at_least: Option<Token>) -> BoxFuture<'_, Result<Snapshot, StoreError>>;
+    fn snapshot(
+        &self,
+        account: AccountId,
+        at_least: Option<ReadToken>,
+    ) -> BoxFuture<'_, Result<AccountSnapshot, StoreError>>;
 
     /// Reads messages of one mailbox, with the selected derived columns; reads no body when the columns are kept.
     /// Unavailable while the account is older than `at_least`; gone when there is no such mailbox. The result is held
@@ -32,7 +36,7 @@ pub trait MessageStore: Send + Sync + 'static {
         mailbox: MailboxId,
         which: Which,
         columns: Columns,
-        at_least: Option<Token>,
+        at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>>;
 
     /// Returns a body or a part of it; a range beyond the end is cut there. Gone soon after the last message with this

@@ -79,14 +79,14 @@ async fn uidvalidity_only_grows(one: One) {
 async fn mailboxes_are_created(one: One) {
     let effect = one.done(create("a/b/c")).await;
     let info = one.mailbox("a/b/c").await;
-    assert_eq!(effect, Effect::Mailbox(Box::new(info.clone())));
+    assert_eq!(effect, OpEffect::Mailbox(Box::new(info.clone())));
     assert!(!info.subscribed && info.special_use.is_none() && info.messages == 0);
     assert_eq!(one.names().await, ["INBOX", "Drafts", "Junk", "Sent", "Trash", "a", "a/b", "a/b/c"]);
     let archive = Op::CreateMailbox { name: name("Old"), special_use: Some(SpecialUse::Archive) };
     one.done(archive).await;
     assert_eq!(one.mailbox("Old").await.special_use, Some(SpecialUse::Archive));
-    assert_eq!(one.refused(create("a/b")).await, ApplyError::MailboxExists("a/b".into()));
-    assert_eq!(one.refused(create("inbox")).await, ApplyError::MailboxExists("INBOX".into()));
+    assert_eq!(one.refused(create("a/b")).await, BatchError::MailboxExists("a/b".into()));
+    assert_eq!(one.refused(create("inbox")).await, BatchError::MailboxExists("INBOX".into()));
 }
 
 async fn mailboxes_are_deleted(one: One) {
@@ -100,8 +100,8 @@ async fn mailboxes_are_deleted(one: One) {
     one.done(create("a")).await;
     assert_ne!(one.id("a").await, id, "a key is never reused");
     assert!(one.changes("a", 0).await.messages.is_empty());
-    assert_eq!(one.refused(delete("b")).await, ApplyError::NoMailbox("b".into()));
-    assert!(matches!(one.refused(delete("INBOX")).await, ApplyError::Refused(_)));
+    assert_eq!(one.refused(delete("b")).await, BatchError::NoMailbox("b".into()));
+    assert!(matches!(one.refused(delete("INBOX")).await, BatchError::Refused(_)));
 }
 
 async fn read(one: &One, mailbox: MailboxId) -> Result<Rows, StoreError> {
@@ -124,14 +124,14 @@ async fn mailboxes_are_renamed(one: One) {
     assert_eq!(names, ["p", "p/p", "p/p/q"]);
 
     one.apply(vec![create("t/b"), delete("t"), create("u/b")]).await.unwrap();
-    assert_eq!(one.refused(rename("nothing", "z")).await, ApplyError::NoMailbox("nothing".into()));
-    assert_eq!(one.refused(rename("x", "ab")).await, ApplyError::MailboxExists("ab".into()));
-    assert_eq!(one.refused(rename("ab", "ab")).await, ApplyError::MailboxExists("ab".into()));
-    assert_eq!(one.refused(rename("ab", "INBOX")).await, ApplyError::MailboxExists("INBOX".into()));
-    assert_eq!(one.refused(rename("u", "t")).await, ApplyError::MailboxExists("t/b".into()), "a child is in the way");
-    assert!(matches!(one.refused(rename("x", "x/z")).await, ApplyError::Refused(_)), "below itself");
+    assert_eq!(one.refused(rename("nothing", "z")).await, BatchError::NoMailbox("nothing".into()));
+    assert_eq!(one.refused(rename("x", "ab")).await, BatchError::MailboxExists("ab".into()));
+    assert_eq!(one.refused(rename("ab", "ab")).await, BatchError::MailboxExists("ab".into()));
+    assert_eq!(one.refused(rename("ab", "INBOX")).await, BatchError::MailboxExists("INBOX".into()));
+    assert_eq!(one.refused(rename("u", "t")).await, BatchError::MailboxExists("t/b".into()), "a child is in the way");
+    assert!(matches!(one.refused(rename("x", "x/z")).await, BatchError::Refused(_)), "below itself");
     let deep = "d".repeat(253);
-    assert!(matches!(one.refused(rename("x", &deep)).await, ApplyError::Refused(_)), "a child's name gets too long");
+    assert!(matches!(one.refused(rename("x", &deep)).await, BatchError::Refused(_)), "a child's name gets too long");
 }
 
 /// RFC 3501 §6.3.5.
@@ -147,7 +147,7 @@ async fn renaming_inbox_moves_its_messages(one: One) {
     assert_eq!(one.changes("INBOX", before.highest_modseq.0).await.expunged, [uid(2)]);
     assert!(one.names().await.contains(&"INBOX/child".into()));
     assert_eq!(one.snapshot().await.octets, 1);
-    assert_eq!(one.refused(rename("INBOX", "old/mail")).await, ApplyError::MailboxExists("old/mail".into()));
+    assert_eq!(one.refused(rename("INBOX", "old/mail")).await, BatchError::MailboxExists("old/mail".into()));
 }
 
 /// RFC 3501 §6.3.6, §6.3.9; RFC 9051 §6.3.6: a name stays subscribed when its mailbox goes.
@@ -174,7 +174,8 @@ async fn messages_are_appended(one: One) {
     let applied =
         one.apply(vec![append_flagged("INBOX", "one", "\\Seen $Fwd"), append("INBOX", "two!")]).await.unwrap();
     let inbox = one.mailbox("INBOX").await;
-    let appended = |number| Effect::Appended { mailbox: inbox.id, uid_validity: inbox.uid_validity, uid: uid(number) };
+    let appended =
+        |number| OpEffect::Appended { mailbox: inbox.id, uid_validity: inbox.uid_validity, uid: uid(number) };
     assert_eq!(applied.effects, [appended(1), appended(2)]);
     let changes = one.changes("INBOX", 0).await;
     assert_sound(&changes);
@@ -186,7 +187,7 @@ async fn messages_are_appended(one: One) {
     let next = one.apply(vec![append("INBOX", "")]).await.unwrap();
     assert_eq!(next.modseq.0, applied.modseq.0 + 1, "one modseq per batch");
     assert_eq!(one.listing("INBOX").await[2], "3 ");
-    assert_eq!(one.refused(append("nowhere", "x")).await, ApplyError::NoMailbox("nowhere".into()));
+    assert_eq!(one.refused(append("nowhere", "x")).await, BatchError::NoMailbox("nowhere".into()));
 }
 
 async fn default_mailboxes_come_back(one: One) {
@@ -223,7 +224,7 @@ async fn flags_are_stored(one: One) {
     assert_eq!(changes.messages.len(), 1, "a message that had the flag keeps its modseq");
     assert_eq!(changes.messages[0].modseq, Modseq(before.0 + 1));
     let all = one.changes("INBOX", 0).await.messages;
-    assert_eq!(effect, Effect::Stored { messages: all[..2].to_vec(), modified: vec![] });
+    assert_eq!(effect, OpEffect::Stored { messages: all[..2].to_vec(), modified: vec![] });
     one.done(store(&[1, 2], FlagChange::Remove(flags("\\Seen WORK")))).await;
     one.done(store(&[3], FlagChange::Replace(flags("\\Deleted \\Draft New")))).await;
     assert_eq!(one.listing("INBOX").await, ["1 a", "2 b", "3 \\Deleted \\Draft New c"]);
@@ -234,7 +235,7 @@ async fn flags_are_stored(one: One) {
         change: FlagChange::Add(flags("")),
         unchanged_since: None,
     };
-    assert!(matches!(one.refused(missing).await, ApplyError::NoMailbox(_)));
+    assert!(matches!(one.refused(missing).await, BatchError::NoMailbox(_)));
 }
 
 /// RFC 7162 §3.1.3.
@@ -244,7 +245,7 @@ async fn flags_are_stored_unless_changed_since(one: One) {
     let mailbox = one.id("INBOX").await;
     let change = FlagChange::Add(flags("\\Flagged"));
     let effect = one.done(Op::Store { mailbox, uids: UidSet::all(), change, unchanged_since: Some(first) }).await;
-    let Effect::Stored { messages, modified } = effect else { panic!() };
+    let OpEffect::Stored { messages, modified } = effect else { panic!() };
     assert_eq!((messages.len(), messages[0].uid, modified), (1, uid(1), vec![uid(2)]));
     assert_eq!(one.listing("INBOX").await, ["1 \\Flagged a", "2 b"]);
 }
@@ -260,8 +261,8 @@ async fn keywords_are_bounded(one: One) {
         unchanged_since: None,
     };
     one.done(add(2, "K63 k1")).await;
-    assert!(matches!(one.refused(add(2, "more")).await, ApplyError::Refused(_)));
-    assert!(matches!(one.refused(append_flagged("INBOX", "c", "more")).await, ApplyError::Refused(_)));
+    assert!(matches!(one.refused(add(2, "more")).await, BatchError::Refused(_)));
+    assert!(matches!(one.refused(append_flagged("INBOX", "c", "more")).await, BatchError::Refused(_)));
     let remove = FlagChange::Remove(flags("k0"));
     one.done(Op::Store { mailbox, uids: uids([1]), change: remove, unchanged_since: None }).await;
     one.done(add(2, "more")).await;
@@ -275,7 +276,7 @@ async fn messages_are_copied(one: One) {
     let (from, to) = (one.id("INBOX").await, one.mailbox("Sent").await);
     let effect = one.done(Op::Copy { from, uids: uids([1, 3, 8]), to: name("Sent") }).await;
     let pairs = vec![(uid(1), uid(2)), (uid(3), uid(3))];
-    assert_eq!(effect, Effect::Copied { mailbox: to.id, uid_validity: to.uid_validity, uids: pairs });
+    assert_eq!(effect, OpEffect::Copied { mailbox: to.id, uid_validity: to.uid_validity, uids: pairs });
     assert_eq!(one.listing("Sent").await, ["1 s", "2 \\Seen x a", "3 c"]);
     assert_eq!(one.listing("INBOX").await.len(), 3);
     assert_eq!(one.snapshot().await.octets, 6);
@@ -283,11 +284,11 @@ async fn messages_are_copied(one: One) {
     assert_eq!(one.listing("INBOX").await.len(), 6, "onto itself, once each");
     assert_sound(&one.changes("INBOX", 0).await);
     let nowhere = Op::Copy { from, uids: uids([1]), to: name("nowhere") };
-    assert_eq!(one.refused(nowhere).await, ApplyError::NoMailbox("nowhere".into()));
+    assert_eq!(one.refused(nowhere).await, BatchError::NoMailbox("nowhere".into()));
     let from = MailboxId(77);
     assert!(matches!(
         one.refused(Op::Copy { from, uids: uids([1]), to: name("Sent") }).await,
-        ApplyError::NoMailbox(_)
+        BatchError::NoMailbox(_)
     ));
 }
 
@@ -296,7 +297,7 @@ async fn messages_are_moved(one: One) {
     one.apply(vec![append("INBOX", "a"), append_flagged("INBOX", "b", "\\Seen"), append("INBOX", "c")]).await.unwrap();
     let before = one.mailbox("INBOX").await;
     let effect = one.done(Op::Move { from: before.id, uids: uids([2, 3]), to: name("Trash") }).await;
-    let Effect::Copied { uids: pairs, .. } = effect else { panic!() };
+    let OpEffect::Copied { uids: pairs, .. } = effect else { panic!() };
     assert_eq!(pairs, [(uid(2), uid(1)), (uid(3), uid(2))]);
     assert_eq!(one.listing("INBOX").await, ["1 a"]);
     assert_eq!(one.listing("Trash").await, ["1 \\Seen b", "2 c"]);
@@ -307,7 +308,7 @@ async fn messages_are_moved(one: One) {
     one.done(Op::Move { from: before.id, uids: uids([1]), to: name("INBOX") }).await;
     assert_eq!(one.listing("INBOX").await, ["4 a"]);
     let nowhere = Op::Move { from: before.id, uids: uids([4]), to: name("nowhere") };
-    assert_eq!(one.refused(nowhere).await, ApplyError::NoMailbox("nowhere".into()));
+    assert_eq!(one.refused(nowhere).await, BatchError::NoMailbox("nowhere".into()));
 }
 
 async fn messages_are_expunged(one: One) {
@@ -317,17 +318,17 @@ async fn messages_are_expunged(one: One) {
         .unwrap();
     let mailbox = one.id("INBOX").await;
     let expunge = |uids, only_deleted| Op::Expunge { mailbox, uids, only_deleted };
-    assert_eq!(one.done(expunge(Some(uids([1, 2])), true)).await, Effect::Expunged(vec![uid(1)]));
-    assert_eq!(one.done(expunge(Some(uids([2, 17])), false)).await, Effect::Expunged(vec![uid(2)]));
-    assert_eq!(one.done(expunge(None, true)).await, Effect::Expunged(vec![uid(3), uid(5)]));
-    assert_eq!(one.done(expunge(None, true)).await, Effect::Expunged(vec![]));
+    assert_eq!(one.done(expunge(Some(uids([1, 2])), true)).await, OpEffect::Expunged(vec![uid(1)]));
+    assert_eq!(one.done(expunge(Some(uids([2, 17])), false)).await, OpEffect::Expunged(vec![uid(2)]));
+    assert_eq!(one.done(expunge(None, true)).await, OpEffect::Expunged(vec![uid(3), uid(5)]));
+    assert_eq!(one.done(expunge(None, true)).await, OpEffect::Expunged(vec![]));
     assert_eq!(one.listing("INBOX").await, ["4 d"]);
-    assert_eq!(one.done(expunge(None, false)).await, Effect::Expunged(vec![uid(4)]));
+    assert_eq!(one.done(expunge(None, false)).await, OpEffect::Expunged(vec![uid(4)]));
     let empty = one.mailbox("INBOX").await;
     assert_eq!((empty.messages, empty.unseen, empty.octets, empty.uid_next), (0, 0, 0, uid(6)));
     assert_eq!(one.snapshot().await.octets, 0);
     let missing = Op::Expunge { mailbox: MailboxId(99), uids: None, only_deleted: true };
-    assert!(matches!(one.refused(missing).await, ApplyError::NoMailbox(_)));
+    assert!(matches!(one.refused(missing).await, BatchError::NoMailbox(_)));
 }
 
 /// RFC 7162 §3.2.5: VANISHED (EARLIER).
@@ -371,7 +372,7 @@ async fn recent_is_told_once(one: One) {
     assert_eq!(one.mailbox("INBOX").await.recent_from, uid(3), "never beyond UIDNEXT");
     assert_eq!(one.mailbox("INBOX").await.highest_modseq, info.highest_modseq);
     let missing = Op::ClearRecent { mailbox: MailboxId(99), up_to: uid(1) };
-    assert!(matches!(one.refused(missing).await, ApplyError::NoMailbox(_)));
+    assert!(matches!(one.refused(missing).await, BatchError::NoMailbox(_)));
 }
 
 /// RFC 5230 §4.2.
@@ -394,24 +395,24 @@ async fn replies_are_remembered(one: One) {
     for (now, handle, to, expect) in table {
         assert_eq!(
             at(now, reply(handle, to)).await.unwrap().effects,
-            [Effect::Remembered(expect)],
+            [OpEffect::Remembered(expect)],
             "{now} {handle} {to}"
         );
     }
     let long = "x".repeat(1025);
-    assert!(matches!(one.refused(reply(&long, "a@x")).await, ApplyError::Refused(_)));
-    assert!(matches!(one.refused(reply("v", &long)).await, ApplyError::Refused(_)));
+    assert!(matches!(one.refused(reply(&long, "a@x")).await, BatchError::Refused(_)));
+    assert!(matches!(one.refused(reply("v", &long)).await, BatchError::Refused(_)));
 }
 
 async fn quota_holds(one: One) {
     let with =
         |quota, ops| one.store.apply(Batch { require: vec![Require::QuotaOctets(quota)], ..batch(one.account, ops) });
     with(10, vec![append("INBOX", "12345"), append("INBOX", "12345")]).await.unwrap();
-    assert_eq!(with(10, vec![append("INBOX", "x")]).await, Err(ApplyError::OverQuota));
-    assert_eq!(with(14, vec![append("INBOX", "12"), append("Sent", "123")]).await, Err(ApplyError::OverQuota));
+    assert_eq!(with(10, vec![append("INBOX", "x")]).await, Err(BatchError::OverQuota));
+    assert_eq!(with(14, vec![append("INBOX", "12"), append("Sent", "123")]).await, Err(BatchError::OverQuota));
     let from = one.id("INBOX").await;
     let copy = || vec![Op::Copy { from, uids: uids([1]), to: name("Sent") }];
-    assert_eq!(with(14, copy()).await, Err(ApplyError::OverQuota), "copies count");
+    assert_eq!(with(14, copy()).await, Err(BatchError::OverQuota), "copies count");
     with(15, copy()).await.unwrap();
     with(3, vec![Op::Move { from, uids: uids([1]), to: name("Trash") }]).await.unwrap();
     let change = FlagChange::Add(flags("\\Seen"));
@@ -426,7 +427,7 @@ async fn requirements_are_checked(one: One) {
     let with = |ops| one.store.apply(Batch { require: vec![Require::Mailbox(id)], ..batch(one.account, ops) });
     with(vec![append("a", "x")]).await.unwrap();
     one.done(delete("a")).await;
-    assert!(matches!(with(vec![append("INBOX", "x")]).await, Err(ApplyError::NoMailbox(_))));
+    assert!(matches!(with(vec![append("INBOX", "x")]).await, Err(BatchError::NoMailbox(_))));
     assert!(one.changes("INBOX", 0).await.messages.is_empty());
 }
 
@@ -448,7 +449,7 @@ async fn a_batch_id_is_remembered(one: One) {
 
     let id = Some(BatchId(Uuid::from_u128(6)));
     let refused = Batch { id, ..batch(one.account, vec![append("later", "x")]) };
-    assert!(matches!(one.store.apply(refused.clone()).await, Err(ApplyError::NoMailbox(_))));
+    assert!(matches!(one.store.apply(refused.clone()).await, Err(BatchError::NoMailbox(_))));
     one.done(create("later")).await;
     one.store.apply(refused).await.expect("a refused batch is not remembered");
     assert_eq!(one.listing("later").await, ["1 x"]);
@@ -467,7 +468,7 @@ async fn later_ops_see_earlier_ones(one: One) {
         create("first"),
     ];
     let applied = one.apply(ops).await.unwrap();
-    assert_eq!(applied.effects[4], Effect::Expunged(vec![uid(1)]));
+    assert_eq!(applied.effects[4], OpEffect::Expunged(vec![uid(1)]));
     assert_eq!(one.listing("INBOX").await, ["1 \\Deleted a"]);
     assert_eq!(one.changes("INBOX", 0).await.messages[0].modseq, applied.modseq, "all changes get the same modseq");
     assert_ne!(one.id("first").await, id);
@@ -476,9 +477,9 @@ async fn later_ops_see_earlier_ones(one: One) {
 async fn bounds_are_held(one: One) {
     let large = "x".repeat(MESSAGE_OCTETS_MAX as usize);
     one.done(append("INBOX", &large)).await;
-    assert!(matches!(one.refused(append("INBOX", &format!("{large}x"))).await, ApplyError::Refused(_)));
+    assert!(matches!(one.refused(append("INBOX", &format!("{large}x"))).await, BatchError::Refused(_)));
     let many = vec![Op::ClearRecent { mailbox: one.id("INBOX").await, up_to: uid(1) }; 10_001];
-    assert!(matches!(one.apply(many).await, Err(ApplyError::Refused(_))));
+    assert!(matches!(one.apply(many).await, Err(BatchError::Refused(_))));
 }
 
 async fn bodies_are_read_in_parts(one: One) {
@@ -546,11 +547,11 @@ async fn logins_are_noted(one: One) {
 
 async fn mailboxes_are_bounded(one: One) {
     one.apply((0..9_995).map(|n| create(&format!("m{n}"))).collect()).await.unwrap();
-    assert!(matches!(one.apply(vec![create("one too many")]).await, Err(ApplyError::Refused(_))));
+    assert!(matches!(one.apply(vec![create("one too many")]).await, Err(BatchError::Refused(_))));
     one.apply(vec![delete("m5"), create("in its place")]).await.unwrap();
     let subscribe = |n: u32| Op::Subscribe { name: name(&format!("s{n}")), on: true };
     one.apply((0..9_995).map(subscribe).collect()).await.unwrap();
-    assert!(matches!(one.apply(vec![subscribe(10_000)]).await, Err(ApplyError::Refused(_))));
+    assert!(matches!(one.apply(vec![subscribe(10_000)]).await, Err(BatchError::Refused(_))));
 }
 
 async fn concurrent_appends_get_their_own_uids(one: One) {

@@ -156,7 +156,7 @@ fn child_that_fills_and_empties() {
                 for number in (first + caller..).step_by(FILLERS as usize) {
                     let who = account(u128::from(caller));
                     let stored = store.apply(Batch { account: who, ..delivery(number) }).await.unwrap();
-                    let [Effect::Appended { mailbox, uid, .. }] = stored.effects[..] else { panic!() };
+                    let [OpEffect::Appended { mailbox, uid, .. }] = stored.effects[..] else { panic!() };
                     say(format!("stored {number}"));
                     if !(number / FILLERS).is_multiple_of(STAYS) {
                         say(format!("expunging {number}"));

@@ -97,7 +97,7 @@ fn batches() -> impl Strategy<Value = Batch> {
         8 => Just(vec![]),
         1 => (0u64..800).prop_map(|quota| vec![Require::QuotaOctets(quota)]),
         1 => mailbox_ids().prop_map(|id| vec![Require::Mailbox(id)]),
-        1 => (0u64..30).prop_map(|modseq| vec![Require::Unchanged(Token(Modseq(modseq)))]),
+        1 => (0u64..30).prop_map(|modseq| vec![Require::Unchanged(ReadToken(Modseq(modseq)))]),
         1 => Just(vec![Require::Present]),
         1 => (0u64..3).prop_map(|epoch| vec![Require::Lease { name: "held by nobody".into(), epoch }]),
     ];
@@ -113,10 +113,10 @@ fn batches() -> impl Strategy<Value = Batch> {
 }
 
 /// Removes the body ids, which differ between engines; the rest of an effect is equal.
-fn comparable(applied: Result<Applied, ApplyError>) -> Result<Applied, ApplyError> {
+fn comparable(applied: Result<Applied, BatchError>) -> Result<Applied, BatchError> {
     applied.map(|mut applied| {
         for effect in &mut applied.effects {
-            if let Effect::Stored { messages, .. } = effect {
+            if let OpEffect::Stored { messages, .. } = effect {
                 messages.iter_mut().for_each(|message| message.body = BodyId::NONE);
             }
         }
@@ -125,7 +125,7 @@ fn comparable(applied: Result<Applied, ApplyError>) -> Result<Applied, ApplyErro
 }
 
 /// Reads everything in an account.
-async fn everything(store: &Arc<dyn Engine>, account: AccountId) -> (Snapshot, Vec<Rows>) {
+async fn everything(store: &Arc<dyn Engine>, account: AccountId) -> (AccountSnapshot, Vec<Rows>) {
     let snapshot = store.snapshot(account, None).await.unwrap();
     let columns = Columns::SENT | Columns::ENVELOPE | Columns::FIELDS;
     let mut all = Vec::new();

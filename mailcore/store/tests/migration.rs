@@ -96,13 +96,13 @@ async fn life_goes_on() {
         let before = one.mailbox("INBOX").await;
         let id = Some(BatchId(Uuid::from_u128(number * 1000 + 3)));
         let again = store.apply(Batch { id, ..batch(one.account, vec![append("INBOX", "sent again")]) }).await.unwrap();
-        let first = Effect::Appended { mailbox: before.id, uid_validity: before.uid_validity, uid: uid(3) };
+        let first = OpEffect::Appended { mailbox: before.id, uid_validity: before.uid_validity, uid: uid(3) };
         assert_eq!(again.effects, [first], "a batch is remembered");
         let id = Some(BatchId(Uuid::from_u128(number * 1000 + 500)));
         store.apply(Batch { id, ..batch(one.account, vec![]) }).await.unwrap();
         let reply =
             Op::RememberReply { handle: "v".into(), correspondent: "a@x".into(), until: 4_000_000_000, reply: None };
-        assert_eq!(one.done(reply).await, Effect::Remembered(false));
+        assert_eq!(one.done(reply).await, OpEffect::Remembered(false));
         one.done(append("INBOX", "new")).await;
         let after = one.mailbox("INBOX").await;
         assert_eq!((after.uid_next.get(), after.messages), (before.uid_next.get() + 1, before.messages + 1));
@@ -113,7 +113,7 @@ async fn life_goes_on() {
         one.done(Op::Expunge { mailbox: before.id, uids: Some(uids([2])), only_deleted: false }).await;
         assert_eq!(one.body(&shared[1]).await.len() as u64, shared[1].octets);
         let refused = one.refused(restore_mailbox("old", 1_000_000, 1)).await;
-        assert!(matches!(refused, ApplyError::Refused(_)), "the number may have been in use");
+        assert!(matches!(refused, BatchError::Refused(_)), "the number may have been in use");
     }
     let lease = store.lease("work", Duration::from_secs(60)).await.unwrap().unwrap();
     assert!(lease.epoch >> 32 >= 2, "the starts of the old store count");

@@ -299,7 +299,7 @@ async fn a_batch_and_what_it_causes_are_one(one: One) {
     let keyed = Batch { id: Some(BatchId(Uuid::from_u128(1))), ..batch(one.account, ops) };
     for _ in 0..2 {
         let applied = one.store.apply(keyed.clone()).await.unwrap();
-        assert_eq!(applied.effects[1], Effect::Done);
+        assert_eq!(applied.effects[1], OpEffect::Done);
         assert_eq!((words(&one.rows().await).len(), one.changes("INBOX", 0).await.messages.len()), (1, 1));
     }
     let refused = one.apply(vec![enqueue(2, "b@x.example"), delete("INBOX")]).await;
@@ -340,7 +340,7 @@ async fn a_reply_goes_out_when_it_is_remembered(one: One) {
     let at = |now, op| Batch { now, ..batch(one.account, vec![op]) };
     for (number, now, remembered) in [(1, 1_000, true), (2, 1_500, false), (3, 2_000, true)] {
         let applied = one.store.apply(at(now, reply(number, now + 1_000))).await.unwrap();
-        assert_eq!(applied.effects, [Effect::Remembered(remembered)]);
+        assert_eq!(applied.effects, [OpEffect::Remembered(remembered)]);
     }
     assert_eq!(words(&one.rows().await), ["1 x.example ann", "3 x.example ann"]);
 }
@@ -421,7 +421,7 @@ async fn a_row_that_cannot_be_read_stops_no_other() {
 
 /// A step of two workers.
 #[derive(Clone, Debug)]
-enum Step {
+enum WorkerStep {
     Enqueue(u128, Vec<usize>),
     Cause(u128, Vec<usize>),
     Take(usize),
@@ -434,17 +434,17 @@ enum Step {
 
 const ADDRESSES: [&str; 5] = ["a@x.example", "b@x.example", "c@y.example", "d@z.example", "postmaster"];
 
-fn steps() -> impl Strategy<Value = Step> {
+fn steps() -> impl Strategy<Value = WorkerStep> {
     let to = || prop::collection::vec(0..ADDRESSES.len(), 0..4);
     prop_oneof![
-        4 => (0u128..8, to()).prop_map(|(number, to)| Step::Enqueue(number, to)),
-        2 => (0u128..8, to()).prop_map(|(number, to)| Step::Cause(number, to)),
-        5 => (1usize..4).prop_map(Step::Take),
-        3 => (0usize..12).prop_map(Step::Renew),
+        4 => (0u128..8, to()).prop_map(|(number, to)| WorkerStep::Enqueue(number, to)),
+        2 => (0u128..8, to()).prop_map(|(number, to)| WorkerStep::Cause(number, to)),
+        5 => (1usize..4).prop_map(WorkerStep::Take),
+        3 => (0usize..12).prop_map(WorkerStep::Renew),
         6 => (0usize..12, any::<bool>(), prop::option::weighted(0.3, 8u128..12))
-            .prop_map(|(claim, left, causes)| Step::Settle(claim, left, causes)),
-        4 => (1i64..100).prop_map(Step::Wait),
-        1 => Just(Step::Reopen),
+            .prop_map(|(claim, left, causes)| WorkerStep::Settle(claim, left, causes)),
+        4 => (1i64..100).prop_map(WorkerStep::Wait),
+        1 => Just(WorkerStep::Reopen),
     ]
 }
 
@@ -462,23 +462,23 @@ fn comparable(mut rows: Vec<QueueRow>, key: RowKey, now: i64) -> Vec<QueueRow> {
     rows
 }
 
-async fn run(history: Vec<Step>) {
+async fn run(history: Vec<WorkerStep>) {
     let folder = tempfile::tempdir().unwrap();
     let (model, mut tested) = (memory(), local_sharded(folder.path(), 1));
     let (mut now, mut claims): (i64, Vec<(Claim, Claim, QueueRow)>) = (1_000, Vec::new());
     let mut key = None;
     for step in history {
         match &step {
-            Step::Enqueue(number, to) => {
+            WorkerStep::Enqueue(number, to) => {
                 let message = message(*number, to, now);
                 assert_eq!(tested.enqueue(message.clone()).await, model.enqueue(message).await);
             }
-            Step::Cause(number, to) => {
+            WorkerStep::Cause(number, to) => {
                 let ops = vec![append("INBOX", "m"), Op::Enqueue(Box::new(message(*number, to, now)))];
                 let batch = Batch { now, ..batch(account(1), ops) };
                 assert_eq!(tested.apply(batch.clone()).await.is_ok(), model.apply(batch).await.is_ok());
             }
-            Step::Take(most) => {
+            WorkerStep::Take(most) => {
                 let take = Take { per_destination: 2, ..Take::any(now, *most, 60) };
                 let expected = model.take_due(take.clone()).await.unwrap();
                 let got = tested.take_due(take).await.unwrap();
@@ -491,19 +491,19 @@ async fn run(history: Vec<Step>) {
                     assert_eq!(comparable(got, key, now), comparable(expected, key, now), "{step:?}");
                 }
             }
-            Step::Renew(at) => {
+            WorkerStep::Renew(at) => {
                 let Some((a, b, _)) = claims.get(*at) else { continue };
                 assert_eq!(tested.prove(*a, now, 60).await, model.prove(*b, now, 60).await, "{step:?}");
             }
-            Step::Settle(at, some_left, causes) => {
+            WorkerStep::Settle(at, some_left, causes) => {
                 let Some((a, b, row)) = claims.get(*at) else { continue };
                 let left = if *some_left { later(row, now + 30) } else { done(now) };
                 let caused: Vec<Outgoing> = causes.iter().map(|number| message(*number, &[0], now)).collect();
                 let expected = model.settle(*b, left.clone(), caused.clone()).await;
                 assert_eq!(tested.settle(*a, left, caused).await, expected, "{step:?}");
             }
-            Step::Wait(seconds) => now += seconds,
-            Step::Reopen => {
+            WorkerStep::Wait(seconds) => now += seconds,
+            WorkerStep::Reopen => {
                 // Leases end with the process, which the model does not have: let them expire in both.
                 now += 10_000;
                 drop(tested);

@@ -85,7 +85,7 @@ async fn columns_are_derived_from_the_message(one: One) {
 }
 
 async fn a_token_asks_for_a_moment(one: One) {
-    let never = one.store.snapshot(one.account, Some(Token(Modseq(1)))).await;
+    let never = one.store.snapshot(one.account, Some(ReadToken(Modseq(1)))).await;
     assert!(matches!(never, Err(StoreError::Unavailable(_))), "an account that was never written has no moments");
     let applied = one.apply(vec![append("INBOX", "a")]).await.unwrap();
     let mailbox = one.id("INBOX").await;
@@ -93,25 +93,28 @@ async fn a_token_asks_for_a_moment(one: One) {
     let now = applied.token();
     assert_eq!(one.store.snapshot(one.account, Some(now)).await.unwrap().token, now);
     assert_eq!(read(now).await.unwrap().token, now);
-    let later = Token(Modseq(now.0.0 + 1));
+    let later = ReadToken(Modseq(now.0.0 + 1));
     assert!(matches!(read(later).await, Err(StoreError::Unavailable(_))));
     assert!(matches!(one.store.snapshot(one.account, Some(later)).await, Err(StoreError::Unavailable(_))));
     assert_eq!(one.done(append("INBOX", "b")).await, one_appended(&one, 2).await);
     assert_eq!(read(later).await.unwrap().rows.len(), 2);
 }
 
-async fn one_appended(one: &One, number: u32) -> Effect {
+async fn one_appended(one: &One, number: u32) -> OpEffect {
     let inbox = one.mailbox("INBOX").await;
-    Effect::Appended { mailbox: inbox.id, uid_validity: inbox.uid_validity, uid: uid(number) }
+    OpEffect::Appended { mailbox: inbox.id, uid_validity: inbox.uid_validity, uid: uid(number) }
 }
 
 async fn an_unchanged_account_is_required(one: One) {
     let with =
         |token, ops| one.store.apply(Batch { require: vec![Require::Unchanged(token)], ..batch(one.account, ops) });
-    assert!(matches!(with(Token(Modseq(1)), vec![]).await, Err(ApplyError::Conflict(_))), "the account does not exist");
+    assert!(
+        matches!(with(ReadToken(Modseq(1)), vec![]).await, Err(BatchError::Conflict(_))),
+        "the account does not exist"
+    );
     let seen = one.snapshot().await.token;
     let next = with(seen, vec![append("INBOX", "a")]).await.unwrap();
-    assert!(matches!(with(seen, vec![append("INBOX", "b")]).await, Err(ApplyError::Conflict(_))));
+    assert!(matches!(with(seen, vec![append("INBOX", "b")]).await, Err(BatchError::Conflict(_))));
     with(next.token(), vec![append("INBOX", "b")]).await.unwrap();
     assert_eq!(one.listing("INBOX").await, ["1 a", "2 b"]);
 }
@@ -128,7 +131,7 @@ async fn present_messages_are_required(one: One) {
         Op::Move { from, uids: uids(1..=3), to: to.clone() },
         Op::Store { mailbox: from, uids: uids(1..=3), change, unchanged_since: None },
     ] {
-        assert!(matches!(with(op).await, Err(ApplyError::Conflict(_))));
+        assert!(matches!(with(op).await, Err(BatchError::Conflict(_))));
     }
     assert_eq!(one.snapshot().await, before, "nothing is copied, and nothing counted");
     with(Op::Copy { from, uids: uids([1, 3]), to }).await.unwrap();
@@ -140,16 +143,16 @@ async fn a_lease_guards_writes(one: One) {
         let require = vec![Require::Lease { name: "work".into(), epoch }];
         one.store.apply(Batch { require, ..batch(one.account, vec![append("INBOX", "x")]) })
     };
-    assert_eq!(with(1).await, Err(ApplyError::Fenced), "no holder");
+    assert_eq!(with(1).await, Err(BatchError::Fenced), "no holder");
     let first = one.store.lease("work", LONG).await.unwrap().unwrap();
     assert_eq!(first.name(), "work");
     with(first.epoch).await.unwrap();
-    assert_eq!(with(first.epoch + 1).await, Err(ApplyError::Fenced));
+    assert_eq!(with(first.epoch + 1).await, Err(BatchError::Fenced));
     let frozen = first.epoch;
     drop(first);
-    assert_eq!(with(frozen).await, Err(ApplyError::Fenced), "it was released");
+    assert_eq!(with(frozen).await, Err(BatchError::Fenced), "it was released");
     let second = one.store.lease("work", LONG).await.unwrap().unwrap();
-    assert_eq!(with(frozen).await, Err(ApplyError::Fenced), "its successor holds the lease");
+    assert_eq!(with(frozen).await, Err(BatchError::Fenced), "its successor holds the lease");
     with(second.epoch).await.unwrap();
     assert_eq!(one.listing("INBOX").await, ["1 x", "2 x"]);
 }
@@ -208,7 +211,7 @@ async fn accounts_are_deleted(one: One) {
     assert_eq!(one.names().await, ["INBOX", "Drafts", "Junk", "Sent", "Trash"]);
     assert!(fresh.octets == 0 && fresh.subscribed_only.is_empty() && fresh.last_logins.is_empty());
     let effects = one.store.apply(send()).await.unwrap().effects;
-    assert_eq!(effects[3], Effect::Remembered(true), "batch ids and replies are forgotten");
+    assert_eq!(effects[3], OpEffect::Remembered(true), "batch ids and replies are forgotten");
     assert_eq!(one.listing("a/b").await, ["1 x"]);
     assert_ne!(one.changes("a/b", 0).await.messages[0].body, message.body, "a body's id is never reused");
     let other = One { store: one.store.clone(), account: account(8) };
@@ -218,11 +221,11 @@ async fn accounts_are_deleted(one: One) {
 async fn an_account_is_deleted_alone(one: One) {
     one.done(append("INBOX", "kept")).await;
     let refused = one.apply(vec![Op::DeleteAccount, append("INBOX", "x")]).await;
-    assert!(matches!(refused, Err(ApplyError::Refused(_))));
+    assert!(matches!(refused, Err(BatchError::Refused(_))));
     assert_eq!(one.listing("INBOX").await, ["1 kept"]);
-    let require = vec![Require::Unchanged(Token(Modseq(99)))];
+    let require = vec![Require::Unchanged(ReadToken(Modseq(99)))];
     let guarded = Batch { require, ..batch(one.account, vec![Op::DeleteAccount]) };
-    assert!(matches!(one.store.apply(guarded).await, Err(ApplyError::Conflict(_))));
+    assert!(matches!(one.store.apply(guarded).await, Err(BatchError::Conflict(_))));
     assert_eq!(one.listing("INBOX").await, ["1 kept"]);
 }
 
@@ -239,7 +242,7 @@ async fn bodies_live_as_long_as_their_messages(one: One) {
     one.done(rename("INBOX", "old")).await;
     assert_eq!(one.listing("old").await, ["1 alone"]);
     one.done(delete("Trash")).await;
-    assert_eq!(one.refused(delete("nowhere")).await, ApplyError::NoMailbox("nowhere".into()));
+    assert_eq!(one.refused(delete("nowhere")).await, BatchError::NoMailbox("nowhere".into()));
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     while one.store.body(one.account, messages[0].body, None).await != Err(StoreError::Gone) {
         assert!(std::time::Instant::now() < deadline, "the body of no message is still there");
@@ -251,7 +254,7 @@ async fn bodies_live_as_long_as_their_messages(one: One) {
 async fn mailboxes_are_restored(one: One) {
     let effect = one.done(restore_mailbox("a/b", 77, 500)).await;
     let info = one.mailbox("a/b").await;
-    assert_eq!(effect, Effect::Mailbox(Box::new(info.clone())));
+    assert_eq!(effect, OpEffect::Mailbox(Box::new(info.clone())));
     assert_eq!((info.uid_validity.get(), info.uid_next, info.messages, info.subscribed), (77, uid(500), 0, false));
     assert!(one.names().await.contains(&"a".into()));
     let inbox = Op::RestoreMailbox {
@@ -274,7 +277,7 @@ async fn mailboxes_are_restored(one: One) {
     assert_eq!(one.mailbox("INBOX").await.uid_next, uid(11), "never lowered");
     one.done(restore_mailbox("INBOX", 5, 30)).await;
     assert_eq!(one.mailbox("INBOX").await.uid_next, uid(30));
-    assert!(matches!(one.refused(restore_mailbox("INBOX", 6, 30)).await, ApplyError::Refused(_)), "it is in use");
+    assert!(matches!(one.refused(restore_mailbox("INBOX", 6, 30)).await, BatchError::Refused(_)), "it is in use");
     one.done(create("made later")).await;
     assert!(one.mailbox("made later").await.uid_validity.get() > 77);
 }
@@ -286,14 +289,14 @@ async fn uidvalidity_is_not_brought_back(one: One) {
         .unwrap();
     one.apply(vec![delete("a"), delete("empty")]).await.unwrap();
     for validity in [100, 99] {
-        assert!(matches!(one.refused(restore_mailbox("a", validity, 1)).await, ApplyError::Refused(_)), "{validity}");
+        assert!(matches!(one.refused(restore_mailbox("a", validity, 1)).await, BatchError::Refused(_)), "{validity}");
     }
     one.done(restore_mailbox("a", 101, 1)).await;
     one.done(restore_mailbox("empty", 200, 1)).await;
     one.apply(vec![restore("a", 1, 1, "y"), rename("a", "b")]).await.unwrap();
     assert_eq!(one.mailbox("b").await.uid_validity.get(), 101, "UIDVALIDITY moves with the name");
     assert!(
-        matches!(one.refused(restore_mailbox("a", 101, 1)).await, ApplyError::Refused(_)),
+        matches!(one.refused(restore_mailbox("a", 101, 1)).await, BatchError::Refused(_)),
         "the name had this UIDVALIDITY"
     );
     one.done(restore_mailbox("a", 102, 1)).await;
@@ -345,31 +348,31 @@ async fn messages_are_restored(one: One) {
     assert_eq!(changes.info.recent_from, uid(100), "no restored message is recent");
     one.done(append("INBOX", "new")).await;
     assert_eq!(one.listing("INBOX").await[2], "100 new");
-    assert_eq!(one.refused(restore("nowhere", 1, 1, "x")).await, ApplyError::NoMailbox("nowhere".into()));
+    assert_eq!(one.refused(restore("nowhere", 1, 1, "x")).await, BatchError::NoMailbox("nowhere".into()));
 }
 
 async fn restored_uids_ascend(one: One) {
     one.apply(vec![restore_mailbox("a", 5, 100), restore("a", 10, 1, "x")]).await.unwrap();
     for number in [1, 9, 10, u32::MAX] {
-        assert!(matches!(one.refused(restore("a", number, 1, "x")).await, ApplyError::Refused(_)), "{number}");
+        assert!(matches!(one.refused(restore("a", number, 1, "x")).await, BatchError::Refused(_)), "{number}");
     }
     let mailbox = one.id("a").await;
     one.apply(vec![restore("a", 20, 1, "y"), Op::Expunge { mailbox, uids: None, only_deleted: false }]).await.unwrap();
     assert!(
-        matches!(one.refused(restore("a", 20, 1, "y")).await, ApplyError::Refused(_)),
+        matches!(one.refused(restore("a", 20, 1, "y")).await, BatchError::Refused(_)),
         "an expunged UID is not reused"
     );
     one.done(restore("a", 21, 1, "z")).await;
     one.done(append("a", "new")).await;
     assert_eq!(one.listing("a").await, ["21 \\Seen kept z", "100 new"]);
-    assert!(matches!(one.refused(restore("a", 99, 1, "late")).await, ApplyError::Refused(_)), "below a later UID");
+    assert!(matches!(one.refused(restore("a", 99, 1, "late")).await, BatchError::Refused(_)), "below a later UID");
     one.done(restore("a", 150, 1, "above")).await;
     assert_eq!(one.mailbox("a").await.uid_next, uid(151));
 }
 
 async fn restored_modseqs_are_kept(one: One) {
     for modseq in [0, (1 << 62) + 1, u64::MAX] {
-        assert!(matches!(one.refused(restore("INBOX", 1, modseq, "x")).await, ApplyError::Refused(_)), "{modseq}");
+        assert!(matches!(one.refused(restore("INBOX", 1, modseq, "x")).await, BatchError::Refused(_)), "{modseq}");
     }
     let applied = one.apply(vec![restore("INBOX", 1, 5_000, "a"), restore("INBOX", 2, 900, "b")]).await.unwrap();
     assert_eq!(applied.modseq, Modseq(5_000));
@@ -387,9 +390,9 @@ async fn restored_mail_counts(one: One) {
     let with = |quota, op| {
         one.store.apply(Batch { require: vec![Require::QuotaOctets(quota)], ..batch(one.account, vec![op]) })
     };
-    assert_eq!(with(4, restore("INBOX", 1, 1, "12345")).await, Err(ApplyError::OverQuota));
+    assert_eq!(with(4, restore("INBOX", 1, 1, "12345")).await, Err(BatchError::OverQuota));
     with(5, restore("INBOX", 1, 1, "12345")).await.unwrap();
     assert_eq!(one.snapshot().await.octets, 5);
     let large = "x".repeat(MESSAGE_OCTETS_MAX as usize + 1);
-    assert!(matches!(one.refused(restore("INBOX", 2, 1, &large)).await, ApplyError::Refused(_)));
+    assert!(matches!(one.refused(restore("INBOX", 2, 1, &large)).await, BatchError::Refused(_)));
 }

@@ -13,16 +13,16 @@ static RING: StateSpace =
 static DIARY: StateLog = StateLog { name: "diary", octets_max: 50 };
 static OTHER: StateLog = StateLog { name: "other", octets_max: 50 };
 
-type State = Arc<dyn StateStore>;
+type StoredState = Arc<dyn StateStore>;
 
-fn engines() -> (TempDir, [State; 2]) {
+fn engines() -> (TempDir, [StoredState; 2]) {
     let folder = tempfile::tempdir().unwrap();
     let local = LocalState::open(folder.path()).unwrap();
     (folder, [Arc::new(MemoryState::default()), Arc::new(local)])
 }
 
 async fn put(
-    state: &State,
+    state: &StoredState,
     space: &'static StateSpace,
     key: &str,
     expect: Expect,
@@ -32,11 +32,11 @@ async fn put(
     state.change(vec![change], now).await.map(|made| made[0])
 }
 
-async fn version(state: &State, space: &'static StateSpace, key: &str) -> Expect {
+async fn version(state: &StoredState, space: &'static StateSpace, key: &str) -> Expect {
     Expect::Version(state.record(space, key, 0).await.unwrap().unwrap().version)
 }
 
-async fn keys(state: &State, space: &'static StateSpace, now: i64) -> Vec<String> {
+async fn keys(state: &StoredState, space: &'static StateSpace, now: i64) -> Vec<String> {
     state.records(space, None, 10, now).await.unwrap().into_iter().map(|record| record.key).collect()
 }
 
@@ -157,7 +157,7 @@ async fn a_log_keeps_its_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_at_once_each_write_counts() {
     for state in engines().1 {
-        let add = |state: State| async move {
+        let add = |state: StoredState| async move {
             loop {
                 let record = state.record(&BOX, "n", 0).await.unwrap();
                 let expect = record.as_ref().map_or(Expect::Absent, |record| Expect::Version(record.version));
@@ -180,14 +180,14 @@ async fn of_many_at_once_each_write_counts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_that_have_it_open_see_each_other_and_a_restart_forgets_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let open = || -> State { Arc::new(LocalState::open(folder.path()).unwrap()) };
+    let open = || -> StoredState { Arc::new(LocalState::open(folder.path()).unwrap()) };
     let (node, command) = (open(), open());
     put(&node, &BOX, "a", Expect::Absent, 0).await.unwrap();
     assert_eq!(put(&command, &BOX, "a", Expect::Absent, 0).await, Err(StateError::Conflict));
     let seen = version(&command, &BOX, "a").await;
     put(&command, &BOX, "a", seen, 0).await.unwrap();
     assert_eq!(put(&node, &BOX, "a", seen, 0).await, Err(StateError::Conflict));
-    let write = |state: State| async move {
+    let write = |state: StoredState| async move {
         for _ in 0..50 {
             state.change(vec![StateChange::append(&DIARY, "s", "e")], 0).await.unwrap();
         }

@@ -22,7 +22,7 @@ pub const LOG_TARGET: &str = "provost::mail";
 /// The outcome that an event records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum TraceOutcome {
     /// Final delivery: into a mailbox, or forwarded or discarded by the recipient's rule, as the text states.
     Delivered,
     /// Durable in the queue, for relay or for delivery when that is possible.
@@ -37,7 +37,7 @@ pub enum Outcome {
     Failed,
 }
 
-impl Outcome {
+impl TraceOutcome {
     /// The word for logs.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -51,7 +51,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for TraceOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -59,14 +59,14 @@ impl fmt::Display for Outcome {
 
 /// An event as it is recorded. Texts are bounded and have no control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct TraceRecord {
     // First, so that the number has a fixed position in the line: `search` reads it there.
     /// The message's number: 32 hexadecimal digits, as in Received and in the reply to the sender.
     pub id: String,
     /// Milliseconds since 1970.
     pub at: i64,
     /// The outcome.
-    pub event: Outcome,
+    pub event: TraceOutcome,
     /// `smtp`, `submission`, `lmtp`, or `queue`.
     pub service: String,
     /// Reverse-path in lower case; empty is `<>`.
@@ -102,17 +102,17 @@ fn is_zero(octets: &u64) -> bool {
 /// An event under construction.
 #[derive(Debug)]
 #[must_use = "an event counts when it is recorded"]
-pub struct Event {
-    record: Record,
+pub struct TraceEvent {
+    record: TraceRecord,
 }
 
-impl Event {
+impl TraceEvent {
     /// For a message that arrives, or comes out of the queue.
-    pub fn new(arrival: &Arrival, outcome: Outcome, now: Timestamp) -> Self {
+    pub fn new(arrival: &Arrival, outcome: TraceOutcome, now: Timestamp) -> Self {
         let connection = arrival.connection.as_deref();
         let sender = arrival.envelope.reverse_path.as_ref().map(Path::to_string).unwrap_or_default();
         let login = connection.and_then(|connection| connection.login.as_ref());
-        let record = Record {
+        let record = TraceRecord {
             id: arrival.trace_id.to_string(),
             at: now.as_millisecond(),
             event: outcome,
@@ -157,7 +157,7 @@ impl Event {
 
     /// Logs the event, and passes it to the process's recorder, if any. Never waits.
     pub fn record(self) {
-        let Record { id, event, service, from, to, message_id, peer, login, octets, text, .. } = &self.record;
+        let TraceRecord { id, event, service, from, to, message_id, peer, login, octets, text, .. } = &self.record;
         let (to, message_id) = (to.as_deref().unwrap_or_default(), message_id.as_deref().unwrap_or_default());
         let (peer, login) = (peer.as_deref().unwrap_or_default(), login.as_deref().unwrap_or_default());
         tracing::info!(target: LOG_TARGET, id, service, peer, login, from, to, message_id, octets, text, "{event}");

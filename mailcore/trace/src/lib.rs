@@ -1,6 +1,6 @@
 //! The events of each message: one for each message and recipient accepted, refused, deferred or sent on.
 //!
-//! [`Event::record`] writes a line to the log and passes the event to the recorder of the process ([`install`]), which keeps it
+//! [`TraceEvent::record`] writes a line to the log and passes the event to the recorder of the process ([`install`]), which keeps it
 //! in files for some days. [`search`] reads them: the help desk finds a message by recipient, sender or Message-ID.
 //!
 //! What must never happen here: that a message waits for its trace or is lost by it. Events that the disk cannot write in
@@ -11,6 +11,6 @@ mod search;
 mod segment;
 mod writer;
 
-pub use event::{Event, LOG_TARGET, Outcome, Record};
-pub use search::{Criterion, Found, Journey, Query, search};
+pub use event::{LOG_TARGET, TraceEvent, TraceOutcome, TraceRecord};
+pub use search::{Criterion, Journey, TraceQuery, TraceResult, search};
 pub use writer::{Installed, Recorder, RecorderConfig, install};

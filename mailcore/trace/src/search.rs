@@ -12,7 +12,7 @@ use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::Record;
+use crate::TraceRecord;
 use crate::event::{message_id, trace_id};
 use crate::segment::Segment;
 
@@ -46,7 +46,7 @@ pub struct Criterion {
 
 /// The conditions and bounds of a search.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query {
+pub struct TraceQuery {
     /// One event must meet all of these.
     pub all: Vec<Criterion>,
     /// Earliest time of an event.
@@ -59,7 +59,7 @@ pub struct Query {
 
 /// The result of a search.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Found {
+pub struct TraceResult {
     /// Newest first, by the last event that matched.
     pub messages: Vec<Journey>,
     /// Whether more messages match than `most`.
@@ -74,7 +74,7 @@ pub struct Journey {
     /// The message's number, 32 hexadecimal digits.
     pub id: String,
     /// Oldest first.
-    pub events: Vec<Record>,
+    pub events: Vec<TraceRecord>,
     /// Whether events of other recipients are left out.
     pub left_out: bool,
 }
@@ -86,9 +86,9 @@ struct Lost {
 }
 
 /// Searches the files of a folder. Blocks: some tenths of a second for a million events.
-pub fn search(folder: &Path, query: &Query) -> io::Result<Found> {
-    let matcher = Matcher::new(query);
-    let (mut found, mut hits) = (Found::default(), BTreeMap::new());
+pub fn search(folder: &Path, query: &TraceQuery) -> io::Result<TraceResult> {
+    let matcher = TraceMatcher::new(query);
+    let (mut found, mut hits) = (TraceResult::default(), BTreeMap::new());
     if matcher.needles.is_empty() || query.most == 0 {
         return Ok(found);
     }
@@ -122,7 +122,7 @@ pub fn search(folder: &Path, query: &Query) -> io::Result<Found> {
 fn journeys(
     folder: &Path,
     segments: &[Segment],
-    matcher: &Matcher,
+    matcher: &TraceMatcher,
     newest: Vec<(i64, String)>,
 ) -> io::Result<Vec<Journey>> {
     let journey = |(_, id): (i64, String)| Journey { id, events: Vec::new(), left_out: false };
@@ -137,7 +137,7 @@ fn journeys(
             for line in block.split_inclusive(|octet| *octet == b'\n') {
                 let place = line.get(ID_AT).and_then(|id| places.get(id)).copied();
                 let Some(journey) = place.and_then(|place| journeys.get_mut(place)) else { continue };
-                let Ok(record) = serde_json::from_slice::<Record>(line) else { continue };
+                let Ok(record) = serde_json::from_slice::<TraceRecord>(line) else { continue };
                 let most = if matcher.matches(&record) { EVENTS_MAX } else { OTHER_EVENTS_MAX };
                 if journey.events.len() < most { journey.events.push(record) } else { journey.left_out = true }
             }
@@ -173,7 +173,7 @@ fn each_block(path: &Path, mut take: impl FnMut(&[u8])) -> io::Result<()> {
 }
 
 /// A query prepared for matching.
-struct Matcher {
+struct TraceMatcher {
     all: Vec<Criterion>,
     since: i64,
     until: i64,
@@ -181,8 +181,8 @@ struct Matcher {
     needles: Vec<memmem::Finder<'static>>,
 }
 
-impl Matcher {
-    fn new(query: &Query) -> Self {
+impl TraceMatcher {
+    fn new(query: &TraceQuery) -> Self {
         let all: Vec<Criterion> = query.all.iter().map(normal).collect();
         // The needles of one criterion suffice; the criterion with the fewest is the fastest.
         let needles = all.iter().map(needles).min_by_key(Vec::len).unwrap_or_default();
@@ -196,7 +196,7 @@ impl Matcher {
     }
 
     /// Calls `take` once for each matching record of a block.
-    fn find(&self, block: &[u8], mut take: impl FnMut(Record)) {
+    fn find(&self, block: &[u8], mut take: impl FnMut(TraceRecord)) {
         let mut lines: Vec<usize> = Vec::new();
         for needle in &self.needles {
             lines.extend(needle.find_iter(block).map(|at| begin_of_line(block, at)));
@@ -206,7 +206,7 @@ impl Matcher {
         for begin in lines {
             let line = block.get(begin..).unwrap_or_default();
             let line = line.get(..memchr::memchr(b'\n', line).unwrap_or(line.len())).unwrap_or_default();
-            if let Ok(record) = serde_json::from_slice::<Record>(line)
+            if let Ok(record) = serde_json::from_slice::<TraceRecord>(line)
                 && (self.since..=self.until).contains(&record.at)
                 && self.matches(&record)
             {
@@ -228,7 +228,7 @@ impl Matcher {
         lost
     }
 
-    fn matches(&self, record: &Record) -> bool {
+    fn matches(&self, record: &TraceRecord) -> bool {
         self.all.iter().all(|criterion| {
             let Criterion { to, account, from, message_id, id } = criterion;
             record.to.as_ref().is_some_and(|held| to.contains(held))

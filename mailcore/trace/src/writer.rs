@@ -13,7 +13,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
-use crate::Record;
+use crate::TraceRecord;
 use crate::segment::Segment;
 
 /// Events that wait for the thread, some 10 MB: more than arrive during a pause. Further ones are dropped and counted.
@@ -43,7 +43,7 @@ pub struct RecorderConfig {
 /// Sends events to the thread. Dropping it waits until the events so far are written.
 #[derive(Debug)]
 pub struct Recorder {
-    waiting: Option<SyncSender<Record>>,
+    waiting: Option<SyncSender<TraceRecord>>,
     dropped: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
@@ -67,7 +67,7 @@ impl Drop for Installed {
     }
 }
 
-pub(crate) fn record(record: Record) {
+pub(crate) fn record(record: TraceRecord) {
     if let Some(recorder) = &*RECORDER.read().unwrap_or_else(PoisonError::into_inner) {
         recorder.keep(record);
     }
@@ -78,13 +78,14 @@ impl Recorder {
     pub fn start(config: RecorderConfig) -> io::Result<Self> {
         let (waiting, events) = sync_channel(WAITING_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
-        let writer = Writer { config, dropped: Arc::clone(&dropped), open: None, complained: None, line: Vec::new() };
+        let writer =
+            TraceWriter { config, dropped: Arc::clone(&dropped), open: None, complained: None, line: Vec::new() };
         let thread = std::thread::Builder::new().name("trace".into()).spawn(move || writer.run(&events))?;
         Ok(Self { waiting: Some(waiting), dropped, thread: Some(thread) })
     }
 
     /// Passes an event to the thread, or drops and counts it. Never waits.
-    pub fn keep(&self, record: Record) {
+    pub fn keep(&self, record: TraceRecord) {
         let is_taken = self.waiting.as_ref().is_some_and(|waiting| waiting.try_send(record).is_ok());
         if !is_taken {
             lose(&self.dropped, 1);
@@ -114,10 +115,10 @@ fn lose(dropped: &AtomicU64, events: u64) {
     metrics::counter!("provost_trace_events_dropped_total").increment(events);
 }
 
-struct Writer {
+struct TraceWriter {
     config: RecorderConfig,
     dropped: Arc<AtomicU64>,
-    open: Option<Open>,
+    open: Option<OpenFile>,
     /// Time of the last log line about a disk failure.
     complained: Option<Instant>,
     /// Lines to be written together.
@@ -125,14 +126,14 @@ struct Writer {
 }
 
 /// The file being written.
-struct Open {
+struct OpenFile {
     day: Date,
     octets: u64,
     file: File,
 }
 
-impl Writer {
-    fn run(mut self, events: &Receiver<Record>) {
+impl TraceWriter {
+    fn run(mut self, events: &Receiver<TraceRecord>) {
         loop {
             let first = match events.recv_timeout(IDLE) {
                 Ok(first) => Some(first),
@@ -151,7 +152,7 @@ impl Writer {
         }
     }
 
-    fn put(&mut self, record: &Record) -> bool {
+    fn put(&mut self, record: &TraceRecord) -> bool {
         let begin = self.line.len();
         if serde_json::to_writer(&mut self.line, record).is_err() {
             self.line.truncate(begin);
@@ -188,7 +189,7 @@ impl Writer {
                 let (_, file) = Segment::begin(&self.config.folder, day)?;
                 let oldest = day.checked_sub(i64::from(self.config.days).days()).unwrap_or(day);
                 Segment::remove_old(&self.config.folder, oldest, self.config.octets_max)?;
-                self.open.insert(Open { day, octets: 0, file })
+                self.open.insert(OpenFile { day, octets: 0, file })
             }
         };
         open.file.write_all(&self.line)?;

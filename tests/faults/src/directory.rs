@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use provost_client::{Control, Directory, DirectoryConfig, DirectoryError, Scope, Search, ServerRole};
+use provost_client::{Control, Directory, DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerRole};
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::{AttributeDescription, Dn, Entry, Filter, Modification, ldif};
 use provost_schema::{attr, class};
@@ -16,7 +16,7 @@ use provost_view::{Fallback, PasswordSource, View, ViewConfig};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::mark::{Mark, Marks, Said};
+use crate::mark::{HistoryMark, Marks, Said};
 
 const SUFFIX: &str = "dc=example,dc=edu";
 const ROOT: &str = "cn=root";
@@ -31,7 +31,7 @@ const REFUSED: &str = "refused";
 const AFTER: u32 = 99;
 
 #[derive(Clone, Debug)]
-enum Step {
+enum DirectoryStep {
     Add(u32, String),
     Rename(u32, String),
     Delete(u32),
@@ -41,7 +41,7 @@ enum Step {
 /// People by number, with their common names.
 type People = BTreeMap<u32, String>;
 
-impl Step {
+impl DirectoryStep {
     fn apply(&self, people: &mut People) {
         match self {
             Self::Add(number, name) => drop(people.entry(*number).or_insert_with(|| name.clone())),
@@ -56,15 +56,15 @@ impl Step {
     }
 }
 
-fn steps(seed: u64) -> Vec<Step> {
+fn steps(seed: u64) -> Vec<DirectoryStep> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut step = |number: usize| {
         let (who, name) = (rng.random_range(1..=PEOPLE), format!("Name {number}"));
         match rng.random_range(0..10) {
-            0..4 => Step::Add(who, name),
-            4..7 => Step::Rename(who, name),
-            7 => Step::Delete(who),
-            _ => Step::SaveView,
+            0..4 => DirectoryStep::Add(who, name),
+            4..7 => DirectoryStep::Rename(who, name),
+            7 => DirectoryStep::Delete(who),
+            _ => DirectoryStep::SaveView,
         }
     };
     (0..STEPS).map(&mut step).collect()
@@ -121,7 +121,7 @@ async fn start(root: &Path) -> anyhow::Result<(Server, Directory)> {
 }
 
 fn client(url: &str) -> Directory {
-    let server = provost_client::ServerConfig { url: url.to_owned(), role: ServerRole::Provider, start_tls: false };
+    let server = provost_client::ServerAddress { url: url.to_owned(), role: ServerRole::Provider, start_tls: false };
     Directory::new(DirectoryConfig {
         servers: vec![server],
         bind_dn: ROOT.into(),
@@ -173,16 +173,16 @@ pub fn live(root: &Path, seed: u64, life: usize, from: usize) -> anyhow::Result<
     })
 }
 
-async fn perform(directory: &Directory, view: &View, step: &Step) -> Said {
+async fn perform(directory: &Directory, view: &View, step: &DirectoryStep) -> Said {
     let done = match step {
-        Step::Add(number, name) => directory.add(person(*number, name)).await.map(|receipt| receipt.csn),
-        Step::Rename(number, name) => {
+        DirectoryStep::Add(number, name) => directory.add(person(*number, name)).await.map(|receipt| receipt.csn),
+        DirectoryStep::Rename(number, name) => {
             let changes =
                 vec![Modification::replace(AttributeDescription::of(attr::CN), vec![name.clone().into_bytes()])];
             directory.modify(&dn(*number), changes, Control::default()).await.map(|receipt| receipt.csn)
         }
-        Step::Delete(number) => directory.delete(&dn(*number), Control::default()).await.map(|()| None),
-        Step::SaveView => return save(view).await,
+        DirectoryStep::Delete(number) => directory.delete(&dn(*number), Control::default()).await.map(|()| None),
+        DirectoryStep::SaveView => return save(view).await,
     };
     match done {
         Ok(csn) => Said::Answered(csn.unwrap_or_else(|| "done".into())),
@@ -208,12 +208,12 @@ async fn save(view: &View) -> Said {
 }
 
 /// The check of one run.
-pub struct Judge {
-    steps: Vec<Step>,
+pub struct DirectoryJudge {
+    steps: Vec<DirectoryStep>,
     runtime: tokio::runtime::Runtime,
 }
 
-impl Judge {
+impl DirectoryJudge {
     /// The check for the history of a seed.
     pub fn new(seed: u64) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -224,7 +224,7 @@ impl Judge {
     ///
     /// # Errors
     /// The fault found, in words.
-    pub fn judge(&self, root: &Path, marks: &[Mark]) -> Result<(), String> {
+    pub fn judge(&self, root: &Path, marks: &[HistoryMark]) -> Result<(), String> {
         self.runtime.block_on(async {
             self.judge_view(root, marks)?;
             let (server, directory) = start(root).await.map_err(|error| format!("does not open: {error:#}"))?;
@@ -236,8 +236,8 @@ impl Judge {
     }
 
     /// The file holds the last saved View or a newer one; it may be missing only when none was saved.
-    fn judge_view(&self, root: &Path, marks: &[Mark]) -> Result<(), String> {
-        let saves = |mark: &&Mark| matches!(self.steps[mark.step], Step::SaveView);
+    fn judge_view(&self, root: &Path, marks: &[HistoryMark]) -> Result<(), String> {
+        let saves = |mark: &&HistoryMark| matches!(self.steps[mark.step], DirectoryStep::SaveView);
         let saved = marks.iter().filter(saves).any(|mark| matches!(mark.said, Said::Answered(_)));
         let view = view(root, client("ldap://127.0.0.1:1"));
         view.stop();
@@ -247,7 +247,7 @@ impl Judge {
         }
     }
 
-    async fn judge_directory(&self, directory: &Directory, marks: &[Mark]) -> Result<(), String> {
+    async fn judge_directory(&self, directory: &Directory, marks: &[HistoryMark]) -> Result<(), String> {
         let possible = self.possible(marks);
         let (found, found_csn) = people(directory).await.map_err(|error| error.to_string())?;
         if !possible.contains(&found) {
@@ -267,7 +267,7 @@ impl Judge {
         }
     }
 
-    fn possible(&self, marks: &[Mark]) -> Vec<People> {
+    fn possible(&self, marks: &[HistoryMark]) -> Vec<People> {
         let (mut possible, mut under_way): (Vec<People>, Option<usize>) = (vec![People::new()], None);
         let doubt = |possible: &mut Vec<People>, step: Option<usize>| {
             let Some(step) = step else { return };
@@ -300,7 +300,7 @@ impl Judge {
 
 /// All people, and the greatest CSN.
 async fn people(directory: &Directory) -> Result<(People, Option<String>), DirectoryError> {
-    let search = Search {
+    let search = LdapSearch {
         base: below("people"),
         scope: Scope::Subtree,
         filter: Filter::present(attr::PROVOST_PERSON_ID),

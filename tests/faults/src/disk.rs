@@ -11,7 +11,7 @@ use std::rc::Rc;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::record::{Call, Record};
+use crate::record::{CallRecord, FileCall};
 
 /// Octets that a disk writes as a unit.
 const SECTOR: usize = 512;
@@ -49,16 +49,16 @@ pub enum FailedSync {
 pub type Image = BTreeMap<String, Option<Vec<u8>>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Node {
+enum FileNode {
     File(usize),
     Folder,
 }
 
-type Names = BTreeMap<String, Node>;
+type FileNames = BTreeMap<String, FileNode>;
 
 #[derive(Clone, Debug)]
 enum NameChange {
-    Add(String, Node),
+    Add(String, FileNode),
     Remove(String),
     Move(String, String),
 }
@@ -69,7 +69,7 @@ impl NameChange {
         parent(path)
     }
 
-    fn apply(&self, names: &mut Names) {
+    fn apply(&self, names: &mut FileNames) {
         match self {
             Self::Add(path, node) => drop(names.insert(path.clone(), *node)),
             Self::Remove(path) => drop(names.remove(path)),
@@ -91,12 +91,12 @@ fn parent(path: &str) -> &str {
 }
 
 #[derive(Clone, Debug)]
-enum Change {
+enum DiskChange {
     Write(u64, Rc<[u8]>),
     Cut(u64),
 }
 
-impl Change {
+impl DiskChange {
     fn apply(&self, octets: &mut Vec<u8>) {
         match self {
             Self::Write(at, data) => put(octets, *at as usize, data),
@@ -117,14 +117,14 @@ struct File {
     live: Vec<u8>,
     durable: Vec<u8>,
     /// Changes that are not synced, each with the number of its call.
-    pending: Vec<(usize, Change)>,
+    pending: Vec<(usize, DiskChange)>,
 }
 
 /// A disk, and the changes that are not synced to it.
 pub struct Disk {
     failed_sync: FailedSync,
-    live: Names,
-    durable: Names,
+    live: FileNames,
+    durable: FileNames,
     pending: Vec<(usize, NameChange)>,
     files: Vec<File>,
     by_inode: HashMap<u64, usize>,
@@ -133,42 +133,46 @@ pub struct Disk {
 impl Disk {
     /// A disk with an empty folder.
     pub fn new(failed_sync: FailedSync) -> Self {
-        let (live, durable, pending) = (Names::new(), Names::new(), Vec::new());
+        let (live, durable, pending) = (FileNames::new(), FileNames::new(), Vec::new());
         Self { failed_sync, live, durable, pending, files: Vec::new(), by_inode: HashMap::new() }
     }
 
     /// Applies the call with this number.
-    pub fn apply(&mut self, number: usize, record: &Record) {
+    pub fn apply(&mut self, number: usize, record: &CallRecord) {
         match &record.call {
-            Call::Create(path) => {
+            FileCall::Create(path) => {
                 self.files.push(File::default());
                 let file = self.files.len() - 1;
                 self.by_inode.insert(record.inode, file);
-                self.rename(number, NameChange::Add(path.clone(), Node::File(file)));
+                self.rename(number, NameChange::Add(path.clone(), FileNode::File(file)));
             }
-            Call::Write(at, data) => self.change(number, record.inode, Change::Write(*at, Rc::clone(data))),
-            Call::Cut(length) => self.change(number, record.inode, Change::Cut(*length)),
-            Call::Sync => {
+            FileCall::Write(at, data) => self.change(number, record.inode, DiskChange::Write(*at, Rc::clone(data))),
+            FileCall::Cut(length) => self.change(number, record.inode, DiskChange::Cut(*length)),
+            FileCall::Sync => {
                 let file = self.file(record.inode);
                 let pending = std::mem::take(&mut file.pending);
                 pending.iter().for_each(|(_, change)| change.apply(&mut file.durable));
             }
-            Call::FailedSync if self.failed_sync == FailedSync::Forgotten => self.file(record.inode).pending.clear(),
-            Call::SyncFolder(path) => {
+            FileCall::FailedSync if self.failed_sync == FailedSync::Forgotten => {
+                self.file(record.inode).pending.clear()
+            }
+            FileCall::SyncFolder(path) => {
                 let (synced, kept) =
                     std::mem::take(&mut self.pending).into_iter().partition(|(_, change)| change.folder() == path);
                 self.pending = kept;
                 let synced: Vec<(usize, NameChange)> = synced;
                 synced.iter().for_each(|(_, change)| change.apply(&mut self.durable));
             }
-            Call::Rename(from, to) => self.rename(number, NameChange::Move(from.clone(), to.clone())),
-            Call::Link(from, to) => {
+            FileCall::Rename(from, to) => self.rename(number, NameChange::Move(from.clone(), to.clone())),
+            FileCall::Link(from, to) => {
                 let node = self.live[from];
                 self.rename(number, NameChange::Add(to.clone(), node));
             }
-            Call::Unlink(path) | Call::RemoveFolder(path) => self.rename(number, NameChange::Remove(path.clone())),
-            Call::MakeFolder(path) => self.rename(number, NameChange::Add(path.clone(), Node::Folder)),
-            Call::FailedSync | Call::Killed => (),
+            FileCall::Unlink(path) | FileCall::RemoveFolder(path) => {
+                self.rename(number, NameChange::Remove(path.clone()))
+            }
+            FileCall::MakeFolder(path) => self.rename(number, NameChange::Add(path.clone(), FileNode::Folder)),
+            FileCall::FailedSync | FileCall::Killed => (),
         }
     }
 
@@ -177,7 +181,7 @@ impl Disk {
         &mut self.files[file]
     }
 
-    fn change(&mut self, number: usize, inode: u64, change: Change) {
+    fn change(&mut self, number: usize, inode: u64, change: DiskChange) {
         let file = self.file(inode);
         change.apply(&mut file.live);
         file.pending.push((number, change));
@@ -229,7 +233,7 @@ impl Disk {
             let mut octets = file.durable.clone();
             for (number, change) in &file.pending {
                 match change {
-                    Change::Write(at, data) if *number == last => {
+                    DiskChange::Write(at, data) if *number == last => {
                         // Sectors are aligned to the disk, not to the start of a write.
                         let end = (SECTOR - *at as usize % SECTOR) + sectors * SECTOR;
                         put(&mut octets, *at as usize, &data[..data.len().min(end)]);
@@ -243,7 +247,7 @@ impl Disk {
     }
 
     /// The durable names, with the first of the later changes in each folder.
-    fn some_names(&self, rng: &mut StdRng) -> Names {
+    fn some_names(&self, rng: &mut StdRng) -> FileNames {
         let mut done: BTreeMap<&str, usize> = BTreeMap::new();
         self.pending.iter().for_each(|(_, change)| *done.entry(change.folder()).or_default() += 1);
         done.values_mut().for_each(|count| *count = rng.random_range(0..=*count));
@@ -258,12 +262,12 @@ impl Disk {
         names
     }
 
-    fn image(&self, names: &Names, mut octets: impl FnMut(&File) -> Vec<u8>) -> Image {
+    fn image(&self, names: &FileNames, mut octets: impl FnMut(&File) -> Vec<u8>) -> Image {
         let mut contents: HashMap<usize, Vec<u8>> = HashMap::new();
         let is_there = |path: &str| {
             let mut folder = parent(path);
             while !folder.is_empty() {
-                if names.get(folder) != Some(&Node::Folder) {
+                if names.get(folder) != Some(&FileNode::Folder) {
                     return false;
                 }
                 folder = parent(folder);
@@ -273,8 +277,10 @@ impl Disk {
         let mut image = Image::new();
         for (path, node) in names.iter().filter(|(path, _)| is_there(path)) {
             let content = match node {
-                Node::Folder => None,
-                Node::File(file) => Some(contents.entry(*file).or_insert_with(|| octets(&self.files[*file])).clone()),
+                FileNode::Folder => None,
+                FileNode::File(file) => {
+                    Some(contents.entry(*file).or_insert_with(|| octets(&self.files[*file])).clone())
+                }
             };
             image.insert(path.clone(), content);
         }
@@ -282,8 +288,8 @@ impl Disk {
     }
 }
 
-fn scatter(octets: &mut Vec<u8>, change: &Change, share: f64, rng: &mut StdRng) {
-    let Change::Write(at, data) = change else {
+fn scatter(octets: &mut Vec<u8>, change: &DiskChange, share: f64, rng: &mut StdRng) {
+    let DiskChange::Write(at, data) = change else {
         if rng.random_bool(share) {
             change.apply(octets);
         }
@@ -329,35 +335,44 @@ mod tests {
 
     use super::*;
 
-    fn disk(calls: &[(u64, Call)]) -> Disk {
+    fn disk(calls: &[(u64, FileCall)]) -> Disk {
         let mut disk = Disk::new(FailedSync::Forgotten);
         for (number, (inode, call)) in calls.iter().enumerate() {
-            disk.apply(number, &Record { call: call.clone(), inode: *inode });
+            disk.apply(number, &CallRecord { call: call.clone(), inode: *inode });
         }
         disk
     }
 
-    fn write(at: u64, text: &str) -> Call {
-        Call::Write(at, text.as_bytes().into())
+    fn write(at: u64, text: &str) -> FileCall {
+        FileCall::Write(at, text.as_bytes().into())
     }
 
     #[test]
     fn only_what_is_synced_is_sure() {
-        let (create, name) = (Call::Create("/a".into()), || Call::SyncFolder(String::new()));
+        let (create, name) = (FileCall::Create("/a".into()), || FileCall::SyncFolder(String::new()));
         let file = |text: &str| Image::from([("/a".to_owned(), Some(text.as_bytes().to_vec()))]);
         for (calls, left) in [
-            (vec![(1, create.clone()), (1, write(0, "x")), (1, Call::Sync)], Image::new()),
+            (vec![(1, create.clone()), (1, write(0, "x")), (1, FileCall::Sync)], Image::new()),
             (vec![(1, create.clone()), (1, write(0, "x")), (0, name())], file("")),
             (
-                vec![(1, create.clone()), (0, name()), (1, write(0, "x")), (1, Call::Sync), (1, write(1, "y"))],
+                vec![(1, create.clone()), (0, name()), (1, write(0, "x")), (1, FileCall::Sync), (1, write(1, "y"))],
                 file("x"),
             ),
             // The next sync does not write the data that a failed sync has dropped.
             (
-                vec![(1, create.clone()), (0, name()), (1, write(0, "x")), (1, Call::FailedSync), (1, Call::Sync)],
+                vec![
+                    (1, create.clone()),
+                    (0, name()),
+                    (1, write(0, "x")),
+                    (1, FileCall::FailedSync),
+                    (1, FileCall::Sync),
+                ],
                 file(""),
             ),
-            (vec![(1, create), (0, name()), (1, Call::Sync), (0, Call::Rename("/a".into(), "/b".into()))], file("")),
+            (
+                vec![(1, create), (0, name()), (1, FileCall::Sync), (0, FileCall::Rename("/a".into(), "/b".into()))],
+                file(""),
+            ),
         ] {
             let disk = disk(&calls);
             assert_eq!(disk.after_crash(Loss::All, &mut StdRng::seed_from_u64(1)), left, "{calls:?}");
@@ -367,7 +382,8 @@ mod tests {
     #[test]
     fn a_crash_leaves_whole_sectors() {
         let data = "x".repeat(3 * SECTOR);
-        let calls = [(1, Call::Create("/a".into())), (0, Call::SyncFolder(String::new())), (1, write(100, &data))];
+        let calls =
+            [(1, FileCall::Create("/a".into())), (0, FileCall::SyncFolder(String::new())), (1, write(100, &data))];
         let disk = disk(&calls);
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..200 {

@@ -26,7 +26,7 @@ pub enum Said {
 
 /// A line of the file.
 #[derive(Clone, Debug)]
-pub struct Mark {
+pub struct HistoryMark {
     /// The index of the caller.
     pub caller: usize,
     /// The index of the step among the caller's steps.
@@ -37,7 +37,7 @@ pub struct Mark {
     pub said: Said,
 }
 
-impl Mark {
+impl HistoryMark {
     /// Reads a line.
     pub fn parse(line: &str) -> Self {
         let words: Vec<&str> = line.split_whitespace().collect();

@@ -4,16 +4,16 @@ use std::rc::Rc;
 
 /// One call, as `record` in `shim.c` writes it.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub struct CallRecord {
     /// The operation.
-    pub call: Call,
+    pub call: FileCall,
     /// The file's number, for calls on an open file.
     pub inode: u64,
 }
 
 /// The operation of a call. Paths begin with `/` and are below the watched folder.
 #[derive(Clone, Debug)]
-pub enum Call {
+pub enum FileCall {
     /// Creates an empty file.
     Create(String),
     /// Octets at an offset.
@@ -43,7 +43,7 @@ pub enum Call {
 const HEAD: usize = 32;
 
 /// Parses a whole record. An incomplete call at its end is left out.
-pub fn parse(mut octets: &[u8]) -> Vec<Record> {
+pub fn parse(mut octets: &[u8]) -> Vec<CallRecord> {
     let mut records = Vec::new();
     while let Some((head, rest)) = octets.split_at_checked(HEAD) {
         let word = |at: usize| u64::from_ne_bytes(head[at..at + 8].try_into().unwrap());
@@ -52,21 +52,21 @@ pub fn parse(mut octets: &[u8]) -> Vec<Record> {
         let Some((data, rest)) = rest.split_at_checked(word(16) as usize) else { break };
         let text = |octets: &[u8]| String::from_utf8(octets.to_vec()).unwrap();
         let call = match head[28] {
-            b'C' => Call::Create(text(path)),
-            b'W' => Call::Write(word(8), data.into()),
-            b'T' => Call::Cut(word(8)),
-            b'S' => Call::Sync,
-            b'F' => Call::FailedSync,
-            b'D' => Call::SyncFolder(text(path)),
-            b'N' => Call::Rename(text(path), text(data)),
-            b'L' => Call::Link(text(path), text(data)),
-            b'U' => Call::Unlink(text(path)),
-            b'M' => Call::MakeFolder(text(path)),
-            b'R' => Call::RemoveFolder(text(path)),
-            b'K' => Call::Killed,
+            b'C' => FileCall::Create(text(path)),
+            b'W' => FileCall::Write(word(8), data.into()),
+            b'T' => FileCall::Cut(word(8)),
+            b'S' => FileCall::Sync,
+            b'F' => FileCall::FailedSync,
+            b'D' => FileCall::SyncFolder(text(path)),
+            b'N' => FileCall::Rename(text(path), text(data)),
+            b'L' => FileCall::Link(text(path), text(data)),
+            b'U' => FileCall::Unlink(text(path)),
+            b'M' => FileCall::MakeFolder(text(path)),
+            b'R' => FileCall::RemoveFolder(text(path)),
+            b'K' => FileCall::Killed,
             other => panic!("record of type {other}"),
         };
-        records.push(Record { call, inode: word(0) });
+        records.push(CallRecord { call, inode: word(0) });
         octets = rest;
     }
     records

@@ -11,19 +11,19 @@ use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 
 use crate::disk::{self, Disk, FailedSync, Image, Loss};
-use crate::mark::{self, Mark, Said};
-use crate::record::{self, Call, Record};
+use crate::mark::{self, HistoryMark, Said};
+use crate::record::{self, CallRecord, FileCall};
 
 /// The subject of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub enum RunSubject {
     /// The store with its queue.
     Store,
     /// The embedded directory, and a View that follows it.
     Directory,
 }
 
-impl Subject {
+impl RunSubject {
     fn word(self) -> &'static str {
         match self {
             Self::Store => "store",
@@ -32,17 +32,17 @@ impl Subject {
     }
 }
 
-/// Factor by which some cuts are more likely to be checked: see [`Run::weights`].
+/// Factor by which some cuts are more likely to be checked: see [`RecordedRun::weights`].
 const LIKELIER: f64 = 8.0;
 /// Number of calls after a kill that have this factor.
 const AFTER_KILL: usize = 80;
 
 /// A recorded run.
-pub struct Run {
+pub struct RecordedRun {
     /// Every call, without the marks.
-    pub calls: Vec<Record>,
+    pub calls: Vec<CallRecord>,
     /// The marks, with the number of calls before each.
-    pub marks: Vec<(usize, Mark)>,
+    pub marks: Vec<(usize, HistoryMark)>,
     /// The watched folder in its final state.
     pub root: PathBuf,
     _folder: TempDir,
@@ -55,12 +55,12 @@ pub fn scratch() -> std::io::Result<TempDir> {
     builder().tempdir_in(memory).or_else(|_| builder().tempdir())
 }
 
-impl Run {
+impl RecordedRun {
     /// Runs the program `history` once for each plan, each time on the folder that the previous run left.
     ///
     /// # Errors
     /// The layer is missing, or the record does not explain the folder's content.
-    pub fn record(history: &Path, subject: Subject, seed: u64, plans: &[String]) -> anyhow::Result<Self> {
+    pub fn record(history: &Path, subject: RunSubject, seed: u64, plans: &[String]) -> anyhow::Result<Self> {
         let folder = scratch()?;
         let (root, log) = (folder.path().join("root"), folder.path().join("record"));
         fs::create_dir(&root)?;
@@ -109,7 +109,7 @@ impl Run {
         &self,
         most: usize,
         seed: u64,
-        mut look: impl FnMut(&Path, &[Mark]) -> Result<(), String>,
+        mut look: impl FnMut(&Path, &[HistoryMark]) -> Result<(), String>,
     ) -> anyhow::Result<usize> {
         let (mut rng, mut seen, mut looked) = (StdRng::seed_from_u64(seed), HashSet::new(), 0);
         let weights = self.weights();
@@ -117,7 +117,7 @@ impl Run {
         for failed_sync in self.kinds_of_failed_sync() {
             let mut disk = Disk::new(*failed_sync);
             for (cut, weight) in weights.iter().enumerate() {
-                let marks: Vec<Mark> =
+                let marks: Vec<HistoryMark> =
                     self.marks.iter().filter(|(before, _)| *before <= cut).map(|(_, mark)| mark.clone()).collect();
                 for loss in Loss::ALL {
                     if !rng.random_bool((most as f64 * weight / all).min(1.0)) {
@@ -159,13 +159,13 @@ impl Run {
                 weights[*before] = LIKELIER;
             }
         }
-        let killed = self.calls.iter().position(|record| matches!(record.call, Call::Killed));
+        let killed = self.calls.iter().position(|record| matches!(record.call, FileCall::Killed));
         weights.iter_mut().skip(killed.unwrap_or(usize::MAX)).take(AFTER_KILL).for_each(|weight| *weight *= LIKELIER);
         weights
     }
 
     fn kinds_of_failed_sync(&self) -> &'static [FailedSync] {
-        match self.calls.iter().any(|call| matches!(call.call, Call::FailedSync)) {
+        match self.calls.iter().any(|call| matches!(call.call, FileCall::FailedSync)) {
             true => &[FailedSync::Retried, FailedSync::Forgotten],
             false => &[FailedSync::Retried],
         }
@@ -174,7 +174,7 @@ impl Run {
     /// The last calls before a cut, as text for the report.
     fn around(&self, cut: usize) -> String {
         let lines = self.calls.iter().take(cut).skip(cut.saturating_sub(15)).map(|record| match &record.call {
-            Call::Write(at, data) => format!("{} write {} at {at}", record.inode, data.len()),
+            FileCall::Write(at, data) => format!("{} write {} at {at}", record.inode, data.len()),
             other => format!("{} {other:?}", record.inode),
         });
         lines.collect::<Vec<_>>().join("\n")
@@ -182,16 +182,16 @@ impl Run {
 }
 
 /// Marks, each with the number of calls before it.
-type PlacedMarks = Vec<(usize, Mark)>;
+type PlacedMarks = Vec<(usize, HistoryMark)>;
 
 /// The calls and the marks of a record.
-fn read(log: &Path) -> anyhow::Result<(Vec<Record>, PlacedMarks)> {
+fn read(log: &Path) -> anyhow::Result<(Vec<CallRecord>, PlacedMarks)> {
     let (mut calls, mut marks, mut inode) = (Vec::new(), Vec::new(), None);
     for record in record::parse(&fs::read(log)?) {
         match &record.call {
-            Call::Create(path) if path == mark::FILE => inode = Some(record.inode),
-            Call::Write(_, line) if Some(record.inode) == inode => {
-                marks.push((calls.len(), Mark::parse(std::str::from_utf8(line)?)));
+            FileCall::Create(path) if path == mark::FILE => inode = Some(record.inode),
+            FileCall::Write(_, line) if Some(record.inode) == inode => {
+                marks.push((calls.len(), HistoryMark::parse(std::str::from_utf8(line)?)));
             }
             _ => calls.push(record),
         }
@@ -200,7 +200,7 @@ fn read(log: &Path) -> anyhow::Result<(Vec<Record>, PlacedMarks)> {
 }
 
 /// The step that each caller continues with after a crash: the one in progress, or the next one.
-fn next_steps(marks: &[(usize, Mark)]) -> Vec<String> {
+fn next_steps(marks: &[(usize, HistoryMark)]) -> Vec<String> {
     let callers = marks.iter().map(|(_, mark)| mark.caller + 1).max().unwrap_or(0);
     let mut next = vec![0; callers];
     for (_, mark) in marks {

@@ -12,15 +12,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use provost_message::{Envelope, Path as MailPath};
 use provost_store::{
-    AccountId, ApplyError, Batch, BatchId, BodyId, Columns, Effect, Flag, FlagChange, Flags, LeaseError, Left,
-    LocalConfig, LocalStore, MailboxId, MailboxName, MemoryStore, MessageStore, Modseq, Op, Outgoing, QueueId,
-    QueueRow, QueueStore, Take, Taken, Uid, UidSet, UpkeepConfig, Which,
+    AccountId, Batch, BatchError, BatchId, BodyId, Columns, Flag, FlagChange, Flags, LeaseError, Left, LocalConfig,
+    LocalStore, MailboxId, MailboxName, MemoryStore, MessageStore, Modseq, Op, OpEffect, Outgoing, QueueId, QueueRow,
+    QueueStore, Take, Taken, Uid, UidSet, UpkeepConfig, Which,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
 
-use crate::mark::{Mark, Marks, Said};
+use crate::mark::{HistoryMark, Marks, Said};
 
 /// Callers with an account each; the next caller works on the queue.
 pub const ACCOUNTS: usize = 2;
@@ -38,12 +38,12 @@ const TRIES: usize = 4;
 const LAST_TRIES: usize = 40;
 
 /// Message store and queue store as one trait.
-pub trait Engine: MessageStore + QueueStore {}
-impl<T: MessageStore + QueueStore> Engine for T {}
+pub trait BothStores: MessageStore + QueueStore {}
+impl<T: MessageStore + QueueStore> BothStores for T {}
 
 /// One request of a caller.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub enum StoreStep {
     /// A change of an account.
     Batch(Batch),
     /// Puts a message into the queue.
@@ -57,14 +57,14 @@ pub enum Step {
 }
 
 /// The steps of each caller.
-pub fn steps(seed: u64) -> Vec<Vec<Step>> {
+pub fn steps(seed: u64) -> Vec<Vec<StoreStep>> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut callers: Vec<Vec<Step>> = (0..ACCOUNTS).map(|caller| account_steps(caller, &mut rng)).collect();
+    let mut callers: Vec<Vec<StoreStep>> = (0..ACCOUNTS).map(|caller| account_steps(caller, &mut rng)).collect();
     callers.push(queue_steps(shards(seed) == 1, &mut rng));
     callers
 }
 
-fn account_steps(caller: usize, rng: &mut StdRng) -> Vec<Step> {
+fn account_steps(caller: usize, rng: &mut StdRng) -> Vec<StoreStep> {
     let first = Batch { id: None, account: account(caller), now: 1_000_000, require: vec![], ops: vec![] };
     let mut batches = vec![first.clone()];
     for number in 1..STEPS {
@@ -80,7 +80,7 @@ fn account_steps(caller: usize, rng: &mut StdRng) -> Vec<Step> {
     }
     let id = Some(BatchId(unique(caller, STEPS, 0)));
     batches.push(Batch { id, ops: vec![append("INBOX", Bytes::from_static(b"the last one"))], ..first });
-    batches.into_iter().map(Step::Batch).collect()
+    batches.into_iter().map(StoreStep::Batch).collect()
 }
 
 fn random_op(caller: usize, number: usize, rng: &mut StdRng) -> Op {
@@ -143,15 +143,15 @@ fn unique(caller: usize, number: usize, kind: usize) -> Uuid {
 }
 
 /// One transaction cannot claim rows of several shards, so with those the caller only enqueues.
-fn queue_steps(takes: bool, rng: &mut StdRng) -> Vec<Step> {
+fn queue_steps(takes: bool, rng: &mut StdRng) -> Vec<StoreStep> {
     let mut steps = Vec::new();
     for number in 0..STEPS * 2 {
         let report = rng.random_bool(0.3).then(|| outgoing(ACCOUNTS, 1_000 + number, 0, rng));
         steps.push(match rng.random_range(0..10) {
-            kind if kind < 4 || !takes => Step::Enqueue(outgoing(ACCOUNTS, number, 0, rng)),
-            4..7 => Step::Take(rng.random_range(1..4)),
-            7 => Step::Advance(report),
-            _ => Step::Settle(rng.random_bool(0.4), report),
+            kind if kind < 4 || !takes => StoreStep::Enqueue(outgoing(ACCOUNTS, number, 0, rng)),
+            4..7 => StoreStep::Take(rng.random_range(1..4)),
+            7 => StoreStep::Advance(report),
+            _ => StoreStep::Settle(rng.random_bool(0.4), report),
         });
     }
     steps
@@ -166,7 +166,7 @@ fn mailbox_name(text: &str) -> MailboxName {
 }
 
 /// The outcome of a step.
-enum Outcome {
+enum StepOutcome {
     Answered(String),
     NotDone(String),
     Unknown(String),
@@ -174,22 +174,22 @@ enum Outcome {
 
 /// A caller's state in memory, which a restart loses.
 #[derive(Default)]
-struct Caller {
+struct CallerModel {
     claims: Vec<Taken>,
 }
 
-impl Caller {
-    async fn perform(&mut self, store: &dyn Engine, step: &Step, life: usize, number: usize) -> Outcome {
+impl CallerModel {
+    async fn perform(&mut self, store: &dyn BothStores, step: &StoreStep, life: usize, number: usize) -> StepOutcome {
         let now = 1_000 + life as i64 * LIFE_SECONDS + number as i64 * 10;
         match step {
-            Step::Batch(batch) => match store.apply(batch.clone()).await {
+            StoreStep::Batch(batch) => match store.apply(batch.clone()).await {
                 Ok(applied) => answered(&comparable(applied.effects)),
-                Err(ApplyError::Unavailable(why)) => Outcome::NotDone(why),
-                Err(ApplyError::Unknown) => Outcome::Unknown("unknown".into()),
+                Err(BatchError::Unavailable(why)) => StepOutcome::NotDone(why),
+                Err(BatchError::Unknown) => StepOutcome::Unknown("unknown".into()),
                 Err(other) => answered(&other),
             },
-            Step::Enqueue(outgoing) => in_doubt(store.enqueue(outgoing.clone()).await),
-            Step::Take(most) => match store.take_due(Take::any(now, *most, 600)).await {
+            StoreStep::Enqueue(outgoing) => in_doubt(store.enqueue(outgoing.clone()).await),
+            StoreStep::Take(most) => match store.take_due(Take::any(now, *most, 600)).await {
                 Ok(taken) => {
                     let seen: Vec<_> = taken.iter().map(|taken| told(&taken.row)).collect();
                     self.claims.extend(taken);
@@ -198,7 +198,7 @@ impl Caller {
                 }
                 Err(error) => failed(error.to_string()),
             },
-            Step::Settle(some_left, report) => {
+            StoreStep::Settle(some_left, report) => {
                 let Some(taken) = self.claims.first().cloned() else { return answered(&"nothing taken") };
                 let kept = if *some_left { taken.row.recipients.clone() } else { Vec::new() };
                 let left = Left { recipients: kept, due_at: now + 5, now };
@@ -208,7 +208,7 @@ impl Caller {
                 }
                 in_doubt_of_lease(settled)
             }
-            Step::Advance(report) => {
+            StoreStep::Advance(report) => {
                 let Some(taken) = self.claims.first() else { return answered(&"nothing taken") };
                 let left = taken.row.recipients.iter().skip(1).cloned().collect::<Vec<_>>();
                 if left.is_empty() {
@@ -225,26 +225,26 @@ impl Caller {
     }
 }
 
-fn answered(what: &impl std::fmt::Debug) -> Outcome {
-    Outcome::Answered(blake3::hash(format!("{what:?}").as_bytes()).to_hex()[..16].to_owned())
+fn answered(what: &impl std::fmt::Debug) -> StepOutcome {
+    StepOutcome::Answered(blake3::hash(format!("{what:?}").as_bytes()).to_hex()[..16].to_owned())
 }
 
 /// The queue has one error for both outcomes; they differ in the text.
-fn failed(why: String) -> Outcome {
+fn failed(why: String) -> StepOutcome {
     match why.contains("outcome unknown") {
-        true => Outcome::Unknown(why),
-        false => Outcome::NotDone(why),
+        true => StepOutcome::Unknown(why),
+        false => StepOutcome::NotDone(why),
     }
 }
 
-fn in_doubt(result: Result<(), provost_store::StoreError>) -> Outcome {
+fn in_doubt(result: Result<(), provost_store::StoreError>) -> StepOutcome {
     match result {
         Ok(()) => answered(&()),
         Err(error) => failed(error.to_string()),
     }
 }
 
-fn in_doubt_of_lease(result: Result<(), LeaseError>) -> Outcome {
+fn in_doubt_of_lease(result: Result<(), LeaseError>) -> StepOutcome {
     match result {
         Err(LeaseError::Unavailable(why)) => failed(why),
         other => answered(&other),
@@ -252,9 +252,9 @@ fn in_doubt_of_lease(result: Result<(), LeaseError>) -> Outcome {
 }
 
 /// Removes the body ids, which differ between engines.
-fn comparable(mut effects: Vec<Effect>) -> Vec<Effect> {
+fn comparable(mut effects: Vec<OpEffect>) -> Vec<OpEffect> {
     for effect in &mut effects {
-        if let Effect::Stored { messages, .. } = effect {
+        if let OpEffect::Stored { messages, .. } = effect {
             messages.iter_mut().for_each(|message| message.body = BodyId::NONE);
         }
     }
@@ -307,7 +307,7 @@ fn folder(root: &Path) -> std::path::PathBuf {
 pub fn live(root: &Path, seed: u64, life: usize, from: &[usize]) -> anyhow::Result<()> {
     let marks = Arc::new(Marks::open(root, life)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let store: Arc<dyn Engine> = Arc::new(LocalStore::open(&busy(&folder(root), shards(seed)))?);
+    let store: Arc<dyn BothStores> = Arc::new(LocalStore::open(&busy(&folder(root), shards(seed)))?);
     runtime.block_on(async {
         let mut callers = tokio::task::JoinSet::new();
         for (caller, steps) in steps(seed).into_iter().enumerate() {
@@ -319,24 +319,24 @@ pub fn live(root: &Path, seed: u64, life: usize, from: &[usize]) -> anyhow::Resu
     Ok(())
 }
 
-async fn call(store: &dyn Engine, marks: &Marks, (caller, life): (usize, usize), steps: &[Step], from: usize) {
-    let mut state = Caller::default();
+async fn call(store: &dyn BothStores, marks: &Marks, (caller, life): (usize, usize), steps: &[StoreStep], from: usize) {
+    let mut state = CallerModel::default();
     for (number, step) in steps.iter().enumerate().skip(from) {
         let is_last = number + 1 == steps.len();
         let is_under_way = life > 0 && number == from;
-        let may_repeat = matches!(step, Step::Batch(batch) if batch.id.is_some() || batch.ops.is_empty());
+        let may_repeat = matches!(step, StoreStep::Batch(batch) if batch.id.is_some() || batch.ops.is_empty());
         if is_under_way && !may_repeat {
             continue;
         }
         for _ in 0..if is_last { LAST_TRIES } else { TRIES } {
             marks.say(caller, number, &Said::Begun);
             let said = match state.perform(store, step, life, number).await {
-                Outcome::Answered(digest) => Said::Answered(digest),
-                Outcome::NotDone(why) => {
+                StepOutcome::Answered(digest) => Said::Answered(digest),
+                StepOutcome::NotDone(why) => {
                     eprintln!("caller {caller} step {number}: not done: {why}");
                     Said::NotDone
                 }
-                Outcome::Unknown(why) => {
+                StepOutcome::Unknown(why) => {
                     eprintln!("caller {caller} step {number}: unknown: {why}");
                     Said::Unknown
                 }
@@ -352,7 +352,7 @@ async fn call(store: &dyn Engine, marks: &Marks, (caller, life): (usize, usize),
 
 /// One possible event in a caller's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Event {
+enum HistoryEvent {
     /// A step with an answer: the number of the process start, and of the step.
     Done(usize, usize),
     /// A step without an answer: the number of the process start, and of the step.
@@ -362,20 +362,20 @@ enum Event {
 }
 
 /// The possible histories: one list of events for each combination of the steps with unknown outcome.
-type Possible = Vec<Vec<Event>>;
+type Possible = Vec<Vec<HistoryEvent>>;
 
 /// The most possible histories; a run with more fails.
 const POSSIBLE_MAX: usize = 64;
 
 /// The check of one run, with its models.
-pub struct Judge {
-    steps: Vec<Vec<Step>>,
+pub struct StoreJudge {
+    steps: Vec<Vec<StoreStep>>,
     /// A caller's state after a list of events, and the digests of its answers.
-    known: HashMap<(usize, Vec<Event>), (String, Vec<String>)>,
+    known: HashMap<(usize, Vec<HistoryEvent>), (String, Vec<String>)>,
     runtime: tokio::runtime::Runtime,
 }
 
-impl Judge {
+impl StoreJudge {
     /// The check for the history of a seed.
     pub fn new(seed: u64) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -386,8 +386,8 @@ impl Judge {
     ///
     /// # Errors
     /// The fault found, in words.
-    pub fn judge(&mut self, root: &Path, marks: &[Mark]) -> Result<(), String> {
-        let store: Arc<dyn Engine> = match LocalStore::open(&quiet(&folder(root))) {
+    pub fn judge(&mut self, root: &Path, marks: &[HistoryMark]) -> Result<(), String> {
+        let store: Arc<dyn BothStores> = match LocalStore::open(&quiet(&folder(root))) {
             Ok(store) => Arc::new(store),
             Err(error) => return Err(format!("does not open: {error}")),
         };
@@ -409,7 +409,7 @@ impl Judge {
     }
 
     /// Checks that the store accepts changes after the crash.
-    fn goes_on(&self, store: &dyn Engine) -> Result<(), String> {
+    fn goes_on(&self, store: &dyn BothStores) -> Result<(), String> {
         for caller in 0..ACCOUNTS {
             let ops = vec![append("INBOX", Bytes::from_static(b"after the crash"))];
             let batch = Batch { id: None, account: account(caller), now: 2_000_000, require: vec![], ops };
@@ -422,7 +422,7 @@ impl Judge {
     ///
     /// A step of unknown outcome may be in the log although the running process answers as if it were not. A crash can then
     /// restore it, until the caller's next change overwrites it.
-    fn possible(&mut self, caller: usize, marks: &[Mark]) -> Possible {
+    fn possible(&mut self, caller: usize, marks: &[HistoryMark]) -> Possible {
         let mut possible: Possible = vec![Vec::new()];
         let mut under_way: Option<(usize, usize)> = None;
         let (mut life, mut late) = (0, Vec::new());
@@ -430,7 +430,7 @@ impl Judge {
             if mark.life != life {
                 late.drain(..).for_each(|step| doubt(&mut possible, Some(step)));
                 doubt(&mut possible, under_way.take());
-                possible.iter_mut().for_each(|events| events.push(Event::Restart));
+                possible.iter_mut().for_each(|events| events.push(HistoryEvent::Restart));
                 life = mark.life;
             }
             match &mark.said {
@@ -442,7 +442,7 @@ impl Judge {
                 }
                 Said::Answered(digest) => {
                     under_way = None;
-                    possible.iter_mut().for_each(|events| events.push(Event::Done(mark.life, mark.step)));
+                    possible.iter_mut().for_each(|events| events.push(HistoryEvent::Done(mark.life, mark.step)));
                     possible.retain(|events| self.state(caller, events).1.last() == Some(digest));
                     if possible.iter().all(|events| self.changed(caller, events)) {
                         late.clear();
@@ -456,12 +456,12 @@ impl Judge {
     }
 
     /// Whether the last event changed the state.
-    fn changed(&mut self, caller: usize, events: &[Event]) -> bool {
+    fn changed(&mut self, caller: usize, events: &[HistoryEvent]) -> bool {
         let before = events.get(..events.len().saturating_sub(1)).unwrap_or_default();
         self.state(caller, before).0 != self.state(caller, events).0
     }
 
-    fn state(&mut self, caller: usize, events: &[Event]) -> (String, Vec<String>) {
+    fn state(&mut self, caller: usize, events: &[HistoryEvent]) -> (String, Vec<String>) {
         let key = (caller, events.to_vec());
         if let Some(known) = self.known.get(&key) {
             return known.clone();
@@ -477,23 +477,23 @@ fn doubt(possible: &mut Possible, step: Option<(usize, usize)>) {
     let Some((life, step)) = step else { return };
     let with: Vec<_> = possible
         .iter()
-        .map(|events| events.iter().copied().chain([Event::Unanswered(life, step)]).collect::<Vec<_>>())
+        .map(|events| events.iter().copied().chain([HistoryEvent::Unanswered(life, step)]).collect::<Vec<_>>())
         .collect();
     possible.extend(with);
     assert!(possible.len() <= POSSIBLE_MAX, "too many steps in doubt");
 }
 
-async fn model(steps: &[Step], caller: usize, events: &[Event]) -> (String, Vec<String>) {
+async fn model(steps: &[StoreStep], caller: usize, events: &[HistoryEvent]) -> (String, Vec<String>) {
     let store = MemoryStore::new(MESSAGE_OCTETS_MAX);
-    let (mut state, mut digests) = (Caller::default(), Vec::new());
+    let (mut state, mut digests) = (CallerModel::default(), Vec::new());
     for event in events {
         match *event {
-            Event::Restart => state.claims.clear(),
-            Event::Done(life, number) => match state.perform(&store, &steps[number], life, number).await {
-                Outcome::Answered(digest) => digests.push(digest),
-                Outcome::NotDone(why) | Outcome::Unknown(why) => panic!("the memory engine: {why}"),
+            HistoryEvent::Restart => state.claims.clear(),
+            HistoryEvent::Done(life, number) => match state.perform(&store, &steps[number], life, number).await {
+                StepOutcome::Answered(digest) => digests.push(digest),
+                StepOutcome::NotDone(why) | StepOutcome::Unknown(why) => panic!("the memory engine: {why}"),
             },
-            Event::Unanswered(life, number) => {
+            HistoryEvent::Unanswered(life, number) => {
                 // The caller does not know which rows it claimed, and still holds those that it was about to settle.
                 let held = state.claims.clone();
                 state.perform(&store, &steps[number], life, number).await;
@@ -505,7 +505,7 @@ async fn model(steps: &[Step], caller: usize, events: &[Event]) -> (String, Vec<
 }
 
 /// All stored data of one caller, as text.
-async fn seen(store: &dyn Engine, caller: usize) -> String {
+async fn seen(store: &dyn BothStores, caller: usize) -> String {
     let mut lines = Vec::new();
     if caller < ACCOUNTS && store.accounts(None, 1_000).await.unwrap().contains(&account(caller)) {
         let snapshot = store.snapshot(account(caller), None).await.unwrap();

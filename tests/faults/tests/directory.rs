@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use provost_faults::directory::Judge;
-use provost_faults::run::{Run, Subject};
+use provost_faults::directory::DirectoryJudge;
+use provost_faults::run::{RecordedRun, RunSubject};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -21,9 +21,9 @@ fn look(histories: u64, plans: impl Fn(&mut StdRng) -> Vec<String>) {
     while looked < histories {
         let plans = plans(&mut StdRng::seed_from_u64(seed));
         let history = Path::new(env!("CARGO_BIN_EXE_history"));
-        let run = Run::record(history, Subject::Directory, seed, &plans)
+        let run = RecordedRun::record(history, RunSubject::Directory, seed, &plans)
             .unwrap_or_else(|error| panic!("seed {seed} {plans:?}: {error:#}"));
-        let judge = Judge::new(seed);
+        let judge = DirectoryJudge::new(seed);
         looked += run
             .crash_states(STATES_OF_A_RUN, seed, |root, marks| judge.judge(root, marks))
             .unwrap_or_else(|error| panic!("seed {seed} {plans:?}: {error:#}"));

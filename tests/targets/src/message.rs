@@ -1,9 +1,9 @@
 //! Messages: structure, header fields and their values, search, conversion.
 
 use provost_message::{
-    BodySearch, Content, DERIVED_VERSION, Derived, FeedResult, Field, Headers, ImapEnvelope, KeptFields, LISTED_MAX,
-    Listed, PART_DEPTH_MAX, Parameterised, Part, Searched, SentDate, ThreadKeys, address_list, decode_words, derive,
-    encode_words, fields, header_end, mailboxes, searched, seven_bit as to_seven_bit, shown_text,
+    BodySearch, DERIVED_VERSION, Derived, FeedResult, HeaderField, Headers, ImapEnvelope, KeptFields, LISTED_MAX,
+    ListedAddress, MimePart, PART_DEPTH_MAX, Parameterised, PartContent, Searched, SentDate, ThreadKeys, address_list,
+    decode_words, derive, encode_words, fields, header_end, mailboxes, searched, seven_bit as to_seven_bit, shown_text,
 };
 
 use crate::pieces::{cut, single};
@@ -17,7 +17,7 @@ const WANTED: [&str; 3] = ["one", "é", "a b"];
 
 /// Parts are nested and ordered, their number and depth are bounded, and the stored columns give the same structure.
 pub(crate) fn mime(message: &[u8]) {
-    let root = Part::of(message);
+    let root = MimePart::of(message);
     let mut count = 0;
     check_part(&root, 0..message.len() as u64, 0, &mut count);
     assert!(count <= PARTS_MAX, "{count} parts");
@@ -28,7 +28,7 @@ pub(crate) fn mime(message: &[u8]) {
     _ = shown_text(message, &root);
 }
 
-fn check_part(part: &Part, within: std::ops::Range<u64>, depth: usize, count: &mut usize) {
+fn check_part(part: &MimePart, within: std::ops::Range<u64>, depth: usize, count: &mut usize) {
     *count += 1;
     assert!(depth <= PART_DEPTH_MAX, "a part of depth {depth}");
     let (header, body) = (&part.header, &part.body);
@@ -36,8 +36,8 @@ fn check_part(part: &Part, within: std::ops::Range<u64>, depth: usize, count: &m
     assert!(body.start <= body.end && body.end <= within.end, "{part:?} within {within:?}");
     assert!(part.lines <= body.end - body.start, "{part:?}");
     match &part.content {
-        Content::Leaf => {}
-        Content::Multipart(parts) => {
+        PartContent::Leaf => {}
+        PartContent::Multipart(parts) => {
             assert!(!parts.is_empty());
             let mut at = body.start;
             for inner in parts {
@@ -45,13 +45,13 @@ fn check_part(part: &Part, within: std::ops::Range<u64>, depth: usize, count: &m
                 at = inner.body.end;
             }
         }
-        Content::Message(inner, _) => check_part(inner, body.clone(), depth + 1, count),
+        PartContent::Message(inner, _) => check_part(inner, body.clone(), depth + 1, count),
     }
 }
 
-fn check_columns(message: &[u8], root: &Part, derived: &Derived) {
+fn check_columns(message: &[u8], root: &MimePart, derived: &Derived) {
     if !derived.structure.is_empty() {
-        assert_eq!(Part::decode(&derived.structure).as_ref(), Some(root));
+        assert_eq!(MimePart::decode(&derived.structure).as_ref(), Some(root));
     }
     if !derived.envelope.is_empty() {
         assert_eq!(ImapEnvelope::decode(&derived.envelope), Some(ImapEnvelope::of(message)));
@@ -81,7 +81,7 @@ pub(crate) fn search(input: &[u8]) {
 }
 
 fn found_in_pieces(message: &[u8], octets: usize) -> Vec<bool> {
-    let root = Part::of(message);
+    let root = MimePart::of(message);
     let mut search = BodySearch::new(WANTED);
     for searched in searched(&root) {
         if search.is_decided() {
@@ -116,7 +116,7 @@ pub(crate) fn seven_bit(message: &[u8]) {
         assert_eq!(converted, message, "a message without 8bit must stay unchanged");
         return;
     }
-    let (before, after) = (Part::of(message), Part::of(&converted));
+    let (before, after) = (MimePart::of(message), MimePart::of(&converted));
     same_content(message, &before, &converted, &after);
     assert_eq!(to_seven_bit(&converted).as_ref(), Ok(&converted));
 }
@@ -125,18 +125,18 @@ fn holds(octets: &[u8], word: &[u8]) -> bool {
     octets.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word))
 }
 
-fn same_content(message: &[u8], before: &Part, converted: &[u8], after: &Part) {
+fn same_content(message: &[u8], before: &MimePart, converted: &[u8], after: &MimePart) {
     assert_eq!((&before.media.kind, &before.media.subtype), (&after.media.kind, &after.media.subtype));
     match (&before.content, &after.content) {
-        (Content::Leaf, Content::Leaf) => {
+        (PartContent::Leaf, PartContent::Leaf) => {
             let (old, new) = (before.decoded_in(message), after.decoded_in(converted));
             assert_eq!(old.escape_ascii().to_string(), new.escape_ascii().to_string());
         }
-        (Content::Multipart(old), Content::Multipart(new)) => {
+        (PartContent::Multipart(old), PartContent::Multipart(new)) => {
             assert_eq!(old.len(), new.len());
             old.iter().zip(new).for_each(|(old, new)| same_content(message, old, converted, new));
         }
-        (Content::Message(old, _), Content::Message(new, _)) => same_content(message, old, converted, new),
+        (PartContent::Message(old, _), PartContent::Message(new, _)) => same_content(message, old, converted, new),
         _ => panic!("another structure: {before:?} {after:?}"),
     }
 }
@@ -157,7 +157,7 @@ pub(crate) fn header_fields(message: &[u8]) {
     assert!(fields(message).count() <= message.len());
 }
 
-fn check_field(field: &Field<'_>) {
+fn check_field(field: &HeaderField<'_>) {
     assert!(field.name().bytes().all(|octet| octet.is_ascii_graphic()) && !field.name().contains(':'));
     assert!(field.is(field.name()) && field.raw().len() < field.whole().len());
     assert!(field.unfolded().len() <= field.raw().len());
@@ -175,8 +175,8 @@ pub(crate) fn header_values(value: &[u8]) {
     encoded_words(&words);
     let listed = address_list(value);
     assert!(listed.len() <= LISTED_MAX + 1);
-    let starts = listed.iter().filter(|item| matches!(item, Listed::GroupStart(_))).count();
-    let ends = listed.iter().filter(|item| matches!(item, Listed::GroupEnd)).count();
+    let starts = listed.iter().filter(|item| matches!(item, ListedAddress::GroupStart(_))).count();
+    let ends = listed.iter().filter(|item| matches!(item, ListedAddress::GroupEnd)).count();
     assert!(starts == ends || listed.len() >= LISTED_MAX, "{starts} groups begin, {ends} end");
     mailboxes(value).for_each(|mailbox| is_in_text(value, [&mailbox.local, &mailbox.host]));
     let parsed = Parameterised::parse(value);

@@ -1,6 +1,6 @@
 //! Texts of the directory: names, filters, addresses, times, LDIF.
 
-use provost_entry::prep::{self, Case};
+use provost_entry::prep::{self, CaseHandling};
 use provost_entry::{Address, AttributeDescription, Dn, Filter, ldif as entries, time};
 
 /// Reads each line as every kind of text.
@@ -65,7 +65,7 @@ fn moment(text: &str) {
 
 /// RFC 4518: preparing a prepared text does not change it.
 fn prepared(text: &str) {
-    for case in [Case::Ignored, Case::Exact] {
+    for case in [CaseHandling::Ignored, CaseHandling::Exact] {
         if let Some(once) = prep::directory_string(text, case) {
             assert_eq!(prep::directory_string(&once, case).as_ref(), Some(&once), "{text:?}");
         }

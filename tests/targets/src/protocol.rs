@@ -60,7 +60,7 @@ pub(crate) fn smtp_data(input: &[u8]) {
 }
 
 /// The expected result, from the definition in RFC 5321 §4.1.1.4, §4.5.2.
-fn expected_data(wire: &[u8]) -> Option<smtp::Received> {
+fn expected_data(wire: &[u8]) -> Option<smtp::FuzzedData> {
     let lined = [b"\r\n", wire].concat();
     let end = lined.windows(5).position(|five| five == b"\r\n.\r\n")?;
     let (data, left) = (&lined[2..end + 2], wire[end + 3..].to_vec());

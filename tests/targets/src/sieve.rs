@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use provost_message::{Address, Arrival, Envelope, Path};
-use provost_sieve::{Action, Context, Outcome, Script, managed_script};
+use provost_sieve::{Action, Script, ScriptContext, ScriptOutcome, managed_script};
 use provost_view::Vacation;
 use uuid::Uuid;
 
@@ -39,18 +39,18 @@ pub(crate) fn script(input: &[u8]) {
     }
 }
 
-fn run(script: &Script, message: &[u8]) -> Option<Outcome> {
+fn run(script: &Script, message: &[u8]) -> Option<ScriptOutcome> {
     let recipient = Address::parse("zoe@example.edu").expect("an address");
     let envelope = Envelope::new(Path::parse("ann@one.test").ok(), []);
     let arrival = Arrival::from_queue(Uuid::nil().into(), envelope, message);
     let addresses = [recipient.clone()];
     // Thursday, 2026-01-01T04:30:00Z.
     let now = Timestamp::from_second(1_767_241_800).expect("a time");
-    script.run(message, &Context { arrival: &arrival, recipient: &recipient, addresses: &addresses, now }).ok()
+    script.run(message, &ScriptContext { arrival: &arrival, recipient: &recipient, addresses: &addresses, now }).ok()
 }
 
-fn check(outcome: &Outcome, message: &[u8]) {
-    let Outcome { actions, vacation } = outcome;
+fn check(outcome: &ScriptOutcome, message: &[u8]) {
+    let ScriptOutcome { actions, vacation } = outcome;
     let redirects = actions.iter().filter(|action| matches!(action, Action::Redirect(_))).count();
     assert!(actions.len() <= ACTIONS_MAX && redirects <= REDIRECTS_MAX, "{actions:?}");
     assert!((1..actions.len()).all(|at| !actions[..at].contains(&actions[at])), "{actions:?}");

@@ -7,8 +7,8 @@ use axum::{Extension, Json};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::auth::Caller;
-use crate::extract::{IfMatch, JsonBody, Key, PathOf, target};
-use crate::failures::Failures;
+use crate::extract::{IfMatch, JsonBody, PathOf, PersonKey, target};
+use crate::failures::RouteFailures;
 use crate::model::{Addresses, Changed, NewAddress};
 use crate::problem::Problem;
 use crate::reply::{changed, to_its_end};
@@ -18,12 +18,12 @@ use crate::shared::Shared;
 #[utoipa::path(
     get, operation_id = "listAddresses", path = "/people/{key}/addresses", tag = "addresses",
     params(("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id")),
-    responses((status = 200, description = "The addresses, the primary one first", body = Addresses), Failures)
+    responses((status = 200, description = "The addresses, the primary one first", body = Addresses), RouteFailures)
 )]
 pub(crate) async fn list(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    Key(key): Key,
+    PersonKey(key): PersonKey,
 ) -> Result<Json<Addresses>, Problem> {
     let detail = shared.desk.person(&principal, &key).await?;
     Ok(Json(Addresses { addresses: detail.addresses.into_iter().map(Into::into).collect() }))
@@ -37,12 +37,12 @@ pub(crate) async fn list(
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
     request_body = NewAddress,
-    responses((status = 201, description = "Given", body = Changed, headers(("Location" = String), ("X-Audit-Id" = String))), Failures)
+    responses((status = 201, description = "Given", body = Changed, headers(("Location" = String), ("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn add(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    Key(key): Key,
+    PersonKey(key): PersonKey,
     if_match: IfMatch,
     JsonBody(body): JsonBody<NewAddress>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -63,12 +63,12 @@ pub(crate) async fn add(
         ("address" = String, Path, pattern = "^[^@ ]+@[^@ ]+$", max_length = 320, description = "The address"),
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
-    responses((status = 200, description = "Taken away", body = Changed, headers(("X-Audit-Id" = String))), Failures)
+    responses((status = 200, description = "Taken away", body = Changed, headers(("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn remove(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    Key(key): Key,
+    PersonKey(key): PersonKey,
     PathOf(path): PathOf<(String, String)>,
     if_match: IfMatch,
 ) -> Result<impl IntoResponse, Problem> {

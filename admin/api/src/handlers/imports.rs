@@ -8,7 +8,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::{Extension, Json};
 use jiff::Timestamp;
-use provost_provision::{AttributeChange, Change, Operation, Plan, PlanSummary, PlannedImport, Principal, Progress};
+use provost_provision::{
+    ApplyProgress, AttributeChange, Permission, PersonChange, Plan, PlanSummary, PlannedImport, Principal,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 use utoipa::ToSchema;
@@ -16,11 +18,11 @@ use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::extract::{CsvBody, JsonBody, PathOf, QueryOf};
-use crate::failures::Failures;
-use crate::jobs::{self, End, Job, JobState};
+use crate::failures::RouteFailures;
+use crate::jobs::{self, Job, JobEnd, JobState};
 use crate::model::RejectedRow;
-use crate::plans::{PlansError, Waiting};
-use crate::problem::{Kind, Problem};
+use crate::plans::{FileFacts, PlansError};
+use crate::problem::{Problem, ProblemKind};
 use crate::reply::audited;
 use crate::shared::Shared;
 
@@ -115,8 +117,8 @@ pub(crate) struct AttributeBody {
     rule: String,
 }
 
-impl From<&Change> for ChangeBody {
-    fn from(change: &Change) -> Self {
+impl From<&PersonChange> for ChangeBody {
+    fn from(change: &PersonChange) -> Self {
         let attributes = change.writes.iter().flat_map(|write| &write.attributes).map(AttributeBody::from).collect();
         let reason = ReasonBody { rule: change.reason.rule.to_string(), words: change.reason.words.clone() };
         Self { line: change.line, what: change.what.clone(), reason, attributes }
@@ -169,7 +171,7 @@ pub(crate) struct ApplyQuery {
         ("separator" = Option<String>, Query, pattern = "^(comma|semicolon|tab|,|;|\t)$", description = "`comma`, `semicolon` or `tab`; without it the header decides"),
     ),
     request_body(content = String, content_type = "text/csv", description = "The file, at most 64 MiB"),
-    responses((status = 201, description = "The plan", body = ImportBody, headers(("Location" = String), ("X-Audit-Id" = String))), Failures)
+    responses((status = 201, description = "The plan", body = ImportBody, headers(("Location" = String), ("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn upload(
     State(shared): State<Shared>,
@@ -178,14 +180,14 @@ pub(crate) async fn upload(
     file: CsvBody,
 ) -> Result<impl IntoResponse, Problem> {
     let now = Timestamp::now();
-    let mut waiting = Waiting {
+    let mut waiting = FileFacts {
         uploaded_at: now,
         encoding: encoding_of(query.encoding.as_deref())?.to_owned(),
         separator: separator_of(query.separator.as_deref())?,
         hash: String::new(),
     };
     let desk = &shared.desk;
-    desk.permit(&principal, Operation::PlanImport).await?;
+    desk.permit(&principal, Permission::PlanImport).await?;
     let _turn = shared.turns.plan().await?;
     let octets = file.octets.clone();
     let PlannedImport { plan, .. } = desk.plan_import(&principal, octets.clone(), waiting.options()).await?;
@@ -194,7 +196,7 @@ pub(crate) async fn upload(
     let body = ImportBody::new(id, &plan);
     let detail = serde_json::json!({ "import": id, "rows": plan.summary().rows, "writes": plan.summary().writes });
     shared.plans.keep(id, &octets, waiting).await?;
-    let audit_id = desk.permit_change(&principal, Operation::PlanImport, &body.hash, detail).await?;
+    let audit_id = desk.permit_change(&principal, Permission::PlanImport, &body.hash, detail).await?;
     let location =
         AppendHeaders(HeaderValue::from_str(&format!("/api/v1/imports/{id}")).ok().map(|at| (header::LOCATION, at)));
     Ok((StatusCode::CREATED, audited(&audit_id, (location, Json(body)))))
@@ -204,14 +206,14 @@ pub(crate) async fn upload(
 #[utoipa::path(
     get, operation_id = "showImport", path = "/imports/{id}", tag = "imports",
     params(("id" = String, Path, format = "uuid", description = "Id of the import")),
-    responses((status = 200, description = "The plan", body = ImportBody), Failures)
+    responses((status = 200, description = "The plan", body = ImportBody), RouteFailures)
 )]
 pub(crate) async fn show(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
     PathOf(id): PathOf<Uuid>,
 ) -> Result<Json<ImportBody>, Problem> {
-    shared.desk.permit(&principal, Operation::ViewImports).await?;
+    shared.desk.permit(&principal, Permission::ViewImports).await?;
     let _turn = shared.turns.plan().await?;
     let PlannedImport { plan, .. } = plan_again(&shared, &principal, id).await?;
     Ok(Json(ImportBody::new(id, &plan)))
@@ -228,7 +230,7 @@ pub(crate) async fn show(
     responses(
         (status = 200, description = "Ended within `wait`", body = Job, headers(("Location" = String), ("X-Audit-Id" = String))),
         (status = 202, description = "At work: look at `Location`", body = Job, headers(("Location" = String), ("X-Audit-Id" = String))),
-        Failures
+        RouteFailures
     )
 )]
 pub(crate) async fn apply(
@@ -241,7 +243,7 @@ pub(crate) async fn apply(
     if query.wait > WAIT_SECONDS_MAX {
         return Err(Problem::invalid("?wait", format!("0 to {WAIT_SECONDS_MAX}")));
     }
-    shared.desk.permit(&principal, Operation::ApplyImport).await?;
+    shared.desk.permit(&principal, Permission::ApplyImport).await?;
     // Use a task of its own: a disconnecting caller must not leave the turn behind.
     let begun = tokio::spawn(begin(shared, principal, id, body.hash)).await;
     let (job, audit_id) = begun.map_err(|fault| Problem::internal("an apply ended in a fault", &fault))??;
@@ -285,12 +287,12 @@ async fn prepare(
     drop(planning);
     let (plan, now) = (&planned.plan, planned.plan.hash());
     if now != hash {
-        let mut problem = Problem::new(Kind::PlanChanged, "the hash differs from that of the present plan");
+        let mut problem = Problem::new(ProblemKind::PlanChanged, "the hash differs from that of the present plan");
         problem.hash = Some(now.into());
         return Err(problem);
     }
     let detail = serde_json::json!({ "import": id, "writes": plan.summary().writes });
-    let audit_id = shared.desk.permit_change(principal, Operation::ApplyImport, now, detail).await?;
+    let audit_id = shared.desk.permit_change(principal, Permission::ApplyImport, now, detail).await?;
     let sender = shared.jobs.begin(plan.changes().len(), Timestamp::now()).await?;
     Ok((planned, sender, audit_id))
 }
@@ -303,8 +305,8 @@ async fn work(
     principal: Principal,
     sender: Arc<watch::Sender<Job>>,
     stopped: oneshot::Receiver<()>,
-) -> End {
-    let mut progress = |now: Progress| {
+) -> JobEnd {
+    let mut progress = |now: ApplyProgress| {
         sender.send_modify(|job| {
             job.done = now.done;
             job.total = now.total;
@@ -324,7 +326,7 @@ async fn work(
     if state == JobState::Done && shared.plans.forget(import, Timestamp::now()).await.is_err() {
         tracing::warn!(%import, "the file of an applied import could not be removed; it is removed when it expires");
     }
-    End { state, outcomes: outcomes.map(Into::into), error }
+    JobEnd { state, outcomes: outcomes.map(Into::into), error }
 }
 
 async fn plan_again(shared: &Shared, principal: &Principal, id: Uuid) -> Result<PlannedImport, Problem> {
@@ -335,8 +337,10 @@ async fn plan_again(shared: &Shared, principal: &Principal, id: Uuid) -> Result<
 impl From<PlansError> for Problem {
     fn from(error: PlansError) -> Self {
         match error {
-            PlansError::Gone => Self::new(Kind::NotFound, "the import does not exist, was applied or has expired"),
-            PlansError::Full => Self::new(Kind::Busy, "too many imports wait for their apply"),
+            PlansError::Gone => {
+                Self::new(ProblemKind::NotFound, "the import does not exist, was applied or has expired")
+            }
+            PlansError::Full => Self::new(ProblemKind::Busy, "too many imports wait for their apply"),
             PlansError::State(error) => error.into(),
         }
     }

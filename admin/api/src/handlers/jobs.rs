@@ -7,16 +7,16 @@ use uuid::Uuid;
 
 use crate::auth::Caller;
 use crate::extract::PathOf;
-use crate::failures::Failures;
+use crate::failures::RouteFailures;
 use crate::jobs::Job;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 use crate::shared::Shared;
 
 /// Shows a job and its progress.
 #[utoipa::path(
     get, operation_id = "showJob", path = "/jobs/{id}", tag = "imports",
     params(("id" = String, Path, format = "uuid", description = "Id of the job")),
-    responses((status = 200, description = "How it stands", body = Job), Failures)
+    responses((status = 200, description = "How it stands", body = Job), RouteFailures)
 )]
 pub(crate) async fn show(
     State(shared): State<Shared>,
@@ -25,6 +25,6 @@ pub(crate) async fn show(
 ) -> Result<Json<Job>, Problem> {
     match shared.operations.job(&principal, id, Timestamp::now()).await? {
         Some(job) => Ok(Json(job)),
-        None => Err(Problem::new(Kind::NotFound, "the job does not exist or was removed")),
+        None => Err(Problem::new(ProblemKind::NotFound, "the job does not exist or was removed")),
     }
 }

@@ -4,15 +4,15 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use jiff::Timestamp;
-use provost_trace::{Journey, Record};
+use provost_trace::{Journey, TraceRecord};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::extract::QueryOf;
-use crate::failures::Failures;
+use crate::failures::RouteFailures;
 use crate::messages::{MESSAGES_MAX, MessageSearch, MessageSearchError};
-use crate::problem::{Kind, Problem};
+use crate::problem::{Problem, ProblemKind};
 use crate::reply::audited;
 use crate::shared::Shared;
 
@@ -81,8 +81,8 @@ pub(crate) struct MessageEvent {
     text: String,
 }
 
-impl From<Record> for MessageEvent {
-    fn from(record: Record) -> Self {
+impl From<TraceRecord> for MessageEvent {
+    fn from(record: TraceRecord) -> Self {
         let at = Timestamp::from_millisecond(record.at);
         Self {
             at: at.map_or_else(|_| record.at.to_string(), |at| at.to_string()),
@@ -111,7 +111,7 @@ impl From<MessageSearchError> for Problem {
     fn from(error: MessageSearchError) -> Self {
         match error {
             MessageSearchError::Desk(error) => error.into(),
-            MessageSearchError::Files(error) => Self::new(Kind::Unavailable, error.to_string()),
+            MessageSearchError::Files(error) => Self::new(ProblemKind::Unavailable, error.to_string()),
         }
     }
 }
@@ -131,7 +131,7 @@ impl From<MessageSearchError> for Problem {
     responses(
         (status = 200, description = "Messages that match all words", body = MessagesFound,
             headers(("X-Audit-Id" = String, description = "Audit record of this search"))),
-        Failures
+        RouteFailures
     )
 )]
 pub(crate) async fn find(

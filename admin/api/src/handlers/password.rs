@@ -6,8 +6,8 @@ use axum::{Extension, Json};
 use provost_view::Secret;
 
 use crate::auth::Caller;
-use crate::extract::{IfMatch, Key, OptionalJsonBody, target};
-use crate::failures::Failures;
+use crate::extract::{IfMatch, OptionalJsonBody, PersonKey, target};
+use crate::failures::RouteFailures;
 use crate::model::{PasswordBody, PasswordReset};
 use crate::problem::Problem;
 use crate::reply::{audited, to_its_end};
@@ -21,12 +21,12 @@ use crate::shared::Shared;
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
     request_body(content = PasswordBody, description = "May be left out: the password is generated then"),
-    responses((status = 200, description = "Set", body = PasswordReset, headers(("X-Audit-Id" = String))), Failures)
+    responses((status = 200, description = "Set", body = PasswordReset, headers(("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn reset(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    Key(key): Key,
+    PersonKey(key): PersonKey,
     if_match: IfMatch,
     OptionalJsonBody(body): OptionalJsonBody<PasswordBody>,
 ) -> Result<impl IntoResponse, Problem> {

@@ -10,8 +10,8 @@ use provost_store::AccountId;
 use serde::Deserialize;
 
 use crate::auth::Caller;
-use crate::extract::{Key, QueryOf};
-use crate::failures::Failures;
+use crate::extract::{PersonKey, QueryOf};
+use crate::failures::RouteFailures;
 use crate::model::{MailboxFacts, PeopleFound, PersonBody, PersonHistory};
 use crate::problem::Problem;
 use crate::reply::audited;
@@ -41,7 +41,7 @@ pub(crate) struct SearchQuery {
         ("q" = String, Query, description = "Each word begins a name, login, address or source id; 1 to 200 octets", pattern = r"\S", min_length = 1, max_length = 200),
         ("limit" = Option<usize>, Query, description = "Most people wanted, 1 to 200; 50 by default", minimum = 1, maximum = 200),
     ),
-    responses((status = 200, description = "People found", body = PeopleFound), Failures)
+    responses((status = 200, description = "People found", body = PeopleFound), RouteFailures)
 )]
 pub(crate) async fn search(
     State(shared): State<Shared>,
@@ -70,13 +70,13 @@ pub(crate) async fn search(
         (status = 200, description = "The person", body = PersonBody, headers(
             ("ETag" = String, description = "Version of the entry"),
             ("X-Audit-Id" = String, description = "Audit record of this view"))),
-        Failures
+        RouteFailures
     )
 )]
 pub(crate) async fn show(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    Key(key): Key,
+    PersonKey(key): PersonKey,
 ) -> Result<impl IntoResponse, Problem> {
     let detail = shared.desk.person(&principal, &key).await?;
     let audit_id = detail.audit_id.clone();
@@ -102,13 +102,13 @@ pub(crate) struct HistoryQuery {
     responses(
         (status = 200, description = "The changes", body = PersonHistory,
             headers(("X-Audit-Id" = String, description = "Audit record of this view"))),
-        Failures
+        RouteFailures
     )
 )]
 pub(crate) async fn history(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    Key(key): Key,
+    PersonKey(key): PersonKey,
     QueryOf(query): QueryOf<HistoryQuery>,
 ) -> Result<impl IntoResponse, Problem> {
     let limit = query.limit.unwrap_or(HISTORY_DEFAULT);

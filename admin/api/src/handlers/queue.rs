@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::extract::QueryOf;
-use crate::failures::Failures;
+use crate::failures::RouteFailures;
 use crate::model::QueuedMessage;
 use crate::problem::Problem;
 use crate::shared::Shared;
@@ -34,7 +34,7 @@ pub(crate) struct QueueList {
 #[utoipa::path(
     get, operation_id = "listQueue", path = "/queue", tag = "operation",
     params(("limit" = Option<usize>, Query, description = "Most messages wanted, 1 to 1000; 100 by default", minimum = 1, maximum = 1000)),
-    responses((status = 200, description = "What waits", body = QueueList), Failures)
+    responses((status = 200, description = "What waits", body = QueueList), RouteFailures)
 )]
 pub(crate) async fn list(
     State(shared): State<Shared>,

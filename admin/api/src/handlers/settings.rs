@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use crate::auth::Caller;
 use crate::extract::{IfMatch, JsonBody, PathOf, target};
-use crate::failures::Failures;
+use crate::failures::RouteFailures;
 use crate::model::Changed;
 use crate::problem::Problem;
 use crate::reply::{changed, to_its_end};
@@ -60,7 +60,7 @@ struct BadSetting {
 /// Lists the settings that all nodes share, with the values in force on this node and the origin of each.
 #[utoipa::path(
     get, operation_id = "listSettings", path = "/settings", tag = "operation",
-    responses((status = 200, description = "Every setting, and bad values", body = SettingList), Failures)
+    responses((status = 200, description = "Every setting, and bad values", body = SettingList), RouteFailures)
 )]
 pub(crate) async fn list(
     State(shared): State<Shared>,
@@ -73,7 +73,7 @@ pub(crate) async fn list(
         let source = source.map(str::to_owned);
         Setting { name: row.name, values: row.values, unit: row.unit, origin, source, about: row.about, rule: row.rule }
     };
-    let bad = |fault: &provost_view::Fault| {
+    let bad = |fault: &provost_view::SettingFault| {
         let fault = fault.clone();
         BadSetting { name: fault.name, dn: fault.dn, values: fault.values, rule: fault.rule }
     };
@@ -101,7 +101,7 @@ pub(crate) struct StatedSettingBody {
     responses(
         (status = 200, description = "What is stated", body = StatedSettingBody, headers(
             ("ETag" = String, description = "Version of the entry"))),
-        Failures
+        RouteFailures
     )
 )]
 pub(crate) async fn show(
@@ -133,7 +133,7 @@ pub(crate) struct SettingBody {
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
     request_body = SettingBody,
-    responses((status = 200, description = "Set", body = Changed, headers(("X-Audit-Id" = String))), Failures)
+    responses((status = 200, description = "Set", body = Changed, headers(("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn set(
     State(shared): State<Shared>,
@@ -161,7 +161,7 @@ pub(crate) async fn set(
         ("name" = String, Path, description = "Name of the setting"),
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
-    responses((status = 200, description = "Cleared", body = Changed, headers(("X-Audit-Id" = String))), Failures)
+    responses((status = 200, description = "Cleared", body = Changed, headers(("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn clear(
     State(shared): State<Shared>,

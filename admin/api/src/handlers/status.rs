@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
-use crate::failures::Failures;
+use crate::failures::RouteFailures;
 use crate::problem::Problem;
 use crate::shared::Shared;
 
@@ -46,7 +46,7 @@ impl From<provost_view::Status> for ViewBody {
 /// Shows the version and the state of the View.
 #[utoipa::path(
     get, operation_id = "showStatus", path = "/status", tag = "operation",
-    responses((status = 200, description = "The node", body = StatusBody), Failures)
+    responses((status = 200, description = "The node", body = StatusBody), RouteFailures)
 )]
 pub(crate) async fn show(
     State(shared): State<Shared>,

@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 
 use crate::auth::Caller;
-use crate::extract::{IfMatch, JsonBody, Key, target};
-use crate::failures::Failures;
+use crate::extract::{IfMatch, JsonBody, PersonKey, target};
+use crate::failures::RouteFailures;
 use crate::model::{Changed, VacationBody};
 use crate::problem::Problem;
 use crate::reply::{changed, to_its_end};
@@ -20,12 +20,12 @@ use crate::shared::Shared;
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
     request_body = VacationBody,
-    responses((status = 200, description = "Set", body = Changed, headers(("X-Audit-Id" = String))), Failures)
+    responses((status = 200, description = "Set", body = Changed, headers(("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn set(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    Key(key): Key,
+    PersonKey(key): PersonKey,
     if_match: IfMatch,
     JsonBody(body): JsonBody<VacationBody>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -42,12 +42,12 @@ pub(crate) async fn set(
         ("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id"),
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
-    responses((status = 200, description = "Cleared", body = Changed, headers(("X-Audit-Id" = String))), Failures)
+    responses((status = 200, description = "Cleared", body = Changed, headers(("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn clear(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    Key(key): Key,
+    PersonKey(key): PersonKey,
     if_match: IfMatch,
 ) -> Result<impl IntoResponse, Problem> {
     let desk = shared.desk.clone();

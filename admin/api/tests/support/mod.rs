@@ -8,10 +8,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
-use provost_client::{Directory, DirectoryConfig, ServerConfig, ServerRole};
+use provost_client::{Directory, DirectoryConfig, ServerAddress, ServerRole};
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::{Address, Dn};
-use provost_provision::{Audit, Desk, Journals, Principal, Role, Settings};
+use provost_provision::{Audit, Desk, Journals, Principal, ProvisionSettings, Role};
 use provost_store::{MemoryState, MemoryStore, MessageStore, StateStore};
 use provost_view::{Affiliation, Person, PersonState, View};
 use tower::ServiceExt;
@@ -44,8 +44,8 @@ pub(crate) async fn send(router: &Router, request: Request<Body>) -> Reply {
     Reply { status, headers, text: String::from_utf8(octets.to_vec()).unwrap() }
 }
 
-pub(crate) fn settings() -> Settings {
-    Settings {
+pub(crate) fn settings() -> ProvisionSettings {
+    ProvisionSettings {
         domain: "example.edu".into(),
         source: "registrar".into(),
         scheme: Scheme::Ssha,
@@ -56,7 +56,7 @@ pub(crate) fn settings() -> Settings {
 
 pub(crate) fn directory_at(url: String, bind_dn: &str, bind_password: &str) -> Directory {
     Directory::new(DirectoryConfig {
-        servers: vec![ServerConfig { url, role: ServerRole::Provider, start_tls: false }],
+        servers: vec![ServerAddress { url, role: ServerRole::Provider, start_tls: false }],
         bind_dn: bind_dn.into(),
         bind_password: bind_password.into(),
         suffix: Dn::parse(SUFFIX).unwrap(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use provost_client::{Control, Directory, Scope, Search};
+use provost_client::{Control, Directory, LdapSearch, Scope};
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::{AttributeDescription, Dn, Filter, Modification};
 use provost_provision::{Audit, CsvOptions, Desk, Journals};
@@ -97,7 +97,7 @@ async fn import(desk: &Desk, csv: &str) {
 
 /// Gives a role by a direct write, as a directory admin would.
 pub(crate) async fn give_role(directory: &Directory, uid: &str, role: &str) {
-    let search = Search {
+    let search = LdapSearch {
         base: Dn::parse(SUFFIX).unwrap(),
         scope: Scope::Subtree,
         filter: Filter::equal("uid", uid),

@@ -1,9 +1,9 @@
 //! `provost directory status|init`.
 
 use clap::Subcommand;
-use provost_client::{Directory, Scope, Search};
+use provost_client::{Directory, LdapSearch, Scope};
 use provost_entry::Filter;
-use provost_provision::Operation;
+use provost_provision::Permission;
 use provost_schema::class;
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Serialize)]
-struct Status {
+struct StatusReport {
     suffix: String,
     servers: Vec<ServerState>,
     /// The state of the running node's View; `None` when the node does not answer.
@@ -37,7 +37,7 @@ struct Status {
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     match command {
         Command::Status => {
-            super::permit(config, Operation::ViewNode).await?;
+            super::permit(config, Permission::ViewNode).await?;
             let status = status(config).await?;
             print.show(&status, show)?;
             if status.people.is_none() {
@@ -56,7 +56,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
     Ok(Exit::Clean)
 }
 
-async fn status(config: &Config) -> anyhow::Result<Status> {
+async fn status(config: &Config) -> anyhow::Result<StatusReport> {
     let directory_config = config.directory_config()?;
     let servers = servers::look(&directory_config).await;
     let directory = Directory::new(directory_config);
@@ -66,11 +66,11 @@ async fn status(config: &Config) -> anyhow::Result<Status> {
         addresses = Some(count(&directory, class::PROVOST_ADDRESS_ENTRY).await?);
     }
     let suffix = directory.suffix().to_string();
-    Ok(Status { suffix, servers, node: servers::followed(config).await, people, addresses })
+    Ok(StatusReport { suffix, servers, node: servers::followed(config).await, people, addresses })
 }
 
 async fn count(directory: &Directory, class: &str) -> anyhow::Result<usize> {
-    let search = Search {
+    let search = LdapSearch {
         base: directory.suffix().clone(),
         scope: Scope::Subtree,
         filter: Filter::equal("objectClass", class),
@@ -80,7 +80,7 @@ async fn count(directory: &Directory, class: &str) -> anyhow::Result<usize> {
     Ok(directory.search(search).await?.len())
 }
 
-fn show(status: &Status) {
+fn show(status: &StatusReport) {
     out!("suffix      {}", status.suffix);
     for server in &status.servers {
         let state = match &server.fault {

@@ -8,7 +8,7 @@ use std::path::Path;
 use provost_client::{Directory, DirectoryError};
 use provost_provision::{DeskError, read_shared_settings};
 use provost_schema::class;
-use provost_settings::Fault;
+use provost_settings::SettingFault;
 use serde::Serialize;
 
 use super::servers::ServerState;
@@ -18,7 +18,7 @@ use crate::output::{Printer, printable};
 use crate::private;
 
 #[derive(Serialize)]
-struct Finding {
+struct DoctorFinding {
     what: String,
     good: bool,
     advice: String,
@@ -68,15 +68,15 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     })
 }
 
-fn finding(what: String, result: Result<(), String>, advice: &str) -> Finding {
+fn finding(what: String, result: Result<(), String>, advice: &str) -> DoctorFinding {
     match result {
-        Ok(()) => Finding { what, good: true, advice: String::new() },
-        Err(why) => Finding { what: format!("{what}: {why}"), good: false, advice: advice.to_owned() },
+        Ok(()) => DoctorFinding { what, good: true, advice: String::new() },
+        Err(why) => DoctorFinding { what: format!("{what}: {why}"), good: false, advice: advice.to_owned() },
     }
 }
 
 /// Keys that serve as fallbacks: they are valid, but every node would have to state them alike.
-fn moved_keys(config: &Config) -> Vec<Finding> {
+fn moved_keys(config: &Config) -> Vec<DoctorFinding> {
     let note = |(key, command): (&str, String)| {
         let what = format!("{key} counts while the directory states nothing; all nodes share it: {command}");
         finding(what, Ok(()), "")
@@ -84,13 +84,13 @@ fn moved_keys(config: &Config) -> Vec<Finding> {
     config.moved().into_iter().map(note).collect()
 }
 
-fn folder(data: &Path) -> Finding {
+fn folder(data: &Path) -> DoctorFinding {
     let tried = tempfile::tempfile_in(data).map(drop).map_err(|e| e.to_string());
     finding(format!("data folder {}", data.display()), tried, "make it, and let the node's user write there")
 }
 
 /// Checks who can read the data folder: it holds mail, password hashes and the audit.
-fn privacy(data: &Path) -> Finding {
+fn privacy(data: &Path) -> DoctorFinding {
     let looked = match private::open_to_others(data) {
         Ok(None) => Ok(()),
         Ok(Some(path)) => Err(format!("others may reach {}", path.display())),
@@ -101,14 +101,14 @@ fn privacy(data: &Path) -> Finding {
 }
 
 /// Checks the tokens file: a node does not start without it.
-fn tokens_file(config: &Config) -> Option<Finding> {
+fn tokens_file(config: &Config) -> Option<DoctorFinding> {
     let file = config.api.tokens_file.as_ref()?;
     let read = config.fixed_tokens().map(drop).map_err(|error| format!("{error:#}"));
     Some(finding(format!("tokens file {}", file.display()), read, "make it (it may be empty), or take the key out"))
 }
 
 /// Checks each server separately; the second value is whether a provider is dead.
-async fn servers(config: &Config) -> (Vec<Finding>, bool) {
+async fn servers(config: &Config) -> (Vec<DoctorFinding>, bool) {
     // An unreadable configuration is reported by the check of the directory as a whole.
     let Ok(directory) = config.directory_config() else { return (Vec::new(), false) };
     let states = super::servers::look(&directory).await;
@@ -129,7 +129,7 @@ async fn servers(config: &Config) -> (Vec<Finding>, bool) {
 }
 
 /// Checks the View of the running node; `None` when the node does not answer, which the listeners show.
-async fn view(config: &Config) -> Option<Finding> {
+async fn view(config: &Config) -> Option<DoctorFinding> {
     let followed = super::servers::followed(config).await?;
     let what = match &followed.source {
         Some(source) => format!("node follows {source}"),
@@ -146,7 +146,7 @@ async fn view(config: &Config) -> Option<Finding> {
 }
 
 /// The error of a directory that should have accepted the node's account, and the doctor's finding.
-struct Told(Option<DirectoryError>, Finding);
+struct Told(Option<DirectoryError>, DoctorFinding);
 
 async fn directory(config: &Config) -> Told {
     const WHAT: &str = "directory";
@@ -174,7 +174,7 @@ async fn directory(config: &Config) -> Told {
     }
 }
 
-async fn schema(config: &Config) -> Finding {
+async fn schema(config: &Config) -> DoctorFinding {
     let asked = async {
         let directory = Directory::new(config.directory_config().map_err(|e| format!("{e:#}"))?);
         let published = directory.subschema().await.map_err(|e| e.to_string())?;
@@ -188,7 +188,7 @@ async fn schema(config: &Config) -> Finding {
 }
 
 /// Checks the shared settings in the directory; each value that breaks its rule is a separate finding.
-async fn settings(config: &Config) -> Vec<Finding> {
+async fn settings(config: &Config) -> Vec<DoctorFinding> {
     const WHAT: &str = "shared settings";
     const MEND: &str =
         "what counted before is in force; mend it: provost settings set NAME VALUE, or settings unset NAME";
@@ -200,7 +200,7 @@ async fn settings(config: &Config) -> Vec<Finding> {
         Err(why) => vec![finding(WHAT.to_owned(), Err(why), "may bind_dn read ou=policies and ou=services?")],
         Ok(read) if read.faults().is_empty() => vec![finding(WHAT.to_owned(), Ok(()), "")],
         Ok(read) => {
-            let bad = |fault: &Fault| {
+            let bad = |fault: &SettingFault| {
                 let (dn, values) = (printable(&fault.dn), printable(&fault.values.join("; ")));
                 finding(dn, Err(format!("'{values}' is not in force; rule: {}", fault.rule)), MEND)
             };
@@ -210,7 +210,7 @@ async fn settings(config: &Config) -> Vec<Finding> {
 }
 
 /// Checks that every served domain has a postmaster (RFC 5321 §4.5.1).
-async fn postmaster(config: &Config) -> Finding {
+async fn postmaster(config: &Config) -> DoctorFinding {
     let asking = super::asking(config).await;
     let domain = asking.as_ref().map_or_else(|_| config.settings().domain, |asking| asking.settings.domain.clone());
     let address = format!("postmaster@{domain}");

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use provost_provision::{
-    ApplyError, Change, CsvOptions, Encoding, ImportError, Operation, Outcomes, Plan, PlannedImport, Progress,
+    ApplyError, ApplyProgress, CsvOptions, Encoding, ImportError, Outcomes, Permission, PersonChange, Plan,
+    PlannedImport,
 };
 use serde::Serialize;
 
@@ -68,7 +69,7 @@ struct Report<'a> {
     rejected: &'a [provost_provision::RecordError],
     /// Each change with its reason and the values before and after; only with `--dry-run`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    changes: Option<&'a [Change]>,
+    changes: Option<&'a [PersonChange]>,
     outcomes: Option<&'a Outcomes>,
 }
 
@@ -81,7 +82,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
     let options = CsvOptions { encoding, separator: arguments.separator };
     let asking = super::asking(config).await?;
     // A registrar may not create containers; when they are missing, the plan reports that.
-    if !arguments.dry_run && asking.principal.may(Operation::InitDirectory) {
+    if !arguments.dry_run && asking.principal.may(Permission::InitDirectory) {
         for made in asking.desk.ensure_tree(&asking.principal).await? {
             print.line(&format!("made {made}"));
         }
@@ -125,7 +126,7 @@ fn read(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
 async fn write(asking: &Asking, planned: &PlannedImport, print: &Printer) -> anyhow::Result<Outcomes> {
     let total = planned.plan.changes().len();
     let mut line = ProgressLine::new(print, total);
-    let mut progress = |at: Progress| line.set(at.done, at.total);
+    let mut progress = |at: ApplyProgress| line.set(at.done, at.total);
     let stop = async {
         if stop_signal().await.is_err() {
             std::future::pending().await

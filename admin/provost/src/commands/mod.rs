@@ -20,7 +20,7 @@ use anyhow::{Context, anyhow, bail};
 use jiff::Timestamp;
 use provost_api::Tokens;
 use provost_client::Directory;
-use provost_provision::{Audit, Desk, Journals, Operation, Principal, Role, Settings, read_shared_settings};
+use provost_provision::{Audit, Desk, Journals, Permission, Principal, ProvisionSettings, Role, read_shared_settings};
 use provost_store::{LocalState, StateStore};
 
 use crate::config::{Config, read_secret};
@@ -30,7 +30,7 @@ use crate::{audit_log, machine_user};
 pub(crate) struct Asking {
     pub(crate) desk: Desk,
     /// The directory's present settings, with defaults where it states none.
-    pub(crate) settings: Settings,
+    pub(crate) settings: ProvisionSettings,
     pub(crate) principal: Principal,
     pub(crate) state: Arc<dyn StateStore>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Asking {
 /// in the shared state.
 pub(crate) async fn asking(config: &Config) -> anyhow::Result<Asking> {
     let directory = Directory::new(config.directory_config()?);
-    let settings = Settings::of(&read_shared_settings(&directory, &config.fallback()).await?);
+    let settings = ProvisionSettings::of(&read_shared_settings(&directory, &config.fallback()).await?);
     open(config, directory, settings).await
 }
 
@@ -48,7 +48,7 @@ pub(crate) async fn asking(config: &Config) -> anyhow::Result<Asking> {
 pub(crate) async fn asking_without_directory(config: &Config) -> anyhow::Result<Asking> {
     let directory = Directory::new(config.directory_config()?);
     let settings = match read_shared_settings(&directory, &config.fallback()).await {
-        Ok(shared) => Settings::of(&shared),
+        Ok(shared) => ProvisionSettings::of(&shared),
         Err(error) => {
             tracing::warn!(%error, "the settings of the directory cannot be read");
             config.settings()
@@ -57,7 +57,7 @@ pub(crate) async fn asking_without_directory(config: &Config) -> anyhow::Result<
     open(config, directory, settings).await
 }
 
-async fn open(config: &Config, directory: Directory, settings: Settings) -> anyhow::Result<Asking> {
+async fn open(config: &Config, directory: Directory, settings: ProvisionSettings) -> anyhow::Result<Asking> {
     let (state, audit) = shared_state(config).await?;
     let principal = principal(config, &state).await?;
     let desk = Desk::new(directory, settings.clone(), audit, journals(config));
@@ -66,7 +66,7 @@ async fn open(config: &Config, directory: Directory, settings: Settings) -> anyh
 
 /// Permits an operation that the running node performs. The node is asked with its own token, and that token must not lend
 /// its role to the user who runs the command. Does not need the directory, which may be down.
-pub(crate) async fn permit(config: &Config, operation: Operation) -> anyhow::Result<()> {
+pub(crate) async fn permit(config: &Config, operation: Permission) -> anyhow::Result<()> {
     let directory = Directory::new(config.directory_config()?);
     let Asking { desk, principal, .. } = open(config, directory, config.settings()).await?;
     Ok(desk.permit(&principal, operation).await?)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Subcommand;
-use provost_provision::Operation;
+use provost_provision::Permission;
 use serde_json::Value;
 use ureq::tls::TlsConfig;
 
@@ -30,7 +30,7 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     let Command::List { limit } = command;
-    super::permit(config, Operation::ViewQueue).await?;
+    super::permit(config, Permission::ViewQueue).await?;
     let rest = config.rest_url().ok_or_else(|| anyhow!("listeners.http is off: the node cannot be asked"))?;
     let file = config.as_token.as_ref().or(config.api.token_file.as_ref());
     let file = file.ok_or_else(|| anyhow!("api.token_file is not set"))?;

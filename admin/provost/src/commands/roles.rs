@@ -21,7 +21,7 @@ Beyond the table, nobody changes the password or the roles of a person who has a
 
 /// One operation and the grant of each role.
 #[derive(Serialize)]
-struct Row {
+struct OperationGrants {
     operation: &'static str,
     changes_credentials: bool,
     roles: BTreeMap<&'static str, &'static str>,
@@ -29,14 +29,14 @@ struct Row {
 
 pub(crate) fn run(command: &Command, print: &Printer) -> anyhow::Result<Exit> {
     let Command::Show = command;
-    let rows: Vec<Row> = TABLE.iter().map(|(operation, _)| row(*operation)).collect();
+    let rows: Vec<OperationGrants> = TABLE.iter().map(|(operation, _)| row(*operation)).collect();
     print.show(&rows, |rows| table(rows))?;
     Ok(Exit::Clean)
 }
 
-fn row(operation: provost_provision::Operation) -> Row {
+fn row(operation: provost_provision::Permission) -> OperationGrants {
     let roles = ROLES.iter().map(|role| (role.name(), word(role.grant(operation)))).collect();
-    Row { operation: operation.name(), changes_credentials: operation.changes_credentials(), roles }
+    OperationGrants { operation: operation.name(), changes_credentials: operation.changes_credentials(), roles }
 }
 
 fn word(grant: Grant) -> &'static str {
@@ -47,7 +47,7 @@ fn word(grant: Grant) -> &'static str {
     }
 }
 
-fn table(rows: &[Row]) {
+fn table(rows: &[OperationGrants]) {
     let heads: Vec<String> = ROLES.iter().map(|role| format!("{:<11}", role.name())).collect();
     out!("{:<18}{}", "", heads.concat().trim_end());
     for row in rows {

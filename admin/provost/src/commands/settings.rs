@@ -1,8 +1,8 @@
 //! `provost settings show|set|unset`: the settings that all nodes share.
 
 use clap::Subcommand;
-use provost_provision::Operation;
-use provost_settings::{Fault, SettingRow};
+use provost_provision::Permission;
+use provost_settings::{SettingFault, SettingRow};
 use serde_json::{Value, json};
 
 use crate::config::{Config, read_secret};
@@ -39,7 +39,7 @@ pub(crate) enum Command {
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     match command {
         Command::Show => {
-            super::permit(config, Operation::ViewSettings).await?;
+            super::permit(config, Permission::ViewSettings).await?;
             let shown = match of_node(config).await {
                 Some(shown) => shown,
                 None => of_directory(config).await?,
@@ -81,7 +81,7 @@ async fn of_directory(config: &Config) -> anyhow::Result<Value> {
             "about": row.about, "rule": row.rule,
         })
     };
-    let bad = |fault: &Fault| json!({ "name": fault.name, "dn": fault.dn, "values": fault.values, "rule": fault.rule });
+    let bad = |fault: &SettingFault| json!({ "name": fault.name, "dn": fault.dn, "values": fault.values, "rule": fault.rule });
     let rows: Vec<Value> = settings.rows().into_iter().map(row).collect();
     let faults: Vec<Value> = settings.faults().iter().map(bad).collect();
     Ok(json!({ "settings": rows, "bad": faults, "as_of": "directory" }))

@@ -5,8 +5,8 @@ use clap::Args;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
-use provost_api::{MESSAGES_MAX, MessageSearch, Messages};
-use provost_trace::{Found, Journey, Record};
+use provost_api::{MESSAGES_MAX, MessageSearch, MessageTraces};
+use provost_trace::{Journey, TraceRecord, TraceResult};
 
 use crate::config::Config;
 use crate::exit::Exit;
@@ -51,7 +51,7 @@ pub(crate) async fn run(config: &Config, arguments: Arguments, print: &Printer) 
         bail!("nothing to search for: give an address, a Message-ID, or one of --recipient, --sender, --message-id");
     }
     let asking = super::asking_without_directory(config).await?;
-    let messages = Messages::new(asking.desk, config.trace_folder());
+    let messages = MessageTraces::new(asking.desk, config.trace_folder());
     let (found, _) = messages.find(&asking.principal, &wanted, limit.into()).await?;
     print.show(&found, |found| show(found, since))?;
     Ok(Exit::Clean)
@@ -79,7 +79,7 @@ fn moment_from(text: &str, now: Timestamp) -> Option<Timestamp> {
     now.checked_sub(span.ok()?).ok()
 }
 
-fn show(found: &Found, since: Timestamp) {
+fn show(found: &TraceResult, since: Timestamp) {
     found.messages.iter().for_each(show_message);
     out!("{} messages since {since:.0}", found.messages.len());
     if found.more {
@@ -97,7 +97,7 @@ fn show_message(message: &Journey) {
     let message_id = message.events.iter().find_map(|event| event.message_id.as_deref());
     let message_id = message_id.map_or_else(|| "no Message-ID".to_owned(), |id| format!("<{}>", printable(id)));
     out!("{message_id} from <{}>, number {}", printable(from), message.id);
-    if let Some(Record { service, peer: Some(peer), login, octets, .. }) = first {
+    if let Some(TraceRecord { service, peer: Some(peer), login, octets, .. }) = first {
         let login = login.as_ref().map(|login| format!(" as {}", printable(login))).unwrap_or_default();
         let octets = if *octets > 0 { format!(", {octets} octets") } else { String::new() };
         out!("  came by {service} from {peer}{login}{octets}");

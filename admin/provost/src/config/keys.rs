@@ -6,9 +6,9 @@ use toml::{Table, Value};
 
 /// Each key with its value; tables are split into keys such as `listeners.imap.address`. A list is one value.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Keys(BTreeMap<String, Value>);
+pub(crate) struct KeyValues(BTreeMap<String, Value>);
 
-impl Keys {
+impl KeyValues {
     pub(super) fn of(table: &Table) -> Self {
         let mut keys = Self::default();
         keys.add("", table);
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn what_differs_is_named_by_its_whole_key() {
-        let keys = |text: &str| Keys::of(&toml::from_str(text).unwrap());
+        let keys = |text: &str| KeyValues::of(&toml::from_str(text).unwrap());
         let before = keys("[a]\nx = 1\ny = [1, 2]\n[a.b]\nz = true\ngone = 1");
         let after = keys("[a]\nx = 1\ny = [1, 3]\nb = { z = false }\n[c]\nnew = 1");
         let changed: Vec<String> = before.changed(&after).into_iter().collect();

@@ -30,16 +30,16 @@ pub(crate) struct Listeners {
 
 impl Listeners {
     /// Mail listeners by name, with whether TLS is from the first byte.
-    pub(crate) fn mail(&self) -> [(&'static str, &Option<ListenerConfig>, Begin); 8] {
+    pub(crate) fn mail(&self) -> [(&'static str, &Option<ListenerConfig>, ConnectionStart); 8] {
         [
-            ("mx", &self.mx, Begin::Plain),
-            ("submission", &self.submission, Begin::Plain),
-            ("submissions", &self.submissions, Begin::Tls),
-            ("lmtp", &self.lmtp, Begin::Plain),
-            ("imap", &self.imap, Begin::Plain),
-            ("imaps", &self.imaps, Begin::Tls),
-            ("pop3", &self.pop3, Begin::Plain),
-            ("pop3s", &self.pop3s, Begin::Tls),
+            ("mx", &self.mx, ConnectionStart::Plain),
+            ("submission", &self.submission, ConnectionStart::Plain),
+            ("submissions", &self.submissions, ConnectionStart::Tls),
+            ("lmtp", &self.lmtp, ConnectionStart::Plain),
+            ("imap", &self.imap, ConnectionStart::Plain),
+            ("imaps", &self.imaps, ConnectionStart::Tls),
+            ("pop3", &self.pop3, ConnectionStart::Plain),
+            ("pop3s", &self.pop3s, ConnectionStart::Tls),
         ]
     }
 
@@ -78,7 +78,7 @@ impl Listeners {
             format!("listeners.{name}: tls is for http and health; submissions, imaps and pop3s are TLS without it")
         });
         let mut found: Vec<String> = misplaced.collect();
-        let has_implicit = self.mail().into_iter().any(|(_, on, begin)| on.is_some() && begin == Begin::Tls);
+        let has_implicit = self.mail().into_iter().any(|(_, on, begin)| on.is_some() && begin == ConnectionStart::Tls);
         if !has_certificate && has_implicit {
             found.push("tls: submissions, imaps and pop3s need [tls] certificate and key".to_owned());
         }
@@ -91,7 +91,7 @@ impl Listeners {
 
 /// Start of a connection to a mail listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Begin {
+pub(crate) enum ConnectionStart {
     /// Plain text; STARTTLS or STLS is offered when the node has a certificate.
     Plain,
     /// A TLS handshake.
@@ -113,7 +113,7 @@ pub(crate) struct ListenerConfig {
 /// The table form of a listener.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Table {
+struct ListenerTable {
     address: SocketAddr,
     #[serde(default, deserialize_with = "some_networks")]
     proxy_networks: Option<Vec<Network>>,
@@ -144,8 +144,8 @@ impl<'de> Visitor<'de> for Either {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ListenerConfig, A::Error> {
-        let Table { address, proxy_networks, connections_per_address, tls } =
-            Table::deserialize(MapAccessDeserializer::new(map))?;
+        let ListenerTable { address, proxy_networks, connections_per_address, tls } =
+            ListenerTable::deserialize(MapAccessDeserializer::new(map))?;
         if connections_per_address == Some(0) {
             return Err(A::Error::custom("connections_per_address: at least 1"));
         }

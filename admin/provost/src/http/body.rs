@@ -24,7 +24,7 @@ pub(super) fn time_for(octets: u64, limit: Duration) -> Duration {
 
 /// Why a body was not read completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum BodyFault {
     /// The body came too slowly: 408.
     Late,
     /// The memory budget has no room for the body: 503.
@@ -34,26 +34,26 @@ pub(super) enum Fault {
 /// The limits of one request's body, kept until the request is answered.
 #[derive(Clone)]
 pub(super) struct Bounded {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<BodyState>>,
     began: Instant,
     limit: Duration,
 }
 
-struct State {
+struct BodyState {
     held: Reservation,
     octets: u64,
-    fault: Option<Fault>,
+    fault: Option<BodyFault>,
 }
 
 impl Bounded {
     /// A body that begins now, with `limit` and the time that its octets add.
     pub(super) fn new(held: Reservation, limit: Duration) -> Self {
-        let state = State { held, octets: 0, fault: None };
+        let state = BodyState { held, octets: 0, fault: None };
         Self { state: Arc::new(Mutex::new(state)), began: Instant::now(), limit }
     }
 
     /// The fault of the body, if its reading met one.
-    pub(super) fn fault(&self) -> Option<Fault> {
+    pub(super) fn fault(&self) -> Option<BodyFault> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).fault
     }
 
@@ -80,7 +80,7 @@ impl Bounded {
             Ok(Some(Err(error))) => Err(error.into()),
             Ok(None) => Ok(None),
             Err(_) => {
-                self.state.lock().unwrap_or_else(PoisonError::into_inner).fault = Some(Fault::Late);
+                self.state.lock().unwrap_or_else(PoisonError::into_inner).fault = Some(BodyFault::Late);
                 Err(io::Error::from(io::ErrorKind::TimedOut).into())
             }
         }
@@ -93,7 +93,7 @@ impl Bounded {
         let beyond = state.octets.saturating_sub(FREE_OCTETS as u64);
         let is_held = state.held.resize(beyond);
         if !is_held {
-            state.fault = Some(Fault::NoMemory);
+            state.fault = Some(BodyFault::NoMemory);
             state.held.release();
         }
         is_held

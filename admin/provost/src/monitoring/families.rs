@@ -7,7 +7,7 @@ use metrics::Label;
 
 /// Kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum MetricKind {
     Counter,
     Gauge,
     /// A histogram with these upper bounds of its buckets, ascending.
@@ -16,7 +16,7 @@ pub(super) enum Kind {
 
 /// Values of a label that are known when the node starts.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Values {
+pub(super) enum LabelValues {
     /// Exactly these values.
     Fixed(&'static [&'static str]),
     /// Names of the mail listeners that are on.
@@ -29,11 +29,11 @@ pub(super) enum Values {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Family {
     pub(super) name: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: MetricKind,
     pub(super) help: &'static str,
     /// Labels whose values are all known: the counter starts at zero for each combination, so that `rate()` sees the first
     /// increment. `None` when the values are only known at the first event.
-    pub(super) labels: Option<&'static [(&'static str, Values)]>,
+    pub(super) labels: Option<&'static [(&'static str, LabelValues)]>,
 }
 
 /// Names of the listeners that are on, as in the label `listener`.
@@ -49,9 +49,9 @@ impl Family {
         let mut series = vec![Vec::new()];
         for (name, values) in labels {
             let values: &[&'static str] = match values {
-                Values::Fixed(values) => values,
-                Values::MailListeners => &on.mail,
-                Values::Listeners => &on.all,
+                LabelValues::Fixed(values) => values,
+                LabelValues::MailListeners => &on.mail,
+                LabelValues::Listeners => &on.all,
             };
             let with = |labels: &Vec<Label>| -> Vec<Vec<Label>> {
                 let one = |value: &&'static str| {
@@ -67,18 +67,18 @@ impl Family {
 }
 
 const fn counter(name: &'static str, help: &'static str) -> Family {
-    Family { name, kind: Kind::Counter, help, labels: Some(&[]) }
+    Family { name, kind: MetricKind::Counter, help, labels: Some(&[]) }
 }
 
 const fn gauge(name: &'static str, help: &'static str) -> Family {
-    Family { name, kind: Kind::Gauge, help, labels: None }
+    Family { name, kind: MetricKind::Gauge, help, labels: None }
 }
 
 const fn histogram(name: &'static str, buckets: &'static [f64], help: &'static str) -> Family {
-    Family { name, kind: Kind::Histogram(buckets), help, labels: None }
+    Family { name, kind: MetricKind::Histogram(buckets), help, labels: None }
 }
 
-const fn by(family: Family, labels: &'static [(&'static str, Values)]) -> Family {
+const fn by(family: Family, labels: &'static [(&'static str, LabelValues)]) -> Family {
     Family { labels: Some(labels), ..family }
 }
 
@@ -92,9 +92,9 @@ const REQUEST_BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 /// Bucket bounds for the batches of one commit.
 const GROUP_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
-const SMTP_SERVICES: Values = Values::Fixed(&["smtp", "submission", "lmtp"]);
-const BY_LISTENER: &[(&str, Values)] = &[("listener", Values::Listeners)];
-const BY_MAIL_LISTENER: &[(&str, Values)] = &[("listener", Values::MailListeners)];
+const SMTP_SERVICES: LabelValues = LabelValues::Fixed(&["smtp", "submission", "lmtp"]);
+const BY_LISTENER: &[(&str, LabelValues)] = &[("listener", LabelValues::Listeners)];
+const BY_MAIL_LISTENER: &[(&str, LabelValues)] = &[("listener", LabelValues::MailListeners)];
 
 /// The table, in the order of the crates.
 pub(super) const FAMILIES: &[Family] = &[
@@ -142,15 +142,15 @@ pub(super) const FAMILIES: &[Family] = &[
             "provost_memory_budget_refused_total",
             "Messages, literals and HTTP replies refused for want of memory.",
         ),
-        &[("what", Values::Fixed(&["message", "literal", "http"]))],
+        &[("what", LabelValues::Fixed(&["message", "literal", "http"]))],
     ),
     by(
         counter("provost_tls_reloads_total", "Times that certificate and key were read again."),
-        &[("outcome", Values::Fixed(&["good", "bad"]))],
+        &[("outcome", LabelValues::Fixed(&["good", "bad"]))],
     ),
     by(
         counter("provost_config_reloads_total", "Times that the configuration file was read again (HUP)."),
-        &[("outcome", Values::Fixed(&["good", "bad"]))],
+        &[("outcome", LabelValues::Fixed(&["good", "bad"]))],
     ),
     // Logins.
     by(
@@ -159,14 +159,14 @@ pub(super) const FAMILIES: &[Family] = &[
             "Logins by protocol and outcome; unavailable: no directory server could judge.",
         ),
         &[
-            ("protocol", Values::Fixed(&["imap", "pop3", "submission", "web"])),
-            ("outcome", Values::Fixed(&["accepted", "refused", "throttled", "unavailable"])),
+            ("protocol", LabelValues::Fixed(&["imap", "pop3", "submission", "web"])),
+            ("outcome", LabelValues::Fixed(&["accepted", "refused", "throttled", "unavailable"])),
         ],
     ),
     // Mail.
     by(
         counter("provost_smtp_messages_total", "Answers to messages that came in, one for each recipient in LMTP."),
-        &[("service", SMTP_SERVICES), ("outcome", Values::Fixed(&["accepted", "refused"]))],
+        &[("service", SMTP_SERVICES), ("outcome", LabelValues::Fixed(&["accepted", "refused"]))],
     ),
     by(
         counter("provost_smtp_recipients_refused_total", "Recipients refused or deferred at RCPT."),
@@ -183,7 +183,7 @@ pub(super) const FAMILIES: &[Family] = &[
     counter("provost_smtp_relay_tls_failures_total", "TLS handshakes with the relay that failed."),
     by(
         counter("provost_deliveries_total", "Local recipients that a message was delivered to, by outcome."),
-        &[("outcome", Values::Fixed(&["stored", "refused", "unavailable"]))],
+        &[("outcome", LabelValues::Fixed(&["stored", "refused", "unavailable"]))],
     ),
     counter("provost_reports_total", "Reports of delivery (RFC 3464) made for local recipients."),
     counter("provost_trace_events_dropped_total", "Trace events that were dropped because the disk was too slow."),
@@ -192,7 +192,7 @@ pub(super) const FAMILIES: &[Family] = &[
     counter("provost_queue_accepted_total", "Messages that came into the queue from a session."),
     by(
         counter("provost_queue_attempts_total", "Recipients attempted from the queue, by outcome."),
-        &[("outcome", Values::Fixed(&["sent", "failed", "deferred"]))],
+        &[("outcome", LabelValues::Fixed(&["sent", "failed", "deferred"]))],
     ),
     gauge(
         "provost_queue_messages",
@@ -244,7 +244,7 @@ pub(super) const FAMILIES: &[Family] = &[
     )),
     by(
         counter("provost_ldap_binds_total", "Binds at the embedded directory server."),
-        &[("outcome", Values::Fixed(&["accepted", "refused"]))],
+        &[("outcome", LabelValues::Fixed(&["accepted", "refused"]))],
     ),
     counter("provost_ldap_writes_total", "Writes that the embedded directory server committed."),
     counter("provost_ldap_commits_total", "Commits of the embedded directory server, each with one disk sync."),

@@ -14,14 +14,14 @@ type Vector = HashMap<String, String>;
 
 /// Results of the checks of all servers.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(super) struct LagChecks {
     /// CSNs of each server at its last answer.
     servers: HashMap<String, Vector>,
     /// Time and newest CSNs of each round, oldest first.
     rounds: VecDeque<(i64, Vector)>,
 }
 
-impl Progress {
+impl LagChecks {
     /// Records the contextCSN of a server's answer.
     pub(super) fn saw(&mut self, server: &str, csns: &[String]) {
         let mut vector = Vector::new();
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn lag_is_counted_from_the_look_when_both_were_level() {
-        let mut progress = Progress::default();
+        let mut progress = LagChecks::default();
         let mut look = |now: i64, provider: &[String], replica: Option<&[String]>| {
             progress.saw("provider", provider);
             if let Some(replica) = replica {
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn rounds_are_bounded() {
-        let mut progress = Progress::default();
+        let mut progress = LagChecks::default();
         progress.saw("old", &[csn(0, 1)]);
         for round in 0..1000 {
             progress.saw("new", &[csn(round, 1)]);

@@ -19,8 +19,8 @@ use provost_queue::Queue;
 use provost_view::View;
 
 pub(crate) use certificate::Certificate;
-use families::{FAMILIES, Family, Kind, On};
-use lag::Progress;
+use families::{FAMILIES, Family, MetricKind, On};
+use lag::LagChecks;
 
 use crate::config::Listeners;
 
@@ -72,7 +72,7 @@ impl Metrics {
 fn builder() -> anyhow::Result<PrometheusBuilder> {
     let mut builder = PrometheusBuilder::new().set_buckets(FALLBACK_BUCKETS)?;
     for family in FAMILIES {
-        if let Kind::Histogram(buckets) = family.kind {
+        if let MetricKind::Histogram(buckets) = family.kind {
             builder = builder.set_buckets_for_metric(Matcher::Full(family.name.to_owned()), buckets)?;
         }
     }
@@ -84,15 +84,15 @@ fn begin(on: &On) {
     for family in FAMILIES {
         let Family { name, kind, help, .. } = *family;
         match kind {
-            Kind::Counter => {
+            MetricKind::Counter => {
                 describe_counter!(name, help);
                 family.series(on).into_iter().for_each(|labels| counter!(name, labels).increment(0));
             }
-            Kind::Gauge => {
+            MetricKind::Gauge => {
                 describe_gauge!(name, help);
                 family.series(on).into_iter().for_each(|labels| gauge!(name, labels).set(0.0));
             }
-            Kind::Histogram(_) => describe_histogram!(name, help),
+            MetricKind::Histogram(_) => describe_histogram!(name, help),
         }
     }
     gauge!("provost_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -157,7 +157,7 @@ impl Gauges {
 
 /// Checks each directory server periodically until `drain` stops.
 pub(crate) async fn watch_directory(directory: Directory, drain: Drain) {
-    let mut progress = Progress::default();
+    let mut progress = LagChecks::default();
     let looking = async {
         loop {
             let looks = directory.look().await;
@@ -171,7 +171,7 @@ pub(crate) async fn watch_directory(directory: Directory, drain: Drain) {
     }
 }
 
-fn record(looks: &[ServerLook], progress: &mut Progress, now: Timestamp) {
+fn record(looks: &[ServerLook], progress: &mut LagChecks, now: Timestamp) {
     for look in looks {
         let labels = labels(look);
         gauge!("provost_directory_server_up", labels.clone()).set(f64::from(u8::from(look.context_csn.is_ok())));

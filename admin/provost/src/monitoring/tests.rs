@@ -40,9 +40,9 @@ fn the_table_names_all_that_is_recorded_and_nothing_else() {
         .iter()
         .map(|family| {
             let kind = match family.kind {
-                Kind::Counter => "counter",
-                Kind::Gauge => "gauge",
-                Kind::Histogram(_) => "histogram",
+                MetricKind::Counter => "counter",
+                MetricKind::Gauge => "gauge",
+                MetricKind::Histogram(_) => "histogram",
             };
             (family.name.to_owned(), kind)
         })
@@ -57,12 +57,12 @@ fn names_follow_the_conventions() {
         let Family { name, help, .. } = family;
         assert!(name.starts_with("provost_"), "{name}");
         assert!(name.bytes().all(|octet| octet.is_ascii_lowercase() || octet == b'_'), "{name}");
-        assert_eq!(name.ends_with("_total"), family.kind == Kind::Counter, "{name}");
+        assert_eq!(name.ends_with("_total"), family.kind == MetricKind::Counter, "{name}");
         assert!(help.ends_with('.') && help.len() > 15, "{name}: {help}");
         for unit in ["octets", "milliseconds", "minutes", "kilobytes"] {
             assert!(!name.contains(unit), "{name}: base units are seconds and bytes");
         }
-        if let Kind::Histogram(buckets) = family.kind {
+        if let MetricKind::Histogram(buckets) = family.kind {
             assert!(buckets.is_sorted() && !buckets.is_empty(), "{name}");
         }
     }
@@ -81,7 +81,7 @@ fn counters_exist_at_zero_and_nothing_is_a_summary() {
     let recorder = builder().unwrap().build_recorder();
     let text = metrics::with_local_recorder(&recorder, || {
         begin(&On { mail: vec!["imap"], all: vec!["imap", "http"] });
-        for family in FAMILIES.iter().filter(|family| matches!(family.kind, Kind::Histogram(_))) {
+        for family in FAMILIES.iter().filter(|family| matches!(family.kind, MetricKind::Histogram(_))) {
             metrics::histogram!(family.name).record(0.3);
         }
         let unknown = "provost_not_in_the_table";

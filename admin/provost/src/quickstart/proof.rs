@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
-use provost_provision::{CsvOptions, Record, read_source};
+use provost_provision::{CsvOptions, SourceRecord, read_source};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 }
 
 /// The person who reads the message.
-struct Reader {
+struct ProofReader {
     name: String,
     mail: String,
     password: String,
@@ -59,13 +59,13 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
 }
 
 /// The first person of the file who has a password and is in the directory.
-async fn reader(config: &Config, records: &[Record]) -> anyhow::Result<Option<Reader>> {
+async fn reader(config: &Config, records: &[SourceRecord]) -> anyhow::Result<Option<ProofReader>> {
     let crate::commands::Asking { desk, settings, principal, .. } = crate::commands::asking(config).await?;
     for record in records.iter().filter(|record| record.password.is_some()).take(ROWS_TRIED) {
         let key = format!("{}:{}", settings.source, record.person_id);
         let (Ok(person), Some(password)) = (desk.person(&principal, &key).await, &record.password) else { continue };
         let name = person.summary.display_name;
-        return Ok(Some(Reader { name, mail: person.summary.mail, password: password.reveal().to_owned() }));
+        return Ok(Some(ProofReader { name, mail: person.summary.mail, password: password.reveal().to_owned() }));
     }
     Ok(None)
 }
@@ -139,7 +139,7 @@ impl LineClient {
     }
 }
 
-async fn send(address: SocketAddr, config: &Config, reader: &Reader, token: &str) -> anyhow::Result<()> {
+async fn send(address: SocketAddr, config: &Config, reader: &ProofReader, token: &str) -> anyhow::Result<()> {
     let mut client = LineClient::open(address).await?;
     client.smtp("", "220").await?;
     client.smtp("EHLO quickstart.invalid", "250").await?;
@@ -157,7 +157,7 @@ async fn send(address: SocketAddr, config: &Config, reader: &Reader, token: &str
     client.smtp("QUIT", "221").await
 }
 
-async fn read_imap(address: SocketAddr, reader: &Reader, token: &str) -> anyhow::Result<String> {
+async fn read_imap(address: SocketAddr, reader: &ProofReader, token: &str) -> anyhow::Result<String> {
     let mut client = LineClient::open(address).await?;
     client.line().await?;
     let quote = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
@@ -173,7 +173,7 @@ async fn read_imap(address: SocketAddr, reader: &Reader, token: &str) -> anyhow:
     message.ok_or_else(|| anyhow!("FETCH gave no body"))
 }
 
-async fn read_pop3(address: SocketAddr, reader: &Reader, token: &str) -> anyhow::Result<String> {
+async fn read_pop3(address: SocketAddr, reader: &ProofReader, token: &str) -> anyhow::Result<String> {
     let mut client = LineClient::open(address).await?;
     client.pop3("").await?;
     client.pop3(&format!("USER {}", reader.mail)).await?;

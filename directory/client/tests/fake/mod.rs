@@ -10,7 +10,7 @@ use ldap3_proto::proto::{
     LdapBindResponse, LdapExtendedResponse, LdapMsg, LdapOp, LdapPartialAttribute, LdapResult, LdapResultCode,
     LdapSearchResultEntry,
 };
-use provost_client::{Directory, DirectoryConfig, ServerConfig, ServerRole};
+use provost_client::{Directory, DirectoryConfig, ServerAddress, ServerRole};
 use provost_entry::Dn;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -153,7 +153,7 @@ pub fn directory(servers: &[(&str, ServerRole)]) -> Directory {
 /// Timeouts short enough for tests that reach them.
 pub fn config(servers: &[(&str, ServerRole)]) -> DirectoryConfig {
     let server =
-        |(url, role): &(&str, ServerRole)| ServerConfig { url: (*url).to_owned(), role: *role, start_tls: false };
+        |(url, role): &(&str, ServerRole)| ServerAddress { url: (*url).to_owned(), role: *role, start_tls: false };
     DirectoryConfig {
         servers: servers.iter().map(server).collect(),
         bind_dn: "cn=us".to_owned(),

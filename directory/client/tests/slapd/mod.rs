@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use provost_client::{Directory, DirectoryConfig, ServerConfig, ServerRole};
+use provost_client::{Directory, DirectoryConfig, ServerAddress, ServerRole};
 use provost_entry::{Dn, Entry};
 use provost_schema::{attr, class};
 
@@ -97,7 +97,7 @@ impl Drop for Slapd {
 /// Returns a client configuration for these servers.
 pub fn config_of(servers: &[(&str, ServerRole)]) -> DirectoryConfig {
     let server =
-        |(url, role): &(&str, ServerRole)| ServerConfig { url: (*url).to_owned(), role: *role, start_tls: false };
+        |(url, role): &(&str, ServerRole)| ServerAddress { url: (*url).to_owned(), role: *role, start_tls: false };
     DirectoryConfig {
         servers: servers.iter().map(server).collect(),
         bind_dn: ROOT.to_owned(),

@@ -28,7 +28,7 @@ impl From<JournalError> for ApplyError {
 }
 
 /// Why a person's writes did not complete.
-pub(super) enum Failure {
+pub(super) enum PersonFailure {
     /// The failure concerns this person only.
     Person(String),
     /// The failure concerns every person: the apply stops.

@@ -3,10 +3,10 @@
 use provost_schema::attr;
 use serde::Serialize;
 
-use super::error::{ApplyError, Failure};
+use super::error::{ApplyError, PersonFailure};
 use crate::audit::ChangeOutcome;
-use crate::write::{Action, Write};
-use crate::{Actor, Audit, Change, ChangeKind, Plan};
+use crate::write::{Write, WriteKind};
+use crate::{Actor, Audit, ChangeKind, PersonChange, Plan};
 
 /// Records about a person searched for the one of an interrupted run, which is among the person's latest.
 const LOOKED_AT_MAX: usize = 50;
@@ -23,7 +23,7 @@ pub(super) struct Noter<'a> {
 
 /// The detail of a person's audit record.
 #[derive(Serialize)]
-struct Detail<'a> {
+struct AuditDetail<'a> {
     batch: &'a str,
     source: &'a str,
     /// Line of the file.
@@ -32,12 +32,12 @@ struct Detail<'a> {
     reason: &'a str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     password_set: bool,
-    changes: Vec<Values<'a>>,
+    changes: Vec<AuditedChange<'a>>,
 }
 
 /// One attribute before and after the change.
 #[derive(Serialize)]
-struct Values<'a> {
+struct AuditedChange<'a> {
     /// The address of the entry, when the entry is not the person's.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
@@ -50,10 +50,10 @@ struct Values<'a> {
 
 impl Noter<'_> {
     /// Records a person; durable when it resolves. Returns the id of the record, or that of the earlier run's record.
-    pub(super) async fn begin(&self, change: &Change) -> Result<String, Failure> {
+    pub(super) async fn begin(&self, change: &PersonChange) -> Result<String, PersonFailure> {
         let subject = subject(change);
         let unavailable = |error: std::io::Error| {
-            Failure::Stop(ApplyError::Unavailable(format!("the audit cannot be read or written: {error}")))
+            PersonFailure::Stop(ApplyError::Unavailable(format!("the audit cannot be read or written: {error}")))
         };
         if self.is_resumed
             && let Some(id) = self.noted(subject).await.map_err(unavailable)?
@@ -65,17 +65,17 @@ impl Noter<'_> {
     }
 
     /// Records that only the first `done` writes of a person were done.
-    pub(super) async fn fail(&self, id: &str, change: &Change, done: usize, failure: &Failure) {
+    pub(super) async fn fail(&self, id: &str, change: &PersonChange, done: usize, failure: &PersonFailure) {
         let (outcome, reason) = match failure {
-            Failure::Person(reason) if done > 0 => (ChangeOutcome::Partly, reason.clone()),
-            Failure::Person(reason) => (ChangeOutcome::NotDone, reason.clone()),
-            Failure::Stop(error) => (ChangeOutcome::Unknown, error.to_string()),
+            PersonFailure::Person(reason) if done > 0 => (ChangeOutcome::Partly, reason.clone()),
+            PersonFailure::Person(reason) => (ChangeOutcome::NotDone, reason.clone()),
+            PersonFailure::Stop(error) => (ChangeOutcome::Unknown, error.to_string()),
         };
         self.audit.note_outcome(self.actor, id, subject(change), outcome, &reason).await;
     }
 
     /// Records, for a person that an interrupted run had recorded, that none or only some of the writes were done.
-    pub(super) async fn settle(&self, change: &Change, outcome: ChangeOutcome) -> std::io::Result<()> {
+    pub(super) async fn settle(&self, change: &PersonChange, outcome: ChangeOutcome) -> std::io::Result<()> {
         let subject = subject(change);
         if let Some(id) = self.noted(subject).await? {
             let reason = "the import was interrupted, and another one followed";
@@ -91,12 +91,12 @@ impl Noter<'_> {
         Ok(of_batch.filter(|record| record.detail.get("outcome").is_none()).map(|record| record.id))
     }
 
-    fn detail<'c>(&'c self, change: &'c Change) -> Detail<'c> {
+    fn detail<'c>(&'c self, change: &'c PersonChange) -> AuditDetail<'c> {
         let source = self.plan.sources().get(usize::from(change.source));
         let is_new = change.kind == ChangeKind::Create;
         // A new person's entry holds the same values as the address entry: list them once.
-        let writes = change.writes.iter().filter(|write| !is_new || write.action == Action::AddPerson);
-        Detail {
+        let writes = change.writes.iter().filter(|write| !is_new || write.action == WriteKind::AddPerson);
+        AuditDetail {
             batch: self.batch,
             source: source.map_or("", |source| &source.name),
             row: change.line,
@@ -108,9 +108,9 @@ impl Noter<'_> {
     }
 }
 
-fn values(write: &Write) -> impl Iterator<Item = Values<'_>> {
+fn values(write: &Write) -> impl Iterator<Item = AuditedChange<'_>> {
     let address = write.dn.rdn_value(attr::PROVOST_ADDRESS);
-    write.attributes.iter().map(move |change| Values {
+    write.attributes.iter().map(move |change| AuditedChange {
         address: address.clone(),
         attribute: change.name.as_str(),
         before: &change.before,
@@ -127,8 +127,8 @@ fn action(kind: ChangeKind) -> &'static str {
 }
 
 /// DN of the person's entry; when only kinds of addresses change, DN of the first of these address entries.
-fn subject(change: &Change) -> &str {
-    let is_person = |write: &&Write| matches!(write.action, Action::AddPerson | Action::ModifyPerson { .. });
+fn subject(change: &PersonChange) -> &str {
+    let is_person = |write: &&Write| matches!(write.action, WriteKind::AddPerson | WriteKind::ModifyPerson { .. });
     let write = change.writes.iter().find(is_person).or(change.writes.first());
     write.map_or("", |write| write.dn.as_str())
 }

@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 
-use provost_client::{Directory, DirectoryError, Receipt as Answer, Scope, Search};
+use provost_client::{Directory, DirectoryError, LdapSearch, Scope, WriteReceipt as Answer};
 use provost_entry::{Dn, Entry, Filter};
 use provost_schema::{attr, class};
 use uuid::Uuid;
 
-use super::error::{ApplyError, Failure};
+use super::error::{ApplyError, PersonFailure};
 use crate::audit::ChangeOutcome;
-use crate::journal::{End, Journal, JournalError, Receipt, WriteOutcome};
-use crate::write::{Action, Operation, Write, WriteContext};
-use crate::{Change, Plan, tree};
+use crate::journal::{EndLine, Journal, JournalError, Receipt, WriteOutcome};
+use crate::write::{LdapWrite, Write, WriteContext, WriteKind};
+use crate::{PersonChange, Plan, tree};
 
 /// How often an unanswered write is sent before the apply stops: after each attempt, the directory is asked and shows that
 /// the write was not done.
@@ -21,10 +21,10 @@ const SENT_MAX: u32 = 3;
 const CHANGED: &str = "the person was changed since the plan was made; import again";
 
 /// Place of a change in its plan and of a write in its change.
-type Place = (u32, u32);
+type WritePosition = (u32, u32);
 
 /// The entries that name a batch as their last one, with their version.
-pub(super) type Found = HashMap<Dn, Answer>;
+pub(super) type BatchEntries = HashMap<Dn, Answer>;
 
 /// Sends the writes of one batch.
 pub(super) struct Performer<'a> {
@@ -32,7 +32,7 @@ pub(super) struct Performer<'a> {
     journal: &'a Journal,
     context: WriteContext,
     /// Writes that earlier runs of the batch did without recording a receipt.
-    found: Found,
+    found: BatchEntries,
 }
 
 /// What the directory shows of a write that got no answer, or that was refused as already done or outdated.
@@ -46,7 +46,7 @@ enum Looked {
 }
 
 impl<'a> Performer<'a> {
-    pub(super) fn new(directory: &'a Directory, journal: &'a Journal, found: Found) -> Self {
+    pub(super) fn new(directory: &'a Directory, journal: &'a Journal, found: BatchEntries) -> Self {
         let context = WriteContext { id: journal.batch.clone(), since: journal.since.clone() };
         Self { directory, journal, context, found }
     }
@@ -57,22 +57,27 @@ impl<'a> Performer<'a> {
     }
 
     /// Does one write and records its outcome; `false` when this run wrote nothing.
-    pub(super) async fn perform(&self, place: Place, write: &Write, hash: Option<&str>) -> Result<bool, Failure> {
+    pub(super) async fn perform(
+        &self,
+        place: WritePosition,
+        write: &Write,
+        hash: Option<&str>,
+    ) -> Result<bool, PersonFailure> {
         if self.is_done(place.0, place.1) {
             return Ok(false);
         }
         let (outcome, answer) = match self.found.get(&write.dn) {
             Some(answer) => (WriteOutcome::Found, answer.clone()),
-            None => self.send(write, hash).await.map_err(Failure::Stop)?,
+            None => self.send(write, hash).await.map_err(PersonFailure::Stop)?,
         };
         let recorded = self.journal.record(receipt(place, write, outcome.clone(), answer)).await;
-        recorded.map_err(|error| Failure::Stop(JournalError::from(error).into()))?;
+        recorded.map_err(|error| PersonFailure::Stop(JournalError::from(error).into()))?;
         match outcome {
             WriteOutcome::Done => Ok(true),
             // A write that this run sent and found done counts; a write of an earlier run does not.
             WriteOutcome::Found => Ok(!self.found.contains_key(&write.dn)),
             WriteOutcome::Already | WriteOutcome::NotDone => Ok(false),
-            WriteOutcome::Refused(reason) => Err(Failure::Person(reason)),
+            WriteOutcome::Refused(reason) => Err(PersonFailure::Person(reason)),
         }
     }
 
@@ -97,10 +102,10 @@ impl<'a> Performer<'a> {
         Err(unknown.unwrap_or_else(|| DirectoryError::Unknown("no answer".to_owned())).into())
     }
 
-    async fn request(&self, operation: Operation) -> Result<Answer, DirectoryError> {
+    async fn request(&self, operation: LdapWrite) -> Result<Answer, DirectoryError> {
         match operation {
-            Operation::Add(entry) => self.directory.add(entry).await,
-            Operation::Modify(dn, changes, control) => self.directory.modify(&dn, changes, control).await,
+            LdapWrite::Add(entry) => self.directory.add(entry).await,
+            LdapWrite::Modify(dn, changes, control) => self.directory.modify(&dn, changes, control).await,
         }
     }
 
@@ -120,7 +125,7 @@ fn judge(write: &Write, entry: Option<&Entry>, batch: &str, is_unknown: bool) ->
         return Looked::Is(WriteOutcome::Found, version(entry));
     }
     match &write.action {
-        Action::AddAddress => {
+        WriteKind::AddAddress => {
             let held = entry.first(attr::PROVOST_OWNER).and_then(|held| Dn::parse(held).ok());
             if held.is_some() && held == write.owner() {
                 return Looked::Is(WriteOutcome::Already, version(entry));
@@ -129,8 +134,10 @@ fn judge(write: &Write, entry: Option<&Entry>, batch: &str, is_unknown: bool) ->
             Looked::Refused(format!("{address} was taken meanwhile; import again"))
         }
         // The write carries its own condition, so sending it again is safe.
-        Action::ModifyPerson { .. } | Action::ModifyAddress if is_unknown => Looked::IsNot,
-        Action::AddPerson | Action::ModifyPerson { .. } | Action::ModifyAddress => Looked::Refused(CHANGED.to_owned()),
+        WriteKind::ModifyPerson { .. } | WriteKind::ModifyAddress if is_unknown => Looked::IsNot,
+        WriteKind::AddPerson | WriteKind::ModifyPerson { .. } | WriteKind::ModifyAddress => {
+            Looked::Refused(CHANGED.to_owned())
+        }
     }
 }
 
@@ -151,8 +158,8 @@ fn version(entry: &Entry) -> Answer {
     }
 }
 
-fn receipt((change, number): Place, write: &Write, outcome: WriteOutcome, answer: Answer) -> Receipt {
-    let is_new = matches!(write.action, Action::AddAddress | Action::AddPerson);
+fn receipt((change, number): WritePosition, write: &Write, outcome: WriteOutcome, answer: Answer) -> Receipt {
+    let is_new = matches!(write.action, WriteKind::AddAddress | WriteKind::AddPerson);
     Receipt {
         change,
         write: number,
@@ -167,14 +174,14 @@ fn receipt((change, number): Place, write: &Write, outcome: WriteOutcome, answer
 }
 
 /// All entries whose last batch is `batch`, in one search for people and one for addresses.
-pub(super) async fn written_by(directory: &Directory, batch: &str) -> Result<Found, DirectoryError> {
+pub(super) async fn written_by(directory: &Directory, batch: &str) -> Result<BatchEntries, DirectoryError> {
     let suffix = directory.suffix();
-    let mut found = Found::new();
+    let mut found = BatchEntries::new();
     for (base, class) in
         [(tree::people(suffix), class::PROVOST_ACCOUNT), (tree::addresses(suffix), class::PROVOST_ADDRESS_ENTRY)]
     {
         let of_batch = Filter::equal(attr::PROVOST_LAST_BATCH, batch);
-        let search = Search {
+        let search = LdapSearch {
             base,
             scope: Scope::One,
             filter: Filter::And(vec![Filter::equal(attr::OBJECT_CLASS, class), of_batch]),
@@ -191,11 +198,15 @@ pub(super) async fn written_by(directory: &Directory, batch: &str) -> Result<Fou
 }
 
 /// Changes that an abandoned batch did not do, or did in part.
-pub(super) type Undone<'p> = Vec<(&'p Change, ChangeOutcome)>;
+pub(super) type Undone<'p> = Vec<(&'p PersonChange, ChangeOutcome)>;
 
 /// Records the outcome that the directory shows for each write of an abandoned batch without a receipt; returns the end
 /// record and the changes that were not done.
-pub(super) async fn settle<'p>(journal: &Journal, plan: &'p Plan, found: &Found) -> std::io::Result<(End, Undone<'p>)> {
+pub(super) async fn settle<'p>(
+    journal: &Journal,
+    plan: &'p Plan,
+    found: &BatchEntries,
+) -> std::io::Result<(EndLine, Undone<'p>)> {
     let (mut applied, mut undone) = (0, Vec::new());
     for (place, change) in (0u32..).zip(plan.changes()) {
         let (mut all, mut some) = (true, false);
@@ -218,7 +229,7 @@ pub(super) async fn settle<'p>(journal: &Journal, plan: &'p Plan, found: &Found)
             (false, false) => undone.push((change, ChangeOutcome::NotDone)),
         }
     }
-    Ok((End { at: now(), applied, failed: undone.len() }, undone))
+    Ok((EndLine { at: now(), applied, failed: undone.len() }, undone))
 }
 
 /// The current time as RFC 3339, UTC.

@@ -7,12 +7,12 @@ use provost_schema::attr;
 use rand::Rng;
 use serde_json::json;
 
-use super::registry::Claim;
-use super::{Desk, DeskError, Found, Target};
+use super::registry::AddressClaim;
+use super::{CurrentPerson, Desk, DeskError, Target};
 use crate::plan::person_uuid;
 use crate::source::check_password;
 use crate::write::{AddressKind, person_entry};
-use crate::{Operation, Principal, Role, tree};
+use crate::{Permission, Principal, Role, tree};
 
 /// Letters and digits that are not confused with each other on paper or by telephone: 32 of them, 5 bits each.
 const READABLE: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
@@ -33,7 +33,7 @@ impl Desk {
         target: impl Into<Target<'_>>,
         password: Option<Secret>,
     ) -> Result<(Secret, String), DeskError> {
-        let person = self.target(principal, Operation::ResetPassword, &target.into()).await?;
+        let person = self.target(principal, Permission::ResetPassword, &target.into()).await?;
         let generated = password.is_none();
         let password = password.unwrap_or_else(|| generate(&mut rand::rng()));
         check_password(password.reveal())
@@ -52,9 +52,9 @@ impl Desk {
         target: impl Into<Target<'_>>,
         roles: &[&str],
     ) -> Result<String, DeskError> {
-        let person = self.target(principal, Operation::SetRoles, &target.into()).await?;
+        let person = self.target(principal, Permission::SetRoles, &target.into()).await?;
         roles.iter().try_for_each(|role| check_role(role))?;
-        self.permit_on(principal, Operation::SetRoles, person.dn().as_str(), None, roles.iter().copied()).await?;
+        self.permit_on(principal, Permission::SetRoles, person.dn().as_str(), None, roles.iter().copied()).await?;
         let before: Vec<&str> = person.entry.texts(attr::PROVOST_ROLE).collect();
         let detail = json!({ "before": before, "after": roles });
         let values = roles.iter().map(|role| role.as_bytes().to_vec()).collect();
@@ -73,7 +73,7 @@ impl Desk {
         password: Secret,
     ) -> Result<bool, DeskError> {
         check_role(role)?;
-        self.permit_on(principal, Operation::SetRoles, uid, None, [role]).await?;
+        self.permit_on(principal, Permission::SetRoles, uid, None, [role]).await?;
         let name = crate::source::text(display_name.trim()).unwrap_or_default();
         if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
             return Err(DeskError::Invalid { field: "display_name", rule: "1 to 200 characters".to_owned() });
@@ -86,14 +86,17 @@ impl Desk {
         let id = person_uuid(&source_id);
         let dn = tree::person(self.directory.suffix(), id);
         if let Some(entry) = tree::read_provider(&self.directory, &dn, &["*", "+"]).await? {
-            return self.ensure_role(principal, &Found { entry, is_expected: false }, role).await.map(|()| false);
+            return self
+                .ensure_role(principal, &CurrentPerson { entry, is_expected: false }, role)
+                .await
+                .map(|()| false);
         }
         self.check_unused(&address, &dn).await?;
         let hash = hash(password, self.settings.get().scheme).await?;
         let detail = json!({ "address": address, "name": name, "role": role });
         let mut noted = self.announce(principal.actor(), "operator.add", &dn, detail).await?;
         noted.is_begun = match self.claim(&address, &dn, AddressKind::Primary).await {
-            Ok(claim) => !matches!(claim, Claim::Held),
+            Ok(claim) => !matches!(claim, AddressClaim::Held),
             Err(error) => return Err(self.not_claimed(noted, error).await),
         };
         let entry = operator_entry(person_entry(&dn, id), &name, &address)
@@ -109,7 +112,7 @@ impl Desk {
         }
     }
 
-    async fn ensure_role(&self, principal: &Principal, person: &Found, role: &str) -> Result<(), DeskError> {
+    async fn ensure_role(&self, principal: &Principal, person: &CurrentPerson, role: &str) -> Result<(), DeskError> {
         if person.entry.texts(attr::PROVOST_ROLE).any(|held| held.eq_ignore_ascii_case(role)) {
             return Ok(());
         }
@@ -120,7 +123,7 @@ impl Desk {
     }
 }
 
-fn has_password(person: &Found) -> bool {
+fn has_password(person: &CurrentPerson) -> bool {
     !person.entry.values(attr::USER_PASSWORD).is_empty()
 }
 

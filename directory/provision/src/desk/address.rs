@@ -1,14 +1,14 @@
 //! Aliases: the address entry gives an address to its owner; the attribute of the person follows.
 
-use provost_client::{DirectoryError, Scope, Search};
+use provost_client::{DirectoryError, LdapSearch, Scope};
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_schema::attr;
 use serde_json::json;
 
-use super::registry::Claim;
+use super::registry::AddressClaim;
 use super::{Desk, DeskError, Target};
 use crate::write::AddressKind;
-use crate::{Operation, Principal, tree};
+use crate::{Permission, Principal, tree};
 
 /// Most addresses of one person that are shown.
 const ADDRESSES_MAX: usize = 200;
@@ -23,7 +23,7 @@ impl Desk {
         target: impl Into<Target<'_>>,
         address: &str,
     ) -> Result<String, DeskError> {
-        let person = self.target(principal, Operation::ChangeAddresses, &target.into()).await?;
+        let person = self.target(principal, Permission::ChangeAddresses, &target.into()).await?;
         let address = parse(address)?;
         self.check_served(&address).await?;
         self.check_unused(&address, person.dn()).await?;
@@ -33,7 +33,7 @@ impl Desk {
             Ok(claim) => claim,
             Err(error) => return Err(self.not_claimed(noted, error).await),
         };
-        noted.is_begun = !matches!(claim, Claim::Held);
+        noted.is_begun = !matches!(claim, AddressClaim::Held);
         if projected(&person.entry, &address).is_some() {
             return self.conclude(noted, Ok(())).await;
         }
@@ -48,7 +48,7 @@ impl Desk {
 
     /// Undoes a claim when the change of the person lost its race: the caller is told that nothing was written. The claim
     /// stays when the faster change gave the person the same address; `false` when the claim could not be undone and stays.
-    async fn give_back(&self, address: &Address, owner: &Dn, claim: &Claim) -> bool {
+    async fn give_back(&self, address: &Address, owner: &Dn, claim: &AddressClaim) -> bool {
         let undone = async {
             let person = tree::read_provider(&self.directory, owner, &[attr::MAIL_LOCAL_ADDRESS]).await?;
             if person.is_some_and(|person| projected(&person, address).is_some()) {
@@ -70,7 +70,7 @@ impl Desk {
         target: impl Into<Target<'_>>,
         address: &str,
     ) -> Result<String, DeskError> {
-        let person = self.target(principal, Operation::ChangeAddresses, &target.into()).await?;
+        let person = self.target(principal, Permission::ChangeAddresses, &target.into()).await?;
         let address = parse(address)?;
         if person.entry.texts(attr::MAIL).any(|mail| mail.eq_ignore_ascii_case(address.as_str())) {
             return Err(DeskError::Invalid { field: "address", rule: "the primary address stays".to_owned() });
@@ -101,7 +101,7 @@ impl Desk {
 
     /// The address entries of one owner, including those in quarantine.
     pub(super) async fn addresses_of(&self, owner: &Dn) -> Result<Vec<Entry>, DeskError> {
-        let search = Search {
+        let search = LdapSearch {
             base: tree::addresses(self.directory.suffix()),
             scope: Scope::One,
             filter: Filter::equal(attr::PROVOST_OWNER, owner.as_str()),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Desk, DeskError};
 use crate::{
-    Actual, Applier, ApplyError, CsvOptions, FileError, OnProgress, Operation, Outcomes, Passwords, Plan, PlanError,
-    Policies, Principal, ensure_tree, plan, read_source, wanted,
+    Actual, Applier, ApplyError, CsvOptions, FileError, InitialPasswords, OnProgress, Outcomes, Permission, Plan,
+    PlanError, Policies, Principal, ensure_tree, plan, read_source, wanted,
 };
 
 /// A plan with the passwords of its file, which the plan itself never holds.
@@ -14,7 +14,7 @@ pub struct PlannedImport {
     /// The changes that the file asks for.
     pub plan: Arc<Plan>,
     /// Initial passwords of new people.
-    pub passwords: Arc<Passwords>,
+    pub passwords: Arc<InitialPasswords>,
 }
 
 /// Why a file was not planned.
@@ -42,7 +42,7 @@ impl Desk {
         file: impl AsRef<[u8]> + Send + 'static,
         options: CsvOptions,
     ) -> Result<PlannedImport, ImportError> {
-        self.permit(principal, Operation::PlanImport).await?;
+        self.permit(principal, Permission::PlanImport).await?;
         self.make_plan(file, options).await
     }
 
@@ -53,7 +53,7 @@ impl Desk {
         file: impl AsRef<[u8]> + Send + 'static,
         options: CsvOptions,
     ) -> Result<PlannedImport, ImportError> {
-        self.permit(principal, Operation::ViewImports).await?;
+        self.permit(principal, Permission::ViewImports).await?;
         self.make_plan(file, options).await
     }
 
@@ -71,7 +71,7 @@ impl Desk {
         let planned = tokio::task::spawn_blocking(move || {
             let policies = Policies::from(&settings);
             let plan = Arc::new(plan(&wanted(&sources, &policies, jiff::Timestamp::now()), &actual)?);
-            Ok::<_, PlanError>(PlannedImport { plan, passwords: Arc::new(Passwords::of(sources)) })
+            Ok::<_, PlanError>(PlannedImport { plan, passwords: Arc::new(InitialPasswords::of(sources)) })
         });
         Ok(planned.await??)
     }
@@ -84,7 +84,7 @@ impl Desk {
         planned: &PlannedImport,
         progress: OnProgress<'_>,
     ) -> Result<Result<Outcomes, (Outcomes, ApplyError)>, DeskError> {
-        self.permit(principal, Operation::ApplyImport).await?;
+        self.permit(principal, Permission::ApplyImport).await?;
         let (directory, audit, journals) = (&self.directory, &self.audit, &self.journals);
         let scheme = self.settings.get().scheme;
         let applier = Applier { directory, scheme, actor: principal.actor(), audit, journals };
@@ -93,7 +93,7 @@ impl Desk {
 
     /// Creates the missing containers and returns their DNs.
     pub async fn ensure_tree(&self, principal: &Principal) -> Result<Vec<String>, DeskError> {
-        self.permit(principal, Operation::InitDirectory).await?;
+        self.permit(principal, Permission::InitDirectory).await?;
         Ok(ensure_tree(&self.directory, &self.settings.get()).await?)
     }
 }

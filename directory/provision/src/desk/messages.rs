@@ -7,7 +7,7 @@ use provost_schema::attr;
 
 use super::{Desk, DeskError};
 use crate::audit::MESSAGES;
-use crate::{Operation, Principal};
+use crate::{Permission, Principal};
 
 /// The person whom an address, a login or a number names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Desk {
     /// The person that a key names, for a search of messages; `None` when it names no person, or when the directory cannot
     /// answer: the search then finds only messages addressed to the key itself.
     pub async fn correspondent(&self, principal: &Principal, key: &str) -> Result<Option<Correspondent>, DeskError> {
-        self.permit(principal, Operation::ViewMessages).await?;
+        self.permit(principal, Permission::ViewMessages).await?;
         let found = match self.find(key).await {
             Ok(found) => found,
             Err(DeskError::NotFound(_) | DeskError::Invalid { .. }) => return Ok(None),
@@ -50,7 +50,7 @@ impl Desk {
         subject: &str,
         detail: Value,
     ) -> Result<String, DeskError> {
-        self.permit(principal, Operation::ViewMessages).await?;
+        self.permit(principal, Permission::ViewMessages).await?;
         let noted = self.audit.note(principal.actor(), MESSAGES, subject, detail).await;
         noted.map_err(|error| DeskError::Unavailable(format!("the access cannot be audited: {error}")))
     }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Desk, DeskError, Expected, Found, Target};
-use crate::{AuditRecord, Grant, Operation, Principal};
+use super::{CurrentPerson, Desk, DeskError, Expected, Target};
+use crate::{AuditRecord, Grant, Permission, Principal};
 
 /// Audit action of a refusal.
 const REFUSED: &str = "operation.refused";
@@ -12,7 +12,7 @@ const REFUSED: &str = "operation.refused";
 impl Desk {
     /// Permits `operation` on any entry, or audits the refusal. For operations that another crate performs: the queue, the
     /// node.
-    pub async fn permit(&self, principal: &Principal, operation: Operation) -> Result<(), DeskError> {
+    pub async fn permit(&self, principal: &Principal, operation: Permission) -> Result<(), DeskError> {
         if principal.may(operation) { Ok(()) } else { self.refuse(principal, operation, "").await }
     }
 
@@ -21,7 +21,7 @@ impl Desk {
     pub async fn permit_change(
         &self,
         principal: &Principal,
-        operation: Operation,
+        operation: Permission,
         subject: &str,
         detail: Value,
     ) -> Result<String, DeskError> {
@@ -50,7 +50,7 @@ impl Desk {
         subject: Option<&str>,
         most: usize,
     ) -> Result<Vec<AuditRecord>, DeskError> {
-        self.permit(principal, Operation::ViewAudit).await?;
+        self.permit(principal, Permission::ViewAudit).await?;
         let records = match subject {
             Some(subject) => self.audit.about(subject, most).await,
             None => self.audit.newest(most).await,
@@ -62,9 +62,9 @@ impl Desk {
     pub(super) async fn target(
         &self,
         principal: &Principal,
-        operation: Operation,
+        operation: Permission,
         target: &Target<'_>,
-    ) -> Result<Found, DeskError> {
+    ) -> Result<CurrentPerson, DeskError> {
         // A principal that may do this on no entry, or only on its own, must not learn which other people exist.
         let grant = principal.grant(operation);
         if grant == Grant::No {
@@ -91,7 +91,7 @@ impl Desk {
     pub(super) async fn permit_on(
         &self,
         principal: &Principal,
-        operation: Operation,
+        operation: Permission,
         subject: &str,
         entry_uuid: Option<Uuid>,
         roles: impl IntoIterator<Item = &str>,
@@ -103,7 +103,7 @@ impl Desk {
     }
 
     /// Refuses the operation, whether or not the refusal can be audited.
-    async fn refuse<T>(&self, principal: &Principal, operation: Operation, subject: &str) -> Result<T, DeskError> {
+    async fn refuse<T>(&self, principal: &Principal, operation: Permission, subject: &str) -> Result<T, DeskError> {
         let detail = json!({ "operation": operation.name() });
         if let Err(error) = self.audit.note(principal.actor(), REFUSED, subject, detail).await {
             tracing::error!(%error, %operation, actor = principal.actor().name, "a refusal cannot be audited");

@@ -23,7 +23,7 @@ pub(super) struct Registered(Entry);
 
 /// How the owner obtained an address.
 #[derive(Clone, Debug)]
-pub(super) enum Claim {
+pub(super) enum AddressClaim {
     /// The owner had the address already.
     Held,
     /// A new entry was made.
@@ -72,19 +72,24 @@ impl Registered {
 
 impl Desk {
     /// Makes an address entry, takes it out of quarantine, or finds that `owner` already has it.
-    pub(super) async fn claim(&self, address: &Address, owner: &Dn, kind: AddressKind) -> Result<Claim, DeskError> {
+    pub(super) async fn claim(
+        &self,
+        address: &Address,
+        owner: &Dn,
+        kind: AddressKind,
+    ) -> Result<AddressClaim, DeskError> {
         let since = Timestamp::now();
         let entry = address_entry(self.directory.suffix(), address, owner, kind, &generalized(since));
         match self.directory.add(entry).await {
-            Ok(_) => return Ok(Claim::Made),
+            Ok(_) => return Ok(AddressClaim::Made),
             Err(DirectoryError::AlreadyExists(_)) => {}
             Err(error) => return Err(error.into()),
         }
         match self.registered(address).await? {
-            Some(held) if held.is_held_by(owner) => Ok(Claim::Held),
+            Some(held) if held.is_held_by(owner) => Ok(AddressClaim::Held),
             Some(held) if !held.is_quarantined() => Err(DeskError::InUse(address.to_string())),
             Some(held) if held.owner().as_ref() == Some(owner) || held.is_over(since) => {
-                self.release(address, owner, kind, since, &held).await.map(|()| Claim::Released(held))
+                self.release(address, owner, kind, since, &held).await.map(|()| AddressClaim::Released(held))
             }
             Some(held) => Err(held.in_quarantine(address)),
             // The entry was removed after it had made the addition fail.
@@ -113,13 +118,18 @@ impl Desk {
     }
 
     /// Undoes a claim, unless the address entry has changed since.
-    pub(super) async fn unclaim(&self, address: &Address, owner: &Dn, claim: &Claim) -> Result<(), DirectoryError> {
+    pub(super) async fn unclaim(
+        &self,
+        address: &Address,
+        owner: &Dn,
+        claim: &AddressClaim,
+    ) -> Result<(), DirectoryError> {
         let dn = tree::address(self.directory.suffix(), address.as_str());
         let still = Control { assert: Some(Filter::equal(attr::PROVOST_OWNER, owner.as_str())) };
         match claim {
-            Claim::Held => Ok(()),
-            Claim::Made => self.directory.delete(&dn, still).await,
-            Claim::Released(before) => self.directory.modify(&dn, before.restore(), still).await.map(drop),
+            AddressClaim::Held => Ok(()),
+            AddressClaim::Made => self.directory.delete(&dn, still).await,
+            AddressClaim::Released(before) => self.directory.modify(&dn, before.restore(), still).await.map(drop),
         }
     }
 

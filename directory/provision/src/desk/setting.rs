@@ -7,7 +7,7 @@ use provost_settings::{Definition, Fallback, MAIL_DOMAIN, SharedSettings};
 use serde_json::json;
 
 use super::{Desk, DeskError, Expected, Target};
-use crate::{Operation, Principal, read_shared_settings, tree};
+use crate::{Permission, Principal, read_shared_settings, tree};
 
 /// Attributes read of an entry before a change.
 const READ: [&str; 2] = [attr::PROVOST_VALUE, attr::ENTRY_CSN];
@@ -62,13 +62,13 @@ impl Desk {
         principal: &Principal,
         fallback: &Fallback,
     ) -> Result<SharedSettings, DeskError> {
-        self.permit(principal, Operation::ViewSettings).await?;
+        self.permit(principal, Permission::ViewSettings).await?;
         Ok(read_shared_settings(&self.directory, fallback).await?)
     }
 
     /// The values that the directory states for one setting, from the writable provider.
     pub async fn stated_setting(&self, principal: &Principal, name: &str) -> Result<StatedSetting, DeskError> {
-        self.permit(principal, Operation::ViewSettings).await?;
+        self.permit(principal, Permission::ViewSettings).await?;
         let definition = defined(name)?;
         let before = self.before(definition, &Expected::Any).await?;
         let (values, version) = (before.values().unwrap_or_default(), before.version().to_owned());
@@ -85,7 +85,7 @@ impl Desk {
         target: impl Into<Target<'_>>,
         values: &[String],
     ) -> Result<String, DeskError> {
-        self.permit(principal, Operation::ChangeSettings).await?;
+        self.permit(principal, Permission::ChangeSettings).await?;
         let target = target.into();
         let definition = defined(target.key)?;
         if !definition.accepts(values) {
@@ -119,7 +119,7 @@ impl Desk {
         principal: &Principal,
         target: impl Into<Target<'_>>,
     ) -> Result<String, DeskError> {
-        self.permit(principal, Operation::ChangeSettings).await?;
+        self.permit(principal, Permission::ChangeSettings).await?;
         let target = target.into();
         let definition = defined(target.key)?;
         let before = self.before(definition, &target.expected).await?;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Desk, DeskError, Target, VacationChange};
 use crate::calendar::{day_begins, day_ends, day_of};
 use crate::invisible::{is_bidi_control, is_invisible};
-use crate::{Operation, Principal};
+use crate::{Permission, Principal};
 
 /// Longest subject of a reply, in characters.
 const SUBJECT_CHARS_MAX: usize = 200;
@@ -29,7 +29,7 @@ impl Desk {
         target: impl Into<Target<'_>>,
         change: VacationChange,
     ) -> Result<String, DeskError> {
-        let person = self.target(principal, Operation::SetVacation, &target.into()).await?;
+        let person = self.target(principal, Permission::SetVacation, &target.into()).await?;
         let zone = self.settings.get().time_zone;
         let change = check(change, &zone)?;
         let detail = json!({ "before": of_entry(&person.entry, &zone), "after": change });
@@ -42,7 +42,7 @@ impl Desk {
         principal: &Principal,
         target: impl Into<Target<'_>>,
     ) -> Result<String, DeskError> {
-        let person = self.target(principal, Operation::SetVacation, &target.into()).await?;
+        let person = self.target(principal, Permission::SetVacation, &target.into()).await?;
         let zone = self.settings.get().time_zone;
         let detail = json!({ "before": of_entry(&person.entry, &zone), "after": null });
         self.change(principal.actor(), "vacation.clear", &person, modifications(None, &zone), detail).await

@@ -44,7 +44,7 @@ impl From<serde_json::Error> for JournalError {
 
 /// The first line of a journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Header {
+pub(super) struct HeaderLine {
     /// [`JOURNAL_VERSION`].
     pub(super) journal: u32,
     pub(super) batch: String,
@@ -58,15 +58,15 @@ pub(super) struct Header {
 /// Every line after the header.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Line {
-    Begin(Begin),
+pub(super) enum JournalLine {
+    Begin(BeginLine),
     Receipt(Box<Receipt>),
-    End(End),
+    End(EndLine),
 }
 
 /// A run that began or resumed the batch; the receipts that follow are of writes in the actor's name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Begin {
+pub struct BeginLine {
     /// The actor: `cli:root`, `token:registrar`.
     pub actor: String,
     /// The face: cli, api, web; `look-up` when another apply settled an abandoned batch.
@@ -128,7 +128,7 @@ impl WriteOutcome {
 
 /// The end record of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct End {
+pub struct EndLine {
     /// RFC 3339, UTC.
     pub at: String,
     /// People whose every write is done.
@@ -140,8 +140,8 @@ pub struct End {
 /// The content of a journal up to its last whole line.
 pub(super) struct Lines {
     /// `None` when the header is torn: nothing was written to the directory.
-    pub(super) header: Option<Header>,
-    pub(super) lines: Vec<Line>,
+    pub(super) header: Option<HeaderLine>,
+    pub(super) lines: Vec<JournalLine>,
     /// Offset of the end of the last whole line, in octets: anything after it is a torn line.
     pub(super) octets: u64,
 }
@@ -170,7 +170,7 @@ impl Lines {
     }
 
     /// Reads only the header; `None` when it is torn or cannot be parsed.
-    pub(super) fn header(file: &File) -> Result<Option<Header>, JournalError> {
+    pub(super) fn header(file: &File) -> Result<Option<HeaderLine>, JournalError> {
         let mut text = Vec::new();
         io::Read::take(BufReader::new(file), LINE_OCTETS_MAX).read_until(b'\n', &mut text)?;
         Ok(serde_json::from_slice(&text).ok())
@@ -183,11 +183,11 @@ impl Lines {
         }
         /// The one field that is read before the version is known.
         #[derive(Deserialize)]
-        struct Versioned {
+        struct JournalVersion {
             journal: u32,
         }
         let damaged = |_| JournalError::Damaged(number);
-        let Versioned { journal } = serde_json::from_slice(text).map_err(damaged)?;
+        let JournalVersion { journal } = serde_json::from_slice(text).map_err(damaged)?;
         if journal != JOURNAL_VERSION {
             return Err(JournalError::Version(journal));
         }

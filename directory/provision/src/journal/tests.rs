@@ -65,14 +65,14 @@ async fn a_batch_is_kept_with_its_plan_and_its_receipts() {
     assert_eq!(journals.batches().unwrap(), [(batch.clone(), false)]);
     let kept = journals.read(&batch).unwrap();
     assert_eq!((kept.plan.as_str(), kept.since.as_str()), (two().hash(), "20260901080000Z"));
-    assert_eq!(kept.begins, [Begin { actor: "cli:test".into(), via: "cli".into(), at: AT.into() }]);
+    assert_eq!(kept.begins, [BeginLine { actor: "cli:test".into(), via: "cli".into(), at: AT.into() }]);
     assert_eq!((kept.receipts.len(), kept.end), (4, None));
     assert_eq!(kept.receipts[1], receipt(1, 0, WriteOutcome::Done));
     assert_eq!(journals.plan(&batch).unwrap(), two());
 
     let journal = journals.begin(&two(), &actor(), AT).unwrap();
     assert!(journal.is_resumed() && journal.batch == batch && journal.known.len() == 4);
-    let end = End { at: AT.into(), applied: 2, failed: 0 };
+    let end = EndLine { at: AT.into(), applied: 2, failed: 0 };
     journal.end(end.clone()).await.unwrap();
     let kept = journals.read(&batch).unwrap();
     assert_eq!((kept.begins.len(), kept.receipts.len(), kept.end), (2, 4, Some(end)));

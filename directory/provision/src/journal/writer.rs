@@ -12,16 +12,16 @@ const WAITING_MAX: usize = 4096;
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Handle of the writing thread. Dropping it makes the thread write the waiting lines, sync and end.
-pub(super) struct Writer {
-    waiting: mpsc::Sender<Request>,
+pub(super) struct JournalWriter {
+    waiting: mpsc::Sender<JournalRequest>,
 }
 
-enum Request {
+enum JournalRequest {
     Append(String),
     Flush(oneshot::Sender<io::Result<()>>),
 }
 
-impl Writer {
+impl JournalWriter {
     /// Starts a thread that appends to `file`. The file and its lock are held until the writer is dropped.
     pub(super) fn start(file: File) -> io::Result<Self> {
         let (waiting, requests) = mpsc::channel(WAITING_MAX);
@@ -35,13 +35,13 @@ impl Writer {
 
     /// Queues a line for writing; an error when an earlier line could not be written.
     pub(super) async fn append(&self, line: String) -> io::Result<()> {
-        self.waiting.send(Request::Append(line)).await.map_err(|_| closed())
+        self.waiting.send(JournalRequest::Append(line)).await.map_err(|_| closed())
     }
 
     /// Waits until every queued line is durable.
     pub(super) async fn flush(&self) -> io::Result<()> {
         let (done, flushed) = oneshot::channel();
-        self.waiting.send(Request::Flush(done)).await.map_err(|_| closed())?;
+        self.waiting.send(JournalRequest::Flush(done)).await.map_err(|_| closed())?;
         flushed.await.map_err(|_| closed())?
     }
 }
@@ -50,18 +50,18 @@ fn closed() -> io::Error {
     io::Error::other("the journal cannot be written")
 }
 
-fn write(mut file: &File, mut requests: mpsc::Receiver<Request>) -> io::Result<()> {
+fn write(mut file: &File, mut requests: mpsc::Receiver<JournalRequest>) -> io::Result<()> {
     let mut synced = Instant::now();
     while let Some(first) = requests.blocking_recv() {
         let (mut text, mut flushes) = (String::new(), Vec::new());
         let mut next = Some(first);
         while let Some(request) = next {
             match request {
-                Request::Append(line) => {
+                JournalRequest::Append(line) => {
                     text.push_str(&line);
                     text.push('\n');
                 }
-                Request::Flush(done) => flushes.push(done),
+                JournalRequest::Flush(done) => flushes.push(done),
             }
             next = if flushes.len() < WAITING_MAX { requests.try_recv().ok() } else { None };
         }

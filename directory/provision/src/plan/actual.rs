@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use provost_client::{Directory, DirectoryError, Scope, Search};
+use provost_client::{Directory, DirectoryError, LdapSearch, Scope};
 use provost_entry::{Dn, Entry, Filter};
 use provost_schema::{attr, class};
 use tokio::task::{JoinError, JoinHandle};
@@ -15,7 +15,7 @@ use crate::write::QUARANTINED;
 /// The directory's present content that an import may touch, read in one paged search for people and one for addresses.
 pub struct Actual {
     pub(super) suffix: Dn,
-    pub(super) people: Vec<Person>,
+    pub(super) people: Vec<DirectoryPerson>,
     /// The person of each source id, in compared form; `None` when several people have the id.
     by_source: HashMap<String, Option<usize>>,
     /// People by their source ids without leading zeros.
@@ -30,7 +30,7 @@ pub struct Actual {
 }
 
 /// A person as the directory holds them: values in the directory's spelling, except for the login.
-pub(super) struct Person {
+pub(super) struct DirectoryPerson {
     pub(super) dn: Dn,
     pub(super) csn: Option<Box<str>>,
     /// Login in lower case.
@@ -52,9 +52,9 @@ pub(super) struct Holding {
 }
 
 /// What the directory holds under a source id.
-pub(super) enum Known<'a> {
+pub(super) enum SourceIdState<'a> {
     Nobody,
-    One(&'a Person),
+    One(&'a DirectoryPerson),
     Many,
 }
 
@@ -91,7 +91,7 @@ impl Actual {
     pub(crate) fn add_person(&mut self, entry: &Entry) {
         let lower = |value: &str| value.to_lowercase().into_boxed_str();
         let all = |name: &str| entry.texts(name).map(Into::into).collect();
-        let person = Person {
+        let person = DirectoryPerson {
             dn: entry.dn.clone(),
             csn: entry.first(attr::ENTRY_CSN).map(Into::into),
             uid: entry.first(attr::UID).map(lower),
@@ -140,17 +140,17 @@ impl Actual {
     }
 
     /// The person known under a source id, or the entry that already exists at the DN of a new one.
-    pub(super) fn known(&self, source_id: &str, dn: &Dn) -> Known<'_> {
+    pub(super) fn known(&self, source_id: &str, dn: &Dn) -> SourceIdState<'_> {
         let place = match self.by_source.get(&person_key(source_id)) {
-            Some(None) => return Known::Many,
+            Some(None) => return SourceIdState::Many,
             Some(Some(place)) => Some(place),
             None => self.by_dn.get(dn),
         };
-        place.and_then(|place| self.people.get(*place)).map_or(Known::Nobody, Known::One)
+        place.and_then(|place| self.people.get(*place)).map_or(SourceIdState::Nobody, SourceIdState::One)
     }
 
     /// People whose number equals this one when leading zeros are ignored.
-    pub(super) fn alike(&self, source_id: &str) -> impl Iterator<Item = &Person> {
+    pub(super) fn alike(&self, source_id: &str) -> impl Iterator<Item = &DirectoryPerson> {
         let places = self.by_zeros.get(&without_zeros(source_id)).into_iter().flatten();
         places.filter_map(|place| self.people.get(*place))
     }
@@ -172,7 +172,7 @@ fn read_all(
     class: &'static str,
     attributes: &[&str],
 ) -> JoinHandle<Result<Vec<Entry>, DirectoryError>> {
-    let search = Search {
+    let search = LdapSearch {
         base,
         scope: Scope::One,
         filter: Filter::equal(attr::OBJECT_CLASS, class),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Rule, Write};
+use crate::{ReasonRule, Write};
 
 /// Kind of a change, for the counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub enum ChangeKind {
 #[serde(deny_unknown_fields)]
 pub struct Reason {
     /// The rule that asks for the change.
-    pub rule: Rule,
+    pub rule: ReasonRule,
     /// The same reason, worded for people.
     pub words: String,
 }
@@ -31,7 +31,7 @@ pub struct Reason {
 /// The change of one person: a description, the reason, and the writes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Change {
+pub struct PersonChange {
     /// Index of the source that names the person, among the sources of the plan.
     pub source: u16,
     /// Line of the record.
@@ -46,13 +46,13 @@ pub struct Change {
     pub writes: Vec<Write>,
 }
 
-impl fmt::Display for Change {
+impl fmt::Display for PersonChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {}", self.line, self.what)
     }
 }
 
-impl Change {
+impl PersonChange {
     /// The reason and, for an existing person, each attribute before and after: one line each.
     pub fn explanation(&self) -> impl Iterator<Item = String> {
         let reason = format!("because {} [{}]", self.reason.words, self.reason.rule);

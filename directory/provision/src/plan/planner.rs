@@ -6,14 +6,14 @@ use provost_entry::{Address, Dn};
 use provost_schema::attr;
 use uuid::Uuid;
 
-use super::actual::{Actual, Known, Person};
-use super::change::{Change, ChangeKind, Reason};
+use super::actual::{Actual, DirectoryPerson, SourceIdState};
+use super::change::{ChangeKind, PersonChange, Reason};
 use crate::attribute_change::AttributeChange;
 use crate::naming::{is_numbered, numbered};
 use crate::source::{Column, RecordError, person_key, without_zeros};
-use crate::wanted::{State, WantedPerson, refuse};
-use crate::write::{Action, AddressKind, NEW_STATE, Write};
-use crate::{NamingPolicy, Record, Rule, tree};
+use crate::wanted::{WantedPerson, WantedState, refuse};
+use crate::write::{AddressKind, NEW_STATE, Write, WriteKind};
+use crate::{NamingPolicy, ReasonRule, SourceRecord, tree};
 
 /// Namespace of person ids (RFC 9562 §5.5): the same record always gives the same DN, so that a repeated import finds the
 /// entries of an interrupted one. It must never change.
@@ -33,7 +33,7 @@ pub(super) struct Planner<'a> {
     /// one name cost a thousand look-ups, not a million.
     next_number: HashMap<String, u32>,
     /// New people of this plan, by their numbers without leading zeros.
-    made: HashMap<String, Vec<&'a Record>>,
+    made: HashMap<String, Vec<&'a SourceRecord>>,
 }
 
 /// The address that results from a person's name.
@@ -41,11 +41,11 @@ struct Choice {
     address: Address,
     /// Whether an address entry must be made.
     claim: bool,
-    rule: Rule,
+    rule: ReasonRule,
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(wanted: &State<'a>, actual: &'a Actual) -> Self {
+    pub(super) fn new(wanted: &WantedState<'a>, actual: &'a Actual) -> Self {
         Self {
             naming: &wanted.policies.naming,
             actual,
@@ -56,21 +56,23 @@ impl<'a> Planner<'a> {
     }
 
     /// The change that brings a person to the wanted state; `None` when there is nothing to change.
-    pub(super) fn change(&mut self, wanted: &WantedPerson<'a>) -> Result<Option<Change>, RecordError> {
+    pub(super) fn change(&mut self, wanted: &WantedPerson<'a>) -> Result<Option<PersonChange>, RecordError> {
         let id = person_uuid(&wanted.source_id);
         let dn = tree::person(&self.actual.suffix, id);
         match self.actual.known(&wanted.source_id, &dn) {
-            Known::Nobody => self.create(wanted, id, dn).map(Some),
-            Known::One(person) if self.is_somebody_else(wanted, person) => {
+            SourceIdState::Nobody => self.create(wanted, id, dn).map(Some),
+            SourceIdState::One(person) if self.is_somebody_else(wanted, person) => {
                 let rule = "the directory knows this number with another family name and another birth date: reused?";
                 Err(refuse(wanted.record, Column::PersonId, rule))
             }
-            Known::One(person) => self.update(wanted, person),
-            Known::Many => Err(refuse(wanted.record, Column::PersonId, "two people of the directory have this number")),
+            SourceIdState::One(person) => self.update(wanted, person),
+            SourceIdState::Many => {
+                Err(refuse(wanted.record, Column::PersonId, "two people of the directory have this number"))
+            }
         }
     }
 
-    fn create(&mut self, wanted: &WantedPerson<'a>, id: Uuid, dn: Dn) -> Result<Change, RecordError> {
+    fn create(&mut self, wanted: &WantedPerson<'a>, id: Uuid, dn: Dn) -> Result<PersonChange, RecordError> {
         self.check_zeros(wanted)?;
         let choice = self.choose(wanted, &dn, None)?;
         let record = wanted.record;
@@ -82,14 +84,14 @@ impl<'a> Planner<'a> {
             record.affiliation.as_str()
         );
         let reason = Reason {
-            rule: Rule::UnknownPerson,
+            rule: ReasonRule::UnknownPerson,
             words: format!("nobody of the directory has the number {}", wanted.source_id),
         };
         let attributes = self.new_person(wanted, id, &dn, &choice);
         let mut writes = self.settle_kinds(&dn, &choice.address, choice.claim.then_some(choice.rule));
         // The address first: two concurrent imports can compete for it, and an address without a person is harmless.
         let password = record.password.is_some().then_some(wanted.origin);
-        writes.before.push(Write { dn, action: Action::AddPerson, attributes, password });
+        writes.before.push(Write { dn, action: WriteKind::AddPerson, attributes, password });
         Ok(change(wanted, what, ChangeKind::Create, reason, writes))
     }
 
@@ -97,7 +99,7 @@ impl<'a> Planner<'a> {
     fn check_zeros(&mut self, wanted: &WantedPerson<'a>) -> Result<(), RecordError> {
         let (record, naming) = (wanted.record, self.naming);
         let is = |name: &str, other: &str| naming.fold(name) == naming.fold(other);
-        let is_them = |person: &&Person| {
+        let is_them = |person: &&DirectoryPerson| {
             is(given(person), &record.given_name)
                 && is(family(person), &record.family_name)
                 && person.attributes.get(attr::SCHAC_DATE_OF_BIRTH) == record.birth_date.as_deref()
@@ -110,7 +112,7 @@ impl<'a> Planner<'a> {
             return Err(refuse(record, Column::PersonId, &rule));
         }
         let made = self.made.entry(without_zeros(&wanted.source_id)).or_default();
-        let is_same = |other: &&&Record| {
+        let is_same = |other: &&&SourceRecord| {
             is(&other.given_name, &record.given_name)
                 && is(&other.family_name, &record.family_name)
                 && other.birth_date == record.birth_date
@@ -127,23 +129,27 @@ impl<'a> Planner<'a> {
         let one = |name, value: &str, rule| AttributeChange::new(name, vec![value.to_owned()], rule);
         let address = choice.address.as_str();
         let mut attributes = vec![
-            one(attr::PROVOST_PERSON_ID, &id.to_string(), Rule::PersonId),
-            one(attr::PROVOST_SOURCE_ID, &wanted.source_id, Rule::SourceNumber),
-            one(attr::PROVOST_STATE, NEW_STATE, Rule::NewAccount),
-            one(attr::UID, choice.address.local(), Rule::Login),
+            one(attr::PROVOST_PERSON_ID, &id.to_string(), ReasonRule::PersonId),
+            one(attr::PROVOST_SOURCE_ID, &wanted.source_id, ReasonRule::SourceNumber),
+            one(attr::PROVOST_STATE, NEW_STATE, ReasonRule::NewAccount),
+            one(attr::UID, choice.address.local(), ReasonRule::Login),
             one(attr::MAIL, address, choice.rule),
             one(attr::MAIL_LOCAL_ADDRESS, address, choice.rule),
         ];
         let held = self.actual.held_by(dn).map(|(held, _)| held).filter(|held| *held != address);
         let kept: Vec<String> = held.map(str::to_owned).collect();
         if !kept.is_empty() {
-            attributes.push(AttributeChange::new(attr::MAIL_LOCAL_ADDRESS, kept, Rule::KeptAddress));
+            attributes.push(AttributeChange::new(attr::MAIL_LOCAL_ADDRESS, kept, ReasonRule::KeptAddress));
         }
         attributes.extend(wanted.attributes.of_new_person());
         attributes
     }
 
-    fn update(&mut self, wanted: &WantedPerson<'_>, person: &Person) -> Result<Option<Change>, RecordError> {
+    fn update(
+        &mut self,
+        wanted: &WantedPerson<'_>,
+        person: &DirectoryPerson,
+    ) -> Result<Option<PersonChange>, RecordError> {
         let mut attributes = wanted.attributes.changes(&person.attributes);
         let held = person.mail.as_deref().and_then(|mail| Address::parse(mail).ok());
         let is_renamed = self.is_renamed(wanted, person, held.as_ref());
@@ -155,13 +161,13 @@ impl<'a> Planner<'a> {
             attributes.extend(new_primary(person, &choice));
             writes = self.settle_kinds(&person.dn, &choice.address, choice.claim.then_some(choice.rule));
         } else if let Some(held) = &held {
-            writes = self.settle_kinds(&person.dn, held, self.lacks_entry(held).then_some(Rule::AddressEntry));
+            writes = self.settle_kinds(&person.dn, held, self.lacks_entry(held).then_some(ReasonRule::AddressEntry));
         }
         let key = person_key(&wanted.source_id);
         if !person.sources.iter().any(|source| person_key(source) == key) {
             let held = person.sources.iter().map(ToString::to_string).collect();
             let more = vec![wanted.source_id.clone()];
-            attributes.push(AttributeChange::add(attr::PROVOST_SOURCE_ID, held, more, Rule::SourceNumber));
+            attributes.push(AttributeChange::add(attr::PROVOST_SOURCE_ID, held, more, ReasonRule::SourceNumber));
         }
         // A person with a role gets a password only from staff: a registrar must not choose an administrator's.
         let is_to_get_one = !person.has_password && !person.has_role;
@@ -169,14 +175,14 @@ impl<'a> Planner<'a> {
         let (kind, reason) = reason(wanted, person, is_renamed, &attributes);
         let what = describe(is_renamed, &label, &attributes, password.is_some(), &writes);
         if !attributes.is_empty() || password.is_some() {
-            let action = Action::ModifyPerson { csn: person.csn.clone() };
+            let action = WriteKind::ModifyPerson { csn: person.csn.clone() };
             writes.before.push(Write { dn: person.dn.clone(), action, attributes, password });
         }
         Ok((!writes.is_empty()).then(|| change(wanted, what, kind, reason, writes)))
     }
 
     /// Whether the name leads to another address than the one held. A name that folds to the same text does not.
-    fn is_renamed(&self, wanted: &WantedPerson<'_>, person: &Person, held: Option<&Address>) -> bool {
+    fn is_renamed(&self, wanted: &WantedPerson<'_>, person: &DirectoryPerson, held: Option<&Address>) -> bool {
         let base = wanted.address.base.as_str();
         let Some(held) = held else { return true };
         let of_held_name = self.naming.login_base(given(person), family(person));
@@ -192,7 +198,7 @@ impl<'a> Planner<'a> {
         let own = own.filter(|(held, _)| !self.naming.is_reserved(held.local()));
         // The shortest one has the lowest number.
         if let Some((address, holding)) = own.min_by_key(|(held, _)| (held.as_str().len(), held.clone())) {
-            return Ok(Choice { claim: holding.kind.is_none(), address, rule: Rule::KeptAddress });
+            return Ok(Choice { claim: holding.kind.is_none(), address, rule: ReasonRule::KeptAddress });
         }
         let mut number = self.next_number.get(base).copied().unwrap_or(1);
         loop {
@@ -205,7 +211,7 @@ impl<'a> Planner<'a> {
                 // Keep a number that only this person may take (their own login), so that others check it again.
                 self.next_number.insert(base.to_owned(), number + u32::from(uid_is_free));
                 self.claimed.insert(address.as_str().to_owned());
-                return Ok(Choice { address, claim: true, rule: Rule::PrimaryAddress });
+                return Ok(Choice { address, claim: true, rule: ReasonRule::PrimaryAddress });
             }
             number += 1;
         }
@@ -226,7 +232,7 @@ impl<'a> Planner<'a> {
     /// The writes that make `primary` the only primary address of its owner; `claim` is the rule that asks for a new entry.
     /// The new address is settled before the person is written, former ones afterwards: every address of the person has an
     /// entry at each moment.
-    fn settle_kinds(&self, owner: &Dn, primary: &Address, claim: Option<Rule>) -> Settled {
+    fn settle_kinds(&self, owner: &Dn, primary: &Address, claim: Option<ReasonRule>) -> Settled {
         let (mut writes, suffix) = (Settled::default(), &self.actual.suffix);
         let kind = AddressKind::Primary;
         if let Some(rule) = claim {
@@ -237,17 +243,17 @@ impl<'a> Planner<'a> {
             let Ok(address) = Address::parse(held) else { continue };
             let is_primary = held_kind == kind.as_str();
             if address == *primary && !is_primary {
-                writes.before.push(Write::set_kind(suffix, &address, held_kind, kind, Rule::PrimaryAddress));
+                writes.before.push(Write::set_kind(suffix, &address, held_kind, kind, ReasonRule::PrimaryAddress));
             } else if address != *primary && is_primary {
                 let alias = AddressKind::Alias;
-                writes.after.push(Write::set_kind(suffix, &address, held_kind, alias, Rule::KeptAddress));
+                writes.after.push(Write::set_kind(suffix, &address, held_kind, alias, ReasonRule::KeptAddress));
             }
         }
         writes
     }
 
     /// Whether the number went to another person: birth date and family name both differ. A single difference is a correction.
-    fn is_somebody_else(&self, wanted: &WantedPerson<'_>, person: &Person) -> bool {
+    fn is_somebody_else(&self, wanted: &WantedPerson<'_>, person: &DirectoryPerson) -> bool {
         let born = person.attributes.get(attr::SCHAC_DATE_OF_BIRTH);
         let birth_date = wanted.record.birth_date.as_deref();
         let other_birth = matches!((born, birth_date), (Some(held), Some(stated)) if held != stated);
@@ -273,20 +279,20 @@ impl Settled {
     }
 }
 
-fn given(person: &Person) -> &str {
+fn given(person: &DirectoryPerson) -> &str {
     person.attributes.get(attr::GIVEN_NAME).unwrap_or_default()
 }
 
-fn family(person: &Person) -> &str {
+fn family(person: &DirectoryPerson) -> &str {
     person.attributes.get(attr::SN).unwrap_or_default()
 }
 
-fn change(wanted: &WantedPerson<'_>, what: String, kind: ChangeKind, reason: Reason, writes: Settled) -> Change {
-    Change { source: wanted.origin.source, line: wanted.origin.line, what, kind, reason, writes: writes.all() }
+fn change(wanted: &WantedPerson<'_>, what: String, kind: ChangeKind, reason: Reason, writes: Settled) -> PersonChange {
+    PersonChange { source: wanted.origin.source, line: wanted.origin.line, what, kind, reason, writes: writes.all() }
 }
 
 /// The attributes that follow a new primary address; the former one stays among the person's addresses.
-fn new_primary(person: &Person, choice: &Choice) -> Vec<AttributeChange> {
+fn new_primary(person: &DirectoryPerson, choice: &Choice) -> Vec<AttributeChange> {
     let address = choice.address.as_str();
     let before = person.mail.iter().map(ToString::to_string).collect();
     let mail = AttributeChange { before, ..AttributeChange::new(attr::MAIL, vec![address.to_owned()], choice.rule) };
@@ -297,12 +303,12 @@ fn new_primary(person: &Person, choice: &Choice) -> Vec<AttributeChange> {
     if missing.is_empty() {
         return vec![mail];
     }
-    vec![mail, AttributeChange::add(attr::MAIL_LOCAL_ADDRESS, held, missing, Rule::KeptAddress)]
+    vec![mail, AttributeChange::add(attr::MAIL_LOCAL_ADDRESS, held, missing, ReasonRule::KeptAddress)]
 }
 
 fn reason(
     wanted: &WantedPerson<'_>,
-    person: &Person,
+    person: &DirectoryPerson,
     is_renamed: bool,
     attributes: &[AttributeChange],
 ) -> (ChangeKind, Reason) {
@@ -312,12 +318,15 @@ fn reason(
             Some(_) => format!("the name {given} {family} became {} {}", record.given_name, record.family_name),
             None => "the person has no primary address".to_owned(),
         };
-        return (ChangeKind::Rename, Reason { rule: Rule::NameChanged, words });
+        return (ChangeKind::Rename, Reason { rule: ReasonRule::NameChanged, words });
     }
     let (rule, words) = if attributes.is_empty() {
-        (Rule::AddressEntry, "an entry of the person's addresses or the password is missing".to_owned())
+        (ReasonRule::AddressEntry, "an entry of the person's addresses or the password is missing".to_owned())
     } else {
-        (Rule::RecordDiffers, format!("the record states other values than the directory for {}", wanted.source_id))
+        (
+            ReasonRule::RecordDiffers,
+            format!("the record states other values than the directory for {}", wanted.source_id),
+        )
     };
     (ChangeKind::Update, Reason { rule, words })
 }

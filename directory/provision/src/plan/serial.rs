@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Plan, PlanSummary};
 use crate::attributes::PERSON_ATTRIBUTES;
 use crate::source::RecordError;
-use crate::{Change, SourceStamp, text_form, tree};
+use crate::{PersonChange, SourceStamp, text_form, tree};
 
 /// Version of the form. A plan of another version is refused, since the meaning of its writes is unknown.
 pub const PLAN_VERSION: u32 = 1;
@@ -52,12 +52,12 @@ pub enum PlanFileError {
 
 /// The one field that is read before the version is known.
 #[derive(Deserialize)]
-struct Versioned {
+struct PlanVersion {
     version: u32,
 }
 
 #[derive(Serialize)]
-struct Written<'a> {
+struct SerialPlan<'a> {
     version: u32,
     hash: &'a str,
     #[serde(with = "text_form::dn")]
@@ -67,7 +67,7 @@ struct Written<'a> {
     since: &'a str,
     summary: &'a PlanSummary,
     rejected: &'a [RecordError],
-    changes: &'a [Change],
+    changes: &'a [PersonChange],
 }
 
 #[derive(Deserialize)]
@@ -83,13 +83,13 @@ struct Read {
     since: String,
     summary: PlanSummary,
     rejected: Vec<RecordError>,
-    changes: Vec<Change>,
+    changes: Vec<PersonChange>,
 }
 
 impl Plan {
     /// Writes the plan as JSON, which holds names, birth dates and addresses, never a password.
     pub fn write_to(&self, to: &mut impl io::Write) -> io::Result<()> {
-        let written = Written {
+        let written = SerialPlan {
             version: PLAN_VERSION,
             hash: &self.hash,
             suffix: &self.suffix,
@@ -122,7 +122,7 @@ impl Plan {
             return Err(PlanFileError::TooLarge);
         }
         let malformed = |error: serde_json::Error| PlanFileError::Malformed(error.to_string());
-        let Versioned { version } = serde_json::from_slice(octets).map_err(malformed)?;
+        let PlanVersion { version } = serde_json::from_slice(octets).map_err(malformed)?;
         if version != PLAN_VERSION {
             return Err(PlanFileError::Version(version));
         }

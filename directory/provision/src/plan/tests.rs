@@ -5,7 +5,7 @@ use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, ModOp, Mod
 use provost_schema::{attr, class};
 
 use super::*;
-use crate::write::{Operation, WriteContext};
+use crate::write::{LdapWrite, WriteContext};
 use crate::{AttributeChange, CsvOptions, Policies, read_source, wanted};
 
 const HEADER: &str =
@@ -50,8 +50,8 @@ impl Model {
         for write in plan.changes.iter().flat_map(|change| &change.writes).take(most) {
             let hash = write.password.map(|_| "{SSHA}hash");
             match write.operation(&context, hash) {
-                Operation::Add(entry) => assert!(self.entries.insert(entry.dn.clone(), entry).is_none(), "{write}"),
-                Operation::Modify(dn, changes, control) => self.modify(&dn, &changes, control.assert.as_ref()),
+                LdapWrite::Add(entry) => assert!(self.entries.insert(entry.dn.clone(), entry).is_none(), "{write}"),
+                LdapWrite::Modify(dn, changes, control) => self.modify(&dn, &changes, control.assert.as_ref()),
             }
             self.writes += 1;
         }
@@ -300,7 +300,7 @@ fn who_has_a_role_gets_no_first_password() {
     assert!(model.plan(ZOE).is_empty(), "{:?}", model.plan(ZOE).changes);
     // Planned before the role was given: the write carries the condition.
     let context = WriteContext { id: "batch".into(), since: late.since.clone() };
-    let Operation::Modify(_, _, control) = late.changes[0].writes[0].operation(&context, Some("{SSHA}hash")) else {
+    let LdapWrite::Modify(_, _, control) = late.changes[0].writes[0].operation(&context, Some("{SSHA}hash")) else {
         panic!("{:?}", late.changes)
     };
     assert!(control.assert.is_some_and(|filter| !matches(&model.entries[&dn], &filter)));
@@ -426,7 +426,7 @@ fn a_written_plan_is_read_back_or_refused() {
     role.changes[0].writes[1].attributes.push(AttributeChange::new(
         attr::PROVOST_ROLE,
         vec!["admin".into()],
-        crate::Rule::NewAccount,
+        crate::ReasonRule::NewAccount,
     ));
     let mut elsewhere = plan.clone();
     elsewhere.changes[0].writes[1].dn = Dn::parse("cn=admin,dc=example,dc=edu").unwrap();

@@ -8,9 +8,9 @@ use provost_entry::Address;
 use unicode_normalization::UnicodeNormalization;
 
 use super::csv_record::CsvRecord;
-use super::header::{Column, Header};
+use super::header::{Column, ColumnMap};
 use super::number::person_id;
-use super::record::{Affiliation, Record, RecordError};
+use super::record::{Affiliation, RecordError, SourceRecord};
 use crate::calendar::parse_date;
 use crate::invisible::{has_invisible, without_needless_joiners};
 
@@ -24,7 +24,7 @@ pub(crate) const PASSWORD_CHARS_MIN: usize = 8;
 const YEAR_MIN: i16 = 1900;
 
 /// Reads one record; the error holds every problem found.
-pub(super) fn read_row(header: &Header, record: &CsvRecord) -> Result<Record, Vec<RecordError>> {
+pub(super) fn read_row(header: &ColumnMap, record: &CsvRecord) -> Result<SourceRecord, Vec<RecordError>> {
     if let Some(problem) = wrong_count(header, record) {
         return Err(vec![problem]);
     }
@@ -52,7 +52,7 @@ pub(super) fn read_row(header: &Header, record: &CsvRecord) -> Result<Record, Ve
     let password = cells.password();
     match (person_id, given_name, family_name, affiliation) {
         (Some(person_id), Some(given_name), Some(family_name), Some(affiliation)) if cells.problems.is_empty() => {
-            Ok(Record {
+            Ok(SourceRecord {
                 line: record.line,
                 person_id,
                 given_name,
@@ -72,13 +72,17 @@ pub(super) fn read_row(header: &Header, record: &CsvRecord) -> Result<Record, Ve
 
 /// Whether a record would look cut short if it were the last one of a file without a final line end: fields are missing,
 /// or the last field is wrong.
-pub(super) fn may_be_cut(header: &Header, record: &CsvRecord, read: &Result<Record, Vec<RecordError>>) -> bool {
+pub(super) fn may_be_cut(
+    header: &ColumnMap,
+    record: &CsvRecord,
+    read: &Result<SourceRecord, Vec<RecordError>>,
+) -> bool {
     let last = header.last().map_or("", Column::name);
     record.fields.len() < header.len()
         || matches!(read, Err(problems) if problems.iter().any(|problem| problem.column == last))
 }
 
-fn wrong_count(header: &Header, record: &CsvRecord) -> Option<RecordError> {
+fn wrong_count(header: &ColumnMap, record: &CsvRecord) -> Option<RecordError> {
     let (have, want) = (record.fields.len(), header.len());
     if have == want {
         return None;
@@ -97,7 +101,7 @@ fn wrong_count(header: &Header, record: &CsvRecord) -> Option<RecordError> {
 
 /// The fields of one record and the problems found in them.
 struct Cells<'a> {
-    header: &'a Header,
+    header: &'a ColumnMap,
     record: &'a CsvRecord,
     problems: Vec<RecordError>,
 }

@@ -79,11 +79,11 @@ impl fmt::Display for Column {
 }
 
 /// The columns by their place in the file.
-pub(super) struct Header {
+pub(super) struct ColumnMap {
     order: Vec<Column>,
 }
 
-impl Header {
+impl ColumnMap {
     pub(super) fn parse(record: &CsvRecord) -> Result<Self, FileError> {
         let found: Vec<Option<Column>> = record.fields.iter().map(Column::of_name).collect();
         if found.iter().all(Option::is_none) {
@@ -131,7 +131,7 @@ impl Header {
     }
 }
 
-fn refuse(what: &str, columns: &[Column]) -> Result<Header, FileError> {
+fn refuse(what: &str, columns: &[Column]) -> Result<ColumnMap, FileError> {
     let names: Vec<&str> = columns.iter().map(|column| column.name()).collect();
     Err(FileError::Header(format!("{what}{}", names.join(", "))))
 }

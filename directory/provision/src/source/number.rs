@@ -2,7 +2,7 @@
 
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
-use provost_entry::prep::{Case, directory_string};
+use provost_entry::prep::{CaseHandling, directory_string};
 use unicode_normalization::UnicodeNormalization;
 
 /// Longest number, in characters.
@@ -54,7 +54,7 @@ pub(super) fn person_id(field: &str) -> Result<String, &'static str> {
 /// The form in which spellings of a number are compared, as in the directory (RFC 4518). Persons' ids are derived from it:
 /// it must never change for a text that was accepted before.
 pub(crate) fn person_key(number: &str) -> String {
-    directory_string(number, Case::Ignored).unwrap_or_else(|| number.to_lowercase())
+    directory_string(number, CaseHandling::Ignored).unwrap_or_else(|| number.to_lowercase())
 }
 
 /// The form in which numbers that differ only in leading zeros are equal: spreadsheets remove these zeros.

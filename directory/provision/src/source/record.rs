@@ -52,7 +52,7 @@ impl Affiliation {
 
 /// The facts that one good row of a source file states of one person.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct SourceRecord {
     /// Line of the file on which the row begins, from one (the header is 1).
     pub line: u64,
     /// The source's number for the person.

@@ -2,7 +2,7 @@ use jiff::tz::TimeZone;
 use provost_schema::attr;
 
 use super::*;
-use crate::{Affiliation, CsvOptions, Rule, read_source};
+use crate::{Affiliation, CsvOptions, ReasonRule, read_source};
 
 const HEADER: &str =
     "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n";
@@ -120,7 +120,7 @@ fn sources_keep_their_numbers_apart() {
     let expect = [("registrar:1", RecordRef { source: 0, line: 2 }), ("library:1", RecordRef { source: 1, line: 3 })];
     assert_eq!(people, expect);
     assert_eq!(state.rejected()[0].line, 4);
-    assert_eq!(Rule::parse("name.full"), Some(Rule::FullName));
+    assert_eq!(ReasonRule::parse("name.full"), Some(ReasonRule::FullName));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn passwords_belong_to_the_files_of_their_plan() {
     let rows = "1,Ann,Roy,,,staff,,,,long enough\n2,Bo,Li,,,staff,,,,\n";
     let read = source("registrar", rows);
     let digest = read.digest.clone();
-    let passwords = Passwords::of(vec![read]);
+    let passwords = InitialPasswords::of(vec![read]);
     let of = |line| passwords.get(RecordRef { source: 0, line });
     assert_eq!((of(2).map(Secret::reveal), of(3).is_none()), (Some("long enough"), true));
     assert!(passwords.are_of([digest.as_str()].into_iter()));

@@ -17,13 +17,13 @@ use provost_entry::{Dn, Rdn};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use crate::catalogue::Catalogue;
-use crate::csn::{Context, Sequence};
-use crate::record::{Draft, NameId, Record};
+use crate::csn::{ContextCsn, Sequence};
+use crate::record::{Draft, EncodedEntry, NameId};
 use crate::storage_error::StorageError;
-use crate::tree::{NO_PLACE, Place};
+use crate::tree::{EntryNumber, NO_PLACE};
 
 /// All decoded entries: place, parent, content.
-type Entries = BTreeMap<Place, (Place, Draft)>;
+type Entries = BTreeMap<EntryNumber, (EntryNumber, Draft)>;
 
 /// Upgrades a file from format 1 to 2. Reads all entries into memory, as opening the file does.
 pub(super) fn step(transaction: &Transaction<'_>) -> Result<(), StorageError> {
@@ -48,8 +48,8 @@ fn read_entries(transaction: &Transaction<'_>) -> Result<Entries, StorageError> 
     let mut rows = statement.query([])?;
     let mut entries = Entries::new();
     while let Some(row) = rows.next()? {
-        let (place, parent, octets): (Place, Place, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let draft = Record::from_octets(octets).and_then(|record| record.open());
+        let (place, parent, octets): (EntryNumber, EntryNumber, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let draft = EncodedEntry::from_octets(octets).and_then(|record| record.open());
         let draft = draft.ok_or_else(|| StorageError::Content(format!("the entry in row {place} is damaged")))?;
         entries.insert(place, (parent, draft));
     }
@@ -64,7 +64,7 @@ fn descriptions(transaction: &Transaction<'_>) -> Result<Vec<String>, StorageErr
 }
 
 /// Moves values from `a;binary` to `a`; returns the places of the entries that had any.
-fn merge_binary(transaction: &Transaction<'_>, entries: &mut Entries) -> Result<HashSet<Place>, StorageError> {
+fn merge_binary(transaction: &Transaction<'_>, entries: &mut Entries) -> Result<HashSet<EntryNumber>, StorageError> {
     let old = descriptions(transaction)?;
     let plain = |text: &String| text.split(';').filter(|part| *part != "binary").collect::<Vec<_>>().join(";");
     let (mut new, mut ids, mut numbers) = (Vec::<String>::new(), HashMap::<String, NameId>::new(), Vec::new());
@@ -107,9 +107,9 @@ fn rename_suffix(transaction: &Transaction<'_>) -> Result<(), StorageError> {
 }
 
 /// Renames every entry whose name an older one has; returns their places.
-fn separate_equal_names(descriptions: &[String], entries: &mut Entries) -> Result<Vec<Place>, StorageError> {
+fn separate_equal_names(descriptions: &[String], entries: &mut Entries) -> Result<Vec<EntryNumber>, StorageError> {
     let catalogue = Catalogue::load().map_err(|error| StorageError::Content(error.to_string()))?;
-    let mut oldest_first: Vec<Place> = entries.keys().copied().collect();
+    let mut oldest_first: Vec<EntryNumber> = entries.keys().copied().collect();
     oldest_first.sort_by_key(|place| entries.get(place).map(|(_, draft)| (draft.head.created, draft.head.csn, *place)));
     let (mut taken, mut renamed) = (HashSet::new(), Vec::new());
     for place in oldest_first {
@@ -146,14 +146,15 @@ fn rename(catalogue: &Catalogue, descriptions: &[String], draft: &mut Draft, rdn
 fn renew_csns(
     transaction: &Transaction<'_>,
     entries: &mut Entries,
-    renamed: &[Place],
-) -> Result<HashSet<Place>, StorageError> {
+    renamed: &[EntryNumber],
+) -> Result<HashSet<EntryNumber>, StorageError> {
     let found =
         transaction.query_row("SELECT value FROM state WHERE key = 'context'", [], |row| row.get(0)).optional()?;
     let text: Option<String> = found;
-    let mut context = text.and_then(|text| Context::parse_cookie(text.as_bytes())).unwrap_or_default();
+    let mut context = text.and_then(|text| ContextCsn::parse_cookie(text.as_bytes())).unwrap_or_default();
     entries.values().for_each(|(_, draft)| context.advance(draft.head.csn));
-    let below: HashSet<Place> = entries.keys().copied().filter(|place| is_within(entries, *place, renamed)).collect();
+    let below: HashSet<EntryNumber> =
+        entries.keys().copied().filter(|place| is_within(entries, *place, renamed)).collect();
     // New CSNs follow the last change in the file, whenever the migration runs.
     let Some(last) = context.csns().max() else { return Ok(below) };
     let mut sequence = Sequence::new(last.server, Some(last));
@@ -166,7 +167,7 @@ fn renew_csns(
     Ok(below)
 }
 
-fn is_within(entries: &Entries, place: Place, renamed: &[Place]) -> bool {
+fn is_within(entries: &Entries, place: EntryNumber, renamed: &[EntryNumber]) -> bool {
     let mut at = place;
     // At most as many steps as entries: a damaged file may contain a cycle.
     for _ in 0..entries.len() {

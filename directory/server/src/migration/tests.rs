@@ -1,6 +1,6 @@
 use super::*;
 use crate::catalogue::Catalogue;
-use crate::csn::Context;
+use crate::csn::ContextCsn;
 use crate::storage::Storage;
 use crate::tree::Tree;
 use provost_entry::Dn;
@@ -147,7 +147,7 @@ fn a_file_of_format_1_keeps_every_entry() {
     assert_eq!(names.len(), 2);
     // RFC 4533 §3.3: a renamed entry is new for a consumer that was away.
     let csn = |name: &str| tree.subject(find(name).unwrap()).unwrap().record.head().unwrap().csn;
-    let before = Context::parse_cookie(b"rid=000,csn=20261126225125.741957Z#000000#001#000000").unwrap();
+    let before = ContextCsn::parse_cookie(b"rid=000,csn=20261126225125.741957Z#000000#001#000000").unwrap();
     assert!(!before.covers(csn("cn=a,ou=École (ac14a465-96f2-4dbd-89df-d6133fa984b3)")));
     assert!(before.covers(csn("cn=a,ou=École")) && tree.context.covers_all(&before));
     // RFC 4522: one attribute, and the descriptions after it in the table keep their meaning.

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
 
-use super::turns::Lane;
+use super::turns::LoginLane;
 
 /// Most accounts, sources and pairs remembered; beyond, the least recently seen are forgotten.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
@@ -62,13 +62,13 @@ struct Levels {
 }
 
 /// The refusals remembered for all names and sources.
-pub(super) struct Failures(Mutex<Levels>);
+pub(super) struct RecentRefusals(Mutex<Levels>);
 
 /// Too many refusals: the password is not checked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooMany;
 
-impl Failures {
+impl RecentRefusals {
     pub(super) fn new() -> Self {
         let levels = Levels {
             pairs: LruCache::new(REMEMBERED_MAX),
@@ -80,7 +80,7 @@ impl Failures {
     }
 
     /// Returns the lane for a login of `name` from `source`, or the refusal to check it.
-    pub(super) fn lane(&self, name: &Name, source: IpAddr, now: Timestamp) -> Result<Lane, TooMany> {
+    pub(super) fn lane(&self, name: &Name, source: IpAddr, now: Timestamp) -> Result<LoginLane, TooMany> {
         let mut levels = self.levels();
         let pair = levels.pairs.get(&(*name, source)).map_or(0.0, |level| level.now(PAIR, now));
         let last_login = levels.familiar.get(&(*name, source)).copied();
@@ -91,7 +91,7 @@ impl Failures {
         if pair >= PAIR.refusals || account >= ACCOUNT.refusals || of_source >= SOURCE.refusals {
             return Err(TooMany);
         }
-        Ok(if pair > 0.0 || account > 0.0 { Lane::Suspect } else { Lane::Fresh })
+        Ok(if pair > 0.0 || account > 0.0 { LoginLane::Suspect } else { LoginLane::Fresh })
     }
 
     /// Counts a refusal.
@@ -149,51 +149,55 @@ mod tests {
 
     #[test]
     fn guessing_is_delayed_and_then_throttled() {
-        let failures = Failures::new();
-        assert_eq!(failures.lane(&ZOE, source(1), at(0)), Ok(Lane::Fresh));
+        let failures = RecentRefusals::new();
+        assert_eq!(failures.lane(&ZOE, source(1), at(0)), Ok(LoginLane::Fresh));
         for _ in 0..10 {
             assert!(failures.lane(&ZOE, source(1), at(0)).is_ok());
             failures.refused(&ZOE, source(1), at(0));
         }
         assert_eq!(failures.lane(&ZOE, source(1), at(0)), Err(TooMany));
-        assert_eq!(failures.lane(&ZOE, source(2), at(0)), Ok(Lane::Suspect), "the same account from another source");
-        assert_eq!(failures.lane(&LI, source(1), at(0)), Ok(Lane::Fresh), "another account from the same source");
-        assert_eq!(failures.lane(&ZOE, source(1), at(30)), Ok(Lane::Suspect), "one refusal has expired");
-        assert_eq!(failures.lane(&ZOE, source(1), at(1000)), Ok(Lane::Fresh));
+        assert_eq!(
+            failures.lane(&ZOE, source(2), at(0)),
+            Ok(LoginLane::Suspect),
+            "the same account from another source"
+        );
+        assert_eq!(failures.lane(&LI, source(1), at(0)), Ok(LoginLane::Fresh), "another account from the same source");
+        assert_eq!(failures.lane(&ZOE, source(1), at(30)), Ok(LoginLane::Suspect), "one refusal has expired");
+        assert_eq!(failures.lane(&ZOE, source(1), at(1000)), Ok(LoginLane::Fresh));
         assert_eq!(failures.lane(&ZOE, source(1), at(-86_400)), Err(TooMany), "a clock that was set back");
     }
 
     #[test]
     fn who_gets_it_right_is_forgiven() {
-        let failures = Failures::new();
+        let failures = RecentRefusals::new();
         (0..9).for_each(|_| failures.refused(&ZOE, source(1), at(0)));
         failures.accepted(&ZOE, source(1), at(0));
-        assert_eq!(failures.lane(&ZOE, source(1), at(0)), Ok(Lane::Fresh));
+        assert_eq!(failures.lane(&ZOE, source(1), at(0)), Ok(LoginLane::Fresh));
     }
 
     #[test]
     fn guessing_from_many_places_and_at_many_accounts_ends_as_well() {
-        let failures = Failures::new();
+        let failures = RecentRefusals::new();
         for n in 0..100 {
             failures.refused(&ZOE, source(n), at(0));
         }
         assert_eq!(failures.lane(&ZOE, source(200), at(0)), Err(TooMany));
-        let failures = Failures::new();
+        let failures = RecentRefusals::new();
         for n in 0..1000u16 {
             let mut name = [0; 16];
             name[..2].copy_from_slice(&n.to_be_bytes());
             failures.refused(&name, source(1), at(0));
         }
         assert_eq!(failures.lane(&ZOE, source(1), at(0)), Err(TooMany));
-        assert_eq!(failures.lane(&ZOE, source(1), at(1)), Ok(Lane::Fresh));
+        assert_eq!(failures.lane(&ZOE, source(1), at(1)), Ok(LoginLane::Fresh));
     }
 
     #[test]
     fn guesses_from_everywhere_do_not_lock_out_a_familiar_source() {
-        let failures = Failures::new();
+        let failures = RecentRefusals::new();
         failures.accepted(&ZOE, source(200), at(0));
         (0..100).for_each(|n| failures.refused(&ZOE, source(n), at(1)));
-        assert_eq!(failures.lane(&ZOE, source(200), at(1)), Ok(Lane::Fresh));
+        assert_eq!(failures.lane(&ZOE, source(200), at(1)), Ok(LoginLane::Fresh));
         assert_eq!(failures.lane(&ZOE, source(201), at(1)), Err(TooMany));
         (0..10).for_each(|_| failures.refused(&ZOE, source(200), at(2)));
         assert_eq!(failures.lane(&ZOE, source(200), at(2)), Err(TooMany), "its own refusals count");

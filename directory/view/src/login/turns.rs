@@ -12,14 +12,14 @@ const SUSPECT_TURN: u32 = 4;
 
 /// The two lanes in which logins wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum LoginLane {
     /// No recent failed login of this account.
     Fresh,
     /// Recent failed logins of this account: possible guesses wait for the others, and never use all cores.
     Suspect,
 }
 
-impl Lane {
+impl LoginLane {
     /// Returns the most logins that wait in the lane, and the most of one source.
     fn bounds(self) -> (usize, usize) {
         match self {
@@ -42,7 +42,7 @@ struct LaneQueue {
 }
 
 impl LaneQueue {
-    fn put(&mut self, source: IpAddr, lane: Lane) -> Result<oneshot::Receiver<Turn>, QueueFull> {
+    fn put(&mut self, source: IpAddr, lane: LoginLane) -> Result<oneshot::Receiver<Turn>, QueueFull> {
         let (most, most_of_source) = lane.bounds();
         let of_source = self.by_source.get(&source).map_or(0, VecDeque::len);
         if self.count >= most || of_source >= most_of_source {
@@ -71,9 +71,9 @@ impl LaneQueue {
     }
 }
 
-struct State {
+struct TurnState {
     free: usize,
-    /// Turns that [`Lane::Suspect`] may still use.
+    /// Turns that [`LoginLane::Suspect`] may still use.
     free_suspect: usize,
     fresh: LaneQueue,
     suspect: LaneQueue,
@@ -82,29 +82,29 @@ struct State {
 
 /// The hashing turns of one process. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Turns(Arc<Mutex<State>>);
+pub(super) struct HashTurns(Arc<Mutex<TurnState>>);
 
 /// A turn at hashing, released on drop.
 pub(super) struct Turn {
     /// `None` when the waiting login was gone, so that the drop releases nothing.
-    turns: Option<Turns>,
-    lane: Lane,
+    turns: Option<HashTurns>,
+    lane: LoginLane,
 }
 
-impl Turns {
+impl HashTurns {
     pub(super) fn new(cores: usize) -> Self {
         let free_suspect = (cores / 2).max(1);
         let (fresh, suspect) = (LaneQueue::default(), LaneQueue::default());
-        Self(Arc::new(Mutex::new(State { free: cores.max(1), free_suspect, fresh, suspect, given: 0 })))
+        Self(Arc::new(Mutex::new(TurnState { free: cores.max(1), free_suspect, fresh, suspect, given: 0 })))
     }
 
     /// Waits for a turn, or fails at once when too many logins wait.
-    pub(super) async fn take(&self, source: IpAddr, lane: Lane) -> Result<Turn, QueueFull> {
+    pub(super) async fn take(&self, source: IpAddr, lane: LoginLane) -> Result<Turn, QueueFull> {
         let receiver = {
             let mut state = self.state();
             let waiting = match lane {
-                Lane::Fresh => &mut state.fresh,
-                Lane::Suspect => &mut state.suspect,
+                LoginLane::Fresh => &mut state.fresh,
+                LoginLane::Suspect => &mut state.suspect,
             };
             let receiver = waiting.put(source, lane)?;
             self.give(&mut state);
@@ -113,15 +113,15 @@ impl Turns {
         receiver.await.map_err(|_| QueueFull)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TurnState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives free turns to waiting logins.
-    fn give(&self, state: &mut State) {
+    fn give(&self, state: &mut TurnState) {
         while let Some((sender, lane)) = state.next() {
             state.free -= 1;
-            state.free_suspect -= usize::from(lane == Lane::Suspect);
+            state.free_suspect -= usize::from(lane == LoginLane::Suspect);
             if let Err(mut turn) = sender.send(Turn { turns: Some(self.clone()), lane }) {
                 // The waiting login was cancelled. This function holds the lock, so the drop of the turn must not take
                 // it.
@@ -132,27 +132,31 @@ impl Turns {
     }
 }
 
-impl State {
-    fn next(&mut self) -> Option<(oneshot::Sender<Turn>, Lane)> {
+impl TurnState {
+    fn next(&mut self) -> Option<(oneshot::Sender<Turn>, LoginLane)> {
         if self.free == 0 {
             return None;
         }
         self.given = self.given.wrapping_add(1);
         let suspects_first = self.given.is_multiple_of(SUSPECT_TURN);
-        let lanes = if suspects_first { [Lane::Suspect, Lane::Fresh] } else { [Lane::Fresh, Lane::Suspect] };
+        let lanes = if suspects_first {
+            [LoginLane::Suspect, LoginLane::Fresh]
+        } else {
+            [LoginLane::Fresh, LoginLane::Suspect]
+        };
         lanes.into_iter().find_map(|lane| {
             let sender = match lane {
-                Lane::Fresh => self.fresh.next(),
-                Lane::Suspect if self.free_suspect > 0 => self.suspect.next(),
-                Lane::Suspect => None,
+                LoginLane::Fresh => self.fresh.next(),
+                LoginLane::Suspect if self.free_suspect > 0 => self.suspect.next(),
+                LoginLane::Suspect => None,
             };
             Some((sender?, lane))
         })
     }
 
-    fn end(&mut self, lane: Lane) {
+    fn end(&mut self, lane: LoginLane) {
         self.free += 1;
-        self.free_suspect += usize::from(lane == Lane::Suspect);
+        self.free_suspect += usize::from(lane == LoginLane::Suspect);
     }
 }
 
@@ -175,9 +179,9 @@ mod tests {
 
     /// Waits for a turn, and sends `name` when it has one.
     fn wait(
-        turns: &Turns,
+        turns: &HashTurns,
         source: IpAddr,
-        lane: Lane,
+        lane: LoginLane,
         name: &'static str,
         done: &tokio::sync::mpsc::UnboundedSender<&'static str>,
     ) {
@@ -190,16 +194,16 @@ mod tests {
 
     #[tokio::test]
     async fn sources_take_turns_and_guessers_wait() {
-        let turns = Turns::new(1);
-        let held = turns.take(source(1), Lane::Fresh).await.unwrap();
+        let turns = HashTurns::new(1);
+        let held = turns.take(source(1), LoginLane::Fresh).await.unwrap();
         let (done, mut names) = tokio::sync::mpsc::unbounded_channel();
         for (last, lane, name) in [
-            (1, Lane::Suspect, "guess"),
-            (1, Lane::Suspect, "guess"),
-            (2, Lane::Fresh, "b1"),
-            (2, Lane::Fresh, "b2"),
-            (2, Lane::Fresh, "b3"),
-            (3, Lane::Fresh, "c1"),
+            (1, LoginLane::Suspect, "guess"),
+            (1, LoginLane::Suspect, "guess"),
+            (2, LoginLane::Fresh, "b1"),
+            (2, LoginLane::Fresh, "b2"),
+            (2, LoginLane::Fresh, "b3"),
+            (3, LoginLane::Fresh, "c1"),
         ] {
             wait(&turns, source(last), lane, name, &done);
             tokio::task::yield_now().await;
@@ -217,14 +221,14 @@ mod tests {
 
     #[tokio::test]
     async fn guessers_never_have_all_cores_and_do_not_pile_up() {
-        let turns = Turns::new(2);
-        let guess = turns.take(source(1), Lane::Suspect).await.unwrap();
+        let turns = HashTurns::new(2);
+        let guess = turns.take(source(1), LoginLane::Suspect).await.unwrap();
         let (done, mut names) = tokio::sync::mpsc::unbounded_channel();
         for _ in 0..40 {
-            wait(&turns, source(1), Lane::Suspect, "guess", &done);
+            wait(&turns, source(1), LoginLane::Suspect, "guess", &done);
             tokio::task::yield_now().await;
         }
-        let fresh = turns.take(source(1), Lane::Fresh).await.unwrap();
+        let fresh = turns.take(source(1), LoginLane::Fresh).await.unwrap();
         for _ in 0..8 {
             assert_eq!(names.recv().await, Some("busy"), "more than 32 of one source");
         }
@@ -236,18 +240,18 @@ mod tests {
         for _ in 0..32 {
             assert_eq!(names.recv().await, Some("guess"));
         }
-        assert!(turns.take(source(9), Lane::Fresh).await.is_ok());
+        assert!(turns.take(source(9), LoginLane::Fresh).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_cancelled_login_takes_no_turn() {
-        let turns = Turns::new(1);
-        let held = turns.take(source(1), Lane::Fresh).await.unwrap();
+        let turns = HashTurns::new(1);
+        let held = turns.take(source(1), LoginLane::Fresh).await.unwrap();
         for _ in 0..3 {
-            let gone = turns.take(source(1), Lane::Fresh);
+            let gone = turns.take(source(1), LoginLane::Fresh);
             assert!(tokio::time::timeout(std::time::Duration::from_millis(1), gone).await.is_err());
         }
         drop(held);
-        assert!(turns.take(source(2), Lane::Fresh).await.is_ok());
+        assert!(turns.take(source(2), LoginLane::Fresh).await.is_ok());
     }
 }

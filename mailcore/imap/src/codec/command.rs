@@ -38,29 +38,29 @@ pub(crate) enum Command {
     Select { mailbox: NamedMailbox, read_only: bool },
     Status { mailbox: NamedMailbox, items: Vec<StatusItem> },
     List(List),
-    Lsub { reference: Pattern, pattern: Pattern },
+    Lsub { reference: ListPattern, pattern: ListPattern },
     Create { mailbox: NamedMailbox, special_use: Option<WantedUse> },
     Delete { mailbox: NamedMailbox },
     Rename { from: NamedMailbox, to: NamedMailbox },
     Subscribe { mailbox: NamedMailbox, on: bool },
     Append(Box<Append>),
     Expunge { uids: Option<SequenceSet> },
-    Search(Box<Search>),
+    Search(Box<SearchArguments>),
     Fetch(Box<Fetch>),
-    Store(Box<Store>),
-    Copy { messages: Messages, to: NamedMailbox, manner: Transfer },
+    Store(Box<StoreArguments>),
+    Copy { messages: MessageNumbers, to: NamedMailbox, manner: CopyOrMove },
 }
 
 /// The messages of the selected mailbox that a command names.
 #[derive(Debug)]
-pub(crate) struct Messages {
+pub(crate) struct MessageNumbers {
     pub(crate) set: SequenceSet,
     pub(crate) numbers: Numbers,
 }
 
 /// COPY (RFC 3501 §6.4.7) or MOVE (RFC 6851).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transfer {
+pub(crate) enum CopyOrMove {
     Copy,
     Move,
 }
@@ -85,14 +85,14 @@ pub(crate) enum StatusItem {
 }
 
 /// Reference or pattern of LIST and LSUB, decoded; `None` when it is not modified UTF-7 and so matches nothing.
-pub(crate) type Pattern = Option<String>;
+pub(crate) type ListPattern = Option<String>;
 
 /// LIST with its extensions (RFC 5258, RFC 6154, RFC 5819).
 #[derive(Debug)]
 pub(crate) struct List {
     pub(crate) select: ListSelect,
-    pub(crate) reference: Pattern,
-    pub(crate) patterns: Vec<Pattern>,
+    pub(crate) reference: ListPattern,
+    pub(crate) patterns: Vec<ListPattern>,
     pub(crate) status: Vec<StatusItem>,
     pub(crate) return_subscribed: bool,
     /// Extended LIST treats `LIST "" ""` as a pattern, not as the request for the separator.
@@ -119,8 +119,8 @@ pub(crate) struct Append {
 
 /// The arguments of STORE (RFC 3501 §6.4.6).
 #[derive(Debug)]
-pub(crate) struct Store {
-    pub(crate) messages: Messages,
+pub(crate) struct StoreArguments {
+    pub(crate) messages: MessageNumbers,
     pub(crate) change: StoreChange,
     pub(crate) silent: bool,
     pub(crate) flags: Flags,
@@ -137,7 +137,7 @@ pub(crate) enum StoreChange {
 /// The arguments of FETCH (RFC 3501 §6.4.5).
 #[derive(Debug)]
 pub(crate) struct Fetch {
-    pub(crate) messages: Messages,
+    pub(crate) messages: MessageNumbers,
     pub(crate) items: Vec<FetchItem>,
 }
 
@@ -156,7 +156,7 @@ pub(crate) enum FetchItem {
     BodyStructure,
     Uid,
     Section {
-        section: Section,
+        section: BodySection,
         partial: Option<Partial>,
         peek: bool,
     },
@@ -171,7 +171,7 @@ pub(crate) struct Partial {
 
 /// The section between the brackets of `BODY[...]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Section {
+pub(crate) struct BodySection {
     /// Part numbers; empty for the message itself.
     pub(crate) part: Vec<u32>,
     pub(crate) text: SectionText,
@@ -193,7 +193,7 @@ pub(crate) enum SectionText {
 
 /// The arguments of SEARCH (RFC 3501 §6.4.4, RFC 4731).
 #[derive(Debug)]
-pub(crate) struct Search {
+pub(crate) struct SearchArguments {
     pub(crate) numbers: Numbers,
     /// What an ESEARCH response reports; `None` asks for a SEARCH response.
     pub(crate) returns: Option<SearchReturn>,

@@ -1,6 +1,6 @@
 //! Writes ENVELOPE (RFC 3501 §7.4.2).
 
-use provost_message::{ImapEnvelope, Listed};
+use provost_message::{ImapEnvelope, ListedAddress};
 
 use super::encode::{nstring, string};
 
@@ -12,7 +12,7 @@ pub(crate) fn envelope(wire: &mut Vec<u8>, envelope: &ImapEnvelope) {
         wire.push(b' ');
     }
     // RFC 3501 §7.4.2: the server sets these from From when they are absent or empty.
-    let or_from = |list| if <[Listed]>::is_empty(list) { envelope.from.as_slice() } else { list };
+    let or_from = |list| if <[ListedAddress]>::is_empty(list) { envelope.from.as_slice() } else { list };
     address_list(wire, &envelope.from);
     address_list(wire, or_from(&envelope.sender));
     address_list(wire, or_from(&envelope.reply_to));
@@ -26,7 +26,7 @@ pub(crate) fn envelope(wire: &mut Vec<u8>, envelope: &ImapEnvelope) {
 }
 
 /// Writes a list or NIL, and a space.
-fn address_list(wire: &mut Vec<u8>, list: &[Listed]) {
+fn address_list(wire: &mut Vec<u8>, list: &[ListedAddress]) {
     if list.is_empty() {
         wire.extend_from_slice(b"NIL ");
         return;
@@ -34,7 +34,7 @@ fn address_list(wire: &mut Vec<u8>, list: &[Listed]) {
     wire.push(b'(');
     for listed in list {
         match listed {
-            Listed::Mailbox(mailbox) => {
+            ListedAddress::Mailbox(mailbox) => {
                 wire.push(b'(');
                 nstring(wire, mailbox.name.as_deref());
                 wire.push(b' ');
@@ -45,12 +45,12 @@ fn address_list(wire: &mut Vec<u8>, list: &[Listed]) {
                 string(wire, &mailbox.host);
                 wire.push(b')');
             }
-            Listed::GroupStart(name) => {
+            ListedAddress::GroupStart(name) => {
                 wire.extend_from_slice(b"(NIL NIL ");
                 string(wire, name);
                 wire.extend_from_slice(b" NIL)");
             }
-            Listed::GroupEnd => wire.extend_from_slice(b"(NIL NIL NIL NIL)"),
+            ListedAddress::GroupEnd => wire.extend_from_slice(b"(NIL NIL NIL NIL)"),
         }
     }
     wire.extend_from_slice(b") ");

@@ -184,7 +184,7 @@ impl Framer {
         end.is_some()
     }
 
-    fn check_literal(&mut self, announced: Announced, bounds: &Bounds) {
+    fn check_literal(&mut self, announced: AnnouncedLiteral, bounds: &Bounds) {
         if self.refused.is_some() {
             self.buffer.clear();
             return;
@@ -231,13 +231,13 @@ impl Framer {
 }
 
 #[derive(Clone, Copy)]
-struct Announced {
+struct AnnouncedLiteral {
     octets: u64,
     synchronizing: bool,
 }
 
 /// `{n}` or `{n+}` before the CRLF that ends `line` (RFC 7888 §4).
-fn announced_literal(line: &[u8]) -> Option<Announced> {
+fn announced_literal(line: &[u8]) -> Option<AnnouncedLiteral> {
     let text = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n"))?.strip_suffix(b"}")?;
     let (text, synchronizing) = match text.strip_suffix(b"+") {
         Some(text) => (text, false),
@@ -249,7 +249,7 @@ fn announced_literal(line: &[u8]) -> Option<Announced> {
         return None;
     }
     // More digits than the number type holds mean a literal that is too large, not another kind of line.
-    Some(Announced { octets: digits.parse().unwrap_or(u64::MAX), synchronizing })
+    Some(AnnouncedLiteral { octets: digits.parse().unwrap_or(u64::MAX), synchronizing })
 }
 
 /// Takes one plain line for SASL and IDLE (no literals). `Err` when it is longer than `octets_max`.

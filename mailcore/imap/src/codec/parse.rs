@@ -5,7 +5,7 @@ use provost_credential::Secret;
 use provost_store::{Flags, MailboxName, SpecialUse};
 
 use super::arguments::{Result, bare_flags, flag_list, mailbox, messages, status_items, text};
-use super::command::{Append, Command, NamedMailbox, Numbers, Store, StoreChange, Transfer, WantedUse};
+use super::command::{Append, Command, CopyOrMove, NamedMailbox, Numbers, StoreArguments, StoreChange, WantedUse};
 use super::cursor::{Cursor, ParseError};
 use super::parse_fetch::fetch;
 use super::parse_list::{list, lsub};
@@ -96,8 +96,8 @@ fn numbered(word: &str, cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Com
         "FETCH" => fetch(cursor, numbers),
         "SEARCH" => search(cursor, numbers),
         "STORE" => store(cursor, numbers),
-        "COPY" => copy(cursor, numbers, Transfer::Copy),
-        "MOVE" => copy(cursor, numbers, Transfer::Move),
+        "COPY" => copy(cursor, numbers, CopyOrMove::Copy),
+        "MOVE" => copy(cursor, numbers, CopyOrMove::Move),
         _ => Err(ParseError("unknown command")),
     }
 }
@@ -231,10 +231,10 @@ fn store(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command> {
     };
     cursor.space()?;
     let flags = if cursor.peek() == Some(b'(') { flag_list(cursor)? } else { bare_flags(cursor)? };
-    Ok(Command::Store(Box::new(Store { messages, change, silent, flags })))
+    Ok(Command::Store(Box::new(StoreArguments { messages, change, silent, flags })))
 }
 
-fn copy(cursor: &mut Cursor<'_>, numbers: Numbers, manner: Transfer) -> Result<Command> {
+fn copy(cursor: &mut Cursor<'_>, numbers: Numbers, manner: CopyOrMove) -> Result<Command> {
     let messages = messages(cursor, numbers)?;
     Ok(Command::Copy { messages, to: mailbox(cursor)?, manner })
 }

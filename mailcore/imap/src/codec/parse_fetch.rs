@@ -1,7 +1,7 @@
 //! Reads the arguments of FETCH (RFC 3501 §6.4.5).
 
 use super::arguments::{Result, messages};
-use super::command::{Command, Fetch, FetchItem, Numbers, Partial, Section, SectionText};
+use super::command::{BodySection, Command, Fetch, FetchItem, Numbers, Partial, SectionText};
 use super::cursor::{Cursor, ParseError};
 
 /// The most data items in one FETCH.
@@ -86,7 +86,7 @@ fn section_item(cursor: &mut Cursor<'_>, peek: bool) -> Result<FetchItem> {
     Ok(FetchItem::Section { section, partial, peek })
 }
 
-fn section(cursor: &mut Cursor<'_>) -> Result<Section> {
+fn section(cursor: &mut Cursor<'_>) -> Result<BodySection> {
     let mut part = Vec::new();
     while cursor.peek().is_some_and(|octet| octet.is_ascii_digit()) {
         if part.len() >= PART_DEPTH_MAX {
@@ -98,11 +98,11 @@ fn section(cursor: &mut Cursor<'_>) -> Result<Section> {
         }
         part.push(number);
         if !cursor.eat(b'.') {
-            return Ok(Section { part, text: SectionText::All });
+            return Ok(BodySection { part, text: SectionText::All });
         }
     }
     if part.is_empty() && cursor.peek() == Some(b']') {
-        return Ok(Section { part, text: SectionText::All });
+        return Ok(BodySection { part, text: SectionText::All });
     }
     let text = match cursor.item_name()?.as_str() {
         "HEADER" => SectionText::Header,
@@ -112,7 +112,7 @@ fn section(cursor: &mut Cursor<'_>) -> Result<Section> {
         "MIME" if !part.is_empty() => SectionText::Mime,
         _ => return Err(ParseError("unknown section")),
     };
-    Ok(Section { part, text })
+    Ok(BodySection { part, text })
 }
 
 fn field_names(cursor: &mut Cursor<'_>) -> Result<Vec<String>> {

@@ -1,7 +1,7 @@
 //! Reads LIST and LSUB (RFC 3501 §6.3.8, §6.3.9; RFC 5258; RFC 5819; RFC 6154).
 
 use super::arguments::{Result, status_items};
-use super::command::{Command, List, ListSelect, Pattern};
+use super::command::{Command, List, ListPattern, ListSelect};
 use super::cursor::{Cursor, ParseError};
 use super::utf7;
 
@@ -10,11 +10,11 @@ const PATTERNS_MAX: usize = 32;
 /// Selection and return options of one extended LIST.
 const OPTIONS_MAX: usize = 16;
 
-fn pattern(cursor: &mut Cursor<'_>) -> Result<Pattern> {
+fn pattern(cursor: &mut Cursor<'_>) -> Result<ListPattern> {
     Ok(utf7::decode(&cursor.list_mailbox()?))
 }
 
-fn reference(cursor: &mut Cursor<'_>) -> Result<Pattern> {
+fn reference(cursor: &mut Cursor<'_>) -> Result<ListPattern> {
     Ok(utf7::decode(&cursor.astring()?))
 }
 

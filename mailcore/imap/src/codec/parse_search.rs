@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use provost_store::Flag;
 
 use super::arguments::Result;
-use super::command::{Command, Compare, Numbers, Search, SearchKey, SearchReturn};
+use super::command::{Command, Compare, Numbers, SearchArguments, SearchKey, SearchReturn};
 use super::cursor::{Cursor, ParseError};
 use super::date;
 use super::sequence::SequenceSet;
@@ -30,9 +30,9 @@ pub(super) fn search(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Comman
         charset_known = charset.eq_ignore_ascii_case(b"UTF-8") || charset.eq_ignore_ascii_case(b"US-ASCII");
         cursor.space()?;
     }
-    let mut parser = Keys { cursor, left: KEYS_MAX };
+    let mut parser = SearchKeyParser { cursor, left: KEYS_MAX };
     let key = parser.all_of(0, None)?;
-    Ok(Command::Search(Box::new(Search { numbers, returns, charset_known, key })))
+    Ok(Command::Search(Box::new(SearchArguments { numbers, returns, charset_known, key })))
 }
 
 /// Reads the options of RETURN; none means ALL (RFC 4731 §3.1).
@@ -51,12 +51,12 @@ fn return_options(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
     Ok(returns)
 }
 
-struct Keys<'a, 'b> {
+struct SearchKeyParser<'a, 'b> {
     cursor: &'a mut Cursor<'b>,
     left: usize,
 }
 
-impl Keys<'_, '_> {
+impl SearchKeyParser<'_, '_> {
     /// Reads `key *(SP key)` up to `close` or the end.
     fn all_of(&mut self, depth: usize, close: Option<u8>) -> Result<SearchKey> {
         let mut keys = Vec::new();

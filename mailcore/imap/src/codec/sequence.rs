@@ -11,7 +11,7 @@ const RANGES_MAX: usize = 16_384;
 
 /// One end of a range in a sequence set (RFC 3501 §9, `seq-number`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum SequenceNumber {
     Number(NonZeroU32),
     /// `*`: the largest number in use.
     Last,
@@ -19,7 +19,7 @@ enum End {
 
 /// Message numbers or UIDs as the client wrote them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SequenceSet(Vec<(End, End)>);
+pub(crate) struct SequenceSet(Vec<(SequenceNumber, SequenceNumber)>);
 
 /// Ascending, disjoint ranges, both ends included.
 pub(crate) type Ranges = Vec<(u32, u32)>;
@@ -43,9 +43,9 @@ impl SequenceSet {
 
     /// The set with `*` replaced by `last`; with `last` 0, for an empty mailbox, `*` matches nothing.
     pub(crate) fn resolve(&self, last: u32) -> Ranges {
-        let value = |end: End| match end {
-            End::Number(number) => number.get(),
-            End::Last => last,
+        let value = |end: SequenceNumber| match end {
+            SequenceNumber::Number(number) => number.get(),
+            SequenceNumber::Last => last,
         };
         let mut ranges: Ranges = self.0.iter().map(|(first, second)| (value(*first), value(*second))).collect();
         ranges.iter_mut().for_each(|range| *range = (range.0.min(range.1), range.0.max(range.1)));
@@ -64,17 +64,17 @@ impl SequenceSet {
     /// Whether a plain number (not a range up to `*`) is above `last`.
     pub(crate) fn is_beyond(&self, last: u32) -> bool {
         self.0.iter().any(|ends| match ends {
-            (End::Number(first), End::Number(second)) => first.max(second).get() > last,
+            (SequenceNumber::Number(first), SequenceNumber::Number(second)) => first.max(second).get() > last,
             _ => false,
         })
     }
 }
 
-fn end(cursor: &mut Cursor<'_>) -> Result<End, ParseError> {
+fn end(cursor: &mut Cursor<'_>) -> Result<SequenceNumber, ParseError> {
     if cursor.eat(b'*') {
-        return Ok(End::Last);
+        return Ok(SequenceNumber::Last);
     }
-    NonZeroU32::new(cursor.number()?).map(End::Number).ok_or(ParseError("message numbers begin at 1"))
+    NonZeroU32::new(cursor.number()?).map(SequenceNumber::Number).ok_or(ParseError("message numbers begin at 1"))
 }
 
 /// Whether `number` is in `ranges`.

@@ -1,13 +1,13 @@
 //! BODY and BODYSTRUCTURE (RFC 3501 §7.4.2).
 
-use provost_message::{Content, ImapEnvelope, Media, Part};
+use provost_message::{ImapEnvelope, Media, MimePart, PartContent};
 
 use super::encode::{nstring, string};
 use super::envelope::envelope;
 
 /// Whether a structure is written with the extension data of RFC 3501 §7.4.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Detail {
+pub(crate) enum ExtensionData {
     /// For BODY: without extension data.
     Basic,
     /// For BODYSTRUCTURE: with extension data.
@@ -15,40 +15,40 @@ pub(crate) enum Detail {
 }
 
 /// Writes the `body` of a whole message.
-pub(crate) fn structure(wire: &mut Vec<u8>, message: &Part, detail: Detail) {
-    Writer { wire, detail }.part(message);
+pub(crate) fn structure(wire: &mut Vec<u8>, message: &MimePart, detail: ExtensionData) {
+    StructureWriter { wire, detail }.part(message);
 }
 
-struct Writer<'a> {
+struct StructureWriter<'a> {
     wire: &'a mut Vec<u8>,
-    detail: Detail,
+    detail: ExtensionData,
 }
 
-impl Writer<'_> {
-    fn part(&mut self, part: &Part) {
+impl StructureWriter<'_> {
+    fn part(&mut self, part: &MimePart) {
         self.wire.push(b'(');
         match &part.content {
-            Content::Multipart(parts) => self.multipart(part, parts),
-            Content::Message(inner, envelope) => self.message(part, inner, envelope),
-            Content::Leaf => self.leaf(part),
+            PartContent::Multipart(parts) => self.multipart(part, parts),
+            PartContent::Message(inner, envelope) => self.message(part, inner, envelope),
+            PartContent::Leaf => self.leaf(part),
         }
         self.wire.push(b')');
     }
 
-    fn multipart(&mut self, part: &Part, parts: &[Part]) {
+    fn multipart(&mut self, part: &MimePart, parts: &[MimePart]) {
         for inner in parts {
             self.part(inner);
         }
         self.wire.push(b' ');
         string(self.wire, &part.media.subtype);
-        if self.detail == Detail::Extended {
+        if self.detail == ExtensionData::Extended {
             self.wire.push(b' ');
             self.parameters(&part.media.parameters);
             self.extension(part);
         }
     }
 
-    fn message(&mut self, part: &Part, inner: &Part, of_inner: &ImapEnvelope) {
+    fn message(&mut self, part: &MimePart, inner: &MimePart, of_inner: &ImapEnvelope) {
         self.fields(part, &part.media);
         self.wire.push(b' ');
         envelope(self.wire, of_inner);
@@ -58,7 +58,7 @@ impl Writer<'_> {
         self.single_extension(part);
     }
 
-    fn leaf(&mut self, part: &Part) {
+    fn leaf(&mut self, part: &MimePart) {
         // The grammar has no multipart without parts and no message without envelope, so such a part is sent as text.
         let is_sent = !part.media.is("multipart") && !part.media.is_exactly("message", "rfc822");
         let plain = Media::plain_text();
@@ -71,7 +71,7 @@ impl Writer<'_> {
     }
 
     /// Writes `media body-fields`.
-    fn fields(&mut self, part: &Part, media: &Media) {
+    fn fields(&mut self, part: &MimePart, media: &Media) {
         string(self.wire, &media.kind);
         self.wire.push(b' ');
         string(self.wire, &media.subtype);
@@ -86,13 +86,13 @@ impl Writer<'_> {
         self.wire.extend_from_slice(format!(" {}", part.body.end - part.body.start).as_bytes());
     }
 
-    fn lines(&mut self, part: &Part) {
+    fn lines(&mut self, part: &MimePart) {
         self.wire.extend_from_slice(format!(" {}", part.lines).as_bytes());
     }
 
     /// Writes `body-ext-1part`, unless the structure is basic.
-    fn single_extension(&mut self, part: &Part) {
-        if self.detail == Detail::Extended {
+    fn single_extension(&mut self, part: &MimePart) {
+        if self.detail == ExtensionData::Extended {
             self.wire.push(b' ');
             nstring(self.wire, part.attributes.md5.as_deref());
             self.extension(part);
@@ -100,7 +100,7 @@ impl Writer<'_> {
     }
 
     /// Writes the end of both extensions: disposition, language, location.
-    fn extension(&mut self, part: &Part) {
+    fn extension(&mut self, part: &MimePart) {
         self.wire.push(b' ');
         match &part.attributes.disposition {
             Some(disposition) => {
@@ -149,9 +149,9 @@ impl Writer<'_> {
 mod tests {
     use super::*;
 
-    fn written(message: &str, detail: Detail) -> String {
+    fn written(message: &str, detail: ExtensionData) -> String {
         let mut wire = Vec::new();
-        structure(&mut wire, &Part::of(message.as_bytes()), detail);
+        structure(&mut wire, &MimePart::of(message.as_bytes()), detail);
         String::from_utf8_lossy(&wire).into_owned()
     }
 
@@ -159,12 +159,12 @@ mod tests {
     #[test]
     fn structures() {
         let plain = r#"("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 6 1"#;
-        assert_eq!(written("A: b\r\n\r\nbody\r\n", Detail::Basic), format!("{plain})"));
-        assert_eq!(written("A: b\r\n\r\nbody\r\n", Detail::Extended), format!("{plain} NIL NIL NIL NIL)"));
+        assert_eq!(written("A: b\r\n\r\nbody\r\n", ExtensionData::Basic), format!("{plain})"));
+        assert_eq!(written("A: b\r\n\r\nbody\r\n", ExtensionData::Extended), format!("{plain} NIL NIL NIL NIL)"));
         let image = "Content-Type: image/png; name=\"a b.png\"\r\nContent-Transfer-Encoding: base64\r\n\
             Content-ID: <i>\r\nContent-Disposition: attachment; filename=x\r\nContent-Language: fr, en\r\n\r\nAAAA";
         assert_eq!(
-            written(image, Detail::Extended),
+            written(image, ExtensionData::Extended),
             concat!(
                 r#"("image" "png" ("name" "a b.png") "<i>" NIL "base64" 4 NIL "#,
                 r#"("attachment" ("filename" "x")) ("fr" "en") NIL)"#
@@ -174,7 +174,7 @@ mod tests {
             Content-Transfer-Encoding: Quoted-Printable (c)\r\n\
             Content-Disposition: attachment; filename*0=\"very-long-\"; filename*1=\"name.pdf\"\r\n\r\nx";
         assert_eq!(
-            written(encoded, Detail::Extended),
+            written(encoded, ExtensionData::Extended),
             concat!(
                 r#"("text" "plain" ("charset" "utf-8") NIL NIL "Quoted-Printable" 1 0 NIL "#,
                 r#"("attachment" ("filename" "very-long-name.pdf")) NIL NIL)"#
@@ -184,7 +184,7 @@ mod tests {
             Subject: s\r\n\r\nx\r\n--b--";
         let text = |octets| format!(r#"("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" {octets} 0)"#);
         assert_eq!(
-            written(mixed, Detail::Basic),
+            written(mixed, ExtensionData::Basic),
             format!(
                 r#"({}("message" "rfc822" NIL NIL NIL "7bit" 15 (NIL "s" NIL NIL NIL NIL NIL NIL NIL NIL) {} 2) "mixed")"#,
                 text(3),
@@ -192,7 +192,7 @@ mod tests {
             )
         );
         let empty = "Content-Type: multipart/mixed; boundary=b\r\n\r\nnothing";
-        assert_eq!(written(empty, Detail::Basic), text(7));
-        assert!(written(mixed, Detail::Extended).ends_with(r#" "mixed" ("boundary" "b") NIL NIL NIL)"#));
+        assert_eq!(written(empty, ExtensionData::Basic), text(7));
+        assert!(written(mixed, ExtensionData::Extended).ends_with(r#" "mixed" ("boundary" "b") NIL NIL NIL)"#));
     }
 }

@@ -1,13 +1,13 @@
 //! APPEND (RFC 3501 §6.3.11; APPENDUID, RFC 4315 §3).
 
-use provost_store::{Effect, Op};
+use provost_store::{Op, OpEffect};
 
 use crate::codec::Reply;
 use crate::codec::command;
-use crate::world::{World, refused};
+use crate::world::{CommandContext, refused};
 
 /// Handles APPEND (RFC 3501 §6.3.11): stores the message and replies with its APPENDUID.
-pub(crate) async fn append(world: &World<'_>, append: command::Append) -> Reply {
+pub(crate) async fn append(world: &CommandContext<'_>, append: command::Append) -> Reply {
     let Some(mailbox) = append.mailbox else { return Reply::no("NONEXISTENT", "No such mailbox") };
     if append.message.is_empty() {
         // RFC 3502 §6.3.11: an empty literal cancels the APPEND.
@@ -28,7 +28,7 @@ pub(crate) async fn append(world: &World<'_>, append: command::Append) -> Reply 
         Ok(applied) => {
             let done = Reply::ok("APPEND completed");
             match applied.effects.into_iter().next() {
-                Some(Effect::Appended { uid_validity, uid, .. }) => {
+                Some(OpEffect::Appended { uid_validity, uid, .. }) => {
                     done.with_code(format!("APPENDUID {} {}", uid_validity.0, uid.0))
                 }
                 _ => done,

@@ -8,10 +8,10 @@ use provost_net::Output;
 use provost_store::AccountId;
 use provost_view::{Login, LoginAttempt, PersonRef};
 
-use crate::account::Account;
+use crate::account::LoggedInAccount;
 use crate::codec::Reply;
 use crate::connection::Connection;
-use crate::state::{Answer, Exchange, Waiting};
+use crate::state::{AuthenticateStep, Completion, Continuation};
 
 use super::capability::capabilities;
 
@@ -21,16 +21,16 @@ const LOGIN_FAILURES_MAX: u8 = 5;
 const TOO_MANY_REFUSED: &str = "Too many refused logins, try again later";
 
 /// STARTTLS (RFC 3501 §6.2.1).
-pub(crate) fn start_tls(here: &Connection) -> Answer {
+pub(crate) fn start_tls(here: &Connection) -> Completion {
     if here.can_start_tls() {
-        Answer::StartTls(Reply::ok("Begin TLS negotiation now"))
+        Completion::StartTls(Reply::ok("Begin TLS negotiation now"))
     } else {
-        Answer::Reply(Reply::bad("TLS is active already or not offered"))
+        Completion::Reply(Reply::bad("TLS is active already or not offered"))
     }
 }
 
-fn privacy_required() -> Answer {
-    Answer::Reply(Reply::no("PRIVACYREQUIRED", "Use TLS first"))
+fn privacy_required() -> Completion {
+    Completion::Reply(Reply::no("PRIVACYREQUIRED", "Use TLS first"))
 }
 
 /// LOGIN (RFC 3501 §6.2.3).
@@ -40,7 +40,7 @@ pub(crate) async fn login(
     name: &str,
     password: Secret,
     out: &mut Output<'_>,
-) -> Answer {
+) -> Completion {
     if !here.may_log_in() {
         return privacy_required();
     }
@@ -55,14 +55,14 @@ pub(crate) async fn authenticate(
     mechanism: &str,
     initial: Option<Bytes>,
     out: &mut Output<'_>,
-) -> Answer {
+) -> Completion {
     if !here.may_log_in() {
         return privacy_required();
     }
     let first = match mechanism {
-        "PLAIN" => Exchange::Plain,
-        "LOGIN" => Exchange::LoginName,
-        _ => return Answer::Reply(Reply::no("CANNOT", "Unknown mechanism")),
+        "PLAIN" => AuthenticateStep::Plain,
+        "LOGIN" => AuthenticateStep::LoginName,
+        _ => return Completion::Reply(Reply::no("CANNOT", "Unknown mechanism")),
     };
     match initial {
         // RFC 4959 §3: `=` means an empty response.
@@ -73,13 +73,13 @@ pub(crate) async fn authenticate(
 }
 
 /// Asks for the next SASL response.
-fn challenge(tag: &str, exchange: Exchange, out: &mut Output<'_>) -> Answer {
+fn challenge(tag: &str, exchange: AuthenticateStep, out: &mut Output<'_>) -> Completion {
     out.put(match exchange {
-        Exchange::Plain => "+ \r\n",
-        Exchange::LoginName => "+ VXNlcm5hbWU6\r\n",
-        Exchange::LoginPassword { .. } => "+ UGFzc3dvcmQ6\r\n",
+        AuthenticateStep::Plain => "+ \r\n",
+        AuthenticateStep::LoginName => "+ VXNlcm5hbWU6\r\n",
+        AuthenticateStep::LoginPassword { .. } => "+ UGFzc3dvcmQ6\r\n",
     });
-    Answer::Wait(Waiting::Authenticate { tag: tag.into(), exchange })
+    Completion::Wait(Continuation::Authenticate { tag: tag.into(), exchange })
 }
 
 /// Handles one SASL response of the client.
@@ -87,31 +87,31 @@ pub(crate) async fn exchange(
     here: &Connection,
     failures: &mut u8,
     tag: &str,
-    exchange: Exchange,
+    exchange: AuthenticateStep,
     line: &[u8],
     out: &mut Output<'_>,
-) -> Answer {
+) -> Completion {
     if line == b"*" {
-        return Answer::Reply(Reply::bad("AUTHENTICATE cancelled"));
+        return Completion::Reply(Reply::bad("AUTHENTICATE cancelled"));
     }
-    let Ok(response) = STANDARD.decode(line) else { return Answer::Reply(Reply::bad("Not base64")) };
+    let Ok(response) = STANDARD.decode(line) else { return Completion::Reply(Reply::bad("Not base64")) };
     match exchange {
-        Exchange::Plain => plain(here, failures, &response, out).await,
-        Exchange::LoginName => match String::from_utf8(response) {
-            Ok(name) => challenge(tag, Exchange::LoginPassword { name }, out),
-            Err(_) => Answer::Reply(Reply::bad("Not UTF-8")),
+        AuthenticateStep::Plain => plain(here, failures, &response, out).await,
+        AuthenticateStep::LoginName => match String::from_utf8(response) {
+            Ok(name) => challenge(tag, AuthenticateStep::LoginPassword { name }, out),
+            Err(_) => Completion::Reply(Reply::bad("Not UTF-8")),
         },
-        Exchange::LoginPassword { name } => match String::from_utf8(response) {
+        AuthenticateStep::LoginPassword { name } => match String::from_utf8(response) {
             Ok(password) => verify(here, failures, &name, &Secret::new(password), out).await,
-            Err(_) => Answer::Reply(Reply::bad("Not UTF-8")),
+            Err(_) => Completion::Reply(Reply::bad("Not UTF-8")),
         },
     }
 }
 
 /// Handles PLAIN (RFC 4616 §2). A login on behalf of another identity is refused.
-async fn plain(here: &Connection, failures: &mut u8, response: &[u8], out: &mut Output<'_>) -> Answer {
+async fn plain(here: &Connection, failures: &mut u8, response: &[u8], out: &mut Output<'_>) -> Completion {
     let Ok(identity) = provost_credential::plain(response) else {
-        return Answer::Reply(Reply::bad("Not a PLAIN message"));
+        return Completion::Reply(Reply::bad("Not a PLAIN message"));
     };
     let acts_for = &identity.authorization;
     if !acts_for.is_empty() && !acts_for.eq_ignore_ascii_case(&identity.authentication) {
@@ -121,13 +121,19 @@ async fn plain(here: &Connection, failures: &mut u8, response: &[u8], out: &mut 
     verify(here, failures, &identity.authentication, &identity.password, out).await
 }
 
-async fn verify(here: &Connection, failures: &mut u8, name: &str, password: &Secret, out: &mut Output<'_>) -> Answer {
+async fn verify(
+    here: &Connection,
+    failures: &mut u8,
+    name: &str,
+    password: &Secret,
+    out: &mut Output<'_>,
+) -> Completion {
     let now = (here.clock)();
     match here.config.view.login(attempt(here, name, password), now).await {
         Login::Accepted(person) => accept(here, &person, now.as_second()),
         Login::Refused => refuse(here, failures, wrong(), out).await,
         Login::Throttled => refuse(here, failures, Reply::no("UNAVAILABLE", TOO_MANY_REFUSED), out).await,
-        Login::Unavailable => Answer::Reply(Reply::no("UNAVAILABLE", "Logins cannot be verified now")),
+        Login::Unavailable => Completion::Reply(Reply::no("UNAVAILABLE", "Logins cannot be verified now")),
     }
 }
 
@@ -135,14 +141,14 @@ fn attempt<'a>(here: &Connection, name: &'a str, password: &'a Secret) -> LoginA
     LoginAttempt { name, password, source: here.peer.remote.ip(), service: "imap" }
 }
 
-fn accept(here: &Connection, person: &PersonRef, now: i64) -> Answer {
+fn accept(here: &Connection, person: &PersonRef, now: i64) -> Completion {
     let id = AccountId(person.entry_uuid);
     let watch = here.config.view.watch(person);
     let notices = here.config.store.notices(id);
     here.config.store.note_login(id, "imap", now);
     let code = format!("CAPABILITY {}", capabilities(here));
-    let account = Box::new(Account { id, name: person.uid.clone(), person: watch, notices, is_overdue: false });
-    Answer::LoggedIn(account, Reply::ok("Logged in").with_code(code))
+    let account = Box::new(LoggedInAccount { id, name: person.uid.clone(), person: watch, notices, is_overdue: false });
+    Completion::LoggedIn(account, Reply::ok("Logged in").with_code(code))
 }
 
 /// The same reply for every cause, so that it does not show whether the name exists.
@@ -151,14 +157,14 @@ fn wrong() -> Reply {
 }
 
 /// Refuses a login: with a delay after the first refusal, and closes after [`LOGIN_FAILURES_MAX`].
-async fn refuse(here: &Connection, failures: &mut u8, reply: Reply, out: &mut Output<'_>) -> Answer {
+async fn refuse(here: &Connection, failures: &mut u8, reply: Reply, out: &mut Output<'_>) -> Completion {
     let before = u32::from(*failures);
     *failures = failures.saturating_add(1);
     let is_last = *failures >= LOGIN_FAILURES_MAX;
     tokio::time::sleep(here.penalty * before.min(2)).await;
     if is_last {
         out.put("* BYE Too many refused logins\r\n");
-        return Answer::Close(reply);
+        return Completion::Close(reply);
     }
-    Answer::Reply(reply)
+    Completion::Reply(reply)
 }

@@ -4,7 +4,7 @@ use provost_net::Output;
 
 use crate::codec::Reply;
 use crate::connection::Connection;
-use crate::state::{Answer, Waiting};
+use crate::state::{Completion, Continuation};
 
 /// The same before and after login, as some clients ask only once.
 const CAPABILITIES: &str = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN \
@@ -33,9 +33,9 @@ pub(crate) fn id(out: &mut Output<'_>) -> Reply {
 }
 
 /// LOGOUT (RFC 3501 §6.1.3).
-pub(crate) fn logout(out: &mut Output<'_>) -> Answer {
+pub(crate) fn logout(out: &mut Output<'_>) -> Completion {
     out.put("* BYE Logging out\r\n");
-    Answer::Close(Reply::ok("LOGOUT completed"))
+    Completion::Close(Reply::ok("LOGOUT completed"))
 }
 
 /// ENABLE (RFC 5161 §3.1): no extension here needs it.
@@ -51,7 +51,7 @@ pub(crate) fn namespace(out: &mut Output<'_>) -> Reply {
 }
 
 /// IDLE (RFC 2177 §3): lasts until the client's next line.
-pub(crate) fn idle(tag: &str, out: &mut Output<'_>) -> Answer {
+pub(crate) fn idle(tag: &str, out: &mut Output<'_>) -> Completion {
     out.put("+ idling\r\n");
-    Answer::Wait(Waiting::Idle { tag: tag.into() })
+    Completion::Wait(Continuation::Idle { tag: tag.into() })
 }

@@ -1,26 +1,26 @@
 //! COPY (RFC 3501 §6.4.7), MOVE (RFC 6851), COPYUID (RFC 4315 §3).
 
 use provost_net::Output;
-use provost_store::{ApplyError, Effect, Op, Require};
+use provost_store::{BatchError, Op, OpEffect, Require};
 
-use crate::codec::command::{Messages, NamedMailbox, Numbers, Transfer};
+use crate::codec::command::{CopyOrMove, MessageNumbers, NamedMailbox, Numbers};
 use crate::codec::{Reply, sequence};
-use crate::mailbox::{Access, Selected};
-use crate::world::{World, refused};
+use crate::mailbox::{MailboxAccess, Selected};
+use crate::world::{CommandContext, refused};
 
 use super::expunge::{expunge_issued, read_only};
 
 /// COPY and MOVE, all or nothing: a number of an expunged message refuses the command (RFC 2180 §4.4.1), an unknown UID is
 /// ignored (RFC 3501 §6.4.8).
 pub(crate) async fn copy(
-    world: &World<'_>,
+    world: &CommandContext<'_>,
     selected: &Selected,
-    messages: &Messages,
+    messages: &MessageNumbers,
     to: NamedMailbox,
-    manner: Transfer,
+    manner: CopyOrMove,
     out: &mut Output<'_>,
 ) -> Reply {
-    if manner == Transfer::Move && selected.access == Access::ReadOnly {
+    if manner == CopyOrMove::Move && selected.access == MailboxAccess::ReadOnly {
         return read_only();
     }
     let Some(to) = to else { return Reply::no("TRYCREATE", "No such mailbox") };
@@ -34,21 +34,21 @@ pub(crate) async fn copy(
     }
     // MOVE does not enlarge an account, so an account over quota may still move mail to the trash.
     let (mut require, op) = match manner {
-        Transfer::Copy => (world.quota(), Op::Copy { from, uids, to }),
-        Transfer::Move => (Vec::new(), Op::Move { from, uids, to }),
+        CopyOrMove::Copy => (world.quota(), Op::Copy { from, uids, to }),
+        CopyOrMove::Move => (Vec::new(), Op::Move { from, uids, to }),
     };
     if messages.numbers == Numbers::Sequence {
         require.push(Require::Present);
     }
     let effects = match world.apply_once(require, vec![op]).await {
         Ok(applied) => applied.effects,
-        Err(ApplyError::Conflict(_)) => return expunge_issued(),
+        Err(BatchError::Conflict(_)) => return expunge_issued(),
         Err(error) => return refused(error, "TRYCREATE"),
     };
     let Some(code) = copy_uid(effects) else { return done };
     match manner {
-        Transfer::Copy => done.with_code(code),
-        Transfer::Move => {
+        CopyOrMove::Copy => done.with_code(code),
+        CopyOrMove::Move => {
             // RFC 6851 §4.3: before the EXPUNGE responses, so that the client knows the new UIDs of its messages.
             out.put(Reply::ok("Moved").with_code(code).line("*"));
             done
@@ -57,8 +57,8 @@ pub(crate) async fn copy(
 }
 
 /// `COPYUID uidvalidity from to`; `None` when none of the messages existed any more.
-fn copy_uid(effects: Vec<Effect>) -> Option<String> {
-    let Some(Effect::Copied { uid_validity, uids, .. }) = effects.into_iter().next() else { return None };
+fn copy_uid(effects: Vec<OpEffect>) -> Option<String> {
+    let Some(OpEffect::Copied { uid_validity, uids, .. }) = effects.into_iter().next() else { return None };
     if uids.is_empty() {
         return None;
     }

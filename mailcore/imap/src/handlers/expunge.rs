@@ -3,22 +3,22 @@
 use provost_store::{Flag, Op};
 
 use crate::codec::Reply;
-use crate::codec::command::{Messages, Numbers};
+use crate::codec::command::{MessageNumbers, Numbers};
 use crate::codec::sequence::SequenceSet;
-use crate::mailbox::{Access, Selected};
-use crate::state::Answer;
-use crate::world::{World, refused};
+use crate::mailbox::{MailboxAccess, Selected};
+use crate::state::Completion;
+use crate::world::{CommandContext, refused};
 
 use super::select::leave;
 
 /// EXPUNGE and UID EXPUNGE. The EXPUNGE responses are sent with the other changes, before the tagged reply.
-pub(crate) async fn expunge(world: &World<'_>, selected: &Selected, uids: Option<SequenceSet>) -> Reply {
-    if selected.access == Access::ReadOnly {
+pub(crate) async fn expunge(world: &CommandContext<'_>, selected: &Selected, uids: Option<SequenceSet>) -> Reply {
+    if selected.access == MailboxAccess::ReadOnly {
         return read_only();
     }
     let uids = match uids {
         None => None,
-        Some(set) => match selected.indices(&Messages { set, numbers: Numbers::Uid }) {
+        Some(set) => match selected.indices(&MessageNumbers { set, numbers: Numbers::Uid }) {
             Ok(indices) => Some(selected.uids(&indices)),
             Err(error) => return Reply::bad(error.0),
         },
@@ -34,22 +34,22 @@ pub(crate) async fn expunge(world: &World<'_>, selected: &Selected, uids: Option
 }
 
 /// CLOSE: expunges without EXPUNGE responses; an examined mailbox is closed without expunging.
-pub(crate) async fn close(world: &World<'_>, selected: &Selected) -> Answer {
+pub(crate) async fn close(world: &CommandContext<'_>, selected: &Selected) -> Completion {
     let mut reply = Reply::ok("CLOSE completed");
-    if selected.access == Access::ReadWrite && selected.messages.any_has(Flag::Deleted) {
+    if selected.access == MailboxAccess::ReadWrite && selected.messages.any_has(Flag::Deleted) {
         let op = Op::Expunge { mailbox: selected.id, uids: None, only_deleted: true };
         if let Err(error) = world.apply(vec![op]).await {
             reply = refused(error, "NONEXISTENT");
         }
     }
     leave(world, selected).await;
-    Answer::Select(None, reply)
+    Completion::Select(None, reply)
 }
 
 /// UNSELECT (RFC 3691): closes without expunging.
-pub(crate) async fn unselect(world: &World<'_>, selected: &Selected) -> Answer {
+pub(crate) async fn unselect(world: &CommandContext<'_>, selected: &Selected) -> Completion {
     leave(world, selected).await;
-    Answer::Select(None, Reply::ok("UNSELECT completed"))
+    Completion::Select(None, Reply::ok("UNSELECT completed"))
 }
 
 /// The reply to a change of an examined mailbox (RFC 3501 §6.3.2).

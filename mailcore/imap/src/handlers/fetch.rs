@@ -12,22 +12,22 @@ mod stream;
 use std::collections::BTreeSet;
 
 use provost_net::{Output, SessionError};
-use provost_store::{Flag, FlagChange, Flags, Op, Row, StoreError, Uid};
+use provost_store::{Flag, FlagChange, Flags, MessageRow, Op, StoreError, Uid};
 
 use crate::codec::Reply;
 use crate::codec::command::{self, FetchItem, Numbers};
-use crate::mailbox::{Access, Selected};
-use crate::message_list::Message;
-use crate::world::World;
+use crate::mailbox::{MailboxAccess, Selected};
+use crate::message_list::ListedMessage;
+use crate::world::CommandContext;
 
 use super::store::stored;
 use item::Described;
-use plan::Plan;
+use plan::FetchPlan;
 use response::Response;
 
 /// FETCH and UID FETCH.
 pub(crate) async fn fetch(
-    world: &World<'_>,
+    world: &CommandContext<'_>,
     selected: &mut Selected,
     fetch: command::Fetch,
     out: &mut Output<'_>,
@@ -42,7 +42,8 @@ pub(crate) async fn fetch(
     }
     let is_text = items.iter().any(marks_seen);
     let seen = if is_text { mark_seen(world, selected, &indices, out).await } else { BTreeSet::new() };
-    let mut sending = Sending { world, selected, numbers: fetch.messages.numbers, plan: Plan::of(&items), items, seen };
+    let mut sending =
+        FetchResponses { world, selected, numbers: fetch.messages.numbers, plan: FetchPlan::of(&items), items, seen };
     let reply = sending.all(&indices, out).await?;
     // The command has also changed the flags of a message that could not be sent.
     for uid in std::mem::take(&mut sending.seen) {
@@ -54,17 +55,17 @@ pub(crate) async fn fetch(
 }
 
 /// State of the responses of one FETCH.
-struct Sending<'a> {
-    world: &'a World<'a>,
+struct FetchResponses<'a> {
+    world: &'a CommandContext<'a>,
     selected: &'a Selected,
     numbers: Numbers,
     items: Vec<FetchItem>,
-    plan: Plan,
+    plan: FetchPlan,
     /// Messages that this command has marked `\Seen` and whose new flags are not reported yet.
     seen: BTreeSet<Uid>,
 }
 
-impl Sending<'_> {
+impl FetchResponses<'_> {
     async fn all(&mut self, indices: &[usize], out: &mut Output<'_>) -> Result<Reply, SessionError> {
         let (mut failure, mut is_partial) = (None, false);
         for indices in indices.chunks(self.plan.rows_at_once()) {
@@ -97,8 +98,8 @@ impl Sending<'_> {
     async fn one(
         &mut self,
         index: usize,
-        message: Message,
-        row: Option<Row>,
+        message: ListedMessage,
+        row: Option<MessageRow>,
         out: &mut Output<'_>,
     ) -> Result<Result<(), StoreError>, SessionError> {
         let (uid, is_recent) = (message.uid, self.selected.is_recent(message.uid));
@@ -119,11 +120,11 @@ impl Sending<'_> {
 
 /// The rows of these messages, ascending; none when the items need none. An expunged message has no row.
 async fn read_rows(
-    world: &World<'_>,
+    world: &CommandContext<'_>,
     selected: &Selected,
     indices: &[usize],
-    plan: &Plan,
-) -> Result<Vec<Row>, StoreError> {
+    plan: &FetchPlan,
+) -> Result<Vec<MessageRow>, StoreError> {
     match plan.needs_rows {
         true => world.rows(selected, selected.uids(indices), plan.columns).await,
         false => Ok(Vec::new()),
@@ -138,14 +139,14 @@ fn marks_seen(item: &FetchItem) -> bool {
 /// Sets `\Seen` where it is missing, in one batch; returns the changed messages. If the store refuses, the client can
 /// still read.
 async fn mark_seen(
-    world: &World<'_>,
+    world: &CommandContext<'_>,
     selected: &mut Selected,
     indices: &[usize],
     out: &mut Output<'_>,
 ) -> BTreeSet<Uid> {
     let is_unseen = |at: &&usize| !selected.messages.has(**at, Flag::Seen);
     let unseen: Vec<usize> = indices.iter().filter(is_unseen).copied().collect();
-    if selected.access == Access::ReadOnly || unseen.is_empty() {
+    if selected.access == MailboxAccess::ReadOnly || unseen.is_empty() {
         return BTreeSet::new();
     }
     let mut flags = Flags::none();

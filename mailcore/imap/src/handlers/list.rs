@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use provost_net::{Output, SessionError};
-use provost_store::{MailboxInfo, MailboxName, Snapshot};
+use provost_store::{AccountSnapshot, MailboxInfo, MailboxName};
 
-use crate::codec::command::{List, Pattern};
+use crate::codec::command::{List, ListPattern};
 use crate::codec::{Reply, encode};
-use crate::world::World;
+use crate::world::CommandContext;
 
 use super::status::status_line;
 
@@ -19,7 +19,7 @@ const NAMES_PER_TURN: usize = 64;
 
 /// The known facts about one name.
 #[derive(Default)]
-struct Listed<'a> {
+struct ListedName<'a> {
     mailbox: Option<&'a MailboxInfo>,
     subscribed: bool,
     /// A mailbox exists below this name.
@@ -29,8 +29,8 @@ struct Listed<'a> {
 }
 
 /// Every name that can be listed: mailboxes, subscriptions, and the levels above them.
-fn names(snapshot: &Snapshot) -> BTreeMap<&str, Listed<'_>> {
-    let mut names: BTreeMap<&str, Listed<'_>> = BTreeMap::new();
+fn names(snapshot: &AccountSnapshot) -> BTreeMap<&str, ListedName<'_>> {
+    let mut names: BTreeMap<&str, ListedName<'_>> = BTreeMap::new();
     for mailbox in &snapshot.mailboxes {
         let listed = names.entry(mailbox.name.as_str()).or_default();
         listed.mailbox = Some(mailbox);
@@ -56,13 +56,13 @@ fn parents(name: &str) -> impl Iterator<Item = &str> {
 }
 
 /// INBOX first, then sorted by name, as clients show them.
-fn in_order<'a>(names: &'a BTreeMap<&'a str, Listed<'a>>) -> impl Iterator<Item = (&'a str, &'a Listed<'a>)> {
+fn in_order<'a>(names: &'a BTreeMap<&'a str, ListedName<'a>>) -> impl Iterator<Item = (&'a str, &'a ListedName<'a>)> {
     let inbox = names.get_key_value("INBOX").into_iter();
     inbox.chain(names.iter().filter(|(name, _)| **name != "INBOX")).map(|(name, listed)| (*name, listed))
 }
 
 /// LIST, and its extensions (RFC 5258).
-pub(crate) async fn list(world: &World<'_>, list: List, out: &mut Output<'_>) -> Result<Reply, SessionError> {
+pub(crate) async fn list(world: &CommandContext<'_>, list: List, out: &mut Output<'_>) -> Result<Reply, SessionError> {
     let done = Reply::ok("LIST completed");
     if !list.extended && list.patterns.iter().all(|pattern| pattern.as_deref() == Some("")) {
         // RFC 3501 §6.3.8: an empty pattern asks for the separator and the root.
@@ -96,7 +96,7 @@ pub(crate) async fn list(world: &World<'_>, list: List, out: &mut Output<'_>) ->
 }
 
 /// A line for a name whose pattern matched; `None` when the selection options leave it out (RFC 5258 §3).
-fn list_line(name: &str, listed: &Listed<'_>, list: &List) -> Option<String> {
+fn list_line(name: &str, listed: &ListedName<'_>, list: &List) -> Option<String> {
     let select = list.select;
     let special_use = listed.mailbox.and_then(|mailbox| mailbox.special_use);
     let selected = (!select.subscribed || listed.subscribed) && (!select.special_use || special_use.is_some());
@@ -121,7 +121,12 @@ fn list_line(name: &str, listed: &Listed<'_>, list: &List) -> Option<String> {
 }
 
 /// LSUB: subscribed names that match (RFC 3501 §6.3.9).
-pub(crate) async fn lsub(world: &World<'_>, reference: Pattern, pattern: Pattern, out: &mut Output<'_>) -> Reply {
+pub(crate) async fn lsub(
+    world: &CommandContext<'_>,
+    reference: ListPattern,
+    pattern: ListPattern,
+    out: &mut Output<'_>,
+) -> Reply {
     let snapshot = match world.snapshot().await {
         Ok(snapshot) => snapshot,
         Err(reply) => return reply,
@@ -147,7 +152,7 @@ struct Glob {
 }
 
 impl Glob {
-    fn new(reference: &Pattern, pattern: &Pattern) -> Option<Self> {
+    fn new(reference: &ListPattern, pattern: &ListPattern) -> Option<Self> {
         let mut whole = reference.clone()?;
         whole.push_str(pattern.as_deref()?);
         let whole = match whole.get(..5) {

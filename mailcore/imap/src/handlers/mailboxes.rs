@@ -5,10 +5,10 @@ use provost_store::Op;
 use crate::codec::Reply;
 use crate::codec::command::{NamedMailbox, WantedUse};
 use crate::mailbox::Selected;
-use crate::state::Answer;
-use crate::world::{World, bad_name, refused};
+use crate::state::Completion;
+use crate::world::{CommandContext, bad_name, refused};
 
-async fn apply(world: &World<'_>, op: Op, done: &'static str) -> Reply {
+async fn apply(world: &CommandContext<'_>, op: Op, done: &'static str) -> Reply {
     match world.apply(vec![op]).await {
         Ok(_) => Reply::ok(done),
         Err(error) => refused(error, "NONEXISTENT"),
@@ -16,7 +16,7 @@ async fn apply(world: &World<'_>, op: Op, done: &'static str) -> Reply {
 }
 
 /// CREATE, with an optional special use (RFC 6154 §3).
-pub(crate) async fn create(world: &World<'_>, mailbox: NamedMailbox, special_use: Option<WantedUse>) -> Reply {
+pub(crate) async fn create(world: &CommandContext<'_>, mailbox: NamedMailbox, special_use: Option<WantedUse>) -> Reply {
     let Some(name) = mailbox else { return bad_name() };
     let special_use = match special_use {
         None => None,
@@ -27,7 +27,11 @@ pub(crate) async fn create(world: &World<'_>, mailbox: NamedMailbox, special_use
 }
 
 /// DELETE; a mailbox that this session has selected is also closed.
-pub(crate) async fn delete(world: &World<'_>, selected: Option<&Selected>, mailbox: NamedMailbox) -> Answer {
+pub(crate) async fn delete(
+    world: &CommandContext<'_>,
+    selected: Option<&Selected>,
+    mailbox: NamedMailbox,
+) -> Completion {
     let info = match world.mailbox(&mailbox).await {
         Ok(info) => info,
         Err(reply) => return reply.into(),
@@ -37,19 +41,19 @@ pub(crate) async fn delete(world: &World<'_>, selected: Option<&Selected>, mailb
     }
     let reply = apply(world, Op::DeleteMailbox { name: info.name }, "DELETE completed").await;
     match selected.filter(|selected| selected.id == info.id && reply.is_ok()) {
-        Some(_) => Answer::Select(None, reply),
+        Some(_) => Completion::Select(None, reply),
         None => reply.into(),
     }
 }
 
 /// RENAME (RFC 3501 §6.3.5).
-pub(crate) async fn rename(world: &World<'_>, from: NamedMailbox, to: NamedMailbox) -> Reply {
+pub(crate) async fn rename(world: &CommandContext<'_>, from: NamedMailbox, to: NamedMailbox) -> Reply {
     let (Some(from), Some(to)) = (from, to) else { return bad_name() };
     apply(world, Op::RenameMailbox { from, to }, "RENAME completed").await
 }
 
 /// SUBSCRIBE and UNSUBSCRIBE.
-pub(crate) async fn subscribe(world: &World<'_>, mailbox: NamedMailbox, on: bool) -> Reply {
+pub(crate) async fn subscribe(world: &CommandContext<'_>, mailbox: NamedMailbox, on: bool) -> Reply {
     let Some(name) = mailbox else { return bad_name() };
     let done = if on { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" };
     apply(world, Op::Subscribe { name, on }, done).await

@@ -11,24 +11,24 @@ use provost_net::Output;
 use provost_store::{Columns, StoreError};
 
 use crate::codec::Reply;
-use crate::codec::command::{Numbers, Search, SearchReturn};
+use crate::codec::command::{Numbers, SearchArguments, SearchReturn};
 use crate::codec::sequence;
 use crate::mailbox::Selected;
-use crate::source::Source;
-use crate::world::{World, unreadable};
+use crate::source::MessageSource;
+use crate::world::{CommandContext, unreadable};
 
-use content::Content;
-use key::{Resolved, Subject};
+use content::LoadedContent;
+use key::{Resolved, SearchCandidate};
 
 /// Messages tested before other sessions get a turn, and rows read at once.
 const MESSAGES_PER_TURN: usize = 256;
 
 /// SEARCH and UID SEARCH: the matching numbers in a SEARCH or ESEARCH response.
 pub(crate) async fn search(
-    world: &World<'_>,
+    world: &CommandContext<'_>,
     selected: &Selected,
     tag: &str,
-    search: &Search,
+    search: &SearchArguments,
     out: &mut Output<'_>,
 ) -> Reply {
     if !search.charset_known {
@@ -61,7 +61,7 @@ pub(crate) async fn search(
 
 /// The messages that match, ascending.
 async fn in_turn(
-    world: &World<'_>,
+    world: &CommandContext<'_>,
     selected: &Selected,
     key: &Resolved<'_>,
     columns: Columns,
@@ -71,8 +71,8 @@ async fn in_turn(
     for index in indices {
         let Some(message) = selected.messages.message(index) else { continue };
         let is_recent = selected.is_recent(message.uid);
-        let subject = Subject { message, number: number(index), is_recent, row: None };
-        match key.test(&subject, &Content::Nothing) {
+        let subject = SearchCandidate { message, number: number(index), is_recent, row: None };
+        match key.test(&subject, &LoadedContent::Nothing) {
             Some(true) => found.push(index),
             Some(false) => {}
             None => undecided.push((index, subject)),
@@ -98,17 +98,17 @@ async fn in_turn(
 
 /// Tests one message, and reads no more of it than the answer needs.
 async fn is_match(
-    world: &World<'_>,
+    world: &CommandContext<'_>,
     selected: &Selected,
     key: &Resolved<'_>,
-    subject: &Subject,
+    subject: &SearchCandidate,
 ) -> Result<bool, StoreError> {
     let Some(row) = &subject.row else { return Ok(false) };
-    if let Some(answer) = key.test(subject, &Content::kept(row)) {
+    if let Some(answer) = key.test(subject, &LoadedContent::kept(row)) {
         return Ok(answer);
     }
-    let mut source = Source::new(world, row);
-    let header = Content::header(source.header().await?);
+    let mut source = MessageSource::new(world, row);
+    let header = LoadedContent::header(source.header().await?);
     if let Some(answer) = key.test(subject, &header) {
         return Ok(answer);
     }

@@ -3,24 +3,24 @@
 use provost_net::Output;
 use provost_store::{Columns, MailboxInfo, Modseq, Op, StoreError, Which};
 
-use crate::account::Account;
+use crate::account::LoggedInAccount;
 use crate::codec::Reply;
 use crate::codec::command::NamedMailbox;
 use crate::connection::Connection;
-use crate::mailbox::{Access, Selected};
+use crate::mailbox::{MailboxAccess, Selected};
 use crate::message_list::MessageList;
-use crate::state::Answer;
-use crate::world::{World, unreadable};
+use crate::state::Completion;
+use crate::world::{CommandContext, unreadable};
 
 /// SELECT and EXAMINE: leaves the previous mailbox, even when the new one cannot be opened.
 pub(crate) async fn select(
     here: &Connection,
-    account: &mut Account,
+    account: &mut LoggedInAccount,
     before: Option<&Selected>,
     mailbox: &NamedMailbox,
     read_only: bool,
     out: &mut Output<'_>,
-) -> Answer {
+) -> Completion {
     // Before the read: a message that arrives meanwhile must cause another read.
     account.notices.borrow_and_update();
     let world = here.world(account);
@@ -28,12 +28,12 @@ pub(crate) async fn select(
         leave(&world, before).await;
     }
     let (reply, selected) = examine(&world, mailbox, read_only, out).await;
-    Answer::Select(selected.map(Box::new), reply)
+    Completion::Select(selected.map(Box::new), reply)
 }
 
 /// The reply, and the mailbox if it could be opened.
 async fn examine(
-    world: &World<'_>,
+    world: &CommandContext<'_>,
     mailbox: &NamedMailbox,
     read_only: bool,
     out: &mut Output<'_>,
@@ -46,7 +46,7 @@ async fn examine(
         Ok(opened) => opened,
         Err(error) => return (unreadable(&error), None),
     };
-    let access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
+    let access = if read_only { MailboxAccess::ReadOnly } else { MailboxAccess::ReadWrite };
     let first_recent = access.first_recent(&world.config.recents, world.account.id, &info);
     let mut selected = Selected::open(&info, message_list, access, first_recent);
     out.put(selected.flags_lines());
@@ -59,14 +59,14 @@ async fn examine(
     leave(world, &selected).await;
     selected.recent_cleared = selected.uid_next;
     let reply = match access {
-        Access::ReadWrite => Reply::ok("SELECT completed").with_code("READ-WRITE"),
-        Access::ReadOnly => Reply::ok("EXAMINE completed").with_code("READ-ONLY"),
+        MailboxAccess::ReadWrite => Reply::ok("SELECT completed").with_code("READ-WRITE"),
+        MailboxAccess::ReadOnly => Reply::ok("EXAMINE completed").with_code("READ-ONLY"),
     };
     (reply, Some(selected))
 }
 
 /// The mailbox with its message list, from the kept list and the changes since.
-async fn open(world: &World<'_>, mailbox: &MailboxInfo) -> Result<(MailboxInfo, MessageList), StoreError> {
+async fn open(world: &CommandContext<'_>, mailbox: &MailboxInfo) -> Result<(MailboxInfo, MessageList), StoreError> {
     let (account, message_lists) = (world.account.id, &world.config.message_lists);
     let (mut message_list, after) = message_lists.get(account, mailbox).unwrap_or_default();
     let read = |after| world.config.store.read(account, mailbox.id, Which::ChangedSince(after), Columns::NONE, None);
@@ -84,8 +84,8 @@ async fn open(world: &World<'_>, mailbox: &MailboxInfo) -> Result<(MailboxInfo, 
 
 /// Records in the store that the messages reported here are not `\Recent` elsewhere (RFC 3501 §2.3.2); not for EXAMINE
 /// (§6.3.2). Best effort: on failure a message can be recent in two sessions.
-pub(crate) async fn leave(world: &World<'_>, selected: &Selected) {
-    if selected.access == Access::ReadOnly || selected.recent_cleared >= selected.uid_next {
+pub(crate) async fn leave(world: &CommandContext<'_>, selected: &Selected) {
+    if selected.access == MailboxAccess::ReadOnly || selected.recent_cleared >= selected.uid_next {
         return;
     }
     let op = Op::ClearRecent { mailbox: selected.id, up_to: selected.uid_next };

@@ -5,11 +5,11 @@ use provost_store::{Columns, MailboxInfo, Uid, UidSet, Which};
 
 use crate::codec::command::{NamedMailbox, StatusItem};
 use crate::codec::{Reply, encode};
-use crate::world::{World, unreadable};
+use crate::world::{CommandContext, unreadable};
 
 /// STATUS (RFC 3501 §6.3.10).
 pub(crate) async fn status(
-    world: &World<'_>,
+    world: &CommandContext<'_>,
     mailbox: &NamedMailbox,
     items: &[StatusItem],
     out: &mut Output<'_>,
@@ -28,7 +28,11 @@ pub(crate) async fn status(
 }
 
 /// The response line `* STATUS name (...)`.
-pub(crate) async fn status_line(world: &World<'_>, info: &MailboxInfo, items: &[StatusItem]) -> Result<String, Reply> {
+pub(crate) async fn status_line(
+    world: &CommandContext<'_>,
+    info: &MailboxInfo,
+    items: &[StatusItem],
+) -> Result<String, Reply> {
     let mut words = Vec::with_capacity(items.len());
     for item in items {
         words.push(match item {
@@ -44,7 +48,7 @@ pub(crate) async fn status_line(world: &World<'_>, info: &MailboxInfo, items: &[
 }
 
 /// Number of `\Recent` messages. Only the first recent UID is recorded, so the messages that still exist are counted here.
-async fn recent(world: &World<'_>, info: &MailboxInfo) -> Result<usize, Reply> {
+async fn recent(world: &CommandContext<'_>, info: &MailboxInfo) -> Result<usize, Reply> {
     let first = world.config.recents.first(world.account.id, info);
     if first >= info.uid_next || info.messages == 0 {
         return Ok(0);

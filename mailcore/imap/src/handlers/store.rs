@@ -1,12 +1,12 @@
 //! STORE and UID STORE (RFC 3501 §6.4.6).
 
 use provost_net::{Output, SessionError};
-use provost_store::{Effect, FlagChange, MessageMeta, Op};
+use provost_store::{FlagChange, MessageMeta, Op, OpEffect};
 
 use crate::codec::Reply;
 use crate::codec::command::{self, Numbers, StoreChange};
-use crate::mailbox::{Access, Selected};
-use crate::world::{World, refused};
+use crate::mailbox::{MailboxAccess, Selected};
+use crate::world::{CommandContext, refused};
 
 use super::expunge::{expunge_issued, read_only};
 
@@ -15,12 +15,12 @@ use super::expunge::{expunge_issued, read_only};
 /// EXPUNGEISSUED. With `.SILENT` no report is expected, so the answer is OK with that code, unless every message is gone
 /// (RFC 2180 §4.2, RFC 5530 §3).
 pub(crate) async fn store(
-    world: &World<'_>,
+    world: &CommandContext<'_>,
     selected: &mut Selected,
-    store: command::Store,
+    store: command::StoreArguments,
     out: &mut Output<'_>,
 ) -> Result<Reply, SessionError> {
-    if selected.access == Access::ReadOnly {
+    if selected.access == MailboxAccess::ReadOnly {
         return Ok(read_only());
     }
     let indices = match selected.indices(&store.messages) {
@@ -74,9 +74,9 @@ pub(crate) async fn store(
 }
 
 /// The messages that a Store op has changed.
-pub(crate) fn stored(effects: Vec<Effect>) -> Vec<MessageMeta> {
+pub(crate) fn stored(effects: Vec<OpEffect>) -> Vec<MessageMeta> {
     match effects.into_iter().next() {
-        Some(Effect::Stored { messages, .. }) => messages,
+        Some(OpEffect::Stored { messages, .. }) => messages,
         _ => Vec::new(),
     }
 }

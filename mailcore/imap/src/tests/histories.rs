@@ -6,11 +6,11 @@ use super::*;
 
 /// The state of a client: per message number its UID and whether it is `\Flagged`, as far as received.
 #[derive(Default)]
-struct Known {
+struct ClientState {
     messages: Vec<(Option<u32>, Option<bool>)>,
 }
 
-impl Known {
+impl ClientState {
     fn listen(&mut self, received: &str) {
         for line in received.lines().filter_map(|line| line.strip_prefix("* ")) {
             let mut words = line.splitn(3, ' ');
@@ -48,7 +48,7 @@ async fn run(acts: &[(u8, usize, usize)]) {
         world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
     }
     let mut clients = [world.logged_in().await, world.logged_in().await];
-    let mut known_by = [Known::default(), Known::default()];
+    let mut known_by = [ClientState::default(), ClientState::default()];
     for (client, known) in clients.iter_mut().zip(&mut known_by) {
         client.send("s SELECT INBOX\r\nt FETCH 1:* (UID FLAGS)\r\n").await;
         known.listen(&client.take());
@@ -95,7 +95,7 @@ async fn run(acts: &[(u8, usize, usize)]) {
             assert!(before.is_none() || *before == now.1, "flags of {} were not received", index + 1);
         }
     }
-    let uids = |known: &Known| known.messages.iter().map(|known| known.0).collect::<Vec<_>>();
+    let uids = |known: &ClientState| known.messages.iter().map(|known| known.0).collect::<Vec<_>>();
     assert_eq!(uids(&known_by[0]), uids(&known_by[1]));
 }
 

@@ -41,8 +41,8 @@ fn ours(line: &str) -> Option<&'static str> {
         Command::Search(_) => "SEARCH",
         Command::Fetch(_) => "FETCH",
         Command::Store(_) => "STORE",
-        Command::Copy { manner: crate::codec::command::Transfer::Copy, .. } => "COPY",
-        Command::Copy { manner: crate::codec::command::Transfer::Move, .. } => "MOVE",
+        Command::Copy { manner: crate::codec::command::CopyOrMove::Copy, .. } => "COPY",
+        Command::Copy { manner: crate::codec::command::CopyOrMove::Move, .. } => "MOVE",
     })
 }
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use provost_store::{
-    Applied, ApplyError, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MessageStore, Rows, Snapshot,
-    StoreError, Token, Which,
+    AccountSnapshot, Applied, BatchError, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MessageStore,
+    ReadToken, Rows, StoreError, Which,
 };
 
 use super::*;
@@ -31,10 +31,14 @@ impl Counted {
 }
 
 impl MessageStore for Counted {
-    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>> {
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, BatchError>> {
         self.engine.apply(batch)
     }
-    fn snapshot(&self, account: AccountId, at_least: Option<Token>) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+    fn snapshot(
+        &self,
+        account: AccountId,
+        at_least: Option<ReadToken>,
+    ) -> BoxFuture<'_, Result<AccountSnapshot, StoreError>> {
         self.engine.snapshot(account, at_least)
     }
     fn read(
@@ -43,7 +47,7 @@ impl MessageStore for Counted {
         mailbox: MailboxId,
         which: Which,
         columns: Columns,
-        at_least: Option<Token>,
+        at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {
         Box::pin(async move {
             let columns = if self.has_no_columns.load(Ordering::SeqCst) { Columns::NONE } else { columns };

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
 use provost_store::{
-    Applied, ApplyError, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MessageStore, Rows, Snapshot,
-    StoreError, Token, Which,
+    AccountSnapshot, Applied, BatchError, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MessageStore,
+    ReadToken, Rows, StoreError, Which,
 };
 use provost_view::View;
 
@@ -41,18 +41,22 @@ impl Cable {
 }
 
 impl MessageStore for Cable {
-    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>> {
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, BatchError>> {
         match self.state() {
-            DOWN => Box::pin(std::future::ready(Err(ApplyError::Unavailable("pulled".to_owned())))),
+            DOWN => Box::pin(std::future::ready(Err(BatchError::Unavailable("pulled".to_owned())))),
             FORGETFUL => Box::pin(async move {
                 self.state.store(UP, Ordering::SeqCst);
                 self.engine.apply(batch).await?;
-                Err(ApplyError::Unknown)
+                Err(BatchError::Unknown)
             }),
             _ => self.engine.apply(batch),
         }
     }
-    fn snapshot(&self, account: AccountId, at_least: Option<Token>) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+    fn snapshot(
+        &self,
+        account: AccountId,
+        at_least: Option<ReadToken>,
+    ) -> BoxFuture<'_, Result<AccountSnapshot, StoreError>> {
         self.read(self.engine.snapshot(account, at_least))
     }
     fn read(
@@ -61,7 +65,7 @@ impl MessageStore for Cable {
         mailbox: MailboxId,
         which: Which,
         columns: Columns,
-        at_least: Option<Token>,
+        at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {
         self.read(self.engine.read(account, mailbox, which, columns, at_least))
     }

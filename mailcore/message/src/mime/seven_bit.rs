@@ -3,12 +3,12 @@
 //!
 //! The converted message decodes to the same leaves, with the same types, charsets and header fields. Signed and
 //! encrypted parts are never changed (RFC 1847 §2.1, RFC 2480 §4), and a message that can only be converted by guessing
-//! is refused. One pass, within the bounds of [`Part::of`]; the result is at most 1.5 times as long, plus a few octets
+//! is refused. One pass, within the bounds of [`MimePart::of`]; the result is at most 1.5 times as long, plus a few octets
 //! per part.
 
 use super::split::PARTS_MAX;
-use super::{Content, ContentFields, FIELDS_MAX, Part};
-use crate::headers::{Field, Headers, fields};
+use super::{ContentFields, FIELDS_MAX, MimePart, PartContent};
+use crate::headers::{HeaderField, Headers, fields};
 use crate::transfer_encode::{base64_octets, put_base64, put_quoted_printable};
 use crate::{decode_words, encode_words};
 
@@ -41,7 +41,7 @@ pub enum Unconvertible {
 
 /// Returns the message in 7-bit octets; the same octets when it is 7-bit already.
 pub fn seven_bit(message: &[u8]) -> Result<Vec<u8>, Unconvertible> {
-    let root = Part::of(message);
+    let root = MimePart::of(message);
     // Room for the worst case, base64 of everything. Untouched pages cost no memory.
     let converted = Vec::with_capacity(message.len() + message.len() / 2);
     let mut converter = Converter { message, converted, at: 0, parts: 0 };
@@ -90,7 +90,7 @@ struct Converter<'m> {
 }
 
 impl Converter<'_> {
-    fn entity(&mut self, part: &Part, place: EntityContext) -> Result<(), Unconvertible> {
+    fn entity(&mut self, part: &MimePart, place: EntityContext) -> Result<(), Unconvertible> {
         self.parts += 1;
         if self.parts >= PARTS_MAX {
             // A part beyond the parser's bounds would be taken for an epilogue.
@@ -98,7 +98,7 @@ impl Converter<'_> {
         }
         self.gap(offset(part.header.start))?;
         let (body, label) = (part.body_in(self.message), DeclaredEncoding::of(&part.encoding));
-        let is_composite = !matches!(part.content, Content::Leaf);
+        let is_composite = !matches!(part.content, PartContent::Leaf);
         match (body.is_ascii(), label) {
             (false, _) if is_protected(part) => Err(Unconvertible::Protected),
             (true, _) if is_protected(part) => self.unchanged(part, place),
@@ -122,28 +122,28 @@ impl Converter<'_> {
     }
 
     /// Copies the entity with its body unchanged.
-    fn unchanged(&mut self, part: &Part, place: EntityContext) -> Result<(), Unconvertible> {
+    fn unchanged(&mut self, part: &MimePart, place: EntityContext) -> Result<(), Unconvertible> {
         self.header(part, None, place)?;
         self.copy(offset(part.body.end))
     }
 
     /// Converts the parts of a composite part.
-    fn inside(&mut self, part: &Part) -> Result<(), Unconvertible> {
+    fn inside(&mut self, part: &MimePart) -> Result<(), Unconvertible> {
         match &part.content {
-            Content::Leaf => {}
-            Content::Multipart(parts) => {
+            PartContent::Leaf => {}
+            PartContent::Multipart(parts) => {
                 for inner in parts {
                     self.entity(inner, EntityContext::Multipart)?;
                 }
             }
-            Content::Message(inner, _) => self.entity(inner, EntityContext::Message)?,
+            PartContent::Message(inner, _) => self.entity(inner, EntityContext::Message)?,
         }
         self.gap(offset(part.body.end))
     }
 
     /// Encodes a leaf: text in the shorter encoding, so that mostly-ASCII text stays readable, everything else in
     /// base64.
-    fn leaf(&mut self, part: &Part, place: EntityContext) -> Result<(), Unconvertible> {
+    fn leaf(&mut self, part: &MimePart, place: EntityContext) -> Result<(), Unconvertible> {
         if part.media.is("multipart") || part.media.is("message") {
             let media = [&part.media.kind[..], b"/", &part.media.subtype].concat();
             return Err(Unconvertible::Composite(shown(&String::from_utf8_lossy(&media))));
@@ -165,7 +165,7 @@ impl Converter<'_> {
     }
 
     /// Copies a header, with `encoding` as its Content-Transfer-Encoding when given.
-    fn header(&mut self, part: &Part, encoding: Option<&str>, place: EntityContext) -> Result<(), Unconvertible> {
+    fn header(&mut self, part: &MimePart, encoding: Option<&str>, place: EntityContext) -> Result<(), Unconvertible> {
         let header = part.header_in(self.message);
         if encoding.is_none() && header.is_ascii() {
             return self.copy(offset(part.header.end));
@@ -233,13 +233,13 @@ fn offset(at: u64) -> usize {
 }
 
 /// Whether a part is multipart/signed or multipart/encrypted (RFC 1847 §2.1, §2.2).
-fn is_protected(part: &Part) -> bool {
+fn is_protected(part: &MimePart) -> bool {
     part.media.is_exactly("multipart", "signed") || part.media.is_exactly("multipart", "encrypted")
 }
 
 /// Whether every reader finds the same type and encoding in this header. A field beyond the parser's bounds, or a
 /// repeated one, makes them ambiguous: with another label, a reader would decode other content.
-fn is_as_read(part: &Part, header: &[u8]) -> bool {
+fn is_as_read(part: &MimePart, header: &[u8]) -> bool {
     let read = ContentFields::of(header);
     let count = |name: &str| fields(header).filter(|field| field.is(name)).count();
     fields(header).nth(FIELDS_MAX).is_none()
@@ -250,7 +250,7 @@ fn is_as_read(part: &Part, header: &[u8]) -> bool {
 }
 
 /// Writes a field in encoded words, if its text may hold them (RFC 2047 §5 rule 1).
-fn encoded(field: &Field<'_>) -> Result<String, Unconvertible> {
+fn encoded(field: &HeaderField<'_>) -> Result<String, Unconvertible> {
     let is_unstructured = ["Subject", "Comments", "Content-Description"].into_iter().any(|name| field.is(name))
         || field.name().get(..2).is_some_and(|begin| begin.eq_ignore_ascii_case("X-"));
     let value = field.unfolded();

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use super::{Content, ContentFields, Media, Part};
+use super::{ContentFields, Media, MimePart, PartContent};
 use crate::ImapEnvelope;
 
 /// Deepest nesting of multiparts and messages.
@@ -17,7 +17,7 @@ const BOUNDARY_OCTETS_MAX: usize = 1_000;
 /// source text.
 const ITEMS_MAX: usize = 65_536;
 
-impl Part {
+impl MimePart {
     /// Parses a message in time linear in its octets, with bounded depth and number of parts.
     pub fn of(message: &[u8]) -> Self {
         Splitter { message, at: 0, boundaries: Vec::new(), parts: 0, items_left: ITEMS_MAX }.part(0, false).0
@@ -47,7 +47,7 @@ struct Splitter<'a> {
 
 impl<'a> Splitter<'a> {
     /// Parses the part that begins here. Returns it and why it ended; the boundary line is consumed.
-    fn part(&mut self, depth: usize, in_digest: bool) -> (Part, Stop) {
+    fn part(&mut self, depth: usize, in_digest: bool) -> (MimePart, Stop) {
         self.parts += 1;
         let start = self.at;
         let (header_end, cut) = self.header();
@@ -56,12 +56,12 @@ impl<'a> Splitter<'a> {
         let media = media.unwrap_or_else(|| if in_digest { Media::message() } else { Media::plain_text() });
         let is_open = cut.is_none() && depth < PART_DEPTH_MAX && self.parts < PARTS_MAX;
         let (content, end, stop) = match cut {
-            Some(stop) => (Content::Leaf, header_end, stop),
+            Some(stop) => (PartContent::Leaf, header_end, stop),
             None if is_open && media.is("multipart") => self.multipart(&media, depth),
             None if is_open && media.is_exactly("message", "rfc822") && is_identity(&encoding) => self.message(depth),
             None => {
                 let (end, stop) = self.text();
-                (Content::Leaf, end, stop)
+                (PartContent::Leaf, end, stop)
             }
         };
         let end = end.max(header_end);
@@ -69,7 +69,7 @@ impl<'a> Splitter<'a> {
         let is_counted = media.is("text") || media.is("message") || media.is("multipart");
         let lines = if is_counted { memchr::memchr_iter(b'\n', body).count() as u64 } else { 0 };
         let (header, body) = (start as u64..header_end as u64, header_end as u64..end as u64);
-        (Part { header, body, lines, media, encoding, attributes, content }, stop)
+        (MimePart { header, body, lines, media, encoding, attributes, content }, stop)
     }
 
     /// Returns the Content- fields of a part; empty when the message has used up [`ITEMS_MAX`].
@@ -98,19 +98,19 @@ impl<'a> Splitter<'a> {
         (self.at, None)
     }
 
-    fn message(&mut self, depth: usize) -> (Content, usize, Stop) {
+    fn message(&mut self, depth: usize) -> (PartContent, usize, Stop) {
         let (inner, stop) = self.part(depth + 1, false);
         let envelope = ImapEnvelope::of(inner.header_in(self.message)).bounded(self.items_left);
         self.items_left -= envelope.items().min(self.items_left);
         let end = usize::try_from(inner.body.end).unwrap_or(self.message.len());
-        (Content::Message(Box::new(inner), Box::new(envelope)), end, stop)
+        (PartContent::Message(Box::new(inner), Box::new(envelope)), end, stop)
     }
 
-    fn multipart(&mut self, media: &Media, depth: usize) -> (Content, usize, Stop) {
+    fn multipart(&mut self, media: &Media, depth: usize) -> (PartContent, usize, Stop) {
         let boundary = media.parameter("boundary").map(|text| text.trim_ascii_end().to_vec());
         let Some(boundary) = boundary.filter(|text| (1..=BOUNDARY_OCTETS_MAX).contains(&text.len())) else {
             let (end, stop) = self.text();
-            return (Content::Leaf, end, stop);
+            return (PartContent::Leaf, end, stop);
         };
         let in_digest = media.subtype.eq_ignore_ascii_case(b"digest");
         let level = self.boundaries.len();
@@ -133,7 +133,7 @@ impl<'a> Splitter<'a> {
             // The epilogue, or all remaining parts when there are too many.
             (end, stop) = self.text();
         }
-        (if parts.is_empty() { Content::Leaf } else { Content::Multipart(parts) }, end, stop)
+        (if parts.is_empty() { PartContent::Leaf } else { PartContent::Multipart(parts) }, end, stop)
     }
 
     /// Skips lines up to a boundary. Returns where they end, without the line end before the boundary, and why.
@@ -187,11 +187,11 @@ mod tests {
 
     use super::*;
 
-    fn outline(message: &[u8], part: &Part) -> String {
+    fn outline(message: &[u8], part: &MimePart) -> String {
         match &part.content {
-            Content::Leaf => format!("{:?}", String::from_utf8_lossy(part.body_in(message))),
-            Content::Message(inner, _) => format!("m{}", outline(message, inner)),
-            Content::Multipart(parts) => {
+            PartContent::Leaf => format!("{:?}", String::from_utf8_lossy(part.body_in(message))),
+            PartContent::Message(inner, _) => format!("m{}", outline(message, inner)),
+            PartContent::Multipart(parts) => {
                 format!("[{}]", parts.iter().map(|part| outline(message, part)).collect::<Vec<_>>().join(" "))
             }
         }
@@ -242,32 +242,32 @@ mod tests {
             ),
         ] {
             let message = message.as_bytes();
-            assert_eq!(outline(message, &Part::of(message)), expect, "{}", String::from_utf8_lossy(message));
+            assert_eq!(outline(message, &MimePart::of(message)), expect, "{}", String::from_utf8_lossy(message));
         }
     }
 
     #[test]
     fn bounds_depth_and_number() {
         let deep = "Content-Type: message/rfc822\r\n\r\n".repeat(5_000);
-        let mut part = &Part::of(deep.as_bytes());
+        let mut part = &MimePart::of(deep.as_bytes());
         let mut depth = 0;
-        while let Content::Message(inner, _) = &part.content {
+        while let PartContent::Message(inner, _) = &part.content {
             (part, depth) = (inner, depth + 1);
         }
         assert_eq!(depth, PART_DEPTH_MAX);
         let wide = mixed(&"--b\r\n\r\n".repeat(PARTS_MAX + 100));
-        let Content::Multipart(parts) = Part::of(wide.as_bytes()).content else { panic!("no parts") };
+        let PartContent::Multipart(parts) = MimePart::of(wide.as_bytes()).content else { panic!("no parts") };
         assert_eq!(parts.len(), PARTS_MAX - 1);
     }
 
     /// A message full of addresses and parameters gives a bounded structure.
     #[test]
     fn bounds_what_is_kept() {
-        fn items(part: &Part) -> usize {
+        fn items(part: &MimePart) -> usize {
             let of_parts = match &part.content {
-                Content::Leaf => 0,
-                Content::Message(inner, envelope) => items(inner) + envelope.items(),
-                Content::Multipart(parts) => parts.iter().map(items).sum(),
+                PartContent::Leaf => 0,
+                PartContent::Message(inner, envelope) => items(inner) + envelope.items(),
+                PartContent::Multipart(parts) => parts.iter().map(items).sum(),
             };
             part.media.parameters.len() + of_parts
         }
@@ -277,16 +277,16 @@ mod tests {
             "a,".repeat(4_000)
         );
         let message = mixed(&inner.repeat(100));
-        assert!(items(&Part::of(message.as_bytes())) <= ITEMS_MAX + PARTS_MAX);
+        assert!(items(&MimePart::of(message.as_bytes())) <= ITEMS_MAX + PARTS_MAX);
     }
 
-    fn check_ranges(message: &[u8], part: &Part) {
+    fn check_ranges(message: &[u8], part: &MimePart) {
         assert!(part.header.start <= part.header.end && part.header.end <= part.body.start);
         assert!(part.body.start <= part.body.end && part.body.end <= message.len() as u64);
         match &part.content {
-            Content::Leaf => {}
-            Content::Message(inner, _) => check_ranges(message, inner),
-            Content::Multipart(parts) => parts.iter().for_each(|inner| check_ranges(message, inner)),
+            PartContent::Leaf => {}
+            PartContent::Message(inner, _) => check_ranges(message, inner),
+            PartContent::Multipart(parts) => parts.iter().for_each(|inner| check_ranges(message, inner)),
         }
     }
 
@@ -298,7 +298,7 @@ mod tests {
             Just("Content-Type: multipart/mixed; boundary=bc"), Just("Content-Type: message/rfc822"),
         ], 0..60), end in prop_oneof![Just("\r\n"), Just("\n")]) {
             let message = lines.join(end);
-            check_ranges(message.as_bytes(), &Part::of(message.as_bytes()));
+            check_ranges(message.as_bytes(), &MimePart::of(message.as_bytes()));
         }
     }
 }

@@ -3,24 +3,24 @@
 use std::ops::Range;
 
 use super::split::PART_DEPTH_MAX;
-use super::{Content, ContentAttributes, Media, Part};
+use super::{ContentAttributes, Media, MimePart, PartContent};
 use crate::ImapEnvelope;
-use crate::column::{Reader, Writer};
+use crate::column::{ColumnReader, ColumnWriter};
 use crate::parameters::Parameterised;
 
-/// Tags of [`Content`] in the column.
+/// Tags of [`PartContent`] in the column.
 const LEAF: u64 = 0;
 const MULTIPART: u64 = 1;
 const MESSAGE: u64 = 2;
 
-impl Part {
+impl MimePart {
     /// Decodes the column [`crate::Derived::structure`]; `None` when it is empty or damaged, then the caller parses the
     /// message.
     pub fn decode(column: &[u8]) -> Option<Self> {
-        Self::read(&mut Reader::new(column), 0)
+        Self::read(&mut ColumnReader::new(column), 0)
     }
 
-    pub(crate) fn write(&self, writer: &mut Writer) {
+    pub(crate) fn write(&self, writer: &mut ColumnWriter) {
         for number in [self.header.start, self.header.end, self.body.start, self.body.end, self.lines] {
             writer.number(number);
         }
@@ -30,12 +30,12 @@ impl Part {
         writer.octets(&self.encoding);
         self.attributes.write(writer);
         match &self.content {
-            Content::Leaf => writer.number(LEAF),
-            Content::Multipart(parts) => {
+            PartContent::Leaf => writer.number(LEAF),
+            PartContent::Multipart(parts) => {
                 writer.number(MULTIPART);
                 writer.list(parts, |writer, part| part.write(writer));
             }
-            Content::Message(part, envelope) => {
+            PartContent::Message(part, envelope) => {
                 writer.number(MESSAGE);
                 part.write(writer);
                 envelope.write(writer);
@@ -43,7 +43,7 @@ impl Part {
         }
     }
 
-    fn read(reader: &mut Reader<'_>, depth: usize) -> Option<Self> {
+    fn read(reader: &mut ColumnReader<'_>, depth: usize) -> Option<Self> {
         if depth > PART_DEPTH_MAX {
             return None;
         }
@@ -54,11 +54,11 @@ impl Part {
         let encoding = reader.octets()?.to_vec();
         let attributes = ContentAttributes::read(reader)?;
         let content = match reader.number()? {
-            LEAF => Content::Leaf,
-            MULTIPART => Content::Multipart(reader.list(|reader| Self::read(reader, depth + 1))?),
+            LEAF => PartContent::Leaf,
+            MULTIPART => PartContent::Multipart(reader.list(|reader| Self::read(reader, depth + 1))?),
             MESSAGE => {
                 let part = Box::new(Self::read(reader, depth + 1)?);
-                Content::Message(part, Box::new(ImapEnvelope::read(reader)?))
+                PartContent::Message(part, Box::new(ImapEnvelope::read(reader)?))
             }
             _ => return None,
         };
@@ -68,7 +68,7 @@ impl Part {
 
 impl ContentAttributes {
     /// Writes one octet when the part has none of these fields, as most have.
-    fn write(&self, writer: &mut Writer) {
+    fn write(&self, writer: &mut ColumnWriter) {
         writer.number(u64::from(*self != Self::default()));
         if *self == Self::default() {
             return;
@@ -83,7 +83,7 @@ impl ContentAttributes {
         });
     }
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut ColumnReader<'_>) -> Option<Self> {
         if reader.number()? == 0 {
             return Some(Self::default());
         }
@@ -98,16 +98,16 @@ impl ContentAttributes {
     }
 }
 
-fn write_parameter(writer: &mut Writer, (name, value): &(Vec<u8>, Vec<u8>)) {
+fn write_parameter(writer: &mut ColumnWriter, (name, value): &(Vec<u8>, Vec<u8>)) {
     writer.octets(name);
     writer.octets(value);
 }
 
-fn read_parameter(reader: &mut Reader<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
+fn read_parameter(reader: &mut ColumnReader<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((reader.octets()?.to_vec(), reader.octets()?.to_vec()))
 }
 
-fn read_range(reader: &mut Reader<'_>) -> Option<Range<u64>> {
+fn read_range(reader: &mut ColumnReader<'_>) -> Option<Range<u64>> {
     let range = reader.number()?..reader.number()?;
     (range.start <= range.end).then_some(range)
 }
@@ -122,23 +122,23 @@ mod tests {
         Content-Disposition: attachment; filename*0=a; filename*1=b\r\nContent-Language: fr, en (x)\r\n\r\none\r\n\
         --b\r\nContent-ID: (a) <i> (b)\r\nContent-MD5: q (c)\r\nContent-Type: message/rfc822\r\n\r\nSubject: in\r\n\r\ntext\r\n--b--\r\n";
 
-    fn encoded(part: &Part) -> Vec<u8> {
-        let mut writer = Writer::new();
+    fn encoded(part: &MimePart) -> Vec<u8> {
+        let mut writer = ColumnWriter::new();
         part.write(&mut writer);
         writer.finish(100_000)
     }
 
     #[test]
     fn reads_content_fields() {
-        let part = Part::of(MESSAGE.as_bytes());
-        let Content::Multipart(parts) = &part.content else { panic!("{part:?}") };
+        let part = MimePart::of(MESSAGE.as_bytes());
+        let PartContent::Multipart(parts) = &part.content else { panic!("{part:?}") };
         assert_eq!(parts[0].encoding, b"Quoted-Printable");
         assert_eq!(parts[0].attributes.languages, [b"fr".to_vec(), b"en".to_vec()]);
         let disposition = parts[0].attributes.disposition.as_ref().unwrap();
         assert_eq!(disposition.parameter("filename").as_deref(), Some(&b"ab"[..]));
         assert_eq!(parts[1].attributes.id.as_deref(), Some(&b"<i>"[..]));
         assert_eq!(parts[1].attributes.md5.as_deref(), Some(&b"q"[..]));
-        let Content::Message(_, envelope) = &parts[1].content else { panic!("{part:?}") };
+        let PartContent::Message(_, envelope) = &parts[1].content else { panic!("{part:?}") };
         assert_eq!(envelope.subject.as_deref(), Some(&b"in"[..]));
     }
 
@@ -147,34 +147,34 @@ mod tests {
         for value in
             ["base64", "base64 (c)", "(c) base64", "\"base64\"", "'base64'", "base64;", "base64, x", "\r\n base64"]
         {
-            let part = Part::of(format!("Content-Transfer-Encoding: {value}\r\n\r\n").as_bytes());
+            let part = MimePart::of(format!("Content-Transfer-Encoding: {value}\r\n\r\n").as_bytes());
             assert_eq!(part.encoding, b"base64", "{value}");
         }
     }
 
     #[test]
     fn survives_its_column() {
-        let part = Part::of(MESSAGE.as_bytes());
+        let part = MimePart::of(MESSAGE.as_bytes());
         let column = encoded(&part);
-        assert_eq!(Part::decode(&column), Some(part));
-        assert!((0..column.len()).all(|cut| Part::decode(&column[..cut]).is_none()));
+        assert_eq!(MimePart::decode(&column), Some(part));
+        assert!((0..column.len()).all(|cut| MimePart::decode(&column[..cut]).is_none()));
     }
 
     #[test]
     fn a_column_cannot_nest_without_bound() {
-        let part = Part::of(b"");
+        let part = MimePart::of(b"");
         let mut head = encoded(&part);
         head.pop();
         head.push(1);
         head.push(1);
         let column = head.repeat(100_000);
-        assert_eq!(Part::decode(&column), None);
+        assert_eq!(MimePart::decode(&column), None);
     }
 
     proptest! {
         #[test]
         fn any_column_is_read_or_refused(column in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let _ = Part::decode(&column);
+            let _ = MimePart::decode(&column);
         }
     }
 }

@@ -1,22 +1,22 @@
 //! Conversion to 7 bit, checked with both parsers: readers see the same content (RFC 6152 §3).
 
 use proptest::prelude::*;
-use provost_message::{Content, Part, header_end, seven_bit};
+use provost_message::{MimePart, PartContent, header_end, seven_bit};
 
 use crate::outline::{ours, theirs, with_crlf};
 
 /// Collects the decoded octets of each leaf, in order.
-fn leaves(message: &[u8], part: &Part, found: &mut Vec<Vec<u8>>) {
+fn leaves(message: &[u8], part: &MimePart, found: &mut Vec<Vec<u8>>) {
     match &part.content {
-        Content::Leaf => found.push(part.decoded_in(message).into_owned()),
-        Content::Multipart(parts) => parts.iter().for_each(|part| leaves(message, part, found)),
-        Content::Message(inner, _) => leaves(message, inner, found),
+        PartContent::Leaf => found.push(part.decoded_in(message).into_owned()),
+        PartContent::Multipart(parts) => parts.iter().for_each(|part| leaves(message, part, found)),
+        PartContent::Message(inner, _) => leaves(message, inner, found),
     }
 }
 
 fn leaves_of(message: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
-    leaves(message, &Part::of(message), &mut found);
+    leaves(message, &MimePart::of(message), &mut found);
     found
 }
 

@@ -1,7 +1,7 @@
 //! The results of both parsers in one comparable form.
 
 use mail_parser::{Addr, Address, MessageParser, MimeHeaders, PartType};
-use provost_message::{Content, Headers, ImapEnvelope, Listed, Part, SentDate, decode_words};
+use provost_message::{Headers, ImapEnvelope, ListedAddress, MimePart, PartContent, SentDate, decode_words};
 
 /// The content of a message as a reader sees it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -62,9 +62,9 @@ pub(crate) fn ours(message: &[u8]) -> Outline {
     let envelope = ImapEnvelope::of(message);
     let subject = Headers::of(message).field("Subject").map(|field| spaced(&field.decoded()));
     let date = envelope.date.as_deref().and_then(SentDate::parse).and_then(|date| date.seconds());
-    let list = |list: &[Listed]| -> Vec<String> {
+    let list = |list: &[ListedAddress]| -> Vec<String> {
         let mailboxes = list.iter().filter_map(|listed| match listed {
-            Listed::Mailbox(mailbox) => Some(mailbox),
+            ListedAddress::Mailbox(mailbox) => Some(mailbox),
             _ => None,
         });
         mailboxes
@@ -75,7 +75,7 @@ pub(crate) fn ours(message: &[u8]) -> Outline {
             .collect()
     };
     let mut leaves = Vec::new();
-    collect(message, &Part::of(message), &mut leaves);
+    collect(message, &MimePart::of(message), &mut leaves);
     Outline {
         subject: subject.filter(|subject| !subject.is_empty()),
         date,
@@ -86,11 +86,11 @@ pub(crate) fn ours(message: &[u8]) -> Outline {
     }
 }
 
-fn collect(message: &[u8], part: &Part, leaves: &mut Vec<String>) {
+fn collect(message: &[u8], part: &MimePart, leaves: &mut Vec<String>) {
     match &part.content {
-        Content::Multipart(parts) => parts.iter().for_each(|part| collect(message, part, leaves)),
-        Content::Message(inner, _) => collect(message, inner, leaves),
-        Content::Leaf => {
+        PartContent::Multipart(parts) => parts.iter().for_each(|part| collect(message, part, leaves)),
+        PartContent::Message(inner, _) => collect(message, inner, leaves),
+        PartContent::Leaf => {
             let text = |octets: &[u8]| String::from_utf8_lossy(octets).to_ascii_lowercase();
             let kind = format!("{}/{}", text(&part.media.kind), text(&part.media.subtype));
             let content = match part.media.is("text") {

@@ -14,8 +14,8 @@ fn v6(source: &str, destination: &str) -> Vec<u8> {
     [&octets(source)[..], &octets(destination), &[0x9c, 0x40, 3, 225]].concat()
 }
 
-fn proxied(source: &str, destination: &str) -> Header {
-    Header::Proxied { source: source.parse().unwrap(), destination: destination.parse().unwrap() }
+fn proxied(source: &str, destination: &str) -> ProxyHeader {
+    ProxyHeader::Proxied { source: source.parse().unwrap(), destination: destination.parse().unwrap() }
 }
 
 #[test]
@@ -37,11 +37,11 @@ fn headers_that_are_taken() {
             built(0x21, 0x21, &v6("::ffff:203.0.113.7", "::ffff:192.0.2.1")),
             proxied("203.0.113.7:40000", "192.0.2.1:993"),
         ),
-        ("LOCAL", built(0x20, 0x00, &[]), Header::Local),
-        ("LOCAL with addresses, which are ignored", built(0x20, 0x11, &V4), Header::Local),
-        ("LOCAL of a family unknown here", built(0x20, 0x7f, &[1, 2, 3]), Header::Local),
+        ("LOCAL", built(0x20, 0x00, &[]), ProxyHeader::Local),
+        ("LOCAL with addresses, which are ignored", built(0x20, 0x11, &V4), ProxyHeader::Local),
+        ("LOCAL of a family unknown here", built(0x20, 0x7f, &[1, 2, 3]), ProxyHeader::Local),
     ] {
-        assert_eq!(header(&octets).unwrap(), Progress::Whole(expect, octets.len()), "{what}");
+        assert_eq!(header(&octets).unwrap(), ParseProgress::Whole(expect, octets.len()), "{what}");
     }
 }
 
@@ -81,7 +81,7 @@ fn the_loopback_of_another_machine_is_not_ours() {
         (far, proxied("203.0.113.7:40000", "192.0.2.1:143"), "203.0.113.7:40000"),
         (far, proxied("127.0.0.1:40000", "127.0.0.1:143"), far),
         (far, proxied("[::1]:40000", "[::1]:143"), far),
-        (far, Header::Local, far),
+        (far, ProxyHeader::Local, far),
         ("127.0.0.1:50000", proxied("127.0.0.1:40000", "127.0.0.1:143"), "127.0.0.1:40000"),
         ("[::1]:50000", proxied("203.0.113.7:40000", "192.0.2.1:143"), "203.0.113.7:40000"),
     ] {
@@ -108,7 +108,7 @@ proptest! {
         let octets = built(command, 0x11, &block);
         let whole = header(&octets).unwrap();
         let cut = cut.index(octets.len());
-        let Progress::Needs(more) = header(&octets[..cut]).unwrap() else { panic!("whole at {cut}") };
+        let ParseProgress::Needs(more) = header(&octets[..cut]).unwrap() else { panic!("whole at {cut}") };
         prop_assert!(more > 0 && cut + more <= octets.len());
         let longer = [&octets[..], b"EHLO"].concat();
         prop_assert_eq!(header(&longer).unwrap(), whole);
@@ -119,8 +119,8 @@ proptest! {
         let block = [
             &source.0.octets()[..], &destination.0.octets(), &source.1.to_be_bytes(), &destination.1.to_be_bytes(),
         ].concat();
-        let expect = Header::Proxied { source: source.into(), destination: destination.into() };
+        let expect = ProxyHeader::Proxied { source: source.into(), destination: destination.into() };
         let octets = built(0x21, 0x11, &block);
-        prop_assert_eq!(header(&octets).unwrap(), Progress::Whole(expect, octets.len()));
+        prop_assert_eq!(header(&octets).unwrap(), ParseProgress::Whole(expect, octets.len()));
     }
 }

@@ -10,8 +10,8 @@ use bytes::{Bytes, BytesMut};
 use provost_message::Address;
 use provost_net::{Output, Peer, Session, Step, Transport};
 use provost_store::{
-    AccountId, Applied, ApplyError, Batch, BodyId, BoxFuture, Columns, Flags, Lease, LeaseError, MailboxId,
-    MailboxName, MemoryStore, MessageStore, Op, Rows, Snapshot, StoreError, Token, Which,
+    AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, BoxFuture, Columns, Flags, Lease, LeaseError,
+    MailboxId, MailboxName, MemoryStore, MessageStore, Op, ReadToken, Rows, StoreError, Which,
 };
 use provost_view::{Affiliation, Person, PersonState, View};
 use uuid::Uuid;
@@ -38,7 +38,7 @@ pub(super) fn person(n: u128, uid: &str, state: PersonState) -> Person {
 
 /// The memory engine, with faults on request.
 #[derive(Default)]
-pub(super) struct Store {
+pub(super) struct FaultyStore {
     inner: MemoryStore,
     /// This many applies succeed but report an unknown outcome.
     pub(super) unknown: AtomicUsize,
@@ -50,7 +50,7 @@ pub(super) struct Store {
     pub(super) down: AtomicUsize,
 }
 
-impl Store {
+impl FaultyStore {
     fn take(counter: &AtomicUsize) -> bool {
         counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
     }
@@ -59,17 +59,21 @@ impl Store {
     }
 }
 
-impl MessageStore for Store {
-    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>> {
+impl MessageStore for FaultyStore {
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, BatchError>> {
         Box::pin(async move {
             if Self::take(&self.unavailable) {
-                return Err(ApplyError::Unavailable("disk full".into()));
+                return Err(BatchError::Unavailable("disk full".into()));
             }
             let applied = self.inner.apply(batch).await;
-            if Self::take(&self.unknown) { Err(ApplyError::Unknown) } else { applied }
+            if Self::take(&self.unknown) { Err(BatchError::Unknown) } else { applied }
         })
     }
-    fn snapshot(&self, account: AccountId, at_least: Option<Token>) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+    fn snapshot(
+        &self,
+        account: AccountId,
+        at_least: Option<ReadToken>,
+    ) -> BoxFuture<'_, Result<AccountSnapshot, StoreError>> {
         Box::pin(async move {
             self.up()?;
             self.inner.snapshot(account, at_least).await
@@ -81,7 +85,7 @@ impl MessageStore for Store {
         mailbox: MailboxId,
         which: Which,
         columns: Columns,
-        at_least: Option<Token>,
+        at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {
         self.inner.read(account, mailbox, which, columns, at_least)
     }
@@ -120,7 +124,7 @@ impl MessageStore for Store {
 
 /// State that all sessions of a test share.
 pub(super) struct World {
-    pub(super) store: Arc<Store>,
+    pub(super) store: Arc<FaultyStore>,
     pub(super) config: Arc<Pop3Config>,
 }
 
@@ -134,7 +138,7 @@ impl World {
 
     /// A world with the test's own people.
     pub(super) fn with(view: View) -> Self {
-        let store = Arc::new(Store::default());
+        let store = Arc::new(FaultyStore::default());
         let config = Pop3Config { hostname: "mx.example.edu".into(), view, store: store.clone() };
         Self { store, config: Arc::new(config) }
     }

@@ -58,7 +58,7 @@ enum Offered {
 
 /// The message of one transaction.
 #[derive(Clone, Copy)]
-struct Message<'a> {
+struct OutgoingMessage<'a> {
     envelope: &'a Envelope,
     recipients: &'a [Recipient],
     body: &'a Bytes,
@@ -74,7 +74,7 @@ impl NextHop for RelayClient {
             let deadline = Instant::now() + MESSAGE_LIMIT;
             let eight_bit = !body.is_ascii();
             for recipients in envelope.recipients.chunks(RECIPIENTS_MAX) {
-                let message = Message { envelope, recipients, body: &body, eight_bit, permit };
+                let message = OutgoingMessage { envelope, recipients, body: &body, eight_bit, permit };
                 fates.extend(self.send_one(&message, deadline).await);
             }
             fates
@@ -89,7 +89,7 @@ impl RelayClient {
     }
 
     /// Runs one transaction of at most [`RECIPIENTS_MAX`] recipients. The result is one fate for each, whatever happens.
-    async fn send_one(&self, message: &Message<'_>, deadline: Instant) -> Vec<Fate> {
+    async fn send_one(&self, message: &OutgoingMessage<'_>, deadline: Instant) -> Vec<Fate> {
         // The fates that are known stay known when the connection breaks later.
         let mut known: Vec<Option<Fate>> = vec![None; message.recipients.len()];
         let rest = match self.converse(message, &mut known, deadline).await {
@@ -103,7 +103,7 @@ impl RelayClient {
     /// of RFC 3461.
     async fn converse(
         &self,
-        message: &Message<'_>,
+        message: &OutgoingMessage<'_>,
         known: &mut [Option<Fate>],
         deadline: Instant,
     ) -> Result<(Reply, bool), ConnectionError> {
@@ -113,13 +113,13 @@ impl RelayClient {
                 Ok(body) => body,
                 Err(reply) => return Ok((connection, message.body.clone(), Offered::Decided(reply))),
             };
-            let offered = connection.offer(&Message { body: &body, ..*message }, known).await?;
+            let offered = connection.offer(&OutgoingMessage { body: &body, ..*message }, known).await?;
             Ok((connection, body, offered))
         };
         let offered = tokio::time::timeout_at(deadline, offer).await;
         let (mut connection, body, offered) = offered.unwrap_or(Err(ConnectionError::Timeout("the whole message")))?;
         let decided = match offered {
-            Offered::AllButEnd => connection.hand_over(&Message { body: &body, ..*message }).await?,
+            Offered::AllButEnd => connection.hand_over(&OutgoingMessage { body: &body, ..*message }).await?,
             Offered::Decided(reply) => reply,
         };
         let reports = connection.offers.notifications;
@@ -152,7 +152,7 @@ impl RelayClient {
 impl Connection {
     /// The message in the form that this relay accepts, or the reason why there is none. Without 8BITMIME an 8-bit message is
     /// converted or fails (RFC 6152 §3). The conversion takes up to one and a half times the message's memory.
-    async fn wire_form(&mut self, message: &Message<'_>) -> Result<Bytes, Reply> {
+    async fn wire_form(&mut self, message: &OutgoingMessage<'_>) -> Result<Bytes, Reply> {
         if self.offers.eight_bit || !message.eight_bit {
             return Ok(message.body.clone());
         }
@@ -169,7 +169,11 @@ impl Connection {
     }
 
     /// Runs the part of the transaction that comes before the end mark.
-    async fn offer(&mut self, message: &Message<'_>, known: &mut [Option<Fate>]) -> Result<Offered, ConnectionError> {
+    async fn offer(
+        &mut self,
+        message: &OutgoingMessage<'_>,
+        known: &mut [Option<Fate>],
+    ) -> Result<Offered, ConnectionError> {
         let octets = message.body.len();
         if self.offers.size_max.is_some_and(|most| most > 0 && octets > most) {
             return Ok(Offered::Decided(Reply::local(552, "5.3.4 Message too large for the relay")));
@@ -209,7 +213,7 @@ impl Connection {
     async fn step_by_step(
         &mut self,
         mail: &str,
-        message: &Message<'_>,
+        message: &OutgoingMessage<'_>,
         known: &mut [Option<Fate>],
     ) -> Result<Offered, ConnectionError> {
         let mail = self.exchange(mail, COMMAND_LIMIT).await?;
@@ -230,7 +234,7 @@ impl Connection {
         self.send_data(message).await
     }
 
-    fn mail_command(&self, message: &Message<'_>) -> String {
+    fn mail_command(&self, message: &OutgoingMessage<'_>) -> String {
         let Envelope { reverse_path, eight_bit: is_declared, envelope_id, ret, .. } = message.envelope;
         let path = reverse_path.as_ref().map(Path::to_string).unwrap_or_default();
         let mut command = format!("MAIL FROM:<{path}>");
@@ -258,7 +262,7 @@ impl Connection {
         command + "\r\n"
     }
 
-    async fn send_data(&mut self, message: &Message<'_>) -> Result<Offered, ConnectionError> {
+    async fn send_data(&mut self, message: &OutgoingMessage<'_>) -> Result<Offered, ConnectionError> {
         for part in stuffing::stuffed(message.body) {
             self.put(part, DATA_BLOCK_LIMIT).await?;
         }
@@ -268,7 +272,7 @@ impl Connection {
 
     /// Sends the end of the message, if the permit is proven right before. A server does not accept a message without its end
     /// (RFC 5321 §4.1.1.4), so a worker that was frozen and replaced meanwhile delivers nothing.
-    async fn hand_over(&mut self, message: &Message<'_>) -> Result<Reply, ConnectionError> {
+    async fn hand_over(&mut self, message: &OutgoingMessage<'_>) -> Result<Reply, ConnectionError> {
         if !message.permit.prove().await {
             return Err(ConnectionError::NotOurs);
         }

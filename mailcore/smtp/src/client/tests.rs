@@ -62,9 +62,9 @@ fn without_answers(fates: Vec<Fate>) -> Vec<Fate> {
 }
 
 /// A lease that is held or lost.
-struct Held(bool);
+struct TestLease(bool);
 
-impl SendPermit for Held {
+impl SendPermit for TestLease {
     fn prove(&self) -> BoxFuture<'_, bool> {
         Box::pin(std::future::ready(self.0))
     }
@@ -80,7 +80,7 @@ fn message() -> Bytes {
 }
 
 async fn send(client: &RelayClient, to: &[&str]) -> Vec<Fate> {
-    without_answers(client.send(&envelope(to), message(), &Held(true)).await)
+    without_answers(client.send(&envelope(to), message(), &TestLease(true)).await)
 }
 
 /// The fates that a script leads to; the test fails unless the script was followed to its end.
@@ -173,7 +173,8 @@ async fn eight_bit_content_is_declared_or_converted() {
     ] {
         let (client, server) = relay(&format!("{HELLO}S: 250 {offer}\n{script}")).await;
         let envelope = Envelope { eight_bit: false, ..envelope(&["a@far.example"]) };
-        let fates = without_answers(client.send(&envelope, Bytes::from_static(body.as_bytes()), &Held(true)).await);
+        let fates =
+            without_answers(client.send(&envelope, Bytes::from_static(body.as_bytes()), &TestLease(true)).await);
         server.await.unwrap();
         assert_eq!(fates, [expect], "{offer} {body}");
     }
@@ -197,7 +198,7 @@ async fn passes_on_parameters_of_notifications() {
             C: DATA\nS: 354 go\nC: Subject: hi\nC:\nC: ..dot\nC: .\nS: 250 taken\nC: QUIT\nS: 221 bye"
         );
         let (client, server) = relay(&script).await;
-        let fates = without_answers(client.send(&envelope, message(), &Held(true)).await);
+        let fates = without_answers(client.send(&envelope, message(), &TestLease(true)).await);
         server.await.unwrap();
         assert_eq!(fates, vec![Fate::Sent { reports, answer: String::new() }; 2]);
     }
@@ -211,7 +212,7 @@ async fn sends_no_end_of_data_without_its_permit() {
         S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: hi\nC:\nC: ..dot"
     );
     let (client, server) = relay(&script).await;
-    let fates = client.send(&envelope(&["a@far.example"]), message(), &Held(false)).await;
+    let fates = client.send(&envelope(&["a@far.example"]), message(), &TestLease(false)).await;
     assert_eq!(deferred(&fates[0]), "another worker has taken the message over");
     assert_eq!(server.await.unwrap(), "", "nothing follows the message");
 }

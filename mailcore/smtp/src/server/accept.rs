@@ -3,17 +3,17 @@
 use bytes::Bytes;
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use provost_delivery::{Delivered, Incoming, Refusal, batch_id};
+use provost_delivery::{Delivered, IncomingMessage, Refusal, batch_id};
 use provost_message::{Address, Arrival, Path, Recipient, ReportAction, ReportedRecipient, Service, TraceId};
 use provost_net::Output;
 use provost_store::{QueueId, StoreError};
-use provost_trace::{Event, Outcome};
+use provost_trace::{TraceEvent, TraceOutcome};
 use uuid::Uuid;
 
 use super::SmtpSession;
 use super::complete::complete;
 use super::error_budget::ErrorBudget;
-use super::route::Route;
+use super::route::DeliveryRoute;
 use super::stages::{judge, message_of};
 use super::transaction::Transaction;
 use crate::data::DataFault;
@@ -68,8 +68,8 @@ impl SmtpSession {
         message: Option<&Bytes>,
         reply: &Reply,
     ) {
-        let outcome = if reply.code() < 500 { Outcome::Deferred } else { Outcome::Refused };
-        let event = Event::new(arrival, outcome, self.now());
+        let outcome = if reply.code() < 500 { TraceOutcome::Deferred } else { TraceOutcome::Refused };
+        let event = TraceEvent::new(arrival, outcome, self.now());
         let event = recipient.into_iter().fold(event, |event, path| event.to(path));
         message.into_iter().fold(event, |event, message| event.message(message)).text(reply).record();
     }
@@ -78,13 +78,13 @@ impl SmtpSession {
     fn trace_taken<'r>(
         transaction: &Transaction,
         recipients: impl IntoIterator<Item = (&'r Recipient, &'r str)>,
-        outcome: Outcome,
+        outcome: TraceOutcome,
         message: &Bytes,
         now: Timestamp,
     ) {
         for (recipient, text) in recipients {
             // By the time of the end of data: the queue may have sent it on by now.
-            let event = Event::new(&transaction.arrival, outcome, now);
+            let event = TraceEvent::new(&transaction.arrival, outcome, now);
             event.to(&recipient.path).message(message).text(text).record();
         }
     }
@@ -102,7 +102,7 @@ impl SmtpSession {
         judged.map_err(provost_message::Objection::into_reply)?;
         // Whatever the stages decide, without octets there is no message.
         let message = data.map_err(|_| reply::TRY_LATER)?;
-        if transaction.arrival.is_quarantined() && transaction.routes.contains(&Route::Remote) {
+        if transaction.arrival.is_quarantined() && transaction.routes.contains(&DeliveryRoute::Remote) {
             return Err(reply::QUARANTINED);
         }
         Ok(complete(&transaction.arrival, message, trace_octets, &self.config.hostname, now))
@@ -139,7 +139,7 @@ impl SmtpSession {
         message: &Bytes,
         now: Timestamp,
     ) -> Result<Option<Refusal>, StoreError> {
-        let is_remote = |(_, route): &(&Recipient, &Route)| **route == Route::Remote;
+        let is_remote = |(_, route): &(&Recipient, &DeliveryRoute)| **route == DeliveryRoute::Remote;
         let remote: Vec<Recipient> = transaction.recipients().filter(is_remote).map(|(r, _)| r.clone()).collect();
         let trace = transaction.arrival.trace_id.as_uuid();
         // What can only fail as a whole comes first, so that a failure leaves nothing behind.
@@ -147,7 +147,7 @@ impl SmtpSession {
         let mut taken = remote.len();
         self.enqueue(id, transaction, remote.clone(), message, now).await?;
         let sent_on = remote.iter().map(|recipient| (recipient, "to be sent on"));
-        Self::trace_taken(transaction, sent_on, Outcome::Queued, message, now);
+        Self::trace_taken(transaction, sent_on, TraceOutcome::Queued, message, now);
         let (mut waiting, mut refused) = (Vec::new(), Vec::new());
         for (recipient, outcome) in self.deliver(transaction, message, now).await {
             match outcome {
@@ -161,13 +161,13 @@ impl SmtpSession {
         let recipients = waiting.iter().map(|(recipient, _)| recipient.clone()).collect();
         self.enqueue(trace, transaction, recipients, message, now).await?;
         let later = waiting.iter().map(|(recipient, why)| (recipient, why.as_str()));
-        Self::trace_taken(transaction, later, Outcome::Queued, message, now);
+        Self::trace_taken(transaction, later, TraceOutcome::Queued, message, now);
         if taken == 0 {
             return Ok(refused.into_iter().next().map(|(_, refusal)| refusal));
         }
         let words: Vec<String> = refused.iter().map(|(_, refusal)| refusal.to_string()).collect();
         let failed = refused.iter().map(|(recipient, _)| recipient).zip(words.iter().map(String::as_str));
-        Self::trace_taken(transaction, failed, Outcome::Failed, message, now);
+        Self::trace_taken(transaction, failed, TraceOutcome::Failed, message, now);
         self.bounce(transaction, refused, message, now).await?;
         Ok(None)
     }
@@ -221,7 +221,7 @@ impl SmtpSession {
         let at_once = (DELIVERY_OCTETS_AT_ONCE / message.len().max(1)).clamp(1, DELIVERIES_AT_ONCE);
         let mut deliveries = Vec::new();
         for (recipient, route) in transaction.recipients() {
-            if let Route::Local(address) = route {
+            if let DeliveryRoute::Local(address) = route {
                 deliveries.push(self.deliver_one(transaction, recipient, address, message, now));
             }
         }
@@ -238,7 +238,7 @@ impl SmtpSession {
     ) -> (&'t Recipient, Delivered) {
         let arrival = &transaction.arrival;
         let id = batch_id(arrival.trace_id.as_uuid(), &recipient.path);
-        let incoming = Incoming { id, arrival, recipient, address, message, now };
+        let incoming = IncomingMessage { id, arrival, recipient, address, message, now };
         (recipient, self.config.delivery.deliver(incoming).await)
     }
 }

@@ -14,7 +14,7 @@ use crate::reply::{self, Reply};
 
 /// What the last 334 asked for.
 #[derive(Debug)]
-pub(super) enum Exchange {
+pub(super) enum AuthStep {
     /// The PLAIN message.
     Plain,
     /// LOGIN: the user name.
@@ -23,7 +23,7 @@ pub(super) enum Exchange {
     LoginPassword(String),
 }
 
-impl Exchange {
+impl AuthStep {
     /// The challenge in base64.
     fn challenge(&self) -> &'static str {
         match self {
@@ -56,8 +56,8 @@ impl SmtpSession {
             return self.refuse(reply::NESTED_MAIL, out);
         }
         let exchange = match mechanism {
-            "PLAIN" => Exchange::Plain,
-            "LOGIN" => Exchange::LoginName,
+            "PLAIN" => AuthStep::Plain,
+            "LOGIN" => AuthStep::LoginName,
             _ => return self.refuse(reply::UNKNOWN_MECHANISM, out),
         };
         if !self.can_authenticate() {
@@ -69,14 +69,14 @@ impl SmtpSession {
         }
     }
 
-    fn ask(&mut self, exchange: Exchange, out: &mut Output<'_>) -> Step {
+    fn ask(&mut self, exchange: AuthStep, out: &mut Output<'_>) -> Step {
         out.put(exchange.challenge());
         self.state = State::Auth(exchange);
         Step::Continue
     }
 
     /// Handles one line after a 334, or the initial response.
-    pub(super) async fn auth_response(&mut self, exchange: Exchange, line: &str, out: &mut Output<'_>) -> Step {
+    pub(super) async fn auth_response(&mut self, exchange: AuthStep, line: &str, out: &mut Output<'_>) -> Step {
         if line == "*" {
             return self.refuse(reply::AUTH_CANCELLED, out);
         }
@@ -84,15 +84,15 @@ impl SmtpSession {
             return self.refuse(reply::BAD_BASE64, out);
         };
         match exchange {
-            Exchange::Plain => match provost_credential::plain(&response) {
+            AuthStep::Plain => match provost_credential::plain(&response) {
                 Ok(identity) => self.log_in(identity, out).await,
                 Err(_) => self.refuse(reply::BAD_BASE64, out),
             },
-            Exchange::LoginName => match String::from_utf8(response) {
-                Ok(name) => self.ask(Exchange::LoginPassword(name), out),
+            AuthStep::LoginName => match String::from_utf8(response) {
+                Ok(name) => self.ask(AuthStep::LoginPassword(name), out),
                 Err(_) => self.refuse(reply::BAD_BASE64, out),
             },
-            Exchange::LoginPassword(authentication) => match String::from_utf8(response) {
+            AuthStep::LoginPassword(authentication) => match String::from_utf8(response) {
                 // Some directories take a bind with an empty password for an anonymous one and answer success (RFC 4513 §5.1.2).
                 Ok(password) if password.is_empty() => self.refuse(reply::BAD_BASE64, out),
                 Ok(password) => {

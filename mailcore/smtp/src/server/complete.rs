@@ -3,7 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use provost_message::{
-    Arrival, AuthenticationResult, Field, Headers, Mark, Service, fields, is_message_id, message_id, rfc5322_date,
+    Arrival, AuthenticationResult, HeaderField, Headers, Service, StageMark, fields, is_message_id, message_id,
+    rfc5322_date,
 };
 use uuid::Uuid;
 
@@ -27,14 +28,15 @@ pub(super) fn complete(
     let kept_id = fields(data).find(|field| field.is("Message-ID") && is_message_id(&field.unfolded()));
     let mut added = if is_submission { submitted(&headers, kept_id, hostname, now) } else { String::new() };
     // Only results of this server's own stages count, also for Sieve (RFC 8601 §5).
-    let is_forged =
-        |field: &Field<'_>| field.is(Mark::FIELD_NAME) || AuthenticationResult::is_named_after(field, hostname);
+    let is_forged = |field: &HeaderField<'_>| {
+        field.is(StageMark::FIELD_NAME) || AuthenticationResult::is_named_after(field, hostname)
+    };
     // Over the whole header section, also beyond the bounds of `Headers`: clients read all of it.
-    let is_other_id = |field: &Field<'_>| {
+    let is_other_id = |field: &HeaderField<'_>| {
         let is_kept = kept_id.is_some_and(|kept| headers.span(&kept) == headers.span(field));
         field.is("Message-ID") && !is_kept
     };
-    let is_removed = |field: &Field<'_>| is_forged(field) || is_submission && is_other_id(field);
+    let is_removed = |field: &HeaderField<'_>| is_forged(field) || is_submission && is_other_id(field);
     if begins_with_text(data) {
         added.push_str("\r\n");
     }
@@ -57,7 +59,7 @@ pub(super) fn complete(
 
 /// The Date and Message-ID that a submitted message lacks (RFC 6409 §8.2, §8.3). `kept_id` is its first valid Message-ID;
 /// all others are removed.
-fn submitted(headers: &Headers<'_>, kept_id: Option<Field<'_>>, hostname: &str, now: Timestamp) -> String {
+fn submitted(headers: &Headers<'_>, kept_id: Option<HeaderField<'_>>, hostname: &str, now: Timestamp) -> String {
     let mut added = String::new();
     if headers.field("Date").is_none() {
         added.push_str(&format!("Date: {}\r\n", rfc5322_date(now)));

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use provost_message::{Arrival, Envelope, Objection, Received, Recipient};
+use provost_message::{Arrival, Envelope, Objection, ReceivedField, Recipient};
 use provost_net::{Output, Step};
 use provost_view::PersonState;
 use uuid::Uuid;
 
 use super::error_budget::Spent;
-use super::route::Route;
-use super::stages::{StageInput, Subject, judge};
+use super::route::DeliveryRoute;
+use super::stages::{JudgedItem, StageInput, judge};
 use super::transaction::{Receiving, Transaction};
 use super::{Service, SmtpSession, State, say};
 use crate::data::DataReader;
@@ -27,7 +27,7 @@ impl SmtpSession {
         self.renew_login();
         let mut arrival = Arrival::through(self.connection.clone(), Uuid::new_v4().into(), envelope);
         arrival.announced_octets = announced;
-        match judge(self.stages.mail, &mut arrival, self.stage_input(Subject::Sender)).await {
+        match judge(self.stages.mail, &mut arrival, self.stage_input(JudgedItem::Sender)).await {
             Ok(()) => {
                 self.state = State::Transaction(Transaction { arrival, routes: Vec::new() });
                 say(reply::SENDER_OK, out)
@@ -61,9 +61,9 @@ impl SmtpSession {
         let State::Transaction(transaction) = &mut self.state else {
             return self.refuse(reply::MAIL_FIRST, out);
         };
-        let route = Route::to(&recipient.path, &self.config);
+        let route = DeliveryRoute::to(&recipient.path, &self.config);
         transaction.arrival.envelope.recipients.push(recipient);
-        let subject = Subject::Recipient(&route);
+        let subject = JudgedItem::Recipient(&route);
         let input = StageInput { config: &self.config, subject };
         match judge(self.stages.rcpt, &mut transaction.arrival, input).await {
             Ok(()) => {
@@ -123,7 +123,7 @@ impl SmtpSession {
 
     /// The Received field of this hop.
     fn received(&self, transaction: &Transaction) -> String {
-        Received {
+        ReceivedField {
             helo: self.connection.hello.as_ref().map_or("", |hello| hello.name.as_str()),
             remote: self.connection.remote.ip(),
             hostname: &self.config.hostname,

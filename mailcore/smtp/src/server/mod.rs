@@ -25,13 +25,13 @@ use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport}
 use provost_view::AccountWatch;
 use uuid::Uuid;
 
-use crate::command::{Command, Line, LineReader};
-use crate::data::Progress;
+use crate::command::{Command, LineReader, LineStart};
+use crate::data::DataProgress;
 use crate::reply::{self, Reply};
-use auth::Exchange;
+use auth::AuthStep;
 pub use config::SmtpConfig;
 use error_budget::{ErrorBudget, Spent};
-use stages::{Stage, StageInput, Subject, Table, judge};
+use stages::{JudgedItem, Stage, StageInput, StageTable, judge};
 use transaction::{Receiving, Transaction};
 
 /// Failed logins after which the session is closed. Clients try several mechanisms with one password.
@@ -54,7 +54,7 @@ pub struct SmtpSession {
     lines: LineReader,
     state: State,
     /// The stages of the service by command; tests replace them.
-    stages: &'static Table,
+    stages: &'static StageTable,
     error_budget: ErrorBudget,
     login_failures: u32,
     /// Changes of the account that is logged in.
@@ -70,12 +70,12 @@ enum State {
     /// After 354.
     Data(Box<Receiving>),
     /// After 334.
-    Auth(Exchange),
+    Auth(AuthStep),
 }
 
 impl State {
     /// What the last 334 asked for; the next line answers it.
-    fn take_exchange(&mut self) -> Option<Exchange> {
+    fn take_exchange(&mut self) -> Option<AuthStep> {
         if !matches!(self, Self::Auth(_)) {
             return None;
         }
@@ -106,7 +106,7 @@ impl SmtpSession {
             clock: Timestamp::now,
             lines: LineReader::default(),
             state: State::Ready,
-            stages: Table::of(service),
+            stages: StageTable::of(service),
             error_budget: ErrorBudget::new(Timestamp::now()),
             login_failures: 0,
             login_watch: None,
@@ -118,7 +118,7 @@ impl SmtpSession {
         Arc::make_mut(&mut self.connection)
     }
 
-    fn stage_input<'a>(&'a self, subject: Subject<'a>) -> StageInput<'a> {
+    fn stage_input<'a>(&'a self, subject: JudgedItem<'a>) -> StageInput<'a> {
         StageInput { config: &self.config, subject }
     }
 
@@ -128,15 +128,15 @@ impl SmtpSession {
             return Ok(Findings::default());
         }
         let mut arrival = Arrival::through(self.connection.clone(), Uuid::new_v4().into(), Envelope::new(None, []));
-        judge(stages, &mut arrival, self.stage_input(Subject::Connection)).await.map(|()| arrival.findings)
+        judge(stages, &mut arrival, self.stage_input(JudgedItem::Connection)).await.map(|()| arrival.findings)
     }
 
     async fn line(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Step {
         let line = match self.lines.read(input) {
-            Line::Part => return Step::NeedMore,
-            Line::Whole(line) => line,
-            Line::Wrong(reply) => return self.refuse(reply, out),
-            Line::Http => return self.http(out),
+            LineStart::Part => return Step::NeedMore,
+            LineStart::Whole(line) => line,
+            LineStart::Wrong(reply) => return self.refuse(reply, out),
+            LineStart::Http => return self.http(out),
         };
         if !self.error_budget.spend(Spent::Command) {
             say(reply::TOO_MANY_COMMANDS, out);
@@ -215,7 +215,7 @@ impl SmtpSession {
 
     /// SIZE, octets.
     fn message_octets_max(&self) -> u64 {
-        self.stage_input(Subject::Connection).message_octets_max()
+        self.stage_input(JudgedItem::Connection).message_octets_max()
     }
 
     /// Closes after a line of HTTP. The page or host that made a browser or proxy connect chose what follows; none of it is read.
@@ -292,8 +292,8 @@ impl Session for SmtpSession {
             return Ok(self.line(input, out).await);
         };
         match receiving.reader.read(input) {
-            Progress::More => Ok(Step::NeedMore),
-            Progress::Done(data) => {
+            DataProgress::More => Ok(Step::NeedMore),
+            DataProgress::Done(data) => {
                 if let State::Data(receiving) = std::mem::replace(&mut self.state, State::Ready) {
                     let Receiving { transaction, reader, trace_octets, .. } = *receiving;
                     self.accept(transaction, trace_octets, data, out).await;

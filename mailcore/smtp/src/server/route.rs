@@ -7,7 +7,7 @@ use super::config::SmtpConfig;
 
 /// How a message gets to one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Route {
+pub(super) enum DeliveryRoute {
     /// By local delivery to this address.
     Local(Address),
     /// By the queue, to another site.
@@ -18,7 +18,7 @@ pub(super) enum Route {
     Unavailable,
 }
 
-impl Route {
+impl DeliveryRoute {
     /// The route to a recipient as RCPT names it.
     pub(super) fn to(path: &Path, config: &SmtpConfig) -> Self {
         let Some(address) = local_address(path, config) else {

@@ -8,4 +8,4 @@ mod limits;
 mod site;
 mod stages;
 
-pub(super) use stages::Scripted;
+pub(super) use stages::ScriptedStage;

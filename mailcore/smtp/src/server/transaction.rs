@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use provost_message::{Arrival, Recipient};
 
 use super::error_budget::elapsed;
-use super::route::Route;
+use super::route::DeliveryRoute;
 use crate::data::DataReader;
 
 /// Limit of the data of one message without what it earns. RFC 5321 §4.5.3.2.5 gives each block three minutes, so that a peer
@@ -21,7 +21,7 @@ pub(super) struct Transaction {
     /// The message, as far as it is known.
     pub(super) arrival: Arrival,
     /// The route to each recipient of the envelope, in the same order.
-    pub(super) routes: Vec<Route>,
+    pub(super) routes: Vec<DeliveryRoute>,
 }
 
 /// A transaction whose data is arriving.
@@ -45,7 +45,7 @@ impl Receiving {
 
 impl Transaction {
     /// The recipients of the envelope with the route to each.
-    pub(super) fn recipients(&self) -> impl Iterator<Item = (&Recipient, &Route)> {
+    pub(super) fn recipients(&self) -> impl Iterator<Item = (&Recipient, &DeliveryRoute)> {
         self.arrival.envelope.recipients.iter().zip(&self.routes)
     }
 }

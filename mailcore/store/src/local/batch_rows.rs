@@ -14,7 +14,7 @@ use super::queue_rows;
 use super::rows::{AccountNo, signed};
 use crate::interpret::AccountRows;
 use crate::lease::{Leases, Pin};
-use crate::{AccountId, ApplyError, BodyId, MailboxId, MessageMeta, Modseq, Outgoing, Uid, UidSet};
+use crate::{AccountId, BatchError, BodyId, MailboxId, MessageMeta, Modseq, Outgoing, Uid, UidSet};
 
 /// One account within one batch.
 pub(super) struct LocalRows<'a> {
@@ -29,12 +29,12 @@ pub(super) struct LocalRows<'a> {
 }
 
 impl LocalRows<'_> {
-    fn write(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), ApplyError> {
+    fn write(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), BatchError> {
         let run = || self.database.connection.prepare_cached(sql)?.execute(params);
         run().map(drop).map_err(|error| storage(error).into())
     }
 
-    fn number(&self, body: BodyId) -> Result<u64, ApplyError> {
+    fn number(&self, body: BodyId) -> Result<u64, BatchError> {
         Ok(body
             .number(self.account)
             .ok_or_else(|| damaged(format!("body {body} is not one of account {}", self.account.0)))?)
@@ -42,19 +42,19 @@ impl LocalRows<'_> {
 }
 
 impl AccountRows for LocalRows<'_> {
-    fn keep_body(&mut self, body: &Bytes) -> Result<BodyId, ApplyError> {
+    fn keep_body(&mut self, body: &Bytes) -> Result<BodyId, BatchError> {
         let number = self.database.keep_body(body, self.derived.get(&buffer_key(body)))?;
         Ok(BodyId::new(self.account, number))
     }
 
-    fn hold(&mut self, body: BodyId) -> Result<(), ApplyError> {
+    fn hold(&mut self, body: BodyId) -> Result<(), BatchError> {
         match add_reference(&self.database.connection, self.number(body)?)? {
             true => Ok(()),
             false => Err(damaged(format!("a message without its body {body}")).into()),
         }
     }
 
-    fn release(&mut self, body: BodyId) -> Result<(), ApplyError> {
+    fn release(&mut self, body: BodyId) -> Result<(), BatchError> {
         // A missing body is damage, but must not keep its message from being expunged.
         if !drop_reference(&self.database.connection, self.number(body)?)? {
             drop(damaged(format!("a message without its body {body}")));
@@ -62,12 +62,12 @@ impl AccountRows for LocalRows<'_> {
         Ok(())
     }
 
-    fn require_lease(&mut self, name: &str, epoch: u64) -> Result<(), ApplyError> {
-        self.pins.push(self.leases.pin(name, epoch, Instant::now()).ok_or(ApplyError::Fenced)?);
+    fn require_lease(&mut self, name: &str, epoch: u64) -> Result<(), BatchError> {
+        self.pins.push(self.leases.pin(name, epoch, Instant::now()).ok_or(BatchError::Fenced)?);
         Ok(())
     }
 
-    fn insert(&mut self, mailbox: MailboxId, message: &MessageMeta, born: Modseq) -> Result<(), ApplyError> {
+    fn insert(&mut self, mailbox: MailboxId, message: &MessageMeta, born: Modseq) -> Result<(), BatchError> {
         self.write(
             "INSERT INTO message (account, mailbox, uid, born, modseq, flags, internal_date, octets, body)
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -85,18 +85,18 @@ impl AccountRows for LocalRows<'_> {
         )
     }
 
-    fn select(&mut self, mailbox: MailboxId, uids: Option<&UidSet>) -> Result<Vec<MessageMeta>, ApplyError> {
+    fn select(&mut self, mailbox: MailboxId, uids: Option<&UidSet>) -> Result<Vec<MessageMeta>, BatchError> {
         Ok(messages::select(&self.database.connection, (self.account, self.no), mailbox, uids)?)
     }
 
-    fn update(&mut self, mailbox: MailboxId, message: &MessageMeta) -> Result<(), ApplyError> {
+    fn update(&mut self, mailbox: MailboxId, message: &MessageMeta) -> Result<(), BatchError> {
         self.write(
             "UPDATE message SET flags = ?, modseq = ? WHERE account = ? AND mailbox = ? AND uid = ?",
             params![message.flags.to_row(), signed(message.modseq.0), self.no.0, signed(mailbox.0), message.uid.get()],
         )
     }
 
-    fn expunge(&mut self, mailbox: MailboxId, uid: Uid, modseq: Modseq) -> Result<(), ApplyError> {
+    fn expunge(&mut self, mailbox: MailboxId, uid: Uid, modseq: Modseq) -> Result<(), BatchError> {
         self.write(
             "DELETE FROM message WHERE account = ? AND mailbox = ? AND uid = ?",
             params![self.no.0, signed(mailbox.0), uid.get()],
@@ -107,7 +107,7 @@ impl AccountRows for LocalRows<'_> {
         )
     }
 
-    fn drop_mailbox(&mut self, mailbox: MailboxId) -> Result<(), ApplyError> {
+    fn drop_mailbox(&mut self, mailbox: MailboxId) -> Result<(), BatchError> {
         let key = params![self.no.0, signed(mailbox.0)];
         self.write(
             "UPDATE body SET refs = max(body.refs - held.refs, 0)
@@ -119,18 +119,18 @@ impl AccountRows for LocalRows<'_> {
         self.write("DELETE FROM gone WHERE account = ? AND mailbox = ?", key)
     }
 
-    fn drop_account(&mut self) -> Result<(), ApplyError> {
+    fn drop_account(&mut self) -> Result<(), BatchError> {
         self.write("DELETE FROM reply WHERE account = ?", [self.no.0])
     }
 
-    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<i64>, ApplyError> {
+    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<i64>, BatchError> {
         let sql = "SELECT until FROM reply WHERE account = ? AND handle = ? AND correspondent = ?";
         let mut statement = self.database.connection.prepare_cached(sql).map_err(storage)?;
         let until = statement.query_row(params![self.no.0, handle, correspondent], |row| row.get(0)).optional();
         Ok(until.map_err(storage)?)
     }
 
-    fn count_remembered(&mut self, now: i64) -> Result<u64, ApplyError> {
+    fn count_remembered(&mut self, now: i64) -> Result<u64, BatchError> {
         self.write("DELETE FROM reply WHERE account = ? AND until <= ?", params![self.no.0, now])?;
         let mut statement =
             self.database.connection.prepare_cached("SELECT count(*) FROM reply WHERE account = ?").map_err(storage)?;
@@ -138,14 +138,14 @@ impl AccountRows for LocalRows<'_> {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), ApplyError> {
+    fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), BatchError> {
         self.write(
             "INSERT OR REPLACE INTO reply (account, handle, correspondent, until) VALUES (?, ?, ?, ?)",
             params![self.no.0, handle, correspondent, until],
         )
     }
 
-    fn enqueue(&mut self, outgoing: &Outgoing) -> Result<(), ApplyError> {
+    fn enqueue(&mut self, outgoing: &Outgoing) -> Result<(), BatchError> {
         Ok(queue_rows::enqueue(self.database, outgoing)?)
     }
 }

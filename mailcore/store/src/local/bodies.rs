@@ -15,7 +15,7 @@ use provost_message::{DERIVED_VERSION, Derived};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::fault::{damaged, storage, unavailable};
-use super::pack::{Located, PackWriter, Place};
+use super::pack::{BodyLocation, BodyPlace, PackWriter};
 use super::rows::signed;
 use crate::StoreError;
 
@@ -32,7 +32,7 @@ pub(super) fn buffer_key(body: &Bytes) -> BufferKey {
 
 /// Where the bodies of a group are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Destination {
+pub(super) enum BodyDestination {
     /// In the database.
     #[default]
     Inline,
@@ -42,8 +42,8 @@ pub(super) enum Destination {
 
 /// The bodies of the group that is being committed.
 #[derive(Default)]
-pub(super) struct Incoming {
-    destination: Destination,
+pub(super) struct IncomingBodies {
+    destination: BodyDestination,
     /// The next number to assign, and the first one that is not reserved; equal when none is reserved.
     numbers: (u64, u64),
     /// Bodies of this group, held so that no other buffer gets the same address.
@@ -54,14 +54,14 @@ pub(super) struct Incoming {
 
 /// The state of the incoming bodies at one point of a group.
 #[derive(PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct BodySavepoint {
     numbers: (u64, u64),
     bodies: usize,
 }
 
-impl Incoming {
+impl IncomingBodies {
     /// Starts a group.
-    pub(super) fn begin(&mut self, destination: Destination) {
+    pub(super) fn begin(&mut self, destination: BodyDestination) {
         self.destination = destination;
         self.shared.clear();
         self.order.clear();
@@ -69,16 +69,16 @@ impl Incoming {
 
     /// Drops the numbers that a rolled-back group reserved.
     pub(super) fn forget(&mut self) {
-        self.begin(Destination::default());
+        self.begin(BodyDestination::default());
         self.numbers = (0, 0);
     }
 
-    pub(super) fn mark(&self) -> Mark {
-        Mark { numbers: self.numbers, bodies: self.order.len() }
+    pub(super) fn mark(&self) -> BodySavepoint {
+        BodySavepoint { numbers: self.numbers, bodies: self.order.len() }
     }
 
     /// Rolls back to the mark.
-    pub(super) fn take_back(&mut self, mark: Mark) {
+    pub(super) fn take_back(&mut self, mark: BodySavepoint) {
         self.numbers = mark.numbers;
         for key in self.order.drain(mark.bodies.min(self.order.len())..) {
             self.shared.remove(&key);
@@ -110,8 +110,8 @@ impl Incoming {
         let number = self.number(connection)?;
         let octets = body.len() as u64;
         let place = match self.destination {
-            Destination::Pack => Some(pack.place(body).map_err(unavailable)?),
-            Destination::Inline => None,
+            BodyDestination::Pack => Some(pack.place(body).map_err(unavailable)?),
+            BodyDestination::Inline => None,
         };
         let place = place.map(|place| (place.pack, signed(place.at)));
         let sql = "INSERT INTO body (id, refs, octets, pack, at) VALUES (?, 1, ?, ?, ?)";
@@ -190,7 +190,7 @@ pub(super) fn execute(connection: &Connection, sql: &str, params: impl Params) -
 }
 
 /// Returns where a body is stored; `None` when there is no such body.
-pub(super) fn locate(connection: &Connection, number: u64) -> Result<Option<Located>, StoreError> {
+pub(super) fn locate(connection: &Connection, number: u64) -> Result<Option<BodyLocation>, StoreError> {
     let sql = "SELECT pack, at, octets FROM body WHERE id = ?";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     let mut rows = statement.query([signed(number)]).map_err(storage)?;
@@ -199,7 +199,7 @@ pub(super) fn locate(connection: &Connection, number: u64) -> Result<Option<Loca
     match pack {
         Some(pack) => {
             let (at, octets) = (super::rows::number(row, 1)?, super::rows::number(row, 2)?);
-            Ok(Some(Located::Pack(Place { pack, at, octets })))
+            Ok(Some(BodyLocation::Pack(BodyPlace { pack, at, octets })))
         }
         None => {
             let sql = "SELECT content FROM inline WHERE body = ?";
@@ -207,7 +207,7 @@ pub(super) fn locate(connection: &Connection, number: u64) -> Result<Option<Loca
             let content: Option<Vec<u8>> =
                 statement.query_row([signed(number)], |row| row.get(0)).optional().map_err(storage)?;
             let content = content.ok_or_else(|| damaged(format!("no octets of body {number}")))?;
-            Ok(Some(Located::Inline(content.into())))
+            Ok(Some(BodyLocation::Inline(content.into())))
         }
     }
 }

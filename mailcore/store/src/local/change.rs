@@ -2,37 +2,37 @@
 
 use tokio::sync::oneshot;
 
-use super::committer::{Failure, Reply};
+use super::committer::{CommitFailure, ReplySender};
 use super::database::Database;
 use crate::StoreError;
 
 /// A queued change, with the channel to its caller.
-pub(super) trait Change: Send {
+pub(super) trait QueuedChange: Send {
     /// Makes the change inside the transaction; an error rolls back this change only.
     fn run(&mut self, database: &mut Database) -> Result<(), StoreError>;
     /// Marks the outcome as unknown from here on, because the commit has begun.
     fn doubt(&mut self);
     /// Answers the caller; `Err` when the transaction was not completed.
-    fn answer(self: Box<Self>, committed: Result<(), Failure>);
+    fn answer(self: Box<Self>, committed: Result<(), CommitFailure>);
 }
 
-impl From<Failure> for StoreError {
+impl From<CommitFailure> for StoreError {
     /// Makes an unknown outcome unavailable: changes are idempotent, so the caller may repeat them.
-    fn from(failure: Failure) -> Self {
+    fn from(failure: CommitFailure) -> Self {
         match failure {
-            Failure::NotDone(why) => Self::Unavailable(why),
-            Failure::Unknown => Self::Unavailable("outcome unknown".into()),
+            CommitFailure::NotDone(why) => Self::Unavailable(why),
+            CommitFailure::Unknown => Self::Unavailable("outcome unknown".into()),
         }
     }
 }
 
-struct Waiting<T, F> {
+struct PendingChange<T, F> {
     run: Option<F>,
     result: Option<Result<T, StoreError>>,
-    reply: Reply<T, StoreError>,
+    reply: ReplySender<T, StoreError>,
 }
 
-impl<T: Send, F: FnOnce(&mut Database) -> Result<T, StoreError> + Send> Change for Waiting<T, F> {
+impl<T: Send, F: FnOnce(&mut Database) -> Result<T, StoreError> + Send> QueuedChange for PendingChange<T, F> {
     fn run(&mut self, database: &mut Database) -> Result<(), StoreError> {
         let Some(run) = self.run.take() else { return Ok(()) };
         match run(database) {
@@ -51,7 +51,7 @@ impl<T: Send, F: FnOnce(&mut Database) -> Result<T, StoreError> + Send> Change f
         self.reply.doubt();
     }
 
-    fn answer(self: Box<Self>, committed: Result<(), Failure>) {
+    fn answer(self: Box<Self>, committed: Result<(), CommitFailure>) {
         match (committed, self.result) {
             (Ok(()), Some(result)) => self.reply.send(result),
             (Ok(()), None) => self.reply.send(Err(StoreError::Unavailable("not run".into()))),
@@ -63,7 +63,7 @@ impl<T: Send, F: FnOnce(&mut Database) -> Result<T, StoreError> + Send> Change f
 /// Makes a change from a function, and the receiver of its result.
 pub(super) fn change<T: Send + 'static>(
     run: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
-) -> (Box<dyn Change>, oneshot::Receiver<Result<T, StoreError>>) {
-    let (reply, receiver) = Reply::new();
-    (Box::new(Waiting { run: Some(run), result: None, reply }), receiver)
+) -> (Box<dyn QueuedChange>, oneshot::Receiver<Result<T, StoreError>>) {
+    let (reply, receiver) = ReplySender::new();
+    (Box::new(PendingChange { run: Some(run), result: None, reply }), receiver)
 }

@@ -22,14 +22,14 @@ const ROWS_DUE: u64 = 4_000;
 const ROWS_OVERDUE: u64 = 8 * ROWS_DUE;
 
 /// One log to copy; `done` is set after the attempt.
-struct Request {
+struct CheckpointRequest {
     database: PathBuf,
     done: Arc<AtomicBool>,
 }
 
 /// The checkpoint thread for all databases of a store.
 pub(super) struct Checkpointer {
-    requests: Option<mpsc::Sender<Request>>,
+    requests: Option<mpsc::Sender<CheckpointRequest>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -55,9 +55,9 @@ impl Drop for Checkpointer {
     }
 }
 
-fn run(inbox: &mpsc::Receiver<Request>) {
+fn run(inbox: &mpsc::Receiver<CheckpointRequest>) {
     let mut connections = HashMap::new();
-    while let Ok(Request { database, done }) = inbox.recv() {
+    while let Ok(CheckpointRequest { database, done }) = inbox.recv() {
         if !connections.contains_key(&database) {
             match schema::connect(&database, schema::CHECKPOINT_CACHE_KIB) {
                 Ok(connection) => drop(connections.insert(database.clone(), connection)),
@@ -81,7 +81,7 @@ fn checkpoint(connection: &Connection) {
 /// The committer's part of the checkpoints.
 pub(super) struct Log {
     database: PathBuf,
-    requests: Option<mpsc::Sender<Request>>,
+    requests: Option<mpsc::Sender<CheckpointRequest>>,
     done: Arc<AtomicBool>,
     asked: bool,
     /// The count of changes when the log was last copied completely.
@@ -99,7 +99,7 @@ impl Log {
             self.asked &= !ready;
             self.move_rest(connection);
         } else if !self.asked && rows > ROWS_DUE {
-            let request = Request { database: self.database.clone(), done: Arc::clone(&self.done) };
+            let request = CheckpointRequest { database: self.database.clone(), done: Arc::clone(&self.done) };
             self.asked = self.requests.as_ref().is_some_and(|requests| requests.send(request).is_ok());
         }
     }

@@ -19,26 +19,26 @@ const IDLE: Duration = Duration::from_secs(2);
 /// The work of a committer thread.
 pub(super) trait Worker: Send + 'static {
     /// One job. Dropping it unanswered must answer its caller.
-    type Job: Send + 'static;
+    type Work: Send + 'static;
     /// Does all jobs of a group, whose bodies have `octets` in all, and answers each.
-    fn commit(&mut self, group: Vec<Self::Job>, octets: usize);
+    fn commit(&mut self, group: Vec<Self::Work>, octets: usize);
     /// Does idle work: no job came for a while, or the thread is about to end.
     fn idle(&mut self);
 }
 
-struct Waiting<J> {
+struct QueuedWork<J> {
     job: J,
     octets: usize,
     _room: Option<OwnedSemaphorePermit>,
 }
 
-struct State<J> {
-    jobs: VecDeque<Waiting<J>>,
+struct InboxState<J> {
+    jobs: VecDeque<QueuedWork<J>>,
     closed: bool,
 }
 
 struct Inbox<J> {
-    state: Mutex<State<J>>,
+    state: Mutex<InboxState<J>>,
     arrived: Condvar,
 }
 
@@ -70,7 +70,7 @@ impl<J> Inbox<J> {
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn close(&self) -> VecDeque<Waiting<J>> {
+    fn close(&self) -> VecDeque<QueuedWork<J>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.closed = true;
         self.arrived.notify_all();
@@ -100,8 +100,8 @@ pub(super) struct Committer<J: Send + 'static> {
 }
 
 impl<J: Send + 'static> Committer<J> {
-    pub(super) fn start(name: String, mut worker: impl Worker<Job = J>) -> std::io::Result<Self> {
-        let state = Mutex::new(State { jobs: VecDeque::new(), closed: false });
+    pub(super) fn start(name: String, mut worker: impl Worker<Work = J>) -> std::io::Result<Self> {
+        let state = Mutex::new(InboxState { jobs: VecDeque::new(), closed: false });
         let inbox = Arc::new(Inbox { state, arrived: Condvar::new() });
         let shared = Arc::clone(&inbox);
         let work = move || {
@@ -122,7 +122,7 @@ impl<J: Send + 'static> Committer<J> {
     pub(super) async fn send(&self, job: J, octets: usize) {
         let units = u32::try_from(octets / 1024).unwrap_or(ROOM_UNITS).saturating_add(1).min(ROOM_UNITS);
         let Ok(room) = Arc::clone(&self.room).acquire_many_owned(units).await else { return };
-        self.put(Waiting { job, octets, _room: Some(room) });
+        self.put(QueuedWork { job, octets, _room: Some(room) });
     }
 
     /// Whether the thread died by a panic.
@@ -132,10 +132,10 @@ impl<J: Send + 'static> Committer<J> {
 
     /// Queues a job at once, ignoring the bound: only for a caller with at most one job in the queue.
     pub(super) fn send_now(&self, job: J) {
-        self.put(Waiting { job, octets: 0, _room: None });
+        self.put(QueuedWork { job, octets: 0, _room: None });
     }
 
-    fn put(&self, waiting: Waiting<J>) {
+    fn put(&self, waiting: QueuedWork<J>) {
         let mut state = self.inbox.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.closed {
             state.jobs.push_back(waiting);
@@ -156,7 +156,7 @@ impl<J: Send + 'static> Drop for Committer<J> {
 
 /// Why a group was not committed.
 #[derive(Clone, Debug)]
-pub(super) enum Failure {
+pub(super) enum CommitFailure {
     /// The group certainly had no effect.
     NotDone(String),
     /// The group may turn out to be committed after a restart.
@@ -164,12 +164,12 @@ pub(super) enum Failure {
 }
 
 /// The reply channel of a job. Dropped without an answer, it reports a failure, so that no caller waits for ever.
-pub(super) struct Reply<T, E: From<Failure>> {
+pub(super) struct ReplySender<T, E: From<CommitFailure>> {
     sender: Option<oneshot::Sender<Result<T, E>>>,
     in_doubt: bool,
 }
 
-impl<T, E: From<Failure>> Reply<T, E> {
+impl<T, E: From<CommitFailure>> ReplySender<T, E> {
     pub(super) fn new() -> (Self, oneshot::Receiver<Result<T, E>>) {
         let (sender, receiver) = oneshot::channel();
         (Self { sender: Some(sender), in_doubt: false }, receiver)
@@ -188,31 +188,31 @@ impl<T, E: From<Failure>> Reply<T, E> {
     }
 }
 
-impl<T, E: From<Failure>> Drop for Reply<T, E> {
+impl<T, E: From<CommitFailure>> Drop for ReplySender<T, E> {
     fn drop(&mut self) {
         let Some(sender) = self.sender.take() else { return };
         let failure = match self.in_doubt {
-            true => Failure::Unknown,
-            false => Failure::NotDone("the committer has stopped".into()),
+            true => CommitFailure::Unknown,
+            false => CommitFailure::NotDone("the committer has stopped".into()),
         };
         let _ = sender.send(Err(failure.into()));
     }
 }
 
 /// Waits for the reply.
-pub(super) async fn answer<T, E: From<Failure>>(receiver: oneshot::Receiver<Result<T, E>>) -> Result<T, E> {
-    receiver.await.unwrap_or_else(|_| Err(Failure::Unknown.into()))
+pub(super) async fn answer<T, E: From<CommitFailure>>(receiver: oneshot::Receiver<Result<T, E>>) -> Result<T, E> {
+    receiver.await.unwrap_or_else(|_| Err(CommitFailure::Unknown.into()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    struct Job(u32, Reply<u32, Failure>);
+    struct Job(u32, ReplySender<u32, CommitFailure>);
     struct Fragile;
 
     impl Worker for Fragile {
-        type Job = Job;
+        type Work = Job;
         fn commit(&mut self, group: Vec<Job>, _octets: usize) {
             for Job(number, mut reply) in group {
                 reply.doubt();
@@ -223,8 +223,8 @@ mod tests {
         fn idle(&mut self) {}
     }
 
-    async fn ask(committer: &Committer<Job>, number: u32) -> Result<u32, Failure> {
-        let (reply, receiver) = Reply::new();
+    async fn ask(committer: &Committer<Job>, number: u32) -> Result<u32, CommitFailure> {
+        let (reply, receiver) = ReplySender::new();
         committer.send(Job(number, reply), 10_000).await;
         answer(receiver).await
     }
@@ -234,12 +234,12 @@ mod tests {
         let committer = Committer::start("fragile".into(), Fragile).unwrap();
         assert!(matches!(ask(&committer, 7).await, Ok(7)));
         assert!(!committer.is_dead());
-        assert!(matches!(ask(&committer, 13).await, Err(Failure::Unknown)));
+        assert!(matches!(ask(&committer, 13).await, Err(CommitFailure::Unknown)));
         while !committer.is_dead() {
             tokio::task::yield_now().await;
         }
         for _ in 0..2_000 {
-            assert!(matches!(ask(&committer, 7).await, Err(Failure::NotDone(_))));
+            assert!(matches!(ask(&committer, 7).await, Err(CommitFailure::NotDone(_))));
         }
     }
 
@@ -248,7 +248,7 @@ mod tests {
         let committer = Committer::start("sound".into(), Fragile).unwrap();
         let mut receivers = Vec::new();
         for _ in 0..500 {
-            let (reply, receiver) = Reply::<u32, Failure>::new();
+            let (reply, receiver) = ReplySender::<u32, CommitFailure>::new();
             committer.send(Job(1, reply), 100).await;
             receivers.push(receiver);
         }

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use provost_message::Derived;
 use rusqlite::{Connection, ErrorCode};
 
-use super::bodies::{self, Destination, Incoming, name_pack};
+use super::bodies::{self, BodyDestination, IncomingBodies, name_pack};
 use super::checkpoint::{Checkpointer, Log};
-use super::committer::Failure;
+use super::committer::CommitFailure;
 use super::fault::{storage, unavailable};
 use super::folder::make_folder;
 use super::pack::{PackNumbers, PackWriter};
@@ -22,7 +22,7 @@ pub(super) struct Database {
     pub(super) pack: PackWriter,
     /// Numbers of the folder's packs, shared with the writer of the upkeep.
     pub(super) numbers: Arc<PackNumbers>,
-    incoming: Incoming,
+    incoming: IncomingBodies,
     /// The open pack, once table `pack` has it.
     named: Option<u32>,
     /// Whether messages entered the queue in this transaction.
@@ -32,11 +32,11 @@ pub(super) struct Database {
 
 /// The state of a transaction at the start of a part that may be rolled back alone.
 #[derive(PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct Savepoint {
     /// Rows changed since the database was opened.
     changes: u64,
     placed: usize,
-    incoming: bodies::Mark,
+    incoming: bodies::BodySavepoint,
 }
 
 /// Returns the path of the database in the folder of a shard or queue.
@@ -60,15 +60,15 @@ impl Database {
         let numbers = Arc::new(PackNumbers::of(folder, known.as_deref()).map_err(unavailable)?);
         let mut pack = PackWriter::new(folder, &numbers, pack_octets_max);
         pack.resume().map_err(unavailable)?;
-        let (incoming, log) = (Incoming::default(), checkpointer.log_of(path));
+        let (incoming, log) = (IncomingBodies::default(), checkpointer.log_of(path));
         Ok(Self { connection, pack, numbers, incoming, named: None, arrived: false, log })
     }
 
     /// Begins the transaction of a group whose bodies go to `destination`.
-    pub(super) fn begin(&mut self, destination: Destination) -> Result<(), Failure> {
+    pub(super) fn begin(&mut self, destination: BodyDestination) -> Result<(), CommitFailure> {
         match destination {
-            Destination::Pack => self.pack.begin().map_err(not_done)?,
-            Destination::Inline => self.pack.close_if_full(),
+            BodyDestination::Pack => self.pack.begin().map_err(not_done)?,
+            BodyDestination::Inline => self.pack.close_if_full(),
         }
         self.incoming.begin(destination);
         self.arrived = false;
@@ -76,34 +76,34 @@ impl Database {
     }
 
     /// Records the open pack as made by this database, before a row refers to a place in it.
-    pub(super) fn name_pack(&mut self) -> Result<(), Failure> {
+    pub(super) fn name_pack(&mut self) -> Result<(), CommitFailure> {
         let number = self.pack.number();
         if number.is_some() && number != self.named {
             let named = name_pack(&self.connection, number.unwrap_or_default());
-            named.map_err(|error| Failure::NotDone(error.to_string()))?;
+            named.map_err(|error| CommitFailure::NotDone(error.to_string()))?;
             self.named = number;
         }
         Ok(())
     }
 
     /// Begins a part that may be rolled back alone.
-    pub(super) fn begin_part(&mut self) -> rusqlite::Result<Mark> {
+    pub(super) fn begin_part(&mut self) -> rusqlite::Result<Savepoint> {
         self.run("SAVEPOINT one")?;
         Ok(self.mark())
     }
 
     /// Returns the present state of the transaction.
-    pub(super) fn mark(&self) -> Mark {
-        Mark { changes: self.connection.total_changes(), placed: self.pack.mark(), incoming: self.incoming.mark() }
+    pub(super) fn mark(&self) -> Savepoint {
+        Savepoint { changes: self.connection.total_changes(), placed: self.pack.mark(), incoming: self.incoming.mark() }
     }
 
     /// Whether nothing was written since the mark, and the transaction still exists.
-    pub(super) fn is_at(&self, mark: &Mark) -> bool {
+    pub(super) fn is_at(&self, mark: &Savepoint) -> bool {
         self.in_transaction() && self.mark() == *mark
     }
 
     /// Ends a part: keeps it, or rolls it back.
-    pub(super) fn end_part(&mut self, mark: Mark, keep: bool) -> rusqlite::Result<()> {
+    pub(super) fn end_part(&mut self, mark: Savepoint, keep: bool) -> rusqlite::Result<()> {
         if !keep {
             self.pack.take_back(mark.placed);
             self.incoming.take_back(mark.incoming);
@@ -123,7 +123,7 @@ impl Database {
         !self.connection.is_autocommit()
     }
 
-    pub(super) fn commit(&mut self) -> Result<(), Failure> {
+    pub(super) fn commit(&mut self) -> Result<(), CommitFailure> {
         if let Err(error) = self.pack.flush() {
             self.roll_back();
             return Err(not_done(error));
@@ -137,12 +137,12 @@ impl Database {
             Err(rusqlite::Error::SqliteFailure(cause, why))
                 if matches!(cause.code, ErrorCode::DiskFull | ErrorCode::DatabaseBusy) =>
             {
-                Err(Failure::NotDone(why.unwrap_or_else(|| cause.to_string())))
+                Err(CommitFailure::NotDone(why.unwrap_or_else(|| cause.to_string())))
             }
             // The commit record may be on disk although its sync failed: a restart would find it.
             Err(error) => {
                 tracing::error!(%error, "commit of unknown outcome");
-                Err(Failure::Unknown)
+                Err(CommitFailure::Unknown)
             }
         }
     }
@@ -184,6 +184,6 @@ pub(super) fn known_packs(connection: &Connection) -> rusqlite::Result<Vec<u32>>
     statement.query_map([], |row| row.get(0))?.collect()
 }
 
-fn not_done(error: impl std::fmt::Display) -> Failure {
-    Failure::NotDone(error.to_string())
+fn not_done(error: impl std::fmt::Display) -> CommitFailure {
+    CommitFailure::NotDone(error.to_string())
 }

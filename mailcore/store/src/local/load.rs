@@ -12,7 +12,7 @@ pub(super) const INLINE_HELD_MAX: u64 = 64 * 1024 * 1024;
 
 /// Wakes and ends the upkeep thread.
 #[derive(Default)]
-pub(super) struct Signal {
+pub(super) struct UpkeepSignal {
     state: Mutex<SignalState>,
     changed: Condvar,
 }
@@ -23,7 +23,7 @@ struct SignalState {
     stopped: bool,
 }
 
-impl Signal {
+impl UpkeepSignal {
     fn wake(&self) {
         self.state().woken = true;
         self.changed.notify_all();
@@ -51,14 +51,14 @@ impl Signal {
 }
 
 /// The counters of one committer.
-pub(super) struct Load {
-    signal: Arc<Signal>,
+pub(super) struct CommitterLoad {
+    signal: Arc<UpkeepSignal>,
     inline_octets: AtomicU64,
     commits: AtomicU64,
 }
 
-impl Load {
-    pub(super) fn new(signal: &Arc<Signal>) -> Self {
+impl CommitterLoad {
+    pub(super) fn new(signal: &Arc<UpkeepSignal>) -> Self {
         Self { signal: Arc::clone(signal), inline_octets: AtomicU64::new(0), commits: AtomicU64::new(0) }
     }
 

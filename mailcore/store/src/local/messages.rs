@@ -9,10 +9,11 @@ use rusqlite::{Connection, Params, Row as SqlRow, params};
 use super::fault::{damaged, storage};
 use super::rows::{AccountNo, load, number, signed, uid};
 use crate::{
-    AccountId, BodyId, Columns, Flags, MailboxId, MessageMeta, Modseq, Row, Rows, StoreError, Token, Uid, UidSet, Which,
+    AccountId, BodyId, Columns, Flags, MailboxId, MessageMeta, MessageRow, Modseq, ReadToken, Rows, StoreError, Uid,
+    UidSet, Which,
 };
 
-/// Columns of [`Mailbox::message`].
+/// Columns of [`MailboxRead::message`].
 const MESSAGE: &str = "m.uid, m.modseq, m.flags, m.internal_date, m.octets, m.body";
 /// Number of columns in [`MESSAGE`].
 const MESSAGE_COLUMNS: usize = 6;
@@ -27,7 +28,7 @@ const DERIVED: [(Columns, &str); 6] = [
 ];
 
 /// The result of a read. The rows at `missing` have no derived columns of this version yet.
-pub(super) struct Found {
+pub(super) struct ReadRows {
     pub(super) rows: Rows,
     pub(super) missing: Vec<usize>,
 }
@@ -39,16 +40,16 @@ pub(super) fn read(
     mailbox: MailboxId,
     which: &Which,
     columns: Columns,
-    at_least: Option<Token>,
-) -> Result<Found, StoreError> {
+    at_least: Option<ReadToken>,
+) -> Result<ReadRows, StoreError> {
     let Some((no, loaded)) = load(connection, account)? else {
-        at_least.map_or(Ok(()), |token| token.reached_by(Token::default()))?;
+        at_least.map_or(Ok(()), |token| token.reached_by(ReadToken::default()))?;
         return Err(StoreError::Gone);
     };
-    let token = Token(loaded.modseq);
+    let token = ReadToken(loaded.modseq);
     at_least.map_or(Ok(()), |least| least.reached_by(token))?;
     let info = loaded.info(mailbox).ok_or(StoreError::Gone)?;
-    let reading = Mailbox { connection, account, no, mailbox, columns };
+    let reading = MailboxRead { connection, account, no, mailbox, columns };
     let mut expunged = Vec::new();
     let rows = match which {
         Which::Uids(uids) => reading.uids(uids)?,
@@ -62,7 +63,7 @@ pub(super) fn read(
     };
     let missing = rows.iter().enumerate().filter(|(_, row)| !columns.is_none() && row.derived.is_none());
     let missing = missing.map(|(at, _)| at).collect();
-    Ok(Found { rows: Rows { info, rows, expunged, token }, missing })
+    Ok(ReadRows { rows: Rows { info, rows, expunged, token }, missing })
 }
 
 /// Reads the metadata of the messages in a set, or of all.
@@ -72,7 +73,7 @@ pub(super) fn select(
     mailbox: MailboxId,
     uids: Option<&UidSet>,
 ) -> Result<Vec<MessageMeta>, StoreError> {
-    let reading = Mailbox { connection, account, no, mailbox, columns: Columns::NONE };
+    let reading = MailboxRead { connection, account, no, mailbox, columns: Columns::NONE };
     let rows = match uids {
         Some(uids) => reading.uids(uids)?,
         None => reading.uids(&UidSet::all())?,
@@ -81,7 +82,7 @@ pub(super) fn select(
 }
 
 /// One mailbox, and the columns to read.
-struct Mailbox<'a> {
+struct MailboxRead<'a> {
     connection: &'a Connection,
     account: AccountId,
     no: AccountNo,
@@ -89,8 +90,8 @@ struct Mailbox<'a> {
     columns: Columns,
 }
 
-impl Mailbox<'_> {
-    fn uids(&self, uids: &UidSet) -> Result<Vec<Row>, StoreError> {
+impl MailboxRead<'_> {
+    fn uids(&self, uids: &UidSet) -> Result<Vec<MessageRow>, StoreError> {
         let sql = self.sql("", "uid BETWEEN ? AND ? ORDER BY uid");
         let mut rows = Vec::new();
         for (low, high) in uids.ranges() {
@@ -102,7 +103,7 @@ impl Mailbox<'_> {
         Ok(rows)
     }
 
-    fn last(&self, most: u32) -> Result<Vec<Row>, StoreError> {
+    fn last(&self, most: u32) -> Result<Vec<MessageRow>, StoreError> {
         let sql = self.sql("", "uid > 0 ORDER BY uid DESC LIMIT ?");
         let mut rows = Vec::new();
         self.query(&sql, params![self.no.0, signed(self.mailbox.0), most], |row| {
@@ -114,14 +115,14 @@ impl Mailbox<'_> {
     }
 
     /// Reads messages that were added or changed flags, in ascending order of UID.
-    fn changed_since(&self, after: Modseq) -> Result<Vec<Row>, StoreError> {
+    fn changed_since(&self, after: Modseq) -> Result<Vec<MessageRow>, StoreError> {
         let mut changed = self.flagged_since(after)?;
         self.born_since(after, &mut changed)?;
         Ok(changed.into_values().collect())
     }
 
     /// Reads messages whose flags changed after they were added: the index holds only those.
-    fn flagged_since(&self, after: Modseq) -> Result<BTreeMap<Uid, Row>, StoreError> {
+    fn flagged_since(&self, after: Modseq) -> Result<BTreeMap<Uid, MessageRow>, StoreError> {
         let sql = self.sql("INDEXED BY message_changed", "modseq > ? AND m.modseq > m.born");
         let mut rows = BTreeMap::new();
         self.query(&sql, params![self.no.0, signed(self.mailbox.0), signed(after.0)], |row| {
@@ -134,7 +135,7 @@ impl Mailbox<'_> {
 
     /// Reads messages added since. `born` ascends with the UID, so the search goes from the end to the first older one.
     /// A restored message may have a modseq from before it was added.
-    fn born_since(&self, after: Modseq, into: &mut BTreeMap<Uid, Row>) -> Result<(), StoreError> {
+    fn born_since(&self, after: Modseq, into: &mut BTreeMap<Uid, MessageRow>) -> Result<(), StoreError> {
         let sql = self.sql("", "uid > 0 ORDER BY uid DESC");
         let born = MESSAGE_COLUMNS;
         self.query(&sql, params![self.no.0, signed(self.mailbox.0)], |sql_row| {
@@ -191,12 +192,12 @@ impl Mailbox<'_> {
         Ok(())
     }
 
-    fn row(&self, row: &SqlRow<'_>) -> Result<Row, StoreError> {
+    fn row(&self, row: &SqlRow<'_>) -> Result<MessageRow, StoreError> {
         let derived = match self.columns.is_none() {
             true => None,
             false => derived(row, self.columns)?.map(Box::new),
         };
-        Ok(Row { meta: self.message(row)?, derived })
+        Ok(MessageRow { meta: self.message(row)?, derived })
     }
 
     fn message(&self, row: &SqlRow<'_>) -> Result<MessageMeta, StoreError> {

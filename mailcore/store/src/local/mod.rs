@@ -62,8 +62,8 @@ use crate::interpret;
 use crate::lease::Leases;
 use crate::notices::Notices;
 use crate::{
-    AccountId, Applied, ApplyError, Batch, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MessageStore,
-    Rows, Snapshot, StoreError, Token, Which,
+    AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId,
+    MessageStore, ReadToken, Rows, StoreError, Which,
 };
 
 /// Folder, number of shards, and bounds.
@@ -183,14 +183,18 @@ fn first_epoch(shards: &[Database]) -> Result<u64, StoreError> {
 }
 
 impl MessageStore for LocalStore {
-    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>> {
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, BatchError>> {
         Box::pin(async move {
             interpret::check(&batch, self.message_octets_max)?;
             self.shard(batch.account)?.apply(batch).await
         })
     }
 
-    fn snapshot(&self, account: AccountId, at_least: Option<Token>) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+    fn snapshot(
+        &self,
+        account: AccountId,
+        at_least: Option<ReadToken>,
+    ) -> BoxFuture<'_, Result<AccountSnapshot, StoreError>> {
         Box::pin(async move {
             let shard = self.shard(account)?;
             if let Some(snapshot) = shard.snapshot(account, at_least).await? {
@@ -208,7 +212,7 @@ impl MessageStore for LocalStore {
         mailbox: MailboxId,
         which: Which,
         columns: Columns,
-        at_least: Option<Token>,
+        at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {
         Box::pin(async move { self.shard(account)?.read(account, mailbox, which, columns, at_least).await })
     }

@@ -36,7 +36,7 @@ const FILES_OPEN_MAX: usize = 64;
 
 /// The place of a body in a folder's packs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct BodyPlace {
     pub(super) pack: u32,
     pub(super) at: u64,
     pub(super) octets: u64,
@@ -158,7 +158,7 @@ pub(super) struct PackWriter {
     open: Option<OpenPack>,
     /// Whether the open pack is closed after this group.
     full: bool,
-    placed: Vec<(Place, Bytes)>,
+    placed: Vec<(BodyPlace, Bytes)>,
     end: u64,
 }
 
@@ -230,10 +230,10 @@ impl PackWriter {
     }
 
     /// Assigns a place to a body. Nothing is written yet.
-    pub(super) fn place(&mut self, body: &Bytes) -> io::Result<Place> {
+    pub(super) fn place(&mut self, body: &Bytes) -> io::Result<BodyPlace> {
         let pack = self.open.as_ref().ok_or_else(|| io::Error::other("no pack open"))?.number;
         let octets = body.len() as u64;
-        let place = Place { pack, at: self.end, octets };
+        let place = BodyPlace { pack, at: self.end, octets };
         self.end += record_octets(octets);
         self.placed.push((place, body.clone()));
         Ok(place)
@@ -280,7 +280,7 @@ impl PackWriter {
 }
 
 /// Writes bodies directly from their buffers, many per system call.
-fn write_all(mut file: &File, at: u64, placed: &[(Place, Bytes)]) -> io::Result<()> {
+fn write_all(mut file: &File, at: u64, placed: &[(BodyPlace, Bytes)]) -> io::Result<()> {
     file.seek(SeekFrom::Start(at))?;
     for some in placed.chunks(WRITE_BODIES) {
         let heads: Vec<Vec<u8>> = some.iter().map(|(_, body)| head(body)).collect();
@@ -304,11 +304,11 @@ fn write_all_of(mut file: &File, mut slices: &mut [IoSlice<'_>]) -> io::Result<(
 
 /// The place of a body's octets.
 #[derive(Debug)]
-pub(super) enum Located {
+pub(super) enum BodyLocation {
     /// In the database: the octets.
     Inline(Bytes),
     /// In a pack: the place.
-    Pack(Place),
+    Pack(BodyPlace),
 }
 
 /// The reading end, shared by all readers.
@@ -324,21 +324,25 @@ impl PackReader {
 
     /// Reads and checks a body or a part of it; `None` when the pack does not exist, because the body may have been
     /// moved.
-    pub(super) fn read_if_there(&self, place: Place, range: Option<Range<u64>>) -> Result<Option<Bytes>, StoreError> {
+    pub(super) fn read_if_there(
+        &self,
+        place: BodyPlace,
+        range: Option<Range<u64>>,
+    ) -> Result<Option<Bytes>, StoreError> {
         let Some(file) = self.file(place.pack)? else { return Ok(None) };
         read(&file, place, range).map(Some)
     }
 
     /// Reads and checks a body or a part of it.
-    pub(super) fn read(&self, place: Place, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
+    pub(super) fn read(&self, place: BodyPlace, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
         self.read_if_there(place, range)?.ok_or_else(|| damaged(format!("no pack {}", place.pack)))
     }
 
     /// Returns the octets of a located body; `None` as in [`Self::read_if_there`].
-    pub(super) fn fetch(&self, located: Located, range: Option<Range<u64>>) -> Result<Option<Bytes>, StoreError> {
+    pub(super) fn fetch(&self, located: BodyLocation, range: Option<Range<u64>>) -> Result<Option<Bytes>, StoreError> {
         match located {
-            Located::Pack(place) => self.read_if_there(place, range),
-            Located::Inline(body) => {
+            BodyLocation::Pack(place) => self.read_if_there(place, range),
+            BodyLocation::Inline(body) => {
                 let range = clip(range, body.len() as u64);
                 Ok(Some(body.slice(range.start as usize..range.end as usize)))
             }
@@ -370,7 +374,7 @@ impl PackReader {
     }
 }
 
-fn read(file: &File, place: Place, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
+fn read(file: &File, place: BodyPlace, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
     let size = file.metadata().map_err(unavailable)?.len();
     let prefix = prefix_octets(place.octets);
     let end = place.at.checked_add(prefix).and_then(|start| start.checked_add(place.octets));
@@ -389,7 +393,7 @@ fn read(file: &File, place: Place, range: Option<Range<u64>>) -> Result<Bytes, S
 }
 
 /// Reads the head with checksums, and the requested chunks; in one read when they are adjacent.
-fn read_parts(file: &File, place: Place, prefix: u64, chunks: Range<u64>) -> Result<(Bytes, Bytes), StoreError> {
+fn read_parts(file: &File, place: BodyPlace, prefix: u64, chunks: Range<u64>) -> Result<(Bytes, Bytes), StoreError> {
     let read = |at: u64, octets: u64| {
         let mut buffer = vec![0; usize::try_from(octets).map_err(unavailable)?];
         file.read_exact_at(&mut buffer, at).map_err(unavailable)?;
@@ -405,7 +409,7 @@ fn read_parts(file: &File, place: Place, prefix: u64, chunks: Range<u64>) -> Res
     Ok((head, body))
 }
 
-fn check(head: &[u8], body: &[u8], place: Place, first_chunk: u64) -> Result<(), StoreError> {
+fn check(head: &[u8], body: &[u8], place: BodyPlace, first_chunk: u64) -> Result<(), StoreError> {
     let (start, sums) = head.split_at_checked(HEAD_OCTETS as usize).unwrap_or((head, &[]));
     let expected = [&MAGIC[..], &place.octets.to_le_bytes()].concat();
     let mut stored = sums.chunks(SUM_OCTETS).skip(first_chunk as usize);
@@ -430,7 +434,7 @@ mod tests {
         writer
     }
 
-    fn write(writer: &mut PackWriter, bodies: &[Bytes]) -> Vec<Place> {
+    fn write(writer: &mut PackWriter, bodies: &[Bytes]) -> Vec<BodyPlace> {
         writer.begin().unwrap();
         let places = bodies.iter().map(|body| writer.place(body).unwrap()).collect();
         writer.flush().unwrap();
@@ -500,11 +504,11 @@ mod tests {
         assert!(matches!(reader.read(place, Some(90_000..90_001)), Err(StoreError::Damaged(_))));
         assert_eq!(reader.read(place, Some(0..10)).unwrap(), bodies[0].slice(0..10), "another chunk is intact");
         let table = [
-            Place { at: 1, ..place },
-            Place { octets: 199_999, ..place },
-            Place { octets: u64::MAX, ..place },
-            Place { at: u64::MAX, ..place },
-            Place { pack: 7, ..place },
+            BodyPlace { at: 1, ..place },
+            BodyPlace { octets: 199_999, ..place },
+            BodyPlace { octets: u64::MAX, ..place },
+            BodyPlace { at: u64::MAX, ..place },
+            BodyPlace { pack: 7, ..place },
         ];
         for wrong in table {
             assert!(matches!(reader.read(wrong, None), Err(StoreError::Damaged(_))), "{wrong:?}");

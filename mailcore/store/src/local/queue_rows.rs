@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::bodies::{self, drop_reference};
 use super::database::Database;
 use super::fault::{damaged, storage};
-use super::pack::Located;
+use super::pack::BodyLocation;
 use super::rows::{number, signed};
 use crate::batch::REMEMBERED_SECONDS;
 use crate::queue::{KeptEnvelope, RENEW_SLACK_SECONDS, by_destination, unsettled};
@@ -317,7 +317,7 @@ pub(super) fn next_due(connection: &Connection, after: i64) -> Result<Option<i64
 }
 
 /// Returns where a row's body is stored. Gone when the row is gone, damaged when the body is missing.
-pub(super) fn locate(connection: &Connection, key: RowKey, id: QueueId) -> Result<Located, StoreError> {
+pub(super) fn locate(connection: &Connection, key: RowKey, id: QueueId) -> Result<BodyLocation, StoreError> {
     let body = body(connection, key, id)?.ok_or(StoreError::Gone)?;
     bodies::locate(connection, body)?.ok_or_else(|| damaged(format!("no body {body} of a queue row")))
 }

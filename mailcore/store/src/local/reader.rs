@@ -18,10 +18,10 @@ const BODY_READS: usize = 16;
 /// A pool of connections, which are opened when first needed and kept.
 #[derive(Clone)]
 pub(super) struct Readers {
-    shared: Arc<Shared>,
+    shared: Arc<ReaderPool>,
 }
 
-struct Shared {
+struct ReaderPool {
     database: PathBuf,
     idle: Mutex<Vec<Connection>>,
     turns: Arc<Semaphore>,
@@ -31,7 +31,7 @@ struct Shared {
 impl Readers {
     pub(super) fn new(database: PathBuf) -> Self {
         let (turns, body_turns) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(BODY_READS)));
-        Self { shared: Arc::new(Shared { database, idle: Mutex::default(), turns, body_turns }) }
+        Self { shared: Arc::new(ReaderPool { database, idle: Mutex::default(), turns, body_turns }) }
     }
 
     /// Reads with one consistent view of the database.
@@ -68,7 +68,7 @@ impl Readers {
     }
 }
 
-impl Shared {
+impl ReaderPool {
     fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = idle().pop();

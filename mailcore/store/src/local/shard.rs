@@ -9,20 +9,21 @@ use provost_message::derive;
 use rusqlite::Connection;
 
 use super::change::change;
-use super::committer::{Committer, Reply, answer};
+use super::committer::{Committer, ReplySender, answer};
 use super::database::{self, Database};
 use super::derive::derive_bodies;
 use super::fault::{damaged, storage, unavailable};
-use super::load::{Load, Signal};
-use super::pack::{Located, PackReader};
+use super::load::{CommitterLoad, UpkeepSignal};
+use super::pack::{BodyLocation, PackReader};
 use super::reader::Readers;
 use super::upkeep::{ShardUpkeep, UpkeepConfig};
-use super::writer::{BatchJob, Job, Logins, Writer};
+use super::writer::{BatchWork, Logins, ShardWork, ShardWriter};
 use super::{bodies, messages, rows};
 use crate::lease::Leases;
 use crate::notices::Notices;
 use crate::{
-    AccountId, Applied, ApplyError, Batch, BodyId, Columns, MailboxId, Op, Rows, Snapshot, StoreError, Token, Which,
+    AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, Columns, MailboxId, Op, ReadToken, Rows,
+    StoreError, Which,
 };
 
 /// Most logins waiting to be written; beyond, logins of further accounts are dropped.
@@ -34,13 +35,13 @@ const LOOKS: usize = 4;
 pub(super) struct ShardContext {
     pub(super) notices: Arc<Notices>,
     pub(super) leases: Arc<Leases>,
-    pub(super) signal: Arc<Signal>,
+    pub(super) signal: Arc<UpkeepSignal>,
     pub(super) upkeep: UpkeepConfig,
 }
 
 /// One shard: its committer, its reading connections and its packs.
 pub(super) struct Shard {
-    committer: Arc<Committer<Job>>,
+    committer: Arc<Committer<ShardWork>>,
     readers: Readers,
     packs: Arc<PackReader>,
     logins: Logins,
@@ -54,9 +55,9 @@ impl Shard {
         context: &ShardContext,
     ) -> Result<(Self, ShardUpkeep), StoreError> {
         let (logins, numbers) = (Logins::default(), Arc::clone(&database.numbers));
-        let load = Arc::new(Load::new(&context.signal));
+        let load = Arc::new(CommitterLoad::new(&context.signal));
         let (notices, leases) = (Arc::clone(&context.notices), Arc::clone(&context.leases));
-        let writer = Writer::new(database, notices, leases, Arc::clone(&load), Arc::clone(&logins));
+        let writer = ShardWriter::new(database, notices, leases, Arc::clone(&load), Arc::clone(&logins));
         let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let committer = Arc::new(Committer::start(name, writer).map_err(unavailable)?);
         let packs = Arc::new(PackReader::new(folder));
@@ -69,12 +70,12 @@ impl Shard {
         self.committer.is_dead()
     }
 
-    pub(super) async fn apply(&self, batch: Batch) -> Result<Applied, ApplyError> {
+    pub(super) async fn apply(&self, batch: Batch) -> Result<Applied, BatchError> {
         let outgoing = batch.ops.iter().filter_map(Op::outgoing).map(|outgoing| &outgoing.body);
         let octets = batch.ops.iter().filter_map(Op::body).chain(outgoing).map(Bytes::len).sum();
         let derived = derive_bodies(&batch).await?;
-        let (reply, receiver) = Reply::new();
-        self.committer.send(Job::Batch(Box::new(BatchJob { batch, derived, reply })), octets).await;
+        let (reply, receiver) = ReplySender::new();
+        self.committer.send(ShardWork::Batch(Box::new(BatchWork { batch, derived, reply })), octets).await;
         answer(receiver).await
     }
 
@@ -85,7 +86,7 @@ impl Shard {
         run: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (change, receiver) = change(run);
-        self.committer.send(Job::Change(change), octets).await;
+        self.committer.send(ShardWork::Change(change), octets).await;
         answer(receiver).await
     }
 
@@ -101,12 +102,12 @@ impl Shard {
     pub(super) async fn snapshot(
         &self,
         account: AccountId,
-        at_least: Option<Token>,
-    ) -> Result<Option<Snapshot>, StoreError> {
+        at_least: Option<ReadToken>,
+    ) -> Result<Option<AccountSnapshot>, StoreError> {
         let waiting = self.logins_waiting(account);
         let read = move |connection: &Connection| {
             let loaded = rows::load(connection, account)?;
-            let now = loaded.as_ref().map_or(Token::default(), |(_, loaded)| Token(loaded.modseq));
+            let now = loaded.as_ref().map_or(ReadToken::default(), |(_, loaded)| ReadToken(loaded.modseq));
             at_least.map_or(Ok(()), |token| token.reached_by(now))?;
             let Some((_, loaded)) = loaded else { return Ok(None) };
             let mut statement = connection
@@ -132,7 +133,7 @@ impl Shard {
         mailbox: MailboxId,
         which: Which,
         columns: Columns,
-        at_least: Option<Token>,
+        at_least: Option<ReadToken>,
     ) -> Result<Rows, StoreError> {
         let read =
             move |connection: &Connection| messages::read(connection, account, mailbox, &which, columns, at_least);
@@ -171,7 +172,7 @@ impl Shard {
     /// Returns the octets of the body that `locate` finds.
     pub(super) async fn octets(
         &self,
-        locate: impl Fn(&Connection) -> Result<Located, StoreError> + Copy + Send + 'static,
+        locate: impl Fn(&Connection) -> Result<BodyLocation, StoreError> + Copy + Send + 'static,
     ) -> Result<Bytes, StoreError> {
         self.with_located(None, locate, |octets| octets).await
     }
@@ -179,7 +180,7 @@ impl Shard {
     async fn with_located<T: Send + 'static>(
         &self,
         range: Option<Range<u64>>,
-        locate: impl Fn(&Connection) -> Result<Located, StoreError> + Copy + Send + 'static,
+        locate: impl Fn(&Connection) -> Result<BodyLocation, StoreError> + Copy + Send + 'static,
         then: impl Fn(Bytes) -> T + Copy + Send + 'static,
     ) -> Result<T, StoreError> {
         for _ in 0..LOOKS {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
 
-use super::committer::{Committer, Failure, Reply, Worker, answer};
+use super::committer::{CommitFailure, Committer, ReplySender, Worker, answer};
 use super::fault::{damaged, storage, unavailable};
 use super::folder::{make_folder, sync_folder};
 use super::reader::Readers;
@@ -50,19 +50,19 @@ const STEPS: [&str; 1] = [TABLES];
 
 /// The local engine of shared state. Dropping it waits for the running commit.
 pub struct LocalState {
-    committer: Committer<Job>,
+    committer: Committer<StateWork>,
     readers: Readers,
 }
 
 /// A list of changes, with the channel to its caller.
-struct Job {
+struct StateWork {
     changes: Vec<StateChange>,
     now: i64,
-    reply: Reply<Vec<u64>, StateError>,
+    reply: ReplySender<Vec<u64>, StateError>,
 }
 
-impl From<Failure> for StateError {
-    fn from(failure: Failure) -> Self {
+impl From<CommitFailure> for StateError {
+    fn from(failure: CommitFailure) -> Self {
         StoreError::from(failure).into()
     }
 }
@@ -80,7 +80,7 @@ impl LocalState {
         let mut connection = connect(&path)?;
         bring_forward(&mut connection, &path, &STEPS)?;
         schema::settle(&connection, folder)?;
-        let committer = Committer::start("state".into(), Writer { connection }).map_err(unavailable)?;
+        let committer = Committer::start("state".into(), StateWriter { connection }).map_err(unavailable)?;
         Ok(Self { committer, readers: Readers::new(path) })
     }
 
@@ -143,14 +143,14 @@ fn back_up(path: &Path, version: i64) -> Result<(), StoreError> {
     kept.map_err(|error| unavailable(format!("{}: {error}", backup.display())))
 }
 
-struct Writer {
+struct StateWriter {
     connection: Connection,
 }
 
-impl Worker for Writer {
-    type Job = Job;
+impl Worker for StateWriter {
+    type Work = StateWork;
 
-    fn commit(&mut self, group: Vec<Job>, _octets: usize) {
+    fn commit(&mut self, group: Vec<StateWork>, _octets: usize) {
         let mut answers = Vec::with_capacity(group.len());
         let committed = self.write(group, &mut answers);
         for (reply, result) in answers {
@@ -164,11 +164,11 @@ impl Worker for Writer {
     fn idle(&mut self) {}
 }
 
-type Answer = (Reply<Vec<u64>, StateError>, Result<Vec<u64>, StateError>);
+type StateReply = (ReplySender<Vec<u64>, StateError>, Result<Vec<u64>, StateError>);
 
-impl Writer {
+impl StateWriter {
     /// Writes a group in one transaction, each list in a savepoint. An error concerns the whole group.
-    fn write(&mut self, group: Vec<Job>, answers: &mut Vec<Answer>) -> Result<(), StoreError> {
+    fn write(&mut self, group: Vec<StateWork>, answers: &mut Vec<StateReply>) -> Result<(), StoreError> {
         let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let mut transaction = match begun.map_err(storage) {
             Ok(transaction) => transaction,
@@ -178,7 +178,7 @@ impl Writer {
             }
         };
         let mut now = i64::MIN;
-        for Job { changes, now: at, mut reply } in group {
+        for StateWork { changes, now: at, mut reply } in group {
             now = now.max(at);
             reply.doubt();
             let result = transaction.savepoint().map_err(|error| storage(error).into()).and_then(|savepoint| {
@@ -313,8 +313,8 @@ impl StateStore for LocalState {
         Box::pin(async move {
             check(&changes)?;
             let octets = changes.iter().map(StateChange::octets).sum();
-            let (reply, receiver) = Reply::new();
-            self.committer.send(Job { changes, now, reply }, octets).await;
+            let (reply, receiver) = ReplySender::new();
+            self.committer.send(StateWork { changes, now, reply }, octets).await;
             answer(receiver).await
         })
     }

@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 use rusqlite::{OptionalExtension, params};
 
 use super::batch_rows::LocalRows;
-use super::bodies::Destination;
-use super::change::Change;
-use super::committer::{Failure, Reply, Worker};
+use super::bodies::BodyDestination;
+use super::change::QueuedChange;
+use super::committer::{CommitFailure, ReplySender, Worker};
 use super::database::Database;
 use super::derive::DerivedBodies;
 use super::fault::{damaged, storage, unavailable};
-use super::load::{INLINE_HELD_MAX, Load};
+use super::load::{CommitterLoad, INLINE_HELD_MAX};
 use super::rows::{self, AccountNo};
 use crate::account::Account;
 use crate::batch::REMEMBERED_SECONDS;
 use crate::interpret;
 use crate::lease::{Leases, Pin};
 use crate::notices::Notices;
-use crate::{AccountId, Applied, ApplyError, Batch, BatchId};
+use crate::{AccountId, Applied, Batch, BatchError, BatchId};
 
 /// Most octets of a group's bodies that are stored inline rather than in the pack, because they are written twice.
 const INLINE_GROUP_OCTETS: u64 = 64 * 1024;
@@ -38,11 +38,11 @@ const PRUNE_EVERY: Duration = Duration::from_secs(20);
 /// Rows read in one such step. A week of a million batches takes half a day, at about a millisecond per step.
 const PRUNE_ROWS: i64 = 500;
 
-impl From<Failure> for ApplyError {
-    fn from(failure: Failure) -> Self {
+impl From<CommitFailure> for BatchError {
+    fn from(failure: CommitFailure) -> Self {
         match failure {
-            Failure::NotDone(why) => Self::Unavailable(why),
-            Failure::Unknown => Self::Unknown,
+            CommitFailure::NotDone(why) => Self::Unavailable(why),
+            CommitFailure::Unknown => Self::Unknown,
         }
     }
 }
@@ -51,21 +51,21 @@ impl From<Failure> for ApplyError {
 pub(super) type Logins = Arc<Mutex<HashMap<(AccountId, &'static str), i64>>>;
 
 /// A queued batch, with the channel to its caller.
-pub(super) struct BatchJob {
+pub(super) struct BatchWork {
     pub(super) batch: Batch,
     pub(super) derived: DerivedBodies,
-    pub(super) reply: Reply<Applied, ApplyError>,
+    pub(super) reply: ReplySender<Applied, BatchError>,
 }
 
 /// A job of a shard's committer.
-pub(super) enum Job {
+pub(super) enum ShardWork {
     /// A batch of an account.
-    Batch(Box<BatchJob>),
+    Batch(Box<BatchWork>),
     /// Any other change.
-    Change(Box<dyn Change>),
+    Change(Box<dyn QueuedChange>),
 }
 
-impl Job {
+impl ShardWork {
     fn doubt(&mut self) {
         match self {
             Self::Batch(job) => job.reply.doubt(),
@@ -75,20 +75,20 @@ impl Job {
 }
 
 /// The result of a job inside the transaction. A change keeps its own result.
-enum Outcome {
-    Batch(Result<Applied, ApplyError>),
+enum WorkOutcome {
+    Batch(Result<Applied, BatchError>),
     Change,
 }
 
 /// The state of the committer.
-pub(super) struct Writer {
+pub(super) struct ShardWriter {
     database: Database,
     /// Cached accounts, as of the last batch. Dropped when a batch or group is rolled back.
     held: HashMap<AccountId, (AccountNo, Account)>,
     mailboxes_held: usize,
     notices: Arc<Notices>,
     leases: Arc<Leases>,
-    load: Arc<Load>,
+    load: Arc<CommitterLoad>,
     /// Mean number of jobs per group, weighted towards recent groups.
     jobs_mean: f64,
     /// Leases that batches of the group require.
@@ -102,10 +102,10 @@ pub(super) struct Writer {
     latest: i64,
 }
 
-impl Worker for Writer {
-    type Job = Job;
+impl Worker for ShardWriter {
+    type Work = ShardWork;
 
-    fn commit(&mut self, mut group: Vec<Job>, octets: usize) {
+    fn commit(&mut self, mut group: Vec<ShardWork>, octets: usize) {
         metrics::counter!("provost_store_batches_total").increment(group.len() as u64);
         metrics::histogram!("provost_store_group_batches").record(group.len() as f64);
         self.jobs_mean += (group.len() as f64 - self.jobs_mean) * GROUP_WEIGHT;
@@ -116,7 +116,7 @@ impl Worker for Writer {
         match committed {
             Ok(outcomes) => {
                 metrics::counter!("provost_store_commits_total").increment(1);
-                self.load.committed(if destination == Destination::Inline { octets as u64 } else { 0 });
+                self.load.committed(if destination == BodyDestination::Inline { octets as u64 } else { 0 });
                 if self.database.arrived {
                     self.notices.publish_arrival();
                 }
@@ -129,8 +129,8 @@ impl Worker for Writer {
                 self.forget_all();
                 for job in group {
                     match job {
-                        Job::Batch(job) => job.reply.send(Err(failure.clone().into())),
-                        Job::Change(change) => change.answer(Err(failure.clone())),
+                        ShardWork::Batch(job) => job.reply.send(Err(failure.clone().into())),
+                        ShardWork::Change(change) => change.answer(Err(failure.clone())),
                     }
                 }
             }
@@ -144,7 +144,7 @@ impl Worker for Writer {
         if !self.logins_waiting().is_empty() {
             let written = self
                 .database
-                .begin(Destination::Inline)
+                .begin(BodyDestination::Inline)
                 .and_then(|()| self.write_logins())
                 .and_then(|()| self.database.commit());
             if let Err(failure) = written {
@@ -156,12 +156,12 @@ impl Worker for Writer {
     }
 }
 
-impl Writer {
+impl ShardWriter {
     pub(super) fn new(
         database: Database,
         notices: Arc<Notices>,
         leases: Arc<Leases>,
-        load: Arc<Load>,
+        load: Arc<CommitterLoad>,
         logins: Logins,
     ) -> Self {
         Self {
@@ -181,30 +181,34 @@ impl Writer {
         }
     }
 
-    fn answer(&self, job: Job, outcome: Outcome) {
+    fn answer(&self, job: ShardWork, outcome: WorkOutcome) {
         match (job, outcome) {
-            (Job::Batch(job), Outcome::Batch(result)) => {
+            (ShardWork::Batch(job), WorkOutcome::Batch(result)) => {
                 if let Ok(applied) = &result {
                     self.notices.publish(job.batch.account, applied.modseq);
                 }
                 job.reply.send(result);
             }
-            (Job::Change(change), _) => change.answer(Ok(())),
+            (ShardWork::Change(change), _) => change.answer(Ok(())),
             // Dropped unanswered: the caller is told that the outcome is unknown.
-            (Job::Batch(_), Outcome::Change) => (),
+            (ShardWork::Batch(_), WorkOutcome::Change) => (),
         }
     }
 
     /// Few callers wait for a single sync; many share two, and nothing is written twice.
-    fn destination(&self, octets: u64) -> Destination {
+    fn destination(&self, octets: u64) -> BodyDestination {
         let is_small = octets <= INLINE_GROUP_OCTETS && self.jobs_mean <= INLINE_JOBS_MEAN;
         match octets == 0 || is_small && self.load.inline_octets() < INLINE_HELD_MAX {
-            true => Destination::Inline,
-            false => Destination::Pack,
+            true => BodyDestination::Inline,
+            false => BodyDestination::Pack,
         }
     }
 
-    fn commit_group(&mut self, group: &mut [Job], destination: Destination) -> Result<Vec<Outcome>, Failure> {
+    fn commit_group(
+        &mut self,
+        group: &mut [ShardWork],
+        destination: BodyDestination,
+    ) -> Result<Vec<WorkOutcome>, CommitFailure> {
         let outcomes = match self.apply_together(group, destination)? {
             Some(outcomes) => outcomes,
             None => self.apply_each(group, destination)?,
@@ -212,74 +216,82 @@ impl Writer {
         if self.logins_written.elapsed() >= LOGINS_EVERY {
             self.write_logins()?;
         }
-        group.iter_mut().for_each(Job::doubt);
+        group.iter_mut().for_each(ShardWork::doubt);
         self.database.commit()?;
         Ok(outcomes)
     }
 
     /// Begins the transaction of a group.
-    fn begin(&mut self, destination: Destination) -> Result<(), Failure> {
+    fn begin(&mut self, destination: BodyDestination) -> Result<(), CommitFailure> {
         self.database.begin(destination)?;
         match destination {
-            Destination::Pack => self.database.name_pack(),
-            Destination::Inline => Ok(()),
+            BodyDestination::Pack => self.database.name_pack(),
+            BodyDestination::Inline => Ok(()),
         }
     }
 
     /// Applies batches without savepoints, which cost two statements and a copy of every changed page each; few batches
     /// fail after a write. When one does, or a job is not a batch, all is rolled back: `None`.
-    fn apply_together(&mut self, group: &[Job], destination: Destination) -> Result<Option<Vec<Outcome>>, Failure> {
-        if group.iter().any(|job| matches!(job, Job::Change(_))) {
+    fn apply_together(
+        &mut self,
+        group: &[ShardWork],
+        destination: BodyDestination,
+    ) -> Result<Option<Vec<WorkOutcome>>, CommitFailure> {
+        if group.iter().any(|job| matches!(job, ShardWork::Change(_))) {
             return Ok(None);
         }
         self.begin(destination)?;
         let mut outcomes = Vec::with_capacity(group.len());
         for job in group {
-            let Job::Batch(job) = job else { continue };
+            let ShardWork::Batch(job) = job else { continue };
             let mark = self.database.mark();
             let applied = self.apply_batch(job);
             if applied.is_err() && !self.database.is_at(&mark) {
                 self.take_back(group);
                 return Ok(None);
             }
-            outcomes.push(Outcome::Batch(applied));
+            outcomes.push(WorkOutcome::Batch(applied));
         }
         Ok(Some(outcomes))
     }
 
     /// Rolls back all that a group did so far.
-    fn take_back(&mut self, group: &[Job]) {
+    fn take_back(&mut self, group: &[ShardWork]) {
         self.database.roll_back();
         self.pins.clear();
         for job in group {
-            if let Job::Batch(job) = job {
+            if let ShardWork::Batch(job) = job {
                 self.forget(job.batch.account);
             }
         }
     }
 
     /// Applies jobs with a savepoint each, so that each can fail alone.
-    fn apply_each(&mut self, group: &mut [Job], destination: Destination) -> Result<Vec<Outcome>, Failure> {
+    fn apply_each(
+        &mut self,
+        group: &mut [ShardWork],
+        destination: BodyDestination,
+    ) -> Result<Vec<WorkOutcome>, CommitFailure> {
         self.begin(destination)?;
         let mut outcomes = Vec::with_capacity(group.len());
         for job in group.iter_mut() {
             outcomes.push(match job {
-                Job::Batch(job) => Outcome::Batch(self.apply(job)),
-                Job::Change(change) => {
+                ShardWork::Batch(job) => WorkOutcome::Batch(self.apply(job)),
+                ShardWork::Change(change) => {
                     self.change(change.as_mut())?;
-                    Outcome::Change
+                    WorkOutcome::Change
                 }
             });
             if !self.database.in_transaction() {
-                return Err(Failure::NotDone("the database took the transaction back".into()));
+                return Err(CommitFailure::NotDone("the database took the transaction back".into()));
             }
         }
         Ok(outcomes)
     }
 
     /// Makes one change within the transaction, as a whole or not at all.
-    fn change(&mut self, change: &mut dyn Change) -> Result<(), Failure> {
-        let not_done = |error: rusqlite::Error| Failure::NotDone(error.to_string());
+    fn change(&mut self, change: &mut dyn QueuedChange) -> Result<(), CommitFailure> {
+        let not_done = |error: rusqlite::Error| CommitFailure::NotDone(error.to_string());
         let mark = self.database.begin_part().map_err(not_done)?;
         let done = change.run(&mut self.database).is_ok();
         match self.database.in_transaction() {
@@ -289,7 +301,7 @@ impl Writer {
     }
 
     /// Applies one batch within the transaction, as a whole or not at all.
-    fn apply(&mut self, job: &BatchJob) -> Result<Applied, ApplyError> {
+    fn apply(&mut self, job: &BatchWork) -> Result<Applied, BatchError> {
         let mark = self.database.begin_part().map_err(storage)?;
         let applied = self.apply_batch(job);
         self.database.end_part(mark, applied.is_ok()).map_err(storage)?;
@@ -297,7 +309,7 @@ impl Writer {
     }
 
     /// Applies one batch. After an error, its writes are still there.
-    fn apply_batch(&mut self, job: &BatchJob) -> Result<Applied, ApplyError> {
+    fn apply_batch(&mut self, job: &BatchWork) -> Result<Applied, BatchError> {
         self.latest = self.latest.max(job.batch.now);
         let applied = self.apply_inside(job);
         if applied.is_err() {
@@ -306,8 +318,8 @@ impl Writer {
         applied
     }
 
-    fn apply_inside(&mut self, job: &BatchJob) -> Result<Applied, ApplyError> {
-        let BatchJob { batch, derived, .. } = job;
+    fn apply_inside(&mut self, job: &BatchWork) -> Result<Applied, BatchError> {
+        let BatchWork { batch, derived, .. } = job;
         let held = match self.take(batch.account) {
             Some(held) => Some(held),
             None => rows::load(&self.database.connection, batch.account)?,
@@ -339,7 +351,7 @@ impl Writer {
     }
 
     /// Returns the earlier result of a batch id.
-    fn replay(&self, no: AccountNo, id: BatchId) -> Result<Option<Applied>, ApplyError> {
+    fn replay(&self, no: AccountNo, id: BatchId) -> Result<Option<Applied>, BatchError> {
         let sql = "SELECT applied FROM batch WHERE account = ? AND id = ?";
         let mut statement = self.database.connection.prepare_cached(sql).map_err(storage)?;
         let row: Option<Vec<u8>> =
@@ -348,7 +360,7 @@ impl Writer {
         row.map(read).transpose()
     }
 
-    fn remember(&self, no: AccountNo, id: BatchId, now: i64, applied: &Applied) -> Result<(), ApplyError> {
+    fn remember(&self, no: AccountNo, id: BatchId, now: i64, applied: &Applied) -> Result<(), BatchError> {
         let row = postcard::to_stdvec(applied).map_err(unavailable)?;
         let sql = "INSERT INTO batch (account, id, at, applied) VALUES (?, ?, ?, ?)";
         let mut statement = self.database.connection.prepare_cached(sql).map_err(storage)?;
@@ -385,7 +397,7 @@ impl Writer {
         self.logins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_logins(&mut self) -> Result<(), Failure> {
+    fn write_logins(&mut self) -> Result<(), CommitFailure> {
         self.logins_written = Instant::now();
         let logins = std::mem::take(&mut *self.logins_waiting());
         let write = || {
@@ -395,14 +407,14 @@ impl Writer {
                 statement.execute(params![who.0.as_bytes(), protocol, at]).map(drop)
             })
         };
-        write().map_err(|error: rusqlite::Error| Failure::NotDone(error.to_string()))
+        write().map_err(|error: rusqlite::Error| CommitFailure::NotDone(error.to_string()))
     }
 
     /// Deletes old batch ids, in one step of a walk through all of them.
     fn prune(&mut self) {
         self.pruned = Instant::now();
-        let step = self.database.begin(Destination::Inline).and_then(|()| {
-            self.prune_step().map_err(|error| Failure::NotDone(error.to_string()))?;
+        let step = self.database.begin(BodyDestination::Inline).and_then(|()| {
+            self.prune_step().map_err(|error| CommitFailure::NotDone(error.to_string()))?;
             self.database.commit()
         });
         if let Err(failure) = step {
@@ -443,10 +455,10 @@ mod tests {
     use super::*;
     use crate::{Flags, MailboxId, MailboxName, Op};
 
-    fn writer(folder: &Path, checkpointer: &Checkpointer) -> Writer {
+    fn writer(folder: &Path, checkpointer: &Checkpointer) -> ShardWriter {
         let database = Database::open(folder, &schema::SHARD, PACK_OCTETS_MAX, checkpointer).unwrap();
-        let load = Arc::new(Load::new(&Arc::default()));
-        Writer::new(database, Arc::default(), Arc::new(Leases::new(0)), load, Logins::default())
+        let load = Arc::new(CommitterLoad::new(&Arc::default()));
+        ShardWriter::new(database, Arc::default(), Arc::new(Leases::new(0)), load, Logins::default())
     }
 
     fn append(account: u128, id: Option<u128>, now: i64) -> Batch {
@@ -461,19 +473,20 @@ mod tests {
         Batch { id, account: AccountId(Uuid::from_u128(account)), now, require: Vec::new(), ops: vec![op] }
     }
 
-    fn commit(writer: &mut Writer, batches: Vec<Batch>) -> Vec<Result<Applied, ApplyError>> {
+    fn commit(writer: &mut ShardWriter, batches: Vec<Batch>) -> Vec<Result<Applied, BatchError>> {
         let job = |batch| {
-            let (reply, receiver) = Reply::new();
-            (Job::Batch(Box::new(BatchJob { batch, derived: HashMap::new(), reply })), receiver)
+            let (reply, receiver) = ReplySender::new();
+            (ShardWork::Batch(Box::new(BatchWork { batch, derived: HashMap::new(), reply })), receiver)
         };
-        let (group, receivers): (Vec<Job>, Vec<Receiver<_>>) = batches.into_iter().map(job).unzip();
-        let octets = group.iter().map(|job| if let Job::Batch(job) = job { job.batch.ops.len() * 3_000 } else { 0 });
+        let (group, receivers): (Vec<ShardWork>, Vec<Receiver<_>>) = batches.into_iter().map(job).unzip();
+        let octets =
+            group.iter().map(|job| if let ShardWork::Batch(job) = job { job.batch.ops.len() * 3_000 } else { 0 });
         let octets = octets.sum();
         writer.commit(group, octets);
         receivers.into_iter().map(|mut receiver| receiver.try_recv().unwrap()).collect()
     }
 
-    fn messages(writer: &Writer, account: u128) -> u32 {
+    fn messages(writer: &ShardWriter, account: u128) -> u32 {
         let loaded = rows::load(&writer.database.connection, AccountId(Uuid::from_u128(account))).unwrap();
         loaded.map_or(0, |(_, account)| account.mailboxes[&MailboxId(1)].messages)
     }
@@ -489,8 +502,8 @@ mod tests {
         for round in 0..4 {
             let group = vec![append(1, Some(10 + round), 0), late.clone(), append(2, Some(20 + round), 0)];
             let results = commit(&mut writer, group);
-            assert!(matches!(&results[..], [Ok(_), Err(ApplyError::NoMailbox(_)), Ok(_)]), "{results:?}");
-            assert!(matches!(commit(&mut writer, vec![late.clone()])[..], [Err(ApplyError::NoMailbox(_))]));
+            assert!(matches!(&results[..], [Ok(_), Err(BatchError::NoMailbox(_)), Ok(_)]), "{results:?}");
+            assert!(matches!(commit(&mut writer, vec![late.clone()])[..], [Err(BatchError::NoMailbox(_))]));
         }
         assert_eq!((messages(&writer, 1), messages(&writer, 2)), (4, 4));
         let bodies: i64 =
@@ -543,7 +556,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let checkpointer = Checkpointer::start().unwrap();
         let mut writer = writer(folder.path(), &checkpointer);
-        let limit = |writer: &Writer, pages: i64| {
+        let limit = |writer: &ShardWriter, pages: i64| {
             let connection = &writer.database.connection;
             connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
         };
@@ -555,7 +568,7 @@ mod tests {
             for result in commit(&mut writer, group) {
                 match result {
                     Ok(_) => stored += 1,
-                    Err(ApplyError::Unavailable(_)) => failed += 1,
+                    Err(BatchError::Unavailable(_)) => failed += 1,
                     Err(other) => panic!("{other:?}"),
                 }
             }
@@ -575,7 +588,7 @@ mod tests {
         commit(&mut writer, (0..700).map(|id| append(id % 2, Some(id), 1_000)).collect());
         commit(&mut writer, vec![append(0, Some(9_999), 1_000 + REMEMBERED_SECONDS)]);
         writer.prune();
-        let kept = |writer: &Writer| -> i64 {
+        let kept = |writer: &ShardWriter| -> i64 {
             writer.database.connection.query_row("SELECT count(*) FROM batch", [], |row| row.get(0)).unwrap()
         };
         assert_eq!(kept(&writer), 701, "not a second early");

@@ -21,13 +21,13 @@ use crate::lease::Leases;
 use crate::mailbox::clip;
 use crate::notices::Notices;
 use crate::{
-    AccountId, Applied, ApplyError, Batch, BatchId, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId,
-    MessageMeta, MessageStore, Modseq, Row, Rows, Snapshot, StoreError, Token, Which,
+    AccountId, AccountSnapshot, Applied, Batch, BatchError, BatchId, BodyId, BoxFuture, Columns, Lease, LeaseError,
+    MailboxId, MessageMeta, MessageRow, MessageStore, Modseq, ReadToken, Rows, StoreError, Which,
 };
 
 /// Keeps everything in memory, and loses it with the process.
 pub struct MemoryStore {
-    state: Mutex<State>,
+    state: Mutex<MemoryTables>,
     notices: Notices,
     leases: Leases,
     message_octets_max: u64,
@@ -45,11 +45,11 @@ impl MemoryStore {
         Self { state: Mutex::default(), notices: Notices::default(), leases: Leases::new(0), message_octets_max }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MemoryTables> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply_now(&self, batch: &Batch) -> Result<Applied, ApplyError> {
+    fn apply_now(&self, batch: &Batch) -> Result<Applied, BatchError> {
         interpret::check(batch, self.message_octets_max)?;
         let applied = self.state().apply(batch, &self.leases)?;
         self.notices.publish(batch.account, applied.modseq);
@@ -61,16 +61,16 @@ impl MemoryStore {
 }
 
 #[derive(Default)]
-struct State {
+struct MemoryTables {
     accounts: HashMap<AccountId, MemoryAccount>,
     bodies: Bodies,
     batches: HashMap<(AccountId, BatchId), (i64, Applied)>,
     logins: BTreeMap<(AccountId, &'static str), i64>,
-    queue: queue::Queue,
+    queue: queue::MemoryQueue,
 }
 
-impl State {
-    fn apply(&mut self, batch: &Batch, leases: &Leases) -> Result<Applied, ApplyError> {
+impl MemoryTables {
+    fn apply(&mut self, batch: &Batch, leases: &Leases) -> Result<Applied, BatchError> {
         let who = batch.account;
         self.batches.retain(|_, (at, _)| *at + REMEMBERED_SECONDS > batch.now);
         if let Some((_, applied)) = batch.id.and_then(|id| self.batches.get(&(who, id))) {
@@ -105,7 +105,7 @@ impl State {
         }
     }
 
-    fn snapshot(&self, account: AccountId) -> Option<Snapshot> {
+    fn snapshot(&self, account: AccountId) -> Option<AccountSnapshot> {
         let logins = self.logins.iter().filter(|((who, _), _)| *who == account);
         let logins = logins.map(|((_, protocol), at)| ((*protocol).to_owned(), *at)).collect();
         Some(self.accounts.get(&account)?.account.snapshot(logins))
@@ -133,23 +133,23 @@ impl State {
             expunged = gone.filter(|(modseq, _)| modseq > after).map(|(_, uid)| *uid).collect();
             expunged.sort_unstable();
         }
-        Ok(Rows { info, rows, expunged, token: Token(kept.account.modseq) })
+        Ok(Rows { info, rows, expunged, token: ReadToken(kept.account.modseq) })
     }
 
-    fn row(&self, account: AccountId, meta: &MessageMeta, columns: Columns) -> Row {
+    fn row(&self, account: AccountId, meta: &MessageMeta, columns: Columns) -> MessageRow {
         let derived = (!columns.is_none()).then(|| {
             let body = self.body(account, meta.body);
             Box::new(columns.pick(&body.map(|body| derive(body)).unwrap_or_default()))
         });
-        Row { meta: meta.clone(), derived }
+        MessageRow { meta: meta.clone(), derived }
     }
 
     fn body(&self, account: AccountId, id: BodyId) -> Option<&Bytes> {
         id.number(account).and_then(|number| self.bodies.kept.get(&number)).map(|body| &body.octets)
     }
 
-    fn is_at(&self, account: AccountId, at_least: Option<Token>) -> Result<(), StoreError> {
-        let now = self.accounts.get(&account).map(|kept| Token(kept.account.modseq));
+    fn is_at(&self, account: AccountId, at_least: Option<ReadToken>) -> Result<(), StoreError> {
+        let now = self.accounts.get(&account).map(|kept| ReadToken(kept.account.modseq));
         at_least.map_or(Ok(()), |token| token.reached_by(now.unwrap_or_default()))
     }
 }
@@ -160,11 +160,15 @@ fn ready<'a, T: Send + 'a>(value: T) -> BoxFuture<'a, T> {
 }
 
 impl MessageStore for MemoryStore {
-    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>> {
+    fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, BatchError>> {
         Box::pin(async move { self.apply_now(&batch) })
     }
 
-    fn snapshot(&self, account: AccountId, at_least: Option<Token>) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+    fn snapshot(
+        &self,
+        account: AccountId,
+        at_least: Option<ReadToken>,
+    ) -> BoxFuture<'_, Result<AccountSnapshot, StoreError>> {
         Box::pin(async move {
             self.state().is_at(account, at_least)?;
             if let Some(snapshot) = self.state().snapshot(account) {
@@ -181,7 +185,7 @@ impl MessageStore for MemoryStore {
         mailbox: MailboxId,
         which: Which,
         columns: Columns,
-        at_least: Option<Token>,
+        at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {
         let state = self.state();
         ready(state.is_at(account, at_least).and_then(|()| state.read(account, mailbox, &which, columns)))

@@ -15,14 +15,14 @@ use crate::{
 
 /// All rows, and the ids of finished messages.
 #[derive(Default)]
-pub(super) struct Queue {
-    rows: BTreeMap<RowKey, Kept>,
+pub(super) struct MemoryQueue {
+    rows: BTreeMap<RowKey, MemoryRow>,
     last: u64,
     /// Ids of finished messages, so that a repeated one is not sent again.
     finished: HashMap<QueueId, i64>,
 }
 
-struct Kept {
+struct MemoryRow {
     row: QueueRow,
     body: Bytes,
     /// Takings since the last outcome.
@@ -31,7 +31,7 @@ struct Kept {
     lease_until: i64,
 }
 
-impl Queue {
+impl MemoryQueue {
     pub(super) fn enqueue(&mut self, outgoing: &Outgoing) {
         let Outgoing { id, envelope, body, when } = outgoing;
         self.finished.retain(|_, at| at.saturating_add(REMEMBERED_SECONDS) > *when);
@@ -56,22 +56,22 @@ impl Queue {
                 octets: body.len() as u64,
                 set_aside: None,
             };
-            self.rows.insert(row.key, Kept { row, body: body.clone(), unsettled: 0, lease_until: 0 });
+            self.rows.insert(row.key, MemoryRow { row, body: body.clone(), unsettled: 0, lease_until: 0 });
         }
     }
 
     fn take(&mut self, mut take: Take) -> Vec<Taken> {
-        let is_due = |kept: &&mut Kept| {
+        let is_due = |kept: &&mut MemoryRow| {
             let is_free = kept.lease_until <= take.now && !take.held.contains(&kept.row.key);
             kept.row.set_aside.is_none() && kept.row.due_at <= take.now && is_free
         };
-        let mut due: Vec<&mut Kept> = self.rows.values_mut().filter(is_due).collect();
+        let mut due: Vec<&mut MemoryRow> = self.rows.values_mut().filter(is_due).collect();
         due.sort_by(|a, b| {
             let order = |row: &QueueRow| (row.due_at, row.id);
             order(&a.row).cmp(&order(&b.row)).then_with(|| a.row.destination.cmp(&b.row.destination))
         });
         let mut room = take.clone();
-        let mut fits = |kept: &Kept| {
+        let mut fits = |kept: &MemoryRow| {
             let fits = room.most > 0 && room.has_room_for(&kept.row.destination);
             if fits {
                 room.count(&kept.row.destination);
@@ -83,9 +83,10 @@ impl Queue {
     }
 
     /// Returns the row of a claim, if the claim is still valid.
-    fn held(&mut self, claim: Claim) -> Result<&mut Kept, LeaseError> {
-        let is_held =
-            |kept: &&mut Kept| kept.row.id == claim.id && kept.row.attempts == claim.attempt && kept.lease_until != 0;
+    fn held(&mut self, claim: Claim) -> Result<&mut MemoryRow, LeaseError> {
+        let is_held = |kept: &&mut MemoryRow| {
+            kept.row.id == claim.id && kept.row.attempts == claim.attempt && kept.lease_until != 0
+        };
         self.rows.get_mut(&claim.key).filter(is_held).ok_or(LeaseError::Fenced)
     }
 
@@ -121,7 +122,7 @@ impl Queue {
     }
 }
 
-impl Kept {
+impl MemoryRow {
     /// Counts a taking, or sets the row aside.
     fn take(&mut self, take: &mut Take) -> Option<Taken> {
         if self.unsettled >= UNSETTLED_MAX {
@@ -194,7 +195,7 @@ impl QueueStore for MemoryStore {
     }
 
     fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
-        let mut rows: Vec<QueueRow> = self.state().queue.rows.values().map(Kept::as_held).collect();
+        let mut rows: Vec<QueueRow> = self.state().queue.rows.values().map(MemoryRow::as_held).collect();
         rows.sort_by(|a, b| (a.queued_at, a.id, &a.destination).cmp(&(b.queued_at, b.id, &b.destination)));
         rows.truncate(most);
         ready(Ok(rows))
@@ -203,7 +204,7 @@ impl QueueStore for MemoryStore {
     fn next_due(&self, after: i64) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
         let state = self.state();
         let waiting = state.queue.rows.values().filter(|kept| kept.row.set_aside.is_none());
-        ready(Ok(waiting.map(Kept::free_at).filter(|at| *at > after).min()))
+        ready(Ok(waiting.map(MemoryRow::free_at).filter(|at| *at > after).min()))
     }
 
     fn arrivals(&self) -> watch::Receiver<u64> {

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use crate::account::Account;
 use crate::interpret::AccountRows;
 use crate::lease::{Leases, Pin};
-use crate::{AccountId, ApplyError, BodyId, MailboxId, MessageMeta, Modseq, Outgoing, Uid, UidSet};
+use crate::{AccountId, BatchError, BodyId, MailboxId, MessageMeta, Modseq, Outgoing, Uid, UidSet};
 
 /// A body, and the number of messages that use it.
-pub(super) struct Body {
+pub(super) struct StoredBody {
     pub(super) octets: Bytes,
     refs: u64,
 }
@@ -19,7 +19,7 @@ pub(super) struct Body {
 /// All bodies by number; numbers are never reused.
 #[derive(Default)]
 pub(super) struct Bodies {
-    pub(super) kept: HashMap<u64, Body>,
+    pub(super) kept: HashMap<u64, StoredBody>,
     last: u64,
 }
 
@@ -120,9 +120,9 @@ impl<'a> MemoryRows<'a> {
         self.undo.push(Undo::Message(mailbox, uid, before));
     }
 
-    fn count(&mut self, id: BodyId, change: impl FnOnce(u64) -> u64) -> Result<(), ApplyError> {
+    fn count(&mut self, id: BodyId, change: impl FnOnce(u64) -> u64) -> Result<(), BatchError> {
         let number = id.number(self.id).unwrap_or(0);
-        let missing = || ApplyError::Unavailable(format!("no body {id}"));
+        let missing = || BatchError::Unavailable(format!("no body {id}"));
         let body = self.bodies.kept.get_mut(&number).ok_or_else(missing)?;
         self.undo.push(Undo::References(number, body.refs));
         body.refs = change(body.refs);
@@ -132,50 +132,50 @@ impl<'a> MemoryRows<'a> {
 }
 
 impl AccountRows for MemoryRows<'_> {
-    fn keep_body(&mut self, body: &Bytes) -> Result<BodyId, ApplyError> {
+    fn keep_body(&mut self, body: &Bytes) -> Result<BodyId, BatchError> {
         self.bodies.last += 1;
-        self.bodies.kept.insert(self.bodies.last, Body { octets: body.clone(), refs: 1 });
+        self.bodies.kept.insert(self.bodies.last, StoredBody { octets: body.clone(), refs: 1 });
         self.undo.push(Undo::References(self.bodies.last, 0));
         self.released.push(self.bodies.last);
         Ok(BodyId::new(self.id, self.bodies.last))
     }
 
-    fn hold(&mut self, body: BodyId) -> Result<(), ApplyError> {
+    fn hold(&mut self, body: BodyId) -> Result<(), BatchError> {
         self.count(body, |refs| refs + 1)
     }
 
-    fn release(&mut self, body: BodyId) -> Result<(), ApplyError> {
+    fn release(&mut self, body: BodyId) -> Result<(), BatchError> {
         self.count(body, |refs| refs.saturating_sub(1))
     }
 
-    fn require_lease(&mut self, name: &str, epoch: u64) -> Result<(), ApplyError> {
-        self.pins.push(self.leases.pin(name, epoch, Instant::now()).ok_or(ApplyError::Fenced)?);
+    fn require_lease(&mut self, name: &str, epoch: u64) -> Result<(), BatchError> {
+        self.pins.push(self.leases.pin(name, epoch, Instant::now()).ok_or(BatchError::Fenced)?);
         Ok(())
     }
 
-    fn insert(&mut self, mailbox: MailboxId, message: &MessageMeta, _born: Modseq) -> Result<(), ApplyError> {
+    fn insert(&mut self, mailbox: MailboxId, message: &MessageMeta, _born: Modseq) -> Result<(), BatchError> {
         self.set(mailbox, message.uid, Some(message.clone()));
         Ok(())
     }
 
-    fn update(&mut self, mailbox: MailboxId, message: &MessageMeta) -> Result<(), ApplyError> {
+    fn update(&mut self, mailbox: MailboxId, message: &MessageMeta) -> Result<(), BatchError> {
         self.set(mailbox, message.uid, Some(message.clone()));
         Ok(())
     }
 
-    fn select(&mut self, mailbox: MailboxId, uids: Option<&UidSet>) -> Result<Vec<MessageMeta>, ApplyError> {
+    fn select(&mut self, mailbox: MailboxId, uids: Option<&UidSet>) -> Result<Vec<MessageMeta>, BatchError> {
         let messages = self.kept.messages.get(&mailbox).into_iter().flat_map(BTreeMap::values);
         Ok(messages.filter(|message| uids.is_none_or(|uids| uids.contains(message.uid))).cloned().collect())
     }
 
-    fn expunge(&mut self, mailbox: MailboxId, uid: Uid, modseq: Modseq) -> Result<(), ApplyError> {
+    fn expunge(&mut self, mailbox: MailboxId, uid: Uid, modseq: Modseq) -> Result<(), BatchError> {
         self.set(mailbox, uid, None);
         self.kept.gone.entry(mailbox).or_default().push((modseq, uid));
         self.undo.push(Undo::Tombstone(mailbox));
         Ok(())
     }
 
-    fn drop_mailbox(&mut self, mailbox: MailboxId) -> Result<(), ApplyError> {
+    fn drop_mailbox(&mut self, mailbox: MailboxId) -> Result<(), BatchError> {
         let (messages, gone) = (self.kept.messages.remove(&mailbox), self.kept.gone.remove(&mailbox));
         for message in messages.iter().flat_map(BTreeMap::values) {
             self.release(message.body)?;
@@ -184,28 +184,28 @@ impl AccountRows for MemoryRows<'_> {
         Ok(())
     }
 
-    fn drop_account(&mut self) -> Result<(), ApplyError> {
+    fn drop_account(&mut self) -> Result<(), BatchError> {
         self.undo.push(Undo::Replies(std::mem::take(&mut self.kept.replies)));
         Ok(())
     }
 
-    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<i64>, ApplyError> {
+    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<i64>, BatchError> {
         Ok(self.kept.replies.get(&(handle.to_owned(), correspondent.to_owned())).copied())
     }
 
-    fn count_remembered(&mut self, now: i64) -> Result<u64, ApplyError> {
+    fn count_remembered(&mut self, now: i64) -> Result<u64, BatchError> {
         self.undo.push(Undo::Replies(self.kept.replies.clone()));
         self.kept.replies.retain(|_, until| *until > now);
         Ok(self.kept.replies.len() as u64)
     }
 
-    fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), ApplyError> {
+    fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), BatchError> {
         self.undo.push(Undo::Replies(self.kept.replies.clone()));
         self.kept.replies.insert((handle.to_owned(), correspondent.to_owned()), until);
         Ok(())
     }
 
-    fn enqueue(&mut self, outgoing: &Outgoing) -> Result<(), ApplyError> {
+    fn enqueue(&mut self, outgoing: &Outgoing) -> Result<(), BatchError> {
         self.outgoing.push(outgoing.clone());
         Ok(())
     }

@@ -14,18 +14,18 @@ use crate::{
 /// Keeps everything in memory, and loses it with the process.
 #[derive(Default)]
 pub struct MemoryState {
-    kept: Mutex<Kept>,
+    kept: Mutex<StateRows>,
 }
 
 #[derive(Clone, Default)]
-struct Kept {
+struct StateRows {
     last: u64,
     records: BTreeMap<(&'static str, String), StateRecord>,
     entries: Vec<(&'static str, LogEntry)>,
 }
 
 impl MemoryState {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, StateRows> {
         // Changes are applied to a copy, so a poisoned lock still holds good data.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -40,7 +40,7 @@ impl MemoryState {
     }
 }
 
-impl Kept {
+impl StateRows {
     fn next(&mut self) -> u64 {
         self.last += 1;
         self.last

@@ -151,24 +151,24 @@ impl One {
         Self { store, account: account(7) }
     }
 
-    pub async fn apply(&self, ops: Vec<Op>) -> Result<Applied, ApplyError> {
+    pub async fn apply(&self, ops: Vec<Op>) -> Result<Applied, BatchError> {
         self.store.apply(batch(self.account, ops)).await
     }
 
     /// Applies one op that must succeed.
-    pub async fn done(&self, op: Op) -> Effect {
+    pub async fn done(&self, op: Op) -> OpEffect {
         self.apply(vec![op]).await.unwrap().effects.pop().unwrap()
     }
 
     /// Applies one op that must be refused.
-    pub async fn refused(&self, op: Op) -> ApplyError {
+    pub async fn refused(&self, op: Op) -> BatchError {
         let before = self.snapshot().await;
         let error = self.apply(vec![append("INBOX", "taken back"), create("Also/Taken/Back"), op]).await.unwrap_err();
         assert_eq!(self.snapshot().await, before, "a refused batch changes nothing");
         error
     }
 
-    pub async fn snapshot(&self) -> Snapshot {
+    pub async fn snapshot(&self) -> AccountSnapshot {
         self.store.snapshot(self.account, None).await.unwrap()
     }
 

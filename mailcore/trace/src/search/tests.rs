@@ -4,21 +4,21 @@ use std::time::{Duration, Instant};
 use provost_message::TraceId;
 
 use super::*;
-use crate::{Outcome, Recorder, RecorderConfig};
+use crate::{Recorder, RecorderConfig, TraceOutcome};
 
 /// Files are named by the day of writing, so the events of a test have the current time.
 static SECOND: LazyLock<i64> = LazyLock::new(|| Timestamp::now().as_second());
 
-fn record(number: u64, event: Outcome, to: &str) -> Record {
-    Record {
+fn record(number: u64, event: TraceOutcome, to: &str) -> TraceRecord {
+    TraceRecord {
         id: TraceId::from(Uuid::from_u128(number.into())).to_string(),
         at: (*SECOND + i64::try_from(number).unwrap()) * 1000,
         event,
         service: "smtp".into(),
         from: format!("s{}@example.org", number % 7),
         to: Some(to.into()),
-        account: Some(Uuid::from_u128(7)).filter(|_| event == Outcome::Delivered),
-        message_id: Some(format!("m{number}@example.org")).filter(|_| event != Outcome::Refused),
+        account: Some(Uuid::from_u128(7)).filter(|_| event == TraceOutcome::Delivered),
+        message_id: Some(format!("m{number}@example.org")).filter(|_| event != TraceOutcome::Refused),
         peer: Some("192.0.2.1".into()),
         login: None,
         octets: 1000,
@@ -31,18 +31,18 @@ fn at(second: i64) -> Timestamp {
 }
 
 /// Records written by a recorder that has ended when this returns.
-fn written(folder: &Path, records: &[Record]) {
+fn written(folder: &Path, records: &[TraceRecord]) {
     let config = RecorderConfig { folder: folder.to_owned(), days: 3, octets_max: u64::MAX };
     let recorder = Recorder::start(config).unwrap();
     records.iter().for_each(|record| recorder.keep(record.clone()));
     drop(recorder);
 }
 
-fn query(criterion: Criterion) -> Query {
-    Query { all: vec![criterion], since: at(0), until: Timestamp::MAX, most: 10 }
+fn query(criterion: Criterion) -> TraceQuery {
+    TraceQuery { all: vec![criterion], since: at(0), until: Timestamp::MAX, most: 10 }
 }
 
-fn ids(folder: &Path, query: &Query) -> Vec<u64> {
+fn ids(folder: &Path, query: &TraceQuery) -> Vec<u64> {
     let id = |journey: &Journey| u64::try_from(Uuid::parse_str(&journey.id).unwrap().as_u128()).unwrap();
     search(folder, query).unwrap().messages.iter().map(id).collect()
 }
@@ -52,11 +52,11 @@ fn finds_by_each_field() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let records = [
-        record(1, Outcome::Delivered, "zoe@example.edu"),
-        record(2, Outcome::Refused, "nobody@example.edu"),
-        record(3, Outcome::Delivered, "zoe.alias@example.edu"),
-        Record { from: String::new(), ..record(4, Outcome::Deferred, "ida@example.edu") },
-        Record { to: None, from: "a\"b@example.org".into(), ..record(5, Outcome::Refused, "") },
+        record(1, TraceOutcome::Delivered, "zoe@example.edu"),
+        record(2, TraceOutcome::Refused, "nobody@example.edu"),
+        record(3, TraceOutcome::Delivered, "zoe.alias@example.edu"),
+        TraceRecord { from: String::new(), ..record(4, TraceOutcome::Deferred, "ida@example.edu") },
+        TraceRecord { to: None, from: "a\"b@example.org".into(), ..record(5, TraceOutcome::Refused, "") },
     ];
     written(folder, &records[..3]);
     written(folder, &records[3..]);
@@ -90,15 +90,16 @@ fn finds_by_each_field() {
 fn all_criteria_and_the_time_must_fit() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let records: Vec<Record> = (0..30).map(|n| record(n, Outcome::Delivered, &format!("r{}@x.edu", n % 2))).collect();
+    let records: Vec<TraceRecord> =
+        (0..30).map(|n| record(n, TraceOutcome::Delivered, &format!("r{}@x.edu", n % 2))).collect();
     written(folder, &records);
     let to = Criterion { to: vec!["r0@x.edu".into()], ..Criterion::default() };
     let from = Criterion { from: vec!["s2@example.org".into()], ..Criterion::default() };
-    let both = Query { all: vec![to.clone(), from], ..query(Criterion::default()) };
+    let both = TraceQuery { all: vec![to.clone(), from], ..query(Criterion::default()) };
     assert_eq!(ids(folder, &both), [16, 2]);
-    let window = Query { since: at(*SECOND + 4), until: at(*SECOND + 8), ..query(to.clone()) };
+    let window = TraceQuery { since: at(*SECOND + 4), until: at(*SECOND + 8), ..query(to.clone()) };
     assert_eq!(ids(folder, &window), [8, 6, 4]);
-    let most = Query { most: 2, ..query(to) };
+    let most = TraceQuery { most: 2, ..query(to) };
     assert_eq!(ids(folder, &most), [28, 26]);
     assert!(search(folder, &most).unwrap().more);
 }
@@ -107,15 +108,23 @@ fn all_criteria_and_the_time_must_fit() {
 fn a_journey_is_whole_and_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let later =
-        |event, seconds: i64, to: &str| Record { at: record(1, event, to).at + seconds * 1000, ..record(1, event, to) };
-    written(folder, &[later(Outcome::Sent, 60, "out@example.org"), record(2, Outcome::Delivered, "zoe@x.edu")]);
-    written(folder, &[later(Outcome::Queued, 0, "out@example.org"), later(Outcome::Deferred, 5, "out@example.org")]);
-    written(folder, &[later(Outcome::Delivered, 0, "zoe@x.edu")]);
+    let later = |event, seconds: i64, to: &str| TraceRecord {
+        at: record(1, event, to).at + seconds * 1000,
+        ..record(1, event, to)
+    };
+    written(
+        folder,
+        &[later(TraceOutcome::Sent, 60, "out@example.org"), record(2, TraceOutcome::Delivered, "zoe@x.edu")],
+    );
+    written(
+        folder,
+        &[later(TraceOutcome::Queued, 0, "out@example.org"), later(TraceOutcome::Deferred, 5, "out@example.org")],
+    );
+    written(folder, &[later(TraceOutcome::Delivered, 0, "zoe@x.edu")]);
     let found = search(folder, &query(Criterion { message_id: Some("m1@example.org".into()), ..Criterion::default() }));
     let found = found.unwrap();
-    let events: Vec<Outcome> = found.messages[0].events.iter().map(|record| record.event).collect();
-    assert_eq!(events, [Outcome::Queued, Outcome::Delivered, Outcome::Deferred, Outcome::Sent]);
+    let events: Vec<TraceOutcome> = found.messages[0].events.iter().map(|record| record.event).collect();
+    assert_eq!(events, [TraceOutcome::Queued, TraceOutcome::Delivered, TraceOutcome::Deferred, TraceOutcome::Sent]);
     assert_eq!((found.messages.len(), found.more, found.lost), (1, false, 0));
 }
 
@@ -124,8 +133,8 @@ fn torn_lines_foreign_lines_and_losses_are_no_obstacle() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let to = || query(Criterion { to: vec!["zoe@x.edu".into()], ..Criterion::default() });
-    assert_eq!(search(folder, &to()).unwrap(), Found::default(), "the folder is still empty");
-    written(folder, &[record(1, Outcome::Delivered, "zoe@x.edu")]);
+    assert_eq!(search(folder, &to()).unwrap(), TraceResult::default(), "the folder is still empty");
+    written(folder, &[record(1, TraceOutcome::Delivered, "zoe@x.edu")]);
     let path = Segment::all(folder).unwrap()[0].path(folder);
     let mut text = std::fs::read(&path).unwrap();
     let line = text.clone();
@@ -135,7 +144,7 @@ fn torn_lines_foreign_lines_and_losses_are_no_obstacle() {
     text.push(b'\n');
     text.extend_from_slice(&line[..line.len() / 2]);
     std::fs::write(&path, text).unwrap();
-    written(folder, &[record(2, Outcome::Delivered, "zoe@x.edu")]);
+    written(folder, &[record(2, TraceOutcome::Delivered, "zoe@x.edu")]);
     assert_eq!(ids(folder, &to()), [2, 1]);
     assert_eq!(search(folder, &to()).unwrap().lost, 7);
 }
@@ -147,14 +156,14 @@ fn events_that_are_not_taken_are_counted() {
     std::fs::write(&blocked, "in the way").unwrap();
     let config = RecorderConfig { folder: blocked.clone(), days: 3, octets_max: u64::MAX };
     let recorder = Recorder::start(config).unwrap();
-    recorder.keep(record(1, Outcome::Delivered, "zoe@x.edu"));
+    recorder.keep(record(1, TraceOutcome::Delivered, "zoe@x.edu"));
     let deadline = Instant::now() + Duration::from_secs(10);
     while recorder.dropped() == 0 {
         assert!(Instant::now() < deadline);
         std::thread::yield_now();
     }
     std::fs::remove_file(&blocked).unwrap();
-    recorder.keep(record(2, Outcome::Delivered, "zoe@x.edu"));
+    recorder.keep(record(2, TraceOutcome::Delivered, "zoe@x.edu"));
     drop(recorder);
     let found = search(&blocked, &query(Criterion { to: vec!["zoe@x.edu".into()], ..Criterion::default() })).unwrap();
     assert_eq!((found.messages.len(), found.lost), (1, 1));

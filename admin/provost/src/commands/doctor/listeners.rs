@@ -6,9 +6,9 @@ use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::probe::{Protocol, Tls, Visit};
-use super::{Finding, finding};
-use crate::config::{Begin, Config, ListenerConfig, Tls as TlsFiles};
+use super::probe::{ListenerProbe, Protocol, TlsStart};
+use super::{DoctorFinding, finding};
+use crate::config::{Config, ConnectionStart, ListenerConfig, TlsSection as TlsFiles};
 use crate::monitoring::Certificate;
 
 /// Advice for a listener that does not accept.
@@ -26,7 +26,7 @@ struct Visited {
 }
 
 /// One finding for each listener, or a single one when no listener accepts; then findings about the certificate.
-pub(super) fn look(config: &Config, now: Timestamp) -> Vec<Finding> {
+pub(super) fn look(config: &Config, now: Timestamp) -> Vec<DoctorFinding> {
     let threads: Vec<_> = visits(config)
         .into_iter()
         .map(|(name, visit)| (name, visit.address, std::thread::spawn(move || visit.pay())))
@@ -42,16 +42,16 @@ pub(super) fn look(config: &Config, now: Timestamp) -> Vec<Finding> {
     found
 }
 
-fn visits(config: &Config) -> Vec<(&'static str, Visit)> {
+fn visits(config: &Config) -> Vec<(&'static str, ListenerProbe)> {
     let on = &config.listeners;
-    let visit = |address, protocol, tls, proxies| Visit {
+    let visit = |address, protocol, tls, proxies| ListenerProbe {
         address,
         protocol,
         tls,
         proxies,
         hostname: config.node.hostname.clone(),
     };
-    let upgrade = if config.tls.is_some() { Tls::Upgrade } else { Tls::Never };
+    let upgrade = if config.tls.is_some() { TlsStart::Upgrade } else { TlsStart::Never };
     let web = |name, listener: &Option<ListenerConfig>, path| {
         let listener = listener.as_ref()?;
         let proxies = if name == "health" {
@@ -59,7 +59,7 @@ fn visits(config: &Config) -> Vec<(&'static str, Visit)> {
         } else {
             on.proxies(listener)
         };
-        let tls = if listener.tls { Tls::FromStart } else { Tls::Never };
+        let tls = if listener.tls { TlsStart::FromStart } else { TlsStart::Never };
         Some((name, visit(listener.address, Protocol::Http(path), tls, proxies)))
     };
     let mail = on.mail().into_iter().filter_map(|(name, listener, begin)| {
@@ -70,7 +70,7 @@ fn visits(config: &Config) -> Vec<(&'static str, Visit)> {
             "lmtp" => Protocol::Lmtp,
             _ => Protocol::Smtp,
         };
-        let tls = if begin == Begin::Tls { Tls::FromStart } else { upgrade };
+        let tls = if begin == ConnectionStart::Tls { TlsStart::FromStart } else { upgrade };
         Some((name, visit(listener.address, protocol, tls, on.proxies(listener))))
     });
     let ldap = config.directory.embedded.iter().flat_map(|embedded| {
@@ -83,8 +83,8 @@ fn visits(config: &Config) -> Vec<(&'static str, Visit)> {
     visits
 }
 
-fn reachable(visited: &[Visited]) -> Vec<Finding> {
-    let findings: Vec<Finding> = visited
+fn reachable(visited: &[Visited]) -> Vec<DoctorFinding> {
+    let findings: Vec<DoctorFinding> = visited
         .iter()
         .map(|Visited { name, address, heard }| {
             finding(format!("listener {name} {address}"), heard.as_ref().map(|_| ()).map_err(Clone::clone), START)
@@ -92,12 +92,12 @@ fn reachable(visited: &[Visited]) -> Vec<Finding> {
         .collect();
     if !findings.is_empty() && findings.iter().all(|finding| !finding.good) {
         let what = format!("node: none of its {} listeners accepts", findings.len());
-        return vec![Finding { what, good: false, advice: START.to_owned() }];
+        return vec![DoctorFinding { what, good: false, advice: START.to_owned() }];
     }
     findings
 }
 
-fn certificates(files: &TlsFiles, hostname: &str, visited: &[Visited], now: Timestamp) -> Vec<Finding> {
+fn certificates(files: &TlsFiles, hostname: &str, visited: &[Visited], now: Timestamp) -> Vec<DoctorFinding> {
     let file = match read(files) {
         Ok(certificate) => certificate,
         Err(why) => {
@@ -139,7 +139,7 @@ fn read(files: &TlsFiles) -> Result<Certificate, String> {
     Certificate::read(&der).ok_or_else(|| format!("{}: it cannot be read as X.509", files.certificate.display()))
 }
 
-fn validity(what: String, certificate: &Certificate, now: Timestamp) -> Finding {
+fn validity(what: String, certificate: &Certificate, now: Timestamp) -> DoctorFinding {
     const RENEW: &str = "renew it; the node takes the new files by itself";
     let Certificate { not_before, not_after, .. } = certificate;
     if now < *not_before {

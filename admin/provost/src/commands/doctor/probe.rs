@@ -40,7 +40,7 @@ pub(super) enum Protocol {
 
 /// Whether and when TLS begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tls {
+pub(super) enum TlsStart {
     Never,
     /// TLS after STARTTLS, STLS or StartTLS.
     Upgrade,
@@ -49,16 +49,16 @@ pub(super) enum Tls {
 
 /// The listener to visit, and what to expect there.
 #[derive(Clone, Debug)]
-pub(super) struct Visit {
+pub(super) struct ListenerProbe {
     pub(super) address: SocketAddr,
     pub(super) protocol: Protocol,
-    pub(super) tls: Tls,
+    pub(super) tls: TlsStart,
     pub(super) proxies: ProxyNetworks,
     /// The node's name, used in EHLO and in TLS.
     pub(super) hostname: String,
 }
 
-impl Visit {
+impl ListenerProbe {
     /// Makes the visit. Returns the certificate if TLS was reached; an error describes what went wrong.
     pub(super) fn pay(&self) -> Result<Option<CertificateDer<'static>>, String> {
         self.talk().map_err(|error| match error.kind() {
@@ -76,18 +76,18 @@ impl Visit {
             plain.send(PROXY_LOCAL)?;
         }
         match self.tls {
-            Tls::FromStart => {
+            TlsStart::FromStart => {
                 let (mut secure, seen) = self.handshake(plain)?;
                 self.greeting(&mut secure)?;
                 self.farewell(&mut secure)?;
                 Ok(seen.take())
             }
-            Tls::Never => {
+            TlsStart::Never => {
                 self.greeting(&mut plain)?;
                 self.farewell(&mut plain)?;
                 Ok(None)
             }
-            Tls::Upgrade => {
+            TlsStart::Upgrade => {
                 self.greeting(&mut plain)?;
                 self.upgrade(&mut plain)?;
                 let (mut secure, seen) = self.handshake(plain)?;
@@ -158,9 +158,9 @@ impl Visit {
     }
 
     /// Accepts any certificate, since the caller compares it, from a server that proves to hold its key.
-    fn handshake(&self, plain: Conversation<Timed>) -> io::Result<(Conversation<Secure>, Arc<Seen>)> {
+    fn handshake(&self, plain: Conversation<Timed>) -> io::Result<(Conversation<Secure>, Arc<CertificateRecorder>)> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let seen = Arc::new(Seen { certificate: Mutex::default(), provider: provider.clone() });
+        let seen = Arc::new(CertificateRecorder { certificate: Mutex::default(), provider: provider.clone() });
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
@@ -284,18 +284,18 @@ fn answered(line: &str) -> io::Error {
 
 /// Keeps the certificate of a server, regardless of its issuer.
 #[derive(Debug)]
-struct Seen {
+struct CertificateRecorder {
     certificate: Mutex<Option<CertificateDer<'static>>>,
     provider: Arc<CryptoProvider>,
 }
 
-impl Seen {
+impl CertificateRecorder {
     fn take(&self) -> Option<CertificateDer<'static>> {
         self.certificate.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-impl ServerCertVerifier for Seen {
+impl ServerCertVerifier for CertificateRecorder {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,

@@ -5,7 +5,7 @@
 
 use provost_message::ImapEnvelope;
 
-use crate::codec::command::{FetchItem, Section};
+use crate::codec::command::{BodySection, FetchItem};
 use crate::codec::date;
 use crate::codec::envelope::envelope;
 
@@ -49,6 +49,6 @@ fn put(wire: &mut Vec<u8>, item: &FetchItem, described: &Described) {
 }
 
 /// A section with the value NIL. RFC 3501 §7.4.2: NIL has no origin.
-fn nil_section(section: &Section) -> String {
+fn nil_section(section: &BodySection) -> String {
     format!("{} NIL", label(section, None))
 }

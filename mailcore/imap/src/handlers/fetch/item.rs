@@ -4,28 +4,28 @@ use std::ops::Range;
 
 use provost_message::{ImapEnvelope, KeptFields};
 use provost_net::{Output, SessionError};
-use provost_store::{Row, StoreError};
+use provost_store::{MessageRow, StoreError};
 
-use crate::codec::command::{FetchItem, Partial, Section, SectionText};
+use crate::codec::command::{BodySection, FetchItem, Partial, SectionText};
 use crate::codec::envelope::envelope;
-use crate::codec::structure::{Detail, structure};
+use crate::codec::structure::{ExtensionData, structure};
 use crate::codec::{date, encode};
-use crate::message_list::Message;
-use crate::section::{Located, locate, partial_range, select};
-use crate::source::Source;
+use crate::message_list::ListedMessage;
+use crate::section::{OctetRange, locate, partial_range, select};
+use crate::source::MessageSource;
 
 use super::plan::kept_names;
 use super::stream;
 
 /// An item that is ready to be sent.
-pub(super) enum Prepared {
+pub(super) enum PreparedItem {
     /// Text in wire form.
     Text(Vec<u8>),
     /// A literal of the message's octets.
     Stream { label: String, range: Range<u64> },
 }
 
-impl Prepared {
+impl PreparedItem {
     /// Octets of memory that the item holds.
     pub(super) fn octets(&self) -> usize {
         match self {
@@ -42,7 +42,11 @@ impl Prepared {
         }
     }
 
-    pub(super) async fn send(&self, source: Option<&mut Source<'_>>, out: &mut Output<'_>) -> Result<(), SessionError> {
+    pub(super) async fn send(
+        &self,
+        source: Option<&mut MessageSource<'_>>,
+        out: &mut Output<'_>,
+    ) -> Result<(), SessionError> {
         match (self, source) {
             (Self::Text(text), _) => stream::text(text, out).await,
             (Self::Stream { label, range }, Some(source)) => stream::literal(label, range.clone(), source, out).await,
@@ -53,10 +57,10 @@ impl Prepared {
 
 /// The known data of a message, without its octets.
 pub(super) struct Described {
-    pub(super) message: Message,
+    pub(super) message: ListedMessage,
     pub(super) is_recent: bool,
     /// `None` when no item needs it, or when the message is gone.
-    pub(super) row: Option<Row>,
+    pub(super) row: Option<MessageRow>,
 }
 
 impl Described {
@@ -69,8 +73,8 @@ impl Described {
     pub(super) async fn prepare(
         &self,
         item: &FetchItem,
-        source: Option<&mut Source<'_>>,
-    ) -> Result<Prepared, StoreError> {
+        source: Option<&mut MessageSource<'_>>,
+    ) -> Result<PreparedItem, StoreError> {
         let text = match (item, &self.row, source) {
             (FetchItem::Flags, ..) => format!("FLAGS {}", self.flags()),
             (FetchItem::Uid, ..) => format!("UID {}", self.message.uid.0),
@@ -81,19 +85,23 @@ impl Described {
             (item, Some(row), Some(source)) => return from_message(item, row, source).await,
             (_, None, _) | (_, _, None) => return Err(StoreError::Gone),
         };
-        Ok(Prepared::Text(text.into_bytes()))
+        Ok(PreparedItem::Text(text.into_bytes()))
     }
 }
 
 /// Prepares an item from the message's columns or octets.
-async fn from_message(item: &FetchItem, row: &Row, source: &mut Source<'_>) -> Result<Prepared, StoreError> {
-    let header = Section { part: Vec::new(), text: SectionText::Header };
-    let text = Section { part: Vec::new(), text: SectionText::Text };
+async fn from_message(
+    item: &FetchItem,
+    row: &MessageRow,
+    source: &mut MessageSource<'_>,
+) -> Result<PreparedItem, StoreError> {
+    let header = BodySection { part: Vec::new(), text: SectionText::Header };
+    let text = BodySection { part: Vec::new(), text: SectionText::Text };
     match item {
         FetchItem::Envelope => described_envelope(row, source).await,
-        FetchItem::Body => described("BODY ", Detail::Basic, source).await,
-        FetchItem::BodyStructure => described("BODYSTRUCTURE ", Detail::Extended, source).await,
-        FetchItem::Rfc822 => Ok(Prepared::Stream { label: "RFC822".to_owned(), range: 0..row.meta.octets }),
+        FetchItem::Body => described("BODY ", ExtensionData::Basic, source).await,
+        FetchItem::BodyStructure => described("BODYSTRUCTURE ", ExtensionData::Extended, source).await,
+        FetchItem::Rfc822 => Ok(PreparedItem::Stream { label: "RFC822".to_owned(), range: 0..row.meta.octets }),
         FetchItem::Rfc822Header => of_section("RFC822.HEADER".to_owned(), &header, None, source).await,
         FetchItem::Rfc822Text => of_section("RFC822.TEXT".to_owned(), &text, None, source).await,
         FetchItem::Section { section, partial, .. } => {
@@ -106,7 +114,7 @@ async fn from_message(item: &FetchItem, row: &Row, source: &mut Source<'_>) -> R
     }
 }
 
-async fn described_envelope(row: &Row, source: &mut Source<'_>) -> Result<Prepared, StoreError> {
+async fn described_envelope(row: &MessageRow, source: &mut MessageSource<'_>) -> Result<PreparedItem, StoreError> {
     let kept = row.derived.as_ref().and_then(|derived| ImapEnvelope::decode(&derived.envelope));
     let read = match kept {
         Some(kept) => kept,
@@ -114,17 +122,21 @@ async fn described_envelope(row: &Row, source: &mut Source<'_>) -> Result<Prepar
     };
     let mut wire = b"ENVELOPE ".to_vec();
     envelope(&mut wire, &read);
-    Ok(Prepared::Text(wire))
+    Ok(PreparedItem::Text(wire))
 }
 
-async fn described(name: &str, detail: Detail, source: &mut Source<'_>) -> Result<Prepared, StoreError> {
+async fn described(
+    name: &str,
+    detail: ExtensionData,
+    source: &mut MessageSource<'_>,
+) -> Result<PreparedItem, StoreError> {
     let mut wire = name.as_bytes().to_vec();
     structure(&mut wire, source.structure().await?, detail);
-    Ok(Prepared::Text(wire))
+    Ok(PreparedItem::Text(wire))
 }
 
 /// A `HEADER.FIELDS` item from the kept header fields; `None` when one of the fields is not kept.
-fn from_kept_fields(section: &Section, row: &Row) -> Option<Vec<u8>> {
+fn from_kept_fields(section: &BodySection, row: &MessageRow) -> Option<Vec<u8>> {
     let names = kept_names(section)?;
     let kept = KeptFields::decode(&row.derived.as_ref()?.fields)?;
     Some(select(kept.section(), names, false))
@@ -132,36 +144,36 @@ fn from_kept_fields(section: &Section, row: &Row) -> Option<Vec<u8>> {
 
 async fn of_section(
     label: String,
-    section: &Section,
+    section: &BodySection,
     partial: Option<Partial>,
-    source: &mut Source<'_>,
-) -> Result<Prepared, StoreError> {
+    source: &mut MessageSource<'_>,
+) -> Result<PreparedItem, StoreError> {
     let octets = source.octets();
     if section.part.is_empty() && section.text == SectionText::All {
-        return Ok(Prepared::Stream { label, range: partial_range(partial, 0..octets) });
+        return Ok(PreparedItem::Stream { label, range: partial_range(partial, 0..octets) });
     }
     match locate(section, source.structure().await?, octets) {
         // RFC 3501 §7.4.2: NIL has no origin.
-        None => Ok(Prepared::Text(format!("{} NIL", self::label(section, None)).into_bytes())),
-        Some(Located::Octets(range)) => Ok(Prepared::Stream { label, range: partial_range(partial, range) }),
-        Some(Located::Fields { header, names, not }) => {
+        None => Ok(PreparedItem::Text(format!("{} NIL", self::label(section, None)).into_bytes())),
+        Some(OctetRange::Octets(range)) => Ok(PreparedItem::Stream { label, range: partial_range(partial, range) }),
+        Some(OctetRange::Fields { header, names, not }) => {
             let header = source.fields(header).await?;
             Ok(literal(&label, &select(&header, names, not), partial))
         }
     }
 }
 
-fn literal(label: &str, octets: &[u8], partial: Option<Partial>) -> Prepared {
+fn literal(label: &str, octets: &[u8], partial: Option<Partial>) -> PreparedItem {
     let range = partial_range(partial, 0..octets.len() as u64);
     let offset = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
     let octets = octets.get(offset(range.start)..offset(range.end)).unwrap_or_default();
     let mut wire = format!("{label} {{{}}}\r\n", octets.len()).into_bytes();
     wire.extend_from_slice(octets);
-    Prepared::Text(wire)
+    PreparedItem::Text(wire)
 }
 
 /// The name of a section in the response, such as `BODY[1.HEADER.FIELDS (From)]<0>`: as requested, with the origin only.
-pub(super) fn label(section: &Section, partial: Option<Partial>) -> String {
+pub(super) fn label(section: &BodySection, partial: Option<Partial>) -> String {
     let mut words: Vec<String> = section.part.iter().map(u32::to_string).collect();
     match &section.text {
         SectionText::All => {}

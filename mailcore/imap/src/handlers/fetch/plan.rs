@@ -3,7 +3,7 @@
 use provost_message::KeptFields;
 use provost_store::Columns;
 
-use crate::codec::command::{FetchItem, Section, SectionText};
+use crate::codec::command::{BodySection, FetchItem, SectionText};
 
 /// Rows read at once without derived columns, about a hundred octets each.
 const ROWS_AT_ONCE: usize = 1_000;
@@ -12,13 +12,13 @@ const ROWS_AT_ONCE_WITH_COLUMNS: usize = 64;
 
 /// The rows and columns that the items need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct FetchPlan {
     /// An item other than flags and UID is requested.
     pub(super) needs_rows: bool,
     pub(super) columns: Columns,
 }
 
-impl Plan {
+impl FetchPlan {
     pub(super) fn of(items: &[FetchItem]) -> Self {
         let needs_rows = items.iter().any(|item| !matches!(item, FetchItem::Flags | FetchItem::Uid));
         let columns = items.iter().map(columns).fold(Columns::NONE, |all, one| all | one);
@@ -48,7 +48,7 @@ fn columns(item: &FetchItem) -> Columns {
 }
 
 /// The field names, if kept header fields can answer this `HEADER.FIELDS`.
-pub(super) fn kept_names(section: &Section) -> Option<&[String]> {
+pub(super) fn kept_names(section: &BodySection) -> Option<&[String]> {
     match &section.text {
         SectionText::HeaderFields { names, not: false } if section.part.is_empty() => {
             names.iter().all(|name| KeptFields::keeps(name)).then_some(names)
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn reads_what_is_needed() {
         let section = |part: &[u32], text| FetchItem::Section {
-            section: Section { part: part.to_vec(), text },
+            section: BodySection { part: part.to_vec(), text },
             partial: None,
             peek: true,
         };
@@ -82,7 +82,7 @@ mod tests {
             (section(&[], named("RECEIVED", false)), true, Columns::STRUCTURE),
             (section(&[1], named("SUBJECT", false)), true, Columns::STRUCTURE),
         ] {
-            assert_eq!(Plan::of(std::slice::from_ref(&item)), Plan { needs_rows, columns }, "{item:?}");
+            assert_eq!(FetchPlan::of(std::slice::from_ref(&item)), FetchPlan { needs_rows, columns }, "{item:?}");
         }
     }
 }

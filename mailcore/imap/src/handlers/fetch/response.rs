@@ -7,11 +7,11 @@ use provost_net::{Output, SessionError};
 use provost_store::{StoreError, Uid};
 
 use crate::codec::command::FetchItem;
-use crate::source::Source;
-use crate::world::World;
+use crate::source::MessageSource;
+use crate::world::CommandContext;
 
-use super::item::{Described, Prepared};
-use super::plan::Plan;
+use super::item::{Described, PreparedItem};
+use super::plan::FetchPlan;
 use super::stream;
 
 /// Octets of items prepared before any is sent: for nearly every FETCH a read error then shows before the response begins.
@@ -19,7 +19,7 @@ const HELD_OCTETS_MAX: usize = 256 * 1024;
 
 /// The FETCH response for one message.
 pub(super) struct Response<'a> {
-    pub(super) world: &'a World<'a>,
+    pub(super) world: &'a CommandContext<'a>,
     pub(super) index: usize,
     pub(super) described: Described,
 }
@@ -32,16 +32,16 @@ impl Response<'_> {
     pub(super) async fn send(
         &self,
         items: &[FetchItem],
-        plan: &Plan,
+        plan: &FetchPlan,
         seen: &BTreeSet<Uid>,
         out: &mut Output<'_>,
     ) -> Result<Result<(), StoreError>, SessionError> {
         let mut source = match &self.described.row {
-            Some(row) => Some(Source::new(self.world, row)),
+            Some(row) => Some(MessageSource::new(self.world, row)),
             None if plan.needs_rows => return Ok(Err(StoreError::Gone)),
             None => None,
         };
-        let mut sending = Sending::new(self.index);
+        let mut sending = UnsentItems::new(self.index);
         for item in items {
             match self.described.prepare(item, source.as_mut()).await {
                 Ok(ready) => sending.hold(ready),
@@ -68,29 +68,33 @@ impl Response<'_> {
 }
 
 /// Prepared items that are not sent yet.
-struct Sending {
+struct UnsentItems {
     number: usize,
-    held: Vec<Prepared>,
+    held: Vec<PreparedItem>,
     held_octets: usize,
     has_begun: bool,
 }
 
-impl Sending {
+impl UnsentItems {
     fn new(index: usize) -> Self {
         Self { number: index + 1, held: Vec::new(), held_octets: 0, has_begun: false }
     }
 
-    fn hold(&mut self, ready: Prepared) {
+    fn hold(&mut self, ready: PreparedItem) {
         self.held_octets += ready.octets();
         self.held.push(ready);
     }
 
     /// The first octets of the message that will be sent.
     fn first_range(&self) -> Option<Range<u64>> {
-        self.held.iter().find_map(Prepared::range)
+        self.held.iter().find_map(PreparedItem::range)
     }
 
-    async fn release(&mut self, mut source: Option<&mut Source<'_>>, out: &mut Output<'_>) -> Result<(), SessionError> {
+    async fn release(
+        &mut self,
+        mut source: Option<&mut MessageSource<'_>>,
+        out: &mut Output<'_>,
+    ) -> Result<(), SessionError> {
         self.held_octets = 0;
         for ready in self.held.drain(..) {
             match self.has_begun {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use provost_net::{Output, SessionError};
 use provost_store::StoreError;
 
-use crate::source::{PIECE_OCTETS, Source};
+use crate::source::{MessageSource, PIECE_OCTETS};
 
 /// Octets given to the output at once.
 const CHUNK_OCTETS: usize = 64 * 1024;
@@ -27,7 +27,7 @@ pub(super) async fn text(text: &[u8], out: &mut Output<'_>) -> Result<(), Sessio
 pub(super) async fn literal(
     label: &str,
     range: Range<u64>,
-    source: &mut Source<'_>,
+    source: &mut MessageSource<'_>,
     out: &mut Output<'_>,
 ) -> Result<(), SessionError> {
     out.put(format!("{label} {{{}}}\r\n", range.end.saturating_sub(range.start)));

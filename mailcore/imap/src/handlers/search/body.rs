@@ -3,21 +3,21 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use provost_message::{BodySearch, FeedResult, Part, Searched, searched};
+use provost_message::{BodySearch, FeedResult, MimePart, Searched, searched};
 use provost_store::{Columns, StoreError, Uid, UidSet};
 
 use crate::budget::SearchTurns;
 use crate::mailbox::Selected;
-use crate::source::{HEADER_OCTETS_MAX, PIECE_OCTETS, Source};
-use crate::world::World;
+use crate::source::{HEADER_OCTETS_MAX, MessageSource, PIECE_OCTETS};
+use crate::world::CommandContext;
 
 /// Which of the texts, in lower case, the body contains. At most one piece of a large message is in memory, unless its
 /// structure is not kept: then the message is read whole once, with no other search running.
 pub(super) async fn search_body(
-    world: &World<'_>,
+    world: &CommandContext<'_>,
     selected: &Selected,
     uid: Uid,
-    mut source: Source<'_>,
+    mut source: MessageSource<'_>,
     texts: &[&str],
 ) -> Result<Vec<bool>, StoreError> {
     let mut search = BodySearch::new(texts.iter().copied());
@@ -37,7 +37,11 @@ pub(super) async fn search_body(
 }
 
 /// Searches a small message, read whole.
-async fn whole(world: &World<'_>, mut source: Source<'_>, mut search: BodySearch) -> Result<Vec<bool>, StoreError> {
+async fn whole(
+    world: &CommandContext<'_>,
+    mut source: MessageSource<'_>,
+    mut search: BodySearch,
+) -> Result<Vec<bool>, StoreError> {
     let turn = world.config.searches.turn().await;
     let message = source.read_all().await?;
     let work = move || {
@@ -51,21 +55,21 @@ async fn whole(world: &World<'_>, mut source: Source<'_>, mut search: BodySearch
 
 /// The structure of a large message: from its column, read for this message alone, or else from the message.
 async fn structure(
-    world: &World<'_>,
+    world: &CommandContext<'_>,
     selected: &Selected,
     uid: Uid,
-    source: &mut Source<'_>,
-) -> Result<Part, StoreError> {
+    source: &mut MessageSource<'_>,
+) -> Result<MimePart, StoreError> {
     let rows = world.rows(selected, UidSet::from_uids([uid]), Columns::STRUCTURE).await?;
     let column = rows.first().and_then(|row| row.derived.as_ref()).map(|derived| &derived.structure[..]);
-    if let Some(part) = column.and_then(Part::decode) {
+    if let Some(part) = column.and_then(MimePart::decode) {
         return Ok(part);
     }
     let turns = world.config.searches.all_turns().await;
     let message = source.read_all().await?;
     let work = move || {
         let _turns = turns;
-        Part::of(&message)
+        MimePart::of(&message)
     };
     off_thread(work).await
 }
@@ -79,7 +83,7 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
 /// Reads a message's octets in ascending order.
 struct Pieces<'a> {
     turns: &'a SearchTurns,
-    source: Source<'a>,
+    source: MessageSource<'a>,
     /// The last piece and its offset: small parts share one piece.
     last: (u64, Bytes),
 }
@@ -100,7 +104,7 @@ impl Pieces<'_> {
         }
     }
 
-    async fn header(&mut self, mut search: BodySearch, part: &Part) -> Result<BodySearch, StoreError> {
+    async fn header(&mut self, mut search: BodySearch, part: &MimePart) -> Result<BodySearch, StoreError> {
         let _turn = self.turns.turn().await;
         let end = part.header.end.min(part.header.start.saturating_add(HEADER_OCTETS_MAX));
         let mut at = part.header.start;
@@ -115,7 +119,7 @@ impl Pieces<'_> {
     }
 
     /// Searches a part piece by piece, each with its own turn, so that a large message does not delay small ones.
-    async fn text(&mut self, mut search: BodySearch, part: &Part) -> Result<BodySearch, StoreError> {
+    async fn text(&mut self, mut search: BodySearch, part: &MimePart) -> Result<BodySearch, StoreError> {
         search.begin(part);
         let mut at = part.body.start;
         while !search.is_decided() {

@@ -5,35 +5,35 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use provost_message::{KeptFields, SentDate, field_text, fields, header_text};
-use provost_store::Row;
+use provost_store::MessageRow;
 
 /// The parts read so far, from nothing to everything.
-pub(super) enum Content<'a> {
+pub(super) enum LoadedContent<'a> {
     /// Not even the row was read.
     Nothing,
     /// Kept header fields: a header section without the other fields.
     Kept(&'a [u8]),
     /// The whole header.
-    Header(Header),
+    Header(DecodedHeader),
     /// The header, and for each searched text whether the body contains it.
-    Searched { header: Header, body: HashMap<&'a str, bool> },
+    Searched { header: DecodedHeader, body: HashMap<&'a str, bool> },
 }
 
 /// A header and its decoded text.
-pub(super) struct Header {
+pub(super) struct DecodedHeader {
     section: Bytes,
     text: OnceLock<String>,
 }
 
-impl<'a> Content<'a> {
+impl<'a> LoadedContent<'a> {
     /// The content that the row provides.
-    pub(super) fn kept(row: &'a Row) -> Self {
+    pub(super) fn kept(row: &'a MessageRow) -> Self {
         let kept = row.derived.as_ref().and_then(|derived| KeptFields::decode(&derived.fields));
         kept.map_or(Self::Nothing, |kept| Self::Kept(kept.section()))
     }
 
     pub(super) fn header(section: Bytes) -> Self {
-        Self::Header(Header { section, text: OnceLock::new() })
+        Self::Header(DecodedHeader { section, text: OnceLock::new() })
     }
 
     /// Adds the results of the body search.

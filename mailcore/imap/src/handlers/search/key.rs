@@ -2,23 +2,23 @@
 
 use jiff::civil::Date;
 use provost_message::KeptFields;
-use provost_store::{Columns, Flag, Row};
+use provost_store::{Columns, Flag, MessageRow};
 
 use crate::codec::command::{Compare, SearchKey};
 use crate::codec::date;
 use crate::codec::sequence::{self, Ranges};
 use crate::mailbox::Selected;
-use crate::message_list::Message;
+use crate::message_list::ListedMessage;
 
-use super::content::Content;
+use super::content::LoadedContent;
 
 /// One message without its octets.
-pub(super) struct Subject {
-    pub(super) message: Message,
+pub(super) struct SearchCandidate {
+    pub(super) message: ListedMessage,
     pub(super) number: u32,
     pub(super) is_recent: bool,
     /// The row, once it was read.
-    pub(super) row: Option<Row>,
+    pub(super) row: Option<MessageRow>,
 }
 
 /// The columns that may answer a key.
@@ -57,7 +57,7 @@ impl<'a> Resolved<'a> {
     }
 
     /// Adds the texts to look for in the body of a message with this header; a text can occur twice.
-    pub(super) fn body_texts(&self, header: &Content<'_>, texts: &mut Vec<&'a str>) {
+    pub(super) fn body_texts(&self, header: &LoadedContent<'_>, texts: &mut Vec<&'a str>) {
         match self {
             Self::Leaf(SearchKey::Body(text)) => texts.push(text),
             Self::Leaf(SearchKey::Text(text)) if header.header_has(text) != Some(true) => texts.push(text),
@@ -72,7 +72,7 @@ impl<'a> Resolved<'a> {
     }
 
     /// Whether the message matches; `None` when more of it must be read first.
-    pub(super) fn test(&self, subject: &Subject, content: &Content<'_>) -> Option<bool> {
+    pub(super) fn test(&self, subject: &SearchCandidate, content: &LoadedContent<'_>) -> Option<bool> {
         match self {
             Self::Leaf(key) => leaf(key, subject, content),
             Self::Sequence(ranges) => Some(sequence::contains(ranges, subject.number)),
@@ -101,7 +101,7 @@ impl<'a> Resolved<'a> {
     }
 }
 
-fn leaf(key: &SearchKey, subject: &Subject, content: &Content<'_>) -> Option<bool> {
+fn leaf(key: &SearchKey, subject: &SearchCandidate, content: &LoadedContent<'_>) -> Option<bool> {
     let flags = &subject.message.flags;
     let meta = || subject.row.as_ref().map(|row| &row.meta);
     Some(match key {

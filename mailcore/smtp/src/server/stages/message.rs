@@ -2,18 +2,18 @@
 
 use provost_message::{Verdict, is_looping};
 
-use super::{StageInput, Subject, misplaced};
+use super::{JudgedItem, StageInput, misplaced};
 use crate::data::DataFault;
 use crate::reply;
 
 /// Line ends, octets and length (RFC 5321 §2.3.8, RFC 5322 §4, RFC 1870 §6.1).
 pub(super) async fn octets(input: StageInput<'_>) -> Verdict {
     match input.subject {
-        Subject::Message(Ok(_)) => Verdict::Accept,
-        Subject::Message(Err(DataFault::NoRoom)) => Verdict::object("no_room", reply::NO_ROOM),
-        Subject::Message(Err(DataFault::TooLong)) => Verdict::object("too_large", reply::TOO_LARGE),
-        Subject::Message(Err(DataFault::Nul)) => Verdict::object("nul", reply::NUL_IN_MESSAGE),
-        Subject::Message(Err(DataFault::BareLineEnd)) => Verdict::object("bare_line_end", reply::BARE_LINE_END),
+        JudgedItem::Message(Ok(_)) => Verdict::Accept,
+        JudgedItem::Message(Err(DataFault::NoRoom)) => Verdict::object("no_room", reply::NO_ROOM),
+        JudgedItem::Message(Err(DataFault::TooLong)) => Verdict::object("too_large", reply::TOO_LARGE),
+        JudgedItem::Message(Err(DataFault::Nul)) => Verdict::object("nul", reply::NUL_IN_MESSAGE),
+        JudgedItem::Message(Err(DataFault::BareLineEnd)) => Verdict::object("bare_line_end", reply::BARE_LINE_END),
         _ => misplaced("octets"),
     }
 }
@@ -21,8 +21,8 @@ pub(super) async fn octets(input: StageInput<'_>) -> Verdict {
 /// Loop detection (RFC 5321 §6.3).
 pub(super) async fn hops(input: StageInput<'_>) -> Verdict {
     match input.subject {
-        Subject::Message(Ok(message)) if is_looping(message) => Verdict::object("loop", reply::LOOPING),
-        Subject::Message(Ok(_)) => Verdict::Accept,
+        JudgedItem::Message(Ok(message)) if is_looping(message) => Verdict::object("loop", reply::LOOPING),
+        JudgedItem::Message(Ok(_)) => Verdict::Accept,
         _ => misplaced("hops"),
     }
 }

@@ -1,7 +1,7 @@
 //! The stages of a transaction: small checks, the command at which each runs, and the rule that combines their verdicts.
 //!
 //! A stage is an asynchronous function over the [`Arrival`] that returns a [`Verdict`] and, where it checks the sender, an
-//! authentication result (RFC 8601). [`Table`] is the order, per service.
+//! authentication result (RFC 8601). [`StageTable`] is the order, per service.
 //! Each stage runs under a deadline. One that is late or panics counts as 451: the peer tries again, nothing is accepted by
 //! accident and nothing is lost. A stage must not block the thread, write anything, or keep anything after it is dropped.
 
@@ -18,7 +18,7 @@ use futures_util::FutureExt;
 use provost_message::{Arrival, AuthenticationResult, Objection, Service, Verdict};
 
 use super::config::SmtpConfig;
-use super::route::Route;
+use super::route::DeliveryRoute;
 use crate::data::DataFault;
 use crate::reply;
 
@@ -27,7 +27,7 @@ const IN_MEMORY_LIMIT: Duration = Duration::from_secs(5);
 /// Authentication results that are kept of one message. Ordinary messages have far fewer signatures.
 const AUTHENTICATION_RESULTS_MAX: usize = 32;
 
-/// One check. A new stage needs a variant, a name, a limit, a function, and a place in [`Table`].
+/// One check. A new stage needs a variant, a name, a limit, a function, and a place in [`StageTable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// The client is logged in, and the account is still active (RFC 6409 §4.3).
@@ -50,12 +50,12 @@ pub(super) enum Stage {
     Hops,
     /// A stage of a test.
     #[cfg(test)]
-    Scripted(super::tests::Scripted),
+    Scripted(super::tests::ScriptedStage),
 }
 
 /// The stages of a service, by the command at which they run.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct StageTable {
     /// Before the greeting.
     pub(super) connect: &'static [Stage],
     /// At EHLO, HELO and LHLO.
@@ -68,7 +68,7 @@ pub(super) struct Table {
     pub(super) data_end: &'static [Stage],
 }
 
-static MX: Table = Table {
+static MX: StageTable = StageTable {
     connect: &[],
     hello: &[],
     mail: &[Stage::Size, Stage::Memory],
@@ -76,7 +76,7 @@ static MX: Table = Table {
     data_end: &[Stage::Octets, Stage::Hops],
 };
 
-static SUBMISSION: Table = Table {
+static SUBMISSION: StageTable = StageTable {
     connect: &[],
     hello: &[],
     mail: &[Stage::Login, Stage::Sender, Stage::Size, Stage::Memory],
@@ -85,7 +85,7 @@ static SUBMISSION: Table = Table {
 };
 
 /// The peer is trusted: it has to bounce itself what this server refuses.
-static LMTP: Table = Table {
+static LMTP: StageTable = StageTable {
     connect: &[],
     hello: &[],
     mail: &[Stage::Size, Stage::Memory],
@@ -93,7 +93,7 @@ static LMTP: Table = Table {
     data_end: &[Stage::Octets, Stage::Hops],
 };
 
-impl Table {
+impl StageTable {
     /// The stages of a service.
     pub(super) fn of(service: Service) -> &'static Self {
         match service {
@@ -106,14 +106,14 @@ impl Table {
 
 /// The result of a stage.
 #[derive(Debug)]
-pub(super) struct Finding {
+pub(super) struct StageFinding {
     /// The decision about the arrival.
     pub(super) verdict: Verdict,
     /// Results of checks of the sender.
     pub(super) authentication: Vec<AuthenticationResult>,
 }
 
-impl From<Verdict> for Finding {
+impl From<Verdict> for StageFinding {
     /// The result of a stage that does not check the sender.
     fn from(verdict: Verdict) -> Self {
         Self { verdict, authentication: Vec::new() }
@@ -126,18 +126,18 @@ pub(super) struct StageInput<'a> {
     /// Configuration and services of the server.
     pub(super) config: &'a SmtpConfig,
     /// What is judged.
-    pub(super) subject: Subject<'a>,
+    pub(super) subject: JudgedItem<'a>,
 }
 
 /// What is judged, where the arrival alone does not say it.
 #[derive(Clone, Copy)]
-pub(super) enum Subject<'a> {
+pub(super) enum JudgedItem<'a> {
     /// The connection or its greeting.
     Connection,
     /// The reverse-path and the parameters of MAIL.
     Sender,
     /// The last recipient of the envelope, and the route to it.
-    Recipient(&'a Route),
+    Recipient(&'a DeliveryRoute),
     /// The message as it came, without our own trace field, or the fault for which there is none.
     Message(Result<&'a [u8], DataFault>),
 }
@@ -160,7 +160,7 @@ impl StageInput<'_> {
 pub(super) async fn judge(stages: &[Stage], arrival: &mut Arrival, input: StageInput<'_>) -> Result<(), Objection> {
     let before = arrival.findings.clone();
     for stage in stages {
-        let Finding { verdict, authentication } = stage.run(arrival, input).await;
+        let StageFinding { verdict, authentication } = stage.run(arrival, input).await;
         let room = AUTHENTICATION_RESULTS_MAX.saturating_sub(arrival.findings.authentication.len());
         arrival.findings.authentication.extend(authentication.into_iter().take(room));
         if verdict == Verdict::Accept {
@@ -214,7 +214,7 @@ impl Stage {
         }
     }
 
-    async fn judge(self, arrival: &Arrival, input: StageInput<'_>) -> Finding {
+    async fn judge(self, arrival: &Arrival, input: StageInput<'_>) -> StageFinding {
         let verdict = match self {
             Self::Sender => return sender::sender(arrival, input).await,
             Self::Login => sender::login(arrival).await,
@@ -232,7 +232,7 @@ impl Stage {
     }
 
     /// Runs the stage within its limit, whatever it does.
-    async fn run(self, arrival: &Arrival, input: StageInput<'_>) -> Finding {
+    async fn run(self, arrival: &Arrival, input: StageInput<'_>) -> StageFinding {
         // A stage only reads, so a panic leaves nothing half done.
         let work = AssertUnwindSafe(self.judge(arrival, input)).catch_unwind();
         match tokio::time::timeout(self.limit(), work).await {
@@ -278,8 +278,8 @@ fn misplaced(stage: &'static str) -> Verdict {
 }
 
 /// The message of this subject.
-pub(super) fn message_of<'a>(data: &'a Result<Bytes, DataFault>, trace_octets: usize) -> Subject<'a> {
-    Subject::Message(
+pub(super) fn message_of<'a>(data: &'a Result<Bytes, DataFault>, trace_octets: usize) -> JudgedItem<'a> {
+    JudgedItem::Message(
         data.as_ref().map(|message| message.get(trace_octets..).unwrap_or_default()).map_err(|fault| *fault),
     )
 }

@@ -3,9 +3,9 @@
 use provost_delivery::Refusal;
 use provost_message::{Arrival, SmtpReply, Verdict};
 
-use super::{StageInput, Subject, misplaced};
+use super::{JudgedItem, StageInput, misplaced};
 use crate::reply;
-use crate::server::route::Route;
+use crate::server::route::DeliveryRoute;
 
 /// RFC 5321 §4.5.3.1.10. The recipient that is judged is in the envelope already.
 pub(super) async fn count(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
@@ -23,9 +23,11 @@ pub(super) async fn relay(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
         domain.is_none_or(|domain| input.config.view.is_foreign(&domain))
     };
     match input.subject {
-        Subject::Recipient(Route::Remote) if is_foreign() => Verdict::object("relay", refused(&Refusal::NotLocal)),
-        Subject::Recipient(Route::Remote) => Verdict::object("directory", reply::TRY_LATER),
-        Subject::Recipient(_) => Verdict::Accept,
+        JudgedItem::Recipient(DeliveryRoute::Remote) if is_foreign() => {
+            Verdict::object("relay", refused(&Refusal::NotLocal))
+        }
+        JudgedItem::Recipient(DeliveryRoute::Remote) => Verdict::object("directory", reply::TRY_LATER),
+        JudgedItem::Recipient(_) => Verdict::Accept,
         _ => misplaced("relay"),
     }
 }
@@ -33,8 +35,8 @@ pub(super) async fn relay(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
 /// Refuses for good only when the directory is certain; otherwise 451.
 pub(super) async fn recipient(input: StageInput<'_>) -> Verdict {
     match input.subject {
-        Subject::Recipient(Route::Local(_) | Route::Remote) => Verdict::Accept,
-        Subject::Recipient(Route::Refused(refusal)) => {
+        JudgedItem::Recipient(DeliveryRoute::Local(_) | DeliveryRoute::Remote) => Verdict::Accept,
+        JudgedItem::Recipient(DeliveryRoute::Refused(refusal)) => {
             let label = match refusal {
                 Refusal::NoSuchUser => "unknown",
                 Refusal::Closed => "closed",
@@ -42,7 +44,7 @@ pub(super) async fn recipient(input: StageInput<'_>) -> Verdict {
             };
             Verdict::object(label, refused(refusal))
         }
-        Subject::Recipient(Route::Unavailable) => Verdict::object("directory", reply::TRY_LATER),
+        JudgedItem::Recipient(DeliveryRoute::Unavailable) => Verdict::object("directory", reply::TRY_LATER),
         _ => misplaced("recipient"),
     }
 }

@@ -3,7 +3,7 @@
 use provost_message::{Address, Arrival, AuthenticationResult, Verdict, without_detail};
 use provost_view::{AddressKind, Person};
 
-use super::{Finding, StageInput};
+use super::{StageFinding, StageInput};
 use crate::reply;
 
 /// RFC 6409 §4.3: only logged-in people send. The session has looked the account up again just before.
@@ -13,7 +13,7 @@ pub(super) async fn login(arrival: &Arrival) -> Verdict {
 }
 
 /// RFC 6409 §6.1: people send under their own addresses only. A match is an authentication result (RFC 8601 §2.7.4).
-pub(super) async fn sender(arrival: &Arrival, input: StageInput<'_>) -> Finding {
+pub(super) async fn sender(arrival: &Arrival, input: StageInput<'_>) -> StageFinding {
     let Some(person) = arrival.connection.as_ref().and_then(|connection| connection.login.as_ref()) else {
         return Verdict::object("no_login", reply::LOGIN_FIRST).into();
     };
@@ -21,7 +21,7 @@ pub(super) async fn sender(arrival: &Arrival, input: StageInput<'_>) -> Finding 
         // Read receipts carry the null reverse-path (RFC 8098 §3), which is nobody else's address.
         None => Verdict::Accept.into(),
         Some(path) if path.address().is_some_and(|address| is_theirs(person, &address, input)) => {
-            Finding { verdict: Verdict::Accept, authentication: vec![AuthenticationResult::of_login(path)] }
+            StageFinding { verdict: Verdict::Accept, authentication: vec![AuthenticationResult::of_login(path)] }
         }
         Some(_) => Verdict::object("not_theirs", reply::NOT_YOUR_ADDRESS).into(),
     }

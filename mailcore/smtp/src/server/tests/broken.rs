@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use provost_store::{
-    AccountId, Applied, ApplyError, Batch, BodyId, BoxFuture, Claim, Columns, Lease, LeaseError, Left, MailboxId,
-    MemoryStore, MessageStore, Outgoing, QueueRow, QueueStore, QueuedRecipient, Rows, Snapshot, StoreError, Take,
-    Taken, Token, Which,
+    AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, BoxFuture, Claim, Columns, Lease, LeaseError, Left,
+    MailboxId, MemoryStore, MessageStore, Outgoing, QueueRow, QueueStore, QueuedRecipient, ReadToken, Rows, StoreError,
+    Take, Taken, Which,
 };
 use provost_view::View;
 
@@ -22,10 +22,10 @@ fn down<T: Send + 'static>() -> BoxFuture<'static, Result<T, StoreError>> {
 }
 
 impl MessageStore for Down {
-    fn apply(&self, _: Batch) -> BoxFuture<'_, Result<Applied, ApplyError>> {
-        Box::pin(async { Err(ApplyError::Unavailable("down".into())) })
+    fn apply(&self, _: Batch) -> BoxFuture<'_, Result<Applied, BatchError>> {
+        Box::pin(async { Err(BatchError::Unavailable("down".into())) })
     }
-    fn snapshot(&self, _: AccountId, _: Option<Token>) -> BoxFuture<'_, Result<Snapshot, StoreError>> {
+    fn snapshot(&self, _: AccountId, _: Option<ReadToken>) -> BoxFuture<'_, Result<AccountSnapshot, StoreError>> {
         down()
     }
     fn read(
@@ -34,7 +34,7 @@ impl MessageStore for Down {
         _: MailboxId,
         _: Which,
         _: Columns,
-        _: Option<Token>,
+        _: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {
         down()
     }

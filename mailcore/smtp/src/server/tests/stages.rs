@@ -6,11 +6,11 @@ use provost_message::{Arrival, AuthenticationResult, Envelope, HelloVerb, Servic
 use provost_net::{Output, Session, Step};
 
 use super::site::{Site, Talk, person, site};
-use crate::server::stages::{Finding, Stage, Table};
+use crate::server::stages::{Stage, StageFinding, StageTable};
 
 /// A stage of tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::server) enum Scripted {
+pub(in crate::server) enum ScriptedStage {
     Accept,
     Tag,
     Quarantine,
@@ -27,23 +27,23 @@ pub(in crate::server) enum Scripted {
     /// Never ends.
     Hang,
     /// Accepts, and records its input.
-    Look(&'static Seen),
+    Look(&'static RecordedInput),
 }
 
 /// The recorded input of a stage.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Seen(Mutex<Vec<Arrival>>);
+pub(in crate::server) struct RecordedInput(Mutex<Vec<Arrival>>);
 
-impl PartialEq for Seen {
+impl PartialEq for RecordedInput {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)
     }
 }
 
-impl Eq for Seen {}
+impl Eq for RecordedInput {}
 
-impl Scripted {
-    pub(in crate::server) async fn judge(self, arrival: &Arrival) -> Finding {
+impl ScriptedStage {
+    pub(in crate::server) async fn judge(self, arrival: &Arrival) -> StageFinding {
         // Not ready at once, as a stage that asks a server.
         tokio::task::yield_now().await;
         let is_ann = arrival.envelope.recipients.last().is_some_and(|to| to.path.local() == "ann");
@@ -64,7 +64,7 @@ impl Scripted {
             Self::Authenticate => {
                 let path = &arrival.envelope.recipients.last().unwrap().path;
                 let authentication = vec![AuthenticationResult::of_login(path); 20];
-                return Finding { verdict: Verdict::Accept, authentication };
+                return StageFinding { verdict: Verdict::Accept, authentication };
             }
         };
         verdict.into()
@@ -84,20 +84,20 @@ enum Point {
 const POINTS: [Point; 5] = [Point::Connect, Point::Hello, Point::Mail, Point::Rcpt, Point::DataEnd];
 
 /// The table of a service with one more stage at the end of a point.
-fn with_stage(service: Service, point: Point, script: Scripted) -> &'static Table {
+fn with_stage(service: Service, point: Point, script: ScriptedStage) -> &'static StageTable {
     with_stages(service, point, &[script])
 }
 
 /// The same with several stages.
-fn with_stages(service: Service, point: Point, scripts: &[Scripted]) -> &'static Table {
-    let table = Table::of(service);
+fn with_stages(service: Service, point: Point, scripts: &[ScriptedStage]) -> &'static StageTable {
+    let table = StageTable::of(service);
     let at = |here: Point, stages: &'static [Stage]| -> &'static [Stage] {
         if here != point {
             return stages;
         }
         Box::leak(stages.iter().copied().chain(scripts.iter().copied().map(Stage::Scripted)).collect())
     };
-    Box::leak(Box::new(Table {
+    Box::leak(Box::new(StageTable {
         connect: at(Point::Connect, table.connect),
         hello: at(Point::Hello, table.hello),
         mail: at(Point::Mail, table.mail),
@@ -131,7 +131,7 @@ async fn converse(talk: &mut Talk, service: Service, to: &[&str]) -> String {
     said
 }
 
-async fn last_reply(site: &Site, service: Service, point: Point, script: Scripted) -> String {
+async fn last_reply(site: &Site, service: Service, point: Point, script: ScriptedStage) -> String {
     let mut talk = site.talk(service);
     talk.session.stages = with_stage(service, point, script);
     converse(&mut talk, service, &["zoe@example.edu"]).await
@@ -144,13 +144,13 @@ async fn each_verdict_at_each_point() {
     for service in [Service::Mx, Service::Lmtp] {
         for point in POINTS {
             for (script, expect) in [
-                (Scripted::Accept, "250 2."),
-                (Scripted::Tag, "250 2."),
-                (Scripted::Defer, "450 4.7.1 later\r\n"),
-                (Scripted::Refuse, "554 5.7.1 never\r\n"),
-                (Scripted::Contradict, "451 4.3.0 taken\r\n"),
-                (Scripted::Panic, "451 4.3.0 Cannot be done now"),
-                (Scripted::Hang, "451 4.3.0 Cannot be done now"),
+                (ScriptedStage::Accept, "250 2."),
+                (ScriptedStage::Tag, "250 2."),
+                (ScriptedStage::Defer, "450 4.7.1 later\r\n"),
+                (ScriptedStage::Refuse, "554 5.7.1 never\r\n"),
+                (ScriptedStage::Contradict, "451 4.3.0 taken\r\n"),
+                (ScriptedStage::Panic, "451 4.3.0 Cannot be done now"),
+                (ScriptedStage::Hang, "451 4.3.0 Cannot be done now"),
             ] {
                 let site = site();
                 let said = last_reply(&site, service, point, script).await;
@@ -167,7 +167,7 @@ async fn each_verdict_at_each_point() {
 #[tokio::test]
 async fn lmtp_answers_each_recipient_of_a_refused_message() {
     let mut talk = site().talk(Service::Lmtp);
-    talk.session.stages = with_stage(Service::Lmtp, Point::DataEnd, Scripted::Refuse);
+    talk.session.stages = with_stage(Service::Lmtp, Point::DataEnd, ScriptedStage::Refuse);
     let said = converse(&mut talk, Service::Lmtp, &["zoe@example.edu", "ann@example.edu"]).await;
     assert_eq!(said, "554 5.7.1 never\r\n554 5.7.1 never\r\n");
 }
@@ -182,12 +182,12 @@ async fn an_objection_ends_what_it_is_about() {
         (Point::DataEnd, "MAIL FROM:<>", "250 2.1.0"),
     ] {
         let mut talk = site().talk(Service::Mx);
-        talk.session.stages = with_stage(Service::Mx, point, Scripted::Refuse);
+        talk.session.stages = with_stage(Service::Mx, point, ScriptedStage::Refuse);
         assert!(converse(&mut talk, Service::Mx, &["zoe@example.edu"]).await.starts_with("554"));
         talk.run(&format!("C: {next}\nS: {expect}")).await;
     }
     let mut talk = site().talk(Service::Mx);
-    talk.session.stages = with_stage(Service::Mx, Point::Connect, Scripted::Refuse);
+    talk.session.stages = with_stage(Service::Mx, Point::Connect, ScriptedStage::Refuse);
     converse(&mut talk, Service::Mx, &["zoe@example.edu"]).await;
     assert_eq!(talk.ended, Some(Step::Close));
 }
@@ -198,7 +198,7 @@ async fn a_tag_is_in_the_message() {
     for point in POINTS {
         let site = site();
         let mut talk = site.talk(Service::Mx);
-        talk.session.stages = with_stage(Service::Mx, point, Scripted::Tag);
+        talk.session.stages = with_stage(Service::Mx, point, ScriptedStage::Tag);
         for _ in 0..2 {
             converse(&mut talk, Service::Mx, &["zoe@example.edu"]).await;
         }
@@ -219,7 +219,7 @@ async fn a_tag_is_in_the_message() {
 /// whatever follows it.
 #[tokio::test(start_paused = true)]
 async fn verdicts_are_combined_by_one_rule() {
-    use Scripted::{Accept, Defer, Hang, Panic, Quarantine, Refuse, Tag};
+    use ScriptedStage::{Accept, Defer, Hang, Panic, Quarantine, Refuse, Tag};
     for (scripts, expect, (tags, quarantines)) in [
         (&[][..], "250", (0, 0)),
         (&[Accept, Accept], "250", (0, 0)),
@@ -266,7 +266,8 @@ async fn results_are_in_the_message() {
     ] {
         let site = site();
         let mut talk = site.talk(Service::Mx);
-        talk.session.stages = with_stages(Service::Mx, Point::Rcpt, &[Scripted::Authenticate, Scripted::RefuseAnn]);
+        talk.session.stages =
+            with_stages(Service::Mx, Point::Rcpt, &[ScriptedStage::Authenticate, ScriptedStage::RefuseAnn]);
         talk.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\n").await;
         for to in to {
             talk.send(format!("RCPT TO:<{to}>\r\n").as_bytes()).await;
@@ -283,7 +284,7 @@ async fn results_are_in_the_message() {
 #[tokio::test]
 async fn sieve_reads_a_tag() {
     let script = "require \"fileinto\"; if header :contains \"Provost-Verdict\" \"test_tag\" { fileinto \"Tagged\"; }";
-    for (stage, expect) in [(Scripted::Tag, "Tagged"), (Scripted::Accept, "INBOX")] {
+    for (stage, expect) in [(ScriptedStage::Tag, "Tagged"), (ScriptedStage::Accept, "INBOX")] {
         let site = site();
         let mut talk = site.talk(Service::Mx);
         talk.session.stages = with_stage(Service::Mx, Point::DataEnd, stage);
@@ -293,7 +294,7 @@ async fn sieve_reads_a_tag() {
         let body = site.inbox("zoe").await.remove(0);
         let arrival = Arrival::from_queue(uuid::Uuid::nil().into(), Envelope::new(None, []), body.as_bytes());
         let (recipient, now) = (&person("zoe").primary, jiff::Timestamp::UNIX_EPOCH);
-        let context = provost_sieve::Context { arrival: &arrival, recipient, addresses: &[], now };
+        let context = provost_sieve::ScriptContext { arrival: &arrival, recipient, addresses: &[], now };
         let outcome = provost_sieve::run(script, body.as_bytes(), &context).unwrap();
         let filed = outcome.actions.contains(&provost_sieve::Action::FileInto("Tagged".into()));
         assert_eq!(if filed { "Tagged" } else { "INBOX" }, expect, "{body}");
@@ -305,10 +306,10 @@ async fn sieve_reads_a_tag() {
 #[tokio::test]
 async fn a_mark_of_one_recipient_is_for_all() {
     for (scripts, to, junk) in [
-        (&[Scripted::Quarantine][..], &["zoe@example.edu", "ann@example.edu"][..], 1),
-        (&[Scripted::QuarantineAnn], &["zoe@example.edu", "ann@example.edu"], 1),
-        (&[Scripted::QuarantineAnn], &["zoe@example.edu"], 0),
-        (&[Scripted::QuarantineAnn, Scripted::RefuseAnn], &["zoe@example.edu", "ann@example.edu"], 0),
+        (&[ScriptedStage::Quarantine][..], &["zoe@example.edu", "ann@example.edu"][..], 1),
+        (&[ScriptedStage::QuarantineAnn], &["zoe@example.edu", "ann@example.edu"], 1),
+        (&[ScriptedStage::QuarantineAnn], &["zoe@example.edu"], 0),
+        (&[ScriptedStage::QuarantineAnn, ScriptedStage::RefuseAnn], &["zoe@example.edu", "ann@example.edu"], 0),
     ] {
         let site = site();
         let mut talk = site.talk(Service::Mx);
@@ -329,7 +330,7 @@ async fn a_quarantined_message_is_not_relayed() {
     for (to, expect) in [("ann@example.edu", "250 2.0.0"), ("far@far.example", "550 5.7.1 Not sent to other sites")] {
         let site = site();
         let mut talk = site.talk(Service::Submission);
-        talk.session.stages = with_stage(Service::Submission, Point::DataEnd, Scripted::Quarantine);
+        talk.session.stages = with_stage(Service::Submission, Point::DataEnd, ScriptedStage::Quarantine);
         talk.send(b"EHLO x\r\nAUTH PLAIN AHpvZQBzZWNyZXQ=\r\n").await;
         let mail = format!("MAIL FROM:<zoe@example.edu>\r\nRCPT TO:<{to}>\r\nDATA\r\n");
         assert!(talk.send(mail.as_bytes()).await.contains("354"));
@@ -344,8 +345,8 @@ async fn a_quarantined_message_is_not_relayed() {
 async fn a_stage_sees_what_came_before_it() {
     let site = site();
     for point in POINTS {
-        let seen: &'static Seen = Box::leak(Box::default());
-        last_reply(&site, Service::Lmtp, point, Scripted::Look(seen)).await;
+        let seen: &'static RecordedInput = Box::leak(Box::default());
+        last_reply(&site, Service::Lmtp, point, ScriptedStage::Look(seen)).await;
         let arrivals = seen.0.lock().unwrap();
         assert_eq!(arrivals.len(), 1, "{point:?}");
         let (arrival, connection) = (&arrivals[0], arrivals[0].connection.as_ref().unwrap());

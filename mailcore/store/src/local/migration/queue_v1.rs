@@ -12,11 +12,11 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::super::bodies::Destination;
-use super::super::committer::Failure;
+use super::super::bodies::BodyDestination;
+use super::super::committer::CommitFailure;
 use super::super::database::{self, Database};
 use super::super::fault::{storage, unavailable};
-use super::super::pack::{PackReader, Place};
+use super::super::pack::{BodyPlace, PackReader};
 use super::super::place_by_hash;
 use super::super::queue_rows::{self, NewRow};
 use super::super::schema;
@@ -50,7 +50,7 @@ struct OldRow {
     queued_at: i64,
     due_at: i64,
     item: Vec<u8>,
-    place: Place,
+    place: BodyPlace,
 }
 
 /// Moves the queue into the shards and removes its folder. Does nothing without the folder.
@@ -89,7 +89,7 @@ fn row(old: &Connection, id: QueueId) -> Result<Option<OldRow>, StoreError> {
     let mut statement = old.prepare_cached(sql).map_err(storage)?;
     let read = |row: &rusqlite::Row<'_>| {
         let (at, octets): (i64, i64) = (row.get(4)?, row.get(5)?);
-        let place = Place { pack: row.get(3)?, at: at.unsigned_abs(), octets: octets.unsigned_abs() };
+        let place = BodyPlace { pack: row.get(3)?, at: at.unsigned_abs(), octets: octets.unsigned_abs() };
         Ok(OldRow { queued_at: row.get(0)?, due_at: row.get(1)?, item: row.get(2)?, place })
     };
     statement.query_row([id.0.as_bytes()], read).optional().map_err(storage)
@@ -166,8 +166,8 @@ fn in_transaction(
     shard: &mut Database,
     change: impl FnOnce(&mut Database) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let failed = |failure: Failure| StoreError::from(failure);
-    shard.begin(Destination::Pack).map_err(failed)?;
+    let failed = |failure: CommitFailure| StoreError::from(failure);
+    shard.begin(BodyDestination::Pack).map_err(failed)?;
     match change(shard) {
         Ok(()) => shard.name_pack().and_then(|()| shard.commit()).map_err(failed),
         Err(error) => {
@@ -210,7 +210,7 @@ INSERT INTO start VALUES (0);
     /// A queue of format 1: messages 1 and 2, an unreadable row, one whose body is lost, and a finished one.
     fn old_queue(store: &Path, checkpointer: &Checkpointer) {
         let mut old = Database::open(&store.join("queue"), &OLD, PACK_OCTETS, checkpointer).unwrap();
-        old.begin(Destination::Pack).unwrap();
+        old.begin(BodyDestination::Pack).unwrap();
         let items = [
             (1, old_item(1, &["a@x.example", "b@y.example", "c@X.example"])),
             (2, old_item(2, &["d@x.example"])),

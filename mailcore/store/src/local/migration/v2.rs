@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 use super::super::fault::{damaged, storage};
 use super::super::schema;
-use crate::{Applied, Effect, StoreError};
+use crate::{Applied, OpEffect, StoreError};
 
 /// The version that this step upgrades from.
 pub(super) const FROM: i64 = 1;
@@ -91,7 +91,7 @@ fn forget_unreadable_batches(connection: &Connection) -> Result<(), StoreError> 
     let mut unreadable: Vec<(i64, Vec<u8>)> = Vec::new();
     while let Some(row) = rows.next().map_err(storage)? {
         let applied: Vec<u8> = row.get(2).map_err(storage)?;
-        let same = |applied: Applied| !applied.effects.iter().any(|effect| matches!(effect, Effect::Stored { .. }));
+        let same = |applied: Applied| !applied.effects.iter().any(|effect| matches!(effect, OpEffect::Stored { .. }));
         if !postcard::from_bytes(&applied).is_ok_and(same) {
             unreadable.push((row.get(0).map_err(storage)?, row.get(1).map_err(storage)?));
         }

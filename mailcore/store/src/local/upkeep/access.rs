@@ -11,24 +11,24 @@ use super::super::change::change;
 use super::super::committer::Committer;
 use super::super::database::{self, Database};
 use super::super::fault::{storage, unavailable};
-use super::super::pack::{Located, PackNumbers, PackReader};
+use super::super::pack::{BodyLocation, PackNumbers, PackReader};
 use super::super::schema;
-use super::super::writer::Job;
+use super::super::writer::ShardWork;
 use crate::StoreError;
 
 /// Access to one shard.
-pub(super) struct Access {
+pub(super) struct ShardAccess {
     pub(super) folder: PathBuf,
     pub(super) packs: Arc<PackReader>,
     pub(super) numbers: Arc<PackNumbers>,
-    committer: Arc<Committer<Job>>,
+    committer: Arc<Committer<ShardWork>>,
     connection: Option<Connection>,
 }
 
-impl Access {
+impl ShardAccess {
     pub(super) fn new(
         folder: &Path,
-        committer: &Arc<Committer<Job>>,
+        committer: &Arc<Committer<ShardWork>>,
         packs: &Arc<PackReader>,
         numbers: &Arc<PackNumbers>,
     ) -> Self {
@@ -52,7 +52,7 @@ impl Access {
         run: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (change, receiver) = change(run);
-        self.committer.send_now(Job::Change(change));
+        self.committer.send_now(ShardWork::Change(change));
         receiver.blocking_recv().map_err(unavailable)?
     }
 
@@ -60,8 +60,8 @@ impl Access {
     pub(super) fn body(&mut self, number: u64) -> Result<Option<Bytes>, StoreError> {
         // Only this thread moves bodies, so a body is still where it was found.
         match self.read(|connection| locate(connection, number))? {
-            Some(Located::Inline(body)) => Ok(Some(body)),
-            Some(Located::Pack(place)) => self.packs.read(place, None).map(Some),
+            Some(BodyLocation::Inline(body)) => Ok(Some(body)),
+            Some(BodyLocation::Pack(place)) => self.packs.read(place, None).map(Some),
             None => Ok(None),
         }
     }

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use super::super::fault::{damaged, storage, unavailable};
-use super::super::pack::{PackWriter, Place, path, record_octets};
+use super::super::pack::{BodyPlace, PackWriter, path, record_octets};
 use super::super::rows::number;
 use super::super::{bodies, database};
-use super::access::Access;
+use super::access::ShardAccess;
 use super::config::UpkeepConfig;
 use super::moving::{Moving, STEP_BODIES, STEP_OCTETS, move_bodies};
 use crate::StoreError;
@@ -33,7 +33,7 @@ pub(super) struct Compaction {
     /// Dead octets of each pack; `None` before the count.
     dead: Option<HashMap<u32, u64>>,
     /// The pack being rewritten, and its bodies that are still to copy.
-    current: Option<(u32, Vec<(u64, Place)>)>,
+    current: Option<(u32, Vec<(u64, BodyPlace)>)>,
     /// Packs with damaged records, kept for repair by hand.
     kept: BTreeSet<u32>,
     look_at: Option<Instant>,
@@ -41,7 +41,7 @@ pub(super) struct Compaction {
 
 /// A pack of this database.
 #[derive(Clone, Copy)]
-struct Known {
+struct KnownPack {
     number: u32,
     octets: u64,
 }
@@ -71,7 +71,7 @@ impl Compaction {
     /// Makes one step. Returns the octets copied; `None` when there was nothing to do.
     pub(super) fn step(
         &mut self,
-        access: &mut Access,
+        access: &mut ShardAccess,
         writer: &mut PackWriter,
         now: Instant,
     ) -> Result<Option<u64>, StoreError> {
@@ -87,7 +87,7 @@ impl Compaction {
     }
 
     /// Chooses a pack, and looks up its live bodies.
-    fn begin(&mut self, access: &mut Access, writer: &mut PackWriter) -> Result<Option<u64>, StoreError> {
+    fn begin(&mut self, access: &mut ShardAccess, writer: &mut PackWriter) -> Result<Option<u64>, StoreError> {
         let known = self.known_packs(access)?;
         if self.dead.is_none() {
             self.dead = Some(count_dead(access, &known)?);
@@ -115,11 +115,11 @@ impl Compaction {
 
     /// Returns the existing packs that this database made. Forgets a missing one, which a crash left between the
     /// removal and the commit that forgets it.
-    fn known_packs(&mut self, access: &mut Access) -> Result<Vec<Known>, StoreError> {
+    fn known_packs(&mut self, access: &mut ShardAccess) -> Result<Vec<KnownPack>, StoreError> {
         let mut known = Vec::new();
         for number in access.read(|connection| database::known_packs(connection).map_err(storage))? {
             match std::fs::metadata(path(&access.folder, number)) {
-                Ok(metadata) => known.push(Known { number, octets: metadata.len() }),
+                Ok(metadata) => known.push(KnownPack { number, octets: metadata.len() }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => self.forget_missing(access, number)?,
                 Err(error) => return Err(unavailable(error)),
             }
@@ -127,7 +127,7 @@ impl Compaction {
         Ok(known)
     }
 
-    fn forget_missing(&mut self, access: &mut Access, pack: u32) -> Result<(), StoreError> {
+    fn forget_missing(&mut self, access: &mut ShardAccess, pack: u32) -> Result<(), StoreError> {
         if self.kept.contains(&pack) || access.numbers.is_open(pack) {
             return Ok(());
         }
@@ -139,7 +139,7 @@ impl Compaction {
         forget_pack(access, pack)
     }
 
-    fn is_due(&self, pack: Known) -> bool {
+    fn is_due(&self, pack: KnownPack) -> bool {
         let dead = self.dead.as_ref().and_then(|dead| dead.get(&pack.number)).copied().unwrap_or(0);
         let live = pack.octets.saturating_sub(dead);
         let is_mostly_dead = live.saturating_mul(100) < pack.octets.saturating_mul(LIVE_PERCENT_MIN);
@@ -149,10 +149,10 @@ impl Compaction {
     /// Copies some bodies, from the begin of the pack to its end.
     fn copy(
         &mut self,
-        access: &Access,
+        access: &ShardAccess,
         writer: &mut PackWriter,
         pack: u32,
-        mut rest: Vec<(u64, Place)>,
+        mut rest: Vec<(u64, BodyPlace)>,
     ) -> Result<u64, StoreError> {
         let (mut some, mut octets) = (Vec::new(), 0);
         while octets < STEP_OCTETS
@@ -176,7 +176,7 @@ impl Compaction {
     }
 
     /// Removes a pack that no row refers to.
-    fn finish(&mut self, access: &mut Access, pack: u32, now: Instant) -> Result<(), StoreError> {
+    fn finish(&mut self, access: &mut ShardAccess, pack: u32, now: Instant) -> Result<(), StoreError> {
         if self.kept.contains(&pack) {
             return Ok(());
         }
@@ -200,14 +200,14 @@ impl Compaction {
     }
 }
 
-fn forget_pack(access: &Access, pack: u32) -> Result<(), StoreError> {
+fn forget_pack(access: &ShardAccess, pack: u32) -> Result<(), StoreError> {
     access.change(move |database| {
         bodies::execute(&database.connection, "DELETE FROM pack WHERE number = ?", [pack]).map(drop)
     })
 }
 
 /// Counts dead octets. The sizes are read before the rows, so bodies added meanwhile count as live.
-fn count_dead(access: &mut Access, known: &[Known]) -> Result<HashMap<u32, u64>, StoreError> {
+fn count_dead(access: &mut ShardAccess, known: &[KnownPack]) -> Result<HashMap<u32, u64>, StoreError> {
     let live = access.read(|connection| {
         let mut live: HashMap<u32, u64> = HashMap::new();
         let mut statement =
@@ -218,18 +218,18 @@ fn count_dead(access: &mut Access, known: &[Known]) -> Result<HashMap<u32, u64>,
         }
         Ok(live)
     })?;
-    let dead = |pack: &Known| pack.octets.saturating_sub(live.get(&pack.number).copied().unwrap_or(0));
+    let dead = |pack: &KnownPack| pack.octets.saturating_sub(live.get(&pack.number).copied().unwrap_or(0));
     Ok(known.iter().map(|pack| (pack.number, dead(pack))).collect())
 }
 
 /// Scans the rows of all bodies without an index, which takes a fraction of the time that copying the pack takes.
-fn live_bodies(connection: &Connection, pack: u32) -> Result<Vec<(u64, Place)>, StoreError> {
+fn live_bodies(connection: &Connection, pack: u32) -> Result<Vec<(u64, BodyPlace)>, StoreError> {
     let sql = "SELECT id, at, octets FROM body WHERE pack = ? AND refs > 0";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     let mut rows = statement.query(params![pack]).map_err(storage)?;
     let mut live = Vec::new();
     while let Some(row) = rows.next().map_err(storage)? {
-        live.push((number(row, 0)?, Place { pack, at: number(row, 1)?, octets: number(row, 2)? }));
+        live.push((number(row, 0)?, BodyPlace { pack, at: number(row, 1)?, octets: number(row, 2)? }));
     }
     Ok(live)
 }

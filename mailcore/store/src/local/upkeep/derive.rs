@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::super::bodies::{execute, insert_derived};
 use super::super::fault::storage;
 use super::super::rows::{number, signed};
-use super::access::Access;
+use super::access::ShardAccess;
 use crate::StoreError;
 
 /// Most bodies in one step.
@@ -17,14 +17,14 @@ const STEP_OCTETS: u64 = 1024 * 1024;
 /// The position of the walk through the bodies. It is stored with the derived columns: a restart continues from there,
 /// and after the end no body is read again until the version changes.
 #[derive(Default)]
-pub(super) struct Walk {
+pub(super) struct DeriveWalk {
     after: Option<u64>,
     done: bool,
 }
 
-impl Walk {
+impl DeriveWalk {
     /// Makes one step; returns whether more work remains.
-    pub(super) fn step(&mut self, access: &mut Access) -> Result<bool, StoreError> {
+    pub(super) fn step(&mut self, access: &mut ShardAccess) -> Result<bool, StoreError> {
         if self.done {
             return Ok(false);
         }

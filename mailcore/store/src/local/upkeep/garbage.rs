@@ -8,7 +8,7 @@ use super::super::bodies::execute;
 use super::super::fault::storage;
 use super::super::pack::record_octets;
 use super::super::rows::{number, signed};
-use super::access::Access;
+use super::access::ShardAccess;
 use crate::StoreError;
 
 /// Bodies looked up at once; they take 2 MiB of memory.
@@ -33,7 +33,12 @@ pub(super) struct Freed {
 }
 
 impl Garbage {
-    pub(super) fn step(&mut self, access: &mut Access, grace: Duration, now: Instant) -> Result<Freed, StoreError> {
+    pub(super) fn step(
+        &mut self,
+        access: &mut ShardAccess,
+        grace: Duration,
+        now: Instant,
+    ) -> Result<Freed, StoreError> {
         if self.found.is_empty() {
             self.found = access.read(find)?;
             self.at = Some(now);

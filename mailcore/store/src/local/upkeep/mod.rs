@@ -26,21 +26,21 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use self::access::Access;
+use self::access::ShardAccess;
 use self::compact::Compaction;
 pub use self::config::UpkeepConfig;
-use self::derive::Walk;
+use self::derive::DeriveWalk;
 use self::garbage::Garbage;
 use self::pages::FreePages;
 use super::committer::Committer;
-use super::load::{INLINE_MOVED_AT, Load, Signal};
+use super::load::{CommitterLoad, INLINE_MOVED_AT, UpkeepSignal};
 use super::pack::{PackNumbers, PackReader, PackWriter};
-use super::writer::Job;
+use super::writer::ShardWork;
 use crate::StoreError;
 
 /// The upkeep thread. Dropping it waits for the running step.
 pub(super) struct Upkeep {
-    signal: Arc<Signal>,
+    signal: Arc<UpkeepSignal>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -48,7 +48,7 @@ impl Upkeep {
     pub(super) fn start(
         mut shards: Vec<ShardUpkeep>,
         config: UpkeepConfig,
-        signal: &Arc<Signal>,
+        signal: &Arc<UpkeepSignal>,
     ) -> std::io::Result<Self> {
         let shared = Arc::clone(signal);
         let work = move || {
@@ -73,34 +73,34 @@ impl Drop for Upkeep {
 
 /// The tasks of one shard.
 pub(super) struct ShardUpkeep {
-    access: Access,
-    load: Arc<Load>,
+    access: ShardAccess,
+    load: Arc<CommitterLoad>,
     writer: PackWriter,
     /// Number of commits seen; `None` before the first step.
     commits_seen: Option<u64>,
     garbage: Garbage,
     compaction: Compaction,
-    walk: Walk,
+    walk: DeriveWalk,
     pages: FreePages,
 }
 
 impl ShardUpkeep {
     pub(super) fn new(
         folder: &Path,
-        committer: &Arc<Committer<Job>>,
+        committer: &Arc<Committer<ShardWork>>,
         packs: &Arc<PackReader>,
         numbers: &Arc<PackNumbers>,
-        load: &Arc<Load>,
+        load: &Arc<CommitterLoad>,
         config: &UpkeepConfig,
     ) -> Self {
         Self {
-            access: Access::new(folder, committer, packs, numbers),
+            access: ShardAccess::new(folder, committer, packs, numbers),
             load: Arc::clone(load),
             writer: PackWriter::new(folder, numbers, config.pack_octets_max),
             commits_seen: None,
             garbage: Garbage::default(),
             compaction: Compaction::new(config),
-            walk: Walk::default(),
+            walk: DeriveWalk::default(),
             pages: FreePages::new(config),
         }
     }

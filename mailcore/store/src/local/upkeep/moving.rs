@@ -5,9 +5,9 @@ use rusqlite::{Connection, params};
 
 use super::super::bodies::{execute, name_pack};
 use super::super::fault::{storage, unavailable};
-use super::super::pack::{PackWriter, Place, record_octets};
+use super::super::pack::{BodyPlace, PackWriter, record_octets};
 use super::super::rows::{number, signed};
-use super::access::Access;
+use super::access::ShardAccess;
 use crate::StoreError;
 
 /// Octets copied in one step: the committer needs some milliseconds to change the places.
@@ -19,7 +19,7 @@ pub(super) const STEP_BODIES: usize = 1_000;
 pub(super) struct Moving {
     pub(super) body: u64,
     /// The old place; `None` is inline.
-    pub(super) from: Option<Place>,
+    pub(super) from: Option<BodyPlace>,
     pub(super) octets: Bytes,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Moved {
 }
 
 /// Moves some inline bodies to a pack; `None` when there are none.
-pub(super) fn move_inline(access: &mut Access, writer: &mut PackWriter) -> Result<Option<Moved>, StoreError> {
+pub(super) fn move_inline(access: &mut ShardAccess, writer: &mut PackWriter) -> Result<Option<Moved>, StoreError> {
     let bodies = access.read(inline_bodies)?;
     if bodies.is_empty() {
         return Ok(None);
@@ -66,7 +66,11 @@ fn inline_bodies(connection: &Connection) -> Result<Vec<Moving>, StoreError> {
 }
 
 /// Copies bodies to the writer's pack, and changes their places.
-pub(super) fn move_bodies(access: &Access, writer: &mut PackWriter, bodies: Vec<Moving>) -> Result<Moved, StoreError> {
+pub(super) fn move_bodies(
+    access: &ShardAccess,
+    writer: &mut PackWriter,
+    bodies: Vec<Moving>,
+) -> Result<Moved, StoreError> {
     let mut moved = Moved::default();
     if bodies.is_empty() {
         return Ok(moved);
@@ -85,7 +89,10 @@ pub(super) fn move_bodies(access: &Access, writer: &mut PackWriter, bodies: Vec<
 
 /// Changes the places. Returns the records that are dead afterwards: the old one, or the new one of a body that has
 /// changed its place meanwhile.
-fn name_places(connection: &Connection, moves: &[(u64, Option<Place>, Place)]) -> Result<Vec<(u32, u64)>, StoreError> {
+fn name_places(
+    connection: &Connection,
+    moves: &[(u64, Option<BodyPlace>, BodyPlace)],
+) -> Result<Vec<(u32, u64)>, StoreError> {
     let mut dead = Vec::new();
     for (body, from, to) in moves {
         name_pack(connection, to.pack)?;

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 use super::super::fault::storage;
-use super::access::Access;
+use super::access::ShardAccess;
 use super::config::UpkeepConfig;
 use crate::StoreError;
 
@@ -26,7 +26,7 @@ impl FreePages {
     }
 
     /// Makes one step; returns whether more work remains.
-    pub(super) fn step(&mut self, access: &mut Access) -> Result<bool, StoreError> {
+    pub(super) fn step(&mut self, access: &mut ShardAccess) -> Result<bool, StoreError> {
         let kept = self.kept;
         if !access.read(|connection| has_too_many(connection, kept))? {
             self.looks = 0;
