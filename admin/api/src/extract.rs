@@ -4,7 +4,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use provost_provision::{Expected, Target};
+use provost_provision::{ExpectedVersion, Target};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -14,9 +14,9 @@ use crate::problem::{Problem, ProblemKind};
 pub(crate) const KEY_OCTETS_MAX: usize = 320;
 
 /// The parameters of the path.
-pub(crate) struct PathOf<T>(pub(crate) T);
+pub(crate) struct PathParameters<T>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathOf<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathParameters<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -35,7 +35,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PersonKey {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         // Only the first part is taken, so that routes with more parts can use the same extractor.
-        let PathOf(all) = PathOf::<Vec<(String, String)>>::from_request_parts(parts, state).await?;
+        let PathParameters(all) = PathParameters::<Vec<(String, String)>>::from_request_parts(parts, state).await?;
         let key = all.into_iter().find(|(name, _)| name == "key").map(|(_, value)| value).unwrap_or_default();
         if key.trim().is_empty() || key.len() > KEY_OCTETS_MAX {
             return Err(Problem::new(ProblemKind::NotFound, "no person has such a key"));
@@ -45,9 +45,9 @@ impl<S: Send + Sync> FromRequestParts<S> for PersonKey {
 }
 
 /// The parameters of the query.
-pub(crate) struct QueryOf<T>(pub(crate) T);
+pub(crate) struct QueryParameters<T>(pub(crate) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryOf<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParameters<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -139,14 +139,14 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 
 impl IfMatch {
     /// The versions that the header states. Strong comparison: a weak tag never matches, `*` matches any existing entry.
-    fn expected(self) -> Expected {
-        let Some(tags) = self.0 else { return Expected::Any };
+    fn expected(self) -> ExpectedVersion {
+        let Some(tags) = self.0 else { return ExpectedVersion::Any };
         let tags: Vec<&str> = tags.split(',').map(str::trim).collect();
         if tags.contains(&"*") {
-            return Expected::Any;
+            return ExpectedVersion::Any;
         }
         let quoted = |tag: &str| Some(tag.strip_prefix('"')?.strip_suffix('"')?.to_owned());
-        Expected::OneOf(tags.into_iter().filter_map(quoted).collect())
+        ExpectedVersion::OneOf(tags.into_iter().filter_map(quoted).collect())
     }
 }
 
@@ -232,10 +232,11 @@ mod tests {
 
     #[test]
     fn if_match_compares_strongly() {
-        let of = |versions: &[&str]| Expected::OneOf(versions.iter().map(|version| (*version).to_owned()).collect());
+        let of =
+            |versions: &[&str]| ExpectedVersion::OneOf(versions.iter().map(|version| (*version).to_owned()).collect());
         for (given, expect) in [
-            (None, Expected::Any),
-            (Some("*"), Expected::Any),
+            (None, ExpectedVersion::Any),
+            (Some("*"), ExpectedVersion::Any),
             (Some("\"a\""), of(&["a"])),
             (Some("\"b\", \"a\""), of(&["b", "a"])),
             (Some("W/\"a\""), of(&[])),

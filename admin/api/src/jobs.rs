@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use provost_provision::Outcomes;
-use provost_store::{Expect, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull};
+use provost_store::{ChangeCondition, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 use utoipa::ToSchema;
@@ -215,14 +215,14 @@ impl Jobs {
 
     async fn keep(&self, job: &Job, now: Timestamp) -> Result<(), StateError> {
         let value = encode(job, &self.node, now)?;
-        let put = StateChange::put(&JOBS, job.id.to_string(), Expect::Any, value, Some(remembered_until(now)));
+        let put = StateChange::put(&JOBS, job.id.to_string(), ChangeCondition::Any, value, Some(remembered_until(now)));
         self.state.change(vec![put], now.as_second()).await.map(drop)
     }
 
     /// Writes a job over the record that was read; a faster node has written the same.
     async fn replace(&self, record: &StateRecord, job: &Job, now: Timestamp) -> Result<(), StateError> {
         let value = encode(job, &self.node, now)?;
-        let expect = Expect::Version(record.version);
+        let expect = ChangeCondition::Version(record.version);
         let put = StateChange::put(&JOBS, record.key.clone(), expect, value, Some(remembered_until(now)));
         match self.state.change(vec![put], now.as_second()).await {
             Ok(_) | Err(StateError::Conflict) => Ok(()),
@@ -237,7 +237,7 @@ impl Jobs {
         };
         let oldest = records.iter().filter(has_ended).min_by_key(|record| record.version);
         let oldest = oldest.ok_or(StateError::Full(JOBS.name))?;
-        let remove = StateChange::remove(&JOBS, oldest.key.clone(), Expect::Any);
+        let remove = StateChange::remove(&JOBS, oldest.key.clone(), ChangeCondition::Any);
         self.state.change(vec![remove], now.as_second()).await.map(drop)
     }
 }

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use jiff::{SignedDuration, Timestamp};
 use provost_provision::{CsvOptions, Encoding};
 use provost_store::{
-    Expect, STATE_VALUE_OCTETS_MAX, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull,
+    ChangeCondition, STATE_VALUE_OCTETS_MAX, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull,
 };
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -95,12 +95,12 @@ impl Plans {
         let starts = (0..octets.len()).step_by(STATE_VALUE_OCTETS_MAX);
         let piece = |(number, start): (usize, usize)| {
             let piece = octets.slice(start..octets.len().min(start + STATE_VALUE_OCTETS_MAX));
-            StateChange::put(&PIECES, key_of(id, number), Expect::Absent, piece, end)
+            StateChange::put(&PIECES, key_of(id, number), ChangeCondition::Absent, piece, end)
         };
         let mut changes: Vec<StateChange> = starts.enumerate().map(piece).collect();
         let stored = FileRecord { waiting, pieces: changes.len() };
         let described = serde_json::to_vec(&stored).map_err(|error| StateError::Damaged(error.to_string()))?;
-        changes.push(StateChange::put(&FILES, id.to_string(), Expect::Absent, described, end));
+        changes.push(StateChange::put(&FILES, id.to_string(), ChangeCondition::Absent, described, end));
         Ok(self.state.change(changes, now).await.map(drop)?)
     }
 
@@ -118,9 +118,9 @@ impl Plans {
     /// Removes a file; removing an absent file succeeds.
     pub(crate) async fn forget(&self, id: Uuid, now: Timestamp) -> Result<(), PlansError> {
         let Some(FileRecord { pieces, .. }) = self.describe(id, now).await? else { return Ok(()) };
-        let piece = |number| StateChange::remove(&PIECES, key_of(id, number), Expect::Any);
+        let piece = |number| StateChange::remove(&PIECES, key_of(id, number), ChangeCondition::Any);
         let mut changes: Vec<StateChange> = (0..pieces.min(PIECES_MAX)).map(piece).collect();
-        changes.push(StateChange::remove(&FILES, id.to_string(), Expect::Any));
+        changes.push(StateChange::remove(&FILES, id.to_string(), ChangeCondition::Any));
         Ok(self.state.change(changes, now.as_second()).await.map(drop)?)
     }
 

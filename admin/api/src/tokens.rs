@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 use provost_provision::{Desk, DeskError, Permission, Principal, Role};
-use provost_store::{Expect, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull};
+use provost_store::{ChangeCondition, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -150,7 +150,7 @@ impl Tokens {
         let value = serde_json::to_vec(&stored).map_err(|error| TokenError::Invalid(error.to_string()))?;
         // Record first: a token that is missing from the audit must not be valid.
         let audit_id = desk.permit_change(principal, Permission::ChangeTokens, &subject(&new.name), detail).await?;
-        let put = StateChange::put(&TOKENS, &*new.name, Expect::Absent, value, Some(new.expires.as_second()));
+        let put = StateChange::put(&TOKENS, &*new.name, ChangeCondition::Absent, value, Some(new.expires.as_second()));
         match self.state.change(vec![put], now.as_second()).await {
             Ok(_) => Ok((token, audit_id)),
             Err(StateError::Conflict) => Err(TokenError::InUse(new.name.clone())),
@@ -181,7 +181,7 @@ impl Tokens {
         desk.permit(principal, Permission::ChangeTokens).await?;
         let record = self.state.record(&TOKENS, name, now.as_second()).await?;
         let record = record.ok_or_else(|| TokenError::NotFound(name.to_owned()))?;
-        let remove = StateChange::remove(&TOKENS, record.key, Expect::Any);
+        let remove = StateChange::remove(&TOKENS, record.key, ChangeCondition::Any);
         self.state.change(vec![remove], now.as_second()).await?;
         Ok(desk.permit_change(principal, Permission::ChangeTokens, &subject(name), json!({ "revoke": name })).await?)
     }

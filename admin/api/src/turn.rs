@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use provost_store::{Expect, StateChange, StateError, StateSpace, StateStore, StateVersion, WhenFull};
+use provost_store::{ChangeCondition, StateChange, StateError, StateSpace, StateStore, StateVersion, WhenFull};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
@@ -58,7 +58,8 @@ impl PlanTurns {
         let local = tokio::time::timeout_at(until, self.applying.clone().lock_owned()).await.map_err(|_| busy())?;
         loop {
             let now = Timestamp::now().as_second();
-            let take = StateChange::put(&TURN, KEY, Expect::Absent, self.node.to_string(), Some(now + TURN_SECONDS));
+            let take =
+                StateChange::put(&TURN, KEY, ChangeCondition::Absent, self.node.to_string(), Some(now + TURN_SECONDS));
             match self.state.change(vec![take], now).await {
                 Ok(made) => {
                     let version = made.first().copied().unwrap_or_default();
@@ -77,7 +78,7 @@ impl ApplyTurn {
     /// Renews the turn; a conflict when another node has taken it.
     pub(crate) async fn renew(&mut self) -> Result<(), StateError> {
         let now = Timestamp::now().as_second();
-        let expect = Expect::Version(StateVersion::from(self.version));
+        let expect = ChangeCondition::Version(StateVersion::from(self.version));
         let put = StateChange::put(&TURN, KEY, expect, self.node.to_string(), Some(now + TURN_SECONDS));
         self.version = self.state.change(vec![put], now).await?.first().copied().unwrap_or_default();
         Ok(())
@@ -85,7 +86,7 @@ impl ApplyTurn {
 
     /// Releases the turn.
     pub(crate) async fn end(self) {
-        let expect = Expect::Version(StateVersion::from(self.version));
+        let expect = ChangeCondition::Version(StateVersion::from(self.version));
         let ended =
             self.state.change(vec![StateChange::remove(&TURN, KEY, expect)], Timestamp::now().as_second()).await;
         if let Err(error) = ended {
@@ -98,7 +99,7 @@ impl ApplyTurn {
 pub(crate) async fn give_up_turn(state: &dyn StateStore, node: &str, now: Timestamp) -> Result<(), StateError> {
     let held = state.record(&TURN, KEY, now.as_second()).await?;
     let Some(held) = held.filter(|held| *held.value == *node.as_bytes()) else { return Ok(()) };
-    let remove = StateChange::remove(&TURN, KEY, Expect::Version(held.version));
+    let remove = StateChange::remove(&TURN, KEY, ChangeCondition::Version(held.version));
     match state.change(vec![remove], now.as_second()).await {
         // The turn has just expired, and another node has it.
         Ok(_) | Err(StateError::Conflict) => Ok(()),

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use provost_provision::{AUDIT_RECORD_OCTETS_MAX, Audit, AuditLog, AuditRecord};
 use provost_store::{
-    Expect, STATE_CHANGES_MAX, STATE_KEY_OCTETS_MAX, StateChange, StateError, StateLog, StateSpace, StateStore,
-    WhenFull,
+    ChangeCondition, STATE_CHANGES_MAX, STATE_KEY_OCTETS_MAX, StateChange, StateError, StateLog, StateSpace,
+    StateStore, WhenFull,
 };
 
 /// The audit file of earlier versions, in the data folder.
@@ -26,14 +26,14 @@ static AUDIT: StateLog = StateLog { name: "audit", octets_max: AUDIT_RECORD_OCTE
 static TAKEN_OVER: StateSpace =
     StateSpace { name: "audit-file", records_max: 1, octets_max: 32, when_full: WhenFull::Refuse };
 
-type Done<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
+type LogFuture<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
 
 struct StateAudit {
     state: Arc<dyn StateStore>,
 }
 
 impl AuditLog for StateAudit {
-    fn append(&self, record: &AuditRecord) -> Done<'_, ()> {
+    fn append(&self, record: &AuditRecord) -> LogFuture<'_, ()> {
         let change = encode(record);
         Box::pin(async move {
             let made = self.state.change(vec![change?], Timestamp::now().as_second()).await;
@@ -41,7 +41,12 @@ impl AuditLog for StateAudit {
         })
     }
 
-    fn newest(&self, subject: Option<&str>, before: Option<u64>, most: usize) -> Done<'_, Vec<(u64, AuditRecord)>> {
+    fn newest(
+        &self,
+        subject: Option<&str>,
+        before: Option<u64>,
+        most: usize,
+    ) -> LogFuture<'_, Vec<(u64, AuditRecord)>> {
         let subject = subject.map(|subject| cut(subject).to_owned());
         Box::pin(async move {
             let entries =
@@ -72,9 +77,9 @@ async fn take_over_some(file: &Path, state: &dyn StateStore) -> anyhow::Result<b
     let now = Timestamp::now().as_second();
     let record = state.record(&TAKEN_OVER, FILE, now).await?;
     let (from, expect) = match &record {
-        None => (0, Expect::Absent),
+        None => (0, ChangeCondition::Absent),
         Some(record) if record.value == DONE => return Ok(true),
-        Some(record) => (std::str::from_utf8(&record.value)?.parse()?, Expect::Version(record.version)),
+        Some(record) => (std::str::from_utf8(&record.value)?.parse()?, ChangeCondition::Version(record.version)),
     };
     let (records, to) = read_lines(file, from)?;
     let mut changes = records.iter().map(encode).collect::<io::Result<Vec<_>>>()?;

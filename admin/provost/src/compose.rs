@@ -17,10 +17,10 @@ use provost_net::{
 use provost_pop3::{Pop3Config, Pop3Session};
 use provost_provision::{Desk, ProvisionSettings, SettingsSource};
 use provost_queue::{NextHop, Queue, QueueConfig};
-use provost_server::{ClientAddress, Pulse, Server};
+use provost_server::{ClientAddress, CommitterProbe, Server};
 use provost_smtp::{CertificatePolicy, RelayClient, RelayConfig, Service, SmtpConfig, SmtpSession};
 use provost_store::{LocalConfig, LocalState, LocalStore, MessageStore, StateStore};
-use provost_trace::{Installed, Recorder, RecorderConfig};
+use provost_trace::{InstalledRecorder, Recorder, RecorderConfig};
 use provost_view::View;
 use provost_web::WebState;
 use tokio::net::TcpStream;
@@ -52,7 +52,7 @@ pub(crate) struct Node {
     reload: Arc<Reload>,
     /// Path of the configuration file.
     file: PathBuf,
-    _trace: Installed,
+    _trace: InstalledRecorder,
     /// The operations layer, for the quickstart.
     pub(crate) desk: Desk,
 }
@@ -123,7 +123,7 @@ impl Node {
             Budgets { memory: MemoryBudget::new(config.node.memory_octets), connections: descriptors::connections() };
         drain.spawn(budgets.memory.clone().report(drain.clone()));
         let tokens = Tokens::new(state.clone(), fixed_tokens(config)?);
-        let rooms = Rooms {
+        let rooms = NodeParts {
             config,
             tls,
             budgets,
@@ -192,7 +192,7 @@ impl Node {
 }
 
 /// Starts the recording of message events.
-fn start_trace(config: &Config) -> anyhow::Result<Installed> {
+fn start_trace(config: &Config) -> anyhow::Result<InstalledRecorder> {
     let (days, octets_max) = (config.trace.days, u64::from(config.trace.mib) << 20);
     let recorder = Recorder::start(RecorderConfig { folder: config.trace_folder(), days, octets_max })?;
     Ok(provost_trace::install(recorder))
@@ -274,7 +274,7 @@ fn queue_config(config: &Config) -> QueueConfig {
 }
 
 /// The parts from which the listeners are made.
-struct Rooms<'a> {
+struct NodeParts<'a> {
     config: &'a Config,
     tls: Option<Arc<rustls::ServerConfig>>,
     /// Budgets that all listeners share.
@@ -286,7 +286,7 @@ struct Rooms<'a> {
     /// The same state, for the check whether it is alive.
     local_state: Arc<LocalState>,
     /// Liveness of the embedded directory.
-    pulse: Option<Pulse>,
+    pulse: Option<CommitterProbe>,
     delivery: Delivery,
     queue: &'a Queue,
     desk: &'a Desk,
@@ -294,7 +294,7 @@ struct Rooms<'a> {
     hostname: Arc<str>,
 }
 
-impl Rooms<'_> {
+impl NodeParts<'_> {
     /// The sources of the gauges that are read at each scrape.
     fn gauges(&self, directory: &Directory, certificates: Option<Arc<Certificates>>) -> Gauges {
         let listeners = &self.config.listeners;
@@ -422,7 +422,7 @@ impl Rooms<'_> {
         let dead = move || {
             let shards = store.dead_shards().into_iter().map(|number| format!("store shard {number}"));
             let state = state.is_dead().then(|| "shared state".to_owned());
-            let directory = pulse.as_ref().is_some_and(Pulse::is_dead).then(|| "directory".to_owned());
+            let directory = pulse.as_ref().is_some_and(CommitterProbe::is_dead).then(|| "directory".to_owned());
             shards.chain(state).chain(directory).collect()
         };
         ProbedParts { view: self.view.clone(), store: self.store.clone(), dead: Arc::new(dead) }

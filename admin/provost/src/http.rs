@@ -30,8 +30,8 @@ use tokio::sync::Mutex;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use body::{BodyFault, Bounded};
-use paced::Paced;
+use body::{BodyFault, BoundedBody};
+use paced::PacedStream;
 
 /// Longest time for a header, which includes the wait for the next request of a kept connection.
 const HEADER_LIMIT: Duration = Duration::from_secs(30);
@@ -129,7 +129,7 @@ where
         .header_read_timeout(web.deadlines.header)
         .max_header_size(HEADER_OCTETS_MAX)
         .max_buf_size(BUFFER_OCTETS_MAX);
-    let stream = TokioIo::new(Paced::new(stream, web.deadlines.transfer));
+    let stream = TokioIo::new(PacedStream::new(stream, web.deadlines.transfer));
     let mut connection = pin!(protocol.serve_connection(stream, service));
     tokio::select! {
         // The peer left, was late or sent no HTTP: there is nothing to do.
@@ -158,7 +158,7 @@ async fn answer(
     if is_tls {
         request.headers_mut().insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
     }
-    let bounded = Bounded::new(web.listener.budgets.memory.body(), web.deadlines.transfer);
+    let bounded = BoundedBody::new(web.listener.budgets.memory.body(), web.deadlines.transfer);
     let request = request.map(|body| if body.is_end_stream() { body } else { bounded.around(body) });
     let reply = match web.pages.clone().oneshot(request).await {
         Ok(reply) => reply,

@@ -20,7 +20,7 @@ pub(crate) struct SessionForm<T> {
 
 /// The token beside the fields of each form.
 #[derive(Deserialize)]
-struct WithToken<T> {
+struct FormWithToken<T> {
     #[serde(default)]
     csrf: String,
     #[serde(flatten)]
@@ -42,7 +42,7 @@ impl<T: DeserializeOwned> FromRequest<Web> for SessionForm<T> {
             metrics::counter!("provost_web_refused_forms_total").increment(1);
             return Err(page::failure(visitor, StatusCode::FORBIDDEN, "title.forbidden", "error.expired_form", &[]));
         }
-        let form = Form::<WithToken<T>>::from_request(Request::from_parts(parts, body), web).await;
+        let form = Form::<FormWithToken<T>>::from_request(Request::from_parts(parts, body), web).await;
         let form = form.map_err(|rejection| match rejection.into_response_status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 page::failure(visitor, StatusCode::PAYLOAD_TOO_LARGE, "title.refused", "error.too_large", &[])

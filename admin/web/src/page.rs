@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::calendar;
 use crate::language::{Language, fill};
 use crate::rule;
-use crate::session::Flash;
+use crate::session::FlashNotice;
 use crate::visitor::{Visitor, in_language};
 
 /// Seconds after which a browser may try an unavailable directory again.
@@ -37,7 +37,7 @@ const TEMPLATES: [(&str, &str); 9] = [
 static PAGES: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
     let mut pages = Handlebars::new();
     pages.set_strict_mode(true);
-    pages.register_helper("say", Box::new(Say));
+    pages.register_helper("say", Box::new(TextHelper));
     for (name, text) in TEMPLATES {
         if let Err(error) = pages.register_template_string(name, text) {
             tracing::error!(%error, name, "a template cannot be read");
@@ -47,9 +47,9 @@ static PAGES: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
 });
 
 /// `{{say "key" name=value}}`: a text in the page's language, escaped like any other value.
-struct Say;
+struct TextHelper;
 
-impl HelperDef for Say {
+impl HelperDef for TextHelper {
     fn call_inner<'reg: 'rc, 'rc>(
         &self,
         helper: &Helper<'rc>,
@@ -90,7 +90,7 @@ struct PageFrame<'a, T> {
     other_lang: &'static str,
     switch_url: String,
     visitor: Option<VisitorView<'a>>,
-    flash: Option<Flash>,
+    flash: Option<FlashNotice>,
     failed: bool,
     #[serde(flatten)]
     body: &'a T,

@@ -11,7 +11,7 @@ use crate::form::SessionForm;
 use crate::language::Language;
 use crate::page::{desk_failure, in_quarantine, page};
 use crate::person_link::{person_url, state_level};
-use crate::person_page::{self, Mistakes};
+use crate::person_page::{self, FormProblems};
 use crate::rule;
 use crate::signed_in::SignedIn;
 use crate::web::Web;
@@ -105,7 +105,7 @@ pub(crate) async fn search(State(web): State<Web>, signed_in: SignedIn, Query(qu
 
 /// Shows one person. The view is audited.
 pub(crate) async fn show(State(web): State<Web>, signed_in: SignedIn, Path(id): Path<String>) -> Response {
-    person_page::show(&web, &signed_in, &id, Mistakes::default(), StatusCode::OK).await
+    person_page::show(&web, &signed_in, &id, FormProblems::default(), StatusCode::OK).await
 }
 
 #[derive(Deserialize)]
@@ -142,7 +142,7 @@ pub(crate) async fn add_alias(
                 }
                 other => return Err(desk_failure(&signed_in.visitor, other)),
             };
-            let mistakes = Mistakes { alias: Some((address, text)), ..Mistakes::default() };
+            let mistakes = FormProblems { alias: Some((address, text)), ..FormProblems::default() };
             Ok(person_page::show(&web, &signed_in, &id, mistakes, status).await)
         }
     }

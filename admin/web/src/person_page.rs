@@ -15,7 +15,7 @@ use crate::page::{desk_failure, page};
 use crate::people::can_be_removed;
 use crate::person_link::{person_url, state_level};
 use crate::signed_in::SignedIn;
-use crate::vacation_form::{FieldMistake, VacationForm};
+use crate::vacation_form::{FieldProblem, VacationForm};
 use crate::web::Web;
 
 /// Audit records that the page shows.
@@ -27,11 +27,11 @@ const INTERVAL_DAYS_DEFAULT: u16 = 7;
 
 /// Mistakes in a form, to be shown at its fields.
 #[derive(Default)]
-pub(crate) struct Mistakes {
+pub(crate) struct FormProblems {
     /// The address as sent, and the message.
     pub(crate) alias: Option<(String, String)>,
     /// The form as sent, and the messages for its fields.
-    pub(crate) vacation: Option<(VacationForm, Vec<FieldMistake>)>,
+    pub(crate) vacation: Option<(VacationForm, Vec<FieldProblem>)>,
 }
 
 #[derive(Serialize)]
@@ -51,22 +51,22 @@ struct PersonView {
     mail: String,
     affiliation: String,
     program: Option<String>,
-    can: Can,
-    glance: Vec<Glance>,
-    facts: Vec<Labelled>,
+    can: ShownForms,
+    glance: Vec<CallerFacts>,
+    facts: Vec<LabelledText>,
     addresses: Vec<AddressRow>,
 }
 
 /// The forms that the page shows. The operations check the permission again.
 #[derive(Serialize)]
-struct Can {
+struct ShownForms {
     reset: bool,
     vacation: bool,
     addresses: bool,
     any: bool,
 }
 
-impl Can {
+impl ShownForms {
     fn on(detail: &PersonDetail, principal: &Principal) -> Self {
         let may = |operation| {
             let roles = detail.roles.iter().map(String::as_str);
@@ -80,14 +80,14 @@ impl Can {
 }
 
 #[derive(Serialize)]
-struct Labelled {
+struct LabelledText {
     label: String,
     value: String,
 }
 
 /// The facts that a caller is asked about first, one line each.
 #[derive(Serialize)]
-struct Glance {
+struct CallerFacts {
     label: String,
     value: String,
     /// The colour of the value, whose words carry the same meaning. Empty is plain.
@@ -182,7 +182,7 @@ pub(crate) async fn show(
     web: &Web,
     signed_in: &SignedIn,
     id: &str,
-    mistakes: Mistakes,
+    mistakes: FormProblems,
     status: StatusCode,
 ) -> Response {
     let visitor = &signed_in.visitor;
@@ -210,7 +210,7 @@ pub(crate) async fn show(
         history: history.into_iter().map(|record| history_line(record, now, language)).collect(),
         errors: error_links(&mistakes, language),
         alias: alias_field(&mistakes),
-        person: person_view(&detail, Can::on(&detail, principal), glance, now, language),
+        person: person_view(&detail, ShownForms::on(&detail, principal), glance, now, language),
         mailbox,
         vacation,
     };
@@ -225,7 +225,7 @@ fn glance(
     mailbox: Option<&MailboxView>,
     vacation: &VacationView,
     language: Language,
-) -> Vec<Glance> {
+) -> Vec<CallerFacts> {
     let state = &detail.summary.state;
     let password =
         if detail.has_password { ("person.has_password_yes", "") } else { ("person.has_password_no", "bad") };
@@ -245,13 +245,13 @@ fn glance(
         ("glance.mailbox", used, fullness),
         ("glance.last_login", login, ""),
     ];
-    lines.into_iter().map(|(key, value, level)| Glance { label: words(key), value, level }).collect()
+    lines.into_iter().map(|(key, value, level)| CallerFacts { label: words(key), value, level }).collect()
 }
 
 fn person_view(
     detail: &PersonDetail,
-    can: Can,
-    glance: Vec<Glance>,
+    can: ShownForms,
+    glance: Vec<CallerFacts>,
     now: &ZonedDateTime,
     language: Language,
 ) -> PersonView {
@@ -285,19 +285,19 @@ fn person_view(
         program: detail.program.clone(),
         can,
         glance,
-        facts: facts.into_iter().map(|(key, value)| Labelled { label: language.say(key, &[]), value }).collect(),
+        facts: facts.into_iter().map(|(key, value)| LabelledText { label: language.say(key, &[]), value }).collect(),
         addresses: detail.addresses.iter().map(address).collect(),
         url,
     }
 }
 
-fn alias_field(mistakes: &Mistakes) -> FormField {
+fn alias_field(mistakes: &FormProblems) -> FormField {
     let (value, error) = mistakes.alias.clone().map_or((String::new(), None), |(value, error)| (value, Some(error)));
     FormField { value, error }
 }
 
 /// Links from the top of the page to each field with a mistake.
-fn error_links(mistakes: &Mistakes, language: Language) -> Vec<ErrorLink> {
+fn error_links(mistakes: &FormProblems, language: Language) -> Vec<ErrorLink> {
     let link = |field: &str, key: &str, text: &str| ErrorLink {
         field: field.to_owned(),
         label: language.say(key, &[]),
@@ -311,7 +311,12 @@ fn error_links(mistakes: &Mistakes, language: Language) -> Vec<ErrorLink> {
     alias.chain(vacation).collect()
 }
 
-fn vacation_view(set: Option<&VacationChange>, mistakes: &Mistakes, today: Date, language: Language) -> VacationView {
+fn vacation_view(
+    set: Option<&VacationChange>,
+    mistakes: &FormProblems,
+    today: Date,
+    language: Language,
+) -> VacationView {
     let form = mistakes
         .vacation
         .as_ref()

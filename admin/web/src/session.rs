@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use provost_store::{Expect, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull};
+use provost_store::{ChangeCondition, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull};
 use provost_view::Secret;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -27,7 +27,7 @@ pub(crate) type SessionKey = String;
 
 /// A message that the next page shows once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Flash {
+pub(crate) struct FlashNotice {
     /// Key of its text.
     pub(crate) key: String,
     /// The value to insert into the text; empty for none.
@@ -57,7 +57,7 @@ struct WebSession {
     csrf: String,
     began: Timestamp,
     seen: Timestamp,
-    flash: Option<Flash>,
+    flash: Option<FlashNotice>,
     // Earlier versions named this field so in their records.
     #[serde(rename = "letter")]
     slip: Option<SealedPasswordSlip>,
@@ -80,7 +80,7 @@ pub(crate) struct SessionView {
     /// The token that each form of this session must send.
     pub(crate) csrf: String,
     /// The message, if it was requested.
-    pub(crate) flash: Option<Flash>,
+    pub(crate) flash: Option<FlashNotice>,
 }
 
 /// All sessions. Cheap to clone.
@@ -98,7 +98,7 @@ impl Sessions {
     pub(crate) async fn begin(&self, entry_uuid: Uuid, now: Timestamp) -> Result<String, StateError> {
         let cookie = random_hex();
         let session = WebSession { entry_uuid, csrf: random_hex(), began: now, seen: now, flash: None, slip: None };
-        self.state.change(vec![put(&key_of(&cookie), &session, Expect::Absent)?], now.as_second()).await?;
+        self.state.change(vec![put(&key_of(&cookie), &session, ChangeCondition::Absent)?], now.as_second()).await?;
         Ok(cookie)
     }
 
@@ -125,14 +125,14 @@ impl Sessions {
 
     /// Ends a session. If the write fails, the session ends by its idle limit.
     pub(crate) async fn end(&self, key: &str) {
-        let remove = StateChange::remove(&SESSIONS, key, Expect::Any);
+        let remove = StateChange::remove(&SESSIONS, key, ChangeCondition::Any);
         if let Err(error) = self.state.change(vec![remove], Timestamp::now().as_second()).await {
             tracing::warn!(%error, "a session cannot be ended now");
         }
     }
 
     /// Stores a message for the next page. Best effort: a message that cannot be stored is not shown.
-    pub(crate) async fn leave_flash(&self, key: &str, flash: Flash) {
+    pub(crate) async fn leave_flash(&self, key: &str, flash: FlashNotice) {
         let left = self.change(key, Timestamp::now(), |session| {
             session.flash = Some(flash.clone());
             true
@@ -181,7 +181,7 @@ impl Sessions {
             if !edit(&mut session) {
                 return Ok(());
             }
-            let change = put(key, &session, Expect::Version(record.version))?;
+            let change = put(key, &session, ChangeCondition::Version(record.version))?;
             match self.state.change(vec![change], now.as_second()).await {
                 Err(StateError::Conflict) => {}
                 other => return other.map(drop),
@@ -191,7 +191,7 @@ impl Sessions {
     }
 }
 
-fn put(key: &str, session: &WebSession, expect: Expect) -> Result<StateChange, StateError> {
+fn put(key: &str, session: &WebSession, expect: ChangeCondition) -> Result<StateChange, StateError> {
     let value = serde_json::to_vec(session).map_err(|error| StateError::Damaged(error.to_string()))?;
     Ok(StateChange::put(&SESSIONS, key, expect, value, Some(session.end())))
 }
@@ -269,7 +269,7 @@ mod tests {
         let now = Timestamp::now();
         let cookie = one.begin(Uuid::nil(), now).await.unwrap();
         let key = one.visit(&cookie, true, now).await.unwrap().unwrap().key;
-        one.leave_flash(&key, Flash { key: "vacation.saved".into(), value: String::new() }).await;
+        one.leave_flash(&key, FlashNotice { key: "vacation.saved".into(), value: String::new() }).await;
         let flash = async |sessions: &Sessions, take| sessions.visit(&cookie, take, now).await.unwrap().unwrap().flash;
         assert!(flash(&two, false).await.is_none(), "a form does not take it");
         assert!(flash(&two, true).await.is_some());

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use provost_store::{Expect, StateChange, StateError, StateSpace, StateStore, WhenFull};
+use provost_store::{ChangeCondition, StateChange, StateError, StateSpace, StateStore, WhenFull};
 use serde::{Deserialize, Serialize};
 
 /// Attempts for one name from one address within the window.
@@ -30,7 +30,7 @@ struct Count {
 
 /// What is left of a name's count when an attempt is taken back.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
+enum CountKept {
     Nothing,
     /// The attempts before it.
     Others,
@@ -80,25 +80,31 @@ impl Throttle {
     /// Takes a successful attempt, and those for the same name before it, out of the count. When that cannot be written, they
     /// count for the rest of the minute.
     pub(crate) async fn succeeded(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
-        if let Err(error) = self.take_back(name, address, now.as_second(), Keep::Nothing).await {
+        if let Err(error) = self.take_back(name, address, now.as_second(), CountKept::Nothing).await {
             tracing::warn!(%error, "a sign-in that succeeded still counts as an attempt");
         }
     }
 
     /// Nobody could judge the password: this attempt counts no more, those before it do.
     pub(crate) async fn not_judged(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
-        if let Err(error) = self.take_back(name, address, now.as_second(), Keep::Others).await {
+        if let Err(error) = self.take_back(name, address, now.as_second(), CountKept::Others).await {
             tracing::warn!(%error, "a sign-in that nobody could judge still counts as an attempt");
         }
     }
 
-    async fn take_back(&self, name: &str, address: Option<IpAddr>, now: i64, keep: Keep) -> Result<(), StateError> {
+    async fn take_back(
+        &self,
+        name: &str,
+        address: Option<IpAddr>,
+        now: i64,
+        keep: CountKept,
+    ) -> Result<(), StateError> {
         let (of_address, of_name) = (of_address(address), of_name(name, address));
         for _ in 0..TRIES {
             let mut changes = Vec::new();
             for key in [&of_address, &of_name] {
-                if keep == Keep::Nothing && *key == of_name {
-                    changes.push(StateChange::remove(&ATTEMPTS, of_name.clone(), Expect::Any));
+                if keep == CountKept::Nothing && *key == of_name {
+                    changes.push(StateChange::remove(&ATTEMPTS, of_name.clone(), ChangeCondition::Any));
                     continue;
                 }
                 let (mut count, expect) = self.count(key, now).await?;
@@ -116,18 +122,18 @@ impl Throttle {
     }
 
     /// The count of a key, and the version in which it was read.
-    async fn count(&self, key: &str, now: i64) -> Result<(Count, Expect), StateError> {
+    async fn count(&self, key: &str, now: i64) -> Result<(Count, ChangeCondition), StateError> {
         match self.state.record(&ATTEMPTS, key, now).await? {
-            None => Ok((Count { since: now, attempts: 0 }, Expect::Absent)),
+            None => Ok((Count { since: now, attempts: 0 }, ChangeCondition::Absent)),
             Some(record) => {
                 let count = serde_json::from_slice(&record.value).map_err(|e| StateError::Damaged(e.to_string()))?;
-                Ok((count, Expect::Version(record.version)))
+                Ok((count, ChangeCondition::Version(record.version)))
             }
         }
     }
 }
 
-fn put(key: &str, count: Count, expect: Expect) -> Result<StateChange, StateError> {
+fn put(key: &str, count: Count, expect: ChangeCondition) -> Result<StateChange, StateError> {
     let value = serde_json::to_vec(&count).map_err(|error| StateError::Damaged(error.to_string()))?;
     Ok(StateChange::put(&ATTEMPTS, key, expect, value, Some(count.since.saturating_add(WINDOW.as_secs()))))
 }

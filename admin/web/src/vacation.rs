@@ -8,7 +8,7 @@ use provost_provision::DeskError;
 use crate::change::{done, to_its_end};
 use crate::form::{NoFields, SessionForm};
 use crate::page::desk_failure;
-use crate::person_page::{self, Mistakes};
+use crate::person_page::{self, FormProblems};
 use crate::rule;
 use crate::vacation_form::{VacationForm, field_of};
 use crate::web::Web;
@@ -24,7 +24,7 @@ pub(crate) async fn set(
     let change = match fields.read(language) {
         Ok(change) => change,
         Err(wrong) => {
-            let mistakes = Mistakes { vacation: Some((fields, wrong)), ..Mistakes::default() };
+            let mistakes = FormProblems { vacation: Some((fields, wrong)), ..FormProblems::default() };
             return Ok(person_page::show(&web, &signed_in, &id, mistakes, StatusCode::UNPROCESSABLE_ENTITY).await);
         }
     };
@@ -34,7 +34,7 @@ pub(crate) async fn set(
         Ok(_) => Ok(done(&web, &signed_in, &id, "vacation.saved", String::new()).await),
         Err(DeskError::Invalid { field, rule }) => {
             let wrong = vec![(field_of(field).unwrap_or("text_fr"), rule::in_words(&rule, language))];
-            let mistakes = Mistakes { vacation: Some((fields, wrong)), ..Mistakes::default() };
+            let mistakes = FormProblems { vacation: Some((fields, wrong)), ..FormProblems::default() };
             Ok(person_page::show(&web, &signed_in, &id, mistakes, StatusCode::UNPROCESSABLE_ENTITY).await)
         }
         Err(error) => Err(desk_failure(&signed_in.visitor, &error)),

@@ -23,11 +23,11 @@ pub(crate) struct VacationForm {
 }
 
 /// A field and its error text.
-pub(crate) type FieldMistake = (&'static str, String);
+pub(crate) type FieldProblem = (&'static str, String);
 
 impl VacationForm {
     /// The rule that the form states, or every error in it.
-    pub(crate) fn read(&self, language: Language) -> Result<VacationChange, Vec<FieldMistake>> {
+    pub(crate) fn read(&self, language: Language) -> Result<VacationChange, Vec<FieldProblem>> {
         let mut mistakes = Vec::new();
         let mut wrong = |field: &'static str, key: &str| mistakes.push((field, language.say(key, &[])));
         let start = date(&self.start).unwrap_or_else(|()| {

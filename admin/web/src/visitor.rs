@@ -11,7 +11,7 @@ use provost_store::StateError;
 
 use crate::language::Language;
 use crate::security::language_of_query;
-use crate::session::{Flash, SessionView};
+use crate::session::{FlashNotice, SessionView};
 use crate::user::User;
 use crate::web::Web;
 
@@ -32,7 +32,7 @@ pub(crate) struct Visitor {
     /// The user, when signed in and still allowed.
     pub(crate) user: Option<User>,
     /// The message that this page shows.
-    pub(crate) flash: Option<Flash>,
+    pub(crate) flash: Option<FlashNotice>,
     /// Whether the session store could not answer.
     pub(crate) is_unknown: bool,
 }

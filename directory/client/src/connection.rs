@@ -81,9 +81,9 @@ impl Drop for InFlight<'_> {
 }
 
 /// Sets the flag when the driver task ends, also by a panic.
-struct Closing(Arc<AtomicBool>);
+struct CloseFlag(Arc<AtomicBool>);
 
-impl Drop for Closing {
+impl Drop for CloseFlag {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Release);
     }
@@ -118,7 +118,7 @@ impl Connection {
             }
         };
         let closed = Arc::new(AtomicBool::new(false));
-        let closing = Closing(Arc::clone(&closed));
+        let closing = CloseFlag(Arc::clone(&closed));
         let driver = tokio::spawn(async move {
             let _closing = closing;
             if let Err(error) = driver.drive().await {

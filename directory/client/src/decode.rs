@@ -120,7 +120,7 @@ pub(crate) fn sync_info(message: StructureTag) -> Option<SyncInfo> {
         0 => Some(SyncInfo::NewCookie(primitive(info)?)),
         1 | 2 => {
             let deletes = info.id == 1;
-            let Components { cookie, flag, .. } = components(info)?;
+            let SyncInfoFields { cookie, flag, .. } = components(info)?;
             let done = flag.unwrap_or(true);
             Some(if deletes {
                 SyncInfo::RefreshDelete { cookie, done }
@@ -129,7 +129,7 @@ pub(crate) fn sync_info(message: StructureTag) -> Option<SyncInfo> {
             })
         }
         3 => {
-            let Components { cookie, flag, uuids } = components(info)?;
+            let SyncInfoFields { cookie, flag, uuids } = components(info)?;
             Some(SyncInfo::IdSet { cookie, deletes: flag.unwrap_or(false), uuids })
         }
         _ => None,
@@ -138,14 +138,14 @@ pub(crate) fn sync_info(message: StructureTag) -> Option<SyncInfo> {
 
 /// The optional components of a Sync Info value.
 #[derive(Default)]
-struct Components {
+struct SyncInfoFields {
     cookie: Option<Vec<u8>>,
     flag: Option<bool>,
     uuids: Vec<Uuid>,
 }
 
-fn components(tag: StructureTag) -> Option<Components> {
-    let mut found = Components::default();
+fn components(tag: StructureTag) -> Option<SyncInfoFields> {
+    let mut found = SyncInfoFields::default();
     for part in constructed(tag)? {
         match part.id {
             OCTET_STRING => found.cookie = Some(primitive(part)?),

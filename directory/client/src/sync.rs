@@ -62,7 +62,7 @@ pub enum SyncEvent {
 /// A running refreshAndPersist search.
 pub struct SyncStream {
     connection: Connection,
-    stream: Results,
+    stream: SearchResults,
     translator: Translator,
     directory: Directory,
     /// Index of its server in the pool.
@@ -72,7 +72,7 @@ pub struct SyncStream {
 }
 
 impl SyncStream {
-    fn new(directory: Directory, server: usize, url: &str, parts: (Connection, Results, CookieState)) -> Self {
+    fn new(directory: Directory, server: usize, url: &str, parts: (Connection, SearchResults, CookieState)) -> Self {
         let (connection, stream, state) = parts;
         let translator = Translator { state, refreshing: true, news: false, events: VecDeque::new() };
         Self { connection, stream, translator, directory, server, url: url.to_owned(), ended: false }
@@ -142,13 +142,13 @@ impl Directory {
     }
 }
 
-type Results = SearchStream<'static, &'static str, [&'static str; 1]>;
+type SearchResults = SearchStream<'static, &'static str, [&'static str; 1]>;
 
 async fn start(
     server: &PooledServer,
     suffix: &Dn,
     cookie: Option<Cookie>,
-) -> Result<(Connection, Results, CookieState), OperationFailure> {
+) -> Result<(Connection, SearchResults, CookieState), OperationFailure> {
     let connection = server.open().await?;
     connection.context_csn(suffix).await?;
     let mut state = CookieState::default();

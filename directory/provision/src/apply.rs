@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 
 pub use self::error::ApplyError;
 use self::error::PersonFailure;
-use self::noted::Noter;
+use self::noted::BatchAudit;
 use self::perform::{BatchEntries, Performer, now};
 use crate::journal::{EndLine, Journal, JournalError, Journals};
 use crate::{Actor, Audit, InitialPasswords, PersonChange, Plan};
@@ -64,13 +64,13 @@ pub struct Outcomes {
 }
 
 /// A change with its place in the plan.
-type Placed<'a> = (u32, &'a PersonChange);
+type NumberedChange<'a> = (u32, &'a PersonChange);
 
 /// A change with the hash of its password, if it has one.
-type Hashed<'a> = (Placed<'a>, Option<String>);
+type Hashed<'a> = (NumberedChange<'a>, Option<String>);
 
 /// How a change ended: its line, the number of writes done by this run, and the failure if there was one.
-type Ended = (u64, usize, Option<PersonFailure>);
+type ChangeEnd = (u64, usize, Option<PersonFailure>);
 
 /// Everything that an apply needs besides the plan.
 pub struct Applier<'a> {
@@ -178,7 +178,7 @@ impl Applier<'_> {
         for (journal, plan) in abandoned.await.map_err(|error| ApplyError::Unavailable(error.to_string()))?? {
             let found = perform::written_by(self.directory, &journal.batch).await?;
             let (end, undone) = perform::settle(&journal, &plan, &found).await.map_err(JournalError::from)?;
-            let noter = Noter { is_resumed: true, ..self.noter(&plan, &journal) };
+            let noter = BatchAudit { is_resumed: true, ..self.noter(&plan, &journal) };
             for (change, outcome) in undone {
                 noter
                     .settle(change, outcome)
@@ -191,9 +191,9 @@ impl Applier<'_> {
         Ok(())
     }
 
-    fn noter<'n>(&'n self, plan: &'n Plan, journal: &'n Journal) -> Noter<'n> {
+    fn noter<'n>(&'n self, plan: &'n Plan, journal: &'n Journal) -> BatchAudit<'n> {
         let (audit, actor) = (self.audit, self.actor);
-        Noter { audit, actor, plan, batch: &journal.batch, is_resumed: journal.is_resumed() }
+        BatchAudit { audit, actor, plan, batch: &journal.batch, is_resumed: journal.is_resumed() }
     }
 
     async fn close(&self, journal: &Journal, outcomes: &Outcomes, stopped: bool) -> std::io::Result<()> {
@@ -232,7 +232,7 @@ struct ApplyContext<'a> {
     passwords: &'a InitialPasswords,
     scheme: Scheme,
     performer: &'a Performer<'a>,
-    noter: &'a Noter<'a>,
+    noter: &'a BatchAudit<'a>,
     /// [`WRITING`] permits.
     turns: &'a Semaphore,
 }
@@ -295,7 +295,7 @@ impl<'a> ApplyContext<'a> {
     }
 
     /// The password to hash for a change: that of its record, unless it is already set.
-    fn password(&self, (place, change): Placed<'_>) -> Result<Option<&'a Secret>, String> {
+    fn password(&self, (place, change): NumberedChange<'_>) -> Result<Option<&'a Secret>, String> {
         let to_do = (0u32..).zip(&change.writes).filter(|(write, _)| !self.performer.is_done(place, *write));
         let Some(of) = to_do.into_iter().find_map(|(_, write)| write.password) else { return Ok(None) };
         match self.passwords.get(of) {
@@ -305,7 +305,7 @@ impl<'a> ApplyContext<'a> {
     }
 
     /// Applies one person: records them in the audit, then writes; a person whose writes failed is recorded again.
-    async fn apply_change(&self, (place, change): Placed<'_>, hash: Option<String>) -> Ended {
+    async fn apply_change(&self, (place, change): NumberedChange<'_>, hash: Option<String>) -> ChangeEnd {
         // The earlier run that completed this person has recorded them.
         if (0u32..).zip(&change.writes).all(|(write, _)| self.performer.is_done(place, write)) {
             return (change.line, 0, None);
@@ -324,7 +324,7 @@ impl<'a> ApplyContext<'a> {
     }
 
     /// Sends all writes of one person in order.
-    async fn write_change(&self, (place, change): Placed<'_>, hash: Option<String>) -> Ended {
+    async fn write_change(&self, (place, change): NumberedChange<'_>, hash: Option<String>) -> ChangeEnd {
         let mut done = 0;
         for (number, write) in (0u32..).zip(&change.writes) {
             let hash = hash.as_deref().filter(|_| write.password.is_some());
@@ -339,7 +339,7 @@ impl<'a> ApplyContext<'a> {
 
 impl Outcomes {
     /// Counts one person; returns the error that forbids beginning another one.
-    fn count(&mut self, (line, writes, failure): Ended) -> Option<ApplyError> {
+    fn count(&mut self, (line, writes, failure): ChangeEnd) -> Option<ApplyError> {
         self.writes += writes;
         match failure {
             None => self.applied += 1,
@@ -352,10 +352,10 @@ impl Outcomes {
 
 /// Hashes on a blocking thread; returns the time that one core took.
 async fn hash(
-    placed: Placed<'_>,
+    placed: NumberedChange<'_>,
     password: Secret,
     scheme: Scheme,
-) -> (Placed<'_>, Result<(String, Duration), tokio::task::JoinError>) {
+) -> (NumberedChange<'_>, Result<(String, Duration), tokio::task::JoinError>) {
     let task = tokio::task::spawn_blocking(move || {
         let started = Instant::now();
         (provost_credential::hash(&password, scheme), started.elapsed())

@@ -10,7 +10,7 @@ use crate::{ReasonRule, text_form};
 /// How an attribute is changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum How {
+pub enum ChangeMode {
     /// The values after replace all values held.
     #[default]
     Set,
@@ -27,7 +27,7 @@ pub struct AttributeChange {
     pub name: AttributeDescription,
     /// Whether the values after replace or join those held.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub how: How,
+    pub how: ChangeMode,
     /// Values that the directory held when the plan was made; none for a new entry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<String>,
@@ -38,28 +38,28 @@ pub struct AttributeChange {
     pub rule: ReasonRule,
 }
 
-fn is_default(how: &How) -> bool {
-    *how == How::default()
+fn is_default(how: &ChangeMode) -> bool {
+    *how == ChangeMode::default()
 }
 
 impl AttributeChange {
     /// An attribute of a new entry.
     pub(crate) fn new(name: &'static str, after: Vec<String>, rule: ReasonRule) -> Self {
-        Self { name: AttributeDescription::of(name), how: How::Set, before: Vec::new(), after, rule }
+        Self { name: AttributeDescription::of(name), how: ChangeMode::Set, before: Vec::new(), after, rule }
     }
 
     /// Values that join those held.
     pub(crate) fn add(name: &'static str, held: Vec<String>, more: Vec<String>, rule: ReasonRule) -> Self {
         let after = held.iter().cloned().chain(more).collect();
-        Self { name: AttributeDescription::of(name), how: How::Add, before: held, after, rule }
+        Self { name: AttributeDescription::of(name), how: ChangeMode::Add, before: held, after, rule }
     }
 
     /// The modification of RFC 4511 §4.6.
     pub(crate) fn modification(&self) -> Modification {
         let octets = |value: &String| value.clone().into_bytes();
         match self.how {
-            How::Set => Modification::replace(self.name.clone(), self.after.iter().map(octets).collect()),
-            How::Add => {
+            ChangeMode::Set => Modification::replace(self.name.clone(), self.after.iter().map(octets).collect()),
+            ChangeMode::Add => {
                 let new = self.after.iter().filter(|value| !self.before.contains(value)).map(octets).collect();
                 Modification::add(self.name.clone(), new)
             }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use provost_entry::{AttributeDescription, Entry};
 use provost_schema::attr;
 
-use crate::attribute_change::{AttributeChange, How};
+use crate::attribute_change::{AttributeChange, ChangeMode};
 use crate::source::{Column, RecordError, Source, SourceRecord};
 use crate::{Policies, ReasonRule, calendar};
 
@@ -69,7 +69,7 @@ impl HeldAttributes {
 
 /// What a record wants of one attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Want<'a> {
+pub enum RecordAttribute<'a> {
     /// Exactly this value.
     Value(Cow<'a, str>),
     /// No value: a held one is removed.
@@ -82,7 +82,7 @@ pub enum Want<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedValue<'a> {
     /// The value that the record wants.
-    pub want: Want<'a>,
+    pub want: RecordAttribute<'a>,
     /// The rule that produces it; with the person's record and the policies' version, it shows where the value comes from.
     pub rule: ReasonRule,
 }
@@ -101,9 +101,9 @@ impl<'a> WantedAttributes<'a> {
         let cell = |column, value: Option<Cow<'a, str>>| match value {
             Some(value) => WantedValue::value(value, ReasonRule::Column(column)),
             None if source.columns.contains(&column) && policies.clearing_columns.contains(&column) => {
-                WantedValue { want: Want::None, rule: ReasonRule::Blank(column) }
+                WantedValue { want: RecordAttribute::None, rule: ReasonRule::Blank(column) }
             }
-            None => WantedValue { want: Want::Any, rule: ReasonRule::Column(column) },
+            None => WantedValue { want: RecordAttribute::Any, rule: ReasonRule::Column(column) },
         };
         let text = |column, value: &'a Option<String>| cell(column, value.as_deref().map(Cow::Borrowed));
         let zone = &policies.time_zone;
@@ -133,8 +133,8 @@ impl<'a> WantedAttributes<'a> {
     /// The attributes of a new person.
     pub(crate) fn of_new_person(&self) -> impl Iterator<Item = AttributeChange> {
         self.iter().filter_map(|(name, wanted)| match &wanted.want {
-            Want::Value(value) => Some(AttributeChange::new(name, vec![value.to_string()], wanted.rule)),
-            Want::None | Want::Any => None,
+            RecordAttribute::Value(value) => Some(AttributeChange::new(name, vec![value.to_string()], wanted.rule)),
+            RecordAttribute::None | RecordAttribute::Any => None,
         })
     }
 
@@ -144,14 +144,14 @@ impl<'a> WantedAttributes<'a> {
         for (place, ((name, wanted), held_value)) in self.iter().zip(&held.least).enumerate() {
             let held_value = held_value.as_deref();
             let after = match (&wanted.want, held_value) {
-                (Want::Any, _) | (Want::None, None) => continue,
-                (Want::Value(value), Some(held_value)) if *value == held_value => continue,
-                (Want::Value(value), _) => vec![value.to_string()],
-                (Want::None, Some(_)) => Vec::new(),
+                (RecordAttribute::Any, _) | (RecordAttribute::None, None) => continue,
+                (RecordAttribute::Value(value), Some(held_value)) if *value == held_value => continue,
+                (RecordAttribute::Value(value), _) => vec![value.to_string()],
+                (RecordAttribute::None, Some(_)) => Vec::new(),
             };
             let name = AttributeDescription::of(name);
             let before = held.all(place, held_value);
-            changes.push(AttributeChange { name, how: How::Set, before, after, rule: wanted.rule });
+            changes.push(AttributeChange { name, how: ChangeMode::Set, before, after, rule: wanted.rule });
         }
         changes
     }
@@ -159,7 +159,7 @@ impl<'a> WantedAttributes<'a> {
 
 impl<'a> WantedValue<'a> {
     fn value(value: Cow<'a, str>, rule: ReasonRule) -> Self {
-        Self { want: Want::Value(value), rule }
+        Self { want: RecordAttribute::Value(value), rule }
     }
 }
 

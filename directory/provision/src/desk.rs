@@ -16,9 +16,9 @@ mod target;
 mod vacation;
 
 pub use import::{ImportError, PlannedImport};
-pub use messages::Correspondent;
+pub use messages::NamedPerson;
 pub use setting::StatedSetting;
-pub use target::{Expected, Target};
+pub use target::{ExpectedVersion, Target};
 
 use provost_client::{Directory, DirectoryError, LdapSearch, Scope};
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};

@@ -28,18 +28,18 @@ mod wanted;
 mod write;
 
 pub use apply::{Applier, ApplyError, ApplyProgress, OnProgress, Outcomes};
-pub use attribute_change::{AttributeChange, How};
+pub use attribute_change::{AttributeChange, ChangeMode};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use desk::{
-    AddressInfo, Correspondent, Desk, DeskError, Expected, HISTORY_MAX, ImportError, PersonDetail, PersonSummary,
+    AddressInfo, Desk, DeskError, ExpectedVersion, HISTORY_MAX, ImportError, NamedPerson, PersonDetail, PersonSummary,
     PlannedImport, StatedSetting, Target, VacationChange,
 };
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
 pub use naming::fold_name;
 pub use plan::{
-    Actual, ChangeKind, PLAN_OCTETS_MAX, PLAN_VERSION, PersonChange, Plan, PlanError, PlanFileError, PlanSummary,
-    Reason, SourceStamp, plan,
+    ChangeKind, DirectoryContent, PLAN_OCTETS_MAX, PLAN_VERSION, PersonChange, Plan, PlanError, PlanFileError,
+    PlanSummary, Reason, SourceStamp, plan,
 };
 pub use policies::{AffiliationPolicy, BUILT_IN_POLICIES, NamingPolicy, Policies};
 pub use principal::Principal;
@@ -51,5 +51,7 @@ pub use source::{
     Source, SourceRecord, read_source,
 };
 pub use tree::{base_tree, ensure_tree};
-pub use wanted::{InitialPasswords, Want, WantedAddress, WantedOrigin, WantedPerson, WantedState, WantedValue, wanted};
+pub use wanted::{
+    InitialPasswords, RecordAttribute, WantedAddress, WantedOrigin, WantedPerson, WantedState, WantedValue, wanted,
+};
 pub use write::{AddressKind, Write, WriteKind};

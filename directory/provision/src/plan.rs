@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::source::{RecordError, Source};
 use crate::wanted::WantedState;
 
-pub use actual::Actual;
+pub use actual::DirectoryContent;
 pub use change::{ChangeKind, PersonChange, Reason};
 use planner::Planner;
 pub(crate) use planner::person_uuid;
@@ -83,7 +83,7 @@ pub enum PlanError {
 }
 
 /// Compares the two states; pure. Records that contradict the directory join the rejected ones of the wanted state.
-pub fn plan(wanted: &WantedState<'_>, actual: &Actual) -> Result<Plan, PlanError> {
+pub fn plan(wanted: &WantedState<'_>, actual: &DirectoryContent) -> Result<Plan, PlanError> {
     if actual.people.is_empty() && actual.addresses.len() > ORPHANS_MAX {
         let rule =
             format!("{} addresses but no person; check that this identity may read people", actual.addresses.len());

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use provost_client::{Directory, DirectoryError, LdapSearch, Scope};
 use provost_entry::{Entry, Filter};
 use provost_schema::{attr, class, ou};
-use provost_settings::{Fallback, SETTINGS_MAX, ServedDomains, SharedSettings, Stated};
+use provost_settings::{Fallback, SETTINGS_MAX, ServedDomains, SharedSettings, StatedEntry};
 
 use crate::REGISTRAR;
 
@@ -86,7 +86,7 @@ pub async fn read_shared_settings(
         Err(DirectoryError::NoSuchObject(_)) => Vec::new(),
         Err(error) => return Err(error),
     };
-    let stated: Vec<Stated> = entries.iter().filter_map(stated).collect();
+    let stated: Vec<StatedEntry> = entries.iter().filter_map(stated).collect();
     let domains = read_domains(directory).await?;
     let is_served = |domain: &str| domains.iter().any(|served| served.eq_ignore_ascii_case(domain));
     let served = if domains.is_empty() { ServedDomains::Unknown } else { ServedDomains::Known(&is_served) };
@@ -112,8 +112,8 @@ async fn read_domains(directory: &Directory) -> Result<Vec<String>, DirectoryErr
 }
 
 /// The name and values that an entry states; `None` when it has no name.
-pub(crate) fn stated(entry: &Entry) -> Option<Stated> {
+pub(crate) fn stated(entry: &Entry) -> Option<StatedEntry> {
     let name = entry.dn.rdn_value(attr::CN).or_else(|| entry.first(attr::CN).map(str::to_owned))?;
     let values = entry.texts(attr::PROVOST_VALUE).map(Into::into).collect();
-    Some(Stated { name: name.into(), dn: entry.dn.as_str().into(), values, last_good: None })
+    Some(StatedEntry { name: name.into(), dn: entry.dn.as_str().into(), values, last_good: None })
 }

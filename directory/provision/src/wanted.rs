@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::Policies;
 use crate::attributes::WantedAttributes;
-pub use crate::attributes::{Want, WantedValue};
+pub use crate::attributes::{RecordAttribute, WantedValue};
 use crate::source::{Column, RecordError, RecordRef, Source, SourceRecord};
 
 /// Most sources of one state: a reference to a source has 16 bits.

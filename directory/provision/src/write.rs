@@ -7,7 +7,7 @@ use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modificati
 use provost_schema::{attr, class};
 use serde::{Deserialize, Serialize};
 
-use crate::attribute_change::{AttributeChange, How};
+use crate::attribute_change::{AttributeChange, ChangeMode};
 use crate::source::RecordRef;
 use crate::{text_form, tree};
 
@@ -167,7 +167,7 @@ impl Write {
         let name = AttributeDescription::of(attr::PROVOST_ADDRESS_KIND);
         let before = Some(held).filter(|held| !held.is_empty()).map(str::to_owned).into_iter().collect();
         let after = vec![kind.as_str().to_owned()];
-        let attributes = vec![AttributeChange { name, how: How::Set, before, after, rule }];
+        let attributes = vec![AttributeChange { name, how: ChangeMode::Set, before, after, rule }];
         Self {
             dn: tree::address(suffix, address.as_str()),
             action: WriteKind::ModifyAddress,

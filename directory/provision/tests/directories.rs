@@ -16,9 +16,9 @@ use provost_client::{
 use provost_credential::{Scheme, Secret, Verification};
 use provost_entry::{AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_provision::{
-    Actor, Actual, Applier, ApplyError, Audit, CsvOptions, Desk, DeskError, InitialPasswords, Journals, Outcomes,
-    PersonDetail, PersonSummary, Plan, Policies, Principal, ProvisionSettings, Role, VacationChange, ensure_tree, plan,
-    read_source, wanted,
+    Actor, Applier, ApplyError, Audit, CsvOptions, Desk, DeskError, DirectoryContent, InitialPasswords, Journals,
+    Outcomes, PersonDetail, PersonSummary, Plan, Policies, Principal, ProvisionSettings, Role, VacationChange,
+    ensure_tree, plan, read_source, wanted,
 };
 use provost_schema::attr;
 use provost_server::Server;
@@ -220,12 +220,12 @@ fn actor() -> Actor {
 }
 
 /// A plan with the passwords of its file.
-struct Planned {
+struct PlannedFile {
     plan: Arc<Plan>,
     passwords: InitialPasswords,
 }
 
-impl std::ops::Deref for Planned {
+impl std::ops::Deref for PlannedFile {
     type Target = Plan;
 
     fn deref(&self) -> &Plan {
@@ -233,15 +233,15 @@ impl std::ops::Deref for Planned {
     }
 }
 
-async fn plan_for(desk: &Site, file: &str) -> Planned {
+async fn plan_for(desk: &Site, file: &str) -> PlannedFile {
     let sources = vec![read_source("registrar", file.as_bytes(), &CsvOptions::default()).unwrap()];
-    let actual = Actual::read(&desk.directory).await.unwrap();
+    let actual = DirectoryContent::read(&desk.directory).await.unwrap();
     let policies = Policies::from(&desk.settings);
     let plan = plan(&wanted(&sources, &policies, jiff::Timestamp::now()), &actual).unwrap();
-    Planned { plan: Arc::new(plan), passwords: InitialPasswords::of(sources) }
+    PlannedFile { plan: Arc::new(plan), passwords: InitialPasswords::of(sources) }
 }
 
-async fn apply_to(site: &Site, planned: &Planned) -> Result<Outcomes, (Outcomes, ApplyError)> {
+async fn apply_to(site: &Site, planned: &PlannedFile) -> Result<Outcomes, (Outcomes, ApplyError)> {
     let mut steps = 0;
     let mut progress = |_| steps += 1;
     let result = site.applier(&actor()).apply(&planned.plan, &planned.passwords, &mut progress).await;
@@ -402,7 +402,7 @@ fn two_files() -> (String, String) {
 }
 
 /// Begins to apply and stops in the middle like a killed process: outstanding answers are lost.
-async fn killed_at(people: usize, site: &Site, planned: &Planned) {
+async fn killed_at(people: usize, site: &Site, planned: &PlannedFile) {
     let reached = tokio::sync::Notify::new();
     let mut progress = |at: provost_provision::ApplyProgress| {
         if at.done >= people {
@@ -536,7 +536,7 @@ async fn a_plan_is_refused_where_it_does_not_belong() {
     let site = embedded.desk();
     ensure_tree(&site.directory, &site.settings).await.unwrap();
     let file = format!("{HEADER}1,Ann,Roy,,,staff,,,long enough\n");
-    let Planned { plan, .. } = plan_for(&site, &file).await;
+    let PlannedFile { plan, .. } = plan_for(&site, &file).await;
     let other = plan_for(&site, &file.replace("long enough", "another one")).await;
     for (passwords, expect) in [(other.passwords, "other files"), (InitialPasswords::default(), "other files")] {
         let refused = site.applier(&actor()).apply(&plan, &passwords, &mut |_| {}).await.unwrap_err().1;
@@ -795,5 +795,5 @@ async fn a_directory_that_is_down_is_unavailable() {
     let desk = slapd.desk();
     slapd.stop();
     assert!(matches!(desk.person("zoe").await, Err(DeskError::Unavailable(_))));
-    assert!(matches!(Actual::read(&desk.directory).await.err(), Some(DirectoryError::Unavailable(_))));
+    assert!(matches!(DirectoryContent::read(&desk.directory).await.err(), Some(DirectoryError::Unavailable(_))));
 }

@@ -12,10 +12,10 @@ use crate::constraint;
 use crate::csn::{Csn, Sequence};
 use crate::matching::{self, VisibleEntry};
 use crate::message::{Attribute, ModifyItem, ModifyKind, WriteOperation};
-use crate::record::{Draft, EncodedEntry, Head, NameId};
+use crate::record::{EncodedEntry, EntryDraft, EntryHead, NameId};
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::{ResponseControl, oid};
-use crate::result_entry::{self, Selection};
+use crate::result_entry::{self, AttributeSelection};
 use crate::tree::{EntryNumber, EntrySnapshot, NO_PLACE, Tree, TreeChange};
 
 /// The controls of a write request.
@@ -42,7 +42,7 @@ pub(crate) struct PreparedWrite {
 
 /// The identity and the time of a write.
 #[derive(Debug)]
-pub(crate) struct Author<'a> {
+pub(crate) struct WriteIdentity<'a> {
     pub(crate) identity: &'a Identity,
     pub(crate) now: Timestamp,
     pub(crate) sequence: &'a mut Sequence,
@@ -53,7 +53,7 @@ pub(crate) fn prepare(
     tree: &mut Tree,
     operation: &WriteOperation,
     controls: &WriteControls,
-    author: &mut Author<'_>,
+    author: &mut WriteIdentity<'_>,
 ) -> Outcome<PreparedWrite> {
     author.identity.renewed(tree).check_write(operation)?;
     let target = match operation {
@@ -85,13 +85,13 @@ pub(crate) fn prepare(
 #[derive(Default)]
 struct WriteEffect {
     /// The entry's parent and content afterwards; `None` when it is deleted.
-    draft: Option<(EntryNumber, Draft)>,
+    draft: Option<(EntryNumber, EntryDraft)>,
     /// Entries whose DNs change with it.
     moved: Vec<EntryNumber>,
 }
 
 impl WriteEffect {
-    fn of(draft: (EntryNumber, Draft)) -> Self {
+    fn of(draft: (EntryNumber, EntryDraft)) -> Self {
         Self { draft: Some(draft), moved: Vec::new() }
     }
 }
@@ -102,7 +102,7 @@ fn finish(
     target: Option<EntryNumber>,
     effect: WriteEffect,
     controls: &WriteControls,
-    author: &mut Author<'_>,
+    author: &mut WriteIdentity<'_>,
 ) -> PreparedWrite {
     let WriteEffect { draft, moved } = effect;
     let csn = author.sequence.next(author.now);
@@ -125,7 +125,7 @@ fn finish(
         let subject = EntrySnapshot { parent: *parent, children, record };
         let seen = VisibleEntry { tree, subject, password: author.identity.reads_passwords() };
         let mut w = crate::ber::BerWriter::default();
-        result_entry::write(&mut w, &seen, &Selection::parse(&tree.catalogue, names, false));
+        result_entry::write(&mut w, &seen, &AttributeSelection::parse(&tree.catalogue, names, false));
         Some(ResponseControl { oid, value: w.into_octets() })
     };
     let pre = read(&controls.pre_read, &before, oid::PRE_READ);
@@ -139,7 +139,7 @@ fn finish(
 ///
 /// The entry gets a new CSN although its attributes are unchanged, so that a consumer that was away receives the new
 /// name (RFC 4533 §3.3).
-fn moved_with(tree: &Tree, place: EntryNumber, modifier: u32, author: &mut Author<'_>) -> Option<TreeChange> {
+fn moved_with(tree: &Tree, place: EntryNumber, modifier: u32, author: &mut WriteIdentity<'_>) -> Option<TreeChange> {
     let (parent, mut draft) = tree.open(place)?;
     let before = tree.subject(place).map(|subject| (parent, subject.record.clone()));
     let csn = author.sequence.next(author.now);
@@ -202,20 +202,20 @@ fn add(
     dn: &str,
     attributes: &[Attribute],
     controls: &WriteControls,
-    author: &mut Author<'_>,
-) -> Outcome<(EntryNumber, Draft)> {
+    author: &mut WriteIdentity<'_>,
+) -> Outcome<(EntryNumber, EntryDraft)> {
     let dn = parse_dn(dn)?;
     let rdn = dn.rdn().ok_or_else(|| Refusal::new(Code::EntryAlreadyExists, "the root DSE"))?;
     let vacancy = vacancy(tree, &dn);
     if let (Err(refusal), None) = (&vacancy, &controls.assertion) {
         return Err(refusal.clone());
     }
-    let mut entry = Contents { classes: Vec::new(), attributes: BTreeMap::new() };
+    let mut entry = AttributeContents { classes: Vec::new(), attributes: BTreeMap::new() };
     for (name, values) in attributes {
         entry.add(tree, name, values)?;
     }
     entry.add_naming(tree, &rdn)?;
-    let head = Head {
+    let head = EntryHead {
         uuid: Uuid::new_v4(),
         csn: Csn { micros: author.now.as_microsecond(), count: 0, server: 0 },
         created: author.now.as_second(),
@@ -226,7 +226,7 @@ fn add(
     };
     let is_suffix = vacancy.as_ref().is_ok_and(|parent| *parent == NO_PLACE);
     let rdn_text = if is_suffix { dn.as_str().to_owned() } else { rdn.to_string() };
-    let mut draft = Draft { head, rdn: rdn_text, attributes: entry.attributes };
+    let mut draft = EntryDraft { head, rdn: rdn_text, attributes: entry.attributes };
     if controls.assertion.is_some() {
         // RFC 4528 §3: evaluated on the entry to be added, even when its name turns out to be taken.
         draft.head.structural = constraint::structural_class(&tree.catalogue, &entry.classes)?;
@@ -239,7 +239,13 @@ fn add(
 }
 
 /// Makes the last checks of a draft, and stores its classes.
-fn complete(tree: &mut Tree, mut draft: Draft, classes: Vec<ClassId>, rdn: &Rdn, missing: Code) -> Outcome<Draft> {
+fn complete(
+    tree: &mut Tree,
+    mut draft: EntryDraft,
+    classes: Vec<ClassId>,
+    rdn: &Rdn,
+    missing: Code,
+) -> Outcome<EntryDraft> {
     constraint::check_rdn(tree, &draft, rdn, missing)?;
     draft.head.structural = constraint::check(tree, &draft, &classes)?;
     draft.head.classes = tree.names.class_list(&tree.catalogue.clone(), classes)?;
@@ -247,7 +253,7 @@ fn complete(tree: &mut Tree, mut draft: Draft, classes: Vec<ClassId>, rdn: &Rdn,
 }
 
 /// An entry's attributes while the modifications are applied one by one.
-struct Contents {
+struct AttributeContents {
     classes: Vec<ClassId>,
     attributes: BTreeMap<NameId, Vec<Vec<u8>>>,
 }
@@ -278,7 +284,7 @@ fn class_ids(catalogue: &Catalogue, values: &[Vec<u8>]) -> Outcome<Vec<ClassId>>
     values.iter().map(|value| id(value).ok_or_else(unknown)).collect()
 }
 
-impl Contents {
+impl AttributeContents {
     fn add(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
         if values.is_empty() {
             return Err(Refusal::new(Code::ProtocolError, format!("{name}: no values")));
@@ -388,14 +394,14 @@ impl Contents {
     }
 }
 
-fn open(tree: &Tree, place: EntryNumber) -> Outcome<(EntryNumber, Draft, Contents)> {
+fn open(tree: &Tree, place: EntryNumber) -> Outcome<(EntryNumber, EntryDraft, AttributeContents)> {
     let (parent, mut draft) = tree.open(place).ok_or_else(|| Refusal::new(Code::NoSuchObject, ""))?;
     let classes = tree.names.classes(draft.head.classes).map(|list| list.listed.clone()).unwrap_or_default();
-    let contents = Contents { classes, attributes: std::mem::take(&mut draft.attributes) };
+    let contents = AttributeContents { classes, attributes: std::mem::take(&mut draft.attributes) };
     Ok((parent, draft, contents))
 }
 
-fn modify(tree: &mut Tree, place: EntryNumber, items: &[ModifyItem]) -> Outcome<(EntryNumber, Draft)> {
+fn modify(tree: &mut Tree, place: EntryNumber, items: &[ModifyItem]) -> Outcome<(EntryNumber, EntryDraft)> {
     let (parent, mut draft, mut contents) = open(tree, place)?;
     for item in items {
         match item.kind {
@@ -495,8 +501,8 @@ mod tests {
 
     fn record(rdn: &str) -> EncodedEntry {
         let csn = Csn { micros: 0, count: 0, server: 1 };
-        let head = Head { uuid: Uuid::nil(), csn, created: 0, creator: 0, modifier: 0, classes: 0, structural: 0 };
-        Draft { head, rdn: rdn.to_owned(), attributes: BTreeMap::new() }.encode()
+        let head = EntryHead { uuid: Uuid::nil(), csn, created: 0, creator: 0, modifier: 0, classes: 0, structural: 0 };
+        EntryDraft { head, rdn: rdn.to_owned(), attributes: BTreeMap::new() }.encode()
     }
 
     /// Returns a tree with the suffix, an entry below it, and `below` entries below that.

@@ -10,7 +10,7 @@ use provost_entry::Dn;
 use tokio::sync::mpsc;
 
 use crate::access::Identity;
-use crate::change::{self, Author, PreparedWrite, WriteControls};
+use crate::change::{self, PreparedWrite, WriteControls, WriteIdentity};
 use crate::csn::Sequence;
 use crate::message::WriteOperation;
 use crate::record::EncodedEntry;
@@ -146,7 +146,7 @@ impl Committer {
         let mut ready: Vec<(PreparedWrite, CommitCallback)> = Vec::new();
         for job in batch {
             let now = (self.clock)();
-            let mut author = Author { identity: &job.identity, now, sequence: &mut self.sequence };
+            let mut author = WriteIdentity { identity: &job.identity, now, sequence: &mut self.sequence };
             let prepared = change::prepare(&mut self.directory.write(), &job.operation, &job.controls, &mut author);
             match prepared {
                 Ok(prepared) => ready.push((prepared, job.answer)),

@@ -6,7 +6,7 @@ use provost_entry::Rdn;
 use provost_schema::definition::ObjectClassKind;
 
 use crate::catalogue::{Catalogue, ClassId, EqualityRule, TypeId};
-use crate::record::Draft;
+use crate::record::EntryDraft;
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::tree::Tree;
 
@@ -58,7 +58,7 @@ pub(crate) fn check_naming_types(tree: &Tree, rdn: &Rdn) -> Outcome<()> {
 }
 
 /// Checks that the values of the RDN are values of the entry (RFC 4512 §2.3); otherwise refuses with `missing`.
-pub(crate) fn check_rdn(tree: &Tree, draft: &Draft, rdn: &Rdn, missing: Code) -> Outcome<()> {
+pub(crate) fn check_rdn(tree: &Tree, draft: &EntryDraft, rdn: &Rdn, missing: Code) -> Outcome<()> {
     for (name, value) in rdn.pairs() {
         let refusal = |words: &str| Refusal::new(missing, format!("naming attribute '{name}': {words}"));
         let type_id = tree.catalogue.type_id(name).ok_or_else(|| refusal("undefined"))?;
@@ -74,7 +74,7 @@ pub(crate) fn check_rdn(tree: &Tree, draft: &Draft, rdn: &Rdn, missing: Code) ->
 }
 
 /// Checks classes, required and allowed attributes, and single values. Returns the structural class.
-pub(crate) fn check(tree: &Tree, draft: &Draft, classes: &[ClassId]) -> Outcome<ClassId> {
+pub(crate) fn check(tree: &Tree, draft: &EntryDraft, classes: &[ClassId]) -> Outcome<ClassId> {
     let catalogue = &tree.catalogue;
     let structural = structural_class(catalogue, classes)?;
     let (mut must, mut may) = (BTreeSet::<TypeId>::new(), BTreeSet::<TypeId>::new());

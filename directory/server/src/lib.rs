@@ -93,14 +93,14 @@ pub struct Server {
     stop: CancellationToken,
     sessions: TaskTracker,
     committer: JoinHandle<()>,
-    pulse: Pulse,
+    pulse: CommitterProbe,
 }
 
 /// Reports whether a server's committer is alive. Cheap to clone; does not keep the server running.
 #[derive(Clone)]
-pub struct Pulse(mpsc::WeakSender<WriteJob>);
+pub struct CommitterProbe(mpsc::WeakSender<WriteJob>);
 
-impl Pulse {
+impl CommitterProbe {
     /// Whether the committer died of a bug: only a restart revives it.
     pub fn is_dead(&self) -> bool {
         self.0.upgrade().is_none_or(|jobs| jobs.is_closed())
@@ -135,7 +135,7 @@ impl Server {
         let opened = tokio::task::spawn_blocking(move || open(&opening, &seed)).await.map_err(storage_error)?;
         let committer = opened?;
         let (jobs, waiting) = mpsc::channel(QUEUE_MAX);
-        let (stop, pulse) = (CancellationToken::new(), Pulse(jobs.downgrade()));
+        let (stop, pulse) = (CancellationToken::new(), CommitterProbe(jobs.downgrade()));
         let shared = Arc::new(share(&config, committer.directory.clone(), jobs, stop.clone()));
         let committer = std::thread::Builder::new()
             .name("ldap-committer".into())
@@ -151,7 +151,7 @@ impl Server {
     }
 
     /// Returns a handle that reports whether the committer is alive.
-    pub fn pulse(&self) -> Pulse {
+    pub fn pulse(&self) -> CommitterProbe {
         self.pulse.clone()
     }
 

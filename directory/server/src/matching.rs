@@ -6,13 +6,13 @@ use provost_entry::prep::SubstringPart;
 use provost_entry::{AttributeDescription, Entry, Filter};
 
 use crate::catalogue::{Catalogue, EqualityRule, TypeId};
-use crate::names::Wanted;
+use crate::names::AttributeMeaning;
 use crate::tree::{EntrySnapshot, Tree};
 
 /// A source of attributes.
 pub(crate) trait AttributeSource {
     /// Calls `visit` with each value that `wanted` covers until it returns true; returns whether it did.
-    fn visit(&self, wanted: &Wanted, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool;
+    fn visit(&self, wanted: &AttributeMeaning, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool;
 }
 
 /// An entry of the tree, as visible to one identity.
@@ -25,7 +25,7 @@ pub(crate) struct VisibleEntry<'a> {
 }
 
 impl AttributeSource for VisibleEntry<'_> {
-    fn visit(&self, wanted: &Wanted, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool {
+    fn visit(&self, wanted: &AttributeMeaning, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool {
         let tree = self.tree;
         if wanted.type_id == tree.synthetic.object_class {
             return self.visit_classes(visit);
@@ -60,13 +60,13 @@ impl VisibleEntry<'_> {
 }
 
 /// An entry that is generated: the root DSE, the subschema.
-pub(crate) struct Made<'a> {
+pub(crate) struct GeneratedEntry<'a> {
     pub(crate) catalogue: &'a Catalogue,
     pub(crate) entry: &'a Entry,
 }
 
-impl AttributeSource for Made<'_> {
-    fn visit(&self, wanted: &Wanted, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool {
+impl AttributeSource for GeneratedEntry<'_> {
+    fn visit(&self, wanted: &AttributeMeaning, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool {
         self.entry.attributes().any(|(name, values)| {
             self.catalogue.type_id(name.attribute_type()).is_some_and(|id| {
                 wanted.covers(self.catalogue, id, name.as_str()) && values.iter().any(|v| visit(id, v))
@@ -84,14 +84,14 @@ pub(crate) fn matches(catalogue: &Catalogue, source: &impl AttributeSource, filt
         Filter::Or(parts) => negate(all(parts.iter().map(|part| negate(matches(catalogue, source, part))))),
         Filter::Not(part) => negate(matches(catalogue, source, part)),
         Filter::Present(name) => {
-            let wanted = Wanted::of(catalogue, name)?;
+            let wanted = AttributeMeaning::of(catalogue, name)?;
             Some(source.visit(&wanted, &mut |_, _| true))
         }
         Filter::Equal(name, value) | Filter::Approx(name, value) => equal(catalogue, source, name, value),
         Filter::GreaterOrEqual(name, value) => ordered(catalogue, source, name, value, Ordering::Less),
         Filter::LessOrEqual(name, value) => ordered(catalogue, source, name, value, Ordering::Greater),
         Filter::Substring { attribute, initial, any, last } => {
-            let wanted = Wanted::of(catalogue, attribute)?;
+            let wanted = AttributeMeaning::of(catalogue, attribute)?;
             let pattern = SubstringPattern::new(catalogue, wanted.type_id, initial.as_deref(), any, last.as_deref())?;
             Some(source.visit(&wanted, &mut |id, value| {
                 catalogue.substring_value(id, value).is_some_and(|value| pattern.matches(&value))
@@ -118,7 +118,7 @@ fn all(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
 }
 
 fn equal(c: &Catalogue, source: &impl AttributeSource, name: &AttributeDescription, value: &[u8]) -> Option<bool> {
-    let wanted = Wanted::of(c, name)?;
+    let wanted = AttributeMeaning::of(c, name)?;
     let assertion = c.assertion(wanted.type_id, value)?;
     if c.type_of(wanted.type_id).rule == EqualityRule::ObjectIdentifier {
         return Some(source.visit(&wanted, &mut |id, value| {
@@ -136,7 +136,7 @@ fn ordered(
     value: &[u8],
     excluded: Ordering,
 ) -> Option<bool> {
-    let wanted = Wanted::of(c, name)?;
+    let wanted = AttributeMeaning::of(c, name)?;
     if !c.type_of(wanted.type_id).ordering {
         return None;
     }
@@ -201,7 +201,7 @@ mod tests {
             .with("userCertificate", "x")
             .with("seeAlso", "CN=A,OU=Zoé")
             .with("objectClass", "person");
-        let source = Made { catalogue: &catalogue, entry: &entry };
+        let source = GeneratedEntry { catalogue: &catalogue, entry: &entry };
         for (filter, expect) in [
             ("(cn=zoé tremblay)", Some(true)),
             ("(name=ZOÉ TREMBLAY)", Some(true)),

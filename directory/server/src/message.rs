@@ -129,8 +129,8 @@ pub(crate) fn decode(frame: &[u8]) -> Result<Request, DecodeError> {
         None => Vec::new(),
     };
     let operation = operation(tag, content).map_err(|error| match error {
-        Wrong::Malformed => DecodeError::Malformed,
-        Wrong::Refused(refusal) => DecodeError::Refused { id, response: response_tag(tag), refusal },
+        EarlyError::Malformed => DecodeError::Malformed,
+        EarlyError::Refused(refusal) => DecodeError::Refused { id, response: response_tag(tag), refusal },
     })?;
     Ok(Request { id, operation, controls })
 }
@@ -150,12 +150,12 @@ pub(crate) fn response_tag(request: u8) -> u8 {
 }
 
 /// A [`DecodeError`] before the message id is known.
-enum Wrong {
+enum EarlyError {
     Malformed,
     Refused(Refusal),
 }
 
-impl From<MalformedBer> for Wrong {
+impl From<MalformedBer> for EarlyError {
     fn from(_: MalformedBer) -> Self {
         Self::Malformed
     }
@@ -178,9 +178,9 @@ fn controls(content: &[u8]) -> Result<Vec<RawControl>, MalformedBer> {
 }
 
 /// Decodes an LDAPDN or RelativeLDAPDN (RFC 4511 §4.1.3). One that is not UTF-8 refuses this operation only.
-fn dn(octets: &[u8]) -> Result<String, Wrong> {
+fn dn(octets: &[u8]) -> Result<String, EarlyError> {
     let text = std::str::from_utf8(octets).map(str::to_owned);
-    text.map_err(|_| Wrong::Refused(Refusal::new(Code::InvalidDnSyntax, "the name is not UTF-8")))
+    text.map_err(|_| EarlyError::Refused(Refusal::new(Code::InvalidDnSyntax, "the name is not UTF-8")))
 }
 
 /// Decodes an LDAPOID or AttributeDescription (RFC 4511 §4.1.2, §4.1.4). One that is not UTF-8 becomes a name that
@@ -189,7 +189,7 @@ fn word(octets: &[u8]) -> String {
     String::from_utf8_lossy(octets).into_owned()
 }
 
-fn operation(tag: u8, content: &[u8]) -> Result<Operation, Wrong> {
+fn operation(tag: u8, content: &[u8]) -> Result<Operation, EarlyError> {
     let mut body = BerReader::new(content);
     Ok(match tag {
         0x60 => bind(&mut body)?,
@@ -200,36 +200,36 @@ fn operation(tag: u8, content: &[u8]) -> Result<Operation, Wrong> {
         0x4a => Operation::Write(WriteOperation::Delete { dn: dn(content)? }),
         0x6c => modify_dn(&mut body)?,
         0x6e => compare(&mut body)?,
-        0x50 => Operation::Abandon(i32::try_from(ber::integer(content)?).map_err(|_| Wrong::Malformed)?),
+        0x50 => Operation::Abandon(i32::try_from(ber::integer(content)?).map_err(|_| EarlyError::Malformed)?),
         0x77 => {
             let oid = word(body.expect(0x80)?);
             Operation::Extended { oid, value: body.optional(0x81)?.map(<[u8]>::to_vec) }
         }
-        _ => return Err(Wrong::Malformed),
+        _ => return Err(EarlyError::Malformed),
     })
 }
 
-fn bind(body: &mut BerReader<'_>) -> Result<Operation, Wrong> {
+fn bind(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
     let version = body.integer(INTEGER)?;
     let dn = dn(body.expect(OCTET_STRING)?)?;
     let authentication = match body.element()? {
         (0x80, password) => match std::str::from_utf8(password) {
             Ok(password) => Authentication::Simple(Secret::new(password)),
-            Err(_) => return Err(Wrong::Refused(Refusal::new(Code::InvalidCredentials, ""))),
+            Err(_) => return Err(EarlyError::Refused(Refusal::new(Code::InvalidCredentials, ""))),
         },
         _ => Authentication::Other,
     };
     Ok(Operation::Bind { version, dn, authentication })
 }
 
-fn search(body: &mut BerReader<'_>) -> Result<SearchRequest, Wrong> {
+fn search(body: &mut BerReader<'_>) -> Result<SearchRequest, EarlyError> {
     let base = dn(body.expect(OCTET_STRING)?)?;
     let scope = match body.integer(ENUMERATED)? {
         0 => Scope::Base,
         1 => Scope::One,
         2 => Scope::Subtree,
         3 => Scope::Children,
-        _ => return Err(Wrong::Refused(Refusal::new(Code::ProtocolError, "unknown scope"))),
+        _ => return Err(EarlyError::Refused(Refusal::new(Code::ProtocolError, "unknown scope"))),
     };
     // There are no aliases, so dereferencing makes no difference.
     body.integer(ENUMERATED)?;
@@ -254,7 +254,7 @@ fn texts(list: &mut BerReader<'_>) -> Result<Vec<String>, MalformedBer> {
     Ok(texts)
 }
 
-fn modify(body: &mut BerReader<'_>) -> Result<Operation, Wrong> {
+fn modify(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
     let dn = dn(body.expect(OCTET_STRING)?)?;
     let mut list = body.within(SEQUENCE)?;
     let (mut items, mut budget) = (Vec::new(), VALUES_MAX);
@@ -265,25 +265,25 @@ fn modify(body: &mut BerReader<'_>) -> Result<Operation, Wrong> {
             1 => ModifyKind::Delete,
             2 => ModifyKind::Replace,
             3 => ModifyKind::Increment,
-            _ => return Err(Wrong::Refused(Refusal::new(Code::ProtocolError, "unknown modification"))),
+            _ => return Err(EarlyError::Refused(Refusal::new(Code::ProtocolError, "unknown modification"))),
         };
         let (attribute, values) = attribute(&mut item, &mut budget)?;
         items.push(ModifyItem { kind, attribute, values });
         if items.len() > ATTRIBUTES_MAX {
-            return Err(Wrong::Malformed);
+            return Err(EarlyError::Malformed);
         }
     }
     Ok(Operation::Write(WriteOperation::Modify { dn, items }))
 }
 
-fn add(body: &mut BerReader<'_>) -> Result<Operation, Wrong> {
+fn add(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
     let dn = dn(body.expect(OCTET_STRING)?)?;
     let mut list = body.within(SEQUENCE)?;
     let (mut attributes, mut budget) = (Vec::new(), VALUES_MAX);
     while !list.is_empty() {
         attributes.push(attribute(&mut list, &mut budget)?);
         if attributes.len() > ATTRIBUTES_MAX {
-            return Err(Wrong::Malformed);
+            return Err(EarlyError::Malformed);
         }
     }
     Ok(Operation::Write(WriteOperation::Add { dn, attributes }))
@@ -302,7 +302,7 @@ fn attribute(list: &mut BerReader<'_>, budget: &mut usize) -> Result<Attribute, 
     Ok((name, values))
 }
 
-fn modify_dn(body: &mut BerReader<'_>) -> Result<Operation, Wrong> {
+fn modify_dn(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
     let dn = dn(body.expect(OCTET_STRING)?)?;
     let new_rdn = self::dn(body.expect(OCTET_STRING)?)?;
     let delete_old = body.boolean()?;
@@ -313,7 +313,7 @@ fn modify_dn(body: &mut BerReader<'_>) -> Result<Operation, Wrong> {
     Ok(Operation::Write(WriteOperation::ModifyDn { dn, new_rdn, delete_old, new_superior }))
 }
 
-fn compare(body: &mut BerReader<'_>) -> Result<Operation, Wrong> {
+fn compare(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
     let dn = dn(body.expect(OCTET_STRING)?)?;
     let mut assertion = body.within(SEQUENCE)?;
     let attribute = word(assertion.expect(OCTET_STRING)?);
@@ -323,8 +323,8 @@ fn compare(body: &mut BerReader<'_>) -> Result<Operation, Wrong> {
 /// Decodes the filter in an assertion control (RFC 4528).
 pub(crate) fn assertion_filter(value: &[u8]) -> Result<Filter, Refusal> {
     filter(&mut BerReader::new(value)).map_err(|wrong| match wrong {
-        Wrong::Refused(refusal) => refusal,
-        Wrong::Malformed => Refusal::new(Code::ProtocolError, "the assertion is not a filter"),
+        EarlyError::Refused(refusal) => refusal,
+        EarlyError::Malformed => Refusal::new(Code::ProtocolError, "the assertion is not a filter"),
     })
 }
 
@@ -333,13 +333,13 @@ pub(crate) fn attribute_selection(value: &[u8]) -> Result<Vec<String>, Malformed
     texts(&mut BerReader::new(value).within(SEQUENCE)?)
 }
 
-fn filter(body: &mut BerReader<'_>) -> Result<Filter, Wrong> {
+fn filter(body: &mut BerReader<'_>) -> Result<Filter, EarlyError> {
     let mut nodes = FILTER_NODES_MAX;
     filter_node(body, FILTER_DEPTH_MAX, &mut nodes)
 }
 
-fn too_large() -> Wrong {
-    Wrong::Refused(Refusal::new(Code::AdminLimitExceeded, "the filter is too large or too deep"))
+fn too_large() -> EarlyError {
+    EarlyError::Refused(Refusal::new(Code::AdminLimitExceeded, "the filter is too large or too deep"))
 }
 
 /// Decodes an attribute description. `None` when it is malformed: then the item is Undefined.
@@ -347,18 +347,18 @@ fn description(octets: &[u8]) -> Option<AttributeDescription> {
     AttributeDescription::parse(std::str::from_utf8(octets).ok()?).ok()
 }
 
-fn protocol_error(words: &str) -> Wrong {
-    Wrong::Refused(Refusal::new(Code::ProtocolError, words))
+fn protocol_error(words: &str) -> EarlyError {
+    EarlyError::Refused(Refusal::new(Code::ProtocolError, words))
 }
 
 /// Decodes a filter. An item whose attribute, rule or type is not recognised is Undefined, and the rest of the filter
 /// counts (RFC 4511 §4.5.1.7).
-fn filter_node(body: &mut BerReader<'_>, depth: usize, nodes: &mut usize) -> Result<Filter, Wrong> {
+fn filter_node(body: &mut BerReader<'_>, depth: usize, nodes: &mut usize) -> Result<Filter, EarlyError> {
     *nodes = nodes.checked_sub(1).ok_or_else(too_large)?;
     let depth = depth.checked_sub(1).ok_or_else(too_large)?;
     let (tag, content) = body.element()?;
     let mut inner = BerReader::new(content);
-    let mut item = |made: fn(AttributeDescription, Vec<u8>) -> Filter| -> Result<Filter, Wrong> {
+    let mut item = |made: fn(AttributeDescription, Vec<u8>) -> Filter| -> Result<Filter, EarlyError> {
         let (name, value) = (inner.expect(OCTET_STRING)?, inner.expect(OCTET_STRING)?);
         Ok(description(name).map_or(Filter::Undefined, |name| made(name, value.to_vec())))
     };
@@ -380,12 +380,12 @@ fn filter_node(body: &mut BerReader<'_>, depth: usize, nodes: &mut usize) -> Res
         0xa9 => extensible(&mut inner)?,
         // An unknown choice in this class: the CHOICE is extensible.
         tag if tag & 0xc0 == 0x80 => Filter::Undefined,
-        _ => return Err(Wrong::Malformed),
+        _ => return Err(EarlyError::Malformed),
     })
 }
 
 /// Decodes a MatchingRuleAssertion, which is always Undefined.
-fn extensible(inner: &mut BerReader<'_>) -> Result<Filter, Wrong> {
+fn extensible(inner: &mut BerReader<'_>) -> Result<Filter, EarlyError> {
     let mut has_value = false;
     while !inner.is_empty() {
         match inner.element()? {
@@ -399,7 +399,7 @@ fn extensible(inner: &mut BerReader<'_>) -> Result<Filter, Wrong> {
 
 /// Decodes a SubstringFilter: at least one part, in order (RFC 4511 §4.5.1.7.2). Empty parts are refused where they are
 /// prepared.
-fn substring(inner: &mut BerReader<'_>) -> Result<Filter, Wrong> {
+fn substring(inner: &mut BerReader<'_>) -> Result<Filter, EarlyError> {
     let attribute = description(inner.expect(OCTET_STRING)?);
     let mut parts = inner.within(SEQUENCE)?;
     if parts.is_empty() {
@@ -482,8 +482,8 @@ mod tests {
         let undefined = |octets: &[u8]| {
             let read = filter(&mut BerReader::new(octets));
             read.map(|filter| filter == Filter::Undefined).map_err(|wrong| match wrong {
-                Wrong::Malformed => None,
-                Wrong::Refused(refusal) => Some(refusal.code),
+                EarlyError::Malformed => None,
+                EarlyError::Refused(refusal) => Some(refusal.code),
             })
         };
         for (octets, expect) in [

@@ -32,7 +32,7 @@ pub(crate) struct ClassList {
 
 /// The meaning of an attribute in a filter or selection: a type and its subtypes, with at least these options.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct AttributeMeaning {
     pub(crate) type_id: TypeId,
     pub(crate) options: Vec<String>,
     /// Whether the request used `;binary`, so that the response must too (RFC 4522 §5).
@@ -55,7 +55,7 @@ const BINARY: &str = "binary";
 
 /// Splits a description into type and options, and whether `binary` was among them. `None` when the schema lacks the
 /// type, or the type cannot be transferred with `;binary`.
-fn parts_of(catalogue: &Catalogue, description: &AttributeDescription) -> Option<Wanted> {
+fn parts_of(catalogue: &Catalogue, description: &AttributeDescription) -> Option<AttributeMeaning> {
     let type_id = catalogue.type_id(description.attribute_type())?;
     let mut options: Vec<String> = description.options().map(str::to_ascii_lowercase).collect();
     options.sort();
@@ -63,10 +63,10 @@ fn parts_of(catalogue: &Catalogue, description: &AttributeDescription) -> Option
     let all = options.len();
     options.retain(|option| option != BINARY);
     let binary = options.len() < all;
-    (!binary || catalogue.takes_binary(type_id)).then_some(Wanted { type_id, options, binary })
+    (!binary || catalogue.takes_binary(type_id)).then_some(AttributeMeaning { type_id, options, binary })
 }
 
-impl Wanted {
+impl AttributeMeaning {
     /// `None` when the schema lacks the type, or the type cannot be transferred with `;binary`.
     pub(crate) fn of(catalogue: &Catalogue, description: &AttributeDescription) -> Option<Self> {
         parts_of(catalogue, description)
@@ -85,7 +85,7 @@ impl NameTables {
     pub(crate) fn describe(&mut self, catalogue: &Catalogue, text: &str) -> Outcome<NameId> {
         let undefined = || Refusal::new(Code::UndefinedAttributeType, format!("{text:.64}: attribute type undefined"));
         let description = AttributeDescription::parse(text).map_err(|_| undefined())?;
-        let Wanted { type_id, options, .. } = parts_of(catalogue, &description).ok_or_else(undefined)?;
+        let AttributeMeaning { type_id, options, .. } = parts_of(catalogue, &description).ok_or_else(undefined)?;
         // RFC 3866: language tags are the only options supported beside `binary`.
         if !options.iter().all(|option| option.starts_with("lang-")) {
             return Err(undefined());

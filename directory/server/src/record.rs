@@ -16,7 +16,7 @@ const HEAD_OCTETS: usize = 16 + 14 + 8 + 4 + 4 + 2 + 2;
 
 /// The fixed part of every entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct EntryHead {
     pub(crate) uuid: Uuid,
     /// The CSN of the last change; its time is also modifyTimestamp.
     pub(crate) csn: Csn,
@@ -32,7 +32,7 @@ pub(crate) struct Head {
     pub(crate) structural: u16,
 }
 
-impl Head {
+impl EntryHead {
     /// Returns createTimestamp.
     pub(crate) fn created(&self) -> Timestamp {
         Timestamp::from_second(self.created).unwrap_or(Timestamp::UNIX_EPOCH)
@@ -45,14 +45,14 @@ pub(crate) struct EncodedEntry(Box<[u8]>);
 
 /// An entry decoded for changes: attributes other than objectClass, values in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Draft {
-    pub(crate) head: Head,
+pub(crate) struct EntryDraft {
+    pub(crate) head: EntryHead,
     /// The RDN as displayed, `type=value`; for the suffix entry, the whole suffix.
     pub(crate) rdn: String,
     pub(crate) attributes: BTreeMap<NameId, Vec<Vec<u8>>>,
 }
 
-impl Draft {
+impl EntryDraft {
     /// Returns the encoded form.
     pub(crate) fn encode(&self) -> EncodedEntry {
         let head = &self.head;
@@ -98,9 +98,9 @@ impl EncodedEntry {
     }
 
     /// Returns the head; `None` only for an empty record (a free place).
-    pub(crate) fn head(&self) -> Option<Head> {
+    pub(crate) fn head(&self) -> Option<EntryHead> {
         let mut at = &*self.0;
-        Some(Head {
+        Some(EntryHead {
             uuid: Uuid::from_bytes(take(&mut at)?),
             csn: Csn {
                 micros: i64::from_le_bytes(take(&mut at)?),
@@ -129,9 +129,9 @@ impl EncodedEntry {
     }
 
     /// Decodes the record for changes.
-    pub(crate) fn open(&self) -> Option<Draft> {
+    pub(crate) fn open(&self) -> Option<EntryDraft> {
         let attributes = self.attributes().map(|(name, values)| (name, values.map(<[u8]>::to_vec).collect()));
-        Some(Draft { head: self.head()?, rdn: self.rdn().to_owned(), attributes: attributes.collect() })
+        Some(EntryDraft { head: self.head()?, rdn: self.rdn().to_owned(), attributes: attributes.collect() })
     }
 }
 
@@ -229,10 +229,10 @@ mod tests {
             numbers: (i64, u32, u16, i64, u32, u16),
         ) {
             let csn = Csn { micros: numbers.0, count: numbers.1, server: numbers.2 };
-            let head = Head {
+            let head = EntryHead {
                 uuid: Uuid::from_u128(7), csn, created: numbers.3, creator: numbers.4, modifier: 1, classes: numbers.5, structural: 2,
             };
-            let draft = Draft { head, rdn, attributes };
+            let draft = EntryDraft { head, rdn, attributes };
             let record = EncodedEntry::from_octets(draft.encode().octets().to_vec()).unwrap();
             prop_assert_eq!(record.open().unwrap(), draft);
         }

@@ -7,7 +7,7 @@ use provost_entry::{AttributeDescription, Entry};
 use crate::ber::{BerWriter, OCTET_STRING, SEQUENCE};
 use crate::catalogue::{Catalogue, TypeId};
 use crate::matching::VisibleEntry;
-use crate::names::Wanted;
+use crate::names::AttributeMeaning;
 use crate::reply;
 
 /// Tag of SearchResultEntry.
@@ -15,14 +15,14 @@ pub(crate) const SEARCH_RESULT_ENTRY: u8 = 0x64;
 
 /// The attributes that a request selects (RFC 4511 §4.5.1.8, RFC 3673).
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Selection {
+pub(crate) struct AttributeSelection {
     all_user: bool,
     all_operational: bool,
-    named: Vec<Wanted>,
+    named: Vec<AttributeMeaning>,
     types_only: bool,
 }
 
-impl Selection {
+impl AttributeSelection {
     /// Parses the list of a request. Unknown attributes are ignored (RFC 4511 §4.5.1.8).
     pub(crate) fn parse(catalogue: &Catalogue, attributes: &[String], types_only: bool) -> Self {
         let mut selection = Self { all_user: attributes.is_empty(), types_only, ..Self::default() };
@@ -32,7 +32,7 @@ impl Selection {
                 "+" => selection.all_operational = true,
                 name => {
                     let description = AttributeDescription::parse(name).ok();
-                    selection.named.extend(description.and_then(|name| Wanted::of(catalogue, &name)));
+                    selection.named.extend(description.and_then(|name| AttributeMeaning::of(catalogue, &name)));
                 }
             }
         }
@@ -58,19 +58,19 @@ impl Selection {
 }
 
 /// Writes one entry of the tree under its present name.
-pub(crate) fn write(w: &mut BerWriter, seen: &VisibleEntry<'_>, selection: &Selection) {
+pub(crate) fn write(w: &mut BerWriter, seen: &VisibleEntry<'_>, selection: &AttributeSelection) {
     write_named(w, &seen.tree.dn_of(seen.subject.parent, seen.subject.record), seen, selection);
 }
 
 /// Writes an entry under the name that it had when `seen` was taken.
-pub(crate) fn write_named(w: &mut BerWriter, dn: &str, seen: &VisibleEntry<'_>, selection: &Selection) {
+pub(crate) fn write_named(w: &mut BerWriter, dn: &str, seen: &VisibleEntry<'_>, selection: &AttributeSelection) {
     w.within(SEARCH_RESULT_ENTRY, |w| {
         w.string(OCTET_STRING, dn.as_bytes());
         w.within(SEQUENCE, |w| write_attributes(w, seen, selection));
     });
 }
 
-fn write_attributes(w: &mut BerWriter, seen: &VisibleEntry<'_>, selection: &Selection) {
+fn write_attributes(w: &mut BerWriter, seen: &VisibleEntry<'_>, selection: &AttributeSelection) {
     let tree = seen.tree;
     let made = std::iter::once(tree.synthetic.object_class).chain(tree.synthetic.operational());
     for type_id in made {
@@ -92,12 +92,17 @@ fn write_attributes(w: &mut BerWriter, seen: &VisibleEntry<'_>, selection: &Sele
     }
 }
 
-fn write_attribute<'a>(w: &mut BerWriter, name: &str, values: impl Iterator<Item = &'a [u8]>, selection: &Selection) {
+fn write_attribute<'a>(
+    w: &mut BerWriter,
+    name: &str,
+    values: impl Iterator<Item = &'a [u8]>,
+    selection: &AttributeSelection,
+) {
     reply::attribute(w, name, values.filter(|_| !selection.types_only));
 }
 
 /// Writes a generated entry.
-pub(crate) fn write_made(w: &mut BerWriter, catalogue: &Catalogue, entry: &Entry, selection: &Selection) {
+pub(crate) fn write_made(w: &mut BerWriter, catalogue: &Catalogue, entry: &Entry, selection: &AttributeSelection) {
     w.within(SEARCH_RESULT_ENTRY, |w| {
         w.string(OCTET_STRING, entry.dn.as_str().as_bytes());
         w.within(SEQUENCE, |w| {

@@ -9,13 +9,13 @@ use crate::access::Identity;
 use crate::ber::BerWriter;
 use crate::change::{existing, parse_dn};
 use crate::controls::{Controls, PageRequest};
-use crate::matching::{self, Made, VisibleEntry};
+use crate::matching::{self, GeneratedEntry, VisibleEntry};
 use crate::message::{Scope, SearchRequest};
 use crate::output::ResponseSender;
 use crate::paging::{Pages, PagingState};
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::{self, ResponseControl};
-use crate::result_entry::{self, Selection};
+use crate::result_entry::{self, AttributeSelection};
 use crate::shared::Shared;
 use crate::tree::{EntryNumber, EntrySnapshot, Tree};
 
@@ -119,8 +119,8 @@ impl RunningSearch<'_> {
         };
         let catalogue = &self.shared.catalogue;
         let mut w = BerWriter::default();
-        if matching::matches(catalogue, &Made { catalogue, entry }, &self.request.filter) == Some(true) {
-            let selection = Selection::parse(catalogue, &self.request.attributes, self.request.types_only);
+        if matching::matches(catalogue, &GeneratedEntry { catalogue, entry }, &self.request.filter) == Some(true) {
+            let selection = AttributeSelection::parse(catalogue, &self.request.attributes, self.request.types_only);
             reply::message(&mut w, self.id, &[], |w| result_entry::write_made(w, catalogue, entry, &selection));
         }
         Some(w.into_octets())
@@ -184,7 +184,7 @@ impl RunningSearch<'_> {
             0 => usize::MAX,
             limit => limit,
         };
-        let selection = Selection::parse(&tree.catalogue, &self.request.attributes, self.request.types_only);
+        let selection = AttributeSelection::parse(&tree.catalogue, &self.request.attributes, self.request.types_only);
         let at = candidates.as_ref().map_or(from as usize, |places| places.partition_point(|place| *place < from));
         Ok(Some(SearchProgress { field, candidates, at, page, wanted, found, on_page: 0, selection }))
     }
@@ -238,7 +238,7 @@ struct SearchProgress {
     wanted: usize,
     found: usize,
     on_page: usize,
-    selection: Selection,
+    selection: AttributeSelection,
 }
 
 impl SearchProgress {

@@ -21,7 +21,7 @@ use crate::committer::WriteJob;
 use crate::controls::{self, ControlledOperation, Controls};
 use crate::matching::{self, VisibleEntry};
 use crate::message::{self, Authentication, DecodeError, Operation, Request, SearchRequest, WriteOperation};
-use crate::names::Wanted;
+use crate::names::AttributeMeaning;
 use crate::output::{self, ResponseSender};
 use crate::paging::Pages;
 use crate::password;
@@ -29,7 +29,7 @@ use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::{self, oid};
 use crate::search::{RunningSearch, SEARCH_RESULT_DONE};
 use crate::shared::Shared;
-use crate::sync::Sync;
+use crate::sync::SyncSearch;
 
 /// Longest name of a refused bind that the log shows, octets.
 const SHOWN_OCTETS_MAX: usize = 256;
@@ -346,7 +346,9 @@ impl Session {
         tokio::spawn(async move {
             let (shared, identity, request, output) = (&*shared, &*identity, &request, &output);
             match &controls.sync {
-                Some(sync) => Sync { shared, identity, id, request, output, cancelled: &cancelled }.run(sync).await,
+                Some(sync) => {
+                    SyncSearch { shared, identity, id, request, output, cancelled: &cancelled }.run(sync).await
+                }
                 None => {
                     let (cancelled, pages) = (&cancelled, &*pages);
                     RunningSearch { shared, identity, id, request, output, cancelled, pages }.run(&controls).await;
@@ -407,7 +409,7 @@ impl Session {
         }
         let undefined = || Refusal::new(Code::UndefinedAttributeType, attribute);
         let name = AttributeDescription::parse(attribute).map_err(|_| undefined())?;
-        let type_id = Wanted::of(&tree.catalogue, &name).ok_or_else(undefined)?.type_id;
+        let type_id = AttributeMeaning::of(&tree.catalogue, &name).ok_or_else(undefined)?.type_id;
         if matching::matches(&tree.catalogue, &seen, &Filter::Present(name.clone())) != Some(true) {
             return Err(Refusal::new(Code::NoSuchAttribute, ""));
         }

@@ -13,10 +13,10 @@ use crate::output::{Closed, ResponseSender};
 use crate::record::EncodedEntry;
 use crate::refusal::{Code, Outcome, Refusal};
 use crate::reply::{self, SyncInfo, SyncState};
-use crate::result_entry::{self, SEARCH_RESULT_ENTRY, Selection};
+use crate::result_entry::{self, AttributeSelection, SEARCH_RESULT_ENTRY};
 use crate::search::{CHUNK_ENTRIES, CHUNK_OCTETS, SEARCH_RESULT_DONE, SearchScope};
 use crate::shared::Shared;
-use crate::tree::{EntryNumber, EntrySnapshot, Standing, Tree};
+use crate::tree::{EntryNumber, EntrySnapshot, Tree, TreePosition};
 use crate::watch::{SearchWatch, TreeEvent};
 
 /// Most UUIDs in one Sync Info message.
@@ -24,7 +24,7 @@ const ID_SET_MAX: usize = 512;
 
 /// How the refresh reports deleted entries (RFC 4533 §3.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum DeletePhase {
     /// Without a cookie: sends the whole content.
     Initial,
     /// Sends changed entries, then the UUIDs of deleted ones.
@@ -34,7 +34,7 @@ enum Phase {
 }
 
 /// One running synchronisation.
-pub(crate) struct Sync<'a> {
+pub(crate) struct SyncSearch<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) identity: &'a Identity,
     pub(crate) id: i32,
@@ -46,8 +46,8 @@ pub(crate) struct Sync<'a> {
 /// The refresh stage, determined at one moment of the tree.
 struct Refresh {
     field: SearchScope,
-    selection: Selection,
-    phase: Phase,
+    selection: AttributeSelection,
+    phase: DeletePhase,
     /// The state that the consumer has.
     consumer: ContextCsn,
     /// The state that the consumer will have.
@@ -59,11 +59,11 @@ struct Refresh {
 
 impl Refresh {
     fn is_new(&self, csn: Csn) -> bool {
-        self.phase == Phase::Initial || !self.consumer.covers(csn)
+        self.phase == DeletePhase::Initial || !self.consumer.covers(csn)
     }
 }
 
-impl Sync<'_> {
+impl SyncSearch<'_> {
     /// Runs to its SearchResultDone. Stops without one when abandoned, or when the session ends.
     pub(crate) async fn run(&self, sync: &SyncRequest) {
         match self.begin(sync) {
@@ -93,26 +93,26 @@ impl Sync<'_> {
             }
         };
         let phase = match &consumer {
-            None => Phase::Initial,
-            Some(consumer) if consumer.covers_all(&tree.floor) => Phase::Delete,
-            Some(_) => Phase::Present,
+            None => DeletePhase::Initial,
+            Some(consumer) if consumer.covers_all(&tree.floor) => DeletePhase::Delete,
+            Some(_) => DeletePhase::Present,
         };
         let consumer = consumer.unwrap_or_default();
         let gone = match phase {
-            Phase::Delete => {
+            DeletePhase::Delete => {
                 let new = tree.deletions.iter().filter(|(csn, _)| !consumer.covers(*csn));
                 new.map(|(_, uuid)| *uuid).collect()
             }
             _ => Vec::new(),
         };
-        let selection = Selection::parse(&tree.catalogue, &self.request.attributes, self.request.types_only);
+        let selection = AttributeSelection::parse(&tree.catalogue, &self.request.attributes, self.request.types_only);
         let changes = sync.persist.then(|| self.shared.directory.watch(&tree));
         Ok(Refresh { field, selection, phase, consumer, context, places: tree.places(), gone, changes })
     }
 
     async fn stages(&self, mut refresh: Refresh) -> Result<(), Closed> {
         // Nothing changed since the cookie, so the entries need not be examined.
-        let unchanged = refresh.phase == Phase::Delete && refresh.consumer.covers_all(&refresh.context);
+        let unchanged = refresh.phase == DeletePhase::Delete && refresh.consumer.covers_all(&refresh.context);
         let (mut at, mut present) = (if unchanged { refresh.places } else { 0 }, Vec::new());
         while at < refresh.places {
             let octets = self.chunk(&mut refresh, &mut at, &mut present);
@@ -130,7 +130,7 @@ impl Sync<'_> {
         self.id_sets(false, &present).await?;
         self.id_sets(true, &std::mem::take(&mut refresh.gone)).await?;
         let cookie = refresh.context.cookie();
-        let deletes = refresh.phase == Phase::Delete;
+        let deletes = refresh.phase == DeletePhase::Delete;
         let Some(changes) = refresh.changes.take() else {
             return self.done(&reply::success(), &[reply::sync_done(&cookie, deletes)]).await;
         };
@@ -159,12 +159,12 @@ impl Sync<'_> {
             *at += 1;
             let Some((subject, head)) = tree.subject(place).and_then(|s| Some((s, s.record.head()?))) else { continue };
             let is_new = refresh.is_new(head.csn);
-            if !is_new && refresh.phase != Phase::Present {
+            if !is_new && refresh.phase != DeletePhase::Present {
                 continue;
             }
             if !self.selects(&tree, &refresh.field, place, subject) {
                 // The entry may have matched before it changed. Deleting an entry that the consumer lacks does no harm.
-                if refresh.phase == Phase::Delete {
+                if refresh.phase == DeletePhase::Delete {
                     refresh.gone.push(head.uuid);
                 }
             } else if is_new {
@@ -230,7 +230,7 @@ impl Sync<'_> {
         let change = &event.change;
         refresh.context.advance(change.csn);
         let children = tree.subject(change.place).map_or(0, |subject| subject.children);
-        let side = |side: &'_ Option<(EntryNumber, EncodedEntry)>, standing: &Option<Standing>| {
+        let side = |side: &'_ Option<(EntryNumber, EncodedEntry)>, standing: &Option<TreePosition>| {
             let (Some((parent, record)), Some(standing)) = (side, standing) else { return false };
             let subject = EntrySnapshot { parent: *parent, children, record };
             refresh.field.holds_below(change.place, &standing.above) && self.matches(tree, subject)

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::catalogue::{Catalogue, TypeId};
 use crate::csn::{ContextCsn, Csn};
-use crate::names::{NameTables, Wanted};
-use crate::record::{Draft, EncodedEntry};
+use crate::names::{AttributeMeaning, NameTables};
+use crate::record::{EncodedEntry, EntryDraft};
 
 /// The number of an entry's place in memory, and of its row on disk.
 pub(crate) type EntryNumber = u32;
@@ -23,7 +23,7 @@ pub(crate) const NO_PLACE: EntryNumber = EntryNumber::MAX;
 pub(crate) const DELETIONS_MAX: usize = 65_536;
 
 #[derive(Debug)]
-struct Slot {
+struct TreeSlot {
     parent: EntryNumber,
     children: u32,
     record: EncodedEntry,
@@ -152,7 +152,7 @@ pub(crate) struct TreeChange {
 
 /// The position of an entry at one moment. Its ancestors may be renamed or deleted later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct TreePosition {
     pub(crate) dn: String,
     /// The places of its ancestors, the parent first.
     pub(crate) above: Vec<EntryNumber>,
@@ -170,7 +170,7 @@ pub(crate) struct Tree {
     pub(crate) deletions: VecDeque<(Csn, Uuid)>,
     /// The state that the log of deletions starts from. Consumers that are not past it cannot use the log.
     pub(crate) floor: ContextCsn,
-    slots: Vec<Slot>,
+    slots: Vec<TreeSlot>,
     free: Vec<EntryNumber>,
     by_name: Index,
     by_value: Index,
@@ -209,7 +209,7 @@ impl Tree {
     /// Reserves a place for a new entry.
     pub(crate) fn allocate(&mut self) -> EntryNumber {
         self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot { parent: NO_PLACE, children: 0, record: EncodedEntry::default() });
+            self.slots.push(TreeSlot { parent: NO_PLACE, children: 0, record: EncodedEntry::default() });
             self.slots.len() as EntryNumber - 1
         })
     }
@@ -222,7 +222,7 @@ impl Tree {
     /// Grows to hold rows up to `place`, before they are loaded.
     pub(crate) fn reserve(&mut self, place: EntryNumber) {
         while self.slots.len() <= place as usize {
-            self.slots.push(Slot { parent: NO_PLACE, children: 0, record: EncodedEntry::default() });
+            self.slots.push(TreeSlot { parent: NO_PLACE, children: 0, record: EncodedEntry::default() });
         }
     }
 
@@ -232,7 +232,7 @@ impl Tree {
         self.free = empty.map(|(place, _)| place).collect();
     }
 
-    fn slot(&self, place: EntryNumber) -> Option<&Slot> {
+    fn slot(&self, place: EntryNumber) -> Option<&TreeSlot> {
         self.slots.get(place as usize).filter(|slot| !slot.record.octets().is_empty())
     }
 
@@ -339,8 +339,8 @@ impl Tree {
     }
 
     /// Returns the position of a record below `parent`, in the present tree.
-    pub(crate) fn standing(&self, parent: EntryNumber, record: &EncodedEntry) -> Standing {
-        Standing { dn: self.dn_of(parent, record), above: self.above(parent) }
+    pub(crate) fn standing(&self, parent: EntryNumber, record: &EncodedEntry) -> TreePosition {
+        TreePosition { dn: self.dn_of(parent, record), above: self.above(parent) }
     }
 
     /// Returns the hash keys of all indexed values of a record.
@@ -479,7 +479,7 @@ impl Tree {
         let (Some(subject), Some(type_id)) = (self.subject(place), self.catalogue.type_id(name)) else {
             return Vec::new();
         };
-        let wanted = Wanted { type_id, options: Vec::new(), binary: false };
+        let wanted = AttributeMeaning { type_id, options: Vec::new(), binary: false };
         let mut found = Vec::new();
         for (name, values) in subject.record.attributes() {
             let description = self.names.description(name);
@@ -500,7 +500,7 @@ impl Tree {
     }
 
     /// Decodes an entry for changes; returns its parent too.
-    pub(crate) fn open(&self, place: EntryNumber) -> Option<(EntryNumber, Draft)> {
+    pub(crate) fn open(&self, place: EntryNumber) -> Option<(EntryNumber, EntryDraft)> {
         let slot = self.slot(place)?;
         Some((slot.parent, slot.record.open()?))
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
-use crate::tree::{Standing, TreeChange};
+use crate::tree::{TreeChange, TreePosition};
 
 /// Most changes that wait for one persistent search; beyond, the search ends.
 const CHANGES_MAX: usize = 16_384;
@@ -19,8 +19,8 @@ const OCTETS_MAX: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct TreeEvent {
     pub(crate) change: TreeChange,
-    pub(crate) before: Option<Standing>,
-    pub(crate) after: Option<Standing>,
+    pub(crate) before: Option<TreePosition>,
+    pub(crate) after: Option<TreePosition>,
 }
 
 /// The queues of all watchers, filled by the committer.
@@ -99,17 +99,17 @@ fn octets(event: &TreeEvent) -> usize {
 mod tests {
     use super::*;
     use crate::csn::Csn;
-    use crate::record::{Draft, Head};
+    use crate::record::{EntryDraft, EntryHead};
     use std::collections::BTreeMap;
     use uuid::Uuid;
 
     /// Returns a deletion of an entry whose RDN has so many octets.
     fn change(octets: usize) -> TreeEvent {
         let csn = Csn { micros: 0, count: 0, server: 1 };
-        let head = Head { uuid: Uuid::nil(), csn, created: 0, creator: 0, modifier: 0, classes: 0, structural: 0 };
-        let draft = Draft { head, rdn: "x".repeat(octets), attributes: BTreeMap::new() };
+        let head = EntryHead { uuid: Uuid::nil(), csn, created: 0, creator: 0, modifier: 0, classes: 0, structural: 0 };
+        let draft = EntryDraft { head, rdn: "x".repeat(octets), attributes: BTreeMap::new() };
         let change = TreeChange { place: 0, csn, uuid: Uuid::nil(), before: Some((0, draft.encode())), after: None };
-        TreeEvent { change, before: Some(Standing::default()), after: None }
+        TreeEvent { change, before: Some(TreePosition::default()), after: None }
     }
 
     fn count(watch: &mut SearchWatch) -> usize {

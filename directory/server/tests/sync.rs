@@ -29,7 +29,7 @@ fn sync(mode: SyncRequestMode, cookie: Option<&[u8]>) -> Vec<LdapControl> {
 
 /// The messages of one refresh.
 #[derive(Debug, Default, PartialEq)]
-struct Round {
+struct RefreshMessages {
     puts: BTreeMap<Uuid, String>,
     present: BTreeSet<Uuid>,
     gone: BTreeSet<Uuid>,
@@ -50,9 +50,9 @@ fn state(message: &LdapMsg) -> (SyncStateValue, Uuid, Option<Vec<u8>>) {
     }
 }
 
-async fn refresh(client: &mut Client, cookie: Option<&[u8]>) -> Round {
+async fn refresh(client: &mut Client, cookie: Option<&[u8]>) -> RefreshMessages {
     client.search(SUFFIX, people(), sync(SyncRequestMode::RefreshOnly, cookie)).await;
-    let mut round = Round::default();
+    let mut round = RefreshMessages::default();
     loop {
         let message = client.receive().await;
         match &message.op {
@@ -80,7 +80,7 @@ async fn refresh(client: &mut Client, cookie: Option<&[u8]>) -> Round {
     }
 }
 
-fn uids(round: &Round) -> Vec<&str> {
+fn uids(round: &RefreshMessages) -> Vec<&str> {
     let mut uids: Vec<&str> = round.puts.values().map(String::as_str).collect();
     uids.sort_unstable();
     uids

@@ -10,6 +10,6 @@ mod values;
 
 pub use definition::{DEFINITIONS, Definition, MAIL_DOMAIN, MESSAGE_SIZE_MAX, VALUE_OCTETS_MAX, VALUES_MAX};
 pub use resolve::{
-    Fallback, SETTINGS_MAX, ServedDomains, SettingFault, SettingRow, SharedSettings, Stated, ValueOrigin,
+    Fallback, SETTINGS_MAX, ServedDomains, SettingFault, SettingRow, SharedSettings, StatedEntry, ValueOrigin,
 };
 pub use values::SettingValues;

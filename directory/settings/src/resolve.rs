@@ -68,7 +68,7 @@ impl std::fmt::Display for ValueOrigin {
 
 /// An entry that states a setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stated {
+pub struct StatedEntry {
     /// The `cn` of the entry.
     pub name: Box<str>,
     /// The DN of the entry.
@@ -79,7 +79,7 @@ pub struct Stated {
     pub last_good: Option<Vec<Box<str>>>,
 }
 
-impl Stated {
+impl StatedEntry {
     /// Returns the rule that the entry breaks; `None` when its values may take effect.
     pub fn broken_rule(&self, served: ServedDomains<'_>) -> Option<String> {
         let Some(definition) = Definition::named(&self.name) else {
@@ -184,14 +184,14 @@ impl SharedSettings {
     /// Determines the settings in force. The order of `stated` does not matter.
     pub fn resolve<'a>(
         fallback: &Fallback,
-        stated: impl IntoIterator<Item = &'a Stated>,
+        stated: impl IntoIterator<Item = &'a StatedEntry>,
         served: ServedDomains<'_>,
     ) -> Self {
         let mut settings = Self::default();
         for (definition, key, value) in &fallback.0 {
             settings.take(definition, &[value.as_str()], ValueOrigin::File(key.clone()));
         }
-        let mut entries: Vec<&Stated> = stated.into_iter().collect();
+        let mut entries: Vec<&StatedEntry> = stated.into_iter().collect();
         // Valid entries first: the last valid value of one entry must not displace the valid value of another.
         entries.sort_by_cached_key(|entry| (entry.broken_rule(served).is_some(), &entry.dn));
         for entry in entries {
@@ -200,7 +200,7 @@ impl SharedSettings {
         settings
     }
 
-    fn take_stated(&mut self, entry: &Stated, served: ServedDomains<'_>) {
+    fn take_stated(&mut self, entry: &StatedEntry, served: ServedDomains<'_>) {
         let fault = |rule: String| SettingFault {
             name: entry.name.to_string(),
             dn: entry.dn.to_string(),
@@ -265,9 +265,9 @@ mod tests {
 
     const GUARD: &str = "cn=removal-guard,ou=policies,dc=example,dc=edu";
 
-    fn stated(name: &str, dn: &str, value: &str, last_good: Option<&str>) -> Stated {
+    fn stated(name: &str, dn: &str, value: &str, last_good: Option<&str>) -> StatedEntry {
         let last_good = last_good.map(|value| vec![value.into()]);
-        Stated { name: name.into(), dn: dn.into(), values: vec![value.into()], last_good }
+        StatedEntry { name: name.into(), dn: dn.into(), values: vec![value.into()], last_good }
     }
 
     fn file(value: &str) -> Fallback {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use uuid::Uuid;
 
 use crate::follower::{EventOutcome, Follower};
-use crate::mapping::{Mapped, map};
+use crate::mapping::{MappedEntry, map};
 use crate::{Shared, Snapshot};
 
 /// Shortest time between two publishes; changes in between are published together.
@@ -101,7 +101,7 @@ impl Consumer {
         const NAME: &str = "removal-guard";
         let dn = self.directory.suffix().child(attr::OU, ou::POLICIES).child(attr::CN, NAME);
         let read = self.directory.read(&dn, &[attr::OBJECT_CLASS, attr::CN, attr::PROVOST_VALUE]).await;
-        let Mapped::Record(record) = map(Uuid::nil(), &read.ok()??, self.directory.suffix()) else { return None };
+        let MappedEntry::Record(record) = map(Uuid::nil(), &read.ok()??, self.directory.suffix()) else { return None };
         let mut alone = Snapshot::default();
         alone.put(Uuid::nil(), record);
         let settings = alone.settings();

@@ -9,7 +9,7 @@ use provost_settings::ValueOrigin;
 use uuid::Uuid;
 
 use crate::guard::{EntryCounts, EntryKind, Guard, OFF, RecentRemovals};
-use crate::mapping::{Mapped, map};
+use crate::mapping::{MappedEntry, map};
 use crate::{ChangeSet, Snapshot};
 
 /// The consequence of one event.
@@ -105,13 +105,13 @@ impl Follower {
             SyncEvent::Put(uuid, entry) => {
                 self.mention(&[uuid]);
                 match map(uuid, &entry, &self.suffix) {
-                    Mapped::Record(record) => self.change(uuid, |target| {
+                    MappedEntry::Record(record) => self.change(uuid, |target| {
                         target.put(uuid, record);
                         true
                     }),
-                    Mapped::Other => self.remove(uuid, now),
+                    MappedEntry::Other => self.remove(uuid, now),
                     // The previous record stays: one bad attribute must not bounce a person's mail.
-                    Mapped::Unmappable(why) => {
+                    MappedEntry::Unmappable(why) => {
                         metrics::counter!("provost_view_unmappable_entries_total").increment(1);
                         tracing::warn!(dn = entry.dn.as_str(), why, "an entry cannot be used");
                         EventOutcome::Nothing

@@ -141,12 +141,12 @@ impl Guard<'_> {
 /// Removals of the last [`WINDOW`] outside of a refresh, with the removed records. The guard bounds their number.
 #[derive(Default)]
 pub(crate) struct RecentRemovals {
-    removed: VecDeque<Removed>,
+    removed: VecDeque<RecordedRemoval>,
     sum: EntryCounts,
 }
 
 /// A believed removal.
-pub(crate) struct Removed {
+pub(crate) struct RecordedRemoval {
     at: Instant,
     pub(crate) entry_uuid: Uuid,
     pub(crate) record: ViewRecord,
@@ -162,7 +162,7 @@ impl RecentRemovals {
             self.removed.pop_front();
         }
         self.sum.add(EntryKind::of(&record));
-        self.removed.push_back(Removed { at: now, entry_uuid, record });
+        self.removed.push_back(RecordedRemoval { at: now, entry_uuid, record });
     }
 
     /// Returns their sum as of the last removal. Time without removals does not age it, so that a stopped series is not
@@ -172,8 +172,9 @@ impl RecentRemovals {
     }
 
     /// Takes the removals that a loss of this kind makes doubtful: those of the same kind, and all for a container.
-    pub(crate) fn take(&mut self, lost: EntryKind) -> Vec<Removed> {
-        let is_doubtful = |removed: &Removed| lost == EntryKind::Container || EntryKind::of(&removed.record) == lost;
+    pub(crate) fn take(&mut self, lost: EntryKind) -> Vec<RecordedRemoval> {
+        let is_doubtful =
+            |removed: &RecordedRemoval| lost == EntryKind::Container || EntryKind::of(&removed.record) == lost;
         let (doubtful, kept): (Vec<_>, Vec<_>) = self.removed.drain(..).partition(is_doubtful);
         self.removed = kept.into();
         doubtful.iter().for_each(|removed| self.sum.subtract(EntryKind::of(&removed.record)));

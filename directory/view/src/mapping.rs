@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use provost_entry::{Address, Dn, Entry, time};
 use provost_schema::{attr, class, ou};
-use provost_settings::{Stated, VALUE_OCTETS_MAX, VALUES_MAX};
+use provost_settings::{StatedEntry, VALUE_OCTETS_MAX, VALUES_MAX};
 use uuid::Uuid;
 
 use crate::snapshot::{AddressRecord, PersonRecord, ViewRecord, dn_key};
@@ -37,7 +37,7 @@ const NAME_OCTETS_MAX: usize = 256;
 
 /// The result of mapping one entry.
 #[derive(Debug)]
-pub(crate) enum Mapped {
+pub(crate) enum MappedEntry {
     /// A record that the mail core uses.
     Record(ViewRecord),
     /// An entry that the mail core ignores.
@@ -47,7 +47,7 @@ pub(crate) enum Mapped {
 }
 
 /// Maps one entry of the directory below `suffix`.
-pub(crate) fn map(entry_uuid: Uuid, entry: &Entry, suffix: &Dn) -> Mapped {
+pub(crate) fn map(entry_uuid: Uuid, entry: &Entry, suffix: &Dn) -> MappedEntry {
     let mapped = if entry.has_class(class::PROVOST_ACCOUNT) {
         person(entry_uuid, entry)
     } else if entry.has_class(class::PROVOST_ADDRESS_ENTRY) {
@@ -61,9 +61,9 @@ pub(crate) fn map(entry_uuid: Uuid, entry: &Entry, suffix: &Dn) -> Mapped {
     } else if let Some(name) = container(entry, suffix) {
         Ok(ViewRecord::Container(name.into()))
     } else {
-        return Mapped::Other;
+        return MappedEntry::Other;
     };
-    mapped.map_or_else(Mapped::Unmappable, Mapped::Record)
+    mapped.map_or_else(MappedEntry::Unmappable, MappedEntry::Record)
 }
 
 fn person(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> {
@@ -181,7 +181,7 @@ fn setting(entry: &Entry) -> Result<ViewRecord, &'static str> {
     let bounded = |text: &str| text.chars().take(VALUE_OCTETS_MAX + 1).collect::<String>().into_boxed_str();
     let values = entry.texts(attr::PROVOST_VALUE).take(VALUES_MAX + 1).map(bounded).collect();
     let dn = entry.dn.as_str().into();
-    Ok(ViewRecord::Setting(Arc::new(Stated { name, dn, values, last_good: None })))
+    Ok(ViewRecord::Setting(Arc::new(StatedEntry { name, dn, values, last_good: None })))
 }
 
 /// Returns the `ou` of a container that the mail core reads, directly below the suffix.
@@ -240,7 +240,7 @@ mod tests {
 
     fn mapped(entry: &Entry) -> Person {
         match map(uuid(1), entry, &suffix()) {
-            Mapped::Record(ViewRecord::Person(record)) => (*record.person).clone(),
+            MappedEntry::Record(ViewRecord::Person(record)) => (*record.person).clone(),
             other => panic!("{other:?}"),
         }
     }
@@ -302,7 +302,9 @@ mod tests {
         for n in 0..100 {
             entry.push(AttributeDescription::of(attr::PROVOST_VALUE), format!("{n}{}", "é".repeat(1000)).into());
         }
-        let Mapped::Record(ViewRecord::Setting(record)) = map(uuid(1), &entry, &suffix()) else { panic!("no setting") };
+        let MappedEntry::Record(ViewRecord::Setting(record)) = map(uuid(1), &entry, &suffix()) else {
+            panic!("no setting")
+        };
         assert_eq!((&*record.name, record.values.len()), ("removal-guard", VALUES_MAX + 1));
         assert!(record.values.iter().all(|value| value.len() > VALUE_OCTETS_MAX));
     }
@@ -322,10 +324,10 @@ mod tests {
             ("cn=Staff,ou=groups,dc=example,dc=edu", "device", false),
         ] {
             match map(uuid(7), &bare(dn, class), &suffix()) {
-                Mapped::Record(ViewRecord::Group(group)) if is_group => {
+                MappedEntry::Record(ViewRecord::Group(group)) if is_group => {
                     assert_eq!((&*group.name, group.members.len()), ("Staff", 2), "{dn}");
                 }
-                Mapped::Other if !is_group => {}
+                MappedEntry::Other if !is_group => {}
                 other => panic!("{dn}: {other:?}"),
             }
         }
@@ -342,8 +344,8 @@ mod tests {
         ] {
             let entry = Entry::new(Dn::parse(dn).unwrap()).with(attr::OBJECT_CLASS, "organizationalUnit");
             match map(uuid(1), &entry, &suffix()) {
-                Mapped::Record(ViewRecord::Container(name)) => assert_eq!(Some(&*name), expect, "{dn}"),
-                Mapped::Other => assert!(expect.is_none(), "{dn}"),
+                MappedEntry::Record(ViewRecord::Container(name)) => assert_eq!(Some(&*name), expect, "{dn}"),
+                MappedEntry::Other => assert!(expect.is_none(), "{dn}"),
                 other => panic!("{dn}: {other:?}"),
             }
         }
@@ -364,18 +366,18 @@ mod tests {
             bare(class::PROVOST_DOMAIN_ENTRY),
             bare(class::PROVOST_DOMAIN_ENTRY).with(attr::PROVOST_DOMAIN, "not a domain"),
         ] {
-            assert!(matches!(map(uuid(1), &entry, &suffix()), Mapped::Unmappable(_)), "{entry:?}");
+            assert!(matches!(map(uuid(1), &entry, &suffix()), MappedEntry::Unmappable(_)), "{entry:?}");
         }
-        assert!(matches!(map(uuid(1), &bare("organizationalUnit"), &suffix()), Mapped::Other));
+        assert!(matches!(map(uuid(1), &bare("organizationalUnit"), &suffix()), MappedEntry::Other));
         let long = format!("cn={}", "x".repeat(300));
         for class in [class::PROVOST_SETTING, class::PROVOST_GROUP] {
             let dn = Dn::parse(&format!("{long},ou=groups,dc=example,dc=edu")).unwrap();
             let entry = Entry::new(dn).with(attr::OBJECT_CLASS, class);
-            assert!(matches!(map(uuid(1), &entry, &suffix()), Mapped::Unmappable(_)), "{class}");
+            assert!(matches!(map(uuid(1), &entry, &suffix()), MappedEntry::Unmappable(_)), "{class}");
         }
         let served = bare(class::PROVOST_DOMAIN_ENTRY).with(attr::PROVOST_DOMAIN, "Example.EDU");
         assert!(
-            matches!(map(uuid(1), &served, &suffix()), Mapped::Record(ViewRecord::Domain(domain)) if &*domain == "example.edu")
+            matches!(map(uuid(1), &served, &suffix()), MappedEntry::Record(ViewRecord::Domain(domain)) if &*domain == "example.edu")
         );
     }
 }

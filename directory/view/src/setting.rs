@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use provost_settings::{Fallback, SETTINGS_MAX, ServedDomains, SharedSettings, Stated};
+use provost_settings::{Fallback, SETTINGS_MAX, ServedDomains, SharedSettings, StatedEntry};
 
 use crate::shards::MapKey;
 use crate::snapshot::Domains;
@@ -12,7 +12,7 @@ use crate::snapshot::Domains;
 #[derive(Clone, Default)]
 pub(crate) struct StatedSettings {
     fallback: Arc<Fallback>,
-    stated: BTreeMap<MapKey, Arc<Stated>>,
+    stated: BTreeMap<MapKey, Arc<StatedEntry>>,
     in_force: Arc<SharedSettings>,
 }
 
@@ -29,7 +29,7 @@ impl StatedSettings {
 
     /// Adds the last good value to a stated one that breaks its rule. That value comes from the same entry, or from
     /// another entry of the same name, because a refilled server has new entryUUIDs.
-    pub(crate) fn with_last_good(&self, key: &MapKey, stated: Arc<Stated>, domains: &Domains) -> Arc<Stated> {
+    pub(crate) fn with_last_good(&self, key: &MapKey, stated: Arc<StatedEntry>, domains: &Domains) -> Arc<StatedEntry> {
         let is_served = |domain: &str| domains.contains_key(domain);
         let served = served(domains, &is_served);
         if stated.last_good.is_some() || stated.broken_rule(served).is_none() {
@@ -41,11 +41,11 @@ impl StatedSettings {
             None => Some(before.values.clone()),
             Some(_) => before.last_good.clone(),
         });
-        Arc::new(Stated { last_good, ..(*stated).clone() })
+        Arc::new(StatedEntry { last_good, ..(*stated).clone() })
     }
 
     /// Inserts an entry. [`StatedSettings::resolve`] then updates the values in force.
-    pub(crate) fn insert(&mut self, key: MapKey, stated: Arc<Stated>) {
+    pub(crate) fn insert(&mut self, key: MapKey, stated: Arc<StatedEntry>) {
         // An excess setting counts as not stated. The names are few, so this many entries are a mistake.
         if self.stated.len() >= SETTINGS_MAX && !self.stated.contains_key(&key) {
             tracing::warn!(dn = %stated.dn, "more than {SETTINGS_MAX} settings: this one is not looked at");

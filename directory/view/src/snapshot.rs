@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use provost_entry::{Address, Dn};
-use provost_settings::{Fallback, SharedSettings, Stated};
+use provost_settings::{Fallback, SharedSettings, StatedEntry};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -65,7 +65,7 @@ pub(crate) enum ViewRecord {
     Address(Arc<AddressRecord>),
     Domain(Arc<str>),
     Group(Arc<Group>),
-    Setting(Arc<Stated>),
+    Setting(Arc<StatedEntry>),
     /// A container directly below the suffix, by its `ou` in lower case.
     Container(Arc<str>),
 }

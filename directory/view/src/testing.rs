@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use provost_entry::{Address, Dn};
-use provost_settings::{Definition, Stated};
+use provost_settings::{Definition, StatedEntry};
 use uuid::Uuid;
 
 use crate::snapshot::{AddressRecord, PersonRecord, ViewRecord, dn_key};
@@ -71,5 +71,5 @@ pub(crate) fn container(name: &str) -> ViewRecord {
 pub(crate) fn setting(name: &str, value: &str) -> ViewRecord {
     let container = Definition::named(name).map_or("policies", |definition| definition.container);
     let dn = format!("cn={name},ou={container},dc=example,dc=edu").into();
-    ViewRecord::Setting(Arc::new(Stated { name: name.into(), dn, values: vec![value.into()], last_good: None }))
+    ViewRecord::Setting(Arc::new(StatedEntry { name: name.into(), dn, values: vec![value.into()], last_good: None }))
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use provost_message::{Address, AutoReply, Envelope, Notify, Path, Recipient};
 use provost_sieve::{Action, ScriptContext, ScriptOutcome, SieveError, VacationReply};
-use provost_store::{BatchId, Flags, MailboxName, Op, Outgoing, QueueId};
+use provost_store::{BatchId, Flags, MailboxName, NewMessage, Op, QueueId};
 use provost_view::{Person, View};
 use uuid::Uuid;
 
@@ -87,7 +87,7 @@ impl Disposition {
             let envelope = incoming.arrival.envelope.with_recipients(vec![recipient]);
             let id = caused_id(incoming.id, &format!("redirect {to}"));
             let when = incoming.now.as_second();
-            Op::Enqueue(Box::new(Outgoing {
+            Op::Enqueue(Box::new(NewMessage {
                 id,
                 envelope: Envelope { eight_bit: true, ..envelope },
                 body: body.clone(),
@@ -185,7 +185,7 @@ pub(crate) fn answer(reply: &VacationReply, incoming: IncomingMessage<'_>, perso
     };
     // RFC 5230 §5.1, RFC 3834 §3.3: with the null reverse-path.
     let envelope = Envelope::new(None, [reply.to.clone()]);
-    let outgoing = Outgoing { id, envelope, body: Bytes::from(message.build()), when: now.as_second() };
+    let outgoing = NewMessage { id, envelope, body: Bytes::from(message.build()), when: now.as_second() };
     Op::RememberReply {
         handle: reply.handle.clone(),
         correspondent: reply.to.to_string().to_lowercase(),

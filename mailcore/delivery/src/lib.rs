@@ -15,7 +15,7 @@ use provost_message::{
     Address, Arrival, DeliveryReport, Envelope, Path, Recipient, ReportAction, ReportedRecipient, without_detail,
 };
 use provost_store::{
-    AccountId, Applied, Batch, BatchError, BatchId, MailboxName, MessageStore, Op, Outgoing, QueueId, Require,
+    AccountId, Applied, Batch, BatchError, BatchId, MailboxName, MessageStore, NewMessage, Op, QueueId, Require,
     SpecialUse,
 };
 use provost_trace::{TraceEvent, TraceOutcome};
@@ -166,12 +166,12 @@ impl Delivery {
         recipients: &[ReportedRecipient],
         original: &[u8],
         (arrived, now): (Timestamp, Timestamp),
-    ) -> Option<Outgoing> {
+    ) -> Option<NewMessage> {
         let report =
             DeliveryReport { envelope, recipients, original, arrived, hostname: &self.hostname, now, chance: id.0 };
         let (envelope, message) = report.build()?;
         metrics::counter!("provost_reports_total").increment(1);
-        Some(Outgoing { id, envelope, body: Bytes::from(message), when: now.as_second() })
+        Some(NewMessage { id, envelope, body: Bytes::from(message), when: now.as_second() })
     }
 
     /// Applies the batch. When a mailbox that a rule names is missing, INBOX takes the message: no rule loses one.

@@ -57,12 +57,12 @@ impl LiteralBudget {
 
 /// The octets that one session holds of the budget; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub(crate) struct BudgetShare {
     budget: LiteralBudget,
     octets: u64,
 }
 
-impl Share {
+impl BudgetShare {
     /// An empty share.
     pub(crate) fn new(budget: &LiteralBudget) -> Self {
         Self { budget: budget.clone(), octets: 0 }
@@ -82,7 +82,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for BudgetShare {
     fn drop(&mut self) {
         self.release();
     }
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn is_shared_and_given_back() {
         let budget = LiteralBudget::new(std::env::temp_dir(), 10, MemoryBudget::default());
-        let (mut one, mut other) = (Share::new(&budget), Share::new(&budget));
+        let (mut one, mut other) = (BudgetShare::new(&budget), BudgetShare::new(&budget));
         assert!(one.grow(6) && !other.grow(5) && other.grow(4) && !one.grow(1));
         one.release();
         assert!(other.grow(6));

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use provost_message::{MimePart, PartContent, fields};
 
-use crate::codec::command::{BodySection, Partial, SectionText};
+use crate::codec::command::{BodySection, PartialRange, SectionText};
 
 /// The location of a section's octets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ fn nth(parts: &[MimePart], number: u32) -> Option<&MimePart> {
 }
 
 /// RFC 3501 §6.4.5: a range is cut at the end of the text, and a start behind the end gives an empty string.
-pub(crate) fn partial_range(partial: Option<Partial>, whole: Range<u64>) -> Range<u64> {
+pub(crate) fn partial_range(partial: Option<PartialRange>, whole: Range<u64>) -> Range<u64> {
     let Some(partial) = partial else { return whole };
     let start = whole.start.saturating_add(u64::from(partial.origin)).min(whole.end);
     start..start.saturating_add(u64::from(partial.octets)).min(whole.end)
@@ -166,7 +166,7 @@ mod tests {
         for (origin, octets, expect) in
             [(0, 5, 5..10), (3, 100, 8..15), (10, 1, 15..15), (11, 1, 15..15), (u32::MAX, u32::MAX, 15..15)]
         {
-            assert_eq!(partial_range(Some(Partial { origin, octets }), 5..15), expect);
+            assert_eq!(partial_range(Some(PartialRange { origin, octets }), 5..15), expect);
         }
         assert_eq!(partial_range(None, 5..15), 5..15);
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use provost_net::Reservation;
 
-use crate::budget::{LiteralBudget, Share};
+use crate::budget::{BudgetShare, LiteralBudget};
 
 /// Time that every literal may take, whatever its size; as in SMTP (RFC 5321 §4.5.3.2.5 sets no limit for the whole either).
 const LITERAL_LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -39,14 +39,14 @@ pub(crate) enum SpoolError {
 pub(crate) struct Spool {
     budget: LiteralBudget,
     /// The literal's part of the disk budget.
-    share: Share,
+    share: BudgetShare,
     file: Option<Arc<File>>,
     octets: u64,
     began: Timestamp,
 }
 
 /// A complete command in memory.
-pub(crate) struct Joined {
+pub(crate) struct WholeCommand {
     pub(crate) frame: Bytes,
     /// The memory of the frame and of its results.
     pub(crate) room: Reservation,
@@ -55,7 +55,7 @@ pub(crate) struct Joined {
 impl Spool {
     /// An empty spool.
     pub(crate) fn new(budget: &LiteralBudget, now: Timestamp) -> Self {
-        Self { budget: budget.clone(), share: Share::new(budget), file: None, octets: 0, began: now }
+        Self { budget: budget.clone(), share: BudgetShare::new(budget), file: None, octets: 0, began: now }
     }
 
     /// How long the client may take for the rest: grows with the received octets, and reaches zero for a client that trickles.
@@ -86,9 +86,9 @@ impl Spool {
     }
 
     /// The command with the literal inserted into `text` at this offset. Waits for memory in the order of the requests.
-    pub(crate) async fn join(self, text: Bytes, at: usize) -> Result<Joined, SpoolError> {
+    pub(crate) async fn join(self, text: Bytes, at: usize) -> Result<WholeCommand, SpoolError> {
         let room = self.budget.room(self.octets).await.ok_or(SpoolError::NoMemory)?;
-        let Some(file) = self.file else { return Ok(Joined { frame: text, room }) };
+        let Some(file) = self.file else { return Ok(WholeCommand { frame: text, room }) };
         let octets = usize::try_from(self.octets).map_err(io::Error::other)?;
         let work = move || {
             let (before, after) = text.split_at_checked(at).unwrap_or((&text, &[]));
@@ -100,7 +100,7 @@ impl Spool {
             Ok::<_, io::Error>(Bytes::from(frame))
         };
         let frame = tokio::task::spawn_blocking(work).await??;
-        Ok(Joined { frame, room })
+        Ok(WholeCommand { frame, room })
     }
 }
 

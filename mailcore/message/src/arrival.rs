@@ -80,7 +80,7 @@ pub enum HelloVerb {
 
 /// The greeting of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hello {
+pub struct Greeting {
     /// The command.
     pub verb: HelloVerb,
     /// The name that the peer gave: printable ASCII, at most 255 octets, not verified.
@@ -101,7 +101,7 @@ pub struct Connection {
     /// Whether the connection uses TLS now.
     pub tls: bool,
     /// The last EHLO, HELO or LHLO.
-    pub hello: Option<Hello>,
+    pub hello: Option<Greeting>,
     /// The person who has logged in (RFC 4954), with the attributes that the directory had at the last MAIL.
     pub login: Option<Arc<Person>>,
     /// Results of the connection stages.
@@ -201,7 +201,7 @@ mod tests {
             remote: "192.0.2.1:1000".parse().unwrap(),
             local: "192.0.2.2:25".parse().unwrap(),
             tls,
-            hello: Some(Hello { verb, name: "x".into(), findings: Findings::default() }),
+            hello: Some(Greeting { verb, name: "x".into(), findings: Findings::default() }),
             login: None,
             findings: Findings::default(),
         }

@@ -20,7 +20,7 @@ const RUN_OCTETS_MAX: usize = 64 * 1024;
 
 /// A section of a message that SEARCH reads, in the order of the message.
 #[derive(Clone, Copy, Debug)]
-pub enum Searched<'p> {
+pub enum SearchedSection<'p> {
     /// The header of the part.
     Header(&'p MimePart),
     /// The body of the part, which is text or of an unknown kind.
@@ -75,25 +75,25 @@ struct SavedState {
 }
 
 /// Lists the sections of a message that SEARCH reads.
-pub fn searched(root: &MimePart) -> Vec<Searched<'_>> {
+pub fn searched(root: &MimePart) -> Vec<SearchedSection<'_>> {
     let mut all = Vec::new();
     collect(root, &mut all);
     all
 }
 
-fn collect<'p>(part: &'p MimePart, all: &mut Vec<Searched<'p>>) {
+fn collect<'p>(part: &'p MimePart, all: &mut Vec<SearchedSection<'p>>) {
     match &part.content {
         PartContent::Multipart(parts) => {
             for inner in parts {
-                all.push(Searched::Header(inner));
+                all.push(SearchedSection::Header(inner));
                 collect(inner, all);
             }
         }
         PartContent::Message(inner, _) => {
-            all.push(Searched::Header(inner));
+            all.push(SearchedSection::Header(inner));
             collect(inner, all);
         }
-        PartContent::Leaf if !is_opaque(part) => all.push(Searched::Text(part)),
+        PartContent::Leaf if !is_opaque(part) => all.push(SearchedSection::Text(part)),
         PartContent::Leaf => {}
     }
 }
@@ -170,8 +170,8 @@ impl BodySearch {
                 return;
             }
             match searched {
-                Searched::Header(part) => self.header(part, part.header_in(message)),
-                Searched::Text(part) => {
+                SearchedSection::Header(part) => self.header(part, part.header_in(message)),
+                SearchedSection::Text(part) => {
                     self.begin(part);
                     while self.feed(part.body_in(message)) == FeedResult::Restart || self.end() == FeedResult::Restart {
                     }
@@ -246,8 +246,8 @@ mod tests {
         let mut search = BodySearch::new(wanted.iter().copied());
         for searched in searched(&root) {
             match searched {
-                Searched::Header(part) => search.header(part, part.header_in(message)),
-                Searched::Text(part) => {
+                SearchedSection::Header(part) => search.header(part, part.header_in(message)),
+                SearchedSection::Text(part) => {
                     search.begin(part);
                     let feed = |search: &mut BodySearch| {
                         part.body_in(message).chunks(octets).all(|piece| search.feed(piece) == FeedResult::Accepted)

@@ -19,7 +19,7 @@ const WORD_TEXT_OCTETS_MAX: usize = 30;
 const WORD_OCTETS_MAX: usize = WORD_TEXT_OCTETS_MAX / 3 * 4 + "=?utf-8?B??=".len();
 
 /// One encoded word with its transfer encoding undone.
-struct Word<'a> {
+struct DecodedWord<'a> {
     charset: &'a [u8],
     octets: Vec<u8>,
 }
@@ -31,7 +31,7 @@ struct Word<'a> {
 pub fn decode_words(value: &[u8]) -> String {
     let mut text = String::with_capacity(value.len());
     // Octets of adjacent words in one charset, since some senders split a character between words against RFC 2047 §5.
-    let mut pending: Option<Word<'_>> = None;
+    let mut pending: Option<DecodedWord<'_>> = None;
     let mut rest = value;
     while let Some(start) = memchr::memmem::find(rest, b"=?") {
         let (before, candidate) = rest.split_at(start);
@@ -90,7 +90,7 @@ fn push(octets: &[u8], text: &mut String) {
     }
 }
 
-fn flush(pending: &mut Option<Word<'_>>, text: &mut String) {
+fn flush(pending: &mut Option<DecodedWord<'_>>, text: &mut String) {
     if let Some(word) = pending.take() {
         text.push_str(&charset::decode(&word.octets, word.charset));
     }
@@ -98,7 +98,7 @@ fn flush(pending: &mut Option<Word<'_>>, text: &mut String) {
 
 /// Reads `=?charset[*language]?B|Q?text?=` at the start of `text`, and returns the word and the rest (RFC 2047 §2, RFC
 /// 2231 §5). Spaces inside the text are accepted, because some senders write them.
-fn read_word(text: &[u8]) -> Option<(Word<'_>, &[u8])> {
+fn read_word(text: &[u8]) -> Option<(DecodedWord<'_>, &[u8])> {
     let inner = text.strip_prefix(b"=?")?;
     let inner = inner.get(..ENCODED_WORD_OCTETS_MAX).unwrap_or(inner);
     let mut fields = inner.splitn(3, |octet| *octet == b'?');
@@ -115,7 +115,7 @@ fn read_word(text: &[u8]) -> Option<(Word<'_>, &[u8])> {
         _ => return None,
     };
     let after = text.get(before + coded.len() + b"?=".len()..)?;
-    Some((Word { charset, octets }, after))
+    Some((DecodedWord { charset, octets }, after))
 }
 
 #[cfg(test)]

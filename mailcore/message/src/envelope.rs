@@ -1,6 +1,6 @@
 //! The SMTP envelope: what travels with a message but is not part of it.
 
-use crate::{EnvelopeId, Notify, OriginalRecipient, Path, Return};
+use crate::{EnvelopeId, Notify, OriginalRecipient, Path, ReturnContent};
 
 /// The SMTP envelope (RFC 5321 §2.3.1).
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -14,7 +14,7 @@ pub struct Envelope {
     /// The envelope id, ENVID (RFC 3461 §4.4).
     pub envelope_id: Option<EnvelopeId>,
     /// RET (RFC 3461 §4.3); `None` leaves the choice to the reporting server.
-    pub ret: Option<Return>,
+    pub ret: Option<ReturnContent>,
 }
 
 /// One recipient of an envelope.

@@ -11,7 +11,7 @@ const ORIGINAL_RECIPIENT_CHARS_MAX: usize = 500;
 
 /// RET (RFC 3461 §4.3): how much of the message a report of failure returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Return {
+pub enum ReturnContent {
     /// RET=FULL: return the whole message.
     Full,
     /// RET=HDRS: return the header section.
@@ -47,7 +47,7 @@ pub struct OriginalRecipient {
 #[error("not a parameter of RFC 3461")]
 pub struct NotificationError;
 
-impl Return {
+impl ReturnContent {
     /// Parses `FULL` or `HDRS`.
     pub fn parse(value: &str) -> Result<Self, NotificationError> {
         match value {
@@ -58,7 +58,7 @@ impl Return {
     }
 }
 
-impl fmt::Display for Return {
+impl fmt::Display for ReturnContent {
     /// Writes the value of RET.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if *self == Self::Full { "FULL" } else { "HDRS" })
@@ -251,8 +251,11 @@ mod tests {
 
     #[test]
     fn reads_ret() {
-        assert_eq!((Return::parse("full"), Return::parse("HDRS")), (Ok(Return::Full), Ok(Return::Headers)));
-        assert_eq!(Return::parse(""), Err(NotificationError));
-        assert_eq!(Return::parse(&Return::Full.to_string()), Ok(Return::Full));
+        assert_eq!(
+            (ReturnContent::parse("full"), ReturnContent::parse("HDRS")),
+            (Ok(ReturnContent::Full), Ok(ReturnContent::Headers))
+        );
+        assert_eq!(ReturnContent::parse(""), Err(NotificationError));
+        assert_eq!(ReturnContent::parse(&ReturnContent::Full.to_string()), Ok(ReturnContent::Full));
     }
 }

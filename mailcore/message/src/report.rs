@@ -13,7 +13,7 @@ use mail_builder::mime::{BodyPart, MimePart};
 use uuid::Uuid;
 
 use crate::reply::crlf;
-use crate::{Envelope, Headers, Path, Recipient, Return, message_id, rfc5322_date, seven_bit};
+use crate::{Envelope, Headers, Path, Recipient, ReturnContent, message_id, rfc5322_date, seven_bit};
 
 /// Octets of the original header section that a report returns.
 const RETURNED_HEADER_OCTETS_MAX: usize = 32 * 1024;
@@ -165,7 +165,7 @@ impl DeliveryReport<'_> {
     /// Returns the third part: the whole message when a failure is reported and RET asks for it (RFC 3461 §4.3), else
     /// its header section.
     fn returned(&self, failed: bool) -> MimePart<'static> {
-        let wanted = failed && self.envelope.ret == Some(Return::Full);
+        let wanted = failed && self.envelope.ret == Some(ReturnContent::Full);
         let whole = wanted && self.original.len() <= RETURNED_MESSAGE_OCTETS_MAX;
         // An 8-bit message that cannot be converted for a server without 8BITMIME must not block the only report of the
         // failure.
@@ -345,11 +345,11 @@ mod tests {
         let failure = failed("a@b.example", "550 x", false);
         for (ret, one, original, whole) in [
             (None, &failure, original, false),
-            (Some(Return::Headers), &failure, original, false),
-            (Some(Return::Full), &failure, original, true),
-            (Some(Return::Full), &failure, &large, false),
-            (Some(Return::Full), &failure, signed, false),
-            (Some(Return::Full), &success, original, false),
+            (Some(ReturnContent::Headers), &failure, original, false),
+            (Some(ReturnContent::Full), &failure, original, true),
+            (Some(ReturnContent::Full), &failure, &large, false),
+            (Some(ReturnContent::Full), &failure, signed, false),
+            (Some(ReturnContent::Full), &success, original, false),
         ] {
             let (to, message) = report(&Envelope { ret, ..sender() }, std::slice::from_ref(one), original).unwrap();
             assert_eq!(message.contains("body"), whole, "{ret:?}");

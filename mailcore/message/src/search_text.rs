@@ -68,12 +68,12 @@ pub(crate) fn is_opaque(part: &MimePart) -> bool {
 /// Returns, as a whole, the text that [`crate::BodySearch`] reads. For tests.
 #[cfg(test)]
 pub(crate) fn body_text(message: &[u8], root: &MimePart) -> String {
-    use crate::{Searched, searched};
+    use crate::{SearchedSection, searched};
     let mut text = String::new();
     for searched in searched(root) {
         match searched {
-            Searched::Header(part) => text.push_str(&part_header_text(part, part.header_in(message))),
-            Searched::Text(part) => {
+            SearchedSection::Header(part) => text.push_str(&part_header_text(part, part.header_in(message))),
+            SearchedSection::Text(part) => {
                 text.push_str(&search_form(&part.text_in(message)));
                 text.push('\n');
             }

@@ -65,14 +65,14 @@ pub enum Verdict {
     /// refused.
     Quarantine(StageMark),
     /// Defer it: a 4xx reply.
-    Defer(Objection),
+    Defer(Rejected),
     /// Refuse it: a 5xx reply.
-    Refuse(Objection),
+    Refuse(Rejected),
 }
 
 /// Why an arrival is not taken. Only [`Verdict::object`] makes one, so its reply is always 4xx or 5xx.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Objection {
+pub struct Rejected {
     label: &'static str,
     reply: SmtpReply,
 }
@@ -100,9 +100,9 @@ impl Verdict {
     /// another class becomes 451: the peer would read it as success, and the message would be lost.
     pub fn object(label: &'static str, reply: SmtpReply) -> Self {
         match reply.code {
-            500..=599 => Self::Refuse(Objection { label, reply }),
-            400..=499 => Self::Defer(Objection { label, reply }),
-            _ => Self::Defer(Objection { label, reply: SmtpReply { code: 451, status: "4.3.0", text: reply.text } }),
+            500..=599 => Self::Refuse(Rejected { label, reply }),
+            400..=499 => Self::Defer(Rejected { label, reply }),
+            _ => Self::Defer(Rejected { label, reply: SmtpReply { code: 451, status: "4.3.0", text: reply.text } }),
         }
     }
 
@@ -128,7 +128,7 @@ impl Verdict {
     }
 }
 
-impl Objection {
+impl Rejected {
     /// Returns one word for metrics and logs.
     pub fn label(&self) -> &'static str {
         self.label

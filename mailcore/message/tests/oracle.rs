@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use outline::{Outline, ours, theirs, with_crlf};
+use outline::{MessageOutline, ours, theirs, with_crlf};
 use proptest::prelude::*;
 
 // Reasons why our reading differs from that of mail-parser.
@@ -259,7 +259,7 @@ proptest! {
     #[test]
     fn agrees_over_generated_messages(message in message()) {
         prop_assume!(!message.contains(MESSAGE_IN_MESSAGE));
-        let (ours, theirs): (Outline, Outline) = (ours(message.as_bytes()), theirs(message.as_bytes()));
+        let (ours, theirs): (MessageOutline, MessageOutline) = (ours(message.as_bytes()), theirs(message.as_bytes()));
         prop_assert_eq!(ours, theirs);
     }
 }

@@ -35,7 +35,7 @@ fn fault(file: &Path, reason: &dyn std::fmt::Display) -> TlsError {
 }
 
 /// Identity of a file's content: device, inode, octets, and change time of the inode (s, ns); `None` for no file.
-type Stamp = Option<(u64, u64, u64, i64, i64)>;
+type FileStamp = Option<(u64, u64, u64, i64, i64)>;
 
 /// A PEM chain and its key. A configuration of [`Certificates::server_config`] uses the pair in force at each handshake;
 /// open sessions keep the pair that they began with.
@@ -51,9 +51,9 @@ pub struct Certificates {
 #[derive(Debug)]
 struct FileStamps {
     /// Stamps at the last check.
-    last: [Stamp; 2],
+    last: [FileStamp; 2],
     /// Stamps at the last read, successful or not: a bad pair is reported once.
-    read: [Stamp; 2],
+    read: [FileStamp; 2],
 }
 
 impl Certificates {
@@ -134,7 +134,7 @@ impl Certificates {
         at_rest && stamps != seen.read
     }
 
-    fn stamps(&self) -> [Stamp; 2] {
+    fn stamps(&self) -> [FileStamp; 2] {
         self.files().map(|file| stamp(&file))
     }
 
@@ -150,7 +150,7 @@ impl ResolvesServerCert for Certificates {
 }
 
 /// The stamp of a file, through symbolic links: ACME clients put a new certificate in place by a link.
-fn stamp(file: &Path) -> Stamp {
+fn stamp(file: &Path) -> FileStamp {
     let found = std::fs::metadata(file).ok()?;
     Some((found.dev(), found.ino(), found.len(), found.ctime(), found.ctime_nsec()))
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use provost_delivery::{Delivered, IncomingMessage, Refusal, batch_id};
 use provost_message::{Address, Arrival, Envelope, Path, Recipient, ReportAction, ReportedRecipient, TraceId};
-use provost_store::{LeaseError, Left, Outgoing, QueueId, QueueRow, QueuedRecipient, StoreError, Taken};
+use provost_store::{AttemptOutcome, LeaseError, NewMessage, QueueId, QueueRow, QueuedRecipient, StoreError, TakenRow};
 use provost_trace::{TraceEvent, TraceOutcome};
 use provost_view::SharedSettings;
 use tokio::sync::SemaphorePermit;
@@ -42,7 +42,7 @@ enum RelayRoute {
 }
 
 /// One fate for each recipient of a part of a row, and what is needed to report them.
-pub(crate) struct Tried<'a> {
+pub(crate) struct PartFates<'a> {
     fates: Vec<Fate>,
     /// The body; empty when it could not be read, and then a report names the message by its envelope.
     body: Bytes,
@@ -51,22 +51,22 @@ pub(crate) struct Tried<'a> {
 }
 
 /// The recipients of a row outside the part that is tried.
-pub(crate) struct Rest {
+pub(crate) struct UntriedRecipients {
     deferred: Vec<QueuedRecipient>,
     untried: Vec<QueuedRecipient>,
 }
 
-impl Rest {
+impl UntriedRecipients {
     /// Nothing was tried yet.
     pub(crate) fn of(row: &QueueRow) -> Self {
         Self { deferred: Vec::new(), untried: row.recipients.clone() }
     }
 
     /// The row with the recipients that are tried next.
-    pub(crate) fn next_part(&mut self, taken: &Taken) -> Taken {
+    pub(crate) fn next_part(&mut self, taken: &TakenRow) -> TakenRow {
         let some = self.untried.len().min(PART_RECIPIENTS_MAX);
         let recipients = self.untried.drain(..some).collect();
-        Taken { row: QueueRow { recipients, ..taken.row.clone() }, claim: taken.claim }
+        TakenRow { row: QueueRow { recipients, ..taken.row.clone() }, claim: taken.claim }
     }
 
     /// Whether all recipients have been tried.
@@ -75,7 +75,7 @@ impl Rest {
     }
 }
 
-impl Tried<'_> {
+impl PartFates<'_> {
     /// The part was deferred for every recipient.
     pub(crate) fn deferred(row: &QueueRow, why: &str) -> Self {
         Self { fates: vec![Fate::Deferred(why.into()); row.recipients.len()], body: Bytes::new(), _room: None }
@@ -87,14 +87,14 @@ impl Queue {
     /// is fenced when another worker has the row.
     pub(crate) async fn try_part(
         &self,
-        taken: &Taken,
+        taken: &TakenRow,
         now: Timestamp,
         handed_over: &AtomicBool,
-    ) -> Result<Tried<'_>, LeaseError> {
+    ) -> Result<PartFates<'_>, LeaseError> {
         let row = &taken.row;
         let room = self.inner.bodies.acquire_many(body_units(row.octets));
         let Ok(Ok(room)) = tokio::time::timeout(ROOM_WAIT_MAX, room).await else {
-            return Ok(Tried::deferred(row, "no memory for the message"));
+            return Ok(PartFates::deferred(row, "no memory for the message"));
         };
         let (body, fates) = match self.inner.store.queued_body(row).await {
             Ok(body) => {
@@ -105,7 +105,7 @@ impl Queue {
             Err(StoreError::Gone) => return Err(LeaseError::Fenced),
             Err(error) => (Bytes::new(), self.unreadable(row, &error, now)),
         };
-        Ok(Tried { fates, body, _room: Some(room) })
+        Ok(PartFates { fates, body, _room: Some(room) })
     }
 
     /// Records what was tried of a part: the remaining recipients and the reports. The last part releases the row.
@@ -114,12 +114,12 @@ impl Queue {
     /// until the lease ends.
     pub(crate) async fn conclude(
         &self,
-        part: &Taken,
-        tried: Tried<'_>,
-        rest: &mut Rest,
+        part: &TakenRow,
+        tried: PartFates<'_>,
+        rest: &mut UntriedRecipients,
         now: Timestamp,
     ) -> Result<(), LeaseError> {
-        let (row, Tried { fates, body, _room }) = (&part.row, tried);
+        let (row, PartFates { fates, body, _room }) = (&part.row, tried);
         for fate in &fates {
             metrics::counter!("provost_queue_attempts_total", "outcome" => fate.as_label()).increment(1);
         }
@@ -133,7 +133,7 @@ impl Queue {
             let caused = caused.clone();
             let recorded = match rest.untried.is_empty() {
                 true => {
-                    let left = Left { recipients: rest.deferred.clone(), due_at, now: now.as_second() };
+                    let left = AttemptOutcome { recipients: rest.deferred.clone(), due_at, now: now.as_second() };
                     self.inner.store.settle(part.claim, left, caused).await
                 }
                 false => {
@@ -169,10 +169,17 @@ impl Queue {
     }
 
     /// Releases a row when the node stops: it is due at once for all remaining recipients.
-    pub(crate) async fn put_back(&self, part: &Taken, rest: Rest, why: &str, now: Timestamp) -> Result<(), LeaseError> {
+    pub(crate) async fn put_back(
+        &self,
+        part: &TakenRow,
+        rest: UntriedRecipients,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<(), LeaseError> {
         let left = rest.deferred.into_iter().chain(part.row.recipients.iter().cloned()).chain(rest.untried);
         let again = |one: QueuedRecipient| QueuedRecipient { last_error: Some(why.into()), ..one };
-        let left = Left { recipients: left.map(again).collect(), due_at: now.as_second(), now: now.as_second() };
+        let left =
+            AttemptOutcome { recipients: left.map(again).collect(), due_at: now.as_second(), now: now.as_second() };
         self.inner.store.settle(part.claim, left, Vec::new()).await
     }
 
@@ -237,7 +244,13 @@ impl Queue {
 
     /// RFC 5321 §6.1, RFC 3461 §6: one report to the reverse-path about the recipients that this attempt decided. The report's id
     /// follows from them, so that it differs from every other report.
-    fn report(&self, row: &QueueRow, reported: &[ReportedRecipient], original: &[u8], now: Timestamp) -> Vec<Outgoing> {
+    fn report(
+        &self,
+        row: &QueueRow,
+        reported: &[ReportedRecipient],
+        original: &[u8],
+        now: Timestamp,
+    ) -> Vec<NewMessage> {
         let failed = |one: &ReportedRecipient| matches!(one.action, ReportAction::Failed { .. });
         if row.reverse_path.is_none() && reported.iter().any(failed) {
             metrics::counter!("provost_queue_double_bounces_total").increment(1);

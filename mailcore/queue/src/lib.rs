@@ -20,7 +20,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use provost_delivery::Delivery;
 use provost_message::Envelope;
-use provost_store::{Outgoing, QueueId, QueueRow, QueueStore, QueueTally, StoreError};
+use provost_store::{NewMessage, QueueId, QueueRow, QueueStore, QueueTally, StoreError};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -65,11 +65,11 @@ impl Queue {
     /// The same under an id of the caller's: the same id again changes nothing, and local recipients get the message
     /// under [`provost_delivery::batch_id`] of that id.
     pub async fn accept_as(&self, id: Uuid, envelope: Envelope, body: Bytes, now: Timestamp) -> Result<(), StoreError> {
-        self.accept_outgoing(Outgoing { id: QueueId(id), envelope, body, when: now.as_second() }).await
+        self.accept_outgoing(NewMessage { id: QueueId(id), envelope, body, when: now.as_second() }).await
     }
 
     /// The same for a message that has its id.
-    pub async fn accept_outgoing(&self, outgoing: Outgoing) -> Result<(), StoreError> {
+    pub async fn accept_outgoing(&self, outgoing: NewMessage) -> Result<(), StoreError> {
         self.inner.store.enqueue(outgoing).await?;
         metrics::counter!("provost_queue_accepted_total").increment(1);
         Ok(())

@@ -8,17 +8,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use provost_delivery::{Delivered, Delivery, IncomingMessage};
-use provost_message::{Address, Arrival, Envelope, Notify, Path, Recipient, Return};
+use provost_message::{Address, Arrival, Envelope, Notify, Path, Recipient, ReturnContent};
 use provost_store::{
-    AccountId, BoxFuture, Claim, Columns, LeaseError, Left, MailboxName, MemoryStore, MessageStore, Outgoing, QueueRow,
-    QueueStore, QueuedRecipient, StoreError, Take, Taken, UNSETTLED_MAX, Which,
+    AccountId, AttemptOutcome, BoxFuture, Claim, Columns, LeaseError, MailboxName, MemoryStore, MessageStore,
+    NewMessage, QueueRow, QueueStore, QueuedRecipient, StoreError, TakeLimits, TakenRow, UNSETTLED_MAX, Which,
 };
 use provost_view::{Affiliation, Person, PersonState, View};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use crate::permit::LEASE_SECONDS;
-use crate::work::{AttemptsUnderWay, Cut};
+use crate::work::{AttemptsUnderWay, DrainPolicy};
 use crate::{Fate, NextHop, Queue, QueueConfig, SendPermit};
 
 const NOW: i64 = 1_700_000_000;
@@ -26,8 +26,8 @@ const DAY: i64 = 24 * 60 * 60;
 
 impl Queue {
     /// Attempts one row that was taken, and settles it, while nothing stops the node.
-    async fn attempt(&self, taken: &Taken, now: Timestamp) -> Result<(), LeaseError> {
-        let (_cut, cuts) = watch::channel(Cut::Nothing);
+    async fn attempt(&self, taken: &TakenRow, now: Timestamp) -> Result<(), LeaseError> {
+        let (_cut, cuts) = watch::channel(DrainPolicy::Nothing);
         self.attempt_parts(taken, now, cuts).await
     }
 }
@@ -141,9 +141,9 @@ impl Site {
         self.queue.accept(envelope, body, at(NOW)).await.unwrap();
     }
 
-    async fn take(&self, now: i64) -> Vec<Taken> {
+    async fn take(&self, now: i64) -> Vec<TakenRow> {
         self.clock.store(now, Ordering::Relaxed);
-        self.store.take_due(Take::any(now, 100, LEASE_SECONDS)).await.unwrap()
+        self.store.take_due(TakeLimits::any(now, 100, LEASE_SECONDS)).await.unwrap()
     }
 
     /// Attempts all that is due at `now`, and what that brings in, until nothing is due. How many attempts.
@@ -345,7 +345,7 @@ async fn attempts_share_the_memory_for_bodies() {
 }
 
 /// Rows that something is wrong with.
-struct Torn {
+struct DamagedRows {
     rows: Arc<MemoryStore>,
     /// Bodies cannot be read any more.
     bodies_damaged: bool,
@@ -355,11 +355,11 @@ struct Torn {
     unsettled: AtomicI64,
 }
 
-impl QueueStore for Torn {
-    fn enqueue(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<(), StoreError>> {
+impl QueueStore for DamagedRows {
+    fn enqueue(&self, outgoing: NewMessage) -> BoxFuture<'_, Result<(), StoreError>> {
         self.rows.enqueue(outgoing)
     }
-    fn take_due(&self, take: Take) -> BoxFuture<'_, Result<Vec<Taken>, StoreError>> {
+    fn take_due(&self, take: TakeLimits) -> BoxFuture<'_, Result<Vec<TakenRow>, StoreError>> {
         self.rows.take_due(take)
     }
     fn queued_body(&self, row: &QueueRow) -> BoxFuture<'_, Result<Bytes, StoreError>> {
@@ -377,11 +377,16 @@ impl QueueStore for Torn {
         claim: Claim,
         left: Vec<QueuedRecipient>,
         held_until: i64,
-        caused: Vec<Outgoing>,
+        caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
         self.rows.advance(claim, left, held_until, caused)
     }
-    fn settle(&self, claim: Claim, left: Left, caused: Vec<Outgoing>) -> BoxFuture<'_, Result<(), LeaseError>> {
+    fn settle(
+        &self,
+        claim: Claim,
+        left: AttemptOutcome,
+        caused: Vec<NewMessage>,
+    ) -> BoxFuture<'_, Result<(), LeaseError>> {
         match self.unsettled.fetch_sub(1, Ordering::Relaxed) > 0 {
             true => Box::pin(async { Err(LeaseError::Unavailable("disk full".into())) }),
             false => self.rows.settle(claim, left, caused),
@@ -399,12 +404,12 @@ impl QueueStore for Torn {
 }
 
 fn torn(bodies_damaged: bool, panics: bool) -> Site {
-    torn_with(Vec::new(), |torn| Torn { bodies_damaged, panics, ..torn })
+    torn_with(Vec::new(), |torn| DamagedRows { bodies_damaged, panics, ..torn })
 }
 
-fn torn_with(fates: Vec<Vec<Fate>>, tear: impl FnOnce(Torn) -> Torn) -> Site {
+fn torn_with(fates: Vec<Vec<Fate>>, tear: impl FnOnce(DamagedRows) -> DamagedRows) -> Site {
     let Site { store, hop, .. } = site(fates);
-    let whole = Torn { rows: store.clone(), bodies_damaged: false, panics: false, unsettled: AtomicI64::new(0) };
+    let whole = DamagedRows { rows: store.clone(), bodies_damaged: false, panics: false, unsettled: AtomicI64::new(0) };
     let torn = Arc::new(tear(whole));
     let (queue, clock) = queue(torn, store.clone(), Some(hop.clone()));
     Site { queue, store, hop, clock }
@@ -581,7 +586,7 @@ async fn notify_is_obeyed() {
         let recipient = Recipient { notify, ..Path::parse("a@far.example").unwrap().into() };
         let mut envelope = Envelope::new(Path::parse("zoe@example.edu").ok(), []);
         envelope.recipients = vec![recipient];
-        envelope.ret = Some(Return::Full);
+        envelope.ret = Some(ReturnContent::Full);
         site.accept_envelope(envelope.clone()).await;
         site.pass(NOW).await;
         assert_eq!(*site.hop.envelopes.lock().unwrap(), [envelope], "passed on as it came");
@@ -602,13 +607,13 @@ async fn a_stop_puts_back_what_it_cuts_off() {
         site_with(ScriptedFates { fates, frozen: Some(Arc::new(Semaphore::new(0))), ..ScriptedFates::default() });
     site.accept("zoe@example.edu", &["a@far.example"]).await;
     let taken = site.take(NOW).await.remove(0);
-    let (cut, cuts) = watch::channel(Cut::Nothing);
+    let (cut, cuts) = watch::channel(DrainPolicy::Nothing);
     let queue = site.queue.clone();
     let attempt = tokio::spawn(async move { queue.attempt_to_end(taken, at(NOW), cuts).await });
     while site.hop.calls.lock().unwrap().is_empty() {
         tokio::task::yield_now().await;
     }
-    cut.send_replace(Cut::BeforeHandOver);
+    cut.send_replace(DrainPolicy::BeforeHandOver);
     attempt.await.unwrap();
     let row = site.waiting().await.remove(0);
     assert_eq!(row.recipients[0].last_error.as_deref(), Some("the node was stopped"));
@@ -620,12 +625,12 @@ async fn a_stop_puts_back_what_it_cuts_off() {
 #[tokio::test]
 async fn a_stop_waits_for_the_reply_to_a_whole_message() {
     let reply = Arc::new(Semaphore::new(0));
-    for (cut_off, left) in [(Cut::BeforeHandOver, 0), (Cut::All, 1)] {
+    for (cut_off, left) in [(DrainPolicy::BeforeHandOver, 0), (DrainPolicy::All, 1)] {
         let fates = Mutex::new(VecDeque::from([vec![SENT]]));
         let site = site_with(ScriptedFates { fates, unanswered: Some(reply.clone()), ..ScriptedFates::default() });
         site.accept("zoe@example.edu", &["a@far.example"]).await;
         let taken = site.take(NOW).await.remove(0);
-        let (cut, cuts) = watch::channel(Cut::Nothing);
+        let (cut, cuts) = watch::channel(DrainPolicy::Nothing);
         let queue = site.queue.clone();
         let attempt = tokio::spawn(async move { queue.attempt_to_end(taken, at(NOW), cuts).await });
         while site.hop.taken.lock().unwrap().is_empty() {
@@ -646,10 +651,10 @@ async fn a_stop_waits_for_the_reply_to_a_whole_message() {
 #[tokio::test(start_paused = true)]
 async fn attempts_that_take_too_long_end_in_a_bounce() {
     let store = Arc::new(MemoryStore::default());
-    let (queue, clock) = queue(store.clone(), store.clone(), Some(Arc::new(Stuck::default())));
+    let (queue, clock) = queue(store.clone(), store.clone(), Some(Arc::new(SilentHop::default())));
     let site = Site { queue, clock, store, hop: Arc::default() };
     site.accept("zoe@example.edu", &["a@far.example"]).await;
-    let (_cut, cuts) = watch::channel(Cut::Nothing);
+    let (_cut, cuts) = watch::channel(DrainPolicy::Nothing);
     for (now, left) in [(NOW, 1), (NOW + 6 * DAY, 1)] {
         let taken = site.take(now).await.remove(0);
         site.queue.attempt_to_end(taken, at(now), cuts.clone()).await;
@@ -665,7 +670,7 @@ async fn attempts_that_take_too_long_end_in_a_bounce() {
 /// The next hop has the message: a store that cannot record it is asked again, before the message is sent again.
 #[tokio::test(start_paused = true)]
 async fn an_outcome_waits_for_the_store() {
-    let site = torn_with(vec![vec![SENT]], |torn| Torn { unsettled: AtomicI64::new(3), ..torn });
+    let site = torn_with(vec![vec![SENT]], |torn| DamagedRows { unsettled: AtomicI64::new(3), ..torn });
     site.accept("zoe@example.edu", &["a@far.example"]).await;
     let taken = site.take(NOW).await.remove(0);
     site.queue.attempt(&taken, at(NOW)).await.unwrap();
@@ -680,7 +685,7 @@ async fn a_process_that_thaws_does_not_send_again() {
     let fates = Mutex::new(VecDeque::from([vec![SENT], vec![SENT]]));
     let site = site_with(ScriptedFates { fates, unanswered: Some(reply.clone()), ..ScriptedFates::default() });
     site.accept("zoe@example.edu", &["a@far.example"]).await;
-    let (_cut, cuts) = watch::channel(Cut::Nothing);
+    let (_cut, cuts) = watch::channel(DrainPolicy::Nothing);
     let mut running = AttemptsUnderWay::default();
     site.queue.begin_due(&mut running, &cuts).await;
     while site.hop.taken.lock().unwrap().is_empty() {
@@ -732,7 +737,7 @@ async fn many_recipients_are_recorded_in_parts() {
 /// A domain that does not answer leaves room for the others.
 #[tokio::test]
 async fn a_destination_has_its_share_of_attempts() {
-    let hop = Arc::new(Stuck::default());
+    let hop = Arc::new(SilentHop::default());
     let store = Arc::new(MemoryStore::default());
     let (queue, _) = queue(store.clone(), store, Some(hop.clone()));
     for number in 0..20 {
@@ -741,7 +746,7 @@ async fn a_destination_has_its_share_of_attempts() {
     }
     let envelope = Envelope::new(None, [Path::parse("a@other.example").unwrap()]);
     queue.accept(envelope, Bytes::from_static(b"\r\n"), at(NOW)).await.unwrap();
-    let (_cut, cuts) = watch::channel(Cut::Nothing);
+    let (_cut, cuts) = watch::channel(DrainPolicy::Nothing);
     let mut running = AttemptsUnderWay::default();
     for _ in 0..3 {
         queue.begin_due(&mut running, &cuts).await;
@@ -754,17 +759,17 @@ async fn a_destination_has_its_share_of_attempts() {
 
 /// A next hop that never answers.
 #[derive(Default)]
-struct Stuck {
+struct SilentHop {
     calls: Mutex<Vec<String>>,
 }
 
-impl Stuck {
+impl SilentHop {
     fn count(&self, domain: &str) -> usize {
         self.calls.lock().unwrap().iter().filter(|one| *one == domain).count()
     }
 }
 
-impl NextHop for Stuck {
+impl NextHop for SilentHop {
     fn send<'a>(&'a self, envelope: &'a Envelope, _: Bytes, _: &'a dyn SendPermit) -> BoxFuture<'a, Vec<Fate>> {
         self.calls.lock().unwrap().extend(envelope.recipients.iter().map(|one| one.path.domain().to_owned()));
         Box::pin(std::future::pending())

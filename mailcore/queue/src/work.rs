@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use provost_store::{Destination, LeaseError, RowKey, Take, Taken};
+use provost_store::{Destination, LeaseError, RowKey, TakeLimits, TakenRow};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::Queue;
-use crate::attempt::{Rest, Tried};
+use crate::attempt::{PartFates, UntriedRecipients};
 use crate::permit::LEASE_SECONDS;
 
 /// Limit of an attempt. It is more than the sum of the client's limits: 45 s for memory and 13 min up to the end mark, which
@@ -31,7 +31,7 @@ const PUT_BACK_GRACE: Duration = Duration::from_secs(2);
 
 /// Which attempts go on while the node stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
+pub(crate) enum DrainPolicy {
     /// All.
     Nothing,
     /// Those whose message the next hop may already have.
@@ -40,7 +40,7 @@ pub(crate) enum Cut {
     All,
 }
 
-impl Cut {
+impl DrainPolicy {
     fn ends(self, handed_over: &AtomicBool) -> bool {
         match self {
             Self::Nothing => false,
@@ -63,7 +63,7 @@ impl Queue {
         let mut stop = pin!(stop);
         let mut running = AttemptsUnderWay::default();
         let mut arrivals = self.inner.store.arrivals();
-        let (cut, cuts) = watch::channel(Cut::Nothing);
+        let (cut, cuts) = watch::channel(DrainPolicy::Nothing);
         loop {
             let pause = self.begin_due(&mut running, &cuts).await;
             tokio::select! {
@@ -73,7 +73,7 @@ impl Queue {
                 () = tokio::time::sleep(pause) => {}
             }
         }
-        for (grace, next) in [(STOP_GRACE, Cut::BeforeHandOver), (REPLY_GRACE, Cut::All)] {
+        for (grace, next) in [(STOP_GRACE, DrainPolicy::BeforeHandOver), (REPLY_GRACE, DrainPolicy::All)] {
             if tokio::time::timeout(grace, running.finish()).await.is_ok() {
                 return;
             }
@@ -86,14 +86,18 @@ impl Queue {
     }
 
     /// Starts attempts at due rows as far as there is room. Returns the time until the next row can be due.
-    pub(crate) async fn begin_due(&self, running: &mut AttemptsUnderWay, cuts: &watch::Receiver<Cut>) -> Duration {
+    pub(crate) async fn begin_due(
+        &self,
+        running: &mut AttemptsUnderWay,
+        cuts: &watch::Receiver<DrainPolicy>,
+    ) -> Duration {
         let now = (self.inner.clock)();
         let config = &self.inner.config;
         let most = config.concurrency.max(1).saturating_sub(running.tasks.len());
         if most == 0 {
             return SLEEP_MAX;
         }
-        let take = Take {
+        let take = TakeLimits {
             now: now.as_second(),
             most,
             lease_seconds: LEASE_SECONDS,
@@ -122,7 +126,7 @@ impl Queue {
         }
     }
 
-    pub(crate) async fn attempt_to_end(&self, taken: Taken, now: Timestamp, cuts: watch::Receiver<Cut>) {
+    pub(crate) async fn attempt_to_end(&self, taken: TakenRow, now: Timestamp, cuts: watch::Receiver<DrainPolicy>) {
         note_outcome(taken.row.id.0, self.attempt_parts(&taken, now, cuts).await);
     }
 
@@ -130,11 +134,11 @@ impl Queue {
     /// it is counted, delayed further each time, and reported to the sender at the end of the message's life.
     pub(crate) async fn attempt_parts(
         &self,
-        taken: &Taken,
+        taken: &TakenRow,
         now: Timestamp,
-        mut cuts: watch::Receiver<Cut>,
+        mut cuts: watch::Receiver<DrainPolicy>,
     ) -> Result<(), LeaseError> {
-        let mut rest = Rest::of(&taken.row);
+        let mut rest = UntriedRecipients::of(&taken.row);
         loop {
             let part = rest.next_part(taken);
             let handed_over = AtomicBool::new(false);
@@ -145,7 +149,7 @@ impl Queue {
             };
             let tried = match tried {
                 Some(Ok(tried)) => tried?,
-                Some(Err(_)) => Tried::deferred(&part.row, "the attempt took too long"),
+                Some(Err(_)) => PartFates::deferred(&part.row, "the attempt took too long"),
                 None => return self.put_back(&part, rest, "the node was stopped", (self.inner.clock)()).await,
             };
             self.conclude(&part, tried, &mut rest, now).await?;

@@ -8,7 +8,7 @@ use crate::arguments::Arguments;
 use crate::compile_test::test;
 use crate::compile_vacation::vacation;
 use crate::program::{Statement, Test, Verb};
-use crate::require::Required;
+use crate::require::RequiredExtensions;
 use crate::syntax::{Command, parse};
 
 /// Longest mailbox name, octets, as in the store.
@@ -17,7 +17,7 @@ const MAILBOX_OCTETS_MAX: usize = 255;
 /// Parses and checks a whole script.
 pub(crate) fn compile(script: &str) -> Result<Vec<Statement>, SieveError> {
     let commands = parse(script)?;
-    let mut required = Required::default();
+    let mut required = RequiredExtensions::default();
     // RFC 5228 §3.2: require precedes all other commands.
     let requires = commands.iter().take_while(|command| command.name == "require").count();
     let (requires, commands) = commands.split_at_checked(requires).unwrap_or((&[], &[]));
@@ -28,7 +28,7 @@ pub(crate) fn compile(script: &str) -> Result<Vec<Statement>, SieveError> {
     block(commands, &required)
 }
 
-fn block(commands: &[Command], required: &Required) -> Result<Vec<Statement>, SieveError> {
+fn block(commands: &[Command], required: &RequiredExtensions) -> Result<Vec<Statement>, SieveError> {
     let mut statements: Vec<Statement> = Vec::new();
     let mut may_continue_if = false;
     for command in commands {
@@ -54,7 +54,7 @@ fn block(commands: &[Command], required: &Required) -> Result<Vec<Statement>, Si
 }
 
 /// Compiles one branch of an if command (RFC 5228 §3.1).
-fn branch(command: &Command, required: &Required) -> Result<(Test, Vec<Statement>), SieveError> {
+fn branch(command: &Command, required: &RequiredExtensions) -> Result<(Test, Vec<Statement>), SieveError> {
     let arguments = Arguments::of(command);
     let condition = match (command.name.as_str(), command.tests.as_slice()) {
         ("else", []) => Test::Constant(true),
@@ -79,7 +79,7 @@ fn plain(command: &Command) -> Result<(), SieveError> {
     Ok(())
 }
 
-fn verb(command: &Command, required: &Required) -> Result<Verb, SieveError> {
+fn verb(command: &Command, required: &RequiredExtensions) -> Result<Verb, SieveError> {
     let mut arguments = Arguments::of(command);
     let verb = match command.name.as_str() {
         "stop" => Verb::Stop,

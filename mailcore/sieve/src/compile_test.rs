@@ -5,7 +5,7 @@ use crate::arguments::{Arguments, once};
 use crate::date::{DatePart, zone};
 use crate::matching::{Comparator, MatchType, Relation, TestMatcher};
 use crate::program::{AddressPart, DateSource, EnvelopePart, Test};
-use crate::require::Required;
+use crate::require::RequiredExtensions;
 use crate::syntax::Command;
 
 /// Fields that hold an address list (RFC 5228 §5.1), and trace fields that hold one address.
@@ -29,7 +29,7 @@ const ADDRESS_FIELDS: &[&str] = &[
 ];
 
 /// Compiles one test.
-pub(crate) fn test(command: &Command, required: &Required) -> Result<Test, SieveError> {
+pub(crate) fn test(command: &Command, required: &RequiredExtensions) -> Result<Test, SieveError> {
     let mut arguments = Arguments::of(command);
     if command.block.is_some() {
         return Err(arguments.error("a test takes no block"));
@@ -57,11 +57,11 @@ pub(crate) fn test(command: &Command, required: &Required) -> Result<Test, Sieve
     Ok(test)
 }
 
-fn tests(command: &Command, required: &Required) -> Result<Vec<Test>, SieveError> {
+fn tests(command: &Command, required: &RequiredExtensions) -> Result<Vec<Test>, SieveError> {
     command.tests.iter().map(|nested| test(nested, required)).collect()
 }
 
-fn not(command: &Command, required: &Required) -> Result<Test, SieveError> {
+fn not(command: &Command, required: &RequiredExtensions) -> Result<Test, SieveError> {
     match command.tests.as_slice() {
         [only] => Ok(Test::Not(Box::new(test(only, required)?))),
         _ => Err(SieveError::new(command.line, "not: takes one test")),
@@ -79,15 +79,15 @@ fn size(arguments: &mut Arguments<'_>) -> Result<Test, SieveError> {
 }
 
 /// Compiles `header` (RFC 5228 §5.7).
-fn header(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Test, SieveError> {
-    let tags = Tags::take(arguments, required, line, Allowed::default())?;
+fn header(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usize) -> Result<Test, SieveError> {
+    let tags = Tags::take(arguments, required, line, AllowedTags::default())?;
     let names = field_names(arguments)?;
     Ok(Test::Header { names, matcher: tags.matcher(arguments)? })
 }
 
 /// Compiles `address` (RFC 5228 §5.1).
-fn address(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Test, SieveError> {
-    let tags = Tags::take(arguments, required, line, Allowed { part: true, ..Allowed::default() })?;
+fn address(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usize) -> Result<Test, SieveError> {
+    let tags = Tags::take(arguments, required, line, AllowedTags { part: true, ..AllowedTags::default() })?;
     let names = field_names(arguments)?;
     if let Some(name) = names.iter().find(|n| !ADDRESS_FIELDS.contains(&n.to_ascii_lowercase().as_str())) {
         return Err(arguments.error(format_args!("the field {name:?} holds no addresses")));
@@ -96,9 +96,9 @@ fn address(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> R
 }
 
 /// Compiles `envelope` (RFC 5228 §5.4).
-fn envelope(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Test, SieveError> {
+fn envelope(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usize) -> Result<Test, SieveError> {
     required.need("envelope", line)?;
-    let tags = Tags::take(arguments, required, line, Allowed { part: true, ..Allowed::default() })?;
+    let tags = Tags::take(arguments, required, line, AllowedTags { part: true, ..AllowedTags::default() })?;
     let mut parts = Vec::new();
     for name in arguments.strings("envelope parts")? {
         parts.push(match name.to_ascii_lowercase().as_str() {
@@ -111,9 +111,9 @@ fn envelope(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> 
 }
 
 /// Compiles `date` (RFC 5260 §4).
-fn date(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Test, SieveError> {
+fn date(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usize) -> Result<Test, SieveError> {
     required.need("date", line)?;
-    let allowed = Allowed { zone: true, original_zone: true, ..Allowed::default() };
+    let allowed = AllowedTags { zone: true, original_zone: true, ..AllowedTags::default() };
     let tags = Tags::take(arguments, required, line, allowed)?;
     let name = arguments.text("a field name")?;
     check_field_name(name, arguments)?;
@@ -124,9 +124,9 @@ fn date(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Resu
 }
 
 /// Compiles `currentdate` (RFC 5260 §5).
-fn current_date(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Test, SieveError> {
+fn current_date(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usize) -> Result<Test, SieveError> {
     required.need("date", line)?;
-    let tags = Tags::take(arguments, required, line, Allowed { zone: true, ..Allowed::default() })?;
+    let tags = Tags::take(arguments, required, line, AllowedTags { zone: true, ..AllowedTags::default() })?;
     let source = DateSource::Now { zone: tags.zone.flatten().unwrap_or(0) };
     Ok(Test::Date { source, part: date_part(arguments)?, matcher: tags.matcher(arguments)? })
 }
@@ -154,7 +154,7 @@ fn check_field_name(name: &str, arguments: &Arguments<'_>) -> Result<(), SieveEr
 
 /// The tags that a test accepts besides comparator and match type.
 #[derive(Clone, Copy, Default)]
-struct Allowed {
+struct AllowedTags {
     part: bool,
     zone: bool,
     original_zone: bool,
@@ -173,9 +173,9 @@ struct Tags {
 impl Tags {
     fn take(
         arguments: &mut Arguments<'_>,
-        required: &Required,
+        required: &RequiredExtensions,
         line: usize,
-        allowed: Allowed,
+        allowed: AllowedTags,
     ) -> Result<Self, SieveError> {
         let mut tags = Self::default();
         while let Some(tag) = arguments.tag() {
@@ -228,7 +228,11 @@ impl Tags {
 }
 
 /// Parses a comparator. The first two need no require (RFC 5228 §2.7.3).
-fn comparator(arguments: &mut Arguments<'_>, required: &Required, line: usize) -> Result<Comparator, SieveError> {
+fn comparator(
+    arguments: &mut Arguments<'_>,
+    required: &RequiredExtensions,
+    line: usize,
+) -> Result<Comparator, SieveError> {
     match arguments.text("a comparator")? {
         "i;octet" => Ok(Comparator::Octet),
         "i;ascii-casemap" => Ok(Comparator::AsciiCasemap),

@@ -142,7 +142,7 @@ fn compare_numeric(left: &str, right: &str) -> Ordering {
 
 /// One piece of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Piece {
+enum PatternPiece {
     Star,
     One,
     Char(char),
@@ -160,13 +160,13 @@ fn glob(pattern: &str, value: &str, budget: &mut Budget) -> Result<bool, Exhaust
         budget.spend(1)?;
         let mut tail = rest.chars();
         match (pattern.get(at), tail.next()) {
-            (Some(Piece::Star), _) => {
+            (Some(PatternPiece::Star), _) => {
                 at += 1;
                 last_star = Some((at, rest));
                 continue;
             }
-            (Some(Piece::One), Some(_)) => {}
-            (Some(Piece::Char(wanted)), Some(c)) if *wanted == c => {}
+            (Some(PatternPiece::One), Some(_)) => {}
+            (Some(PatternPiece::Char(wanted)), Some(c)) if *wanted == c => {}
             (None, None) => return Ok(true),
             _ => {
                 // The last star absorbs one more character.
@@ -185,17 +185,17 @@ fn glob(pattern: &str, value: &str, budget: &mut Budget) -> Result<bool, Exhaust
     }
 }
 
-fn pieces(pattern: &str) -> Vec<Piece> {
+fn pieces(pattern: &str) -> Vec<PatternPiece> {
     let mut pieces = Vec::new();
     let mut chars = pattern.chars();
     while let Some(c) = chars.next() {
         let piece = match c {
-            '*' => Piece::Star,
-            '?' => Piece::One,
-            '\\' => Piece::Char(chars.next().unwrap_or('\\')),
-            c => Piece::Char(c),
+            '*' => PatternPiece::Star,
+            '?' => PatternPiece::One,
+            '\\' => PatternPiece::Char(chars.next().unwrap_or('\\')),
+            c => PatternPiece::Char(c),
         };
-        if piece != Piece::Star || pieces.last() != Some(&Piece::Star) {
+        if piece != PatternPiece::Star || pieces.last() != Some(&PatternPiece::Star) {
             pieces.push(piece);
         }
     }

@@ -22,9 +22,9 @@ const EXTENSIONS: &[&str] = &[
 
 /// The extensions required so far.
 #[derive(Debug, Default)]
-pub(crate) struct Required(HashSet<&'static str>);
+pub(crate) struct RequiredExtensions(HashSet<&'static str>);
 
-impl Required {
+impl RequiredExtensions {
     /// Checks that an extension in use was required (RFC 5228 §2.10.5).
     pub(crate) fn need(&self, extension: &str, line: usize) -> Result<(), SieveError> {
         if self.0.contains(extension) {

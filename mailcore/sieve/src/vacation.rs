@@ -85,7 +85,7 @@ pub(crate) fn answer(
 ) -> Option<VacationReply> {
     let to = context.reverse_path()?;
     let message = AnsweredMessage { fields };
-    let own = Own { rule, context };
+    let own = OwnAddresses { rule, context };
     if is_program(to.local()) || own.is(to.local(), to.domain()) || message.is_automatic() {
         return None;
     }
@@ -117,12 +117,12 @@ fn is_program(local: &str) -> bool {
 }
 
 /// The addresses of the rule's owner.
-struct Own<'a> {
+struct OwnAddresses<'a> {
     rule: &'a VacationAction,
     context: &'a ScriptContext<'a>,
 }
 
-impl Own<'_> {
+impl OwnAddresses<'_> {
     fn is(&self, local: &str, domain: &str) -> bool {
         let Ok(address) = Address::from_parts(local, domain) else { return false };
         *self.context.recipient == address
@@ -160,7 +160,7 @@ impl AnsweredMessage<'_> {
     }
 
     /// Whether one of the fields of these names holds an address of the owner.
-    fn names(&self, names: &[&str], own: &Own<'_>) -> bool {
+    fn names(&self, names: &[&str], own: &OwnAddresses<'_>) -> bool {
         self.fields
             .iter()
             .filter(|field| names.iter().any(|name| field.is(name)))

@@ -2,7 +2,9 @@
 
 use bytes::{Buf, BytesMut};
 use provost_credential::PLAIN_BASE64_OCTETS_MAX;
-use provost_message::{EnvelopeId, HelloVerb, NotificationError, Notify, OriginalRecipient, Path, Recipient, Return};
+use provost_message::{
+    EnvelopeId, HelloVerb, NotificationError, Notify, OriginalRecipient, Path, Recipient, ReturnContent,
+};
 
 use crate::reply::{self, Reply};
 
@@ -27,7 +29,7 @@ pub(crate) enum Command {
         /// ENVID (RFC 3461 §4.4).
         envelope_id: Option<EnvelopeId>,
         /// RET (RFC 3461 §4.3).
-        ret: Option<Return>,
+        ret: Option<ReturnContent>,
     },
     /// RCPT TO.
     Rcpt(Recipient),
@@ -171,7 +173,7 @@ fn mail(rest: &str) -> Result<Command, Reply> {
             ("AUTH", value) if !value.is_empty() => {}
             // The value of ENVID keeps its case: it belongs to the sender.
             ("ENVID", _) => once(&mut envelope_id, EnvelopeId::parse(value))?,
-            ("RET", _) => once(&mut ret, Return::parse(value))?,
+            ("RET", _) => once(&mut ret, ReturnContent::parse(value))?,
             ("BODY" | "AUTH", _) => return Err(reply::BAD_ARGUMENT),
             _ => return Err(reply::UNKNOWN_PARAMETER),
         }
@@ -319,7 +321,7 @@ mod tests {
     /// RFC 3461 §4.
     #[test]
     fn reads_parameters_of_notifications() {
-        let (envelope_id, ret) = (EnvelopeId::parse("Qq+2B1").ok(), Return::parse("FULL").ok());
+        let (envelope_id, ret) = (EnvelopeId::parse("Qq+2B1").ok(), ReturnContent::parse("FULL").ok());
         let expect = Command::Mail { reverse_path: None, size: None, eight_bit: false, envelope_id, ret };
         assert_eq!(Command::parse("MAIL FROM:<> ret=full envid=Qq+2B1"), Ok(expect));
         let (notify, original) =

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    AccountId, Flags, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, Outgoing, ReadToken, SpecialUse, Uid,
+    AccountId, Flags, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, NewMessage, ReadToken, SpecialUse, Uid,
     UidSet, UidValidity,
 };
 
@@ -168,11 +168,11 @@ pub enum Op {
         /// When the record expires, seconds since 1970.
         until: i64,
         /// The reply to send when the record is new; `None` sends nothing.
-        reply: Option<Box<Outgoing>>,
+        reply: Option<Box<NewMessage>>,
     },
     /// Puts a message into the queue, durable together with the rest of the batch. A known message id changes nothing.
     /// Does not count towards the quota.
-    Enqueue(Box<Outgoing>),
+    Enqueue(Box<NewMessage>),
     /// Imports a mailbox with its numbers at the other server. Effect::Mailbox.
     ///
     /// A missing mailbox is created, with its missing parents. An existing one that never had a message takes over
@@ -227,7 +227,7 @@ impl Op {
     }
 
     /// Returns the message that the op sends, or may send.
-    pub fn outgoing(&self) -> Option<&Outgoing> {
+    pub fn outgoing(&self) -> Option<&NewMessage> {
         match self {
             Self::Enqueue(outgoing) => Some(outgoing),
             Self::RememberReply { reply, .. } => reply.as_deref(),

@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::account::Account;
 use crate::{
-    Applied, Batch, BatchError, BodyId, FlagChange, Flags, MailboxId, MailboxName, MessageMeta, Modseq, Op, OpEffect,
-    Outgoing, ReadToken, Require, Uid, UidSet,
+    Applied, Batch, BatchError, BodyId, FlagChange, Flags, MailboxId, MailboxName, MessageMeta, Modseq, NewMessage, Op,
+    OpEffect, ReadToken, Require, Uid, UidSet,
 };
 
 /// Most different keywords in one mailbox.
@@ -52,7 +52,7 @@ pub(crate) trait AccountRows {
     /// Records a reply.
     fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), BatchError>;
     /// Puts a message into the queue, unless its id is known there.
-    fn enqueue(&mut self, outgoing: &Outgoing) -> Result<(), BatchError>;
+    fn enqueue(&mut self, outgoing: &NewMessage) -> Result<(), BatchError>;
 }
 
 /// Checks the bounds of a batch, before any row is read.
@@ -326,7 +326,7 @@ impl<R: AccountRows> BatchRun<'_, R> {
         handle: &str,
         correspondent: &str,
         until: i64,
-        reply: Option<&Outgoing>,
+        reply: Option<&NewMessage>,
     ) -> Result<OpEffect, BatchError> {
         let still = self.rows.remembered(handle, correspondent)?.is_some_and(|end| end > self.now);
         // At the bound, new correspondents get no reply: a missing reply does less harm than a repeated one.

@@ -78,13 +78,13 @@ pub(crate) struct Leases {
 }
 
 /// Keeps a lease from other holders while a batch that requires it is committed.
-pub(crate) struct Pin {
+pub(crate) struct LeasePin {
     held: Arc<Mutex<HeldLeases>>,
     name: String,
     epoch: u64,
 }
 
-impl Drop for Pin {
+impl Drop for LeasePin {
     fn drop(&mut self) {
         let mut held = lock(&self.held);
         if let Some(holder) = held.get_mut(&self.name).filter(|holder| holder.epoch == self.epoch) {
@@ -128,11 +128,11 @@ impl Leases {
     }
 
     /// Pins a lease in force for a batch that requires it; `None` when it has ended.
-    pub(crate) fn pin(&self, name: &str, epoch: u64, now: Instant) -> Option<Pin> {
+    pub(crate) fn pin(&self, name: &str, epoch: u64, now: Instant) -> Option<LeasePin> {
         let mut held = lock(&self.held);
         let holder = held.get_mut(name).filter(|holder| holder.epoch == epoch && holder.until > now)?;
         holder.pins += 1;
-        Some(Pin { held: Arc::clone(&self.held), name: name.to_owned(), epoch })
+        Some(LeasePin { held: Arc::clone(&self.held), name: name.to_owned(), epoch })
     }
 }
 

@@ -35,13 +35,13 @@ pub use mailbox::{AccountId, AccountSnapshot, MailboxId, MailboxInfo, MessageMet
 pub use memory::{MemoryState, MemoryStore};
 pub use name::MailboxName;
 pub use queue::{
-    Claim, Destination, Left, Outgoing, QueueId, QueueRow, QueueStore, QueueTally, QueuedRecipient, RowKey, Take,
-    Taken, UNSETTLED_MAX,
+    AttemptOutcome, Claim, Destination, NewMessage, QueueId, QueueRow, QueueStore, QueueTally, QueuedRecipient, RowKey,
+    TakeLimits, TakenRow, UNSETTLED_MAX,
 };
 pub use read::{Columns, MessageRow, ReadToken, Rows, Which};
 pub use state::{
-    Expect, LogEntry, STATE_CHANGES_MAX, STATE_KEY_OCTETS_MAX, STATE_READ_MAX, STATE_VALUE_OCTETS_MAX, StateChange,
-    StateError, StateLog, StateRecord, StateSpace, StateStore, StateVersion, WhenFull,
+    ChangeCondition, LogEntry, STATE_CHANGES_MAX, STATE_KEY_OCTETS_MAX, STATE_READ_MAX, STATE_VALUE_OCTETS_MAX,
+    StateChange, StateError, StateLog, StateRecord, StateSpace, StateStore, StateVersion, WhenFull,
 };
 pub use traits::{BoxFuture, MessageStore};
 pub use uid::{Uid, UidSet, UidValidity};

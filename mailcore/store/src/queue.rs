@@ -13,7 +13,7 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
-use provost_message::{Envelope, EnvelopeId, Path, Recipient, Return};
+use provost_message::{Envelope, EnvelopeId, Path, Recipient, ReturnContent};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -35,7 +35,7 @@ pub struct QueueId(pub Uuid);
 
 /// A message to be queued.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outgoing {
+pub struct NewMessage {
     /// The id of the message: a repeated id changes nothing.
     pub id: QueueId,
     /// The envelope; a message without recipients is dropped.
@@ -105,7 +105,7 @@ pub struct QueueRow {
     /// ENVID (RFC 3461 §4.4).
     pub envelope_id: Option<EnvelopeId>,
     /// RET (RFC 3461 §4.3).
-    pub ret: Option<Return>,
+    pub ret: Option<ReturnContent>,
     /// How often the row was taken.
     pub attempts: u32,
     /// When the message was queued, seconds since 1970.
@@ -145,7 +145,7 @@ pub struct Claim {
 
 /// A taken row, and the claim to it.
 #[derive(Clone, Debug)]
-pub struct Taken {
+pub struct TakenRow {
     /// The row, with this taking counted.
     pub row: QueueRow,
     /// The claim, presented with every operation on the row.
@@ -154,7 +154,7 @@ pub struct Taken {
 
 /// The limits of a taking.
 #[derive(Clone, Debug)]
-pub struct Take {
+pub struct TakeLimits {
     /// The time, seconds since 1970.
     pub now: i64,
     /// Most rows.
@@ -170,7 +170,7 @@ pub struct Take {
     pub held: HashSet<RowKey>,
 }
 
-impl Take {
+impl TakeLimits {
     /// Makes limits of `most` rows, whatever their destinations.
     pub fn any(now: i64, most: usize, lease_seconds: i64) -> Self {
         Self { now, most, lease_seconds, per_destination: usize::MAX, running: HashMap::new(), held: HashSet::new() }
@@ -230,7 +230,7 @@ impl QueueTally {
 
 /// The state of a row after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Left {
+pub struct AttemptOutcome {
     /// The recipients that are not settled; without any, the row is removed.
     pub recipients: Vec<QueuedRecipient>,
     /// When they are next due, seconds since 1970.
@@ -244,11 +244,11 @@ pub struct Left {
 /// [`Op::RememberReply`](crate::Op::RememberReply).
 pub trait QueueStore: Send + Sync + 'static {
     /// Queues a message; durable when it resolves. A repeated id changes nothing.
-    fn enqueue(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<(), StoreError>>;
+    fn enqueue(&self, outgoing: NewMessage) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Takes due rows that no worker holds, the longest due first, and counts the taking durably. Sets aside unreadable
     /// rows, and rows taken too often without an outcome.
-    fn take_due(&self, take: Take) -> BoxFuture<'_, Result<Vec<Taken>, StoreError>>;
+    fn take_due(&self, take: TakeLimits) -> BoxFuture<'_, Result<Vec<TakenRow>, StoreError>>;
 
     /// Returns the body of a row. Damaged when it cannot be read; gone when the row is gone.
     fn queued_body(&self, row: &QueueRow) -> BoxFuture<'_, Result<Bytes, StoreError>>;
@@ -265,12 +265,17 @@ pub trait QueueStore: Send + Sync + 'static {
         claim: Claim,
         left: Vec<QueuedRecipient>,
         held_until: i64,
-        caused: Vec<Outgoing>,
+        caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>>;
 
     /// Ends a taking: stores the remaining recipients and queues the messages that the attempt caused, both or neither.
     /// Fenced, without a change, when the row is no longer the worker's.
-    fn settle(&self, claim: Claim, left: Left, caused: Vec<Outgoing>) -> BoxFuture<'_, Result<(), LeaseError>>;
+    fn settle(
+        &self,
+        claim: Claim,
+        left: AttemptOutcome,
+        caused: Vec<NewMessage>,
+    ) -> BoxFuture<'_, Result<(), LeaseError>>;
 
     /// Returns all rows, set-aside ones included, oldest first, at most `most`.
     fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>>;
@@ -314,7 +319,7 @@ pub(crate) struct KeptEnvelope {
     pub(crate) reverse_path: Option<Path>,
     pub(crate) eight_bit: bool,
     pub(crate) envelope_id: Option<EnvelopeId>,
-    pub(crate) ret: Option<Return>,
+    pub(crate) ret: Option<ReturnContent>,
     pub(crate) recipients: Vec<QueuedRecipient>,
 }
 

@@ -65,7 +65,7 @@ impl From<u64> for StateVersion {
 pub struct StateRecord {
     /// The key within the space.
     pub key: String,
-    /// The version, which [`Expect::Version`] compares with.
+    /// The version, which [`ChangeCondition::Version`] compares with.
     pub version: StateVersion,
     /// When the record expires, seconds since 1970; `None` is never.
     pub expires: Option<i64>,
@@ -86,7 +86,7 @@ pub struct LogEntry {
 
 /// The condition of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
+pub enum ChangeCondition {
     /// No condition: the last write wins.
     Any,
     /// The record must be absent or expired.
@@ -105,20 +105,20 @@ pub enum StateChange {
         /// The key within the space.
         key: String,
         /// What must hold of the present record; else nothing of the list is changed.
-        expect: Expect,
+        expect: ChangeCondition,
         /// The new value.
         value: Bytes,
         /// When the record expires, seconds since 1970; `None` is never.
         expires: Option<i64>,
     },
-    /// Removes a record. Removing an absent one is not an error under [`Expect::Any`].
+    /// Removes a record. Removing an absent one is not an error under [`ChangeCondition::Any`].
     Remove {
         /// The space of the record.
         space: &'static StateSpace,
         /// The key within the space.
         key: String,
         /// What must hold of the present record; else nothing of the list is changed.
-        expect: Expect,
+        expect: ChangeCondition,
     },
     /// Adds an entry at the end of a log.
     Append {
@@ -200,7 +200,7 @@ impl StateChange {
     pub fn put(
         space: &'static StateSpace,
         key: impl Into<String>,
-        expect: Expect,
+        expect: ChangeCondition,
         value: impl Into<Bytes>,
         expires: Option<i64>,
     ) -> Self {
@@ -208,7 +208,7 @@ impl StateChange {
     }
 
     /// Makes a change that removes a record.
-    pub fn remove(space: &'static StateSpace, key: impl Into<String>, expect: Expect) -> Self {
+    pub fn remove(space: &'static StateSpace, key: impl Into<String>, expect: ChangeCondition) -> Self {
         Self::Remove { space, key: key.into(), expect }
     }
 

@@ -43,7 +43,7 @@ conformance!(
     concurrent_appends_get_their_own_uids,
 );
 
-async fn a_new_account_has_its_mailboxes(one: One) {
+async fn a_new_account_has_its_mailboxes(one: OneAccount) {
     let first = one.snapshot().await;
     let told: Vec<_> = first.mailboxes.iter().map(|m| (m.name.as_str(), m.special_use, m.subscribed)).collect();
     let expected = [
@@ -63,7 +63,7 @@ async fn a_new_account_has_its_mailboxes(one: One) {
 }
 
 /// RFC 3501 §2.3.1.1: a recreated mailbox has a greater UIDVALIDITY, even if the clock was set back.
-async fn uidvalidity_only_grows(one: One) {
+async fn uidvalidity_only_grows(one: OneAccount) {
     let mut last = 0;
     for now in [1_000_000, 1_000_000, 5, 2_000_000, 1] {
         let ops = vec![create("again")];
@@ -76,7 +76,7 @@ async fn uidvalidity_only_grows(one: One) {
     assert!(last > 2_000_000);
 }
 
-async fn mailboxes_are_created(one: One) {
+async fn mailboxes_are_created(one: OneAccount) {
     let effect = one.done(create("a/b/c")).await;
     let info = one.mailbox("a/b/c").await;
     assert_eq!(effect, OpEffect::Mailbox(Box::new(info.clone())));
@@ -89,7 +89,7 @@ async fn mailboxes_are_created(one: One) {
     assert_eq!(one.refused(create("inbox")).await, BatchError::MailboxExists("INBOX".into()));
 }
 
-async fn mailboxes_are_deleted(one: One) {
+async fn mailboxes_are_deleted(one: OneAccount) {
     one.apply(vec![create("a/b"), append("a", "12345"), append("INBOX", "123")]).await.unwrap();
     let id = one.id("a").await;
     assert_eq!(one.snapshot().await.octets, 8);
@@ -104,11 +104,11 @@ async fn mailboxes_are_deleted(one: One) {
     assert!(matches!(one.refused(delete("INBOX")).await, BatchError::Refused(_)));
 }
 
-async fn read(one: &One, mailbox: MailboxId) -> Result<Rows, StoreError> {
+async fn read(one: &OneAccount, mailbox: MailboxId) -> Result<Rows, StoreError> {
     one.store.read(one.account, mailbox, Which::all(), Columns::NONE, None).await
 }
 
-async fn mailboxes_are_renamed(one: One) {
+async fn mailboxes_are_renamed(one: OneAccount) {
     one.apply(vec![create("a/b/c"), create("ab"), append("a/b", "x")]).await.unwrap();
     let before = one.mailbox("a/b").await;
     one.done(rename("a", "x/y")).await;
@@ -135,7 +135,7 @@ async fn mailboxes_are_renamed(one: One) {
 }
 
 /// RFC 3501 §6.3.5.
-async fn renaming_inbox_moves_its_messages(one: One) {
+async fn renaming_inbox_moves_its_messages(one: OneAccount) {
     one.apply(vec![append("INBOX", "a"), append_flagged("INBOX", "b", "\\Seen"), create("INBOX/child")]).await.unwrap();
     one.done(Op::Expunge { mailbox: one.id("INBOX").await, uids: Some(uids([1])), only_deleted: false }).await;
     let before = one.mailbox("INBOX").await;
@@ -151,7 +151,7 @@ async fn renaming_inbox_moves_its_messages(one: One) {
 }
 
 /// RFC 3501 §6.3.6, §6.3.9; RFC 9051 §6.3.6: a name stays subscribed when its mailbox goes.
-async fn names_are_subscribed(one: One) {
+async fn names_are_subscribed(one: OneAccount) {
     let subscribe = |text: &str, on| Op::Subscribe { name: name(text), on };
     one.apply(vec![subscribe("later", true), subscribe("Trash", false), subscribe("never", false)]).await.unwrap();
     assert_eq!(one.snapshot().await.subscribed_only, [name("later")]);
@@ -170,7 +170,7 @@ async fn names_are_subscribed(one: One) {
     assert!(none.subscribed_only.is_empty() && none.mailboxes.iter().all(|mailbox| !mailbox.subscribed));
 }
 
-async fn messages_are_appended(one: One) {
+async fn messages_are_appended(one: OneAccount) {
     let applied =
         one.apply(vec![append_flagged("INBOX", "one", "\\Seen $Fwd"), append("INBOX", "two!")]).await.unwrap();
     let inbox = one.mailbox("INBOX").await;
@@ -190,7 +190,7 @@ async fn messages_are_appended(one: One) {
     assert_eq!(one.refused(append("nowhere", "x")).await, BatchError::NoMailbox("nowhere".into()));
 }
 
-async fn default_mailboxes_come_back(one: One) {
+async fn default_mailboxes_come_back(one: OneAccount) {
     let subscribe = Op::Subscribe { name: name("Junk"), on: false };
     one.apply(vec![delete("Sent"), rename("Junk", "Spam"), subscribe]).await.unwrap();
     one.apply(vec![append("Sent", "s"), append("Junk", "j")]).await.unwrap();
@@ -206,7 +206,7 @@ async fn default_mailboxes_come_back(one: One) {
     assert!(one.names().await.contains(&"courses".into()));
 }
 
-async fn flags_are_stored(one: One) {
+async fn flags_are_stored(one: OneAccount) {
     one.apply(vec![append("INBOX", "a"), append_flagged("INBOX", "b", "\\Seen Work"), append("INBOX", "c")])
         .await
         .unwrap();
@@ -239,7 +239,7 @@ async fn flags_are_stored(one: One) {
 }
 
 /// RFC 7162 §3.1.3.
-async fn flags_are_stored_unless_changed_since(one: One) {
+async fn flags_are_stored_unless_changed_since(one: OneAccount) {
     let first = one.apply(vec![append("INBOX", "a")]).await.unwrap().modseq;
     one.apply(vec![append("INBOX", "b")]).await.unwrap();
     let mailbox = one.id("INBOX").await;
@@ -250,7 +250,7 @@ async fn flags_are_stored_unless_changed_since(one: One) {
     assert_eq!(one.listing("INBOX").await, ["1 \\Flagged a", "2 b"]);
 }
 
-async fn keywords_are_bounded(one: One) {
+async fn keywords_are_bounded(one: OneAccount) {
     let words: Vec<String> = (0..64).map(|n| format!("k{n}")).collect();
     one.apply(vec![append_flagged("INBOX", "a", &words.join(" ")), append("INBOX", "b")]).await.unwrap();
     let mailbox = one.id("INBOX").await;
@@ -269,7 +269,7 @@ async fn keywords_are_bounded(one: One) {
     one.done(append_flagged("Sent", "other mailboxes have their own", "yet-more")).await;
 }
 
-async fn messages_are_copied(one: One) {
+async fn messages_are_copied(one: OneAccount) {
     let ops =
         vec![append_flagged("INBOX", "a", "\\Seen x"), append("INBOX", "b"), append("INBOX", "c"), append("Sent", "s")];
     one.apply(ops).await.unwrap();
@@ -293,7 +293,7 @@ async fn messages_are_copied(one: One) {
 }
 
 /// RFC 6851.
-async fn messages_are_moved(one: One) {
+async fn messages_are_moved(one: OneAccount) {
     one.apply(vec![append("INBOX", "a"), append_flagged("INBOX", "b", "\\Seen"), append("INBOX", "c")]).await.unwrap();
     let before = one.mailbox("INBOX").await;
     let effect = one.done(Op::Move { from: before.id, uids: uids([2, 3]), to: name("Trash") }).await;
@@ -311,7 +311,7 @@ async fn messages_are_moved(one: One) {
     assert_eq!(one.refused(nowhere).await, BatchError::NoMailbox("nowhere".into()));
 }
 
-async fn messages_are_expunged(one: One) {
+async fn messages_are_expunged(one: OneAccount) {
     let deleted = |body| append_flagged("INBOX", body, "\\Deleted");
     one.apply(vec![deleted("a"), append("INBOX", "b"), deleted("c"), append("INBOX", "d"), deleted("e")])
         .await
@@ -332,7 +332,7 @@ async fn messages_are_expunged(one: One) {
 }
 
 /// RFC 7162 §3.2.5: VANISHED (EARLIER).
-async fn tombstones_tell_what_is_gone(one: One) {
+async fn tombstones_tell_what_is_gone(one: OneAccount) {
     let start = one.apply((0..6).map(|n| append("INBOX", &n.to_string())).collect()).await.unwrap().modseq.0;
     let mailbox = one.id("INBOX").await;
     let expunge =
@@ -359,7 +359,7 @@ async fn tombstones_tell_what_is_gone(one: One) {
     assert_eq!(told(one.changes("INBOX", u64::MAX).await), (vec![], vec![]));
 }
 
-async fn recent_is_told_once(one: One) {
+async fn recent_is_told_once(one: OneAccount) {
     one.apply(vec![append("INBOX", "a"), append("INBOX", "b")]).await.unwrap();
     let info = one.mailbox("INBOX").await;
     assert_eq!(info.recent_from, uid(1));
@@ -376,7 +376,7 @@ async fn recent_is_told_once(one: One) {
 }
 
 /// RFC 5230 §4.2.
-async fn replies_are_remembered(one: One) {
+async fn replies_are_remembered(one: OneAccount) {
     let reply = |handle: &str, to: &str| Op::RememberReply {
         handle: handle.into(),
         correspondent: to.into(),
@@ -404,7 +404,7 @@ async fn replies_are_remembered(one: One) {
     assert!(matches!(one.refused(reply("v", &long)).await, BatchError::Refused(_)));
 }
 
-async fn quota_holds(one: One) {
+async fn quota_holds(one: OneAccount) {
     let with =
         |quota, ops| one.store.apply(Batch { require: vec![Require::QuotaOctets(quota)], ..batch(one.account, ops) });
     with(10, vec![append("INBOX", "12345"), append("INBOX", "12345")]).await.unwrap();
@@ -421,7 +421,7 @@ async fn quota_holds(one: One) {
     assert_eq!(one.snapshot().await.octets, 10);
 }
 
-async fn requirements_are_checked(one: One) {
+async fn requirements_are_checked(one: OneAccount) {
     one.done(create("a")).await;
     let id = one.id("a").await;
     let with = |ops| one.store.apply(Batch { require: vec![Require::Mailbox(id)], ..batch(one.account, ops) });
@@ -431,7 +431,7 @@ async fn requirements_are_checked(one: One) {
     assert!(one.changes("INBOX", 0).await.messages.is_empty());
 }
 
-async fn a_batch_id_is_remembered(one: One) {
+async fn a_batch_id_is_remembered(one: OneAccount) {
     let id = Some(BatchId(Uuid::from_u128(5)));
     let now = 1_000_000;
     let send = |account, now| one.store.apply(Batch { id, now, ..batch(account, vec![append("INBOX", "once")]) });
@@ -455,7 +455,7 @@ async fn a_batch_id_is_remembered(one: One) {
     assert_eq!(one.listing("later").await, ["1 x"]);
 }
 
-async fn later_ops_see_earlier_ones(one: One) {
+async fn later_ops_see_earlier_ones(one: OneAccount) {
     one.done(create("first")).await;
     let id = one.id("first").await;
     let ops = vec![
@@ -474,7 +474,7 @@ async fn later_ops_see_earlier_ones(one: One) {
     assert_ne!(one.id("first").await, id);
 }
 
-async fn bounds_are_held(one: One) {
+async fn bounds_are_held(one: OneAccount) {
     let large = "x".repeat(MESSAGE_OCTETS_MAX as usize);
     one.done(append("INBOX", &large)).await;
     assert!(matches!(one.refused(append("INBOX", &format!("{large}x"))).await, BatchError::Refused(_)));
@@ -482,7 +482,7 @@ async fn bounds_are_held(one: One) {
     assert!(matches!(one.apply(many).await, Err(BatchError::Refused(_))));
 }
 
-async fn bodies_are_read_in_parts(one: One) {
+async fn bodies_are_read_in_parts(one: OneAccount) {
     let body: String = (0..40_000).map(|n| format!("{n:07}")).collect();
     one.done(append("INBOX", &body)).await;
     let message = one.changes("INBOX", 0).await.messages[0].clone();
@@ -494,7 +494,7 @@ async fn bodies_are_read_in_parts(one: One) {
     }
 }
 
-async fn what_is_not_there_is_gone(one: One) {
+async fn what_is_not_there_is_gone(one: OneAccount) {
     assert_eq!(read(&one, MailboxId(1)).await, Err(StoreError::Gone), "never written");
     one.snapshot().await;
     assert_eq!(read(&one, MailboxId(99)).await, Err(StoreError::Gone));
@@ -508,7 +508,7 @@ async fn what_is_not_there_is_gone(one: One) {
     );
 }
 
-async fn watchers_are_told(one: One) {
+async fn watchers_are_told(one: OneAccount) {
     let mut watcher = one.store.notices(one.account);
     let mut other = one.store.notices(account(1_234));
     let applied = one.apply(vec![append("INBOX", "a")]).await.unwrap();
@@ -525,7 +525,7 @@ async fn watchers_are_told(one: One) {
     assert_eq!(*other.borrow_and_update(), 0);
 }
 
-async fn leases_are_exclusive(one: One) {
+async fn leases_are_exclusive(one: OneAccount) {
     let (long, short) = (Duration::from_secs(3600), Duration::from_millis(1));
     let first = one.store.lease("work", long).await.unwrap().unwrap();
     assert!(one.store.lease("work", long).await.unwrap().is_none());
@@ -537,7 +537,7 @@ async fn leases_are_exclusive(one: One) {
     assert!(one.store.lease("work", long).await.unwrap().is_some_and(|third| third.epoch > second.epoch));
 }
 
-async fn logins_are_noted(one: One) {
+async fn logins_are_noted(one: OneAccount) {
     one.store.note_login(one.account, "imap", 50);
     one.store.note_login(one.account, "pop3", 60);
     one.store.note_login(one.account, "imap", 70);
@@ -545,7 +545,7 @@ async fn logins_are_noted(one: One) {
     assert_eq!(one.snapshot().await.last_logins, [("imap".into(), 70), ("pop3".into(), 60)]);
 }
 
-async fn mailboxes_are_bounded(one: One) {
+async fn mailboxes_are_bounded(one: OneAccount) {
     one.apply((0..9_995).map(|n| create(&format!("m{n}"))).collect()).await.unwrap();
     assert!(matches!(one.apply(vec![create("one too many")]).await, Err(BatchError::Refused(_))));
     one.apply(vec![delete("m5"), create("in its place")]).await.unwrap();
@@ -554,7 +554,7 @@ async fn mailboxes_are_bounded(one: One) {
     assert!(matches!(one.apply(vec![subscribe(10_000)]).await, Err(BatchError::Refused(_))));
 }
 
-async fn concurrent_appends_get_their_own_uids(one: One) {
+async fn concurrent_appends_get_their_own_uids(one: OneAccount) {
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..200 {
         let (store, account) = (one.store.clone(), account(number % 5));
@@ -566,7 +566,7 @@ async fn concurrent_appends_get_their_own_uids(one: One) {
         done.unwrap();
     }
     for number in 0..5 {
-        let one = One { store: one.store.clone(), account: account(number) };
+        let one = OneAccount { store: one.store.clone(), account: account(number) };
         let changes = one.changes("INBOX", 0).await;
         assert_sound(&changes);
         let told: Vec<u32> = changes.messages.iter().map(|message| message.uid.get()).collect();

@@ -95,7 +95,7 @@ fn acknowledged(mut child: Child, run: Duration) -> Vec<u64> {
 async fn stored(store: &Arc<dyn Engine>) -> HashMap<u64, u32> {
     let mut found = HashMap::new();
     for number in 0..ACCOUNTS {
-        let one = One { store: Arc::clone(store), account: account(u128::from(number)) };
+        let one = OneAccount { store: Arc::clone(store), account: account(u128::from(number)) };
         let changes = one.changes("INBOX", 0).await;
         assert_sound(&changes);
         for message in &changes.messages {
@@ -243,11 +243,11 @@ async fn a_store_is_opened_once() {
 #[tokio::test]
 async fn the_number_of_shards_is_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let one = One::new(local(folder.path()));
+    let one = OneAccount::new(local(folder.path()));
     one.done(append("INBOX", "kept")).await;
     drop(one);
     let config = LocalConfig { shards: 7, ..LocalConfig::new(folder.path()) };
-    let one = One::new(Arc::new(LocalStore::open(&config).unwrap()));
+    let one = OneAccount::new(Arc::new(LocalStore::open(&config).unwrap()));
     assert_eq!(one.listing("INBOX").await, ["1 kept"]);
     drop(one);
     std::fs::write(folder.path().join("format"), "something else\n").unwrap();
@@ -257,12 +257,12 @@ async fn the_number_of_shards_is_kept() {
 #[tokio::test]
 async fn what_was_noted_survives_a_close() {
     let folder = tempfile::tempdir().unwrap();
-    let one = One::new(local(folder.path()));
+    let one = OneAccount::new(local(folder.path()));
     one.done(append("INBOX", "a")).await;
     one.store.note_login(one.account, "imap", 50);
     let epoch = one.store.lease("work", Duration::from_secs(3600)).await.unwrap().unwrap().epoch;
     drop(one);
-    let one = One::new(local(folder.path()));
+    let one = OneAccount::new(local(folder.path()));
     assert_eq!(one.snapshot().await.last_logins, [("imap".into(), 50)]);
     let lease = one.store.lease("work", Duration::from_secs(3600)).await.unwrap().unwrap();
     assert!(lease.epoch > epoch, "no lease outlives its process, epochs go on");
@@ -271,7 +271,7 @@ async fn what_was_noted_survives_a_close() {
 #[tokio::test]
 async fn a_damaged_body_is_told_and_the_rest_is_served() {
     let folder = tempfile::tempdir().unwrap();
-    let one = One::new(local(folder.path()));
+    let one = OneAccount::new(local(folder.path()));
     let large = "x".repeat(70_000);
     one.apply(vec![append("INBOX", "first body"), append("INBOX", "second body"), append("INBOX", &large)])
         .await

@@ -144,7 +144,7 @@ async fn everything(store: &Arc<dyn Engine>, account: AccountId) -> (AccountSnap
             }
             all.push(rows);
         }
-        let one = One { store: Arc::clone(store), account };
+        let one = OneAccount { store: Arc::clone(store), account };
         assert_sound(&one.changes(mailbox.name.as_str(), 0).await);
     }
     (snapshot, all)

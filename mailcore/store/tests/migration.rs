@@ -44,7 +44,7 @@ fn old_store() -> tempfile::TempDir {
 async fn listing(store: &Arc<dyn Engine>) -> String {
     let mut lines = String::new();
     for number in 1..=ACCOUNTS {
-        let one = One { store: Arc::clone(store), account: account(number) };
+        let one = OneAccount { store: Arc::clone(store), account: account(number) };
         for mailbox in one.snapshot().await.mailboxes {
             let MailboxInfo { id, uid_validity, uid_next, highest_modseq, messages, unseen, octets, name, .. } =
                 mailbox;
@@ -78,7 +78,7 @@ async fn what_was_stored_is_what_is_read() {
     let folder = old_store();
     let store = local(folder.path());
     assert_eq!(listing(&store).await, expected());
-    let one = One { store: Arc::clone(&store), account: account(1) };
+    let one = OneAccount { store: Arc::clone(&store), account: account(1) };
     let snapshot = one.snapshot().await;
     assert!(snapshot.subscribed_only.is_empty() && one.mailbox("courses").await.subscribed);
     assert_eq!(snapshot.last_logins, [("imap".into(), 1_700_000_001)]);
@@ -92,7 +92,7 @@ async fn life_goes_on() {
     let folder = old_store();
     let store = local(folder.path());
     for number in 1..=ACCOUNTS {
-        let one = One { store: Arc::clone(&store), account: account(number) };
+        let one = OneAccount { store: Arc::clone(&store), account: account(number) };
         let before = one.mailbox("INBOX").await;
         let id = Some(BatchId(Uuid::from_u128(number * 1000 + 3)));
         let again = store.apply(Batch { id, ..batch(one.account, vec![append("INBOX", "sent again")]) }).await.unwrap();
@@ -125,7 +125,7 @@ async fn old_packs_are_rewritten() {
     let folder = old_store();
     let store = local(folder.path());
     for number in 1..=ACCOUNTS {
-        let one = One { store: Arc::clone(&store), account: account(number) };
+        let one = OneAccount { store: Arc::clone(&store), account: account(number) };
         let mailbox = one.id("INBOX").await;
         one.done(Op::Expunge { mailbox, uids: Some(uids(6..=11)), only_deleted: false }).await;
         one.apply(vec![delete("courses/2026"), delete("Trash"), append("INBOX", "new")]).await.unwrap();
@@ -147,7 +147,7 @@ async fn old_packs_are_rewritten() {
 async fn columns_are_derived() {
     let folder = old_store();
     let store = local(folder.path());
-    let one = One { store, account: account(2) };
+    let one = OneAccount { store, account: account(2) };
     for row in one.read("INBOX", Which::all(), Columns::SENT | Columns::ENVELOPE).await.rows {
         let body = one.body(&row.meta).await;
         let all = provost_message::derive(&body);

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use engines::*;
 use proptest::prelude::*;
-use provost_message::{Envelope, EnvelopeId, Notify, OriginalRecipient, Path, Recipient, Return};
+use provost_message::{Envelope, EnvelopeId, Notify, OriginalRecipient, Path, Recipient, ReturnContent};
 use provost_store::*;
 use uuid::Uuid;
 
@@ -40,19 +40,19 @@ fn recipient(text: &str) -> Recipient {
     Path::parse(text).unwrap().into()
 }
 
-fn outgoing(number: u128, to: &[&str], when: i64) -> Outgoing {
+fn outgoing(number: u128, to: &[&str], when: i64) -> NewMessage {
     let envelope = Envelope::new(Path::parse("sender@example.edu").ok(), to.iter().map(|to| Path::parse(to).unwrap()));
     let envelope = Envelope { eight_bit: true, ..envelope };
-    Outgoing { id: id(number), envelope, body: Bytes::from(format!("message {number}\r\n")), when }
+    NewMessage { id: id(number), envelope, body: Bytes::from(format!("message {number}\r\n")), when }
 }
 
-fn done(now: i64) -> Left {
-    Left { recipients: Vec::new(), due_at: now, now }
+fn done(now: i64) -> AttemptOutcome {
+    AttemptOutcome { recipients: Vec::new(), due_at: now, now }
 }
 
-fn later(row: &QueueRow, due_at: i64) -> Left {
+fn later(row: &QueueRow, due_at: i64) -> AttemptOutcome {
     let again = |one: &QueuedRecipient| QueuedRecipient { last_error: Some("451 busy".into()), ..one.clone() };
-    Left { recipients: row.recipients.iter().map(again).collect(), due_at, now: due_at }
+    AttemptOutcome { recipients: row.recipients.iter().map(again).collect(), due_at, now: due_at }
 }
 
 fn words(rows: &[QueueRow]) -> Vec<String> {
@@ -65,13 +65,13 @@ fn words(rows: &[QueueRow]) -> Vec<String> {
 /// Length of a lease in these tests, seconds.
 const LEASE: i64 = 60;
 
-impl One {
+impl OneAccount {
     async fn put(&self, number: u128, to: &[&str], when: i64) {
         self.store.enqueue(outgoing(number, to, when)).await.unwrap();
     }
 
-    async fn take(&self, now: i64, most: usize) -> Vec<Taken> {
-        self.store.take_due(Take::any(now, most, LEASE)).await.unwrap()
+    async fn take(&self, now: i64, most: usize) -> Vec<TakenRow> {
+        self.store.take_due(TakeLimits::any(now, most, LEASE)).await.unwrap()
     }
 
     async fn rows(&self) -> Vec<QueueRow> {
@@ -79,7 +79,7 @@ impl One {
     }
 }
 
-async fn a_message_has_a_row_for_each_destination(one: One) {
+async fn a_message_has_a_row_for_each_destination(one: OneAccount) {
     one.put(2, &["a@x.example", "b@y.example", "c@X.example", "postmaster"], 100).await;
     one.put(1, &["d@x.example"], 200).await;
     let rows = one.rows().await;
@@ -95,7 +95,7 @@ async fn a_message_has_a_row_for_each_destination(one: One) {
     assert_eq!(one.rows().await, rows, "a message without recipients is dropped");
 }
 
-async fn rows_are_counted_by_their_state(one: One) {
+async fn rows_are_counted_by_their_state(one: OneAccount) {
     assert_eq!(one.store.tally(0).await.unwrap(), QueueTally::default());
     one.put(1, &["a@x.example", "b@y.example"], 100).await;
     one.put(2, &["c@z.example"], 300).await;
@@ -109,7 +109,7 @@ async fn rows_are_counted_by_their_state(one: One) {
     assert_eq!(tally(300).await, QueueTally { due: 2, oldest: Some(100), ..QueueTally::default() });
 }
 
-async fn the_same_id_again_changes_nothing(one: One) {
+async fn the_same_id_again_changes_nothing(one: OneAccount) {
     const WEEK: i64 = 7 * 86_400;
     one.put(1, &["a@x.example"], 100).await;
     one.put(1, &["z@y.example"], 150).await;
@@ -123,7 +123,7 @@ async fn the_same_id_again_changes_nothing(one: One) {
     assert_eq!(one.rows().await.len(), 1, "for seven days");
 }
 
-async fn parameters_of_notifications_are_kept(one: One) {
+async fn parameters_of_notifications_are_kept(one: OneAccount) {
     let recipient = Recipient {
         notify: Notify::parse("SUCCESS,FAILURE").ok(),
         original: OriginalRecipient::parse("rfc822;A@x.example").ok(),
@@ -132,21 +132,21 @@ async fn parameters_of_notifications_are_kept(one: One) {
     let mut message = outgoing(1, &[], 0);
     message.envelope.recipients = vec![recipient.clone(), self::recipient("b@x.example")];
     message.envelope.envelope_id = EnvelopeId::parse("Qq+2B1").ok();
-    message.envelope.ret = Some(Return::Full);
+    message.envelope.ret = Some(ReturnContent::Full);
     let envelope = message.envelope.clone();
     one.store.enqueue(message).await.unwrap();
-    let Taken { row, claim } = one.take(10, 1).await.remove(0);
+    let TakenRow { row, claim } = one.take(10, 1).await.remove(0);
     let all = row.recipients.iter().map(|one| one.recipient.clone()).collect();
     assert_eq!(row.envelope(all), envelope);
     assert_eq!((row.held_until, one.rows().await[0].held_until), (Some(70), Some(70)), "a minute");
-    let left = Left { recipients: vec![recipient.into()], due_at: 20, now: 10 };
+    let left = AttemptOutcome { recipients: vec![recipient.into()], due_at: 20, now: 10 };
     one.store.settle(claim, left.clone(), Vec::new()).await.unwrap();
     let row = one.rows().await.remove(0);
     assert_eq!(row.held_until, None);
     assert_eq!((row.recipients, row.envelope_id, row.ret), (left.recipients, envelope.envelope_id, envelope.ret));
 }
 
-async fn what_is_due_is_taken_once(one: One) {
+async fn what_is_due_is_taken_once(one: OneAccount) {
     for (number, when) in [(1, 100), (2, 50), (3, 900)] {
         one.put(number, &["a@x.example"], when).await;
     }
@@ -171,30 +171,30 @@ async fn what_is_due_is_taken_once(one: One) {
 }
 
 /// A worker that was frozen past its lease still has its attempt, and may have handed the message over.
-async fn what_a_worker_has_under_way_it_does_not_take_again(one: One) {
+async fn what_a_worker_has_under_way_it_does_not_take_again(one: OneAccount) {
     one.put(1, &["a@x.example"], 0).await;
     one.put(2, &["a@y.example"], 0).await;
     let under_way = one.take(0, 1).await.remove(0);
-    let take = Take { held: [under_way.row.key].into(), ..Take::any(60, 10, 60) };
+    let take = TakeLimits { held: [under_way.row.key].into(), ..TakeLimits::any(60, 10, 60) };
     let taken = one.store.take_due(take).await.unwrap();
     assert_eq!(taken.iter().map(|taken| taken.row.id).collect::<Vec<_>>(), [id(2)]);
     one.store.settle(under_way.claim, done(60), Vec::new()).await.unwrap();
 }
 
-async fn a_destination_takes_no_more_than_its_share(one: One) {
+async fn a_destination_takes_no_more_than_its_share(one: OneAccount) {
     for number in 0..10 {
         one.put(number, &["a@slow.example"], number as i64).await;
     }
     one.put(20, &["a@other.example"], 50).await;
     let destination = |text: &str| Destination::of(&Path::parse(text).unwrap());
     let running = HashMap::from([(destination("a@slow.example"), 1)]);
-    let take = Take { per_destination: 3, running, ..Take::any(100, 10, 60) };
+    let take = TakeLimits { per_destination: 3, running, ..TakeLimits::any(100, 10, 60) };
     let taken = one.store.take_due(take).await.unwrap();
     let taken: Vec<QueueRow> = taken.into_iter().map(|taken| taken.row).collect();
     assert_eq!(words(&taken), ["0 slow.example a", "1 slow.example a", "20 other.example a"]);
 }
 
-async fn settling_puts_back_or_ends(one: One) {
+async fn settling_puts_back_or_ends(one: OneAccount) {
     one.put(1, &["a@x.example", "b@x.example", "c@y.example"], 100).await;
     let taken = one.take(100, 10).await;
     let (x, y) = (&taken[0], &taken[1]);
@@ -213,7 +213,7 @@ async fn settling_puts_back_or_ends(one: One) {
     assert_eq!(one.rows().await, rows);
 }
 
-async fn an_attempt_and_what_it_causes_are_one(one: One) {
+async fn an_attempt_and_what_it_causes_are_one(one: OneAccount) {
     one.put(1, &["a@x.example"], 100).await;
     let old = one.take(100, 1).await.remove(0);
     let new = one.take(160, 1).await.remove(0);
@@ -228,7 +228,7 @@ async fn an_attempt_and_what_it_causes_are_one(one: One) {
 
 /// Two workers on one row: the one that was frozen past its lease can change nothing any more.
 /// What a part of an attempt came to is there when the rest of it never comes.
-async fn a_part_of_an_attempt_is_kept(one: One) {
+async fn a_part_of_an_attempt_is_kept(one: OneAccount) {
     one.put(1, &["a@x.example", "b@x.example"], 0).await;
     let taken = one.take(0, 10).await.remove(0);
     let left = vec![taken.row.recipients[1].clone()];
@@ -242,7 +242,7 @@ async fn a_part_of_an_attempt_is_kept(one: One) {
     assert_eq!(one.rows().await.iter().find(|row| row.id == id(1)).unwrap().recipients, left, "nothing is changed");
 }
 
-async fn a_frozen_worker_is_fenced(one: One) {
+async fn a_frozen_worker_is_fenced(one: OneAccount) {
     one.put(1, &["a@x.example"], 100).await;
     let frozen = one.take(100, 1).await.remove(0);
     assert_eq!(one.store.prove(frozen.claim, 159, 60).await, Ok(()), "the row is still its own");
@@ -257,9 +257,9 @@ async fn a_frozen_worker_is_fenced(one: One) {
     one.store.settle(third.claim, done(400), Vec::new()).await.unwrap();
 }
 
-async fn a_proof_prolongs_the_lease(one: One) {
+async fn a_proof_prolongs_the_lease(one: OneAccount) {
     one.put(1, &["a@x.example"], 0).await;
-    let taken = one.store.take_due(Take::any(0, 1, 900)).await.unwrap().remove(0);
+    let taken = one.store.take_due(TakeLimits::any(0, 1, 900)).await.unwrap().remove(0);
     one.store.prove(taken.claim, 10, 900).await.unwrap();
     assert!(one.take(899, 1).await.is_empty());
     one.store.prove(taken.claim, 899, 900).await.unwrap();
@@ -269,7 +269,7 @@ async fn a_proof_prolongs_the_lease(one: One) {
     assert_eq!(one.take(5_900, 1).await.len(), 1);
 }
 
-async fn what_never_ends_is_set_aside(one: One) {
+async fn what_never_ends_is_set_aside(one: OneAccount) {
     one.put(1, &["a@x.example"], 0).await;
     one.put(2, &["b@y.example"], 0).await;
     for number in 0..UNSETTLED_MAX {
@@ -293,7 +293,7 @@ async fn what_never_ends_is_set_aside(one: One) {
     assert_eq!(one.rows().await.len(), 1, "kept");
 }
 
-async fn a_batch_and_what_it_causes_are_one(one: One) {
+async fn a_batch_and_what_it_causes_are_one(one: OneAccount) {
     let enqueue = |number, to| Op::Enqueue(Box::new(outgoing(number, &[to], 100)));
     let ops = vec![append("INBOX", "hello"), enqueue(1, "a@x.example")];
     let keyed = Batch { id: Some(BatchId(Uuid::from_u128(1))), ..batch(one.account, ops) };
@@ -330,7 +330,7 @@ async fn a_batch_and_what_it_causes_are_one(one: One) {
     assert_eq!(one.rows().await.len(), 1, "queued messages stay when the account is deleted");
 }
 
-async fn a_reply_goes_out_when_it_is_remembered(one: One) {
+async fn a_reply_goes_out_when_it_is_remembered(one: OneAccount) {
     let reply = |number, until| Op::RememberReply {
         handle: "v".into(),
         correspondent: "ann".into(),
@@ -345,7 +345,7 @@ async fn a_reply_goes_out_when_it_is_remembered(one: One) {
     assert_eq!(words(&one.rows().await), ["1 x.example ann", "3 x.example ann"]);
 }
 
-async fn arrivals_tick(one: One) {
+async fn arrivals_tick(one: OneAccount) {
     let mut arrivals = one.store.arrivals();
     one.put(1, &["a@x.example"], 100).await;
     assert!(arrivals.has_changed().unwrap());
@@ -362,18 +362,21 @@ async fn arrivals_tick(one: One) {
 #[tokio::test]
 async fn a_restart_frees_leases_and_keeps_the_count() {
     let folder = tempfile::tempdir().unwrap();
-    One::new(local(folder.path())).put(1, &["a@x.example"], 0).await;
+    OneAccount::new(local(folder.path())).put(1, &["a@x.example"], 0).await;
     let mut now = 0;
     for start in 1..=UNSETTLED_MAX {
         if start > 2 {
-            assert!(One::new(local(folder.path())).take(now, 10).await.is_empty(), "start {start} waits for the lease");
+            assert!(
+                OneAccount::new(local(folder.path())).take(now, 10).await.is_empty(),
+                "start {start} waits for the lease"
+            );
             now += LEASE;
         }
-        let taken = One::new(local(folder.path())).take(now, 10).await;
+        let taken = OneAccount::new(local(folder.path())).take(now, 10).await;
         assert_eq!(taken[0].row.attempts, start);
     }
     now += LEASE;
-    let one = One::new(local(folder.path()));
+    let one = OneAccount::new(local(folder.path()));
     assert!(one.take(now, 10).await.is_empty(), "a message that crashes each start does not crash the next one");
     assert!(one.rows().await[0].set_aside.is_some());
 }
@@ -391,7 +394,7 @@ async fn a_row_that_cannot_be_read_stops_no_other() {
         "unsettled = -1",
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let one = One::new(local(folder.path()));
+        let one = OneAccount::new(local(folder.path()));
         let numbers = 1..=20;
         for number in numbers.clone() {
             one.put(number, &["a@x.example"], 0).await;
@@ -448,7 +451,7 @@ fn steps() -> impl Strategy<Value = WorkerStep> {
     ]
 }
 
-fn message(number: u128, to: &[usize], when: i64) -> Outgoing {
+fn message(number: u128, to: &[usize], when: i64) -> NewMessage {
     let to: Vec<&str> = to.iter().map(|at| ADDRESSES[*at]).collect();
     outgoing(number, &to, when)
 }
@@ -479,12 +482,12 @@ async fn run(history: Vec<WorkerStep>) {
                 assert_eq!(tested.apply(batch.clone()).await.is_ok(), model.apply(batch).await.is_ok());
             }
             WorkerStep::Take(most) => {
-                let take = Take { per_destination: 2, ..Take::any(now, *most, 60) };
+                let take = TakeLimits { per_destination: 2, ..TakeLimits::any(now, *most, 60) };
                 let expected = model.take_due(take.clone()).await.unwrap();
                 let got = tested.take_due(take).await.unwrap();
                 assert_eq!(got.len(), expected.len(), "{step:?}");
                 claims.extend(got.iter().zip(&expected).map(|(a, b)| (a.claim, b.claim, b.row.clone())));
-                let rows = |taken: Vec<Taken>| taken.into_iter().map(|taken| taken.row).collect::<Vec<_>>();
+                let rows = |taken: Vec<TakenRow>| taken.into_iter().map(|taken| taken.row).collect::<Vec<_>>();
                 let (got, expected) = (rows(got), rows(expected));
                 key = key.or(got.first().map(|row| row.key));
                 if let Some(key) = key {
@@ -498,7 +501,7 @@ async fn run(history: Vec<WorkerStep>) {
             WorkerStep::Settle(at, some_left, causes) => {
                 let Some((a, b, row)) = claims.get(*at) else { continue };
                 let left = if *some_left { later(row, now + 30) } else { done(now) };
-                let caused: Vec<Outgoing> = causes.iter().map(|number| message(*number, &[0], now)).collect();
+                let caused: Vec<NewMessage> = causes.iter().map(|number| message(*number, &[0], now)).collect();
                 let expected = model.settle(*b, left.clone(), caused.clone()).await;
                 assert_eq!(tested.settle(*a, left, caused).await, expected, "{step:?}");
             }
@@ -523,9 +526,9 @@ async fn run(history: Vec<WorkerStep>) {
     }
     // Late enough that all leases have ended.
     let far = now + 100_000;
-    let count = |taken: Vec<Taken>| taken.len();
-    let expected = count(model.take_due(Take::any(far, 100, 60)).await.unwrap());
-    assert_eq!(count(tested.take_due(Take::any(far, 100, 60)).await.unwrap()), expected);
+    let count = |taken: Vec<TakenRow>| taken.len();
+    let expected = count(model.take_due(TakeLimits::any(far, 100, 60)).await.unwrap());
+    assert_eq!(count(tested.take_due(TakeLimits::any(far, 100, 60)).await.unwrap()), expected);
 }
 
 proptest! {

@@ -38,7 +38,7 @@ fn numbers(rows: &Rows) -> Vec<u32> {
     rows.rows.iter().map(|row| row.meta.uid.get()).collect()
 }
 
-async fn reads_give_what_was_asked_for(one: One) {
+async fn reads_give_what_was_asked_for(one: OneAccount) {
     let first = one.apply((1..=6).map(|n| append("INBOX", &n.to_string())).collect()).await.unwrap();
     let mailbox = one.id("INBOX").await;
     let expunge = Op::Expunge { mailbox, uids: Some(uids([2, 5])), only_deleted: false };
@@ -66,7 +66,7 @@ async fn reads_give_what_was_asked_for(one: One) {
     assert_eq!(gone, Err(StoreError::Gone));
 }
 
-async fn columns_are_derived_from_the_message(one: One) {
+async fn columns_are_derived_from_the_message(one: OneAccount) {
     let message = "Date: Thu, 26 Nov 2026 10:00:00 +0100\r\nSubject: columns\r\n\r\ntext\r\n";
     one.apply(vec![append("INBOX", message), append("INBOX", "no header")]).await.unwrap();
     let from = one.id("INBOX").await;
@@ -84,7 +84,7 @@ async fn columns_are_derived_from_the_message(one: One) {
     assert_eq!(one.read("INBOX", Which::Last(1), Columns::SENT).await.rows[0].derived.clone().unwrap().sent, None);
 }
 
-async fn a_token_asks_for_a_moment(one: One) {
+async fn a_token_asks_for_a_moment(one: OneAccount) {
     let never = one.store.snapshot(one.account, Some(ReadToken(Modseq(1)))).await;
     assert!(matches!(never, Err(StoreError::Unavailable(_))), "an account that was never written has no moments");
     let applied = one.apply(vec![append("INBOX", "a")]).await.unwrap();
@@ -100,12 +100,12 @@ async fn a_token_asks_for_a_moment(one: One) {
     assert_eq!(read(later).await.unwrap().rows.len(), 2);
 }
 
-async fn one_appended(one: &One, number: u32) -> OpEffect {
+async fn one_appended(one: &OneAccount, number: u32) -> OpEffect {
     let inbox = one.mailbox("INBOX").await;
     OpEffect::Appended { mailbox: inbox.id, uid_validity: inbox.uid_validity, uid: uid(number) }
 }
 
-async fn an_unchanged_account_is_required(one: One) {
+async fn an_unchanged_account_is_required(one: OneAccount) {
     let with =
         |token, ops| one.store.apply(Batch { require: vec![Require::Unchanged(token)], ..batch(one.account, ops) });
     assert!(
@@ -119,7 +119,7 @@ async fn an_unchanged_account_is_required(one: One) {
     assert_eq!(one.listing("INBOX").await, ["1 a", "2 b"]);
 }
 
-async fn present_messages_are_required(one: One) {
+async fn present_messages_are_required(one: OneAccount) {
     one.apply(vec![append("INBOX", "a"), append("INBOX", "b"), append("INBOX", "c")]).await.unwrap();
     let (from, to) = (one.id("INBOX").await, name("Trash"));
     one.done(Op::Expunge { mailbox: from, uids: Some(uids([2])), only_deleted: false }).await;
@@ -138,7 +138,7 @@ async fn present_messages_are_required(one: One) {
     assert_eq!(one.listing("Trash").await, ["1 a", "2 c"]);
 }
 
-async fn a_lease_guards_writes(one: One) {
+async fn a_lease_guards_writes(one: OneAccount) {
     let with = |epoch| {
         let require = vec![Require::Lease { name: "work".into(), epoch }];
         one.store.apply(Batch { require, ..batch(one.account, vec![append("INBOX", "x")]) })
@@ -157,7 +157,7 @@ async fn a_lease_guards_writes(one: One) {
     assert_eq!(one.listing("INBOX").await, ["1 x", "2 x"]);
 }
 
-async fn leases_are_renewed(one: One) {
+async fn leases_are_renewed(one: OneAccount) {
     let lease = one.store.lease("work", LONG).await.unwrap().unwrap();
     one.store.renew(&lease, Duration::ZERO).await.unwrap();
     assert_eq!(one.store.renew(&lease, LONG).await, Err(LeaseError::Fenced), "it has expired");
@@ -168,7 +168,7 @@ async fn leases_are_renewed(one: One) {
     assert!(one.store.lease("work", LONG).await.unwrap().is_none());
 }
 
-async fn accounts_are_listed(one: One) {
+async fn accounts_are_listed(one: OneAccount) {
     assert!(one.store.accounts(None, 10).await.unwrap().is_empty());
     for number in [5, 1, 9, 3, 7] {
         one.store.snapshot(account(number), None).await.unwrap();
@@ -184,7 +184,7 @@ async fn accounts_are_listed(one: One) {
     assert!(list(Some(9), 10).await.is_empty());
 }
 
-async fn accounts_are_deleted(one: One) {
+async fn accounts_are_deleted(one: OneAccount) {
     one.done(Op::DeleteAccount).await;
     assert!(one.store.accounts(None, 10).await.unwrap().is_empty(), "deleting makes no account");
     let reply = || Op::RememberReply { handle: "v".into(), correspondent: "a@x".into(), until: 2_000_000, reply: None };
@@ -214,11 +214,11 @@ async fn accounts_are_deleted(one: One) {
     assert_eq!(effects[3], OpEffect::Remembered(true), "batch ids and replies are forgotten");
     assert_eq!(one.listing("a/b").await, ["1 x"]);
     assert_ne!(one.changes("a/b", 0).await.messages[0].body, message.body, "a body's id is never reused");
-    let other = One { store: one.store.clone(), account: account(8) };
+    let other = OneAccount { store: one.store.clone(), account: account(8) };
     assert_eq!(other.listing("INBOX").await, ["1 of another"]);
 }
 
-async fn an_account_is_deleted_alone(one: One) {
+async fn an_account_is_deleted_alone(one: OneAccount) {
     one.done(append("INBOX", "kept")).await;
     let refused = one.apply(vec![Op::DeleteAccount, append("INBOX", "x")]).await;
     assert!(matches!(refused, Err(BatchError::Refused(_))));
@@ -230,7 +230,7 @@ async fn an_account_is_deleted_alone(one: One) {
 }
 
 /// Copies and moves share a body; it is removed soon after the last one.
-async fn bodies_live_as_long_as_their_messages(one: One) {
+async fn bodies_live_as_long_as_their_messages(one: OneAccount) {
     one.apply(vec![append("INBOX", "shared"), append("INBOX", "alone")]).await.unwrap();
     let messages = one.changes("INBOX", 0).await.messages;
     let (inbox, sent) = (one.id("INBOX").await, one.id("Sent").await);
@@ -251,7 +251,7 @@ async fn bodies_live_as_long_as_their_messages(one: One) {
     assert_eq!(one.listing("old").await, ["1 alone"]);
 }
 
-async fn mailboxes_are_restored(one: One) {
+async fn mailboxes_are_restored(one: OneAccount) {
     let effect = one.done(restore_mailbox("a/b", 77, 500)).await;
     let info = one.mailbox("a/b").await;
     assert_eq!(effect, OpEffect::Mailbox(Box::new(info.clone())));
@@ -283,7 +283,7 @@ async fn mailboxes_are_restored(one: One) {
 }
 
 /// RFC 3501 §2.3.1.1: name, UIDVALIDITY and UID identify one message for ever.
-async fn uidvalidity_is_not_brought_back(one: One) {
+async fn uidvalidity_is_not_brought_back(one: OneAccount) {
     one.apply(vec![restore_mailbox("a", 100, 1), restore("a", 1, 1, "x"), restore_mailbox("empty", 200, 9)])
         .await
         .unwrap();
@@ -303,7 +303,7 @@ async fn uidvalidity_is_not_brought_back(one: One) {
 }
 
 /// On a server that gives all mailboxes one UIDVALIDITY, a rename could put one in the place of another.
-async fn mailboxes_that_share_uidvalidity_never_meet(one: One) {
+async fn mailboxes_that_share_uidvalidity_never_meet(one: OneAccount) {
     let ops = vec![
         restore_mailbox("a", 7, 1),
         restore_mailbox("b", 7, 1),
@@ -317,7 +317,7 @@ async fn mailboxes_that_share_uidvalidity_never_meet(one: One) {
     assert!(one.mailbox("a").await.uid_validity.get() > 1_000_000, "from the counter");
 }
 
-async fn special_uses_move_to_restored_mailboxes(one: One) {
+async fn special_uses_move_to_restored_mailboxes(one: OneAccount) {
     let with_use = |text: &str, validity| {
         let mut op = restore_mailbox(text, validity, 1);
         if let Op::RestoreMailbox { special_use, .. } = &mut op {
@@ -333,7 +333,7 @@ async fn special_uses_move_to_restored_mailboxes(one: One) {
     assert_eq!(one.mailbox("Sent Items").await.special_use, Some(SpecialUse::Sent));
 }
 
-async fn messages_are_restored(one: One) {
+async fn messages_are_restored(one: OneAccount) {
     let ops =
         vec![restore_mailbox("INBOX", 5, 100), restore("INBOX", 3, 40, "three"), restore("INBOX", 99, 41, "last")];
     let applied = one.apply(ops).await.unwrap();
@@ -351,7 +351,7 @@ async fn messages_are_restored(one: One) {
     assert_eq!(one.refused(restore("nowhere", 1, 1, "x")).await, BatchError::NoMailbox("nowhere".into()));
 }
 
-async fn restored_uids_ascend(one: One) {
+async fn restored_uids_ascend(one: OneAccount) {
     one.apply(vec![restore_mailbox("a", 5, 100), restore("a", 10, 1, "x")]).await.unwrap();
     for number in [1, 9, 10, u32::MAX] {
         assert!(matches!(one.refused(restore("a", number, 1, "x")).await, BatchError::Refused(_)), "{number}");
@@ -370,7 +370,7 @@ async fn restored_uids_ascend(one: One) {
     assert_eq!(one.mailbox("a").await.uid_next, uid(151));
 }
 
-async fn restored_modseqs_are_kept(one: One) {
+async fn restored_modseqs_are_kept(one: OneAccount) {
     for modseq in [0, (1 << 62) + 1, u64::MAX] {
         assert!(matches!(one.refused(restore("INBOX", 1, modseq, "x")).await, BatchError::Refused(_)), "{modseq}");
     }
@@ -386,7 +386,7 @@ async fn restored_modseqs_are_kept(one: One) {
     assert_eq!(numbers(&one.read("INBOX", Which::ChangedSince(next.modseq), Columns::NONE).await), [2]);
 }
 
-async fn restored_mail_counts(one: One) {
+async fn restored_mail_counts(one: OneAccount) {
     let with = |quota, op| {
         one.store.apply(Batch { require: vec![Require::QuotaOctets(quota)], ..batch(one.account, vec![op]) })
     };

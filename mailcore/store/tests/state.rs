@@ -25,15 +25,15 @@ async fn put(
     state: &StoredState,
     space: &'static StateSpace,
     key: &str,
-    expect: Expect,
+    expect: ChangeCondition,
     now: i64,
 ) -> Result<u64, StateError> {
     let change = StateChange::put(space, key, expect, key.to_owned(), Some(100));
     state.change(vec![change], now).await.map(|made| made[0])
 }
 
-async fn version(state: &StoredState, space: &'static StateSpace, key: &str) -> Expect {
-    Expect::Version(state.record(space, key, 0).await.unwrap().unwrap().version)
+async fn version(state: &StoredState, space: &'static StateSpace, key: &str) -> ChangeCondition {
+    ChangeCondition::Version(state.record(space, key, 0).await.unwrap().unwrap().version)
 }
 
 async fn keys(state: &StoredState, space: &'static StateSpace, now: i64) -> Vec<String> {
@@ -44,8 +44,8 @@ async fn keys(state: &StoredState, space: &'static StateSpace, now: i64) -> Vec<
 async fn a_write_needs_what_it_expects() {
     for state in engines().1 {
         assert!(state.record(&BOX, "a", 0).await.unwrap().is_none());
-        put(&state, &BOX, "a", Expect::Absent, 0).await.unwrap();
-        assert_eq!(put(&state, &BOX, "a", Expect::Absent, 0).await, Err(StateError::Conflict));
+        put(&state, &BOX, "a", ChangeCondition::Absent, 0).await.unwrap();
+        assert_eq!(put(&state, &BOX, "a", ChangeCondition::Absent, 0).await, Err(StateError::Conflict));
         let first = version(&state, &BOX, "a").await;
         put(&state, &BOX, "a", first, 0).await.unwrap();
         assert_eq!(put(&state, &BOX, "a", first, 0).await, Err(StateError::Conflict), "the version has changed");
@@ -54,8 +54,8 @@ async fn a_write_needs_what_it_expects() {
         assert_eq!(remove(first).await, Err(StateError::Conflict));
         remove(second).await.unwrap();
         assert_eq!(remove(second).await, Err(StateError::Conflict));
-        remove(Expect::Any).await.unwrap();
-        put(&state, &BOX, "a", Expect::Any, 0).await.unwrap();
+        remove(ChangeCondition::Any).await.unwrap();
+        put(&state, &BOX, "a", ChangeCondition::Any, 0).await.unwrap();
         assert_eq!(
             put(&state, &BOX, "a", second, 0).await,
             Err(StateError::Conflict),
@@ -69,13 +69,13 @@ async fn a_write_needs_what_it_expects() {
 #[tokio::test]
 async fn what_has_expired_is_absent() {
     for state in engines().1 {
-        put(&state, &BOX, "a", Expect::Absent, 0).await.unwrap();
+        put(&state, &BOX, "a", ChangeCondition::Absent, 0).await.unwrap();
         let old = version(&state, &BOX, "a").await;
         assert!(state.record(&BOX, "a", 99).await.unwrap().is_some());
         assert!(state.record(&BOX, "a", 100).await.unwrap().is_none());
         assert!(keys(&state, &BOX, 100).await.is_empty());
         assert_eq!(put(&state, &BOX, "a", old, 100).await, Err(StateError::Conflict));
-        put(&state, &BOX, "a", Expect::Absent, 100).await.unwrap();
+        put(&state, &BOX, "a", ChangeCondition::Absent, 100).await.unwrap();
     }
 }
 
@@ -83,18 +83,19 @@ async fn what_has_expired_is_absent() {
 async fn a_space_is_bounded() {
     for state in engines().1 {
         for key in ["a", "b", "c"] {
-            put(&state, &BOX, key, Expect::Absent, 0).await.unwrap();
-            put(&state, &RING, key, Expect::Absent, 0).await.unwrap();
+            put(&state, &BOX, key, ChangeCondition::Absent, 0).await.unwrap();
+            put(&state, &RING, key, ChangeCondition::Absent, 0).await.unwrap();
         }
-        assert_eq!(put(&state, &BOX, "d", Expect::Absent, 0).await, Err(StateError::Full("box")));
-        put(&state, &BOX, "b", Expect::Any, 0).await.unwrap();
-        put(&state, &RING, "a", Expect::Any, 0).await.unwrap();
-        put(&state, &RING, "d", Expect::Absent, 0).await.unwrap();
+        assert_eq!(put(&state, &BOX, "d", ChangeCondition::Absent, 0).await, Err(StateError::Full("box")));
+        put(&state, &BOX, "b", ChangeCondition::Any, 0).await.unwrap();
+        put(&state, &RING, "a", ChangeCondition::Any, 0).await.unwrap();
+        put(&state, &RING, "d", ChangeCondition::Absent, 0).await.unwrap();
         assert_eq!(keys(&state, &RING, 0).await, ["a", "c", "d"], "the least recently written record is gone");
-        put(&state, &BOX, "e", Expect::Absent, 100).await.unwrap();
-        let large = |space| state.change(vec![StateChange::put(space, "x", Expect::Any, vec![0; 101], None)], 0);
+        put(&state, &BOX, "e", ChangeCondition::Absent, 100).await.unwrap();
+        let large =
+            |space| state.change(vec![StateChange::put(space, "x", ChangeCondition::Any, vec![0; 101], None)], 0);
         assert_eq!(large(&RING).await, Err(StateError::TooLarge("the value")));
-        let long = StateChange::remove(&RING, "x".repeat(STATE_KEY_OCTETS_MAX + 1), Expect::Any);
+        let long = StateChange::remove(&RING, "x".repeat(STATE_KEY_OCTETS_MAX + 1), ChangeCondition::Any);
         assert_eq!(state.change(vec![long.clone()], 0).await, Err(StateError::TooLarge("the key")));
         let many = vec![long; STATE_CHANGES_MAX + 1];
         assert_eq!(state.change(many, 0).await, Err(StateError::TooLarge("the list of changes")));
@@ -109,14 +110,18 @@ async fn a_list_is_applied_whole_or_not_at_all() {
         let list = |expect| {
             let put = StateChange::put(&BOX, "b", expect, "1", None);
             state.change(
-                vec![StateChange::put(&BOX, "a", Expect::Any, "1", None), StateChange::append(&DIARY, "s", "e"), put],
+                vec![
+                    StateChange::put(&BOX, "a", ChangeCondition::Any, "1", None),
+                    StateChange::append(&DIARY, "s", "e"),
+                    put,
+                ],
                 0,
             )
         };
-        let made = list(Expect::Absent).await.unwrap();
+        let made = list(ChangeCondition::Absent).await.unwrap();
         assert!(made[0] < made[1] && made[1] < made[2], "{made:?}");
         let before = (state.record(&BOX, "a", 0).await.unwrap(), state.entries(&DIARY, None, None, 10).await.unwrap());
-        assert_eq!(list(Expect::Absent).await, Err(StateError::Conflict));
+        assert_eq!(list(ChangeCondition::Absent).await, Err(StateError::Conflict));
         let after = (state.record(&BOX, "a", 0).await.unwrap(), state.entries(&DIARY, None, None, 10).await.unwrap());
         assert_eq!((before.1.len(), before), (1, after));
     }
@@ -126,7 +131,7 @@ async fn a_list_is_applied_whole_or_not_at_all() {
 async fn records_are_listed_in_order() {
     for state in engines().1 {
         for key in ["c", "a", "b"] {
-            put(&state, &BOX, key, Expect::Absent, 0).await.unwrap();
+            put(&state, &BOX, key, ChangeCondition::Absent, 0).await.unwrap();
         }
         assert_eq!(keys(&state, &BOX, 0).await, ["a", "b", "c"]);
         let behind = state.records(&BOX, Some("a"), 1, 0).await.unwrap();
@@ -160,7 +165,8 @@ async fn of_many_at_once_each_write_counts() {
         let add = |state: StoredState| async move {
             loop {
                 let record = state.record(&BOX, "n", 0).await.unwrap();
-                let expect = record.as_ref().map_or(Expect::Absent, |record| Expect::Version(record.version));
+                let expect =
+                    record.as_ref().map_or(ChangeCondition::Absent, |record| ChangeCondition::Version(record.version));
                 let n = record.map_or(0, |record| std::str::from_utf8(&record.value).unwrap().parse().unwrap());
                 let put = StateChange::put(&BOX, "n", expect, format!("{}", n + 1_u32), None);
                 match state.change(vec![put], 0).await {
@@ -182,8 +188,8 @@ async fn two_that_have_it_open_see_each_other_and_a_restart_forgets_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let open = || -> StoredState { Arc::new(LocalState::open(folder.path()).unwrap()) };
     let (node, command) = (open(), open());
-    put(&node, &BOX, "a", Expect::Absent, 0).await.unwrap();
-    assert_eq!(put(&command, &BOX, "a", Expect::Absent, 0).await, Err(StateError::Conflict));
+    put(&node, &BOX, "a", ChangeCondition::Absent, 0).await.unwrap();
+    assert_eq!(put(&command, &BOX, "a", ChangeCondition::Absent, 0).await, Err(StateError::Conflict));
     let seen = version(&command, &BOX, "a").await;
     put(&command, &BOX, "a", seen, 0).await.unwrap();
     assert_eq!(put(&node, &BOX, "a", seen, 0).await, Err(StateError::Conflict));

@@ -15,8 +15,8 @@ use rusqlite::Connection;
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn store(folder: &Path) -> One {
-    One::new(local_sharded(folder, 1))
+fn store(folder: &Path) -> OneAccount {
+    OneAccount::new(local_sharded(folder, 1))
 }
 
 fn body(number: u32, octets: usize) -> Bytes {
@@ -60,7 +60,7 @@ async fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Checks that each message is whole, and is the one that its date names.
-async fn assert_whole(one: &One, octets: usize) -> usize {
+async fn assert_whole(one: &OneAccount, octets: usize) -> usize {
     let messages = one.changes("INBOX", 0).await.messages;
     for message in &messages {
         assert_eq!(one.body(message).await, body(message.internal_date as u32, octets), "{message:?}");
@@ -75,7 +75,7 @@ async fn small_groups_are_inline_until_they_are_moved() {
     let folder = tempfile::tempdir().unwrap();
     let upkeep = UpkeepConfig { every: LONG, ..UpkeepConfig::default() };
     let quiet = LocalConfig { upkeep, ..config(folder.path(), 1) };
-    let one = One::new(Arc::new(LocalStore::open(&quiet).unwrap()));
+    let one = OneAccount::new(Arc::new(LocalStore::open(&quiet).unwrap()));
     for number in 1..=5 {
         one.done(append_number(number, 5_000)).await;
     }
@@ -161,7 +161,7 @@ async fn a_damaged_body_keeps_its_pack() {
     let folder = tempfile::tempdir().unwrap();
     let upkeep = UpkeepConfig { every: LONG, ..UpkeepConfig::default() };
     let quiet = LocalConfig { upkeep, ..config(folder.path(), 1) };
-    let one = One::new(Arc::new(LocalStore::open(&quiet).unwrap()));
+    let one = OneAccount::new(Arc::new(LocalStore::open(&quiet).unwrap()));
     one.apply((0..60).map(|number| append_number(number, 6_000)).collect()).await.unwrap();
     let mailbox = one.id("INBOX").await;
     one.done(Op::Expunge { mailbox, uids: Some(uids(11..=60)), only_deleted: false }).await;

@@ -12,5 +12,5 @@ mod segment;
 mod writer;
 
 pub use event::{LOG_TARGET, TraceEvent, TraceOutcome, TraceRecord};
-pub use search::{Criterion, Journey, TraceQuery, TraceResult, search};
-pub use writer::{Installed, Recorder, RecorderConfig, install};
+pub use search::{Criterion, MessageTrace, TraceQuery, TraceResult, search};
+pub use writer::{InstalledRecorder, Recorder, RecorderConfig, install};

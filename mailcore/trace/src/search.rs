@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::TraceRecord;
 use crate::event::{message_id, trace_id};
-use crate::segment::Segment;
+use crate::segment::TraceFile;
 
 /// Octets read at once.
 const BLOCK_OCTETS: usize = 1024 * 1024;
@@ -61,7 +61,7 @@ pub struct TraceQuery {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TraceResult {
     /// Newest first, by the last event that matched.
-    pub messages: Vec<Journey>,
+    pub messages: Vec<MessageTrace>,
     /// Whether more messages match than `most`.
     pub more: bool,
     /// Events of the searched days that could not be recorded.
@@ -70,7 +70,7 @@ pub struct TraceResult {
 
 /// One message and its events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Journey {
+pub struct MessageTrace {
     /// The message's number, 32 hexadecimal digits.
     pub id: String,
     /// Oldest first.
@@ -95,7 +95,8 @@ pub fn search(folder: &Path, query: &TraceQuery) -> io::Result<TraceResult> {
     let day = |at: Timestamp| at.to_zoned_datetime(TimeZone::UTC).date();
     // An event from right before midnight can be written after it.
     let last = day(query.until).tomorrow().unwrap_or(Date::MAX);
-    let segments: Vec<Segment> = Segment::all(folder)?.into_iter().filter(|one| one.day >= day(query.since)).collect();
+    let segments: Vec<TraceFile> =
+        TraceFile::all(folder)?.into_iter().filter(|one| one.day >= day(query.since)).collect();
     let looked_at = segments.iter().filter(|segment| segment.day <= last);
     for segment in looked_at.rev() {
         each_block(&segment.path(folder), |block| {
@@ -121,12 +122,12 @@ pub fn search(folder: &Path, query: &TraceQuery) -> io::Result<TraceResult> {
 /// All events of the messages, also those after the searched time.
 fn journeys(
     folder: &Path,
-    segments: &[Segment],
+    segments: &[TraceFile],
     matcher: &TraceMatcher,
     newest: Vec<(i64, String)>,
-) -> io::Result<Vec<Journey>> {
-    let journey = |(_, id): (i64, String)| Journey { id, events: Vec::new(), left_out: false };
-    let mut journeys: Vec<Journey> = newest.into_iter().map(journey).collect();
+) -> io::Result<Vec<MessageTrace>> {
+    let journey = |(_, id): (i64, String)| MessageTrace { id, events: Vec::new(), left_out: false };
+    let mut journeys: Vec<MessageTrace> = newest.into_iter().map(journey).collect();
     let places: HashMap<Vec<u8>, usize> =
         journeys.iter().enumerate().map(|(place, journey)| (journey.id.clone().into_bytes(), place)).collect();
     if journeys.is_empty() {

@@ -11,14 +11,14 @@ const SUFFIX: &str = ".jsonl";
 
 /// One file of the trace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Segment {
+pub(crate) struct TraceFile {
     /// The day of writing, UTC.
     pub(crate) day: Date,
     /// Its position among the files of the day.
     pub(crate) number: u32,
 }
 
-impl Segment {
+impl TraceFile {
     fn parse(name: &str) -> Option<Self> {
         let (day, number) = name.strip_suffix(SUFFIX)?.split_once('-')?;
         Some(Self { day: Date::strptime("%Y%m%d", day).ok()?, number: number.parse().ok()? })
@@ -74,21 +74,21 @@ mod tests {
     fn segments_are_begun_anew_and_removed_by_age_and_size() {
         let folder = tempfile::tempdir().unwrap();
         let folder = &folder.path().join("trace");
-        assert!(Segment::all(folder).unwrap().is_empty());
+        assert!(TraceFile::all(folder).unwrap().is_empty());
         let days: Vec<Date> =
             ["2026-08-30", "2026-09-01", "2026-09-01", "2026-09-02"].map(|d| d.parse().unwrap()).into();
         for day in &days {
-            let (_, mut file) = Segment::begin(folder, *day).unwrap();
+            let (_, mut file) = TraceFile::begin(folder, *day).unwrap();
             file.write_all(&[b'x'; 100]).unwrap();
         }
         std::fs::write(folder.join("notes.txt"), "not ours").unwrap();
-        let names = || Segment::all(folder).unwrap().iter().map(|s| s.path(folder)).collect::<Vec<_>>();
+        let names = || TraceFile::all(folder).unwrap().iter().map(|s| s.path(folder)).collect::<Vec<_>>();
         assert_eq!(names()[2], folder.join("20260901-0001.jsonl"));
-        Segment::remove_old(folder, days[1], 1000).unwrap();
+        TraceFile::remove_old(folder, days[1], 1000).unwrap();
         assert_eq!(names().len(), 3);
-        Segment::remove_old(folder, days[1], 250).unwrap();
+        TraceFile::remove_old(folder, days[1], 250).unwrap();
         assert_eq!(names(), [folder.join("20260901-0001.jsonl"), folder.join("20260902-0000.jsonl")]);
-        Segment::remove_old(folder, "2027-01-01".parse().unwrap(), 0).unwrap();
+        TraceFile::remove_old(folder, "2027-01-01".parse().unwrap(), 0).unwrap();
         assert_eq!(names().len(), 1, "the newest file stays");
         assert!(folder.join("notes.txt").exists());
     }

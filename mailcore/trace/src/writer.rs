@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use crate::TraceRecord;
-use crate::segment::Segment;
+use crate::segment::TraceFile;
 
 /// Events that wait for the thread, some 10 MB: more than arrive during a pause. Further ones are dropped and counted.
 const WAITING_MAX: usize = 16_384;
@@ -51,16 +51,16 @@ pub struct Recorder {
 /// Keeps the process's recorder installed. Dropping it waits until the events so far are written.
 #[derive(Debug)]
 #[must_use = "dropping it ends the recording"]
-pub struct Installed(());
+pub struct InstalledRecorder(());
 
-/// Installs `recorder` for the process: [`Event::record`](crate::Event::record) then records events.
-pub fn install(recorder: Recorder) -> Installed {
+/// Installs `recorder` for the process: [`Event::record`](crate::TraceEvent::record) then records events.
+pub fn install(recorder: Recorder) -> InstalledRecorder {
     let before = RECORDER.write().unwrap_or_else(PoisonError::into_inner).replace(recorder);
     drop(before);
-    Installed(())
+    InstalledRecorder(())
 }
 
-impl Drop for Installed {
+impl Drop for InstalledRecorder {
     fn drop(&mut self) {
         let recorder = RECORDER.write().unwrap_or_else(PoisonError::into_inner).take();
         drop(recorder);
@@ -186,9 +186,9 @@ impl TraceWriter {
         let open = match self.open.take() {
             Some(open) if open.day == day && open.octets < SEGMENT_OCTETS_MAX => self.open.insert(open),
             _ => {
-                let (_, file) = Segment::begin(&self.config.folder, day)?;
+                let (_, file) = TraceFile::begin(&self.config.folder, day)?;
                 let oldest = day.checked_sub(i64::from(self.config.days).days()).unwrap_or(day);
-                Segment::remove_old(&self.config.folder, oldest, self.config.octets_max)?;
+                TraceFile::remove_old(&self.config.folder, oldest, self.config.octets_max)?;
                 self.open.insert(OpenFile { day, octets: 0, file })
             }
         };

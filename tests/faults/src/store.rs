@@ -12,9 +12,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use provost_message::{Envelope, Path as MailPath};
 use provost_store::{
-    AccountId, Batch, BatchError, BatchId, BodyId, Columns, Flag, FlagChange, Flags, LeaseError, Left, LocalConfig,
-    LocalStore, MailboxId, MailboxName, MemoryStore, MessageStore, Modseq, Op, OpEffect, Outgoing, QueueId, QueueRow,
-    QueueStore, Take, Taken, Uid, UidSet, UpkeepConfig, Which,
+    AccountId, AttemptOutcome, Batch, BatchError, BatchId, BodyId, Columns, Flag, FlagChange, Flags, LeaseError,
+    LocalConfig, LocalStore, MailboxId, MailboxName, MemoryStore, MessageStore, Modseq, NewMessage, Op, OpEffect,
+    QueueId, QueueRow, QueueStore, TakeLimits, TakenRow, Uid, UidSet, UpkeepConfig, Which,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -47,13 +47,13 @@ pub enum StoreStep {
     /// A change of an account.
     Batch(Batch),
     /// Puts a message into the queue.
-    Enqueue(Outgoing),
+    Enqueue(NewMessage),
     /// Claims up to so many rows of the queue.
     Take(usize),
     /// Settles a claimed row: whether recipients are left, and a report that it causes.
-    Settle(bool, Option<Outgoing>),
+    Settle(bool, Option<NewMessage>),
     /// Records a part of the outcome of a claimed row.
-    Advance(Option<Outgoing>),
+    Advance(Option<NewMessage>),
 }
 
 /// The steps of each caller.
@@ -129,12 +129,12 @@ fn body(number: usize, rng: &mut StdRng) -> Bytes {
     body.into()
 }
 
-fn outgoing(caller: usize, number: usize, when: i64, rng: &mut StdRng) -> Outgoing {
+fn outgoing(caller: usize, number: usize, when: i64, rng: &mut StdRng) -> NewMessage {
     let all = ["x@one.example", "y@two.example", "z@one.example"];
     let count = rng.random_range(1..=all.len());
     let recipients = all.iter().take(count).map(|path| MailPath::parse(path).unwrap());
     let envelope = Envelope::new(MailPath::parse("from@example.edu").ok(), recipients);
-    Outgoing { id: QueueId(unique(caller, number, 1)), envelope, body: body(number, rng), when }
+    NewMessage { id: QueueId(unique(caller, number, 1)), envelope, body: body(number, rng), when }
 }
 
 /// An id that contains the caller, so that the rows of each caller can be told apart.
@@ -175,7 +175,7 @@ enum StepOutcome {
 /// A caller's state in memory, which a restart loses.
 #[derive(Default)]
 struct CallerModel {
-    claims: Vec<Taken>,
+    claims: Vec<TakenRow>,
 }
 
 impl CallerModel {
@@ -189,7 +189,7 @@ impl CallerModel {
                 Err(other) => answered(&other),
             },
             StoreStep::Enqueue(outgoing) => in_doubt(store.enqueue(outgoing.clone()).await),
-            StoreStep::Take(most) => match store.take_due(Take::any(now, *most, 600)).await {
+            StoreStep::Take(most) => match store.take_due(TakeLimits::any(now, *most, 600)).await {
                 Ok(taken) => {
                     let seen: Vec<_> = taken.iter().map(|taken| told(&taken.row)).collect();
                     self.claims.extend(taken);
@@ -201,7 +201,7 @@ impl CallerModel {
             StoreStep::Settle(some_left, report) => {
                 let Some(taken) = self.claims.first().cloned() else { return answered(&"nothing taken") };
                 let kept = if *some_left { taken.row.recipients.clone() } else { Vec::new() };
-                let left = Left { recipients: kept, due_at: now + 5, now };
+                let left = AttemptOutcome { recipients: kept, due_at: now + 5, now };
                 let settled = store.settle(taken.claim, left, report.iter().cloned().collect()).await;
                 if !matches!(settled, Err(LeaseError::Unavailable(_))) {
                     self.claims.remove(0);

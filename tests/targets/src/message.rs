@@ -2,8 +2,9 @@
 
 use provost_message::{
     BodySearch, DERIVED_VERSION, Derived, FeedResult, HeaderField, Headers, ImapEnvelope, KeptFields, LISTED_MAX,
-    ListedAddress, MimePart, PART_DEPTH_MAX, Parameterised, PartContent, Searched, SentDate, ThreadKeys, address_list,
-    decode_words, derive, encode_words, fields, header_end, mailboxes, searched, seven_bit as to_seven_bit, shown_text,
+    ListedAddress, MimePart, PART_DEPTH_MAX, Parameterised, PartContent, SearchedSection, SentDate, ThreadKeys,
+    address_list, decode_words, derive, encode_words, fields, header_end, mailboxes, searched,
+    seven_bit as to_seven_bit, shown_text,
 };
 
 use crate::pieces::{cut, single};
@@ -88,8 +89,8 @@ fn found_in_pieces(message: &[u8], octets: usize) -> Vec<bool> {
             break;
         }
         match searched {
-            Searched::Header(part) => search.header(part, part.header_in(message)),
-            Searched::Text(part) => {
+            SearchedSection::Header(part) => search.header(part, part.header_in(message)),
+            SearchedSection::Text(part) => {
                 search.begin(part);
                 while feed(&mut search, part.body_in(message), octets) == FeedResult::Restart {}
             }

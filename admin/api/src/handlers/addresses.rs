@@ -7,7 +7,7 @@ use axum::{Extension, Json};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::auth::Caller;
-use crate::extract::{IfMatch, JsonBody, PathOf, PersonKey, target};
+use crate::extract::{IfMatch, JsonBody, PathParameters, PersonKey, target};
 use crate::failures::RouteFailures;
 use crate::model::{Addresses, Changed, NewAddress};
 use crate::problem::Problem;
@@ -69,7 +69,7 @@ pub(crate) async fn remove(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
     PersonKey(key): PersonKey,
-    PathOf(path): PathOf<(String, String)>,
+    PathParameters(path): PathParameters<(String, String)>,
     if_match: IfMatch,
 ) -> Result<impl IntoResponse, Problem> {
     let desk = shared.desk.clone();

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::extract::{CsvBody, JsonBody, PathOf, QueryOf};
+use crate::extract::{CsvBody, JsonBody, PathParameters, QueryParameters};
 use crate::failures::RouteFailures;
 use crate::jobs::{self, Job, JobEnd, JobState};
 use crate::model::RejectedRow;
@@ -176,7 +176,7 @@ pub(crate) struct ApplyQuery {
 pub(crate) async fn upload(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    QueryOf(query): QueryOf<UploadQuery>,
+    QueryParameters(query): QueryParameters<UploadQuery>,
     file: CsvBody,
 ) -> Result<impl IntoResponse, Problem> {
     let now = Timestamp::now();
@@ -211,7 +211,7 @@ pub(crate) async fn upload(
 pub(crate) async fn show(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    PathOf(id): PathOf<Uuid>,
+    PathParameters(id): PathParameters<Uuid>,
 ) -> Result<Json<ImportBody>, Problem> {
     shared.desk.permit(&principal, Permission::ViewImports).await?;
     let _turn = shared.turns.plan().await?;
@@ -236,8 +236,8 @@ pub(crate) async fn show(
 pub(crate) async fn apply(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    PathOf(id): PathOf<Uuid>,
-    QueryOf(query): QueryOf<ApplyQuery>,
+    PathParameters(id): PathParameters<Uuid>,
+    QueryParameters(query): QueryParameters<ApplyQuery>,
     JsonBody(body): JsonBody<ApplyBody>,
 ) -> Result<Response, Problem> {
     if query.wait > WAIT_SECONDS_MAX {

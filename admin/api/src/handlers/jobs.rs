@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::auth::Caller;
-use crate::extract::PathOf;
+use crate::extract::PathParameters;
 use crate::failures::RouteFailures;
 use crate::jobs::Job;
 use crate::problem::{Problem, ProblemKind};
@@ -21,7 +21,7 @@ use crate::shared::Shared;
 pub(crate) async fn show(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    PathOf(id): PathOf<Uuid>,
+    PathParameters(id): PathParameters<Uuid>,
 ) -> Result<Json<Job>, Problem> {
     match shared.operations.job(&principal, id, Timestamp::now()).await? {
         Some(job) => Ok(Json(job)),

@@ -4,12 +4,12 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use jiff::Timestamp;
-use provost_trace::{Journey, TraceRecord};
+use provost_trace::{MessageTrace, TraceRecord};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
-use crate::extract::QueryOf;
+use crate::extract::QueryParameters;
 use crate::failures::RouteFailures;
 use crate::messages::{MESSAGES_MAX, MessageSearch, MessageSearchError};
 use crate::problem::{Problem, ProblemKind};
@@ -100,9 +100,9 @@ impl From<TraceRecord> for MessageEvent {
     }
 }
 
-impl From<Journey> for TracedMessage {
-    fn from(journey: Journey) -> Self {
-        let Journey { id, events, left_out } = journey;
+impl From<MessageTrace> for TracedMessage {
+    fn from(journey: MessageTrace) -> Self {
+        let MessageTrace { id, events, left_out } = journey;
         Self { id, events: events.into_iter().map(Into::into).collect(), left_out }
     }
 }
@@ -137,7 +137,7 @@ impl From<MessageSearchError> for Problem {
 pub(crate) async fn find(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    QueryOf(query): QueryOf<MessagesQuery>,
+    QueryParameters(query): QueryParameters<MessagesQuery>,
 ) -> Result<impl IntoResponse, Problem> {
     let limit = query.limit.unwrap_or(MESSAGES_DEFAULT);
     if !(1..=MESSAGES_MAX).contains(&limit) {

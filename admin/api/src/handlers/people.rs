@@ -10,7 +10,7 @@ use provost_store::AccountId;
 use serde::Deserialize;
 
 use crate::auth::Caller;
-use crate::extract::{PersonKey, QueryOf};
+use crate::extract::{PersonKey, QueryParameters};
 use crate::failures::RouteFailures;
 use crate::model::{MailboxFacts, PeopleFound, PersonBody, PersonHistory};
 use crate::problem::Problem;
@@ -46,7 +46,7 @@ pub(crate) struct SearchQuery {
 pub(crate) async fn search(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    QueryOf(query): QueryOf<SearchQuery>,
+    QueryParameters(query): QueryParameters<SearchQuery>,
 ) -> Result<Json<PeopleFound>, Problem> {
     let text = query.q.trim();
     if text.is_empty() || text.len() > SEARCH_OCTETS_MAX {
@@ -109,7 +109,7 @@ pub(crate) async fn history(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
     PersonKey(key): PersonKey,
-    QueryOf(query): QueryOf<HistoryQuery>,
+    QueryParameters(query): QueryParameters<HistoryQuery>,
 ) -> Result<impl IntoResponse, Problem> {
     let limit = query.limit.unwrap_or(HISTORY_DEFAULT);
     if !(1..=HISTORY_MAX).contains(&limit) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
-use crate::extract::QueryOf;
+use crate::extract::QueryParameters;
 use crate::failures::RouteFailures;
 use crate::model::QueuedMessage;
 use crate::problem::Problem;
@@ -39,7 +39,7 @@ pub(crate) struct QueueList {
 pub(crate) async fn list(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    QueryOf(query): QueryOf<QueueQuery>,
+    QueryParameters(query): QueryParameters<QueueQuery>,
 ) -> Result<Json<QueueList>, Problem> {
     let limit = query.limit.unwrap_or(QUEUE_DEFAULT);
     if !(1..=QUEUE_MAX).contains(&limit) {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
-use crate::extract::{IfMatch, JsonBody, PathOf, target};
+use crate::extract::{IfMatch, JsonBody, PathParameters, target};
 use crate::failures::RouteFailures;
 use crate::model::Changed;
 use crate::problem::Problem;
@@ -107,7 +107,7 @@ pub(crate) struct StatedSettingBody {
 pub(crate) async fn show(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    PathOf(name): PathOf<String>,
+    PathParameters(name): PathParameters<String>,
 ) -> Result<impl IntoResponse, Problem> {
     let StatedSetting { name, values, version } = shared.desk.stated_setting(&principal, &name).await?;
     let etag = HeaderValue::from_str(&format!("\"{version}\"")).ok();
@@ -138,7 +138,7 @@ pub(crate) struct SettingBody {
 pub(crate) async fn set(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    PathOf(name): PathOf<String>,
+    PathParameters(name): PathParameters<String>,
     if_match: IfMatch,
     JsonBody(SettingBody { values }): JsonBody<SettingBody>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -166,7 +166,7 @@ pub(crate) async fn set(
 pub(crate) async fn clear(
     State(shared): State<Shared>,
     Extension(Caller(principal)): Extension<Caller>,
-    PathOf(name): PathOf<String>,
+    PathParameters(name): PathParameters<String>,
     if_match: IfMatch,
 ) -> Result<impl IntoResponse, Problem> {
     let desk = shared.desk.clone();

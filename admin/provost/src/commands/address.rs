@@ -36,7 +36,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let super::Asking { desk, principal, .. } = super::asking(config).await?;
+    let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
     match command {
         Command::List { person } => {
             print.show(&desk.person(&principal, &person).await?.addresses, |found| show(found))?;

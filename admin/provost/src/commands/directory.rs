@@ -7,7 +7,7 @@ use provost_provision::Permission;
 use provost_schema::class;
 use serde::Serialize;
 
-use super::servers::{self, Followed, ServerState};
+use super::servers::{self, FollowedServer, ServerState};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::Printer;
@@ -28,7 +28,7 @@ struct StatusReport {
     suffix: String,
     servers: Vec<ServerState>,
     /// The state of the running node's View; `None` when the node does not answer.
-    node: Option<Followed>,
+    node: Option<FollowedServer>,
     /// Number of people, from the first server that answers; `None` when none does.
     people: Option<usize>,
     addresses: Option<usize>,
@@ -45,7 +45,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
             }
         }
         Command::Init => {
-            let super::Asking { desk, principal, .. } = super::asking(config).await?;
+            let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
             let made = desk.ensure_tree(&principal).await?;
             print.show(&made, |made| {
                 made.iter().for_each(|dn| out!("made {dn}"));
@@ -92,8 +92,8 @@ fn show(status: &StatusReport) {
     }
     match &status.node {
         None => out!("node        cannot be asked (is it running, and are listeners.http and api.token_file set?)"),
-        Some(Followed { parked: Some(reason), .. }) => out!("node        PARKED, serves what it knew: {reason}"),
-        Some(Followed { source: Some(source), .. }) => out!("node        follows {source}"),
+        Some(FollowedServer { parked: Some(reason), .. }) => out!("node        PARKED, serves what it knew: {reason}"),
+        Some(FollowedServer { source: Some(source), .. }) => out!("node        follows {source}"),
         Some(_) => out!("node        follows no server: known people go on, unknown ones are deferred"),
     }
     if status.servers.iter().any(ServerState::is_dead_provider) {

@@ -35,7 +35,7 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     let is_provider_dead = servers.1;
     found.extend(servers.0);
     found.extend(view(config).await);
-    let Told(shut_out, told) = directory(config).await;
+    let FailedAccount(shut_out, told) = directory(config).await;
     let mut is_good = told.good;
     found.push(told);
     // A directory that refuses the node's account shows no schema and no people: report this one fault once.
@@ -146,30 +146,30 @@ async fn view(config: &Config) -> Option<DoctorFinding> {
 }
 
 /// The error of a directory that should have accepted the node's account, and the doctor's finding.
-struct Told(Option<DirectoryError>, DoctorFinding);
+struct FailedAccount(Option<DirectoryError>, DoctorFinding);
 
-async fn directory(config: &Config) -> Told {
+async fn directory(config: &Config) -> FailedAccount {
     const WHAT: &str = "directory";
     const SETUP: &str = "see docs/openldap.md: server, bind_dn, password, syncprov, access rules";
     let bad = |why: String, advice: &str| finding(WHAT.to_owned(), Err(why), advice);
     let directory = match config.directory_config() {
         Ok(config) => Directory::new(config),
-        Err(error) => return Told(None, bad(format!("{error:#}"), "mend the [directory] section")),
+        Err(error) => return FailedAccount(None, bad(format!("{error:#}"), "mend the [directory] section")),
     };
     let suffix = directory.suffix().clone();
     match directory.read(&suffix, &["contextCSN"]).await {
-        Ok(Some(entry)) if entry.values("contextCSN").is_empty() => Told(
+        Ok(Some(entry)) if entry.values("contextCSN").is_empty() => FailedAccount(
             None,
             bad("no contextCSN: syncprov is not loaded or the server is still being filled".to_owned(), SETUP),
         ),
-        Ok(Some(_)) => Told(None, finding(WHAT.to_owned(), Ok(()), "")),
+        Ok(Some(_)) => FailedAccount(None, finding(WHAT.to_owned(), Ok(()), "")),
         Ok(None) | Err(DirectoryError::NoSuchObject(_)) => {
             let why = format!("there is no {suffix}, or {} may not read it", config.directory.bind_dn);
-            Told(None, bad(why, "is directory.suffix right? then: provost directory init"))
+            FailedAccount(None, bad(why, "is directory.suffix right? then: provost directory init"))
         }
         Err(error) => {
             let found = bad(error.to_string(), exit::of_directory(&error).unwrap_or(SETUP));
-            Told(Some(error), found)
+            FailedAccount(Some(error), found)
         }
     }
 }
@@ -215,7 +215,7 @@ async fn postmaster(config: &Config) -> DoctorFinding {
     let domain = asking.as_ref().map_or_else(|_| config.settings().domain, |asking| asking.settings.domain.clone());
     let address = format!("postmaster@{domain}");
     let asked = async {
-        let super::Asking { desk, principal, .. } = asking.map_err(|e| format!("{e:#}"))?;
+        let super::DeskAccess { desk, principal, .. } = asking.map_err(|e| format!("{e:#}"))?;
         match desk.person(&principal, &address).await {
             Ok(_) => Ok(()),
             Err(DeskError::NotFound(_)) => Err("it is nobody's".to_owned()),

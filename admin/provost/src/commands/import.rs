@@ -11,7 +11,7 @@ use provost_provision::{
 };
 use serde::Serialize;
 
-use super::Asking;
+use super::DeskAccess;
 use crate::compose::stop_signal;
 use crate::config::Config;
 use crate::exit::Exit;
@@ -123,7 +123,7 @@ fn read(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-async fn write(asking: &Asking, planned: &PlannedImport, print: &Printer) -> anyhow::Result<Outcomes> {
+async fn write(asking: &DeskAccess, planned: &PlannedImport, print: &Printer) -> anyhow::Result<Outcomes> {
     let total = planned.plan.changes().len();
     let mut line = ProgressLine::new(print, total);
     let mut progress = |at: ApplyProgress| line.set(at.done, at.total);

@@ -27,7 +27,7 @@ use crate::config::{Config, read_secret};
 use crate::{audit_log, machine_user};
 
 /// The operations layer for a command, and the principal that asks.
-pub(crate) struct Asking {
+pub(crate) struct DeskAccess {
     pub(crate) desk: Desk,
     /// The directory's present settings, with defaults where it states none.
     pub(crate) settings: ProvisionSettings,
@@ -37,7 +37,7 @@ pub(crate) struct Asking {
 
 /// Opens the operations layer, beside a running node or without one: the directory by the node's own account, the audit
 /// in the shared state.
-pub(crate) async fn asking(config: &Config) -> anyhow::Result<Asking> {
+pub(crate) async fn asking(config: &Config) -> anyhow::Result<DeskAccess> {
     let directory = Directory::new(config.directory_config()?);
     let settings = ProvisionSettings::of(&read_shared_settings(&directory, &config.fallback()).await?);
     open(config, directory, settings).await
@@ -45,7 +45,7 @@ pub(crate) async fn asking(config: &Config) -> anyhow::Result<Asking> {
 
 /// The same for commands that need only the shared state: revoking a token and reading the audit must work while the
 /// directory is down. The settings are then the defaults and those of the configuration file.
-pub(crate) async fn asking_without_directory(config: &Config) -> anyhow::Result<Asking> {
+pub(crate) async fn asking_without_directory(config: &Config) -> anyhow::Result<DeskAccess> {
     let directory = Directory::new(config.directory_config()?);
     let settings = match read_shared_settings(&directory, &config.fallback()).await {
         Ok(shared) => ProvisionSettings::of(&shared),
@@ -57,18 +57,18 @@ pub(crate) async fn asking_without_directory(config: &Config) -> anyhow::Result<
     open(config, directory, settings).await
 }
 
-async fn open(config: &Config, directory: Directory, settings: ProvisionSettings) -> anyhow::Result<Asking> {
+async fn open(config: &Config, directory: Directory, settings: ProvisionSettings) -> anyhow::Result<DeskAccess> {
     let (state, audit) = shared_state(config).await?;
     let principal = principal(config, &state).await?;
     let desk = Desk::new(directory, settings.clone(), audit, journals(config));
-    Ok(Asking { desk, settings, principal, state })
+    Ok(DeskAccess { desk, settings, principal, state })
 }
 
 /// Permits an operation that the running node performs. The node is asked with its own token, and that token must not lend
 /// its role to the user who runs the command. Does not need the directory, which may be down.
 pub(crate) async fn permit(config: &Config, operation: Permission) -> anyhow::Result<()> {
     let directory = Directory::new(config.directory_config()?);
-    let Asking { desk, principal, .. } = open(config, directory, config.settings()).await?;
+    let DeskAccess { desk, principal, .. } = open(config, directory, config.settings()).await?;
     Ok(desk.permit(&principal, operation).await?)
 }
 

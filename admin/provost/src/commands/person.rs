@@ -54,7 +54,7 @@ struct Reset {
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let super::Asking { desk, principal, .. } = super::asking(config).await?;
+    let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
     match command {
         Command::Show { person } => print.show(&desk.person(&principal, &person).await?, show)?,
         Command::Search { text, limit } => {

@@ -46,7 +46,7 @@ pub(crate) async fn look(config: &DirectoryConfig) -> Vec<ServerState> {
 
 /// The running node's report on its View.
 #[derive(Serialize)]
-pub(crate) struct Followed {
+pub(crate) struct FollowedServer {
     /// The server that the View follows; `None` while it follows none.
     pub(crate) source: Option<String>,
     /// Whether an entry that is missing from the View is certainly absent.
@@ -56,11 +56,11 @@ pub(crate) struct Followed {
 }
 
 /// Asks the running node; `None` when it does not answer.
-pub(crate) async fn followed(config: &Config) -> Option<Followed> {
+pub(crate) async fn followed(config: &Config) -> Option<FollowedServer> {
     let token = read_secret(config.as_token.as_ref().or(config.api.token_file.as_ref())?).ok()?;
     let url = format!("{}/api/v1/status", config.rest_url()?);
     let answer = tokio::task::spawn_blocking(move || queue::get(&url, &token)).await.ok()?.ok()?;
     let view = &answer["view"];
     let text = |name: &str| view[name].as_str().map(str::to_owned);
-    Some(Followed { source: text("source"), current: view["current"].as_bool()?, parked: text("parked") })
+    Some(FollowedServer { source: text("source"), current: view["current"].as_bool()?, parked: text("parked") })
 }

@@ -47,12 +47,12 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
             print.show(&shown, show)?;
         }
         Command::Set { name, values } => {
-            let super::Asking { desk, principal, .. } = super::asking(config).await?;
+            let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
             let audit = desk.set_setting(&principal, &name, &values).await?;
             print.show(&json!({ "audit": audit }), |_| out!("set"))?;
         }
         Command::Unset { name } => {
-            let super::Asking { desk, principal, .. } = super::asking(config).await?;
+            let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
             let audit = desk.clear_setting(&principal, &name).await?;
             print.show(&json!({ "audit": audit }), |_| out!("unset"))?;
         }
@@ -72,7 +72,7 @@ async fn of_node(config: &Config) -> Option<Value> {
 
 /// The settings that the directory states, with defaults for the others.
 async fn of_directory(config: &Config) -> anyhow::Result<Value> {
-    let super::Asking { desk, principal, .. } = super::asking(config).await?;
+    let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
     let settings = desk.shared_settings(&principal, &config.fallback()).await?;
     let row = |row: SettingRow| {
         let (origin, source) = row.origin.parts();

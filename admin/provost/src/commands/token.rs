@@ -47,7 +47,7 @@ fn parse_role(text: &str) -> Result<Role, String> {
 }
 
 #[derive(Serialize)]
-struct Created {
+struct CreatedToken {
     name: String,
     token: String,
     role: &'static str,
@@ -64,7 +64,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
             let new =
                 NewToken { name: name.clone(), role, expires: end_of(&expires, now, &asking.settings.time_zone)? };
             let (token, audit_id) = tokens.create(desk, who, &new, now).await?;
-            let created = Created { name, token, role: role.name(), expires: new.expires, audit_id };
+            let created = CreatedToken { name, token, role: role.name(), expires: new.expires, audit_id };
             print.show(&created, |created| {
                 out!("{}", created.token);
                 eprintln!("This is shown once. Role {}, in force until {}.", created.role, created.expires);

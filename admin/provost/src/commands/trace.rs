@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use provost_api::{MESSAGES_MAX, MessageSearch, MessageTraces};
-use provost_trace::{Journey, TraceRecord, TraceResult};
+use provost_trace::{MessageTrace, TraceRecord, TraceResult};
 
 use crate::config::Config;
 use crate::exit::Exit;
@@ -90,7 +90,7 @@ fn show(found: &TraceResult, since: Timestamp) {
     }
 }
 
-fn show_message(message: &Journey) {
+fn show_message(message: &MessageTrace) {
     let first = message.events.first();
     let from = first.map_or("", |event| event.from.as_str());
     // An event of a refused recipient precedes the message and has no Message-ID.

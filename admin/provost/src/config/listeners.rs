@@ -124,14 +124,14 @@ struct ListenerTable {
 
 impl<'de> Deserialize<'de> for ListenerConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Either)
+        deserializer.deserialize_any(ShortOrTable)
     }
 }
 
 /// Accepts the short form and the table form. An untagged enum would not name the wrong key.
-struct Either;
+struct ShortOrTable;
 
-impl<'de> Visitor<'de> for Either {
+impl<'de> Visitor<'de> for ShortOrTable {
     type Value = ListenerConfig;
 
     fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

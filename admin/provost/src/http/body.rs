@@ -33,7 +33,7 @@ pub(super) enum BodyFault {
 
 /// The limits of one request's body, kept until the request is answered.
 #[derive(Clone)]
-pub(super) struct Bounded {
+pub(super) struct BoundedBody {
     state: Arc<Mutex<BodyState>>,
     began: Instant,
     limit: Duration,
@@ -45,7 +45,7 @@ struct BodyState {
     fault: Option<BodyFault>,
 }
 
-impl Bounded {
+impl BoundedBody {
     /// A body that begins now, with `limit` and the time that its octets add.
     pub(super) fn new(held: Reservation, limit: Duration) -> Self {
         let state = BodyState { held, octets: 0, fault: None };

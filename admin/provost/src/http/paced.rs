@@ -11,20 +11,20 @@ use tokio::time::{Instant, Sleep};
 use super::body::time_for;
 
 /// Fails a write when the peer takes too long: the limit, plus one second for every 2,000 octets that the peer has read.
-pub(super) struct Paced<S> {
+pub(super) struct PacedStream<S> {
     stream: S,
     limit: Duration,
-    stall: Option<Stall>,
+    stall: Option<PeerWait>,
 }
 
 /// The current wait for the peer.
-struct Stall {
+struct PeerWait {
     began: Instant,
     octets: u64,
     end: Pin<Box<Sleep>>,
 }
 
-impl<S> Paced<S> {
+impl<S> PacedStream<S> {
     pub(super) fn new(stream: S, limit: Duration) -> Self {
         Self { stream, limit, stall: None }
     }
@@ -42,7 +42,7 @@ impl<S> Paced<S> {
         if written.is_ready() {
             return written;
         }
-        let stall = self.stall.get_or_insert_with(|| Stall {
+        let stall = self.stall.get_or_insert_with(|| PeerWait {
             began: Instant::now(),
             octets: 0,
             end: Box::pin(tokio::time::sleep(limit)),
@@ -51,13 +51,13 @@ impl<S> Paced<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for PacedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, into)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, octets);
         self.paced(context, written)

@@ -37,14 +37,14 @@ pub(super) struct Family {
 }
 
 /// Names of the listeners that are on, as in the label `listener`.
-pub(super) struct On {
+pub(super) struct EnabledListeners {
     pub(super) mail: Vec<&'static str>,
     pub(super) all: Vec<&'static str>,
 }
 
 impl Family {
     /// The label sets of the series that exist from the start.
-    pub(super) fn series(&self, on: &On) -> Vec<Vec<Label>> {
+    pub(super) fn series(&self, on: &EnabledListeners) -> Vec<Vec<Label>> {
         let Some(labels) = self.labels else { return Vec::new() };
         let mut series = vec![Vec::new()];
         for (name, values) in labels {

@@ -10,21 +10,21 @@ use std::collections::{HashMap, VecDeque};
 const ROUNDS_MAX: usize = 240;
 
 /// Newest CSN by server id.
-type Vector = HashMap<String, String>;
+type CsnVector = HashMap<String, String>;
 
 /// Results of the checks of all servers.
 #[derive(Debug, Default)]
 pub(super) struct LagChecks {
     /// CSNs of each server at its last answer.
-    servers: HashMap<String, Vector>,
+    servers: HashMap<String, CsnVector>,
     /// Time and newest CSNs of each round, oldest first.
-    rounds: VecDeque<(i64, Vector)>,
+    rounds: VecDeque<(i64, CsnVector)>,
 }
 
 impl LagChecks {
     /// Records the contextCSN of a server's answer.
     pub(super) fn saw(&mut self, server: &str, csns: &[String]) {
-        let mut vector = Vector::new();
+        let mut vector = CsnVector::new();
         for csn in csns {
             raise(&mut vector, server_id(csn), csn);
         }
@@ -33,7 +33,7 @@ impl LagChecks {
 
     /// Ends a round in which all servers were checked; `now` in seconds since 1970.
     pub(super) fn end_of_round(&mut self, now: i64) {
-        let mut newest = Vector::new();
+        let mut newest = CsnVector::new();
         for (id, csn) in self.servers.values().flatten() {
             raise(&mut newest, id, csn);
         }
@@ -46,7 +46,7 @@ impl LagChecks {
     /// Seconds for which the server has lacked a change that another one has; `None` when it never answered.
     pub(super) fn lag(&self, server: &str, now: i64) -> Option<i64> {
         let own = self.servers.get(server)?;
-        let has = |round: &&(i64, Vector)| {
+        let has = |round: &&(i64, CsnVector)| {
             round.1.iter().all(|(id, csn)| own.get(id).is_some_and(|own| own.as_str() >= csn.as_str()))
         };
         let level = self.rounds.iter().rev().find(has).or(self.rounds.front());
@@ -59,7 +59,7 @@ fn server_id(csn: &str) -> &str {
     csn.split('#').nth(2).unwrap_or_default()
 }
 
-fn raise(vector: &mut Vector, id: &str, csn: &str) {
+fn raise(vector: &mut CsnVector, id: &str, csn: &str) {
     match vector.get_mut(id) {
         Some(known) if known.as_str() >= csn => {}
         Some(known) => csn.clone_into(known),

@@ -19,7 +19,7 @@ use provost_queue::Queue;
 use provost_view::View;
 
 pub(crate) use certificate::Certificate;
-use families::{FAMILIES, Family, MetricKind, On};
+use families::{EnabledListeners, FAMILIES, Family, MetricKind};
 use lag::LagChecks;
 
 use crate::config::Listeners;
@@ -42,7 +42,7 @@ impl Metrics {
     /// Installs the recorder, describes every family and creates the known series. Call it before the first count.
     pub(crate) fn install(listeners: &Listeners) -> anyhow::Result<Self> {
         let handle = builder()?.install_recorder().context("metrics")?;
-        begin(&On { mail: listeners.mail_names(), all: listeners.names() });
+        begin(&EnabledListeners { mail: listeners.mail_names(), all: listeners.names() });
         Ok(Self { handle })
     }
 
@@ -80,7 +80,7 @@ fn builder() -> anyhow::Result<PrometheusBuilder> {
 }
 
 /// Describes all families and creates their known series in the current recorder.
-fn begin(on: &On) {
+fn begin(on: &EnabledListeners) {
     for family in FAMILIES {
         let Family { name, kind, help, .. } = *family;
         match kind {

@@ -80,7 +80,7 @@ fn every_metric_is_documented() {
 fn counters_exist_at_zero_and_nothing_is_a_summary() {
     let recorder = builder().unwrap().build_recorder();
     let text = metrics::with_local_recorder(&recorder, || {
-        begin(&On { mail: vec!["imap"], all: vec!["imap", "http"] });
+        begin(&EnabledListeners { mail: vec!["imap"], all: vec!["imap", "http"] });
         for family in FAMILIES.iter().filter(|family| matches!(family.kind, MetricKind::Histogram(_))) {
             metrics::histogram!(family.name).record(0.3);
         }

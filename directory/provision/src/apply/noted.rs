@@ -12,7 +12,7 @@ use crate::{Actor, Audit, ChangeKind, PersonChange, Plan};
 const LOOKED_AT_MAX: usize = 50;
 
 /// Records the people of one batch in the audit.
-pub(super) struct Noter<'a> {
+pub(super) struct BatchAudit<'a> {
     pub(super) audit: &'a Audit,
     pub(super) actor: &'a Actor,
     pub(super) plan: &'a Plan,
@@ -48,7 +48,7 @@ struct AuditedChange<'a> {
     after: &'a [String],
 }
 
-impl Noter<'_> {
+impl BatchAudit<'_> {
     /// Records a person; durable when it resolves. Returns the id of the record, or that of the earlier run's record.
     pub(super) async fn begin(&self, change: &PersonChange) -> Result<String, PersonFailure> {
         let subject = subject(change);

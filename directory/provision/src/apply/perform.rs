@@ -36,7 +36,7 @@ pub(super) struct Performer<'a> {
 }
 
 /// What the directory shows of a write that got no answer, or that was refused as already done or outdated.
-enum Looked {
+enum ReadBack {
     /// The write was done: by this batch, or, for an address, before this batch.
     Is(WriteOutcome, Answer),
     /// The write was not done and can be sent again.
@@ -94,9 +94,9 @@ impl<'a> Performer<'a> {
                 return refused(error);
             }
             match self.look(write, is_unknown).await? {
-                Looked::Is(outcome, answer) => return Ok((outcome, answer)),
-                Looked::Refused(reason) => return Ok((WriteOutcome::Refused(reason), Answer::default())),
-                Looked::IsNot => unknown = Some(error),
+                ReadBack::Is(outcome, answer) => return Ok((outcome, answer)),
+                ReadBack::Refused(reason) => return Ok((WriteOutcome::Refused(reason), Answer::default())),
+                ReadBack::IsNot => unknown = Some(error),
             }
         }
         Err(unknown.unwrap_or_else(|| DirectoryError::Unknown("no answer".to_owned())).into())
@@ -110,7 +110,7 @@ impl<'a> Performer<'a> {
     }
 
     /// Reads the entry and compares it with what the write would have left.
-    async fn look(&self, write: &Write, is_unknown: bool) -> Result<Looked, DirectoryError> {
+    async fn look(&self, write: &Write, is_unknown: bool) -> Result<ReadBack, DirectoryError> {
         let attributes = [attr::PROVOST_OWNER, attr::PROVOST_LAST_BATCH, attr::ENTRY_CSN, attr::ENTRY_UUID];
         let entry = tree::read_provider(self.directory, &write.dn, &attributes).await?;
         Ok(judge(write, entry.as_ref(), &self.context.id, is_unknown))
@@ -118,25 +118,25 @@ impl<'a> Performer<'a> {
 }
 
 /// What an entry shows of a write of `batch`.
-fn judge(write: &Write, entry: Option<&Entry>, batch: &str, is_unknown: bool) -> Looked {
+fn judge(write: &Write, entry: Option<&Entry>, batch: &str, is_unknown: bool) -> ReadBack {
     // Absent: an addition was not done. A modification lost its entry to a deletion, which sending it again will show.
-    let Some(entry) = entry else { return Looked::IsNot };
+    let Some(entry) = entry else { return ReadBack::IsNot };
     if entry.first(attr::PROVOST_LAST_BATCH) == Some(batch) {
-        return Looked::Is(WriteOutcome::Found, version(entry));
+        return ReadBack::Is(WriteOutcome::Found, version(entry));
     }
     match &write.action {
         WriteKind::AddAddress => {
             let held = entry.first(attr::PROVOST_OWNER).and_then(|held| Dn::parse(held).ok());
             if held.is_some() && held == write.owner() {
-                return Looked::Is(WriteOutcome::Already, version(entry));
+                return ReadBack::Is(WriteOutcome::Already, version(entry));
             }
             let address = write.dn.rdn_value(attr::PROVOST_ADDRESS).unwrap_or_default();
-            Looked::Refused(format!("{address} was taken meanwhile; import again"))
+            ReadBack::Refused(format!("{address} was taken meanwhile; import again"))
         }
         // The write carries its own condition, so sending it again is safe.
-        WriteKind::ModifyPerson { .. } | WriteKind::ModifyAddress if is_unknown => Looked::IsNot,
+        WriteKind::ModifyPerson { .. } | WriteKind::ModifyAddress if is_unknown => ReadBack::IsNot,
         WriteKind::AddPerson | WriteKind::ModifyPerson { .. } | WriteKind::ModifyAddress => {
-            Looked::Refused(CHANGED.to_owned())
+            ReadBack::Refused(CHANGED.to_owned())
         }
     }
 }
@@ -198,7 +198,7 @@ pub(super) async fn written_by(directory: &Directory, batch: &str) -> Result<Bat
 }
 
 /// Changes that an abandoned batch did not do, or did in part.
-pub(super) type Undone<'p> = Vec<(&'p PersonChange, ChangeOutcome)>;
+pub(super) type IncompleteChanges<'p> = Vec<(&'p PersonChange, ChangeOutcome)>;
 
 /// Records the outcome that the directory shows for each write of an abandoned batch without a receipt; returns the end
 /// record and the changes that were not done.
@@ -206,7 +206,7 @@ pub(super) async fn settle<'p>(
     journal: &Journal,
     plan: &'p Plan,
     found: &BatchEntries,
-) -> std::io::Result<(EndLine, Undone<'p>)> {
+) -> std::io::Result<(EndLine, IncompleteChanges<'p>)> {
     let (mut applied, mut undone) = (0, Vec::new());
     for (place, change) in (0u32..).zip(plan.changes()) {
         let (mut all, mut some) = (true, false);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Desk, DeskError};
 use crate::{
-    Actual, Applier, ApplyError, CsvOptions, FileError, InitialPasswords, OnProgress, Outcomes, Permission, Plan,
-    PlanError, Policies, Principal, ensure_tree, plan, read_source, wanted,
+    Applier, ApplyError, CsvOptions, DirectoryContent, FileError, InitialPasswords, OnProgress, Outcomes, Permission,
+    Plan, PlanError, Policies, Principal, ensure_tree, plan, read_source, wanted,
 };
 
 /// A plan with the passwords of its file, which the plan itself never holds.
@@ -67,7 +67,7 @@ impl Desk {
         let name = settings.source.clone();
         let source = tokio::task::spawn_blocking(move || read_source(&name, file.as_ref(), &options));
         let sources = vec![source.await??];
-        let actual = Actual::read(&self.directory).await.map_err(DeskError::from)?;
+        let actual = DirectoryContent::read(&self.directory).await.map_err(DeskError::from)?;
         let planned = tokio::task::spawn_blocking(move || {
             let policies = Policies::from(&settings);
             let plan = Arc::new(plan(&wanted(&sources, &policies, jiff::Timestamp::now()), &actual)?);

@@ -11,7 +11,7 @@ use crate::{Permission, Principal};
 
 /// The person whom an address, a login or a number names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Correspondent {
+pub struct NamedPerson {
     /// DN of the person's entry.
     pub dn: String,
     /// entryUUID: the account key in the store.
@@ -23,7 +23,7 @@ pub struct Correspondent {
 impl Desk {
     /// The person that a key names, for a search of messages; `None` when it names no person, or when the directory cannot
     /// answer: the search then finds only messages addressed to the key itself.
-    pub async fn correspondent(&self, principal: &Principal, key: &str) -> Result<Option<Correspondent>, DeskError> {
+    pub async fn correspondent(&self, principal: &Principal, key: &str) -> Result<Option<NamedPerson>, DeskError> {
         self.permit(principal, Permission::ViewMessages).await?;
         let found = match self.find(key).await {
             Ok(found) => found,
@@ -39,7 +39,7 @@ impl Desk {
         let mut addresses: Vec<String> = held.map(str::to_lowercase).collect();
         addresses.sort_unstable();
         addresses.dedup();
-        Ok(Some(Correspondent { dn: found.dn().to_string(), entry_uuid, addresses }))
+        Ok(Some(NamedPerson { dn: found.dn().to_string(), entry_uuid, addresses }))
     }
 
     /// Permits a search for messages and records it in the audit: `subject` is the person, where one is known. Returns the

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{CurrentPerson, Desk, DeskError, Expected, Target};
+use super::{CurrentPerson, Desk, DeskError, ExpectedVersion, Target};
 use crate::{AuditRecord, Grant, Permission, Principal};
 
 /// Audit action of a refusal.
@@ -77,7 +77,7 @@ impl Desk {
             found => found?,
         };
         self.permit_on(principal, operation, found.dn().as_str(), found.entry_uuid(), found.roles()).await?;
-        if let Expected::OneOf(versions) = &target.expected {
+        if let ExpectedVersion::OneOf(versions) = &target.expected {
             let current = found.csn().unwrap_or_default();
             if !versions.iter().any(|version| version == current) {
                 return Err(DeskError::VersionMismatch(current.to_owned()));

@@ -19,7 +19,7 @@ const REGISTRY_ATTRIBUTES: [&str; 5] =
 
 /// An address entry as it was read.
 #[derive(Clone, Debug)]
-pub(super) struct Registered(Entry);
+pub(super) struct RegisteredAddress(Entry);
 
 /// How the owner obtained an address.
 #[derive(Clone, Debug)]
@@ -29,10 +29,10 @@ pub(super) enum AddressClaim {
     /// A new entry was made.
     Made,
     /// The entry left its quarantine; the value is the entry as it was before.
-    Released(Registered),
+    Released(RegisteredAddress),
 }
 
-impl Registered {
+impl RegisteredAddress {
     /// The owner, or the former owner when the address is in quarantine.
     pub(super) fn owner(&self) -> Option<Dn> {
         self.0.first(attr::PROVOST_OWNER).and_then(|owner| Dn::parse(owner).ok())
@@ -103,7 +103,7 @@ impl Desk {
         owner: &Dn,
         kind: AddressKind,
         since: Timestamp,
-        held: &Registered,
+        held: &RegisteredAddress,
     ) -> Result<(), DeskError> {
         let set = |name, value: &str| Modification::replace(AttributeDescription::of(name), vec![value.into()]);
         let changes = vec![
@@ -134,7 +134,7 @@ impl Desk {
     }
 
     /// Takes an address from its owner: into quarantine for the configured days, or out of the directory when these are zero.
-    pub(super) async fn retire(&self, address: &Address, held: &Registered) -> Result<(), DirectoryError> {
+    pub(super) async fn retire(&self, address: &Address, held: &RegisteredAddress) -> Result<(), DirectoryError> {
         let dn = tree::address(self.directory.suffix(), address.as_str());
         let days = self.settings.get().address_quarantine;
         if days == 0 {
@@ -152,8 +152,8 @@ impl Desk {
     }
 
     /// The entry of an address on the writable provider; `None` when there is none.
-    pub(super) async fn registered(&self, address: &Address) -> Result<Option<Registered>, DeskError> {
+    pub(super) async fn registered(&self, address: &Address) -> Result<Option<RegisteredAddress>, DeskError> {
         let dn = tree::address(self.directory.suffix(), address.as_str());
-        Ok(tree::read_provider(&self.directory, &dn, &REGISTRY_ATTRIBUTES).await?.map(Registered))
+        Ok(tree::read_provider(&self.directory, &dn, &REGISTRY_ATTRIBUTES).await?.map(RegisteredAddress))
     }
 }

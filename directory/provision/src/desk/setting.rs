@@ -6,7 +6,7 @@ use provost_schema::{attr, class};
 use provost_settings::{Definition, Fallback, MAIL_DOMAIN, SharedSettings};
 use serde_json::json;
 
-use super::{Desk, DeskError, Expected, Target};
+use super::{Desk, DeskError, ExpectedVersion, Target};
 use crate::{Permission, Principal, read_shared_settings, tree};
 
 /// Attributes read of an entry before a change.
@@ -22,19 +22,19 @@ pub struct StatedSetting {
     pub name: &'static str,
     /// Values of the setting; empty when the directory does not state it.
     pub values: Vec<String>,
-    /// The version, for a conditional change with [`Expected`].
+    /// The version, for a conditional change with [`ExpectedVersion`].
     pub version: String,
 }
 
 /// The entry of a setting as read for a change; empty when there is no entry.
-struct Before {
+struct SettingEntry {
     dn: Dn,
     entry: Option<Entry>,
     /// Whether the caller named versions: a concurrent change is then reported as a version mismatch.
     is_expected: bool,
 }
 
-impl Before {
+impl SettingEntry {
     fn version(&self) -> &str {
         self.entry.as_ref().map_or(UNSTATED, |entry| entry.first(attr::ENTRY_CSN).unwrap_or_default())
     }
@@ -70,7 +70,7 @@ impl Desk {
     pub async fn stated_setting(&self, principal: &Principal, name: &str) -> Result<StatedSetting, DeskError> {
         self.permit(principal, Permission::ViewSettings).await?;
         let definition = defined(name)?;
-        let before = self.before(definition, &Expected::Any).await?;
+        let before = self.before(definition, &ExpectedVersion::Any).await?;
         let (values, version) = (before.values().unwrap_or_default(), before.version().to_owned());
         Ok(StatedSetting { name: definition.name, values, version })
     }
@@ -136,15 +136,15 @@ impl Desk {
     }
 
     /// Reads the entry of a setting; refuses a version that the caller does not expect.
-    async fn before(&self, definition: &Definition, expected: &Expected) -> Result<Before, DeskError> {
+    async fn before(&self, definition: &Definition, expected: &ExpectedVersion) -> Result<SettingEntry, DeskError> {
         let dn = self.directory.suffix().child(attr::OU, definition.container).child(attr::CN, definition.name);
         let entry = tree::read_provider(&self.directory, &dn, &READ).await?;
-        let before = Before { dn, entry, is_expected: *expected != Expected::Any };
+        let before = SettingEntry { dn, entry, is_expected: *expected != ExpectedVersion::Any };
         match expected {
-            Expected::OneOf(versions) if !versions.iter().any(|version| version == before.version()) => {
+            ExpectedVersion::OneOf(versions) if !versions.iter().any(|version| version == before.version()) => {
                 Err(DeskError::VersionMismatch(before.version().to_owned()))
             }
-            Expected::OneOf(_) | Expected::Any => Ok(before),
+            ExpectedVersion::OneOf(_) | ExpectedVersion::Any => Ok(before),
         }
     }
 

@@ -2,7 +2,7 @@
 
 /// Which versions of an entry a change is meant for (RFC 9110 §13.1.1, If-Match).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Expected {
+pub enum ExpectedVersion {
     /// Any version.
     #[default]
     Any,
@@ -16,24 +16,24 @@ pub struct Target<'a> {
     /// provostPersonId, login, address or source id of a person, or the name of a setting.
     pub key: &'a str,
     /// Compared with the entry as the change reads it; the write asserts the same version.
-    pub expected: Expected,
+    pub expected: ExpectedVersion,
 }
 
 impl<'a> Target<'a> {
     /// A target in one of the expected versions.
-    pub fn new(key: &'a str, expected: Expected) -> Self {
+    pub fn new(key: &'a str, expected: ExpectedVersion) -> Self {
         Self { key, expected }
     }
 }
 
 impl<'a> From<&'a str> for Target<'a> {
     fn from(key: &'a str) -> Self {
-        Self::new(key, Expected::Any)
+        Self::new(key, ExpectedVersion::Any)
     }
 }
 
 impl<'a> From<&'a String> for Target<'a> {
     fn from(key: &'a String) -> Self {
-        Self::new(key, Expected::Any)
+        Self::new(key, ExpectedVersion::Any)
     }
 }

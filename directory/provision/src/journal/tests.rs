@@ -3,14 +3,14 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Actual, CsvOptions, Policies, SourceStamp, plan, read_source, wanted};
+use crate::{CsvOptions, DirectoryContent, Policies, SourceStamp, plan, read_source, wanted};
 
 fn plan_of(rows: &str) -> Plan {
     let file = format!("person_id,given_name,family_name,affiliation,password\n{rows}");
     let sources = [read_source("registrar", file.as_bytes(), &CsvOptions::default()).unwrap()];
     let now = "2026-09-01T08:00:00Z".parse().unwrap();
     let suffix = provost_entry::Dn::parse("dc=example,dc=edu").unwrap();
-    plan(&wanted(&sources, &Policies::built_in("example.edu"), now), &Actual::empty(suffix)).unwrap()
+    plan(&wanted(&sources, &Policies::built_in("example.edu"), now), &DirectoryContent::empty(suffix)).unwrap()
 }
 
 fn two() -> Plan {

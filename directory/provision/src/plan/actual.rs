@@ -13,7 +13,7 @@ use crate::tree;
 use crate::write::QUARANTINED;
 
 /// The directory's present content that an import may touch, read in one paged search for people and one for addresses.
-pub struct Actual {
+pub struct DirectoryContent {
     pub(super) suffix: Dn,
     pub(super) people: Vec<DirectoryPerson>,
     /// The person of each source id, in compared form; `None` when several people have the id.
@@ -58,7 +58,7 @@ pub(super) enum SourceIdState<'a> {
     Many,
 }
 
-impl Actual {
+impl DirectoryContent {
     /// Reads people and addresses from the writable provider concurrently: serving and decoding the answers take about
     /// equally long.
     pub async fn read(directory: &Directory) -> Result<Self, DirectoryError> {

@@ -6,7 +6,7 @@ use provost_entry::{Address, Dn};
 use provost_schema::attr;
 use uuid::Uuid;
 
-use super::actual::{Actual, DirectoryPerson, SourceIdState};
+use super::actual::{DirectoryContent, DirectoryPerson, SourceIdState};
 use super::change::{ChangeKind, PersonChange, Reason};
 use crate::attribute_change::AttributeChange;
 use crate::naming::{is_numbered, numbered};
@@ -27,7 +27,7 @@ pub(crate) fn person_uuid(source_id: &str) -> Uuid {
 /// Plans people in the order of the records and keeps the addresses that this plan has given.
 pub(super) struct Planner<'a> {
     naming: &'a NamingPolicy,
-    actual: &'a Actual,
+    actual: &'a DirectoryContent,
     claimed: HashSet<String>,
     /// The lowest number of each base that may be free. No number becomes free while planning, so a thousand people of
     /// one name cost a thousand look-ups, not a million.
@@ -37,7 +37,7 @@ pub(super) struct Planner<'a> {
 }
 
 /// The address that results from a person's name.
-struct Choice {
+struct ChosenAddress {
     address: Address,
     /// Whether an address entry must be made.
     claim: bool,
@@ -45,7 +45,7 @@ struct Choice {
 }
 
 impl<'a> Planner<'a> {
-    pub(super) fn new(wanted: &WantedState<'a>, actual: &'a Actual) -> Self {
+    pub(super) fn new(wanted: &WantedState<'a>, actual: &'a DirectoryContent) -> Self {
         Self {
             naming: &wanted.policies.naming,
             actual,
@@ -125,7 +125,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn new_person(&self, wanted: &WantedPerson<'_>, id: Uuid, dn: &Dn, choice: &Choice) -> Vec<AttributeChange> {
+    fn new_person(&self, wanted: &WantedPerson<'_>, id: Uuid, dn: &Dn, choice: &ChosenAddress) -> Vec<AttributeChange> {
         let one = |name, value: &str, rule| AttributeChange::new(name, vec![value.to_owned()], rule);
         let address = choice.address.as_str();
         let mut attributes = vec![
@@ -153,7 +153,7 @@ impl<'a> Planner<'a> {
         let mut attributes = wanted.attributes.changes(&person.attributes);
         let held = person.mail.as_deref().and_then(|mail| Address::parse(mail).ok());
         let is_renamed = self.is_renamed(wanted, person, held.as_ref());
-        let mut writes = Settled::default();
+        let mut writes = AddressWrites::default();
         let mut label = held.as_ref().map_or_else(|| wanted.record.person_id.clone(), Address::to_string);
         if is_renamed {
             let choice = self.choose(wanted, &person.dn, person.uid.as_deref())?;
@@ -190,7 +190,12 @@ impl<'a> Planner<'a> {
     }
 
     /// The address for a name: one that the person already holds, or the first number that is free.
-    fn choose(&mut self, wanted: &WantedPerson<'_>, dn: &Dn, own_uid: Option<&str>) -> Result<Choice, RecordError> {
+    fn choose(
+        &mut self,
+        wanted: &WantedPerson<'_>,
+        dn: &Dn,
+        own_uid: Option<&str>,
+    ) -> Result<ChosenAddress, RecordError> {
         let (domain, base) = (&self.naming.domain, wanted.address.base.as_str());
         let own = self.actual.held_by(dn).filter_map(|(held, holding)| Some((Address::parse(held).ok()?, holding)));
         let own = own.filter(|(held, _)| held.domain() == domain && is_numbered(held.local(), base));
@@ -198,7 +203,7 @@ impl<'a> Planner<'a> {
         let own = own.filter(|(held, _)| !self.naming.is_reserved(held.local()));
         // The shortest one has the lowest number.
         if let Some((address, holding)) = own.min_by_key(|(held, _)| (held.as_str().len(), held.clone())) {
-            return Ok(Choice { claim: holding.kind.is_none(), address, rule: ReasonRule::KeptAddress });
+            return Ok(ChosenAddress { claim: holding.kind.is_none(), address, rule: ReasonRule::KeptAddress });
         }
         let mut number = self.next_number.get(base).copied().unwrap_or(1);
         loop {
@@ -211,7 +216,7 @@ impl<'a> Planner<'a> {
                 // Keep a number that only this person may take (their own login), so that others check it again.
                 self.next_number.insert(base.to_owned(), number + u32::from(uid_is_free));
                 self.claimed.insert(address.as_str().to_owned());
-                return Ok(Choice { address, claim: true, rule: ReasonRule::PrimaryAddress });
+                return Ok(ChosenAddress { address, claim: true, rule: ReasonRule::PrimaryAddress });
             }
             number += 1;
         }
@@ -232,8 +237,8 @@ impl<'a> Planner<'a> {
     /// The writes that make `primary` the only primary address of its owner; `claim` is the rule that asks for a new entry.
     /// The new address is settled before the person is written, former ones afterwards: every address of the person has an
     /// entry at each moment.
-    fn settle_kinds(&self, owner: &Dn, primary: &Address, claim: Option<ReasonRule>) -> Settled {
-        let (mut writes, suffix) = (Settled::default(), &self.actual.suffix);
+    fn settle_kinds(&self, owner: &Dn, primary: &Address, claim: Option<ReasonRule>) -> AddressWrites {
+        let (mut writes, suffix) = (AddressWrites::default(), &self.actual.suffix);
         let kind = AddressKind::Primary;
         if let Some(rule) = claim {
             writes.before.push(Write::add_address(suffix, primary, owner, kind, rule));
@@ -263,12 +268,12 @@ impl<'a> Planner<'a> {
 
 /// Writes to address entries, before and after that of the person.
 #[derive(Default)]
-struct Settled {
+struct AddressWrites {
     before: Vec<Write>,
     after: Vec<Write>,
 }
 
-impl Settled {
+impl AddressWrites {
     fn is_empty(&self) -> bool {
         self.before.is_empty() && self.after.is_empty()
     }
@@ -287,12 +292,18 @@ fn family(person: &DirectoryPerson) -> &str {
     person.attributes.get(attr::SN).unwrap_or_default()
 }
 
-fn change(wanted: &WantedPerson<'_>, what: String, kind: ChangeKind, reason: Reason, writes: Settled) -> PersonChange {
+fn change(
+    wanted: &WantedPerson<'_>,
+    what: String,
+    kind: ChangeKind,
+    reason: Reason,
+    writes: AddressWrites,
+) -> PersonChange {
     PersonChange { source: wanted.origin.source, line: wanted.origin.line, what, kind, reason, writes: writes.all() }
 }
 
 /// The attributes that follow a new primary address; the former one stays among the person's addresses.
-fn new_primary(person: &DirectoryPerson, choice: &Choice) -> Vec<AttributeChange> {
+fn new_primary(person: &DirectoryPerson, choice: &ChosenAddress) -> Vec<AttributeChange> {
     let address = choice.address.as_str();
     let before = person.mail.iter().map(ToString::to_string).collect();
     let mail = AttributeChange { before, ..AttributeChange::new(attr::MAIL, vec![address.to_owned()], choice.rule) };
@@ -336,7 +347,7 @@ fn describe(
     label: &str,
     attributes: &[AttributeChange],
     has_password: bool,
-    kinds: &Settled,
+    kinds: &AddressWrites,
 ) -> String {
     let mut names: Vec<&str> = attributes.iter().map(|change| change.name.as_str()).collect();
     names.retain(|name| *name != attr::MAIL && *name != attr::MAIL_LOCAL_ADDRESS);

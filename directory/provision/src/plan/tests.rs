@@ -16,7 +16,7 @@ fn source(rows: &str) -> Source {
 }
 
 /// The plan of a source by the built-in rules.
-fn plan_of(source: Source, actual: &Actual) -> Result<Plan, PlanError> {
+fn plan_of(source: Source, actual: &DirectoryContent) -> Result<Plan, PlanError> {
     plan(&wanted(&[source], &Policies::built_in("example.edu"), jiff::Timestamp::UNIX_EPOCH), actual)
 }
 
@@ -32,8 +32,8 @@ fn suffix() -> Dn {
 }
 
 impl Model {
-    fn actual(&self) -> Actual {
-        let mut actual = Actual::empty(suffix());
+    fn actual(&self) -> DirectoryContent {
+        let mut actual = DirectoryContent::empty(suffix());
         let of = |class: &'static str| self.entries.values().filter(move |entry| entry.has_class(class));
         of(class::PROVOST_ACCOUNT).for_each(|entry| actual.add_person(entry));
         of(class::PROVOST_ADDRESS_ENTRY).for_each(|entry| actual.add_address(entry));
@@ -364,7 +364,8 @@ fn hash_names_a_plan() {
 
 #[test]
 fn the_time_of_planning_is_not_in_the_name() {
-    let (sources, policies, actual) = ([source(ZOE)], Policies::built_in("example.edu"), Actual::empty(suffix()));
+    let (sources, policies, actual) =
+        ([source(ZOE)], Policies::built_in("example.edu"), DirectoryContent::empty(suffix()));
     let at = |at: &str| plan(&wanted(&sources, &policies, at.parse().unwrap()), &actual).unwrap();
     let (first, second) = (at("2026-09-01T08:00:00Z"), at("2027-09-01T08:00:00Z"));
     assert_eq!((first.since(), second.since()), ("20260901080000Z", "20270901080000Z"));

@@ -28,7 +28,7 @@ pub(super) fn read_row(header: &ColumnMap, record: &CsvRecord) -> Result<SourceR
     if let Some(problem) = wrong_count(header, record) {
         return Err(vec![problem]);
     }
-    let mut cells = Cells { header, record, problems: Vec::new() };
+    let mut cells = RowFields { header, record, problems: Vec::new() };
     if record.is_misquoted {
         cells.refuse(
             Column::PersonId,
@@ -100,13 +100,13 @@ fn wrong_count(header: &ColumnMap, record: &CsvRecord) -> Option<RecordError> {
 }
 
 /// The fields of one record and the problems found in them.
-struct Cells<'a> {
+struct RowFields<'a> {
     header: &'a ColumnMap,
     record: &'a CsvRecord,
     problems: Vec<RecordError>,
 }
 
-impl Cells<'_> {
+impl RowFields<'_> {
     fn refuse(&mut self, column: Column, rule: &str) {
         let (line, last_line, column) = (self.record.line, self.record.last_line, column.name().to_owned());
         // Name all lines of the row, so that the report covers every person on them.

@@ -20,7 +20,7 @@ fn at_2026() -> Timestamp {
 }
 
 /// The wanted value of one attribute of a person, and the id of its rule.
-fn value<'a>(person: &'a WantedPerson<'_>, attribute: &str) -> (&'a Want<'a>, String) {
+fn value<'a>(person: &'a WantedPerson<'_>, attribute: &str) -> (&'a RecordAttribute<'a>, String) {
     let mut values = person.values();
     let (_, wanted) = values.find(|(name, _)| *name == attribute).unwrap();
     (&wanted.want, wanted.rule.to_string())
@@ -47,7 +47,7 @@ fn every_value_has_its_rule_and_its_record() {
         (attr::PROVOST_START_DATE, "20260901040000Z", "column.start_date"),
         (attr::PROVOST_END_DATE, "20300501035959Z", "column.end_date"),
     ] {
-        assert_eq!(value(person, attribute), (&Want::Value(expect.into()), rule.to_owned()), "{attribute}");
+        assert_eq!(value(person, attribute), (&RecordAttribute::Value(expect.into()), rule.to_owned()), "{attribute}");
     }
     assert_eq!(person.values().count(), 12);
     assert_eq!((person.source_id(), person.address().base.as_str()), ("registrar:1", "zoe.cote"));
@@ -62,12 +62,12 @@ fn a_blank_cell_follows_the_policy_of_its_column() {
     let mut keeping = policies();
     keeping.clearing_columns = vec![Column::PrivateEmail];
     for (policies, attribute, expect, rule) in [
-        (&policies(), attr::PROVOST_PROGRAM, Want::None, "blank.program"),
-        (&policies(), attr::PROVOST_END_DATE, Want::None, "blank.end_date"),
-        (&policies(), attr::PROVOST_PRIVATE_MAIL, Want::Any, "column.private_email"),
-        (&policies(), attr::SCHAC_DATE_OF_BIRTH, Want::Any, "column.birth_date"),
-        (&keeping, attr::PROVOST_PROGRAM, Want::Any, "column.program"),
-        (&keeping, attr::PROVOST_PRIVATE_MAIL, Want::None, "blank.private_email"),
+        (&policies(), attr::PROVOST_PROGRAM, RecordAttribute::None, "blank.program"),
+        (&policies(), attr::PROVOST_END_DATE, RecordAttribute::None, "blank.end_date"),
+        (&policies(), attr::PROVOST_PRIVATE_MAIL, RecordAttribute::Any, "column.private_email"),
+        (&policies(), attr::SCHAC_DATE_OF_BIRTH, RecordAttribute::Any, "column.birth_date"),
+        (&keeping, attr::PROVOST_PROGRAM, RecordAttribute::Any, "column.program"),
+        (&keeping, attr::PROVOST_PRIVATE_MAIL, RecordAttribute::None, "blank.private_email"),
     ] {
         let state = wanted(&sources, policies, at_2026());
         assert_eq!(value(&state.people()[0], attribute), (&expect, rule.to_owned()), "{attribute}");
@@ -85,7 +85,7 @@ fn policies_decide_who_is_admitted_how_names_fold_and_where_days_end() {
     let state = wanted(&sources, &policies, at_2026());
     let [person] = state.people() else { panic!("one person: {:?}", state.people()) };
     assert_eq!((person.address().base.as_str(), state.origin(person).unwrap().policies), ("juergen.gross", "site/7"));
-    assert_eq!(value(person, attr::PROVOST_END_DATE).0, &Want::Value("20300430235959Z".into()));
+    assert_eq!(value(person, attr::PROVOST_END_DATE).0, &RecordAttribute::Value("20300430235959Z".into()));
     let rejected: Vec<(u64, &str)> =
         state.rejected().iter().map(|problem| (problem.line, problem.column.as_str())).collect();
     assert_eq!(rejected, [(3, "affiliation")]);

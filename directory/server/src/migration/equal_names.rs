@@ -18,12 +18,12 @@ use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use crate::catalogue::Catalogue;
 use crate::csn::{ContextCsn, Sequence};
-use crate::record::{Draft, EncodedEntry, NameId};
+use crate::record::{EncodedEntry, EntryDraft, NameId};
 use crate::storage_error::StorageError;
 use crate::tree::{EntryNumber, NO_PLACE};
 
 /// All decoded entries: place, parent, content.
-type Entries = BTreeMap<EntryNumber, (EntryNumber, Draft)>;
+type Entries = BTreeMap<EntryNumber, (EntryNumber, EntryDraft)>;
 
 /// Upgrades a file from format 1 to 2. Reads all entries into memory, as opening the file does.
 pub(super) fn step(transaction: &Transaction<'_>) -> Result<(), StorageError> {
@@ -129,7 +129,7 @@ fn separate_equal_names(descriptions: &[String], entries: &mut Entries) -> Resul
 }
 
 /// Returns the RDN with the entryUUID appended to its first value, and adds that value to the entry.
-fn rename(catalogue: &Catalogue, descriptions: &[String], draft: &mut Draft, rdn: &Rdn) -> Option<Rdn> {
+fn rename(catalogue: &Catalogue, descriptions: &[String], draft: &mut EntryDraft, rdn: &Rdn) -> Option<Rdn> {
     let (name, value) = rdn.pairs().next()?;
     let new = format!("{value} ({})", draft.head.uuid);
     let type_id = catalogue.type_id(name)?;

@@ -37,12 +37,12 @@ const SOURCE: Allowance = Allowance { refusals: 1000.0, seconds_each: 0.5 };
 
 /// The number of refusals at a moment; it drains with time.
 #[derive(Clone, Copy)]
-struct Level {
+struct RefusalLevel {
     refusals: f64,
     at: Timestamp,
 }
 
-impl Level {
+impl RefusalLevel {
     fn now(self, allowance: Allowance, now: Timestamp) -> f64 {
         // A clock that was set back neither forgives nor adds refusals.
         let passed = now.duration_since(self.at).as_secs_f64().max(0.0);
@@ -54,9 +54,9 @@ impl Level {
 type Name = [u8; 16];
 
 struct Levels {
-    pairs: LruCache<(Name, IpAddr), Level>,
-    accounts: LruCache<Name, Level>,
-    sources: LruCache<IpAddr, Level>,
+    pairs: LruCache<(Name, IpAddr), RefusalLevel>,
+    accounts: LruCache<Name, RefusalLevel>,
+    sources: LruCache<IpAddr, RefusalLevel>,
     /// The time of the last accepted login.
     familiar: LruCache<(Name, IpAddr), Timestamp>,
 }
@@ -118,9 +118,9 @@ impl RecentRefusals {
     }
 }
 
-fn add<K: std::hash::Hash + Eq>(levels: &mut LruCache<K, Level>, key: K, allowance: Allowance, now: Timestamp) {
+fn add<K: std::hash::Hash + Eq>(levels: &mut LruCache<K, RefusalLevel>, key: K, allowance: Allowance, now: Timestamp) {
     let before = levels.get(&key).map_or(0.0, |level| level.now(allowance, now));
-    levels.put(key, Level { refusals: (before + 1.0).min(2.0 * allowance.refusals), at: now });
+    levels.put(key, RefusalLevel { refusals: (before + 1.0).min(2.0 * allowance.refusals), at: now });
 }
 
 /// Returns the network that counts as one source: an IPv4 address, or the /64 of an IPv6 address, which one host may

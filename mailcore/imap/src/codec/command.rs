@@ -157,14 +157,14 @@ pub(crate) enum FetchItem {
     Uid,
     Section {
         section: BodySection,
-        partial: Option<Partial>,
+        partial: Option<PartialRange>,
         peek: bool,
     },
 }
 
 /// The part `<origin.octets>` of a section, in octets (RFC 3501 §6.4.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Partial {
+pub(crate) struct PartialRange {
     pub(crate) origin: u32,
     pub(crate) octets: u32,
 }
@@ -219,8 +219,8 @@ pub(crate) enum SearchKey {
     Recent(bool),
     /// NEW: the same as RECENT and UNSEEN together.
     New,
-    Internal(Compare, Date),
-    Sent(Compare, Date),
+    Internal(DayComparison, Date),
+    Sent(DayComparison, Date),
     Larger(u32),
     Smaller(u32),
     Header {
@@ -238,7 +238,7 @@ pub(crate) enum SearchKey {
 
 /// How SEARCH compares a day: BEFORE, ON or SINCE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Compare {
+pub(crate) enum DayComparison {
     Before,
     On,
     Since,

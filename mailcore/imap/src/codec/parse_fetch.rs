@@ -1,7 +1,7 @@
 //! Reads the arguments of FETCH (RFC 3501 §6.4.5).
 
 use super::arguments::{Result, messages};
-use super::command::{BodySection, Command, Fetch, FetchItem, Numbers, Partial, SectionText};
+use super::command::{BodySection, Command, Fetch, FetchItem, Numbers, PartialRange, SectionText};
 use super::cursor::{Cursor, ParseError};
 
 /// The most data items in one FETCH.
@@ -81,7 +81,7 @@ fn section_item(cursor: &mut Cursor<'_>, peek: bool) -> Result<FetchItem> {
         if octets == 0 {
             return Err(ParseError("a partial has at least one octet"));
         }
-        partial = Some(Partial { origin, octets });
+        partial = Some(PartialRange { origin, octets });
     }
     Ok(FetchItem::Section { section, partial, peek })
 }

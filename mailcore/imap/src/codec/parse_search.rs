@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use provost_store::Flag;
 
 use super::arguments::Result;
-use super::command::{Command, Compare, Numbers, SearchArguments, SearchKey, SearchReturn};
+use super::command::{Command, DayComparison, Numbers, SearchArguments, SearchKey, SearchReturn};
 use super::cursor::{Cursor, ParseError};
 use super::date;
 use super::sequence::SequenceSet;
@@ -104,12 +104,12 @@ impl SearchKeyParser<'_, '_> {
                 self.cursor.space()?;
                 SearchKey::Or(Box::new(first), Box::new(self.key(depth + 1)?))
             }
-            "BEFORE" => SearchKey::Internal(Compare::Before, self.date()?),
-            "ON" => SearchKey::Internal(Compare::On, self.date()?),
-            "SINCE" => SearchKey::Internal(Compare::Since, self.date()?),
-            "SENTBEFORE" => SearchKey::Sent(Compare::Before, self.date()?),
-            "SENTON" => SearchKey::Sent(Compare::On, self.date()?),
-            "SENTSINCE" => SearchKey::Sent(Compare::Since, self.date()?),
+            "BEFORE" => SearchKey::Internal(DayComparison::Before, self.date()?),
+            "ON" => SearchKey::Internal(DayComparison::On, self.date()?),
+            "SINCE" => SearchKey::Internal(DayComparison::Since, self.date()?),
+            "SENTBEFORE" => SearchKey::Sent(DayComparison::Before, self.date()?),
+            "SENTON" => SearchKey::Sent(DayComparison::On, self.date()?),
+            "SENTSINCE" => SearchKey::Sent(DayComparison::Since, self.date()?),
             "LARGER" => SearchKey::Larger(self.cursor.number()?),
             "SMALLER" => SearchKey::Smaller(self.cursor.number()?),
             "KEYWORD" => SearchKey::Keyword(self.cursor.atom()?.to_owned(), true),

@@ -21,7 +21,7 @@ use crate::message_list::ListedMessage;
 use crate::world::CommandContext;
 
 use super::store::stored;
-use item::Described;
+use item::MessageData;
 use plan::FetchPlan;
 use response::Response;
 
@@ -103,7 +103,7 @@ impl FetchResponses<'_> {
         out: &mut Output<'_>,
     ) -> Result<Result<(), StoreError>, SessionError> {
         let (uid, is_recent) = (message.uid, self.selected.is_recent(message.uid));
-        let response = Response { world: self.world, index, described: Described { message, is_recent, row } };
+        let response = Response { world: self.world, index, described: MessageData { message, is_recent, row } };
         let sent = response.send(&self.items, &self.plan, &self.seen, out).await?;
         match sent {
             Ok(()) => {

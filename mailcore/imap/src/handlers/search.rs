@@ -18,7 +18,7 @@ use crate::source::MessageSource;
 use crate::world::{CommandContext, unreadable};
 
 use content::LoadedContent;
-use key::{Resolved, SearchCandidate};
+use key::{ResolvedKey, SearchCandidate};
 
 /// Messages tested before other sessions get a turn, and rows read at once.
 const MESSAGES_PER_TURN: usize = 256;
@@ -34,7 +34,7 @@ pub(crate) async fn search(
     if !search.charset_known {
         return Reply::no("BADCHARSET (US-ASCII UTF-8)", "Unknown charset");
     }
-    let key = Resolved::new(&search.key, selected);
+    let key = ResolvedKey::new(&search.key, selected);
     let columns = key::columns(&search.key);
     let mut found = Vec::new();
     let mut from = 0;
@@ -63,7 +63,7 @@ pub(crate) async fn search(
 async fn in_turn(
     world: &CommandContext<'_>,
     selected: &Selected,
-    key: &Resolved<'_>,
+    key: &ResolvedKey<'_>,
     columns: Columns,
     indices: std::ops::Range<usize>,
 ) -> Result<Vec<usize>, StoreError> {
@@ -100,7 +100,7 @@ async fn in_turn(
 async fn is_match(
     world: &CommandContext<'_>,
     selected: &Selected,
-    key: &Resolved<'_>,
+    key: &ResolvedKey<'_>,
     subject: &SearchCandidate,
 ) -> Result<bool, StoreError> {
     let Some(row) = &subject.row else { return Ok(false) };

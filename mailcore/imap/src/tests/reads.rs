@@ -201,7 +201,7 @@ async fn bodies_are_streamed() {
         client.send("s EXAMINE INBOX\r\n").await;
         client.take();
         store.octets_at_once.store(0, Ordering::SeqCst);
-        let mut sink = Slow { taken: 0, most: 3, largest: 0 };
+        let mut sink = SlowClient { taken: 0, most: 3, largest: 0 };
         let mut input = BytesMut::from(format!("f FETCH 1 {item}\r\n").as_bytes());
         let mut buffer = BytesMut::new();
         let mut out = Output::new(&mut buffer, &mut sink);
@@ -277,13 +277,13 @@ async fn bodies_are_searched_in_pieces() {
 }
 
 /// A client that reads some buffers and then stops.
-struct Slow {
+struct SlowClient {
     taken: usize,
     most: usize,
     largest: usize,
 }
 
-impl provost_net::Sink for Slow {
+impl provost_net::Sink for SlowClient {
     fn drain<'a>(
         &'a mut self,
         bytes: &'a mut BytesMut,

@@ -19,12 +19,12 @@ const DAMAGED: u8 = 2;
 const FORGETFUL: u8 = 3;
 
 /// The memory engine with simulated loss of its connection.
-struct Cable {
+struct LossyStore {
     engine: MemoryStore,
     state: AtomicU8,
 }
 
-impl Cable {
+impl LossyStore {
     fn state(&self) -> u8 {
         self.state.load(Ordering::SeqCst)
     }
@@ -40,7 +40,7 @@ impl Cable {
     }
 }
 
-impl MessageStore for Cable {
+impl MessageStore for LossyStore {
     fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, BatchError>> {
         match self.state() {
             DOWN => Box::pin(std::future::ready(Err(BatchError::Unavailable("pulled".to_owned())))),
@@ -98,9 +98,9 @@ impl MessageStore for Cable {
 }
 
 /// A session with INBOX selected, which has one message.
-async fn on_cable() -> (World, Arc<Cable>, [Client; 1]) {
+async fn on_cable() -> (World, Arc<LossyStore>, [Client; 1]) {
     let mut world = World::new();
-    let cable = Arc::new(Cable { engine: MemoryStore::default(), state: AtomicU8::new(UP) });
+    let cable = Arc::new(LossyStore { engine: MemoryStore::default(), state: AtomicU8::new(UP) });
     world.config = Arc::new(ImapConfig { store: cable.clone(), ..(*world.config).clone() });
     world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
     let mut clients = [world.logged_in().await];

@@ -20,13 +20,13 @@ const ITEMS_MAX: usize = 65_536;
 impl MimePart {
     /// Parses a message in time linear in its octets, with bounded depth and number of parts.
     pub fn of(message: &[u8]) -> Self {
-        Splitter { message, at: 0, boundaries: Vec::new(), parts: 0, items_left: ITEMS_MAX }.part(0, false).0
+        PartSplitter { message, at: 0, boundaries: Vec::new(), parts: 0, items_left: ITEMS_MAX }.part(0, false).0
     }
 }
 
 /// Why a run of lines ended.
 #[derive(Clone, Copy)]
-enum Stop {
+enum RunEnd {
     /// A boundary line of the multipart at `level`.
     Boundary {
         level: usize,
@@ -35,7 +35,7 @@ enum Stop {
     End,
 }
 
-struct Splitter<'a> {
+struct PartSplitter<'a> {
     message: &'a [u8],
     at: usize,
     /// Boundaries of the open multiparts, outermost first.
@@ -45,9 +45,9 @@ struct Splitter<'a> {
     items_left: usize,
 }
 
-impl<'a> Splitter<'a> {
+impl<'a> PartSplitter<'a> {
     /// Parses the part that begins here. Returns it and why it ended; the boundary line is consumed.
-    fn part(&mut self, depth: usize, in_digest: bool) -> (MimePart, Stop) {
+    fn part(&mut self, depth: usize, in_digest: bool) -> (MimePart, RunEnd) {
         self.parts += 1;
         let start = self.at;
         let (header_end, cut) = self.header();
@@ -85,7 +85,7 @@ impl<'a> Splitter<'a> {
     }
 
     /// Returns where the header ends, and the boundary that cut it short.
-    fn header(&mut self) -> (usize, Option<Stop>) {
+    fn header(&mut self) -> (usize, Option<RunEnd>) {
         while let Some(line) = self.line() {
             let begin = self.at - line.len();
             if matches!(line, b"\r\n" | b"\n") {
@@ -98,7 +98,7 @@ impl<'a> Splitter<'a> {
         (self.at, None)
     }
 
-    fn message(&mut self, depth: usize) -> (PartContent, usize, Stop) {
+    fn message(&mut self, depth: usize) -> (PartContent, usize, RunEnd) {
         let (inner, stop) = self.part(depth + 1, false);
         let envelope = ImapEnvelope::of(inner.header_in(self.message)).bounded(self.items_left);
         self.items_left -= envelope.items().min(self.items_left);
@@ -106,7 +106,7 @@ impl<'a> Splitter<'a> {
         (PartContent::Message(Box::new(inner), Box::new(envelope)), end, stop)
     }
 
-    fn multipart(&mut self, media: &Media, depth: usize) -> (PartContent, usize, Stop) {
+    fn multipart(&mut self, media: &Media, depth: usize) -> (PartContent, usize, RunEnd) {
         let boundary = media.parameter("boundary").map(|text| text.trim_ascii_end().to_vec());
         let Some(boundary) = boundary.filter(|text| (1..=BOUNDARY_OCTETS_MAX).contains(&text.len())) else {
             let (end, stop) = self.text();
@@ -117,7 +117,7 @@ impl<'a> Splitter<'a> {
         self.boundaries.push(boundary);
         let (mut end, mut stop) = self.text();
         let mut parts = Vec::new();
-        while let Stop::Boundary { level: at, closing: false } = stop {
+        while let RunEnd::Boundary { level: at, closing: false } = stop {
             if at != level || self.parts >= PARTS_MAX {
                 break;
             }
@@ -127,7 +127,7 @@ impl<'a> Splitter<'a> {
             stop = after;
         }
         self.boundaries.truncate(level);
-        if let Stop::Boundary { level: at, .. } = stop
+        if let RunEnd::Boundary { level: at, .. } = stop
             && at >= level
         {
             // The epilogue, or all remaining parts when there are too many.
@@ -137,7 +137,7 @@ impl<'a> Splitter<'a> {
     }
 
     /// Skips lines up to a boundary. Returns where they end, without the line end before the boundary, and why.
-    fn text(&mut self) -> (usize, Stop) {
+    fn text(&mut self) -> (usize, RunEnd) {
         if self.boundaries.is_empty() {
             self.at = self.message.len();
         }
@@ -149,12 +149,12 @@ impl<'a> Splitter<'a> {
                 return (text.len(), stop);
             }
         }
-        (self.at, Stop::End)
+        (self.at, RunEnd::End)
     }
 
     /// RFC 2046 §5.1.1: a delimiter line begins with `--boundary`, whatever follows; another `--` makes it the closing
     /// one. One boundary can be a prefix of another: the longest match wins, and of equal ones the innermost.
-    fn boundary(&self, line: &[u8]) -> Option<Stop> {
+    fn boundary(&self, line: &[u8]) -> Option<RunEnd> {
         let text = line.strip_prefix(b"--")?;
         let mut found: Option<(usize, &[u8])> = None;
         for (level, boundary) in self.boundaries.iter().enumerate().rev() {
@@ -164,7 +164,7 @@ impl<'a> Splitter<'a> {
                 found = Some((level, after));
             }
         }
-        found.map(|(level, after)| Stop::Boundary { level, closing: after.starts_with(b"--") })
+        found.map(|(level, after)| RunEnd::Boundary { level, closing: after.starts_with(b"--") })
     }
 
     fn line(&mut self) -> Option<&'a [u8]> {

@@ -5,7 +5,7 @@ use provost_message::{Headers, ImapEnvelope, ListedAddress, MimePart, PartConten
 
 /// The content of a message as a reader sees it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Outline {
+pub(crate) struct MessageOutline {
     subject: Option<String>,
     /// Seconds since 1970.
     date: Option<i64>,
@@ -16,7 +16,7 @@ pub(crate) struct Outline {
     leaves: Vec<String>,
 }
 
-impl Outline {
+impl MessageOutline {
     /// Returns name and both values of each difference.
     pub(crate) fn differences(&self, other: &Self) -> Vec<(&'static str, String, String)> {
         let all: [(&str, &dyn std::fmt::Debug, &dyn std::fmt::Debug); 6] = [
@@ -58,7 +58,7 @@ pub(crate) fn with_crlf(message: &[u8]) -> Vec<u8> {
 }
 
 /// Returns the result of this crate.
-pub(crate) fn ours(message: &[u8]) -> Outline {
+pub(crate) fn ours(message: &[u8]) -> MessageOutline {
     let envelope = ImapEnvelope::of(message);
     let subject = Headers::of(message).field("Subject").map(|field| spaced(&field.decoded()));
     let date = envelope.date.as_deref().and_then(SentDate::parse).and_then(|date| date.seconds());
@@ -76,7 +76,7 @@ pub(crate) fn ours(message: &[u8]) -> Outline {
     };
     let mut leaves = Vec::new();
     collect(message, &MimePart::of(message), &mut leaves);
-    Outline {
+    MessageOutline {
         subject: subject.filter(|subject| !subject.is_empty()),
         date,
         from: list(&envelope.from),
@@ -103,12 +103,12 @@ fn collect(message: &[u8], part: &MimePart, leaves: &mut Vec<String>) {
 }
 
 /// Returns the result of mail-parser.
-pub(crate) fn theirs(message: &[u8]) -> Outline {
+pub(crate) fn theirs(message: &[u8]) -> MessageOutline {
     // mail-parser finds no message in some files.
-    let Some(parsed) = MessageParser::default().parse(message) else { return Outline::default() };
+    let Some(parsed) = MessageParser::default().parse(message) else { return MessageOutline::default() };
     let mut leaves = Vec::new();
     collect_theirs(&parsed, 0, &mut leaves);
-    Outline {
+    MessageOutline {
         subject: parsed.subject().map(spaced).filter(|subject| !subject.is_empty()),
         date: parsed.date().filter(|date| date.is_valid()).map(|date| date.to_timestamp()),
         from: addresses(parsed.from()),

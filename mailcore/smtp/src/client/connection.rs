@@ -48,7 +48,7 @@ pub(super) enum ConnectionError {
 
 /// The extensions that the reply to EHLO offers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Offers {
+pub(super) struct OfferedExtensions {
     pub(super) pipelining: bool,
     pub(super) eight_bit: bool,
     pub(super) start_tls: bool,
@@ -65,12 +65,12 @@ pub(super) struct Reply {
     pub(super) text: String,
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+trait DuplexStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> DuplexStream for T {}
 
 pub(super) struct Connection {
-    stream: BufReader<BufWriter<Box<dyn Stream>>>,
-    pub(super) offers: Offers,
+    stream: BufReader<BufWriter<Box<dyn DuplexStream>>>,
+    pub(super) offers: OfferedExtensions,
 }
 
 impl Reply {
@@ -113,8 +113,8 @@ impl Reply {
 }
 
 impl Connection {
-    fn over(stream: Box<dyn Stream>) -> Self {
-        Self { stream: BufReader::new(BufWriter::new(stream)), offers: Offers::default() }
+    fn over(stream: Box<dyn DuplexStream>) -> Self {
+        Self { stream: BufReader::new(BufWriter::new(stream)), offers: OfferedExtensions::default() }
     }
 
     /// Connects up to the point where MAIL may be sent. With a relay that offers STARTTLS everything else happens inside TLS.
@@ -144,10 +144,10 @@ impl Connection {
     async fn hello(&mut self, hostname: &str) -> Result<(), ConnectionError> {
         let ehlo = self.exchange(&format!("EHLO {hostname}\r\n"), GREETING_LIMIT).await?;
         if ehlo.is_positive() {
-            self.offers = Offers::read(&ehlo.text);
+            self.offers = OfferedExtensions::read(&ehlo.text);
             return Ok(());
         }
-        self.offers = Offers::default();
+        self.offers = OfferedExtensions::default();
         let helo = self.exchange(&format!("HELO {hostname}\r\n"), GREETING_LIMIT).await?;
         if helo.is_positive() { Ok(()) } else { Err(ConnectionError::Refused(helo.words())) }
     }
@@ -264,7 +264,7 @@ fn split_reply(line: &str) -> Option<(u16, bool, &str)> {
     }
 }
 
-impl Offers {
+impl OfferedExtensions {
     /// Reads the reply to EHLO: one keyword a line, the first line is the server's name (RFC 5321 §4.1.1.1).
     fn read(text: &str) -> Self {
         let mut offers = Self::default();
@@ -309,11 +309,16 @@ mod tests {
 
     #[test]
     fn reads_offers() {
-        let offers = Offers::read("mx PIPELINING\nSIZE 1000\n8bitmime\nSTARTTLS\nDSN\nXUNKNOWN a b");
-        let expect =
-            Offers { eight_bit: true, start_tls: true, notifications: true, size_max: Some(1000), pipelining: false };
+        let offers = OfferedExtensions::read("mx PIPELINING\nSIZE 1000\n8bitmime\nSTARTTLS\nDSN\nXUNKNOWN a b");
+        let expect = OfferedExtensions {
+            eight_bit: true,
+            start_tls: true,
+            notifications: true,
+            size_max: Some(1000),
+            pipelining: false,
+        };
         assert_eq!(offers, expect);
-        assert_eq!(Offers::read("mx\nSIZE").size_max, Some(0));
+        assert_eq!(OfferedExtensions::read("mx\nSIZE").size_max, Some(0));
     }
 
     #[test]
@@ -333,7 +338,7 @@ mod tests {
         #[test]
         fn any_line_is_read_or_refused(line in "\\PC{0,20}") {
             let _ = split_reply(&line);
-            let _ = Offers::read(&line);
+            let _ = OfferedExtensions::read(&line);
         }
     }
 }

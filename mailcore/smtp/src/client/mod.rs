@@ -49,7 +49,7 @@ pub struct RelayClient {
 }
 
 /// How far a transaction came before its end mark.
-enum Offered {
+enum TransactionStage {
     /// The relay has the whole message without its end mark.
     AllButEnd,
     /// A reply of the relay already decided the transaction.
@@ -111,7 +111,7 @@ impl RelayClient {
             let mut connection = self.connect().await?;
             let body = match connection.wire_form(message).await {
                 Ok(body) => body,
-                Err(reply) => return Ok((connection, message.body.clone(), Offered::Decided(reply))),
+                Err(reply) => return Ok((connection, message.body.clone(), TransactionStage::Decided(reply))),
             };
             let offered = connection.offer(&OutgoingMessage { body: &body, ..*message }, known).await?;
             Ok((connection, body, offered))
@@ -119,8 +119,8 @@ impl RelayClient {
         let offered = tokio::time::timeout_at(deadline, offer).await;
         let (mut connection, body, offered) = offered.unwrap_or(Err(ConnectionError::Timeout("the whole message")))?;
         let decided = match offered {
-            Offered::AllButEnd => connection.hand_over(&OutgoingMessage { body: &body, ..*message }).await?,
-            Offered::Decided(reply) => reply,
+            TransactionStage::AllButEnd => connection.hand_over(&OutgoingMessage { body: &body, ..*message }).await?,
+            TransactionStage::Decided(reply) => reply,
         };
         let reports = connection.offers.notifications;
         self.quit(connection);
@@ -173,10 +173,10 @@ impl Connection {
         &mut self,
         message: &OutgoingMessage<'_>,
         known: &mut [Option<Fate>],
-    ) -> Result<Offered, ConnectionError> {
+    ) -> Result<TransactionStage, ConnectionError> {
         let octets = message.body.len();
         if self.offers.size_max.is_some_and(|most| most > 0 && octets > most) {
-            return Ok(Offered::Decided(Reply::local(552, "5.3.4 Message too large for the relay")));
+            return Ok(TransactionStage::Decided(Reply::local(552, "5.3.4 Message too large for the relay")));
         }
         let mail = self.mail_command(message);
         if !self.offers.pipelining {
@@ -200,14 +200,14 @@ impl Connection {
         }
         let is_wanted = mail.is_positive() && known.iter().any(Option::is_none);
         if data.code != 354 {
-            return Ok(Offered::Decided(if mail.is_positive() { data } else { mail }.into_failure()));
+            return Ok(TransactionStage::Decided(if mail.is_positive() { data } else { mail }.into_failure()));
         }
         if is_wanted {
             return self.send_data(message).await;
         }
         // RFC 2920 §3.1: a server may ask for data although it accepted no recipient; it gets an empty message.
         let end = self.end_data(b".\r\n").await?;
-        Ok(Offered::Decided(if mail.is_positive() { end } else { mail }))
+        Ok(TransactionStage::Decided(if mail.is_positive() { end } else { mail }))
     }
 
     async fn step_by_step(
@@ -215,21 +215,21 @@ impl Connection {
         mail: &str,
         message: &OutgoingMessage<'_>,
         known: &mut [Option<Fate>],
-    ) -> Result<Offered, ConnectionError> {
+    ) -> Result<TransactionStage, ConnectionError> {
         let mail = self.exchange(mail, COMMAND_LIMIT).await?;
         if !mail.is_positive() {
-            return Ok(Offered::Decided(mail.into_failure()));
+            return Ok(TransactionStage::Decided(mail.into_failure()));
         }
         for (recipient, fate) in message.recipients.iter().zip(known.iter_mut()) {
             let command = self.rcpt_command(recipient);
             *fate = self.exchange(&command, COMMAND_LIMIT).await?.recipient_fate();
         }
         if known.iter().all(Option::is_some) {
-            return Ok(Offered::Decided(mail));
+            return Ok(TransactionStage::Decided(mail));
         }
         let data = self.exchange("DATA\r\n", COMMAND_LIMIT).await?;
         if data.code != 354 {
-            return Ok(Offered::Decided(data.into_failure()));
+            return Ok(TransactionStage::Decided(data.into_failure()));
         }
         self.send_data(message).await
     }
@@ -262,12 +262,12 @@ impl Connection {
         command + "\r\n"
     }
 
-    async fn send_data(&mut self, message: &OutgoingMessage<'_>) -> Result<Offered, ConnectionError> {
+    async fn send_data(&mut self, message: &OutgoingMessage<'_>) -> Result<TransactionStage, ConnectionError> {
         for part in stuffing::stuffed(message.body) {
             self.put(part, DATA_BLOCK_LIMIT).await?;
         }
         self.write(b"", DATA_BLOCK_LIMIT).await?;
-        Ok(Offered::AllButEnd)
+        Ok(TransactionStage::AllButEnd)
     }
 
     /// Sends the end of the message, if the permit is proven right before. A server does not accept a message without its end

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use provost_message::{Envelope, EnvelopeId, Notify, OriginalRecipient, Path, Return};
+use provost_message::{Envelope, EnvelopeId, Notify, OriginalRecipient, Path, ReturnContent};
 use provost_queue::{Fate, NextHop, SendPermit};
 use provost_store::BoxFuture;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -185,7 +185,7 @@ async fn eight_bit_content_is_declared_or_converted() {
 async fn passes_on_parameters_of_notifications() {
     let mut envelope = Envelope { eight_bit: false, ..envelope(&["a@far.example", "b@far.example"]) };
     envelope.envelope_id = EnvelopeId::parse("Qq+2B1").ok();
-    envelope.ret = Some(Return::Headers);
+    envelope.ret = Some(ReturnContent::Headers);
     envelope.recipients[0].notify = Notify::parse("SUCCESS,FAILURE").ok();
     envelope.recipients[0].original = OriginalRecipient::parse("rfc822;A+2Bx@far.example").ok();
     for (offer, mail, rcpt, reports) in [

@@ -99,7 +99,7 @@ impl SmtpSession {
     ) -> Result<Bytes, Reply> {
         let input = self.stage_input(message_of(&data, trace_octets));
         let judged = judge(self.stages.data_end, &mut transaction.arrival, input).await;
-        judged.map_err(provost_message::Objection::into_reply)?;
+        judged.map_err(provost_message::Rejected::into_reply)?;
         // Whatever the stages decide, without octets there is no message.
         let message = data.map_err(|_| reply::TRY_LATER)?;
         if transaction.arrival.is_quarantined() && transaction.routes.contains(&DeliveryRoute::Remote) {

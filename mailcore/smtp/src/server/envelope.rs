@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use provost_message::{Arrival, Envelope, Objection, ReceivedField, Recipient};
+use provost_message::{Arrival, Envelope, ReceivedField, Recipient, Rejected};
 use provost_net::{Output, Step};
 use provost_view::PersonState;
 use uuid::Uuid;
 
-use super::error_budget::Spent;
+use super::error_budget::CountedError;
 use super::route::DeliveryRoute;
 use super::stages::{JudgedItem, StageInput, judge};
-use super::transaction::{Receiving, Transaction};
+use super::transaction::{ReceivingData, Transaction};
 use super::{Service, SmtpSession, State, say};
 use crate::data::DataReader;
 use crate::reply;
@@ -52,7 +52,7 @@ impl SmtpSession {
     }
 
     /// Answers a MAIL that a stage objects to. An objection that may pass later is no error of the peer.
-    pub(super) fn object(&mut self, objection: Objection, out: &mut Output<'_>) -> Step {
+    pub(super) fn object(&mut self, objection: Rejected, out: &mut Output<'_>) -> Step {
         let reply = objection.into_reply();
         if reply.code() >= 500 { self.refuse(reply, out) } else { say(reply, out) }
     }
@@ -85,12 +85,12 @@ impl SmtpSession {
         }
     }
 
-    fn object_to_recipient(&mut self, objection: Objection, out: &mut Output<'_>) -> Step {
+    fn object_to_recipient(&mut self, objection: Rejected, out: &mut Output<'_>) -> Step {
         let service = self.connection.service;
         metrics::counter!("provost_smtp_recipients_refused_total", "service" => service.as_label()).increment(1);
         let reply = objection.into_reply();
         let is_permanent = reply.code() >= 500;
-        if is_permanent && service != Service::Lmtp && !self.error_budget.spend(Spent::RefusedRecipient) {
+        if is_permanent && service != Service::Lmtp && !self.error_budget.spend(CountedError::RefusedRecipient) {
             say(reply::TOO_MANY_ERRORS, out);
             return Step::Close;
         }
@@ -110,7 +110,7 @@ impl SmtpSession {
                 let announced = transaction.arrival.announced_octets;
                 let reader = DataReader::new(trace.as_bytes(), octets_max, announced, self.config.memory.body());
                 let (trace_octets, began) = (trace.len(), self.now());
-                self.state = State::Data(Box::new(Receiving { transaction, reader, trace_octets, began }));
+                self.state = State::Data(Box::new(ReceivingData { transaction, reader, trace_octets, began }));
                 out.put("354 End data with <CR><LF>.<CR><LF>\r\n");
                 Step::Continue
             }

@@ -19,7 +19,7 @@ const WITHOUT_MESSAGE_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Spent {
+pub(super) enum CountedError {
     /// Any command line.
     Command,
     /// A line that is refused: unknown, malformed or out of order.
@@ -44,11 +44,11 @@ impl ErrorBudget {
     }
 
     /// Counts one more; `false` when the session is to be closed.
-    pub(super) fn spend(&mut self, spent: Spent) -> bool {
+    pub(super) fn spend(&mut self, spent: CountedError) -> bool {
         let (count, most) = match spent {
-            Spent::Command => (&mut self.commands, COMMANDS_MAX),
-            Spent::Error => (&mut self.errors, ERRORS_MAX),
-            Spent::RefusedRecipient => (&mut self.recipients_refused, RECIPIENTS_REFUSED_MAX),
+            CountedError::Command => (&mut self.commands, COMMANDS_MAX),
+            CountedError::Error => (&mut self.errors, ERRORS_MAX),
+            CountedError::RefusedRecipient => (&mut self.recipients_refused, RECIPIENTS_REFUSED_MAX),
         };
         *count = count.saturating_add(1);
         *count <= most
@@ -80,7 +80,9 @@ mod tests {
 
     #[test]
     fn counts_each_kind_by_itself() {
-        for (spent, most) in [(Spent::Command, 10_000), (Spent::Error, 20), (Spent::RefusedRecipient, 100)] {
+        for (spent, most) in
+            [(CountedError::Command, 10_000), (CountedError::Error, 20), (CountedError::RefusedRecipient, 100)]
+        {
             let mut budget = ErrorBudget::new(at(0));
             assert_eq!((0..most + 5).filter(|_| budget.spend(spent)).count(), most, "{spent:?}");
         }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use jiff::Timestamp;
-use provost_message::{Arrival, Connection, Envelope, Findings, Hello, HelloVerb, Objection, Service};
+use provost_message::{Arrival, Connection, Envelope, Findings, Greeting, HelloVerb, Rejected, Service};
 use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
 use provost_view::AccountWatch;
 use uuid::Uuid;
@@ -30,9 +30,9 @@ use crate::data::DataProgress;
 use crate::reply::{self, Reply};
 use auth::AuthStep;
 pub use config::SmtpConfig;
-use error_budget::{ErrorBudget, Spent};
+use error_budget::{CountedError, ErrorBudget};
 use stages::{JudgedItem, Stage, StageInput, StageTable, judge};
-use transaction::{Receiving, Transaction};
+use transaction::{ReceivingData, Transaction};
 
 /// Failed logins after which the session is closed. Clients try several mechanisms with one password.
 const LOGIN_FAILURES_MAX: u32 = 6;
@@ -68,7 +68,7 @@ enum State {
     /// After MAIL.
     Transaction(Transaction),
     /// After 354.
-    Data(Box<Receiving>),
+    Data(Box<ReceivingData>),
     /// After 334.
     Auth(AuthStep),
 }
@@ -123,7 +123,7 @@ impl SmtpSession {
     }
 
     /// Runs stages that judge the connection, before there is a message. What they find is put on all messages of the connection.
-    async fn judge_connection(&self, stages: &[Stage]) -> Result<Findings, Objection> {
+    async fn judge_connection(&self, stages: &[Stage]) -> Result<Findings, Rejected> {
         if stages.is_empty() {
             return Ok(Findings::default());
         }
@@ -138,7 +138,7 @@ impl SmtpSession {
             LineStart::Wrong(reply) => return self.refuse(reply, out),
             LineStart::Http => return self.http(out),
         };
-        if !self.error_budget.spend(Spent::Command) {
+        if !self.error_budget.spend(CountedError::Command) {
             say(reply::TOO_MANY_COMMANDS, out);
             return Step::Close;
         }
@@ -176,7 +176,7 @@ impl SmtpSession {
             return self.refuse(reply::UNKNOWN_COMMAND, out);
         }
         self.state = State::Ready;
-        let hello = Hello { verb, name, findings: Findings::default() };
+        let hello = Greeting { verb, name, findings: Findings::default() };
         let before = self.connection_mut().hello.replace(hello);
         match self.judge_connection(self.stages.hello).await {
             Ok(findings) => {
@@ -255,7 +255,7 @@ impl SmtpSession {
 
     /// Answers a command that is out of order; too many of them close the session.
     fn refuse(&mut self, reply: Reply, out: &mut Output<'_>) -> Step {
-        if !self.error_budget.spend(Spent::Error) {
+        if !self.error_budget.spend(CountedError::Error) {
             say(reply::TOO_MANY_ERRORS, out);
             return Step::Close;
         }
@@ -295,7 +295,7 @@ impl Session for SmtpSession {
             DataProgress::More => Ok(Step::NeedMore),
             DataProgress::Done(data) => {
                 if let State::Data(receiving) = std::mem::replace(&mut self.state, State::Ready) {
-                    let Receiving { transaction, reader, trace_octets, .. } = *receiving;
+                    let ReceivingData { transaction, reader, trace_octets, .. } = *receiving;
                     self.accept(transaction, trace_octets, data, out).await;
                     // The reader goes last: its reservation covers the message.
                     drop(reader);

@@ -26,7 +26,7 @@ pub(super) struct Transaction {
 
 /// A transaction whose data is arriving.
 #[derive(Debug)]
-pub(super) struct Receiving {
+pub(super) struct ReceivingData {
     pub(super) transaction: Transaction,
     pub(super) reader: DataReader,
     /// Octets of the trace fields that the message begins with.
@@ -35,7 +35,7 @@ pub(super) struct Receiving {
     pub(super) began: Timestamp,
 }
 
-impl Receiving {
+impl ReceivingData {
     /// Time that the peer has left: it grows with the data that arrived, and is zero for a peer that trickles.
     pub(super) fn time_left(&self, now: Timestamp) -> Duration {
         let earned = Duration::from_secs(self.reader.octets_read() / DATA_OCTETS_PER_SECOND_MIN);

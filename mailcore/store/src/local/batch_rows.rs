@@ -13,8 +13,8 @@ use super::messages;
 use super::queue_rows;
 use super::rows::{AccountNo, signed};
 use crate::interpret::AccountRows;
-use crate::lease::{Leases, Pin};
-use crate::{AccountId, BatchError, BodyId, MailboxId, MessageMeta, Modseq, Outgoing, Uid, UidSet};
+use crate::lease::{LeasePin, Leases};
+use crate::{AccountId, BatchError, BodyId, MailboxId, MessageMeta, Modseq, NewMessage, Uid, UidSet};
 
 /// One account within one batch.
 pub(super) struct LocalRows<'a> {
@@ -25,7 +25,7 @@ pub(super) struct LocalRows<'a> {
     pub(super) derived: &'a DerivedBodies,
     pub(super) leases: &'a Leases,
     /// Kept until the group is committed.
-    pub(super) pins: &'a mut Vec<Pin>,
+    pub(super) pins: &'a mut Vec<LeasePin>,
 }
 
 impl LocalRows<'_> {
@@ -145,7 +145,7 @@ impl AccountRows for LocalRows<'_> {
         )
     }
 
-    fn enqueue(&mut self, outgoing: &Outgoing) -> Result<(), BatchError> {
+    fn enqueue(&mut self, outgoing: &NewMessage) -> Result<(), BatchError> {
         Ok(queue_rows::enqueue(self.database, outgoing)?)
     }
 }

@@ -10,8 +10,8 @@ use super::database::Database;
 use super::shard::Shard;
 use super::{LocalStore, queue_rows};
 use crate::{
-    BoxFuture, Claim, LeaseError, Left, Outgoing, QueueRow, QueueStore, QueueTally, QueuedRecipient, RowKey,
-    StoreError, Take, Taken,
+    AttemptOutcome, BoxFuture, Claim, LeaseError, NewMessage, QueueRow, QueueStore, QueueTally, QueuedRecipient,
+    RowKey, StoreError, TakeLimits, TakenRow,
 };
 
 impl LocalStore {
@@ -19,7 +19,7 @@ impl LocalStore {
         self.shards.get(key.shard()).ok_or(StoreError::Gone)
     }
 
-    async fn take(&self, mut take: Take) -> Result<Vec<Taken>, StoreError> {
+    async fn take(&self, mut take: TakeLimits) -> Result<Vec<TakenRow>, StoreError> {
         let now = take.now;
         let mut due = Vec::new();
         for (number, shard) in self.numbered() {
@@ -57,7 +57,7 @@ impl LocalStore {
         }
     }
 
-    async fn end(&self, claim: Claim, left: Left, caused: Vec<Outgoing>) -> Result<(), LeaseError> {
+    async fn end(&self, claim: Claim, left: AttemptOutcome, caused: Vec<NewMessage>) -> Result<(), LeaseError> {
         let octets = caused.iter().map(|outgoing| outgoing.body.len()).sum();
         let shard = self.shard_of(claim.key)?;
         match shard.change(octets, move |database| queue_rows::settle(database, claim, &left, &caused)).await? {
@@ -103,7 +103,7 @@ fn order(row: &QueueRow) -> impl Ord + '_ {
 }
 
 impl QueueStore for LocalStore {
-    fn enqueue(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn enqueue(&self, outgoing: NewMessage) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let octets = outgoing.body.len();
             let shard = self.shard_by_hash(outgoing.id.0)?;
@@ -111,7 +111,7 @@ impl QueueStore for LocalStore {
         })
     }
 
-    fn take_due(&self, take: Take) -> BoxFuture<'_, Result<Vec<Taken>, StoreError>> {
+    fn take_due(&self, take: TakeLimits) -> BoxFuture<'_, Result<Vec<TakenRow>, StoreError>> {
         Box::pin(self.take(take))
     }
 
@@ -132,7 +132,7 @@ impl QueueStore for LocalStore {
         claim: Claim,
         left: Vec<QueuedRecipient>,
         held_until: i64,
-        caused: Vec<Outgoing>,
+        caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
         let octets = caused.iter().map(|outgoing| outgoing.body.len()).sum();
         let advance = move |database: &mut Database| queue_rows::advance(database, claim, left, held_until, &caused);
@@ -142,7 +142,12 @@ impl QueueStore for LocalStore {
         })
     }
 
-    fn settle(&self, claim: Claim, left: Left, caused: Vec<Outgoing>) -> BoxFuture<'_, Result<(), LeaseError>> {
+    fn settle(
+        &self,
+        claim: Claim,
+        left: AttemptOutcome,
+        caused: Vec<NewMessage>,
+    ) -> BoxFuture<'_, Result<(), LeaseError>> {
         Box::pin(self.end(claim, left, caused))
     }
 

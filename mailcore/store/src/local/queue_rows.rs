@@ -12,8 +12,8 @@ use super::rows::{number, signed};
 use crate::batch::REMEMBERED_SECONDS;
 use crate::queue::{KeptEnvelope, RENEW_SLACK_SECONDS, by_destination, unsettled};
 use crate::{
-    Claim, Destination, Left, Outgoing, QueueId, QueueRow, QueueTally, QueuedRecipient, RowKey, StoreError, Take,
-    Taken, UNSETTLED_MAX,
+    AttemptOutcome, Claim, Destination, NewMessage, QueueId, QueueRow, QueueTally, QueuedRecipient, RowKey, StoreError,
+    TakeLimits, TakenRow, UNSETTLED_MAX,
 };
 
 /// Most old ids of finished messages that each new message deletes.
@@ -66,8 +66,8 @@ pub(super) fn free_all(connection: &Connection) -> Result<u64, StoreError> {
 }
 
 /// Queues a message, with one row per destination; does nothing for a known message.
-pub(super) fn enqueue(database: &mut Database, outgoing: &Outgoing) -> Result<(), StoreError> {
-    let Outgoing { id, envelope, body, when } = outgoing;
+pub(super) fn enqueue(database: &mut Database, outgoing: &NewMessage) -> Result<(), StoreError> {
+    let NewMessage { id, envelope, body, when } = outgoing;
     let forget = "DELETE FROM finished WHERE message IN (SELECT message FROM finished WHERE at <= ? LIMIT ?)";
     execute(&database.connection, forget, [when.saturating_sub(REMEMBERED_SECONDS), FORGET_ROWS])?;
     if is_known(&database.connection, *id, *when)? {
@@ -126,7 +126,11 @@ pub(super) fn first_due(connection: &Connection, now: i64) -> Result<Option<i64>
 }
 
 /// Takes rows up to the limits of `take`; returns it with the remaining room.
-pub(super) fn take(database: &Database, shard: u8, mut take: Take) -> Result<(Vec<Taken>, Take), StoreError> {
+pub(super) fn take(
+    database: &Database,
+    shard: u8,
+    mut take: TakeLimits,
+) -> Result<(Vec<TakenRow>, TakeLimits), StoreError> {
     let mut taken = Vec::new();
     for (number, destination) in due(&database.connection, shard, &take)? {
         let sql = format!("SELECT {COLUMNS}, unsettled FROM outgoing WHERE no = ?");
@@ -149,13 +153,13 @@ pub(super) fn take(database: &Database, shard: u8, mut take: Take) -> Result<(Ve
         execute(&database.connection, sql, params![row.attempts, until, number])?;
         take.count(&destination);
         let claim = Claim { key: row.key, id: row.id, attempt: row.attempts };
-        taken.push(Taken { row, claim });
+        taken.push(TakenRow { row, claim });
     }
     Ok((taken, take))
 }
 
 /// Returns numbers and destinations of the rows that can be taken, up to the limits.
-fn due(connection: &Connection, shard: u8, take: &Take) -> Result<Vec<(i64, Destination)>, StoreError> {
+fn due(connection: &Connection, shard: u8, take: &TakeLimits) -> Result<Vec<(i64, Destination)>, StoreError> {
     let sql = "SELECT no, destination FROM outgoing WHERE set_aside IS NULL AND due_at <= ?1 AND lease_until <= ?1
         ORDER BY due_at, message, destination";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
@@ -206,8 +210,8 @@ pub(super) fn is_long_enough(held_until: i64, now: i64, lease_seconds: i64) -> b
 pub(super) fn settle(
     database: &mut Database,
     claim: Claim,
-    left: &Left,
-    caused: &[Outgoing],
+    left: &AttemptOutcome,
+    caused: &[NewMessage],
 ) -> Result<bool, StoreError> {
     if held_until(&database.connection, claim)?.is_none() {
         return Ok(false);
@@ -237,7 +241,7 @@ fn remove(connection: &Connection, claim: Claim, now: i64) -> Result<(), StoreEr
     }
 }
 
-fn put_back(connection: &Connection, claim: Claim, left: &Left) -> Result<(), StoreError> {
+fn put_back(connection: &Connection, claim: Claim, left: &AttemptOutcome) -> Result<(), StoreError> {
     let envelope = envelope_for(connection, claim, left.recipients.clone())?;
     let sql = "UPDATE outgoing SET due_at = ?, envelope = ?, lease_until = 0, unsettled = 0 WHERE no = ?";
     execute(connection, sql, params![left.due_at, envelope, claim.key.number()])
@@ -249,7 +253,7 @@ pub(super) fn advance(
     claim: Claim,
     left: Vec<QueuedRecipient>,
     held_until: i64,
-    caused: &[Outgoing],
+    caused: &[NewMessage],
 ) -> Result<bool, StoreError> {
     if self::held_until(&database.connection, claim)?.is_none() {
         return Ok(false);

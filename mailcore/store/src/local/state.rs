@@ -17,8 +17,8 @@ use super::reader::Readers;
 use super::schema;
 use crate::state::{STATE_READ_MAX, check};
 use crate::{
-    BoxFuture, Expect, LogEntry, StateChange, StateError, StateLog, StateRecord, StateSpace, StateStore, StateVersion,
-    StoreError, WhenFull,
+    BoxFuture, ChangeCondition, LogEntry, StateChange, StateError, StateLog, StateRecord, StateSpace, StateStore,
+    StateVersion, StoreError, WhenFull,
 };
 
 /// Name of the database in the store's folder.
@@ -227,7 +227,7 @@ fn check_expected(
     connection: &Connection,
     space: &StateSpace,
     key: &str,
-    expect: Expect,
+    expect: ChangeCondition,
     now: i64,
 ) -> Result<Option<u64>, StateError> {
     let sql = "SELECT version FROM record WHERE space = ? AND key = ? AND (expires IS NULL OR expires > ?)";
@@ -237,9 +237,9 @@ fn check_expected(
         .map_err(storage)?;
     let found = found.map(from_row).transpose()?;
     let so = match expect {
-        Expect::Any => true,
-        Expect::Absent => found.is_none(),
-        Expect::Version(StateVersion(version)) => found == Some(version),
+        ChangeCondition::Any => true,
+        ChangeCondition::Absent => found.is_none(),
+        ChangeCondition::Version(StateVersion(version)) => found == Some(version),
     };
     if so { Ok(found) } else { Err(StateError::Conflict) }
 }

@@ -18,7 +18,7 @@ use super::rows::{self, AccountNo};
 use crate::account::Account;
 use crate::batch::REMEMBERED_SECONDS;
 use crate::interpret;
-use crate::lease::{Leases, Pin};
+use crate::lease::{LeasePin, Leases};
 use crate::notices::Notices;
 use crate::{AccountId, Applied, Batch, BatchError, BatchId};
 
@@ -92,7 +92,7 @@ pub(super) struct ShardWriter {
     /// Mean number of jobs per group, weighted towards recent groups.
     jobs_mean: f64,
     /// Leases that batches of the group require.
-    pins: Vec<Pin>,
+    pins: Vec<LeasePin>,
     logins: Logins,
     logins_written: Instant,
     pruned: Instant,

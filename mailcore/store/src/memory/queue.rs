@@ -9,8 +9,8 @@ use super::{MemoryStore, ready};
 use crate::batch::REMEMBERED_SECONDS;
 use crate::queue::{RENEW_SLACK_SECONDS, by_destination, unsettled};
 use crate::{
-    BoxFuture, Claim, LeaseError, Left, Outgoing, QueueId, QueueRow, QueueStore, QueuedRecipient, RowKey, StoreError,
-    Take, Taken, UNSETTLED_MAX,
+    AttemptOutcome, BoxFuture, Claim, LeaseError, NewMessage, QueueId, QueueRow, QueueStore, QueuedRecipient, RowKey,
+    StoreError, TakeLimits, TakenRow, UNSETTLED_MAX,
 };
 
 /// All rows, and the ids of finished messages.
@@ -32,8 +32,8 @@ struct MemoryRow {
 }
 
 impl MemoryQueue {
-    pub(super) fn enqueue(&mut self, outgoing: &Outgoing) {
-        let Outgoing { id, envelope, body, when } = outgoing;
+    pub(super) fn enqueue(&mut self, outgoing: &NewMessage) {
+        let NewMessage { id, envelope, body, when } = outgoing;
         self.finished.retain(|_, at| at.saturating_add(REMEMBERED_SECONDS) > *when);
         if self.finished.contains_key(id) || self.rows.values().any(|kept| kept.row.id == *id) {
             return;
@@ -60,7 +60,7 @@ impl MemoryQueue {
         }
     }
 
-    fn take(&mut self, mut take: Take) -> Vec<Taken> {
+    fn take(&mut self, mut take: TakeLimits) -> Vec<TakenRow> {
         let is_due = |kept: &&mut MemoryRow| {
             let is_free = kept.lease_until <= take.now && !take.held.contains(&kept.row.key);
             kept.row.set_aside.is_none() && kept.row.due_at <= take.now && is_free
@@ -95,7 +95,7 @@ impl MemoryQueue {
         claim: Claim,
         left: Vec<QueuedRecipient>,
         held_until: i64,
-        caused: &[Outgoing],
+        caused: &[NewMessage],
     ) -> Result<(), LeaseError> {
         let kept = self.held(claim)?;
         kept.row.recipients = left;
@@ -104,7 +104,7 @@ impl MemoryQueue {
         Ok(())
     }
 
-    fn settle(&mut self, claim: Claim, left: Left, caused: &[Outgoing]) -> Result<(), LeaseError> {
+    fn settle(&mut self, claim: Claim, left: AttemptOutcome, caused: &[NewMessage]) -> Result<(), LeaseError> {
         let kept = self.held(claim)?;
         if left.recipients.is_empty() {
             let finished = left.now.max(kept.row.queued_at);
@@ -124,7 +124,7 @@ impl MemoryQueue {
 
 impl MemoryRow {
     /// Counts a taking, or sets the row aside.
-    fn take(&mut self, take: &mut Take) -> Option<Taken> {
+    fn take(&mut self, take: &mut TakeLimits) -> Option<TakenRow> {
         if self.unsettled >= UNSETTLED_MAX {
             self.row.set_aside = Some(unsettled(self.unsettled));
             self.lease_until = 0;
@@ -135,7 +135,7 @@ impl MemoryRow {
         self.lease_until = take.now.saturating_add(take.lease_seconds).max(1);
         take.count(&self.row.destination);
         let claim = Claim { key: self.row.key, id: self.row.id, attempt: self.row.attempts };
-        Some(Taken { row: self.as_held(), claim })
+        Some(TakenRow { row: self.as_held(), claim })
     }
 
     /// Returns the row with the end of its lease.
@@ -150,13 +150,13 @@ impl MemoryRow {
 }
 
 impl QueueStore for MemoryStore {
-    fn enqueue(&self, outgoing: Outgoing) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn enqueue(&self, outgoing: NewMessage) -> BoxFuture<'_, Result<(), StoreError>> {
         self.state().queue.enqueue(&outgoing);
         self.notices.publish_arrival();
         ready(Ok(()))
     }
 
-    fn take_due(&self, take: Take) -> BoxFuture<'_, Result<Vec<Taken>, StoreError>> {
+    fn take_due(&self, take: TakeLimits) -> BoxFuture<'_, Result<Vec<TakenRow>, StoreError>> {
         ready(Ok(self.state().queue.take(take)))
     }
 
@@ -181,14 +181,19 @@ impl QueueStore for MemoryStore {
         claim: Claim,
         left: Vec<QueuedRecipient>,
         held_until: i64,
-        caused: Vec<Outgoing>,
+        caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
         let advanced = self.state().queue.advance(claim, left, held_until, &caused);
         self.notices.publish_arrival();
         ready(advanced)
     }
 
-    fn settle(&self, claim: Claim, left: Left, caused: Vec<Outgoing>) -> BoxFuture<'_, Result<(), LeaseError>> {
+    fn settle(
+        &self,
+        claim: Claim,
+        left: AttemptOutcome,
+        caused: Vec<NewMessage>,
+    ) -> BoxFuture<'_, Result<(), LeaseError>> {
         let settled = self.state().queue.settle(claim, left, &caused);
         self.notices.publish_arrival();
         ready(settled)

@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::account::Account;
 use crate::interpret::AccountRows;
-use crate::lease::{Leases, Pin};
-use crate::{AccountId, BatchError, BodyId, MailboxId, MessageMeta, Modseq, Outgoing, Uid, UidSet};
+use crate::lease::{LeasePin, Leases};
+use crate::{AccountId, BatchError, BodyId, MailboxId, MessageMeta, Modseq, NewMessage, Uid, UidSet};
 
 /// A body, and the number of messages that use it.
 pub(super) struct StoredBody {
@@ -47,10 +47,10 @@ pub(super) struct MemoryRows<'a> {
     pub(super) kept: MemoryAccount,
     bodies: &'a mut Bodies,
     leases: &'a Leases,
-    pins: Vec<Pin>,
+    pins: Vec<LeasePin>,
     undo: Vec<Undo>,
     /// Messages for the queue, added once the batch is applied.
-    outgoing: Vec<Outgoing>,
+    outgoing: Vec<NewMessage>,
     /// Bodies that may have lost their last reference.
     released: Vec<u64>,
 }
@@ -80,7 +80,7 @@ impl<'a> MemoryRows<'a> {
     }
 
     /// Takes the messages that an applied batch puts into the queue.
-    pub(super) fn take_outgoing(&mut self) -> Vec<Outgoing> {
+    pub(super) fn take_outgoing(&mut self) -> Vec<NewMessage> {
         std::mem::take(&mut self.outgoing)
     }
 
@@ -205,7 +205,7 @@ impl AccountRows for MemoryRows<'_> {
         Ok(())
     }
 
-    fn enqueue(&mut self, outgoing: &Outgoing) -> Result<(), BatchError> {
+    fn enqueue(&mut self, outgoing: &NewMessage) -> Result<(), BatchError> {
         self.outgoing.push(outgoing.clone());
         Ok(())
     }

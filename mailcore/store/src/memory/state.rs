@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use crate::state::{STATE_READ_MAX, check};
 use crate::{
-    BoxFuture, Expect, LogEntry, StateChange, StateError, StateLog, StateRecord, StateSpace, StateStore, StateVersion,
-    WhenFull,
+    BoxFuture, ChangeCondition, LogEntry, StateChange, StateError, StateLog, StateRecord, StateSpace, StateStore,
+    StateVersion, WhenFull,
 };
 
 /// Keeps everything in memory, and loses it with the process.
@@ -70,12 +70,18 @@ impl StateRows {
         record.expires.is_none_or(|expires| expires > now).then_some(record)
     }
 
-    fn expect(&self, space: &'static StateSpace, key: &str, expect: Expect, now: i64) -> Result<(), StateError> {
+    fn expect(
+        &self,
+        space: &'static StateSpace,
+        key: &str,
+        expect: ChangeCondition,
+        now: i64,
+    ) -> Result<(), StateError> {
         let version = self.live(space, key, now).map(|record| record.version);
         let so = match expect {
-            Expect::Any => true,
-            Expect::Absent => version.is_none(),
-            Expect::Version(expected) => version == Some(expected),
+            ChangeCondition::Any => true,
+            ChangeCondition::Absent => version.is_none(),
+            ChangeCondition::Version(expected) => version == Some(expected),
         };
         if so { Ok(()) } else { Err(StateError::Conflict) }
     }

@@ -8,14 +8,14 @@ macro_rules! conformance {
         mod memory_engine {
             $(#[tokio::test]
             async fn $test() {
-                super::$test(super::One::new(super::memory())).await;
+                super::$test(super::OneAccount::new(super::memory())).await;
             })*
         }
         mod local_engine {
             $(#[tokio::test]
             async fn $test() {
                 let folder = tempfile::tempdir().unwrap();
-                super::$test(super::One::new(super::local(folder.path()))).await;
+                super::$test(super::OneAccount::new(super::local(folder.path()))).await;
             })*
         }
     };
@@ -141,12 +141,12 @@ pub struct Changes {
 }
 
 /// A store with one account in use.
-pub struct One {
+pub struct OneAccount {
     pub store: Arc<dyn Engine>,
     pub account: AccountId,
 }
 
-impl One {
+impl OneAccount {
     pub fn new(store: Arc<dyn Engine>) -> Self {
         Self { store, account: account(7) }
     }

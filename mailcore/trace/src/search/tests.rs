@@ -43,7 +43,7 @@ fn query(criterion: Criterion) -> TraceQuery {
 }
 
 fn ids(folder: &Path, query: &TraceQuery) -> Vec<u64> {
-    let id = |journey: &Journey| u64::try_from(Uuid::parse_str(&journey.id).unwrap().as_u128()).unwrap();
+    let id = |journey: &MessageTrace| u64::try_from(Uuid::parse_str(&journey.id).unwrap().as_u128()).unwrap();
     search(folder, query).unwrap().messages.iter().map(id).collect()
 }
 
@@ -135,7 +135,7 @@ fn torn_lines_foreign_lines_and_losses_are_no_obstacle() {
     let to = || query(Criterion { to: vec!["zoe@x.edu".into()], ..Criterion::default() });
     assert_eq!(search(folder, &to()).unwrap(), TraceResult::default(), "the folder is still empty");
     written(folder, &[record(1, TraceOutcome::Delivered, "zoe@x.edu")]);
-    let path = Segment::all(folder).unwrap()[0].path(folder);
+    let path = TraceFile::all(folder).unwrap()[0].path(folder);
     let mut text = std::fs::read(&path).unwrap();
     let line = text.clone();
     text.splice(0..0, b"{\"lost\":5,\"at\":1}\n".iter().copied());

@@ -19,7 +19,7 @@ const RELOAD: &str = "kill -HUP the node; when it stays so, its log says why the
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// A listener and the result of the visit.
-struct Visited {
+struct ProbedListener {
     name: &'static str,
     address: SocketAddr,
     heard: Result<Option<CertificateDer<'static>>, String>,
@@ -31,12 +31,12 @@ pub(super) fn look(config: &Config, now: Timestamp) -> Vec<DoctorFinding> {
         .into_iter()
         .map(|(name, visit)| (name, visit.address, std::thread::spawn(move || visit.pay())))
         .collect();
-    let visited = threads.into_iter().map(|(name, address, thread)| Visited {
+    let visited = threads.into_iter().map(|(name, address, thread)| ProbedListener {
         name,
         address,
         heard: thread.join().unwrap_or_else(|_| Err("the visit failed: a bug".to_owned())),
     });
-    let visited: Vec<Visited> = visited.collect();
+    let visited: Vec<ProbedListener> = visited.collect();
     let mut found = reachable(&visited);
     found.extend(config.tls.iter().flat_map(|files| certificates(files, &config.node.hostname, &visited, now)));
     found
@@ -83,10 +83,10 @@ fn visits(config: &Config) -> Vec<(&'static str, ListenerProbe)> {
     visits
 }
 
-fn reachable(visited: &[Visited]) -> Vec<DoctorFinding> {
+fn reachable(visited: &[ProbedListener]) -> Vec<DoctorFinding> {
     let findings: Vec<DoctorFinding> = visited
         .iter()
-        .map(|Visited { name, address, heard }| {
+        .map(|ProbedListener { name, address, heard }| {
             finding(format!("listener {name} {address}"), heard.as_ref().map(|_| ()).map_err(Clone::clone), START)
         })
         .collect();
@@ -97,7 +97,7 @@ fn reachable(visited: &[Visited]) -> Vec<DoctorFinding> {
     findings
 }
 
-fn certificates(files: &TlsFiles, hostname: &str, visited: &[Visited], now: Timestamp) -> Vec<DoctorFinding> {
+fn certificates(files: &TlsFiles, hostname: &str, visited: &[ProbedListener], now: Timestamp) -> Vec<DoctorFinding> {
     let file = match read(files) {
         Ok(certificate) => certificate,
         Err(why) => {
@@ -111,7 +111,7 @@ fn certificates(files: &TlsFiles, hostname: &str, visited: &[Visited], now: Time
         format!("certificate is for {}, not for node.hostname {hostname}: clients must use a name of it", file.names())
     };
     found.push(finding(names, Ok(()), ""));
-    for Visited { name, address, heard } in visited {
+    for ProbedListener { name, address, heard } in visited {
         let Ok(Some(der)) = heard else { continue };
         match Certificate::read(der) {
             Some(served) if served.fingerprint == file.fingerprint => {}

@@ -9,14 +9,14 @@ use crate::codec::command::{BodySection, FetchItem};
 use crate::codec::date;
 use crate::codec::envelope::envelope;
 
-use super::item::{Described, label};
+use super::item::{MessageData, label};
 
 /// `body-fields` of a text without parameters and octets. Other servers send the same for an expunged message, and clients
 /// that cache structures recognize it as absent.
 const NO_BODY: &str = r#""text" "plain" NIL NIL NIL "7bit" 0 0"#;
 
 /// `* 2 FETCH (...)` for a message of which only flags and UID are known.
-pub(super) fn response(index: usize, items: &[FetchItem], described: &Described) -> Vec<u8> {
+pub(super) fn response(index: usize, items: &[FetchItem], described: &MessageData) -> Vec<u8> {
     let mut wire = format!("* {} FETCH (", index + 1).into_bytes();
     for (at, item) in items.iter().enumerate() {
         if at > 0 {
@@ -28,7 +28,7 @@ pub(super) fn response(index: usize, items: &[FetchItem], described: &Described)
     wire
 }
 
-fn put(wire: &mut Vec<u8>, item: &FetchItem, described: &Described) {
+fn put(wire: &mut Vec<u8>, item: &FetchItem, described: &MessageData) {
     let text = match item {
         FetchItem::Flags => format!("FLAGS {}", described.flags()),
         FetchItem::Uid => format!("UID {}", described.message.uid),

@@ -6,7 +6,7 @@ use provost_message::{ImapEnvelope, KeptFields};
 use provost_net::{Output, SessionError};
 use provost_store::{MessageRow, StoreError};
 
-use crate::codec::command::{BodySection, FetchItem, Partial, SectionText};
+use crate::codec::command::{BodySection, FetchItem, PartialRange, SectionText};
 use crate::codec::envelope::envelope;
 use crate::codec::structure::{ExtensionData, structure};
 use crate::codec::{date, encode};
@@ -56,14 +56,14 @@ impl PreparedItem {
 }
 
 /// The known data of a message, without its octets.
-pub(super) struct Described {
+pub(super) struct MessageData {
     pub(super) message: ListedMessage,
     pub(super) is_recent: bool,
     /// `None` when no item needs it, or when the message is gone.
     pub(super) row: Option<MessageRow>,
 }
 
-impl Described {
+impl MessageData {
     /// The flags as a list.
     pub(super) fn flags(&self) -> String {
         encode::flags(&self.message.flags, self.is_recent)
@@ -145,7 +145,7 @@ fn from_kept_fields(section: &BodySection, row: &MessageRow) -> Option<Vec<u8>> 
 async fn of_section(
     label: String,
     section: &BodySection,
-    partial: Option<Partial>,
+    partial: Option<PartialRange>,
     source: &mut MessageSource<'_>,
 ) -> Result<PreparedItem, StoreError> {
     let octets = source.octets();
@@ -163,7 +163,7 @@ async fn of_section(
     }
 }
 
-fn literal(label: &str, octets: &[u8], partial: Option<Partial>) -> PreparedItem {
+fn literal(label: &str, octets: &[u8], partial: Option<PartialRange>) -> PreparedItem {
     let range = partial_range(partial, 0..octets.len() as u64);
     let offset = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
     let octets = octets.get(offset(range.start)..offset(range.end)).unwrap_or_default();
@@ -173,7 +173,7 @@ fn literal(label: &str, octets: &[u8], partial: Option<Partial>) -> PreparedItem
 }
 
 /// The name of a section in the response, such as `BODY[1.HEADER.FIELDS (From)]<0>`: as requested, with the origin only.
-pub(super) fn label(section: &BodySection, partial: Option<Partial>) -> String {
+pub(super) fn label(section: &BodySection, partial: Option<PartialRange>) -> String {
     let mut words: Vec<String> = section.part.iter().map(u32::to_string).collect();
     match &section.text {
         SectionText::All => {}

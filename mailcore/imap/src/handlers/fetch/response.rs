@@ -10,7 +10,7 @@ use crate::codec::command::FetchItem;
 use crate::source::MessageSource;
 use crate::world::CommandContext;
 
-use super::item::{Described, PreparedItem};
+use super::item::{MessageData, PreparedItem};
 use super::plan::FetchPlan;
 use super::stream;
 
@@ -21,7 +21,7 @@ const HELD_OCTETS_MAX: usize = 256 * 1024;
 pub(super) struct Response<'a> {
     pub(super) world: &'a CommandContext<'a>,
     pub(super) index: usize,
-    pub(super) described: Described,
+    pub(super) described: MessageData,
 }
 
 impl Response<'_> {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use provost_message::{BodySearch, FeedResult, MimePart, Searched, searched};
+use provost_message::{BodySearch, FeedResult, MimePart, SearchedSection, searched};
 use provost_store::{Columns, StoreError, Uid, UidSet};
 
 use crate::budget::SearchTurns;
@@ -25,12 +25,12 @@ pub(super) async fn search_body(
         return whole(world, source, search).await;
     }
     let structure = structure(world, selected, uid, &mut source).await?;
-    let mut pieces = Pieces { turns: &world.config.searches, source, last: (0, Bytes::new()) };
+    let mut pieces = OctetReader { turns: &world.config.searches, source, last: (0, Bytes::new()) };
     for searched in searched(&structure) {
         search = match searched {
             _ if search.is_decided() => break,
-            Searched::Header(part) => pieces.header(search, part).await?,
-            Searched::Text(part) => pieces.text(search, part).await?,
+            SearchedSection::Header(part) => pieces.header(search, part).await?,
+            SearchedSection::Text(part) => pieces.text(search, part).await?,
         };
     }
     Ok(search.finish())
@@ -81,14 +81,14 @@ async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static
 }
 
 /// Reads a message's octets in ascending order.
-struct Pieces<'a> {
+struct OctetReader<'a> {
     turns: &'a SearchTurns,
     source: MessageSource<'a>,
     /// The last piece and its offset: small parts share one piece.
     last: (u64, Bytes),
 }
 
-impl Pieces<'_> {
+impl OctetReader<'_> {
     /// The first octets of a range, which is not empty.
     async fn piece(&mut self, range: Range<u64>) -> Result<Bytes, StoreError> {
         let at = &self.last.0;

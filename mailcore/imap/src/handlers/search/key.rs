@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use provost_message::KeptFields;
 use provost_store::{Columns, Flag, MessageRow};
 
-use crate::codec::command::{Compare, SearchKey};
+use crate::codec::command::{DayComparison, SearchKey};
 use crate::codec::date;
 use crate::codec::sequence::{self, Ranges};
 use crate::mailbox::Selected;
@@ -34,16 +34,16 @@ pub(super) fn columns(key: &SearchKey) -> Columns {
 }
 
 /// A key with its sets resolved against the mailbox.
-pub(super) enum Resolved<'a> {
+pub(super) enum ResolvedKey<'a> {
     Leaf(&'a SearchKey),
     Sequence(Ranges),
     Uid(Ranges),
-    Not(Box<Resolved<'a>>),
-    Or(Box<Resolved<'a>>, Box<Resolved<'a>>),
-    And(Vec<Resolved<'a>>),
+    Not(Box<ResolvedKey<'a>>),
+    Or(Box<ResolvedKey<'a>>, Box<ResolvedKey<'a>>),
+    And(Vec<ResolvedKey<'a>>),
 }
 
-impl<'a> Resolved<'a> {
+impl<'a> ResolvedKey<'a> {
     pub(super) fn new(key: &'a SearchKey, selected: &Selected) -> Self {
         let boxed = |key: &'a SearchKey| Box::new(Self::new(key, selected));
         match key {
@@ -122,10 +122,10 @@ fn leaf(key: &SearchKey, subject: &SearchCandidate, content: &LoadedContent<'_>)
     })
 }
 
-fn compares(compare: Compare, day: Date, with: Date) -> bool {
+fn compares(compare: DayComparison, day: Date, with: Date) -> bool {
     match compare {
-        Compare::Before => day < with,
-        Compare::On => day == with,
-        Compare::Since => day >= with,
+        DayComparison::Before => day < with,
+        DayComparison::On => day == with,
+        DayComparison::Since => day >= with,
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use provost_message::{Arrival, AuthenticationResult, Objection, Service, Verdict};
+use provost_message::{Arrival, AuthenticationResult, Rejected, Service, Verdict};
 
 use super::config::SmtpConfig;
 use super::route::DeliveryRoute;
@@ -157,7 +157,7 @@ impl StageInput<'_> {
 /// 3. A deferral or refusal leaves nothing behind: marks and authentication results of this run are dropped.
 ///
 /// A stage that panics, is late or contradicts itself counts as one that defers.
-pub(super) async fn judge(stages: &[Stage], arrival: &mut Arrival, input: StageInput<'_>) -> Result<(), Objection> {
+pub(super) async fn judge(stages: &[Stage], arrival: &mut Arrival, input: StageInput<'_>) -> Result<(), Rejected> {
     let before = arrival.findings.clone();
     for stage in stages {
         let StageFinding { verdict, authentication } = stage.run(arrival, input).await;

@@ -5,12 +5,12 @@ use provost_message::Headers;
 
 use provost_view::{Person, PersonState, View};
 
-use super::site::{Site, Talk, away, person, site, site_with};
+use super::site::{Site, TestConversation, away, person, site, site_with};
 use crate::server::Service;
 
 const MESSAGE: &str = "C: Subject: hi\nC: \nC: ..hello\nC: .\n";
 
-async fn mx(site: &Site, from: &str, to: &[&str]) -> Talk {
+async fn mx(site: &Site, from: &str, to: &[&str]) -> TestConversation {
     let mut talk = site.talk(Service::Mx);
     talk.run(&format!("C: HELO client.example\nS: 250\n{}", envelope(from, to))).await;
     talk

@@ -6,14 +6,14 @@ use provost_credential::Scheme;
 use provost_net::{Session, Step, Transport};
 use provost_view::{Person, Secret, View};
 
-use super::site::{Talk, person, site, site_with};
+use super::site::{TestConversation, person, site, site_with};
 use crate::server::Service;
 
 fn plain(authorization: &str, name: &str, password: &str) -> String {
     STANDARD.encode(format!("{authorization}\0{name}\0{password}"))
 }
 
-async fn submission() -> Talk {
+async fn submission() -> TestConversation {
     let mut talk = site().talk(Service::Submission);
     let said = talk.send(b"EHLO x\r\n").await;
     assert!(said.contains("250-AUTH PLAIN LOGIN\r\n"), "{said}");

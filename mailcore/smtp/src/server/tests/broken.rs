@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use provost_store::{
-    AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, BoxFuture, Claim, Columns, Lease, LeaseError, Left,
-    MailboxId, MemoryStore, MessageStore, Outgoing, QueueRow, QueueStore, QueuedRecipient, ReadToken, Rows, StoreError,
-    Take, Taken, Which,
+    AccountId, AccountSnapshot, Applied, AttemptOutcome, Batch, BatchError, BodyId, BoxFuture, Claim, Columns, Lease,
+    LeaseError, MailboxId, MemoryStore, MessageStore, NewMessage, QueueRow, QueueStore, QueuedRecipient, ReadToken,
+    Rows, StoreError, TakeLimits, TakenRow, Which,
 };
 use provost_view::View;
 
 use super::site::{Site, person, site_over};
 use crate::server::Service;
 
-struct Down;
+struct BrokenDelivery;
 
 fn down<T: Send + 'static>() -> BoxFuture<'static, Result<T, StoreError>> {
     Box::pin(async { Err(StoreError::Unavailable("down".into())) })
 }
 
-impl MessageStore for Down {
+impl MessageStore for BrokenDelivery {
     fn apply(&self, _: Batch) -> BoxFuture<'_, Result<Applied, BatchError>> {
         Box::pin(async { Err(BatchError::Unavailable("down".into())) })
     }
@@ -56,11 +56,11 @@ impl MessageStore for Down {
     fn note_login(&self, _: AccountId, _: &'static str, _: i64) {}
 }
 
-impl QueueStore for Down {
-    fn enqueue(&self, _: Outgoing) -> BoxFuture<'_, Result<(), StoreError>> {
+impl QueueStore for BrokenDelivery {
+    fn enqueue(&self, _: NewMessage) -> BoxFuture<'_, Result<(), StoreError>> {
         down()
     }
-    fn take_due(&self, _: Take) -> BoxFuture<'_, Result<Vec<Taken>, StoreError>> {
+    fn take_due(&self, _: TakeLimits) -> BoxFuture<'_, Result<Vec<TakenRow>, StoreError>> {
         down()
     }
     fn queued_body(&self, _: &QueueRow) -> BoxFuture<'_, Result<Bytes, StoreError>> {
@@ -74,11 +74,11 @@ impl QueueStore for Down {
         _: Claim,
         _: Vec<QueuedRecipient>,
         _: i64,
-        _: Vec<Outgoing>,
+        _: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
         Box::pin(async { Err(LeaseError::Unavailable("down".into())) })
     }
-    fn settle(&self, _: Claim, _: Left, _: Vec<Outgoing>) -> BoxFuture<'_, Result<(), LeaseError>> {
+    fn settle(&self, _: Claim, _: AttemptOutcome, _: Vec<NewMessage>) -> BoxFuture<'_, Result<(), LeaseError>> {
         Box::pin(async { Err(LeaseError::Unavailable("down".into())) })
     }
     fn list(&self, _: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
@@ -104,7 +104,7 @@ const TO_ZOE: &str =
 /// RFC 5321 §6.1: the queue takes responsibility while the mailbox cannot be written.
 #[tokio::test]
 async fn smtp_queues_what_cannot_be_stored() {
-    let site = site(Arc::new(Down), None);
+    let site = site(Arc::new(BrokenDelivery), None);
     site.talk(Service::Mx).run(&format!("C: HELO x\nS: 250\n{TO_ZOE}S: 250 2.0.0")).await;
     let (row, _) = site.queued().await.remove(0);
     assert_eq!(row.recipients[0].recipient.path.to_string(), "zoe@example.edu");
@@ -113,14 +113,14 @@ async fn smtp_queues_what_cannot_be_stored() {
 
 #[tokio::test]
 async fn smtp_without_mailbox_and_queue_is_451() {
-    let site = site(Arc::new(Down), Some(Arc::new(Down)));
+    let site = site(Arc::new(BrokenDelivery), Some(Arc::new(BrokenDelivery)));
     site.talk(Service::Mx).run(&format!("C: HELO x\nS: 250\n{TO_ZOE}S: 451 4.3.0")).await;
 }
 
 /// RFC 2033 §4.2: the peer keeps what this server cannot store.
 #[tokio::test]
 async fn lmtp_answers_451() {
-    let site = site(Arc::new(Down), None);
+    let site = site(Arc::new(BrokenDelivery), None);
     let mut talk = site.talk(Service::Lmtp);
     talk.send(b"LHLO x\r\n").await;
     talk.run(&format!("{TO_ZOE}S: 451 4.3.0 <zoe@example.edu>")).await;
@@ -132,7 +132,7 @@ async fn lmtp_answers_451() {
 async fn a_lost_vacation_reply_is_no_refusal() {
     let store = Arc::new(MemoryStore::default());
     let view = View::fixed(vec![super::site::away("zoe")]);
-    let site = site_over(view, store.clone(), Arc::new(Down), store);
+    let site = site_over(view, store.clone(), Arc::new(BrokenDelivery), store);
     site.talk(Service::Mx).run(&super::accept::to_zoe_herself("S: 250 2.0.0")).await;
     assert_eq!(site.inbox("zoe").await.len(), 1);
 }

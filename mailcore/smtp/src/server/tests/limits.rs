@@ -6,12 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use provost_net::{MemoryBudget, Session, Step};
 
-use super::site::{Talk, site};
+use super::site::{TestConversation, site};
 use crate::server::Service;
 
 const TO_ZOE: &[u8] = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<zoe@example.edu>\r\nDATA\r\n";
 
-async fn greeted(role: Service) -> Talk {
+async fn greeted(role: Service) -> TestConversation {
     let mut talk = site().talk(role);
     talk.send(if role == Service::Lmtp { b"LHLO x\r\n" } else { b"HELO x\r\n" }).await;
     talk

@@ -105,7 +105,7 @@ pub(super) fn view_that_cannot_say(folder: &std::path::Path) -> View {
 }
 
 /// A conversation with a session.
-pub(super) struct Talk {
+pub(super) struct TestConversation {
     pub(super) session: SmtpSession,
     input: BytesMut,
     pub(super) ended: Option<Step>,
@@ -113,15 +113,21 @@ pub(super) struct Talk {
 
 impl Site {
     /// A client on this machine.
-    pub(super) fn talk(&self, role: Service) -> Talk {
+    pub(super) fn talk(&self, role: Service) -> TestConversation {
         self.talk_from(role, "127.0.0.1:1000", Transport::Plain, true)
     }
 
-    pub(super) fn talk_from(&self, role: Service, remote: &str, transport: Transport, tls_offered: bool) -> Talk {
+    pub(super) fn talk_from(
+        &self,
+        role: Service,
+        remote: &str,
+        transport: Transport,
+        tls_offered: bool,
+    ) -> TestConversation {
         let peer = Peer { remote: remote.parse().unwrap(), local: "127.0.0.1:25".parse().unwrap() };
         let mut session = SmtpSession::new(role, self.config.clone(), peer, transport, tls_offered);
         session.clock = || Timestamp::from_second(1_700_000_000).unwrap();
-        Talk { session, input: BytesMut::new(), ended: None }
+        TestConversation { session, input: BytesMut::new(), ended: None }
     }
 
     pub(super) async fn inbox(&self, local: &str) -> Vec<String> {
@@ -150,7 +156,7 @@ impl Site {
     }
 }
 
-impl Talk {
+impl TestConversation {
     /// Sends octets; returns the server's output.
     pub(super) async fn send(&mut self, octets: &[u8]) -> String {
         self.input.extend_from_slice(octets);

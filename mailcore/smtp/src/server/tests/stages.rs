@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use provost_message::{Arrival, AuthenticationResult, Envelope, HelloVerb, Service, SmtpReply, Verdict};
 use provost_net::{Output, Session, Step};
 
-use super::site::{Site, Talk, person, site};
+use super::site::{Site, TestConversation, person, site};
 use crate::server::stages::{Stage, StageFinding, StageTable};
 
 /// A stage of tests.
@@ -73,7 +73,7 @@ impl ScriptedStage {
 
 /// The point at which the stage runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Point {
+enum StagePoint {
     Connect,
     Hello,
     Mail,
@@ -81,33 +81,34 @@ enum Point {
     DataEnd,
 }
 
-const POINTS: [Point; 5] = [Point::Connect, Point::Hello, Point::Mail, Point::Rcpt, Point::DataEnd];
+const POINTS: [StagePoint; 5] =
+    [StagePoint::Connect, StagePoint::Hello, StagePoint::Mail, StagePoint::Rcpt, StagePoint::DataEnd];
 
 /// The table of a service with one more stage at the end of a point.
-fn with_stage(service: Service, point: Point, script: ScriptedStage) -> &'static StageTable {
+fn with_stage(service: Service, point: StagePoint, script: ScriptedStage) -> &'static StageTable {
     with_stages(service, point, &[script])
 }
 
 /// The same with several stages.
-fn with_stages(service: Service, point: Point, scripts: &[ScriptedStage]) -> &'static StageTable {
+fn with_stages(service: Service, point: StagePoint, scripts: &[ScriptedStage]) -> &'static StageTable {
     let table = StageTable::of(service);
-    let at = |here: Point, stages: &'static [Stage]| -> &'static [Stage] {
+    let at = |here: StagePoint, stages: &'static [Stage]| -> &'static [Stage] {
         if here != point {
             return stages;
         }
         Box::leak(stages.iter().copied().chain(scripts.iter().copied().map(Stage::Scripted)).collect())
     };
     Box::leak(Box::new(StageTable {
-        connect: at(Point::Connect, table.connect),
-        hello: at(Point::Hello, table.hello),
-        mail: at(Point::Mail, table.mail),
-        rcpt: at(Point::Rcpt, table.rcpt),
-        data_end: at(Point::DataEnd, table.data_end),
+        connect: at(StagePoint::Connect, table.connect),
+        hello: at(StagePoint::Hello, table.hello),
+        mail: at(StagePoint::Mail, table.mail),
+        rcpt: at(StagePoint::Rcpt, table.rcpt),
+        data_end: at(StagePoint::DataEnd, table.data_end),
     }))
 }
 
 /// Sends one message, command by command as far as the server accepts; returns the last reply.
-async fn converse(talk: &mut Talk, service: Service, to: &[&str]) -> String {
+async fn converse(talk: &mut TestConversation, service: Service, to: &[&str]) -> String {
     let (mut buffer, mut said) = (bytes::BytesMut::new(), Vec::new());
     let mut out = Output::new(&mut buffer, &mut said);
     let step = talk.session.open(&mut out).await.unwrap();
@@ -131,7 +132,7 @@ async fn converse(talk: &mut Talk, service: Service, to: &[&str]) -> String {
     said
 }
 
-async fn last_reply(site: &Site, service: Service, point: Point, script: ScriptedStage) -> String {
+async fn last_reply(site: &Site, service: Service, point: StagePoint, script: ScriptedStage) -> String {
     let mut talk = site.talk(service);
     talk.session.stages = with_stage(service, point, script);
     converse(&mut talk, service, &["zoe@example.edu"]).await
@@ -167,7 +168,7 @@ async fn each_verdict_at_each_point() {
 #[tokio::test]
 async fn lmtp_answers_each_recipient_of_a_refused_message() {
     let mut talk = site().talk(Service::Lmtp);
-    talk.session.stages = with_stage(Service::Lmtp, Point::DataEnd, ScriptedStage::Refuse);
+    talk.session.stages = with_stage(Service::Lmtp, StagePoint::DataEnd, ScriptedStage::Refuse);
     let said = converse(&mut talk, Service::Lmtp, &["zoe@example.edu", "ann@example.edu"]).await;
     assert_eq!(said, "554 5.7.1 never\r\n554 5.7.1 never\r\n");
 }
@@ -176,10 +177,10 @@ async fn lmtp_answers_each_recipient_of_a_refused_message() {
 #[tokio::test]
 async fn an_objection_ends_what_it_is_about() {
     for (point, next, expect) in [
-        (Point::Hello, "MAIL FROM:<>", "503 5.5.1"),
-        (Point::Mail, "RCPT TO:<zoe@example.edu>", "503 5.5.1"),
-        (Point::Rcpt, "DATA", "503 5.5.1"),
-        (Point::DataEnd, "MAIL FROM:<>", "250 2.1.0"),
+        (StagePoint::Hello, "MAIL FROM:<>", "503 5.5.1"),
+        (StagePoint::Mail, "RCPT TO:<zoe@example.edu>", "503 5.5.1"),
+        (StagePoint::Rcpt, "DATA", "503 5.5.1"),
+        (StagePoint::DataEnd, "MAIL FROM:<>", "250 2.1.0"),
     ] {
         let mut talk = site().talk(Service::Mx);
         talk.session.stages = with_stage(Service::Mx, point, ScriptedStage::Refuse);
@@ -187,7 +188,7 @@ async fn an_objection_ends_what_it_is_about() {
         talk.run(&format!("C: {next}\nS: {expect}")).await;
     }
     let mut talk = site().talk(Service::Mx);
-    talk.session.stages = with_stage(Service::Mx, Point::Connect, ScriptedStage::Refuse);
+    talk.session.stages = with_stage(Service::Mx, StagePoint::Connect, ScriptedStage::Refuse);
     converse(&mut talk, Service::Mx, &["zoe@example.edu"]).await;
     assert_eq!(talk.ended, Some(Step::Close));
 }
@@ -241,7 +242,7 @@ async fn verdicts_are_combined_by_one_rule() {
     ] {
         let site = site();
         let mut talk = site.talk(Service::Mx);
-        talk.session.stages = with_stages(Service::Mx, Point::DataEnd, scripts);
+        talk.session.stages = with_stages(Service::Mx, StagePoint::DataEnd, scripts);
         let said = converse(&mut talk, Service::Mx, &["zoe@example.edu"]).await;
         assert!(said.starts_with(expect), "{scripts:?}: {said}");
         let filed = [site.mailbox("zoe", "INBOX").await, site.mailbox("zoe", "Junk").await];
@@ -267,7 +268,7 @@ async fn results_are_in_the_message() {
         let site = site();
         let mut talk = site.talk(Service::Mx);
         talk.session.stages =
-            with_stages(Service::Mx, Point::Rcpt, &[ScriptedStage::Authenticate, ScriptedStage::RefuseAnn]);
+            with_stages(Service::Mx, StagePoint::Rcpt, &[ScriptedStage::Authenticate, ScriptedStage::RefuseAnn]);
         talk.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\n").await;
         for to in to {
             talk.send(format!("RCPT TO:<{to}>\r\n").as_bytes()).await;
@@ -287,7 +288,7 @@ async fn sieve_reads_a_tag() {
     for (stage, expect) in [(ScriptedStage::Tag, "Tagged"), (ScriptedStage::Accept, "INBOX")] {
         let site = site();
         let mut talk = site.talk(Service::Mx);
-        talk.session.stages = with_stage(Service::Mx, Point::DataEnd, stage);
+        talk.session.stages = with_stage(Service::Mx, StagePoint::DataEnd, stage);
         talk.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<zoe@example.edu>\r\nDATA\r\n").await;
         let said = talk.send(b"Provost-Verdict: tag test_tag 2.0.0\r\nA: b\r\n\r\nhi\r\n.\r\n").await;
         assert!(said.starts_with("250"), "{said}");
@@ -313,7 +314,7 @@ async fn a_mark_of_one_recipient_is_for_all() {
     ] {
         let site = site();
         let mut talk = site.talk(Service::Mx);
-        talk.session.stages = with_stages(Service::Mx, Point::Rcpt, scripts);
+        talk.session.stages = with_stages(Service::Mx, StagePoint::Rcpt, scripts);
         talk.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\n").await;
         for to in to {
             talk.send(format!("RCPT TO:<{to}>\r\n").as_bytes()).await;
@@ -330,7 +331,7 @@ async fn a_quarantined_message_is_not_relayed() {
     for (to, expect) in [("ann@example.edu", "250 2.0.0"), ("far@far.example", "550 5.7.1 Not sent to other sites")] {
         let site = site();
         let mut talk = site.talk(Service::Submission);
-        talk.session.stages = with_stage(Service::Submission, Point::DataEnd, ScriptedStage::Quarantine);
+        talk.session.stages = with_stage(Service::Submission, StagePoint::DataEnd, ScriptedStage::Quarantine);
         talk.send(b"EHLO x\r\nAUTH PLAIN AHpvZQBzZWNyZXQ=\r\n").await;
         let mail = format!("MAIL FROM:<zoe@example.edu>\r\nRCPT TO:<{to}>\r\nDATA\r\n");
         assert!(talk.send(mail.as_bytes()).await.contains("354"));
@@ -353,12 +354,12 @@ async fn a_stage_sees_what_came_before_it() {
         assert_eq!((connection.service, connection.remote.to_string()), (Service::Lmtp, "127.0.0.1:1000".into()));
         assert!(!connection.tls && connection.login.is_none());
         let hello = connection.hello.as_ref().map(|hello| (hello.verb, hello.name.as_str()));
-        assert_eq!(hello, (point != Point::Connect).then_some((HelloVerb::Lhlo, "client.example")), "{point:?}");
+        assert_eq!(hello, (point != StagePoint::Connect).then_some((HelloVerb::Lhlo, "client.example")), "{point:?}");
         let from = arrival.envelope.reverse_path.as_ref().map(ToString::to_string);
-        let has_sender = !matches!(point, Point::Connect | Point::Hello);
+        let has_sender = !matches!(point, StagePoint::Connect | StagePoint::Hello);
         assert_eq!(from, has_sender.then(|| "a@b.example".into()), "{point:?}");
         let to = arrival.envelope.recipients.len();
-        assert_eq!(to, usize::from(matches!(point, Point::Rcpt | Point::DataEnd)), "{point:?}");
+        assert_eq!(to, usize::from(matches!(point, StagePoint::Rcpt | StagePoint::DataEnd)), "{point:?}");
         assert_eq!(arrival.authentication().count(), 0, "LMTP checks nobody");
     }
 }

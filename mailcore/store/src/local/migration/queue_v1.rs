@@ -184,7 +184,7 @@ mod tests {
     use super::super::super::checkpoint::Checkpointer;
     use super::super::super::schema::Tables;
     use super::*;
-    use crate::{QueueRow, Take};
+    use crate::{QueueRow, TakeLimits};
 
     /// The tables of version 1.
     const OLD: Tables = Tables {
@@ -287,9 +287,9 @@ INSERT INTO start VALUES (0);
         let gone = QueueId(Uuid::from_u128(2));
         let shard = &mut shards[place_by_hash(gone.0, SHARDS)];
         in_transaction(shard, |shard| {
-            let (taken, _) = queue_rows::take(shard, 0, Take::any(1_000, 100, 60))?;
+            let (taken, _) = queue_rows::take(shard, 0, TakeLimits::any(1_000, 100, 60))?;
             let taken = taken.into_iter().find(|taken| taken.row.id == gone).unwrap();
-            let left = crate::Left { recipients: Vec::new(), due_at: 0, now: 1_000 };
+            let left = crate::AttemptOutcome { recipients: Vec::new(), due_at: 0, now: 1_000 };
             assert!(queue_rows::settle(shard, taken.claim, &left, &[])?);
             Ok(())
         })

@@ -15,7 +15,7 @@ use super::super::rows::number;
 use super::super::{bodies, database};
 use super::access::ShardAccess;
 use super::config::UpkeepConfig;
-use super::moving::{Moving, STEP_BODIES, STEP_OCTETS, move_bodies};
+use super::moving::{BodyMove, STEP_BODIES, STEP_OCTETS, move_bodies};
 use crate::StoreError;
 
 /// A pack is rewritten when its live share is below this, percent: each octet copied frees at least one.
@@ -162,7 +162,7 @@ impl Compaction {
             match access.packs.read(place, None) {
                 Ok(content) => {
                     octets += place.octets;
-                    some.push(Moving { body, from: Some(place), octets: content });
+                    some.push(BodyMove { body, from: Some(place), octets: content });
                 }
                 Err(StoreError::Damaged(_)) => drop(self.kept.insert(pack)),
                 Err(error) => return Err(error),

@@ -25,7 +25,7 @@ pub(super) struct Garbage {
 
 /// The result of one step.
 #[derive(Default)]
-pub(super) struct Freed {
+pub(super) struct FreedGarbage {
     /// Octets of records that are dead now, with their packs.
     pub(super) dead: Vec<(u32, u64)>,
     /// Whether the next step need not wait.
@@ -38,18 +38,18 @@ impl Garbage {
         access: &mut ShardAccess,
         grace: Duration,
         now: Instant,
-    ) -> Result<Freed, StoreError> {
+    ) -> Result<FreedGarbage, StoreError> {
         if self.found.is_empty() {
             self.found = access.read(find)?;
             self.at = Some(now);
-            return Ok(Freed::default());
+            return Ok(FreedGarbage::default());
         }
         if self.at.is_some_and(|at| now.saturating_duration_since(at) < grace) {
-            return Ok(Freed::default());
+            return Ok(FreedGarbage::default());
         }
         let some = self.found.split_off(self.found.len().saturating_sub(STEP_BODIES));
         let dead = access.change(move |database| take_away(&database.connection, &some))?;
-        Ok(Freed { dead, more: !self.found.is_empty() })
+        Ok(FreedGarbage { dead, more: !self.found.is_empty() })
     }
 }
 

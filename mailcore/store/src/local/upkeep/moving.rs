@@ -16,7 +16,7 @@ pub(super) const STEP_OCTETS: u64 = 2 * 1024 * 1024;
 pub(super) const STEP_BODIES: usize = 1_000;
 
 /// A body to move.
-pub(super) struct Moving {
+pub(super) struct BodyMove {
     pub(super) body: u64,
     /// The old place; `None` is inline.
     pub(super) from: Option<BodyPlace>,
@@ -25,7 +25,7 @@ pub(super) struct Moving {
 
 /// The result of one step.
 #[derive(Default)]
-pub(super) struct Moved {
+pub(super) struct MoveResult {
     /// Octets of the moved bodies.
     pub(super) octets: u64,
     /// Octets of records that are dead now, with their packs.
@@ -33,7 +33,7 @@ pub(super) struct Moved {
 }
 
 /// Moves some inline bodies to a pack; `None` when there are none.
-pub(super) fn move_inline(access: &mut ShardAccess, writer: &mut PackWriter) -> Result<Option<Moved>, StoreError> {
+pub(super) fn move_inline(access: &mut ShardAccess, writer: &mut PackWriter) -> Result<Option<MoveResult>, StoreError> {
     let bodies = access.read(inline_bodies)?;
     if bodies.is_empty() {
         return Ok(None);
@@ -49,7 +49,7 @@ pub(super) fn inline_octets(connection: &Connection) -> Result<u64, StoreError> 
 }
 
 /// Returns the oldest inline bodies. Garbage is not moved, as it is removed with its row.
-fn inline_bodies(connection: &Connection) -> Result<Vec<Moving>, StoreError> {
+fn inline_bodies(connection: &Connection) -> Result<Vec<BodyMove>, StoreError> {
     let sql = "SELECT i.body, i.content FROM inline i JOIN body b ON b.id = i.body WHERE b.refs > 0 ORDER BY i.body";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     let mut rows = statement.query([]).map_err(storage)?;
@@ -60,7 +60,7 @@ fn inline_bodies(connection: &Connection) -> Result<Vec<Moving>, StoreError> {
     {
         let content: Vec<u8> = row.get(1).map_err(storage)?;
         octets += content.len() as u64;
-        bodies.push(Moving { body: number(row, 0)?, from: None, octets: content.into() });
+        bodies.push(BodyMove { body: number(row, 0)?, from: None, octets: content.into() });
     }
     Ok(bodies)
 }
@@ -69,15 +69,15 @@ fn inline_bodies(connection: &Connection) -> Result<Vec<Moving>, StoreError> {
 pub(super) fn move_bodies(
     access: &ShardAccess,
     writer: &mut PackWriter,
-    bodies: Vec<Moving>,
-) -> Result<Moved, StoreError> {
-    let mut moved = Moved::default();
+    bodies: Vec<BodyMove>,
+) -> Result<MoveResult, StoreError> {
+    let mut moved = MoveResult::default();
     if bodies.is_empty() {
         return Ok(moved);
     }
     writer.begin().map_err(unavailable)?;
     let mut moves = Vec::with_capacity(bodies.len());
-    for Moving { body, from, octets } in bodies {
+    for BodyMove { body, from, octets } in bodies {
         moved.octets += octets.len() as u64;
         moves.push((body, from, writer.place(&octets).map_err(unavailable)?));
     }
