@@ -27,6 +27,10 @@ const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 /// How long a refusal is cached: a client that repeats a wrong password in a loop costs one hash per this time.
 const REFUSAL_TTL: Duration = Duration::from_secs(5);
 
+/// Wait before a throttled login is answered: a peer that opens a connection for each guess costs one connection in this
+/// time instead of a thousand.
+const THROTTLED_DELAY: Duration = Duration::from_secs(1);
+
 /// Longest part of a name that a refusal writes into the log, characters.
 const NAME_LOGGED_CHARS: usize = 128;
 
@@ -67,7 +71,8 @@ pub enum Login {
     Accepted(Arc<Person>),
     /// Wrong name or password, or not allowed to log in. The reply must not reveal which.
     Refused,
-    /// Too many refusals for this account or source: the password was not checked. A later attempt may succeed.
+    /// Too many refusals for this account or source: the password was not checked. A later attempt may succeed. Returned
+    /// after a second's delay.
     Throttled,
     /// The password cannot be verified now.
     Unavailable,
@@ -155,6 +160,9 @@ impl Verifier {
     ) -> Login {
         let login = self.verify(look_up, directory, attempt, now).await;
         attempt.note(&login);
+        if matches!(login, Login::Throttled) {
+            tokio::time::sleep(THROTTLED_DELAY).await;
+        }
         login
     }
 

@@ -85,13 +85,14 @@ impl RecentRefusals {
         let pair = levels.pairs.get(&(*name, source)).map_or(0.0, |level| level.now(PAIR, now));
         let last_login = levels.familiar.get(&(*name, source)).copied();
         let is_familiar = last_login.is_some_and(|at| now.duration_since(at) < FAMILIAR);
-        let from_all = levels.accounts.get(name).map_or(0.0, |level| level.now(ACCOUNT, now));
-        let account = if is_familiar { 0.0 } else { from_all };
+        let account = levels.accounts.get(name).map_or(0.0, |level| level.now(ACCOUNT, now));
         let of_source = levels.sources.get(&source).map_or(0.0, |level| level.now(SOURCE, now));
-        if pair >= PAIR.refusals || account >= ACCOUNT.refusals || of_source >= SOURCE.refusals {
+        let is_guessed = account >= ACCOUNT.refusals || of_source >= SOURCE.refusals;
+        if pair >= PAIR.refusals || (is_guessed && !is_familiar) {
             return Err(TooMany);
         }
-        Ok(if pair > 0.0 || account > 0.0 { LoginLane::Suspect } else { LoginLane::Fresh })
+        let is_suspect = pair > 0.0 || (account > 0.0 && !is_familiar);
+        Ok(if is_suspect { LoginLane::Suspect } else { LoginLane::Fresh })
     }
 
     /// Counts a refusal.
