@@ -8,7 +8,7 @@ const MACRO_DEPTH_MAX: usize = 8;
 
 /// The definitions of one schema file in cn=config form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Definitions {
+pub struct SchemaDefinitions {
     /// `olcObjectIdentifier`: name and value of each macro.
     pub macros: Vec<(String, String)>,
     /// `olcAttributeTypes`, OIDs as written.
@@ -111,8 +111,8 @@ impl fmt::Display for DefinitionError {
 impl std::error::Error for DefinitionError {}
 
 /// Parses the `olc` values of one LDIF file in cn=config form.
-pub fn parse(ldif: &str) -> Result<Definitions, DefinitionError> {
-    let mut definitions = Definitions::default();
+pub fn parse(ldif: &str) -> Result<SchemaDefinitions, DefinitionError> {
+    let mut definitions = SchemaDefinitions::default();
     let mut macros = BTreeMap::new();
     for line in unfold(ldif) {
         let Some((name, value)) = line.split_once(':') else { continue };

@@ -211,10 +211,10 @@ pub mod ou {
 mod tests {
     use std::collections::{HashMap, HashSet};
 
-    use super::definition::{Definitions, parse};
+    use super::definition::{SchemaDefinitions, parse};
     use super::*;
 
-    fn files() -> Vec<Definitions> {
+    fn files() -> Vec<SchemaDefinitions> {
         let texts = std::iter::once(BASE_LDIF).chain(LDIF_FILES.iter().map(|(_, ldif)| *ldif));
         texts.map(|ldif| parse(ldif).unwrap()).collect()
     }

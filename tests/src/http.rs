@@ -11,7 +11,7 @@ const REPLY_LIMIT: Duration = Duration::from_secs(90);
 
 /// An HTTP request.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub struct HttpRequest<'a> {
     /// The method: GET, PUT, ...
     pub method: &'a str,
     /// Path and query.
@@ -24,7 +24,7 @@ pub struct Request<'a> {
 
 /// An HTTP reply.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub struct HttpResponse {
     /// The status code: 200, 412, ...
     pub status: u16,
     /// Status line and header lines.
@@ -33,7 +33,7 @@ pub struct Reply {
     pub body: String,
 }
 
-impl Reply {
+impl HttpResponse {
     /// The value of a header; empty when the header is missing.
     pub fn header(&self, name: &str) -> &str {
         let lines = self.head.lines().filter_map(|line| line.split_once(':'));
@@ -51,10 +51,10 @@ impl Reply {
 }
 
 /// Sends one request and reads the reply to its end.
-pub fn send(address: SocketAddr, request: Request<'_>) -> anyhow::Result<Reply> {
+pub fn send(address: SocketAddr, request: HttpRequest<'_>) -> anyhow::Result<HttpResponse> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(REPLY_LIMIT))?;
-    let Request { method, path, headers, body } = request;
+    let HttpRequest { method, path, headers, body } = request;
     let more: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
     let length = body.len();
     let text = format!(
@@ -66,7 +66,7 @@ pub fn send(address: SocketAddr, request: Request<'_>) -> anyhow::Result<Reply> 
     let text = String::from_utf8_lossy(&octets);
     let (head, body) = text.split_once("\r\n\r\n").with_context(|| format!("no end of headers: {text}"))?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no status")?;
-    Ok(Reply { status, head: head.to_owned(), body: body.to_owned() })
+    Ok(HttpResponse { status, head: head.to_owned(), body: body.to_owned() })
 }
 
 /// The resource that two writers change at the same time.
@@ -101,13 +101,13 @@ impl Race<'_> {
 pub fn two_puts_with_one_etag(http: SocketAddr, token: &str, race: &Race<'_>, rounds: usize) -> anyhow::Result<()> {
     let bearer = format!("Authorization: Bearer {token}");
     for round in 0..rounds {
-        let shown = send(http, Request { method: "GET", path: &race.read(), headers: &[&bearer], body: "" })?;
+        let shown = send(http, HttpRequest { method: "GET", path: &race.read(), headers: &[&bearer], body: "" })?;
         let etag = format!("If-Match: {}", shown.header("etag"));
         ensure!(shown.status == 200 && etag.len() > 12, "{shown:?}");
         let put = |writer: usize| {
             let headers = [&*bearer, &*etag, "Content-Type: application/json"];
             let (path, body) = race.write(round, writer);
-            send(http, Request { method: "PUT", path: &path, headers: &headers, body: &body })
+            send(http, HttpRequest { method: "PUT", path: &path, headers: &headers, body: &body })
         };
         let both = std::thread::scope(|scope| {
             let one = scope.spawn(|| put(0));
@@ -125,7 +125,7 @@ pub fn two_puts_with_one_etag(http: SocketAddr, token: &str, race: &Race<'_>, ro
 
 /// The body of a page; an error unless the status is 200.
 pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
-    let reply = send(address, Request { method: "GET", path, headers: &[], body: "" })?;
+    let reply = send(address, HttpRequest { method: "GET", path, headers: &[], body: "" })?;
     ensure!(reply.status == 200, "GET {path}: {}", reply.head);
     Ok(reply.body)
 }

@@ -41,7 +41,7 @@ impl TextClient {
         let config = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
             .with_no_client_auth();
         let client = ClientConnection::new(Arc::new(config), "localhost".try_into()?)?;
         self.bytes = Some(LineStream::Tls(Box::new(StreamOwned::new(client, socket))));
@@ -144,9 +144,9 @@ impl TextClient {
 
 /// Accepts any certificate.
 #[derive(Debug)]
-struct Anyone(Arc<rustls::crypto::CryptoProvider>);
+struct AnyCertificate(Arc<rustls::crypto::CryptoProvider>);
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

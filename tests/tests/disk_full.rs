@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use provost_tests::http::{self, Request};
+use provost_tests::http::{self, HttpRequest};
 use provost_tests::{Node, Options, Port, SamplePerson, TextClient, deadline, mail};
 
 const PEOPLE: u32 = 6;
@@ -113,7 +113,7 @@ fn put_vacation(node: &Node) -> u16 {
     let path = format!("/api/v1/people/{}/vacation", SamplePerson::of(1).uid());
     let token = format!("Authorization: Bearer {}", node.secret("api-token"));
     let headers = [token.as_str(), "Content-Type: application/json"];
-    let request = Request { method: "PUT", path: &path, headers: &headers, body: r#"{"text_fr":"Absente."}"# };
+    let request = HttpRequest { method: "PUT", path: &path, headers: &headers, body: r#"{"text_fr":"Absente."}"# };
     http::send(node.address(Port::Http), request).unwrap().status
 }
 

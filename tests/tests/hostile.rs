@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use provost_tests::http::{Request, send};
+use provost_tests::http::{HttpRequest, send};
 use provost_tests::{Node, Options, Port, SamplePerson, TextClient, command, deadline};
 
 /// How long REST and a login may take under attack. The design allows one second; a debug build beside other tests
@@ -53,7 +53,7 @@ fn log_in(node: &Node) -> Duration {
 fn ask_rest(node: &Node) -> Duration {
     let begin = Instant::now();
     let bearer = format!("Authorization: Bearer {}", node.secret("api-token"));
-    let request = Request { method: "GET", path: "/api/v1/status", headers: &[&bearer], body: "" };
+    let request = HttpRequest { method: "GET", path: "/api/v1/status", headers: &[&bearer], body: "" };
     assert_eq!(send(node.address(Port::Http), request).unwrap().status, 200);
     begin.elapsed()
 }
@@ -212,14 +212,14 @@ fn one_memory_budget_for_all_protocols() {
     let bearer = format!("Authorization: Bearer {}", node.secret("api-token"));
     let rows = "x".repeat(16 * MIB);
     let headers = [&*bearer, "Content-Type: text/csv"];
-    let upload = Request { method: "POST", path: "/api/v1/imports", headers: &headers, body: &rows };
+    let upload = HttpRequest { method: "POST", path: "/api/v1/imports", headers: &headers, body: &rows };
     let answer = send(node.address(Port::Http), upload).unwrap();
     assert_eq!((answer.status, answer.header("retry-after")), (503, "5"), "{answer:?}");
     // Small requests still work.
     is_served(&node, "endless bodies");
     let used = |node: &Node| {
         let answer =
-            send(node.address(Port::Health), Request { method: "GET", path: "/metrics", headers: &[], body: "" });
+            send(node.address(Port::Health), HttpRequest { method: "GET", path: "/metrics", headers: &[], body: "" });
         let text = answer.unwrap().body;
         let line = text.lines().find_map(|line| line.strip_prefix("provost_memory_budget_bytes{kind=\"used\"} "));
         line.map_or(f64::NAN, |octets| octets.parse().unwrap())

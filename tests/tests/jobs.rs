@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use provost_tests::http::{Reply, Request, send};
+use provost_tests::http::{HttpRequest, HttpResponse, send};
 use provost_tests::people::HEADER;
 use provost_tests::{Node, Options, Port, deadline};
 
@@ -12,13 +12,13 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Rows of the file whose apply is interrupted: the apply takes some seconds.
 const ROWS: usize = 4000;
 
-fn ask(node: &Node, method: &str, path: &str, (kind, body): (&str, &str)) -> Reply {
+fn ask(node: &Node, method: &str, path: &str, (kind, body): (&str, &str)) -> HttpResponse {
     let bearer = format!("Authorization: Bearer {}", node.secret("api-token"));
     let kind = format!("Content-Type: {kind}");
-    send(node.address(Port::Http), Request { method, path, headers: &[&bearer, &kind], body }).unwrap()
+    send(node.address(Port::Http), HttpRequest { method, path, headers: &[&bearer, &kind], body }).unwrap()
 }
 
-fn get(node: &Node, path: &str) -> Reply {
+fn get(node: &Node, path: &str) -> HttpResponse {
     ask(node, "GET", path, ("text/plain", ""))
 }
 
@@ -29,7 +29,7 @@ fn upload(node: &Node, rows: &str) -> (String, String) {
     (plan.header("location").to_owned(), plan.between("\"hash\":\"", "\"").to_owned())
 }
 
-fn apply(node: &Node, (path, hash): (&str, &str), wait: u32) -> Reply {
+fn apply(node: &Node, (path, hash): (&str, &str), wait: u32) -> HttpResponse {
     let body = format!(r#"{{"hash":"{hash}"}}"#);
     ask(node, "POST", &format!("{path}/apply?wait={wait}"), ("application/json", &body))
 }

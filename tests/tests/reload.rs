@@ -123,7 +123,7 @@ fn hup_reloads_in_the_quickstart_too() {
 
 fn status_with_token(node: &Node) -> u16 {
     let bearer = format!("Authorization: Bearer {}", node.secret("api-token"));
-    let request = http::Request { method: "GET", path: "/api/v1/status", headers: &[&bearer], body: "" };
+    let request = http::HttpRequest { method: "GET", path: "/api/v1/status", headers: &[&bearer], body: "" };
     http::send(node.address(Port::Http), request).unwrap().status
 }
 

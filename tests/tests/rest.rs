@@ -19,14 +19,14 @@ const HEADER: &str =
     "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n";
 
 /// The reply that curl received.
-struct Reply {
+struct CurlResponse {
     status: String,
     content_type: String,
     headers: String,
     body: String,
 }
 
-impl Reply {
+impl CurlResponse {
     /// The value of the first text field of this name.
     fn text(&self, name: &str) -> String {
         let value = self.body.split(&format!("\"{name}\":\"")).nth(1).and_then(|rest| rest.split('"').next());
@@ -46,24 +46,24 @@ struct Api<'a>(&'a Node);
 
 impl Api<'_> {
     /// `curl -H 'Authorization: Bearer $T' ... $A/path`, as in the README.
-    fn curl(&self, arguments: &[&str], path: &str) -> Reply {
+    fn curl(&self, arguments: &[&str], path: &str) -> CurlResponse {
         let token = format!("Authorization: Bearer {}", self.0.secret("api-token"));
         self.curl_as(&token, arguments, path)
     }
 
-    fn curl_as(&self, token: &str, arguments: &[&str], path: &str) -> Reply {
+    fn curl_as(&self, token: &str, arguments: &[&str], path: &str) -> CurlResponse {
         let mut command = Command::new("curl");
         command.args(["--silent", "--show-error", "--dump-header", "/dev/stderr", "-H", token]).args(arguments);
         command.arg(format!("http://{}/api/v1{path}", self.0.address(Port::Http)));
         let Ran { code, out, err } = run(&mut command).unwrap();
         assert_eq!(code, Some(0), "{path}: {err}");
         let status = err.split(' ').nth(1).unwrap_or_default().to_owned();
-        let mut reply = Reply { status, content_type: String::new(), headers: err, body: out };
+        let mut reply = CurlResponse { status, content_type: String::new(), headers: err, body: out };
         reply.content_type = if reply.body.is_empty() { String::new() } else { reply.header("content-type") };
         reply
     }
 
-    fn good(&self, status: &str, arguments: &[&str], path: &str) -> Reply {
+    fn good(&self, status: &str, arguments: &[&str], path: &str) -> CurlResponse {
         let reply = self.curl(arguments, path);
         assert_eq!(reply.status, status, "{path}: {}", reply.body);
         reply

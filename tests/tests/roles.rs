@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use provost_tests::http::{Reply, Request, send};
+use provost_tests::http::{HttpRequest, HttpResponse, send};
 use provost_tests::ldap::{Ldap, SUFFIX};
 use provost_tests::people::HEADER;
 use provost_tests::{Node, Options, Port, Ran, SamplePerson, binary, deadline, mail, node::checkout, run};
@@ -27,11 +27,11 @@ fn new_token(node: &Node, name: &str, role: &str) -> String {
     command(node, &["token", "create", name, "--role", role, "--expires", "1d"]).good().unwrap().trim().to_owned()
 }
 
-fn ask(node: &Node, token: &str, method: &str, path: &str, (kind, body): (&str, &str)) -> Reply {
+fn ask(node: &Node, token: &str, method: &str, path: &str, (kind, body): (&str, &str)) -> HttpResponse {
     let bearer = format!("Authorization: Bearer {token}");
     let kind = format!("Content-Type: {kind}");
     let path = format!("/api/v1{path}");
-    send(node.address(Port::Http), Request { method, path: &path, headers: &[&bearer, &kind], body }).unwrap()
+    send(node.address(Port::Http), HttpRequest { method, path: &path, headers: &[&bearer, &kind], body }).unwrap()
 }
 
 const JSON: (&str, &str) = ("application/json", "{}");
@@ -105,10 +105,10 @@ fn by_the_pages(node: &Node) {
     let origin = format!("Origin: http://{http}");
     let body = format!("name=helpdesk&password={}", node.secret("helpdesk-password"));
     let signed_in =
-        send(http, Request { method: "POST", path: "/sign-in", headers: &[form, &origin], body: &body }).unwrap();
+        send(http, HttpRequest { method: "POST", path: "/sign-in", headers: &[form, &origin], body: &body }).unwrap();
     assert_eq!(signed_in.status, 303, "{signed_in:?}");
     let cookie = format!("Cookie: {}", signed_in.header("set-cookie").split(';').next().unwrap());
-    let get = |path: &str| send(http, Request { method: "GET", path, headers: &[&cookie], body: "" }).unwrap();
+    let get = |path: &str| send(http, HttpRequest { method: "GET", path, headers: &[&cookie], body: "" }).unwrap();
     let csrf = get("/").between("name=\"csrf\" value=\"", "\"").to_owned();
     assert!(csrf.len() > 20);
     let reset = |person: &SamplePerson| {
@@ -116,7 +116,7 @@ fn by_the_pages(node: &Node) {
         assert!(id.len() > 20, "{} is found", person.uid());
         let (path, body) = (format!("/people/{id}/password"), format!("csrf={csrf}"));
         let headers = [form, &*origin, &*cookie];
-        send(http, Request { method: "POST", path: &path, headers: &headers, body: &body }).unwrap().status
+        send(http, HttpRequest { method: "POST", path: &path, headers: &headers, body: &body }).unwrap().status
     };
     assert_eq!((reset(&ONE), reset(&ADMIN), reset(&NEW_ADMIN)), (303, 403, 403));
 }

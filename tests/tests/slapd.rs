@@ -369,7 +369,7 @@ fn without(whole: &str, container: &str) -> String {
 fn tokens_and_audit_need_no_directory(site: &Site) {
     let token = site.provost(&["token", "create", "desk", "--role", "helpdesk1", "--expires", "1d"]).good().unwrap();
     let bearer = format!("Authorization: Bearer {}", token.trim());
-    let request = http::Request { method: "GET", path: "/api/v1/status", headers: &[&bearer], body: "" };
+    let request = http::HttpRequest { method: "GET", path: "/api/v1/status", headers: &[&bearer], body: "" };
     let status = || http::send(site.ports.address(Port::Http), request).unwrap().status;
     assert_eq!(status(), 200);
     assert!(site.provost(&["token", "list"]).good().unwrap().contains("desk"));
@@ -466,7 +466,7 @@ fn logins(site: &Site, name: &str, password: &str) -> Vec<(&'static str, String)
     let address = site.ports.address(Port::Http);
     let headers = ["Content-Type: application/x-www-form-urlencoded", &format!("Origin: http://{address}")];
     let body = format!("name={name}&password={}", password.replace(' ', "+"));
-    let request = http::Request { method: "POST", path: "/sign-in", headers: &headers, body: &body };
+    let request = http::HttpRequest { method: "POST", path: "/sign-in", headers: &headers, body: &body };
     let web = http::send(address, request).unwrap().status.to_string();
     vec![("imap", imap), ("pop3", pop3), ("submission", smtp), ("web", web)]
 }

@@ -4,7 +4,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use provost_provision::{ExpectedVersion, Target};
+use provost_provision::{ChangeTarget, ExpectedVersion};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -151,8 +151,8 @@ impl IfMatch {
 }
 
 /// The person or setting of a path, in the version that the caller states; the operation compares it.
-pub(crate) fn target(key: &str, if_match: IfMatch) -> Target<'_> {
-    Target::new(key, if_match.expected())
+pub(crate) fn target(key: &str, if_match: IfMatch) -> ChangeTarget<'_> {
+    ChangeTarget::new(key, if_match.expected())
 }
 
 async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use provost_provision::{Desk, Permission, Principal};
 use provost_queue::Queue;
 use provost_store::QueueRow;
-use provost_view::{Snapshot, Status, View};
+use provost_view::{Snapshot, View, ViewStatus};
 use uuid::Uuid;
 
 use crate::jobs::{Job, Jobs};
@@ -36,7 +36,7 @@ impl Operations {
     }
 
     /// State of the View: how current it is.
-    pub(crate) async fn status(&self, principal: &Principal) -> Result<Status, Problem> {
+    pub(crate) async fn status(&self, principal: &Principal) -> Result<ViewStatus, Problem> {
         self.desk.permit(principal, Permission::ViewNode).await?;
         Ok(self.view.status())
     }

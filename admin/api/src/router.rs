@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use crate::auth::require_token;
 use crate::handlers::{addresses, imports, jobs, messages, password, people, queue, settings, status, vacation};
 use crate::problem::{Problem, ProblemKind, explanation};
-use crate::shared::{ApiState, Shared};
+use crate::shared::{ApiState, HandlerState};
 
 /// Largest JSON body, in octets: about a hundred times a vacation text in two languages.
 pub const API_BODY_OCTETS_MAX: usize = 256 * 1024;
@@ -57,7 +57,7 @@ impl utoipa::Modify for BearerToken {
 /// merged with the web pages.
 pub fn router(state: ApiState) -> Router {
     let tokens = state.tokens.clone();
-    let shared = Shared::new(state);
+    let shared = HandlerState::new(state);
     let (guarded, document) = documented().with_state(shared).split_for_parts();
     let guarded = guarded
         .route("/api/v1", any(no_such_path))
@@ -73,7 +73,7 @@ pub fn router(state: ApiState) -> Router {
     guarded.merge(open).layer(from_fn(surround))
 }
 
-fn documented() -> OpenApiRouter<Shared> {
+fn documented() -> OpenApiRouter<HandlerState> {
     let below = OpenApiRouter::new()
         .routes(routes!(people::search))
         .routes(routes!(people::show))

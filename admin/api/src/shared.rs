@@ -37,7 +37,7 @@ pub struct ApiState {
 
 /// The parts that handlers use, taken from [`ApiState`] or created with the router.
 #[derive(Clone)]
-pub(crate) struct Shared {
+pub(crate) struct HandlerState {
     pub(crate) desk: Desk,
     pub(crate) store: Arc<dyn MessageStore>,
     pub(crate) operations: Operations,
@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     pub(crate) turns: PlanTurns,
 }
 
-impl Shared {
+impl HandlerState {
     pub(crate) fn new(api: ApiState) -> Self {
         let ApiState { desk, store, view, queue, messages, tokens: _, state, node } = api;
         let jobs = Jobs::new(state.clone(), node.clone());

@@ -13,7 +13,7 @@ use provost_delivery::Delivery;
 use provost_provision::Role;
 use provost_queue::{Queue, QueueConfig};
 use provost_store::MemoryStore;
-use support::{Reply, send};
+use support::{HttpResponse, send};
 
 const TOKEN: &str = "a-token-of-the-tests";
 
@@ -39,7 +39,7 @@ fn api() -> Router {
 
 struct Call<'a>(Method, &'a str, Option<&'a str>, &'a str);
 
-async fn call(api: &Router, Call(method, path, content_type, body): Call<'_>) -> Reply {
+async fn call(api: &Router, Call(method, path, content_type, body): Call<'_>) -> HttpResponse {
     let mut request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {TOKEN}"));
     if let Some(content_type) = content_type {
         request = request.header("content-type", content_type);
@@ -47,7 +47,7 @@ async fn call(api: &Router, Call(method, path, content_type, body): Call<'_>) ->
     send(api, request.body(Body::from(body.to_owned())).unwrap()).await
 }
 
-fn is_problem(reply: &Reply, status: u16) {
+fn is_problem(reply: &HttpResponse, status: u16) {
     assert_eq!(reply.status, status, "{}", reply.text);
     assert_eq!(reply.header("content-type"), "application/problem+json");
     assert_eq!(reply.header("cache-control"), "no-store");

@@ -17,7 +17,7 @@ use provost_queue::{Queue, QueueConfig};
 use provost_store::{MemoryStore, StateStore};
 use serde_json::{Value, json};
 use site::{HEADER, Site};
-use support::{Reply, send};
+use support::{HttpResponse, send};
 
 const TOKEN: &str = "a-token-of-the-tests";
 
@@ -44,7 +44,7 @@ fn api_on(site: &Site, state: Arc<dyn StateStore>) -> Router {
     })
 }
 
-async fn call(api: &Router, method: Method, path: &str, if_match: &str, body: Value) -> Reply {
+async fn call(api: &Router, method: Method, path: &str, if_match: &str, body: Value) -> HttpResponse {
     let mut request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {TOKEN}"));
     if !if_match.is_empty() {
         request = request.header("if-match", if_match);
@@ -58,11 +58,11 @@ async fn call(api: &Router, method: Method, path: &str, if_match: &str, body: Va
     send(api, request.body(body).unwrap()).await
 }
 
-async fn get(api: &Router, path: &str) -> Reply {
+async fn get(api: &Router, path: &str) -> HttpResponse {
     call(api, Method::GET, path, "", Value::Null).await
 }
 
-async fn upload(api: &Router, query: &str, csv: impl Into<Body>) -> Reply {
+async fn upload(api: &Router, query: &str, csv: impl Into<Body>) -> HttpResponse {
     let request = Request::post(format!("/api/v1/imports{query}"))
         .header("authorization", format!("Bearer {TOKEN}"))
         .header("content-type", "text/csv");
@@ -345,7 +345,7 @@ async fn a_plan_that_has_changed_is_not_applied_and_a_job_tells_its_end() {
     assert_eq!(get(&api, "/api/v1/people/ana.nova").await.json()["affiliation"], "staff");
 }
 
-async fn call_as(api: &Router, token: &str, method: &str, path: &str, body: Value) -> Reply {
+async fn call_as(api: &Router, token: &str, method: &str, path: &str, body: Value) -> HttpResponse {
     let mut request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"));
     if path.ends_with("/imports") {
         request = request.header("content-type", "text/csv");

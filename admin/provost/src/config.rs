@@ -46,7 +46,7 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) api: ApiSection,
     #[serde(default)]
-    pub(crate) trace: Trace,
+    pub(crate) trace: TraceSection,
     /// Roles of this machine's users for commands; if absent, a user who can read the node's secrets may do everything.
     pub(crate) cli: Option<CliSection>,
     /// File of a token whose role commands take: given on the command line, not in the configuration file.
@@ -71,14 +71,14 @@ pub(crate) struct CliSection {
 /// `[trace]`: retention of message events.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Trace {
+pub(crate) struct TraceSection {
     /// Days that are kept besides the current one.
     pub(crate) days: u16,
     /// Most MiB of all trace files; the oldest are removed first.
     pub(crate) mib: u32,
 }
 
-impl Default for Trace {
+impl Default for TraceSection {
     fn default() -> Self {
         Self { days: 14, mib: 1024 }
     }

@@ -5,7 +5,7 @@ use provost_provision::DeskError;
 
 use crate::page::bug;
 use crate::person_link::person_url;
-use crate::session::FlashNotice;
+use crate::session::Flash;
 use crate::signed_in::SignedIn;
 use crate::visitor::Visitor;
 use crate::web::Web;
@@ -21,6 +21,6 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
 
 /// Redirects to the person's page with a message, after a change (post, redirect, get).
 pub(crate) async fn done(web: &Web, signed_in: &SignedIn, id: &str, key: &str, value: String) -> Response {
-    web.sessions.leave_flash(&signed_in.user.session, FlashNotice { key: key.to_owned(), value }).await;
+    web.sessions.leave_flash(&signed_in.user.session, Flash { key: key.to_owned(), value }).await;
     Redirect::to(&person_url(id)).into_response()
 }

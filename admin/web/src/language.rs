@@ -10,13 +10,13 @@ pub(crate) enum Language {
     English,
 }
 
-type Words = BTreeMap<String, String>;
+type PageTexts = BTreeMap<String, String>;
 
-static FRENCH: LazyLock<Words> = LazyLock::new(|| words(include_str!("../lang/fr.json")));
-static ENGLISH: LazyLock<Words> = LazyLock::new(|| words(include_str!("../lang/en.json")));
+static FRENCH: LazyLock<PageTexts> = LazyLock::new(|| words(include_str!("../lang/fr.json")));
+static ENGLISH: LazyLock<PageTexts> = LazyLock::new(|| words(include_str!("../lang/en.json")));
 
 /// The texts are part of the program, and a test reads them; with an empty table the pages would show keys.
-fn words(text: &str) -> Words {
+fn words(text: &str) -> PageTexts {
     serde_json::from_str(text).unwrap_or_default()
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::calendar;
 use crate::language::{Language, fill};
 use crate::rule;
-use crate::session::FlashNotice;
+use crate::session::Flash;
 use crate::visitor::{Visitor, in_language};
 
 /// Seconds after which a browser may try an unavailable directory again.
@@ -89,15 +89,15 @@ struct PageFrame<'a, T> {
     lang: &'static str,
     other_lang: &'static str,
     switch_url: String,
-    visitor: Option<VisitorView<'a>>,
-    flash: Option<FlashNotice>,
+    visitor: Option<VisitorData<'a>>,
+    flash: Option<Flash>,
     failed: bool,
     #[serde(flatten)]
     body: &'a T,
 }
 
 #[derive(Serialize)]
-struct VisitorView<'a> {
+struct VisitorData<'a> {
     uid: &'a str,
     csrf: &'a str,
 }
@@ -109,7 +109,7 @@ pub(crate) fn page<T: Serialize>(visitor: &Visitor, status: StatusCode, template
         lang: visitor.language.tag(),
         other_lang: visitor.language.other().tag(),
         switch_url: in_language(&visitor.here, visitor.language.other()),
-        visitor: user.map(|user| VisitorView { uid: &user.uid, csrf: &user.csrf }),
+        visitor: user.map(|user| VisitorData { uid: &user.uid, csrf: &user.csrf }),
         flash: visitor.flash.clone(),
         failed: !status.is_success(),
         body,

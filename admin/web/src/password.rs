@@ -27,11 +27,11 @@ struct ConfirmPage {
 #[derive(Serialize)]
 struct PasswordSlipPage {
     url: String,
-    slip: Option<PasswordSlipView>,
+    slip: Option<PasswordSlipData>,
 }
 
 #[derive(Serialize)]
-struct PasswordSlipView {
+struct PasswordSlipData {
     name: String,
     uid: String,
     mail: String,
@@ -84,7 +84,7 @@ pub(crate) async fn slip(
     let cookie = cookie(&headers, SESSION_COOKIE).unwrap_or_default();
     let taken = web.sessions.take_slip(&cookie, &id, Timestamp::now()).await;
     let taken = taken.map_err(|error| not_now(&signed_in.visitor, &error))?;
-    let slip = taken.map(|slip| PasswordSlipView {
+    let slip = taken.map(|slip| PasswordSlipData {
         name: person.summary.display_name,
         uid: person.summary.uid,
         mail: person.summary.mail,

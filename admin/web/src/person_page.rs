@@ -36,16 +36,16 @@ pub(crate) struct FormProblems {
 
 #[derive(Serialize)]
 struct PersonPage {
-    person: PersonView,
+    person: PersonData,
     errors: Vec<ErrorLink>,
     alias: FormField,
-    mailbox: Option<MailboxView>,
-    vacation: VacationView,
+    mailbox: Option<MailboxData>,
+    vacation: VacationData,
     history: Vec<HistoryLine>,
 }
 
 #[derive(Serialize)]
-struct PersonView {
+struct PersonData {
     url: String,
     name: String,
     mail: String,
@@ -128,7 +128,7 @@ struct AddressRow {
 }
 
 #[derive(Serialize)]
-struct MailboxView {
+struct MailboxData {
     octets: u64,
     quota_octets: Option<u64>,
     quota_high: u64,
@@ -146,7 +146,7 @@ struct LoginLine {
 }
 
 #[derive(Serialize)]
-struct VacationView {
+struct VacationData {
     is_set: bool,
     /// Whether the form is shown open: after it was sent with mistakes.
     is_open: bool,
@@ -203,14 +203,14 @@ pub(crate) async fn show(
     let directory = web.site.view.snapshot();
     let quota = directory.settings().quota(detail.quota_octets, &detail.summary.affiliation.to_ascii_lowercase());
     let now = &Timestamp::now().to_zoned_datetime(directory.settings().time_zone.clone());
-    let mailbox = snapshot.ok().map(|snapshot| mailbox_view(&snapshot, quota, now, language));
-    let vacation = vacation_view(detail.vacation.as_ref(), &mistakes, now.date(), language);
+    let mailbox = snapshot.ok().map(|snapshot| mailbox_data(&snapshot, quota, now, language));
+    let vacation = vacation_data(detail.vacation.as_ref(), &mistakes, now.date(), language);
     let glance = glance(&detail, mailbox.as_ref(), &vacation, language);
     let body = PersonPage {
         history: history.into_iter().map(|record| history_line(record, now, language)).collect(),
         errors: error_links(&mistakes, language),
         alias: alias_field(&mistakes),
-        person: person_view(&detail, ShownForms::on(&detail, principal), glance, now, language),
+        person: person_data(&detail, ShownForms::on(&detail, principal), glance, now, language),
         mailbox,
         vacation,
     };
@@ -222,8 +222,8 @@ pub(crate) async fn show(
 
 fn glance(
     detail: &PersonDetail,
-    mailbox: Option<&MailboxView>,
-    vacation: &VacationView,
+    mailbox: Option<&MailboxData>,
+    vacation: &VacationData,
     language: Language,
 ) -> Vec<CallerFacts> {
     let state = &detail.summary.state;
@@ -248,13 +248,13 @@ fn glance(
     lines.into_iter().map(|(key, value, level)| CallerFacts { label: words(key), value, level }).collect()
 }
 
-fn person_view(
+fn person_data(
     detail: &PersonDetail,
     can: ShownForms,
     glance: Vec<CallerFacts>,
     now: &ZonedDateTime,
     language: Language,
-) -> PersonView {
+) -> PersonData {
     let summary = &detail.summary;
     let url = person_url(&summary.id);
     let none = || language.say("person.none", &[]);
@@ -278,7 +278,7 @@ fn person_view(
         }),
         address: info.address.clone(),
     };
-    PersonView {
+    PersonData {
         name: summary.display_name.clone(),
         mail: summary.mail.clone(),
         affiliation: language.name("affiliation", &summary.affiliation),
@@ -311,12 +311,12 @@ fn error_links(mistakes: &FormProblems, language: Language) -> Vec<ErrorLink> {
     alias.chain(vacation).collect()
 }
 
-fn vacation_view(
+fn vacation_data(
     set: Option<&VacationChange>,
     mistakes: &FormProblems,
     today: Date,
     language: Language,
-) -> VacationView {
+) -> VacationData {
     let form = mistakes
         .vacation
         .as_ref()
@@ -326,7 +326,7 @@ fn vacation_view(
         FormField { value, error: wrong.map(|(_, text)| text.clone()) }
     };
     let (summary, level) = vacation_summary(set, today, language);
-    VacationView {
+    VacationData {
         is_set: set.is_some(),
         is_open: mistakes.vacation.is_some(),
         summary,
@@ -398,12 +398,12 @@ fn percent(used: u64, quota: u64) -> u128 {
     u128::from(used) * 100 / u128::from(quota.max(1))
 }
 
-fn mailbox_view(
+fn mailbox_data(
     snapshot: &AccountSnapshot,
     quota: Option<u64>,
     now: &ZonedDateTime,
     language: Language,
-) -> MailboxView {
+) -> MailboxData {
     let count = snapshot.mailboxes.iter().map(|mailbox| u64::from(mailbox.messages)).sum::<u64>().to_string();
     let used = octets(snapshot.octets, language);
     let quota_text = match quota {
@@ -421,7 +421,7 @@ fn mailbox_view(
     };
     let mut logins: Vec<_> = snapshot.last_logins.iter().collect();
     logins.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
-    MailboxView {
+    MailboxData {
         octets: snapshot.octets,
         quota_octets: quota,
         // The bar warns from nine tenths. The text gives the same in numbers.
@@ -513,7 +513,7 @@ mod tests {
             token: provost_store::ReadToken::default(),
         };
         let text = |octets, quota| {
-            mailbox_view(
+            mailbox_data(
                 &snapshot(octets),
                 quota,
                 &Timestamp::UNIX_EPOCH.to_zoned_datetime(jiff::tz::TimeZone::UTC),

@@ -27,7 +27,7 @@ pub(crate) type SessionKey = String;
 
 /// A message that the next page shows once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct FlashNotice {
+pub(crate) struct Flash {
     /// Key of its text.
     pub(crate) key: String,
     /// The value to insert into the text; empty for none.
@@ -57,7 +57,7 @@ struct WebSession {
     csrf: String,
     began: Timestamp,
     seen: Timestamp,
-    flash: Option<FlashNotice>,
+    flash: Option<Flash>,
     // Earlier versions named this field so in their records.
     #[serde(rename = "letter")]
     slip: Option<SealedPasswordSlip>,
@@ -73,14 +73,14 @@ impl WebSession {
 
 /// The session as a request sees it.
 #[derive(Clone, Debug)]
-pub(crate) struct SessionView {
+pub(crate) struct RequestSession {
     pub(crate) key: SessionKey,
     /// The signed-in user.
     pub(crate) entry_uuid: Uuid,
     /// The token that each form of this session must send.
     pub(crate) csrf: String,
     /// The message, if it was requested.
-    pub(crate) flash: Option<FlashNotice>,
+    pub(crate) flash: Option<Flash>,
 }
 
 /// All sessions. Cheap to clone.
@@ -108,7 +108,7 @@ impl Sessions {
         cookie: &str,
         take_flash: bool,
         now: Timestamp,
-    ) -> Result<Option<SessionView>, StateError> {
+    ) -> Result<Option<RequestSession>, StateError> {
         let key = key_of(cookie);
         let mut visit = None;
         self.change(&key, now, |session| {
@@ -116,7 +116,7 @@ impl Sessions {
             let is_written = flash.is_some() || now.duration_since(session.seen) >= SEEN_STEP;
             session.seen = now;
             let (entry_uuid, csrf) = (session.entry_uuid, session.csrf.clone());
-            visit = Some(SessionView { key: key.clone(), entry_uuid, csrf, flash });
+            visit = Some(RequestSession { key: key.clone(), entry_uuid, csrf, flash });
             is_written
         })
         .await?;
@@ -132,7 +132,7 @@ impl Sessions {
     }
 
     /// Stores a message for the next page. Best effort: a message that cannot be stored is not shown.
-    pub(crate) async fn leave_flash(&self, key: &str, flash: FlashNotice) {
+    pub(crate) async fn leave_flash(&self, key: &str, flash: Flash) {
         let left = self.change(key, Timestamp::now(), |session| {
             session.flash = Some(flash.clone());
             true
@@ -269,7 +269,7 @@ mod tests {
         let now = Timestamp::now();
         let cookie = one.begin(Uuid::nil(), now).await.unwrap();
         let key = one.visit(&cookie, true, now).await.unwrap().unwrap().key;
-        one.leave_flash(&key, FlashNotice { key: "vacation.saved".into(), value: String::new() }).await;
+        one.leave_flash(&key, Flash { key: "vacation.saved".into(), value: String::new() }).await;
         let flash = async |sessions: &Sessions, take| sessions.visit(&cookie, take, now).await.unwrap().unwrap().flash;
         assert!(flash(&two, false).await.is_none(), "a form does not take it");
         assert!(flash(&two, true).await.is_some());

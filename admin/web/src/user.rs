@@ -3,7 +3,7 @@
 use provost_provision::{Permission, Principal};
 use provost_view::{Person, PersonState};
 
-use crate::session::{SessionKey, SessionView};
+use crate::session::{RequestSession, SessionKey};
 use crate::web::Web;
 
 /// The principal of a person; `None` when the account is not active.
@@ -26,7 +26,7 @@ pub(crate) struct User {
 
 impl User {
     /// The user of a session, by the View of this moment: a role that was taken away or a suspension ends the session at once.
-    pub(crate) async fn of(web: &Web, visit: &SessionView) -> Option<Self> {
+    pub(crate) async fn of(web: &Web, visit: &RequestSession) -> Option<Self> {
         let person = web.site.view.snapshot().person(visit.entry_uuid);
         let principal = person.as_deref().and_then(principal_of).filter(|who| who.may(Permission::ViewPerson));
         match (person, principal) {

@@ -11,7 +11,7 @@ use provost_store::StateError;
 
 use crate::language::Language;
 use crate::security::language_of_query;
-use crate::session::{FlashNotice, SessionView};
+use crate::session::{Flash, RequestSession};
 use crate::user::User;
 use crate::web::Web;
 
@@ -32,7 +32,7 @@ pub(crate) struct Visitor {
     /// The user, when signed in and still allowed.
     pub(crate) user: Option<User>,
     /// The message that this page shows.
-    pub(crate) flash: Option<FlashNotice>,
+    pub(crate) flash: Option<Flash>,
     /// Whether the session store could not answer.
     pub(crate) is_unknown: bool,
 }
@@ -65,7 +65,7 @@ impl FromRequestParts<Web> for Visitor {
 }
 
 /// The session of the cookie. Only a request for a page takes the message.
-async fn visit(parts: &Parts, web: &Web, now: Timestamp) -> Result<Option<SessionView>, StateError> {
+async fn visit(parts: &Parts, web: &Web, now: Timestamp) -> Result<Option<RequestSession>, StateError> {
     let Some(cookie) = cookie(&parts.headers, SESSION_COOKIE) else { return Ok(None) };
     web.sessions.visit(&cookie, parts.method == Method::GET, now).await
 }

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use provost_web::{WebState, router};
-use support::{Reply, send};
+use support::{HttpResponse, send};
 
 fn web() -> Router {
     router(WebState {
@@ -19,11 +19,11 @@ fn web() -> Router {
     })
 }
 
-async fn get(web: &Router, path: &str, cookie: &str) -> Reply {
+async fn get(web: &Router, path: &str, cookie: &str) -> HttpResponse {
     send(web, Request::get(path).header("cookie", cookie).body(Body::empty()).unwrap()).await
 }
 
-async fn post(web: &Router, path: &str, cookie: &str, body: &str) -> Reply {
+async fn post(web: &Router, path: &str, cookie: &str, body: &str) -> HttpResponse {
     let request = Request::post(path)
         .header("cookie", cookie)
         .header("host", "desk:8080")

@@ -13,7 +13,7 @@ use provost_provision::{Grant, Permission, ROLES, Role};
 use provost_view::Person;
 use provost_web::{WebState, router};
 use site::{Site, give_role};
-use support::{Reply, send};
+use support::{HttpResponse, send};
 
 fn web(site: &Site) -> Router {
     router(WebState {
@@ -42,11 +42,11 @@ impl Browser {
         browser
     }
 
-    async fn get(&self, path: &str) -> Reply {
+    async fn get(&self, path: &str) -> HttpResponse {
         send(&self.web, Request::get(path).header("cookie", &self.cookie).body(Body::empty()).unwrap()).await
     }
 
-    async fn post(&self, path: &str, body: &str) -> Reply {
+    async fn post(&self, path: &str, body: &str) -> HttpResponse {
         let request = Request::post(path)
             .header("cookie", &self.cookie)
             .header("host", "desk:8080")
@@ -56,7 +56,7 @@ impl Browser {
     }
 
     /// Posts and follows to the page with the message.
-    async fn change(&self, path: &str, body: &str) -> Reply {
+    async fn change(&self, path: &str, body: &str) -> HttpResponse {
         let reply = self.post(path, body).await;
         assert_eq!(reply.status, 303, "{path}: {}", reply.text);
         self.get(reply.header("location")).await
@@ -74,7 +74,7 @@ impl Browser {
 }
 
 /// What a checker of pages looks for, cheaply: one h1, unique ids, a label for every visible field, no broken nesting.
-fn is_sound(page: &Reply) {
+fn is_sound(page: &HttpResponse) {
     let text = &page.text;
     assert_eq!(text.matches("<h1").count(), 1, "{text}");
     for part in ["<main id=\"main\"", "class=\"skip\"", "<nav aria-label=", "<footer", "<html lang=\""] {

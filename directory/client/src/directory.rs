@@ -15,7 +15,9 @@ use crate::connection::{ConnectTarget, Connection, SingleRequest, WireSearch, as
 use crate::decode;
 use crate::outcome::{OperationFailure, judge};
 use crate::pool::{ConnectionUse, PooledServer};
-use crate::{Control, DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerLook, ServerRole, WriteReceipt, tls};
+use crate::{
+    DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerCondition, ServerRole, WriteConditions, WriteReceipt, tls,
+};
 
 /// Entries in one page of a search (RFC 2696). slapd's default soft limit is 500, and unlimited for our service
 /// identities.
@@ -86,12 +88,12 @@ impl Directory {
     /// Reads the contextCSN of each server on a new connection with our identity, in the order of the configuration. The
     /// circuit breakers and the failure counters do not see the results. A server that does not answer costs at most the
     /// connect timeout and two operation timeouts.
-    pub async fn look(&self) -> Vec<ServerLook> {
+    pub async fn look(&self) -> Vec<ServerCondition> {
         let mut looks = Vec::with_capacity(self.inner.servers.len());
         for server in &self.inner.servers {
             let looked = probe_at(server, self.suffix()).await;
             let context_csn = looked.map_err(|failure| failure.of_read(server.url()));
-            looks.push(ServerLook { url: server.url().to_owned(), role: server.role(), context_csn });
+            looks.push(ServerCondition { url: server.url().to_owned(), role: server.role(), context_csn });
         }
         looks
     }
@@ -132,13 +134,13 @@ impl Directory {
         &self,
         dn: &Dn,
         changes: Vec<Modification>,
-        control: Control,
+        control: WriteConditions,
     ) -> Result<WriteReceipt, DirectoryError> {
         self.write_with_receipt(SingleRequest::Modify(dn, &changes), control.assert.as_ref()).await
     }
 
     /// Deletes an entry at the provider.
-    pub async fn delete(&self, dn: &Dn, control: Control) -> Result<(), DirectoryError> {
+    pub async fn delete(&self, dn: &Dn, control: WriteConditions) -> Result<(), DirectoryError> {
         let controls: Vec<_> = control.assert.iter().map(assertion).collect();
         self.write(SingleRequest::Delete(dn), &controls).await.map(|_| ())
     }

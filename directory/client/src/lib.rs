@@ -21,5 +21,6 @@ mod types;
 pub use directory::Directory;
 pub use sync::{Cookie, SyncEvent, SyncStream};
 pub use types::{
-    Control, DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerAddress, ServerLook, ServerRole, WriteReceipt,
+    DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerAddress, ServerCondition, ServerRole, WriteConditions,
+    WriteReceipt,
 };

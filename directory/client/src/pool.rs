@@ -46,7 +46,7 @@ pub(crate) struct PooledServer {
 }
 
 /// A connection for one caller; [`PooledServer::give_back`] returns it to the pool, dropping it closes it.
-pub(crate) struct Exclusive<'a> {
+pub(crate) struct ExclusiveConnection<'a> {
     pub(crate) connection: Connection,
     /// Whether it was just opened: then a failure on it is the server's, not one of idling.
     pub(crate) fresh: bool,
@@ -147,7 +147,7 @@ impl PooledServer {
     }
 
     /// Returns an exclusive connection: with our identity for paging, unbound for binds.
-    pub(crate) async fn take(&self, lane: ConnectionUse) -> Result<Exclusive<'_>, OperationFailure> {
+    pub(crate) async fn take(&self, lane: ConnectionUse) -> Result<ExclusiveConnection<'_>, OperationFailure> {
         let permit = self.permit(&self.exclusive).await?;
         let idle = {
             let mut idle = lock(self.idle(lane));
@@ -159,11 +159,11 @@ impl PooledServer {
             (None, ConnectionUse::Paging) => (self.open().await?, true),
             (None, ConnectionUse::Binding) => (Connection::open(&self.target).await?, true),
         };
-        Ok(Exclusive { connection, fresh, lane, _permit: permit })
+        Ok(ExclusiveConnection { connection, fresh, lane, _permit: permit })
     }
 
     /// Keeps the connection for the next caller.
-    pub(crate) fn give_back(&self, exclusive: Exclusive<'_>) {
+    pub(crate) fn give_back(&self, exclusive: ExclusiveConnection<'_>) {
         let mut idle = lock(self.idle(exclusive.lane));
         if exclusive.connection.usable() && idle.len() < IDLE_MAX {
             idle.push(exclusive.connection);

@@ -63,7 +63,7 @@ pub enum SyncEvent {
 pub struct SyncStream {
     connection: Connection,
     stream: SearchResults,
-    translator: Translator,
+    translator: SyncTranslator,
     directory: Directory,
     /// Index of its server in the pool.
     server: usize,
@@ -74,7 +74,7 @@ pub struct SyncStream {
 impl SyncStream {
     fn new(directory: Directory, server: usize, url: &str, parts: (Connection, SearchResults, CookieState)) -> Self {
         let (connection, stream, state) = parts;
-        let translator = Translator { state, refreshing: true, news: false, events: VecDeque::new() };
+        let translator = SyncTranslator { state, refreshing: true, news: false, events: VecDeque::new() };
         Self { connection, stream, translator, directory, server, url: url.to_owned(), ended: false }
     }
 
@@ -168,7 +168,7 @@ async fn start(
 
 /// Translates messages to events. Holds cookies back until the refresh is complete, because earlier content is not
 /// whole.
-struct Translator {
+struct SyncTranslator {
     state: CookieState,
     refreshing: bool,
     /// Whether a merged cookie was not passed on yet.
@@ -176,7 +176,7 @@ struct Translator {
     events: VecDeque<SyncEvent>,
 }
 
-impl Translator {
+impl SyncTranslator {
     fn take(&mut self, item: ldap3::ResultEntry) -> Result<(), OperationFailure> {
         if item.is_ref() {
             return Ok(());
@@ -271,11 +271,11 @@ fn malformed(what: &str) -> OperationFailure {
 mod tests {
     use super::*;
 
-    fn translator() -> Translator {
-        Translator { state: CookieState::default(), refreshing: true, news: false, events: VecDeque::new() }
+    fn translator() -> SyncTranslator {
+        SyncTranslator { state: CookieState::default(), refreshing: true, news: false, events: VecDeque::new() }
     }
 
-    fn told(translator: &mut Translator) -> Vec<String> {
+    fn told(translator: &mut SyncTranslator) -> Vec<String> {
         let name = |event| match event {
             SyncEvent::Put(..) => "put".to_owned(),
             SyncEvent::Present(uuids) => format!("present {}", uuids.len()),

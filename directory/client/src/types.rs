@@ -47,7 +47,7 @@ pub struct DirectoryConfig {
 
 /// The state of one server, asked by itself.
 #[derive(Clone, Debug)]
-pub struct ServerLook {
+pub struct ServerCondition {
     /// URL as configured.
     pub url: String,
     /// Role as configured.
@@ -84,7 +84,7 @@ pub struct LdapSearch {
 
 /// Conditions of a write.
 #[derive(Clone, Debug, Default)]
-pub struct Control {
+pub struct WriteConditions {
     /// Assertion (RFC 4528), sent critical: the write fails with [`DirectoryError::AssertionFailed`] unless the entry
     /// matches.
     pub assert: Option<Filter>,

@@ -6,7 +6,9 @@ mod slapd;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
-use provost_client::{Control, Directory, DirectoryError, LdapSearch, Scope, ServerRole, SyncEvent, SyncStream};
+use provost_client::{
+    Directory, DirectoryError, LdapSearch, Scope, ServerRole, SyncEvent, SyncStream, WriteConditions,
+};
 use provost_entry::{AttributeDescription, Dn, Filter, Modification};
 use provost_schema::attr;
 use slapd::{Slapd, below, config_of, person, person_dn};
@@ -28,7 +30,7 @@ async fn every_operation() {
     assert!(added.csn.is_some() && added.entry_uuid.is_some(), "{added:?}");
     assert!(matches!(directory.add(person(1)).await, Err(DirectoryError::AlreadyExists(_))));
 
-    let stale = Control { assert: Some(Filter::equal(attr::ENTRY_CSN, added.csn.clone().unwrap())) };
+    let stale = WriteConditions { assert: Some(Filter::equal(attr::ENTRY_CSN, added.csn.clone().unwrap())) };
     let changed = directory.modify(&person_dn(1), replace(attr::SN, "Roy"), stale.clone()).await.unwrap();
     assert!(changed.csn > added.csn && changed.entry_uuid == added.entry_uuid);
     let refused = directory.modify(&person_dn(1), replace(attr::SN, "Late"), stale.clone()).await;
@@ -48,8 +50,8 @@ async fn every_operation() {
     }
     // A user's bind must not change the identity of the pool.
     directory.rename(&person_dn(1), "provostPersonId=renamed", None).await.unwrap();
-    directory.delete(&below("people").child("provostPersonId", "renamed"), Control::default()).await.unwrap();
-    let gone = directory.delete(&person_dn(1), Control::default()).await;
+    directory.delete(&below("people").child("provostPersonId", "renamed"), WriteConditions::default()).await.unwrap();
+    let gone = directory.delete(&person_dn(1), WriteConditions::default()).await;
     assert!(matches!(gone, Err(DirectoryError::NoSuchObject(_))));
     let bad = directory.add(provost_entry::Entry::new(person_dn(3)).with(attr::CN, "no class")).await;
     assert!(matches!(bad, Err(DirectoryError::Refused { .. })), "{bad:?}");
@@ -143,7 +145,7 @@ async fn sync_and_resume() {
     drop(stream);
 
     directory.add(person(3)).await.unwrap();
-    directory.delete(&person_dn(1), Control::default()).await.unwrap();
+    directory.delete(&person_dn(1), WriteConditions::default()).await.unwrap();
     let mut stream = directory.sync(Some(cookie)).await.unwrap();
     let (told, _) = until_cookie(&mut stream).await;
     assert!(told.contains(&"delete 1".to_owned()), "{told:?}");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use fake::{Close, Fake, Pause, Raw, Say, Security, config, directory, done, entry, good, result};
 use ldap3_proto::proto::{LdapBindResponse, LdapMsg, LdapOp, LdapSearchResultReference};
-use provost_client::{Control, Directory, DirectoryError, LdapSearch, Scope, ServerRole};
+use provost_client::{Directory, DirectoryError, LdapSearch, Scope, ServerRole, WriteConditions};
 use provost_entry::{Dn, Entry, Filter};
 
 fn zoe() -> Dn {
@@ -55,7 +55,7 @@ async fn a_write_without_an_answer_is_unknown_and_sent_once() {
     assert!(matches!(outcome, Err(DirectoryError::Unknown(_))), "{outcome:?}");
     stalled.hears("AbandonRequest").await;
     let closing = Fake::start(good(|message| is_write(message).then(|| vec![Close]))).await;
-    let outcome = closing.directory().delete(&zoe(), Control::default()).await;
+    let outcome = closing.directory().delete(&zoe(), WriteConditions::default()).await;
     assert!(matches!(outcome, Err(DirectoryError::Unknown(_))), "{outcome:?}");
     assert_eq!((stalled.heard("AddRequest"), closing.heard("DelRequest")), (1, 1));
 }
@@ -134,7 +134,7 @@ async fn a_referral_among_the_entries_is_dropped() {
     assert_eq!(fake.directory().search(small()).await.map(|entries| entries.len()), Ok(1));
 }
 
-fn refusing(code: u16) -> impl Fn(&LdapMsg) -> Vec<fake::Reply> {
+fn refusing(code: u16) -> impl Fn(&LdapMsg) -> Vec<fake::ScriptedStep> {
     good(move |message| match message.op {
         LdapOp::AddRequest(_) => Some(vec![Say(LdapOp::AddResponse(result(code)))]),
         LdapOp::SearchRequest(_) if is_search(message) => Some(vec![done(code)]),
@@ -259,11 +259,11 @@ fn is_login(message: &LdapMsg) -> bool {
 }
 
 /// A good server that answers the binds of others so.
-fn binding(reply: impl Fn() -> Vec<fake::Reply>) -> impl Fn(&LdapMsg) -> Vec<fake::Reply> {
+fn binding(reply: impl Fn() -> Vec<fake::ScriptedStep>) -> impl Fn(&LdapMsg) -> Vec<fake::ScriptedStep> {
     good(move |message| is_login(message).then(&reply))
 }
 
-fn bound(code: u16) -> fake::Reply {
+fn bound(code: u16) -> fake::ScriptedStep {
     Say(LdapOp::BindResponse(LdapBindResponse { res: result(code), saslcreds: None }))
 }
 
@@ -272,7 +272,7 @@ fn bound(code: u16) -> fake::Reply {
 async fn a_bind_that_no_server_judges_is_unavailable() {
     let silent = || vec![Pause(Duration::from_secs(5))];
     for (what, reply) in [
-        ("referral", (|| vec![bound(10)]) as fn() -> Vec<fake::Reply>),
+        ("referral", (|| vec![bound(10)]) as fn() -> Vec<fake::ScriptedStep>),
         ("busy", || vec![bound(51)]),
         ("unavailable", || vec![bound(52)]),
         ("unwillingToPerform", || vec![bound(53)]),

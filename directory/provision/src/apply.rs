@@ -67,7 +67,7 @@ pub struct Outcomes {
 type NumberedChange<'a> = (u32, &'a PersonChange);
 
 /// A change with the hash of its password, if it has one.
-type Hashed<'a> = (NumberedChange<'a>, Option<String>);
+type HashedChange<'a> = (NumberedChange<'a>, Option<String>);
 
 /// How a change ended: its line, the number of writes done by this run, and the failure if there was one.
 type ChangeEnd = (u64, usize, Option<PersonFailure>);
@@ -251,7 +251,7 @@ impl<'a> ApplyContext<'a> {
         let mut stop = std::pin::pin!(stop);
         let mut waiting = (0u32..).zip(self.plan.changes());
         let (mut hashing, mut writing) = (FuturesUnordered::new(), FuturesUnordered::new());
-        let mut hashed: VecDeque<Hashed<'_>> = VecDeque::new();
+        let mut hashed: VecDeque<HashedChange<'_>> = VecDeque::new();
         let (mut core_time, mut done, mut stopped) = (Duration::ZERO, 0, None);
         loop {
             let going_on = stopped.is_none() && !outcomes.interrupted;

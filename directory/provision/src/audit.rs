@@ -99,7 +99,7 @@ impl Audit {
 
     /// An audit in memory, for tests: its records are lost when the process ends.
     pub fn in_memory() -> Self {
-        Self::new(Arc::new(InMemory::default()))
+        Self::new(Arc::new(MemoryAuditLog::default()))
     }
 
     /// Adds one record and returns its id; durable when it returns.
@@ -197,11 +197,11 @@ fn with_outcome(mut record: AuditRecord, outcomes: &HashMap<String, AuditRecord>
 }
 
 #[derive(Default)]
-struct InMemory {
+struct MemoryAuditLog {
     records: Mutex<Vec<AuditRecord>>,
 }
 
-impl AuditLog for InMemory {
+impl AuditLog for MemoryAuditLog {
     fn append(&self, record: &AuditRecord) -> BoxFuture<'_, io::Result<()>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone());
         Box::pin(std::future::ready(Ok(())))

@@ -18,7 +18,7 @@ mod vacation;
 pub use import::{ImportError, PlannedImport};
 pub use messages::NamedPerson;
 pub use setting::StatedSetting;
-pub use target::{ExpectedVersion, Target};
+pub use target::{ChangeTarget, ExpectedVersion};
 
 use provost_client::{Directory, DirectoryError, LdapSearch, Scope};
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use lines::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Receipt, WriteOutcome};
-use lines::{HeaderLine, JournalLine, Lines};
+use lines::{HeaderLine, JournalContent, JournalLine};
 use uuid::Uuid;
 use writer::JournalWriter;
 
@@ -107,7 +107,7 @@ impl Journals {
             opened => opened,
         };
         let file = file.map_err(gone)?;
-        let lines = Lines::read(&file)?;
+        let lines = JournalContent::read(&file)?;
         let HeaderLine { plan, since, .. } = lines.header.ok_or(JournalError::Gone)?;
         let mut kept = KeptBatch { batch, plan, since, begins: Vec::new(), receipts: Vec::new(), end: None };
         for line in lines.lines {
@@ -169,7 +169,7 @@ impl Journals {
         Ok(Journal { batch, since: header.since, known, is_resumed: false, folder, writer })
     }
 
-    fn go_on(&self, mut file: File, lines: Lines, begin: BeginLine) -> Result<Journal, JournalError> {
+    fn go_on(&self, mut file: File, lines: JournalContent, begin: BeginLine) -> Result<Journal, JournalError> {
         let Some(header) = lines.header else { return Err(JournalError::Gone) };
         file.write_all((serde_json::to_string(&JournalLine::Begin(begin))? + "\n").as_bytes())?;
         file.sync_data()?;
@@ -217,12 +217,12 @@ impl Journals {
 
     /// Opens and locks the file of an unfinished batch for appending, and cuts off a torn last line. `None` when another
     /// process applies the batch or its file is damaged: damage concerns this batch alone, and imports continue.
-    fn open(&self, batch: &str) -> Result<Option<(File, Lines)>, JournalError> {
+    fn open(&self, batch: &str) -> Result<Option<(File, JournalContent)>, JournalError> {
         let file = OpenOptions::new().read(true).append(true).open(self.path(batch, OPEN)).map_err(gone)?;
         if file.try_lock().is_err() {
             return Ok(None);
         }
-        let lines = match Lines::read(&file) {
+        let lines = match JournalContent::read(&file) {
             Err(error @ (JournalError::Damaged(_) | JournalError::Version(_))) => {
                 tracing::error!(batch, %error, "the journal of an interrupted batch cannot be used and stays unchanged");
                 return Ok(None);
@@ -238,7 +238,7 @@ impl Journals {
 
     /// Whether the batch, in use or damaged, applies `plan`.
     fn is_of(&self, batch: &str, plan: &Plan) -> Result<bool, JournalError> {
-        let header = Lines::header(&File::open(self.path(batch, OPEN))?)?;
+        let header = JournalContent::header(&File::open(self.path(batch, OPEN))?)?;
         Ok(header.is_some_and(|header| header.plan == plan.hash()))
     }
 

@@ -31,8 +31,8 @@ pub use apply::{Applier, ApplyError, ApplyProgress, OnProgress, Outcomes};
 pub use attribute_change::{AttributeChange, ChangeMode};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use desk::{
-    AddressInfo, Desk, DeskError, ExpectedVersion, HISTORY_MAX, ImportError, NamedPerson, PersonDetail, PersonSummary,
-    PlannedImport, StatedSetting, Target, VacationChange,
+    AddressInfo, ChangeTarget, Desk, DeskError, ExpectedVersion, HISTORY_MAX, ImportError, NamedPerson, PersonDetail,
+    PersonSummary, PlannedImport, StatedSetting, VacationChange,
 };
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};

@@ -1,6 +1,6 @@
 //! The tree below the suffix: the DNs of entries, and the containers that must exist first.
 
-use provost_client::{Control, Directory, DirectoryError, LdapSearch, Scope};
+use provost_client::{Directory, DirectoryError, LdapSearch, Scope, WriteConditions};
 use provost_entry::{Dn, Entry, Filter};
 use provost_schema::{attr, class, ou};
 use uuid::Uuid;
@@ -121,8 +121,8 @@ pub(crate) async fn read_provider(
 }
 
 /// The assertion that an entry still has the version that was read (RFC 4528).
-pub(crate) fn unchanged_since(csn: Option<&str>) -> Control {
-    Control { assert: csn.map(|csn| Filter::equal(attr::ENTRY_CSN, csn)) }
+pub(crate) fn unchanged_since(csn: Option<&str>) -> WriteConditions {
+    WriteConditions { assert: csn.map(|csn| Filter::equal(attr::ENTRY_CSN, csn)) }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use provost_client::Control;
+use provost_client::WriteConditions;
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_schema::{attr, class};
 use serde::{Deserialize, Serialize};
@@ -82,7 +82,7 @@ pub(crate) enum LdapWrite {
     /// Adds an entry.
     Add(Entry),
     /// Modifies an entry under a condition (RFC 4528).
-    Modify(Dn, Vec<Modification>, Control),
+    Modify(Dn, Vec<Modification>, WriteConditions),
 }
 
 impl Write {
@@ -103,7 +103,7 @@ impl Write {
             WriteKind::ModifyPerson { csn } => self.modify(context, hash, tree::unchanged_since(csn.as_deref())),
             WriteKind::ModifyAddress => {
                 let as_compared = self.attributes.iter().map(AttributeChange::is_as_before).collect();
-                self.modify(context, None, Control { assert: Some(Filter::And(as_compared)) })
+                self.modify(context, None, WriteConditions { assert: Some(Filter::And(as_compared)) })
             }
         }
     }
@@ -117,7 +117,7 @@ impl Write {
         entry.with(attr::PROVOST_LAST_BATCH, context.id.as_str())
     }
 
-    fn modify(&self, context: &WriteContext, hash: Option<&str>, mut control: Control) -> LdapWrite {
+    fn modify(&self, context: &WriteContext, hash: Option<&str>, mut control: WriteConditions) -> LdapWrite {
         let mut changes: Vec<Modification> = self.attributes.iter().map(AttributeChange::modification).collect();
         if let Some(hash) = hash {
             let name = AttributeDescription::of(attr::USER_PASSWORD);

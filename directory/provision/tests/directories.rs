@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use provost_client::{
-    Control, Directory, DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerAddress, ServerRole,
+    Directory, DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerAddress, ServerRole, WriteConditions,
 };
 use provost_credential::{Scheme, Secret, Verification};
 use provost_entry::{AttributeDescription, Dn, Entry, Filter, Modification};
@@ -751,7 +751,7 @@ async fn quarantine(desk: &Site) {
     let dn = desk.directory.suffix().child("ou", "addresses").child("provostAddress", "zoe@example.edu");
     let over = AttributeDescription::of(attr::PROVOST_UNTIL);
     let over = vec![Modification::replace(over, vec![b"20200101000000Z".to_vec()])];
-    desk.directory.modify(&dn, over, Control::default()).await.unwrap();
+    desk.directory.modify(&dn, over, WriteConditions::default()).await.unwrap();
     desk.add_alias(&admin(), "8", "zoe@example.edu").await.unwrap();
     assert_eq!(desk.person("zoe@example.edu").await.unwrap().summary.uid, desk.person("8").await.unwrap().summary.uid);
     desk.remove_alias(&admin(), "8", "zoe@example.edu").await.unwrap();

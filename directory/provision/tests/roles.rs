@@ -8,8 +8,8 @@ use provost_client::{Directory, DirectoryConfig, ServerAddress, ServerRole};
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::Dn;
 use provost_provision::{
-    Audit, CsvOptions, Desk, DeskError, ExpectedVersion, Grant, ImportError, Journals, Permission, Principal,
-    ProvisionSettings, ROLES, Role, TABLE, Target, VacationChange, ensure_tree,
+    Audit, ChangeTarget, CsvOptions, Desk, DeskError, ExpectedVersion, Grant, ImportError, Journals, Permission,
+    Principal, ProvisionSettings, ROLES, Role, TABLE, VacationChange, ensure_tree,
 };
 use provost_server::Server;
 use provost_settings::Fallback;
@@ -258,7 +258,7 @@ async fn of_two_changes_of_one_version_one_is_made() {
         let write = |text: String| {
             let (desk, version) = (site.desk.clone(), version.clone());
             tokio::spawn(async move {
-                let target = Target::new("zoe.roy", ExpectedVersion::OneOf(vec![version]));
+                let target = ChangeTarget::new("zoe.roy", ExpectedVersion::OneOf(vec![version]));
                 desk.set_vacation(&admin(), target, VacationChange { text_en: Some(text), ..rule() }).await
             })
         };
@@ -280,7 +280,7 @@ async fn an_alias_that_lost_its_race_is_free_again() {
             let (desk, version) = (site.desk.clone(), before.version.clone());
             let address = format!("{name}{round}@example.edu");
             tokio::spawn(async move {
-                let target = Target::new("zoe.roy", ExpectedVersion::OneOf(vec![version]));
+                let target = ChangeTarget::new("zoe.roy", ExpectedVersion::OneOf(vec![version]));
                 desk.add_alias(&admin(), target, &address).await
             })
         };

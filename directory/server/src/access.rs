@@ -13,7 +13,7 @@ use provost_schema::{attr, class};
 use uuid::Uuid;
 
 use crate::message::WriteOperation;
-use crate::refusal::{Code, Outcome, Refusal};
+use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::tree::{EntryNumber, Tree};
 
 /// Attributes that people may change in their own entry.
@@ -101,17 +101,17 @@ impl Identity {
     }
 
     /// Returns the only place that it may read, or `None` for all. Refused for anonymous.
-    pub(crate) fn readable(&self, tree: &Tree) -> Outcome<Option<EntryNumber>> {
+    pub(crate) fn readable(&self, tree: &Tree) -> OperationResult<Option<EntryNumber>> {
         match self.rights {
-            Rights::Anonymous => Err(Refusal::new(Code::InsufficientAccessRights, "bind first")),
-            Rights::Person => tree.find(&self.dn).map(Some).ok_or_else(|| Refusal::new(Code::NoSuchObject, "")),
+            Rights::Anonymous => Err(Refusal::new(ResultCode::InsufficientAccessRights, "bind first")),
+            Rights::Person => tree.find(&self.dn).map(Some).ok_or_else(|| Refusal::new(ResultCode::NoSuchObject, "")),
             _ => Ok(None),
         }
     }
 
     /// Checks that it may do this write.
-    pub(crate) fn check_write(&self, operation: &WriteOperation) -> Outcome<()> {
-        let refused = || Err(Refusal::new(Code::InsufficientAccessRights, ""));
+    pub(crate) fn check_write(&self, operation: &WriteOperation) -> OperationResult<()> {
+        let refused = || Err(Refusal::new(ResultCode::InsufficientAccessRights, ""));
         match (self.rights, operation) {
             (Rights::Provisioner | Rights::Root, _) => Ok(()),
             (Rights::Person, WriteOperation::Modify { dn, items }) => {
@@ -121,7 +121,10 @@ impl Identity {
                 }
                 let octets: usize = items.iter().flat_map(|item| &item.values).map(Vec::len).sum();
                 if octets > OWN_OCTETS_MAX {
-                    return Err(Refusal::new(Code::AdminLimitExceeded, "the request is too large for the own entry"));
+                    return Err(Refusal::new(
+                        ResultCode::AdminLimitExceeded,
+                        "the request is too large for the own entry",
+                    ));
                 }
                 Ok(())
             }

@@ -57,7 +57,7 @@ enum Syntax {
 
 /// One attribute type, with its inherited properties.
 #[derive(Debug)]
-pub(crate) struct Type {
+pub(crate) struct TypeDefinition {
     pub(crate) name: String,
     pub(crate) rule: EqualityRule,
     pub(crate) ordering: bool,
@@ -73,7 +73,7 @@ pub(crate) struct Type {
 
 /// One object class, with its inherited attributes.
 #[derive(Debug)]
-pub(crate) struct Class {
+pub(crate) struct ClassDefinition {
     pub(crate) name: String,
     pub(crate) kind: ObjectClassKind,
     /// The class and all its superclasses.
@@ -85,9 +85,9 @@ pub(crate) struct Class {
 /// All definitions of the schema.
 #[derive(Debug)]
 pub(crate) struct Catalogue {
-    types: Vec<Type>,
+    types: Vec<TypeDefinition>,
     type_names: HashMap<String, TypeId>,
-    classes: Vec<Class>,
+    classes: Vec<ClassDefinition>,
     class_names: HashMap<String, ClassId>,
     /// Definitions of the attribute types, as `cn=subschema` shows them.
     pub(crate) type_texts: Vec<String>,
@@ -188,7 +188,7 @@ impl Catalogue {
         let parent = superior.map(|id| self.type_of(id));
         let own_rule = definition.equality.as_deref().map(rule_of);
         let name = definition.names.first().ok_or_else(wrong)?.clone();
-        let made = Type {
+        let made = TypeDefinition {
             rule: own_rule.or(parent.map(|p| p.rule)).unwrap_or(EqualityRule::None),
             ordering: definition.ordering.is_some() || parent.is_some_and(|p| p.ordering),
             substring: definition.substring.is_some() || parent.is_some_and(|p| p.substring),
@@ -223,7 +223,7 @@ impl Catalogue {
             may.extend(&above.may);
         }
         let name = definition.names.first().ok_or_else(wrong)?.clone();
-        self.classes.push(Class { name, kind: definition.kind, line, must, may });
+        self.classes.push(ClassDefinition { name, kind: definition.kind, line, must, may });
         self.class_texts.push(definition.text.clone());
         for name in definition.names.iter().chain([&definition.oid]) {
             self.class_names.insert(name.to_lowercase(), id);
@@ -237,7 +237,7 @@ impl Catalogue {
     }
 
     /// Returns the type of an id from this catalogue.
-    pub(crate) fn type_of(&self, id: TypeId) -> &Type {
+    pub(crate) fn type_of(&self, id: TypeId) -> &TypeDefinition {
         // Ids come only from `type_id`, so a wrong index is a bug.
         &self.types[usize::from(id)]
     }
@@ -270,7 +270,7 @@ impl Catalogue {
     }
 
     /// Returns the class with this id.
-    pub(crate) fn class(&self, id: ClassId) -> Option<&Class> {
+    pub(crate) fn class(&self, id: ClassId) -> Option<&ClassDefinition> {
         self.classes.get(usize::from(id))
     }
 

@@ -9,11 +9,11 @@ use uuid::Uuid;
 use crate::access::Identity;
 use crate::catalogue::{Catalogue, ClassId, TypeId};
 use crate::constraint;
-use crate::csn::{Csn, Sequence};
+use crate::csn::{Csn, CsnSequence};
 use crate::matching::{self, VisibleEntry};
 use crate::message::{Attribute, ModifyItem, ModifyKind, WriteOperation};
 use crate::record::{EncodedEntry, EntryDraft, EntryHead, NameId};
-use crate::refusal::{Code, Outcome, Refusal};
+use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::reply::{ResponseControl, oid};
 use crate::result_entry::{self, AttributeSelection};
 use crate::tree::{EntryNumber, EntrySnapshot, NO_PLACE, Tree, TreeChange};
@@ -45,7 +45,7 @@ pub(crate) struct PreparedWrite {
 pub(crate) struct WriteIdentity<'a> {
     pub(crate) identity: &'a Identity,
     pub(crate) now: Timestamp,
-    pub(crate) sequence: &'a mut Sequence,
+    pub(crate) sequence: &'a mut CsnSequence,
 }
 
 /// Checks a request and determines its changes. The tree gets new shared names, and is otherwise unchanged.
@@ -54,7 +54,7 @@ pub(crate) fn prepare(
     operation: &WriteOperation,
     controls: &WriteControls,
     author: &mut WriteIdentity<'_>,
-) -> Outcome<PreparedWrite> {
+) -> OperationResult<PreparedWrite> {
     author.identity.renewed(tree).check_write(operation)?;
     let target = match operation {
         WriteOperation::Add { .. } => None,
@@ -148,23 +148,23 @@ fn moved_with(tree: &Tree, place: EntryNumber, modifier: u32, author: &mut Write
     Some(TreeChange { place, csn, uuid: draft.head.uuid, before, after: Some((parent, draft.encode())) })
 }
 
-pub(crate) fn parse_dn(text: &str) -> Outcome<Dn> {
-    Dn::parse(text).map_err(|error| Refusal::new(Code::InvalidDnSyntax, error.to_string()))
+pub(crate) fn parse_dn(text: &str) -> OperationResult<Dn> {
+    Dn::parse(text).map_err(|error| Refusal::new(ResultCode::InvalidDnSyntax, error.to_string()))
 }
 
 /// Returns the place of an entry, or `noSuchObject` with the nearest existing ancestor (RFC 4511 §4.1.9).
-pub(crate) fn existing(tree: &Tree, dn: &Dn) -> Outcome<EntryNumber> {
+pub(crate) fn existing(tree: &Tree, dn: &Dn) -> OperationResult<EntryNumber> {
     match tree.nearest(dn) {
         Some((place, 0)) => Ok(place),
-        Some((place, _)) => Err(Refusal { matched: tree.dn(place), ..Refusal::new(Code::NoSuchObject, "") }),
-        None => Err(Refusal::new(Code::NoSuchObject, "")),
+        Some((place, _)) => Err(Refusal { matched: tree.dn(place), ..Refusal::new(ResultCode::NoSuchObject, "") }),
+        None => Err(Refusal::new(ResultCode::NoSuchObject, "")),
     }
 }
 
-fn check_leaf(tree: &Tree, place: EntryNumber) -> Outcome<()> {
+fn check_leaf(tree: &Tree, place: EntryNumber) -> OperationResult<()> {
     match tree.subject(place) {
         Some(subject) if subject.children > 0 => {
-            Err(Refusal::new(Code::NotAllowedOnNonLeaf, "the entry has subordinates"))
+            Err(Refusal::new(ResultCode::NotAllowedOnNonLeaf, "the entry has subordinates"))
         }
         _ => Ok(()),
     }
@@ -175,25 +175,25 @@ fn check_assertion(
     subject: Option<EntrySnapshot<'_>>,
     identity: &Identity,
     controls: &WriteControls,
-) -> Outcome<()> {
+) -> OperationResult<()> {
     let Some(filter) = &controls.assertion else { return Ok(()) };
     let holds = subject.is_some_and(|subject| {
         let seen = VisibleEntry { tree, subject, password: identity.reads_passwords() };
         matching::matches(&tree.catalogue, &seen, filter) == Some(true)
     });
-    if holds { Ok(()) } else { Err(Refusal::new(Code::AssertionFailed, "")) }
+    if holds { Ok(()) } else { Err(Refusal::new(ResultCode::AssertionFailed, "")) }
 }
 
 /// Returns the parent for a new name, if the name is free.
-fn vacancy(tree: &Tree, dn: &Dn) -> Outcome<EntryNumber> {
+fn vacancy(tree: &Tree, dn: &Dn) -> OperationResult<EntryNumber> {
     match tree.nearest(dn) {
-        Some((_, 0)) => Err(Refusal::new(Code::EntryAlreadyExists, "")),
+        Some((_, 0)) => Err(Refusal::new(ResultCode::EntryAlreadyExists, "")),
         Some((parent, 1)) => Ok(parent),
         Some((nearest, _)) => {
-            Err(Refusal { matched: tree.dn(nearest), ..Refusal::new(Code::NoSuchObject, "no such parent") })
+            Err(Refusal { matched: tree.dn(nearest), ..Refusal::new(ResultCode::NoSuchObject, "no such parent") })
         }
         None if *dn == tree.suffix => Ok(NO_PLACE),
-        None => Err(Refusal::new(Code::NoSuchObject, "not below the suffix")),
+        None => Err(Refusal::new(ResultCode::NoSuchObject, "not below the suffix")),
     }
 }
 
@@ -203,9 +203,9 @@ fn add(
     attributes: &[Attribute],
     controls: &WriteControls,
     author: &mut WriteIdentity<'_>,
-) -> Outcome<(EntryNumber, EntryDraft)> {
+) -> OperationResult<(EntryNumber, EntryDraft)> {
     let dn = parse_dn(dn)?;
-    let rdn = dn.rdn().ok_or_else(|| Refusal::new(Code::EntryAlreadyExists, "the root DSE"))?;
+    let rdn = dn.rdn().ok_or_else(|| Refusal::new(ResultCode::EntryAlreadyExists, "the root DSE"))?;
     let vacancy = vacancy(tree, &dn);
     if let (Err(refusal), None) = (&vacancy, &controls.assertion) {
         return Err(refusal.clone());
@@ -235,7 +235,7 @@ fn add(
             EntrySnapshot { parent: *vacancy.as_ref().unwrap_or(&NO_PLACE), children: 0, record: &draft.encode() };
         check_assertion(tree, Some(subject), author.identity, controls)?;
     }
-    Ok((vacancy?, complete(tree, draft, entry.classes, &rdn, Code::NamingViolation)?))
+    Ok((vacancy?, complete(tree, draft, entry.classes, &rdn, ResultCode::NamingViolation)?))
 }
 
 /// Makes the last checks of a draft, and stores its classes.
@@ -244,8 +244,8 @@ fn complete(
     mut draft: EntryDraft,
     classes: Vec<ClassId>,
     rdn: &Rdn,
-    missing: Code,
-) -> Outcome<EntryDraft> {
+    missing: ResultCode,
+) -> OperationResult<EntryDraft> {
     constraint::check_rdn(tree, &draft, rdn, missing)?;
     draft.head.structural = constraint::check(tree, &draft, &classes)?;
     draft.head.classes = tree.names.class_list(&tree.catalogue.clone(), classes)?;
@@ -264,32 +264,33 @@ enum ModifyTarget {
     Attribute(NameId, TypeId),
 }
 
-fn target(tree: &mut Tree, name: &str) -> Outcome<ModifyTarget> {
+fn target(tree: &mut Tree, name: &str) -> OperationResult<ModifyTarget> {
     let catalogue = tree.catalogue.clone();
     let id = tree.names.describe(&catalogue, name)?;
     let type_id = tree.names.description(id).map(|description| description.type_id);
-    let type_id = type_id.ok_or_else(|| Refusal::new(Code::UndefinedAttributeType, name))?;
+    let type_id = type_id.ok_or_else(|| Refusal::new(ResultCode::UndefinedAttributeType, name))?;
     if type_id == tree.synthetic.object_class {
         return Ok(ModifyTarget::Classes);
     }
     if catalogue.type_of(type_id).no_user_modification {
-        return Err(Refusal::new(Code::ConstraintViolation, format!("{name}: no user modification allowed")));
+        return Err(Refusal::new(ResultCode::ConstraintViolation, format!("{name}: no user modification allowed")));
     }
     Ok(ModifyTarget::Attribute(id, type_id))
 }
 
-fn class_ids(catalogue: &Catalogue, values: &[Vec<u8>]) -> Outcome<Vec<ClassId>> {
+fn class_ids(catalogue: &Catalogue, values: &[Vec<u8>]) -> OperationResult<Vec<ClassId>> {
     let id = |value: &Vec<u8>| std::str::from_utf8(value).ok().and_then(|name| catalogue.class_id(name));
-    let unknown = || Refusal::new(Code::InvalidAttributeSyntax, "objectClass: unknown class");
+    let unknown = || Refusal::new(ResultCode::InvalidAttributeSyntax, "objectClass: unknown class");
     values.iter().map(|value| id(value).ok_or_else(unknown)).collect()
 }
 
 impl AttributeContents {
-    fn add(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
+    fn add(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> OperationResult<()> {
         if values.is_empty() {
-            return Err(Refusal::new(Code::ProtocolError, format!("{name}: no values")));
+            return Err(Refusal::new(ResultCode::ProtocolError, format!("{name}: no values")));
         }
-        let exists = || Refusal::new(Code::AttributeOrValueExists, format!("{name}: value given or there already"));
+        let exists =
+            || Refusal::new(ResultCode::AttributeOrValueExists, format!("{name}: value given or there already"));
         match target(tree, name)? {
             ModifyTarget::Classes => {
                 for class in class_ids(&tree.catalogue, values)? {
@@ -317,11 +318,11 @@ impl AttributeContents {
     }
 
     /// RFC 4511 §4.7: the server adds RDN values that the request leaves out.
-    fn add_naming(&mut self, tree: &mut Tree, rdn: &Rdn) -> Outcome<()> {
+    fn add_naming(&mut self, tree: &mut Tree, rdn: &Rdn) -> OperationResult<()> {
         constraint::check_naming_types(tree, rdn)?;
         for (name, value) in rdn.pairs() {
             match self.add(tree, name, &[value.as_bytes().to_vec()]) {
-                Err(refusal) if refusal.code != Code::AttributeOrValueExists => return Err(refusal),
+                Err(refusal) if refusal.code != ResultCode::AttributeOrValueExists => return Err(refusal),
                 _ => {}
             }
             if let ModifyTarget::Attribute(id, type_id) = target(tree, name)?
@@ -329,14 +330,14 @@ impl AttributeContents {
                 && self.attributes.get(&id).is_some_and(|values| values.len() > 1)
             {
                 let words = format!("naming attribute '{name}' is single-valued, and the entry has another value");
-                return Err(Refusal::new(Code::NamingViolation, words));
+                return Err(Refusal::new(ResultCode::NamingViolation, words));
             }
         }
         Ok(())
     }
 
-    fn delete(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
-        let missing = || Refusal::new(Code::NoSuchAttribute, format!("{name}: no such attribute or value"));
+    fn delete(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> OperationResult<()> {
+        let missing = || Refusal::new(ResultCode::NoSuchAttribute, format!("{name}: no such attribute or value"));
         match target(tree, name)? {
             ModifyTarget::Classes if values.is_empty() => self.classes.clear(),
             ModifyTarget::Classes => {
@@ -367,7 +368,7 @@ impl AttributeContents {
         Ok(())
     }
 
-    fn replace(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
+    fn replace(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> OperationResult<()> {
         match target(tree, name)? {
             ModifyTarget::Classes => self.classes.clear(),
             ModifyTarget::Attribute(id, _) => _ = self.attributes.remove(&id),
@@ -376,16 +377,17 @@ impl AttributeContents {
     }
 
     /// Increments an attribute (RFC 4525).
-    fn increment(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
+    fn increment(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> OperationResult<()> {
         let number = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.parse::<i64>().ok());
-        let wrong = || Refusal::new(Code::ConstraintViolation, format!("{name}: cannot be incremented by this value"));
+        let wrong =
+            || Refusal::new(ResultCode::ConstraintViolation, format!("{name}: cannot be incremented by this value"));
         let ModifyTarget::Attribute(id, type_id) = target(tree, name)? else { return Err(wrong()) };
         let ([value], true) = (values, tree.catalogue.type_of(type_id).rule == crate::catalogue::EqualityRule::Integer)
         else {
             return Err(wrong());
         };
         let step = number(value).ok_or_else(wrong)?;
-        let missing = || Refusal::new(Code::NoSuchAttribute, format!("{name}: no such attribute"));
+        let missing = || Refusal::new(ResultCode::NoSuchAttribute, format!("{name}: no such attribute"));
         for there in self.attributes.get_mut(&id).ok_or_else(missing)? {
             let sum = number(there).and_then(|number| number.checked_add(step)).ok_or_else(wrong)?;
             *there = sum.to_string().into_bytes();
@@ -394,14 +396,14 @@ impl AttributeContents {
     }
 }
 
-fn open(tree: &Tree, place: EntryNumber) -> Outcome<(EntryNumber, EntryDraft, AttributeContents)> {
-    let (parent, mut draft) = tree.open(place).ok_or_else(|| Refusal::new(Code::NoSuchObject, ""))?;
+fn open(tree: &Tree, place: EntryNumber) -> OperationResult<(EntryNumber, EntryDraft, AttributeContents)> {
+    let (parent, mut draft) = tree.open(place).ok_or_else(|| Refusal::new(ResultCode::NoSuchObject, ""))?;
     let classes = tree.names.classes(draft.head.classes).map(|list| list.listed.clone()).unwrap_or_default();
     let contents = AttributeContents { classes, attributes: std::mem::take(&mut draft.attributes) };
     Ok((parent, draft, contents))
 }
 
-fn modify(tree: &mut Tree, place: EntryNumber, items: &[ModifyItem]) -> Outcome<(EntryNumber, EntryDraft)> {
+fn modify(tree: &mut Tree, place: EntryNumber, items: &[ModifyItem]) -> OperationResult<(EntryNumber, EntryDraft)> {
     let (parent, mut draft, mut contents) = open(tree, place)?;
     for item in items {
         match item.kind {
@@ -413,11 +415,14 @@ fn modify(tree: &mut Tree, place: EntryNumber, items: &[ModifyItem]) -> Outcome<
     }
     // Checked first: with another structural class, many attributes would be refused for a secondary reason.
     if constraint::structural_class(&tree.catalogue, &contents.classes)? != draft.head.structural {
-        return Err(Refusal::new(Code::ObjectClassModsProhibited, "the structural class of an entry cannot change"));
+        return Err(Refusal::new(
+            ResultCode::ObjectClassModsProhibited,
+            "the structural class of an entry cannot change",
+        ));
     }
     draft.attributes = contents.attributes;
     let rdn = Dn::parse(&draft.rdn).ok().and_then(|dn| dn.rdn()).unwrap_or_else(|| Rdn::new("", ""));
-    Ok((parent, complete(tree, draft, contents.classes, &rdn, Code::NotAllowedOnRdn)?))
+    Ok((parent, complete(tree, draft, contents.classes, &rdn, ResultCode::NotAllowedOnRdn)?))
 }
 
 fn modify_dn(
@@ -426,14 +431,14 @@ fn modify_dn(
     new_rdn: &str,
     delete_old: bool,
     new_superior: Option<&str>,
-) -> Outcome<WriteEffect> {
+) -> OperationResult<WriteEffect> {
     let (parent, mut draft, mut contents) = open(tree, place)?;
     let new_rdn = match parse_dn(new_rdn)?.rdns().as_slice() {
         [rdn] => rdn.clone(),
-        _ => return Err(Refusal::new(Code::InvalidDnSyntax, "the new RDN is malformed")),
+        _ => return Err(Refusal::new(ResultCode::InvalidDnSyntax, "the new RDN is malformed")),
     };
     if parent == NO_PLACE {
-        return Err(Refusal::new(Code::UnwillingToPerform, "the suffix cannot be renamed"));
+        return Err(Refusal::new(ResultCode::UnwillingToPerform, "the suffix cannot be renamed"));
     }
     let superior = match new_superior {
         Some(dn) => existing(tree, &parse_dn(dn)?)?,
@@ -445,7 +450,7 @@ fn modify_dn(
         vacancy(tree, &new_dn)?;
     }
     if tree.is_below(superior, place) {
-        return Err(Refusal::new(Code::UnwillingToPerform, "an entry cannot be moved below itself"));
+        return Err(Refusal::new(ResultCode::UnwillingToPerform, "an entry cannot be moved below itself"));
     }
     let moved = moved_entries(tree, place, &old_dn, &new_dn)?;
     if delete_old {
@@ -456,19 +461,19 @@ fn modify_dn(
     constraint::check_naming_types(tree, &new_rdn)?;
     for (name, value) in new_rdn.pairs() {
         match contents.add(tree, name, &[value.as_bytes().to_vec()]) {
-            Err(refusal) if refusal.code != Code::AttributeOrValueExists => return Err(refusal),
+            Err(refusal) if refusal.code != ResultCode::AttributeOrValueExists => return Err(refusal),
             _ => {}
         }
     }
     draft.rdn = new_rdn.to_string();
     draft.attributes = contents.attributes;
-    let draft = complete(tree, draft, contents.classes, &new_rdn, Code::NamingViolation)?;
+    let draft = complete(tree, draft, contents.classes, &new_rdn, ResultCode::NamingViolation)?;
     Ok(WriteEffect { draft: Some((superior, draft)), moved })
 }
 
 /// Returns the subordinates that move with a renamed entry (RFC 4511 §4.9). Refused when they are too many, or when a
 /// resulting DN would be longer than a request can name.
-fn moved_entries(tree: &Tree, place: EntryNumber, old_dn: &Dn, new_dn: &Dn) -> Outcome<Vec<EntryNumber>> {
+fn moved_entries(tree: &Tree, place: EntryNumber, old_dn: &Dn, new_dn: &Dn) -> OperationResult<Vec<EntryNumber>> {
     if tree.subject(place).is_none_or(|subject| subject.children == 0) || old_dn.as_str() == new_dn.as_str() {
         return Ok(Vec::new());
     }
@@ -478,18 +483,18 @@ fn moved_entries(tree: &Tree, place: EntryNumber, old_dn: &Dn, new_dn: &Dn) -> O
     for (levels, place) in &below {
         let octets = tree.dn(*place).len().saturating_sub(old_dn.as_str().len()) + new_dn.as_str().len();
         if octets > DN_OCTETS_MAX || depth + levels > DN_DEPTH_MAX {
-            return Err(Refusal::new(Code::UnwillingToPerform, "the DN of a subordinate would become too long"));
+            return Err(Refusal::new(ResultCode::UnwillingToPerform, "the DN of a subordinate would become too long"));
         }
     }
     Ok(below.into_iter().map(|(_, place)| place).collect())
 }
 
-fn check_moved(entries: usize) -> Outcome<()> {
+fn check_moved(entries: usize) -> OperationResult<()> {
     if entries <= MOVED_ENTRIES_MAX {
         return Ok(());
     }
     let words = format!("the entry has {entries} subordinates; a rename moves at most {MOVED_ENTRIES_MAX}");
-    Err(Refusal::new(Code::AdminLimitExceeded, words))
+    Err(Refusal::new(ResultCode::AdminLimitExceeded, words))
 }
 
 #[cfg(test)]
@@ -525,8 +530,8 @@ mod tests {
         assert_eq!(moved(&small, "ou=b"), Ok(vec![2, 3, 4]));
         assert_eq!(moved(&small, "ou=a"), Ok(vec![]), "the name is unchanged");
         let long = format!("ou={}", "x".repeat(DN_OCTETS_MAX - SUFFIX.len() - 5));
-        assert_eq!(moved(&small, &long), Err(Code::UnwillingToPerform));
+        assert_eq!(moved(&small, &long), Err(ResultCode::UnwillingToPerform));
         assert!(check_moved(MOVED_ENTRIES_MAX).is_ok());
-        assert_eq!(check_moved(MOVED_ENTRIES_MAX + 1).unwrap_err().code, Code::AdminLimitExceeded);
+        assert_eq!(check_moved(MOVED_ENTRIES_MAX + 1).unwrap_err().code, ResultCode::AdminLimitExceeded);
     }
 }

@@ -11,17 +11,17 @@ use tokio::sync::mpsc;
 
 use crate::access::Identity;
 use crate::change::{self, PreparedWrite, WriteControls, WriteIdentity};
-use crate::csn::Sequence;
+use crate::csn::CsnSequence;
 use crate::message::WriteOperation;
 use crate::record::EncodedEntry;
-use crate::refusal::{Code, Outcome, Refusal};
+use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::reply::ResponseControl;
 use crate::storage::Storage;
 use crate::tree::{EntryNumber, Tree, TreeChange};
 use crate::watch::{SearchWatch, TreeEvent, Watchers};
 
 /// Most writes in one transaction. Bounds how long the first one waits.
-const BATCH_MAX: usize = 512;
+const GROUP_MAX: usize = 512;
 /// Most waiting write requests; beyond, their connections wait.
 pub(crate) const QUEUE_MAX: usize = 4_096;
 
@@ -59,7 +59,7 @@ impl DirectoryHandle {
 }
 
 /// Callback with the outcome of one write.
-pub(crate) type CommitCallback = Box<dyn FnOnce(Outcome<Vec<ResponseControl>>) + Send>;
+pub(crate) type CommitCallback = Box<dyn FnOnce(OperationResult<Vec<ResponseControl>>) + Send>;
 
 /// A write request that waits for the committer.
 pub(crate) struct WriteJob {
@@ -69,8 +69,8 @@ pub(crate) struct WriteJob {
     pub(crate) answer: CommitCallback,
 }
 
-/// The names that the writes of one batch depend on. Each write is checked against the tree before the batch, so two
-/// that could observe each other must not share a batch.
+/// The names that the writes of one group depend on. Each write is checked against the tree before the group, so two
+/// that could observe each other must not share a group.
 #[derive(Default)]
 struct Footprint {
     written: HashSet<Dn>,
@@ -82,7 +82,7 @@ struct Footprint {
 impl Footprint {
     /// Adds the write, unless it depends on one that was added.
     fn admit(&mut self, operation: &WriteOperation) -> bool {
-        // A malformed DN will be refused, whatever else is in the batch.
+        // A malformed DN will be refused, whatever else is in the group.
         let name = |text: &str| Dn::parse(text).unwrap_or_else(|_| Dn::root());
         let parent = |dn: &str| name(dn).parent().unwrap_or_else(Dn::root);
         let (mut written, mut relied_on, mut moved) = (Vec::new(), Vec::new(), Vec::new());
@@ -116,35 +116,35 @@ impl Footprint {
 pub(crate) struct Committer {
     pub(crate) directory: Arc<DirectoryHandle>,
     pub(crate) storage: Storage,
-    pub(crate) sequence: Sequence,
+    pub(crate) sequence: CsnSequence,
     pub(crate) clock: fn() -> Timestamp,
 }
 
 impl Committer {
-    /// Commits batches until every sender is gone.
+    /// Commits groups until every sender is gone.
     pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<WriteJob>) {
         let mut held: Option<WriteJob> = None;
         loop {
             let Some(first) = held.take().or_else(|| jobs.blocking_recv()) else { return };
             let mut footprint = Footprint::default();
             footprint.admit(&first.operation);
-            let mut batch = vec![first];
-            while batch.len() < BATCH_MAX {
+            let mut group = vec![first];
+            while group.len() < GROUP_MAX {
                 let Ok(job) = jobs.try_recv() else { break };
                 if !footprint.admit(&job.operation) {
                     held = Some(job);
                     break;
                 }
-                batch.push(job);
+                group.push(job);
             }
-            self.commit(batch);
+            self.commit(group);
         }
     }
 
-    /// Commits one batch in one transaction.
-    pub(crate) fn commit(&mut self, batch: Vec<WriteJob>) {
+    /// Commits one group in one transaction.
+    pub(crate) fn commit(&mut self, group: Vec<WriteJob>) {
         let mut ready: Vec<(PreparedWrite, CommitCallback)> = Vec::new();
-        for job in batch {
+        for job in group {
             let now = (self.clock)();
             let mut author = WriteIdentity { identity: &job.identity, now, sequence: &mut self.sequence };
             let prepared = change::prepare(&mut self.directory.write(), &job.operation, &job.controls, &mut author);
@@ -188,7 +188,7 @@ impl Committer {
             for change in prepared.changes.iter().filter(|change| change.before.is_none()) {
                 self.directory.write().release(change.place);
             }
-            answer(Err(Refusal::new(Code::Unavailable, "the directory cannot be written now")));
+            answer(Err(Refusal::new(ResultCode::Unavailable, "the directory cannot be written now")));
         }
     }
 }
@@ -222,9 +222,9 @@ mod tests {
         WriteOperation::Delete { dn: dn.into() }
     }
 
-    // Writes of one batch are checked against the tree before it, so none may depend on another.
+    // Writes of one group are checked against the tree before it, so none may depend on another.
     #[test]
-    fn a_dependent_write_waits_for_the_next_batch() {
+    fn a_dependent_write_waits_for_the_next_group() {
         let rename = WriteOperation::ModifyDn {
             dn: "cn=a,ou=x,dc=e".into(),
             new_rdn: "cn=b".into(),

@@ -7,7 +7,7 @@ use provost_schema::definition::ObjectClassKind;
 
 use crate::catalogue::{Catalogue, ClassId, EqualityRule, TypeId};
 use crate::record::EntryDraft;
-use crate::refusal::{Code, Outcome, Refusal};
+use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::tree::Tree;
 
 /// Returns the form in which values of an attribute are compared.
@@ -22,17 +22,17 @@ fn find_value(catalogue: &Catalogue, type_id: TypeId, values: &[Vec<u8>], value:
 }
 
 /// Checks the syntax of each value.
-pub(crate) fn check_values(tree: &Tree, type_id: TypeId, name: &str, values: &[Vec<u8>]) -> Outcome<()> {
+pub(crate) fn check_values(tree: &Tree, type_id: TypeId, name: &str, values: &[Vec<u8>]) -> OperationResult<()> {
     let is_password = type_id == tree.synthetic.user_password;
     for (i, value) in values.iter().enumerate() {
         if !tree.catalogue.fits(type_id, value) {
             let words = format!("{name}: value #{i} invalid per syntax");
-            return Err(Refusal::new(Code::InvalidAttributeSyntax, words));
+            return Err(Refusal::new(ResultCode::InvalidAttributeSyntax, words));
         }
         // A clear password would be stored on disk and sent to every consumer.
         if is_password && value.first() != Some(&b'{') {
             return Err(Refusal::new(
-                Code::ConstraintViolation,
+                ResultCode::ConstraintViolation,
                 "userPassword: must be a scheme in braces and a hash (RFC 3112)",
             ));
         }
@@ -42,23 +42,24 @@ pub(crate) fn check_values(tree: &Tree, type_id: TypeId, name: &str, values: &[V
 
 /// Checks whether an entry may have this RDN: each type occurs once (RFC 4512 §2.3, X.501), has an equality rule, and
 /// may be written by clients.
-pub(crate) fn check_naming_types(tree: &Tree, rdn: &Rdn) -> Outcome<()> {
+pub(crate) fn check_naming_types(tree: &Tree, rdn: &Rdn) -> OperationResult<()> {
     let mut seen = BTreeSet::new();
     for (name, _) in rdn.pairs() {
-        let undefined = || Refusal::new(Code::UndefinedAttributeType, format!("{name:.64}: attribute type undefined"));
+        let undefined =
+            || Refusal::new(ResultCode::UndefinedAttributeType, format!("{name:.64}: attribute type undefined"));
         let type_id = tree.catalogue.type_id(name).ok_or_else(undefined)?;
         if tree.catalogue.type_of(type_id).rule == EqualityRule::None || tree.catalogue.type_of(type_id).operational {
-            return Err(Refusal::new(Code::NamingViolation, format!("'{name}' cannot name an entry")));
+            return Err(Refusal::new(ResultCode::NamingViolation, format!("'{name}' cannot name an entry")));
         }
         if !seen.insert(type_id) {
-            return Err(Refusal::new(Code::InvalidDnSyntax, format!("'{name}' is in the RDN twice")));
+            return Err(Refusal::new(ResultCode::InvalidDnSyntax, format!("'{name}' is in the RDN twice")));
         }
     }
     Ok(())
 }
 
 /// Checks that the values of the RDN are values of the entry (RFC 4512 §2.3); otherwise refuses with `missing`.
-pub(crate) fn check_rdn(tree: &Tree, draft: &EntryDraft, rdn: &Rdn, missing: Code) -> Outcome<()> {
+pub(crate) fn check_rdn(tree: &Tree, draft: &EntryDraft, rdn: &Rdn, missing: ResultCode) -> OperationResult<()> {
     for (name, value) in rdn.pairs() {
         let refusal = |words: &str| Refusal::new(missing, format!("naming attribute '{name}': {words}"));
         let type_id = tree.catalogue.type_id(name).ok_or_else(|| refusal("undefined"))?;
@@ -74,7 +75,7 @@ pub(crate) fn check_rdn(tree: &Tree, draft: &EntryDraft, rdn: &Rdn, missing: Cod
 }
 
 /// Checks classes, required and allowed attributes, and single values. Returns the structural class.
-pub(crate) fn check(tree: &Tree, draft: &EntryDraft, classes: &[ClassId]) -> Outcome<ClassId> {
+pub(crate) fn check(tree: &Tree, draft: &EntryDraft, classes: &[ClassId]) -> OperationResult<ClassId> {
     let catalogue = &tree.catalogue;
     let structural = structural_class(catalogue, classes)?;
     let (mut must, mut may) = (BTreeSet::<TypeId>::new(), BTreeSet::<TypeId>::new());
@@ -88,10 +89,13 @@ pub(crate) fn check(tree: &Tree, draft: &EntryDraft, classes: &[ClassId]) -> Out
         let Some(description) = tree.names.description(*id) else { continue };
         let (type_id, name) = (description.type_id, &description.text);
         if !must.contains(&type_id) && !may.contains(&type_id) {
-            return Err(Refusal::new(Code::ObjectClassViolation, format!("attribute '{name}' not allowed")));
+            return Err(Refusal::new(ResultCode::ObjectClassViolation, format!("attribute '{name}' not allowed")));
         }
         if catalogue.type_of(type_id).single_value && values.len() > 1 {
-            return Err(Refusal::new(Code::ConstraintViolation, format!("{name}: the attribute is single-valued")));
+            return Err(Refusal::new(
+                ResultCode::ConstraintViolation,
+                format!("{name}: the attribute is single-valued"),
+            ));
         }
         present.insert(type_id);
     }
@@ -99,13 +103,13 @@ pub(crate) fn check(tree: &Tree, draft: &EntryDraft, classes: &[ClassId]) -> Out
         None => Ok(structural),
         Some(missing) => {
             let name = &catalogue.type_of(*missing).name;
-            Err(Refusal::new(Code::ObjectClassViolation, format!("attribute '{name}' required")))
+            Err(Refusal::new(ResultCode::ObjectClassViolation, format!("attribute '{name}' required")))
         }
     }
 }
 
 /// Returns the structural class that is a subclass of all others (RFC 4512 §2.4.2).
-pub(crate) fn structural_class(catalogue: &Catalogue, classes: &[ClassId]) -> Outcome<ClassId> {
+pub(crate) fn structural_class(catalogue: &Catalogue, classes: &[ClassId]) -> OperationResult<ClassId> {
     let structural: Vec<ClassId> = classes
         .iter()
         .copied()
@@ -115,5 +119,5 @@ pub(crate) fn structural_class(catalogue: &Catalogue, classes: &[ClassId]) -> Ou
         let line = catalogue.class(**id).map(|class| &class.line);
         line.is_some_and(|line| structural.iter().all(|other| line.contains(other)))
     });
-    most.copied().ok_or_else(|| Refusal::new(Code::ObjectClassViolation, "no single structural object class"))
+    most.copied().ok_or_else(|| Refusal::new(ResultCode::ObjectClassViolation, "no single structural object class"))
 }

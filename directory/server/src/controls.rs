@@ -3,7 +3,7 @@
 use crate::ber::{BerReader, ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE};
 use crate::change::WriteControls;
 use crate::message::{self, RawControl, WriteOperation};
-use crate::refusal::{Code, Outcome, Refusal};
+use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::reply::oid;
 
 /// A request for one page of a search (RFC 2696).
@@ -63,14 +63,14 @@ pub(crate) struct Controls {
 }
 
 /// Decodes the controls that apply to the operation. Others are ignored, or refused with result 12 when critical.
-pub(crate) fn read(raw: &[RawControl], target: ControlledOperation) -> Outcome<Controls> {
+pub(crate) fn read(raw: &[RawControl], target: ControlledOperation) -> OperationResult<Controls> {
     let mut controls = Controls::default();
     for control in raw {
         let value = || {
-            let missing = || Refusal::new(Code::ProtocolError, format!("control {}: no value", control.oid));
+            let missing = || Refusal::new(ResultCode::ProtocolError, format!("control {}: no value", control.oid));
             control.value.as_deref().ok_or_else(missing)
         };
-        let broken = |_| Refusal::new(Code::ProtocolError, format!("control {}: broken value", control.oid));
+        let broken = |_| Refusal::new(ResultCode::ProtocolError, format!("control {}: broken value", control.oid));
         let selection = || message::attribute_selection(value()?).map(Some).map_err(broken);
         match (control.oid.as_str(), target) {
             (oid::MANAGE_DSA_IT, target) if target != ControlledOperation::Other => {}
@@ -83,13 +83,13 @@ pub(crate) fn read(raw: &[RawControl], target: ControlledOperation) -> Outcome<C
             (oid::SYNC_REQUEST, ControlledOperation::Search) => controls.sync = Some(sync(value()?).map_err(broken)?),
             _ if control.critical => {
                 let words = format!("control {} is not supported for this operation", control.oid);
-                return Err(Refusal::new(Code::UnavailableCriticalExtension, words));
+                return Err(Refusal::new(ResultCode::UnavailableCriticalExtension, words));
             }
             _ => {}
         }
     }
     if controls.page.is_some() && controls.sync.is_some() {
-        return Err(Refusal::new(Code::UnwillingToPerform, "sync and paged results cannot be combined"));
+        return Err(Refusal::new(ResultCode::UnwillingToPerform, "sync and paged results cannot be combined"));
     }
     Ok(controls)
 }
@@ -123,19 +123,19 @@ mod tests {
     #[test]
     fn criticality() {
         for (oid, critical, target, expect) in [
-            ("1.2.3", true, ControlledOperation::Modify, Some(Code::UnavailableCriticalExtension)),
+            ("1.2.3", true, ControlledOperation::Modify, Some(ResultCode::UnavailableCriticalExtension)),
             ("1.2.3", false, ControlledOperation::Modify, None),
-            ("\u{fffd}", true, ControlledOperation::Modify, Some(Code::UnavailableCriticalExtension)),
+            ("\u{fffd}", true, ControlledOperation::Modify, Some(ResultCode::UnavailableCriticalExtension)),
             ("\u{fffd}", false, ControlledOperation::Modify, None),
-            (oid::PRE_READ, true, ControlledOperation::Add, Some(Code::UnavailableCriticalExtension)),
+            (oid::PRE_READ, true, ControlledOperation::Add, Some(ResultCode::UnavailableCriticalExtension)),
             (oid::PRE_READ, false, ControlledOperation::Add, None),
-            (oid::POST_READ, true, ControlledOperation::Delete, Some(Code::UnavailableCriticalExtension)),
+            (oid::POST_READ, true, ControlledOperation::Delete, Some(ResultCode::UnavailableCriticalExtension)),
             (oid::POST_READ, false, ControlledOperation::Delete, None),
-            (oid::PRE_READ, true, ControlledOperation::Search, Some(Code::UnavailableCriticalExtension)),
-            (oid::PAGED_RESULTS, true, ControlledOperation::Add, Some(Code::UnavailableCriticalExtension)),
+            (oid::PRE_READ, true, ControlledOperation::Search, Some(ResultCode::UnavailableCriticalExtension)),
+            (oid::PAGED_RESULTS, true, ControlledOperation::Add, Some(ResultCode::UnavailableCriticalExtension)),
             (oid::MANAGE_DSA_IT, true, ControlledOperation::Search, None),
-            (oid::ASSERTION, true, ControlledOperation::Other, Some(Code::UnavailableCriticalExtension)),
-            (oid::ASSERTION, true, ControlledOperation::Add, Some(Code::ProtocolError)),
+            (oid::ASSERTION, true, ControlledOperation::Other, Some(ResultCode::UnavailableCriticalExtension)),
+            (oid::ASSERTION, true, ControlledOperation::Add, Some(ResultCode::ProtocolError)),
         ] {
             let read = read(&control(oid, critical, None), target);
             assert_eq!(read.err().map(|refusal| refusal.code), expect, "{oid} {target:?}");
@@ -157,6 +157,6 @@ mod tests {
         }
         let mut both = control(oid::PAGED_RESULTS, true, Some(&page));
         both.extend(control(oid::SYNC_REQUEST, true, Some(&sync)));
-        assert_eq!(read(&both, ControlledOperation::Search).unwrap_err().code, Code::UnwillingToPerform);
+        assert_eq!(read(&both, ControlledOperation::Search).unwrap_err().code, ResultCode::UnwillingToPerform);
     }
 }

@@ -103,12 +103,12 @@ impl ContextCsn {
 
 /// Generates ascending CSNs, whatever the clock does.
 #[derive(Debug)]
-pub(crate) struct Sequence {
+pub(crate) struct CsnSequence {
     server: u16,
     last: Option<Csn>,
 }
 
-impl Sequence {
+impl CsnSequence {
     /// Starts after `last`, for this server id.
     pub(crate) fn new(server: u16, last: Option<Csn>) -> Self {
         Self { server, last }
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_clock_set_back_does_not_matter() {
-        let mut sequence = Sequence::new(1, None);
+        let mut sequence = CsnSequence::new(1, None);
         let now = Timestamp::from_second(1_000_000).unwrap();
         let first = sequence.next(now);
         let second = sequence.next(now);

@@ -13,9 +13,9 @@ use crate::controls::{self, ControlledOperation};
 use crate::csn::ContextCsn;
 use crate::message::{self, ATTRIBUTES_MAX, CONTROLS_MAX, FILTER_NODES_MAX, Operation, VALUES_MAX, WriteOperation};
 use crate::record::EncodedEntry;
-use crate::refusal::{Code, Refusal};
+use crate::refusal::{Refusal, ResultCode};
 use crate::session;
-use crate::shared::Shared;
+use crate::shared::ServerContext;
 use crate::{ServerConfig, StartError, open, share};
 
 /// Deepest nesting that the walk below enters, far more than any request has.
@@ -157,7 +157,7 @@ pub fn record(octets: &[u8]) {
 
 /// A read-only directory: writes are checked up to the committer, which refuses all.
 pub struct ReadOnly {
-    shared: Arc<Shared>,
+    shared: Arc<ServerContext>,
 }
 
 impl ReadOnly {
@@ -167,7 +167,7 @@ impl ReadOnly {
         let (jobs, mut waiting) = mpsc::channel::<crate::committer::WriteJob>(16);
         tokio::spawn(async move {
             while let Some(job) = waiting.recv().await {
-                (job.answer)(Err(Refusal::new(Code::UnwillingToPerform, "read only")));
+                (job.answer)(Err(Refusal::new(ResultCode::UnwillingToPerform, "read only")));
             }
         });
         Ok(Self { shared: Arc::new(share(config, committer.directory, jobs, CancellationToken::new())) })

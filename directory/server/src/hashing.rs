@@ -2,7 +2,7 @@
 
 use tokio::sync::Semaphore;
 
-use crate::refusal::{Code, Outcome, Refusal};
+use crate::refusal::{OperationResult, Refusal, ResultCode};
 
 /// Most passwords waiting to be hashed or verified; beyond, the result is `busy`.
 const WAITING_MAX: usize = 256;
@@ -22,8 +22,8 @@ impl Hashing {
     }
 
     /// Runs slow work off the async threads; refused with `busy` when too much of it waits.
-    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Outcome<T> {
-        let busy = || Refusal::new(Code::Busy, "too many passwords are being checked");
+    pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> OperationResult<T> {
+        let busy = || Refusal::new(ResultCode::Busy, "too many passwords are being checked");
         let _waiting = self.waiting.try_acquire().map_err(|_| busy())?;
         let _running = self.running.acquire().await.map_err(|_| busy())?;
         tokio::task::spawn_blocking(work).await.map_err(|_| busy())

@@ -59,7 +59,7 @@ pub use client_address::ClientAddress;
 use access::Identity;
 use committer::{Committer, DirectoryHandle, QUEUE_MAX, WriteJob};
 use message::WriteOperation;
-use shared::Shared;
+use shared::ServerContext;
 use storage::Storage;
 
 /// Most concurrent connections; further ones are closed at once.
@@ -172,7 +172,7 @@ impl Server {
 fn open(config: &ServerConfig, seed: &[Entry]) -> Result<Committer, StartError> {
     let catalogue = Arc::new(catalogue::Catalogue::load().map_err(storage_error)?);
     let (storage, tree) = Storage::open(&config.folder, catalogue, &config.suffix).map_err(storage_error)?;
-    let sequence = csn::Sequence::new(config.server_id, tree.context.of(config.server_id));
+    let sequence = csn::CsnSequence::new(config.server_id, tree.context.of(config.server_id));
     let entries = tree.entries();
     tracing::info!(entries, suffix = %config.suffix, "directory loaded");
     let directory = Arc::new(DirectoryHandle::new(tree));
@@ -196,7 +196,7 @@ fn add_seed(committer: &mut Committer, config: &ServerConfig, entry: &Entry) -> 
     match outcome.recv() {
         Ok(Ok(_)) => Ok(()),
         // Added by a start that was cut off after it.
-        Ok(Err(refusal)) if refusal.code == refusal::Code::EntryAlreadyExists => Ok(()),
+        Ok(Err(refusal)) if refusal.code == refusal::ResultCode::EntryAlreadyExists => Ok(()),
         Ok(Err(refusal)) => {
             let words = format!("seed {}: {:?} {}", entry.dn, refusal.code, refusal.message);
             Err(StartError::Storage(words))
@@ -210,9 +210,9 @@ fn share(
     directory: Arc<DirectoryHandle>,
     jobs: mpsc::Sender<WriteJob>,
     stop: CancellationToken,
-) -> Shared {
+) -> ServerContext {
     let catalogue = directory.read().catalogue.clone();
-    Shared {
+    ServerContext {
         root_dse: root::root_dse(&config.suffix, config.tls.is_some()),
         subschema: root::subschema(&catalogue),
         hashing: hashing::Hashing::new(),
@@ -227,7 +227,7 @@ fn share(
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, sessions: TaskTracker, places: Arc<Semaphore>) {
+async fn accept(listener: TcpListener, shared: Arc<ServerContext>, sessions: TaskTracker, places: Arc<Semaphore>) {
     loop {
         let accepted: std::io::Result<(TcpStream, SocketAddr)> = tokio::select! {
             () = shared.stop.cancelled() => return,

@@ -4,7 +4,7 @@ use provost_credential::Secret;
 use provost_entry::{AttributeDescription, FILTER_DEPTH_MAX, Filter};
 
 use crate::ber::{self, BOOLEAN, BerReader, ENUMERATED, INTEGER, MalformedBer, OCTET_STRING, SEQUENCE, SET};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::{Refusal, ResultCode};
 
 /// Most controls in one request.
 pub(crate) const CONTROLS_MAX: usize = 16;
@@ -180,7 +180,7 @@ fn controls(content: &[u8]) -> Result<Vec<RawControl>, MalformedBer> {
 /// Decodes an LDAPDN or RelativeLDAPDN (RFC 4511 §4.1.3). One that is not UTF-8 refuses this operation only.
 fn dn(octets: &[u8]) -> Result<String, EarlyError> {
     let text = std::str::from_utf8(octets).map(str::to_owned);
-    text.map_err(|_| EarlyError::Refused(Refusal::new(Code::InvalidDnSyntax, "the name is not UTF-8")))
+    text.map_err(|_| EarlyError::Refused(Refusal::new(ResultCode::InvalidDnSyntax, "the name is not UTF-8")))
 }
 
 /// Decodes an LDAPOID or AttributeDescription (RFC 4511 §4.1.2, §4.1.4). One that is not UTF-8 becomes a name that
@@ -215,7 +215,7 @@ fn bind(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
     let authentication = match body.element()? {
         (0x80, password) => match std::str::from_utf8(password) {
             Ok(password) => Authentication::Simple(Secret::new(password)),
-            Err(_) => return Err(EarlyError::Refused(Refusal::new(Code::InvalidCredentials, ""))),
+            Err(_) => return Err(EarlyError::Refused(Refusal::new(ResultCode::InvalidCredentials, ""))),
         },
         _ => Authentication::Other,
     };
@@ -229,7 +229,7 @@ fn search(body: &mut BerReader<'_>) -> Result<SearchRequest, EarlyError> {
         1 => Scope::One,
         2 => Scope::Subtree,
         3 => Scope::Children,
-        _ => return Err(EarlyError::Refused(Refusal::new(Code::ProtocolError, "unknown scope"))),
+        _ => return Err(EarlyError::Refused(Refusal::new(ResultCode::ProtocolError, "unknown scope"))),
     };
     // There are no aliases, so dereferencing makes no difference.
     body.integer(ENUMERATED)?;
@@ -265,7 +265,7 @@ fn modify(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
             1 => ModifyKind::Delete,
             2 => ModifyKind::Replace,
             3 => ModifyKind::Increment,
-            _ => return Err(EarlyError::Refused(Refusal::new(Code::ProtocolError, "unknown modification"))),
+            _ => return Err(EarlyError::Refused(Refusal::new(ResultCode::ProtocolError, "unknown modification"))),
         };
         let (attribute, values) = attribute(&mut item, &mut budget)?;
         items.push(ModifyItem { kind, attribute, values });
@@ -324,7 +324,7 @@ fn compare(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
 pub(crate) fn assertion_filter(value: &[u8]) -> Result<Filter, Refusal> {
     filter(&mut BerReader::new(value)).map_err(|wrong| match wrong {
         EarlyError::Refused(refusal) => refusal,
-        EarlyError::Malformed => Refusal::new(Code::ProtocolError, "the assertion is not a filter"),
+        EarlyError::Malformed => Refusal::new(ResultCode::ProtocolError, "the assertion is not a filter"),
     })
 }
 
@@ -339,7 +339,7 @@ fn filter(body: &mut BerReader<'_>) -> Result<Filter, EarlyError> {
 }
 
 fn too_large() -> EarlyError {
-    EarlyError::Refused(Refusal::new(Code::AdminLimitExceeded, "the filter is too large or too deep"))
+    EarlyError::Refused(Refusal::new(ResultCode::AdminLimitExceeded, "the filter is too large or too deep"))
 }
 
 /// Decodes an attribute description. `None` when it is malformed: then the item is Undefined.
@@ -348,7 +348,7 @@ fn description(octets: &[u8]) -> Option<AttributeDescription> {
 }
 
 fn protocol_error(words: &str) -> EarlyError {
-    EarlyError::Refused(Refusal::new(Code::ProtocolError, words))
+    EarlyError::Refused(Refusal::new(ResultCode::ProtocolError, words))
 }
 
 /// Decodes a filter. An item whose attribute, rule or type is not recognised is Undefined, and the rest of the filter
@@ -469,7 +469,7 @@ mod tests {
         for filter in [deep, wide] {
             match decode(&encoded(&filter)) {
                 Err(DecodeError::Refused { id: 7, response: 0x65, refusal }) => {
-                    assert_eq!(refusal.code, Code::AdminLimitExceeded);
+                    assert_eq!(refusal.code, ResultCode::AdminLimitExceeded);
                 }
                 other => panic!("{other:?}"),
             }
@@ -490,15 +490,15 @@ mod tests {
             (&[0xa9, 3, 0x83, 1, b'x'][..], Ok(true)),
             (&[0xa9, 9, 0x81, 1, b'r', 0x82, 1, b'a', 0x83, 1, b'x'], Ok(true)),
             (&[0xa9, 9, 0x82, 1, 0xff, 0x83, 1, b'x', 0x84, 1, 0xff], Ok(true)),
-            (&[0xa9, 3, 0x82, 1, b'a'], Err(Some(Code::ProtocolError))),
-            (&[0xa9, 6, 0x83, 1, b'x', 0x8a, 1, b'a'], Err(Some(Code::ProtocolError))),
+            (&[0xa9, 3, 0x82, 1, b'a'], Err(Some(ResultCode::ProtocolError))),
+            (&[0xa9, 6, 0x83, 1, b'x', 0x8a, 1, b'a'], Err(Some(ResultCode::ProtocolError))),
             (&[0xa3, 5, 4, 0, 4, 1, b'x'], Ok(true)),
             (&[0xa3, 6, 4, 1, 0xff, 4, 1, b'x'], Ok(true)),
             (&[0x87, 0], Ok(true)),
             (&[0x87, 2, b'_', b'a'], Ok(true)),
             (&[0x8c, 0], Ok(true)),
-            (&[0xa4, 5, 4, 1, b'a', 0x30, 0], Err(Some(Code::ProtocolError))),
-            (&[0xa4, 11, 4, 1, b'a', 0x30, 6, 0x82, 1, b'x', 0x80, 1, b'y'], Err(Some(Code::ProtocolError))),
+            (&[0xa4, 5, 4, 1, b'a', 0x30, 0], Err(Some(ResultCode::ProtocolError))),
+            (&[0xa4, 11, 4, 1, b'a', 0x30, 6, 0x82, 1, b'x', 0x80, 1, b'y'], Err(Some(ResultCode::ProtocolError))),
             (&[0xa4, 8, 4, 1, 0xff, 0x30, 3, 0x82, 1, b'x'], Ok(true)),
             (&[0x04, 0], Err(None)),
         ] {
@@ -510,15 +510,15 @@ mod tests {
     #[test]
     fn texts_that_are_not_utf8() {
         for (tag, body, expect) in [
-            (0x60, &[2, 1, 3, 4, 1, 0xff, 0x80, 1, b'x'][..], Some(Code::InvalidDnSyntax)),
-            (0x4a, &[0xff], Some(Code::InvalidDnSyntax)),
-            (0x6e, &[4, 1, 0xff, 0x30, 6, 4, 1, b'a', 4, 1, b'x'], Some(Code::InvalidDnSyntax)),
+            (0x60, &[2, 1, 3, 4, 1, 0xff, 0x80, 1, b'x'][..], Some(ResultCode::InvalidDnSyntax)),
+            (0x4a, &[0xff], Some(ResultCode::InvalidDnSyntax)),
+            (0x6e, &[4, 1, 0xff, 0x30, 6, 4, 1, b'a', 4, 1, b'x'], Some(ResultCode::InvalidDnSyntax)),
             (0x6e, &[4, 0, 0x30, 6, 4, 1, 0xff, 4, 1, b'x'], None),
-            (0x68, &[4, 1, 0xff, 0x30, 0], Some(Code::InvalidDnSyntax)),
+            (0x68, &[4, 1, 0xff, 0x30, 0], Some(ResultCode::InvalidDnSyntax)),
             (0x68, &[4, 0, 0x30, 7, 0x30, 5, 4, 1, 0xff, 0x31, 0], None),
-            (0x66, &[4, 1, 0xff, 0x30, 0], Some(Code::InvalidDnSyntax)),
-            (0x6c, &[4, 0, 4, 1, 0xff, 1, 1, 0], Some(Code::InvalidDnSyntax)),
-            (0x6c, &[4, 0, 4, 0, 1, 1, 0, 0x80, 1, 0xff], Some(Code::InvalidDnSyntax)),
+            (0x66, &[4, 1, 0xff, 0x30, 0], Some(ResultCode::InvalidDnSyntax)),
+            (0x6c, &[4, 0, 4, 1, 0xff, 1, 1, 0], Some(ResultCode::InvalidDnSyntax)),
+            (0x6c, &[4, 0, 4, 0, 1, 1, 0, 0x80, 1, 0xff], Some(ResultCode::InvalidDnSyntax)),
             (0x77, &[0x80, 1, 0xff], None),
         ] {
             let mut w = ber::BerWriter::default();

@@ -6,7 +6,7 @@ use provost_entry::AttributeDescription;
 
 use crate::catalogue::{Catalogue, ClassId, TypeId};
 use crate::record::NameId;
-use crate::refusal::{Code, Outcome, Refusal};
+use crate::refusal::{OperationResult, Refusal, ResultCode};
 
 /// Most distinct attribute descriptions. Bounds the memory that a writer can take by inventing options.
 pub(crate) const DESCRIPTIONS_MAX: usize = 4_096;
@@ -82,8 +82,9 @@ impl AttributeMeaning {
 impl NameTables {
     /// Returns the number of a description, adding a new one. An unknown type or option is `undefinedAttributeType`
     /// (RFC 4512 §2.5).
-    pub(crate) fn describe(&mut self, catalogue: &Catalogue, text: &str) -> Outcome<NameId> {
-        let undefined = || Refusal::new(Code::UndefinedAttributeType, format!("{text:.64}: attribute type undefined"));
+    pub(crate) fn describe(&mut self, catalogue: &Catalogue, text: &str) -> OperationResult<NameId> {
+        let undefined =
+            || Refusal::new(ResultCode::UndefinedAttributeType, format!("{text:.64}: attribute type undefined"));
         let description = AttributeDescription::parse(text).map_err(|_| undefined())?;
         let AttributeMeaning { type_id, options, .. } = parts_of(catalogue, &description).ok_or_else(undefined)?;
         // RFC 3866: language tags are the only options supported beside `binary`.
@@ -99,7 +100,7 @@ impl NameTables {
             return Ok(*id);
         }
         if self.descriptions.len() >= DESCRIPTIONS_MAX {
-            return Err(Refusal::new(Code::AdminLimitExceeded, "too many attribute descriptions"));
+            return Err(Refusal::new(ResultCode::AdminLimitExceeded, "too many attribute descriptions"));
         }
         let id = self.descriptions.len() as NameId;
         self.description_ids.insert(canonical.clone(), id);
@@ -118,14 +119,14 @@ impl NameTables {
     }
 
     /// Returns the number of a set of classes, adding a new one.
-    pub(crate) fn class_list(&mut self, catalogue: &Catalogue, mut listed: Vec<ClassId>) -> Outcome<u16> {
+    pub(crate) fn class_list(&mut self, catalogue: &Catalogue, mut listed: Vec<ClassId>) -> OperationResult<u16> {
         // RFC 4512 §2.2: values are a set. Clients send them in any order, which must not create further lists.
         listed.sort_unstable();
         if let Some(id) = self.list_ids.get(&listed) {
             return Ok(*id);
         }
         if self.lists.len() >= CLASS_LISTS_MAX {
-            return Err(Refusal::new(Code::AdminLimitExceeded, "too many combinations of object classes"));
+            return Err(Refusal::new(ResultCode::AdminLimitExceeded, "too many combinations of object classes"));
         }
         let classes = listed.iter().filter_map(|id| catalogue.class(*id));
         let line = classes.flat_map(|class| class.line.iter().copied()).collect();

@@ -4,7 +4,7 @@
 use std::hash::{BuildHasher as _, RandomState};
 
 use crate::message::SearchRequest;
-use crate::refusal::{Code, Outcome, Refusal};
+use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::tree::EntryNumber;
 
 /// The position of a search.
@@ -33,7 +33,7 @@ impl Pages {
 
     /// Returns the position in a cookie. Refused unless this connection received the cookie for this search (RFC 2696
     /// §3).
-    pub(crate) fn progress(&self, request: &SearchRequest, cookie: &[u8]) -> Outcome<PagingState> {
+    pub(crate) fn progress(&self, request: &SearchRequest, cookie: &[u8]) -> OperationResult<PagingState> {
         let read = || {
             let (place, rest) = cookie.split_first_chunk::<4>()?;
             let (found, rest) = rest.split_first_chunk::<8>()?;
@@ -42,7 +42,7 @@ impl Pages {
             (rest == self.mark(request, progress).to_be_bytes()).then_some(progress)
         };
         let words = "this paged results cookie belongs to another search or connection";
-        read().ok_or_else(|| Refusal::new(Code::UnwillingToPerform, words))
+        read().ok_or_else(|| Refusal::new(ResultCode::UnwillingToPerform, words))
     }
 
     fn mark(&self, request: &SearchRequest, progress: PagingState) -> u64 {

@@ -9,8 +9,8 @@ use crate::access::Identity;
 use crate::ber::{BerReader, BerWriter, SEQUENCE};
 use crate::change::{existing, parse_dn};
 use crate::message::{ModifyItem, ModifyKind, WriteOperation};
-use crate::refusal::{Code, Outcome, Refusal};
-use crate::shared::Shared;
+use crate::refusal::{OperationResult, Refusal, ResultCode};
+use crate::shared::ServerContext;
 
 /// Length of a generated password, characters: about 95 bits with the alphabet below.
 const GENERATED_LETTERS: usize = 16;
@@ -18,9 +18,9 @@ const GENERATED_LETTERS: usize = 16;
 const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789+-=%.";
 
 /// Returns the identity that this name and password prove. Every refusal takes the same time and has the same text.
-pub(crate) async fn authenticate(shared: &Shared, dn: &str, password: Secret) -> Outcome<Identity> {
+pub(crate) async fn authenticate(shared: &ServerContext, dn: &str, password: Secret) -> OperationResult<Identity> {
     let dn = parse_dn(dn)?;
-    let invalid = || Refusal::new(Code::InvalidCredentials, "");
+    let invalid = || Refusal::new(ResultCode::InvalidCredentials, "");
     let is_root = dn == shared.root_dn;
     let (identity, mut stored) = if is_root {
         (Some(Identity::root(dn)), vec![shared.root_password.clone().into_bytes()])
@@ -39,7 +39,7 @@ pub(crate) async fn authenticate(shared: &Shared, dn: &str, password: Secret) ->
     identity.filter(|_| known && matched).ok_or_else(invalid)
 }
 
-async fn check(shared: &Shared, password: Secret, stored: Vec<Vec<u8>>) -> Outcome<bool> {
+async fn check(shared: &ServerContext, password: Secret, stored: Vec<Vec<u8>>) -> OperationResult<bool> {
     let work = move || stored.iter().any(|stored| provost_credential::verify(&password, stored) == Verification::Match);
     shared.hashing.run(work).await
 }
@@ -53,8 +53,12 @@ pub(crate) struct PasswordModify {
 }
 
 /// Decodes and checks a request value (RFC 3062 §2), and hashes the password.
-pub(crate) async fn modify(shared: &Shared, identity: &Identity, value: Option<&[u8]>) -> Outcome<PasswordModify> {
-    let broken = |_| Refusal::new(Code::ProtocolError, "password modify: broken value");
+pub(crate) async fn modify(
+    shared: &ServerContext,
+    identity: &Identity,
+    value: Option<&[u8]>,
+) -> OperationResult<PasswordModify> {
+    let broken = |_| Refusal::new(ResultCode::ProtocolError, "password modify: broken value");
     let (mut user, mut old, mut new) = (None, None, None);
     if let Some(value) = value {
         let mut body = BerReader::new(value).within(SEQUENCE).map_err(broken)?;
@@ -75,10 +79,10 @@ pub(crate) async fn modify(shared: &Shared, identity: &Identity, value: Option<&
     check_target(shared, identity, &target, old).await?;
     let generated = if new.is_none() { Some(generate()) } else { None };
     let Some(password) = new.or_else(|| generated.clone()) else {
-        return Err(Refusal::new(Code::ProtocolError, "no password"));
+        return Err(Refusal::new(ResultCode::ProtocolError, "no password"));
     };
     if !password.is_usable() {
-        return Err(Refusal::new(Code::ConstraintViolation, "this password cannot be used"));
+        return Err(Refusal::new(ResultCode::ConstraintViolation, "this password cannot be used"));
     }
     let hash = shared.hashing.run(move || provost_credential::hash(&password, Scheme::default())).await?;
     let item = ModifyItem {
@@ -92,9 +96,14 @@ pub(crate) async fn modify(shared: &Shared, identity: &Identity, value: Option<&
     Ok(PasswordModify { operation, identity, generated })
 }
 
-async fn check_target(shared: &Shared, identity: &Identity, target: &Dn, old: Option<Secret>) -> Outcome<()> {
+async fn check_target(
+    shared: &ServerContext,
+    identity: &Identity,
+    target: &Dn,
+    old: Option<Secret>,
+) -> OperationResult<()> {
     if !identity.may_set_password(target) {
-        return Err(Refusal::new(Code::InsufficientAccessRights, ""));
+        return Err(Refusal::new(ResultCode::InsufficientAccessRights, ""));
     }
     let stored = {
         let tree = shared.directory.read();
@@ -105,7 +114,7 @@ async fn check_target(shared: &Shared, identity: &Identity, target: &Dn, old: Op
         Some(old) => check(shared, old, stored).await?,
         None => true,
     };
-    if right { Ok(()) } else { Err(Refusal::new(Code::UnwillingToPerform, "the old password is wrong")) }
+    if right { Ok(()) } else { Err(Refusal::new(ResultCode::UnwillingToPerform, "the old password is wrong")) }
 }
 
 fn generate() -> Secret {

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 #[allow(missing_docs)]
-pub(crate) enum Code {
+pub(crate) enum ResultCode {
     Success = 0,
     OperationsError = 1,
     ProtocolError = 2,
@@ -45,7 +45,7 @@ pub(crate) enum Code {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// The result code.
-    pub(crate) code: Code,
+    pub(crate) code: ResultCode,
     /// The nearest existing ancestor, for `noSuchObject`.
     pub(crate) matched: String,
     /// The diagnostic message, for people.
@@ -54,10 +54,10 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     /// Makes a refusal with a diagnostic message.
-    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: ResultCode, message: impl Into<String>) -> Self {
         Self { code, matched: String::new(), message: message.into() }
     }
 }
 
 /// The result of an operation.
-pub(crate) type Outcome<T> = Result<T, Refusal>;
+pub(crate) type OperationResult<T> = Result<T, Refusal>;

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::ber::{BerWriter, ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, SET};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::{Refusal, ResultCode};
 
 /// Notice of Disconnection (RFC 4511 §4.4.1).
 const NOTICE_OF_DISCONNECTION: &str = "1.3.6.1.4.1.1466.20036";
@@ -81,7 +81,7 @@ pub(crate) fn result(id: i32, tag: u8, outcome: &Refusal, controls: &[ResponseCo
 
 /// Returns success as an LDAPResult.
 pub(crate) fn success() -> Refusal {
-    Refusal::new(Code::Success, "")
+    Refusal::new(ResultCode::Success, "")
 }
 
 /// Encodes an ExtendedResponse (RFC 4511 §4.12).
@@ -102,7 +102,7 @@ pub(crate) fn extended(id: i32, outcome: &Refusal, name: Option<&str>, value: Op
 }
 
 /// Encodes a Notice of Disconnection (RFC 4511 §4.4.1).
-pub(crate) fn disconnection(code: Code, message: &str) -> Vec<u8> {
+pub(crate) fn disconnection(code: ResultCode, message: &str) -> Vec<u8> {
     extended(0, &Refusal::new(code, message), Some(NOTICE_OF_DISCONNECTION), None)
 }
 

@@ -13,10 +13,10 @@ use crate::matching::{self, GeneratedEntry, VisibleEntry};
 use crate::message::{Scope, SearchRequest};
 use crate::output::ResponseSender;
 use crate::paging::{Pages, PagingState};
-use crate::refusal::{Code, Outcome, Refusal};
+use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::reply::{self, ResponseControl};
 use crate::result_entry::{self, AttributeSelection};
-use crate::shared::Shared;
+use crate::shared::ServerContext;
 use crate::tree::{EntryNumber, EntrySnapshot, Tree};
 
 /// Tag of SearchResultDone.
@@ -38,7 +38,7 @@ pub(crate) struct SearchScope {
 
 impl SearchScope {
     /// Checks base and rights.
-    pub(crate) fn of(tree: &Tree, identity: &Identity, request: &SearchRequest) -> Outcome<Self> {
+    pub(crate) fn of(tree: &Tree, identity: &Identity, request: &SearchRequest) -> OperationResult<Self> {
         let base = parse_dn(&request.base)?;
         let only = identity.readable(tree)?;
         let place = match (existing(tree, &base), only) {
@@ -46,7 +46,7 @@ impl SearchScope {
             (Err(refusal), None) => return Err(refusal),
             // A person sees no names except those of the own entry's ancestors.
             (Ok(place), Some(own)) if tree.is_below(own, place) => place,
-            _ => return Err(Refusal::new(Code::NoSuchObject, "")),
+            _ => return Err(Refusal::new(ResultCode::NoSuchObject, "")),
         };
         Ok(Self { base: place, scope: request.scope, only })
     }
@@ -76,7 +76,7 @@ impl SearchScope {
 
 /// One running search.
 pub(crate) struct RunningSearch<'a> {
-    pub(crate) shared: &'a Shared,
+    pub(crate) shared: &'a ServerContext,
     pub(crate) identity: &'a Identity,
     pub(crate) id: i32,
     pub(crate) request: &'a SearchRequest,
@@ -147,7 +147,7 @@ impl RunningSearch<'_> {
                 return None;
             }
             if started.elapsed() > limit {
-                return Some((Refusal::new(Code::TimeLimitExceeded, ""), None));
+                return Some((Refusal::new(ResultCode::TimeLimitExceeded, ""), None));
             }
             // A long search must not block its thread.
             tokio::task::yield_now().await;
@@ -155,7 +155,7 @@ impl RunningSearch<'_> {
     }
 
     /// Checks the request; `None` when no entry can match.
-    fn begin(&self, controls: &Controls) -> Outcome<Option<SearchProgress>> {
+    fn begin(&self, controls: &Controls) -> OperationResult<Option<SearchProgress>> {
         let tree = self.shared.directory.read();
         let field = SearchScope::of(&tree, self.identity, self.request)?;
         if let (Some(assertion), Some(subject)) = (&controls.write.assertion, tree.subject(field.base)) {
@@ -163,7 +163,7 @@ impl RunningSearch<'_> {
             // Assertions on attributes that the identity may not read must not be evaluated either.
             let hidden = field.only.is_some_and(|own| own != field.base);
             if hidden || matching::matches(&tree.catalogue, &seen, assertion) != Some(true) {
-                return Err(Refusal::new(Code::AssertionFailed, ""));
+                return Err(Refusal::new(ResultCode::AssertionFailed, ""));
             }
         }
         let candidates = match (self.request.scope, field.only) {
@@ -200,7 +200,7 @@ impl RunningSearch<'_> {
             let Some(place) = walk.place(&tree) else { return (w.into_octets(), Some((reply::success(), None))) };
             if let Some(subject) = tree.subject(place).filter(|subject| self.selects(&tree, walk, place, *subject)) {
                 if walk.found == walk.wanted {
-                    return (w.into_octets(), Some((Refusal::new(Code::SizeLimitExceeded, ""), None)));
+                    return (w.into_octets(), Some((Refusal::new(ResultCode::SizeLimitExceeded, ""), None)));
                 }
                 if Some(walk.on_page) == walk.page {
                     let progress = PagingState { place, found: walk.found };

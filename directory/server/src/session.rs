@@ -25,10 +25,10 @@ use crate::names::AttributeMeaning;
 use crate::output::{self, ResponseSender};
 use crate::paging::Pages;
 use crate::password;
-use crate::refusal::{Code, Outcome, Refusal};
+use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::reply::{self, oid};
 use crate::search::{RunningSearch, SEARCH_RESULT_DONE};
-use crate::shared::Shared;
+use crate::shared::ServerContext;
 use crate::sync::SyncSearch;
 
 /// Longest name of a refused bind that the log shows, octets.
@@ -56,7 +56,7 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const BIND_RESPONSE: u8 = 0x61;
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(shared: Arc<Shared>, mut socket: TcpStream, remote: SocketAddr) {
+pub(crate) async fn serve(shared: Arc<ServerContext>, mut socket: TcpStream, remote: SocketAddr) {
     // Responses are small and awaited: otherwise each would wait for the TCP acknowledgement of the previous one.
     _ = socket.set_nodelay(true);
     let client = async {
@@ -82,7 +82,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut socket: TcpStream, remote: So
 
 /// Serves one connection without a network on behalf of `identity`, until the input ends.
 #[cfg(feature = "fuzzing")]
-pub(crate) async fn converse<S>(shared: Arc<Shared>, identity: Identity, socket: S)
+pub(crate) async fn converse<S>(shared: Arc<ServerContext>, identity: Identity, socket: S)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -99,7 +99,7 @@ enum AfterRequest {
 }
 
 struct Session {
-    shared: Arc<Shared>,
+    shared: Arc<ServerContext>,
     peer: IpAddr,
     secure: bool,
     identity: Arc<Identity>,
@@ -111,7 +111,7 @@ struct Session {
 }
 
 impl Session {
-    fn new(shared: Arc<Shared>, peer: IpAddr, secure: bool) -> Self {
+    fn new(shared: Arc<ServerContext>, peer: IpAddr, secure: bool) -> Self {
         Self {
             ended: shared.stop.child_token(),
             shared,
@@ -169,13 +169,17 @@ impl Session {
 
     /// Reads the next whole request; `None` at the end of the connection. A refusal ends it with a Notice of
     /// Disconnection.
-    async fn frame<R: AsyncRead>(&self, reader: &mut ReadHalf<R>, buffer: &mut BytesMut) -> Outcome<Option<BytesMut>> {
+    async fn frame<R: AsyncRead>(
+        &self,
+        reader: &mut ReadHalf<R>,
+        buffer: &mut BytesMut,
+    ) -> OperationResult<Option<BytesMut>> {
         let mut begun = Instant::now();
         loop {
-            let length = ber::frame_length(buffer).map_err(|_| Refusal::new(Code::ProtocolError, "not LDAP"))?;
+            let length = ber::frame_length(buffer).map_err(|_| Refusal::new(ResultCode::ProtocolError, "not LDAP"))?;
             if let Some(length) = length {
                 if length > self.frame_octets_max() {
-                    return Err(Refusal::new(Code::ProtocolError, "the request is too large"));
+                    return Err(Refusal::new(ResultCode::ProtocolError, "the request is too large"));
                 }
                 if buffer.len() >= length {
                     return Ok(Some(buffer.split_to(length)));
@@ -184,7 +188,7 @@ impl Session {
             let idle = if self.identity.dn.is_root() { IDLE_UNBOUND } else { IDLE_BOUND };
             tokio::select! {
                 () = self.shared.stop.cancelled() => {
-                    return Err(Refusal::new(Code::Unavailable, "the server is shutting down"));
+                    return Err(Refusal::new(ResultCode::Unavailable, "the server is shutting down"));
                 }
                 // The time limit covers the whole request, or one octet a minute would keep a connection for ever.
                 read = tokio::time::timeout_at(begun + idle, reader.read_buf(buffer)) => match read {
@@ -194,7 +198,7 @@ impl Session {
                     Err(_) if buffer.is_empty() && self.outstanding.available_permits() < OUTSTANDING_MAX => {
                         begun = Instant::now();
                     }
-                    Err(_) => return Err(Refusal::new(Code::Unavailable, "idle for too long")),
+                    Err(_) => return Err(Refusal::new(ResultCode::Unavailable, "idle for too long")),
                 },
             }
         }
@@ -211,7 +215,7 @@ impl Session {
                 AfterRequest::Continue
             }
             Err(DecodeError::Malformed) => {
-                output.answer(reply::disconnection(Code::ProtocolError, "malformed or unsupported request"));
+                output.answer(reply::disconnection(ResultCode::ProtocolError, "malformed or unsupported request"));
                 AfterRequest::Close
             }
         }
@@ -304,22 +308,22 @@ impl Session {
         output.answer(reply::result(id, BIND_RESPONSE, &result, &[]));
     }
 
-    async fn authenticate(&self, version: i64, dn: &str, authentication: Authentication) -> Outcome<Identity> {
+    async fn authenticate(&self, version: i64, dn: &str, authentication: Authentication) -> OperationResult<Identity> {
         if version != 3 {
-            return Err(Refusal::new(Code::ProtocolError, "LDAP version 3 only"));
+            return Err(Refusal::new(ResultCode::ProtocolError, "LDAP version 3 only"));
         }
         let Authentication::Simple(password) = authentication else {
-            return Err(Refusal::new(Code::AuthMethodNotSupported, "simple bind only"));
+            return Err(Refusal::new(ResultCode::AuthMethodNotSupported, "simple bind only"));
         };
         match (dn.is_empty(), password.reveal().is_empty()) {
             (true, true) => return Ok(Identity::anonymous()),
             // RFC 4513 §5.1.2: a program that forgot the password must not take this for success.
-            (false, true) => return Err(Refusal::new(Code::UnwillingToPerform, "a name without a password")),
-            (true, false) => return Err(Refusal::new(Code::InvalidCredentials, "")),
+            (false, true) => return Err(Refusal::new(ResultCode::UnwillingToPerform, "a name without a password")),
+            (true, false) => return Err(Refusal::new(ResultCode::InvalidCredentials, "")),
             (false, false) => {}
         }
         if !self.secure && !self.peer.to_canonical().is_loopback() {
-            return Err(Refusal::new(Code::ConfidentialityRequired, "StartTLS first"));
+            return Err(Refusal::new(ResultCode::ConfidentialityRequired, "StartTLS first"));
         }
         password::authenticate(&self.shared, dn, password).await
     }
@@ -337,7 +341,12 @@ impl Session {
             let mut searches = self.searches();
             if searches.len() >= SEARCHES_MAX || searches.contains_key(&id) {
                 drop(searches);
-                return Self::refuse(output, id, SEARCH_RESULT_DONE, &Refusal::new(Code::Busy, "too many searches"));
+                return Self::refuse(
+                    output,
+                    id,
+                    SEARCH_RESULT_DONE,
+                    &Refusal::new(ResultCode::Busy, "too many searches"),
+                );
             }
             searches.insert(id, cancelled.clone());
         }
@@ -386,40 +395,42 @@ impl Session {
         };
         match self.shared.jobs.send(job).await {
             Ok(()) => AfterRequest::Continue,
-            Err(_) => Self::refuse(output, id, tag, &Refusal::new(Code::Unavailable, "the server is shutting down")),
+            Err(_) => {
+                Self::refuse(output, id, tag, &Refusal::new(ResultCode::Unavailable, "the server is shutting down"))
+            }
         }
     }
 
-    fn compare(&self, dn: &str, attribute: &str, value: Vec<u8>, controls: &Controls) -> Outcome<Refusal> {
+    fn compare(&self, dn: &str, attribute: &str, value: Vec<u8>, controls: &Controls) -> OperationResult<Refusal> {
         let tree = self.shared.directory.read();
         let only = self.identity.readable(&tree)?;
         let place = match (existing(&tree, &parse_dn(dn)?), only) {
             (place, None) => place?,
             (Ok(place), Some(own)) if place == own => place,
             // The same response for hidden and for missing entries, without a matched name.
-            _ => return Err(Refusal::new(Code::NoSuchObject, "")),
+            _ => return Err(Refusal::new(ResultCode::NoSuchObject, "")),
         };
         let subject = tree.subject(place);
-        let subject = subject.ok_or_else(|| Refusal::new(Code::NoSuchObject, ""))?;
+        let subject = subject.ok_or_else(|| Refusal::new(ResultCode::NoSuchObject, ""))?;
         let seen = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
         if let Some(assertion) = &controls.write.assertion
             && matching::matches(&tree.catalogue, &seen, assertion) != Some(true)
         {
-            return Err(Refusal::new(Code::AssertionFailed, ""));
+            return Err(Refusal::new(ResultCode::AssertionFailed, ""));
         }
-        let undefined = || Refusal::new(Code::UndefinedAttributeType, attribute);
+        let undefined = || Refusal::new(ResultCode::UndefinedAttributeType, attribute);
         let name = AttributeDescription::parse(attribute).map_err(|_| undefined())?;
         let type_id = AttributeMeaning::of(&tree.catalogue, &name).ok_or_else(undefined)?.type_id;
         if matching::matches(&tree.catalogue, &seen, &Filter::Present(name.clone())) != Some(true) {
-            return Err(Refusal::new(Code::NoSuchAttribute, ""));
+            return Err(Refusal::new(ResultCode::NoSuchAttribute, ""));
         }
         match matching::matches(&tree.catalogue, &seen, &Filter::Equal(name, value)) {
-            Some(true) => Ok(Refusal::new(Code::CompareTrue, "")),
-            Some(false) => Ok(Refusal::new(Code::CompareFalse, "")),
+            Some(true) => Ok(Refusal::new(ResultCode::CompareTrue, "")),
+            Some(false) => Ok(Refusal::new(ResultCode::CompareFalse, "")),
             None if tree.catalogue.type_of(type_id).rule == EqualityRule::None => {
-                Err(Refusal::new(Code::InappropriateMatching, ""))
+                Err(Refusal::new(ResultCode::InappropriateMatching, ""))
             }
-            None => Err(Refusal::new(Code::InvalidAttributeSyntax, "the value does not conform to the syntax")),
+            None => Err(Refusal::new(ResultCode::InvalidAttributeSyntax, "the value does not conform to the syntax")),
         }
     }
 
@@ -456,25 +467,25 @@ impl Session {
                 }
                 AfterRequest::Continue
             }
-            _ => answer(&Refusal::new(Code::ProtocolError, "unsupported extended operation"), None),
+            _ => answer(&Refusal::new(ResultCode::ProtocolError, "unsupported extended operation"), None),
         }
     }
 
     /// Checks whether StartTLS is allowed now (RFC 4511 §4.14.1).
-    fn check_start_tls(&self) -> Outcome<()> {
+    fn check_start_tls(&self) -> OperationResult<()> {
         // This request itself holds one permit.
         let idle = self.outstanding.available_permits() + 1 >= OUTSTANDING_MAX;
         match () {
-            () if self.shared.tls.is_none() => Err(Refusal::new(Code::ProtocolError, "no TLS here")),
-            () if self.secure => Err(Refusal::new(Code::OperationsError, "under TLS already")),
-            () if !idle => Err(Refusal::new(Code::OperationsError, "operations are still running")),
+            () if self.shared.tls.is_none() => Err(Refusal::new(ResultCode::ProtocolError, "no TLS here")),
+            () if self.secure => Err(Refusal::new(ResultCode::OperationsError, "under TLS already")),
+            () if !idle => Err(Refusal::new(ResultCode::OperationsError, "operations are still running")),
             () => Ok(()),
         }
     }
 }
 
 async fn password_modify(
-    shared: Arc<Shared>,
+    shared: Arc<ServerContext>,
     identity: Arc<Identity>,
     id: i32,
     value: Option<Vec<u8>>,
@@ -492,7 +503,7 @@ async fn password_modify(
         identity: request.identity,
         answer: Box::new(move |outcome| {
             let result = outcome.err().unwrap_or_else(reply::success);
-            let value = generated.filter(|_| result.code == Code::Success);
+            let value = generated.filter(|_| result.code == ResultCode::Success);
             output.answer(reply::extended(id, &result, None, value.as_deref()));
             drop(permit);
         }),

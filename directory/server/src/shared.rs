@@ -14,7 +14,7 @@ use crate::committer::{DirectoryHandle, WriteJob};
 use crate::hashing::Hashing;
 
 /// State shared by all sessions.
-pub(crate) struct Shared {
+pub(crate) struct ServerContext {
     pub(crate) directory: Arc<DirectoryHandle>,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) jobs: mpsc::Sender<WriteJob>,

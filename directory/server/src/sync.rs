@@ -11,11 +11,11 @@ use crate::matching::{self, VisibleEntry};
 use crate::message::SearchRequest;
 use crate::output::{Closed, ResponseSender};
 use crate::record::EncodedEntry;
-use crate::refusal::{Code, Outcome, Refusal};
+use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::reply::{self, SyncInfo, SyncState};
 use crate::result_entry::{self, AttributeSelection, SEARCH_RESULT_ENTRY};
 use crate::search::{CHUNK_ENTRIES, CHUNK_OCTETS, SEARCH_RESULT_DONE, SearchScope};
-use crate::shared::Shared;
+use crate::shared::ServerContext;
 use crate::tree::{EntryNumber, EntrySnapshot, Tree, TreePosition};
 use crate::watch::{SearchWatch, TreeEvent};
 
@@ -35,7 +35,7 @@ enum DeletePhase {
 
 /// One running synchronisation.
 pub(crate) struct SyncSearch<'a> {
-    pub(crate) shared: &'a Shared,
+    pub(crate) shared: &'a ServerContext,
     pub(crate) identity: &'a Identity,
     pub(crate) id: i32,
     pub(crate) request: &'a SearchRequest,
@@ -76,9 +76,9 @@ impl SyncSearch<'_> {
         self.output.send(reply::result(self.id, SEARCH_RESULT_DONE, outcome, controls)).await
     }
 
-    fn begin(&self, sync: &SyncRequest) -> Outcome<Refresh> {
+    fn begin(&self, sync: &SyncRequest) -> OperationResult<Refresh> {
         if matches!(self.identity.rights, Rights::Anonymous | Rights::Person) {
-            return Err(Refusal::new(Code::InsufficientAccessRights, ""));
+            return Err(Refusal::new(ResultCode::InsufficientAccessRights, ""));
         }
         let tree = self.shared.directory.read();
         let field = SearchScope::of(&tree, self.identity, self.request)?;
@@ -89,7 +89,7 @@ impl SyncSearch<'_> {
                 // A cookie in another format, or of a state that this server never had (it was restored from a backup).
                 let known = ContextCsn::parse_cookie(cookie).filter(|consumer| context.covers_all(consumer));
                 let words = "the cookie is not from this server's content";
-                Some(known.ok_or_else(|| Refusal::new(Code::SyncRefreshRequired, words))?)
+                Some(known.ok_or_else(|| Refusal::new(ResultCode::SyncRefreshRequired, words))?)
             }
         };
         let phase = match &consumer {
@@ -198,10 +198,12 @@ impl SyncSearch<'_> {
             };
             let Some(first) = first else {
                 // The consumer reads more slowly than others write. It can resume at once with its cookie.
-                return self.done(&Refusal::new(Code::Busy, "the consumer is too far behind"), &[]).await;
+                return self.done(&Refusal::new(ResultCode::Busy, "the consumer is too far behind"), &[]).await;
             };
-            let Some(octets) = self.batch(&mut refresh, &first, &mut changes) else {
-                return self.done(&Refusal::new(Code::InsufficientAccessRights, "the role was revoked"), &[]).await;
+            let Some(octets) = self.encode_changes(&mut refresh, &first, &mut changes) else {
+                return self
+                    .done(&Refusal::new(ResultCode::InsufficientAccessRights, "the role was revoked"), &[])
+                    .await;
             };
             if !octets.is_empty() {
                 self.output.send(octets).await?;
@@ -210,7 +212,7 @@ impl SyncSearch<'_> {
     }
 
     /// Encodes this change and those queued after it; `None` when the identity has lost its rights.
-    fn batch(&self, refresh: &mut Refresh, first: &TreeEvent, changes: &mut SearchWatch) -> Option<Vec<u8>> {
+    fn encode_changes(&self, refresh: &mut Refresh, first: &TreeEvent, changes: &mut SearchWatch) -> Option<Vec<u8>> {
         let tree = self.shared.directory.read();
         if self.identity.renewed(&tree).rights != self.identity.rights {
             return None;

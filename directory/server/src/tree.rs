@@ -88,12 +88,12 @@ pub(crate) const SUBSCHEMA_DN: &str = "cn=subschema";
 /// A map from hash to places: the first place in the map, further ones beside it. Hits must be checked against the
 /// entry.
 #[derive(Debug, Default)]
-struct Index {
+struct HashIndex {
     first: HashMap<u32, EntryNumber>,
     more: HashMap<u32, Vec<EntryNumber>>,
 }
 
-impl Index {
+impl HashIndex {
     fn insert(&mut self, key: u32, place: EntryNumber) {
         match self.first.get(&key) {
             None => _ = self.first.insert(key, place),
@@ -172,8 +172,8 @@ pub(crate) struct Tree {
     pub(crate) floor: ContextCsn,
     slots: Vec<TreeSlot>,
     free: Vec<EntryNumber>,
-    by_name: Index,
-    by_value: Index,
+    by_name: HashIndex,
+    by_value: HashIndex,
     hasher: RandomState,
 }
 
@@ -190,8 +190,8 @@ impl Tree {
             floor: ContextCsn::default(),
             slots: Vec::new(),
             free: Vec::new(),
-            by_name: Index::default(),
-            by_value: Index::default(),
+            by_name: HashIndex::default(),
+            by_value: HashIndex::default(),
             hasher: RandomState::new(),
         })
     }

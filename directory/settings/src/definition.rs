@@ -40,7 +40,7 @@ const NO_BOUND: &str = "none";
 
 /// One setting that nodes share.
 #[derive(Debug)]
-pub struct Definition {
+pub struct SettingDefinition {
     /// The name: the `cn` of its entry.
     pub name: &'static str,
     /// What the setting determines.
@@ -57,7 +57,7 @@ pub struct Definition {
     write: fn(&SettingValues) -> Vec<String>,
 }
 
-impl Definition {
+impl SettingDefinition {
     /// Returns the setting of that name, ignoring case.
     pub fn named(name: &str) -> Option<&'static Self> {
         DEFINITIONS.iter().find(|definition| definition.name.eq_ignore_ascii_case(name))
@@ -85,8 +85,8 @@ impl Definition {
 pub const MAIL_DOMAIN: &str = "mail-domain";
 
 /// Every setting, in the order of display.
-pub static DEFINITIONS: &[Definition] = &[
-    Definition {
+pub static DEFINITIONS: &[SettingDefinition] = &[
+    SettingDefinition {
         name: MAIL_DOMAIN,
         about: "domain of new primary addresses",
         unit: "",
@@ -99,7 +99,7 @@ pub static DEFINITIONS: &[Definition] = &[
         },
         write: |values| vec![values.mail_domain.clone()],
     },
-    Definition {
+    SettingDefinition {
         name: "time-zone",
         about: "where a day of a vacation or of an enrolment begins and ends",
         unit: "",
@@ -113,7 +113,7 @@ pub static DEFINITIONS: &[Definition] = &[
         },
         write: |values| vec![values.time_zone.iana_name().unwrap_or("America/Toronto").to_owned()],
     },
-    Definition {
+    SettingDefinition {
         name: "password-scheme",
         about: "how new passwords are stored",
         unit: "",
@@ -130,7 +130,7 @@ pub static DEFINITIONS: &[Definition] = &[
             name.map(|(name, _)| (*name).to_owned()).into_iter().collect()
         },
     },
-    Definition {
+    SettingDefinition {
         name: "default-quota",
         about: "what an account may hold where neither its entry nor its quota class says",
         unit: "octets",
@@ -143,7 +143,7 @@ pub static DEFINITIONS: &[Definition] = &[
         },
         write: |values| vec![shown_quota(values.default_quota)],
     },
-    Definition {
+    SettingDefinition {
         name: "quota-classes",
         about: "what an account may hold, by primary affiliation",
         unit: "octets",
@@ -167,7 +167,7 @@ pub static DEFINITIONS: &[Definition] = &[
             values.quota_classes.iter().map(shown).collect()
         },
     },
-    Definition {
+    SettingDefinition {
         name: "address-quarantine",
         about: "how long an address that was taken away can be given back to its former owner only",
         unit: "days",
@@ -180,7 +180,7 @@ pub static DEFINITIONS: &[Definition] = &[
         },
         write: |values| vec![values.address_quarantine.to_string()],
     },
-    Definition {
+    SettingDefinition {
         name: "removal-guard",
         about: "the View is parked where more than this share of people, addresses, groups, domains or settings would go",
         unit: "percent",
@@ -193,7 +193,7 @@ pub static DEFINITIONS: &[Definition] = &[
         },
         write: |values| vec![values.removal_guard.to_string()],
     },
-    Definition {
+    SettingDefinition {
         name: "message-size",
         about: "the largest message that is taken",
         unit: "octets",
@@ -206,7 +206,7 @@ pub static DEFINITIONS: &[Definition] = &[
         },
         write: |values| vec![values.message_size.to_string()],
     },
-    Definition {
+    SettingDefinition {
         name: "retry-first",
         about: "wait after the first deferral of a queued message; it doubles up to retry-max",
         unit: "seconds",
@@ -219,7 +219,7 @@ pub static DEFINITIONS: &[Definition] = &[
         },
         write: |values| vec![values.retry_first.to_string()],
     },
-    Definition {
+    SettingDefinition {
         name: "retry-max",
         about: "longest wait between two attempts at a queued message",
         unit: "seconds",
@@ -232,7 +232,7 @@ pub static DEFINITIONS: &[Definition] = &[
         },
         write: |values| vec![values.retry_max.to_string()],
     },
-    Definition {
+    SettingDefinition {
         name: "queue-lifetime",
         about: "age at which a deferred message is returned to its sender",
         unit: "seconds",
@@ -290,7 +290,7 @@ mod tests {
 
     /// Parses the values and writes them again; `None` when they break the rule.
     fn read(name: &str, stated: &[&str]) -> Option<Vec<String>> {
-        let definition = Definition::named(name).unwrap();
+        let definition = SettingDefinition::named(name).unwrap();
         let mut values = SettingValues::default();
         definition.apply(&mut values, stated).then(|| definition.shown(&values))
     }

@@ -1,6 +1,6 @@
 //! The settings that nodes share: typed values, each with its origin.
 //!
-//! A setting is one entry of class `provostSetting` in the container that its [`Definition`] names: `cn` is its name,
+//! A setting is one entry of class `provostSetting` in the container that its [`SettingDefinition`] names: `cn` is its name,
 //! `provostValue` its value. This room reads no directory: the View and provisioning do, and pass in the entries they
 //! found. An invalid value must never take effect, nor displace a valid one that is in force.
 
@@ -8,7 +8,7 @@ mod definition;
 mod resolve;
 mod values;
 
-pub use definition::{DEFINITIONS, Definition, MAIL_DOMAIN, MESSAGE_SIZE_MAX, VALUE_OCTETS_MAX, VALUES_MAX};
+pub use definition::{DEFINITIONS, MAIL_DOMAIN, MESSAGE_SIZE_MAX, SettingDefinition, VALUE_OCTETS_MAX, VALUES_MAX};
 pub use resolve::{
     Fallback, SETTINGS_MAX, ServedDomains, SettingFault, SettingRow, SharedSettings, StatedEntry, ValueOrigin,
 };

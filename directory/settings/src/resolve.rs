@@ -7,7 +7,7 @@ use std::ops::Deref;
 use provost_entry::Dn;
 use serde::{Deserialize, Serialize};
 
-use crate::{DEFINITIONS, Definition, MAIL_DOMAIN, SettingValues};
+use crate::{DEFINITIONS, MAIL_DOMAIN, SettingDefinition, SettingValues};
 
 /// Most entries of class `provostSetting` that are read.
 pub const SETTINGS_MAX: usize = 256;
@@ -82,7 +82,7 @@ pub struct StatedEntry {
 impl StatedEntry {
     /// Returns the rule that the entry breaks; `None` when its values may take effect.
     pub fn broken_rule(&self, served: ServedDomains<'_>) -> Option<String> {
-        let Some(definition) = Definition::named(&self.name) else {
+        let Some(definition) = SettingDefinition::named(&self.name) else {
             return Some("there is no setting of that name; 'provost settings show' lists them".to_owned());
         };
         if !is_below(&self.dn, definition.container) {
@@ -93,7 +93,7 @@ impl StatedEntry {
 }
 
 /// Returns the rule that values of a setting break.
-fn broken_by<S: AsRef<str>>(definition: &Definition, values: &[S], served: ServedDomains<'_>) -> Option<String> {
+fn broken_by<S: AsRef<str>>(definition: &SettingDefinition, values: &[S], served: ServedDomains<'_>) -> Option<String> {
     let mut read = SettingValues::default();
     if !definition.apply(&mut read, values) {
         return Some(definition.rule.to_owned());
@@ -123,12 +123,12 @@ pub struct SettingFault {
 
 /// Values of the node's own file, which apply where the directory states nothing.
 #[derive(Clone, Debug, Default)]
-pub struct Fallback(Vec<(&'static Definition, String, String)>);
+pub struct Fallback(Vec<(&'static SettingDefinition, String, String)>);
 
 impl Fallback {
     /// Adds a value under the key of the file that states it. `Err` holds the rule that it breaks.
     pub fn add(&mut self, name: &str, key: &str, value: &str) -> Result<(), String> {
-        let definition = Definition::named(name).ok_or_else(|| format!("no setting is named {name}"))?;
+        let definition = SettingDefinition::named(name).ok_or_else(|| format!("no setting is named {name}"))?;
         if !definition.accepts(&[value]) {
             return Err(format!("{key}: {}", definition.rule));
         }
@@ -207,7 +207,7 @@ impl SharedSettings {
             values: entry.values.iter().map(ToString::to_string).collect(),
             rule,
         };
-        let definition = Definition::named(&entry.name);
+        let definition = SettingDefinition::named(&entry.name);
         let before = definition.and_then(|definition| self.origins.get(definition.name));
         if let Some(ValueOrigin::Directory(dn) | ValueOrigin::LastGood(dn)) = before {
             let of_two = || format!("stated by two entries; {dn} is in force");
@@ -229,7 +229,7 @@ impl SharedSettings {
         self.faults.extend(broken.map(fault));
     }
 
-    fn take<S: AsRef<str>>(&mut self, definition: &Definition, values: &[S], origin: ValueOrigin) {
+    fn take<S: AsRef<str>>(&mut self, definition: &SettingDefinition, values: &[S], origin: ValueOrigin) {
         if definition.apply(&mut self.values, values) {
             self.origins.insert(definition.name, origin);
         }
@@ -247,7 +247,7 @@ impl SharedSettings {
 
     /// Returns every setting for display.
     pub fn rows(&self) -> Vec<SettingRow> {
-        let row = |definition: &Definition| SettingRow {
+        let row = |definition: &SettingDefinition| SettingRow {
             name: definition.name.to_owned(),
             values: definition.shown(&self.values),
             unit: definition.unit.to_owned(),

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::follower::{EventOutcome, Follower};
 use crate::mapping::{MappedEntry, map};
-use crate::{Shared, Snapshot};
+use crate::{Snapshot, ViewState};
 
 /// Shortest time between two publishes; changes in between are published together.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(25);
@@ -40,7 +40,7 @@ enum SessionEnd {
 
 /// Follows the directory for one View. Holds the state of the task.
 pub(crate) struct Consumer {
-    shared: Arc<Shared>,
+    shared: Arc<ViewState>,
     directory: Directory,
     follower: Follower,
     published: Instant,
@@ -53,7 +53,7 @@ pub(crate) struct Consumer {
 }
 
 impl Consumer {
-    pub(crate) fn new(shared: Arc<Shared>, directory: Directory, follower: Follower) -> Self {
+    pub(crate) fn new(shared: Arc<ViewState>, directory: Directory, follower: Follower) -> Self {
         let published = Instant::now();
         Self { shared, directory, follower, published, due: None, complete: false, refusals: 0, guard_tried: None }
     }
@@ -175,7 +175,7 @@ impl Consumer {
                     self.due = Some(next);
                 }
             }
-            EventOutcome::Saveable if self.due.is_none() => self.shared.checkpoint(None, self.follower.cookie()),
+            EventOutcome::Saveable if self.due.is_none() => self.shared.set_newest(None, self.follower.cookie()),
             // The cookie is saved with the pending changes.
             EventOutcome::Saveable => {}
             EventOutcome::Complete => self.completed(),
@@ -210,7 +210,7 @@ impl Consumer {
         let changes = self.follower.take_changes();
         let has_settings = changes.concerns_settings();
         self.shared.publish(Arc::clone(&snapshot), changes);
-        self.shared.checkpoint(Some(snapshot), self.follower.cookie());
+        self.shared.set_newest(Some(snapshot), self.follower.cookie());
         // Settings are few, and the last good value of an invalid one is kept nowhere else.
         if has_settings {
             self.shared.save_in_background();

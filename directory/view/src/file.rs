@@ -15,7 +15,7 @@ use provost_client::Cookie;
 use uuid::Uuid;
 
 use crate::Snapshot;
-use crate::shards::MapKey;
+use crate::cow_map::MapKey;
 use crate::snapshot::ViewRecord;
 
 /// Header of the version that is written.

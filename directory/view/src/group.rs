@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::shards::MapKey;
+use crate::cow_map::MapKey;
 
 /// A group of people. Nested groups are not expanded: a member that is not a person is ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

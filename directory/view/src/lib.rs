@@ -5,6 +5,7 @@
 
 mod change;
 mod consumer;
+mod cow_map;
 mod file;
 mod follower;
 #[cfg(feature = "fuzzing")]
@@ -17,7 +18,6 @@ mod mapping;
 mod person;
 mod saved;
 mod setting;
-mod shards;
 mod snapshot;
 mod status;
 #[cfg(test)]
@@ -31,7 +31,7 @@ pub use provost_credential::Secret;
 pub use provost_entry::{Address, AddressError};
 pub use provost_settings::{Fallback, SettingFault, SettingRow, SharedSettings};
 pub use snapshot::{AddressKind, RecipientStatus, Snapshot};
-pub use status::Status;
+pub use status::ViewStatus;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -82,7 +82,7 @@ pub struct View {
 }
 
 struct Inner {
-    shared: Arc<Shared>,
+    shared: Arc<ViewState>,
     verifier: Verifier,
     directory: Option<provost_client::Directory>,
     consumer: Option<tokio::task::AbortHandle>,
@@ -97,7 +97,7 @@ impl Drop for Inner {
 }
 
 /// The state that the consumer writes and the sessions read.
-struct Shared {
+struct ViewState {
     snapshot: ArcSwap<Snapshot>,
     health: StatusCell,
     change_senders: ChangeSenders,
@@ -105,7 +105,7 @@ struct Shared {
     saver: Option<Arc<Saver>>,
 }
 
-impl Shared {
+impl ViewState {
     fn new(snapshot: Snapshot, saver: Option<Saver>) -> Self {
         report_faults(&SharedSettings::default(), snapshot.settings());
         Self {
@@ -116,9 +116,9 @@ impl Shared {
         }
     }
 
-    fn checkpoint(&self, snapshot: Option<Arc<Snapshot>>, cookie: Option<&provost_client::Cookie>) {
+    fn set_newest(&self, snapshot: Option<Arc<Snapshot>>, cookie: Option<&provost_client::Cookie>) {
         if let Some(saver) = &self.saver {
-            saver.checkpoint(snapshot, cookie);
+            saver.set_newest(snapshot, cookie);
         }
     }
 
@@ -169,7 +169,7 @@ impl View {
         let saved = file::read(&config.file, &empty);
         let complete = saved.is_some();
         let (snapshot, cookie) = saved.unwrap_or((empty, None));
-        let shared = Arc::new(Shared::new(snapshot.clone(), Some(Saver::new(config.file))));
+        let shared = Arc::new(ViewState::new(snapshot.clone(), Some(Saver::new(config.file))));
         if complete {
             shared.health.set_complete();
         }
@@ -194,7 +194,7 @@ impl View {
             let record = PersonRecord { person: Arc::new(person), projected: Box::default() };
             snapshot.put(uuid, ViewRecord::Person(Arc::new(record)));
         }
-        let shared = Shared::new(snapshot, None);
+        let shared = ViewState::new(snapshot, None);
         shared.health.set_complete();
         shared.health.set_current(true);
         let verifier = Verifier::new(PasswordSource::View, CREDENTIAL_TTL);
@@ -247,11 +247,11 @@ impl View {
     }
 
     /// Returns how fresh the View is.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> ViewStatus {
         let shared = &self.inner.shared;
         let snapshot = shared.snapshot.load();
         let bad_settings = snapshot.settings().faults().len();
-        Status { people: snapshot.people(), bad_settings, ..shared.health.read() }
+        ViewStatus { people: snapshot.people(), bad_settings, ..shared.health.read() }
     }
 
     /// Saves the snapshot now, for a planned stop.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use self::failures::{RecentRefusals, TooMany, network};
 use self::turns::{HashTurns, LoginLane};
-use crate::shards::{MapKey, key_of};
+use crate::cow_map::{MapKey, key_of};
 use crate::{PasswordSource, Person, PersonState, Snapshot};
 use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
@@ -91,7 +91,7 @@ impl Login {
 
 /// The result of a password check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Proof {
+enum PasswordProof {
     Right,
     Wrong,
     /// Neither the View nor the directory could decide.
@@ -187,7 +187,7 @@ impl Verifier {
         let digest = self.digest(account, password);
         let known = match &person {
             Some(person) => self.recall(&digest, person, now),
-            None => self.was_refused(&digest, now).then_some(Proof::Wrong),
+            None => self.was_refused(&digest, now).then_some(PasswordProof::Wrong),
         };
         let lane = match self.failures.lane(&account, source, now) {
             // A device with a recently verified password is not locked out by another's guesses.
@@ -210,12 +210,12 @@ impl Verifier {
             None => self.prove(&person, digest, directory, VerifyRequest { password, source, lane, now }).await,
         };
         match proof {
-            Proof::Unknown => Login::Unavailable,
-            Proof::Wrong => {
+            PasswordProof::Unknown => Login::Unavailable,
+            PasswordProof::Wrong => {
                 self.count_refusal(digest, &account, source, now);
                 Login::Refused
             }
-            Proof::Right => {
+            PasswordProof::Right => {
                 self.failures.accepted(&account, source, now);
                 match look_up().0.person(person.entry_uuid) {
                     Some(person) if person.state == PersonState::Active => Login::Accepted(person),
@@ -231,7 +231,7 @@ impl Verifier {
         digest: [u8; 32],
         directory: Option<&Directory>,
         request: VerifyRequest<'_>,
-    ) -> Proof {
+    ) -> PasswordProof {
         if self.source == PasswordSource::View
             && let Some(proof) = self.prove_by_hash(&digest, person, request).await
         {
@@ -239,7 +239,7 @@ impl Verifier {
         }
         let proof = prove_by_bind(person, directory, request.password).await;
         // A refusal by bind is not cached: the password may change before the View receives the change.
-        if proof == Proof::Right {
+        if proof == PasswordProof::Right {
             self.remember(digest, person, true, request.now);
         }
         proof
@@ -251,12 +251,12 @@ impl Verifier {
         digest: &[u8; 32],
         person: &Arc<Person>,
         request: VerifyRequest<'_>,
-    ) -> Option<Proof> {
+    ) -> Option<PasswordProof> {
         if person.passwords.is_empty() {
             return None;
         }
         let start = Instant::now();
-        let Ok(turn) = self.turns.take(request.source, request.lane).await else { return Some(Proof::Unknown) };
+        let Ok(turn) = self.turns.take(request.source, request.lane).await else { return Some(PasswordProof::Unknown) };
         // For a client that opens four connections at once, the first may have filled the cache by now.
         if let Some(proof) = self.recall(digest, person, request.now) {
             return Some(proof);
@@ -271,11 +271,11 @@ impl Verifier {
             Ok(Verification::Match) => true,
             Ok(Verification::Mismatch) => false,
             Ok(Verification::Unsupported) => return None,
-            Err(_) => return Some(Proof::Unknown),
+            Err(_) => return Some(PasswordProof::Unknown),
         };
         self.note_pace(start.elapsed());
         self.remember(*digest, person, right, request.now);
-        Some(if right { Proof::Right } else { Proof::Wrong })
+        Some(if right { PasswordProof::Right } else { PasswordProof::Wrong })
     }
 
     /// Delays the refusal of an unknown name by the time of a verification, so that timing does not reveal it. Only the
@@ -329,14 +329,14 @@ impl Verifier {
     }
 
     /// Returns the cached result, if it was made from this very state of the entry and has not expired.
-    fn recall(&self, digest: &[u8; 32], person: &Arc<Person>, now: Timestamp) -> Option<Proof> {
+    fn recall(&self, digest: &[u8; 32], person: &Arc<Person>, now: Timestamp) -> Option<PasswordProof> {
         let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
         let found = remembered.get(digest)?;
         if !Arc::ptr_eq(&found.person, person) || found.until <= now {
             remembered.pop(digest);
             return None;
         }
-        Some(if found.right { Proof::Right } else { Proof::Wrong })
+        Some(if found.right { PasswordProof::Right } else { PasswordProof::Wrong })
     }
 
     fn remember(&self, digest: [u8; 32], person: &Arc<Person>, right: bool, now: Timestamp) {
@@ -364,21 +364,21 @@ fn verify_any(person: &Person, password: &Secret) -> Verification {
     verdict
 }
 
-async fn prove_by_bind(person: &Person, directory: Option<&Directory>, password: &Secret) -> Proof {
-    let (Some(directory), Ok(dn)) = (directory, Dn::parse(&person.dn)) else { return Proof::Unknown };
+async fn prove_by_bind(person: &Person, directory: Option<&Directory>, password: &Secret) -> PasswordProof {
+    let (Some(directory), Ok(dn)) = (directory, Dn::parse(&person.dn)) else { return PasswordProof::Unknown };
     // First in the form in which we hash passwords (RFC 8265); then as typed, since other software may have set it so.
     let (typed, opaque) = (password.reveal(), provost_credential::opaque_string(password.reveal()));
     match bind(directory, &dn, &opaque).await {
-        Proof::Wrong if opaque != typed => bind(directory, &dn, typed).await,
+        PasswordProof::Wrong if opaque != typed => bind(directory, &dn, typed).await,
         proof => proof,
     }
 }
 
-async fn bind(directory: &Directory, dn: &Dn, password: &str) -> Proof {
+async fn bind(directory: &Directory, dn: &Dn, password: &str) -> PasswordProof {
     match directory.bind(dn, password).await {
-        Ok(()) => Proof::Right,
-        Err(DirectoryError::InvalidCredentials) => Proof::Wrong,
-        Err(_) => Proof::Unknown,
+        Ok(()) => PasswordProof::Right,
+        Err(DirectoryError::InvalidCredentials) => PasswordProof::Wrong,
+        Err(_) => PasswordProof::Unknown,
     }
 }
 
@@ -439,11 +439,11 @@ mod tests {
             verifier.digest(*person.entry_uuid.as_bytes(), &good),
             verifier.digest(*person.entry_uuid.as_bytes(), &bad),
         );
-        assert_eq!(verifier.prove(&person, good_digest, None, request(&good)).await, Proof::Right);
-        assert_eq!(verifier.prove(&person, bad_digest, None, request(&bad)).await, Proof::Wrong);
+        assert_eq!(verifier.prove(&person, good_digest, None, request(&good)).await, PasswordProof::Right);
+        assert_eq!(verifier.prove(&person, bad_digest, None, request(&bad)).await, PasswordProof::Wrong);
         let (good, bad) = (good_digest, bad_digest);
-        assert_eq!(verifier.recall(&good, &person, at(599)), Some(Proof::Right));
-        assert_eq!(verifier.recall(&bad, &person, at(4)), Some(Proof::Wrong));
+        assert_eq!(verifier.recall(&good, &person, at(599)), Some(PasswordProof::Right));
+        assert_eq!(verifier.recall(&bad, &person, at(4)), Some(PasswordProof::Wrong));
         assert_eq!(verifier.recall(&bad, &person, at(5)), None);
         // An equal entry that was written again is another state.
         assert_eq!(verifier.recall(&good, &Arc::new((*person).clone()), at(1)), None);

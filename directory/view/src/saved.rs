@@ -1,4 +1,4 @@
-//! Saving of the snapshot: always the newest checkpoint, by one writer at a time.
+//! Saving of the snapshot: always its newest state, by one writer at a time.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,23 +12,23 @@ use crate::{Snapshot, file};
 
 /// A snapshot and its cookie. The cookie may be older than the snapshot, never newer.
 #[derive(Clone, Default)]
-struct Checkpoint {
+struct SavedView {
     version: u64,
     snapshot: Arc<Snapshot>,
     cookie: Option<Cookie>,
 }
 
-/// The checkpoint that was written last, and the duration of the write.
+/// The version that was written last, and the duration of the write.
 #[derive(Default)]
 struct LastSave {
     version: u64,
     took: Duration,
 }
 
-/// The file, and the newest checkpoint for it.
+/// The file, and the newest view to save in it.
 pub(crate) struct Saver {
     path: PathBuf,
-    checkpoint: Mutex<Checkpoint>,
+    newest: Mutex<SavedView>,
     written: tokio::sync::Mutex<LastSave>,
     /// Whether a save was asked for while another one was running.
     is_wanted: AtomicBool,
@@ -38,23 +38,23 @@ impl Saver {
     pub(crate) fn new(path: PathBuf) -> Self {
         Self {
             path,
-            checkpoint: Mutex::default(),
+            newest: Mutex::default(),
             written: tokio::sync::Mutex::default(),
             is_wanted: AtomicBool::new(false),
         }
     }
 
     /// Records the newest state: another snapshot, or another cookie for the same one.
-    pub(crate) fn checkpoint(&self, snapshot: Option<Arc<Snapshot>>, cookie: Option<&Cookie>) {
-        let mut checkpoint = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
-        checkpoint.version += 1;
-        checkpoint.cookie = cookie.cloned();
+    pub(crate) fn set_newest(&self, snapshot: Option<Arc<Snapshot>>, cookie: Option<&Cookie>) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.version += 1;
+        newest.cookie = cookie.cloned();
         if let Some(snapshot) = snapshot {
-            checkpoint.snapshot = snapshot;
+            newest.snapshot = snapshot;
         }
     }
 
-    /// Writes the newest checkpoint, unless the file holds it already. A checkpoint that is asked for meanwhile is written too.
+    /// Writes the newest view, unless the file holds it already. One that is asked for meanwhile is written too.
     pub(crate) async fn save(&self) -> io::Result<()> {
         self.save_once().await?;
         // Asked after the lock is released: who finds it free from now on saves on its own.
@@ -64,19 +64,19 @@ impl Saver {
         Ok(())
     }
 
-    /// Asks the running save to write the checkpoint of this moment as well.
+    /// Asks the running save to write the view of this moment as well.
     pub(crate) fn want(&self) {
         self.is_wanted.store(true, Ordering::SeqCst);
     }
 
     async fn save_once(&self) -> io::Result<()> {
         let mut written = self.written.lock().await;
-        let checkpoint = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if checkpoint.version == written.version {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if newest.version == written.version {
             return Ok(());
         }
-        let (path, version, start) = (self.path.clone(), checkpoint.version, Instant::now());
-        let work = move || file::write(&path, &checkpoint.snapshot, checkpoint.cookie.as_ref());
+        let (path, version, start) = (self.path.clone(), newest.version, Instant::now());
+        let work = move || file::write(&path, &newest.snapshot, newest.cookie.as_ref());
         tokio::task::spawn_blocking(work).await.map_err(io::Error::other)??;
         *written = LastSave { version, took: start.elapsed() };
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use provost_settings::{Fallback, SETTINGS_MAX, ServedDomains, SharedSettings, StatedEntry};
 
-use crate::shards::MapKey;
+use crate::cow_map::MapKey;
 use crate::snapshot::Domains;
 
 /// The values that the entries state, and the values in force that result.

@@ -8,10 +8,10 @@ use provost_settings::{Fallback, SharedSettings, StatedEntry};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::cow_map::{CowMap, MapKey, key_of};
 use crate::group::Groups;
 use crate::guard::{EntryCounts, EntryKind};
 use crate::setting::StatedSettings;
-use crate::shards::{MapKey, Shards, key_of};
 use crate::{Group, Person};
 
 /// The kind of an address entry.
@@ -107,17 +107,17 @@ fn login_key(uid: &str) -> MapKey {
 #[derive(Clone, Default)]
 pub struct Snapshot {
     /// The records by entryUUID; all indexes below derive from them.
-    entries: Shards<ViewRecord>,
+    entries: CowMap<ViewRecord>,
     /// Index: DN of a person to entryUUID.
-    names: Shards<MapKey>,
+    names: CowMap<MapKey>,
     /// Index: `uid` to entryUUID.
-    logins: Shards<MapKey>,
+    logins: CowMap<MapKey>,
     /// Index: address to its entry.
-    addresses: Shards<Arc<AddressRecord>>,
+    addresses: CowMap<Arc<AddressRecord>>,
     /// Index: address to the person whose `mailLocalAddress` names it.
-    projections: Shards<MapKey>,
+    projections: CowMap<MapKey>,
     /// Index: DN of an owner to the addresses.
-    owned: Shards<Arc<[Arc<AddressRecord>]>>,
+    owned: CowMap<Arc<[Arc<AddressRecord>]>>,
     domains: Arc<Domains>,
     groups: Arc<Groups>,
     settings: Arc<StatedSettings>,
@@ -409,7 +409,7 @@ impl Snapshot {
     }
 }
 
-fn forget(index: &mut Shards<MapKey>, name: &MapKey, entry: &MapKey) {
+fn forget(index: &mut CowMap<MapKey>, name: &MapKey, entry: &MapKey) {
     if index.get(name) == Some(entry) {
         index.remove(name);
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 /// The freshness and the counts of the View.
 #[derive(Clone, Debug, Default)]
-pub struct Status {
+pub struct ViewStatus {
     /// Whether a complete state was ever read, now or before a restart.
     pub complete: bool,
     /// Whether a live session to a ready server stands, so that absence can be believed.
@@ -29,7 +29,7 @@ pub struct Status {
 pub(crate) struct StatusCell {
     complete: AtomicBool,
     current: AtomicBool,
-    rest: Mutex<Status>,
+    rest: Mutex<ViewStatus>,
 }
 
 impl StatusCell {
@@ -55,13 +55,13 @@ impl StatusCell {
     }
 
     /// Changes the part that only people read.
-    pub(crate) fn note(&self, change: impl FnOnce(&mut Status)) {
+    pub(crate) fn note(&self, change: impl FnOnce(&mut ViewStatus)) {
         // A poisoned lock still holds a readable status.
         change(&mut self.rest.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     }
 
     /// Returns the whole status. The caller fills in what is counted in the snapshot (`people`, `bad_settings`).
-    pub(crate) fn read(&self) -> Status {
+    pub(crate) fn read(&self) -> ViewStatus {
         let mut status = self.rest.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         status.complete = self.complete();
         status.current = self.current.load(Ordering::Acquire);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use provost_entry::{Address, Dn};
-use provost_settings::{Definition, StatedEntry};
+use provost_settings::{SettingDefinition, StatedEntry};
 use uuid::Uuid;
 
 use crate::snapshot::{AddressRecord, PersonRecord, ViewRecord, dn_key};
@@ -69,7 +69,7 @@ pub(crate) fn container(name: &str) -> ViewRecord {
 
 /// Returns a setting with its DN.
 pub(crate) fn setting(name: &str, value: &str) -> ViewRecord {
-    let container = Definition::named(name).map_or("policies", |definition| definition.container);
+    let container = SettingDefinition::named(name).map_or("policies", |definition| definition.container);
     let dn = format!("cn={name},ou={container},dc=example,dc=edu").into();
     ViewRecord::Setting(Arc::new(StatedEntry { name: name.into(), dn, values: vec![value.into()], last_good: None }))
 }

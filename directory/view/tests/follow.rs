@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use provost_client::{Control, Directory};
+use provost_client::{Directory, WriteConditions};
 use provost_entry::{AttributeDescription, Entry, Modification};
 use provost_schema::{attr, class};
 use provost_view::{Address, Fallback, Login, LoginAttempt, PasswordSource, RecipientStatus, Secret, View, ViewConfig};
@@ -80,21 +80,21 @@ async fn changes_are_seen_within_a_second() {
     assert!(changes.concerns_setting("time-zone") && !changes.concerns_account(owner));
 
     let local = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
-    directory.modify(&person_dn(3), replace(local, &["short@example.edu"]), Control::default()).await.unwrap();
+    directory.modify(&person_dn(3), replace(local, &["short@example.edu"]), WriteConditions::default()).await.unwrap();
     eventually(CHANGE, "mailLocalAddress", || at(&view, "short") == "p3").await;
 
     let mut vacation = replace(AttributeDescription::of(attr::MAIL_AUTO_REPLY_MODE), &["reply"]);
     let french = AttributeDescription::with_option(attr::MAIL_AUTO_REPLY_TEXT, "lang-fr");
     vacation.extend(replace(french, &["Absente jusqu'à lundi"]));
-    directory.modify(&person_dn(1), vacation, Control::default()).await.unwrap();
+    directory.modify(&person_dn(1), vacation, WriteConditions::default()).await.unwrap();
     let text = || view.snapshot().by_login("p1")?.vacation.as_ref()?.text_fr.clone();
     eventually(CHANGE, "a vacation", || text().as_deref() == Some("Absente jusqu'à lundi")).await;
 
-    directory.delete(&address("alias", "alias", 2).dn, Control::default()).await.unwrap();
+    directory.delete(&address("alias", "alias", 2).dn, WriteConditions::default()).await.unwrap();
     eventually(CHANGE, "an alias going", || at(&view, "alias") == "unknown").await;
 
     let state = AttributeDescription::of(attr::PROVOST_STATE);
-    directory.modify(&person_dn(1), replace(state, &["closed"]), Control::default()).await.unwrap();
+    directory.modify(&person_dn(1), replace(state, &["closed"]), WriteConditions::default()).await.unwrap();
     eventually(CHANGE, "an account closed", || at(&view, "p1") == "closed").await;
 }
 
@@ -115,18 +115,18 @@ async fn logins_by_hash_and_by_bind() {
     let (mut slapd, directory) = filled().await;
     let hash = provost_credential::hash(&Secret::new("hashed"), provost_credential::Scheme::Ssha);
     let password = AttributeDescription::of(attr::USER_PASSWORD);
-    directory.modify(&person_dn(1), replace(password.clone(), &[&hash]), Control::default()).await.unwrap();
+    directory.modify(&person_dn(1), replace(password.clone(), &[&hash]), WriteConditions::default()).await.unwrap();
     // A scheme that slapd supports and we do not: base64 of the MD5 of "password 2" and "password 3".
     for (n, hash) in [(2, "{MD5}vBQOYQbgw7RGdy19kCgFAQ=="), (3, "{MD5}SMt+pOBqDygE9xBtZMHGnQ==")] {
-        directory.modify(&person_dn(n), replace(password.clone(), &[hash]), Control::default()).await.unwrap();
+        directory.modify(&person_dn(n), replace(password.clone(), &[hash]), WriteConditions::default()).await.unwrap();
     }
     for n in [4, 5] {
         directory.add(person(n)).await.unwrap();
     }
     let accents = provost_credential::hash(&Secret::new("café café"), provost_credential::Scheme::Ssha);
-    directory.modify(&person_dn(4), replace(password.clone(), &[&accents]), Control::default()).await.unwrap();
+    directory.modify(&person_dn(4), replace(password.clone(), &[&accents]), WriteConditions::default()).await.unwrap();
     let as_typed = "as type\u{301}d";
-    directory.modify(&person_dn(5), replace(password.clone(), &[as_typed]), Control::default()).await.unwrap();
+    directory.modify(&person_dn(5), replace(password.clone(), &[as_typed]), WriteConditions::default()).await.unwrap();
     let by_hash = view(folder.path(), directory.clone(), PasswordSource::View);
     let other = tempfile::tempdir().unwrap();
     let by_bind = view(other.path(), directory.clone(), PasswordSource::Bind);
@@ -252,7 +252,7 @@ async fn deletions_while_away_and_the_guard() {
     first.save().await.unwrap();
     drop(first);
 
-    directory.delete(&person_dn(1), Control::default()).await.unwrap();
+    directory.delete(&person_dn(1), WriteConditions::default()).await.unwrap();
     let second = view(folder.path(), directory.clone(), PasswordSource::View);
     current(&second).await;
     assert_eq!(second.status().people, 39);
@@ -260,7 +260,7 @@ async fn deletions_while_away_and_the_guard() {
     drop(second);
 
     for n in 2..=40 {
-        directory.delete(&person_dn(n), Control::default()).await.unwrap();
+        directory.delete(&person_dn(n), WriteConditions::default()).await.unwrap();
     }
     let third = view(folder.path(), directory.clone(), PasswordSource::View);
     eventually(SETTLE, "parked", || third.status().parked.is_some()).await;
@@ -274,7 +274,7 @@ async fn deletions_while_away_and_the_guard() {
     assert_eq!(third.status().people, 39);
     let guard = setting("removal-guard", "100");
     let value = replace(AttributeDescription::of(attr::PROVOST_VALUE), &["100"]);
-    directory.modify(&guard.dn, value, Control::default()).await.unwrap();
+    directory.modify(&guard.dn, value, WriteConditions::default()).await.unwrap();
     eventually(CHANGE, "the refresh let pass", || third.status().people == 0 && third.status().parked.is_none()).await;
 }
 

@@ -15,7 +15,7 @@ use provost_message::{
     Address, Arrival, DeliveryReport, Envelope, Path, Recipient, ReportAction, ReportedRecipient, without_detail,
 };
 use provost_store::{
-    AccountId, Applied, Batch, BatchError, BatchId, MailboxName, MessageStore, NewMessage, Op, QueueId, Require,
+    AccountId, Applied, Batch, BatchCondition, BatchError, BatchId, MailboxName, MessageStore, NewMessage, Op, QueueId,
     SpecialUse,
 };
 use provost_trace::{TraceEvent, TraceOutcome};
@@ -23,7 +23,7 @@ use provost_view::{Person, RecipientStatus, View};
 use uuid::Uuid;
 
 use actions::{Disposition, Filing};
-pub use outcome::{Delivered, Refusal};
+pub use outcome::{Delivered, RecipientRefusal};
 
 /// How often a batch of unknown outcome is repeated with its id before the recipient is deferred.
 const UNKNOWN_RETRIES_MAX: usize = 3;
@@ -85,7 +85,7 @@ impl Delivery {
     pub async fn deliver(&self, incoming: IncomingMessage<'_>) -> Delivered {
         let delivered = match self.person(incoming.address) {
             Ok(_) if trace::is_looping(incoming.message, incoming.address, &self.hostname) => {
-                Delivered::Refused(Refusal::Loop)
+                Delivered::Refused(RecipientRefusal::Loop)
             }
             Ok(person) if incoming.arrival.is_quarantined() => {
                 let disposition = Disposition::quarantine(self.junk(&person).await);
@@ -119,9 +119,9 @@ impl Delivery {
         };
         match known {
             RecipientStatus::Person(person) => Ok(person),
-            RecipientStatus::Unknown => Err(Delivered::Refused(Refusal::NoSuchUser)),
-            RecipientStatus::NotLocal => Err(Delivered::Refused(Refusal::NotLocal)),
-            RecipientStatus::Closed => Err(Delivered::Refused(Refusal::Closed)),
+            RecipientStatus::Unknown => Err(Delivered::Refused(RecipientRefusal::NoSuchUser)),
+            RecipientStatus::NotLocal => Err(Delivered::Refused(RecipientRefusal::NotLocal)),
+            RecipientStatus::Closed => Err(Delivered::Refused(RecipientRefusal::Closed)),
             RecipientStatus::Unavailable => Err(Delivered::Unavailable("the directory cannot say now".into())),
         }
     }
@@ -129,7 +129,7 @@ impl Delivery {
     /// Stores one batch: the message into its mailboxes, and what it causes into the queue; all or nothing.
     async fn carry_out(&self, incoming: IncomingMessage<'_>, person: &Person, disposition: Disposition) -> Delivered {
         if let Some(reason) = disposition.reject {
-            return Delivered::Refused(Refusal::Rejected(reason));
+            return Delivered::Refused(RecipientRefusal::Rejected(reason));
         }
         let IncomingMessage { id, arrival, recipient, address, message, now } = incoming;
         let envelope = &arrival.envelope;
@@ -142,7 +142,7 @@ impl Delivery {
             let report = self.report(actions::caused_id(id, "delivered"), envelope, &[success], message, (now, now));
             ops.extend(report.map(|report| Op::Enqueue(Box::new(report))));
         }
-        let require = self.view.snapshot().quota(person).map(Require::QuotaOctets).into_iter().collect();
+        let require = self.view.snapshot().quota(person).map(BatchCondition::QuotaOctets).into_iter().collect();
         let account = AccountId(person.entry_uuid);
         let batch = Batch { id: Some(id), account, now: now.as_second(), require, ops };
         match self.apply(batch, &body).await {

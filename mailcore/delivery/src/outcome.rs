@@ -7,15 +7,15 @@ use provost_store::BatchError;
 pub enum Delivered {
     /// Durable in the mailbox (or discarded by the recipient's rule).
     Stored,
-    /// Refused for good; [`Refusal::reply`] has the reply.
-    Refused(Refusal),
+    /// Refused for good; [`RecipientRefusal::reply`] has the reply.
+    Refused(RecipientRefusal),
     /// Deferred: 451 4.3.0.
     Unavailable(String),
 }
 
 /// Why a recipient is refused for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RecipientRefusal {
     /// 550 5.1.1
     NoSuchUser,
     /// 550 5.7.1: the domain is not served here.
@@ -43,7 +43,7 @@ impl Delivered {
     }
 }
 
-impl Refusal {
+impl RecipientRefusal {
     /// Reply code, enhanced status (RFC 3463) and text.
     pub fn reply(&self) -> (u16, &'static str, String) {
         match self {
@@ -58,7 +58,7 @@ impl Refusal {
     }
 }
 
-impl std::fmt::Display for Refusal {
+impl std::fmt::Display for RecipientRefusal {
     /// The SMTP reply: `550 5.1.1 No such user here`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (code, status, text) = self.reply();
@@ -69,8 +69,8 @@ impl std::fmt::Display for Refusal {
 impl From<BatchError> for Delivered {
     fn from(error: BatchError) -> Self {
         match error {
-            BatchError::OverQuota => Self::Refused(Refusal::Full),
-            BatchError::Refused(why) => Self::Refused(Refusal::Store(why)),
+            BatchError::OverQuota => Self::Refused(RecipientRefusal::Full),
+            BatchError::Refused(why) => Self::Refused(RecipientRefusal::Store(why)),
             BatchError::Unknown => Self::Unavailable("outcome unknown".into()),
             BatchError::Unavailable(why) => Self::Unavailable(why),
             // INBOX always exists: the store contradicts itself. The sender keeps the message until that is mended.

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use provost_message::{Address, Arrival, Envelope, EnvelopeId, Headers, Notify, Path, Recipient};
+use provost_message::{Address, Arrival, Envelope, EnvelopeId, HeaderSection, Notify, Path, Recipient};
 use provost_store::{
     AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId,
-    MailboxName, MemoryStore, MessageStore, Op, QueueRow, QueueStore, ReadToken, Rows, StoreError, Which,
+    MailboxName, MemoryStore, MessageSelection, MessageStore, Op, QueueRow, QueueStore, ReadToken, Rows, StoreError,
 };
 use provost_view::{Affiliation, PasswordSource, Person, PersonState, Vacation, View, ViewConfig};
 use uuid::Uuid;
 
-use crate::{Delivered, Delivery, IncomingMessage, Refusal, batch_id};
+use crate::{Delivered, Delivery, IncomingMessage, RecipientRefusal, batch_id};
 
 const MESSAGE: &[u8] = b"Received: from a\r\nFrom: Ann <ann@example.org>\r\nTo: zoe@example.edu\r\n\
     Subject: hi\r\nMessage-ID: <1@example.org>\r\n\r\nhello\r\n";
@@ -98,7 +98,7 @@ impl MessageStore for Faulty {
         &self,
         account: AccountId,
         mailbox: MailboxId,
-        which: Which,
+        which: MessageSelection,
         columns: Columns,
         at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {
@@ -180,7 +180,7 @@ async fn mailbox(site: &Site, local: &str, name: &str) -> Vec<Bytes> {
     let snapshot = site.store.snapshot(account, None).await.unwrap();
     let mailbox = snapshot.mailbox(&MailboxName::parse(name).unwrap()).unwrap().id;
     let mut bodies = Vec::new();
-    for row in site.store.read(account, mailbox, Which::all(), Columns::NONE, None).await.unwrap().rows {
+    for row in site.store.read(account, mailbox, MessageSelection::all(), Columns::NONE, None).await.unwrap().rows {
         bodies.push(site.store.body(account, row.meta.body, None).await.unwrap());
     }
     bodies
@@ -204,15 +204,15 @@ async fn refuses_for_good() {
     let round = "Delivered-To: zoe@example.edu\r\nReceived: from x ([192.0.2.1])\r\n\tby mx.example.edu (Provost) with SMTP\r\n";
     let looping = [round.repeat(3).as_bytes(), MESSAGE].concat();
     for (to, message, refusal) in [
-        ("nobody", MESSAGE, Refusal::NoSuchUser),
-        ("closed", MESSAGE, Refusal::Closed),
-        ("full", MESSAGE, Refusal::Full),
-        ("zoe", &looping, Refusal::Loop),
+        ("nobody", MESSAGE, RecipientRefusal::NoSuchUser),
+        ("closed", MESSAGE, RecipientRefusal::Closed),
+        ("full", MESSAGE, RecipientRefusal::Full),
+        ("zoe", &looping, RecipientRefusal::Loop),
     ] {
         assert_eq!(deliver(&site, 1, "ann@example.org", to, message).await, Delivered::Refused(refusal), "{to}");
     }
     let elsewhere = Address::parse("zoe@example.com").unwrap();
-    assert_eq!(site.delivery.check(&elsewhere), Err(Delivered::Refused(Refusal::NotLocal)));
+    assert_eq!(site.delivery.check(&elsewhere), Err(Delivered::Refused(RecipientRefusal::NotLocal)));
 }
 
 /// A quarantined message goes to the mailbox with the use Junk, with its mark, and causes nothing: no vacation reply, no
@@ -255,9 +255,9 @@ async fn a_detail_reaches_its_user() {
         ("zoe+lists", Delivered::Stored),
         ("zoe+a+b", Delivered::Stored),
         ("zoe+", Delivered::Stored),
-        ("nobody+x", Delivered::Refused(Refusal::NoSuchUser)),
-        ("closed+x", Delivered::Refused(Refusal::Closed)),
-        ("+zoe", Delivered::Refused(Refusal::NoSuchUser)),
+        ("nobody+x", Delivered::Refused(RecipientRefusal::NoSuchUser)),
+        ("closed+x", Delivered::Refused(RecipientRefusal::Closed)),
+        ("+zoe", Delivered::Refused(RecipientRefusal::NoSuchUser)),
     ] {
         assert_eq!(deliver(&site, 1, "ann@example.org", to, MESSAGE).await, expect, "{to}");
     }
@@ -273,8 +273,8 @@ async fn checks_as_it_delivers() {
     for (local, expect) in [
         ("zoe", Ok(())),
         ("suspended", Ok(())),
-        ("nobody", Err(Delivered::Refused(Refusal::NoSuchUser))),
-        ("closed", Err(Delivered::Refused(Refusal::Closed))),
+        ("nobody", Err(Delivered::Refused(RecipientRefusal::NoSuchUser))),
+        ("closed", Err(Delivered::Refused(RecipientRefusal::Closed))),
     ] {
         assert_eq!(site.delivery.check(&Address::parse(&format!("{local}@example.edu")).unwrap()), expect, "{local}");
     }
@@ -315,7 +315,7 @@ async fn an_unknown_outcome_is_tried_again_under_its_id() {
         (vec![Fault::Before(BatchError::Unavailable("disk".into()))], Delivered::Unavailable("disk".into()), 0),
         (
             vec![Fault::Before(BatchError::Refused("too large".into()))],
-            Delivered::Refused(Refusal::Store("too large".into())),
+            Delivered::Refused(RecipientRefusal::Store("too large".into())),
             0,
         ),
     ] {
@@ -333,7 +333,7 @@ async fn a_vacation_answers_once() {
     let (row, reply) = site.queued().await.remove(0);
     assert_eq!((&row.reverse_path, row.due_at), (&None, 1_700_000_000));
     assert_eq!(row.recipients[0].recipient, Path::parse("ann@example.org").unwrap().into());
-    let headers = Headers::of(reply.as_bytes());
+    let headers = HeaderSection::of(reply.as_bytes());
     assert_eq!(headers.get("Auto-Submitted").as_deref(), Some("auto-replied"));
     assert_eq!(headers.get("In-Reply-To").as_deref(), Some("<1@example.org>"));
     assert_eq!(headers.decoded("From").as_deref(), Some("Zoé Tremblay <away@example.edu>"));

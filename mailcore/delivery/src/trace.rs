@@ -1,7 +1,7 @@
 //! The trace fields of final delivery: Return-Path (RFC 5321 §4.4) and Delivered-To (RFC 9228).
 
 use bytes::{BufMut, Bytes, BytesMut};
-use provost_message::{Address, Headers, Path, is_own_received};
+use provost_message::{Address, HeaderSection, Path, is_own_received};
 
 /// Room for the two fields around their paths.
 const FIELD_OCTETS: usize = 64;
@@ -27,7 +27,7 @@ pub(crate) fn with_trace(message: &Bytes, reverse_path: Option<&Path>, recipient
 /// server, of mail that moved here or came through a front server, is no sign of a loop.
 pub(crate) fn is_looping(message: &[u8], recipient: &Address, hostname: &str) -> bool {
     let (mut is_delivered, mut deliveries) = (false, 0);
-    for field in Headers::of(message).iter() {
+    for field in HeaderSection::of(message).iter() {
         if field.is("Delivered-To") {
             is_delivered = field.value().eq_ignore_ascii_case(recipient.as_str());
         } else if field.is("Received") && std::mem::take(&mut is_delivered) && is_own_received(&field.value(), hostname)

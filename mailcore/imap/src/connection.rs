@@ -8,7 +8,7 @@ use provost_net::{Peer, Transport};
 
 use crate::ImapConfig;
 use crate::account::LoggedInAccount;
-use crate::world::CommandContext;
+use crate::context::CommandContext;
 
 /// Unit of the delay after a refused login: none for the first refusal, then one and at most two units.
 const LOGIN_PENALTY: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ impl Connection {
     }
 
     /// Directory, store and time for one command of `account`.
-    pub(crate) fn world<'a>(&'a self, account: &'a LoggedInAccount) -> CommandContext<'a> {
+    pub(crate) fn context<'a>(&'a self, account: &'a LoggedInAccount) -> CommandContext<'a> {
         CommandContext { config: &self.config, account, now: (self.clock)().as_second() }
     }
 }

@@ -2,7 +2,7 @@
 
 use provost_net::{Output, SessionError};
 
-use crate::codec::{Command, Reply};
+use crate::codec::{Command, StatusResponse};
 use crate::connection::Connection;
 use crate::handlers;
 use crate::state::{Completion, State};
@@ -20,10 +20,10 @@ pub(crate) async fn dispatch(
     Ok(match (command, state) {
         // §6.1: in any state.
         (Command::Capability, _) => handlers::capability(here, out).into(),
-        (Command::Noop, _) => Reply::ok("NOOP completed").into(),
+        (Command::Noop, _) => StatusResponse::ok("NOOP completed").into(),
         (Command::Id, _) => handlers::id(out).into(),
         (Command::Logout, Selected(account, selected)) => {
-            handlers::leave(&here.world(account), selected).await;
+            handlers::leave(&here.context(account), selected).await;
             handlers::logout(out)
         }
         (Command::Logout, _) => handlers::logout(out),
@@ -36,10 +36,10 @@ pub(crate) async fn dispatch(
         (Command::Authenticate { mechanism, initial }, NotAuthenticated { failures }) => {
             handlers::authenticate(here, failures, tag, &mechanism, initial, out).await
         }
-        (_, NotAuthenticated { .. }) => Reply::bad("Log in first").into(),
+        (_, NotAuthenticated { .. }) => StatusResponse::bad("Log in first").into(),
         (_, Logout) => return Err(SessionError::Bug("a command after the end".to_owned())),
         (Command::StartTls | Command::Login { .. } | Command::Authenticate { .. }, _) => {
-            Reply::bad("Already logged in").into()
+            StatusResponse::bad("Already logged in").into()
         }
 
         // §6.3: after login.
@@ -53,52 +53,52 @@ pub(crate) async fn dispatch(
             handlers::select(here, account, Some(before), &mailbox, read_only, out).await
         }
         (Command::List(list), Authenticated(account) | Selected(account, _)) => {
-            handlers::list(&here.world(account), list, out).await?.into()
+            handlers::list(&here.context(account), list, out).await?.into()
         }
         (Command::Lsub { reference, pattern }, Authenticated(account) | Selected(account, _)) => {
-            handlers::lsub(&here.world(account), reference, pattern, out).await.into()
+            handlers::lsub(&here.context(account), reference, pattern, out).await.into()
         }
         (Command::Status { mailbox, items }, Authenticated(account) | Selected(account, _)) => {
-            handlers::status(&here.world(account), &mailbox, &items, out).await.into()
+            handlers::status(&here.context(account), &mailbox, &items, out).await.into()
         }
         (Command::Create { mailbox, special_use }, Authenticated(account) | Selected(account, _)) => {
-            handlers::create(&here.world(account), mailbox, special_use).await.into()
+            handlers::create(&here.context(account), mailbox, special_use).await.into()
         }
         (Command::Delete { mailbox }, Authenticated(account)) => {
-            handlers::delete(&here.world(account), None, mailbox).await
+            handlers::delete(&here.context(account), None, mailbox).await
         }
         (Command::Delete { mailbox }, Selected(account, selected)) => {
-            handlers::delete(&here.world(account), Some(selected), mailbox).await
+            handlers::delete(&here.context(account), Some(selected), mailbox).await
         }
         (Command::Rename { from, to }, Authenticated(account) | Selected(account, _)) => {
-            handlers::rename(&here.world(account), from, to).await.into()
+            handlers::rename(&here.context(account), from, to).await.into()
         }
         (Command::Subscribe { mailbox, on }, Authenticated(account) | Selected(account, _)) => {
-            handlers::subscribe(&here.world(account), mailbox, on).await.into()
+            handlers::subscribe(&here.context(account), mailbox, on).await.into()
         }
         (Command::Append(append), Authenticated(account) | Selected(account, _)) => {
-            handlers::append(&here.world(account), *append).await.into()
+            handlers::append(&here.context(account), *append).await.into()
         }
 
         // §6.4: in a selected mailbox.
-        (_, Authenticated(_)) => Reply::bad("Select a mailbox first").into(),
-        (Command::Check, Selected(..)) => Reply::ok("CHECK completed").into(),
-        (Command::Close, Selected(account, selected)) => handlers::close(&here.world(account), selected).await,
-        (Command::Unselect, Selected(account, selected)) => handlers::unselect(&here.world(account), selected).await,
+        (_, Authenticated(_)) => StatusResponse::bad("Select a mailbox first").into(),
+        (Command::Check, Selected(..)) => StatusResponse::ok("CHECK completed").into(),
+        (Command::Close, Selected(account, selected)) => handlers::close(&here.context(account), selected).await,
+        (Command::Unselect, Selected(account, selected)) => handlers::unselect(&here.context(account), selected).await,
         (Command::Expunge { uids }, Selected(account, selected)) => {
-            handlers::expunge(&here.world(account), selected, uids).await.into()
+            handlers::expunge(&here.context(account), selected, uids).await.into()
         }
         (Command::Search(search), Selected(account, selected)) => {
-            handlers::search(&here.world(account), selected, tag, &search, out).await.into()
+            handlers::search(&here.context(account), selected, tag, &search, out).await.into()
         }
         (Command::Fetch(fetch), Selected(account, selected)) => {
-            handlers::fetch(&here.world(account), selected, *fetch, out).await?.into()
+            handlers::fetch(&here.context(account), selected, *fetch, out).await?.into()
         }
         (Command::Store(store), Selected(account, selected)) => {
-            handlers::store(&here.world(account), selected, *store, out).await?.into()
+            handlers::store(&here.context(account), selected, *store, out).await?.into()
         }
         (Command::Copy { messages, to, manner }, Selected(account, selected)) => {
-            handlers::copy(&here.world(account), selected, &messages, to, manner, out).await.into()
+            handlers::copy(&here.context(account), selected, &messages, to, manner, out).await.into()
         }
     })
 }

@@ -8,15 +8,15 @@ use jiff::Timestamp;
 use provost_net::{Peer, Transport};
 use provost_store::MailboxName;
 
-use crate::codec::command::{Command, List, SearchKey};
+use crate::codec::command::{Command, ListArguments, SearchKey};
 use crate::codec::cursor::{Cursor, is_tag};
-use crate::codec::frame::{Bounds, Frame, Framer};
+use crate::codec::frame::{Frame, FrameBounds, Framer};
 use crate::codec::sequence::SequenceSet;
 use crate::codec::{date, encode, parse, sequence, utf7};
 use crate::{ImapConfig, ImapSession};
 
 /// Small, so that short inputs reach every bound; APPEND may have a literal that is not kept in memory.
-const BOUNDS: Bounds = Bounds { line: 512, literal: 256, command: 1_024, append: Some(80_000) };
+const BOUNDS: FrameBounds = FrameBounds { line: 512, literal: 256, command: 1_024, append: Some(80_000) };
 /// Deepest nesting of SEARCH keys: the parser's limit, and the conjunction around the keys.
 const SEARCH_DEPTH_MAX: usize = 2 * 128 + 2;
 
@@ -74,7 +74,7 @@ pub fn command(frame: &[u8]) {
         Command::Store(store) => set_comes_back(&store.messages.set),
         Command::Copy { messages, .. } => set_comes_back(&messages.set),
         Command::Expunge { uids: Some(set) } => set_comes_back(&set),
-        Command::List(List { patterns, .. }) => assert!(!patterns.is_empty(), "LIST without a pattern"),
+        Command::List(ListArguments { patterns, .. }) => assert!(!patterns.is_empty(), "LIST without a pattern"),
         Command::Append(append) => {
             if let Some(at) = append.date {
                 assert_eq!(date::parse_date_time(&date::format_date_time(at)), Some(at));

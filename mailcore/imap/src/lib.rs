@@ -16,6 +16,7 @@ mod budget;
 mod codec;
 mod config;
 mod connection;
+mod context;
 mod dispatch;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -33,7 +34,6 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod updates;
-mod world;
 
 pub use budget::{LiteralBudget, SearchTurns};
 pub use config::ImapConfig;

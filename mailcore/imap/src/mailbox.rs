@@ -4,7 +4,7 @@ use provost_store::{
     AccountId, Flag, FlagChange, MailboxId, MailboxInfo, MessageMeta, Modseq, Rows, Uid, UidSet, UidValidity,
 };
 
-use crate::codec::command::{MessageNumbers, Numbers};
+use crate::codec::command::{MessageNumbers, NumberKind};
 use crate::codec::cursor::ParseError;
 use crate::codec::encode;
 use crate::message_list::MessageList;
@@ -40,7 +40,7 @@ impl MailboxAccess {
 
 /// The selected mailbox of one session.
 #[derive(Debug)]
-pub(crate) struct Selected {
+pub(crate) struct SelectedMailbox {
     pub(crate) id: MailboxId,
     pub(crate) access: MailboxAccess,
     pub(crate) uid_validity: UidValidity,
@@ -57,7 +57,7 @@ pub(crate) struct Selected {
     gone: Vec<Uid>,
 }
 
-impl Selected {
+impl SelectedMailbox {
     /// A selection with all messages of the mailbox; those from `first_recent` on are `\Recent`.
     pub(crate) fn open(info: &MailboxInfo, messages: MessageList, access: MailboxAccess, first_recent: Uid) -> Self {
         Self {
@@ -103,7 +103,7 @@ impl Selected {
     /// numbers that do not exist are an error.
     pub(crate) fn indices(&self, messages: &MessageNumbers) -> Result<Vec<usize>, ParseError> {
         let exists = self.exists();
-        if messages.numbers == Numbers::Uid {
+        if messages.numbers == NumberKind::Uid {
             let last = self.last_uid();
             let ranges = messages.set.resolve(last);
             return Ok(ranges.iter().flat_map(|(low, high)| self.uid_range(*low, *high)).collect());
@@ -167,12 +167,12 @@ impl Selected {
     }
 
     /// `* 3 FETCH (FLAGS (...))`, with the UID after UID commands.
-    pub(crate) fn flags_line(&self, index: usize, numbers: Numbers) -> String {
+    pub(crate) fn flags_line(&self, index: usize, numbers: NumberKind) -> String {
         let Some(message) = self.messages.message(index) else { return String::new() };
         let flags = encode::flags(&message.flags, self.is_recent(message.uid));
         match numbers {
-            Numbers::Sequence => format!("* {} FETCH (FLAGS {flags})\r\n", index + 1),
-            Numbers::Uid => format!("* {} FETCH (UID {} FLAGS {flags})\r\n", index + 1, message.uid.0),
+            NumberKind::Sequence => format!("* {} FETCH (FLAGS {flags})\r\n", index + 1),
+            NumberKind::Uid => format!("* {} FETCH (UID {} FLAGS {flags})\r\n", index + 1, message.uid.0),
         }
     }
 
@@ -211,7 +211,7 @@ impl Selected {
             }
         }
         for at in changed {
-            lines.push_str(&self.flags_line(at, Numbers::Sequence));
+            lines.push_str(&self.flags_line(at, NumberKind::Sequence));
         }
         let added = self.messages.len() > before;
         if expunges == Expunges::Reported {

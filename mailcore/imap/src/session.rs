@@ -7,8 +7,8 @@ use bytes::{Bytes, BytesMut};
 use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
 
 use crate::ImapConfig;
-use crate::codec::frame::{Bounds, Frame, Framer, Refusal, plain_line};
-use crate::codec::{Parsed, Reply, parse};
+use crate::codec::frame::{Frame, FrameBounds, FrameRefusal, Framer, plain_line};
+use crate::codec::{ParsedCommand, StatusResponse, parse};
 use crate::connection::Connection;
 use crate::dispatch::dispatch;
 use crate::handlers;
@@ -68,15 +68,15 @@ impl ImapSession {
         }
     }
 
-    fn bounds(&self) -> Bounds {
+    fn bounds(&self) -> FrameBounds {
         match &self.state {
-            State::NotAuthenticated { .. } | State::Logout => Bounds {
+            State::NotAuthenticated { .. } | State::Logout => FrameBounds {
                 line: LINE_OCTETS_MAX_BEFORE_LOGIN,
                 literal: LITERAL_OCTETS_MAX_BEFORE_LOGIN,
                 command: COMMAND_OCTETS_MAX_BEFORE_LOGIN,
                 append: None,
             },
-            State::Authenticated(_) | State::Selected(..) => Bounds {
+            State::Authenticated(_) | State::Selected(..) => FrameBounds {
                 line: LINE_OCTETS_MAX,
                 literal: LITERAL_OCTETS_MAX,
                 command: COMMAND_OCTETS_MAX,
@@ -125,7 +125,7 @@ impl ImapSession {
         if let Err(error) = spool.keep(octets).await {
             tracing::warn!(%error, "a message cannot be received");
             self.spool = None;
-            self.framer.give_up(Refusal::NoRoom);
+            self.framer.give_up(FrameRefusal::NoRoom);
         }
     }
 
@@ -138,7 +138,7 @@ impl ImapSession {
             Ok(joined) => joined,
             Err(error) => {
                 tracing::warn!(%error, "a spooled message cannot be processed");
-                return Ok(self.refuse(parse(&text).tag.as_deref(), Refusal::NoRoom, out));
+                return Ok(self.refuse(parse(&text).tag.as_deref(), FrameRefusal::NoRoom, out));
             }
         };
         let parsed = parse(&joined.frame);
@@ -149,18 +149,18 @@ impl ImapSession {
     }
 
     /// Refuses a command that the framer did not accept.
-    fn refuse(&mut self, tag: Option<&str>, refusal: Refusal, out: &mut Output<'_>) -> Step {
+    fn refuse(&mut self, tag: Option<&str>, refusal: FrameRefusal, out: &mut Output<'_>) -> Step {
         let words = match refusal {
-            Refusal::LineTooLong => "Line too long",
-            Refusal::BareLf => "Lines end with CRLF",
-            Refusal::LiteralTooBig => "Literal too large",
-            Refusal::CommandTooLong => "Command too long",
-            Refusal::NoRoom => "Too much is coming in now",
+            FrameRefusal::LineTooLong => "Line too long",
+            FrameRefusal::BareLf => "Lines end with CRLF",
+            FrameRefusal::LiteralTooBig => "Literal too large",
+            FrameRefusal::CommandTooLong => "Command too long",
+            FrameRefusal::NoRoom => "Too much is coming in now",
         };
         let reply = match refusal {
-            Refusal::LiteralTooBig => Reply::no("TOOBIG", words),
-            Refusal::NoRoom => Reply::no("UNAVAILABLE", words),
-            _ => Reply::bad(words),
+            FrameRefusal::LiteralTooBig => StatusResponse::no("TOOBIG", words),
+            FrameRefusal::NoRoom => StatusResponse::no("UNAVAILABLE", words),
+            _ => StatusResponse::bad(words),
         };
         out.put(reply.line(tag.unwrap_or("*")));
         if self.state.account().is_some() {
@@ -173,7 +173,7 @@ impl ImapSession {
     }
 
     /// Ends a connection that sends only bad commands: the client speaks another protocol, or attacks.
-    fn count_bad(&mut self, reply: &Reply, out: &mut Output<'_>) -> Step {
+    fn count_bad(&mut self, reply: &StatusResponse, out: &mut Output<'_>) -> Step {
         let most = if self.state.account().is_some() { BAD_COMMANDS_MAX } else { BAD_COMMANDS_MAX_BEFORE_LOGIN };
         self.bad_commands = if reply.is_bad() { self.bad_commands.saturating_add(1) } else { 0 };
         if self.bad_commands < most {
@@ -185,17 +185,17 @@ impl ImapSession {
     }
 
     /// RFC 3501 §2.2.1: parse, run, report changes, then send the tagged reply.
-    async fn run(&mut self, parsed: Parsed, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn run(&mut self, parsed: ParsedCommand, out: &mut Output<'_>) -> Result<Step, SessionError> {
         if let Some(step) = self.cut_off(out) {
             return Ok(step);
         }
         let Some(tag) = parsed.tag else {
-            let reply = Reply::bad("A command begins with a tag");
+            let reply = StatusResponse::bad("A command begins with a tag");
             out.put(reply.line("*"));
             return Ok(self.count_bad(&reply, out));
         };
         let (answer, look) = match parsed.command {
-            Err(error) => (Reply::bad(error.0).into(), UpdatePolicy::hinted(Expunges::Held)),
+            Err(error) => (StatusResponse::bad(error.0).into(), UpdatePolicy::hinted(Expunges::Held)),
             Ok(command) => {
                 let look = UpdatePolicy::after(&command);
                 (dispatch(&self.connection, &mut self.state, &tag, command, out).await?, look)
@@ -290,7 +290,11 @@ impl ImapSession {
             Continuation::Nothing => Err(SessionError::Bug("a line that nobody waits for".to_owned())),
             Continuation::Idle { tag } => {
                 let is_done = line.eq_ignore_ascii_case(b"DONE");
-                let reply = if is_done { Reply::ok("IDLE terminated") } else { Reply::bad("DONE was expected") };
+                let reply = if is_done {
+                    StatusResponse::ok("IDLE terminated")
+                } else {
+                    StatusResponse::bad("DONE was expected")
+                };
                 self.conclude(&tag, Completion::Reply(reply), UpdatePolicy::now(Expunges::Reported), out).await
             }
             Continuation::Authenticate { tag, exchange } => self.sasl_line(&tag, exchange, line, out).await,

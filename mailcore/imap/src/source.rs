@@ -6,7 +6,7 @@ use bytes::Bytes;
 use provost_message::{MimePart, header_end};
 use provost_store::{BodyId, MessageRow, StoreError};
 
-use crate::world::CommandContext;
+use crate::context::CommandContext;
 
 /// Octets read at once. A message up to this size is read whole, so that the store verifies it whole, and once.
 pub(crate) const PIECE_OCTETS: u64 = 128 * 1024;
@@ -16,7 +16,7 @@ pub(crate) const HEADER_OCTETS_MAX: u64 = 1024 * 1024;
 
 /// One message's octets.
 pub(crate) struct MessageSource<'a> {
-    world: &'a CommandContext<'a>,
+    context: &'a CommandContext<'a>,
     body: BodyId,
     octets: u64,
     /// The encoded structure; empty when the store does not keep one.
@@ -30,9 +30,9 @@ pub(crate) struct MessageSource<'a> {
 
 impl<'a> MessageSource<'a> {
     /// A source for a row; with its structure if that column was read.
-    pub(crate) fn new(world: &'a CommandContext<'a>, row: &'a MessageRow) -> Self {
+    pub(crate) fn new(context: &'a CommandContext<'a>, row: &'a MessageRow) -> Self {
         Self {
-            world,
+            context,
             body: row.meta.body,
             octets: row.meta.octets,
             structure_column: row.derived.as_ref().map_or(&[], |derived| &derived.structure),
@@ -56,7 +56,7 @@ impl<'a> MessageSource<'a> {
             return Ok(slice(&piece, 0..range.end - at));
         }
         let range = range.start..range.end.min(range.start + PIECE_OCTETS);
-        self.world.config.store.body(self.world.account.id, self.body, Some(range)).await
+        self.context.config.store.body(self.context.account.id, self.body, Some(range)).await
     }
 
     /// Reads the first piece of a range ahead, for [`Self::piece`].
@@ -82,7 +82,7 @@ impl<'a> MessageSource<'a> {
         if let Some(whole) = &self.whole {
             return Ok(whole.clone());
         }
-        self.world.config.store.body(self.world.account.id, self.body, None).await
+        self.context.config.store.body(self.context.account.id, self.body, None).await
     }
 
     /// The octets of a header at this range, up to [`HEADER_OCTETS_MAX`].
@@ -91,7 +91,7 @@ impl<'a> MessageSource<'a> {
         if self.octets <= PIECE_OCTETS {
             return Ok(slice(self.whole().await?, header.start..end));
         }
-        self.world.config.store.body(self.world.account.id, self.body, Some(header.start..end)).await
+        self.context.config.store.body(self.context.account.id, self.body, Some(header.start..end)).await
     }
 
     /// The message's own header, up to [`HEADER_OCTETS_MAX`].

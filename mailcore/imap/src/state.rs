@@ -1,8 +1,8 @@
 //! The states of RFC 3501 §3, and the answers of handlers that lead from one state to another.
 
 use crate::account::LoggedInAccount;
-use crate::codec::Reply;
-use crate::mailbox::Selected;
+use crate::codec::StatusResponse;
+use crate::mailbox::SelectedMailbox;
 
 /// The state of a conversation (RFC 3501 §3).
 pub(crate) enum State {
@@ -14,7 +14,7 @@ pub(crate) enum State {
     /// After login, without a mailbox (§3.2).
     Authenticated(Box<LoggedInAccount>),
     /// With a mailbox selected (§3.3).
-    Selected(Box<LoggedInAccount>, Box<Selected>),
+    Selected(Box<LoggedInAccount>, Box<SelectedMailbox>),
     /// The connection is about to be closed (§3.4).
     Logout,
 }
@@ -37,7 +37,7 @@ impl State {
     }
 
     /// Selects another mailbox, or none.
-    pub(crate) fn select(&mut self, mailbox: Option<Box<Selected>>) {
+    pub(crate) fn select(&mut self, mailbox: Option<Box<SelectedMailbox>>) {
         *self = match (std::mem::replace(self, Self::Logout), mailbox) {
             (Self::Authenticated(account) | Self::Selected(account, _), Some(mailbox)) => {
                 Self::Selected(account, mailbox)
@@ -71,21 +71,21 @@ pub(crate) enum AuthenticateStep {
 /// How a command ends, and the state after it.
 pub(crate) enum Completion {
     /// This reply, in the same state.
-    Reply(Reply),
+    Reply(StatusResponse),
     /// The command continues with the client's next line.
     Wait(Continuation),
     /// TLS starts after the reply.
-    StartTls(Reply),
+    StartTls(StatusResponse),
     /// The account is logged in.
-    LoggedIn(Box<LoggedInAccount>, Reply),
+    LoggedIn(Box<LoggedInAccount>, StatusResponse),
     /// Another mailbox, or none, is selected.
-    Select(Option<Box<Selected>>, Reply),
+    Select(Option<Box<SelectedMailbox>>, StatusResponse),
     /// The conversation ends after the reply.
-    Close(Reply),
+    Close(StatusResponse),
 }
 
-impl From<Reply> for Completion {
-    fn from(reply: Reply) -> Self {
+impl From<StatusResponse> for Completion {
+    fn from(reply: StatusResponse) -> Self {
         Self::Reply(reply)
     }
 }

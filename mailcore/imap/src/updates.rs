@@ -1,13 +1,13 @@
 //! The updates that a client gets about its selected mailbox at the end of a command, and during IDLE (RFC 3501 §7).
 
 use provost_net::Output;
-use provost_store::{Columns, StoreError, Which};
+use provost_store::{Columns, MessageSelection, StoreError};
 
 use crate::ImapConfig;
 use crate::account::LoggedInAccount;
 use crate::codec::Command;
-use crate::codec::command::Numbers;
-use crate::mailbox::{Expunges, Selected};
+use crate::codec::command::NumberKind;
+use crate::mailbox::{Expunges, SelectedMailbox};
 
 /// Whether the end of a command reads the store, and whether it may report EXPUNGE.
 #[derive(Clone, Copy)]
@@ -39,7 +39,7 @@ impl UpdatePolicy {
             }
             _ => return Self::hinted(Expunges::Reported),
         };
-        Self::hinted(if numbers == Numbers::Uid { Expunges::Reported } else { Expunges::Held })
+        Self::hinted(if numbers == NumberKind::Uid { Expunges::Reported } else { Expunges::Held })
     }
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct MailboxGone;
 pub(crate) async fn report(
     config: &ImapConfig,
     account: &mut LoggedInAccount,
-    selected: &mut Selected,
+    selected: &mut SelectedMailbox,
     look: UpdatePolicy,
     out: &mut Output<'_>,
 ) -> Result<(), MailboxGone> {
@@ -60,7 +60,7 @@ pub(crate) async fn report(
         return Ok(());
     }
     account.notices.borrow_and_update();
-    let which = Which::ChangedSince(selected.modseq);
+    let which = MessageSelection::ChangedSince(selected.modseq);
     let read = config.store.read(account.id, selected.id, which, Columns::NONE, None).await;
     // The next read begins at the same modseq, so no change is lost. It must happen without another notice.
     account.is_overdue = read.is_err();

@@ -8,7 +8,7 @@ use provost_view::Person;
 use uuid::Uuid;
 
 use crate::received::is_own_received;
-use crate::{AuthenticationResult, Envelope, Headers, MarkEffect, StageMark};
+use crate::{AuthenticationResult, Envelope, HeaderSection, MarkEffect, StageMark};
 
 /// The id of one message on its whole way through this site. It appears in Received, in the reply to the sender and in
 /// every log line, and the ids of deliveries derive from it.
@@ -24,7 +24,7 @@ impl TraceId {
     /// Reads the id that this site gave to a message: the id in the topmost Received, when `hostname` wrote that field.
     /// `None` for messages made here (bounces, vacation replies), which have no Received.
     pub fn of_message(message: &[u8], hostname: &str) -> Option<Self> {
-        let received = Headers::of(message).get("Received").filter(|value| is_own_received(value, hostname))?;
+        let received = HeaderSection::of(message).get("Received").filter(|value| is_own_received(value, hostname))?;
         let (_, after) = received.split_once(" id ")?;
         let (id, _) = after.split_once(';')?;
         Uuid::try_parse(id.trim()).ok().map(Self)
@@ -91,7 +91,7 @@ pub struct Greeting {
 
 /// The connection that a message arrives through. All messages of one connection share it.
 #[derive(Clone, Debug)]
-pub struct Connection {
+pub struct PeerConnection {
     /// The service of the listener.
     pub service: Service,
     /// The peer's address. Behind a load balancer, the address of the balancer's client (PROXY protocol).
@@ -108,7 +108,7 @@ pub struct Connection {
     pub findings: Findings,
 }
 
-impl Connection {
+impl PeerConnection {
     /// Returns the protocol name for the `with` clause of Received (RFC 3848, RFC 2033).
     pub fn protocol(&self) -> &'static str {
         let verb = self.hello.as_ref().map_or(HelloVerb::Helo, |hello| hello.verb);
@@ -140,7 +140,7 @@ pub struct Arrival {
     pub trace_id: TraceId,
     /// The connection it came through; `None` for a message from the queue, which keeps only the envelope and the
     /// message.
-    pub connection: Option<Arc<Connection>>,
+    pub connection: Option<Arc<PeerConnection>>,
     /// The envelope with the parameters of MAIL and RCPT. While a stage judges RCPT, the last recipient is the one in
     /// question.
     pub envelope: Envelope,
@@ -152,7 +152,7 @@ pub struct Arrival {
 
 impl Arrival {
     /// Starts an arrival through a connection. RCPT adds the recipients of its envelope later.
-    pub fn through(connection: Arc<Connection>, trace_id: TraceId, envelope: Envelope) -> Self {
+    pub fn through(connection: Arc<PeerConnection>, trace_id: TraceId, envelope: Envelope) -> Self {
         Self { trace_id, connection: Some(connection), envelope, announced_octets: None, findings: Findings::default() }
     }
 
@@ -195,8 +195,8 @@ mod tests {
     use super::*;
     use crate::Verdict;
 
-    fn connection(verb: HelloVerb, tls: bool) -> Connection {
-        Connection {
+    fn connection(verb: HelloVerb, tls: bool) -> PeerConnection {
+        PeerConnection {
             service: Service::Mx,
             remote: "192.0.2.1:1000".parse().unwrap(),
             local: "192.0.2.2:25".parse().unwrap(),
@@ -220,7 +220,7 @@ mod tests {
         ] {
             assert_eq!(connection(verb, tls).protocol(), expect);
         }
-        assert_eq!(Connection { hello: None, ..connection(HelloVerb::Ehlo, true) }.protocol(), "SMTP");
+        assert_eq!(PeerConnection { hello: None, ..connection(HelloVerb::Ehlo, true) }.protocol(), "SMTP");
     }
 
     /// A message read from the queue is still known to be in quarantine.
@@ -232,7 +232,7 @@ mod tests {
         arrival.findings.marks.push(tag);
         assert!(!arrival.is_quarantined());
         let Verdict::Quarantine(mark) = Verdict::quarantine("listed", "5.7.1", "x") else { panic!() };
-        let marked = Connection {
+        let marked = PeerConnection {
             findings: Findings { marks: vec![mark], ..Findings::default() },
             ..connection(HelloVerb::Ehlo, false)
         };

@@ -130,7 +130,7 @@ impl AuthenticationOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Headers;
+    use crate::HeaderSection;
 
     #[test]
     fn is_written_as_rfc_8601_says() {
@@ -158,7 +158,7 @@ mod tests {
             ("X-Results: mx.example.edu; spf=pass", false),
         ] {
             let message = format!("{field}\r\n\r\n");
-            let read = Headers::of(message.as_bytes()).iter().next().unwrap();
+            let read = HeaderSection::of(message.as_bytes()).iter().next().unwrap();
             assert_eq!(AuthenticationResult::is_named_after(&read, "mx.example.edu"), expect, "{field}");
         }
     }

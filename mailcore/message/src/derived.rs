@@ -1,7 +1,7 @@
 //! Columns that are derived once from an arriving message and stored beside it.
 
 use crate::column::ColumnWriter;
-use crate::headers::{HeaderField, Headers};
+use crate::headers::{HeaderField, HeaderSection};
 use crate::kept_fields::keep;
 use crate::preview::preview;
 use crate::{ImapEnvelope, MimePart, SentDate, ThreadKeys};
@@ -43,7 +43,7 @@ pub struct Derived {
 /// Takes time linear in the octets of the message; each column is bounded.
 pub fn derive(message: &[u8]) -> Derived {
     let mut fields: Vec<HeaderField<'_>> = Vec::with_capacity(FIELDS);
-    fields.extend(Headers::of(message).iter());
+    fields.extend(HeaderSection::of(message).iter());
     let part = MimePart::of(message);
     let date = fields.iter().find(|field| field.is("Date"));
     Derived {

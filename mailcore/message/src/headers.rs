@@ -16,7 +16,7 @@ const VALUE_OCTETS_MAX: usize = 64 * 1024;
 
 /// The header section of a message. It borrows the message, so making one is free.
 #[derive(Clone, Copy, Debug)]
-pub struct Headers<'a> {
+pub struct HeaderSection<'a> {
     section: &'a [u8],
 }
 
@@ -28,7 +28,7 @@ pub struct HeaderField<'a> {
     whole: &'a [u8],
 }
 
-impl<'a> Headers<'a> {
+impl<'a> HeaderSection<'a> {
     /// Takes a whole message, or a header section alone.
     pub fn of(message: &'a [u8]) -> Self {
         Self { section: message.get(..HEADER_OCTETS_MAX).unwrap_or(message) }
@@ -205,7 +205,7 @@ mod tests {
     /// RFC 5322 §2.2, §2.2.3.
     #[test]
     fn reads_fields_in_order() {
-        let headers = Headers::of(MESSAGE);
+        let headers = HeaderSection::of(MESSAGE);
         let names: Vec<_> = headers.iter().map(|f| f.name()).collect();
         assert_eq!(names, ["Received", "Subject", "received", "Empty", "X-Raw"]);
         assert_eq!(headers.get("received").as_deref(), Some("from a\tby b; date"));
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn knows_where_its_fields_stand() {
-        let headers = Headers::of(MESSAGE);
+        let headers = HeaderSection::of(MESSAGE);
         let spans: Vec<&[u8]> = headers.iter().map(|field| &MESSAGE[headers.span(&field)]).collect();
         assert_eq!(spans.concat(), MESSAGE[..MESSAGE.len() - b"\r\nBody: no\r\n".len()]);
         assert_eq!(spans[2], b"received: two\r\n");
@@ -242,7 +242,7 @@ mod tests {
             (b": c\r\n", 0, 5),
             (b"A : c\r\n", 1, 7),
         ] {
-            let headers = Headers::of(message);
+            let headers = HeaderSection::of(message);
             assert_eq!((headers.iter().count(), headers.body_offset()), (fields, body), "{message:?}");
         }
     }
@@ -263,22 +263,22 @@ mod tests {
             (":-) x\r\n", false),
             ("=?utf-8?q?x?=: y\r\n", false),
         ] {
-            assert_eq!(Headers::of(message.as_bytes()).begins_with_field(), expect, "{message}");
+            assert_eq!(HeaderSection::of(message.as_bytes()).begins_with_field(), expect, "{message}");
         }
     }
 
     #[test]
     fn is_bounded() {
         let many = b"A: b\r\n".repeat(5000);
-        assert_eq!(Headers::of(&many).iter().count(), HEADER_FIELDS_MAX);
+        assert_eq!(HeaderSection::of(&many).iter().count(), HEADER_FIELDS_MAX);
         let long = [b"A: ".to_vec(), vec![b'x'; HEADER_OCTETS_MAX * 2]].concat();
-        assert_eq!(Headers::of(&long).get("A").map(|v| v.len()), Some(VALUE_OCTETS_MAX - 1));
+        assert_eq!(HeaderSection::of(&long).get("A").map(|v| v.len()), Some(VALUE_OCTETS_MAX - 1));
     }
 
     proptest! {
         #[test]
         fn any_octets_are_read_without_panic(message in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let headers = Headers::of(&message);
+            let headers = HeaderSection::of(&message);
             prop_assert!(headers.body_offset() <= message.len());
             for field in headers.iter() {
                 prop_assert!(!field.decoded().contains(['\r', '\n']));
@@ -287,7 +287,7 @@ mod tests {
 
         #[test]
         fn any_header_like_text_is_read_without_panic(message in "[A:=?\r\n \tq]{0,80}") {
-            Headers::of(message.as_bytes()).iter().for_each(|field| drop(field.decoded()));
+            HeaderSection::of(message.as_bytes()).iter().for_each(|field| drop(field.decoded()));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::address_list::{LISTED_MAX, ListedAddress, ListedMailbox, address_list};
 use crate::column::{ColumnReader, ColumnWriter};
-use crate::headers::{HeaderField, Headers};
+use crate::headers::{HeaderField, HeaderSection};
 use crate::tokens::ids_without_comments;
 
 /// The fields of ENVELOPE: octets as sent, unfolded; the ids without comments.
@@ -34,7 +34,7 @@ impl ImapEnvelope {
     /// Reads a message or its header section. Addresses of repeated fields are concatenated, at most [`LISTED_MAX`] per
     /// field name.
     pub fn of(message: &[u8]) -> Self {
-        let fields: Vec<HeaderField<'_>> = Headers::of(message).iter().collect();
+        let fields: Vec<HeaderField<'_>> = HeaderSection::of(message).iter().collect();
         Self::of_fields(&fields)
     }
 

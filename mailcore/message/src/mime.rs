@@ -33,7 +33,7 @@ pub struct MimePart {
     /// Line ends in the body; counted for `text` and `message/rfc822` only, else zero.
     pub lines: u64,
     /// The media type: from Content-Type, or the default when the field is absent.
-    pub media: Media,
+    pub media: MediaType,
     /// Content-Transfer-Encoding; empty when the field is absent.
     pub encoding: Vec<u8>,
     /// The other Content- fields.
@@ -72,7 +72,7 @@ pub enum PartContent {
 
 /// A media type with its parameters (RFC 2045 §5).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Media {
+pub struct MediaType {
     /// The type, as written.
     pub kind: Vec<u8>,
     /// The subtype, as written.
@@ -81,7 +81,7 @@ pub struct Media {
     pub parameters: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-impl Media {
+impl MediaType {
     /// Returns `text/plain; charset=us-ascii`, the default without Content-Type (RFC 2045 §5.2).
     pub fn plain_text() -> Self {
         let charset = (b"charset".to_vec(), b"us-ascii".to_vec());
@@ -167,7 +167,7 @@ fn slice<'m>(message: &'m [u8], range: &Range<u64>) -> &'m [u8] {
 /// The Content- fields of one header, as they are collected.
 #[derive(Default)]
 struct ContentFields {
-    media: Option<Media>,
+    media: Option<MediaType>,
     encoding: Vec<u8>,
     attributes: ContentAttributes,
 }
@@ -185,7 +185,7 @@ impl ContentFields {
             // Of repeated fields, the first one counts.
             if field.is("Content-Type") && !has_type {
                 has_type = true;
-                read.media = Media::parse(&field.unfolded());
+                read.media = MediaType::parse(&field.unfolded());
             } else if field.is("Content-Transfer-Encoding") && read.encoding.is_empty() {
                 read.encoding = token(&field);
             } else {

@@ -86,7 +86,7 @@ fn token(tokens: &mut TokenCursor<'_>, stops: &[u8]) -> Vec<u8> {
 }
 
 /// Sections of one parameter by number: whether each is encoded, and its value.
-type Sections = BTreeMap<usize, (bool, Vec<u8>)>;
+type ParameterSections = BTreeMap<usize, (bool, Vec<u8>)>;
 
 /// The name of one section: `name*1*` is section 1 of `name`, encoded (RFC 2231 §3, §4.1).
 struct ParameterSection {
@@ -112,7 +112,7 @@ fn joined(raw: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
         return raw.into_iter().take(PARAMETERS_MAX).collect();
     }
     let mut parameters: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    let mut sections: BTreeMap<Vec<u8>, Sections> = BTreeMap::new();
+    let mut sections: BTreeMap<Vec<u8>, ParameterSections> = BTreeMap::new();
     let mut places = Vec::new();
     for (name, value) in raw {
         let Some(section) = section(&name) else {
@@ -136,7 +136,7 @@ fn joined(raw: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 /// RFC 2231 §3: sections count from 0. Sections after a missing number are dropped.
-fn join(parameter: &mut (Vec<u8>, Vec<u8>), sections: &Sections) {
+fn join(parameter: &mut (Vec<u8>, Vec<u8>), sections: &ParameterSections) {
     let in_order = sections.iter().enumerate().take_while(|(at, (number, _))| at == *number);
     let in_order: Vec<&(bool, Vec<u8>)> = in_order.map(|(_, (_, section))| section).collect();
     let is_extended = in_order.first().is_some_and(|(is_encoded, _)| *is_encoded);

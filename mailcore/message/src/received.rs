@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use crate::{Headers, TraceId, rfc5322_date};
+use crate::{HeaderSection, TraceId, rfc5322_date};
 
 /// Most earlier hops; beyond, the message is taken to be looping. RFC 5321 §6.3 asks for at least 100.
 const HOPS_MAX: usize = 100;
@@ -52,7 +52,7 @@ pub fn is_own_received(value: &str, hostname: &str) -> bool {
 /// Whether a message has passed too many hops (RFC 5321 §6.3), counted without our own trace field. The reply is 554
 /// 5.4.6.
 pub fn is_looping(message: &[u8]) -> bool {
-    Headers::of(message).all("Received").nth(HOPS_MAX).is_some()
+    HeaderSection::of(message).all("Received").nth(HOPS_MAX).is_some()
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ pub(crate) fn crlf(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Headers;
+    use crate::HeaderSection;
     use mail_parser::{MessageParser, MimeHeaders};
 
     fn reply(subject: &str, text: &str, in_reply_to: Option<&str>, references: Option<&str>) -> Vec<u8> {
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn carries_the_fields_of_an_automatic_reply() {
         let message = reply("Absente jusqu'à vendredi", "Bonjour,\nje reviens l'été.\n", Some("<1@x>"), Some("<0@x>"));
-        let headers = Headers::of(&message);
+        let headers = HeaderSection::of(&message);
         assert_eq!(headers.get("Auto-Submitted").as_deref(), Some("auto-replied"));
         assert_eq!(headers.decoded("Subject").as_deref(), Some("Absente jusqu'à vendredi"));
         assert_eq!(headers.decoded("From").as_deref(), Some("Zoé Tremblay <zoe.tremblay@example.edu>"));
@@ -146,15 +146,15 @@ mod tests {
     #[test]
     fn nothing_can_be_injected() {
         let message = reply("a\r\nBcc: b@c", "x\r.\r\n", Some("<1@x>\r\nBcc: b@c"), Some("<a\r\nBcc: b>"));
-        assert_eq!(Headers::of(&message).get("Bcc"), None, "{}", String::from_utf8_lossy(&message));
-        assert_eq!(Headers::of(&message).get("References").as_deref(), Some("<1@x>"));
+        assert_eq!(HeaderSection::of(&message).get("Bcc"), None, "{}", String::from_utf8_lossy(&message));
+        assert_eq!(HeaderSection::of(&message).get("References").as_deref(), Some("<1@x>"));
     }
 
     #[test]
     fn a_message_without_identifier_is_answered_without_reference() {
         let message = reply("s", "t", None, Some("<0@x>"));
-        assert_eq!(Headers::of(&message).get("In-Reply-To"), None);
-        assert_eq!(Headers::of(&message).get("References"), None);
+        assert_eq!(HeaderSection::of(&message).get("In-Reply-To"), None);
+        assert_eq!(HeaderSection::of(&message).get("References"), None);
     }
 
     #[test]

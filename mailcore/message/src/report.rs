@@ -13,7 +13,7 @@ use mail_builder::mime::{BodyPart, MimePart};
 use uuid::Uuid;
 
 use crate::reply::crlf;
-use crate::{Envelope, Headers, Path, Recipient, ReturnContent, message_id, rfc5322_date, seven_bit};
+use crate::{Envelope, HeaderSection, Path, Recipient, ReturnContent, message_id, rfc5322_date, seven_bit};
 
 /// Octets of the original header section that a report returns.
 const RETURNED_HEADER_OCTETS_MAX: usize = 32 * 1024;
@@ -174,7 +174,7 @@ impl DeliveryReport<'_> {
             let encoding = if self.original.is_ascii() { "7bit" } else { "8bit" };
             return raw_part("message/rfc822", encoding, self.original.to_vec());
         }
-        let end = Headers::of(self.original).body_offset().min(RETURNED_HEADER_OCTETS_MAX);
+        let end = HeaderSection::of(self.original).body_offset().min(RETURNED_HEADER_OCTETS_MAX);
         let header = String::from_utf8_lossy(self.original.get(..end).unwrap_or_default());
         MimePart::new("text/rfc822-headers", BodyPart::Text((crlf(header.trim_end()) + "\r\n").into()))
     }

@@ -141,11 +141,11 @@ fn strip_end<'a>(text: &'a str, word: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Headers;
+    use crate::HeaderSection;
     use proptest::prelude::*;
 
     fn keys(header: &str) -> ThreadKeys {
-        ThreadKeys::of_fields(&Headers::of(header.as_bytes()).iter().collect::<Vec<_>>())
+        ThreadKeys::of_fields(&HeaderSection::of(header.as_bytes()).iter().collect::<Vec<_>>())
     }
 
     /// RFC 5256 §2.1.

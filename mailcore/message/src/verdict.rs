@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::Headers;
+use crate::HeaderSection;
 
 /// Longest reply text, characters. RFC 5321 §4.5.3.1.5: a reply line has at most 512 octets.
 const TEXT_CHARS_MAX: usize = 400;
@@ -167,7 +167,7 @@ impl StageMark {
     /// Reads the marks that this site put on a message: the fields above the first Received. Fields below it came with
     /// the message and may be forged.
     pub fn of_message(message: &[u8]) -> Vec<Self> {
-        let ours = Headers::of(message).iter().take_while(|field| !field.is("Received"));
+        let ours = HeaderSection::of(message).iter().take_while(|field| !field.is("Received"));
         ours.filter(|field| field.is(FIELD_NAME))
             .take(MARKS_MAX)
             .filter_map(|field| Self::read(&field.value()))

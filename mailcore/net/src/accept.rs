@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 
 use crate::conversation::{Conversation, refuse};
 use crate::limits::ConnectionCounts;
-use crate::listener::{Listener, Shared};
-use crate::{Drain, Peer, Session, SourcePlace, Sources, Transport};
+use crate::listener::{Listener, ListenerState};
+use crate::{ConnectionsBySource, Drain, Peer, Session, SourceSlot, Transport};
 
 /// Pause before the next accept when the system is out of descriptors or memory.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -30,7 +30,7 @@ pub struct AcceptedConnection {
     pub peer: Peer,
     /// The connection's place among those of its source, to be kept as long as the connection. `None` when the source has as
     /// many connections as the limit allows: refuse this one.
-    pub place: Option<SourcePlace>,
+    pub place: Option<SourceSlot>,
 }
 
 /// Binds and serves until `drain` stops. `make` builds one session per connection, from the transport (plain or TLS) and
@@ -41,7 +41,7 @@ where
     F: Fn(Peer, Transport, bool) -> S + Send + Sync + 'static,
 {
     let shared =
-        Arc::new(Shared { listener: listener.clone(), drain: drain.clone(), accounts: ConnectionCounts::new() });
+        Arc::new(ListenerState { listener: listener.clone(), drain: drain.clone(), accounts: ConnectionCounts::new() });
     let make = Arc::new(make);
     serve_connections(listener, drain, move |connection| converse(connection, shared.clone(), make.clone())).await
 }
@@ -68,7 +68,7 @@ where
     W: Future<Output = ()> + Send + 'static,
 {
     let name = listener.name;
-    let sources = Sources::new();
+    let sources = ConnectionsBySource::new();
     let mut open = JoinSet::new();
     loop {
         tokio::select! {
@@ -124,7 +124,7 @@ async fn begin(
     mut socket: TcpStream,
     remote: SocketAddr,
     listener: &Listener,
-    sources: &Sources,
+    sources: &ConnectionsBySource,
 ) -> Option<AcceptedConnection> {
     metrics::counter!("provost_net_accepted_total", "listener" => listener.name).increment(1);
     let _ = socket.set_nodelay(true);
@@ -137,7 +137,7 @@ async fn begin(
 }
 
 /// Runs one connection of a [`Session`], from its greeting to its end.
-async fn converse<S, F>(connection: AcceptedConnection, shared: Arc<Shared>, make: Arc<F>)
+async fn converse<S, F>(connection: AcceptedConnection, shared: Arc<ListenerState>, make: Arc<F>)
 where
     S: Session,
     F: Fn(Peer, Transport, bool) -> S + Send + Sync + 'static,

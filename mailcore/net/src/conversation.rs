@@ -5,7 +5,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::limits::CountedSlot;
-use crate::listener::Shared;
+use crate::listener::ListenerState;
 use crate::memory::FREE_OCTETS;
 use crate::output::beyond_free;
 use crate::stream::{READ_OCTETS_MIN, Stream};
@@ -18,7 +18,7 @@ const STEPS_PER_TURN: u32 = 16;
 pub(crate) struct Conversation<'a, S> {
     stream: Stream,
     session: S,
-    shared: &'a Shared,
+    shared: &'a ListenerState,
     input: BytesMut,
     output: BytesMut,
     /// Octets of `input` that the memory budget counts.
@@ -41,7 +41,7 @@ enum Wakeup {
 }
 
 impl<'a, S: Session> Conversation<'a, S> {
-    pub(crate) fn new(socket: TcpStream, session: S, shared: &'a Shared) -> Self {
+    pub(crate) fn new(socket: TcpStream, session: S, shared: &'a ListenerState) -> Self {
         let memory = &shared.listener.budgets.memory;
         Self {
             stream: Stream::new(socket, shared.listener.limits.write),
@@ -208,7 +208,7 @@ fn note_tls_failure(name: &'static str, peer: Peer, error: &std::io::Error) {
 }
 
 /// Refuses a connection beyond the limits with the protocol's own goodbye, and closes it.
-pub(crate) async fn refuse<S: Session>(socket: TcpStream, mut session: S, shared: &Shared) {
+pub(crate) async fn refuse<S: Session>(socket: TcpStream, mut session: S, shared: &ListenerState) {
     if shared.listener.implicit_tls {
         return;
     }

@@ -21,7 +21,7 @@ mod tls;
 
 pub use accept::{AcceptedConnection, Serve, serve, serve_connections};
 pub use drain::Drain;
-pub use limits::{ConnectionBudget, Limits, SourcePlace, Sources};
+pub use limits::{ConnectionBudget, ConnectionsBySource, Limits, SourceSlot};
 pub use listener::{Budgets, Listener};
 pub use memory::{FREE_OCTETS, MEMORY_OCTETS_DEFAULT, MEMORY_OCTETS_MIN, MemoryBudget, Reservation};
 pub use network::{Network, NetworkError};

@@ -50,7 +50,7 @@ pub struct ConnectionBudget {
 
 /// One connection counted in a [`ConnectionBudget`], until it is dropped.
 #[derive(Debug)]
-pub(crate) struct ConnectionPlace {
+pub(crate) struct ConnectionSlot {
     /// `None` for one of the first [`LISTENER_CONNECTIONS_MIN`] connections of a listener, which the budget does not count.
     counted: Option<Arc<AtomicUsize>>,
 }
@@ -69,17 +69,17 @@ impl ConnectionBudget {
     }
 
     /// A place for one more connection of a listener that has `of_listener` open; `None` when the budget is used up.
-    pub(crate) fn enter(&self, of_listener: usize) -> Option<ConnectionPlace> {
+    pub(crate) fn enter(&self, of_listener: usize) -> Option<ConnectionSlot> {
         if of_listener < LISTENER_CONNECTIONS_MIN {
-            return Some(ConnectionPlace { counted: None });
+            return Some(ConnectionSlot { counted: None });
         }
         let more = |open: usize| (open < self.limit).then_some(open + 1);
         self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(ConnectionPlace { counted: Some(self.open.clone()) })
+        Some(ConnectionSlot { counted: Some(self.open.clone()) })
     }
 }
 
-impl Drop for ConnectionPlace {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         if let Some(open) = &self.counted {
             open.fetch_sub(1, Ordering::Relaxed);
@@ -93,27 +93,27 @@ const NETWORK_BITS: u128 = !0 << 64;
 /// Open connections of one listener by source: an address, or an IPv6 network of 64 bits. Cheap to clone; clones count
 /// together.
 #[derive(Clone, Debug)]
-pub struct Sources(ConnectionCounts<IpAddr>);
+pub struct ConnectionsBySource(ConnectionCounts<IpAddr>);
 
-/// One connection counted in [`Sources`], until it is dropped.
+/// One connection counted in [`ConnectionsBySource`], until it is dropped.
 #[derive(Debug)]
-pub struct SourcePlace {
+pub struct SourceSlot {
     _place: CountedSlot<IpAddr>,
 }
 
-impl Sources {
+impl ConnectionsBySource {
     /// An empty count.
     pub fn new() -> Self {
         Self(ConnectionCounts::new())
     }
 
     /// Counts one more connection from `address`; `None` when its source has `most` already.
-    pub fn enter(&self, address: IpAddr, most: usize) -> Option<SourcePlace> {
-        Some(SourcePlace { _place: self.0.enter(source(address), most)? })
+    pub fn enter(&self, address: IpAddr, most: usize) -> Option<SourceSlot> {
+        Some(SourceSlot { _place: self.0.enter(source(address), most)? })
     }
 }
 
-impl Default for Sources {
+impl Default for ConnectionsBySource {
     fn default() -> Self {
         Self::new()
     }

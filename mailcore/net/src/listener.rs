@@ -35,7 +35,7 @@ pub struct Budgets {
 }
 
 /// State that all connections of a listener share.
-pub(crate) struct Shared {
+pub(crate) struct ListenerState {
     pub(crate) listener: Listener,
     pub(crate) drain: Drain,
     pub(crate) accounts: ConnectionCounts<String>,

@@ -37,7 +37,7 @@ pub(crate) fn take_line(input: &mut BytesMut, limit: usize) -> LineState {
 }
 
 /// A message number from the client; it may not exist.
-pub(crate) type Number = u32;
+pub(crate) type MessageNumber = u32;
 
 /// A client's command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,19 +57,19 @@ pub(crate) enum Command {
     /// RFC 1939 §5: the number of messages and their octets.
     Stat,
     /// RFC 1939 §5: the octets of one message, or of each.
-    List(Option<Number>),
+    List(Option<MessageNumber>),
     /// RFC 1939 §5: sends a message.
-    Retr(Number),
+    Retr(MessageNumber),
     /// RFC 1939 §5: marks a message as deleted.
-    Dele(Number),
+    Dele(MessageNumber),
     /// RFC 1939 §5: no operation.
     Noop,
     /// RFC 1939 §5: clears all deletion marks.
     Rset,
     /// RFC 1939 §7: the header and so many lines of the body of a message.
-    Top(Number, u32),
+    Top(MessageNumber, u32),
     /// RFC 1939 §7: the unique-id of one message, or of each.
-    Uidl(Option<Number>),
+    Uidl(Option<MessageNumber>),
     /// RFC 1939 §4, §6: ends the session; in TRANSACTION, after UPDATE.
     Quit,
 }
@@ -121,13 +121,13 @@ fn text(argument: Option<&str>) -> Result<String, MalformedLine> {
     argument.map(str::trim).filter(|a| !a.is_empty()).map(Into::into).ok_or(ARGUMENTS)
 }
 
-fn number(argument: Option<&str>) -> Result<Number, MalformedLine> {
+fn number(argument: Option<&str>) -> Result<MessageNumber, MalformedLine> {
     let digits = argument.map(str::trim).unwrap_or_default();
     // `parse` would accept a sign.
     if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().map_err(|_| ARGUMENTS) } else { Err(ARGUMENTS) }
 }
 
-fn optional(argument: Option<&str>) -> Result<Option<Number>, MalformedLine> {
+fn optional(argument: Option<&str>) -> Result<Option<MessageNumber>, MalformedLine> {
     if argument.is_none_or(|a| a.trim().is_empty()) { Ok(None) } else { number(argument).map(Some) }
 }
 

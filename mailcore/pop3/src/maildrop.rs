@@ -1,14 +1,15 @@
 //! A maildrop: INBOX as of the login, with marks for the messages that QUIT will delete (RFC 1939 §5).
 
 use provost_store::{
-    AccountId, BodyId, Columns, MailboxId, MailboxName, MessageStore, StoreError, Uid, UidSet, UidValidity, Which,
+    AccountId, BodyId, Columns, MailboxId, MailboxName, MessageSelection, MessageStore, StoreError, Uid, UidSet,
+    UidValidity,
 };
 
-use crate::command::Number;
+use crate::command::MessageNumber;
 
 /// A message of the maildrop. Its number is its position from 1 and does not change during a session.
 #[derive(Clone, Debug)]
-pub(crate) struct Message {
+pub(crate) struct MaildropMessage {
     pub(crate) uid: Uid,
     pub(crate) octets: u64,
     pub(crate) body: BodyId,
@@ -20,7 +21,7 @@ pub(crate) struct Message {
 pub(crate) struct Maildrop {
     pub(crate) mailbox: MailboxId,
     uid_validity: UidValidity,
-    messages: Vec<Message>,
+    messages: Vec<MaildropMessage>,
 }
 
 impl Maildrop {
@@ -33,24 +34,24 @@ impl Maildrop {
         if inbox.messages == 0 {
             return Ok(maildrop);
         }
-        let read = store.read(account, inbox.id, Which::all(), Columns::NONE, Some(snapshot.token)).await?;
+        let read = store.read(account, inbox.id, MessageSelection::all(), Columns::NONE, Some(snapshot.token)).await?;
         maildrop.messages = read
             .rows
             .into_iter()
             .map(|row| row.meta)
-            .map(|meta| Message { uid: meta.uid, octets: meta.octets, body: meta.body, deleted: false })
+            .map(|meta| MaildropMessage { uid: meta.uid, octets: meta.octets, body: meta.body, deleted: false })
             .collect();
         maildrop.messages.shrink_to_fit();
         Ok(maildrop)
     }
 
     /// The message of that number; `None` when it does not exist or is marked as deleted.
-    pub(crate) fn message(&self, number: Number) -> Option<&Message> {
+    pub(crate) fn message(&self, number: MessageNumber) -> Option<&MaildropMessage> {
         self.messages.get(place(number)?).filter(|message| !message.deleted)
     }
 
     /// Marks a message as deleted; `false` when it does not exist or is marked already.
-    pub(crate) fn delete(&mut self, number: Number) -> bool {
+    pub(crate) fn delete(&mut self, number: MessageNumber) -> bool {
         let message = place(number).and_then(|place| self.messages.get_mut(place)).filter(|message| !message.deleted);
         message.map(|message| message.deleted = true).is_some()
     }
@@ -61,7 +62,7 @@ impl Maildrop {
     }
 
     /// The messages that are not marked, with their numbers.
-    pub(crate) fn listed(&self) -> impl Iterator<Item = (usize, &Message)> {
+    pub(crate) fn listed(&self) -> impl Iterator<Item = (usize, &MaildropMessage)> {
         self.messages
             .iter()
             .enumerate()
@@ -75,7 +76,7 @@ impl Maildrop {
     }
 
     /// RFC 1939 §7: constant over all sessions, and never reused for another message.
-    pub(crate) fn unique_id(&self, message: &Message) -> String {
+    pub(crate) fn unique_id(&self, message: &MaildropMessage) -> String {
         format!("{}.{}", self.uid_validity.0, message.uid.0)
     }
 
@@ -85,6 +86,6 @@ impl Maildrop {
     }
 }
 
-fn place(number: Number) -> Option<usize> {
+fn place(number: MessageNumber) -> Option<usize> {
     usize::try_from(number).ok()?.checked_sub(1)
 }

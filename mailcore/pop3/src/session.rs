@@ -13,7 +13,7 @@ use provost_view::{Login, LoginAttempt, PersonRef};
 
 use crate::Pop3Config;
 use crate::command::{Command, LINE_OCTETS_MAX, LOGIN_LINE_OCTETS_MAX, LineState, take_line};
-use crate::transaction::{OpenError, REVOKED, Transaction};
+use crate::transaction::{OpenError, REVOKED, TransactionState};
 
 /// Longest silence after login. RFC 1939 §3: at least ten minutes.
 const IDLE_LIMIT: Duration = Duration::from_secs(10 * 60);
@@ -38,7 +38,7 @@ pub struct Pop3Session {
 /// States of RFC 1939 §3. UPDATE is part of QUIT.
 enum State {
     Authorization(Authorization),
-    Transaction(Box<Transaction>),
+    Transaction(Box<TransactionState>),
 }
 
 /// The received part of a login.
@@ -227,7 +227,7 @@ impl Pop3Session {
 
     /// Enters TRANSACTION from AUTHORIZATION (RFC 1939 §4).
     async fn enter(&mut self, person: &PersonRef, out: &mut Output<'_>) -> Result<Step, SessionError> {
-        match Transaction::open(&*self.config.store, &self.config.view, person).await {
+        match TransactionState::open(&*self.config.store, &self.config.view, person).await {
             Ok(transaction) => {
                 let now = crate::clock::now().as_second();
                 self.config.store.note_login(AccountId(person.entry_uuid), "pop3", now);

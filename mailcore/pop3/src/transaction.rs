@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use provost_net::{Output, SessionError, Step};
-use provost_store::{AccountId, Batch, BatchError, BatchId, Lease, LeaseError, MessageStore, Op, Require};
+use provost_store::{AccountId, Batch, BatchCondition, BatchError, BatchId, Lease, LeaseError, MessageStore, Op};
 use provost_view::{AccountWatch, PersonRef, View};
 use uuid::Uuid;
 
 use crate::Pop3Config;
-use crate::command::{Command, Number};
+use crate::command::{Command, MessageNumber};
 use crate::maildrop::Maildrop;
 use crate::transfer::Transfer;
 
@@ -38,7 +38,7 @@ pub(crate) enum OpenError {
 }
 
 /// A session in TRANSACTION: the person and the maildrop.
-pub(crate) struct Transaction {
+pub(crate) struct TransactionState {
     /// Changes of the person in the directory.
     person: AccountWatch,
     /// The login name, for logs and for the limit of connections per account.
@@ -50,7 +50,7 @@ pub(crate) struct Transaction {
     leased_at: Instant,
 }
 
-impl Transaction {
+impl TransactionState {
     /// Takes the maildrop exclusively (RFC 1939 §4) and reads it.
     pub(crate) async fn open(store: &dyn MessageStore, view: &View, person: &PersonRef) -> Result<Self, OpenError> {
         let account = AccountId(person.entry_uuid);
@@ -156,7 +156,7 @@ impl Transaction {
         Ok(())
     }
 
-    fn list_one(&self, number: Number, out: &mut Output<'_>) {
+    fn list_one(&self, number: MessageNumber, out: &mut Output<'_>) {
         match self.maildrop.message(number) {
             Some(message) => out.put(format!("+OK {number} {}\r\n", message.octets)),
             None => out.put(NO_SUCH_MESSAGE),
@@ -173,7 +173,7 @@ impl Transaction {
         Ok(())
     }
 
-    fn uidl_one(&self, number: Number, out: &mut Output<'_>) {
+    fn uidl_one(&self, number: MessageNumber, out: &mut Output<'_>) {
         match self.maildrop.message(number) {
             Some(message) => out.put(format!("+OK {number} {}\r\n", self.maildrop.unique_id(message))),
             None => out.put(NO_SUCH_MESSAGE),
@@ -184,7 +184,7 @@ impl Transaction {
     /// the connection closes without the final dot.
     async fn send(
         &self,
-        number: Number,
+        number: MessageNumber,
         mut transfer: Transfer,
         config: &Pop3Config,
         out: &mut Output<'_>,
@@ -236,7 +236,7 @@ impl Transaction {
             id: Some(BatchId(Uuid::new_v4())),
             account: self.account,
             now: crate::clock::now().as_second(),
-            require: vec![Require::Lease { name: lease.name().to_owned(), epoch: lease.epoch }],
+            require: vec![BatchCondition::Lease { name: lease.name().to_owned(), epoch: lease.epoch }],
             ops: vec![Op::Expunge { mailbox: self.maildrop.mailbox, uids: Some(uids), only_deleted: false }],
         };
         let mut result = config.store.apply(batch.clone()).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use provost_delivery::{Delivered, IncomingMessage, Refusal, batch_id};
+use provost_delivery::{Delivered, IncomingMessage, RecipientRefusal, batch_id};
 use provost_message::{Address, Arrival, Envelope, Path, Recipient, ReportAction, ReportedRecipient, TraceId};
 use provost_store::{AttemptOutcome, LeaseError, NewMessage, QueueId, QueueRow, QueuedRecipient, StoreError, TakenRow};
 use provost_trace::{TraceEvent, TraceOutcome};
@@ -286,7 +286,7 @@ impl Inner {
             return RelayRoute::Remote;
         };
         match self.delivery.check(&address) {
-            Err(Delivered::Refused(Refusal::NotLocal)) => RelayRoute::Remote,
+            Err(Delivered::Refused(RecipientRefusal::NotLocal)) => RelayRoute::Remote,
             _ => RelayRoute::Local(address),
         }
     }

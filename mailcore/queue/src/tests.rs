@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use provost_delivery::{Delivered, Delivery, IncomingMessage};
 use provost_message::{Address, Arrival, Envelope, Notify, Path, Recipient, ReturnContent};
 use provost_store::{
-    AccountId, AttemptOutcome, BoxFuture, Claim, Columns, LeaseError, MailboxName, MemoryStore, MessageStore,
-    NewMessage, QueueRow, QueueStore, QueuedRecipient, StoreError, TakeLimits, TakenRow, UNSETTLED_MAX, Which,
+    AccountId, AttemptOutcome, BoxFuture, Claim, Columns, LeaseError, MailboxName, MemoryStore, MessageSelection,
+    MessageStore, NewMessage, QueueRow, QueueStore, QueuedRecipient, StoreError, TakeLimits, TakenRow, UNSETTLED_MAX,
 };
 use provost_view::{Affiliation, Person, PersonState, View};
 use tokio::sync::{Semaphore, watch};
@@ -170,7 +170,7 @@ impl Site {
         let snapshot = self.store.snapshot(account, None).await.unwrap();
         let inbox = snapshot.mailbox(&MailboxName::inbox()).unwrap().id;
         let mut bodies = Vec::new();
-        for row in self.store.read(account, inbox, Which::all(), Columns::NONE, None).await.unwrap().rows {
+        for row in self.store.read(account, inbox, MessageSelection::all(), Columns::NONE, None).await.unwrap().rows {
             let body = self.store.body(account, row.meta.body, None).await.unwrap();
             bodies.push(String::from_utf8(body.to_vec()).unwrap());
         }

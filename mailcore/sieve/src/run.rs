@@ -1,6 +1,6 @@
 //! Runs a program over a message and returns the actions. Pure: no clock, no store, no network.
 
-use provost_message::{Arrival, HeaderField, Headers, ListedMailbox, Path, SentDate, split_detail};
+use provost_message::{Arrival, HeaderField, HeaderSection, ListedMailbox, Path, SentDate, split_detail};
 use provost_view::Address;
 
 use crate::SieveError;
@@ -74,7 +74,7 @@ impl Script {
     pub fn run(&self, message: &[u8], context: &ScriptContext<'_>) -> Result<ScriptOutcome, SieveError> {
         let mut run = ScriptRun {
             message,
-            fields: Headers::of(message).iter().collect(),
+            fields: HeaderSection::of(message).iter().collect(),
             context,
             budget: Budget::new(BUDGET_UNITS),
             line: 1,

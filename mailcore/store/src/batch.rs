@@ -31,7 +31,7 @@ pub struct Batch {
     /// The time of the change, seconds since 1970. Seeds UIDVALIDITY and expires reply handles.
     pub now: i64,
     /// Conditions that must all hold, or nothing is changed.
-    pub require: Vec<Require>,
+    pub require: Vec<BatchCondition>,
     /// The changes in order; later ones see the effects of earlier ones. All get the same modseq.
     pub ops: Vec<Op>,
 }
@@ -51,7 +51,7 @@ fn machine_time() -> i64 {
 
 /// A condition of a batch.
 #[derive(Clone, Debug)]
-pub enum Require {
+pub enum BatchCondition {
     /// The account's octets, with those the batch appends, must not exceed this.
     QuotaOctets(u64),
     /// The mailbox must still exist.

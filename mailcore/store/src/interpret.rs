@@ -8,8 +8,8 @@ use bytes::Bytes;
 
 use crate::account::Account;
 use crate::{
-    Applied, Batch, BatchError, BodyId, FlagChange, Flags, MailboxId, MailboxName, MessageMeta, Modseq, NewMessage, Op,
-    OpEffect, ReadToken, Require, Uid, UidSet,
+    Applied, Batch, BatchCondition, BatchError, BodyId, FlagChange, Flags, MailboxId, MailboxName, MessageMeta, Modseq,
+    NewMessage, Op, OpEffect, ReadToken, Uid, UidSet,
 };
 
 /// Most different keywords in one mailbox.
@@ -126,13 +126,13 @@ impl<R: AccountRows> BatchRun<'_, R> {
         let appended: u64 = batch.ops.iter().map(appended_octets).sum();
         for require in &batch.require {
             match require {
-                Require::QuotaOctets(quota) => within_quota(self.account.octets, appended, *quota)?,
-                Require::Mailbox(id) => drop(self.account.mailbox(*id)?),
-                Require::Lease { name, epoch } => self.rows.require_lease(name, *epoch)?,
-                Require::Unchanged(token) if before == Some(*token) => (),
-                Require::Unchanged(_) => return Err(BatchError::Conflict("the account has changed".into())),
+                BatchCondition::QuotaOctets(quota) => within_quota(self.account.octets, appended, *quota)?,
+                BatchCondition::Mailbox(id) => drop(self.account.mailbox(*id)?),
+                BatchCondition::Lease { name, epoch } => self.rows.require_lease(name, *epoch)?,
+                BatchCondition::Unchanged(token) if before == Some(*token) => (),
+                BatchCondition::Unchanged(_) => return Err(BatchError::Conflict("the account has changed".into())),
                 // Checked after the ops.
-                Require::Present => (),
+                BatchCondition::Present => (),
             }
         }
         Ok(())
@@ -142,10 +142,10 @@ impl<R: AccountRows> BatchRun<'_, R> {
     fn check(&self, batch: &Batch, effects: &[OpEffect]) -> Result<(), BatchError> {
         for require in &batch.require {
             match require {
-                Require::QuotaOctets(quota) => {
+                BatchCondition::QuotaOctets(quota) => {
                     within_quota(self.account.octets.saturating_sub(self.grown), self.grown, *quota)?;
                 }
-                Require::Present if batch.ops.iter().zip(effects).any(|(op, effect)| is_partial(op, effect)) => {
+                BatchCondition::Present if batch.ops.iter().zip(effects).any(|(op, effect)| is_partial(op, effect)) => {
                     return Err(BatchError::Conflict("a message is no longer there".into()));
                 }
                 _ => (),

@@ -62,14 +62,14 @@ impl From<StoreError> for LeaseError {
 }
 
 /// A lease in force, or an expired one that was not removed yet.
-struct Holder {
+struct LeaseHolder {
     epoch: u64,
     until: Instant,
     /// Number of batches that require it and are being committed.
     pins: usize,
 }
 
-type HeldLeases = HashMap<String, Holder>;
+type HeldLeases = HashMap<String, LeaseHolder>;
 
 /// The leases of one store.
 pub(crate) struct Leases {
@@ -107,7 +107,7 @@ impl Leases {
             return None;
         }
         let epoch = self.epoch.fetch_add(1, Ordering::Relaxed) + 1;
-        held.insert(name.to_owned(), Holder { epoch, until: now + ttl, pins: 0 });
+        held.insert(name.to_owned(), LeaseHolder { epoch, until: now + ttl, pins: 0 });
         let (all, name) = (Arc::clone(&self.held), name.to_owned());
         let released = name.clone();
         // Marked as ended, not removed, because it may be pinned. The next access removes it.

@@ -26,7 +26,7 @@ mod state;
 mod traits;
 mod uid;
 
-pub use batch::{Applied, Batch, BatchError, BatchId, FlagChange, Op, OpEffect, Require, StoreError};
+pub use batch::{Applied, Batch, BatchCondition, BatchError, BatchId, FlagChange, Op, OpEffect, StoreError};
 pub use body::BodyId;
 pub use flags::{Flag, Flags, Keyword};
 pub use lease::{Lease, LeaseError};
@@ -38,7 +38,7 @@ pub use queue::{
     AttemptOutcome, Claim, Destination, NewMessage, QueueId, QueueRow, QueueStore, QueueTally, QueuedRecipient, RowKey,
     TakeLimits, TakenRow, UNSETTLED_MAX,
 };
-pub use read::{Columns, MessageRow, ReadToken, Rows, Which};
+pub use read::{Columns, MessageRow, MessageSelection, ReadToken, Rows};
 pub use state::{
     ChangeCondition, LogEntry, STATE_CHANGES_MAX, STATE_KEY_OCTETS_MAX, STATE_READ_MAX, STATE_VALUE_OCTETS_MAX,
     StateChange, StateError, StateLog, StateRecord, StateSpace, StateStore, StateVersion, WhenFull,

@@ -26,7 +26,7 @@ impl ReadToken {
 
 /// A selection of messages in a mailbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum MessageSelection {
     /// The messages in the set that exist.
     Uids(UidSet),
     /// Messages with a greater modseq, and UIDs expunged after it (RFC 7162 §3.2.6). After `Modseq(0)`: all messages,
@@ -36,7 +36,7 @@ pub enum Which {
     Last(u32),
 }
 
-impl Which {
+impl MessageSelection {
     /// Selects all messages of the mailbox.
     pub fn all() -> Self {
         Self::ChangedSince(Modseq(0))
@@ -123,7 +123,7 @@ pub struct Rows {
     pub info: MailboxInfo,
     /// Its messages, in ascending order of UID.
     pub rows: Vec<MessageRow>,
-    /// UIDs expunged after the modseq of [`Which::ChangedSince`], ascending; empty for other reads.
+    /// UIDs expunged after the modseq of [`MessageSelection::ChangedSince`], ascending; empty for other reads.
     pub expunged: Vec<Uid>,
     /// The moment of the read.
     pub token: ReadToken,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, Columns, Lease, LeaseError, MailboxId, ReadToken,
-    Rows, StoreError, Which,
+    AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, Columns, Lease, LeaseError, MailboxId,
+    MessageSelection, ReadToken, Rows, StoreError,
 };
 
 /// A boxed future, which lets engines be used as `dyn`.
@@ -34,7 +34,7 @@ pub trait MessageStore: Send + Sync + 'static {
         &self,
         account: AccountId,
         mailbox: MailboxId,
-        which: Which,
+        which: MessageSelection,
         columns: Columns,
         at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>>;

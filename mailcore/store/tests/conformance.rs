@@ -105,7 +105,7 @@ async fn mailboxes_are_deleted(one: OneAccount) {
 }
 
 async fn read(one: &OneAccount, mailbox: MailboxId) -> Result<Rows, StoreError> {
-    one.store.read(one.account, mailbox, Which::all(), Columns::NONE, None).await
+    one.store.read(one.account, mailbox, MessageSelection::all(), Columns::NONE, None).await
 }
 
 async fn mailboxes_are_renamed(one: OneAccount) {
@@ -405,8 +405,9 @@ async fn replies_are_remembered(one: OneAccount) {
 }
 
 async fn quota_holds(one: OneAccount) {
-    let with =
-        |quota, ops| one.store.apply(Batch { require: vec![Require::QuotaOctets(quota)], ..batch(one.account, ops) });
+    let with = |quota, ops| {
+        one.store.apply(Batch { require: vec![BatchCondition::QuotaOctets(quota)], ..batch(one.account, ops) })
+    };
     with(10, vec![append("INBOX", "12345"), append("INBOX", "12345")]).await.unwrap();
     assert_eq!(with(10, vec![append("INBOX", "x")]).await, Err(BatchError::OverQuota));
     assert_eq!(with(14, vec![append("INBOX", "12"), append("Sent", "123")]).await, Err(BatchError::OverQuota));
@@ -424,7 +425,7 @@ async fn quota_holds(one: OneAccount) {
 async fn requirements_are_checked(one: OneAccount) {
     one.done(create("a")).await;
     let id = one.id("a").await;
-    let with = |ops| one.store.apply(Batch { require: vec![Require::Mailbox(id)], ..batch(one.account, ops) });
+    let with = |ops| one.store.apply(Batch { require: vec![BatchCondition::Mailbox(id)], ..batch(one.account, ops) });
     with(vec![append("a", "x")]).await.unwrap();
     one.done(delete("a")).await;
     assert!(matches!(with(vec![append("INBOX", "x")]).await, Err(BatchError::NoMailbox(_))));

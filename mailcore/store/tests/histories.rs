@@ -95,11 +95,11 @@ fn ops() -> impl Strategy<Value = Op> {
 fn batches() -> impl Strategy<Value = Batch> {
     let require = prop_oneof![
         8 => Just(vec![]),
-        1 => (0u64..800).prop_map(|quota| vec![Require::QuotaOctets(quota)]),
-        1 => mailbox_ids().prop_map(|id| vec![Require::Mailbox(id)]),
-        1 => (0u64..30).prop_map(|modseq| vec![Require::Unchanged(ReadToken(Modseq(modseq)))]),
-        1 => Just(vec![Require::Present]),
-        1 => (0u64..3).prop_map(|epoch| vec![Require::Lease { name: "held by nobody".into(), epoch }]),
+        1 => (0u64..800).prop_map(|quota| vec![BatchCondition::QuotaOctets(quota)]),
+        1 => mailbox_ids().prop_map(|id| vec![BatchCondition::Mailbox(id)]),
+        1 => (0u64..30).prop_map(|modseq| vec![BatchCondition::Unchanged(ReadToken(Modseq(modseq)))]),
+        1 => Just(vec![BatchCondition::Present]),
+        1 => (0u64..3).prop_map(|epoch| vec![BatchCondition::Lease { name: "held by nobody".into(), epoch }]),
     ];
     let id = prop::option::weighted(0.3, 0u128..6).prop_map(|id| id.map(|id| BatchId(Uuid::from_u128(id))));
     let ops = prop_oneof![20 => prop::collection::vec(ops(), 0..5), 1 => Just(vec![Op::DeleteAccount])];
@@ -131,9 +131,13 @@ async fn everything(store: &Arc<dyn Engine>, account: AccountId) -> (AccountSnap
     let mut all = Vec::new();
     for mailbox in &snapshot.mailboxes {
         let highest = mailbox.highest_modseq.0;
-        let since =
-            [0, 1, 3, 7, 20, highest.saturating_sub(1), highest].map(|after| Which::ChangedSince(Modseq(after)));
-        let others = [Which::Last(3), Which::Uids(uids([1, 2, 5, 9, 12])), Which::Uids(UidSet::all())];
+        let since = [0, 1, 3, 7, 20, highest.saturating_sub(1), highest]
+            .map(|after| MessageSelection::ChangedSince(Modseq(after)));
+        let others = [
+            MessageSelection::Last(3),
+            MessageSelection::Uids(uids([1, 2, 5, 9, 12])),
+            MessageSelection::Uids(UidSet::all()),
+        ];
         for which in since.into_iter().chain(others) {
             let read = store.read(account, mailbox.id, which, columns, Some(snapshot.token)).await;
             let mut rows = read.unwrap();

@@ -148,7 +148,7 @@ async fn columns_are_derived() {
     let folder = old_store();
     let store = local(folder.path());
     let one = OneAccount { store, account: account(2) };
-    for row in one.read("INBOX", Which::all(), Columns::SENT | Columns::ENVELOPE).await.rows {
+    for row in one.read("INBOX", MessageSelection::all(), Columns::SENT | Columns::ENVELOPE).await.rows {
         let body = one.body(&row.meta).await;
         let all = provost_message::derive(&body);
         let derived = row.derived.unwrap();

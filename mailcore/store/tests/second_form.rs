@@ -43,17 +43,17 @@ async fn reads_give_what_was_asked_for(one: OneAccount) {
     let mailbox = one.id("INBOX").await;
     let expunge = Op::Expunge { mailbox, uids: Some(uids([2, 5])), only_deleted: false };
     let second = one.apply(vec![expunge, append("INBOX", "7")]).await.unwrap();
-    let table: &[(Which, &[u32], &[u32])] = &[
-        (Which::all(), &[1, 3, 4, 6, 7], &[]),
-        (Which::Uids(UidSet::all()), &[1, 3, 4, 6, 7], &[]),
-        (Which::Uids(uids([1, 2, 6, 99])), &[1, 6], &[]),
-        (Which::Uids(uids([])), &[], &[]),
-        (Which::Last(2), &[6, 7], &[]),
-        (Which::Last(0), &[], &[]),
-        (Which::Last(u32::MAX), &[1, 3, 4, 6, 7], &[]),
-        (Which::ChangedSince(first.modseq), &[7], &[2, 5]),
-        (Which::ChangedSince(second.modseq), &[], &[]),
-        (Which::ChangedSince(Modseq(u64::MAX)), &[], &[]),
+    let table: &[(MessageSelection, &[u32], &[u32])] = &[
+        (MessageSelection::all(), &[1, 3, 4, 6, 7], &[]),
+        (MessageSelection::Uids(UidSet::all()), &[1, 3, 4, 6, 7], &[]),
+        (MessageSelection::Uids(uids([1, 2, 6, 99])), &[1, 6], &[]),
+        (MessageSelection::Uids(uids([])), &[], &[]),
+        (MessageSelection::Last(2), &[6, 7], &[]),
+        (MessageSelection::Last(0), &[], &[]),
+        (MessageSelection::Last(u32::MAX), &[1, 3, 4, 6, 7], &[]),
+        (MessageSelection::ChangedSince(first.modseq), &[7], &[2, 5]),
+        (MessageSelection::ChangedSince(second.modseq), &[], &[]),
+        (MessageSelection::ChangedSince(Modseq(u64::MAX)), &[], &[]),
     ];
     for (which, expected, expunged) in table {
         let rows = one.read("INBOX", which.clone(), Columns::NONE).await;
@@ -62,7 +62,7 @@ async fn reads_give_what_was_asked_for(one: OneAccount) {
         assert!(rows.rows.iter().all(|row| row.derived.is_none()), "no columns were asked for");
         assert_eq!((rows.info, rows.token), (one.mailbox("INBOX").await, second.token()));
     }
-    let gone = one.store.read(one.account, MailboxId(99), Which::all(), Columns::NONE, None).await;
+    let gone = one.store.read(one.account, MailboxId(99), MessageSelection::all(), Columns::NONE, None).await;
     assert_eq!(gone, Err(StoreError::Gone));
 }
 
@@ -72,16 +72,19 @@ async fn columns_are_derived_from_the_message(one: OneAccount) {
     let from = one.id("INBOX").await;
     one.done(Op::Copy { from, uids: uids([1]), to: name("Sent") }).await;
     for mailbox in ["INBOX", "Sent"] {
-        let rows = one.read(mailbox, Which::Uids(uids([1])), Columns::SENT).await;
+        let rows = one.read(mailbox, MessageSelection::Uids(uids([1])), Columns::SENT).await;
         let derived = rows.rows[0].derived.clone().unwrap();
         assert_eq!(derived.sent, Some(1_795_683_600), "{mailbox}");
         let all = provost_message::derive(message.as_bytes());
         assert!(derived.envelope.is_empty() && derived.fields.is_empty(), "only what was asked for");
         let columns = Columns::SENT | Columns::ENVELOPE | Columns::STRUCTURE | Columns::PREVIEW;
-        let rows = one.read(mailbox, Which::Last(9), columns | Columns::THREAD | Columns::FIELDS).await;
+        let rows = one.read(mailbox, MessageSelection::Last(9), columns | Columns::THREAD | Columns::FIELDS).await;
         assert_eq!(rows.rows[0].derived.as_deref(), Some(&all), "{mailbox}");
     }
-    assert_eq!(one.read("INBOX", Which::Last(1), Columns::SENT).await.rows[0].derived.clone().unwrap().sent, None);
+    assert_eq!(
+        one.read("INBOX", MessageSelection::Last(1), Columns::SENT).await.rows[0].derived.clone().unwrap().sent,
+        None
+    );
 }
 
 async fn a_token_asks_for_a_moment(one: OneAccount) {
@@ -89,7 +92,7 @@ async fn a_token_asks_for_a_moment(one: OneAccount) {
     assert!(matches!(never, Err(StoreError::Unavailable(_))), "an account that was never written has no moments");
     let applied = one.apply(vec![append("INBOX", "a")]).await.unwrap();
     let mailbox = one.id("INBOX").await;
-    let read = |token| one.store.read(one.account, mailbox, Which::all(), Columns::NONE, Some(token));
+    let read = |token| one.store.read(one.account, mailbox, MessageSelection::all(), Columns::NONE, Some(token));
     let now = applied.token();
     assert_eq!(one.store.snapshot(one.account, Some(now)).await.unwrap().token, now);
     assert_eq!(read(now).await.unwrap().token, now);
@@ -106,8 +109,9 @@ async fn one_appended(one: &OneAccount, number: u32) -> OpEffect {
 }
 
 async fn an_unchanged_account_is_required(one: OneAccount) {
-    let with =
-        |token, ops| one.store.apply(Batch { require: vec![Require::Unchanged(token)], ..batch(one.account, ops) });
+    let with = |token, ops| {
+        one.store.apply(Batch { require: vec![BatchCondition::Unchanged(token)], ..batch(one.account, ops) })
+    };
     assert!(
         matches!(with(ReadToken(Modseq(1)), vec![]).await, Err(BatchError::Conflict(_))),
         "the account does not exist"
@@ -123,7 +127,7 @@ async fn present_messages_are_required(one: OneAccount) {
     one.apply(vec![append("INBOX", "a"), append("INBOX", "b"), append("INBOX", "c")]).await.unwrap();
     let (from, to) = (one.id("INBOX").await, name("Trash"));
     one.done(Op::Expunge { mailbox: from, uids: Some(uids([2])), only_deleted: false }).await;
-    let with = |op| one.store.apply(Batch { require: vec![Require::Present], ..batch(one.account, vec![op]) });
+    let with = |op| one.store.apply(Batch { require: vec![BatchCondition::Present], ..batch(one.account, vec![op]) });
     let before = one.snapshot().await;
     let change = FlagChange::Add(Flags::none());
     for op in [
@@ -140,7 +144,7 @@ async fn present_messages_are_required(one: OneAccount) {
 
 async fn a_lease_guards_writes(one: OneAccount) {
     let with = |epoch| {
-        let require = vec![Require::Lease { name: "work".into(), epoch }];
+        let require = vec![BatchCondition::Lease { name: "work".into(), epoch }];
         one.store.apply(Batch { require, ..batch(one.account, vec![append("INBOX", "x")]) })
     };
     assert_eq!(with(1).await, Err(BatchError::Fenced), "no holder");
@@ -203,7 +207,7 @@ async fn accounts_are_deleted(one: OneAccount) {
     one.done(Op::DeleteAccount).await;
     tokio::time::timeout(Duration::from_secs(5), watcher.changed()).await.unwrap().unwrap();
     assert_eq!(one.store.accounts(None, 10).await.unwrap(), [account(8)]);
-    let read = one.store.read(one.account, MailboxId(1), Which::all(), Columns::NONE, None).await;
+    let read = one.store.read(one.account, MailboxId(1), MessageSelection::all(), Columns::NONE, None).await;
     assert_eq!(read, Err(StoreError::Gone));
     one.done(Op::DeleteAccount).await;
 
@@ -223,7 +227,7 @@ async fn an_account_is_deleted_alone(one: OneAccount) {
     let refused = one.apply(vec![Op::DeleteAccount, append("INBOX", "x")]).await;
     assert!(matches!(refused, Err(BatchError::Refused(_))));
     assert_eq!(one.listing("INBOX").await, ["1 kept"]);
-    let require = vec![Require::Unchanged(ReadToken(Modseq(99)))];
+    let require = vec![BatchCondition::Unchanged(ReadToken(Modseq(99)))];
     let guarded = Batch { require, ..batch(one.account, vec![Op::DeleteAccount]) };
     assert!(matches!(one.store.apply(guarded).await, Err(BatchError::Conflict(_))));
     assert_eq!(one.listing("INBOX").await, ["1 kept"]);
@@ -376,19 +380,19 @@ async fn restored_modseqs_are_kept(one: OneAccount) {
     }
     let applied = one.apply(vec![restore("INBOX", 1, 5_000, "a"), restore("INBOX", 2, 900, "b")]).await.unwrap();
     assert_eq!(applied.modseq, Modseq(5_000));
-    assert_eq!(numbers(&one.read("INBOX", Which::ChangedSince(Modseq(900)), Columns::NONE).await), [1]);
-    assert_eq!(numbers(&one.read("INBOX", Which::ChangedSince(Modseq(899)), Columns::NONE).await), [1, 2]);
+    assert_eq!(numbers(&one.read("INBOX", MessageSelection::ChangedSince(Modseq(900)), Columns::NONE).await), [1]);
+    assert_eq!(numbers(&one.read("INBOX", MessageSelection::ChangedSince(Modseq(899)), Columns::NONE).await), [1, 2]);
     let next = one.apply(vec![append("INBOX", "c")]).await.unwrap();
     assert_eq!(next.modseq, Modseq(5_001), "the account continues above it");
     let mailbox = one.id("INBOX").await;
     let change = FlagChange::Add(flags("\\Deleted"));
     one.done(Op::Store { mailbox, uids: uids([2]), change, unchanged_since: Some(Modseq(900)) }).await;
-    assert_eq!(numbers(&one.read("INBOX", Which::ChangedSince(next.modseq), Columns::NONE).await), [2]);
+    assert_eq!(numbers(&one.read("INBOX", MessageSelection::ChangedSince(next.modseq), Columns::NONE).await), [2]);
 }
 
 async fn restored_mail_counts(one: OneAccount) {
     let with = |quota, op| {
-        one.store.apply(Batch { require: vec![Require::QuotaOctets(quota)], ..batch(one.account, vec![op]) })
+        one.store.apply(Batch { require: vec![BatchCondition::QuotaOctets(quota)], ..batch(one.account, vec![op]) })
     };
     assert_eq!(with(4, restore("INBOX", 1, 1, "12345")).await, Err(BatchError::OverQuota));
     with(5, restore("INBOX", 1, 1, "12345")).await.unwrap();

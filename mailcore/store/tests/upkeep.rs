@@ -202,12 +202,12 @@ async fn columns_are_derived_in_the_background() {
     connection.execute_batch(old).unwrap();
     drop(connection);
     let one = store(folder.path());
-    for row in one.read("INBOX", Which::all(), Columns::SENT).await.rows {
+    for row in one.read("INBOX", MessageSelection::all(), Columns::SENT).await.rows {
         assert_eq!(row.derived.unwrap().sent, Some(1_795_683_600), "old columns are never returned");
     }
     wait_until("derived", || ask(folder.path(), &version) == 120).await;
     assert_eq!(
-        one.read("INBOX", Which::Last(1), Columns::SENT).await.rows[0].derived.clone().unwrap().sent,
+        one.read("INBOX", MessageSelection::Last(1), Columns::SENT).await.rows[0].derived.clone().unwrap().sent,
         Some(1_795_683_600)
     );
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use provost_message::{Arrival, Headers, Path, TraceId};
+use provost_message::{Arrival, HeaderSection, Path, TraceId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -144,7 +144,7 @@ impl TraceEvent {
     /// Records Message-ID and size of a message that has arrived.
     pub fn message(mut self, message: &[u8]) -> Self {
         self.record.octets = message.len() as u64;
-        let field = Headers::of(message).get("Message-ID");
+        let field = HeaderSection::of(message).get("Message-ID");
         self.record.message_id = field.map(|value| message_id(&value)).filter(|id| !id.is_empty());
         self
     }

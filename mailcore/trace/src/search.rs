@@ -81,7 +81,7 @@ pub struct MessageTrace {
 
 /// A line with the number of events that could not be recorded.
 #[derive(Deserialize)]
-struct Lost {
+struct LostEvents {
     lost: u64,
 }
 
@@ -224,7 +224,7 @@ impl TraceMatcher {
         {
             let line = block.get(at..).unwrap_or_default();
             let line = line.get(..memchr::memchr(b'\n', line).unwrap_or(line.len())).unwrap_or_default();
-            lost = lost.saturating_add(serde_json::from_slice::<Lost>(line).map_or(0, |lost| lost.lost));
+            lost = lost.saturating_add(serde_json::from_slice::<LostEvents>(line).map_or(0, |lost| lost.lost));
         }
         lost
     }

@@ -118,7 +118,7 @@ fn lose(dropped: &AtomicU64, events: u64) {
 struct TraceWriter {
     config: RecorderConfig,
     dropped: Arc<AtomicU64>,
-    open: Option<OpenFile>,
+    open: Option<OpenTraceFile>,
     /// Time of the last log line about a disk failure.
     complained: Option<Instant>,
     /// Lines to be written together.
@@ -126,7 +126,7 @@ struct TraceWriter {
 }
 
 /// The file being written.
-struct OpenFile {
+struct OpenTraceFile {
     day: Date,
     octets: u64,
     file: File,
@@ -189,7 +189,7 @@ impl TraceWriter {
                 let (_, file) = TraceFile::begin(&self.config.folder, day)?;
                 let oldest = day.checked_sub(i64::from(self.config.days).days()).unwrap_or(day);
                 TraceFile::remove_old(&self.config.folder, oldest, self.config.octets_max)?;
-                self.open.insert(OpenFile { day, octets: 0, file })
+                self.open.insert(OpenTraceFile { day, octets: 0, file })
             }
         };
         open.file.write_all(&self.line)?;

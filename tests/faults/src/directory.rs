@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use provost_client::{Control, Directory, DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerRole};
+use provost_client::{Directory, DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerRole, WriteConditions};
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::{AttributeDescription, Dn, Entry, Filter, Modification, ldif};
 use provost_schema::{attr, class};
@@ -179,9 +179,11 @@ async fn perform(directory: &Directory, view: &View, step: &DirectoryStep) -> Sa
         DirectoryStep::Rename(number, name) => {
             let changes =
                 vec![Modification::replace(AttributeDescription::of(attr::CN), vec![name.clone().into_bytes()])];
-            directory.modify(&dn(*number), changes, Control::default()).await.map(|receipt| receipt.csn)
+            directory.modify(&dn(*number), changes, WriteConditions::default()).await.map(|receipt| receipt.csn)
         }
-        DirectoryStep::Delete(number) => directory.delete(&dn(*number), Control::default()).await.map(|()| None),
+        DirectoryStep::Delete(number) => {
+            directory.delete(&dn(*number), WriteConditions::default()).await.map(|()| None)
+        }
         DirectoryStep::SaveView => return save(view).await,
     };
     match done {

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use provost_message::{Envelope, Path as MailPath};
 use provost_store::{
     AccountId, AttemptOutcome, Batch, BatchError, BatchId, BodyId, Columns, Flag, FlagChange, Flags, LeaseError,
-    LocalConfig, LocalStore, MailboxId, MailboxName, MemoryStore, MessageStore, Modseq, NewMessage, Op, OpEffect,
-    QueueId, QueueRow, QueueStore, TakeLimits, TakenRow, Uid, UidSet, UpkeepConfig, Which,
+    LocalConfig, LocalStore, MailboxId, MailboxName, MemoryStore, MessageSelection, MessageStore, Modseq, NewMessage,
+    Op, OpEffect, QueueId, QueueRow, QueueStore, TakeLimits, TakenRow, Uid, UidSet, UpkeepConfig,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -511,7 +511,7 @@ async fn seen(store: &dyn BothStores, caller: usize) -> String {
         let snapshot = store.snapshot(account(caller), None).await.unwrap();
         lines.push(format!("{:?} {} {:?}", snapshot.subscribed_only, snapshot.octets, snapshot.token));
         for mailbox in &snapshot.mailboxes {
-            let which = Which::ChangedSince(Modseq(0));
+            let which = MessageSelection::ChangedSince(Modseq(0));
             let rows = store.read(account(caller), mailbox.id, which, Columns::ENVELOPE, None).await;
             let mut rows = rows.unwrap();
             lines.push(format!("{:?} gone {:?}", rows.info, rows.expunged));

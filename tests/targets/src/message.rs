@@ -1,7 +1,7 @@
 //! Messages: structure, header fields and their values, search, conversion.
 
 use provost_message::{
-    BodySearch, DERIVED_VERSION, Derived, FeedResult, HeaderField, Headers, ImapEnvelope, KeptFields, LISTED_MAX,
+    BodySearch, DERIVED_VERSION, Derived, FeedResult, HeaderField, HeaderSection, ImapEnvelope, KeptFields, LISTED_MAX,
     ListedAddress, MimePart, PART_DEPTH_MAX, Parameterised, PartContent, SearchedSection, SentDate, ThreadKeys,
     address_list, decode_words, derive, encode_words, fields, header_end, mailboxes, searched,
     seven_bit as to_seven_bit, shown_text,
@@ -144,7 +144,7 @@ fn same_content(message: &[u8], before: &MimePart, converted: &[u8], after: &Mim
 
 /// Fields lie in order in the header section without overlap; their values contain no line end.
 pub(crate) fn header_fields(message: &[u8]) {
-    let headers = Headers::of(message);
+    let headers = HeaderSection::of(message);
     let end = header_end(message).unwrap_or(message.len());
     let mut at = 0;
     for field in headers.iter() {

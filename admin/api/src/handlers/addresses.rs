@@ -12,7 +12,7 @@ use crate::failures::RouteFailures;
 use crate::model::{Addresses, Changed, NewAddress};
 use crate::problem::Problem;
 use crate::reply::{changed, to_its_end};
-use crate::shared::Shared;
+use crate::shared::HandlerState;
 
 /// Lists the addresses of a person. The view is audited.
 #[utoipa::path(
@@ -21,7 +21,7 @@ use crate::shared::Shared;
     responses((status = 200, description = "The addresses, the primary one first", body = Addresses), RouteFailures)
 )]
 pub(crate) async fn list(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     PersonKey(key): PersonKey,
 ) -> Result<Json<Addresses>, Problem> {
@@ -40,7 +40,7 @@ pub(crate) async fn list(
     responses((status = 201, description = "Given", body = Changed, headers(("Location" = String), ("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn add(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     PersonKey(key): PersonKey,
     if_match: IfMatch,
@@ -66,7 +66,7 @@ pub(crate) async fn add(
     responses((status = 200, description = "Taken away", body = Changed, headers(("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn remove(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     PersonKey(key): PersonKey,
     PathParameters(path): PathParameters<(String, String)>,

@@ -24,7 +24,7 @@ use crate::model::RejectedRow;
 use crate::plans::{FileFacts, PlansError};
 use crate::problem::{Problem, ProblemKind};
 use crate::reply::audited;
-use crate::shared::Shared;
+use crate::shared::HandlerState;
 
 /// Most changes and rejected rows that an answer lists; the summary counts all.
 const LISTED_MAX: usize = 1000;
@@ -174,7 +174,7 @@ pub(crate) struct ApplyQuery {
     responses((status = 201, description = "The plan", body = ImportBody, headers(("Location" = String), ("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn upload(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     QueryParameters(query): QueryParameters<UploadQuery>,
     file: CsvBody,
@@ -209,7 +209,7 @@ pub(crate) async fn upload(
     responses((status = 200, description = "The plan", body = ImportBody), RouteFailures)
 )]
 pub(crate) async fn show(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     PathParameters(id): PathParameters<Uuid>,
 ) -> Result<Json<ImportBody>, Problem> {
@@ -234,7 +234,7 @@ pub(crate) async fn show(
     )
 )]
 pub(crate) async fn apply(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     PathParameters(id): PathParameters<Uuid>,
     QueryParameters(query): QueryParameters<ApplyQuery>,
@@ -255,7 +255,7 @@ pub(crate) async fn apply(
 
 /// Takes the turn, makes the plan, and begins to apply it if it is still the plan that was shown.
 async fn begin(
-    shared: Shared,
+    shared: HandlerState,
     principal: Principal,
     id: Uuid,
     hash: String,
@@ -277,7 +277,7 @@ async fn begin(
 }
 
 async fn prepare(
-    shared: &Shared,
+    shared: &HandlerState,
     principal: &Principal,
     id: Uuid,
     hash: &str,
@@ -299,7 +299,7 @@ async fn prepare(
 
 /// Applies the plan; the work outlives the request.
 async fn work(
-    shared: Shared,
+    shared: HandlerState,
     import: Uuid,
     planned: PlannedImport,
     principal: Principal,
@@ -329,7 +329,7 @@ async fn work(
     JobEnd { state, outcomes: outcomes.map(Into::into), error }
 }
 
-async fn plan_again(shared: &Shared, principal: &Principal, id: Uuid) -> Result<PlannedImport, Problem> {
+async fn plan_again(shared: &HandlerState, principal: &Principal, id: Uuid) -> Result<PlannedImport, Problem> {
     let (waiting, octets) = shared.plans.read(id, Timestamp::now()).await?;
     Ok(shared.desk.review_import(principal, octets, waiting.options()).await?)
 }

@@ -10,7 +10,7 @@ use crate::extract::PathParameters;
 use crate::failures::RouteFailures;
 use crate::jobs::Job;
 use crate::problem::{Problem, ProblemKind};
-use crate::shared::Shared;
+use crate::shared::HandlerState;
 
 /// Shows a job and its progress.
 #[utoipa::path(
@@ -19,7 +19,7 @@ use crate::shared::Shared;
     responses((status = 200, description = "How it stands", body = Job), RouteFailures)
 )]
 pub(crate) async fn show(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     PathParameters(id): PathParameters<Uuid>,
 ) -> Result<Json<Job>, Problem> {

@@ -14,7 +14,7 @@ use crate::failures::RouteFailures;
 use crate::messages::{MESSAGES_MAX, MessageSearch, MessageSearchError};
 use crate::problem::{Problem, ProblemKind};
 use crate::reply::audited;
-use crate::shared::Shared;
+use crate::shared::HandlerState;
 
 /// Messages in one answer when the caller states no limit.
 const MESSAGES_DEFAULT: usize = 50;
@@ -135,7 +135,7 @@ impl From<MessageSearchError> for Problem {
     )
 )]
 pub(crate) async fn find(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     QueryParameters(query): QueryParameters<MessagesQuery>,
 ) -> Result<impl IntoResponse, Problem> {

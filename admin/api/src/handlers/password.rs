@@ -11,7 +11,7 @@ use crate::failures::RouteFailures;
 use crate::model::{PasswordBody, PasswordReset};
 use crate::problem::Problem;
 use crate::reply::{audited, to_its_end};
-use crate::shared::Shared;
+use crate::shared::HandlerState;
 
 /// Sets the stated password, or a generated one, which only this reply shows.
 #[utoipa::path(
@@ -24,7 +24,7 @@ use crate::shared::Shared;
     responses((status = 200, description = "Set", body = PasswordReset, headers(("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn reset(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     PersonKey(key): PersonKey,
     if_match: IfMatch,

@@ -15,7 +15,7 @@ use crate::failures::RouteFailures;
 use crate::model::{MailboxFacts, PeopleFound, PersonBody, PersonHistory};
 use crate::problem::Problem;
 use crate::reply::audited;
-use crate::shared::Shared;
+use crate::shared::HandlerState;
 
 /// Most people in one answer.
 const PEOPLE_MAX: usize = 200;
@@ -44,7 +44,7 @@ pub(crate) struct SearchQuery {
     responses((status = 200, description = "People found", body = PeopleFound), RouteFailures)
 )]
 pub(crate) async fn search(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     QueryParameters(query): QueryParameters<SearchQuery>,
 ) -> Result<Json<PeopleFound>, Problem> {
@@ -74,7 +74,7 @@ pub(crate) async fn search(
     )
 )]
 pub(crate) async fn show(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     PersonKey(key): PersonKey,
 ) -> Result<impl IntoResponse, Problem> {
@@ -106,7 +106,7 @@ pub(crate) struct HistoryQuery {
     )
 )]
 pub(crate) async fn history(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     PersonKey(key): PersonKey,
     QueryParameters(query): QueryParameters<HistoryQuery>,
@@ -122,7 +122,7 @@ pub(crate) async fn history(
 }
 
 /// Facts from the store; `None` when the store is unavailable, which must not hide the person.
-async fn mailbox_facts(shared: &Shared, detail: &PersonDetail) -> Option<MailboxFacts> {
+async fn mailbox_facts(shared: &HandlerState, detail: &PersonDetail) -> Option<MailboxFacts> {
     match shared.store.snapshot(AccountId(detail.entry_uuid), None).await {
         Ok(snapshot) => Some(MailboxFacts::new(&snapshot, detail.quota_octets)),
         Err(error) => {

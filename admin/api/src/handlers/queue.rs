@@ -10,7 +10,7 @@ use crate::extract::QueryParameters;
 use crate::failures::RouteFailures;
 use crate::model::QueuedMessage;
 use crate::problem::Problem;
-use crate::shared::Shared;
+use crate::shared::HandlerState;
 
 /// Most messages in one answer.
 const QUEUE_MAX: usize = 1000;
@@ -37,7 +37,7 @@ pub(crate) struct QueueList {
     responses((status = 200, description = "What waits", body = QueueList), RouteFailures)
 )]
 pub(crate) async fn list(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     QueryParameters(query): QueryParameters<QueueQuery>,
 ) -> Result<Json<QueueList>, Problem> {

@@ -14,7 +14,7 @@ use crate::failures::RouteFailures;
 use crate::model::Changed;
 use crate::problem::Problem;
 use crate::reply::{changed, to_its_end};
-use crate::shared::Shared;
+use crate::shared::HandlerState;
 
 /// The settings in force on this node, and stated values that are not in force.
 #[derive(Debug, Serialize, ToSchema)]
@@ -63,7 +63,7 @@ struct BadSetting {
     responses((status = 200, description = "Every setting, and bad values", body = SettingList), RouteFailures)
 )]
 pub(crate) async fn list(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
 ) -> Result<Json<SettingList>, Problem> {
     let snapshot = shared.operations.settings(&principal).await?;
@@ -105,7 +105,7 @@ pub(crate) struct StatedSettingBody {
     )
 )]
 pub(crate) async fn show(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     PathParameters(name): PathParameters<String>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -136,7 +136,7 @@ pub(crate) struct SettingBody {
     responses((status = 200, description = "Set", body = Changed, headers(("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn set(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     PathParameters(name): PathParameters<String>,
     if_match: IfMatch,
@@ -164,7 +164,7 @@ pub(crate) async fn set(
     responses((status = 200, description = "Cleared", body = Changed, headers(("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn clear(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     PathParameters(name): PathParameters<String>,
     if_match: IfMatch,

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::auth::Caller;
 use crate::failures::RouteFailures;
 use crate::problem::Problem;
-use crate::shared::Shared;
+use crate::shared::HandlerState;
 
 /// The node and its View.
 #[derive(Debug, Serialize, ToSchema)]
@@ -36,9 +36,9 @@ pub(crate) struct ViewBody {
     pub(crate) parked: Option<String>,
 }
 
-impl From<provost_view::Status> for ViewBody {
-    fn from(status: provost_view::Status) -> Self {
-        let provost_view::Status { complete, current, last_contact, source, people, parked, .. } = status;
+impl From<provost_view::ViewStatus> for ViewBody {
+    fn from(status: provost_view::ViewStatus) -> Self {
+        let provost_view::ViewStatus { complete, current, last_contact, source, people, parked, .. } = status;
         Self { complete, current, last_contact: last_contact.map(|time| time.to_string()), source, people, parked }
     }
 }
@@ -49,7 +49,7 @@ impl From<provost_view::Status> for ViewBody {
     responses((status = 200, description = "The node", body = StatusBody), RouteFailures)
 )]
 pub(crate) async fn show(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
 ) -> Result<Json<StatusBody>, Problem> {
     let view = shared.operations.status(&principal).await?.into();

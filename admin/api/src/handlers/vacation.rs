@@ -10,7 +10,7 @@ use crate::failures::RouteFailures;
 use crate::model::{Changed, VacationBody};
 use crate::problem::Problem;
 use crate::reply::{changed, to_its_end};
-use crate::shared::Shared;
+use crate::shared::HandlerState;
 
 /// Sets the vacation rule and replaces an existing one.
 #[utoipa::path(
@@ -23,7 +23,7 @@ use crate::shared::Shared;
     responses((status = 200, description = "Set", body = Changed, headers(("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn set(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     PersonKey(key): PersonKey,
     if_match: IfMatch,
@@ -45,7 +45,7 @@ pub(crate) async fn set(
     responses((status = 200, description = "Cleared", body = Changed, headers(("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn clear(
-    State(shared): State<Shared>,
+    State(shared): State<HandlerState>,
     Extension(Caller(principal)): Extension<Caller>,
     PersonKey(key): PersonKey,
     if_match: IfMatch,

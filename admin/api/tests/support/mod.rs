@@ -20,13 +20,13 @@ use uuid::Uuid;
 pub(crate) const SUFFIX: &str = "dc=example,dc=edu";
 
 /// A reply, read to the end.
-pub(crate) struct Reply {
+pub(crate) struct HttpResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
-impl Reply {
+impl HttpResponse {
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
@@ -37,11 +37,11 @@ impl Reply {
 }
 
 /// Sends one request through the router.
-pub(crate) async fn send(router: &Router, request: Request<Body>) -> Reply {
+pub(crate) async fn send(router: &Router, request: Request<Body>) -> HttpResponse {
     let reply = router.clone().oneshot(request).await.unwrap();
     let (status, headers) = (reply.status(), reply.headers().clone());
     let octets = reply.into_body().collect().await.unwrap().to_bytes();
-    Reply { status, headers, text: String::from_utf8(octets.to_vec()).unwrap() }
+    HttpResponse { status, headers, text: String::from_utf8(octets.to_vec()).unwrap() }
 }
 
 pub(crate) fn settings() -> ProvisionSettings {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use provost_client::{Control, Directory, LdapSearch, Scope};
+use provost_client::{Directory, LdapSearch, Scope, WriteConditions};
 use provost_credential::{Scheme, Secret, hash};
 use provost_entry::{AttributeDescription, Dn, Filter, Modification};
 use provost_provision::{Audit, CsvOptions, Desk, Journals};
@@ -107,5 +107,5 @@ pub(crate) async fn give_role(directory: &Directory, uid: &str, role: &str) {
     let entry = directory.search_provider(search).await.unwrap().pop().unwrap();
     let values = if role.is_empty() { Vec::new() } else { vec![role.as_bytes().to_vec()] };
     let change = Modification::replace(AttributeDescription::of("provostRole"), values);
-    directory.modify(&entry.dn, vec![change], Control::default()).await.unwrap();
+    directory.modify(&entry.dn, vec![change], WriteConditions::default()).await.unwrap();
 }

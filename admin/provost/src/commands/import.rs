@@ -62,7 +62,7 @@ fn parse_separator(text: &str) -> Result<u8, String> {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct ImportReport<'a> {
     plan: &'a provost_provision::PlanSummary,
     hash: &'a str,
     policies: &'a str,
@@ -96,7 +96,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
 
     let outcomes =
         if arguments.dry_run || plan.is_empty() { None } else { Some(write(&asking, &planned, print).await?) };
-    let report = Report {
+    let report = ImportReport {
         plan: plan.summary(),
         hash: plan.hash(),
         policies: plan.policies(),
@@ -162,7 +162,7 @@ fn show_plan(plan: &Plan, dry_run: bool, print: &Printer) {
     }
 }
 
-fn show_end(report: &Report<'_>, dry_run: bool) {
+fn show_end(report: &ImportReport<'_>, dry_run: bool) {
     let plan = report.plan;
     out!(
         "{} rows: {} to create, {} to update ({} with a new primary address), {} unchanged, {} left out; {} writes",

@@ -48,7 +48,7 @@ A person with a higher role than yours is refused: see 'provost roles show'.")]
 }
 
 #[derive(Serialize)]
-struct Reset {
+struct ResetPassword {
     password: String,
     audit_id: String,
 }
@@ -67,7 +67,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
         }
         Command::ResetPassword { person } => {
             let (password, audit_id) = desk.reset_password(&principal, &person, None).await?;
-            let reset = Reset { password: password.reveal().to_owned(), audit_id };
+            let reset = ResetPassword { password: password.reveal().to_owned(), audit_id };
             print.show(&reset, |reset| out!("{}", reset.password))?;
         }
     }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use provost_api::Scrape;
-use provost_client::{Directory, ServerLook, ServerRole};
+use provost_client::{Directory, ServerCondition, ServerRole};
 use provost_net::{Certificates, Drain};
 use provost_queue::Queue;
 use provost_view::View;
@@ -171,7 +171,7 @@ pub(crate) async fn watch_directory(directory: Directory, drain: Drain) {
     }
 }
 
-fn record(looks: &[ServerLook], progress: &mut LagChecks, now: Timestamp) {
+fn record(looks: &[ServerCondition], progress: &mut LagChecks, now: Timestamp) {
     for look in looks {
         let labels = labels(look);
         gauge!("provost_directory_server_up", labels.clone()).set(f64::from(u8::from(look.context_csn.is_ok())));
@@ -189,7 +189,7 @@ fn record(looks: &[ServerLook], progress: &mut LagChecks, now: Timestamp) {
     }
 }
 
-fn labels(look: &ServerLook) -> Vec<metrics::Label> {
+fn labels(look: &ServerCondition) -> Vec<metrics::Label> {
     let role = match look.role {
         ServerRole::Provider => "provider",
         ServerRole::Replica => "replica",

@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::codec::Framed;
 
 /// A step in response to a request.
-pub enum Reply {
+pub enum ScriptedStep {
     /// Send a message under the request's id.
     Say(LdapOp),
     /// Send these octets.
@@ -29,9 +29,9 @@ pub enum Reply {
     Close,
 }
 
-pub use Reply::{Close, Pause, Raw, Say};
+pub use ScriptedStep::{Close, Pause, Raw, Say};
 
-type Handler = Arc<dyn Fn(&LdapMsg) -> Vec<Reply> + Send + Sync>;
+type Handler = Arc<dyn Fn(&LdapMsg) -> Vec<ScriptedStep> + Send + Sync>;
 
 /// The TLS mode of the server.
 #[derive(Clone)]
@@ -55,13 +55,13 @@ impl Drop for Fake {
 }
 
 impl Fake {
-    pub async fn start(handler: impl Fn(&LdapMsg) -> Vec<Reply> + Send + Sync + 'static) -> Self {
+    pub async fn start(handler: impl Fn(&LdapMsg) -> Vec<ScriptedStep> + Send + Sync + 'static) -> Self {
         Self::start_with(Security::Plain, handler).await
     }
 
     pub async fn start_with(
         security: Security,
-        handler: impl Fn(&LdapMsg) -> Vec<Reply> + Send + Sync + 'static,
+        handler: impl Fn(&LdapMsg) -> Vec<ScriptedStep> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -179,17 +179,17 @@ pub fn result(code: u16) -> LdapResult {
     LdapResult { code, matcheddn: String::new(), message: String::new(), referral: vec![] }
 }
 
-pub fn entry(dn: &str, name: &str, value: &str) -> Reply {
+pub fn entry(dn: &str, name: &str, value: &str) -> ScriptedStep {
     let attributes = vec![LdapPartialAttribute { atype: name.to_owned(), vals: vec![value.into()] }];
     Say(LdapOp::SearchResultEntry(LdapSearchResultEntry { dn: dn.to_owned(), attributes }))
 }
 
-pub fn done(code: u16) -> Reply {
+pub fn done(code: u16) -> ScriptedStep {
     Say(LdapOp::SearchResultDone(result(code)))
 }
 
 /// Answers as a healthy server with one entry; `special` takes precedence.
-pub fn good(special: impl Fn(&LdapMsg) -> Option<Vec<Reply>>) -> impl Fn(&LdapMsg) -> Vec<Reply> {
+pub fn good(special: impl Fn(&LdapMsg) -> Option<Vec<ScriptedStep>>) -> impl Fn(&LdapMsg) -> Vec<ScriptedStep> {
     move |message| {
         if let Some(replies) = special(message) {
             return replies;

@@ -8,7 +8,7 @@ use rand::Rng;
 use serde_json::json;
 
 use super::registry::AddressClaim;
-use super::{CurrentPerson, Desk, DeskError, Target};
+use super::{ChangeTarget, CurrentPerson, Desk, DeskError};
 use crate::plan::person_uuid;
 use crate::source::check_password;
 use crate::write::{AddressKind, person_entry};
@@ -30,7 +30,7 @@ impl Desk {
     pub async fn reset_password(
         &self,
         principal: &Principal,
-        target: impl Into<Target<'_>>,
+        target: impl Into<ChangeTarget<'_>>,
         password: Option<Secret>,
     ) -> Result<(Secret, String), DeskError> {
         let person = self.target(principal, Permission::ResetPassword, &target.into()).await?;
@@ -49,7 +49,7 @@ impl Desk {
     pub async fn set_roles(
         &self,
         principal: &Principal,
-        target: impl Into<Target<'_>>,
+        target: impl Into<ChangeTarget<'_>>,
         roles: &[&str],
     ) -> Result<String, DeskError> {
         let person = self.target(principal, Permission::SetRoles, &target.into()).await?;

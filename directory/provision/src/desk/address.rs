@@ -6,7 +6,7 @@ use provost_schema::attr;
 use serde_json::json;
 
 use super::registry::AddressClaim;
-use super::{Desk, DeskError, Target};
+use super::{ChangeTarget, Desk, DeskError};
 use crate::write::AddressKind;
 use crate::{Permission, Principal, tree};
 
@@ -20,7 +20,7 @@ impl Desk {
     pub async fn add_alias(
         &self,
         principal: &Principal,
-        target: impl Into<Target<'_>>,
+        target: impl Into<ChangeTarget<'_>>,
         address: &str,
     ) -> Result<String, DeskError> {
         let person = self.target(principal, Permission::ChangeAddresses, &target.into()).await?;
@@ -67,7 +67,7 @@ impl Desk {
     pub async fn remove_alias(
         &self,
         principal: &Principal,
-        target: impl Into<Target<'_>>,
+        target: impl Into<ChangeTarget<'_>>,
         address: &str,
     ) -> Result<String, DeskError> {
         let person = self.target(principal, Permission::ChangeAddresses, &target.into()).await?;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{CurrentPerson, Desk, DeskError, ExpectedVersion, Target};
+use super::{ChangeTarget, CurrentPerson, Desk, DeskError, ExpectedVersion};
 use crate::{AuditRecord, Grant, Permission, Principal};
 
 /// Audit action of a refusal.
@@ -63,7 +63,7 @@ impl Desk {
         &self,
         principal: &Principal,
         operation: Permission,
-        target: &Target<'_>,
+        target: &ChangeTarget<'_>,
     ) -> Result<CurrentPerson, DeskError> {
         // A principal that may do this on no entry, or only on its own, must not learn which other people exist.
         let grant = principal.grant(operation);

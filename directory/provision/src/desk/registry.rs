@@ -4,7 +4,7 @@
 //! that mail and password resets meant for the former owner do not reach another person soon afterwards.
 
 use jiff::{Timestamp, ToSpan};
-use provost_client::{Control, DirectoryError};
+use provost_client::{DirectoryError, WriteConditions};
 use provost_entry::time::{generalized, parse_generalized};
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_schema::attr;
@@ -58,7 +58,7 @@ impl RegisteredAddress {
     }
 
     /// The assertion that the entry is unchanged since it was read (RFC 4528).
-    fn unchanged(&self) -> Control {
+    fn unchanged(&self) -> WriteConditions {
         tree::unchanged_since(self.0.first(attr::ENTRY_CSN))
     }
 
@@ -125,7 +125,7 @@ impl Desk {
         claim: &AddressClaim,
     ) -> Result<(), DirectoryError> {
         let dn = tree::address(self.directory.suffix(), address.as_str());
-        let still = Control { assert: Some(Filter::equal(attr::PROVOST_OWNER, owner.as_str())) };
+        let still = WriteConditions { assert: Some(Filter::equal(attr::PROVOST_OWNER, owner.as_str())) };
         match claim {
             AddressClaim::Held => Ok(()),
             AddressClaim::Made => self.directory.delete(&dn, still).await,

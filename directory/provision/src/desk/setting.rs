@@ -3,10 +3,10 @@
 use provost_client::DirectoryError;
 use provost_entry::{AttributeDescription, Dn, Entry, Modification};
 use provost_schema::{attr, class};
-use provost_settings::{Definition, Fallback, MAIL_DOMAIN, SharedSettings};
+use provost_settings::{Fallback, MAIL_DOMAIN, SettingDefinition, SharedSettings};
 use serde_json::json;
 
-use super::{Desk, DeskError, ExpectedVersion, Target};
+use super::{ChangeTarget, Desk, DeskError, ExpectedVersion};
 use crate::{Permission, Principal, read_shared_settings, tree};
 
 /// Attributes read of an entry before a change.
@@ -82,7 +82,7 @@ impl Desk {
     pub async fn set_setting(
         &self,
         principal: &Principal,
-        target: impl Into<Target<'_>>,
+        target: impl Into<ChangeTarget<'_>>,
         values: &[String],
     ) -> Result<String, DeskError> {
         self.permit(principal, Permission::ChangeSettings).await?;
@@ -117,7 +117,7 @@ impl Desk {
     pub async fn clear_setting(
         &self,
         principal: &Principal,
-        target: impl Into<Target<'_>>,
+        target: impl Into<ChangeTarget<'_>>,
     ) -> Result<String, DeskError> {
         self.permit(principal, Permission::ChangeSettings).await?;
         let target = target.into();
@@ -136,7 +136,11 @@ impl Desk {
     }
 
     /// Reads the entry of a setting; refuses a version that the caller does not expect.
-    async fn before(&self, definition: &Definition, expected: &ExpectedVersion) -> Result<SettingEntry, DeskError> {
+    async fn before(
+        &self,
+        definition: &SettingDefinition,
+        expected: &ExpectedVersion,
+    ) -> Result<SettingEntry, DeskError> {
         let dn = self.directory.suffix().child(attr::OU, definition.container).child(attr::CN, definition.name);
         let entry = tree::read_provider(&self.directory, &dn, &READ).await?;
         let before = SettingEntry { dn, entry, is_expected: *expected != ExpectedVersion::Any };
@@ -149,7 +153,7 @@ impl Desk {
     }
 
     /// Refuses a primary domain that is not served: new people would get addresses that receive no mail.
-    async fn check_domain(&self, definition: &Definition, values: &[String]) -> Result<(), DeskError> {
+    async fn check_domain(&self, definition: &SettingDefinition, values: &[String]) -> Result<(), DeskError> {
         let (MAIL_DOMAIN, [domain]) = (definition.name, values) else { return Ok(()) };
         let served = tree::domain(self.directory.suffix(), &domain.trim().to_ascii_lowercase());
         match tree::read_provider(&self.directory, &served, &[attr::PROVOST_DOMAIN]).await? {
@@ -162,11 +166,11 @@ impl Desk {
     }
 }
 
-fn defined(name: &str) -> Result<&'static Definition, DeskError> {
-    Definition::named(name).ok_or_else(|| DeskError::UnknownSetting(name.to_owned()))
+fn defined(name: &str) -> Result<&'static SettingDefinition, DeskError> {
+    SettingDefinition::named(name).ok_or_else(|| DeskError::UnknownSetting(name.to_owned()))
 }
 
-fn new_entry(dn: &Dn, definition: &Definition, values: Vec<Vec<u8>>) -> Entry {
+fn new_entry(dn: &Dn, definition: &SettingDefinition, values: Vec<Vec<u8>>) -> Entry {
     let mut entry = Entry::new(dn.clone())
         .with(attr::OBJECT_CLASS, class::TOP)
         .with(attr::OBJECT_CLASS, class::PROVOST_SETTING)

@@ -12,27 +12,27 @@ pub enum ExpectedVersion {
 
 /// A person or a setting, and the version of the entry for which a change is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target<'a> {
+pub struct ChangeTarget<'a> {
     /// provostPersonId, login, address or source id of a person, or the name of a setting.
     pub key: &'a str,
     /// Compared with the entry as the change reads it; the write asserts the same version.
     pub expected: ExpectedVersion,
 }
 
-impl<'a> Target<'a> {
+impl<'a> ChangeTarget<'a> {
     /// A target in one of the expected versions.
     pub fn new(key: &'a str, expected: ExpectedVersion) -> Self {
         Self { key, expected }
     }
 }
 
-impl<'a> From<&'a str> for Target<'a> {
+impl<'a> From<&'a str> for ChangeTarget<'a> {
     fn from(key: &'a str) -> Self {
         Self::new(key, ExpectedVersion::Any)
     }
 }
 
-impl<'a> From<&'a String> for Target<'a> {
+impl<'a> From<&'a String> for ChangeTarget<'a> {
     fn from(key: &'a String) -> Self {
         Self::new(key, ExpectedVersion::Any)
     }

@@ -5,7 +5,7 @@ use provost_entry::{AttributeDescription, Entry, Modification};
 use provost_schema::attr;
 use serde_json::json;
 
-use super::{Desk, DeskError, Target, VacationChange};
+use super::{ChangeTarget, Desk, DeskError, VacationChange};
 use crate::calendar::{day_begins, day_ends, day_of};
 use crate::invisible::{is_bidi_control, is_invisible};
 use crate::{Permission, Principal};
@@ -26,7 +26,7 @@ impl Desk {
     pub async fn set_vacation(
         &self,
         principal: &Principal,
-        target: impl Into<Target<'_>>,
+        target: impl Into<ChangeTarget<'_>>,
         change: VacationChange,
     ) -> Result<String, DeskError> {
         let person = self.target(principal, Permission::SetVacation, &target.into()).await?;
@@ -40,7 +40,7 @@ impl Desk {
     pub async fn clear_vacation(
         &self,
         principal: &Principal,
-        target: impl Into<Target<'_>>,
+        target: impl Into<ChangeTarget<'_>>,
     ) -> Result<String, DeskError> {
         let person = self.target(principal, Permission::SetVacation, &target.into()).await?;
         let zone = self.settings.get().time_zone;

@@ -138,7 +138,7 @@ pub struct EndLine {
 }
 
 /// The content of a journal up to its last whole line.
-pub(super) struct Lines {
+pub(super) struct JournalContent {
     /// `None` when the header is torn: nothing was written to the directory.
     pub(super) header: Option<HeaderLine>,
     pub(super) lines: Vec<JournalLine>,
@@ -146,7 +146,7 @@ pub(super) struct Lines {
     pub(super) octets: u64,
 }
 
-impl Lines {
+impl JournalContent {
     /// Reads from the beginning. A last line without line end was torn by a crash and is skipped; a whole line that cannot
     /// be parsed is damage.
     pub(super) fn read(mut file: &File) -> Result<Self, JournalError> {

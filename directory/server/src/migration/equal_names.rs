@@ -17,7 +17,7 @@ use provost_entry::{Dn, Rdn};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use crate::catalogue::Catalogue;
-use crate::csn::{ContextCsn, Sequence};
+use crate::csn::{ContextCsn, CsnSequence};
 use crate::record::{EncodedEntry, EntryDraft, NameId};
 use crate::storage_error::StorageError;
 use crate::tree::{EntryNumber, NO_PLACE};
@@ -157,7 +157,7 @@ fn renew_csns(
         entries.keys().copied().filter(|place| is_within(entries, *place, renamed)).collect();
     // New CSNs follow the last change in the file, whenever the migration runs.
     let Some(last) = context.csns().max() else { return Ok(below) };
-    let mut sequence = Sequence::new(last.server, Some(last));
+    let mut sequence = CsnSequence::new(last.server, Some(last));
     for (_, draft) in entries.iter_mut().filter(|(place, _)| below.contains(place)).map(|(_, entry)| entry) {
         draft.head.csn = sequence.next(Timestamp::UNIX_EPOCH);
         context.advance(draft.head.csn);

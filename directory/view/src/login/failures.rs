@@ -23,17 +23,17 @@ const FAMILIAR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// How many refusals are tolerated at once, and after how many seconds each one expires.
 #[derive(Clone, Copy)]
-struct Allowance {
+struct RefusalAllowance {
     refusals: f64,
     seconds_each: f64,
 }
 
 /// For one account from one source: covers a person who tries several remembered passwords.
-const PAIR: Allowance = Allowance { refusals: 10.0, seconds_each: 30.0 };
+const PAIR: RefusalAllowance = RefusalAllowance { refusals: 10.0, seconds_each: 30.0 };
 /// For one account from all sources: bounds distributed guessing.
-const ACCOUNT: Allowance = Allowance { refusals: 100.0, seconds_each: 10.0 };
+const ACCOUNT: RefusalAllowance = RefusalAllowance { refusals: 100.0, seconds_each: 10.0 };
 /// For one source over all accounts: a campus behind one address has many people who mistype.
-const SOURCE: Allowance = Allowance { refusals: 1000.0, seconds_each: 0.5 };
+const SOURCE: RefusalAllowance = RefusalAllowance { refusals: 1000.0, seconds_each: 0.5 };
 
 /// The number of refusals at a moment; it drains with time.
 #[derive(Clone, Copy)]
@@ -43,7 +43,7 @@ struct RefusalLevel {
 }
 
 impl RefusalLevel {
-    fn now(self, allowance: Allowance, now: Timestamp) -> f64 {
+    fn now(self, allowance: RefusalAllowance, now: Timestamp) -> f64 {
         // A clock that was set back neither forgives nor adds refusals.
         let passed = now.duration_since(self.at).as_secs_f64().max(0.0);
         (self.refusals - passed / allowance.seconds_each).max(0.0)
@@ -51,18 +51,18 @@ impl RefusalLevel {
 }
 
 /// The digest of a login name, so that a long unknown name takes no more memory than a short one.
-type Name = [u8; 16];
+type NameDigest = [u8; 16];
 
-struct Levels {
-    pairs: LruCache<(Name, IpAddr), RefusalLevel>,
-    accounts: LruCache<Name, RefusalLevel>,
+struct RefusalLevels {
+    pairs: LruCache<(NameDigest, IpAddr), RefusalLevel>,
+    accounts: LruCache<NameDigest, RefusalLevel>,
     sources: LruCache<IpAddr, RefusalLevel>,
     /// The time of the last accepted login.
-    familiar: LruCache<(Name, IpAddr), Timestamp>,
+    familiar: LruCache<(NameDigest, IpAddr), Timestamp>,
 }
 
 /// The refusals remembered for all names and sources.
-pub(super) struct RecentRefusals(Mutex<Levels>);
+pub(super) struct RecentRefusals(Mutex<RefusalLevels>);
 
 /// Too many refusals: the password is not checked.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(super) struct TooMany;
 
 impl RecentRefusals {
     pub(super) fn new() -> Self {
-        let levels = Levels {
+        let levels = RefusalLevels {
             pairs: LruCache::new(REMEMBERED_MAX),
             accounts: LruCache::new(REMEMBERED_MAX),
             sources: LruCache::new(REMEMBERED_MAX),
@@ -80,7 +80,7 @@ impl RecentRefusals {
     }
 
     /// Returns the lane for a login of `name` from `source`, or the refusal to check it.
-    pub(super) fn lane(&self, name: &Name, source: IpAddr, now: Timestamp) -> Result<LoginLane, TooMany> {
+    pub(super) fn lane(&self, name: &NameDigest, source: IpAddr, now: Timestamp) -> Result<LoginLane, TooMany> {
         let mut levels = self.levels();
         let pair = levels.pairs.get(&(*name, source)).map_or(0.0, |level| level.now(PAIR, now));
         let last_login = levels.familiar.get(&(*name, source)).copied();
@@ -96,7 +96,7 @@ impl RecentRefusals {
     }
 
     /// Counts a refusal.
-    pub(super) fn refused(&self, name: &Name, source: IpAddr, now: Timestamp) {
+    pub(super) fn refused(&self, name: &NameDigest, source: IpAddr, now: Timestamp) {
         let mut levels = self.levels();
         add(&mut levels.pairs, (*name, source), PAIR, now);
         add(&mut levels.accounts, *name, ACCOUNT, now);
@@ -104,7 +104,7 @@ impl RecentRefusals {
     }
 
     /// Makes the source familiar, and forgives the refusals of this name from it, which were the person's own mistakes.
-    pub(super) fn accepted(&self, name: &Name, source: IpAddr, now: Timestamp) {
+    pub(super) fn accepted(&self, name: &NameDigest, source: IpAddr, now: Timestamp) {
         let mut levels = self.levels();
         levels.familiar.put((*name, source), now);
         if let Some(pair) = levels.pairs.pop(&(*name, source))
@@ -114,12 +114,17 @@ impl RecentRefusals {
         }
     }
 
-    fn levels(&self) -> MutexGuard<'_, Levels> {
+    fn levels(&self) -> MutexGuard<'_, RefusalLevels> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn add<K: std::hash::Hash + Eq>(levels: &mut LruCache<K, RefusalLevel>, key: K, allowance: Allowance, now: Timestamp) {
+fn add<K: std::hash::Hash + Eq>(
+    levels: &mut LruCache<K, RefusalLevel>,
+    key: K,
+    allowance: RefusalAllowance,
+    now: Timestamp,
+) {
     let before = levels.get(&key).map_or(0.0, |level| level.now(allowance, now));
     levels.put(key, RefusalLevel { refusals: (before + 1.0).min(2.0 * allowance.refusals), at: now });
 }
@@ -145,8 +150,8 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
-    const ZOE: Name = [1; 16];
-    const LI: Name = [2; 16];
+    const ZOE: NameDigest = [1; 16];
+    const LI: NameDigest = [2; 16];
 
     #[test]
     fn guessing_is_delayed_and_then_throttled() {

@@ -31,22 +31,22 @@ impl LoginLane {
 
 /// Too many logins wait already.
 #[derive(Debug)]
-pub(super) struct QueueFull;
+pub(super) struct LaneFull;
 
 /// The logins that wait in one lane, by source; sources take turns.
 #[derive(Default)]
 struct LaneQueue {
-    by_source: HashMap<IpAddr, VecDeque<oneshot::Sender<Turn>>>,
+    by_source: HashMap<IpAddr, VecDeque<oneshot::Sender<HashTurn>>>,
     order: VecDeque<IpAddr>,
     count: usize,
 }
 
 impl LaneQueue {
-    fn put(&mut self, source: IpAddr, lane: LoginLane) -> Result<oneshot::Receiver<Turn>, QueueFull> {
+    fn put(&mut self, source: IpAddr, lane: LoginLane) -> Result<oneshot::Receiver<HashTurn>, LaneFull> {
         let (most, most_of_source) = lane.bounds();
         let of_source = self.by_source.get(&source).map_or(0, VecDeque::len);
         if self.count >= most || of_source >= most_of_source {
-            return Err(QueueFull);
+            return Err(LaneFull);
         }
         let (sender, receiver) = oneshot::channel();
         self.by_source.entry(source).or_default().push_back(sender);
@@ -58,7 +58,7 @@ impl LaneQueue {
     }
 
     /// Takes the next login, of the source whose turn it is.
-    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+    fn next(&mut self) -> Option<oneshot::Sender<HashTurn>> {
         let source = self.order.pop_front()?;
         let queue = self.by_source.get_mut(&source)?;
         let sender = queue.pop_front();
@@ -85,7 +85,7 @@ struct TurnState {
 pub(super) struct HashTurns(Arc<Mutex<TurnState>>);
 
 /// A turn at hashing, released on drop.
-pub(super) struct Turn {
+pub(super) struct HashTurn {
     /// `None` when the waiting login was gone, so that the drop releases nothing.
     turns: Option<HashTurns>,
     lane: LoginLane,
@@ -99,7 +99,7 @@ impl HashTurns {
     }
 
     /// Waits for a turn, or fails at once when too many logins wait.
-    pub(super) async fn take(&self, source: IpAddr, lane: LoginLane) -> Result<Turn, QueueFull> {
+    pub(super) async fn take(&self, source: IpAddr, lane: LoginLane) -> Result<HashTurn, LaneFull> {
         let receiver = {
             let mut state = self.state();
             let waiting = match lane {
@@ -110,7 +110,7 @@ impl HashTurns {
             self.give(&mut state);
             receiver
         };
-        receiver.await.map_err(|_| QueueFull)
+        receiver.await.map_err(|_| LaneFull)
     }
 
     fn state(&self) -> MutexGuard<'_, TurnState> {
@@ -122,7 +122,7 @@ impl HashTurns {
         while let Some((sender, lane)) = state.next() {
             state.free -= 1;
             state.free_suspect -= usize::from(lane == LoginLane::Suspect);
-            if let Err(mut turn) = sender.send(Turn { turns: Some(self.clone()), lane }) {
+            if let Err(mut turn) = sender.send(HashTurn { turns: Some(self.clone()), lane }) {
                 // The waiting login was cancelled. This function holds the lock, so the drop of the turn must not take
                 // it.
                 turn.turns = None;
@@ -133,7 +133,7 @@ impl HashTurns {
 }
 
 impl TurnState {
-    fn next(&mut self) -> Option<(oneshot::Sender<Turn>, LoginLane)> {
+    fn next(&mut self) -> Option<(oneshot::Sender<HashTurn>, LoginLane)> {
         if self.free == 0 {
             return None;
         }
@@ -160,7 +160,7 @@ impl TurnState {
     }
 }
 
-impl Drop for Turn {
+impl Drop for HashTurn {
     fn drop(&mut self) {
         let Some(turns) = self.turns.take() else { return };
         let mut state = turns.state();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use provost_store::{Flag, Flags, Keyword, MailboxName};
 
-use super::command::{MessageNumbers, NamedMailbox, Numbers, StatusItem};
+use super::command::{MessageNumbers, NamedMailbox, NumberKind, StatusItem};
 use super::cursor::{Cursor, ParseError};
 use super::sequence::SequenceSet;
 use super::utf7;
@@ -26,7 +26,7 @@ pub(super) fn mailbox(cursor: &mut Cursor<'_>) -> Result<NamedMailbox> {
 }
 
 /// Reads `sequence-set SP`.
-pub(super) fn messages(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<MessageNumbers> {
+pub(super) fn messages(cursor: &mut Cursor<'_>, numbers: NumberKind) -> Result<MessageNumbers> {
     let set = SequenceSet::parse(cursor)?;
     cursor.space()?;
     Ok(MessageNumbers { set, numbers })

@@ -12,7 +12,7 @@ pub(crate) type NamedMailbox = Option<MailboxName>;
 
 /// Whether a command names messages by sequence number or by UID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Numbers {
+pub(crate) enum NumberKind {
     /// By message sequence number (RFC 3501 §2.3.1.2).
     Sequence,
     /// By UID, in the `UID` forms (RFC 3501 §6.4.8).
@@ -37,16 +37,16 @@ pub(crate) enum Command {
     Unselect,
     Select { mailbox: NamedMailbox, read_only: bool },
     Status { mailbox: NamedMailbox, items: Vec<StatusItem> },
-    List(List),
+    List(ListArguments),
     Lsub { reference: ListPattern, pattern: ListPattern },
     Create { mailbox: NamedMailbox, special_use: Option<WantedUse> },
     Delete { mailbox: NamedMailbox },
     Rename { from: NamedMailbox, to: NamedMailbox },
     Subscribe { mailbox: NamedMailbox, on: bool },
-    Append(Box<Append>),
+    Append(Box<AppendArguments>),
     Expunge { uids: Option<SequenceSet> },
     Search(Box<SearchArguments>),
-    Fetch(Box<Fetch>),
+    Fetch(Box<FetchArguments>),
     Store(Box<StoreArguments>),
     Copy { messages: MessageNumbers, to: NamedMailbox, manner: CopyOrMove },
 }
@@ -55,7 +55,7 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct MessageNumbers {
     pub(crate) set: SequenceSet,
-    pub(crate) numbers: Numbers,
+    pub(crate) numbers: NumberKind,
 }
 
 /// COPY (RFC 3501 §6.4.7) or MOVE (RFC 6851).
@@ -89,7 +89,7 @@ pub(crate) type ListPattern = Option<String>;
 
 /// LIST with its extensions (RFC 5258, RFC 6154, RFC 5819).
 #[derive(Debug)]
-pub(crate) struct List {
+pub(crate) struct ListArguments {
     pub(crate) select: ListSelect,
     pub(crate) reference: ListPattern,
     pub(crate) patterns: Vec<ListPattern>,
@@ -109,7 +109,7 @@ pub(crate) struct ListSelect {
 
 /// The arguments of APPEND (RFC 3501 §6.3.11).
 #[derive(Debug)]
-pub(crate) struct Append {
+pub(crate) struct AppendArguments {
     pub(crate) mailbox: NamedMailbox,
     pub(crate) flags: Flags,
     /// The internal date that the client gives, in seconds since 1970.
@@ -136,7 +136,7 @@ pub(crate) enum StoreChange {
 
 /// The arguments of FETCH (RFC 3501 §6.4.5).
 #[derive(Debug)]
-pub(crate) struct Fetch {
+pub(crate) struct FetchArguments {
     pub(crate) messages: MessageNumbers,
     pub(crate) items: Vec<FetchItem>,
 }
@@ -194,7 +194,7 @@ pub(crate) enum SectionText {
 /// The arguments of SEARCH (RFC 3501 §6.4.4, RFC 4731).
 #[derive(Debug)]
 pub(crate) struct SearchArguments {
-    pub(crate) numbers: Numbers,
+    pub(crate) numbers: NumberKind,
     /// What an ESEARCH response reports; `None` asks for a SEARCH response.
     pub(crate) returns: Option<SearchReturn>,
     pub(crate) charset_known: bool,

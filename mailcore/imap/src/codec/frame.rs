@@ -17,7 +17,7 @@ const TAIL_OCTETS: usize = 32;
 
 /// Bounds in the current state of the session.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
+pub(crate) struct FrameBounds {
     /// Octets of one line.
     pub(crate) line: usize,
     /// Octets of one literal.
@@ -30,7 +30,7 @@ pub(crate) struct Bounds {
 
 /// Why a command was refused by the framer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum FrameRefusal {
     /// A line is longer than the bound.
     LineTooLong,
     /// A line ends in LF without CR.
@@ -57,7 +57,7 @@ pub(crate) enum Frame {
     /// A complete command without its large literal, which belongs into `text` at this offset.
     Large { text: Bytes, at: usize },
     /// A skipped command, with its tag if it had a valid one.
-    Refused(Option<Box<str>>, Refusal),
+    Refused(Option<Box<str>>, FrameRefusal),
 }
 
 /// The command that is being received.
@@ -71,13 +71,13 @@ pub(crate) struct Framer {
     /// Where the large literal belongs in `buffer`.
     large_at: Option<usize>,
     literals: usize,
-    refused: Option<(Option<Box<str>>, Refusal)>,
+    refused: Option<(Option<Box<str>>, FrameRefusal)>,
 }
 
 impl Framer {
     /// Takes what can be used from `input`. Parts of an incomplete command are moved out of `input`, so that a large literal
     /// never reaches the driver's bound.
-    pub(crate) fn advance(&mut self, input: &mut BytesMut, bounds: &Bounds) -> Frame {
+    pub(crate) fn advance(&mut self, input: &mut BytesMut, bounds: &FrameBounds) -> Frame {
         loop {
             if let Some(octets) = self.take_literal(input) {
                 return Frame::Literal(octets);
@@ -89,7 +89,7 @@ impl Framer {
                 return Frame::NeedMore;
             }
             if self.refused.is_none() && !self.buffer.ends_with(b"\r\n") {
-                self.refuse(Refusal::BareLf);
+                self.refuse(FrameRefusal::BareLf);
                 return self.finish();
             }
             let Some(announced) = announced_literal(self.buffer.get(self.line_start..).unwrap_or_default()) else {
@@ -124,7 +124,7 @@ impl Framer {
     }
 
     /// The large literal cannot be kept: skips the rest of the command.
-    pub(crate) fn give_up(&mut self, refusal: Refusal) {
+    pub(crate) fn give_up(&mut self, refusal: FrameRefusal) {
         if self.refused.is_none() {
             self.refuse(refusal);
         }
@@ -160,7 +160,7 @@ impl Framer {
     }
 
     /// Moves a line, or the part of it that has arrived; true when it is complete.
-    fn take_line(&mut self, input: &mut BytesMut, bounds: &Bounds) -> bool {
+    fn take_line(&mut self, input: &mut BytesMut, bounds: &FrameBounds) -> bool {
         let end = input.iter().position(|octet| *octet == b'\n').map(|at| at + 1);
         if end.is_none() && input.len() <= LINE_OCTETS_LEFT.min(bounds.line) && self.refused.is_none() {
             return false;
@@ -170,7 +170,7 @@ impl Framer {
             if self.buffer.is_empty() {
                 self.buffer.extend_from_slice(line.get(..line.len().min(TAG_OCTETS_MAX)).unwrap_or_default());
             }
-            self.refuse(Refusal::LineTooLong);
+            self.refuse(FrameRefusal::LineTooLong);
         }
         if self.buffer.is_empty() && end.is_some() {
             // The common case, a complete line at once, is not copied.
@@ -184,7 +184,7 @@ impl Framer {
         end.is_some()
     }
 
-    fn check_literal(&mut self, announced: AnnouncedLiteral, bounds: &Bounds) {
+    fn check_literal(&mut self, announced: AnnouncedLiteral, bounds: &FrameBounds) {
         if self.refused.is_some() {
             self.buffer.clear();
             return;
@@ -192,12 +192,12 @@ impl Framer {
         self.literals += 1;
         let append = bounds.append.filter(|_| self.is_append());
         if announced.octets > append.unwrap_or(bounds.literal) {
-            self.refuse(Refusal::LiteralTooBig);
+            self.refuse(FrameRefusal::LiteralTooBig);
         } else if self.literals > LITERALS_MAX
             || announced.octets > LITERAL_OCTETS_SMALL && self.large_at.is_some()
             || self.buffer.len() as u64 + announced.octets > bounds.command as u64 + append.unwrap_or_default()
         {
-            self.refuse(Refusal::CommandTooLong);
+            self.refuse(FrameRefusal::CommandTooLong);
         }
     }
 
@@ -207,7 +207,7 @@ impl Framer {
     }
 
     /// Skips the rest of the command.
-    fn refuse(&mut self, refusal: Refusal) {
+    fn refuse(&mut self, refusal: FrameRefusal) {
         let head = self.buffer.get(..self.buffer.len().min(TAG_OCTETS_MAX)).unwrap_or_default();
         let tag = head.split(|octet| *octet == b' ').next().filter(|tag| tag.len() < head.len());
         let tag = tag.and_then(|tag| std::str::from_utf8(tag).ok()).filter(|tag| super::cursor::is_tag(tag));
@@ -253,13 +253,13 @@ fn announced_literal(line: &[u8]) -> Option<AnnouncedLiteral> {
 }
 
 /// Takes one plain line for SASL and IDLE (no literals). `Err` when it is longer than `octets_max`.
-pub(crate) fn plain_line(input: &mut BytesMut, octets_max: usize) -> Result<Option<Bytes>, Refusal> {
+pub(crate) fn plain_line(input: &mut BytesMut, octets_max: usize) -> Result<Option<Bytes>, FrameRefusal> {
     let Some(end) = input.iter().take(octets_max + 2).position(|octet| *octet == b'\n') else {
-        return if input.len() > octets_max { Err(Refusal::LineTooLong) } else { Ok(None) };
+        return if input.len() > octets_max { Err(FrameRefusal::LineTooLong) } else { Ok(None) };
     };
     let mut line = input.split_to(end + 1);
     if !line.ends_with(b"\r\n") {
-        return Err(Refusal::BareLf);
+        return Err(FrameRefusal::BareLf);
     }
     line.truncate(line.len() - 2);
     Ok(Some(line.freeze()))
@@ -269,7 +269,7 @@ pub(crate) fn plain_line(input: &mut BytesMut, octets_max: usize) -> Result<Opti
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { line: 64, literal: 10, command: 512, append: Some(70_000) };
+    const BOUNDS: FrameBounds = FrameBounds { line: 64, literal: 10, command: 512, append: Some(70_000) };
 
     fn frames(bytes: &[u8], chunk: usize) -> Vec<String> {
         let mut framer = Framer::default();

@@ -17,5 +17,5 @@ pub(crate) mod structure;
 pub(crate) mod utf7;
 
 pub(crate) use command::Command;
-pub(crate) use parse::{Parsed, parse};
-pub(crate) use reply::Reply;
+pub(crate) use parse::{ParsedCommand, parse};
+pub(crate) use reply::StatusResponse;

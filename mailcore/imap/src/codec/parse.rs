@@ -5,7 +5,9 @@ use provost_credential::Secret;
 use provost_store::{Flags, MailboxName, SpecialUse};
 
 use super::arguments::{Result, bare_flags, flag_list, mailbox, messages, status_items, text};
-use super::command::{Append, Command, CopyOrMove, NamedMailbox, Numbers, StoreArguments, StoreChange, WantedUse};
+use super::command::{
+    AppendArguments, Command, CopyOrMove, NamedMailbox, NumberKind, StoreArguments, StoreChange, WantedUse,
+};
 use super::cursor::{Cursor, ParseError};
 use super::parse_fetch::fetch;
 use super::parse_list::{list, lsub};
@@ -20,20 +22,20 @@ const ITEMS_MAX: usize = 32;
 
 /// A command and its tag; the tag is known even when the rest is wrong.
 #[derive(Debug)]
-pub(crate) struct Parsed {
+pub(crate) struct ParsedCommand {
     pub(crate) tag: Option<Box<str>>,
     pub(crate) command: Result<Command>,
 }
 
 /// Parses one command; the tag is kept even when the rest is wrong.
-pub(crate) fn parse(frame: &Bytes) -> Parsed {
+pub(crate) fn parse(frame: &Bytes) -> ParsedCommand {
     let mut cursor = Cursor::new(frame);
     let tag = match cursor.tag() {
         Ok(tag) => tag,
-        Err(error) => return Parsed { tag: None, command: Err(error) },
+        Err(error) => return ParsedCommand { tag: None, command: Err(error) },
     };
     let command = cursor.space().and_then(|()| command(&mut cursor));
-    Parsed { tag: Some(tag.into()), command }
+    ParsedCommand { tag: Some(tag.into()), command }
 }
 
 fn command(cursor: &mut Cursor<'_>) -> Result<Command> {
@@ -76,7 +78,7 @@ fn with_arguments(word: &str, cursor: &mut Cursor<'_>) -> Result<Command> {
         "UNSUBSCRIBE" => Ok(Command::Subscribe { mailbox: mailbox(cursor)?, on: false }),
         "APPEND" => append(cursor),
         "UID" => uid(cursor),
-        _ => numbered(word, cursor, Numbers::Sequence),
+        _ => numbered(word, cursor, NumberKind::Sequence),
     }
 }
 
@@ -87,11 +89,11 @@ fn uid(cursor: &mut Cursor<'_>) -> Result<Command> {
     if word == "EXPUNGE" {
         return Ok(Command::Expunge { uids: Some(SequenceSet::parse(cursor)?) });
     }
-    numbered(&word, cursor, Numbers::Uid)
+    numbered(&word, cursor, NumberKind::Uid)
 }
 
 /// The commands that have a UID form.
-fn numbered(word: &str, cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command> {
+fn numbered(word: &str, cursor: &mut Cursor<'_>, numbers: NumberKind) -> Result<Command> {
     match word {
         "FETCH" => fetch(cursor, numbers),
         "SEARCH" => search(cursor, numbers),
@@ -211,11 +213,11 @@ fn append(cursor: &mut Cursor<'_>) -> Result<Command> {
         date = Some(date::parse_date_time(&text).ok_or(ParseError("the date-time is malformed"))?);
         cursor.space()?;
     }
-    Ok(Command::Append(Box::new(Append { mailbox, flags, date, message: cursor.literal()? })))
+    Ok(Command::Append(Box::new(AppendArguments { mailbox, flags, date, message: cursor.literal()? })))
 }
 
 /// Reads the arguments of STORE (RFC 3501 §6.4.6).
-fn store(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command> {
+fn store(cursor: &mut Cursor<'_>, numbers: NumberKind) -> Result<Command> {
     let messages = messages(cursor, numbers)?;
     let change = if cursor.eat(b'+') {
         StoreChange::Add
@@ -234,7 +236,7 @@ fn store(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command> {
     Ok(Command::Store(Box::new(StoreArguments { messages, change, silent, flags })))
 }
 
-fn copy(cursor: &mut Cursor<'_>, numbers: Numbers, manner: CopyOrMove) -> Result<Command> {
+fn copy(cursor: &mut Cursor<'_>, numbers: NumberKind, manner: CopyOrMove) -> Result<Command> {
     let messages = messages(cursor, numbers)?;
     Ok(Command::Copy { messages, to: mailbox(cursor)?, manner })
 }

@@ -1,7 +1,7 @@
 //! Reads the arguments of FETCH (RFC 3501 §6.4.5).
 
 use super::arguments::{Result, messages};
-use super::command::{BodySection, Command, Fetch, FetchItem, Numbers, PartialRange, SectionText};
+use super::command::{BodySection, Command, FetchArguments, FetchItem, NumberKind, PartialRange, SectionText};
 use super::cursor::{Cursor, ParseError};
 
 /// The most data items in one FETCH.
@@ -11,7 +11,7 @@ const FIELDS_MAX: usize = 256;
 /// Part numbers in one section: the depth to which the structure is split.
 const PART_DEPTH_MAX: usize = provost_message::PART_DEPTH_MAX;
 
-pub(super) fn fetch(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command> {
+pub(super) fn fetch(cursor: &mut Cursor<'_>, numbers: NumberKind) -> Result<Command> {
     let messages = messages(cursor, numbers)?;
     let mut items = Vec::new();
     if cursor.peek() == Some(b'(') {
@@ -21,27 +21,27 @@ pub(super) fn fetch(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command
         }
     } else {
         match macro_items(cursor)? {
-            Macro::Items(list) => items.extend_from_slice(list),
-            Macro::Named(name) => items.push(named(&name, cursor)?),
+            FetchMacro::Items(list) => items.extend_from_slice(list),
+            FetchMacro::Named(name) => items.push(named(&name, cursor)?),
         }
     }
-    Ok(Command::Fetch(Box::new(Fetch { messages, items })))
+    Ok(Command::Fetch(Box::new(FetchArguments { messages, items })))
 }
 
-enum Macro {
+enum FetchMacro {
     Items(&'static [FetchItem]),
     Named(String),
 }
 
 /// Reads ALL, FAST or FULL, which stand alone, never in a list.
-fn macro_items(cursor: &mut Cursor<'_>) -> Result<Macro> {
+fn macro_items(cursor: &mut Cursor<'_>) -> Result<FetchMacro> {
     use FetchItem::{Body, Envelope, Flags, InternalDate, Rfc822Size};
     let name = cursor.item_name()?;
     Ok(match name.as_str() {
-        "ALL" => Macro::Items(&[Flags, InternalDate, Rfc822Size, Envelope]),
-        "FAST" => Macro::Items(&[Flags, InternalDate, Rfc822Size]),
-        "FULL" => Macro::Items(&[Flags, InternalDate, Rfc822Size, Envelope, Body]),
-        _ => Macro::Named(name),
+        "ALL" => FetchMacro::Items(&[Flags, InternalDate, Rfc822Size, Envelope]),
+        "FAST" => FetchMacro::Items(&[Flags, InternalDate, Rfc822Size]),
+        "FULL" => FetchMacro::Items(&[Flags, InternalDate, Rfc822Size, Envelope, Body]),
+        _ => FetchMacro::Named(name),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Reads LIST and LSUB (RFC 3501 §6.3.8, §6.3.9; RFC 5258; RFC 5819; RFC 6154).
 
 use super::arguments::{Result, status_items};
-use super::command::{Command, List, ListPattern, ListSelect};
+use super::command::{Command, ListArguments, ListPattern, ListSelect};
 use super::cursor::{Cursor, ParseError};
 use super::utf7;
 
@@ -25,7 +25,7 @@ pub(super) fn lsub(cursor: &mut Cursor<'_>) -> Result<Command> {
 }
 
 pub(super) fn list(cursor: &mut Cursor<'_>) -> Result<Command> {
-    let mut list = List {
+    let mut list = ListArguments {
         select: ListSelect::default(),
         reference: None,
         patterns: Vec::new(),
@@ -75,7 +75,7 @@ fn select_options(cursor: &mut Cursor<'_>) -> Result<ListSelect> {
 }
 
 /// RFC 5258 §3.2, RFC 5819 §2. CHILDREN and SPECIAL-USE attributes are always sent.
-fn return_options(cursor: &mut Cursor<'_>, list: &mut List) -> Result<()> {
+fn return_options(cursor: &mut Cursor<'_>, list: &mut ListArguments) -> Result<()> {
     if cursor.word()? != "RETURN" {
         return Err(ParseError("RETURN was expected"));
     }

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use provost_store::Flag;
 
 use super::arguments::Result;
-use super::command::{Command, DayComparison, Numbers, SearchArguments, SearchKey, SearchReturn};
+use super::command::{Command, DayComparison, NumberKind, SearchArguments, SearchKey, SearchReturn};
 use super::cursor::{Cursor, ParseError};
 use super::date;
 use super::sequence::SequenceSet;
@@ -16,7 +16,7 @@ const KEYS_MAX: usize = 1_000;
 /// The most options in one RETURN.
 const OPTIONS_MAX: usize = 8;
 
-pub(super) fn search(cursor: &mut Cursor<'_>, numbers: Numbers) -> Result<Command> {
+pub(super) fn search(cursor: &mut Cursor<'_>, numbers: NumberKind) -> Result<Command> {
     let mut returns = None;
     if cursor.eat_word("RETURN") {
         cursor.space()?;

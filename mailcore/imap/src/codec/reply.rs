@@ -7,13 +7,13 @@ const TEXT_CHARS_MAX: usize = 200;
 
 /// OK, NO or BAD with code and text: the result of a handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Reply {
+pub(crate) struct StatusResponse {
     status: &'static str,
     code: Option<Cow<'static, str>>,
     text: Cow<'static, str>,
 }
 
-impl Reply {
+impl StatusResponse {
     /// The command succeeded.
     pub(crate) fn ok(text: impl Into<Cow<'static, str>>) -> Self {
         Self { status: "OK", code: None, text: text.into() }
@@ -65,8 +65,8 @@ mod tests {
 
     #[test]
     fn lines() {
-        assert_eq!(Reply::ok("done").line("a1"), "a1 OK done\r\n");
-        assert_eq!(Reply::no("TRYCREATE", "no é\r\nx").line("a1"), "a1 NO [TRYCREATE] no ???x\r\n");
-        assert_eq!(Reply::ok("x").with_code("APPENDUID 1 2").line("*"), "* OK [APPENDUID 1 2] x\r\n");
+        assert_eq!(StatusResponse::ok("done").line("a1"), "a1 OK done\r\n");
+        assert_eq!(StatusResponse::no("TRYCREATE", "no é\r\nx").line("a1"), "a1 NO [TRYCREATE] no ???x\r\n");
+        assert_eq!(StatusResponse::ok("x").with_code("APPENDUID 1 2").line("*"), "* OK [APPENDUID 1 2] x\r\n");
     }
 }

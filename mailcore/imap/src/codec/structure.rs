@@ -1,6 +1,6 @@
 //! BODY and BODYSTRUCTURE (RFC 3501 §7.4.2).
 
-use provost_message::{ImapEnvelope, Media, MimePart, PartContent};
+use provost_message::{ImapEnvelope, MediaType, MimePart, PartContent};
 
 use super::encode::{nstring, string};
 use super::envelope::envelope;
@@ -61,7 +61,7 @@ impl StructureWriter<'_> {
     fn leaf(&mut self, part: &MimePart) {
         // The grammar has no multipart without parts and no message without envelope, so such a part is sent as text.
         let is_sent = !part.media.is("multipart") && !part.media.is_exactly("message", "rfc822");
-        let plain = Media::plain_text();
+        let plain = MediaType::plain_text();
         let media = if is_sent { &part.media } else { &plain };
         self.fields(part, media);
         if media.is("text") {
@@ -71,7 +71,7 @@ impl StructureWriter<'_> {
     }
 
     /// Writes `media body-fields`.
-    fn fields(&mut self, part: &MimePart, media: &Media) {
+    fn fields(&mut self, part: &MimePart, media: &MediaType) {
         string(self.wire, &media.kind);
         self.wire.push(b' ');
         string(self.wire, &media.subtype);

@@ -2,31 +2,31 @@
 
 use provost_store::{Op, OpEffect};
 
-use crate::codec::Reply;
+use crate::codec::StatusResponse;
 use crate::codec::command;
-use crate::world::{CommandContext, refused};
+use crate::context::{CommandContext, refused};
 
 /// Handles APPEND (RFC 3501 §6.3.11): stores the message and replies with its APPENDUID.
-pub(crate) async fn append(world: &CommandContext<'_>, append: command::Append) -> Reply {
-    let Some(mailbox) = append.mailbox else { return Reply::no("NONEXISTENT", "No such mailbox") };
+pub(crate) async fn append(context: &CommandContext<'_>, append: command::AppendArguments) -> StatusResponse {
+    let Some(mailbox) = append.mailbox else { return StatusResponse::no("NONEXISTENT", "No such mailbox") };
     if append.message.is_empty() {
         // RFC 3502 §6.3.11: an empty literal cancels the APPEND.
-        return Reply::no("CANNOT", "A message cannot be empty");
+        return StatusResponse::no("CANNOT", "A message cannot be empty");
     }
     if !has_crlf_only(&append.message) {
-        return Reply::no("CANNOT", "The message has a line that ends with LF alone, without CR");
+        return StatusResponse::no("CANNOT", "The message has a line that ends with LF alone, without CR");
     }
     let op = Op::Append {
         mailbox,
         create: false,
         body: append.message,
         flags: append.flags,
-        internal_date: append.date.unwrap_or(world.now),
+        internal_date: append.date.unwrap_or(context.now),
     };
-    match world.apply_once(world.quota(), vec![op]).await {
+    match context.apply_once(context.quota(), vec![op]).await {
         Err(error) => refused(error, "TRYCREATE"),
         Ok(applied) => {
-            let done = Reply::ok("APPEND completed");
+            let done = StatusResponse::ok("APPEND completed");
             match applied.effects.into_iter().next() {
                 Some(OpEffect::Appended { uid_validity, uid, .. }) => {
                     done.with_code(format!("APPENDUID {} {}", uid_validity.0, uid.0))

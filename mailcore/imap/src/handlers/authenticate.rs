@@ -9,7 +9,7 @@ use provost_store::AccountId;
 use provost_view::{Login, LoginAttempt, PersonRef};
 
 use crate::account::LoggedInAccount;
-use crate::codec::Reply;
+use crate::codec::StatusResponse;
 use crate::connection::Connection;
 use crate::state::{AuthenticateStep, Completion, Continuation};
 
@@ -23,14 +23,14 @@ const TOO_MANY_REFUSED: &str = "Too many refused logins, try again later";
 /// STARTTLS (RFC 3501 §6.2.1).
 pub(crate) fn start_tls(here: &Connection) -> Completion {
     if here.can_start_tls() {
-        Completion::StartTls(Reply::ok("Begin TLS negotiation now"))
+        Completion::StartTls(StatusResponse::ok("Begin TLS negotiation now"))
     } else {
-        Completion::Reply(Reply::bad("TLS is active already or not offered"))
+        Completion::Reply(StatusResponse::bad("TLS is active already or not offered"))
     }
 }
 
 fn privacy_required() -> Completion {
-    Completion::Reply(Reply::no("PRIVACYREQUIRED", "Use TLS first"))
+    Completion::Reply(StatusResponse::no("PRIVACYREQUIRED", "Use TLS first"))
 }
 
 /// LOGIN (RFC 3501 §6.2.3).
@@ -62,7 +62,7 @@ pub(crate) async fn authenticate(
     let first = match mechanism {
         "PLAIN" => AuthenticateStep::Plain,
         "LOGIN" => AuthenticateStep::LoginName,
-        _ => return Completion::Reply(Reply::no("CANNOT", "Unknown mechanism")),
+        _ => return Completion::Reply(StatusResponse::no("CANNOT", "Unknown mechanism")),
     };
     match initial {
         // RFC 4959 §3: `=` means an empty response.
@@ -92,18 +92,18 @@ pub(crate) async fn exchange(
     out: &mut Output<'_>,
 ) -> Completion {
     if line == b"*" {
-        return Completion::Reply(Reply::bad("AUTHENTICATE cancelled"));
+        return Completion::Reply(StatusResponse::bad("AUTHENTICATE cancelled"));
     }
-    let Ok(response) = STANDARD.decode(line) else { return Completion::Reply(Reply::bad("Not base64")) };
+    let Ok(response) = STANDARD.decode(line) else { return Completion::Reply(StatusResponse::bad("Not base64")) };
     match exchange {
         AuthenticateStep::Plain => plain(here, failures, &response, out).await,
         AuthenticateStep::LoginName => match String::from_utf8(response) {
             Ok(name) => challenge(tag, AuthenticateStep::LoginPassword { name }, out),
-            Err(_) => Completion::Reply(Reply::bad("Not UTF-8")),
+            Err(_) => Completion::Reply(StatusResponse::bad("Not UTF-8")),
         },
         AuthenticateStep::LoginPassword { name } => match String::from_utf8(response) {
             Ok(password) => verify(here, failures, &name, &Secret::new(password), out).await,
-            Err(_) => Completion::Reply(Reply::bad("Not UTF-8")),
+            Err(_) => Completion::Reply(StatusResponse::bad("Not UTF-8")),
         },
     }
 }
@@ -111,7 +111,7 @@ pub(crate) async fn exchange(
 /// Handles PLAIN (RFC 4616 §2). A login on behalf of another identity is refused.
 async fn plain(here: &Connection, failures: &mut u8, response: &[u8], out: &mut Output<'_>) -> Completion {
     let Ok(identity) = provost_credential::plain(response) else {
-        return Completion::Reply(Reply::bad("Not a PLAIN message"));
+        return Completion::Reply(StatusResponse::bad("Not a PLAIN message"));
     };
     let acts_for = &identity.authorization;
     if !acts_for.is_empty() && !acts_for.eq_ignore_ascii_case(&identity.authentication) {
@@ -132,8 +132,8 @@ async fn verify(
     match here.config.view.login(attempt(here, name, password), now).await {
         Login::Accepted(person) => accept(here, &person, now.as_second()),
         Login::Refused => refuse(here, failures, wrong(), out).await,
-        Login::Throttled => refuse(here, failures, Reply::no("UNAVAILABLE", TOO_MANY_REFUSED), out).await,
-        Login::Unavailable => Completion::Reply(Reply::no("UNAVAILABLE", "Logins cannot be verified now")),
+        Login::Throttled => refuse(here, failures, StatusResponse::no("UNAVAILABLE", TOO_MANY_REFUSED), out).await,
+        Login::Unavailable => Completion::Reply(StatusResponse::no("UNAVAILABLE", "Logins cannot be verified now")),
     }
 }
 
@@ -148,16 +148,16 @@ fn accept(here: &Connection, person: &PersonRef, now: i64) -> Completion {
     here.config.store.note_login(id, "imap", now);
     let code = format!("CAPABILITY {}", capabilities(here));
     let account = Box::new(LoggedInAccount { id, name: person.uid.clone(), person: watch, notices, is_overdue: false });
-    Completion::LoggedIn(account, Reply::ok("Logged in").with_code(code))
+    Completion::LoggedIn(account, StatusResponse::ok("Logged in").with_code(code))
 }
 
 /// The same reply for every cause, so that it does not show whether the name exists.
-fn wrong() -> Reply {
-    Reply::no("AUTHENTICATIONFAILED", "Wrong name or password")
+fn wrong() -> StatusResponse {
+    StatusResponse::no("AUTHENTICATIONFAILED", "Wrong name or password")
 }
 
 /// Refuses a login: with a delay after the first refusal, and closes after [`LOGIN_FAILURES_MAX`].
-async fn refuse(here: &Connection, failures: &mut u8, reply: Reply, out: &mut Output<'_>) -> Completion {
+async fn refuse(here: &Connection, failures: &mut u8, reply: StatusResponse, out: &mut Output<'_>) -> Completion {
     let before = u32::from(*failures);
     *failures = failures.saturating_add(1);
     let is_last = *failures >= LOGIN_FAILURES_MAX;

@@ -2,7 +2,7 @@
 
 use provost_net::Output;
 
-use crate::codec::Reply;
+use crate::codec::StatusResponse;
 use crate::connection::Connection;
 use crate::state::{Completion, Continuation};
 
@@ -21,33 +21,33 @@ pub(crate) fn capabilities(here: &Connection) -> String {
 }
 
 /// CAPABILITY (RFC 3501 §6.1.1).
-pub(crate) fn capability(here: &Connection, out: &mut Output<'_>) -> Reply {
+pub(crate) fn capability(here: &Connection, out: &mut Output<'_>) -> StatusResponse {
     out.put(format!("* CAPABILITY {}\r\n", capabilities(here)));
-    Reply::ok("CAPABILITY completed")
+    StatusResponse::ok("CAPABILITY completed")
 }
 
 /// ID (RFC 2971 §3.1).
-pub(crate) fn id(out: &mut Output<'_>) -> Reply {
+pub(crate) fn id(out: &mut Output<'_>) -> StatusResponse {
     out.put(format!("* ID (\"name\" \"Provost\" \"version\" \"{}\")\r\n", env!("CARGO_PKG_VERSION")));
-    Reply::ok("ID completed")
+    StatusResponse::ok("ID completed")
 }
 
 /// LOGOUT (RFC 3501 §6.1.3).
 pub(crate) fn logout(out: &mut Output<'_>) -> Completion {
     out.put("* BYE Logging out\r\n");
-    Completion::Close(Reply::ok("LOGOUT completed"))
+    Completion::Close(StatusResponse::ok("LOGOUT completed"))
 }
 
 /// ENABLE (RFC 5161 §3.1): no extension here needs it.
-pub(crate) fn enable(out: &mut Output<'_>) -> Reply {
+pub(crate) fn enable(out: &mut Output<'_>) -> StatusResponse {
     out.put("* ENABLED\r\n");
-    Reply::ok("ENABLE completed")
+    StatusResponse::ok("ENABLE completed")
 }
 
 /// NAMESPACE (RFC 2342 §5): one personal namespace.
-pub(crate) fn namespace(out: &mut Output<'_>) -> Reply {
+pub(crate) fn namespace(out: &mut Output<'_>) -> StatusResponse {
     out.put("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
-    Reply::ok("NAMESPACE completed")
+    StatusResponse::ok("NAMESPACE completed")
 }
 
 /// IDLE (RFC 2177 §3): lasts until the client's next line.

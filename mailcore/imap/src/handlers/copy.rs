@@ -1,46 +1,46 @@
 //! COPY (RFC 3501 §6.4.7), MOVE (RFC 6851), COPYUID (RFC 4315 §3).
 
 use provost_net::Output;
-use provost_store::{BatchError, Op, OpEffect, Require};
+use provost_store::{BatchCondition, BatchError, Op, OpEffect};
 
-use crate::codec::command::{CopyOrMove, MessageNumbers, NamedMailbox, Numbers};
-use crate::codec::{Reply, sequence};
-use crate::mailbox::{MailboxAccess, Selected};
-use crate::world::{CommandContext, refused};
+use crate::codec::command::{CopyOrMove, MessageNumbers, NamedMailbox, NumberKind};
+use crate::codec::{StatusResponse, sequence};
+use crate::context::{CommandContext, refused};
+use crate::mailbox::{MailboxAccess, SelectedMailbox};
 
 use super::expunge::{expunge_issued, read_only};
 
 /// COPY and MOVE, all or nothing: a number of an expunged message refuses the command (RFC 2180 §4.4.1), an unknown UID is
 /// ignored (RFC 3501 §6.4.8).
 pub(crate) async fn copy(
-    world: &CommandContext<'_>,
-    selected: &Selected,
+    context: &CommandContext<'_>,
+    selected: &SelectedMailbox,
     messages: &MessageNumbers,
     to: NamedMailbox,
     manner: CopyOrMove,
     out: &mut Output<'_>,
-) -> Reply {
+) -> StatusResponse {
     if manner == CopyOrMove::Move && selected.access == MailboxAccess::ReadOnly {
         return read_only();
     }
-    let Some(to) = to else { return Reply::no("TRYCREATE", "No such mailbox") };
+    let Some(to) = to else { return StatusResponse::no("TRYCREATE", "No such mailbox") };
     let uids = match selected.indices(messages) {
         Ok(indices) => selected.uids(&indices),
-        Err(error) => return Reply::bad(error.0),
+        Err(error) => return StatusResponse::bad(error.0),
     };
-    let (done, from) = (Reply::ok("Completed"), selected.id);
+    let (done, from) = (StatusResponse::ok("Completed"), selected.id);
     if uids.is_empty() {
         return done;
     }
     // MOVE does not enlarge an account, so an account over quota may still move mail to the trash.
     let (mut require, op) = match manner {
-        CopyOrMove::Copy => (world.quota(), Op::Copy { from, uids, to }),
+        CopyOrMove::Copy => (context.quota(), Op::Copy { from, uids, to }),
         CopyOrMove::Move => (Vec::new(), Op::Move { from, uids, to }),
     };
-    if messages.numbers == Numbers::Sequence {
-        require.push(Require::Present);
+    if messages.numbers == NumberKind::Sequence {
+        require.push(BatchCondition::Present);
     }
-    let effects = match world.apply_once(require, vec![op]).await {
+    let effects = match context.apply_once(require, vec![op]).await {
         Ok(applied) => applied.effects,
         Err(BatchError::Conflict(_)) => return expunge_issued(),
         Err(error) => return refused(error, "TRYCREATE"),
@@ -50,7 +50,7 @@ pub(crate) async fn copy(
         CopyOrMove::Copy => done.with_code(code),
         CopyOrMove::Move => {
             // RFC 6851 §4.3: before the EXPUNGE responses, so that the client knows the new UIDs of its messages.
-            out.put(Reply::ok("Moved").with_code(code).line("*"));
+            out.put(StatusResponse::ok("Moved").with_code(code).line("*"));
             done
         }
     }

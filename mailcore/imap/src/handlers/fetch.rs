@@ -14,36 +14,42 @@ use std::collections::BTreeSet;
 use provost_net::{Output, SessionError};
 use provost_store::{Flag, FlagChange, Flags, MessageRow, Op, StoreError, Uid};
 
-use crate::codec::Reply;
-use crate::codec::command::{self, FetchItem, Numbers};
-use crate::mailbox::{MailboxAccess, Selected};
+use crate::codec::StatusResponse;
+use crate::codec::command::{self, FetchItem, NumberKind};
+use crate::context::CommandContext;
+use crate::mailbox::{MailboxAccess, SelectedMailbox};
 use crate::message_list::ListedMessage;
-use crate::world::CommandContext;
 
 use super::store::stored;
 use item::MessageData;
-use plan::FetchPlan;
-use response::Response;
+use plan::FetchNeeds;
+use response::FetchResponse;
 
 /// FETCH and UID FETCH.
 pub(crate) async fn fetch(
-    world: &CommandContext<'_>,
-    selected: &mut Selected,
-    fetch: command::Fetch,
+    context: &CommandContext<'_>,
+    selected: &mut SelectedMailbox,
+    fetch: command::FetchArguments,
     out: &mut Output<'_>,
-) -> Result<Reply, SessionError> {
+) -> Result<StatusResponse, SessionError> {
     let indices = match selected.indices(&fetch.messages) {
         Ok(indices) => indices,
-        Err(error) => return Ok(Reply::bad(error.0)),
+        Err(error) => return Ok(StatusResponse::bad(error.0)),
     };
     let mut items = fetch.items;
-    if fetch.messages.numbers == Numbers::Uid && !items.contains(&FetchItem::Uid) {
+    if fetch.messages.numbers == NumberKind::Uid && !items.contains(&FetchItem::Uid) {
         items.insert(0, FetchItem::Uid);
     }
     let is_text = items.iter().any(marks_seen);
-    let seen = if is_text { mark_seen(world, selected, &indices, out).await } else { BTreeSet::new() };
-    let mut sending =
-        FetchResponses { world, selected, numbers: fetch.messages.numbers, plan: FetchPlan::of(&items), items, seen };
+    let seen = if is_text { mark_seen(context, selected, &indices, out).await } else { BTreeSet::new() };
+    let mut sending = FetchResponses {
+        context,
+        selected,
+        numbers: fetch.messages.numbers,
+        plan: FetchNeeds::of(&items),
+        items,
+        seen,
+    };
     let reply = sending.all(&indices, out).await?;
     // The command has also changed the flags of a message that could not be sent.
     for uid in std::mem::take(&mut sending.seen) {
@@ -56,22 +62,22 @@ pub(crate) async fn fetch(
 
 /// State of the responses of one FETCH.
 struct FetchResponses<'a> {
-    world: &'a CommandContext<'a>,
-    selected: &'a Selected,
-    numbers: Numbers,
+    context: &'a CommandContext<'a>,
+    selected: &'a SelectedMailbox,
+    numbers: NumberKind,
     items: Vec<FetchItem>,
-    plan: FetchPlan,
+    plan: FetchNeeds,
     /// Messages that this command has marked `\Seen` and whose new flags are not reported yet.
     seen: BTreeSet<Uid>,
 }
 
 impl FetchResponses<'_> {
-    async fn all(&mut self, indices: &[usize], out: &mut Output<'_>) -> Result<Reply, SessionError> {
+    async fn all(&mut self, indices: &[usize], out: &mut Output<'_>) -> Result<StatusResponse, SessionError> {
         let (mut failure, mut is_partial) = (None, false);
         for indices in indices.chunks(self.plan.rows_at_once()) {
-            let rows = match read_rows(self.world, self.selected, indices, &self.plan).await {
+            let rows = match read_rows(self.context, self.selected, indices, &self.plan).await {
                 Ok(rows) => rows,
-                Err(error) => return Ok(crate::world::unreadable(&error)),
+                Err(error) => return Ok(crate::context::unreadable(&error)),
             };
             let mut rows = rows.into_iter().peekable();
             for index in indices {
@@ -79,18 +85,18 @@ impl FetchResponses<'_> {
                 let row = rows.next_if(|row| row.meta.uid == message.uid);
                 match self.one(*index, message, row, out).await? {
                     Ok(()) => {}
-                    Err(StoreError::Gone) => is_partial |= self.numbers == Numbers::Sequence,
+                    Err(StoreError::Gone) => is_partial |= self.numbers == NumberKind::Sequence,
                     Err(error) => failure = Some(error),
                 }
                 out.relieve().await?;
             }
         }
-        let done = Reply::ok("FETCH completed");
+        let done = StatusResponse::ok("FETCH completed");
         Ok(match failure {
             // RFC 5530 §3: the client's numbers are older than an expunge that was not reported to it.
             None if is_partial => done.with_code("EXPUNGEISSUED"),
             None => done,
-            Some(error) => crate::world::unreadable(&error),
+            Some(error) => crate::context::unreadable(&error),
         })
     }
 
@@ -103,13 +109,14 @@ impl FetchResponses<'_> {
         out: &mut Output<'_>,
     ) -> Result<Result<(), StoreError>, SessionError> {
         let (uid, is_recent) = (message.uid, self.selected.is_recent(message.uid));
-        let response = Response { world: self.world, index, described: MessageData { message, is_recent, row } };
+        let response =
+            FetchResponse { context: self.context, index, described: MessageData { message, is_recent, row } };
         let sent = response.send(&self.items, &self.plan, &self.seen, out).await?;
         match sent {
             Ok(()) => {
                 self.seen.remove(&uid);
             }
-            Err(StoreError::Gone) if self.numbers == Numbers::Sequence => {
+            Err(StoreError::Gone) if self.numbers == NumberKind::Sequence => {
                 out.put(expunged::response(index, &self.items, &response.described));
             }
             Err(_) => {}
@@ -120,13 +127,13 @@ impl FetchResponses<'_> {
 
 /// The rows of these messages, ascending; none when the items need none. An expunged message has no row.
 async fn read_rows(
-    world: &CommandContext<'_>,
-    selected: &Selected,
+    context: &CommandContext<'_>,
+    selected: &SelectedMailbox,
     indices: &[usize],
-    plan: &FetchPlan,
+    plan: &FetchNeeds,
 ) -> Result<Vec<MessageRow>, StoreError> {
     match plan.needs_rows {
-        true => world.rows(selected, selected.uids(indices), plan.columns).await,
+        true => context.rows(selected, selected.uids(indices), plan.columns).await,
         false => Ok(Vec::new()),
     }
 }
@@ -139,8 +146,8 @@ fn marks_seen(item: &FetchItem) -> bool {
 /// Sets `\Seen` where it is missing, in one batch; returns the changed messages. If the store refuses, the client can
 /// still read.
 async fn mark_seen(
-    world: &CommandContext<'_>,
-    selected: &mut Selected,
+    context: &CommandContext<'_>,
+    selected: &mut SelectedMailbox,
     indices: &[usize],
     out: &mut Output<'_>,
 ) -> BTreeSet<Uid> {
@@ -153,7 +160,7 @@ async fn mark_seen(
     flags.insert(Flag::Seen);
     let uids = selected.uids(&unseen);
     let op = Op::Store { mailbox: selected.id, uids, change: FlagChange::Add(flags), unchanged_since: None };
-    let messages = match world.apply(vec![op]).await {
+    let messages = match context.apply(vec![op]).await {
         Ok(applied) => stored(applied.effects),
         Err(error) => {
             tracing::warn!(%error, "\\Seen was not set");

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use provost_net::{Output, SessionError};
 use provost_store::{AccountSnapshot, MailboxInfo, MailboxName};
 
-use crate::codec::command::{List, ListPattern};
-use crate::codec::{Reply, encode};
-use crate::world::CommandContext;
+use crate::codec::command::{ListArguments, ListPattern};
+use crate::codec::{StatusResponse, encode};
+use crate::context::CommandContext;
 
 use super::status::status_line;
 
@@ -62,14 +62,18 @@ fn in_order<'a>(names: &'a BTreeMap<&'a str, ListedName<'a>>) -> impl Iterator<I
 }
 
 /// LIST, and its extensions (RFC 5258).
-pub(crate) async fn list(world: &CommandContext<'_>, list: List, out: &mut Output<'_>) -> Result<Reply, SessionError> {
-    let done = Reply::ok("LIST completed");
+pub(crate) async fn list(
+    context: &CommandContext<'_>,
+    list: ListArguments,
+    out: &mut Output<'_>,
+) -> Result<StatusResponse, SessionError> {
+    let done = StatusResponse::ok("LIST completed");
     if !list.extended && list.patterns.iter().all(|pattern| pattern.as_deref() == Some("")) {
         // RFC 3501 §6.3.8: an empty pattern asks for the separator and the root.
         out.put("* LIST (\\Noselect) \"/\" \"\"\r\n");
         return Ok(done);
     }
-    let snapshot = match world.snapshot().await {
+    let snapshot = match context.snapshot().await {
         Ok(snapshot) => snapshot,
         Err(reply) => return Ok(reply),
     };
@@ -85,7 +89,7 @@ pub(crate) async fn list(world: &CommandContext<'_>, list: List, out: &mut Outpu
         let Some(line) = list_line(name, listed, &list) else { continue };
         out.put(line);
         if let Some(mailbox) = listed.mailbox.filter(|_| !list.status.is_empty()) {
-            match status_line(world, mailbox, &list.status).await {
+            match status_line(context, mailbox, &list.status).await {
                 Ok(line) => out.put(line),
                 Err(reply) => return Ok(reply),
             }
@@ -96,7 +100,7 @@ pub(crate) async fn list(world: &CommandContext<'_>, list: List, out: &mut Outpu
 }
 
 /// A line for a name whose pattern matched; `None` when the selection options leave it out (RFC 5258 §3).
-fn list_line(name: &str, listed: &ListedName<'_>, list: &List) -> Option<String> {
+fn list_line(name: &str, listed: &ListedName<'_>, list: &ListArguments) -> Option<String> {
     let select = list.select;
     let special_use = listed.mailbox.and_then(|mailbox| mailbox.special_use);
     let selected = (!select.subscribed || listed.subscribed) && (!select.special_use || special_use.is_some());
@@ -122,16 +126,16 @@ fn list_line(name: &str, listed: &ListedName<'_>, list: &List) -> Option<String>
 
 /// LSUB: subscribed names that match (RFC 3501 §6.3.9).
 pub(crate) async fn lsub(
-    world: &CommandContext<'_>,
+    context: &CommandContext<'_>,
     reference: ListPattern,
     pattern: ListPattern,
     out: &mut Output<'_>,
-) -> Reply {
-    let snapshot = match world.snapshot().await {
+) -> StatusResponse {
+    let snapshot = match context.snapshot().await {
         Ok(snapshot) => snapshot,
         Err(reply) => return reply,
     };
-    let Some(glob) = Glob::new(&reference, &pattern) else { return Reply::ok("LSUB completed") };
+    let Some(glob) = Glob::new(&reference, &pattern) else { return StatusResponse::ok("LSUB completed") };
     let names = names(&snapshot);
     // RFC 3501 §6.3.9: with `%`, a level above a subscribed name is listed as \Noselect.
     let levels_count = glob.pattern.contains('%') && !glob.pattern.contains('*');
@@ -141,7 +145,7 @@ pub(crate) async fn lsub(
             out.put(format!("* LSUB ({attributes}) \"/\" {}\r\n", encode::mailbox_text(name)));
         }
     }
-    Reply::ok("LSUB completed")
+    StatusResponse::ok("LSUB completed")
 }
 
 /// Reference and pattern joined: `*` matches anything, `%` anything within a level (RFC 3501 §6.3.8).

@@ -10,12 +10,12 @@ mod key;
 use provost_net::Output;
 use provost_store::{Columns, StoreError};
 
-use crate::codec::Reply;
-use crate::codec::command::{Numbers, SearchArguments, SearchReturn};
+use crate::codec::StatusResponse;
+use crate::codec::command::{NumberKind, SearchArguments, SearchReturn};
 use crate::codec::sequence;
-use crate::mailbox::Selected;
+use crate::context::{CommandContext, unreadable};
+use crate::mailbox::SelectedMailbox;
 use crate::source::MessageSource;
-use crate::world::{CommandContext, unreadable};
 
 use content::LoadedContent;
 use key::{ResolvedKey, SearchCandidate};
@@ -25,14 +25,14 @@ const MESSAGES_PER_TURN: usize = 256;
 
 /// SEARCH and UID SEARCH: the matching numbers in a SEARCH or ESEARCH response.
 pub(crate) async fn search(
-    world: &CommandContext<'_>,
-    selected: &Selected,
+    context: &CommandContext<'_>,
+    selected: &SelectedMailbox,
     tag: &str,
     search: &SearchArguments,
     out: &mut Output<'_>,
-) -> Reply {
+) -> StatusResponse {
     if !search.charset_known {
-        return Reply::no("BADCHARSET (US-ASCII UTF-8)", "Unknown charset");
+        return StatusResponse::no("BADCHARSET (US-ASCII UTF-8)", "Unknown charset");
     }
     let key = ResolvedKey::new(&search.key, selected);
     let columns = key::columns(&search.key);
@@ -40,7 +40,7 @@ pub(crate) async fn search(
     let mut from = 0;
     while from < selected.messages.len() {
         let to = selected.messages.len().min(from + MESSAGES_PER_TURN);
-        match in_turn(world, selected, &key, columns, from..to).await {
+        match in_turn(context, selected, &key, columns, from..to).await {
             Ok(indices) => found.extend(indices),
             Err(error) => return unreadable(&error),
         }
@@ -48,21 +48,21 @@ pub(crate) async fn search(
         tokio::task::yield_now().await;
     }
     let number = |index: &usize| match search.numbers {
-        Numbers::Sequence => number(*index),
-        Numbers::Uid => selected.messages.uid(*index).map_or(0, provost_store::Uid::get),
+        NumberKind::Sequence => number(*index),
+        NumberKind::Uid => selected.messages.uid(*index).map_or(0, provost_store::Uid::get),
     };
     let found: Vec<u32> = found.iter().map(number).collect();
     match search.returns {
         None => out.put(plain(&found)),
         Some(returns) => out.put(extended(tag, &found, returns, search.numbers)),
     }
-    Reply::ok("SEARCH completed")
+    StatusResponse::ok("SEARCH completed")
 }
 
 /// The messages that match, ascending.
 async fn in_turn(
-    world: &CommandContext<'_>,
-    selected: &Selected,
+    context: &CommandContext<'_>,
+    selected: &SelectedMailbox,
     key: &ResolvedKey<'_>,
     columns: Columns,
     indices: std::ops::Range<usize>,
@@ -82,11 +82,11 @@ async fn in_turn(
         return Ok(found);
     }
     let indices: Vec<usize> = undecided.iter().map(|(index, _)| *index).collect();
-    let mut rows = world.rows(selected, selected.uids(&indices), columns).await?.into_iter().peekable();
+    let mut rows = context.rows(selected, selected.uids(&indices), columns).await?.into_iter().peekable();
     for (index, mut subject) in undecided {
         // A message without a row has been expunged, which is not reported to the client yet: no match.
         subject.row = rows.next_if(|row| row.meta.uid == subject.message.uid);
-        match is_match(world, selected, key, &subject).await {
+        match is_match(context, selected, key, &subject).await {
             Ok(true) => found.push(index),
             Ok(false) | Err(StoreError::Gone | StoreError::Damaged(_)) => {}
             Err(error) => return Err(error),
@@ -98,8 +98,8 @@ async fn in_turn(
 
 /// Tests one message, and reads no more of it than the answer needs.
 async fn is_match(
-    world: &CommandContext<'_>,
-    selected: &Selected,
+    context: &CommandContext<'_>,
+    selected: &SelectedMailbox,
     key: &ResolvedKey<'_>,
     subject: &SearchCandidate,
 ) -> Result<bool, StoreError> {
@@ -107,14 +107,14 @@ async fn is_match(
     if let Some(answer) = key.test(subject, &LoadedContent::kept(row)) {
         return Ok(answer);
     }
-    let mut source = MessageSource::new(world, row);
+    let mut source = MessageSource::new(context, row);
     let header = LoadedContent::header(source.header().await?);
     if let Some(answer) = key.test(subject, &header) {
         return Ok(answer);
     }
     let mut texts = Vec::new();
     key.body_texts(&header, &mut texts);
-    let found = body::search_body(world, selected, row.meta.uid, source, &texts).await?;
+    let found = body::search_body(context, selected, row.meta.uid, source, &texts).await?;
     let content = header.with_body(texts.into_iter().zip(found).collect());
     Ok(key.test(subject, &content).unwrap_or(false))
 }
@@ -135,9 +135,9 @@ fn plain(found: &[u32]) -> String {
 }
 
 /// Writes the ESEARCH response (RFC 4731 §3.1).
-fn extended(tag: &str, found: &[u32], returns: SearchReturn, numbers: Numbers) -> String {
+fn extended(tag: &str, found: &[u32], returns: SearchReturn, numbers: NumberKind) -> String {
     let mut line = format!("* ESEARCH (TAG \"{tag}\")");
-    if numbers == Numbers::Uid {
+    if numbers == NumberKind::Uid {
         line.push_str(" UID");
     }
     if let (true, Some(first)) = (returns.min, found.first()) {

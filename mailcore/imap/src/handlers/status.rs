@@ -1,27 +1,27 @@
 //! STATUS (RFC 3501 §6.3.10; STATUS=SIZE, RFC 8438).
 
 use provost_net::Output;
-use provost_store::{Columns, MailboxInfo, Uid, UidSet, Which};
+use provost_store::{Columns, MailboxInfo, MessageSelection, Uid, UidSet};
 
 use crate::codec::command::{NamedMailbox, StatusItem};
-use crate::codec::{Reply, encode};
-use crate::world::{CommandContext, unreadable};
+use crate::codec::{StatusResponse, encode};
+use crate::context::{CommandContext, unreadable};
 
 /// STATUS (RFC 3501 §6.3.10).
 pub(crate) async fn status(
-    world: &CommandContext<'_>,
+    context: &CommandContext<'_>,
     mailbox: &NamedMailbox,
     items: &[StatusItem],
     out: &mut Output<'_>,
-) -> Reply {
-    let line = match world.mailbox(mailbox).await {
-        Ok(info) => status_line(world, &info, items).await,
+) -> StatusResponse {
+    let line = match context.mailbox(mailbox).await {
+        Ok(info) => status_line(context, &info, items).await,
         Err(reply) => return reply,
     };
     match line {
         Ok(line) => {
             out.put(line);
-            Reply::ok("STATUS completed")
+            StatusResponse::ok("STATUS completed")
         }
         Err(reply) => reply,
     }
@@ -29,15 +29,15 @@ pub(crate) async fn status(
 
 /// The response line `* STATUS name (...)`.
 pub(crate) async fn status_line(
-    world: &CommandContext<'_>,
+    context: &CommandContext<'_>,
     info: &MailboxInfo,
     items: &[StatusItem],
-) -> Result<String, Reply> {
+) -> Result<String, StatusResponse> {
     let mut words = Vec::with_capacity(items.len());
     for item in items {
         words.push(match item {
             StatusItem::Messages => format!("MESSAGES {}", info.messages),
-            StatusItem::Recent => format!("RECENT {}", recent(world, info).await?),
+            StatusItem::Recent => format!("RECENT {}", recent(context, info).await?),
             StatusItem::UidNext => format!("UIDNEXT {}", info.uid_next.0),
             StatusItem::UidValidity => format!("UIDVALIDITY {}", info.uid_validity.0),
             StatusItem::Unseen => format!("UNSEEN {}", info.unseen),
@@ -48,12 +48,13 @@ pub(crate) async fn status_line(
 }
 
 /// Number of `\Recent` messages. Only the first recent UID is recorded, so the messages that still exist are counted here.
-async fn recent(world: &CommandContext<'_>, info: &MailboxInfo) -> Result<usize, Reply> {
-    let first = world.config.recents.first(world.account.id, info);
+async fn recent(context: &CommandContext<'_>, info: &MailboxInfo) -> Result<usize, StatusResponse> {
+    let first = context.config.recents.first(context.account.id, info);
     if first >= info.uid_next || info.messages == 0 {
         return Ok(0);
     }
     let uids = UidSet::from_ranges([(first, Uid::LAST)]);
-    let read = world.config.store.read(world.account.id, info.id, Which::Uids(uids), Columns::NONE, None).await;
+    let read =
+        context.config.store.read(context.account.id, info.id, MessageSelection::Uids(uids), Columns::NONE, None).await;
     Ok(read.map_err(|error| unreadable(&error))?.rows.len())
 }

@@ -3,10 +3,10 @@
 use provost_net::{Output, SessionError};
 use provost_store::{FlagChange, MessageMeta, Op, OpEffect};
 
-use crate::codec::Reply;
-use crate::codec::command::{self, Numbers, StoreChange};
-use crate::mailbox::{MailboxAccess, Selected};
-use crate::world::{CommandContext, refused};
+use crate::codec::StatusResponse;
+use crate::codec::command::{self, NumberKind, StoreChange};
+use crate::context::{CommandContext, refused};
+use crate::mailbox::{MailboxAccess, SelectedMailbox};
 
 use super::expunge::{expunge_issued, read_only};
 
@@ -15,19 +15,19 @@ use super::expunge::{expunge_issued, read_only};
 /// EXPUNGEISSUED. With `.SILENT` no report is expected, so the answer is OK with that code, unless every message is gone
 /// (RFC 2180 §4.2, RFC 5530 §3).
 pub(crate) async fn store(
-    world: &CommandContext<'_>,
-    selected: &mut Selected,
+    context: &CommandContext<'_>,
+    selected: &mut SelectedMailbox,
     store: command::StoreArguments,
     out: &mut Output<'_>,
-) -> Result<Reply, SessionError> {
+) -> Result<StatusResponse, SessionError> {
     if selected.access == MailboxAccess::ReadOnly {
         return Ok(read_only());
     }
     let indices = match selected.indices(&store.messages) {
         Ok(indices) => indices,
-        Err(error) => return Ok(Reply::bad(error.0)),
+        Err(error) => return Ok(StatusResponse::bad(error.0)),
     };
-    let done = Reply::ok("STORE completed");
+    let done = StatusResponse::ok("STORE completed");
     let uids = selected.uids(&indices);
     if uids.is_empty() {
         return Ok(done);
@@ -38,14 +38,15 @@ pub(crate) async fn store(
         StoreChange::Remove => FlagChange::Remove(store.flags),
     };
     let op = Op::Store { mailbox: selected.id, uids, change: change.clone(), unchanged_since: None };
-    let messages = match world.apply(vec![op]).await {
+    let messages = match context.apply(vec![op]).await {
         Ok(applied) => stored(applied.effects),
         Err(error) => return Ok(refused(error, "NONEXISTENT")),
     };
     let known_flags = selected.flags_lines();
     let mut rows = messages.iter().peekable();
     let is_whole = messages.len() == indices.len();
-    let is_refused = !is_whole && store.messages.numbers == Numbers::Sequence && (!store.silent || messages.is_empty());
+    let is_refused =
+        !is_whole && store.messages.numbers == NumberKind::Sequence && (!store.silent || messages.is_empty());
     let mut reported = Vec::new();
     for index in indices {
         let row = rows.next_if(|row| selected.messages.uid(index) == Some(row.uid));
@@ -68,8 +69,8 @@ pub(crate) async fn store(
     }
     Ok(match store.messages.numbers {
         _ if is_refused => expunge_issued(),
-        Numbers::Sequence if !is_whole => done.with_code("EXPUNGEISSUED"),
-        Numbers::Sequence | Numbers::Uid => done,
+        NumberKind::Sequence if !is_whole => done.with_code("EXPUNGEISSUED"),
+        NumberKind::Sequence | NumberKind::Uid => done,
     })
 }
 

@@ -12,7 +12,7 @@ const LOCAL: &str = "127.0.0.1:9999";
 const REMOTE: &str = "203.0.113.5:9999";
 
 async fn before_login(script: &str) -> Client {
-    let mut clients = [World::new().client()];
+    let mut clients = [Site::new().client()];
     clients[0].open().await;
     play(&mut clients, &format!("S: * OK [CAPABILITY ~] mail.example.edu Provost IMAP ready\n{script}")).await;
     let [client] = clients;
@@ -43,7 +43,7 @@ async fn log_in() {
     for command in
         ["a LOGIN zoe secret", "a LOGIN \"zoe@example.edu\" {6+}\r\nsecret", "a AUTHENTICATE PLAIN AHpvZQBzZWNyZXQ="]
     {
-        let mut client = World::new().client();
+        let mut client = Site::new().client();
         assert!(client.session.account().is_none() && client.session.idle_limit() <= Duration::from_secs(60));
         client.send(format!("{command}\r\n")).await;
         assert!(client.take().starts_with("a OK [CAPABILITY IMAP4rev1 "));
@@ -132,17 +132,17 @@ async fn five_failures() {
 
 #[tokio::test]
 async fn suspended_people_do_not_log_in() {
-    let mut world = World::new();
-    let config = ImapConfig { view: View::fixed(vec![person(PersonState::Suspended)]), ..(*world.config).clone() };
-    world.config = Arc::new(config);
-    play(&mut [world.client()], "C: a LOGIN zoe secret\nS: a NO [AUTHENTICATIONFAILED] ~").await;
+    let mut site = Site::new();
+    let config = ImapConfig { view: View::fixed(vec![person(PersonState::Suspended)]), ..(*site.config).clone() };
+    site.config = Arc::new(config);
+    play(&mut [site.client()], "C: a LOGIN zoe secret\nS: a NO [AUTHENTICATIONFAILED] ~").await;
 }
 
 /// RFC 3501 §6.2.3, RFC 5530 §3: no password without TLS from another machine.
 #[tokio::test]
 async fn privacy_required() {
-    let world = World::new();
-    let mut clients = [Client::new(&world, REMOTE, Transport::Plain, true)];
+    let site = Site::new();
+    let mut clients = [Client::new(&site, REMOTE, Transport::Plain, true)];
     clients[0].open().await;
     let script = "
         S: * OK [CAPABILITY ~ STARTTLS LOGINDISABLED] ~
@@ -169,8 +169,8 @@ async fn privacy_required() {
 
 #[tokio::test]
 async fn tls_is_not_offered_twice() {
-    let world = World::new();
-    let mut clients = [Client::new(&world, LOCAL, Transport::Plain, false)];
+    let site = Site::new();
+    let mut clients = [Client::new(&site, LOCAL, Transport::Plain, false)];
     play(&mut clients, "C: a STARTTLS\nS: a BAD ~").await;
 }
 
@@ -191,12 +191,12 @@ async fn the_longest_password_logs_in() {
         (&composed, apart.clone(), true),
         (&composed, format!("{apart}x"), false),
     ] {
-        let mut world = World::new();
+        let mut site = Site::new();
         let zoe = Person {
             passwords: vec![hash(&Secret::new(set.as_str()), Scheme::Ssha).into()],
             ..person(PersonState::Active)
         };
-        world.config = Arc::new(ImapConfig { view: View::fixed(vec![zoe]), ..(*world.config).clone() });
+        site.config = Arc::new(ImapConfig { view: View::fixed(vec![zoe]), ..(*site.config).clone() });
         let (plain, alone) = (STANDARD.encode(format!("\0zoe\0{typed}")), STANDARD.encode(&typed));
         for command in [
             format!("LOGIN zoe \"{}\"", typed.replace('\\', "\\\\")),
@@ -205,7 +205,7 @@ async fn the_longest_password_logs_in() {
             format!("AUTHENTICATE PLAIN\r\n{plain}"),
             format!("AUTHENTICATE LOGIN em9l\r\n{alone}"),
         ] {
-            let mut client = world.client();
+            let mut client = site.client();
             client.send(format!("a {command}\r\n")).await;
             assert_eq!(client.take().contains("a OK "), is_right, "{} octets, {command:.20}", typed.len());
         }
@@ -215,7 +215,7 @@ async fn the_longest_password_logs_in() {
 #[tokio::test]
 async fn goodbyes() {
     for reason in [Goodbye::Timeout, Goodbye::Shutdown, Goodbye::TooMuch, Goodbye::Internal] {
-        let words = World::new().client().session.goodbye(reason);
+        let words = Site::new().client().session.goodbye(reason);
         assert!(words.starts_with(b"* BYE ") && words.ends_with(b"\r\n"));
     }
 }
@@ -224,13 +224,13 @@ async fn goodbyes() {
 #[tokio::test]
 async fn the_suspended_are_cut_off() {
     for script in ["C: a NOOP", "E:"] {
-        let world = World::new();
-        let mut clients = [world.logged_in().await];
+        let site = Site::new();
+        let mut clients = [site.logged_in().await];
         let view = View::fixed(vec![person(PersonState::Suspended)]);
         let State::Authenticated(account) = &mut clients[0].session.state else { panic!("not logged in") };
         // The person as of the login, watched in a view where they are suspended.
-        account.person = view.watch(&world.config.view.snapshot().person(account.id.0).unwrap());
-        clients[0].session.connection.config = Arc::new(ImapConfig { view, ..(*world.config).clone() });
+        account.person = view.watch(&site.config.view.snapshot().person(account.id.0).unwrap());
+        clients[0].session.connection.config = Arc::new(ImapConfig { view, ..(*site.config).clone() });
         play(
             &mut clients,
             &format!("{script}\nS: * BYE [UNAVAILABLE] The account or its password was changed: log in anew"),

@@ -6,11 +6,11 @@ const MESSAGE: &str = "From: Zoe <zoe@example.edu>\r\nSubject: Hello\r\nDate: Mo
     Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>\r\n--b--\r\n";
 
 async fn selected(command: &str, messages: &[&str]) -> Client {
-    let world = World::new();
+    let site = Site::new();
     for message in messages {
-        world.deliver("INBOX", message).await;
+        site.deliver("INBOX", message).await;
     }
-    let mut client = world.logged_in().await;
+    let mut client = site.logged_in().await;
     client.send(format!("s {command} INBOX\r\n")).await;
     client.take();
     client

@@ -43,11 +43,11 @@ impl ClientState {
 }
 
 async fn run(acts: &[(u8, usize, usize)]) {
-    let world = World::new();
+    let site = Site::new();
     for _ in 0..3 {
-        world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+        site.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
     }
-    let mut clients = [world.logged_in().await, world.logged_in().await];
+    let mut clients = [site.logged_in().await, site.logged_in().await];
     let mut known_by = [ClientState::default(), ClientState::default()];
     for (client, known) in clients.iter_mut().zip(&mut known_by) {
         client.send("s SELECT INBOX\r\nt FETCH 1:* (UID FLAGS)\r\n").await;
@@ -58,7 +58,7 @@ async fn run(acts: &[(u8, usize, usize)]) {
         let number = number % known.messages.len().max(1) + 1;
         let command = match kind {
             0 => {
-                world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+                site.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
                 continue;
             }
             1 => format!("STORE {number} +FLAGS (\\Flagged)"),

@@ -4,9 +4,9 @@ use super::*;
 
 #[tokio::test]
 async fn idle() {
-    let world = World::new();
-    world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
-    let mut clients = [world.logged_in().await, world.logged_in().await];
+    let site = Site::new();
+    site.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    let mut clients = [site.logged_in().await, site.logged_in().await];
     for client in &mut clients {
         client.send("s SELECT INBOX\r\n").await;
         client.take();
@@ -25,7 +25,7 @@ async fn idle() {
         E:
         S: * 1 EXPUNGE";
     play(&mut clients, script).await;
-    world.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
+    site.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
     let script = r"
         E:
         S: * 1 EXISTS
@@ -52,10 +52,10 @@ async fn idle() {
 /// Responses that a FETCH held back are sent when IDLE begins.
 #[tokio::test]
 async fn idle_begins_with_what_was_held_back() {
-    let world = World::new();
-    world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
-    world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
-    let mut clients = [world.logged_in().await, world.logged_in().await];
+    let site = Site::new();
+    site.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    site.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    let mut clients = [site.logged_in().await, site.logged_in().await];
     for client in &mut clients {
         client.send("s SELECT INBOX\r\n").await;
         client.take();
@@ -80,15 +80,15 @@ async fn idle_begins_with_what_was_held_back() {
 
 #[tokio::test]
 async fn nothing_happens_without_news() {
-    let world = World::new();
-    let mut client = world.logged_in().await;
+    let site = Site::new();
+    let mut client = site.logged_in().await;
     client.send("a SELECT INBOX\r\nb IDLE\r\n").await;
     let quiet = Duration::from_millis(20);
     assert!(tokio::time::timeout(quiet, client.session.event()).await.is_err());
     // A delivery is no event for a session that is not in IDLE.
-    let mut other = world.logged_in().await;
+    let mut other = site.logged_in().await;
     other.send("a SELECT INBOX\r\n").await;
-    world.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
+    site.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
     assert!(tokio::time::timeout(quiet, other.session.event()).await.is_err());
     assert!(tokio::time::timeout(quiet, client.session.event()).await.is_ok());
 }
@@ -96,11 +96,11 @@ async fn nothing_happens_without_news() {
 /// New mail is reported with the next command of any kind.
 #[tokio::test]
 async fn news_with_any_command() {
-    let world = World::new();
-    let mut clients = [world.logged_in().await];
+    let site = Site::new();
+    let mut clients = [site.logged_in().await];
     clients[0].send("s SELECT INBOX\r\n").await;
     clients[0].take();
-    world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    site.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
     let script = r"
         C: a SEARCH ALL
         S: * SEARCH

@@ -15,7 +15,7 @@ async fn before_login_it_ends() {
         "a AUTHENTICATE PLAIN\r\n".to_owned() + &"x".repeat(9_000),
         "a AUTHENTICATE PLAIN\r\nx\n".to_owned(),
     ] {
-        let mut client = World::new().client();
+        let mut client = Site::new().client();
         let mut pieces = bytes.as_bytes().chunks(1_000);
         while client.step != Step::Close {
             let Some(piece) = pieces.next() else { break };
@@ -34,7 +34,7 @@ async fn before_login_it_ends() {
 
 #[tokio::test]
 async fn after_login_it_goes_on() {
-    let mut client = World::new().logged_in().await;
+    let mut client = Site::new().logged_in().await;
     for (bytes, expect) in [
         (format!("a SEARCH {}\r\n", "x".repeat(70_000)), "a BAD Line too long\r\n"),
         ("a SEARCH SUBJECT {70000}\r\n".to_owned(), "a NO [TOOBIG] Literal too large\r\n"),
@@ -64,11 +64,11 @@ async fn after_login_it_goes_on() {
 /// The literals of all sessions are bounded, and their share is free again when a command or a session ends.
 #[tokio::test]
 async fn large_literals_share_one_bound() {
-    let world = World::new();
-    let mut hog = world.logged_in().await;
+    let site = Site::new();
+    let mut hog = site.logged_in().await;
     hog.send(format!("a APPEND INBOX {{180000+}}\r\n{}", "x".repeat(170_000))).await;
     assert_eq!(hog.session.idle_limit(), Duration::from_secs(120));
-    let mut client = world.logged_in().await;
+    let mut client = site.logged_in().await;
     let append = format!("b APPEND Trash {{90000+}}\r\nA: b\r\n\r\n{}\r\nc NOOP\r\n", "x".repeat(89_992));
     client.send(&append).await;
     assert_eq!(client.take(), "b NO [UNAVAILABLE] Too much is coming in now\r\nc OK NOOP completed\r\n");
@@ -84,7 +84,7 @@ async fn large_literals_share_one_bound() {
 /// One APPEND may send one large message, not as many as a command may have literals.
 #[tokio::test]
 async fn an_append_has_a_bound_of_its_own() {
-    let mut client = World::new().logged_in().await;
+    let mut client = Site::new().logged_in().await;
     let literal = format!(" {{150000+}}\r\n{}", "x".repeat(150_000));
     client.send(format!("a APPEND INBOX{}\r\n", literal.repeat(4))).await;
     let told = client.take();
@@ -94,7 +94,7 @@ async fn an_append_has_a_bound_of_its_own() {
 /// RFC 3501 §9, RFC 2971 §3.3, RFC 5258 §6: commands outside the grammar.
 #[tokio::test]
 async fn the_grammar_is_kept() {
-    let mut client = World::new().logged_in().await;
+    let mut client = Site::new().logged_in().await;
     for command in [
         "NOOP ",
         "SEARCH SEEN ",
@@ -113,8 +113,8 @@ async fn the_grammar_is_kept() {
 /// A session of only bad commands ends; one good command resets the count.
 #[tokio::test]
 async fn bad_commands_in_a_row_end_it() {
-    let world = World::new();
-    for (mut client, most) in [(world.client(), 20), (world.logged_in().await, 100)] {
+    let site = Site::new();
+    for (mut client, most) in [(site.client(), 20), (site.logged_in().await, 100)] {
         for command in ["a BOGUS\r\n", "\r\n"] {
             client.send(command.repeat(most / 2 - 1)).await;
             client.send("b NOOP\r\n").await;
@@ -136,7 +136,7 @@ async fn the_goodbye_names_the_fault() {
         ("a NOOP\n", "a BAD Lines end with CRLF\r\n* BYE Lines end with CRLF\r\n"),
         ("a LOGIN {99999999999999999999999999}\r\n", "a NO [TOOBIG] Literal too large\r\n* BYE Literal too large\r\n"),
     ] {
-        let mut client = World::new().client();
+        let mut client = Site::new().client();
         client.send(bytes).await;
         assert_eq!((client.take().as_str(), client.step), (expect, Step::Close));
     }
@@ -145,7 +145,7 @@ async fn the_goodbye_names_the_fault() {
 /// Several commands in one packet are answered in order.
 #[tokio::test]
 async fn pipelining() {
-    let mut client = World::new().client();
+    let mut client = Site::new().client();
     client.send("a LOGIN zoe secret\r\nb NOOP\r\nc LOGIN {3}\r\n").await;
     let told = client.take();
     assert!(told.starts_with("a OK [CAPABILITY") && told.ends_with("b OK NOOP completed\r\n+ OK\r\n"), "{told}");
@@ -154,8 +154,8 @@ async fn pipelining() {
 /// DESIGN §6: an idle session is small.
 #[tokio::test]
 async fn a_session_is_small() {
-    let world = World::new();
-    let mut client = world.logged_in().await;
+    let site = Site::new();
+    let mut client = site.logged_in().await;
     client.send("a SELECT INBOX\r\n").await;
     assert!(std::mem::size_of::<ImapSession>() <= 512, "{}", std::mem::size_of::<ImapSession>());
     let mut out = Output::new(&mut client.output, &mut client.sink);

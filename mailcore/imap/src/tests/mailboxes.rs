@@ -49,7 +49,7 @@ async fn list() {
         S: m BAD ~
         C: n LIST ""
         S: n BAD ~"#;
-    World::new().play(script).await;
+    Site::new().play(script).await;
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn extended_list() {
         S: h BAD ~
         C: i LIST "" * NOSUCH (X)
         S: i BAD ~"#;
-    World::new().play(script).await;
+    Site::new().play(script).await;
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn lsub() {
         S: f NO [CANNOT] ~
         C: g LSUB "" "&bad"
         S: g OK LSUB completed"#;
-    World::new().play(script).await;
+    Site::new().play(script).await;
 }
 
 #[tokio::test]
@@ -170,15 +170,15 @@ async fn create_delete_rename() {
         S: p OK DELETE completed
         C: q EXPUNGE
         S: q BAD Select a mailbox first"#;
-    World::new().play(script).await;
+    Site::new().play(script).await;
 }
 
 /// RFC 2180 §3.3: another session deletes the selected mailbox.
 #[tokio::test]
 async fn deleted_elsewhere() {
-    let world = World::new();
-    world.deliver("x", "A: b\r\n\r\nc\r\n").await;
-    let mut clients = [world.logged_in().await, world.logged_in().await];
+    let site = Site::new();
+    site.deliver("x", "A: b\r\n\r\nc\r\n").await;
+    let mut clients = [site.logged_in().await, site.logged_in().await];
     clients[0].send("a SELECT x\r\n").await;
     clients[0].take();
     play(&mut clients, "2C: b DELETE x\n2S: b OK ~\nC: c NOOP\nS: * BYE The selected mailbox was deleted").await;
@@ -187,8 +187,8 @@ async fn deleted_elsewhere() {
 
 #[tokio::test]
 async fn status() {
-    let world = World::new();
-    world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    let site = Site::new();
+    site.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
     let script = r"
         # RFC 3501 §6.3.10, RFC 8438
         C: a STATUS INBOX (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN SIZE)
@@ -203,14 +203,14 @@ async fn status() {
         C: e STATUS Sent (RECENT)
         S: * STATUS Sent (RECENT 0)
         S: e OK STATUS completed";
-    world.play(script).await;
+    site.play(script).await;
 }
 
 #[tokio::test]
 async fn select_and_examine() {
-    let world = World::new();
-    world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
-    world.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
+    let site = Site::new();
+    site.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    site.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
     let script = r"
         # RFC 3501 §6.3.2: EXAMINE changes nothing, \Recent either
         C: a EXAMINE inbox
@@ -267,7 +267,7 @@ async fn select_and_examine() {
         S: m BAD ~
         2C: n UNSELECT
         2S: n OK UNSELECT completed";
-    world.play(script).await;
+    site.play(script).await;
 }
 
 #[tokio::test]
@@ -282,5 +282,5 @@ async fn namespace_and_enable() {
         S: b OK ENABLE completed
         C: c ENABLE
         S: c BAD ~"#;
-    World::new().play(script).await;
+    Site::new().play(script).await;
 }

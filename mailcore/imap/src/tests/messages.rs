@@ -4,13 +4,13 @@ use super::*;
 
 const MESSAGE: &str = "Subject: x\r\n\r\nbody\r\n";
 
-/// A world with three messages, and INBOX selected in both sessions.
+/// A site with three messages, and INBOX selected in both sessions.
 async fn selected(script: &str) -> [Client; 2] {
-    let world = World::new();
+    let site = Site::new();
     for _ in 0..3 {
-        world.deliver("INBOX", MESSAGE).await;
+        site.deliver("INBOX", MESSAGE).await;
     }
-    let mut clients = [world.logged_in().await, world.logged_in().await];
+    let mut clients = [site.logged_in().await, site.logged_in().await];
     for client in &mut clients {
         client.send("s SELECT INBOX\r\n").await;
         assert!(client.take().ends_with("s OK [READ-WRITE] SELECT completed\r\n"));
@@ -68,14 +68,14 @@ async fn append() {
         S: j BAD ~
         C: k NOOP
         S: k OK NOOP completed"#;
-    World::new().play(script).await;
+    Site::new().play(script).await;
 }
 
 /// RFC 5530 §3 OVERQUOTA; moving and deleting still work.
 #[tokio::test]
 async fn quota() {
-    let world = World::new();
-    let mut clients = [world.logged_in().await];
+    let site = Site::new();
+    let mut clients = [site.logged_in().await];
     let large = "x".repeat(18_000);
     for number in 1..=5 {
         clients[0].send(format!("a APPEND INBOX {{18004+}}\r\n{large}\r\n\r\n\r\n")).await;
@@ -249,8 +249,8 @@ async fn store_of_the_expunged() {
 /// A fetched message is, octet for octet, the appended one; lines that end with a bare LF are refused, not mended.
 #[tokio::test]
 async fn append_keeps_octets_or_refuses() {
-    let world = World::new();
-    let mut clients = [world.logged_in().await];
+    let site = Site::new();
+    let mut clients = [site.logged_in().await];
     clients[0].send("a APPEND INBOX {10+}\r\nA: b\n\nc\r\nd\r\n").await;
     play(&mut clients, "S: a NO [CANNOT] ~").await;
     clients[0].send("b APPEND INBOX {10+}\r\nA: b\r\n\r\nc\r\r\n").await;
@@ -264,9 +264,9 @@ async fn append_keeps_octets_or_refuses() {
 /// RFC 3501 §6.4.6: .SILENT omits this client's own changes, never those of another one. Each change is reported once.
 #[tokio::test]
 async fn silent_store_hides_nothing_of_others() {
-    let world = World::new();
+    let site = Site::new();
     for _ in 0..3 {
-        world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+        site.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
     }
     let script = r"
         C: s SELECT INBOX
@@ -312,17 +312,17 @@ async fn silent_store_hides_nothing_of_others() {
         S: g OK STORE completed
         2C: h UID STORE 3 -FLAGS.SILENT (\Seen)
         2S: h OK STORE completed";
-    world.play(script).await;
+    site.play(script).await;
 }
 
 /// RFC 3501 §2.3.2: a message that one session was notified of is not recent in another, even while both stay.
 #[tokio::test]
 async fn recent_in_one_session() {
-    let world = World::new();
-    let mut clients = [world.logged_in().await, world.logged_in().await];
+    let site = Site::new();
+    let mut clients = [site.logged_in().await, site.logged_in().await];
     clients[0].send("s SELECT INBOX\r\n").await;
     clients[0].take();
-    world.deliver("INBOX", MESSAGE).await;
+    site.deliver("INBOX", MESSAGE).await;
     let script = r"
         2C: a STATUS INBOX (RECENT)
         2S: * STATUS INBOX (RECENT 1)
@@ -344,7 +344,7 @@ async fn recent_in_one_session() {
         2S: * OK [UIDNEXT 2] ~
         2S: d OK ~";
     play(&mut clients, script).await;
-    world.deliver("INBOX", MESSAGE).await;
+    site.deliver("INBOX", MESSAGE).await;
     let script = r"
         2C: e NOOP
         2S: * 2 EXISTS
@@ -362,7 +362,7 @@ async fn recent_in_one_session() {
         S: * 2 FETCH (FLAGS ())
         S: h OK ~";
     play(&mut clients, script).await;
-    world.deliver("INBOX", MESSAGE).await;
+    site.deliver("INBOX", MESSAGE).await;
     // EXAMINE claims no message (§6.3.2).
     let script = r"
         2C: i EXAMINE INBOX

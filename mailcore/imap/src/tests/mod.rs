@@ -59,11 +59,11 @@ fn message_size(octets: u64) -> Fallback {
 }
 
 /// One account and the state that its sessions share.
-pub(super) struct World {
+pub(super) struct Site {
     pub(super) config: Arc<ImapConfig>,
 }
 
-impl World {
+impl Site {
     pub(super) fn new() -> Self {
         let config = ImapConfig {
             hostname: "mail.example.edu".into(),
@@ -125,9 +125,9 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(world: &World, remote: &str, transport: Transport, tls_offered: bool) -> Self {
+    pub(super) fn new(site: &Site, remote: &str, transport: Transport, tls_offered: bool) -> Self {
         let peer = Peer { remote: remote.parse().unwrap(), local: "127.0.0.1:143".parse().unwrap() };
-        let mut session = ImapSession::new(world.config.clone(), peer, transport, tls_offered);
+        let mut session = ImapSession::new(site.config.clone(), peer, transport, tls_offered);
         session.connection.clock = || Timestamp::from_second(NOW).unwrap();
         session.connection.penalty = Duration::from_millis(1);
         let (input, output) = (BytesMut::new(), BytesMut::new());

@@ -46,11 +46,10 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
 
 /// Feeds a logged-in session with a selected mailbox and checks how much it buffers.
 async fn feed(pieces: &[Vec<u8>]) {
-    let world = World::new();
-    world
-        .deliver("INBOX", "From: a@b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nd\r\n--c--\r\n")
+    let site = Site::new();
+    site.deliver("INBOX", "From: a@b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nd\r\n--c--\r\n")
         .await;
-    let mut client = world.logged_in().await;
+    let mut client = site.logged_in().await;
     client.send("s SELECT INBOX\r\n").await;
     for piece in pieces {
         if client.step == Step::Close {

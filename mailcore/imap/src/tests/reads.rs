@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use provost_store::{
-    AccountSnapshot, Applied, BatchError, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MessageStore,
-    ReadToken, Rows, StoreError, Which,
+    AccountSnapshot, Applied, BatchError, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MessageSelection,
+    MessageStore, ReadToken, Rows, StoreError,
 };
 
 use super::*;
@@ -45,7 +45,7 @@ impl MessageStore for Counted {
         &self,
         account: AccountId,
         mailbox: MailboxId,
-        which: Which,
+        which: MessageSelection,
         columns: Columns,
         at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {
@@ -86,18 +86,18 @@ impl MessageStore for Counted {
     }
 }
 
-fn world(view: View) -> (World, Arc<Counted>) {
-    let mut world = World::new();
+fn site(view: View) -> (Site, Arc<Counted>) {
+    let mut site = Site::new();
     let store = Arc::new(Counted::default());
-    world.config = Arc::new(ImapConfig { view, store: store.clone(), ..(*world.config).clone() });
-    (world, store)
+    site.config = Arc::new(ImapConfig { view, store: store.clone(), ..(*site.config).clone() });
+    (site, store)
 }
 
 fn without_quota() -> View {
     View::fixed(vec![Person { quota_octets: None, ..person(PersonState::Active) }])
 }
 
-async fn fill(world: &World, messages: u32, message: &'static [u8]) {
+async fn fill(site: &Site, messages: u32, message: &'static [u8]) {
     let account = AccountId(Uuid::from_u128(1));
     let op = || Op::Append {
         mailbox: MailboxName::inbox(),
@@ -111,7 +111,7 @@ async fn fill(world: &World, messages: u32, message: &'static [u8]) {
         let ops: Vec<Op> = (0..left.min(1_000)).map(|_| op()).collect();
         left -= ops.len() as u32;
         let batch = Batch { id: None, account, now: NOW, require: Vec::new(), ops };
-        world.config.store.apply(batch).await.unwrap();
+        site.config.store.apply(batch).await.unwrap();
     }
 }
 
@@ -123,9 +123,9 @@ const MESSAGE: &[u8] = b"From: Zoe <zoe@example.edu>\r\nTo: a@b\r\nSubject: Hell
 async fn a_large_mailbox_costs_what_is_asked_for() {
     let mut costs = Vec::new();
     for messages in [10, 100_000] {
-        let (world, store) = world(without_quota());
-        fill(&world, messages, MESSAGE).await;
-        let mut client = world.logged_in().await;
+        let (site, store) = site(without_quota());
+        fill(&site, messages, MESSAGE).await;
+        let mut client = site.logged_in().await;
         client.send("s SELECT INBOX\r\nt NOOP\r\n").await;
         client.take();
         assert_eq!(store.take(), (u64::from(messages), 0));
@@ -147,7 +147,7 @@ async fn a_large_mailbox_costs_what_is_asked_for() {
         }
         costs.push(cost);
         // The second SELECT, from any session, reads only changes.
-        let mut other = world.logged_in().await;
+        let mut other = site.logged_in().await;
         other.send("s SELECT INBOX\r\n").await;
         assert!(other.take().contains(&format!("* {messages} EXISTS\r\n")));
         assert_eq!(store.take(), (0, 0));
@@ -160,9 +160,9 @@ async fn a_large_mailbox_costs_what_is_asked_for() {
 /// ENVELOPE, BODYSTRUCTURE, kept header fields and SEARCH in them read no body.
 #[tokio::test]
 async fn columns_answer_without_bodies() {
-    let (world, store) = world(without_quota());
-    fill(&world, 20, MESSAGE).await;
-    let mut client = world.logged_in().await;
+    let (site, store) = site(without_quota());
+    fill(&site, 20, MESSAGE).await;
+    let mut client = site.logged_in().await;
     client.send("s SELECT INBOX\r\n").await;
     client.take();
     for (command, bodies) in [
@@ -190,14 +190,14 @@ async fn columns_answer_without_bodies() {
 #[tokio::test]
 async fn bodies_are_streamed() {
     const OCTETS: usize = 40 * 1024 * 1024;
-    let (world, store) = world(without_quota());
+    let (site, store) = site(without_quota());
     let line = b"0123456789012345678901234567890123456789012345678901234567890123456789012345\r\n";
     let part = line.repeat(OCTETS / 2 / line.len());
     let head = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n";
     let message = [&head[..], &part, b"\r\n--b\r\n\r\n", &part, b"\r\n--b--\r\n"].concat();
-    world.deliver("INBOX", std::str::from_utf8(&message).unwrap()).await;
+    site.deliver("INBOX", std::str::from_utf8(&message).unwrap()).await;
     for item in ["BODY.PEEK[]", "BODY.PEEK[1]", "BODY.PEEK[TEXT]", "BODY.PEEK[]<1000.30000000>", "RFC822"] {
-        let mut client = world.logged_in().await;
+        let mut client = site.logged_in().await;
         client.send("s EXAMINE INBOX\r\n").await;
         client.take();
         store.octets_at_once.store(0, Ordering::SeqCst);
@@ -212,7 +212,7 @@ async fn bodies_are_streamed() {
         assert!(store.take().1 <= 4, "{item}: no more is read than the client takes");
     }
     // A client that reads gets the message octet for octet.
-    let mut client = world.logged_in().await;
+    let mut client = site.logged_in().await;
     client.send("s EXAMINE INBOX\r\n").await;
     client.take();
     client.send("f FETCH 1 (BODY.PEEK[2] BODY.PEEK[])\r\n").await;
@@ -229,7 +229,7 @@ async fn bodies_are_streamed() {
 #[tokio::test]
 async fn bodies_are_searched_in_pieces() {
     const OCTETS: usize = 40 * 1024 * 1024;
-    let (world, store) = world(without_quota());
+    let (site, store) = site(without_quota());
     let line = "0123456789012345678901234567890123456789012345678901234567890123456789012345\r\n";
     let part = line.repeat(OCTETS / 2 / line.len());
     // A text across two pieces, the first of which has the full length of a piece.
@@ -240,9 +240,9 @@ async fn bodies_are_searched_in_pieces() {
         Content-Type: text/plain; charset=utf-8\r\n\r\n{across}{part}\r\n\
         --b\r\nContent-Type: image/png\r\n\r\n{part}hidden\r\n--b\r\nX-Field: two\r\n{latin}\r\n--b--\r\n"
     );
-    world.deliver("INBOX", &message).await;
-    world.deliver("INBOX", "Subject: small\r\n\r\nneedle three\r\n").await;
-    let mut client = world.logged_in().await;
+    site.deliver("INBOX", &message).await;
+    site.deliver("INBOX", "Subject: small\r\n\r\nneedle three\r\n").await;
+    let mut client = site.logged_in().await;
     client.send("s EXAMINE INBOX\r\n").await;
     client.take();
     store.octets_at_once.store(0, Ordering::SeqCst);

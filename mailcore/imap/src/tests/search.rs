@@ -6,7 +6,7 @@ use super::*;
 
 /// Four messages, with INBOX selected. All are `\Recent`, as this is the first session that selects it.
 async fn client() -> Client {
-    let world = World::new();
+    let site = Site::new();
     let messages = [
         (
             "From: Ann <ann@x>\r\nTo: zoe@example.edu\r\nSubject: =?utf-8?q?=C3=89t=C3=A9?=\r\nDate: Sun, 1 Feb 2026 23:00:00 -0800\r\n\r\nfirst body\r\n",
@@ -39,9 +39,9 @@ async fn client() -> Client {
         keyword.into_iter().for_each(|keyword| flags.insert_keyword(Keyword::parse(keyword).unwrap()));
         let internal_date = crate::codec::date::parse_date_time(&format!("{day} 12:00:00 +0000")).unwrap();
         let mailbox = MailboxName::inbox();
-        world.apply(Op::Append { mailbox, create: false, body: body.into(), flags, internal_date }).await;
+        site.apply(Op::Append { mailbox, create: false, body: body.into(), flags, internal_date }).await;
     }
-    let mut client = world.logged_in().await;
+    let mut client = site.logged_in().await;
     client.send("s SELECT INBOX\r\n").await;
     client.take();
     client

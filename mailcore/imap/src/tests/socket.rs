@@ -19,8 +19,8 @@ async fn read_until(stream: &mut TcpStream, end: &str) -> String {
 
 #[tokio::test]
 async fn a_connection() {
-    let world = World::new();
-    let config = world.config.clone();
+    let site = Site::new();
+    let config = site.config.clone();
     let address = "127.0.0.1:0".parse().unwrap();
     let listener = Listener {
         name: "imap",
@@ -39,7 +39,7 @@ async fn a_connection() {
     read_until(&mut stream, "+ OK\r\n").await;
     stream.write_all(b"zoe secret\r\nb SELECT INBOX\r\nc IDLE\r\n").await.unwrap();
     read_until(&mut stream, "+ idling\r\n").await;
-    world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    site.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
     assert_eq!(read_until(&mut stream, "RECENT\r\n").await, "* 1 EXISTS\r\n* 1 RECENT\r\n");
     stream.write_all(b"DONE\r\nd FETCH 1 BODY[]\r\ne LOGOUT\r\n").await.unwrap();
     let told = read_until(&mut stream, "e OK LOGOUT completed\r\n").await;

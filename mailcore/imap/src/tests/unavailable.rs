@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
 use provost_store::{
-    AccountSnapshot, Applied, BatchError, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MessageStore,
-    ReadToken, Rows, StoreError, Which,
+    AccountSnapshot, Applied, BatchError, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MessageSelection,
+    MessageStore, ReadToken, Rows, StoreError,
 };
 use provost_view::View;
 
@@ -63,7 +63,7 @@ impl MessageStore for LossyStore {
         &self,
         account: AccountId,
         mailbox: MailboxId,
-        which: Which,
+        which: MessageSelection,
         columns: Columns,
         at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {
@@ -98,15 +98,15 @@ impl MessageStore for LossyStore {
 }
 
 /// A session with INBOX selected, which has one message.
-async fn on_cable() -> (World, Arc<LossyStore>, [Client; 1]) {
-    let mut world = World::new();
+async fn on_cable() -> (Site, Arc<LossyStore>, [Client; 1]) {
+    let mut site = Site::new();
     let cable = Arc::new(LossyStore { engine: MemoryStore::default(), state: AtomicU8::new(UP) });
-    world.config = Arc::new(ImapConfig { store: cable.clone(), ..(*world.config).clone() });
-    world.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
-    let mut clients = [world.logged_in().await];
+    site.config = Arc::new(ImapConfig { store: cable.clone(), ..(*site.config).clone() });
+    site.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
+    let mut clients = [site.logged_in().await];
     clients[0].send("s SELECT INBOX\r\n").await;
     clients[0].take();
-    (world, cable, clients)
+    (site, cable, clients)
 }
 
 async fn pulled(state: u8, script: &str) {
@@ -119,9 +119,9 @@ async fn pulled(state: u8, script: &str) {
 /// another notice, and meanwhile the session does not query the store in a tight loop.
 #[tokio::test(start_paused = true)]
 async fn an_idle_notice_survives_a_failed_read() {
-    let (world, cable, mut clients) = on_cable().await;
+    let (site, cable, mut clients) = on_cable().await;
     play(&mut clients, "C: a IDLE\nS: + idling").await;
-    world.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
+    site.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
     cable.state.store(DOWN, Ordering::SeqCst);
     let begin = tokio::time::Instant::now();
     for _ in 0..10 {
@@ -137,8 +137,8 @@ async fn an_idle_notice_survives_a_failed_read() {
 /// The same between two commands: the next command reports the changes that the previous one could not read.
 #[tokio::test]
 async fn a_failed_look_is_made_up_for() {
-    let (world, cable, mut clients) = on_cable().await;
-    world.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
+    let (site, cable, mut clients) = on_cable().await;
+    site.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
     cable.state.store(DOWN, Ordering::SeqCst);
     play(&mut clients, "C: a FETCH 1 (UID)\nS: * 1 FETCH (UID 1)\nS: a OK ~").await;
     cable.state.store(UP, Ordering::SeqCst);
@@ -214,9 +214,9 @@ async fn unknown_outcomes() {
 /// With no hash to verify and no directory to ask, the reply must not blame the password.
 #[tokio::test]
 async fn directory_down() {
-    let mut world = World::new();
+    let mut site = Site::new();
     let unverifiable = Person { passwords: Vec::new(), ..person(PersonState::Active) };
     let view = View::fixed(vec![unverifiable]);
-    world.config = Arc::new(ImapConfig { view, ..(*world.config).clone() });
-    play(&mut [world.client()], "C: a LOGIN zoe secret\nS: a NO [UNAVAILABLE] ~").await;
+    site.config = Arc::new(ImapConfig { view, ..(*site.config).clone() });
+    play(&mut [site.client()], "C: a LOGIN zoe secret\nS: a NO [UNAVAILABLE] ~").await;
 }

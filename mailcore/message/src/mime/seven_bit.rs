@@ -8,7 +8,7 @@
 
 use super::split::PARTS_MAX;
 use super::{ContentFields, FIELDS_MAX, MimePart, PartContent};
-use crate::headers::{HeaderField, Headers, fields};
+use crate::headers::{HeaderField, HeaderSection, fields};
 use crate::transfer_encode::{base64_octets, put_base64, put_quoted_printable};
 use crate::{decode_words, encode_words};
 
@@ -172,7 +172,7 @@ impl Converter<'_> {
         }
         let label = encoding.map(|encoding| format!("Content-Transfer-Encoding: {encoding}\r\n"));
         let mut label = label.as_deref();
-        let (start, headers, mut has_version) = (offset(part.header.start), Headers::of(header), false);
+        let (start, headers, mut has_version) = (offset(part.header.start), HeaderSection::of(header), false);
         for field in fields(header) {
             let span = headers.span(&field);
             // Lines that are not fields.
@@ -270,7 +270,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Headers;
+    use crate::HeaderSection;
 
     fn converted(message: &str) -> Result<String, Unconvertible> {
         seven_bit(message.as_bytes()).map(|octets| String::from_utf8(octets).unwrap())
@@ -391,7 +391,7 @@ mod tests {
         let subject = "é ".repeat(200);
         let message = converted(&format!("Subject: {subject}\r\n\r\nx")).unwrap();
         assert!(message.lines().all(|line| line.len() <= 76), "{message}");
-        assert_eq!(Headers::of(message.as_bytes()).decoded("Subject").as_deref(), Some(subject.trim_end()));
+        assert_eq!(HeaderSection::of(message.as_bytes()).decoded("Subject").as_deref(), Some(subject.trim_end()));
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use super::{ContentFields, Media, MimePart, PartContent};
+use super::{ContentFields, MediaType, MimePart, PartContent};
 use crate::ImapEnvelope;
 
 /// Deepest nesting of multiparts and messages.
@@ -53,7 +53,7 @@ impl<'a> PartSplitter<'a> {
         let (header_end, cut) = self.header();
         let header = self.message.get(start..header_end).unwrap_or_default();
         let ContentFields { media, encoding, attributes } = self.content_fields(header);
-        let media = media.unwrap_or_else(|| if in_digest { Media::message() } else { Media::plain_text() });
+        let media = media.unwrap_or_else(|| if in_digest { MediaType::message() } else { MediaType::plain_text() });
         let is_open = cut.is_none() && depth < PART_DEPTH_MAX && self.parts < PARTS_MAX;
         let (content, end, stop) = match cut {
             Some(stop) => (PartContent::Leaf, header_end, stop),
@@ -106,7 +106,7 @@ impl<'a> PartSplitter<'a> {
         (PartContent::Message(Box::new(inner), Box::new(envelope)), end, stop)
     }
 
-    fn multipart(&mut self, media: &Media, depth: usize) -> (PartContent, usize, RunEnd) {
+    fn multipart(&mut self, media: &MediaType, depth: usize) -> (PartContent, usize, RunEnd) {
         let boundary = media.parameter("boundary").map(|text| text.trim_ascii_end().to_vec());
         let Some(boundary) = boundary.filter(|text| (1..=BOUNDARY_OCTETS_MAX).contains(&text.len())) else {
             let (end, stop) = self.text();

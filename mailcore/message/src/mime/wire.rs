@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::split::PART_DEPTH_MAX;
-use super::{ContentAttributes, Media, MimePart, PartContent};
+use super::{ContentAttributes, MediaType, MimePart, PartContent};
 use crate::ImapEnvelope;
 use crate::column::{ColumnReader, ColumnWriter};
 use crate::parameters::Parameterised;
@@ -50,7 +50,7 @@ impl MimePart {
         let (header, body) = (read_range(reader)?, read_range(reader)?);
         let lines = reader.number()?;
         let (kind, subtype) = (reader.octets()?.to_vec(), reader.octets()?.to_vec());
-        let media = Media { kind, subtype, parameters: reader.list(read_parameter)? };
+        let media = MediaType { kind, subtype, parameters: reader.list(read_parameter)? };
         let encoding = reader.octets()?.to_vec();
         let attributes = ContentAttributes::read(reader)?;
         let content = match reader.number()? {

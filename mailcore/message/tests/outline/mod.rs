@@ -1,7 +1,7 @@
 //! The results of both parsers in one comparable form.
 
 use mail_parser::{Addr, Address, MessageParser, MimeHeaders, PartType};
-use provost_message::{Headers, ImapEnvelope, ListedAddress, MimePart, PartContent, SentDate, decode_words};
+use provost_message::{HeaderSection, ImapEnvelope, ListedAddress, MimePart, PartContent, SentDate, decode_words};
 
 /// The content of a message as a reader sees it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub(crate) fn with_crlf(message: &[u8]) -> Vec<u8> {
 /// Returns the result of this crate.
 pub(crate) fn ours(message: &[u8]) -> MessageOutline {
     let envelope = ImapEnvelope::of(message);
-    let subject = Headers::of(message).field("Subject").map(|field| spaced(&field.decoded()));
+    let subject = HeaderSection::of(message).field("Subject").map(|field| spaced(&field.decoded()));
     let date = envelope.date.as_deref().and_then(SentDate::parse).and_then(|date| date.seconds());
     let list = |list: &[ListedAddress]| -> Vec<String> {
         let mailboxes = list.iter().filter_map(|listed| match listed {

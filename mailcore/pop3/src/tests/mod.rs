@@ -3,7 +3,7 @@
 // A test fails by a panic; clippy recognizes only `#[test]` functions as tests, not their shared code.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod world;
+mod site;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,16 +16,16 @@ use proptest::prelude::*;
 use provost_net::{Goodbye, Output, Session, Step, Transport};
 use provost_store::{MemoryStore, MessageStore};
 use provost_view::{Person, PersonState, View};
-use world::{Client, World, ZOE, person};
+use site::{Client, Site, ZOE, person};
 
 use crate::command::{Command, LINE_OCTETS_MAX, LOGIN_LINE_OCTETS_MAX};
-use crate::transaction::Transaction;
+use crate::transaction::TransactionState;
 
 const ONE: &str = "Subject: one\r\n\r\nfirst\r\n.second\r\nthird\r\n";
 const TWO: &str = "Subject: two\r\n\r\nno end of line";
 
-async fn logged_in(world: &World) -> Client {
-    let mut client = world.connect().await;
+async fn logged_in(site: &Site) -> Client {
+    let mut client = site.connect().await;
     client
         .play(
             "S: +OK mx.example.edu POP3
@@ -40,9 +40,9 @@ async fn logged_in(world: &World) -> Client {
 
 #[tokio::test]
 async fn reading() {
-    let world = World::new();
-    world.deliver(&[ONE, TWO]).await;
-    let mut client = logged_in(&world).await;
+    let site = Site::new();
+    site.deliver(&[ONE, TWO]).await;
+    let mut client = logged_in(&site).await;
     client
         .play(
             "# RFC 1939 §5: octets are those of the stored message.
@@ -100,15 +100,15 @@ async fn reading() {
             S! closed",
         )
         .await;
-    assert_eq!(world.uids().await, [1, 2]);
+    assert_eq!(site.uids().await, [1, 2]);
 }
 
 /// RFC 1939 §5, §6: deletions are marks until QUIT, and RSET lifts them.
 #[tokio::test]
 async fn deleting() {
-    let world = World::new();
-    world.deliver(&[ONE, TWO, ONE]).await;
-    let mut client = logged_in(&world).await;
+    let site = Site::new();
+    site.deliver(&[ONE, TWO, ONE]).await;
+    let mut client = logged_in(&site).await;
     client
         .play(
             "C: DELE 1
@@ -134,30 +134,30 @@ async fn deleting() {
             S: -ERR no such message",
         )
         .await;
-    assert_eq!(world.uids().await, [1, 2, 3], "a mark deletes nothing");
-    world.deliver(&[ONE]).await;
+    assert_eq!(site.uids().await, [1, 2, 3], "a mark deletes nothing");
+    site.deliver(&[ONE]).await;
     client.play("# What came meanwhile stays.\nC: STAT\nS: +OK 2 78\nC: QUIT\nS: +OK bye\nS! closed").await;
-    assert_eq!(world.uids().await, [1, 3, 4]);
+    assert_eq!(site.uids().await, [1, 3, 4]);
 }
 
 /// RFC 1939 §6: without QUIT there is no UPDATE.
 #[tokio::test]
 async fn a_lost_connection_deletes_nothing() {
-    let world = World::new();
-    world.deliver(&[ONE]).await;
-    let mut client = logged_in(&world).await;
+    let site = Site::new();
+    site.deliver(&[ONE]).await;
+    let mut client = logged_in(&site).await;
     client.play("C: DELE 1\nS: +OK marked").await;
     drop(client);
-    assert_eq!(world.uids().await, [1]);
-    logged_in(&world).await;
+    assert_eq!(site.uids().await, [1]);
+    logged_in(&site).await;
 }
 
 /// RFC 1939 §7: a unique-id is constant over all sessions, and no other message ever has it.
 #[tokio::test]
 async fn unique_ids() {
-    let world = World::new();
-    world.deliver(&[ONE, TWO]).await;
-    let mut client = logged_in(&world).await;
+    let site = Site::new();
+    site.deliver(&[ONE, TWO]).await;
+    let mut client = logged_in(&site).await;
     client.send(b"UIDL\r\n").await;
     let first = client.heard();
     let lines: Vec<&str> = first.lines().collect();
@@ -168,16 +168,16 @@ async fn unique_ids() {
         .await;
     client.play("C: UIDL 1\nS: -ERR no such message\nC: QUIT\nS: +OK bye").await;
     drop(client);
-    world.deliver(&[ONE]).await;
+    site.deliver(&[ONE]).await;
     let validity = two.trim_start_matches("2 ").trim_end_matches(".2");
-    let mut client = logged_in(&world).await;
+    let mut client = logged_in(&site).await;
     client.play(&format!("C: UIDL\nS: +OK\nS: 1 {validity}.2\nS: 2 {validity}.3\nS: .")).await;
 }
 
 #[tokio::test]
 async fn an_account_never_written_is_an_empty_maildrop() {
-    let world = World::new();
-    let mut client = logged_in(&world).await;
+    let site = Site::new();
+    let mut client = logged_in(&site).await;
     client
         .play("C: STAT\nS: +OK 0 0\nC: LIST\nS: +OK 0 messages (0 octets)\nS: .\nC: UIDL\nS: +OK\nS: .\nC: QUIT\nS: +OK bye")
         .await;
@@ -185,8 +185,8 @@ async fn an_account_never_written_is_an_empty_maildrop() {
 
 #[tokio::test]
 async fn logging_in() {
-    let world = World::new();
-    let mut client = world.connect().await;
+    let site = Site::new();
+    let mut client = site.connect().await;
     client
         .play(
             "S: +OK mx.example.edu POP3
@@ -224,17 +224,17 @@ async fn logging_in() {
 
 #[tokio::test]
 async fn the_help_desk_sees_the_login() {
-    let world = World::new();
-    world.deliver(&[ONE]).await;
-    logged_in(&world).await;
-    assert_eq!(world.store.snapshot(ZOE, None).await.unwrap().last_logins[0].0, "pop3");
+    let site = Site::new();
+    site.deliver(&[ONE]).await;
+    logged_in(&site).await;
+    assert_eq!(site.store.snapshot(ZOE, None).await.unwrap().last_logins[0].0, "pop3");
 }
 
 /// RFC 5034 §4, RFC 4616.
 #[tokio::test]
 async fn sasl_plain() {
-    let world = World::new();
-    let mut client = world.connect().await;
+    let site = Site::new();
+    let mut client = site.connect().await;
     client
         .play(
             "S: +OK...
@@ -268,15 +268,15 @@ async fn sasl_plain() {
         )
         .await;
     drop(client);
-    let mut client = world.connect().await;
+    let mut client = site.connect().await;
     client.play("S: +OK...\nC: AUTH PLAIN\nS: +...\nC: AHpvZQBsZXQgbWUgaW4=\nS: +OK logged in").await;
 }
 
 /// Password guesses on one connection are limited.
 #[tokio::test]
 async fn three_refusals_close() {
-    let world = World::new();
-    let mut client = world.connect().await;
+    let site = Site::new();
+    let mut client = site.connect().await;
     client
         .play(
             "S: +OK...
@@ -299,19 +299,19 @@ async fn three_refusals_close() {
 
 #[tokio::test]
 async fn a_suspended_person_does_not_log_in() {
-    let world = World::new();
-    let mut client = world.connect().await;
+    let site = Site::new();
+    let mut client = site.connect().await;
     client.play("S: +OK...\nC: USER ana\nS: +OK\nC: PASS let me in\nS: -ERR [AUTH] wrong name or password").await;
 }
 
 /// RFC 2595 §2.3, §4; RFC 2449 §5: CAPA depends on the connection and the state.
 #[tokio::test]
 async fn capabilities_and_tls() {
-    let world = World::new();
+    let site = Site::new();
     let always = "S: +OK\nS: TOP\nS: UIDL\nS: RESP-CODES\nS: AUTH-RESP-CODE\nS: PIPELINING\nS: EXPIRE NEVER\n";
     let login = "S: USER\nS: SASL PLAIN\n";
     let end = "S: IMPLEMENTATION Provost\nS: .\n";
-    let mut client = world.connect_from("192.0.2.7:40000", Transport::Plain).await;
+    let mut client = site.connect_from("192.0.2.7:40000", Transport::Plain).await;
     client
         .play(&format!(
             "S: +OK...
@@ -343,15 +343,15 @@ async fn capabilities_and_tls() {
             C: CAPA\n{always}{login}{end}"
         ))
         .await;
-    let mut client = world.connect().await;
+    let mut client = site.connect().await;
     client.play(&format!("S: +OK...\nC: CAPA\n{always}{login}S: STLS\n{end}")).await;
 }
 
 /// RFC 2595 §4: commands before TLS have no effect after it.
 #[tokio::test]
 async fn tls_forgets_the_user() {
-    let world = World::new();
-    let mut client = world.connect().await;
+    let site = Site::new();
+    let mut client = site.connect().await;
     client.play("S: +OK...\nC: USER zoe\nS: +OK\nC: STLS\nS: +OK\nS! tls").await;
     client.session.on_tls();
     client.play("C: PASS let me in\nS: -ERR USER comes first").await;
@@ -360,10 +360,10 @@ async fn tls_forgets_the_user() {
 /// RFC 1939 §6: QUIT releases the maildrop before it replies, while the connection is still open.
 #[tokio::test]
 async fn quit_frees_the_maildrop_at_once() {
-    let world = World::new();
-    let mut first = logged_in(&world).await;
+    let site = Site::new();
+    let mut first = logged_in(&site).await;
     first.play("C: QUIT\nS: +OK bye").await;
-    let mut second = world.connect().await;
+    let mut second = site.connect().await;
     second.play("S: +OK...\nC: USER zoe\nS: +OK\nC: PASS let me in\nS: +OK logged in").await;
     drop(first);
 }
@@ -372,22 +372,22 @@ async fn quit_frees_the_maildrop_at_once() {
 /// session still exists, and also when the connection is lost before the reply was read.
 #[tokio::test]
 async fn login_after_login() {
-    let world = World::new();
+    let site = Site::new();
     for turn in 0..100 {
-        world.deliver(&[ONE, TWO]).await;
-        let mut first = logged_in(&world).await;
+        site.deliver(&[ONE, TWO]).await;
+        let mut first = logged_in(&site).await;
         first.play("C: STAT\nS: +OK 2 69\nC: DELE 1\nS: +OK marked\nC: DELE 2\nS: +OK marked").await;
         if turn % 2 == 0 {
             first.send(b"QUIT\r\n").await;
         } else {
             // A lost connection deletes nothing (RFC 1939 §6), and also frees the maildrop.
             drop(first);
-            first = logged_in(&world).await;
+            first = logged_in(&site).await;
             first
                 .play("C: STAT\nS: +OK 2 69\nC: DELE 1\nS: +OK marked\nC: DELE 2\nS: +OK marked\nC: QUIT\nS: +OK bye")
                 .await;
         }
-        let mut second = logged_in(&world).await;
+        let mut second = logged_in(&site).await;
         second.play("C: STAT\nS: +OK 0 0").await;
         drop((first, second));
     }
@@ -396,48 +396,48 @@ async fn login_after_login() {
 /// A login waits shortly for a session that is about to end.
 #[tokio::test(start_paused = true)]
 async fn a_login_waits_for_the_end_of_another_session() {
-    let world = World::new();
-    let first = logged_in(&world).await;
+    let site = Site::new();
+    let first = logged_in(&site).await;
     let end = async {
         tokio::time::sleep(Duration::from_millis(600)).await;
         drop(first);
     };
-    tokio::join!(logged_in(&world), end);
+    tokio::join!(logged_in(&site), end);
 }
 
 /// RFC 1939 §4: one session at a time; RFC 2449 §8.1.1: [IN-USE].
 #[tokio::test(start_paused = true)]
 async fn one_session_at_a_time() {
-    let world = World::new();
-    let first = logged_in(&world).await;
-    let mut second = world.connect().await;
+    let site = Site::new();
+    let first = logged_in(&site).await;
+    let mut second = site.connect().await;
     let refused = "C: USER zoe\nS: +OK\nC: PASS let me in\nS: -ERR [IN-USE] another session has this maildrop\n";
     second.play(&format!("S: +OK...\n{refused}")).await;
     drop(first);
     second.play("C: USER zoe\nS: +OK\nC: PASS let me in\nS: +OK logged in\nC: QUIT\nS: +OK bye").await;
     drop(second);
-    logged_in(&world).await;
+    logged_in(&site).await;
 }
 
 /// RFC 2449 §6.6: commands that arrive together are answered in order.
 #[tokio::test]
 async fn pipelining() {
-    let world = World::new();
-    world.deliver(&[ONE]).await;
-    let mut client = world.connect().await;
+    let site = Site::new();
+    site.deliver(&[ONE]).await;
+    let mut client = site.connect().await;
     client.send(b"USER zoe\r\nPASS let me in\r\nSTAT\r\nDELE 1\r\nQUIT\r\nNOOP\r\n").await;
     assert_eq!(
         client.heard(),
         "+OK mx.example.edu POP3\r\n+OK\r\n+OK logged in\r\n+OK 1 39\r\n+OK marked\r\n+OK bye\r\n"
     );
     assert_eq!(client.last, Step::Close);
-    assert!(world.uids().await.is_empty());
+    assert!(site.uids().await.is_empty());
 }
 
 #[tokio::test]
 async fn what_is_no_command() {
-    let world = World::new();
-    let mut client = world.connect().await;
+    let site = Site::new();
+    let mut client = site.connect().await;
     client
         .play(
             "S: +OK...
@@ -460,9 +460,9 @@ async fn what_is_no_command() {
 /// RFC 2449 §4: 255 octets; before login as many as the longest password needs.
 #[tokio::test]
 async fn a_line_too_long_closes() {
-    let world = World::new();
-    let (fresh, waiting) = (world.connect().await, world.connect().await);
-    let (mut waiting, inside) = (waiting, logged_in(&world).await);
+    let site = Site::new();
+    let (fresh, waiting) = (site.connect().await, site.connect().await);
+    let (mut waiting, inside) = (waiting, logged_in(&site).await);
     waiting.play("S: +OK...\nC: AUTH PLAIN\nS: +...").await;
     for (mut client, limit) in
         [(fresh, LOGIN_LINE_OCTETS_MAX), (waiting, LOGIN_LINE_OCTETS_MAX), (inside, LINE_OCTETS_MAX)]
@@ -490,10 +490,10 @@ async fn the_longest_password_logs_in() {
     ] {
         let mut zoe = person(1, "zoe", PersonState::Active);
         zoe.passwords = vec![format!("{{CLEARTEXT}}{set}").into()];
-        let world = World::with(View::fixed(vec![zoe]));
+        let site = Site::with(View::fixed(vec![zoe]));
         let message = STANDARD.encode(format!("\0zoe\0{typed}"));
         for command in [format!("PASS {typed}"), format!("AUTH PLAIN {message}"), format!("AUTH PLAIN\r\n{message}")] {
-            let mut client = world.connect().await;
+            let mut client = site.connect().await;
             client.send(format!("USER zoe\r\n{command}\r\n").as_bytes()).await;
             let heard = client.heard();
             assert_eq!(heard.ends_with("+OK logged in\r\n"), is_right, "{} octets: {heard}", typed.len());
@@ -505,42 +505,42 @@ async fn the_longest_password_logs_in() {
 /// RFC 3206 §4: [SYS/TEMP]. QUIT replies +OK only for completed deletions.
 #[tokio::test]
 async fn a_store_that_fails() {
-    let world = World::new();
-    world.deliver(&[ONE]).await;
-    world.store.down.store(1, Ordering::SeqCst);
-    let mut client = world.connect().await;
+    let site = Site::new();
+    site.deliver(&[ONE]).await;
+    site.store.down.store(1, Ordering::SeqCst);
+    let mut client = site.connect().await;
     client.play("S: +OK...\nC: USER zoe\nS: +OK\nC: PASS let me in\nS: -ERR [SYS/TEMP] the maildrop...").await;
-    world.store.down.store(0, Ordering::SeqCst);
+    site.store.down.store(0, Ordering::SeqCst);
     client.play("# The lease was given back.\nC: USER zoe\nS: +OK\nC: PASS let me in\nS: +OK logged in").await;
 
-    world.store.bodies_fail.store(1, Ordering::SeqCst);
+    site.store.bodies_fail.store(1, Ordering::SeqCst);
     client.play("C: RETR 1\nS: -ERR [SYS/TEMP] the message cannot be read now").await;
-    world.store.bodies_fail.store(0, Ordering::SeqCst);
+    site.store.bodies_fail.store(0, Ordering::SeqCst);
 
-    world.store.unavailable.store(1, Ordering::SeqCst);
+    site.store.unavailable.store(1, Ordering::SeqCst);
     client.play("C: DELE 1\nS: +OK marked\nC: QUIT\nS: -ERR [SYS/TEMP] some deleted...\nS! closed").await;
-    assert_eq!(world.uids().await, [1]);
+    assert_eq!(site.uids().await, [1]);
     drop(client);
 
-    let mut client = logged_in(&world).await;
-    world.store.unknown.store(2, Ordering::SeqCst);
+    let mut client = logged_in(&site).await;
+    site.store.unknown.store(2, Ordering::SeqCst);
     client.play("C: DELE 1\nS: +OK marked\nC: QUIT\nS: +OK bye\nS! closed").await;
-    assert!(world.uids().await.is_empty(), "the retry with the same id deletes them");
+    assert!(site.uids().await.is_empty(), "the retry with the same id deletes them");
     drop(client);
 
-    world.deliver(&[ONE]).await;
-    let mut client = logged_in(&world).await;
-    world.store.unknown.store(3, Ordering::SeqCst);
+    site.deliver(&[ONE]).await;
+    let mut client = logged_in(&site).await;
+    site.store.unknown.store(3, Ordering::SeqCst);
     client.play("C: DELE 1\nS: +OK marked\nC: QUIT\nS: -ERR [SYS/TEMP] some deleted...\nS! closed").await;
 }
 
 /// A large message is sent in pieces; if one fails, the connection ends without the final dot, so the client sees a cut.
 #[tokio::test]
 async fn a_large_message() {
-    let world = World::new();
+    let site = Site::new();
     let large = format!("Subject: large\r\n\r\n{}", ".0123456789\r\n".repeat(60_000));
-    world.deliver(&[&large]).await;
-    let mut client = logged_in(&world).await;
+    site.deliver(&[&large]).await;
+    let mut client = logged_in(&site).await;
     client.send(b"RETR 1\r\n").await;
     let heard = client.heard();
     let expected = large.replace("\r\n.", "\r\n..");
@@ -549,7 +549,7 @@ async fn a_large_message() {
     client.send(b"TOP 1 1\r\n").await;
     assert_eq!(client.heard(), format!("+OK {} octets\r\nSubject: large\r\n\r\n..0123456789\r\n.\r\n", large.len()));
 
-    world.store.bodies_fail.store(600_000, Ordering::SeqCst);
+    site.store.bodies_fail.store(600_000, Ordering::SeqCst);
     client.send(b"RETR 1\r\n").await;
     assert_eq!(client.last, Step::Close);
     assert!(!client.heard().ends_with("\r\n.\r\n"));
@@ -566,9 +566,9 @@ async fn a_person_suspended_meanwhile() {
         (vec![other_password], false),
         (Vec::new(), false),
     ] {
-        let (world, view) = (World::new(), View::fixed(people));
-        let mut transaction = Transaction::open(&*world.store, &view, &zoe).await.unwrap();
-        let end = transaction.may_go_on(&view, &*world.store, Instant::now()).await;
+        let (site, view) = (Site::new(), View::fixed(people));
+        let mut transaction = TransactionState::open(&*site.store, &view, &zoe).await.unwrap();
+        let end = transaction.may_go_on(&view, &*site.store, Instant::now()).await;
         assert_eq!(end.is_ok(), goes_on);
         assert!(end.is_ok() || end.unwrap_err().starts_with("-ERR [SYS/PERM]"));
     }
@@ -577,55 +577,55 @@ async fn a_person_suspended_meanwhile() {
 /// A long session keeps its maildrop; a session that lost the maildrop must end.
 #[tokio::test]
 async fn the_lease_is_renewed() {
-    let world = World::new();
+    let site = Site::new();
     let zoe = Arc::new(person(1, "zoe", PersonState::Active));
-    let mut transaction = Transaction::open(&*world.store, &world.config.view, &zoe).await.unwrap();
+    let mut transaction = TransactionState::open(&*site.store, &site.config.view, &zoe).await.unwrap();
     let now = Instant::now() + Duration::from_secs(11 * 60);
-    assert_eq!(transaction.may_go_on(&world.config.view, &*world.store, now).await, Ok(()));
-    assert!(Transaction::open(&*world.store, &world.config.view, &zoe).await.is_err(), "still held");
+    assert_eq!(transaction.may_go_on(&site.config.view, &*site.store, now).await, Ok(()));
+    assert!(TransactionState::open(&*site.store, &site.config.view, &zoe).await.is_err(), "still held");
 
     transaction.lease = None;
-    let _other = Transaction::open(&*world.store, &world.config.view, &zoe).await.unwrap();
+    let _other = TransactionState::open(&*site.store, &site.config.view, &zoe).await.unwrap();
     let now = now + Duration::from_secs(11 * 60);
-    let words = transaction.may_go_on(&world.config.view, &*world.store, now).await.unwrap_err();
+    let words = transaction.may_go_on(&site.config.view, &*site.store, now).await.unwrap_err();
     assert!(words.starts_with("-ERR [SYS/TEMP]"), "{words}");
 }
 
 /// A session that was frozen past its lease deletes nothing: another session has the maildrop.
 #[tokio::test]
 async fn an_update_without_the_lease_removes_nothing() {
-    let world = World::new();
-    world.deliver(&[ONE, TWO]).await;
+    let site = Site::new();
+    site.deliver(&[ONE, TWO]).await;
     let zoe = Arc::new(person(1, "zoe", PersonState::Active));
-    let mut transaction = Transaction::open(&*world.store, &world.config.view, &zoe).await.unwrap();
+    let mut transaction = TransactionState::open(&*site.store, &site.config.view, &zoe).await.unwrap();
     // A lease of the same name that is not in force.
     let name = transaction.lease.as_ref().unwrap().name().to_owned();
     transaction.lease = MemoryStore::default().lease(&name, Duration::from_secs(60)).await.unwrap();
-    let _next = Transaction::open(&*world.store, &world.config.view, &zoe).await.unwrap();
+    let _next = TransactionState::open(&*site.store, &site.config.view, &zoe).await.unwrap();
 
     let (mut octets, mut rest) = (BytesMut::new(), Vec::new());
     let mut out = Output::new(&mut octets, &mut rest);
-    transaction.handle(Command::Dele(1), &world.config, &mut out).await.unwrap();
-    transaction.handle(Command::Quit, &world.config, &mut out).await.unwrap();
+    transaction.handle(Command::Dele(1), &site.config, &mut out).await.unwrap();
+    transaction.handle(Command::Quit, &site.config, &mut out).await.unwrap();
     assert_eq!(octets, "+OK marked\r\n-ERR [SYS/TEMP] some deleted messages are not removed\r\n");
-    assert_eq!(world.uids().await.len(), 2);
+    assert_eq!(site.uids().await.len(), 2);
 
     transaction.lease = MemoryStore::default().lease(&name, Duration::from_secs(60)).await.unwrap();
     let later = Instant::now() + Duration::from_secs(11 * 60);
-    let words = transaction.may_go_on(&world.config.view, &*world.store, later).await.unwrap_err();
+    let words = transaction.may_go_on(&site.config.view, &*site.store, later).await.unwrap_err();
     assert!(words.starts_with("-ERR [SYS/TEMP]"), "{words}");
 }
 
 #[tokio::test]
 async fn last_words_and_patience() {
-    let world = World::new();
-    let mut client = logged_in(&world).await;
+    let site = Site::new();
+    let mut client = logged_in(&site).await;
     for reason in [Goodbye::Timeout, Goodbye::Shutdown, Goodbye::TooMuch, Goodbye::Internal] {
         let words = String::from_utf8(client.session.goodbye(reason)).unwrap();
         assert!(words.starts_with("-ERR ") && words.ends_with("\r\n"), "{words}");
     }
     assert_eq!(client.session.idle_limit(), Duration::from_secs(600));
-    assert!(world.connect().await.session.idle_limit() < Duration::from_secs(600));
+    assert!(site.connect().await.session.idle_limit() < Duration::from_secs(600));
 }
 
 proptest! {
@@ -640,9 +640,9 @@ proptest! {
         ]), 0..40), logged in any::<bool>()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let world = World::new();
-            world.deliver(&[ONE, TWO]).await;
-            let mut client = if logged { logged_in(&world).await } else { world.connect().await };
+            let site = Site::new();
+            site.deliver(&[ONE, TWO]).await;
+            let mut client = if logged { logged_in(&site).await } else { site.connect().await };
             for word in &words {
                 client.send(word.as_bytes()).await;
                 if client.last == Step::Close || client.last == Step::StartTls {

@@ -22,7 +22,7 @@ pub enum CertificatePolicy {
 impl CertificatePolicy {
     fn verifier(self, provider: Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
         match self {
-            Self::Any => Arc::new(Anyone(provider)),
+            Self::Any => Arc::new(AnyCertificate(provider)),
         }
     }
 }
@@ -59,9 +59,9 @@ fn config(policy: CertificatePolicy) -> io::Result<Arc<ClientConfig>> {
 
 /// Accepts any certificate, but checks that the server holds its key, so that a broken handshake is detected.
 #[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
+struct AnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anyone {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::StreamExt;
 use jiff::Timestamp;
-use provost_delivery::{Delivered, IncomingMessage, Refusal, batch_id};
+use provost_delivery::{Delivered, IncomingMessage, RecipientRefusal, batch_id};
 use provost_message::{Address, Arrival, Path, Recipient, ReportAction, ReportedRecipient, Service, TraceId};
 use provost_net::Output;
 use provost_store::{QueueId, StoreError};
@@ -15,7 +15,7 @@ use super::complete::complete;
 use super::error_budget::ErrorBudget;
 use super::route::DeliveryRoute;
 use super::stages::{judge, message_of};
-use super::transaction::Transaction;
+use super::transaction::MailTransaction;
 use crate::data::DataFault;
 use crate::reply::{self, Reply};
 
@@ -28,7 +28,7 @@ impl SmtpSession {
     /// Answers the end of data: once, or for LMTP once per recipient in the order of RCPT.
     pub(super) async fn accept(
         &mut self,
-        mut transaction: Transaction,
+        mut transaction: MailTransaction,
         trace_octets: usize,
         data: Result<Bytes, DataFault>,
         out: &mut Output<'_>,
@@ -76,7 +76,7 @@ impl SmtpSession {
 
     /// The events of recipients for whom the message is in the queue, or whom a report to the sender names.
     fn trace_taken<'r>(
-        transaction: &Transaction,
+        transaction: &MailTransaction,
         recipients: impl IntoIterator<Item = (&'r Recipient, &'r str)>,
         outcome: TraceOutcome,
         message: &Bytes,
@@ -92,7 +92,7 @@ impl SmtpSession {
     /// The message as it is delivered, or the reply that refuses it.
     async fn check(
         &self,
-        transaction: &mut Transaction,
+        transaction: &mut MailTransaction,
         data: Result<Bytes, DataFault>,
         trace_octets: usize,
         now: Timestamp,
@@ -108,7 +108,7 @@ impl SmtpSession {
         Ok(complete(&transaction.arrival, message, trace_octets, &self.config.hostname, now))
     }
 
-    async fn accept_lmtp(&self, transaction: &Transaction, message: &Bytes, now: Timestamp) -> Vec<Reply> {
+    async fn accept_lmtp(&self, transaction: &MailTransaction, message: &Bytes, now: Timestamp) -> Vec<Reply> {
         let outcomes = self.deliver(transaction, message, now).await;
         let id = transaction.arrival.trace_id;
         outcomes.into_iter().map(|(recipient, outcome)| lmtp_reply(&recipient.path, outcome, id)).collect()
@@ -118,7 +118,7 @@ impl SmtpSession {
     ///
     /// After a 451 some recipients may have their copy already and get a second one when the peer tries again. No message is lost,
     /// and it takes a queue that fails right after the store succeeded.
-    async fn accept_smtp(&self, transaction: &Transaction, message: &Bytes, now: Timestamp) -> Reply {
+    async fn accept_smtp(&self, transaction: &MailTransaction, message: &Bytes, now: Timestamp) -> Reply {
         match self.hand_on(transaction, message, now).await {
             Ok(None) => Reply::new(250, "2.0.0", format!("OK, queued as {}", transaction.arrival.trace_id)),
             Ok(Some(refusal)) => {
@@ -135,10 +135,10 @@ impl SmtpSession {
     /// `Ok(Some(..))` is the reply when no recipient was served.
     async fn hand_on(
         &self,
-        transaction: &Transaction,
+        transaction: &MailTransaction,
         message: &Bytes,
         now: Timestamp,
-    ) -> Result<Option<Refusal>, StoreError> {
+    ) -> Result<Option<RecipientRefusal>, StoreError> {
         let is_remote = |(_, route): &(&Recipient, &DeliveryRoute)| **route == DeliveryRoute::Remote;
         let remote: Vec<Recipient> = transaction.recipients().filter(is_remote).map(|(r, _)| r.clone()).collect();
         let trace = transaction.arrival.trace_id.as_uuid();
@@ -175,7 +175,7 @@ impl SmtpSession {
     async fn enqueue(
         &self,
         id: Uuid,
-        transaction: &Transaction,
+        transaction: &MailTransaction,
         recipients: Vec<Recipient>,
         message: &Bytes,
         now: Timestamp,
@@ -190,8 +190,8 @@ impl SmtpSession {
     /// Some recipients have the message, so the session cannot refuse it for the others: they get a bounce (RFC 5321 §6.1).
     async fn bounce(
         &self,
-        transaction: &Transaction,
-        refused: Vec<(Recipient, Refusal)>,
+        transaction: &MailTransaction,
+        refused: Vec<(Recipient, RecipientRefusal)>,
         original: &Bytes,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -199,7 +199,7 @@ impl SmtpSession {
         if envelope.reverse_path.is_none() && !refused.is_empty() {
             tracing::warn!(%id, ?refused, "refused message with null reverse-path dropped");
         }
-        let failure = |(recipient, refusal): (Recipient, Refusal)| ReportedRecipient {
+        let failure = |(recipient, refusal): (Recipient, RecipientRefusal)| ReportedRecipient {
             recipient,
             action: ReportAction::Failed { diagnostic: refusal.to_string(), expired: false },
         };
@@ -214,7 +214,7 @@ impl SmtpSession {
     /// Delivers to all local recipients, several at once; the outcomes are in the order of RCPT.
     async fn deliver<'t>(
         &self,
-        transaction: &'t Transaction,
+        transaction: &'t MailTransaction,
         message: &Bytes,
         now: Timestamp,
     ) -> Vec<(&'t Recipient, Delivered)> {
@@ -230,7 +230,7 @@ impl SmtpSession {
 
     async fn deliver_one<'t>(
         &self,
-        transaction: &Transaction,
+        transaction: &MailTransaction,
         recipient: &'t Recipient,
         address: &Address,
         message: &Bytes,

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use provost_message::{
-    Arrival, AuthenticationResult, HeaderField, Headers, Service, StageMark, fields, is_message_id, message_id,
+    Arrival, AuthenticationResult, HeaderField, HeaderSection, Service, StageMark, fields, is_message_id, message_id,
     rfc5322_date,
 };
 use uuid::Uuid;
@@ -21,7 +21,7 @@ pub(super) fn complete(
     now: Timestamp,
 ) -> Bytes {
     let (trace, data) = message.split_at_checked(trace_octets).unwrap_or((&[], &message));
-    let headers = Headers::of(data);
+    let headers = HeaderSection::of(data);
     let marks: String = arrival.marks().map(ToString::to_string).collect();
     let findings = marks + &AuthenticationResult::field(hostname, arrival.authentication());
     let is_submission = arrival.connection.as_ref().is_some_and(|connection| connection.service == Service::Submission);
@@ -31,7 +31,7 @@ pub(super) fn complete(
     let is_forged = |field: &HeaderField<'_>| {
         field.is(StageMark::FIELD_NAME) || AuthenticationResult::is_named_after(field, hostname)
     };
-    // Over the whole header section, also beyond the bounds of `Headers`: clients read all of it.
+    // Over the whole header section, also beyond the bounds of `HeaderSection`: clients read all of it.
     let is_other_id = |field: &HeaderField<'_>| {
         let is_kept = kept_id.is_some_and(|kept| headers.span(&kept) == headers.span(field));
         field.is("Message-ID") && !is_kept
@@ -59,7 +59,7 @@ pub(super) fn complete(
 
 /// The Date and Message-ID that a submitted message lacks (RFC 6409 §8.2, §8.3). `kept_id` is its first valid Message-ID;
 /// all others are removed.
-fn submitted(headers: &Headers<'_>, kept_id: Option<HeaderField<'_>>, hostname: &str, now: Timestamp) -> String {
+fn submitted(headers: &HeaderSection<'_>, kept_id: Option<HeaderField<'_>>, hostname: &str, now: Timestamp) -> String {
     let mut added = String::new();
     if headers.field("Date").is_none() {
         added.push_str(&format!("Date: {}\r\n", rfc5322_date(now)));
@@ -76,19 +76,19 @@ fn begins_with_text(data: &[u8]) -> bool {
     let is_mailbox_line = data.strip_prefix(b">").unwrap_or(data).starts_with(MAILBOX_LINE);
     let line_end = memchr::memchr(b'\n', data).map_or(data.len(), |end| end + 1);
     let begin = if is_mailbox_line { data.get(line_end..).unwrap_or_default() } else { data };
-    !Headers::of(begin).begins_with_field() && !begin.starts_with(b"\r\n")
+    !HeaderSection::of(begin).begins_with_field() && !begin.starts_with(b"\r\n")
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use provost_message::{Connection, Envelope, Findings, Path, Verdict};
+    use provost_message::{Envelope, Findings, Path, PeerConnection, Verdict};
 
     use super::*;
 
     fn arrival(service: Service) -> Arrival {
-        let connection = Connection {
+        let connection = PeerConnection {
             service,
             remote: "192.0.2.1:1000".parse().unwrap(),
             local: "192.0.2.2:25".parse().unwrap(),
@@ -119,7 +119,7 @@ mod tests {
             ("", 2),
         ] {
             let whole = completed(&arrival(Service::Submission), data);
-            let headers = Headers::of(whole.as_bytes());
+            let headers = HeaderSection::of(whole.as_bytes());
             assert!(whole.starts_with("Received: z\r\n"), "{data}");
             assert_eq!(headers.all("Date").count(), 1, "{data}");
             assert_eq!(headers.all("Message-ID").count(), 1, "{data}");
@@ -136,7 +136,7 @@ mod tests {
         for wrong in ["<>", "", "x", "<x>", "<a@>", "<a@b@c>", "<a@b> <c@d>", "\r\n <\r\n >"] {
             let data = format!("Date: x\r\nMessage-ID: {wrong}\r\nSubject: Message-ID: {wrong}\r\n\r\nhi\r\n");
             let whole = completed(&arrival(Service::Submission), &data);
-            let headers = Headers::of(whole.as_bytes());
+            let headers = HeaderSection::of(whole.as_bytes());
             let ids: Vec<_> = headers.all("Message-ID").map(|field| field.value().into_owned()).collect();
             assert!(ids.len() == 1 && ids[0].ends_with("@mx.example.edu>"), "{wrong}: {ids:?}");
             assert!(whole.ends_with(&format!("Date: x\r\nSubject: Message-ID: {wrong}\r\n\r\nhi\r\n")), "{whole}");

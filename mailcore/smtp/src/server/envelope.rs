@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::error_budget::CountedError;
 use super::route::DeliveryRoute;
 use super::stages::{JudgedItem, StageInput, judge};
-use super::transaction::{ReceivingData, Transaction};
+use super::transaction::{MailTransaction, ReceivingData};
 use super::{Service, SmtpSession, State, say};
 use crate::data::DataReader;
 use crate::reply;
@@ -29,7 +29,7 @@ impl SmtpSession {
         arrival.announced_octets = announced;
         match judge(self.stages.mail, &mut arrival, self.stage_input(JudgedItem::Sender)).await {
             Ok(()) => {
-                self.state = State::Transaction(Transaction { arrival, routes: Vec::new() });
+                self.state = State::Transaction(MailTransaction { arrival, routes: Vec::new() });
                 say(reply::SENDER_OK, out)
             }
             Err(objection) => {
@@ -122,7 +122,7 @@ impl SmtpSession {
     }
 
     /// The Received field of this hop.
-    fn received(&self, transaction: &Transaction) -> String {
+    fn received(&self, transaction: &MailTransaction) -> String {
         ReceivedField {
             helo: self.connection.hello.as_ref().map_or("", |hello| hello.name.as_str()),
             remote: self.connection.remote.ip(),

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use jiff::Timestamp;
-use provost_message::{Arrival, Connection, Envelope, Findings, Greeting, HelloVerb, Rejected, Service};
+use provost_message::{Arrival, Envelope, Findings, Greeting, HelloVerb, PeerConnection, Rejected, Service};
 use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
 use provost_view::AccountWatch;
 use uuid::Uuid;
@@ -32,7 +32,7 @@ use auth::AuthStep;
 pub use config::SmtpConfig;
 use error_budget::{CountedError, ErrorBudget};
 use stages::{JudgedItem, Stage, StageInput, StageTable, judge};
-use transaction::{ReceivingData, Transaction};
+use transaction::{MailTransaction, ReceivingData};
 
 /// Failed logins after which the session is closed. Clients try several mechanisms with one password.
 const LOGIN_FAILURES_MAX: u32 = 6;
@@ -47,7 +47,7 @@ pub struct SmtpSession {
     config: Arc<SmtpConfig>,
     peer: Peer,
     /// The connection, shared with the messages that arrived through it.
-    connection: Arc<Connection>,
+    connection: Arc<PeerConnection>,
     tls_offered: bool,
     /// The clock; tests replace it.
     clock: fn() -> Timestamp,
@@ -66,7 +66,7 @@ enum State {
     /// Between transactions.
     Ready,
     /// After MAIL.
-    Transaction(Transaction),
+    Transaction(MailTransaction),
     /// After 354.
     Data(Box<ReceivingData>),
     /// After 334.
@@ -89,7 +89,7 @@ impl State {
 impl SmtpSession {
     /// `tls_offered`: whether EHLO offers STARTTLS.
     pub fn new(service: Service, config: Arc<SmtpConfig>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
-        let connection = Connection {
+        let connection = PeerConnection {
             service,
             remote: peer.remote,
             local: peer.local,
@@ -114,7 +114,7 @@ impl SmtpSession {
     }
 
     /// Changes the known facts of the connection. Messages under way keep those that they came with.
-    fn connection_mut(&mut self) -> &mut Connection {
+    fn connection_mut(&mut self) -> &mut PeerConnection {
         Arc::make_mut(&mut self.connection)
     }
 

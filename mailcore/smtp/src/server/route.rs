@@ -1,6 +1,6 @@
 //! How a message gets to a recipient, by the directory of the moment.
 
-use provost_delivery::{Delivered, Refusal};
+use provost_delivery::{Delivered, RecipientRefusal};
 use provost_message::{Address, Path};
 
 use super::config::SmtpConfig;
@@ -13,7 +13,7 @@ pub(super) enum DeliveryRoute {
     /// By the queue, to another site.
     Remote,
     /// Not at all: relaying is refused for good.
-    Refused(Refusal),
+    Refused(RecipientRefusal),
     /// Unknown now: the directory cannot answer.
     Unavailable,
 }
@@ -23,13 +23,13 @@ impl DeliveryRoute {
     pub(super) fn to(path: &Path, config: &SmtpConfig) -> Self {
         let Some(address) = local_address(path, config) else {
             let is_ours = path.domain().is_empty() || config.view.serves(&path.domain().to_ascii_lowercase());
-            return if is_ours { Self::Refused(Refusal::NoSuchUser) } else { Self::Remote };
+            return if is_ours { Self::Refused(RecipientRefusal::NoSuchUser) } else { Self::Remote };
         };
         match config.delivery.check(&address) {
             Ok(()) | Err(Delivered::Stored) => Self::Local(address),
-            Err(Delivered::Refused(Refusal::NotLocal)) => Self::Remote,
-            Err(Delivered::Refused(Refusal::NoSuchUser)) if address.local() == "postmaster" => {
-                config.delivery.postmaster().map_or(Self::Refused(Refusal::NoSuchUser), Self::Local)
+            Err(Delivered::Refused(RecipientRefusal::NotLocal)) => Self::Remote,
+            Err(Delivered::Refused(RecipientRefusal::NoSuchUser)) if address.local() == "postmaster" => {
+                config.delivery.postmaster().map_or(Self::Refused(RecipientRefusal::NoSuchUser), Self::Local)
             }
             Err(Delivered::Refused(refusal)) => Self::Refused(refusal),
             Err(Delivered::Unavailable(_)) => Self::Unavailable,

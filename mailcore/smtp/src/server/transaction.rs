@@ -17,7 +17,7 @@ const DATA_OCTETS_PER_SECOND_MIN: u64 = 2_000;
 
 /// Between MAIL and the end of data.
 #[derive(Debug)]
-pub(super) struct Transaction {
+pub(super) struct MailTransaction {
     /// The message, as far as it is known.
     pub(super) arrival: Arrival,
     /// The route to each recipient of the envelope, in the same order.
@@ -27,7 +27,7 @@ pub(super) struct Transaction {
 /// A transaction whose data is arriving.
 #[derive(Debug)]
 pub(super) struct ReceivingData {
-    pub(super) transaction: Transaction,
+    pub(super) transaction: MailTransaction,
     pub(super) reader: DataReader,
     /// Octets of the trace fields that the message begins with.
     pub(super) trace_octets: usize,
@@ -43,7 +43,7 @@ impl ReceivingData {
     }
 }
 
-impl Transaction {
+impl MailTransaction {
     /// The recipients of the envelope with the route to each.
     pub(super) fn recipients(&self) -> impl Iterator<Item = (&Recipient, &DeliveryRoute)> {
         self.arrival.envelope.recipients.iter().zip(&self.routes)

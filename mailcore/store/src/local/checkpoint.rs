@@ -41,8 +41,15 @@ impl Checkpointer {
     }
 
     /// Returns the handle for one database, which its committer holds.
-    pub(super) fn log_of(&self, database: PathBuf) -> Log {
-        Log { database, requests: self.requests.clone(), done: Arc::default(), asked: false, moved_at: 0, pages: 0 }
+    pub(super) fn log_of(&self, database: PathBuf) -> CheckpointLog {
+        CheckpointLog {
+            database,
+            requests: self.requests.clone(),
+            done: Arc::default(),
+            asked: false,
+            moved_at: 0,
+            pages: 0,
+        }
     }
 }
 
@@ -79,7 +86,7 @@ fn checkpoint(connection: &Connection) {
 }
 
 /// The committer's part of the checkpoints.
-pub(super) struct Log {
+pub(super) struct CheckpointLog {
     database: PathBuf,
     requests: Option<mpsc::Sender<CheckpointRequest>>,
     done: Arc<AtomicBool>,
@@ -90,7 +97,7 @@ pub(super) struct Log {
     pages: u64,
 }
 
-impl Log {
+impl CheckpointLog {
     /// Called after each commit.
     pub(super) fn committed(&mut self, connection: &Connection) {
         let rows = self.changes(connection).saturating_sub(self.moved_at);

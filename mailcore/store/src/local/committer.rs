@@ -208,13 +208,13 @@ pub(super) async fn answer<T, E: From<CommitFailure>>(receiver: oneshot::Receive
 mod tests {
     use super::*;
 
-    struct Job(u32, ReplySender<u32, CommitFailure>);
+    struct NumberedWork(u32, ReplySender<u32, CommitFailure>);
     struct Fragile;
 
     impl Worker for Fragile {
-        type Work = Job;
-        fn commit(&mut self, group: Vec<Job>, _octets: usize) {
-            for Job(number, mut reply) in group {
+        type Work = NumberedWork;
+        fn commit(&mut self, group: Vec<NumberedWork>, _octets: usize) {
+            for NumberedWork(number, mut reply) in group {
                 reply.doubt();
                 assert_ne!(number, 13);
                 reply.send(Ok(number));
@@ -223,9 +223,9 @@ mod tests {
         fn idle(&mut self) {}
     }
 
-    async fn ask(committer: &Committer<Job>, number: u32) -> Result<u32, CommitFailure> {
+    async fn ask(committer: &Committer<NumberedWork>, number: u32) -> Result<u32, CommitFailure> {
         let (reply, receiver) = ReplySender::new();
-        committer.send(Job(number, reply), 10_000).await;
+        committer.send(NumberedWork(number, reply), 10_000).await;
         answer(receiver).await
     }
 
@@ -249,7 +249,7 @@ mod tests {
         let mut receivers = Vec::new();
         for _ in 0..500 {
             let (reply, receiver) = ReplySender::<u32, CommitFailure>::new();
-            committer.send(Job(1, reply), 100).await;
+            committer.send(NumberedWork(1, reply), 100).await;
             receivers.push(receiver);
         }
         drop(committer);

@@ -8,12 +8,12 @@ use provost_message::Derived;
 use rusqlite::{Connection, ErrorCode};
 
 use super::bodies::{self, BodyDestination, IncomingBodies, name_pack};
-use super::checkpoint::{Checkpointer, Log};
+use super::checkpoint::{CheckpointLog, Checkpointer};
 use super::committer::CommitFailure;
 use super::fault::{storage, unavailable};
 use super::folder::make_folder;
 use super::pack::{PackNumbers, PackWriter};
-use super::schema::{self, Tables};
+use super::schema::{self, SchemaTables};
 use crate::StoreError;
 
 /// The files that a committer thread writes.
@@ -27,7 +27,7 @@ pub(super) struct Database {
     named: Option<u32>,
     /// Whether messages entered the queue in this transaction.
     pub(super) arrived: bool,
-    log: Log,
+    log: CheckpointLog,
 }
 
 /// The state of a transaction at the start of a part that may be rolled back alone.
@@ -47,7 +47,7 @@ pub(super) fn path(folder: &Path) -> PathBuf {
 impl Database {
     pub(super) fn open(
         folder: &Path,
-        tables: &Tables,
+        tables: &SchemaTables,
         pack_octets_max: u64,
         checkpointer: &Checkpointer,
     ) -> Result<Self, StoreError> {

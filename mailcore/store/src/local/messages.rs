@@ -9,8 +9,8 @@ use rusqlite::{Connection, Params, Row as SqlRow, params};
 use super::fault::{damaged, storage};
 use super::rows::{AccountNo, load, number, signed, uid};
 use crate::{
-    AccountId, BodyId, Columns, Flags, MailboxId, MessageMeta, MessageRow, Modseq, ReadToken, Rows, StoreError, Uid,
-    UidSet, Which,
+    AccountId, BodyId, Columns, Flags, MailboxId, MessageMeta, MessageRow, MessageSelection, Modseq, ReadToken, Rows,
+    StoreError, Uid, UidSet,
 };
 
 /// Columns of [`MailboxRead::message`].
@@ -38,7 +38,7 @@ pub(super) fn read(
     connection: &Connection,
     account: AccountId,
     mailbox: MailboxId,
-    which: &Which,
+    which: &MessageSelection,
     columns: Columns,
     at_least: Option<ReadToken>,
 ) -> Result<ReadRows, StoreError> {
@@ -52,11 +52,11 @@ pub(super) fn read(
     let reading = MailboxRead { connection, account, no, mailbox, columns };
     let mut expunged = Vec::new();
     let rows = match which {
-        Which::Uids(uids) => reading.uids(uids)?,
-        Which::Last(most) => reading.last(*most)?,
-        Which::ChangedSince(Modseq(0)) => reading.uids(&UidSet::all())?,
-        Which::ChangedSince(after) if info.highest_modseq <= *after => Vec::new(),
-        Which::ChangedSince(after) => {
+        MessageSelection::Uids(uids) => reading.uids(uids)?,
+        MessageSelection::Last(most) => reading.last(*most)?,
+        MessageSelection::ChangedSince(Modseq(0)) => reading.uids(&UidSet::all())?,
+        MessageSelection::ChangedSince(after) if info.highest_modseq <= *after => Vec::new(),
+        MessageSelection::ChangedSince(after) => {
             expunged = reading.expunged_since(*after)?;
             reading.changed_since(*after)?
         }

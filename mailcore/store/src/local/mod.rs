@@ -63,7 +63,7 @@ use crate::lease::Leases;
 use crate::notices::Notices;
 use crate::{
     AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId,
-    MessageStore, ReadToken, Rows, StoreError, Which,
+    MessageSelection, MessageStore, ReadToken, Rows, StoreError,
 };
 
 /// Folder, number of shards, and bounds.
@@ -210,7 +210,7 @@ impl MessageStore for LocalStore {
         &self,
         account: AccountId,
         mailbox: MailboxId,
-        which: Which,
+        which: MessageSelection,
         columns: Columns,
         at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {

@@ -41,7 +41,7 @@ impl RowKey {
 }
 
 /// A new row.
-pub(super) struct NewRow<'a> {
+pub(super) struct NewQueueRow<'a> {
     pub(super) id: QueueId,
     pub(super) destination: &'a str,
     pub(super) queued_at: i64,
@@ -76,7 +76,7 @@ pub(super) fn enqueue(database: &mut Database, outgoing: &NewMessage) -> Result<
     for (destination, recipients) in by_destination(&envelope.recipients) {
         // One body row, with a reference for each queue row.
         let number = database.keep_body(body, None)?;
-        let row = NewRow {
+        let row = NewQueueRow {
             id: *id,
             destination: destination.as_str(),
             queued_at: *when,
@@ -101,12 +101,12 @@ pub(super) fn is_known(connection: &Connection, id: QueueId, now: i64) -> Result
     statement.exists(params![id.0.as_bytes(), since]).map_err(storage)
 }
 
-pub(super) fn insert(database: &mut Database, row: &NewRow<'_>) -> Result<(), StoreError> {
+pub(super) fn insert(database: &mut Database, row: &NewQueueRow<'_>) -> Result<(), StoreError> {
     database.arrived = true;
     let sql =
         "INSERT INTO outgoing (message, destination, queued_at, due_at, attempts, unsettled, lease_until, set_aside,
         octets, body, envelope) VALUES (?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?)";
-    let NewRow { id, destination, queued_at, due_at, attempts, set_aside, octets, body, envelope } = row;
+    let NewQueueRow { id, destination, queued_at, due_at, attempts, set_aside, octets, body, envelope } = row;
     let (id, octets, body) = (id.0.as_bytes(), signed(*octets), signed(*body));
     let values = params![id, destination, queued_at, due_at, attempts, set_aside, octets, body, envelope];
     execute(&database.connection, sql, values)

@@ -22,7 +22,7 @@ const LOG_OCTETS_KEPT: i64 = 32 * 1024 * 1024;
 const BUSY_MS: i64 = 5_000;
 
 /// The tables of one kind of database, and their version, stored in its `user_version`.
-pub(super) struct Tables {
+pub(super) struct SchemaTables {
     pub(super) version: i64,
     pub(super) sql: &'static [&'static str],
     /// Whether table `pack` lists the packs that the database has made.
@@ -41,7 +41,8 @@ pub(super) struct Tables {
 /// delivery writes to the end of `body` and `derived` for any account. These two are separate, so that reference counts
 /// and places of all bodies can be read without text columns. `pack` lists the pack files that this database has made;
 /// others are never removed. `counter` holds the last reserved body number and the number of starts.
-pub(super) const SHARD: Tables = Tables { version: 3, sql: &[KEPT_FROM_1, NEW_IN_2[0], NEW_IN_2[1]], name_packs: true };
+pub(super) const SHARD: SchemaTables =
+    SchemaTables { version: 3, sql: &[KEPT_FROM_1, NEW_IN_2[0], NEW_IN_2[1]], name_packs: true };
 
 /// Tables unchanged since version 1.
 const KEPT_FROM_1: &str = "
@@ -174,8 +175,8 @@ pub(super) fn version(connection: &Connection) -> Result<i64, StoreError> {
 }
 
 /// Creates the tables in a new database; damaged when it has another version.
-pub(super) fn create(connection: &Connection, tables: &Tables) -> Result<(), StoreError> {
-    let Tables { version: wanted, sql, .. } = tables;
+pub(super) fn create(connection: &Connection, tables: &SchemaTables) -> Result<(), StoreError> {
+    let SchemaTables { version: wanted, sql, .. } = tables;
     match version(connection)? {
         0 => {
             let sql = sql.concat();

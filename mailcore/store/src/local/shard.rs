@@ -17,13 +17,13 @@ use super::load::{CommitterLoad, UpkeepSignal};
 use super::pack::{BodyLocation, PackReader};
 use super::reader::Readers;
 use super::upkeep::{ShardUpkeep, UpkeepConfig};
-use super::writer::{BatchWork, Logins, ShardWork, ShardWriter};
+use super::writer::{BatchWork, PendingLogins, ShardWork, ShardWriter};
 use super::{bodies, messages, rows};
 use crate::lease::Leases;
 use crate::notices::Notices;
 use crate::{
-    AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, Columns, MailboxId, Op, ReadToken, Rows,
-    StoreError, Which,
+    AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, Columns, MailboxId, MessageSelection, Op,
+    ReadToken, Rows, StoreError,
 };
 
 /// Most logins waiting to be written; beyond, logins of further accounts are dropped.
@@ -44,7 +44,7 @@ pub(super) struct Shard {
     committer: Arc<Committer<ShardWork>>,
     readers: Readers,
     packs: Arc<PackReader>,
-    logins: Logins,
+    logins: PendingLogins,
 }
 
 impl Shard {
@@ -54,7 +54,7 @@ impl Shard {
         database: Database,
         context: &ShardContext,
     ) -> Result<(Self, ShardUpkeep), StoreError> {
-        let (logins, numbers) = (Logins::default(), Arc::clone(&database.numbers));
+        let (logins, numbers) = (PendingLogins::default(), Arc::clone(&database.numbers));
         let load = Arc::new(CommitterLoad::new(&context.signal));
         let (notices, leases) = (Arc::clone(&context.notices), Arc::clone(&context.leases));
         let writer = ShardWriter::new(database, notices, leases, Arc::clone(&load), Arc::clone(&logins));
@@ -131,7 +131,7 @@ impl Shard {
         &self,
         account: AccountId,
         mailbox: MailboxId,
-        which: Which,
+        which: MessageSelection,
         columns: Columns,
         at_least: Option<ReadToken>,
     ) -> Result<Rows, StoreError> {

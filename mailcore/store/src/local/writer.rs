@@ -48,7 +48,7 @@ impl From<CommitFailure> for BatchError {
 }
 
 /// Last logins that are not written yet.
-pub(super) type Logins = Arc<Mutex<HashMap<(AccountId, &'static str), i64>>>;
+pub(super) type PendingLogins = Arc<Mutex<HashMap<(AccountId, &'static str), i64>>>;
 
 /// A queued batch, with the channel to its caller.
 pub(super) struct BatchWork {
@@ -93,7 +93,7 @@ pub(super) struct ShardWriter {
     jobs_mean: f64,
     /// Leases that batches of the group require.
     pins: Vec<LeasePin>,
-    logins: Logins,
+    logins: PendingLogins,
     logins_written: Instant,
     pruned: Instant,
     /// Position of the walk through old batch ids.
@@ -162,7 +162,7 @@ impl ShardWriter {
         notices: Arc<Notices>,
         leases: Arc<Leases>,
         load: Arc<CommitterLoad>,
-        logins: Logins,
+        logins: PendingLogins,
     ) -> Self {
         Self {
             database,
@@ -458,7 +458,7 @@ mod tests {
     fn writer(folder: &Path, checkpointer: &Checkpointer) -> ShardWriter {
         let database = Database::open(folder, &schema::SHARD, PACK_OCTETS_MAX, checkpointer).unwrap();
         let load = Arc::new(CommitterLoad::new(&Arc::default()));
-        ShardWriter::new(database, Arc::default(), Arc::new(Leases::new(0)), load, Logins::default())
+        ShardWriter::new(database, Arc::default(), Arc::new(Leases::new(0)), load, PendingLogins::default())
     }
 
     fn append(account: u128, id: Option<u128>, now: i64) -> Batch {

@@ -22,7 +22,7 @@ use crate::mailbox::clip;
 use crate::notices::Notices;
 use crate::{
     AccountId, AccountSnapshot, Applied, Batch, BatchError, BatchId, BodyId, BoxFuture, Columns, Lease, LeaseError,
-    MailboxId, MessageMeta, MessageRow, MessageStore, Modseq, ReadToken, Rows, StoreError, Which,
+    MailboxId, MessageMeta, MessageRow, MessageSelection, MessageStore, Modseq, ReadToken, Rows, StoreError,
 };
 
 /// Keeps everything in memory, and loses it with the process.
@@ -115,20 +115,20 @@ impl MemoryTables {
         &self,
         account: AccountId,
         mailbox: MailboxId,
-        which: &Which,
+        which: &MessageSelection,
         columns: Columns,
     ) -> Result<Rows, StoreError> {
         let kept = self.accounts.get(&account).ok_or(StoreError::Gone)?;
         let info = kept.account.info(mailbox).ok_or(StoreError::Gone)?;
         let all = || kept.messages.get(&mailbox).into_iter().flat_map(BTreeMap::values);
         let found: Vec<&MessageMeta> = match which {
-            Which::Uids(uids) => all().filter(|message| uids.contains(message.uid)).collect(),
-            Which::ChangedSince(after) => all().filter(|message| message.modseq > *after).collect(),
-            Which::Last(most) => all().skip(all().count().saturating_sub(*most as usize)).collect(),
+            MessageSelection::Uids(uids) => all().filter(|message| uids.contains(message.uid)).collect(),
+            MessageSelection::ChangedSince(after) => all().filter(|message| message.modseq > *after).collect(),
+            MessageSelection::Last(most) => all().skip(all().count().saturating_sub(*most as usize)).collect(),
         };
         let rows = found.into_iter().map(|meta| self.row(account, meta, columns)).collect();
         let mut expunged = Vec::new();
-        if let Which::ChangedSince(after @ Modseq(1..)) = which {
+        if let MessageSelection::ChangedSince(after @ Modseq(1..)) = which {
             let gone = kept.gone.get(&mailbox).into_iter().flatten();
             expunged = gone.filter(|(modseq, _)| modseq > after).map(|(_, uid)| *uid).collect();
             expunged.sort_unstable();
@@ -183,7 +183,7 @@ impl MessageStore for MemoryStore {
         &self,
         account: AccountId,
         mailbox: MailboxId,
-        which: Which,
+        which: MessageSelection,
         columns: Columns,
         at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {

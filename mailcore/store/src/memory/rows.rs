@@ -34,7 +34,7 @@ pub(super) struct MemoryAccount {
 }
 
 /// The inverse of one change.
-enum Undo {
+enum InverseChange {
     Message(MailboxId, Uid, Option<MessageMeta>),
     Tombstone(MailboxId),
     Mailbox(MailboxId, Option<BTreeMap<Uid, MessageMeta>>, Option<Vec<(Modseq, Uid)>>),
@@ -48,7 +48,7 @@ pub(super) struct MemoryRows<'a> {
     bodies: &'a mut Bodies,
     leases: &'a Leases,
     pins: Vec<LeasePin>,
-    undo: Vec<Undo>,
+    undo: Vec<InverseChange>,
     /// Messages for the queue, added once the batch is applied.
     outgoing: Vec<NewMessage>,
     /// Bodies that may have lost their last reference.
@@ -88,21 +88,21 @@ impl<'a> MemoryRows<'a> {
         self.outgoing.clear();
         while let Some(undo) = self.undo.pop() {
             match undo {
-                Undo::Message(mailbox, uid, Some(message)) => {
+                InverseChange::Message(mailbox, uid, Some(message)) => {
                     self.kept.messages.entry(mailbox).or_default().insert(uid, message);
                 }
-                Undo::Message(mailbox, uid, None) => {
+                InverseChange::Message(mailbox, uid, None) => {
                     self.kept.messages.entry(mailbox).or_default().remove(&uid);
                 }
-                Undo::Tombstone(mailbox) => {
+                InverseChange::Tombstone(mailbox) => {
                     self.kept.gone.entry(mailbox).or_default().pop();
                 }
-                Undo::Mailbox(mailbox, messages, gone) => {
+                InverseChange::Mailbox(mailbox, messages, gone) => {
                     self.kept.messages.extend(messages.map(|messages| (mailbox, messages)));
                     self.kept.gone.extend(gone.map(|gone| (mailbox, gone)));
                 }
-                Undo::Replies(replies) => self.kept.replies = replies,
-                Undo::References(number, refs) => {
+                InverseChange::Replies(replies) => self.kept.replies = replies,
+                InverseChange::References(number, refs) => {
                     if let Some(body) = self.bodies.kept.get_mut(&number) {
                         body.refs = refs;
                     }
@@ -117,14 +117,14 @@ impl<'a> MemoryRows<'a> {
             Some(message) => messages.insert(uid, message),
             None => messages.remove(&uid),
         };
-        self.undo.push(Undo::Message(mailbox, uid, before));
+        self.undo.push(InverseChange::Message(mailbox, uid, before));
     }
 
     fn count(&mut self, id: BodyId, change: impl FnOnce(u64) -> u64) -> Result<(), BatchError> {
         let number = id.number(self.id).unwrap_or(0);
         let missing = || BatchError::Unavailable(format!("no body {id}"));
         let body = self.bodies.kept.get_mut(&number).ok_or_else(missing)?;
-        self.undo.push(Undo::References(number, body.refs));
+        self.undo.push(InverseChange::References(number, body.refs));
         body.refs = change(body.refs);
         self.released.push(number);
         Ok(())
@@ -135,7 +135,7 @@ impl AccountRows for MemoryRows<'_> {
     fn keep_body(&mut self, body: &Bytes) -> Result<BodyId, BatchError> {
         self.bodies.last += 1;
         self.bodies.kept.insert(self.bodies.last, StoredBody { octets: body.clone(), refs: 1 });
-        self.undo.push(Undo::References(self.bodies.last, 0));
+        self.undo.push(InverseChange::References(self.bodies.last, 0));
         self.released.push(self.bodies.last);
         Ok(BodyId::new(self.id, self.bodies.last))
     }
@@ -171,7 +171,7 @@ impl AccountRows for MemoryRows<'_> {
     fn expunge(&mut self, mailbox: MailboxId, uid: Uid, modseq: Modseq) -> Result<(), BatchError> {
         self.set(mailbox, uid, None);
         self.kept.gone.entry(mailbox).or_default().push((modseq, uid));
-        self.undo.push(Undo::Tombstone(mailbox));
+        self.undo.push(InverseChange::Tombstone(mailbox));
         Ok(())
     }
 
@@ -180,12 +180,12 @@ impl AccountRows for MemoryRows<'_> {
         for message in messages.iter().flat_map(BTreeMap::values) {
             self.release(message.body)?;
         }
-        self.undo.push(Undo::Mailbox(mailbox, messages, gone));
+        self.undo.push(InverseChange::Mailbox(mailbox, messages, gone));
         Ok(())
     }
 
     fn drop_account(&mut self) -> Result<(), BatchError> {
-        self.undo.push(Undo::Replies(std::mem::take(&mut self.kept.replies)));
+        self.undo.push(InverseChange::Replies(std::mem::take(&mut self.kept.replies)));
         Ok(())
     }
 
@@ -194,13 +194,13 @@ impl AccountRows for MemoryRows<'_> {
     }
 
     fn count_remembered(&mut self, now: i64) -> Result<u64, BatchError> {
-        self.undo.push(Undo::Replies(self.kept.replies.clone()));
+        self.undo.push(InverseChange::Replies(self.kept.replies.clone()));
         self.kept.replies.retain(|_, until| *until > now);
         Ok(self.kept.replies.len() as u64)
     }
 
     fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), BatchError> {
-        self.undo.push(Undo::Replies(self.kept.replies.clone()));
+        self.undo.push(InverseChange::Replies(self.kept.replies.clone()));
         self.kept.replies.insert((handle.to_owned(), correspondent.to_owned()), until);
         Ok(())
     }

@@ -185,13 +185,13 @@ impl OneAccount {
     }
 
     pub async fn changes(&self, text: &str, after: u64) -> Changes {
-        let rows = self.read(text, Which::ChangedSince(Modseq(after)), Columns::NONE).await;
+        let rows = self.read(text, MessageSelection::ChangedSince(Modseq(after)), Columns::NONE).await;
         let messages = rows.rows.into_iter().map(|row| row.meta).collect();
         Changes { info: rows.info, messages, expunged: rows.expunged }
     }
 
     /// Reads some messages of a mailbox, with columns.
-    pub async fn read(&self, text: &str, which: Which, columns: Columns) -> Rows {
+    pub async fn read(&self, text: &str, which: MessageSelection, columns: Columns) -> Rows {
         self.store.read(self.account, self.id(text).await, which, columns, None).await.unwrap()
     }
 

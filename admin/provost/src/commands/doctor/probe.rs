@@ -71,7 +71,7 @@ impl ListenerProbe {
     fn talk(&self) -> io::Result<Option<CertificateDer<'static>>> {
         let socket = TcpStream::connect_timeout(&self.address, CONNECT_LIMIT)?;
         let own = socket.local_addr()?.ip();
-        let mut plain = Conversation::new(Timed { socket, end: Instant::now() + VISIT_LIMIT });
+        let mut plain = ProbeConversation::new(TimedSocket { socket, end: Instant::now() + VISIT_LIMIT });
         if self.proxies.0.iter().any(|network| network.contains(own)) {
             plain.send(PROXY_LOCAL)?;
         }
@@ -97,7 +97,7 @@ impl ListenerProbe {
         }
     }
 
-    fn greeting<S: Read + Write>(&self, line: &mut Conversation<S>) -> io::Result<()> {
+    fn greeting<S: Read + Write>(&self, line: &mut ProbeConversation<S>) -> io::Result<()> {
         match self.protocol {
             Protocol::Smtp | Protocol::Lmtp => line.smtp("220").map(drop),
             Protocol::Imap => line.expect("* OK"),
@@ -106,7 +106,7 @@ impl ListenerProbe {
         }
     }
 
-    fn upgrade<S: Read + Write>(&self, line: &mut Conversation<S>) -> io::Result<()> {
+    fn upgrade<S: Read + Write>(&self, line: &mut ProbeConversation<S>) -> io::Result<()> {
         match self.protocol {
             Protocol::Smtp | Protocol::Lmtp => {
                 let hello = if self.protocol == Protocol::Lmtp { "LHLO" } else { "EHLO" };
@@ -134,7 +134,7 @@ impl ListenerProbe {
         }
     }
 
-    fn farewell<S: Read + Write>(&self, line: &mut Conversation<S>) -> io::Result<()> {
+    fn farewell<S: Read + Write>(&self, line: &mut ProbeConversation<S>) -> io::Result<()> {
         match self.protocol {
             Protocol::Smtp | Protocol::Lmtp => {
                 line.say("QUIT")?;
@@ -158,7 +158,10 @@ impl ListenerProbe {
     }
 
     /// Accepts any certificate, since the caller compares it, from a server that proves to hold its key.
-    fn handshake(&self, plain: Conversation<Timed>) -> io::Result<(Conversation<Secure>, Arc<CertificateRecorder>)> {
+    fn handshake(
+        &self,
+        plain: ProbeConversation<TimedSocket>,
+    ) -> io::Result<(ProbeConversation<TlsSocket>, Arc<CertificateRecorder>)> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let seen = Arc::new(CertificateRecorder { certificate: Mutex::default(), provider: provider.clone() });
         let config = ClientConfig::builder_with_provider(provider)
@@ -173,33 +176,33 @@ impl ListenerProbe {
         while client.is_handshaking() {
             client.complete_io(&mut socket).map_err(|error| io::Error::other(format!("TLS: {error}")))?;
         }
-        Ok((Conversation::new(StreamOwned::new(client, socket)), seen))
+        Ok((ProbeConversation::new(StreamOwned::new(client, socket)), seen))
     }
 }
 
-type Secure = StreamOwned<ClientConnection, Timed>;
+type TlsSocket = StreamOwned<ClientConnection, TimedSocket>;
 
 /// A socket whose reads and writes stop at the end of the visit.
-struct Timed {
+struct TimedSocket {
     socket: TcpStream,
     end: Instant,
 }
 
-impl Timed {
+impl TimedSocket {
     fn rest(&self) -> io::Result<Duration> {
         let rest = self.end.saturating_duration_since(Instant::now());
         if rest.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(rest) }
     }
 }
 
-impl Read for Timed {
+impl Read for TimedSocket {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.socket.set_read_timeout(Some(self.rest()?))?;
         self.socket.read(into)
     }
 }
 
-impl Write for Timed {
+impl Write for TimedSocket {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         self.socket.set_write_timeout(Some(self.rest()?))?;
         self.socket.write(octets)
@@ -211,12 +214,12 @@ impl Write for Timed {
 }
 
 /// Exchanges lines with the listener.
-struct Conversation<S> {
+struct ProbeConversation<S> {
     stream: BufReader<S>,
     left: u64,
 }
 
-impl<S: Read + Write> Conversation<S> {
+impl<S: Read + Write> ProbeConversation<S> {
     fn new(stream: S) -> Self {
         Self { stream: BufReader::new(stream), left: READ_OCTETS_MAX }
     }

@@ -12,13 +12,13 @@ const ROWS_AT_ONCE_WITH_COLUMNS: usize = 64;
 
 /// The rows and columns that the items need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FetchPlan {
+pub(super) struct FetchNeeds {
     /// An item other than flags and UID is requested.
     pub(super) needs_rows: bool,
     pub(super) columns: Columns,
 }
 
-impl FetchPlan {
+impl FetchNeeds {
     pub(super) fn of(items: &[FetchItem]) -> Self {
         let needs_rows = items.iter().any(|item| !matches!(item, FetchItem::Flags | FetchItem::Uid));
         let columns = items.iter().map(columns).fold(Columns::NONE, |all, one| all | one);
@@ -82,7 +82,7 @@ mod tests {
             (section(&[], named("RECEIVED", false)), true, Columns::STRUCTURE),
             (section(&[1], named("SUBJECT", false)), true, Columns::STRUCTURE),
         ] {
-            assert_eq!(FetchPlan::of(std::slice::from_ref(&item)), FetchPlan { needs_rows, columns }, "{item:?}");
+            assert_eq!(FetchNeeds::of(std::slice::from_ref(&item)), FetchNeeds { needs_rows, columns }, "{item:?}");
         }
     }
 }

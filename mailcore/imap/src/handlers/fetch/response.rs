@@ -7,24 +7,24 @@ use provost_net::{Output, SessionError};
 use provost_store::{StoreError, Uid};
 
 use crate::codec::command::FetchItem;
+use crate::context::CommandContext;
 use crate::source::MessageSource;
-use crate::world::CommandContext;
 
 use super::item::{MessageData, PreparedItem};
-use super::plan::FetchPlan;
+use super::plan::FetchNeeds;
 use super::stream;
 
 /// Octets of items prepared before any is sent: for nearly every FETCH a read error then shows before the response begins.
 const HELD_OCTETS_MAX: usize = 256 * 1024;
 
 /// The FETCH response for one message.
-pub(super) struct Response<'a> {
-    pub(super) world: &'a CommandContext<'a>,
+pub(super) struct FetchResponse<'a> {
+    pub(super) context: &'a CommandContext<'a>,
     pub(super) index: usize,
     pub(super) described: MessageData,
 }
 
-impl Response<'_> {
+impl FetchResponse<'_> {
     /// Sends the response whole, or nothing of it when the message cannot be read. Items are prepared before the first one is
     /// sent, up to [`HELD_OCTETS_MAX`].
     ///
@@ -32,12 +32,12 @@ impl Response<'_> {
     pub(super) async fn send(
         &self,
         items: &[FetchItem],
-        plan: &FetchPlan,
+        plan: &FetchNeeds,
         seen: &BTreeSet<Uid>,
         out: &mut Output<'_>,
     ) -> Result<Result<(), StoreError>, SessionError> {
         let mut source = match &self.described.row {
-            Some(row) => Some(MessageSource::new(self.world, row)),
+            Some(row) => Some(MessageSource::new(self.context, row)),
             None if plan.needs_rows => return Ok(Err(StoreError::Gone)),
             None => None,
         };

@@ -7,25 +7,25 @@ use provost_message::{BodySearch, FeedResult, MimePart, SearchedSection, searche
 use provost_store::{Columns, StoreError, Uid, UidSet};
 
 use crate::budget::SearchTurns;
-use crate::mailbox::Selected;
+use crate::context::CommandContext;
+use crate::mailbox::SelectedMailbox;
 use crate::source::{HEADER_OCTETS_MAX, MessageSource, PIECE_OCTETS};
-use crate::world::CommandContext;
 
 /// Which of the texts, in lower case, the body contains. At most one piece of a large message is in memory, unless its
 /// structure is not kept: then the message is read whole once, with no other search running.
 pub(super) async fn search_body(
-    world: &CommandContext<'_>,
-    selected: &Selected,
+    context: &CommandContext<'_>,
+    selected: &SelectedMailbox,
     uid: Uid,
     mut source: MessageSource<'_>,
     texts: &[&str],
 ) -> Result<Vec<bool>, StoreError> {
     let mut search = BodySearch::new(texts.iter().copied());
     if source.octets() <= PIECE_OCTETS {
-        return whole(world, source, search).await;
+        return whole(context, source, search).await;
     }
-    let structure = structure(world, selected, uid, &mut source).await?;
-    let mut pieces = OctetReader { turns: &world.config.searches, source, last: (0, Bytes::new()) };
+    let structure = structure(context, selected, uid, &mut source).await?;
+    let mut pieces = OctetReader { turns: &context.config.searches, source, last: (0, Bytes::new()) };
     for searched in searched(&structure) {
         search = match searched {
             _ if search.is_decided() => break,
@@ -38,11 +38,11 @@ pub(super) async fn search_body(
 
 /// Searches a small message, read whole.
 async fn whole(
-    world: &CommandContext<'_>,
+    context: &CommandContext<'_>,
     mut source: MessageSource<'_>,
     mut search: BodySearch,
 ) -> Result<Vec<bool>, StoreError> {
-    let turn = world.config.searches.turn().await;
+    let turn = context.config.searches.turn().await;
     let message = source.read_all().await?;
     let work = move || {
         // Held by the blocking task, not by the future: when a client disconnects, the task still runs and needs its turn.
@@ -55,17 +55,17 @@ async fn whole(
 
 /// The structure of a large message: from its column, read for this message alone, or else from the message.
 async fn structure(
-    world: &CommandContext<'_>,
-    selected: &Selected,
+    context: &CommandContext<'_>,
+    selected: &SelectedMailbox,
     uid: Uid,
     source: &mut MessageSource<'_>,
 ) -> Result<MimePart, StoreError> {
-    let rows = world.rows(selected, UidSet::from_uids([uid]), Columns::STRUCTURE).await?;
+    let rows = context.rows(selected, UidSet::from_uids([uid]), Columns::STRUCTURE).await?;
     let column = rows.first().and_then(|row| row.derived.as_ref()).map(|derived| &derived.structure[..]);
     if let Some(part) = column.and_then(MimePart::decode) {
         return Ok(part);
     }
-    let turns = world.config.searches.all_turns().await;
+    let turns = context.config.searches.all_turns().await;
     let message = source.read_all().await?;
     let work = move || {
         let _turns = turns;

@@ -7,7 +7,7 @@ use provost_store::{Columns, Flag, MessageRow};
 use crate::codec::command::{DayComparison, SearchKey};
 use crate::codec::date;
 use crate::codec::sequence::{self, Ranges};
-use crate::mailbox::Selected;
+use crate::mailbox::SelectedMailbox;
 use crate::message_list::ListedMessage;
 
 use super::content::LoadedContent;
@@ -44,7 +44,7 @@ pub(super) enum ResolvedKey<'a> {
 }
 
 impl<'a> ResolvedKey<'a> {
-    pub(super) fn new(key: &'a SearchKey, selected: &Selected) -> Self {
+    pub(super) fn new(key: &'a SearchKey, selected: &SelectedMailbox) -> Self {
         let boxed = |key: &'a SearchKey| Box::new(Self::new(key, selected));
         match key {
             SearchKey::Sequence(set) => Self::Sequence(set.resolve(selected.exists())),

@@ -1,6 +1,6 @@
 //! Stages at RCPT: whether this server carries mail for the recipient.
 
-use provost_delivery::Refusal;
+use provost_delivery::RecipientRefusal;
 use provost_message::{Arrival, SmtpReply, Verdict};
 
 use super::{JudgedItem, StageInput, misplaced};
@@ -24,7 +24,7 @@ pub(super) async fn relay(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     };
     match input.subject {
         JudgedItem::Recipient(DeliveryRoute::Remote) if is_foreign() => {
-            Verdict::object("relay", refused(&Refusal::NotLocal))
+            Verdict::object("relay", refused(&RecipientRefusal::NotLocal))
         }
         JudgedItem::Recipient(DeliveryRoute::Remote) => Verdict::object("directory", reply::TRY_LATER),
         JudgedItem::Recipient(_) => Verdict::Accept,
@@ -38,8 +38,8 @@ pub(super) async fn recipient(input: StageInput<'_>) -> Verdict {
         JudgedItem::Recipient(DeliveryRoute::Local(_) | DeliveryRoute::Remote) => Verdict::Accept,
         JudgedItem::Recipient(DeliveryRoute::Refused(refusal)) => {
             let label = match refusal {
-                Refusal::NoSuchUser => "unknown",
-                Refusal::Closed => "closed",
+                RecipientRefusal::NoSuchUser => "unknown",
+                RecipientRefusal::Closed => "closed",
                 _ => "refused",
             };
             Verdict::object(label, refused(refusal))
@@ -49,7 +49,7 @@ pub(super) async fn recipient(input: StageInput<'_>) -> Verdict {
     }
 }
 
-fn refused(refusal: &Refusal) -> SmtpReply {
+fn refused(refusal: &RecipientRefusal) -> SmtpReply {
     let (code, status, text) = refusal.reply();
     SmtpReply::new(code, status, text)
 }

@@ -1,7 +1,7 @@
 //! The end of data: who receives the message, what is answered, what is queued.
 
 use base64::Engine;
-use provost_message::Headers;
+use provost_message::HeaderSection;
 
 use provost_view::{Person, PersonState, View};
 
@@ -38,7 +38,7 @@ async fn a_vacation_reply_is_queued() {
     assert_eq!((queued.len(), site.inbox("zoe").await.len()), (1, 2));
     let (row, body) = &queued[0];
     assert_eq!((&row.reverse_path, row.recipients[0].recipient.path.to_string()), (&None, "a@b.example".into()));
-    let headers = Headers::of(body);
+    let headers = HeaderSection::of(body);
     assert_eq!(headers.get("Auto-Submitted").as_deref(), Some("auto-replied"));
     assert!(headers.decoded("Subject").unwrap().contains("Absente"));
 }
@@ -196,7 +196,7 @@ async fn text_alone_is_no_header() {
     talk.run("C: just text\nC: To: nobody\nC: .\nS: 250 2.0.0").await;
     let body = site.inbox("zoe").await.remove(0);
     assert!(body.ends_with("+0000\r\n\r\njust text\r\nTo: nobody\r\n"), "{body}");
-    assert_eq!(Headers::of(body.as_bytes()).get("To"), None);
+    assert_eq!(HeaderSection::of(body.as_bytes()).get("To"), None);
 }
 
 /// The id in the reply is the id in Received: a sender who quotes it leads to the message.
@@ -227,7 +227,7 @@ async fn a_submission_goes_both_ways() {
     let to = ["ann@example.edu", "far@far.example", "\"a b\"@far.example"];
     talk.run(&format!("C: AUTH PLAIN {login}\nS: 235\n{}{MESSAGE}S: 250", envelope("zoe@example.edu", &to))).await;
     let inbox = site.inbox("ann").await;
-    let headers = Headers::of(inbox[0].as_bytes());
+    let headers = HeaderSection::of(inbox[0].as_bytes());
     assert!(headers.get("Received").unwrap().contains("with ESMTPA id "));
     let results = headers.get("Authentication-Results").unwrap();
     assert!(results.starts_with("mx.example.edu;") && results.ends_with("auth=pass smtp.mailfrom=zoe@example.edu"));

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use provost_store::{
     AccountId, AccountSnapshot, Applied, AttemptOutcome, Batch, BatchError, BodyId, BoxFuture, Claim, Columns, Lease,
-    LeaseError, MailboxId, MemoryStore, MessageStore, NewMessage, QueueRow, QueueStore, QueuedRecipient, ReadToken,
-    Rows, StoreError, TakeLimits, TakenRow, Which,
+    LeaseError, MailboxId, MemoryStore, MessageSelection, MessageStore, NewMessage, QueueRow, QueueStore,
+    QueuedRecipient, ReadToken, Rows, StoreError, TakeLimits, TakenRow,
 };
 use provost_view::View;
 
@@ -32,7 +32,7 @@ impl MessageStore for BrokenDelivery {
         &self,
         _: AccountId,
         _: MailboxId,
-        _: Which,
+        _: MessageSelection,
         _: Columns,
         _: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {

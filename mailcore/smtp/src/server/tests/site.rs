@@ -10,7 +10,9 @@ use provost_delivery::Delivery;
 use provost_message::Address;
 use provost_net::{MemoryBudget, Output, Peer, Session, Step, Transport};
 use provost_queue::{Queue, QueueConfig};
-use provost_store::{AccountId, Columns, MailboxName, MemoryStore, MessageStore, QueueRow, QueueStore, Which};
+use provost_store::{
+    AccountId, Columns, MailboxName, MemoryStore, MessageSelection, MessageStore, QueueRow, QueueStore,
+};
 use provost_view::{Affiliation, Fallback, PasswordSource, Person, PersonState, Secret, Vacation, View, ViewConfig};
 use uuid::Uuid;
 
@@ -139,7 +141,7 @@ impl Site {
         let snapshot = self.store.snapshot(account, None).await.unwrap();
         let mailbox = snapshot.mailbox(&MailboxName::parse(name).unwrap()).unwrap().id;
         let mut bodies = Vec::new();
-        for row in self.store.read(account, mailbox, Which::all(), Columns::NONE, None).await.unwrap().rows {
+        for row in self.store.read(account, mailbox, MessageSelection::all(), Columns::NONE, None).await.unwrap().rows {
             let body = self.store.body(account, row.meta.body, None).await.unwrap();
             bodies.push(String::from_utf8(body.to_vec()).unwrap());
         }

@@ -18,7 +18,7 @@ use super::super::database::{self, Database};
 use super::super::fault::{storage, unavailable};
 use super::super::pack::{BodyPlace, PackReader};
 use super::super::place_by_hash;
-use super::super::queue_rows::{self, NewRow};
+use super::super::queue_rows::{self, NewQueueRow};
 use super::super::schema;
 use crate::queue::{KeptEnvelope, by_destination};
 use crate::{QueueId, StoreError};
@@ -102,7 +102,7 @@ fn insert(shard: &mut Database, id: QueueId, old: &OldRow, body: Option<&Bytes>)
     let Ok(item) = postcard::from_bytes::<OldItem>(&old.item) else {
         let envelope = [&[OLD_LAYOUT][..], &old.item].concat();
         let why = Some("unreadable: written in layout 1");
-        return insert_row(shard, id, old, NewRow { set_aside: why, envelope: &envelope, ..empty() }, body);
+        return insert_row(shard, id, old, NewQueueRow { set_aside: why, envelope: &envelope, ..empty() }, body);
     };
     let recipients: Vec<Recipient> = item.recipients.iter().map(|old| old.path.clone().into()).collect();
     let attempts = item.recipients.iter().map(|old| old.attempts).max().unwrap_or_default();
@@ -113,14 +113,14 @@ fn insert(shard: &mut Database, id: QueueId, old: &OldRow, body: Option<&Bytes>)
             recipient.last_error = old.and_then(|old| old.last_error.clone());
         }
         let kept = KeptEnvelope::new(&envelope, recipients).encode()?;
-        let row = NewRow { destination: destination.as_str(), attempts, envelope: &kept, ..empty() };
+        let row = NewQueueRow { destination: destination.as_str(), attempts, envelope: &kept, ..empty() };
         insert_row(shard, id, old, row, body)?;
     }
     Ok(())
 }
 
-fn empty<'a>() -> NewRow<'a> {
-    NewRow {
+fn empty<'a>() -> NewQueueRow<'a> {
+    NewQueueRow {
         id: QueueId(Uuid::nil()),
         destination: "",
         queued_at: 0,
@@ -138,12 +138,12 @@ fn insert_row(
     shard: &mut Database,
     id: QueueId,
     old: &OldRow,
-    row: NewRow<'_>,
+    row: NewQueueRow<'_>,
     body: Option<&Bytes>,
 ) -> Result<(), StoreError> {
     let body = body.map_or(Ok(0), |body| shard.keep_body(body, None))?;
     let (queued_at, due_at, octets) = (old.queued_at, old.due_at, old.place.octets);
-    queue_rows::insert(shard, &NewRow { id, queued_at, due_at, octets, body, ..row })
+    queue_rows::insert(shard, &NewQueueRow { id, queued_at, due_at, octets, body, ..row })
 }
 
 fn move_finished(old: &Connection, shards: &mut [Database]) -> Result<(), StoreError> {
@@ -182,12 +182,12 @@ mod tests {
     use rusqlite::params;
 
     use super::super::super::checkpoint::Checkpointer;
-    use super::super::super::schema::Tables;
+    use super::super::super::schema::SchemaTables;
     use super::*;
     use crate::{QueueRow, TakeLimits};
 
     /// The tables of version 1.
-    const OLD: Tables = Tables {
+    const OLD: SchemaTables = SchemaTables {
         version: 1,
         sql: &["
 CREATE TABLE item (id BLOB NOT NULL PRIMARY KEY, queued_at INTEGER NOT NULL, due_at INTEGER NOT NULL, item BLOB NOT NULL,

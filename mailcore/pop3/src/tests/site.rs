@@ -11,7 +11,7 @@ use provost_message::Address;
 use provost_net::{Output, Peer, Session, Step, Transport};
 use provost_store::{
     AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, BoxFuture, Columns, Flags, Lease, LeaseError,
-    MailboxId, MailboxName, MemoryStore, MessageStore, Op, ReadToken, Rows, StoreError, Which,
+    MailboxId, MailboxName, MemoryStore, MessageSelection, MessageStore, Op, ReadToken, Rows, StoreError,
 };
 use provost_view::{Affiliation, Person, PersonState, View};
 use uuid::Uuid;
@@ -83,7 +83,7 @@ impl MessageStore for FaultyStore {
         &self,
         account: AccountId,
         mailbox: MailboxId,
-        which: Which,
+        which: MessageSelection,
         columns: Columns,
         at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {
@@ -123,20 +123,20 @@ impl MessageStore for FaultyStore {
 }
 
 /// State that all sessions of a test share.
-pub(super) struct World {
+pub(super) struct Site {
     pub(super) store: Arc<FaultyStore>,
     pub(super) config: Arc<Pop3Config>,
 }
 
 pub(super) const ZOE: AccountId = AccountId(Uuid::from_u128(1));
 
-impl World {
+impl Site {
     /// Zoe is active and Ana is suspended.
     pub(super) fn new() -> Self {
         Self::with(View::fixed(vec![person(1, "zoe", PersonState::Active), person(2, "ana", PersonState::Suspended)]))
     }
 
-    /// A world with the test's own people.
+    /// A site with the test's own people.
     pub(super) fn with(view: View) -> Self {
         let store = Arc::new(FaultyStore::default());
         let config = Pop3Config { hostname: "mx.example.edu".into(), view, store: store.clone() };
@@ -164,7 +164,7 @@ impl World {
     pub(super) async fn uids(&self) -> Vec<u32> {
         let snapshot = self.store.inner.snapshot(ZOE, None).await.unwrap();
         let inbox = snapshot.mailbox(&MailboxName::inbox()).unwrap();
-        let read = self.store.inner.read(ZOE, inbox.id, Which::all(), Columns::NONE, None).await.unwrap();
+        let read = self.store.inner.read(ZOE, inbox.id, MessageSelection::all(), Columns::NONE, None).await.unwrap();
         read.rows.iter().map(|row| row.meta.uid.get()).collect()
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 pub(crate) type MapKey = [u8; 16];
 
 /// Number of arrays in a map. A change copies one array: 35 entries at 35,500, 1,000 at a million.
-const SHARDS: usize = 1024;
+const ARRAYS: usize = 1024;
 
 /// Returns the digest by which a name (address, login, DN) is looked up. The indexes then need not store the names
 /// again.
@@ -22,28 +22,28 @@ pub(crate) fn key_of(name: &str) -> MapKey {
 /// One array of the map: pairs in ascending order of their keys.
 type MapArray<V> = Arc<Vec<(MapKey, V)>>;
 
-/// A copy-on-write map from [`MapKey`]. `clone` copies [`SHARDS`] pointers; a change copies at most one array.
+/// A copy-on-write map from [`MapKey`]. `clone` copies [`ARRAYS`] pointers; a change copies at most one array.
 #[derive(Clone)]
-pub(crate) struct Shards<V> {
-    shards: Box<[MapArray<V>]>,
+pub(crate) struct CowMap<V> {
+    arrays: Box<[MapArray<V>]>,
     len: usize,
 }
 
-impl<V> Default for Shards<V> {
+impl<V> Default for CowMap<V> {
     fn default() -> Self {
         let empty = Arc::new(Vec::new());
-        Self { shards: (0..SHARDS).map(|_| Arc::clone(&empty)).collect(), len: 0 }
+        Self { arrays: (0..ARRAYS).map(|_| Arc::clone(&empty)).collect(), len: 0 }
     }
 }
 
 /// Returns the array of a key. Uses all bits: UUIDs of version 1 and 7 share most of them with their neighbours.
-fn shard_of(key: &MapKey) -> usize {
+fn array_of(key: &MapKey) -> usize {
     let number = u128::from_be_bytes(*key);
     let folded = ((number >> 64) as u64) ^ (number as u64).rotate_left(23);
-    (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54) as usize % SHARDS
+    (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 54) as usize % ARRAYS
 }
 
-impl<V: Clone> Shards<V> {
+impl<V: Clone> CowMap<V> {
     /// Returns the number of keys.
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -51,18 +51,18 @@ impl<V: Clone> Shards<V> {
 
     /// Returns the value of `key`.
     pub(crate) fn get(&self, key: &MapKey) -> Option<&V> {
-        let shard = self.shards.get(shard_of(key))?;
-        let at = shard.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
-        shard.get(at).map(|(_, value)| value)
+        let array = self.arrays.get(array_of(key))?;
+        let at = array.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
+        array.get(at).map(|(_, value)| value)
     }
 
     /// Sets the value of `key`; returns the previous value.
     pub(crate) fn insert(&mut self, key: MapKey, value: V) -> Option<V> {
-        let shard = Arc::make_mut(self.shards.get_mut(shard_of(&key))?);
-        match shard.binary_search_by(|(k, _)| k.cmp(&key)) {
-            Ok(at) => shard.get_mut(at).map(|(_, old)| std::mem::replace(old, value)),
+        let array = Arc::make_mut(self.arrays.get_mut(array_of(&key))?);
+        match array.binary_search_by(|(k, _)| k.cmp(&key)) {
+            Ok(at) => array.get_mut(at).map(|(_, old)| std::mem::replace(old, value)),
             Err(at) => {
-                shard.insert(at, (key, value));
+                array.insert(at, (key, value));
                 self.len += 1;
                 None
             }
@@ -71,23 +71,23 @@ impl<V: Clone> Shards<V> {
 
     /// Removes `key`; returns its value.
     pub(crate) fn remove(&mut self, key: &MapKey) -> Option<V> {
-        let shard = self.shards.get_mut(shard_of(key))?;
+        let array = self.arrays.get_mut(array_of(key))?;
         // Searched first, so that an array that does not change is not copied.
-        let at = shard.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
+        let at = array.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
         self.len -= 1;
-        Some(Arc::make_mut(shard).remove(at).1)
+        Some(Arc::make_mut(array).remove(at).1)
     }
 
     /// Returns all pairs, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&MapKey, &V)> {
-        self.shards.iter().flat_map(|shard| shard.iter().map(|(key, value)| (key, value)))
+        self.arrays.iter().flat_map(|array| array.iter().map(|(key, value)| (key, value)))
     }
 
     /// Releases spare capacity of the arrays, after a bulk load.
     pub(crate) fn shrink(&mut self) {
-        for shard in &mut self.shards {
-            if let Some(shard) = Arc::get_mut(shard) {
-                shard.shrink_to_fit();
+        for array in &mut self.arrays {
+            if let Some(array) = Arc::get_mut(array) {
+                array.shrink_to_fit();
             }
         }
     }
@@ -106,34 +106,34 @@ mod tests {
         /// Any history gives the same result as a plain map, and earlier copies do not change.
         #[test]
         fn same_as_a_plain_map(history in prop::collection::vec((any::<bool>(), 0_u8..40, any::<u16>()), 0..200)) {
-            let (mut shards, mut plain) = (Shards::default(), HashMap::new());
+            let (mut map, mut plain) = (CowMap::default(), HashMap::new());
             let mut copy = None;
             for (step, (put, key, value)) in history.into_iter().enumerate() {
                 let key = key_of(&key.to_string());
                 if put {
-                    prop_assert_eq!(shards.insert(key, value), plain.insert(key, value));
+                    prop_assert_eq!(map.insert(key, value), plain.insert(key, value));
                 } else {
-                    prop_assert_eq!(shards.remove(&key), plain.remove(&key));
+                    prop_assert_eq!(map.remove(&key), plain.remove(&key));
                 }
                 if step == 50 {
-                    copy = Some((shards.clone(), plain.clone()));
+                    copy = Some((map.clone(), plain.clone()));
                 }
             }
-            for (shards, plain) in copy.into_iter().chain([(shards, plain)]) {
-                prop_assert_eq!(shards.len(), plain.len());
-                prop_assert_eq!(shards.iter().map(|(k, v)| (*k, *v)).collect::<HashMap<_, _>>(), plain);
+            for (map, plain) in copy.into_iter().chain([(map, plain)]) {
+                prop_assert_eq!(map.len(), plain.len());
+                prop_assert_eq!(map.iter().map(|(k, v)| (*k, *v)).collect::<HashMap<_, _>>(), plain);
             }
         }
     }
 
     #[test]
     fn neighbouring_uuids_are_spread() {
-        let mut shards = Shards::default();
+        let mut map = CowMap::default();
         for n in 0..10_240_u128 {
             // The form of slapd's version 1 UUIDs: only the first 32 bits differ.
-            shards.insert(((n << 96) | 0x1234).to_be_bytes(), ());
+            map.insert(((n << 96) | 0x1234).to_be_bytes(), ());
         }
-        let fullest = shards.shards.iter().map(|shard| shard.len()).max().unwrap();
+        let fullest = map.arrays.iter().map(|array| array.len()).max().unwrap();
         assert!(fullest < 60, "{fullest}");
     }
 }

@@ -1,16 +1,16 @@
 //! Access of handlers to directory and store, and the replies for their errors.
 
 use provost_store::{
-    AccountSnapshot, Applied, Batch, BatchError, BatchId, Columns, MailboxInfo, MessageRow, Op, Require, StoreError,
-    UidSet, Which,
+    AccountSnapshot, Applied, Batch, BatchCondition, BatchError, BatchId, Columns, MailboxInfo, MessageRow,
+    MessageSelection, Op, StoreError, UidSet,
 };
 use uuid::Uuid;
 
 use crate::ImapConfig;
 use crate::account::LoggedInAccount;
-use crate::codec::Reply;
+use crate::codec::StatusResponse;
 use crate::codec::command::NamedMailbox;
-use crate::mailbox::Selected;
+use crate::mailbox::SelectedMailbox;
 
 /// How often a batch of unknown outcome is repeated under the same id.
 const UNKNOWN_RETRIES: usize = 3;
@@ -30,7 +30,7 @@ impl CommandContext<'_> {
     }
 
     /// Applies ops that create messages: exactly once, even when the outcome of the first try is unknown.
-    pub(crate) async fn apply_once(&self, require: Vec<Require>, ops: Vec<Op>) -> Result<Applied, BatchError> {
+    pub(crate) async fn apply_once(&self, require: Vec<BatchCondition>, ops: Vec<Op>) -> Result<Applied, BatchError> {
         let batch = self.batch(Some(BatchId(Uuid::now_v7())), require, ops);
         for _ in 0..UNKNOWN_RETRIES {
             match self.config.store.apply(batch.clone()).await {
@@ -41,77 +41,79 @@ impl CommandContext<'_> {
         Err(BatchError::Unknown)
     }
 
-    fn batch(&self, id: Option<BatchId>, require: Vec<Require>, ops: Vec<Op>) -> Batch {
+    fn batch(&self, id: Option<BatchId>, require: Vec<BatchCondition>, ops: Vec<Op>) -> Batch {
         Batch { id, account: self.account.id, now: self.now, require, ops }
     }
 
     /// The account's quota, as the directory has it now.
-    pub(crate) fn quota(&self) -> Vec<Require> {
+    pub(crate) fn quota(&self) -> Vec<BatchCondition> {
         let snapshot = self.config.view.snapshot();
         let person = snapshot.person(self.account.id.0);
         let octets = person.map_or(snapshot.settings().default_quota, |person| snapshot.quota(&person));
-        octets.map(Require::QuotaOctets).into_iter().collect()
+        octets.map(BatchCondition::QuotaOctets).into_iter().collect()
     }
 
     /// The account's mailboxes, or the reply when they cannot be read.
-    pub(crate) async fn snapshot(&self) -> Result<AccountSnapshot, Reply> {
+    pub(crate) async fn snapshot(&self) -> Result<AccountSnapshot, StatusResponse> {
         self.config.store.snapshot(self.account.id, None).await.map_err(|error| unreadable(&error))
     }
 
     /// The rows of those messages in `uids` that still exist in the selected mailbox, with these columns.
     pub(crate) async fn rows(
         &self,
-        selected: &Selected,
+        selected: &SelectedMailbox,
         uids: UidSet,
         columns: Columns,
     ) -> Result<Vec<MessageRow>, StoreError> {
-        let read = self.config.store.read(self.account.id, selected.id, Which::Uids(uids), columns, None);
+        let read = self.config.store.read(self.account.id, selected.id, MessageSelection::Uids(uids), columns, None);
         read.await.map(|rows| rows.rows)
     }
 
     /// The mailbox of that name, or the reply that refuses.
-    pub(crate) async fn mailbox(&self, name: &NamedMailbox) -> Result<MailboxInfo, Reply> {
+    pub(crate) async fn mailbox(&self, name: &NamedMailbox) -> Result<MailboxInfo, StatusResponse> {
         let name = name.as_ref().ok_or_else(no_mailbox)?;
         let snapshot = self.snapshot().await?;
         snapshot.mailboxes.into_iter().find(|mailbox| mailbox.name == *name).ok_or_else(no_mailbox)
     }
 }
 
-fn no_mailbox() -> Reply {
-    Reply::no("NONEXISTENT", "No such mailbox")
+fn no_mailbox() -> StatusResponse {
+    StatusResponse::no("NONEXISTENT", "No such mailbox")
 }
 
 /// The reply for a name that no mailbox can have.
-pub(crate) fn bad_name() -> Reply {
-    Reply::no("CANNOT", "Not a possible mailbox name")
+pub(crate) fn bad_name() -> StatusResponse {
+    StatusResponse::no("CANNOT", "Not a possible mailbox name")
 }
 
 /// The reply to a failed read (RFC 5530 §3).
-pub(crate) fn unreadable(error: &StoreError) -> Reply {
+pub(crate) fn unreadable(error: &StoreError) -> StatusResponse {
     match error {
         StoreError::Gone => no_mailbox(),
         StoreError::Unavailable(reason) => {
             tracing::warn!(%reason, "store unavailable");
-            Reply::no("UNAVAILABLE", "Storage is not available now")
+            StatusResponse::no("UNAVAILABLE", "Storage is not available now")
         }
         StoreError::Damaged(reason) => {
             tracing::error!(%reason, "damaged message");
-            Reply::no("CORRUPTION", "What is stored cannot be read")
+            StatusResponse::no("CORRUPTION", "What is stored cannot be read")
         }
     }
 }
 
 /// The reply to a refused change (RFC 5530 §3); `missing` is the code for a missing mailbox: TRYCREATE or NONEXISTENT.
-pub(crate) fn refused(error: BatchError, missing: &'static str) -> Reply {
+pub(crate) fn refused(error: BatchError, missing: &'static str) -> StatusResponse {
     match error {
-        BatchError::NoMailbox(_) => Reply::no(missing, "No such mailbox"),
-        BatchError::MailboxExists(_) => Reply::no("ALREADYEXISTS", "A mailbox of that name exists"),
-        BatchError::OverQuota => Reply::no("OVERQUOTA", "Over quota"),
-        BatchError::Refused(reason) => Reply::no("CANNOT", reason),
-        BatchError::Fenced | BatchError::Conflict(_) => Reply::no("INUSE", "The mailbox has changed meanwhile"),
+        BatchError::NoMailbox(_) => StatusResponse::no(missing, "No such mailbox"),
+        BatchError::MailboxExists(_) => StatusResponse::no("ALREADYEXISTS", "A mailbox of that name exists"),
+        BatchError::OverQuota => StatusResponse::no("OVERQUOTA", "Over quota"),
+        BatchError::Refused(reason) => StatusResponse::no("CANNOT", reason),
+        BatchError::Fenced | BatchError::Conflict(_) => {
+            StatusResponse::no("INUSE", "The mailbox has changed meanwhile")
+        }
         BatchError::Unknown | BatchError::Unavailable(_) => {
             tracing::warn!(%error, "store unavailable");
-            Reply::no("UNAVAILABLE", "Storage is not available now")
+            StatusResponse::no("UNAVAILABLE", "Storage is not available now")
         }
     }
 }
