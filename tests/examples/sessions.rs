@@ -109,7 +109,7 @@ impl BenchLoad<'_> {
             line.until(&["* OK"])?;
             line.ask(&format!("a LOGIN {} {}", self.login(number), self.password), &["a OK"])?;
             line.ask("b SELECT INBOX", &["b OK"])?;
-            line.say("c IDLE")?;
+            line.send_line("c IDLE")?;
             line.until(&["+"])?;
             held.push(line);
         }

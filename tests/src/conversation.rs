@@ -83,18 +83,18 @@ impl Playback<'_> {
         let (kind, rest) = raw.split_at_checked(2).unwrap_or((raw, ""));
         let text = fill(rest.strip_prefix(' ').unwrap_or(rest), &self.words)?;
         match kind {
-            "C:" => line.say(&text)?,
+            "C:" => line.send_line(&text)?,
             "C!" => line.send(&unescape(&text)?)?,
             "R " => repeat(line, &text)?,
             "S:" => {
-                let heard = line.next()?.ok_or_else(|| anyhow!("the peer closed"))?;
-                ensure!(matches_one(&text, &heard), "heard: {heard}");
+                let answer = line.next()?.ok_or_else(|| anyhow!("the peer closed"))?;
+                ensure!(matches_one(&text, &answer), "answer: {answer}");
             }
             "S>" => skip_to(line, &text)?,
             "T" => line.start_tls()?,
             "E" => {
-                if let Some(heard) = line.next()? {
-                    bail!("the peer must close, but sent: {heard}");
+                if let Some(answer) = line.next()? {
+                    bail!("the peer must close, but sent: {answer}");
                 }
             }
             "E>" => while line.next()?.is_some() {},
@@ -110,7 +110,7 @@ impl Playback<'_> {
 fn repeat(line: &mut TextClient, text: &str) -> anyhow::Result<()> {
     let (count, text) = text.split_once(' ').ok_or_else(|| anyhow!("R without a text"))?;
     for turn in 1..=count.parse::<u32>()? {
-        if line.say(&text.replace('#', &turn.to_string())).is_err() {
+        if line.send_line(&text.replace('#', &turn.to_string())).is_err() {
             break;
         }
     }
@@ -137,11 +137,11 @@ fn matches_one(globs: &str, text: &str) -> bool {
 
 fn skip_to(line: &mut TextClient, glob: &str) -> anyhow::Result<()> {
     let mut passed = Vec::new();
-    while let Some(heard) = line.next()? {
-        if matches_one(glob, &heard) {
+    while let Some(answer) = line.next()? {
+        if matches_one(glob, &answer) {
             return Ok(());
         }
-        passed.push(heard);
+        passed.push(answer);
     }
     bail!("the peer closed after: {passed:?}")
 }

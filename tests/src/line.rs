@@ -64,7 +64,7 @@ impl TextClient {
     }
 
     /// Sends a line.
-    pub fn say(&mut self, line: &str) -> io::Result<()> {
+    pub fn send_line(&mut self, line: &str) -> io::Result<()> {
         self.send(format!("{line}\r\n").as_bytes())
     }
 
@@ -124,7 +124,7 @@ impl TextClient {
 
     /// Sends a line and reads lines until one begins with one of `ends`; returns all of them.
     pub fn ask(&mut self, line: &str, ends: &[&str]) -> anyhow::Result<Vec<String>> {
-        self.say(line)?;
+        self.send_line(line)?;
         self.until(ends)
     }
 

@@ -9,22 +9,22 @@ use crate::conversation::base64;
 
 /// Sends an SMTP or LMTP command and returns the last line of the reply.
 pub fn reply(line: &mut TextClient, command: &str) -> anyhow::Result<String> {
-    line.say(command)?;
+    line.send_line(command)?;
     last(line)
 }
 
 fn last(line: &mut TextClient) -> anyhow::Result<String> {
-    while let Some(heard) = line.next()? {
-        if heard.as_bytes().get(3) != Some(&b'-') {
-            return Ok(heard);
+    while let Some(answer) = line.next()? {
+        if answer.as_bytes().get(3) != Some(&b'-') {
+            return Ok(answer);
         }
     }
     bail!("the peer closed")
 }
 
 fn expect(line: &mut TextClient, command: &str, code: &str) -> anyhow::Result<()> {
-    let heard = reply(line, command)?;
-    ensure!(heard.starts_with(code), "to '{command}': {heard}");
+    let answer = reply(line, command)?;
+    ensure!(answer.starts_with(code), "to '{command}': {answer}");
     Ok(())
 }
 
@@ -51,8 +51,8 @@ pub fn send(
 ) -> anyhow::Result<()> {
     let (mut line, is_lmtp) = hello(address)?;
     if let Some(login) = login {
-        let heard = authenticate(&mut line, login)?;
-        ensure!(heard.starts_with("235"), "to AUTH: {heard}");
+        let answer = authenticate(&mut line, login)?;
+        ensure!(answer.starts_with("235"), "to AUTH: {answer}");
     }
     expect(&mut line, &format!("MAIL FROM:<{from}>"), "250")?;
     for recipient in to {
@@ -63,8 +63,8 @@ pub fn send(
     // SMTP has one final reply, LMTP one for each recipient (RFC 2033 §4.2).
     expect(&mut line, &format!("{}\r\n.", stuffed.strip_suffix("\r\n").unwrap_or(&stuffed)), "250")?;
     for _ in 1..if is_lmtp { to.len() } else { 1 } {
-        let heard = last(&mut line)?;
-        ensure!(heard.starts_with("250"), "message refused: {heard}");
+        let answer = last(&mut line)?;
+        ensure!(answer.starts_with("250"), "message refused: {answer}");
     }
     expect(&mut line, "QUIT", "221")
 }
@@ -80,8 +80,8 @@ pub fn recipient(address: SocketAddr, to: &str) -> anyhow::Result<String> {
 pub fn logs_in_by_imap(address: SocketAddr, user: &str, password: &str) -> anyhow::Result<bool> {
     let mut line = TextClient::open(address)?;
     line.until(&["* OK"])?;
-    let heard = line.ask(&format!("a LOGIN \"{user}\" \"{password}\""), &["a "])?;
-    match heard.last() {
+    let answer = line.ask(&format!("a LOGIN \"{user}\" \"{password}\""), &["a "])?;
+    match answer.last() {
         Some(last) if last.starts_with("a OK") => Ok(true),
         Some(last) if last.starts_with("a NO [AUTHENTICATIONFAILED]") => Ok(false),
         other => bail!("to LOGIN: {other:?}"),
@@ -93,8 +93,8 @@ pub fn logs_in_by_pop3(address: SocketAddr, user: &str, password: &str) -> anyho
     let mut line = TextClient::open(address)?;
     line.until(&["+OK"])?;
     line.ask(&format!("USER {user}"), &["+OK"])?;
-    let heard = line.ask(&format!("PASS {password}"), &["+OK", "-ERR"])?;
-    match heard.last() {
+    let answer = line.ask(&format!("PASS {password}"), &["+OK", "-ERR"])?;
+    match answer.last() {
         Some(last) if last.starts_with("+OK") => {
             // Without QUIT the next login could find the maildrop in use.
             line.ask("QUIT", &["+OK"])?;
@@ -108,11 +108,11 @@ pub fn logs_in_by_pop3(address: SocketAddr, user: &str, password: &str) -> anyho
 /// Whether submission accepts a login.
 pub fn logs_in_by_submission(address: SocketAddr, user: &str, password: &str) -> anyhow::Result<bool> {
     let (mut line, _) = hello(address)?;
-    let heard = authenticate(&mut line, (user, password))?;
-    match heard.get(..3) {
+    let answer = authenticate(&mut line, (user, password))?;
+    match answer.get(..3) {
         Some("235") => Ok(true),
         Some("535") => Ok(false),
-        _ => bail!("to AUTH: {heard}"),
+        _ => bail!("to AUTH: {answer}"),
     }
 }
 
@@ -122,18 +122,18 @@ pub fn inbox(address: SocketAddr, user: &str, password: &str) -> anyhow::Result<
     line.until(&["* OK"])?;
     line.ask(&format!("a LOGIN \"{user}\" \"{password}\""), &["a OK"])?;
     let selected = line.ask("b EXAMINE INBOX", &["b OK"])?;
-    if selected.iter().any(|heard| heard == "* 0 EXISTS") {
+    if selected.iter().any(|answer| answer == "* 0 EXISTS") {
         return Ok(Vec::new());
     }
-    line.say("c FETCH 1:* BODY.PEEK[]")?;
+    line.send_line("c FETCH 1:* BODY.PEEK[]")?;
     let mut messages = Vec::new();
     loop {
-        let heard = line.next()?.ok_or_else(|| anyhow!("the peer closed"))?;
-        if heard.starts_with("c ") {
-            ensure!(heard.starts_with("c OK"), "to FETCH: {heard}");
+        let answer = line.next()?.ok_or_else(|| anyhow!("the peer closed"))?;
+        if answer.starts_with("c ") {
+            ensure!(answer.starts_with("c OK"), "to FETCH: {answer}");
             return Ok(messages);
         }
-        let octets = heard.rsplit_once('{').and_then(|(_, end)| end.strip_suffix('}')?.parse().ok());
+        let octets = answer.rsplit_once('{').and_then(|(_, end)| end.strip_suffix('}')?.parse().ok());
         if let Some(octets) = octets {
             messages.push(String::from_utf8_lossy(&line.octets(octets)?).into_owned());
         }

@@ -152,14 +152,14 @@ impl Node {
     fn wait_for(&mut self, words: &str) -> anyhow::Result<()> {
         let end = Instant::now() + START_LIMIT;
         while Instant::now() < end {
-            let said = self.log();
-            if said.contains(words) {
+            let output = self.log();
+            if output.contains(words) {
                 return Ok(());
             }
             if let Some(child) = &mut self.child
                 && let Some(status) = child.try_wait()?
             {
-                bail!("the node ended with {status}:\n{said}");
+                bail!("the node ended with {status}:\n{output}");
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -247,8 +247,8 @@ impl Node {
     /// Sends SIGTERM, and waits for the exit.
     pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         let Some(mut child) = self.child.take() else { return Ok(ExitStatus::from_raw(0)) };
-        let told = Command::new("kill").arg(child.id().to_string()).status()?;
-        ensure!(told.success(), "kill failed");
+        let status = Command::new("kill").arg(child.id().to_string()).status()?;
+        ensure!(status.success(), "kill failed");
         let end = Instant::now() + STOP_LIMIT;
         while Instant::now() < end {
             if let Some(status) = child.try_wait()? {

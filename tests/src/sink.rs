@@ -138,7 +138,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Handles one conversation. A node that disconnects ends its own conversation, and nothing else.
 fn converse(socket: TcpStream, state: &SinkState) {
     let _ = socket.set_read_timeout(Some(IDLE_LIMIT));
-    let _ = talk(&socket, state);
+    let _ = serve(&socket, state);
 }
 
 /// Whether the sink is silent at this stage; then it first waits until the node closes the connection.
@@ -155,7 +155,7 @@ fn is_silent(socket: &TcpStream, state: &SinkState, stage: SilentStage) -> bool 
     true
 }
 
-fn talk(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
+fn serve(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
     let mut out = socket;
     if is_silent(socket, state, SilentStage::Greeting) {
         return Ok(());

@@ -61,12 +61,12 @@ impl LoadResult {
 
 /// Sends one message and returns the reply.
 fn transact(line: &mut TextClient, to: &SamplePerson, token: &str, lines: usize) -> String {
-    let heard = mail::reply(line, "MAIL FROM:<load@example.net>").unwrap();
-    assert!(heard.starts_with("250"), "{heard}");
-    let heard = mail::reply(line, &format!("RCPT TO:<{}>", to.mail())).unwrap();
-    assert!(heard.starts_with("250"), "{heard}");
-    let heard = mail::reply(line, "DATA").unwrap();
-    assert!(heard.starts_with("354"), "{heard}");
+    let answer = mail::reply(line, "MAIL FROM:<load@example.net>").unwrap();
+    assert!(answer.starts_with("250"), "{answer}");
+    let answer = mail::reply(line, &format!("RCPT TO:<{}>", to.mail())).unwrap();
+    assert!(answer.starts_with("250"), "{answer}");
+    let answer = mail::reply(line, "DATA").unwrap();
+    assert!(answer.starts_with("354"), "{answer}");
     let body = "0123456789abcdefghijklmnopqrstuvwxyz\r\n".repeat(lines);
     mail::reply(line, &format!("Subject: load\r\nX-Token: {token}\r\n\r\n{body}.")).unwrap()
 }
@@ -120,20 +120,20 @@ fn put_vacation(node: &Node) -> u16 {
 /// The replies of each protocol while no write is possible; requests that need no write still work.
 fn check_refusals(node: &Node, mut pop3: TextClient, disk: &str) {
     let mut line = imap(node);
-    let heard = append(&mut line, 300_000);
-    assert!(heard.starts_with("c NO [UNAVAILABLE]"), "{heard}");
-    let heard = line.ask("d STORE 1 +FLAGS (\\Flagged)", &["d "]).unwrap().pop().unwrap();
-    assert!(is_refused_or_fits(&heard, "d NO [UNAVAILABLE]", "d OK", disk), "{heard}");
+    let answer = append(&mut line, 300_000);
+    assert!(answer.starts_with("c NO [UNAVAILABLE]"), "{answer}");
+    let answer = line.ask("d STORE 1 +FLAGS (\\Flagged)", &["d "]).unwrap().pop().unwrap();
+    assert!(is_refused_or_fits(&answer, "d NO [UNAVAILABLE]", "d OK", disk), "{answer}");
     line.ask("e FETCH 1 BODY.PEEK[]", &["e OK"]).unwrap();
-    let heard = pop3.ask("QUIT", &["+", "-"]).unwrap().pop().unwrap();
-    assert!(is_refused_or_fits(&heard, "-ERR [SYS/TEMP]", "+OK", disk), "{heard}");
+    let answer = pop3.ask("QUIT", &["+", "-"]).unwrap().pop().unwrap();
+    assert!(is_refused_or_fits(&answer, "-ERR [SYS/TEMP]", "+OK", disk), "{answer}");
     for port in [Port::Mx, Port::Lmtp] {
         let mut line = TextClient::open(node.address(port)).unwrap();
         line.until(&["220"]).unwrap();
         let verb = if port == Port::Lmtp { "LHLO" } else { "EHLO" };
         line.ask(&format!("{verb} client.example.net"), &["250 "]).unwrap();
-        let heard = transact(&mut line, &SamplePerson::of(READER), "refused", LARGE_LINES);
-        assert!(heard.starts_with("4"), "{port:?}: {heard}");
+        let answer = transact(&mut line, &SamplePerson::of(READER), "refused", LARGE_LINES);
+        assert!(answer.starts_with("4"), "{port:?}: {answer}");
     }
     let status = put_vacation(node).to_string();
     assert!(is_refused_or_fits(&status, "50", "200", disk), "{status}");
@@ -201,8 +201,8 @@ fn with_load(node: &Node, load: &LoadResult, control: &Path, disk: &str) {
     fs::write(control, "").unwrap();
     let before = load.taken();
     until("taken again", node, || load.taken() >= before + TAKEN);
-    let heard = append(&mut imap(node), 5);
-    assert!(heard.starts_with("c OK"), "{heard}");
+    let answer = append(&mut imap(node), 5);
+    assert!(answer.starts_with("c OK"), "{answer}");
     assert_eq!(put_vacation(node), 200);
 }
 

@@ -233,7 +233,7 @@ fn one_memory_budget_for_all_protocols() {
 fn over_tls(node: &Node, request: &str) -> (Vec<String>, Vec<u8>) {
     let mut line = TextClient::open(node.address(Port::Http)).unwrap();
     line.start_tls().unwrap();
-    line.say(&format!("{request}\r\nHost: localhost\r\nConnection: close\r\n")).unwrap();
+    line.send_line(&format!("{request}\r\nHost: localhost\r\nConnection: close\r\n")).unwrap();
     let mut head = Vec::new();
     while let Some(next) = line.next().unwrap() {
         if next.is_empty() {

@@ -53,9 +53,9 @@ fn addresses(node: &Node) -> BTreeMap<String, String> {
 }
 
 fn takes(node: &Node, address: &str) -> bool {
-    let heard = mail::recipient(node.address(Port::Mx), address).unwrap();
-    assert!(heard.starts_with("250") || heard.starts_with("550"), "{heard}");
-    heard.starts_with("250")
+    let answer = mail::recipient(node.address(Port::Mx), address).unwrap();
+    assert!(answer.starts_with("250") || answer.starts_with("550"), "{answer}");
+    answer.starts_with("250")
 }
 
 /// Waits until RCPT is accepted. A 451 before that is right: the address exists before its owner does.
@@ -233,8 +233,8 @@ fn wrong_rows_are_named_and_only_they_are_left_out() {
     assert_eq!(done.code, REJECTED, "{done:?}");
     for (line, (text, column, rule)) in lines.iter().zip(&wrong) {
         let begin = format!("line {line}, column {column}: ");
-        let told = done.out.lines().any(|told| told.strip_prefix(&begin).is_some_and(|told| told.contains(rule)));
-        assert!(told, "no '{begin}{rule}' for {text} in\n{}", done.out);
+        let is_listed = done.out.lines().any(|line| line.strip_prefix(&begin).is_some_and(|line| line.contains(rule)));
+        assert!(is_listed, "no '{begin}{rule}' for {text} in\n{}", done.out);
     }
     assert!(done.out.contains("2 to create") && !done.out.contains("short"), "{}", done.out);
     let made = addresses(&node);
@@ -357,10 +357,10 @@ fn everybody_of_the_sample_logs_in() {
     for (name, port) in [("IMAP", Port::Imap), ("POP3", Port::Pop3), ("SUBMISSION", Port::Submission)] {
         command.env(format!("PORT_{name}"), node.port(port).to_string());
     }
-    let said = run(&mut command).unwrap().good().unwrap();
-    println!("{said}");
+    let output = run(&mut command).unwrap().good().unwrap();
+    println!("{output}");
     let rows = fs::read_to_string(&sample).unwrap().lines().count() - 1;
-    assert_eq!(said.trim(), format!("{} logged in; lines left out: {}", rows - lines.len(), lines.join(" ")));
+    assert_eq!(output.trim(), format!("{} logged in; lines left out: {}", rows - lines.len(), lines.join(" ")));
 }
 
 /// The day `offset` days from now, as `date` prints it.
@@ -614,9 +614,9 @@ fn an_import_that_was_cut_off_goes_on() {
     wait_for_people(&node, first.len() + 20);
     node.kill().unwrap();
     let ended = child.wait().unwrap();
-    let said = fs::read_to_string(node.folder().join("import.log")).unwrap();
-    assert_eq!(ended.code(), Some(5), "the directory is unavailable: {said}");
-    assert!(said.contains("the same command again goes on where it stopped"), "{said}");
+    let output = fs::read_to_string(node.folder().join("import.log")).unwrap();
+    assert_eq!(ended.code(), Some(5), "the directory is unavailable: {output}");
+    assert!(output.contains("the same command again goes on where it stopped"), "{output}");
     node.serve_again(&[Port::Ldap, Port::Imap, Port::Mx]).unwrap();
 
     let done = provost(&node, &["import", &file]).unwrap().good().unwrap();

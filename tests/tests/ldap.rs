@@ -272,11 +272,11 @@ impl SyncWatch {
     }
 
     fn wait_for(&self, words: &str) {
-        let mut heard = Vec::new();
-        while !heard.last().is_some_and(|line: &String| line.contains(words)) {
+        let mut answer = Vec::new();
+        while !answer.last().is_some_and(|line: &String| line.contains(words)) {
             match self.lines.recv_timeout(LIMIT) {
-                Ok(line) => heard.push(line),
-                Err(error) => panic!("no '{words}' ({error}) after:\n{}", heard.join("\n")),
+                Ok(line) => answer.push(line),
+                Err(error) => panic!("no '{words}' ({error}) after:\n{}", answer.join("\n")),
             }
         }
     }
@@ -340,8 +340,8 @@ fn standing(node: &Node, person: &SamplePerson) -> anyhow::Result<([bool; 3], St
         mail::logs_in_by_pop3(node.address(Port::Pop3), &user, &password)?,
         mail::logs_in_by_submission(node.address(Port::Submission), &user, &password)?,
     ];
-    let heard = mail::recipient(node.address(Port::Mx), &user)?;
-    Ok((logins, heard.chars().take(3).collect()))
+    let answer = mail::recipient(node.address(Port::Mx), &user)?;
+    Ok((logins, answer.chars().take(3).collect()))
 }
 
 #[test]
@@ -398,8 +398,8 @@ fn start_tls_with_the_certificate_of_the_node() {
     let ldap = Ldap::of(&node);
     let mut command = ldap.command("ldapwhoami", &["-ZZ"]);
     command.env("LDAPTLS_CACERT", node.data().join("tls/cert.pem"));
-    let said = run(&mut command).unwrap().good().unwrap();
-    assert_eq!(said.trim(), format!("dn:cn=provost,{SUFFIX}"));
+    let output = run(&mut command).unwrap().good().unwrap();
+    assert_eq!(output.trim(), format!("dn:cn=provost,{SUFFIX}"));
     // Another certificate is not trusted: the client disconnects, and the server continues.
     assert_ne!(ldap.run("ldapwhoami", &["-ZZ"]).unwrap().code, Some(0));
     ldap.run("ldapwhoami", &[]).unwrap().good().unwrap();

@@ -21,14 +21,14 @@ fn logged_in(node: &Node, person: &SamplePerson) -> TextClient {
     let mut line = TextClient::open(node.address(Port::Pop3)).unwrap();
     line.until(&["+OK"]).unwrap();
     line.ask(&format!("USER {}", person.mail()), &["+OK"]).unwrap();
-    line.say(&format!("PASS {}", person.password())).unwrap();
+    line.send_line(&format!("PASS {}", person.password())).unwrap();
     let answer = line.next().unwrap().unwrap();
     assert!(answer.starts_with("+OK"), "{answer}");
     line
 }
 
 fn messages(line: &mut TextClient) -> usize {
-    line.say("STAT").unwrap();
+    line.send_line("STAT").unwrap();
     let answer = line.next().unwrap().unwrap();
     answer.split(' ').nth(1).and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{answer}"))
 }
@@ -50,7 +50,7 @@ fn a_login_after_the_end_of_another_session() {
                     (Some(before), count - 1)
                 }
                 PreviousEnd::QuitUnread => {
-                    before.say("QUIT").unwrap();
+                    before.send_line("QUIT").unwrap();
                     before.hang_up();
                     (None, count - 1)
                 }

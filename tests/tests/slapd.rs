@@ -224,7 +224,7 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     let mut left_out: Vec<&str> = done
         .out
         .lines()
-        .filter_map(|told| told.strip_prefix("line ")?.split_once(", column "))
+        .filter_map(|line| line.strip_prefix("line ")?.split_once(", column "))
         .map(|(line, _)| line)
         .collect();
     left_out.dedup();
@@ -232,9 +232,9 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     assert!(again.code == Some(4) && again.out.contains("0 writes"), "{again:?}");
     let entries = ldap.write_addresses(site.folder.path().join("people.ldif")).unwrap();
     site.wait_for("zoe.tremblay@example.edu", "250", LIMIT);
-    let said = site.everybody_logs_in(&entries);
-    println!("{}", said.trim());
-    assert!(said.trim().ends_with(&format!("left out: {}", left_out.join(" "))), "{said}\n{left_out:?}");
+    let output = site.everybody_logs_in(&entries);
+    println!("{}", output.trim());
+    assert!(output.trim().ends_with(&format!("left out: {}", left_out.join(" "))), "{output}\n{left_out:?}");
 
     // Shows 3.
     a_person_is_found(&ldap);
@@ -429,10 +429,10 @@ fn a_change_is_obeyed(site: &Site, ldap: &Ldap, sink: &MailSink) {
 fn without_directory(site: &Site, entries: &Path, known: &str, unknown: &str) {
     assert!(site.recipient(known).unwrap().starts_with("250"));
     assert!(site.recipient("registrar.office@example.edu").unwrap().starts_with("250"));
-    let heard = site.recipient(unknown).unwrap();
-    assert!(heard.starts_with("451"), "{heard}");
-    let heard = site.recipient("somebody@new.example.org").unwrap();
-    assert!(heard.starts_with("451"), "an unknown domain must be deferred: {heard}");
+    let answer = site.recipient(unknown).unwrap();
+    assert!(answer.starts_with("451"), "{answer}");
+    let answer = site.recipient("somebody@new.example.org").unwrap();
+    assert!(answer.starts_with("451"), "an unknown domain must be deferred: {answer}");
     mail::send(site.ports.address(Port::Lmtp), None, "a@example.net", &[known], "Subject: without\r\n\r\nx\r\n")
         .unwrap();
     site.everybody_logs_in(entries);

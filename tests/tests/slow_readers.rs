@@ -57,7 +57,7 @@ fn append_large(node: &Node) -> anyhow::Result<()> {
     let mut message = head.to_owned();
     message.push_str(&filler.repeat(MESSAGE_OCTETS / filler.len()));
     message.push_str("--b--\r\n");
-    line.say(&format!("b APPEND INBOX {{{}}}", message.len()))?;
+    line.send_line(&format!("b APPEND INBOX {{{}}}", message.len()))?;
     line.until(&["+"])?;
     line.send(message.as_bytes())?;
     line.ask("", &["b OK"]).context("APPEND")?;

@@ -34,7 +34,7 @@ fn compare(node: &Node, fixture: &str) -> anyhow::Result<()> {
     let base = node.port(Port::Ldap).to_string();
     let script = checkout().join("tests/fixtures/make");
     let ran = Command::new("python3").arg(script).args(["--compare", fixture, &base]).output()?;
-    let said = [ran.stdout, ran.stderr].concat();
-    ensure!(ran.status.success(), "{fixture}: {}", String::from_utf8_lossy(&said));
+    let output = [ran.stdout, ran.stderr].concat();
+    ensure!(ran.status.success(), "{fixture}: {}", String::from_utf8_lossy(&output));
     Ok(())
 }

@@ -201,9 +201,9 @@ async fn the_document_tells_every_route() {
     let paths = document["paths"].as_object().unwrap();
     assert_eq!(paths.len(), routes.len(), "{:?}", paths.keys().collect::<Vec<_>>());
     for (path, methods) in routes {
-        let mut told: Vec<_> = paths[path].as_object().unwrap().keys().collect();
-        told.sort();
-        assert_eq!(told, methods, "{path}");
+        let mut methods_described: Vec<_> = paths[path].as_object().unwrap().keys().collect();
+        methods_described.sort();
+        assert_eq!(methods_described, methods, "{path}");
         for method in methods {
             let responses = &document["paths"][path][method]["responses"];
             for failure in ["401", "403", "404", "422", "503"] {

@@ -127,7 +127,7 @@ mod tests {
     fn failures_say_what_to_do() {
         let down = || DirectoryError::Unavailable("refused".into());
         let refused = || DirectoryError::InvalidCredentials;
-        let told = |error: anyhow::Error| (is_unavailable(&error), advice(&error));
+        let verdict = |error: anyhow::Error| (is_unavailable(&error), advice(&error));
         for (error, unavailable, words) in [
             (down().into(), true, Some("running")),
             (Err::<(), _>(down()).context("stopped after 3").unwrap_err(), true, Some("running")),
@@ -146,7 +146,7 @@ mod tests {
             (anyhow::anyhow!("else"), false, None),
         ] {
             let about = format!("{error:#}");
-            let (is, advice) = told(error);
+            let (is, advice) = verdict(error);
             assert_eq!((is, advice.is_some()), (unavailable, words.is_some()), "{about}");
             assert!(advice.unwrap_or_default().contains(words.unwrap_or_default()), "{about}: {advice:?}");
         }

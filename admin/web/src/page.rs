@@ -131,11 +131,11 @@ pub(crate) fn failure(
     text_key: &str,
     values: &[(&str, &str)],
 ) -> Response {
-    told(visitor, status, title_key, visitor.language.say(text_key, values))
+    message_page(visitor, status, title_key, visitor.language.say(text_key, values))
 }
 
 /// The page of an error, with this text.
-fn told(visitor: &Visitor, status: StatusCode, title_key: &'static str, text: String) -> Response {
+fn message_page(visitor: &Visitor, status: StatusCode, title_key: &'static str, text: String) -> Response {
     #[derive(Serialize)]
     struct MessagePage {
         title_key: &'static str,
@@ -163,11 +163,11 @@ pub(crate) fn desk_failure(visitor: &Visitor, error: &DeskError) -> Response {
         DeskError::Ambiguous { .. } => (StatusCode::CONFLICT, "title.refused", "error.ambiguous", ""),
         DeskError::Invalid { rule, .. } => {
             let text = rule::in_words(rule, visitor.language);
-            return told(visitor, StatusCode::UNPROCESSABLE_ENTITY, "title.refused", text);
+            return message_page(visitor, StatusCode::UNPROCESSABLE_ENTITY, "title.refused", text);
         }
         DeskError::InUse(what) => (StatusCode::CONFLICT, "title.refused", "error.in_use", what.as_str()),
         DeskError::Quarantined { address, until } => {
-            return told(
+            return message_page(
                 visitor,
                 StatusCode::CONFLICT,
                 "title.refused",

@@ -541,8 +541,8 @@ mod tests {
             ("2026-12-25", "", "Planned from December 25, 2026, without an end", "warn"),
             ("", "2026-12-23", "Over since December 23, 2026: no longer sent", "warn"),
         ] {
-            let told = vacation_summary(Some(&rule(start, end)), today, Language::English);
-            assert_eq!((told.0.as_str(), told.1), (words, level));
+            let summary = vacation_summary(Some(&rule(start, end)), today, Language::English);
+            assert_eq!((summary.0.as_str(), summary.1), (words, level));
         }
         assert_eq!(vacation_summary(None, today, Language::French), ("Aucune".to_owned(), ""));
     }

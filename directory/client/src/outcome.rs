@@ -100,8 +100,8 @@ mod tests {
             (122, "Decided(AssertionFailed"),
             (19, "Decided(Refused { code: 19"),
         ] {
-            let told = format!("{:?}", judge(&result(code)).unwrap_err());
-            assert!(told.starts_with(expect), "{code}: {told}");
+            let judged = format!("{:?}", judge(&result(code)).unwrap_err());
+            assert!(judged.starts_with(expect), "{code}: {judged}");
         }
         assert!(judge(&result(0)).is_ok());
     }

@@ -275,7 +275,7 @@ mod tests {
         SyncTranslator { state: CookieState::default(), refreshing: true, news: false, events: VecDeque::new() }
     }
 
-    fn told(translator: &mut SyncTranslator) -> Vec<String> {
+    fn events(translator: &mut SyncTranslator) -> Vec<String> {
         let name = |event| match event {
             SyncEvent::Put(..) => "put".to_owned(),
             SyncEvent::Present(uuids) => format!("present {}", uuids.len()),
@@ -300,10 +300,10 @@ mod tests {
         translator.info(SyncInfo::RefreshDelete { cookie: Some(b"two".to_vec()), done: true }).unwrap();
         translator.info(SyncInfo::NewCookie(b"three".to_vec())).unwrap();
         let expect = ["present 2", "present done", "delete 2", "done", "two", "three"];
-        assert_eq!(told(&mut translator), expect);
+        assert_eq!(events(&mut translator), expect);
         // A present message after the refresh must not make all entries look deleted.
         translator.info(SyncInfo::RefreshPresent { cookie: None, done: true }).unwrap();
-        assert!(told(&mut translator).is_empty());
+        assert!(events(&mut translator).is_empty());
     }
 
     #[test]
@@ -311,7 +311,7 @@ mod tests {
         let result = |rc| LdapResult { rc, matched: String::new(), text: String::new(), refs: vec![], ctrls: vec![] };
         let mut translator = translator();
         translator.end(&result(SYNC_REFRESH_REQUIRED)).unwrap();
-        assert_eq!(told(&mut translator), ["required"]);
+        assert_eq!(events(&mut translator), ["required"]);
         assert!(matches!(translator.end(&result(0)), Err(OperationFailure::Lost(_))));
         assert!(matches!(translator.end(&result(10)), Err(OperationFailure::Topology(_))));
     }

@@ -112,18 +112,18 @@ async fn a_server_that_restarts_is_found_again() {
 }
 
 async fn until_cookie(stream: &mut SyncStream) -> (Vec<String>, provost_client::Cookie) {
-    let mut told = Vec::new();
+    let mut events = Vec::new();
     let mut complete = false;
     loop {
         match stream.next().await.unwrap() {
-            SyncEvent::Cookie(cookie) if complete => return (told, cookie),
+            SyncEvent::Cookie(cookie) if complete => return (events, cookie),
             SyncEvent::RefreshDone => {
                 complete = true;
-                told.push("done".to_owned());
+                events.push("done".to_owned());
             }
-            SyncEvent::Put(_, entry) => told.push(entry.dn.rdn().unwrap().to_string()),
-            SyncEvent::Delete(uuids) => told.push(format!("delete {}", uuids.len())),
-            other => told.push(format!("{other:?}")),
+            SyncEvent::Put(_, entry) => events.push(entry.dn.rdn().unwrap().to_string()),
+            SyncEvent::Delete(uuids) => events.push(format!("delete {}", uuids.len())),
+            other => events.push(format!("{other:?}")),
         }
     }
 }
@@ -135,8 +135,8 @@ async fn sync_and_resume() {
     let directory = slapd.directory();
     directory.add(person(1)).await.unwrap();
     let mut stream = directory.sync(None).await.unwrap();
-    let (told, _) = until_cookie(&mut stream).await;
-    assert_eq!(told.iter().filter(|t| t.starts_with("provostPersonId")).count(), 1);
+    let (events, _) = until_cookie(&mut stream).await;
+    assert_eq!(events.iter().filter(|t| t.starts_with("provostPersonId")).count(), 1);
     assert!(!stream.probe().await.unwrap().is_empty());
 
     directory.add(person(2)).await.unwrap();
@@ -147,10 +147,10 @@ async fn sync_and_resume() {
     directory.add(person(3)).await.unwrap();
     directory.delete(&person_dn(1), WriteConditions::default()).await.unwrap();
     let mut stream = directory.sync(Some(cookie)).await.unwrap();
-    let (told, _) = until_cookie(&mut stream).await;
-    assert!(told.contains(&"delete 1".to_owned()), "{told:?}");
-    assert_eq!(told.iter().filter(|t| t.starts_with("provostPersonId")).count(), 1, "{told:?}");
-    assert!(!told.contains(&"RefreshPresentDone".to_owned()), "{told:?}");
+    let (events, _) = until_cookie(&mut stream).await;
+    assert!(events.contains(&"delete 1".to_owned()), "{events:?}");
+    assert_eq!(events.iter().filter(|t| t.starts_with("provostPersonId")).count(), 1, "{events:?}");
+    assert!(!events.contains(&"RefreshPresentDone".to_owned()), "{events:?}");
 }
 
 /// A suffix without an entry has no contextCSN, so the server cannot be followed.

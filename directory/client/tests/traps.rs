@@ -57,7 +57,7 @@ async fn a_write_without_an_answer_is_unknown_and_sent_once() {
     let closing = Fake::start(good(|message| is_write(message).then(|| vec![Close]))).await;
     let outcome = closing.directory().delete(&zoe(), WriteConditions::default()).await;
     assert!(matches!(outcome, Err(DirectoryError::Unknown(_))), "{outcome:?}");
-    assert_eq!((stalled.heard("AddRequest"), closing.heard("DelRequest")), (1, 1));
+    assert_eq!((stalled.received("AddRequest"), closing.received("DelRequest")), (1, 1));
 }
 
 /// Each of these makes the library's driver or parsers panic, or leaves it waiting.
@@ -152,7 +152,7 @@ async fn a_topology_change_is_handled_once() {
         assert!(both.add(add()).await.is_ok(), "{code}");
         assert!(both.add(add()).await.is_ok(), "{code}");
         assert_eq!(
-            (old.heard("AddRequest"), new.heard("AddRequest")),
+            (old.received("AddRequest"), new.received("AddRequest")),
             (1, 2),
             "{code}: later writes go to the new one"
         );
@@ -166,7 +166,7 @@ async fn a_topology_change_is_handled_once() {
             unavailable(&outcome)
         };
         assert!(expect, "{code}: {outcome:?}");
-        assert_eq!(alone.heard("AddRequest"), 2, "{code}");
+        assert_eq!(alone.received("AddRequest"), 2, "{code}");
     }
     for code in [51, 80] {
         let fake = Fake::start(refusing(code)).await;
@@ -182,7 +182,7 @@ async fn a_replica_is_never_written_to() {
     assert!(unavailable(&only.add(Entry::new(zoe()).with("uid", "zoe")).await));
     assert!(unavailable(&only.search_provider(small()).await));
     assert!(only.search(small()).await.is_ok());
-    assert_eq!(replica.heard("AddRequest"), 0);
+    assert_eq!(replica.received("AddRequest"), 0);
 }
 
 /// A replica that is still being filled answers every question with success, but incompletely.
@@ -233,9 +233,9 @@ async fn large_results_are_asked_for_in_pages() {
     let fake = Fake::start(good(|_| None)).await;
     let directory = fake.directory();
     directory.search(small()).await.unwrap();
-    assert_eq!(fake.heard("PagedResults"), 0);
+    assert_eq!(fake.received("PagedResults"), 0);
     directory.search(LdapSearch { limit: None, ..small() }).await.unwrap();
-    assert_eq!(fake.heard("PagedResults"), 1);
+    assert_eq!(fake.received("PagedResults"), 1);
 }
 
 #[tokio::test]
@@ -250,7 +250,7 @@ async fn a_server_that_refuses_the_post_read_control_is_written_to_without() {
         let receipt = directory.add(Entry::new(zoe()).with("uid", "zoe")).await.unwrap();
         assert_eq!(receipt, provost_client::WriteReceipt::default());
     }
-    assert_eq!(fake.heard("AddRequest"), 3);
+    assert_eq!(fake.received("AddRequest"), 3);
 }
 
 /// Whether a message binds somebody else than us.
@@ -341,7 +341,7 @@ async fn an_empty_password_is_not_sent() {
     let mut config = config(&[(&fake.url(), ServerRole::Provider)]);
     config.bind_password = String::new();
     assert_eq!(Directory::new(config).read(&zoe(), &[]).await, Err(DirectoryError::InvalidCredentials));
-    assert_eq!(fake.heard("BindRequest"), 0);
+    assert_eq!(fake.received("BindRequest"), 0);
 }
 
 /// A sync whose messages are malformed ends with an error; the View starts it again elsewhere.
@@ -383,10 +383,10 @@ async fn the_preferred_server_is_returned_to() {
     let other = Fake::start(good(|_| None)).await;
     let both = directory(&[(&preferred.url(), ServerRole::Provider), (&other.url(), ServerRole::Replica)]);
     both.search(small()).await.unwrap();
-    assert_eq!(other.heard("uid=zoe") + other.heard("Equality"), 1);
+    assert_eq!(other.received("uid=zoe") + other.received("Equality"), 1);
     down.store(false, Ordering::Relaxed);
     let returned = async {
-        while preferred.heard("Equality") == 0 {
+        while preferred.received("Equality") == 0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
             both.search(small()).await.unwrap();
         }
@@ -425,7 +425,7 @@ async fn ldaps_and_start_tls_with_our_own_certificates_only() {
             assert_eq!(outcome.is_ok(), expect, "{scheme}: {outcome:?}");
         }
     }
-    assert_eq!(direct.heard("BindRequest") + upgraded.heard("BindRequest"), 2);
+    assert_eq!(direct.received("BindRequest") + upgraded.received("BindRequest"), 2);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::state::{Completion, State};
 /// The dispatch table: one row for each command and state, hence the length. The first matching row wins: after the
 /// refusals at the start of a section, only the allowed states remain.
 pub(crate) async fn dispatch(
-    here: &Connection,
+    connection: &Connection,
     state: &mut State,
     tag: &str,
     command: Command,
@@ -19,22 +19,22 @@ pub(crate) async fn dispatch(
     use State::{Authenticated, Logout, NotAuthenticated, Selected};
     Ok(match (command, state) {
         // §6.1: in any state.
-        (Command::Capability, _) => handlers::capability(here, out).into(),
+        (Command::Capability, _) => handlers::capability(connection, out).into(),
         (Command::Noop, _) => StatusResponse::ok("NOOP completed").into(),
         (Command::Id, _) => handlers::id(out).into(),
         (Command::Logout, Selected(account, selected)) => {
-            handlers::leave(&here.context(account), selected).await;
+            handlers::leave(&connection.context(account), selected).await;
             handlers::logout(out)
         }
         (Command::Logout, _) => handlers::logout(out),
 
         // §6.2: before login.
-        (Command::StartTls, NotAuthenticated { .. }) => handlers::start_tls(here),
+        (Command::StartTls, NotAuthenticated { .. }) => handlers::start_tls(connection),
         (Command::Login { name, password }, NotAuthenticated { failures }) => {
-            handlers::login(here, failures, &name, password, out).await
+            handlers::login(connection, failures, &name, password, out).await
         }
         (Command::Authenticate { mechanism, initial }, NotAuthenticated { failures }) => {
-            handlers::authenticate(here, failures, tag, &mechanism, initial, out).await
+            handlers::authenticate(connection, failures, tag, &mechanism, initial, out).await
         }
         (_, NotAuthenticated { .. }) => StatusResponse::bad("Log in first").into(),
         (_, Logout) => return Err(SessionError::Bug("a command after the end".to_owned())),
@@ -47,58 +47,60 @@ pub(crate) async fn dispatch(
         (Command::Namespace, _) => handlers::namespace(out).into(),
         (Command::Idle, _) => handlers::idle(tag, out),
         (Command::Select { mailbox, read_only }, Authenticated(account)) => {
-            handlers::select(here, account, None, &mailbox, read_only, out).await
+            handlers::select(connection, account, None, &mailbox, read_only, out).await
         }
         (Command::Select { mailbox, read_only }, Selected(account, before)) => {
-            handlers::select(here, account, Some(before), &mailbox, read_only, out).await
+            handlers::select(connection, account, Some(before), &mailbox, read_only, out).await
         }
         (Command::List(list), Authenticated(account) | Selected(account, _)) => {
-            handlers::list(&here.context(account), list, out).await?.into()
+            handlers::list(&connection.context(account), list, out).await?.into()
         }
         (Command::Lsub { reference, pattern }, Authenticated(account) | Selected(account, _)) => {
-            handlers::lsub(&here.context(account), reference, pattern, out).await.into()
+            handlers::lsub(&connection.context(account), reference, pattern, out).await.into()
         }
         (Command::Status { mailbox, items }, Authenticated(account) | Selected(account, _)) => {
-            handlers::status(&here.context(account), &mailbox, &items, out).await.into()
+            handlers::status(&connection.context(account), &mailbox, &items, out).await.into()
         }
         (Command::Create { mailbox, special_use }, Authenticated(account) | Selected(account, _)) => {
-            handlers::create(&here.context(account), mailbox, special_use).await.into()
+            handlers::create(&connection.context(account), mailbox, special_use).await.into()
         }
         (Command::Delete { mailbox }, Authenticated(account)) => {
-            handlers::delete(&here.context(account), None, mailbox).await
+            handlers::delete(&connection.context(account), None, mailbox).await
         }
         (Command::Delete { mailbox }, Selected(account, selected)) => {
-            handlers::delete(&here.context(account), Some(selected), mailbox).await
+            handlers::delete(&connection.context(account), Some(selected), mailbox).await
         }
         (Command::Rename { from, to }, Authenticated(account) | Selected(account, _)) => {
-            handlers::rename(&here.context(account), from, to).await.into()
+            handlers::rename(&connection.context(account), from, to).await.into()
         }
         (Command::Subscribe { mailbox, on }, Authenticated(account) | Selected(account, _)) => {
-            handlers::subscribe(&here.context(account), mailbox, on).await.into()
+            handlers::subscribe(&connection.context(account), mailbox, on).await.into()
         }
         (Command::Append(append), Authenticated(account) | Selected(account, _)) => {
-            handlers::append(&here.context(account), *append).await.into()
+            handlers::append(&connection.context(account), *append).await.into()
         }
 
         // §6.4: in a selected mailbox.
         (_, Authenticated(_)) => StatusResponse::bad("Select a mailbox first").into(),
         (Command::Check, Selected(..)) => StatusResponse::ok("CHECK completed").into(),
-        (Command::Close, Selected(account, selected)) => handlers::close(&here.context(account), selected).await,
-        (Command::Unselect, Selected(account, selected)) => handlers::unselect(&here.context(account), selected).await,
+        (Command::Close, Selected(account, selected)) => handlers::close(&connection.context(account), selected).await,
+        (Command::Unselect, Selected(account, selected)) => {
+            handlers::unselect(&connection.context(account), selected).await
+        }
         (Command::Expunge { uids }, Selected(account, selected)) => {
-            handlers::expunge(&here.context(account), selected, uids).await.into()
+            handlers::expunge(&connection.context(account), selected, uids).await.into()
         }
         (Command::Search(search), Selected(account, selected)) => {
-            handlers::search(&here.context(account), selected, tag, &search, out).await.into()
+            handlers::search(&connection.context(account), selected, tag, &search, out).await.into()
         }
         (Command::Fetch(fetch), Selected(account, selected)) => {
-            handlers::fetch(&here.context(account), selected, *fetch, out).await?.into()
+            handlers::fetch(&connection.context(account), selected, *fetch, out).await?.into()
         }
         (Command::Store(store), Selected(account, selected)) => {
-            handlers::store(&here.context(account), selected, *store, out).await?.into()
+            handlers::store(&connection.context(account), selected, *store, out).await?.into()
         }
         (Command::Copy { messages, to, manner }, Selected(account, selected)) => {
-            handlers::copy(&here.context(account), selected, &messages, to, manner, out).await.into()
+            handlers::copy(&connection.context(account), selected, &messages, to, manner, out).await.into()
         }
     })
 }

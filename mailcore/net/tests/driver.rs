@@ -232,8 +232,8 @@ fn client_config(node: &Running) -> Arc<rustls::ClientConfig> {
 
 /// Reads the greeting and the answer to `tls`, then takes the client's part of the handshake.
 async fn handshake(node: &Running, mut socket: TcpStream) -> tokio_rustls::client::TlsStream<TcpStream> {
-    let mut heard = vec![0; "hello\r\ngo\r\n".len()];
-    socket.read_exact(&mut heard).await.unwrap();
+    let mut answer = vec![0; "hello\r\ngo\r\n".len()];
+    socket.read_exact(&mut answer).await.unwrap();
     let connector = tokio_rustls::TlsConnector::from(client_config(node));
     connector.connect("localhost".try_into().unwrap(), socket).await.unwrap()
 }
@@ -246,9 +246,9 @@ async fn bytes_before_the_handshake_are_thrown_away() {
     socket.write_all(b"tls\r\ninjected\r\n").await.unwrap();
     let mut stream = handshake(&node, socket).await;
     stream.write_all(b"inside\r\nquit\r\n").await.unwrap();
-    let mut heard = String::new();
-    stream.read_to_string(&mut heard).await.unwrap();
-    assert_eq!(heard, "inside\r\n");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(answer, "inside\r\n");
 }
 
 /// A PROXY header of version 2 for a client at `source` with port 40000.
@@ -262,18 +262,19 @@ const LOCAL_HEADER: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 async fn all_of_octets(address: SocketAddr, say: &[u8]) -> String {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(say).await.unwrap();
-    let mut heard = Vec::new();
-    socket.read_to_end(&mut heard).await.unwrap();
-    String::from_utf8_lossy(&heard).into_owned()
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 #[tokio::test]
 async fn the_peer_is_the_one_of_the_proxy_header() {
     let node = start_behind("127.0.0.0/8", Limits::default(), LONG).await;
-    let heard = all_of_octets(node.address, &[&proxy_header([203, 0, 113, 7])[..], b"peer\r\nquit\r\n"].concat()).await;
-    assert_eq!(heard, "hello\r\n203.0.113.7:40000 false\r\n");
-    let heard = all_of_octets(node.address, &[LOCAL_HEADER, b"peer\r\nquit\r\n"].concat()).await;
-    assert!(heard.starts_with("hello\r\n127.0.0.1:") && heard.ends_with(" true\r\n"), "{heard}");
+    let answer =
+        all_of_octets(node.address, &[&proxy_header([203, 0, 113, 7])[..], b"peer\r\nquit\r\n"].concat()).await;
+    assert_eq!(answer, "hello\r\n203.0.113.7:40000 false\r\n");
+    let answer = all_of_octets(node.address, &[LOCAL_HEADER, b"peer\r\nquit\r\n"].concat()).await;
+    assert!(answer.starts_with("hello\r\n127.0.0.1:") && answer.ends_with(" true\r\n"), "{answer}");
 }
 
 // There is no greeting, which would only help an attacker.
@@ -284,10 +285,10 @@ async fn a_trusted_network_without_a_good_header_is_closed() {
     for say in [version1, b"PROXY UNKNOWN\r\n", b"quit\r\n", b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\0"] {
         let mut socket = TcpStream::connect(node.address).await.unwrap();
         socket.write_all(say).await.unwrap();
-        let mut heard = Vec::new();
+        let mut answer = Vec::new();
         // The connection was closed with octets unread, so it may end with a reset.
-        let _ = socket.read_to_end(&mut heard).await;
-        assert_eq!(heard, b"", "{}", say.escape_ascii());
+        let _ = socket.read_to_end(&mut answer).await;
+        assert_eq!(answer, b"", "{}", say.escape_ascii());
     }
     assert_eq!(node.open.load(Ordering::SeqCst), 0);
 }
@@ -295,9 +296,9 @@ async fn a_trusted_network_without_a_good_header_is_closed() {
 #[tokio::test]
 async fn from_other_networks_a_header_is_only_octets() {
     let node = start_behind("192.0.2.0/24", Limits::default(), LONG).await;
-    let heard =
+    let answer =
         all_of_octets(node.address, &[&proxy_header([203, 0, 113, 7])[..], b"\r\npeer\r\nquit\r\n"].concat()).await;
-    assert!(heard.starts_with("hello\r\n") && heard.contains("\r\n127.0.0.1:"), "{heard}");
+    assert!(answer.starts_with("hello\r\n") && answer.contains("\r\n127.0.0.1:"), "{answer}");
 }
 
 #[tokio::test]
@@ -335,9 +336,9 @@ async fn tls_follows_the_proxy_header() {
     socket.write_all(b"tls\r\n").await.unwrap();
     let mut stream = handshake(&node, socket).await;
     stream.write_all(b"peer\r\nquit\r\n").await.unwrap();
-    let mut heard = String::new();
-    stream.read_to_string(&mut heard).await.unwrap();
-    assert_eq!(heard, "203.0.113.7:40000 false\r\n");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(answer, "203.0.113.7:40000 false\r\n");
 }
 
 // A balancer may send its header and the client's first octets in one segment: the TLS octets must reach TLS.
@@ -354,12 +355,12 @@ async fn tls_begins_in_the_segment_of_the_proxy_header() {
         socket.write_all(&segment).unwrap();
         let mut stream = rustls::Stream::new(&mut client, &mut socket);
         stream.write_all(b"peer\r\nquit\r\n").unwrap();
-        let mut heard = String::new();
-        stream.read_to_string(&mut heard).unwrap();
-        heard
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     };
-    let heard = tokio::task::spawn_blocking(client).await.unwrap();
-    assert_eq!(heard, "hello\r\n203.0.113.7:40000 false\r\n");
+    let answer = tokio::task::spawn_blocking(client).await.unwrap();
+    assert_eq!(answer, "hello\r\n203.0.113.7:40000 false\r\n");
 }
 
 /// A peer whose unfinished command needs more memory than there is waits, and is cut off at its own deadline; a peer with
@@ -373,17 +374,17 @@ async fn input_waits_for_memory_and_not_for_ever() {
     let mut large = TcpStream::connect(node.address).await.unwrap();
     large.write_all(&[b'x'; 40_000]).await.unwrap();
     assert_eq!(all_of(node.address, "a\r\nquit\r\n").await, "hello\r\na\r\n");
-    let mut said = String::new();
-    let _ = large.read_to_string(&mut said).await;
-    assert!(said.starts_with("hello\r\n"), "{said}");
+    let mut answer = String::new();
+    let _ = large.read_to_string(&mut answer).await;
+    assert!(answer.starts_with("hello\r\n"), "{answer}");
 
     // When memory is free again the same command is accepted.
     drop(others);
     let mut large = TcpStream::connect(node.address).await.unwrap();
     large.write_all(&[&[b'x'; 40_000][..], b"\r\nquit\r\n"].concat()).await.unwrap();
-    let mut said = String::new();
-    large.read_to_string(&mut said).await.unwrap();
-    assert_eq!(said.len(), "hello\r\n".len() + 40_002);
+    let mut answer = String::new();
+    large.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(answer.len(), "hello\r\n".len() + 40_002);
     while budgets.memory.used() > 0 {
         tokio::task::yield_now().await;
     }

@@ -45,7 +45,7 @@ conformance!(
 
 async fn a_new_account_has_its_mailboxes(one: OneAccount) {
     let first = one.snapshot().await;
-    let told: Vec<_> = first.mailboxes.iter().map(|m| (m.name.as_str(), m.special_use, m.subscribed)).collect();
+    let listed: Vec<_> = first.mailboxes.iter().map(|m| (m.name.as_str(), m.special_use, m.subscribed)).collect();
     let expected = [
         ("INBOX", None, true),
         ("Drafts", Some(SpecialUse::Drafts), true),
@@ -53,7 +53,7 @@ async fn a_new_account_has_its_mailboxes(one: OneAccount) {
         ("Sent", Some(SpecialUse::Sent), true),
         ("Trash", Some(SpecialUse::Trash), true),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(listed, expected);
     assert!(first.subscribed_only.is_empty() && first.octets == 0 && first.last_logins.is_empty());
     one.done(append("INBOX", "a")).await;
     for (before, after) in first.mailboxes.iter().zip(one.snapshot().await.mailboxes) {
@@ -342,21 +342,21 @@ async fn tombstones_tell_what_is_gone(one: OneAccount) {
     let change = FlagChange::Add(flags("\\Seen"));
     one.done(Op::Store { mailbox, uids: uids([3]), change, unchanged_since: None }).await;
     one.done(append("INBOX", "late")).await;
-    let told = |changes: Changes| -> (Vec<u32>, Vec<u32>) {
+    let listed = |changes: Changes| -> (Vec<u32>, Vec<u32>) {
         let messages = changes.messages.iter().map(|message| message.uid.get()).collect();
         (messages, changes.expunged.iter().map(|uid| uid.get()).collect())
     };
-    assert_eq!(told(one.changes("INBOX", start).await), (vec![3, 7], vec![1, 2, 5]));
-    assert_eq!(told(one.changes("INBOX", start + 1).await), (vec![3, 7], vec![1, 2]));
-    assert_eq!(told(one.changes("INBOX", start + 2).await), (vec![3, 7], vec![]));
-    assert_eq!(told(one.changes("INBOX", start + 3).await), (vec![7], vec![]));
-    assert_eq!(told(one.changes("INBOX", start + 4).await), (vec![], vec![]));
+    assert_eq!(listed(one.changes("INBOX", start).await), (vec![3, 7], vec![1, 2, 5]));
+    assert_eq!(listed(one.changes("INBOX", start + 1).await), (vec![3, 7], vec![1, 2]));
+    assert_eq!(listed(one.changes("INBOX", start + 2).await), (vec![3, 7], vec![]));
+    assert_eq!(listed(one.changes("INBOX", start + 3).await), (vec![7], vec![]));
+    assert_eq!(listed(one.changes("INBOX", start + 4).await), (vec![], vec![]));
     assert_eq!(
-        told(one.changes("INBOX", 0).await),
+        listed(one.changes("INBOX", 0).await),
         (vec![3, 4, 6, 7], vec![]),
         "after zero, nothing is reported as expunged"
     );
-    assert_eq!(told(one.changes("INBOX", u64::MAX).await), (vec![], vec![]));
+    assert_eq!(listed(one.changes("INBOX", u64::MAX).await), (vec![], vec![]));
 }
 
 async fn recent_is_told_once(one: OneAccount) {
@@ -570,8 +570,8 @@ async fn concurrent_appends_get_their_own_uids(one: OneAccount) {
         let one = OneAccount { store: one.store.clone(), account: account(number) };
         let changes = one.changes("INBOX", 0).await;
         assert_sound(&changes);
-        let told: Vec<u32> = changes.messages.iter().map(|message| message.uid.get()).collect();
-        assert_eq!(told, (1..=40).collect::<Vec<_>>());
+        let listed: Vec<u32> = changes.messages.iter().map(|message| message.uid.get()).collect();
+        assert_eq!(listed, (1..=40).collect::<Vec<_>>());
         let mut bodies: Vec<String> = one.listing("INBOX").await;
         bodies.iter_mut().for_each(|line| *line = line.split(' ').nth(1).unwrap().to_owned());
         bodies.sort();

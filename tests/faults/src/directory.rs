@@ -16,7 +16,7 @@ use provost_view::{Fallback, PasswordSource, View, ViewConfig};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::mark::{HistoryMark, Marks, Said};
+use crate::mark::{HistoryMark, Marks, StepProgress};
 
 const SUFFIX: &str = "dc=example,dc=edu";
 const ROOT: &str = "cn=root";
@@ -162,9 +162,9 @@ pub fn live(root: &Path, seed: u64, life: usize, from: usize) -> anyhow::Result<
         let (server, directory) = start(root).await?;
         let view = view(root, directory.clone());
         for (number, step) in steps(seed).iter().enumerate().skip(from) {
-            marks.say(0, number, &Said::Begun);
-            let said = perform(&directory, &view, step).await;
-            marks.say(0, number, &said);
+            marks.record(0, number, &StepProgress::Begun);
+            let progress = perform(&directory, &view, step).await;
+            marks.record(0, number, &progress);
         }
         view.stop();
         drop((view, directory));
@@ -173,7 +173,7 @@ pub fn live(root: &Path, seed: u64, life: usize, from: usize) -> anyhow::Result<
     })
 }
 
-async fn perform(directory: &Directory, view: &View, step: &DirectoryStep) -> Said {
+async fn perform(directory: &Directory, view: &View, step: &DirectoryStep) -> StepProgress {
     let done = match step {
         DirectoryStep::Add(number, name) => directory.add(person(*number, name)).await.map(|receipt| receipt.csn),
         DirectoryStep::Rename(number, name) => {
@@ -187,25 +187,25 @@ async fn perform(directory: &Directory, view: &View, step: &DirectoryStep) -> Sa
         DirectoryStep::SaveView => return save(view).await,
     };
     match done {
-        Ok(csn) => Said::Answered(csn.unwrap_or_else(|| "done".into())),
+        Ok(csn) => StepProgress::Answered(csn.unwrap_or_else(|| "done".into())),
         Err(DirectoryError::Unavailable(why) | DirectoryError::Unknown(why)) => {
             eprintln!("{step:?}: {why}");
-            Said::Unknown
+            StepProgress::Unknown
         }
-        Err(_) => Said::Answered(REFUSED.into()),
+        Err(_) => StepProgress::Answered(REFUSED.into()),
     }
 }
 
 /// The digest is from before the save: the file may also contain later changes.
-async fn save(view: &View) -> Said {
+async fn save(view: &View) -> StepProgress {
     let begin = std::time::Instant::now();
     while !view.status().current && begin.elapsed() < FOLLOW {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     let before = digest(view);
     match view.save().await {
-        Ok(()) if digest(view) == before => Said::Answered(before),
-        _ => Said::NotDone,
+        Ok(()) if digest(view) == before => StepProgress::Answered(before),
+        _ => StepProgress::NotDone,
     }
 }
 
@@ -240,7 +240,7 @@ impl DirectoryJudge {
     /// The file holds the last saved View or a newer one; it may be missing only when none was saved.
     fn judge_view(&self, root: &Path, marks: &[HistoryMark]) -> Result<(), String> {
         let saves = |mark: &&HistoryMark| matches!(self.steps[mark.step], DirectoryStep::SaveView);
-        let saved = marks.iter().filter(saves).any(|mark| matches!(mark.said, Said::Answered(_)));
+        let saved = marks.iter().filter(saves).any(|mark| matches!(mark.progress, StepProgress::Answered(_)));
         let view = view(root, client("ldap://127.0.0.1:1"));
         view.stop();
         match (saved, view.status().complete) {
@@ -258,8 +258,8 @@ impl DirectoryJudge {
         // RFC 4533, and every consumer: a new CSN is greater than all earlier ones.
         let added =
             directory.add(person(AFTER, "After")).await.map_err(|error| format!("does not accept changes: {error}"))?;
-        let acknowledged = marks.iter().filter_map(|mark| match &mark.said {
-            Said::Answered(csn) if csn.contains('#') => Some(csn.clone()),
+        let acknowledged = marks.iter().filter_map(|mark| match &mark.progress {
+            StepProgress::Answered(csn) if csn.contains('#') => Some(csn.clone()),
             _ => None,
         });
         let last = acknowledged.chain(found_csn).max();
@@ -280,14 +280,14 @@ impl DirectoryJudge {
             possible.dedup();
         };
         for mark in marks {
-            match &mark.said {
-                Said::Begun => {
+            match &mark.progress {
+                StepProgress::Begun => {
                     doubt(&mut possible, under_way.take());
                     under_way = Some(mark.step);
                 }
-                Said::Unknown => doubt(&mut possible, under_way.take()),
-                Said::NotDone => under_way = None,
-                Said::Answered(answer) => {
+                StepProgress::Unknown => doubt(&mut possible, under_way.take()),
+                StepProgress::NotDone => under_way = None,
+                StepProgress::Answered(answer) => {
                     under_way = None;
                     if answer != REFUSED {
                         possible.iter_mut().for_each(|people| self.steps[mark.step].apply(people));

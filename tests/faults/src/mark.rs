@@ -13,7 +13,7 @@ pub const FILE: &str = "/marks";
 
 /// Progress of one step of one caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum StepProgress {
     /// The step is about to be requested.
     Begun,
     /// Acknowledged, or refused by the rules of the engine; with a digest of the answer.
@@ -34,7 +34,7 @@ pub struct HistoryMark {
     /// The number of the process start.
     pub life: usize,
     /// The progress of the step.
-    pub said: Said,
+    pub progress: StepProgress,
 }
 
 impl HistoryMark {
@@ -42,14 +42,14 @@ impl HistoryMark {
     pub fn parse(line: &str) -> Self {
         let words: Vec<&str> = line.split_whitespace().collect();
         let number = |at: usize| words[at].parse().unwrap();
-        let said = match words[3] {
-            "begun" => Said::Begun,
-            "answered" => Said::Answered(words[4].to_owned()),
-            "not-done" => Said::NotDone,
-            "unknown" => Said::Unknown,
+        let progress = match words[3] {
+            "begun" => StepProgress::Begun,
+            "answered" => StepProgress::Answered(words[4].to_owned()),
+            "not-done" => StepProgress::NotDone,
+            "unknown" => StepProgress::Unknown,
             other => panic!("{other}"),
         };
-        Self { life: number(0), caller: number(1), step: number(2), said }
+        Self { life: number(0), caller: number(1), step: number(2), progress }
     }
 }
 
@@ -67,12 +67,12 @@ impl Marks {
     }
 
     /// Writes one line with one call.
-    pub fn say(&self, caller: usize, step: usize, said: &Said) {
-        let words = match said {
-            Said::Begun => "begun".to_owned(),
-            Said::Answered(digest) => format!("answered {digest}"),
-            Said::NotDone => "not-done".to_owned(),
-            Said::Unknown => "unknown".to_owned(),
+    pub fn record(&self, caller: usize, step: usize, progress: &StepProgress) {
+        let words = match progress {
+            StepProgress::Begun => "begun".to_owned(),
+            StepProgress::Answered(digest) => format!("answered {digest}"),
+            StepProgress::NotDone => "not-done".to_owned(),
+            StepProgress::Unknown => "unknown".to_owned(),
         };
         let line = format!("{} {caller} {step} {words}\n", self.life);
         // The layer never fails writes of marks; a lost mark would cause a false alarm, not hide a fault.

@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 
 use crate::disk::{self, Disk, FailedSync, Image, Loss};
-use crate::mark::{self, HistoryMark, Said};
+use crate::mark::{self, HistoryMark, StepProgress};
 use crate::record::{self, CallRecord, FileCall};
 
 /// The subject of a recording.
@@ -155,7 +155,7 @@ impl RecordedRun {
     fn weights(&self) -> Vec<f64> {
         let mut weights = vec![1.0; self.calls.len() + 1];
         for (before, mark) in &self.marks {
-            if matches!(mark.said, Said::Answered(_)) {
+            if matches!(mark.progress, StepProgress::Answered(_)) {
                 weights[*before] = LIKELIER;
             }
         }
@@ -204,7 +204,7 @@ fn next_steps(marks: &[(usize, HistoryMark)]) -> Vec<String> {
     let callers = marks.iter().map(|(_, mark)| mark.caller + 1).max().unwrap_or(0);
     let mut next = vec![0; callers];
     for (_, mark) in marks {
-        next[mark.caller] = mark.step + usize::from(mark.said != Said::Begun);
+        next[mark.caller] = mark.step + usize::from(mark.progress != StepProgress::Begun);
     }
     next.iter().map(usize::to_string).collect()
 }

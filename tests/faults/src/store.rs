@@ -20,7 +20,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use uuid::Uuid;
 
-use crate::mark::{HistoryMark, Marks, Said};
+use crate::mark::{HistoryMark, Marks, StepProgress};
 
 /// Callers with an account each; the next caller works on the queue.
 pub const ACCOUNTS: usize = 2;
@@ -329,20 +329,20 @@ async fn call(store: &dyn BothStores, marks: &Marks, (caller, life): (usize, usi
             continue;
         }
         for _ in 0..if is_last { LAST_TRIES } else { TRIES } {
-            marks.say(caller, number, &Said::Begun);
-            let said = match state.perform(store, step, life, number).await {
-                StepOutcome::Answered(digest) => Said::Answered(digest),
+            marks.record(caller, number, &StepProgress::Begun);
+            let progress = match state.perform(store, step, life, number).await {
+                StepOutcome::Answered(digest) => StepProgress::Answered(digest),
                 StepOutcome::NotDone(why) => {
                     eprintln!("caller {caller} step {number}: not done: {why}");
-                    Said::NotDone
+                    StepProgress::NotDone
                 }
                 StepOutcome::Unknown(why) => {
                     eprintln!("caller {caller} step {number}: unknown: {why}");
-                    Said::Unknown
+                    StepProgress::Unknown
                 }
             };
-            let is_done = matches!(said, Said::Answered(_));
-            marks.say(caller, number, &said);
+            let is_done = matches!(progress, StepProgress::Answered(_));
+            marks.record(caller, number, &progress);
             if is_done || !may_repeat {
                 break;
             }
@@ -433,14 +433,14 @@ impl StoreJudge {
                 possible.iter_mut().for_each(|events| events.push(HistoryEvent::Restart));
                 life = mark.life;
             }
-            match &mark.said {
-                Said::Begun => under_way = Some((mark.life, mark.step)),
-                Said::NotDone => under_way = None,
-                Said::Unknown => {
+            match &mark.progress {
+                StepProgress::Begun => under_way = Some((mark.life, mark.step)),
+                StepProgress::NotDone => under_way = None,
+                StepProgress::Unknown => {
                     late.extend(under_way);
                     doubt(&mut possible, under_way.take());
                 }
-                Said::Answered(digest) => {
+                StepProgress::Answered(digest) => {
                     under_way = None;
                     possible.iter_mut().for_each(|events| events.push(HistoryEvent::Done(mark.life, mark.step)));
                     possible.retain(|events| self.state(caller, events).1.last() == Some(digest));

@@ -44,7 +44,7 @@ pub enum Security {
 /// A running server. Records the received messages as debug text.
 pub struct Fake {
     pub port: u16,
-    heard: Arc<Mutex<Vec<String>>>,
+    received: Arc<Mutex<Vec<String>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -65,8 +65,8 @@ impl Fake {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let (handler, log): (Handler, _) = (Arc::new(handler), Arc::clone(&heard));
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let (handler, log): (Handler, _) = (Arc::new(handler), Arc::clone(&received));
         let task = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let (handler, log, security) = (Arc::clone(&handler), Arc::clone(&log), security.clone());
@@ -86,7 +86,7 @@ impl Fake {
                 });
             }
         });
-        Self { port, heard, task }
+        Self { port, received, task }
     }
 
     pub fn url(&self) -> String {
@@ -94,8 +94,8 @@ impl Fake {
     }
 
     /// Returns how many received messages contain `text`.
-    pub fn heard(&self, text: &str) -> usize {
-        self.heard.lock().unwrap().iter().filter(|message| message.contains(text)).count()
+    pub fn received(&self, text: &str) -> usize {
+        self.received.lock().unwrap().iter().filter(|message| message.contains(text)).count()
     }
 
     /// Waits until a received message contains `text`.
@@ -106,12 +106,12 @@ impl Fake {
     /// Waits until `times` received messages contain `text`.
     pub async fn hears_times(&self, text: &str, times: usize) {
         let waiting = async {
-            while self.heard(text) < times {
+            while self.received(text) < times {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let heard = tokio::time::timeout(Duration::from_secs(5), waiting).await;
-        assert!(heard.is_ok(), "{text} was not received: {:?}", self.heard.lock().unwrap());
+        let received = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+        assert!(received.is_ok(), "{text} was not received: {:?}", self.received.lock().unwrap());
     }
 
     pub fn directory(&self) -> Directory {
@@ -123,12 +123,12 @@ impl Fake {
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     socket: S,
     handler: &Handler,
-    heard: &Mutex<Vec<String>>,
+    received: &Mutex<Vec<String>>,
     until_start_tls: bool,
 ) -> Option<S> {
     let mut framed = Framed::new(socket, LdapCodec::default());
     while let Some(Ok(message)) = framed.next().await {
-        heard.lock().unwrap().push(format!("{message:?}"));
+        received.lock().unwrap().push(format!("{message:?}"));
         if until_start_tls {
             let op = LdapOp::ExtendedResponse(LdapExtendedResponse { res: result(0), name: None, value: None });
             framed.send(LdapMsg { msgid: message.msgid, op, ctrl: vec![] }).await.ok()?;

@@ -146,10 +146,10 @@ impl Framer {
 
     /// Moves octets of the current literal; returns those of a large one.
     fn take_literal(&mut self, input: &mut BytesMut) -> Option<Bytes> {
-        let here = input.len().min(usize::try_from(self.literal_left).unwrap_or(usize::MAX));
-        let octets = input.split_to(here);
-        self.literal_left -= here as u64;
-        if self.refused.is_some() || here == 0 {
+        let taken = input.len().min(usize::try_from(self.literal_left).unwrap_or(usize::MAX));
+        let octets = input.split_to(taken);
+        self.literal_left -= taken as u64;
+        if self.refused.is_some() || taken == 0 {
             return None;
         }
         if self.is_large {

@@ -21,8 +21,8 @@ const LOGIN_FAILURES_MAX: u8 = 5;
 const TOO_MANY_REFUSED: &str = "Too many refused logins, try again later";
 
 /// STARTTLS (RFC 3501 §6.2.1).
-pub(crate) fn start_tls(here: &Connection) -> Completion {
-    if here.can_start_tls() {
+pub(crate) fn start_tls(connection: &Connection) -> Completion {
+    if connection.can_start_tls() {
         Completion::StartTls(StatusResponse::ok("Begin TLS negotiation now"))
     } else {
         Completion::Reply(StatusResponse::bad("TLS is active already or not offered"))
@@ -35,28 +35,28 @@ fn privacy_required() -> Completion {
 
 /// LOGIN (RFC 3501 §6.2.3).
 pub(crate) async fn login(
-    here: &Connection,
+    connection: &Connection,
     failures: &mut u8,
     name: &str,
     password: Secret,
     out: &mut Output<'_>,
 ) -> Completion {
-    if !here.may_log_in() {
+    if !connection.may_log_in() {
         return privacy_required();
     }
-    verify(here, failures, name, &password, out).await
+    verify(connection, failures, name, &password, out).await
 }
 
 /// AUTHENTICATE (RFC 3501 §6.2.2); `initial` is SASL-IR's response.
 pub(crate) async fn authenticate(
-    here: &Connection,
+    connection: &Connection,
     failures: &mut u8,
     tag: &str,
     mechanism: &str,
     initial: Option<Bytes>,
     out: &mut Output<'_>,
 ) -> Completion {
-    if !here.may_log_in() {
+    if !connection.may_log_in() {
         return privacy_required();
     }
     let first = match mechanism {
@@ -66,8 +66,8 @@ pub(crate) async fn authenticate(
     };
     match initial {
         // RFC 4959 §3: `=` means an empty response.
-        Some(line) if line == b"="[..] => exchange(here, failures, tag, first, b"", out).await,
-        Some(line) => exchange(here, failures, tag, first, &line, out).await,
+        Some(line) if line == b"="[..] => exchange(connection, failures, tag, first, b"", out).await,
+        Some(line) => exchange(connection, failures, tag, first, &line, out).await,
         None => challenge(tag, first, out),
     }
 }
@@ -84,7 +84,7 @@ fn challenge(tag: &str, exchange: AuthenticateStep, out: &mut Output<'_>) -> Com
 
 /// Handles one SASL response of the client.
 pub(crate) async fn exchange(
-    here: &Connection,
+    connection: &Connection,
     failures: &mut u8,
     tag: &str,
     exchange: AuthenticateStep,
@@ -96,57 +96,59 @@ pub(crate) async fn exchange(
     }
     let Ok(response) = STANDARD.decode(line) else { return Completion::Reply(StatusResponse::bad("Not base64")) };
     match exchange {
-        AuthenticateStep::Plain => plain(here, failures, &response, out).await,
+        AuthenticateStep::Plain => plain(connection, failures, &response, out).await,
         AuthenticateStep::LoginName => match String::from_utf8(response) {
             Ok(name) => challenge(tag, AuthenticateStep::LoginPassword { name }, out),
             Err(_) => Completion::Reply(StatusResponse::bad("Not UTF-8")),
         },
         AuthenticateStep::LoginPassword { name } => match String::from_utf8(response) {
-            Ok(password) => verify(here, failures, &name, &Secret::new(password), out).await,
+            Ok(password) => verify(connection, failures, &name, &Secret::new(password), out).await,
             Err(_) => Completion::Reply(StatusResponse::bad("Not UTF-8")),
         },
     }
 }
 
 /// Handles PLAIN (RFC 4616 §2). A login on behalf of another identity is refused.
-async fn plain(here: &Connection, failures: &mut u8, response: &[u8], out: &mut Output<'_>) -> Completion {
+async fn plain(connection: &Connection, failures: &mut u8, response: &[u8], out: &mut Output<'_>) -> Completion {
     let Ok(identity) = provost_credential::plain(response) else {
         return Completion::Reply(StatusResponse::bad("Not a PLAIN message"));
     };
     let acts_for = &identity.authorization;
     if !acts_for.is_empty() && !acts_for.eq_ignore_ascii_case(&identity.authentication) {
-        attempt(here, &identity.authentication, &identity.password).refuse();
-        return refuse(here, failures, wrong(), out).await;
+        attempt(connection, &identity.authentication, &identity.password).refuse();
+        return refuse(connection, failures, wrong(), out).await;
     }
-    verify(here, failures, &identity.authentication, &identity.password, out).await
+    verify(connection, failures, &identity.authentication, &identity.password, out).await
 }
 
 async fn verify(
-    here: &Connection,
+    connection: &Connection,
     failures: &mut u8,
     name: &str,
     password: &Secret,
     out: &mut Output<'_>,
 ) -> Completion {
-    let now = (here.clock)();
-    match here.config.view.login(attempt(here, name, password), now).await {
-        Login::Accepted(person) => accept(here, &person, now.as_second()),
-        Login::Refused => refuse(here, failures, wrong(), out).await,
-        Login::Throttled => refuse(here, failures, StatusResponse::no("UNAVAILABLE", TOO_MANY_REFUSED), out).await,
+    let now = (connection.clock)();
+    match connection.config.view.login(attempt(connection, name, password), now).await {
+        Login::Accepted(person) => accept(connection, &person, now.as_second()),
+        Login::Refused => refuse(connection, failures, wrong(), out).await,
+        Login::Throttled => {
+            refuse(connection, failures, StatusResponse::no("UNAVAILABLE", TOO_MANY_REFUSED), out).await
+        }
         Login::Unavailable => Completion::Reply(StatusResponse::no("UNAVAILABLE", "Logins cannot be verified now")),
     }
 }
 
-fn attempt<'a>(here: &Connection, name: &'a str, password: &'a Secret) -> LoginAttempt<'a> {
-    LoginAttempt { name, password, source: here.peer.remote.ip(), service: "imap" }
+fn attempt<'a>(connection: &Connection, name: &'a str, password: &'a Secret) -> LoginAttempt<'a> {
+    LoginAttempt { name, password, source: connection.peer.remote.ip(), service: "imap" }
 }
 
-fn accept(here: &Connection, person: &PersonRef, now: i64) -> Completion {
+fn accept(connection: &Connection, person: &PersonRef, now: i64) -> Completion {
     let id = AccountId(person.entry_uuid);
-    let watch = here.config.view.watch(person);
-    let notices = here.config.store.notices(id);
-    here.config.store.note_login(id, "imap", now);
-    let code = format!("CAPABILITY {}", capabilities(here));
+    let watch = connection.config.view.watch(person);
+    let notices = connection.config.store.notices(id);
+    connection.config.store.note_login(id, "imap", now);
+    let code = format!("CAPABILITY {}", capabilities(connection));
     let account = Box::new(LoggedInAccount { id, name: person.uid.clone(), person: watch, notices, is_overdue: false });
     Completion::LoggedIn(account, StatusResponse::ok("Logged in").with_code(code))
 }
@@ -157,11 +159,11 @@ fn wrong() -> StatusResponse {
 }
 
 /// Refuses a login: with a delay after the first refusal, and closes after [`LOGIN_FAILURES_MAX`].
-async fn refuse(here: &Connection, failures: &mut u8, reply: StatusResponse, out: &mut Output<'_>) -> Completion {
+async fn refuse(connection: &Connection, failures: &mut u8, reply: StatusResponse, out: &mut Output<'_>) -> Completion {
     let before = u32::from(*failures);
     *failures = failures.saturating_add(1);
     let is_last = *failures >= LOGIN_FAILURES_MAX;
-    tokio::time::sleep(here.penalty * before.min(2)).await;
+    tokio::time::sleep(connection.penalty * before.min(2)).await;
     if is_last {
         out.put("* BYE Too many refused logins\r\n");
         return Completion::Close(reply);

@@ -11,18 +11,18 @@ const CAPABILITIES: &str = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE NAMESPACE 
     SPECIAL-USE CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH";
 
 /// The capabilities that this connection allows now (RFC 3501 §6.1.1).
-pub(crate) fn capabilities(here: &Connection) -> String {
+pub(crate) fn capabilities(connection: &Connection) -> String {
     let mut words = CAPABILITIES.to_owned();
-    if here.can_start_tls() {
+    if connection.can_start_tls() {
         words.push_str(" STARTTLS");
     }
-    words.push_str(if here.may_log_in() { " AUTH=PLAIN AUTH=LOGIN" } else { " LOGINDISABLED" });
+    words.push_str(if connection.may_log_in() { " AUTH=PLAIN AUTH=LOGIN" } else { " LOGINDISABLED" });
     words
 }
 
 /// CAPABILITY (RFC 3501 §6.1.1).
-pub(crate) fn capability(here: &Connection, out: &mut Output<'_>) -> StatusResponse {
-    out.put(format!("* CAPABILITY {}\r\n", capabilities(here)));
+pub(crate) fn capability(connection: &Connection, out: &mut Output<'_>) -> StatusResponse {
+    out.put(format!("* CAPABILITY {}\r\n", capabilities(connection)));
     StatusResponse::ok("CAPABILITY completed")
 }
 

@@ -5,7 +5,7 @@
 
 mod expunged;
 mod item;
-mod plan;
+mod needs;
 mod response;
 mod stream;
 
@@ -22,7 +22,7 @@ use crate::message_list::ListedMessage;
 
 use super::store::stored;
 use item::MessageData;
-use plan::FetchNeeds;
+use needs::FetchNeeds;
 use response::FetchResponse;
 
 /// FETCH and UID FETCH.
@@ -46,7 +46,7 @@ pub(crate) async fn fetch(
         context,
         selected,
         numbers: fetch.messages.numbers,
-        plan: FetchNeeds::of(&items),
+        needs: FetchNeeds::of(&items),
         items,
         seen,
     };
@@ -66,7 +66,7 @@ struct FetchResponses<'a> {
     selected: &'a SelectedMailbox,
     numbers: NumberKind,
     items: Vec<FetchItem>,
-    plan: FetchNeeds,
+    needs: FetchNeeds,
     /// Messages that this command has marked `\Seen` and whose new flags are not reported yet.
     seen: BTreeSet<Uid>,
 }
@@ -74,8 +74,8 @@ struct FetchResponses<'a> {
 impl FetchResponses<'_> {
     async fn all(&mut self, indices: &[usize], out: &mut Output<'_>) -> Result<StatusResponse, SessionError> {
         let (mut failure, mut is_partial) = (None, false);
-        for indices in indices.chunks(self.plan.rows_at_once()) {
-            let rows = match read_rows(self.context, self.selected, indices, &self.plan).await {
+        for indices in indices.chunks(self.needs.rows_at_once()) {
+            let rows = match read_rows(self.context, self.selected, indices, &self.needs).await {
                 Ok(rows) => rows,
                 Err(error) => return Ok(crate::context::unreadable(&error)),
             };
@@ -111,7 +111,7 @@ impl FetchResponses<'_> {
         let (uid, is_recent) = (message.uid, self.selected.is_recent(message.uid));
         let response =
             FetchResponse { context: self.context, index, described: MessageData { message, is_recent, row } };
-        let sent = response.send(&self.items, &self.plan, &self.seen, out).await?;
+        let sent = response.send(&self.items, &self.needs, &self.seen, out).await?;
         match sent {
             Ok(()) => {
                 self.seen.remove(&uid);
@@ -130,10 +130,10 @@ async fn read_rows(
     context: &CommandContext<'_>,
     selected: &SelectedMailbox,
     indices: &[usize],
-    plan: &FetchNeeds,
+    needs: &FetchNeeds,
 ) -> Result<Vec<MessageRow>, StoreError> {
-    match plan.needs_rows {
-        true => context.rows(selected, selected.uids(indices), plan.columns).await,
+    match needs.needs_rows {
+        true => context.rows(selected, selected.uids(indices), needs.columns).await,
         false => Ok(Vec::new()),
     }
 }

@@ -190,16 +190,16 @@ fn glob(pattern: &str, name: &str) -> bool {
             continue;
         }
         before = octet;
-        let mut came = false;
+        let mut was_matched = false;
         for (at, place) in reached.iter_mut().enumerate() {
             let last = at.checked_sub(1).and_then(|at| name.get(at)).copied();
-            let here = *place;
+            let is_reached = *place;
             *place = match octet {
-                b'*' => here || came,
-                b'%' => here || (came && last != Some(b'/')),
-                octet => came && last == Some(octet),
+                b'*' => is_reached || was_matched,
+                b'%' => is_reached || (was_matched && last != Some(b'/')),
+                octet => was_matched && last == Some(octet),
             };
-            came = if is_wild { *place } else { here };
+            was_matched = if is_wild { *place } else { is_reached };
         }
         if !reached.contains(&true) {
             return false;

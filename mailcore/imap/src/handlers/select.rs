@@ -14,7 +14,7 @@ use crate::state::Completion;
 
 /// SELECT and EXAMINE: leaves the previous mailbox, even when the new one cannot be opened.
 pub(crate) async fn select(
-    here: &Connection,
+    connection: &Connection,
     account: &mut LoggedInAccount,
     before: Option<&SelectedMailbox>,
     mailbox: &NamedMailbox,
@@ -23,7 +23,7 @@ pub(crate) async fn select(
 ) -> Completion {
     // Before the read: a message that arrives meanwhile must cause another read.
     account.notices.borrow_and_update();
-    let context = here.context(account);
+    let context = connection.context(account);
     if let Some(before) = before {
         leave(&context, before).await;
     }

@@ -104,8 +104,8 @@ async fn refusals() {
         "1 BODY[1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1.1]",
     ] {
         client.send(format!("f FETCH {arguments}\r\n")).await;
-        let told = client.take();
-        assert!(told.starts_with("f BAD "), "{arguments}: {told}");
+        let responses = client.take();
+        assert!(responses.starts_with("f BAD "), "{arguments}: {responses}");
     }
 }
 

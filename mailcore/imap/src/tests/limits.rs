@@ -26,9 +26,9 @@ async fn before_login_it_ends() {
             assert!(client.input.len() <= 9_000);
             client.send("\r\n").await;
         }
-        let told = client.take();
-        assert_eq!(client.step, Step::Close, "{told}");
-        assert!(told.contains("* BYE "), "{told}");
+        let responses = client.take();
+        assert_eq!(client.step, Step::Close, "{responses}");
+        assert!(responses.contains("* BYE "), "{responses}");
     }
 }
 
@@ -76,8 +76,8 @@ async fn large_literals_share_one_bound() {
     for _ in 0..2 {
         // The second reply may be OVERQUOTA, which also shows that memory was free.
         client.send(&append).await;
-        let told = client.take();
-        assert!(told.starts_with("b OK [APPENDUID") || told.starts_with("b NO [OVERQUOTA]"), "{told}");
+        let responses = client.take();
+        assert!(responses.starts_with("b OK [APPENDUID") || responses.starts_with("b NO [OVERQUOTA]"), "{responses}");
     }
 }
 
@@ -87,8 +87,8 @@ async fn an_append_has_a_bound_of_its_own() {
     let mut client = Site::new().logged_in().await;
     let literal = format!(" {{150000+}}\r\n{}", "x".repeat(150_000));
     client.send(format!("a APPEND INBOX{}\r\n", literal.repeat(4))).await;
-    let told = client.take();
-    assert!(told == "a BAD Command too long\r\n" || told.starts_with("a NO [UNAVAILABLE]"), "{told}");
+    let responses = client.take();
+    assert!(responses == "a BAD Command too long\r\n" || responses.starts_with("a NO [UNAVAILABLE]"), "{responses}");
 }
 
 /// RFC 3501 §9, RFC 2971 §3.3, RFC 5258 §6: commands outside the grammar.
@@ -105,8 +105,8 @@ async fn the_grammar_is_kept() {
         "APPEND INBOX (\\Recent) {1+}\r\nx",
     ] {
         client.send(format!("a {command}\r\n")).await;
-        let told = client.take();
-        assert!(told.starts_with("a BAD "), "{command}: {told}");
+        let responses = client.take();
+        assert!(responses.starts_with("a BAD "), "{command}: {responses}");
     }
 }
 
@@ -147,8 +147,11 @@ async fn the_goodbye_names_the_fault() {
 async fn pipelining() {
     let mut client = Site::new().client();
     client.send("a LOGIN zoe secret\r\nb NOOP\r\nc LOGIN {3}\r\n").await;
-    let told = client.take();
-    assert!(told.starts_with("a OK [CAPABILITY") && told.ends_with("b OK NOOP completed\r\n+ OK\r\n"), "{told}");
+    let responses = client.take();
+    assert!(
+        responses.starts_with("a OK [CAPABILITY") && responses.ends_with("b OK NOOP completed\r\n+ OK\r\n"),
+        "{responses}"
+    );
 }
 
 /// DESIGN §6: an idle session is small.

@@ -239,7 +239,7 @@ async fn select_and_examine() {
         S: g BAD Select a mailbox first
         C: h CLOSE
         S: h BAD Select a mailbox first
-        # RFC 3501 §2.3.2: told once as \Recent
+        # RFC 3501 §2.3.2: responses once as \Recent
         C: i SELECT INBOX
         S: * FLAGS (\Answered \Flagged \Deleted \Seen \Draft)
         S: * OK [PERMANENTFLAGS (\Answered \Flagged \Deleted \Seen \Draft \*)] Flags permitted

@@ -123,7 +123,7 @@ async fn store() {
         S: h BAD ~
         C: i STORE 0 FLAGS (\Seen)
         S: i BAD message numbers begin at 1
-        # Another session is told at its next command.
+        # Another session is responses at its next command.
         2C: j NOOP
         2S: * FLAGS (\Answered \Flagged \Deleted \Seen \Draft Work)
         2S: * OK [PERM~
@@ -442,7 +442,7 @@ async fn copy_and_move() {
         2C: h NOOP
         2S: * 1 EXPUNGE
         2S: * 2 EXPUNGE
-        # RFC 3501 §2.3.2: the copy is recent in the session that was told of it first
+        # RFC 3501 §2.3.2: the copy is recent in the session that was responses of it first
         2S: * 2 EXISTS
         2S: * 0 RECENT
         2S: h OK NOOP completed

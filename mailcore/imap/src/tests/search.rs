@@ -142,8 +142,8 @@ async fn refusals() {
         &many,
     ] {
         client.send(format!("f SEARCH {keys}\r\n")).await;
-        let told = client.take();
-        assert!(told.starts_with("f BAD "), "{keys}: {told}");
+        let responses = client.take();
+        assert!(responses.starts_with("f BAD "), "{keys}: {responses}");
     }
 }
 

@@ -7,14 +7,14 @@ use tokio::net::TcpStream;
 use super::*;
 
 async fn read_until(stream: &mut TcpStream, end: &str) -> String {
-    let mut told = Vec::new();
-    while !String::from_utf8_lossy(&told).ends_with(end) {
+    let mut responses = Vec::new();
+    while !String::from_utf8_lossy(&responses).ends_with(end) {
         let mut piece = [0; 4096];
         let octets = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut piece)).await.unwrap().unwrap();
-        assert!(octets > 0, "closed after {:?}", String::from_utf8_lossy(&told));
-        told.extend_from_slice(&piece[..octets]);
+        assert!(octets > 0, "closed after {:?}", String::from_utf8_lossy(&responses));
+        responses.extend_from_slice(&piece[..octets]);
     }
-    String::from_utf8(told).unwrap()
+    String::from_utf8(responses).unwrap()
 }
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn a_connection() {
     site.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
     assert_eq!(read_until(&mut stream, "RECENT\r\n").await, "* 1 EXISTS\r\n* 1 RECENT\r\n");
     stream.write_all(b"DONE\r\nd FETCH 1 BODY[]\r\ne LOGOUT\r\n").await.unwrap();
-    let told = read_until(&mut stream, "e OK LOGOUT completed\r\n").await;
-    assert!(told.contains("BODY[] {11}\r\nA: b\r\n\r\nc\r\n FLAGS (\\Seen \\Recent))\r\n"), "{told}");
+    let responses = read_until(&mut stream, "e OK LOGOUT completed\r\n").await;
+    assert!(responses.contains("BODY[] {11}\r\nA: b\r\n\r\nc\r\n FLAGS (\\Seen \\Recent))\r\n"), "{responses}");
     assert_eq!(stream.read(&mut [0; 16]).await.unwrap(), 0);
 }

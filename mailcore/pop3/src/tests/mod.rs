@@ -159,7 +159,7 @@ async fn unique_ids() {
     site.deliver(&[ONE, TWO]).await;
     let mut client = logged_in(&site).await;
     client.send(b"UIDL\r\n").await;
-    let first = client.heard();
+    let first = client.replies();
     let lines: Vec<&str> = first.lines().collect();
     let [_, one, two, "."] = lines.as_slice() else { panic!("{first}") };
     assert!(one.starts_with("1 ") && one.ends_with(".1") && two.ends_with(".2"), "{first}");
@@ -427,7 +427,7 @@ async fn pipelining() {
     let mut client = site.connect().await;
     client.send(b"USER zoe\r\nPASS let me in\r\nSTAT\r\nDELE 1\r\nQUIT\r\nNOOP\r\n").await;
     assert_eq!(
-        client.heard(),
+        client.replies(),
         "+OK mx.example.edu POP3\r\n+OK\r\n+OK logged in\r\n+OK 1 39\r\n+OK marked\r\n+OK bye\r\n"
     );
     assert_eq!(client.last, Step::Close);
@@ -452,7 +452,7 @@ async fn what_is_no_command() {
         )
         .await;
     client.send(b"USER \xff\r\n").await;
-    assert_eq!(client.heard(), "-ERR the line is not UTF-8\r\n");
+    assert_eq!(client.replies(), "-ERR the line is not UTF-8\r\n");
     client.send(&b"X\r\n".repeat(15)).await;
     assert_eq!(client.last, Step::Close, "the twentieth malformed line closes");
 }
@@ -467,11 +467,11 @@ async fn a_line_too_long_closes() {
     for (mut client, limit) in
         [(fresh, LOGIN_LINE_OCTETS_MAX), (waiting, LOGIN_LINE_OCTETS_MAX), (inside, LINE_OCTETS_MAX)]
     {
-        client.heard();
+        client.replies();
         client.send(&vec![b'x'; limit - 1]).await;
-        assert_eq!((client.last, client.heard().as_str()), (Step::NeedMore, ""));
+        assert_eq!((client.last, client.replies().as_str()), (Step::NeedMore, ""));
         client.send(b"x").await;
-        assert_eq!((client.last, client.heard().as_str()), (Step::Close, "-ERR the line is too long\r\n"));
+        assert_eq!((client.last, client.replies().as_str()), (Step::Close, "-ERR the line is too long\r\n"));
     }
 }
 
@@ -495,9 +495,9 @@ async fn the_longest_password_logs_in() {
         for command in [format!("PASS {typed}"), format!("AUTH PLAIN {message}"), format!("AUTH PLAIN\r\n{message}")] {
             let mut client = site.connect().await;
             client.send(format!("USER zoe\r\n{command}\r\n").as_bytes()).await;
-            let heard = client.heard();
-            assert_eq!(heard.ends_with("+OK logged in\r\n"), is_right, "{} octets: {heard}", typed.len());
-            assert_ne!(client.last, Step::Close, "{heard}");
+            let replies = client.replies();
+            assert_eq!(replies.ends_with("+OK logged in\r\n"), is_right, "{} octets: {replies}", typed.len());
+            assert_ne!(client.last, Step::Close, "{replies}");
         }
     }
 }
@@ -542,17 +542,17 @@ async fn a_large_message() {
     site.deliver(&[&large]).await;
     let mut client = logged_in(&site).await;
     client.send(b"RETR 1\r\n").await;
-    let heard = client.heard();
+    let replies = client.replies();
     let expected = large.replace("\r\n.", "\r\n..");
-    assert!(heard == format!("+OK {} octets\r\n{expected}.\r\n", large.len()), "{} octets", heard.len());
+    assert!(replies == format!("+OK {} octets\r\n{expected}.\r\n", large.len()), "{} octets", replies.len());
 
     client.send(b"TOP 1 1\r\n").await;
-    assert_eq!(client.heard(), format!("+OK {} octets\r\nSubject: large\r\n\r\n..0123456789\r\n.\r\n", large.len()));
+    assert_eq!(client.replies(), format!("+OK {} octets\r\nSubject: large\r\n\r\n..0123456789\r\n.\r\n", large.len()));
 
     site.store.bodies_fail.store(600_000, Ordering::SeqCst);
     client.send(b"RETR 1\r\n").await;
     assert_eq!(client.last, Step::Close);
-    assert!(!client.heard().ends_with("\r\n.\r\n"));
+    assert!(!client.replies().ends_with("\r\n.\r\n"));
 }
 
 /// The session of an account that was suspended, or whose password was changed, ends.
@@ -649,8 +649,8 @@ proptest! {
                     break;
                 }
             }
-            let heard = client.heard();
-            assert!(heard.is_empty() || heard.ends_with("\r\n"), "{heard:?}");
+            let replies = client.replies();
+            assert!(replies.is_empty() || replies.ends_with("\r\n"), "{replies:?}");
         });
     }
 }

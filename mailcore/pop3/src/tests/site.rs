@@ -181,10 +181,10 @@ impl Site {
             session,
             input: BytesMut::new(),
             buffer: BytesMut::new(),
-            heard: Vec::new(),
+            replies: Vec::new(),
             last: Step::Continue,
         };
-        client.last = client.session.open(&mut Output::new(&mut client.buffer, &mut client.heard)).await.unwrap();
+        client.last = client.session.open(&mut Output::new(&mut client.buffer, &mut client.replies)).await.unwrap();
         client
     }
 }
@@ -194,7 +194,7 @@ pub(super) struct Client {
     pub(super) session: Pop3Session,
     input: BytesMut,
     buffer: BytesMut,
-    heard: Vec<u8>,
+    replies: Vec<u8>,
     pub(super) last: Step,
 }
 
@@ -204,16 +204,16 @@ impl Client {
         self.input.extend_from_slice(octets);
         self.last = Step::Continue;
         while self.last == Step::Continue {
-            let mut out = Output::new(&mut self.buffer, &mut self.heard);
+            let mut out = Output::new(&mut self.buffer, &mut self.replies);
             self.last = self.session.step(&mut self.input, &mut out).await.unwrap();
         }
     }
 
     /// The output since the last call.
-    pub(super) fn heard(&mut self) -> String {
-        self.heard.extend_from_slice(&self.buffer);
+    pub(super) fn replies(&mut self) -> String {
+        self.replies.extend_from_slice(&self.buffer);
         self.buffer.clear();
-        String::from_utf8(std::mem::take(&mut self.heard)).unwrap()
+        String::from_utf8(std::mem::take(&mut self.replies)).unwrap()
     }
 
     /// Plays a conversation: `C:` is sent with CRLF, `S:` must be received (a trailing `...` leaves the rest of the line
@@ -226,15 +226,16 @@ impl Client {
                 ("C:", text) => {
                     assert_eq!(waiting, "", "unexpected output before {line:?}");
                     self.send(format!("{}\r\n", text.strip_prefix(' ').unwrap_or(text)).as_bytes()).await;
-                    waiting = self.heard();
+                    waiting = self.replies();
                 }
                 ("S:", text) => {
-                    waiting.push_str(&self.heard());
-                    let (heard, rest) = waiting.split_once("\r\n").unwrap_or_else(|| panic!("no output for {line:?}"));
+                    waiting.push_str(&self.replies());
+                    let (replies, rest) =
+                        waiting.split_once("\r\n").unwrap_or_else(|| panic!("no output for {line:?}"));
                     let text = text.strip_prefix(' ').unwrap_or(text);
                     match text.strip_suffix("...") {
-                        Some(head) => assert!(heard.starts_with(head), "{heard:?} for {line:?}"),
-                        None => assert_eq!(heard, text),
+                        Some(head) => assert!(replies.starts_with(head), "{replies:?} for {line:?}"),
+                        None => assert_eq!(replies, text),
                     }
                     waiting = rest.to_owned();
                 }

@@ -21,9 +21,9 @@ async fn play<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(stream: S
         if let Some(reply) = line.strip_prefix("S:") {
             stream.write_all(format!("{}\r\n", reply.trim_start()).as_bytes()).await.unwrap();
         } else if let Some(expect) = line.strip_prefix("C:") {
-            let mut said = String::new();
-            stream.read_line(&mut said).await.unwrap();
-            assert_eq!(said, format!("{}\r\n", expect.trim_start()));
+            let mut replies = String::new();
+            stream.read_line(&mut replies).await.unwrap();
+            assert_eq!(replies, format!("{}\r\n", expect.trim_start()));
         }
     }
     let mut rest = String::new();
@@ -390,21 +390,21 @@ async fn nothing_goes_in_the_clear_once_tls_is_offered() {
             play_on(&mut stream, &script).await;
             // In one segment, as an attacker would send it.
             stream.write_all(last.as_bytes()).await.unwrap();
-            let mut came = Vec::new();
+            let mut received = Vec::new();
             if last == "220 go\r\n" {
                 // A peer that offered TLS and then does not speak it.
-                came = vec![0; 5];
-                stream.read_exact(&mut came).await.unwrap();
+                received = vec![0; 5];
+                stream.read_exact(&mut received).await.unwrap();
                 stream.write_all(b"250 this is no handshake\r\n").await.unwrap();
             }
             stream.shutdown().await.unwrap();
-            let _ = stream.read_to_end(&mut came).await;
-            (listener, came)
+            let _ = stream.read_to_end(&mut received).await;
+            (listener, received)
         });
         let fates = send(&client, &["a@far.example"]).await;
         assert!(deferred(&fates[0]).starts_with(why), "{:?}", fates[0]);
-        let (listener, came) = server.await.unwrap();
-        assert!(memchr::memmem::find(&came, b"MAIL FROM").is_none(), "{:?}", String::from_utf8_lossy(&came));
+        let (listener, received) = server.await.unwrap();
+        assert!(memchr::memmem::find(&received, b"MAIL FROM").is_none(), "{:?}", String::from_utf8_lossy(&received));
         let again = listener.into_std().unwrap().accept().map(|_| ()).map_err(|error| error.kind());
         assert_eq!(again, Err(std::io::ErrorKind::WouldBlock), "a second connection: {last:?}");
     }
@@ -416,9 +416,9 @@ async fn play_on(stream: &mut TcpStream, script: &str) {
         if let Some(reply) = line.strip_prefix("S: ") {
             stream.write_all(format!("{reply}\r\n").as_bytes()).await.unwrap();
         } else if let Some(expect) = line.strip_prefix("C: ") {
-            let mut said = vec![0; expect.len() + 2];
-            stream.read_exact(&mut said).await.unwrap();
-            assert_eq!(String::from_utf8(said).unwrap(), format!("{expect}\r\n"));
+            let mut replies = vec![0; expect.len() + 2];
+            stream.read_exact(&mut replies).await.unwrap();
+            assert_eq!(String::from_utf8(replies).unwrap(), format!("{expect}\r\n"));
         }
     }
 }

@@ -34,8 +34,8 @@ impl SmtpSession {
         out: &mut Output<'_>,
     ) {
         let (now, service) = (self.now(), self.connection.service);
-        // What came is looked at for its Message-ID also when it is refused.
-        let came = data.as_ref().ok().cloned();
+        // The data is searched for its Message-ID also when it is refused.
+        let received = data.as_ref().ok().cloned();
         let replies = match self.check(&mut transaction, data, trace_octets, now).await {
             Ok(message) if service == Service::Lmtp => self.accept_lmtp(&transaction, &message, now).await,
             Ok(message) => vec![self.accept_smtp(&transaction, &message, now).await],
@@ -53,7 +53,7 @@ impl SmtpSession {
                 let recipients = &transaction.arrival.envelope.recipients;
                 let of_one = (service == Service::Lmtp).then(|| recipients.get(number)).flatten();
                 for recipient in of_one.map_or(&recipients[..], std::slice::from_ref) {
-                    self.trace_refusal(&transaction.arrival, Some(&recipient.path), came.as_ref(), reply);
+                    self.trace_refusal(&transaction.arrival, Some(&recipient.path), received.as_ref(), reply);
                 }
             }
             out.put(reply.to_string());

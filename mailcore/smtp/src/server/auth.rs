@@ -9,7 +9,7 @@ use provost_net::{Output, Step};
 use provost_store::AccountId;
 use provost_view::{Login, LoginAttempt, Person, Secret};
 
-use super::{LOGIN_FAILURES_MAX, Service, SmtpSession, State, say};
+use super::{LOGIN_FAILURES_MAX, Service, SmtpSession, State, send_reply};
 use crate::reply::{self, Reply};
 
 /// What the last 334 asked for.
@@ -118,7 +118,7 @@ impl SmtpSession {
                 self.config.delivery.store.note_login(AccountId(person.entry_uuid), "submission", now.as_second());
                 self.login_watch = Some(self.config.view.watch(&person));
                 self.connection_mut().login = Some(person);
-                say(reply::LOGGED_IN, out)
+                send_reply(reply::LOGGED_IN, out)
             }
             Login::Accepted(_) => {
                 attempt.refuse();
@@ -126,7 +126,7 @@ impl SmtpSession {
             }
             Login::Refused => self.login_refused(reply::LOGIN_REFUSED, out),
             Login::Throttled => self.login_refused(reply::LOGIN_THROTTLED, out),
-            Login::Unavailable => say(reply::LOGIN_UNAVAILABLE, out),
+            Login::Unavailable => send_reply(reply::LOGIN_UNAVAILABLE, out),
         }
     }
 
@@ -139,9 +139,9 @@ impl SmtpSession {
     fn login_refused(&mut self, words: Reply, out: &mut Output<'_>) -> Step {
         self.login_failures += 1;
         if self.login_failures >= LOGIN_FAILURES_MAX {
-            say(reply::TOO_MANY_ERRORS, out);
+            send_reply(reply::TOO_MANY_ERRORS, out);
             return Step::Close;
         }
-        say(words, out)
+        send_reply(words, out)
     }
 }

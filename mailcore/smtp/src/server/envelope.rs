@@ -11,7 +11,7 @@ use super::error_budget::CountedError;
 use super::route::DeliveryRoute;
 use super::stages::{JudgedItem, StageInput, judge};
 use super::transaction::{MailTransaction, ReceivingData};
-use super::{Service, SmtpSession, State, say};
+use super::{Service, SmtpSession, State, send_reply};
 use crate::data::DataReader;
 use crate::reply;
 
@@ -30,7 +30,7 @@ impl SmtpSession {
         match judge(self.stages.mail, &mut arrival, self.stage_input(JudgedItem::Sender)).await {
             Ok(()) => {
                 self.state = State::Transaction(MailTransaction { arrival, routes: Vec::new() });
-                say(reply::SENDER_OK, out)
+                send_reply(reply::SENDER_OK, out)
             }
             Err(objection) => {
                 self.trace_refusal(&arrival, None, None, objection.reply());
@@ -54,7 +54,7 @@ impl SmtpSession {
     /// Answers a MAIL that a stage objects to. An objection that may pass later is no error of the peer.
     pub(super) fn object(&mut self, objection: Rejected, out: &mut Output<'_>) -> Step {
         let reply = objection.into_reply();
-        if reply.code() >= 500 { self.refuse(reply, out) } else { say(reply, out) }
+        if reply.code() >= 500 { self.refuse(reply, out) } else { send_reply(reply, out) }
     }
 
     pub(super) async fn rcpt(&mut self, recipient: Recipient, out: &mut Output<'_>) -> Step {
@@ -69,7 +69,7 @@ impl SmtpSession {
             Ok(()) => {
                 transaction.routes.push(route);
                 self.error_budget.give_back_command();
-                say(reply::RECIPIENT_OK, out)
+                send_reply(reply::RECIPIENT_OK, out)
             }
             Err(objection) => {
                 let refused = transaction.arrival.envelope.recipients.pop();
@@ -91,10 +91,10 @@ impl SmtpSession {
         let reply = objection.into_reply();
         let is_permanent = reply.code() >= 500;
         if is_permanent && service != Service::Lmtp && !self.error_budget.spend(CountedError::RefusedRecipient) {
-            say(reply::TOO_MANY_ERRORS, out);
+            send_reply(reply::TOO_MANY_ERRORS, out);
             return Step::Close;
         }
-        say(reply, out)
+        send_reply(reply, out)
     }
 
     pub(super) fn data(&mut self, out: &mut Output<'_>) -> Step {

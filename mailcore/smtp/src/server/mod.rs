@@ -139,7 +139,7 @@ impl SmtpSession {
             LineStart::Http => return self.http(out),
         };
         if !self.error_budget.spend(CountedError::Command) {
-            say(reply::TOO_MANY_COMMANDS, out);
+            send_reply(reply::TOO_MANY_COMMANDS, out);
             return Step::Close;
         }
         if let Some(exchange) = self.state.take_exchange() {
@@ -161,10 +161,10 @@ impl SmtpSession {
             Command::Rcpt(recipient) => self.rcpt(recipient, out).await,
             Command::Data => self.data(out),
             Command::Rset => self.reset(out),
-            Command::Noop => say(reply::OK, out),
+            Command::Noop => send_reply(reply::OK, out),
             Command::Quit => self.quit(out),
-            Command::Vrfy => say(reply::CANNOT_VERIFY, out),
-            Command::Help => say(reply::HELP, out),
+            Command::Vrfy => send_reply(reply::CANNOT_VERIFY, out),
+            Command::Help => send_reply(reply::HELP, out),
             Command::StartTls => self.start_tls(out),
             Command::Auth { mechanism, initial } => self.auth(&mechanism, initial, out).await,
         }
@@ -223,17 +223,17 @@ impl SmtpSession {
         let service = self.connection.service.as_label();
         metrics::counter!("provost_smtp_http_total", "service" => service).increment(1);
         tracing::info!(service, peer = %self.connection.remote.ip(), "a peer speaks HTTP, connection closed");
-        say(reply::NOT_HTTP, out);
+        send_reply(reply::NOT_HTTP, out);
         Step::Close
     }
 
     fn reset(&mut self, out: &mut Output<'_>) -> Step {
         self.state = State::Ready;
-        say(reply::OK, out)
+        send_reply(reply::OK, out)
     }
 
     fn quit(&mut self, out: &mut Output<'_>) -> Step {
-        say(reply::BYE, out);
+        send_reply(reply::BYE, out);
         Step::Close
     }
 
@@ -245,7 +245,7 @@ impl SmtpSession {
         if !self.can_start_tls() {
             return self.refuse(reply::NOT_IMPLEMENTED, out);
         }
-        say(reply::READY_FOR_TLS, out);
+        send_reply(reply::READY_FOR_TLS, out);
         Step::StartTls
     }
 
@@ -256,10 +256,10 @@ impl SmtpSession {
     /// Answers a command that is out of order; too many of them close the session.
     fn refuse(&mut self, reply: Reply, out: &mut Output<'_>) -> Step {
         if !self.error_budget.spend(CountedError::Error) {
-            say(reply::TOO_MANY_ERRORS, out);
+            send_reply(reply::TOO_MANY_ERRORS, out);
             return Step::Close;
         }
-        say(reply, out)
+        send_reply(reply, out)
     }
 
     fn now(&self) -> Timestamp {
@@ -267,7 +267,7 @@ impl SmtpSession {
     }
 }
 
-fn say(reply: Reply, out: &mut Output<'_>) -> Step {
+fn send_reply(reply: Reply, out: &mut Output<'_>) -> Step {
     out.put(reply.to_string());
     Step::Continue
 }
@@ -278,7 +278,7 @@ impl Session for SmtpSession {
             Ok(findings) => self.connection_mut().findings = findings,
             // RFC 5321 §3.1: 554 replaces the greeting for good, 4xx for now.
             Err(objection) => {
-                say(objection.into_reply(), out);
+                send_reply(objection.into_reply(), out);
                 return Ok(Step::Close);
             }
         }
@@ -315,7 +315,7 @@ impl Session for SmtpSession {
     async fn on_event(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
         let is_revoked = self.login_watch.as_mut().is_some_and(|watch| watch.is_revoked(&self.config.view));
         if is_revoked {
-            say(reply::REVOKED, out);
+            send_reply(reply::REVOKED, out);
             return Ok(Step::Close);
         }
         Ok(Step::NeedMore)

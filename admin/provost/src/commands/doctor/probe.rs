@@ -110,20 +110,20 @@ impl ListenerProbe {
         match self.protocol {
             Protocol::Smtp | Protocol::Lmtp => {
                 let hello = if self.protocol == Protocol::Lmtp { "LHLO" } else { "EHLO" };
-                line.say(&format!("{hello} {}", self.hostname))?;
+                line.send_line(&format!("{hello} {}", self.hostname))?;
                 let offers = line.smtp("250")?;
                 if !offers.iter().any(|offer| offer.eq_ignore_ascii_case("STARTTLS")) {
                     return Err(io::Error::other("it does not offer STARTTLS"));
                 }
-                line.say("STARTTLS")?;
+                line.send_line("STARTTLS")?;
                 line.smtp("220").map(drop)
             }
             Protocol::Imap => {
-                line.say("a STARTTLS")?;
+                line.send_line("a STARTTLS")?;
                 line.expect("a OK")
             }
             Protocol::Pop3 => {
-                line.say("STLS")?;
+                line.send_line("STLS")?;
                 line.expect("+OK")
             }
             Protocol::Ldap => {
@@ -137,20 +137,20 @@ impl ListenerProbe {
     fn farewell<S: Read + Write>(&self, line: &mut ProbeConversation<S>) -> io::Result<()> {
         match self.protocol {
             Protocol::Smtp | Protocol::Lmtp => {
-                line.say("QUIT")?;
+                line.send_line("QUIT")?;
                 line.smtp("221").map(drop)
             }
             Protocol::Imap => {
-                line.say("b LOGOUT")?;
+                line.send_line("b LOGOUT")?;
                 line.expect("* BYE")?;
                 line.expect("b OK")
             }
             Protocol::Pop3 => {
-                line.say("QUIT")?;
+                line.send_line("QUIT")?;
                 line.expect("+OK")
             }
             Protocol::Http(path) => {
-                line.say(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.hostname))?;
+                line.send_line(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.hostname))?;
                 line.expect("HTTP/1.1 ")
             }
             Protocol::Ldap => line.send(LDAP_UNBIND),
@@ -234,7 +234,7 @@ impl<S: Read + Write> ProbeConversation<S> {
         self.stream.get_mut().flush()
     }
 
-    fn say(&mut self, line: &str) -> io::Result<()> {
+    fn send_line(&mut self, line: &str) -> io::Result<()> {
         self.send(format!("{line}\r\n").as_bytes())
     }
 

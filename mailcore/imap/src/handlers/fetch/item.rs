@@ -14,7 +14,7 @@ use crate::message_list::ListedMessage;
 use crate::section::{OctetRange, locate, partial_range, select};
 use crate::source::MessageSource;
 
-use super::plan::kept_names;
+use super::needs::kept_names;
 use super::stream;
 
 /// An item that is ready to be sent.

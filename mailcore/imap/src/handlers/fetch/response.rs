@@ -11,7 +11,7 @@ use crate::context::CommandContext;
 use crate::source::MessageSource;
 
 use super::item::{MessageData, PreparedItem};
-use super::plan::FetchNeeds;
+use super::needs::FetchNeeds;
 use super::stream;
 
 /// Octets of items prepared before any is sent: for nearly every FETCH a read error then shows before the response begins.
@@ -32,13 +32,13 @@ impl FetchResponse<'_> {
     pub(super) async fn send(
         &self,
         items: &[FetchItem],
-        plan: &FetchNeeds,
+        needs: &FetchNeeds,
         seen: &BTreeSet<Uid>,
         out: &mut Output<'_>,
     ) -> Result<Result<(), StoreError>, SessionError> {
         let mut source = match &self.described.row {
             Some(row) => Some(MessageSource::new(self.context, row)),
-            None if plan.needs_rows => return Ok(Err(StoreError::Gone)),
+            None if needs.needs_rows => return Ok(Err(StoreError::Gone)),
             None => None,
         };
         let mut sending = UnsentItems::new(self.index);

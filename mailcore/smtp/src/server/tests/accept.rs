@@ -11,9 +11,9 @@ use crate::server::Service;
 const MESSAGE: &str = "C: Subject: hi\nC: \nC: ..hello\nC: .\n";
 
 async fn mx(site: &Site, from: &str, to: &[&str]) -> TestConversation {
-    let mut talk = site.talk(Service::Mx);
-    talk.run(&format!("C: HELO client.example\nS: 250\n{}", envelope(from, to))).await;
-    talk
+    let mut conversation = site.connect(Service::Mx);
+    conversation.run(&format!("C: HELO client.example\nS: 250\n{}", envelope(from, to))).await;
+    conversation
 }
 
 fn envelope(from: &str, to: &[&str]) -> String {
@@ -32,7 +32,7 @@ pub(super) fn to_zoe_herself(last: &str) -> String {
 async fn a_vacation_reply_is_queued() {
     let site = site_with(View::fixed(vec![away("zoe")]));
     for _ in 0..2 {
-        site.talk(Service::Mx).run(&to_zoe_herself("S: 250 2.0.0")).await;
+        site.connect(Service::Mx).run(&to_zoe_herself("S: 250 2.0.0")).await;
     }
     let queued = site.queued().await;
     assert_eq!((queued.len(), site.inbox("zoe").await.len()), (1, 2));
@@ -48,18 +48,18 @@ async fn a_vacation_reply_is_queued() {
 async fn a_suspended_person_sends_nothing() {
     let zoe = Person { state: PersonState::Suspended, ..person("zoe") };
     let site = site_with(View::fixed(vec![zoe]));
-    let mut talk = site.talk(Service::Submission);
-    talk.send(b"EHLO x\r\n").await;
-    talk.session.connection_mut().login = Some(std::sync::Arc::new(person("zoe")));
-    talk.run("C: MAIL FROM:<zoe@example.edu>\nS: 530 5.7.0").await;
+    let mut conversation = site.connect(Service::Submission);
+    conversation.send(b"EHLO x\r\n").await;
+    conversation.session.connection_mut().login = Some(std::sync::Arc::new(person("zoe")));
+    conversation.run("C: MAIL FROM:<zoe@example.edu>\nS: 530 5.7.0").await;
 }
 
 /// RFC 5321 §4.4: Return-Path, then our Received, then the message with its dots unchanged.
 #[tokio::test]
 async fn mail_for_us_is_in_the_mailbox() {
     let site = site();
-    let mut talk = mx(&site, "a@b.example", &["zoe@example.edu", "ann@example.edu"]).await;
-    talk.run(&format!("{MESSAGE}S: 250 2.0.0 OK\nC: RCPT TO:<zoe@example.edu>\nS: 503")).await;
+    let mut conversation = mx(&site, "a@b.example", &["zoe@example.edu", "ann@example.edu"]).await;
+    conversation.run(&format!("{MESSAGE}S: 250 2.0.0 OK\nC: RCPT TO:<zoe@example.edu>\nS: 503")).await;
     let body = &site.inbox("zoe").await[0];
     let (trace, rest) = body.split_once(" id ").unwrap();
     assert_eq!(
@@ -75,18 +75,18 @@ async fn mail_for_us_is_in_the_mailbox() {
 #[tokio::test]
 async fn lmtp_answers_each_recipient() {
     let site = site();
-    let mut talk = site.talk(Service::Lmtp);
-    talk.send(b"LHLO x\r\n").await;
-    talk.run(
-        "C: MAIL FROM:<>\nS: 250\nC: DATA\nS: 503\nC: RCPT TO:<nobody@example.edu>\nS: 550 5.1.1\nC: DATA\nS: 503",
-    )
-    .await;
-    talk.run(&format!(
-        "C: RSET\nS: 250\n{}{MESSAGE}S: 250 2.1.5 <zoe@example.edu>\nS: 552 5.2.2 <full@example.edu>
+    let mut conversation = site.connect(Service::Lmtp);
+    conversation.send(b"LHLO x\r\n").await;
+    conversation
+        .run("C: MAIL FROM:<>\nS: 250\nC: DATA\nS: 503\nC: RCPT TO:<nobody@example.edu>\nS: 550 5.1.1\nC: DATA\nS: 503")
+        .await;
+    conversation
+        .run(&format!(
+            "C: RSET\nS: 250\n{}{MESSAGE}S: 250 2.1.5 <zoe@example.edu>\nS: 552 5.2.2 <full@example.edu>
         S: 250 2.1.5 <ann@example.edu>\nC: NOOP\nS: 250",
-        envelope("a@b.example", &["zoe@example.edu", "full@example.edu", "ann@example.edu"])
-    ))
-    .await;
+            envelope("a@b.example", &["zoe@example.edu", "full@example.edu", "ann@example.edu"])
+        ))
+        .await;
     assert_eq!((site.inbox("zoe").await.len(), site.inbox("full").await.len()), (1, 0));
     assert!(site.inbox("ann").await[0].contains("with LMTP id "));
     assert_eq!(site.queued().await.len(), 0);
@@ -96,10 +96,10 @@ async fn lmtp_answers_each_recipient() {
 #[tokio::test]
 async fn lmtp_answers_a_recipient_named_twice() {
     let site = site();
-    let mut talk = site.talk(Service::Lmtp);
-    talk.send(b"LHLO x\r\n").await;
+    let mut conversation = site.connect(Service::Lmtp);
+    conversation.send(b"LHLO x\r\n").await;
     let twice = envelope("", &["zoe@example.edu", "zoe@example.edu"]);
-    talk.run(&format!("{twice}{MESSAGE}S: 250 2.1.5\nS: 250 2.1.5")).await;
+    conversation.run(&format!("{twice}{MESSAGE}S: 250 2.1.5\nS: 250 2.1.5")).await;
     assert_eq!(site.inbox("zoe").await.len(), 1);
 }
 
@@ -125,15 +125,16 @@ async fn a_full_mailbox_is_refused_or_bounced() {
 #[tokio::test]
 async fn parameters_of_notifications_are_obeyed() {
     let site = site();
-    let mut talk = site.talk(Service::Mx);
-    talk.run(&format!(
-        "C: HELO x\nS: 250\nC: MAIL FROM:<a@b.example> ENVID=Q1 RET=HDRS\nS: 250
+    let mut conversation = site.connect(Service::Mx);
+    conversation
+        .run(&format!(
+            "C: HELO x\nS: 250\nC: MAIL FROM:<a@b.example> ENVID=Q1 RET=HDRS\nS: 250
         C: RCPT TO:<full@example.edu> NOTIFY=NEVER\nS: 250\nC: RCPT TO:<zoe@example.edu> NOTIFY=FAILURE\nS: 250
         C: DATA\nS: 354\n{MESSAGE}S: 250 2.0.0"
-    ))
-    .await;
+        ))
+        .await;
     assert_eq!(site.queued().await.len(), 0);
-    let mut lmtp = site.talk(Service::Lmtp);
+    let mut lmtp = site.connect(Service::Lmtp);
     lmtp.send(b"LHLO x\r\n").await;
     lmtp.run(&format!(
         "C: MAIL FROM:<a@b.example> ENVID=Q2\nS: 250
@@ -163,17 +164,17 @@ async fn faulty_data_is_refused_at_its_end() {
         ("a\0b\r\n", "554 5.6.0"),
         (&large, "552 5.3.4"),
     ] {
-        let mut talk = mx(&site, "a@b.example", &["zoe@example.edu"]).await;
-        let said = talk.send(format!("{data}.\r\nNOOP\r\n").as_bytes()).await;
-        assert!(said.starts_with(expect) && said.ends_with("\r\n250 2.0.0 OK\r\n"), "{data:?} {said}");
-        assert_eq!(said.lines().count(), 2, "{data:?} {said}");
+        let mut conversation = mx(&site, "a@b.example", &["zoe@example.edu"]).await;
+        let replies = conversation.send(format!("{data}.\r\nNOOP\r\n").as_bytes()).await;
+        assert!(replies.starts_with(expect) && replies.ends_with("\r\n250 2.0.0 OK\r\n"), "{data:?} {replies}");
+        assert_eq!(replies.lines().count(), 2, "{data:?} {replies}");
     }
     assert_eq!(site.inbox("zoe").await.len(), 0);
-    let mut lmtp = site.talk(Service::Lmtp);
+    let mut lmtp = site.connect(Service::Lmtp);
     lmtp.send(b"LHLO x\r\n").await;
     lmtp.run(&envelope("", &["zoe@example.edu", "ann@example.edu"])).await;
-    let said = lmtp.send(b"a\nb\r\n.\r\n").await;
-    assert_eq!(said.matches("550 5.6.11").count(), 2, "{said}");
+    let replies = lmtp.send(b"a\nb\r\n.\r\n").await;
+    assert_eq!(replies.matches("550 5.6.11").count(), 2, "{replies}");
 }
 
 /// RFC 5321 §6.3: a hundred hops are no loop. Our own does not count.
@@ -181,9 +182,9 @@ async fn faulty_data_is_refused_at_its_end() {
 async fn a_hundred_hops_are_taken() {
     let site = site();
     for (hops, expect, taken) in [(51, "250 2.0.0", 1), (100, "250 2.0.0", 2), (101, "554 5.4.6", 2)] {
-        let mut talk = mx(&site, "a@b.example", &["zoe@example.edu"]).await;
-        let said = talk.send(format!("{}\r\nhi\r\n.\r\n", "Received: x\r\n".repeat(hops)).as_bytes()).await;
-        assert!(said.starts_with(expect), "{hops} {said}");
+        let mut conversation = mx(&site, "a@b.example", &["zoe@example.edu"]).await;
+        let replies = conversation.send(format!("{}\r\nhi\r\n.\r\n", "Received: x\r\n".repeat(hops)).as_bytes()).await;
+        assert!(replies.starts_with(expect), "{hops} {replies}");
         assert_eq!(site.inbox("zoe").await.len(), taken);
     }
 }
@@ -192,8 +193,8 @@ async fn a_hundred_hops_are_taken() {
 #[tokio::test]
 async fn text_alone_is_no_header() {
     let site = site();
-    let mut talk = mx(&site, "a@b.example", &["zoe@example.edu"]).await;
-    talk.run("C: just text\nC: To: nobody\nC: .\nS: 250 2.0.0").await;
+    let mut conversation = mx(&site, "a@b.example", &["zoe@example.edu"]).await;
+    conversation.run("C: just text\nC: To: nobody\nC: .\nS: 250 2.0.0").await;
     let body = site.inbox("zoe").await.remove(0);
     assert!(body.ends_with("+0000\r\n\r\njust text\r\nTo: nobody\r\n"), "{body}");
     assert_eq!(HeaderSection::of(body.as_bytes()).get("To"), None);
@@ -203,29 +204,33 @@ async fn text_alone_is_no_header() {
 #[tokio::test]
 async fn the_reply_names_the_trace_id() {
     let site = site();
-    let mut talk = mx(&site, "a@b.example", &["zoe@example.edu"]).await;
-    let said = talk.send(b"A: b\r\n\r\n.\r\n").await;
-    let id = said.trim_end().strip_prefix("250 2.0.0 OK, queued as ").unwrap_or_else(|| panic!("{said}"));
+    let mut conversation = mx(&site, "a@b.example", &["zoe@example.edu"]).await;
+    let replies = conversation.send(b"A: b\r\n\r\n.\r\n").await;
+    let id = replies.trim_end().strip_prefix("250 2.0.0 OK, queued as ").unwrap_or_else(|| panic!("{replies}"));
     assert_eq!(id.len(), 32);
-    assert!(site.inbox("zoe").await[0].contains(&format!(" id {id};")), "{said}");
-    let mut lmtp = site.talk(Service::Lmtp);
+    assert!(site.inbox("zoe").await[0].contains(&format!(" id {id};")), "{replies}");
+    let mut lmtp = site.connect(Service::Lmtp);
     lmtp.send(b"LHLO x\r\n").await;
     lmtp.run(&envelope("", &["ann@example.edu"])).await;
-    let said = lmtp.send(b"A: b\r\n\r\n.\r\n").await;
-    let id =
-        said.trim_end().strip_prefix("250 2.1.5 <ann@example.edu> OK, stored as ").unwrap_or_else(|| panic!("{said}"));
-    assert!(site.inbox("ann").await[0].contains(&format!(" id {id};")), "{said}");
+    let replies = lmtp.send(b"A: b\r\n\r\n.\r\n").await;
+    let id = replies
+        .trim_end()
+        .strip_prefix("250 2.1.5 <ann@example.edu> OK, stored as ")
+        .unwrap_or_else(|| panic!("{replies}"));
+    assert!(site.inbox("ann").await[0].contains(&format!(" id {id};")), "{replies}");
 }
 
 /// RFC 6409 §8: submitted messages are completed; local recipients get them at once, others through the queue.
 #[tokio::test]
 async fn a_submission_goes_both_ways() {
     let site = site();
-    let mut talk = site.talk(Service::Submission);
-    talk.send(b"EHLO client.example\r\n").await;
+    let mut conversation = site.connect(Service::Submission);
+    conversation.send(b"EHLO client.example\r\n").await;
     let login = base64::engine::general_purpose::STANDARD.encode("\0zoe\0secret");
     let to = ["ann@example.edu", "far@far.example", "\"a b\"@far.example"];
-    talk.run(&format!("C: AUTH PLAIN {login}\nS: 235\n{}{MESSAGE}S: 250", envelope("zoe@example.edu", &to))).await;
+    conversation
+        .run(&format!("C: AUTH PLAIN {login}\nS: 235\n{}{MESSAGE}S: 250", envelope("zoe@example.edu", &to)))
+        .await;
     let inbox = site.inbox("ann").await;
     let headers = HeaderSection::of(inbox[0].as_bytes());
     assert!(headers.get("Received").unwrap().contains("with ESMTPA id "));

@@ -14,34 +14,36 @@ fn plain(authorization: &str, name: &str, password: &str) -> String {
 }
 
 async fn submission() -> TestConversation {
-    let mut talk = site().talk(Service::Submission);
-    let said = talk.send(b"EHLO x\r\n").await;
-    assert!(said.contains("250-AUTH PLAIN LOGIN\r\n"), "{said}");
-    talk
+    let mut conversation = site().connect(Service::Submission);
+    let replies = conversation.send(b"EHLO x\r\n").await;
+    assert!(replies.contains("250-AUTH PLAIN LOGIN\r\n"), "{replies}");
+    conversation
 }
 
 #[tokio::test]
 async fn logs_in() {
     let (name, password) = (STANDARD.encode("zoe@example.edu"), STANDARD.encode("secret"));
-    for conversation in [
+    for script in [
         format!("C: AUTH PLAIN {}\nS: 235 2.7.0", plain("", "zoe@example.edu", "secret")),
         format!("C: AUTH plain\nS: 334\nC: {}\nS: 235 2.7.0", plain("", "zoe", "secret")),
         format!("C: AUTH PLAIN {}\nS: 235 2.7.0", plain("zoe@example.edu", "zoe", "secret")),
         format!("C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: {name}\nS: 334 UGFzc3dvcmQ6\nC: {password}\nS: 235 2.7.0"),
         format!("C: AUTH LOGIN {name}\nS: 334 UGFzc3dvcmQ6\nC: {password}\nS: 235 2.7.0"),
     ] {
-        let mut talk = submission().await;
-        talk.run(&conversation).await;
-        assert_eq!(talk.session.account().as_deref(), Some("zoe"));
-        talk.run(&format!("# RFC 4954 §4: once.\nC: AUTH PLAIN {}\nS: 503 5.5.1", plain("", "zoe", "secret"))).await;
-        assert!(!talk.send(b"EHLO x\r\n").await.contains("AUTH"));
+        let mut conversation = submission().await;
+        conversation.run(&script).await;
+        assert_eq!(conversation.session.account().as_deref(), Some("zoe"));
+        conversation
+            .run(&format!("# RFC 4954 §4: once.\nC: AUTH PLAIN {}\nS: 503 5.5.1", plain("", "zoe", "secret")))
+            .await;
+        assert!(!conversation.send(b"EHLO x\r\n").await.contains("AUTH"));
     }
 }
 
 #[tokio::test]
 async fn refuses_logins() {
     let wrong = STANDARD.encode([0xff, 0xfe]);
-    for conversation in [
+    for script in [
         format!("C: AUTH PLAIN {}\nS: 535 5.7.8", plain("", "zoe", "wrong")),
         format!("C: AUTH PLAIN {}\nS: 535 5.7.8", plain("", "nobody", "secret")),
         format!("# RFC 4616 §2: no password is empty.\nC: AUTH PLAIN {}\nS: 501 5.5.2", plain("", "ann", "")),
@@ -56,12 +58,12 @@ async fn refuses_logins() {
         "C: AUTH CRAM-MD5\nS: 504 5.5.4".into(),
         "C: AUTH\nS: 501 5.5.4".into(),
     ] {
-        let mut talk = submission().await;
-        talk.run(&conversation).await;
-        assert_eq!(talk.session.account(), None);
-        talk.run("C: MAIL FROM:<zoe@example.edu>\nS: 530 5.7.0").await;
+        let mut conversation = submission().await;
+        conversation.run(&script).await;
+        assert_eq!(conversation.session.account(), None);
+        conversation.run("C: MAIL FROM:<zoe@example.edu>\nS: 530 5.7.0").await;
     }
-    site().talk(Service::Submission).run(&format!("C: AUTH PLAIN {}\nS: 503", plain("", "zoe", "secret"))).await;
+    site().connect(Service::Submission).run(&format!("C: AUTH PLAIN {}\nS: 503", plain("", "zoe", "secret"))).await;
 }
 
 /// The bound of a password applies to the form that is hashed, with every mechanism and command.
@@ -79,15 +81,15 @@ async fn the_longest_password_logs_in() {
         let zoe = Person { passwords: vec![password.into()], ..person("zoe") };
         let site = site_with(View::fixed(vec![zoe]));
         let (message, alone) = (plain("", "zoe", &typed), STANDARD.encode(&typed));
-        for conversation in [
+        for script in [
             format!("C: AUTH PLAIN {message}\nS: {expect}"),
             format!("C: AUTH PLAIN\nS: 334\nC: {message}\nS: {expect}"),
             format!("C: AUTH LOGIN em9l\nS: 334\nC: {alone}\nS: {expect}"),
         ] {
-            let mut talk = site.talk(Service::Submission);
-            talk.run("C: HELO x\nS: 250").await;
-            talk.run(&conversation).await;
-            assert_eq!(talk.ended, None);
+            let mut conversation = site.connect(Service::Submission);
+            conversation.run("C: HELO x\nS: 250").await;
+            conversation.run(&script).await;
+            assert_eq!(conversation.ended, None);
         }
     }
 }
@@ -106,23 +108,24 @@ async fn a_password_needs_tls_or_this_machine() {
 
 #[tokio::test]
 async fn too_many_failures_close() {
-    let mut talk = submission().await;
+    let mut conversation = submission().await;
     let command = format!("AUTH PLAIN {}\r\n", plain("", "zoe", "wrong"));
     for _ in 0..5 {
-        assert!(talk.send(command.as_bytes()).await.starts_with("535"));
+        assert!(conversation.send(command.as_bytes()).await.starts_with("535"));
     }
-    assert!(talk.send(command.as_bytes()).await.starts_with("421 4.7.0"));
-    assert_eq!(talk.ended, Some(Step::Close));
+    assert!(conversation.send(command.as_bytes()).await.starts_with("421 4.7.0"));
+    assert_eq!(conversation.ended, Some(Step::Close));
 }
 
 /// RFC 6409 §4.3, §6.1.
 #[tokio::test]
 async fn people_send_as_themselves() {
-    let mut talk = submission().await;
-    talk.run("C: MAIL FROM:<zoe@example.edu>\nS: 530 5.7.0").await;
-    talk.run(&format!("C: AUTH PLAIN {}\nS: 235", plain("", "zoe", "secret"))).await;
-    talk.run(
-        "C: MAIL FROM:<ann@example.edu>
+    let mut conversation = submission().await;
+    conversation.run("C: MAIL FROM:<zoe@example.edu>\nS: 530 5.7.0").await;
+    conversation.run(&format!("C: AUTH PLAIN {}\nS: 235", plain("", "zoe", "secret"))).await;
+    conversation
+        .run(
+            "C: MAIL FROM:<ann@example.edu>
         S: 553 5.7.1
         C: MAIL FROM:<zoe@example.com>
         S: 553 5.7.1
@@ -143,6 +146,6 @@ async fn people_send_as_themselves() {
         S: 250 2.1.5
         C: RCPT TO:<nobody@example.edu>
         S: 550 5.1.1",
-    )
-    .await;
+        )
+        .await;
 }

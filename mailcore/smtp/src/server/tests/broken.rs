@@ -105,7 +105,7 @@ const TO_ZOE: &str =
 #[tokio::test]
 async fn smtp_queues_what_cannot_be_stored() {
     let site = site(Arc::new(BrokenDelivery), None);
-    site.talk(Service::Mx).run(&format!("C: HELO x\nS: 250\n{TO_ZOE}S: 250 2.0.0")).await;
+    site.connect(Service::Mx).run(&format!("C: HELO x\nS: 250\n{TO_ZOE}S: 250 2.0.0")).await;
     let (row, _) = site.queued().await.remove(0);
     assert_eq!(row.recipients[0].recipient.path.to_string(), "zoe@example.edu");
     assert_eq!(row.reverse_path.unwrap().to_string(), "a@b.example");
@@ -114,16 +114,16 @@ async fn smtp_queues_what_cannot_be_stored() {
 #[tokio::test]
 async fn smtp_without_mailbox_and_queue_is_451() {
     let site = site(Arc::new(BrokenDelivery), Some(Arc::new(BrokenDelivery)));
-    site.talk(Service::Mx).run(&format!("C: HELO x\nS: 250\n{TO_ZOE}S: 451 4.3.0")).await;
+    site.connect(Service::Mx).run(&format!("C: HELO x\nS: 250\n{TO_ZOE}S: 451 4.3.0")).await;
 }
 
 /// RFC 2033 §4.2: the peer keeps what this server cannot store.
 #[tokio::test]
 async fn lmtp_answers_451() {
     let site = site(Arc::new(BrokenDelivery), None);
-    let mut talk = site.talk(Service::Lmtp);
-    talk.send(b"LHLO x\r\n").await;
-    talk.run(&format!("{TO_ZOE}S: 451 4.3.0 <zoe@example.edu>")).await;
+    let mut conversation = site.connect(Service::Lmtp);
+    conversation.send(b"LHLO x\r\n").await;
+    conversation.run(&format!("{TO_ZOE}S: 451 4.3.0 <zoe@example.edu>")).await;
     assert_eq!(site.queued().await.len(), 0);
 }
 
@@ -133,6 +133,6 @@ async fn a_lost_vacation_reply_is_no_refusal() {
     let store = Arc::new(MemoryStore::default());
     let view = View::fixed(vec![super::site::away("zoe")]);
     let site = site_over(view, store.clone(), Arc::new(BrokenDelivery), store);
-    site.talk(Service::Mx).run(&super::accept::to_zoe_herself("S: 250 2.0.0")).await;
+    site.connect(Service::Mx).run(&super::accept::to_zoe_herself("S: 250 2.0.0")).await;
     assert_eq!(site.inbox("zoe").await.len(), 1);
 }

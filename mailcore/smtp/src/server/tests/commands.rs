@@ -8,7 +8,7 @@ use super::site::{site, site_with, view_that_cannot_say};
 use crate::server::Service;
 
 async fn run(role: Service, conversation: &str) {
-    site().talk(role).run(conversation).await;
+    site().connect(role).run(conversation).await;
 }
 
 #[tokio::test]
@@ -19,11 +19,11 @@ async fn greets() {
         (Service::Submission, "220 mx.example.edu ESMTP Provost\r\n"),
         (Service::Lmtp, "220 mx.example.edu LMTP Provost\r\n"),
     ] {
-        let (mut buffer, mut said) = (BytesMut::new(), Vec::new());
-        let mut out = Output::new(&mut buffer, &mut said);
-        site.talk(role).session.open(&mut out).await.unwrap();
+        let (mut buffer, mut replies) = (BytesMut::new(), Vec::new());
+        let mut out = Output::new(&mut buffer, &mut replies);
+        site.connect(role).session.open(&mut out).await.unwrap();
         out.flush().await.unwrap();
-        assert_eq!(said, expect.as_bytes());
+        assert_eq!(replies, expect.as_bytes());
     }
 }
 
@@ -192,7 +192,7 @@ async fn postmaster_needs_no_domain() {
     run(Service::Mx, nobody).await;
     let zoe = provost_view::Person { uid: "postmaster".into(), ..super::site::person("zoe") };
     let site = site_with(provost_view::View::fixed(vec![zoe]));
-    site.talk(Service::Mx)
+    site.connect(Service::Mx)
         .run(
             "C: HELO x\nS: 250\nC: MAIL FROM:<>\nS: 250\nC: RCPT TO:<Postmaster>\nS: 250 2.1.5
             C: RCPT TO:<POSTMASTER@example.edu>\nS: 250 2.1.5\nC: DATA\nS: 354\nC: hi\nC: .\nS: 250 2.0.0",
@@ -207,22 +207,22 @@ async fn a_directory_that_cannot_say_is_451() {
     let folder = tempfile::tempdir().unwrap();
     let site = site_with(view_that_cannot_say(folder.path()));
     let mail = "MAIL FROM:<>\nS: 250\nC: RCPT TO:<zoe@example.edu>\nS: 451 4.3.0";
-    site.talk(Service::Mx).run(&format!("C: HELO x\nS: 250\nC: {mail}")).await;
-    let mut talk = site.talk(Service::Lmtp);
-    talk.send(b"LHLO x\r\n").await;
-    talk.run(&format!("C: {mail}")).await;
+    site.connect(Service::Mx).run(&format!("C: HELO x\nS: 250\nC: {mail}")).await;
+    let mut conversation = site.connect(Service::Lmtp);
+    conversation.send(b"LHLO x\r\n").await;
+    conversation.run(&format!("C: {mail}")).await;
 }
 
 /// RFC 5321 §2.3.8: a bare LF or CR ends no line; a line with NUL or 8-bit octets is no command.
 #[tokio::test]
 async fn refuses_lines_that_are_none() {
     for octets in [&b"NOOP\nNOOP\r\n"[..], b"NO\rOP\r\n", b"NO\0OP\r\n", b"NO\xffOP\r\n"] {
-        let said = site().talk(Service::Mx).send(octets).await;
-        assert!(said.starts_with("500 5.5.2") && said.lines().count() == 1, "{octets:?} {said}");
+        let replies = site().connect(Service::Mx).send(octets).await;
+        assert!(replies.starts_with("500 5.5.2") && replies.lines().count() == 1, "{octets:?} {replies}");
     }
     let long = [b"NOOP ".to_vec(), vec![b'x'; 5000], b"\r\nNOOP\r\n".to_vec()].concat();
-    let said = site().talk(Service::Mx).send(&long).await;
-    assert!(said.starts_with("500 5.5.2 Line too long\r\n250 2.0.0"), "{said}");
+    let replies = site().connect(Service::Mx).send(&long).await;
+    assert!(replies.starts_with("500 5.5.2 Line too long\r\n250 2.0.0"), "{replies}");
 }
 
 /// A browser that was made to connect to this port sends no mail: the first line of HTTP closes the session.
@@ -233,11 +233,11 @@ async fn http_ends_the_connection() {
         for request in ["POST / HTTP/1.1\r\nHost: mx:25\r\n\r\n", "GET / HTTP/1.1\n", "Content-Length: 100\r\n\r\n"] {
             for before in ["", &format!("{hello}\r\nMAIL FROM:<>\r\n")] {
                 let site = site();
-                let mut talk = site.talk(service);
-                talk.send(before.as_bytes()).await;
-                let said = talk.send(format!("{request}{smuggled}").as_bytes()).await;
-                assert_eq!(said, "421 4.7.0 This is SMTP, not HTTP\r\n", "{request:?}");
-                assert_eq!(talk.ended, Some(Step::Close));
+                let mut conversation = site.connect(service);
+                conversation.send(before.as_bytes()).await;
+                let replies = conversation.send(format!("{request}{smuggled}").as_bytes()).await;
+                assert_eq!(replies, "421 4.7.0 This is SMTP, not HTTP\r\n", "{request:?}");
+                assert_eq!(conversation.ended, Some(Step::Close));
                 assert_eq!(site.inbox("zoe").await.len(), 0);
             }
         }
@@ -246,39 +246,40 @@ async fn http_ends_the_connection() {
 
 #[tokio::test]
 async fn too_many_errors_close() {
-    let mut talk = site().talk(Service::Mx);
+    let mut conversation = site().connect(Service::Mx);
     for _ in 0..20 {
-        assert!(talk.send(b"XYZZY\r\n").await.starts_with("500 5.5.1"));
+        assert!(conversation.send(b"XYZZY\r\n").await.starts_with("500 5.5.1"));
     }
-    assert!(talk.send(b"XYZZY\r\n").await.starts_with("421 4.7.0"));
-    assert_eq!(talk.ended, Some(Step::Close));
+    assert!(conversation.send(b"XYZZY\r\n").await.starts_with("421 4.7.0"));
+    assert_eq!(conversation.ended, Some(Step::Close));
 }
 
 /// RFC 3207 §4: STARTTLS not twice and without a parameter; §4.2: the state from before TLS is forgotten.
 #[tokio::test]
 async fn starts_tls() {
     let site = site();
-    let mut talk = site.talk(Service::Mx);
-    talk.run("C: HELO x\nS: 250\nC: MAIL FROM:<>\nS: 250\nC: STARTTLS x\nS: 501 5.5.4\nC: STARTTLS\nS: 220 2.0.0")
+    let mut conversation = site.connect(Service::Mx);
+    conversation
+        .run("C: HELO x\nS: 250\nC: MAIL FROM:<>\nS: 250\nC: STARTTLS x\nS: 501 5.5.4\nC: STARTTLS\nS: 220 2.0.0")
         .await;
-    assert_eq!(talk.ended.take(), Some(Step::StartTls));
-    talk.session.on_tls();
-    talk.run("C: MAIL FROM:<>\nS: 503 5.5.1\nC: STARTTLS\nS: 503 5.5.1").await;
-    talk.run("C: EHLO x\nS: 250-mx\nS: 250-PIPE\nS: 250-SIZE\nS: 250-8BIT\nS: 250-DSN\nS: 250 ENH").await;
+    assert_eq!(conversation.ended.take(), Some(Step::StartTls));
+    conversation.session.on_tls();
+    conversation.run("C: MAIL FROM:<>\nS: 503 5.5.1\nC: STARTTLS\nS: 503 5.5.1").await;
+    conversation.run("C: EHLO x\nS: 250-mx\nS: 250-PIPE\nS: 250-SIZE\nS: 250-8BIT\nS: 250-DSN\nS: 250 ENH").await;
     let mut without = site.talk_from(Service::Mx, "127.0.0.1:1", Transport::Plain, false);
     without.run("C: STARTTLS\nS: 502 5.5.1").await;
 }
 
 #[tokio::test]
 async fn has_last_words() {
-    let mut talk = site().talk(Service::Mx);
+    let mut conversation = site().connect(Service::Mx);
     for (reason, expect) in [
         (Goodbye::Timeout, "421 4.4.2 mx.example.edu Timeout\r\n"),
         (Goodbye::Shutdown, "421 4.3.2 mx.example.edu Shutting down\r\n"),
         (Goodbye::TooMuch, "421 4.7.0 mx.example.edu Too much\r\n"),
         (Goodbye::Internal, "421 4.3.0 mx.example.edu Internal error\r\n"),
     ] {
-        assert_eq!(talk.session.goodbye(reason), expect.as_bytes());
+        assert_eq!(conversation.session.goodbye(reason), expect.as_bytes());
     }
 }
 
@@ -291,7 +292,7 @@ proptest! {
 
     #[test]
     fn any_octets_are_answered_without_panic(octets in proptest::collection::vec(any::<u8>(), 0..400)) {
-        block_on(async { site().talk(Service::Submission).send(&octets).await });
+        block_on(async { site().connect(Service::Submission).send(&octets).await });
     }
 
     /// RFC 2920: a group of commands has the effect of its commands one by one, wherever the network splits it.
@@ -302,16 +303,16 @@ proptest! {
         let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut < wire.len()).collect();
         cuts.sort_unstable();
         cuts.push(wire.len());
-        let (said, bodies) = block_on(async {
+        let (replies, bodies) = block_on(async {
             let site = site();
-            let (mut talk, mut said, mut before) = (site.talk(Service::Mx), String::new(), 0);
+            let (mut conversation, mut replies, mut before) = (site.connect(Service::Mx), String::new(), 0);
             for cut in cuts {
-                said.push_str(&talk.send(&wire[before..cut]).await);
+                replies.push_str(&conversation.send(&wire[before..cut]).await);
                 before = cut;
             }
-            (said, site.inbox("zoe").await)
+            (replies, site.inbox("zoe").await)
         });
-        let codes: Vec<&str> = said.lines().map(|line| &line[..3]).collect();
+        let codes: Vec<&str> = replies.lines().map(|line| &line[..3]).collect();
         prop_assert_eq!(codes.join(" "), "250 250 250 250 250 250 250 250 550 250 354 250 250 500 221");
         prop_assert_eq!(bodies.len(), 1);
         prop_assert!(bodies[0].ends_with("Subject: x\r\n\r\n.\r\nx\r\n"));

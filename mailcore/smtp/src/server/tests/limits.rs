@@ -12,63 +12,63 @@ use crate::server::Service;
 const TO_ZOE: &[u8] = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<zoe@example.edu>\r\nDATA\r\n";
 
 async fn greeted(role: Service) -> TestConversation {
-    let mut talk = site().talk(role);
-    talk.send(if role == Service::Lmtp { b"LHLO x\r\n" } else { b"HELO x\r\n" }).await;
-    talk
+    let mut conversation = site().connect(role);
+    conversation.send(if role == Service::Lmtp { b"LHLO x\r\n" } else { b"HELO x\r\n" }).await;
+    conversation
 }
 
 /// RFC 5321 §3.8: 421 before closing. A relay that sends message after message never reaches the bound.
 #[tokio::test]
 async fn a_flood_of_commands_ends_and_a_stream_of_messages_does_not() {
-    let mut talk = greeted(Service::Lmtp).await;
+    let mut conversation = greeted(Service::Lmtp).await;
     for _ in 0..3 {
-        assert!(talk.send(&b"NOOP\r\n".repeat(9_000)).await.ends_with("250 2.0.0 OK\r\n"));
-        let said = talk.send(&[TO_ZOE, b"hi\r\n.\r\n"].concat()).await;
-        assert!(said.contains("\r\n250 2.1.5 <zoe@example.edu> OK"), "{said}");
+        assert!(conversation.send(&b"NOOP\r\n".repeat(9_000)).await.ends_with("250 2.0.0 OK\r\n"));
+        let replies = conversation.send(&[TO_ZOE, b"hi\r\n.\r\n"].concat()).await;
+        assert!(replies.contains("\r\n250 2.1.5 <zoe@example.edu> OK"), "{replies}");
     }
-    let said = talk.send(&b"NOOP\r\n".repeat(10_001)).await;
-    assert!(said.ends_with("\r\n421 4.7.0 Too many commands without a message\r\n"));
-    assert_eq!(talk.ended, Some(Step::Close));
+    let replies = conversation.send(&b"NOOP\r\n".repeat(10_001)).await;
+    assert!(replies.ends_with("\r\n421 4.7.0 Too many commands without a message\r\n"));
+    assert_eq!(conversation.ended, Some(Step::Close));
 }
 
 /// A stranger who guesses addresses is stopped; a trusted relay gets an answer for each.
 #[tokio::test]
 async fn guessing_recipients_ends() {
     let guess = b"RCPT TO:<nobody@example.edu>\r\n".repeat(101);
-    let mut talk = greeted(Service::Mx).await;
-    talk.send(b"MAIL FROM:<a@b.example>\r\n").await;
-    let said = talk.send(&guess).await;
-    assert_eq!(said.matches("550 5.1.1").count(), 100);
-    assert!(said.ends_with("421 4.7.0 Too many errors\r\n") && talk.ended == Some(Step::Close), "{said}");
-    let mut talk = greeted(Service::Lmtp).await;
-    talk.send(b"MAIL FROM:<a@b.example>\r\n").await;
-    assert_eq!(talk.send(&guess).await.matches("550 5.1.1").count(), 101);
+    let mut conversation = greeted(Service::Mx).await;
+    conversation.send(b"MAIL FROM:<a@b.example>\r\n").await;
+    let replies = conversation.send(&guess).await;
+    assert_eq!(replies.matches("550 5.1.1").count(), 100);
+    assert!(replies.ends_with("421 4.7.0 Too many errors\r\n") && conversation.ended == Some(Step::Close), "{replies}");
+    let mut conversation = greeted(Service::Lmtp).await;
+    conversation.send(b"MAIL FROM:<a@b.example>\r\n").await;
+    assert_eq!(conversation.send(&guess).await.matches("550 5.1.1").count(), 101);
 }
 
 /// A stranger that never greets is cut off within a minute; one that has greeted has the standard's five.
 #[tokio::test]
 async fn silence_before_the_greeting_is_short() {
     for (role, hello) in [(Service::Mx, "EHLO x"), (Service::Submission, "EHLO x"), (Service::Lmtp, "LHLO x")] {
-        let mut talk = site().talk(role);
-        assert!(talk.session.idle_limit() < Duration::from_secs(60));
-        talk.send(format!("{hello}\r\n").as_bytes()).await;
-        assert_eq!(talk.session.idle_limit(), Duration::from_secs(300));
+        let mut conversation = site().connect(role);
+        assert!(conversation.session.idle_limit() < Duration::from_secs(60));
+        conversation.send(format!("{hello}\r\n").as_bytes()).await;
+        assert_eq!(conversation.session.idle_limit(), Duration::from_secs(300));
     }
 }
 
 #[tokio::test]
 async fn data_has_a_slowest_pace() {
-    let mut talk = greeted(Service::Mx).await;
-    talk.send(TO_ZOE).await;
+    let mut conversation = greeted(Service::Mx).await;
+    conversation.send(TO_ZOE).await;
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    assert_eq!(talk.session.idle_limit(), minutes(5));
-    talk.session.clock = || Timestamp::from_second(1_700_000_000 + 9 * 60).unwrap();
-    assert_eq!(talk.session.idle_limit(), minutes(1));
-    talk.session.clock = || Timestamp::from_second(1_700_000_000 + 11 * 60).unwrap();
-    assert_eq!(talk.session.idle_limit(), minutes(0));
+    assert_eq!(conversation.session.idle_limit(), minutes(5));
+    conversation.session.clock = || Timestamp::from_second(1_700_000_000 + 9 * 60).unwrap();
+    assert_eq!(conversation.session.idle_limit(), minutes(1));
+    conversation.session.clock = || Timestamp::from_second(1_700_000_000 + 11 * 60).unwrap();
+    assert_eq!(conversation.session.idle_limit(), minutes(0));
     // Data earns time: two minutes for 240,000 octets.
-    talk.send(&b"0123456789abcdef\r\n".repeat(240_000 / 18 + 1)).await;
-    assert_eq!(talk.session.idle_limit(), minutes(1));
+    conversation.send(&b"0123456789abcdef\r\n".repeat(240_000 / 18 + 1)).await;
+    assert_eq!(conversation.session.idle_limit(), minutes(1));
 }
 
 /// RFC 5321 §4.1.1.4, RFC 1870 §6.1: 452 when the process has no room, already at MAIL where the size is announced.
@@ -78,16 +78,16 @@ async fn messages_beyond_the_memory_are_for_later() {
     let site = site();
     let mut holding = budget.body();
     for (role, hello) in [(Service::Mx, "HELO x"), (Service::Lmtp, "LHLO x")] {
-        let mut talk = site.talk(role);
-        Arc::make_mut(&mut talk.session.config).memory = budget.clone();
+        let mut conversation = site.connect(role);
+        Arc::make_mut(&mut conversation.session.config).memory = budget.clone();
         holding.record(99_500);
-        talk.send(format!("{hello}\r\n").as_bytes()).await;
-        talk.run("C: MAIL FROM:<a@b.example> SIZE=600\nS: 452 4.3.1").await;
-        talk.send(TO_ZOE).await;
-        talk.run("C: hi\nC: .\nS: 452 4.3.1").await;
+        conversation.send(format!("{hello}\r\n").as_bytes()).await;
+        conversation.run("C: MAIL FROM:<a@b.example> SIZE=600\nS: 452 4.3.1").await;
+        conversation.send(TO_ZOE).await;
+        conversation.run("C: hi\nC: .\nS: 452 4.3.1").await;
         holding.release();
-        talk.send(TO_ZOE).await;
-        talk.run("C: hi\nC: .\nS: 250").await;
+        conversation.send(TO_ZOE).await;
+        conversation.run("C: hi\nC: .\nS: 250").await;
         assert_eq!(budget.used(), 0, "given back");
     }
     assert_eq!(site.inbox("zoe").await.len(), 2);
@@ -96,8 +96,8 @@ async fn messages_beyond_the_memory_are_for_later() {
 /// RFC 1870 §4: a message of the offered SIZE can be accepted.
 #[tokio::test]
 async fn no_size_is_told_that_memory_cannot_take() {
-    let mut talk = site().talk(Service::Mx);
-    Arc::make_mut(&mut talk.session.config).memory = MemoryBudget::new(3_000);
-    assert!(talk.send(b"EHLO x\r\n").await.contains("\r\n250-SIZE 750\r\n"));
-    talk.run("C: MAIL FROM:<a@b.example> SIZE=751\nS: 552 5.3.4").await;
+    let mut conversation = site().connect(Service::Mx);
+    Arc::make_mut(&mut conversation.session.config).memory = MemoryBudget::new(3_000);
+    assert!(conversation.send(b"EHLO x\r\n").await.contains("\r\n250-SIZE 750\r\n"));
+    conversation.run("C: MAIL FROM:<a@b.example> SIZE=751\nS: 552 5.3.4").await;
 }

@@ -115,7 +115,7 @@ pub(super) struct TestConversation {
 
 impl Site {
     /// A client on this machine.
-    pub(super) fn talk(&self, role: Service) -> TestConversation {
+    pub(super) fn connect(&self, role: Service) -> TestConversation {
         self.talk_from(role, "127.0.0.1:1000", Transport::Plain, true)
     }
 
@@ -162,8 +162,8 @@ impl TestConversation {
     /// Sends octets; returns the server's output.
     pub(super) async fn send(&mut self, octets: &[u8]) -> String {
         self.input.extend_from_slice(octets);
-        let (mut buffer, mut said) = (BytesMut::new(), Vec::new());
-        let mut out = Output::new(&mut buffer, &mut said);
+        let (mut buffer, mut replies) = (BytesMut::new(), Vec::new());
+        let mut out = Output::new(&mut buffer, &mut replies);
         while self.ended.is_none() {
             match self.session.step(&mut self.input, &mut out).await.unwrap() {
                 Step::Continue => {}
@@ -172,24 +172,24 @@ impl TestConversation {
             }
         }
         out.flush().await.unwrap();
-        String::from_utf8(said).unwrap()
+        String::from_utf8(replies).unwrap()
     }
 
     /// Runs a conversation: after each client line the server must send exactly the `S:` lines that follow.
     pub(super) async fn run(&mut self, conversation: &str) {
-        let mut said = String::new();
+        let mut replies = String::new();
         for line in conversation.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             if let Some(command) = line.strip_prefix("C:") {
-                assert_eq!(said, "", "more was said before: {line}");
-                said = self.send(format!("{}\r\n", command.trim_start()).as_bytes()).await;
+                assert_eq!(replies, "", "more was sent before: {line}");
+                replies = self.send(format!("{}\r\n", command.trim_start()).as_bytes()).await;
             } else if let Some(expect) = line.strip_prefix("S:") {
-                let (reply, rest) = said.split_once("\r\n").unwrap_or_else(|| panic!("nothing was said: {line}"));
+                let (reply, rest) = replies.split_once("\r\n").unwrap_or_else(|| panic!("nothing was sent: {line}"));
                 assert!(reply.starts_with(expect.trim_start()), "{line}\n   {reply}");
-                said = rest.to_owned();
+                replies = rest.to_owned();
             } else {
                 panic!("neither side: {line}");
             }
         }
-        assert_eq!(said, "", "more was said at the end");
+        assert_eq!(replies, "", "more was sent at the end");
     }
 }

@@ -108,15 +108,15 @@ fn with_stages(service: Service, point: StagePoint, scripts: &[ScriptedStage]) -
 }
 
 /// Sends one message, command by command as far as the server accepts; returns the last reply.
-async fn converse(talk: &mut TestConversation, service: Service, to: &[&str]) -> String {
-    let (mut buffer, mut said) = (bytes::BytesMut::new(), Vec::new());
-    let mut out = Output::new(&mut buffer, &mut said);
-    let step = talk.session.open(&mut out).await.unwrap();
+async fn converse(conversation: &mut TestConversation, service: Service, to: &[&str]) -> String {
+    let (mut buffer, mut replies) = (bytes::BytesMut::new(), Vec::new());
+    let mut out = Output::new(&mut buffer, &mut replies);
+    let step = conversation.session.open(&mut out).await.unwrap();
     out.flush().await.unwrap();
-    let mut said = String::from_utf8(said).unwrap();
+    let mut replies = String::from_utf8(replies).unwrap();
     if step == Step::Close {
-        talk.ended = Some(step);
-        return said;
+        conversation.ended = Some(step);
+        return replies;
     }
     let hello = if service == Service::Lmtp { "LHLO client.example" } else { "EHLO client.example" };
     let mut commands = vec![hello.to_owned(), "MAIL FROM:<a@b.example>".into()];
@@ -124,18 +124,18 @@ async fn converse(talk: &mut TestConversation, service: Service, to: &[&str]) ->
     commands.push("DATA".into());
     commands.push("Subject: hi\r\n\r\nhello\r\n.".into());
     for command in commands {
-        said = talk.send(format!("{command}\r\n").as_bytes()).await;
-        if !said.starts_with(['2', '3']) {
+        replies = conversation.send(format!("{command}\r\n").as_bytes()).await;
+        if !replies.starts_with(['2', '3']) {
             break;
         }
     }
-    said
+    replies
 }
 
 async fn last_reply(site: &Site, service: Service, point: StagePoint, script: ScriptedStage) -> String {
-    let mut talk = site.talk(service);
-    talk.session.stages = with_stage(service, point, script);
-    converse(&mut talk, service, &["zoe@example.edu"]).await
+    let mut conversation = site.connect(service);
+    conversation.session.stages = with_stage(service, point, script);
+    converse(&mut conversation, service, &["zoe@example.edu"]).await
 }
 
 /// At every point the peer gets the stage's reply, and nothing is stored unless it accepts. A stage that panics, hangs or
@@ -154,8 +154,8 @@ async fn each_verdict_at_each_point() {
                 (ScriptedStage::Hang, "451 4.3.0 Cannot be done now"),
             ] {
                 let site = site();
-                let said = last_reply(&site, service, point, script).await;
-                assert!(said.starts_with(expect), "{service:?} {point:?} {script:?}: {said}");
+                let replies = last_reply(&site, service, point, script).await;
+                assert!(replies.starts_with(expect), "{service:?} {point:?} {script:?}: {replies}");
                 let taken = usize::from(expect.starts_with('2'));
                 assert_eq!(site.inbox("zoe").await.len(), taken, "{service:?} {point:?} {script:?}");
                 assert_eq!(site.queued().await.len(), 0);
@@ -167,10 +167,10 @@ async fn each_verdict_at_each_point() {
 /// RFC 2033 §4.2: an objection to the message answers each recipient.
 #[tokio::test]
 async fn lmtp_answers_each_recipient_of_a_refused_message() {
-    let mut talk = site().talk(Service::Lmtp);
-    talk.session.stages = with_stage(Service::Lmtp, StagePoint::DataEnd, ScriptedStage::Refuse);
-    let said = converse(&mut talk, Service::Lmtp, &["zoe@example.edu", "ann@example.edu"]).await;
-    assert_eq!(said, "554 5.7.1 never\r\n554 5.7.1 never\r\n");
+    let mut conversation = site().connect(Service::Lmtp);
+    conversation.session.stages = with_stage(Service::Lmtp, StagePoint::DataEnd, ScriptedStage::Refuse);
+    let replies = converse(&mut conversation, Service::Lmtp, &["zoe@example.edu", "ann@example.edu"]).await;
+    assert_eq!(replies, "554 5.7.1 never\r\n554 5.7.1 never\r\n");
 }
 
 /// A session goes on after an objection: only a stage of the connection ends it.
@@ -182,15 +182,15 @@ async fn an_objection_ends_what_it_is_about() {
         (StagePoint::Rcpt, "DATA", "503 5.5.1"),
         (StagePoint::DataEnd, "MAIL FROM:<>", "250 2.1.0"),
     ] {
-        let mut talk = site().talk(Service::Mx);
-        talk.session.stages = with_stage(Service::Mx, point, ScriptedStage::Refuse);
-        assert!(converse(&mut talk, Service::Mx, &["zoe@example.edu"]).await.starts_with("554"));
-        talk.run(&format!("C: {next}\nS: {expect}")).await;
+        let mut conversation = site().connect(Service::Mx);
+        conversation.session.stages = with_stage(Service::Mx, point, ScriptedStage::Refuse);
+        assert!(converse(&mut conversation, Service::Mx, &["zoe@example.edu"]).await.starts_with("554"));
+        conversation.run(&format!("C: {next}\nS: {expect}")).await;
     }
-    let mut talk = site().talk(Service::Mx);
-    talk.session.stages = with_stage(Service::Mx, StagePoint::Connect, ScriptedStage::Refuse);
-    converse(&mut talk, Service::Mx, &["zoe@example.edu"]).await;
-    assert_eq!(talk.ended, Some(Step::Close));
+    let mut conversation = site().connect(Service::Mx);
+    conversation.session.stages = with_stage(Service::Mx, StagePoint::Connect, ScriptedStage::Refuse);
+    converse(&mut conversation, Service::Mx, &["zoe@example.edu"]).await;
+    assert_eq!(conversation.ended, Some(Step::Close));
 }
 
 /// A tag is a field above our Received that Sieve can test; a tag of the connection is on all of its messages.
@@ -198,10 +198,10 @@ async fn an_objection_ends_what_it_is_about() {
 async fn a_tag_is_in_the_message() {
     for point in POINTS {
         let site = site();
-        let mut talk = site.talk(Service::Mx);
-        talk.session.stages = with_stage(Service::Mx, point, ScriptedStage::Tag);
+        let mut conversation = site.connect(Service::Mx);
+        conversation.session.stages = with_stage(Service::Mx, point, ScriptedStage::Tag);
         for _ in 0..2 {
-            converse(&mut talk, Service::Mx, &["zoe@example.edu"]).await;
+            converse(&mut conversation, Service::Mx, &["zoe@example.edu"]).await;
         }
         let bodies = site.inbox("zoe").await;
         assert_eq!(bodies.len(), 2, "{point:?}");
@@ -241,10 +241,10 @@ async fn verdicts_are_combined_by_one_rule() {
         (&[Quarantine, Panic], "451 4.3.0", (0, 0)),
     ] {
         let site = site();
-        let mut talk = site.talk(Service::Mx);
-        talk.session.stages = with_stages(Service::Mx, StagePoint::DataEnd, scripts);
-        let said = converse(&mut talk, Service::Mx, &["zoe@example.edu"]).await;
-        assert!(said.starts_with(expect), "{scripts:?}: {said}");
+        let mut conversation = site.connect(Service::Mx);
+        conversation.session.stages = with_stages(Service::Mx, StagePoint::DataEnd, scripts);
+        let replies = converse(&mut conversation, Service::Mx, &["zoe@example.edu"]).await;
+        assert!(replies.starts_with(expect), "{scripts:?}: {replies}");
         let filed = [site.mailbox("zoe", "INBOX").await, site.mailbox("zoe", "Junk").await];
         let taken = usize::from(expect == "250");
         let is_junk = usize::from(quarantines > 0);
@@ -253,7 +253,7 @@ async fn verdicts_are_combined_by_one_rule() {
         let count = |effect: &str| text.matches(&format!("Provost-Verdict: {effect} ")).count();
         assert_eq!((count("tag"), count("quarantine")), (tags, quarantines), "{scripts:?}");
         // The session and its worker go on as before.
-        assert!(talk.send(b"NOOP\r\n").await.starts_with("250"), "{scripts:?}");
+        assert!(conversation.send(b"NOOP\r\n").await.starts_with("250"), "{scripts:?}");
     }
 }
 
@@ -266,14 +266,14 @@ async fn results_are_in_the_message() {
         (&["full@example.edu", "zoe@example.edu"], 12, 20),
     ] {
         let site = site();
-        let mut talk = site.talk(Service::Mx);
-        talk.session.stages =
+        let mut conversation = site.connect(Service::Mx);
+        conversation.session.stages =
             with_stages(Service::Mx, StagePoint::Rcpt, &[ScriptedStage::Authenticate, ScriptedStage::RefuseAnn]);
-        talk.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\n").await;
+        conversation.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\n").await;
         for to in to {
-            talk.send(format!("RCPT TO:<{to}>\r\n").as_bytes()).await;
+            conversation.send(format!("RCPT TO:<{to}>\r\n").as_bytes()).await;
         }
-        talk.run("C: DATA\nS: 354\nC: A: b\nC: \nC: .\nS: 250").await;
+        conversation.run("C: DATA\nS: 354\nC: A: b\nC: \nC: .\nS: 250").await;
         let body = site.inbox("zoe").await.remove(0);
         let count = |of: &str| body.matches(&format!("auth=pass smtp.mailfrom={of}@example.edu")).count();
         assert_eq!(count("ann"), 0, "{body}");
@@ -287,11 +287,11 @@ async fn sieve_reads_a_tag() {
     let script = "require \"fileinto\"; if header :contains \"Provost-Verdict\" \"test_tag\" { fileinto \"Tagged\"; }";
     for (stage, expect) in [(ScriptedStage::Tag, "Tagged"), (ScriptedStage::Accept, "INBOX")] {
         let site = site();
-        let mut talk = site.talk(Service::Mx);
-        talk.session.stages = with_stage(Service::Mx, StagePoint::DataEnd, stage);
-        talk.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<zoe@example.edu>\r\nDATA\r\n").await;
-        let said = talk.send(b"Provost-Verdict: tag test_tag 2.0.0\r\nA: b\r\n\r\nhi\r\n.\r\n").await;
-        assert!(said.starts_with("250"), "{said}");
+        let mut conversation = site.connect(Service::Mx);
+        conversation.session.stages = with_stage(Service::Mx, StagePoint::DataEnd, stage);
+        conversation.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<zoe@example.edu>\r\nDATA\r\n").await;
+        let replies = conversation.send(b"Provost-Verdict: tag test_tag 2.0.0\r\nA: b\r\n\r\nhi\r\n.\r\n").await;
+        assert!(replies.starts_with("250"), "{replies}");
         let body = site.inbox("zoe").await.remove(0);
         let arrival = Arrival::from_queue(uuid::Uuid::nil().into(), Envelope::new(None, []), body.as_bytes());
         let (recipient, now) = (&person("zoe").primary, jiff::Timestamp::UNIX_EPOCH);
@@ -313,13 +313,13 @@ async fn a_mark_of_one_recipient_is_for_all() {
         (&[ScriptedStage::QuarantineAnn, ScriptedStage::RefuseAnn], &["zoe@example.edu", "ann@example.edu"], 0),
     ] {
         let site = site();
-        let mut talk = site.talk(Service::Mx);
-        talk.session.stages = with_stages(Service::Mx, StagePoint::Rcpt, scripts);
-        talk.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\n").await;
+        let mut conversation = site.connect(Service::Mx);
+        conversation.session.stages = with_stages(Service::Mx, StagePoint::Rcpt, scripts);
+        conversation.send(b"EHLO x\r\nMAIL FROM:<a@b.example>\r\n").await;
         for to in to {
-            talk.send(format!("RCPT TO:<{to}>\r\n").as_bytes()).await;
+            conversation.send(format!("RCPT TO:<{to}>\r\n").as_bytes()).await;
         }
-        talk.run("C: DATA\nS: 354\nC: A: b\nC: \nC: .\nS: 250").await;
+        conversation.run("C: DATA\nS: 354\nC: A: b\nC: \nC: .\nS: 250").await;
         let counts = (site.inbox("zoe").await.len(), site.mailbox("zoe", "Junk").await.len());
         assert_eq!(counts, (1 - junk, junk), "{scripts:?} {to:?}");
     }
@@ -330,13 +330,13 @@ async fn a_mark_of_one_recipient_is_for_all() {
 async fn a_quarantined_message_is_not_relayed() {
     for (to, expect) in [("ann@example.edu", "250 2.0.0"), ("far@far.example", "550 5.7.1 Not sent to other sites")] {
         let site = site();
-        let mut talk = site.talk(Service::Submission);
-        talk.session.stages = with_stage(Service::Submission, StagePoint::DataEnd, ScriptedStage::Quarantine);
-        talk.send(b"EHLO x\r\nAUTH PLAIN AHpvZQBzZWNyZXQ=\r\n").await;
+        let mut conversation = site.connect(Service::Submission);
+        conversation.session.stages = with_stage(Service::Submission, StagePoint::DataEnd, ScriptedStage::Quarantine);
+        conversation.send(b"EHLO x\r\nAUTH PLAIN AHpvZQBzZWNyZXQ=\r\n").await;
         let mail = format!("MAIL FROM:<zoe@example.edu>\r\nRCPT TO:<{to}>\r\nDATA\r\n");
-        assert!(talk.send(mail.as_bytes()).await.contains("354"));
-        let said = talk.send(b"Subject: hi\r\n\r\n.\r\n").await;
-        assert!(said.starts_with(expect), "{said}");
+        assert!(conversation.send(mail.as_bytes()).await.contains("354"));
+        let replies = conversation.send(b"Subject: hi\r\n\r\n.\r\n").await;
+        assert!(replies.starts_with(expect), "{replies}");
         assert_eq!(site.queued().await.len(), 0);
     }
 }
@@ -369,8 +369,8 @@ async fn a_stage_sees_what_came_before_it() {
 async fn the_tables_are_sound() {
     for service in [Service::Mx, Service::Lmtp] {
         let site = site();
-        let mut talk = site.talk(service);
-        let said = converse(&mut talk, service, &["zoe@example.edu"]).await;
-        assert!(said.starts_with("250"), "{service:?} {said}");
+        let mut conversation = site.connect(service);
+        let replies = converse(&mut conversation, service, &["zoe@example.edu"]).await;
+        assert!(replies.starts_with("250"), "{service:?} {replies}");
     }
 }
