@@ -14,13 +14,13 @@ mod jobs;
 mod messages;
 mod model;
 mod operations;
-mod plans;
 mod problem;
 mod reply;
 mod router;
 mod shared;
 mod tokens;
 mod turn;
+mod uploaded_files;
 
 pub use health::{DeadParts, ProbedParts, Scrape, health_router};
 pub use jobs::end_abandoned_jobs;

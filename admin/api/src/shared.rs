@@ -10,9 +10,9 @@ use provost_view::View;
 use crate::jobs::Jobs;
 use crate::messages::MessageTraces;
 use crate::operations::Operations;
-use crate::plans::Plans;
 use crate::tokens::Tokens;
 use crate::turn::PlanTurns;
+use crate::uploaded_files::UploadedFiles;
 
 /// The parts of the node on which the API works.
 #[derive(Clone)]
@@ -43,7 +43,7 @@ pub(crate) struct HandlerState {
     pub(crate) operations: Operations,
     pub(crate) jobs: Jobs,
     pub(crate) messages: MessageTraces,
-    pub(crate) plans: Plans,
+    pub(crate) uploaded_files: UploadedFiles,
     pub(crate) turns: PlanTurns,
 }
 
@@ -53,7 +53,7 @@ impl HandlerState {
         let jobs = Jobs::new(state.clone(), node.clone());
         Self {
             operations: Operations::new(desk.clone(), queue, view, jobs.clone()),
-            plans: Plans::new(state.clone()),
+            uploaded_files: UploadedFiles::new(state.clone()),
             turns: PlanTurns::new(state, node),
             desk,
             store,

@@ -85,11 +85,11 @@ pub(crate) struct RequestSession {
 
 /// All sessions. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Sessions {
+pub(crate) struct WebSessions {
     state: Arc<dyn StateStore>,
 }
 
-impl Sessions {
+impl WebSessions {
     pub(crate) fn new(state: Arc<dyn StateStore>) -> Self {
         Self { state }
     }
@@ -241,9 +241,9 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn nodes() -> (Arc<dyn StateStore>, Sessions, Sessions) {
+    fn nodes() -> (Arc<dyn StateStore>, WebSessions, WebSessions) {
         let state: Arc<dyn StateStore> = Arc::new(MemoryState::default());
-        (state.clone(), Sessions::new(state.clone()), Sessions::new(state))
+        (state.clone(), WebSessions::new(state.clone()), WebSessions::new(state))
     }
 
     #[tokio::test]
@@ -270,7 +270,8 @@ mod tests {
         let cookie = one.begin(Uuid::nil(), now).await.unwrap();
         let key = one.visit(&cookie, true, now).await.unwrap().unwrap().key;
         one.leave_flash(&key, Flash { key: "vacation.saved".into(), value: String::new() }).await;
-        let flash = async |sessions: &Sessions, take| sessions.visit(&cookie, take, now).await.unwrap().unwrap().flash;
+        let flash =
+            async |sessions: &WebSessions, take| sessions.visit(&cookie, take, now).await.unwrap().unwrap().flash;
         assert!(flash(&two, false).await.is_none(), "a form does not take it");
         assert!(flash(&two, true).await.is_some());
         assert!(flash(&one, true).await.is_none());

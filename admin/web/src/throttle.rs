@@ -23,7 +23,7 @@ static ATTEMPTS: StateSpace =
 
 /// Attempts for one name or address.
 #[derive(Clone, Copy, Serialize, Deserialize)]
-struct Count {
+struct AttemptCount {
     since: i64,
     attempts: u32,
 }
@@ -122,9 +122,9 @@ impl Throttle {
     }
 
     /// The count of a key, and the version in which it was read.
-    async fn count(&self, key: &str, now: i64) -> Result<(Count, ChangeCondition), StateError> {
+    async fn count(&self, key: &str, now: i64) -> Result<(AttemptCount, ChangeCondition), StateError> {
         match self.state.record(&ATTEMPTS, key, now).await? {
-            None => Ok((Count { since: now, attempts: 0 }, ChangeCondition::Absent)),
+            None => Ok((AttemptCount { since: now, attempts: 0 }, ChangeCondition::Absent)),
             Some(record) => {
                 let count = serde_json::from_slice(&record.value).map_err(|e| StateError::Damaged(e.to_string()))?;
                 Ok((count, ChangeCondition::Version(record.version)))
@@ -133,7 +133,7 @@ impl Throttle {
     }
 }
 
-fn put(key: &str, count: Count, expect: ChangeCondition) -> Result<StateChange, StateError> {
+fn put(key: &str, count: AttemptCount, expect: ChangeCondition) -> Result<StateChange, StateError> {
     let value = serde_json::to_vec(&count).map_err(|error| StateError::Damaged(error.to_string()))?;
     Ok(StateChange::put(&ATTEMPTS, key, expect, value, Some(count.since.saturating_add(WINDOW.as_secs()))))
 }

@@ -6,7 +6,7 @@ use provost_provision::Desk;
 use provost_store::{MessageStore, StateStore};
 use provost_view::View;
 
-use crate::session::Sessions;
+use crate::session::WebSessions;
 use crate::throttle::Throttle;
 
 /// The services that the pages use.
@@ -26,12 +26,12 @@ pub struct WebState {
 #[derive(Clone)]
 pub(crate) struct Web {
     pub(crate) site: WebState,
-    pub(crate) sessions: Sessions,
+    pub(crate) sessions: WebSessions,
     pub(crate) throttle: Throttle,
 }
 
 impl Web {
     pub(crate) fn new(site: WebState) -> Self {
-        Self { sessions: Sessions::new(site.state.clone()), throttle: Throttle::new(site.state.clone()), site }
+        Self { sessions: WebSessions::new(site.state.clone()), throttle: Throttle::new(site.state.clone()), site }
     }
 }

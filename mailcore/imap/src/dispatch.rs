@@ -1,6 +1,6 @@
 //! Selects the handler of a command by the state that the command needs (RFC 3501 §6).
 
-use provost_net::{Output, SessionError};
+use provost_net::{OutputBuffer, SessionError};
 
 use crate::codec::{Command, StatusResponse};
 use crate::connection::Connection;
@@ -14,7 +14,7 @@ pub(crate) async fn dispatch(
     state: &mut State,
     tag: &str,
     command: Command,
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> Result<Completion, SessionError> {
     use State::{Authenticated, Logout, NotAuthenticated, Selected};
     Ok(match (command, state) {

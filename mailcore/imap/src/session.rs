@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
+use provost_net::{Goodbye, OutputBuffer, Peer, Session, SessionError, Step, Transport};
 
 use crate::ImapConfig;
 use crate::codec::frame::{Frame, FrameBounds, FrameRefusal, Framer, plain_line};
@@ -86,7 +86,7 @@ impl ImapSession {
     }
 
     /// Handles a command, or the next line of a command that waits.
-    async fn advance(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn advance(&mut self, input: &mut BytesMut, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         if !matches!(self.waiting, Continuation::Nothing) {
             return self.answer_line(input, out).await;
         }
@@ -130,7 +130,7 @@ impl ImapSession {
     }
 
     /// Runs a command whose large literal is complete.
-    async fn run_large(&mut self, text: Bytes, at: usize, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn run_large(&mut self, text: Bytes, at: usize, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         let Some(spool) = self.spool.take() else {
             return Err(SessionError::Bug("a large literal that was not kept".to_owned()));
         };
@@ -149,7 +149,7 @@ impl ImapSession {
     }
 
     /// Refuses a command that the framer did not accept.
-    fn refuse(&mut self, tag: Option<&str>, refusal: FrameRefusal, out: &mut Output<'_>) -> Step {
+    fn refuse(&mut self, tag: Option<&str>, refusal: FrameRefusal, out: &mut OutputBuffer<'_>) -> Step {
         let words = match refusal {
             FrameRefusal::LineTooLong => "Line too long",
             FrameRefusal::BareLf => "Lines end with CRLF",
@@ -173,7 +173,7 @@ impl ImapSession {
     }
 
     /// Ends a connection that sends only bad commands: the client speaks another protocol, or attacks.
-    fn count_bad(&mut self, reply: &StatusResponse, out: &mut Output<'_>) -> Step {
+    fn count_bad(&mut self, reply: &StatusResponse, out: &mut OutputBuffer<'_>) -> Step {
         let most = if self.state.account().is_some() { BAD_COMMANDS_MAX } else { BAD_COMMANDS_MAX_BEFORE_LOGIN };
         self.bad_commands = if reply.is_bad() { self.bad_commands.saturating_add(1) } else { 0 };
         if self.bad_commands < most {
@@ -185,7 +185,7 @@ impl ImapSession {
     }
 
     /// RFC 3501 §2.2.1: parse, run, report changes, then send the tagged reply.
-    async fn run(&mut self, parsed: ParsedCommand, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn run(&mut self, parsed: ParsedCommand, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         if let Some(step) = self.cut_off(out) {
             return Ok(step);
         }
@@ -210,7 +210,7 @@ impl ImapSession {
         tag: &str,
         answer: Completion,
         look: UpdatePolicy,
-        out: &mut Output<'_>,
+        out: &mut OutputBuffer<'_>,
     ) -> Result<Step, SessionError> {
         let (reply, step) = match answer {
             Completion::Wait(waiting) => return self.wait(waiting, out).await,
@@ -240,7 +240,7 @@ impl ImapSession {
 
     /// The command continues with the next line. RFC 2177 §3: IDLE first reports what is due, such as EXPUNGE responses
     /// that a FETCH held back; no later notice would trigger them.
-    async fn wait(&mut self, waiting: Continuation, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn wait(&mut self, waiting: Continuation, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         self.waiting = waiting;
         if self.is_idling() && !self.report_changes(UpdatePolicy::hinted(Expunges::Reported), out).await {
             return Ok(Step::Close);
@@ -250,7 +250,7 @@ impl ImapSession {
     }
 
     /// Reports changes of the selected mailbox; false when the mailbox is gone, which ends the conversation.
-    async fn report_changes(&mut self, look: UpdatePolicy, out: &mut Output<'_>) -> bool {
+    async fn report_changes(&mut self, look: UpdatePolicy, out: &mut OutputBuffer<'_>) -> bool {
         let State::Selected(account, selected) = &mut self.state else { return true };
         match report(&self.connection.config, account, selected, look, out).await {
             Ok(()) => true,
@@ -263,7 +263,7 @@ impl ImapSession {
     }
 
     /// Ends the session when its person is suspended or closed or has a new password; an event wakes the session at once.
-    fn cut_off(&mut self, out: &mut Output<'_>) -> Option<Step> {
+    fn cut_off(&mut self, out: &mut OutputBuffer<'_>) -> Option<Step> {
         let view = &self.connection.config.view;
         let account = self.state.account_mut()?;
         if !account.person.is_revoked(view) {
@@ -276,7 +276,7 @@ impl ImapSession {
     }
 
     /// Handles a line for AUTHENTICATE or IDLE.
-    async fn answer_line(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn answer_line(&mut self, input: &mut BytesMut, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         let line = match plain_line(input, ANSWER_OCTETS_MAX) {
             Ok(None) => return Ok(Step::NeedMore),
             Ok(Some(line)) => line,
@@ -306,7 +306,7 @@ impl ImapSession {
         tag: &str,
         exchange: AuthenticateStep,
         line: Bytes,
-        out: &mut Output<'_>,
+        out: &mut OutputBuffer<'_>,
     ) -> Result<Step, SessionError> {
         let State::NotAuthenticated { failures } = &mut self.state else {
             return Err(SessionError::Bug("AUTHENTICATE after login".to_owned()));
@@ -322,13 +322,13 @@ impl ImapSession {
 }
 
 impl Session for ImapSession {
-    async fn open(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn open(&mut self, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         let capabilities = handlers::capabilities(&self.connection);
         out.put(format!("* OK [CAPABILITY {capabilities}] {} Provost IMAP ready\r\n", self.connection.config.hostname));
         Ok(Step::NeedMore)
     }
 
-    async fn step(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn step(&mut self, input: &mut BytesMut, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         self.advance(input, out).await
     }
 
@@ -340,7 +340,7 @@ impl Session for ImapSession {
         }
     }
 
-    async fn on_event(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn on_event(&mut self, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         if let Some(step) = self.cut_off(out) {
             return Ok(step);
         }

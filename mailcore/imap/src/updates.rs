@@ -1,6 +1,6 @@
 //! The updates that a client gets about its selected mailbox at the end of a command, and during IDLE (RFC 3501 §7).
 
-use provost_net::Output;
+use provost_net::OutputBuffer;
 use provost_store::{Columns, MessageSelection, StoreError};
 
 use crate::ImapConfig;
@@ -52,7 +52,7 @@ pub(crate) async fn report(
     account: &mut LoggedInAccount,
     selected: &mut SelectedMailbox,
     look: UpdatePolicy,
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> Result<(), MailboxGone> {
     let has_news = account.is_overdue || account.notices.has_changed().unwrap_or(true);
     let is_due = look.expunges == Expunges::Reported && selected.has_unreported();

@@ -9,7 +9,7 @@ use crate::listener::ListenerState;
 use crate::memory::FREE_OCTETS;
 use crate::output::beyond_free;
 use crate::stream::{READ_OCTETS_MIN, Stream};
-use crate::{Goodbye, Output, Peer, Reservation, Session, SessionError, Sink, Step};
+use crate::{Goodbye, OutputBuffer, Peer, Reservation, Session, SessionError, Sink, Step};
 
 /// Commands of one connection that run before other connections have their turn. Without it a peer that pipelines
 /// thousands of commands would hold a core until its answers fill the system's buffers.
@@ -77,7 +77,7 @@ impl<'a, S: Session> Conversation<'a, S> {
     }
 
     async fn exchange(&mut self, peer: Peer) -> Result<(), DriverClose> {
-        let mut out = Output::counted(&mut self.output, &mut self.stream, &mut self.output_held);
+        let mut out = OutputBuffer::counted(&mut self.output, &mut self.stream, &mut self.output_held);
         let mut step = self.session.open(&mut out).await;
         let mut deadline = Instant::now() + self.session.idle_limit();
         let mut steps: u32 = 0;
@@ -86,7 +86,7 @@ impl<'a, S: Session> Conversation<'a, S> {
                 Step::Close => return Ok(()),
                 Step::Continue => {
                     // A peer that asks for much at once and reads nothing must wait; its answers may not pile up in memory.
-                    let mut out = Output::counted(&mut self.output, &mut self.stream, &mut self.output_held);
+                    let mut out = OutputBuffer::counted(&mut self.output, &mut self.stream, &mut self.output_held);
                     out.relieve().await.map_err(|_| DriverClose::Lost)?;
                     steps = steps.wrapping_add(1);
                     if steps.is_multiple_of(STEPS_PER_TURN) {
@@ -105,7 +105,8 @@ impl<'a, S: Session> Conversation<'a, S> {
                     step = match self.wait(deadline).await? {
                         Wakeup::Bytes => Ok(Step::Continue),
                         Wakeup::Event => {
-                            let mut out = Output::counted(&mut self.output, &mut self.stream, &mut self.output_held);
+                            let mut out =
+                                OutputBuffer::counted(&mut self.output, &mut self.stream, &mut self.output_held);
                             self.session.on_event(&mut out).await
                         }
                     };

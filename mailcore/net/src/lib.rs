@@ -1,7 +1,7 @@
 //! The one driver of all listeners: sockets, TLS, deadlines, limits, drain. Protocols are values that it feeds.
 //!
 //! Protocol logic never sees a socket: it implements [`Session`], takes bytes from a buffer and puts bytes into an
-//! [`Output`]. What must never happen here: knowledge of any protocol.
+//! [`OutputBuffer`]. What must never happen here: knowledge of any protocol.
 
 mod accept;
 mod conversation;
@@ -25,7 +25,7 @@ pub use limits::{ConnectionBudget, ConnectionsBySource, Limits, SourceSlot};
 pub use listener::{Budgets, Listener};
 pub use memory::{FREE_OCTETS, MEMORY_OCTETS_DEFAULT, MEMORY_OCTETS_MIN, MemoryBudget, Reservation};
 pub use network::{Network, NetworkError};
-pub use output::{OUTPUT_OCTETS_HIGH, Output, Sink};
+pub use output::{OUTPUT_OCTETS_HIGH, OutputBuffer, Sink};
 pub use proxy::{PROXY_HEADER_LIMIT, ProxyNetworks};
 pub use session::{Goodbye, Peer, Session, SessionError, Step, Transport};
 pub use tls::{Certificates, TlsError, server_config};

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use crate::Reservation;
 use crate::memory::FREE_OCTETS;
 
-/// Queued octets past which [`Output::relieve`] sends them: one TLS record (RFC 8446 §5.1).
+/// Queued octets past which [`OutputBuffer::relieve`] sends them: one TLS record (RFC 8446 §5.1).
 pub const OUTPUT_OCTETS_HIGH: usize = 16 * 1024;
 /// Octets of a body that are read at once while the memory budget has no room for a larger piece.
 const PIECE_OCTETS_SMALL: u64 = 4 * 1024;
@@ -21,14 +21,14 @@ pub trait Sink: Send {
 }
 
 /// The buffer that a session writes its replies into.
-pub struct Output<'a> {
+pub struct OutputBuffer<'a> {
     buffer: &'a mut BytesMut,
     sink: &'a mut dyn Sink,
     /// The buffer's part of the memory budget; `None` in tests.
     held: Option<&'a mut Reservation>,
 }
 
-impl<'a> Output<'a> {
+impl<'a> OutputBuffer<'a> {
     /// An output over `buffer` that drains into `sink`, outside of any memory budget.
     pub fn new(buffer: &'a mut BytesMut, sink: &'a mut dyn Sink) -> Self {
         Self { buffer, sink, held: None }
@@ -95,7 +95,7 @@ mod tests {
     fn queued_octets_count_and_pieces_shrink_when_memory_is_short() {
         let budget = MemoryBudget::new(400_000);
         let (mut buffer, mut sink, mut held) = (BytesMut::new(), Vec::new(), budget.buffer());
-        let mut out = Output::counted(&mut buffer, &mut sink, &mut held);
+        let mut out = OutputBuffer::counted(&mut buffer, &mut sink, &mut held);
         out.put([0; 100]);
         assert_eq!(budget.used(), 0, "free octets are not counted");
         assert_eq!((out.piece_octets(50_000), out.piece_octets(0)), (50_000, 0));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use bytes::BytesMut;
 
-use crate::Output;
+use crate::OutputBuffer;
 
 /// Both ends of a connection, fixed for its life.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +59,7 @@ pub enum SessionError {
 /// One protocol conversation. Built for each connection; owns its state, never a socket.
 pub trait Session: Send + 'static {
     /// Writes the greeting. Called once, after TLS on an implicit-TLS listener.
-    fn open(&mut self, out: &mut Output<'_>) -> impl Future<Output = Result<Step, SessionError>> + Send;
+    fn open(&mut self, out: &mut OutputBuffer<'_>) -> impl Future<Output = Result<Step, SessionError>> + Send;
 
     /// Handles at most one command (or one chunk of data) from `input`, taking the bytes it used. Must return
     /// [`Step::NeedMore`] when `input` holds no complete command, and must itself bound how much the peer may pile up
@@ -67,7 +67,7 @@ pub trait Session: Send + 'static {
     fn step(
         &mut self,
         input: &mut BytesMut,
-        out: &mut Output<'_>,
+        out: &mut OutputBuffer<'_>,
     ) -> impl Future<Output = Result<Step, SessionError>> + Send;
 
     /// Resolves when there is news for the peer (IMAP IDLE). Default: never. Must be cancel-safe: the future is dropped
@@ -77,7 +77,7 @@ pub trait Session: Send + 'static {
     }
 
     /// Reports the event to the peer.
-    fn on_event(&mut self, out: &mut Output<'_>) -> impl Future<Output = Result<Step, SessionError>> + Send {
+    fn on_event(&mut self, out: &mut OutputBuffer<'_>) -> impl Future<Output = Result<Step, SessionError>> + Send {
         let _ = out;
         async { Ok(Step::NeedMore) }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use provost_net::{
-    Budgets, ConnectionBudget, Drain, Goodbye, Limits, Listener, MemoryBudget, Output, PROXY_HEADER_LIMIT, Peer,
+    Budgets, ConnectionBudget, Drain, Goodbye, Limits, Listener, MemoryBudget, OutputBuffer, PROXY_HEADER_LIMIT, Peer,
     ProxyNetworks, Session, SessionError, Step, Transport, serve,
 };
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -37,12 +37,12 @@ impl Drop for Echo {
 }
 
 impl Session for Echo {
-    async fn open(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn open(&mut self, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         out.put("hello\r\n");
         Ok(Step::NeedMore)
     }
 
-    async fn step(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn step(&mut self, input: &mut BytesMut, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         let Some(end) = input.iter().position(|b| *b == b'\n') else { return Ok(Step::NeedMore) };
         let line = input.split_to(end + 1);
         self.answered.fetch_add(1, Ordering::SeqCst);

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
 use provost_credential::{PlainIdentity, Secret, plain};
-use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
+use provost_net::{Goodbye, OutputBuffer, Peer, Session, SessionError, Step, Transport};
 use provost_store::AccountId;
 use provost_view::{Login, LoginAttempt, PersonRef};
 
@@ -57,7 +57,7 @@ impl Pop3Session {
         Self { config, peer, transport, tls_offered, login_failures: 0, malformed: 0, state }
     }
 
-    async fn line(&mut self, line: &[u8], out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn line(&mut self, line: &[u8], out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         if let State::Authorization(authorization) = &mut self.state
             && std::mem::take(&mut authorization.awaits_response)
         {
@@ -88,7 +88,7 @@ impl Pop3Session {
     }
 
     /// Runs one command of AUTHORIZATION.
-    async fn authorize(&mut self, command: Command, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn authorize(&mut self, command: Command, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         match command {
             Command::Quit => {
                 out.put("+OK bye\r\n");
@@ -112,7 +112,7 @@ impl Pop3Session {
     }
 
     /// Handles PASS. RFC 1939 §7: allowed only right after USER.
-    async fn pass(&mut self, password: &Secret, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn pass(&mut self, password: &Secret, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         let user = match &mut self.state {
             State::Authorization(authorization) => authorization.user.take(),
             State::Transaction(_) => None,
@@ -134,7 +134,7 @@ impl Pop3Session {
     }
 
     /// Lists the capabilities in this state, on this connection (RFC 2449 §5).
-    fn capa(&self, out: &mut Output<'_>) {
+    fn capa(&self, out: &mut OutputBuffer<'_>) {
         out.put("+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\n");
         if self.may_log_in() {
             out.put("USER\r\nSASL PLAIN\r\n");
@@ -146,7 +146,7 @@ impl Pop3Session {
     }
 
     /// Handles STLS (RFC 2595 §4).
-    fn stls(&self, out: &mut Output<'_>) -> Step {
+    fn stls(&self, out: &mut OutputBuffer<'_>) -> Step {
         if !self.may_start_tls() {
             out.put("-ERR TLS is not offered, or is there already\r\n");
             return Step::Continue;
@@ -155,7 +155,7 @@ impl Pop3Session {
         Step::StartTls
     }
 
-    fn auth_list(&self, out: &mut Output<'_>) {
+    fn auth_list(&self, out: &mut OutputBuffer<'_>) {
         out.put("+OK\r\n");
         if self.may_log_in() {
             out.put("PLAIN\r\n");
@@ -168,7 +168,7 @@ impl Pop3Session {
         &mut self,
         mechanism: &str,
         initial: Option<&str>,
-        out: &mut Output<'_>,
+        out: &mut OutputBuffer<'_>,
     ) -> Result<Step, SessionError> {
         if mechanism != "PLAIN" {
             out.put("-ERR unknown mechanism\r\n");
@@ -186,7 +186,7 @@ impl Pop3Session {
     }
 
     /// Handles the client's PLAIN message in base64; `*` cancels AUTH.
-    async fn response(&mut self, line: &[u8], out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn response(&mut self, line: &[u8], out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         if line == b"*" {
             out.put("-ERR cancelled\r\n");
             return Ok(Step::Continue);
@@ -210,7 +210,12 @@ impl Pop3Session {
         LoginAttempt { name, password, source: self.peer.remote.ip(), service: "pop3" }
     }
 
-    async fn log_in(&mut self, name: &str, password: &Secret, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn log_in(
+        &mut self,
+        name: &str,
+        password: &Secret,
+        out: &mut OutputBuffer<'_>,
+    ) -> Result<Step, SessionError> {
         match self.config.view.login(self.attempt(name, password), crate::clock::now()).await {
             Login::Accepted(person) => self.enter(&person, out).await,
             Login::Refused => Ok(self.refuse(out)),
@@ -226,7 +231,7 @@ impl Pop3Session {
     }
 
     /// Enters TRANSACTION from AUTHORIZATION (RFC 1939 §4).
-    async fn enter(&mut self, person: &PersonRef, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn enter(&mut self, person: &PersonRef, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         match TransactionState::open(&*self.config.store, &self.config.view, person).await {
             Ok(transaction) => {
                 let now = crate::clock::now().as_second();
@@ -242,7 +247,7 @@ impl Pop3Session {
     }
 
     /// Refuses a login. RFC 3206 §4: `[AUTH]` means a wrong name or password, and nothing else.
-    fn refuse(&mut self, out: &mut Output<'_>) -> Step {
+    fn refuse(&mut self, out: &mut OutputBuffer<'_>) -> Step {
         out.put("-ERR [AUTH] wrong name or password\r\n");
         self.count_failure()
     }
@@ -260,12 +265,12 @@ fn acts_as_itself(identity: &PlainIdentity) -> bool {
 
 impl Session for Pop3Session {
     /// The greeting has no timestamp: APOP would need clear-text passwords in the directory (RFC 1939 §7).
-    async fn open(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn open(&mut self, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         out.put(format!("+OK {} POP3\r\n", self.config.hostname));
         Ok(Step::Continue)
     }
 
-    async fn step(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn step(&mut self, input: &mut BytesMut, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         let limit = match &self.state {
             State::Authorization(_) => LOGIN_LINE_OCTETS_MAX,
             State::Transaction(_) => LINE_OCTETS_MAX,
@@ -287,7 +292,7 @@ impl Session for Pop3Session {
         }
     }
 
-    async fn on_event(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn on_event(&mut self, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         if let State::Transaction(transaction) = &mut self.state
             && transaction.is_revoked(&self.config.view)
         {

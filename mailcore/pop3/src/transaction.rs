@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use provost_net::{Output, SessionError, Step};
+use provost_net::{OutputBuffer, SessionError, Step};
 use provost_store::{AccountId, Batch, BatchCondition, BatchError, BatchId, Lease, LeaseError, MessageStore, Op};
 use provost_view::{AccountWatch, PersonRef, View};
 use uuid::Uuid;
@@ -111,7 +111,7 @@ impl TransactionState {
         &mut self,
         command: Command,
         config: &Pop3Config,
-        out: &mut Output<'_>,
+        out: &mut OutputBuffer<'_>,
     ) -> Result<Step, SessionError> {
         match command {
             Command::Stat => self.stat(out),
@@ -140,12 +140,12 @@ impl TransactionState {
         Ok(Step::Continue)
     }
 
-    fn stat(&self, out: &mut Output<'_>) {
+    fn stat(&self, out: &mut OutputBuffer<'_>) {
         let (count, octets) = self.maildrop.totals();
         out.put(format!("+OK {count} {octets}\r\n"));
     }
 
-    async fn list(&self, out: &mut Output<'_>) -> Result<(), SessionError> {
+    async fn list(&self, out: &mut OutputBuffer<'_>) -> Result<(), SessionError> {
         let (count, octets) = self.maildrop.totals();
         out.put(format!("+OK {count} messages ({octets} octets)\r\n"));
         for (number, message) in self.maildrop.listed() {
@@ -156,14 +156,14 @@ impl TransactionState {
         Ok(())
     }
 
-    fn list_one(&self, number: MessageNumber, out: &mut Output<'_>) {
+    fn list_one(&self, number: MessageNumber, out: &mut OutputBuffer<'_>) {
         match self.maildrop.message(number) {
             Some(message) => out.put(format!("+OK {number} {}\r\n", message.octets)),
             None => out.put(NO_SUCH_MESSAGE),
         }
     }
 
-    async fn uidl(&self, out: &mut Output<'_>) -> Result<(), SessionError> {
+    async fn uidl(&self, out: &mut OutputBuffer<'_>) -> Result<(), SessionError> {
         out.put("+OK\r\n");
         for (number, message) in self.maildrop.listed() {
             out.put(format!("{number} {}\r\n", self.maildrop.unique_id(message)));
@@ -173,7 +173,7 @@ impl TransactionState {
         Ok(())
     }
 
-    fn uidl_one(&self, number: MessageNumber, out: &mut Output<'_>) {
+    fn uidl_one(&self, number: MessageNumber, out: &mut OutputBuffer<'_>) {
         match self.maildrop.message(number) {
             Some(message) => out.put(format!("+OK {number} {}\r\n", self.maildrop.unique_id(message))),
             None => out.put(NO_SUCH_MESSAGE),
@@ -187,7 +187,7 @@ impl TransactionState {
         number: MessageNumber,
         mut transfer: Transfer,
         config: &Pop3Config,
-        out: &mut Output<'_>,
+        out: &mut OutputBuffer<'_>,
     ) -> Result<Step, SessionError> {
         let Some(message) = self.maildrop.message(number) else {
             out.put(NO_SUCH_MESSAGE);

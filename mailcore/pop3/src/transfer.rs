@@ -1,7 +1,7 @@
 //! Message text in a multi-line response (RFC 1939 §3): byte-stuffed, ended by CRLF, and cut for TOP.
 
 use memchr::{memchr, memmem};
-use provost_net::Output;
+use provost_net::OutputBuffer;
 
 /// Stuffs and cuts text that arrives in pieces of any size.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Transfer {
     }
 
     /// Writes the next piece.
-    pub(crate) fn put(&mut self, mut text: &[u8], out: &mut Output<'_>) {
+    pub(crate) fn put(&mut self, mut text: &[u8], out: &mut OutputBuffer<'_>) {
         if self.body_lines.is_none() {
             return self.put_whole(text, out);
         }
@@ -51,7 +51,7 @@ impl Transfer {
 
     /// Writes the end of the response. If the last line of the message has no line end, one is added: the dot must stand
     /// alone on its line.
-    pub(crate) fn finish(self, out: &mut Output<'_>) {
+    pub(crate) fn finish(self, out: &mut OutputBuffer<'_>) {
         if self.last != *b"\r\n" {
             out.put("\r\n");
         }
@@ -59,7 +59,7 @@ impl Transfer {
     }
 
     /// Writes text without counting lines, in runs between the few lines that begin with a dot.
-    fn put_whole(&mut self, text: &[u8], out: &mut Output<'_>) {
+    fn put_whole(&mut self, text: &[u8], out: &mut OutputBuffer<'_>) {
         self.stuff(text, out);
         let mut from = 0;
         for end in memmem::find_iter(text, b"\n.") {
@@ -73,7 +73,7 @@ impl Transfer {
 
     /// RFC 1939 §3: adds a dot to a line that begins with one. Also after a bare LF: a client that reads by LF would take `.`
     /// for the end of the message, and the rest of the message for later responses.
-    fn stuff(&self, piece: &[u8], out: &mut Output<'_>) {
+    fn stuff(&self, piece: &[u8], out: &mut OutputBuffer<'_>) {
         if self.last[1] == b'\n' && piece.first() == Some(&b'.') {
             out.put(".");
         }
@@ -86,7 +86,7 @@ impl Transfer {
     }
 
     /// Writes a line, or a part of one that continues in the next call.
-    fn put_within_line(&mut self, piece: &[u8], out: &mut Output<'_>) {
+    fn put_within_line(&mut self, piece: &[u8], out: &mut OutputBuffer<'_>) {
         let at_start = self.last[1] == b'\n';
         self.stuff(piece, out);
         out.put(piece);
@@ -124,7 +124,7 @@ mod tests {
 
     fn sent(mut transfer: Transfer, pieces: &[&[u8]]) -> String {
         let (mut buffer, mut sink) = (BytesMut::new(), Vec::new());
-        let mut out = Output::new(&mut buffer, &mut sink);
+        let mut out = OutputBuffer::new(&mut buffer, &mut sink);
         for piece in pieces {
             transfer.put(piece, &mut out);
         }

@@ -196,7 +196,7 @@ pub enum Op {
     ///
     /// Messages must come in ascending order of UID. Refused when the UID is not above every UID that a message in this
     /// mailbox ever had (RFC 3501 §2.3.1.1: ascending, never reused), or when the modseq is zero or too great.
-    /// [`Which::ChangedSince`](crate::Which::ChangedSince) compares the modseq given here, so a session that has the
+    /// [`MessageSelection::ChangedSince`](crate::MessageSelection::ChangedSince) compares the modseq given here, so a session that has the
     /// mailbox open does not notice the message: import before the person logs in.
     Restore {
         /// The mailbox, which must exist.

@@ -13,7 +13,7 @@ use crate::StoreError;
 
 /// An exclusive lease with a fencing epoch, released on drop.
 pub struct Lease {
-    /// Greater for each holder. The writes that the lease guards name it in [`Require::Lease`](crate::Require::Lease).
+    /// Greater for each holder. The writes that the lease guards name it in [`BatchCondition::Lease`](crate::BatchCondition::Lease).
     pub epoch: u64,
     name: String,
     release: Option<Box<dyn FnOnce() + Send + Sync>>,

@@ -21,7 +21,7 @@ mod stored;
 
 /// A target and its bounds.
 #[derive(Clone, Copy, Debug)]
-pub struct Target {
+pub struct FuzzTarget {
     /// The name of the target and of its folder of seeds.
     pub name: &'static str,
     /// Longest input, octets.
@@ -38,35 +38,40 @@ const PARSER: usize = 1024 * 1024;
 const SESSION: usize = 32 * 1024 * 1024;
 
 /// All targets. Targets with sessions get short inputs: each octet may be a command that reads the store.
-pub const TARGETS: &[Target] = &[
-    Target { name: "imap_framing", octets_max: 16 * 1024, allocated_max: PARSER, run: protocol::imap_framing },
-    Target { name: "imap_commands", octets_max: 16 * 1024, allocated_max: PARSER, run: protocol::imap_commands },
-    Target { name: "imap_session", octets_max: 2 * 1024, allocated_max: SESSION, run: session::imap },
-    Target { name: "pop3_commands", octets_max: 4 * 1024, allocated_max: PARSER, run: protocol::pop3_commands },
-    Target { name: "pop3_session", octets_max: 2 * 1024, allocated_max: SESSION, run: session::pop3 },
-    Target { name: "smtp_commands", octets_max: 16 * 1024, allocated_max: PARSER, run: protocol::smtp_commands },
-    Target { name: "smtp_data", octets_max: 16 * 1024, allocated_max: PARSER, run: protocol::smtp_data },
-    Target { name: "smtp_session", octets_max: 2 * 1024, allocated_max: SESSION, run: session::smtp },
-    Target { name: "proxy_header", octets_max: 4 * 1024, allocated_max: PARSER, run: protocol::proxy_header },
-    Target { name: "sasl_plain", octets_max: 4 * 1024, allocated_max: PARSER, run: protocol::sasl_plain },
-    Target { name: "sieve", octets_max: 32 * 1024, allocated_max: PARSER, run: sieve::script },
-    Target { name: "sieve_vacation", octets_max: 128 * 1024, allocated_max: PARSER, run: sieve::vacation },
-    Target { name: "mime", octets_max: 64 * 1024, allocated_max: PARSER, run: message::mime },
-    Target { name: "mime_search", octets_max: 16 * 1024, allocated_max: PARSER, run: message::search },
-    Target { name: "mime_seven_bit", octets_max: 16 * 1024, allocated_max: PARSER, run: message::seven_bit },
-    Target { name: "header_fields", octets_max: 16 * 1024, allocated_max: PARSER, run: message::header_fields },
-    Target { name: "header_values", octets_max: 16 * 1024, allocated_max: PARSER, run: message::header_values },
-    Target { name: "ldap_ber", octets_max: 16 * 1024, allocated_max: PARSER, run: directory::ber },
-    Target { name: "ldap_session", octets_max: 1024, allocated_max: SESSION, run: directory::session },
-    Target { name: "ldap_answers", octets_max: 64 * 1024, allocated_max: PARSER, run: directory::answers },
-    Target { name: "sync_cookies", octets_max: 8 * 1024, allocated_max: PARSER, run: directory::cookies },
-    Target { name: "names", octets_max: 8 * 1024, allocated_max: PARSER, run: names::names },
-    Target { name: "ldif", octets_max: 16 * 1024, allocated_max: PARSER, run: names::ldif },
-    Target { name: "registrar_file", octets_max: 16 * 1024, allocated_max: PARSER, run: stored::registrar_file },
-    Target { name: "plan_file", octets_max: 32 * 1024, allocated_max: PARSER, run: stored::plan_file },
-    Target { name: "view_file", octets_max: 16 * 1024, allocated_max: PARSER, run: stored::view_file },
-    Target { name: "stored_rows", octets_max: 8 * 1024, allocated_max: PARSER, run: stored::rows },
-    Target { name: "directory_records", octets_max: 8 * 1024, allocated_max: PARSER, run: stored::directory_record },
+pub const TARGETS: &[FuzzTarget] = &[
+    FuzzTarget { name: "imap_framing", octets_max: 16 * 1024, allocated_max: PARSER, run: protocol::imap_framing },
+    FuzzTarget { name: "imap_commands", octets_max: 16 * 1024, allocated_max: PARSER, run: protocol::imap_commands },
+    FuzzTarget { name: "imap_session", octets_max: 2 * 1024, allocated_max: SESSION, run: session::imap },
+    FuzzTarget { name: "pop3_commands", octets_max: 4 * 1024, allocated_max: PARSER, run: protocol::pop3_commands },
+    FuzzTarget { name: "pop3_session", octets_max: 2 * 1024, allocated_max: SESSION, run: session::pop3 },
+    FuzzTarget { name: "smtp_commands", octets_max: 16 * 1024, allocated_max: PARSER, run: protocol::smtp_commands },
+    FuzzTarget { name: "smtp_data", octets_max: 16 * 1024, allocated_max: PARSER, run: protocol::smtp_data },
+    FuzzTarget { name: "smtp_session", octets_max: 2 * 1024, allocated_max: SESSION, run: session::smtp },
+    FuzzTarget { name: "proxy_header", octets_max: 4 * 1024, allocated_max: PARSER, run: protocol::proxy_header },
+    FuzzTarget { name: "sasl_plain", octets_max: 4 * 1024, allocated_max: PARSER, run: protocol::sasl_plain },
+    FuzzTarget { name: "sieve", octets_max: 32 * 1024, allocated_max: PARSER, run: sieve::script },
+    FuzzTarget { name: "sieve_vacation", octets_max: 128 * 1024, allocated_max: PARSER, run: sieve::vacation },
+    FuzzTarget { name: "mime", octets_max: 64 * 1024, allocated_max: PARSER, run: message::mime },
+    FuzzTarget { name: "mime_search", octets_max: 16 * 1024, allocated_max: PARSER, run: message::search },
+    FuzzTarget { name: "mime_seven_bit", octets_max: 16 * 1024, allocated_max: PARSER, run: message::seven_bit },
+    FuzzTarget { name: "header_fields", octets_max: 16 * 1024, allocated_max: PARSER, run: message::header_fields },
+    FuzzTarget { name: "header_values", octets_max: 16 * 1024, allocated_max: PARSER, run: message::header_values },
+    FuzzTarget { name: "ldap_ber", octets_max: 16 * 1024, allocated_max: PARSER, run: directory::ber },
+    FuzzTarget { name: "ldap_session", octets_max: 1024, allocated_max: SESSION, run: directory::session },
+    FuzzTarget { name: "ldap_answers", octets_max: 64 * 1024, allocated_max: PARSER, run: directory::answers },
+    FuzzTarget { name: "sync_cookies", octets_max: 8 * 1024, allocated_max: PARSER, run: directory::cookies },
+    FuzzTarget { name: "names", octets_max: 8 * 1024, allocated_max: PARSER, run: names::names },
+    FuzzTarget { name: "ldif", octets_max: 16 * 1024, allocated_max: PARSER, run: names::ldif },
+    FuzzTarget { name: "registrar_file", octets_max: 16 * 1024, allocated_max: PARSER, run: stored::registrar_file },
+    FuzzTarget { name: "plan_file", octets_max: 32 * 1024, allocated_max: PARSER, run: stored::plan_file },
+    FuzzTarget { name: "view_file", octets_max: 16 * 1024, allocated_max: PARSER, run: stored::view_file },
+    FuzzTarget { name: "stored_rows", octets_max: 8 * 1024, allocated_max: PARSER, run: stored::rows },
+    FuzzTarget {
+        name: "directory_records",
+        octets_max: 8 * 1024,
+        allocated_max: PARSER,
+        run: stored::directory_record,
+    },
 ];
 
 /// Runs the target of that name; an input beyond its longest is cut.

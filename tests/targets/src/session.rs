@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use provost_delivery::Delivery;
 use provost_imap::{ImapConfig, LiteralBudget, MessageLists, Recents, SearchTurns};
 use provost_message::Service;
-use provost_net::{MemoryBudget, Output, Peer, Session, Step, Transport};
+use provost_net::{MemoryBudget, OutputBuffer, Peer, Session, Step, Transport};
 use provost_pop3::{Pop3Config, Pop3Session};
 use provost_queue::{Queue, QueueConfig};
 use provost_smtp::{SmtpConfig, SmtpSession};
@@ -39,7 +39,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 /// Feeds a session and returns its output.
 async fn converse(session: &mut impl Session, pieces: &[&[u8]]) -> Vec<u8> {
     let (mut input, mut buffer, mut sent) = (BytesMut::new(), BytesMut::new(), Vec::new());
-    let mut out = Output::new(&mut buffer, &mut sent);
+    let mut out = OutputBuffer::new(&mut buffer, &mut sent);
     session.open(&mut out).await.expect("no bug at the greeting");
     let octets: usize = pieces.iter().map(|piece| piece.len()).sum();
     let mut steps_left = STEPS + STEPS_PER_OCTET * octets;

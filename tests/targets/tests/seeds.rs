@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cap::Cap;
-use provost_targets::{TARGETS, Target};
+use provost_targets::{FuzzTarget, TARGETS};
 
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, OCTETS_MAX);
@@ -31,7 +31,7 @@ fn corpus() -> PathBuf {
 }
 
 /// Names and octets of the seeds, sorted by name.
-fn seeds(target: &Target) -> Vec<(String, Vec<u8>)> {
+fn seeds(target: &FuzzTarget) -> Vec<(String, Vec<u8>)> {
     let folder = corpus().join(target.name);
     let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut seeds: Vec<_> = files
@@ -44,7 +44,7 @@ fn seeds(target: &Target) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Runs an input, and ends the test at the first broken property, also in a thread that is never joined.
-fn run(target: &Target, seed: &str, octets: &[u8]) {
+fn run(target: &FuzzTarget, seed: &str, octets: &[u8]) {
     let (before, begun) = (ALLOCATOR.total_allocated(), Instant::now());
     provost_targets::run(target.name, octets);
     let (allocated, took) = (ALLOCATOR.total_allocated() - before, begun.elapsed());
@@ -101,7 +101,7 @@ fn every_target_holds_over_its_seeds() {
     slowest.iter().for_each(|(took, name)| println!("{name}: {took:.1?}"));
 }
 
-fn time_of(target: &Target) -> Duration {
+fn time_of(target: &FuzzTarget) -> Duration {
     let begun = Instant::now();
     let seeds = seeds(target);
     for (name, octets) in &seeds {
@@ -124,7 +124,7 @@ fn time_of(target: &Target) -> Duration {
 #[test]
 fn every_target_is_fuzzed() {
     let manifest = fs::read_to_string(corpus().join("../Cargo.toml")).unwrap();
-    for Target { name, .. } in TARGETS {
+    for FuzzTarget { name, .. } in TARGETS {
         assert!(manifest.contains(&format!("name = \"{name}\"")), "{name} is no [[bin]]");
         let main = fs::read_to_string(corpus().join(format!("../fuzz_targets/{name}.rs"))).unwrap();
         assert!(main.contains(&format!("run(\"{name}\"")), "{name}");

@@ -21,10 +21,10 @@ use crate::extract::{CsvBody, JsonBody, PathParameters, QueryParameters};
 use crate::failures::RouteFailures;
 use crate::jobs::{self, Job, JobEnd, JobState};
 use crate::model::RejectedRow;
-use crate::plans::{FileFacts, PlansError};
 use crate::problem::{Problem, ProblemKind};
 use crate::reply::audited;
 use crate::shared::HandlerState;
+use crate::uploaded_files::{FileFacts, UploadedFileError};
 
 /// Most changes and rejected rows that an answer lists; the summary counts all.
 const LISTED_MAX: usize = 1000;
@@ -195,7 +195,7 @@ pub(crate) async fn upload(
     let id = Uuid::new_v4();
     let body = ImportBody::new(id, &plan);
     let detail = serde_json::json!({ "import": id, "rows": plan.summary().rows, "writes": plan.summary().writes });
-    shared.plans.keep(id, &octets, waiting).await?;
+    shared.uploaded_files.keep(id, &octets, waiting).await?;
     let audit_id = desk.permit_change(&principal, Permission::PlanImport, &body.hash, detail).await?;
     let location =
         AppendHeaders(HeaderValue::from_str(&format!("/api/v1/imports/{id}")).ok().map(|at| (header::LOCATION, at)));
@@ -323,25 +323,25 @@ async fn work(
         Err(error) => (None, Some(error.to_string())),
     };
     let state = if error.is_none() { JobState::Done } else { JobState::Failed };
-    if state == JobState::Done && shared.plans.forget(import, Timestamp::now()).await.is_err() {
+    if state == JobState::Done && shared.uploaded_files.forget(import, Timestamp::now()).await.is_err() {
         tracing::warn!(%import, "the file of an applied import could not be removed; it is removed when it expires");
     }
     JobEnd { state, outcomes: outcomes.map(Into::into), error }
 }
 
 async fn plan_again(shared: &HandlerState, principal: &Principal, id: Uuid) -> Result<PlannedImport, Problem> {
-    let (waiting, octets) = shared.plans.read(id, Timestamp::now()).await?;
+    let (waiting, octets) = shared.uploaded_files.read(id, Timestamp::now()).await?;
     Ok(shared.desk.review_import(principal, octets, waiting.options()).await?)
 }
 
-impl From<PlansError> for Problem {
-    fn from(error: PlansError) -> Self {
+impl From<UploadedFileError> for Problem {
+    fn from(error: UploadedFileError) -> Self {
         match error {
-            PlansError::Gone => {
+            UploadedFileError::Gone => {
                 Self::new(ProblemKind::NotFound, "the import does not exist, was applied or has expired")
             }
-            PlansError::Full => Self::new(ProblemKind::Busy, "too many imports wait for their apply"),
-            PlansError::State(error) => error.into(),
+            UploadedFileError::Full => Self::new(ProblemKind::Busy, "too many imports wait for their apply"),
+            UploadedFileError::State(error) => error.into(),
         }
     }
 }

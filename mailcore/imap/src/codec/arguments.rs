@@ -4,7 +4,7 @@ use bytes::Bytes;
 use provost_store::{Flag, Flags, Keyword, MailboxName};
 
 use super::command::{MessageNumbers, NamedMailbox, NumberKind, StatusItem};
-use super::cursor::{Cursor, ParseError};
+use super::cursor::{Cursor, ParseError, Result};
 use super::sequence::SequenceSet;
 use super::utf7;
 
@@ -12,8 +12,6 @@ use super::utf7;
 const FLAGS_MAX: usize = 128;
 /// The most items in one STATUS.
 const ITEMS_MAX: usize = 32;
-
-pub(super) type Result<T> = std::result::Result<T, ParseError>;
 
 /// A string that must be UTF-8.
 pub(super) fn text(bytes: &Bytes) -> Result<String> {

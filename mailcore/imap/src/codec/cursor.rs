@@ -13,7 +13,7 @@ pub(crate) struct Cursor<'a> {
     at: usize,
 }
 
-type Result<T> = std::result::Result<T, ParseError>;
+pub(super) type Result<T> = std::result::Result<T, ParseError>;
 
 /// Whether an octet may stand in an atom (RFC 3501 §9, `ATOM-CHAR`).
 pub(crate) fn is_atom_char(octet: u8) -> bool {

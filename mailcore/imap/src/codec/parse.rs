@@ -4,11 +4,11 @@ use bytes::Bytes;
 use provost_credential::Secret;
 use provost_store::{Flags, MailboxName, SpecialUse};
 
-use super::arguments::{Result, bare_flags, flag_list, mailbox, messages, status_items, text};
+use super::arguments::{bare_flags, flag_list, mailbox, messages, status_items, text};
 use super::command::{
     AppendArguments, Command, CopyOrMove, NamedMailbox, NumberKind, StoreArguments, StoreChange, WantedUse,
 };
-use super::cursor::{Cursor, ParseError};
+use super::cursor::{Cursor, ParseError, Result};
 use super::parse_fetch::fetch;
 use super::parse_list::{list, lsub};
 use super::parse_search::search;

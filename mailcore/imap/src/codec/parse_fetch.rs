@@ -1,8 +1,8 @@
 //! Reads the arguments of FETCH (RFC 3501 §6.4.5).
 
-use super::arguments::{Result, messages};
+use super::arguments::messages;
 use super::command::{BodySection, Command, FetchArguments, FetchItem, NumberKind, PartialRange, SectionText};
-use super::cursor::{Cursor, ParseError};
+use super::cursor::{Cursor, ParseError, Result};
 
 /// The most data items in one FETCH.
 const ITEMS_MAX: usize = 64;

@@ -1,8 +1,8 @@
 //! Reads LIST and LSUB (RFC 3501 §6.3.8, §6.3.9; RFC 5258; RFC 5819; RFC 6154).
 
-use super::arguments::{Result, status_items};
+use super::arguments::status_items;
 use super::command::{Command, ListArguments, ListPattern, ListSelect};
-use super::cursor::{Cursor, ParseError};
+use super::cursor::{Cursor, ParseError, Result};
 use super::utf7;
 
 /// The most patterns in one extended LIST (RFC 5258 §3).

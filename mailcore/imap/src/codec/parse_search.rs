@@ -3,9 +3,8 @@
 use jiff::civil::Date;
 use provost_store::Flag;
 
-use super::arguments::Result;
 use super::command::{Command, DayComparison, NumberKind, SearchArguments, SearchKey, SearchReturn};
-use super::cursor::{Cursor, ParseError};
+use super::cursor::{Cursor, ParseError, Result};
 use super::date;
 use super::sequence::SequenceSet;
 

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use provost_credential::Secret;
-use provost_net::Output;
+use provost_net::OutputBuffer;
 use provost_store::AccountId;
 use provost_view::{Login, LoginAttempt, PersonRef};
 
@@ -39,7 +39,7 @@ pub(crate) async fn login(
     failures: &mut u8,
     name: &str,
     password: Secret,
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> Completion {
     if !connection.may_log_in() {
         return privacy_required();
@@ -54,7 +54,7 @@ pub(crate) async fn authenticate(
     tag: &str,
     mechanism: &str,
     initial: Option<Bytes>,
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> Completion {
     if !connection.may_log_in() {
         return privacy_required();
@@ -73,7 +73,7 @@ pub(crate) async fn authenticate(
 }
 
 /// Asks for the next SASL response.
-fn challenge(tag: &str, exchange: AuthenticateStep, out: &mut Output<'_>) -> Completion {
+fn challenge(tag: &str, exchange: AuthenticateStep, out: &mut OutputBuffer<'_>) -> Completion {
     out.put(match exchange {
         AuthenticateStep::Plain => "+ \r\n",
         AuthenticateStep::LoginName => "+ VXNlcm5hbWU6\r\n",
@@ -89,7 +89,7 @@ pub(crate) async fn exchange(
     tag: &str,
     exchange: AuthenticateStep,
     line: &[u8],
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> Completion {
     if line == b"*" {
         return Completion::Reply(StatusResponse::bad("AUTHENTICATE cancelled"));
@@ -109,7 +109,7 @@ pub(crate) async fn exchange(
 }
 
 /// Handles PLAIN (RFC 4616 §2). A login on behalf of another identity is refused.
-async fn plain(connection: &Connection, failures: &mut u8, response: &[u8], out: &mut Output<'_>) -> Completion {
+async fn plain(connection: &Connection, failures: &mut u8, response: &[u8], out: &mut OutputBuffer<'_>) -> Completion {
     let Ok(identity) = provost_credential::plain(response) else {
         return Completion::Reply(StatusResponse::bad("Not a PLAIN message"));
     };
@@ -126,7 +126,7 @@ async fn verify(
     failures: &mut u8,
     name: &str,
     password: &Secret,
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> Completion {
     let now = (connection.clock)();
     match connection.config.view.login(attempt(connection, name, password), now).await {
@@ -159,7 +159,12 @@ fn wrong() -> StatusResponse {
 }
 
 /// Refuses a login: with a delay after the first refusal, and closes after [`LOGIN_FAILURES_MAX`].
-async fn refuse(connection: &Connection, failures: &mut u8, reply: StatusResponse, out: &mut Output<'_>) -> Completion {
+async fn refuse(
+    connection: &Connection,
+    failures: &mut u8,
+    reply: StatusResponse,
+    out: &mut OutputBuffer<'_>,
+) -> Completion {
     let before = u32::from(*failures);
     *failures = failures.saturating_add(1);
     let is_last = *failures >= LOGIN_FAILURES_MAX;

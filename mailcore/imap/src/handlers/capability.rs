@@ -1,6 +1,6 @@
 //! CAPABILITY, ID, ENABLE, NAMESPACE, IDLE, LOGOUT: commands that need neither directory nor store.
 
-use provost_net::Output;
+use provost_net::OutputBuffer;
 
 use crate::codec::StatusResponse;
 use crate::connection::Connection;
@@ -21,37 +21,37 @@ pub(crate) fn capabilities(connection: &Connection) -> String {
 }
 
 /// CAPABILITY (RFC 3501 §6.1.1).
-pub(crate) fn capability(connection: &Connection, out: &mut Output<'_>) -> StatusResponse {
+pub(crate) fn capability(connection: &Connection, out: &mut OutputBuffer<'_>) -> StatusResponse {
     out.put(format!("* CAPABILITY {}\r\n", capabilities(connection)));
     StatusResponse::ok("CAPABILITY completed")
 }
 
 /// ID (RFC 2971 §3.1).
-pub(crate) fn id(out: &mut Output<'_>) -> StatusResponse {
+pub(crate) fn id(out: &mut OutputBuffer<'_>) -> StatusResponse {
     out.put(format!("* ID (\"name\" \"Provost\" \"version\" \"{}\")\r\n", env!("CARGO_PKG_VERSION")));
     StatusResponse::ok("ID completed")
 }
 
 /// LOGOUT (RFC 3501 §6.1.3).
-pub(crate) fn logout(out: &mut Output<'_>) -> Completion {
+pub(crate) fn logout(out: &mut OutputBuffer<'_>) -> Completion {
     out.put("* BYE Logging out\r\n");
     Completion::Close(StatusResponse::ok("LOGOUT completed"))
 }
 
 /// ENABLE (RFC 5161 §3.1): no extension here needs it.
-pub(crate) fn enable(out: &mut Output<'_>) -> StatusResponse {
+pub(crate) fn enable(out: &mut OutputBuffer<'_>) -> StatusResponse {
     out.put("* ENABLED\r\n");
     StatusResponse::ok("ENABLE completed")
 }
 
 /// NAMESPACE (RFC 2342 §5): one personal namespace.
-pub(crate) fn namespace(out: &mut Output<'_>) -> StatusResponse {
+pub(crate) fn namespace(out: &mut OutputBuffer<'_>) -> StatusResponse {
     out.put("* NAMESPACE ((\"\" \"/\")) NIL NIL\r\n");
     StatusResponse::ok("NAMESPACE completed")
 }
 
 /// IDLE (RFC 2177 §3): lasts until the client's next line.
-pub(crate) fn idle(tag: &str, out: &mut Output<'_>) -> Completion {
+pub(crate) fn idle(tag: &str, out: &mut OutputBuffer<'_>) -> Completion {
     out.put("+ idling\r\n");
     Completion::Wait(Continuation::Idle { tag: tag.into() })
 }

@@ -1,6 +1,6 @@
 //! COPY (RFC 3501 §6.4.7), MOVE (RFC 6851), COPYUID (RFC 4315 §3).
 
-use provost_net::Output;
+use provost_net::OutputBuffer;
 use provost_store::{BatchCondition, BatchError, Op, OpEffect};
 
 use crate::codec::command::{CopyOrMove, MessageNumbers, NamedMailbox, NumberKind};
@@ -18,7 +18,7 @@ pub(crate) async fn copy(
     messages: &MessageNumbers,
     to: NamedMailbox,
     manner: CopyOrMove,
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> StatusResponse {
     if manner == CopyOrMove::Move && selected.access == MailboxAccess::ReadOnly {
         return read_only();

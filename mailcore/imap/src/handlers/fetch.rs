@@ -11,7 +11,7 @@ mod stream;
 
 use std::collections::BTreeSet;
 
-use provost_net::{Output, SessionError};
+use provost_net::{OutputBuffer, SessionError};
 use provost_store::{Flag, FlagChange, Flags, MessageRow, Op, StoreError, Uid};
 
 use crate::codec::StatusResponse;
@@ -30,7 +30,7 @@ pub(crate) async fn fetch(
     context: &CommandContext<'_>,
     selected: &mut SelectedMailbox,
     fetch: command::FetchArguments,
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> Result<StatusResponse, SessionError> {
     let indices = match selected.indices(&fetch.messages) {
         Ok(indices) => indices,
@@ -72,7 +72,7 @@ struct FetchResponses<'a> {
 }
 
 impl FetchResponses<'_> {
-    async fn all(&mut self, indices: &[usize], out: &mut Output<'_>) -> Result<StatusResponse, SessionError> {
+    async fn all(&mut self, indices: &[usize], out: &mut OutputBuffer<'_>) -> Result<StatusResponse, SessionError> {
         let (mut failure, mut is_partial) = (None, false);
         for indices in indices.chunks(self.needs.rows_at_once()) {
             let rows = match read_rows(self.context, self.selected, indices, &self.needs).await {
@@ -106,7 +106,7 @@ impl FetchResponses<'_> {
         index: usize,
         message: ListedMessage,
         row: Option<MessageRow>,
-        out: &mut Output<'_>,
+        out: &mut OutputBuffer<'_>,
     ) -> Result<Result<(), StoreError>, SessionError> {
         let (uid, is_recent) = (message.uid, self.selected.is_recent(message.uid));
         let response =
@@ -149,7 +149,7 @@ async fn mark_seen(
     context: &CommandContext<'_>,
     selected: &mut SelectedMailbox,
     indices: &[usize],
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> BTreeSet<Uid> {
     let is_unseen = |at: &&usize| !selected.messages.has(**at, Flag::Seen);
     let unseen: Vec<usize> = indices.iter().filter(is_unseen).copied().collect();

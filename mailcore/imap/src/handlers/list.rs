@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use provost_net::{Output, SessionError};
+use provost_net::{OutputBuffer, SessionError};
 use provost_store::{AccountSnapshot, MailboxInfo, MailboxName};
 
 use crate::codec::command::{ListArguments, ListPattern};
@@ -65,7 +65,7 @@ fn in_order<'a>(names: &'a BTreeMap<&'a str, ListedName<'a>>) -> impl Iterator<I
 pub(crate) async fn list(
     context: &CommandContext<'_>,
     list: ListArguments,
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> Result<StatusResponse, SessionError> {
     let done = StatusResponse::ok("LIST completed");
     if !list.extended && list.patterns.iter().all(|pattern| pattern.as_deref() == Some("")) {
@@ -129,7 +129,7 @@ pub(crate) async fn lsub(
     context: &CommandContext<'_>,
     reference: ListPattern,
     pattern: ListPattern,
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> StatusResponse {
     let snapshot = match context.snapshot().await {
         Ok(snapshot) => snapshot,

@@ -7,7 +7,7 @@ mod body;
 mod content;
 mod key;
 
-use provost_net::Output;
+use provost_net::OutputBuffer;
 use provost_store::{Columns, StoreError};
 
 use crate::codec::StatusResponse;
@@ -29,7 +29,7 @@ pub(crate) async fn search(
     selected: &SelectedMailbox,
     tag: &str,
     search: &SearchArguments,
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> StatusResponse {
     if !search.charset_known {
         return StatusResponse::no("BADCHARSET (US-ASCII UTF-8)", "Unknown charset");

@@ -1,6 +1,6 @@
 //! SELECT and EXAMINE (RFC 3501 §6.3.1, §6.3.2).
 
-use provost_net::Output;
+use provost_net::OutputBuffer;
 use provost_store::{Columns, MailboxInfo, MessageSelection, Modseq, Op, StoreError};
 
 use crate::account::LoggedInAccount;
@@ -19,7 +19,7 @@ pub(crate) async fn select(
     before: Option<&SelectedMailbox>,
     mailbox: &NamedMailbox,
     read_only: bool,
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> Completion {
     // Before the read: a message that arrives meanwhile must cause another read.
     account.notices.borrow_and_update();
@@ -36,7 +36,7 @@ async fn examine(
     context: &CommandContext<'_>,
     mailbox: &NamedMailbox,
     read_only: bool,
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> (StatusResponse, Option<SelectedMailbox>) {
     let info = match context.mailbox(mailbox).await {
         Ok(info) => info,

@@ -1,6 +1,6 @@
 //! STATUS (RFC 3501 §6.3.10; STATUS=SIZE, RFC 8438).
 
-use provost_net::Output;
+use provost_net::OutputBuffer;
 use provost_store::{Columns, MailboxInfo, MessageSelection, Uid, UidSet};
 
 use crate::codec::command::{NamedMailbox, StatusItem};
@@ -12,7 +12,7 @@ pub(crate) async fn status(
     context: &CommandContext<'_>,
     mailbox: &NamedMailbox,
     items: &[StatusItem],
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> StatusResponse {
     let line = match context.mailbox(mailbox).await {
         Ok(info) => status_line(context, &info, items).await,

@@ -1,6 +1,6 @@
 //! STORE and UID STORE (RFC 3501 §6.4.6).
 
-use provost_net::{Output, SessionError};
+use provost_net::{OutputBuffer, SessionError};
 use provost_store::{FlagChange, MessageMeta, Op, OpEffect};
 
 use crate::codec::StatusResponse;
@@ -18,7 +18,7 @@ pub(crate) async fn store(
     context: &CommandContext<'_>,
     selected: &mut SelectedMailbox,
     store: command::StoreArguments,
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> Result<StatusResponse, SessionError> {
     if selected.access == MailboxAccess::ReadOnly {
         return Ok(read_only());

@@ -161,7 +161,7 @@ async fn a_session_is_small() {
     let mut client = site.logged_in().await;
     client.send("a SELECT INBOX\r\n").await;
     assert!(std::mem::size_of::<ImapSession>() <= 512, "{}", std::mem::size_of::<ImapSession>());
-    let mut out = Output::new(&mut client.output, &mut client.sink);
+    let mut out = OutputBuffer::new(&mut client.output, &mut client.sink);
     let step = client.session.step(&mut client.input, &mut out);
     assert!(std::mem::size_of_val(&step) <= 4096, "{}", std::mem::size_of_val(&step));
 }

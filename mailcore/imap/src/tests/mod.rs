@@ -24,7 +24,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use jiff::Timestamp;
 use provost_credential::{Scheme, Secret, hash};
-use provost_net::{MemoryBudget, Output, Peer, Session, Step, Transport};
+use provost_net::{MemoryBudget, OutputBuffer, Peer, Session, Step, Transport};
 use provost_store::{AccountId, Batch, Flags, MailboxName, MemoryStore, Op};
 use provost_view::{Address, Affiliation, Fallback, Person, PersonState, View};
 use uuid::Uuid;
@@ -135,7 +135,7 @@ impl Client {
     }
 
     pub(super) async fn open(&mut self) {
-        let mut out = Output::new(&mut self.output, &mut self.sink);
+        let mut out = OutputBuffer::new(&mut self.output, &mut self.sink);
         self.step = self.session.open(&mut out).await.unwrap();
     }
 
@@ -143,7 +143,7 @@ impl Client {
     pub(super) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.input.extend_from_slice(bytes.as_ref());
         loop {
-            let mut out = Output::new(&mut self.output, &mut self.sink);
+            let mut out = OutputBuffer::new(&mut self.output, &mut self.sink);
             self.step = self.session.step(&mut self.input, &mut out).await.unwrap();
             if self.step != Step::Continue {
                 return;
@@ -154,7 +154,7 @@ impl Client {
     /// Waits for an event and reports it.
     async fn happen(&mut self) {
         tokio::time::timeout(Duration::from_secs(5), self.session.event()).await.expect("no event");
-        let mut out = Output::new(&mut self.output, &mut self.sink);
+        let mut out = OutputBuffer::new(&mut self.output, &mut self.sink);
         self.step = self.session.on_event(&mut out).await.unwrap();
     }
 

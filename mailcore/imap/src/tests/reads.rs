@@ -204,7 +204,7 @@ async fn bodies_are_streamed() {
         let mut sink = SlowClient { taken: 0, most: 3, largest: 0 };
         let mut input = BytesMut::from(format!("f FETCH 1 {item}\r\n").as_bytes());
         let mut buffer = BytesMut::new();
-        let mut out = Output::new(&mut buffer, &mut sink);
+        let mut out = OutputBuffer::new(&mut buffer, &mut sink);
         let step = tokio::time::timeout(Duration::ZERO, client.session.step(&mut input, &mut out)).await;
         assert!(step.is_err(), "{item}: the client has not read it all");
         let most = store.octets_at_once.load(Ordering::SeqCst);

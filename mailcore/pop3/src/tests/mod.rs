@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
 use proptest::prelude::*;
-use provost_net::{Goodbye, Output, Session, Step, Transport};
+use provost_net::{Goodbye, OutputBuffer, Session, Step, Transport};
 use provost_store::{MemoryStore, MessageStore};
 use provost_view::{Person, PersonState, View};
 use site::{Client, Site, ZOE, person};
@@ -604,7 +604,7 @@ async fn an_update_without_the_lease_removes_nothing() {
     let _next = TransactionState::open(&*site.store, &site.config.view, &zoe).await.unwrap();
 
     let (mut octets, mut rest) = (BytesMut::new(), Vec::new());
-    let mut out = Output::new(&mut octets, &mut rest);
+    let mut out = OutputBuffer::new(&mut octets, &mut rest);
     transaction.handle(Command::Dele(1), &site.config, &mut out).await.unwrap();
     transaction.handle(Command::Quit, &site.config, &mut out).await.unwrap();
     assert_eq!(octets, "+OK marked\r\n-ERR [SYS/TEMP] some deleted messages are not removed\r\n");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use provost_message::Address;
-use provost_net::{Output, Peer, Session, Step, Transport};
+use provost_net::{OutputBuffer, Peer, Session, Step, Transport};
 use provost_store::{
     AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, BoxFuture, Columns, Flags, Lease, LeaseError,
     MailboxId, MailboxName, MemoryStore, MessageSelection, MessageStore, Op, ReadToken, Rows, StoreError,
@@ -184,7 +184,8 @@ impl Site {
             replies: Vec::new(),
             last: Step::Continue,
         };
-        client.last = client.session.open(&mut Output::new(&mut client.buffer, &mut client.replies)).await.unwrap();
+        client.last =
+            client.session.open(&mut OutputBuffer::new(&mut client.buffer, &mut client.replies)).await.unwrap();
         client
     }
 }
@@ -204,7 +205,7 @@ impl Client {
         self.input.extend_from_slice(octets);
         self.last = Step::Continue;
         while self.last == Step::Continue {
-            let mut out = Output::new(&mut self.buffer, &mut self.replies);
+            let mut out = OutputBuffer::new(&mut self.buffer, &mut self.replies);
             self.last = self.session.step(&mut self.input, &mut out).await.unwrap();
         }
     }

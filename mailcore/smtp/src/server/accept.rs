@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use provost_delivery::{Delivered, IncomingMessage, RecipientRefusal, batch_id};
 use provost_message::{Address, Arrival, Path, Recipient, ReportAction, ReportedRecipient, Service, TraceId};
-use provost_net::Output;
+use provost_net::OutputBuffer;
 use provost_store::{QueueId, StoreError};
 use provost_trace::{TraceEvent, TraceOutcome};
 use uuid::Uuid;
@@ -31,7 +31,7 @@ impl SmtpSession {
         mut transaction: MailTransaction,
         trace_octets: usize,
         data: Result<Bytes, DataFault>,
-        out: &mut Output<'_>,
+        out: &mut OutputBuffer<'_>,
     ) {
         let (now, service) = (self.now(), self.connection.service);
         // The data is searched for its Message-ID also when it is refused.

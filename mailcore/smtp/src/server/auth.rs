@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use provost_credential::PlainIdentity;
-use provost_net::{Output, Step};
+use provost_net::{OutputBuffer, Step};
 use provost_store::AccountId;
 use provost_view::{Login, LoginAttempt, Person, Secret};
 
@@ -41,7 +41,7 @@ impl SmtpSession {
         self.connection.service == Service::Submission && is_private && self.connection.login.is_none()
     }
 
-    pub(super) async fn auth(&mut self, mechanism: &str, initial: Option<String>, out: &mut Output<'_>) -> Step {
+    pub(super) async fn auth(&mut self, mechanism: &str, initial: Option<String>, out: &mut OutputBuffer<'_>) -> Step {
         if self.connection.service != Service::Submission {
             return self.refuse(reply::NOT_IMPLEMENTED, out);
         }
@@ -69,14 +69,14 @@ impl SmtpSession {
         }
     }
 
-    fn ask(&mut self, exchange: AuthStep, out: &mut Output<'_>) -> Step {
+    fn ask(&mut self, exchange: AuthStep, out: &mut OutputBuffer<'_>) -> Step {
         out.put(exchange.challenge());
         self.state = State::Auth(exchange);
         Step::Continue
     }
 
     /// Handles one line after a 334, or the initial response.
-    pub(super) async fn auth_response(&mut self, exchange: AuthStep, line: &str, out: &mut Output<'_>) -> Step {
+    pub(super) async fn auth_response(&mut self, exchange: AuthStep, line: &str, out: &mut OutputBuffer<'_>) -> Step {
         if line == "*" {
             return self.refuse(reply::AUTH_CANCELLED, out);
         }
@@ -105,7 +105,7 @@ impl SmtpSession {
         }
     }
 
-    async fn log_in(&mut self, identity: PlainIdentity, out: &mut Output<'_>) -> Step {
+    async fn log_in(&mut self, identity: PlainIdentity, out: &mut OutputBuffer<'_>) -> Step {
         let now = self.now();
         let attempt = LoginAttempt {
             name: &identity.authentication,
@@ -136,7 +136,7 @@ impl SmtpSession {
         authorization.is_empty() || acts_as().is_some_and(|other| other.entry_uuid == person.entry_uuid)
     }
 
-    fn login_refused(&mut self, words: Reply, out: &mut Output<'_>) -> Step {
+    fn login_refused(&mut self, words: Reply, out: &mut OutputBuffer<'_>) -> Step {
         self.login_failures += 1;
         if self.login_failures >= LOGIN_FAILURES_MAX {
             send_reply(reply::TOO_MANY_ERRORS, out);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use provost_message::{Arrival, Envelope, ReceivedField, Recipient, Rejected};
-use provost_net::{Output, Step};
+use provost_net::{OutputBuffer, Step};
 use provost_view::PersonState;
 use uuid::Uuid;
 
@@ -17,7 +17,12 @@ use crate::reply;
 
 impl SmtpSession {
     /// `announced`: the SIZE parameter, octets.
-    pub(super) async fn mail(&mut self, envelope: Envelope, announced: Option<u64>, out: &mut Output<'_>) -> Step {
+    pub(super) async fn mail(
+        &mut self,
+        envelope: Envelope,
+        announced: Option<u64>,
+        out: &mut OutputBuffer<'_>,
+    ) -> Step {
         if self.connection.hello.is_none() {
             return self.refuse(reply::GREET_FIRST, out);
         }
@@ -52,12 +57,12 @@ impl SmtpSession {
     }
 
     /// Answers a MAIL that a stage objects to. An objection that may pass later is no error of the peer.
-    pub(super) fn object(&mut self, objection: Rejected, out: &mut Output<'_>) -> Step {
+    pub(super) fn object(&mut self, objection: Rejected, out: &mut OutputBuffer<'_>) -> Step {
         let reply = objection.into_reply();
         if reply.code() >= 500 { self.refuse(reply, out) } else { send_reply(reply, out) }
     }
 
-    pub(super) async fn rcpt(&mut self, recipient: Recipient, out: &mut Output<'_>) -> Step {
+    pub(super) async fn rcpt(&mut self, recipient: Recipient, out: &mut OutputBuffer<'_>) -> Step {
         let State::Transaction(transaction) = &mut self.state else {
             return self.refuse(reply::MAIL_FIRST, out);
         };
@@ -85,7 +90,7 @@ impl SmtpSession {
         }
     }
 
-    fn object_to_recipient(&mut self, objection: Rejected, out: &mut Output<'_>) -> Step {
+    fn object_to_recipient(&mut self, objection: Rejected, out: &mut OutputBuffer<'_>) -> Step {
         let service = self.connection.service;
         metrics::counter!("provost_smtp_recipients_refused_total", "service" => service.as_label()).increment(1);
         let reply = objection.into_reply();
@@ -97,7 +102,7 @@ impl SmtpSession {
         send_reply(reply, out)
     }
 
-    pub(super) fn data(&mut self, out: &mut Output<'_>) -> Step {
+    pub(super) fn data(&mut self, out: &mut OutputBuffer<'_>) -> Step {
         match std::mem::replace(&mut self.state, State::Ready) {
             State::Transaction(transaction) if transaction.routes.is_empty() => {
                 self.state = State::Transaction(transaction);

@@ -21,7 +21,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use jiff::Timestamp;
 use provost_message::{Arrival, Envelope, Findings, Greeting, HelloVerb, PeerConnection, Rejected, Service};
-use provost_net::{Goodbye, Output, Peer, Session, SessionError, Step, Transport};
+use provost_net::{Goodbye, OutputBuffer, Peer, Session, SessionError, Step, Transport};
 use provost_view::AccountWatch;
 use uuid::Uuid;
 
@@ -131,7 +131,7 @@ impl SmtpSession {
         judge(stages, &mut arrival, self.stage_input(JudgedItem::Connection)).await.map(|()| arrival.findings)
     }
 
-    async fn line(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Step {
+    async fn line(&mut self, input: &mut BytesMut, out: &mut OutputBuffer<'_>) -> Step {
         let line = match self.lines.read(input) {
             LineStart::Part => return Step::NeedMore,
             LineStart::Whole(line) => line,
@@ -151,7 +151,7 @@ impl SmtpSession {
         }
     }
 
-    async fn command(&mut self, command: Command, out: &mut Output<'_>) -> Step {
+    async fn command(&mut self, command: Command, out: &mut OutputBuffer<'_>) -> Step {
         match command {
             Command::Hello(verb, name) => self.hello(verb, name, out).await,
             Command::Mail { reverse_path, size, eight_bit, envelope_id, ret } => {
@@ -171,7 +171,7 @@ impl SmtpSession {
     }
 
     /// RFC 5321 §4.1.1.1; RFC 2033 §4.1: LMTP has LHLO and neither EHLO nor HELO.
-    async fn hello(&mut self, verb: HelloVerb, name: String, out: &mut Output<'_>) -> Step {
+    async fn hello(&mut self, verb: HelloVerb, name: String, out: &mut OutputBuffer<'_>) -> Step {
         if (verb == HelloVerb::Lhlo) != (self.connection.service == Service::Lmtp) {
             return self.refuse(reply::UNKNOWN_COMMAND, out);
         }
@@ -193,7 +193,7 @@ impl SmtpSession {
         }
     }
 
-    fn greet(&self, verb: HelloVerb, out: &mut Output<'_>) -> Step {
+    fn greet(&self, verb: HelloVerb, out: &mut OutputBuffer<'_>) -> Step {
         if verb == HelloVerb::Helo {
             out.put(format!("250 {}\r\n", self.config.hostname));
             return Step::Continue;
@@ -219,7 +219,7 @@ impl SmtpSession {
     }
 
     /// Closes after a line of HTTP. The page or host that made a browser or proxy connect chose what follows; none of it is read.
-    fn http(&self, out: &mut Output<'_>) -> Step {
+    fn http(&self, out: &mut OutputBuffer<'_>) -> Step {
         let service = self.connection.service.as_label();
         metrics::counter!("provost_smtp_http_total", "service" => service).increment(1);
         tracing::info!(service, peer = %self.connection.remote.ip(), "a peer speaks HTTP, connection closed");
@@ -227,18 +227,18 @@ impl SmtpSession {
         Step::Close
     }
 
-    fn reset(&mut self, out: &mut Output<'_>) -> Step {
+    fn reset(&mut self, out: &mut OutputBuffer<'_>) -> Step {
         self.state = State::Ready;
         send_reply(reply::OK, out)
     }
 
-    fn quit(&mut self, out: &mut Output<'_>) -> Step {
+    fn quit(&mut self, out: &mut OutputBuffer<'_>) -> Step {
         send_reply(reply::BYE, out);
         Step::Close
     }
 
     /// RFC 3207 §4.
-    fn start_tls(&mut self, out: &mut Output<'_>) -> Step {
+    fn start_tls(&mut self, out: &mut OutputBuffer<'_>) -> Step {
         if self.connection.tls {
             return self.refuse(reply::TLS_ALREADY, out);
         }
@@ -254,7 +254,7 @@ impl SmtpSession {
     }
 
     /// Answers a command that is out of order; too many of them close the session.
-    fn refuse(&mut self, reply: Reply, out: &mut Output<'_>) -> Step {
+    fn refuse(&mut self, reply: Reply, out: &mut OutputBuffer<'_>) -> Step {
         if !self.error_budget.spend(CountedError::Error) {
             send_reply(reply::TOO_MANY_ERRORS, out);
             return Step::Close;
@@ -267,13 +267,13 @@ impl SmtpSession {
     }
 }
 
-fn send_reply(reply: Reply, out: &mut Output<'_>) -> Step {
+fn send_reply(reply: Reply, out: &mut OutputBuffer<'_>) -> Step {
     out.put(reply.to_string());
     Step::Continue
 }
 
 impl Session for SmtpSession {
-    async fn open(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn open(&mut self, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         match self.judge_connection(self.stages.connect).await {
             Ok(findings) => self.connection_mut().findings = findings,
             // RFC 5321 §3.1: 554 replaces the greeting for good, 4xx for now.
@@ -287,7 +287,7 @@ impl Session for SmtpSession {
         Ok(Step::Continue)
     }
 
-    async fn step(&mut self, input: &mut BytesMut, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn step(&mut self, input: &mut BytesMut, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         let State::Data(receiving) = &mut self.state else {
             return Ok(self.line(input, out).await);
         };
@@ -312,7 +312,7 @@ impl Session for SmtpSession {
         }
     }
 
-    async fn on_event(&mut self, out: &mut Output<'_>) -> Result<Step, SessionError> {
+    async fn on_event(&mut self, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         let is_revoked = self.login_watch.as_mut().is_some_and(|watch| watch.is_revoked(&self.config.view));
         if is_revoked {
             send_reply(reply::REVOKED, out);

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use provost_message::{ImapEnvelope, KeptFields};
-use provost_net::{Output, SessionError};
+use provost_net::{OutputBuffer, SessionError};
 use provost_store::{MessageRow, StoreError};
 
 use crate::codec::command::{BodySection, FetchItem, PartialRange, SectionText};
@@ -45,7 +45,7 @@ impl PreparedItem {
     pub(super) async fn send(
         &self,
         source: Option<&mut MessageSource<'_>>,
-        out: &mut Output<'_>,
+        out: &mut OutputBuffer<'_>,
     ) -> Result<(), SessionError> {
         match (self, source) {
             (Self::Text(text), _) => stream::text(text, out).await,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use provost_net::{Output, SessionError};
+use provost_net::{OutputBuffer, SessionError};
 use provost_store::{StoreError, Uid};
 
 use crate::codec::command::FetchItem;
@@ -34,7 +34,7 @@ impl FetchResponse<'_> {
         items: &[FetchItem],
         needs: &FetchNeeds,
         seen: &BTreeSet<Uid>,
-        out: &mut Output<'_>,
+        out: &mut OutputBuffer<'_>,
     ) -> Result<Result<(), StoreError>, SessionError> {
         let mut source = match &self.described.row {
             Some(row) => Some(MessageSource::new(self.context, row)),
@@ -93,7 +93,7 @@ impl UnsentItems {
     async fn release(
         &mut self,
         mut source: Option<&mut MessageSource<'_>>,
-        out: &mut Output<'_>,
+        out: &mut OutputBuffer<'_>,
     ) -> Result<(), SessionError> {
         self.held_octets = 0;
         for ready in self.held.drain(..) {

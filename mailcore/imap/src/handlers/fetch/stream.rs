@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use provost_net::{Output, SessionError};
+use provost_net::{OutputBuffer, SessionError};
 use provost_store::StoreError;
 
 use crate::source::{MessageSource, PIECE_OCTETS};
@@ -12,7 +12,7 @@ use crate::source::{MessageSource, PIECE_OCTETS};
 const CHUNK_OCTETS: usize = 64 * 1024;
 
 /// Sends text from memory.
-pub(super) async fn text(text: &[u8], out: &mut Output<'_>) -> Result<(), SessionError> {
+pub(super) async fn text(text: &[u8], out: &mut OutputBuffer<'_>) -> Result<(), SessionError> {
     for chunk in text.chunks(CHUNK_OCTETS) {
         out.put(chunk);
         out.relieve().await?;
@@ -28,7 +28,7 @@ pub(super) async fn literal(
     label: &str,
     range: Range<u64>,
     source: &mut MessageSource<'_>,
-    out: &mut Output<'_>,
+    out: &mut OutputBuffer<'_>,
 ) -> Result<(), SessionError> {
     out.put(format!("{label} {{{}}}\r\n", range.end.saturating_sub(range.start)));
     let mut at = range.start;

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use proptest::prelude::*;
-use provost_net::{Goodbye, Output, Session, Step, Transport};
+use provost_net::{Goodbye, OutputBuffer, Session, Step, Transport};
 
 use super::site::{site, site_with, view_that_cannot_say};
 use crate::server::Service;
@@ -20,7 +20,7 @@ async fn greets() {
         (Service::Lmtp, "220 mx.example.edu LMTP Provost\r\n"),
     ] {
         let (mut buffer, mut replies) = (BytesMut::new(), Vec::new());
-        let mut out = Output::new(&mut buffer, &mut replies);
+        let mut out = OutputBuffer::new(&mut buffer, &mut replies);
         site.connect(role).session.open(&mut out).await.unwrap();
         out.flush().await.unwrap();
         assert_eq!(replies, expect.as_bytes());

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use provost_credential::Scheme;
 use provost_delivery::Delivery;
 use provost_message::Address;
-use provost_net::{MemoryBudget, Output, Peer, Session, Step, Transport};
+use provost_net::{MemoryBudget, OutputBuffer, Peer, Session, Step, Transport};
 use provost_queue::{Queue, QueueConfig};
 use provost_store::{
     AccountId, Columns, MailboxName, MemoryStore, MessageSelection, MessageStore, QueueRow, QueueStore,
@@ -163,7 +163,7 @@ impl TestConversation {
     pub(super) async fn send(&mut self, octets: &[u8]) -> String {
         self.input.extend_from_slice(octets);
         let (mut buffer, mut replies) = (BytesMut::new(), Vec::new());
-        let mut out = Output::new(&mut buffer, &mut replies);
+        let mut out = OutputBuffer::new(&mut buffer, &mut replies);
         while self.ended.is_none() {
             match self.session.step(&mut self.input, &mut out).await.unwrap() {
                 Step::Continue => {}

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use provost_message::{Arrival, AuthenticationResult, Envelope, HelloVerb, Service, SmtpReply, Verdict};
-use provost_net::{Output, Session, Step};
+use provost_net::{OutputBuffer, Session, Step};
 
 use super::site::{Site, TestConversation, person, site};
 use crate::server::stages::{Stage, StageFinding, StageTable};
@@ -110,7 +110,7 @@ fn with_stages(service: Service, point: StagePoint, scripts: &[ScriptedStage]) -
 /// Sends one message, command by command as far as the server accepts; returns the last reply.
 async fn converse(conversation: &mut TestConversation, service: Service, to: &[&str]) -> String {
     let (mut buffer, mut replies) = (bytes::BytesMut::new(), Vec::new());
-    let mut out = Output::new(&mut buffer, &mut replies);
+    let mut out = OutputBuffer::new(&mut buffer, &mut replies);
     let step = conversation.session.open(&mut out).await.unwrap();
     out.flush().await.unwrap();
     let mut replies = String::from_utf8(replies).unwrap();

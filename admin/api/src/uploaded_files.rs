@@ -62,7 +62,7 @@ struct FileRecord {
 
 /// Why a file cannot be kept or found.
 #[derive(Debug)]
-pub(crate) enum PlansError {
+pub(crate) enum UploadedFileError {
     /// The file never existed, was applied, or has expired.
     Gone,
     /// Too many files are waiting.
@@ -71,7 +71,7 @@ pub(crate) enum PlansError {
     State(StateError),
 }
 
-impl From<StateError> for PlansError {
+impl From<StateError> for UploadedFileError {
     fn from(error: StateError) -> Self {
         if matches!(error, StateError::Full(_)) { Self::Full } else { Self::State(error) }
     }
@@ -79,17 +79,17 @@ impl From<StateError> for PlansError {
 
 /// The waiting files of the site. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Plans {
+pub(crate) struct UploadedFiles {
     state: Arc<dyn StateStore>,
 }
 
-impl Plans {
+impl UploadedFiles {
     pub(crate) fn new(state: Arc<dyn StateStore>) -> Self {
         Self { state }
     }
 
     /// Stores a file; durable when it returns. The caller ensures that the file has at most 64 MiB.
-    pub(crate) async fn keep(&self, id: Uuid, octets: &Bytes, waiting: FileFacts) -> Result<(), PlansError> {
+    pub(crate) async fn keep(&self, id: Uuid, octets: &Bytes, waiting: FileFacts) -> Result<(), UploadedFileError> {
         let now = waiting.uploaded_at.as_second();
         let end = Some(now.saturating_add(WAITING_TIME_MAX.as_secs()));
         let starts = (0..octets.len()).step_by(STATE_VALUE_OCTETS_MAX);
@@ -104,19 +104,19 @@ impl Plans {
         Ok(self.state.change(changes, now).await.map(drop)?)
     }
 
-    /// Reads a file that is waiting at `now`; [`PlansError::Gone`] otherwise.
-    pub(crate) async fn read(&self, id: Uuid, now: Timestamp) -> Result<(FileFacts, Bytes), PlansError> {
-        let FileRecord { waiting, pieces } = self.describe(id, now).await?.ok_or(PlansError::Gone)?;
+    /// Reads a file that is waiting at `now`; [`UploadedFileError::Gone`] otherwise.
+    pub(crate) async fn read(&self, id: Uuid, now: Timestamp) -> Result<(FileFacts, Bytes), UploadedFileError> {
+        let FileRecord { waiting, pieces } = self.describe(id, now).await?.ok_or(UploadedFileError::Gone)?;
         let mut octets = BytesMut::new();
         for number in 0..pieces.min(PIECES_MAX) {
             let piece = self.state.record(&PIECES, &key_of(id, number), now.as_second()).await?;
-            octets.extend_from_slice(&piece.ok_or(PlansError::Gone)?.value);
+            octets.extend_from_slice(&piece.ok_or(UploadedFileError::Gone)?.value);
         }
         Ok((waiting, octets.freeze()))
     }
 
     /// Removes a file; removing an absent file succeeds.
-    pub(crate) async fn forget(&self, id: Uuid, now: Timestamp) -> Result<(), PlansError> {
+    pub(crate) async fn forget(&self, id: Uuid, now: Timestamp) -> Result<(), UploadedFileError> {
         let Some(FileRecord { pieces, .. }) = self.describe(id, now).await? else { return Ok(()) };
         let piece = |number| StateChange::remove(&PIECES, key_of(id, number), ChangeCondition::Any);
         let mut changes: Vec<StateChange> = (0..pieces.min(PIECES_MAX)).map(piece).collect();
@@ -148,45 +148,45 @@ mod tests {
         FileFacts { uploaded_at: at.parse().unwrap(), encoding: "utf-8".into(), separator: Some(';'), hash: "h".into() }
     }
 
-    fn plans() -> Plans {
-        Plans::new(Arc::new(MemoryState::default()))
+    fn files() -> UploadedFiles {
+        UploadedFiles::new(Arc::new(MemoryState::default()))
     }
 
     #[tokio::test]
     async fn keeps_a_file_of_any_size_for_a_day() {
-        let plans = plans();
+        let files = files();
         for octets in [0, 1, STATE_VALUE_OCTETS_MAX, 2 * STATE_VALUE_OCTETS_MAX + 7] {
             let id = Uuid::new_v4();
             let file: Bytes = (0..octets).map(|n| (n % 251) as u8).collect();
-            plans.keep(id, &file, waiting("2026-09-01T08:00:00Z")).await.unwrap();
-            let (read, kept) = plans.read(id, "2026-09-02T07:59:59Z".parse().unwrap()).await.unwrap();
+            files.keep(id, &file, waiting("2026-09-01T08:00:00Z")).await.unwrap();
+            let (read, kept) = files.read(id, "2026-09-02T07:59:59Z".parse().unwrap()).await.unwrap();
             assert_eq!((read.options().separator, kept == file), (Some(b';'), true), "{octets}");
-            let late = plans.read(id, "2026-09-02T08:00:00Z".parse().unwrap()).await;
-            assert!(matches!(late, Err(PlansError::Gone)));
+            let late = files.read(id, "2026-09-02T08:00:00Z".parse().unwrap()).await;
+            assert!(matches!(late, Err(UploadedFileError::Gone)));
         }
     }
 
     #[tokio::test]
     async fn the_largest_upload_fits_and_is_forgotten_whole() {
-        let plans = plans();
+        let files = files();
         let (id, now) = (Uuid::new_v4(), "2026-09-01T09:00:00Z".parse().unwrap());
         let file = Bytes::from(vec![b'x'; crate::CSV_OCTETS_MAX]);
-        plans.keep(id, &file, waiting("2026-09-01T08:00:00Z")).await.unwrap();
-        assert_eq!(plans.read(id, now).await.unwrap().1.len(), file.len());
-        plans.forget(id, now).await.unwrap();
-        assert!(matches!(plans.read(id, now).await, Err(PlansError::Gone)));
-        assert!(plans.state.records(&PIECES, None, 10, now.as_second()).await.unwrap().is_empty());
-        plans.forget(id, now).await.unwrap();
+        files.keep(id, &file, waiting("2026-09-01T08:00:00Z")).await.unwrap();
+        assert_eq!(files.read(id, now).await.unwrap().1.len(), file.len());
+        files.forget(id, now).await.unwrap();
+        assert!(matches!(files.read(id, now).await, Err(UploadedFileError::Gone)));
+        assert!(files.state.records(&PIECES, None, 10, now.as_second()).await.unwrap().is_empty());
+        files.forget(id, now).await.unwrap();
     }
 
     #[tokio::test]
     async fn what_is_old_makes_room_and_the_bound_holds() {
-        let plans = plans();
-        let keep = async |at| plans.keep(Uuid::new_v4(), &Bytes::from_static(b"x"), waiting(at)).await;
+        let files = files();
+        let keep = async |at| files.keep(Uuid::new_v4(), &Bytes::from_static(b"x"), waiting(at)).await;
         keep("2026-09-01T08:00:00Z").await.unwrap();
         for _ in 0..WAITING_FILES_MAX {
             keep("2026-09-03T08:00:00Z").await.unwrap();
         }
-        assert!(matches!(keep("2026-09-03T09:00:00Z").await, Err(PlansError::Full)));
+        assert!(matches!(keep("2026-09-03T09:00:00Z").await, Err(UploadedFileError::Full)));
     }
 }
