@@ -27,9 +27,9 @@ const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 /// How long a refusal is cached: a client that repeats a wrong password in a loop costs one hash per this time.
 const REFUSAL_TTL: Duration = Duration::from_secs(5);
 
-/// Wait before a throttled login is answered: a peer that opens a connection for each guess costs one connection in this
-/// time instead of a thousand.
-const THROTTLED_DELAY: Duration = Duration::from_secs(1);
+/// Wait before the answer to a login whose password was not checked: a peer that opens a connection for each guess costs
+/// one connection in this time instead of a thousand.
+const UNCHECKED_DELAY: Duration = Duration::from_secs(1);
 
 /// Longest part of a name that a refusal writes into the log, characters.
 const NAME_LOGGED_CHARS: usize = 128;
@@ -71,10 +71,10 @@ pub enum Login {
     Accepted(Arc<Person>),
     /// Wrong name or password, or not allowed to log in. The reply must not reveal which.
     Refused,
-    /// Too many refusals for this account or source: the password was not checked. A later attempt may succeed. Returned
-    /// after a second's delay.
+    /// Too many refusals for this account or source: the password was not checked. A later attempt may succeed.
+    /// Returned after a second.
     Throttled,
-    /// The password cannot be verified now.
+    /// The password cannot be verified now. Returned after a second.
     Unavailable,
 }
 
@@ -160,8 +160,8 @@ impl Verifier {
     ) -> Login {
         let login = self.verify(look_up, directory, attempt, now).await;
         attempt.note(&login);
-        if matches!(login, Login::Throttled) {
-            tokio::time::sleep(THROTTLED_DELAY).await;
+        if matches!(login, Login::Throttled | Login::Unavailable) {
+            tokio::time::sleep(UNCHECKED_DELAY).await;
         }
         login
     }
@@ -431,6 +431,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_unchecked_password_is_answered_after_a_second() {
+        let view = View::fixed(vec![with_password("right")]);
+        for n in 0..10 {
+            assert_eq!(login(&view, "zoe", &format!("wrong {n}"), at(0)).await, "refused");
+        }
+        tokio::time::pause();
+        let start = tokio::time::Instant::now();
+        assert_eq!(login(&view, "zoe", "right", at(0)).await, "throttled");
+        assert_eq!(start.elapsed().as_secs(), 1);
+    }
+
+    #[tokio::test]
     async fn a_verdict_is_remembered_for_its_time_and_for_one_state_of_the_entry() {
         let verifier = Verifier::new(PasswordSource::View, Duration::from_secs(600));
         let person = Arc::new(with_password("right"));
@@ -463,7 +475,7 @@ mod tests {
     }
 
     /// Nothing was refused, so nothing counts: not for the account, and not for a network that many people share.
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_cannot_be_verified_never_counts_towards_the_throttle() {
         let view = View::fixed(vec![bare_person(1, "zoe")]);
         view.inner.shared.health.set_current(false);
