@@ -399,7 +399,7 @@ impl From<QueueRow> for QueuedMessage {
             last_error: waiting.last_error,
         };
         Self {
-            id: row.id.0,
+            id: row.id.get(),
             destination: row.destination.as_str().to_owned(),
             reverse_path: row.reverse_path.map(|path| path.to_string()),
             recipients: row.recipients.into_iter().map(recipient).collect(),

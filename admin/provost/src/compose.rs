@@ -411,7 +411,7 @@ impl NodeParts<'_> {
         if let Some(on) = &self.config.listeners.health {
             let pages = provost_api::health_router(self.health(), metrics);
             // Balancers and monitors send their own requests here: only this listener's own list applies.
-            let proxies = ProxyNetworks(on.proxy_networks.clone().unwrap_or_default());
+            let proxies = ProxyNetworks::new(on.proxy_networks.clone().unwrap_or_default());
             self.serve_http("health", on, proxies, pages).await?;
         }
         Ok(())

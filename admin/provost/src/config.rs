@@ -183,7 +183,7 @@ impl EmbeddedSection {
 
     /// The networks whose LDAP connections begin with a PROXY header.
     pub(crate) fn proxies(&self) -> ProxyNetworks {
-        ProxyNetworks(self.proxy_networks.clone())
+        ProxyNetworks::new(self.proxy_networks.clone())
     }
 }
 

@@ -196,7 +196,7 @@ pub(crate) async fn show(
         tracing::warn!(%error, "the history cannot be read");
         Vec::new()
     });
-    let snapshot = web.site.store.snapshot(AccountId(detail.entry_uuid), None).await.inspect_err(|error| {
+    let snapshot = web.site.store.snapshot(AccountId::new(detail.entry_uuid), None).await.inspect_err(|error| {
         tracing::warn!(%error, account = %detail.entry_uuid, "no mailbox facts");
     });
     let language = visitor.language;

@@ -181,7 +181,7 @@ pub(crate) fn answer(reply: &VacationReply, incoming: IncomingMessage<'_>, perso
         hostname,
         now,
         // The id follows from the delivery's: the same delivery makes the same reply.
-        chance: id.0,
+        chance: id.get(),
     };
     // RFC 5230 §5.1, RFC 3834 §3.3: with the null reverse-path.
     let envelope = Envelope::new(None, [reply.to.clone()]);
@@ -196,5 +196,5 @@ pub(crate) fn answer(reply: &VacationReply, incoming: IncomingMessage<'_>, perso
 
 /// The id of a message that a delivery causes: the same delivery causes the same messages.
 pub(crate) fn caused_id(delivery: BatchId, what: &str) -> QueueId {
-    QueueId(Uuid::new_v5(&delivery.0, what.as_bytes()))
+    QueueId::new(Uuid::new_v5(&delivery.get(), what.as_bytes()))
 }

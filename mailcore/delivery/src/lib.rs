@@ -61,7 +61,7 @@ pub struct Delivery {
 /// The idempotency key of one recipient of one transaction. The session and later the queue compute the same key, so that a
 /// recipient whose outcome was unknown gets one copy.
 pub fn batch_id(transaction: Uuid, recipient: &Path) -> BatchId {
-    BatchId(Uuid::new_v5(&transaction, recipient.to_string().to_ascii_lowercase().as_bytes()))
+    BatchId::new(Uuid::new_v5(&transaction, recipient.to_string().to_ascii_lowercase().as_bytes()))
 }
 
 impl Delivery {
@@ -103,7 +103,7 @@ impl Delivery {
 
     /// The person's mailbox for quarantine: the one with the use `\Junk` (RFC 6154), else the one named Junk.
     async fn junk(&self, person: &Person) -> MailboxName {
-        let snapshot = self.store.snapshot(AccountId(person.entry_uuid), None).await.ok();
+        let snapshot = self.store.snapshot(AccountId::new(person.entry_uuid), None).await.ok();
         let by_use = snapshot.and_then(|snapshot| {
             let mut mailboxes = snapshot.mailboxes.iter();
             mailboxes.find(|mailbox| mailbox.special_use == Some(SpecialUse::Junk)).map(|mailbox| mailbox.name.clone())
@@ -143,7 +143,7 @@ impl Delivery {
             ops.extend(report.map(|report| Op::Enqueue(Box::new(report))));
         }
         let require = self.view.snapshot().quota(person).map(BatchCondition::QuotaOctets).into_iter().collect();
-        let account = AccountId(person.entry_uuid);
+        let account = AccountId::new(person.entry_uuid);
         let batch = Batch { id: Some(id), account, now: now.as_second(), require, ops };
         match self.apply(batch, &body).await {
             Ok(kept) => {
@@ -168,7 +168,7 @@ impl Delivery {
         (arrived, now): (Timestamp, Timestamp),
     ) -> Option<NewMessage> {
         let report =
-            DeliveryReport { envelope, recipients, original, arrived, hostname: &self.hostname, now, chance: id.0 };
+            DeliveryReport { envelope, recipients, original, arrived, hostname: &self.hostname, now, chance: id.get() };
         let (envelope, message) = report.build()?;
         metrics::counter!("provost_reports_total").increment(1);
         Some(NewMessage { id, envelope, body: Bytes::from(message), when: now.as_second() })
@@ -178,7 +178,7 @@ impl Delivery {
     async fn apply(&self, batch: Batch, body: &Bytes) -> Result<Filing, BatchError> {
         match self.settle(&batch).await {
             Err(BatchError::NoMailbox(_) | BatchError::Refused(_)) if batch.ops.iter().any(actions::is_filed) => {
-                tracing::warn!(account = %batch.account.0, "a rule's mailbox cannot be had, kept in INBOX");
+                tracing::warn!(account = %batch.account.get(), "a rule's mailbox cannot be had, kept in INBOX");
                 let internal_date = batch.now;
                 let kept = batch.ops.into_iter().filter(|op| !matches!(op, Op::Append { .. }));
                 let ops = std::iter::once(actions::keep(body.clone(), internal_date)).chain(kept).collect();

@@ -176,7 +176,7 @@ async fn inbox(site: &Site, local: &str) -> Vec<Bytes> {
 }
 
 async fn mailbox(site: &Site, local: &str, name: &str) -> Vec<Bytes> {
-    let account = AccountId(person(local).entry_uuid);
+    let account = AccountId::new(person(local).entry_uuid);
     let snapshot = site.store.snapshot(account, None).await.unwrap();
     let mailbox = snapshot.mailbox(&MailboxName::parse(name).unwrap()).unwrap().id;
     let mut bodies = Vec::new();
@@ -227,7 +227,7 @@ async fn a_quarantined_message_goes_into_junk() {
         [("Junk", "quarantine", (0, 1, 0)), ("Spam", "quarantine", (0, 1, 0)), ("Junk", "tag", (1, 0, 2))]
     {
         let site = site(&[]);
-        let (account, now) = (AccountId(person("away").entry_uuid), 1_700_000_000);
+        let (account, now) = (AccountId::new(person("away").entry_uuid), 1_700_000_000);
         let to = MailboxName::parse(junk).unwrap();
         if junk != "Junk" {
             let ops = vec![Op::RenameMailbox { from: MailboxName::parse("Junk").unwrap(), to }];

@@ -31,7 +31,7 @@ impl CommandContext<'_> {
 
     /// Applies ops that create messages: exactly once, even when the outcome of the first try is unknown.
     pub(crate) async fn apply_once(&self, require: Vec<BatchCondition>, ops: Vec<Op>) -> Result<Applied, BatchError> {
-        let batch = self.batch(Some(BatchId(Uuid::now_v7())), require, ops);
+        let batch = self.batch(Some(BatchId::new(Uuid::now_v7())), require, ops);
         for _ in 0..UNKNOWN_RETRIES {
             match self.config.store.apply(batch.clone()).await {
                 Err(BatchError::Unknown) => {}
@@ -48,7 +48,7 @@ impl CommandContext<'_> {
     /// The account's quota, as the directory has it now.
     pub(crate) fn quota(&self) -> Vec<BatchCondition> {
         let snapshot = self.config.view.snapshot();
-        let person = snapshot.person(self.account.id.0);
+        let person = snapshot.person(self.account.id.get());
         let octets = person.map_or(snapshot.settings().default_quota, |person| snapshot.quota(&person));
         octets.map(BatchCondition::QuotaOctets).into_iter().collect()
     }

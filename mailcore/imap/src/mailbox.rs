@@ -123,7 +123,7 @@ impl SelectedMailbox {
 
     /// The largest UID, 0 for an empty mailbox.
     pub(crate) fn last_uid(&self) -> u32 {
-        self.messages.last_uid().map_or(0, |uid| uid.0.get())
+        self.messages.last_uid().map_or(0, |uid| uid.get())
     }
 
     /// The UIDs at these indices.
@@ -172,7 +172,7 @@ impl SelectedMailbox {
         let flags = encode::flags(&message.flags, self.is_recent(message.uid));
         match numbers {
             NumberKind::Sequence => format!("* {} FETCH (FLAGS {flags})\r\n", index + 1),
-            NumberKind::Uid => format!("* {} FETCH (UID {} FLAGS {flags})\r\n", index + 1, message.uid.0),
+            NumberKind::Uid => format!("* {} FETCH (UID {} FLAGS {flags})\r\n", index + 1, message.uid.get()),
         }
     }
 

@@ -235,11 +235,11 @@ mod tests {
     use super::*;
 
     fn uid(number: u32) -> Uid {
-        Uid(number.try_into().unwrap())
+        Uid::of(number.try_into().unwrap())
     }
 
     fn meta(number: u32, flags: Flags) -> MessageMeta {
-        let (modseq, body) = (Modseq(1), BodyId::NONE);
+        let (modseq, body) = (Modseq::new(1), BodyId::NONE);
         MessageMeta { uid: uid(number), modseq, flags, internal_date: 7, octets: 9, body }
     }
 

@@ -108,13 +108,13 @@ mod tests {
 
     fn info(id: u64, uid_validity: u32, modseq: u64) -> MailboxInfo {
         MailboxInfo {
-            id: MailboxId(id),
+            id: MailboxId::new(id),
             name: MailboxName::inbox(),
             special_use: None,
             subscribed: true,
-            uid_validity: UidValidity(uid_validity.try_into().unwrap()),
+            uid_validity: UidValidity::of(uid_validity.try_into().unwrap()),
             uid_next: Uid::FIRST,
-            highest_modseq: Modseq(modseq),
+            highest_modseq: Modseq::new(modseq),
             messages: 0,
             unseen: 0,
             octets: 0,
@@ -127,24 +127,24 @@ mod tests {
         for number in 1..=messages {
             let (uid, flags) = (Uid::new(number).unwrap(), Flags::none());
             let body = BodyId::NONE;
-            message_list.push(&MessageMeta { uid, modseq: Modseq(1), flags, internal_date: 0, octets: 1, body });
+            message_list.push(&MessageMeta { uid, modseq: Modseq::new(1), flags, internal_date: 0, octets: 1, body });
         }
         message_list
     }
 
-    const ACCOUNT: AccountId = AccountId(Uuid::nil());
+    const ACCOUNT: AccountId = AccountId::new(Uuid::nil());
 
     #[test]
     fn keeps_the_newest() {
         let message_lists = MessageLists::default();
         let got = |info: &MailboxInfo| {
-            message_lists.get(ACCOUNT, info).map(|(message_list, modseq)| (message_list.len(), modseq.0))
+            message_lists.get(ACCOUNT, info).map(|(message_list, modseq)| (message_list.len(), modseq.get()))
         };
-        message_lists.share(ACCOUNT, &info(1, 1, 5), Modseq(5), &mut message_list(3));
+        message_lists.share(ACCOUNT, &info(1, 1, 5), Modseq::new(5), &mut message_list(3));
         assert_eq!(got(&info(1, 1, 9)), Some((3, 5)));
-        message_lists.share(ACCOUNT, &info(1, 1, 4), Modseq(4), &mut message_list(2));
+        message_lists.share(ACCOUNT, &info(1, 1, 4), Modseq::new(4), &mut message_list(2));
         assert_eq!(got(&info(1, 1, 9)), Some((3, 5)));
-        message_lists.share(ACCOUNT, &info(1, 1, 6), Modseq(6), &mut message_list(4));
+        message_lists.share(ACCOUNT, &info(1, 1, 6), Modseq::new(6), &mut message_list(4));
         assert_eq!(got(&info(1, 1, 9)), Some((4, 6)));
         // Another UIDVALIDITY, or a store that is older than the kept list.
         assert_eq!((got(&info(1, 2, 9)), got(&info(1, 1, 5)), got(&info(2, 1, 9))), (None, None, None));
@@ -154,13 +154,13 @@ mod tests {
     fn is_bounded() {
         let message_lists = MessageLists::default();
         for id in 0..2 * LISTS_MAX as u64 {
-            message_lists.share(ACCOUNT, &info(id, 1, 1), Modseq(1), &mut message_list(1));
+            message_lists.share(ACCOUNT, &info(id, 1, 1), Modseq::new(1), &mut message_list(1));
         }
         assert!(message_lists.kept().entries.len() <= LISTS_MAX);
         let newest = info(2 * LISTS_MAX as u64 - 1, 1, 1);
         assert!(message_lists.get(ACCOUNT, &newest).is_some());
         for id in 0..5 {
-            message_lists.share(ACCOUNT, &info(id, 2, 1), Modseq(1), &mut message_list(600_000));
+            message_lists.share(ACCOUNT, &info(id, 2, 1), Modseq::new(1), &mut message_list(600_000));
             assert!(message_lists.kept().messages <= MESSAGES_MAX);
         }
     }

@@ -160,9 +160,19 @@ fn canonical(end: SocketAddr) -> SocketAddr {
 
 /// The networks whose connections begin with a header. Empty: no connection does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProxyNetworks(pub Vec<Network>);
+pub struct ProxyNetworks(Vec<Network>);
 
 impl ProxyNetworks {
+    /// Trusts these networks.
+    pub const fn new(networks: Vec<Network>) -> Self {
+        Self(networks)
+    }
+
+    /// Returns the networks.
+    pub fn networks(&self) -> &[Network] {
+        &self.0
+    }
+
     /// Whether connections from `address` must begin with a header.
     fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))

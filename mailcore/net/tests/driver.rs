@@ -106,7 +106,7 @@ async fn start_as(proxies: &str, implicit_tls: bool, limits: Limits, idle: Durat
 
 /// Like `start_as`, with the given budgets.
 async fn start_within(budgets: Budgets, proxies: &str, implicit_tls: bool, limits: Limits, idle: Duration) -> Running {
-    let proxies = ProxyNetworks(proxies.parse().into_iter().collect());
+    let proxies = ProxyNetworks::new(proxies.parse().into_iter().collect());
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (chain, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));

@@ -77,7 +77,7 @@ impl Maildrop {
 
     /// RFC 1939 §7: constant over all sessions, and never reused for another message.
     pub(crate) fn unique_id(&self, message: &MaildropMessage) -> String {
-        format!("{}.{}", self.uid_validity.0, message.uid.0)
+        format!("{}.{}", self.uid_validity.get(), message.uid.get())
     }
 
     /// The UIDs of the marked messages; empty when QUIT has nothing to delete.

@@ -235,7 +235,7 @@ impl Pop3Session {
         match TransactionState::open(&*self.config.store, &self.config.view, person).await {
             Ok(transaction) => {
                 let now = crate::clock::now().as_second();
-                self.config.store.note_login(AccountId(person.entry_uuid), "pop3", now);
+                self.config.store.note_login(AccountId::new(person.entry_uuid), "pop3", now);
                 self.state = State::Transaction(Box::new(transaction));
                 out.put("+OK logged in\r\n");
             }

@@ -53,10 +53,10 @@ pub(crate) struct TransactionState {
 impl TransactionState {
     /// Takes the maildrop exclusively (RFC 1939 §4) and reads it.
     pub(crate) async fn open(store: &dyn MessageStore, view: &View, person: &PersonRef) -> Result<Self, OpenError> {
-        let account = AccountId(person.entry_uuid);
+        let account = AccountId::new(person.entry_uuid);
         let lease = take_lease(store, account).await?;
         let maildrop = Maildrop::open(store, account).await.map_err(|error| {
-            tracing::warn!(account = %account.0, %error, "maildrop cannot be read");
+            tracing::warn!(account = %account.get(), %error, "maildrop cannot be read");
             OpenError::Unavailable
         })?;
         Ok(Self {
@@ -91,7 +91,7 @@ impl TransactionState {
                 return Err(LOST);
             }
             // The lease stays in force until it expires, and the next command tries again; UPDATE requires it in any case.
-            Err(error) => tracing::warn!(account = %self.account.0, %error, "the maildrop's lease is not renewed"),
+            Err(error) => tracing::warn!(account = %self.account.get(), %error, "the maildrop's lease is not renewed"),
         }
         Ok(())
     }
@@ -208,7 +208,7 @@ impl TransactionState {
                     out.relieve().await?;
                 }
                 Err(error) => {
-                    tracing::warn!(account = %self.account.0, uid = message.uid.0, at, %error, "message cannot be read");
+                    tracing::warn!(account = %self.account.get(), uid = message.uid.get(), at, %error, "message cannot be read");
                     if at > 0 {
                         return Ok(Step::Close);
                     }
@@ -233,7 +233,7 @@ impl TransactionState {
         }
         let Some(lease) = &self.lease else { return NOT_REMOVED };
         let batch = Batch {
-            id: Some(BatchId(Uuid::new_v4())),
+            id: Some(BatchId::new(Uuid::new_v4())),
             account: self.account,
             now: crate::clock::now().as_second(),
             require: vec![BatchCondition::Lease { name: lease.name().to_owned(), epoch: lease.epoch }],
@@ -249,7 +249,7 @@ impl TransactionState {
         match result {
             Ok(_) => BYE,
             Err(error) => {
-                tracing::warn!(account = %self.account.0, %error, "messages are not deleted");
+                tracing::warn!(account = %self.account.get(), %error, "messages are not deleted");
                 NOT_REMOVED
             }
         }
@@ -264,12 +264,12 @@ const NO_SUCH_MESSAGE: &str = "-ERR no such message\r\n";
 async fn take_lease(store: &dyn MessageStore, account: AccountId) -> Result<Lease, OpenError> {
     let until = tokio::time::Instant::now() + IN_USE_WAIT;
     loop {
-        match store.lease(&format!("pop3:{}", account.0), LEASE_TTL).await {
+        match store.lease(&format!("pop3:{}", account.get()), LEASE_TTL).await {
             Ok(Some(lease)) => return Ok(lease),
             Ok(None) if tokio::time::Instant::now() >= until => return Err(OpenError::InUse),
             Ok(None) => tokio::time::sleep(IN_USE_LOOK).await,
             Err(error) => {
-                tracing::warn!(account = %account.0, %error, "maildrop cannot be locked");
+                tracing::warn!(account = %account.get(), %error, "maildrop cannot be locked");
                 return Err(OpenError::Unavailable);
             }
         }

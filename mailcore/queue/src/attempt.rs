@@ -144,7 +144,7 @@ impl Queue {
             };
             match recorded {
                 Err(LeaseError::Unavailable(why)) if Instant::now() < end => {
-                    tracing::error!(id = %row.id.0, why, "outcome of an attempt cannot be recorded, trying again");
+                    tracing::error!(id = %row.id.get(), why, "outcome of an attempt cannot be recorded, trying again");
                     tokio::time::sleep(SETTLE_PAUSE).await;
                 }
                 recorded => return recorded,
@@ -185,7 +185,7 @@ impl Queue {
 
     /// A body that stayed unreadable for the whole life of its message is reported to the sender.
     fn unreadable(&self, row: &QueueRow, error: &StoreError, now: Timestamp) -> Vec<Fate> {
-        tracing::error!(id = %row.id.0, %error, "queued message cannot be read");
+        tracing::error!(id = %row.id.get(), %error, "queued message cannot be read");
         let damaged = matches!(error, StoreError::Damaged(_));
         let fate = match damaged && is_expired(&self.inner.settings(), row.queued_at, now) {
             true => Fate::Failed("the message was damaged while it waited here".into()),
@@ -213,7 +213,7 @@ impl Queue {
             fates.push(match route {
                 RelayRoute::Local(address) => {
                     permit.renew().await?;
-                    let id = batch_id(row.id.0, &recipient.path);
+                    let id = batch_id(row.id.get(), &recipient.path);
                     let address = &address;
                     self.deliver(IncomingMessage { id, arrival, recipient, address, message: body, now }).await
                 }
@@ -254,10 +254,10 @@ impl Queue {
         let failed = |one: &ReportedRecipient| matches!(one.action, ReportAction::Failed { .. });
         if row.reverse_path.is_none() && reported.iter().any(failed) {
             metrics::counter!("provost_queue_double_bounces_total").increment(1);
-            tracing::warn!(id = %row.id.0, ?reported, "undeliverable message with null reverse-path dropped");
+            tracing::warn!(id = %row.id.get(), ?reported, "undeliverable message with null reverse-path dropped");
         }
         let paths: Vec<String> = reported.iter().map(|one| one.recipient.path.to_string()).collect();
-        let id = QueueId(Uuid::new_v5(&row.id.0, format!("report {}", paths.join(" ")).as_bytes()));
+        let id = QueueId::new(Uuid::new_v5(&row.id.get(), format!("report {}", paths.join(" ")).as_bytes()));
         let arrived = Timestamp::from_second(row.queued_at).unwrap_or(now);
         let envelope = row.envelope(Vec::new());
         self.inner.delivery.report(id, &envelope, reported, original, (arrived, now)).into_iter().collect()
@@ -272,7 +272,7 @@ impl Inner {
 
     /// The trace id of a message: the one that it arrived under, else one made from the id of its row.
     fn trace_id(&self, row: &QueueRow, body: &[u8]) -> TraceId {
-        TraceId::of_message(body, &self.delivery.hostname).unwrap_or_else(|| row.id.0.into())
+        TraceId::of_message(body, &self.delivery.hostname).unwrap_or_else(|| row.id.get().into())
     }
 
     /// What is still known of the arrival of a message, with its marks.

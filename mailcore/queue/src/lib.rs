@@ -65,7 +65,7 @@ impl Queue {
     /// The same under an id of the caller's: the same id again changes nothing, and local recipients get the message
     /// under [`provost_delivery::batch_id`] of that id.
     pub async fn accept_as(&self, id: Uuid, envelope: Envelope, body: Bytes, now: Timestamp) -> Result<(), StoreError> {
-        self.accept_outgoing(NewMessage { id: QueueId(id), envelope, body, when: now.as_second() }).await
+        self.accept_outgoing(NewMessage { id: QueueId::new(id), envelope, body, when: now.as_second() }).await
     }
 
     /// The same for a message that has its id.

@@ -166,7 +166,7 @@ impl Site {
     }
 
     async fn inbox(&self, local: &str) -> Vec<String> {
-        let account = AccountId(person(local).entry_uuid);
+        let account = AccountId::new(person(local).entry_uuid);
         let snapshot = self.store.snapshot(account, None).await.unwrap();
         let inbox = snapshot.mailbox(&MailboxName::inbox()).unwrap().id;
         let mut bodies = Vec::new();
@@ -269,7 +269,7 @@ async fn quarantine_outlives_the_queue() {
     site.queue.accept(envelope, Bytes::from(format!("{trace}\r\n\r\nhi\r\n")), at(NOW)).await.unwrap();
     site.pass(NOW).await;
     assert_eq!(site.inbox("zoe").await.len(), 0);
-    let snapshot = site.store.snapshot(AccountId(person("zoe").entry_uuid), None).await.unwrap();
+    let snapshot = site.store.snapshot(AccountId::new(person("zoe").entry_uuid), None).await.unwrap();
     let junk = snapshot.mailbox(&MailboxName::parse("Junk").unwrap()).unwrap();
     assert_eq!(junk.messages, 1);
 }
@@ -281,9 +281,9 @@ async fn an_attempt_cut_off_does_not_double() {
     site.accept("ann@example.edu", &["zoe@example.edu"]).await;
     let row = site.waiting().await.remove(0);
     let recipient = &row.recipients[0].recipient;
-    let id = provost_delivery::batch_id(row.id.0, &recipient.path);
+    let id = provost_delivery::batch_id(row.id.get(), &recipient.path);
     let message = &site.store.queued_body(&row).await.unwrap();
-    let arrival = &Arrival::from_queue(row.id.0.into(), row.envelope(Vec::new()), message);
+    let arrival = &Arrival::from_queue(row.id.get().into(), row.envelope(Vec::new()), message);
     let address = &person("zoe").primary;
     let incoming = IncomingMessage { id, arrival, recipient, address, message, now: at(NOW) };
     assert_eq!(site.queue.inner.delivery.deliver(incoming).await, Delivered::Stored);

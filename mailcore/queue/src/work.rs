@@ -127,7 +127,7 @@ impl Queue {
     }
 
     pub(crate) async fn attempt_to_end(&self, taken: TakenRow, now: Timestamp, cuts: watch::Receiver<DrainPolicy>) {
-        note_outcome(taken.row.id.0, self.attempt_parts(&taken, now, cuts).await);
+        note_outcome(taken.row.id.get(), self.attempt_parts(&taken, now, cuts).await);
     }
 
     /// Runs one attempt to a recorded outcome, part after part of the recipients. A part that takes too long counts as a deferral:

@@ -36,8 +36,8 @@ fn delivery(number: u64) -> Batch {
     let body = message(number);
     let mailbox = MailboxName::inbox();
     let append = Op::Append { mailbox, create: false, body, flags: Flags::none(), internal_date: 0 };
-    let account = AccountId(Uuid::from_u128(u128::from(number % ACCOUNTS) << 64));
-    let id = Some(BatchId(Uuid::new_v4()));
+    let account = AccountId::new(Uuid::from_u128(u128::from(number % ACCOUNTS) << 64));
+    let id = Some(BatchId::new(Uuid::new_v4()));
     Batch { id, account, now: 1_000_000, require: Vec::new(), ops: vec![append] }
 }
 

@@ -166,7 +166,7 @@ impl Account {
 
     /// Makes an account with the default mailboxes, as part of its first batch.
     pub(crate) fn new(now: i64) -> Result<Self, BatchError> {
-        let mut account = Self { modseq: Modseq(1), subscribed: default_subscriptions(), ..Self::default() };
+        let mut account = Self { modseq: Modseq::new(1), subscribed: default_subscriptions(), ..Self::default() };
         for (name, special_use) in DEFAULT_MAILBOXES {
             if let Some(name) = MailboxName::parse(name) {
                 account.insert(name, special_use, now)?;
@@ -312,7 +312,7 @@ impl Account {
         mailboxes.sort_by(|a, b| (!a.name.is_inbox(), &a.name).cmp(&(!b.name.is_inbox(), &b.name)));
         let names: BTreeSet<_> = mailboxes.iter().map(|mailbox| &mailbox.name).collect();
         let subscribed_only = self.subscribed.iter().filter(|name| !names.contains(name)).cloned().collect();
-        let token = ReadToken(self.modseq);
+        let token = ReadToken::new(self.modseq);
         AccountSnapshot { mailboxes, subscribed_only, octets: self.octets, last_logins, token }
     }
 
@@ -336,7 +336,7 @@ impl Account {
         }
         let uid_validity = self.take_uid_validity(now)?;
         self.mailbox_last += 1;
-        let id = MailboxId(self.mailbox_last);
+        let id = MailboxId::new(self.mailbox_last);
         self.mailboxes.insert(id, Mailbox::new(name, special_use, uid_validity, self.modseq));
         self.changed.insert(id);
         Ok(id)
@@ -349,10 +349,10 @@ impl Account {
         let number = self.uid_validity_last.checked_add(1).map(|next| next.max(now)).and_then(NonZeroU32::new);
         let number = number.ok_or_else(|| BatchError::Refused("UIDVALIDITY used up".into()))?;
         self.uid_validity_last = number.get();
-        Ok(UidValidity(number))
+        Ok(UidValidity::of(number))
     }
 }
 
 fn no_mailbox_id(id: MailboxId) -> BatchError {
-    BatchError::NoMailbox(format!("#{}", id.0))
+    BatchError::NoMailbox(format!("#{}", id.get()))
 }

@@ -19,7 +19,19 @@ pub(crate) const MESSAGE_OCTETS_MAX: u64 = 50 * 1024 * 1024;
 /// Idempotency key. The engine remembers it for seven days: a repeated id returns the first effects and changes
 /// nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct BatchId(pub Uuid);
+pub struct BatchId(Uuid);
+
+impl BatchId {
+    /// Makes the key of a batch.
+    pub const fn new(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    /// Returns the uuid.
+    pub const fn get(self) -> Uuid {
+        self.0
+    }
+}
 
 /// A change to one account.
 #[derive(Clone, Debug)]
@@ -297,7 +309,7 @@ pub struct Applied {
 impl Applied {
     /// Returns the moment after the batch: a later read with it as `at_least` sees the effects.
     pub fn token(&self) -> ReadToken {
-        ReadToken(self.modseq)
+        ReadToken::new(self.modseq)
     }
 }
 

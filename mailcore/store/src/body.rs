@@ -43,7 +43,7 @@ fn mask() -> u64 {
 }
 
 fn tag(account: AccountId) -> u64 {
-    let (high, low) = account.0.as_u64_pair();
+    let (high, low) = account.get().as_u64_pair();
     // Fibonacci hashing: the upper bits of the product depend on all bits.
     (high.rotate_left(32) ^ low).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> NUMBER_BITS
 }
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn an_id_is_valid_in_its_account_only() {
-        let accounts: Vec<AccountId> = (1..200).map(|number| AccountId(Uuid::from_u128(number))).collect();
+        let accounts: Vec<AccountId> = (1..200).map(|number| AccountId::new(Uuid::from_u128(number))).collect();
         for account in &accounts {
             assert_eq!(BodyId::new(*account, 77).number(*account), Some(77));
             let elsewhere = accounts.iter().filter(|other| *other != account);

@@ -69,7 +69,7 @@ pub(crate) fn check(batch: &Batch, message_octets_max: u64) -> Result<(), BatchE
             return refused("message too large");
         }
         match op {
-            Op::Restore { modseq, .. } if *modseq == Modseq(0) || modseq.0 > RESTORED_MODSEQ_MAX => {
+            Op::Restore { modseq, .. } if *modseq == Modseq::ZERO || modseq.get() > RESTORED_MODSEQ_MAX => {
                 return refused("a modseq that no message can have");
             }
             Op::RememberReply { handle, correspondent, .. }
@@ -93,11 +93,12 @@ pub(crate) fn apply(
     let existed = account.is_some();
     let mut account = match account {
         Some(account) => account,
-        None if delete => return Ok((None, Applied { modseq: Modseq(0), effects: vec![OpEffect::Done] })),
+        None if delete => return Ok((None, Applied { modseq: Modseq::ZERO, effects: vec![OpEffect::Done] })),
         None => Account::new(batch.now)?,
     };
-    let before = existed.then_some(ReadToken(account.modseq));
-    account.modseq.0 = account.modseq.0.saturating_add(u64::from(existed)).max(greatest_restored(batch));
+    let before = existed.then_some(ReadToken::new(account.modseq));
+    let next = account.modseq.get().saturating_add(u64::from(existed)).max(greatest_restored(batch));
+    account.modseq = Modseq::new(next);
     let mut run = BatchRun { account, rows, now: batch.now, grown: 0 };
     run.require(batch, before)?;
     let effects = batch.ops.iter().map(|op| run.op(op)).collect::<Result<Vec<_>, _>>()?;
@@ -108,7 +109,7 @@ pub(crate) fn apply(
 
 /// Returns the greatest restored modseq. The batch's own modseq is at least as great, so later changes are newer.
 fn greatest_restored(batch: &Batch) -> u64 {
-    let restored = batch.ops.iter().map(|op| if let Op::Restore { modseq, .. } = op { modseq.0 } else { 0 });
+    let restored = batch.ops.iter().map(|op| if let Op::Restore { modseq, .. } = op { modseq.get() } else { 0 });
     restored.max().unwrap_or(0)
 }
 

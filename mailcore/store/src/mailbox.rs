@@ -9,15 +9,54 @@ use crate::{BodyId, Flags, MailboxName, ReadToken, Uid, UidValidity};
 
 /// An account id: the person's entryUUID, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct AccountId(pub Uuid);
+pub struct AccountId(Uuid);
+
+impl AccountId {
+    /// Makes the id of the person with this entryUUID.
+    pub const fn new(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    /// Returns the uuid.
+    pub const fn get(self) -> Uuid {
+        self.0
+    }
+}
 
 /// A mailbox key within its account. Never reused; unchanged by RENAME.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct MailboxId(pub u64);
+pub struct MailboxId(u64);
+
+impl MailboxId {
+    /// Makes the key of a mailbox.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Returns the number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
 
 /// A modseq of a message or mailbox (RFC 7162): one per batch and account, ascending.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Modseq(pub u64);
+pub struct Modseq(u64);
+
+impl Modseq {
+    /// Before every change.
+    pub const ZERO: Self = Self(0);
+
+    /// Makes a modseq.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Returns the number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
 
 /// A special use (RFC 6154 §2): at most one mailbox of an account has each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

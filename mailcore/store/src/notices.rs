@@ -54,8 +54,8 @@ impl Notices {
             0 => drop(watched.senders.remove(&account)),
             // Never decreases: a replayed batch has its first modseq.
             _ => drop(sender.send_if_modified(|last| {
-                let newer = modseq.0 > *last;
-                *last = modseq.0.max(*last);
+                let newer = modseq.get() > *last;
+                *last = modseq.get().max(*last);
                 newer
             })),
         }
@@ -71,15 +71,15 @@ mod tests {
     #[test]
     fn watchers_are_notified_and_forgotten() {
         let notices = Notices::default();
-        let account = AccountId(Uuid::from_u128(1));
+        let account = AccountId::new(Uuid::from_u128(1));
         let receiver = notices.watch(account);
-        notices.publish(account, Modseq(3));
+        notices.publish(account, Modseq::new(3));
         assert_eq!(*receiver.borrow(), 3);
         drop(receiver);
-        notices.publish(account, Modseq(4));
+        notices.publish(account, Modseq::new(4));
         assert!(notices.watched.lock().unwrap().senders.is_empty());
         for number in 0..10_000 {
-            drop(notices.watch(AccountId(Uuid::from_u128(number))));
+            drop(notices.watch(AccountId::new(Uuid::from_u128(number))));
         }
         assert!(notices.watched.lock().unwrap().senders.len() <= SWEEP_MIN);
     }

@@ -31,7 +31,24 @@ const ROW_VERSION: u8 = 2;
 
 /// The id of a queued message, shared by all its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct QueueId(pub Uuid);
+pub struct QueueId(Uuid);
+
+impl QueueId {
+    /// Returns the octets of the id.
+    pub(crate) const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// Makes the id of a message.
+    pub const fn new(uuid: Uuid) -> Self {
+        Self(uuid)
+    }
+
+    /// Returns the uuid.
+    pub const fn get(self) -> Uuid {
+        self.0
+    }
+}
 
 /// A message to be queued.
 #[derive(Clone, Debug, PartialEq, Eq)]

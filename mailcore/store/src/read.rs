@@ -12,7 +12,19 @@ use crate::{MailboxInfo, MessageMeta, Modseq, StoreError, Uid, UidSet};
 /// A read with a token answers from that state or a later one, or is unavailable. A client thus always sees what it saw
 /// before, also at another node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ReadToken(pub Modseq);
+pub struct ReadToken(Modseq);
+
+impl ReadToken {
+    /// Makes the token of the state after the batch with this modseq.
+    pub const fn new(modseq: Modseq) -> Self {
+        Self(modseq)
+    }
+
+    /// Returns the modseq.
+    pub const fn get(self) -> Modseq {
+        self.0
+    }
+}
 
 impl ReadToken {
     /// Unavailable when the account's state is older than this.
@@ -39,7 +51,7 @@ pub enum MessageSelection {
 impl MessageSelection {
     /// Selects all messages of the mailbox.
     pub fn all() -> Self {
-        Self::ChangedSince(Modseq(0))
+        Self::ChangedSince(Modseq::ZERO)
     }
 }
 

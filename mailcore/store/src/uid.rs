@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// RFC 3501 §2.3.1.1: strictly ascending, never zero, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Uid(pub NonZeroU32);
+pub struct Uid(NonZeroU32);
 
 impl Uid {
     /// The first UID of a mailbox.
@@ -22,6 +22,11 @@ impl Uid {
             Some(number) => Some(Self(number)),
             None => None,
         }
+    }
+
+    /// Makes a UID of a number that is known not to be zero.
+    pub const fn of(number: NonZeroU32) -> Self {
+        Self(number)
     }
 
     /// Returns the number.
@@ -46,9 +51,14 @@ impl std::fmt::Display for Uid {
 
 /// A UIDVALIDITY (RFC 3501 §2.3.1.1), from an ascending counter of the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct UidValidity(pub NonZeroU32);
+pub struct UidValidity(NonZeroU32);
 
 impl UidValidity {
+    /// Makes a UIDVALIDITY of a number that is known not to be zero.
+    pub const fn of(number: NonZeroU32) -> Self {
+        Self(number)
+    }
+
     /// Returns the number.
     pub const fn get(self) -> u32 {
         self.0.get()

@@ -58,7 +58,7 @@ async fn a_new_account_has_its_mailboxes(one: OneAccount) {
     one.done(append("INBOX", "a")).await;
     for (before, after) in first.mailboxes.iter().zip(one.snapshot().await.mailboxes) {
         assert_eq!((before.id, before.uid_validity), (after.id, after.uid_validity), "reading does not change them");
-        assert!(before.highest_modseq > Modseq(0) && before.uid_next == Uid::FIRST);
+        assert!(before.highest_modseq > Modseq::new(0) && before.uid_next == Uid::FIRST);
     }
 }
 
@@ -144,7 +144,7 @@ async fn renaming_inbox_moves_its_messages(one: OneAccount) {
     assert_eq!((after.id, after.uid_validity, after.uid_next), (before.id, before.uid_validity, before.uid_next));
     assert_eq!(after.messages, 0);
     assert_eq!(one.listing("old/mail").await, ["1 \\Seen b"]);
-    assert_eq!(one.changes("INBOX", before.highest_modseq.0).await.expunged, [uid(2)]);
+    assert_eq!(one.changes("INBOX", before.highest_modseq.get()).await.expunged, [uid(2)]);
     assert!(one.names().await.contains(&"INBOX/child".into()));
     assert_eq!(one.snapshot().await.octets, 1);
     assert_eq!(one.refused(rename("INBOX", "old/mail")).await, BatchError::MailboxExists("old/mail".into()));
@@ -185,7 +185,7 @@ async fn messages_are_appended(one: OneAccount) {
     assert_eq!(inbox.highest_modseq, applied.modseq);
     assert_eq!(one.listing("INBOX").await, ["1 \\Seen $Fwd one", "2 two!"]);
     let next = one.apply(vec![append("INBOX", "")]).await.unwrap();
-    assert_eq!(next.modseq.0, applied.modseq.0 + 1, "one modseq per batch");
+    assert_eq!(next.modseq.get(), applied.modseq.get() + 1, "one modseq per batch");
     assert_eq!(one.listing("INBOX").await[2], "3 ");
     assert_eq!(one.refused(append("nowhere", "x")).await, BatchError::NoMailbox("nowhere".into()));
 }
@@ -219,10 +219,10 @@ async fn flags_are_stored(one: OneAccount) {
     };
     let before = one.mailbox("INBOX").await.highest_modseq;
     let effect = one.done(store(&[1, 2, 9], FlagChange::Add(flags("\\Seen")))).await;
-    let changes = one.changes("INBOX", before.0).await;
+    let changes = one.changes("INBOX", before.get()).await;
     assert_sound(&one.changes("INBOX", 0).await);
     assert_eq!(changes.messages.len(), 1, "a message that had the flag keeps its modseq");
-    assert_eq!(changes.messages[0].modseq, Modseq(before.0 + 1));
+    assert_eq!(changes.messages[0].modseq, Modseq::new(before.get() + 1));
     let all = one.changes("INBOX", 0).await.messages;
     assert_eq!(effect, OpEffect::Stored { messages: all[..2].to_vec(), modified: vec![] });
     one.done(store(&[1, 2], FlagChange::Remove(flags("\\Seen WORK")))).await;
@@ -230,7 +230,7 @@ async fn flags_are_stored(one: OneAccount) {
     assert_eq!(one.listing("INBOX").await, ["1 a", "2 b", "3 \\Deleted \\Draft New c"]);
     assert_eq!(one.mailbox("INBOX").await.unseen, 3);
     let missing = Op::Store {
-        mailbox: MailboxId(99),
+        mailbox: MailboxId::new(99),
         uids: uids([1]),
         change: FlagChange::Add(flags("")),
         unchanged_since: None,
@@ -285,7 +285,7 @@ async fn messages_are_copied(one: OneAccount) {
     assert_sound(&one.changes("INBOX", 0).await);
     let nowhere = Op::Copy { from, uids: uids([1]), to: name("nowhere") };
     assert_eq!(one.refused(nowhere).await, BatchError::NoMailbox("nowhere".into()));
-    let from = MailboxId(77);
+    let from = MailboxId::new(77);
     assert!(matches!(
         one.refused(Op::Copy { from, uids: uids([1]), to: name("Sent") }).await,
         BatchError::NoMailbox(_)
@@ -301,7 +301,7 @@ async fn messages_are_moved(one: OneAccount) {
     assert_eq!(pairs, [(uid(2), uid(1)), (uid(3), uid(2))]);
     assert_eq!(one.listing("INBOX").await, ["1 a"]);
     assert_eq!(one.listing("Trash").await, ["1 \\Seen b", "2 c"]);
-    let changes = one.changes("INBOX", before.highest_modseq.0).await;
+    let changes = one.changes("INBOX", before.highest_modseq.get()).await;
     assert_eq!((changes.expunged, changes.messages.len()), (vec![uid(2), uid(3)], 0));
     assert_eq!(one.mailbox("INBOX").await.uid_next, uid(4), "never reused");
     assert_eq!(one.snapshot().await.octets, 3);
@@ -327,13 +327,13 @@ async fn messages_are_expunged(one: OneAccount) {
     let empty = one.mailbox("INBOX").await;
     assert_eq!((empty.messages, empty.unseen, empty.octets, empty.uid_next), (0, 0, 0, uid(6)));
     assert_eq!(one.snapshot().await.octets, 0);
-    let missing = Op::Expunge { mailbox: MailboxId(99), uids: None, only_deleted: true };
+    let missing = Op::Expunge { mailbox: MailboxId::new(99), uids: None, only_deleted: true };
     assert!(matches!(one.refused(missing).await, BatchError::NoMailbox(_)));
 }
 
 /// RFC 7162 §3.2.5: VANISHED (EARLIER).
 async fn tombstones_tell_what_is_gone(one: OneAccount) {
-    let start = one.apply((0..6).map(|n| append("INBOX", &n.to_string())).collect()).await.unwrap().modseq.0;
+    let start = one.apply((0..6).map(|n| append("INBOX", &n.to_string())).collect()).await.unwrap().modseq.get();
     let mailbox = one.id("INBOX").await;
     let expunge =
         |numbers: &[u32]| Op::Expunge { mailbox, uids: Some(uids(numbers.iter().copied())), only_deleted: false };
@@ -371,7 +371,7 @@ async fn recent_is_told_once(one: OneAccount) {
     one.done(clear(500)).await;
     assert_eq!(one.mailbox("INBOX").await.recent_from, uid(3), "never beyond UIDNEXT");
     assert_eq!(one.mailbox("INBOX").await.highest_modseq, info.highest_modseq);
-    let missing = Op::ClearRecent { mailbox: MailboxId(99), up_to: uid(1) };
+    let missing = Op::ClearRecent { mailbox: MailboxId::new(99), up_to: uid(1) };
     assert!(matches!(one.refused(missing).await, BatchError::NoMailbox(_)));
 }
 
@@ -433,7 +433,7 @@ async fn requirements_are_checked(one: OneAccount) {
 }
 
 async fn a_batch_id_is_remembered(one: OneAccount) {
-    let id = Some(BatchId(Uuid::from_u128(5)));
+    let id = Some(BatchId::new(Uuid::from_u128(5)));
     let now = 1_000_000;
     let send = |account, now| one.store.apply(Batch { id, now, ..batch(account, vec![append("INBOX", "once")]) });
     let first = send(one.account, now).await.unwrap();
@@ -448,7 +448,7 @@ async fn a_batch_id_is_remembered(one: OneAccount) {
         "a batch id belongs to its account"
     );
 
-    let id = Some(BatchId(Uuid::from_u128(6)));
+    let id = Some(BatchId::new(Uuid::from_u128(6)));
     let refused = Batch { id, ..batch(one.account, vec![append("later", "x")]) };
     assert!(matches!(one.store.apply(refused.clone()).await, Err(BatchError::NoMailbox(_))));
     one.done(create("later")).await;
@@ -496,9 +496,9 @@ async fn bodies_are_read_in_parts(one: OneAccount) {
 }
 
 async fn what_is_not_there_is_gone(one: OneAccount) {
-    assert_eq!(read(&one, MailboxId(1)).await, Err(StoreError::Gone), "never written");
+    assert_eq!(read(&one, MailboxId::new(1)).await, Err(StoreError::Gone), "never written");
     one.snapshot().await;
-    assert_eq!(read(&one, MailboxId(99)).await, Err(StoreError::Gone));
+    assert_eq!(read(&one, MailboxId::new(99)).await, Err(StoreError::Gone));
     assert_eq!(one.store.body(one.account, BodyId::NONE, None).await, Err(StoreError::Gone));
     one.done(append("INBOX", "mine")).await;
     let body = one.changes("INBOX", 0).await.messages[0].body;
@@ -514,7 +514,7 @@ async fn watchers_are_told(one: OneAccount) {
     let mut other = one.store.notices(account(1_234));
     let applied = one.apply(vec![append("INBOX", "a")]).await.unwrap();
     tokio::time::timeout(Duration::from_secs(5), watcher.changed()).await.unwrap().unwrap();
-    assert_eq!(*watcher.borrow_and_update(), applied.modseq.0);
+    assert_eq!(*watcher.borrow_and_update(), applied.modseq.get());
     assert!(one.apply(vec![append("nowhere", "a")]).await.is_err());
     assert!(!watcher.has_changed().unwrap());
     assert!(!other.has_changed().unwrap());
@@ -522,7 +522,7 @@ async fn watchers_are_told(one: OneAccount) {
     one.done(append("INBOX", "b")).await;
     let mut again = one.store.notices(one.account);
     let applied = one.apply(vec![append("INBOX", "c")]).await.unwrap();
-    assert_eq!(*again.borrow_and_update(), applied.modseq.0);
+    assert_eq!(*again.borrow_and_update(), applied.modseq.get());
     assert_eq!(*other.borrow_and_update(), 0);
 }
 

@@ -40,7 +40,7 @@ fn delivery(number: u64) -> Batch {
         flags: Flags::none(),
         internal_date: 0,
     };
-    let id = Some(BatchId(Uuid::from_u128(u128::from(number) + 1)));
+    let id = Some(BatchId::new(Uuid::from_u128(u128::from(number) + 1)));
     Batch { id, ..batch(account(u128::from(number % ACCOUNTS)), vec![append]) }
 }
 

@@ -17,7 +17,7 @@ fn names() -> impl Strategy<Value = &'static str> {
 }
 
 fn mailbox_ids() -> impl Strategy<Value = MailboxId> {
-    prop_oneof![3 => Just(MailboxId(1)), 5 => (1u64..9).prop_map(MailboxId)]
+    prop_oneof![3 => Just(MailboxId::new(1)), 5 => (1u64..9).prop_map(MailboxId::new)]
 }
 
 fn uid_sets() -> impl Strategy<Value = UidSet> {
@@ -59,7 +59,7 @@ fn ops() -> impl Strategy<Value = Op> {
         2 => (names(), names()).prop_map(|(from, to)| rename(from, to)),
         1 => (names(), any::<bool>()).prop_map(|(text, on)| Op::Subscribe { name: name(text), on }),
         5 => (mailbox_ids(), uid_sets(), flag_changes(), prop::option::of(0u64..30)).prop_map(
-            |(mailbox, uids, change, since)| Op::Store { mailbox, uids, change, unchanged_since: since.map(Modseq) }
+            |(mailbox, uids, change, since)| Op::Store { mailbox, uids, change, unchanged_since: since.map(Modseq::new) }
         ),
         2 => (mailbox_ids(), uid_sets(), names()).prop_map(|(from, uids, to)| Op::Copy { from, uids, to: name(to) }),
         2 => (mailbox_ids(), uid_sets(), names()).prop_map(|(from, uids, to)| Op::Move { from, uids, to: name(to) }),
@@ -74,7 +74,7 @@ fn ops() -> impl Strategy<Value = Op> {
         }),
         2 => (names(), 1u32..9, 1u32..20, any::<bool>()).prop_map(|(text, validity, next, on)| Op::RestoreMailbox {
             name: name(text),
-            uid_validity: UidValidity((validity * 300).try_into().unwrap()),
+            uid_validity: UidValidity::of((validity * 300).try_into().unwrap()),
             uid_next: uid(next),
             special_use: on.then_some(SpecialUse::Archive),
             subscribed: on,
@@ -83,7 +83,7 @@ fn ops() -> impl Strategy<Value = Op> {
             Op::Restore {
                 mailbox: name(mailbox),
                 uid: uid(number),
-                modseq: Modseq(modseq),
+                modseq: Modseq::new(modseq),
                 flags,
                 internal_date: octets as i64,
                 body: vec![b'r'; octets].into(),
@@ -97,11 +97,11 @@ fn batches() -> impl Strategy<Value = Batch> {
         8 => Just(vec![]),
         1 => (0u64..800).prop_map(|quota| vec![BatchCondition::QuotaOctets(quota)]),
         1 => mailbox_ids().prop_map(|id| vec![BatchCondition::Mailbox(id)]),
-        1 => (0u64..30).prop_map(|modseq| vec![BatchCondition::Unchanged(ReadToken(Modseq(modseq)))]),
+        1 => (0u64..30).prop_map(|modseq| vec![BatchCondition::Unchanged(ReadToken::new(Modseq::new(modseq)))]),
         1 => Just(vec![BatchCondition::Present]),
         1 => (0u64..3).prop_map(|epoch| vec![BatchCondition::Lease { name: "held by nobody".into(), epoch }]),
     ];
-    let id = prop::option::weighted(0.3, 0u128..6).prop_map(|id| id.map(|id| BatchId(Uuid::from_u128(id))));
+    let id = prop::option::weighted(0.3, 0u128..6).prop_map(|id| id.map(|id| BatchId::new(Uuid::from_u128(id))));
     let ops = prop_oneof![20 => prop::collection::vec(ops(), 0..5), 1 => Just(vec![Op::DeleteAccount])];
     (id, 0u128..2, 0i64..2_000, require, ops).prop_map(|(id, number, now, require, ops)| Batch {
         id,
@@ -130,9 +130,9 @@ async fn everything(store: &Arc<dyn Engine>, account: AccountId) -> (AccountSnap
     let columns = Columns::SENT | Columns::ENVELOPE | Columns::FIELDS;
     let mut all = Vec::new();
     for mailbox in &snapshot.mailboxes {
-        let highest = mailbox.highest_modseq.0;
+        let highest = mailbox.highest_modseq.get();
         let since = [0, 1, 3, 7, 20, highest.saturating_sub(1), highest]
-            .map(|after| MessageSelection::ChangedSince(Modseq(after)));
+            .map(|after| MessageSelection::ChangedSince(Modseq::new(after)));
         let others = [
             MessageSelection::Last(3),
             MessageSelection::Uids(uids([1, 2, 5, 9, 12])),

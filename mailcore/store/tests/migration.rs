@@ -48,14 +48,15 @@ async fn listing(store: &Arc<dyn Engine>) -> String {
         for mailbox in one.snapshot().await.mailboxes {
             let MailboxInfo { id, uid_validity, uid_next, highest_modseq, messages, unseen, octets, name, .. } =
                 mailbox;
-            let (id, modseq) = (id.0, highest_modseq.0);
+            let (id, modseq) = (id.get(), highest_modseq.get());
             writeln!(lines, "{number} {id} {uid_validity} {uid_next} {modseq} {messages} {unseen} {octets} {name}")
                 .unwrap();
             for message in one.changes(name.as_str(), 0).await.messages {
                 let digest = blake3::hash(&one.body(&message).await).to_hex();
                 let MessageMeta { uid, modseq, flags, internal_date, octets, .. } = message;
                 let flags = flag_words(&flags);
-                writeln!(lines, "  {uid} {} {:?} {internal_date} {octets} {digest}", modseq.0, flags.trim()).unwrap();
+                writeln!(lines, "  {uid} {} {:?} {internal_date} {octets} {digest}", modseq.get(), flags.trim())
+                    .unwrap();
             }
             let gone = one.changes(name.as_str(), 1).await.expunged;
             writeln!(lines, "  gone {:?}", gone.iter().map(|uid| uid.get()).collect::<Vec<_>>()).unwrap();
@@ -94,11 +95,11 @@ async fn life_goes_on() {
     for number in 1..=ACCOUNTS {
         let one = OneAccount { store: Arc::clone(&store), account: account(number) };
         let before = one.mailbox("INBOX").await;
-        let id = Some(BatchId(Uuid::from_u128(number * 1000 + 3)));
+        let id = Some(BatchId::new(Uuid::from_u128(number * 1000 + 3)));
         let again = store.apply(Batch { id, ..batch(one.account, vec![append("INBOX", "sent again")]) }).await.unwrap();
         let first = OpEffect::Appended { mailbox: before.id, uid_validity: before.uid_validity, uid: uid(3) };
         assert_eq!(again.effects, [first], "a batch is remembered");
-        let id = Some(BatchId(Uuid::from_u128(number * 1000 + 500)));
+        let id = Some(BatchId::new(Uuid::from_u128(number * 1000 + 500)));
         store.apply(Batch { id, ..batch(one.account, vec![]) }).await.unwrap();
         let reply =
             Op::RememberReply { handle: "v".into(), correspondent: "a@x".into(), until: 4_000_000_000, reply: None };

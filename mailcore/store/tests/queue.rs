@@ -33,7 +33,7 @@ conformance![
 ];
 
 fn id(number: u128) -> QueueId {
-    QueueId(Uuid::from_u128(number))
+    QueueId::new(Uuid::from_u128(number))
 }
 
 fn recipient(text: &str) -> Recipient {
@@ -59,7 +59,7 @@ fn words(rows: &[QueueRow]) -> Vec<String> {
     let paths = |row: &QueueRow| {
         row.recipients.iter().map(|one| one.recipient.path.local().to_owned()).collect::<Vec<_>>().join(",")
     };
-    rows.iter().map(|row| format!("{} {} {}", row.id.0.as_u128(), row.destination.as_str(), paths(row))).collect()
+    rows.iter().map(|row| format!("{} {} {}", row.id.get().as_u128(), row.destination.as_str(), paths(row))).collect()
 }
 
 /// Length of a lease in these tests, seconds.
@@ -89,7 +89,7 @@ async fn a_message_has_a_row_for_each_destination(one: OneAccount) {
     assert_eq!((row.attempts, row.queued_at, row.due_at, row.octets), (0, 100, 100, 11));
     assert!(row.eight_bit && row.set_aside.is_none());
     for row in &rows {
-        assert_eq!(one.store.queued_body(row).await.unwrap(), format!("message {}\r\n", row.id.0.as_u128()));
+        assert_eq!(one.store.queued_body(row).await.unwrap(), format!("message {}\r\n", row.id.get().as_u128()));
     }
     one.put(3, &[], 300).await;
     assert_eq!(one.rows().await, rows, "a message without recipients is dropped");
@@ -296,7 +296,7 @@ async fn what_never_ends_is_set_aside(one: OneAccount) {
 async fn a_batch_and_what_it_causes_are_one(one: OneAccount) {
     let enqueue = |number, to| Op::Enqueue(Box::new(outgoing(number, &[to], 100)));
     let ops = vec![append("INBOX", "hello"), enqueue(1, "a@x.example")];
-    let keyed = Batch { id: Some(BatchId(Uuid::from_u128(1))), ..batch(one.account, ops) };
+    let keyed = Batch { id: Some(BatchId::new(Uuid::from_u128(1))), ..batch(one.account, ops) };
     for _ in 0..2 {
         let applied = one.store.apply(keyed.clone()).await.unwrap();
         assert_eq!(applied.effects[1], OpEffect::Done);
@@ -517,7 +517,7 @@ async fn run(history: Vec<WorkerStep>) {
         if let Some(key) = key {
             let (got, expected) = (tested.list(100).await.unwrap(), model.list(100).await.unwrap());
             for row in &got {
-                let expect = format!("message {}\r\n", row.id.0.as_u128());
+                let expect = format!("message {}\r\n", row.id.get().as_u128());
                 assert_eq!(tested.queued_body(row).await.unwrap(), expect);
             }
             assert_eq!(comparable(got, key, now), comparable(expected, key, now), "{step:?}");

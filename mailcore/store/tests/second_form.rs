@@ -53,7 +53,7 @@ async fn reads_give_what_was_asked_for(one: OneAccount) {
         (MessageSelection::Last(u32::MAX), &[1, 3, 4, 6, 7], &[]),
         (MessageSelection::ChangedSince(first.modseq), &[7], &[2, 5]),
         (MessageSelection::ChangedSince(second.modseq), &[], &[]),
-        (MessageSelection::ChangedSince(Modseq(u64::MAX)), &[], &[]),
+        (MessageSelection::ChangedSince(Modseq::new(u64::MAX)), &[], &[]),
     ];
     for (which, expected, expunged) in table {
         let rows = one.read("INBOX", which.clone(), Columns::NONE).await;
@@ -62,7 +62,7 @@ async fn reads_give_what_was_asked_for(one: OneAccount) {
         assert!(rows.rows.iter().all(|row| row.derived.is_none()), "no columns were asked for");
         assert_eq!((rows.info, rows.token), (one.mailbox("INBOX").await, second.token()));
     }
-    let gone = one.store.read(one.account, MailboxId(99), MessageSelection::all(), Columns::NONE, None).await;
+    let gone = one.store.read(one.account, MailboxId::new(99), MessageSelection::all(), Columns::NONE, None).await;
     assert_eq!(gone, Err(StoreError::Gone));
 }
 
@@ -88,7 +88,7 @@ async fn columns_are_derived_from_the_message(one: OneAccount) {
 }
 
 async fn a_token_asks_for_a_moment(one: OneAccount) {
-    let never = one.store.snapshot(one.account, Some(ReadToken(Modseq(1)))).await;
+    let never = one.store.snapshot(one.account, Some(ReadToken::new(Modseq::new(1)))).await;
     assert!(matches!(never, Err(StoreError::Unavailable(_))), "an account that was never written has no moments");
     let applied = one.apply(vec![append("INBOX", "a")]).await.unwrap();
     let mailbox = one.id("INBOX").await;
@@ -96,7 +96,7 @@ async fn a_token_asks_for_a_moment(one: OneAccount) {
     let now = applied.token();
     assert_eq!(one.store.snapshot(one.account, Some(now)).await.unwrap().token, now);
     assert_eq!(read(now).await.unwrap().token, now);
-    let later = ReadToken(Modseq(now.0.0 + 1));
+    let later = ReadToken::new(Modseq::new(now.get().get() + 1));
     assert!(matches!(read(later).await, Err(StoreError::Unavailable(_))));
     assert!(matches!(one.store.snapshot(one.account, Some(later)).await, Err(StoreError::Unavailable(_))));
     assert_eq!(one.done(append("INBOX", "b")).await, one_appended(&one, 2).await);
@@ -113,7 +113,7 @@ async fn an_unchanged_account_is_required(one: OneAccount) {
         one.store.apply(Batch { require: vec![BatchCondition::Unchanged(token)], ..batch(one.account, ops) })
     };
     assert!(
-        matches!(with(ReadToken(Modseq(1)), vec![]).await, Err(BatchError::Conflict(_))),
+        matches!(with(ReadToken::new(Modseq::new(1)), vec![]).await, Err(BatchError::Conflict(_))),
         "the account does not exist"
     );
     let seen = one.snapshot().await.token;
@@ -179,7 +179,7 @@ async fn accounts_are_listed(one: OneAccount) {
     }
     let list = async |after: Option<u128>, most| -> Vec<u128> {
         let listed = one.store.accounts(after.map(account), most).await.unwrap();
-        listed.iter().map(|id| id.0.as_u128()).collect()
+        listed.iter().map(|id| id.get().as_u128()).collect()
     };
     assert_eq!(list(None, 10).await, [1, 3, 5, 7, 9]);
     assert_eq!(list(None, 2).await, [1, 3]);
@@ -193,7 +193,7 @@ async fn accounts_are_deleted(one: OneAccount) {
     assert!(one.store.accounts(None, 10).await.unwrap().is_empty(), "deleting makes no account");
     let reply = || Op::RememberReply { handle: "v".into(), correspondent: "a@x".into(), until: 2_000_000, reply: None };
     let send = || Batch {
-        id: Some(BatchId(Uuid::from_u128(5))),
+        id: Some(BatchId::new(Uuid::from_u128(5))),
         ..batch(one.account, vec![create("a/b"), append("a/b", "x"), append("INBOX", "y"), reply()])
     };
     one.store.apply(send()).await.unwrap();
@@ -207,7 +207,7 @@ async fn accounts_are_deleted(one: OneAccount) {
     one.done(Op::DeleteAccount).await;
     tokio::time::timeout(Duration::from_secs(5), watcher.changed()).await.unwrap().unwrap();
     assert_eq!(one.store.accounts(None, 10).await.unwrap(), [account(8)]);
-    let read = one.store.read(one.account, MailboxId(1), MessageSelection::all(), Columns::NONE, None).await;
+    let read = one.store.read(one.account, MailboxId::new(1), MessageSelection::all(), Columns::NONE, None).await;
     assert_eq!(read, Err(StoreError::Gone));
     one.done(Op::DeleteAccount).await;
 
@@ -227,7 +227,7 @@ async fn an_account_is_deleted_alone(one: OneAccount) {
     let refused = one.apply(vec![Op::DeleteAccount, append("INBOX", "x")]).await;
     assert!(matches!(refused, Err(BatchError::Refused(_))));
     assert_eq!(one.listing("INBOX").await, ["1 kept"]);
-    let require = vec![BatchCondition::Unchanged(ReadToken(Modseq(99)))];
+    let require = vec![BatchCondition::Unchanged(ReadToken::new(Modseq::new(99)))];
     let guarded = Batch { require, ..batch(one.account, vec![Op::DeleteAccount]) };
     assert!(matches!(one.store.apply(guarded).await, Err(BatchError::Conflict(_))));
     assert_eq!(one.listing("INBOX").await, ["1 kept"]);
@@ -263,7 +263,7 @@ async fn mailboxes_are_restored(one: OneAccount) {
     assert!(one.names().await.contains(&"a".into()));
     let inbox = Op::RestoreMailbox {
         name: name("INBOX"),
-        uid_validity: UidValidity(5.try_into().unwrap()),
+        uid_validity: UidValidity::of(5.try_into().unwrap()),
         uid_next: uid(10),
         special_use: None,
         subscribed: false,
@@ -342,12 +342,12 @@ async fn messages_are_restored(one: OneAccount) {
         vec![restore_mailbox("INBOX", 5, 100), restore("INBOX", 3, 40, "three"), restore("INBOX", 99, 41, "last")];
     let applied = one.apply(ops).await.unwrap();
     assert_eq!(applied.effects[1], one_appended(&one, 3).await);
-    assert!(applied.modseq >= Modseq(41));
+    assert!(applied.modseq >= Modseq::new(41));
     assert_eq!(one.listing("INBOX").await, ["3 \\Seen kept three", "99 \\Seen kept last"]);
     let changes = one.changes("INBOX", 0).await;
     assert_sound(&changes);
     let first = &changes.messages[0];
-    assert_eq!((first.modseq, first.internal_date, first.octets), (Modseq(40), 1_600_000_000, 5));
+    assert_eq!((first.modseq, first.internal_date, first.octets), (Modseq::new(40), 1_600_000_000, 5));
     assert_eq!((changes.info.uid_next, changes.info.unseen), (uid(100), 0));
     assert_eq!(changes.info.recent_from, uid(100), "no restored message is recent");
     one.done(append("INBOX", "new")).await;
@@ -379,14 +379,17 @@ async fn restored_modseqs_are_kept(one: OneAccount) {
         assert!(matches!(one.refused(restore("INBOX", 1, modseq, "x")).await, BatchError::Refused(_)), "{modseq}");
     }
     let applied = one.apply(vec![restore("INBOX", 1, 5_000, "a"), restore("INBOX", 2, 900, "b")]).await.unwrap();
-    assert_eq!(applied.modseq, Modseq(5_000));
-    assert_eq!(numbers(&one.read("INBOX", MessageSelection::ChangedSince(Modseq(900)), Columns::NONE).await), [1]);
-    assert_eq!(numbers(&one.read("INBOX", MessageSelection::ChangedSince(Modseq(899)), Columns::NONE).await), [1, 2]);
+    assert_eq!(applied.modseq, Modseq::new(5_000));
+    assert_eq!(numbers(&one.read("INBOX", MessageSelection::ChangedSince(Modseq::new(900)), Columns::NONE).await), [1]);
+    assert_eq!(
+        numbers(&one.read("INBOX", MessageSelection::ChangedSince(Modseq::new(899)), Columns::NONE).await),
+        [1, 2]
+    );
     let next = one.apply(vec![append("INBOX", "c")]).await.unwrap();
-    assert_eq!(next.modseq, Modseq(5_001), "the account continues above it");
+    assert_eq!(next.modseq, Modseq::new(5_001), "the account continues above it");
     let mailbox = one.id("INBOX").await;
     let change = FlagChange::Add(flags("\\Deleted"));
-    one.done(Op::Store { mailbox, uids: uids([2]), change, unchanged_since: Some(Modseq(900)) }).await;
+    one.done(Op::Store { mailbox, uids: uids([2]), change, unchanged_since: Some(Modseq::new(900)) }).await;
     assert_eq!(numbers(&one.read("INBOX", MessageSelection::ChangedSince(next.modseq), Columns::NONE).await), [2]);
 }
 

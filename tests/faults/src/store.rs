@@ -74,11 +74,11 @@ fn account_steps(caller: usize, rng: &mut StdRng) -> Vec<StoreStep> {
             batches.push(again);
             continue;
         }
-        let id = rng.random_bool(0.7).then(|| BatchId(unique(caller, number, 0)));
+        let id = rng.random_bool(0.7).then(|| BatchId::new(unique(caller, number, 0)));
         let ops = (0..rng.random_range(1..4)).map(|op| random_op(caller, number * 10 + op, rng)).collect();
         batches.push(Batch { id, now: 1_000_000 + number as i64, ops, ..first.clone() });
     }
-    let id = Some(BatchId(unique(caller, STEPS, 0)));
+    let id = Some(BatchId::new(unique(caller, STEPS, 0)));
     batches.push(Batch { id, ops: vec![append("INBOX", Bytes::from_static(b"the last one"))], ..first });
     batches.into_iter().map(StoreStep::Batch).collect()
 }
@@ -87,7 +87,7 @@ fn random_op(caller: usize, number: usize, rng: &mut StdRng) -> Op {
     let names = ["INBOX", "Sent", "a", "a/b", "c"];
     let mut name = || names[rng.random_range(0..names.len())];
     let (here, there) = (name(), name());
-    let mailbox = MailboxId(rng.random_range(1..8));
+    let mailbox = MailboxId::new(rng.random_range(1..8));
     let uids: UidSet = (0..3).map(|_| Uid::new(rng.random_range(1..8)).unwrap()).collect();
     match rng.random_range(0..20) {
         0..8 => append(here, body(number, rng)),
@@ -134,7 +134,7 @@ fn outgoing(caller: usize, number: usize, when: i64, rng: &mut StdRng) -> NewMes
     let count = rng.random_range(1..=all.len());
     let recipients = all.iter().take(count).map(|path| MailPath::parse(path).unwrap());
     let envelope = Envelope::new(MailPath::parse("from@example.edu").ok(), recipients);
-    NewMessage { id: QueueId(unique(caller, number, 1)), envelope, body: body(number, rng), when }
+    NewMessage { id: QueueId::new(unique(caller, number, 1)), envelope, body: body(number, rng), when }
 }
 
 /// An id that contains the caller, so that the rows of each caller can be told apart.
@@ -158,7 +158,7 @@ fn queue_steps(takes: bool, rng: &mut StdRng) -> Vec<StoreStep> {
 }
 
 fn account(caller: usize) -> AccountId {
-    AccountId(Uuid::from_u128(100 + caller as u128))
+    AccountId::new(Uuid::from_u128(100 + caller as u128))
 }
 
 fn mailbox_name(text: &str) -> MailboxName {
@@ -270,7 +270,7 @@ fn told(row: &QueueRow) -> String {
     let recipients: Vec<_> = row.recipients.iter().map(|one| one.recipient.path.to_string()).collect();
     format!(
         "{} {} {recipients:?} attempts {} queued {} due {} octets {} {:?}",
-        row.id.0,
+        row.id.get(),
         row.destination.as_str(),
         row.attempts,
         row.queued_at,
@@ -511,7 +511,7 @@ async fn seen(store: &dyn BothStores, caller: usize) -> String {
         let snapshot = store.snapshot(account(caller), None).await.unwrap();
         lines.push(format!("{:?} {} {:?}", snapshot.subscribed_only, snapshot.octets, snapshot.token));
         for mailbox in &snapshot.mailboxes {
-            let which = MessageSelection::ChangedSince(Modseq(0));
+            let which = MessageSelection::ChangedSince(Modseq::new(0));
             let rows = store.read(account(caller), mailbox.id, which, Columns::ENVELOPE, None).await;
             let mut rows = rows.unwrap();
             lines.push(format!("{:?} gone {:?}", rows.info, rows.expunged));
@@ -527,7 +527,7 @@ async fn seen(store: &dyn BothStores, caller: usize) -> String {
     }
     let mut rows: BTreeMap<(QueueId, String), String> = BTreeMap::new();
     for row in store.list(1_000).await.unwrap() {
-        if row.id.0.as_u64_pair().0 == caller as u64 + 1 {
+        if row.id.get().as_u64_pair().0 == caller as u64 + 1 {
             let body = match store.queued_body(&row).await {
                 Ok(body) => blake3::hash(&body).to_hex()[..16].to_owned(),
                 Err(error) => error.to_string(),

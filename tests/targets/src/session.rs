@@ -68,7 +68,7 @@ async fn store() -> Arc<MemoryStore> {
         flags: Flags::none(),
         internal_date: 0,
     };
-    let batch = Batch { id: None, account: AccountId(UUID), now: 0, require: Vec::new(), ops: vec![op] };
+    let batch = Batch { id: None, account: AccountId::new(UUID), now: 0, require: Vec::new(), ops: vec![op] };
     store.apply(batch).await.expect("memory takes all");
     store
 }

@@ -123,7 +123,7 @@ pub(crate) async fn history(
 
 /// Facts from the store; `None` when the store is unavailable, which must not hide the person.
 async fn mailbox_facts(shared: &HandlerState, detail: &PersonDetail) -> Option<MailboxFacts> {
-    match shared.store.snapshot(AccountId(detail.entry_uuid), None).await {
+    match shared.store.snapshot(AccountId::new(detail.entry_uuid), None).await {
         Ok(snapshot) => Some(MailboxFacts::new(&snapshot, detail.quota_octets)),
         Err(error) => {
             tracing::warn!(%error, account = %detail.entry_uuid, "no mailbox facts");

@@ -66,7 +66,7 @@ impl Listeners {
 
     /// The networks whose connections to `listener` begin with a PROXY header.
     pub(crate) fn proxies(&self, listener: &ListenerConfig) -> ProxyNetworks {
-        ProxyNetworks(listener.proxy_networks.as_ref().unwrap_or(&self.proxy_networks).clone())
+        ProxyNetworks::new(listener.proxy_networks.as_ref().unwrap_or(&self.proxy_networks).clone())
     }
 }
 
@@ -180,7 +180,7 @@ imap = { address = "0.0.0.0:143", proxy_networks = ["2001:db8::7"], connections_
 pop3 = { address = "0.0.0.0:110", proxy_networks = [] }
 "#;
         let found = read(text).unwrap();
-        let of = |listener: &Option<ListenerConfig>| found.proxies(listener.as_ref().unwrap()).0;
+        let of = |listener: &Option<ListenerConfig>| found.proxies(listener.as_ref().unwrap()).networks().to_vec();
         assert_eq!(of(&found.mx), ["192.0.2.0/24".parse().unwrap()]);
         assert_eq!(of(&found.imap), ["2001:db8::7".parse().unwrap()]);
         assert_eq!(of(&found.pop3), []);

@@ -39,7 +39,7 @@ fn listener() -> Listener {
 
 /// Serves behind a balancer on the loopback address.
 async fn start(drain: &Drain, connections_per_address: usize) -> SocketAddr {
-    let proxies = ProxyNetworks(vec!["127.0.0.0/8".parse().unwrap()]);
+    let proxies = ProxyNetworks::new(vec!["127.0.0.0/8".parse().unwrap()]);
     let limits = Limits { connections_per_address, ..Limits::default() };
     serve_within(Deadlines::default(), Listener { proxies, limits, ..listener() }, pages(), drain).await.unwrap()
 }

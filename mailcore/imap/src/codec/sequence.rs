@@ -105,7 +105,7 @@ pub(crate) fn format(numbers: impl IntoIterator<Item = u32>) -> String {
 
 /// UIDs as a `uid-set` (RFC 4315 §4).
 pub(crate) fn format_uids(uids: impl IntoIterator<Item = Uid>) -> String {
-    format(uids.into_iter().map(|uid| uid.0.get()))
+    format(uids.into_iter().map(|uid| uid.get()))
 }
 
 #[cfg(test)]

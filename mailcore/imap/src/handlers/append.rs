@@ -29,7 +29,7 @@ pub(crate) async fn append(context: &CommandContext<'_>, append: command::Append
             let done = StatusResponse::ok("APPEND completed");
             match applied.effects.into_iter().next() {
                 Some(OpEffect::Appended { uid_validity, uid, .. }) => {
-                    done.with_code(format!("APPENDUID {} {}", uid_validity.0, uid.0))
+                    done.with_code(format!("APPENDUID {} {}", uid_validity.get(), uid.get()))
                 }
                 _ => done,
             }

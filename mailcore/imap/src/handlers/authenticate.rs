@@ -144,7 +144,7 @@ fn attempt<'a>(connection: &Connection, name: &'a str, password: &'a Secret) -> 
 }
 
 fn accept(connection: &Connection, person: &PersonRef, now: i64) -> Completion {
-    let id = AccountId(person.entry_uuid);
+    let id = AccountId::new(person.entry_uuid);
     let watch = connection.config.view.watch(person);
     let notices = connection.config.store.notices(id);
     connection.config.store.note_login(id, "imap", now);

@@ -64,5 +64,5 @@ fn copy_uid(effects: Vec<OpEffect>) -> Option<String> {
     }
     let from = sequence::format_uids(uids.iter().map(|(from, _)| *from));
     let to = sequence::format_uids(uids.iter().map(|(_, to)| *to));
-    Some(format!("COPYUID {} {from} {to}", uid_validity.0))
+    Some(format!("COPYUID {} {from} {to}", uid_validity.get()))
 }

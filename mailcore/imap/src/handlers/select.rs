@@ -54,8 +54,8 @@ async fn examine(
     if let Some(number) = selected.first_unseen() {
         out.put(format!("* OK [UNSEEN {number}] First unseen message\r\n"));
     }
-    out.put(format!("* OK [UIDVALIDITY {}] UIDs valid\r\n", selected.uid_validity.0));
-    out.put(format!("* OK [UIDNEXT {}] Predicted next UID\r\n", selected.uid_next.0));
+    out.put(format!("* OK [UIDVALIDITY {}] UIDs valid\r\n", selected.uid_validity.get()));
+    out.put(format!("* OK [UIDNEXT {}] Predicted next UID\r\n", selected.uid_next.get()));
     leave(context, &selected).await;
     selected.recent_cleared = selected.uid_next;
     let reply = match access {
@@ -74,9 +74,9 @@ async fn open(context: &CommandContext<'_>, mailbox: &MailboxInfo) -> Result<(Ma
     };
     let mut rows = read(after).await?;
     message_list.take(&rows);
-    if message_list.len() != rows.info.messages as usize && after != Modseq(0) {
+    if message_list.len() != rows.info.messages as usize && after != Modseq::new(0) {
         // The store no longer records all expunges since then.
-        rows = read(Modseq(0)).await?;
+        rows = read(Modseq::new(0)).await?;
         message_list = MessageList::default();
         message_list.take(&rows);
     }

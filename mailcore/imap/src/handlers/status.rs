@@ -38,8 +38,8 @@ pub(crate) async fn status_line(
         words.push(match item {
             StatusItem::Messages => format!("MESSAGES {}", info.messages),
             StatusItem::Recent => format!("RECENT {}", recent(context, info).await?),
-            StatusItem::UidNext => format!("UIDNEXT {}", info.uid_next.0),
-            StatusItem::UidValidity => format!("UIDVALIDITY {}", info.uid_validity.0),
+            StatusItem::UidNext => format!("UIDNEXT {}", info.uid_next.get()),
+            StatusItem::UidValidity => format!("UIDVALIDITY {}", info.uid_validity.get()),
             StatusItem::Unseen => format!("UNSEEN {}", info.unseen),
             StatusItem::Size => format!("SIZE {}", info.octets),
         });

@@ -229,7 +229,7 @@ async fn the_suspended_are_cut_off() {
         let view = View::fixed(vec![person(PersonState::Suspended)]);
         let State::Authenticated(account) = &mut clients[0].session.state else { panic!("not logged in") };
         // The person as of the login, watched in a view where they are suspended.
-        account.person = view.watch(&site.config.view.snapshot().person(account.id.0).unwrap());
+        account.person = view.watch(&site.config.view.snapshot().person(account.id.get()).unwrap());
         clients[0].session.connection.config = Arc::new(ImapConfig { view, ..(*site.config).clone() });
         play(
             &mut clients,

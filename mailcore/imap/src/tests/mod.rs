@@ -90,7 +90,7 @@ impl Site {
     }
 
     pub(super) async fn apply(&self, op: Op) {
-        let account = AccountId(Uuid::from_u128(1));
+        let account = AccountId::new(Uuid::from_u128(1));
         let batch = Batch { id: None, account, now: NOW, require: Vec::new(), ops: vec![op] };
         self.config.store.apply(batch).await.unwrap();
     }

@@ -98,7 +98,7 @@ fn without_quota() -> View {
 }
 
 async fn fill(site: &Site, messages: u32, message: &'static [u8]) {
-    let account = AccountId(Uuid::from_u128(1));
+    let account = AccountId::new(Uuid::from_u128(1));
     let op = || Op::Append {
         mailbox: MailboxName::inbox(),
         create: false,

@@ -128,7 +128,7 @@ pub(super) struct Site {
     pub(super) config: Arc<Pop3Config>,
 }
 
-pub(super) const ZOE: AccountId = AccountId(Uuid::from_u128(1));
+pub(super) const ZOE: AccountId = AccountId::new(Uuid::from_u128(1));
 
 impl Site {
     /// Zoe is active and Ana is suspended.

@@ -204,7 +204,7 @@ impl SmtpSession {
             action: ReportAction::Failed { diagnostic: refusal.to_string(), expired: false },
         };
         let failed: Vec<ReportedRecipient> = refused.into_iter().map(failure).collect();
-        let id = QueueId(Uuid::new_v5(&id.as_uuid(), b"bounce"));
+        let id = QueueId::new(Uuid::new_v5(&id.as_uuid(), b"bounce"));
         match self.config.delivery.report(id, envelope, &failed, original, (now, now)) {
             Some(report) => self.config.queue.accept_outgoing(report).await,
             None => Ok(()),

@@ -37,7 +37,7 @@ impl LocalRows<'_> {
     fn number(&self, body: BodyId) -> Result<u64, BatchError> {
         Ok(body
             .number(self.account)
-            .ok_or_else(|| damaged(format!("body {body} is not one of account {}", self.account.0)))?)
+            .ok_or_else(|| damaged(format!("body {body} is not one of account {}", self.account.get())))?)
     }
 }
 
@@ -73,10 +73,10 @@ impl AccountRows for LocalRows<'_> {
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 self.no.0,
-                signed(mailbox.0),
+                signed(mailbox.get()),
                 message.uid.get(),
-                signed(born.0),
-                signed(message.modseq.0),
+                signed(born.get()),
+                signed(message.modseq.get()),
                 message.flags.to_row(),
                 message.internal_date,
                 signed(message.octets),
@@ -92,23 +92,29 @@ impl AccountRows for LocalRows<'_> {
     fn update(&mut self, mailbox: MailboxId, message: &MessageMeta) -> Result<(), BatchError> {
         self.write(
             "UPDATE message SET flags = ?, modseq = ? WHERE account = ? AND mailbox = ? AND uid = ?",
-            params![message.flags.to_row(), signed(message.modseq.0), self.no.0, signed(mailbox.0), message.uid.get()],
+            params![
+                message.flags.to_row(),
+                signed(message.modseq.get()),
+                self.no.0,
+                signed(mailbox.get()),
+                message.uid.get()
+            ],
         )
     }
 
     fn expunge(&mut self, mailbox: MailboxId, uid: Uid, modseq: Modseq) -> Result<(), BatchError> {
         self.write(
             "DELETE FROM message WHERE account = ? AND mailbox = ? AND uid = ?",
-            params![self.no.0, signed(mailbox.0), uid.get()],
+            params![self.no.0, signed(mailbox.get()), uid.get()],
         )?;
         self.write(
             "INSERT INTO gone (account, mailbox, modseq, uid) VALUES (?, ?, ?, ?)",
-            params![self.no.0, signed(mailbox.0), signed(modseq.0), uid.get()],
+            params![self.no.0, signed(mailbox.get()), signed(modseq.get()), uid.get()],
         )
     }
 
     fn drop_mailbox(&mut self, mailbox: MailboxId) -> Result<(), BatchError> {
-        let key = params![self.no.0, signed(mailbox.0)];
+        let key = params![self.no.0, signed(mailbox.get())];
         self.write(
             "UPDATE body SET refs = max(body.refs - held.refs, 0)
              FROM (SELECT body, count(*) AS refs FROM message WHERE account = ? AND mailbox = ? GROUP BY body) AS held

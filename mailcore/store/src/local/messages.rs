@@ -46,7 +46,7 @@ pub(super) fn read(
         at_least.map_or(Ok(()), |token| token.reached_by(ReadToken::default()))?;
         return Err(StoreError::Gone);
     };
-    let token = ReadToken(loaded.modseq);
+    let token = ReadToken::new(loaded.modseq);
     at_least.map_or(Ok(()), |least| least.reached_by(token))?;
     let info = loaded.info(mailbox).ok_or(StoreError::Gone)?;
     let reading = MailboxRead { connection, account, no, mailbox, columns };
@@ -54,7 +54,7 @@ pub(super) fn read(
     let rows = match which {
         MessageSelection::Uids(uids) => reading.uids(uids)?,
         MessageSelection::Last(most) => reading.last(*most)?,
-        MessageSelection::ChangedSince(Modseq(0)) => reading.uids(&UidSet::all())?,
+        MessageSelection::ChangedSince(Modseq::ZERO) => reading.uids(&UidSet::all())?,
         MessageSelection::ChangedSince(after) if info.highest_modseq <= *after => Vec::new(),
         MessageSelection::ChangedSince(after) => {
             expunged = reading.expunged_since(*after)?;
@@ -95,7 +95,7 @@ impl MailboxRead<'_> {
         let sql = self.sql("", "uid BETWEEN ? AND ? ORDER BY uid");
         let mut rows = Vec::new();
         for (low, high) in uids.ranges() {
-            self.query(&sql, params![self.no.0, signed(self.mailbox.0), low, high], |row| {
+            self.query(&sql, params![self.no.0, signed(self.mailbox.get()), low, high], |row| {
                 rows.push(self.row(row)?);
                 Ok(true)
             })?;
@@ -106,7 +106,7 @@ impl MailboxRead<'_> {
     fn last(&self, most: u32) -> Result<Vec<MessageRow>, StoreError> {
         let sql = self.sql("", "uid > 0 ORDER BY uid DESC LIMIT ?");
         let mut rows = Vec::new();
-        self.query(&sql, params![self.no.0, signed(self.mailbox.0), most], |row| {
+        self.query(&sql, params![self.no.0, signed(self.mailbox.get()), most], |row| {
             rows.push(self.row(row)?);
             Ok(true)
         })?;
@@ -125,7 +125,7 @@ impl MailboxRead<'_> {
     fn flagged_since(&self, after: Modseq) -> Result<BTreeMap<Uid, MessageRow>, StoreError> {
         let sql = self.sql("INDEXED BY message_changed", "modseq > ? AND m.modseq > m.born");
         let mut rows = BTreeMap::new();
-        self.query(&sql, params![self.no.0, signed(self.mailbox.0), signed(after.0)], |row| {
+        self.query(&sql, params![self.no.0, signed(self.mailbox.get()), signed(after.get())], |row| {
             let row = self.row(row)?;
             rows.insert(row.meta.uid, row);
             Ok(true)
@@ -138,8 +138,8 @@ impl MailboxRead<'_> {
     fn born_since(&self, after: Modseq, into: &mut BTreeMap<Uid, MessageRow>) -> Result<(), StoreError> {
         let sql = self.sql("", "uid > 0 ORDER BY uid DESC");
         let born = MESSAGE_COLUMNS;
-        self.query(&sql, params![self.no.0, signed(self.mailbox.0)], |sql_row| {
-            if number::<u64>(sql_row, born)? <= after.0 {
+        self.query(&sql, params![self.no.0, signed(self.mailbox.get())], |sql_row| {
+            if number::<u64>(sql_row, born)? <= after.get() {
                 return Ok(false);
             }
             let row = self.row(sql_row)?;
@@ -153,7 +153,7 @@ impl MailboxRead<'_> {
     fn expunged_since(&self, after: Modseq) -> Result<Vec<Uid>, StoreError> {
         let sql = "SELECT uid FROM gone WHERE account = ? AND mailbox = ? AND modseq > ?";
         let mut uids = Vec::new();
-        self.query(sql, params![self.no.0, signed(self.mailbox.0), signed(after.0)], |row| {
+        self.query(sql, params![self.no.0, signed(self.mailbox.get()), signed(after.get())], |row| {
             uids.push(uid(row, 0)?);
             Ok(true)
         })?;
@@ -204,7 +204,7 @@ impl MailboxRead<'_> {
         let flags = row.get_ref(2).map_err(storage)?.as_blob().ok().and_then(Flags::from_row);
         Ok(MessageMeta {
             uid: uid(row, 0)?,
-            modseq: Modseq(number(row, 1)?),
+            modseq: Modseq::new(number(row, 1)?),
             flags: flags.ok_or_else(|| damaged("flags of a message"))?,
             internal_date: row.get(3).map_err(storage)?,
             octets: number(row, 4)?,

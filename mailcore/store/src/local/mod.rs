@@ -145,7 +145,7 @@ impl LocalStore {
     }
 
     fn shard(&self, account: AccountId) -> Result<&Shard, StoreError> {
-        self.shard_by_hash(account.0)
+        self.shard_by_hash(account.get())
     }
 
     fn shard_by_hash(&self, id: Uuid) -> Result<&Shard, StoreError> {

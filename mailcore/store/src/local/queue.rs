@@ -106,7 +106,7 @@ impl QueueStore for LocalStore {
     fn enqueue(&self, outgoing: NewMessage) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
             let octets = outgoing.body.len();
-            let shard = self.shard_by_hash(outgoing.id.0)?;
+            let shard = self.shard_by_hash(outgoing.id.get())?;
             shard.change(octets, move |database| queue_rows::enqueue(database, &outgoing)).await
         })
     }

@@ -98,7 +98,7 @@ pub(super) fn is_known(connection: &Connection, id: QueueId, now: i64) -> Result
         UNION ALL SELECT 1 FROM finished WHERE message = ?1 AND at > ?2";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     let since = now.saturating_sub(REMEMBERED_SECONDS);
-    statement.exists(params![id.0.as_bytes(), since]).map_err(storage)
+    statement.exists(params![id.as_bytes(), since]).map_err(storage)
 }
 
 pub(super) fn insert(database: &mut Database, row: &NewQueueRow<'_>) -> Result<(), StoreError> {
@@ -107,14 +107,14 @@ pub(super) fn insert(database: &mut Database, row: &NewQueueRow<'_>) -> Result<(
         "INSERT INTO outgoing (message, destination, queued_at, due_at, attempts, unsettled, lease_until, set_aside,
         octets, body, envelope) VALUES (?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?)";
     let NewQueueRow { id, destination, queued_at, due_at, attempts, set_aside, octets, body, envelope } = row;
-    let (id, octets, body) = (id.0.as_bytes(), signed(*octets), signed(*body));
+    let (id, octets, body) = (id.as_bytes(), signed(*octets), signed(*body));
     let values = params![id, destination, queued_at, due_at, attempts, set_aside, octets, body, envelope];
     execute(&database.connection, sql, values)
 }
 
 /// Records that a message is finished.
 pub(super) fn finish(connection: &Connection, id: QueueId, at: i64) -> Result<(), StoreError> {
-    execute(connection, "INSERT OR REPLACE INTO finished (message, at) VALUES (?, ?)", params![id.0.as_bytes(), at])
+    execute(connection, "INSERT OR REPLACE INTO finished (message, at) VALUES (?, ?)", params![id.as_bytes(), at])
 }
 
 /// Returns when the longest due row that no worker holds became due.
@@ -179,7 +179,7 @@ fn due(connection: &Connection, shard: u8, take: &TakeLimits) -> Result<Vec<(i64
 
 fn set_aside(connection: &Connection, row: &QueueRow, why: &str) -> Result<(), StoreError> {
     metrics::counter!("provost_queue_set_aside_total").increment(1);
-    tracing::error!(id = %row.id.0, destination = row.destination.as_str(), why, "queue row set aside");
+    tracing::error!(id = %row.id.get(), destination = row.destination.as_str(), why, "queue row set aside");
     let sql = "UPDATE outgoing SET set_aside = ?, lease_until = 0 WHERE no = ?";
     execute(connection, sql, params![why, row.key.number()])
 }
@@ -189,7 +189,7 @@ pub(super) fn renew(connection: &Connection, claim: Claim, until: i64) -> Result
     let sql = "UPDATE outgoing SET lease_until = max(lease_until, ?) WHERE no = ? AND message = ? AND attempts = ?
         AND lease_until <> 0";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
-    let held = params![until, claim.key.number(), claim.id.0.as_bytes(), claim.attempt];
+    let held = params![until, claim.key.number(), claim.id.as_bytes(), claim.attempt];
     Ok(statement.execute(held).map_err(storage)? == 1)
 }
 
@@ -197,7 +197,7 @@ pub(super) fn renew(connection: &Connection, claim: Claim, until: i64) -> Result
 pub(super) fn held_until(connection: &Connection, claim: Claim) -> Result<Option<i64>, StoreError> {
     let sql = "SELECT lease_until FROM outgoing WHERE no = ? AND message = ? AND attempts = ? AND lease_until <> 0";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
-    let held = params![claim.key.number(), claim.id.0.as_bytes(), claim.attempt];
+    let held = params![claim.key.number(), claim.id.as_bytes(), claim.attempt];
     statement.query_row(held, |row| row.get(0)).optional().map_err(storage)
 }
 
@@ -235,7 +235,7 @@ fn remove(connection: &Connection, claim: Claim, now: i64) -> Result<(), StoreEr
     drop_reference(connection, body.unsigned_abs())?;
     let rest = "SELECT 1 FROM outgoing WHERE message = ?";
     let mut statement = connection.prepare_cached(rest).map_err(storage)?;
-    match statement.exists([claim.id.0.as_bytes()]).map_err(storage)? {
+    match statement.exists([claim.id.as_bytes()]).map_err(storage)? {
         true => Ok(()),
         false => finish(connection, claim.id, now.max(queued_at)),
     }
@@ -272,7 +272,7 @@ fn envelope_for(connection: &Connection, claim: Claim, left: Vec<QueuedRecipient
     let sql = "SELECT envelope FROM outgoing WHERE no = ?";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     let octets: Vec<u8> = statement.query_row([claim.key.number()], |row| row.get(0)).map_err(storage)?;
-    let kept = KeptEnvelope::decode(&octets).map_err(|why| damaged(format!("queue row {}: {why}", claim.id.0)))?;
+    let kept = KeptEnvelope::decode(&octets).map_err(|why| damaged(format!("queue row {}: {why}", claim.id.get())))?;
     KeptEnvelope { recipients: left, ..kept }.encode()
 }
 
@@ -330,7 +330,7 @@ pub(super) fn locate(connection: &Connection, key: RowKey, id: QueueId) -> Resul
 pub(super) fn body(connection: &Connection, key: RowKey, id: QueueId) -> Result<Option<u64>, StoreError> {
     let sql = "SELECT body FROM outgoing WHERE no = ? AND message = ?";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
-    let held = params![key.number(), id.0.as_bytes()];
+    let held = params![key.number(), id.as_bytes()];
     let body: Option<i64> = statement.query_row(held, |row| row.get(0)).optional().map_err(storage)?;
     Ok(body.map(i64::unsigned_abs))
 }
@@ -350,7 +350,7 @@ fn read_row(row: &Row<'_>, shard: u8) -> Result<QueueRow, StoreError> {
     let fault = fault.or_else(|| faults.iter().find(|(is, _)| *is).map(|(_, column)| format!("unreadable: {column}")));
     Ok(QueueRow {
         key: RowKey::new(shard, row.get(0).map_err(storage)?),
-        id: QueueId(id.unwrap_or_default()),
+        id: QueueId::new(id.unwrap_or_default()),
         destination: Destination::kept(&text(row, 2)?),
         reverse_path: kept.reverse_path,
         recipients: kept.recipients,

@@ -46,11 +46,11 @@ fn mailbox(row: &Row<'_>) -> Result<(MailboxId, Mailbox), StoreError> {
     let mailbox = Mailbox {
         name,
         special_use: special_use.and_then(|at| SPECIAL_USES.get(usize::from(at))).copied(),
-        uid_validity: UidValidity(uid_validity),
+        uid_validity: UidValidity::of(uid_validity),
         uid_last: number(row, 4)?,
         uid_used: number(row, 12)?,
         shares_validity,
-        highest_modseq: Modseq(number(row, 5)?),
+        highest_modseq: Modseq::new(number(row, 5)?),
         messages: number(row, 6)?,
         unseen: number(row, 7)?,
         deleted: number(row, 8)?,
@@ -58,19 +58,19 @@ fn mailbox(row: &Row<'_>) -> Result<(MailboxId, Mailbox), StoreError> {
         recent_from: uid(row, 10)?,
         keywords: keywords.split_whitespace().map(str::to_owned).collect(),
     };
-    Ok((MailboxId(number(row, 0)?), mailbox))
+    Ok((MailboxId::new(number(row, 0)?), mailbox))
 }
 
 /// Loads an account with all its mailboxes; `None` when it was never written.
 pub(super) fn load(connection: &Connection, id: AccountId) -> Result<Option<(AccountNo, Account)>, StoreError> {
     let sql = "SELECT modseq, mailbox_last, uid_validity_last, no, uid_validity_retired FROM account WHERE uuid = ?";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
-    let mut rows = statement.query([id.0.as_bytes()]).map_err(storage)?;
+    let mut rows = statement.query([id.get().as_bytes()]).map_err(storage)?;
     let Some(row) = rows.next().map_err(storage)? else { return Ok(None) };
     let no = AccountNo(row.get(3).map_err(storage)?);
     let mailboxes = load_mailboxes(connection, no)?;
     let mut account = Account {
-        modseq: highest_modseq(&mailboxes).max(Modseq(number(row, 0)?)),
+        modseq: highest_modseq(&mailboxes).max(Modseq::new(number(row, 0)?)),
         octets: mailboxes.values().map(|mailbox| mailbox.octets).sum(),
         mailbox_last: number(row, 1)?,
         uid_validity_last: number(row, 2)?,
@@ -115,7 +115,7 @@ fn load_subscriptions(connection: &Connection, no: AccountNo) -> Result<BTreeSet
 pub(super) fn insert_account(connection: &Connection, id: AccountId) -> rusqlite::Result<AccountNo> {
     let sql = "INSERT INTO account (uuid, modseq, octets, mailbox_last, uid_validity_last, uid_validity_retired)
         VALUES (?, 0, 0, 0, 0, 0)";
-    connection.prepare_cached(sql)?.insert([id.0.as_bytes()]).map(AccountNo)
+    connection.prepare_cached(sql)?.insert([id.get().as_bytes()]).map(AccountNo)
 }
 
 /// Writes the changes of an account, except messages.
@@ -129,7 +129,7 @@ pub(super) fn save(connection: &Connection, no: AccountNo, account: &mut Account
             Some(mailbox) => save_mailbox(connection, no, id, mailbox)?,
             None => {
                 let sql = "DELETE FROM mailbox WHERE account = ? AND id = ?";
-                connection.prepare_cached(sql)?.execute(params![no.0, signed(id.0)])?;
+                connection.prepare_cached(sql)?.execute(params![no.0, signed(id.get())])?;
             }
         }
     }
@@ -145,7 +145,7 @@ pub(super) fn save(connection: &Connection, no: AccountNo, account: &mut Account
 fn save_account(connection: &Connection, no: AccountNo, account: &mut Account) -> rusqlite::Result<()> {
     let sql = "UPDATE account SET modseq = ?, octets = ?, mailbox_last = ?, uid_validity_last = ?,
         uid_validity_retired = ? WHERE no = ?";
-    let (modseq, octets) = (signed(account.modseq.0), signed(account.octets));
+    let (modseq, octets) = (signed(account.modseq.get()), signed(account.octets));
     connection.prepare_cached(sql)?.execute(params![
         modseq,
         octets,
@@ -170,12 +170,12 @@ fn save_mailbox(connection: &Connection, no: AccountNo, id: MailboxId, mailbox: 
     let keywords: Vec<&str> = mailbox.keywords.iter().map(String::as_str).collect();
     connection.prepare_cached(sql)?.execute(params![
         no.0,
-        signed(id.0),
+        signed(id.get()),
         mailbox.name.as_str(),
         special_use,
         mailbox.uid_validity.get(),
         mailbox.uid_last,
-        signed(mailbox.highest_modseq.0),
+        signed(mailbox.highest_modseq.get()),
         mailbox.messages,
         mailbox.unseen,
         mailbox.deleted,
@@ -193,7 +193,7 @@ pub(super) fn delete_account(connection: &Connection, no: AccountNo, id: Account
     for table in ["subscription", "batch", "reply", "mailbox"] {
         connection.prepare_cached(&format!("DELETE FROM {table} WHERE account = ?"))?.execute([no.0])?;
     }
-    connection.prepare_cached("DELETE FROM login WHERE uuid = ?")?.execute([id.0.as_bytes()])?;
+    connection.prepare_cached("DELETE FROM login WHERE uuid = ?")?.execute([id.get().as_bytes()])?;
     connection.prepare_cached("DELETE FROM account WHERE no = ?")?.execute([no.0]).map(drop)
 }
 
@@ -206,12 +206,12 @@ pub(super) fn accounts(
     let sql = "SELECT uuid FROM account WHERE uuid > ? ORDER BY uuid LIMIT ?";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     // Every UUID has sixteen octets, so all are greater than the empty one.
-    let after = after.map(|id| id.0.as_bytes().to_vec()).unwrap_or_default();
+    let after = after.map(|id| id.get().as_bytes().to_vec()).unwrap_or_default();
     let mut rows = statement.query(params![after, i64::try_from(most).unwrap_or(i64::MAX)]).map_err(storage)?;
     let mut accounts = Vec::new();
     while let Some(row) = rows.next().map_err(storage)? {
         let uuid = row.get_ref(0).map_err(storage)?.as_blob().ok().and_then(|octets| Uuid::from_slice(octets).ok());
-        accounts.push(AccountId(uuid.ok_or_else(|| damaged("key of an account"))?));
+        accounts.push(AccountId::new(uuid.ok_or_else(|| damaged("key of an account"))?));
     }
     Ok(accounts)
 }

@@ -107,13 +107,13 @@ impl Shard {
         let waiting = self.logins_waiting(account);
         let read = move |connection: &Connection| {
             let loaded = rows::load(connection, account)?;
-            let now = loaded.as_ref().map_or(ReadToken::default(), |(_, loaded)| ReadToken(loaded.modseq));
+            let now = loaded.as_ref().map_or(ReadToken::default(), |(_, loaded)| ReadToken::new(loaded.modseq));
             at_least.map_or(Ok(()), |token| token.reached_by(now))?;
             let Some((_, loaded)) = loaded else { return Ok(None) };
             let mut statement = connection
                 .prepare_cached("SELECT protocol, at FROM login WHERE uuid = ? ORDER BY protocol")
                 .map_err(storage)?;
-            let logins = statement.query_map([account.0.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)));
+            let logins = statement.query_map([account.get().as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)));
             let mut logins: Vec<(String, i64)> = logins.and_then(Iterator::collect).map_err(storage)?;
             logins.retain(|(protocol, _)| waiting.iter().all(|(newer, _)| newer != protocol));
             logins.extend(waiting);

@@ -355,7 +355,7 @@ impl ShardWriter {
         let sql = "SELECT applied FROM batch WHERE account = ? AND id = ?";
         let mut statement = self.database.connection.prepare_cached(sql).map_err(storage)?;
         let row: Option<Vec<u8>> =
-            statement.query_row(params![no.0, id.0.as_bytes()], |row| row.get(0)).optional().map_err(storage)?;
+            statement.query_row(params![no.0, id.get().as_bytes()], |row| row.get(0)).optional().map_err(storage)?;
         let read = |row: Vec<u8>| postcard::from_bytes(&row).map_err(|_| damaged("effect of a batch").into());
         row.map(read).transpose()
     }
@@ -364,7 +364,7 @@ impl ShardWriter {
         let row = postcard::to_stdvec(applied).map_err(unavailable)?;
         let sql = "INSERT INTO batch (account, id, at, applied) VALUES (?, ?, ?, ?)";
         let mut statement = self.database.connection.prepare_cached(sql).map_err(storage)?;
-        statement.execute(params![no.0, id.0.as_bytes(), now, row]).map_err(storage)?;
+        statement.execute(params![no.0, id.get().as_bytes(), now, row]).map_err(storage)?;
         Ok(())
     }
 
@@ -404,7 +404,7 @@ impl ShardWriter {
             let sql = "INSERT OR REPLACE INTO login (uuid, protocol, at) VALUES (?, ?, ?)";
             let mut statement = self.database.connection.prepare_cached(sql)?;
             logins.iter().try_for_each(|((who, protocol), at)| {
-                statement.execute(params![who.0.as_bytes(), protocol, at]).map(drop)
+                statement.execute(params![who.get().as_bytes(), protocol, at]).map(drop)
             })
         };
         write().map_err(|error: rusqlite::Error| CommitFailure::NotDone(error.to_string()))
@@ -469,8 +469,8 @@ mod tests {
             flags: Flags::none(),
             internal_date: 0,
         };
-        let id = id.map(|id| BatchId(Uuid::from_u128(id)));
-        Batch { id, account: AccountId(Uuid::from_u128(account)), now, require: Vec::new(), ops: vec![op] }
+        let id = id.map(|id| BatchId::new(Uuid::from_u128(id)));
+        Batch { id, account: AccountId::new(Uuid::from_u128(account)), now, require: Vec::new(), ops: vec![op] }
     }
 
     fn commit(writer: &mut ShardWriter, batches: Vec<Batch>) -> Vec<Result<Applied, BatchError>> {
@@ -487,8 +487,8 @@ mod tests {
     }
 
     fn messages(writer: &ShardWriter, account: u128) -> u32 {
-        let loaded = rows::load(&writer.database.connection, AccountId(Uuid::from_u128(account))).unwrap();
-        loaded.map_or(0, |(_, account)| account.mailboxes[&MailboxId(1)].messages)
+        let loaded = rows::load(&writer.database.connection, AccountId::new(Uuid::from_u128(account))).unwrap();
+        loaded.map_or(0, |(_, account)| account.mailboxes[&MailboxId::new(1)].messages)
     }
 
     /// The middle batch fails after it has written: once with its group, and again alone.
@@ -535,7 +535,7 @@ mod tests {
             append(1, None, 0).ops,
             vec![Op::CreateMailbox { name: name(), special_use: None }, Op::DeleteMailbox { name: name() }],
         ];
-        let id = AccountId(Uuid::from_u128(1));
+        let id = AccountId::new(Uuid::from_u128(1));
         for (number, ops) in changes.into_iter().enumerate() {
             let what = format!("change {number}: {ops:?}");
             let batch = Batch { ops, ..append(1, None, 0) };
@@ -619,7 +619,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let checkpointer = Checkpointer::start().unwrap();
         let mut writer = writer(folder.path(), &checkpointer);
-        writer.logins_waiting().insert((AccountId(Uuid::from_u128(1)), "imap"), 77);
+        writer.logins_waiting().insert((AccountId::new(Uuid::from_u128(1)), "imap"), 77);
         writer.idle();
         let at: i64 = writer.database.connection.query_row("SELECT at FROM login", [], |row| row.get(0)).unwrap();
         assert_eq!((at, writer.logins_waiting().len()), (77, 0));

@@ -128,12 +128,14 @@ impl MemoryTables {
         };
         let rows = found.into_iter().map(|meta| self.row(account, meta, columns)).collect();
         let mut expunged = Vec::new();
-        if let MessageSelection::ChangedSince(after @ Modseq(1..)) = which {
+        if let MessageSelection::ChangedSince(after) = which
+            && *after > Modseq::ZERO
+        {
             let gone = kept.gone.get(&mailbox).into_iter().flatten();
             expunged = gone.filter(|(modseq, _)| modseq > after).map(|(_, uid)| *uid).collect();
             expunged.sort_unstable();
         }
-        Ok(Rows { info, rows, expunged, token: ReadToken(kept.account.modseq) })
+        Ok(Rows { info, rows, expunged, token: ReadToken::new(kept.account.modseq) })
     }
 
     fn row(&self, account: AccountId, meta: &MessageMeta, columns: Columns) -> MessageRow {
@@ -149,7 +151,7 @@ impl MemoryTables {
     }
 
     fn is_at(&self, account: AccountId, at_least: Option<ReadToken>) -> Result<(), StoreError> {
-        let now = self.accounts.get(&account).map(|kept| ReadToken(kept.account.modseq));
+        let now = self.accounts.get(&account).map(|kept| ReadToken::new(kept.account.modseq));
         at_least.map_or(Ok(()), |token| token.reached_by(now.unwrap_or_default()))
     }
 }

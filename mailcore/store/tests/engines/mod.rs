@@ -61,7 +61,7 @@ pub fn config(folder: &std::path::Path, shards: u8) -> LocalConfig {
 }
 
 pub fn account(number: u128) -> AccountId {
-    AccountId(Uuid::from_u128(number))
+    AccountId::new(Uuid::from_u128(number))
 }
 
 pub fn name(text: &str) -> MailboxName {
@@ -113,7 +113,7 @@ pub fn delete(text: &str) -> Op {
 }
 
 pub fn restore_mailbox(text: &str, validity: u32, next: u32) -> Op {
-    let uid_validity = UidValidity(validity.try_into().unwrap());
+    let uid_validity = UidValidity::of(validity.try_into().unwrap());
     Op::RestoreMailbox { name: name(text), uid_validity, uid_next: uid(next), special_use: None, subscribed: false }
 }
 
@@ -121,7 +121,7 @@ pub fn restore(mailbox: &str, number: u32, modseq: u64, body: &str) -> Op {
     Op::Restore {
         mailbox: name(mailbox),
         uid: uid(number),
-        modseq: Modseq(modseq),
+        modseq: Modseq::new(modseq),
         flags: flags("\\Seen kept"),
         internal_date: 1_600_000_000,
         body: Bytes::copy_from_slice(body.as_bytes()),
@@ -185,7 +185,7 @@ impl OneAccount {
     }
 
     pub async fn changes(&self, text: &str, after: u64) -> Changes {
-        let rows = self.read(text, MessageSelection::ChangedSince(Modseq(after)), Columns::NONE).await;
+        let rows = self.read(text, MessageSelection::ChangedSince(Modseq::new(after)), Columns::NONE).await;
         let messages = rows.rows.into_iter().map(|row| row.meta).collect();
         Changes { info: rows.info, messages, expunged: rows.expunged }
     }

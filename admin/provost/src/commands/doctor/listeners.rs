@@ -55,7 +55,7 @@ fn visits(config: &Config) -> Vec<(&'static str, ListenerProbe)> {
     let web = |name, listener: &Option<ListenerConfig>, path| {
         let listener = listener.as_ref()?;
         let proxies = if name == "health" {
-            provost_net::ProxyNetworks(listener.proxy_networks.clone().unwrap_or_default())
+            provost_net::ProxyNetworks::new(listener.proxy_networks.clone().unwrap_or_default())
         } else {
             on.proxies(listener)
         };

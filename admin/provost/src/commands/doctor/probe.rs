@@ -72,7 +72,7 @@ impl ListenerProbe {
         let socket = TcpStream::connect_timeout(&self.address, CONNECT_LIMIT)?;
         let own = socket.local_addr()?.ip();
         let mut plain = ProbeConversation::new(TimedSocket { socket, end: Instant::now() + VISIT_LIMIT });
-        if self.proxies.0.iter().any(|network| network.contains(own)) {
+        if self.proxies.networks().iter().any(|network| network.contains(own)) {
             plain.send(PROXY_LOCAL)?;
         }
         match self.tls {

@@ -77,7 +77,7 @@ impl MessageData {
     ) -> Result<PreparedItem, StoreError> {
         let text = match (item, &self.row, source) {
             (FetchItem::Flags, ..) => format!("FLAGS {}", self.flags()),
-            (FetchItem::Uid, ..) => format!("UID {}", self.message.uid.0),
+            (FetchItem::Uid, ..) => format!("UID {}", self.message.uid.get()),
             (FetchItem::Rfc822Size, Some(row), _) => format!("RFC822.SIZE {}", row.meta.octets),
             (FetchItem::InternalDate, Some(row), _) => {
                 format!("INTERNALDATE \"{}\"", date::format_date_time(row.meta.internal_date))

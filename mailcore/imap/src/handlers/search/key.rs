@@ -76,7 +76,7 @@ impl<'a> ResolvedKey<'a> {
         match self {
             Self::Leaf(key) => leaf(key, subject, content),
             Self::Sequence(ranges) => Some(sequence::contains(ranges, subject.number)),
-            Self::Uid(ranges) => Some(sequence::contains(ranges, subject.message.uid.0.get())),
+            Self::Uid(ranges) => Some(sequence::contains(ranges, subject.message.uid.get())),
             Self::Not(key) => key.test(subject, content).map(|answer| !answer),
             Self::Or(first, second) => match first.test(subject, content) {
                 Some(true) => Some(true),

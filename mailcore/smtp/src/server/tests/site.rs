@@ -137,7 +137,7 @@ impl Site {
     }
 
     pub(super) async fn mailbox(&self, local: &str, name: &str) -> Vec<String> {
-        let account = AccountId(person(local).entry_uuid);
+        let account = AccountId::new(person(local).entry_uuid);
         let snapshot = self.store.snapshot(account, None).await.unwrap();
         let mailbox = snapshot.mailbox(&MailboxName::parse(name).unwrap()).unwrap().id;
         let mut bodies = Vec::new();

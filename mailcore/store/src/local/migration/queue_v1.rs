@@ -73,11 +73,11 @@ fn move_items(old: &Connection, packs: &PackReader, shards: &mut [Database]) -> 
     let mut statement = old.prepare("SELECT id FROM item ORDER BY queued_at, id").map_err(storage)?;
     let ids = statement.query_map([], |row| row.get::<_, [u8; 16]>(0)).map_err(storage)?;
     for id in ids {
-        let id = QueueId(Uuid::from_bytes(id.map_err(storage)?));
+        let id = QueueId::new(Uuid::from_bytes(id.map_err(storage)?));
         let Some(row) = row(old, id)? else { continue };
         // A damaged body does not stop the move: the row without it ends in a bounce.
         let body = packs.read(row.place, None).ok();
-        if let Some(shard) = shards.get_mut(place_by_hash(id.0, shards.len())) {
+        if let Some(shard) = shards.get_mut(place_by_hash(id.get(), shards.len())) {
             in_transaction(shard, |shard| insert(shard, id, &row, body.as_ref()))?;
         }
     }
@@ -92,7 +92,7 @@ fn row(old: &Connection, id: QueueId) -> Result<Option<OldRow>, StoreError> {
         let place = BodyPlace { pack: row.get(3)?, at: at.unsigned_abs(), octets: octets.unsigned_abs() };
         Ok(OldRow { queued_at: row.get(0)?, due_at: row.get(1)?, item: row.get(2)?, place })
     };
-    statement.query_row([id.0.as_bytes()], read).optional().map_err(storage)
+    statement.query_row([id.get().as_bytes()], read).optional().map_err(storage)
 }
 
 fn insert(shard: &mut Database, id: QueueId, old: &OldRow, body: Option<&Bytes>) -> Result<(), StoreError> {
@@ -121,7 +121,7 @@ fn insert(shard: &mut Database, id: QueueId, old: &OldRow, body: Option<&Bytes>)
 
 fn empty<'a>() -> NewQueueRow<'a> {
     NewQueueRow {
-        id: QueueId(Uuid::nil()),
+        id: QueueId::new(Uuid::nil()),
         destination: "",
         queued_at: 0,
         due_at: 0,
@@ -152,8 +152,8 @@ fn move_finished(old: &Connection, shards: &mut [Database]) -> Result<(), StoreE
     let rows: Vec<([u8; 16], i64)> = rows.and_then(Iterator::collect).map_err(storage)?;
     let count = shards.len();
     for (number, shard) in shards.iter_mut().enumerate() {
-        let own = rows.iter().map(|(id, at)| (QueueId(Uuid::from_bytes(*id)), *at));
-        let own = own.filter(|(id, _)| place_by_hash(id.0, count) == number);
+        let own = rows.iter().map(|(id, at)| (QueueId::new(Uuid::from_bytes(*id)), *at));
+        let own = own.filter(|(id, _)| place_by_hash(id.get(), count) == number);
         in_transaction(shard, |shard| {
             let mut own = own;
             own.try_for_each(|(id, at)| queue_rows::finish(&shard.connection, id, at))
@@ -251,7 +251,7 @@ INSERT INTO start VALUES (0);
             .iter()
             .map(|row| {
                 let paths: Vec<&str> = row.recipients.iter().map(|one| one.recipient.path.local()).collect();
-                format!("{} {} {} {}", row.id.0.as_u128(), row.destination.as_str(), paths.join(","), row.attempts)
+                format!("{} {} {} {}", row.id.get().as_u128(), row.destination.as_str(), paths.join(","), row.attempts)
             })
             .collect();
         assert_eq!(summary, ["1 x.example a,c 3", "1 y.example b 3", "2 x.example d 3", "3   0", "4 z.example e 3"]);
@@ -259,7 +259,7 @@ INSERT INTO start VALUES (0);
         assert_eq!(rows[0].recipients[1].last_error.as_deref(), Some("451 busy"));
         assert!(rows[3].set_aside.as_deref().unwrap().contains("layout 1"));
         for row in &rows {
-            let shard = &shards[place_by_hash(row.id.0, SHARDS)];
+            let shard = &shards[place_by_hash(row.id.get(), SHARDS)];
             let body = queue_rows::body(&shard.connection, row.key, row.id).unwrap().unwrap();
             // The rows of a message share a body; that of the last is lost, and reading it reports so.
             let refs: Option<i64> = shard
@@ -268,10 +268,10 @@ INSERT INTO start VALUES (0);
                 .optional()
                 .unwrap();
             let expect = [Some(2), Some(2), Some(1), Some(1), None];
-            assert!(expect.contains(&refs) && (refs.is_none() == (row.id.0.as_u128() == 4)), "{refs:?}");
+            assert!(expect.contains(&refs) && (refs.is_none() == (row.id.get().as_u128() == 4)), "{refs:?}");
         }
-        let done = QueueId(Uuid::from_u128(9));
-        let shard = &shards[place_by_hash(done.0, SHARDS)];
+        let done = QueueId::new(Uuid::from_u128(9));
+        let shard = &shards[place_by_hash(done.get(), SHARDS)];
         assert!(queue_rows::is_known(&shard.connection, done, 100).unwrap());
         assert!(!folder.path().join("queue").exists());
     }
@@ -284,8 +284,8 @@ INSERT INTO start VALUES (0);
         let mut shards = shards(folder.path(), &checkpointer);
         move_into(folder.path(), &mut shards).unwrap();
         let before = rows(&shards);
-        let gone = QueueId(Uuid::from_u128(2));
-        let shard = &mut shards[place_by_hash(gone.0, SHARDS)];
+        let gone = QueueId::new(Uuid::from_u128(2));
+        let shard = &mut shards[place_by_hash(gone.get(), SHARDS)];
         in_transaction(shard, |shard| {
             let (taken, _) = queue_rows::take(shard, 0, TakeLimits::any(1_000, 100, 60))?;
             let taken = taken.into_iter().find(|taken| taken.row.id == gone).unwrap();
@@ -296,7 +296,7 @@ INSERT INTO start VALUES (0);
         .unwrap();
         old_queue(folder.path(), &checkpointer);
         move_into(folder.path(), &mut shards).unwrap();
-        let ids = |rows: &[QueueRow]| rows.iter().map(|row| row.id.0.as_u128()).collect::<Vec<_>>();
+        let ids = |rows: &[QueueRow]| rows.iter().map(|row| row.id.get().as_u128()).collect::<Vec<_>>();
         assert_eq!((ids(&before), ids(&rows(&shards))), (vec![1, 1, 2, 3, 4], vec![1, 1, 3, 4]));
     }
 }
