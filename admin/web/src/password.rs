@@ -58,8 +58,8 @@ pub(crate) async fn reset(
 ) -> Result<Response, Response> {
     let signed_in = form.signed_in;
     let visitor = &signed_in.visitor;
-    let (desk, who, key) = (web.site.desk.clone(), signed_in.principal(), id.clone());
-    let change = async move { desk.reset_password(&who, &key, None).await };
+    let (desk, principal, key) = (web.site.desk.clone(), signed_in.principal(), id.clone());
+    let change = async move { desk.reset_password(&principal, &key, None).await };
     match to_its_end(visitor, change).await? {
         Ok((password, _)) => {
             let slip = PasswordSlip { person: id.clone(), password };
@@ -95,10 +95,10 @@ pub(crate) async fn slip(
 
 /// The person, if the signed-in user may reset passwords; otherwise the response to send.
 async fn may_reset(web: &Web, signed_in: &SignedIn, id: &str) -> Result<PersonDetail, Response> {
-    let (desk, who) = (&web.site.desk, &signed_in.user.principal);
+    let (desk, principal) = (&web.site.desk, &signed_in.user.principal);
     let person = async {
-        desk.permit(who, Permission::ResetPassword).await?;
-        desk.person(who, id).await
+        desk.permit(principal, Permission::ResetPassword).await?;
+        desk.person(principal, id).await
     };
     person.await.map_err(|error| desk_failure(&signed_in.visitor, &error))
 }

@@ -122,9 +122,9 @@ pub(crate) async fn add_alias(
 ) -> Result<Response, Response> {
     let SessionForm { signed_in, fields } = form;
     let address = fields.address.trim().to_owned();
-    let (desk, who) = (web.site.desk.clone(), signed_in.principal());
+    let (desk, principal) = (web.site.desk.clone(), signed_in.principal());
     let (key, wanted) = (id.clone(), address.clone());
-    let change = async move { desk.add_alias(&who, &key, &wanted).await };
+    let change = async move { desk.add_alias(&principal, &key, &wanted).await };
     match to_its_end(&signed_in.visitor, change).await? {
         Ok(_) => Ok(done(&web, &signed_in, &id, "addresses.added", address).await),
         Err(error) => {
@@ -167,9 +167,9 @@ pub(crate) async fn confirm_removal(
     Path(id): Path<String>,
     Query(query): Query<AddressForm>,
 ) -> Result<Response, Response> {
-    let (visitor, who, desk) = (&signed_in.visitor, &signed_in.user.principal, &web.site.desk);
-    desk.permit(who, Permission::ChangeAddresses).await.map_err(|error| desk_failure(visitor, &error))?;
-    let person = desk.person(who, &id).await.map_err(|error| desk_failure(visitor, &error))?;
+    let (visitor, principal, desk) = (&signed_in.visitor, &signed_in.user.principal, &web.site.desk);
+    desk.permit(principal, Permission::ChangeAddresses).await.map_err(|error| desk_failure(visitor, &error))?;
+    let person = desk.person(principal, &id).await.map_err(|error| desk_failure(visitor, &error))?;
     let Some(info) = person.addresses.iter().find(|info| info.address == query.address && can_be_removed(info)) else {
         return Err(desk_failure(visitor, &DeskError::NotFound(query.address)));
     };
@@ -185,9 +185,9 @@ pub(crate) async fn remove_alias(
     form: SessionForm<AddressForm>,
 ) -> Result<Response, Response> {
     let SessionForm { signed_in, fields } = form;
-    let (desk, who) = (web.site.desk.clone(), signed_in.principal());
+    let (desk, principal) = (web.site.desk.clone(), signed_in.principal());
     let (key, address) = (id.clone(), fields.address.clone());
-    let change = async move { desk.remove_alias(&who, &key, &address).await };
+    let change = async move { desk.remove_alias(&principal, &key, &address).await };
     match to_its_end(&signed_in.visitor, change).await? {
         Ok(_) => Ok(done(&web, &signed_in, &id, "addresses.removed", fields.address).await),
         Err(error) => Err(desk_failure(&signed_in.visitor, &error)),

@@ -108,12 +108,12 @@ pub(crate) async fn sign_in(
         }
         Login::Accepted(person) => person,
     };
-    let Some(who) = principal_of(&person).filter(|who| who.may(Permission::ViewPerson)) else {
+    let Some(principal) = principal_of(&person).filter(|principal| principal.may(Permission::ViewPerson)) else {
         desk.sign_in_refused(&Principal::person(&person.uid, person.entry_uuid, []), &person.dn).await;
         return again(StatusCode::FORBIDDEN, "sign_in.no_role", &[]);
     };
     web.throttle.succeeded(name, visitor.address, now).await;
-    if let Err(error) = desk.signed_in(&who, &person.dn).await {
+    if let Err(error) = desk.signed_in(&principal, &person.dn).await {
         tracing::error!(%error, "nobody is let in unseen");
         return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
     }

@@ -28,7 +28,8 @@ impl User {
     /// The user of a session, by the View of this moment: a role that was taken away or a suspension ends the session at once.
     pub(crate) async fn of(web: &Web, visit: &RequestSession) -> Option<Self> {
         let person = web.site.view.snapshot().person(visit.entry_uuid);
-        let principal = person.as_deref().and_then(principal_of).filter(|who| who.may(Permission::ViewPerson));
+        let principal =
+            person.as_deref().and_then(principal_of).filter(|principal| principal.may(Permission::ViewPerson));
         match (person, principal) {
             (Some(person), Some(principal)) => {
                 let (session, csrf) = (visit.key.clone(), visit.csrf.clone());

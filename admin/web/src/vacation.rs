@@ -28,8 +28,8 @@ pub(crate) async fn set(
             return Ok(person_page::show(&web, &signed_in, &id, mistakes, StatusCode::UNPROCESSABLE_ENTITY).await);
         }
     };
-    let (desk, who, key) = (web.site.desk.clone(), signed_in.principal(), id.clone());
-    let change = async move { desk.set_vacation(&who, &key, change).await };
+    let (desk, principal, key) = (web.site.desk.clone(), signed_in.principal(), id.clone());
+    let change = async move { desk.set_vacation(&principal, &key, change).await };
     match to_its_end(&signed_in.visitor, change).await? {
         Ok(_) => Ok(done(&web, &signed_in, &id, "vacation.saved", String::new()).await),
         Err(DeskError::Invalid { field, rule }) => {
@@ -48,8 +48,8 @@ pub(crate) async fn clear(
     form: SessionForm<NoFields>,
 ) -> Result<Response, Response> {
     let signed_in = form.signed_in;
-    let (desk, who, key) = (web.site.desk.clone(), signed_in.principal(), id.clone());
-    let change = async move { desk.clear_vacation(&who, &key).await };
+    let (desk, principal, key) = (web.site.desk.clone(), signed_in.principal(), id.clone());
+    let change = async move { desk.clear_vacation(&principal, &key).await };
     match to_its_end(&signed_in.visitor, change).await? {
         Ok(_) => Ok(done(&web, &signed_in, &id, "vacation.cleared", String::new()).await),
         Err(error) => Err(desk_failure(&signed_in.visitor, &error)),

@@ -74,7 +74,7 @@ pub struct SyncStream {
 impl SyncStream {
     fn new(directory: Directory, server: usize, url: &str, parts: (Connection, SearchResults, CookieState)) -> Self {
         let (connection, stream, state) = parts;
-        let translator = SyncTranslator { state, refreshing: true, news: false, events: VecDeque::new() };
+        let translator = SyncTranslator { state, refreshing: true, has_unsent_cookie: false, events: VecDeque::new() };
         Self { connection, stream, translator, directory, server, url: url.to_owned(), ended: false }
     }
 
@@ -172,7 +172,7 @@ struct SyncTranslator {
     state: CookieState,
     refreshing: bool,
     /// Whether a merged cookie was not passed on yet.
-    news: bool,
+    has_unsent_cookie: bool,
     events: VecDeque<SyncEvent>,
 }
 
@@ -240,13 +240,13 @@ impl SyncTranslator {
             if !self.state.merge(&cookie) {
                 return Err(malformed("cookie too long"));
             }
-            self.news = true;
+            self.has_unsent_cookie = true;
         }
-        if self.news
+        if self.has_unsent_cookie
             && !self.refreshing
             && let Some(text) = self.state.text()
         {
-            self.news = false;
+            self.has_unsent_cookie = false;
             self.events.push_back(SyncEvent::Cookie(Cookie(text)));
         }
         Ok(())
@@ -272,7 +272,12 @@ mod tests {
     use super::*;
 
     fn translator() -> SyncTranslator {
-        SyncTranslator { state: CookieState::default(), refreshing: true, news: false, events: VecDeque::new() }
+        SyncTranslator {
+            state: CookieState::default(),
+            refreshing: true,
+            has_unsent_cookie: false,
+            events: VecDeque::new(),
+        }
     }
 
     fn events(translator: &mut SyncTranslator) -> Vec<String> {

@@ -449,8 +449,8 @@ impl Session {
         match name {
             oid::WHO_AM_I => {
                 let dn = self.identity.dn.as_str();
-                let who = if dn.is_empty() { String::new() } else { format!("dn:{dn}") };
-                answer(&reply::success(), Some(who.as_bytes()))
+                let authz_id = if dn.is_empty() { String::new() } else { format!("dn:{dn}") };
+                answer(&reply::success(), Some(authz_id.as_bytes()))
             }
             oid::START_TLS => match self.check_start_tls() {
                 Ok(()) => AfterRequest::StartTls(id),

@@ -22,6 +22,13 @@ use crate::watch::{SearchWatch, TreeEvent};
 /// Most UUIDs in one Sync Info message.
 const ID_SET_MAX: usize = 512;
 
+/// Whether the entries of a syncIdSet exist.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IdSetKind {
+    Present,
+    Deleted,
+}
+
 /// How the refresh reports deleted entries (RFC 4533 §3.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DeletePhase {
@@ -120,15 +127,15 @@ impl SyncSearch<'_> {
                 self.output.send(octets).await?;
             }
             if present.len() >= ID_SET_MAX {
-                self.id_sets(false, &std::mem::take(&mut present)).await?;
+                self.id_sets(IdSetKind::Present, &std::mem::take(&mut present)).await?;
             }
             if self.cancelled.is_cancelled() {
                 return Ok(());
             }
             tokio::task::yield_now().await;
         }
-        self.id_sets(false, &present).await?;
-        self.id_sets(true, &std::mem::take(&mut refresh.gone)).await?;
+        self.id_sets(IdSetKind::Present, &present).await?;
+        self.id_sets(IdSetKind::Deleted, &std::mem::take(&mut refresh.gone)).await?;
         let cookie = refresh.context.cookie();
         let deletes = refresh.phase == DeletePhase::Delete;
         let Some(changes) = refresh.changes.take() else {
@@ -142,7 +149,9 @@ impl SyncSearch<'_> {
         self.persist(refresh, changes).await
     }
 
-    async fn id_sets(&self, deletes: bool, uuids: &[Uuid]) -> Result<(), Closed> {
+    /// Sends the entries of a refresh that are sent by their UUIDs alone (RFC 4533 §2.5, syncIdSet).
+    async fn id_sets(&self, kind: IdSetKind, uuids: &[Uuid]) -> Result<(), Closed> {
+        let deletes = kind == IdSetKind::Deleted;
         for uuids in uuids.chunks(ID_SET_MAX) {
             self.output.send(reply::sync_info(self.id, &SyncInfo::IdSet { deletes, uuids })).await?;
         }

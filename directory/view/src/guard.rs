@@ -127,8 +127,8 @@ impl Guard<'_> {
             return None;
         }
         EntryKind::ALL.into_iter().filter(|kind| removed.of(*kind) > 0).find_map(|kind| {
-            let lately = self.recent.of(kind);
-            let (removed, before) = (removed.of(kind) + lately, self.standing.of(kind) + lately);
+            let recent = self.recent.of(kind);
+            let (removed, before) = (removed.of(kind) + recent, self.standing.of(kind) + recent);
             let is_beyond_share = removed > kind.free() && removed * 100 > before * usize::from(self.percent);
             (is_beyond_share || kind.are_needed(removed, before)).then(|| {
                 let (word, percent) = (kind.word(), self.percent);

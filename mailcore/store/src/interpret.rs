@@ -113,6 +113,13 @@ fn greatest_restored(batch: &Batch) -> u64 {
     restored.max().unwrap_or(0)
 }
 
+/// What happens to messages that were copied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Originals {
+    Kept,
+    Removed,
+}
+
 /// One batch while it is applied.
 pub(crate) struct BatchRun<'a, R> {
     pub(crate) account: Account,
@@ -175,8 +182,8 @@ impl<R: AccountRows> BatchRun<'_, R> {
             Op::Store { mailbox, uids, change, unchanged_since } => {
                 self.store(*mailbox, uids, change, *unchanged_since)
             }
-            Op::Copy { from, uids, to } => self.copy(*from, uids, to, false),
-            Op::Move { from, uids, to } => self.copy(*from, uids, to, true),
+            Op::Copy { from, uids, to } => self.copy(*from, uids, to, Originals::Kept),
+            Op::Move { from, uids, to } => self.copy(*from, uids, to, Originals::Removed),
             Op::Expunge { mailbox, uids, only_deleted } => self.expunge(*mailbox, uids.as_ref(), *only_deleted),
             Op::ClearRecent { mailbox, up_to } => self.clear_recent(*mailbox, *up_to),
             Op::RememberReply { handle, correspondent, until, reply } => {
@@ -282,20 +289,27 @@ impl<R: AccountRows> BatchRun<'_, R> {
         self.rows.update(id, message)
     }
 
-    fn copy(&mut self, from: MailboxId, uids: &UidSet, to: &MailboxName, away: bool) -> Result<OpEffect, BatchError> {
+    /// COPY, or MOVE when the originals are removed.
+    fn copy(
+        &mut self,
+        from: MailboxId,
+        uids: &UidSet,
+        to: &MailboxName,
+        originals: Originals,
+    ) -> Result<OpEffect, BatchError> {
         self.account.mailbox(from)?;
         let target = self.account.find(to).ok_or_else(|| BatchError::NoMailbox(to.to_string()))?;
         let messages = self.rows.select(from, Some(uids))?;
         let mut pairs = Vec::with_capacity(messages.len());
         for message in &messages {
             pairs.push((message.uid, self.put_next(target, message)?));
-            if !away {
+            if originals == Originals::Kept {
                 self.rows.hold(message.body)?;
             }
         }
-        match away {
-            true => self.take(from, &messages)?,
-            false => self.grown += messages.iter().map(|message| message.octets).sum::<u64>(),
+        match originals {
+            Originals::Removed => self.take(from, &messages)?,
+            Originals::Kept => self.grown += messages.iter().map(|message| message.octets).sum::<u64>(),
         }
         Ok(OpEffect::Copied { mailbox: target, uid_validity: self.account.mailbox(target)?.uid_validity, uids: pairs })
     }

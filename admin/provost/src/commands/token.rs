@@ -57,22 +57,22 @@ struct CreatedToken {
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     let asking = super::asking_without_directory(config).await?;
-    let (desk, who, now) = (&asking.desk, &asking.principal, Timestamp::now());
+    let (desk, principal, now) = (&asking.desk, &asking.principal, Timestamp::now());
     let tokens = Tokens::new(asking.state.clone(), Vec::new());
     match command {
         Command::Create { name, role, expires } => {
             let new =
                 NewToken { name: name.clone(), role, expires: end_of(&expires, now, &asking.settings.time_zone)? };
-            let (token, audit_id) = tokens.create(desk, who, &new, now).await?;
+            let (token, audit_id) = tokens.create(desk, principal, &new, now).await?;
             let created = CreatedToken { name, token, role: role.name(), expires: new.expires, audit_id };
             print.show(&created, |created| {
                 out!("{}", created.token);
                 eprintln!("This is shown once. Role {}, in force until {}.", created.role, created.expires);
             })?;
         }
-        Command::List => print.show(&tokens.list(desk, who, now).await?, |found| list(found))?,
+        Command::List => print.show(&tokens.list(desk, principal, now).await?, |found| list(found))?,
         Command::Revoke { name } => {
-            let audit_id = tokens.revoke(desk, who, &name, now).await?;
+            let audit_id = tokens.revoke(desk, principal, &name, now).await?;
             print.show(&audit_id, |_| out!("{name} revoked"))?;
         }
     }

@@ -62,13 +62,20 @@ fn named(name: &str, cursor: &mut Cursor<'_>) -> Result<FetchItem> {
         "BODYSTRUCTURE" => FetchItem::BodyStructure,
         "UID" => FetchItem::Uid,
         "BODY" if cursor.peek() != Some(b'[') => FetchItem::Body,
-        "BODY" => section_item(cursor, false)?,
-        "BODY.PEEK" => section_item(cursor, true)?,
+        "BODY" => section_item(cursor, SeenFlag::Set)?,
+        "BODY.PEEK" => section_item(cursor, SeenFlag::Unchanged)?,
         _ => return Err(ParseError("unknown FETCH item")),
     })
 }
 
-fn section_item(cursor: &mut Cursor<'_>, peek: bool) -> Result<FetchItem> {
+/// What a fetch of a section does to `\Seen`: `BODY.PEEK` leaves it as it is (RFC 3501 §6.4.5).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SeenFlag {
+    Set,
+    Unchanged,
+}
+
+fn section_item(cursor: &mut Cursor<'_>, seen: SeenFlag) -> Result<FetchItem> {
     cursor.expect(b'[', "a section was expected")?;
     let section = section(cursor)?;
     cursor.expect(b']', "a section has no end")?;
@@ -83,7 +90,7 @@ fn section_item(cursor: &mut Cursor<'_>, peek: bool) -> Result<FetchItem> {
         }
         partial = Some(PartialRange { origin, octets });
     }
-    Ok(FetchItem::Section { section, partial, peek })
+    Ok(FetchItem::Section { section, partial, peek: seen == SeenFlag::Unchanged })
 }
 
 fn section(cursor: &mut Cursor<'_>) -> Result<BodySection> {

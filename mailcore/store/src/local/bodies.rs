@@ -15,7 +15,7 @@ use provost_message::{DERIVED_VERSION, Derived};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::fault::{damaged, storage, unavailable};
-use super::pack::{BodyLocation, BodyPlace, PackWriter};
+use super::pack::{BodyLocation, PackPosition, PackWriter};
 use super::rows::signed;
 use crate::StoreError;
 
@@ -199,7 +199,7 @@ pub(super) fn locate(connection: &Connection, number: u64) -> Result<Option<Body
     match pack {
         Some(pack) => {
             let (at, octets) = (super::rows::number(row, 1)?, super::rows::number(row, 2)?);
-            Ok(Some(BodyLocation::Pack(BodyPlace { pack, at, octets })))
+            Ok(Some(BodyLocation::Pack(PackPosition { pack, at, octets })))
         }
         None => {
             let sql = "SELECT content FROM inline WHERE body = ?";

@@ -36,7 +36,7 @@ const FILES_OPEN_MAX: usize = 64;
 
 /// The place of a body in a folder's packs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BodyPlace {
+pub(super) struct PackPosition {
     pub(super) pack: u32,
     pub(super) at: u64,
     pub(super) octets: u64,
@@ -158,7 +158,7 @@ pub(super) struct PackWriter {
     open: Option<OpenPack>,
     /// Whether the open pack is closed after this group.
     full: bool,
-    placed: Vec<(BodyPlace, Bytes)>,
+    placed: Vec<(PackPosition, Bytes)>,
     end: u64,
 }
 
@@ -230,10 +230,10 @@ impl PackWriter {
     }
 
     /// Assigns a place to a body. Nothing is written yet.
-    pub(super) fn place(&mut self, body: &Bytes) -> io::Result<BodyPlace> {
+    pub(super) fn place(&mut self, body: &Bytes) -> io::Result<PackPosition> {
         let pack = self.open.as_ref().ok_or_else(|| io::Error::other("no pack open"))?.number;
         let octets = body.len() as u64;
-        let place = BodyPlace { pack, at: self.end, octets };
+        let place = PackPosition { pack, at: self.end, octets };
         self.end += record_octets(octets);
         self.placed.push((place, body.clone()));
         Ok(place)
@@ -280,7 +280,7 @@ impl PackWriter {
 }
 
 /// Writes bodies directly from their buffers, many per system call.
-fn write_all(mut file: &File, at: u64, placed: &[(BodyPlace, Bytes)]) -> io::Result<()> {
+fn write_all(mut file: &File, at: u64, placed: &[(PackPosition, Bytes)]) -> io::Result<()> {
     file.seek(SeekFrom::Start(at))?;
     for some in placed.chunks(WRITE_BODIES) {
         let heads: Vec<Vec<u8>> = some.iter().map(|(_, body)| head(body)).collect();
@@ -308,7 +308,7 @@ pub(super) enum BodyLocation {
     /// In the database: the octets.
     Inline(Bytes),
     /// In a pack: the place.
-    Pack(BodyPlace),
+    Pack(PackPosition),
 }
 
 /// The reading end, shared by all readers.
@@ -326,7 +326,7 @@ impl PackReader {
     /// moved.
     pub(super) fn read_if_there(
         &self,
-        place: BodyPlace,
+        place: PackPosition,
         range: Option<Range<u64>>,
     ) -> Result<Option<Bytes>, StoreError> {
         let Some(file) = self.file(place.pack)? else { return Ok(None) };
@@ -334,7 +334,7 @@ impl PackReader {
     }
 
     /// Reads and checks a body or a part of it.
-    pub(super) fn read(&self, place: BodyPlace, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
+    pub(super) fn read(&self, place: PackPosition, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
         self.read_if_there(place, range)?.ok_or_else(|| damaged(format!("no pack {}", place.pack)))
     }
 
@@ -374,7 +374,7 @@ impl PackReader {
     }
 }
 
-fn read(file: &File, place: BodyPlace, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
+fn read(file: &File, place: PackPosition, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
     let size = file.metadata().map_err(unavailable)?.len();
     let prefix = prefix_octets(place.octets);
     let end = place.at.checked_add(prefix).and_then(|start| start.checked_add(place.octets));
@@ -393,7 +393,7 @@ fn read(file: &File, place: BodyPlace, range: Option<Range<u64>>) -> Result<Byte
 }
 
 /// Reads the head with checksums, and the requested chunks; in one read when they are adjacent.
-fn read_parts(file: &File, place: BodyPlace, prefix: u64, chunks: Range<u64>) -> Result<(Bytes, Bytes), StoreError> {
+fn read_parts(file: &File, place: PackPosition, prefix: u64, chunks: Range<u64>) -> Result<(Bytes, Bytes), StoreError> {
     let read = |at: u64, octets: u64| {
         let mut buffer = vec![0; usize::try_from(octets).map_err(unavailable)?];
         file.read_exact_at(&mut buffer, at).map_err(unavailable)?;
@@ -409,7 +409,7 @@ fn read_parts(file: &File, place: BodyPlace, prefix: u64, chunks: Range<u64>) ->
     Ok((head, body))
 }
 
-fn check(head: &[u8], body: &[u8], place: BodyPlace, first_chunk: u64) -> Result<(), StoreError> {
+fn check(head: &[u8], body: &[u8], place: PackPosition, first_chunk: u64) -> Result<(), StoreError> {
     let (start, sums) = head.split_at_checked(HEAD_OCTETS as usize).unwrap_or((head, &[]));
     let expected = [&MAGIC[..], &place.octets.to_le_bytes()].concat();
     let mut stored = sums.chunks(SUM_OCTETS).skip(first_chunk as usize);
@@ -434,7 +434,7 @@ mod tests {
         writer
     }
 
-    fn write(writer: &mut PackWriter, bodies: &[Bytes]) -> Vec<BodyPlace> {
+    fn write(writer: &mut PackWriter, bodies: &[Bytes]) -> Vec<PackPosition> {
         writer.begin().unwrap();
         let places = bodies.iter().map(|body| writer.place(body).unwrap()).collect();
         writer.flush().unwrap();
@@ -504,11 +504,11 @@ mod tests {
         assert!(matches!(reader.read(place, Some(90_000..90_001)), Err(StoreError::Damaged(_))));
         assert_eq!(reader.read(place, Some(0..10)).unwrap(), bodies[0].slice(0..10), "another chunk is intact");
         let table = [
-            BodyPlace { at: 1, ..place },
-            BodyPlace { octets: 199_999, ..place },
-            BodyPlace { octets: u64::MAX, ..place },
-            BodyPlace { at: u64::MAX, ..place },
-            BodyPlace { pack: 7, ..place },
+            PackPosition { at: 1, ..place },
+            PackPosition { octets: 199_999, ..place },
+            PackPosition { octets: u64::MAX, ..place },
+            PackPosition { at: u64::MAX, ..place },
+            PackPosition { pack: 7, ..place },
         ];
         for wrong in table {
             assert!(matches!(reader.read(wrong, None), Err(StoreError::Damaged(_))), "{wrong:?}");

@@ -205,7 +205,7 @@ impl Shard {
         if logins.is_empty() {
             return Vec::new();
         }
-        let own = logins.iter().filter(|((who, _), _)| *who == account);
+        let own = logins.iter().filter(|((account_id, _), _)| *account_id == account);
         own.map(|((_, protocol), at)| ((*protocol).to_owned(), *at)).collect()
     }
 }

@@ -339,7 +339,7 @@ impl ShardWriter {
         let (account, applied) = interpret::apply(account, &mut rows, batch)?;
         let Some(mut account) = account else {
             rows::delete_account(&self.database.connection, no, batch.account).map_err(storage)?;
-            self.logins_waiting().retain(|(who, _), _| *who != batch.account);
+            self.logins_waiting().retain(|(account_id, _), _| *account_id != batch.account);
             return Ok(applied);
         };
         rows::save(&self.database.connection, no, &mut account).map_err(storage)?;
@@ -403,8 +403,8 @@ impl ShardWriter {
         let write = || {
             let sql = "INSERT OR REPLACE INTO login (uuid, protocol, at) VALUES (?, ?, ?)";
             let mut statement = self.database.connection.prepare_cached(sql)?;
-            logins.iter().try_for_each(|((who, protocol), at)| {
-                statement.execute(params![who.get().as_bytes(), protocol, at]).map(drop)
+            logins.iter().try_for_each(|((account_id, protocol), at)| {
+                statement.execute(params![account_id.get().as_bytes(), protocol, at]).map(drop)
             })
         };
         write().map_err(|error: rusqlite::Error| CommitFailure::NotDone(error.to_string()))

@@ -71,15 +71,15 @@ struct MemoryTables {
 
 impl MemoryTables {
     fn apply(&mut self, batch: &Batch, leases: &Leases) -> Result<Applied, BatchError> {
-        let who = batch.account;
+        let account_id = batch.account;
         self.batches.retain(|_, (at, _)| *at + REMEMBERED_SECONDS > batch.now);
-        if let Some((_, applied)) = batch.id.and_then(|id| self.batches.get(&(who, id))) {
+        if let Some((_, applied)) = batch.id.and_then(|id| self.batches.get(&(account_id, id))) {
             return Ok(applied.clone());
         }
-        let before = self.accounts.remove(&who);
+        let before = self.accounts.remove(&account_id);
         let account = before.as_ref().map(|before| before.account.clone());
         let existed = account.is_some();
-        let mut rows = MemoryRows::new(who, before.unwrap_or_default(), &mut self.bodies, leases);
+        let mut rows = MemoryRows::new(account_id, before.unwrap_or_default(), &mut self.bodies, leases);
         let result = interpret::apply(account, &mut rows, batch);
         if result.is_err() {
             rows.take_back();
@@ -89,24 +89,24 @@ impl MemoryTables {
         outgoing.iter().for_each(|outgoing| self.queue.enqueue(outgoing));
         match result {
             Ok((Some(account), applied)) => {
-                self.accounts.insert(who, MemoryAccount { account, ..kept });
-                self.batches.extend(batch.id.map(|id| ((who, id), (batch.now, applied.clone()))));
+                self.accounts.insert(account_id, MemoryAccount { account, ..kept });
+                self.batches.extend(batch.id.map(|id| ((account_id, id), (batch.now, applied.clone()))));
                 Ok(applied)
             }
             Ok((None, applied)) => {
-                self.batches.retain(|(account, _), _| *account != who);
-                self.logins.retain(|(account, _), _| *account != who);
+                self.batches.retain(|(account, _), _| *account != account_id);
+                self.logins.retain(|(account, _), _| *account != account_id);
                 Ok(applied)
             }
             Err(error) => {
-                self.accounts.extend(existed.then_some((who, kept)));
+                self.accounts.extend(existed.then_some((account_id, kept)));
                 Err(error)
             }
         }
     }
 
     fn snapshot(&self, account: AccountId) -> Option<AccountSnapshot> {
-        let logins = self.logins.iter().filter(|((who, _), _)| *who == account);
+        let logins = self.logins.iter().filter(|((account_id, _), _)| *account_id == account);
         let logins = logins.map(|((_, protocol), at)| ((*protocol).to_owned(), *at)).collect();
         Some(self.accounts.get(&account)?.account.snapshot(logins))
     }

@@ -29,7 +29,7 @@ struct ProbedListener {
 pub(super) fn look(config: &Config, now: Timestamp) -> Vec<DoctorFinding> {
     let threads: Vec<_> = visits(config)
         .into_iter()
-        .map(|(name, visit)| (name, visit.address, std::thread::spawn(move || visit.pay())))
+        .map(|(name, visit)| (name, visit.address, std::thread::spawn(move || visit.run())))
         .collect();
     let visited = threads.into_iter().map(|(name, address, thread)| ProbedListener {
         name,

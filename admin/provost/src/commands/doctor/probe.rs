@@ -60,15 +60,15 @@ pub(super) struct ListenerProbe {
 
 impl ListenerProbe {
     /// Makes the visit. Returns the certificate if TLS was reached; an error describes what went wrong.
-    pub(super) fn pay(&self) -> Result<Option<CertificateDer<'static>>, String> {
-        self.talk().map_err(|error| match error.kind() {
+    pub(super) fn run(&self) -> Result<Option<CertificateDer<'static>>, String> {
+        self.visit().map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".to_owned(),
             io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
             _ => error.to_string(),
         })
     }
 
-    fn talk(&self) -> io::Result<Option<CertificateDer<'static>>> {
+    fn visit(&self) -> io::Result<Option<CertificateDer<'static>>> {
         let socket = TcpStream::connect_timeout(&self.address, CONNECT_LIMIT)?;
         let own = socket.local_addr()?.ip();
         let mut plain = ProbeConversation::new(TimedSocket { socket, end: Instant::now() + VISIT_LIMIT });

@@ -16,7 +16,7 @@ use super::super::bodies::BodyDestination;
 use super::super::committer::CommitFailure;
 use super::super::database::{self, Database};
 use super::super::fault::{storage, unavailable};
-use super::super::pack::{BodyPlace, PackReader};
+use super::super::pack::{PackPosition, PackReader};
 use super::super::place_by_hash;
 use super::super::queue_rows::{self, NewQueueRow};
 use super::super::schema;
@@ -50,7 +50,7 @@ struct OldRow {
     queued_at: i64,
     due_at: i64,
     item: Vec<u8>,
-    place: BodyPlace,
+    place: PackPosition,
 }
 
 /// Moves the queue into the shards and removes its folder. Does nothing without the folder.
@@ -89,7 +89,7 @@ fn row(old: &Connection, id: QueueId) -> Result<Option<OldRow>, StoreError> {
     let mut statement = old.prepare_cached(sql).map_err(storage)?;
     let read = |row: &rusqlite::Row<'_>| {
         let (at, octets): (i64, i64) = (row.get(4)?, row.get(5)?);
-        let place = BodyPlace { pack: row.get(3)?, at: at.unsigned_abs(), octets: octets.unsigned_abs() };
+        let place = PackPosition { pack: row.get(3)?, at: at.unsigned_abs(), octets: octets.unsigned_abs() };
         Ok(OldRow { queued_at: row.get(0)?, due_at: row.get(1)?, item: row.get(2)?, place })
     };
     statement.query_row([id.get().as_bytes()], read).optional().map_err(storage)

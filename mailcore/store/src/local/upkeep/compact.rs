@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, params};
 
 use super::super::fault::{damaged, storage, unavailable};
-use super::super::pack::{BodyPlace, PackWriter, path, record_octets};
+use super::super::pack::{PackPosition, PackWriter, path, record_octets};
 use super::super::rows::number;
 use super::super::{bodies, database};
 use super::access::ShardAccess;
@@ -33,7 +33,7 @@ pub(super) struct Compaction {
     /// Dead octets of each pack; `None` before the count.
     dead: Option<HashMap<u32, u64>>,
     /// The pack being rewritten, and its bodies that are still to copy.
-    current: Option<(u32, Vec<(u64, BodyPlace)>)>,
+    current: Option<(u32, Vec<(u64, PackPosition)>)>,
     /// Packs with damaged records, kept for repair by hand.
     kept: BTreeSet<u32>,
     look_at: Option<Instant>,
@@ -152,7 +152,7 @@ impl Compaction {
         access: &ShardAccess,
         writer: &mut PackWriter,
         pack: u32,
-        mut rest: Vec<(u64, BodyPlace)>,
+        mut rest: Vec<(u64, PackPosition)>,
     ) -> Result<u64, StoreError> {
         let (mut some, mut octets) = (Vec::new(), 0);
         while octets < STEP_OCTETS
@@ -223,13 +223,13 @@ fn count_dead(access: &mut ShardAccess, known: &[KnownPack]) -> Result<HashMap<u
 }
 
 /// Scans the rows of all bodies without an index, which takes a fraction of the time that copying the pack takes.
-fn live_bodies(connection: &Connection, pack: u32) -> Result<Vec<(u64, BodyPlace)>, StoreError> {
+fn live_bodies(connection: &Connection, pack: u32) -> Result<Vec<(u64, PackPosition)>, StoreError> {
     let sql = "SELECT id, at, octets FROM body WHERE pack = ? AND refs > 0";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     let mut rows = statement.query(params![pack]).map_err(storage)?;
     let mut live = Vec::new();
     while let Some(row) = rows.next().map_err(storage)? {
-        live.push((number(row, 0)?, BodyPlace { pack, at: number(row, 1)?, octets: number(row, 2)? }));
+        live.push((number(row, 0)?, PackPosition { pack, at: number(row, 1)?, octets: number(row, 2)? }));
     }
     Ok(live)
 }

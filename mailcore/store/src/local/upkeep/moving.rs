@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::super::bodies::{execute, name_pack};
 use super::super::fault::{storage, unavailable};
-use super::super::pack::{BodyPlace, PackWriter, record_octets};
+use super::super::pack::{PackPosition, PackWriter, record_octets};
 use super::super::rows::{number, signed};
 use super::access::ShardAccess;
 use crate::StoreError;
@@ -19,7 +19,7 @@ pub(super) const STEP_BODIES: usize = 1_000;
 pub(super) struct BodyMove {
     pub(super) body: u64,
     /// The old place; `None` is inline.
-    pub(super) from: Option<BodyPlace>,
+    pub(super) from: Option<PackPosition>,
     pub(super) octets: Bytes,
 }
 
@@ -91,7 +91,7 @@ pub(super) fn move_bodies(
 /// changed its place meanwhile.
 fn name_places(
     connection: &Connection,
-    moves: &[(u64, Option<BodyPlace>, BodyPlace)],
+    moves: &[(u64, Option<PackPosition>, PackPosition)],
 ) -> Result<Vec<(u32, u64)>, StoreError> {
     let mut dead = Vec::new();
     for (body, from, to) in moves {
