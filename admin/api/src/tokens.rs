@@ -15,7 +15,7 @@ use serde_json::json;
 pub const TOKEN_DAYS_MAX: i64 = 2 * 366;
 /// Longest name of a token, in octets.
 const NAME_OCTETS_MAX: usize = 64;
-/// Most valid tokens at once.
+/// Maximum number of valid tokens at once.
 const TOKENS_MAX: usize = 1000;
 
 static TOKENS: StateSpace =

@@ -17,7 +17,7 @@ use provost_store::{
 const FILE: &str = "audit.jsonl";
 /// Value of the migration's record when it is complete; before that, the record holds the migrated octets.
 const DONE: &str = "done";
-/// Most lines that one transaction migrates: one change is left for the record of the progress.
+/// Maximum number of lines that one transaction migrates: one change is left for the record of the progress.
 const LINES_MAX: usize = STATE_CHANGES_MAX - 1;
 /// Longest line that is read; no version wrote a longer one.
 const LINE_OCTETS_MAX: u64 = AUDIT_RECORD_OCTETS_MAX as u64 + 1;

@@ -41,7 +41,7 @@ const CURRENT_LIMIT: Duration = Duration::from_secs(3);
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 /// Room for Received, Return-Path and Delivered-To of one message, in octets.
 const TRACE_OCTETS_MAX: u64 = 64 * 1024;
-/// Most recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.
+/// Maximum number of recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.
 const RECIPIENTS_MAX: usize = 1000;
 
 /// A running node.

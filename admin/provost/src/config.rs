@@ -229,7 +229,7 @@ pub(crate) struct QueueSection {
     retry_max: Option<u64>,
     /// Moved to the directory: `queue-lifetime`.
     lifetime: Option<u64>,
-    /// Most concurrent attempts.
+    /// Maximum number of concurrent attempts.
     pub(crate) concurrency: usize,
 }
 

@@ -35,7 +35,8 @@ use paced::PacedStream;
 
 /// Longest time for a header, which includes the wait for the next request of a kept connection.
 const HEADER_LIMIT: Duration = Duration::from_secs(30);
-/// Most octets of request line and header fields: ten times a session cookie, a token and a browser's usual fields.
+/// Maximum number of octets of request line and header fields: ten times a session cookie, a token and a browser's
+/// usual fields.
 const HEADER_OCTETS_MAX: usize = 16 * 1024;
 /// hyper's buffer of one connection, in octets.
 const BUFFER_OCTETS_MAX: usize = 64 * 1024;

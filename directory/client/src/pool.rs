@@ -11,13 +11,13 @@ use crate::breaker::Breaker;
 use crate::connection::{ConnectTarget, Connection};
 use crate::outcome::OperationFailure;
 
-/// Most shared connections, on which operations multiplex.
+/// Maximum number of shared connections, on which operations multiplex.
 const SHARED_MAX: usize = 8;
 /// Operations per shared connection before another one is opened, because some servers process a connection serially.
 const SPREAD: usize = 4;
-/// Most concurrent operations at one server; more wait.
+/// Maximum number of concurrent operations at one server; more wait.
 const OPERATIONS_MAX: usize = 256;
-/// Most connections that serve a single caller (paged searches, binds).
+/// Maximum number of connections that serve a single caller (paged searches, binds).
 const EXCLUSIVE_MAX: usize = 16;
 /// Most of those that stay open while idle.
 const IDLE_MAX: usize = 4;

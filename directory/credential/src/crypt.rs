@@ -4,7 +4,7 @@ use sha_crypt::{PasswordVerifier, ShaCrypt, password_hash::Error};
 
 use crate::Verification;
 
-/// Most rounds that a stored value may demand: about a second. SHA-crypt's own limit is 999,999,999.
+/// Maximum number of rounds that a stored value may demand: about a second. SHA-crypt's own limit is 999,999,999.
 const ROUNDS_MAX: u32 = 1_000_000;
 /// Fewest rounds: SHA-crypt's own limit.
 const ROUNDS_MIN: u32 = 1_000;

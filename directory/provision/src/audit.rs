@@ -37,8 +37,8 @@ pub struct AuditRecord {
     pub detail: serde_json::Value,
 }
 
-/// Most records of one subject that are read for one history: a person whom the help desk views every day has thousands of
-/// views among the changes.
+/// Maximum number of records of one subject that are read for one history: a person whom the help desk views every day
+/// has thousands of views among the changes.
 const HISTORY_READ_MAX: usize = 50_000;
 /// Records per read of a history.
 const HISTORY_PAGE: usize = 500;

@@ -32,13 +32,13 @@ use crate::{Actor, Audit, HistoryEntry, Journals, Permission, Principal, Setting
 
 /// Longest key of a person in octets; an address of RFC 5321 §4.5.3.1 is shorter.
 const KEY_OCTETS_MAX: usize = 320;
-/// Most words of a search; further words are ignored.
+/// Maximum number of words of a search; further words are ignored.
 const SEARCH_WORDS_MAX: usize = 6;
 /// Longest word of a search, in characters; the rest is cut.
 const SEARCH_WORD_CHARS_MAX: usize = 64;
-/// Most changes that one history returns, whatever the caller asks for.
+/// Maximum number of changes that one history returns, whatever the caller asks for.
 pub const HISTORY_MAX: usize = 1000;
-/// Most people that one search returns, whatever the caller asks for.
+/// Maximum number of people that one search returns, whatever the caller asks for.
 const SEARCH_RESULTS_MAX: usize = 500;
 
 /// A person in a list.

@@ -23,7 +23,7 @@ pub use record::{Affiliation, CsvOptions, Encoding, FileError, RecordError, Sour
 pub const FILE_MIB_MAX: u64 = 256;
 /// Name of the source of a registrar's CSV file: in `registrar:12345`, it precedes the registrar's number for a person.
 pub const REGISTRAR: &str = "registrar";
-/// Most data rows in one file.
+/// Maximum number of data rows in one file.
 pub const ROWS_MAX: usize = 2_000_000;
 
 /// A source of facts about people, read whole.
@@ -130,7 +130,8 @@ fn settle_repeats(records: &mut Vec<SourceRecord>, rejected: &mut Vec<RecordErro
 }
 
 fn conflict(row: &SourceRecord, group: &[(usize, &SourceRecord)]) -> RecordError {
-    /// Most lines that one problem names: enough to find the fault, without repeating a long list in each line.
+    /// Maximum number of lines that one problem names: enough to find the fault, without repeating a long list in each
+    /// line.
     const LINES_NAMED_MAX: usize = 5;
     let others = group.iter().filter(|(_, other)| other.line != row.line).map(|(_, other)| other.line.to_string());
     let others: Vec<String> = others.take(LINES_NAMED_MAX).collect();

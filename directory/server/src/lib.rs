@@ -62,7 +62,7 @@ use message::WriteOperation;
 use shared::ServerContext;
 use storage::Storage;
 
-/// Most concurrent connections; further ones are closed at once.
+/// Maximum number of concurrent connections; further ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
 
 /// Configuration of the server.

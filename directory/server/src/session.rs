@@ -39,11 +39,11 @@ const FRAME_OCTETS_ANONYMOUS: usize = 64 * 1024;
 const FRAME_OCTETS_PERSON: usize = 256 * 1024;
 /// Largest request of the institution's own programs, octets: a large group, a photograph.
 const FRAME_OCTETS_PRIVILEGED: usize = 16 * 1024 * 1024;
-/// Most running operations on one connection; beyond, no further request is read.
+/// Maximum number of running operations on one connection; beyond, no further request is read.
 const OUTSTANDING_MAX: usize = 1_024;
 /// A larger request counts as one operation per this many octets, which bounds the octets in memory too.
 const OUTSTANDING_OCTETS: usize = 4 * 1024;
-/// Most running searches on one connection, persistent ones included; beyond, the result is busy.
+/// Maximum number of running searches on one connection, persistent ones included; beyond, the result is busy.
 const SEARCHES_MAX: usize = 128;
 /// Longest silence before the first bind.
 const IDLE_UNBOUND: Duration = Duration::from_secs(45);

@@ -9,7 +9,7 @@ use provost_schema::ou;
 
 use crate::SettingValues;
 
-/// Most values of one setting.
+/// Maximum number of values of one setting.
 pub const VALUES_MAX: usize = 64;
 /// Longest value, octets.
 pub const VALUE_OCTETS_MAX: usize = 512;

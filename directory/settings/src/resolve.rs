@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DEFINITIONS, MAIL_DOMAIN, SettingDefinition, SettingValues};
 
-/// Most entries of class `provostSetting` that are read.
+/// Maximum number of entries of class `provostSetting` that are read.
 pub const SETTINGS_MAX: usize = 256;
 
 /// The domains that the directory serves; `mail-domain` must be one of them.

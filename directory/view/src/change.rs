@@ -10,9 +10,10 @@ use uuid::Uuid;
 use crate::snapshot::ViewRecord;
 use crate::{Person, PersonRef, PersonState, Snapshot, View};
 
-/// Most accounts, domains, groups and settings named in one change set; a larger set counts everything as changed.
+/// Maximum number of accounts, domains, groups and settings named in one change set; a larger set counts everything as
+/// changed.
 const NAMED_MAX: usize = 4096;
-/// Most change sets that a reader may lag behind; beyond, everything counts as changed for that reader.
+/// Maximum number of change sets that a reader may lag behind; beyond, everything counts as changed for that reader.
 const BEHIND_MAX: usize = 64;
 
 /// The accounts, domains, groups and settings that one publish changed.

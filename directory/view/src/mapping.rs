@@ -30,7 +30,7 @@ const VACATION_INTERVAL_DAYS: u16 = 7;
 /// Longest interval between vacation replies, days.
 const VACATION_INTERVAL_MAX: u16 = 365;
 
-/// Most members of a group; each takes 16 octets of memory.
+/// Maximum number of members of a group; each takes 16 octets of memory.
 const MEMBERS_MAX: usize = 200_000;
 /// Longest `cn` of a group or a setting, octets.
 const NAME_OCTETS_MAX: usize = 256;

@@ -5,8 +5,8 @@ use crate::decode_words;
 use crate::headers::HeaderField;
 use crate::tokens::TokenCursor;
 
-/// Most ids kept of References. RFC 5322 §3.6.4 lets programs shorten the list; the first id and the last ones are
-/// kept.
+/// Maximum number of ids kept of References. RFC 5322 §3.6.4 lets programs shorten the list; the first id and the last
+/// ones are kept.
 const REFERENCES_MAX: usize = 50;
 /// Longest id, octets (RFC 5322 §2.1.1).
 const ID_OCTETS_MAX: usize = 998;

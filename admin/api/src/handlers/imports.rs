@@ -26,7 +26,7 @@ use crate::reply::audited;
 use crate::shared::HandlerState;
 use crate::uploaded_files::{FileFacts, UploadedFileError};
 
-/// Most changes and rejected rows that an answer lists; the summary counts all.
+/// Maximum number of changes and rejected rows that an answer lists; the summary counts all.
 const LISTED_MAX: usize = 1000;
 /// Longest `?wait=`, in seconds.
 const WAIT_SECONDS_MAX: u64 = 60;

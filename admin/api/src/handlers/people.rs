@@ -17,7 +17,7 @@ use crate::problem::Problem;
 use crate::reply::audited;
 use crate::shared::HandlerState;
 
-/// Most people in one answer.
+/// Maximum number of people in one answer.
 const PEOPLE_MAX: usize = 200;
 /// People in one answer when the caller states no limit.
 const PEOPLE_DEFAULT: usize = 50;

@@ -12,7 +12,7 @@ use crate::model::QueuedMessage;
 use crate::problem::Problem;
 use crate::shared::HandlerState;
 
-/// Most messages in one answer.
+/// Maximum number of messages in one answer.
 const QUEUE_MAX: usize = 1000;
 /// Messages in one answer when the caller states no limit.
 const QUEUE_DEFAULT: usize = 100;

@@ -19,7 +19,7 @@ use crate::output::{Printer, ProgressLine};
 
 /// Largest file, in octets.
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
-/// Most changes that are listed; the counts cover the rest.
+/// Maximum number of changes that are listed; the counts cover the rest.
 const CHANGES_SHOWN: usize = 50;
 
 /// Arguments of the command.

@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     /// End of the period, in the same form; now by default.
     #[arg(long, value_parser = moment)]
     until: Option<Timestamp>,
-    /// Most messages to print, up to 500; the newest are taken.
+    /// Maximum number of messages to print, up to 500; the newest are taken.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=MESSAGES_MAX as i64))]
     limit: u16,
 }

@@ -104,7 +104,8 @@ pub(crate) struct ListenerConfig {
     pub(crate) address: SocketAddr,
     /// Replaces `listeners.proxy_networks` for this listener.
     pub(crate) proxy_networks: Option<Vec<Network>>,
-    /// Most open connections from one address, or from one IPv6 network of 64 bits; absent: the driver's default.
+    /// Maximum number of open connections from one address, or from one IPv6 network of 64 bits; absent: the driver's
+    /// default.
     pub(crate) connections_per_address: Option<usize>,
     /// Whether HTTP uses TLS; for the other listeners, the name decides.
     pub(crate) tls: bool,

@@ -16,7 +16,7 @@ use crate::exit::Exit;
 
 /// Longest time for one answer of the node.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
-/// Most rows of the file that are tried: the plan may have left out the first ones.
+/// Maximum number of rows of the file that are tried: the plan may have left out the first ones.
 const ROWS_TRIED: usize = 50;
 
 /// Arguments of the command.

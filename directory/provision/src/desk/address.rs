@@ -10,7 +10,7 @@ use super::{ChangeTarget, Desk, DeskError};
 use crate::write::AddressKind;
 use crate::{Permission, Principal, tree};
 
-/// Most addresses of one person that are shown.
+/// Maximum number of addresses of one person that are shown.
 const ADDRESSES_MAX: usize = 200;
 
 impl Desk {

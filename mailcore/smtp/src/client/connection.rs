@@ -12,7 +12,7 @@ use super::tls;
 
 /// Longest reply line, octets. RFC 5321 §4.5.3.1.5 allows 512; servers in the field send longer ones.
 const REPLY_LINE_OCTETS_MAX: usize = 2048;
-/// Most lines of one reply.
+/// Maximum number of lines of one reply.
 const REPLY_LINES_MAX: usize = 100;
 /// Characters of a reply that are kept for logs and reports.
 const REPLY_CHARS_KEPT: usize = 400;

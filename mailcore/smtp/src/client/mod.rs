@@ -21,7 +21,7 @@ use connection::{Connection, ConnectionError, Reply};
 pub(crate) use stuffing::{end_of, stuffed};
 pub use tls::CertificatePolicy;
 
-/// Most recipients of one transaction: as many as every server must accept (RFC 5321 §4.5.3.1.8).
+/// Maximum number of recipients of one transaction: as many as every server must accept (RFC 5321 §4.5.3.1.8).
 const RECIPIENTS_MAX: usize = 100;
 /// Limit of the replies to MAIL, RCPT and DATA (RFC 5321 §4.5.3.2.2 to §4.5.3.2.4).
 const COMMAND_LIMIT: Duration = Duration::from_secs(5 * 60);
@@ -31,7 +31,7 @@ const DATA_BLOCK_LIMIT: Duration = Duration::from_secs(3 * 60);
 const END_OF_DATA_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// Limit of the reply to QUIT.
 const QUIT_LIMIT: Duration = Duration::from_secs(5);
-/// Most connections that wait for the reply to QUIT at once; further ones are closed without waiting.
+/// Maximum number of connections that wait for the reply to QUIT at once; further ones are closed without waiting.
 const QUITS_MAX: usize = 64;
 /// Limit of one message up to its end mark, below the lease of the queue, however long the single steps took. The reply to
 /// the end mark has a limit of its own: giving up on that reply early would send the message twice.

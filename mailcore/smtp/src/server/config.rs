@@ -12,7 +12,7 @@ use provost_view::View;
 pub struct SmtpConfig {
     /// Host name in greetings and Received fields.
     pub hostname: Arc<str>,
-    /// Most recipients of one transaction.
+    /// Maximum number of recipients of one transaction.
     pub recipients_max: usize,
     /// The View of the directory.
     pub view: View,
