@@ -286,7 +286,7 @@ mod tests {
         }
     }
 
-    /// WordRun join only around a dot; text that is not an address becomes a name.
+    /// Words join only around a dot; text that is not an address becomes a name.
     #[test]
     fn invents_no_address() {
         for (text, expect) in [

@@ -46,7 +46,7 @@ impl ThreadKeys {
         writer.number(u64::from(self.is_reply));
     }
 
-    /// Decodes the column [`crate::Derived::thread`]; `None` when it is empty or damaged, then the caller parses the
+    /// Decodes the column [`crate::Derived::thread`]; `None` when it is empty or damaged: the caller then parses the
     /// message.
     pub fn decode(column: &[u8]) -> Option<Self> {
         let mut reader = ColumnReader::new(column);
