@@ -217,7 +217,7 @@ fn wrong_rows_are_named_and_only_they_are_left_out() {
         ("D12,ZoÃ©,Roy,,,student,,,,", "given_name", "read as Windows-1252"),
         ("D13,Ann,Roy,,,student", "program", "the row has 6 fields, the header 10"),
         ("D14,Ann,Roy,,,student,,,,,,", "field 11", "the row has 12 fields, the header 10"),
-        ("D15,Ann,..,,,student,,,,\nD15,Ann,Roy,,,staff,,,,", "person_id", "this number stands on line"),
+        ("D15,Ann,..,,,student,,,,\nD15,Ann,Roy,,,staff,,,,", "person_id", "this number is also on line"),
         ("D16,\"A\nnn\",Roy,,,student,,,,", "given_name", "a line break"),
         ("D17,...,...,,,student,,,,", "family_name", "no login"),
     ];
@@ -259,7 +259,7 @@ fn files_that_are_wrong_as_a_whole_change_nothing() {
             "missing column family_name",
         ),
         ("unknown column.csv", whole.replace("program", "colour").into(), "unknown column 'colour'"),
-        ("column twice.csv", whole.replace("program", "birth_date").into(), "stands twice"),
+        ("column twice.csv", whole.replace("program", "birth_date").into(), "occurs twice"),
         ("cut row.csv", whole[..whole.len() - 30].into(), "truncated"),
         ("cut quotation.csv", format!("{HEADER}{good}W2,\"Zoé").into(), "truncated"),
         ("latin.csv", [HEADER.as_bytes(), b"W1,Zo\xe9,Roy,,,student,,,,\n"].concat(), "line 2: not UTF-8"),

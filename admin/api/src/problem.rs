@@ -112,7 +112,7 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
         ProblemKind::Ambiguous,
         "/api/v1/problems/ambiguous",
         StatusCode::CONFLICT,
-        "The key fits more than one person",
+        "The key matches more than one person",
         "Use the id of the person instead.",
     ),
     (

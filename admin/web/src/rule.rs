@@ -11,7 +11,7 @@ const RULES: [(&str, &str); 12] = [
     ("'*' is not allowed here in an address", "rule.character"),
     ("a text in French or in English is needed", "error.vacation_text"),
     ("the end is before the start", "error.vacation_order"),
-    ("not a day that can be kept", "rule.day"),
+    ("not a day that can be stored", "rule.day"),
     ("1 to 365 days", "error.interval"),
     ("at most * characters", "rule.length"),
     ("one line without control characters", "rule.control"),

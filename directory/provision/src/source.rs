@@ -97,7 +97,7 @@ pub fn read_source(name: &str, bytes: &[u8], options: &CsvOptions) -> Result<Sou
 /// Reports a line that a quotation mark made part of another row: without this report, no error would name its person.
 fn swallowed(row: &csv_record::CsvRecord, line: u64) -> RecordError {
     let first = row.line;
-    let rule = format!("this line became a part of line {first}: there a quotation mark stands where none belongs");
+    let rule = format!("this line was read as part of line {first}, which has a misplaced quotation mark");
     RecordError { line, column: Column::PersonId.name().to_owned(), rule }
 }
 
@@ -135,7 +135,7 @@ fn conflict(row: &SourceRecord, group: &[(usize, &SourceRecord)]) -> RecordError
     const LINES_NAMED_MAX: usize = 5;
     let others = group.iter().filter(|(_, other)| other.line != row.line).map(|(_, other)| other.line.to_string());
     let others: Vec<String> = others.take(LINES_NAMED_MAX).collect();
-    let rule = format!("this number stands on line {} as well, with other values", others.join(", "));
+    let rule = format!("this number is also on line {}, with other values", others.join(", "));
     RecordError { line: row.line, column: Column::PersonId.name().to_owned(), rule }
 }
 

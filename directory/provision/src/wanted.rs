@@ -162,7 +162,7 @@ impl InitialPasswords {
         self.secrets.get(&of)
     }
 
-    /// Whether these passwords come from exactly the files of which a plan was made.
+    /// Whether these passwords come from exactly the files from which a plan was made.
     pub(crate) fn are_of<'a>(&self, digests: impl Iterator<Item = &'a str>) -> bool {
         self.digests.iter().map(String::as_str).eq(digests)
     }

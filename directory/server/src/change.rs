@@ -291,7 +291,7 @@ impl AttributeContents {
             return Err(Refusal::new(ResultCode::ProtocolError, format!("{name}: no values")));
         }
         let exists =
-            || Refusal::new(ResultCode::AttributeOrValueExists, format!("{name}: value given or there already"));
+            || Refusal::new(ResultCode::AttributeOrValueExists, format!("{name}: value given twice or already present"));
         match target(tree, name)? {
             ModifyTarget::Classes => {
                 for class in class_ids(&tree.catalogue, values)? {

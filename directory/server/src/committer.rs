@@ -1,6 +1,6 @@
 //! The single writer: commits all waiting write requests in one transaction, then notifies the watchers.
 //!
-//! The order is disk, memory, watchers, responses: nobody sees a change that a crash could undo.
+//! The order is disk, memory, watchers, responses: no client sees a change that a crash could undo.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -317,7 +317,7 @@ impl Session {
         };
         match (dn.is_empty(), password.reveal().is_empty()) {
             (true, true) => return Ok(Identity::anonymous()),
-            // RFC 4513 §5.1.2: a program that forgot the password must not take this for success.
+            // RFC 4513 §5.1.2: a program that forgot the password must not mistake this for success.
             (false, true) => return Err(Refusal::new(ResultCode::UnwillingToPerform, "a name without a password")),
             (true, false) => return Err(Refusal::new(ResultCode::InvalidCredentials, "")),
             (false, false) => {}
@@ -462,7 +462,7 @@ impl Session {
                 if self.identity.is_privileged() {
                     tokio::spawn(modify);
                 } else {
-                    // One at a time per connection, or one person could take all places in the queue for hashing.
+                    // One at a time per connection; otherwise one person could take all places in the hashing queue.
                     modify.await;
                 }
                 AfterRequest::Continue
@@ -531,7 +531,8 @@ fn response_tag(operation: &Operation) -> u8 {
     }
 }
 
-/// A name that a client chose, for the log: bounded, and without what would begin another line. The log quotes it.
+/// Returns a name that a client chose in the form for the log, which quotes it: bounded, and without characters that
+/// begin another line.
 fn shown(dn: &str) -> String {
     let cut = dn.get(..dn.floor_char_boundary(SHOWN_OCTETS_MAX)).unwrap_or_default();
     cut.chars().map(|c| if c.is_control() { '?' } else { c }).collect()

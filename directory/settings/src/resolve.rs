@@ -1,5 +1,5 @@
-//! Which value is in force: that of the directory, else the last valid one of the same entry, else that of the node's
-//! file, else the built-in default.
+//! Determines the value in force: that of the directory, else the last valid one of the same entry, else that of the
+//! node's file, else the built-in default.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;

@@ -199,7 +199,7 @@ impl Verifier {
                 self.refuse_unknown(password, source).await;
             }
             if !certain {
-                // The name may be new: nobody was refused, so nothing counts towards the throttle.
+                // The name may be new: no login was refused, so nothing counts towards the throttle.
                 return Login::Unavailable;
             }
             self.count_refusal(digest, &account, source, now);
