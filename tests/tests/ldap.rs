@@ -373,7 +373,7 @@ fn on_site(node: &Node, check: impl FnOnce(&Site<'_>) -> anyhow::Result<()>) {
     check(&Site { ldap: &ldap, provost: &provost, lmtp, http, token, person }).unwrap();
 }
 
-/// Shows 6 of the foundations, on the embedded directory.
+/// Changed settings take effect within a second, on the embedded directory.
 #[test]
 fn shared_settings_are_obeyed_within_a_second() {
     let mut node = node(None);

@@ -198,13 +198,13 @@ fn start_trace(config: &Config) -> anyhow::Result<InstalledRecorder> {
     Ok(provost_trace::install(recorder))
 }
 
-/// Makes the data folder, and takes the access of other users away.
+/// Creates the data folder, and removes the access of other users.
 fn prepare_data_folder(data: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
     match private::tighten(data) {
         Ok(0) => {}
         Ok(count) => {
-            tracing::warn!(count, data = %data.display(), "other users had access to the data folder; it is removed");
+            tracing::warn!(count, data = %data.display(), "other users had access to the data folder; this access was removed");
         }
         Err(error) => tracing::error!(%error, data = %data.display(), "the data folder cannot be made private"),
     }

@@ -1,8 +1,8 @@
-//! Rules of the operations in the page's language: a clerk reads the rule that was broken in their own language.
+//! The rules of the operations in the page's language, so that a clerk can read which rule was broken.
 
 use crate::language::Language;
 
-/// A rule as the operations state it, and the key of its text. `*` stands for what is filled in as `{value}`.
+/// A rule as the operations state it, and the key of its text. `*` stands for the text that becomes `{value}`.
 const RULES: [(&str, &str); 12] = [
     ("the primary address stays", "rule.primary"),
     ("its domain is not served here", "rule.domain"),

@@ -33,7 +33,7 @@ pub(crate) struct QueueList {
 /// Lists the queue, oldest first.
 #[utoipa::path(
     get, operation_id = "listQueue", path = "/queue", tag = "operation",
-    params(("limit" = Option<usize>, Query, description = "Most messages wanted, 1 to 1000; 100 by default", minimum = 1, maximum = 1000)),
+    params(("limit" = Option<usize>, Query, description = "Maximum number of messages, 1 to 1000; 100 by default", minimum = 1, maximum = 1000)),
     responses((status = 200, description = "What waits", body = QueueList), RouteFailures)
 )]
 pub(crate) async fn list(

@@ -80,7 +80,7 @@ fn list(found: &[PersonSummary], limit: usize) {
     }
     out!("{} found", found.len());
     if found.len() >= limit {
-        out!("There may be more: name another word, or raise --limit.");
+        out!("There may be more: add a word, or raise --limit.");
     }
 }
 

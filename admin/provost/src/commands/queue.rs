@@ -31,7 +31,7 @@ pub(crate) enum Command {
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     let Command::List { limit } = command;
     super::permit(config, Permission::ViewQueue).await?;
-    let rest = config.rest_url().ok_or_else(|| anyhow!("listeners.http is off: the node cannot be asked"))?;
+    let rest = config.rest_url().ok_or_else(|| anyhow!("listeners.http is off, so the node cannot answer"))?;
     let file = config.as_token.as_ref().or(config.api.token_file.as_ref());
     let file = file.ok_or_else(|| anyhow!("api.token_file is not set"))?;
     let token = read_secret(file)?;
@@ -73,7 +73,7 @@ fn show(answer: &Value) {
             Some(why) => out!("  SET ASIDE: {}", printable(why)),
             None if message["held_until"].is_string() => {
                 out!(
-                    "  try {} is under way; at the latest again at {}",
+                    "  attempt {} is running; the next one at {} at the latest",
                     message["attempts"],
                     word(message, "held_until")
                 );

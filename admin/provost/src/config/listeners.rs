@@ -212,7 +212,7 @@ pop3 = { address = "0.0.0.0:110", proxy_networks = [] }
             ("mx = { proxy_networks = [] }", "address"),
             ("mx = { address = \"0.0.0.0:25\", connections_per_address = 0 }", "at least 1"),
             ("mx = { address = \"0.0.0.0:25\", proxy_networks = [\"10.0.0.1/8\"] }", "bits set after the prefix"),
-            ("proxy_networks = [\"balancer\"]", "'balancer' is no network"),
+            ("proxy_networks = [\"balancer\"]", "'balancer' is not a network"),
         ] {
             let error = read(&format!("\n{text}")).unwrap_err();
             assert!(error.contains(expect) && error.contains("line 2"), "{text}: {error}");

@@ -39,7 +39,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
     let bytes = tokio::fs::read(&arguments.import).await?;
     let source = read_source("registrar", &bytes, &CsvOptions::default())?;
     let Some(reader) = reader(config, &source.records).await? else {
-        out!("No row of the file has a password, so nobody of it can log in yet; the proof is left out.");
+        out!("No row of the file has a password, so none of these people can log in yet; the proof is skipped.");
         return Ok(Exit::Clean);
     };
     let on = &config.listeners;

@@ -258,7 +258,7 @@ fn names_that_are_not_damaged() {
     }
 }
 
-// Cases, registrar/stray-quote: every person on a line that a quotation mark swallowed appears in a report.
+// Every person on a line that a quotation mark swallowed appears in a report.
 #[test]
 fn lines_that_a_quotation_mark_swallowed_are_named() {
     let row = |id: u32, given: &str, family: &str| format!("{id},{given},{family},,,student,,,,\n");

@@ -59,7 +59,7 @@ pub(super) struct ListenerProbe {
 }
 
 impl ListenerProbe {
-    /// Makes the visit. Returns the certificate if TLS was reached; an error describes what went wrong.
+    /// Makes the visit. Returns the certificate if TLS was reached; the error describes the failure.
     pub(super) fn pay(&self) -> Result<Option<CertificateDer<'static>>, String> {
         self.talk().map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".to_owned(),
