@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Most macros that one numeric OID may be built from.
+/// Maximum number of macros that one numeric OID may be built from.
 const MACRO_DEPTH_MAX: usize = 8;
 
 /// The definitions of one schema file in cn=config form.

@@ -1,5 +1,5 @@
-//! A light load client for `scripts/bench/sessions` and `scripts/bench/mailbox`: whole IMAP and POP3 sessions, one thread
-//! per connection, which parses no more than the end of each answer.
+//! A light load client for `scripts/bench/sessions` and `scripts/bench/mailbox`: whole IMAP and POP3 sessions, one
+//! thread per connection, which parses only the end of each answer.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};

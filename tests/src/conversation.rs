@@ -106,7 +106,7 @@ impl Playback<'_> {
     }
 }
 
-/// Sends a line several times. The peer may close before the last turn; its output is read afterwards.
+/// Sends a line several times. The peer may close before the last line; its output is read afterwards.
 fn repeat(line: &mut TextClient, text: &str) -> anyhow::Result<()> {
     let (count, text) = text.split_once(' ').ok_or_else(|| anyhow!("R without a text"))?;
     for turn in 1..=count.parse::<u32>()? {

@@ -1,4 +1,4 @@
-//! Changes of the settings that all nodes share, by OpenLDAP's tools, and when a running node obeys them.
+//! Changes of the settings that all nodes share, by OpenLDAP's tools, and how soon a running node applies them.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use crate::ldap::{Ldap, SUFFIX};
 use crate::{Ran, deadline, mail, run};
 
-/// Within this a node obeys a change of a setting.
+/// Longest time until a node applies a changed setting.
 const EFFECT_LIMIT: Duration = Duration::from_secs(1);
 /// Octets of a message that exceeds the smaller of the two quotas.
 const LARGE: usize = 2_500_000;
@@ -60,7 +60,7 @@ impl Site<'_> {
     /// The output of `provost settings show`; an error unless the running node answered.
     fn show(&self) -> anyhow::Result<String> {
         let shown = (self.provost)(&["settings", "show"]).good()?;
-        ensure!(!shown.contains("No node was asked"), "the node was not asked:\n{shown}");
+        ensure!(!shown.contains("No node answered"), "the node did not answer:\n{shown}");
         Ok(shown)
     }
 

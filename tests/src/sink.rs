@@ -1,4 +1,4 @@
-//! The relay: a small SMTP server that accepts a node's mail, or refuses it as a test asks.
+//! The relay: a small SMTP server that accepts a node's mail, or refuses it as a test requests.
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Write};

@@ -70,7 +70,7 @@ impl Clerk {
     }
 }
 
-/// Issue 2, show 8, as one sequence: each step continues from the one before.
+/// A clerk's tasks as one sequence: each step continues from the one before.
 #[test]
 fn an_afternoon_at_the_help_desk() {
     assert!(

@@ -8,7 +8,8 @@ use provost_tests::people::PEOPLE;
 use provost_tests::{Node, Port, SamplePerson, TextClient};
 
 const CONNECTIONS: u32 = 16;
-/// Acknowledgements before the kill; the load goes on until it loses the connection. `PROVOST_KILL_AFTER` sets another number.
+/// Acknowledgements before the kill; the load continues until it loses the connection. `PROVOST_KILL_AFTER` sets
+/// another number.
 const KILL_AFTER: u32 = 1200;
 
 #[test]

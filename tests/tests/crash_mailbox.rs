@@ -12,7 +12,7 @@ const ROUNDS: u32 = 3;
 /// Acknowledged changes after which the node is killed.
 const KILL_AFTER: u32 = 150;
 
-/// The last change of a message that was asked for, and whether it was acknowledged.
+/// The last requested change of a message, and whether it was acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LastChange {
     Append,
@@ -46,7 +46,7 @@ fn append_move_and_pop3_update_survive_kill_9() {
             while acknowledged.load(Ordering::Relaxed) < KILL_AFTER && ended.load(Ordering::Relaxed) == 0 {
                 std::thread::yield_now();
             }
-            // The clients go on until the node is gone.
+            // The clients continue until the node is gone.
             assert_eq!(ended.load(Ordering::Relaxed), 0, "{}", node.log());
             node.signal("KILL").unwrap();
         });
@@ -66,7 +66,7 @@ fn append_move_and_pop3_update_survive_kill_9() {
     assert!(steps(LastChange::Move) > 0 && steps(LastChange::Delete) > 0);
 }
 
-/// Appends messages; moves each second one of them, and deletes each third by POP3.
+/// Appends messages; moves every second one, and deletes every third one by POP3.
 fn change_mail(
     node: &Node,
     number: u32,
@@ -141,7 +141,7 @@ fn copies(node: &Node, number: u32) -> anyhow::Result<Copies> {
     Ok(found)
 }
 
-/// Compares the journal with what is there, and takes over what became of changes that were not acknowledged.
+/// Compares the journal with the mailboxes, and adopts the outcome of changes that were not acknowledged.
 fn check(journal: &mut ChangeLog, copies: &Copies) {
     for (token, (step, is_done)) in journal.iter_mut() {
         let there = copies.get(token).copied().unwrap_or_default();

@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// The person who reads and writes mail while the load goes to the others.
 const READER: u32 = PEOPLE;
 
-/// Results of the load.
+/// The results of the load.
 #[derive(Default)]
 struct LoadResult {
     taken: Mutex<Vec<String>>,

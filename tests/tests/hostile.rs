@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use provost_tests::http::{HttpRequest, send};
 use provost_tests::{Node, Options, Port, SamplePerson, TextClient, command, deadline};
 
-/// How long REST and a login may take under attack. The design allows one second; a debug build beside other tests
-/// gets three.
+/// How long REST and a login may take under attack. The goal is one second; a debug build beside other tests gets
+/// three.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
-/// The design's limit for a thousand peers is 150 MiB.
+/// The goal is a thousand peers within 150 MiB; this test uses fewer.
 const PEERS: usize = 200;
 const GROWTH_MIB_MAX: u64 = 30;
 

@@ -58,7 +58,7 @@ fn takes(node: &Node, address: &str) -> bool {
     answer.starts_with("250")
 }
 
-/// Waits until RCPT is accepted. A 451 before that is right: the address exists before its owner does.
+/// Waits until RCPT is accepted. A 451 before that is correct: the address exists before its owner does.
 fn wait_until_taken(node: &Node, address: &str) {
     let taken = || Ok(mail::recipient(node.address(Port::Mx), address)?.starts_with("250").then_some(()));
     deadline::until(LIMIT, taken).unwrap();
@@ -217,7 +217,7 @@ fn wrong_rows_are_named_and_only_they_are_left_out() {
         ("D12,ZoÃ©,Roy,,,student,,,,", "given_name", "read as Windows-1252"),
         ("D13,Ann,Roy,,,student", "program", "the row has 6 fields, the header 10"),
         ("D14,Ann,Roy,,,student,,,,,,", "field 11", "the row has 12 fields, the header 10"),
-        ("D15,Ann,..,,,student,,,,\nD15,Ann,Roy,,,staff,,,,", "person_id", "this number stands on line"),
+        ("D15,Ann,..,,,student,,,,\nD15,Ann,Roy,,,staff,,,,", "person_id", "this number is also on line"),
         ("D16,\"A\nnn\",Roy,,,student,,,,", "given_name", "a line break"),
         ("D17,...,...,,,student,,,,", "family_name", "no login"),
     ];
@@ -259,7 +259,7 @@ fn files_that_are_wrong_as_a_whole_change_nothing() {
             "missing column family_name",
         ),
         ("unknown column.csv", whole.replace("program", "colour").into(), "unknown column 'colour'"),
-        ("column twice.csv", whole.replace("program", "birth_date").into(), "stands twice"),
+        ("column twice.csv", whole.replace("program", "birth_date").into(), "occurs twice"),
         ("cut row.csv", whole[..whole.len() - 30].into(), "truncated"),
         ("cut quotation.csv", format!("{HEADER}{good}W2,\"Zoé").into(), "truncated"),
         ("latin.csv", [HEADER.as_bytes(), b"W1,Zo\xe9,Roy,,,student,,,,\n"].concat(), "line 2: not UTF-8"),
@@ -304,7 +304,7 @@ fn separators_encodings_and_line_ends() {
 #[test]
 fn names_become_addresses() {
     let node = start(1);
-    // The issue's own examples, then collisions, numbered in the file's order and without regard to accents.
+    // Letters with accents first, then collisions, which are numbered in file order and without regard to accents.
     let names = [
         ("É.", "Ü", "e.u"),
         ("Nguyễn", "Đặng", "nguyen.dang"),
@@ -337,7 +337,7 @@ fn names_become_addresses() {
     assert!(again.contains("0 writes"), "{again}");
 }
 
-/// Shows 2: every valid row of the sample file logs in by IMAP, POP3 and submission; the others are reported by line.
+/// Every valid row of the sample file logs in by IMAP, POP3 and submission; the others are reported by line.
 #[test]
 fn everybody_of_the_sample_logs_in() {
     let sample = node::checkout().join("docs/sample/people.csv");
@@ -616,7 +616,7 @@ fn an_import_that_was_cut_off_goes_on() {
     let ended = child.wait().unwrap();
     let output = fs::read_to_string(node.folder().join("import.log")).unwrap();
     assert_eq!(ended.code(), Some(5), "the directory is unavailable: {output}");
-    assert!(output.contains("the same command again goes on where it stopped"), "{output}");
+    assert!(output.contains("the same command continues where it stopped"), "{output}");
     node.serve_again(&[Port::Ldap, Port::Imap, Port::Mx]).unwrap();
 
     let done = provost(&node, &["import", &file]).unwrap().good().unwrap();
@@ -649,7 +649,7 @@ fn two_imports_at_once_give_no_address_twice() {
             files.iter().map(|file| scope.spawn(|| provost(&node, &["import", file]).unwrap())).collect();
         started.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    // One import may find the other's changes and say so; the same command again completes it.
+    // One import may report that the other has changed a person; the same command again completes it.
     assert!(both.iter().all(|ran| matches!(ran.code, Some(0 | 4))), "{both:?}");
     for file in &files {
         provost(&node, &["import", file]).unwrap().good().unwrap();

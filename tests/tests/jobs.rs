@@ -74,7 +74,7 @@ fn plans_and_jobs_survive_kill_9() {
     );
 }
 
-/// A number in letters, as names have no digits.
+/// A number in letters, because names have no digits.
 fn letters(number: usize) -> String {
     let letter = |value: usize| char::from(b'a' + u8::try_from(value % 26).unwrap_or_default());
     [letter(number / 676), letter(number / 26), letter(number)].iter().collect()

@@ -373,14 +373,14 @@ fn on_site(node: &Node, check: impl FnOnce(&Site<'_>) -> anyhow::Result<()>) {
     check(&Site { ldap: &ldap, provost: &provost, lmtp, http, token, person }).unwrap();
 }
 
-/// Shows 6 of the foundations, on the embedded directory.
+/// Changed settings take effect within a second, on the embedded directory.
 #[test]
 fn shared_settings_are_obeyed_within_a_second() {
     let mut node = node(None);
     on_site(&node, |site| site.a_default_quota_is_obeyed());
     on_site(&node, |site| site.a_time_zone_is_obeyed());
     on_site(&node, |site| site.a_guard_is_obeyed_and_a_bad_one_ignored());
-    let reported = node.log().matches("a setting in the directory is bad and not in force").count();
+    let reported = node.log().matches("a setting in the directory is invalid and not in force").count();
     assert_eq!(reported, 1, "{}", node.log());
     let metrics = format!("http://{}/metrics", node.address(Port::Health));
     let metrics = run(std::process::Command::new("curl").args(["--silent", &metrics])).unwrap().good().unwrap();

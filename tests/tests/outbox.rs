@@ -24,7 +24,7 @@ const WINDOW: Duration = Duration::from_millis(500);
 const ROUNDS: u32 = 8;
 /// The longest time from the start of a round to its kill.
 const KILL_WITHIN: Duration = Duration::from_millis(400);
-/// Retries happen at once, as the tests wait for their result.
+/// Retries happen at once, because the tests wait for their result.
 const RETRY: &str = "[queue]\nretry_first = 1\nretry_max = 1\n";
 
 /// The text before the recipient in a bounce.

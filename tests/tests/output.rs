@@ -11,7 +11,7 @@ fn roles_show_into(out: impl Into<Stdio>) -> Output {
     command.args(["roles", "show"]).stdout(out).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap()
 }
 
-/// `provost roles show | head`.
+/// The reader of `provost roles show | head` closes early: the command still succeeds.
 #[test]
 fn a_reader_that_goes_is_no_failure() {
     let (reader, writer) = std::io::pipe().unwrap();

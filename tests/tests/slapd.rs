@@ -1,4 +1,4 @@
-//! The same binary with OpenLDAP's slapd 2.5 (Shows 4): import, logins, changes that apply at once; then without slapd.
+//! The same binary with OpenLDAP's slapd 2.5: import, logins, changes that apply at once; then without slapd.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::fs::{self, File};
@@ -217,7 +217,7 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     let mut site = Site::start(&sink);
     let ldap = site.slapd.ldap();
 
-    // Shows 2.
+    // Import, logins, and a second import that changes nothing.
     let file = sample();
     let done = site.provost(&["import", file.to_str().unwrap()]);
     assert_eq!(done.code, Some(4), "{done:?}");
@@ -236,16 +236,16 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     println!("{}", output.trim());
     assert!(output.trim().ends_with(&format!("left out: {}", left_out.join(" "))), "{output}\n{left_out:?}");
 
-    // Shows 3.
+    // Changes by OpenLDAP tools.
     a_person_is_found(&ldap);
     a_change_is_obeyed(&site, &ldap, &sink);
 
-    // Shows 8 of the foundations.
+    // When two writers use one version, one of them is refused.
     for (race, rounds) in [(Race::Vacation("zoe.tremblay"), 200), (Race::Setting("message-size"), 100)] {
         http::two_puts_with_one_etag(site.ports.address(Port::Http), TOKEN, &race, rounds).unwrap();
     }
 
-    // Shared settings, Shows 6 of the foundations.
+    // Shared settings take effect within a second.
     let provost = |arguments: &[&str]| site.provost(arguments);
     let (lmtp, http) = (site.ports.address(Port::Lmtp), site.ports.address(Port::Http));
     let person = "aoife.nidhomhnaill@example.edu".to_owned();
@@ -297,8 +297,8 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     site.wait_for("aoife.nidhomhnaill@example.edu", "550", LIMIT);
 }
 
-/// Shows 4 of the foundations, second half: the node parks a View without the domains, the addresses or the policies, continues
-/// with the last good View, and follows the directory again when they are back.
+/// The node parks a View without the domains, the addresses or the policies, continues with the last good View, and
+/// follows the directory again when they are back.
 #[test]
 fn a_directory_that_lost_a_container_is_parked() {
     let sink = MailSink::start().unwrap();
@@ -487,7 +487,7 @@ fn assert_logins(site: &Site, password: &str, expect: [&str; 4], when: &str) {
     }
 }
 
-/// Fault 13 of the foundations: only a server that compared the password may reply "wrong password".
+/// Only a server that compared the password may reply "wrong password".
 #[test]
 fn without_a_server_that_can_judge_no_password_is_wrong() {
     const LATER: [&str; 4] = ["a NO [UNAVAILABLE]", "-ERR [SYS/TEMP]", "454 4.7.0", "503"];

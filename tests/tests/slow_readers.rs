@@ -9,7 +9,7 @@ use provost_tests::{Node, Options, Port, SamplePerson, TextClient};
 
 const SESSIONS: usize = 30;
 const MESSAGE_OCTETS: usize = 40 * 1024 * 1024;
-/// The design's limit for the growth of memory, MiB.
+/// Limit for the growth of memory, MiB.
 const GROWTH_MIB_MAX: u64 = 200;
 /// Octets that each session reads between two measurements of the node's memory.
 const SIP_OCTETS: usize = 8 * 1024;

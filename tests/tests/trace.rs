@@ -100,7 +100,8 @@ fn a_message_is_found_whatever_became_of_it() {
 
     // Output for people: one log line per event, no subject and no text anywhere, and an audit record for each search.
     let shown = provost(&node, &["trace", "four@example.edu"]).unwrap().good().unwrap();
-    for words in ["<four@example.edu> from <test.p01@example.edu>", "came by submission from 127.0.0.1 as test.p01"] {
+    for words in ["<four@example.edu> from <test.p01@example.edu>", "received by submission from 127.0.0.1 as test.p01"]
+    {
         assert!(shown.contains(words), "{words}: {shown}");
     }
     let log = node.log();

@@ -17,7 +17,7 @@ const TOKEN_OCTETS_MAX: usize = 512;
 #[derive(Clone)]
 pub(crate) struct Caller(pub(crate) Principal);
 
-/// Passes a request with a valid token on with its [`Caller`]; answers 401 to all others.
+/// Adds the [`Caller`] to a request with a valid token and passes it on; answers 401 to all others.
 pub(crate) async fn require_token(State(tokens): State<Tokens>, mut request: Request, next: Next) -> Response {
     let Some(token) = bearer(request.headers()) else {
         return Problem::new(ProblemKind::Unauthorized, "no bearer token was sent").into_response();

@@ -91,7 +91,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
     }
 }
 
-/// Most files that are received at once: with 64 MiB each, they bound the memory.
+/// Maximum number of files that are received at once: with 64 MiB each, they bound the memory.
 const UPLOADS_MAX: usize = 2;
 
 static UPLOADS: Semaphore = Semaphore::const_new(UPLOADS_MAX);

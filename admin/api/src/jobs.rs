@@ -16,13 +16,13 @@ use uuid::Uuid;
 
 use crate::turn::{ApplyTurn, TURN_SECONDS, give_up_turn};
 
-/// Most jobs that are kept, including running ones.
+/// Maximum number of jobs that are kept, including running ones.
 const JOBS_MAX: usize = 100;
 /// Time for which a finished job is kept.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// Most failures of people that a job lists.
+/// Maximum number of failures of people that a job lists.
 const FAILURES_MAX: usize = 1000;
-/// Most octets of the listed reasons, whose text comes from a server.
+/// Maximum number of octets of the listed reasons, whose text comes from a server.
 const FAILURES_OCTETS_MAX: usize = 128 * 1024;
 /// Interval at which a running job's progress is written and its turn renewed.
 const TICK: Duration = Duration::from_secs(1);

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-/// Most messages that one search returns.
+/// Maximum number of messages that one search returns.
 pub const MESSAGES_MAX: usize = 500;
 /// Longest word of a search, in octets.
 const WORD_OCTETS_MAX: usize = 1000;
-/// Most concurrent searches: each reads files at the speed of the disk.
+/// Maximum number of concurrent searches: each reads files at the speed of the disk.
 const SEARCHES_AT_ONCE: usize = 2;
 /// Days that a search covers when it states no beginning.
 const SINCE_DEFAULT_DAYS: i64 = 7;

@@ -1,4 +1,5 @@
-//! JSON forms of the API's answers and requests. Answers are made from provisioning's types, requests become such types.
+//! JSON forms of the API's answers and requests. Answers are made from the types of `provost_provision`, and requests
+//! are converted to them.
 
 use jiff::Timestamp;
 use provost_provision::{AddressInfo, HistoryEntry, PersonDetail, PersonSummary, RecordError, VacationChange};
@@ -255,7 +256,7 @@ pub(crate) struct HistoryChange {
     values: Vec<ValueChange>,
     /// Whether an import set an initial password.
     password_set: bool,
-    /// `not_done`, `partly` or `unknown`; `null` when it was done.
+    /// `not_done`, `partly` or `unknown`; `null` when the change succeeded completely.
     outcome: Option<String>,
     /// The reason for such an outcome.
     outcome_reason: Option<String>,

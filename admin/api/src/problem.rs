@@ -71,14 +71,14 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/method-not-allowed",
         StatusCode::METHOD_NOT_ALLOWED,
         "Method not allowed",
-        "The path exists and does not take this method; the OpenAPI document lists what it takes.",
+        "The path exists but does not accept this method; the OpenAPI document lists those that it accepts.",
     ),
     (
         ProblemKind::Malformed,
         "/api/v1/problems/malformed",
         StatusCode::BAD_REQUEST,
         "Malformed request",
-        "The path, the query or the body cannot be read at all.",
+        "The path, the query or the body cannot be parsed.",
     ),
     (
         ProblemKind::UnsupportedMediaType,
@@ -105,14 +105,14 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
         ProblemKind::FileRefused,
         "/api/v1/problems/file-refused",
         StatusCode::UNPROCESSABLE_ENTITY,
-        "The file is refused whole",
+        "The whole file is refused",
         "An empty or truncated file, a wrong header or a wrong encoding: nothing was planned.",
     ),
     (
         ProblemKind::Ambiguous,
         "/api/v1/problems/ambiguous",
         StatusCode::CONFLICT,
-        "The key fits more than one person",
+        "The key matches more than one person",
         "Use the id of the person instead.",
     ),
     (
@@ -127,7 +127,7 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/quarantined",
         StatusCode::CONFLICT,
         "In quarantine",
-        "The address was taken from its owner lately; until its quarantine ends, only that person can have it again.",
+        "The address was recently removed from its owner; until its quarantine ends, only that person can get it back.",
     ),
     (
         ProblemKind::Stale,
@@ -148,7 +148,7 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/plan-changed",
         StatusCode::CONFLICT,
         "The plan has changed",
-        "The directory changed since the plan was shown; look at the new plan and apply its hash.",
+        "The directory has changed since the plan was shown; check the new plan and apply its hash.",
     ),
     (
         ProblemKind::Inconsistent,

@@ -16,7 +16,7 @@ pub(crate) type Audited<T> = (AppendHeaders<Vec<(HeaderName, HeaderValue)>>, T);
 
 /// Puts `audit_id` into the header.
 pub(crate) fn audited<T>(audit_id: &str, reply: T) -> Audited<T> {
-    // Ids consist of ASCII; one that were no valid header value would still be in the body.
+    // Ids are ASCII. An id that is not a valid header value would still be in the body.
     let value = HeaderValue::from_str(audit_id).ok();
     (AppendHeaders(value.map(|value| (X_AUDIT_ID, value)).into_iter().collect()), reply)
 }

@@ -38,7 +38,7 @@ pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(120);
         (name = "vacation", description = "Vacation rules"),
         (name = "password", description = "Passwords"),
         (name = "imports", description = "Registrar files: plan, then apply"),
-        (name = "operation", description = "How the node does"),
+        (name = "operation", description = "State of the node"),
     )
 )]
 struct Document;

@@ -11,11 +11,11 @@ use provost_store::{ChangeCondition, StateChange, StateError, StateRecord, State
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-/// Longest life of a created token, in days: a token that is not renewed is not watched either.
+/// Longest life of a created token, in days, so that forgotten tokens expire.
 pub const TOKEN_DAYS_MAX: i64 = 2 * 366;
 /// Longest name of a token, in octets.
 const NAME_OCTETS_MAX: usize = 64;
-/// Most valid tokens at once.
+/// Maximum number of valid tokens at once.
 const TOKENS_MAX: usize = 1000;
 
 static TOKENS: StateSpace =
@@ -73,7 +73,7 @@ pub enum TokenError {
     #[error("{0}")]
     Invalid(String),
     /// A valid token has this name.
-    #[error("there is a token '{0}' already; revoke it first")]
+    #[error("a token '{0}' already exists; revoke it first")]
     InUse(String),
     /// No valid token has this name.
     #[error("there is no token '{0}'")]

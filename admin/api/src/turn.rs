@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::problem::{Problem, ProblemKind};
 
-/// Longest time that a request waits for a turn.
+/// Longest wait of a request for a turn.
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
 /// Interval at which a waiter checks whether another node has released the turn.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -44,7 +44,7 @@ impl PlanTurns {
         Self { state, node, planning: Arc::default(), applying: Arc::default() }
     }
 
-    /// The turn to plan: each plan keeps its file and the directory's people in memory.
+    /// Waits for the turn to plan: each plan holds its file and the directory's people in memory.
     pub(crate) async fn plan(&self) -> Result<OwnedMutexGuard<()>, Problem> {
         let turn = tokio::time::timeout(WAIT_LIMIT, self.planning.clone().lock_owned()).await;
         turn.map_err(|_| Problem::new(ProblemKind::Busy, "another import is being planned"))

@@ -13,11 +13,11 @@ use provost_store::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Longest time that a file waits: it may hold initial passwords, so one day must do.
+/// Longest time that a file waits: it may hold initial passwords, so one day must suffice.
 const WAITING_TIME_MAX: SignedDuration = SignedDuration::from_hours(24);
-/// Most files that wait at once: with 64 MiB each, they bound the disk space.
+/// Maximum number of files that wait at once: with 64 MiB each, they bound the disk space.
 const WAITING_FILES_MAX: usize = 50;
-/// Most pieces of one file: 64 MiB in all.
+/// Maximum number of pieces of one file: 64 MiB in all.
 const PIECES_MAX: usize = 64;
 
 static FILES: StateSpace =

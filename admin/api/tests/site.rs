@@ -497,7 +497,7 @@ async fn a_token_ends_at_its_end_and_at_once_when_revoked() {
     assert!(!format!("{:?}", site.audit.newest(100).await.unwrap()).contains(secret));
 }
 
-/// Of two PUTs under the same ETag at the same time, one is done and the other refused.
+/// When two PUTs use the same ETag at the same time, one succeeds and the other is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_puts_with_one_etag_one_is_done() {
     let site = Site::start().await;
@@ -516,7 +516,7 @@ async fn of_two_puts_with_one_etag_one_is_done() {
     }
 }
 
-/// Both plans were made of the same directory: the second turn plans again and reports that the plan has changed.
+/// Both plans were made from the same directory: the second turn plans again and reports that the plan has changed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_apply_takes_its_turn_before_it_plans() {
     let site = Site::start().await;

@@ -17,7 +17,7 @@ use provost_store::{
 const FILE: &str = "audit.jsonl";
 /// Value of the migration's record when it is complete; before that, the record holds the migrated octets.
 const DONE: &str = "done";
-/// Most lines that one transaction migrates: one change is left for the record of the progress.
+/// Maximum number of lines that one transaction migrates: one change is left for the record of the progress.
 const LINES_MAX: usize = STATE_CHANGES_MAX - 1;
 /// Longest line that is read; no version wrote a longer one.
 const LINE_OCTETS_MAX: u64 = AUDIT_RECORD_OCTETS_MAX as u64 + 1;
@@ -92,8 +92,8 @@ async fn take_over_some(file: &Path, state: &dyn StateStore) -> anyhow::Result<b
     }
 }
 
-/// Records from octet `from` on, and the offset after them. A line that is no record, which a power cut may leave, is
-/// skipped with a warning.
+/// Records from octet `from` on, and the offset after them. A line that is not a record, which a power cut may leave,
+/// is skipped with a warning.
 fn read_lines(file: &Path, from: u64) -> io::Result<(Vec<AuditRecord>, u64)> {
     let mut opened = match File::open(file) {
         Ok(opened) => opened,
@@ -111,7 +111,7 @@ fn read_lines(file: &Path, from: u64) -> io::Result<(Vec<AuditRecord>, u64)> {
         match serde_json::from_slice(&line) {
             Ok(record) => records.push(record),
             Err(error) => {
-                tracing::warn!(%error, file = %file.display(), octet = to, "a line of the audit file is no record: skipped")
+                tracing::warn!(%error, file = %file.display(), octet = to, "a line of the audit file is not a record: skipped")
             }
         }
         to += read as u64;

@@ -41,7 +41,7 @@ const CURRENT_LIMIT: Duration = Duration::from_secs(3);
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 /// Room for Received, Return-Path and Delivered-To of one message, in octets.
 const TRACE_OCTETS_MAX: u64 = 64 * 1024;
-/// Most recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.
+/// Maximum number of recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.
 const RECIPIENTS_MAX: usize = 1000;
 
 /// A running node.
@@ -198,13 +198,13 @@ fn start_trace(config: &Config) -> anyhow::Result<InstalledRecorder> {
     Ok(provost_trace::install(recorder))
 }
 
-/// Makes the data folder, and takes the access of other users away.
+/// Creates the data folder, and removes the access of other users.
 fn prepare_data_folder(data: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
     match private::tighten(data) {
         Ok(0) => {}
         Ok(count) => {
-            tracing::warn!(count, data = %data.display(), "other users had access to the data folder; it is removed");
+            tracing::warn!(count, data = %data.display(), "other users had access to the data folder; this access was removed");
         }
         Err(error) => tracing::error!(%error, data = %data.display(), "the data folder cannot be made private"),
     }

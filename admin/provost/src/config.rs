@@ -74,7 +74,7 @@ pub(crate) struct CliSection {
 pub(crate) struct TraceSection {
     /// Days that are kept besides the current one.
     pub(crate) days: u16,
-    /// Most MiB of all trace files; the oldest are removed first.
+    /// Maximum size of all trace files together, MiB; the oldest are removed first.
     pub(crate) mib: u32,
 }
 
@@ -143,7 +143,7 @@ enum DirectoryRole {
     Replica,
 }
 
-/// The way in which a login's password is checked.
+/// How a login's password is checked.
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum PasswordCheck {
@@ -229,7 +229,7 @@ pub(crate) struct QueueSection {
     retry_max: Option<u64>,
     /// Moved to the directory: `queue-lifetime`.
     lifetime: Option<u64>,
-    /// Most concurrent attempts.
+    /// Maximum number of concurrent attempts.
     pub(crate) concurrency: usize,
 }
 
@@ -310,7 +310,7 @@ impl Config {
         found.extend(self.directory.embedded.as_ref().and_then(EmbeddedSection::shuts_out_its_node));
         for (user, role) in self.cli.iter().flat_map(|cli| &cli.roles) {
             if PersonRole::parse(role).is_none() {
-                found.push(format!("cli.roles: '{role}' of {user} is no role; see 'provost roles show'"));
+                found.push(format!("cli.roles: '{role}' of {user} is not a role; see 'provost roles show'"));
             }
         }
         found.extend(self.read_moved_keys().1);
@@ -382,7 +382,8 @@ impl Config {
         let text = read_bounded(file)?;
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
         let token = |(number, line): (usize, &str)| {
-            let wrong = || format!("{}, line {}: want name:blake3-in-hex:role:YYYY-MM-DD", file.display(), number + 1);
+            let wrong =
+                || format!("{}, line {}: expected name:blake3-in-hex:role:YYYY-MM-DD", file.display(), number + 1);
             fixed_token(line).with_context(wrong)
         };
         lines.map(token).collect()

@@ -5,7 +5,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors kept for files, the directory and the queue, and for the first connections of each listener.
 const OTHERS: u64 = 2_048;
-/// Most descriptors to request from the system: beyond these, the memory of idle connections is the bound.
+/// Maximum number of descriptors to request from the system: beyond these, the memory of idle connections is the bound.
 const WANTED: u64 = 262_144;
 
 /// Raises this process's limit as far as the system allows, and divides it among connections.

@@ -72,20 +72,19 @@ pub(crate) fn of_directory(error: &DirectoryError) -> Option<&'static str> {
         DirectoryError::InvalidCredentials => Some(CREDENTIALS),
         DirectoryError::NoSuchObject(_) => Some(SUFFIX),
         DirectoryError::InsufficientAccess(_) => Some("see the access rules in docs/openldap.md"),
-        DirectoryError::AssertionFailed => Some("somebody else changed it; run the same command again"),
+        DirectoryError::AssertionFailed => Some("another writer changed the entry; run the same command again"),
         DirectoryError::Unavailable(_) => Some("is the server running, and is directory.servers right?"),
-        DirectoryError::Unknown(_) => Some("run the same command again: what is done already is not done twice"),
+        DirectoryError::Unknown(_) => Some("run the same command again: completed writes are not repeated"),
         // RFC 4511 §4.1.9: undefinedAttributeType, invalidAttributeSyntax, invalidDNSyntax, objectClassViolation.
         DirectoryError::Refused { code: 17 | 21 | 34 | 65, .. } => {
-            Some("has the server the schema of schema/ldif? 'provost doctor' looks")
+            Some("does the server have the schema of schema/ldif? 'provost doctor' checks")
         }
         DirectoryError::AlreadyExists(_) | DirectoryError::Refused { .. } => None,
     }
 }
 
-const CREDENTIALS: &str =
-    "directory.bind_dn or the password in directory.bind_password_file is not what the server has";
-const SUFFIX: &str = "is directory.suffix right? 'provost directory init' makes what is missing";
+const CREDENTIALS: &str = "directory.bind_dn or the password in directory.bind_password_file does not match the server";
+const SUFFIX: &str = "is directory.suffix right? 'provost directory init' creates missing entries";
 
 fn of_desk(error: &DeskError) -> Option<&'static str> {
     match error {
@@ -97,10 +96,10 @@ fn of_desk(error: &DeskError) -> Option<&'static str> {
         DeskError::Ambiguous { .. } => Some(
             "name the person by one of these keys, by address or as registrar:NUMBER; see 'provost person search WORD'",
         ),
-        DeskError::InUse(_) => Some("see whose it is with 'provost person show ADDRESS'"),
-        DeskError::Quarantined { .. } => Some(
-            "only its former owner can have it before; the days are a setting: provost settings show address-quarantine",
-        ),
+        DeskError::InUse(_) => Some("'provost person show ADDRESS' shows its owner"),
+        DeskError::Quarantined { .. } => {
+            Some("until then only its former owner can get it; the number of days is the setting address-quarantine")
+        }
         DeskError::NotAllowed(_) => Some("what each role may do: provost roles show"),
         DeskError::Stale | DeskError::VersionMismatch(_) => of_directory(&DirectoryError::AssertionFailed),
         DeskError::Refused(why) if *why == DirectoryError::InvalidCredentials.to_string() => Some(CREDENTIALS),

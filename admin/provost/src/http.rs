@@ -35,7 +35,8 @@ use paced::PacedStream;
 
 /// Longest time for a header, which includes the wait for the next request of a kept connection.
 const HEADER_LIMIT: Duration = Duration::from_secs(30);
-/// Most octets of request line and header fields: ten times a session cookie, a token and a browser's usual fields.
+/// Maximum number of octets of request line and header fields: ten times a session cookie, a token and a browser's
+/// usual fields.
 const HEADER_OCTETS_MAX: usize = 16 * 1024;
 /// hyper's buffer of one connection, in octets.
 const BUFFER_OCTETS_MAX: usize = 64 * 1024;
@@ -132,7 +133,7 @@ where
     let stream = TokioIo::new(PacedStream::new(stream, web.deadlines.transfer));
     let mut connection = pin!(protocol.serve_connection(stream, service));
     tokio::select! {
-        // The peer left, was late or sent no HTTP: there is nothing to do.
+        // The peer disconnected, was too slow or did not send HTTP: there is nothing to do.
         _ = connection.as_mut() => return,
         () = web.drain.stopping() => {}
     }
@@ -184,7 +185,7 @@ fn hold(reply: Response<Body>, held: &mut Reservation) -> Response<Body> {
 
 fn busy() -> Response<Body> {
     metrics::counter!("provost_memory_budget_refused_total", "what" => "http").increment(1);
-    let mut reply = plain(StatusCode::SERVICE_UNAVAILABLE, "no memory for this now");
+    let mut reply = plain(StatusCode::SERVICE_UNAVAILABLE, "not enough memory for this now");
     reply.headers_mut().insert(header::RETRY_AFTER, RETRY_SECONDS);
     reply
 }

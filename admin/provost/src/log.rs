@@ -19,7 +19,8 @@ const DROPPED_INTERVAL: Duration = Duration::from_secs(60);
 /// Counts the lines about messages that were dropped.
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// Most lines about messages that wait to be written. A reader that stops must not stop the mail, so further lines are dropped.
+/// Maximum number of lines about messages that wait to be written. A reader that stops must not stop the mail, so
+/// further lines are dropped.
 const MAIL_LINES_MAX: usize = 16_384;
 
 /// Starts the log. `PROVOST_LOG` sets the filter, otherwise the configuration file can; see [`log_filter`].

@@ -64,7 +64,7 @@ enum Command {
     /// Run the second half of the quickstart: send a message in, read it by IMAP and POP3.
     #[command(hide = true)]
     Proof(quickstart::ProofArguments),
-    /// Bring a registrar's CSV file into the directory.
+    /// Import a registrar's CSV file into the directory.
     Import(import::Arguments),
     /// Find and show people.
     #[command(subcommand)]
@@ -72,7 +72,7 @@ enum Command {
     /// Set, show and clear vacation rules.
     #[command(subcommand)]
     Vacation(vacation::Command),
-    /// List, give and take away addresses of a person.
+    /// List, add and remove addresses of a person.
     #[command(subcommand)]
     Address(address::Command),
     /// Check and initialise the directory.

@@ -35,7 +35,7 @@ pub(crate) struct ReloadableParts {
 /// Reloads the file at HUP.
 pub(crate) struct Reload {
     parts: ReloadableParts,
-    /// The keys in force on the running node.
+    /// The values in force on the running node.
     in_force: Mutex<KeyValues>,
 }
 

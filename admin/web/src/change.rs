@@ -1,4 +1,4 @@
-//! What all changes of a person share: they run to their end, and the next page reports the result.
+//! The common part of all changes of a person: each runs to its end, and the next page reports the result.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use provost_provision::DeskError;
@@ -10,8 +10,8 @@ use crate::signed_in::SignedIn;
 use crate::visitor::Visitor;
 use crate::web::Web;
 
-/// Runs a change in a task of its own: a browser that closes its connection cancels its request, and must not stop a change
-/// between its first write and its last.
+/// Runs a change in its own task: a browser that closes its connection cancels its request, which must not stop a
+/// change between its first write and its last.
 pub(crate) async fn to_its_end<T: Send + 'static>(
     visitor: &Visitor,
     change: impl Future<Output = Result<T, DeskError>> + Send + 'static,

@@ -73,7 +73,8 @@ impl Language {
         table.get(key).map(String::as_str)
     }
 
-    /// The text of `key` with each `{name}` replaced by its value. A key without a text is shown itself, so that it is noticed.
+    /// The text of `key` with each `{name}` replaced by its value. A key without a text is shown itself, so that the
+    /// mistake is visible.
     pub(crate) fn say(self, key: &str, values: &[(&str, &str)]) -> String {
         fill(self.find(key).unwrap_or(key), values)
     }

@@ -1,8 +1,8 @@
 //! Help-desk pages: sign in, search, one page per person, reset, alias, vacation. French and English; works without script.
 //!
-//! This room holds no rule about people: every change goes through `Desk`, which decides who may make it, as for the command line and
-//! REST. Every look at a person and every change is audited under the signed-in person's login. Two things must never happen here: a
-//! script in a page, and an answer that a browser may store.
+//! This crate holds no rule about people: every change goes through `Desk`, which decides who may make it, as for the
+//! command line and REST. Every view of a person and every change is audited under the signed-in person's login. Two
+//! things must never happen here: a script in a page, and an answer that a browser may store.
 
 mod calendar;
 mod change;

@@ -1,4 +1,4 @@
-//! Templates, and what every page has: language, visitor, message.
+//! Templates, and the parts of every page: language, visitor, message.
 
 use std::sync::LazyLock;
 
@@ -83,7 +83,7 @@ impl RenderPlain for Value {
     }
 }
 
-/// What every page has.
+/// The values that every page needs, and its own body.
 #[derive(Serialize)]
 struct PageFrame<'a, T> {
     lang: &'static str,
@@ -102,7 +102,7 @@ struct VisitorData<'a> {
     csrf: &'a str,
 }
 
-/// Renders a page. A status of 400 and above is in its title too.
+/// Renders a page. A status of 400 and above also appears in its title.
 pub(crate) fn page<T: Serialize>(visitor: &Visitor, status: StatusCode, template: &str, body: &T) -> Response {
     let user = visitor.user.as_ref();
     let page = PageFrame {
@@ -141,7 +141,7 @@ fn message_page(visitor: &Visitor, status: StatusCode, title_key: &'static str, 
         title_key: &'static str,
         text: String,
     }
-    // The language switch of an error page that answers a form must not lead to a path that takes forms only.
+    // The language switch of an error page that answers a form must not lead to a path that accepts only forms.
     let mut visitor = visitor.clone();
     if !matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE) {
         visitor.here = "/".to_owned();

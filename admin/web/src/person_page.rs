@@ -72,7 +72,8 @@ impl ShownForms {
             let roles = detail.roles.iter().map(String::as_str);
             principal.may_on(operation, Some(detail.entry_uuid), roles)
         };
-        // The pages for a reset and for addresses belong to the help desk; one's own data is edited in the self-service.
+        // The pages for a reset and for addresses belong to the help desk; people edit their own data in the
+        // self-service.
         let reset = principal.may(Permission::ResetPassword) && may(Permission::ResetPassword);
         let (vacation, addresses) = (may(Permission::SetVacation), may(Permission::ChangeAddresses));
         Self { reset, vacation, addresses, any: reset || vacation || addresses }
@@ -85,7 +86,7 @@ struct LabelledText {
     value: String,
 }
 
-/// The facts that a caller is asked about first, one line each.
+/// The facts that identify a caller, one line each.
 #[derive(Serialize)]
 struct CallerFacts {
     label: String,

@@ -1,8 +1,8 @@
-//! Rules of the operations in the page's language: a clerk reads the rule that was broken in their own language.
+//! The rules of the operations in the page's language, so that a clerk can read which rule was broken.
 
 use crate::language::Language;
 
-/// A rule as the operations state it, and the key of its text. `*` stands for what is filled in as `{value}`.
+/// A rule as the operations state it, and the key of its text. `*` stands for the text that becomes `{value}`.
 const RULES: [(&str, &str); 12] = [
     ("the primary address stays", "rule.primary"),
     ("its domain is not served here", "rule.domain"),
@@ -11,7 +11,7 @@ const RULES: [(&str, &str); 12] = [
     ("'*' is not allowed here in an address", "rule.character"),
     ("a text in French or in English is needed", "error.vacation_text"),
     ("the end is before the start", "error.vacation_order"),
-    ("not a day that can be kept", "rule.day"),
+    ("not a day that can be stored", "rule.day"),
     ("1 to 365 days", "error.interval"),
     ("at most * characters", "rule.length"),
     ("one line without control characters", "rule.control"),

@@ -1,4 +1,4 @@
-//! What surrounds every page: headers that forbid scripts, frames and caches; the deadline; the check of the origin.
+//! The layers around every page: headers that forbid scripts, frames and caches; the deadline; the check of the origin.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long a browser remembers the language: a year, in seconds.
 const LANGUAGE_SECONDS: u32 = 31_536_000;
 
-/// Our own style sheet and icon only, no script, and forms to this site only.
+/// Allows only this site's style sheet and icon, no script, and forms only to this site.
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
@@ -71,8 +71,8 @@ pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether the browser uses TLS, which a proxy before this node may end: the browser shows it in the `Origin` of each form, the
-/// proxy in `X-Forwarded-Proto`. A forged header only makes the sender's own cookie unusable.
+/// Whether the browser uses TLS, which a proxy in front of this node may end: the browser shows it in the `Origin` of
+/// each form, the proxy in `X-Forwarded-Proto`. A forged header only makes the sender's own cookie unusable.
 pub(crate) fn came_by_tls(headers: &HeaderMap) -> bool {
     let begins = |name: HeaderName, with: &str| {
         headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|text| text.starts_with(with))

@@ -58,7 +58,7 @@ struct WebSession {
     began: Timestamp,
     seen: Timestamp,
     flash: Option<Flash>,
-    // Earlier versions named this field so in their records.
+    // The name of this field in the records of earlier versions.
     #[serde(rename = "letter")]
     slip: Option<SealedPasswordSlip>,
 }

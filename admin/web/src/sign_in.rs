@@ -81,7 +81,7 @@ pub(crate) async fn sign_in(
             return reply;
         }
         Err(error) => {
-            tracing::error!(%error, "sign-ins cannot be counted: nobody is let in");
+            tracing::error!(%error, "sign-ins cannot be counted, so all are refused");
             return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
         }
     }
@@ -114,14 +114,14 @@ pub(crate) async fn sign_in(
     };
     web.throttle.succeeded(name, visitor.address, now).await;
     if let Err(error) = desk.signed_in(&principal, &person.dn).await {
-        tracing::error!(%error, "nobody is let in unseen");
+        tracing::error!(%error, "a sign-in cannot be audited, so it is refused");
         return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
     }
     // Always a new cookie: a cookie from before the sign-in gets no rights.
     match web.sessions.begin(person.entry_uuid, now).await {
         Ok(cookie) => with_cookie(&headers, Redirect::to(way_back(&form.next)).into_response(), &cookie, None),
         Err(error) => {
-            tracing::error!(%error, "no session can be begun");
+            tracing::error!(%error, "a session cannot be started");
             again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[])
         }
     }

@@ -16,8 +16,8 @@ const WINDOW: SignedDuration = SignedDuration::from_mins(1);
 /// Retries of counting one attempt while others are counted: more than an address may have attempts.
 const TRIES: usize = 60;
 
-/// Names and addresses that are counted at once. So many within a minute are an attack on this table: while it is full, no new
-/// name is counted, and none is let in.
+/// Names and addresses that are counted at once. This many within a minute are an attack on this table: while it is
+/// full, a sign-in under a new name is refused.
 static ATTEMPTS: StateSpace =
     StateSpace { name: "sign-in", records_max: 20_000, octets_max: 100, when_full: WhenFull::Refuse };
 
@@ -28,11 +28,11 @@ struct AttemptCount {
     attempts: u32,
 }
 
-/// What is left of a name's count when an attempt is taken back.
+/// How much of a name's count stays when an attempt is taken back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum CountKept {
     Nothing,
-    /// The attempts before it.
+    /// The attempts before the one that is taken back.
     Others,
 }
 
@@ -77,7 +77,7 @@ impl Throttle {
         Ok(Some(1))
     }
 
-    /// Takes a successful attempt, and those for the same name before it, out of the count. When that cannot be written, they
+    /// Removes a successful attempt, and those for the same name before it, from the count. When the write fails, they
     /// count for the rest of the minute.
     pub(crate) async fn succeeded(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
         if let Err(error) = self.take_back(name, address, now.as_second(), CountKept::Nothing).await {
@@ -85,10 +85,10 @@ impl Throttle {
         }
     }
 
-    /// Nobody could judge the password: this attempt counts no more, those before it do.
+    /// Removes an attempt whose password could not be verified; those before it still count.
     pub(crate) async fn not_judged(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
         if let Err(error) = self.take_back(name, address, now.as_second(), CountKept::Others).await {
-            tracing::warn!(%error, "a sign-in that nobody could judge still counts as an attempt");
+            tracing::warn!(%error, "a sign-in that could not be verified still counts as an attempt");
         }
     }
 
@@ -151,7 +151,7 @@ fn digest(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
-/// The address as it is counted: the first 64 bits for IPv6, as one subscriber has all addresses below them.
+/// The address as it is counted: the first 64 bits for IPv6, because one subscriber has all addresses below them.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(six) => IpAddr::V6((u128::from(six) & !u128::from(u64::MAX)).into()),

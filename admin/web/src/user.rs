@@ -1,4 +1,4 @@
-//! Signed-in people with a role that may look at people.
+//! Signed-in people whose role may view people.
 
 use provost_provision::{Permission, Principal};
 use provost_view::{Person, PersonState};
@@ -25,7 +25,7 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// The user of a session, by the View of this moment: a role that was taken away or a suspension ends the session at once.
+    /// The user of a session, by the present View: a removed role or a suspension ends the session at once.
     pub(crate) async fn of(web: &Web, visit: &RequestSession) -> Option<Self> {
         let person = web.site.view.snapshot().person(visit.entry_uuid);
         let principal =

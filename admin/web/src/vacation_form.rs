@@ -1,4 +1,4 @@
-//! The form of a vacation reply: its fields as they were sent, and the rule that they state.
+//! The form of a vacation reply: its fields as sent, and the rule that they state.
 
 use jiff::civil::Date;
 use provost_provision::VacationChange;

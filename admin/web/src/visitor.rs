@@ -1,4 +1,4 @@
-//! The visitor: who sends a request, signed in or not, and in which language.
+//! The visitor who sends a request: signed in or not, and the language.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};

@@ -18,11 +18,11 @@ pub struct WebState {
     pub store: Arc<dyn MessageStore>,
     /// Sessions and sign-in counts, shared by all nodes.
     pub state: Arc<dyn StateStore>,
-    /// Settings, and sign-in: the person must have a role that may look at people.
+    /// Settings, and sign-in: the person must have a role that may view people.
     pub view: View,
 }
 
-/// The given services, and what is made of them.
+/// The given services, and the state created from them.
 #[derive(Clone)]
 pub(crate) struct Web {
     pub(crate) site: WebState,

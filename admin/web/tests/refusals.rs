@@ -1,4 +1,4 @@
-//! Signing in, and what the pages say no to: without any directory behind them.
+//! Sign-in, and the refusals of the pages, without a directory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 #[path = "../../api/tests/support/mod.rs"]
@@ -98,7 +98,7 @@ async fn the_session_cookie_is_kept_from_scripts_and_other_sites() {
     let reply = send(&web, request.body(Body::from("name=helen&password=correct+horse")).unwrap()).await;
     assert!(reply.header("set-cookie").contains("; Secure"), "behind TLS");
     let away = post(&web, "/sign-in", "", "name=helen&password=correct+horse&next=%2F%2Fevil.example").await;
-    assert_eq!(away.header("location"), "/", "no way out of the site");
+    assert_eq!(away.header("location"), "/", "the redirect must stay within the site");
 }
 
 #[tokio::test]

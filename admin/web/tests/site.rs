@@ -62,7 +62,7 @@ impl Browser {
         self.get(reply.header("location")).await
     }
 
-    /// The path of the one person found.
+    /// Returns the path of the only person found.
     async fn find(&self, q: &str) -> String {
         let page = self.get(&format!("/people?q={q}")).await;
         assert_eq!(page.status, 200, "{}", page.text);
@@ -73,7 +73,7 @@ impl Browser {
     }
 }
 
-/// What a checker of pages looks for, cheaply: one h1, unique ids, a label for every visible field, no broken nesting.
+/// Makes the simple checks of a page validator: one h1, unique ids, a label for every visible field, no broken nesting.
 fn is_sound(page: &HttpResponse) {
     let text = &page.text;
     assert_eq!(text.matches("<h1").count(), 1, "{text}");
@@ -195,7 +195,7 @@ async fn an_alias_comes_and_goes() {
     assert_eq!(primary.status, 422, "{}", primary.text);
 }
 
-/// What a clerk can do wrong is told in the clerk's language: the operations themselves speak English.
+/// A clerk's mistakes are reported in the clerk's language, although the operations report them in English.
 #[tokio::test]
 async fn mistakes_are_told_in_french() {
     let site = Site::start().await;
@@ -241,7 +241,7 @@ async fn a_new_password_is_shown_once() {
     let page = browser.get(&person).await;
     assert!(
         page.text.contains("Password reset") && page.text.contains("helen.desk (web)"),
-        "the history tells it: {}",
+        "the history must show it: {}",
         page.text
     );
 }
@@ -320,7 +320,7 @@ async fn a_help_desk_resets_no_administrator() {
     let ada = browser.find("ada").await;
     let page = browser.get(&ada).await;
     is_sound(&page);
-    assert!(!page.text.contains(&format!("{ada}/password")), "no way to it is shown: {}", page.text);
+    assert!(!page.text.contains(&format!("{ada}/password")), "no link to it must be shown: {}", page.text);
     let refused = browser.post(&format!("{ada}/password"), "").await;
     assert_eq!(refused.status, 403, "{}", refused.text);
     assert!(refused.text.contains("Votre rôle ne permet pas"), "{}", refused.text);
@@ -330,7 +330,7 @@ async fn a_help_desk_resets_no_administrator() {
     Browser::sign_in(web(&site), "ada.admin", "fr").await;
 }
 
-/// A session is any node's: it is begun on one and goes on at another, with its message and its letter.
+/// A session begun on one node continues on another, with its message and its password slip.
 #[tokio::test]
 async fn a_session_goes_on_at_another_node() {
     let site = Site::start().await;
@@ -356,7 +356,7 @@ async fn a_session_goes_on_at_another_node() {
     assert!(browser.get(&person).await.text.contains("role=\"status\""), "the message is shown");
 }
 
-/// Every page and form asks for the operation that is its own: of each role, exactly those of the table get in.
+/// Every page and form requires its own operation: exactly the roles that the table allows are permitted.
 #[tokio::test]
 async fn every_page_holds_the_table_of_roles() {
     use Permission as Op;

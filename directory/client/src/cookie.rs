@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-/// Most server ids in one cookie: OpenLDAP allows 4096.
+/// Maximum number of server ids in one cookie: OpenLDAP allows 4096.
 const SERVER_IDS_MAX: usize = 4096;
 /// Longest cookie that is kept, octets.
 const COOKIE_OCTETS_MAX: usize = 512 * 1024;

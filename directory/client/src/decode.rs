@@ -165,7 +165,7 @@ pub(crate) fn whole(octets: &[u8]) -> Option<StructureTag> {
     is_shallow(octets).then(|| parse_tag(octets).ok()).flatten().map(|(_, tag)| tag)
 }
 
-/// Whether no element lies deeper than [`DEPTH_MAX`]. Octets that are no BER are left to the parser.
+/// Whether no element lies deeper than [`DEPTH_MAX`]. Octets that are not BER are left to the parser.
 fn is_shallow(octets: &[u8]) -> bool {
     // Ends of the constructed elements that are open, outermost first.
     let (mut open, mut at): (Vec<usize>, usize) = (Vec::new(), 0);
@@ -192,7 +192,7 @@ fn header(octets: &[u8]) -> Option<(u8, usize, usize)> {
         return Some((tag, 2, usize::from(first)));
     }
     let count = usize::from(first & 0x7f);
-    // As the library reads it: of a length of many octets the last eight count.
+    // Like the library, this uses only the last eight octets of a longer length.
     let length = octets.get(2..2 + count)?.iter().fold(0_usize, |sum, octet| sum << 8 | usize::from(*octet));
     Some((tag, 2 + count, length))
 }

@@ -22,7 +22,7 @@ use crate::{
 /// Entries in one page of a search (RFC 2696). slapd's default soft limit is 500, and unlimited for our service
 /// identities.
 const PAGE_ENTRIES: i32 = 1000;
-/// Most entries of one search: twice the largest site.
+/// Maximum number of entries of one search: twice the largest site.
 const SEARCH_ENTRIES_MAX: usize = 4_000_000;
 /// Longest duration of a whole search, however steadily its entries arrive.
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(300);

@@ -11,15 +11,15 @@ use crate::breaker::Breaker;
 use crate::connection::{ConnectTarget, Connection};
 use crate::outcome::OperationFailure;
 
-/// Most shared connections, on which operations multiplex.
+/// Maximum number of shared connections, on which operations multiplex.
 const SHARED_MAX: usize = 8;
 /// Operations per shared connection before another one is opened, because some servers process a connection serially.
 const SPREAD: usize = 4;
-/// Most concurrent operations at one server; more wait.
+/// Maximum number of concurrent operations at one server; more wait.
 const OPERATIONS_MAX: usize = 256;
-/// Most connections that serve a single caller (paged searches, binds).
+/// Maximum number of connections that serve a single caller (paged searches, binds).
 const EXCLUSIVE_MAX: usize = 16;
-/// Most of those that stay open while idle.
+/// Maximum number of exclusive connections that stay open while idle.
 const IDLE_MAX: usize = 4;
 
 /// The use of an exclusive connection.
@@ -48,7 +48,7 @@ pub(crate) struct PooledServer {
 /// A connection for one caller; [`PooledServer::give_back`] returns it to the pool, dropping it closes it.
 pub(crate) struct ExclusiveConnection<'a> {
     pub(crate) connection: Connection,
-    /// Whether it was just opened: then a failure on it is the server's, not one of idling.
+    /// Whether the connection was just opened: a failure is then the server's, not an effect of idling.
     pub(crate) fresh: bool,
     lane: ConnectionUse,
     _permit: SemaphorePermit<'a>,
@@ -138,7 +138,7 @@ impl PooledServer {
         Ok((connection, true))
     }
 
-    /// Returns the connection with the fewest operations, and whether no further one should be opened.
+    /// Returns the connection with the fewest operations, and whether that one suffices, so that no other is opened.
     fn least_busy(&self) -> Option<(Arc<Connection>, bool)> {
         let mut shared = lock(&self.shared);
         shared.retain(|connection| connection.usable());

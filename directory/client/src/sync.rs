@@ -20,7 +20,7 @@ use crate::{Directory, DirectoryError};
 const SYNC_REFRESH_REQUIRED: u32 = 4096;
 /// All user attributes: the View decides which ones matter.
 const ATTRIBUTES: [&str; 1] = ["*"];
-/// Most UUIDs in one message; slapd sends 1,000 at a time.
+/// Maximum number of UUIDs in one message; slapd sends 1,000 at a time.
 const UUIDS_MAX: usize = 1_000_000;
 
 /// The synchronisation state, merged over server ids. It must be saved together with the content it describes, or not

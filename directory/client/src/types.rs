@@ -78,7 +78,7 @@ pub struct LdapSearch {
     pub filter: Filter,
     /// The attributes to return; empty returns all user attributes. `*` and `+` are allowed.
     pub attributes: Vec<String>,
-    /// Most entries to return; `None` returns all. Reaching the limit is not an error.
+    /// Maximum number of entries to return; `None` returns all. Reaching the limit is not an error.
     pub limit: Option<usize>,
 }
 

@@ -253,12 +253,12 @@ async fn a_server_that_refuses_the_post_read_control_is_written_to_without() {
     assert_eq!(fake.received("AddRequest"), 3);
 }
 
-/// Whether a message binds somebody else than us.
+/// Whether a message binds as an identity other than the pool's own.
 fn is_login(message: &LdapMsg) -> bool {
     matches!(&message.op, LdapOp::BindRequest(request) if request.dn != "cn=us")
 }
 
-/// A good server that answers the binds of others so.
+/// A healthy server that answers binds of other identities with `reply`.
 fn binding(reply: impl Fn() -> Vec<fake::ScriptedStep>) -> impl Fn(&LdapMsg) -> Vec<fake::ScriptedStep> {
     good(move |message| is_login(message).then(&reply))
 }

@@ -16,14 +16,14 @@ const ARGON2_PASSES: u32 = 2;
 const ARGON2_LANES: u32 = 1;
 const ARGON2_OUTPUT_OCTETS: usize = 32;
 
-/// Most memory that a stored value may demand, KiB (256 MiB).
+/// Maximum memory that a stored value may demand, KiB (256 MiB).
 const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
 const ARGON2_PASSES_MAX: u32 = 16;
 const ARGON2_LANES_MAX: u32 = 8;
 
 /// Rounds of a new PBKDF2-SHA256 hash. OWASP Password Storage Cheat Sheet, 2023.
 const PBKDF2_ROUNDS: u32 = 600_000;
-/// Most rounds that a stored value may demand: one or two seconds.
+/// Maximum number of rounds that a stored value may demand: one or two seconds.
 const PBKDF2_ROUNDS_MAX: u32 = 2_000_000;
 
 /// Bounds of salt and digest in a stored value, octets. RFC 9106 §3.1 asks for a salt of at least 8.

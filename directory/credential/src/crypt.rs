@@ -4,9 +4,9 @@ use sha_crypt::{PasswordVerifier, ShaCrypt, password_hash::Error};
 
 use crate::Verification;
 
-/// Most rounds that a stored value may demand: about a second. SHA-crypt's own limit is 999,999,999.
+/// Maximum number of rounds that a stored value may demand: about a second. SHA-crypt's own limit is 999,999,999.
 const ROUNDS_MAX: u32 = 1_000_000;
-/// Fewest rounds: SHA-crypt's own limit.
+/// Minimum number of rounds: SHA-crypt's own limit.
 const ROUNDS_MIN: u32 = 1_000;
 /// Longest value, octets: identifier, rounds, 16 octets of salt, 86 of digest.
 const VALUE_OCTETS_MAX: usize = 128;
@@ -29,7 +29,7 @@ pub(crate) fn verify(password: &[u8], value: &str) -> Verification {
     }
 }
 
-/// Checks `rounds=` before the sha-crypt crate does, which takes a malformed one for the salt.
+/// Checks `rounds=` before the sha-crypt crate does, which reads a malformed one as the salt.
 fn rounds_are_bounded(rest: &str) -> bool {
     match rest.strip_prefix("rounds=") {
         None => true,

@@ -1,7 +1,7 @@
 //! Passwords: hashes as the directory stores them, and the SASL mechanisms that carry a password.
 //!
 //! RFC 4616 (PLAIN), RFC 2307 `{SCHEME}` values. Uses no socket and no directory. The cost that a stored value demands
-//! is bounded here, because whoever can write a `userPassword` must not be able to stop a mail node with it.
+//! is bounded here, because a person who can write a `userPassword` must not be able to stop a mail node with it.
 
 mod cost;
 mod crypt;

@@ -10,7 +10,7 @@ use crate::prep::{self, CaseHandling};
 
 /// Longest DN accepted, octets of its text.
 pub const DN_OCTETS_MAX: usize = 4096;
-/// Most RDNs in one DN.
+/// Maximum number of RDNs in one DN.
 pub const DN_DEPTH_MAX: usize = 32;
 
 /// One relative distinguished name: one or more `type=value` pairs.

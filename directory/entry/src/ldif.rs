@@ -7,7 +7,7 @@ use crate::{AttributeDescription, Dn, Entry};
 
 /// Longest logical line (continuations joined) accepted, octets.
 pub const LINE_OCTETS_MAX: usize = 4 * 1024 * 1024;
-/// Most values in one record.
+/// Maximum number of values in one record.
 pub const RECORD_VALUES_MAX: usize = 10_000;
 /// Length at which a written line is folded, octets. RFC 2849 recommends 76.
 const FOLD_OCTETS: usize = 76;

@@ -9,7 +9,7 @@ pub fn generalized(time: Timestamp) -> String {
     time.strftime("%Y%m%d%H%M%SZ").to_string()
 }
 
-/// Parses `YYYYMMDDHH[MM[SS]][.fraction]Z`. Offsets other than `Z` are refused, as this project never writes one.
+/// Parses `YYYYMMDDHH[MM[SS]][.fraction]Z`. Offsets other than `Z` are refused, because this project never writes one.
 pub fn parse_generalized(text: &str) -> Option<Timestamp> {
     let text = text.strip_suffix('Z')?;
     let (digits, fraction) = text.split_once(['.', ',']).unwrap_or((text, "0"));

@@ -157,7 +157,7 @@ impl Applier<'_> {
         }
         let digests = plan.sources().iter().map(|source| source.digest.as_str());
         if plan.summary().passwords > 0 && !passwords.are_of(digests) {
-            return Err(ApplyError::Refused("the plan was made of other files than those with the passwords".into()));
+            return Err(ApplyError::Refused("the plan was made from other files than those with the passwords".into()));
         }
         self.settle_abandoned(plan.hash()).await?;
         let (journals, plan, actor) = (self.journals.clone(), plan.clone(), self.actor.clone());
@@ -300,7 +300,7 @@ impl<'a> ApplyContext<'a> {
         let Some(of) = to_do.into_iter().find_map(|(_, write)| write.password) else { return Ok(None) };
         match self.passwords.get(of) {
             Some(password) => Ok(Some(password)),
-            None => Err("the password of its record is not there; import the file again".to_owned()),
+            None => Err("the password of its record is missing; import the file again".to_owned()),
         }
     }
 

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 /// Largest record in octets; larger details are replaced by a remark, so that no caller can fill the disk with one call.
 pub const AUDIT_RECORD_OCTETS_MAX: usize = 64 * 1024;
 
-/// The user, token or command that asks, and the face that it uses.
+/// The user, token or command that asks, and its interface (face).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// `cli:root`, `token:quickstart`, a person's uid.
@@ -37,16 +37,16 @@ pub struct AuditRecord {
     pub detail: serde_json::Value,
 }
 
-/// Most records of one subject that are read for one history: a person whom the help desk views every day has thousands of
-/// views among the changes.
+/// Maximum number of records of one subject that are read for one history: a person whom the help desk views every day
+/// has thousands of views among the changes.
 const HISTORY_READ_MAX: usize = 50_000;
 /// Records per read of a history.
 const HISTORY_PAGE: usize = 500;
 
-/// Action of a record that states the outcome of an earlier one, when that outcome was not plain success.
+/// Action of a record that states the outcome of an earlier change, when that change did not succeed completely.
 const OUTCOME: &str = "change.outcome";
 
-/// Outcome of a change that was recorded before it was tried, when that outcome was not plain success.
+/// Outcome of a change that did not succeed completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChangeOutcome {
     /// Certainly nothing was written.
@@ -67,7 +67,7 @@ impl ChangeOutcome {
     }
 }
 
-/// The log that keeps audit records: the border to an engine, which all nodes of a site share.
+/// The log that keeps audit records, shared by all nodes of a site. A storage engine implements this.
 pub trait AuditLog: Send + Sync + 'static {
     /// Adds a record; durable when it resolves to `Ok`. Concurrent calls share a sync of the disk.
     fn append(&self, record: &AuditRecord) -> BoxFuture<'_, io::Result<()>>;
@@ -85,7 +85,7 @@ pub trait AuditLog: Send + Sync + 'static {
 /// The audit of the operations layer. Cheap to clone.
 ///
 /// A change is recorded before it is tried: whatever fails afterwards, power included, no change is missing from the
-/// audit. When the change was not simply done, a second record, `change.outcome`, refers to the first.
+/// audit. When the change does not succeed completely, a second record, `change.outcome`, refers to the first.
 #[derive(Clone)]
 pub struct Audit {
     log: Arc<dyn AuditLog>,
@@ -152,8 +152,8 @@ impl Audit {
         Ok(without_sequence(self.log.newest(None, None, most).await?))
     }
 
-    /// The last `most` changes of one subject, newest first, without views. The detail of a change that was not simply done
-    /// holds its outcome as `outcome` and `outcome_reason`.
+    /// The last `most` changes of one subject, newest first, without views. The detail of a change that did not succeed
+    /// completely holds its outcome as `outcome` and `outcome_reason`.
     pub async fn history(&self, subject: &str, most: usize) -> io::Result<Vec<AuditRecord>> {
         let (mut history, mut outcomes) = (Vec::new(), HashMap::new());
         let (mut before, mut read) = (None, 0);

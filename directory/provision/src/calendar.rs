@@ -1,4 +1,4 @@
-//! Conversion between days as people state them and the moments that the directory holds.
+//! Conversion between the days that people state and the moments that the directory holds.
 
 use jiff::Timestamp;
 use jiff::civil::Date;

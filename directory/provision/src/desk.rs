@@ -32,13 +32,13 @@ use crate::{Actor, Audit, HistoryEntry, Journals, Permission, Principal, Setting
 
 /// Longest key of a person in octets; an address of RFC 5321 §4.5.3.1 is shorter.
 const KEY_OCTETS_MAX: usize = 320;
-/// Most words of a search; further words are ignored.
+/// Maximum number of words of a search; further words are ignored.
 const SEARCH_WORDS_MAX: usize = 6;
 /// Longest word of a search, in characters; the rest is cut.
 const SEARCH_WORD_CHARS_MAX: usize = 64;
-/// Most changes that one history returns, whatever the caller asks for.
+/// Maximum number of changes that one history returns, whatever the caller asks for.
 pub const HISTORY_MAX: usize = 1000;
-/// Most people that one search returns, whatever the caller asks for.
+/// Maximum number of people that one search returns, whatever the caller asks for.
 const SEARCH_RESULTS_MAX: usize = 500;
 
 /// A person in a list.
@@ -138,8 +138,8 @@ pub enum DeskError {
     /// No person or address matches.
     #[error("not found: {0}")]
     NotFound(String),
-    /// The key fits more than one person: two have this name, or one has as login what is the number of another.
-    #[error("'{key}' fits more than one person; each has a key of their own: {}", keys.join(", "))]
+    /// The key matches more than one person: two have this name, or the login of one is the number of another.
+    #[error("'{key}' matches more than one person; use one of these keys: {}", keys.join(", "))]
     Ambiguous {
         /// The key as the caller gave it.
         key: String,
@@ -224,7 +224,7 @@ impl CurrentPerson {
     }
 
     /// The write asserts the entryCSN that was compared with the caller's version: when another writer was faster, the
-    /// caller's version is no longer current.
+    /// caller's version is outdated.
     fn lost_race(&self, error: DeskError) -> DeskError {
         match error {
             DeskError::Stale if self.is_expected => {
@@ -289,8 +289,8 @@ impl Desk {
         Ok(detail)
     }
 
-    /// The last `most` changes of a person, newest first, each with its outcome unless it was simply done; views are left
-    /// out.
+    /// The last `most` changes of a person, newest first, each with its outcome unless it succeeded completely; views
+    /// are left out.
     pub async fn history(
         &self,
         principal: &Principal,
@@ -367,7 +367,7 @@ impl Desk {
         Ok(AnnouncedChange { id: noted.map_err(not_noted)?, actor, subject, is_begun: false })
     }
 
-    /// Records the outcome of a change unless it was simply done. Returns the audit id of the change.
+    /// Records the outcome of a change unless it succeeded completely. Returns the audit id of the change.
     async fn conclude(
         &self,
         noted: AnnouncedChange<'_>,

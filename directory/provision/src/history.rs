@@ -24,7 +24,7 @@ pub struct HistoryEntry {
     pub changes: Vec<ValueChange>,
     /// Whether an import set an initial password.
     pub password_set: bool,
-    /// `not_done`, `partly` or `unknown`; `None` when the change was simply done.
+    /// `not_done`, `partly` or `unknown`; `None` when the change succeeded completely.
     pub outcome: Option<String>,
     /// The reason for such an outcome.
     pub outcome_reason: Option<String>,

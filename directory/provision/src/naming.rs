@@ -28,7 +28,7 @@ pub(crate) const RESERVED: &[&str] = &[
     "www",
     "uucp",
     "ftp",
-    // Other names that mail programs and people take for an office.
+    // Other names that mail programs and people associate with an office.
     "list",
     "list-request",
     "csirt",
@@ -149,7 +149,7 @@ fn fold_canonical<'a>(c: char, letter: &impl Fn(char) -> Option<&'a str>, folded
     decompose_canonical(c, |part| match (part, letter(part)) {
         // A soft hyphen is a hint for line breaks, not a part of the name.
         ('\u{AD}', _) => {}
-        // Joiners shape the letters around them and are no letters.
+        // Joiners shape the letters around them and are not letters.
         ('\u{200C}' | '\u{200D}', _) => {}
         (_, Some(ascii)) => folded.push_str(ascii),
         _ if part.is_ascii() => folded.push(part),
@@ -211,7 +211,7 @@ mod tests {
         NamingPolicy::built_in("example.edu").login_base(given, family)
     }
 
-    // Issue 2, Build 5: the policy's own examples first.
+    // The policy's own examples first.
     #[test]
     fn folds() {
         for (name, expect) in [

@@ -23,7 +23,7 @@ pub use record::{Affiliation, CsvOptions, Encoding, FileError, RecordError, Sour
 pub const FILE_MIB_MAX: u64 = 256;
 /// Name of the source of a registrar's CSV file: in `registrar:12345`, it precedes the registrar's number for a person.
 pub const REGISTRAR: &str = "registrar";
-/// Most data rows in one file.
+/// Maximum number of data rows in one file.
 pub const ROWS_MAX: usize = 2_000_000;
 
 /// A source of facts about people, read whole.
@@ -97,7 +97,7 @@ pub fn read_source(name: &str, bytes: &[u8], options: &CsvOptions) -> Result<Sou
 /// Reports a line that a quotation mark made part of another row: without this report, no error would name its person.
 fn swallowed(row: &csv_record::CsvRecord, line: u64) -> RecordError {
     let first = row.line;
-    let rule = format!("this line became a part of line {first}: there a quotation mark stands where none belongs");
+    let rule = format!("this line was read as part of line {first}, which has a misplaced quotation mark");
     RecordError { line, column: Column::PersonId.name().to_owned(), rule }
 }
 
@@ -130,11 +130,12 @@ fn settle_repeats(records: &mut Vec<SourceRecord>, rejected: &mut Vec<RecordErro
 }
 
 fn conflict(row: &SourceRecord, group: &[(usize, &SourceRecord)]) -> RecordError {
-    /// Most lines that one problem names: enough to find the fault, without repeating a long list in each line.
+    /// Maximum number of lines that one problem names: enough to find the fault, without repeating a long list in each
+    /// line.
     const LINES_NAMED_MAX: usize = 5;
     let others = group.iter().filter(|(_, other)| other.line != row.line).map(|(_, other)| other.line.to_string());
     let others: Vec<String> = others.take(LINES_NAMED_MAX).collect();
-    let rule = format!("this number stands on line {} as well, with other values", others.join(", "));
+    let rule = format!("this number is also on line {}, with other values", others.join(", "));
     RecordError { line: row.line, column: Column::PersonId.name().to_owned(), rule }
 }
 

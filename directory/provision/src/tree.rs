@@ -100,7 +100,7 @@ fn container(suffix: &Dn, name: &'static str) -> Entry {
         .with("ou", name)
 }
 
-/// One entry from the writable provider; `None` when the provider says that there is none.
+/// One entry from the writable provider; `None` when the provider reports that it does not exist.
 pub(crate) async fn read_provider(
     directory: &Directory,
     dn: &Dn,

@@ -13,7 +13,7 @@ use crate::attributes::WantedAttributes;
 pub use crate::attributes::{RecordAttribute, WantedValue};
 use crate::source::{Column, RecordError, RecordRef, Source, SourceRecord};
 
-/// Most sources of one state: a reference to a source has 16 bits.
+/// Maximum number of sources of one state: a reference to a source has 16 bits.
 const SOURCES_MAX: usize = u16::MAX as usize;
 
 /// The wanted state of all people that the sources name.
@@ -162,7 +162,7 @@ impl InitialPasswords {
         self.secrets.get(&of)
     }
 
-    /// Whether these passwords come from exactly the files of which a plan was made.
+    /// Whether these passwords come from exactly the files from which a plan was made.
     pub(crate) fn are_of<'a>(&self, digests: impl Iterator<Item = &'a str>) -> bool {
         self.digests.iter().map(String::as_str).eq(digests)
     }

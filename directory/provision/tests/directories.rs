@@ -102,7 +102,7 @@ fn directory(port: u16) -> Directory {
     })
 }
 
-/// The help desk's operations, and what an apply needs besides.
+/// The help desk's operations, and the journals and audit that an apply needs as well.
 struct Site {
     desk: Desk,
     directory: Directory,

@@ -88,7 +88,7 @@ fn import(error: ImportError) -> DeskError {
     }
 }
 
-/// Performs an operation on zoe, as a face does.
+/// Performs an operation on the person `zoe` as an interface does.
 async fn ask(desk: &Desk, who: &Principal, operation: Permission) -> Result<(), DeskError> {
     let zoe = "zoe.roy";
     let plan = async |who: &Principal| desk.plan_import(who, FILE, CsvOptions::default()).await.map_err(import);
@@ -249,7 +249,7 @@ async fn a_file_gives_nobody_with_a_role_a_password() {
     assert_eq!((has_one("zoe.roy").await, has_one("ida.admin").await, has_one("hal.desk").await), (true, false, false));
 }
 
-/// Of two writers that read the same version and write at the same time, one succeeds and the other gets an error.
+/// When two writers read the same version and write at the same time, one succeeds and the other gets an error.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_changes_of_one_version_one_is_made() {
     let site = Site::start().await;
@@ -270,7 +270,7 @@ async fn of_two_changes_of_one_version_one_is_made() {
     }
 }
 
-/// Of two aliases given under one version, one is given; the other one is free afterwards.
+/// When two aliases are given under one version, one succeeds; the other alias is free afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alias_that_lost_its_race_is_free_again() {
     let site = Site::start().await;
@@ -309,8 +309,8 @@ fn collect_files(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) 
     }
 }
 
-/// `Desk` alone holds directory and audit. This test keeps the faces from another way to them: the API and the pages do
-/// not depend on the LDAP client, and no command writes by itself.
+/// `Desk` alone holds directory and audit. This test ensures that the interfaces have no other access: the API and the
+/// pages do not depend on the LDAP client, and no command writes by itself.
 #[test]
 fn faces_have_no_way_past_the_operations() {
     let admin = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../admin");

@@ -27,10 +27,11 @@ const OWN_ATTRIBUTES: &[&str] = &[
     attr::PREFERRED_LANGUAGE,
 ];
 
-/// Options that people may use with them. Every new description takes a place in a table that only grows, so a person
-/// who could invent options could fill it for all.
+/// Options that people may use with these attributes. Every new description takes a place in a table that only grows,
+/// so a person who could invent options could fill it for all.
 const OWN_OPTIONS: &[&str] = &["lang-fr", "lang-en"];
-/// Octets that a person may write to the own entry in one request: enough for vacation texts, too few for a file store.
+/// Octets that a person may write to their own entry in one request: enough for vacation texts, too few for a file
+/// store.
 const OWN_OCTETS_MAX: usize = 32 * 1024;
 
 /// The rights of one line of the table above.
@@ -89,8 +90,8 @@ impl Identity {
         Self { dn, rights, uuid }
     }
 
-    /// Whether it is one of the institution's own programs, which may send larger requests and have no limits of their
-    /// own.
+    /// Whether the identity is one of the institution's own programs, which may send larger requests and have no search
+    /// limits.
     pub(crate) fn is_privileged(&self) -> bool {
         !matches!(self.rights, Rights::Anonymous | Rights::Person)
     }
@@ -123,7 +124,7 @@ impl Identity {
                 if octets > OWN_OCTETS_MAX {
                     return Err(Refusal::new(
                         ResultCode::AdminLimitExceeded,
-                        "the request is too large for the own entry",
+                        "the request is too large for a change of one's own entry",
                     ));
                 }
                 Ok(())

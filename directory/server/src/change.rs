@@ -29,7 +29,8 @@ pub(crate) struct WriteControls {
     pub(crate) post_read: Option<Vec<String>>,
 }
 
-/// Most subordinates that one rename moves. Bounds how long a rename delays other writes, and the memory it takes.
+/// Maximum number of subordinates that one rename moves. Bounds how long a rename delays other writes, and the memory
+/// it takes.
 const MOVED_ENTRIES_MAX: usize = 65_536;
 
 /// The changes of one write, ready to commit together, and the controls of its response.
@@ -289,8 +290,9 @@ impl AttributeContents {
         if values.is_empty() {
             return Err(Refusal::new(ResultCode::ProtocolError, format!("{name}: no values")));
         }
-        let exists =
-            || Refusal::new(ResultCode::AttributeOrValueExists, format!("{name}: value given or there already"));
+        let exists = || {
+            Refusal::new(ResultCode::AttributeOrValueExists, format!("{name}: value given twice or already present"))
+        };
         match target(tree, name)? {
             ModifyTarget::Classes => {
                 for class in class_ids(&tree.catalogue, values)? {

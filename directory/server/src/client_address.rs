@@ -5,7 +5,8 @@ use std::pin::Pin;
 
 use tokio::net::TcpStream;
 
-/// Determines the client of an accepted connection from what a balancer sends before the first octet of LDAP.
+/// Determines the client of an accepted connection from the octets that a balancer sends before the first octet of
+/// LDAP.
 pub trait ClientAddress: Send + Sync {
     /// Returns the client's address; `None` closes the connection. The implementation bounds its own time, and consumes
     /// no octet of LDAP or TLS.

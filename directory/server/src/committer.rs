@@ -1,6 +1,6 @@
 //! The single writer: commits all waiting write requests in one transaction, then notifies the watchers.
 //!
-//! The order is disk, memory, watchers, responses: nobody sees a change that a crash could undo.
+//! The order is disk, memory, watchers, responses: no client sees a change that a crash could undo.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -20,9 +20,9 @@ use crate::storage::Storage;
 use crate::tree::{EntryNumber, Tree, TreeChange};
 use crate::watch::{SearchWatch, TreeEvent, Watchers};
 
-/// Most writes in one transaction. Bounds how long the first one waits.
+/// Maximum number of writes in one transaction. Bounds how long the first one waits.
 const GROUP_MAX: usize = 512;
-/// Most waiting write requests; beyond, their connections wait.
+/// Maximum number of waiting write requests; beyond, their connections wait.
 pub(crate) const QUEUE_MAX: usize = 4_096;
 
 /// The directory shared by all sessions.

@@ -20,7 +20,7 @@ pub(crate) struct Csn {
 }
 
 impl Csn {
-    /// Parses the text form. The modification number is dropped, as nothing writes it.
+    /// Parses the text form. The modification number is dropped, because no server writes one.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('#');
         let time = parts.next()?;
@@ -101,7 +101,7 @@ impl ContextCsn {
     }
 }
 
-/// Generates ascending CSNs, whatever the clock does.
+/// Generates ascending CSNs, even when the clock is set back.
 #[derive(Debug)]
 pub(crate) struct CsnSequence {
     server: u16,

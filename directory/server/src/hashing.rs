@@ -4,7 +4,7 @@ use tokio::sync::Semaphore;
 
 use crate::refusal::{OperationResult, Refusal, ResultCode};
 
-/// Most passwords waiting to be hashed or verified; beyond, the result is `busy`.
+/// Maximum number of passwords waiting to be hashed or verified; beyond, the result is `busy`.
 const WAITING_MAX: usize = 256;
 
 /// A limit on concurrent password hashing.

@@ -62,7 +62,7 @@ use message::WriteOperation;
 use shared::ServerContext;
 use storage::Storage;
 
-/// Most concurrent connections; further ones are closed at once.
+/// Maximum number of concurrent connections; further ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
 
 /// Configuration of the server.
@@ -163,7 +163,7 @@ impl Server {
         // The sessions have ended and dropped their senders, so the committer ends too.
         let ended = tokio::task::spawn_blocking(move || self.committer.join()).await;
         if !matches!(ended, Ok(Ok(()))) {
-            tracing::error!("the directory's committer ended by a bug");
+            tracing::error!("the directory's committer ended because of a bug");
         }
     }
 }
@@ -195,7 +195,7 @@ fn add_seed(committer: &mut Committer, config: &ServerConfig, entry: &Entry) -> 
     }]);
     match outcome.recv() {
         Ok(Ok(_)) => Ok(()),
-        // Added by a start that was cut off after it.
+        // Added by an earlier start that was interrupted afterwards.
         Ok(Err(refusal)) if refusal.code == refusal::ResultCode::EntryAlreadyExists => Ok(()),
         Ok(Err(refusal)) => {
             let words = format!("seed {}: {:?} {}", entry.dn, refusal.code, refusal.message);

@@ -6,13 +6,13 @@ use provost_entry::{AttributeDescription, FILTER_DEPTH_MAX, Filter};
 use crate::ber::{self, BOOLEAN, BerReader, ENUMERATED, INTEGER, MalformedBer, OCTET_STRING, SEQUENCE, SET};
 use crate::refusal::{Refusal, ResultCode};
 
-/// Most controls in one request.
+/// Maximum number of controls in one request.
 pub(crate) const CONTROLS_MAX: usize = 16;
-/// Most attributes listed in one request.
+/// Maximum number of attributes listed in one request.
 pub(crate) const ATTRIBUTES_MAX: usize = 1_000;
-/// Most values in one request.
+/// Maximum number of values in one request.
 pub(crate) const VALUES_MAX: usize = 100_000;
-/// Most items and operators of one filter.
+/// Maximum number of items and operators of one filter.
 pub(crate) const FILTER_NODES_MAX: usize = 4_096;
 
 /// Attribute description and values, undecoded.

@@ -8,9 +8,9 @@ use crate::catalogue::{Catalogue, ClassId, TypeId};
 use crate::record::NameId;
 use crate::refusal::{OperationResult, Refusal, ResultCode};
 
-/// Most distinct attribute descriptions. Bounds the memory that a writer can take by inventing options.
+/// Maximum number of distinct attribute descriptions. Bounds the memory that a writer can take by inventing options.
 pub(crate) const DESCRIPTIONS_MAX: usize = 4_096;
-/// Most distinct lists of object classes.
+/// Maximum number of distinct lists of object classes.
 pub(crate) const CLASS_LISTS_MAX: usize = 4_096;
 
 /// An attribute description that some entry uses.

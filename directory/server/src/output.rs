@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc};
 
-/// Most pieces of search results that wait for the socket.
+/// Maximum number of pieces of search results that wait for the socket.
 const BULK_MAX: usize = 8;
 /// How long the client may read nothing before the connection ends.
 const STALL_MAX: Duration = Duration::from_secs(30);
 
-/// Most octets of responses that wait for the socket; beyond, no further request is read.
+/// Maximum number of octets of responses that wait for the socket; beyond, no further request is read.
 const ANSWERS_OCTETS_MAX: usize = 256 * 1024;
 
 /// The octets of waiting responses, and a notification when they become fewer.

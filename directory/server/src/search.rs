@@ -21,7 +21,7 @@ use crate::tree::{EntryNumber, EntrySnapshot, Tree};
 
 /// Tag of SearchResultDone.
 pub(crate) const SEARCH_RESULT_DONE: u8 = 0x65;
-/// Longest time for one search, whatever the client asks.
+/// Longest time for one search, whatever limit the client requests.
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(60);
 /// Entries examined under one lock of the tree.
 pub(crate) const CHUNK_ENTRIES: EntryNumber = 256;
@@ -44,7 +44,7 @@ impl SearchScope {
         let place = match (existing(tree, &base), only) {
             (Ok(place), None) => place,
             (Err(refusal), None) => return Err(refusal),
-            // A person sees no names except those of the own entry's ancestors.
+            // A person sees no names except those of their own entry's ancestors.
             (Ok(place), Some(own)) if tree.is_below(own, place) => place,
             _ => return Err(Refusal::new(ResultCode::NoSuchObject, "")),
         };

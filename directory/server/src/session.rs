@@ -39,11 +39,11 @@ const FRAME_OCTETS_ANONYMOUS: usize = 64 * 1024;
 const FRAME_OCTETS_PERSON: usize = 256 * 1024;
 /// Largest request of the institution's own programs, octets: a large group, a photograph.
 const FRAME_OCTETS_PRIVILEGED: usize = 16 * 1024 * 1024;
-/// Most running operations on one connection; beyond, no further request is read.
+/// Maximum number of running operations on one connection; beyond, no further request is read.
 const OUTSTANDING_MAX: usize = 1_024;
 /// A larger request counts as one operation per this many octets, which bounds the octets in memory too.
 const OUTSTANDING_OCTETS: usize = 4 * 1024;
-/// Most running searches on one connection, persistent ones included; beyond, the result is busy.
+/// Maximum number of running searches on one connection, persistent ones included; beyond, the result is busy.
 const SEARCHES_MAX: usize = 128;
 /// Longest silence before the first bind.
 const IDLE_UNBOUND: Duration = Duration::from_secs(45);
@@ -317,7 +317,7 @@ impl Session {
         };
         match (dn.is_empty(), password.reveal().is_empty()) {
             (true, true) => return Ok(Identity::anonymous()),
-            // RFC 4513 §5.1.2: a program that forgot the password must not take this for success.
+            // RFC 4513 §5.1.2: a program that forgot the password must not mistake this for success.
             (false, true) => return Err(Refusal::new(ResultCode::UnwillingToPerform, "a name without a password")),
             (true, false) => return Err(Refusal::new(ResultCode::InvalidCredentials, "")),
             (false, false) => {}
@@ -462,7 +462,7 @@ impl Session {
                 if self.identity.is_privileged() {
                     tokio::spawn(modify);
                 } else {
-                    // One at a time per connection, or one person could take all places in the queue for hashing.
+                    // One at a time per connection; otherwise one person could take all places in the hashing queue.
                     modify.await;
                 }
                 AfterRequest::Continue
@@ -531,7 +531,8 @@ fn response_tag(operation: &Operation) -> u8 {
     }
 }
 
-/// A name that a client chose, for the log: bounded, and without what would begin another line. The log quotes it.
+/// Returns a name that a client chose in the form for the log, which quotes it: bounded, and without characters that
+/// begin another line.
 fn shown(dn: &str) -> String {
     let cut = dn.get(..dn.floor_char_boundary(SHOWN_OCTETS_MAX)).unwrap_or_default();
     cut.chars().map(|c| if c.is_control() { '?' } else { c }).collect()

@@ -76,12 +76,12 @@ impl Storage {
         Ok((storage, tree))
     }
 
-    /// Whether the first entries of a new file are not all there: the start that was to add them was cut off.
+    /// Whether some of a new file's first entries are missing, because the start that adds them was interrupted.
     pub(crate) fn is_unseeded(&self) -> Result<bool, StorageError> {
         Ok(self.state(UNSEEDED)?.is_some())
     }
 
-    /// All first entries are there.
+    /// Records that all first entries are in the file.
     pub(crate) fn set_seeded(&self) -> Result<(), StorageError> {
         self.connection.execute("DELETE FROM state WHERE key = ?1", [UNSEEDED])?;
         Ok(())
@@ -200,8 +200,9 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
 
 /// Asks for a write-ahead log, and fails when the file has another journal.
 ///
-/// SQLite returns the row with the mode before it commits the change: only the end of the statement reports that a disk fault kept
-/// the file in its first mode. There a commit is durable only when the removal of its journal is, which nothing syncs.
+/// SQLite returns the row with the mode before it commits the change, and reports only at the end of the statement that
+/// a disk fault kept the old mode. In the old mode a commit is durable only when the removal of its journal is durable,
+/// and nothing syncs that removal.
 fn use_log(connection: &Connection) -> Result<(), StorageError> {
     let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
     let mut rows = statement.query([])?;
@@ -215,8 +216,8 @@ fn use_log(connection: &Connection) -> Result<(), StorageError> {
 
 /// Syncs what an earlier process left, before a consumer is sent any of it.
 ///
-/// A process that was killed between a write to the log and its sync leaves a commit that SQLite takes for done, and SQLite
-/// ignores errors when it syncs the folder that holds the log.
+/// A process that was killed between a write to the log and its sync leaves a commit that SQLite treats as durable, and
+/// SQLite ignores errors when it syncs the folder that holds the log.
 fn settle(connection: &Connection, folder: &Path) -> Result<(), StorageError> {
     // A checkpoint syncs the log first, then what it copies.
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;

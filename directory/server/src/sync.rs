@@ -19,7 +19,7 @@ use crate::shared::ServerContext;
 use crate::tree::{EntryNumber, EntrySnapshot, Tree, TreePosition};
 use crate::watch::{SearchWatch, TreeEvent};
 
-/// Most UUIDs in one Sync Info message.
+/// Maximum number of UUIDs in one Sync Info message.
 const ID_SET_MAX: usize = 512;
 
 /// Whether the entries of a syncIdSet exist.
@@ -235,7 +235,7 @@ impl SyncSearch<'_> {
         Some(w.into_octets())
     }
 
-    /// Encodes what a change means for this content (RFC 4533 §3.4). Membership is judged by the entry's ancestors at
+    /// Encodes the effect of a change on this content (RFC 4533 §3.4). Membership is judged by the entry's ancestors at
     /// the time of the change, because those may have moved since.
     fn write(&self, tree: &Tree, refresh: &mut Refresh, event: &TreeEvent, w: &mut BerWriter) {
         let change = &event.change;

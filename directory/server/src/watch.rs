@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 
 use crate::tree::{TreeChange, TreePosition};
 
-/// Most changes that wait for one persistent search; beyond, the search ends.
+/// Maximum number of changes that wait for one persistent search; beyond, the search ends.
 const CHANGES_MAX: usize = 16_384;
-/// Most octets of waiting changes (entries before and after) for one search; beyond, the search ends. That is 4 KiB per
-/// change of [`CHANGES_MAX`]; a person's entry takes about one.
+/// Maximum number of octets of waiting changes (entries before and after) for one search; beyond, the search ends. That
+/// is 4 KiB per change of [`CHANGES_MAX`]; a person's entry takes about one.
 const OCTETS_MAX: usize = 64 * 1024 * 1024;
 
 /// A change, and the entry's position before and after.

@@ -1,4 +1,4 @@
-//! Rules of the standards that OpenLDAP keeps and this server once broke, with similar inputs.
+//! Rules of the standards that OpenLDAP follows and this server once broke, with similar inputs.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -585,7 +585,7 @@ async fn a_rename_moves_the_subtree() {
         assert_eq!(change(&watching.receive().await).0, expect);
     }
 
-    // Out of one content and into another, then on at once: each consumer receives every entry.
+    // A move out of one content into another, followed at once by a second move: each consumer receives every entry.
     let out = rename(&format!("ou=lab2,{groups}"), "ou=lab3", Some(&services));
     assert_eq!(code(&mut client, out).await, LdapResultCode::Success);
     let expect = moved(&format!("ou=lab,{groups}"), &format!("ou=lab3,{services}"));

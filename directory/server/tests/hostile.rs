@@ -124,7 +124,7 @@ async fn start_tls() {
     server.stop().await;
 }
 
-// Responses wait in memory up to a bound: a client that never reads is not read from either.
+// Responses wait in memory up to a bound: the server stops reading from a client that never reads.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_reads_is_not_read_from() {
     let folder = tempfile::tempdir().unwrap();

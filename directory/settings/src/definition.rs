@@ -9,7 +9,7 @@ use provost_schema::ou;
 
 use crate::SettingValues;
 
-/// Most values of one setting.
+/// Maximum number of values of one setting.
 pub const VALUES_MAX: usize = 64;
 /// Longest value, octets.
 pub const VALUE_OCTETS_MAX: usize = 512;
@@ -132,7 +132,7 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
     },
     SettingDefinition {
         name: "default-quota",
-        about: "what an account may hold where neither its entry nor its quota class says",
+        about: "storage of an account whose entry and quota class state no quota",
         unit: "octets",
         rule: "a whole number from 1048576 to 1125899906842624, or none",
         container: ou::POLICIES,
@@ -145,7 +145,7 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
     },
     SettingDefinition {
         name: "quota-classes",
-        about: "what an account may hold, by primary affiliation",
+        about: "storage of an account, by primary affiliation",
         unit: "octets",
         rule: "per value: student, faculty, staff, alum or other, a space, a number as in default-quota; each once",
         container: ou::POLICIES,
@@ -169,7 +169,7 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
     },
     SettingDefinition {
         name: "address-quarantine",
-        about: "how long an address that was taken away can be given back to its former owner only",
+        about: "how long only the former owner can get back a removed address",
         unit: "days",
         rule: "a whole number from 0 to 3650; 0 frees an address at once",
         container: ou::POLICIES,
@@ -182,7 +182,7 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
     },
     SettingDefinition {
         name: "removal-guard",
-        about: "the View is parked where more than this share of people, addresses, groups, domains or settings would go",
+        about: "the View is parked when more than this share of people, addresses, groups, domains or settings would be removed",
         unit: "percent",
         rule: "a whole number from 1 to 100",
         container: ou::POLICIES,
@@ -195,7 +195,7 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
     },
     SettingDefinition {
         name: "message-size",
-        about: "the largest message that is taken",
+        about: "the largest message that is accepted",
         unit: "octets",
         rule: "a whole number from 65536 to 134217728",
         container: ou::SERVICES,
@@ -376,7 +376,7 @@ mod tests {
             assert!(names.insert(definition.name), "{} twice", definition.name);
             assert!(definition.accepts(&[definition.example]), "{}: its own example", definition.name);
             assert!([ou::POLICIES, ou::SERVICES].contains(&definition.container));
-            // A displayed value can be stated again, the default too, unless it is empty.
+            // Every displayed value can be stated again, including a default that is not empty.
             let shown = definition.shown(&SettingValues::default());
             assert!(shown.is_empty() || definition.accepts(&shown), "{}: its own default", definition.name);
         }

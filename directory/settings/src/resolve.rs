@@ -1,5 +1,5 @@
-//! Which value is in force: that of the directory, else the last valid one of the same entry, else that of the node's
-//! file, else the built-in default.
+//! Determines the value in force: that of the directory, else the last valid one of the same entry, else that of the
+//! node's file, else the built-in default.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DEFINITIONS, MAIL_DOMAIN, SettingDefinition, SettingValues};
 
-/// Most entries of class `provostSetting` that are read.
+/// Maximum number of entries of class `provostSetting` that are read.
 pub const SETTINGS_MAX: usize = 256;
 
 /// The domains that the directory serves; `mail-domain` must be one of them.

@@ -10,9 +10,10 @@ use uuid::Uuid;
 use crate::snapshot::ViewRecord;
 use crate::{Person, PersonRef, PersonState, Snapshot, View};
 
-/// Most accounts, domains, groups and settings named in one change set; a larger set counts everything as changed.
+/// Maximum number of accounts, domains, groups and settings named in one change set; a larger set counts everything as
+/// changed.
 const NAMED_MAX: usize = 4096;
-/// Most change sets that a reader may lag behind; beyond, everything counts as changed for that reader.
+/// Maximum number of change sets that a reader may lag behind; beyond, everything counts as changed for that reader.
 const BEHIND_MAX: usize = 64;
 
 /// The accounts, domains, groups and settings that one publish changed.
@@ -131,15 +132,15 @@ impl ChangeSenders {
 
 /// The accounts that sessions watch: as many as there are people logged in, whatever the directory holds.
 ///
-/// An import changes tens of thousands of people while ten thousand sessions wait. None of those sessions may be woken for a
-/// stranger, so that each account has a signal of its own, and only a person who is replaced gives it.
+/// An import changes tens of thousands of people while ten thousand sessions wait. No session may be woken for another
+/// person's change, so each account has its own signal, which is given only when its person is replaced.
 #[derive(Default)]
 struct Watched(Mutex<HashMap<Uuid, Arc<AccountSignal>>>);
 
-/// Given when the person of one account is replaced.
+/// The signal of one account, given when its person is replaced.
 #[derive(Default)]
 struct AccountSignal {
-    /// How often it was given.
+    /// How often the signal was given.
     count: AtomicU64,
     notify: Notify,
 }
@@ -207,7 +208,7 @@ pub struct AccountWatch {
     watched: Arc<Watched>,
     /// `None` only while the watch is dropped.
     signal: Option<Arc<AccountSignal>>,
-    /// The signals that need no look any more.
+    /// The signals up to this count have been looked at.
     looked_at: u64,
     seen: Option<PersonRef>,
     at_login: PersonRef,
@@ -222,7 +223,7 @@ impl AccountWatch {
     /// Whether the person is no longer as they were at the login or the last [`AccountWatch::look`]. Costs nothing while
     /// the account has not changed.
     pub fn has_changed(&mut self, view: &View) -> bool {
-        // Before the snapshot: a publish in between counts as a signal that was not looked at.
+        // Read before the snapshot, so that a publish in between counts as a new signal.
         let count = self.count();
         if count == self.looked_at {
             return false;
@@ -235,7 +236,7 @@ impl AccountWatch {
     }
 
     /// Whether the session must end: the person is gone, may no longer log in, or has other passwords than at login.
-    /// Takes the current state as seen; once true, stays true.
+    /// Marks the current state as seen; once true, stays true.
     pub fn is_revoked(&mut self, view: &View) -> bool {
         if !self.is_revoked && self.has_changed(view) {
             let now = self.look(view);
@@ -245,7 +246,7 @@ impl AccountWatch {
         self.is_revoked
     }
 
-    /// Returns the current person, and takes that state as seen.
+    /// Returns the current person, and marks that state as seen.
     pub fn look(&mut self, view: &View) -> Option<Arc<Person>> {
         self.looked_at = self.count();
         self.seen = view.snapshot().person(self.account);
@@ -405,8 +406,8 @@ mod tests {
         }
     }
 
-    /// An import beside many sessions: no waiting task is woken for people who are not its own, whether the change set names them or
-    /// gives up naming, nor for a change set that names a person who is the same.
+    /// During an import, no waiting session is woken for other people's changes, whether the change set names them or
+    /// counts everything as changed, nor for a change set that names its person without a change.
     #[test]
     fn an_import_wakes_no_session() {
         const SESSIONS: u128 = 10_000;

@@ -73,7 +73,7 @@ impl Consumer {
                 SessionEnd::Parked(guard) => self.wait_parked(guard).await,
                 SessionEnd::StartOver => {}
                 SessionEnd::Lost(error) => {
-                    tracing::warn!(%error, "the view does not follow the directory at the moment");
+                    tracing::warn!(%error, "the View does not follow the directory now");
                     self.count_refusal(&error);
                     sleep(backoff.mul_f64(rand::random_range(0.8..1.2))).await;
                 }

@@ -265,7 +265,7 @@ mod tests {
         text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
     }
 
-    /// DESIGN §6: less than 1.5 KB per person, address records included.
+    /// A person takes less than 1.5 KB, address records included.
     ///
     /// Measured in a process of its own: memory of other tests would be counted otherwise.
     #[test]

@@ -43,7 +43,7 @@ pub(crate) struct Follower {
     /// Changes since they were last taken.
     changes: ChangeSet,
     refresh: Option<ViewRefresh>,
-    /// RecentRemovals removals outside of a refresh.
+    /// Recent removals outside of a refresh.
     recent: RecentRemovals,
     is_parked: bool,
 }
@@ -184,8 +184,9 @@ impl Follower {
         self.change(uuid, |target| target.remove(uuid))
     }
 
-    /// Restores entries that were removed one by one before the removals exceeded the guard. An entry that has taken over
-    /// a name stays. The next refresh is a full one: a resumed one would not name these entries again.
+    /// Restores entries that were removed one by one before the removals exceeded the guard. An entry that has taken
+    /// over the name of a removed one stays. The next refresh is a full one: a resumed one would not name these entries
+    /// again.
     fn restore(&mut self, lost: EntryKind) {
         for removed in self.recent.take(lost) {
             if self.snapshot.record(removed.entry_uuid).is_none() && !self.snapshot.has_namesake(&removed.record) {
@@ -336,7 +337,7 @@ mod tests {
         follower.take(put(31));
         assert_eq!(follower.take(SyncEvent::RefreshPresentDone), EventOutcome::Nothing);
         assert_eq!(follower.snapshot().people(), 30);
-        // 15 of 30 are a large share, but few enough to be always believed.
+        // 15 of 30 are a large share, but always believed, because they are few.
         assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
         assert_eq!(follower.snapshot().people(), 16);
     }
@@ -520,7 +521,7 @@ mod tests {
         assert_eq!(follower.snapshot().len(), SITE);
     }
 
-    /// Removals that an operator made with the guard off are not restored by a removal after it is on again.
+    /// Removals that an operator made with the guard off are not restored by a removal after the guard is on again.
     #[test]
     fn removals_without_a_guard_are_not_held_against_later_ones() {
         let mut follower = following_a_site();

@@ -1,7 +1,7 @@
-//! The removal guard: how many entries may go at once before the directory is taken to have lost them.
+//! The removal guard: how many entries may disappear at once before the removal counts as a loss of the directory.
 //!
-//! Each kind of entry is measured apart, in a refresh and after it: losing five domains of five removes hardly any
-//! entries, yet makes all mail refused.
+//! Each kind of entry is measured apart, in a refresh and after it: the loss of five domains of five removes few
+//! entries, but makes the node refuse all mail.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -63,7 +63,7 @@ impl EntryKind {
     }
 
     /// Whether this many removals are never believed, whatever their share: without a domain all mail would be refused,
-    /// and nobody removes a container on purpose.
+    /// and no operator removes a container on purpose.
     fn are_needed(self, removed: usize, before: usize) -> bool {
         match self {
             Self::Domain => removed >= before,

@@ -122,8 +122,8 @@ impl ViewState {
         }
     }
 
-    /// Starts to save; a save that is running goes on with what is new. Returns how long the last one took, zero while one is
-    /// running.
+    /// Starts to save; a save that is running continues with the newer state. Returns how long the last one took, zero
+    /// while one is running.
     fn save_in_background(&self) -> Duration {
         let Some(saver) = self.saver.clone() else { return Duration::ZERO };
         let Some(took) = saver.took() else {
@@ -138,7 +138,7 @@ impl ViewState {
         took
     }
 
-    /// Makes `snapshot` visible to every session, and wakes those whom the changes concern.
+    /// Makes `snapshot` visible to every session, and wakes those that the changes concern.
     fn publish(&self, snapshot: Arc<Snapshot>, changes: ChangeSet) {
         metrics::gauge!("provost_view_people").set(snapshot.people() as f64);
         let before = self.snapshot.swap(Arc::clone(&snapshot));
@@ -156,7 +156,7 @@ fn report_faults(before: &SharedSettings, now: &SharedSettings) {
         let origin = now.origin(&fault.name.to_lowercase());
         tracing::error!(
             setting = fault.name, dn = fault.dn, values = ?fault.values, rule = fault.rule, in_force = %origin,
-            "a setting in the directory is bad and not in force"
+            "a setting in the directory is invalid and not in force"
         );
     }
 }
@@ -206,7 +206,7 @@ impl View {
         self.inner.shared.snapshot.load_full()
     }
 
-    /// Returns who receives mail for `address`.
+    /// Returns the recipient of mail for `address`.
     pub fn recipient(&self, address: &Address) -> RecipientStatus {
         let health = &self.inner.shared.health;
         // Read before the snapshot: the snapshot loaded afterwards is then at least as new as this flag.

@@ -22,7 +22,7 @@ use provost_client::{Directory, DirectoryError};
 use provost_credential::{Scheme, Secret, Verification};
 use provost_entry::Dn;
 
-/// Most results cached at a time: every account of a university, with a few devices each.
+/// Maximum number of results cached at a time: every account of a university, with a few devices each.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 /// How long a refusal is cached: a client that repeats a wrong password in a loop costs one hash per this time.
 const REFUSAL_TTL: Duration = Duration::from_secs(5);
@@ -199,7 +199,7 @@ impl Verifier {
                 self.refuse_unknown(password, source).await;
             }
             if !certain {
-                // The name may be new: nobody was refused, so nothing counts towards the throttle.
+                // The name may be new: no login was refused, so nothing counts towards the throttle.
                 return Login::Unavailable;
             }
             self.count_refusal(digest, &account, source, now);

@@ -13,13 +13,13 @@ use uuid::Uuid;
 use crate::snapshot::{AddressRecord, PersonRecord, ViewRecord, dn_key};
 use crate::{AddressKind, Affiliation, Group, Person, PersonState, Vacation};
 
-/// Most `userPassword` values read: each may cost one hash at a login.
+/// Maximum number of `userPassword` values read: each may cost one hash at a login.
 const PASSWORDS_MAX: usize = 4;
 /// Longest `userPassword` value, octets; an argon2 hash has about a hundred.
 const PASSWORD_OCTETS_MAX: usize = 1024;
-/// Most `provostRole` values read.
+/// Maximum number of `provostRole` values read.
 const ROLES_MAX: usize = 16;
-/// Most `mailLocalAddress` values read.
+/// Maximum number of `mailLocalAddress` values read.
 const PROJECTED_MAX: usize = 256;
 /// Longest short text (name, subject, language), characters.
 const SHORT_CHARS_MAX: usize = 512;
@@ -30,7 +30,7 @@ const VACATION_INTERVAL_DAYS: u16 = 7;
 /// Longest interval between vacation replies, days.
 const VACATION_INTERVAL_MAX: u16 = 365;
 
-/// Most members of a group; each takes 16 octets of memory.
+/// Maximum number of members of a group; each takes 16 octets of memory.
 const MEMBERS_MAX: usize = 200_000;
 /// Longest `cn` of a group or a setting, octets.
 const NAME_OCTETS_MAX: usize = 256;
@@ -153,7 +153,7 @@ fn with_option<'a>(entry: &'a Entry, name: &str, option: &str) -> Option<&'a str
 
 fn address(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> {
     let text = entry.first(attr::PROVOST_ADDRESS).ok_or("an address entry without address")?;
-    let address = Address::parse(text).map_err(|_| "an address entry whose address is none")?;
+    let address = Address::parse(text).map_err(|_| "an address entry with an invalid address")?;
     let kind = match entry.first(attr::PROVOST_ADDRESS_KIND).map(str::to_ascii_lowercase).as_deref() {
         Some("primary") => AddressKind::Primary,
         Some("alias") => AddressKind::Alias,
@@ -170,7 +170,7 @@ fn address(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> 
 fn domain(entry: &Entry) -> Result<ViewRecord, &'static str> {
     let text = entry.first(attr::PROVOST_DOMAIN).ok_or("a domain entry without domain")?;
     // An address of the domain is subject to the same rules and gives the same lower case.
-    let address = Address::from_parts("postmaster", text).map_err(|_| "a domain entry whose domain is none")?;
+    let address = Address::from_parts("postmaster", text).map_err(|_| "a domain entry with an invalid domain")?;
     Ok(ViewRecord::Domain(address.domain().into()))
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Saver {
     path: PathBuf,
     newest: Mutex<SavedView>,
     written: tokio::sync::Mutex<LastSave>,
-    /// Whether a save was asked for while another one was running.
+    /// Whether a save was requested while another one was running.
     is_wanted: AtomicBool,
 }
 
@@ -54,17 +54,18 @@ impl Saver {
         }
     }
 
-    /// Writes the newest view, unless the file holds it already. One that is asked for meanwhile is written too.
+    /// Writes the newest view, unless the file holds it already. A view whose save is requested meanwhile is written
+    /// too.
     pub(crate) async fn save(&self) -> io::Result<()> {
         self.save_once().await?;
-        // Asked after the lock is released: who finds it free from now on saves on its own.
+        // Checked after the lock is released: a later caller finds the lock free and saves by itself.
         while self.is_wanted.swap(false, Ordering::SeqCst) {
             self.save_once().await?;
         }
         Ok(())
     }
 
-    /// Asks the running save to write the view of this moment as well.
+    /// Requests that the running save writes the present view as well.
     pub(crate) fn want(&self) {
         self.is_wanted.store(true, Ordering::SeqCst);
     }

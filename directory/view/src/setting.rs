@@ -48,7 +48,7 @@ impl StatedSettings {
     pub(crate) fn insert(&mut self, key: MapKey, stated: Arc<StatedEntry>) {
         // An excess setting counts as not stated. The names are few, so this many entries are a mistake.
         if self.stated.len() >= SETTINGS_MAX && !self.stated.contains_key(&key) {
-            tracing::warn!(dn = %stated.dn, "more than {SETTINGS_MAX} settings: this one is not looked at");
+            tracing::warn!(dn = %stated.dn, "more than {SETTINGS_MAX} settings: this one is ignored");
             return;
         }
         self.stated.insert(key, stated);

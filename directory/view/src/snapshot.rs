@@ -19,7 +19,7 @@ use crate::{Group, Person};
 pub enum AddressKind {
     /// The address from which the person sends.
     Primary,
-    /// An alias, which reaches the person beside the primary address.
+    /// An alias, which reaches the person in addition to the primary address.
     Alias,
     /// A former primary address, which still reaches the person.
     Retained,
@@ -31,12 +31,12 @@ pub enum AddressKind {
     Quarantined,
 }
 
-/// Who receives mail for an address.
+/// The recipient of mail for an address.
 #[derive(Clone, Debug)]
 pub enum RecipientStatus {
     /// A person.
     Person(Arc<Person>),
-    /// Certainly nobody: 550 5.1.1.
+    /// The address certainly does not exist: 550 5.1.1.
     Unknown,
     /// The domain is not served here, so that mail for it would be relayed.
     NotLocal,

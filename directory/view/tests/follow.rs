@@ -194,7 +194,7 @@ async fn without_file_and_directory_it_is_unavailable() {
     assert!(!view.status().complete);
 }
 
-/// An earlier program finds a file of a later version: it reads the directory, and writes its own file.
+/// An earlier program that finds a file of a later version reads the directory instead, and replaces the file.
 #[tokio::test]
 async fn a_file_of_a_later_version_is_replaced() {
     let folder = tempfile::tempdir().unwrap();

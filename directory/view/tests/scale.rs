@@ -36,7 +36,7 @@ async fn a_bulk_import_is_followed_while_it_runs_and_loaded_again() {
         credential_ttl: Duration::from_secs(600),
         fallback: Fallback::default(),
     };
-    // Adding is the client's work and following the View's: both run in this one process.
+    // The client adds and the View follows: both run in this one process.
     let view = View::start(config.clone(), slapd.directory());
     eventually(Duration::from_secs(10), "current", || view.status().current).await;
     let directory = slapd.directory();

@@ -13,7 +13,7 @@ use crate::IncomingMessage;
 /// Seconds of a day.
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
-/// What is done with one message for one person (RFC 5228 §2.10): the actions of the script, or an implicit keep.
+/// The actions for one message and one person (RFC 5228 §2.10): those of the script, or an implicit keep.
 #[derive(Debug, Default)]
 pub(crate) struct Disposition {
     /// Mailboxes that the message is filed into; with none and no redirect it is discarded.
@@ -50,7 +50,7 @@ impl Disposition {
         Self { mailboxes: vec![MailboxName::inbox()], ..Self::default() }
     }
 
-    /// Files into the mailbox for quarantine. The person's rules do not run, so that nobody gets a reply and nothing is
+    /// Files into the mailbox for quarantine. The person's rules do not run, so that no reply is sent and nothing is
     /// redirected.
     pub(crate) fn quarantine(junk: MailboxName) -> Self {
         Self { mailboxes: vec![junk], ..Self::default() }
@@ -77,7 +77,8 @@ impl Disposition {
 
     /// RFC 5228 §4.2: a redirect keeps the reverse-path. Our Delivered-To in the message ends a loop.
     ///
-    /// The parameters of RFC 3461 go along. When a copy stays here, this host reports the success, and the next hop does not.
+    /// The parameters of RFC 3461 go along. When a copy stays here, this host reports the success itself and asks the
+    /// next hop for no such report.
     pub(crate) fn redirects(&self, incoming: IncomingMessage<'_>, body: &Bytes) -> Vec<Op> {
         let stays = !self.mailboxes.is_empty();
         let notify = incoming.recipient.notify;
@@ -103,21 +104,21 @@ impl Disposition {
     }
 }
 
-/// Where a message was kept.
+/// Where a delivered message was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filing {
-    /// Where the rules say.
+    /// In the mailboxes that the rules name.
     AsRuled,
-    /// In INBOX, since a mailbox of the rules could not be had.
+    /// In INBOX, because a mailbox of the rules is missing or cannot be created.
     InInbox,
 }
 
 impl Disposition {
-    /// For the help desk: `in INBOX; vacation reply to ann@example.org where one is due`.
+    /// Describes the outcome for the help desk: `in INBOX; vacation reply to ann@example.org where one is due`.
     pub(crate) fn words(&self, kept: Filing) -> String {
         let mut words: Vec<String> = match kept {
             Filing::AsRuled => self.mailboxes.iter().map(|mailbox| format!("in {mailbox}")).collect(),
-            Filing::InInbox => vec!["in INBOX, since the mailbox of a rule cannot be had".to_owned()],
+            Filing::InInbox => vec!["in INBOX, because the mailbox of a rule is not available".to_owned()],
         };
         words.extend(self.redirects.iter().map(|to| format!("sent on to {to}")));
         if words.is_empty() {
@@ -165,8 +166,8 @@ pub(crate) fn keep(body: Bytes, internal_date: i64) -> Op {
     Op::Append { mailbox: MailboxName::inbox(), create: true, body, flags: Flags::none(), internal_date }
 }
 
-/// RFC 5230 §4.2: the reply is sent unless its correspondent was answered lately. Reply and record are in the batch of the
-/// message: every delivered message is answered, and a repeated batch answers once.
+/// RFC 5230 §4.2: the reply is sent unless its correspondent was answered recently. Reply and record are in the batch
+/// of the message: every delivered message is answered, and a repeated batch answers once.
 pub(crate) fn answer(reply: &VacationReply, incoming: IncomingMessage<'_>, person: &Person, hostname: &str) -> Op {
     let now = incoming.now;
     let id = caused_id(incoming.id, "vacation");
@@ -180,7 +181,7 @@ pub(crate) fn answer(reply: &VacationReply, incoming: IncomingMessage<'_>, perso
         references: reply.references.as_deref(),
         hostname,
         now,
-        // The id follows from the delivery's: the same delivery makes the same reply.
+        // Derived from the delivery's id: the same delivery makes the same reply.
         chance: id.get(),
     };
     // RFC 5230 §5.1, RFC 3834 §3.3: with the null reverse-path.

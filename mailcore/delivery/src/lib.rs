@@ -1,7 +1,7 @@
 //! Local delivery: recipient, person, the person's Sieve rules, store. All messages enter mailboxes here.
 //!
-//! Three things must never happen here: an answer before the commit is durable, a directory that cannot answer taken for "no
-//! such user", and a message lost because a person's rule is wrong.
+//! Three things must never happen here: an answer before the commit is durable, a directory that cannot answer treated
+//! as "no such user", and a message lost because a person's rule is wrong.
 
 mod actions;
 mod outcome;
@@ -39,7 +39,7 @@ pub struct IncomingMessage<'a> {
     pub arrival: &'a Arrival,
     /// The recipient as the envelope named it.
     pub recipient: &'a Recipient,
-    /// The address of this site that the recipient stands for.
+    /// The address of this site that the recipient resolves to.
     pub address: &'a Address,
     /// The message with the trace fields of the caller (Received). Return-Path and Delivered-To are added in front of them.
     pub message: &'a Bytes,
@@ -122,7 +122,7 @@ impl Delivery {
             RecipientStatus::Unknown => Err(Delivered::Refused(RecipientRefusal::NoSuchUser)),
             RecipientStatus::NotLocal => Err(Delivered::Refused(RecipientRefusal::NotLocal)),
             RecipientStatus::Closed => Err(Delivered::Refused(RecipientRefusal::Closed)),
-            RecipientStatus::Unavailable => Err(Delivered::Unavailable("the directory cannot say now".into())),
+            RecipientStatus::Unavailable => Err(Delivered::Unavailable("the directory cannot answer now".into())),
         }
     }
 
@@ -157,8 +157,7 @@ impl Delivery {
         }
     }
 
-    /// A report to the sender of a message that arrived at the first time, made at the second (RFC 3464); `None` when no report
-    /// is due.
+    /// Builds a report to the sender of a message that arrived at `arrived` (RFC 3464); `None` when no report is due.
     pub fn report(
         &self,
         id: QueueId,
@@ -178,7 +177,7 @@ impl Delivery {
     async fn apply(&self, batch: Batch, body: &Bytes) -> Result<Filing, BatchError> {
         match self.settle(&batch).await {
             Err(BatchError::NoMailbox(_) | BatchError::Refused(_)) if batch.ops.iter().any(actions::is_filed) => {
-                tracing::warn!(account = %batch.account.get(), "a rule's mailbox cannot be had, kept in INBOX");
+                tracing::warn!(account = %batch.account.get(), "the mailbox of a rule is not available, message kept in INBOX");
                 let internal_date = batch.now;
                 let kept = batch.ops.into_iter().filter(|op| !matches!(op, Op::Append { .. }));
                 let ops = std::iter::once(actions::keep(body.clone(), internal_date)).chain(kept).collect();

@@ -16,11 +16,11 @@ pub enum Delivered {
 /// Why a recipient is refused for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecipientRefusal {
-    /// 550 5.1.1
+    /// 550 5.1.1: no person has this address.
     NoSuchUser,
     /// 550 5.7.1: the domain is not served here.
     NotLocal,
-    /// 550 5.2.1
+    /// 550 5.2.1: the account is closed.
     Closed,
     /// 552 5.2.2: the account is over its quota.
     Full,
@@ -28,12 +28,12 @@ pub enum RecipientRefusal {
     Loop,
     /// 550 5.7.1: the recipient's rule rejects the message with this text (RFC 5429).
     Rejected(String),
-    /// 554 5.3.0: beyond a bound of the store.
+    /// 554 5.3.0: the message exceeds a bound of the store.
     Store(String),
 }
 
 impl Delivered {
-    /// Name for the counter.
+    /// The label of the counter.
     pub(crate) fn as_label(&self) -> &'static str {
         match self {
             Self::Stored => "stored",
@@ -73,7 +73,8 @@ impl From<BatchError> for Delivered {
             BatchError::Refused(why) => Self::Refused(RecipientRefusal::Store(why)),
             BatchError::Unknown => Self::Unavailable("outcome unknown".into()),
             BatchError::Unavailable(why) => Self::Unavailable(why),
-            // INBOX always exists: the store contradicts itself. The sender keeps the message until that is mended.
+            // INBOX always exists, so the store contradicts itself. The sender keeps the message until the store is
+            // repaired.
             other @ (BatchError::NoMailbox(_) | BatchError::MailboxExists(_)) => Self::Unavailable(other.to_string()),
             // No delivery requires a lease or an unchanged account. The cause may be gone at the next attempt.
             other @ (BatchError::Fenced | BatchError::Conflict(_)) => Self::Unavailable(other.to_string()),

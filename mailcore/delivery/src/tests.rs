@@ -129,7 +129,7 @@ impl MessageStore for Faulty {
     }
 }
 
-/// A delivery, and its store.
+/// A delivery service over a faulty store.
 struct Site {
     delivery: Delivery,
     store: Arc<Faulty>,
@@ -215,8 +215,8 @@ async fn refuses_for_good() {
     assert_eq!(site.delivery.check(&elsewhere), Err(Delivered::Refused(RecipientRefusal::NotLocal)));
 }
 
-/// A quarantined message goes to the mailbox with the use Junk, with its mark, and causes nothing: no vacation reply, no
-/// report of success. A tagged message is delivered as any other.
+/// A quarantined message goes to the mailbox with the use Junk, with its mark, and causes neither a vacation reply nor
+/// a report of success. A tagged message is delivered like any other.
 #[tokio::test]
 async fn a_quarantined_message_goes_into_junk() {
     let marked = |effect: &str| {
@@ -247,7 +247,7 @@ async fn a_quarantined_message_goes_into_junk() {
     }
 }
 
-/// RFC 5233: the detail of an address belongs to the recipient. An address that has an entry of its own is no detail.
+/// RFC 5233: the detail of an address belongs to the recipient. An address with its own entry is not split.
 #[tokio::test]
 async fn a_detail_reaches_its_user() {
     let site = site(&[]);
@@ -348,7 +348,7 @@ async fn a_vacation_answers_once() {
 const MESSAGE_TO_AWAY: &[u8] = b"From: Ann <ann@example.org>\r\nTo: away@example.edu\r\nSubject: hi\r\n\
     Message-ID: <1@example.org>\r\n\r\nhello\r\n";
 
-/// A delivery of unknown outcome is repeated, and its reply is there once: with the message, never without.
+/// A delivery of unknown outcome is repeated; its reply is queued once, together with the message.
 #[tokio::test]
 async fn a_delivery_and_its_reply_are_one() {
     let unknown = || Fault::After(BatchError::Unknown);

@@ -23,8 +23,8 @@ pub(crate) fn with_trace(message: &Bytes, reverse_path: Option<&Path>, recipient
 
 /// Whether the message is in a loop: this host has delivered it to this address too often already.
 ///
-/// Only deliveries of this host count: a Delivered-To right above a Received that this host wrote. A Delivered-To of another
-/// server, of mail that moved here or came through a front server, is no sign of a loop.
+/// Only deliveries of this host count: a Delivered-To right above a Received that this host wrote. A Delivered-To of
+/// another server, of mail that moved here or came through a front server, is not a sign of a loop.
 pub(crate) fn is_looping(message: &[u8], recipient: &Address, hostname: &str) -> bool {
     let (mut is_delivered, mut deliveries) = (false, 0);
     for field in HeaderSection::of(message).iter() {

@@ -287,7 +287,7 @@ impl ImapSession {
             }
         };
         match std::mem::replace(&mut self.waiting, Continuation::Nothing) {
-            Continuation::Nothing => Err(SessionError::Bug("a line that nobody waits for".to_owned())),
+            Continuation::Nothing => Err(SessionError::Bug("a line that no command waits for".to_owned())),
             Continuation::Idle { tag } => {
                 let is_done = line.eq_ignore_ascii_case(b"DONE");
                 let reply = if is_done {

@@ -3,7 +3,7 @@
 
 use crate::tokens::TokenCursor;
 
-/// Most items read from one field. A parsed item takes many times the memory of its source text.
+/// Maximum number of items read from one field. A parsed item takes many times the memory of its source text.
 pub const LISTED_MAX: usize = 4_096;
 
 /// One item of an address list.
@@ -286,7 +286,7 @@ mod tests {
         }
     }
 
-    /// WordRun join only around a dot; text that is not an address becomes a name.
+    /// Words join only around a dot; text that is not an address becomes a name.
     #[test]
     fn invents_no_address() {
         for (text, expect) in [

@@ -8,9 +8,9 @@ use crate::tokens::without_comments;
 
 /// Longest date value, octets; the rest is ignored.
 const DATE_OCTETS_MAX: usize = 1_024;
-/// Words looked at behind day and month.
+/// Number of words after day and month that are read.
 const WORDS_MAX: usize = 8;
-/// Among how many of them the year stands: behind time and zone at most.
+/// The year is one of this many first words: at most the time and the zone come before it.
 const YEAR_WORDS_MAX: usize = 3;
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 /// Zone names of RFC 5322 §4.3 obs-zone, hours east of UTC. All other names count as UTC, as their meaning is unknown.
@@ -169,7 +169,7 @@ mod tests {
             ("2 Jan 2007 03:04:05 X", "2007-01-02", 1_167_707_045),
             ("2 Jan 2007 03:04:60 GMT", "2007-01-02", 1_167_707_099),
             ("1 Jan 100 00:00 +0000", "2000-01-01", 946_684_800),
-            // What senders write beside the standard.
+            // Forms outside the standard that senders use.
             ("2-Jan-2024", "2024-01-02", 1_704_153_600),
             ("Tue, 2-Jan-24 10:00:00 +0100", "2024-01-02", 1_704_186_000),
             ("2/Jan/2024 10:00:00", "2024-01-02", 1_704_189_600),
@@ -186,7 +186,7 @@ mod tests {
             ("Tue Jan  2 10:00:00 2024 +0100", "2024-01-02", 1_704_186_000),
             ("Tue,2 Jan 2024 10:00 \"GMT\"", "2024-01-02", 1_704_189_600),
             ("January 2, 2024 10:00", "2024-01-02", 1_704_189_600),
-            // A day is a day, whatever its time or zone.
+            // An invalid time or zone does not make the day invalid.
             ("2 Jan 2024 24:00:00 +0000", "2024-01-02", 1_704_153_600),
             ("2 Jan 2024 10:00:00 +00", "2024-01-02", 1_704_189_600),
             ("2 Jan 2024 10:00:00 +9900", "2024-01-02", 1_704_189_600),

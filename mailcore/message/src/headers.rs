@@ -6,8 +6,8 @@ use std::ops::Range;
 use crate::address_list::{ListedMailbox, mailboxes};
 use crate::decode_words;
 
-/// Most fields read from one message; later ones are ignored. No standard sets a bound: Postfix stops at 102,400
-/// octets, and real mail rarely has 200 fields.
+/// Maximum number of fields read from one message; later ones are ignored. No standard sets a bound: Postfix stops at
+/// 102,400 octets, and real mail rarely has 200 fields.
 const HEADER_FIELDS_MAX: usize = 1000;
 /// Octets of header section read.
 const HEADER_OCTETS_MAX: usize = 256 * 1024;

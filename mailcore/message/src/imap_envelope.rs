@@ -86,7 +86,7 @@ impl ImapEnvelope {
         }
     }
 
-    /// Decodes the column [`crate::Derived::envelope`]; `None` when it is empty or damaged, then the caller parses the
+    /// Decodes the column [`crate::Derived::envelope`]; `None` when it is empty or damaged: the caller then parses the
     /// message.
     pub fn decode(column: &[u8]) -> Option<Self> {
         Self::read(&mut ColumnReader::new(column))

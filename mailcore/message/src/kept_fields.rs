@@ -56,7 +56,7 @@ impl<'a> KeptFields<'a> {
         KEPT.iter().any(|kept| kept.eq_ignore_ascii_case(name))
     }
 
-    /// Decodes the column [`crate::Derived::fields`]; `None` when it is empty or damaged, then the caller parses the
+    /// Decodes the column [`crate::Derived::fields`]; `None` when it is empty or damaged: the caller then parses the
     /// message.
     pub fn decode(column: &'a [u8]) -> Option<Self> {
         let mut reader = ColumnReader::new(column);

@@ -18,9 +18,9 @@ use crate::tokens::{ids_without_comments, without_comments};
 pub use seven_bit::{Unconvertible, seven_bit};
 pub use split::PART_DEPTH_MAX;
 
-/// Most languages kept of one part.
+/// Maximum number of languages kept of one part.
 const LANGUAGES_MAX: usize = 32;
-/// Most header fields read from one part.
+/// Maximum number of header fields read from one part.
 const FIELDS_MAX: usize = 1_000;
 
 /// One MIME part; the root is the message itself.
@@ -117,7 +117,7 @@ impl MediaType {
     }
 }
 
-/// Most octets of a UTF-8 character after its first (RFC 3629 §3).
+/// Maximum number of octets of a UTF-8 character after its first (RFC 3629 §3).
 const CONTINUATION_OCTETS_MAX: usize = 3;
 
 impl MimePart {

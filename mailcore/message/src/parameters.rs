@@ -7,9 +7,9 @@ use crate::charset;
 use crate::tokens::TokenCursor;
 use crate::transfer::hex;
 
-/// Most parameters of one field; later ones are ignored.
+/// Maximum number of parameters of one field; later ones are ignored.
 const PARAMETERS_MAX: usize = 64;
-/// Most sections of one continued parameter (RFC 2231 §3).
+/// Maximum number of sections of one continued parameter (RFC 2231 §3).
 const SECTIONS_MAX: usize = 1_000;
 
 /// A value and its parameters, as in Content-Type and Content-Disposition.

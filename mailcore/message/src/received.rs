@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::{HeaderSection, TraceId, rfc5322_date};
 
-/// Most earlier hops; beyond, the message is taken to be looping. RFC 5321 §6.3 asks for at least 100.
+/// Maximum number of earlier hops; beyond, the message is taken to be looping. RFC 5321 §6.3 asks for at least 100.
 const HOPS_MAX: usize = 100;
 
 /// One Received field. `Display` writes the whole field with its line ends.

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::{Address, Path, message_id};
 
-/// Most references carried on. RFC 5322 sets no bound; beyond it the oldest is kept and the middle dropped (RFC 5537
-/// §3.4.4).
+/// Maximum number of references carried on. RFC 5322 sets no bound; beyond it the oldest is kept and the middle dropped
+/// (RFC 5537 §3.4.4).
 const REFERENCES_MAX: usize = 20;
 /// Longest identifier carried on, octets: it must fit a line of 998 octets (RFC 5322 §2.1.1).
 const MESSAGE_ID_OCTETS_MAX: usize = 900;

@@ -39,7 +39,7 @@ pub enum ReportAction {
     Failed {
         /// The reply of the peer, as in `550 5.1.1 No such user`, or a sentence of our own.
         diagnostic: String,
-        /// Whether it was only ever deferred until its lifetime ended (RFC 3463 4.4.7).
+        /// Whether every attempt was deferred until the lifetime of the message ended (RFC 3463 §3.5, X.4.7).
         expired: bool,
     },
     /// The message is in the mailbox.
@@ -120,8 +120,10 @@ impl DeliveryReport<'_> {
 
     /// Returns the first part, for people.
     fn text(&self, recipients: &[&ReportedRecipient]) -> String {
-        let mut text =
-            format!("This is the mail system at {0}.\n\nIci le système de courrier de {0}.\n\n", self.hostname);
+        let mut text = format!(
+            "This is the mail system at {0}.\n\nCe message provient du système de courrier de {0}.\n\n",
+            self.hostname
+        );
         for one in recipients {
             let path = &one.recipient.path;
             let _ = match &one.action {

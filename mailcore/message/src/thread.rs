@@ -5,8 +5,8 @@ use crate::decode_words;
 use crate::headers::HeaderField;
 use crate::tokens::TokenCursor;
 
-/// Most ids kept of References. RFC 5322 §3.6.4 lets programs shorten the list; the first id and the last ones are
-/// kept.
+/// Maximum number of ids kept of References. RFC 5322 §3.6.4 lets programs shorten the list; the first id and the last
+/// ones are kept.
 const REFERENCES_MAX: usize = 50;
 /// Longest id, octets (RFC 5322 §2.1.1).
 const ID_OCTETS_MAX: usize = 998;
@@ -46,7 +46,7 @@ impl ThreadKeys {
         writer.number(u64::from(self.is_reply));
     }
 
-    /// Decodes the column [`crate::Derived::thread`]; `None` when it is empty or damaged, then the caller parses the
+    /// Decodes the column [`crate::Derived::thread`]; `None` when it is empty or damaged: the caller then parses the
     /// message.
     pub fn decode(column: &[u8]) -> Option<Self> {
         let mut reader = ColumnReader::new(column);

@@ -155,8 +155,8 @@ pub(crate) fn without_comments(value: &[u8]) -> Cow<'_, [u8]> {
     text.into()
 }
 
-/// A value of message ids (Message-ID, In-Reply-To, Content-ID: RFC 5322 §3.6.4, RFC 2045 §7) without its comments and the
-/// white space around them. One that does not close within its angle brackets is no comment.
+/// A value of message ids (Message-ID, In-Reply-To, Content-ID: RFC 5322 §3.6.4, RFC 2045 §7) without its comments and
+/// the white space around them. Text whose parenthesis does not close within the angle brackets is not a comment.
 pub(crate) fn ids_without_comments(value: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'(', value).is_none() {
         return value.into();
@@ -174,7 +174,7 @@ pub(crate) fn ids_without_comments(value: &[u8]) -> Cow<'_, [u8]> {
             b'(' => {
                 tokens.skip_space();
                 text.truncate(text.trim_ascii_end().len());
-                // One space between what stands on both sides.
+                // A comment between two texts becomes one space.
                 if !text.is_empty() && tokens.peek().is_some() {
                     text.push(b' ');
                 }

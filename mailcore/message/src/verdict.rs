@@ -9,7 +9,7 @@ use crate::HeaderSection;
 const TEXT_CHARS_MAX: usize = 400;
 /// The trace field that carries a mark. Only fields above our own Received are trusted.
 const FIELD_NAME: &str = "Provost-Verdict";
-/// Most marks read back from one message; a server has fewer stages.
+/// Maximum number of marks read back from one message; a server has fewer stages.
 const MARKS_MAX: usize = 32;
 
 /// A single-line reply (RFC 5321 §4.2) with its enhanced status (RFC 2034).

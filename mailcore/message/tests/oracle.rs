@@ -16,7 +16,7 @@ use std::process::Command;
 use outline::{MessageOutline, ours, theirs, with_crlf};
 use proptest::prelude::*;
 
-// Reasons why our reading differs from that of mail-parser.
+// Reasons why the reading of this crate differs from that of mail-parser.
 const BARE: &str = "bare octets are read as Windows-1252, not as U+FFFD";
 const NO_PART: &str = "a multipart without parts is one undivided part, of octets";
 const OUTER: &str = "RFC 2046 §5.1.2: the boundary of an outer multipart ends the inner ones";
@@ -24,7 +24,7 @@ const LAST: &str = "a delimiter that is not the closing one begins a part, even 
 const FIRST_TYPE: &str = "of two Content-Type fields the first counts";
 const WORD: &str = "a single word is a local part: ENVELOPE has no address without one";
 
-/// File, differing item, and why our reading is kept.
+/// File, differing item, and why the reading of this crate is kept.
 const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("legacy/010.eml", "subject", BARE),
     ("legacy/010.eml", "to", BARE),
@@ -134,7 +134,7 @@ const NO_TIME: &str = "a date without a time is midnight";
 const GLUED: &str = "text beside an encoded word keeps its white space and gains none";
 const BEHIND: &str = "words after an address are not its name";
 
-/// The field as written, and why our reading is kept.
+/// The field as written, and why the reading of this crate is kept.
 const FIELD_DIFFERENCES: &[(&str, &str)] = &[
     ("20 11 (some \n 44 comments(more comments\n )) 79 05:34:27 -0300", MONTH),
     (" 4 8 15 16 23 42, 4 8 15 16 23 42, 4 8 15 16 23 42, ", MONTH),
@@ -238,8 +238,8 @@ fn entity() -> impl Strategy<Value = String> {
     })
 }
 
-/// A message that contains only a message: mail-parser 0.11 fails a debug assertion when such a one is the last part of
-/// a multipart.
+/// A message that contains only a message: mail-parser 0.11 fails a debug assertion when such a message is the last
+/// part of a multipart.
 const MESSAGE_IN_MESSAGE: &str =
     "Content-Type: message/rfc822\r\n\r\nSubject: inner\r\nContent-Type: message/rfc822\r\n";
 

@@ -28,8 +28,8 @@ pub struct AcceptedConnection {
     pub socket: TcpStream,
     /// The client's address; behind a balancer, the one from the PROXY header.
     pub peer: Peer,
-    /// The connection's place among those of its source, to be kept as long as the connection. `None` when the source has as
-    /// many connections as the limit allows: refuse this one.
+    /// The connection's place in the count of its source; keep it as long as the connection. `None` when the source has
+    /// as many connections as the limit allows: refuse this one.
     pub place: Option<SourceSlot>,
 }
 
@@ -46,8 +46,9 @@ where
     serve_connections(listener, drain, move |connection| converse(connection, shared.clone(), make.clone())).await
 }
 
-/// Binds and hands each connection to `handle` until `drain` stops; a connection lives as long as the future of `handle`.
-/// For protocols that are no [`Session`]: `handle` must keep all deadlines, begin TLS, and end when `drain` stops.
+/// Binds and hands each connection to `handle` until `drain` stops; a connection lives as long as the future of
+/// `handle`. For protocols that are not a [`Session`]: `handle` must keep all deadlines, begin TLS, and end when
+/// `drain` stops.
 pub async fn serve_connections<H, W>(listener: Listener, drain: Drain, handle: H) -> io::Result<Serve>
 where
     H: Fn(AcceptedConnection) -> W + Send + Sync + 'static,

@@ -11,7 +11,7 @@ use crate::output::beyond_free;
 use crate::stream::{READ_OCTETS_MIN, Stream};
 use crate::{Goodbye, OutputBuffer, Peer, Reservation, Session, SessionError, Sink, Step};
 
-/// Commands of one connection that run before other connections have their turn. Without it a peer that pipelines
+/// Commands of one connection that run before other connections get a turn. Without this bound, a peer that pipelines
 /// thousands of commands would hold a core until its answers fill the system's buffers.
 const STEPS_PER_TURN: u32 = 16;
 
@@ -85,7 +85,8 @@ impl<'a, S: Session> Conversation<'a, S> {
             match step.map_err(|error| self.end_of(&error, peer))? {
                 Step::Close => return Ok(()),
                 Step::Continue => {
-                    // A peer that asks for much at once and reads nothing must wait; its answers may not pile up in memory.
+                    // A peer that sends many requests and reads nothing must wait: its answers must not pile up in
+                    // memory.
                     let mut out = OutputBuffer::counted(&mut self.output, &mut self.stream, &mut self.output_held);
                     out.relieve().await.map_err(|_| DriverClose::Lost)?;
                     steps = steps.wrapping_add(1);

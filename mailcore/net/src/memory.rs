@@ -52,7 +52,7 @@ impl MemoryBudget {
         Self(Arc::new(MemoryCounters { limit, used: AtomicU64::new(0) }))
     }
 
-    /// The most octets that may be held.
+    /// Maximum number of octets that may be held.
     pub fn limit(&self) -> u64 {
         self.0.limit
     }

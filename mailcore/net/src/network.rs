@@ -19,7 +19,7 @@ pub struct Network {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NetworkError {
     /// Neither an address nor `address/prefix`.
-    #[error("'{0}' is no network: write an address, or address/prefix as in 192.0.2.0/24")]
+    #[error("'{0}' is not a network: write an address, or address/prefix as in 192.0.2.0/24")]
     Form(String),
     /// The prefix is longer than the address.
     #[error("'{0}': the prefix is at most 32 for IPv4 and 128 for IPv6")]

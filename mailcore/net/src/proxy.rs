@@ -1,4 +1,4 @@
-//! The PROXY protocol, version 2: a balancer in front reports the client whose connection it passes on.
+//! The PROXY protocol, version 2: a load balancer reports the client whose connection it passes on.
 //!
 //! HAProxy's `doc/proxy-protocol.txt`, §2.2. [`header`] is the parser, without I/O; [`ProxyNetworks::peer`] reads one
 //! header from a socket and no octet that follows it, because TLS may begin there.
@@ -65,10 +65,10 @@ pub(crate) enum ProxyError {
     #[error("no PROXY header, which this network must send")]
     Missing,
     /// A version, command or family that the standard does not define.
-    #[error("a PROXY header with octets {0:#04x} {1:#04x}, which no version 2 has")]
+    #[error("a PROXY header with octets {0:#04x} {1:#04x}, which version 2 does not define")]
     Undefined(u8, u8),
     /// A PROXY command for a transport other than TCP, which gives no usable address.
-    #[error("a PROXY header for something else than TCP over IPv4 or IPv6 (family {0:#04x})")]
+    #[error("a PROXY header for a transport other than TCP over IPv4 or IPv6 (family {0:#04x})")]
     NotTcp(u8),
     /// The stated length is too small for the addresses.
     #[error("a PROXY header too short for its addresses")]

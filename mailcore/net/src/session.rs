@@ -61,7 +61,7 @@ pub trait Session: Send + 'static {
     /// Writes the greeting. Called once, after TLS on an implicit-TLS listener.
     fn open(&mut self, out: &mut OutputBuffer<'_>) -> impl Future<Output = Result<Step, SessionError>> + Send;
 
-    /// Handles at most one command (or one chunk of data) from `input`, taking the bytes it used. Must return
+    /// Handles at most one command (or one piece of data) from `input`, and removes the bytes it used. Must return
     /// [`Step::NeedMore`] when `input` holds no complete command, and must itself bound how much the peer may pile up
     /// there: the driver refuses to buffer more than `Limits::input_octets`.
     fn step(

@@ -148,7 +148,7 @@ impl Pop3Session {
     /// Handles STLS (RFC 2595 §4).
     fn stls(&self, out: &mut OutputBuffer<'_>) -> Step {
         if !self.may_start_tls() {
-            out.put("-ERR TLS is not offered, or is there already\r\n");
+            out.put("-ERR TLS is not offered, or already active\r\n");
             return Step::Continue;
         }
         out.put("+OK\r\n");

@@ -22,18 +22,18 @@ use crate::{Fate, Inner, Queue, next_attempt};
 /// Memory for the bodies of all attempts, in units of 1 KiB: 64 MiB. Further attempts wait for their turn.
 pub(crate) const BODY_UNITS_MAX: usize = 64 * 1024;
 const BODY_UNIT_OCTETS: u64 = 1024;
-/// Recipients that are tried together and recorded together before the next ones are tried: those of one SMTP transaction
-/// (RFC 5321 §4.5.3.1.8), so that after a crash no more than one transaction is sent again.
+/// Recipients that are tried and recorded together: those of one SMTP transaction (RFC 5321 §4.5.3.1.8), so that after
+/// a crash at most one transaction is sent again.
 const PART_RECIPIENTS_MAX: usize = 100;
-/// How long an attempt waits for that memory before it is deferred. With the client's limit for one message this stays below
-/// the limit of an attempt, which would cut the attempt off in the middle.
+/// How long an attempt waits for that memory before it is deferred. This and the client's limit for one message stay
+/// together below the limit of an attempt, which would cut off the attempt in the middle.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(45);
 /// How long recording an outcome is retried: longer than any lease, after which the row belongs to another worker.
 const SETTLE_MAX: Duration = Duration::from_secs(15 * 60);
 /// The pause between two of these retries.
 const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 
-/// How a message gets to a recipient.
+/// The route of a message to a recipient.
 enum RelayRoute {
     /// By local delivery.
     Local(Address),
@@ -41,10 +41,10 @@ enum RelayRoute {
     Remote,
 }
 
-/// One fate for each recipient of a part of a row, and what is needed to report them.
+/// One fate for each recipient of a part of a row, and the data that a report needs.
 pub(crate) struct PartFates<'a> {
     fates: Vec<Fate>,
-    /// The body; empty when it could not be read, and then a report names the message by its envelope.
+    /// The body; empty when it could not be read: a report then identifies the message by its envelope.
     body: Bytes,
     /// The permit for the memory of the body.
     _room: Option<SemaphorePermit<'a>>,
@@ -57,12 +57,12 @@ pub(crate) struct UntriedRecipients {
 }
 
 impl UntriedRecipients {
-    /// Nothing was tried yet.
+    /// All recipients of the row, none tried yet.
     pub(crate) fn of(row: &QueueRow) -> Self {
         Self { deferred: Vec::new(), untried: row.recipients.clone() }
     }
 
-    /// The row with the recipients that are tried next.
+    /// Returns the row with the recipients to try next.
     pub(crate) fn next_part(&mut self, taken: &TakenRow) -> TakenRow {
         let some = self.untried.len().min(PART_RECIPIENTS_MAX);
         let recipients = self.untried.drain(..some).collect();
@@ -76,15 +76,15 @@ impl UntriedRecipients {
 }
 
 impl PartFates<'_> {
-    /// The part was deferred for every recipient.
+    /// Defers every recipient of the part.
     pub(crate) fn deferred(row: &QueueRow, why: &str) -> Self {
         Self { fates: vec![Fate::Deferred(why.into()); row.recipients.len()], body: Bytes::new(), _room: None }
     }
 }
 
 impl Queue {
-    /// Brings each recipient of a part of a row to its fate. Sets `handed_over` before the next hop can have the message. The error
-    /// is fenced when another worker has the row.
+    /// Tries to deliver or send to each recipient of a part of a row, and returns their fates. Sets `handed_over`
+    /// before the next hop can have the message. Fenced when another worker has the row.
     pub(crate) async fn try_part(
         &self,
         taken: &TakenRow,
@@ -94,7 +94,7 @@ impl Queue {
         let row = &taken.row;
         let room = self.inner.bodies.acquire_many(body_units(row.octets));
         let Ok(Ok(room)) = tokio::time::timeout(ROOM_WAIT_MAX, room).await else {
-            return Ok(PartFates::deferred(row, "no memory for the message"));
+            return Ok(PartFates::deferred(row, "not enough memory for the message"));
         };
         let (body, fates) = match self.inner.store.queued_body(row).await {
             Ok(body) => {
@@ -108,10 +108,10 @@ impl Queue {
         Ok(PartFates { fates, body, _room: Some(room) })
     }
 
-    /// Records what was tried of a part: the remaining recipients and the reports. The last part releases the row.
+    /// Records the outcome of a part: the remaining recipients and the reports. The last part releases the row.
     ///
-    /// A message that was handed over and is not recorded would be sent again, so a store that cannot record it is asked again
-    /// until the lease ends.
+    /// A message that was handed over but not recorded would be sent again, so a failed record is retried until the
+    /// lease ends.
     pub(crate) async fn conclude(
         &self,
         part: &TakenRow,
@@ -183,7 +183,7 @@ impl Queue {
         self.inner.store.settle(part.claim, left, Vec::new()).await
     }
 
-    /// A body that stayed unreadable for the whole life of its message is reported to the sender.
+    /// Defers a message with an unreadable body, and fails it at the end of its life, so that the sender gets a report.
     fn unreadable(&self, row: &QueueRow, error: &StoreError, now: Timestamp) -> Vec<Fate> {
         tracing::error!(id = %row.id.get(), %error, "queued message cannot be read");
         let damaged = matches!(error, StoreError::Damaged(_));
@@ -233,7 +233,7 @@ impl Queue {
         }
     }
 
-    /// Each attempt uses the same id, so that an attempt that was cut off does not double the message.
+    /// Each attempt uses the same id, so that an attempt after an interrupted one does not store the message twice.
     async fn deliver(&self, incoming: IncomingMessage<'_>) -> Fate {
         match self.inner.delivery.deliver(incoming).await {
             Delivered::Stored => Fate::Delivered,
@@ -242,8 +242,8 @@ impl Queue {
         }
     }
 
-    /// RFC 5321 §6.1, RFC 3461 §6: one report to the reverse-path about the recipients that this attempt decided. The report's id
-    /// follows from them, so that it differs from every other report.
+    /// RFC 5321 §6.1, RFC 3461 §6: one report to the reverse-path about the recipients that this attempt decided. The
+    /// report's id is derived from these recipients, so that it differs from every other report.
     fn report(
         &self,
         row: &QueueRow,
@@ -270,17 +270,18 @@ impl Inner {
         Arc::clone(self.delivery.view.snapshot().settings())
     }
 
-    /// The trace id of a message: the one that it arrived under, else one made from the id of its row.
+    /// The trace id of a message: that of its arrival, else one made from the id of its row.
     fn trace_id(&self, row: &QueueRow, body: &[u8]) -> TraceId {
         TraceId::of_message(body, &self.delivery.hostname).unwrap_or_else(|| row.id.get().into())
     }
 
-    /// What is still known of the arrival of a message, with its marks.
+    /// The arrival of a message as far as it is still known, with its marks.
     fn arrival(&self, row: &QueueRow, body: &[u8]) -> Arrival {
         Arrival::from_queue(self.trace_id(row, body), row.envelope(Vec::new()), body)
     }
 
-    /// By the View of this moment. A recipient whose domain may be local waits in local delivery.
+    /// Chooses the route by the present View. A recipient whose domain may be local goes to local delivery, which
+    /// defers it.
     fn route(&self, path: &Path) -> RelayRoute {
         let Some(address) = path.address().or_else(|| self.postmaster_of(path)) else {
             return RelayRoute::Remote;
@@ -297,13 +298,13 @@ impl Inner {
     }
 }
 
-/// The share of a body in the memory of all attempts; a body that is larger than all of it has it alone.
+/// The share of a body in the memory of all attempts; a body larger than all of it takes all of it.
 fn body_units(octets: u64) -> u32 {
     let units = octets.div_ceil(BODY_UNIT_OCTETS);
     u32::try_from(units.min(BODY_UNITS_MAX as u64)).unwrap_or(u32::MAX)
 }
 
-/// The fates of one attempt, sorted by what follows from them.
+/// The fates of one attempt, sorted into recipients to try again and recipients to report.
 struct AttemptFates {
     deferred: Vec<QueuedRecipient>,
     reported: Vec<ReportedRecipient>,

@@ -1,29 +1,29 @@
-//! What came of an attempt, and the borders to what makes it.
+//! The fate of each recipient of an attempt, and the interface to the client that sends.
 
 use bytes::Bytes;
 use provost_message::Envelope;
 use provost_store::BoxFuture;
 
-/// What came of one recipient of an attempt.
+/// The fate of one recipient after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It is in a mailbox here, with the reports that this causes.
+    /// The message is in a mailbox of this site, and the reports that this causes are queued.
     Delivered,
     /// The next hop took responsibility.
     Sent {
-        /// It also took the parameters of RFC 3461, and will report.
+        /// Whether it also accepted the parameters of RFC 3461, and so sends the reports itself.
         reports: bool,
-        /// Its answer.
+        /// The reply of the next hop, one line.
         answer: String,
     },
-    /// 5xx: bounce. What the peer said.
+    /// Refused for good (5xx): the sender gets a bounce. Holds the peer's reply or the reason.
     Failed(String),
-    /// 4xx or no connection: try again. What the peer said.
+    /// Refused for now (4xx), or no connection: another attempt follows. Holds the peer's reply or the reason.
     Deferred(String),
 }
 
 impl Fate {
-    /// For the counter.
+    /// The label of the attempt counter.
     pub(crate) fn as_label(&self) -> &'static str {
         match self {
             Self::Delivered | Self::Sent { .. } => "sent",
@@ -35,14 +35,14 @@ impl Fate {
 
 /// The right to send one message, which lasts as long as the lease on its queue row.
 pub trait SendPermit: Send + Sync {
-    /// Renews the lease and returns whether it is still this worker's, for longer than the answer to the end of data can
-    /// take. The caller asks right before it sends the octets that hand the message over.
+    /// Renews the lease, and returns whether this worker still holds it for longer than the reply to the end of data
+    /// can take. The caller calls this immediately before it sends the octets that hand over the message.
     fn prove(&self) -> BoxFuture<'_, bool>;
 }
 
-/// Sends a message on to the next hop: the border to the SMTP client.
+/// Sends a message to the next hop. The SMTP client implements this.
 pub trait NextHop: Send + Sync + 'static {
     /// Returns one fate per recipient, in order, within its own deadlines. The message is handed over only if `permit`
-    /// was proven right before.
+    /// was proven immediately before.
     fn send<'a>(&'a self, envelope: &'a Envelope, body: Bytes, permit: &'a dyn SendPermit) -> BoxFuture<'a, Vec<Fate>>;
 }

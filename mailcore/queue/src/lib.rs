@@ -62,25 +62,25 @@ impl Queue {
         self.accept_as(Uuid::new_v4(), envelope, body, now).await
     }
 
-    /// The same under an id of the caller's: the same id again changes nothing, and local recipients get the message
-    /// under [`provost_delivery::batch_id`] of that id.
+    /// Like [`Queue::accept`], under an id that the caller chooses: a repeated id changes nothing, and local recipients
+    /// get the message under [`provost_delivery::batch_id`] of that id.
     pub async fn accept_as(&self, id: Uuid, envelope: Envelope, body: Bytes, now: Timestamp) -> Result<(), StoreError> {
         self.accept_outgoing(NewMessage { id: QueueId::new(id), envelope, body, when: now.as_second() }).await
     }
 
-    /// The same for a message that has its id.
+    /// Like [`Queue::accept_as`], for a message that already has its id.
     pub async fn accept_outgoing(&self, outgoing: NewMessage) -> Result<(), StoreError> {
         self.inner.store.enqueue(outgoing).await?;
         metrics::counter!("provost_queue_accepted_total").increment(1);
         Ok(())
     }
 
-    /// What waits and what is set aside, oldest first.
+    /// Returns at most `most` rows, waiting or set aside, oldest first.
     pub async fn list(&self, most: usize) -> Result<Vec<QueueRow>, StoreError> {
         self.inner.store.list(most).await
     }
 
-    /// How many rows there are in each state at `now`.
+    /// Returns the number of rows in each state at `now`.
     pub async fn tally(&self, now: Timestamp) -> Result<QueueTally, StoreError> {
         self.inner.store.tally(now.as_second()).await
     }

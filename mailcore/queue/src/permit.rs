@@ -20,7 +20,7 @@ pub(crate) struct RowPermit<'a> {
 impl RowPermit<'_> {
     /// Renews the lease; [`LeaseError::Fenced`] when another worker has or had the row.
     pub(crate) async fn renew(&self) -> Result<(), LeaseError> {
-        // Reads the clock again: a machine that slept since the attempt began must see that its lease ran out.
+        // Reads the clock again: a machine that was suspended during the attempt must see that its lease ran out.
         let now = (self.inner.clock)().as_second();
         self.inner.store.prove(self.claim, now, LEASE_SECONDS).await
     }
@@ -36,7 +36,7 @@ impl SendPermit for RowPermit<'_> {
                 }
                 Err(error) => {
                     metrics::counter!("provost_queue_holds_lost_total").increment(1);
-                    tracing::warn!(%error, "not sent: the queue row may be another worker's by now");
+                    tracing::warn!(%error, "not sent: another worker may have taken the queue row");
                     false
                 }
             }

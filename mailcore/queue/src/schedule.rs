@@ -1,4 +1,4 @@
-//! When to try again, by the settings of the moment. No clock here.
+//! When to try again, by the present settings. Time is an argument.
 
 use jiff::Timestamp;
 use provost_view::SharedSettings;

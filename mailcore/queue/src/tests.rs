@@ -1,4 +1,4 @@
-//! The queue over simulated days: rows in memory, a next hop that says what it was told to say.
+//! The queue over simulated days: rows in memory, a next hop that answers from a script.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -25,7 +25,7 @@ const NOW: i64 = 1_700_000_000;
 const DAY: i64 = 24 * 60 * 60;
 
 impl Queue {
-    /// Attempts one row that was taken, and settles it, while nothing stops the node.
+    /// Runs one attempt for a taken row and records the outcome, while nothing stops the node.
     async fn attempt(&self, taken: &TakenRow, now: Timestamp) -> Result<(), LeaseError> {
         let (_cut, cuts) = watch::channel(DrainPolicy::Nothing);
         self.attempt_parts(taken, now, cuts).await
@@ -49,8 +49,8 @@ fn person(local: &str) -> Person {
     }
 }
 
-/// One list of fates per call; after the last, everything is deferred. What is sent is handed over only when the permit for
-/// it is proven, as a server takes no message without its end.
+/// One list of fates per call; after the last, everything is deferred. A message is handed over only when its permit is
+/// proven, because a server accepts no message without its end.
 #[derive(Default)]
 struct ScriptedFates {
     fates: Mutex<VecDeque<Vec<Fate>>>,
@@ -146,7 +146,8 @@ impl Site {
         self.store.take_due(TakeLimits::any(now, 100, LEASE_SECONDS)).await.unwrap()
     }
 
-    /// Attempts all that is due at `now`, and what that brings in, until nothing is due. How many attempts.
+    /// Runs attempts until nothing is due at `now`, including the messages that attempts queue. Returns the number of
+    /// attempts.
     async fn pass(&self, now: i64) -> usize {
         let mut attempts = 0;
         loop {
@@ -212,7 +213,7 @@ async fn a_deferral_is_tried_again() {
     assert_eq!(calls[1..], [["b@far.example"], ["b@far.example"]]);
 }
 
-/// RFC 5321 §6.1, RFC 3464: what failed comes back to its sender.
+/// RFC 5321 §6.1, RFC 3464: the sender gets a report of a failure.
 #[tokio::test]
 async fn a_failure_is_bounced() {
     let site = site(vec![vec![Fate::Failed("550 5.1.1 No such user".into()), SENT]]);
@@ -260,7 +261,7 @@ async fn local_recipients_are_delivered_here() {
     assert_eq!(*site.hop.calls.lock().unwrap(), [["a@far.example"]]);
 }
 
-/// A mark travels in the message: what was put into quarantine before it waited here is in Junk after it.
+/// A mark is part of the message: a message that was quarantined before it waited in the queue is delivered into Junk.
 #[tokio::test]
 async fn quarantine_outlives_the_queue() {
     let site = site(Vec::new());
@@ -274,7 +275,7 @@ async fn quarantine_outlives_the_queue() {
     assert_eq!(junk.messages, 1);
 }
 
-/// A crash after the delivery and before the row was put back: the attempt comes again, the message does not.
+/// A crash after the delivery and before the row was put back: the attempt is repeated, but the message is stored once.
 #[tokio::test]
 async fn an_attempt_cut_off_does_not_double() {
     let site = site(Vec::new());
@@ -301,7 +302,7 @@ async fn without_a_relay_mail_waits() {
     assert_eq!(site.waiting().await[0].recipients[0].last_error.as_deref(), Some("no relay is configured"));
 }
 
-/// A next hop that gives too few fates leaves nobody without one.
+/// A recipient for whom the next hop gives no fate is deferred.
 #[tokio::test]
 async fn a_missing_fate_is_a_deferral() {
     let site = site(vec![vec![SENT]]);
@@ -328,7 +329,7 @@ async fn the_worker_wakes_on_accept_and_stops() {
     tokio::time::timeout(Duration::from_secs(5), worker).await.unwrap().unwrap();
 }
 
-/// Many large messages at once wait for each other's memory, and all go.
+/// Many large messages at once wait for each other's memory, and all are sent.
 #[tokio::test]
 async fn attempts_share_the_memory_for_bodies() {
     let site = site(vec![vec![SENT], vec![SENT]]);
@@ -344,14 +345,14 @@ async fn attempts_share_the_memory_for_bodies() {
     assert_eq!(site.waiting().await.len(), 0);
 }
 
-/// Rows that something is wrong with.
+/// A store of rows with faults on request.
 struct DamagedRows {
     rows: Arc<MemoryStore>,
-    /// Bodies cannot be read any more.
+    /// Whether reads of bodies fail.
     bodies_damaged: bool,
-    /// Reading a body panics, as a message may make a bug do.
+    /// Whether reading a body panics, as a bug would that one message triggers.
     panics: bool,
-    /// So many outcomes cannot be recorded.
+    /// How many outcomes fail to be recorded.
     unsettled: AtomicI64,
 }
 
@@ -423,7 +424,7 @@ async fn a_damaged_message_ends_in_a_bounce() {
     let taken = site.take(NOW).await.remove(0);
     site.queue.attempt(&taken, at(NOW + DAY)).await.unwrap();
     let row = site.waiting().await.remove(0);
-    assert_eq!(row.id, taken.row.id, "it may be mended");
+    assert_eq!(row.id, taken.row.id, "the body may be repaired until then");
     assert_eq!(row.recipients[0].last_error.as_deref(), Some("damaged: a checksum"));
     let taken = site.take(NOW + 6 * DAY).await.remove(0);
     site.queue.attempt(&taken, at(NOW + 6 * DAY)).await.unwrap();
@@ -435,7 +436,7 @@ async fn a_damaged_message_ends_in_a_bounce() {
     assert!(String::from_utf8_lossy(&body).contains("damaged while it waited"));
 }
 
-/// Counted when it is taken: a message whose attempts end in panics is set aside, and does not repeat for ever.
+/// Attempts are counted when the row is taken: a message whose attempts panic is set aside, and is not tried for ever.
 #[tokio::test]
 async fn a_message_that_panics_is_set_aside() {
     let site = torn(false, true);
@@ -456,8 +457,8 @@ async fn a_message_that_panics_is_set_aside() {
     assert_eq!(site.store.next_due(0).await.unwrap(), None, "the worker sleeps");
 }
 
-/// Two workers, one frozen past its lease right before it hands the message over: the other one sends it, and the one that
-/// thaws sends nothing and settles nothing.
+/// Two workers, one frozen past its lease right before it hands over the message: the other one sends it, and the first
+/// one then sends and records nothing.
 #[tokio::test]
 async fn a_worker_that_thaws_sends_nothing() {
     let thaw = Arc::new(Semaphore::new(0));
@@ -483,7 +484,8 @@ async fn a_worker_that_thaws_sends_nothing() {
     assert_eq!((site.waiting().await.len(), site.inbox("zoe").await.len()), (0, 0));
 }
 
-/// A clock that is a day off, either way and also in the middle of an attempt, delays a message; it is sent once and not bounced.
+/// A clock that jumps by a day, in either direction and even during an attempt, delays a message; the message is sent
+/// once and not bounced.
 #[tokio::test]
 async fn a_clock_that_jumps_a_day_loses_and_doubles_nothing() {
     for (jump, back) in [(DAY, 0), (DAY, DAY), (-DAY, 0), (-DAY, -DAY)] {
@@ -511,7 +513,7 @@ async fn a_clock_that_jumps_a_day_loses_and_doubles_nothing() {
     }
 }
 
-/// The same when the other worker has the message still: neither its row nor a bounce is touched by the first.
+/// The other worker still has the message: the first one changes neither its row nor a bounce.
 #[tokio::test]
 async fn a_worker_that_thaws_bounces_nothing() {
     let thaw = Arc::new(Semaphore::new(0));
@@ -532,7 +534,7 @@ async fn a_worker_that_thaws_bounces_nothing() {
     assert_eq!((site.waiting().await.len(), site.inbox("zoe").await.len()), (0, 0), "sent, and no bounce");
 }
 
-/// Local delivery too asks whether the row is still the worker's own.
+/// Local delivery also checks that the worker still holds the row.
 #[tokio::test]
 async fn a_worker_that_thaws_delivers_nothing() {
     let site = site(Vec::new());
@@ -545,7 +547,7 @@ async fn a_worker_that_thaws_delivers_nothing() {
     assert_eq!(site.inbox("zoe").await.len(), 1);
 }
 
-/// Each attempt's bounce names just those who failed in it, under an id of its own.
+/// The bounce of each attempt names only the recipients that failed in it, under its own id.
 #[tokio::test]
 async fn every_failure_has_its_bounce() {
     let later = || Fate::Deferred("451 later".into());
@@ -568,7 +570,8 @@ async fn every_failure_has_its_bounce() {
     }
 }
 
-/// RFC 3461 §4.1, §5.2: NOTIFY decides who hears of what; a next hop that knows the parameters gets them and reports.
+/// RFC 3461 §4.1, §5.2: NOTIFY decides which reports are sent; a next hop that supports the parameters gets them and
+/// reports itself.
 #[tokio::test]
 async fn notify_is_obeyed() {
     let failed = || Fate::Failed("550 no".into());
@@ -589,7 +592,7 @@ async fn notify_is_obeyed() {
         envelope.ret = Some(ReturnContent::Full);
         site.accept_envelope(envelope.clone()).await;
         site.pass(NOW).await;
-        assert_eq!(*site.hop.envelopes.lock().unwrap(), [envelope], "passed on as it came");
+        assert_eq!(*site.hop.envelopes.lock().unwrap(), [envelope], "passed on unchanged");
         let inbox = site.inbox("zoe").await;
         assert_eq!((inbox.len(), site.waiting().await.len()), (reports, 0), "{notify:?} {fate:?}");
         let action = if fate == SENT { "Action: relayed\r\n" } else { "Action: failed\r\n" };
@@ -599,7 +602,7 @@ async fn notify_is_obeyed() {
     }
 }
 
-/// What is cut off at the stop goes back as it was, and is due at once.
+/// An attempt that is cut off when the node stops leaves its row unchanged and due at once.
 #[tokio::test]
 async fn a_stop_puts_back_what_it_cuts_off() {
     let fates = Mutex::new(VecDeque::from([vec![SENT]]));
@@ -621,7 +624,8 @@ async fn a_stop_puts_back_what_it_cuts_off() {
     assert_eq!(site.take(NOW).await.len(), 1, "no lease is left");
 }
 
-/// What the next hop may have already is not cut off while its reply can still come in time: it would be sent again.
+/// An attempt whose message the next hop may already have is not cut off while the reply can still arrive in time: the
+/// message would be sent again.
 #[tokio::test]
 async fn a_stop_waits_for_the_reply_to_a_whole_message() {
     let reply = Arc::new(Semaphore::new(0));
@@ -667,7 +671,7 @@ async fn attempts_that_take_too_long_end_in_a_bounce() {
     assert!(inbox[0].contains("Status: 4.4.7") && inbox[0].contains("took too long"), "{inbox:?}");
 }
 
-/// The next hop has the message: a store that cannot record it is asked again, before the message is sent again.
+/// The next hop has the message: recording the outcome is retried, so that the message is not sent again.
 #[tokio::test(start_paused = true)]
 async fn an_outcome_waits_for_the_store() {
     let site = torn_with(vec![vec![SENT]], |torn| DamagedRows { unsettled: AtomicI64::new(3), ..torn });
@@ -677,8 +681,8 @@ async fn an_outcome_waits_for_the_store() {
     assert_eq!((site.waiting().await.len(), site.hop.calls.lock().unwrap().len()), (0, 1));
 }
 
-/// A process frozen while the reply to a whole message comes, and thawed when the lease is over: it reads the reply, and does
-/// not take its own row again before.
+/// A process that was frozen while the reply to a whole message arrived, and continues after its lease: it reads the
+/// reply before it takes its own row again.
 #[tokio::test]
 async fn a_process_that_thaws_does_not_send_again() {
     let reply = Arc::new(Semaphore::new(0));
@@ -701,7 +705,8 @@ async fn a_process_that_thaws_does_not_send_again() {
     assert_eq!(site.waiting().await.len(), 0);
 }
 
-/// A message to many is on record transaction by transaction: what is cut off in the second is not sent again for the first.
+/// A message to many recipients is recorded transaction by transaction: an interruption in the second does not send the
+/// first again.
 #[tokio::test]
 async fn many_recipients_are_recorded_in_parts() {
     let reply = Arc::new(Semaphore::new(1));
@@ -717,7 +722,7 @@ async fn many_recipients_are_recorded_in_parts() {
     while site.hop.calls.lock().unwrap().len() < 2 {
         tokio::task::yield_now().await;
     }
-    // As a crash does, in the middle of the second part.
+    // Interrupts the second part, as a crash would.
     attempt.abort();
     assert!(attempt.await.unwrap_err().is_cancelled());
     let rows = site.waiting().await;
@@ -734,7 +739,7 @@ async fn many_recipients_are_recorded_in_parts() {
     assert!(inbox.len() == 1 && inbox[0].contains("a99@far.example"), "one bounce: {inbox:?}");
 }
 
-/// A domain that does not answer leaves room for the others.
+/// A domain that does not answer leaves attempts for other domains.
 #[tokio::test]
 async fn a_destination_has_its_share_of_attempts() {
     let hop = Arc::new(SilentHop::default());

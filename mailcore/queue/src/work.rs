@@ -14,8 +14,8 @@ use crate::Queue;
 use crate::attempt::{PartFates, UntriedRecipients};
 use crate::permit::LEASE_SECONDS;
 
-/// Limit of an attempt. It is more than the sum of the client's limits: 45 s for memory and 13 min up to the end mark, which
-/// are less than the lease, and 13 min for the reply to the end mark, which are less than the lease's extension.
+/// Limit of an attempt, more than the sum of its parts: 45 s for memory and 13 min up to the end mark, together less
+/// than the lease, and 13 min for the reply to the end mark, less than the renewed lease.
 const ATTEMPT_MAX: Duration = Duration::from_secs(28 * 60);
 /// The longest sleep: another process, or a clock that was set, may have made a row due.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
@@ -23,20 +23,20 @@ const SLEEP_MAX: Duration = Duration::from_secs(60);
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// How long running attempts may go on when the node stops. Those that are cut off release their rows.
 const STOP_GRACE: Duration = Duration::from_secs(3);
-/// How much longer those may go on that wait for the next hop's reply to a whole message: cut off, they send the message
-/// twice. The sum with the limits beside it is the time that a node gives to its parts.
+/// How much longer attempts may go on that wait for the next hop's reply to a whole message: cut off, they would send
+/// the message again. With the limits above and below, this adds up to the time that a node gives its parts to stop.
 const REPLY_GRACE: Duration = Duration::from_secs(9);
-/// How long releasing the rows may take then.
+/// How long releasing the rows of interrupted attempts may take.
 const PUT_BACK_GRACE: Duration = Duration::from_secs(2);
 
-/// Which attempts go on while the node stops.
+/// Which attempts are cut off while the node stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DrainPolicy {
-    /// All.
+    /// No attempt is cut off.
     Nothing,
-    /// Those whose message the next hop may already have.
+    /// Attempts whose message the next hop cannot have yet are cut off.
     BeforeHandOver,
-    /// None.
+    /// All attempts are cut off.
     All,
 }
 
@@ -50,7 +50,7 @@ impl DrainPolicy {
     }
 }
 
-/// Attempts under way.
+/// The running attempts, with their rows.
 #[derive(Default)]
 pub(crate) struct AttemptsUnderWay {
     tasks: JoinSet<()>,
@@ -77,11 +77,11 @@ impl Queue {
             if tokio::time::timeout(grace, running.finish()).await.is_ok() {
                 return;
             }
-            tracing::warn!(?next, "queue attempts cut off by the stop");
+            tracing::warn!(?next, "queue attempts cut off because the node stops");
             cut.send_replace(next);
         }
         if tokio::time::timeout(PUT_BACK_GRACE, running.finish()).await.is_err() {
-            tracing::warn!("queue rows left as they are: the next start frees them");
+            tracing::warn!("queue rows not released: the next start frees them");
         }
     }
 
@@ -130,8 +130,9 @@ impl Queue {
         note_outcome(taken.row.id.get(), self.attempt_parts(&taken, now, cuts).await);
     }
 
-    /// Runs one attempt to a recorded outcome, part after part of the recipients. A part that takes too long counts as a deferral:
-    /// it is counted, delayed further each time, and reported to the sender at the end of the message's life.
+    /// Runs one attempt to a recorded outcome, one part of the recipients after another. A part that takes too long is
+    /// deferred like any other: the wait grows each time, and the sender gets a report at the end of the message's
+    /// life.
     pub(crate) async fn attempt_parts(
         &self,
         taken: &TakenRow,
@@ -183,7 +184,7 @@ impl AttemptsUnderWay {
         while self.reap().await {}
     }
 
-    /// An attempt that panicked leaves its row to the end of the lease. It counts as one without an outcome.
+    /// An attempt that panicked leaves its row to the end of the lease. It counts as an attempt without an outcome.
     fn note_end(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = match &ended {
             Ok((id, ())) => *id,

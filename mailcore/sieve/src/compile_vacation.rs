@@ -7,14 +7,14 @@ use crate::SieveError;
 use crate::arguments::{Arguments, once};
 use crate::program::VacationAction;
 
-/// The site's bounds of `:days`, and its default (RFC 5230 §4.1).
+/// This server's bounds of `:days`, and the default (RFC 5230 §4.1).
 const DAYS_MIN: u64 = 1;
 const DAYS_MAX: u64 = 365;
 const DAYS_DEFAULT: u64 = 7;
 /// Longest `:subject` and `:handle`, in octets.
 pub(crate) const SUBJECT_OCTETS_MAX: usize = 998; // RFC 5322 §2.1.1
 const HANDLE_OCTETS_MAX: usize = 256;
-/// Most `:addresses`.
+/// Maximum number of `:addresses`.
 const ADDRESSES_MAX: usize = 100;
 
 /// Compiles the arguments of `vacation`.

@@ -8,8 +8,8 @@ use provost_message::{
 
 use crate::reply::{self, Reply};
 
-/// Longest command line with its CRLF, octets. RFC 5321 §4.5.3.1.4 has 512; extensions add SIZE and BODY (26 and 17, RFC 1870,
-/// 6152) and the base64 of AUTH (RFC 4954 §4), here as much as the longest names and password need.
+/// Longest command line with its CRLF, octets. RFC 5321 §4.5.3.1.4 has 512; extensions add SIZE and BODY (26 and 17,
+/// RFC 1870, 6152) and the base64 of AUTH (RFC 4954 §4), here bounded by what the longest names and password need.
 pub(crate) const LINE_OCTETS_MAX: usize = "AUTH PLAIN ".len() + PLAIN_BASE64_OCTETS_MAX + "\r\n".len();
 /// Octets within which the first word of an HTTP line ends: the longest registered field name has about 40.
 const HTTP_OCTETS_MAX: usize = 64;
@@ -56,7 +56,7 @@ pub(crate) enum LineStart {
     Whole(String),
     /// One line that cannot be a command, already taken from the input.
     Wrong(Reply),
-    /// A line of HTTP: a browser or proxy was made to connect to this port, and a third party chose what follows.
+    /// A line of HTTP: a third party made a browser or proxy connect to this port, and chose the octets that follow.
     Http,
 }
 
@@ -70,8 +70,8 @@ pub(crate) struct LineReader {
 impl LineReader {
     /// Takes the next line. A line beyond the limit is discarded as it arrives and reported once, at its end.
     ///
-    /// Only CRLF ends a line (RFC 5321 §2.3.8). A bare CR or LF makes the line wrong as a whole, and neither side of it is a
-    /// command: servers that take it for a line end allow SMTP smuggling.
+    /// Only CRLF ends a line (RFC 5321 §2.3.8). A bare CR or LF makes the line wrong as a whole, and neither side of it
+    /// is a command: servers that treat one as a line end allow SMTP smuggling.
     pub(crate) fn read(&mut self, input: &mut BytesMut) -> LineStart {
         let Some(end) = memchr::memmem::find(input, b"\r\n") else {
             if input.len() >= LINE_OCTETS_MAX {
@@ -412,7 +412,7 @@ mod tests {
             (b"PROPFIND / HTTP/1.1\r\n", true),
             (b"Host: mx.example.edu:25\r\n", true),
             (b"content-length:10\r\n", true),
-            // What is not a line end hides no command.
+            // Text after a bare LF is not a command.
             (b"GET / HTTP/1.1\nHost: x\n\nMAIL FROM:<a@b.example>\r\n", true),
             (&long, true),
             (b"EHLO get\r\n", false),

@@ -3,34 +3,34 @@
 use bytes::{Buf, Bytes, BytesMut};
 use provost_net::Reservation;
 
-/// First room for a message: most are smaller, larger ones grow by doubling.
+/// Initial capacity for a message, octets: most messages are smaller, and larger ones grow by doubling.
 const FIRST_OCTETS: usize = 16 * 1024;
 
-/// Why the data cannot be a message. Its end is waited for all the same.
+/// Why the data is refused. The session still reads to the end of data before it replies.
 ///
-/// Ascending: of several faults the last here is reported, wherever in the message each was found.
+/// In ascending order: of several faults the greatest is reported, whatever their order in the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum DataFault {
     /// The process has no memory left for messages.
     NoRoom,
     /// Longer than SIZE.
     TooLong,
-    /// RFC 5322 §4: NUL is no text.
+    /// A NUL, which RFC 5322 §4 does not allow.
     Nul,
-    /// CR or LF alone (RFC 5321 §2.3.8): what some servers take for a line end is where smuggling begins.
+    /// A CR or LF alone (RFC 5321 §2.3.8). Some servers treat one as a line end, which makes SMTP smuggling possible.
     BareLineEnd,
 }
 
-/// What is known after some input.
+/// The state of the data after one piece of input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DataProgress {
-    /// The end has not come.
+    /// The end of data has not arrived.
     More,
-    /// The end has come; what follows in the input is the next command.
+    /// The end of data has arrived; the rest of the input is the next command.
     Done(Result<Bytes, DataFault>),
 }
 
-/// Takes message data in pieces of any size, one copy from the input to the message, nothing per line.
+/// Reads message data in pieces of any size, with one copy from the input to the message and no allocation per line.
 #[derive(Debug)]
 pub(crate) struct DataReader {
     message: BytesMut,
@@ -38,18 +38,18 @@ pub(crate) struct DataReader {
     octets_read: u64,
     at_line_start: bool,
     fault: Option<DataFault>,
-    /// Covers the room of `message`, and after the end of data the message that came of it.
+    /// Counts the capacity of `message`, and after the end of data the finished message.
     held: Reservation,
-    /// The largest room that the message can need, octets.
+    /// The largest capacity that the message can need, octets.
     room_max: usize,
 }
 
 impl DataReader {
-    /// The message will begin with `trace`; the data may have `octets_max`. Memory is taken by `held` until the reader is
-    /// dropped.
+    /// The message begins with `trace`; the data may have at most `octets_max`. `held` counts the memory until the
+    /// reader is dropped.
     pub(crate) fn new(trace: &[u8], octets_max: u64, announced: Option<u64>, held: Reservation) -> Self {
         let room = announced.and_then(|octets| usize::try_from(octets.min(octets_max)).ok()).unwrap_or_default();
-        // A peer that announces much and sends nothing must not cost much.
+        // A peer that announces a large message and sends nothing must not cost much memory.
         let room = trace.len() + room.clamp(FIRST_OCTETS, 4 * FIRST_OCTETS);
         let mut reader = Self {
             message: BytesMut::new(),
@@ -66,13 +66,13 @@ impl DataReader {
         reader
     }
 
-    /// How much of the data has come.
+    /// Octets of data read so far.
     pub(crate) fn octets_read(&self) -> u64 {
         self.octets_read
     }
 
-    /// Takes what can be judged of `input`. At most the last two octets stay there, when what they mean hangs on the
-    /// next one.
+    /// Takes the octets of `input` whose meaning is certain. At most the last two octets stay there, when their meaning
+    /// depends on the next one.
     pub(crate) fn read(&mut self, input: &mut BytesMut) -> DataProgress {
         let (used, done) = self.scan(input);
         input.advance(used);
@@ -84,7 +84,7 @@ impl DataReader {
         DataProgress::Done(self.fault.map_or(Ok(message), Err))
     }
 
-    /// Octets used, and whether the end of data was among them.
+    /// Returns the octets used, and whether the end of data was among them.
     fn scan(&mut self, input: &[u8]) -> (usize, bool) {
         // Whole runs of lines are copied at once, from `run` up to a stuffed dot or the end of the input.
         let (mut run, mut at) = (0, 0);
@@ -151,7 +151,8 @@ impl DataReader {
         }
     }
 
-    /// Room for so many octets more, or else the fault. When it has to grow it doubles, up to the largest message.
+    /// Reserves `octets` more, or records the fault and returns false. The capacity doubles when it grows, up to the
+    /// largest message.
     fn make_room(&mut self, octets: usize) -> bool {
         let (needed, has) = (self.message.len().saturating_add(octets), self.message.capacity());
         if needed <= has {
@@ -167,7 +168,7 @@ impl DataReader {
         true
     }
 
-    /// What was stored is let go: a faulty message must not hold memory until its end comes.
+    /// Records a fault and frees what was stored: a faulty message must not hold memory until its end arrives.
     fn fail(&mut self, fault: DataFault) {
         self.fault = self.fault.max(Some(fault));
         self.message = BytesMut::new();
@@ -182,7 +183,7 @@ mod tests {
     use proptest::prelude::*;
     use provost_net::MemoryBudget;
 
-    /// Feeds `wire` cut at `cuts`; gives the outcome and what is left in the input.
+    /// Feeds `wire` cut at `cuts`; returns the outcome and the rest of the input.
     fn read(wire: &[u8], cuts: &[usize], octets_max: u64) -> (Option<Result<Bytes, DataFault>>, Vec<u8>) {
         let mut reader = DataReader::new(b"", octets_max, None, MemoryBudget::default().body());
         let mut input = BytesMut::new();
@@ -200,7 +201,8 @@ mod tests {
         (outcome, input.to_vec())
     }
 
-    /// RFC 5321 §4.1.1.4, §4.5.2: only CRLF.CRLF ends, the first dot of a line is taken away, in the first line too.
+    /// RFC 5321 §4.1.1.4, §4.5.2: only CRLF.CRLF ends the data, and the first dot of each line is removed, also in the
+    /// first line.
     #[test]
     fn takes_messages() {
         for (wire, expect, left) in [
@@ -217,8 +219,8 @@ mod tests {
         }
     }
 
-    /// Every way to write a line end before and after the dot: one ends the data, and all others are faults of the
-    /// whole message, which goes on to the true end.
+    /// Every combination of line ends before and after the dot: one ends the data, and all others make the whole
+    /// message faulty, up to the true end.
     #[test]
     fn nothing_else_ends_the_data() {
         let ends: [&[u8]; 6] = [b"\r\n", b"\n", b"\r", b"\r\r\n", b"\n\r", b"\0\r\n"];
@@ -271,7 +273,7 @@ mod tests {
         assert_eq!((reader.read(&mut input), reader.message.capacity()), (DataProgress::More, 0));
     }
 
-    /// RFC 5321 §4.5.3.1.10 has 452 for what the system has no room for now; the memory counts until the reader goes.
+    /// RFC 5321 §4.5.3.1.10: 452 while the system has no room. The memory counts until the reader is dropped.
     #[test]
     fn a_message_beyond_the_budget_is_for_later() {
         let budget = MemoryBudget::new(100_000);

@@ -44,7 +44,7 @@ pub fn lines(pieces: &[&[u8]]) -> Vec<String> {
             match reader.read(&mut input) {
                 LineStart::Part => break,
                 LineStart::Http => {
-                    // The session ends at an HTTP request, at its line or as soon as its start shows it.
+                    // The session ends at an HTTP request: after its first line, or as soon as its start is recognised.
                     seen.push("HTTP".to_owned());
                     return seen;
                 }

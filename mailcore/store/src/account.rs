@@ -8,9 +8,10 @@ use crate::{
     SpecialUse, Uid, UidValidity,
 };
 
-/// Most mailboxes of one account: enough for a hierarchy of courses and years, and a listing still fits in memory.
+/// Maximum number of mailboxes of one account: enough for a hierarchy of courses and years, and a listing still fits in
+/// memory.
 pub(crate) const MAILBOXES_MAX: usize = 10_000;
-/// Most names subscribed in one account, with or without a mailbox.
+/// Maximum number of names subscribed in one account, with or without a mailbox.
 pub(crate) const SUBSCRIPTIONS_MAX: usize = 10_000;
 
 /// The mailboxes that the first write creates, all subscribed.

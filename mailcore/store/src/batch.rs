@@ -13,7 +13,7 @@ use crate::{
 
 /// How long a batch id is remembered, seconds: longer than a sending queue retries (RFC 5321 §4.5.4.1: 4-5 days).
 pub(crate) const REMEMBERED_SECONDS: i64 = 7 * 86_400;
-/// Default of the largest message, octets, as at other universities.
+/// Default size limit of a message, octets; a common limit at universities.
 pub(crate) const MESSAGE_OCTETS_MAX: u64 = 50 * 1024 * 1024;
 
 /// Idempotency key. The engine remembers it for seven days: a repeated id returns the first effects and changes
@@ -84,7 +84,7 @@ pub enum BatchCondition {
 /// One change to an account. The effect is `Done` unless the op names another [`OpEffect`].
 #[derive(Clone, Debug)]
 pub enum Op {
-    /// Creates a mailbox and its missing parents (RFC 3501 §6.3.3). Effect::Mailbox.
+    /// Creates a mailbox and its missing parents (RFC 3501 §6.3.3). Returns [`OpEffect::Mailbox`].
     CreateMailbox {
         /// The full name, from the top of the hierarchy.
         name: MailboxName,
@@ -111,7 +111,7 @@ pub enum Op {
         /// Whether to subscribe or to unsubscribe.
         on: bool,
     },
-    /// Adds a new message. Effect::Appended. The body is durable before the batch is.
+    /// Adds a new message. Returns [`OpEffect::Appended`]. The body is durable before the batch is.
     Append {
         /// The mailbox; created when it is a default one, or with `create`.
         mailbox: MailboxName,
@@ -124,7 +124,7 @@ pub enum Op {
         /// INTERNALDATE, seconds since 1970.
         internal_date: i64,
     },
-    /// Changes flags (RFC 3501 §6.4.6, RFC 7162 §3.1.3). Effect::Stored.
+    /// Changes flags (RFC 3501 §6.4.6, RFC 7162 §3.1.3). Returns [`OpEffect::Stored`].
     Store {
         /// The mailbox of the messages.
         mailbox: MailboxId,
@@ -135,7 +135,7 @@ pub enum Op {
         /// Messages changed after this modseq are not changed, and are listed in the effect.
         unchanged_since: Option<Modseq>,
     },
-    /// Copies messages; the copies share the bodies (RFC 3501 §6.4.7). Effect::Copied.
+    /// Copies messages; the copies share the bodies (RFC 3501 §6.4.7). Returns [`OpEffect::Copied`].
     Copy {
         /// The mailbox to copy from.
         from: MailboxId,
@@ -144,7 +144,7 @@ pub enum Op {
         /// The mailbox to copy to, which must exist: NoMailbox otherwise (TRYCREATE).
         to: MailboxName,
     },
-    /// Moves messages: copies and expunges them in one step (RFC 6851). Effect::Copied.
+    /// Moves messages: copies and expunges them in one step (RFC 6851). Returns [`OpEffect::Copied`].
     Move {
         /// The mailbox to move from.
         from: MailboxId,
@@ -153,7 +153,7 @@ pub enum Op {
         /// The mailbox to move to, which must exist: NoMailbox otherwise (TRYCREATE).
         to: MailboxName,
     },
-    /// Removes messages permanently. Effect::Expunged.
+    /// Removes messages permanently. Returns [`OpEffect::Expunged`].
     Expunge {
         /// The mailbox of the messages.
         mailbox: MailboxId,
@@ -169,9 +169,9 @@ pub enum Op {
         /// The new recent_from, which never decreases.
         up_to: Uid,
     },
-    /// Records that `handle` has answered `correspondent` (RFC 5230 §4.2). Effect::Remembered(true) when the record is
-    /// new or the old one expired; `reply` then goes into the queue. Effect::Remembered(false), and no change, while
-    /// the old record is valid.
+    /// Records that `handle` has answered `correspondent` (RFC 5230 §4.2). Returns [`OpEffect::Remembered`] with true
+    /// when the record is new or the old one has expired; `reply` then goes into the queue. Returns false and changes
+    /// nothing while the old record is valid.
     RememberReply {
         /// The handle of the vacation rule.
         handle: String,
@@ -185,7 +185,7 @@ pub enum Op {
     /// Puts a message into the queue, durable together with the rest of the batch. A known message id changes nothing.
     /// Does not count towards the quota.
     Enqueue(Box<NewMessage>),
-    /// Imports a mailbox with its numbers at the other server. Effect::Mailbox.
+    /// Imports a mailbox with its numbers at the other server. Returns [`OpEffect::Mailbox`].
     ///
     /// A missing mailbox is created, with its missing parents. An existing one that never had a message takes over
     /// UIDVALIDITY and use. For one with the same UIDVALIDITY, only UIDNEXT is raised. Refused when a client could
@@ -204,7 +204,7 @@ pub enum Op {
         /// Whether the name is subscribed.
         subscribed: bool,
     },
-    /// Imports a message with its numbers at the other server. Effect::Appended.
+    /// Imports a message with its numbers at the other server. Returns [`OpEffect::Appended`].
     ///
     /// Messages must come in ascending order of UID. Refused when the UID is not above every UID that a message in this
     /// mailbox ever had (RFC 3501 §2.3.1.1: ascending, never reused), or when the modseq is zero or too great.

@@ -12,11 +12,11 @@ use crate::{
     NewMessage, Op, OpEffect, ReadToken, Uid, UidSet,
 };
 
-/// Most different keywords in one mailbox.
+/// Maximum number of different keywords in one mailbox.
 pub(crate) const KEYWORDS_MAX: usize = 64;
-/// Most correspondents per account for whom vacation replies are remembered.
+/// Maximum number of correspondents per account for whom vacation replies are remembered.
 pub(crate) const REPLIES_MAX: u64 = 10_000;
-/// Most ops in one batch.
+/// Maximum number of ops in one batch.
 pub(crate) const OPS_MAX: usize = 10_000;
 /// Greatest modseq in an import: RFC 7162 §3.1 allows 63 bits, and half of the range stays for later changes.
 const RESTORED_MODSEQ_MAX: u64 = 1 << 62;

@@ -174,11 +174,11 @@ pub struct TakenRow {
 pub struct TakeLimits {
     /// The time, seconds since 1970.
     pub now: i64,
-    /// Most rows.
+    /// Maximum number of rows.
     pub most: usize,
     /// Length of each lease, seconds.
     pub lease_seconds: i64,
-    /// Most rows of one destination, running attempts included.
+    /// Maximum number of rows of one destination, running attempts included.
     pub per_destination: usize,
     /// Number of running attempts by destination.
     pub running: HashMap<Destination, usize>,
@@ -270,8 +270,8 @@ pub trait QueueStore: Send + Sync + 'static {
     /// Returns the body of a row. Damaged when it cannot be read; gone when the row is gone.
     fn queued_body(&self, row: &QueueRow) -> BoxFuture<'_, Result<Bytes, StoreError>>;
 
-    /// Proves that the row is still the worker's, for at least `lease_seconds` from `now` less a minute. Fenced when
-    /// another worker has taken or settled it: then nothing may be sent.
+    /// Proves that the row is still the worker's, for at least `lease_seconds` less a minute, counted from `now`.
+    /// Fenced when another worker has taken or settled it: then nothing may be sent.
     fn prove(&self, claim: Claim, now: i64, lease_seconds: i64) -> BoxFuture<'_, Result<(), LeaseError>>;
 
     /// Records the result of a part of an attempt: the recipients that are left, tried or not, and the messages it
@@ -297,7 +297,8 @@ pub trait QueueStore: Send + Sync + 'static {
     /// Returns all rows, set-aside ones included, oldest first, at most `most`.
     fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>>;
 
-    /// Counts all rows by their state at `now`, seconds since 1970. An engine that can count without reading the rows does.
+    /// Counts all rows by their state at `now`, seconds since 1970. An engine overrides this when it can count without
+    /// reading the rows.
     fn tally(&self, now: i64) -> BoxFuture<'_, Result<QueueTally, StoreError>> {
         Box::pin(async move {
             let mut tally = QueueTally::default();
@@ -309,7 +310,7 @@ pub trait QueueStore: Send + Sync + 'static {
     /// Returns the earliest time after `after` at which a row becomes due or a lease ends, seconds since 1970.
     fn next_due(&self, after: i64) -> BoxFuture<'_, Result<Option<i64>, StoreError>>;
 
-    /// Ticks after messages were queued, by any way. May skip ticks: `take_due` is authoritative.
+    /// Ticks after messages were queued by any means. May skip ticks: `take_due` is authoritative.
     fn arrivals(&self) -> watch::Receiver<u64>;
 }
 

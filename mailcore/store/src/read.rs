@@ -31,7 +31,9 @@ impl ReadToken {
     pub(crate) fn reached_by(self, now: Self) -> Result<(), StoreError> {
         match now >= self {
             true => Ok(()),
-            false => Err(StoreError::Unavailable("the account is not as new as that yet".into())),
+            false => {
+                Err(StoreError::Unavailable("the account here is older than the state that the caller has seen".into()))
+            }
         }
     }
 }

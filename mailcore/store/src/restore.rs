@@ -6,9 +6,8 @@
 //! * UIDs: `uid_used` is the highest UID that any message of the mailbox ever had. Restored UIDs are above it.
 //! * UIDVALIDITY: numbers from the account's counter are all different, so only imported ones can collide. The number
 //!   of a deleted or renamed mailbox is retired, and imports at or below it are refused. Two mailboxes imported with
-//!   one number (some servers give it to all) are marked: when one of them is renamed it gets a new number, because it
-//!   may take the name of the other.
-//!   gets a new number, as it may take the name of the other.
+//!   one number (some servers give one number to all mailboxes) are marked: when one of them is renamed, it gets a new
+//!   number, because it may take the name of the other.
 
 use crate::account::{Account, Mailbox};
 use crate::interpret::{AccountRows, BatchRun};

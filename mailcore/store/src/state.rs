@@ -1,4 +1,4 @@
-//! State that the nodes of a site share beside mail and directory: audit, jobs, plans, web sessions, sign-in counts,
+//! State that the nodes of a site share besides mail and directory: audit, jobs, plans, web sessions, sign-in counts,
 //! tokens.
 //!
 //! A record has a key in a named space, and a version that each write changes: nodes agree by compare and set. Log
@@ -13,9 +13,9 @@ use crate::{BoxFuture, StoreError};
 pub const STATE_KEY_OCTETS_MAX: usize = 1024;
 /// Largest value of any space and entry of any log, octets. Larger content is stored in pieces.
 pub const STATE_VALUE_OCTETS_MAX: usize = 1024 * 1024;
-/// Most changes in one list: a file of 64 MiB in pieces of 1 MiB, and its description.
+/// Maximum number of changes in one list: a file of 64 MiB in pieces of 1 MiB, and its description.
 pub const STATE_CHANGES_MAX: usize = 80;
-/// Most records or entries in one read.
+/// Maximum number of records or entries in one read.
 pub const STATE_READ_MAX: usize = 1000;
 
 /// A kind of record and its bounds: a constant of the room that owns the records.
@@ -23,7 +23,7 @@ pub const STATE_READ_MAX: usize = 1000;
 pub struct StateSpace {
     /// The name, unique among all spaces; stored in the database.
     pub name: &'static str,
-    /// Most records at once, expired ones not counted.
+    /// Maximum number of records at once, expired ones not counted.
     pub records_max: usize,
     /// Largest value, octets; at most [`STATE_VALUE_OCTETS_MAX`].
     pub octets_max: usize,

@@ -281,7 +281,7 @@ async fn messages_are_copied(one: OneAccount) {
     assert_eq!(one.listing("INBOX").await.len(), 3);
     assert_eq!(one.snapshot().await.octets, 6);
     one.done(Op::Copy { from, uids: UidSet::all(), to: name("INBOX") }).await;
-    assert_eq!(one.listing("INBOX").await.len(), 6, "onto itself, once each");
+    assert_eq!(one.listing("INBOX").await.len(), 6, "a copy onto the same mailbox adds each message once");
     assert_sound(&one.changes("INBOX", 0).await);
     let nowhere = Op::Copy { from, uids: uids([1]), to: name("nowhere") };
     assert_eq!(one.refused(nowhere).await, BatchError::NoMailbox("nowhere".into()));

@@ -91,7 +91,7 @@ fn acknowledged(mut child: Child, run: Duration) -> Vec<u64> {
     numbers
 }
 
-/// Counts the messages by number, after reading and comparing each one whole.
+/// Reads and compares each message, and counts the messages by number.
 async fn stored(store: &Arc<dyn Engine>) -> HashMap<u64, u32> {
     let mut found = HashMap::new();
     for number in 0..ACCOUNTS {
@@ -124,7 +124,7 @@ async fn nothing_acknowledged_is_lost_or_doubled() {
         assert!(start.elapsed() < Duration::from_secs(1), "opened in {:?}", start.elapsed());
         let found = stored(&store).await;
         assert!(all.iter().all(|number| found.contains_key(number)), "each acknowledged one is there");
-        // As a sender does that received no answer: the same ids again.
+        // Repeat the same ids, as a sender does that received no answer.
         for number in all.iter().rev().take(40) {
             store.apply(delivery(*number)).await.unwrap();
         }

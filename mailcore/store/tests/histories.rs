@@ -191,7 +191,8 @@ async fn run(history: Vec<Batch>) {
         assert_eq!(comparable(got), comparable(expected), "{batch:?}");
     }
     for account in accounts {
-        // It may have been deleted: created by a batch, its UIDVALIDITY does not come from the machine's clock.
+        // The account may have been deleted. A batch creates it again, so that its UIDVALIDITY does not come from the
+        // machine's clock.
         let made = batch(account, vec![]);
         assert_eq!(model.apply(made.clone()).await, tested.apply(made).await);
         assert_eq!(everything(&tested, account).await, everything(&model, account).await);

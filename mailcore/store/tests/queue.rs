@@ -226,8 +226,8 @@ async fn an_attempt_and_what_it_causes_are_one(one: OneAccount) {
     assert_eq!(one.store.queued_body(&rows[0]).await.unwrap(), "message 7\r\n");
 }
 
-/// Two workers on one row: the one that was frozen past its lease can change nothing any more.
-/// What a part of an attempt came to is there when the rest of it never comes.
+/// Two workers on one row: the one that was frozen past its lease can change nothing any more. The result of a part of
+/// an attempt is kept when the rest never completes.
 async fn a_part_of_an_attempt_is_kept(one: OneAccount) {
     one.put(1, &["a@x.example", "b@x.example"], 0).await;
     let taken = one.take(0, 10).await.remove(0);
@@ -265,7 +265,7 @@ async fn a_proof_prolongs_the_lease(one: OneAccount) {
     one.store.prove(taken.claim, 899, 900).await.unwrap();
     assert!(one.take(900, 1).await.is_empty() && one.take(1_738, 1).await.is_empty());
     one.store.prove(taken.claim, 5_000, 900).await.unwrap();
-    assert!(one.take(5_800, 1).await.is_empty(), "run out, but nobody had taken it");
+    assert!(one.take(5_800, 1).await.is_empty(), "the lease has run out, but no other worker took the row in between");
     assert_eq!(one.take(5_900, 1).await.len(), 1);
 }
 
@@ -275,7 +275,7 @@ async fn what_never_ends_is_set_aside(one: OneAccount) {
     for number in 0..UNSETTLED_MAX {
         let taken = one.take(i64::from(number) * 60, 10).await;
         assert_eq!(taken.len(), 2);
-        // The second row once has an outcome.
+        // The second row has an outcome once.
         if number == 1 {
             one.store.settle(taken[1].claim, later(&taken[1].row, 120), Vec::new()).await.unwrap();
         }
@@ -357,8 +357,8 @@ async fn arrivals_tick(one: OneAccount) {
     assert!(!arrivals.has_changed().unwrap());
 }
 
-/// A start releases the leases of the one before: the store is locked, so no worker of that one is left. A row that was
-/// held at two ends waits for its lease, so that quick restarts do not count it until it is set aside.
+/// A start releases the leases of the process before: the store is locked, so no worker of that process is left. A row
+/// that was held when two processes ended waits for its lease, so that quick restarts do not set it aside.
 #[tokio::test]
 async fn a_restart_frees_leases_and_keeps_the_count() {
     let folder = tempfile::tempdir().unwrap();
@@ -381,7 +381,7 @@ async fn a_restart_frees_leases_and_keeps_the_count() {
     assert!(one.rows().await[0].set_aside.is_some());
 }
 
-/// Whatever column of a row is damaged: the row is set aside once and listed with the reason, and other rows continue.
+/// Whichever column of a row is damaged, the row is set aside once and listed with the reason, and other rows continue.
 #[tokio::test]
 async fn a_row_that_cannot_be_read_stops_no_other() {
     for damage in [

@@ -190,7 +190,7 @@ async fn accounts_are_listed(one: OneAccount) {
 
 async fn accounts_are_deleted(one: OneAccount) {
     one.done(Op::DeleteAccount).await;
-    assert!(one.store.accounts(None, 10).await.unwrap().is_empty(), "deleting makes no account");
+    assert!(one.store.accounts(None, 10).await.unwrap().is_empty(), "a deletion creates no account");
     let reply = || Op::RememberReply { handle: "v".into(), correspondent: "a@x".into(), until: 2_000_000, reply: None };
     let send = || Batch {
         id: Some(BatchId::new(Uuid::from_u128(5))),

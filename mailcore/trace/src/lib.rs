@@ -3,8 +3,8 @@
 //! [`TraceEvent::record`] writes a line to the log and passes the event to the recorder of the process ([`install`]), which keeps it
 //! in files for some days. [`search`] reads them: the help desk finds a message by recipient, sender or Message-ID.
 //!
-//! What must never happen here: that a message waits for its trace or is lost by it. Events that the disk cannot write in
-//! time are dropped and counted, and an answer of [`search`] states how many. No subject and no text of a message is kept.
+//! A message must never wait for its trace or be lost because of it. Events that the disk cannot write in time are
+//! dropped and counted, and an answer of [`search`] states how many. No subject and no text of a message is kept.
 
 mod event;
 mod search;

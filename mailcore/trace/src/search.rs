@@ -119,7 +119,7 @@ pub fn search(folder: &Path, query: &TraceQuery) -> io::Result<TraceResult> {
     Ok(found)
 }
 
-/// All events of the messages, also those after the searched time.
+/// Returns all events of the messages, also those after the searched time.
 fn journeys(
     folder: &Path,
     segments: &[TraceFile],

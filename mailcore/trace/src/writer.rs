@@ -162,7 +162,7 @@ impl TraceWriter {
         true
     }
 
-    /// Appends the collected lines. If the disk fails they are lost, and the next line that is written counts them.
+    /// Appends the collected lines. If the disk fails, they are lost, and the next written line counts them.
     fn write(&mut self, lines: u64, now: Timestamp) {
         let lost = self.dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {

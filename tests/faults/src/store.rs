@@ -364,7 +364,7 @@ enum HistoryEvent {
 /// The possible histories: one list of events for each combination of the steps with unknown outcome.
 type Possible = Vec<Vec<HistoryEvent>>;
 
-/// The most possible histories; a run with more fails.
+/// Maximum number of possible histories; a run with more fails.
 const POSSIBLE_MAX: usize = 64;
 
 /// The check of one run, with its models.

@@ -9,7 +9,7 @@ use provost_message::{
 
 use crate::pieces::{cut, single};
 
-/// Most parts of one message.
+/// Maximum number of parts of one message.
 const PARTS_MAX: usize = 10_000;
 /// Longest preview (RFC 8970 §3.1).
 const PREVIEW_CHARS_MAX: usize = 200;

@@ -26,7 +26,7 @@ use crate::reply::audited;
 use crate::shared::HandlerState;
 use crate::uploaded_files::{FileFacts, UploadedFileError};
 
-/// Most changes and rejected rows that an answer lists; the summary counts all.
+/// Maximum number of changes and rejected rows that an answer lists; the summary counts all.
 const LISTED_MAX: usize = 1000;
 /// Longest `?wait=`, in seconds.
 const WAIT_SECONDS_MAX: u64 = 60;
@@ -167,7 +167,7 @@ pub(crate) struct ApplyQuery {
 #[utoipa::path(
     post, operation_id = "planImport", path = "/imports", tag = "imports",
     params(
-        ("encoding" = Option<String>, Query, pattern = "^([Uu][Tt][Ff]-?8|[Ww]indows-1252)$", description = "`utf-8` (without it) or `windows-1252`"),
+        ("encoding" = Option<String>, Query, pattern = "^([Uu][Tt][Ff]-?8|[Ww]indows-1252)$", description = "`utf-8` (default) or `windows-1252`"),
         ("separator" = Option<String>, Query, pattern = "^(comma|semicolon|tab|,|;|\t)$", description = "`comma`, `semicolon` or `tab`; without it the header decides"),
     ),
     request_body(content = String, content_type = "text/csv", description = "The file, at most 64 MiB"),
@@ -229,7 +229,7 @@ pub(crate) async fn show(
     request_body = ApplyBody,
     responses(
         (status = 200, description = "Ended within `wait`", body = Job, headers(("Location" = String), ("X-Audit-Id" = String))),
-        (status = 202, description = "At work: look at `Location`", body = Job, headers(("Location" = String), ("X-Audit-Id" = String))),
+        (status = 202, description = "Running: see `Location`", body = Job, headers(("Location" = String), ("X-Audit-Id" = String))),
         RouteFailures
     )
 )]

@@ -126,7 +126,7 @@ impl From<MessageSearchError> for Problem {
         ("any" = Option<String>, Query, description = "Any of these, or the message's number", min_length = 1, max_length = 1000),
         ("since" = Option<String>, Query, description = "RFC 3339; seven days ago by default", format = DateTime),
         ("until" = Option<String>, Query, description = "RFC 3339; now by default", format = DateTime),
-        ("limit" = Option<usize>, Query, description = "Most messages wanted, 1 to 500; 50 by default", minimum = 1, maximum = 500),
+        ("limit" = Option<usize>, Query, description = "Maximum number of messages, 1 to 500; 50 by default", minimum = 1, maximum = 500),
     ),
     responses(
         (status = 200, description = "Messages that match all words", body = MessagesFound,

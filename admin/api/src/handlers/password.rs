@@ -20,7 +20,7 @@ use crate::shared::HandlerState;
         ("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id"),
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
-    request_body(content = PasswordBody, description = "May be left out: the password is generated then"),
+    request_body(content = PasswordBody, description = "Optional: without it, a password is generated"),
     responses((status = 200, description = "Set", body = PasswordReset, headers(("X-Audit-Id" = String))), RouteFailures)
 )]
 pub(crate) async fn reset(

@@ -17,7 +17,7 @@ use crate::problem::Problem;
 use crate::reply::audited;
 use crate::shared::HandlerState;
 
-/// Most people in one answer.
+/// Maximum number of people in one answer.
 const PEOPLE_MAX: usize = 200;
 /// People in one answer when the caller states no limit.
 const PEOPLE_DEFAULT: usize = 50;
@@ -39,7 +39,7 @@ pub(crate) struct SearchQuery {
     get, operation_id = "searchPeople", path = "/people", tag = "people",
     params(
         ("q" = String, Query, description = "Each word begins a name, login, address or source id; 1 to 200 octets", pattern = r"\S", min_length = 1, max_length = 200),
-        ("limit" = Option<usize>, Query, description = "Most people wanted, 1 to 200; 50 by default", minimum = 1, maximum = 200),
+        ("limit" = Option<usize>, Query, description = "Maximum number of people, 1 to 200; 50 by default", minimum = 1, maximum = 200),
     ),
     responses((status = 200, description = "People found", body = PeopleFound), RouteFailures)
 )]
@@ -97,7 +97,7 @@ pub(crate) struct HistoryQuery {
     get, operation_id = "showHistory", path = "/people/{key}/history", tag = "people",
     params(
         ("key" = String, Path, min_length = 1, max_length = 320, description = "Id, login, address or source id (`registrar:12345`)"),
-        ("limit" = Option<usize>, Query, description = "Most changes wanted, 1 to 1000; 50 by default", minimum = 1, maximum = 1000),
+        ("limit" = Option<usize>, Query, description = "Maximum number of changes, 1 to 1000; 50 by default", minimum = 1, maximum = 1000),
     ),
     responses(
         (status = 200, description = "The changes", body = PersonHistory,

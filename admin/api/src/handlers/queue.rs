@@ -12,7 +12,7 @@ use crate::model::QueuedMessage;
 use crate::problem::Problem;
 use crate::shared::HandlerState;
 
-/// Most messages in one answer.
+/// Maximum number of messages in one answer.
 const QUEUE_MAX: usize = 1000;
 /// Messages in one answer when the caller states no limit.
 const QUEUE_DEFAULT: usize = 100;
@@ -33,7 +33,7 @@ pub(crate) struct QueueList {
 /// Lists the queue, oldest first.
 #[utoipa::path(
     get, operation_id = "listQueue", path = "/queue", tag = "operation",
-    params(("limit" = Option<usize>, Query, description = "Most messages wanted, 1 to 1000; 100 by default", minimum = 1, maximum = 1000)),
+    params(("limit" = Option<usize>, Query, description = "Maximum number of messages, 1 to 1000; 100 by default", minimum = 1, maximum = 1000)),
     responses((status = 200, description = "What waits", body = QueueList), RouteFailures)
 )]
 pub(crate) async fn list(

@@ -1,5 +1,5 @@
-//! Fixtures for the tests of both faces: a desk without a directory, or a whole site with the embedded one.
-#![allow(dead_code)] // Each test file uses its part.
+//! Fixtures for the tests of the API and the pages: a desk without a directory, or a whole site with the embedded one.
+#![allow(dead_code)] // Each test file uses only a part of this module.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -24,13 +24,13 @@ pub(crate) enum Command {
         /// The new address, in a served domain.
         address: String,
     },
-    /// Take an alias away; the primary address stays. The alias goes into quarantine: only its former owner can get it back for
-    /// the days of the setting address-quarantine.
+    /// Remove an alias; the primary address stays. The alias goes into quarantine: only its former owner can get it
+    /// back for the days of the setting address-quarantine.
     #[command(after_help = "Example: provost address remove zoe.tremblay dean@example.edu")]
     Remove {
         /// Login, address, registrar's number, or provostPersonId.
         person: String,
-        /// The alias to take away.
+        /// The alias to remove.
         address: String,
     },
 }

@@ -22,7 +22,7 @@ pub(crate) enum Command {
         /// Only records about this subject: a DN, the digest of an imported file, `token:NAME`.
         #[arg(long)]
         subject: Option<String>,
-        /// Most records, up to 1000.
+        /// Maximum number of records, up to 1000.
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },

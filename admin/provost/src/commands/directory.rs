@@ -91,13 +91,15 @@ fn show(status: &StatusReport) {
         out!("{:<11} {}  {state}", server.role, server.url);
     }
     match &status.node {
-        None => out!("node        cannot be asked (is it running, and are listeners.http and api.token_file set?)"),
-        Some(FollowedServer { parked: Some(reason), .. }) => out!("node        PARKED, serves what it knew: {reason}"),
+        None => out!("node        does not answer (is it running, and are listeners.http and api.token_file set?)"),
+        Some(FollowedServer { parked: Some(reason), .. }) => {
+            out!("node        PARKED, serves its last accepted state: {reason}")
+        }
         Some(FollowedServer { source: Some(source), .. }) => out!("node        follows {source}"),
-        Some(_) => out!("node        follows no server: known people go on, unknown ones are deferred"),
+        Some(_) => out!("node        follows no server: known people are served, mail for unknown ones is deferred"),
     }
     if status.servers.iter().any(ServerState::is_dead_provider) {
-        out!("            changes (imports, help desk, passwords) wait for the provider; mail and logins go on");
+        out!("            changes (imports, help desk, passwords) need the provider; mail and logins continue");
     }
     let shown = |count: Option<usize>| count.map_or("-".to_owned(), |count| count.to_string());
     out!("people      {}", shown(status.people));

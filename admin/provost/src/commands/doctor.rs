@@ -44,7 +44,7 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
         is_good &= schema.good;
         found.push(schema);
     }
-    // Both checks ask the provider, whose fault is already reported.
+    // Both checks query the provider, whose fault is already reported.
     if is_good && !is_provider_dead {
         found.extend(settings(config).await);
         found.push(postmaster(config).await);
@@ -78,7 +78,8 @@ fn finding(what: String, result: Result<(), String>, advice: &str) -> DoctorFind
 /// Keys that serve as fallbacks: they are valid, but every node would have to state them alike.
 fn moved_keys(config: &Config) -> Vec<DoctorFinding> {
     let note = |(key, command): (&str, String)| {
-        let what = format!("{key} counts while the directory states nothing; all nodes share it: {command}");
+        let what =
+            format!("{key} applies only while the directory states no value; move it there for all nodes: {command}");
         finding(what, Ok(()), "")
     };
     config.moved().into_iter().map(note).collect()
@@ -86,7 +87,7 @@ fn moved_keys(config: &Config) -> Vec<DoctorFinding> {
 
 fn folder(data: &Path) -> DoctorFinding {
     let tried = tempfile::tempfile_in(data).map(drop).map_err(|e| e.to_string());
-    finding(format!("data folder {}", data.display()), tried, "make it, and let the node's user write there")
+    finding(format!("data folder {}", data.display()), tried, "create it, and let the node's user write there")
 }
 
 /// Checks who can read the data folder: it holds mail, password hashes and the audit.
@@ -104,7 +105,7 @@ fn privacy(data: &Path) -> DoctorFinding {
 fn tokens_file(config: &Config) -> Option<DoctorFinding> {
     let file = config.api.tokens_file.as_ref()?;
     let read = config.fixed_tokens().map(drop).map_err(|error| format!("{error:#}"));
-    Some(finding(format!("tokens file {}", file.display()), read, "make it (it may be empty), or take the key out"))
+    Some(finding(format!("tokens file {}", file.display()), read, "create it (it may be empty), or remove the key"))
 }
 
 /// Checks each server separately; the second value is whether a provider is dead.
@@ -137,11 +138,10 @@ async fn view(config: &Config) -> Option<DoctorFinding> {
     };
     let state = match (followed.parked, followed.current) {
         (Some(reason), _) => Err(format!("parked: {reason}")),
-        (None, false) => Err("not now: it serves what it knew and defers what it does not know".to_owned()),
+        (None, false) => Err("not now: it serves known people and defers mail for unknown ones".to_owned()),
         (None, true) => Ok(()),
     };
-    let advice =
-        "was a server restored or emptied? if all is meant so: provost settings set removal-guard 100, and back";
+    let advice = "was a server restored or emptied? if this is intended: provost settings set removal-guard 100, and back afterwards";
     Some(finding(what, state, advice))
 }
 
@@ -154,7 +154,7 @@ async fn directory(config: &Config) -> FailedAccount {
     let bad = |why: String, advice: &str| finding(WHAT.to_owned(), Err(why), advice);
     let directory = match config.directory_config() {
         Ok(config) => Directory::new(config),
-        Err(error) => return FailedAccount(None, bad(format!("{error:#}"), "mend the [directory] section")),
+        Err(error) => return FailedAccount(None, bad(format!("{error:#}"), "correct the [directory] section")),
     };
     let suffix = directory.suffix().clone();
     match directory.read(&suffix, &["contextCSN"]).await {
@@ -191,7 +191,7 @@ async fn schema(config: &Config) -> DoctorFinding {
 async fn settings(config: &Config) -> Vec<DoctorFinding> {
     const WHAT: &str = "shared settings";
     const MEND: &str =
-        "what counted before is in force; mend it: provost settings set NAME VALUE, or settings unset NAME";
+        "the previous value is in force; correct it: provost settings set NAME VALUE, or settings unset NAME";
     let asked = async {
         let directory = Directory::new(config.directory_config().map_err(|e| format!("{e:#}"))?);
         read_shared_settings(&directory, &config.fallback()).await.map_err(|e| e.to_string())

@@ -19,7 +19,7 @@ use crate::output::{Printer, ProgressLine};
 
 /// Largest file, in octets.
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
-/// Most changes that are listed; the counts cover the rest.
+/// Maximum number of changes that are listed; the counts cover the rest.
 const CHANGES_SHOWN: usize = 50;
 
 /// Arguments of the command.
@@ -131,15 +131,13 @@ async fn write(asking: &DeskAccess, planned: &PlannedImport, print: &Printer) ->
         if stop_signal().await.is_err() {
             std::future::pending().await
         }
-        eprintln!("provost: stopping: people under way are brought to their end");
+        eprintln!("provost: stopping after the people in progress");
     };
     let result = asking.desk.apply_import(stop, &asking.principal, planned, &mut progress).await;
     line.end();
     result?.map_err(|(done, error)| {
-        let stopped = format!(
-            "stopped after {} of {total} people; the same command again goes on where it stopped",
-            done.applied
-        );
+        let stopped =
+            format!("stopped after {} of {total} people; the same command continues where it stopped", done.applied);
         match error {
             // Keep the error type: it determines the exit code and the advice.
             ApplyError::Directory(error) => anyhow::Error::new(error).context(stopped),
@@ -195,7 +193,7 @@ fn show_outcomes(outcomes: &Outcomes, people: usize) {
         outcomes.hashing_seconds
     );
     if outcomes.interrupted {
-        out!("interrupted; the same command again goes on where it stopped");
+        out!("interrupted; the same command continues where it stopped");
     }
     out!("batch {}: correct the file and import it again to change what it set", outcomes.batch);
 }

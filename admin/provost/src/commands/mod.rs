@@ -43,8 +43,8 @@ pub(crate) async fn asking(config: &Config) -> anyhow::Result<DeskAccess> {
     open(config, directory, settings).await
 }
 
-/// The same for commands that need only the shared state: revoking a token and reading the audit must work while the
-/// directory is down. The settings are then the defaults and those of the configuration file.
+/// Like [`asking`], for commands that need only the shared state: revoking a token and reading the audit must work
+/// while the directory is down. The settings are then the defaults and those of the configuration file.
 pub(crate) async fn asking_without_directory(config: &Config) -> anyhow::Result<DeskAccess> {
     let directory = Directory::new(config.directory_config()?);
     let settings = match read_shared_settings(&directory, &config.fallback()).await {
@@ -64,8 +64,8 @@ async fn open(config: &Config, directory: Directory, settings: ProvisionSettings
     Ok(DeskAccess { desk, settings, principal, state })
 }
 
-/// Permits an operation that the running node performs. The node is asked with its own token, and that token must not lend
-/// its role to the user who runs the command. Does not need the directory, which may be down.
+/// Permits an operation that the running node performs. The request to the node carries the node's own token, whose
+/// role must not pass to the user who runs the command. Does not need the directory, which may be down.
 pub(crate) async fn permit(config: &Config, operation: Permission) -> anyhow::Result<()> {
     let directory = Directory::new(config.directory_config()?);
     let DeskAccess { desk, principal, .. } = open(config, directory, config.settings()).await?;
@@ -97,6 +97,6 @@ async fn principal(config: &Config, state: &Arc<dyn StateStore>) -> anyhow::Resu
     let Some(role) = cli.roles.get(&user) else { return Ok(Principal::command(&user, None)) };
     match Role::parse(role) {
         Some(role) => Ok(Principal::command(&user, Some(role))),
-        None => bail!("cli.roles: '{role}' is no role; see 'provost roles show'"),
+        None => bail!("cli.roles: '{role}' is not a role; see 'provost roles show'"),
     }
 }

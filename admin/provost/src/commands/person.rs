@@ -22,7 +22,7 @@ pub(crate) enum Command {
     Search {
         /// Words to find; accents and case do not matter.
         text: String,
-        /// Most people to print.
+        /// Maximum number of people to print.
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
@@ -34,7 +34,7 @@ An address that the person had before finds them as well. The view is in the aud
     History {
         /// Login, address, registrar's number, or provostPersonId.
         person: String,
-        /// Most changes to print, 1 to 1000.
+        /// Maximum number of changes to print, 1 to 1000.
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=HISTORY_MAX as i64))]
         limit: u16,
     },
@@ -80,7 +80,7 @@ fn list(found: &[PersonSummary], limit: usize) {
     }
     out!("{} found", found.len());
     if found.len() >= limit {
-        out!("There may be more: name another word, or raise --limit.");
+        out!("There may be more: add a word, or raise --limit.");
     }
 }
 

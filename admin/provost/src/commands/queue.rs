@@ -22,7 +22,7 @@ pub(crate) enum Command {
     /// List waiting messages and those set aside, oldest first: one line for each message and destination.
     #[command(after_help = "Example: provost queue list --limit 20")]
     List {
-        /// Most lines to print, 1 to 1000.
+        /// Maximum number of lines to print, 1 to 1000.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
     },
@@ -31,7 +31,7 @@ pub(crate) enum Command {
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     let Command::List { limit } = command;
     super::permit(config, Permission::ViewQueue).await?;
-    let rest = config.rest_url().ok_or_else(|| anyhow!("listeners.http is off: the node cannot be asked"))?;
+    let rest = config.rest_url().ok_or_else(|| anyhow!("listeners.http is off, so the node cannot answer"))?;
     let file = config.as_token.as_ref().or(config.api.token_file.as_ref());
     let file = file.ok_or_else(|| anyhow!("api.token_file is not set"))?;
     let token = read_secret(file)?;
@@ -73,7 +73,7 @@ fn show(answer: &Value) {
             Some(why) => out!("  SET ASIDE: {}", printable(why)),
             None if message["held_until"].is_string() => {
                 out!(
-                    "  try {} is under way; at the latest again at {}",
+                    "  attempt {} is running; the next one at {} at the latest",
                     message["attempts"],
                     word(message, "held_until")
                 );

@@ -12,12 +12,12 @@ use crate::output::{Printer, items, printable};
 /// Operations on the settings that all nodes share.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Show every setting: value in force, unit and origin; and bad values with the rule that they break.
+    /// Show every setting: value in force, unit and origin; and invalid values with the rule that they break.
     ///
     /// Asks the running node for its values. If no node answers, shows what the directory states.
     #[command(after_help = "Example: provost settings show\n         provost --json settings show")]
     Show,
-    /// State a setting in the directory; it takes effect on every node at once. A bad value is refused.
+    /// State a setting in the directory; it takes effect on every node at once. An invalid value is refused.
     #[command(after_help = "Examples: provost settings set default-quota 5000000000\n          \
         provost settings set quota-classes 'student 5000000000' 'faculty 20000000000'\n          \
         provost settings set time-zone America/Montreal")]
@@ -89,7 +89,7 @@ async fn of_directory(config: &Config) -> anyhow::Result<Value> {
 
 fn show(shown: &Value) {
     if shown["as_of"] == "directory" {
-        out!("No node was asked (is it running, and are listeners.http and api.token_file set?): this is what the");
+        out!("No node answered (is it running, and are listeners.http and api.token_file set?): this is what the");
         out!("directory states. A node keeps the last good value of an entry that is bad now.");
     }
     for row in items(shown, "settings") {

@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     /// End of the period, in the same form; now by default.
     #[arg(long, value_parser = moment)]
     until: Option<Timestamp>,
-    /// Most messages to print, up to 500; the newest are taken.
+    /// Maximum number of messages to print, up to 500; the newest are taken.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=MESSAGES_MAX as i64))]
     limit: u16,
 }
@@ -83,10 +83,10 @@ fn show(found: &TraceResult, since: Timestamp) {
     found.messages.iter().for_each(show_message);
     out!("{} messages since {since:.0}", found.messages.len());
     if found.more {
-        out!("There are more: name more words, another time, or raise --limit.");
+        out!("There are more: add words, change the period, or raise --limit.");
     }
     if found.lost > 0 {
-        out!("{} events of these days were not recorded: the disk did not take them in time.", found.lost);
+        out!("{} events of these days were not recorded: the disk was too slow.", found.lost);
     }
 }
 
@@ -100,7 +100,7 @@ fn show_message(message: &MessageTrace) {
     if let Some(TraceRecord { service, peer: Some(peer), login, octets, .. }) = first {
         let login = login.as_ref().map(|login| format!(" as {}", printable(login))).unwrap_or_default();
         let octets = if *octets > 0 { format!(", {octets} octets") } else { String::new() };
-        out!("  came by {service} from {peer}{login}{octets}");
+        out!("  received by {service} from {peer}{login}{octets}");
     }
     for event in &message.events {
         let at = Timestamp::from_millisecond(event.at).map_or_else(|_| event.at.to_string(), |at| format!("{at:.3}"));

@@ -104,7 +104,8 @@ pub(crate) struct ListenerConfig {
     pub(crate) address: SocketAddr,
     /// Replaces `listeners.proxy_networks` for this listener.
     pub(crate) proxy_networks: Option<Vec<Network>>,
-    /// Most open connections from one address, or from one IPv6 network of 64 bits; absent: the driver's default.
+    /// Maximum number of open connections from one address, or from one IPv6 network of 64 bits; absent: the driver's
+    /// default.
     pub(crate) connections_per_address: Option<usize>,
     /// Whether HTTP uses TLS; for the other listeners, the name decides.
     pub(crate) tls: bool,
@@ -211,7 +212,7 @@ pop3 = { address = "0.0.0.0:110", proxy_networks = [] }
             ("mx = { proxy_networks = [] }", "address"),
             ("mx = { address = \"0.0.0.0:25\", connections_per_address = 0 }", "at least 1"),
             ("mx = { address = \"0.0.0.0:25\", proxy_networks = [\"10.0.0.1/8\"] }", "bits set after the prefix"),
-            ("proxy_networks = [\"balancer\"]", "'balancer' is no network"),
+            ("proxy_networks = [\"balancer\"]", "'balancer' is not a network"),
         ] {
             let error = read(&format!("\n{text}")).unwrap_err();
             assert!(error.contains(expect) && error.contains("line 2"), "{text}: {error}");

@@ -108,12 +108,12 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     gauge(
         "provost_directory_server_up",
-        "1 when the directory server let the node in and gave its contextCSN at the last look, else 0.",
+        "1 if the directory server accepted the node and returned its contextCSN at the last check, else 0.",
     ),
     gauge("provost_directory_server_followed", "1 for the directory server from which the View takes its changes."),
     gauge(
         "provost_directory_server_last_contact_timestamp_seconds",
-        "When the directory server last answered a look, seconds since 1970.",
+        "When the directory server last answered a check, seconds since 1970.",
     ),
     gauge(
         "provost_directory_server_lag_seconds",
@@ -140,7 +140,7 @@ pub(super) const FAMILIES: &[Family] = &[
     by(
         counter(
             "provost_memory_budget_refused_total",
-            "Messages, literals and HTTP replies refused for want of memory.",
+            "Messages, literals and HTTP replies refused because memory was short.",
         ),
         &[("what", LabelValues::Fixed(&["message", "literal", "http"]))],
     ),
@@ -156,7 +156,7 @@ pub(super) const FAMILIES: &[Family] = &[
     by(
         counter(
             "provost_logins_total",
-            "Logins by protocol and outcome; unavailable: no directory server could judge.",
+            "Logins by protocol and outcome; unavailable: no directory server could verify the password.",
         ),
         &[
             ("protocol", LabelValues::Fixed(&["imap", "pop3", "submission", "web"])),
@@ -165,7 +165,7 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     // Mail.
     by(
-        counter("provost_smtp_messages_total", "Answers to messages that came in, one for each recipient in LMTP."),
+        counter("provost_smtp_messages_total", "Replies to incoming messages, one for each recipient in LMTP."),
         &[("service", SMTP_SERVICES), ("outcome", LabelValues::Fixed(&["accepted", "refused"]))],
     ),
     by(
@@ -178,7 +178,7 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     open(counter(
         "provost_smtp_verdicts_total",
-        "What a stage found other than to accept, by service, stage and label.",
+        "Verdicts of stages other than acceptance, by service, stage and label.",
     )),
     counter("provost_smtp_relay_tls_failures_total", "TLS handshakes with the relay that failed."),
     by(
@@ -189,7 +189,7 @@ pub(super) const FAMILIES: &[Family] = &[
     counter("provost_trace_events_dropped_total", "Trace events that were dropped because the disk was too slow."),
     counter("provost_sieve_errors_total", "Sieve scripts that ended with an error; the message went to the INBOX."),
     // Queue.
-    counter("provost_queue_accepted_total", "Messages that came into the queue from a session."),
+    counter("provost_queue_accepted_total", "Messages that entered the queue from a session."),
     by(
         counter("provost_queue_attempts_total", "Recipients attempted from the queue, by outcome."),
         &[("outcome", LabelValues::Fixed(&["sent", "failed", "deferred"]))],
@@ -204,7 +204,7 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     counter(
         "provost_queue_set_aside_total",
-        "Queue rows set aside: unreadable, or taken again and again without an outcome.",
+        "Queue rows set aside: unreadable, or taken repeatedly without an outcome.",
     ),
     counter("provost_queue_double_bounces_total", "Reports that could not be delivered and were dropped."),
     counter("provost_queue_holds_lost_total", "Attempts given up because another worker had taken the row."),
@@ -225,11 +225,11 @@ pub(super) const FAMILIES: &[Family] = &[
     gauge("provost_view_current", "1 while the View follows a directory server, so that absence can be believed."),
     gauge(
         "provost_view_last_contact_timestamp_seconds",
-        "When the View last heard from its directory server, seconds since 1970.",
+        "When the View last received something from its directory server, seconds since 1970.",
     ),
     counter(
         "provost_view_unmappable_entries_total",
-        "Entries that could not be read as a person, an address or a setting; what was known before stays.",
+        "Entries that could not be read as a person, an address or a setting; their previous data stays in use.",
     ),
     counter("provost_view_refreshes_total", "Complete refreshes of the View."),
     counter("provost_view_parked_total", "Refreshes not believed because they would remove too much."),
@@ -253,5 +253,5 @@ pub(super) const FAMILIES: &[Family] = &[
     histogram("provost_api_request_duration_seconds", REQUEST_BUCKETS, "How long requests to the REST API took."),
     counter("provost_api_refused_tokens_total", "Requests with a token that is unknown or has ended."),
     open(counter("provost_web_requests_total", "Requests to the web pages by status.")),
-    counter("provost_web_refused_forms_total", "Forms refused because they did not come from a page of ours."),
+    counter("provost_web_refused_forms_total", "Forms refused because they did not come from a page of this site."),
 ];

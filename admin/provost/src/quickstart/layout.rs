@@ -17,7 +17,7 @@ use crate::config::{Config, ListenerConfig};
 const DEFAULT_PORTS: [u16; 12] = [3890, 8080, 2525, 5870, 4650, 2424, 1430, 9930, 1100, 9950, 4190, 9090];
 /// Days for which the generated certificate is valid: browsers refuse more than 398.
 const CERTIFICATE_DAYS: i64 = 397;
-/// A registrar's file of made-up people.
+/// A registrar's file of invented people.
 const SAMPLE: &str = include_str!("../../../../docs/sample/people.csv");
 /// Octets of randomness in a generated secret.
 const SECRET_OCTETS: usize = 16;

@@ -16,7 +16,7 @@ use crate::exit::Exit;
 
 /// Longest time for one answer of the node.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
-/// Most rows of the file that are tried: the plan may have left out the first ones.
+/// Maximum number of rows of the file that are tried: the plan may have left out the first ones.
 const ROWS_TRIED: usize = 50;
 
 /// Arguments of the command.
@@ -39,7 +39,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
     let bytes = tokio::fs::read(&arguments.import).await?;
     let source = read_source("registrar", &bytes, &CsvOptions::default())?;
     let Some(reader) = reader(config, &source.records).await? else {
-        out!("No row of the file has a password, so nobody of it can log in yet; the proof is left out.");
+        out!("No row of the file has a password, so none of these people can log in yet; the proof is skipped.");
         return Ok(Exit::Clean);
     };
     let on = &config.listeners;

@@ -8,7 +8,7 @@ use crate::audit::ChangeOutcome;
 use crate::write::{Write, WriteKind};
 use crate::{Actor, Audit, ChangeKind, PersonChange, Plan};
 
-/// Records about a person searched for the one of an interrupted run, which is among the person's latest.
+/// Number of a person's latest audit records that are searched for the record of an interrupted run.
 const LOOKED_AT_MAX: usize = 50;
 
 /// Records the people of one batch in the audit.

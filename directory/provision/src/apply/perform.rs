@@ -13,8 +13,8 @@ use crate::journal::{EndLine, Journal, JournalError, Receipt, WriteOutcome};
 use crate::write::{LdapWrite, Write, WriteContext, WriteKind};
 use crate::{PersonChange, Plan, tree};
 
-/// How often an unanswered write is sent before the apply stops: after each attempt, the directory is asked and shows that
-/// the write was not done.
+/// How often an unanswered write is sent before the apply stops: after each attempt, a look-up showed that the write
+/// was not done.
 const SENT_MAX: u32 = 3;
 
 /// Refusal of a write whose entry is no longer the one that was compared.

@@ -10,7 +10,7 @@ use super::{ChangeTarget, Desk, DeskError};
 use crate::write::AddressKind;
 use crate::{Permission, Principal, tree};
 
-/// Most addresses of one person that are shown.
+/// Maximum number of addresses of one person that are shown.
 const ADDRESSES_MAX: usize = 200;
 
 impl Desk {
@@ -46,8 +46,9 @@ impl Desk {
         self.conclude(noted, added.map(drop)).await.map_err(|error| person.lost_race(error))
     }
 
-    /// Undoes a claim when the change of the person lost its race: the caller is told that nothing was written. The claim
-    /// stays when the faster change gave the person the same address; `false` when the claim could not be undone and stays.
+    /// Undoes a claim when the change of the person lost its race: the caller gets an error that means that nothing was
+    /// written. The claim stays when the faster change gave the person the same address; `false` when the claim could
+    /// not be undone and stays.
     async fn give_back(&self, address: &Address, owner: &Dn, claim: &AddressClaim) -> bool {
         let undone = async {
             let person = tree::read_provider(&self.directory, owner, &[attr::MAIL_LOCAL_ADDRESS]).await?;

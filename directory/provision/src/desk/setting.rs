@@ -43,7 +43,8 @@ impl SettingEntry {
         self.entry.as_ref().map(|entry| entry.texts(attr::PROVOST_VALUE).map(str::to_owned).collect())
     }
 
-    /// The write asserts the version that was compared with the caller's: when another writer was faster, that one is stale.
+    /// The write asserts the version that was compared with the caller's: when another writer was faster, the caller's
+    /// version is outdated.
     fn lost_race(&self, error: DeskError) -> DeskError {
         match error {
             DeskError::Stale if self.is_expected => {

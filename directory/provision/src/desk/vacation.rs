@@ -68,10 +68,10 @@ fn check(change: VacationChange, zone: &TimeZone) -> Result<VacationChange, Desk
         return invalid("end", "the end is before the start");
     }
     if change.start.is_some_and(|date| day_begins(zone, date).is_none()) {
-        return invalid("start", "not a day that can be kept");
+        return invalid("start", "not a day that can be stored");
     }
     if change.end.is_some_and(|date| day_ends(zone, date).is_none()) {
-        return invalid("end", "not a day that can be kept");
+        return invalid("end", "not a day that can be stored");
     }
     if change.interval_days.is_some_and(|days| !INTERVAL_DAYS.contains(&days)) {
         return invalid("interval_days", "1 to 365 days");
@@ -108,7 +108,7 @@ fn text(field: &'static str, value: Option<String>) -> Result<Option<String>, De
         }
         // Joiners and marks belong to the spelling of some languages; characters that reverse other text belong to none.
         Some(value) if value.chars().any(is_bidi_control) => {
-            Err(DeskError::Invalid { field, rule: "no characters that turn the direction of the text".to_owned() })
+            Err(DeskError::Invalid { field, rule: "no characters that change the direction of the text".to_owned() })
         }
         _ => Ok(value),
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-/// Most lines that wait for the disk; further callers wait for room.
+/// Maximum number of lines that wait for the disk; further callers wait for room.
 const WAITING_MAX: usize = 4096;
 /// Shortest time between two syncs while lines keep coming: the directory's own log may be on the same disk.
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);

@@ -67,7 +67,7 @@ impl<'a> Planner<'a> {
             }
             SourceIdState::One(person) => self.update(wanted, person),
             SourceIdState::Many => {
-                Err(refuse(wanted.record, Column::PersonId, "two people of the directory have this number"))
+                Err(refuse(wanted.record, Column::PersonId, "two people in the directory have this number"))
             }
         }
     }
@@ -85,7 +85,7 @@ impl<'a> Planner<'a> {
         );
         let reason = Reason {
             rule: ReasonRule::UnknownPerson,
-            words: format!("nobody of the directory has the number {}", wanted.source_id),
+            words: format!("no person in the directory has the number {}", wanted.source_id),
         };
         let attributes = self.new_person(wanted, id, &dn, &choice);
         let mut writes = self.settle_kinds(&dn, &choice.address, choice.claim.then_some(choice.rule));
@@ -107,7 +107,7 @@ impl<'a> Planner<'a> {
         if let Some(known) = self.actual.alike(&wanted.source_id).find(is_them) {
             let rule = format!(
                 "probably {}, who has the same name and birth date and a number that differs in leading zeros only",
-                known.mail.as_deref().unwrap_or("a person of the directory")
+                known.mail.as_deref().unwrap_or("a person in the directory")
             );
             return Err(refuse(record, Column::PersonId, &rule));
         }
@@ -257,7 +257,8 @@ impl<'a> Planner<'a> {
         writes
     }
 
-    /// Whether the number went to another person: birth date and family name both differ. A single difference is a correction.
+    /// Whether the source has given the number to another person: birth date and family name both differ. A single
+    /// difference counts as a correction.
     fn is_somebody_else(&self, wanted: &WantedPerson<'_>, person: &DirectoryPerson) -> bool {
         let born = person.attributes.get(attr::SCHAC_DATE_OF_BIRTH);
         let birth_date = wanted.record.birth_date.as_deref();

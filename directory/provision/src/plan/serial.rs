@@ -34,7 +34,7 @@ const OTHER_ATTRIBUTES: [&str; 9] = [
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanFileError {
     /// The octets are not JSON in the form of a plan, or are cut short.
-    #[error("this is no plan: {0}")]
+    #[error("this is not a plan: {0}")]
     Malformed(String),
     /// The plan has a version that this program does not know.
     #[error("the plan is of version {0}, and this program reads version {PLAN_VERSION}: plan again")]

@@ -326,7 +326,7 @@ fn rows_that_planning_refuses() {
     let mut twin = model.person("1").clone();
     twin.dn = crate::tree::people(&suffix()).child(attr::PROVOST_PERSON_ID, "twin");
     model.entries.insert(twin.dn.clone(), twin);
-    assert_eq!(model.plan(ZOE).rejected()[0].rule, "two people of the directory have this number");
+    assert_eq!(model.plan(ZOE).rejected()[0].rule, "two people in the directory have this number");
 }
 
 #[test]
@@ -411,7 +411,7 @@ fn a_change_says_why_and_what_was_there() {
     assert!(
         plan.changes()[0]
             .explanation()
-            .eq(["because nobody of the directory has the number registrar:1 [person.unknown]"])
+            .eq(["because no person in the directory has the number registrar:1 [person.unknown]"])
     );
 }
 
@@ -439,9 +439,9 @@ fn a_written_plan_is_read_back_or_refused() {
         (text.replace("Tremblay", "Trembley").into_bytes(), "its content has another hash"),
         (text.replace("column.given_name", "column.colour").into_bytes(), "unknown rule 'column.colour'"),
         (text.replace("\"since\"", "\"sinse\"").into_bytes(), "unknown field `sinse`"),
-        (octets[..octets.len() - 2].to_vec(), "this is no plan: EOF"),
+        (octets[..octets.len() - 2].to_vec(), "this is not a plan: EOF"),
         (b"{}".to_vec(), "missing field `version`"),
-        (Vec::new(), "this is no plan"),
+        (Vec::new(), "this is not a plan"),
         (role.to_bytes(), "the plan names provostRole"),
         (elsewhere.to_bytes(), "the plan names cn=admin"),
     ] {

@@ -78,7 +78,7 @@ impl<'a> CsvRecords<'a> {
 
     /// The text of the last record.
     fn whole(&self) -> &'a str {
-        // The reader stands after the record; the end mark is not part of the text.
+        // The reader is positioned after the record; the end mark is not part of the text.
         let end = self.reader.position().byte() as usize;
         self.text.get(self.counted.0..end.min(self.text.len())).unwrap_or_default()
     }

@@ -12,12 +12,12 @@ pub(super) fn decode(bytes: &[u8], encoding: Encoding) -> Result<Cow<'_, str>, F
         return Err(refuse(bytes, 0, "the file is UTF-16; save it as UTF-8"));
     }
     if let Some(at) = bytes.iter().position(|b| *b == 0) {
-        return Err(refuse(bytes, at, "a NUL octet: this is no text file"));
+        return Err(refuse(bytes, at, "a NUL octet: this is not a text file"));
     }
     let text = match encoding {
         Encoding::Utf8 => decode_utf8(bytes)?,
         Encoding::Windows1252 if bytes.starts_with(UTF8_BOM) => {
-            return Err(refuse(bytes, 0, "the file says that it is UTF-8; leave --encoding out"));
+            return Err(refuse(bytes, 0, "the file is marked as UTF-8; omit --encoding"));
         }
         Encoding::Windows1252 => encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0,
     };

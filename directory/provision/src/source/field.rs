@@ -92,7 +92,7 @@ fn wrong_count(header: &ColumnMap, record: &CsvRecord) -> Option<RecordError> {
     let mut rule = format!("the row has {have} fields, the header {want}");
     if record.last_line > record.line {
         rule = format!(
-            "lines {} to {} became one row: a quotation mark stands where none belongs",
+            "lines {} to {} were read as one row: a quotation mark is misplaced",
             record.line, record.last_line
         );
     }
@@ -197,9 +197,9 @@ fn name(field: &str) -> Result<String, &'static str> {
     } else if field.starts_with(['#', '=']) {
         Err("an error value or a formula of a spreadsheet (like #NAME?)")
     } else if field.chars().all(is_mark) {
-        Err("nothing in the name can be seen: its letters were lost")
+        Err("the name has no visible character: its letters were lost")
     } else if has_entity(field) {
-        Err("a character as HTML writes it (like &eacute;): the name was damaged before it came here")
+        Err("an HTML entity (like &eacute;): the name was damaged before this import")
     } else {
         text(field)
     }
@@ -236,11 +236,11 @@ pub(crate) fn text(field: &str) -> Result<String, &'static str> {
     } else if has_invisible(&text) {
         Err(INVISIBLE)
     } else if text.contains('\u{FFFD}') {
-        Err("a replacement character: the name was damaged before it came here")
+        Err("a replacement character: the name was damaged before this import")
     } else if text.chars().any(is_unknown) {
-        Err("a character that Unicode does not know or leaves to private use: type the field anew")
+        Err("a character that is unassigned or private in Unicode: type the field anew")
     } else if is_mojibake(&text) {
-        Err("UTF-8 that was read as Windows-1252 (like 'Ã©' for 'é'): the name was damaged before it came here")
+        Err("UTF-8 that was read as Windows-1252 (like 'Ã©' for 'é'): the name was damaged before this import")
     } else {
         Ok(text)
     }

@@ -88,7 +88,7 @@ impl ColumnMap {
         let found: Vec<Option<Column>> = record.fields.iter().map(Column::of_name).collect();
         if found.iter().all(Option::is_none) {
             // Do not show its words: the line may be a row of data.
-            return refuse("this is no header; expected ", &Column::ALL);
+            return refuse("this is not a header; expected ", &Column::ALL);
         }
         let mut order = Vec::with_capacity(found.len());
         for (name, column) in record.fields.iter().zip(found) {
@@ -96,7 +96,7 @@ impl ColumnMap {
                 return Err(FileError::Header(format!("unknown column {}", shown(name))));
             };
             if order.contains(&column) {
-                return Err(FileError::Header(format!("column {column} stands twice")));
+                return Err(FileError::Header(format!("column {column} occurs twice")));
             }
             order.push(column);
         }

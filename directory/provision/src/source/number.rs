@@ -41,7 +41,7 @@ pub(super) fn person_id(field: &str) -> Result<String, &'static str> {
     } else if field.chars().any(char::is_whitespace) {
         Err("a blank within the number")
     } else if field.contains('\u{FFFD}') {
-        Err("a replacement character: the number was damaged before it came here")
+        Err("a replacement character: the number was damaged before this import")
     } else if field.chars().any(is_ignorable) {
         Err("an invisible character within the number: type it anew")
     } else if let Some(rule) = damage(field) {
@@ -76,17 +76,17 @@ fn damage(field: &str) -> Option<&'static str> {
     } else if field.starts_with(['\'', '=', '"', '`', '\u{b4}', '\u{2018}', '\u{2019}']) {
         Some("a mark that a spreadsheet puts before a text (like '00123 or =\"00123\")")
     } else if PLACEHOLDERS.contains(&lower.as_str()) || !field.chars().any(char::is_alphanumeric) {
-        Some("a word or mark that stands for no number (like NULL or N/A)")
+        Some("a placeholder instead of a number (like NULL or N/A)")
     } else if TRUTHS.contains(&lower.as_str()) {
         Some("a truth value of a spreadsheet")
     } else if field.starts_with(['$', '€', '£']) || field.ends_with(['$', '€', '£', '%']) {
-        Some("an amount or a share (like $1234): a spreadsheet damaged it")
+        Some("a currency or percent sign (like $1234): a spreadsheet damaged it")
     } else if is_signed(field) {
         Some("a number with a sign (like -123 or (123)): a spreadsheet damaged it")
     } else if is_exponent(field) {
         Some("a number in exponent form (like 1.1E+07): a spreadsheet damaged it")
     } else if is_grouped(field) {
-        Some("a number with separators of thousands (like 1,234,567): a spreadsheet damaged it")
+        Some("a number with thousands separators (like 1,234,567): a spreadsheet damaged it")
     } else if is_fraction(field) {
         Some("a number with a fraction (like 12345.0): a spreadsheet damaged it")
     } else if is_date(field) {

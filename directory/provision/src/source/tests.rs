@@ -100,10 +100,10 @@ fn files_that_are_refused_whole() {
         (HEADER.as_bytes().to_vec(), FileError::Empty),
         (
             GOOD.as_bytes().to_vec(),
-            header(&format!("this is no header; expected {}", HEADER.trim().replace(',', ", "))),
+            header(&format!("this is not a header; expected {}", HEADER.trim().replace(',', ", "))),
         ),
         (full.replace("family_name", "surname").into_bytes(), header("unknown column 'surname'")),
-        (full.replace("family_name", "given_name").into_bytes(), header("column given_name stands twice")),
+        (full.replace("family_name", "given_name").into_bytes(), header("column given_name occurs twice")),
         (b"person_id,given_name\n1,a\n".to_vec(), header("missing column family_name, affiliation")),
         (full.replacen("password\n", "\n", 1).into_bytes(), header("unknown column without a name")),
         (cut(20), FileError::Truncated(2)),
@@ -113,7 +113,7 @@ fn files_that_are_refused_whole() {
         (format!("{HEADER}{GOOD}2,\"Ann,Roy,,,staff,,,,\n{GOOD}").into_bytes(), FileError::Unclosed(3)),
         (format!("{HEADER}2,\"a\nb\",\"Roy,,,staff,,,,\n{GOOD}").into_bytes(), FileError::Unclosed(3)),
         (format!("{full}2").into_bytes(), FileError::Truncated(3)),
-        (full.replace('é', "\0").into_bytes(), encoding(2, "a NUL octet: this is no text file")),
+        (full.replace('é', "\0").into_bytes(), encoding(2, "a NUL octet: this is not a text file")),
         (encoding_rs::WINDOWS_1252.encode(&full).0.into_owned(), encoding(2, not_utf8)),
         (b"\xFF\xFEp\0".to_vec(), encoding(1, "the file is UTF-16; save it as UTF-8")),
     ] {
@@ -123,7 +123,7 @@ fn files_that_are_refused_whole() {
     let options = CsvOptions { encoding: Encoding::Windows1252, separator: None };
     assert_eq!(
         read_source("registrar", format!("\u{FEFF}{full}").as_bytes(), &options).unwrap_err(),
-        encoding(1, "the file says that it is UTF-8; leave --encoding out")
+        encoding(1, "the file is marked as UTF-8; omit --encoding")
     );
     let large = vec![b'a'; FILE_MIB_MAX as usize * 1024 * 1024 + 1];
     assert_eq!(
@@ -136,8 +136,8 @@ fn files_that_are_refused_whole() {
 fn rows_that_are_left_out() {
     let long = "x".repeat(201);
     let octets = "x".repeat(5000);
-    let damaged = "a replacement character: the name was damaged before it came here";
-    let mojibake = "UTF-8 that was read as Windows-1252 (like 'Ã©' for 'é'): the name was damaged before it came here";
+    let damaged = "a replacement character: the name was damaged before this import";
+    let mojibake = "UTF-8 that was read as Windows-1252 (like 'Ã©' for 'é'): the name was damaged before this import";
     let invisible = "an invisible character (text direction, zero width, byte order mark): type the field anew";
     for (row, column, rule) in [
         (",a,b,,,student,,,,".to_owned(), "person_id", "must not be empty"),
@@ -155,7 +155,7 @@ fn rows_that_are_left_out() {
         (
             "1\u{FFFD},a,b,,,student,,,,".to_owned(),
             "person_id",
-            "a replacement character: the number was damaged before it came here",
+            "a replacement character: the number was damaged before this import",
         ),
         ("1, ,b,,,student,,,,".to_owned(), "given_name", "must not be empty"),
         (format!("1,{long},b,,,student,,,,"), "given_name", "longer than 200 characters"),
@@ -174,18 +174,18 @@ fn rows_that_are_left_out() {
         (
             "1,\u{301},b,,,student,,,,".to_owned(),
             "given_name",
-            "nothing in the name can be seen: its letters were lost",
+            "the name has no visible character: its letters were lost",
         ),
         ("1,\u{3164},b,,,student,,,,".to_owned(), "given_name", invisible),
         (
             "1,A\u{E000}nn,b,,,student,,,,".to_owned(),
             "given_name",
-            "a character that Unicode does not know or leaves to private use: type the field anew",
+            "a character that is unassigned or private in Unicode: type the field anew",
         ),
         (
             "1,Zo&eacute;,b,,,student,,,,".to_owned(),
             "given_name",
-            "a character as HTML writes it (like &eacute;): the name was damaged before it came here",
+            "an HTML entity (like &eacute;): the name was damaged before this import",
         ),
         (
             "1,#NAME?,b,,,student,,,,".to_owned(),
@@ -258,12 +258,12 @@ fn names_that_are_not_damaged() {
     }
 }
 
-// Cases, registrar/stray-quote: every person on a line that a quotation mark swallowed appears in a report.
+// Every person on a line that a quotation mark swallowed appears in a report.
 #[test]
 fn lines_that_a_quotation_mark_swallowed_are_named() {
     let row = |id: u32, given: &str, family: &str| format!("{id},{given},{family},,,student,,,,\n");
-    let one = "became one row: a quotation mark stands where none belongs";
-    let part = "this line became a part of line 3";
+    let one = "were read as one row: a quotation mark is misplaced";
+    let part = "this line was read as part of line 3";
     for ends in ["\n", "\r\n", "\r"] {
         for (rows, expect, good) in [
             // Opened on line 3, closed on line 6.
@@ -361,8 +361,8 @@ fn repeated_numbers() {
     assert_eq!(
         problems(&source),
         [
-            (2, "person_id", "this number stands on line 4 as well, with other values"),
-            (4, "person_id", "this number stands on line 2 as well, with other values"),
+            (2, "person_id", "this number is also on line 4, with other values"),
+            (4, "person_id", "this number is also on line 2, with other values"),
         ]
     );
 }
@@ -413,7 +413,7 @@ fn numbers_that_look_alike_contradict_each_other() {
     {
         let source = with_rows(&format!("{one},Lola,Look,,,student,,,,\n{other},Lila,Look,,,student,,,,\n"));
         let rules: Vec<&str> = source.rejected.iter().map(|problem| problem.rule.as_str()).collect();
-        let on = |line| format!("this number stands on line {line} as well, with other values");
+        let on = |line| format!("this number is also on line {line}, with other values");
         assert_eq!(rules, [on(3), on(2)], "{one} {other}");
     }
 }

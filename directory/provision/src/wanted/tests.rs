@@ -91,7 +91,7 @@ fn policies_decide_who_is_admitted_how_names_fold_and_where_days_end() {
     assert_eq!(rejected, [(3, "affiliation")]);
 }
 
-// Cases, registrar/far-date: a day that cannot be represented is not a blank one, which would remove the held date.
+// A day that cannot be represented must not count as blank, which would remove the held date.
 #[test]
 fn a_day_beyond_all_years_leaves_the_record_out() {
     for (row, column) in [

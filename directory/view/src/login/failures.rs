@@ -13,10 +13,10 @@ use lru::LruCache;
 
 use super::turns::LoginLane;
 
-/// Most accounts, sources and pairs remembered; beyond, the least recently seen are forgotten.
+/// Maximum number of accounts, sources and pairs remembered; beyond, the least recently seen are forgotten.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
 
-/// Most familiar pairs of account and source: every account of a university, with a few sources each.
+/// Maximum number of familiar pairs of account and source: every account of a university, with a few sources each.
 const FAMILIAR_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// How long a source stays familiar after the last login from it.
 const FAMILIAR: SignedDuration = SignedDuration::from_hours(30 * 24);

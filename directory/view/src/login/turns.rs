@@ -20,7 +20,7 @@ pub(super) enum LoginLane {
 }
 
 impl LoginLane {
-    /// Returns the most logins that wait in the lane, and the most of one source.
+    /// Returns the maximum number of logins that wait in the lane, and of those from one source.
     fn bounds(self) -> (usize, usize) {
         match self {
             Self::Fresh => (2048, 512),

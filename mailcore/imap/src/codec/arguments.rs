@@ -10,7 +10,7 @@ use super::utf7;
 
 /// Flags in one list. The store keeps at most 64 keywords of a mailbox.
 const FLAGS_MAX: usize = 128;
-/// The most items in one STATUS.
+/// Maximum number of items in one STATUS.
 const ITEMS_MAX: usize = 32;
 
 /// A string that must be UTF-8.
@@ -62,7 +62,7 @@ fn add_flag(flags: &mut Flags, name: &str) -> Result<()> {
         "\\deleted" => flags.insert(Flag::Deleted),
         "\\draft" => flags.insert(Flag::Draft),
         // RFC 3501 §2.3.2, §9 `flag`: no client can set or clear it.
-        "\\recent" => return Err(ParseError("\\Recent is the server's alone")),
+        "\\recent" => return Err(ParseError("\\Recent cannot be changed by a client")),
         other if other.starts_with('\\') => return Err(ParseError("unknown system flag")),
         _ => flags.insert_keyword(Keyword::parse(name).ok_or(ParseError("a keyword is malformed or too long"))?),
     }

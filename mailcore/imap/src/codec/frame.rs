@@ -9,8 +9,8 @@ const TAG_OCTETS_MAX: usize = 64;
 /// An incomplete line stays in the driver's buffer up to this size, so that octets that trickle in do not count as
 /// activity there.
 const LINE_OCTETS_LEFT: usize = 8 * 1024;
-/// Literals up to this size, octets, stay in memory: the bounds of one session suffice. The session keeps a larger one
-/// elsewhere; only APPEND has such.
+/// Literals up to this size, octets, stay in memory, where the bounds of one session suffice. The session keeps a
+/// larger one in a file; only APPEND may send one.
 const LITERAL_OCTETS_SMALL: u64 = 64 * 1024;
 /// Octets of a line's end that are kept while skipping, to detect an announced literal.
 const TAIL_OCTETS: usize = 32;
@@ -54,7 +54,7 @@ pub(crate) enum Frame {
     Literal(Bytes),
     /// A complete command without its last CRLF; literals appear in it as `{n}CRLF` and n octets.
     Command(Bytes),
-    /// A complete command without its large literal, which belongs into `text` at this offset.
+    /// A complete command without its large literal, which belongs in `text` at this offset.
     Large { text: Bytes, at: usize },
     /// A skipped command, with its tag if it had a valid one.
     Refused(Option<Box<str>>, FrameRefusal),

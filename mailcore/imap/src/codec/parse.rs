@@ -17,7 +17,7 @@ use super::{date, utf7};
 
 /// Names and values of an ID command (RFC 2971 §3.3: 30 pairs).
 const ID_STRINGS_MAX: usize = 60;
-/// The most arguments of ENABLE and of CREATE.
+/// Maximum number of arguments of ENABLE and of CREATE.
 const ITEMS_MAX: usize = 32;
 
 /// A command and its tag; the tag is known even when the rest is wrong.

@@ -4,9 +4,9 @@ use super::arguments::messages;
 use super::command::{BodySection, Command, FetchArguments, FetchItem, NumberKind, PartialRange, SectionText};
 use super::cursor::{Cursor, ParseError, Result};
 
-/// The most data items in one FETCH.
+/// Maximum number of data items in one FETCH.
 const ITEMS_MAX: usize = 64;
-/// The most field names in one HEADER.FIELDS.
+/// Maximum number of field names in one HEADER.FIELDS.
 const FIELDS_MAX: usize = 256;
 /// Part numbers in one section: the depth to which the structure is split.
 const PART_DEPTH_MAX: usize = provost_message::PART_DEPTH_MAX;

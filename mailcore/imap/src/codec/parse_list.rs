@@ -5,7 +5,7 @@ use super::command::{Command, ListArguments, ListPattern, ListSelect};
 use super::cursor::{Cursor, ParseError, Result};
 use super::utf7;
 
-/// The most patterns in one extended LIST (RFC 5258 §3).
+/// Maximum number of patterns in one extended LIST (RFC 5258 §3).
 const PATTERNS_MAX: usize = 32;
 /// Selection and return options of one extended LIST.
 const OPTIONS_MAX: usize = 16;

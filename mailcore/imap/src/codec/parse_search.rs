@@ -10,9 +10,9 @@ use super::sequence::SequenceSet;
 
 /// Deepest nesting of NOT, OR and parentheses. Clients chain one OR per address of an address book.
 const DEPTH_MAX: usize = 128;
-/// The most keys in one SEARCH.
+/// Maximum number of keys in one SEARCH.
 const KEYS_MAX: usize = 1_000;
-/// The most options in one RETURN.
+/// Maximum number of options in one RETURN.
 const OPTIONS_MAX: usize = 8;
 
 pub(super) fn search(cursor: &mut Cursor<'_>, numbers: NumberKind) -> Result<Command> {

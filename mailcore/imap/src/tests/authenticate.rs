@@ -220,7 +220,7 @@ async fn goodbyes() {
     }
 }
 
-/// DESIGN §2 rule 5: a suspended person's session ends at its next command, or at once if it sends none.
+/// A suspended person's session ends at its next command, or at once if it sends none.
 #[tokio::test]
 async fn the_suspended_are_cut_off() {
     for script in ["C: a NOOP", "E:"] {

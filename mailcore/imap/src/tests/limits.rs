@@ -154,7 +154,7 @@ async fn pipelining() {
     );
 }
 
-/// DESIGN §6: an idle session is small.
+/// An idle session is small: a node holds one for each connected client.
 #[tokio::test]
 async fn a_session_is_small() {
     let site = Site::new();

@@ -17,7 +17,7 @@ struct Counted {
     engine: MemoryStore,
     rows: AtomicU64,
     bodies: AtomicU64,
-    /// The most octets of one body requested at once.
+    /// Maximum number of octets of one body requested at once.
     octets_at_once: AtomicU64,
     /// Answers like a store whose columns are of an earlier version.
     has_no_columns: AtomicBool,

@@ -134,7 +134,7 @@ async fn an_idle_notice_survives_a_failed_read() {
     assert!(more.await.is_err(), "an event without a change");
 }
 
-/// The same between two commands: the next command reports the changes that the previous one could not read.
+/// Without IDLE, the next command reports the changes that the previous command could not read.
 #[tokio::test]
 async fn a_failed_look_is_made_up_for() {
     let (site, cable, mut clients) = on_cable().await;

@@ -7,14 +7,14 @@ use crate::ImapEnvelope;
 
 /// Deepest nesting of multiparts and messages.
 pub const PART_DEPTH_MAX: usize = 64;
-/// Most parts of one message.
+/// Maximum number of parts of one message.
 pub(super) const PARTS_MAX: usize = 10_000;
 /// Longest boundary, octets. RFC 2046 §5.1.1 allows 70. Each line is compared with every open boundary, so the bound
 /// limits the work.
 const BOUNDARY_OCTETS_MAX: usize = 1_000;
 
-/// Most parameters, languages and address items kept of all parts together. Each takes many times the memory of its
-/// source text.
+/// Maximum number of parameters, languages and address items kept of all parts together. Each takes many times the
+/// memory of its source text.
 const ITEMS_MAX: usize = 65_536;
 
 impl MimePart {

@@ -14,7 +14,7 @@ const MULTIPART: u64 = 1;
 const MESSAGE: u64 = 2;
 
 impl MimePart {
-    /// Decodes the column [`crate::Derived::structure`]; `None` when it is empty or damaged, then the caller parses the
+    /// Decodes the column [`crate::Derived::structure`]; `None` when it is empty or damaged: the caller then parses the
     /// message.
     pub fn decode(column: &[u8]) -> Option<Self> {
         Self::read(&mut ColumnReader::new(column), 0)

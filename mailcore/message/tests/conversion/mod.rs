@@ -31,7 +31,7 @@ fn check(name: &str, message: &[u8], converted: &[u8]) {
 }
 
 /// Every message of the corpus converts without a change for any reader, or is refused. Half of the messages have 8-bit
-/// addresses, which the test makes ASCII first, since it is about bodies.
+/// addresses. The test makes these ASCII first, because it checks bodies.
 #[test]
 fn the_corpus_keeps_its_content() {
     let corpus = crate::corpus();

@@ -335,7 +335,7 @@ async fn capabilities_and_tls() {
         .play(&format!(
             "C: CAPA\n{always}{login}{end}
             C: STLS
-            S: -ERR TLS is not offered, or is there already
+            S: -ERR TLS is not offered, or already active
             C: USER zoe
             S: +OK
             C: PASS let me in
@@ -368,8 +368,8 @@ async fn quit_frees_the_maildrop_at_once() {
     drop(first);
 }
 
-/// The deletions are done when QUIT replies, and the next login sees the maildrop without them: repeatedly, while the old
-/// session still exists, and also when the connection is lost before the reply was read.
+/// The deletions are done when QUIT replies, and the next login sees the maildrop without them. This holds repeatedly,
+/// while the old session still exists, and when the connection is lost before the reply was read.
 #[tokio::test]
 async fn login_after_login() {
     let site = Site::new();
@@ -393,7 +393,7 @@ async fn login_after_login() {
     }
 }
 
-/// A login waits shortly for a session that is about to end.
+/// A login waits for a short time for a session that is about to end.
 #[tokio::test(start_paused = true)]
 async fn a_login_waits_for_the_end_of_another_session() {
     let site = Site::new();

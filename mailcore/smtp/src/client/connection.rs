@@ -12,7 +12,7 @@ use super::tls;
 
 /// Longest reply line, octets. RFC 5321 §4.5.3.1.5 allows 512; servers in the field send longer ones.
 const REPLY_LINE_OCTETS_MAX: usize = 2048;
-/// Most lines of one reply.
+/// Maximum number of lines of one reply.
 const REPLY_LINES_MAX: usize = 100;
 /// Characters of a reply that are kept for logs and reports.
 const REPLY_CHARS_KEPT: usize = 400;
@@ -42,7 +42,7 @@ pub(super) enum ConnectionError {
     NoReply(&'static str),
     #[error("refused to talk: {0}")]
     Refused(String),
-    #[error("another worker has taken the message over")]
+    #[error("another worker has taken over the message")]
     NotOurs,
 }
 
@@ -74,7 +74,7 @@ pub(super) struct Connection {
 }
 
 impl Reply {
-    /// A reply that this client makes up itself.
+    /// A reply that the client makes itself, in place of the relay's.
     pub(super) fn local(code: u16, text: &str) -> Self {
         Self { code, text: text.to_owned() }
     }
@@ -83,8 +83,8 @@ impl Reply {
         (200..300).contains(&self.code)
     }
 
-    /// The fate that the reply means for the message; the relay reports on it or not. A code that no rule covers here means another
-    /// attempt.
+    /// The fate of the message after this reply. `reports`: the relay sends delivery reports itself (RFC 3461). A code
+    /// outside 2xx and 5xx defers the message.
     pub(super) fn fate(self, reports: bool) -> Fate {
         match self.code {
             200..=299 => Fate::Sent { reports, answer: self.words() },
@@ -93,7 +93,8 @@ impl Reply {
         }
     }
 
-    /// The fate that a reply to RCPT means; `None` when the recipient is accepted and the end of data decides.
+    /// The fate of a recipient after the reply to RCPT; `None` when the recipient is accepted and the end of data
+    /// decides.
     pub(super) fn recipient_fate(self) -> Option<Fate> {
         match self.fate(false) {
             Fate::Sent { .. } => None,
@@ -101,7 +102,8 @@ impl Reply {
         }
     }
 
-    /// The fate of a message that the relay did not let come. A positive reply out of order does not count as sent.
+    /// The reply of a relay that did not ask for the data. A positive one is out of order and becomes 451, so that the
+    /// message does not count as sent.
     pub(super) fn into_failure(self) -> Self {
         if self.is_positive() { Self { code: 451, text: format!("out of order: {}", self.words()) } } else { self }
     }

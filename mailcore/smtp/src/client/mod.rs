@@ -21,7 +21,7 @@ use connection::{Connection, ConnectionError, Reply};
 pub(crate) use stuffing::{end_of, stuffed};
 pub use tls::CertificatePolicy;
 
-/// Most recipients of one transaction: as many as every server must accept (RFC 5321 §4.5.3.1.8).
+/// Maximum number of recipients of one transaction: as many as every server must accept (RFC 5321 §4.5.3.1.8).
 const RECIPIENTS_MAX: usize = 100;
 /// Limit of the replies to MAIL, RCPT and DATA (RFC 5321 §4.5.3.2.2 to §4.5.3.2.4).
 const COMMAND_LIMIT: Duration = Duration::from_secs(5 * 60);
@@ -31,10 +31,10 @@ const DATA_BLOCK_LIMIT: Duration = Duration::from_secs(3 * 60);
 const END_OF_DATA_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// Limit of the reply to QUIT.
 const QUIT_LIMIT: Duration = Duration::from_secs(5);
-/// Most connections that wait for the reply to QUIT at once; further ones are closed without waiting.
+/// Maximum number of connections that wait for the reply to QUIT at once; further ones are closed without waiting.
 const QUITS_MAX: usize = 64;
-/// Limit of one message up to its end mark, below the lease of the queue, however long the single steps took. The reply to
-/// the end mark has a limit of its own: giving up on that reply early would send the message twice.
+/// Limit of one message up to its end mark, over all steps together, below the lease of the queue. The reply to the end
+/// mark has its own limit: a client that gave up on it early would send the message twice.
 const MESSAGE_LIMIT: Duration = Duration::from_secs(13 * 60);
 
 /// Sends to one relay, one connection per message. Implements `provost_queue::NextHop`.
@@ -48,7 +48,7 @@ pub struct RelayClient {
     quits: Arc<Semaphore>,
 }
 
-/// How far a transaction came before its end mark.
+/// The stage that a transaction reached before its end mark.
 enum TransactionStage {
     /// The relay has the whole message without its end mark.
     AllButEnd,
@@ -90,7 +90,7 @@ impl RelayClient {
 
     /// Runs one transaction of at most [`RECIPIENTS_MAX`] recipients. The result is one fate for each, whatever happens.
     async fn send_one(&self, message: &OutgoingMessage<'_>, deadline: Instant) -> Vec<Fate> {
-        // The fates that are known stay known when the connection breaks later.
+        // Known fates stay when the connection breaks later.
         let mut known: Vec<Option<Fate>> = vec![None; message.recipients.len()];
         let rest = match self.converse(message, &mut known, deadline).await {
             Ok((reply, reports)) => reply.fate(reports),
@@ -138,12 +138,13 @@ impl RelayClient {
         }
     }
 
-    /// Logs a failure of TLS: the queue shows it only to those who look there, and it may be an attack.
+    /// Opens a connection, and logs a failure of TLS: it may be an attack, and otherwise only the queue list would show
+    /// it.
     async fn connect(&self) -> Result<Connection, ConnectionError> {
         let connection = Connection::open(&self.config).await;
         if let Err(trouble @ (ConnectionError::Tls(_) | ConnectionError::Injected(_))) = &connection {
             metrics::counter!("provost_smtp_relay_tls_failures_total").increment(1);
-            tracing::warn!(relay = %self.config.relay, %trouble, "the relay offers TLS and there is none, message deferred");
+            tracing::warn!(relay = %self.config.relay, %trouble, "TLS with the relay failed, message deferred");
         }
         connection
     }
@@ -270,8 +271,8 @@ impl Connection {
         Ok(TransactionStage::AllButEnd)
     }
 
-    /// Sends the end of the message, if the permit is proven right before. A server does not accept a message without its end
-    /// (RFC 5321 §4.1.1.4), so a worker that was frozen and replaced meanwhile delivers nothing.
+    /// Sends the end of the message, if the permit is proven immediately before. A server does not accept a message
+    /// without its end (RFC 5321 §4.1.1.4), so a worker that was frozen and replaced meanwhile delivers nothing.
     async fn hand_over(&mut self, message: &OutgoingMessage<'_>) -> Result<Reply, ConnectionError> {
         if !message.permit.prove().await {
             return Err(ConnectionError::NotOurs);

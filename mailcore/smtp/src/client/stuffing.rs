@@ -1,11 +1,11 @@
 //! Dot-stuffing (RFC 5321 §4.5.2).
 
-/// What is sent after a message: the end of its last line where that is missing, and the end mark.
+/// Returns the octets that follow a message: the missing end of its last line, if any, and the end mark.
 pub(crate) fn end_of(message: &[u8]) -> &'static [u8] {
     if message.is_empty() || message.ends_with(b"\r\n") { b".\r\n" } else { b"\r\n.\r\n" }
 }
 
-/// The message as it is sent before [`end_of`] it, in parts that borrow from it, with dots doubled at line starts.
+/// Returns the message as it is sent, up to [`end_of`]: in borrowed parts, with dots doubled at line starts.
 pub(crate) fn stuffed(message: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(message);
     let parts = std::iter::from_fn(move || {
@@ -15,7 +15,8 @@ pub(crate) fn stuffed(message: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = at.map(|_| after);
         Some(part)
     });
-    // Every part but the first begins with a dot at a line start, and so may the message: a second dot goes before it.
+    // Every part but the first begins with a dot at a line start, and the message itself may too: each gets a second
+    // dot.
     let mut is_first = true;
     let dotted = parts.flat_map(move |part| {
         let dot: &[u8] = if std::mem::take(&mut is_first) { b"" } else { b"." };

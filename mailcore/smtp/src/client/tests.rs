@@ -14,7 +14,7 @@ use super::{CertificatePolicy, QUIT_LIMIT, RelayClient, RelayConfig};
 
 const HELLO: &str = "S: 220 relay ready\nC: EHLO mx.example.edu\nS: 250-relay\n";
 
-/// Sends `S:` lines and compares what arrives with `C:` lines, then closes. Returns what else arrived.
+/// Sends `S:` lines and compares the input with `C:` lines, then closes. Returns any further input.
 async fn play<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(stream: S, script: &str) -> String {
     let mut stream = BufReader::new(stream);
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -49,7 +49,7 @@ fn client(relay: String) -> RelayClient {
 
 const SENT: Fate = Fate::Sent { reports: false, answer: String::new() };
 
-/// The fates without what the relay said of a message that it took.
+/// The fates without the relay's answer to an accepted message.
 fn without_answers(fates: Vec<Fate>) -> Vec<Fate> {
     let without = |fate| match fate {
         Fate::Sent { reports, answer } => {
@@ -83,7 +83,7 @@ async fn send(client: &RelayClient, to: &[&str]) -> Vec<Fate> {
     without_answers(client.send(&envelope(to), message(), &TestLease(true)).await)
 }
 
-/// The fates that a script leads to; the test fails unless the script was followed to its end.
+/// Returns the fates that a script leads to; fails unless the script was followed to its end.
 async fn fates(script: &str, to: &[&str]) -> Vec<Fate> {
     let (client, server) = relay(script).await;
     let fates = send(&client, to).await;
@@ -149,7 +149,8 @@ async fn sends_step_by_step() {
     assert_eq!(fates(script, &["a@far.example"]).await, [SENT]);
 }
 
-/// RFC 6152 §2, §3: 8-bit content goes unchanged with BODY=8BITMIME to a relay that takes it, else converted, else nowhere.
+/// RFC 6152 §2, §3: 8-bit content is sent unchanged with BODY=8BITMIME to a relay that accepts it, else converted; the
+/// message fails if it cannot be converted.
 #[tokio::test]
 async fn eight_bit_content_is_declared_or_converted() {
     let declared = "C: MAIL FROM:<zoe@example.edu> BODY=8BITMIME";
@@ -213,7 +214,7 @@ async fn sends_no_end_of_data_without_its_permit() {
     );
     let (client, server) = relay(&script).await;
     let fates = client.send(&envelope(&["a@far.example"]), message(), &TestLease(false)).await;
-    assert_eq!(deferred(&fates[0]), "another worker has taken the message over");
+    assert_eq!(deferred(&fates[0]), "another worker has taken over the message");
     assert_eq!(server.await.unwrap(), "", "nothing follows the message");
 }
 
@@ -349,7 +350,7 @@ async fn take_all(stream: TcpStream) -> usize {
     recipients
 }
 
-/// RFC 3207, RFC 7435: the client encrypts where TLS is offered, accepts any certificate, and sends EHLO again inside.
+/// RFC 3207, RFC 7435: the client encrypts where TLS is offered, accepts any certificate, and repeats EHLO inside TLS.
 #[tokio::test]
 async fn encrypts_where_it_is_offered() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -60,7 +60,8 @@ impl SmtpSession {
         }
     }
 
-    /// The event of a message, or of one recipient of it, that the peer keeps. What is taken has its events where it is put.
+    /// Records the event of a message, or of one of its recipients, that stays with the peer. Accepted messages get
+    /// their events where they are stored.
     pub(super) fn trace_refusal(
         &self,
         arrival: &Arrival,
@@ -74,7 +75,7 @@ impl SmtpSession {
         message.into_iter().fold(event, |event, message| event.message(message)).text(reply).record();
     }
 
-    /// The events of recipients for whom the message is in the queue, or whom a report to the sender names.
+    /// Records the events of recipients whose message is in the queue, or who are named in a report to the sender.
     fn trace_taken<'r>(
         transaction: &MailTransaction,
         recipients: impl IntoIterator<Item = (&'r Recipient, &'r str)>,
@@ -83,7 +84,7 @@ impl SmtpSession {
         now: Timestamp,
     ) {
         for (recipient, text) in recipients {
-            // By the time of the end of data: the queue may have sent it on by now.
+            // With the time of the end of data: the queue may already have sent the message on.
             let event = TraceEvent::new(&transaction.arrival, outcome, now);
             event.to(&recipient.path).message(message).text(text).record();
         }
@@ -100,7 +101,7 @@ impl SmtpSession {
         let input = self.stage_input(message_of(&data, trace_octets));
         let judged = judge(self.stages.data_end, &mut transaction.arrival, input).await;
         judged.map_err(provost_message::Rejected::into_reply)?;
-        // Whatever the stages decide, without octets there is no message.
+        // Without octets there is no message, whatever the stages decide.
         let message = data.map_err(|_| reply::TRY_LATER)?;
         if transaction.arrival.is_quarantined() && transaction.routes.contains(&DeliveryRoute::Remote) {
             return Err(reply::QUARANTINED);
@@ -116,8 +117,8 @@ impl SmtpSession {
 
     /// One reply for all recipients: 250 once each copy is durable, in a mailbox or in the queue.
     ///
-    /// After a 451 some recipients may have their copy already and get a second one when the peer tries again. No message is lost,
-    /// and it takes a queue that fails right after the store succeeded.
+    /// After a 451 some recipients may already have their copy and get a second one when the peer tries again. This
+    /// happens only when the queue fails right after the store succeeded, and loses no message.
     async fn accept_smtp(&self, transaction: &MailTransaction, message: &Bytes, now: Timestamp) -> Reply {
         match self.hand_on(transaction, message, now).await {
             Ok(None) => Reply::new(250, "2.0.0", format!("OK, queued as {}", transaction.arrival.trace_id)),
@@ -132,7 +133,8 @@ impl SmtpSession {
         }
     }
 
-    /// `Ok(Some(..))` is the reply when no recipient was served.
+    /// Delivers to local recipients and queues for the others. Returns `Ok(Some(..))`, the refusal to send, when no
+    /// recipient was served.
     async fn hand_on(
         &self,
         transaction: &MailTransaction,
@@ -142,7 +144,7 @@ impl SmtpSession {
         let is_remote = |(_, route): &(&Recipient, &DeliveryRoute)| **route == DeliveryRoute::Remote;
         let remote: Vec<Recipient> = transaction.recipients().filter(is_remote).map(|(r, _)| r.clone()).collect();
         let trace = transaction.arrival.trace_id.as_uuid();
-        // What can only fail as a whole comes first, so that a failure leaves nothing behind.
+        // The queue comes first: it takes all remote recipients or none, so a failure here leaves nothing behind.
         let id = Uuid::new_v5(&trace, b"remote");
         let mut taken = remote.len();
         self.enqueue(id, transaction, remote.clone(), message, now).await?;
@@ -157,7 +159,7 @@ impl SmtpSession {
             }
         }
         taken += waiting.len();
-        // Under the transaction's own id: a delivery of unknown outcome is repeated as the same batch.
+        // Queued under the transaction's own id, so that a delivery of unknown outcome is repeated as the same batch.
         let recipients = waiting.iter().map(|(recipient, _)| recipient.clone()).collect();
         self.enqueue(trace, transaction, recipients, message, now).await?;
         let later = waiting.iter().map(|(recipient, why)| (recipient, why.as_str()));

@@ -12,7 +12,7 @@ use provost_view::{Login, LoginAttempt, Person, Secret};
 use super::{LOGIN_FAILURES_MAX, Service, SmtpSession, State, send_reply};
 use crate::reply::{self, Reply};
 
-/// What the last 334 asked for.
+/// The response that the last 334 asked for.
 #[derive(Debug)]
 pub(super) enum AuthStep {
     /// The PLAIN message.
@@ -93,7 +93,8 @@ impl SmtpSession {
                 Err(_) => self.refuse(reply::BAD_BASE64, out),
             },
             AuthStep::LoginPassword(authentication) => match String::from_utf8(response) {
-                // Some directories take a bind with an empty password for an anonymous one and answer success (RFC 4513 §5.1.2).
+                // Some directories treat a bind with an empty password as anonymous and report success (RFC 4513
+                // §5.1.2).
                 Ok(password) if password.is_empty() => self.refuse(reply::BAD_BASE64, out),
                 Ok(password) => {
                     let password = Secret::new(password);

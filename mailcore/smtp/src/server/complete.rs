@@ -1,4 +1,5 @@
-//! The message as it is stored: our trace fields, then the fields that its sender left out, then the message.
+//! Completes a message before it is stored: this server's trace fields, then the fields that the sender left out, then
+//! the message.
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
@@ -8,8 +9,8 @@ use provost_message::{
 };
 use uuid::Uuid;
 
-/// How the line begins that mailbox files put before a message (RFC 4155). Some programs send it, quoted or not, and the fields
-/// follow it.
+/// The start of the line that mailbox files put before a message (RFC 4155). Some programs send it, quoted or not,
+/// before the header fields.
 const MAILBOX_LINE: &[u8] = b"From ";
 
 /// Completes a message that begins with `trace_octets` of Received. It is copied only when a field is added or removed.
@@ -31,7 +32,7 @@ pub(super) fn complete(
     let is_forged = |field: &HeaderField<'_>| {
         field.is(StageMark::FIELD_NAME) || AuthenticationResult::is_named_after(field, hostname)
     };
-    // Over the whole header section, also beyond the bounds of `HeaderSection`: clients read all of it.
+    // Searches the whole header section, also beyond the bounds of `HeaderSection`, because clients read all of it.
     let is_other_id = |field: &HeaderField<'_>| {
         let is_kept = kept_id.is_some_and(|kept| headers.span(&kept) == headers.span(field));
         field.is("Message-ID") && !is_kept
@@ -70,8 +71,8 @@ fn submitted(headers: &HeaderSection<'_>, kept_id: Option<HeaderField<'_>>, host
     added
 }
 
-/// Whether a message has no header section: without an empty line before it, its text would become one. A line of a
-/// mailbox file before it is no field; the line after that decides.
+/// Whether a message has no header section: without an empty line before it, its text would be read as one. A
+/// mailbox-file line at the start is not a field; the line after it decides.
 fn begins_with_text(data: &[u8]) -> bool {
     let is_mailbox_line = data.strip_prefix(b">").unwrap_or(data).starts_with(MAILBOX_LINE);
     let line_end = memchr::memchr(b'\n', data).map_or(data.len(), |end| end + 1);
@@ -130,7 +131,7 @@ mod tests {
         }
     }
 
-    /// RFC 6409 §8.3: an invalid Message-ID is replaced, wherever it stands and however often; a valid one stays.
+    /// RFC 6409 §8.3: every invalid Message-ID is replaced, at any position; a valid one stays.
     #[test]
     fn an_invalid_message_id_is_replaced() {
         for wrong in ["<>", "", "x", "<x>", "<a@>", "<a@b@c>", "<a@b> <c@d>", "\r\n <\r\n >"] {
@@ -153,7 +154,8 @@ mod tests {
         }
     }
 
-    /// RFC 5322 §3.5: the text of a message without header section is no field, even if a later line looks like one.
+    /// RFC 5322 §3.5: the text of a message without a header section is not a field, even if a later line looks like
+    /// one.
     #[test]
     fn text_without_header_gets_an_empty_line() {
         for service in [Service::Mx, Service::Lmtp] {
@@ -182,7 +184,7 @@ mod tests {
         }
     }
 
-    /// RFC 8601 §5: results under our name are removed; those of others stay.
+    /// RFC 8601 §5: results under this server's name are removed; those of others stay.
     #[test]
     fn results_stand_above_received() {
         let mut arrival = arrival(Service::Mx);
@@ -193,7 +195,7 @@ mod tests {
         assert_eq!(completed(&arrival, &data), format!("{ours}Received: z\r\n{other}A: b\r\n\r\nhi\r\n"));
     }
 
-    /// Our fields stand above our Received, so that nobody outside can forge one.
+    /// This server's fields stand above its Received field, where no sender can put a forged one.
     #[test]
     fn marks_stand_above_received() {
         let mut arrival = arrival(Service::Mx);

@@ -7,12 +7,12 @@ use provost_net::MemoryBudget;
 use provost_queue::Queue;
 use provost_view::View;
 
-/// What all sessions of a server share.
+/// Configuration and services of all sessions of a server.
 #[derive(Clone)]
 pub struct SmtpConfig {
     /// Host name in greetings and Received fields.
     pub hostname: Arc<str>,
-    /// Most recipients of one transaction.
+    /// Maximum number of recipients of one transaction.
     pub recipients_max: usize,
     /// The View of the directory.
     pub view: View,
@@ -20,6 +20,6 @@ pub struct SmtpConfig {
     pub delivery: Delivery,
     /// The queue, for recipients elsewhere.
     pub queue: Queue,
-    /// Memory for messages that are coming in; the same for all protocols.
+    /// Memory for messages that are being received; shared by all protocols.
     pub memory: MemoryBudget,
 }

@@ -44,7 +44,8 @@ impl SmtpSession {
         }
     }
 
-    /// Looks the login up again: a person who was suspended or whose password changed since then sends nothing more.
+    /// Looks up the login again: a person who was suspended, or whose password changed since the login, may not send
+    /// any more.
     fn renew_login(&mut self) {
         let Some(login) = &self.connection.login else { return };
         let found = self.config.view.snapshot().person(login.entry_uuid);
@@ -56,7 +57,7 @@ impl SmtpSession {
         }
     }
 
-    /// Answers a MAIL that a stage objects to. An objection that may pass later is no error of the peer.
+    /// Answers a MAIL that a stage objects to. A temporary objection does not count as an error of the peer.
     pub(super) fn object(&mut self, objection: Rejected, out: &mut OutputBuffer<'_>) -> Step {
         let reply = objection.into_reply();
         if reply.code() >= 500 { self.refuse(reply, out) } else { send_reply(reply, out) }

@@ -1,4 +1,4 @@
-//! How much a peer may do without a message being accepted before its session is closed.
+//! Limits on what a peer may do before one of its messages is accepted; beyond them the session is closed.
 //!
 //! A relay that keeps one connection for thousands of messages never comes near these bounds; a peer that only probes
 //! addresses, guesses passwords or keeps the connection busy does.
@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Commands without a message: more than a relay needs to probe many addresses, and an end to a flood. Accepted recipients
-/// do not count; they have a bound of their own.
+/// Maximum number of commands without a message: more than a relay sends that checks many addresses, and the end of a
+/// flood. Accepted recipients do not count; they have their own bound.
 const COMMANDS_MAX: u32 = 10_000;
-/// Commands that are refused as unknown, malformed or out of order.
+/// Maximum number of commands refused as unknown, malformed or out of order.
 const ERRORS_MAX: u32 = 20;
-/// Recipients refused on the listeners that strangers reach: a list with old addresses has some, guessing has many.
+/// Maximum number of refused recipients on listeners open to strangers: a list with old addresses causes some, guessing
+/// causes many.
 const RECIPIENTS_REFUSED_MAX: u32 = 100;
-/// How long a session may last without a message. The idle connection of a relay ends by itself within minutes.
+/// How long a session may last without a message. A relay closes an idle connection within minutes.
 const WITHOUT_MESSAGE_LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// What is counted.
+/// The events that the budget counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CountedError {
     /// Any command line.
@@ -54,7 +55,7 @@ impl ErrorBudget {
         *count <= most
     }
 
-    /// Returns the last command to the budget: it was a recipient that was accepted.
+    /// Uncounts the last command, which was an accepted recipient.
     pub(super) fn give_back_command(&mut self) {
         self.commands = self.commands.saturating_sub(1);
     }

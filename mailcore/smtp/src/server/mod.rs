@@ -1,6 +1,7 @@
 //! The server session: the order of commands in the three services.
 //!
-//! The session decides which command may come when; the stages (`stages`) decide whether a message is accepted.
+//! The session decides which command is allowed in which state; the stages (`stages`) decide whether a message is
+//! accepted.
 
 mod accept;
 mod auth;
@@ -38,8 +39,8 @@ use transaction::{MailTransaction, ReceivingData};
 const LOGIN_FAILURES_MAX: u32 = 6;
 /// Silence between commands (RFC 5321 §4.5.3.2.7).
 const IDLE_LIMIT: Duration = Duration::from_secs(5 * 60);
-/// Silence before the first EHLO or HELO. Shorter than the standard's five minutes: a client has nothing to prepare between
-/// connecting and greeting, and strangers that never greet must not fill the listener.
+/// Silence before the first EHLO or HELO. Shorter than the standard's five minutes: a client has nothing to prepare
+/// between connecting and greeting, and strangers who never greet must not fill the listener.
 const IDLE_LIMIT_BEFORE_HELLO: Duration = Duration::from_secs(45);
 
 /// One session: the state of one connection.
@@ -74,7 +75,7 @@ enum State {
 }
 
 impl State {
-    /// What the last 334 asked for; the next line answers it.
+    /// Returns the response that the last 334 asked for; the next line answers it.
     fn take_exchange(&mut self) -> Option<AuthStep> {
         if !matches!(self, Self::Auth(_)) {
             return None;
@@ -113,7 +114,7 @@ impl SmtpSession {
         }
     }
 
-    /// Changes the known facts of the connection. Messages under way keep those that they came with.
+    /// Returns the facts of the connection for changing. Messages in transfer keep the facts that they arrived with.
     fn connection_mut(&mut self) -> &mut PeerConnection {
         Arc::make_mut(&mut self.connection)
     }
@@ -122,7 +123,8 @@ impl SmtpSession {
         StageInput { config: &self.config, subject }
     }
 
-    /// Runs stages that judge the connection, before there is a message. What they find is put on all messages of the connection.
+    /// Runs stages that judge the connection, before there is a message. Their findings apply to all messages of the
+    /// connection.
     async fn judge_connection(&self, stages: &[Stage]) -> Result<Findings, Rejected> {
         if stages.is_empty() {
             return Ok(Findings::default());
@@ -218,7 +220,8 @@ impl SmtpSession {
         self.stage_input(JudgedItem::Connection).message_octets_max()
     }
 
-    /// Closes after a line of HTTP. The page or host that made a browser or proxy connect chose what follows; none of it is read.
+    /// Closes after a line of HTTP. A third party made a browser or proxy connect and chose the octets that follow;
+    /// none of them is read.
     fn http(&self, out: &mut OutputBuffer<'_>) -> Step {
         let service = self.connection.service.as_label();
         metrics::counter!("provost_smtp_http_total", "service" => service).increment(1);
@@ -297,7 +300,7 @@ impl Session for SmtpSession {
                 if let State::Data(receiving) = std::mem::replace(&mut self.state, State::Ready) {
                     let ReceivingData { transaction, reader, trace_octets, .. } = *receiving;
                     self.accept(transaction, trace_octets, data, out).await;
-                    // The reader goes last: its reservation covers the message.
+                    // The reader is dropped last: its reservation covers the message.
                     drop(reader);
                 }
                 Ok(Step::Continue)

@@ -1,11 +1,11 @@
-//! How a message gets to a recipient, by the directory of the moment.
+//! The route of a message to a recipient, by the present state of the directory.
 
 use provost_delivery::{Delivered, RecipientRefusal};
 use provost_message::{Address, Path};
 
 use super::config::SmtpConfig;
 
-/// How a message gets to one recipient.
+/// The route of a message to one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum DeliveryRoute {
     /// By local delivery to this address.
@@ -19,7 +19,7 @@ pub(super) enum DeliveryRoute {
 }
 
 impl DeliveryRoute {
-    /// The route to a recipient as RCPT names it.
+    /// Returns the route to a recipient as RCPT names it.
     pub(super) fn to(path: &Path, config: &SmtpConfig) -> Self {
         let Some(address) = local_address(path, config) else {
             let is_ours = path.domain().is_empty() || config.view.serves(&path.domain().to_ascii_lowercase());

@@ -9,16 +9,16 @@ use super::error_budget::elapsed;
 use super::route::DeliveryRoute;
 use crate::data::DataReader;
 
-/// Limit of the data of one message without what it earns. RFC 5321 §4.5.3.2.5 gives each block three minutes, so that a peer
-/// could go on for ever.
+/// Time limit of the data of one message, without the time that received octets add. RFC 5321 §4.5.3.2.5 gives each
+/// block three minutes, so that a peer could go on for ever.
 const DATA_LIMIT: Duration = Duration::from_secs(10 * 60);
-/// Octets that earn one more second: a third of the rate of a 56 kbit/s modem.
+/// Octets that add one more second: a third of the rate of a 56 kbit/s modem.
 const DATA_OCTETS_PER_SECOND_MIN: u64 = 2_000;
 
-/// Between MAIL and the end of data.
+/// A transaction between MAIL and the end of data.
 #[derive(Debug)]
 pub(super) struct MailTransaction {
-    /// The message, as far as it is known.
+    /// The message as far as it is known.
     pub(super) arrival: Arrival,
     /// The route to each recipient of the envelope, in the same order.
     pub(super) routes: Vec<DeliveryRoute>,

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// Most jobs in one group. A longer group gains nothing, and its first job would wait for its last.
+/// Maximum number of jobs in one group. A longer group gains nothing, and its first job would wait for its last.
 const GROUP_JOBS_MAX: usize = 256;
-/// Most octets of bodies in one group. The disk reaches full speed with less (64 KiB), and memory stays bounded.
+/// Maximum number of octets of bodies in one group. The disk reaches full speed with less (64 KiB), and memory stays
+/// bounded.
 const GROUP_OCTETS_MAX: usize = 1024 * 1024;
-/// Most octets waiting in one inbox, KiB (16 MiB). Beyond that, callers wait to enter.
+/// Maximum number of octets waiting in one inbox, KiB (16 MiB). Beyond that, callers wait to enter.
 const ROOM_UNITS: u32 = 16 * 1024;
 /// Longest wait for a job before the thread does idle work.
 const IDLE: Duration = Duration::from_secs(2);

@@ -9,7 +9,7 @@ use super::bodies::{BufferKey, buffer_key};
 use super::fault::unavailable;
 use crate::{Batch, Op, StoreError};
 
-/// Most octets of bodies that are parsed on the caller's own thread: about a millisecond.
+/// Maximum number of octets of bodies that are parsed on the caller's own thread: about a millisecond.
 const HERE_OCTETS_MAX: usize = 256 * 1024;
 
 /// Columns by buffer: a buffer is parsed once, however many messages of the batch share it.

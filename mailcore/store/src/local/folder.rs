@@ -61,7 +61,7 @@ impl Format {
         Some(Self { version: version.parse().ok()?, shards: shards.trim_end().parse().ok()? })
     }
 
-    /// Written under another name first: a power cut leaves the whole file or none.
+    /// Writes the file under another name first, so that a power cut leaves the whole file or none.
     pub(super) fn write(&self, folder: &Path) -> std::io::Result<()> {
         let draft = folder.join("format.new");
         let mut file = File::create(&draft)?;

@@ -12,8 +12,8 @@
 //! FOLDER/format                   version and number of shards
 //! FOLDER/shard-00/meta.sqlite     accounts, mailboxes, messages, batches, queue, new bodies; open it with sqlite3
 //! FOLDER/shard-00/pack-00000001   bodies
-//! FOLDER/backup-v2-...            a store of format 2 as it was before it was brought forward (`migration`)
-//! FOLDER/state.sqlite             what nodes share beside mail; outside of the lock
+//! FOLDER/backup-v2-...            a store of format 2 as it was before its upgrade (`migration`)
+//! FOLDER/state.sqlite             what nodes share besides mail; not under the lock
 //! ```
 
 mod batch_rows;

@@ -29,9 +29,9 @@ const CHUNK_OCTETS: u64 = 64 * 1024;
 const SUM_OCTETS: usize = 8;
 const MAGIC: [u8; 4] = *b"PVb1";
 const HEAD_OCTETS: u64 = 12;
-/// Most bodies in one write, each with its head: a system call takes 1,024 pieces (IOV_MAX).
+/// Maximum number of bodies in one write, each with its head: a system call takes 1,024 pieces (IOV_MAX).
 const WRITE_BODIES: usize = 512;
-/// Most packs held open for reading.
+/// Maximum number of packs held open for reading.
 const FILES_OPEN_MAX: usize = 64;
 
 /// The place of a body in a folder's packs.
@@ -81,7 +81,7 @@ pub(super) struct PackNumbers {
     state: Mutex<NumbersState>,
 }
 
-/// Most writers of one folder: the committer and the upkeep.
+/// Maximum number of writers of one folder: the committer and the upkeep.
 const WRITERS: usize = 2;
 
 struct NumbersState {

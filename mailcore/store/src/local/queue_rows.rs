@@ -16,9 +16,9 @@ use crate::{
     TakeLimits, TakenRow, UNSETTLED_MAX,
 };
 
-/// Most old ids of finished messages that each new message deletes.
+/// Maximum number of old ids of finished messages that each new message deletes.
 const FORGET_ROWS: i64 = 20;
-/// Takings without an outcome from which a row that was held at a start waits for the end of its lease.
+/// After this many takings without an outcome, a row that was held at a start waits for the end of its lease.
 const SUSPECT_TAKINGS: u32 = 2;
 /// Columns in the order of [`read_row`].
 const COLUMNS: &str = "no, message, destination, queued_at, due_at, attempts, set_aside, octets, envelope, lease_until";
@@ -56,7 +56,7 @@ pub(super) struct NewQueueRow<'a> {
 
 /// Releases the leases of earlier starts, whose workers are gone because this process holds the store's lock. A row
 /// that was held at the end of several starts waits for its lease instead, so that a node that is killed again and
-/// again does not count innocent rows to [`UNSETTLED_MAX`] within a minute. Returns how many rows are set aside.
+/// again does not bring innocent rows to [`UNSETTLED_MAX`] within a minute. Returns how many rows are set aside.
 pub(super) fn free_all(connection: &Connection) -> Result<u64, StoreError> {
     let free = "UPDATE outgoing SET lease_until = 0 WHERE lease_until <> 0 AND unsettled < ?";
     connection.execute(free, [SUSPECT_TAKINGS]).map_err(storage)?;

@@ -12,7 +12,7 @@ use crate::StoreError;
 pub(super) const COMMITTER_CACHE_KIB: i64 = 2048;
 /// Page cache of a reading connection, KiB; small, because the system caches the file.
 pub(super) const READER_CACHE_KIB: i64 = 512;
-/// Page cache of a checkpoint, KiB, which reads no pages through it.
+/// Page cache of a checkpoint connection, KiB. Small, because a checkpoint does not read pages through the cache.
 pub(super) const CHECKPOINT_CACHE_KIB: i64 = 64;
 /// Prepared statements kept per connection: more than there are different ones.
 const STATEMENTS: usize = 128;
@@ -117,8 +117,9 @@ pub(super) fn connect(path: &Path, cache_kib: i64) -> Result<Connection, StoreEr
 
 /// Asks for a write-ahead log, and returns the journal mode that is then in force.
 ///
-/// SQLite returns the row with the mode before it commits the change: only the end of the statement reports that a disk fault kept
-/// the database in its first mode. There a commit is durable only when the removal of its journal is, which nothing syncs.
+/// SQLite returns the row with the mode before it commits the change, and reports only at the end of the statement that
+/// a disk fault kept the old mode. In the old mode a commit is durable only when the removal of its journal is durable,
+/// and nothing syncs that removal.
 pub(super) fn use_log(connection: &Connection) -> rusqlite::Result<String> {
     let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
     let mut rows = statement.query([])?;
@@ -137,8 +138,8 @@ pub(super) fn require_log(mode: &str) -> Result<(), StoreError> {
 
 /// Syncs what an earlier process left, before anything is answered from it.
 ///
-/// A process that was killed between a write to the log and its sync leaves a commit that SQLite takes for done, and SQLite
-/// ignores errors when it syncs the folder that holds the log.
+/// A process that was killed between a write to the log and its sync leaves a commit that SQLite treats as durable, and
+/// SQLite ignores errors when it syncs the folder that holds the log.
 pub(super) fn settle(connection: &Connection, folder: &Path) -> Result<(), StoreError> {
     // A checkpoint syncs the log first, then what it copies.
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(storage)?;

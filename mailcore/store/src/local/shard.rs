@@ -26,7 +26,7 @@ use crate::{
     ReadToken, Rows, StoreError,
 };
 
-/// Most logins waiting to be written; beyond, logins of further accounts are dropped.
+/// Maximum number of logins waiting to be written; beyond, logins of further accounts are dropped.
 const LOGINS_WAITING_MAX: usize = 16_384;
 /// Attempts to find a body: between look-up and read, the upkeep may have moved it and removed its pack.
 const LOOKS: usize = 4;
@@ -190,7 +190,7 @@ impl Shard {
                 return Ok(done);
             }
         }
-        Err(damaged("a body lies in a pack that is not there"))
+        Err(damaged("the pack of a body is missing"))
     }
 
     pub(super) fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {

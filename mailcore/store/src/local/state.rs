@@ -1,8 +1,8 @@
 //! Shared state of one machine: `FOLDER/state.sqlite`, a separate database.
 //!
 //! It is outside of the store's exclusive lock, so that commands on this machine can write audit entries and tokens
-//! while a node runs, and when none does. SQLite's own locks separate the processes. Each list of changes is one
-//! transaction, so compare and set holds between processes too. Within a process, all waiting lists share one sync.
+//! whether or not a node runs. SQLite's own locks separate the processes. Each list of changes is one transaction, so
+//! compare and set holds between processes too. Within a process, all waiting lists share one sync.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -27,7 +27,7 @@ const FILE: &str = "state.sqlite";
 const BUSY_MS: i64 = 10_000;
 /// Size to which SQLite's log file is truncated when it restarts after an upload, octets.
 const LOG_OCTETS_KEPT: i64 = 8 * 1024 * 1024;
-/// Most expired records removed with each group of changes.
+/// Maximum number of expired records removed with each group of changes.
 const SWEPT_MAX: i64 = 200;
 
 /// `record.version` and `entry.sequence` share one counter, which never decreases: a record that was removed and

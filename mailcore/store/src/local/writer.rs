@@ -22,7 +22,8 @@ use crate::lease::{LeasePin, Leases};
 use crate::notices::Notices;
 use crate::{AccountId, Applied, Batch, BatchError, BatchId};
 
-/// Most octets of a group's bodies that are stored inline rather than in the pack, because they are written twice.
+/// Maximum number of octets of a group's bodies that are stored inline rather than in the pack, because they are
+/// written twice.
 const INLINE_GROUP_OCTETS: u64 = 64 * 1024;
 /// Mean number of jobs per group above which bodies go to the pack: then many jobs share the second sync, and processor
 /// time is scarce.
@@ -190,12 +191,13 @@ impl ShardWriter {
                 job.reply.send(result);
             }
             (ShardWork::Change(change), _) => change.answer(Ok(())),
-            // Dropped unanswered: the caller is told that the outcome is unknown.
+            // Dropped unanswered, which reports an unknown outcome to the caller.
             (ShardWork::Batch(_), WorkOutcome::Change) => (),
         }
     }
 
-    /// Few callers wait for a single sync; many share two, and nothing is written twice.
+    /// Chooses where the bodies of a group go. Inline bodies need one sync but are written twice; many callers share
+    /// the two syncs of a pack.
     fn destination(&self, octets: u64) -> BodyDestination {
         let is_small = octets <= INLINE_GROUP_OCTETS && self.jobs_mean <= INLINE_JOBS_MEAN;
         match octets == 0 || is_small && self.load.inline_octets() < INLINE_HELD_MAX {
@@ -283,7 +285,7 @@ impl ShardWriter {
                 }
             });
             if !self.database.in_transaction() {
-                return Err(CommitFailure::NotDone("the database took the transaction back".into()));
+                return Err(CommitFailure::NotDone("the database rolled the transaction back".into()));
             }
         }
         Ok(outcomes)
@@ -511,7 +513,7 @@ mod tests {
         assert_eq!(bodies, 8);
     }
 
-    /// Also when the last change was to a mailbox that is gone, or to none.
+    /// The cached account equals the stored one, also after a change to a deleted mailbox or to no mailbox.
     #[test]
     fn what_is_saved_is_what_is_held() {
         let folder = tempfile::tempdir().unwrap();

@@ -12,9 +12,9 @@ use crate::config::{Config, ConnectionStart, ListenerConfig, TlsSection as TlsFi
 use crate::monitoring::Certificate;
 
 /// Advice for a listener that does not accept.
-const START: &str = "start the node: provost --config FILE serve; its log says why a listener does not open";
+const START: &str = "start the node: provost --config FILE serve; its log explains why a listener does not open";
 /// Advice for a listener whose certificate differs from the file.
-const RELOAD: &str = "kill -HUP the node; when it stays so, its log says why the file is not taken";
+const RELOAD: &str = "kill -HUP the node; if the difference remains, its log explains why the file is not used";
 /// A certificate that expires within this time is reported: ACME clients renew after two thirds of its life.
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(14 * 24);
 

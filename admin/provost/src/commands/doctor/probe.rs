@@ -18,7 +18,7 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// Longest time of a whole visit: an unknown program may listen at the address and answer slowly on purpose.
 const VISIT_LIMIT: Duration = Duration::from_secs(10);
-/// Most octets that a visit reads.
+/// Maximum number of octets that a visit reads.
 const READ_OCTETS_MAX: u64 = 64 * 1024;
 /// PROXY version 2, command LOCAL, without addresses (PROXY protocol §2.2): the sender connects for itself.
 const PROXY_LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
@@ -59,7 +59,7 @@ pub(super) struct ListenerProbe {
 }
 
 impl ListenerProbe {
-    /// Makes the visit. Returns the certificate if TLS was reached; an error describes what went wrong.
+    /// Makes the visit. Returns the certificate if TLS was reached; the error describes the failure.
     pub(super) fn run(&self) -> Result<Option<CertificateDer<'static>>, String> {
         self.visit().map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".to_owned(),

@@ -1,9 +1,9 @@
 //! The stages of a transaction: small checks, the command at which each runs, and the rule that combines their verdicts.
 //!
-//! A stage is an asynchronous function over the [`Arrival`] that returns a [`Verdict`] and, where it checks the sender, an
-//! authentication result (RFC 8601). [`StageTable`] is the order, per service.
-//! Each stage runs under a deadline. One that is late or panics counts as 451: the peer tries again, nothing is accepted by
-//! accident and nothing is lost. A stage must not block the thread, write anything, or keep anything after it is dropped.
+//! A stage is an asynchronous function over the [`Arrival`] that returns a [`Verdict`] and, where it checks the sender,
+//! an authentication result (RFC 8601). [`StageTable`] is the order, per service. Each stage runs under a deadline. A
+//! stage that exceeds it or panics counts as 451: the peer tries again, nothing is accepted by accident and nothing is
+//! lost. A stage must not block the thread, write anything, or keep anything after it is dropped.
 
 mod message;
 mod recipient;
@@ -84,7 +84,7 @@ static SUBMISSION: StageTable = StageTable {
     data_end: &[Stage::Octets, Stage::Hops],
 };
 
-/// The peer is trusted: it has to bounce itself what this server refuses.
+/// The peer is trusted, and must itself bounce what this server refuses.
 static LMTP: StageTable = StageTable {
     connect: &[],
     hello: &[],
@@ -129,7 +129,7 @@ pub(super) struct StageInput<'a> {
     pub(super) subject: JudgedItem<'a>,
 }
 
-/// What is judged, where the arrival alone does not say it.
+/// The item that a stage judges, where the arrival alone does not determine it.
 #[derive(Clone, Copy)]
 pub(super) enum JudgedItem<'a> {
     /// The connection or its greeting.
@@ -138,12 +138,12 @@ pub(super) enum JudgedItem<'a> {
     Sender,
     /// The last recipient of the envelope, and the route to it.
     Recipient(&'a DeliveryRoute),
-    /// The message as it came, without our own trace field, or the fault for which there is none.
+    /// The message as received, without this server's trace field, or the fault of its data.
     Message(Result<&'a [u8], DataFault>),
 }
 
 impl StageInput<'_> {
-    /// SIZE in octets: the directory's `message-size` of this moment, or less where this node has no memory for so much.
+    /// SIZE in octets: the directory's present `message-size`, or less where this node has no memory for that size.
     pub(super) fn message_octets_max(&self) -> u64 {
         self.config.view.snapshot().settings().message_size.min(self.config.memory.body_octets_max())
     }
@@ -156,7 +156,7 @@ impl StageInput<'_> {
 ///    mark.
 /// 3. A deferral or refusal leaves nothing behind: marks and authentication results of this run are dropped.
 ///
-/// A stage that panics, is late or contradicts itself counts as one that defers.
+/// A stage that panics, exceeds its limit or contradicts itself counts as one that defers.
 pub(super) async fn judge(stages: &[Stage], arrival: &mut Arrival, input: StageInput<'_>) -> Result<(), Rejected> {
     let before = arrival.findings.clone();
     for stage in stages {
@@ -231,7 +231,7 @@ impl Stage {
         verdict.into()
     }
 
-    /// Runs the stage within its limit, whatever it does.
+    /// Runs the stage within its limit, and contains a panic.
     async fn run(self, arrival: &Arrival, input: StageInput<'_>) -> StageFinding {
         // A stage only reads, so a panic leaves nothing half done.
         let work = AssertUnwindSafe(self.judge(arrival, input)).catch_unwind();
@@ -271,13 +271,14 @@ impl Stage {
     }
 }
 
-/// The answer when a stage runs at a point that it was not made for: the table is wrong. The peer tries again; the log names it.
+/// The verdict of a stage that the table has at a point where it cannot judge: the message is deferred, and the log
+/// names the stage.
 fn misplaced(stage: &'static str) -> Verdict {
-    tracing::error!(stage, "a stage stands in the wrong place of its table");
+    tracing::error!(stage, "a stage is at the wrong place in its table");
     Verdict::object("misplaced", reply::TRY_LATER)
 }
 
-/// The message of this subject.
+/// Returns the message or its fault as the item to judge.
 pub(super) fn message_of<'a>(data: &'a Result<Bytes, DataFault>, trace_octets: usize) -> JudgedItem<'a> {
     JudgedItem::Message(
         data.as_ref().map(|message| message.get(trace_octets..).unwrap_or_default()).map_err(|fault| *fault),

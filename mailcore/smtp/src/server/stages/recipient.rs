@@ -7,7 +7,7 @@ use super::{JudgedItem, StageInput, misplaced};
 use crate::reply;
 use crate::server::route::DeliveryRoute;
 
-/// RFC 5321 §4.5.3.1.10. The recipient that is judged is in the envelope already.
+/// RFC 5321 §4.5.3.1.10. The judged recipient is already in the envelope.
 pub(super) async fn count(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     if arrival.envelope.recipients.len() > input.config.recipients_max {
         Verdict::object("too_many", reply::TOO_MANY_RECIPIENTS)
@@ -16,7 +16,7 @@ pub(super) async fn count(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     }
 }
 
-/// RFC 5321 §3.6.2: no relaying. A domain that a stale View does not know is deferred, as it may be new.
+/// RFC 5321 §3.6.2: no relaying. A domain that a stale View does not know is deferred, because it may be new.
 pub(super) async fn relay(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     let is_foreign = || {
         let domain = arrival.envelope.recipients.last().map(|recipient| recipient.path.domain().to_ascii_lowercase());

@@ -6,7 +6,7 @@ use provost_view::{AddressKind, Person};
 use super::{StageFinding, StageInput};
 use crate::reply;
 
-/// RFC 6409 §4.3: only logged-in people send. The session has looked the account up again just before.
+/// RFC 6409 §4.3: only logged-in people send. The session has just looked up the account again.
 pub(super) async fn login(arrival: &Arrival) -> Verdict {
     let login = arrival.connection.as_ref().and_then(|connection| connection.login.as_ref());
     if login.is_some() { Verdict::Accept } else { Verdict::object("no_login", reply::LOGIN_FIRST) }
@@ -18,7 +18,7 @@ pub(super) async fn sender(arrival: &Arrival, input: StageInput<'_>) -> StageFin
         return Verdict::object("no_login", reply::LOGIN_FIRST).into();
     };
     match &arrival.envelope.reverse_path {
-        // Read receipts carry the null reverse-path (RFC 8098 §3), which is nobody else's address.
+        // Read receipts carry the null reverse-path (RFC 8098 §3), which is no other person's address.
         None => Verdict::Accept.into(),
         Some(path) if path.address().is_some_and(|address| is_theirs(person, &address, input)) => {
             StageFinding { verdict: Verdict::Accept, authentication: vec![AuthenticationResult::of_login(path)] }

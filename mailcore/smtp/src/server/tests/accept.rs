@@ -21,7 +21,7 @@ fn envelope(from: &str, to: &[&str]) -> String {
     format!("C: MAIL FROM:<{from}>\nS: 250\n{to}C: DATA\nS: 354\n")
 }
 
-/// A message that a vacation rule answers.
+/// Returns a conversation with a message that a vacation rule answers.
 pub(super) fn to_zoe_herself(last: &str) -> String {
     let header = "C: From: Ann <a@b.example>\nC: To: zoe@example.edu\nC: Message-ID: <1@b.example>\n";
     format!("C: HELO x\nS: 250\n{}{header}{MESSAGE}{last}", envelope("a@b.example", &["zoe@example.edu"]))
@@ -43,7 +43,7 @@ async fn a_vacation_reply_is_queued() {
     assert!(headers.decoded("Subject").unwrap().contains("Absente"));
 }
 
-/// DESIGN §2: a person suspended since the login sends nothing more.
+/// A person suspended after the login can send nothing more.
 #[tokio::test]
 async fn a_suspended_person_sends_nothing() {
     let zoe = Person { state: PersonState::Suspended, ..person("zoe") };
@@ -120,8 +120,8 @@ async fn a_full_mailbox_is_refused_or_bounced() {
     assert_eq!((site.queued().await.len(), site.inbox("zoe").await.len()), (1, 2));
 }
 
-/// RFC 3461 §4.1, §5.2: NOTIFY=NEVER gets no report, NOTIFY=SUCCESS gets one, and what waits for a relay keeps its
-/// parameters.
+/// RFC 3461 §4.1, §5.2: NOTIFY=NEVER gets no report, NOTIFY=SUCCESS gets one, and a message that waits for a relay
+/// keeps its parameters.
 #[tokio::test]
 async fn parameters_of_notifications_are_obeyed() {
     let site = site();
@@ -177,7 +177,7 @@ async fn faulty_data_is_refused_at_its_end() {
     assert_eq!(replies.matches("550 5.6.11").count(), 2, "{replies}");
 }
 
-/// RFC 5321 §6.3: a hundred hops are no loop. Our own does not count.
+/// RFC 5321 §6.3: a hundred hops are not a loop. This server's own hop does not count.
 #[tokio::test]
 async fn a_hundred_hops_are_taken() {
     let site = site();
@@ -200,7 +200,7 @@ async fn text_alone_is_no_header() {
     assert_eq!(HeaderSection::of(body.as_bytes()).get("To"), None);
 }
 
-/// The id in the reply is the id in Received: a sender who quotes it leads to the message.
+/// The id in the reply is the id in Received: the help desk finds the message of a sender who quotes the reply.
 #[tokio::test]
 async fn the_reply_names_the_trace_id() {
     let site = site();

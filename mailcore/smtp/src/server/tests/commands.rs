@@ -201,7 +201,7 @@ async fn postmaster_needs_no_domain() {
     assert_eq!(site.inbox("zoe").await.len(), 2);
 }
 
-/// DESIGN: while the View was never complete, an unknown recipient is 451.
+/// While the View was never complete, an unknown recipient is 451.
 #[tokio::test]
 async fn a_directory_that_cannot_say_is_451() {
     let folder = tempfile::tempdir().unwrap();
@@ -213,7 +213,7 @@ async fn a_directory_that_cannot_say_is_451() {
     conversation.run(&format!("C: {mail}")).await;
 }
 
-/// RFC 5321 §2.3.8: a bare LF or CR ends no line; a line with NUL or 8-bit octets is no command.
+/// RFC 5321 §2.3.8: a bare LF or CR does not end a line; a line with NUL or 8-bit octets is not a command.
 #[tokio::test]
 async fn refuses_lines_that_are_none() {
     for octets in [&b"NOOP\nNOOP\r\n"[..], b"NO\rOP\r\n", b"NO\0OP\r\n", b"NO\xffOP\r\n"] {
@@ -254,7 +254,7 @@ async fn too_many_errors_close() {
     assert_eq!(conversation.ended, Some(Step::Close));
 }
 
-/// RFC 3207 §4: STARTTLS not twice and without a parameter; §4.2: the state from before TLS is forgotten.
+/// RFC 3207 §4: STARTTLS is refused with a parameter, and inside TLS; §4.2: the state from before TLS is discarded.
 #[tokio::test]
 async fn starts_tls() {
     let site = site();
@@ -295,7 +295,7 @@ proptest! {
         block_on(async { site().connect(Service::Submission).send(&octets).await });
     }
 
-    /// RFC 2920: a group of commands has the effect of its commands one by one, wherever the network splits it.
+    /// RFC 2920: a group of commands has the same effect as its commands one by one, wherever the network splits it.
     #[test]
     fn any_cuts_give_the_same(cuts in proptest::collection::vec(0usize..170, 0..10)) {
         let wire = b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<nobody@example.edu>\r\n\

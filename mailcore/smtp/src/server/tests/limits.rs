@@ -45,7 +45,7 @@ async fn guessing_recipients_ends() {
     assert_eq!(conversation.send(&guess).await.matches("550 5.1.1").count(), 101);
 }
 
-/// A stranger that never greets is cut off within a minute; one that has greeted has the standard's five.
+/// A stranger who never greets is cut off within a minute; one who has greeted has the standard's five minutes.
 #[tokio::test]
 async fn silence_before_the_greeting_is_short() {
     for (role, hello) in [(Service::Mx, "EHLO x"), (Service::Submission, "EHLO x"), (Service::Lmtp, "LHLO x")] {
@@ -71,7 +71,7 @@ async fn data_has_a_slowest_pace() {
     assert_eq!(conversation.session.idle_limit(), minutes(1));
 }
 
-/// RFC 5321 §4.1.1.4, RFC 1870 §6.1: 452 when the process has no room, already at MAIL where the size is announced.
+/// RFC 5321 §4.1.1.4, RFC 1870 §6.1: 452 when the process has no room; at MAIL already, if the size is announced there.
 #[tokio::test]
 async fn messages_beyond_the_memory_are_for_later() {
     let budget = MemoryBudget::new(100_000);

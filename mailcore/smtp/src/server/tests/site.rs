@@ -57,7 +57,7 @@ pub(super) fn away(local: &str) -> Person {
 }
 
 pub(super) fn site() -> Site {
-    // Cheap to verify: these tests are about the conversation.
+    // Cheap to verify: these tests check the conversation, not the hash.
     let password = provost_credential::hash(&Secret::new("secret"), Scheme::Ssha);
     let zoe = Person { passwords: vec![password.into()], ..person("zoe") };
     let full = Person { quota_octets: Some(10), ..person("full") };
@@ -72,7 +72,7 @@ pub(super) fn site_with(view: View) -> Site {
     site_over(view, store.clone(), store.clone(), store)
 }
 
-/// Mailboxes and queue over stores of their own; tests look into `store`.
+/// A site with separate stores for mailboxes and queue; tests read `store`.
 pub(super) fn site_over(
     view: View,
     mailboxes: Arc<dyn MessageStore>,

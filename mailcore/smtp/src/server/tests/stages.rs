@@ -21,7 +21,7 @@ pub(in crate::server) enum ScriptedStage {
     RefuseAnn,
     /// Accepts with twenty results that name the last recipient.
     Authenticate,
-    /// Objects with a reply of success.
+    /// Objects, but with a success reply.
     Contradict,
     Panic,
     /// Never ends.
@@ -44,7 +44,7 @@ impl Eq for RecordedInput {}
 
 impl ScriptedStage {
     pub(in crate::server) async fn judge(self, arrival: &Arrival) -> StageFinding {
-        // Not ready at once, as a stage that asks a server.
+        // Not ready at once, like a stage that queries a server.
         tokio::task::yield_now().await;
         let is_ann = arrival.envelope.recipients.last().is_some_and(|to| to.path.local() == "ann");
         let verdict = match self {
@@ -89,7 +89,7 @@ fn with_stage(service: Service, point: StagePoint, script: ScriptedStage) -> &'s
     with_stages(service, point, &[script])
 }
 
-/// The same with several stages.
+/// Like [`with_stage`], with several stages.
 fn with_stages(service: Service, point: StagePoint, scripts: &[ScriptedStage]) -> &'static StageTable {
     let table = StageTable::of(service);
     let at = |here: StagePoint, stages: &'static [Stage]| -> &'static [Stage] {
@@ -138,8 +138,8 @@ async fn last_reply(site: &Site, service: Service, point: StagePoint, script: Sc
     converse(&mut conversation, service, &["zoe@example.edu"]).await
 }
 
-/// At every point the peer gets the stage's reply, and nothing is stored unless it accepts. A stage that panics, hangs or
-/// contradicts itself counts as 451: an accident is no decision.
+/// At every point the peer gets the stage's reply, and nothing is stored unless it accepts. A stage that panics, hangs
+/// or contradicts itself counts as 451: a fault of the stage must not decide about the message.
 #[tokio::test(start_paused = true)]
 async fn each_verdict_at_each_point() {
     for service in [Service::Mx, Service::Lmtp] {
@@ -173,7 +173,7 @@ async fn lmtp_answers_each_recipient_of_a_refused_message() {
     assert_eq!(replies, "554 5.7.1 never\r\n554 5.7.1 never\r\n");
 }
 
-/// A session goes on after an objection: only a stage of the connection ends it.
+/// A session continues after an objection: only a stage of the connection ends it.
 #[tokio::test]
 async fn an_objection_ends_what_it_is_about() {
     for (point, next, expect) in [
@@ -193,7 +193,8 @@ async fn an_objection_ends_what_it_is_about() {
     assert_eq!(conversation.ended, Some(Step::Close));
 }
 
-/// A tag is a field above our Received that Sieve can test; a tag of the connection is on all of its messages.
+/// A tag is a field above this server's Received that Sieve can test; a tag of the connection is on all of its
+/// messages.
 #[tokio::test]
 async fn a_tag_is_in_the_message() {
     for point in POINTS {
@@ -232,7 +233,8 @@ async fn verdicts_are_combined_by_one_rule() {
         (&[Accept, Refuse], "554 5.7.1", (0, 0)),
         (&[Tag, Refuse], "554 5.7.1", (0, 0)),
         (&[Quarantine, Defer], "450 4.7.1", (0, 0)),
-        // In the order of the table: a deferral before a refusal wins, and the other way round.
+        // The first objection in the order of the table wins: a deferral before a refusal, or a refusal before a
+        // deferral.
         (&[Defer, Refuse], "450 4.7.1", (0, 0)),
         (&[Refuse, Defer], "554 5.7.1", (0, 0)),
         (&[Refuse, Panic], "554 5.7.1", (0, 0)),
@@ -257,7 +259,7 @@ async fn verdicts_are_combined_by_one_rule() {
     }
 }
 
-/// RFC 8601: at most the bound of results is in the message; those of a recipient that is refused later are not.
+/// RFC 8601: the message holds results up to their bound, and none of a recipient that is refused later.
 #[tokio::test]
 async fn results_are_in_the_message() {
     for (to, of_zoe, of_full) in [
@@ -281,7 +283,7 @@ async fn results_are_in_the_message() {
     }
 }
 
-/// A tag is for the recipient's rules: Sieve reads ours, and not one that came with the message.
+/// A tag is for the recipient's rules: Sieve reads this server's tags, not those that arrived with the message.
 #[tokio::test]
 async fn sieve_reads_a_tag() {
     let script = "require \"fileinto\"; if header :contains \"Provost-Verdict\" \"test_tag\" { fileinto \"Tagged\"; }";
@@ -303,7 +305,7 @@ async fn sieve_reads_a_tag() {
     }
 }
 
-/// A mark holds for the whole message, whichever recipient brought it. A recipient that is refused later brings none.
+/// A mark applies to the whole message, whichever recipient caused it. A recipient that is refused later causes none.
 #[tokio::test]
 async fn a_mark_of_one_recipient_is_for_all() {
     for (scripts, to, junk) in [
@@ -325,7 +327,7 @@ async fn a_mark_of_one_recipient_is_for_all() {
     }
 }
 
-/// Other sites have no Junk of ours to file into: a quarantined message does not leave this site.
+/// A quarantined message does not leave this site: another site would not file it into Junk.
 #[tokio::test]
 async fn a_quarantined_message_is_not_relayed() {
     for (to, expect) in [("ann@example.edu", "250 2.0.0"), ("far@far.example", "550 5.7.1 Not sent to other sites")] {
@@ -341,7 +343,7 @@ async fn a_quarantined_message_is_not_relayed() {
     }
 }
 
-/// DESIGN §3a.3: one value carries what was known before a stage.
+/// One value carries everything known before a stage.
 #[tokio::test]
 async fn a_stage_sees_what_came_before_it() {
     let site = site();

@@ -30,7 +30,7 @@ INSERT INTO mailbox SELECT account, id, name, special_use, uid_validity, uid_las
 ";
 
 /// One body for each place of a message. CROSS JOIN keeps the order, so that the message table is read and written from
-/// begin to end.
+/// beginning to end.
 const MESSAGES: &str = "
 INSERT INTO body (refs, octets, pack, at)
   SELECT count(*), max(octets), pack, at FROM old_message GROUP BY pack, at ORDER BY pack, at;

@@ -20,7 +20,7 @@ use crate::StoreError;
 
 /// A pack is rewritten when its live share is below this, percent: each octet copied frees at least one.
 const LIVE_PERCENT_MIN: u64 = 50;
-/// A pack with live bodies is left alone while its dead octets are below this fraction of a full pack.
+/// A pack with live bodies is left alone while its dead octets are below a full pack divided by this number.
 const DEAD_PARTS: u64 = 64;
 /// Rounds of the upkeep between two checks of the packs while there is nothing to do.
 const LOOK_ROUNDS: u32 = 2;
@@ -113,8 +113,8 @@ impl Compaction {
         Ok(Some(0))
     }
 
-    /// Returns the existing packs that this database made. Forgets a missing one, which a crash left between the
-    /// removal and the commit that forgets it.
+    /// Returns the existing packs that this database made. Forgets a pack whose file is missing: a crash came between
+    /// the removal of the file and the commit that forgets it.
     fn known_packs(&mut self, access: &mut ShardAccess) -> Result<Vec<KnownPack>, StoreError> {
         let mut known = Vec::new();
         for number in access.read(|connection| database::known_packs(connection).map_err(storage))? {
@@ -146,7 +146,7 @@ impl Compaction {
         is_mostly_dead && (live == 0 || dead >= self.dead_octets_min) && !self.kept.contains(&pack.number)
     }
 
-    /// Copies some bodies, from the begin of the pack to its end.
+    /// Copies some bodies, from the beginning of the pack to its end.
     fn copy(
         &mut self,
         access: &ShardAccess,

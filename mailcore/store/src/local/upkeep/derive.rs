@@ -9,7 +9,7 @@ use super::super::rows::{number, signed};
 use super::access::ShardAccess;
 use crate::StoreError;
 
-/// Most bodies in one step.
+/// Maximum number of bodies in one step.
 const STEP_BODIES: i64 = 50;
 /// Approximate octets of bodies in one step.
 const STEP_OCTETS: u64 = 1024 * 1024;

@@ -6,9 +6,9 @@
 //!
 //! * A row that refers to a place in a pack is committed after the record there is synced. A copy that was not
 //!   committed is only dead space.
-//! * A pack is removed when it is closed and no committed row refers to it. Rows only come to refer to a pack while it
-//!   is open, so the last check of the rows is final. A reader that looked a body up before and finds no pack looks
-//!   again.
+//! * A pack is removed when it is closed and no committed row refers to it. New references to a pack appear only while
+//!   it is open, so the last check of the rows is final. A reader that looked a body up before the removal and finds no
+//!   pack looks it up again.
 //! * Only packs listed in table `pack` are removed: those that this database made. Another pack may be all that is left
 //!   of another database.
 //! * A body without references is removed some seconds after it was found, so that a session that reads it can finish.
