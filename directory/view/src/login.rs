@@ -27,8 +27,8 @@ const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 /// How long a refusal is cached: a client that repeats a wrong password in a loop costs one hash per this time.
 const REFUSAL_TTL: Duration = Duration::from_secs(5);
 
-/// Wait before the answer to a login whose password was not checked: a peer that opens a connection for each guess costs
-/// one connection in this time instead of a thousand.
+/// Wait before the answer to a login whose password was not checked because there were too many: a peer that opens a
+/// connection for each guess costs one connection in this time instead of a thousand.
 const UNCHECKED_DELAY: Duration = Duration::from_secs(1);
 
 /// Longest part of a name that a refusal writes into the log, characters.
@@ -74,7 +74,7 @@ pub enum Login {
     /// Too many refusals for this account or source: the password was not checked. A later attempt may succeed.
     /// Returned after a second.
     Throttled,
-    /// The password cannot be verified now. Returned after a second.
+    /// The password cannot be verified now.
     Unavailable,
 }
 
@@ -160,7 +160,7 @@ impl Verifier {
     ) -> Login {
         let login = self.verify(look_up, directory, attempt, now).await;
         attempt.note(&login);
-        if matches!(login, Login::Throttled | Login::Unavailable) {
+        if matches!(login, Login::Throttled) {
             tokio::time::sleep(UNCHECKED_DELAY).await;
         }
         login
@@ -196,6 +196,11 @@ impl Verifier {
         };
         let Some(person) = person else {
             if known.is_none() {
+                // As for a known name, so that the reply does not reveal which names exist.
+                if self.turns.is_full(source, lane) {
+                    tokio::time::sleep(UNCHECKED_DELAY).await;
+                    return Login::Unavailable;
+                }
                 self.refuse_unknown(password, source).await;
             }
             if !certain {
@@ -256,7 +261,10 @@ impl Verifier {
             return None;
         }
         let start = Instant::now();
-        let Ok(turn) = self.turns.take(request.source, request.lane).await else { return Some(PasswordProof::Unknown) };
+        let Ok(turn) = self.turns.take(request.source, request.lane).await else {
+            tokio::time::sleep(UNCHECKED_DELAY).await;
+            return Some(PasswordProof::Unknown);
+        };
         // For a client that opens four connections at once, the first may have filled the cache by now.
         if let Some(proof) = self.recall(digest, person, request.now) {
             return Some(proof);
@@ -440,6 +448,25 @@ mod tests {
         let start = tokio::time::Instant::now();
         assert_eq!(login(&view, "zoe", "right", at(0)).await, "throttled");
         assert_eq!(start.elapsed().as_secs(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_lane_does_not_reveal_which_names_exist() {
+        let view = View::fixed(vec![with_password("right")]);
+        let (turns, source) = (view.inner.verifier.turns.clone(), IpAddr::from([192, 0, 2, 1]));
+        while !turns.is_full(source, LoginLane::Fresh) {
+            let turns = turns.clone();
+            tokio::spawn(async move {
+                let _turn = turns.take(source, LoginLane::Fresh).await;
+                std::future::pending::<()>().await;
+            });
+            tokio::task::yield_now().await;
+        }
+        for name in ["zoe", "nobody"] {
+            let start = tokio::time::Instant::now();
+            assert_eq!(login(&view, name, "typed", at(0)).await, "unavailable", "{name}");
+            assert_eq!(start.elapsed().as_secs(), 1, "{name}");
+        }
     }
 
     #[tokio::test]

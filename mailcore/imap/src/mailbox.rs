@@ -55,6 +55,8 @@ pub(crate) struct SelectedMailbox {
     pub(crate) messages: MessageList,
     /// Expunged messages that are not reported yet, ascending.
     gone: Vec<Uid>,
+    /// The count of the last RECENT response.
+    recent_reported: usize,
 }
 
 impl SelectedMailbox {
@@ -70,6 +72,7 @@ impl SelectedMailbox {
             recent_cleared: info.recent_from,
             messages,
             gone: Vec::new(),
+            recent_reported: 0,
         }
     }
 
@@ -177,8 +180,9 @@ impl SelectedMailbox {
     }
 
     /// The EXISTS and RECENT responses.
-    pub(crate) fn size_lines(&self) -> String {
-        format!("* {} EXISTS\r\n* {} RECENT\r\n", self.messages.len(), self.recent())
+    pub(crate) fn size_lines(&mut self) -> String {
+        self.recent_reported = self.recent();
+        format!("* {} EXISTS\r\n* {} RECENT\r\n", self.messages.len(), self.recent_reported)
     }
 
     /// Whether EXPUNGE responses are held back.
@@ -219,6 +223,10 @@ impl SelectedMailbox {
         }
         if added {
             lines.push_str(&self.size_lines());
+        } else if self.recent() != self.recent_reported {
+            // EXPUNGE does not say whether the message was \Recent: the client cannot count by itself.
+            self.recent_reported = self.recent();
+            lines.push_str(&format!("* {} RECENT\r\n", self.recent_reported));
         }
         lines
     }

@@ -42,12 +42,16 @@ struct LaneQueue {
 }
 
 impl LaneQueue {
-    fn put(&mut self, source: IpAddr, lane: LoginLane) -> Result<oneshot::Receiver<HashTurn>, LaneFull> {
+    fn is_full(&self, source: IpAddr, lane: LoginLane) -> bool {
         let (most, most_of_source) = lane.bounds();
-        let of_source = self.by_source.get(&source).map_or(0, VecDeque::len);
-        if self.count >= most || of_source >= most_of_source {
+        self.count >= most || self.by_source.get(&source).map_or(0, VecDeque::len) >= most_of_source
+    }
+
+    fn put(&mut self, source: IpAddr, lane: LoginLane) -> Result<oneshot::Receiver<HashTurn>, LaneFull> {
+        if self.is_full(source, lane) {
             return Err(LaneFull);
         }
+        let of_source = self.by_source.get(&source).map_or(0, VecDeque::len);
         let (sender, receiver) = oneshot::channel();
         self.by_source.entry(source).or_default().push_back(sender);
         if of_source == 0 {
@@ -96,6 +100,15 @@ impl HashTurns {
         let free_suspect = (cores / 2).max(1);
         let (fresh, suspect) = (LaneQueue::default(), LaneQueue::default());
         Self(Arc::new(Mutex::new(TurnState { free: cores.max(1), free_suspect, fresh, suspect, given: 0 })))
+    }
+
+    /// Whether [`HashTurns::take`] would fail now.
+    pub(super) fn is_full(&self, source: IpAddr, lane: LoginLane) -> bool {
+        let state = self.state();
+        match lane {
+            LoginLane::Fresh => state.fresh.is_full(source, lane),
+            LoginLane::Suspect => state.suspect.is_full(source, lane),
+        }
     }
 
     /// Waits for a turn, or fails at once when too many logins wait.
