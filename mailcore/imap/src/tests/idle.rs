@@ -23,7 +23,8 @@ async fn idle() {
         2S: * 1 EXPUNGE
         2S: c OK EXPUNGE completed
         E:
-        S: * 1 EXPUNGE";
+        S: * 1 EXPUNGE
+        S: * 0 RECENT";
     play(&mut clients, script).await;
     site.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
     let script = r"
@@ -73,6 +74,7 @@ async fn idle_begins_with_what_was_held_back() {
         C: b IDLE
         S: + idling
         S: * 1 EXPUNGE
+        S: * 1 RECENT
         C: DONE
         S: b OK ~";
     play(&mut clients, script).await;

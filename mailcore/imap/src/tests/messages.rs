@@ -91,6 +91,7 @@ async fn quota() {
         C: d MOVE 1 Trash
         S: * OK [COPYUID ~ 1 1] Moved
         S: * 1 EXPUNGE
+        S: * 4 RECENT
         S: d OK Completed";
     play(&mut clients, script).await;
 }
@@ -123,7 +124,7 @@ async fn store() {
         S: h BAD ~
         C: i STORE 0 FLAGS (\Seen)
         S: i BAD message numbers begin at 1
-        # Another session is responses at its next command.
+        # Another session is notified at its next command.
         2C: j NOOP
         2S: * FLAGS (\Answered \Flagged \Deleted \Seen \Draft Work)
         2S: * OK [PERM~
@@ -145,10 +146,12 @@ async fn expunge() {
         S: a OK STORE completed
         C: b UID EXPUNGE 2
         S: * 2 EXPUNGE
+        S: * 2 RECENT
         S: b OK EXPUNGE completed
         C: c EXPUNGE
         S: * 1 EXPUNGE
         S: * 1 EXPUNGE
+        S: * 0 RECENT
         S: c OK EXPUNGE completed
         C: d EXPUNGE
         S: d OK EXPUNGE completed
@@ -182,6 +185,7 @@ const EXPUNGED: &str = r"
     S: a OK ~
     C: b EXPUNGE
     S: * 2 EXPUNGE
+    S: * 2 RECENT
     S: b OK ~
 ";
 
@@ -431,6 +435,7 @@ async fn copy_and_move() {
         S: * OK [COPYUID ~ 1,3 3:4] Moved
         S: * 1 EXPUNGE
         S: * 2 EXPUNGE
+        S: * 1 RECENT
         S: e OK Completed
         C: f MOVE 1 nosuch
         S: f NO [TRYCREATE] ~
@@ -442,7 +447,7 @@ async fn copy_and_move() {
         2C: h NOOP
         2S: * 1 EXPUNGE
         2S: * 2 EXPUNGE
-        # RFC 3501 §2.3.2: the copy is recent in the session that was responses of it first
+        # RFC 3501 §2.3.2: the copy is recent in the session that is notified of it first
         2S: * 2 EXISTS
         2S: * 0 RECENT
         2S: h OK NOOP completed
