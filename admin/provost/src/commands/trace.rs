@@ -81,7 +81,8 @@ fn moment_from(text: &str, now: Timestamp) -> Option<Timestamp> {
 
 fn show(found: &TraceResult, since: Timestamp) {
     found.messages.iter().for_each(show_message);
-    out!("{} messages since {since:.0}", found.messages.len());
+    let count = found.messages.len();
+    out!("{count} {} since {since:.0}", if count == 1 { "message" } else { "messages" });
     if found.more {
         out!("There are more: add words, change the period, or raise --limit.");
     }
