@@ -1,5 +1,7 @@
 //! Requests (RFC 4511 §4) and their controls, decoded from one complete frame.
 
+use std::fmt;
+
 use provost_credential::Secret;
 use provost_entry::{AttributeDescription, FILTER_DEPTH_MAX, Filter};
 
@@ -72,16 +74,16 @@ pub(crate) enum ModifyKind {
     Increment,
 }
 
-/// One change of a modify request.
-#[derive(Debug, Clone)]
+/// One change of a modify request. `Debug` shows no values: they may be passwords.
+#[derive(Clone)]
 pub(crate) struct ModifyItem {
     pub(crate) kind: ModifyKind,
     pub(crate) attribute: String,
     pub(crate) values: Vec<Vec<u8>>,
 }
 
-/// A write request.
-#[derive(Debug, Clone)]
+/// A write request. `Debug` shows its target only: values may be passwords.
+#[derive(Clone)]
 pub(crate) enum WriteOperation {
     Add { dn: String, attributes: Vec<Attribute> },
     Modify { dn: String, items: Vec<ModifyItem> },
@@ -89,8 +91,7 @@ pub(crate) enum WriteOperation {
     ModifyDn { dn: String, new_rdn: String, delete_old: bool, new_superior: Option<String> },
 }
 
-/// The operations that the server supports.
-#[derive(Debug)]
+/// The operations that the server supports. `Debug` shows no values: they may be passwords.
 pub(crate) enum Operation {
     Bind { version: i64, dn: String, authentication: Authentication },
     Unbind,
@@ -99,6 +100,37 @@ pub(crate) enum Operation {
     Compare { dn: String, attribute: String, value: Vec<u8> },
     Abandon(i32),
     Extended { oid: String, value: Option<Vec<u8>> },
+}
+
+impl fmt::Debug for ModifyItem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {} ({} values)", self.kind, self.attribute, self.values.len())
+    }
+}
+
+impl fmt::Debug for WriteOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add { dn, .. } => write!(f, "add {dn:?}"),
+            Self::Modify { dn, items } => write!(f, "modify {dn:?} {items:?}"),
+            Self::Delete { dn } => write!(f, "delete {dn:?}"),
+            Self::ModifyDn { dn, new_rdn, .. } => write!(f, "rename {dn:?} to {new_rdn:?}"),
+        }
+    }
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind { dn, .. } => write!(f, "bind {dn:?}"),
+            Self::Unbind => f.write_str("unbind"),
+            Self::Search(search) => write!(f, "search {:?}", search.base),
+            Self::Write(write) => write.fmt(f),
+            Self::Compare { dn, attribute, .. } => write!(f, "compare {dn:?} {attribute}"),
+            Self::Abandon(id) => write!(f, "abandon {id}"),
+            Self::Extended { oid, .. } => write!(f, "extended {oid}"),
+        }
+    }
 }
 
 /// Why a frame could not be decoded.
@@ -425,6 +457,28 @@ mod tests {
     use ldap3_proto::proto::{LdapDerefAliases, LdapMsg, LdapOp, LdapSearchRequest, LdapSearchScope};
     use proptest::prelude::*;
     use tokio_util::codec::Encoder as _;
+
+    #[test]
+    fn debug_shows_no_values() {
+        let items = vec![ModifyItem {
+            kind: ModifyKind::Replace,
+            attribute: "userPassword".to_owned(),
+            values: vec![b"secret".to_vec()],
+        }];
+        let attributes = vec![("userPassword".to_owned(), vec![b"secret".to_vec()])];
+        for operation in [
+            Operation::Write(WriteOperation::Modify { dn: "cn=a".to_owned(), items }),
+            Operation::Write(WriteOperation::Add { dn: "cn=a".to_owned(), attributes }),
+            Operation::Compare {
+                dn: "cn=a".to_owned(),
+                attribute: "userPassword".to_owned(),
+                value: b"secret".to_vec(),
+            },
+        ] {
+            let text = format!("{operation:?}");
+            assert!(text.contains("cn=a") && !text.contains("secret") && !text.contains("115, 101"), "{text}");
+        }
+    }
 
     fn encoded(filter: &str) -> Vec<u8> {
         let op = LdapOp::SearchRequest(LdapSearchRequest {
