@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use provost_store::{ChangeCondition, StateChange, StateError, StateSpace, StateStore, WhenFull};
+use provost_view::source_network;
 use serde::{Deserialize, Serialize};
 
 /// Attempts for one name from one address within the window.
@@ -139,24 +140,16 @@ fn put(key: &str, count: AttemptCount, expect: ChangeCondition) -> Result<StateC
 }
 
 fn of_address(address: Option<IpAddr>) -> String {
-    digest(&format!("address {:?}", address.map(network)))
+    digest(&format!("address {:?}", address.map(source_network)))
 }
 
 fn of_name(name: &str, address: Option<IpAddr>) -> String {
-    digest(&format!("name {:?} {}", address.map(network), name.trim().to_lowercase()))
+    digest(&format!("name {:?} {}", address.map(source_network), name.trim().to_lowercase()))
 }
 
 /// Keys are digests: names can have any length, and the stored state does not reveal them.
 fn digest(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex().to_string()
-}
-
-/// The address as it is counted: the first 64 bits for IPv6, because one subscriber has all addresses below them.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(six) => IpAddr::V6((u128::from(six) & !u128::from(u64::MAX)).into()),
-        four => four,
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use self::failures::{RecentRefusals, TooMany, network};
+pub use self::failures::source_network;
+use self::failures::{RecentRefusals, TooMany};
 use self::turns::{HashTurns, LoginLane};
 use crate::cow_map::{MapKey, key_of};
 use crate::{PasswordSource, Person, PersonState, Snapshot};
@@ -178,7 +179,7 @@ impl Verifier {
         if !password.is_usable() {
             return Login::Refused;
         }
-        let source = network(attempt.source);
+        let source = source_network(attempt.source);
         let (snapshot, certain) = look_up();
         let person = snapshot.by_login(name);
         drop(snapshot);

@@ -131,7 +131,7 @@ fn add<K: std::hash::Hash + Eq>(
 
 /// Returns the network that counts as one source: an IPv4 address, or the /64 of an IPv6 address, which one host may
 /// own.
-pub(super) fn network(address: IpAddr) -> IpAddr {
+pub fn source_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         address @ IpAddr::V4(_) => address,
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (!0 << 64)).into(),
@@ -217,7 +217,7 @@ mod tests {
         for (address, expect) in
             [("192.0.2.1", "192.0.2.1"), ("::ffff:192.0.2.1", "192.0.2.1"), ("2001:db8::1:2", "2001:db8::")]
         {
-            assert_eq!(network(address.parse().unwrap()), expect.parse::<IpAddr>().unwrap());
+            assert_eq!(source_network(address.parse().unwrap()), expect.parse::<IpAddr>().unwrap());
         }
     }
 }
