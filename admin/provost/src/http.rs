@@ -24,14 +24,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use provost_net::{AcceptedConnection, Drain, FREE_OCTETS, Listener, Reservation, serve_connections};
+use provost_net::{AcceptedConnection, Drain, FREE_OCTETS, Listener, serve_connections};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Mutex;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use body::{BodyFault, BoundedBody};
-use paced::PacedStream;
+use paced::{PacedStream, ReplyMemory};
 
 /// Longest time for a header, which includes the wait for the next request of a kept connection.
 const HEADER_LIMIT: Duration = Duration::from_secs(30);
@@ -116,11 +115,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let is_working = AtomicBool::new(false);
-    // Memory of the last reply, held until the next request: hyper sends the reply after the handler has ended.
-    let reply_held = Mutex::new(web.listener.budgets.memory.body());
+    let reply_memory = ReplyMemory::new(web.listener.budgets.memory.body());
     let service = service_fn(|request: Request<Incoming>| async {
         is_working.store(true, Ordering::Relaxed);
-        let reply = answer(request.map(Body::new), client, &web, &mut *reply_held.lock().await).await;
+        let reply = answer(request.map(Body::new), client, &web, &reply_memory).await;
         is_working.store(false, Ordering::Relaxed);
         Ok::<_, Infallible>(reply)
     });
@@ -130,7 +128,7 @@ where
         .header_read_timeout(web.deadlines.header)
         .max_header_size(HEADER_OCTETS_MAX)
         .max_buf_size(BUFFER_OCTETS_MAX);
-    let stream = TokioIo::new(PacedStream::new(stream, web.deadlines.transfer));
+    let stream = TokioIo::new(PacedStream::new(stream, web.deadlines.transfer, reply_memory.clone()));
     let mut connection = pin!(protocol.serve_connection(stream, service));
     tokio::select! {
         // The peer disconnected, was too slow or did not send HTTP: there is nothing to do.
@@ -144,14 +142,13 @@ where
     }
 }
 
-/// Answers one request. `held` covers the memory of the reply.
+/// Answers one request. `memory` counts the reply.
 async fn answer(
     mut request: Request<Body>,
     client: SocketAddr,
     web: &HttpListener,
-    held: &mut Reservation,
+    memory: &ReplyMemory,
 ) -> Response<Body> {
-    held.release();
     // Let other connections run between two pipelined requests.
     tokio::task::yield_now().await;
     let is_tls = web.listener.implicit_tls;
@@ -168,7 +165,7 @@ async fn answer(
     let mut reply = match bounded.fault() {
         Some(BodyFault::Late) => plain(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
         Some(BodyFault::NoMemory) => busy(),
-        None => hold(reply, held),
+        None => hold(reply, memory),
     };
     if is_tls {
         reply.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
@@ -177,9 +174,9 @@ async fn answer(
 }
 
 /// Returns the reply if the memory budget has room for it: it stays in memory until the peer has read it.
-fn hold(reply: Response<Body>, held: &mut Reservation) -> Response<Body> {
+fn hold(reply: Response<Body>, memory: &ReplyMemory) -> Response<Body> {
     let octets = reply.body().size_hint().lower();
-    let is_held = octets <= FREE_OCTETS as u64 || held.grow(octets);
+    let is_held = octets <= FREE_OCTETS as u64 || memory.grow(octets);
     if is_held { reply } else { busy() }
 }
 

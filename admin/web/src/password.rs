@@ -66,6 +66,10 @@ pub(crate) async fn reset(
             let cookie = cookie(&headers, SESSION_COOKIE).unwrap_or_default();
             let left = web.sessions.leave_slip(&cookie, &slip, Timestamp::now()).await;
             left.map_err(|error| not_now(visitor, &error))?;
+            if signed_in.user.is_person(&id) {
+                let renewed = web.sessions.own_reset(&signed_in.user.session, Timestamp::now()).await;
+                renewed.map_err(|error| not_now(visitor, &error))?;
+            }
             Ok(Redirect::to(&format!("{}/password/new", person_url(&id))).into_response())
         }
         Err(error) => Err(desk_failure(visitor, &error)),

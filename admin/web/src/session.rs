@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use provost_store::{ChangeCondition, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull};
-use provost_view::Secret;
+use provost_view::{Person, Secret};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -54,6 +54,12 @@ struct SealedPasswordSlip {
 #[derive(Clone, Serialize, Deserialize)]
 struct WebSession {
     entry_uuid: Uuid,
+    /// [`passwords_digest`] at the sign-in. A record of an earlier version has none and ends.
+    #[serde(default)]
+    passwords: String,
+    /// The user has reset their own password in this session, so the next change of the passwords does not end it.
+    #[serde(default)]
+    has_own_reset: bool,
     csrf: String,
     began: Timestamp,
     seen: Timestamp,
@@ -77,6 +83,8 @@ pub(crate) struct RequestSession {
     pub(crate) key: SessionKey,
     /// The signed-in user.
     pub(crate) entry_uuid: Uuid,
+    passwords: String,
+    has_own_reset: bool,
     /// The token that each form of this session must send.
     pub(crate) csrf: String,
     /// The message, if it was requested.
@@ -95,9 +103,24 @@ impl WebSessions {
     }
 
     /// Begins a session and returns its cookie: 256 random bits. At the limit, the session unused for longest is removed.
-    pub(crate) async fn begin(&self, entry_uuid: Uuid, now: Timestamp) -> Result<String, StateError> {
+    pub(crate) async fn begin(
+        &self,
+        entry_uuid: Uuid,
+        passwords: String,
+        now: Timestamp,
+    ) -> Result<String, StateError> {
         let cookie = random_hex();
-        let session = WebSession { entry_uuid, csrf: random_hex(), began: now, seen: now, flash: None, slip: None };
+        let csrf = random_hex();
+        let session = WebSession {
+            entry_uuid,
+            passwords,
+            has_own_reset: false,
+            csrf,
+            began: now,
+            seen: now,
+            flash: None,
+            slip: None,
+        };
         self.state.change(vec![put(&key_of(&cookie), &session, ChangeCondition::Absent)?], now.as_second()).await?;
         Ok(cookie)
     }
@@ -115,12 +138,42 @@ impl WebSessions {
             let flash = if take_flash { session.flash.take() } else { None };
             let is_written = flash.is_some() || now.duration_since(session.seen) >= SEEN_STEP;
             session.seen = now;
-            let (entry_uuid, csrf) = (session.entry_uuid, session.csrf.clone());
-            visit = Some(RequestSession { key: key.clone(), entry_uuid, csrf, flash });
+            visit = Some(RequestSession {
+                key: key.clone(),
+                entry_uuid: session.entry_uuid,
+                passwords: session.passwords.clone(),
+                has_own_reset: session.has_own_reset,
+                csrf: session.csrf.clone(),
+                flash,
+            });
             is_written
         })
         .await?;
         Ok(visit)
+    }
+
+    /// Whether the session goes on with the person's present passwords: it ends when they change, unless the user has just
+    /// reset their own in this session.
+    pub(crate) async fn has_passwords_of(&self, visit: &RequestSession, person: &Person) -> bool {
+        let passwords = passwords_digest(person);
+        if visit.passwords == passwords || !visit.has_own_reset {
+            return visit.passwords == passwords;
+        }
+        let renewed = self.change(&visit.key, Timestamp::now(), |session| {
+            session.passwords.clone_from(&passwords);
+            session.has_own_reset = false;
+            true
+        });
+        renewed.await.is_ok()
+    }
+
+    /// Records that the user of the session has reset their own password.
+    pub(crate) async fn own_reset(&self, key: &str, now: Timestamp) -> Result<(), StateError> {
+        self.change(key, now, |session| {
+            session.has_own_reset = true;
+            true
+        })
+        .await
     }
 
     /// Ends a session. If the write fails, the session ends by its idle limit.
@@ -200,6 +253,15 @@ fn read(record: &StateRecord) -> Result<WebSession, StateError> {
     serde_json::from_slice(&record.value).map_err(|error| StateError::Damaged(format!("a session: {error}")))
 }
 
+/// Digest of the stored hashes of a person's passwords: a session ends when they change.
+pub(crate) fn passwords_digest(person: &Person) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for hash in &person.passwords {
+        hasher.update(&(hash.len() as u64).to_le_bytes()).update(hash.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
 fn key_of(cookie: &str) -> SessionKey {
     blake3::hash(cookie.as_bytes()).to_hex().to_string()
 }
@@ -249,7 +311,7 @@ mod tests {
     #[tokio::test]
     async fn ends_when_idle_and_when_old() {
         let (_, one, two) = nodes();
-        let cookie = one.begin(Uuid::nil(), at("2026-09-01T08:00:00Z")).await.unwrap();
+        let cookie = one.begin(Uuid::nil(), String::new(), at("2026-09-01T08:00:00Z")).await.unwrap();
         assert_eq!(cookie.len(), 64);
         let mut now = at("2026-09-01T08:00:00Z");
         while now < at("2026-09-01T18:00:00Z") {
@@ -257,7 +319,7 @@ mod tests {
             now += SignedDuration::from_mins(20);
         }
         assert!(one.visit(&cookie, false, now).await.unwrap().is_none(), "ten hours");
-        let cookie = one.begin(Uuid::nil(), at("2026-09-01T08:00:00Z")).await.unwrap();
+        let cookie = one.begin(Uuid::nil(), String::new(), at("2026-09-01T08:00:00Z")).await.unwrap();
         let late = one.visit(&cookie, false, at("2026-09-01T08:30:01Z")).await.unwrap();
         assert!(late.is_none(), "half an hour without a request");
         assert!(one.visit("nonsense", false, at("2026-09-01T08:00:00Z")).await.unwrap().is_none());
@@ -267,7 +329,7 @@ mod tests {
     async fn shows_a_flash_and_a_password_slip_once() {
         let (_, one, two) = nodes();
         let now = Timestamp::now();
-        let cookie = one.begin(Uuid::nil(), now).await.unwrap();
+        let cookie = one.begin(Uuid::nil(), String::new(), now).await.unwrap();
         let key = one.visit(&cookie, true, now).await.unwrap().unwrap().key;
         one.leave_flash(&key, Flash { key: "vacation.saved".into(), value: String::new() }).await;
         let flash =
@@ -289,7 +351,7 @@ mod tests {
     async fn the_state_gives_neither_cookie_nor_password_away() {
         let (state, sessions, _) = nodes();
         let now = Timestamp::now();
-        let cookie = sessions.begin(Uuid::nil(), now).await.unwrap();
+        let cookie = sessions.begin(Uuid::nil(), String::new(), now).await.unwrap();
         let slip = PasswordSlip { person: "p".into(), password: Secret::new("xk4m-29ab") };
         sessions.leave_slip(&cookie, &slip, now).await.unwrap();
         let kept = state.records(&SESSIONS, None, 10, now.as_second()).await.unwrap();

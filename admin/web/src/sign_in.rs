@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::form::{NoFields, SessionForm};
 use crate::page::{failure, page};
 use crate::security::{came_by_tls, is_same_origin};
+use crate::session::passwords_digest;
 use crate::user::principal_of;
 use crate::visitor::{SESSION_COOKIE, Visitor, way_back};
 use crate::web::Web;
@@ -118,7 +119,7 @@ pub(crate) async fn sign_in(
         return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
     }
     // Always a new cookie: a cookie from before the sign-in gets no rights.
-    match web.sessions.begin(person.entry_uuid, now).await {
+    match web.sessions.begin(person.entry_uuid, passwords_digest(&person), now).await {
         Ok(cookie) => with_cookie(&headers, Redirect::to(way_back(&form.next)).into_response(), &cookie, None),
         Err(error) => {
             tracing::error!(%error, "a session cannot be started");

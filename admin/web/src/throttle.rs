@@ -18,9 +18,10 @@ const WINDOW: SignedDuration = SignedDuration::from_mins(1);
 const TRIES: usize = 60;
 
 /// Names and addresses that are counted at once. This many within a minute are an attack on this table: while it is
-/// full, a sign-in under a new name is refused.
+/// full, the oldest counts are removed: the check of the password has a throttle of its own, and an attacker must not be
+/// able to keep the help desk out.
 static ATTEMPTS: StateSpace =
-    StateSpace { name: "sign-in", records_max: 20_000, octets_max: 100, when_full: WhenFull::Refuse };
+    StateSpace { name: "sign-in", records_max: 20_000, octets_max: 100, when_full: WhenFull::RemoveOldest };
 
 /// Attempts for one name or address.
 #[derive(Clone, Copy, Serialize, Deserialize)]

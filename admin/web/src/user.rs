@@ -17,6 +17,8 @@ pub(crate) fn principal_of(person: &Person) -> Option<Principal> {
 pub(crate) struct User {
     /// The login, for the head of the page.
     pub(crate) uid: String,
+    /// The DN of the entry; its RDN is the provostPersonId.
+    pub(crate) dn: String,
     /// The principal of the operations.
     pub(crate) principal: Principal,
     pub(crate) session: SessionKey,
@@ -25,15 +27,25 @@ pub(crate) struct User {
 }
 
 impl User {
-    /// The user of a session, by the present View: a removed role or a suspension ends the session at once.
+    /// Whether the user is the person with this provostPersonId.
+    pub(crate) fn is_person(&self, id: &str) -> bool {
+        let name = self.dn.split(',').next().and_then(|rdn| rdn.split_once('='));
+        name.is_some_and(|(_, value)| value == id)
+    }
+
+    /// The user of a session, by the present View: a removed role, a suspension or a new password ends the session at once.
     pub(crate) async fn of(web: &Web, visit: &RequestSession) -> Option<Self> {
         let person = web.site.view.snapshot().person(visit.entry_uuid);
-        let principal =
-            person.as_deref().and_then(principal_of).filter(|principal| principal.may(Permission::ViewPerson));
+        let has_passwords = match &person {
+            Some(person) => web.sessions.has_passwords_of(visit, person).await,
+            None => false,
+        };
+        let principal = person.as_deref().filter(|_| has_passwords).and_then(principal_of);
+        let principal = principal.filter(|principal| principal.may(Permission::ViewPerson));
         match (person, principal) {
             (Some(person), Some(principal)) => {
                 let (session, csrf) = (visit.key.clone(), visit.csrf.clone());
-                Some(Self { uid: person.uid.to_string(), principal, session, csrf })
+                Some(Self { uid: person.uid.to_string(), dn: person.dn.to_string(), principal, session, csrf })
             }
             _ => {
                 web.sessions.end(&visit.key).await;

@@ -246,6 +246,28 @@ async fn a_new_password_is_shown_once() {
     );
 }
 
+/// A stolen session must not survive the reset of its user's password; the session in which users reset their own goes on.
+#[tokio::test]
+async fn a_new_password_ends_the_sessions_of_its_user() {
+    let site = Site::start().await;
+    let web = web(&site);
+    let helen = Browser::sign_in(web.clone(), "helen.desk", "en").await;
+    let stolen = Browser::sign_in(web.clone(), "helen.desk", "en").await;
+    let ada = Browser::sign_in(web, "ada.admin", "en").await;
+    let page = helen.find("helen.desk").await;
+    assert_eq!(stolen.get("/").await.status, 200);
+    let before = site.view.snapshot().by_login("helen.desk").unwrap().passwords.clone();
+    let slip = helen.change(&format!("{page}/password"), "").await;
+    assert!(slip.text.contains("id=\"new-password\">"), "{}", slip.text);
+    site.wait_for(|view| view.snapshot().by_login("helen.desk").is_some_and(|helen| helen.passwords != before)).await;
+    assert_eq!(stolen.get("/").await.status, 303, "the other session has ended");
+    assert_eq!(helen.get("/").await.status, 200, "their own session goes on");
+    let before = site.view.snapshot().by_login("helen.desk").unwrap().passwords.clone();
+    ada.change(&format!("{page}/password"), "").await;
+    site.wait_for(|view| view.snapshot().by_login("helen.desk").is_some_and(|helen| helen.passwords != before)).await;
+    assert_eq!(helen.get("/").await.status, 303);
+}
+
 #[tokio::test]
 async fn names_are_escaped_and_looks_are_audited() {
     let site = Site::start().await;

@@ -7,13 +7,14 @@ use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc};
 
-/// Maximum number of pieces of search results that wait for the socket.
-const BULK_MAX: usize = 8;
+/// Maximum number of pieces of search results that wait for the socket, beside the one that is being written. A piece of
+/// 32 KiB for each of a thousand connections that read nothing must not fill the memory.
+const BULK_MAX: usize = 1;
 /// How long the client may read nothing before the connection ends.
 const STALL_MAX: Duration = Duration::from_secs(30);
 
 /// Maximum number of octets of responses that wait for the socket; beyond, no further request is read.
-const ANSWERS_OCTETS_MAX: usize = 256 * 1024;
+const ANSWERS_OCTETS_MAX: usize = 32 * 1024;
 
 /// The octets of waiting responses, and a notification when they become fewer.
 #[derive(Debug, Default)]

@@ -105,6 +105,8 @@ struct Session {
     identity: Arc<Identity>,
     outstanding: Arc<Semaphore>,
     searches: Arc<Mutex<HashMap<i32, CancellationToken>>>,
+    /// The one search at a time that an identity without privileges may run; the others wait without a result in memory.
+    search_turn: Arc<Semaphore>,
     pages: Arc<Pages>,
     /// Cancelled at the end of the connection.
     ended: CancellationToken,
@@ -120,6 +122,7 @@ impl Session {
             identity: Arc::new(Identity::anonymous()),
             outstanding: Arc::new(Semaphore::new(OUTSTANDING_MAX)),
             searches: Arc::default(),
+            search_turn: Arc::new(Semaphore::new(1)),
             pages: Arc::default(),
         }
     }
@@ -351,7 +354,7 @@ impl Session {
             searches.insert(id, cancelled.clone());
         }
         let (shared, identity, output) = (self.shared.clone(), self.identity.clone(), output.clone());
-        let (searches, pages) = (self.searches.clone(), self.pages.clone());
+        let (searches, pages, turn) = (self.searches.clone(), self.pages.clone(), self.search_turn.clone());
         tokio::spawn(async move {
             let (shared, identity, request, output) = (&*shared, &*identity, &request, &output);
             match &controls.sync {
@@ -360,6 +363,10 @@ impl Session {
                 }
                 None => {
                     let (cancelled, pages) = (&cancelled, &*pages);
+                    let _turn = match identity.is_privileged() {
+                        true => None,
+                        false => turn.acquire().await.ok(),
+                    };
                     RunningSearch { shared, identity, id, request, output, cancelled, pages }.run(&controls).await;
                 }
             }

@@ -318,7 +318,13 @@ impl Verifier {
     /// Counts a refusal, unless the same password was refused before: a device with an outdated password is not
     /// guessing.
     fn count_refusal(&self, digest: [u8; 32], account: &MapKey, source: IpAddr, now: Timestamp) {
-        let before = self.refused.lock().unwrap_or_else(PoisonError::into_inner).put(digest, now);
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = refused.get(&digest).copied();
+        // A repetition does not prolong the time, as it does not for a known name: the delays must not differ.
+        if before.is_none_or(|at| now.duration_since(at).unsigned_abs() >= REFUSAL_TTL) {
+            refused.put(digest, now);
+        }
+        drop(refused);
         if before.is_none() {
             self.failures.refused(account, source, now);
         }
@@ -449,6 +455,18 @@ mod tests {
         let start = tokio::time::Instant::now();
         assert_eq!(login(&view, "zoe", "right", at(0)).await, "throttled");
         assert_eq!(start.elapsed().as_secs(), 1);
+    }
+
+    /// The repetition of a wrong password is recalled for as long under a name that exists as under one that does not.
+    #[tokio::test]
+    async fn a_repetition_is_forgotten_for_every_name_alike() {
+        let view = View::fixed(vec![with_password("right")]);
+        let verifier = &view.inner.verifier;
+        let digest = verifier.digest(key_of("nobody"), &Secret::new("wrong"));
+        for (second, recalled) in [(0, false), (3, true), (6, false), (9, true), (12, false)] {
+            assert_eq!(verifier.was_refused(&digest, at(second)), recalled, "{second}");
+            assert_eq!(login(&view, "nobody", "wrong", at(second)).await, "refused");
+        }
     }
 
     #[tokio::test(start_paused = true)]

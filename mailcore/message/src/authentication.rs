@@ -78,8 +78,11 @@ impl AuthenticationResult {
         let value = field.unfolded();
         let mut tokens = TokenCursor::new(&value);
         tokens.skip_space();
-        let id = tokens.run_until(b"; \t(").trim_ascii();
-        id.eq_ignore_ascii_case(hostname.as_bytes())
+        // RFC 8601 §2.2: the id is a `value` of RFC 2045 §5.1, a token or a quoted string, which mean the same.
+        match tokens.peek() {
+            Some(b'"') => tokens.quoted().trim_ascii().eq_ignore_ascii_case(hostname.as_bytes()),
+            _ => tokens.run_until(b"; \t(").trim_ascii().eq_ignore_ascii_case(hostname.as_bytes()),
+        }
     }
 }
 
@@ -152,6 +155,9 @@ mod tests {
             ("authentication-results:\r\n (a comment) MX.example.edu 1; spf=pass", true),
             ("Authentication-Results: mx.example.edu(c); none", true),
             ("Authentication-Results: mx.example.edu", true),
+            ("Authentication-Results: \"mx.example.edu\"; dkim=pass", true),
+            ("Authentication-Results: (c) \"mx.exa\\mple.edu\" 1; dkim=pass", true),
+            ("Authentication-Results: \"mx.example.org\"; dkim=pass", false),
             ("Authentication-Results: mx.example.edu.test; spf=pass", false),
             ("Authentication-Results: mx.example.org; mx.example.edu=pass", false),
             ("Authentication-Results:", false),

@@ -170,8 +170,10 @@ impl TraceWriter {
             self.line.extend_from_slice(note.as_bytes());
         }
         if let Err(error) = self.append(now) {
-            // Whole lines or none: a partly written line becomes the torn end of a file that is not written again.
-            self.open = None;
+            // Whole lines or none. The file is used again: a new one at each attempt would fill the folder with empty files.
+            if self.open.as_ref().is_some_and(|open| open.file.set_len(open.octets).is_err()) {
+                self.open = None;
+            }
             self.dropped.fetch_add(lost, Ordering::Relaxed);
             lose(&self.dropped, lines);
             if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL) {

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use provost_net::Reservation;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -15,6 +17,30 @@ pub(super) struct PacedStream<S> {
     stream: S,
     limit: Duration,
     stall: Option<PeerWait>,
+    reply: ReplyMemory,
+}
+
+/// Memory of the reply that is being written, counted from its handler until all of it is with the system.
+#[derive(Clone)]
+pub(super) struct ReplyMemory(Arc<Mutex<Reservation>>);
+
+impl ReplyMemory {
+    pub(super) fn new(reservation: Reservation) -> Self {
+        Self(Arc::new(Mutex::new(reservation)))
+    }
+
+    /// Counts `octets`; `false` when the budget has no room.
+    pub(super) fn grow(&self, octets: u64) -> bool {
+        self.reservation().grow(octets)
+    }
+
+    fn release(&self) {
+        self.reservation().release();
+    }
+
+    fn reservation(&self) -> MutexGuard<'_, Reservation> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The current wait for the peer.
@@ -25,8 +51,8 @@ struct PeerWait {
 }
 
 impl<S> PacedStream<S> {
-    pub(super) fn new(stream: S, limit: Duration) -> Self {
-        Self { stream, limit, stall: None }
+    pub(super) fn new(stream: S, limit: Duration, reply: ReplyMemory) -> Self {
+        Self { stream, limit, stall: None, reply }
     }
 
     /// Passes on the result of a write; a pending write fails when the wait has exceeded its limit.
@@ -76,11 +102,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes when everything is written: the peer then owes nothing.
+    /// hyper flushes when everything is written: the peer then owes nothing, and the reply is no longer in memory.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_flush(context) {
             Poll::Ready(flushed) => {
                 self.stall = None;
+                self.reply.release();
                 Poll::Ready(flushed)
             }
             Poll::Pending => self.paced(context, Poll::Pending).map_ok(|_| ()),

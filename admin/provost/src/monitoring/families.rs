@@ -122,7 +122,13 @@ pub(super) const FAMILIES: &[Family] = &[
     // Connections.
     by(counter("provost_net_accepted_total", "Connections that a mail listener accepted."), BY_MAIL_LISTENER),
     by(gauge("provost_net_connections", "Connections that are open on a mail listener."), BY_MAIL_LISTENER),
-    by(counter("provost_net_refused_total", "Connections closed because their source had too many open."), BY_LISTENER),
+    by(
+        counter(
+            "provost_net_refused_total",
+            "Connections closed because their source, the listener or the process had too many open.",
+        ),
+        BY_LISTENER,
+    ),
     by(
         counter(
             "provost_net_proxy_refused_total",
