@@ -75,14 +75,30 @@ fn peers_that_never_read_cost_little_memory() {
         (Port::Http, "GET /sign-in HTTP/1.1\r\nHost: a\r\n\r\n"),
         (Port::Health, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"),
     ] {
-        let before = resident_mib(&node);
         let many = one.repeat(1024 * 1024 / one.len());
-        let peers: Vec<TcpStream> = (0..PEERS).map(|_| stuck(node.address(port), many.as_bytes())).collect();
-        is_served(&node, one);
-        let growth = resident_mib(&node).saturating_sub(before);
-        assert!(growth < GROWTH_MIB_MAX, "{one:?}: {growth} MiB");
-        drop(peers);
+        costs_little(&node, port, many.as_bytes(), one);
     }
+    let searches: Vec<u8> = (1..=120).flat_map(subschema_search).collect();
+    costs_little(&node, Port::Ldap, &searches, "searches of the subschema");
+}
+
+fn costs_little(node: &Node, port: Port, octets: &[u8], what: &str) {
+    let before = resident_mib(node);
+    let peers: Vec<TcpStream> = (0..PEERS).map(|_| stuck(node.address(port), octets)).collect();
+    is_served(node, what);
+    let growth = resident_mib(node).saturating_sub(before);
+    assert!(growth < GROWTH_MIB_MAX, "{what:?}: {growth} MiB");
+    drop(peers);
+}
+
+/// An LDAP search whose answer has 25 KB, for all attributes of `cn=subschema` (RFC 4511 §4.5.1).
+fn subschema_search(id: u8) -> Vec<u8> {
+    let mut search = vec![0x30, 0x37, 0x02, 0x01, id, 0x63, 0x32, 0x04, 0x0c];
+    search.extend(b"cn=subschema");
+    search.extend([0x0a, 1, 0, 0x0a, 1, 0, 0x02, 1, 0, 0x02, 1, 0, 0x01, 1, 0, 0x87, 0x0b]);
+    search.extend(b"objectClass");
+    search.extend([0x30, 0x06, 0x04, 1, b'+', 0x04, 1, b'*']);
+    search
 }
 
 /// Octets that each listener gets on a connection that then stalls.
