@@ -27,8 +27,13 @@ struct DoctorFinding {
 pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow::Result<Exit> {
     let mut found = vec![finding(format!("configuration {}", file.display()), Ok(()), "")];
     found.extend(moved_keys(config));
-    found.push(folder(&config.node.data));
-    found.push(privacy(&config.node.data));
+    let folder = folder(&config.node.data);
+    // Without a folder there is one fault, not three.
+    let exists = folder.good;
+    found.push(folder);
+    if exists {
+        found.extend([free_space(&config.node.data), privacy(&config.node.data)]);
+    }
     found.extend(listeners::look(config, jiff::Timestamp::now()));
     found.extend(tokens_file(config));
     let servers = servers(config).await;
@@ -68,6 +73,9 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     })
 }
 
+/// Least free space that is good, octets: room for some large messages and the logs of the databases.
+const FREE_OCTETS_MIN: u64 = 256 * 1024 * 1024;
+
 fn finding(what: String, result: Result<(), String>, advice: &str) -> DoctorFinding {
     match result {
         Ok(()) => DoctorFinding { what, good: true, advice: String::new() },
@@ -88,6 +96,22 @@ fn moved_keys(config: &Config) -> Vec<DoctorFinding> {
 fn folder(data: &Path) -> DoctorFinding {
     let tried = tempfile::tempfile_in(data).map(drop).map_err(|e| e.to_string());
     finding(format!("data folder {}", data.display()), tried, "create it, and let the node's user write there")
+}
+
+/// Checks the free space of the data folder's file system: on a full disk all mail is deferred.
+fn free_space(data: &Path) -> DoctorFinding {
+    let free = rustix::fs::statvfs(data).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    enough_space(free.map_err(|error| error.to_string()))
+}
+
+fn enough_space(free: Result<u64, String>) -> DoctorFinding {
+    let result = match free {
+        Ok(octets) if octets >= FREE_OCTETS_MIN => Ok(()),
+        Ok(octets) => Err(format!("{} MiB are free", octets / (1024 * 1024))),
+        Err(error) => Err(error),
+    };
+    let advice = "free some space or enlarge the file system: on a full disk mail is deferred (451) and APPEND refused";
+    finding("space in the data folder".to_owned(), result, advice)
 }
 
 /// Checks who can read the data folder: it holds mail, password hashes and the audit.
@@ -223,4 +247,17 @@ async fn postmaster(config: &Config) -> DoctorFinding {
         }
     };
     finding(address.clone(), asked.await, &format!("give it to a person: provost address add PERSON {address}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_a_finding() {
+        assert!(enough_space(Ok(FREE_OCTETS_MIN)).good);
+        let full = enough_space(Ok(3 * 1024 * 1024));
+        assert!(!full.good && full.what == "space in the data folder: 3 MiB are free", "{}", full.what);
+        assert!(!enough_space(Err("no such folder".to_owned())).good);
+    }
 }
