@@ -120,7 +120,7 @@ impl Default for ConnectionsBySource {
 }
 
 /// The key that an address is counted under: itself, or its IPv6 network of 64 bits.
-fn source(address: IpAddr) -> IpAddr {
+pub(crate) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK_BITS).into(),
         address => address,

@@ -2,16 +2,19 @@
 //!
 //! The budget counts octets of input, output and message bodies. A connection has [`FREE_OCTETS`] of input and as many of
 //! output uncounted, so that idle connections cost nothing here; the rest is a [`Reservation`], which gives its octets back
-//! when it is dropped. Nothing waits for memory without a deadline, and a large holder must leave as much to others as it
+//! when it is dropped. Bodies of one source share a quarter, so that one host cannot take the room of all. Nothing waits for memory without a deadline, and a large holder must leave as much to others as it
 //! holds: a reservation that cannot be met is refused, so that two of them never wait for each other for ever.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::Drain;
+use crate::limits::source;
 
 /// Octets of each connection's input, and as many of its output, that no budget counts. An idle session holds less.
 pub const FREE_OCTETS: usize = 8 * 1024;
@@ -22,6 +25,8 @@ pub const MEMORY_OCTETS_DEFAULT: u64 = 512 * 1024 * 1024;
 
 /// Divisor of the budget for one body: a body leaves as much as it holds, and other bodies need a part too.
 const BODY_PART: u64 = 4;
+/// Divisor of the budget for the bodies of one source together: one of the largest size, or thousands of usual size.
+const SOURCE_PART: u64 = 4;
 /// Divisor of the budget for all input and output buffers: peers that only send commands leave the rest to message bodies.
 const BUFFERS_PART: u64 = 2;
 /// How often a waiting reservation tries again. Waiting is rare, and a try costs one atomic load.
@@ -37,6 +42,14 @@ pub struct MemoryBudget(Arc<MemoryCounters>);
 struct MemoryCounters {
     limit: u64,
     used: AtomicU64,
+    /// Octets held by the bodies of each source that holds some.
+    sources: Mutex<HashMap<IpAddr, Arc<AtomicU64>>>,
+}
+
+impl MemoryCounters {
+    fn sources(&self) -> MutexGuard<'_, HashMap<IpAddr, Arc<AtomicU64>>> {
+        self.sources.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Default for MemoryBudget {
@@ -49,7 +62,7 @@ impl Default for MemoryBudget {
 impl MemoryBudget {
     /// A budget of `limit` octets.
     pub fn new(limit: u64) -> Self {
-        Self(Arc::new(MemoryCounters { limit, used: AtomicU64::new(0) }))
+        Self(Arc::new(MemoryCounters { limit, used: AtomicU64::new(0), sources: Mutex::default() }))
     }
 
     /// Maximum number of octets that may be held.
@@ -74,12 +87,22 @@ impl MemoryBudget {
 
     /// An empty reservation for a message or a request body, up to the whole budget.
     pub fn body(&self) -> Reservation {
-        Reservation { budget: self.clone(), ceiling: self.0.limit, octets: 0 }
+        Reservation { budget: self.clone(), ceiling: self.0.limit, octets: 0, source: None }
+    }
+
+    /// Like [`MemoryBudget::body`], for a body that `address` sends: with all others of its source (the address, or its IPv6
+    /// network of 64 bits) it may take a quarter of the budget.
+    pub fn body_of(&self, address: IpAddr) -> Reservation {
+        let key = source(address);
+        let used = Arc::clone(self.0.sources().entry(key).or_default());
+        let mut body = self.body();
+        body.source = Some(SourceShare { key, used });
+        body
     }
 
     /// An empty reservation for a connection's input or output, up to half of the budget.
     pub(crate) fn buffer(&self) -> Reservation {
-        Reservation { budget: self.clone(), ceiling: self.0.limit / BUFFERS_PART, octets: 0 }
+        Reservation { budget: self.clone(), ceiling: self.0.limit / BUFFERS_PART, octets: 0, source: None }
     }
 
     /// Sets the gauge `provost_memory_budget_bytes` (`kind` is `used` or `limit`) until `drain` stops.
@@ -102,6 +125,14 @@ pub struct Reservation {
     /// The total of all reservations, octets, up to which this one may grow.
     ceiling: u64,
     octets: u64,
+    source: Option<SourceShare>,
+}
+
+/// The octets that all bodies of one source hold.
+#[derive(Debug)]
+struct SourceShare {
+    key: IpAddr,
+    used: Arc<AtomicU64>,
 }
 
 impl Reservation {
@@ -121,11 +152,24 @@ impl Reservation {
             let left = ceiling.checked_sub(then)?;
             (left >= whole).then_some(then)
         };
+        if !self.grow_share(octets) {
+            return false;
+        }
         let taken = self.budget.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
-        if taken {
-            self.octets = whole;
+        match (taken, &self.source) {
+            (true, _) => self.octets = whole,
+            (false, Some(source)) => drop(source.used.fetch_sub(octets, Ordering::Relaxed)),
+            (false, None) => {}
         }
         taken
+    }
+
+    /// Takes `octets` of the source's share; `false` when it has too few left.
+    fn grow_share(&self, octets: u64) -> bool {
+        let Some(source) = &self.source else { return true };
+        let most = self.budget.0.limit / SOURCE_PART;
+        let take = |used: u64| used.checked_add(octets).filter(|then| *then <= most);
+        source.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     /// Like [`Reservation::grow`], but waits up to `limit` for others to give octets back; `false` when there is still no room.
@@ -159,12 +203,14 @@ impl Reservation {
     /// Sets the octets held to `octets`, even beyond the limit: for octets that are in memory already and on their way out.
     /// Other reservations wait or are refused until they have left.
     pub fn record(&mut self, octets: u64) {
-        let used = &self.budget.0.used;
         let before = std::mem::replace(&mut self.octets, octets);
-        match octets.checked_sub(before) {
-            Some(more) => used.fetch_add(more, Ordering::Relaxed),
-            None => used.fetch_sub(before - octets, Ordering::Relaxed),
-        };
+        let counts = [Some(&self.budget.0.used), self.source.as_ref().map(|source| &*source.used)];
+        for used in counts.into_iter().flatten() {
+            match octets.checked_sub(before) {
+                Some(more) => used.fetch_add(more, Ordering::Relaxed),
+                None => used.fetch_sub(before - octets, Ordering::Relaxed),
+            };
+        }
     }
 
     /// Gives all octets back.
@@ -176,6 +222,13 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.release();
+        let Some(SourceShare { key, used }) = self.source.take() else { return };
+        let mut sources = self.budget.0.sources();
+        drop(used);
+        // The map's own is the last: new ones can only come through the lock that is held here.
+        if sources.get(&key).is_some_and(|used| Arc::strong_count(used) == 1) {
+            sources.remove(&key);
+        }
     }
 }
 
@@ -194,6 +247,20 @@ mod tests {
         drop(large);
         small.release();
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn one_source_has_a_quarter() {
+        let budget = MemoryBudget::new(1000);
+        let address = |text: &str| text.parse().unwrap();
+        let (mut one, mut two) = (budget.body_of(address("2001:db8::1")), budget.body_of(address("2001:db8::2")));
+        assert!(one.grow(200) && !two.grow(51) && two.grow(50) && !one.grow(1));
+        assert!(budget.body_of(address("192.0.2.1")).grow(250) && budget.body().grow(300), "others have room");
+        assert_eq!(budget.used(), 250);
+        drop(one);
+        assert!(two.grow(200) && !two.grow(1));
+        drop(two);
+        assert_eq!((budget.used(), budget.0.sources().len()), (0, 0));
     }
 
     #[test]

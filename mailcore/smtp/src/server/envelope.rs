@@ -114,7 +114,12 @@ impl SmtpSession {
                 let trace = self.received(&transaction);
                 let octets_max = self.message_octets_max();
                 let announced = transaction.arrival.announced_octets;
-                let reader = DataReader::new(trace.as_bytes(), octets_max, announced, self.config.memory.body());
+                // The clients of LMTP are our own servers, which may send everything that comes in.
+                let memory = match self.connection.service {
+                    Service::Lmtp => self.config.memory.body(),
+                    Service::Mx | Service::Submission => self.config.memory.body_of(self.connection.remote.ip()),
+                };
+                let reader = DataReader::new(trace.as_bytes(), octets_max, announced, memory);
                 let (trace_octets, began) = (trace.len(), self.now());
                 self.state = State::Data(Box::new(ReceivingData { transaction, reader, trace_octets, began }));
                 out.put("354 End data with <CR><LF>.<CR><LF>\r\n");
