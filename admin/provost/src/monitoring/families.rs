@@ -120,8 +120,8 @@ pub(super) const FAMILIES: &[Family] = &[
         "For how long the directory server has lacked changes that another one has; steps of 15 seconds, an hour at most.",
     ),
     // Connections.
-    by(counter("provost_net_accepted_total", "Connections that a mail listener accepted."), BY_MAIL_LISTENER),
-    by(gauge("provost_net_connections", "Connections that are open on a mail listener."), BY_MAIL_LISTENER),
+    by(counter("provost_net_accepted_total", "Connections that a listener accepted."), BY_LISTENER),
+    by(gauge("provost_net_connections", "Connections that are open on a listener."), BY_LISTENER),
     by(
         counter(
             "provost_net_refused_total",
@@ -136,9 +136,9 @@ pub(super) const FAMILIES: &[Family] = &[
         ),
         BY_LISTENER,
     ),
-    by(counter("provost_net_tls_failures_total", "TLS handshakes that failed."), BY_MAIL_LISTENER),
+    by(counter("provost_net_tls_failures_total", "TLS handshakes that failed."), BY_LISTENER),
     by(counter("provost_net_bugs_total", "Sessions that ended by a fault of the program."), BY_MAIL_LISTENER),
-    by(counter("provost_net_panics_total", "Sessions that ended by a panic."), BY_MAIL_LISTENER),
+    by(counter("provost_net_panics_total", "Connections that ended by a panic."), BY_LISTENER),
     gauge(
         "provost_memory_budget_bytes",
         "Memory of the budget for input, output and bodies of all connections: in use, and the limit.",
