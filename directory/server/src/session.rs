@@ -45,6 +45,9 @@ const OUTSTANDING_MAX: usize = 1_024;
 const OUTSTANDING_OCTETS: usize = 4 * 1024;
 /// Maximum number of running searches on one connection, persistent ones included; beyond, the result is busy.
 const SEARCHES_MAX: usize = 128;
+/// Maximum number of searches under way on a connection without privileges, so that a thousand peers that read nothing
+/// hold little.
+const UNPRIVILEGED_SEARCHES_MAX: usize = 4;
 /// Longest silence before the first bind.
 const IDLE_UNBOUND: Duration = Duration::from_secs(45);
 /// Longest silence after it, without a running operation.
@@ -105,7 +108,9 @@ struct Session {
     identity: Arc<Identity>,
     outstanding: Arc<Semaphore>,
     searches: Arc<Mutex<HashMap<i32, CancellationToken>>>,
-    /// The one search at a time that an identity without privileges may run; the others wait without a result in memory.
+    /// The searches that an identity without privileges may have under way; until one ends, no further request is read.
+    search_slots: Arc<Semaphore>,
+    /// The one of them that runs; the others wait without a result in memory.
     search_turn: Arc<Semaphore>,
     pages: Arc<Pages>,
     /// Cancelled at the end of the connection.
@@ -122,6 +127,7 @@ impl Session {
             identity: Arc::new(Identity::anonymous()),
             outstanding: Arc::new(Semaphore::new(OUTSTANDING_MAX)),
             searches: Arc::default(),
+            search_slots: Arc::new(Semaphore::new(UNPRIVILEGED_SEARCHES_MAX)),
             search_turn: Arc::new(Semaphore::new(1)),
             pages: Arc::default(),
         }
@@ -259,7 +265,13 @@ impl Session {
                 self.bind(id, version, &dn, authentication, output).await;
                 AfterRequest::Continue
             }
-            Operation::Search(search) => self.search(id, search, controls, permit, output),
+            Operation::Search(search) => {
+                let slot = match self.identity.is_privileged() || controls.sync.is_some() {
+                    true => None,
+                    false => self.search_slots.clone().acquire_owned().await.ok(),
+                };
+                self.search(id, search, controls, (permit, slot), output)
+            }
             Operation::Write(operation) => self.write(id, operation, controls, permit, output).await,
             Operation::Compare { dn, attribute, value } => {
                 let outcome = self.compare(&dn, &attribute, value, &controls);
@@ -336,7 +348,7 @@ impl Session {
         id: i32,
         request: SearchRequest,
         controls: Controls,
-        permit: OwnedSemaphorePermit,
+        permits: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
         output: &ResponseSender,
     ) -> AfterRequest {
         let cancelled = self.ended.child_token();
@@ -371,7 +383,7 @@ impl Session {
                 }
             }
             searches.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-            drop(permit);
+            drop(permits);
         });
         AfterRequest::Continue
     }
