@@ -165,6 +165,8 @@ async fn answer(
     let mut reply = match bounded.fault() {
         Some(BodyFault::Late) => plain(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
         Some(BodyFault::NoMemory) => busy(),
+        // Metrics and health are needed most while memory is short, and their pages are small.
+        None if web.listener.name == "health" => reply,
         None => hold(reply, memory),
     };
     if is_tls {

@@ -152,6 +152,7 @@ async fn a_slow_body_is_refused() {
 async fn bodies_and_replies_are_within_the_memory_budget() {
     let memory = MemoryBudget::new(64 * 1024);
     let budgets = Budgets { memory: memory.clone(), ..Budgets::default() };
+    let health_budgets = budgets.clone();
     let address = start_hasty(Listener { budgets, ..listener() }, LONG, LONG).await;
     let post = |octets: usize| {
         format!("POST /octets HTTP/1.0\r\nContent-Length: {octets}\r\n\r\n{}", "x".repeat(octets)).into_bytes()
@@ -163,6 +164,9 @@ async fn bodies_and_replies_are_within_the_memory_budget() {
         assert!(answer.contains(" 503 ") && answer.contains("\r\nretry-after: 5\r\n"), "{answer}");
     }
     assert!(ask(address, &post(4_000)).await.ends_with("\r\n4000"), "a small body needs no memory budget");
+    let monitored = Listener { name: "health", budgets: health_budgets, ..listener() };
+    let health = start_hasty(monitored, LONG, LONG).await;
+    assert!(ask(health, b"GET /much HTTP/1.0\r\n\r\n").await.contains(" 200 "), "monitoring needs no memory budget");
     drop(others);
     assert!(ask(address, &post(20_000)).await.ends_with("\r\n20000"));
     let freed = async {
@@ -171,6 +175,26 @@ async fn bodies_and_replies_are_within_the_memory_budget() {
         }
     };
     tokio::time::timeout(LONG, freed).await.unwrap();
+}
+
+/// A reply that its peer has read is no longer counted, though the connection is kept.
+#[tokio::test]
+async fn a_reply_that_was_read_frees_its_memory() {
+    let budgets = Budgets::default();
+    let address = start_hasty(Listener { budgets: budgets.clone(), ..listener() }, LONG, LONG).await;
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(b"GET /much HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let read_and_freed = async {
+        let mut octets = vec![0; 64 * 1024];
+        let mut read = 0;
+        while read == 0 || budgets.memory.used() > 0 {
+            tokio::select! {
+                some = socket.read(&mut octets) => read += some.unwrap(),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+    };
+    tokio::time::timeout(LONG, read_and_freed).await.unwrap();
 }
 
 /// A reply that its peer does not read is counted until the peer is cut off.
