@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
+use jiff::Timestamp;
+
 use crate::{
     AccountSnapshot, BatchError, Flag, Flags, MailboxId, MailboxInfo, MailboxName, MessageMeta, Modseq, ReadToken,
     SpecialUse, Uid, UidValidity,
@@ -166,7 +168,7 @@ impl Account {
     }
 
     /// Makes an account with the default mailboxes, as part of its first batch.
-    pub(crate) fn new(now: i64) -> Result<Self, BatchError> {
+    pub(crate) fn new(now: Timestamp) -> Result<Self, BatchError> {
         let mut account = Self { modseq: Modseq::new(1), subscribed: default_subscriptions(), ..Self::default() };
         for (name, special_use) in DEFAULT_MAILBOXES {
             if let Some(name) = MailboxName::parse(name) {
@@ -198,7 +200,7 @@ impl Account {
         &mut self,
         name: &MailboxName,
         special_use: Option<SpecialUse>,
-        now: i64,
+        now: Timestamp,
     ) -> Result<MailboxId, BatchError> {
         if self.find(name).is_some() {
             return Err(BatchError::MailboxExists(name.to_string()));
@@ -213,7 +215,7 @@ impl Account {
         &mut self,
         name: &MailboxName,
         create: bool,
-        now: i64,
+        now: Timestamp,
     ) -> Result<MailboxId, BatchError> {
         if let Some(id) = self.find(name) {
             return Ok(id);
@@ -244,7 +246,7 @@ impl Account {
 
     /// Renames a mailbox other than INBOX with all below it, or none (RFC 3501 §6.3.5). A name without a mailbox, left
     /// by a deletion, can be renamed when mailboxes exist below it.
-    pub(crate) fn rename(&mut self, from: &MailboxName, to: &MailboxName, now: i64) -> Result<(), BatchError> {
+    pub(crate) fn rename(&mut self, from: &MailboxName, to: &MailboxName, now: Timestamp) -> Result<(), BatchError> {
         if to.is_below(from) {
             return Err(BatchError::Refused(format!("{from} cannot move below itself")));
         }
@@ -275,7 +277,7 @@ impl Account {
         self.create_parents(to, now)
     }
 
-    fn rename_one(&mut self, id: MailboxId, name: MailboxName, now: i64) -> Result<(), BatchError> {
+    fn rename_one(&mut self, id: MailboxId, name: MailboxName, now: Timestamp) -> Result<(), BatchError> {
         let mailbox = self.mailbox_mut(id)?;
         mailbox.name = name;
         let before = mailbox.clone();
@@ -308,7 +310,7 @@ impl Account {
     }
 
     /// Returns everything except messages, as the protocols see it.
-    pub(crate) fn snapshot(&self, last_logins: Vec<(String, i64)>) -> AccountSnapshot {
+    pub(crate) fn snapshot(&self, last_logins: Vec<(String, Timestamp)>) -> AccountSnapshot {
         let mut mailboxes: Vec<_> = self.mailboxes.keys().filter_map(|id| self.info(*id)).collect();
         mailboxes.sort_by(|a, b| (!a.name.is_inbox(), &a.name).cmp(&(!b.name.is_inbox(), &b.name)));
         let names: BTreeSet<_> = mailboxes.iter().map(|mailbox| &mailbox.name).collect();
@@ -317,7 +319,7 @@ impl Account {
         AccountSnapshot { mailboxes, subscribed_only, octets: self.octets, last_logins, token }
     }
 
-    pub(crate) fn create_parents(&mut self, name: &MailboxName, now: i64) -> Result<(), BatchError> {
+    pub(crate) fn create_parents(&mut self, name: &MailboxName, now: Timestamp) -> Result<(), BatchError> {
         for parent in name.parents() {
             if self.find(&parent).is_none() {
                 self.insert(parent, None, now)?;
@@ -330,7 +332,7 @@ impl Account {
         &mut self,
         name: MailboxName,
         special_use: Option<SpecialUse>,
-        now: i64,
+        now: Timestamp,
     ) -> Result<MailboxId, BatchError> {
         if self.mailboxes.len() >= MAILBOXES_MAX {
             return Err(BatchError::Refused("too many mailboxes".into()));
@@ -345,8 +347,8 @@ impl Account {
 
     /// Assigns a UIDVALIDITY: the greater of now and the last one plus one, so that it grows even when the clock was
     /// set back.
-    fn take_uid_validity(&mut self, now: i64) -> Result<UidValidity, BatchError> {
-        let now = u32::try_from(now.max(1)).unwrap_or(u32::MAX);
+    fn take_uid_validity(&mut self, now: Timestamp) -> Result<UidValidity, BatchError> {
+        let now = u32::try_from(now.as_second().max(1)).unwrap_or(u32::MAX);
         let number = self.uid_validity_last.checked_add(1).map(|next| next.max(now)).and_then(NonZeroU32::new);
         let number = number.ok_or_else(|| BatchError::Refused("UIDVALIDITY used up".into()))?;
         self.uid_validity_last = number.get();

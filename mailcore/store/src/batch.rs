@@ -1,8 +1,9 @@
 //! Batches, the only way to write: a batch is applied as a whole or not at all, and returns one effect per op.
 
-use std::time::SystemTime;
+use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -11,8 +12,8 @@ use crate::{
     UidSet, UidValidity,
 };
 
-/// How long a batch id is remembered, seconds: longer than a sending queue retries (RFC 5321 §4.5.4.1: 4-5 days).
-pub(crate) const REMEMBERED_SECONDS: i64 = 7 * 86_400;
+/// How long a batch id is remembered: longer than a sending queue retries (RFC 5321 §4.5.4.1: 4-5 days).
+pub(crate) const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 /// Default size limit of a message, octets; a common limit at universities.
 pub(crate) const MESSAGE_OCTETS_MAX: u64 = 50 * 1024 * 1024;
 
@@ -40,8 +41,8 @@ pub struct Batch {
     pub id: Option<BatchId>,
     /// The account that is changed; a batch never spans two.
     pub account: AccountId,
-    /// The time of the change, seconds since 1970. Seeds UIDVALIDITY and expires reply handles.
-    pub now: i64,
+    /// The time of the change. Seeds UIDVALIDITY and expires reply handles.
+    pub now: Timestamp,
     /// Conditions that must all hold, or nothing is changed.
     pub require: Vec<BatchCondition>,
     /// The changes in order; later ones see the effects of earlier ones. All get the same modseq.
@@ -49,16 +50,11 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Returns a batch that creates an account, and does nothing else.
+    /// Returns a batch that creates an account, and does nothing else. The machine's time only seeds the UIDVALIDITY of
+    /// an account that is read before its first write.
     pub(crate) fn first(account: AccountId) -> Self {
-        Self { id: None, account, now: machine_time(), require: Vec::new(), ops: Vec::new() }
+        Self { id: None, account, now: Timestamp::now(), require: Vec::new(), ops: Vec::new() }
     }
-}
-
-/// Returns seconds since 1970. Only seeds the UIDVALIDITY of an account that is read before its first write.
-fn machine_time() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// A condition of a batch.
@@ -121,8 +117,8 @@ pub enum Op {
         body: Bytes,
         /// Its first system flags and keywords.
         flags: Flags,
-        /// INTERNALDATE, seconds since 1970.
-        internal_date: i64,
+        /// INTERNALDATE.
+        internal_date: Timestamp,
     },
     /// Changes flags (RFC 3501 §6.4.6, RFC 7162 §3.1.3). Returns [`OpEffect::Stored`].
     Store {
@@ -177,8 +173,8 @@ pub enum Op {
         handle: String,
         /// The address that is answered, normalised by the caller: compared octet for octet.
         correspondent: String,
-        /// When the record expires, seconds since 1970.
-        until: i64,
+        /// When the record expires.
+        until: Timestamp,
         /// The reply to send when the record is new; `None` sends nothing.
         reply: Option<Box<NewMessage>>,
     },
@@ -219,8 +215,8 @@ pub enum Op {
         modseq: Modseq,
         /// Its system flags and keywords.
         flags: Flags,
-        /// INTERNALDATE, seconds since 1970.
-        internal_date: i64,
+        /// INTERNALDATE.
+        internal_date: Timestamp,
         /// The whole message, with CRLF line ends.
         body: Bytes,
     },

@@ -5,8 +5,10 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::account::Account;
+use crate::time::whole_second;
 use crate::{
     Applied, Batch, BatchCondition, BatchError, BodyId, FlagChange, Flags, MailboxId, MailboxName, MessageMeta, Modseq,
     NewMessage, Op, OpEffect, ReadToken, Uid, UidSet,
@@ -46,11 +48,11 @@ pub(crate) trait AccountRows {
     /// Removes all data of the account except mailboxes; the account itself is removed with the batch.
     fn drop_account(&mut self) -> Result<(), BatchError>;
     /// Returns when the record of a reply expires.
-    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<i64>, BatchError>;
+    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<Timestamp>, BatchError>;
     /// Drops expired records of replies, and counts the others.
-    fn count_remembered(&mut self, now: i64) -> Result<u64, BatchError>;
+    fn count_remembered(&mut self, now: Timestamp) -> Result<u64, BatchError>;
     /// Records a reply.
-    fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), BatchError>;
+    fn remember(&mut self, handle: &str, correspondent: &str, until: Timestamp) -> Result<(), BatchError>;
     /// Puts a message into the queue, unless its id is known there.
     fn enqueue(&mut self, outgoing: &NewMessage) -> Result<(), BatchError>;
 }
@@ -124,7 +126,7 @@ enum Originals {
 pub(crate) struct BatchRun<'a, R> {
     pub(crate) account: Account,
     pub(crate) rows: &'a mut R,
-    pub(crate) now: i64,
+    pub(crate) now: Timestamp,
     /// Octets appended and copied so far.
     pub(crate) grown: u64,
 }
@@ -196,11 +198,18 @@ impl<R: AccountRows> BatchRun<'_, R> {
         }
     }
 
-    fn append(&mut self, id: MailboxId, body: &Bytes, flags: &Flags, date: i64) -> Result<OpEffect, BatchError> {
+    fn append(
+        &mut self,
+        id: MailboxId,
+        body: &Bytes,
+        flags: &Flags,
+        internal_date: Timestamp,
+    ) -> Result<OpEffect, BatchError> {
         let (uid, modseq) = (self.account.mailbox_mut(id)?.take_uid()?, self.account.modseq);
         let octets = body.len() as u64;
         let body = self.rows.keep_body(body)?;
-        let message = MessageMeta { uid, modseq, flags: flags.clone(), internal_date: date, octets, body };
+        let message =
+            MessageMeta { uid, modseq, flags: flags.clone(), internal_date: whole_second(internal_date), octets, body };
         self.put(id, &message)?;
         self.grown += octets;
         let uid_validity = self.account.mailbox(id)?.uid_validity;
@@ -340,7 +349,7 @@ impl<R: AccountRows> BatchRun<'_, R> {
         &mut self,
         handle: &str,
         correspondent: &str,
-        until: i64,
+        until: Timestamp,
         reply: Option<&NewMessage>,
     ) -> Result<OpEffect, BatchError> {
         let still = self.rows.remembered(handle, correspondent)?.is_some_and(|end| end > self.now);
@@ -348,7 +357,7 @@ impl<R: AccountRows> BatchRun<'_, R> {
         if still || self.rows.count_remembered(self.now)? >= REPLIES_MAX {
             return Ok(OpEffect::Remembered(false));
         }
-        self.rows.remember(handle, correspondent, until)?;
+        self.rows.remember(handle, correspondent, whole_second(until))?;
         reply.map_or(Ok(()), |reply| self.rows.enqueue(reply))?;
         Ok(OpEffect::Remembered(true))
     }

@@ -23,6 +23,7 @@ mod queue;
 mod read;
 mod restore;
 mod state;
+mod time;
 mod traits;
 mod uid;
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -82,8 +83,9 @@ pub struct MessageMeta {
     pub modseq: Modseq,
     /// Its present system flags and keywords.
     pub flags: Flags,
-    /// INTERNALDATE, seconds since 1970.
-    pub internal_date: i64,
+    /// INTERNALDATE.
+    #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
+    pub internal_date: Timestamp,
     /// RFC822.SIZE, octets.
     pub octets: u64,
     /// The id of its body: see [`MessageStore::body`](crate::MessageStore::body).
@@ -126,8 +128,8 @@ pub struct AccountSnapshot {
     pub subscribed_only: Vec<MailboxName>,
     /// Octets of all messages.
     pub octets: u64,
-    /// Last login by protocol name, seconds since 1970; for the help desk.
-    pub last_logins: Vec<(String, i64)>,
+    /// Last login by protocol name; for the help desk.
+    pub last_logins: Vec<(String, Timestamp)>,
     /// The moment: a later read with it as `at_least` sees at least this state.
     pub token: ReadToken,
 }

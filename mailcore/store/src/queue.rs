@@ -11,21 +11,24 @@
 //!    never taken again.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use provost_message::{Envelope, EnvelopeId, Path, Recipient, ReturnContent};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::time::{earlier, later, whole_second};
 use crate::{BoxFuture, LeaseError, StoreError};
 
 /// Consecutive takings without an outcome (a crash, a panic) after which a row is set aside. One crash may have any
 /// cause; five in a row are probably the row's fault.
 pub const UNSETTLED_MAX: u32 = 5;
-/// A lease that would be extended by less than this is not renewed, seconds: most attempts take less than a second, and
-/// this saves a commit.
-pub(crate) const RENEW_SLACK_SECONDS: i64 = 60;
+/// A lease that would be extended by less than this is not renewed: most attempts take less than a second, and this
+/// saves a commit.
+const RENEW_SLACK: Duration = Duration::from_secs(60);
 /// First octet of an encoded row: the version of its layout.
 const ROW_VERSION: u8 = 2;
 
@@ -59,8 +62,8 @@ pub struct NewMessage {
     pub envelope: Envelope,
     /// The whole message, with CRLF line ends.
     pub body: Bytes,
-    /// When it was queued and is first due, seconds since 1970.
-    pub when: i64,
+    /// When it was queued and is first due.
+    pub when: Timestamp,
 }
 
 /// The destination of a row: the recipients' domain in lower case, empty for `postmaster` without a domain.
@@ -125,13 +128,13 @@ pub struct QueueRow {
     pub ret: Option<ReturnContent>,
     /// How often the row was taken.
     pub attempts: u32,
-    /// When the message was queued, seconds since 1970.
-    pub queued_at: i64,
-    /// When the row is next due, seconds since 1970.
-    pub due_at: i64,
-    /// End of the lease at the time of this read, seconds since 1970; `None` while no worker holds the row. A dead
+    /// When the message was queued.
+    pub queued_at: Timestamp,
+    /// When the row is next due.
+    pub due_at: Timestamp,
+    /// End of the lease at the time of this read; `None` while no worker holds the row. A dead
     /// worker holds it too.
-    pub held_until: Option<i64>,
+    pub held_until: Option<Timestamp>,
     /// Octets of the body.
     pub octets: u64,
     /// Why the row was set aside.
@@ -172,12 +175,12 @@ pub struct TakenRow {
 /// The limits of a taking.
 #[derive(Clone, Debug)]
 pub struct TakeLimits {
-    /// The time, seconds since 1970.
-    pub now: i64,
+    /// The time.
+    pub now: Timestamp,
     /// Maximum number of rows.
     pub most: usize,
-    /// Length of each lease, seconds.
-    pub lease_seconds: i64,
+    /// Length of each lease.
+    pub lease: Duration,
     /// Maximum number of rows of one destination, running attempts included.
     pub per_destination: usize,
     /// Number of running attempts by destination.
@@ -189,8 +192,8 @@ pub struct TakeLimits {
 
 impl TakeLimits {
     /// Makes limits of `most` rows, whatever their destinations.
-    pub fn any(now: i64, most: usize, lease_seconds: i64) -> Self {
-        Self { now, most, lease_seconds, per_destination: usize::MAX, running: HashMap::new(), held: HashSet::new() }
+    pub fn any(now: Timestamp, most: usize, lease: Duration) -> Self {
+        Self { now, most, lease, per_destination: usize::MAX, running: HashMap::new(), held: HashSet::new() }
     }
 
     /// Whether one more row of a destination may be taken.
@@ -216,13 +219,13 @@ pub struct QueueTally {
     pub taken: u64,
     /// Never taken again.
     pub set_aside: u64,
-    /// When the oldest message that is not set aside came in, seconds since 1970.
-    pub oldest: Option<i64>,
+    /// When the oldest message that is not set aside came in.
+    pub oldest: Option<Timestamp>,
 }
 
 impl QueueTally {
-    /// Counts one row by its state at `now`, seconds since 1970.
-    fn count(&mut self, row: &QueueRow, now: i64) {
+    /// Counts one row by its state at `now`.
+    fn count(&mut self, row: &QueueRow, now: Timestamp) {
         if row.set_aside.is_some() {
             self.set_aside += 1;
             return;
@@ -250,10 +253,10 @@ impl QueueTally {
 pub struct AttemptOutcome {
     /// The recipients that are not settled; without any, the row is removed.
     pub recipients: Vec<QueuedRecipient>,
-    /// When they are next due, seconds since 1970.
-    pub due_at: i64,
-    /// The time of the settling, seconds since 1970.
-    pub now: i64,
+    /// When they are next due.
+    pub due_at: Timestamp,
+    /// The time of the settling.
+    pub now: Timestamp,
 }
 
 /// The rows of the queue, with the same engines and durability as messages. Messages that a delivery causes are queued
@@ -270,18 +273,18 @@ pub trait QueueStore: Send + Sync + 'static {
     /// Returns the body of a row. Damaged when it cannot be read; gone when the row is gone.
     fn queued_body(&self, row: &QueueRow) -> BoxFuture<'_, Result<Bytes, StoreError>>;
 
-    /// Proves that the row is still the worker's, for at least `lease_seconds` less a minute, counted from `now`.
+    /// Proves that the row is still the worker's, for at least `lease` less a minute, counted from `now`.
     /// Fenced when another worker has taken or settled it: then nothing may be sent.
-    fn prove(&self, claim: Claim, now: i64, lease_seconds: i64) -> BoxFuture<'_, Result<(), LeaseError>>;
+    fn prove(&self, claim: Claim, now: Timestamp, lease: Duration) -> BoxFuture<'_, Result<(), LeaseError>>;
 
     /// Records the result of a part of an attempt: the recipients that are left, tried or not, and the messages it
-    /// caused, both or neither. The taking continues at least until `held_until`, seconds since 1970. Fenced as in
+    /// caused, both or neither. The taking continues at least until `held_until`. Fenced as in
     /// [`QueueStore::settle`].
     fn advance(
         &self,
         claim: Claim,
         left: Vec<QueuedRecipient>,
-        held_until: i64,
+        held_until: Timestamp,
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>>;
 
@@ -297,9 +300,9 @@ pub trait QueueStore: Send + Sync + 'static {
     /// Returns all rows, set-aside ones included, oldest first, at most `most`.
     fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>>;
 
-    /// Counts all rows by their state at `now`, seconds since 1970. An engine overrides this when it can count without
+    /// Counts all rows by their state at `now`. An engine overrides this when it can count without
     /// reading the rows.
-    fn tally(&self, now: i64) -> BoxFuture<'_, Result<QueueTally, StoreError>> {
+    fn tally(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueTally, StoreError>> {
         Box::pin(async move {
             let mut tally = QueueTally::default();
             self.list(usize::MAX).await?.iter().for_each(|row| tally.count(row, now));
@@ -307,11 +310,21 @@ pub trait QueueStore: Send + Sync + 'static {
         })
     }
 
-    /// Returns the earliest time after `after` at which a row becomes due or a lease ends, seconds since 1970.
-    fn next_due(&self, after: i64) -> BoxFuture<'_, Result<Option<i64>, StoreError>>;
+    /// Returns the earliest time after `after` at which a row becomes due or a lease ends.
+    fn next_due(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, StoreError>>;
 
     /// Ticks after messages were queued by any means. May skip ticks: `take_due` is authoritative.
     fn arrivals(&self) -> watch::Receiver<u64>;
+}
+
+/// Returns the end of a lease that begins at `now`. In a row, second 0 stands for no lease.
+pub(crate) fn lease_end(now: Timestamp, lease: Duration) -> Timestamp {
+    whole_second(later(now, lease)).max(later(Timestamp::UNIX_EPOCH, Duration::from_secs(1)))
+}
+
+/// Whether a lease until `held_until` suffices at `now` without a renewal.
+pub(crate) fn is_long_enough(held_until: Timestamp, now: Timestamp, lease: Duration) -> bool {
+    held_until > now && held_until >= earlier(later(whole_second(now), lease), RENEW_SLACK)
 }
 
 /// Groups recipients by destination, in the order of first occurrence.

@@ -9,8 +9,11 @@
 //!   one number (some servers give one number to all mailboxes) are marked: when one of them is renamed, it gets a new
 //!   number, because it may take the name of the other.
 
+use jiff::Timestamp;
+
 use crate::account::{Account, Mailbox};
 use crate::interpret::{AccountRows, BatchRun};
+use crate::time::whole_second;
 use crate::{BatchError, MailboxId, MailboxName, MessageMeta, Op, OpEffect, SpecialUse, Uid, UidValidity};
 
 impl Mailbox {
@@ -39,7 +42,7 @@ impl Account {
         &mut self,
         name: &MailboxName,
         uid_validity: UidValidity,
-        now: i64,
+        now: Timestamp,
     ) -> Result<MailboxId, BatchError> {
         match self.find(name) {
             Some(id) if self.mailbox(id)?.uid_validity == uid_validity => Ok(id),
@@ -114,7 +117,7 @@ impl<R: AccountRows> BatchRun<'_, R> {
         self.account.mailbox_mut(id)?.use_uid(*uid)?;
         let octets = body.len() as u64;
         let body = self.rows.keep_body(body)?;
-        let (uid, modseq, internal_date) = (*uid, *modseq, *internal_date);
+        let (uid, modseq, internal_date) = (*uid, *modseq, whole_second(*internal_date));
         self.put(id, &MessageMeta { uid, modseq, flags: flags.clone(), internal_date, octets, body })?;
         self.grown += octets;
         Ok(OpEffect::Appended { mailbox: id, uid_validity: self.account.mailbox(id)?.uid_validity, uid })

@@ -6,6 +6,7 @@
 //! `Ok`. Time is an argument: engines have no clock.
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::{BoxFuture, StoreError};
 
@@ -67,8 +68,8 @@ pub struct StateRecord {
     pub key: String,
     /// The version, which [`ChangeCondition::Version`] compares with.
     pub version: StateVersion,
-    /// When the record expires, seconds since 1970; `None` is never.
-    pub expires: Option<i64>,
+    /// When the record expires; `None` is never.
+    pub expires: Option<Timestamp>,
     /// The value, opaque to the engine.
     pub value: Bytes,
 }
@@ -108,8 +109,8 @@ pub enum StateChange {
         expect: ChangeCondition,
         /// The new value.
         value: Bytes,
-        /// When the record expires, seconds since 1970; `None` is never.
-        expires: Option<i64>,
+        /// When the record expires; `None` is never.
+        expires: Option<Timestamp>,
     },
     /// Removes a record. Removing an absent one is not an error under [`ChangeCondition::Any`].
     Remove {
@@ -163,15 +164,15 @@ impl From<StoreError> for StateError {
 /// The interface of an engine, shared as `Arc<dyn StateStore>`.
 pub trait StateStore: Send + Sync + 'static {
     /// Applies all changes or none; durable when it resolves `Ok`. Later changes of the list see earlier ones. Returns
-    /// the version of each put and the sequence of each append, zero for a removal. `now` is in seconds since 1970.
-    fn change(&self, changes: Vec<StateChange>, now: i64) -> BoxFuture<'_, Result<Vec<u64>, StateError>>;
+    /// the version of each put and the sequence of each append, zero for a removal. `now` is.
+    fn change(&self, changes: Vec<StateChange>, now: Timestamp) -> BoxFuture<'_, Result<Vec<u64>, StateError>>;
 
     /// Returns a record that has not expired at `now`.
     fn record(
         &self,
         space: &'static StateSpace,
         key: &str,
-        now: i64,
+        now: Timestamp,
     ) -> BoxFuture<'_, Result<Option<StateRecord>, StateError>>;
 
     /// Returns records that have not expired at `now`, in ascending order of keys after `after`, at most `most` (and
@@ -181,7 +182,7 @@ pub trait StateStore: Send + Sync + 'static {
         space: &'static StateSpace,
         after: Option<&str>,
         most: usize,
-        now: i64,
+        now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<StateRecord>, StateError>>;
 
     /// Returns entries of a log, of one subject or of all, newest first from before the sequence `before`, at most
@@ -202,7 +203,7 @@ impl StateChange {
         key: impl Into<String>,
         expect: ChangeCondition,
         value: impl Into<Bytes>,
-        expires: Option<i64>,
+        expires: Option<Timestamp>,
     ) -> Self {
         Self::Put { space, key: key.into(), expect, value: value.into(), expires }
     }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::{
     AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, Columns, Lease, LeaseError, MailboxId,
@@ -64,5 +65,5 @@ pub trait MessageStore: Send + Sync + 'static {
     fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>>;
 
     /// Records a login for the help desk. Never waits for the disk; a crash may lose it.
-    fn note_login(&self, account: AccountId, protocol: &'static str, now: i64);
+    fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp);
 }

@@ -67,7 +67,7 @@ async fn uidvalidity_only_grows(one: OneAccount) {
     let mut last = 0;
     for now in [1_000_000, 1_000_000, 5, 2_000_000, 1] {
         let ops = vec![create("again")];
-        one.store.apply(Batch { now, ..batch(one.account, ops) }).await.unwrap();
+        one.store.apply(Batch { now: at(now), ..batch(one.account, ops) }).await.unwrap();
         let made = one.mailbox("again").await;
         assert!(made.uid_validity.get() > last);
         last = made.uid_validity.get();
@@ -180,7 +180,7 @@ async fn messages_are_appended(one: OneAccount) {
     let changes = one.changes("INBOX", 0).await;
     assert_sound(&changes);
     let first = &changes.messages[0];
-    assert_eq!((first.modseq, first.internal_date, first.octets), (applied.modseq, 1_700_000_000, 3));
+    assert_eq!((first.modseq, first.internal_date, first.octets), (applied.modseq, at(1_700_000_000), 3));
     assert_eq!((inbox.messages, inbox.unseen, inbox.octets, inbox.uid_next), (2, 1, 7, uid(3)));
     assert_eq!(inbox.highest_modseq, applied.modseq);
     assert_eq!(one.listing("INBOX").await, ["1 \\Seen $Fwd one", "2 two!"]);
@@ -380,10 +380,10 @@ async fn replies_are_remembered(one: OneAccount) {
     let reply = |handle: &str, to: &str| Op::RememberReply {
         handle: handle.into(),
         correspondent: to.into(),
-        until: 100,
+        until: at(100),
         reply: None,
     };
-    let at = |now, op| one.store.apply(Batch { now, ..batch(one.account, vec![op]) });
+    let apply_at = |now, op| one.store.apply(Batch { now: at(now), ..batch(one.account, vec![op]) });
     let table = [
         (10, "v", "a@x", true),
         (11, "v", "a@x", false),
@@ -394,7 +394,7 @@ async fn replies_are_remembered(one: OneAccount) {
     ];
     for (now, handle, to, expect) in table {
         assert_eq!(
-            at(now, reply(handle, to)).await.unwrap().effects,
+            apply_at(now, reply(handle, to)).await.unwrap().effects,
             [OpEffect::Remembered(expect)],
             "{now} {handle} {to}"
         );
@@ -436,12 +436,12 @@ async fn a_batch_id_is_remembered(one: OneAccount) {
     let id = Some(BatchId::new(Uuid::from_u128(5)));
     let now = 1_000_000;
     let send = |account, now| one.store.apply(Batch { id, now, ..batch(account, vec![append("INBOX", "once")]) });
-    let first = send(one.account, now).await.unwrap();
+    let first = send(one.account, at(now)).await.unwrap();
     one.done(append("INBOX", "between")).await;
-    assert_eq!(send(one.account, now + 6 * 86_400).await.unwrap(), first);
+    assert_eq!(send(one.account, at(now + 6 * 86_400)).await.unwrap(), first);
     assert_eq!(one.listing("INBOX").await.len(), 2);
     let other = account(8);
-    send(other, now).await.unwrap();
+    send(other, at(now)).await.unwrap();
     assert_eq!(
         one.store.snapshot(other, None).await.unwrap().mailboxes[0].messages,
         1,
@@ -539,11 +539,11 @@ async fn leases_are_exclusive(one: OneAccount) {
 }
 
 async fn logins_are_noted(one: OneAccount) {
-    one.store.note_login(one.account, "imap", 50);
-    one.store.note_login(one.account, "pop3", 60);
-    one.store.note_login(one.account, "imap", 70);
-    one.store.note_login(account(8), "imap", 80);
-    assert_eq!(one.snapshot().await.last_logins, [("imap".into(), 70), ("pop3".into(), 60)]);
+    one.store.note_login(one.account, "imap", at(50));
+    one.store.note_login(one.account, "pop3", at(60));
+    one.store.note_login(one.account, "imap", at(70));
+    one.store.note_login(account(8), "imap", at(80));
+    assert_eq!(one.snapshot().await.last_logins, [("imap".into(), at(70)), ("pop3".into(), at(60))]);
 }
 
 async fn mailboxes_are_bounded(one: OneAccount) {

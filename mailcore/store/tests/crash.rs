@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use engines::*;
+use jiff::Timestamp;
 use provost_store::*;
 use rand::Rng;
 use uuid::Uuid;
@@ -38,7 +39,7 @@ fn delivery(number: u64) -> Batch {
         create: false,
         body: body(number),
         flags: Flags::none(),
-        internal_date: 0,
+        internal_date: at(0),
     };
     let id = Some(BatchId::new(Uuid::from_u128(u128::from(number) + 1)));
     Batch { id, ..batch(account(u128::from(number % ACCOUNTS)), vec![append]) }
@@ -259,11 +260,11 @@ async fn what_was_noted_survives_a_close() {
     let folder = tempfile::tempdir().unwrap();
     let one = OneAccount::new(local(folder.path()));
     one.done(append("INBOX", "a")).await;
-    one.store.note_login(one.account, "imap", 50);
+    one.store.note_login(one.account, "imap", at(50));
     let epoch = one.store.lease("work", Duration::from_secs(3600)).await.unwrap().unwrap().epoch;
     drop(one);
     let one = OneAccount::new(local(folder.path()));
-    assert_eq!(one.snapshot().await.last_logins, [("imap".into(), 50)]);
+    assert_eq!(one.snapshot().await.last_logins, [("imap".into(), at(50))]);
     let lease = one.store.lease("work", Duration::from_secs(3600)).await.unwrap().unwrap();
     assert!(lease.epoch > epoch, "no lease outlives its process, epochs go on");
 }

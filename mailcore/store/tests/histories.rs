@@ -7,6 +7,7 @@ mod engines;
 use std::sync::Arc;
 
 use engines::*;
+use jiff::Timestamp;
 use proptest::prelude::*;
 use provost_store::*;
 use uuid::Uuid;
@@ -47,7 +48,7 @@ fn appends() -> impl Strategy<Value = Op> {
         create,
         body: vec![b'm'; octets].into(),
         flags,
-        internal_date: octets as i64,
+        internal_date: at(octets as i64),
     })
 }
 
@@ -69,7 +70,7 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => ("[vw]", "[ab]", 0i64..2_000).prop_map(|(handle, correspondent, until)| Op::RememberReply {
             handle,
             correspondent,
-            until,
+            until: at(until),
             reply: None,
         }),
         2 => (names(), 1u32..9, 1u32..20, any::<bool>()).prop_map(|(text, validity, next, on)| Op::RestoreMailbox {
@@ -85,7 +86,7 @@ fn ops() -> impl Strategy<Value = Op> {
                 uid: uid(number),
                 modseq: Modseq::new(modseq),
                 flags,
-                internal_date: octets as i64,
+                internal_date: at(octets as i64),
                 body: vec![b'r'; octets].into(),
             }
         }),
@@ -106,7 +107,7 @@ fn batches() -> impl Strategy<Value = Batch> {
     (id, 0u128..2, 0i64..2_000, require, ops).prop_map(|(id, number, now, require, ops)| Batch {
         id,
         account: account(number),
-        now,
+        now: at(now),
         require,
         ops,
     })

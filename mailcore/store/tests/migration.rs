@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engines::*;
+use jiff::Timestamp;
 use provost_store::*;
 use uuid::Uuid;
 
@@ -54,6 +55,7 @@ async fn listing(store: &Arc<dyn Engine>) -> String {
             for message in one.changes(name.as_str(), 0).await.messages {
                 let digest = blake3::hash(&one.body(&message).await).to_hex();
                 let MessageMeta { uid, modseq, flags, internal_date, octets, .. } = message;
+                let internal_date = internal_date.as_second();
                 let flags = flag_words(&flags);
                 writeln!(lines, "  {uid} {} {:?} {internal_date} {octets} {digest}", modseq.get(), flags.trim())
                     .unwrap();
@@ -82,7 +84,7 @@ async fn what_was_stored_is_what_is_read() {
     let one = OneAccount { store: Arc::clone(&store), account: account(1) };
     let snapshot = one.snapshot().await;
     assert!(snapshot.subscribed_only.is_empty() && one.mailbox("courses").await.subscribed);
-    assert_eq!(snapshot.last_logins, [("imap".into(), 1_700_000_001)]);
+    assert_eq!(snapshot.last_logins, [("imap".into(), at(1_700_000_001))]);
     drop((one, store));
     assert_eq!(listing(&local(folder.path())).await, expected(), "the same at the next start");
 }
@@ -101,8 +103,12 @@ async fn life_goes_on() {
         assert_eq!(again.effects, [first], "a batch is remembered");
         let id = Some(BatchId::new(Uuid::from_u128(number * 1000 + 500)));
         store.apply(Batch { id, ..batch(one.account, vec![]) }).await.unwrap();
-        let reply =
-            Op::RememberReply { handle: "v".into(), correspondent: "a@x".into(), until: 4_000_000_000, reply: None };
+        let reply = Op::RememberReply {
+            handle: "v".into(),
+            correspondent: "a@x".into(),
+            until: at(4_000_000_000),
+            reply: None,
+        };
         assert_eq!(one.done(reply).await, OpEffect::Remembered(false));
         one.done(append("INBOX", "new")).await;
         let after = one.mailbox("INBOX").await;

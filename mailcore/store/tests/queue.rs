@@ -5,9 +5,11 @@
 mod engines;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use engines::*;
+use jiff::Timestamp;
 use proptest::prelude::*;
 use provost_message::{Envelope, EnvelopeId, Notify, OriginalRecipient, Path, Recipient, ReturnContent};
 use provost_store::*;
@@ -43,16 +45,16 @@ fn recipient(text: &str) -> Recipient {
 fn outgoing(number: u128, to: &[&str], when: i64) -> NewMessage {
     let envelope = Envelope::new(Path::parse("sender@example.edu").ok(), to.iter().map(|to| Path::parse(to).unwrap()));
     let envelope = Envelope { eight_bit: true, ..envelope };
-    NewMessage { id: id(number), envelope, body: Bytes::from(format!("message {number}\r\n")), when }
+    NewMessage { id: id(number), envelope, body: Bytes::from(format!("message {number}\r\n")), when: at(when) }
 }
 
 fn done(now: i64) -> AttemptOutcome {
-    AttemptOutcome { recipients: Vec::new(), due_at: now, now }
+    AttemptOutcome { recipients: Vec::new(), due_at: at(now), now: at(now) }
 }
 
 fn later(row: &QueueRow, due_at: i64) -> AttemptOutcome {
     let again = |one: &QueuedRecipient| QueuedRecipient { last_error: Some("451 busy".into()), ..one.clone() };
-    AttemptOutcome { recipients: row.recipients.iter().map(again).collect(), due_at, now: due_at }
+    AttemptOutcome { recipients: row.recipients.iter().map(again).collect(), due_at: at(due_at), now: at(due_at) }
 }
 
 fn words(rows: &[QueueRow]) -> Vec<String> {
@@ -71,7 +73,7 @@ impl OneAccount {
     }
 
     async fn take(&self, now: i64, most: usize) -> Vec<TakenRow> {
-        self.store.take_due(TakeLimits::any(now, most, LEASE)).await.unwrap()
+        self.store.take_due(TakeLimits::any(at(now), most, Duration::from_secs(LEASE.unsigned_abs()))).await.unwrap()
     }
 
     async fn rows(&self) -> Vec<QueueRow> {
@@ -86,7 +88,7 @@ async fn a_message_has_a_row_for_each_destination(one: OneAccount) {
     assert_eq!(words(&rows), ["2  postmaster", "2 x.example a,c", "2 y.example b", "1 x.example d"], "oldest first");
     assert_eq!(one.store.list(2).await.unwrap().len(), 2);
     let row = &rows[1];
-    assert_eq!((row.attempts, row.queued_at, row.due_at, row.octets), (0, 100, 100, 11));
+    assert_eq!((row.attempts, row.queued_at, row.due_at, row.octets), (0, at(100), at(100), 11));
     assert!(row.eight_bit && row.set_aside.is_none());
     for row in &rows {
         assert_eq!(one.store.queued_body(row).await.unwrap(), format!("message {}\r\n", row.id.get().as_u128()));
@@ -96,17 +98,17 @@ async fn a_message_has_a_row_for_each_destination(one: OneAccount) {
 }
 
 async fn rows_are_counted_by_their_state(one: OneAccount) {
-    assert_eq!(one.store.tally(0).await.unwrap(), QueueTally::default());
+    assert_eq!(one.store.tally(at(0)).await.unwrap(), QueueTally::default());
     one.put(1, &["a@x.example", "b@y.example"], 100).await;
     one.put(2, &["c@z.example"], 300).await;
     let tally = async |now| one.store.tally(now).await.unwrap();
-    let at_200 = QueueTally { waiting: 1, due: 2, oldest: Some(100), ..QueueTally::default() };
-    assert_eq!(tally(200).await, at_200);
+    let at_200 = QueueTally { waiting: 1, due: 2, oldest: Some(at(100)), ..QueueTally::default() };
+    assert_eq!(tally(at(200)).await, at_200);
     let taken = one.take(200, 1).await;
-    assert_eq!(tally(200).await, QueueTally { due: 1, taken: 1, ..at_200 });
-    assert_eq!(tally(200 + LEASE).await, at_200, "a lease that has ended holds nothing");
+    assert_eq!(tally(at(200)).await, QueueTally { due: 1, taken: 1, ..at_200 });
+    assert_eq!(tally(at(200 + LEASE)).await, at_200, "a lease that has ended holds nothing");
     one.store.settle(taken[0].claim, done(200), Vec::new()).await.unwrap();
-    assert_eq!(tally(300).await, QueueTally { due: 2, oldest: Some(100), ..QueueTally::default() });
+    assert_eq!(tally(at(300)).await, QueueTally { due: 2, oldest: Some(at(100)), ..QueueTally::default() });
 }
 
 async fn the_same_id_again_changes_nothing(one: OneAccount) {
@@ -138,8 +140,8 @@ async fn parameters_of_notifications_are_kept(one: OneAccount) {
     let TakenRow { row, claim } = one.take(10, 1).await.remove(0);
     let all = row.recipients.iter().map(|one| one.recipient.clone()).collect();
     assert_eq!(row.envelope(all), envelope);
-    assert_eq!((row.held_until, one.rows().await[0].held_until), (Some(70), Some(70)), "a minute");
-    let left = AttemptOutcome { recipients: vec![recipient.into()], due_at: 20, now: 10 };
+    assert_eq!((row.held_until, one.rows().await[0].held_until), (Some(at(70)), Some(at(70))), "a minute");
+    let left = AttemptOutcome { recipients: vec![recipient.into()], due_at: at(20), now: at(10) };
     one.store.settle(claim, left.clone(), Vec::new()).await.unwrap();
     let row = one.rows().await.remove(0);
     assert_eq!(row.held_until, None);
@@ -150,8 +152,8 @@ async fn what_is_due_is_taken_once(one: OneAccount) {
     for (number, when) in [(1, 100), (2, 50), (3, 900)] {
         one.put(number, &["a@x.example"], when).await;
     }
-    assert_eq!(one.store.next_due(0).await.unwrap(), Some(50));
-    assert_eq!(one.store.next_due(50).await.unwrap(), Some(100));
+    assert_eq!(one.store.next_due(at(0)).await.unwrap(), Some(at(50)));
+    assert_eq!(one.store.next_due(at(50)).await.unwrap(), Some(at(100)));
     let first = one.take(200, 1).await.remove(0);
     assert_eq!(
         (first.row.id, first.row.attempts),
@@ -160,13 +162,13 @@ async fn what_is_due_is_taken_once(one: OneAccount) {
     );
     assert_eq!(one.take(200, 10).await[0].row.id, id(1));
     assert!(one.take(259, 10).await.is_empty());
-    assert_eq!(one.store.next_due(200).await.unwrap(), Some(260), "the end of a lease");
-    assert_eq!(one.store.next_due(260).await.unwrap(), Some(900));
+    assert_eq!(one.store.next_due(at(200)).await.unwrap(), Some(at(260)), "the end of a lease");
+    assert_eq!(one.store.next_due(at(260)).await.unwrap(), Some(at(900)));
     let again = one.take(260, 10).await;
     assert_eq!(again.len(), 2, "a lease runs out");
     assert!(again.iter().all(|taken| taken.row.attempts == 2));
     one.store.settle(again[0].claim, later(&again[0].row, 270), Vec::new()).await.unwrap();
-    assert_eq!(one.store.next_due(260).await.unwrap(), Some(270));
+    assert_eq!(one.store.next_due(at(260)).await.unwrap(), Some(at(270)));
     assert_eq!(one.take(270, 10).await.len(), 1, "settling ends the lease");
 }
 
@@ -175,7 +177,7 @@ async fn what_a_worker_has_under_way_it_does_not_take_again(one: OneAccount) {
     one.put(1, &["a@x.example"], 0).await;
     one.put(2, &["a@y.example"], 0).await;
     let under_way = one.take(0, 1).await.remove(0);
-    let take = TakeLimits { held: [under_way.row.key].into(), ..TakeLimits::any(60, 10, 60) };
+    let take = TakeLimits { held: [under_way.row.key].into(), ..TakeLimits::any(at(60), 10, Duration::from_secs(60)) };
     let taken = one.store.take_due(take).await.unwrap();
     assert_eq!(taken.iter().map(|taken| taken.row.id).collect::<Vec<_>>(), [id(2)]);
     one.store.settle(under_way.claim, done(60), Vec::new()).await.unwrap();
@@ -188,7 +190,7 @@ async fn a_destination_takes_no_more_than_its_share(one: OneAccount) {
     one.put(20, &["a@other.example"], 50).await;
     let destination = |text: &str| Destination::of(&Path::parse(text).unwrap());
     let running = HashMap::from([(destination("a@slow.example"), 1)]);
-    let take = TakeLimits { per_destination: 3, running, ..TakeLimits::any(100, 10, 60) };
+    let take = TakeLimits { per_destination: 3, running, ..TakeLimits::any(at(100), 10, Duration::from_secs(60)) };
     let taken = one.store.take_due(take).await.unwrap();
     let taken: Vec<QueueRow> = taken.into_iter().map(|taken| taken.row).collect();
     assert_eq!(words(&taken), ["0 slow.example a", "1 slow.example a", "20 other.example a"]);
@@ -204,11 +206,11 @@ async fn settling_puts_back_or_ends(one: OneAccount) {
     one.store.settle(y.claim, done(100), Vec::new()).await.unwrap();
     let rows = one.rows().await;
     assert_eq!(words(&rows), ["1 x.example b"]);
-    assert_eq!((rows[0].due_at, rows[0].queued_at, rows[0].attempts), (500, 100, 1));
+    assert_eq!((rows[0].due_at, rows[0].queued_at, rows[0].attempts), (at(500), at(100), 1));
     assert_eq!(rows[0].recipients[0].last_error.as_deref(), Some("451 busy"));
     for claim in [x.claim, y.claim] {
         assert_eq!(one.store.settle(claim, done(100), Vec::new()).await, Err(LeaseError::Fenced), "once");
-        assert_eq!(one.store.prove(claim, 100, 60).await, Err(LeaseError::Fenced));
+        assert_eq!(one.store.prove(claim, at(100), Duration::from_secs(60)).await, Err(LeaseError::Fenced));
     }
     assert_eq!(one.rows().await, rows);
 }
@@ -233,11 +235,11 @@ async fn a_part_of_an_attempt_is_kept(one: OneAccount) {
     let taken = one.take(0, 10).await.remove(0);
     let left = vec![taken.row.recipients[1].clone()];
     let bounce = vec![outgoing(2, &["sender@y.example"], 0)];
-    one.store.advance(taken.claim, left.clone(), 2 * LEASE, bounce.clone()).await.unwrap();
+    one.store.advance(taken.claim, left.clone(), at(2 * LEASE), bounce.clone()).await.unwrap();
     assert_eq!(one.take(LEASE, 10).await.iter().map(|taken| taken.row.id).collect::<Vec<_>>(), [id(2)], "held on");
     let again = one.take(2 * LEASE, 10).await.into_iter().find(|taken| taken.row.id == id(1)).unwrap();
     assert_eq!((&again.row.recipients, again.row.attempts), (&left, 2));
-    let late = one.store.advance(taken.claim, Vec::new(), 9 * LEASE, bounce).await;
+    let late = one.store.advance(taken.claim, Vec::new(), at(9 * LEASE), bounce).await;
     assert_eq!(late, Err(LeaseError::Fenced));
     assert_eq!(one.rows().await.iter().find(|row| row.id == id(1)).unwrap().recipients, left, "nothing is changed");
 }
@@ -245,26 +247,34 @@ async fn a_part_of_an_attempt_is_kept(one: OneAccount) {
 async fn a_frozen_worker_is_fenced(one: OneAccount) {
     one.put(1, &["a@x.example"], 100).await;
     let frozen = one.take(100, 1).await.remove(0);
-    assert_eq!(one.store.prove(frozen.claim, 159, 60).await, Ok(()), "the row is still its own");
+    assert_eq!(
+        one.store.prove(frozen.claim, at(159), Duration::from_secs(60)).await,
+        Ok(()),
+        "the row is still its own"
+    );
     let other = one.take(300, 1).await.remove(0);
-    assert_eq!(one.store.prove(frozen.claim, 300, 60).await, Err(LeaseError::Fenced));
+    assert_eq!(one.store.prove(frozen.claim, at(300), Duration::from_secs(60)).await, Err(LeaseError::Fenced));
     assert_eq!(one.store.settle(frozen.claim, done(300), Vec::new()).await, Err(LeaseError::Fenced));
-    assert_eq!(one.store.prove(other.claim, 300, 60).await, Ok(()));
+    assert_eq!(one.store.prove(other.claim, at(300), Duration::from_secs(60)).await, Ok(()));
     one.store.settle(other.claim, later(&other.row, 400), Vec::new()).await.unwrap();
-    assert_eq!(one.store.prove(frozen.claim, 300, 60).await, Err(LeaseError::Fenced), "also while no worker holds it");
+    assert_eq!(
+        one.store.prove(frozen.claim, at(300), Duration::from_secs(60)).await,
+        Err(LeaseError::Fenced),
+        "also while no worker holds it"
+    );
     let third = one.take(400, 1).await.remove(0);
-    assert_eq!(one.store.prove(other.claim, 400, 60).await, Err(LeaseError::Fenced));
+    assert_eq!(one.store.prove(other.claim, at(400), Duration::from_secs(60)).await, Err(LeaseError::Fenced));
     one.store.settle(third.claim, done(400), Vec::new()).await.unwrap();
 }
 
 async fn a_proof_prolongs_the_lease(one: OneAccount) {
     one.put(1, &["a@x.example"], 0).await;
-    let taken = one.store.take_due(TakeLimits::any(0, 1, 900)).await.unwrap().remove(0);
-    one.store.prove(taken.claim, 10, 900).await.unwrap();
+    let taken = one.store.take_due(TakeLimits::any(at(0), 1, Duration::from_secs(900))).await.unwrap().remove(0);
+    one.store.prove(taken.claim, at(10), Duration::from_secs(900)).await.unwrap();
     assert!(one.take(899, 1).await.is_empty());
-    one.store.prove(taken.claim, 899, 900).await.unwrap();
+    one.store.prove(taken.claim, at(899), Duration::from_secs(900)).await.unwrap();
     assert!(one.take(900, 1).await.is_empty() && one.take(1_738, 1).await.is_empty());
-    one.store.prove(taken.claim, 5_000, 900).await.unwrap();
+    one.store.prove(taken.claim, at(5_000), Duration::from_secs(900)).await.unwrap();
     assert!(one.take(5_800, 1).await.is_empty(), "the lease has run out, but no other worker took the row in between");
     assert_eq!(one.take(5_900, 1).await.len(), 1);
 }
@@ -288,8 +298,8 @@ async fn what_never_ends_is_set_aside(one: OneAccount) {
     assert!(rows[0].set_aside.as_deref().unwrap().contains("5 times"), "{:?}", rows[0].set_aside);
     assert!(rows[1].set_aside.is_none());
     one.store.settle(taken[0].claim, done(now), Vec::new()).await.unwrap();
-    assert!(one.take(i64::MAX / 2, 10).await.is_empty());
-    assert_eq!(one.store.next_due(0).await.unwrap(), None);
+    assert!(one.take(Timestamp::MAX.as_second(), 10).await.is_empty());
+    assert_eq!(one.store.next_due(at(0)).await.unwrap(), None);
     assert_eq!(one.rows().await.len(), 1, "kept");
 }
 
@@ -317,7 +327,7 @@ async fn a_batch_and_what_it_causes_are_one(one: OneAccount) {
         create: false,
         body: shared.body.clone(),
         flags: Flags::none(),
-        internal_date: 0,
+        internal_date: at(0),
     };
     one.apply(vec![kept, Op::Enqueue(Box::new(shared))]).await.unwrap();
     let inbox = one.id("INBOX").await;
@@ -337,9 +347,9 @@ async fn a_reply_goes_out_when_it_is_remembered(one: OneAccount) {
         until,
         reply: Some(Box::new(outgoing(number, &["ann@x.example"], 100))),
     };
-    let at = |now, op| Batch { now, ..batch(one.account, vec![op]) };
+    let batch_at = |now, op| Batch { now: at(now), ..batch(one.account, vec![op]) };
     for (number, now, remembered) in [(1, 1_000, true), (2, 1_500, false), (3, 2_000, true)] {
-        let applied = one.store.apply(at(now, reply(number, now + 1_000))).await.unwrap();
+        let applied = one.store.apply(batch_at(now, reply(number, at(now + 1_000)))).await.unwrap();
         assert_eq!(applied.effects, [OpEffect::Remembered(remembered)]);
     }
     assert_eq!(words(&one.rows().await), ["1 x.example ann", "3 x.example ann"]);
@@ -418,7 +428,7 @@ async fn a_row_that_cannot_be_read_stops_no_other() {
         let rows = one.rows().await;
         assert_eq!(rows.len(), set_aside, "{damage}: kept");
         assert!(rows.iter().all(|row| row.set_aside.is_some()), "{damage}: {rows:?}");
-        assert_eq!(one.store.next_due(-1).await.unwrap(), None, "{damage}: no poll for it");
+        assert_eq!(one.store.next_due(at(-1)).await.unwrap(), None, "{damage}: no poll for it");
     }
 }
 
@@ -460,7 +470,7 @@ fn message(number: u128, to: &[usize], when: i64) -> NewMessage {
 fn comparable(mut rows: Vec<QueueRow>, key: RowKey, now: i64) -> Vec<QueueRow> {
     for row in &mut rows {
         row.key = key;
-        row.held_until = row.held_until.filter(|until| *until > now);
+        row.held_until = row.held_until.filter(|until| *until > at(now));
     }
     rows
 }
@@ -478,11 +488,12 @@ async fn run(history: Vec<WorkerStep>) {
             }
             WorkerStep::Cause(number, to) => {
                 let ops = vec![append("INBOX", "m"), Op::Enqueue(Box::new(message(*number, to, now)))];
-                let batch = Batch { now, ..batch(account(1), ops) };
+                let batch = Batch { now: at(now), ..batch(account(1), ops) };
                 assert_eq!(tested.apply(batch.clone()).await.is_ok(), model.apply(batch).await.is_ok());
             }
             WorkerStep::Take(most) => {
-                let take = TakeLimits { per_destination: 2, ..TakeLimits::any(now, *most, 60) };
+                let take =
+                    TakeLimits { per_destination: 2, ..TakeLimits::any(at(now), *most, Duration::from_secs(60)) };
                 let expected = model.take_due(take.clone()).await.unwrap();
                 let got = tested.take_due(take).await.unwrap();
                 assert_eq!(got.len(), expected.len(), "{step:?}");
@@ -494,12 +505,13 @@ async fn run(history: Vec<WorkerStep>) {
                     assert_eq!(comparable(got, key, now), comparable(expected, key, now), "{step:?}");
                 }
             }
-            WorkerStep::Renew(at) => {
-                let Some((a, b, _)) = claims.get(*at) else { continue };
-                assert_eq!(tested.prove(*a, now, 60).await, model.prove(*b, now, 60).await, "{step:?}");
+            WorkerStep::Renew(place) => {
+                let Some((a, b, _)) = claims.get(*place) else { continue };
+                let expected = model.prove(*b, at(now), Duration::from_secs(60)).await;
+                assert_eq!(tested.prove(*a, at(now), Duration::from_secs(60)).await, expected, "{step:?}");
             }
-            WorkerStep::Settle(at, some_left, causes) => {
-                let Some((a, b, row)) = claims.get(*at) else { continue };
+            WorkerStep::Settle(place, some_left, causes) => {
+                let Some((a, b, row)) = claims.get(*place) else { continue };
                 let left = if *some_left { later(row, now + 30) } else { done(now) };
                 let caused: Vec<NewMessage> = causes.iter().map(|number| message(*number, &[0], now)).collect();
                 let expected = model.settle(*b, left.clone(), caused.clone()).await;
@@ -521,14 +533,14 @@ async fn run(history: Vec<WorkerStep>) {
                 assert_eq!(tested.queued_body(row).await.unwrap(), expect);
             }
             assert_eq!(comparable(got, key, now), comparable(expected, key, now), "{step:?}");
-            assert_eq!(tested.tally(now).await.unwrap(), model.tally(now).await.unwrap(), "{step:?}");
+            assert_eq!(tested.tally(at(now)).await.unwrap(), model.tally(at(now)).await.unwrap(), "{step:?}");
         }
     }
     // Late enough that all leases have ended.
     let far = now + 100_000;
     let count = |taken: Vec<TakenRow>| taken.len();
-    let expected = count(model.take_due(TakeLimits::any(far, 100, 60)).await.unwrap());
-    assert_eq!(count(tested.take_due(TakeLimits::any(far, 100, 60)).await.unwrap()), expected);
+    let expected = count(model.take_due(TakeLimits::any(at(far), 100, Duration::from_secs(60))).await.unwrap());
+    assert_eq!(count(tested.take_due(TakeLimits::any(at(far), 100, Duration::from_secs(60))).await.unwrap()), expected);
 }
 
 proptest! {

@@ -7,6 +7,7 @@ mod engines;
 use std::time::Duration;
 
 use engines::*;
+use jiff::Timestamp;
 use provost_store::*;
 use uuid::Uuid;
 
@@ -191,13 +192,14 @@ async fn accounts_are_listed(one: OneAccount) {
 async fn accounts_are_deleted(one: OneAccount) {
     one.done(Op::DeleteAccount).await;
     assert!(one.store.accounts(None, 10).await.unwrap().is_empty(), "a deletion creates no account");
-    let reply = || Op::RememberReply { handle: "v".into(), correspondent: "a@x".into(), until: 2_000_000, reply: None };
+    let reply =
+        || Op::RememberReply { handle: "v".into(), correspondent: "a@x".into(), until: at(2_000_000), reply: None };
     let send = || Batch {
         id: Some(BatchId::new(Uuid::from_u128(5))),
         ..batch(one.account, vec![create("a/b"), append("a/b", "x"), append("INBOX", "y"), reply()])
     };
     one.store.apply(send()).await.unwrap();
-    one.store.note_login(one.account, "imap", 50);
+    one.store.note_login(one.account, "imap", at(50));
     let subscribe = Op::Subscribe { name: name("elsewhere"), on: true };
     one.apply(vec![subscribe, delete("Junk")]).await.unwrap();
     let message = one.changes("a/b", 0).await.messages.remove(0);
@@ -347,7 +349,7 @@ async fn messages_are_restored(one: OneAccount) {
     let changes = one.changes("INBOX", 0).await;
     assert_sound(&changes);
     let first = &changes.messages[0];
-    assert_eq!((first.modseq, first.internal_date, first.octets), (Modseq::new(40), 1_600_000_000, 5));
+    assert_eq!((first.modseq, first.internal_date, first.octets), (Modseq::new(40), at(1_600_000_000), 5));
     assert_eq!((changes.info.uid_next, changes.info.unseen), (uid(100), 0));
     assert_eq!(changes.info.recent_from, uid(100), "no restored message is recent");
     one.done(append("INBOX", "new")).await;

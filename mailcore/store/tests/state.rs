@@ -4,8 +4,13 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use provost_store::*;
 use tempfile::TempDir;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
 
 static BOX: StateSpace = StateSpace { name: "box", records_max: 3, octets_max: 100, when_full: WhenFull::Refuse };
 static RING: StateSpace =
@@ -28,29 +33,29 @@ async fn put(
     expect: ChangeCondition,
     now: i64,
 ) -> Result<u64, StateError> {
-    let change = StateChange::put(space, key, expect, key.to_owned(), Some(100));
-    state.change(vec![change], now).await.map(|made| made[0])
+    let change = StateChange::put(space, key, expect, key.to_owned(), Some(at(100)));
+    state.change(vec![change], at(now)).await.map(|made| made[0])
 }
 
 async fn version(state: &StoredState, space: &'static StateSpace, key: &str) -> ChangeCondition {
-    ChangeCondition::Version(state.record(space, key, 0).await.unwrap().unwrap().version)
+    ChangeCondition::Version(state.record(space, key, at(0)).await.unwrap().unwrap().version)
 }
 
 async fn keys(state: &StoredState, space: &'static StateSpace, now: i64) -> Vec<String> {
-    state.records(space, None, 10, now).await.unwrap().into_iter().map(|record| record.key).collect()
+    state.records(space, None, 10, at(now)).await.unwrap().into_iter().map(|record| record.key).collect()
 }
 
 #[tokio::test]
 async fn a_write_needs_what_it_expects() {
     for state in engines().1 {
-        assert!(state.record(&BOX, "a", 0).await.unwrap().is_none());
+        assert!(state.record(&BOX, "a", at(0)).await.unwrap().is_none());
         put(&state, &BOX, "a", ChangeCondition::Absent, 0).await.unwrap();
         assert_eq!(put(&state, &BOX, "a", ChangeCondition::Absent, 0).await, Err(StateError::Conflict));
         let first = version(&state, &BOX, "a").await;
         put(&state, &BOX, "a", first, 0).await.unwrap();
         assert_eq!(put(&state, &BOX, "a", first, 0).await, Err(StateError::Conflict), "the version has changed");
         let second = version(&state, &BOX, "a").await;
-        let remove = |expect| state.change(vec![StateChange::remove(&BOX, "a", expect)], 0);
+        let remove = |expect| state.change(vec![StateChange::remove(&BOX, "a", expect)], at(0));
         assert_eq!(remove(first).await, Err(StateError::Conflict));
         remove(second).await.unwrap();
         assert_eq!(remove(second).await, Err(StateError::Conflict));
@@ -61,8 +66,8 @@ async fn a_write_needs_what_it_expects() {
             Err(StateError::Conflict),
             "a recreated record has another version"
         );
-        assert_eq!(state.record(&BOX, "a", 0).await.unwrap().unwrap().value, "a");
-        assert!(state.record(&RING, "a", 0).await.unwrap().is_none(), "spaces do not share keys");
+        assert_eq!(state.record(&BOX, "a", at(0)).await.unwrap().unwrap().value, "a");
+        assert!(state.record(&RING, "a", at(0)).await.unwrap().is_none(), "spaces do not share keys");
     }
 }
 
@@ -71,8 +76,8 @@ async fn what_has_expired_is_absent() {
     for state in engines().1 {
         put(&state, &BOX, "a", ChangeCondition::Absent, 0).await.unwrap();
         let old = version(&state, &BOX, "a").await;
-        assert!(state.record(&BOX, "a", 99).await.unwrap().is_some());
-        assert!(state.record(&BOX, "a", 100).await.unwrap().is_none());
+        assert!(state.record(&BOX, "a", at(99)).await.unwrap().is_some());
+        assert!(state.record(&BOX, "a", at(100)).await.unwrap().is_none());
         assert!(keys(&state, &BOX, 100).await.is_empty());
         assert_eq!(put(&state, &BOX, "a", old, 100).await, Err(StateError::Conflict));
         put(&state, &BOX, "a", ChangeCondition::Absent, 100).await.unwrap();
@@ -93,14 +98,14 @@ async fn a_space_is_bounded() {
         assert_eq!(keys(&state, &RING, 0).await, ["a", "c", "d"], "the least recently written record is gone");
         put(&state, &BOX, "e", ChangeCondition::Absent, 100).await.unwrap();
         let large =
-            |space| state.change(vec![StateChange::put(space, "x", ChangeCondition::Any, vec![0; 101], None)], 0);
+            |space| state.change(vec![StateChange::put(space, "x", ChangeCondition::Any, vec![0; 101], None)], at(0));
         assert_eq!(large(&RING).await, Err(StateError::TooLarge("the value")));
         let long = StateChange::remove(&RING, "x".repeat(STATE_KEY_OCTETS_MAX + 1), ChangeCondition::Any);
-        assert_eq!(state.change(vec![long.clone()], 0).await, Err(StateError::TooLarge("the key")));
+        assert_eq!(state.change(vec![long.clone()], at(0)).await, Err(StateError::TooLarge("the key")));
         let many = vec![long; STATE_CHANGES_MAX + 1];
-        assert_eq!(state.change(many, 0).await, Err(StateError::TooLarge("the list of changes")));
+        assert_eq!(state.change(many, at(0)).await, Err(StateError::TooLarge("the list of changes")));
         let entry = StateChange::append(&DIARY, "s", vec![0; 51]);
-        assert_eq!(state.change(vec![entry], 0).await, Err(StateError::TooLarge("the value")));
+        assert_eq!(state.change(vec![entry], at(0)).await, Err(StateError::TooLarge("the value")));
     }
 }
 
@@ -115,14 +120,16 @@ async fn a_list_is_applied_whole_or_not_at_all() {
                     StateChange::append(&DIARY, "s", "e"),
                     put,
                 ],
-                0,
+                at(0),
             )
         };
         let made = list(ChangeCondition::Absent).await.unwrap();
         assert!(made[0] < made[1] && made[1] < made[2], "{made:?}");
-        let before = (state.record(&BOX, "a", 0).await.unwrap(), state.entries(&DIARY, None, None, 10).await.unwrap());
+        let before =
+            (state.record(&BOX, "a", at(0)).await.unwrap(), state.entries(&DIARY, None, None, 10).await.unwrap());
         assert_eq!(list(ChangeCondition::Absent).await, Err(StateError::Conflict));
-        let after = (state.record(&BOX, "a", 0).await.unwrap(), state.entries(&DIARY, None, None, 10).await.unwrap());
+        let after =
+            (state.record(&BOX, "a", at(0)).await.unwrap(), state.entries(&DIARY, None, None, 10).await.unwrap());
         assert_eq!((before.1.len(), before), (1, after));
     }
 }
@@ -134,7 +141,7 @@ async fn records_are_listed_in_order() {
             put(&state, &BOX, key, ChangeCondition::Absent, 0).await.unwrap();
         }
         assert_eq!(keys(&state, &BOX, 0).await, ["a", "b", "c"]);
-        let behind = state.records(&BOX, Some("a"), 1, 0).await.unwrap();
+        let behind = state.records(&BOX, Some("a"), 1, at(0)).await.unwrap();
         assert_eq!(behind.iter().map(|record| record.key.as_str()).collect::<Vec<_>>(), ["b"]);
     }
 }
@@ -145,7 +152,7 @@ async fn a_log_keeps_its_order() {
         for (log, subject, text) in
             [(&DIARY, "zoe", "1"), (&DIARY, "noa", "2"), (&OTHER, "zoe", "3"), (&DIARY, "zoe", "4")]
         {
-            state.change(vec![StateChange::append(log, subject, text)], 0).await.unwrap();
+            state.change(vec![StateChange::append(log, subject, text)], at(0)).await.unwrap();
         }
         let read = async |subject, before, most| {
             let entries = state.entries(&DIARY, subject, before, most).await.unwrap();
@@ -164,12 +171,12 @@ async fn of_many_at_once_each_write_counts() {
     for state in engines().1 {
         let add = |state: StoredState| async move {
             loop {
-                let record = state.record(&BOX, "n", 0).await.unwrap();
+                let record = state.record(&BOX, "n", at(0)).await.unwrap();
                 let expect =
                     record.as_ref().map_or(ChangeCondition::Absent, |record| ChangeCondition::Version(record.version));
                 let n = record.map_or(0, |record| std::str::from_utf8(&record.value).unwrap().parse().unwrap());
                 let put = StateChange::put(&BOX, "n", expect, format!("{}", n + 1_u32), None);
-                match state.change(vec![put], 0).await {
+                match state.change(vec![put], at(0)).await {
                     Ok(_) => return,
                     Err(error) => assert_eq!(error, StateError::Conflict),
                 }
@@ -179,7 +186,7 @@ async fn of_many_at_once_each_write_counts() {
         for task in tasks {
             task.await.unwrap();
         }
-        assert_eq!(state.record(&BOX, "n", 0).await.unwrap().unwrap().value, "20");
+        assert_eq!(state.record(&BOX, "n", at(0)).await.unwrap().unwrap().value, "20");
     }
 }
 
@@ -195,7 +202,7 @@ async fn two_that_have_it_open_see_each_other_and_a_restart_forgets_nothing() {
     assert_eq!(put(&node, &BOX, "a", seen, 0).await, Err(StateError::Conflict));
     let write = |state: StoredState| async move {
         for _ in 0..50 {
-            state.change(vec![StateChange::append(&DIARY, "s", "e")], 0).await.unwrap();
+            state.change(vec![StateChange::append(&DIARY, "s", "e")], at(0)).await.unwrap();
         }
     };
     tokio::join!(write(node.clone()), write(command.clone()));

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use engines::*;
+use jiff::Timestamp;
 use provost_store::*;
 use rusqlite::Connection;
 
@@ -31,7 +32,7 @@ fn append_number(number: u32, octets: usize) -> Op {
         create: false,
         body: body(number, octets),
         flags: Flags::none(),
-        internal_date: i64::from(number),
+        internal_date: at(i64::from(number)),
     }
 }
 
@@ -63,9 +64,9 @@ async fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 async fn assert_whole(one: &OneAccount, octets: usize) -> usize {
     let messages = one.changes("INBOX", 0).await.messages;
     for message in &messages {
-        assert_eq!(one.body(message).await, body(message.internal_date as u32, octets), "{message:?}");
+        assert_eq!(one.body(message).await, body(message.internal_date.as_second() as u32, octets), "{message:?}");
         let part = one.store.body(one.account, message.body, Some(5..9)).await.unwrap();
-        assert_eq!(part, body(message.internal_date as u32, octets).slice(5..9));
+        assert_eq!(part, body(message.internal_date.as_second() as u32, octets).slice(5..9));
     }
     messages.len()
 }
@@ -180,7 +181,7 @@ async fn a_damaged_body_keeps_its_pack() {
         let read = one.store.body(one.account, message.body, None).await;
         match message.uid.get() {
             4 => assert!(matches!(read, Err(StoreError::Damaged(_)))),
-            _ => assert_eq!(read.unwrap(), body(message.internal_date as u32, 6_000)),
+            _ => assert_eq!(read.unwrap(), body(message.internal_date.as_second() as u32, 6_000)),
         }
     }
     assert!(pack.exists());

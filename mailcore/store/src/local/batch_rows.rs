@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
 use super::bodies::{add_reference, buffer_key, drop_reference};
@@ -11,7 +12,7 @@ use super::derive::DerivedBodies;
 use super::fault::{damaged, storage};
 use super::messages;
 use super::queue_rows;
-use super::rows::{AccountNo, signed};
+use super::rows::{AccountNo, SecondColumn, signed, time};
 use crate::interpret::AccountRows;
 use crate::lease::{LeasePin, Leases};
 use crate::{AccountId, BatchError, BodyId, MailboxId, MessageMeta, Modseq, NewMessage, Uid, UidSet};
@@ -78,7 +79,7 @@ impl AccountRows for LocalRows<'_> {
                 signed(born.get()),
                 signed(message.modseq.get()),
                 message.flags.to_row(),
-                message.internal_date,
+                SecondColumn(message.internal_date),
                 signed(message.octets),
                 signed(self.number(message.body)?),
             ],
@@ -129,25 +130,25 @@ impl AccountRows for LocalRows<'_> {
         self.write("DELETE FROM reply WHERE account = ?", [self.no.0])
     }
 
-    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<i64>, BatchError> {
+    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<Timestamp>, BatchError> {
         let sql = "SELECT until FROM reply WHERE account = ? AND handle = ? AND correspondent = ?";
         let mut statement = self.database.connection.prepare_cached(sql).map_err(storage)?;
-        let until = statement.query_row(params![self.no.0, handle, correspondent], |row| row.get(0)).optional();
+        let until = statement.query_row(params![self.no.0, handle, correspondent], |row| time(row, 0)).optional();
         Ok(until.map_err(storage)?)
     }
 
-    fn count_remembered(&mut self, now: i64) -> Result<u64, BatchError> {
-        self.write("DELETE FROM reply WHERE account = ? AND until <= ?", params![self.no.0, now])?;
+    fn count_remembered(&mut self, now: Timestamp) -> Result<u64, BatchError> {
+        self.write("DELETE FROM reply WHERE account = ? AND until <= ?", params![self.no.0, SecondColumn(now)])?;
         let mut statement =
             self.database.connection.prepare_cached("SELECT count(*) FROM reply WHERE account = ?").map_err(storage)?;
         let count: i64 = statement.query_row([self.no.0], |row| row.get(0)).map_err(storage)?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), BatchError> {
+    fn remember(&mut self, handle: &str, correspondent: &str, until: Timestamp) -> Result<(), BatchError> {
         self.write(
             "INSERT OR REPLACE INTO reply (account, handle, correspondent, until) VALUES (?, ?, ?, ?)",
-            params![self.no.0, handle, correspondent, until],
+            params![self.no.0, handle, correspondent, SecondColumn(until)],
         )
     }
 

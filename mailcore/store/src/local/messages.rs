@@ -7,7 +7,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Params, Row as SqlRow, params};
 
 use super::fault::{damaged, storage};
-use super::rows::{AccountNo, load, number, signed, uid};
+use super::rows::{AccountNo, load, number, signed, time, uid};
 use crate::{
     AccountId, BodyId, Columns, Flags, MailboxId, MessageMeta, MessageRow, MessageSelection, Modseq, ReadToken, Rows,
     StoreError, Uid, UidSet,
@@ -206,7 +206,7 @@ impl MailboxRead<'_> {
             uid: uid(row, 0)?,
             modseq: Modseq::new(number(row, 1)?),
             flags: flags.ok_or_else(|| damaged("flags of a message"))?,
-            internal_date: row.get(3).map_err(storage)?,
+            internal_date: time(row, 3).map_err(storage)?,
             octets: number(row, 4)?,
             body: BodyId::new(self.account, number(row, 5)?),
         })

@@ -46,6 +46,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -250,7 +251,7 @@ impl MessageStore for LocalStore {
         })
     }
 
-    fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {
+    fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp) {
         if let Ok(shard) = self.shard(account) {
             shard.note_login(account, protocol, now);
         }

@@ -3,12 +3,16 @@
 //! A message caused by a delivery is in the shard of its account, one caused by an attempt in that of its row, and one
 //! queued directly in the shard that its id hashes to. So the same id always reaches the same shard.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::database::Database;
 use super::shard::Shard;
 use super::{LocalStore, queue_rows};
+use crate::queue::{is_long_enough, lease_end};
 use crate::{
     AttemptOutcome, BoxFuture, Claim, LeaseError, NewMessage, QueueRow, QueueStore, QueueTally, QueuedRecipient,
     RowKey, StoreError, TakeLimits, TakenRow,
@@ -43,14 +47,14 @@ impl LocalStore {
         Ok(taken)
     }
 
-    async fn prolong(&self, claim: Claim, now: i64, lease_seconds: i64) -> Result<(), LeaseError> {
+    async fn prolong(&self, claim: Claim, now: Timestamp, lease: Duration) -> Result<(), LeaseError> {
         let shard = self.shard_of(claim.key)?;
         let held = shard.view(move |connection| queue_rows::held_until(connection, claim)).await?;
-        if queue_rows::is_long_enough(held.ok_or(LeaseError::Fenced)?, now, lease_seconds) {
+        if is_long_enough(held.ok_or(LeaseError::Fenced)?, now, lease) {
             // No other worker takes the row before that, whatever happens after this check.
             return Ok(());
         }
-        let until = now.saturating_add(lease_seconds).max(1);
+        let until = lease_end(now, lease);
         match shard.change(0, move |database| queue_rows::renew(&database.connection, claim, until)).await? {
             true => Ok(()),
             false => Err(LeaseError::Fenced),
@@ -76,7 +80,7 @@ impl LocalStore {
         Ok(rows)
     }
 
-    async fn count(&self, now: i64) -> Result<QueueTally, StoreError> {
+    async fn count(&self, now: Timestamp) -> Result<QueueTally, StoreError> {
         let mut tally = QueueTally::default();
         for shard in &self.shards {
             tally.add(shard.view(move |connection| queue_rows::tally(connection, now)).await?);
@@ -84,7 +88,7 @@ impl LocalStore {
         Ok(tally)
     }
 
-    async fn earliest(&self, after: i64) -> Result<Option<i64>, StoreError> {
+    async fn earliest(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let mut earliest = None;
         for shard in &self.shards {
             let next = shard.view(move |connection| queue_rows::next_due(connection, after)).await?;
@@ -123,15 +127,15 @@ impl QueueStore for LocalStore {
         })
     }
 
-    fn prove(&self, claim: Claim, now: i64, lease_seconds: i64) -> BoxFuture<'_, Result<(), LeaseError>> {
-        Box::pin(self.prolong(claim, now, lease_seconds))
+    fn prove(&self, claim: Claim, now: Timestamp, lease: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
+        Box::pin(self.prolong(claim, now, lease))
     }
 
     fn advance(
         &self,
         claim: Claim,
         left: Vec<QueuedRecipient>,
-        held_until: i64,
+        held_until: Timestamp,
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
         let octets = caused.iter().map(|outgoing| outgoing.body.len()).sum();
@@ -155,11 +159,11 @@ impl QueueStore for LocalStore {
         Box::pin(self.list_all(most))
     }
 
-    fn tally(&self, now: i64) -> BoxFuture<'_, Result<QueueTally, StoreError>> {
+    fn tally(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueTally, StoreError>> {
         Box::pin(self.count(now))
     }
 
-    fn next_due(&self, after: i64) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
+    fn next_due(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, StoreError>> {
         Box::pin(self.earliest(after))
     }
 

@@ -1,5 +1,6 @@
 //! Rows of the queue in a shard, inside the committer's transactions.
 
+use jiff::Timestamp;
 use provost_message::Envelope;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
@@ -8,9 +9,10 @@ use super::bodies::{self, drop_reference};
 use super::database::Database;
 use super::fault::{damaged, storage};
 use super::pack::BodyLocation;
-use super::rows::{number, signed};
-use crate::batch::REMEMBERED_SECONDS;
-use crate::queue::{KeptEnvelope, RENEW_SLACK_SECONDS, by_destination, unsettled};
+use super::rows::{SecondColumn, number, signed, time};
+use crate::batch::REMEMBERED;
+use crate::queue::{KeptEnvelope, by_destination, lease_end, unsettled};
+use crate::time::earlier;
 use crate::{
     AttemptOutcome, Claim, Destination, NewMessage, QueueId, QueueRow, QueueTally, QueuedRecipient, RowKey, StoreError,
     TakeLimits, TakenRow, UNSETTLED_MAX,
@@ -44,8 +46,8 @@ impl RowKey {
 pub(super) struct NewQueueRow<'a> {
     pub(super) id: QueueId,
     pub(super) destination: &'a str,
-    pub(super) queued_at: i64,
-    pub(super) due_at: i64,
+    pub(super) queued_at: Timestamp,
+    pub(super) due_at: Timestamp,
     pub(super) attempts: u32,
     pub(super) set_aside: Option<&'a str>,
     pub(super) octets: u64,
@@ -69,7 +71,7 @@ pub(super) fn free_all(connection: &Connection) -> Result<u64, StoreError> {
 pub(super) fn enqueue(database: &mut Database, outgoing: &NewMessage) -> Result<(), StoreError> {
     let NewMessage { id, envelope, body, when } = outgoing;
     let forget = "DELETE FROM finished WHERE message IN (SELECT message FROM finished WHERE at <= ? LIMIT ?)";
-    execute(&database.connection, forget, [when.saturating_sub(REMEMBERED_SECONDS), FORGET_ROWS])?;
+    execute(&database.connection, forget, params![SecondColumn(earlier(*when, REMEMBERED)), FORGET_ROWS])?;
     if is_known(&database.connection, *id, *when)? {
         return Ok(());
     }
@@ -93,11 +95,11 @@ pub(super) fn enqueue(database: &mut Database, outgoing: &NewMessage) -> Result<
 }
 
 /// Whether a message has rows, or had some within the time that finished ids are kept.
-pub(super) fn is_known(connection: &Connection, id: QueueId, now: i64) -> Result<bool, StoreError> {
+pub(super) fn is_known(connection: &Connection, id: QueueId, now: Timestamp) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM outgoing WHERE message = ?1
         UNION ALL SELECT 1 FROM finished WHERE message = ?1 AND at > ?2";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
-    let since = now.saturating_sub(REMEMBERED_SECONDS);
+    let since = SecondColumn(earlier(now, REMEMBERED));
     statement.exists(params![id.as_bytes(), since]).map_err(storage)
 }
 
@@ -108,21 +110,26 @@ pub(super) fn insert(database: &mut Database, row: &NewQueueRow<'_>) -> Result<(
         octets, body, envelope) VALUES (?, ?, ?, ?, ?, 0, 0, ?, ?, ?, ?)";
     let NewQueueRow { id, destination, queued_at, due_at, attempts, set_aside, octets, body, envelope } = row;
     let (id, octets, body) = (id.as_bytes(), signed(*octets), signed(*body));
+    let (queued_at, due_at) = (SecondColumn(*queued_at), SecondColumn(*due_at));
     let values = params![id, destination, queued_at, due_at, attempts, set_aside, octets, body, envelope];
     execute(&database.connection, sql, values)
 }
 
 /// Records that a message is finished.
-pub(super) fn finish(connection: &Connection, id: QueueId, at: i64) -> Result<(), StoreError> {
-    execute(connection, "INSERT OR REPLACE INTO finished (message, at) VALUES (?, ?)", params![id.as_bytes(), at])
+pub(super) fn finish(connection: &Connection, id: QueueId, at: Timestamp) -> Result<(), StoreError> {
+    execute(
+        connection,
+        "INSERT OR REPLACE INTO finished (message, at) VALUES (?, ?)",
+        params![id.as_bytes(), SecondColumn(at)],
+    )
 }
 
 /// Returns when the longest due row that no worker holds became due.
-pub(super) fn first_due(connection: &Connection, now: i64) -> Result<Option<i64>, StoreError> {
+pub(super) fn first_due(connection: &Connection, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
     let sql = "SELECT due_at FROM outgoing WHERE set_aside IS NULL AND due_at <= ?1 AND lease_until <= ?1
         ORDER BY due_at LIMIT 1";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
-    statement.query_row([now], |row| row.get(0)).optional().map_err(storage)
+    statement.query_row([SecondColumn(now)], |row| time(row, 0)).optional().map_err(storage)
 }
 
 /// Takes rows up to the limits of `take`; returns it with the remaining room.
@@ -148,9 +155,9 @@ pub(super) fn take(
         }
         row.attempts = row.attempts.saturating_add(1);
         let sql = "UPDATE outgoing SET attempts = ?, unsettled = unsettled + 1, lease_until = ? WHERE no = ?";
-        let until = take.now.saturating_add(take.lease_seconds).max(1);
+        let until = lease_end(take.now, take.lease);
         row.held_until = Some(until);
-        execute(&database.connection, sql, params![row.attempts, until, number])?;
+        execute(&database.connection, sql, params![row.attempts, SecondColumn(until), number])?;
         take.count(&destination);
         let claim = Claim { key: row.key, id: row.id, attempt: row.attempts };
         taken.push(TakenRow { row, claim });
@@ -163,7 +170,7 @@ fn due(connection: &Connection, shard: u8, take: &TakeLimits) -> Result<Vec<(i64
     let sql = "SELECT no, destination FROM outgoing WHERE set_aside IS NULL AND due_at <= ?1 AND lease_until <= ?1
         ORDER BY due_at, message, destination";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
-    let mut rows = statement.query([take.now]).map_err(storage)?;
+    let mut rows = statement.query([SecondColumn(take.now)]).map_err(storage)?;
     let (mut due, mut room) = (Vec::new(), take.clone());
     while room.most > 0
         && let Some(row) = rows.next().map_err(storage)?
@@ -185,25 +192,20 @@ fn set_aside(connection: &Connection, row: &QueueRow, why: &str) -> Result<(), S
 }
 
 /// Renews a lease that would end too soon; false when the row is no longer the worker's.
-pub(super) fn renew(connection: &Connection, claim: Claim, until: i64) -> Result<bool, StoreError> {
+pub(super) fn renew(connection: &Connection, claim: Claim, until: Timestamp) -> Result<bool, StoreError> {
     let sql = "UPDATE outgoing SET lease_until = max(lease_until, ?) WHERE no = ? AND message = ? AND attempts = ?
         AND lease_until <> 0";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
-    let held = params![until, claim.key.number(), claim.id.as_bytes(), claim.attempt];
+    let held = params![SecondColumn(until), claim.key.number(), claim.id.as_bytes(), claim.attempt];
     Ok(statement.execute(held).map_err(storage)? == 1)
 }
 
 /// Returns until when the claim holds a row; `None` when it no longer does.
-pub(super) fn held_until(connection: &Connection, claim: Claim) -> Result<Option<i64>, StoreError> {
+pub(super) fn held_until(connection: &Connection, claim: Claim) -> Result<Option<Timestamp>, StoreError> {
     let sql = "SELECT lease_until FROM outgoing WHERE no = ? AND message = ? AND attempts = ? AND lease_until <> 0";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     let held = params![claim.key.number(), claim.id.as_bytes(), claim.attempt];
-    statement.query_row(held, |row| row.get(0)).optional().map_err(storage)
-}
-
-/// Whether a lease until `held_until` suffices at `now` without a renewal.
-pub(super) fn is_long_enough(held_until: i64, now: i64, lease_seconds: i64) -> bool {
-    held_until >= now.saturating_add(lease_seconds).saturating_sub(RENEW_SLACK_SECONDS) && held_until > now
+    statement.query_row(held, |row| time(row, 0)).optional().map_err(storage)
 }
 
 /// Ends a taking; false, without a change, when the row is no longer the worker's.
@@ -226,11 +228,11 @@ pub(super) fn settle(
     Ok(true)
 }
 
-fn remove(connection: &Connection, claim: Claim, now: i64) -> Result<(), StoreError> {
+fn remove(connection: &Connection, claim: Claim, now: Timestamp) -> Result<(), StoreError> {
     let sql = "DELETE FROM outgoing WHERE no = ? RETURNING body, queued_at";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
-    let (body, queued_at): (i64, i64) =
-        statement.query_row([claim.key.number()], |row| Ok((row.get(0)?, row.get(1)?))).map_err(storage)?;
+    let (body, queued_at): (i64, Timestamp) =
+        statement.query_row([claim.key.number()], |row| Ok((row.get(0)?, time(row, 1)?))).map_err(storage)?;
     // False for a lost body, whose row is removed all the same.
     drop_reference(connection, body.unsigned_abs())?;
     let rest = "SELECT 1 FROM outgoing WHERE message = ?";
@@ -244,7 +246,7 @@ fn remove(connection: &Connection, claim: Claim, now: i64) -> Result<(), StoreEr
 fn put_back(connection: &Connection, claim: Claim, left: &AttemptOutcome) -> Result<(), StoreError> {
     let envelope = envelope_for(connection, claim, left.recipients.clone())?;
     let sql = "UPDATE outgoing SET due_at = ?, envelope = ?, lease_until = 0, unsettled = 0 WHERE no = ?";
-    execute(connection, sql, params![left.due_at, envelope, claim.key.number()])
+    execute(connection, sql, params![SecondColumn(left.due_at), envelope, claim.key.number()])
 }
 
 /// Records the result of a part of an attempt; false, without a change, when the row is no longer the worker's.
@@ -252,7 +254,7 @@ pub(super) fn advance(
     database: &mut Database,
     claim: Claim,
     left: Vec<QueuedRecipient>,
-    held_until: i64,
+    held_until: Timestamp,
     caused: &[NewMessage],
 ) -> Result<bool, StoreError> {
     if self::held_until(&database.connection, claim)?.is_none() {
@@ -260,7 +262,7 @@ pub(super) fn advance(
     }
     let envelope = envelope_for(&database.connection, claim, left)?;
     let sql = "UPDATE outgoing SET envelope = ?, lease_until = max(lease_until, ?), unsettled = 0 WHERE no = ?";
-    execute(&database.connection, sql, params![envelope, held_until, claim.key.number()])?;
+    execute(&database.connection, sql, params![envelope, SecondColumn(held_until), claim.key.number()])?;
     for outgoing in caused {
         enqueue(database, outgoing)?;
     }
@@ -289,7 +291,7 @@ pub(super) fn list(connection: &Connection, shard: u8, most: usize) -> Result<Ve
 }
 
 /// Counts the rows by their state at `now`, without reading them.
-pub(super) fn tally(connection: &Connection, now: i64) -> Result<QueueTally, StoreError> {
+pub(super) fn tally(connection: &Connection, now: Timestamp) -> Result<QueueTally, StoreError> {
     let sql = "SELECT
         count(*) FILTER (WHERE set_aside IS NULL AND lease_until <= ?1 AND due_at > ?1),
         count(*) FILTER (WHERE set_aside IS NULL AND lease_until <= ?1 AND due_at <= ?1),
@@ -305,19 +307,20 @@ pub(super) fn tally(connection: &Connection, now: i64) -> Result<QueueTally, Sto
             due: count(1)?,
             taken: count(2)?,
             set_aside: count(3)?,
-            oldest: row.get(4)?,
+            oldest: row.get::<_, Option<SecondColumn>>(4)?.map(|SecondColumn(at)| at),
         })
     };
-    statement.query_row([now], read).map_err(storage)
+    statement.query_row([SecondColumn(now)], read).map_err(storage)
 }
 
 /// Returns the earliest time after `after` at which a row becomes due or a lease ends.
-pub(super) fn next_due(connection: &Connection, after: i64) -> Result<Option<i64>, StoreError> {
+pub(super) fn next_due(connection: &Connection, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
     let sql = "SELECT min(at) FROM (
         SELECT min(due_at) AS at FROM outgoing WHERE set_aside IS NULL AND lease_until = 0 AND due_at > ?1
         UNION ALL SELECT min(lease_until) FROM outgoing WHERE set_aside IS NULL AND due_at <= ?1 AND lease_until > ?1)";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
-    statement.query_row([after], |row| row.get(0)).map_err(storage)
+    let next: Option<SecondColumn> = statement.query_row([SecondColumn(after)], |row| row.get(0)).map_err(storage)?;
+    Ok(next.map(|SecondColumn(at)| at))
 }
 
 /// Returns where a row's body is stored. Gone when the row is gone, damaged when the body is missing.
@@ -358,9 +361,9 @@ fn read_row(row: &Row<'_>, shard: u8) -> Result<QueueRow, StoreError> {
         envelope_id: kept.envelope_id,
         ret: kept.ret,
         attempts: attempts.unwrap_or_default(),
-        queued_at: row.get(3).map_err(storage)?,
-        due_at: row.get(4).map_err(storage)?,
-        held_until: row.get(9).ok().filter(|until| *until != 0),
+        queued_at: time(row, 3).map_err(storage)?,
+        due_at: time(row, 4).map_err(storage)?,
+        held_until: time(row, 9).ok().filter(|until| *until != Timestamp::UNIX_EPOCH),
         octets: octets.unwrap_or_default(),
         set_aside: set_aside.or(fault),
     })

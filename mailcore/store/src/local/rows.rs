@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use jiff::Timestamp;
+use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 use uuid::Uuid;
 
 use super::fault::{damaged, storage};
 use crate::account::{Account, Mailbox, default_subscriptions};
+use crate::time::from_seconds;
 use crate::{AccountId, MailboxId, MailboxName, Modseq, SpecialUse, StoreError, Uid, UidValidity};
 
 /// An account's short number in its shard.
@@ -20,6 +23,26 @@ const NAME_END: char = '\n';
 /// Special uses by their number in `mailbox.special_use`.
 const SPECIAL_USES: [SpecialUse; 5] =
     [SpecialUse::Drafts, SpecialUse::Sent, SpecialUse::Trash, SpecialUse::Junk, SpecialUse::Archive];
+
+/// A time in a column: whole seconds since 1970.
+pub(super) struct SecondColumn(pub(super) Timestamp);
+
+impl ToSql for SecondColumn {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.0.as_second().into())
+    }
+}
+
+impl FromSql for SecondColumn {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        i64::column_result(value).map(|seconds| Self(from_seconds(seconds)))
+    }
+}
+
+/// Reads a time from a column.
+pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    row.get(column).map(|SecondColumn(at)| at)
+}
 
 /// Converts to SQLite's signed numbers; no number of ours gets so large.
 pub(super) fn signed(number: u64) -> i64 {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use provost_message::derive;
 use rusqlite::Connection;
 
@@ -21,6 +22,7 @@ use super::writer::{BatchWork, PendingLogins, ShardWork, ShardWriter};
 use super::{bodies, messages, rows};
 use crate::lease::Leases;
 use crate::notices::Notices;
+use crate::time::whole_second;
 use crate::{
     AccountId, AccountSnapshot, Applied, Batch, BatchError, BodyId, Columns, MailboxId, MessageSelection, Op,
     ReadToken, Rows, StoreError,
@@ -113,8 +115,8 @@ impl Shard {
             let mut statement = connection
                 .prepare_cached("SELECT protocol, at FROM login WHERE uuid = ? ORDER BY protocol")
                 .map_err(storage)?;
-            let logins = statement.query_map([account.get().as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)));
-            let mut logins: Vec<(String, i64)> = logins.and_then(Iterator::collect).map_err(storage)?;
+            let logins = statement.query_map([account.get().as_bytes()], |row| Ok((row.get(0)?, rows::time(row, 1)?)));
+            let mut logins: Vec<(String, Timestamp)> = logins.and_then(Iterator::collect).map_err(storage)?;
             logins.retain(|(protocol, _)| waiting.iter().all(|(newer, _)| newer != protocol));
             logins.extend(waiting);
             logins.sort();
@@ -193,14 +195,14 @@ impl Shard {
         Err(damaged("the pack of a body is missing"))
     }
 
-    pub(super) fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {
+    pub(super) fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp) {
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         if logins.len() < LOGINS_WAITING_MAX || logins.contains_key(&(account, protocol)) {
-            logins.insert((account, protocol), now);
+            logins.insert((account, protocol), whole_second(now));
         }
     }
 
-    fn logins_waiting(&self, account: AccountId) -> Vec<(String, i64)> {
+    fn logins_waiting(&self, account: AccountId) -> Vec<(String, Timestamp)> {
         let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         if logins.is_empty() {
             return Vec::new();

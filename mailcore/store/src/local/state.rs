@@ -8,12 +8,14 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
 
 use super::committer::{CommitFailure, Committer, ReplySender, Worker, answer};
 use super::fault::{damaged, storage, unavailable};
 use super::folder::{make_folder, sync_folder};
 use super::reader::Readers;
+use super::rows::SecondColumn;
 use super::schema;
 use crate::state::{STATE_READ_MAX, check};
 use crate::{
@@ -57,7 +59,7 @@ pub struct LocalState {
 /// A list of changes, with the channel to its caller.
 struct StateWork {
     changes: Vec<StateChange>,
-    now: i64,
+    now: Timestamp,
     reply: ReplySender<Vec<u64>, StateError>,
 }
 
@@ -177,7 +179,7 @@ impl StateWriter {
                 return Err(error);
             }
         };
-        let mut now = i64::MIN;
+        let mut now = Timestamp::MIN;
         for StateWork { changes, now: at, mut reply } in group {
             now = now.max(at);
             reply.doubt();
@@ -193,11 +195,11 @@ impl StateWriter {
     }
 }
 
-fn apply(connection: &Connection, changes: Vec<StateChange>, now: i64) -> Result<Vec<u64>, StateError> {
+fn apply(connection: &Connection, changes: Vec<StateChange>, now: Timestamp) -> Result<Vec<u64>, StateError> {
     changes.into_iter().map(|change| apply_one(connection, change, now)).collect()
 }
 
-fn apply_one(connection: &Connection, change: StateChange, now: i64) -> Result<u64, StateError> {
+fn apply_one(connection: &Connection, change: StateChange, now: Timestamp) -> Result<u64, StateError> {
     match change {
         StateChange::Put { space, key, expect, value, expires } => {
             if check_expected(connection, space, &key, expect, now)?.is_none() {
@@ -205,7 +207,11 @@ fn apply_one(connection: &Connection, change: StateChange, now: i64) -> Result<u
             }
             let version = next(connection)?;
             let sql = "INSERT OR REPLACE INTO record (space, key, version, expires, value) VALUES (?, ?, ?, ?, ?)";
-            execute(connection, sql, params![space.name, key, to_row(version)?, expires, &value[..]])?;
+            execute(
+                connection,
+                sql,
+                params![space.name, key, to_row(version)?, expires.map(SecondColumn), &value[..]],
+            )?;
             Ok(version)
         }
         StateChange::Remove { space, key, expect } => {
@@ -228,12 +234,14 @@ fn check_expected(
     space: &StateSpace,
     key: &str,
     expect: ChangeCondition,
-    now: i64,
+    now: Timestamp,
 ) -> Result<Option<u64>, StateError> {
     let sql = "SELECT version FROM record WHERE space = ? AND key = ? AND (expires IS NULL OR expires > ?)";
     let found: Option<i64> = connection
         .prepare_cached(sql)
-        .and_then(|mut statement| statement.query_row(params![space.name, key, now], |row| row.get(0)).optional())
+        .and_then(|mut statement| {
+            statement.query_row(params![space.name, key, SecondColumn(now)], |row| row.get(0)).optional()
+        })
         .map_err(storage)?;
     let found = found.map(from_row).transpose()?;
     let so = match expect {
@@ -245,12 +253,12 @@ fn check_expected(
 }
 
 /// Makes room for one more record in the space.
-fn make_room(connection: &Connection, space: &'static StateSpace, now: i64) -> Result<(), StateError> {
+fn make_room(connection: &Connection, space: &'static StateSpace, now: Timestamp) -> Result<(), StateError> {
     let most = i64::try_from(space.records_max).unwrap_or(i64::MAX);
     if count(connection, space)? < most {
         return Ok(());
     }
-    execute(connection, "DELETE FROM record WHERE space = ? AND expires <= ?", params![space.name, now])?;
+    execute(connection, "DELETE FROM record WHERE space = ? AND expires <= ?", params![space.name, SecondColumn(now)])?;
     if count(connection, space)? < most {
         return Ok(());
     }
@@ -271,9 +279,13 @@ fn count(connection: &Connection, space: &StateSpace) -> Result<i64, StoreError>
 }
 
 /// Removes some expired records, so that they do not make the file grow.
-fn sweep(connection: &Connection, now: i64) -> Result<(), StoreError> {
+fn sweep(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
     let sql = "DELETE FROM record WHERE rowid IN (SELECT rowid FROM record WHERE expires <= ? LIMIT ?)";
-    connection.prepare_cached(sql).and_then(|mut s| s.execute(params![now, SWEPT_MAX])).map(drop).map_err(storage)
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut s| s.execute(params![SecondColumn(now), SWEPT_MAX]))
+        .map(drop)
+        .map_err(storage)
 }
 
 fn next(connection: &Connection) -> Result<u64, StoreError> {
@@ -296,11 +308,15 @@ fn to_row(value: u64) -> Result<i64, StoreError> {
     i64::try_from(value).map_err(|_| damaged("the counter is at its end"))
 }
 
-fn record_of(row: &Row<'_>) -> rusqlite::Result<(String, i64, Option<i64>, Vec<u8>)> {
+/// Key, version, end and value, in the order of the columns.
+type RecordColumns = (String, i64, Option<SecondColumn>, Vec<u8>);
+
+fn record_of(row: &Row<'_>) -> rusqlite::Result<RecordColumns> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
 }
 
-fn to_record((key, version, expires, value): (String, i64, Option<i64>, Vec<u8>)) -> Result<StateRecord, StoreError> {
+fn to_record((key, version, expires, value): RecordColumns) -> Result<StateRecord, StoreError> {
+    let expires = expires.map(|SecondColumn(at)| at);
     Ok(StateRecord { key, version: StateVersion(from_row(version)?), expires, value: value.into() })
 }
 
@@ -309,7 +325,7 @@ fn limit(most: usize) -> i64 {
 }
 
 impl StateStore for LocalState {
-    fn change(&self, changes: Vec<StateChange>, now: i64) -> BoxFuture<'_, Result<Vec<u64>, StateError>> {
+    fn change(&self, changes: Vec<StateChange>, now: Timestamp) -> BoxFuture<'_, Result<Vec<u64>, StateError>> {
         Box::pin(async move {
             check(&changes)?;
             let octets = changes.iter().map(StateChange::octets).sum();
@@ -323,7 +339,7 @@ impl StateStore for LocalState {
         &self,
         space: &'static StateSpace,
         key: &str,
-        now: i64,
+        now: Timestamp,
     ) -> BoxFuture<'_, Result<Option<StateRecord>, StateError>> {
         let key = key.to_owned();
         Box::pin(async move {
@@ -332,7 +348,7 @@ impl StateStore for LocalState {
             let read = move |connection: &Connection| {
                 let found = connection
                     .prepare_cached(sql)
-                    .and_then(|mut s| s.query_row(params![space.name, key, now], record_of).optional());
+                    .and_then(|mut s| s.query_row(params![space.name, key, SecondColumn(now)], record_of).optional());
                 found.map_err(storage)?.map(to_record).transpose()
             };
             Ok(self.readers.read(read).await?)
@@ -344,7 +360,7 @@ impl StateStore for LocalState {
         space: &'static StateSpace,
         after: Option<&str>,
         most: usize,
-        now: i64,
+        now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<StateRecord>, StateError>> {
         let after = after.map(str::to_owned);
         Box::pin(async move {
@@ -352,7 +368,8 @@ impl StateStore for LocalState {
                        AND (expires IS NULL OR expires > ?3) ORDER BY key LIMIT ?4";
             let read = move |connection: &Connection| {
                 let rows = connection.prepare_cached(sql).and_then(|mut statement| {
-                    let rows = statement.query_map(params![space.name, after, now, limit(most)], record_of)?;
+                    let rows =
+                        statement.query_map(params![space.name, after, SecondColumn(now), limit(most)], record_of)?;
                     rows.collect::<rusqlite::Result<Vec<_>>>()
                 });
                 rows.map_err(storage)?.into_iter().map(to_record).collect()

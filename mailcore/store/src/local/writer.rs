@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
 use super::batch_rows::LocalRows;
@@ -14,12 +15,13 @@ use super::database::Database;
 use super::derive::DerivedBodies;
 use super::fault::{damaged, storage, unavailable};
 use super::load::{CommitterLoad, INLINE_HELD_MAX};
-use super::rows::{self, AccountNo};
+use super::rows::{self, AccountNo, SecondColumn};
 use crate::account::Account;
-use crate::batch::REMEMBERED_SECONDS;
+use crate::batch::REMEMBERED;
 use crate::interpret;
 use crate::lease::{LeasePin, Leases};
 use crate::notices::Notices;
+use crate::time::later;
 use crate::{AccountId, Applied, Batch, BatchError, BatchId};
 
 /// Maximum number of octets of a group's bodies that are stored inline rather than in the pack, because they are
@@ -49,7 +51,7 @@ impl From<CommitFailure> for BatchError {
 }
 
 /// Last logins that are not written yet.
-pub(super) type PendingLogins = Arc<Mutex<HashMap<(AccountId, &'static str), i64>>>;
+pub(super) type PendingLogins = Arc<Mutex<HashMap<(AccountId, &'static str), Timestamp>>>;
 
 /// A queued batch, with the channel to its caller.
 pub(super) struct BatchWork {
@@ -99,8 +101,8 @@ pub(super) struct ShardWriter {
     pruned: Instant,
     /// Position of the walk through old batch ids.
     prune_after: (i64, Vec<u8>),
-    /// The latest `now` of a batch, seconds since 1970: the clock of the deletion.
-    latest: i64,
+    /// The latest `now` of a batch: the clock of the deletion.
+    latest: Timestamp,
 }
 
 impl Worker for ShardWriter {
@@ -178,7 +180,7 @@ impl ShardWriter {
             logins_written: Instant::now(),
             pruned: Instant::now(),
             prune_after: (0, Vec::new()),
-            latest: 0,
+            latest: Timestamp::MIN,
         }
     }
 
@@ -362,11 +364,11 @@ impl ShardWriter {
         row.map(read).transpose()
     }
 
-    fn remember(&self, no: AccountNo, id: BatchId, now: i64, applied: &Applied) -> Result<(), BatchError> {
+    fn remember(&self, no: AccountNo, id: BatchId, now: Timestamp, applied: &Applied) -> Result<(), BatchError> {
         let row = postcard::to_stdvec(applied).map_err(unavailable)?;
         let sql = "INSERT INTO batch (account, id, at, applied) VALUES (?, ?, ?, ?)";
         let mut statement = self.database.connection.prepare_cached(sql).map_err(storage)?;
-        statement.execute(params![no.0, id.get().as_bytes(), now, row]).map_err(storage)?;
+        statement.execute(params![no.0, id.get().as_bytes(), SecondColumn(now), row]).map_err(storage)?;
         Ok(())
     }
 
@@ -395,7 +397,7 @@ impl ShardWriter {
         self.mailboxes_held = 0;
     }
 
-    fn logins_waiting(&self) -> std::sync::MutexGuard<'_, HashMap<(AccountId, &'static str), i64>> {
+    fn logins_waiting(&self) -> std::sync::MutexGuard<'_, HashMap<(AccountId, &'static str), Timestamp>> {
         self.logins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -406,7 +408,7 @@ impl ShardWriter {
             let sql = "INSERT OR REPLACE INTO login (uuid, protocol, at) VALUES (?, ?, ?)";
             let mut statement = self.database.connection.prepare_cached(sql)?;
             logins.iter().try_for_each(|((account_id, protocol), at)| {
-                statement.execute(params![account_id.get().as_bytes(), protocol, at]).map(drop)
+                statement.execute(params![account_id.get().as_bytes(), protocol, SecondColumn(*at)]).map(drop)
             })
         };
         write().map_err(|error: rusqlite::Error| CommitFailure::NotDone(error.to_string()))
@@ -430,11 +432,11 @@ impl ShardWriter {
         let sql = "SELECT account, id, at FROM batch WHERE (account, id) > (?, ?) ORDER BY account, id LIMIT ?";
         let mut statement = connection.prepare_cached(sql)?;
         let after = params![self.prune_after.0, self.prune_after.1, PRUNE_ROWS];
-        let seen = statement.query_map(after, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        let seen: Vec<(i64, Vec<u8>, i64)> = seen.collect::<Result<_, _>>()?;
+        let seen = statement.query_map(after, |row| Ok((row.get(0)?, row.get(1)?, rows::time(row, 2)?)))?;
+        let seen: Vec<(i64, Vec<u8>, Timestamp)> = seen.collect::<Result<_, _>>()?;
         let mut delete = connection.prepare_cached("DELETE FROM batch WHERE account = ? AND id = ?")?;
         for (account, id, at) in &seen {
-            if at.saturating_add(REMEMBERED_SECONDS) < self.latest {
+            if later(*at, REMEMBERED) < self.latest {
                 delete.execute(params![account, id])?;
             }
         }
@@ -455,6 +457,7 @@ mod tests {
     use super::super::pack::PACK_OCTETS_MAX;
     use super::super::schema;
     use super::*;
+    use crate::time::from_seconds as at;
     use crate::{Flags, MailboxId, MailboxName, Op};
 
     fn writer(folder: &Path, checkpointer: &Checkpointer) -> ShardWriter {
@@ -463,13 +466,13 @@ mod tests {
         ShardWriter::new(database, Arc::default(), Arc::new(Leases::new(0)), load, PendingLogins::default())
     }
 
-    fn append(account: u128, id: Option<u128>, now: i64) -> Batch {
+    fn append(account: u128, id: Option<u128>, now: Timestamp) -> Batch {
         let op = Op::Append {
             mailbox: MailboxName::inbox(),
             create: false,
             body: Bytes::from(vec![b'x'; 3_000]),
             flags: Flags::none(),
-            internal_date: 0,
+            internal_date: at(0),
         };
         let id = id.map(|id| BatchId::new(Uuid::from_u128(id)));
         Batch { id, account: AccountId::new(Uuid::from_u128(account)), now, require: Vec::new(), ops: vec![op] }
@@ -499,10 +502,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let checkpointer = Checkpointer::start().unwrap();
         let mut writer = writer(folder.path(), &checkpointer);
-        let mut late = append(1, Some(2), 0);
+        let mut late = append(1, Some(2), at(0));
         late.ops.push(Op::DeleteMailbox { name: MailboxName::parse("nowhere").unwrap() });
         for round in 0..4 {
-            let group = vec![append(1, Some(10 + round), 0), late.clone(), append(2, Some(20 + round), 0)];
+            let group = vec![append(1, Some(10 + round), at(0)), late.clone(), append(2, Some(20 + round), at(0))];
             let results = commit(&mut writer, group);
             assert!(matches!(&results[..], [Ok(_), Err(BatchError::NoMailbox(_)), Ok(_)]), "{results:?}");
             assert!(matches!(commit(&mut writer, vec![late.clone()])[..], [Err(BatchError::NoMailbox(_))]));
@@ -520,7 +523,7 @@ mod tests {
         let checkpointer = Checkpointer::start().unwrap();
         let mut writer = writer(folder.path(), &checkpointer);
         let name = || MailboxName::parse("a").unwrap();
-        let into_a = || match append(1, None, 0).ops.remove(0) {
+        let into_a = || match append(1, None, at(0)).ops.remove(0) {
             Op::Append { body, flags, internal_date, .. } => {
                 Op::Append { mailbox: name(), create: true, body, flags, internal_date }
             }
@@ -530,17 +533,17 @@ mod tests {
         let changes = [
             vec![into_a()],
             vec![subscribe(true)],
-            append(1, None, 0).ops,
+            append(1, None, at(0)).ops,
             vec![into_a(), into_a()],
             vec![Op::DeleteMailbox { name: name() }],
             vec![subscribe(false)],
-            append(1, None, 0).ops,
+            append(1, None, at(0)).ops,
             vec![Op::CreateMailbox { name: name(), special_use: None }, Op::DeleteMailbox { name: name() }],
         ];
         let id = AccountId::new(Uuid::from_u128(1));
         for (number, ops) in changes.into_iter().enumerate() {
             let what = format!("change {number}: {ops:?}");
-            let batch = Batch { ops, ..append(1, None, 0) };
+            let batch = Batch { ops, ..append(1, None, at(0)) };
             assert!(commit(&mut writer, vec![batch])[0].is_ok(), "{what}");
             let (_, saved) = rows::load(&writer.database.connection, id).unwrap().unwrap();
             let (_, held) = &writer.held[&id];
@@ -566,7 +569,7 @@ mod tests {
         limit(&writer, pages + SPARE_PAGES);
         let (mut stored, mut failed) = (0, 0);
         for number in 0..60 {
-            let group = (0..20).map(|n| append(number % 3, Some(number * 20 + n), 0)).collect();
+            let group = (0..20).map(|n| append(number % 3, Some(number * 20 + n), at(0))).collect();
             for result in commit(&mut writer, group) {
                 match result {
                     Ok(_) => stored += 1,
@@ -578,7 +581,7 @@ mod tests {
         assert!(stored > 0 && failed > 0, "{stored} {failed}");
         assert_eq!((0..3).map(|account| messages(&writer, account)).sum::<u32>(), stored);
         limit(&writer, 1_000_000);
-        assert!(commit(&mut writer, vec![append(0, None, 0)])[0].is_ok());
+        assert!(commit(&mut writer, vec![append(0, None, at(0))])[0].is_ok());
         assert_eq!((0..3).map(|account| messages(&writer, account)).sum::<u32>(), stored + 1);
     }
 
@@ -587,14 +590,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let checkpointer = Checkpointer::start().unwrap();
         let mut writer = writer(folder.path(), &checkpointer);
-        commit(&mut writer, (0..700).map(|id| append(id % 2, Some(id), 1_000)).collect());
-        commit(&mut writer, vec![append(0, Some(9_999), 1_000 + REMEMBERED_SECONDS)]);
+        commit(&mut writer, (0..700).map(|id| append(id % 2, Some(id), at(1_000))).collect());
+        commit(&mut writer, vec![append(0, Some(9_999), later(at(1_000), REMEMBERED))]);
         writer.prune();
         let kept = |writer: &ShardWriter| -> i64 {
             writer.database.connection.query_row("SELECT count(*) FROM batch", [], |row| row.get(0)).unwrap()
         };
         assert_eq!(kept(&writer), 701, "not a second early");
-        commit(&mut writer, vec![append(0, Some(10_000), 1_001 + REMEMBERED_SECONDS)]);
+        commit(&mut writer, vec![append(0, Some(10_000), later(at(1_001), REMEMBERED))]);
         (0..4).for_each(|_| writer.prune());
         assert_eq!(kept(&writer), 2, "in steps, all of the old ones");
     }
@@ -605,14 +608,14 @@ mod tests {
         let checkpointer = Checkpointer::start().unwrap();
         let mut writer = writer(folder.path(), &checkpointer);
         for number in 0..20 {
-            commit(&mut writer, (0..100).map(|n| append(number * 100 + n, None, 0)).collect());
+            commit(&mut writer, (0..100).map(|n| append(number * 100 + n, None, at(0))).collect());
         }
         assert!(writer.mailboxes_held <= MAILBOXES_HELD);
         assert_eq!(
             writer.mailboxes_held,
             writer.held.values().map(|(_, account)| account.mailboxes.len()).sum::<usize>()
         );
-        assert!(commit(&mut writer, vec![append(0, None, 0)])[0].is_ok());
+        assert!(commit(&mut writer, vec![append(0, None, at(0))])[0].is_ok());
         assert_eq!(messages(&writer, 0), 2);
     }
 
@@ -621,9 +624,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let checkpointer = Checkpointer::start().unwrap();
         let mut writer = writer(folder.path(), &checkpointer);
-        writer.logins_waiting().insert((AccountId::new(Uuid::from_u128(1)), "imap"), 77);
+        writer.logins_waiting().insert((AccountId::new(Uuid::from_u128(1)), "imap"), at(77));
         writer.idle();
-        let at: i64 = writer.database.connection.query_row("SELECT at FROM login", [], |row| row.get(0)).unwrap();
-        assert_eq!((at, writer.logins_waiting().len()), (77, 0));
+        let noted = writer.database.connection.query_row("SELECT at FROM login", [], |row| rows::time(row, 0)).unwrap();
+        assert_eq!((noted, writer.logins_waiting().len()), (at(77), 0));
     }
 }

@@ -10,16 +10,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use provost_message::derive;
 use tokio::sync::watch;
 
 use self::rows::{Bodies, MemoryAccount, MemoryRows};
 pub use self::state::MemoryState;
-use crate::batch::{MESSAGE_OCTETS_MAX, REMEMBERED_SECONDS};
+use crate::batch::{MESSAGE_OCTETS_MAX, REMEMBERED};
 use crate::interpret;
 use crate::lease::Leases;
 use crate::mailbox::clip;
 use crate::notices::Notices;
+use crate::time::{later, whole_second};
 use crate::{
     AccountId, AccountSnapshot, Applied, Batch, BatchError, BatchId, BodyId, BoxFuture, Columns, Lease, LeaseError,
     MailboxId, MessageMeta, MessageRow, MessageSelection, MessageStore, Modseq, ReadToken, Rows, StoreError,
@@ -64,15 +66,15 @@ impl MemoryStore {
 struct MemoryTables {
     accounts: HashMap<AccountId, MemoryAccount>,
     bodies: Bodies,
-    batches: HashMap<(AccountId, BatchId), (i64, Applied)>,
-    logins: BTreeMap<(AccountId, &'static str), i64>,
+    batches: HashMap<(AccountId, BatchId), (Timestamp, Applied)>,
+    logins: BTreeMap<(AccountId, &'static str), Timestamp>,
     queue: queue::MemoryQueue,
 }
 
 impl MemoryTables {
     fn apply(&mut self, batch: &Batch, leases: &Leases) -> Result<Applied, BatchError> {
         let account_id = batch.account;
-        self.batches.retain(|_, (at, _)| *at + REMEMBERED_SECONDS > batch.now);
+        self.batches.retain(|_, (at, _)| later(*at, REMEMBERED) > batch.now);
         if let Some((_, applied)) = batch.id.and_then(|id| self.batches.get(&(account_id, id))) {
             return Ok(applied.clone());
         }
@@ -90,7 +92,7 @@ impl MemoryTables {
         match result {
             Ok((Some(account), applied)) => {
                 self.accounts.insert(account_id, MemoryAccount { account, ..kept });
-                self.batches.extend(batch.id.map(|id| ((account_id, id), (batch.now, applied.clone()))));
+                self.batches.extend(batch.id.map(|id| ((account_id, id), (whole_second(batch.now), applied.clone()))));
                 Ok(applied)
             }
             Ok((None, applied)) => {
@@ -226,7 +228,7 @@ impl MessageStore for MemoryStore {
         ready(Ok(accounts))
     }
 
-    fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {
-        self.state().logins.insert((account, protocol), now);
+    fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp) {
+        self.state().logins.insert((account, protocol), whole_second(now));
     }
 }

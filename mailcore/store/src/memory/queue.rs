@@ -1,13 +1,16 @@
 //! The queue's rows in memory.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{MemoryStore, ready};
-use crate::batch::REMEMBERED_SECONDS;
-use crate::queue::{RENEW_SLACK_SECONDS, by_destination, unsettled};
+use crate::batch::REMEMBERED;
+use crate::queue::{by_destination, is_long_enough, lease_end, unsettled};
+use crate::time::{later, whole_second};
 use crate::{
     AttemptOutcome, BoxFuture, Claim, LeaseError, NewMessage, QueueId, QueueRow, QueueStore, QueuedRecipient, RowKey,
     StoreError, TakeLimits, TakenRow, UNSETTLED_MAX,
@@ -19,7 +22,7 @@ pub(super) struct MemoryQueue {
     rows: BTreeMap<RowKey, MemoryRow>,
     last: u64,
     /// Ids of finished messages, so that a repeated one is not sent again.
-    finished: HashMap<QueueId, i64>,
+    finished: HashMap<QueueId, Timestamp>,
 }
 
 struct MemoryRow {
@@ -27,14 +30,15 @@ struct MemoryRow {
     body: Bytes,
     /// Takings since the last outcome.
     unsettled: u32,
-    /// End of the lease, seconds since 1970; zero when no worker holds the row.
-    lease_until: i64,
+    /// End of the lease; `None` when no worker holds the row.
+    lease_until: Option<Timestamp>,
 }
 
 impl MemoryQueue {
     pub(super) fn enqueue(&mut self, outgoing: &NewMessage) {
         let NewMessage { id, envelope, body, when } = outgoing;
-        self.finished.retain(|_, at| at.saturating_add(REMEMBERED_SECONDS) > *when);
+        let when = whole_second(*when);
+        self.finished.retain(|_, at| later(*at, REMEMBERED) > when);
         if self.finished.contains_key(id) || self.rows.values().any(|kept| kept.row.id == *id) {
             return;
         }
@@ -50,19 +54,19 @@ impl MemoryQueue {
                 envelope_id: envelope.envelope_id.clone(),
                 ret: envelope.ret,
                 attempts: 0,
-                queued_at: *when,
-                due_at: *when,
+                queued_at: when,
+                due_at: when,
                 held_until: None,
                 octets: body.len() as u64,
                 set_aside: None,
             };
-            self.rows.insert(row.key, MemoryRow { row, body: body.clone(), unsettled: 0, lease_until: 0 });
+            self.rows.insert(row.key, MemoryRow { row, body: body.clone(), unsettled: 0, lease_until: None });
         }
     }
 
     fn take(&mut self, mut take: TakeLimits) -> Vec<TakenRow> {
         let is_due = |kept: &&mut MemoryRow| {
-            let is_free = kept.lease_until <= take.now && !take.held.contains(&kept.row.key);
+            let is_free = kept.lease_until.is_none_or(|until| until <= take.now) && !take.held.contains(&kept.row.key);
             kept.row.set_aside.is_none() && kept.row.due_at <= take.now && is_free
         };
         let mut due: Vec<&mut MemoryRow> = self.rows.values_mut().filter(is_due).collect();
@@ -85,7 +89,7 @@ impl MemoryQueue {
     /// Returns the row of a claim, if the claim is still valid.
     fn held(&mut self, claim: Claim) -> Result<&mut MemoryRow, LeaseError> {
         let is_held = |kept: &&mut MemoryRow| {
-            kept.row.id == claim.id && kept.row.attempts == claim.attempt && kept.lease_until != 0
+            kept.row.id == claim.id && kept.row.attempts == claim.attempt && kept.lease_until.is_some()
         };
         self.rows.get_mut(&claim.key).filter(is_held).ok_or(LeaseError::Fenced)
     }
@@ -94,12 +98,12 @@ impl MemoryQueue {
         &mut self,
         claim: Claim,
         left: Vec<QueuedRecipient>,
-        held_until: i64,
+        held_until: Timestamp,
         caused: &[NewMessage],
     ) -> Result<(), LeaseError> {
         let kept = self.held(claim)?;
         kept.row.recipients = left;
-        (kept.unsettled, kept.lease_until) = (0, kept.lease_until.max(held_until));
+        (kept.unsettled, kept.lease_until) = (0, kept.lease_until.max(Some(whole_second(held_until))));
         caused.iter().for_each(|outgoing| self.enqueue(outgoing));
         Ok(())
     }
@@ -107,15 +111,15 @@ impl MemoryQueue {
     fn settle(&mut self, claim: Claim, left: AttemptOutcome, caused: &[NewMessage]) -> Result<(), LeaseError> {
         let kept = self.held(claim)?;
         if left.recipients.is_empty() {
-            let finished = left.now.max(kept.row.queued_at);
+            let finished = whole_second(left.now).max(kept.row.queued_at);
             self.rows.remove(&claim.key);
             if !self.rows.values().any(|kept| kept.row.id == claim.id) {
                 self.finished.insert(claim.id, finished);
             }
         } else {
             kept.row.recipients = left.recipients;
-            kept.row.due_at = left.due_at;
-            (kept.unsettled, kept.lease_until) = (0, 0);
+            kept.row.due_at = whole_second(left.due_at);
+            (kept.unsettled, kept.lease_until) = (0, None);
         }
         caused.iter().for_each(|outgoing| self.enqueue(outgoing));
         Ok(())
@@ -127,12 +131,12 @@ impl MemoryRow {
     fn take(&mut self, take: &mut TakeLimits) -> Option<TakenRow> {
         if self.unsettled >= UNSETTLED_MAX {
             self.row.set_aside = Some(unsettled(self.unsettled));
-            self.lease_until = 0;
+            self.lease_until = None;
             return None;
         }
         self.row.attempts += 1;
         self.unsettled += 1;
-        self.lease_until = take.now.saturating_add(take.lease_seconds).max(1);
+        self.lease_until = Some(lease_end(take.now, take.lease));
         take.count(&self.row.destination);
         let claim = Claim { key: self.row.key, id: self.row.id, attempt: self.row.attempts };
         Some(TakenRow { row: self.as_held(), claim })
@@ -140,12 +144,12 @@ impl MemoryRow {
 
     /// Returns the row with the end of its lease.
     fn as_held(&self) -> QueueRow {
-        QueueRow { held_until: (self.lease_until != 0).then_some(self.lease_until), ..self.row.clone() }
+        QueueRow { held_until: self.lease_until, ..self.row.clone() }
     }
 
     /// Returns when it can be taken next.
-    fn free_at(&self) -> i64 {
-        if self.lease_until == 0 { self.row.due_at } else { self.lease_until }
+    fn free_at(&self) -> Timestamp {
+        self.lease_until.unwrap_or(self.row.due_at)
     }
 }
 
@@ -166,12 +170,11 @@ impl QueueStore for MemoryStore {
         ready(kept.map(|kept| kept.body.clone()).ok_or(StoreError::Gone))
     }
 
-    fn prove(&self, claim: Claim, now: i64, lease_seconds: i64) -> BoxFuture<'_, Result<(), LeaseError>> {
+    fn prove(&self, claim: Claim, now: Timestamp, lease: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
         let mut state = self.state();
         ready(state.queue.held(claim).map(|kept| {
-            let until = now.saturating_add(lease_seconds).max(1);
-            if kept.lease_until < until.saturating_sub(RENEW_SLACK_SECONDS) || kept.lease_until <= now {
-                kept.lease_until = kept.lease_until.max(until);
+            if !kept.lease_until.is_some_and(|until| is_long_enough(until, now, lease)) {
+                kept.lease_until = kept.lease_until.max(Some(lease_end(now, lease)));
             }
         }))
     }
@@ -180,7 +183,7 @@ impl QueueStore for MemoryStore {
         &self,
         claim: Claim,
         left: Vec<QueuedRecipient>,
-        held_until: i64,
+        held_until: Timestamp,
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
         let advanced = self.state().queue.advance(claim, left, held_until, &caused);
@@ -206,7 +209,7 @@ impl QueueStore for MemoryStore {
         ready(Ok(rows))
     }
 
-    fn next_due(&self, after: i64) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
+    fn next_due(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, StoreError>> {
         let state = self.state();
         let waiting = state.queue.rows.values().filter(|kept| kept.row.set_aside.is_none());
         ready(Ok(waiting.map(MemoryRow::free_at).filter(|at| *at > after).min()))

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::account::Account;
 use crate::interpret::AccountRows;
@@ -30,7 +31,7 @@ pub(super) struct MemoryAccount {
     pub(super) messages: BTreeMap<MailboxId, BTreeMap<Uid, MessageMeta>>,
     /// Tombstones by mailbox.
     pub(super) gone: BTreeMap<MailboxId, Vec<(Modseq, Uid)>>,
-    pub(super) replies: BTreeMap<(String, String), i64>,
+    pub(super) replies: BTreeMap<(String, String), Timestamp>,
 }
 
 /// The inverse of one change.
@@ -38,7 +39,7 @@ enum InverseChange {
     Message(MailboxId, Uid, Option<MessageMeta>),
     Tombstone(MailboxId),
     Mailbox(MailboxId, Option<BTreeMap<Uid, MessageMeta>>, Option<Vec<(Modseq, Uid)>>),
-    Replies(BTreeMap<(String, String), i64>),
+    Replies(BTreeMap<(String, String), Timestamp>),
     References(u64, u64),
 }
 
@@ -189,17 +190,17 @@ impl AccountRows for MemoryRows<'_> {
         Ok(())
     }
 
-    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<i64>, BatchError> {
+    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<Timestamp>, BatchError> {
         Ok(self.kept.replies.get(&(handle.to_owned(), correspondent.to_owned())).copied())
     }
 
-    fn count_remembered(&mut self, now: i64) -> Result<u64, BatchError> {
+    fn count_remembered(&mut self, now: Timestamp) -> Result<u64, BatchError> {
         self.undo.push(InverseChange::Replies(self.kept.replies.clone()));
         self.kept.replies.retain(|_, until| *until > now);
         Ok(self.kept.replies.len() as u64)
     }
 
-    fn remember(&mut self, handle: &str, correspondent: &str, until: i64) -> Result<(), BatchError> {
+    fn remember(&mut self, handle: &str, correspondent: &str, until: Timestamp) -> Result<(), BatchError> {
         self.undo.push(InverseChange::Replies(self.kept.replies.clone()));
         self.kept.replies.insert((handle.to_owned(), correspondent.to_owned()), until);
         Ok(())

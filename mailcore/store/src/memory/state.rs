@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::state::{STATE_READ_MAX, check};
+use crate::time::whole_second;
 use crate::{
     BoxFuture, ChangeCondition, LogEntry, StateChange, StateError, StateLog, StateRecord, StateSpace, StateStore,
     StateVersion, WhenFull,
@@ -30,7 +32,7 @@ impl MemoryState {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change_now(&self, changes: Vec<StateChange>, now: i64) -> Result<Vec<u64>, StateError> {
+    fn change_now(&self, changes: Vec<StateChange>, now: Timestamp) -> Result<Vec<u64>, StateError> {
         check(&changes)?;
         let mut kept = self.kept();
         let mut copy = kept.clone();
@@ -46,7 +48,7 @@ impl StateRows {
         self.last
     }
 
-    fn apply(&mut self, change: StateChange, now: i64) -> Result<u64, StateError> {
+    fn apply(&mut self, change: StateChange, now: Timestamp) -> Result<u64, StateError> {
         match change {
             StateChange::Put { space, key, expect, value, expires } => {
                 self.expect(space, &key, expect, now)?;
@@ -65,7 +67,7 @@ impl StateRows {
         }
     }
 
-    fn live(&self, space: &'static StateSpace, key: &str, now: i64) -> Option<&StateRecord> {
+    fn live(&self, space: &'static StateSpace, key: &str, now: Timestamp) -> Option<&StateRecord> {
         let record = self.records.get(&(space.name, key.to_owned()))?;
         record.expires.is_none_or(|expires| expires > now).then_some(record)
     }
@@ -75,7 +77,7 @@ impl StateRows {
         space: &'static StateSpace,
         key: &str,
         expect: ChangeCondition,
-        now: i64,
+        now: Timestamp,
     ) -> Result<(), StateError> {
         let version = self.live(space, key, now).map(|record| record.version);
         let so = match expect {
@@ -91,19 +93,20 @@ impl StateRows {
         space: &'static StateSpace,
         key: String,
         value: Bytes,
-        expires: Option<i64>,
-        now: i64,
+        expires: Option<Timestamp>,
+        now: Timestamp,
     ) -> Result<u64, StateError> {
         if self.live(space, &key, now).is_none() {
             self.make_room(space, now)?;
         }
         let version = self.next();
+        let expires = expires.map(whole_second);
         let record = StateRecord { key: key.clone(), version: StateVersion(version), expires, value };
         self.records.insert((space.name, key), record);
         Ok(version)
     }
 
-    fn make_room(&mut self, space: &'static StateSpace, now: i64) -> Result<(), StateError> {
+    fn make_room(&mut self, space: &'static StateSpace, now: Timestamp) -> Result<(), StateError> {
         let is_live = |record: &StateRecord| record.expires.is_none_or(|expires| expires > now);
         self.records.retain(|(name, _), record| *name != space.name || is_live(record));
         let all = self.records.iter().filter(|((name, _), _)| *name == space.name);
@@ -122,7 +125,7 @@ impl StateRows {
 }
 
 impl StateStore for MemoryState {
-    fn change(&self, changes: Vec<StateChange>, now: i64) -> BoxFuture<'_, Result<Vec<u64>, StateError>> {
+    fn change(&self, changes: Vec<StateChange>, now: Timestamp) -> BoxFuture<'_, Result<Vec<u64>, StateError>> {
         Box::pin(std::future::ready(self.change_now(changes, now)))
     }
 
@@ -130,7 +133,7 @@ impl StateStore for MemoryState {
         &self,
         space: &'static StateSpace,
         key: &str,
-        now: i64,
+        now: Timestamp,
     ) -> BoxFuture<'_, Result<Option<StateRecord>, StateError>> {
         Box::pin(std::future::ready(Ok(self.kept().live(space, key, now).cloned())))
     }
@@ -140,7 +143,7 @@ impl StateStore for MemoryState {
         space: &'static StateSpace,
         after: Option<&str>,
         most: usize,
-        now: i64,
+        now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<StateRecord>, StateError>> {
         let kept = self.kept();
         let all = kept.records.iter().filter(|((name, key), record)| {

@@ -1,4 +1,5 @@
 //! Both engines behind one type, and short functions for batches.
+
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 /// Runs each test once per engine.
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use provost_store::*;
 use uuid::Uuid;
 
@@ -97,7 +99,13 @@ pub fn append(mailbox: &str, body: &str) -> Op {
 
 pub fn append_flagged(mailbox: &str, body: &str, flag_words: &str) -> Op {
     let body = Bytes::copy_from_slice(body.as_bytes());
-    Op::Append { mailbox: name(mailbox), create: false, body, flags: flags(flag_words), internal_date: 1_700_000_000 }
+    Op::Append {
+        mailbox: name(mailbox),
+        create: false,
+        body,
+        flags: flags(flag_words),
+        internal_date: at(1_700_000_000),
+    }
 }
 
 pub fn create(text: &str) -> Op {
@@ -123,13 +131,18 @@ pub fn restore(mailbox: &str, number: u32, modseq: u64, body: &str) -> Op {
         uid: uid(number),
         modseq: Modseq::new(modseq),
         flags: flags("\\Seen kept"),
-        internal_date: 1_600_000_000,
+        internal_date: at(1_600_000_000),
         body: Bytes::copy_from_slice(body.as_bytes()),
     }
 }
 
+/// Returns the time `second` seconds after 1970 began.
+pub fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
 pub fn batch(account: AccountId, ops: Vec<Op>) -> Batch {
-    Batch { id: None, account, now: 1_000_000, require: Vec::new(), ops }
+    Batch { id: None, account, now: at(1_000_000), require: Vec::new(), ops }
 }
 
 /// The changes in a mailbox, metadata only.

@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use provost_message::{Envelope, Recipient};
 use rusqlite::{Connection, OptionalExtension};
 use serde::Deserialize;
@@ -19,6 +20,7 @@ use super::super::fault::{storage, unavailable};
 use super::super::pack::{PackPosition, PackReader};
 use super::super::place_by_hash;
 use super::super::queue_rows::{self, NewQueueRow};
+use super::super::rows::time;
 use super::super::schema;
 use crate::queue::{KeptEnvelope, by_destination};
 use crate::{QueueId, StoreError};
@@ -47,8 +49,8 @@ struct OldRecipient {
 
 /// The columns of an old row.
 struct OldRow {
-    queued_at: i64,
-    due_at: i64,
+    queued_at: Timestamp,
+    due_at: Timestamp,
     item: Vec<u8>,
     place: PackPosition,
 }
@@ -90,7 +92,7 @@ fn row(old: &Connection, id: QueueId) -> Result<Option<OldRow>, StoreError> {
     let read = |row: &rusqlite::Row<'_>| {
         let (at, octets): (i64, i64) = (row.get(4)?, row.get(5)?);
         let place = PackPosition { pack: row.get(3)?, at: at.unsigned_abs(), octets: octets.unsigned_abs() };
-        Ok(OldRow { queued_at: row.get(0)?, due_at: row.get(1)?, item: row.get(2)?, place })
+        Ok(OldRow { queued_at: time(row, 0)?, due_at: time(row, 1)?, item: row.get(2)?, place })
     };
     statement.query_row([id.get().as_bytes()], read).optional().map_err(storage)
 }
@@ -123,8 +125,8 @@ fn empty<'a>() -> NewQueueRow<'a> {
     NewQueueRow {
         id: QueueId::new(Uuid::nil()),
         destination: "",
-        queued_at: 0,
-        due_at: 0,
+        queued_at: Timestamp::UNIX_EPOCH,
+        due_at: Timestamp::UNIX_EPOCH,
         attempts: 0,
         set_aside: None,
         octets: 0,
@@ -148,8 +150,8 @@ fn insert_row(
 
 fn move_finished(old: &Connection, shards: &mut [Database]) -> Result<(), StoreError> {
     let mut statement = old.prepare("SELECT id, at FROM finished").map_err(storage)?;
-    let rows = statement.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, i64>(1)?)));
-    let rows: Vec<([u8; 16], i64)> = rows.and_then(Iterator::collect).map_err(storage)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, time(row, 1)?)));
+    let rows: Vec<([u8; 16], Timestamp)> = rows.and_then(Iterator::collect).map_err(storage)?;
     let count = shards.len();
     for (number, shard) in shards.iter_mut().enumerate() {
         let own = rows.iter().map(|(id, at)| (QueueId::new(Uuid::from_bytes(*id)), *at));
@@ -179,11 +181,14 @@ fn in_transaction(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rusqlite::params;
 
     use super::super::super::checkpoint::Checkpointer;
     use super::super::super::schema::SchemaTables;
     use super::*;
+    use crate::time::from_seconds as at;
     use crate::{QueueRow, TakeLimits};
 
     /// The tables of version 1.
@@ -255,7 +260,7 @@ INSERT INTO start VALUES (0);
             })
             .collect();
         assert_eq!(summary, ["1 x.example a,c 3", "1 y.example b 3", "2 x.example d 3", "3   0", "4 z.example e 3"]);
-        assert_eq!((rows[0].queued_at, rows[0].due_at, rows[0].octets, rows[0].eight_bit), (100, 700, 9, true));
+        assert_eq!((rows[0].queued_at, rows[0].due_at, rows[0].octets, rows[0].eight_bit), (at(100), at(700), 9, true));
         assert_eq!(rows[0].recipients[1].last_error.as_deref(), Some("451 busy"));
         assert!(rows[3].set_aside.as_deref().unwrap().contains("layout 1"));
         for row in &rows {
@@ -272,7 +277,7 @@ INSERT INTO start VALUES (0);
         }
         let done = QueueId::new(Uuid::from_u128(9));
         let shard = &shards[place_by_hash(done.get(), SHARDS)];
-        assert!(queue_rows::is_known(&shard.connection, done, 100).unwrap());
+        assert!(queue_rows::is_known(&shard.connection, done, at(100)).unwrap());
         assert!(!folder.path().join("queue").exists());
     }
 
@@ -287,9 +292,9 @@ INSERT INTO start VALUES (0);
         let gone = QueueId::new(Uuid::from_u128(2));
         let shard = &mut shards[place_by_hash(gone.get(), SHARDS)];
         in_transaction(shard, |shard| {
-            let (taken, _) = queue_rows::take(shard, 0, TakeLimits::any(1_000, 100, 60))?;
+            let (taken, _) = queue_rows::take(shard, 0, TakeLimits::any(at(1_000), 100, Duration::from_secs(60)))?;
             let taken = taken.into_iter().find(|taken| taken.row.id == gone).unwrap();
-            let left = crate::AttemptOutcome { recipients: Vec::new(), due_at: 0, now: 1_000 };
+            let left = crate::AttemptOutcome { recipients: Vec::new(), due_at: at(0), now: at(1_000) };
             assert!(queue_rows::settle(shard, taken.claim, &left, &[])?);
             Ok(())
         })
