@@ -1,7 +1,7 @@
 //! Running and finished applies, in the shared state: every node can show them, and they survive a restart.
 //!
 //! The node that began a job renews its record. A job fails when its task panics, when its node is restarted, and when its
-//! node has not renewed the record for `TURN_SECONDS`.
+//! node has not renewed the record for `TURN_VALIDITY`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::turn::{ApplyTurn, TURN_SECONDS, give_up_turn};
+use crate::turn::{ApplyTurn, give_up_turn, valid_until};
 
 /// Maximum number of jobs that are kept, including running ones.
 const JOBS_MAX: usize = 100;
@@ -158,7 +158,7 @@ impl Jobs {
 
     /// The present state of a job; `None` for an unknown or forgotten id.
     pub(crate) async fn find(&self, id: Uuid, now: Timestamp) -> Result<Option<Job>, StateError> {
-        let Some(record) = self.state.record(&JOBS, &id.to_string(), now.as_second()).await? else { return Ok(None) };
+        let Some(record) = self.state.record(&JOBS, &id.to_string(), now).await? else { return Ok(None) };
         let JobRecord { mut job, alive_until, .. } = read(&record)?;
         if job.state == JobState::Running && alive_until < now {
             abandon(&mut job);
@@ -216,7 +216,7 @@ impl Jobs {
     async fn keep(&self, job: &Job, now: Timestamp) -> Result<(), StateError> {
         let value = encode(job, &self.node, now)?;
         let put = StateChange::put(&JOBS, job.id.to_string(), ChangeCondition::Any, value, Some(remembered_until(now)));
-        self.state.change(vec![put], now.as_second()).await.map(drop)
+        self.state.change(vec![put], now).await.map(drop)
     }
 
     /// Writes a job over the record that was read; a faster node has written the same.
@@ -224,21 +224,21 @@ impl Jobs {
         let value = encode(job, &self.node, now)?;
         let expect = ChangeCondition::Version(record.version);
         let put = StateChange::put(&JOBS, record.key.clone(), expect, value, Some(remembered_until(now)));
-        match self.state.change(vec![put], now.as_second()).await {
+        match self.state.change(vec![put], now).await {
             Ok(_) | Err(StateError::Conflict) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
     async fn make_room(&self, now: Timestamp) -> Result<(), StateError> {
-        let records = self.state.records(&JOBS, None, JOBS_MAX, now.as_second()).await?;
+        let records = self.state.records(&JOBS, None, JOBS_MAX, now).await?;
         let has_ended = |record: &&StateRecord| {
             read(record).is_ok_and(|stored| stored.job.state != JobState::Running || stored.alive_until < now)
         };
         let oldest = records.iter().filter(has_ended).min_by_key(|record| record.version);
         let oldest = oldest.ok_or(StateError::Full(JOBS.name))?;
         let remove = StateChange::remove(&JOBS, oldest.key.clone(), ChangeCondition::Any);
-        self.state.change(vec![remove], now.as_second()).await.map(drop)
+        self.state.change(vec![remove], now).await.map(drop)
     }
 }
 
@@ -250,7 +250,7 @@ pub async fn end_abandoned_jobs(
     now: Timestamp,
 ) -> Result<(), StateError> {
     let jobs = Jobs::new(state.clone(), node.clone());
-    for record in state.records(&JOBS, None, JOBS_MAX, now.as_second()).await? {
+    for record in state.records(&JOBS, None, JOBS_MAX, now).await? {
         let Ok(JobRecord { mut job, node: of, .. }) = read(&record) else { continue };
         if job.state == JobState::Running && *of == **node {
             abandon(&mut job);
@@ -274,13 +274,12 @@ fn abandon(job: &mut Job) {
     job.error = Some(ABANDONED.to_owned());
 }
 
-fn remembered_until(now: Timestamp) -> i64 {
-    now.as_second().saturating_add(REMEMBERED.as_secs())
+fn remembered_until(now: Timestamp) -> Timestamp {
+    now.saturating_add(REMEMBERED).unwrap_or(Timestamp::MAX)
 }
 
 fn encode(job: &Job, node: &str, now: Timestamp) -> Result<Vec<u8>, StateError> {
-    let alive_until = now.saturating_add(SignedDuration::from_secs(TURN_SECONDS)).unwrap_or(Timestamp::MAX);
-    let stored = JobRecord { job: job.clone(), node: node.to_owned(), alive_until };
+    let stored = JobRecord { job: job.clone(), node: node.to_owned(), alive_until: valid_until(now) };
     serde_json::to_vec(&stored).map_err(|error| StateError::Damaged(error.to_string()))
 }
 
@@ -298,7 +297,7 @@ pub(crate) async fn wait(mut job: watch::Receiver<Job>, limit: Duration) -> Job 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::turn::PlanTurns;
+    use crate::turn::{PlanTurns, TURN_VALIDITY};
     use provost_store::MemoryState;
 
     fn at(second: i64) -> Timestamp {
@@ -346,8 +345,12 @@ mod tests {
         let look = async |id, now| ours.find(id, now).await.unwrap().unwrap();
         assert_eq!(look(one, at(1)).await.state, JobState::Failed);
         assert_eq!(look(one, at(1)).await.error.as_deref(), Some(ABANDONED));
-        assert_eq!(look(two, at(TURN_SECONDS)).await.state, JobState::Running);
-        assert_eq!(look(two, at(TURN_SECONDS + 1)).await.state, JobState::Failed, "the record is not renewed");
+        assert_eq!(look(two, at(TURN_VALIDITY.as_secs())).await.state, JobState::Running);
+        assert_eq!(
+            look(two, at(TURN_VALIDITY.as_secs() + 1)).await.state,
+            JobState::Failed,
+            "the record is not renewed"
+        );
     }
 
     #[tokio::test]

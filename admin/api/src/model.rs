@@ -138,7 +138,7 @@ pub(crate) struct MailboxFacts {
 
 impl MailboxFacts {
     pub(crate) fn new(snapshot: &AccountSnapshot, quota_octets: Option<u64>) -> Self {
-        let login = |(protocol, at): &(String, i64)| LastLogin { protocol: protocol.clone(), at: rfc3339(*at) };
+        let login = |(protocol, at): &(String, Timestamp)| LastLogin { protocol: protocol.clone(), at: at.to_string() };
         Self {
             octets_used: snapshot.octets,
             quota_octets,
@@ -405,16 +405,11 @@ impl From<QueueRow> for QueuedMessage {
             reverse_path: row.reverse_path.map(|path| path.to_string()),
             recipients: row.recipients.into_iter().map(recipient).collect(),
             attempts: row.attempts,
-            queued_at: rfc3339(row.queued_at),
-            due_at: rfc3339(row.due_at),
-            held_until: row.held_until.map(rfc3339),
+            queued_at: row.queued_at.to_string(),
+            due_at: row.due_at.to_string(),
+            held_until: row.held_until.map(|until| until.to_string()),
             octets: row.octets,
             set_aside: row.set_aside,
         }
     }
-}
-
-/// Seconds since 1970 as RFC 3339; the number itself when it is beyond the calendar.
-fn rfc3339(seconds: i64) -> String {
-    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }

@@ -121,7 +121,7 @@ impl Tokens {
             return Ok(is_in_force.then(|| Principal::token(&fixed.name, fixed.role)));
         }
         let Some((name, _)) = token.split_once('.').filter(|(name, _)| is_name(name)) else { return Ok(None) };
-        let Some(record) = self.state.record(&TOKENS, name, now.as_second()).await? else { return Ok(None) };
+        let Some(record) = self.state.record(&TOKENS, name, now).await? else { return Ok(None) };
         let stored = read(&record)?;
         let known = blake3::Hash::from_hex(&stored.digest).is_ok_and(|known| known == digest);
         let role = Role::parse(&stored.role).filter(|_| known);
@@ -150,8 +150,8 @@ impl Tokens {
         let value = serde_json::to_vec(&stored).map_err(|error| TokenError::Invalid(error.to_string()))?;
         // Record first: a token that is missing from the audit must not be valid.
         let audit_id = desk.permit_change(principal, Permission::ChangeTokens, &subject(&new.name), detail).await?;
-        let put = StateChange::put(&TOKENS, &*new.name, ChangeCondition::Absent, value, Some(new.expires.as_second()));
-        match self.state.change(vec![put], now.as_second()).await {
+        let put = StateChange::put(&TOKENS, &*new.name, ChangeCondition::Absent, value, Some(new.expires));
+        match self.state.change(vec![put], now).await {
             Ok(_) => Ok((token, audit_id)),
             Err(StateError::Conflict) => Err(TokenError::InUse(new.name.clone())),
             Err(error) => Err(error.into()),
@@ -161,10 +161,10 @@ impl Tokens {
     /// The valid tokens, sorted by name.
     pub async fn list(&self, desk: &Desk, principal: &Principal, now: Timestamp) -> Result<Vec<TokenInfo>, TokenError> {
         desk.permit(principal, Permission::ViewTokens).await?;
-        let records = self.state.records(&TOKENS, None, TOKENS_MAX, now.as_second()).await?;
+        let records = self.state.records(&TOKENS, None, TOKENS_MAX, now).await?;
         let info = |record: &StateRecord| {
             let TokenRecord { role, created, created_by, .. } = read(record)?;
-            let expires = record.expires.and_then(|end| Timestamp::from_second(end).ok()).unwrap_or(Timestamp::MAX);
+            let expires = record.expires.unwrap_or(Timestamp::MAX);
             Ok(TokenInfo { name: record.key.clone(), role, expires, created, created_by })
         };
         records.iter().map(info).collect()
@@ -179,10 +179,10 @@ impl Tokens {
         now: Timestamp,
     ) -> Result<String, TokenError> {
         desk.permit(principal, Permission::ChangeTokens).await?;
-        let record = self.state.record(&TOKENS, name, now.as_second()).await?;
+        let record = self.state.record(&TOKENS, name, now).await?;
         let record = record.ok_or_else(|| TokenError::NotFound(name.to_owned()))?;
         let remove = StateChange::remove(&TOKENS, record.key, ChangeCondition::Any);
-        self.state.change(vec![remove], now.as_second()).await?;
+        self.state.change(vec![remove], now).await?;
         Ok(desk.permit_change(principal, Permission::ChangeTokens, &subject(name), json!({ "revoke": name })).await?)
     }
 }

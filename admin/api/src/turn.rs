@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use provost_store::{ChangeCondition, StateChange, StateError, StateSpace, StateStore, StateVersion, WhenFull};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
@@ -14,8 +14,8 @@ use crate::problem::{Problem, ProblemKind};
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
 /// Interval at which a waiter checks whether another node has released the turn.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// Seconds for which a turn stays valid without renewal: after these, its node has stopped.
-pub(crate) const TURN_SECONDS: i64 = 30;
+/// How long a turn stays valid without renewal: after this, its node has stopped.
+pub(crate) const TURN_VALIDITY: SignedDuration = SignedDuration::from_secs(30);
 /// The only key of the space.
 const KEY: &str = "apply";
 
@@ -31,7 +31,7 @@ pub(crate) struct PlanTurns {
     applying: Arc<Mutex<()>>,
 }
 
-/// The turn to apply, held until it is ended, or until [`TURN_SECONDS`] after its node stopped.
+/// The turn to apply, held until it is ended, or until [`TURN_VALIDITY`] after its node stopped.
 pub(crate) struct ApplyTurn {
     state: Arc<dyn StateStore>,
     node: Arc<str>,
@@ -57,9 +57,9 @@ impl PlanTurns {
         let until = Instant::now() + WAIT_LIMIT;
         let local = tokio::time::timeout_at(until, self.applying.clone().lock_owned()).await.map_err(|_| busy())?;
         loop {
-            let now = Timestamp::now().as_second();
+            let now = Timestamp::now();
             let take =
-                StateChange::put(&TURN, KEY, ChangeCondition::Absent, self.node.to_string(), Some(now + TURN_SECONDS));
+                StateChange::put(&TURN, KEY, ChangeCondition::Absent, self.node.to_string(), Some(valid_until(now)));
             match self.state.change(vec![take], now).await {
                 Ok(made) => {
                     let version = made.first().copied().unwrap_or_default();
@@ -77,9 +77,9 @@ impl PlanTurns {
 impl ApplyTurn {
     /// Renews the turn; a conflict when another node has taken it.
     pub(crate) async fn renew(&mut self) -> Result<(), StateError> {
-        let now = Timestamp::now().as_second();
+        let now = Timestamp::now();
         let expect = ChangeCondition::Version(StateVersion::from(self.version));
-        let put = StateChange::put(&TURN, KEY, expect, self.node.to_string(), Some(now + TURN_SECONDS));
+        let put = StateChange::put(&TURN, KEY, expect, self.node.to_string(), Some(valid_until(now)));
         self.version = self.state.change(vec![put], now).await?.first().copied().unwrap_or_default();
         Ok(())
     }
@@ -87,20 +87,24 @@ impl ApplyTurn {
     /// Releases the turn.
     pub(crate) async fn end(self) {
         let expect = ChangeCondition::Version(StateVersion::from(self.version));
-        let ended =
-            self.state.change(vec![StateChange::remove(&TURN, KEY, expect)], Timestamp::now().as_second()).await;
+        let ended = self.state.change(vec![StateChange::remove(&TURN, KEY, expect)], Timestamp::now()).await;
         if let Err(error) = ended {
-            tracing::warn!(%error, "the turn to apply imports was not released; it expires in {TURN_SECONDS} s");
+            tracing::warn!(%error, "the turn to apply imports was not released; it expires in {TURN_VALIDITY:#}");
         }
     }
 }
 
+/// When a turn that is renewed at `now` expires, and its node counts as stopped.
+pub(crate) fn valid_until(now: Timestamp) -> Timestamp {
+    now.saturating_add(TURN_VALIDITY).unwrap_or(Timestamp::MAX)
+}
+
 /// Releases the turn that a node held when it stopped. Called when that node has just started, so it holds no other turn.
 pub(crate) async fn give_up_turn(state: &dyn StateStore, node: &str, now: Timestamp) -> Result<(), StateError> {
-    let held = state.record(&TURN, KEY, now.as_second()).await?;
+    let held = state.record(&TURN, KEY, now).await?;
     let Some(held) = held.filter(|held| *held.value == *node.as_bytes()) else { return Ok(()) };
     let remove = StateChange::remove(&TURN, KEY, ChangeCondition::Version(held.version));
-    match state.change(vec![remove], now.as_second()).await {
+    match state.change(vec![remove], now).await {
         // The turn has just expired, and another node has it.
         Ok(_) | Err(StateError::Conflict) => Ok(()),
         Err(error) => Err(error),
@@ -117,7 +121,7 @@ mod tests {
         let state: Arc<dyn StateStore> = Arc::new(MemoryState::default());
         let now = Timestamp::now();
         let held = PlanTurns::new(state.clone(), "a".into()).apply().await.unwrap();
-        let is_held = async || state.record(&TURN, KEY, now.as_second()).await.unwrap().is_some();
+        let is_held = async || state.record(&TURN, KEY, now).await.unwrap().is_some();
         give_up_turn(&*state, "b", now).await.unwrap();
         assert!(is_held().await);
         drop(held);

@@ -90,8 +90,8 @@ impl UploadedFiles {
 
     /// Stores a file; durable when it returns. The caller ensures that the file has at most 64 MiB.
     pub(crate) async fn keep(&self, id: Uuid, octets: &Bytes, waiting: FileFacts) -> Result<(), UploadedFileError> {
-        let now = waiting.uploaded_at.as_second();
-        let end = Some(now.saturating_add(WAITING_TIME_MAX.as_secs()));
+        let now = waiting.uploaded_at;
+        let end = Some(now.saturating_add(WAITING_TIME_MAX).unwrap_or(Timestamp::MAX));
         let starts = (0..octets.len()).step_by(STATE_VALUE_OCTETS_MAX);
         let piece = |(number, start): (usize, usize)| {
             let piece = octets.slice(start..octets.len().min(start + STATE_VALUE_OCTETS_MAX));
@@ -109,7 +109,7 @@ impl UploadedFiles {
         let FileRecord { waiting, pieces } = self.describe(id, now).await?.ok_or(UploadedFileError::Gone)?;
         let mut octets = BytesMut::new();
         for number in 0..pieces.min(PIECES_MAX) {
-            let piece = self.state.record(&PIECES, &key_of(id, number), now.as_second()).await?;
+            let piece = self.state.record(&PIECES, &key_of(id, number), now).await?;
             octets.extend_from_slice(&piece.ok_or(UploadedFileError::Gone)?.value);
         }
         Ok((waiting, octets.freeze()))
@@ -121,11 +121,11 @@ impl UploadedFiles {
         let piece = |number| StateChange::remove(&PIECES, key_of(id, number), ChangeCondition::Any);
         let mut changes: Vec<StateChange> = (0..pieces.min(PIECES_MAX)).map(piece).collect();
         changes.push(StateChange::remove(&FILES, id.to_string(), ChangeCondition::Any));
-        Ok(self.state.change(changes, now.as_second()).await.map(drop)?)
+        Ok(self.state.change(changes, now).await.map(drop)?)
     }
 
     async fn describe(&self, id: Uuid, now: Timestamp) -> Result<Option<FileRecord>, StateError> {
-        let record = self.state.record(&FILES, &id.to_string(), now.as_second()).await?;
+        let record = self.state.record(&FILES, &id.to_string(), now).await?;
         record.as_ref().map(read).transpose()
     }
 }
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(files.read(id, now).await.unwrap().1.len(), file.len());
         files.forget(id, now).await.unwrap();
         assert!(matches!(files.read(id, now).await, Err(UploadedFileError::Gone)));
-        assert!(files.state.records(&PIECES, None, 10, now.as_second()).await.unwrap().is_empty());
+        assert!(files.state.records(&PIECES, None, 10, now).await.unwrap().is_empty());
         files.forget(id, now).await.unwrap();
     }
 

@@ -32,6 +32,6 @@ async fn state_of_version_1_is_read() {
     assert_eq!(actions[..2], ["import.plan", "token.change"], "newest first: {actions:?}");
 
     let change = StateChange::append(&AUDIT, "subject", b"{}".to_vec());
-    let made = state.change(vec![change], now.as_second()).await.unwrap();
+    let made = state.change(vec![change], now).await.unwrap();
     assert!(made[0] > entries[0].sequence, "sequence numbers continue");
 }

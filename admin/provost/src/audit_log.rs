@@ -36,7 +36,7 @@ impl AuditLog for StateAudit {
     fn append(&self, record: &AuditRecord) -> LogFuture<'_, ()> {
         let change = encode(record);
         Box::pin(async move {
-            let made = self.state.change(vec![change?], Timestamp::now().as_second()).await;
+            let made = self.state.change(vec![change?], Timestamp::now()).await;
             made.map(drop).map_err(io::Error::other)
         })
     }
@@ -74,7 +74,7 @@ pub(crate) async fn open(data: &Path, state: Arc<dyn StateStore>) -> anyhow::Res
 /// Migrates the next lines; `true` when there are no more. Each transaction records its progress, so that an interruption
 /// or two concurrent processes neither lose nor duplicate a line.
 async fn take_over_some(file: &Path, state: &dyn StateStore) -> anyhow::Result<bool> {
-    let now = Timestamp::now().as_second();
+    let now = Timestamp::now();
     let record = state.record(&TAKEN_OVER, FILE, now).await?;
     let (from, expect) = match &record {
         None => (0, ChangeCondition::Absent),

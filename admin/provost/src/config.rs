@@ -564,7 +564,7 @@ domain = "example.edu"
             + "[store]\ndefault_quota_octets = 2000000\n[queue]\nretry_first = 5\n";
         let config = read(&text).unwrap();
         let settings = SharedSettings::of_file(&config.fallback());
-        assert_eq!((settings.default_quota, settings.retry_first), (Some(2_000_000), 5));
+        assert_eq!((settings.default_quota, settings.retry_first.as_secs()), (Some(2_000_000), 5));
         assert_eq!(settings.mail_domain, "mail.example.edu");
         assert_eq!(settings.origin("retry-first").to_string(), "queue.retry_first in the node's file");
         let moved = config.moved();

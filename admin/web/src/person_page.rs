@@ -416,8 +416,8 @@ fn mailbox_data(
         }
         None => language.say("mailbox.used", &[("used", &used), ("count", &count)]),
     };
-    let login = |(protocol, at): &(String, i64)| {
-        let iso = Timestamp::from_second(*at).map_or_else(|_| at.to_string(), |time| time.to_string());
+    let login = |(protocol, at): &(String, Timestamp)| {
+        let iso = at.to_string();
         LoginLine { protocol: language.name("protocol", protocol), at: moment(&iso, now, language), at_iso: iso }
     };
     let mut logins: Vec<_> = snapshot.last_logins.iter().collect();

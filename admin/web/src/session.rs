@@ -71,9 +71,9 @@ struct WebSession {
 
 impl WebSession {
     /// When the session ends unless it is used again.
-    fn end(&self) -> i64 {
-        let idle = self.seen.as_second().saturating_add(IDLE_MAX.as_secs());
-        idle.min(self.began.as_second().saturating_add(AGE_MAX.as_secs()))
+    fn end(&self) -> Timestamp {
+        let idle = self.seen.saturating_add(IDLE_MAX).unwrap_or(Timestamp::MAX);
+        idle.min(self.began.saturating_add(AGE_MAX).unwrap_or(Timestamp::MAX))
     }
 }
 
@@ -121,7 +121,7 @@ impl WebSessions {
             flash: None,
             slip: None,
         };
-        self.state.change(vec![put(&key_of(&cookie), &session, ChangeCondition::Absent)?], now.as_second()).await?;
+        self.state.change(vec![put(&key_of(&cookie), &session, ChangeCondition::Absent)?], now).await?;
         Ok(cookie)
     }
 
@@ -179,7 +179,7 @@ impl WebSessions {
     /// Ends a session. If the write fails, the session ends by its idle limit.
     pub(crate) async fn end(&self, key: &str) {
         let remove = StateChange::remove(&SESSIONS, key, ChangeCondition::Any);
-        if let Err(error) = self.state.change(vec![remove], Timestamp::now().as_second()).await {
+        if let Err(error) = self.state.change(vec![remove], Timestamp::now()).await {
             tracing::warn!(%error, "a session cannot be ended now");
         }
     }
@@ -229,13 +229,13 @@ impl WebSessions {
         mut edit: impl FnMut(&mut WebSession) -> bool,
     ) -> Result<(), StateError> {
         for _ in 0..TRIES {
-            let Some(record) = self.state.record(&SESSIONS, key, now.as_second()).await? else { return Ok(()) };
+            let Some(record) = self.state.record(&SESSIONS, key, now).await? else { return Ok(()) };
             let mut session = read(&record)?;
             if !edit(&mut session) {
                 return Ok(());
             }
             let change = put(key, &session, ChangeCondition::Version(record.version))?;
-            match self.state.change(vec![change], now.as_second()).await {
+            match self.state.change(vec![change], now).await {
                 Err(StateError::Conflict) => {}
                 other => return other.map(drop),
             }
@@ -354,7 +354,7 @@ mod tests {
         let cookie = sessions.begin(Uuid::nil(), String::new(), now).await.unwrap();
         let slip = PasswordSlip { person: "p".into(), password: Secret::new("xk4m-29ab") };
         sessions.leave_slip(&cookie, &slip, now).await.unwrap();
-        let kept = state.records(&SESSIONS, None, 10, now.as_second()).await.unwrap();
+        let kept = state.records(&SESSIONS, None, 10, now).await.unwrap();
         let text = format!("{kept:?}");
         assert!(!text.contains(&cookie) && !text.contains("xk4m"), "{text}");
         assert!(!text.contains(&format!("{:?}", b"xk4m-29ab")[1..20]), "{text}");

@@ -26,7 +26,8 @@ static ATTEMPTS: StateSpace =
 /// Attempts for one name or address.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct AttemptCount {
-    since: i64,
+    #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
+    since: Timestamp,
     attempts: u32,
 }
 
@@ -57,14 +58,13 @@ impl Throttle {
         address: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<Option<i64>, StateError> {
-        let now = now.as_second();
         let counted = [(of_address(address), ATTEMPTS_OF_ADDRESS_MAX), (of_name(name, address), ATTEMPTS_OF_NAME_MAX)];
         for _ in 0..TRIES {
             let mut changes = Vec::with_capacity(counted.len());
             for (key, most) in &counted {
                 let (mut count, expect) = self.count(key, now).await?;
                 if count.attempts >= *most {
-                    return Ok(Some((WINDOW.as_secs() - (now - count.since)).max(1)));
+                    return Ok(Some((WINDOW - now.duration_since(count.since)).as_secs().max(1)));
                 }
                 count.attempts += 1;
                 changes.push(put(key, count, expect)?);
@@ -82,14 +82,14 @@ impl Throttle {
     /// Removes a successful attempt, and those for the same name before it, from the count. When the write fails, they
     /// count for the rest of the minute.
     pub(crate) async fn succeeded(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
-        if let Err(error) = self.take_back(name, address, now.as_second(), CountKept::Nothing).await {
+        if let Err(error) = self.take_back(name, address, now, CountKept::Nothing).await {
             tracing::warn!(%error, "a sign-in that succeeded still counts as an attempt");
         }
     }
 
     /// Removes an attempt whose password could not be verified; those before it still count.
     pub(crate) async fn not_judged(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
-        if let Err(error) = self.take_back(name, address, now.as_second(), CountKept::Others).await {
+        if let Err(error) = self.take_back(name, address, now, CountKept::Others).await {
             tracing::warn!(%error, "a sign-in that could not be verified still counts as an attempt");
         }
     }
@@ -98,7 +98,7 @@ impl Throttle {
         &self,
         name: &str,
         address: Option<IpAddr>,
-        now: i64,
+        now: Timestamp,
         keep: CountKept,
     ) -> Result<(), StateError> {
         let (of_address, of_name) = (of_address(address), of_name(name, address));
@@ -124,7 +124,7 @@ impl Throttle {
     }
 
     /// The count of a key, and the version in which it was read.
-    async fn count(&self, key: &str, now: i64) -> Result<(AttemptCount, ChangeCondition), StateError> {
+    async fn count(&self, key: &str, now: Timestamp) -> Result<(AttemptCount, ChangeCondition), StateError> {
         match self.state.record(&ATTEMPTS, key, now).await? {
             None => Ok((AttemptCount { since: now, attempts: 0 }, ChangeCondition::Absent)),
             Some(record) => {
@@ -137,7 +137,13 @@ impl Throttle {
 
 fn put(key: &str, count: AttemptCount, expect: ChangeCondition) -> Result<StateChange, StateError> {
     let value = serde_json::to_vec(&count).map_err(|error| StateError::Damaged(error.to_string()))?;
-    Ok(StateChange::put(&ATTEMPTS, key, expect, value, Some(count.since.saturating_add(WINDOW.as_secs()))))
+    Ok(StateChange::put(
+        &ATTEMPTS,
+        key,
+        expect,
+        value,
+        Some(count.since.saturating_add(WINDOW).unwrap_or(Timestamp::MAX)),
+    ))
 }
 
 fn of_address(address: Option<IpAddr>) -> String {

@@ -2,6 +2,8 @@
 //!
 //! A new setting is one field of [`SettingValues`] and one row here; the schema does not change.
 
+use std::time::Duration;
+
 use jiff::tz::TimeZone;
 use provost_credential::Scheme;
 use provost_entry::Address;
@@ -23,9 +25,9 @@ const MESSAGE_SIZE_MIN: u64 = 64 * 1024;
 /// Largest `message-size`, octets: half of the memory that one node uses for messages being received.
 pub const MESSAGE_SIZE_MAX: u64 = 128 << 20;
 /// Longest wait between two attempts, seconds (one day).
-const RETRY_MAX: i64 = 86_400;
+const RETRY_MAX: Duration = Duration::from_hours(24);
 /// Longest lifetime in the queue, seconds (30 days).
-const LIFETIME_MAX: i64 = 30 * 86_400;
+const LIFETIME_MAX: Duration = Duration::from_hours(30 * 24);
 /// Longest quarantine of an address, days.
 const QUARANTINE_DAYS_MAX: u64 = 3650;
 /// Longest name of a time zone, octets.
@@ -217,7 +219,7 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
             values.retry_first = seconds(one(stated)?, RETRY_MAX)?;
             Some(())
         },
-        write: |values| vec![values.retry_first.to_string()],
+        write: |values| vec![values.retry_first.as_secs().to_string()],
     },
     SettingDefinition {
         name: "retry-max",
@@ -230,7 +232,7 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
             values.retry_max = seconds(one(stated)?, RETRY_MAX)?;
             Some(())
         },
-        write: |values| vec![values.retry_max.to_string()],
+        write: |values| vec![values.retry_max.as_secs().to_string()],
     },
     SettingDefinition {
         name: "queue-lifetime",
@@ -243,7 +245,7 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
             values.queue_lifetime = seconds(one(stated)?, LIFETIME_MAX)?;
             Some(())
         },
-        write: |values| vec![values.queue_lifetime.to_string()],
+        write: |values| vec![values.queue_lifetime.as_secs().to_string()],
     },
 ];
 
@@ -262,8 +264,8 @@ fn whole(text: &str, least: u64, most: u64) -> Option<u64> {
     (least..=most).contains(&number).then_some(number)
 }
 
-fn seconds(text: &str, most: i64) -> Option<i64> {
-    i64::try_from(whole(text, 1, most.unsigned_abs())?).ok()
+fn seconds(text: &str, most: Duration) -> Option<Duration> {
+    whole(text, 1, most.as_secs()).map(Duration::from_secs)
 }
 
 /// Parses a quota. The outer `None` is a broken rule, the inner one means unlimited.

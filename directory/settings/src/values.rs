@@ -1,6 +1,7 @@
 //! The values in force, each in its own type, with the defaults for a site that states none.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use provost_credential::Scheme;
@@ -31,12 +32,12 @@ pub struct SettingValues {
     pub removal_guard: u8,
     /// `message-size`: the largest message accepted, octets.
     pub message_size: u64,
-    /// `retry-first`: seconds from the first deferral of a queued message to the next attempt; the wait then doubles.
-    pub retry_first: i64,
-    /// `retry-max`: the longest wait between two attempts, seconds; it also bounds `retry-first`.
-    pub retry_max: i64,
-    /// `queue-lifetime`: age at which a deferred message is returned to its sender, seconds.
-    pub queue_lifetime: i64,
+    /// `retry-first`: time from the first deferral of a queued message to the next attempt; the wait then doubles.
+    pub retry_first: Duration,
+    /// `retry-max`: the longest wait between two attempts; it also bounds `retry-first`.
+    pub retry_max: Duration,
+    /// `queue-lifetime`: age at which a deferred message is returned to its sender.
+    pub queue_lifetime: Duration,
 }
 
 impl Default for SettingValues {
@@ -50,9 +51,9 @@ impl Default for SettingValues {
             address_quarantine: 180,
             removal_guard: 20,
             message_size: 50 * 1024 * 1024,
-            retry_first: 60,
-            retry_max: 3600,
-            queue_lifetime: 5 * 24 * 3600,
+            retry_first: Duration::from_mins(1),
+            retry_max: Duration::from_hours(1),
+            queue_lifetime: Duration::from_hours(5 * 24),
         }
     }
 }

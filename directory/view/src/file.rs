@@ -117,6 +117,7 @@ pub(crate) fn parse(octets: &[u8], empty: &Snapshot) -> Option<(Snapshot, Option
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use proptest::prelude::*;
 
     use super::*;
@@ -126,6 +127,10 @@ mod tests {
 
     use crate::testing::{address_entry, bare_person, domain, group, person, setting, uuid};
     use crate::{Affiliation, PersonState};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
 
     fn snapshot(people: u128) -> Snapshot {
         let mut snapshot = Snapshot::default();
@@ -191,7 +196,7 @@ mod tests {
         assert_eq!((zoe.affiliation, zoe.language.as_deref()), (Affiliation::Faculty, Some("fr")));
         assert_eq!((zoe.passwords.len(), zoe.quota_octets, zoe.roles.len()), (2, Some(1_000_000), 2));
         let vacation = zoe.vacation.as_ref().unwrap();
-        assert_eq!((vacation.start, vacation.end), (Some(1_785_542_400), Some(1_788_134_399)));
+        assert_eq!((vacation.start, vacation.end), (Some(at(1_785_542_400)), Some(at(1_788_134_399))));
         assert_eq!((vacation.interval_days, vacation.text_en.as_deref()), (3, None));
         assert_eq!(vacation.text_fr.as_deref(), Some("Absente jusqu'à lundi."));
         let of =
@@ -224,7 +229,7 @@ mod tests {
         assert_eq!((&*zoe.display_name, zoe.affiliation), ("Zoé Tremblay", Affiliation::Student));
         assert_eq!(found.quota(&zoe), Some(5_000_000_000), "the quota of her affiliation");
         let vacation = zoe.vacation.as_ref().unwrap();
-        assert_eq!(vacation.end, Some(1_798_757_999), "the last second of 2026 in Paris");
+        assert_eq!(vacation.end, Some(at(1_798_757_999)), "the last second of 2026 in Paris");
         assert_eq!(vacation.text_fr.as_deref(), Some("De retour lundi."));
         let (owner, _) = found.by_address(&Address::parse("postmaster@example.edu").unwrap()).unwrap();
         assert_eq!((&*owner.uid, owner.roles.len()), ("helpdesk", 1));
@@ -256,7 +261,7 @@ mod tests {
         let settings = found.settings();
         assert_eq!((settings.removal_guard, settings.time_zone.iana_name()), (5, Some("Europe/Paris")));
         assert!(matches!(settings.origin("removal-guard"), ValueOrigin::LastGood(_)));
-        assert_eq!((settings.faults().len(), settings.retry_first), (1, 7));
+        assert_eq!((settings.faults().len(), settings.retry_first.as_secs()), (1, 7));
     }
 
     /// Resident memory of this process, in octets.

@@ -127,7 +127,7 @@ fn vacation(entry: &Entry) -> Option<Vacation> {
     if !mode.eq_ignore_ascii_case("reply") {
         return None;
     }
-    let date = |name| entry.first(name).and_then(time::parse_generalized).map(jiff::Timestamp::as_second);
+    let date = |name| entry.first(name).and_then(time::parse_generalized);
     let subject = |option| with_option(entry, attr::MAIL_AUTO_REPLY_SUBJECT, option).map(short);
     let text = |option| {
         let found = with_option(entry, attr::MAIL_AUTO_REPLY_TEXT, option)?;

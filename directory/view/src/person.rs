@@ -50,10 +50,12 @@ pub enum PersonState {
 /// A vacation rule from the directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vacation {
-    /// First second of the absence, since 1970; `None` has no beginning.
-    pub start: Option<i64>,
-    /// Last second of the absence, since 1970; `None` has no end.
-    pub end: Option<i64>,
+    /// First second of the absence; `None` has no beginning.
+    #[serde(with = "jiff::fmt::serde::timestamp::second::optional")]
+    pub start: Option<Timestamp>,
+    /// Last second of the absence; `None` has no end.
+    #[serde(with = "jiff::fmt::serde::timestamp::second::optional")]
+    pub end: Option<Timestamp>,
     /// Subject for readers of any language.
     pub subject: Option<Box<str>>,
     /// Subject of the reply in French.
@@ -73,7 +75,8 @@ pub struct Vacation {
 impl Vacation {
     /// Whether the rule is in force at `now`.
     pub fn is_on(&self, now: Timestamp) -> bool {
-        self.start.is_none_or(|start| start <= now.as_second()) && self.end.is_none_or(|end| now.as_second() <= end)
+        let last = |end: Timestamp| now.as_second() <= end.as_second();
+        self.start.is_none_or(|start| start <= now) && self.end.is_none_or(last)
     }
 }
 

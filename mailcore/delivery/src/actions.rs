@@ -1,5 +1,7 @@
 //! Turns a person's rules into operations of one store batch: messages filed and messages sent.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use provost_message::{Address, AutoReply, Envelope, Notify, Path, Recipient};
@@ -11,7 +13,7 @@ use uuid::Uuid;
 use crate::IncomingMessage;
 
 /// Seconds of a day.
-const DAY_SECONDS: i64 = 24 * 60 * 60;
+const DAY: Duration = Duration::from_hours(24);
 
 /// The actions for one message and one person (RFC 5228 §2.10): those of the script, or an implicit keep.
 #[derive(Debug, Default)]
@@ -70,7 +72,7 @@ impl Disposition {
             create: true,
             body: body.clone(),
             flags: Flags::none(),
-            internal_date: now.as_second(),
+            internal_date: now,
         };
         self.mailboxes.iter().map(append).collect()
     }
@@ -87,12 +89,11 @@ impl Disposition {
             let recipient = Recipient { path: Path::from(to), notify, original: incoming.recipient.original.clone() };
             let envelope = incoming.arrival.envelope.with_recipients(vec![recipient]);
             let id = caused_id(incoming.id, &format!("redirect {to}"));
-            let when = incoming.now.as_second();
             Op::Enqueue(Box::new(NewMessage {
                 id,
                 envelope: Envelope { eight_bit: true, ..envelope },
                 body: body.clone(),
-                when,
+                when: incoming.now,
             }))
         };
         self.redirects.iter().map(redirect).collect()
@@ -162,7 +163,7 @@ pub(crate) fn is_filed(op: &Op) -> bool {
 }
 
 /// The append of an implicit keep.
-pub(crate) fn keep(body: Bytes, internal_date: i64) -> Op {
+pub(crate) fn keep(body: Bytes, internal_date: Timestamp) -> Op {
     Op::Append { mailbox: MailboxName::inbox(), create: true, body, flags: Flags::none(), internal_date }
 }
 
@@ -186,11 +187,11 @@ pub(crate) fn answer(reply: &VacationReply, incoming: IncomingMessage<'_>, perso
     };
     // RFC 5230 §5.1, RFC 3834 §3.3: with the null reverse-path.
     let envelope = Envelope::new(None, [reply.to.clone()]);
-    let outgoing = NewMessage { id, envelope, body: Bytes::from(message.build()), when: now.as_second() };
+    let outgoing = NewMessage { id, envelope, body: Bytes::from(message.build()), when: now };
     Op::RememberReply {
         handle: reply.handle.clone(),
         correspondent: reply.to.to_string().to_lowercase(),
-        until: now.as_second().saturating_add(i64::from(reply.days) * DAY_SECONDS),
+        until: now.saturating_add(DAY * u32::from(reply.days)).unwrap_or(Timestamp::MAX),
         reply: Some(Box::new(outgoing)),
     }
 }

@@ -144,7 +144,7 @@ impl Delivery {
         }
         let require = self.view.snapshot().quota(person).map(BatchCondition::QuotaOctets).into_iter().collect();
         let account = AccountId::new(person.entry_uuid);
-        let batch = Batch { id: Some(id), account, now: now.as_second(), require, ops };
+        let batch = Batch { id: Some(id), account, now, require, ops };
         match self.apply(batch, &body).await {
             Ok(kept) => {
                 let event = TraceEvent::new(arrival, TraceOutcome::Delivered, now)
@@ -170,7 +170,7 @@ impl Delivery {
             DeliveryReport { envelope, recipients, original, arrived, hostname: &self.hostname, now, chance: id.get() };
         let (envelope, message) = report.build()?;
         metrics::counter!("provost_reports_total").increment(1);
-        Some(NewMessage { id, envelope, body: Bytes::from(message), when: now.as_second() })
+        Some(NewMessage { id, envelope, body: Bytes::from(message), when: now })
     }
 
     /// Applies the batch. When a mailbox that a rule names is missing, INBOX takes the message: no rule loses one.

@@ -40,7 +40,7 @@ fn person(local: &str) -> Person {
 fn vacation() -> Vacation {
     Vacation {
         start: None,
-        end: Some(2_000_000_000),
+        end: Some(at(2_000_000_000)),
         subject: None,
         subject_fr: Some("Absente".into()),
         subject_en: None,
@@ -58,7 +58,7 @@ fn people() -> Vec<Person> {
         Person { state: PersonState::Closed, ..person("closed") },
         Person { quota_octets: Some(100), ..person("full") },
         Person { vacation: Some(Box::new(vacation())), ..person("away") },
-        Person { vacation: Some(Box::new(Vacation { end: Some(1), ..vacation() })), ..person("back") },
+        Person { vacation: Some(Box::new(Vacation { end: Some(at(1)), ..vacation() })), ..person("back") },
     ]
 }
 
@@ -124,7 +124,7 @@ impl MessageStore for Faulty {
     fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
         self.store.accounts(after, most)
     }
-    fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {
+    fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp) {
         self.store.note_login(account, protocol, now);
     }
 }
@@ -231,7 +231,7 @@ async fn a_quarantined_message_goes_into_junk() {
         let to = MailboxName::parse(junk).unwrap();
         if junk != "Junk" {
             let ops = vec![Op::RenameMailbox { from: MailboxName::parse("Junk").unwrap(), to }];
-            site.store.apply(Batch { id: None, account, now, require: Vec::new(), ops }).await.unwrap();
+            site.store.apply(Batch { id: None, account, now: at(now), require: Vec::new(), ops }).await.unwrap();
         }
         let notify = Notify::parse("SUCCESS").ok();
         let recipient = Recipient { notify, ..Path::parse("away@example.edu").unwrap().into() };
@@ -331,7 +331,7 @@ async fn a_vacation_answers_once() {
     let site = site(&[]);
     assert_eq!(deliver(&site, 1, "ann@example.org", "away", MESSAGE_TO_AWAY).await, Delivered::Stored);
     let (row, reply) = site.queued().await.remove(0);
-    assert_eq!((&row.reverse_path, row.due_at), (&None, 1_700_000_000));
+    assert_eq!((&row.reverse_path, row.due_at), (&None, at(1_700_000_000)));
     assert_eq!(row.recipients[0].recipient, Path::parse("ann@example.org").unwrap().into());
     let headers = HeaderSection::of(reply.as_bytes());
     assert_eq!(headers.get("Auto-Submitted").as_deref(), Some("auto-replied"));

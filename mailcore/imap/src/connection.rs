@@ -42,6 +42,6 @@ impl Connection {
 
     /// Directory, store and time for one command of `account`.
     pub(crate) fn context<'a>(&'a self, account: &'a LoggedInAccount) -> CommandContext<'a> {
-        CommandContext { config: &self.config, account, now: (self.clock)().as_second() }
+        CommandContext { config: &self.config, account, now: (self.clock)() }
     }
 }

@@ -1,5 +1,6 @@
 //! Access of handlers to directory and store, and the replies for their errors.
 
+use jiff::Timestamp;
 use provost_store::{
     AccountSnapshot, Applied, Batch, BatchCondition, BatchError, BatchId, Columns, MailboxInfo, MessageRow,
     MessageSelection, Op, StoreError, UidSet,
@@ -19,8 +20,8 @@ const UNKNOWN_RETRIES: usize = 3;
 pub(crate) struct CommandContext<'a> {
     pub(crate) config: &'a ImapConfig,
     pub(crate) account: &'a LoggedInAccount,
-    /// The time of the command, in seconds since 1970.
-    pub(crate) now: i64,
+    /// The time of the command.
+    pub(crate) now: Timestamp,
 }
 
 impl CommandContext<'_> {

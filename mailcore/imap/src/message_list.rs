@@ -230,9 +230,14 @@ fn system_bit(flag: Flag) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use provost_store::{BodyId, Modseq};
 
     use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
 
     fn uid(number: u32) -> Uid {
         Uid::of(number.try_into().unwrap())
@@ -240,7 +245,7 @@ mod tests {
 
     fn meta(number: u32, flags: Flags) -> MessageMeta {
         let (modseq, body) = (Modseq::new(1), BodyId::NONE);
-        MessageMeta { uid: uid(number), modseq, flags, internal_date: 7, octets: 9, body }
+        MessageMeta { uid: uid(number), modseq, flags, internal_date: at(7), octets: 9, body }
     }
 
     fn message_list(messages: impl IntoIterator<Item = MessageMeta>) -> MessageList {

@@ -101,10 +101,15 @@ impl SharedLists {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use provost_store::{BodyId, Flags, MailboxName, MessageMeta, Uid};
     use uuid::Uuid;
 
     use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
 
     fn info(id: u64, uid_validity: u32, modseq: u64) -> MailboxInfo {
         MailboxInfo {
@@ -127,7 +132,14 @@ mod tests {
         for number in 1..=messages {
             let (uid, flags) = (Uid::new(number).unwrap(), Flags::none());
             let body = BodyId::NONE;
-            message_list.push(&MessageMeta { uid, modseq: Modseq::new(1), flags, internal_date: 0, octets: 1, body });
+            message_list.push(&MessageMeta {
+                uid,
+                modseq: Modseq::new(1),
+                flags,
+                internal_date: at(0),
+                octets: 1,
+                body,
+            });
         }
         message_list
     }

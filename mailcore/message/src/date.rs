@@ -1,5 +1,6 @@
 //! Dates of header fields (RFC 5322 §3.3, §4.3).
 
+use jiff::Timestamp;
 use jiff::ZonedDateTime;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{Offset, TimeZone};
@@ -52,9 +53,9 @@ impl SentDate {
         self.local.date()
     }
 
-    /// Returns seconds since 1970; `None` outside the range of a timestamp.
-    pub fn seconds(&self) -> Option<i64> {
-        self.offset.to_timestamp(self.local).ok().map(|at| at.as_second())
+    /// Returns the moment; `None` outside the range of a timestamp.
+    pub fn timestamp(&self) -> Option<Timestamp> {
+        self.offset.to_timestamp(self.local).ok()
     }
 
     /// Returns the moment in the sender's zone.
@@ -193,7 +194,11 @@ mod tests {
             ("2 Jan 2024 at noon", "2024-01-02", 1_704_153_600),
         ] {
             let date = SentDate::parse(text.as_bytes()).expect(text);
-            assert_eq!((date.day().to_string().as_str(), date.seconds()), (day, Some(seconds)), "{text}");
+            assert_eq!(
+                (date.day().to_string().as_str(), date.timestamp().map(Timestamp::as_second)),
+                (day, Some(seconds)),
+                "{text}"
+            );
         }
     }
 
@@ -229,14 +234,14 @@ mod tests {
         #[test]
         fn any_value_is_read(text in "[a-zA-Z0-9 ,:;./+()é-]{0,50}") {
             if let Some(date) = SentDate::parse(text.as_bytes()) {
-                let _ = (date.seconds(), date.zoned());
+                let _ = (date.timestamp(), date.zoned());
             }
         }
 
         #[test]
         fn any_near_date_is_read(text in "(Tue, )?[0-9]{1,4}[-/ ](Jan|[0-9]{1,2})[-/ ][0-9]{1,4}[T ][0-9:.é]{0,9}[ +Z-]{0,2}[0-9:]{0,6}") {
             if let Some(date) = SentDate::parse(text.as_bytes()) {
-                let _ = (date.seconds(), date.zoned());
+                let _ = (date.timestamp(), date.zoned());
             }
         }
     }

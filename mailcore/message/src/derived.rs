@@ -1,5 +1,7 @@
 //! Columns that are derived once from an arriving message and stored beside it.
 
+use jiff::Timestamp;
+
 use crate::column::ColumnWriter;
 use crate::headers::{HeaderField, HeaderSection};
 use crate::kept_fields::keep;
@@ -24,8 +26,8 @@ const FIELDS_OCTETS_MAX: usize = 16 * 1024;
 /// Columns derived from one message. An empty column means "not kept": the reader parses the message instead.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Derived {
-    /// The time of the Date field, seconds since 1970 (RFC 5322 §3.6.1).
-    pub sent: Option<i64>,
+    /// The time of the Date field (RFC 5322 §3.6.1).
+    pub sent: Option<Timestamp>,
     /// The encoded ENVELOPE (RFC 3501 §7.4.2); see [`ImapEnvelope::decode`].
     pub envelope: Vec<u8>,
     /// The encoded MIME structure with the octet ranges of the parts (RFC 2045); see [`MimePart::decode`].
@@ -47,7 +49,7 @@ pub fn derive(message: &[u8]) -> Derived {
     let part = MimePart::of(message);
     let date = fields.iter().find(|field| field.is("Date"));
     Derived {
-        sent: date.and_then(|field| SentDate::parse(&field.unfolded())?.seconds()),
+        sent: date.and_then(|field| SentDate::parse(&field.unfolded())?.timestamp()),
         envelope: encoded(ENVELOPE_OCTETS_MAX, |writer| ImapEnvelope::of_fields(&fields).write(writer)),
         structure: encoded(STRUCTURE_OCTETS_MAX, |writer| part.write(writer)),
         preview: preview(message, &part),
@@ -74,7 +76,7 @@ mod tests {
     #[test]
     fn derives_every_column() {
         let derived = derive(MESSAGE.as_bytes());
-        assert_eq!(derived.sent, Some(1_795_424_400));
+        assert_eq!(derived.sent, Some(Timestamp::from_second(1_795_424_400).unwrap()));
         assert_eq!(ImapEnvelope::decode(&derived.envelope), Some(ImapEnvelope::of(MESSAGE.as_bytes())));
         assert_eq!(MimePart::decode(&derived.structure), Some(MimePart::of(MESSAGE.as_bytes())));
         assert_eq!(derived.preview, "one");

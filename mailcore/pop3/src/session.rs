@@ -234,7 +234,7 @@ impl Pop3Session {
     async fn enter(&mut self, person: &PersonRef, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         match TransactionState::open(&*self.config.store, &self.config.view, person).await {
             Ok(transaction) => {
-                let now = crate::clock::now().as_second();
+                let now = crate::clock::now();
                 self.config.store.note_login(AccountId::new(person.entry_uuid), "pop3", now);
                 self.state = State::Transaction(Box::new(transaction));
                 out.put("+OK logged in\r\n");

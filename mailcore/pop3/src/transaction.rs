@@ -235,7 +235,7 @@ impl TransactionState {
         let batch = Batch {
             id: Some(BatchId::new(Uuid::new_v4())),
             account: self.account,
-            now: crate::clock::now().as_second(),
+            now: crate::clock::now(),
             require: vec![BatchCondition::Lease { name: lease.name().to_owned(), epoch: lease.epoch }],
             ops: vec![Op::Expunge { mailbox: self.maildrop.mailbox, uids: Some(uids), only_deleted: false }],
         };

@@ -15,7 +15,7 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::permit::{LEASE_SECONDS, RowPermit};
+use crate::permit::{LEASE, RowPermit};
 use crate::schedule::is_expired;
 use crate::{Fate, Inner, Queue, next_attempt};
 
@@ -133,12 +133,12 @@ impl Queue {
             let caused = caused.clone();
             let recorded = match rest.untried.is_empty() {
                 true => {
-                    let left = AttemptOutcome { recipients: rest.deferred.clone(), due_at, now: now.as_second() };
+                    let left = AttemptOutcome { recipients: rest.deferred.clone(), due_at, now };
                     self.inner.store.settle(part.claim, left, caused).await
                 }
                 false => {
                     let left = rest.deferred.iter().chain(&rest.untried).cloned().collect();
-                    let until = (self.inner.clock)().as_second().saturating_add(LEASE_SECONDS);
+                    let until = (self.inner.clock)().saturating_add(LEASE).unwrap_or(Timestamp::MAX);
                     self.inner.store.advance(part.claim, left, until, caused).await
                 }
             };
@@ -178,8 +178,7 @@ impl Queue {
     ) -> Result<(), LeaseError> {
         let left = rest.deferred.into_iter().chain(part.row.recipients.iter().cloned()).chain(rest.untried);
         let again = |one: QueuedRecipient| QueuedRecipient { last_error: Some(why.into()), ..one };
-        let left =
-            AttemptOutcome { recipients: left.map(again).collect(), due_at: now.as_second(), now: now.as_second() };
+        let left = AttemptOutcome { recipients: left.map(again).collect(), due_at: now, now };
         self.inner.store.settle(part.claim, left, Vec::new()).await
     }
 
@@ -258,7 +257,7 @@ impl Queue {
         }
         let paths: Vec<String> = reported.iter().map(|one| one.recipient.path.to_string()).collect();
         let id = QueueId::new(Uuid::new_v5(&row.id.get(), format!("report {}", paths.join(" ")).as_bytes()));
-        let arrived = Timestamp::from_second(row.queued_at).unwrap_or(now);
+        let arrived = row.queued_at;
         let envelope = row.envelope(Vec::new());
         self.inner.delivery.report(id, &envelope, reported, original, (arrived, now)).into_iter().collect()
     }

@@ -65,7 +65,7 @@ impl Queue {
     /// Like [`Queue::accept`], under an id that the caller chooses: a repeated id changes nothing, and local recipients
     /// get the message under [`provost_delivery::batch_id`] of that id.
     pub async fn accept_as(&self, id: Uuid, envelope: Envelope, body: Bytes, now: Timestamp) -> Result<(), StoreError> {
-        self.accept_outgoing(NewMessage { id: QueueId::new(id), envelope, body, when: now.as_second() }).await
+        self.accept_outgoing(NewMessage { id: QueueId::new(id), envelope, body, when: now }).await
     }
 
     /// Like [`Queue::accept_as`], for a message that already has its id.
@@ -82,7 +82,7 @@ impl Queue {
 
     /// Returns the number of rows in each state at `now`.
     pub async fn tally(&self, now: Timestamp) -> Result<QueueTally, StoreError> {
-        self.inner.store.tally(now.as_second()).await
+        self.inner.store.tally(now).await
     }
 }
 

@@ -1,13 +1,14 @@
 //! Proof, right before a message is handed over, that the worker still has the lease on its queue row.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use provost_store::{BoxFuture, Claim, LeaseError};
 
 use crate::{Inner, SendPermit};
 
-/// Length of the lease on a row, seconds: longer than an attempt may take. Each proof renews it.
-pub(crate) const LEASE_SECONDS: i64 = 15 * 60;
+/// Length of the lease on a row: longer than an attempt may take. Each proof renews it.
+pub(crate) const LEASE: Duration = Duration::from_mins(15);
 
 /// The permit to send the message of one leased row.
 pub(crate) struct RowPermit<'a> {
@@ -21,8 +22,8 @@ impl RowPermit<'_> {
     /// Renews the lease; [`LeaseError::Fenced`] when another worker has or had the row.
     pub(crate) async fn renew(&self) -> Result<(), LeaseError> {
         // Reads the clock again: a machine that was suspended during the attempt must see that its lease ran out.
-        let now = (self.inner.clock)().as_second();
-        self.inner.store.prove(self.claim, now, LEASE_SECONDS).await
+        let now = (self.inner.clock)();
+        self.inner.store.prove(self.claim, now, LEASE).await
     }
 }
 

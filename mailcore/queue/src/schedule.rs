@@ -1,7 +1,12 @@
 //! When to try again, by the present settings. Time is an argument.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use provost_view::SharedSettings;
+
+/// Shortest wait before another attempt.
+const WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// Limits of the queue on this node.
 #[derive(Clone, Debug)]
@@ -22,15 +27,15 @@ impl Default for QueueConfig {
 ///
 /// RFC 5321 §4.5.4.1: the wait grows, and the message is tried for days. `retry-first` is the first wait, `retry-max` the
 /// longest.
-pub fn next_attempt(settings: &SharedSettings, attempts: u32, now: Timestamp) -> i64 {
-    let doublings = attempts.saturating_sub(1).min(i64::BITS - 2);
-    let wait = settings.retry_first.max(1).saturating_mul(1_i64 << doublings);
-    now.as_second().saturating_add(wait.min(settings.retry_max.max(1)))
+pub fn next_attempt(settings: &SharedSettings, attempts: u32, now: Timestamp) -> Timestamp {
+    let doublings = attempts.saturating_sub(1).min(u32::BITS - 1);
+    let wait = settings.retry_first.max(WAIT_MIN).saturating_mul(1 << doublings);
+    now.saturating_add(wait.min(settings.retry_max.max(WAIT_MIN))).unwrap_or(Timestamp::MAX)
 }
 
 /// Whether a deferral at `now` is the last one: the message is older than `queue-lifetime`.
-pub(crate) fn is_expired(settings: &SharedSettings, queued_at: i64, now: Timestamp) -> bool {
-    now.as_second().saturating_sub(queued_at) >= settings.queue_lifetime
+pub(crate) fn is_expired(settings: &SharedSettings, queued_at: Timestamp, now: Timestamp) -> bool {
+    now >= queued_at.saturating_add(settings.queue_lifetime).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
@@ -48,20 +53,21 @@ mod tests {
         for (attempts, wait) in
             [(0, 60), (1, 60), (2, 120), (3, 240), (6, 1920), (7, 3600), (8, 3600), (100, 3600), (u32::MAX, 3600)]
         {
-            assert_eq!(next_attempt(&settings, attempts, at(1_000)), 1_000 + wait, "{attempts}");
+            assert_eq!(next_attempt(&settings, attempts, at(1_000)), at(1_000 + wait), "{attempts}");
         }
     }
 
     #[test]
     fn a_message_lives_five_days_and_is_tried_often() {
         let settings = SharedSettings::default();
-        let (mut now, mut attempts) = (0, 0);
-        while !is_expired(&settings, 0, at(now)) {
+        let (mut now, mut attempts) = (at(0), 0);
+        while !is_expired(&settings, at(0), now) {
             attempts += 1;
-            now = next_attempt(&settings, attempts, at(now));
+            now = next_attempt(&settings, attempts, now);
         }
         assert!((120..135).contains(&attempts), "{attempts}");
-        assert!((settings.queue_lifetime..settings.queue_lifetime + 3600).contains(&now), "{now}");
+        let end = at(0) + settings.queue_lifetime;
+        assert!((end..end + Duration::from_hours(1)).contains(&now), "{now}");
     }
 
     #[test]
@@ -71,8 +77,8 @@ mod tests {
             stated.add(name, "test", "1").unwrap();
         }
         let settings = SharedSettings::of_file(&stated);
-        assert_eq!(next_attempt(&settings, 5, at(10)), 11);
-        assert!(!is_expired(&settings, 10, at(10)) && is_expired(&settings, 10, at(11)));
+        assert_eq!(next_attempt(&settings, 5, at(10)), at(11));
+        assert!(!is_expired(&settings, at(10), at(10)) && is_expired(&settings, at(10), at(11)));
     }
 
     /// Each setting is valid alone, so `retry-first` may be longer than `retry-max`.
@@ -81,6 +87,6 @@ mod tests {
         let mut stated = provost_view::Fallback::default();
         stated.add("retry-first", "test", "600").unwrap();
         stated.add("retry-max", "test", "60").unwrap();
-        assert_eq!(next_attempt(&SharedSettings::of_file(&stated), 1, at(0)), 60);
+        assert_eq!(next_attempt(&SharedSettings::of_file(&stated), 1, at(0)), at(60));
     }
 }

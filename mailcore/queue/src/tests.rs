@@ -17,12 +17,13 @@ use provost_view::{Affiliation, Person, PersonState, View};
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
-use crate::permit::LEASE_SECONDS;
+use crate::permit::LEASE;
 use crate::work::{AttemptsUnderWay, DrainPolicy};
 use crate::{Fate, NextHop, Queue, QueueConfig, SendPermit};
 
 const NOW: i64 = 1_700_000_000;
 const DAY: i64 = 24 * 60 * 60;
+const LEASE_SECONDS: i64 = LEASE.as_secs() as i64;
 
 impl Queue {
     /// Runs one attempt for a taken row and records the outcome, while nothing stops the node.
@@ -143,7 +144,7 @@ impl Site {
 
     async fn take(&self, now: i64) -> Vec<TakenRow> {
         self.clock.store(now, Ordering::Relaxed);
-        self.store.take_due(TakeLimits::any(now, 100, LEASE_SECONDS)).await.unwrap()
+        self.store.take_due(TakeLimits::any(at(now), 100, LEASE)).await.unwrap()
     }
 
     /// Runs attempts until nothing is due at `now`, including the messages that attempts queue. Returns the number of
@@ -205,7 +206,7 @@ async fn a_deferral_is_tried_again() {
         let waiting = site.waiting().await;
         assert_eq!(waiting.len(), left, "{now}");
         if let Some(item) = waiting.first() {
-            assert_eq!((item.due_at, item.recipients.len()), (due_at, 1), "{now}");
+            assert_eq!((item.due_at, item.recipients.len()), (at(due_at), 1), "{now}");
             assert_eq!(item.recipients[0].last_error.as_deref(), Some("451 4.3.0 later"));
         }
     }
@@ -241,7 +242,7 @@ async fn after_five_days_a_deferral_is_bounced() {
     site.accept("zoe@example.edu", &["a@far.example"]).await;
     let (mut now, mut attempts) = (NOW, 0);
     while let Some(item) = site.waiting().await.first() {
-        now = now.max(item.due_at);
+        now = now.max(item.due_at.as_second());
         attempts += site.pass(now).await;
     }
     assert!((NOW + 5 * DAY..NOW + 5 * DAY + 3600).contains(&now), "{}", now - NOW);
@@ -370,14 +371,14 @@ impl QueueStore for DamagedRows {
             false => self.rows.queued_body(row),
         }
     }
-    fn prove(&self, claim: Claim, now: i64, lease: i64) -> BoxFuture<'_, Result<(), LeaseError>> {
+    fn prove(&self, claim: Claim, now: Timestamp, lease: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
         self.rows.prove(claim, now, lease)
     }
     fn advance(
         &self,
         claim: Claim,
         left: Vec<QueuedRecipient>,
-        held_until: i64,
+        held_until: Timestamp,
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
         self.rows.advance(claim, left, held_until, caused)
@@ -396,7 +397,7 @@ impl QueueStore for DamagedRows {
     fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
         self.rows.list(most)
     }
-    fn next_due(&self, after: i64) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
+    fn next_due(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, StoreError>> {
         self.rows.next_due(after)
     }
     fn arrivals(&self) -> watch::Receiver<u64> {
@@ -454,7 +455,7 @@ async fn a_message_that_panics_is_set_aside() {
     assert_eq!(panics, UNSETTLED_MAX);
     let row = site.waiting().await.remove(0);
     assert!(row.set_aside.is_some());
-    assert_eq!(site.store.next_due(0).await.unwrap(), None, "the worker sleeps");
+    assert_eq!(site.store.next_due(at(0)).await.unwrap(), None, "the worker sleeps");
 }
 
 /// Two workers, one frozen past its lease right before it hands over the message: the other one sends it, and the first
@@ -620,7 +621,7 @@ async fn a_stop_puts_back_what_it_cuts_off() {
     attempt.await.unwrap();
     let row = site.waiting().await.remove(0);
     assert_eq!(row.recipients[0].last_error.as_deref(), Some("the node was stopped"));
-    assert_eq!((row.attempts, row.due_at), (1, NOW));
+    assert_eq!((row.attempts, row.due_at), (1, at(NOW)));
     assert_eq!(site.take(NOW).await.len(), 1, "no lease is left");
 }
 

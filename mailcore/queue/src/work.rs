@@ -12,7 +12,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::Queue;
 use crate::attempt::{PartFates, UntriedRecipients};
-use crate::permit::LEASE_SECONDS;
+use crate::permit::LEASE;
 
 /// Limit of an attempt, more than the sum of its parts: 45 s for memory and 13 min up to the end mark, together less
 /// than the lease, and 13 min for the reply to the end mark, less than the renewed lease.
@@ -98,9 +98,9 @@ impl Queue {
             return SLEEP_MAX;
         }
         let take = TakeLimits {
-            now: now.as_second(),
+            now,
             most,
-            lease_seconds: LEASE_SECONDS,
+            lease: LEASE,
             per_destination: config.per_destination.max(1),
             running: running.by_destination(),
             held: running.rows.values().map(|(key, _)| *key).collect(),
@@ -119,7 +119,7 @@ impl Queue {
             running.rows.insert(task.id(), row);
         }
         // Due rows that were not taken wait for the end of an attempt, which wakes the worker.
-        match self.inner.store.next_due(now.as_second()).await {
+        match self.inner.store.next_due(now).await {
             Ok(Some(due_at)) => pause_until(due_at, now),
             Ok(None) => SLEEP_MAX,
             Err(_) => STORE_PAUSE,
@@ -209,9 +209,9 @@ fn note_outcome(id: uuid::Uuid, outcome: Result<(), LeaseError>) {
 }
 
 /// A minimum, so that a row which cannot be taken does not make the worker spin.
-fn pause_until(due_at: i64, now: Timestamp) -> Duration {
-    let seconds = due_at.saturating_sub(now.as_second()).max(0);
-    Duration::from_secs(seconds.unsigned_abs()).clamp(Duration::from_millis(200), SLEEP_MAX)
+fn pause_until(due_at: Timestamp, now: Timestamp) -> Duration {
+    let wait = Duration::try_from(due_at.duration_since(now)).unwrap_or_default();
+    wait.clamp(Duration::from_millis(200), SLEEP_MAX)
 }
 
 #[cfg(test)]
@@ -220,8 +220,10 @@ mod tests {
 
     #[test]
     fn sleeps_until_due_within_bounds() {
-        let now = Timestamp::from_second(1_000).unwrap();
-        for (due_at, millis) in [(1_010, 10_000), (1_000, 200), (0, 200), (i64::MAX, 60_000), (i64::MIN, 200)] {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let now = at(1_000);
+        let far = [(Timestamp::MAX, 60_000), (Timestamp::MIN, 200)];
+        for (due_at, millis) in [(at(1_010), 10_000), (at(1_000), 200), (at(0), 200)].into_iter().chain(far) {
             assert_eq!(pause_until(due_at, now), Duration::from_millis(millis), "{due_at}");
         }
     }

@@ -44,8 +44,8 @@ pub fn managed_script(person: &Person) -> String {
 
 /// Returns the test that is true from start to end, both included.
 fn window(vacation: &Vacation) -> String {
-    let at = |relation: &str, seconds: i64| {
-        let moment = quoted(&utc(seconds));
+    let at = |relation: &str, time: Timestamp| {
+        let moment = quoted(&utc(time));
         format!("currentdate :zone \"+0000\" :value \"{relation}\" \"iso8601\" {moment}")
     };
     match (vacation.start, vacation.end) {
@@ -58,11 +58,9 @@ fn window(vacation: &Vacation) -> String {
 
 /// Formats a time as RFC 3339 in UTC. Times outside the years 0 to 9999 would not sort as strings; they are clamped,
 /// which never matters.
-fn utc(seconds: i64) -> String {
-    const YEAR_0: i64 = -62_167_219_200;
-    const YEAR_9999_END: i64 = 253_402_207_200;
-    let moment = Timestamp::from_second(seconds.clamp(YEAR_0, YEAR_9999_END)).unwrap_or_default();
-    moment.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+fn utc(time: Timestamp) -> String {
+    const YEAR_0: Timestamp = Timestamp::constant(-62_167_219_200, 0);
+    time.max(YEAR_0).to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// Returns the texts in order: French and English, the person's language first. The text without a language replaces a

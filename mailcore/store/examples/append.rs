@@ -13,10 +13,6 @@ use jiff::Timestamp;
 use provost_store::{AccountId, Batch, BatchId, Flags, LocalConfig, LocalStore, MailboxName, MessageStore, Op};
 use uuid::Uuid;
 
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).unwrap()
-}
-
 const ACCOUNTS: u64 = 3_000;
 const BODY_OCTETS: usize = 10_240;
 const RUN: Duration = Duration::from_secs(5);
@@ -40,10 +36,11 @@ fn delivery(number: u64) -> Batch {
     // Each message has its own buffer, as deliveries do.
     let body = message(number);
     let mailbox = MailboxName::inbox();
-    let append = Op::Append { mailbox, create: false, body, flags: Flags::none(), internal_date: at(0) };
+    let append =
+        Op::Append { mailbox, create: false, body, flags: Flags::none(), internal_date: Timestamp::constant(0, 0) };
     let account = AccountId::new(Uuid::from_u128(u128::from(number % ACCOUNTS) << 64));
     let id = Some(BatchId::new(Uuid::new_v4()));
-    Batch { id, account, now: at(1_000_000), require: Vec::new(), ops: vec![append] }
+    Batch { id, account, now: Timestamp::constant(1_000_000, 0), require: Vec::new(), ops: vec![append] }
 }
 
 async fn run(store: &Arc<LocalStore>, callers: usize, next: &Arc<AtomicU64>) -> (f64, Duration) {

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use engines::*;
-use jiff::Timestamp;
 use provost_store::*;
 use rand::Rng;
 use uuid::Uuid;

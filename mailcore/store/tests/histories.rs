@@ -7,7 +7,6 @@ mod engines;
 use std::sync::Arc;
 
 use engines::*;
-use jiff::Timestamp;
 use proptest::prelude::*;
 use provost_store::*;
 use uuid::Uuid;

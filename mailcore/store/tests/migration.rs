@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engines::*;
-use jiff::Timestamp;
 use provost_store::*;
 use uuid::Uuid;
 

@@ -7,7 +7,6 @@ mod engines;
 use std::time::Duration;
 
 use engines::*;
-use jiff::Timestamp;
 use provost_store::*;
 use uuid::Uuid;
 
@@ -75,7 +74,7 @@ async fn columns_are_derived_from_the_message(one: OneAccount) {
     for mailbox in ["INBOX", "Sent"] {
         let rows = one.read(mailbox, MessageSelection::Uids(uids([1])), Columns::SENT).await;
         let derived = rows.rows[0].derived.clone().unwrap();
-        assert_eq!(derived.sent, Some(1_795_683_600), "{mailbox}");
+        assert_eq!(derived.sent, Some(at(1_795_683_600)), "{mailbox}");
         let all = provost_message::derive(message.as_bytes());
         assert!(derived.envelope.is_empty() && derived.fields.is_empty(), "only what was asked for");
         let columns = Columns::SENT | Columns::ENVELOPE | Columns::STRUCTURE | Columns::PREVIEW;

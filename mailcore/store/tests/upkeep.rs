@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use engines::*;
-use jiff::Timestamp;
 use provost_store::*;
 use rusqlite::Connection;
 
@@ -204,11 +203,11 @@ async fn columns_are_derived_in_the_background() {
     drop(connection);
     let one = store(folder.path());
     for row in one.read("INBOX", MessageSelection::all(), Columns::SENT).await.rows {
-        assert_eq!(row.derived.unwrap().sent, Some(1_795_683_600), "old columns are never returned");
+        assert_eq!(row.derived.unwrap().sent, Some(at(1_795_683_600)), "old columns are never returned");
     }
     wait_until("derived", || ask(folder.path(), &version) == 120).await;
     assert_eq!(
         one.read("INBOX", MessageSelection::Last(1), Columns::SENT).await.rows[0].derived.clone().unwrap().sent,
-        Some(1_795_683_600)
+        Some(at(1_795_683_600))
     );
 }

@@ -63,8 +63,9 @@ pub struct TraceRecord {
     // First, so that the number has a fixed position in the line: `search` reads it there.
     /// The message's number: 32 hexadecimal digits, as in Received and in the reply to the sender.
     pub id: String,
-    /// Milliseconds since 1970.
-    pub at: i64,
+    /// When it happened; milliseconds since 1970 in the file.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub at: Timestamp,
     /// The outcome.
     pub event: TraceOutcome,
     /// `smtp`, `submission`, `lmtp`, or `queue`.
@@ -114,7 +115,7 @@ impl TraceEvent {
         let login = connection.and_then(|connection| connection.login.as_ref());
         let record = TraceRecord {
             id: arrival.trace_id.to_string(),
-            at: now.as_millisecond(),
+            at: now,
             event: outcome,
             service: connection.map_or("queue", |connection| connection.service.as_label()).to_owned(),
             from: clean(&sender.to_lowercase(), ADDRESS_OCTETS_MAX),

@@ -111,7 +111,7 @@ pub fn search(folder: &Path, query: &TraceQuery) -> io::Result<TraceResult> {
             break;
         }
     }
-    let mut newest: Vec<(i64, String)> = hits.into_iter().map(|(id, at)| (at, id)).collect();
+    let mut newest: Vec<(Timestamp, String)> = hits.into_iter().map(|(id, at)| (at, id)).collect();
     newest.sort_unstable_by(|one, other| other.cmp(one));
     found.more |= newest.len() > query.most;
     newest.truncate(query.most);
@@ -124,9 +124,9 @@ fn journeys(
     folder: &Path,
     segments: &[TraceFile],
     matcher: &TraceMatcher,
-    newest: Vec<(i64, String)>,
+    newest: Vec<(Timestamp, String)>,
 ) -> io::Result<Vec<MessageTrace>> {
-    let journey = |(_, id): (i64, String)| MessageTrace { id, events: Vec::new(), left_out: false };
+    let journey = |(_, id): (Timestamp, String)| MessageTrace { id, events: Vec::new(), left_out: false };
     let mut journeys: Vec<MessageTrace> = newest.into_iter().map(journey).collect();
     let places: HashMap<Vec<u8>, usize> =
         journeys.iter().enumerate().map(|(place, journey)| (journey.id.clone().into_bytes(), place)).collect();
@@ -176,8 +176,8 @@ fn each_block(path: &Path, mut take: impl FnMut(&[u8])) -> io::Result<()> {
 /// A query prepared for matching.
 struct TraceMatcher {
     all: Vec<Criterion>,
-    since: i64,
-    until: i64,
+    since: Timestamp,
+    until: Timestamp,
     /// Octet sequences; every matching line contains at least one of them.
     needles: Vec<memmem::Finder<'static>>,
 }
@@ -188,12 +188,7 @@ impl TraceMatcher {
         // The needles of one criterion suffice; the criterion with the fewest is the fastest.
         let needles = all.iter().map(needles).min_by_key(Vec::len).unwrap_or_default();
         let finder = |needle: String| memmem::Finder::new(needle.as_bytes()).into_owned();
-        Self {
-            all,
-            since: query.since.as_millisecond(),
-            until: query.until.as_millisecond(),
-            needles: needles.into_iter().map(finder).collect(),
-        }
+        Self { all, since: query.since, until: query.until, needles: needles.into_iter().map(finder).collect() }
     }
 
     /// Calls `take` once for each matching record of a block.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use provost_message::{Envelope, Path as MailPath};
 use provost_store::{
     AccountId, AttemptOutcome, Batch, BatchError, BatchId, BodyId, Columns, Flag, FlagChange, Flags, LeaseError,
@@ -29,13 +30,17 @@ pub const CALLERS: usize = ACCOUNTS + 1;
 const STEPS: usize = 12;
 const MESSAGE_OCTETS_MAX: u64 = 300_000;
 /// Rows that batches cause are due at this time, which no history reaches, so the queue's caller does not claim them.
-const FAR: i64 = 1_000_000_000_000;
+const FAR: i64 = 200_000_000_000;
 /// Time between two starts, seconds: every lease of the earlier start has expired.
 const LIFE_SECONDS: i64 = 100_000;
 /// Attempts of a failed step that has an id.
 const TRIES: usize = 4;
 /// Attempts of the last step: enough that all faults of a plan are over.
 const LAST_TRIES: usize = 40;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap_or(Timestamp::MAX)
+}
 
 /// Message store and queue store as one trait.
 pub trait BothStores: MessageStore + QueueStore {}
@@ -65,7 +70,7 @@ pub fn steps(seed: u64) -> Vec<Vec<StoreStep>> {
 }
 
 fn account_steps(caller: usize, rng: &mut StdRng) -> Vec<StoreStep> {
-    let first = Batch { id: None, account: account(caller), now: 1_000_000, require: vec![], ops: vec![] };
+    let first = Batch { id: None, account: account(caller), now: at(1_000_000), require: vec![], ops: vec![] };
     let mut batches = vec![first.clone()];
     for number in 1..STEPS {
         if number > 2 && rng.random_bool(0.1) {
@@ -76,7 +81,7 @@ fn account_steps(caller: usize, rng: &mut StdRng) -> Vec<StoreStep> {
         }
         let id = rng.random_bool(0.7).then(|| BatchId::new(unique(caller, number, 0)));
         let ops = (0..rng.random_range(1..4)).map(|op| random_op(caller, number * 10 + op, rng)).collect();
-        batches.push(Batch { id, now: 1_000_000 + number as i64, ops, ..first.clone() });
+        batches.push(Batch { id, now: at(1_000_000 + number as i64), ops, ..first.clone() });
     }
     let id = Some(BatchId::new(unique(caller, STEPS, 0)));
     batches.push(Batch { id, ops: vec![append("INBOX", Bytes::from_static(b"the last one"))], ..first });
@@ -106,7 +111,7 @@ fn random_op(caller: usize, number: usize, rng: &mut StdRng) -> Op {
         17 => Op::RememberReply {
             handle: "vacation".into(),
             correspondent: format!("{}@example.org", number % 3),
-            until: FAR,
+            until: at(FAR),
             reply: Some(Box::new(outgoing(caller, number, FAR, rng))),
         },
         _ => Op::Enqueue(Box::new(outgoing(caller, number, FAR, rng))),
@@ -114,7 +119,13 @@ fn random_op(caller: usize, number: usize, rng: &mut StdRng) -> Op {
 }
 
 fn append(name: &str, body: Bytes) -> Op {
-    Op::Append { mailbox: mailbox_name(name), create: true, body, flags: Flags::none(), internal_date: 1_700_000_000 }
+    Op::Append {
+        mailbox: mailbox_name(name),
+        create: true,
+        body,
+        flags: Flags::none(),
+        internal_date: at(1_700_000_000),
+    }
 }
 
 /// Small bodies stay in the database, large ones go to a pack; each octet depends on the number.
@@ -134,7 +145,7 @@ fn outgoing(caller: usize, number: usize, when: i64, rng: &mut StdRng) -> NewMes
     let count = rng.random_range(1..=all.len());
     let recipients = all.iter().take(count).map(|path| MailPath::parse(path).unwrap());
     let envelope = Envelope::new(MailPath::parse("from@example.edu").ok(), recipients);
-    NewMessage { id: QueueId::new(unique(caller, number, 1)), envelope, body: body(number, rng), when }
+    NewMessage { id: QueueId::new(unique(caller, number, 1)), envelope, body: body(number, rng), when: at(when) }
 }
 
 /// An id that contains the caller, so that the rows of each caller can be told apart.
@@ -189,19 +200,21 @@ impl CallerModel {
                 Err(other) => answered(&other),
             },
             StoreStep::Enqueue(outgoing) => in_doubt(store.enqueue(outgoing.clone()).await),
-            StoreStep::Take(most) => match store.take_due(TakeLimits::any(now, *most, 600)).await {
-                Ok(taken) => {
-                    let seen: Vec<_> = taken.iter().map(|taken| told(&taken.row)).collect();
-                    self.claims.extend(taken);
-                    self.claims.sort_by_key(|taken| order(&taken.row));
-                    answered(&seen)
+            StoreStep::Take(most) => {
+                match store.take_due(TakeLimits::any(at(now), *most, Duration::from_secs(600))).await {
+                    Ok(taken) => {
+                        let seen: Vec<_> = taken.iter().map(|taken| told(&taken.row)).collect();
+                        self.claims.extend(taken);
+                        self.claims.sort_by_key(|taken| order(&taken.row));
+                        answered(&seen)
+                    }
+                    Err(error) => failed(error.to_string()),
                 }
-                Err(error) => failed(error.to_string()),
-            },
+            }
             StoreStep::Settle(some_left, report) => {
                 let Some(taken) = self.claims.first().cloned() else { return answered(&"nothing taken") };
                 let kept = if *some_left { taken.row.recipients.clone() } else { Vec::new() };
-                let left = AttemptOutcome { recipients: kept, due_at: now + 5, now };
+                let left = AttemptOutcome { recipients: kept, due_at: at(now + 5), now: at(now) };
                 let settled = store.settle(taken.claim, left, report.iter().cloned().collect()).await;
                 if !matches!(settled, Err(LeaseError::Unavailable(_))) {
                     self.claims.remove(0);
@@ -215,7 +228,7 @@ impl CallerModel {
                     return answered(&"the last recipient");
                 }
                 let advanced =
-                    store.advance(taken.claim, left.clone(), now + 600, report.iter().cloned().collect()).await;
+                    store.advance(taken.claim, left.clone(), at(now + 600), report.iter().cloned().collect()).await;
                 if advanced.is_ok() {
                     self.claims[0].row.recipients = left;
                 }
@@ -412,7 +425,7 @@ impl StoreJudge {
     fn goes_on(&self, store: &dyn BothStores) -> Result<(), String> {
         for caller in 0..ACCOUNTS {
             let ops = vec![append("INBOX", Bytes::from_static(b"after the crash"))];
-            let batch = Batch { id: None, account: account(caller), now: 2_000_000, require: vec![], ops };
+            let batch = Batch { id: None, account: account(caller), now: at(2_000_000), require: vec![], ops };
             self.runtime.block_on(store.apply(batch)).map_err(|error| format!("does not accept changes: {error}"))?;
         }
         Ok(())

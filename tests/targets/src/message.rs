@@ -184,9 +184,9 @@ pub(crate) fn header_values(value: &[u8]) {
     assert!(parsed.value.len() <= value.len());
     parsed.parameters.iter().for_each(|(name, _)| _ = parsed.parameter(&String::from_utf8_lossy(name)));
     if let Some(date) = SentDate::parse(value) {
-        assert_eq!(date.zoned().is_some(), date.seconds().is_some());
+        assert_eq!(date.zoned().is_some(), date.timestamp().is_some());
         if let Some(zoned) = date.zoned() {
-            assert_eq!(Some(zoned.timestamp().as_second()), date.seconds());
+            assert_eq!(Some(zoned.timestamp()), date.timestamp());
         }
     }
 }

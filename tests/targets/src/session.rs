@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use jiff::Timestamp;
 use provost_delivery::Delivery;
 use provost_imap::{ImapConfig, LiteralBudget, MessageLists, Recents, SearchTurns};
 use provost_message::Service;
@@ -66,9 +67,15 @@ async fn store() -> Arc<MemoryStore> {
         create: true,
         body: MESSAGE.into(),
         flags: Flags::none(),
-        internal_date: 0,
+        internal_date: Timestamp::UNIX_EPOCH,
     };
-    let batch = Batch { id: None, account: AccountId::new(UUID), now: 0, require: Vec::new(), ops: vec![op] };
+    let batch = Batch {
+        id: None,
+        account: AccountId::new(UUID),
+        now: Timestamp::UNIX_EPOCH,
+        require: Vec::new(),
+        ops: vec![op],
+    };
     store.apply(batch).await.expect("memory takes all");
     store
 }

@@ -83,9 +83,8 @@ pub(crate) struct MessageEvent {
 
 impl From<TraceRecord> for MessageEvent {
     fn from(record: TraceRecord) -> Self {
-        let at = Timestamp::from_millisecond(record.at);
         Self {
-            at: at.map_or_else(|_| record.at.to_string(), |at| at.to_string()),
+            at: record.at.to_string(),
             event: record.event.to_string(),
             service: record.service,
             from: record.from,

@@ -104,7 +104,7 @@ fn show_message(message: &MessageTrace) {
         out!("  received by {service} from {peer}{login}{octets}");
     }
     for event in &message.events {
-        let at = Timestamp::from_millisecond(event.at).map_or_else(|_| event.at.to_string(), |at| format!("{at:.3}"));
+        let at = format!("{:.3}", event.at);
         let to = event.to.as_ref().map(|to| format!(" <{}>", printable(to))).unwrap_or_default();
         out!("  {at} {:<9}{to}: {}", event.event.as_str(), printable(&event.text));
     }

@@ -6,6 +6,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use jiff::{SignedDuration, Timestamp};
+
 /// Checks that are kept: one hour at one every 15 seconds.
 const ROUNDS_MAX: usize = 240;
 
@@ -18,7 +20,7 @@ pub(super) struct LagChecks {
     /// CSNs of each server at its last answer.
     servers: HashMap<String, CsnVector>,
     /// Time and newest CSNs of each round, oldest first.
-    rounds: VecDeque<(i64, CsnVector)>,
+    rounds: VecDeque<(Timestamp, CsnVector)>,
 }
 
 impl LagChecks {
@@ -31,8 +33,8 @@ impl LagChecks {
         self.servers.insert(server.to_owned(), vector);
     }
 
-    /// Ends a round in which all servers were checked; `now` in seconds since 1970.
-    pub(super) fn end_of_round(&mut self, now: i64) {
+    /// Ends a round in which all servers were checked.
+    pub(super) fn end_of_round(&mut self, now: Timestamp) {
         let mut newest = CsnVector::new();
         for (id, csn) in self.servers.values().flatten() {
             raise(&mut newest, id, csn);
@@ -43,14 +45,14 @@ impl LagChecks {
         self.rounds.push_back((now, newest));
     }
 
-    /// Seconds for which the server has lacked a change that another one has; `None` when it never answered.
-    pub(super) fn lag(&self, server: &str, now: i64) -> Option<i64> {
+    /// For how long the server has lacked a change that another one has; `None` when it never answered.
+    pub(super) fn lag(&self, server: &str, now: Timestamp) -> Option<SignedDuration> {
         let own = self.servers.get(server)?;
-        let has = |round: &&(i64, CsnVector)| {
+        let has = |round: &&(Timestamp, CsnVector)| {
             round.1.iter().all(|(id, csn)| own.get(id).is_some_and(|own| own.as_str() >= csn.as_str()))
         };
         let level = self.rounds.iter().rev().find(has).or(self.rounds.front());
-        level.map(|(at, _)| now.saturating_sub(*at).max(0))
+        level.map(|(at, _)| now.duration_since(*at).max(SignedDuration::ZERO))
     }
 }
 
@@ -71,6 +73,10 @@ fn raise(vector: &mut CsnVector, id: &str, csn: &str) {
 mod tests {
     use super::*;
 
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
     fn csn(time: u32, server: u32) -> String {
         format!("2026010100{time:04}.000000Z#000000#{server:03}#000000")
     }
@@ -78,13 +84,15 @@ mod tests {
     #[test]
     fn lag_is_counted_from_the_look_when_both_were_level() {
         let mut progress = LagChecks::default();
-        let mut look = |now: i64, provider: &[String], replica: Option<&[String]>| {
+        let mut look = |second: i64, provider: &[String], replica: Option<&[String]>| {
             progress.saw("provider", provider);
             if let Some(replica) = replica {
                 progress.saw("replica", replica);
             }
+            let now = at(second);
             progress.end_of_round(now);
-            (progress.lag("provider", now), progress.lag("replica", now))
+            let lag = |server| progress.lag(server, now).map(|lag| lag.as_secs());
+            (lag("provider"), lag("replica"))
         };
         assert_eq!(look(0, &[csn(1, 1)], None), (Some(0), None), "the server never answered");
         assert_eq!(look(15, &[csn(1, 1)], Some(&[csn(1, 1)])), (Some(0), Some(0)));
@@ -107,9 +115,9 @@ mod tests {
         progress.saw("old", &[csn(0, 1)]);
         for round in 0..1000 {
             progress.saw("new", &[csn(round, 1)]);
-            progress.end_of_round(i64::from(round));
+            progress.end_of_round(at(i64::from(round)));
         }
         assert_eq!(progress.rounds.len(), ROUNDS_MAX);
-        assert_eq!(progress.lag("old", 999), Some(ROUNDS_MAX as i64 - 1));
+        assert_eq!(progress.lag("old", at(999)), Some(SignedDuration::from_secs(ROUNDS_MAX as i64 - 1)));
     }
 }

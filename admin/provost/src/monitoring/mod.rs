@@ -131,8 +131,8 @@ impl Gauges {
         {
             gauge!("provost_queue_messages", "state" => state).set(count as f64);
         }
-        let age = tally.oldest.map_or(0, |oldest| now.as_second().saturating_sub(oldest).max(0));
-        gauge!("provost_queue_oldest_age_seconds").set(age as f64);
+        let age = tally.oldest.map_or(0.0, |oldest| now.duration_since(oldest).as_secs_f64().max(0.0));
+        gauge!("provost_queue_oldest_age_seconds").set(age);
     }
 
     fn read_disk(&self) {
@@ -181,10 +181,10 @@ fn record(looks: &[ServerCondition], progress: &mut LagChecks, now: Timestamp) {
             progress.saw(&look.url, csns);
         }
     }
-    progress.end_of_round(now.as_second());
+    progress.end_of_round(now);
     for look in looks {
-        if let Some(lag) = progress.lag(&look.url, now.as_second()) {
-            gauge!("provost_directory_server_lag_seconds", labels(look)).set(lag as f64);
+        if let Some(lag) = progress.lag(&look.url, now) {
+            gauge!("provost_directory_server_lag_seconds", labels(look)).set(lag.as_secs_f64());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Commands as values (RFC 3501 §6).
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use provost_credential::Secret;
 use provost_store::{Flag, Flags, MailboxName, SpecialUse};
@@ -112,8 +113,8 @@ pub(crate) struct ListSelect {
 pub(crate) struct AppendArguments {
     pub(crate) mailbox: NamedMailbox,
     pub(crate) flags: Flags,
-    /// The internal date that the client gives, in seconds since 1970.
-    pub(crate) date: Option<i64>,
+    /// The internal date that the client gives.
+    pub(crate) date: Option<Timestamp>,
     pub(crate) message: Bytes,
 }
 

@@ -25,8 +25,8 @@ fn number<T: std::str::FromStr>(digits: &str) -> Option<T> {
     digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
-/// Reads `date-time` without its quotes: `17-Jul-1996 02:44:25 -0700`, days below 10 with a leading space. Seconds since 1970.
-pub(crate) fn parse_date_time(text: &str) -> Option<i64> {
+/// Reads `date-time` without its quotes: `17-Jul-1996 02:44:25 -0700`, days below 10 with a leading space.
+pub(crate) fn parse_date_time(text: &str) -> Option<Timestamp> {
     let mut words = text.trim_start_matches(' ').split(' ');
     let (date, time, zone) = (parse_date(words.next()?)?, words.next()?, words.next()?);
     if words.next().is_some() {
@@ -38,7 +38,7 @@ pub(crate) fn parse_date_time(text: &str) -> Option<i64> {
     let second = number::<i8>(second)?.min(59);
     let (hour, minute) = (number(hour)?, number(minute)?);
     let at = DateTime::new(date.year(), date.month(), date.day(), hour, minute, second, 0).ok()?;
-    Some(offset(zone)?.to_timestamp(at).ok()?.as_second())
+    offset(zone)?.to_timestamp(at).ok()
 }
 
 fn offset(zone: &str) -> Option<Offset> {
@@ -51,18 +51,14 @@ fn offset(zone: &str) -> Option<Offset> {
     Offset::from_seconds(sign * (number::<i32>(hours)? * 3600 + number::<i32>(minutes)? * 60)).ok()
 }
 
-/// The day in UTC at `seconds` since 1970.
-pub(crate) fn utc_date(seconds: i64) -> Date {
-    utc(seconds).date()
+/// The day in UTC.
+pub(crate) fn utc_date(at: Timestamp) -> Date {
+    Offset::UTC.to_datetime(at).date()
 }
 
-fn utc(seconds: i64) -> DateTime {
-    Offset::UTC.to_datetime(Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH))
-}
-
-/// Writes `date-time` in UTC, without its quotes, from seconds since 1970.
-pub(crate) fn format_date_time(seconds: i64) -> String {
-    let at = utc(seconds);
+/// Writes `date-time` in UTC, without its quotes.
+pub(crate) fn format_date_time(at: Timestamp) -> String {
+    let at = Offset::UTC.to_datetime(at);
     let name = usize::try_from(at.month() - 1).ok().and_then(|month| MONTHS.get(month)).copied().unwrap_or("Jan");
     let (day, year) = (at.day(), at.year());
     format!("{day:2}-{name}-{year:04} {:02}:{:02}:{:02} +0000", at.hour(), at.minute(), at.second())
@@ -85,9 +81,9 @@ mod tests {
             ("17-Jul-1996 02:44:25 0700", None),
             ("17-Jul-96 02:44:25 +0700", None),
         ] {
-            assert_eq!(parse_date_time(text), seconds, "{text}");
+            assert_eq!(parse_date_time(text).map(Timestamp::as_second), seconds, "{text}");
         }
-        assert_eq!(format_date_time(837_596_665), "17-Jul-1996 09:44:25 +0000");
-        assert_eq!(format_date_time(0), " 1-Jan-1970 00:00:00 +0000");
+        assert_eq!(format_date_time(Timestamp::from_second(837_596_665).unwrap()), "17-Jul-1996 09:44:25 +0000");
+        assert_eq!(format_date_time(Timestamp::UNIX_EPOCH), " 1-Jan-1970 00:00:00 +0000");
     }
 }

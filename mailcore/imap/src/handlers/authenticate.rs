@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use jiff::Timestamp;
 use provost_credential::Secret;
 use provost_net::OutputBuffer;
 use provost_store::AccountId;
@@ -130,7 +131,7 @@ async fn verify(
 ) -> Completion {
     let now = (connection.clock)();
     match connection.config.view.login(attempt(connection, name, password), now).await {
-        Login::Accepted(person) => accept(connection, &person, now.as_second()),
+        Login::Accepted(person) => accept(connection, &person, now),
         Login::Refused => refuse(connection, failures, wrong(), out).await,
         Login::Throttled => {
             refuse(connection, failures, StatusResponse::no("UNAVAILABLE", TOO_MANY_REFUSED), out).await
@@ -143,7 +144,7 @@ fn attempt<'a>(connection: &Connection, name: &'a str, password: &'a Secret) -> 
     LoginAttempt { name, password, source: connection.peer.remote.ip(), service: "imap" }
 }
 
-fn accept(connection: &Connection, person: &PersonRef, now: i64) -> Completion {
+fn accept(connection: &Connection, person: &PersonRef, now: Timestamp) -> Completion {
     let id = AccountId::new(person.entry_uuid);
     let watch = connection.config.view.watch(person);
     let notices = connection.config.store.notices(id);

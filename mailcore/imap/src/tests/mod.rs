@@ -32,7 +32,7 @@ use uuid::Uuid;
 use crate::{ImapConfig, ImapSession};
 
 /// Mon, 23 Nov 2026 19:45:00 UTC.
-pub(super) const NOW: i64 = 1_795_463_100;
+pub(super) const NOW: Timestamp = Timestamp::constant(1_795_463_100, 0);
 
 pub(super) fn person(state: PersonState) -> Person {
     Person {
@@ -128,7 +128,7 @@ impl Client {
     pub(super) fn new(site: &Site, remote: &str, transport: Transport, tls_offered: bool) -> Self {
         let peer = Peer { remote: remote.parse().unwrap(), local: "127.0.0.1:143".parse().unwrap() };
         let mut session = ImapSession::new(site.config.clone(), peer, transport, tls_offered);
-        session.connection.clock = || Timestamp::from_second(NOW).unwrap();
+        session.connection.clock = || NOW;
         session.connection.penalty = Duration::from_millis(1);
         let (input, output) = (BytesMut::new(), BytesMut::new());
         Self { session, input, output, sink: Vec::new(), lines: VecDeque::new(), step: Step::NeedMore }

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use provost_store::{
     AccountSnapshot, Applied, BatchError, BodyId, BoxFuture, Columns, Lease, LeaseError, MailboxId, MessageSelection,
     MessageStore, ReadToken, Rows, StoreError,
@@ -81,7 +82,7 @@ impl MessageStore for Counted {
     fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
         self.engine.accounts(after, most)
     }
-    fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {
+    fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp) {
         self.engine.note_login(account, protocol, now);
     }
 }

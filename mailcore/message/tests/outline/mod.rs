@@ -1,5 +1,6 @@
 //! The results of both parsers in one comparable form.
 
+use jiff::Timestamp;
 use mail_parser::{Addr, Address, MessageParser, MimeHeaders, PartType};
 use provost_message::{HeaderSection, ImapEnvelope, ListedAddress, MimePart, PartContent, SentDate, decode_words};
 
@@ -61,7 +62,8 @@ pub(crate) fn with_crlf(message: &[u8]) -> Vec<u8> {
 pub(crate) fn ours(message: &[u8]) -> MessageOutline {
     let envelope = ImapEnvelope::of(message);
     let subject = HeaderSection::of(message).field("Subject").map(|field| spaced(&field.decoded()));
-    let date = envelope.date.as_deref().and_then(SentDate::parse).and_then(|date| date.seconds());
+    let date =
+        envelope.date.as_deref().and_then(SentDate::parse).and_then(|date| date.timestamp()).map(Timestamp::as_second);
     let list = |list: &[ListedAddress]| -> Vec<String> {
         let mailboxes = list.iter().filter_map(|listed| match listed {
             ListedAddress::Mailbox(mailbox) => Some(mailbox),

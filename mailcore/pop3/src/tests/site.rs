@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use jiff::Timestamp;
 use provost_message::Address;
 use provost_net::{OutputBuffer, Peer, Session, Step, Transport};
 use provost_store::{
@@ -117,7 +118,7 @@ impl MessageStore for FaultyStore {
     fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
         self.inner.accounts(after, most)
     }
-    fn note_login(&self, account: AccountId, protocol: &'static str, now: i64) {
+    fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp) {
         self.inner.note_login(account, protocol, now);
     }
 }
@@ -150,12 +151,18 @@ impl Site {
             create: false,
             body: Bytes::from(body.to_string()),
             flags: Flags::none(),
-            internal_date: 0,
+            internal_date: Timestamp::UNIX_EPOCH,
         };
         let ops = bodies.iter().map(append).collect();
         self.store
             .inner
-            .apply(Batch { id: None, account: ZOE, now: 1_700_000_000, require: Vec::new(), ops })
+            .apply(Batch {
+                id: None,
+                account: ZOE,
+                now: Timestamp::constant(1_700_000_000, 0),
+                require: Vec::new(),
+                ops,
+            })
             .await
             .unwrap();
     }

@@ -116,7 +116,7 @@ impl SmtpSession {
         };
         match self.config.view.login(attempt, now).await {
             Login::Accepted(person) if self.may_act_as(&person, &identity.authorization) => {
-                self.config.delivery.store.note_login(AccountId::new(person.entry_uuid), "submission", now.as_second());
+                self.config.delivery.store.note_login(AccountId::new(person.entry_uuid), "submission", now);
                 self.login_watch = Some(self.config.view.watch(&person));
                 self.connection_mut().login = Some(person);
                 send_reply(reply::LOGGED_IN, out)

@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::fault::{damaged, storage, unavailable};
 use super::pack::{BodyLocation, PackPosition, PackWriter};
-use super::rows::signed;
+use super::rows::{SecondColumn, signed};
 use crate::StoreError;
 
 /// Numbers reserved at once, so that not every commit writes the counter.
@@ -169,7 +169,7 @@ pub(super) fn insert_derived(connection: &Connection, number: u64, derived: &Der
     let row = params![
         signed(number),
         DERIVED_VERSION,
-        derived.sent,
+        derived.sent.map(SecondColumn),
         derived.envelope,
         derived.structure,
         derived.preview,

@@ -7,7 +7,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Params, Row as SqlRow, params};
 
 use super::fault::{damaged, storage};
-use super::rows::{AccountNo, load, number, signed, time, uid};
+use super::rows::{AccountNo, load, number, optional_time, signed, time, uid};
 use crate::{
     AccountId, BodyId, Columns, Flags, MailboxId, MessageMeta, MessageRow, MessageSelection, Modseq, ReadToken, Rows,
     StoreError, Uid, UidSet,
@@ -224,7 +224,7 @@ fn derived(row: &SqlRow<'_>, columns: Columns) -> Result<Option<Derived>, StoreE
     for (column, _) in DERIVED.iter().filter(|(column, _)| columns.has(*column)) {
         at += 1;
         match *column {
-            Columns::SENT => derived.sent = row.get(at).map_err(storage)?,
+            Columns::SENT => derived.sent = optional_time(row, at).map_err(storage)?,
             Columns::PREVIEW => derived.preview = row.get(at).map_err(storage)?,
             Columns::ENVELOPE => derived.envelope = blob(row, at)?,
             Columns::STRUCTURE => derived.structure = blob(row, at)?,

@@ -9,7 +9,7 @@ use super::bodies::{self, drop_reference};
 use super::database::Database;
 use super::fault::{damaged, storage};
 use super::pack::BodyLocation;
-use super::rows::{SecondColumn, number, signed, time};
+use super::rows::{SecondColumn, number, optional_time, signed, time};
 use crate::batch::REMEMBERED;
 use crate::queue::{KeptEnvelope, by_destination, lease_end, unsettled};
 use crate::time::earlier;
@@ -307,7 +307,7 @@ pub(super) fn tally(connection: &Connection, now: Timestamp) -> Result<QueueTall
             due: count(1)?,
             taken: count(2)?,
             set_aside: count(3)?,
-            oldest: row.get::<_, Option<SecondColumn>>(4)?.map(|SecondColumn(at)| at),
+            oldest: optional_time(row, 4)?,
         })
     };
     statement.query_row([SecondColumn(now)], read).map_err(storage)
@@ -319,8 +319,7 @@ pub(super) fn next_due(connection: &Connection, after: Timestamp) -> Result<Opti
         SELECT min(due_at) AS at FROM outgoing WHERE set_aside IS NULL AND lease_until = 0 AND due_at > ?1
         UNION ALL SELECT min(lease_until) FROM outgoing WHERE set_aside IS NULL AND due_at <= ?1 AND lease_until > ?1)";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
-    let next: Option<SecondColumn> = statement.query_row([SecondColumn(after)], |row| row.get(0)).map_err(storage)?;
-    Ok(next.map(|SecondColumn(at)| at))
+    statement.query_row([SecondColumn(after)], |row| optional_time(row, 0)).map_err(storage)
 }
 
 /// Returns where a row's body is stored. Gone when the row is gone, damaged when the body is missing.

@@ -44,6 +44,11 @@ pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> 
     row.get(column).map(|SecondColumn(at)| at)
 }
 
+/// Reads a time that may be missing from a column.
+pub(super) fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    row.get::<_, Option<SecondColumn>>(column).map(|found| found.map(|SecondColumn(at)| at))
+}
+
 /// Converts to SQLite's signed numbers; no number of ours gets so large.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)

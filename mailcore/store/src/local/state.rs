@@ -15,7 +15,7 @@ use super::committer::{CommitFailure, Committer, ReplySender, Worker, answer};
 use super::fault::{damaged, storage, unavailable};
 use super::folder::{make_folder, sync_folder};
 use super::reader::Readers;
-use super::rows::SecondColumn;
+use super::rows::{SecondColumn, optional_time};
 use super::schema;
 use crate::state::{STATE_READ_MAX, check};
 use crate::{
@@ -309,14 +309,13 @@ fn to_row(value: u64) -> Result<i64, StoreError> {
 }
 
 /// Key, version, end and value, in the order of the columns.
-type RecordColumns = (String, i64, Option<SecondColumn>, Vec<u8>);
+type RecordColumns = (String, i64, Option<Timestamp>, Vec<u8>);
 
 fn record_of(row: &Row<'_>) -> rusqlite::Result<RecordColumns> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    Ok((row.get(0)?, row.get(1)?, optional_time(row, 2)?, row.get(3)?))
 }
 
 fn to_record((key, version, expires, value): RecordColumns) -> Result<StateRecord, StoreError> {
-    let expires = expires.map(|SecondColumn(at)| at);
     Ok(StateRecord { key, version: StateVersion(from_row(version)?), expires, value: value.into() })
 }
 

@@ -12,7 +12,7 @@ static SECOND: LazyLock<i64> = LazyLock::new(|| Timestamp::now().as_second());
 fn record(number: u64, event: TraceOutcome, to: &str) -> TraceRecord {
     TraceRecord {
         id: TraceId::from(Uuid::from_u128(number.into())).to_string(),
-        at: (*SECOND + i64::try_from(number).unwrap()) * 1000,
+        at: at(*SECOND + i64::try_from(number).unwrap()),
         event,
         service: "smtp".into(),
         from: format!("s{}@example.org", number % 7),
@@ -108,8 +108,8 @@ fn all_criteria_and_the_time_must_fit() {
 fn a_journey_is_whole_and_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let later = |event, seconds: i64, to: &str| TraceRecord {
-        at: record(1, event, to).at + seconds * 1000,
+    let later = |event, seconds: u64, to: &str| TraceRecord {
+        at: record(1, event, to).at + Duration::from_secs(seconds),
         ..record(1, event, to)
     };
     written(

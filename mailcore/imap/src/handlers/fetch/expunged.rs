@@ -3,6 +3,7 @@
 //! RFC 2180 §4.1.2: the expunge was not reported to the client, and may not be during FETCH. The client gets the known data
 //! of the message, and NIL or nothing for the rest; a refusal of the whole command would look like an error of the server.
 
+use jiff::Timestamp;
 use provost_message::ImapEnvelope;
 
 use crate::codec::command::{BodySection, FetchItem};
@@ -33,7 +34,7 @@ fn put(wire: &mut Vec<u8>, item: &FetchItem, described: &MessageData) {
         FetchItem::Flags => format!("FLAGS {}", described.flags()),
         FetchItem::Uid => format!("UID {}", described.message.uid),
         FetchItem::Rfc822Size => "RFC822.SIZE 0".to_owned(),
-        FetchItem::InternalDate => format!("INTERNALDATE \"{}\"", date::format_date_time(0)),
+        FetchItem::InternalDate => format!("INTERNALDATE \"{}\"", date::format_date_time(Timestamp::UNIX_EPOCH)),
         FetchItem::Rfc822 => "RFC822 NIL".to_owned(),
         FetchItem::Rfc822Header => "RFC822.HEADER NIL".to_owned(),
         FetchItem::Rfc822Text => "RFC822.TEXT NIL".to_owned(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use provost_store::{
     AccountId, AccountSnapshot, Applied, AttemptOutcome, Batch, BatchError, BodyId, BoxFuture, Claim, Columns, Lease,
     LeaseError, MailboxId, MemoryStore, MessageSelection, MessageStore, NewMessage, QueueRow, QueueStore,
@@ -53,7 +54,7 @@ impl MessageStore for BrokenDelivery {
     fn accounts(&self, _: Option<AccountId>, _: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
         down()
     }
-    fn note_login(&self, _: AccountId, _: &'static str, _: i64) {}
+    fn note_login(&self, _: AccountId, _: &'static str, _: Timestamp) {}
 }
 
 impl QueueStore for BrokenDelivery {
@@ -66,14 +67,14 @@ impl QueueStore for BrokenDelivery {
     fn queued_body(&self, _: &QueueRow) -> BoxFuture<'_, Result<Bytes, StoreError>> {
         down()
     }
-    fn prove(&self, _: Claim, _: i64, _: i64) -> BoxFuture<'_, Result<(), LeaseError>> {
+    fn prove(&self, _: Claim, _: Timestamp, _: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
         Box::pin(async { Err(LeaseError::Unavailable("down".into())) })
     }
     fn advance(
         &self,
         _: Claim,
         _: Vec<QueuedRecipient>,
-        _: i64,
+        _: Timestamp,
         _: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
         Box::pin(async { Err(LeaseError::Unavailable("down".into())) })
@@ -84,7 +85,7 @@ impl QueueStore for BrokenDelivery {
     fn list(&self, _: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
         down()
     }
-    fn next_due(&self, _: i64) -> BoxFuture<'_, Result<Option<i64>, StoreError>> {
+    fn next_due(&self, _: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, StoreError>> {
         down()
     }
     fn arrivals(&self) -> tokio::sync::watch::Receiver<u64> {
