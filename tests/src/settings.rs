@@ -60,7 +60,7 @@ impl Site<'_> {
     /// The output of `provost settings show`; an error unless the running node answered.
     fn show(&self) -> anyhow::Result<String> {
         let shown = (self.provost)(&["settings", "show"]).good()?;
-        ensure!(!shown.contains("No node answered"), "the node did not answer:\n{shown}");
+        ensure!(!shown.contains("values are not available"), "the node did not answer:\n{shown}");
         Ok(shown)
     }
 

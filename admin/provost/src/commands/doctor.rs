@@ -25,7 +25,7 @@ struct DoctorFinding {
 }
 
 pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow::Result<Exit> {
-    let mut found = vec![finding(format!("configuration {}", file.display()), Ok(()), "")];
+    let mut found = vec![good(format!("configuration {}", file.display()))];
     found.extend(moved_keys(config));
     let folder = folder(&config.node.data);
     // Without a folder there is one fault, not three.
@@ -34,15 +34,15 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     if exists {
         found.extend([free_space(&config.node.data), privacy(&config.node.data)]);
     }
-    found.extend(listeners::look(config, jiff::Timestamp::now()));
+    found.extend(listeners::findings(config, jiff::Timestamp::now()));
     found.extend(tokens_file(config));
     let servers = servers(config).await;
     let is_provider_dead = servers.1;
     found.extend(servers.0);
     found.extend(view(config).await);
-    let FailedAccount(shut_out, told) = directory(config).await;
-    let mut is_good = told.good;
-    found.push(told);
+    let FailedAccount(shut_out, account) = directory(config).await;
+    let mut is_good = account.good;
+    found.push(account);
     // A directory that refuses the node's account shows no schema and no people: report this one fault once.
     if shut_out.is_none() {
         let schema = schema(config).await;
@@ -76,9 +76,13 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
 /// Least free space that is good, octets: room for some large messages and the logs of the databases.
 const FREE_OCTETS_MIN: u64 = 256 * 1024 * 1024;
 
+fn good(what: String) -> DoctorFinding {
+    DoctorFinding { what, good: true, advice: String::new() }
+}
+
 fn finding(what: String, result: Result<(), String>, advice: &str) -> DoctorFinding {
     match result {
-        Ok(()) => DoctorFinding { what, good: true, advice: String::new() },
+        Ok(()) => good(what),
         Err(why) => DoctorFinding { what: format!("{what}: {why}"), good: false, advice: advice.to_owned() },
     }
 }
@@ -88,14 +92,14 @@ fn moved_keys(config: &Config) -> Vec<DoctorFinding> {
     let note = |(key, command): (&str, String)| {
         let what =
             format!("{key} applies only while the directory states no value; move it there for all nodes: {command}");
-        finding(what, Ok(()), "")
+        good(what)
     };
     config.moved().into_iter().map(note).collect()
 }
 
 fn folder(data: &Path) -> DoctorFinding {
-    let tried = tempfile::tempfile_in(data).map(drop).map_err(|e| e.to_string());
-    finding(format!("data folder {}", data.display()), tried, "create it, and let the node's user write there")
+    let writable = tempfile::tempfile_in(data).map(drop).map_err(|e| e.to_string());
+    finding(format!("data folder {}", data.display()), writable, "create it, and let the node's user write there")
 }
 
 /// Checks the free space of the data folder's file system: on a full disk all mail is deferred.
@@ -186,7 +190,7 @@ async fn directory(config: &Config) -> FailedAccount {
             None,
             bad("no contextCSN: syncprov is not loaded or the server is still being filled".to_owned(), SETUP),
         ),
-        Ok(Some(_)) => FailedAccount(None, finding(WHAT.to_owned(), Ok(()), "")),
+        Ok(Some(_)) => FailedAccount(None, good(WHAT.to_owned())),
         Ok(None) | Err(DirectoryError::NoSuchObject(_)) => {
             let why = format!("there is no {suffix}, or {} may not read it", config.directory.bind_dn);
             FailedAccount(None, bad(why, "is directory.suffix right? then: provost directory init"))
@@ -222,7 +226,7 @@ async fn settings(config: &Config) -> Vec<DoctorFinding> {
     };
     match asked.await {
         Err(why) => vec![finding(WHAT.to_owned(), Err(why), "may bind_dn read ou=policies and ou=services?")],
-        Ok(read) if read.faults().is_empty() => vec![finding(WHAT.to_owned(), Ok(()), "")],
+        Ok(read) if read.faults().is_empty() => vec![good(WHAT.to_owned())],
         Ok(read) => {
             let bad = |fault: &SettingFault| {
                 let (dn, values) = (printable(&fault.dn), printable(&fault.values.join("; ")));
