@@ -34,6 +34,7 @@ pub use provost_settings::{Fallback, SettingFault, SettingRow, SharedSettings};
 pub use snapshot::{AddressKind, RecipientStatus, Snapshot};
 pub use status::ViewStatus;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -245,6 +246,12 @@ impl View {
             (shared.snapshot.load_full(), certain)
         };
         self.inner.verifier.login(look_up, self.inner.directory.as_ref(), attempt, now).await
+    }
+
+    /// Whether a login to `name` from `source` was accepted by this node in the last 30 days.
+    pub fn is_familiar(&self, name: &str, source: IpAddr, now: Timestamp) -> bool {
+        let snapshot = self.inner.shared.snapshot.load();
+        self.inner.verifier.is_familiar(&snapshot, name, source, now)
     }
 
     /// Returns how fresh the View is.
