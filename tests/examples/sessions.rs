@@ -102,7 +102,7 @@ impl BenchLoad<'_> {
 
     /// Holds connections open until standard input ends.
     fn idle(&self, connections: u32) -> anyhow::Result<()> {
-        let mut held = Vec::new();
+        let mut connections = Vec::new();
         for number in 0..connections {
             let mut line = TextClient::open(self.address)?;
             line.start_tls()?;
@@ -111,9 +111,9 @@ impl BenchLoad<'_> {
             line.ask("b SELECT INBOX", &["b OK"])?;
             line.send_line("c IDLE")?;
             line.until(&["+"])?;
-            held.push(line);
+            connections.push(line);
         }
-        println!("{}", held.len());
+        println!("{}", connections.len());
         std::io::stdin().read_line(&mut String::new())?;
         Ok(())
     }
@@ -124,17 +124,17 @@ fn time(address: SocketAddr, user: &str, password: &str, rounds: usize, commands
     let mut peer = PlainPeer::open(address)?;
     peer.line()?;
     peer.command(&format!("LOGIN {user} {password}"))?;
-    let mut taken = vec![Vec::new(); commands.len()];
+    let mut times = vec![Vec::new(); commands.len()];
     for _ in 0..rounds {
-        for (command, taken) in commands.iter().zip(&mut taken) {
+        for (command, times) in commands.iter().zip(&mut times) {
             let begin = Instant::now();
             peer.command(command)?;
-            taken.push(begin.elapsed());
+            times.push(begin.elapsed());
         }
     }
-    for (command, mut taken) in commands.iter().zip(taken) {
-        taken.sort_unstable();
-        let median = taken.get(taken.len() / 2).copied().unwrap_or(Duration::ZERO);
+    for (command, mut times) in commands.iter().zip(times) {
+        times.sort_unstable();
+        let median = times.get(times.len() / 2).copied().unwrap_or(Duration::ZERO);
         println!("{:>10.2} ms  {command}", median.as_secs_f64() * 1000.0);
     }
     Ok(())

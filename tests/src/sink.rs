@@ -40,9 +40,10 @@ pub enum SilentStage {
 
 #[derive(Default)]
 struct SinkState {
-    taken: Mutex<Vec<AcceptedMessage>>,
+    messages: Mutex<Vec<AcceptedMessage>>,
     answers: Mutex<HashMap<String, String>>,
-    asked: Mutex<Vec<String>>,
+    /// The recipient of each RCPT command.
+    rcpt_recipients: Mutex<Vec<String>>,
     /// The stage at which the sink falls silent, and the number of conversations that have reached it.
     silence: Mutex<(Option<SilentStage>, usize)>,
     over: AtomicBool,
@@ -103,7 +104,7 @@ impl MailSink {
 
     /// All accepted messages.
     pub fn taken(&self) -> Vec<AcceptedMessage> {
-        lock(&self.state.taken).clone()
+        lock(&self.state.messages).clone()
     }
 
     /// The messages accepted for one recipient.
@@ -112,8 +113,8 @@ impl MailSink {
     }
 
     /// The number of RCPT commands for a recipient.
-    pub fn asked(&self, recipient: &str) -> usize {
-        lock(&self.state.asked).iter().filter(|one| *one == recipient).count()
+    pub fn rcpt_count(&self, recipient: &str) -> usize {
+        lock(&self.state.rcpt_recipients).iter().filter(|one| *one == recipient).count()
     }
 
     /// Waits for the first message for a recipient, and returns it.
@@ -188,7 +189,7 @@ fn serve(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
             }
             "RCPT" => {
                 let recipient = path(&line);
-                lock(&state.asked).push(recipient.clone());
+                lock(&state.rcpt_recipients).push(recipient.clone());
                 match lock(&state.answers).get(&recipient) {
                     Some(reply) => reply.clone(),
                     None => {
@@ -205,7 +206,7 @@ fn serve(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
                     return Ok(());
                 }
                 let (reverse_path, recipients) = (reverse_path.clone(), std::mem::take(&mut recipients));
-                lock(&state.taken).push(AcceptedMessage { reverse_path, recipients, text, at: Instant::now() });
+                lock(&state.messages).push(AcceptedMessage { reverse_path, recipients, text, at: Instant::now() });
                 "250 2.0.0 taken".to_owned()
             }
             "QUIT" => {

@@ -14,8 +14,8 @@ const KILL_AFTER: u32 = 1200;
 
 #[test]
 fn acknowledged_mail_survives_kill_9_exactly_once() {
-    let asked = std::env::var("PROVOST_KILL_AFTER").ok().and_then(|count| count.parse().ok());
-    let kill_after: u32 = asked.unwrap_or(KILL_AFTER);
+    let from_environment = std::env::var("PROVOST_KILL_AFTER").ok().and_then(|count| count.parse().ok());
+    let kill_after: u32 = from_environment.unwrap_or(KILL_AFTER);
     let mut node = Node::start().unwrap();
     let address = node.address(Port::Lmtp);
     let acknowledged = Mutex::new(Vec::new());

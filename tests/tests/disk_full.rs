@@ -20,7 +20,7 @@ const TAKEN: usize = 60;
 const LOAD_LINES: usize = 100;
 const LARGE_LINES: usize = 10_000;
 /// Messages deferred during the fault.
-const PUT_OFF: usize = 20;
+const DEFERRALS_MIN: usize = 20;
 const LIMIT: Duration = Duration::from_secs(60);
 /// The person who reads and writes mail while the load goes to the others.
 const READER: u32 = PEOPLE;
@@ -28,14 +28,15 @@ const READER: u32 = PEOPLE;
 /// The results of the load.
 #[derive(Default)]
 struct LoadResult {
-    taken: Mutex<Vec<String>>,
-    put_off: AtomicUsize,
+    /// The tokens of the acknowledged messages.
+    acknowledged: Mutex<Vec<String>>,
+    deferrals: AtomicUsize,
     is_over: AtomicBool,
 }
 
 impl LoadResult {
-    fn taken(&self) -> usize {
-        self.taken.lock().unwrap().len()
+    fn acknowledged_count(&self) -> usize {
+        self.acknowledged.lock().unwrap().len()
     }
 
     /// Delivers by LMTP until the load ends. A reply that is neither 2xx nor 4xx fails the test.
@@ -51,8 +52,8 @@ impl LoadResult {
                 (format!("{connection}-{number}"), SamplePerson::of((connection + number) % (PEOPLE - 1) + 1));
             let reply = transact(&mut line, &to, &token, LOAD_LINES);
             match reply.split_at(1).0 {
-                "2" => self.taken.lock().unwrap().push(token),
-                "4" => drop(self.put_off.fetch_add(1, Ordering::Relaxed)),
+                "2" => self.acknowledged.lock().unwrap().push(token),
+                "4" => drop(self.deferrals.fetch_add(1, Ordering::Relaxed)),
                 _ => panic!("{reply}"),
             }
         }
@@ -104,8 +105,8 @@ fn append(line: &mut TextClient, octets: usize) -> String {
 }
 
 /// Whether a small change is refused, or accepted: a full disk may still have room in an existing file.
-fn is_refused_or_fits(answer: &str, refused: &str, taken: &str, disk: &str) -> bool {
-    answer.starts_with(refused) || disk == "full" && answer.starts_with(taken)
+fn is_refused_or_fits(answer: &str, refused: &str, accepted: &str, disk: &str) -> bool {
+    answer.starts_with(refused) || disk == "full" && answer.starts_with(accepted)
 }
 
 /// Changes a vacation rule by REST, and returns the status.
@@ -181,26 +182,26 @@ fn go_through(disk: &str) {
     node.kill().unwrap();
     node.put_on_sound_disk();
     node.serve_again(&ports).unwrap();
-    let (found, taken) = (tokens_found(&node), load.taken.into_inner().unwrap());
-    let wrong: Vec<_> = taken.iter().filter(|token| found.get(*token) != Some(&1)).collect();
+    let (found, acknowledged) = (tokens_found(&node), load.acknowledged.into_inner().unwrap());
+    let wrong: Vec<_> = acknowledged.iter().filter(|token| found.get(*token) != Some(&1)).collect();
     assert!(
         wrong.is_empty(),
         "{} of {} acknowledged messages are not stored exactly once: {wrong:?}",
         wrong.len(),
-        taken.len()
+        acknowledged.len()
     );
-    println!("{} taken and found, {} put off", taken.len(), load.put_off.into_inner());
+    println!("{} taken and found, {} put off", acknowledged.len(), load.deferrals.into_inner());
 }
 
 fn with_load(node: &Node, load: &LoadResult, control: &Path, disk: &str) {
-    until("load", node, || load.taken() >= TAKEN);
+    until("load", node, || load.acknowledged_count() >= TAKEN);
     let pop3 = pop3(node);
     fs::write(control, disk).unwrap();
-    until("put off", node, || load.put_off.load(Ordering::Relaxed) >= PUT_OFF);
+    until("put off", node, || load.deferrals.load(Ordering::Relaxed) >= DEFERRALS_MIN);
     check_refusals(node, pop3, disk);
     fs::write(control, "").unwrap();
-    let before = load.taken();
-    until("taken again", node, || load.taken() >= before + TAKEN);
+    let before = load.acknowledged_count();
+    until("taken again", node, || load.acknowledged_count() >= before + TAKEN);
     let answer = append(&mut imap(node), 5);
     assert!(answer.starts_with("c OK"), "{answer}");
     assert_eq!(put_vacation(node), 200);

@@ -132,9 +132,9 @@ fn half_open(node: &Node, each: usize) -> Vec<(Port, TcpStream)> {
 #[test]
 fn half_open_connections_hold_up_nobody() {
     let node = node();
-    let held = half_open(&node, 40);
+    let connections = half_open(&node, 40);
     is_served(&node, "half-open connections");
-    drop(held);
+    drop(connections);
 }
 
 #[test]

@@ -369,9 +369,9 @@ fn day(offset: i32) -> String {
 }
 
 fn from_outside(node: &Node, from: &str, to: &SamplePerson, extra: &str) {
-    let shown = if from.is_empty() { "daemon@example.net" } else { from };
+    let sender = if from.is_empty() { "daemon@example.net" } else { from };
     let text = format!(
-        "From: {shown}\r\nTo: {}\r\nSubject: a question\r\nMessage-ID: <{from}.1@example.net>\r\n{extra}\r\nAre you there?\r\n",
+        "From: {sender}\r\nTo: {}\r\nSubject: a question\r\nMessage-ID: <{from}.1@example.net>\r\n{extra}\r\nAre you there?\r\n",
         to.mail()
     );
     mail::send(node.address(Port::Mx), None, from, &[&to.mail()], &text).unwrap();
@@ -457,7 +457,7 @@ fn a_vacation_answers_people_once_and_nobody_else() {
     assert_eq!(reply.reverse_path, "");
     let file = write(&node, "reply.eml", &reply.text);
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients/show.py");
-    let shown = run(Command::new("python3").arg(script).arg(&file)).unwrap().good().unwrap();
+    let parsed = run(Command::new("python3").arg(script).arg(&file)).unwrap().good().unwrap();
     for line in [
         "Auto-Submitted: auto-replied",
         "In-Reply-To: <friend@example.net.1@example.net>",
@@ -467,13 +467,13 @@ fn a_vacation_answers_people_once_and_nobody_else() {
         "À bientôt",
     ] {
         assert!(
-            shown.lines().any(|shown| shown.replace(['<', '>'], "") == line.replace(['<', '>'], "")),
-            "no '{line}' in\n{shown}"
+            parsed.lines().any(|parsed| parsed.replace(['<', '>'], "") == line.replace(['<', '>'], "")),
+            "no '{line}' in\n{parsed}"
         );
     }
     assert!(
-        shown.contains("test.p02@example.edu") && shown.contains("Message-ID: ") && shown.contains("Date: "),
-        "{shown}"
+        parsed.contains("test.p02@example.edu") && parsed.contains("Message-ID: ") && parsed.contains("Date: "),
+        "{parsed}"
     );
 
     let show = provost(&node, &["vacation", "show", &person.uid()]).unwrap().good().unwrap();
@@ -561,14 +561,14 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     assert!(listed.contains("tried 1 times, next at ") && listed.contains("451 4.7.1"), "{listed}");
     assert!(listed.contains("busy@example.net") && listed.contains(&person.mail()), "{listed}");
     assert!(!listed.contains("also@example.net"), "the delivered recipient must be gone: {listed}");
-    assert_eq!(sink.asked("busy@example.net"), 1);
+    assert_eq!(sink.rcpt_count("busy@example.net"), 1);
 
     // The queue survives a restart; with shorter waits the test can watch the retries.
     node.stop().unwrap();
     node.configure(|text| text.replace("[queue]\n", "[queue]\nretry_first = 1\nretry_max = 1\n")).unwrap();
     node.serve_again(&[Port::Http, Port::Submission]).unwrap();
     submit(&node, &person, &["busy@example.net"], "again");
-    deadline::until(LIMIT, || Ok((sink.asked("busy@example.net") >= 4).then_some(()))).unwrap();
+    deadline::until(LIMIT, || Ok((sink.rcpt_count("busy@example.net") >= 4).then_some(()))).unwrap();
     assert!(sink.taken_for("busy@example.net").is_empty());
     sink.answer("busy@example.net", None);
     let taken = sink.wait_for("busy@example.net", LIMIT).unwrap();
@@ -724,7 +724,7 @@ fn mail_that_is_never_taken_comes_back() {
     for words in ["Return-Path: <>", "Final-Recipient: rfc822; busy@example.net", "Action: failed", "Greylisted"] {
         assert!(bounce.contains(words), "no '{words}' in\n{bounce}");
     }
-    assert!(sink.asked("busy@example.net") >= 2);
+    assert!(sink.rcpt_count("busy@example.net") >= 2);
     // A bounce that cannot be delivered is dropped: no loop.
     wait_for_empty_queue(&node);
     assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 1);

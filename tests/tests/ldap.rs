@@ -265,9 +265,9 @@ impl SyncWatch {
         let arguments =
             ["-o", "ldif-wrap=no", "-E", "sync=rp", "-b", SUFFIX, filter, "mailLocalAddress", "preferredLanguage"];
         let mut child = ldap.command("ldapsearch", &arguments).stdout(Stdio::piped()).spawn().unwrap();
-        let (tell, lines) = channel();
+        let (sender, lines) = channel();
         let out = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { child, lines }
     }
 

@@ -165,8 +165,8 @@ fn by_a_registrars_file(node: &Node) {
     for name in [NEW_ADMIN.mail(), NEW_ADMIN.uid(), "tess.p03@example.edu".to_owned()] {
         assert!(!logs_in(&name).unwrap(), "{name}");
     }
-    let shown = command(node, &["person", "show", &NEW_ADMIN.uid()]).good().unwrap();
-    assert!(shown.contains("Tess P03") && shown.contains("none: cannot sign in"), "{shown}");
+    let person = command(node, &["person", "show", &NEW_ADMIN.uid()]).good().unwrap();
+    assert!(person.contains("Tess P03") && person.contains("none: cannot sign in"), "{person}");
     assert_eq!(ask(node, &token, "POST", &format!("/people/{}/password", ADMIN.uid()), JSON).status, 403);
 }
 

@@ -335,8 +335,8 @@ fn a_directory_that_lost_a_container_is_parked() {
         site.serve();
         site.wait_for("nobody.of.that.name@example.edu", "550", LIMIT);
     }
-    let shown = site.provost(&["settings", "show"]).good().unwrap();
-    assert!(shown.contains("5000000000"), "{shown}");
+    let settings = site.provost(&["settings", "show"]).good().unwrap();
+    assert!(settings.contains("5000000000"), "{settings}");
 }
 
 /// Known addresses are served, unknown ones deferred, and the operator is warned.

@@ -22,7 +22,7 @@ fn trace(node: &Node, words: &[&str]) -> anyhow::Result<Value> {
 /// The events of the newest message found, as `event to: text`, once one of them is `event`. Events are written within
 /// some hundredths of a second.
 fn events(node: &Node, words: &[&str], event: &str) -> Vec<String> {
-    let look = || {
+    let read = || {
         let found = trace(node, words)?;
         let Some(events) = found["messages"][0]["events"].as_array() else { return Ok(None) };
         let text = |event: &Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
@@ -30,7 +30,7 @@ fn events(node: &Node, words: &[&str], event: &str) -> Vec<String> {
         let lines: Vec<String> = events.iter().map(line).collect();
         Ok(lines.iter().any(|line| line.starts_with(event)).then_some(lines))
     };
-    let found = deadline::until(LIMIT, look);
+    let found = deadline::until(LIMIT, read);
     found.unwrap_or_else(|error| panic!("{words:?}: {error}: {:?}", trace(node, words))).0
 }
 
@@ -70,8 +70,8 @@ fn a_message_is_found_whatever_became_of_it() {
     assert!(recipient(mx, "zoe@elsewhere.example").unwrap().starts_with("550"));
     let refused = events(&node, &["--recipient", "nobody@example.edu"], "refused");
     assert_eq!(refused, ["refused nobody@example.edu: 550 5.1.1 No such user here"]);
-    let asked = trace(&node, &["--sender", "asker@example.net"]).unwrap().to_string();
-    assert!(asked.contains("550 5.7.1 Relaying denied") && asked.contains("zoe@elsewhere.example"), "{asked}");
+    let refused = trace(&node, &["--sender", "asker@example.net"]).unwrap().to_string();
+    assert!(refused.contains("550 5.7.1 Relaying denied") && refused.contains("zoe@elsewhere.example"), "{refused}");
 
     // Mail to outside: accepted by the relay, deferred, refused.
     let login = (zoe.mail(), zoe.password());
@@ -99,10 +99,10 @@ fn a_message_is_found_whatever_became_of_it() {
     assert_eq!(deferred[1], "deferred later@example.net: 451 4.2.0 later");
 
     // Output for people: one log line per event, no subject and no text anywhere, and an audit record for each search.
-    let shown = provost(&node, &["trace", "four@example.edu"]).unwrap().good().unwrap();
+    let output = provost(&node, &["trace", "four@example.edu"]).unwrap().good().unwrap();
     for words in ["<four@example.edu> from <test.p01@example.edu>", "received by submission from 127.0.0.1 as test.p01"]
     {
-        assert!(shown.contains(words), "{words}: {shown}");
+        assert!(output.contains(words), "{words}: {output}");
     }
     let log = node.log();
     for words in
@@ -110,9 +110,9 @@ fn a_message_is_found_whatever_became_of_it() {
     {
         assert!(log.contains(words), "{words}");
     }
-    let kept = std::fs::read_dir(node.data().join("trace")).unwrap();
-    let kept: String = kept.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
-    assert!(kept.contains("three@example.org") && !kept.contains("secret"), "{kept}");
+    let files = std::fs::read_dir(node.data().join("trace")).unwrap();
+    let files: String = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    assert!(files.contains("three@example.org") && !files.contains("secret"), "{files}");
     let audit = provost(&node, &["audit", "list", "--limit", "100"]).unwrap().good().unwrap();
     assert!(audit.contains("message.view provostPersonId="), "{audit}");
 }

@@ -154,7 +154,7 @@ struct VacationData {
     summary: String,
     level: &'static str,
     rhythm: Option<String>,
-    shown: Vec<ShownText>,
+    texts: Vec<ShownText>,
     start: FormField,
     end: FormField,
     subject_fr: FormField,
@@ -333,7 +333,7 @@ fn vacation_data(
         summary,
         level,
         rhythm: set.map(|change| rhythm(change, language)),
-        shown: set.map(|change| shown(change, language)).unwrap_or_default(),
+        texts: set.map(|change| reply_texts(change, language)).unwrap_or_default(),
         start: field("start", form.start),
         end: field("end", form.end),
         subject_fr: field("subject_fr", form.subject_fr),
@@ -345,13 +345,14 @@ fn vacation_data(
 }
 
 /// The texts of a rule, one for each language that has a text.
-fn shown(change: &VacationChange, language: Language) -> Vec<ShownText> {
+fn reply_texts(change: &VacationChange, language: Language) -> Vec<ShownText> {
     let texts = [
         ("vacation.french", "fr", &change.subject_fr, &change.text_fr),
         ("vacation.english", "en", &change.subject_en, &change.text_en),
     ];
-    let given = texts.into_iter().filter(|(_, _, subject, text)| subject.is_some() || text.is_some());
-    given
+    texts
+        .into_iter()
+        .filter(|(_, _, subject, text)| subject.is_some() || text.is_some())
         .map(|(key, lang, subject, text)| ShownText {
             label: language.say(key, &[]),
             lang,
@@ -528,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vacation_is_told_by_the_day() {
+    fn a_vacation_is_summarised_for_the_day() {
         let rule = |start: &str, end: &str| VacationChange {
             start: start.parse().ok(),
             end: end.parse().ok(),
@@ -549,7 +550,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_mailbox_is_told_at_once() {
+    fn a_full_mailbox_is_marked() {
         for (used, quota, words, level) in [
             (1_500_000, None, "1.5 MB", ""),
             (899, Some(1000), "899 bytes of 1.0 kB", ""),

@@ -70,12 +70,12 @@ fn steps(seed: u64) -> Vec<DirectoryStep> {
     (0..STEPS).map(&mut step).collect()
 }
 
-fn below(container: &str) -> Dn {
+fn container_dn(container: &str) -> Dn {
     Dn::parse(SUFFIX).unwrap().child("ou", container)
 }
 
 fn dn(number: u32) -> Dn {
-    below("people").child(attr::PROVOST_PERSON_ID, &format!("00000000-0000-4000-8000-{number:012}"))
+    container_dn("people").child(attr::PROVOST_PERSON_ID, &format!("00000000-0000-4000-8000-{number:012}"))
 }
 
 fn person(number: u32, name: &str) -> Entry {
@@ -303,7 +303,7 @@ impl DirectoryJudge {
 /// All people, and the greatest CSN.
 async fn people(directory: &Directory) -> Result<(People, Option<String>), DirectoryError> {
     let search = LdapSearch {
-        base: below("people"),
+        base: container_dn("people"),
         scope: Scope::Subtree,
         filter: Filter::present(attr::PROVOST_PERSON_ID),
         attributes: vec!["*".into(), "entryCSN".into()],

@@ -39,7 +39,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
     let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
     match command {
         Command::List { person } => {
-            print.show(&desk.person(&principal, &person).await?.addresses, |found| show(found))?;
+            print.show(&desk.person(&principal, &person).await?.addresses, |addresses| show(addresses))?;
         }
         Command::Add { person, address } => {
             let audit = desk.add_alias(&principal, &person, &address).await?;

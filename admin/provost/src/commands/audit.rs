@@ -30,12 +30,12 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     let Command::List { person, subject, limit } = command;
-    let asking = super::asking_without_directory(config).await?;
+    let access = super::asking_without_directory(config).await?;
     let subject = match person {
-        Some(person) => Some(asking.desk.person(&asking.principal, &person).await?.dn),
+        Some(person) => Some(access.desk.person(&access.principal, &person).await?.dn),
         None => subject,
     };
-    let records = asking.desk.audit_records(&asking.principal, subject.as_deref(), limit).await?;
+    let records = access.desk.audit_records(&access.principal, subject.as_deref(), limit).await?;
     print.show(&records, |records| records.iter().for_each(show))?;
     Ok(Exit::Clean)
 }

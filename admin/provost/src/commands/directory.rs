@@ -101,7 +101,7 @@ fn show(status: &StatusReport) {
     if status.servers.iter().any(ServerState::is_dead_provider) {
         out!("            changes (imports, help desk, passwords) need the provider; mail and logins continue");
     }
-    let shown = |count: Option<usize>| count.map_or("-".to_owned(), |count| count.to_string());
-    out!("people      {}", shown(status.people));
-    out!("addresses   {}", shown(status.addresses));
+    let count_text = |count: Option<usize>| count.map_or("-".to_owned(), |count| count.to_string());
+    out!("people      {}", count_text(status.people));
+    out!("addresses   {}", count_text(status.addresses));
 }

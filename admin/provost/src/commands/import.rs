@@ -20,7 +20,7 @@ use crate::output::{Printer, ProgressLine};
 /// Largest file, in octets.
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
 /// Maximum number of changes that are listed; the counts cover the rest.
-const CHANGES_SHOWN: usize = 50;
+const CHANGES_LISTED_MAX: usize = 50;
 
 /// Arguments of the command.
 #[derive(Args)]
@@ -80,14 +80,14 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
         EncodingName::Windows1252 => Encoding::Windows1252,
     };
     let options = CsvOptions { encoding, separator: arguments.separator };
-    let asking = super::asking(config).await?;
+    let access = super::asking(config).await?;
     // A registrar may not create containers; when they are missing, the plan reports that.
-    if !arguments.dry_run && asking.principal.may(Permission::InitDirectory) {
-        for made in asking.desk.ensure_tree(&asking.principal).await? {
+    if !arguments.dry_run && access.principal.may(Permission::InitDirectory) {
+        for made in access.desk.ensure_tree(&access.principal).await? {
             print.line(&format!("made {made}"));
         }
     }
-    let planned = match asking.desk.plan_import(&asking.principal, bytes, options).await {
+    let planned = match access.desk.plan_import(&access.principal, bytes, options).await {
         Err(ImportError::Desk(error)) => return Err(error.into()),
         planned => planned.with_context(|| format!("{}: nothing was changed", arguments.file.display()))?,
     };
@@ -95,7 +95,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
     show_plan(plan, arguments.dry_run, print);
 
     let outcomes =
-        if arguments.dry_run || plan.is_empty() { None } else { Some(write(&asking, &planned, print).await?) };
+        if arguments.dry_run || plan.is_empty() { None } else { Some(write(&access, &planned, print).await?) };
     let report = ImportReport {
         plan: plan.summary(),
         hash: plan.hash(),
@@ -123,7 +123,7 @@ fn read(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-async fn write(asking: &DeskAccess, planned: &PlannedImport, print: &Printer) -> anyhow::Result<Outcomes> {
+async fn write(access: &DeskAccess, planned: &PlannedImport, print: &Printer) -> anyhow::Result<Outcomes> {
     let total = planned.plan.changes().len();
     let mut line = ProgressLine::new(print, total);
     let mut progress = |at: ApplyProgress| line.set(at.done, at.total);
@@ -133,7 +133,7 @@ async fn write(asking: &DeskAccess, planned: &PlannedImport, print: &Printer) ->
         }
         eprintln!("provost: stopping after the people in progress");
     };
-    let result = asking.desk.apply_import(stop, &asking.principal, planned, &mut progress).await;
+    let result = access.desk.apply_import(stop, &access.principal, planned, &mut progress).await;
     line.end();
     result?.map_err(|(done, error)| {
         let stopped =
@@ -150,13 +150,13 @@ fn show_plan(plan: &Plan, dry_run: bool, print: &Printer) {
     for record in plan.rejected() {
         print.line(&format!("line {}, column {}: {}", record.line, record.column, record.rule));
     }
-    let shown = if dry_run { plan.changes().len() } else { CHANGES_SHOWN };
-    for change in plan.changes().iter().take(shown) {
+    let listed_max = if dry_run { plan.changes().len() } else { CHANGES_LISTED_MAX };
+    for change in plan.changes().iter().take(listed_max) {
         print.line(&change.to_string());
         change.explanation().for_each(|line| print.line(&format!("    {line}")));
     }
-    if plan.changes().len() > shown {
-        print.line(&format!("... and {} more", plan.changes().len() - shown));
+    if plan.changes().len() > listed_max {
+        print.line(&format!("... and {} more", plan.changes().len() - listed_max));
     }
 }
 

@@ -40,15 +40,15 @@ pub(super) struct BoundedBody {
 }
 
 struct BodyState {
-    held: Reservation,
+    reservation: Reservation,
     octets: u64,
     fault: Option<BodyFault>,
 }
 
 impl BoundedBody {
     /// A body that begins now, with `limit` and the time that its octets add.
-    pub(super) fn new(held: Reservation, limit: Duration) -> Self {
-        let state = BodyState { held, octets: 0, fault: None };
+    pub(super) fn new(reservation: Reservation, limit: Duration) -> Self {
+        let state = BodyState { reservation, octets: 0, fault: None };
         Self { state: Arc::new(Mutex::new(state)), began: Instant::now(), limit }
     }
 
@@ -91,11 +91,11 @@ impl BoundedBody {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.octets = state.octets.saturating_add(octets as u64);
         let beyond = state.octets.saturating_sub(FREE_OCTETS as u64);
-        let is_held = state.held.resize(beyond);
-        if !is_held {
+        let has_memory = state.reservation.resize(beyond);
+        if !has_memory {
             state.fault = Some(BodyFault::NoMemory);
-            state.held.release();
+            state.reservation.release();
         }
-        is_held
+        has_memory
     }
 }

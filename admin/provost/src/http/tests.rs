@@ -84,15 +84,15 @@ async fn handlers_see_the_client_of_the_header() {
 async fn connections_of_the_client_are_counted() {
     let drain = Drain::new();
     let address = start(&drain, 1).await;
-    let mut held = TcpStream::connect(address).await.unwrap();
-    held.write_all(&[&header(7)[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat()).await.unwrap();
-    held.read_exact(&mut [0; 12]).await.unwrap();
-    let asked = |last: u8| async move { ask(address, &[&header(last)[..], REQUEST].concat()).await };
-    assert_eq!(asked(7).await, "");
-    assert!(asked(8).await.contains(" 200 "));
-    drop(held);
+    let mut first = TcpStream::connect(address).await.unwrap();
+    first.write_all(&[&header(7)[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat()).await.unwrap();
+    first.read_exact(&mut [0; 12]).await.unwrap();
+    let reply_to = |last: u8| async move { ask(address, &[&header(last)[..], REQUEST].concat()).await };
+    assert_eq!(reply_to(7).await, "");
+    assert!(reply_to(8).await.contains(" 200 "));
+    drop(first);
     let freed = async {
-        while asked(7).await.is_empty() {
+        while reply_to(7).await.is_empty() {
             tokio::task::yield_now().await;
         }
     };
@@ -107,8 +107,8 @@ async fn half_a_header_is_cut_off() {
         let answer = ask(address, half.as_bytes()).await;
         assert!(!answer.contains(" 200 "), "{half}: {answer}");
     }
-    let kept = ask(address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    assert!(kept.starts_with("HTTP/1.1 200 "), "{kept}");
+    let answer = ask(address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     let mut socket = TcpStream::connect(address).await.unwrap();
     let (mut from, mut to) = socket.split();
     let dripping = async {
