@@ -186,7 +186,7 @@ const STEPS = {
     await shows(asked, "Sign in");
   },
 
-  /** Sign-in and search with the keyboard alone. */
+  /** Sign-in and search with only the keyboard. */
   async keyboard() {
     const page = await open();
     await page.goto(`${BASE}/sign-in`);

@@ -107,7 +107,7 @@ impl Node {
         Ok(node)
     }
 
-    /// Replaces folder, ports and relay in a quickstart's configuration by this node's.
+    /// Replaces folder, ports and relay in a quickstart's configuration with this node's.
     fn moved_here(&self, text: &str, relay: &str) -> String {
         let value = |key: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix("= "));

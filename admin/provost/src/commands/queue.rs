@@ -1,4 +1,4 @@
-//! `provost queue list`: asks the running node, which alone has access to the queue.
+//! `provost queue list`: asks the running node, because only it has access to the queue.
 
 use std::sync::Arc;
 use std::time::Duration;
