@@ -1,7 +1,7 @@
 // A clerk's hour at the help desk, in Debian's Chromium: `node helpdesk.mjs STEP`, driven by tests/tests/browser.rs, which
 // looks at what each step did to the mail. Scripts are off in the browser but where axe, the checker of accessibility, runs.
 //
-// Environment: BASE (URL), NAME and PASSWORD (a clerk's), STRANGER and STRANGER_PASSWORD (somebody without a role),
+// Environment: BASE (URL), NAME and PASSWORD (a clerk's), STRANGER and STRANGER_PASSWORD (a person without a role),
 // PERSON (whom to find), SHOTS (a folder for pictures; none without it). A step prints one line of JSON on success.
 
 import assert from "node:assert/strict";
@@ -176,7 +176,7 @@ const STEPS = {
     await shows(page, ["Addresses", "Add an alias", "Primary", "today at"]);
     assert.equal(await page.getAttribute("html", "lang"), "en");
     await page.goto(`${BASE}/people?q=nobody-at-all`);
-    await shows(page, "Nobody found for “nobody-at-all”");
+    await shows(page, "No person found for “nobody-at-all”");
     await page.getByRole("button", { name: "Sign out" }).click();
     await shows(page, "For staff of the help desk.");
     await page.goBack();

@@ -130,7 +130,7 @@ fn half_open(node: &Node, each: usize) -> Vec<(Port, TcpStream)> {
 }
 
 #[test]
-fn half_open_connections_hold_up_nobody() {
+fn half_open_connections_delay_no_other_client() {
     let node = node();
     let connections = half_open(&node, 40);
     is_served(&node, "half-open connections");

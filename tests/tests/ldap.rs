@@ -86,13 +86,13 @@ fn people_are_found_with_their_attributes() {
 }
 
 #[test]
-fn everybody_reads_what_is_theirs() {
+fn each_user_reads_only_their_entry() {
     let node = node(None);
     let (ldap, zoe, ann) = (Ldap::of(&node), SamplePerson::of(1), SamplePerson::of(2));
     let (zoe_dn, ann_dn) = (person_dn(&ldap, &zoe), person_dn(&ldap, &ann));
 
-    let nobody = ldap.anonymous().search("(objectClass=*)", &[]).unwrap();
-    assert!(nobody.code != Some(0) && !nobody.out.contains("dn: "), "{nobody:?}");
+    let anonymous = ldap.anonymous().search("(objectClass=*)", &[]).unwrap();
+    assert!(anonymous.code != Some(0) && !anonymous.out.contains("dn: "), "{anonymous:?}");
     let dse = ldap.anonymous().run("ldapsearch", &["-LLL", "-b", "", "-s", "base", "namingContexts"]).unwrap();
     assert!(dse.good().unwrap().contains(&format!("namingContexts: {SUFFIX}")));
 
@@ -328,8 +328,8 @@ fn acknowledged_writes_survive_kill_9() {
     }
     let login = || Ok(logs_in(&node, &people[0].mail(), "after the kill").then_some(()));
     deadline::until(LIMIT, login).unwrap();
-    let everybody = ldap.search("(uid=test.*)", &["1.1"]).unwrap().good().unwrap();
-    assert_eq!(everybody.matches("dn: ").count(), PEOPLE as usize);
+    let people = ldap.search("(uid=test.*)", &["1.1"]).unwrap().good().unwrap();
+    assert_eq!(people.matches("dn: ").count(), PEOPLE as usize);
 }
 
 /// The replies to logins and RCPT for a person: IMAP, POP3, submission, MX.

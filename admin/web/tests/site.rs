@@ -175,7 +175,7 @@ async fn an_alias_comes_and_goes() {
     let taken = browser.post(&format!("{person}/addresses"), "address=helen.desk%40example.edu").await;
     assert_eq!(taken.status, 409, "{}", taken.text);
     assert!(
-        taken.text.contains("id=\"address-error\"") && taken.text.contains("belongs to somebody"),
+        taken.text.contains("id=\"address-error\"") && taken.text.contains("already belongs to a person"),
         "{}",
         taken.text
     );
@@ -321,7 +321,7 @@ async fn a_search_tells_how_many() {
     let site = Site::start().await;
     let browser = Browser::sign_in(web(&site), "helen.desk", "en").await;
     let none = browser.get("/people?q=zzzz").await;
-    assert!(none.text.contains("Nobody found for “zzzz”"), "{}", none.text);
+    assert!(none.text.contains("No person found for “zzzz”"), "{}", none.text);
     is_sound(&none);
     is_sound(&browser.get("/").await);
     assert_eq!(browser.get("/people?q=").await.status, 303);

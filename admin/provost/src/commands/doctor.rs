@@ -242,7 +242,7 @@ async fn postmaster(config: &Config) -> DoctorFinding {
         let super::DeskAccess { desk, principal, .. } = access.map_err(|e| format!("{e:#}"))?;
         match desk.person(&principal, &address).await {
             Ok(_) => Ok(()),
-            Err(DeskError::NotFound(_)) => Err("it is nobody's".to_owned()),
+            Err(DeskError::NotFound(_)) => Err("no person has it".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     };
