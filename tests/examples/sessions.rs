@@ -21,7 +21,7 @@ fn main() -> anyhow::Result<()> {
     match words.as_slice() {
         [protocol @ ("imap" | "pop3"), address, connections, sessions, users, password] => {
             let load = BenchLoad { address: address.parse()?, users: users.parse()?, password };
-            load.run(protocol, connections.parse()?, sessions.parse()?)
+            load.measure(protocol, connections.parse()?, sessions.parse()?)
         }
         ["idle", address, connections, users, password] => {
             let load = BenchLoad { address: address.parse()?, users: users.parse()?, password };
@@ -45,8 +45,8 @@ impl BenchLoad<'_> {
         format!("{}{LOGIN_SUFFIX}", number % self.users + 1)
     }
 
-    /// Prints sessions per second.
-    fn run(&self, protocol: &str, connections: u32, sessions: u32) -> anyhow::Result<()> {
+    /// Runs whole sessions and prints how many per second.
+    fn measure(&self, protocol: &str, connections: u32, sessions: u32) -> anyhow::Result<()> {
         let next = AtomicU32::new(0);
         let begin = Instant::now();
         let work = || -> anyhow::Result<()> {
@@ -92,12 +92,12 @@ impl BenchLoad<'_> {
     fn pop3(&self, login: &str) -> anyhow::Result<()> {
         let mut peer = PlainPeer::open(self.address)?;
         peer.line()?;
-        peer.pop3(&format!("USER {login}"), false)?;
-        peer.pop3(&format!("PASS {}", self.password), false)?;
-        peer.pop3("STAT", false)?;
-        peer.pop3("UIDL", true)?;
-        peer.pop3("RETR 1", true)?;
-        peer.pop3("QUIT", false)
+        peer.pop3(&format!("USER {login}"), Pop3Reply::OneLine)?;
+        peer.pop3(&format!("PASS {}", self.password), Pop3Reply::OneLine)?;
+        peer.pop3("STAT", Pop3Reply::OneLine)?;
+        peer.pop3("UIDL", Pop3Reply::MultiLine)?;
+        peer.pop3("RETR 1", Pop3Reply::MultiLine)?;
+        peer.pop3("QUIT", Pop3Reply::OneLine)
     }
 
     /// Holds connections open until standard input ends.
@@ -140,6 +140,14 @@ fn time(address: SocketAddr, user: &str, password: &str, rounds: usize, commands
     Ok(())
 }
 
+/// The form of a successful reply to a POP3 command (RFC 1939 §3).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pop3Reply {
+    OneLine,
+    /// Ends with a line that is only a dot.
+    MultiLine,
+}
+
 /// A connection without TLS.
 struct PlainPeer {
     socket: BufReader<TcpStream>,
@@ -173,11 +181,11 @@ impl PlainPeer {
         }
     }
 
-    fn pop3(&mut self, command: &str, many: bool) -> anyhow::Result<()> {
+    fn pop3(&mut self, command: &str, reply: Pop3Reply) -> anyhow::Result<()> {
         self.socket.get_mut().write_all(format!("{command}\r\n").as_bytes())?;
         let line = self.line()?;
         ensure!(line.starts_with(b"+OK"), "{command}: {}", String::from_utf8_lossy(line));
-        while many && self.line()? != b".\r\n" {}
+        while reply == Pop3Reply::MultiLine && self.line()? != b".\r\n" {}
         Ok(())
     }
 

@@ -32,12 +32,12 @@ struct Playback<'a> {
 }
 
 /// Plays all blocks of one file. Connections go to `port`, unless a block names another listener.
-pub fn hold(node: &Node, port: Port, file: &Path) -> anyhow::Result<()> {
+pub fn play(node: &Node, port: Port, file: &Path) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(file)?;
     let number = text.lines().find_map(|line| line.strip_prefix("person: ")).unwrap_or("1").trim().parse()?;
     let person = SamplePerson::of(number);
     let words = words(&person, &SamplePerson::of(number + 1));
-    let held = Playback { node, person, words };
+    let playback = Playback { node, person, words };
     let (mut line, mut block, mut failed, mut blocks) = (None::<TextClient>, String::new(), Vec::new(), 0);
     for (index, raw) in text.lines().enumerate() {
         let at = |error| format!("{}:{} [{block}] {raw}: {error:#}", file.display(), index + 1);
@@ -47,7 +47,7 @@ pub fn hold(node: &Node, port: Port, file: &Path) -> anyhow::Result<()> {
             line.take().into_iter().for_each(TextClient::hang_up);
             line = Some(open(node, listener(name, port)?).with_context(|| block.clone())?);
         } else if let Some(open) = &mut line
-            && let Err(error) = held.step(open, raw)
+            && let Err(error) = playback.step(open, raw)
         {
             failed.push(at(error));
             line.take().into_iter().for_each(TextClient::hang_up);

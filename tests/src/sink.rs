@@ -41,7 +41,8 @@ pub enum SilentStage {
 #[derive(Default)]
 struct SinkState {
     messages: Mutex<Vec<AcceptedMessage>>,
-    answers: Mutex<HashMap<String, String>>,
+    /// The reply to RCPT for a recipient that is not to be accepted.
+    rcpt_replies: Mutex<HashMap<String, String>>,
     /// The recipient of each RCPT command.
     rcpt_recipients: Mutex<Vec<String>>,
     /// The stage at which the sink falls silent, and the number of conversations that have reached it.
@@ -72,7 +73,7 @@ impl MailSink {
                     break;
                 }
                 let shared = shared.clone();
-                std::thread::spawn(move || converse(socket, &shared));
+                std::thread::spawn(move || serve_connection(socket, &shared));
             }
         });
         Ok(Self { address, state })
@@ -84,11 +85,11 @@ impl MailSink {
     }
 
     /// Sets the reply to RCPT for `recipient` from now on; `None` accepts it again.
-    pub fn answer(&self, recipient: &str, reply: Option<&str>) {
-        let mut answers = lock(&self.state.answers);
+    pub fn set_rcpt_reply(&self, recipient: &str, reply: Option<&str>) {
+        let mut replies = lock(&self.state.rcpt_replies);
         match reply {
-            Some(reply) => answers.insert(recipient.to_owned(), reply.to_owned()),
-            None => answers.remove(recipient),
+            Some(reply) => replies.insert(recipient.to_owned(), reply.to_owned()),
+            None => replies.remove(recipient),
         };
     }
 
@@ -137,9 +138,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Handles one conversation. A node that disconnects ends its own conversation, and nothing else.
-fn converse(socket: TcpStream, state: &SinkState) {
+fn serve_connection(socket: TcpStream, state: &SinkState) {
     let _ = socket.set_read_timeout(Some(IDLE_LIMIT));
-    let _ = serve(&socket, state);
+    let _ = run_session(&socket, state);
 }
 
 /// Whether the sink is silent at this stage; then it first waits until the node closes the connection.
@@ -156,7 +157,7 @@ fn is_silent(socket: &TcpStream, state: &SinkState, stage: SilentStage) -> bool 
     true
 }
 
-fn serve(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
+fn run_session(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
     let mut out = socket;
     if is_silent(socket, state, SilentStage::Greeting) {
         return Ok(());
@@ -190,7 +191,7 @@ fn serve(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
             "RCPT" => {
                 let recipient = path(&line);
                 lock(&state.rcpt_recipients).push(recipient.clone());
-                match lock(&state.answers).get(&recipient) {
+                match lock(&state.rcpt_replies).get(&recipient) {
                     Some(reply) => reply.clone(),
                     None => {
                         recipients.push(recipient);

@@ -40,7 +40,7 @@ impl LoadResult {
     }
 
     /// Delivers by LMTP until the load ends. A reply that is neither 2xx nor 4xx fails the test.
-    fn run(&self, node: &Node, connection: u32) {
+    fn deliver_until_over(&self, node: &Node, connection: u32) {
         let mut line = TextClient::open(node.address(Port::Lmtp)).unwrap();
         line.until(&["220"]).unwrap();
         line.ask("LHLO load.invalid", &["250 "]).unwrap();
@@ -171,7 +171,7 @@ fn go_through(disk: &str) {
     std::thread::scope(|scope| {
         for connection in 0..CONNECTIONS {
             let (load, node) = (&load, &node);
-            scope.spawn(move || load.run(node, connection));
+            scope.spawn(move || load.deliver_until_over(node, connection));
         }
         // Stop the load even when a check panics.
         let checked =

@@ -518,8 +518,8 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     let sink = MailSink::start().unwrap();
     let mut node = start_with(&sink);
     let (person, friend) = (SamplePerson::of(2), SamplePerson::of(3));
-    sink.answer("gone@example.net", Some("550 5.1.1 No such user here"));
-    sink.answer("busy@example.net", Some("451 4.7.1 Greylisted, come later"));
+    sink.set_rcpt_reply("gone@example.net", Some("550 5.1.1 No such user here"));
+    sink.set_rcpt_reply("busy@example.net", Some("451 4.7.1 Greylisted, come later"));
 
     submit(&node, &person, &["there@example.net", "also@example.net", &friend.mail()], "sent");
     let taken = sink.wait_for("there@example.net", LIMIT).unwrap();
@@ -570,7 +570,7 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     submit(&node, &person, &["busy@example.net"], "again");
     deadline::until(LIMIT, || Ok((sink.rcpt_count("busy@example.net") >= 4).then_some(()))).unwrap();
     assert!(sink.taken_for("busy@example.net").is_empty());
-    sink.answer("busy@example.net", None);
+    sink.set_rcpt_reply("busy@example.net", None);
     let taken = sink.wait_for("busy@example.net", LIMIT).unwrap();
     assert!(String::from_utf8_lossy(&taken.text).contains("Subject: again"), "{taken:?}");
     assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 1, "a deferral must not cause a bounce");
@@ -712,7 +712,7 @@ fn a_relay_that_is_down_gets_the_mail_later() {
 fn mail_that_is_never_taken_comes_back() {
     let sink = MailSink::start().unwrap();
     let mut node = start_with(&sink);
-    sink.answer("busy@example.net", Some("451 4.7.1 Greylisted, come later"));
+    sink.set_rcpt_reply("busy@example.net", Some("451 4.7.1 Greylisted, come later"));
     node.stop().unwrap();
     let short = "[queue]\nretry_first = 1\nretry_max = 1\nlifetime = 2\n";
     node.configure(|text| text.replace("[queue]\n", short)).unwrap();

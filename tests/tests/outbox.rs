@@ -119,7 +119,7 @@ impl Purpose {
             Self::Answered => transact(line, &outside, &away, " NOTIFY=SUCCESS,FAILURE", token),
             Self::Relayed => transact(line, &writer, &outside, "", token),
             Self::Bounced => {
-                sink.answer(&outside, Some("550 5.1.1 No such user here"));
+                sink.set_rcpt_reply(&outside, Some("550 5.1.1 No such user here"));
                 transact(line, &writer, &outside, "", token)
             }
         }

@@ -86,14 +86,14 @@ fn a_message_is_found_whatever_became_of_it() {
         && sent.starts_with("sent out@example.net: 250")),
         "{sent:?}"
     );
-    sink.answer("gone@example.net", Some("550 5.1.1 gone\u{1b}[31m"));
+    sink.set_rcpt_reply("gone@example.net", Some("550 5.1.1 gone\u{1b}[31m"));
     submit("gone@example.net", "five@example.edu");
     let failed = events(&node, &["--recipient", "gone@example.net"], "failed");
     assert!(
         failed[1].starts_with("failed gone@example.net: 550 5.1.1 gone") && !failed[1].contains('\u{1b}'),
         "{failed:?}"
     );
-    sink.answer("later@example.net", Some("451 4.2.0 later"));
+    sink.set_rcpt_reply("later@example.net", Some("451 4.2.0 later"));
     submit("later@example.net", "six@example.edu");
     let deferred = events(&node, &["six@example.edu"], "deferred");
     assert_eq!(deferred[1], "deferred later@example.net: 451 4.2.0 later");

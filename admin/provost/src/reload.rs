@@ -46,7 +46,7 @@ impl Reload {
 
     /// Reloads the file and logs the result. Open sessions continue.
     pub(crate) fn run(&self, file: &Path) {
-        let result = Config::read_line(file).and_then(|config| self.take(&config).map(|()| config));
+        let result = Config::read_line(file).and_then(|config| self.apply(&config).map(|()| config));
         let outcome = if result.is_ok() { "good" } else { "bad" };
         metrics::counter!("provost_config_reloads_total", "outcome" => outcome).increment(1);
         match result {
@@ -58,7 +58,7 @@ impl Reload {
     }
 
     /// Applies the file; every step that can fail comes before the first change.
-    fn take(&self, config: &Config) -> Result<(), String> {
+    fn apply(&self, config: &Config) -> Result<(), String> {
         let fixed = config.fixed_tokens().map_err(|error| format!("api.tokens_file: {error:#}"))?;
         if let (Some(certificates), Some(tls)) = (&self.parts.certificates, &config.tls) {
             certificates.reload_from(&tls.certificate, &tls.key).map_err(|error| format!("tls: {error}"))?;
@@ -81,7 +81,7 @@ impl Reload {
                     continue;
                 }
             }
-            in_force.take(key, in_file);
+            in_force.copy_from(key, in_file);
         }
         tracing::info!(changed = changed.len(), "configuration read again");
     }

@@ -123,7 +123,7 @@ impl WebSessions {
             flash: None,
             slip: None,
         };
-        self.state.change(vec![put(&key_of(&cookie), &session, ChangeCondition::Absent)?], now).await?;
+        self.state.change(vec![put_session(&key_of(&cookie), &session, ChangeCondition::Absent)?], now).await?;
         Ok(cookie)
     }
 
@@ -236,7 +236,7 @@ impl WebSessions {
             if !edit(&mut session) {
                 return Ok(());
             }
-            let change = put(key, &session, ChangeCondition::Version(record.version))?;
+            let change = put_session(key, &session, ChangeCondition::Version(record.version))?;
             match self.state.change(vec![change], now).await {
                 Err(StateError::Conflict) => {}
                 other => return other.map(drop),
@@ -246,7 +246,8 @@ impl WebSessions {
     }
 }
 
-fn put(key: &str, session: &WebSession, expect: ChangeCondition) -> Result<StateChange, StateError> {
+/// The write of a session, which succeeds only if `expect` holds; the record is removed when the session has ended.
+fn put_session(key: &str, session: &WebSession, expect: ChangeCondition) -> Result<StateChange, StateError> {
     let value = serde_json::to_vec(session).map_err(|error| StateError::Damaged(error.to_string()))?;
     Ok(StateChange::put(&SESSIONS, key, expect, value, Some(session.end())))
 }

@@ -67,7 +67,7 @@ impl Throttle {
                     return Ok(Some((WINDOW - now.duration_since(count.since)).as_secs().max(1)));
                 }
                 count.attempts += 1;
-                changes.push(put(key, count, expect)?);
+                changes.push(put_count(key, count, expect)?);
             }
             match self.state.change(changes, now).await {
                 Ok(_) => return Ok(None),
@@ -112,7 +112,7 @@ impl Throttle {
                 let (mut count, expect) = self.count(key, now).await?;
                 if count.attempts > 0 {
                     count.attempts -= 1;
-                    changes.push(put(key, count, expect)?);
+                    changes.push(put_count(key, count, expect)?);
                 }
             }
             match self.state.change(changes, now).await {
@@ -135,7 +135,8 @@ impl Throttle {
     }
 }
 
-fn put(key: &str, count: AttemptCount, expect: ChangeCondition) -> Result<StateChange, StateError> {
+/// The write of a count, which succeeds only if `expect` holds; the record is removed at the end of the window.
+fn put_count(key: &str, count: AttemptCount, expect: ChangeCondition) -> Result<StateChange, StateError> {
     let value = serde_json::to_vec(&count).map_err(|error| StateError::Damaged(error.to_string()))?;
     Ok(StateChange::put(
         &ATTEMPTS,

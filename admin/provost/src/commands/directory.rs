@@ -58,7 +58,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 
 async fn status(config: &Config) -> anyhow::Result<StatusReport> {
     let directory_config = config.directory_config()?;
-    let servers = servers::look(&directory_config).await;
+    let servers = servers::server_states(&directory_config).await;
     let directory = Directory::new(directory_config);
     let (mut people, mut addresses) = (None, None);
     if servers.iter().any(|server| server.fault.is_none()) {

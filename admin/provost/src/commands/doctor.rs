@@ -136,7 +136,7 @@ fn tokens_file(config: &Config) -> Option<DoctorFinding> {
 async fn servers(config: &Config) -> (Vec<DoctorFinding>, bool) {
     // An unreadable configuration is reported by the check of the directory as a whole.
     let Ok(directory) = config.directory_config() else { return (Vec::new(), false) };
-    let states = super::servers::look(&directory).await;
+    let states = super::servers::server_states(&directory).await;
     let is_provider_dead = states.iter().any(ServerState::is_dead_provider);
     // A single server is covered by the check of the directory.
     if states.len() < 2 {

@@ -25,7 +25,7 @@ impl ServerState {
 }
 
 /// Reads contextCSN from each server, in the order of the configuration.
-pub(crate) async fn look(config: &DirectoryConfig) -> Vec<ServerState> {
+pub(crate) async fn server_states(config: &DirectoryConfig) -> Vec<ServerState> {
     let mut states = Vec::with_capacity(config.servers.len());
     for server in &config.servers {
         let one_server = Directory::new(DirectoryConfig { servers: vec![server.clone()], ..config.clone() });
