@@ -48,9 +48,9 @@ async function find(page, name = PERSON) {
   await page.getByRole("heading", { level: 1, name, exact: true }).waitFor();
 }
 
-/** Waits until the words are there: a key that is pressed does not wait for the page that it leads to. */
-async function shows(page, words) {
-  for (const one of [words].flat()) {
+/** Waits until the texts are on the page: a key that is pressed does not wait for the page that it leads to. */
+async function shows(page, texts) {
+  for (const one of [texts].flat()) {
     const until = Date.now() + PATIENCE;
     for (let text = ""; !text.includes(one); ) {
       assert.ok(Date.now() < until, `"${one}" is not on the page:\n${text}`);
@@ -130,12 +130,12 @@ const STEPS = {
     const tries = [
       ["zoe", "Une adresse s’écrit nom@domaine"],
       ["zoe@example.com", "Le domaine de cette adresse n’est pas servi ici."],
-      [process.env.TAKEN, "appartient déjà à quelqu’un"],
+      [process.env.TAKEN, "appartient déjà à une personne"],
     ];
-    for (const [address, words] of tries) {
+    for (const [address, text] of tries) {
       await page.fill("#address", address);
       await page.click("form[action$='/addresses'] button");
-      await shows(page, words);
+      await shows(page, text);
     }
     await page.fill("#address", process.env.ALIAS);
     await page.click("form[action$='/addresses'] button");

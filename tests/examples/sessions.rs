@@ -16,9 +16,9 @@ sessions time ADDRESS USER PASSWORD ROUNDS COMMAND... one IMAP connection; the m
 const LOGIN_SUFFIX: &str = "bench";
 
 fn main() -> anyhow::Result<()> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words.as_slice() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
         [protocol @ ("imap" | "pop3"), address, connections, sessions, users, password] => {
             let load = BenchLoad { address: address.parse()?, users: users.parse()?, password };
             load.measure(protocol, connections.parse()?, sessions.parse()?)

@@ -149,11 +149,11 @@ impl Node {
         self.wait_for("Serving until")
     }
 
-    fn wait_for(&mut self, words: &str) -> anyhow::Result<()> {
+    fn wait_for(&mut self, text: &str) -> anyhow::Result<()> {
         let end = Instant::now() + START_LIMIT;
         while Instant::now() < end {
             let output = self.log();
-            if output.contains(words) {
+            if output.contains(text) {
                 return Ok(());
             }
             if let Some(child) = &mut self.child

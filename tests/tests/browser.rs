@@ -88,8 +88,8 @@ fn an_afternoon_at_the_help_desk() {
     let reply = clerk.sink.wait_for(OUTSIDE, LIMIT).unwrap();
     assert_eq!(reply.reverse_path, "", "RFC 3834 §3.3: a reply has the null reverse-path");
     let text = decoded(&String::from_utf8_lossy(&reply.text));
-    for words in ["Je suis absente jusqu’à la rentrée.", "Écrivez à Noëlle.", "Auto-Submitted: auto-replied"] {
-        assert!(text.contains(words), "{words}: {text}");
+    for part in ["Je suis absente jusqu’à la rentrée.", "Écrivez à Noëlle.", "Auto-Submitted: auto-replied"] {
+        assert!(text.contains(part), "{part}: {text}");
     }
 
     clerk.does("keyboard");

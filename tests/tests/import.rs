@@ -84,8 +84,8 @@ fn dry_run_then_import_then_nothing_more() {
 
     let plan = import(&node, "three.csv", &file, &["--dry-run"]);
     assert_eq!(plan.code, PENDING, "{plan:?}");
-    for words in ["line 2: create zoe.tremblay@example.edu", "3 rows: 3 to create", "6 writes", "nothing was changed"] {
-        assert!(plan.out.contains(words), "no '{words}' in {}", plan.out);
+    for text in ["line 2: create zoe.tremblay@example.edu", "3 rows: 3 to create", "6 writes", "nothing was changed"] {
+        assert!(plan.out.contains(text), "no '{text}' in {}", plan.out);
     }
     assert!(!plan.out.contains("secret of"), "a password is shown: {}", plan.out);
     assert_eq!(state(&node), before);
@@ -144,16 +144,16 @@ fn a_plan_says_why_and_what_was_there() {
     let renamed = write(&node, "why.csv", [HEADER, &row("Y1", "Zoé", "Gagné")].concat());
     let plan = provost(&node, &["import", &renamed, "--dry-run"]).unwrap();
     assert_eq!(plan.code, PENDING, "{plan:?}");
-    for words in [
+    for text in [
         "because the name Zoé Tremblay became Zoé Gagné [person.renamed]",
         "sn: Tremblay -> Gagné [column.family_name]",
         "mail: zoe.tremblay@example.edu -> zoe.gagne@example.edu [address.primary]",
     ] {
-        assert!(plan.out.contains(words), "no '{words}' in {}", plan.out);
+        assert!(plan.out.contains(text), "no '{text}' in {}", plan.out);
     }
     let json = provost(&node, &["--json", "import", &renamed, "--dry-run"]).unwrap();
-    for words in ["\"rule\": \"person.renamed\"", "\"policies\": \"built-in/1\"", "\"Tremblay\""] {
-        assert!(json.out.contains(words), "no '{words}' in {}", json.out);
+    for text in ["\"rule\": \"person.renamed\"", "\"policies\": \"built-in/1\"", "\"Tremblay\""] {
+        assert!(json.out.contains(text), "no '{text}' in {}", json.out);
     }
     assert!(!json.out.contains("secret of"), "{}", json.out);
 }
@@ -249,7 +249,7 @@ fn files_that_are_wrong_as_a_whole_change_nothing() {
     let good = row("W1", "Ann", "Roy");
     let whole = [HEADER, &good, &row("W2", "Zoé", "Roy")].concat();
     let before = state(&node);
-    for (name, bytes, words) in [
+    for (name, bytes, text) in [
         ("empty.csv", Vec::new(), "empty"),
         ("header only.csv", HEADER.as_bytes().to_vec(), "empty"),
         ("no header.csv", good.clone().into_bytes(), "no header"),
@@ -268,7 +268,7 @@ fn files_that_are_wrong_as_a_whole_change_nothing() {
     ] {
         let refused = import(&node, name, bytes, &[]);
         assert_eq!(refused.code, FAILED, "{name}: {refused:?}");
-        assert!(refused.err.contains(words) && refused.err.contains("nothing was changed"), "{name}: {}", refused.err);
+        assert!(refused.err.contains(text) && refused.err.contains("nothing was changed"), "{name}: {}", refused.err);
     }
     let missing = provost(&node, &["import", "/no/such/file.csv"]).unwrap();
     assert!(missing.code == FAILED && missing.err.contains("/no/such/file.csv"), "{missing:?}");
@@ -377,12 +377,12 @@ fn from_outside(node: &Node, from: &str, to: &SamplePerson, extra: &str) {
     mail::send(node.address(Port::Mx), None, from, &[&to.mail()], &text).unwrap();
 }
 
-/// Waits until `provost queue list` ends in `count`, with nothing set aside, and contains `words`; returns the output.
-fn wait_for_queue(node: &Node, count: &str, words: &str) -> String {
+/// Waits until `provost queue list` ends in `count`, with nothing set aside, and contains `text`; returns the output.
+fn wait_for_queue(node: &Node, count: &str, text: &str) -> String {
     let listed = || {
         let listed = provost(node, &["queue", "list"])?.good()?;
         let last = format!("{count}, 0 set aside");
-        Ok((listed.lines().last() == Some(&last) && listed.contains(words)).then_some(listed))
+        Ok((listed.lines().last() == Some(&last) && listed.contains(text)).then_some(listed))
     };
     deadline::until(LIMIT, listed).unwrap().0
 }
@@ -491,13 +491,13 @@ fn a_vacation_answers_people_once_and_nobody_else() {
 #[test]
 fn wrong_vacations_are_refused() {
     let node = start(1);
-    for (options, words) in [
+    for (options, text) in [
         (&["--start", "2026-12-20", "--end", "2026-12-19", "--text-fr", "x"][..], "the end is before the start"),
         (&["--text-fr", " "], "a text in French or in English is needed"),
         (&["--subject-fr", "a\nBcc: b@example.net", "--text-fr", "x"], "one line"),
     ] {
         let refused = provost(&node, &[&["vacation", "set", "test.p01"], options].concat()).unwrap();
-        assert!(refused.code == FAILED && refused.err.contains(words), "{refused:?}");
+        assert!(refused.code == FAILED && refused.err.contains(text), "{refused:?}");
     }
     let usage = provost(&node, &["vacation", "set", "test.p01", "--start", "tomorrow", "--text-fr", "x"]).unwrap();
     assert_eq!(usage.code, PENDING, "{usage:?}");
@@ -538,7 +538,7 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     submit(&node, &person, &["gone@example.net", "there@example.net"], "bounced");
     let bounce = || Ok(inbox(&node, &person.mail(), &person.password()).into_iter().next());
     let (bounce, _) = deadline::until(LIMIT, bounce).unwrap();
-    for words in [
+    for text in [
         "Return-Path: <>",
         "Content-Type: multipart/report",
         "report-type=",
@@ -550,7 +550,7 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
         "Subject: bounced",
         "Auto-Submitted: auto-replied",
     ] {
-        assert!(bounce.to_lowercase().contains(&words.to_lowercase()), "no '{words}' in\n{bounce}");
+        assert!(bounce.to_lowercase().contains(&text.to_lowercase()), "no '{text}' in\n{bounce}");
     }
     assert!(!bounce.contains("there@example.net"), "the bounce must name only the failed recipient: {bounce}");
     assert_eq!(sink.taken_for("there@example.net").len(), 2);
@@ -721,8 +721,8 @@ fn mail_that_is_never_taken_comes_back() {
     submit(&node, &person, &["busy@example.net"], "expired");
     let bounce = || Ok(inbox(&node, &person.mail(), &person.password()).into_iter().next());
     let (bounce, _) = deadline::until(LIMIT, bounce).unwrap();
-    for words in ["Return-Path: <>", "Final-Recipient: rfc822; busy@example.net", "Action: failed", "Greylisted"] {
-        assert!(bounce.contains(words), "no '{words}' in\n{bounce}");
+    for text in ["Return-Path: <>", "Final-Recipient: rfc822; busy@example.net", "Action: failed", "Greylisted"] {
+        assert!(bounce.contains(text), "no '{text}' in\n{bounce}");
     }
     assert!(sink.rcpt_count("busy@example.net") >= 2);
     // A bounce that cannot be delivered is dropped: no loop.

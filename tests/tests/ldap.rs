@@ -271,12 +271,12 @@ impl SyncWatch {
         Self { child, lines }
     }
 
-    fn wait_for(&self, words: &str) {
+    fn wait_for(&self, text: &str) {
         let mut answer = Vec::new();
-        while !answer.last().is_some_and(|line: &String| line.contains(words)) {
+        while !answer.last().is_some_and(|line: &String| line.contains(text)) {
             match self.lines.recv_timeout(LIMIT) {
                 Ok(line) => answer.push(line),
-                Err(error) => panic!("no '{words}' ({error}) after:\n{}", answer.join("\n")),
+                Err(error) => panic!("no '{text}' ({error}) after:\n{}", answer.join("\n")),
             }
         }
     }

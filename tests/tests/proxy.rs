@@ -202,9 +202,9 @@ fn counts_traces_and_pages_name_the_client() {
     let mut ldap = balancer.open(Port::Ldap, CLIENT);
     ldap.send(&ldap_bind("wrong")).unwrap();
     ldap.octets(10).unwrap();
-    for words in ["service=\"pop3\"", "service=\"imap\"", "LDAP bind refused"] {
-        let is_named = |line: &str| [words, "203.0.113.7", "account="].into_iter().all(|part| line.contains(part));
-        assert!(node.log().lines().any(is_named), "{words}: {}", node.log());
+    for text in ["service=\"pop3\"", "service=\"imap\"", "LDAP bind refused"] {
+        let is_named = |line: &str| [text, "203.0.113.7", "account="].into_iter().all(|part| line.contains(part));
+        assert!(node.log().lines().any(is_named), "{text}: {}", node.log());
     }
 }
 

@@ -127,7 +127,7 @@ mod tests {
         let down = || DirectoryError::Unavailable("refused".into());
         let refused = || DirectoryError::InvalidCredentials;
         let verdict = |error: anyhow::Error| (is_unavailable(&error), advice(&error));
-        for (error, unavailable, words) in [
+        for (error, unavailable, text) in [
             (down().into(), true, Some("running")),
             (Err::<(), _>(down()).context("stopped after 3").unwrap_err(), true, Some("running")),
             (DeskError::from(down()).into(), true, Some("running")),
@@ -146,8 +146,8 @@ mod tests {
         ] {
             let about = format!("{error:#}");
             let (is, advice) = verdict(error);
-            assert_eq!((is, advice.is_some()), (unavailable, words.is_some()), "{about}");
-            assert!(advice.unwrap_or_default().contains(words.unwrap_or_default()), "{about}: {advice:?}");
+            assert_eq!((is, advice.is_some()), (unavailable, text.is_some()), "{about}");
+            assert!(advice.unwrap_or_default().contains(text.unwrap_or_default()), "{about}: {advice:?}");
         }
     }
 }

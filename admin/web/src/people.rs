@@ -50,7 +50,7 @@ struct FoundPerson {
     uid: String,
     affiliation: String,
     state: String,
-    /// The colour of the state, whose words carry the same meaning.
+    /// The colour of the state, whose text has the same meaning.
     level: &'static str,
 }
 

@@ -113,7 +113,7 @@ async fn a_vacation_in_french() {
     let person = browser.find("tremblay").await;
     let page = browser.get(&person).await;
     is_sound(&page);
-    for words in [
+    for text in [
         "Zoé Tremblay",
         "zoe.tremblay@example.edu",
         "Principale",
@@ -123,12 +123,12 @@ async fn a_vacation_in_french() {
         "0 octets utilisés sur 1,0 Mo (0 %)",
         "Aucune connexion connue",
     ] {
-        assert!(page.text.contains(words), "{words}: {}", page.text);
+        assert!(page.text.contains(text), "{text}: {}", page.text);
     }
     let body = "start=2026-01-01&end=2036-12-31&subject_fr=Absence&text_fr=Je+suis+absente+jusqu%27au+5.%0D%0AZo%C3%A9&subject_en=&text_en=&interval_days=3";
     let page = browser.change(&format!("{person}/vacation"), body).await;
     is_sound(&page);
-    for words in [
+    for text in [
         "Fait.",
         "La réponse d’absence a été définie.",
         "Activée, jusqu’au 31 décembre 2036 inclus",
@@ -136,7 +136,7 @@ async fn a_vacation_in_french() {
         "Je suis absente jusqu&#x27;au 5.\nZoé",
         "Réponse d’absence définie",
     ] {
-        assert!(page.text.contains(words), "{words}: {}", page.text);
+        assert!(page.text.contains(text), "{text}: {}", page.text);
     }
     site.wait_for(|view| view.snapshot().by_login("zoe.tremblay").is_some_and(|zoe| zoe.vacation.is_some())).await;
     assert!(!browser.get(&person).await.text.contains("role=\"status\""), "the message is shown once");
@@ -146,7 +146,7 @@ async fn a_vacation_in_french() {
         .await;
     assert_eq!(wrong.status, 422);
     is_sound(&wrong);
-    for words in [
+    for text in [
         "role=\"alert\"",
         "id=\"end-error\"",
         "id=\"interval_days-error\"",
@@ -154,7 +154,7 @@ async fn a_vacation_in_french() {
         "<title>Erreur",
         "value=\"400\"",
     ] {
-        assert!(wrong.text.contains(words), "{words}: {}", wrong.text);
+        assert!(wrong.text.contains(text), "{text}: {}", wrong.text);
     }
     let page = browser.change(&format!("{person}/vacation/clear"), "").await;
     assert!(page.text.contains("La réponse d’absence a été supprimée"), "{}", page.text);
@@ -202,7 +202,7 @@ async fn mistakes_are_told_in_french() {
     let browser = Browser::sign_in(web(&site), "helen.desk", "fr").await;
     let person = browser.find("tremblay").await;
     let long = "x".repeat(201);
-    for (path, form, words) in [
+    for (path, form, text) in [
         ("addresses", "address=nonsense", "Une adresse s’écrit nom@domaine"),
         ("addresses", "address=", "Une adresse s’écrit nom@domaine"),
         ("addresses", "address=zo%C3%A9%40example.edu", "« é » n’est pas permis dans une adresse"),
@@ -220,7 +220,7 @@ async fn mistakes_are_told_in_french() {
     ] {
         let reply = browser.post(&format!("{person}/{path}"), form).await;
         assert!(reply.status == 422 || reply.status == 409, "{form}: {}", reply.status);
-        assert!(reply.text.contains(words), "{form}: {}", reply.text);
+        assert!(reply.text.contains(text), "{form}: {}", reply.text);
         assert!(!reply.text.contains("Valeur refusée"), "{form}: {}", reply.text);
         is_sound(&reply);
     }
@@ -286,15 +286,15 @@ async fn names_are_escaped_and_looks_are_audited() {
 #[tokio::test]
 async fn the_page_shows_what_an_import_wrote() {
     let site = Site::start().await;
-    for (language, words) in [
+    for (language, text) in [
         ("en", ["Created by an import", "Family name: Tremblay", "Line 2 of registrar, batch "]),
         ("fr", ["Créée par une importation", "Nom de famille : Tremblay", "Ligne 2 de registrar, lot "]),
     ] {
         let browser = Browser::sign_in(web(&site), "helen.desk", language).await;
         let page = browser.get(&browser.find("tremblay").await).await;
         is_sound(&page);
-        for words in words {
-            assert!(page.text.contains(words), "{words}: {}", page.text);
+        for text in text {
+            assert!(page.text.contains(text), "{text}: {}", page.text);
         }
     }
 }

@@ -225,7 +225,7 @@ impl DirectoryJudge {
     /// Opens a crash state and compares it with the marks up to the crash.
     ///
     /// # Errors
-    /// The fault found, in words.
+    /// A description of the fault.
     pub fn judge(&self, root: &Path, marks: &[HistoryMark]) -> Result<(), String> {
         self.runtime.block_on(async {
             self.judge_view(root, marks)?;

@@ -399,7 +399,7 @@ impl StoreJudge {
     /// Opens a crash state and compares it with the marks up to the crash.
     ///
     /// # Errors
-    /// The fault found, in words.
+    /// A description of the fault.
     pub fn judge(&mut self, root: &Path, marks: &[HistoryMark]) -> Result<(), String> {
         let store: Arc<dyn BothStores> = match LocalStore::open(&quiet(&folder(root))) {
             Ok(store) => Arc::new(store),
