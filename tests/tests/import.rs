@@ -558,7 +558,7 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
 
     submit(&node, &person, &["busy@example.net", "also@example.net"], "waiting");
     let listed = wait_for_queue(&node, "1 waiting", "Greylisted");
-    assert!(listed.contains("tried 1 times, next at ") && listed.contains("451 4.7.1"), "{listed}");
+    assert!(listed.contains("tried 1 time, next at ") && listed.contains("451 4.7.1"), "{listed}");
     assert!(listed.contains("busy@example.net") && listed.contains(&person.mail()), "{listed}");
     assert!(!listed.contains("also@example.net"), "the delivered recipient must be gone: {listed}");
     assert_eq!(sink.rcpt_count("busy@example.net"), 1);

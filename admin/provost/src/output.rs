@@ -61,6 +61,11 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
+/// A number with its noun: "1 change", "2 changes".
+pub(crate) fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// Progress of long work on standard error: a bar on a terminal, otherwise lines, in JSON if the results are.
 pub(crate) struct ProgressLine {
     bar: Option<ProgressBar>,

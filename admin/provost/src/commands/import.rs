@@ -15,7 +15,7 @@ use super::DeskAccess;
 use crate::compose::stop_signal;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::{Printer, ProgressLine};
+use crate::output::{Printer, ProgressLine, counted};
 
 /// Largest file, in octets.
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
@@ -135,9 +135,10 @@ async fn write(access: &DeskAccess, planned: &PlannedImport, print: &Printer) ->
     };
     let result = access.desk.apply_import(stop, &access.principal, planned, &mut progress).await;
     line.end();
+    let people = counted(total, "person", "people");
     result?.map_err(|(done, error)| {
         let stopped =
-            format!("stopped after {} of {total} people; the same command continues where it stopped", done.applied);
+            format!("stopped after {} of {people}; the same command continues where it stopped", done.applied);
         match error {
             // Keep the error type: it determines the exit code and the advice.
             ApplyError::Directory(error) => anyhow::Error::new(error).context(stopped),
@@ -163,14 +164,14 @@ fn show_plan(plan: &Plan, dry_run: bool, print: &Printer) {
 fn show_end(report: &ImportReport<'_>, dry_run: bool) {
     let plan = report.plan;
     out!(
-        "{} rows: {} to create, {} to update ({} with a new primary address), {} unchanged, {} left out; {} writes",
-        plan.rows,
+        "{}: {} to create, {} to update ({} with a new primary address), {} unchanged, {} left out; {}",
+        counted(plan.rows, "row", "rows"),
         plan.create,
         plan.update,
         plan.rename,
         plan.unchanged,
         plan.rejected,
-        plan.writes
+        counted(plan.writes, "write", "writes")
     );
     out!("plan {}", report.hash);
     match report.outcomes {
@@ -186,9 +187,10 @@ fn show_outcomes(outcomes: &Outcomes, people: usize) {
     }
     let share = if outcomes.seconds > 0.0 { outcomes.hashing_seconds / outcomes.seconds * 100.0 } else { 0.0 };
     out!(
-        "applied: {} of {people} people, {} writes in {:.1} s (password hashing {:.1} s, {share:.0} %)",
+        "applied: {} of {}, {} in {:.1} s (password hashing {:.1} s, {share:.0} %)",
         outcomes.applied,
-        outcomes.writes,
+        counted(people, "person", "people"),
+        counted(outcomes.writes, "write", "writes"),
         outcomes.seconds,
         outcomes.hashing_seconds
     );

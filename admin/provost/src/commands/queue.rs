@@ -11,7 +11,7 @@ use ureq::tls::TlsConfig;
 
 use crate::config::{Config, read_secret};
 use crate::exit::Exit;
-use crate::output::{Printer, items, printable};
+use crate::output::{Printer, counted, items, printable};
 
 /// Longest time for the node to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -78,7 +78,10 @@ fn show(answer: &Value) {
                     word(message, "held_until")
                 );
             }
-            None => out!("  tried {} times, next at {}", message["attempts"], word(message, "due_at")),
+            None => {
+                let attempts = message["attempts"].as_u64().and_then(|count| count.try_into().ok()).unwrap_or_default();
+                out!("  tried {}, next at {}", counted(attempts, "time", "times"), word(message, "due_at"));
+            }
         }
         for recipient in items(message, "recipients") {
             let why = printable(word(recipient, "last_error"));

@@ -10,7 +10,7 @@ use provost_trace::{MessageTrace, TraceRecord, TraceResult};
 
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::{Printer, printable};
+use crate::output::{Printer, counted, printable};
 
 /// The search for messages.
 #[derive(Args)]
@@ -81,13 +81,12 @@ fn moment_from(text: &str, now: Timestamp) -> Option<Timestamp> {
 
 fn show(result: &TraceResult, since: Timestamp) {
     result.messages.iter().for_each(show_message);
-    let count = result.messages.len();
-    out!("{count} {} since {since:.0}", if count == 1 { "message" } else { "messages" });
+    out!("{} since {since:.0}", counted(result.messages.len(), "message", "messages"));
     if result.more {
         out!("There are more: add words, change the period, or raise --limit.");
     }
     if result.lost > 0 {
-        out!("{} events of these days were not recorded: the disk was too slow.", result.lost);
+        out!("Events of these days that were not recorded because the disk was too slow: {}", result.lost);
     }
 }
 
