@@ -6,6 +6,8 @@ use provost_api::TokenError;
 use provost_client::DirectoryError;
 use provost_provision::{ApplyError, DeskError};
 
+use crate::output::printable;
+
 /// Result of a command, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -31,7 +33,10 @@ impl From<Exit> for ExitCode {
 
 /// Prints the failure with its causes and advice, and returns the exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("provost: {error:#}");
+    // A cause can quote a server or a file. A message of several lines keeps them.
+    let text = format!("{error:#}");
+    let lines: Vec<String> = text.lines().map(printable).collect();
+    eprintln!("provost: {}", lines.join("\n"));
     if let Some(advice) = advice(error) {
         eprintln!("       {advice}");
     }

@@ -43,10 +43,10 @@ impl Printer {
         Ok(())
     }
 
-    /// Prints a line only in text mode.
+    /// Prints a line only in text mode, without control characters.
     pub(crate) fn line(&self, text: &str) {
         if !self.json {
-            out!("{text}");
+            out!("{}", printable(text));
         }
     }
 }

@@ -5,7 +5,7 @@ use provost_provision::AuditRecord;
 
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::Printer;
+use crate::output::{Printer, printable};
 
 /// Ways to read the audit.
 #[derive(Subcommand)]
@@ -42,6 +42,6 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 
 fn show(record: &AuditRecord) {
     let AuditRecord { id, at, actor, via, action, subject, detail } = record;
-    out!("{at} {actor} ({via}) {action} {subject}");
-    out!("  {id} {detail}");
+    out!("{at} {} ({via}) {action} {}", printable(actor), printable(subject));
+    out!("  {id} {}", printable(&detail.to_string()));
 }

@@ -57,9 +57,9 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     let bad = findings.iter().filter(|finding| !finding.good).count();
     print.show(&findings, |findings| {
         for finding in findings {
-            out!("{} {}", if finding.good { "good" } else { "BAD " }, finding.what);
+            out!("{} {}", if finding.good { "good" } else { "BAD " }, printable(&finding.what));
             if !finding.good {
-                out!("       {}", finding.advice);
+                out!("       {}", printable(&finding.advice));
             }
         }
     })?;

@@ -15,7 +15,7 @@ use super::DeskAccess;
 use crate::compose::stop_signal;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::{Printer, ProgressLine, counted};
+use crate::output::{Printer, ProgressLine, counted, printable};
 
 /// Largest file, in octets.
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
@@ -183,7 +183,7 @@ fn show_end(report: &ImportReport<'_>, dry_run: bool) {
 
 fn show_outcomes(outcomes: &Outcomes, people: usize) {
     for (line, why) in &outcomes.failed {
-        out!("line {line}: not applied: {why}");
+        out!("line {line}: not applied: {}", printable(why));
     }
     let share = if outcomes.seconds > 0.0 { outcomes.hashing_seconds / outcomes.seconds * 100.0 } else { 0.0 };
     out!(

@@ -62,10 +62,10 @@ pub(crate) fn get(url: &str, token: &str) -> anyhow::Result<Value> {
 fn show(answer: &Value) {
     let messages = items(answer, "messages");
     for message in messages {
-        let from = message["reverse_path"].as_str().unwrap_or_default();
+        let from = printable(message["reverse_path"].as_str().unwrap_or_default());
         let destination = match word(message, "destination") {
-            "" => "this host",
-            destination => destination,
+            "" => "this host".to_owned(),
+            destination => printable(destination),
         };
         let since = word(message, "queued_at");
         out!("{} to {destination}, from <{from}>, {} octets, since {since}", word(message, "id"), message["octets"]);
@@ -85,7 +85,7 @@ fn show(answer: &Value) {
         }
         for recipient in items(message, "recipients") {
             let why = printable(word(recipient, "last_error"));
-            out!("  <{}> {why}", word(recipient, "address"));
+            out!("  <{}> {why}", printable(word(recipient, "address")));
         }
     }
     let set_aside = messages.iter().filter(|message| !message["set_aside"].is_null()).count();

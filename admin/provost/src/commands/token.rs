@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::Printer;
+use crate::output::{Printer, printable};
 
 /// Operations on tokens.
 #[derive(Subcommand)]
@@ -81,7 +81,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 
 fn list(tokens: &[TokenInfo]) {
     for token in tokens {
-        out!("{:<24} {:<11} until {}, by {}", token.name, token.role, token.expires, token.created_by);
+        out!("{:<24} {:<11} until {}, by {}", token.name, token.role, token.expires, printable(&token.created_by));
     }
     out!("{} in force", tokens.len());
 }
