@@ -1,5 +1,5 @@
 //! The embedded directory and the View's file after power cuts and on failing disks. Bounds as in `store.rs`.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::path::Path;
 

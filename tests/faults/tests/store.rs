@@ -1,7 +1,7 @@
 //! The store and its queue after power cuts and on failing disks.
 //!
 //! `PROVOST_FAULT_HISTORIES`: crash states checked per test; `PROVOST_FAULT_SEED`: the first seed; see `scripts/faults`.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::path::Path;
 
