@@ -102,7 +102,7 @@ impl BenchLoad<'_> {
 
     /// Holds connections open until standard input ends.
     fn idle(&self, connections: u32) -> anyhow::Result<()> {
-        let mut connections = Vec::new();
+        let mut lines = Vec::new();
         for number in 0..connections {
             let mut line = TextClient::open(self.address)?;
             line.start_tls()?;
@@ -111,9 +111,9 @@ impl BenchLoad<'_> {
             line.ask("b SELECT INBOX", &["b OK"])?;
             line.send_line("c IDLE")?;
             line.until(&["+"])?;
-            connections.push(line);
+            lines.push(line);
         }
-        println!("{}", connections.len());
+        println!("{}", lines.len());
         std::io::stdin().read_line(&mut String::new())?;
         Ok(())
     }

@@ -19,7 +19,7 @@ const TAKEN: usize = 60;
 /// Lines of a message of the load, and of one that is too large for any room left.
 const LOAD_LINES: usize = 100;
 const LARGE_LINES: usize = 10_000;
-/// Messages deferred during the fault.
+/// Deferrals after which the fault is known to be in effect.
 const DEFERRALS_MIN: usize = 20;
 const LIMIT: Duration = Duration::from_secs(60);
 /// The person who reads and writes mail while the load goes to the others.
@@ -142,15 +142,15 @@ fn check_refusals(node: &Node, mut pop3: TextClient, disk: &str) {
 
 /// How often each token occurs.
 fn tokens_found(node: &Node) -> HashMap<String, u32> {
-    let mut found = HashMap::new();
+    let mut counts = HashMap::new();
     for number in 1..PEOPLE {
         let person = SamplePerson::of(number);
         for text in mail::inbox(node.address(Port::Imap), &person.mail(), &person.password()).unwrap() {
             let tokens = text.lines().filter_map(|line| line.strip_prefix("X-Token: "));
-            tokens.for_each(|token| *found.entry(token.trim_end().to_owned()).or_default() += 1);
+            tokens.for_each(|token| *counts.entry(token.trim_end().to_owned()).or_default() += 1);
         }
     }
-    found
+    counts
 }
 
 fn go_through(disk: &str) {
@@ -182,8 +182,8 @@ fn go_through(disk: &str) {
     node.kill().unwrap();
     node.put_on_sound_disk();
     node.serve_again(&ports).unwrap();
-    let (found, acknowledged) = (tokens_found(&node), load.acknowledged.into_inner().unwrap());
-    let wrong: Vec<_> = acknowledged.iter().filter(|token| found.get(*token) != Some(&1)).collect();
+    let (counts, acknowledged) = (tokens_found(&node), load.acknowledged.into_inner().unwrap());
+    let wrong: Vec<_> = acknowledged.iter().filter(|token| counts.get(*token) != Some(&1)).collect();
     assert!(
         wrong.is_empty(),
         "{} of {} acknowledged messages are not stored exactly once: {wrong:?}",

@@ -278,11 +278,11 @@ fn http_in_tls() {
     let listed = command::provost(&node, &["queue", "list"]).unwrap().good().unwrap();
     assert!(listed.contains("0 waiting"), "{listed}");
 
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    std::fs::write(node.data().join("tls/cert.pem"), made.cert.pem()).unwrap();
-    std::fs::write(node.data().join("tls/key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let identity = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(node.data().join("tls/cert.pem"), identity.cert.pem()).unwrap();
+    std::fs::write(node.data().join("tls/key.pem"), identity.signing_key.serialize_pem()).unwrap();
     node.signal("HUP").unwrap();
-    let is_new = || over_tls(&node, "GET /sign-in HTTP/1.1").1 == made.cert.der().to_vec();
+    let is_new = || over_tls(&node, "GET /sign-in HTTP/1.1").1 == identity.cert.der().to_vec();
     deadline::until(ANSWER_MAX * 15, || Ok(is_new().then_some(()))).unwrap();
-    assert_ne!(first, made.cert.der().to_vec());
+    assert_ne!(first, identity.cert.der().to_vec());
 }

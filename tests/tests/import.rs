@@ -91,9 +91,9 @@ fn dry_run_then_import_then_nothing_more() {
     assert_eq!(state(&node), before);
     assert!(!takes(&node, "zoe.tremblay@example.edu"));
 
-    let done = import(&node, "three.csv", &file, &[]);
-    assert_eq!(done.code, Some(0), "{done:?}");
-    assert!(done.out.contains("applied: 3 of 3 people, 6 writes"), "{}", done.out);
+    let outcome = import(&node, "three.csv", &file, &[]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.out.contains("applied: 3 of 3 people, 6 writes"), "{}", outcome.out);
     wait_until_taken(&node, "lukasz.zak@example.edu");
     deadline::until(LIMIT, || Ok(logs_in(&node, "zoe.tremblay@example.edu", "secret of A1").then_some(()))).unwrap();
     assert!(logs_in(&node, "zoe.tremblay", "secret of A1") && !logs_in(&node, "zoe.tremblay", "secret of A2"));
@@ -110,8 +110,8 @@ fn dry_run_then_import_then_nothing_more() {
     let other =
         [HEADER, &row("A1", "Zoé", "Tremblay").replace("secret of A1", "another one"), &row("A4", "Mei", "Chen")]
             .concat();
-    let done = import(&node, "other.csv", &other, &[]);
-    assert!(done.code == Some(0) && done.out.contains("1 to create, 0 to update"), "{done:?}");
+    let outcome = import(&node, "other.csv", &other, &[]);
+    assert!(outcome.code == Some(0) && outcome.out.contains("1 to create, 0 to update"), "{outcome:?}");
     assert!(takes(&node, "ann.lee@example.edu"));
     assert!(logs_in(&node, "zoe.tremblay", "secret of A1") && !logs_in(&node, "zoe.tremblay", "another one"));
 
@@ -229,14 +229,15 @@ fn wrong_rows_are_named_and_only_they_are_left_out() {
         file += "\n";
     }
     file += &row("G2", "Good", "Last");
-    let done = import(&node, "dirty.csv", &file, &[]);
-    assert_eq!(done.code, REJECTED, "{done:?}");
+    let outcome = import(&node, "dirty.csv", &file, &[]);
+    assert_eq!(outcome.code, REJECTED, "{outcome:?}");
     for (line, (text, column, rule)) in lines.iter().zip(&wrong) {
         let begin = format!("line {line}, column {column}: ");
-        let is_listed = done.out.lines().any(|line| line.strip_prefix(&begin).is_some_and(|line| line.contains(rule)));
-        assert!(is_listed, "no '{begin}{rule}' for {text} in\n{}", done.out);
+        let is_listed =
+            outcome.out.lines().any(|line| line.strip_prefix(&begin).is_some_and(|line| line.contains(rule)));
+        assert!(is_listed, "no '{begin}{rule}' for {text} in\n{}", outcome.out);
     }
-    assert!(done.out.contains("2 to create") && !done.out.contains("short"), "{}", done.out);
+    assert!(outcome.out.contains("2 to create") && !outcome.out.contains("short"), "{}", outcome.out);
     let made = addresses(&node);
     assert_eq!(made.keys().filter(|id| !id.starts_with('T')).collect::<Vec<_>>(), ["G1", "G2"]);
     let again = import(&node, "dirty.csv", &file, &[]);
@@ -522,14 +523,14 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     sink.set_rcpt_reply("busy@example.net", Some("451 4.7.1 Greylisted, come later"));
 
     submit(&node, &person, &["there@example.net", "also@example.net", &friend.mail()], "sent");
-    let taken = sink.wait_for("there@example.net", LIMIT).unwrap();
-    assert_eq!(taken.reverse_path, person.mail());
+    let message = sink.wait_for("there@example.net", LIMIT).unwrap();
+    assert_eq!(message.reverse_path, person.mail());
     assert!(
-        String::from_utf8_lossy(&taken.text).ends_with("Message-ID: <sent@example.edu>\r\n\r\n.été\r\n"),
-        "{taken:?}"
+        String::from_utf8_lossy(&message.text).ends_with("Message-ID: <sent@example.edu>\r\n\r\n.été\r\n"),
+        "{message:?}"
     );
     let heads = ["Authentication-Results: mail.example.edu;", "\tauth=pass", "Received: from client.example.net"];
-    let text = String::from_utf8_lossy(&taken.text);
+    let text = String::from_utf8_lossy(&message.text);
     assert!(heads.iter().zip(text.lines()).all(|(head, line)| line.starts_with(head)), "{text}");
     sink.wait_for("also@example.net", LIMIT).unwrap();
     assert_eq!(inbox(&node, &friend.mail(), &friend.password()).len(), 1);
@@ -571,8 +572,8 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     deadline::until(LIMIT, || Ok((sink.rcpt_count("busy@example.net") >= 4).then_some(()))).unwrap();
     assert!(sink.taken_for("busy@example.net").is_empty());
     sink.set_rcpt_reply("busy@example.net", None);
-    let taken = sink.wait_for("busy@example.net", LIMIT).unwrap();
-    assert!(String::from_utf8_lossy(&taken.text).contains("Subject: again"), "{taken:?}");
+    let message = sink.wait_for("busy@example.net", LIMIT).unwrap();
+    assert!(String::from_utf8_lossy(&message.text).contains("Subject: again"), "{message:?}");
     assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 1, "a deferral must not cause a bounce");
 }
 

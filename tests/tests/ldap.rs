@@ -35,7 +35,7 @@ fn people_are_found_with_their_attributes() {
     for filter in
         ["(uid=test.p07)", "(mail=TEST.P07@example.edu)", "(employeeNumber=T0007)", "(&(sn=p07)(givenName=test))"]
     {
-        let found = ldap.search(filter, &["*", "+"]).unwrap().good().unwrap();
+        let output = ldap.search(filter, &["*", "+"]).unwrap().good().unwrap();
         for line in [
             "objectClass: inetOrgPerson",
             "objectClass: eduPerson",
@@ -57,7 +57,7 @@ fn people_are_found_with_their_attributes() {
             "provostProgram: Arts",
             "provostState: active",
         ] {
-            assert!(found.lines().any(|found| found == line), "{filter}: no '{line}' in\n{found}");
+            assert!(output.lines().any(|text| text == line), "{filter}: no '{line}' in\n{output}");
         }
         for name in [
             "entryUUID: ",
@@ -67,7 +67,7 @@ fn people_are_found_with_their_attributes() {
             "userPassword:: ",
             "provostStartDate: 2026",
         ] {
-            assert!(found.lines().any(|found| found.starts_with(name)), "{filter}: no {name} in\n{found}");
+            assert!(output.lines().any(|text| text.starts_with(name)), "{filter}: no {name} in\n{output}");
         }
     }
     let address = ldap.search("(provostAddress=test.p07@example.edu)", &[]).unwrap().good().unwrap();

@@ -150,12 +150,12 @@ fn wait_for_empty_queue(node: &Node) {
 /// The tokens in a person's messages, and how often each occurs; bounces by the recipient that they name.
 fn tokens(node: &Node, number: u32, before: &str, after: &str) -> HashMap<String, usize> {
     let person = SamplePerson::of(number);
-    let mut found = HashMap::new();
+    let mut counts = HashMap::new();
     for message in inbox(node.address(Port::Imap), &person.mail(), &person.password()).unwrap() {
         let named = message.lines().find_map(|line| line.strip_prefix(before)?.strip_suffix(after));
-        *found.entry(named.unwrap_or_else(|| panic!("no '{before}' in {message}")).to_owned()).or_default() += 1;
+        *counts.entry(named.unwrap_or_else(|| panic!("no '{before}' in {message}")).to_owned()).or_default() += 1;
     }
-    found
+    counts
 }
 
 /// Checks the copies of one message that the relay accepted: one, and one more for each kill right after a copy.

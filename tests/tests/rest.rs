@@ -171,15 +171,15 @@ fn password_takes_effect(node: &Node, api: &Api<'_>) {
         deadline::until(LIMIT, look).unwrap();
     };
     let open = open_sessions(node);
-    let made = api.good("200", &["-X", "POST"], &path);
+    let reset = api.good("200", &["-X", "POST"], &path);
     end_at_once(open);
-    logs_in(&made.text("password"));
+    logs_in(&reset.text("password"));
     assert!(!mail::logs_in_by_imap(imap, &ONE.mail(), &ONE.password()).unwrap());
     let chosen = api.good("200", &json(r#"{"password":"chosen by the caller"}"#), &path);
     assert!(!chosen.body.contains("password"), "the reply must not contain the password: {}", chosen.body);
     logs_in("chosen by the caller");
     let audit = command(node, &["audit", "list", "--limit", "1000"]);
-    assert!(!audit.contains("chosen by the caller") && !audit.contains(&made.text("password")));
+    assert!(!audit.contains("chosen by the caller") && !audit.contains(&reset.text("password")));
 }
 
 /// Idle sessions of one person in every protocol.

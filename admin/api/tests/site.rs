@@ -305,15 +305,10 @@ async fn plans_and_applies_a_file() {
     let apply = format!("{path}/apply");
     let other = call(&api, Method::POST, &apply, "", json!({"hash": "0".repeat(64)})).await;
     assert_eq!((other.status.as_u16(), &other.json()["hash"]), (409, &import["hash"]), "the present hash is shown");
-    let done = call(&api, Method::POST, &format!("{apply}?wait=60"), "", json!({"hash": import["hash"]})).await;
-    assert_eq!(done.status, 200, "{}", done.text);
-    assert_eq!(
-        (&done.json()["state"], &done.json()["outcomes"]["applied"]),
-        (&json!("done"), &json!(1)),
-        "{}",
-        done.text
-    );
-    assert_eq!(get(&api, done.header("location")).await.json(), done.json());
+    let job = call(&api, Method::POST, &format!("{apply}?wait=60"), "", json!({"hash": import["hash"]})).await;
+    assert_eq!(job.status, 200, "{}", job.text);
+    assert_eq!((&job.json()["state"], &job.json()["outcomes"]["applied"]), (&json!("done"), &json!(1)), "{}", job.text);
+    assert_eq!(get(&api, job.header("location")).await.json(), job.json());
     assert_eq!(get(&api, "/api/v1/people/ana.nova").await.status, 200);
     assert_eq!(get(&api, &path).await.status, 404, "the file of an applied import is gone");
 }
@@ -522,10 +517,10 @@ async fn an_apply_takes_its_turn_before_it_plans() {
     let site = Site::start().await;
     let state = support::state();
     let nodes = [api_on(&site, state.clone()), api_on(&site, state)];
-    let mut begun = Vec::new();
+    let mut plans = Vec::new();
     for (api, affiliation) in nodes.iter().zip(["student", "staff"]) {
         let plan = upload(api, "", format!("{HEADER}3001,Ana,Nova,,,{affiliation},,,,\n")).await.json();
-        begun.push((api.clone(), plan));
+        plans.push((api.clone(), plan));
     }
     let apply = |(api, plan): (Router, Value)| {
         tokio::spawn(async move {
@@ -534,7 +529,7 @@ async fn an_apply_takes_its_turn_before_it_plans() {
             (reply.status.as_u16(), reply.json())
         })
     };
-    let tasks: Vec<_> = begun.into_iter().map(apply).collect();
+    let tasks: Vec<_> = plans.into_iter().map(apply).collect();
     let mut replies = Vec::new();
     for task in tasks {
         replies.push(task.await.unwrap());

@@ -214,13 +214,13 @@ impl WebSessions {
         person: &str,
         now: Timestamp,
     ) -> Result<Option<PasswordSlip>, StateError> {
-        let mut taken = None;
+        let mut sealed_slip = None;
         self.change(&key_of(cookie), now, |session| {
-            taken = session.slip.take_if(|slip| slip.person == person);
-            taken.is_some()
+            sealed_slip = session.slip.take_if(|slip| slip.person == person);
+            sealed_slip.is_some()
         })
         .await?;
-        Ok(taken.map(|sealed| open(cookie, &sealed)))
+        Ok(sealed_slip.map(|sealed| open(cookie, &sealed)))
     }
 
     /// Changes a session's record; `edit` returns whether to write it, and may be called again.

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn of_many_at_once_five_are_looked_at() {
+    async fn of_many_at_once_five_are_checked() {
         let (throttle, _) = nodes();
         let tasks: Vec<_> = (0..40)
             .map(|_| {
@@ -236,10 +236,10 @@ mod tests {
                 tokio::spawn(async move { throttle.attempt("zoe", None, at(1)).await })
             })
             .collect();
-        let mut looked_at = 0;
+        let mut checked = 0;
         for task in tasks {
-            looked_at += u32::from(task.await.unwrap() == Ok(None));
+            checked += u32::from(task.await.unwrap() == Ok(None));
         }
-        assert_eq!(looked_at, ATTEMPTS_OF_NAME_MAX);
+        assert_eq!(checked, ATTEMPTS_OF_NAME_MAX);
     }
 }

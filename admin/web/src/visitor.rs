@@ -17,7 +17,7 @@ use crate::web::Web;
 
 /// Name of the session's cookie.
 pub(crate) const SESSION_COOKIE: &str = "provost_session";
-/// Cookies that are looked at in one request.
+/// Maximum number of cookies that are read in one request.
 const COOKIES_MAX: usize = 64;
 
 /// The sender of a request.

@@ -168,7 +168,7 @@ async fn a_sign_out_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a_directory_that_cannot_answer_is_told_as_such() {
+async fn a_directory_that_cannot_answer_is_reported_as_such() {
     let web = web();
     let (cookie, csrf) = sign_in(&web, "helen").await;
     for path in ["/people?q=zoe", "/people/1", "/people/1/password"] {

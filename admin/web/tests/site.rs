@@ -172,14 +172,14 @@ async fn an_alias_comes_and_goes() {
         page.text
     );
     is_sound(&page);
-    let taken = browser.post(&format!("{person}/addresses"), "address=helen.desk%40example.edu").await;
-    assert_eq!(taken.status, 409, "{}", taken.text);
+    let conflict = browser.post(&format!("{person}/addresses"), "address=helen.desk%40example.edu").await;
+    assert_eq!(conflict.status, 409, "{}", conflict.text);
     assert!(
-        taken.text.contains("id=\"address-error\"") && taken.text.contains("already belongs to a person"),
+        conflict.text.contains("id=\"address-error\"") && conflict.text.contains("already belongs to a person"),
         "{}",
-        taken.text
+        conflict.text
     );
-    is_sound(&taken);
+    is_sound(&conflict);
     let wrong = browser.post(&format!("{person}/addresses"), "address=nonsense").await;
     assert_eq!(wrong.status, 422, "{}", wrong.text);
     let link = page.text.split("/addresses/remove?address&#x3D;").nth(1).unwrap().split('"').next().unwrap();
@@ -197,7 +197,7 @@ async fn an_alias_comes_and_goes() {
 
 /// A clerk's mistakes are reported in the clerk's language, although the operations report them in English.
 #[tokio::test]
-async fn mistakes_are_told_in_french() {
+async fn mistakes_are_explained_in_french() {
     let site = Site::start().await;
     let browser = Browser::sign_in(web(&site), "helen.desk", "fr").await;
     let person = browser.find("tremblay").await;

@@ -174,7 +174,7 @@ pub fn live(root: &Path, seed: u64, life: usize, from: usize) -> anyhow::Result<
 }
 
 async fn perform(directory: &Directory, view: &View, step: &DirectoryStep) -> StepProgress {
-    let done = match step {
+    let result = match step {
         DirectoryStep::Add(number, name) => directory.add(person(*number, name)).await.map(|receipt| receipt.csn),
         DirectoryStep::Rename(number, name) => {
             let changes =
@@ -186,7 +186,7 @@ async fn perform(directory: &Directory, view: &View, step: &DirectoryStep) -> St
         }
         DirectoryStep::SaveView => return save(view).await,
     };
-    match done {
+    match result {
         Ok(csn) => StepProgress::Answered(csn.unwrap_or_else(|| "done".into())),
         Err(DirectoryError::Unavailable(why) | DirectoryError::Unknown(why)) => {
             eprintln!("{step:?}: {why}");

@@ -89,13 +89,13 @@ impl RecordedRun {
     fn check_record(&self) -> anyhow::Result<()> {
         let mut disk = Disk::new(FailedSync::Retried);
         self.calls.iter().enumerate().for_each(|(number, call)| disk.apply(number, call));
-        let (expected, found) = (disk.live(), found(&self.root, &self.root)?);
-        for (path, content) in &found {
+        let (expected, files) = (disk.live(), found(&self.root, &self.root)?);
+        for (path, content) in &files {
             ensure!(expected.contains_key(path), "{path} is not in the record");
             ensure!(expected.get(path) == Some(content), "{path} is not as recorded");
         }
         for path in expected.keys() {
-            ensure!(found.contains_key(path), "{path} is in the record only");
+            ensure!(files.contains_key(path), "{path} is in the record only");
         }
         Ok(())
     }

@@ -142,7 +142,7 @@ async fn servers(config: &Config) -> (Vec<DoctorFinding>, bool) {
     if states.len() < 2 {
         return (Vec::new(), is_provider_dead);
     }
-    let found = states.into_iter().map(|state| {
+    let findings = states.into_iter().map(|state| {
         let advice = match state.role {
             "provider" => "start it: until then nothing can be changed; mail, logins and look-ups go on from a replica",
             _ => "start it: until then the others carry its load",
@@ -150,7 +150,7 @@ async fn servers(config: &Config) -> (Vec<DoctorFinding>, bool) {
         let csn = state.context_csn.join(" ");
         finding(format!("{} {} {csn}", state.role, state.url), state.fault.map_or(Ok(()), Err), advice)
     });
-    (found.collect(), is_provider_dead)
+    (findings.collect(), is_provider_dead)
 }
 
 /// Checks the View of the running node; `None` when the node does not answer, which the listeners show.

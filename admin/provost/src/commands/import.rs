@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{Printer, ProgressLine, counted, printable};
 
-/// Largest file, in octets.
+/// Largest file, in octets: four times the largest upload, because only this process reads the file into its memory.
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
 /// Maximum number of changes that are listed; the counts cover the rest.
 const CHANGES_LISTED_MAX: usize = 50;

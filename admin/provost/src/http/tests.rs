@@ -232,16 +232,16 @@ async fn half_a_header_does_not_hold_up_the_end_of_the_node() {
 #[tokio::test]
 async fn tls_is_known_to_pages_and_browsers() {
     let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let identity = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (chain, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
-    std::fs::write(&chain, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&chain, identity.cert.pem()).unwrap();
+    std::fs::write(&key, identity.signing_key.serialize_pem()).unwrap();
     let tls = Some(provost_net::server_config(&chain, &key).unwrap());
     let limits = Limits { handshake: HASTY, ..Limits::default() };
     let address = start_hasty(Listener { implicit_tls: true, tls, limits, ..listener() }, LONG, LONG).await;
 
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
+    roots.add(identity.cert.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let client = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
