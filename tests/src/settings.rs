@@ -60,7 +60,7 @@ impl Site<'_> {
     /// The output of `provost settings show`; an error unless the running node answered.
     fn show(&self) -> anyhow::Result<String> {
         let output = (self.provost)(&["settings", "show"]).good()?;
-        ensure!(!output.contains("No node answered"), "the node did not answer:\n{output}");
+        ensure!(!output.contains("values are not available"), "the node did not answer:\n{output}");
         Ok(output)
     }
 

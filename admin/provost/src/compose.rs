@@ -30,6 +30,7 @@ use crate::audit_log;
 use crate::config::{Config, ListenerConfig, read_secret};
 use crate::descriptors;
 use crate::exit::Exit;
+use crate::http::CountedReplies;
 use crate::log_filter::LogFilter;
 use crate::monitoring::{Gauges, Metrics, watch_directory};
 use crate::private;
@@ -406,13 +407,12 @@ impl NodeParts<'_> {
             let web = WebState { desk, store, state, view };
             let pages = provost_web::router(web).merge(provost_api::router(api));
             let proxies = self.config.listeners.proxies(on);
-            self.serve_http("http", on, proxies, pages).await?;
+            self.serve_http("http", CountedReplies::Large, on, proxies, pages).await?;
         }
         if let Some(on) = &self.config.listeners.health {
             let pages = provost_api::health_router(self.health(), metrics);
-            // Balancers and monitors send their own requests here: only this listener's own list applies.
-            let proxies = ProxyNetworks::new(on.proxy_networks.clone().unwrap_or_default());
-            self.serve_http("health", on, proxies, pages).await?;
+            let proxies = self.config.listeners.health_proxies(on);
+            self.serve_http("health", CountedReplies::None, on, proxies, pages).await?;
         }
         Ok(())
     }
@@ -431,12 +431,13 @@ impl NodeParts<'_> {
     async fn serve_http(
         &self,
         name: &'static str,
+        replies: CountedReplies,
         on: &ListenerConfig,
         proxies: ProxyNetworks,
         pages: axum::Router,
     ) -> anyhow::Result<()> {
         let listener = self.listener(name, on, on.tls, proxies);
-        let served = crate::http::serve(listener, pages, self.drain).await;
+        let served = crate::http::serve(listener, replies, pages, self.drain).await;
         served.with_context(|| format!("listener {name} {}", on.address))
     }
 }

@@ -26,6 +26,7 @@ mod testing;
 pub use change::{AccountWatch, ChangeFeed, ChangeSet};
 pub use group::Group;
 pub use login::{Login, LoginAttempt, source_network};
+pub use mapping::VACATION_INTERVAL_DAYS;
 pub use person::{Affiliation, Person, PersonRef, PersonState, Vacation};
 pub use provost_credential::Secret;
 pub use provost_entry::{Address, AddressError};

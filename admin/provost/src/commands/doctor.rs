@@ -25,7 +25,7 @@ struct DoctorFinding {
 }
 
 pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow::Result<Exit> {
-    let mut findings = vec![finding(format!("configuration {}", file.display()), Ok(()), "")];
+    let mut findings = vec![good(format!("configuration {}", file.display()))];
     findings.extend(moved_keys(config));
     let folder = folder(&config.node.data);
     // Without a folder there is one fault, not three.
@@ -34,7 +34,7 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     if exists {
         findings.extend([free_space(&config.node.data), privacy(&config.node.data)]);
     }
-    findings.extend(listeners::look(config, jiff::Timestamp::now()));
+    findings.extend(listeners::findings(config, jiff::Timestamp::now()));
     findings.extend(tokens_file(config));
     let servers = servers(config).await;
     let is_provider_dead = servers.1;
@@ -76,9 +76,13 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
 /// Least free space that is good, octets: room for some large messages and the logs of the databases.
 const FREE_OCTETS_MIN: u64 = 256 * 1024 * 1024;
 
+fn good(what: String) -> DoctorFinding {
+    DoctorFinding { what, good: true, advice: String::new() }
+}
+
 fn finding(what: String, result: Result<(), String>, advice: &str) -> DoctorFinding {
     match result {
-        Ok(()) => DoctorFinding { what, good: true, advice: String::new() },
+        Ok(()) => good(what),
         Err(why) => DoctorFinding { what: format!("{what}: {why}"), good: false, advice: advice.to_owned() },
     }
 }
@@ -88,14 +92,14 @@ fn moved_keys(config: &Config) -> Vec<DoctorFinding> {
     let finding_of = |(key, command): (&str, String)| {
         let what =
             format!("{key} applies only while the directory states no value; move it there for all nodes: {command}");
-        finding(what, Ok(()), "")
+        good(what)
     };
     config.moved().into_iter().map(finding_of).collect()
 }
 
 fn folder(data: &Path) -> DoctorFinding {
-    let result = tempfile::tempfile_in(data).map(drop).map_err(|e| e.to_string());
-    finding(format!("data folder {}", data.display()), result, "create it, and let the node's user write there")
+    let writable = tempfile::tempfile_in(data).map(drop).map_err(|e| e.to_string());
+    finding(format!("data folder {}", data.display()), writable, "create it, and let the node's user write there")
 }
 
 /// Checks the free space of the data folder's file system: on a full disk all mail is deferred.
@@ -186,7 +190,7 @@ async fn directory(config: &Config) -> FailedAccount {
             None,
             bad("no contextCSN: syncprov is not loaded or the server is still being filled".to_owned(), SETUP),
         ),
-        Ok(Some(_)) => FailedAccount(None, finding(WHAT.to_owned(), Ok(()), "")),
+        Ok(Some(_)) => FailedAccount(None, good(WHAT.to_owned())),
         Ok(None) | Err(DirectoryError::NoSuchObject(_)) => {
             let why = format!("there is no {suffix}, or {} may not read it", config.directory.bind_dn);
             FailedAccount(None, bad(why, "is directory.suffix right? then: provost directory init"))
@@ -222,7 +226,7 @@ async fn settings(config: &Config) -> Vec<DoctorFinding> {
     };
     match check.await {
         Err(why) => vec![finding(WHAT.to_owned(), Err(why), "may bind_dn read ou=policies and ou=services?")],
-        Ok(read) if read.faults().is_empty() => vec![finding(WHAT.to_owned(), Ok(()), "")],
+        Ok(read) if read.faults().is_empty() => vec![good(WHAT.to_owned())],
         Ok(read) => {
             let bad = |fault: &SettingFault| {
                 let (dn, values) = (printable(&fault.dn), printable(&fault.values.join("; ")));

@@ -14,7 +14,7 @@ use crate::output::Printer;
 pub(crate) enum Command {
     /// Show the table of operations and roles.
     #[command(after_help = "Example: provost roles show
-yes: on every person and object; own: on the caller's own entry; -: not at all.
+yes: for every person and object; own: only for one's own entry; -: never.
 Beyond the table, no caller can change the password or the roles of a person who has a higher role.")]
     Show,
 }

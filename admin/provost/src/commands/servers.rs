@@ -3,8 +3,8 @@
 use provost_client::{Directory, DirectoryConfig, ServerRole};
 use serde::Serialize;
 
-use super::queue;
-use crate::config::{Config, read_secret};
+use super::node_client;
+use crate::config::Config;
 
 /// One server of `[directory]`, queried separately.
 #[derive(Serialize)]
@@ -57,9 +57,7 @@ pub(crate) struct FollowedServer {
 
 /// Asks the running node; `None` when it does not answer.
 pub(crate) async fn followed(config: &Config) -> Option<FollowedServer> {
-    let token = read_secret(config.as_token.as_ref().or(config.api.token_file.as_ref())?).ok()?;
-    let url = format!("{}/api/v1/status", config.rest_url()?);
-    let answer = tokio::task::spawn_blocking(move || queue::get(&url, &token)).await.ok()?.ok()?;
+    let answer = node_client::get(config, "/status").await.ok()?;
     let view = &answer["view"];
     let text = |name: &str| view[name].as_str().map(str::to_owned);
     Some(FollowedServer { source: text("source"), current: view["current"].as_bool()?, parked: text("parked") })

@@ -68,6 +68,12 @@ impl Listeners {
     pub(crate) fn proxies(&self, listener: &ListenerConfig) -> ProxyNetworks {
         ProxyNetworks::new(listener.proxy_networks.as_ref().unwrap_or(&self.proxy_networks).clone())
     }
+
+    /// The same for the health listener. Balancers and monitors send their own requests there, so the list for all listeners
+    /// does not apply.
+    pub(crate) fn health_proxies(&self, listener: &ListenerConfig) -> ProxyNetworks {
+        ProxyNetworks::new(listener.proxy_networks.clone().unwrap_or_default())
+    }
 }
 
 impl Listeners {

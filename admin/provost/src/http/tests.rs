@@ -41,12 +41,20 @@ fn listener() -> Listener {
 async fn start(drain: &Drain, connections_per_address: usize) -> SocketAddr {
     let proxies = ProxyNetworks::new(vec!["127.0.0.0/8".parse().unwrap()]);
     let limits = Limits { connections_per_address, ..Limits::default() };
-    serve_within(Deadlines::default(), Listener { proxies, limits, ..listener() }, pages(), drain).await.unwrap()
+    serve_within(
+        Deadlines::default(),
+        Listener { proxies, limits, ..listener() },
+        CountedReplies::Large,
+        pages(),
+        drain,
+    )
+    .await
+    .unwrap()
 }
 
 /// Serves with short time limits.
 async fn start_hasty(listener: Listener, header: Duration, transfer: Duration) -> SocketAddr {
-    serve_within(Deadlines { header, transfer }, listener, pages(), &Drain::new()).await.unwrap()
+    serve_within(Deadlines { header, transfer }, listener, CountedReplies::Large, pages(), &Drain::new()).await.unwrap()
 }
 
 const HASTY: Duration = Duration::from_millis(150);
@@ -164,8 +172,9 @@ async fn bodies_and_replies_are_within_the_memory_budget() {
         assert!(answer.contains(" 503 ") && answer.contains("\r\nretry-after: 5\r\n"), "{answer}");
     }
     assert!(ask(address, &post(4_000)).await.ends_with("\r\n4000"), "a small body needs no memory budget");
-    let monitored = Listener { name: "health", budgets: health_budgets, ..listener() };
-    let health = start_hasty(monitored, LONG, LONG).await;
+    let monitored = Listener { budgets: health_budgets, ..listener() };
+    let (deadlines, drain) = (Deadlines::default(), Drain::new());
+    let health = serve_within(deadlines, monitored, CountedReplies::None, pages(), &drain).await.unwrap();
     assert!(ask(health, b"GET /much HTTP/1.0\r\n\r\n").await.contains(" 200 "), "monitoring needs no memory budget");
     drop(others);
     assert!(ask(address, &post(20_000)).await.ends_with("\r\n20000"));
@@ -220,7 +229,7 @@ async fn a_reply_that_nobody_reads_ends() {
 async fn half_a_header_does_not_hold_up_the_end_of_the_node() {
     let drain = Drain::new();
     let listener = listener();
-    let address = serve_within(Deadlines::default(), listener, pages(), &drain).await.unwrap();
+    let address = serve_within(Deadlines::default(), listener, CountedReplies::Large, pages(), &drain).await.unwrap();
     let mut half = TcpStream::connect(address).await.unwrap();
     half.write_all(b"GET / HT").await.unwrap();
     assert!(ask(address, REQUEST).await.contains(" 200 "));
