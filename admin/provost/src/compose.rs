@@ -12,12 +12,13 @@ use provost_client::Directory;
 use provost_delivery::Delivery;
 use provost_imap::{ImapConfig, ImapSession};
 use provost_net::{
-    Budgets, Certificates, Drain, Limits, Listener, MemoryBudget, ProxyNetworks, Session, Transport, serve as listen,
+    Budgets, Certificates, ConnectionsBySource, Drain, Limits, Listener, MemoryBudget, ProxyNetworks, Session,
+    Transport, serve as listen,
 };
 use provost_pop3::{Pop3Config, Pop3Session};
 use provost_provision::{Desk, ProvisionSettings, SettingsSource};
 use provost_queue::{NextHop, Queue, QueueConfig};
-use provost_server::{ClientAddress, CommitterProbe, Server};
+use provost_server::{AdmittedClient, CONNECTIONS_MAX, ClientAdmission, CommitterProbe, Server};
 use provost_smtp::{CertificatePolicy, RelayClient, RelayConfig, Service, SmtpConfig, SmtpSession};
 use provost_store::{LocalConfig, LocalState, LocalStore, MessageStore, StateStore};
 use provost_trace::{InstalledRecorder, Recorder, RecorderConfig};
@@ -242,7 +243,7 @@ async fn start_embedded(config: &Config, tls: Option<Arc<rustls::ServerConfig>>)
         root_password,
         listen: embedded.listen.clone(),
         tls,
-        client_address: Some(Arc::new(LdapClients(embedded.proxies()))),
+        admission: Some(Arc::new(LdapClients { proxies: embedded.proxies(), sources: ConnectionsBySource::new() })),
         server_id: embedded.server_id,
     };
     // An empty directory would have no contextCSN, for which a View waits.
@@ -250,16 +251,33 @@ async fn start_embedded(config: &Config, tls: Option<Arc<rustls::ServerConfig>>)
     Ok(Some(Server::start(settings, seed).await?))
 }
 
-/// Finds the client of an LDAP connection that begins with a PROXY header.
-struct LdapClients(ProxyNetworks);
+/// Open LDAP connections of one source: no source can close the directory to the others. The programs of this machine
+/// share one address, so they have no such limit.
+const LDAP_CONNECTIONS_PER_SOURCE: usize = CONNECTIONS_MAX / 4;
 
-impl ClientAddress for LdapClients {
-    fn find<'a>(
+/// Finds the client of an LDAP connection, which may begin with a PROXY header, and counts it.
+struct LdapClients {
+    proxies: ProxyNetworks,
+    sources: ConnectionsBySource,
+}
+
+impl ClientAdmission for LdapClients {
+    fn admit<'a>(
         &'a self,
         socket: &'a mut TcpStream,
         remote: SocketAddr,
-    ) -> Pin<Box<dyn Future<Output = Option<SocketAddr>> + Send + 'a>> {
-        Box::pin(async move { Some(self.0.peer(socket, remote, "ldap").await?.remote) })
+    ) -> Pin<Box<dyn Future<Output = Option<AdmittedClient>> + Send + 'a>> {
+        Box::pin(async move {
+            let address = self.proxies.peer(socket, remote, "ldap").await?.remote;
+            if address.ip().to_canonical().is_loopback() {
+                return Some(AdmittedClient { address, place: None });
+            }
+            let Some(place) = self.sources.enter(address.ip(), LDAP_CONNECTIONS_PER_SOURCE) else {
+                metrics::counter!("provost_net_refused_total", "listener" => "ldap").increment(1);
+                return None;
+            };
+            Some(AdmittedClient { address, place: Some(Box::new(place)) })
+        })
     }
 }
 

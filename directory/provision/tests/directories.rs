@@ -77,7 +77,7 @@ impl Embedded {
             root_password: provost_credential::hash(&Secret::new("secret"), Scheme::Ssha),
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             tls: None,
-            client_address: None,
+            admission: None,
             server_id: 1,
         };
         let server = Server::start(config, Vec::new()).await.unwrap();

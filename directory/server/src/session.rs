@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Identity;
+use crate::admission::AdmittedClient;
 use crate::ber;
 use crate::catalogue::EqualityRule;
 use crate::change::{existing, parse_dn};
@@ -63,16 +64,16 @@ pub(crate) async fn serve(shared: Arc<ServerContext>, mut socket: TcpStream, rem
     // Responses are small and awaited: otherwise each would wait for the TCP acknowledgement of the previous one.
     _ = socket.set_nodelay(true);
     let client = async {
-        match &shared.client_address {
-            Some(client_address) => client_address.find(&mut socket, remote).await,
-            None => Some(remote),
+        match &shared.admission {
+            Some(admission) => admission.admit(&mut socket, remote).await,
+            None => Some(AdmittedClient { address: remote, place: None }),
         }
     };
-    let found = tokio::select! {
+    let admitted = tokio::select! {
         () = shared.stop.cancelled() => return,
-        found = client => found,
+        admitted = client => admitted,
     };
-    let Some(peer) = found else { return };
+    let Some(AdmittedClient { address: peer, place: _place }) = admitted else { return };
     let plain = Session::new(shared.clone(), peer.ip(), false);
     let Some(socket) = plain.run(socket).await else { return };
     let Some(acceptor) = shared.tls.clone() else { return };

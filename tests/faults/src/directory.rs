@@ -112,7 +112,7 @@ async fn start(root: &Path) -> anyhow::Result<(Server, Directory)> {
         root_password: hash(&Secret::new(PASSWORD), Scheme::Ssha),
         listen: vec![([127, 0, 0, 1], 0).into()],
         tls: None,
-        client_address: None,
+        admission: None,
         server_id: 1,
     };
     let server = Server::start(config, seed_entries()).await?;
