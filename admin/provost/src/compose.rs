@@ -1,8 +1,6 @@
 //! Composes the node from its crates; only this module knows all of them.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +10,17 @@ use provost_client::Directory;
 use provost_delivery::Delivery;
 use provost_imap::{ImapConfig, ImapSession};
 use provost_net::{
-    Budgets, Certificates, ConnectionsBySource, Drain, Limits, Listener, MemoryBudget, ProxyNetworks, Session,
-    Transport, serve as listen,
+    Budgets, Certificates, Drain, Limits, Listener, MemoryBudget, ProxyNetworks, Session, Transport, serve as listen,
 };
 use provost_pop3::{Pop3Config, Pop3Session};
 use provost_provision::{Desk, ProvisionSettings, SettingsSource};
 use provost_queue::{NextHop, Queue, QueueConfig};
-use provost_server::{AdmittedClient, CONNECTIONS_MAX, ClientAdmission, CommitterProbe, Server};
+use provost_server::{CommitterProbe, Server};
 use provost_smtp::{CertificatePolicy, RelayClient, RelayConfig, Service, SmtpConfig, SmtpSession};
 use provost_store::{LocalConfig, LocalState, LocalStore, MessageStore, StateStore};
 use provost_trace::{InstalledRecorder, Recorder, RecorderConfig};
 use provost_view::View;
 use provost_web::WebState;
-use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::audit_log;
@@ -32,6 +28,7 @@ use crate::config::{Config, ListenerConfig, read_secret};
 use crate::descriptors;
 use crate::exit::Exit;
 use crate::http::CountedReplies;
+use crate::ldap_clients::LdapClients;
 use crate::log_filter::LogFilter;
 use crate::monitoring::{Gauges, Metrics, watch_directory};
 use crate::private;
@@ -99,7 +96,8 @@ impl Node {
             None => None,
         };
         let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
-        let server = start_embedded(config, tls.clone()).await?;
+        let memory = MemoryBudget::new(config.node.memory_octets);
+        let server = start_embedded(config, tls.clone(), memory.clone()).await?;
         let directory = Directory::new(config.directory_config()?);
         let view = View::start(config.view_config(), directory.clone());
         let store = Arc::new(LocalStore::open(&local_config(config)).context("store")?);
@@ -121,8 +119,7 @@ impl Node {
             tracing::warn!("the directory does not answer: this node starts with its saved view");
         }
         let drain = Drain::new();
-        let budgets =
-            Budgets { memory: MemoryBudget::new(config.node.memory_octets), connections: descriptors::connections() };
+        let budgets = Budgets { memory, connections: descriptors::connections() };
         drain.spawn(budgets.memory.clone().report(drain.clone()));
         let tokens = Tokens::new(state.clone(), fixed_tokens(config)?);
         let rooms = NodeParts {
@@ -233,7 +230,11 @@ async fn is_current(view: &View, limit: Duration) -> bool {
     tokio::time::timeout(limit, wait).await.is_ok()
 }
 
-async fn start_embedded(config: &Config, tls: Option<Arc<rustls::ServerConfig>>) -> anyhow::Result<Option<Server>> {
+async fn start_embedded(
+    config: &Config,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    memory: MemoryBudget,
+) -> anyhow::Result<Option<Server>> {
     let Some(embedded) = &config.directory.embedded else { return Ok(None) };
     let root_password = read_secret(&embedded.root_password_file)?;
     let settings = provost_server::ServerConfig {
@@ -243,42 +244,12 @@ async fn start_embedded(config: &Config, tls: Option<Arc<rustls::ServerConfig>>)
         root_password,
         listen: embedded.listen.clone(),
         tls,
-        admission: Some(Arc::new(LdapClients { proxies: embedded.proxies(), sources: ConnectionsBySource::new() })),
+        admission: Some(Arc::new(LdapClients::new(embedded.proxies(), memory))),
         server_id: embedded.server_id,
     };
     // An empty directory would have no contextCSN, for which a View waits.
     let seed = provost_provision::base_tree(&settings.suffix, &config.settings())?;
     Ok(Some(Server::start(settings, seed).await?))
-}
-
-/// Open LDAP connections of one source: no source can close the directory to the others. The programs of this machine
-/// share one address, so they have no such limit.
-const LDAP_CONNECTIONS_PER_SOURCE: usize = CONNECTIONS_MAX / 4;
-
-/// Finds the client of an LDAP connection, which may begin with a PROXY header, and counts it.
-struct LdapClients {
-    proxies: ProxyNetworks,
-    sources: ConnectionsBySource,
-}
-
-impl ClientAdmission for LdapClients {
-    fn admit<'a>(
-        &'a self,
-        socket: &'a mut TcpStream,
-        remote: SocketAddr,
-    ) -> Pin<Box<dyn Future<Output = Option<AdmittedClient>> + Send + 'a>> {
-        Box::pin(async move {
-            let address = self.proxies.peer(socket, remote, "ldap").await?.remote;
-            if address.ip().to_canonical().is_loopback() {
-                return Some(AdmittedClient { address, place: None });
-            }
-            let Some(place) = self.sources.enter(address.ip(), LDAP_CONNECTIONS_PER_SOURCE) else {
-                metrics::counter!("provost_net_refused_total", "listener" => "ldap").increment(1);
-                return None;
-            };
-            Some(AdmittedClient { address, place: Some(Box::new(place)) })
-        })
-    }
 }
 
 fn next_hop(config: &Config) -> Option<Arc<dyn NextHop>> {

@@ -54,7 +54,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use admission::{AdmittedClient, ClientAdmission};
+pub use admission::{AdmittedClient, ClientAdmission, ClientPlace};
 
 use access::Identity;
 use committer::{Committer, DirectoryHandle, QUEUE_MAX, WriteJob};

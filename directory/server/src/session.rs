@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Identity;
-use crate::admission::AdmittedClient;
+use crate::admission::{AdmittedClient, ClientPlace};
 use crate::ber;
 use crate::catalogue::EqualityRule;
 use crate::change::{existing, parse_dn};
@@ -49,6 +49,8 @@ const SEARCHES_MAX: usize = 128;
 /// Maximum number of searches under way on a connection without privileges, so that a thousand peers that read nothing
 /// hold little.
 const UNPRIVILEGED_SEARCHES_MAX: usize = 4;
+/// Largest request that needs no memory budget, octets: most binds and searches.
+const FRAME_OCTETS_FREE: usize = 8 * 1024;
 /// Longest silence before the first bind.
 const IDLE_UNBOUND: Duration = Duration::from_secs(45);
 /// Longest silence after it, without a running operation.
@@ -73,12 +75,15 @@ pub(crate) async fn serve(shared: Arc<ServerContext>, mut socket: TcpStream, rem
         () = shared.stop.cancelled() => return,
         admitted = client => admitted,
     };
-    let Some(AdmittedClient { address: peer, place: _place }) = admitted else { return };
-    let plain = Session::new(shared.clone(), peer.ip(), false);
+    let Some(AdmittedClient { address: peer, place }) = admitted else { return };
+    let plain = Session { place: place.clone(), ..Session::new(shared.clone(), peer.ip(), false) };
     let Some(socket) = plain.run(socket).await else { return };
     let Some(acceptor) = shared.tls.clone() else { return };
     match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(socket)).await {
-        Ok(Ok(socket)) => _ = Session::new(shared, peer.ip(), true).run(socket).await,
+        Ok(Ok(socket)) => {
+            let secure = Session { place, ..Session::new(shared, peer.ip(), true) };
+            secure.run(socket).await;
+        }
         Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
     }
@@ -106,6 +111,7 @@ struct Session {
     shared: Arc<ServerContext>,
     peer: IpAddr,
     secure: bool,
+    place: Option<Arc<dyn ClientPlace>>,
     identity: Arc<Identity>,
     outstanding: Arc<Semaphore>,
     searches: Arc<Mutex<HashMap<i32, CancellationToken>>>,
@@ -125,6 +131,7 @@ impl Session {
             shared,
             peer,
             secure,
+            place: None,
             identity: Arc::new(Identity::anonymous()),
             outstanding: Arc::new(Semaphore::new(OUTSTANDING_MAX)),
             searches: Arc::default(),
@@ -152,7 +159,11 @@ impl Session {
                     break None;
                 }
             };
-            match self.request(&frame, &output).await {
+            let after = self.request(&frame, &output).await;
+            if frame.len() > FRAME_OCTETS_FREE {
+                self.place.iter().for_each(|place| place.release());
+            }
+            match after {
                 AfterRequest::Continue => {}
                 AfterRequest::Close => break None,
                 AfterRequest::StartTls(id) => break Some(id),
@@ -190,6 +201,9 @@ impl Session {
             if let Some(length) = length {
                 if length > self.frame_octets_max() {
                     return Err(Refusal::new(ResultCode::ProtocolError, "the request is too large"));
+                }
+                if length > FRAME_OCTETS_FREE && !self.place.as_ref().is_none_or(|place| place.hold(length)) {
+                    return Err(Refusal::new(ResultCode::Busy, "the server is short of memory; try again later"));
                 }
                 if buffer.len() >= length {
                     return Ok(Some(buffer.split_to(length)));

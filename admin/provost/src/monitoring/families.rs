@@ -146,9 +146,9 @@ pub(super) const FAMILIES: &[Family] = &[
     by(
         counter(
             "provost_memory_budget_refused_total",
-            "Messages, literals and HTTP replies refused because memory was short.",
+            "Messages, literals, LDAP requests and HTTP replies refused because memory was short.",
         ),
-        &[("what", LabelValues::Fixed(&["message", "literal", "http"]))],
+        &[("what", LabelValues::Fixed(&["message", "literal", "http", "ldap"]))],
     ),
     by(
         counter("provost_tls_reloads_total", "Times that certificate and key were read again."),
