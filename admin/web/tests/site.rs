@@ -207,7 +207,7 @@ async fn mistakes_are_explained_in_french() {
         ("addresses", "address=", "Une adresse s’écrit nom@domaine"),
         ("addresses", "address=zo%C3%A9%40example.edu", "« é » n’est pas permis dans une adresse"),
         ("addresses", "address=zoe%40example.com", "Le domaine de cette adresse n’est pas servi ici"),
-        ("addresses", "address=helen.desk%40example.edu", "appartient déjà à quelqu’un"),
+        ("addresses", "address=helen.desk%40example.edu", "appartient déjà à une personne"),
         ("addresses", &format!("address={long}%40example.edu"), "L’adresse est trop longue"),
         ("addresses/remove", "address=zoe.tremblay%40example.edu", "L’adresse principale ne se retire pas"),
         ("vacation", "text_fr=", "Un texte est nécessaire"),
