@@ -167,8 +167,8 @@ fn counts_traces_and_pages_name_the_client() {
     let person = SamplePerson::of(2);
 
     // The client may have two connections; a second client is still served, though both come from HAProxy's address.
-    let mut held: Vec<TextClient> = (0..2).map(|_| balancer.open(Port::Imap, CLIENT)).collect();
-    held.iter_mut().for_each(|line| _ = line.until(&["* OK"]).unwrap());
+    let mut connections: Vec<TextClient> = (0..2).map(|_| balancer.open(Port::Imap, CLIENT)).collect();
+    connections.iter_mut().for_each(|line| _ = line.until(&["* OK"]).unwrap());
     let refused = balancer.open(Port::Imap, CLIENT).next().unwrap().unwrap();
     assert!(refused.starts_with("* BYE"), "{refused}");
     balancer.open(Port::Imap, OTHER).until(&["* OK"]).unwrap();
@@ -202,9 +202,9 @@ fn counts_traces_and_pages_name_the_client() {
     let mut ldap = balancer.open(Port::Ldap, CLIENT);
     ldap.send(&ldap_bind("wrong")).unwrap();
     ldap.octets(10).unwrap();
-    for words in ["service=\"pop3\"", "service=\"imap\"", "LDAP bind refused"] {
-        let is_named = |line: &str| [words, "203.0.113.7", "account="].into_iter().all(|part| line.contains(part));
-        assert!(node.log().lines().any(is_named), "{words}: {}", node.log());
+    for text in ["service=\"pop3\"", "service=\"imap\"", "LDAP bind refused"] {
+        let is_named = |line: &str| [text, "203.0.113.7", "account="].into_iter().all(|part| line.contains(part));
+        assert!(node.log().lines().any(is_named), "{text}: {}", node.log());
     }
 }
 

@@ -57,6 +57,6 @@ pub fn router(state: WebState) -> Router {
         .method_not_allowed_fallback(page::no_such_page)
         .fallback(page::no_such_page)
         .layer(DefaultBodyLimit::max(FORM_OCTETS_MAX))
-        .layer(from_fn(security::surround))
+        .layer(from_fn(security::with_headers_and_deadline))
         .with_state(web)
 }

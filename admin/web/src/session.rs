@@ -13,7 +13,7 @@ const IDLE_MAX: SignedDuration = SignedDuration::from_mins(30);
 /// A session ends after this time in any case: a working day.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(10);
 /// A request within this time of the last recorded one is not recorded, so that most pages cost no write.
-const SEEN_STEP: SignedDuration = SignedDuration::from_secs(60);
+const LAST_USED_STEP: SignedDuration = SignedDuration::from_secs(60);
 /// Attempts of one change while other requests change the same session.
 const TRIES: usize = 10;
 /// Context of the key that seals a password (BLAKE3's key derivation).
@@ -62,7 +62,9 @@ struct WebSession {
     has_own_reset: bool,
     csrf: String,
     began: Timestamp,
-    seen: Timestamp,
+    // The name of this field in the records of earlier versions.
+    #[serde(rename = "seen")]
+    last_used: Timestamp,
     flash: Option<Flash>,
     // The name of this field in the records of earlier versions.
     #[serde(rename = "letter")]
@@ -72,7 +74,7 @@ struct WebSession {
 impl WebSession {
     /// When the session ends unless it is used again.
     fn end(&self) -> Timestamp {
-        let idle = self.seen.saturating_add(IDLE_MAX).unwrap_or(Timestamp::MAX);
+        let idle = self.last_used.saturating_add(IDLE_MAX).unwrap_or(Timestamp::MAX);
         idle.min(self.began.saturating_add(AGE_MAX).unwrap_or(Timestamp::MAX))
     }
 }
@@ -117,11 +119,11 @@ impl WebSessions {
             has_own_reset: false,
             csrf,
             began: now,
-            seen: now,
+            last_used: now,
             flash: None,
             slip: None,
         };
-        self.state.change(vec![put(&key_of(&cookie), &session, ChangeCondition::Absent)?], now).await?;
+        self.state.change(vec![put_session(&key_of(&cookie), &session, ChangeCondition::Absent)?], now).await?;
         Ok(cookie)
     }
 
@@ -136,8 +138,8 @@ impl WebSessions {
         let mut visit = None;
         self.change(&key, now, |session| {
             let flash = if take_flash { session.flash.take() } else { None };
-            let is_written = flash.is_some() || now.duration_since(session.seen) >= SEEN_STEP;
-            session.seen = now;
+            let is_written = flash.is_some() || now.duration_since(session.last_used) >= LAST_USED_STEP;
+            session.last_used = now;
             visit = Some(RequestSession {
                 key: key.clone(),
                 entry_uuid: session.entry_uuid,
@@ -212,13 +214,13 @@ impl WebSessions {
         person: &str,
         now: Timestamp,
     ) -> Result<Option<PasswordSlip>, StateError> {
-        let mut taken = None;
+        let mut sealed_slip = None;
         self.change(&key_of(cookie), now, |session| {
-            taken = session.slip.take_if(|slip| slip.person == person);
-            taken.is_some()
+            sealed_slip = session.slip.take_if(|slip| slip.person == person);
+            sealed_slip.is_some()
         })
         .await?;
-        Ok(taken.map(|sealed| open(cookie, &sealed)))
+        Ok(sealed_slip.map(|sealed| open(cookie, &sealed)))
     }
 
     /// Changes a session's record; `edit` returns whether to write it, and may be called again.
@@ -234,7 +236,7 @@ impl WebSessions {
             if !edit(&mut session) {
                 return Ok(());
             }
-            let change = put(key, &session, ChangeCondition::Version(record.version))?;
+            let change = put_session(key, &session, ChangeCondition::Version(record.version))?;
             match self.state.change(vec![change], now).await {
                 Err(StateError::Conflict) => {}
                 other => return other.map(drop),
@@ -244,7 +246,8 @@ impl WebSessions {
     }
 }
 
-fn put(key: &str, session: &WebSession, expect: ChangeCondition) -> Result<StateChange, StateError> {
+/// The write of a session, which succeeds only if `expect` holds; the record is removed when the session has ended.
+fn put_session(key: &str, session: &WebSession, expect: ChangeCondition) -> Result<StateChange, StateError> {
     let value = serde_json::to_vec(session).map_err(|error| StateError::Damaged(error.to_string()))?;
     Ok(StateChange::put(&SESSIONS, key, expect, value, Some(session.end())))
 }

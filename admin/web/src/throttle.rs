@@ -67,7 +67,7 @@ impl Throttle {
                     return Ok(Some((WINDOW - now.duration_since(count.since)).as_secs().max(1)));
                 }
                 count.attempts += 1;
-                changes.push(put(key, count, expect)?);
+                changes.push(put_count(key, count, expect)?);
             }
             match self.state.change(changes, now).await {
                 Ok(_) => return Ok(None),
@@ -112,7 +112,7 @@ impl Throttle {
                 let (mut count, expect) = self.count(key, now).await?;
                 if count.attempts > 0 {
                     count.attempts -= 1;
-                    changes.push(put(key, count, expect)?);
+                    changes.push(put_count(key, count, expect)?);
                 }
             }
             match self.state.change(changes, now).await {
@@ -135,7 +135,8 @@ impl Throttle {
     }
 }
 
-fn put(key: &str, count: AttemptCount, expect: ChangeCondition) -> Result<StateChange, StateError> {
+/// The write of a count, which succeeds only if `expect` holds; the record is removed at the end of the window.
+fn put_count(key: &str, count: AttemptCount, expect: ChangeCondition) -> Result<StateChange, StateError> {
     let value = serde_json::to_vec(&count).map_err(|error| StateError::Damaged(error.to_string()))?;
     Ok(StateChange::put(
         &ATTEMPTS,
@@ -227,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn of_many_at_once_five_are_looked_at() {
+    async fn of_many_at_once_five_are_checked() {
         let (throttle, _) = nodes();
         let tasks: Vec<_> = (0..40)
             .map(|_| {
@@ -235,10 +236,10 @@ mod tests {
                 tokio::spawn(async move { throttle.attempt("zoe", None, at(1)).await })
             })
             .collect();
-        let mut looked_at = 0;
+        let mut checked = 0;
         for task in tasks {
-            looked_at += u32::from(task.await.unwrap() == Ok(None));
+            checked += u32::from(task.await.unwrap() == Ok(None));
         }
-        assert_eq!(looked_at, ATTEMPTS_OF_NAME_MAX);
+        assert_eq!(checked, ATTEMPTS_OF_NAME_MAX);
     }
 }

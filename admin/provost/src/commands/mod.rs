@@ -89,9 +89,10 @@ pub(crate) fn journals(config: &Config) -> Journals {
 async fn principal(config: &Config, state: &Arc<dyn StateStore>) -> anyhow::Result<Principal> {
     if let Some(file) = &config.as_token {
         let tokens = Tokens::new(state.clone(), config.fixed_tokens()?);
-        let found = tokens.principal(&read_secret(file)?, Timestamp::now()).await?;
-        let found = found.ok_or_else(|| anyhow!("{}: the token is unknown, revoked or expired", file.display()))?;
-        return Ok(found.on_the_command_line());
+        let principal = tokens.principal(&read_secret(file)?, Timestamp::now()).await?;
+        let principal =
+            principal.ok_or_else(|| anyhow!("{}: the token is unknown, revoked or expired", file.display()))?;
+        return Ok(principal.on_the_command_line());
     }
     let user = machine_user::name(&config.node.data);
     let Some(cli) = &config.cli else { return Ok(Principal::command(&user, Some(Role::Admin))) };

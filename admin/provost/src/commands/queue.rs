@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::node_client;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::{Printer, items, printable};
+use crate::output::{Printer, counted, items, printable};
 
 /// Operations on the queue.
 #[derive(Subcommand)]
@@ -32,10 +32,10 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 fn show(answer: &Value) {
     let messages = items(answer, "messages");
     for message in messages {
-        let from = message["reverse_path"].as_str().unwrap_or_default();
+        let from = printable(message["reverse_path"].as_str().unwrap_or_default());
         let destination = match word(message, "destination") {
-            "" => "this host",
-            destination => destination,
+            "" => "this host".to_owned(),
+            destination => printable(destination),
         };
         let since = word(message, "queued_at");
         out!("{} to {destination}, from <{from}>, {} octets, since {since}", word(message, "id"), message["octets"]);
@@ -48,11 +48,14 @@ fn show(answer: &Value) {
                     word(message, "held_until")
                 );
             }
-            None => out!("  tried {} times, next at {}", message["attempts"], word(message, "due_at")),
+            None => {
+                let attempts = message["attempts"].as_u64().and_then(|count| count.try_into().ok()).unwrap_or_default();
+                out!("  tried {}, next at {}", counted(attempts, "time", "times"), word(message, "due_at"));
+            }
         }
         for recipient in items(message, "recipients") {
             let why = printable(word(recipient, "last_error"));
-            out!("  <{}> {why}", word(recipient, "address"));
+            out!("  <{}> {why}", printable(word(recipient, "address")));
         }
     }
     let set_aside = messages.iter().filter(|message| !message["set_aside"].is_null()).count();

@@ -15,7 +15,7 @@ pub(crate) enum Command {
     /// Show the table of operations and roles.
     #[command(after_help = "Example: provost roles show
 yes: for every person and object; own: only for one's own entry; -: never.
-Beyond the table, nobody changes the password or the roles of a person who has a higher role than their own.")]
+Beyond the table, no caller can change the password or the roles of a person who has a higher role.")]
     Show,
 }
 

@@ -25,14 +25,14 @@ impl ServerState {
 }
 
 /// Reads contextCSN from each server, in the order of the configuration.
-pub(crate) async fn look(config: &DirectoryConfig) -> Vec<ServerState> {
+pub(crate) async fn server_states(config: &DirectoryConfig) -> Vec<ServerState> {
     let mut states = Vec::with_capacity(config.servers.len());
     for server in &config.servers {
-        let alone = Directory::new(DirectoryConfig { servers: vec![server.clone()], ..config.clone() });
-        let read = alone.read(alone.suffix(), &["contextCSN"]).await;
+        let one_server = Directory::new(DirectoryConfig { servers: vec![server.clone()], ..config.clone() });
+        let read = one_server.read(one_server.suffix(), &["contextCSN"]).await;
         let (context_csn, fault) = match read {
             Ok(Some(entry)) => (entry.texts("contextCSN").map(str::to_owned).collect(), None),
-            Ok(None) => (Vec::new(), Some(format!("there is no {}, or it may not be read", alone.suffix()))),
+            Ok(None) => (Vec::new(), Some(format!("there is no {}, or it may not be read", one_server.suffix()))),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
         let role = match server.role {

@@ -83,15 +83,15 @@ impl Listeners {
         let misplaced = self.mail().into_iter().filter(|(_, listener, _)| is_tls(listener)).map(|(name, ..)| {
             format!("listeners.{name}: tls is for http and health; submissions, imaps and pop3s are TLS without it")
         });
-        let mut found: Vec<String> = misplaced.collect();
+        let mut complaints: Vec<String> = misplaced.collect();
         let has_implicit = self.mail().into_iter().any(|(_, on, begin)| on.is_some() && begin == ConnectionStart::Tls);
         if !has_certificate && has_implicit {
-            found.push("tls: submissions, imaps and pop3s need [tls] certificate and key".to_owned());
+            complaints.push("tls: submissions, imaps and pop3s need [tls] certificate and key".to_owned());
         }
         if !has_certificate && [&self.http, &self.health].into_iter().any(is_tls) {
-            found.push("tls: http and health with tls = true need [tls] certificate and key".to_owned());
+            complaints.push("tls: http and health with tls = true need [tls] certificate and key".to_owned());
         }
-        found
+        complaints
     }
 }
 
