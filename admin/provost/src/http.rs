@@ -170,7 +170,7 @@ async fn answer(
     if is_tls {
         request.headers_mut().insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
     }
-    let bounded = BoundedBody::new(web.listener.budgets.memory.body(), web.deadlines.transfer);
+    let bounded = BoundedBody::new(web.listener.budgets.memory.body_of(client.ip()), web.deadlines.transfer);
     let request = request.map(|body| if body.is_end_stream() { body } else { bounded.around(body) });
     let reply = match web.pages.clone().oneshot(request).await {
         Ok(reply) => reply,

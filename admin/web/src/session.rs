@@ -57,9 +57,9 @@ struct WebSession {
     /// [`passwords_digest`] at the sign-in. A record of an earlier version has none and ends.
     #[serde(default)]
     passwords: String,
-    /// The user has reset their own password in this session, so the next change of the passwords does not end it.
+    /// [`passwords_digest`] of the password that the user has set in this session: with it the session goes on.
     #[serde(default)]
-    has_own_reset: bool,
+    own_passwords: Option<String>,
     csrf: String,
     began: Timestamp,
     // The name of this field in the records of earlier versions.
@@ -86,7 +86,7 @@ pub(crate) struct RequestSession {
     /// The signed-in user.
     pub(crate) entry_uuid: Uuid,
     passwords: String,
-    has_own_reset: bool,
+    own_passwords: Option<String>,
     /// The token that each form of this session must send.
     pub(crate) csrf: String,
     /// The message, if it was requested.
@@ -116,7 +116,7 @@ impl WebSessions {
         let session = WebSession {
             entry_uuid,
             passwords,
-            has_own_reset: false,
+            own_passwords: None,
             csrf,
             began: now,
             last_used: now,
@@ -144,7 +144,7 @@ impl WebSessions {
                 key: key.clone(),
                 entry_uuid: session.entry_uuid,
                 passwords: session.passwords.clone(),
-                has_own_reset: session.has_own_reset,
+                own_passwords: session.own_passwords.clone(),
                 csrf: session.csrf.clone(),
                 flash,
             });
@@ -154,25 +154,29 @@ impl WebSessions {
         Ok(visit)
     }
 
-    /// Whether the session goes on with the person's present passwords: it ends when they change, unless the user has just
-    /// reset their own in this session.
+    /// Whether the session goes on with the person's present passwords: it ends when they change, unless the present ones
+    /// are those that the user has set in this session.
     pub(crate) async fn has_passwords_of(&self, visit: &RequestSession, person: &Person) -> bool {
-        let passwords = passwords_digest(person);
-        if visit.passwords == passwords || !visit.has_own_reset {
-            return visit.passwords == passwords;
+        let passwords = passwords_digest(&person.passwords);
+        if visit.passwords == passwords {
+            return true;
+        }
+        if visit.own_passwords.as_ref() != Some(&passwords) {
+            return false;
         }
         let renewed = self.change(&visit.key, Timestamp::now(), |session| {
             session.passwords.clone_from(&passwords);
-            session.has_own_reset = false;
+            session.own_passwords = None;
             true
         });
         renewed.await.is_ok()
     }
 
-    /// Records that the user of the session has reset their own password.
-    pub(crate) async fn own_reset(&self, key: &str, now: Timestamp) -> Result<(), StateError> {
+    /// Records that the user of the session has set their own password, which is stored as `hash`.
+    pub(crate) async fn record_own_password(&self, key: &str, hash: &str, now: Timestamp) -> Result<(), StateError> {
+        let passwords = passwords_digest(&[hash]);
         self.change(key, now, |session| {
-            session.has_own_reset = true;
+            session.own_passwords = Some(passwords.clone());
             true
         })
         .await
@@ -257,9 +261,10 @@ fn read(record: &StateRecord) -> Result<WebSession, StateError> {
 }
 
 /// Digest of the stored hashes of a person's passwords: a session ends when they change.
-pub(crate) fn passwords_digest(person: &Person) -> String {
+pub(crate) fn passwords_digest(hashes: &[impl AsRef<str>]) -> String {
     let mut hasher = blake3::Hasher::new();
-    for hash in &person.passwords {
+    for hash in hashes {
+        let hash = hash.as_ref();
         hasher.update(&(hash.len() as u64).to_le_bytes()).update(hash.as_bytes());
     }
     hasher.finalize().to_hex().to_string()

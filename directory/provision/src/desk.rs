@@ -15,6 +15,7 @@ mod setting;
 mod target;
 mod vacation;
 
+pub use account::StoredPassword;
 pub use import::{ImportError, PlannedImport};
 pub use messages::NamedPerson;
 pub use setting::StatedSetting;

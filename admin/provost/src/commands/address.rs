@@ -36,7 +36,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
+    let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
     match command {
         Command::List { person } => {
             print.show(&desk.person(&principal, &person).await?.addresses, |addresses| show(addresses))?;

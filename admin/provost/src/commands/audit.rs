@@ -30,7 +30,7 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     let Command::List { person, subject, limit } = command;
-    let access = super::asking_without_directory(config).await?;
+    let access = super::desk_access_without_directory(config).await?;
     let subject = match person {
         Some(person) => Some(access.desk.person(&access.principal, &person).await?.dn),
         None => subject,

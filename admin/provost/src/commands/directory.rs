@@ -45,7 +45,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
             }
         }
         Command::Init => {
-            let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
+            let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
             let made = desk.ensure_tree(&principal).await?;
             print.show(&made, |made| {
                 made.iter().for_each(|dn| out!("made {}", printable(dn)));

@@ -239,7 +239,7 @@ async fn settings(config: &Config) -> Vec<DoctorFinding> {
 
 /// Checks that every served domain has a postmaster (RFC 5321 §4.5.1).
 async fn postmaster(config: &Config) -> DoctorFinding {
-    let access = super::asking(config).await;
+    let access = super::desk_access(config).await;
     let domain = access.as_ref().map_or_else(|_| config.settings().domain, |access| access.settings.domain.clone());
     let address = format!("postmaster@{domain}");
     let check = async {

@@ -80,7 +80,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
         EncodingName::Windows1252 => Encoding::Windows1252,
     };
     let options = CsvOptions { encoding, separator: arguments.separator };
-    let access = super::asking(config).await?;
+    let access = super::desk_access(config).await?;
     // A registrar may not create containers; when they are missing, the plan reports that.
     if !arguments.dry_run && access.principal.may(Permission::InitDirectory) {
         for made in access.desk.ensure_tree(&access.principal).await? {

@@ -38,15 +38,15 @@ pub(crate) struct DeskAccess {
 
 /// Opens the operations layer, beside a running node or without one: the directory by the node's own account, the audit
 /// in the shared state.
-pub(crate) async fn asking(config: &Config) -> anyhow::Result<DeskAccess> {
+pub(crate) async fn desk_access(config: &Config) -> anyhow::Result<DeskAccess> {
     let directory = Directory::new(config.directory_config()?);
     let settings = ProvisionSettings::of(&read_shared_settings(&directory, &config.fallback()).await?);
     open(config, directory, settings).await
 }
 
-/// Like [`asking`], for commands that need only the shared state: revoking a token and reading the audit must work
+/// Like [`desk_access`], for commands that need only the shared state: revoking a token and reading the audit must work
 /// while the directory is down. The settings are then the defaults and those of the configuration file.
-pub(crate) async fn asking_without_directory(config: &Config) -> anyhow::Result<DeskAccess> {
+pub(crate) async fn desk_access_without_directory(config: &Config) -> anyhow::Result<DeskAccess> {
     let directory = Directory::new(config.directory_config()?);
     let settings = match read_shared_settings(&directory, &config.fallback()).await {
         Ok(shared) => ProvisionSettings::of(&shared),

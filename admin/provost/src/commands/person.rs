@@ -1,7 +1,9 @@
 //! `provost person show|search|history|reset-password`.
 
 use clap::Subcommand;
-use provost_provision::{HISTORY_MAX, HistoryEntry, PersonDetail, PersonSummary, SEARCH_RESULTS_MAX, ValueChange};
+use provost_provision::{
+    HISTORY_MAX, HistoryEntry, PersonDetail, PersonSummary, SEARCH_RESULTS_MAX, StoredPassword, ValueChange,
+};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -49,13 +51,13 @@ The reset is refused if the person has a higher role than you: see 'provost role
 }
 
 #[derive(Serialize)]
-struct NewPassword {
+struct PrintedPassword {
     password: String,
     audit_id: String,
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
+    let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
     match command {
         Command::Show { person } => print.show(&desk.person(&principal, &person).await?, show)?,
         Command::Search { text, limit } => {
@@ -67,8 +69,8 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
             print.show(&entries, |entries| show_history(&person, entries, limit.into()))?;
         }
         Command::ResetPassword { person } => {
-            let (password, audit_id) = desk.reset_password(&principal, &person, None).await?;
-            let reset = NewPassword { password: password.reveal().to_owned(), audit_id };
+            let StoredPassword { password, audit_id, .. } = desk.reset_password(&principal, &person, None).await?;
+            let reset = PrintedPassword { password: password.reveal().to_owned(), audit_id };
             print.show(&reset, |reset| out!("{}", reset.password))?;
         }
     }

@@ -52,12 +52,12 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
             print.show(&settings, print_settings)?;
         }
         Command::Set { name, values } => {
-            let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
+            let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
             let audit = desk.set_setting(&principal, &name, &values).await?;
             print.show(&json!({ "audit": audit }), |_| out!("{name} set"))?;
         }
         Command::Unset { name } => {
-            let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
+            let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
             let audit = desk.clear_setting(&principal, &name).await?;
             print.show(&json!({ "audit": audit }), |_| out!("{name} unset"))?;
         }
@@ -74,7 +74,7 @@ async fn of_node(config: &Config) -> anyhow::Result<Value> {
 
 /// The settings that the directory states, with defaults for the others. `fault` says why the node's are not shown.
 async fn of_directory(config: &Config, fault: &str) -> anyhow::Result<Value> {
-    let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
+    let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
     let settings = desk.shared_settings(&principal, &config.fallback()).await?;
     let row = |row: SettingRow| {
         let (origin, source) = row.origin.parts();

@@ -56,7 +56,7 @@ struct CreatedToken {
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let access = super::asking_without_directory(config).await?;
+    let access = super::desk_access_without_directory(config).await?;
     let (desk, principal, now) = (&access.desk, &access.principal, Timestamp::now());
     let tokens = Tokens::new(access.state.clone(), Vec::new());
     match command {

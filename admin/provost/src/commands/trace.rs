@@ -50,7 +50,7 @@ pub(crate) async fn run(config: &Config, arguments: Arguments, print: &Printer) 
     if wanted == (MessageSearch { since: Some(since), until, ..MessageSearch::default() }) {
         bail!("nothing to search for: give an address, a Message-ID, or one of --recipient, --sender, --message-id");
     }
-    let access = super::asking_without_directory(config).await?;
+    let access = super::desk_access_without_directory(config).await?;
     let messages = MessageTraces::new(access.desk, config.trace_folder());
     let (result, _) = messages.find(&access.principal, &wanted, limit.into()).await?;
     print.show(&result, |result| show(result, since))?;

@@ -66,7 +66,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
 
 /// The first person of the file who has a password and is in the directory.
 async fn reader(config: &Config, records: &[SourceRecord]) -> anyhow::Result<Option<ProofReader>> {
-    let crate::commands::DeskAccess { desk, settings, principal, .. } = crate::commands::asking(config).await?;
+    let crate::commands::DeskAccess { desk, settings, principal, .. } = crate::commands::desk_access(config).await?;
     for record in records.iter().filter(|record| record.password.is_some()).take(ROWS_TRIED) {
         let key = format!("{}:{}", settings.source, record.person_id);
         let (Ok(person), Some(password)) = (desk.person(&principal, &key).await, &record.password) else { continue };
