@@ -4,7 +4,7 @@
 use std::fs::OpenOptions;
 use std::process::{Command, Output, Stdio};
 
-use provost_tests::binary;
+use provost_tests::{Node, Options, binary, command};
 
 fn roles_show_into(out: impl Into<Stdio>) -> Output {
     let mut command = Command::new(binary());
@@ -26,4 +26,28 @@ fn a_full_disk_is_a_failure() {
     assert_eq!(ended.status.code(), Some(1));
     let text = String::from_utf8(ended.stderr).unwrap();
     assert!(text.starts_with("provost: standard output: "), "{text}");
+}
+
+/// The reader of `provost import FILE 2>&1 | head -1` closes early: the import goes on to its end.
+#[test]
+fn a_reader_of_standard_error_that_goes_does_not_end_an_import() {
+    let node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
+    let file = node.folder().join("more.csv");
+    let mut text = "person_id,given_name,family_name,affiliation\n".to_owned();
+    (0..20).for_each(|n| text.push_str(&format!("M{n},More{n},People,student\n")));
+    text.push_str("wrong,,,\n");
+    std::fs::write(&file, text).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut import = Command::new(binary());
+    import.arg("--config").arg(node.config()).arg("import").arg(&file).stdout(Stdio::null()).stderr(writer);
+    assert_eq!(import.status().unwrap().code(), Some(4), "a row is wrong");
+    let found = command::provost(&node, &["person", "search", "more", "--limit", "50"]).unwrap().good().unwrap();
+    assert!(found.contains("\n20 found"), "{found}");
+
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut unknown = Command::new(binary());
+    unknown.arg("--config").arg(node.config()).args(["person", "show", "nobody-at-all"]).stderr(writer);
+    assert_eq!(unknown.status().unwrap().code(), Some(1));
 }

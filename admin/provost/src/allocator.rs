@@ -28,5 +28,5 @@ pub(crate) fn settle() {
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| "provost".into());
     let error = Command::new(OWN_PROGRAM).arg0(name).args(arguments).envs(missing).exec();
-    eprintln!("provost: continuing without the allocator's settings: {OWN_PROGRAM}: {error}");
+    err!("provost: continuing without the allocator's settings: {OWN_PROGRAM}: {error}");
 }

@@ -36,9 +36,9 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     // A cause can quote a server or a file. A message of several lines keeps them.
     let text = format!("{error:#}");
     let lines: Vec<String> = text.lines().map(printable).collect();
-    eprintln!("provost: {}", lines.join("\n"));
+    err!("provost: {}", lines.join("\n"));
     if let Some(advice) = advice(error) {
-        eprintln!("       {advice}");
+        err!("       {advice}");
     }
     exit_of(error).into()
 }

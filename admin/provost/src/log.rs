@@ -35,7 +35,8 @@ pub(crate) fn start(is_server: bool) -> (LogFilter, Option<WorkerGuard>) {
     let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
     let log = LogFilter::new(is_free.then_some(handle), default);
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal());
+    // Reporting a line that cannot be written would panic when the reader of standard error has closed.
+    let lines = tracing_subscriber::fmt::layer().log_internal_errors(false).with_ansi(std::io::stderr().is_terminal());
     if !is_server {
         registry.with(lines.with_writer(std::io::stderr)).init();
         return (log, None);

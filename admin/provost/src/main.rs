@@ -1,6 +1,6 @@
 //! `provost`: the only binary, with the commands, the configuration, and the composition of the node.
 
-#![deny(clippy::print_stdout)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 #[macro_use]
 mod output;

@@ -12,13 +12,23 @@ macro_rules! out {
     ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
 }
 
+/// Prints a line to standard error. `eprintln!` panics when the reader has closed, which would end an import halfway.
+macro_rules! err {
+    ($($text:tt)*) => { $crate::output::error_line(format_args!($($text)*)) };
+}
+
+/// Writes a line to standard error, if it can be written.
+pub(crate) fn error_line(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// Writes a line. A closed reader is ignored and the work continues; any other failure (a full disk) ends the program with
 /// exit code 1, because the output is incomplete.
 pub(crate) fn line(text: std::fmt::Arguments<'_>) {
     if let Err(error) = writeln!(std::io::stdout().lock(), "{text}")
         && error.kind() != ErrorKind::BrokenPipe
     {
-        eprintln!("provost: standard output: {error}");
+        err!("provost: standard output: {error}");
         std::process::exit(Exit::Failed as i32);
     }
 }
@@ -97,8 +107,8 @@ impl ProgressLine {
                 if percent >= self.printed_percent + STEP_PERCENT {
                     self.printed_percent = percent - percent % STEP_PERCENT;
                     match self.json {
-                        true => eprintln!("{{\"done\":{done},\"total\":{total}}}"),
-                        false => eprintln!("{done} of {total}"),
+                        true => err!("{{\"done\":{done},\"total\":{total}}}"),
+                        false => err!("{done} of {total}"),
                     }
                 }
             }

@@ -248,6 +248,11 @@ impl View {
         self.inner.verifier.login(look_up, self.inner.directory.as_ref(), attempt, now).await
     }
 
+    /// Whether what the View lacks is certainly absent from the directory.
+    pub fn is_certain(&self) -> bool {
+        self.inner.shared.health.certain()
+    }
+
     /// Whether a login to `name` from `source` was accepted by this node in the last 30 days.
     pub fn is_familiar(&self, name: &str, source: IpAddr, now: Timestamp) -> bool {
         let snapshot = self.inner.shared.snapshot.load();

@@ -64,7 +64,7 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
         }
     })?;
     if bad > 0 {
-        eprintln!("provost: {bad} of {} checks failed", findings.len());
+        err!("provost: {bad} of {} checks failed", findings.len());
     }
     Ok(match shut_out {
         Some(DirectoryError::Unavailable(_) | DirectoryError::Unknown(_)) => Exit::DirectoryUnavailable,

@@ -131,7 +131,7 @@ async fn write(access: &DeskAccess, planned: &PlannedImport, print: &Printer) ->
         if stop_signal().await.is_err() {
             std::future::pending().await
         }
-        eprintln!("provost: stopping after the people in progress");
+        err!("provost: stopping after the people in progress");
     };
     let result = access.desk.apply_import(stop, &access.principal, planned, &mut progress).await;
     line.end();

@@ -67,7 +67,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
             let created = CreatedToken { name, token, role: role.name(), expires: new.expires, audit_id };
             print.show(&created, |created| {
                 out!("{}", created.token);
-                eprintln!("This is shown once. Role {}, in force until {}.", created.role, created.expires);
+                err!("This is shown once. Role {}, in force until {}.", created.role, created.expires);
             })?;
         }
         Command::List => print.show(&tokens.list(desk, principal, now).await?, |tokens| list(tokens))?,

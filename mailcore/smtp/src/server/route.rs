@@ -22,8 +22,13 @@ impl DeliveryRoute {
     /// Returns the route to a recipient as RCPT names it.
     pub(super) fn to(path: &Path, config: &SmtpConfig) -> Self {
         let Some(address) = local_address(path, config) else {
-            let is_ours = path.domain().is_empty() || config.view.serves(&path.domain().to_ascii_lowercase());
-            return if is_ours { Self::Refused(RecipientRefusal::NoSuchUser) } else { Self::Remote };
+            let domain = path.domain().to_ascii_lowercase();
+            return match domain.is_empty() || config.view.serves(&domain) {
+                // A View that is empty or old may lack the postmaster.
+                true if !config.view.is_certain() => Self::Unavailable,
+                true => Self::Refused(RecipientRefusal::NoSuchUser),
+                false => Self::Remote,
+            };
         };
         match config.delivery.check(&address) {
             Ok(()) | Err(Delivered::Stored) => Self::Local(address),
