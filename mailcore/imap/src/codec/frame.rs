@@ -11,7 +11,7 @@ const TAG_OCTETS_MAX: usize = 64;
 const LINE_OCTETS_LEFT: usize = 8 * 1024;
 /// Literals up to this size, octets, stay in memory, where the bounds of one session suffice. The session keeps a
 /// larger one in a file; only APPEND may send one.
-const LITERAL_OCTETS_SMALL: u64 = 64 * 1024;
+pub(crate) const LITERAL_OCTETS_SMALL: u64 = 64 * 1024;
 /// Octets of a line's end that are kept while skipping, to detect an announced literal.
 const TAIL_OCTETS: usize = 32;
 
@@ -22,7 +22,7 @@ pub(crate) struct FrameBounds {
     pub(crate) line: usize,
     /// Octets of one literal.
     pub(crate) literal: u64,
-    /// Octets of one command without an APPEND's message.
+    /// Octets of one command that are held in memory, without an APPEND's message. That is held too if it has at most 64 KiB.
     pub(crate) command: usize,
     /// Octets of a literal of APPEND; `None` where APPEND is not allowed.
     pub(crate) append: Option<u64>,
@@ -191,11 +191,14 @@ impl Framer {
         }
         self.literals += 1;
         let append = bounds.append.filter(|_| self.is_append());
+        let is_large = announced.octets > LITERAL_OCTETS_SMALL;
+        let in_memory = if is_large { 0 } else { announced.octets };
+        let small_message = append.map_or(0, |_| LITERAL_OCTETS_SMALL);
         if announced.octets > append.unwrap_or(bounds.literal) {
             self.refuse(FrameRefusal::LiteralTooBig);
         } else if self.literals > LITERALS_MAX
-            || announced.octets > LITERAL_OCTETS_SMALL && self.large_at.is_some()
-            || self.buffer.len() as u64 + announced.octets > bounds.command as u64 + append.unwrap_or_default()
+            || is_large && self.large_at.is_some()
+            || self.buffer.len() as u64 + in_memory > bounds.command as u64 + small_message
         {
             self.refuse(FrameRefusal::CommandTooLong);
         }
@@ -323,6 +326,15 @@ mod tests {
                 assert_eq!(frames(bytes.as_bytes(), chunk), *expect, "{bytes:?} in pieces of {chunk}");
             }
         }
+    }
+
+    /// Only one message is added to the bound of a command, or 64 of them would be held in memory.
+    #[test]
+    fn bounds_the_octets_of_small_literals() {
+        let literal = format!(" {{65000+}}\r\n{}", "z".repeat(65_000));
+        assert_eq!(frames(format!("a APPEND x{literal}\r\n").as_bytes(), 1000).len(), 1);
+        let two = format!("a APPEND x{literal}{literal}\r\nb NOOP\r\n");
+        assert_eq!(frames(two.as_bytes(), 1000), ["a CommandTooLong", "b NOOP"]);
     }
 
     #[test]
