@@ -102,6 +102,22 @@ pub fn fields(section: &[u8]) -> impl Iterator<Item = HeaderField<'_>> {
     })
 }
 
+/// Returns the offset of the first line of a header section that is not a field; `None` when the section ends before one.
+pub fn first_other_line(section: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let rest = section.get(at..)?;
+        let line = rest.get(..field_end(rest))?;
+        if line.is_empty() {
+            return None;
+        }
+        if HeaderField::parse(line).is_none() {
+            return Some(at);
+        }
+        at += line.len();
+    }
+}
+
 /// Returns the offset after the first empty line; `None` when there is no empty line.
 pub fn header_end(message: &[u8]) -> Option<usize> {
     let empty_line = |at: usize| match message.get(at..) {

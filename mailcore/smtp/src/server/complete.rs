@@ -4,8 +4,8 @@
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use provost_message::{
-    Arrival, AuthenticationResult, HeaderField, HeaderSection, Service, StageMark, fields, is_message_id, message_id,
-    rfc5322_date,
+    Arrival, AuthenticationResult, HeaderField, HeaderSection, Service, StageMark, fields, first_other_line,
+    is_message_id, message_id, rfc5322_date,
 };
 use uuid::Uuid;
 
@@ -22,12 +22,14 @@ pub(super) fn complete(
     now: Timestamp,
 ) -> Bytes {
     let (trace, data) = message.split_at_checked(trace_octets).unwrap_or((&[], &message));
-    let headers = HeaderSection::of(data);
+    let text_start = start_of_text(data);
+    let head = data.get(..text_start.unwrap_or(data.len())).unwrap_or_default();
+    let headers = HeaderSection::of(head);
     let marks: String = arrival.marks().map(ToString::to_string).collect();
     let findings = marks + &AuthenticationResult::field(hostname, arrival.authentication());
     let is_submission = arrival.connection.as_ref().is_some_and(|connection| connection.service == Service::Submission);
-    let kept_id = fields(data).find(|field| field.is("Message-ID") && is_message_id(&field.unfolded()));
-    let mut added = if is_submission { submitted(&headers, kept_id, hostname, now) } else { String::new() };
+    let kept_id = fields(head).find(|field| field.is("Message-ID") && is_message_id(&field.unfolded()));
+    let added = if is_submission { submitted(&headers, kept_id, hostname, now) } else { String::new() };
     // Only results of this server's own stages count, also for Sieve (RFC 8601 §5).
     let is_forged = |field: &HeaderField<'_>| {
         field.is(StageMark::FIELD_NAME) || AuthenticationResult::is_named_after(field, hostname)
@@ -38,21 +40,24 @@ pub(super) fn complete(
         field.is("Message-ID") && !is_kept
     };
     let is_removed = |field: &HeaderField<'_>| is_forged(field) || is_submission && is_other_id(field);
-    if begins_with_text(data) {
-        added.push_str("\r\n");
-    }
-    if findings.is_empty() && added.is_empty() && !fields(data).any(|field| is_removed(&field)) {
+    let needs_copy = !findings.is_empty() || !added.is_empty() || text_start.is_some();
+    if !needs_copy && !fields(head).any(|field| is_removed(&field)) {
         return message;
     }
-    let mut whole = BytesMut::with_capacity(message.len() + findings.len() + added.len());
+    let mut whole = BytesMut::with_capacity(message.len() + findings.len() + added.len() + 2);
     for part in [findings.as_bytes(), trace, added.as_bytes()] {
         whole.extend_from_slice(part);
     }
     let mut at = 0;
-    for field in fields(data).filter(is_removed) {
+    for field in fields(head).filter(is_removed) {
         let range = headers.span(&field);
         whole.extend_from_slice(data.get(at..range.start).unwrap_or_default());
         at = range.end;
+    }
+    if let Some(start) = text_start {
+        whole.extend_from_slice(data.get(at..start).unwrap_or_default());
+        whole.extend_from_slice(b"\r\n");
+        at = start;
     }
     whole.extend_from_slice(data.get(at..).unwrap_or_default());
     whole.freeze()
@@ -71,13 +76,20 @@ fn submitted(headers: &HeaderSection<'_>, kept_id: Option<HeaderField<'_>>, host
     added
 }
 
-/// Whether a message has no header section: without an empty line before it, its text would be read as one. A
-/// mailbox-file line at the start is not a field; the line after it decides.
-fn begins_with_text(data: &[u8]) -> bool {
+/// Returns where the text begins, if no empty line stands before it: at the first line that is not a field. Without an empty
+/// line there, no client would show the text. A mailbox-file line at the start is not a field; the line after it decides.
+fn start_of_text(data: &[u8]) -> Option<usize> {
     let is_mailbox_line = data.strip_prefix(b">").unwrap_or(data).starts_with(MAILBOX_LINE);
     let line_end = memchr::memchr(b'\n', data).map_or(data.len(), |end| end + 1);
-    let begin = if is_mailbox_line { data.get(line_end..).unwrap_or_default() } else { data };
-    !HeaderSection::of(begin).begins_with_field() && !begin.starts_with(b"\r\n")
+    let skipped = if is_mailbox_line { line_end } else { 0 };
+    let begin = data.get(skipped..).unwrap_or_default();
+    if begin.starts_with(b"\r\n") {
+        return None;
+    }
+    if !HeaderSection::of(begin).begins_with_field() {
+        return Some(0);
+    }
+    first_other_line(begin).map(|at| skipped + at)
 }
 
 #[cfg(test)]
@@ -178,6 +190,10 @@ mod tests {
                 (">From x\r\n>From y\r\n", "\r\n>From x\r\n>From y\r\n"),
                 ("http://host/\r\nA: b\r\n", "\r\nhttp://host/\r\nA: b\r\n"),
                 ("10:30 meeting\r\n", "\r\n10:30 meeting\r\n"),
+                ("A: b\r\nthis is text\r\nC: d\r\n", "A: b\r\n\r\nthis is text\r\nC: d\r\n"),
+                ("A: b\r\n folded\r\ntext\r\n\r\nmore\r\n", "A: b\r\n folded\r\n\r\ntext\r\n\r\nmore\r\n"),
+                (">From x\r\nA: b\r\ntext\r\n", ">From x\r\nA: b\r\n\r\ntext\r\n"),
+                ("A: b\r\nC: d\r\n", "A: b\r\nC: d\r\n"),
             ] {
                 assert_eq!(completed(&arrival(service), data), format!("Received: z\r\n{expect}"), "{data:?}");
             }
