@@ -315,7 +315,7 @@ async fn a_refusal_by_a_server_without_its_data_proves_nothing() {
 }
 
 #[tokio::test]
-async fn each_server_is_looked_at_by_itself() {
+async fn each_server_is_probed_by_itself() {
     let (good, filling) = (
         Fake::start(good(|_| None)).await,
         Fake::start(good(|message| match &message.op {

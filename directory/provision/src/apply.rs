@@ -4,8 +4,8 @@
 //! interruption at any point, the same plan continues where it stopped, and any other plan first looks up what the
 //! interrupted one has done.
 
+mod batch_audit;
 mod error;
-mod noted;
 mod perform;
 
 use std::collections::VecDeque;
@@ -19,9 +19,9 @@ use provost_credential::{Scheme, Secret};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
+use self::batch_audit::BatchAudit;
 pub use self::error::ApplyError;
 use self::error::PersonFailure;
-use self::noted::BatchAudit;
 use self::perform::{BatchEntries, Performer, now};
 use crate::journal::{EndLine, Journal, JournalError, Journals};
 use crate::{Actor, Audit, InitialPasswords, PersonChange, Plan};
@@ -325,15 +325,15 @@ impl<'a> ApplyContext<'a> {
 
     /// Sends all writes of one person in order.
     async fn write_change(&self, (place, change): NumberedChange<'_>, hash: Option<String>) -> ChangeEnd {
-        let mut done = 0;
+        let mut writes_done = 0;
         for (number, write) in (0u32..).zip(&change.writes) {
             let hash = hash.as_deref().filter(|_| write.password.is_some());
             match self.performer.perform((place, number), write, hash).await {
-                Ok(is_written) => done += usize::from(is_written),
-                Err(failure) => return (change.line, done, Some(failure)),
+                Ok(is_written) => writes_done += usize::from(is_written),
+                Err(failure) => return (change.line, writes_done, Some(failure)),
             }
         }
-        (change.line, done, None)
+        (change.line, writes_done, None)
     }
 }
 

@@ -88,8 +88,9 @@ fn changes(action: &str, detail: &Value) -> Vec<ValueChange> {
         return listed.iter().map(listed_change).collect();
     }
     if let Some(address) = detail["address"].as_str() {
-        let given = vec![address.to_owned()];
-        let (before, after) = if action == "address.remove" { (given, Vec::new()) } else { (Vec::new(), given) };
+        let addresses = vec![address.to_owned()];
+        let (before, after) =
+            if action == "address.remove" { (addresses, Vec::new()) } else { (Vec::new(), addresses) };
         return vec![ValueChange { address: None, attribute: "address".to_owned(), before, after }];
     }
     let (before, after) = (&detail["before"], &detail["after"]);

@@ -109,15 +109,15 @@ impl Journals {
         let file = file.map_err(gone)?;
         let lines = JournalContent::read(&file)?;
         let HeaderLine { plan, since, .. } = lines.header.ok_or(JournalError::Gone)?;
-        let mut kept = KeptBatch { batch, plan, since, begins: Vec::new(), receipts: Vec::new(), end: None };
+        let mut kept_batch = KeptBatch { batch, plan, since, begins: Vec::new(), receipts: Vec::new(), end: None };
         for line in lines.lines {
             match line {
-                JournalLine::Begin(begin) => kept.begins.push(begin),
-                JournalLine::Receipt(receipt) => kept.receipts.push(*receipt),
-                JournalLine::End(end) => kept.end = Some(end),
+                JournalLine::Begin(begin) => kept_batch.begins.push(begin),
+                JournalLine::Receipt(receipt) => kept_batch.receipts.push(*receipt),
+                JournalLine::End(end) => kept_batch.end = Some(end),
             }
         }
-        Ok(kept)
+        Ok(kept_batch)
     }
 
     /// The plan of a batch.

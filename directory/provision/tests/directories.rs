@@ -334,8 +334,8 @@ async fn an_import_that_is_cut_off_goes_on() {
     import(&desk, &rows).await;
     assert!(plan_for(&desk, &rows).await.is_empty());
     assert_eq!((below(&desk, "people").await.len(), below(&desk, "addresses").await.len()), (600, 600));
-    let noted = desk.audit.about(&whole.digest(), 10).await.unwrap();
-    let actions: Vec<&str> = noted.iter().map(|record| record.action.as_str()).collect();
+    let records = desk.audit.about(&whole.digest(), 10).await.unwrap();
+    let actions: Vec<&str> = records.iter().map(|record| record.action.as_str()).collect();
     assert_eq!(actions, ["import.apply", "import.begin"], "records of the process that continued");
 }
 
@@ -347,13 +347,13 @@ async fn an_import_that_is_asked_to_stop_ends_between_people() {
     let row = |n: usize| format!("{n},Ann,Roy-{},,,staff,,,\n", "x".repeat(1 + n % 30));
     let rows = HEADER.to_owned() + &(0..600).map(row).collect::<String>();
     let whole = plan_for(&desk, &rows).await;
-    let asked = tokio::sync::Notify::new();
+    let stop_request = tokio::sync::Notify::new();
     let mut progress = |at: provost_provision::ApplyProgress| {
         if at.done == 100 {
-            asked.notify_one();
+            stop_request.notify_one();
         }
     };
-    let stop = asked.notified();
+    let stop = stop_request.notified();
     let actor = actor();
     let applier = desk.applier(&actor);
     let outcomes = applier.apply_until(stop, &whole.plan, &whole.passwords, &mut progress).await.unwrap();
@@ -744,8 +744,8 @@ async fn quarantine(desk: &Site) {
     assert!((179..=180).contains(&(left.as_hours() / 24)), "{until}");
 
     desk.add_alias(&admin(), "zoe.lecuyer", "zoe@example.edu").await.unwrap();
-    let held = desk.person("zoe@example.edu").await.unwrap();
-    assert_eq!((held.addresses[1].kind.as_str(), &held.addresses[1].until), ("alias", &None));
+    let zoe = desk.person("zoe@example.edu").await.unwrap();
+    assert_eq!((zoe.addresses[1].kind.as_str(), &zoe.addresses[1].until), ("alias", &None));
     desk.remove_alias(&admin(), "zoe.lecuyer", "zoe@example.edu").await.unwrap();
 
     let dn = desk.directory.suffix().child("ou", "addresses").child("provostAddress", "zoe@example.edu");
@@ -770,8 +770,8 @@ async fn passwords_and_roles(desk: &Site) {
     assert_eq!(provost_credential::verify(&chosen, &stored[0]), Verification::Match);
     let short = desk.reset_password(&admin(), "zoe.lecuyer", Some(Secret::new("short"))).await;
     assert!(matches!(short, Err(DeskError::Invalid { field: "password", .. })));
-    let noted = format!("{:?}", desk.audit.about(&zoe.dn, 100).await.unwrap());
-    assert!(!noted.contains("correct horse") && !noted.contains(password.reveal()) && !noted.contains("{SSHA}"));
+    let records = format!("{:?}", desk.audit.about(&zoe.dn, 100).await.unwrap());
+    assert!(!records.contains("correct horse") && !records.contains(password.reveal()) && !records.contains("{SSHA}"));
 
     desk.set_roles(&admin(), "zoe.lecuyer", &["helpdesk", "auditor"]).await.unwrap();
     assert_eq!(desk.person("zoe.lecuyer").await.unwrap().roles, ["auditor", "helpdesk"]);

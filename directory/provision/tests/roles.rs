@@ -149,8 +149,8 @@ fn the_table_is_that_of_the_page() {
     assert_eq!(documented.len(), TABLE.len() * ROLES.len());
     for (role, operation, cell) in documented {
         let known = ROLES.into_iter().find(|known| known.name() == role).unwrap();
-        let (asked, _) = TABLE.iter().find(|(asked, _)| asked.name() == operation).expect(&operation);
-        let word = match known.grant(*asked) {
+        let (permission, _) = TABLE.iter().find(|(permission, _)| permission.name() == operation).expect(&operation);
+        let word = match known.grant(*permission) {
             Grant::Any => "yes",
             Grant::Own => "own",
             Grant::No => "-",
@@ -181,12 +181,12 @@ async fn every_cell_of_the_table_holds() {
 }
 
 async fn check(site: &Site, who: &Principal, operation: Permission, may: bool) {
-    let asked = ask(&site.desk, who, operation).await;
+    let outcome = ask(&site.desk, who, operation).await;
     if may {
-        assert_eq!(asked, Ok(()), "{who:?} {operation}");
+        assert_eq!(outcome, Ok(()), "{who:?} {operation}");
         return;
     }
-    assert!(matches!(asked, Err(DeskError::NotAllowed(_))), "{who:?} {operation}: {asked:?}");
+    assert!(matches!(outcome, Err(DeskError::NotAllowed(_))), "{who:?} {operation}: {outcome:?}");
     let last = site.audit.newest(1).await.unwrap().remove(0);
     assert_eq!((last.action.as_str(), last.actor.as_str()), ("operation.refused", who.actor().name.as_str()));
     assert!(last.detail["operation"].is_string(), "{last:?}");
@@ -200,8 +200,8 @@ async fn a_refusal_does_not_say_who_exists() {
     let (zoe, nobody) = (Principal::person("zoe.roy", zoe.entry_uuid, []), Principal::command("mallory", None));
     for key in ["hal.desk", "nobody.at.all", "Hal Desk", "registrar:3", "registrar:99"] {
         for who in [&zoe, &nobody] {
-            let asked = site.desk.person(who, key).await.map(drop);
-            assert_eq!(asked, Err(DeskError::NotAllowed(Permission::ViewPerson)), "{key}");
+            let outcome = site.desk.person(who, key).await.map(drop);
+            assert_eq!(outcome, Err(DeskError::NotAllowed(Permission::ViewPerson)), "{key}");
         }
     }
     site.desk.person(&zoe, "zoe.roy").await.unwrap();

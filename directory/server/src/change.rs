@@ -124,9 +124,9 @@ fn finish(
     let read = |names: &Option<Vec<String>>, side: &Option<(EntryNumber, EncodedEntry)>, oid| {
         let (names, (parent, record)) = (names.as_ref()?, side.as_ref()?);
         let subject = EntrySnapshot { parent: *parent, children, record };
-        let seen = VisibleEntry { tree, subject, password: author.identity.reads_passwords() };
+        let visible = VisibleEntry { tree, subject, password: author.identity.reads_passwords() };
         let mut w = crate::ber::BerWriter::default();
-        result_entry::write(&mut w, &seen, &AttributeSelection::parse(&tree.catalogue, names, false));
+        result_entry::write(&mut w, &visible, &AttributeSelection::parse(&tree.catalogue, names, false));
         Some(ResponseControl { oid, value: w.into_octets() })
     };
     let pre = read(&controls.pre_read, &before, oid::PRE_READ);
@@ -179,8 +179,8 @@ fn check_assertion(
 ) -> OperationResult<()> {
     let Some(filter) = &controls.assertion else { return Ok(()) };
     let holds = subject.is_some_and(|subject| {
-        let seen = VisibleEntry { tree, subject, password: identity.reads_passwords() };
-        matching::matches(&tree.catalogue, &seen, filter) == Some(true)
+        let visible = VisibleEntry { tree, subject, password: identity.reads_passwords() };
+        matching::matches(&tree.catalogue, &visible, filter) == Some(true)
     });
     if holds { Ok(()) } else { Err(Refusal::new(ResultCode::AssertionFailed, "")) }
 }
@@ -355,13 +355,13 @@ impl AttributeContents {
                 let there = self.attributes.get_mut(&id).ok_or_else(missing)?;
                 // Compared as a set: removing thousands of a group's thousands of members must not delay other writes.
                 let normal = |value: &Vec<u8>| constraint::normal(&tree.catalogue, type_id, value);
-                let gone: std::collections::HashSet<Vec<u8>> = values.iter().map(normal).collect();
+                let removed: std::collections::HashSet<Vec<u8>> = values.iter().map(normal).collect();
                 let known: std::collections::HashSet<Vec<u8>> = there.iter().map(normal).collect();
-                if gone.len() < values.len() || !gone.is_subset(&known) {
+                if removed.len() < values.len() || !removed.is_subset(&known) {
                     return Err(missing());
                 }
                 // Values that became equal by a change of the matching rule are removed together.
-                there.retain(|value| !gone.contains(&normal(value)));
+                there.retain(|value| !removed.contains(&normal(value)));
                 if there.is_empty() {
                     self.attributes.remove(&id);
                 }

@@ -316,7 +316,7 @@ impl Session {
                 reply::success()
             }
             Err(refusal) => {
-                tracing::info!(peer = %self.peer, account = shown(dn), code = ?refusal.code, "LDAP bind refused");
+                tracing::info!(peer = %self.peer, account = loggable(dn), code = ?refusal.code, "LDAP bind refused");
                 refusal
             }
         };
@@ -431,19 +431,19 @@ impl Session {
         };
         let subject = tree.subject(place);
         let subject = subject.ok_or_else(|| Refusal::new(ResultCode::NoSuchObject, ""))?;
-        let seen = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
+        let visible = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
         if let Some(assertion) = &controls.write.assertion
-            && matching::matches(&tree.catalogue, &seen, assertion) != Some(true)
+            && matching::matches(&tree.catalogue, &visible, assertion) != Some(true)
         {
             return Err(Refusal::new(ResultCode::AssertionFailed, ""));
         }
         let undefined = || Refusal::new(ResultCode::UndefinedAttributeType, attribute);
         let name = AttributeDescription::parse(attribute).map_err(|_| undefined())?;
         let type_id = AttributeMeaning::of(&tree.catalogue, &name).ok_or_else(undefined)?.type_id;
-        if matching::matches(&tree.catalogue, &seen, &Filter::Present(name.clone())) != Some(true) {
+        if matching::matches(&tree.catalogue, &visible, &Filter::Present(name.clone())) != Some(true) {
             return Err(Refusal::new(ResultCode::NoSuchAttribute, ""));
         }
-        match matching::matches(&tree.catalogue, &seen, &Filter::Equal(name, value)) {
+        match matching::matches(&tree.catalogue, &visible, &Filter::Equal(name, value)) {
             Some(true) => Ok(Refusal::new(ResultCode::CompareTrue, "")),
             Some(false) => Ok(Refusal::new(ResultCode::CompareFalse, "")),
             None if tree.catalogue.type_of(type_id).rule == EqualityRule::None => {
@@ -552,7 +552,7 @@ fn response_tag(operation: &Operation) -> u8 {
 
 /// Returns a name that a client chose in the form for the log, which quotes it: bounded, and without characters that
 /// begin another line.
-fn shown(dn: &str) -> String {
+fn loggable(dn: &str) -> String {
     let cut = dn.get(..dn.floor_char_boundary(SHOWN_OCTETS_MAX)).unwrap_or_default();
     cut.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

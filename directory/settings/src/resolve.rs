@@ -249,7 +249,7 @@ impl SharedSettings {
     pub fn rows(&self) -> Vec<SettingRow> {
         let row = |definition: &SettingDefinition| SettingRow {
             name: definition.name.to_owned(),
-            values: definition.shown(&self.values),
+            values: definition.texts(&self.values),
             unit: definition.unit.to_owned(),
             origin: self.origin(definition.name),
             about: definition.about.to_owned(),

@@ -209,8 +209,8 @@ pub struct AccountWatch {
     /// `None` only while the watch is dropped.
     signal: Option<Arc<AccountSignal>>,
     /// The signals up to this count have been looked at.
-    looked_at: u64,
-    seen: Option<PersonRef>,
+    last_count: u64,
+    last_person: Option<PersonRef>,
     at_login: PersonRef,
     is_revoked: bool,
 }
@@ -225,12 +225,12 @@ impl AccountWatch {
     pub fn has_changed(&mut self, view: &View) -> bool {
         // Read before the snapshot, so that a publish in between counts as a new signal.
         let count = self.count();
-        if count == self.looked_at {
+        if count == self.last_count {
             return false;
         }
-        let has_changed = !is_same(&view.snapshot().person(self.account), &self.seen);
+        let has_changed = !is_same(&view.snapshot().person(self.account), &self.last_person);
         if !has_changed {
-            self.looked_at = count;
+            self.last_count = count;
         }
         has_changed
     }
@@ -248,9 +248,9 @@ impl AccountWatch {
 
     /// Returns the current person, and marks that state as seen.
     pub fn look(&mut self, view: &View) -> Option<Arc<Person>> {
-        self.looked_at = self.count();
-        self.seen = view.snapshot().person(self.account);
-        self.seen.clone()
+        self.last_count = self.count();
+        self.last_person = view.snapshot().person(self.account);
+        self.last_person.clone()
     }
 
     /// Resolves once [`AccountWatch::has_changed`] is true. Cancel-safe.
@@ -258,11 +258,11 @@ impl AccountWatch {
         let Some(signal) = self.signal.clone() else { return std::future::pending().await };
         loop {
             // Made before the look: it resolves for a signal from here on, also before it is polled.
-            let given = signal.notify.notified();
+            let notification = signal.notify.notified();
             if self.has_changed(view) {
                 return;
             }
-            given.await;
+            notification.await;
         }
     }
 }
@@ -296,9 +296,9 @@ impl View {
         let watched = Arc::clone(&self.inner.shared.change_senders.watched);
         let signal = watched.subscribe(account);
         // One signal behind, so that the first question looks: the person may have changed since the login.
-        let looked_at = signal.count.load(Ordering::Acquire).wrapping_sub(1);
-        let (seen, at_login) = (Some(Arc::clone(person)), Arc::clone(person));
-        AccountWatch { account, watched, signal: Some(signal), looked_at, seen, at_login, is_revoked: false }
+        let last_count = signal.count.load(Ordering::Acquire).wrapping_sub(1);
+        let (last_person, at_login) = (Some(Arc::clone(person)), Arc::clone(person));
+        AccountWatch { account, watched, signal: Some(signal), last_count, last_person, at_login, is_revoked: false }
     }
 }
 

@@ -49,13 +49,13 @@ pub(crate) struct Consumer {
     complete: bool,
     refusals: u32,
     /// The guard with which a parked refresh was already retried early.
-    guard_tried: Option<u8>,
+    retried_guard: Option<u8>,
 }
 
 impl Consumer {
     pub(crate) fn new(shared: Arc<ViewState>, directory: Directory, follower: Follower) -> Self {
         let published = Instant::now();
-        Self { shared, directory, follower, published, due: None, complete: false, refusals: 0, guard_tried: None }
+        Self { shared, directory, follower, published, due: None, complete: false, refusals: 0, retried_guard: None }
     }
 
     /// Runs the task. Never returns; ends when it is dropped with the View.
@@ -86,10 +86,10 @@ impl Consumer {
         let end = Instant::now() + PARKED_WAIT;
         while Instant::now() < end {
             sleep(GUARD_LOOK).await;
-            let stated = self.stated_guard().await.filter(|stated| *stated != guard);
+            let new_guard = self.stated_guard().await.filter(|stated| *stated != guard);
             // Once per value: the followed server may lag behind the one that answered.
-            if stated.is_some() && stated != self.guard_tried {
-                self.guard_tried = stated;
+            if new_guard.is_some() && new_guard != self.retried_guard {
+                self.retried_guard = new_guard;
                 return;
             }
         }
@@ -133,25 +133,25 @@ impl Consumer {
         self.follower.begin();
         let url = stream.url().to_owned();
         self.shared.health.note(|status| status.source = Some(url));
-        let (mut heard, mut save_at) = (Instant::now(), Instant::now() + SAVE_INTERVAL);
+        let (mut last_event_at, mut save_at) = (Instant::now(), Instant::now() + SAVE_INTERVAL);
         loop {
-            let due = self.due.unwrap_or_else(|| heard + PROBE_INTERVAL);
+            let due = self.due.unwrap_or_else(|| last_event_at + PROBE_INTERVAL);
             tokio::select! {
                 event = stream.next() => match event {
                     Err(error) => return SessionEnd::Lost(error),
                     Ok(event) => {
-                        heard = Instant::now();
+                        last_event_at = Instant::now();
                         if let Some(end) = self.take(event) {
                             return end;
                         }
                     }
                 },
                 () = sleep_until(due), if self.due.is_some() => self.publish(),
-                () = sleep_until(heard + PROBE_INTERVAL) => {
+                () = sleep_until(last_event_at + PROBE_INTERVAL) => {
                     if let Err(error) = stream.probe().await {
                         return SessionEnd::Lost(error);
                     }
-                    heard = Instant::now();
+                    last_event_at = Instant::now();
                     self.contact();
                 }
                 () = sleep_until(save_at) => {
@@ -195,7 +195,7 @@ impl Consumer {
     fn completed(&mut self) {
         self.complete = true;
         self.refusals = 0;
-        self.guard_tried = None;
+        self.retried_guard = None;
         self.publish();
         metrics::counter!("provost_view_refreshes_total").increment(1);
         self.shared.health.note(|status| status.parked = None);

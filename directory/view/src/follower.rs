@@ -158,9 +158,9 @@ impl Follower {
             None => (&mut self.snapshot, &mut self.changes, EventOutcome::Changed),
         };
         changes.note(target, uuid);
-        let done = work(target);
+        let has_effect = work(target);
         changes.note(target, uuid);
-        if done { effect } else { EventOutcome::Nothing }
+        if has_effect { effect } else { EventOutcome::Nothing }
     }
 
     /// Removes one entry. A refresh is measured as a whole at its end; outside of one, each removal is measured with
@@ -218,8 +218,8 @@ impl Follower {
     fn remove_unmentioned(&mut self) {
         let Some(refresh) = &mut self.refresh else { return };
         let known = refresh.snapshot.records().map(|(key, _)| Uuid::from_bytes(*key));
-        let gone: Vec<_> = known.filter(|uuid| !refresh.mentioned.contains(uuid)).collect();
-        for uuid in gone {
+        let unmentioned: Vec<_> = known.filter(|uuid| !refresh.mentioned.contains(uuid)).collect();
+        for uuid in unmentioned {
             self.change(uuid, |target| target.remove(uuid));
         }
     }

@@ -297,9 +297,9 @@ impl Verifier {
         }
         let start = Instant::now();
         let Ok(turn) = self.turns.take(source, LoginLane::Suspect).await else { return };
-        let given = password.clone();
+        let candidate = password.clone();
         let work = move || {
-            std::hint::black_box(provost_credential::verify(&given, DUMMY_HASH.as_bytes()));
+            std::hint::black_box(provost_credential::verify(&candidate, DUMMY_HASH.as_bytes()));
             drop(turn);
         };
         // The result does not matter.

@@ -579,7 +579,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_settings_are_not_looked_at() {
+    fn too_many_settings_are_not_read() {
         let mut snapshot = Snapshot::default();
         for n in 0..400 {
             snapshot.put(uuid(n), setting(&format!("unknown-{n}"), "1"));

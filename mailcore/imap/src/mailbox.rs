@@ -45,16 +45,16 @@ pub(crate) struct SelectedMailbox {
     pub(crate) access: MailboxAccess,
     pub(crate) uid_validity: UidValidity,
     pub(crate) uid_next: Uid,
-    /// Changes up to this modseq are in `messages` and `gone`.
+    /// Changes up to this modseq are in `messages` and `unreported`.
     pub(crate) modseq: Modseq,
     /// UIDs that are `\Recent` in this session, including expunged ones.
     recent: UidSet,
     /// Messages below this UID are no longer `\Recent` for other sessions, according to the store.
     pub(crate) recent_cleared: Uid,
-    /// The client's view: ascending UID, number = index + 1. Includes the messages of `gone`.
+    /// The client's view: ascending UID, number = index + 1. Includes the messages of `unreported`.
     pub(crate) messages: MessageList,
     /// Expunged messages that are not reported yet, ascending.
-    gone: Vec<Uid>,
+    unreported: Vec<Uid>,
     /// The count of the last RECENT response.
     recent_reported: usize,
 }
@@ -71,7 +71,7 @@ impl SelectedMailbox {
             recent: new_messages(first_recent, info.uid_next),
             recent_cleared: info.recent_from,
             messages,
-            gone: Vec::new(),
+            unreported: Vec::new(),
             recent_reported: 0,
         }
     }
@@ -187,7 +187,7 @@ impl SelectedMailbox {
 
     /// Whether EXPUNGE responses are held back.
     pub(crate) fn has_unreported(&self) -> bool {
-        !self.gone.is_empty()
+        !self.unreported.is_empty()
     }
 
     /// Records changes, and returns the responses that report them to the client. New messages from `first_recent` on are
@@ -233,21 +233,21 @@ impl SelectedMailbox {
 
     /// Adds expunged messages to those that are not reported to the client yet.
     fn hold_back(&mut self, expunged: &[Uid]) {
-        let before = self.gone.len();
-        self.gone.extend(expunged.iter().filter(|uid| self.messages.index_of(**uid).is_some()));
-        if self.gone.len() > before {
-            self.gone.sort_unstable();
-            self.gone.dedup();
+        let before = self.unreported.len();
+        self.unreported.extend(expunged.iter().filter(|uid| self.messages.index_of(**uid).is_some()));
+        if self.unreported.len() > before {
+            self.unreported.sort_unstable();
+            self.unreported.dedup();
         }
     }
 
     /// Reports expunged messages. RFC 3501 §7.4.1: each EXPUNGE lowers the numbers of the messages after it.
     fn write_expunges(&mut self, lines: &mut String) {
-        let gone = std::mem::take(&mut self.gone);
-        if gone.is_empty() {
+        let unreported = std::mem::take(&mut self.unreported);
+        if unreported.is_empty() {
             return;
         }
-        self.messages.remove(&gone, |number| lines.push_str(&format!("* {number} EXPUNGE\r\n")));
+        self.messages.remove(&unreported, |number| lines.push_str(&format!("* {number} EXPUNGE\r\n")));
     }
 }
 

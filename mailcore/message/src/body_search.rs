@@ -69,7 +69,7 @@ struct PartText {
 
 #[derive(Debug)]
 struct SavedState {
-    found: Vec<bool>,
+    findings: Vec<bool>,
     window: Vec<u8>,
     octets: usize,
 }
@@ -129,7 +129,7 @@ impl BodySearch {
     pub fn begin(&mut self, part: &MimePart) {
         let charset = CharsetDecoder::new(&part.media.parameter("charset").unwrap_or_default());
         let before = charset.is_guess().then(|| SavedState {
-            found: self.wanted.iter().map(|one| one.is_found).collect(),
+            findings: self.wanted.iter().map(|one| one.is_found).collect(),
             window: self.window.clone(),
             octets: self.octets,
         });
@@ -189,7 +189,7 @@ impl BodySearch {
     /// Restores the state before the part and switches to the other charset.
     fn again(&mut self, part: PartText) -> FeedResult {
         if let Some(before) = part.before {
-            for (one, was_found) in self.wanted.iter_mut().zip(before.found) {
+            for (one, was_found) in self.wanted.iter_mut().zip(before.findings) {
                 one.is_found = was_found;
             }
             (self.window, self.octets) = (before.window, before.octets);

@@ -196,11 +196,11 @@ impl<'a, S: Session> Conversation<'a, S> {
 
 /// Octets to read when `filled` octets are held already: `wanted` if the memory budget has room for them, else a small
 /// piece. Waits while there is no room for the small piece either: the caller must set the deadline.
-async fn read_room(held: &mut Reservation, filled: usize, wanted: usize) -> usize {
-    if held.resize(beyond_free(filled + wanted)) {
+async fn read_room(reservation: &mut Reservation, filled: usize, wanted: usize) -> usize {
+    if reservation.resize(beyond_free(filled + wanted)) {
         return wanted;
     }
-    held.resized(beyond_free(filled + READ_OCTETS_MIN)).await;
+    reservation.resized(beyond_free(filled + READ_OCTETS_MIN)).await;
     READ_OCTETS_MIN
 }
 

@@ -26,14 +26,14 @@ impl Desk {
         detail: Value,
     ) -> Result<String, DeskError> {
         self.permit(principal, operation).await?;
-        let noted = self.audit.note(principal.actor(), operation.name(), subject, detail).await;
-        noted.map_err(|error| DeskError::Unavailable(format!("the request cannot be audited: {error}")))
+        let audit_id = self.audit.note(principal.actor(), operation.name(), subject, detail).await;
+        audit_id.map_err(|error| DeskError::Unavailable(format!("the request cannot be audited: {error}")))
     }
 
     /// Records that a person signed in to the pages. Returns the audit id.
     pub async fn signed_in(&self, principal: &Principal, dn: &str) -> Result<String, DeskError> {
-        let noted = self.audit.note(principal.actor(), "session.open", dn, json!({})).await;
-        noted.map_err(|error| DeskError::Unavailable(format!("a sign-in cannot be audited: {error}")))
+        let audit_id = self.audit.note(principal.actor(), "session.open", dn, json!({})).await;
+        audit_id.map_err(|error| DeskError::Unavailable(format!("a sign-in cannot be audited: {error}")))
     }
 
     /// Records that a person's sign-in to the pages was refused.

@@ -131,9 +131,9 @@ impl DirectoryContent {
 
     fn hold(&mut self, address: Box<str>, owner: Option<Dn>, kind: Option<Box<str>>) {
         if let Some(owner) = &owner {
-            let held = self.by_owner.entry(owner.clone()).or_default();
-            if !held.contains(&address) {
-                held.push(address.clone());
+            let addresses = self.by_owner.entry(owner.clone()).or_default();
+            if !addresses.contains(&address) {
+                addresses.push(address.clone());
             }
         }
         self.addresses.insert(address, Holding { owner, kind });
@@ -157,8 +157,8 @@ impl DirectoryContent {
 
     /// The addresses that only `dn` owns, by address entry or by the person's own attributes.
     pub(super) fn held_by(&self, dn: &Dn) -> impl Iterator<Item = (&str, &Holding)> {
-        let held = self.by_owner.get(dn).into_iter().flatten();
-        held.filter_map(move |address| {
+        let addresses = self.by_owner.get(dn).into_iter().flatten();
+        addresses.filter_map(move |address| {
             let holding = self.addresses.get(address)?;
             (holding.owner.as_ref() == Some(dn)).then_some((&**address, holding))
         })

@@ -81,7 +81,7 @@ struct TurnState {
     free_suspect: usize,
     fresh: LaneQueue,
     suspect: LaneQueue,
-    given: u32,
+    turns_given: u32,
 }
 
 /// The hashing turns of one process. Cheap to clone.
@@ -99,7 +99,7 @@ impl HashTurns {
     pub(super) fn new(cores: usize) -> Self {
         let free_suspect = (cores / 2).max(1);
         let (fresh, suspect) = (LaneQueue::default(), LaneQueue::default());
-        Self(Arc::new(Mutex::new(TurnState { free: cores.max(1), free_suspect, fresh, suspect, given: 0 })))
+        Self(Arc::new(Mutex::new(TurnState { free: cores.max(1), free_suspect, fresh, suspect, turns_given: 0 })))
     }
 
     /// Whether [`HashTurns::take`] would fail now.
@@ -150,8 +150,8 @@ impl TurnState {
         if self.free == 0 {
             return None;
         }
-        self.given = self.given.wrapping_add(1);
-        let suspects_first = self.given.is_multiple_of(SUSPECT_TURN);
+        self.turns_given = self.turns_given.wrapping_add(1);
+        let suspects_first = self.turns_given.is_multiple_of(SUSPECT_TURN);
         let lanes = if suspects_first {
             [LoginLane::Suspect, LoginLane::Fresh]
         } else {

@@ -8,9 +8,9 @@ use crate::context::{CommandContext, bad_name, refused};
 use crate::mailbox::SelectedMailbox;
 use crate::state::Completion;
 
-async fn apply(context: &CommandContext<'_>, op: Op, done: &'static str) -> StatusResponse {
+async fn apply(context: &CommandContext<'_>, op: Op, completed: &'static str) -> StatusResponse {
     match context.apply(vec![op]).await {
-        Ok(_) => StatusResponse::ok(done),
+        Ok(_) => StatusResponse::ok(completed),
         Err(error) => refused(error, "NONEXISTENT"),
     }
 }

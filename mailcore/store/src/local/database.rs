@@ -24,7 +24,7 @@ pub(super) struct Database {
     pub(super) numbers: Arc<PackNumbers>,
     incoming: IncomingBodies,
     /// The open pack, once table `pack` has it.
-    named: Option<u32>,
+    named_pack: Option<u32>,
     /// Whether messages entered the queue in this transaction.
     pub(super) arrived: bool,
     log: CheckpointLog,
@@ -61,7 +61,7 @@ impl Database {
         let mut pack = PackWriter::new(folder, &numbers, pack_octets_max);
         pack.resume().map_err(unavailable)?;
         let (incoming, log) = (IncomingBodies::default(), checkpointer.log_of(path));
-        Ok(Self { connection, pack, numbers, incoming, named: None, arrived: false, log })
+        Ok(Self { connection, pack, numbers, incoming, named_pack: None, arrived: false, log })
     }
 
     /// Begins the transaction of a group whose bodies go to `destination`.
@@ -78,10 +78,10 @@ impl Database {
     /// Records the open pack as made by this database, before a row refers to a place in it.
     pub(super) fn name_pack(&mut self) -> Result<(), CommitFailure> {
         let number = self.pack.number();
-        if number.is_some() && number != self.named {
+        if number.is_some() && number != self.named_pack {
             let named = name_pack(&self.connection, number.unwrap_or_default());
             named.map_err(|error| CommitFailure::NotDone(error.to_string()))?;
-            self.named = number;
+            self.named_pack = number;
         }
         Ok(())
     }
@@ -150,7 +150,7 @@ impl Database {
     pub(super) fn roll_back(&mut self) {
         self.pack.forget();
         self.incoming.forget();
-        self.named = None;
+        self.named_pack = None;
         if self.in_transaction()
             && let Err(error) = self.run("ROLLBACK")
         {

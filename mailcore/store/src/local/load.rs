@@ -65,8 +65,8 @@ impl CommitterLoad {
     /// Counts a commit, and the octets of bodies that it stored inline.
     pub(super) fn committed(&self, inline_octets: u64) {
         self.commits.fetch_add(1, Ordering::Relaxed);
-        let held = self.inline_octets.fetch_add(inline_octets, Ordering::Relaxed);
-        if held < INLINE_MOVED_AT && held + inline_octets >= INLINE_MOVED_AT {
+        let before = self.inline_octets.fetch_add(inline_octets, Ordering::Relaxed);
+        if before < INLINE_MOVED_AT && before + inline_octets >= INLINE_MOVED_AT {
             self.signal.wake();
         }
     }

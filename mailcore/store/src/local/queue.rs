@@ -134,12 +134,13 @@ impl QueueStore for LocalStore {
     fn advance(
         &self,
         claim: Claim,
-        left: Vec<QueuedRecipient>,
+        remaining: Vec<QueuedRecipient>,
         held_until: Timestamp,
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
         let octets = caused.iter().map(|outgoing| outgoing.body.len()).sum();
-        let advance = move |database: &mut Database| queue_rows::advance(database, claim, left, held_until, &caused);
+        let advance =
+            move |database: &mut Database| queue_rows::advance(database, claim, remaining, held_until, &caused);
         Box::pin(async move {
             let is_held = self.shard_of(claim.key)?.change(octets, advance).await?;
             is_held.then_some(()).ok_or(LeaseError::Fenced)
@@ -149,10 +150,10 @@ impl QueueStore for LocalStore {
     fn settle(
         &self,
         claim: Claim,
-        left: AttemptOutcome,
+        outcome: AttemptOutcome,
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
-        Box::pin(self.end(claim, left, caused))
+        Box::pin(self.end(claim, outcome, caused))
     }
 
     fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {

@@ -137,8 +137,8 @@ impl ShardUpkeep {
         }
         let commits = self.load.commits();
         let is_quiet = self.commits_seen.replace(commits) == Some(commits);
-        let held = self.load.inline_octets();
-        if held < INLINE_MOVED_AT && !(is_quiet && held > kept) {
+        let inline_octets = self.load.inline_octets();
+        if inline_octets < INLINE_MOVED_AT && !(is_quiet && inline_octets > kept) {
             return Ok(false);
         }
         let Some(moved) = moving::move_inline(&mut self.access, &mut self.writer)? else {
