@@ -88,7 +88,7 @@ impl Directory {
     /// Reads the contextCSN of each server on a new connection with our identity, in the order of the configuration. The
     /// circuit breakers and the failure counters do not see the results. A server that does not answer costs at most the
     /// connect timeout and two operation timeouts.
-    pub async fn look(&self) -> Vec<ServerCondition> {
+    pub async fn probe_servers(&self) -> Vec<ServerCondition> {
         let mut conditions = Vec::with_capacity(self.inner.servers.len());
         for server in &self.inner.servers {
             let outcome = probe_at(server, self.suffix()).await;

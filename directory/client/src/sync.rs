@@ -90,7 +90,7 @@ impl SyncStream {
             // Cancelling here loses nothing: the library's channel hands over whole items.
             let item = AssertUnwindSafe(self.stream.next()).catch_unwind().await;
             let step = match item {
-                Ok(Ok(Some(item))) => self.translator.take(item),
+                Ok(Ok(Some(item))) => self.translator.translate(item),
                 Ok(Ok(None)) => {
                     let result = self.stream.finish().await;
                     self.translator.end(&result)
@@ -177,7 +177,7 @@ struct SyncTranslator {
 }
 
 impl SyncTranslator {
-    fn take(&mut self, item: ldap3::ResultEntry) -> Result<(), OperationFailure> {
+    fn translate(&mut self, item: ldap3::ResultEntry) -> Result<(), OperationFailure> {
         if item.is_ref() {
             return Ok(());
         }

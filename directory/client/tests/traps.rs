@@ -326,9 +326,12 @@ async fn each_server_is_probed_by_itself() {
     );
     let both = directory(&[(&filling.url(), ServerRole::Replica), (&good.url(), ServerRole::Provider)]);
     for _ in 0..5 {
-        let looks = both.look().await;
-        assert!(matches!(looks[0].context_csn, Err(DirectoryError::Unavailable(_))), "{looks:?}");
-        assert_eq!(looks[1].context_csn.as_deref(), Ok(&["20260101000000.000000Z#000000#001#000000".to_owned()][..]));
+        let conditions = both.probe_servers().await;
+        assert!(matches!(conditions[0].context_csn, Err(DirectoryError::Unavailable(_))), "{conditions:?}");
+        assert_eq!(
+            conditions[1].context_csn.as_deref(),
+            Ok(&["20260101000000.000000Z#000000#001#000000".to_owned()][..])
+        );
     }
 }
 

@@ -208,7 +208,7 @@ impl Applier<'_> {
             "batch": outcomes.batch, "resumed": outcomes.resumed, "plan": plan.hash(), "policies": plan.policies(),
             "summary": plan.summary(),
         });
-        match self.audit.note(self.actor, "import.begin", &plan.digest(), begin).await {
+        match self.audit.record(self.actor, "import.begin", &plan.digest(), begin).await {
             Ok(_) => Ok(()),
             Err(error) => Err(ApplyError::Unavailable(format!("the audit cannot be written: {error}"))),
         }
@@ -220,7 +220,7 @@ impl Applier<'_> {
             "failed": outcomes.failed.len(), "interrupted": outcomes.interrupted,
             "stopped": stopped.map(ToString::to_string),
         });
-        if let Err(error) = self.audit.note(self.actor, "import.apply", &plan.digest(), end).await {
+        if let Err(error) = self.audit.record(self.actor, "import.apply", &plan.digest(), end).await {
             tracing::error!(%error, batch = outcomes.batch, "the end of an import is not in the audit");
         }
     }

@@ -283,7 +283,7 @@ impl Desk {
         let found = self.target(principal, Permission::ViewPerson, &key.into()).await?;
         let addresses = self.addresses_of(found.dn()).await?;
         let mut detail = detail::detail(&found.entry, &addresses, &self.settings.get().time_zone)?;
-        let audit_id = self.audit.note(principal.actor(), LOOK, &detail.dn, serde_json::json!({})).await;
+        let audit_id = self.audit.record(principal.actor(), LOOK, &detail.dn, serde_json::json!({})).await;
         detail.audit_id =
             audit_id.map_err(|error| DeskError::Unavailable(format!("the access cannot be audited: {error}")))?;
         Ok(detail)
@@ -361,7 +361,7 @@ impl Desk {
         subject: &'a Dn,
         detail: Value,
     ) -> Result<AnnouncedChange<'a>, DeskError> {
-        let audit_id = self.audit.note(actor, action, subject.as_str(), detail).await;
+        let audit_id = self.audit.record(actor, action, subject.as_str(), detail).await;
         let not_audited =
             |error| DeskError::Unavailable(format!("nothing was changed, since it cannot be audited: {error}"));
         Ok(AnnouncedChange { id: audit_id.map_err(not_audited)?, actor, subject, is_begun: false })

@@ -479,7 +479,7 @@ fn moved_entries(tree: &Tree, place: EntryNumber, old_dn: &Dn, new_dn: &Dn) -> O
     if tree.subject(place).is_none_or(|subject| subject.children == 0) || old_dn.as_str() == new_dn.as_str() {
         return Ok(Vec::new());
     }
-    let below = tree.below(place);
+    let below = tree.subordinates(place);
     check_moved(below.len())?;
     let depth = new_dn.rdns().len();
     for (levels, place) in &below {
@@ -517,9 +517,9 @@ mod tests {
         let catalogue = Arc::new(Catalogue::load().unwrap());
         let mut tree = Tree::new(catalogue, Dn::parse(SUFFIX).unwrap()).unwrap();
         tree.reserve(below + 1);
-        tree.put(0, NO_PLACE, record(SUFFIX));
-        tree.put(1, 0, record("ou=a"));
-        (0..below).for_each(|i| tree.put(i + 2, 1, record(&format!("cn={i}"))));
+        tree.insert(0, NO_PLACE, record(SUFFIX));
+        tree.insert(1, 0, record("ou=a"));
+        (0..below).for_each(|i| tree.insert(i + 2, 1, record(&format!("cn={i}"))));
         tree
     }
 

@@ -85,7 +85,7 @@ pub(crate) async fn serve(shared: Arc<ServerContext>, mut socket: TcpStream, rem
 
 /// Serves one connection without a network on behalf of `identity`, until the input ends.
 #[cfg(feature = "fuzzing")]
-pub(crate) async fn converse<S>(shared: Arc<ServerContext>, identity: Identity, socket: S)
+pub(crate) async fn serve_in_memory<S>(shared: Arc<ServerContext>, identity: Identity, socket: S)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -147,7 +147,7 @@ impl Session {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break None,
                 Err(refusal) => {
-                    output.answer(reply::disconnection(refusal.code, &refusal.message));
+                    output.queue_response(reply::disconnection(refusal.code, &refusal.message));
                     break None;
                 }
             };
@@ -159,7 +159,7 @@ impl Session {
         };
         self.ended.cancel();
         if let Some(id) = start_tls {
-            output.answer(reply::extended(id, &reply::success(), Some(oid::START_TLS), None));
+            output.queue_response(reply::extended(id, &reply::success(), Some(oid::START_TLS), None));
         }
         drop(output);
         let writer = writing.await.ok()?;
@@ -220,11 +220,14 @@ impl Session {
                 if response == BIND_RESPONSE {
                     self.identity = Arc::new(Identity::anonymous());
                 }
-                output.answer(reply::result(id, response, &refusal, &[]));
+                output.queue_response(reply::result(id, response, &refusal, &[]));
                 AfterRequest::Continue
             }
             Err(DecodeError::Malformed) => {
-                output.answer(reply::disconnection(ResultCode::ProtocolError, "malformed or unsupported request"));
+                output.queue_response(reply::disconnection(
+                    ResultCode::ProtocolError,
+                    "malformed or unsupported request",
+                ));
                 AfterRequest::Close
             }
         }
@@ -232,7 +235,7 @@ impl Session {
 
     /// Refuses a request with a plain result.
     fn refuse(output: &ResponseSender, id: i32, tag: u8, refusal: &Refusal) -> AfterRequest {
-        output.answer(reply::result(id, tag, refusal, &[]));
+        output.queue_response(reply::result(id, tag, refusal, &[]));
         AfterRequest::Continue
     }
 
@@ -320,7 +323,7 @@ impl Session {
                 refusal
             }
         };
-        output.answer(reply::result(id, BIND_RESPONSE, &result, &[]));
+        output.queue_response(reply::result(id, BIND_RESPONSE, &result, &[]));
     }
 
     async fn authenticate(&self, version: i64, dn: &str, authentication: Authentication) -> OperationResult<Identity> {
@@ -408,7 +411,7 @@ impl Session {
                     Ok(controls) => reply::result(id, tag, &reply::success(), &controls),
                     Err(refusal) => reply::result(id, tag, &refusal, &[]),
                 };
-                answering.answer(octets);
+                answering.queue_response(octets);
                 drop(permit);
             }),
         };
@@ -462,7 +465,7 @@ impl Session {
         output: &ResponseSender,
     ) -> AfterRequest {
         let answer = |refusal: &Refusal, value: Option<&[u8]>| {
-            output.answer(reply::extended(id, refusal, None, value));
+            output.queue_response(reply::extended(id, refusal, None, value));
             AfterRequest::Continue
         };
         match name {
@@ -513,7 +516,7 @@ async fn password_modify(
 ) {
     let request = match password::modify(&shared, &identity, value.as_deref()).await {
         Ok(request) => request,
-        Err(refusal) => return output.answer(reply::extended(id, &refusal, None, None)),
+        Err(refusal) => return output.queue_response(reply::extended(id, &refusal, None, None)),
     };
     let generated = request.generated.as_ref().map(password::response_value);
     let job = WriteJob {
@@ -523,7 +526,7 @@ async fn password_modify(
         answer: Box::new(move |outcome| {
             let result = outcome.err().unwrap_or_else(reply::success);
             let value = generated.filter(|_| result.code == ResultCode::Success);
-            output.answer(reply::extended(id, &result, None, value.as_deref()));
+            output.queue_response(reply::extended(id, &result, None, value.as_deref()));
             drop(permit);
         }),
     };

@@ -151,7 +151,7 @@ impl Storage {
             let record = EncodedEntry::from_octets(octets)
                 .ok_or_else(|| StorageError::Content(format!("the entry in row {place} is damaged")))?;
             tree.reserve(if parent == NO_PLACE { place } else { place.max(parent) });
-            tree.put(place, parent, record);
+            tree.insert(place, parent, record);
         }
         tree.collect_free();
         Ok(())

@@ -103,7 +103,7 @@ impl Consumer {
         let read = self.directory.read(&dn, &[attr::OBJECT_CLASS, attr::CN, attr::PROVOST_VALUE]).await;
         let MappedEntry::Record(record) = map(Uuid::nil(), &read.ok()??, self.directory.suffix()) else { return None };
         let mut alone = Snapshot::default();
-        alone.put(Uuid::nil(), record);
+        alone.insert(Uuid::nil(), record);
         let settings = alone.settings();
         matches!(settings.origin(NAME), ValueOrigin::Directory(_)).then_some(settings.removal_guard)
     }
@@ -121,7 +121,7 @@ impl Consumer {
     /// Ends the session: from now on, absence of an entry cannot be believed.
     fn leave(&mut self) {
         self.shared.health.set_current(false);
-        self.shared.health.note(|status| status.source = None);
+        self.shared.health.update(|status| status.source = None);
         self.follower.end();
         if self.due.is_some() {
             self.publish();
@@ -132,7 +132,7 @@ impl Consumer {
     async fn follow(&mut self, mut stream: SyncStream) -> SessionEnd {
         self.follower.begin();
         let url = stream.url().to_owned();
-        self.shared.health.note(|status| status.source = Some(url));
+        self.shared.health.update(|status| status.source = Some(url));
         let (mut last_event_at, mut save_at) = (Instant::now(), Instant::now() + SAVE_INTERVAL);
         loop {
             let due = self.due.unwrap_or_else(|| last_event_at + PROBE_INTERVAL);
@@ -141,7 +141,7 @@ impl Consumer {
                     Err(error) => return SessionEnd::Lost(error),
                     Ok(event) => {
                         last_event_at = Instant::now();
-                        if let Some(end) = self.take(event) {
+                        if let Some(end) = self.apply_event(event) {
                             return end;
                         }
                     }
@@ -164,7 +164,7 @@ impl Consumer {
     }
 
     /// Applies one event; `Some` ends the session.
-    fn take(&mut self, event: SyncEvent) -> Option<SessionEnd> {
+    fn apply_event(&mut self, event: SyncEvent) -> Option<SessionEnd> {
         match self.follower.apply(event, Instant::now().into_std()) {
             EventOutcome::Nothing => {}
             EventOutcome::Changed => {
@@ -182,7 +182,7 @@ impl Consumer {
             EventOutcome::Parked { reason, guard } => {
                 tracing::error!(reason, "the view is parked: it stays as it is");
                 metrics::counter!("provost_view_parked_total").increment(1);
-                self.shared.health.note(|status| status.parked = Some(reason));
+                self.shared.health.update(|status| status.parked = Some(reason));
                 // Restored entries are published when the session ends.
                 self.due = Some(Instant::now());
                 return Some(SessionEnd::Parked(guard));
@@ -198,7 +198,7 @@ impl Consumer {
         self.retried_guard = None;
         self.publish();
         metrics::counter!("provost_view_refreshes_total").increment(1);
-        self.shared.health.note(|status| status.parked = None);
+        self.shared.health.update(|status| status.parked = None);
         self.shared.health.set_complete();
         // Set last: a reader of this flag then reads a snapshot that is at least as new.
         self.shared.health.set_current(true);
@@ -223,6 +223,6 @@ impl Consumer {
     fn contact(&self) {
         let now = Timestamp::now();
         metrics::gauge!("provost_view_last_contact_timestamp_seconds").set(now.as_second() as f64);
-        self.shared.health.note(|status| status.last_contact = Some(now));
+        self.shared.health.update(|status| status.last_contact = Some(now));
     }
 }

@@ -154,7 +154,7 @@ pub(crate) struct RecordedRemoval {
 
 impl RecentRemovals {
     /// Records one removal.
-    pub(crate) fn note(&mut self, entry_uuid: Uuid, record: ViewRecord, now: Instant) {
+    pub(crate) fn record(&mut self, entry_uuid: Uuid, record: ViewRecord, now: Instant) {
         while let Some(oldest) = self.removed.front()
             && now.saturating_duration_since(oldest.at) > WINDOW
         {
@@ -172,7 +172,7 @@ impl RecentRemovals {
     }
 
     /// Takes the removals that a loss of this kind makes doubtful: those of the same kind, and all for a container.
-    pub(crate) fn take(&mut self, lost: EntryKind) -> Vec<RecordedRemoval> {
+    pub(crate) fn take_doubtful(&mut self, lost: EntryKind) -> Vec<RecordedRemoval> {
         let is_doubtful =
             |removed: &RecordedRemoval| lost == EntryKind::Container || EntryKind::of(&removed.record) == lost;
         let (doubtful, kept): (Vec<_>, Vec<_>) = self.removed.drain(..).partition(is_doubtful);
@@ -181,7 +181,7 @@ impl RecentRemovals {
         doubtful
     }
 
-    pub(crate) fn forget(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 }
@@ -242,14 +242,14 @@ mod tests {
         let (mut recent, start) = (RecentRemovals::default(), Instant::now());
         let domain = || testing::domain("example.edu");
         for second in 0..100 {
-            recent.note(testing::uuid(1), domain(), start + Duration::from_secs(second));
+            recent.record(testing::uuid(1), domain(), start + Duration::from_secs(second));
         }
         assert_eq!(recent.sum().of(EntryKind::Domain), 100);
-        recent.note(testing::uuid(2), testing::container("people"), start + WINDOW + Duration::from_secs(49));
+        recent.record(testing::uuid(2), testing::container("people"), start + WINDOW + Duration::from_secs(49));
         assert_eq!((recent.sum().of(EntryKind::Container), recent.sum().of(EntryKind::Domain)), (1, 51));
-        assert_eq!(recent.take(EntryKind::Domain).len(), 51);
+        assert_eq!(recent.take_doubtful(EntryKind::Domain).len(), 51);
         assert_eq!((recent.sum().of(EntryKind::Container), recent.sum().of(EntryKind::Domain)), (1, 0));
-        assert_eq!(recent.take(EntryKind::Container).len(), 1);
+        assert_eq!(recent.take_doubtful(EntryKind::Container).len(), 1);
         assert_eq!(recent.sum(), EntryCounts::default());
     }
 }

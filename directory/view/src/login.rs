@@ -52,10 +52,10 @@ impl LoginAttempt<'_> {
     /// Counts and logs a refusal that the protocol decides itself, such as a request to act as another user (RFC 4616
     /// §2).
     pub fn refuse(&self) {
-        self.note(&Login::Refused);
+        self.record_outcome(&Login::Refused);
     }
 
-    fn note(&self, login: &Login) {
+    fn record_outcome(&self, login: &Login) {
         let (Self { service, source, .. }, outcome) = (*self, login.as_label());
         metrics::counter!("provost_logins_total", "protocol" => service, "outcome" => outcome).increment(1);
         if !matches!(login, Login::Accepted(_)) {
@@ -160,7 +160,7 @@ impl Verifier {
         now: Timestamp,
     ) -> Login {
         let login = self.verify(look_up, directory, attempt, now).await;
-        attempt.note(&login);
+        attempt.record_outcome(&login);
         if matches!(login, Login::Throttled) {
             tokio::time::sleep(UNCHECKED_DELAY).await;
         }
@@ -514,7 +514,7 @@ mod tests {
         assert_eq!(login(&view, "zoe", "old", at(0)).await, "accepted");
         let mut next = (*view.snapshot()).clone();
         let record = PersonRecord { person: Arc::new(with_password("new")), projected: Box::default() };
-        next.put(uuid(1), ViewRecord::Person(Arc::new(record)));
+        next.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         view.publish_for_test(next);
         assert_eq!(login(&view, "zoe", "old", at(1)).await, "refused");
         assert_eq!(login(&view, "zoe", "new", at(1)).await, "accepted");
@@ -532,7 +532,7 @@ mod tests {
         view.inner.shared.health.set_current(true);
         let mut next = (*view.snapshot()).clone();
         let record = PersonRecord { person: Arc::new(with_password("right")), projected: Box::default() };
-        next.put(uuid(1), ViewRecord::Person(Arc::new(record)));
+        next.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         view.publish_for_test(next);
         assert_eq!(login(&view, "zoe", "right", at(0)).await, "accepted");
         assert_eq!(login(&view, "nobody", "right", at(0)).await, "refused");

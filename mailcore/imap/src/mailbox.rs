@@ -32,7 +32,7 @@ impl MailboxAccess {
     /// The first message of a mailbox that is `\Recent` in no session yet. EXAMINE does not claim it (RFC 3501 §6.3.2).
     pub(crate) fn first_recent(self, recents: &Recents, account: AccountId, mailbox: &MailboxInfo) -> Uid {
         match self {
-            Self::ReadWrite => recents.take(account, mailbox),
+            Self::ReadWrite => recents.claim(account, mailbox),
             Self::ReadOnly => recents.first(account, mailbox),
         }
     }
@@ -135,7 +135,7 @@ impl SelectedMailbox {
     }
 
     /// Records a message's new state, so that the next read of changes does not report it again.
-    pub(crate) fn note(&mut self, changed: &MessageMeta) {
+    pub(crate) fn record_flags(&mut self, changed: &MessageMeta) {
         if let Some(at) = self.index_of(changed.uid) {
             self.messages.set_flags(at, &changed.flags);
         }

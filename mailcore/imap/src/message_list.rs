@@ -47,7 +47,7 @@ pub(crate) struct MessageList {
 impl MessageList {
     /// Applies a read of the mailbox: new messages, changed flags, expunged messages. An empty list after a read of all
     /// messages is the whole mailbox.
-    pub(crate) fn take(&mut self, rows: &Rows) {
+    pub(crate) fn apply(&mut self, rows: &Rows) {
         for row in &rows.rows {
             match self.index_of(row.meta.uid) {
                 Some(at) => drop(self.set_flags(at, &row.meta.flags)),

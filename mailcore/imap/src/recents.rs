@@ -24,7 +24,7 @@ impl Recents {
     }
 
     /// Claims the messages that are `\Recent` in no session yet, up to UIDNEXT, for the caller; returns the first of them.
-    pub(crate) fn take(&self, account: AccountId, mailbox: &MailboxInfo) -> Uid {
+    pub(crate) fn claim(&self, account: AccountId, mailbox: &MailboxInfo) -> Uid {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (account, mailbox.id);
         let first = kept.get(&key).copied().map_or(mailbox.recent_from, |first| first.max(mailbox.recent_from));

@@ -182,7 +182,7 @@ impl BodySearch {
 
     /// Returns, for each text in the order given, whether it was found.
     pub fn finish(mut self) -> Vec<bool> {
-        self.look();
+        self.search_window();
         self.wanted.into_iter().map(|one| one.is_found).collect()
     }
 
@@ -206,11 +206,11 @@ impl BodySearch {
         // The window is never smaller than the overlap: otherwise each octet of a long text would be compared many
         // times.
         if self.window.len() >= self.overlap + WINDOW_OCTETS.max(self.overlap) {
-            self.look();
+            self.search_window();
         }
     }
 
-    fn look(&mut self) {
+    fn search_window(&mut self) {
         for one in self.wanted.iter_mut().filter(|one| !one.is_found) {
             one.is_found = one.finder.find(&self.window).is_some();
         }

@@ -56,14 +56,14 @@ impl<'a, S: Session> Conversation<'a, S> {
     }
 
     /// Runs the session until one side ends it.
-    pub(crate) async fn hold(mut self, peer: Peer) {
+    pub(crate) async fn run(mut self, peer: Peer) {
         let listener = &self.shared.listener;
         if listener.implicit_tls
             && let Err(error) = self.start_tls().await
         {
             return note_tls_failure(listener.name, peer, &error);
         }
-        let ended = self.exchange(peer).await;
+        let ended = self.run_steps(peer).await;
         if let Err(DriverClose::Goodbye(why)) = &ended {
             let words = self.session.goodbye(*why);
             self.output.extend_from_slice(&words);
@@ -76,7 +76,7 @@ impl<'a, S: Session> Conversation<'a, S> {
         }
     }
 
-    async fn exchange(&mut self, peer: Peer) -> Result<(), DriverClose> {
+    async fn run_steps(&mut self, peer: Peer) -> Result<(), DriverClose> {
         let mut out = OutputBuffer::counted(&mut self.output, &mut self.stream, &mut self.output_held);
         let mut step = self.session.open(&mut out).await;
         let mut deadline = Instant::now() + self.session.idle_limit();

@@ -204,7 +204,7 @@ impl TransactionState {
                     if at == 0 {
                         out.put(format!("+OK {} octets\r\n", message.octets));
                     }
-                    transfer.put(&piece, out);
+                    transfer.write_piece(&piece, out);
                     out.relieve().await?;
                 }
                 Err(error) => {

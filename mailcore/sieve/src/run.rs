@@ -8,7 +8,7 @@ use crate::compile::compile;
 use crate::date::in_zone;
 use crate::matching::{Budget, Exhausted, TestMatcher};
 use crate::program::{AddressPart, DateSource, EnvelopePart, Statement, Test, Verb};
-use crate::vacation::{VacationReply, answer};
+use crate::vacation::{VacationReply, reply_of_rule};
 
 /// Budget of one run: about one unit per octet compared, some tens of milliseconds in all.
 const BUDGET_UNITS: u64 = 10_000_000;
@@ -141,7 +141,7 @@ impl ScriptRun<'_> {
                 if self.vacation.is_some() || self.rejected() {
                     return Err(self.error("vacation must not run twice or after reject"));
                 }
-                self.vacation = Some(answer(rule, &self.fields, self.context));
+                self.vacation = Some(reply_of_rule(rule, &self.fields, self.context));
             }
         }
         Ok(ControlFlow::Next)

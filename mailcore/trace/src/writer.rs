@@ -69,7 +69,7 @@ impl Drop for InstalledRecorder {
 
 pub(crate) fn record(record: TraceRecord) {
     if let Some(recorder) = &*RECORDER.read().unwrap_or_else(PoisonError::into_inner) {
-        recorder.keep(record);
+        recorder.record(record);
     }
 }
 
@@ -85,7 +85,7 @@ impl Recorder {
     }
 
     /// Passes an event to the thread, or drops and counts it. Never waits.
-    pub fn keep(&self, record: TraceRecord) {
+    pub fn record(&self, record: TraceRecord) {
         let is_taken = self.waiting.as_ref().is_some_and(|waiting| waiting.try_send(record).is_ok());
         if !is_taken {
             lose(&self.dropped, 1);
@@ -143,7 +143,7 @@ impl TraceWriter {
             let mut lines = 0;
             self.line.clear();
             for record in first.into_iter().chain(std::iter::from_fn(|| events.try_recv().ok())).take(WAITING_MAX) {
-                lines += u64::from(self.put(&record));
+                lines += u64::from(self.append_line(&record));
             }
             if lines > 0 {
                 self.write(lines, Timestamp::now());
@@ -152,7 +152,7 @@ impl TraceWriter {
         }
     }
 
-    fn put(&mut self, record: &TraceRecord) -> bool {
+    fn append_line(&mut self, record: &TraceRecord) -> bool {
         let begin = self.line.len();
         if serde_json::to_writer(&mut self.line, record).is_err() {
             self.line.truncate(begin);

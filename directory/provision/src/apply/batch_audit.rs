@@ -61,7 +61,7 @@ impl BatchAudit<'_> {
             return Ok(id);
         }
         let detail = serde_json::to_value(self.detail(change)).map_err(|error| unavailable(error.into()))?;
-        self.audit.note(self.actor, action(change.kind), subject, detail).await.map_err(unavailable)
+        self.audit.record(self.actor, action(change.kind), subject, detail).await.map_err(unavailable)
     }
 
     /// Records that only the first `done` writes of a person were done.

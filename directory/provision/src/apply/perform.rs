@@ -93,7 +93,7 @@ impl<'a> Performer<'a> {
             if !is_unknown && !matches!(error, DirectoryError::AlreadyExists(_) | DirectoryError::AssertionFailed) {
                 return refused(error);
             }
-            match self.look(write, is_unknown).await? {
+            match self.read_back(write, is_unknown).await? {
                 ReadBack::Is(outcome, answer) => return Ok((outcome, answer)),
                 ReadBack::Refused(reason) => return Ok((WriteOutcome::Refused(reason), Answer::default())),
                 ReadBack::IsNot => unknown = Some(error),
@@ -110,7 +110,7 @@ impl<'a> Performer<'a> {
     }
 
     /// Reads the entry and compares it with what the write would have left.
-    async fn look(&self, write: &Write, is_unknown: bool) -> Result<ReadBack, DirectoryError> {
+    async fn read_back(&self, write: &Write, is_unknown: bool) -> Result<ReadBack, DirectoryError> {
         let attributes = [attr::PROVOST_OWNER, attr::PROVOST_LAST_BATCH, attr::ENTRY_CSN, attr::ENTRY_UUID];
         let entry = tree::read_provider(self.directory, &write.dn, &attributes).await?;
         Ok(judge(write, entry.as_ref(), &self.context.id, is_unknown))

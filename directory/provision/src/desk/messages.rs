@@ -51,7 +51,7 @@ impl Desk {
         detail: Value,
     ) -> Result<String, DeskError> {
         self.permit(principal, Permission::ViewMessages).await?;
-        let audit_id = self.audit.note(principal.actor(), MESSAGES, subject, detail).await;
+        let audit_id = self.audit.record(principal.actor(), MESSAGES, subject, detail).await;
         audit_id.map_err(|error| DeskError::Unavailable(format!("the access cannot be audited: {error}")))
     }
 }

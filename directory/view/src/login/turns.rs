@@ -47,7 +47,7 @@ impl LaneQueue {
         self.count >= most || self.by_source.get(&source).map_or(0, VecDeque::len) >= most_of_source
     }
 
-    fn put(&mut self, source: IpAddr, lane: LoginLane) -> Result<oneshot::Receiver<HashTurn>, LaneFull> {
+    fn enqueue(&mut self, source: IpAddr, lane: LoginLane) -> Result<oneshot::Receiver<HashTurn>, LaneFull> {
         if self.is_full(source, lane) {
             return Err(LaneFull);
         }
@@ -119,7 +119,7 @@ impl HashTurns {
                 LoginLane::Fresh => &mut state.fresh,
                 LoginLane::Suspect => &mut state.suspect,
             };
-            let receiver = waiting.put(source, lane)?;
+            let receiver = waiting.enqueue(source, lane)?;
             self.give(&mut state);
             receiver
         };

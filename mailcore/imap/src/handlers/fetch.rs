@@ -168,7 +168,7 @@ async fn mark_seen(
     };
     let known_flags = selected.flags_lines();
     let uids = messages.iter().map(|message| message.uid).collect();
-    messages.iter().for_each(|message| selected.note(message));
+    messages.iter().for_each(|message| selected.record_flags(message));
     let flags = selected.flags_lines();
     if flags != known_flags {
         out.put(flags);

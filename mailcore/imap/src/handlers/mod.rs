@@ -14,7 +14,7 @@ mod status;
 mod store;
 
 pub(crate) use append::append;
-pub(crate) use authenticate::{authenticate, exchange, login, start_tls};
+pub(crate) use authenticate::{authenticate, handle_response, login, start_tls};
 pub(crate) use capability::{capabilities, capability, enable, id, idle, logout, namespace};
 pub(crate) use copy::copy;
 pub(crate) use expunge::{close, expunge, unselect};

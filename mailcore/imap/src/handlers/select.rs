@@ -73,12 +73,12 @@ async fn open(context: &CommandContext<'_>, mailbox: &MailboxInfo) -> Result<(Ma
         context.config.store.read(account, mailbox.id, MessageSelection::ChangedSince(after), Columns::NONE, None)
     };
     let mut rows = read(after).await?;
-    message_list.take(&rows);
+    message_list.apply(&rows);
     if message_list.len() != rows.info.messages as usize && after != Modseq::new(0) {
         // The store no longer records all expunges since then.
         rows = read(Modseq::new(0)).await?;
         message_list = MessageList::default();
-        message_list.take(&rows);
+        message_list.apply(&rows);
     }
     message_lists.share(account, &rows.info, rows.info.highest_modseq, &mut message_list);
     Ok((rows.info, message_list))

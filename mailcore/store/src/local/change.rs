@@ -13,7 +13,7 @@ pub(super) trait QueuedChange: Send {
     /// Marks the outcome as unknown from here on, because the commit has begun.
     fn doubt(&mut self);
     /// Answers the caller; `Err` when the transaction was not completed.
-    fn answer(self: Box<Self>, committed: Result<(), CommitFailure>);
+    fn reply(self: Box<Self>, committed: Result<(), CommitFailure>);
 }
 
 impl From<CommitFailure> for StoreError {
@@ -51,7 +51,7 @@ impl<T: Send, F: FnOnce(&mut Database) -> Result<T, StoreError> + Send> QueuedCh
         self.reply.doubt();
     }
 
-    fn answer(self: Box<Self>, committed: Result<(), CommitFailure>) {
+    fn reply(self: Box<Self>, committed: Result<(), CommitFailure>) {
         match (committed, self.result) {
             (Ok(()), Some(result)) => self.reply.send(result),
             (Ok(()), None) => self.reply.send(Err(StoreError::Unavailable("not run".into()))),

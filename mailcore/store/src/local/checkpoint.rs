@@ -36,7 +36,7 @@ pub(super) struct Checkpointer {
 impl Checkpointer {
     pub(super) fn start() -> std::io::Result<Self> {
         let (requests, inbox) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || run(&inbox))?;
+        let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || run_checkpoints(&inbox))?;
         Ok(Self { requests: Some(requests), thread: Some(thread) })
     }
 
@@ -62,7 +62,7 @@ impl Drop for Checkpointer {
     }
 }
 
-fn run(inbox: &mpsc::Receiver<CheckpointRequest>) {
+fn run_checkpoints(inbox: &mpsc::Receiver<CheckpointRequest>) {
     let mut connections = HashMap::new();
     while let Ok(CheckpointRequest { database, is_done }) = inbox.recv() {
         if !connections.contains_key(&database) {
@@ -124,7 +124,7 @@ impl CheckpointLog {
     }
 
     /// Counts changed pages that are not rows.
-    pub(super) fn note(&mut self, pages: u64) {
+    pub(super) fn count_pages(&mut self, pages: u64) {
         self.pages += pages;
     }
 

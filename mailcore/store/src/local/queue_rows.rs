@@ -133,7 +133,7 @@ pub(super) fn first_due(connection: &Connection, now: Timestamp) -> Result<Optio
 }
 
 /// Takes rows up to the limits of `take`; returns it with the remaining room.
-pub(super) fn take(
+pub(super) fn take_due(
     database: &Database,
     shard: u8,
     mut take: TakeLimits,

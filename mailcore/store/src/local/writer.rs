@@ -123,17 +123,17 @@ impl Worker for ShardWriter {
                 if self.database.arrived {
                     self.notices.publish_arrival();
                 }
-                group.into_iter().zip(outcomes).for_each(|(job, outcome)| self.answer(job, outcome));
+                group.into_iter().zip(outcomes).for_each(|(job, outcome)| self.send_outcome(job, outcome));
                 self.database.committed();
             }
             Err(failure) => {
                 tracing::error!(?failure, jobs = group.len(), "group not committed");
                 self.database.roll_back();
-                self.forget_all();
+                self.drop_all_cached();
                 for job in group {
                     match job {
                         ShardWork::Batch(job) => job.reply.send(Err(failure.clone().into())),
-                        ShardWork::Change(change) => change.answer(Err(failure.clone())),
+                        ShardWork::Change(change) => change.reply(Err(failure.clone())),
                     }
                 }
             }
@@ -184,7 +184,7 @@ impl ShardWriter {
         }
     }
 
-    fn answer(&self, job: ShardWork, outcome: WorkOutcome) {
+    fn send_outcome(&self, job: ShardWork, outcome: WorkOutcome) {
         match (job, outcome) {
             (ShardWork::Batch(job), WorkOutcome::Batch(result)) => {
                 if let Ok(applied) = &result {
@@ -192,7 +192,7 @@ impl ShardWriter {
                 }
                 job.reply.send(result);
             }
-            (ShardWork::Change(change), _) => change.answer(Ok(())),
+            (ShardWork::Change(change), _) => change.reply(Ok(())),
             // Dropped unanswered, which reports an unknown outcome to the caller.
             (ShardWork::Batch(_), WorkOutcome::Change) => (),
         }
@@ -265,7 +265,7 @@ impl ShardWriter {
         self.pins.clear();
         for job in group {
             if let ShardWork::Batch(job) = job {
-                self.forget(job.batch.account);
+                self.drop_cached(job.batch.account);
             }
         }
     }
@@ -317,14 +317,14 @@ impl ShardWriter {
         self.latest = self.latest.max(job.batch.now);
         let applied = self.apply_inside(job);
         if applied.is_err() {
-            self.forget(job.batch.account);
+            self.drop_cached(job.batch.account);
         }
         applied
     }
 
     fn apply_inside(&mut self, job: &BatchWork) -> Result<Applied, BatchError> {
         let BatchWork { batch, derived, .. } = job;
-        let known = match self.take(batch.account) {
+        let known = match self.take_account(batch.account) {
             Some(held) => Some(held),
             None => rows::load(&self.database.connection, batch.account)?,
         };
@@ -335,7 +335,7 @@ impl ShardWriter {
         if let (Some(id), Some(_)) = (batch.id, &account)
             && let Some(applied) = self.replay(no, id)?
         {
-            account.into_iter().for_each(|account| self.hold(batch.account, no, account));
+            account.into_iter().for_each(|account| self.cache_account(batch.account, no, account));
             return Ok(applied);
         }
         let (database, pins) = (&mut self.database, &mut self.pins);
@@ -350,7 +350,7 @@ impl ShardWriter {
         if let Some(id) = batch.id {
             self.remember(no, id, batch.now, &applied)?;
         }
-        self.hold(batch.account, no, account);
+        self.cache_account(batch.account, no, account);
         Ok(applied)
     }
 
@@ -372,27 +372,27 @@ impl ShardWriter {
         Ok(())
     }
 
-    fn take(&mut self, id: AccountId) -> Option<(AccountNo, Account)> {
+    fn take_account(&mut self, id: AccountId) -> Option<(AccountNo, Account)> {
         let known = self.accounts.remove(&id)?;
         self.mailboxes_held = self.mailboxes_held.saturating_sub(known.1.mailboxes.len());
         Some(known)
     }
 
-    fn hold(&mut self, id: AccountId, no: AccountNo, account: Account) {
+    fn cache_account(&mut self, id: AccountId, no: AccountNo, account: Account) {
         while self.mailboxes_held + account.mailboxes.len() > MAILBOXES_HELD {
             // Evict an arbitrary entry: hash order is random, so a client cannot choose the victim.
             let Some(other) = self.accounts.keys().next().copied() else { return };
-            self.forget(other);
+            self.drop_cached(other);
         }
         self.mailboxes_held += account.mailboxes.len();
         self.accounts.insert(id, (no, account));
     }
 
-    fn forget(&mut self, id: AccountId) {
-        drop(self.take(id));
+    fn drop_cached(&mut self, id: AccountId) {
+        drop(self.take_account(id));
     }
 
-    fn forget_all(&mut self) {
+    fn drop_all_cached(&mut self) {
         self.accounts.clear();
         self.mailboxes_held = 0;
     }

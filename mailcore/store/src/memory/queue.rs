@@ -64,7 +64,7 @@ impl MemoryQueue {
         }
     }
 
-    fn take(&mut self, mut take: TakeLimits) -> Vec<TakenRow> {
+    fn take_due_rows(&mut self, mut take: TakeLimits) -> Vec<TakenRow> {
         let is_due = |kept: &&mut MemoryRow| {
             let is_free =
                 kept.lease_until.is_none_or(|until| until <= take.now) && !take.held_rows.contains(&kept.row.key);
@@ -162,7 +162,7 @@ impl QueueStore for MemoryStore {
     }
 
     fn take_due(&self, take: TakeLimits) -> BoxFuture<'_, Result<Vec<TakenRow>, StoreError>> {
-        ready(Ok(self.state().queue.take(take)))
+        ready(Ok(self.state().queue.take_due_rows(take)))
     }
 
     fn queued_body(&self, row: &QueueRow) -> BoxFuture<'_, Result<Bytes, StoreError>> {

@@ -141,11 +141,11 @@ impl AccountRows for MemoryRows<'_> {
         Ok(BodyId::new(self.id, self.bodies.last))
     }
 
-    fn hold(&mut self, body: BodyId) -> Result<(), BatchError> {
+    fn add_reference(&mut self, body: BodyId) -> Result<(), BatchError> {
         self.count(body, |refs| refs + 1)
     }
 
-    fn release(&mut self, body: BodyId) -> Result<(), BatchError> {
+    fn drop_reference(&mut self, body: BodyId) -> Result<(), BatchError> {
         self.count(body, |refs| refs.saturating_sub(1))
     }
 
@@ -179,7 +179,7 @@ impl AccountRows for MemoryRows<'_> {
     fn drop_mailbox(&mut self, mailbox: MailboxId) -> Result<(), BatchError> {
         let (messages, tombstones) = (self.data.messages.remove(&mailbox), self.data.tombstones.remove(&mailbox));
         for message in messages.iter().flat_map(BTreeMap::values) {
-            self.release(message.body)?;
+            self.drop_reference(message.body)?;
         }
         self.undo.push(InverseChange::Mailbox(mailbox, messages, tombstones));
         Ok(())

@@ -44,7 +44,7 @@ impl FetchResponse<'_> {
         let mut sending = UnsentItems::new(self.index);
         for item in items {
             match self.data.prepare(item, source.as_mut()).await {
-                Ok(ready) => sending.hold(ready),
+                Ok(ready) => sending.push(ready),
                 Err(error) if !sending.has_begun => return Ok(Err(error)),
                 Err(error) => return Err(stream::broken(&error)),
             }
@@ -80,7 +80,7 @@ impl UnsentItems {
         Self { number: index + 1, items: Vec::new(), held_octets: 0, has_begun: false }
     }
 
-    fn hold(&mut self, ready: PreparedItem) {
+    fn push(&mut self, ready: PreparedItem) {
         self.held_octets += ready.octets();
         self.items.push(ready);
     }

@@ -292,7 +292,7 @@ INSERT INTO start VALUES (0);
         let sent_id = QueueId::new(Uuid::from_u128(2));
         let shard = &mut shards[place_by_hash(sent_id.get(), SHARDS)];
         in_transaction(shard, |shard| {
-            let (taken, _) = queue_rows::take(shard, 0, TakeLimits::any(at(1_000), 100, Duration::from_secs(60)))?;
+            let (taken, _) = queue_rows::take_due(shard, 0, TakeLimits::any(at(1_000), 100, Duration::from_secs(60)))?;
             let taken = taken.into_iter().find(|taken| taken.row.id == sent_id).unwrap();
             let left = crate::AttemptOutcome { recipients: Vec::new(), due_at: at(0), now: at(1_000) };
             assert!(queue_rows::settle(shard, taken.claim, &left, &[])?);

@@ -189,7 +189,7 @@ impl Compaction {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unavailable(error)),
             _ => (),
         }
-        access.packs.forget(pack);
+        access.packs.close(pack);
         if let Some(dead) = &mut self.dead {
             let octets = dead.remove(&pack).unwrap_or(0);
             metrics::counter!("provost_store_compaction_freed_bytes_total").increment(octets);
