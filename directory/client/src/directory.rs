@@ -379,7 +379,7 @@ async fn bind_at(server: &PooledServer, suffix: &Dn, dn: &Dn, password: &str) ->
     }
 }
 
-/// Whether a server's refusal can be believed. One that was emptied, or is being filled, refuses everybody's password: it has
+/// Whether a server's refusal can be believed. One that was emptied, or is being filled, refuses every password: it has
 /// no contextCSN, or does not know our own identity.
 async fn vouch_at(server: &PooledServer, suffix: &Dn) -> Result<(), OperationFailure> {
     let vouched = async { server.share().await?.connection.context_csn(suffix).await };

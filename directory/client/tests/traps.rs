@@ -1,5 +1,5 @@
 //! Faults of servers and of the library underneath; none of them hangs or panics a caller.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helper functions of tests are test code
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod fake;
 

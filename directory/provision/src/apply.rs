@@ -157,7 +157,9 @@ impl Applier<'_> {
         }
         let digests = plan.sources().iter().map(|source| source.digest.as_str());
         if plan.summary().passwords > 0 && !passwords.are_of(digests) {
-            return Err(ApplyError::Refused("the plan was made from other files than those with the passwords".into()));
+            return Err(ApplyError::Refused(
+                "the plan was not made from the files with the passwords: plan again with these files".into(),
+            ));
         }
         self.settle_abandoned(plan.hash()).await?;
         let (journals, plan, actor) = (self.journals.clone(), plan.clone(), self.actor.clone());

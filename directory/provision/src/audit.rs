@@ -9,12 +9,12 @@ use futures_util::future::BoxFuture;
 /// Largest record in octets; larger details are replaced by a remark, so that no caller can fill the disk with one call.
 pub const AUDIT_RECORD_OCTETS_MAX: usize = 64 * 1024;
 
-/// The user, token or command that asks, and its interface (face).
+/// The user, token or command that asks, and its interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// `cli:root`, `token:quickstart`, a person's uid.
     pub name: String,
-    /// The face: cli, api or web.
+    /// The interface: cli, api or web.
     pub via: &'static str,
 }
 
@@ -27,7 +27,7 @@ pub struct AuditRecord {
     pub at: String,
     /// A login, the name of a token, or a user of the machine.
     pub actor: String,
-    /// The face that was used.
+    /// The interface that was used.
     pub via: String,
     /// `vacation.set`, `address.add`, `password.reset`, `person.view`, `import.apply`, `operation.refused`, ...
     pub action: String,

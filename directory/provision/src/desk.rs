@@ -2,7 +2,7 @@
 //!
 //! Each operation takes a principal and checks what it may do; a refusal is audited. Each change reads the person from the
 //! writable provider, writes under the condition that the entry is unchanged since, and is in the audit before the caller
-//! gets the answer. The faces reach the directory and the audit only through this layer.
+//! gets the answer. The interfaces reach the directory and the audit only through this layer.
 
 mod account;
 mod address;
@@ -143,7 +143,7 @@ pub enum DeskError {
     Ambiguous {
         /// The key as the caller gave it.
         key: String,
-        /// For some of these people, a source id or address that names each of them alone.
+        /// For each of some of these people, a source id or address that only this person has.
         keys: Vec<String>,
     },
     /// An input field breaks a rule.
@@ -404,7 +404,7 @@ struct AnnouncedChange<'a> {
     is_begun: bool,
 }
 
-/// A key that names this person alone when `key` also names another one: the source id when `key` is the person's number,
+/// A key that names only this person when `key` also names another one: the source id when `key` is the person's number,
 /// the address otherwise.
 fn exact_key(person: &Entry, key: &str) -> Option<String> {
     let is_number = person.texts(attr::EMPLOYEE_NUMBER).any(|number| number.eq_ignore_ascii_case(key));

@@ -1,4 +1,4 @@
-//! A person's history: audit records in the form that the faces show.
+//! A person's history: audit records in the form that the interfaces show.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -14,7 +14,7 @@ pub struct HistoryEntry {
     pub at: String,
     /// The actor: `cli:helen`, `token:registrar`, a login.
     pub actor: String,
-    /// The face that was used: cli, api, web.
+    /// The interface that was used: cli, api, web.
     pub via: String,
     /// `person.rename`, `address.add`, `password.reset`, ...
     pub action: String,

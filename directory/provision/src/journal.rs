@@ -216,7 +216,7 @@ impl Journals {
     }
 
     /// Opens and locks the file of an unfinished batch for appending, and cuts off a torn last line. `None` when another
-    /// process applies the batch or its file is damaged: damage concerns this batch alone, and imports continue.
+    /// process applies the batch or its file is damaged: damage concerns only this batch, and imports continue.
     fn open(&self, batch: &str) -> Result<Option<(File, JournalContent)>, JournalError> {
         let file = OpenOptions::new().read(true).append(true).open(self.path(batch, OPEN)).map_err(gone)?;
         if file.try_lock().is_err() {

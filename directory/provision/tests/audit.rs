@@ -1,5 +1,5 @@
 //! Every change is in the audit, whatever fails afterwards: the record is durable before the first write is sent.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 use std::collections::BTreeMap;
 use std::io;

@@ -2,7 +2,7 @@
 //! embedded server: no test can distinguish the two.
 
 // A panic here is a failure of the test; clippy exempts test functions, but not the functions that they call.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;

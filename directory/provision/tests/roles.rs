@@ -1,6 +1,6 @@
 //! Checks the table of roles and operations cell by cell through the operations layer on the embedded directory, and that
 //! a change applies only to the version that its caller saw.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 use std::time::Duration;
 
@@ -309,16 +309,16 @@ fn collect_files(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) 
     }
 }
 
-/// `Desk` alone holds directory and audit. This test ensures that the interfaces have no other access: the API and the
+/// Only `Desk` holds directory and audit. This test ensures that the interfaces have no other access: the API and the
 /// pages do not depend on the LDAP client, and no command writes by itself.
 #[test]
 fn faces_have_no_way_past_the_operations() {
     let admin = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../admin");
-    for face in ["api", "web"] {
-        let manifest = std::fs::read_to_string(admin.join(face).join("Cargo.toml")).unwrap();
+    for interface in ["api", "web"] {
+        let manifest = std::fs::read_to_string(admin.join(interface).join("Cargo.toml")).unwrap();
         let used = manifest.split("[dev-dependencies]").next().unwrap();
         for room in ["provost-client", "provost-server", "provost-entry"] {
-            assert!(!used.contains(room), "admin/{face} uses {room}");
+            assert!(!used.contains(room), "admin/{interface} uses {room}");
         }
     }
     let mut files = Vec::new();

@@ -104,7 +104,7 @@ pub(crate) enum Operation {
 
 impl fmt::Debug for ModifyItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {} ({} values)", self.kind, self.attribute, self.values.len())
+        write!(f, "{:?} {} (values: {})", self.kind, self.attribute, self.values.len())
     }
 }
 

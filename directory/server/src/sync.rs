@@ -149,7 +149,7 @@ impl SyncSearch<'_> {
         self.persist(refresh, changes).await
     }
 
-    /// Sends the entries of a refresh that are sent by their UUIDs alone (RFC 4533 §2.5, syncIdSet).
+    /// Sends the UUIDs of entries that a refresh does not send whole (RFC 4533 §2.5, syncIdSet).
     async fn id_sets(&self, kind: IdSetKind, uuids: &[Uuid]) -> Result<(), Closed> {
         let deletes = kind == IdSetKind::Deleted;
         for uuids in uuids.chunks(ID_SET_MAX) {

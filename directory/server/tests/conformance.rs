@@ -1,6 +1,6 @@
 //! Rules of the standards that OpenLDAP follows and this server once broke, with similar inputs.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod common;
 #[path = "common/wire.rs"]

@@ -1,6 +1,6 @@
 //! RFC 4533: refresh, resume, persist, and cookies that stay valid over a restart.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod common;
 #[path = "common/wire.rs"]

@@ -235,7 +235,7 @@ impl AccountWatch {
         has_changed
     }
 
-    /// Whether the session must end: the person is gone, may no longer log in, or has other passwords than at login.
+    /// Whether the session must end: the person is gone, may no longer log in, or has different passwords than at the login.
     /// Marks the current state as seen; once true, stays true.
     pub fn is_revoked(&mut self, view: &View) -> bool {
         if !self.is_revoked && self.has_changed(view) {

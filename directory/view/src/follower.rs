@@ -337,7 +337,7 @@ mod tests {
         follower.take(put(31));
         assert_eq!(follower.take(SyncEvent::RefreshPresentDone), EventOutcome::Nothing);
         assert_eq!(follower.snapshot().people(), 30);
-        // 15 of 30 are a large share, but always believed, because they are few.
+        // 15 of 30 are a large share, but always applied, because they are few.
         assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
         assert_eq!(follower.snapshot().people(), 16);
     }
@@ -484,7 +484,7 @@ mod tests {
         follower.take(rest(0..0));
         assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
         assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1020)]), at(40)), EventOutcome::Changed);
-        // The same number of removals is believed when spread over a long time.
+        // The same number of removals is applied when spread over a long time.
         let mut follower = following_a_site();
         for n in 0..60 {
             let effect = follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), at(60 * n as u64));
@@ -512,7 +512,7 @@ mod tests {
         assert!(follower.take_changes().concerns_account(uuid(1)));
     }
 
-    /// A container is removed after its few entries, whose removal was believed.
+    /// A container is removed after its few entries, whose removal was applied.
     #[test]
     fn a_lost_container_brings_back_what_it_held() {
         let mut follower = following_a_site();
@@ -532,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_named_once_and_only_when_believed() {
+    fn changes_are_named_once_and_only_when_applied() {
         let mut follower = following(100);
         assert!(follower.take_changes().is_everything(), "a full refresh");
         follower.take(put(1));

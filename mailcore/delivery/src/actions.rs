@@ -157,7 +157,7 @@ impl Disposition {
     }
 }
 
-/// Whether an operation files into another mailbox than INBOX.
+/// Whether an operation files into a mailbox other than INBOX.
 pub(crate) fn is_filed(op: &Op) -> bool {
     matches!(op, Op::Append { mailbox, .. } if !mailbox.is_inbox())
 }

@@ -4,7 +4,7 @@
 //! Rightful differences are listed with their reasons. A listed difference that disappears, or a new one, fails the
 //! test.
 
-#![allow(clippy::expect_used)] // helper functions of tests are test code
+#![allow(clippy::expect_used, reason = "helper functions of tests are test code")]
 
 mod conversion;
 mod outline;

@@ -1,6 +1,6 @@
 //! Tests of the driver with a one-word line protocol: limits, deadlines, TLS, drain.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests count as tests
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Measures durable appends per second of the local engine: 10 KB bodies over 3,000 accounts, by number of callers.
 //!
 //! `cargo run --release -p provost-store --example append [FOLDER [CALLERS...]]`
-#![allow(clippy::print_stdout, clippy::expect_used)]
+#![allow(clippy::print_stdout, clippy::expect_used, reason = "an example prints, and may end with a panic")]
 
 use std::path::PathBuf;
 use std::sync::Arc;

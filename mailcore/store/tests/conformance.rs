@@ -1,5 +1,11 @@
 //! Rules that every engine keeps: each op, each refusal, the numbers. Run on both engines.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "helper functions of tests are test code"
+)]
 
 #[macro_use]
 mod engines;

@@ -1,6 +1,6 @@
 //! kill -9 at any moment: every acknowledged message is there exactly once and whole, the store opens at once, and two
 //! processes never share it.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod engines;
 

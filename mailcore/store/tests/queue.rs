@@ -1,5 +1,5 @@
 //! Rows of the queue: the rules of every engine, and random histories of two workers on both. Time is an argument.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 #[macro_use]
 mod engines;

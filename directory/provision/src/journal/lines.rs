@@ -69,7 +69,7 @@ pub(super) enum JournalLine {
 pub struct BeginLine {
     /// The actor: `cli:root`, `token:registrar`.
     pub actor: String,
-    /// The face: cli, api, web; `look-up` when another apply settled an abandoned batch.
+    /// The interface: cli, api, web; `look-up` when another apply settled an abandoned batch.
     pub via: String,
     /// RFC 3339, UTC.
     pub at: String,

@@ -182,7 +182,7 @@ impl<'a> Planner<'a> {
         Ok((!writes.is_empty()).then(|| change(wanted, what, kind, reason, writes)))
     }
 
-    /// Whether the name leads to another address than the one held. A name that folds to the same text does not.
+    /// Whether the name leads to an address other than the one held. A name that folds to the same text does not.
     fn is_renamed(&self, wanted: &WantedPerson<'_>, person: &DirectoryPerson, primary: Option<&Address>) -> bool {
         let base = wanted.address.base.as_str();
         let Some(held) = primary else { return true };
@@ -338,7 +338,7 @@ fn reason(
     } else {
         (
             ReasonRule::RecordDiffers,
-            format!("the record states other values than the directory for {}", wanted.source_id),
+            format!("the record states values that differ from the directory for {}", wanted.source_id),
         )
     };
     (ChangeKind::Update, Reason { rule, words })

@@ -100,7 +100,7 @@ async fn refusals() {
         S: f BAD Not a PLAIN message
         C: f2 AUTHENTICATE PLAIN =
         S: f2 BAD Not a PLAIN message
-        # RFC 4616 §2: nobody acts for another
+        # RFC 4616 §2: no user acts for another
         C: g AUTHENTICATE PLAIN b3RoZXIAem9lAHNlY3JldA==
         S: g NO [AUTHENTICATIONFAILED] Wrong name or password
         C: h AUTHENTICATE LOGIN /w==

@@ -53,7 +53,7 @@ async fn whole(
     off_thread(work).await
 }
 
-/// The structure of a large message: from its column, read for this message alone, or else from the message.
+/// The structure of a large message: from its column, read only for this message, or else from the message.
 async fn structure(
     context: &CommandContext<'_>,
     selected: &SelectedMailbox,

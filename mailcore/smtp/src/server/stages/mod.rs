@@ -129,7 +129,7 @@ pub(super) struct StageInput<'a> {
     pub(super) subject: JudgedItem<'a>,
 }
 
-/// The item that a stage judges, where the arrival alone does not determine it.
+/// The item that a stage judges, where the arrival does not determine it by itself.
 #[derive(Clone, Copy)]
 pub(super) enum JudgedItem<'a> {
     /// The connection or its greeting.
