@@ -331,8 +331,8 @@ impl AttributeContents {
                 && tree.catalogue.type_of(type_id).single_value
                 && self.attributes.get(&id).is_some_and(|values| values.len() > 1)
             {
-                let words = format!("naming attribute '{name}' is single-valued, and the entry has another value");
-                return Err(Refusal::new(ResultCode::NamingViolation, words));
+                let text = format!("naming attribute '{name}' is single-valued, and the entry has another value");
+                return Err(Refusal::new(ResultCode::NamingViolation, text));
             }
         }
         Ok(())
@@ -495,8 +495,8 @@ fn check_moved(entries: usize) -> OperationResult<()> {
     if entries <= MOVED_ENTRIES_MAX {
         return Ok(());
     }
-    let words = format!("the entry has {entries} subordinates; a rename moves at most {MOVED_ENTRIES_MAX}");
-    Err(Refusal::new(ResultCode::AdminLimitExceeded, words))
+    let text = format!("the entry has {entries} subordinates; a rename moves at most {MOVED_ENTRIES_MAX}");
+    Err(Refusal::new(ResultCode::AdminLimitExceeded, text))
 }
 
 #[cfg(test)]

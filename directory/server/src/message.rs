@@ -379,8 +379,8 @@ fn description(octets: &[u8]) -> Option<AttributeDescription> {
     AttributeDescription::parse(std::str::from_utf8(octets).ok()?).ok()
 }
 
-fn protocol_error(words: &str) -> EarlyError {
-    EarlyError::Refused(Refusal::new(ResultCode::ProtocolError, words))
+fn protocol_error(text: &str) -> EarlyError {
+    EarlyError::Refused(Refusal::new(ResultCode::ProtocolError, text))
 }
 
 /// Decodes a filter. An item whose attribute, rule or type is not recognised is Undefined, and the rest of the filter

@@ -41,8 +41,8 @@ impl Pages {
             let progress = PagingState { place: EntryNumber::from_be_bytes(*place), entries_sent: found };
             (rest == self.mark(request, progress).to_be_bytes()).then_some(progress)
         };
-        let words = "this paged results cookie belongs to another search or connection";
-        read().ok_or_else(|| Refusal::new(ResultCode::UnwillingToPerform, words))
+        let text = "this paged results cookie belongs to another search or connection";
+        read().ok_or_else(|| Refusal::new(ResultCode::UnwillingToPerform, text))
     }
 
     fn mark(&self, request: &SearchRequest, progress: PagingState) -> u64 {

@@ -12,6 +12,7 @@ use crate::csn::Csn;
 /// The number of an attribute description (type and options) in the table of names.
 pub(crate) type NameId = u16;
 
+/// Octets of an encoded [`EntryHead`]: its fields in their order, the CSN in 14.
 const HEAD_OCTETS: usize = 16 + 14 + 8 + 4 + 4 + 2 + 2;
 
 /// The fixed part of every entry.

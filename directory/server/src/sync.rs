@@ -95,8 +95,8 @@ impl SyncSearch<'_> {
             cookie => {
                 // A cookie in another format, or of a state that this server never had (it was restored from a backup).
                 let known = ContextCsn::parse_cookie(cookie).filter(|consumer| context.covers_all(consumer));
-                let words = "the cookie is not from this server's content";
-                Some(known.ok_or_else(|| Refusal::new(ResultCode::SyncRefreshRequired, words))?)
+                let text = "the cookie is not from this server's content";
+                Some(known.ok_or_else(|| Refusal::new(ResultCode::SyncRefreshRequired, text))?)
             }
         };
         let phase = match &consumer {

@@ -117,16 +117,16 @@ pub(crate) enum Filing {
 impl Disposition {
     /// Describes the outcome for the help desk: `in INBOX; vacation reply to ann@example.org where one is due`.
     pub(crate) fn describe(&self, kept: Filing) -> String {
-        let mut words: Vec<String> = match kept {
+        let mut parts: Vec<String> = match kept {
             Filing::AsRuled => self.mailboxes.iter().map(|mailbox| format!("in {mailbox}")).collect(),
             Filing::InInbox => vec!["in INBOX, because the mailbox of a rule is not available".to_owned()],
         };
-        words.extend(self.redirects.iter().map(|to| format!("sent on to {to}")));
-        if words.is_empty() {
-            words.push("discarded by the recipient's rule".to_owned());
+        parts.extend(self.redirects.iter().map(|to| format!("sent on to {to}")));
+        if parts.is_empty() {
+            parts.push("discarded by the recipient's rule".to_owned());
         }
-        words.extend(self.vacation.as_ref().map(|reply| format!("vacation reply to {} where one is due", reply.to)));
-        words.join("; ")
+        parts.extend(self.vacation.as_ref().map(|reply| format!("vacation reply to {} where one is due", reply.to)));
+        parts.join("; ")
     }
 }
 

@@ -65,8 +65,8 @@ impl<'a, S: Session> Conversation<'a, S> {
         }
         let ended = self.run_steps(peer).await;
         if let Err(DriverClose::Goodbye(why)) = &ended {
-            let words = self.session.goodbye(*why);
-            self.output.extend_from_slice(&words);
+            let text = self.session.goodbye(*why);
+            self.output.extend_from_slice(&text);
         }
         let Self { mut stream, session, mut output, account, .. } = self;
         // Release the session's locks (such as a maildrop's) before the peer can see the close and reconnect.
@@ -215,8 +215,8 @@ pub(crate) async fn refuse<S: Session>(socket: TcpStream, mut session: S, shared
         return;
     }
     let mut stream = Stream::new(socket, shared.listener.limits.write);
-    let mut words = BytesMut::from(session.goodbye(Goodbye::TooMuch).as_slice());
-    if stream.drain(&mut words).await.is_ok() {
+    let mut text = BytesMut::from(session.goodbye(Goodbye::TooMuch).as_slice());
+    if stream.drain(&mut text).await.is_ok() {
         stream.close().await;
     }
 }

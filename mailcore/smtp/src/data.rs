@@ -74,10 +74,10 @@ impl DataReader {
     /// Takes the octets of `input` whose meaning is certain. At most the last two octets stay there, when their meaning
     /// depends on the next one.
     pub(crate) fn read(&mut self, input: &mut BytesMut) -> DataProgress {
-        let (used, done) = self.scan(input);
+        let (used, is_done) = self.scan(input);
         input.advance(used);
         self.octets_read += used as u64;
-        if !done {
+        if !is_done {
             return DataProgress::More;
         }
         let message = std::mem::take(&mut self.message).freeze();

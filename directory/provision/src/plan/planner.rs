@@ -136,8 +136,8 @@ impl<'a> Planner<'a> {
             one(attr::MAIL, address, choice.rule),
             one(attr::MAIL_LOCAL_ADDRESS, address, choice.rule),
         ];
-        let held = self.actual.held_by(dn).map(|(held, _)| held).filter(|held| *held != address);
-        let old_addresses: Vec<String> = held.map(str::to_owned).collect();
+        let others = self.actual.held_by(dn).map(|(held, _)| held).filter(|held| *held != address);
+        let old_addresses: Vec<String> = others.map(str::to_owned).collect();
         if !old_addresses.is_empty() {
             attributes.push(AttributeChange::new(attr::MAIL_LOCAL_ADDRESS, old_addresses, ReasonRule::KeptAddress));
         }

@@ -27,12 +27,12 @@ pub(crate) async fn expunge(
             Err(error) => return StatusResponse::bad(error.0),
         },
     };
-    let done = StatusResponse::ok("EXPUNGE completed");
+    let ok = StatusResponse::ok("EXPUNGE completed");
     if uids.as_ref().is_some_and(|uids| uids.is_empty()) {
-        return done;
+        return ok;
     }
     match context.apply(vec![Op::Expunge { mailbox: selected.id, uids, only_deleted: true }]).await {
-        Ok(_) => done,
+        Ok(_) => ok,
         Err(error) => refused(error, "NONEXISTENT"),
     }
 }

@@ -91,11 +91,11 @@ impl FetchResponses<'_> {
                 out.relieve().await?;
             }
         }
-        let done = StatusResponse::ok("FETCH completed");
+        let ok = StatusResponse::ok("FETCH completed");
         Ok(match failure {
             // RFC 5530 §3: the client's numbers are older than an expunge that was not reported to it.
-            None if is_partial => done.with_code("EXPUNGEISSUED"),
-            None => done,
+            None if is_partial => ok.with_code("EXPUNGEISSUED"),
+            None => ok,
             Some(error) => crate::context::unreadable(&error),
         })
     }

@@ -59,6 +59,6 @@ pub(crate) async fn rename(context: &CommandContext<'_>, from: NamedMailbox, to:
 /// SUBSCRIBE and UNSUBSCRIBE.
 pub(crate) async fn subscribe(context: &CommandContext<'_>, mailbox: NamedMailbox, on: bool) -> StatusResponse {
     let Some(name) = mailbox else { return bad_name() };
-    let done = if on { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" };
-    apply(context, Op::Subscribe { name, on }, done).await
+    let text = if on { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" };
+    apply(context, Op::Subscribe { name, on }, text).await
 }

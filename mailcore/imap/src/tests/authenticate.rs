@@ -215,8 +215,8 @@ async fn the_longest_password_logs_in() {
 #[tokio::test]
 async fn goodbyes() {
     for reason in [Goodbye::Timeout, Goodbye::Shutdown, Goodbye::TooMuch, Goodbye::Internal] {
-        let words = Site::new().client().session.goodbye(reason);
-        assert!(words.starts_with(b"* BYE ") && words.ends_with(b"\r\n"));
+        let reply = Site::new().client().session.goodbye(reason);
+        assert!(reply.starts_with(b"* BYE ") && reply.ends_with(b"\r\n"));
     }
 }
 

@@ -206,11 +206,11 @@ impl Connection {
         let mut text = String::new();
         for _ in 0..REPLY_LINES_MAX {
             let line = self.read_line().await?;
-            let (code, is_last, words) = split_reply(&line).ok_or(ConnectionError::NoReply("no code"))?;
+            let (code, is_last, part) = split_reply(&line).ok_or(ConnectionError::NoReply("no code"))?;
             if !text.is_empty() {
                 text.push('\n');
             }
-            text.push_str(words);
+            text.push_str(part);
             if is_last {
                 return Ok(Reply { code, text });
             }

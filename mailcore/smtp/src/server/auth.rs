@@ -137,12 +137,12 @@ impl SmtpSession {
         authorization.is_empty() || acts_as().is_some_and(|other| other.entry_uuid == person.entry_uuid)
     }
 
-    fn login_refused(&mut self, words: Reply, out: &mut OutputBuffer<'_>) -> Step {
+    fn login_refused(&mut self, refusal: Reply, out: &mut OutputBuffer<'_>) -> Step {
         self.login_failures += 1;
         if self.login_failures >= LOGIN_FAILURES_MAX {
             send_reply(reply::TOO_MANY_ERRORS, out);
             return Step::Close;
         }
-        send_reply(words, out)
+        send_reply(refusal, out)
     }
 }

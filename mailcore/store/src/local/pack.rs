@@ -23,11 +23,13 @@ use crate::mailbox::clip;
 /// Size at which a pack is full, octets: compaction rewrites one in some seconds, and a shard of 100 GB has a few
 /// hundred files.
 pub(super) const PACK_OCTETS_MAX: u64 = 256 * 1024 * 1024;
-/// Octets covered by one checksum, so that a part of a large message can be read and checked alone.
+/// Octets covered by one checksum, so that a part of a large message can be read and checked by itself.
 const CHUNK_OCTETS: u64 = 64 * 1024;
 /// Octets kept of a BLAKE3 hash: enough to detect accidents.
 const SUM_OCTETS: usize = 8;
+/// First octets of each record, with the version of its layout.
 const MAGIC: [u8; 4] = *b"PVb1";
+/// Octets of a record before its checksums: [`MAGIC`], and the length of the body in 8.
 const HEAD_OCTETS: u64 = 12;
 /// Maximum number of bodies in one write, each with its head: a system call takes 1,024 pieces (IOV_MAX).
 const WRITE_BODIES: usize = 512;

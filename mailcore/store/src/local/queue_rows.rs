@@ -344,7 +344,7 @@ fn read_row(row: &Row<'_>, shard: u8) -> Result<QueueRow, StoreError> {
     let (attempts, octets) = (number(row, 5).ok(), number(row, 7).ok());
     let set_aside: Option<String> = row.get(6).unwrap_or_else(|_| Some("unreadable: why it was set aside".into()));
     let envelope = row.get_ref(8).map_err(storage)?.as_blob().unwrap_or_default();
-    let (kept, fault) = match KeptEnvelope::decode(envelope) {
+    let (envelope, fault) = match KeptEnvelope::decode(envelope) {
         Ok(kept) => (kept, None),
         Err(why) => (KeptEnvelope::new(&Envelope::new(None, []), Vec::new()), Some(why)),
     };
@@ -354,11 +354,11 @@ fn read_row(row: &Row<'_>, shard: u8) -> Result<QueueRow, StoreError> {
         key: RowKey::new(shard, row.get(0).map_err(storage)?),
         id: QueueId::new(id.unwrap_or_default()),
         destination: Destination::of_stored(&text(row, 2)?),
-        reverse_path: kept.reverse_path,
-        recipients: kept.recipients,
-        eight_bit: kept.eight_bit,
-        envelope_id: kept.envelope_id,
-        ret: kept.ret,
+        reverse_path: envelope.reverse_path,
+        recipients: envelope.recipients,
+        eight_bit: envelope.eight_bit,
+        envelope_id: envelope.envelope_id,
+        ret: envelope.ret,
         attempts: attempts.unwrap_or_default(),
         queued_at: time(row, 3).map_err(storage)?,
         due_at: time(row, 4).map_err(storage)?,

@@ -432,8 +432,8 @@ impl ShardWriter {
         let sql = "SELECT account, id, at FROM batch WHERE (account, id) > (?, ?) ORDER BY account, id LIMIT ?";
         let mut statement = connection.prepare_cached(sql)?;
         let after = params![self.prune_after.0, self.prune_after.1, PRUNE_ROWS];
-        let seen = statement.query_map(after, |row| Ok((row.get(0)?, row.get(1)?, rows::time(row, 2)?)))?;
-        let page: Vec<(i64, Vec<u8>, Timestamp)> = seen.collect::<Result<_, _>>()?;
+        let batches = statement.query_map(after, |row| Ok((row.get(0)?, row.get(1)?, rows::time(row, 2)?)))?;
+        let page: Vec<(i64, Vec<u8>, Timestamp)> = batches.collect::<Result<_, _>>()?;
         let mut delete = connection.prepare_cached("DELETE FROM batch WHERE account = ? AND id = ?")?;
         for (account, id, at) in &page {
             if later(*at, REMEMBERED) < self.latest {
@@ -546,10 +546,10 @@ mod tests {
             let batch = Batch { ops, ..append(1, None, at(0)) };
             assert!(commit(&mut writer, vec![batch])[0].is_ok(), "{what}");
             let (_, saved) = rows::load(&writer.database.connection, id).unwrap().unwrap();
-            let (_, held) = &writer.accounts[&id];
+            let (_, account) = &writer.accounts[&id];
             let all =
                 |account: &Account| (account.modseq, account.octets, account.numbers(), account.mailboxes.clone());
-            assert_eq!(all(&saved), all(held), "{what}");
+            assert_eq!(all(&saved), all(account), "{what}");
         }
     }
 

@@ -133,8 +133,8 @@ impl MemoryTables {
         if let MessageSelection::ChangedSince(after) = which
             && *after > Modseq::ZERO
         {
-            let gone = data.tombstones.get(&mailbox).into_iter().flatten();
-            expunged = gone.filter(|(modseq, _)| modseq > after).map(|(_, uid)| *uid).collect();
+            let tombstones = data.tombstones.get(&mailbox).into_iter().flatten();
+            expunged = tombstones.filter(|(modseq, _)| modseq > after).map(|(_, uid)| *uid).collect();
             expunged.sort_unstable();
         }
         Ok(Rows { info, rows, expunged, token: ReadToken::new(data.account.modseq) })

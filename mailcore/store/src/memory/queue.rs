@@ -102,25 +102,25 @@ impl MemoryQueue {
         held_until: Timestamp,
         caused: &[NewMessage],
     ) -> Result<(), LeaseError> {
-        let kept = self.held(claim)?;
-        kept.row.recipients = remaining;
-        (kept.unsettled, kept.lease_until) = (0, kept.lease_until.max(Some(whole_second(held_until))));
+        let entry = self.held(claim)?;
+        entry.row.recipients = remaining;
+        (entry.unsettled, entry.lease_until) = (0, entry.lease_until.max(Some(whole_second(held_until))));
         caused.iter().for_each(|outgoing| self.enqueue(outgoing));
         Ok(())
     }
 
     fn settle(&mut self, claim: Claim, outcome: AttemptOutcome, caused: &[NewMessage]) -> Result<(), LeaseError> {
-        let kept = self.held(claim)?;
+        let entry = self.held(claim)?;
         if outcome.recipients.is_empty() {
-            let finished = whole_second(outcome.now).max(kept.row.queued_at);
+            let finished = whole_second(outcome.now).max(entry.row.queued_at);
             self.rows.remove(&claim.key);
             if !self.rows.values().any(|kept| kept.row.id == claim.id) {
                 self.finished.insert(claim.id, finished);
             }
         } else {
-            kept.row.recipients = outcome.recipients;
-            kept.row.due_at = whole_second(outcome.due_at);
-            (kept.unsettled, kept.lease_until) = (0, None);
+            entry.row.recipients = outcome.recipients;
+            entry.row.due_at = whole_second(outcome.due_at);
+            (entry.unsettled, entry.lease_until) = (0, None);
         }
         caused.iter().for_each(|outgoing| self.enqueue(outgoing));
         Ok(())
@@ -167,8 +167,8 @@ impl QueueStore for MemoryStore {
 
     fn queued_body(&self, row: &QueueRow) -> BoxFuture<'_, Result<Bytes, StoreError>> {
         let state = self.state();
-        let kept = state.queue.rows.get(&row.key).filter(|kept| kept.row.id == row.id);
-        ready(kept.map(|kept| kept.body.clone()).ok_or(StoreError::Gone))
+        let entry = state.queue.rows.get(&row.key).filter(|kept| kept.row.id == row.id);
+        ready(entry.map(|kept| kept.body.clone()).ok_or(StoreError::Gone))
     }
 
     fn prove(&self, claim: Claim, now: Timestamp, lease: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {

@@ -76,8 +76,8 @@ async fn structure(
 
 /// Decoding takes CPU time, so it must not run on the threads that serve all sessions.
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| StoreError::Unavailable(format!("a search ended: {error}")))
+    let outcome = tokio::task::spawn_blocking(work).await;
+    outcome.map_err(|error| StoreError::Unavailable(format!("a search ended: {error}")))
 }
 
 /// Reads a message's octets in ascending order.
