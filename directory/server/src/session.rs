@@ -73,11 +73,11 @@ pub(crate) async fn serve(shared: Arc<ServerContext>, mut socket: TcpStream, rem
         found = client => found,
     };
     let Some(peer) = found else { return };
-    let plain = Session::new(shared.clone(), peer.ip(), false);
+    let plain = Session::new(shared.clone(), peer.ip(), ChannelSecurity::Clear);
     let Some(socket) = plain.run(socket).await else { return };
     let Some(acceptor) = shared.tls.clone() else { return };
     match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(socket)).await {
-        Ok(Ok(socket)) => _ = Session::new(shared, peer.ip(), true).run(socket).await,
+        Ok(Ok(socket)) => _ = Session::new(shared, peer.ip(), ChannelSecurity::Tls).run(socket).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
     }
@@ -89,7 +89,7 @@ pub(crate) async fn serve_in_memory<S>(shared: Arc<ServerContext>, identity: Ide
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let mut session = Session::new(shared, IpAddr::from([127, 0, 0, 1]), false);
+    let mut session = Session::new(shared, IpAddr::from([127, 0, 0, 1]), ChannelSecurity::Clear);
     session.identity = Arc::new(identity);
     _ = session.run(socket).await;
 }
@@ -101,10 +101,17 @@ enum AfterRequest {
     StartTls(i32),
 }
 
+/// Whether the octets of a connection are encrypted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ChannelSecurity {
+    Clear,
+    Tls,
+}
+
 struct Session {
     shared: Arc<ServerContext>,
     peer: IpAddr,
-    secure: bool,
+    security: ChannelSecurity,
     identity: Arc<Identity>,
     outstanding: Arc<Semaphore>,
     searches: Arc<Mutex<HashMap<i32, CancellationToken>>>,
@@ -118,12 +125,12 @@ struct Session {
 }
 
 impl Session {
-    fn new(shared: Arc<ServerContext>, peer: IpAddr, secure: bool) -> Self {
+    fn new(shared: Arc<ServerContext>, peer: IpAddr, security: ChannelSecurity) -> Self {
         Self {
             ended: shared.stop.child_token(),
             shared,
             peer,
-            secure,
+            security,
             identity: Arc::new(Identity::anonymous()),
             outstanding: Arc::new(Semaphore::new(OUTSTANDING_MAX)),
             searches: Arc::default(),
@@ -340,7 +347,7 @@ impl Session {
             (true, false) => return Err(Refusal::new(ResultCode::InvalidCredentials, "")),
             (false, false) => {}
         }
-        if !self.secure && !self.peer.to_canonical().is_loopback() {
+        if self.security == ChannelSecurity::Clear && !self.peer.to_canonical().is_loopback() {
             return Err(Refusal::new(ResultCode::ConfidentialityRequired, "StartTLS first"));
         }
         password::authenticate(&self.shared, dn, password).await
@@ -499,7 +506,9 @@ impl Session {
         let idle = self.outstanding.available_permits() + 1 >= OUTSTANDING_MAX;
         match () {
             () if self.shared.tls.is_none() => Err(Refusal::new(ResultCode::ProtocolError, "no TLS here")),
-            () if self.secure => Err(Refusal::new(ResultCode::OperationsError, "under TLS already")),
+            () if self.security == ChannelSecurity::Tls => {
+                Err(Refusal::new(ResultCode::OperationsError, "under TLS already"))
+            }
             () if !idle => Err(Refusal::new(ResultCode::OperationsError, "operations are still running")),
             () => Ok(()),
         }

@@ -194,8 +194,8 @@ impl ScriptRun<'_> {
         match test {
             Test::Constant(value) => Ok(*value),
             Test::Not(test) => Ok(!self.test(test)?),
-            Test::AllOf(tests) => Ok(!self.any(tests, false)?),
-            Test::AnyOf(tests) => self.any(tests, true),
+            Test::AllOf(tests) => Ok(!self.one_is(tests, false)?),
+            Test::AnyOf(tests) => self.one_is(tests, true),
             Test::Exists(names) => self.exists(names),
             Test::Size { over: true, octets } => Ok(self.message.len() as u64 > *octets),
             Test::Size { over: false, octets } => Ok((self.message.len() as u64) < *octets),
@@ -210,7 +210,7 @@ impl ScriptRun<'_> {
     }
 
     /// Whether one of the tests returns `wanted`; tests after it do not run (RFC 5228 §5.2).
-    fn any(&mut self, tests: &[Test], wanted: bool) -> Result<bool, Exhausted> {
+    fn one_is(&mut self, tests: &[Test], wanted: bool) -> Result<bool, Exhausted> {
         for test in tests {
             if self.test(test)? == wanted {
                 return Ok(true);
