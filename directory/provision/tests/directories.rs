@@ -538,7 +538,9 @@ async fn a_plan_is_refused_where_it_does_not_belong() {
     let file = format!("{HEADER}1,Ann,Roy,,,staff,,,long enough\n");
     let PlannedFile { plan, .. } = plan_for(&site, &file).await;
     let other = plan_for(&site, &file.replace("long enough", "another one")).await;
-    for (passwords, expect) in [(other.passwords, "other files"), (InitialPasswords::default(), "other files")] {
+    for (passwords, expect) in
+        [(other.passwords, "was not made from the files"), (InitialPasswords::default(), "was not made from the files")]
+    {
         let refused = site.applier(&actor()).apply(&plan, &passwords, &mut |_| {}).await.unwrap_err().1;
         assert!(matches!(&refused, ApplyError::Refused(why) if why.contains(expect)), "{refused}");
     }

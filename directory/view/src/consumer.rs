@@ -67,7 +67,7 @@ impl Consumer {
                 Ok(stream) => self.follow(stream).await,
                 Err(error) => SessionEnd::Lost(error),
             };
-            self.leave();
+            self.end_session();
             backoff = if self.complete { BACKOFF_MIN } else { (backoff * 2).min(BACKOFF_MAX) };
             match end {
                 SessionEnd::Parked(guard) => self.wait_parked(guard).await,
@@ -119,7 +119,7 @@ impl Consumer {
     }
 
     /// Ends the session: from now on, absence of an entry cannot be believed.
-    fn leave(&mut self) {
+    fn end_session(&mut self) {
         self.shared.health.set_current(false);
         self.shared.health.update(|status| status.source = None);
         self.follower.end();

@@ -206,7 +206,7 @@ impl SelectedMailbox {
         if is_new_keyword {
             lines.push_str(&self.flags_lines());
         }
-        self.hold_back(&changes.expunged);
+        self.add_unreported(&changes.expunged);
         let mut changed = Vec::new();
         for row in &changes.rows {
             match self.index_of(row.meta.uid) {
@@ -232,7 +232,7 @@ impl SelectedMailbox {
     }
 
     /// Adds expunged messages to those that are not reported to the client yet.
-    fn hold_back(&mut self, expunged: &[Uid]) {
+    fn add_unreported(&mut self, expunged: &[Uid]) {
         let before = self.unreported.len();
         self.unreported.extend(expunged.iter().filter(|uid| self.messages.index_of(**uid).is_some()));
         if self.unreported.len() > before {

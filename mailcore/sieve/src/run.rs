@@ -131,10 +131,10 @@ impl ScriptRun<'_> {
         match verb {
             Verb::If(branches) => return self.branches(branches),
             Verb::Stop => return Ok(ControlFlow::Stop),
-            Verb::Keep => self.act(Action::Keep)?,
+            Verb::Keep => self.record_action(Action::Keep)?,
             Verb::Discard => self.implicit_keep = false,
-            Verb::Redirect(address) => self.act(Action::Redirect(address.clone()))?,
-            Verb::FileInto(mailbox) => self.act(Action::FileInto(mailbox.clone()))?,
+            Verb::Redirect(address) => self.record_action(Action::Redirect(address.clone()))?,
+            Verb::FileInto(mailbox) => self.record_action(Action::FileInto(mailbox.clone()))?,
             Verb::Reject(reason) => self.reject(reason)?,
             Verb::Vacation(rule) => {
                 // RFC 5230 §4.7: vacation runs at most once, and not together with reject.
@@ -157,7 +157,7 @@ impl ScriptRun<'_> {
     }
 
     /// Records an action once (RFC 5228 §2.10.3). Every action cancels the implicit keep.
-    fn act(&mut self, action: Action) -> Result<(), SieveError> {
+    fn record_action(&mut self, action: Action) -> Result<(), SieveError> {
         if self.rejected() {
             return Err(self.error("no other action is possible after reject"));
         }
@@ -178,7 +178,7 @@ impl ScriptRun<'_> {
         if !self.actions.is_empty() || self.vacation.is_some() {
             return Err(self.error("reject cannot be combined with another action"));
         }
-        self.act(Action::Reject(reason.into()))
+        self.record_action(Action::Reject(reason.into()))
     }
 
     fn rejected(&self) -> bool {

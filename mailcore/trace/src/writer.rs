@@ -88,7 +88,7 @@ impl Recorder {
     pub fn record(&self, record: TraceRecord) {
         let is_taken = self.waiting.as_ref().is_some_and(|waiting| waiting.try_send(record).is_ok());
         if !is_taken {
-            lose(&self.dropped, 1);
+            count_dropped(&self.dropped, 1);
         }
     }
 }
@@ -110,7 +110,7 @@ impl Drop for Recorder {
     }
 }
 
-fn lose(dropped: &AtomicU64, events: u64) {
+fn count_dropped(dropped: &AtomicU64, events: u64) {
     dropped.fetch_add(events, Ordering::Relaxed);
     metrics::counter!("provost_trace_events_dropped_total").increment(events);
 }
@@ -175,7 +175,7 @@ impl TraceWriter {
                 self.open = None;
             }
             self.dropped.fetch_add(lost, Ordering::Relaxed);
-            lose(&self.dropped, lines);
+            count_dropped(&self.dropped, lines);
             if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL) {
                 self.complained = Some(Instant::now());
                 tracing::error!(%error, folder = %self.config.folder.display(), "events of messages cannot be recorded");

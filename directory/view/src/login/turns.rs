@@ -120,7 +120,7 @@ impl HashTurns {
                 LoginLane::Suspect => &mut state.suspect,
             };
             let receiver = waiting.enqueue(source, lane)?;
-            self.give(&mut state);
+            self.give_turns(&mut state);
             receiver
         };
         receiver.await.map_err(|_| LaneFull)
@@ -131,7 +131,7 @@ impl HashTurns {
     }
 
     /// Gives free turns to waiting logins.
-    fn give(&self, state: &mut TurnState) {
+    fn give_turns(&self, state: &mut TurnState) {
         while let Some((sender, lane)) = state.next() {
             state.free -= 1;
             state.free_suspect -= usize::from(lane == LoginLane::Suspect);
@@ -178,7 +178,7 @@ impl Drop for HashTurn {
         let Some(turns) = self.turns.take() else { return };
         let mut state = turns.state();
         state.end(self.lane);
-        turns.give(&mut state);
+        turns.give_turns(&mut state);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::context::{CommandContext, refused};
 use crate::mailbox::{MailboxAccess, SelectedMailbox};
 use crate::state::Completion;
 
-use super::select::leave;
+use super::select::store_recent;
 
 /// EXPUNGE and UID EXPUNGE. The EXPUNGE responses are sent with the other changes, before the tagged reply.
 pub(crate) async fn expunge(
@@ -46,13 +46,13 @@ pub(crate) async fn close(context: &CommandContext<'_>, selected: &SelectedMailb
             reply = refused(error, "NONEXISTENT");
         }
     }
-    leave(context, selected).await;
+    store_recent(context, selected).await;
     Completion::Select(None, reply)
 }
 
 /// UNSELECT (RFC 3691): closes without expunging.
 pub(crate) async fn unselect(context: &CommandContext<'_>, selected: &SelectedMailbox) -> Completion {
-    leave(context, selected).await;
+    store_recent(context, selected).await;
     Completion::Select(None, StatusResponse::ok("UNSELECT completed"))
 }
 

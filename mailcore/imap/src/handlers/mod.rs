@@ -22,6 +22,6 @@ pub(crate) use fetch::fetch;
 pub(crate) use list::{list, lsub};
 pub(crate) use mailboxes::{create, delete, rename, subscribe};
 pub(crate) use search::search;
-pub(crate) use select::{leave, select};
+pub(crate) use select::{select, store_recent};
 pub(crate) use status::status;
 pub(crate) use store::store;

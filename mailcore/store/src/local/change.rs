@@ -11,7 +11,7 @@ pub(super) trait QueuedChange: Send {
     /// Makes the change inside the transaction; an error rolls back this change only.
     fn run(&mut self, database: &mut Database) -> Result<(), StoreError>;
     /// Marks the outcome as unknown from here on, because the commit has begun.
-    fn doubt(&mut self);
+    fn mark_unknown(&mut self);
     /// Answers the caller; `Err` when the transaction was not completed.
     fn reply(self: Box<Self>, committed: Result<(), CommitFailure>);
 }
@@ -47,8 +47,8 @@ impl<T: Send, F: FnOnce(&mut Database) -> Result<T, StoreError> + Send> QueuedCh
         }
     }
 
-    fn doubt(&mut self) {
-        self.reply.doubt();
+    fn mark_unknown(&mut self) {
+        self.reply.mark_unknown();
     }
 
     fn reply(self: Box<Self>, committed: Result<(), CommitFailure>) {

@@ -177,7 +177,7 @@ impl<T, E: From<CommitFailure>> ReplySender<T, E> {
     }
 
     /// Marks the outcome as unknown from here on, because the commit has begun.
-    pub(super) fn doubt(&mut self) {
+    pub(super) fn mark_unknown(&mut self) {
         self.in_doubt = true;
     }
 
@@ -218,7 +218,7 @@ mod tests {
         type Work = NumberedWork;
         fn commit(&mut self, group: Vec<NumberedWork>, _octets: usize) {
             for NumberedWork(number, mut reply) in group {
-                reply.doubt();
+                reply.mark_unknown();
                 assert_ne!(number, 13);
                 reply.send(Ok(number));
             }

@@ -87,14 +87,14 @@ impl CommitterLoad {
     }
 
     /// Subtracts octets that the upkeep moved to a pack.
-    pub(super) fn moved(&self, octets: u64) {
+    pub(super) fn subtract_moved(&self, octets: u64) {
         let less = |held: u64| Some(held.saturating_sub(octets));
         // Bodies of refused batches stay counted until `emptied`.
         let _ = self.inline_octets.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// Resets the count when no inline body is left, and with it the octets of refused batches.
-    pub(super) fn emptied(&self) {
+    pub(super) fn reset(&self) {
         self.inline_octets.store(0, Ordering::Relaxed);
     }
 }

@@ -182,7 +182,7 @@ impl StateWriter {
         let mut now = Timestamp::MIN;
         for StateWork { changes, now: at, mut reply } in group {
             now = now.max(at);
-            reply.doubt();
+            reply.mark_unknown();
             let result = transaction.savepoint().map_err(|error| storage(error).into()).and_then(|savepoint| {
                 let made = apply(&savepoint, changes, at)?;
                 savepoint.commit().map_err(storage)?;

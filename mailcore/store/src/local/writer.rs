@@ -69,10 +69,10 @@ pub(super) enum ShardWork {
 }
 
 impl ShardWork {
-    fn doubt(&mut self) {
+    fn mark_unknown(&mut self) {
         match self {
-            Self::Batch(job) => job.reply.doubt(),
-            Self::Change(change) => change.doubt(),
+            Self::Batch(job) => job.reply.mark_unknown(),
+            Self::Change(change) => change.mark_unknown(),
         }
     }
 }
@@ -220,7 +220,7 @@ impl ShardWriter {
         if self.logins_written.elapsed() >= LOGINS_EVERY {
             self.write_logins()?;
         }
-        group.iter_mut().for_each(ShardWork::doubt);
+        group.iter_mut().for_each(ShardWork::mark_unknown);
         self.database.commit()?;
         Ok(outcomes)
     }

@@ -142,10 +142,10 @@ impl ShardUpkeep {
             return Ok(false);
         }
         let Some(moved) = moving::move_inline(&mut self.access, &mut self.writer)? else {
-            self.load.emptied();
+            self.load.reset();
             return Ok(false);
         };
-        self.load.moved(moved.octets);
+        self.load.subtract_moved(moved.octets);
         self.compaction.note_dead(&moved.dead);
         // The change was itself a commit.
         self.commits_seen = Some(commits + 1);
