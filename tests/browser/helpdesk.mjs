@@ -1,7 +1,7 @@
 // A clerk's hour at the help desk, in Debian's Chromium: `node helpdesk.mjs STEP`, driven by tests/tests/browser.rs, which
 // looks at what each step did to the mail. Scripts are off in the browser but where axe, the checker of accessibility, runs.
 //
-// Environment: BASE (URL), NAME and PASSWORD (a clerk's), STRANGER and STRANGER_PASSWORD (somebody without a role),
+// Environment: BASE (URL), NAME and PASSWORD (a clerk's), STRANGER and STRANGER_PASSWORD (a person without a role),
 // PERSON (whom to find), SHOTS (a folder for pictures; none without it). A step prints one line of JSON on success.
 
 import assert from "node:assert/strict";
@@ -48,9 +48,9 @@ async function find(page, name = PERSON) {
   await page.getByRole("heading", { level: 1, name, exact: true }).waitFor();
 }
 
-/** Waits until the words are there: a key that is pressed does not wait for the page that it leads to. */
-async function shows(page, words) {
-  for (const one of [words].flat()) {
+/** Waits until the texts are on the page: a key that is pressed does not wait for the page that it leads to. */
+async function shows(page, texts) {
+  for (const one of [texts].flat()) {
     const until = Date.now() + PATIENCE;
     for (let text = ""; !text.includes(one); ) {
       assert.ok(Date.now() < until, `"${one}" is not on the page:\n${text}`);
@@ -130,12 +130,12 @@ const STEPS = {
     const tries = [
       ["zoe", "Une adresse s’écrit nom@domaine"],
       ["zoe@example.com", "Le domaine de cette adresse n’est pas servi ici."],
-      [process.env.TAKEN, "appartient déjà à quelqu’un"],
+      [process.env.TAKEN, "appartient déjà à une personne"],
     ];
-    for (const [address, words] of tries) {
+    for (const [address, text] of tries) {
       await page.fill("#address", address);
       await page.click("form[action$='/addresses'] button");
-      await shows(page, words);
+      await shows(page, text);
     }
     await page.fill("#address", process.env.ALIAS);
     await page.click("form[action$='/addresses'] button");
@@ -176,7 +176,7 @@ const STEPS = {
     await shows(page, ["Addresses", "Add an alias", "Primary", "today at"]);
     assert.equal(await page.getAttribute("html", "lang"), "en");
     await page.goto(`${BASE}/people?q=nobody-at-all`);
-    await shows(page, "Nobody found for “nobody-at-all”");
+    await shows(page, "No person found for “nobody-at-all”");
     await page.getByRole("button", { name: "Sign out" }).click();
     await shows(page, "For staff of the help desk.");
     await page.goBack();
@@ -186,7 +186,7 @@ const STEPS = {
     await shows(asked, "Sign in");
   },
 
-  /** Sign-in and search with the keyboard alone. */
+  /** Sign-in and search with only the keyboard. */
   async keyboard() {
     const page = await open();
     await page.goto(`${BASE}/sign-in`);

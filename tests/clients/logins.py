@@ -1,6 +1,6 @@
 """Every row of a registrar's file that is in the directory logs in by IMAP, POP3 and submission.
 
-logins.py FILE.csv ENTRIES.ldif: the LDIF has provostSourceId and mail of everybody.
+logins.py FILE.csv ENTRIES.ldif: the LDIF has provostSourceId and mail of every person.
 """
 
 import csv

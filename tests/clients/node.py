@@ -18,7 +18,7 @@ def person(number):
     return os.environ[f"USER{number}"], os.environ[f"PASSWORD{number}"]
 
 
-def anyone():
+def any_certificate():
     """TLS to a server whose certificate is its own."""
     context = ssl.create_default_context()
     context.check_hostname = False

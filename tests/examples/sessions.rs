@@ -16,12 +16,12 @@ sessions time ADDRESS USER PASSWORD ROUNDS COMMAND... one IMAP connection; the m
 const LOGIN_SUFFIX: &str = "bench";
 
 fn main() -> anyhow::Result<()> {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    match words.as_slice() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
         [protocol @ ("imap" | "pop3"), address, connections, sessions, users, password] => {
             let load = BenchLoad { address: address.parse()?, users: users.parse()?, password };
-            load.run(protocol, connections.parse()?, sessions.parse()?)
+            load.measure(protocol, connections.parse()?, sessions.parse()?)
         }
         ["idle", address, connections, users, password] => {
             let load = BenchLoad { address: address.parse()?, users: users.parse()?, password };
@@ -45,8 +45,8 @@ impl BenchLoad<'_> {
         format!("{}{LOGIN_SUFFIX}", number % self.users + 1)
     }
 
-    /// Prints sessions per second.
-    fn run(&self, protocol: &str, connections: u32, sessions: u32) -> anyhow::Result<()> {
+    /// Runs whole sessions and prints how many per second.
+    fn measure(&self, protocol: &str, connections: u32, sessions: u32) -> anyhow::Result<()> {
         let next = AtomicU32::new(0);
         let begin = Instant::now();
         let work = || -> anyhow::Result<()> {
@@ -92,17 +92,17 @@ impl BenchLoad<'_> {
     fn pop3(&self, login: &str) -> anyhow::Result<()> {
         let mut peer = PlainPeer::open(self.address)?;
         peer.line()?;
-        peer.pop3(&format!("USER {login}"), false)?;
-        peer.pop3(&format!("PASS {}", self.password), false)?;
-        peer.pop3("STAT", false)?;
-        peer.pop3("UIDL", true)?;
-        peer.pop3("RETR 1", true)?;
-        peer.pop3("QUIT", false)
+        peer.pop3(&format!("USER {login}"), Pop3Reply::OneLine)?;
+        peer.pop3(&format!("PASS {}", self.password), Pop3Reply::OneLine)?;
+        peer.pop3("STAT", Pop3Reply::OneLine)?;
+        peer.pop3("UIDL", Pop3Reply::MultiLine)?;
+        peer.pop3("RETR 1", Pop3Reply::MultiLine)?;
+        peer.pop3("QUIT", Pop3Reply::OneLine)
     }
 
     /// Holds connections open until standard input ends.
     fn idle(&self, connections: u32) -> anyhow::Result<()> {
-        let mut held = Vec::new();
+        let mut lines = Vec::new();
         for number in 0..connections {
             let mut line = TextClient::open(self.address)?;
             line.start_tls()?;
@@ -111,9 +111,9 @@ impl BenchLoad<'_> {
             line.ask("b SELECT INBOX", &["b OK"])?;
             line.send_line("c IDLE")?;
             line.until(&["+"])?;
-            held.push(line);
+            lines.push(line);
         }
-        println!("{}", held.len());
+        println!("{}", lines.len());
         std::io::stdin().read_line(&mut String::new())?;
         Ok(())
     }
@@ -124,20 +124,28 @@ fn time(address: SocketAddr, user: &str, password: &str, rounds: usize, commands
     let mut peer = PlainPeer::open(address)?;
     peer.line()?;
     peer.command(&format!("LOGIN {user} {password}"))?;
-    let mut taken = vec![Vec::new(); commands.len()];
+    let mut times = vec![Vec::new(); commands.len()];
     for _ in 0..rounds {
-        for (command, taken) in commands.iter().zip(&mut taken) {
+        for (command, times) in commands.iter().zip(&mut times) {
             let begin = Instant::now();
             peer.command(command)?;
-            taken.push(begin.elapsed());
+            times.push(begin.elapsed());
         }
     }
-    for (command, mut taken) in commands.iter().zip(taken) {
-        taken.sort_unstable();
-        let median = taken.get(taken.len() / 2).copied().unwrap_or(Duration::ZERO);
+    for (command, mut times) in commands.iter().zip(times) {
+        times.sort_unstable();
+        let median = times.get(times.len() / 2).copied().unwrap_or(Duration::ZERO);
         println!("{:>10.2} ms  {command}", median.as_secs_f64() * 1000.0);
     }
     Ok(())
+}
+
+/// The form of a successful reply to a POP3 command (RFC 1939 §3).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pop3Reply {
+    OneLine,
+    /// Ends with a line that is only a dot.
+    MultiLine,
 }
 
 /// A connection without TLS.
@@ -173,11 +181,11 @@ impl PlainPeer {
         }
     }
 
-    fn pop3(&mut self, command: &str, many: bool) -> anyhow::Result<()> {
+    fn pop3(&mut self, command: &str, reply: Pop3Reply) -> anyhow::Result<()> {
         self.socket.get_mut().write_all(format!("{command}\r\n").as_bytes())?;
         let line = self.line()?;
         ensure!(line.starts_with(b"+OK"), "{command}: {}", String::from_utf8_lossy(line));
-        while many && self.line()? != b".\r\n" {}
+        while reply == Pop3Reply::MultiLine && self.line()? != b".\r\n" {}
         Ok(())
     }
 

@@ -28,16 +28,16 @@ use crate::{Node, Port, SamplePerson, TextClient};
 struct Playback<'a> {
     node: &'a Node,
     person: SamplePerson,
-    words: Vec<(String, String)>,
+    placeholders: Vec<(String, String)>,
 }
 
 /// Plays all blocks of one file. Connections go to `port`, unless a block names another listener.
-pub fn hold(node: &Node, port: Port, file: &Path) -> anyhow::Result<()> {
+pub fn play(node: &Node, port: Port, file: &Path) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(file)?;
     let number = text.lines().find_map(|line| line.strip_prefix("person: ")).unwrap_or("1").trim().parse()?;
     let person = SamplePerson::of(number);
-    let words = words(&person, &SamplePerson::of(number + 1));
-    let held = Playback { node, person, words };
+    let placeholders = placeholders(&person, &SamplePerson::of(number + 1));
+    let playback = Playback { node, person, placeholders };
     let (mut line, mut block, mut failed, mut blocks) = (None::<TextClient>, String::new(), Vec::new(), 0);
     for (index, raw) in text.lines().enumerate() {
         let at = |error| format!("{}:{} [{block}] {raw}: {error:#}", file.display(), index + 1);
@@ -47,7 +47,7 @@ pub fn hold(node: &Node, port: Port, file: &Path) -> anyhow::Result<()> {
             line.take().into_iter().for_each(TextClient::hang_up);
             line = Some(open(node, listener(name, port)?).with_context(|| block.clone())?);
         } else if let Some(open) = &mut line
-            && let Err(error) = held.step(open, raw)
+            && let Err(error) = playback.step(open, raw)
         {
             failed.push(at(error));
             line.take().into_iter().for_each(TextClient::hang_up);
@@ -81,7 +81,7 @@ fn open(node: &Node, port: Port) -> anyhow::Result<TextClient> {
 impl Playback<'_> {
     fn step(&self, line: &mut TextClient, raw: &str) -> anyhow::Result<()> {
         let (kind, rest) = raw.split_at_checked(2).unwrap_or((raw, ""));
-        let text = fill(rest.strip_prefix(' ').unwrap_or(rest), &self.words)?;
+        let text = fill(rest.strip_prefix(' ').unwrap_or(rest), &self.placeholders)?;
         match kind {
             "C:" => line.send_line(&text)?,
             "C!" => line.send(&unescape(&text)?)?,
@@ -146,7 +146,7 @@ fn skip_to(line: &mut TextClient, glob: &str) -> anyhow::Result<()> {
     bail!("the peer closed after: {passed:?}")
 }
 
-fn words(person: &SamplePerson, next: &SamplePerson) -> Vec<(String, String)> {
+fn placeholders(person: &SamplePerson, next: &SamplePerson) -> Vec<(String, String)> {
     let plain = format!("\0{}\0{}", person.mail(), person.password());
     [
         ("{user}", person.mail()),
@@ -162,8 +162,8 @@ fn words(person: &SamplePerson, next: &SamplePerson) -> Vec<(String, String)> {
     .to_vec()
 }
 
-fn fill(text: &str, words: &[(String, String)]) -> anyhow::Result<String> {
-    let text = words.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
+fn fill(text: &str, placeholders: &[(String, String)]) -> anyhow::Result<String> {
+    let text = placeholders.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
     let (mut out, mut rest) = (String::new(), text.as_str());
     while let Some((before, after)) = rest.split_once('{') {
         out.push_str(before);
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn repeats_letters_and_leaves_literals() {
-        let filled = |text| fill(text, &words(&SamplePerson::of(7), &SamplePerson::of(8))).unwrap();
+        let filled = |text| fill(text, &placeholders(&SamplePerson::of(7), &SamplePerson::of(8))).unwrap();
         assert_eq!(filled("{3*(}{2*x}y {uid} {20} {5+}"), "(((xxy test.p07 {20} {5+}");
     }
 

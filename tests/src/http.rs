@@ -101,9 +101,9 @@ impl Race<'_> {
 pub fn two_puts_with_one_etag(http: SocketAddr, token: &str, race: &Race<'_>, rounds: usize) -> anyhow::Result<()> {
     let bearer = format!("Authorization: Bearer {token}");
     for round in 0..rounds {
-        let shown = send(http, HttpRequest { method: "GET", path: &race.read(), headers: &[&bearer], body: "" })?;
-        let etag = format!("If-Match: {}", shown.header("etag"));
-        ensure!(shown.status == 200 && etag.len() > 12, "{shown:?}");
+        let current = send(http, HttpRequest { method: "GET", path: &race.read(), headers: &[&bearer], body: "" })?;
+        let etag = format!("If-Match: {}", current.header("etag"));
+        ensure!(current.status == 200 && etag.len() > 12, "{current:?}");
         let put = |writer: usize| {
             let headers = [&*bearer, &*etag, "Content-Type: application/json"];
             let (path, body) = race.write(round, writer);

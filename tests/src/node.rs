@@ -107,7 +107,7 @@ impl Node {
         Ok(node)
     }
 
-    /// Replaces folder, ports and relay in a quickstart's configuration by this node's.
+    /// Replaces folder, ports and relay in a quickstart's configuration with this node's.
     fn moved_here(&self, text: &str, relay: &str) -> String {
         let value = |key: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix("= "));
@@ -149,11 +149,11 @@ impl Node {
         self.wait_for("Serving until")
     }
 
-    fn wait_for(&mut self, words: &str) -> anyhow::Result<()> {
+    fn wait_for(&mut self, text: &str) -> anyhow::Result<()> {
         let end = Instant::now() + START_LIMIT;
         while Instant::now() < end {
             let output = self.log();
-            if output.contains(words) {
+            if output.contains(text) {
                 return Ok(());
             }
             if let Some(child) = &mut self.child

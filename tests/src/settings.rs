@@ -47,21 +47,21 @@ impl Site<'_> {
 
     /// Waits until the node reports that the setting has this value from this source; the time that passed.
     fn until_shown(&self, name: &str, value: &str, from: &str) -> anyhow::Result<Duration> {
-        let look = || {
-            let shown = self.show()?;
-            let mut lines = shown.lines().skip_while(|line| !line.split_whitespace().take(2).eq([name, value]));
+        let is_shown = || {
+            let output = self.show()?;
+            let mut lines = output.lines().skip_while(|line| !line.split_whitespace().take(2).eq([name, value]));
             let origin = lines.nth(1).unwrap_or_default();
             Ok(origin.ends_with(&format!("from: {from}")).then_some(()))
         };
-        let waited = deadline::until(EFFECT_LIMIT, look).with_context(|| format!("{name} {value} from {from}"));
+        let waited = deadline::until(EFFECT_LIMIT, is_shown).with_context(|| format!("{name} {value} from {from}"));
         waited.map(|((), after)| after).with_context(|| self.show().unwrap_or_default())
     }
 
     /// The output of `provost settings show`; an error unless the running node answered.
     fn show(&self) -> anyhow::Result<String> {
-        let shown = (self.provost)(&["settings", "show"]).good()?;
-        ensure!(!shown.contains("No node answered"), "the node did not answer:\n{shown}");
-        Ok(shown)
+        let output = (self.provost)(&["settings", "show"]).good()?;
+        ensure!(!output.contains("values are not available"), "the node did not answer:\n{output}");
+        Ok(output)
     }
 
     /// Delivers a message of [`LARGE`] octets; an error when it is refused.
@@ -137,9 +137,9 @@ impl Site<'_> {
     pub fn the_bad_guard_is_reported(&self) -> anyhow::Result<()> {
         let dn = dn_of("policies", "removal-guard");
         self.until_shown("removal-guard", "33", &format!("last good value of {dn}"))?;
-        let shown = self.show()?;
+        let output = self.show()?;
         let report = "BAD removal-guard: '500' is not in force; rule: a whole number from 1 to 100";
-        ensure!(shown.contains(report) && shown.contains(&dn), "{shown}");
+        ensure!(output.contains(report) && output.contains(&dn), "{output}");
         let doctor = (self.provost)(&["doctor"]);
         let finding = format!("BAD  {dn}: '500' is not in force; rule: a whole number from 1 to 100");
         ensure!(doctor.code == Some(1) && doctor.out.contains(&finding), "{doctor:?}");

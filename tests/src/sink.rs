@@ -40,9 +40,11 @@ pub enum SilentStage {
 
 #[derive(Default)]
 struct SinkState {
-    taken: Mutex<Vec<AcceptedMessage>>,
-    answers: Mutex<HashMap<String, String>>,
-    asked: Mutex<Vec<String>>,
+    messages: Mutex<Vec<AcceptedMessage>>,
+    /// The reply to RCPT for a recipient that is not to be accepted.
+    rcpt_replies: Mutex<HashMap<String, String>>,
+    /// The recipient of each RCPT command.
+    rcpt_recipients: Mutex<Vec<String>>,
     /// The stage at which the sink falls silent, and the number of conversations that have reached it.
     silence: Mutex<(Option<SilentStage>, usize)>,
     over: AtomicBool,
@@ -71,7 +73,7 @@ impl MailSink {
                     break;
                 }
                 let shared = shared.clone();
-                std::thread::spawn(move || converse(socket, &shared));
+                std::thread::spawn(move || serve_connection(socket, &shared));
             }
         });
         Ok(Self { address, state })
@@ -83,11 +85,11 @@ impl MailSink {
     }
 
     /// Sets the reply to RCPT for `recipient` from now on; `None` accepts it again.
-    pub fn answer(&self, recipient: &str, reply: Option<&str>) {
-        let mut answers = lock(&self.state.answers);
+    pub fn set_rcpt_reply(&self, recipient: &str, reply: Option<&str>) {
+        let mut replies = lock(&self.state.rcpt_replies);
         match reply {
-            Some(reply) => answers.insert(recipient.to_owned(), reply.to_owned()),
-            None => answers.remove(recipient),
+            Some(reply) => replies.insert(recipient.to_owned(), reply.to_owned()),
+            None => replies.remove(recipient),
         };
     }
 
@@ -103,7 +105,7 @@ impl MailSink {
 
     /// All accepted messages.
     pub fn taken(&self) -> Vec<AcceptedMessage> {
-        lock(&self.state.taken).clone()
+        lock(&self.state.messages).clone()
     }
 
     /// The messages accepted for one recipient.
@@ -112,8 +114,8 @@ impl MailSink {
     }
 
     /// The number of RCPT commands for a recipient.
-    pub fn asked(&self, recipient: &str) -> usize {
-        lock(&self.state.asked).iter().filter(|one| *one == recipient).count()
+    pub fn rcpt_count(&self, recipient: &str) -> usize {
+        lock(&self.state.rcpt_recipients).iter().filter(|one| *one == recipient).count()
     }
 
     /// Waits for the first message for a recipient, and returns it.
@@ -136,9 +138,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Handles one conversation. A node that disconnects ends its own conversation, and nothing else.
-fn converse(socket: TcpStream, state: &SinkState) {
+fn serve_connection(socket: TcpStream, state: &SinkState) {
     let _ = socket.set_read_timeout(Some(IDLE_LIMIT));
-    let _ = serve(&socket, state);
+    let _ = run_session(&socket, state);
 }
 
 /// Whether the sink is silent at this stage; then it first waits until the node closes the connection.
@@ -155,7 +157,7 @@ fn is_silent(socket: &TcpStream, state: &SinkState, stage: SilentStage) -> bool 
     true
 }
 
-fn serve(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
+fn run_session(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
     let mut out = socket;
     if is_silent(socket, state, SilentStage::Greeting) {
         return Ok(());
@@ -188,8 +190,8 @@ fn serve(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
             }
             "RCPT" => {
                 let recipient = path(&line);
-                lock(&state.asked).push(recipient.clone());
-                match lock(&state.answers).get(&recipient) {
+                lock(&state.rcpt_recipients).push(recipient.clone());
+                match lock(&state.rcpt_replies).get(&recipient) {
                     Some(reply) => reply.clone(),
                     None => {
                         recipients.push(recipient);
@@ -205,7 +207,7 @@ fn serve(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
                     return Ok(());
                 }
                 let (reverse_path, recipients) = (reverse_path.clone(), std::mem::take(&mut recipients));
-                lock(&state.taken).push(AcceptedMessage { reverse_path, recipients, text, at: Instant::now() });
+                lock(&state.messages).push(AcceptedMessage { reverse_path, recipients, text, at: Instant::now() });
                 "250 2.0.0 taken".to_owned()
             }
             "QUIT" => {

@@ -64,9 +64,9 @@ impl Clerk {
         mail::recipient(self.node.address(Port::Mx), recipient).unwrap().starts_with("250")
     }
 
-    fn waits_until(&self, taken: bool) {
-        let look = || Ok((self.takes(ALIAS) == taken).then_some(()));
-        deadline::until(LIMIT, look).unwrap_or_else(|_| panic!("accepted is not {taken}"));
+    fn waits_until(&self, is_accepted: bool) {
+        let is_done = || Ok((self.takes(ALIAS) == is_accepted).then_some(()));
+        deadline::until(LIMIT, is_done).unwrap_or_else(|_| panic!("accepted is not {is_accepted}"));
     }
 }
 
@@ -80,16 +80,16 @@ fn an_afternoon_at_the_help_desk() {
     let clerk = Clerk::start();
     clerk.does("refused");
 
-    let seen = clerk.does("vacation");
-    assert!(seen.contains(MAIL), "{seen}");
+    let output = clerk.does("vacation");
+    assert!(output.contains(MAIL), "{output}");
     let before = clerk.sink.taken().len();
     assert_eq!(before, 0, "nothing was sent yet");
     clerk.write_to(MAIL, OUTSIDE);
     let reply = clerk.sink.wait_for(OUTSIDE, LIMIT).unwrap();
     assert_eq!(reply.reverse_path, "", "RFC 3834 §3.3: a reply has the null reverse-path");
     let text = decoded(&String::from_utf8_lossy(&reply.text));
-    for words in ["Je suis absente jusqu’à la rentrée.", "Écrivez à Noëlle.", "Auto-Submitted: auto-replied"] {
-        assert!(text.contains(words), "{words}: {text}");
+    for part in ["Je suis absente jusqu’à la rentrée.", "Écrivez à Noëlle.", "Auto-Submitted: auto-replied"] {
+        assert!(text.contains(part), "{part}: {text}");
     }
 
     clerk.does("keyboard");

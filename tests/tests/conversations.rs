@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use provost_tests::conversation::hold;
+use provost_tests::conversation::play;
 use provost_tests::{Node, Port};
 
 const LISTENERS: [(&str, Port); 5] = [
@@ -33,5 +33,5 @@ fn hold_all(node: &Node, folder: &str, port: Port) -> anyhow::Result<Vec<String>
     }
     files.sort();
     anyhow::ensure!(!files.is_empty(), "no conversation in {}", folder.display());
-    Ok(files.iter().filter_map(|file| hold(node, port, file).err()).map(|e| format!("{e:#}")).collect())
+    Ok(files.iter().filter_map(|file| play(node, port, file).err()).map(|e| format!("{e:#}")).collect())
 }

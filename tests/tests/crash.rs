@@ -14,8 +14,8 @@ const KILL_AFTER: u32 = 1200;
 
 #[test]
 fn acknowledged_mail_survives_kill_9_exactly_once() {
-    let asked = std::env::var("PROVOST_KILL_AFTER").ok().and_then(|count| count.parse().ok());
-    let kill_after: u32 = asked.unwrap_or(KILL_AFTER);
+    let from_environment = std::env::var("PROVOST_KILL_AFTER").ok().and_then(|count| count.parse().ok());
+    let kill_after: u32 = from_environment.unwrap_or(KILL_AFTER);
     let mut node = Node::start().unwrap();
     let address = node.address(Port::Lmtp);
     let acknowledged = Mutex::new(Vec::new());
@@ -45,18 +45,18 @@ fn acknowledged_mail_survives_kill_9_exactly_once() {
         over.store(true, Ordering::Relaxed);
     });
     let back = node.serve_again(&[Port::Lmtp, Port::Imap, Port::Pop3]).unwrap();
-    let found = tokens_found(&node).unwrap();
+    let counts = tokens_found(&node).unwrap();
     let acknowledged = acknowledged.into_inner().unwrap();
     assert!(acknowledged.len() >= kill_after as usize);
-    let wrong: Vec<_> = acknowledged.iter().filter(|token| found.get(*token) != Some(&1)).collect();
+    let wrong: Vec<_> = acknowledged.iter().filter(|token| counts.get(*token) != Some(&1)).collect();
     assert!(
         wrong.is_empty(),
         "{} of {} acknowledged messages are not stored exactly once: {wrong:?}",
         wrong.len(),
         acknowledged.len()
     );
-    assert!(found.values().all(|count| *count == 1), "a message is stored twice");
-    println!("{} acknowledged, {} found, back after {back:?}", acknowledged.len(), found.len());
+    assert!(counts.values().all(|count| *count == 1), "a message is stored twice");
+    println!("{} acknowledged, {} counts, back after {back:?}", acknowledged.len(), counts.len());
 }
 
 fn deliver(line: &mut TextClient, to: &SamplePerson, token: &str) -> anyhow::Result<()> {
@@ -70,7 +70,7 @@ fn deliver(line: &mut TextClient, to: &SamplePerson, token: &str) -> anyhow::Res
 
 /// The tokens in all mailboxes, and how often each occurs.
 fn tokens_found(node: &Node) -> anyhow::Result<HashMap<String, u32>> {
-    let mut found = HashMap::new();
+    let mut counts = HashMap::new();
     for number in 1..=PEOPLE {
         let person = SamplePerson::of(number);
         let mut line = TextClient::open(node.address(Port::Imap))?;
@@ -80,9 +80,9 @@ fn tokens_found(node: &Node) -> anyhow::Result<HashMap<String, u32>> {
         if !selected.iter().any(|line| line == "* 0 EXISTS") {
             let lines = line.ask("c FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (X-Token)])", &["c OK"])?;
             for token in lines.iter().filter_map(|line| line.strip_prefix("X-Token: ")) {
-                *found.entry(token.to_owned()).or_default() += 1;
+                *counts.entry(token.to_owned()).or_default() += 1;
             }
         }
     }
-    Ok(found)
+    Ok(counts)
 }

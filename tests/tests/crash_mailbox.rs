@@ -125,7 +125,7 @@ fn imap(node: &Node, number: u32) -> anyhow::Result<TextClient> {
 }
 
 fn copies(node: &Node, number: u32) -> anyhow::Result<Copies> {
-    let mut found = Copies::new();
+    let mut copies = Copies::new();
     let mut line = imap(node, number)?;
     for mailbox in ["INBOX", "Archive"] {
         let selected = line.ask(&format!("b EXAMINE {mailbox}"), &["b OK"])?;
@@ -134,11 +134,11 @@ fn copies(node: &Node, number: u32) -> anyhow::Result<Copies> {
         }
         let lines = line.ask("c FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (X-Token)])", &["c OK"])?;
         for token in lines.iter().filter_map(|line| line.strip_prefix("X-Token: ")) {
-            let (inbox, archive) = found.entry(token.to_owned()).or_default();
+            let (inbox, archive) = copies.entry(token.to_owned()).or_default();
             *(if mailbox == "INBOX" { inbox } else { archive }) += 1;
         }
     }
-    Ok(found)
+    Ok(copies)
 }
 
 /// Compares the journal with the mailboxes, and adopts the outcome of changes that were not acknowledged.

@@ -19,8 +19,8 @@ const TAKEN: usize = 60;
 /// Lines of a message of the load, and of one that is too large for any room left.
 const LOAD_LINES: usize = 100;
 const LARGE_LINES: usize = 10_000;
-/// Messages deferred during the fault.
-const PUT_OFF: usize = 20;
+/// Deferrals after which the fault is known to be in effect.
+const DEFERRALS_MIN: usize = 20;
 const LIMIT: Duration = Duration::from_secs(60);
 /// The person who reads and writes mail while the load goes to the others.
 const READER: u32 = PEOPLE;
@@ -28,18 +28,19 @@ const READER: u32 = PEOPLE;
 /// The results of the load.
 #[derive(Default)]
 struct LoadResult {
-    taken: Mutex<Vec<String>>,
-    put_off: AtomicUsize,
+    /// The tokens of the acknowledged messages.
+    acknowledged: Mutex<Vec<String>>,
+    deferrals: AtomicUsize,
     is_over: AtomicBool,
 }
 
 impl LoadResult {
-    fn taken(&self) -> usize {
-        self.taken.lock().unwrap().len()
+    fn acknowledged_count(&self) -> usize {
+        self.acknowledged.lock().unwrap().len()
     }
 
     /// Delivers by LMTP until the load ends. A reply that is neither 2xx nor 4xx fails the test.
-    fn run(&self, node: &Node, connection: u32) {
+    fn deliver_until_over(&self, node: &Node, connection: u32) {
         let mut line = TextClient::open(node.address(Port::Lmtp)).unwrap();
         line.until(&["220"]).unwrap();
         line.ask("LHLO load.invalid", &["250 "]).unwrap();
@@ -51,8 +52,8 @@ impl LoadResult {
                 (format!("{connection}-{number}"), SamplePerson::of((connection + number) % (PEOPLE - 1) + 1));
             let reply = transact(&mut line, &to, &token, LOAD_LINES);
             match reply.split_at(1).0 {
-                "2" => self.taken.lock().unwrap().push(token),
-                "4" => drop(self.put_off.fetch_add(1, Ordering::Relaxed)),
+                "2" => self.acknowledged.lock().unwrap().push(token),
+                "4" => drop(self.deferrals.fetch_add(1, Ordering::Relaxed)),
                 _ => panic!("{reply}"),
             }
         }
@@ -104,8 +105,8 @@ fn append(line: &mut TextClient, octets: usize) -> String {
 }
 
 /// Whether a small change is refused, or accepted: a full disk may still have room in an existing file.
-fn is_refused_or_fits(answer: &str, refused: &str, taken: &str, disk: &str) -> bool {
-    answer.starts_with(refused) || disk == "full" && answer.starts_with(taken)
+fn is_refused_or_fits(answer: &str, refused: &str, accepted: &str, disk: &str) -> bool {
+    answer.starts_with(refused) || disk == "full" && answer.starts_with(accepted)
 }
 
 /// Changes a vacation rule by REST, and returns the status.
@@ -141,15 +142,15 @@ fn check_refusals(node: &Node, mut pop3: TextClient, disk: &str) {
 
 /// How often each token occurs.
 fn tokens_found(node: &Node) -> HashMap<String, u32> {
-    let mut found = HashMap::new();
+    let mut counts = HashMap::new();
     for number in 1..PEOPLE {
         let person = SamplePerson::of(number);
         for text in mail::inbox(node.address(Port::Imap), &person.mail(), &person.password()).unwrap() {
             let tokens = text.lines().filter_map(|line| line.strip_prefix("X-Token: "));
-            tokens.for_each(|token| *found.entry(token.trim_end().to_owned()).or_default() += 1);
+            tokens.for_each(|token| *counts.entry(token.trim_end().to_owned()).or_default() += 1);
         }
     }
-    found
+    counts
 }
 
 fn go_through(disk: &str) {
@@ -170,7 +171,7 @@ fn go_through(disk: &str) {
     std::thread::scope(|scope| {
         for connection in 0..CONNECTIONS {
             let (load, node) = (&load, &node);
-            scope.spawn(move || load.run(node, connection));
+            scope.spawn(move || load.deliver_until_over(node, connection));
         }
         // Stop the load even when a check panics.
         let checked =
@@ -181,26 +182,26 @@ fn go_through(disk: &str) {
     node.kill().unwrap();
     node.put_on_sound_disk();
     node.serve_again(&ports).unwrap();
-    let (found, taken) = (tokens_found(&node), load.taken.into_inner().unwrap());
-    let wrong: Vec<_> = taken.iter().filter(|token| found.get(*token) != Some(&1)).collect();
+    let (counts, acknowledged) = (tokens_found(&node), load.acknowledged.into_inner().unwrap());
+    let wrong: Vec<_> = acknowledged.iter().filter(|token| counts.get(*token) != Some(&1)).collect();
     assert!(
         wrong.is_empty(),
         "{} of {} acknowledged messages are not stored exactly once: {wrong:?}",
         wrong.len(),
-        taken.len()
+        acknowledged.len()
     );
-    println!("{} taken and found, {} put off", taken.len(), load.put_off.into_inner());
+    println!("{} taken and found, {} put off", acknowledged.len(), load.deferrals.into_inner());
 }
 
 fn with_load(node: &Node, load: &LoadResult, control: &Path, disk: &str) {
-    until("load", node, || load.taken() >= TAKEN);
+    until("load", node, || load.acknowledged_count() >= TAKEN);
     let pop3 = pop3(node);
     fs::write(control, disk).unwrap();
-    until("put off", node, || load.put_off.load(Ordering::Relaxed) >= PUT_OFF);
+    until("put off", node, || load.deferrals.load(Ordering::Relaxed) >= DEFERRALS_MIN);
     check_refusals(node, pop3, disk);
     fs::write(control, "").unwrap();
-    let before = load.taken();
-    until("taken again", node, || load.taken() >= before + TAKEN);
+    let before = load.acknowledged_count();
+    until("taken again", node, || load.acknowledged_count() >= before + TAKEN);
     let answer = append(&mut imap(node), 5);
     assert!(answer.starts_with("c OK"), "{answer}");
     assert_eq!(put_vacation(node), 200);

@@ -80,7 +80,7 @@ fn the_doctor_compares_what_is_presented_with_the_file() {
     for name in ["mx", "submission", "submissions", "lmtp", "imap", "imaps", "pop3", "pop3s", "ldap"] {
         let line = format!("BAD  listener {name} 127.0.0.1:");
         let line = found.out.lines().find(|found| found.starts_with(&line)).unwrap_or_default();
-        assert!(line.contains("presents another certificate than the file has: SHA-256 "), "{name}: {}", found.out);
+        assert!(line.contains("presents a certificate that differs from the file: SHA-256 "), "{name}: {}", found.out);
     }
     let names = "certificate is for mail.elsewhere.org, not for node.hostname mail.example.edu";
     assert!(found.out.contains(names), "{}", found.out);

@@ -130,11 +130,11 @@ fn half_open(node: &Node, each: usize) -> Vec<(Port, TcpStream)> {
 }
 
 #[test]
-fn half_open_connections_hold_up_nobody() {
+fn half_open_connections_delay_no_other_client() {
     let node = node();
-    let held = half_open(&node, 40);
+    let connections = half_open(&node, 40);
     is_served(&node, "half-open connections");
-    drop(held);
+    drop(connections);
 }
 
 #[test]
@@ -278,11 +278,11 @@ fn http_in_tls() {
     let listed = command::provost(&node, &["queue", "list"]).unwrap().good().unwrap();
     assert!(listed.contains("0 waiting"), "{listed}");
 
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    std::fs::write(node.data().join("tls/cert.pem"), made.cert.pem()).unwrap();
-    std::fs::write(node.data().join("tls/key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let identity = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(node.data().join("tls/cert.pem"), identity.cert.pem()).unwrap();
+    std::fs::write(node.data().join("tls/key.pem"), identity.signing_key.serialize_pem()).unwrap();
     node.signal("HUP").unwrap();
-    let is_new = || over_tls(&node, "GET /sign-in HTTP/1.1").1 == made.cert.der().to_vec();
+    let is_new = || over_tls(&node, "GET /sign-in HTTP/1.1").1 == identity.cert.der().to_vec();
     deadline::until(ANSWER_MAX * 15, || Ok(is_new().then_some(()))).unwrap();
-    assert_ne!(first, made.cert.der().to_vec());
+    assert_ne!(first, identity.cert.der().to_vec());
 }

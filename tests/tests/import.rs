@@ -84,16 +84,16 @@ fn dry_run_then_import_then_nothing_more() {
 
     let plan = import(&node, "three.csv", &file, &["--dry-run"]);
     assert_eq!(plan.code, PENDING, "{plan:?}");
-    for words in ["line 2: create zoe.tremblay@example.edu", "3 rows: 3 to create", "6 writes", "nothing was changed"] {
-        assert!(plan.out.contains(words), "no '{words}' in {}", plan.out);
+    for text in ["line 2: create zoe.tremblay@example.edu", "3 rows: 3 to create", "6 writes", "nothing was changed"] {
+        assert!(plan.out.contains(text), "no '{text}' in {}", plan.out);
     }
     assert!(!plan.out.contains("secret of"), "a password is shown: {}", plan.out);
     assert_eq!(state(&node), before);
     assert!(!takes(&node, "zoe.tremblay@example.edu"));
 
-    let done = import(&node, "three.csv", &file, &[]);
-    assert_eq!(done.code, Some(0), "{done:?}");
-    assert!(done.out.contains("applied: 3 of 3 people, 6 writes"), "{}", done.out);
+    let outcome = import(&node, "three.csv", &file, &[]);
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    assert!(outcome.out.contains("applied: 3 of 3 people, 6 writes"), "{}", outcome.out);
     wait_until_taken(&node, "lukasz.zak@example.edu");
     deadline::until(LIMIT, || Ok(logs_in(&node, "zoe.tremblay@example.edu", "secret of A1").then_some(()))).unwrap();
     assert!(logs_in(&node, "zoe.tremblay", "secret of A1") && !logs_in(&node, "zoe.tremblay", "secret of A2"));
@@ -110,8 +110,8 @@ fn dry_run_then_import_then_nothing_more() {
     let other =
         [HEADER, &row("A1", "Zoé", "Tremblay").replace("secret of A1", "another one"), &row("A4", "Mei", "Chen")]
             .concat();
-    let done = import(&node, "other.csv", &other, &[]);
-    assert!(done.code == Some(0) && done.out.contains("1 to create, 0 to update"), "{done:?}");
+    let outcome = import(&node, "other.csv", &other, &[]);
+    assert!(outcome.code == Some(0) && outcome.out.contains("1 to create, 0 to update"), "{outcome:?}");
     assert!(takes(&node, "ann.lee@example.edu"));
     assert!(logs_in(&node, "zoe.tremblay", "secret of A1") && !logs_in(&node, "zoe.tremblay", "another one"));
 
@@ -144,16 +144,16 @@ fn a_plan_says_why_and_what_was_there() {
     let renamed = write(&node, "why.csv", [HEADER, &row("Y1", "Zoé", "Gagné")].concat());
     let plan = provost(&node, &["import", &renamed, "--dry-run"]).unwrap();
     assert_eq!(plan.code, PENDING, "{plan:?}");
-    for words in [
+    for text in [
         "because the name Zoé Tremblay became Zoé Gagné [person.renamed]",
         "sn: Tremblay -> Gagné [column.family_name]",
         "mail: zoe.tremblay@example.edu -> zoe.gagne@example.edu [address.primary]",
     ] {
-        assert!(plan.out.contains(words), "no '{words}' in {}", plan.out);
+        assert!(plan.out.contains(text), "no '{text}' in {}", plan.out);
     }
     let json = provost(&node, &["--json", "import", &renamed, "--dry-run"]).unwrap();
-    for words in ["\"rule\": \"person.renamed\"", "\"policies\": \"built-in/1\"", "\"Tremblay\""] {
-        assert!(json.out.contains(words), "no '{words}' in {}", json.out);
+    for text in ["\"rule\": \"person.renamed\"", "\"policies\": \"built-in/1\"", "\"Tremblay\""] {
+        assert!(json.out.contains(text), "no '{text}' in {}", json.out);
     }
     assert!(!json.out.contains("secret of"), "{}", json.out);
 }
@@ -229,14 +229,15 @@ fn wrong_rows_are_named_and_only_they_are_left_out() {
         file += "\n";
     }
     file += &row("G2", "Good", "Last");
-    let done = import(&node, "dirty.csv", &file, &[]);
-    assert_eq!(done.code, REJECTED, "{done:?}");
+    let outcome = import(&node, "dirty.csv", &file, &[]);
+    assert_eq!(outcome.code, REJECTED, "{outcome:?}");
     for (line, (text, column, rule)) in lines.iter().zip(&wrong) {
         let begin = format!("line {line}, column {column}: ");
-        let is_listed = done.out.lines().any(|line| line.strip_prefix(&begin).is_some_and(|line| line.contains(rule)));
-        assert!(is_listed, "no '{begin}{rule}' for {text} in\n{}", done.out);
+        let is_listed =
+            outcome.out.lines().any(|line| line.strip_prefix(&begin).is_some_and(|line| line.contains(rule)));
+        assert!(is_listed, "no '{begin}{rule}' for {text} in\n{}", outcome.out);
     }
-    assert!(done.out.contains("2 to create") && !done.out.contains("short"), "{}", done.out);
+    assert!(outcome.out.contains("2 to create") && !outcome.out.contains("short"), "{}", outcome.out);
     let made = addresses(&node);
     assert_eq!(made.keys().filter(|id| !id.starts_with('T')).collect::<Vec<_>>(), ["G1", "G2"]);
     let again = import(&node, "dirty.csv", &file, &[]);
@@ -249,7 +250,7 @@ fn files_that_are_wrong_as_a_whole_change_nothing() {
     let good = row("W1", "Ann", "Roy");
     let whole = [HEADER, &good, &row("W2", "Zoé", "Roy")].concat();
     let before = state(&node);
-    for (name, bytes, words) in [
+    for (name, bytes, text) in [
         ("empty.csv", Vec::new(), "empty"),
         ("header only.csv", HEADER.as_bytes().to_vec(), "empty"),
         ("no header.csv", good.clone().into_bytes(), "no header"),
@@ -268,7 +269,7 @@ fn files_that_are_wrong_as_a_whole_change_nothing() {
     ] {
         let refused = import(&node, name, bytes, &[]);
         assert_eq!(refused.code, FAILED, "{name}: {refused:?}");
-        assert!(refused.err.contains(words) && refused.err.contains("nothing was changed"), "{name}: {}", refused.err);
+        assert!(refused.err.contains(text) && refused.err.contains("nothing was changed"), "{name}: {}", refused.err);
     }
     let missing = provost(&node, &["import", "/no/such/file.csv"]).unwrap();
     assert!(missing.code == FAILED && missing.err.contains("/no/such/file.csv"), "{missing:?}");
@@ -369,20 +370,20 @@ fn day(offset: i32) -> String {
 }
 
 fn from_outside(node: &Node, from: &str, to: &SamplePerson, extra: &str) {
-    let shown = if from.is_empty() { "daemon@example.net" } else { from };
+    let sender = if from.is_empty() { "daemon@example.net" } else { from };
     let text = format!(
-        "From: {shown}\r\nTo: {}\r\nSubject: a question\r\nMessage-ID: <{from}.1@example.net>\r\n{extra}\r\nAre you there?\r\n",
+        "From: {sender}\r\nTo: {}\r\nSubject: a question\r\nMessage-ID: <{from}.1@example.net>\r\n{extra}\r\nAre you there?\r\n",
         to.mail()
     );
     mail::send(node.address(Port::Mx), None, from, &[&to.mail()], &text).unwrap();
 }
 
-/// Waits until `provost queue list` ends in `count`, with nothing set aside, and contains `words`; returns the output.
-fn wait_for_queue(node: &Node, count: &str, words: &str) -> String {
+/// Waits until `provost queue list` ends in `count`, with nothing set aside, and contains `text`; returns the output.
+fn wait_for_queue(node: &Node, count: &str, text: &str) -> String {
     let listed = || {
         let listed = provost(node, &["queue", "list"])?.good()?;
         let last = format!("{count}, 0 set aside");
-        Ok((listed.lines().last() == Some(&last) && listed.contains(words)).then_some(listed))
+        Ok((listed.lines().last() == Some(&last) && listed.contains(text)).then_some(listed))
     };
     deadline::until(LIMIT, listed).unwrap().0
 }
@@ -457,7 +458,7 @@ fn a_vacation_answers_people_once_and_nobody_else() {
     assert_eq!(reply.reverse_path, "");
     let file = write(&node, "reply.eml", &reply.text);
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients/show.py");
-    let shown = run(Command::new("python3").arg(script).arg(&file)).unwrap().good().unwrap();
+    let parsed = run(Command::new("python3").arg(script).arg(&file)).unwrap().good().unwrap();
     for line in [
         "Auto-Submitted: auto-replied",
         "In-Reply-To: <friend@example.net.1@example.net>",
@@ -467,13 +468,13 @@ fn a_vacation_answers_people_once_and_nobody_else() {
         "À bientôt",
     ] {
         assert!(
-            shown.lines().any(|shown| shown.replace(['<', '>'], "") == line.replace(['<', '>'], "")),
-            "no '{line}' in\n{shown}"
+            parsed.lines().any(|parsed| parsed.replace(['<', '>'], "") == line.replace(['<', '>'], "")),
+            "no '{line}' in\n{parsed}"
         );
     }
     assert!(
-        shown.contains("test.p02@example.edu") && shown.contains("Message-ID: ") && shown.contains("Date: "),
-        "{shown}"
+        parsed.contains("test.p02@example.edu") && parsed.contains("Message-ID: ") && parsed.contains("Date: "),
+        "{parsed}"
     );
 
     let show = provost(&node, &["vacation", "show", &person.uid()]).unwrap().good().unwrap();
@@ -491,13 +492,13 @@ fn a_vacation_answers_people_once_and_nobody_else() {
 #[test]
 fn wrong_vacations_are_refused() {
     let node = start(1);
-    for (options, words) in [
+    for (options, text) in [
         (&["--start", "2026-12-20", "--end", "2026-12-19", "--text-fr", "x"][..], "the end is before the start"),
         (&["--text-fr", " "], "a text in French or in English is needed"),
         (&["--subject-fr", "a\nBcc: b@example.net", "--text-fr", "x"], "one line"),
     ] {
         let refused = provost(&node, &[&["vacation", "set", "test.p01"], options].concat()).unwrap();
-        assert!(refused.code == FAILED && refused.err.contains(words), "{refused:?}");
+        assert!(refused.code == FAILED && refused.err.contains(text), "{refused:?}");
     }
     let usage = provost(&node, &["vacation", "set", "test.p01", "--start", "tomorrow", "--text-fr", "x"]).unwrap();
     assert_eq!(usage.code, PENDING, "{usage:?}");
@@ -518,18 +519,18 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     let sink = MailSink::start().unwrap();
     let mut node = start_with(&sink);
     let (person, friend) = (SamplePerson::of(2), SamplePerson::of(3));
-    sink.answer("gone@example.net", Some("550 5.1.1 No such user here"));
-    sink.answer("busy@example.net", Some("451 4.7.1 Greylisted, come later"));
+    sink.set_rcpt_reply("gone@example.net", Some("550 5.1.1 No such user here"));
+    sink.set_rcpt_reply("busy@example.net", Some("451 4.7.1 Greylisted, come later"));
 
     submit(&node, &person, &["there@example.net", "also@example.net", &friend.mail()], "sent");
-    let taken = sink.wait_for("there@example.net", LIMIT).unwrap();
-    assert_eq!(taken.reverse_path, person.mail());
+    let message = sink.wait_for("there@example.net", LIMIT).unwrap();
+    assert_eq!(message.reverse_path, person.mail());
     assert!(
-        String::from_utf8_lossy(&taken.text).ends_with("Message-ID: <sent@example.edu>\r\n\r\n.été\r\n"),
-        "{taken:?}"
+        String::from_utf8_lossy(&message.text).ends_with("Message-ID: <sent@example.edu>\r\n\r\n.été\r\n"),
+        "{message:?}"
     );
     let heads = ["Authentication-Results: mail.example.edu;", "\tauth=pass", "Received: from client.example.net"];
-    let text = String::from_utf8_lossy(&taken.text);
+    let text = String::from_utf8_lossy(&message.text);
     assert!(heads.iter().zip(text.lines()).all(|(head, line)| line.starts_with(head)), "{text}");
     sink.wait_for("also@example.net", LIMIT).unwrap();
     assert_eq!(inbox(&node, &friend.mail(), &friend.password()).len(), 1);
@@ -538,7 +539,7 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     submit(&node, &person, &["gone@example.net", "there@example.net"], "bounced");
     let bounce = || Ok(inbox(&node, &person.mail(), &person.password()).into_iter().next());
     let (bounce, _) = deadline::until(LIMIT, bounce).unwrap();
-    for words in [
+    for text in [
         "Return-Path: <>",
         "Content-Type: multipart/report",
         "report-type=",
@@ -550,7 +551,7 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
         "Subject: bounced",
         "Auto-Submitted: auto-replied",
     ] {
-        assert!(bounce.to_lowercase().contains(&words.to_lowercase()), "no '{words}' in\n{bounce}");
+        assert!(bounce.to_lowercase().contains(&text.to_lowercase()), "no '{text}' in\n{bounce}");
     }
     assert!(!bounce.contains("there@example.net"), "the bounce must name only the failed recipient: {bounce}");
     assert_eq!(sink.taken_for("there@example.net").len(), 2);
@@ -558,21 +559,21 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
 
     submit(&node, &person, &["busy@example.net", "also@example.net"], "waiting");
     let listed = wait_for_queue(&node, "1 waiting", "Greylisted");
-    assert!(listed.contains("tried 1 times, next at ") && listed.contains("451 4.7.1"), "{listed}");
+    assert!(listed.contains("tried 1 time, next at ") && listed.contains("451 4.7.1"), "{listed}");
     assert!(listed.contains("busy@example.net") && listed.contains(&person.mail()), "{listed}");
     assert!(!listed.contains("also@example.net"), "the delivered recipient must be gone: {listed}");
-    assert_eq!(sink.asked("busy@example.net"), 1);
+    assert_eq!(sink.rcpt_count("busy@example.net"), 1);
 
     // The queue survives a restart; with shorter waits the test can watch the retries.
     node.stop().unwrap();
     node.configure(|text| text.replace("[queue]\n", "[queue]\nretry_first = 1\nretry_max = 1\n")).unwrap();
     node.serve_again(&[Port::Http, Port::Submission]).unwrap();
     submit(&node, &person, &["busy@example.net"], "again");
-    deadline::until(LIMIT, || Ok((sink.asked("busy@example.net") >= 4).then_some(()))).unwrap();
+    deadline::until(LIMIT, || Ok((sink.rcpt_count("busy@example.net") >= 4).then_some(()))).unwrap();
     assert!(sink.taken_for("busy@example.net").is_empty());
-    sink.answer("busy@example.net", None);
-    let taken = sink.wait_for("busy@example.net", LIMIT).unwrap();
-    assert!(String::from_utf8_lossy(&taken.text).contains("Subject: again"), "{taken:?}");
+    sink.set_rcpt_reply("busy@example.net", None);
+    let message = sink.wait_for("busy@example.net", LIMIT).unwrap();
+    assert!(String::from_utf8_lossy(&message.text).contains("Subject: again"), "{message:?}");
     assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 1, "a deferral must not cause a bounce");
 }
 
@@ -712,7 +713,7 @@ fn a_relay_that_is_down_gets_the_mail_later() {
 fn mail_that_is_never_taken_comes_back() {
     let sink = MailSink::start().unwrap();
     let mut node = start_with(&sink);
-    sink.answer("busy@example.net", Some("451 4.7.1 Greylisted, come later"));
+    sink.set_rcpt_reply("busy@example.net", Some("451 4.7.1 Greylisted, come later"));
     node.stop().unwrap();
     let short = "[queue]\nretry_first = 1\nretry_max = 1\nlifetime = 2\n";
     node.configure(|text| text.replace("[queue]\n", short)).unwrap();
@@ -721,10 +722,10 @@ fn mail_that_is_never_taken_comes_back() {
     submit(&node, &person, &["busy@example.net"], "expired");
     let bounce = || Ok(inbox(&node, &person.mail(), &person.password()).into_iter().next());
     let (bounce, _) = deadline::until(LIMIT, bounce).unwrap();
-    for words in ["Return-Path: <>", "Final-Recipient: rfc822; busy@example.net", "Action: failed", "Greylisted"] {
-        assert!(bounce.contains(words), "no '{words}' in\n{bounce}");
+    for text in ["Return-Path: <>", "Final-Recipient: rfc822; busy@example.net", "Action: failed", "Greylisted"] {
+        assert!(bounce.contains(text), "no '{text}' in\n{bounce}");
     }
-    assert!(sink.asked("busy@example.net") >= 2);
+    assert!(sink.rcpt_count("busy@example.net") >= 2);
     // A bounce that cannot be delivered is dropped: no loop.
     wait_for_empty_queue(&node);
     assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 1);

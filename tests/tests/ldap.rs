@@ -35,7 +35,7 @@ fn people_are_found_with_their_attributes() {
     for filter in
         ["(uid=test.p07)", "(mail=TEST.P07@example.edu)", "(employeeNumber=T0007)", "(&(sn=p07)(givenName=test))"]
     {
-        let found = ldap.search(filter, &["*", "+"]).unwrap().good().unwrap();
+        let output = ldap.search(filter, &["*", "+"]).unwrap().good().unwrap();
         for line in [
             "objectClass: inetOrgPerson",
             "objectClass: eduPerson",
@@ -57,7 +57,7 @@ fn people_are_found_with_their_attributes() {
             "provostProgram: Arts",
             "provostState: active",
         ] {
-            assert!(found.lines().any(|found| found == line), "{filter}: no '{line}' in\n{found}");
+            assert!(output.lines().any(|text| text == line), "{filter}: no '{line}' in\n{output}");
         }
         for name in [
             "entryUUID: ",
@@ -67,7 +67,7 @@ fn people_are_found_with_their_attributes() {
             "userPassword:: ",
             "provostStartDate: 2026",
         ] {
-            assert!(found.lines().any(|found| found.starts_with(name)), "{filter}: no {name} in\n{found}");
+            assert!(output.lines().any(|text| text.starts_with(name)), "{filter}: no {name} in\n{output}");
         }
     }
     let address = ldap.search("(provostAddress=test.p07@example.edu)", &[]).unwrap().good().unwrap();
@@ -86,13 +86,13 @@ fn people_are_found_with_their_attributes() {
 }
 
 #[test]
-fn everybody_reads_what_is_theirs() {
+fn each_user_reads_only_their_entry() {
     let node = node(None);
     let (ldap, zoe, ann) = (Ldap::of(&node), SamplePerson::of(1), SamplePerson::of(2));
     let (zoe_dn, ann_dn) = (person_dn(&ldap, &zoe), person_dn(&ldap, &ann));
 
-    let nobody = ldap.anonymous().search("(objectClass=*)", &[]).unwrap();
-    assert!(nobody.code != Some(0) && !nobody.out.contains("dn: "), "{nobody:?}");
+    let anonymous = ldap.anonymous().search("(objectClass=*)", &[]).unwrap();
+    assert!(anonymous.code != Some(0) && !anonymous.out.contains("dn: "), "{anonymous:?}");
     let dse = ldap.anonymous().run("ldapsearch", &["-LLL", "-b", "", "-s", "base", "namingContexts"]).unwrap();
     assert!(dse.good().unwrap().contains(&format!("namingContexts: {SUFFIX}")));
 
@@ -265,18 +265,18 @@ impl SyncWatch {
         let arguments =
             ["-o", "ldif-wrap=no", "-E", "sync=rp", "-b", SUFFIX, filter, "mailLocalAddress", "preferredLanguage"];
         let mut child = ldap.command("ldapsearch", &arguments).stdout(Stdio::piped()).spawn().unwrap();
-        let (tell, lines) = channel();
+        let (sender, lines) = channel();
         let out = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { child, lines }
     }
 
-    fn wait_for(&self, words: &str) {
+    fn wait_for(&self, text: &str) {
         let mut answer = Vec::new();
-        while !answer.last().is_some_and(|line: &String| line.contains(words)) {
+        while !answer.last().is_some_and(|line: &String| line.contains(text)) {
             match self.lines.recv_timeout(LIMIT) {
                 Ok(line) => answer.push(line),
-                Err(error) => panic!("no '{words}' ({error}) after:\n{}", answer.join("\n")),
+                Err(error) => panic!("no '{text}' ({error}) after:\n{}", answer.join("\n")),
             }
         }
     }
@@ -328,8 +328,8 @@ fn acknowledged_writes_survive_kill_9() {
     }
     let login = || Ok(logs_in(&node, &people[0].mail(), "after the kill").then_some(()));
     deadline::until(LIMIT, login).unwrap();
-    let everybody = ldap.search("(uid=test.*)", &["1.1"]).unwrap().good().unwrap();
-    assert_eq!(everybody.matches("dn: ").count(), PEOPLE as usize);
+    let people = ldap.search("(uid=test.*)", &["1.1"]).unwrap().good().unwrap();
+    assert_eq!(people.matches("dn: ").count(), PEOPLE as usize);
 }
 
 /// The replies to logins and RCPT for a person: IMAP, POP3, submission, MX.

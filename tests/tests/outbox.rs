@@ -119,7 +119,7 @@ impl Purpose {
             Self::Answered => transact(line, &outside, &away, " NOTIFY=SUCCESS,FAILURE", token),
             Self::Relayed => transact(line, &writer, &outside, "", token),
             Self::Bounced => {
-                sink.answer(&outside, Some("550 5.1.1 No such user here"));
+                sink.set_rcpt_reply(&outside, Some("550 5.1.1 No such user here"));
                 transact(line, &writer, &outside, "", token)
             }
         }
@@ -134,8 +134,8 @@ fn outside(token: &str) -> String {
     format!("{token}@example.net")
 }
 
-fn is_report(taken: &AcceptedMessage) -> bool {
-    String::from_utf8_lossy(&taken.text).contains("report-type")
+fn is_report(message: &AcceptedMessage) -> bool {
+    String::from_utf8_lossy(&message.text).contains("report-type")
 }
 
 fn wait_for_empty_queue(node: &Node) {
@@ -150,12 +150,12 @@ fn wait_for_empty_queue(node: &Node) {
 /// The tokens in a person's messages, and how often each occurs; bounces by the recipient that they name.
 fn tokens(node: &Node, number: u32, before: &str, after: &str) -> HashMap<String, usize> {
     let person = SamplePerson::of(number);
-    let mut found = HashMap::new();
+    let mut counts = HashMap::new();
     for message in inbox(node.address(Port::Imap), &person.mail(), &person.password()).unwrap() {
         let named = message.lines().find_map(|line| line.strip_prefix(before)?.strip_suffix(after));
-        *found.entry(named.unwrap_or_else(|| panic!("no '{before}' in {message}")).to_owned()).or_default() += 1;
+        *counts.entry(named.unwrap_or_else(|| panic!("no '{before}' in {message}")).to_owned()).or_default() += 1;
     }
-    found
+    counts
 }
 
 /// Checks the copies of one message that the relay accepted: one, and one more for each kill right after a copy.
@@ -178,18 +178,18 @@ fn check_once(copies: &[AcceptedMessage], is_expected: bool, kills: &[Instant], 
 
 #[test]
 fn what_a_delivery_causes_survives_kill_9_exactly_once() {
-    let asked = std::env::var("PROVOST_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    let rounds = std::env::var("PROVOST_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
     let sink = MailSink::start().unwrap();
     let mut node = start(&sink);
     let (mut kills, mut acknowledged) = (Vec::new(), Vec::new());
-    for round in 0..asked.unwrap_or(ROUNDS) {
+    for round in 0..rounds.unwrap_or(ROUNDS) {
         acknowledged.extend(send_until_killed(&mut node, &sink, round));
         kills.push(Instant::now());
         serve(&mut node);
         // A row that is claimed during two consecutive kills waits a quarter of an hour.
         wait_for_empty_queue(&node);
     }
-    let (kept, bounced) = (tokens(&node, AWAY, "X-Token: ", ""), tokens(&node, WRITER, BOUNCE, "@example.net"));
+    let (stored, bounces) = (tokens(&node, AWAY, "X-Token: ", ""), tokens(&node, WRITER, BOUNCE, "@example.net"));
     let mut again = 0;
     for (purpose, token) in &acknowledged {
         let copies = sink.taken_for(&outside(token));
@@ -199,20 +199,20 @@ fn what_a_delivery_causes_survives_kill_9_exactly_once() {
         };
         match purpose {
             Purpose::Answered => {
-                assert_eq!(kept.get(token), Some(&1), "{token} is kept");
+                assert_eq!(stored.get(token), Some(&1), "{token} is kept");
                 again += once(&others, true) + once(&reports, true);
             }
             Purpose::Relayed => again += once(&others, true),
-            Purpose::Bounced => assert_eq!(bounced.get(token), Some(&1), "{token} is bounced"),
+            Purpose::Bounced => assert_eq!(bounces.get(token), Some(&1), "{token} is bounced"),
         }
     }
     // A message that was not acknowledged is stored with all its effects, or not at all.
-    for (token, copies) in &kept {
+    for (token, copies) in &stored {
         assert_eq!(*copies, 1, "{token}");
         let (reports, replies): (Vec<_>, Vec<_>) = sink.taken_for(&outside(token)).into_iter().partition(is_report);
         assert!(!reports.is_empty() && !replies.is_empty(), "{token} is stored without its reply or report");
     }
-    assert!(bounced.values().all(|copies| *copies == 1), "{bounced:?}");
+    assert!(bounces.values().all(|copies| *copies == 1), "{bounces:?}");
     let count = |wanted| acknowledged.iter().filter(|(purpose, _)| *purpose == wanted).count();
     for purpose in Purpose::ALL {
         assert!(count(purpose) > 0, "{purpose:?} was tested");

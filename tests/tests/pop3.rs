@@ -44,7 +44,7 @@ fn a_login_after_the_end_of_another_session() {
             let mut before = logged_in(&node, &person);
             let count = messages(&mut before);
             before.ask(&format!("DELE {count}"), &["+OK"]).unwrap();
-            let (before, left) = match end {
+            let (before, count_after) = match end {
                 PreviousEnd::Quit => {
                     before.ask("QUIT", &["+OK"]).unwrap();
                     (Some(before), count - 1)
@@ -60,7 +60,7 @@ fn a_login_after_the_end_of_another_session() {
                 }
             };
             let mut after = logged_in(&node, &person);
-            assert_eq!(messages(&mut after), left, "{turn} {end:?}");
+            assert_eq!(messages(&mut after), count_after, "{turn} {end:?}");
             after.ask("QUIT", &["+OK"]).unwrap();
             drop(before);
         }

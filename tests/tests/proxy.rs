@@ -167,8 +167,8 @@ fn counts_traces_and_pages_name_the_client() {
     let person = SamplePerson::of(2);
 
     // The client may have two connections; a second client is still served, though both come from HAProxy's address.
-    let mut held: Vec<TextClient> = (0..2).map(|_| balancer.open(Port::Imap, CLIENT)).collect();
-    held.iter_mut().for_each(|line| _ = line.until(&["* OK"]).unwrap());
+    let mut connections: Vec<TextClient> = (0..2).map(|_| balancer.open(Port::Imap, CLIENT)).collect();
+    connections.iter_mut().for_each(|line| _ = line.until(&["* OK"]).unwrap());
     let refused = balancer.open(Port::Imap, CLIENT).next().unwrap().unwrap();
     assert!(refused.starts_with("* BYE"), "{refused}");
     balancer.open(Port::Imap, OTHER).until(&["* OK"]).unwrap();
@@ -202,9 +202,9 @@ fn counts_traces_and_pages_name_the_client() {
     let mut ldap = balancer.open(Port::Ldap, CLIENT);
     ldap.send(&ldap_bind("wrong")).unwrap();
     ldap.octets(10).unwrap();
-    for words in ["service=\"pop3\"", "service=\"imap\"", "LDAP bind refused"] {
-        let is_named = |line: &str| [words, "203.0.113.7", "account="].into_iter().all(|part| line.contains(part));
-        assert!(node.log().lines().any(is_named), "{words}: {}", node.log());
+    for text in ["service=\"pop3\"", "service=\"imap\"", "LDAP bind refused"] {
+        let is_named = |line: &str| [text, "203.0.113.7", "account="].into_iter().all(|part| line.contains(part));
+        assert!(node.log().lines().any(is_named), "{text}: {}", node.log());
     }
 }
 
@@ -289,4 +289,26 @@ fn a_trusted_network_must_send_version_2_and_others_cannot() {
     let answer = ldap.octets(10).unwrap();
     // RFC 4511 §4.4.1: a Notice of Disconnection has message id 0.
     assert_eq!(answer[4], 0, "{answer:?}");
+}
+
+/// One source cannot take all connections of the directory: it has 256 of 1,024.
+#[test]
+fn one_source_leaves_the_directory_to_others() {
+    /// An anonymous simple bind (RFC 4511 §4.2, RFC 4513 §5.1.1) and its success.
+    const BIND: &[u8] = b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00";
+    const SUCCESS: &[u8] = b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00";
+    let node = node();
+    let balancer = Balancer::start(&node);
+    let bind = |source| {
+        let mut line = balancer.open(Port::Ldap, source);
+        line.send(BIND).unwrap();
+        let answer = line.octets(SUCCESS.len());
+        (line, answer.is_ok_and(|answer| answer == SUCCESS))
+    };
+    let open: Vec<_> = (0..256).map(|_| bind(CLIENT)).collect();
+    assert!(open.iter().all(|(_, is_bound)| *is_bound));
+    assert!(!bind(CLIENT).1, "the source has its share");
+    assert!(bind(OTHER).1, "another source is served");
+    drop(open);
+    deadline::until(std::time::Duration::from_secs(10), || Ok(bind(CLIENT).1.then_some(()))).unwrap();
 }

@@ -45,8 +45,8 @@ fn wait_for(node: &Node, certificate: &[u8]) {
     deadline::until(CHANGE_LIMIT, || Ok((session(node).1 == certificate).then_some(()))).unwrap();
 }
 
-fn wait_for_log(node: &Node, words: &str, times: usize) {
-    deadline::until(CHANGE_LIMIT, || Ok((node.log().matches(words).count() >= times).then_some(()))).unwrap();
+fn wait_for_log(node: &Node, text: &str, times: usize) {
+    deadline::until(CHANGE_LIMIT, || Ok((node.log().matches(text).count() >= times).then_some(()))).unwrap();
 }
 
 const RELOADED: &str = "certificate and key reloaded";

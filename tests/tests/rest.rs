@@ -115,11 +115,11 @@ fn finds_and_shows(api: &Api<'_>) {
     assert_eq!(found.body.matches("\"uid\"").count(), 1, "{}", found.body);
     assert!(api.good("200", &[], "/people?q=test&limit=2").body.contains("\"more\":true"));
     for key in [ONE.uid(), ONE.mail(), found.text("id"), "registrar:T0011".to_owned()] {
-        let shown = api.good("200", &[], &format!("/people/{key}"));
-        assert_eq!(shown.text("uid"), ONE.uid(), "{key}");
-        assert_eq!(shown.header("etag"), format!("\"{}\"", shown.text("version")));
-        assert_eq!(shown.header("x-audit-id"), shown.text("audit_id"));
-        assert!(!shown.body.to_lowercase().contains("userpassword"), "{}", shown.body);
+        let person = api.good("200", &[], &format!("/people/{key}"));
+        assert_eq!(person.text("uid"), ONE.uid(), "{key}");
+        assert_eq!(person.header("etag"), format!("\"{}\"", person.text("version")));
+        assert_eq!(person.header("x-audit-id"), person.text("audit_id"));
+        assert!(!person.body.to_lowercase().contains("userpassword"), "{}", person.body);
     }
 }
 
@@ -171,15 +171,15 @@ fn password_takes_effect(node: &Node, api: &Api<'_>) {
         deadline::until(LIMIT, look).unwrap();
     };
     let open = open_sessions(node);
-    let made = api.good("200", &["-X", "POST"], &path);
+    let reset = api.good("200", &["-X", "POST"], &path);
     end_at_once(open);
-    logs_in(&made.text("password"));
+    logs_in(&reset.text("password"));
     assert!(!mail::logs_in_by_imap(imap, &ONE.mail(), &ONE.password()).unwrap());
     let chosen = api.good("200", &json(r#"{"password":"chosen by the caller"}"#), &path);
     assert!(!chosen.body.contains("password"), "the reply must not contain the password: {}", chosen.body);
     logs_in("chosen by the caller");
     let audit = command(node, &["audit", "list", "--limit", "1000"]);
-    assert!(!audit.contains("chosen by the caller") && !audit.contains(&made.text("password")));
+    assert!(!audit.contains("chosen by the caller") && !audit.contains(&reset.text("password")));
 }
 
 /// Idle sessions of one person in every protocol.
@@ -210,8 +210,8 @@ fn open_sessions(node: &Node) -> Vec<(&'static str, TextClient)> {
 fn end_at_once(open: Vec<(&'static str, TextClient)>) {
     let start = Instant::now();
     for (name, mut line) in open {
-        let words = line.next().unwrap().unwrap_or_default();
-        assert!(["* BYE", "-ERR", "421 "].iter().any(|end| words.starts_with(end)), "{name}: {words}");
+        let last = line.next().unwrap().unwrap_or_default();
+        assert!(["* BYE", "-ERR", "421 "].iter().any(|end| last.starts_with(end)), "{name}: {last}");
         assert_eq!(line.next().unwrap(), None, "{name} is closed");
     }
     println!("open sessions ended {:?} after the reset", start.elapsed());
@@ -339,8 +339,8 @@ fn tokens_have_a_role_and_an_end(node: &Node, api: &Api<'_>) {
 }
 
 fn make_admin(node: &Node, uid: &str) {
-    let shown = command(node, &["--json", "person", "show", uid]);
-    let dn = shown.split("\"dn\": \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned();
+    let output = command(node, &["--json", "person", "show", uid]);
+    let dn = output.split("\"dn\": \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().to_owned();
     let change = node.folder().join("admin.ldif");
     std::fs::write(&change, format!("dn: {dn}\nchangetype: modify\nreplace: provostRole\nprovostRole: admin\n"))
         .unwrap();

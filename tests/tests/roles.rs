@@ -47,7 +47,7 @@ fn a_help_desk_stays_below_an_administrator() {
     by_the_pages(&node);
     by_ldap(&node, &ldap);
     by_a_registrars_file(&node);
-    the_nodes_token_lends_nobody_its_role(&node);
+    the_nodes_token_lends_its_role_to_no_user(&node);
     tokens_end(&node);
     assert!(mail::logs_in_by_imap(node.address(Port::Imap), &ADMIN.mail(), &ADMIN.password()).unwrap());
 }
@@ -165,14 +165,14 @@ fn by_a_registrars_file(node: &Node) {
     for name in [NEW_ADMIN.mail(), NEW_ADMIN.uid(), "tess.p03@example.edu".to_owned()] {
         assert!(!logs_in(&name).unwrap(), "{name}");
     }
-    let shown = command(node, &["person", "show", &NEW_ADMIN.uid()]).good().unwrap();
-    assert!(shown.contains("Tess P03") && shown.contains("none: cannot sign in"), "{shown}");
+    let person = command(node, &["person", "show", &NEW_ADMIN.uid()]).good().unwrap();
+    assert!(person.contains("Tess P03") && person.contains("none: cannot sign in"), "{person}");
     assert_eq!(ask(node, &token, "POST", &format!("/people/{}/password", ADMIN.uid()), JSON).status, 403);
 }
 
 /// The node answers `queue list` and `settings show` for its own token, an administrator's. The permission depends on
 /// the role of the user who runs the command.
-fn the_nodes_token_lends_nobody_its_role(node: &Node) {
+fn the_nodes_token_lends_its_role_to_no_user(node: &Node) {
     let user = run(Command::new("id").arg("-un")).unwrap().good().unwrap().trim().to_owned();
     for (role, queue, settings) in
         [("registrar", NOT_ALLOWED, NOT_ALLOWED), ("helpdesk1", Some(0), NOT_ALLOWED), ("auditor", Some(0), Some(0))]

@@ -267,8 +267,8 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     assert_eq!(refused.code, UNAVAILABLE, "{refused:?}");
 
     let status = site.provost(&["directory", "status"]);
-    let is_told = status.out.contains("DEAD") && status.out.contains("node        follows no server");
-    assert!(status.code == UNAVAILABLE && is_told, "{status:?}");
+    let is_reported = status.out.contains("DEAD") && status.out.contains("node        follows no server");
+    assert!(status.code == UNAVAILABLE && is_reported, "{status:?}");
 
     tokens_and_audit_need_no_directory(&site);
 
@@ -335,8 +335,8 @@ fn a_directory_that_lost_a_container_is_parked() {
         site.serve();
         site.wait_for("nobody.of.that.name@example.edu", "550", LIMIT);
     }
-    let shown = site.provost(&["settings", "show"]).good().unwrap();
-    assert!(shown.contains("5000000000"), "{shown}");
+    let settings = site.provost(&["settings", "show"]).good().unwrap();
+    assert!(settings.contains("5000000000"), "{settings}");
 }
 
 /// Known addresses are served, unknown ones deferred, and the operator is warned.
@@ -387,14 +387,14 @@ fn alias_entry(alias: &str, owner: &str) -> String {
 
 fn a_person_is_found(ldap: &Ldap) {
     for filter in ["(uid=zoe.tremblay)", "(mail=zoe.tremblay@example.edu)", "(employeeNumber=20260001)"] {
-        let found = ldap.search(filter, &["*", "+"]).unwrap().good().unwrap();
+        let output = ldap.search(filter, &["*", "+"]).unwrap().good().unwrap();
         for line in [
             "uid: zoe.tremblay",
             "employeeNumber: 20260001",
             "objectClass: provostAccount",
             "eduPersonAffiliation: student",
         ] {
-            assert!(found.lines().any(|found| found == line), "{filter}: no '{line}' in\n{found}");
+            assert!(output.lines().any(|text| text == line), "{filter}: no '{line}' in\n{output}");
         }
     }
 }

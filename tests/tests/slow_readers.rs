@@ -37,11 +37,11 @@ fn logged_in(node: &Node) -> anyhow::Result<TcpStream> {
 
 /// Reads in small pieces up to `wanted` and the rest of its line.
 fn until(socket: &mut TcpStream, wanted: &[u8]) -> anyhow::Result<()> {
-    let (mut seen, mut octet) = (Vec::new(), [0]);
-    while !(seen.ends_with(b"\r\n") && seen.windows(wanted.len()).any(|window| window == wanted)) {
-        let read = socket.read(&mut octet).with_context(|| String::from_utf8_lossy(&seen).into_owned())?;
-        ensure!(read == 1, "closed after {}", String::from_utf8_lossy(&seen));
-        seen.push(octet[0]);
+    let (mut input, mut octet) = (Vec::new(), [0]);
+    while !(input.ends_with(b"\r\n") && input.windows(wanted.len()).any(|window| window == wanted)) {
+        let read = socket.read(&mut octet).with_context(|| String::from_utf8_lossy(&input).into_owned())?;
+        ensure!(read == 1, "closed after {}", String::from_utf8_lossy(&input));
+        input.push(octet[0]);
     }
     Ok(())
 }

@@ -14,24 +14,24 @@ use serde_json::Value;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The output of `provost --json trace`.
-fn trace(node: &Node, words: &[&str]) -> anyhow::Result<Value> {
-    let out = provost(node, &[&["--json", "trace"], words].concat())?.good()?;
+fn trace(node: &Node, arguments: &[&str]) -> anyhow::Result<Value> {
+    let out = provost(node, &[&["--json", "trace"], arguments].concat())?.good()?;
     Ok(serde_json::from_str(&out)?)
 }
 
 /// The events of the newest message found, as `event to: text`, once one of them is `event`. Events are written within
 /// some hundredths of a second.
-fn events(node: &Node, words: &[&str], event: &str) -> Vec<String> {
-    let look = || {
-        let found = trace(node, words)?;
+fn events(node: &Node, arguments: &[&str], event: &str) -> Vec<String> {
+    let read = || {
+        let found = trace(node, arguments)?;
         let Some(events) = found["messages"][0]["events"].as_array() else { return Ok(None) };
         let text = |event: &Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
         let line = |one: &Value| format!("{} {}: {}", text(one, "event"), text(one, "to"), text(one, "text"));
         let lines: Vec<String> = events.iter().map(line).collect();
         Ok(lines.iter().any(|line| line.starts_with(event)).then_some(lines))
     };
-    let found = deadline::until(LIMIT, look);
-    found.unwrap_or_else(|error| panic!("{words:?}: {error}: {:?}", trace(node, words))).0
+    let found = deadline::until(LIMIT, read);
+    found.unwrap_or_else(|error| panic!("{arguments:?}: {error}: {:?}", trace(node, arguments))).0
 }
 
 fn message(id: &str) -> String {
@@ -70,8 +70,8 @@ fn a_message_is_found_whatever_became_of_it() {
     assert!(recipient(mx, "zoe@elsewhere.example").unwrap().starts_with("550"));
     let refused = events(&node, &["--recipient", "nobody@example.edu"], "refused");
     assert_eq!(refused, ["refused nobody@example.edu: 550 5.1.1 No such user here"]);
-    let asked = trace(&node, &["--sender", "asker@example.net"]).unwrap().to_string();
-    assert!(asked.contains("550 5.7.1 Relaying denied") && asked.contains("zoe@elsewhere.example"), "{asked}");
+    let refused = trace(&node, &["--sender", "asker@example.net"]).unwrap().to_string();
+    assert!(refused.contains("550 5.7.1 Relaying denied") && refused.contains("zoe@elsewhere.example"), "{refused}");
 
     // Mail to outside: accepted by the relay, deferred, refused.
     let login = (zoe.mail(), zoe.password());
@@ -86,33 +86,33 @@ fn a_message_is_found_whatever_became_of_it() {
         && sent.starts_with("sent out@example.net: 250")),
         "{sent:?}"
     );
-    sink.answer("gone@example.net", Some("550 5.1.1 gone\u{1b}[31m"));
+    sink.set_rcpt_reply("gone@example.net", Some("550 5.1.1 gone\u{1b}[31m"));
     submit("gone@example.net", "five@example.edu");
     let failed = events(&node, &["--recipient", "gone@example.net"], "failed");
     assert!(
         failed[1].starts_with("failed gone@example.net: 550 5.1.1 gone") && !failed[1].contains('\u{1b}'),
         "{failed:?}"
     );
-    sink.answer("later@example.net", Some("451 4.2.0 later"));
+    sink.set_rcpt_reply("later@example.net", Some("451 4.2.0 later"));
     submit("later@example.net", "six@example.edu");
     let deferred = events(&node, &["six@example.edu"], "deferred");
     assert_eq!(deferred[1], "deferred later@example.net: 451 4.2.0 later");
 
     // Output for people: one log line per event, no subject and no text anywhere, and an audit record for each search.
-    let shown = provost(&node, &["trace", "four@example.edu"]).unwrap().good().unwrap();
-    for words in ["<four@example.edu> from <test.p01@example.edu>", "received by submission from 127.0.0.1 as test.p01"]
+    let output = provost(&node, &["trace", "four@example.edu"]).unwrap().good().unwrap();
+    for text in ["<four@example.edu> from <test.p01@example.edu>", "received by submission from 127.0.0.1 as test.p01"]
     {
-        assert!(shown.contains(words), "{words}: {shown}");
+        assert!(output.contains(text), "{text}: {output}");
     }
     let log = node.log();
-    for words in
+    for text in
         ["delivered id=", "message_id=\"three@example.org\"", "to=\"nobody@example.edu\"", "550 5.1.1 No such user"]
     {
-        assert!(log.contains(words), "{words}");
+        assert!(log.contains(text), "{text}");
     }
-    let kept = std::fs::read_dir(node.data().join("trace")).unwrap();
-    let kept: String = kept.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
-    assert!(kept.contains("three@example.org") && !kept.contains("secret"), "{kept}");
+    let files = std::fs::read_dir(node.data().join("trace")).unwrap();
+    let files: String = files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    assert!(files.contains("three@example.org") && !files.contains("secret"), "{files}");
     let audit = provost(&node, &["audit", "list", "--limit", "100"]).unwrap().good().unwrap();
     assert!(audit.contains("message.view provostPersonId="), "{audit}");
 }
@@ -128,7 +128,7 @@ fn a_person_who_was_renamed_is_found_by_the_old_name_and_the_new_one() {
     provost(&node, &["import", file.to_str().unwrap()]).unwrap().good().unwrap();
     for key in [zoe.mail().as_str(), "test.cote@example.edu", "registrar:T0001"] {
         let history = provost(&node, &["person", "history", key]).unwrap().good().unwrap();
-        for words in [
+        for text in [
             "person.rename",
             "because the name Test P01 became Test Côté",
             "line 2 of registrar, batch ",
@@ -137,7 +137,7 @@ fn a_person_who_was_renamed_is_found_by_the_old_name_and_the_new_one() {
             "(cli)",
             "person.create",
         ] {
-            assert!(history.contains(words), "{key}: {words}: {history}");
+            assert!(history.contains(text), "{key}: {text}: {history}");
         }
     }
     // A search by either name also finds the mail to the other; also while the node is down.

@@ -7,9 +7,9 @@ use anyhow::ensure;
 use provost_tests::node::checkout;
 use provost_tests::{MailSink, Node, Port, deadline};
 
-/// `tests/fixtures/make` wrote one folder for every format that was ever on main.
+/// One folder for each format that was ever on main, written by `tests/fixtures/make`.
 const FIXTURES: [&str; 4] = ["v1", "v2", "v3", "v4"];
-/// The queued message was deferred for a minute when the folder was made, so a stopped node has no longer wait left.
+/// Limit for the queued message to arrive: its next attempt was at most one minute away when the folder was made.
 const QUEUE_LIMIT: Duration = Duration::from_secs(90);
 
 #[test]
@@ -31,9 +31,10 @@ fn every_earlier_data_folder_opens_with_all_that_was_in_it() {
 }
 
 fn compare(node: &Node, fixture: &str) -> anyhow::Result<()> {
-    let base = node.port(Port::Ldap).to_string();
+    // The first port of a node is that of LDAP.
+    let port_base = node.port(Port::Ldap).to_string();
     let script = checkout().join("tests/fixtures/make");
-    let ran = Command::new("python3").arg(script).args(["--compare", fixture, &base]).output()?;
+    let ran = Command::new("python3").arg(script).args(["--compare", fixture, &port_base]).output()?;
     let output = [ran.stdout, ran.stderr].concat();
     ensure!(ran.status.success(), "{fixture}: {}", String::from_utf8_lossy(&output));
     Ok(())

@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::turn::{ApplyTurn, give_up_turn, valid_until};
+use crate::turn::{ApplyTurn, release_abandoned_turn, valid_until};
 
 /// Maximum number of jobs that are kept, including running ones.
 const JOBS_MAX: usize = 100;
@@ -257,7 +257,7 @@ pub async fn end_abandoned_jobs(
             jobs.replace(&record, &job, now).await?;
         }
     }
-    give_up_turn(&**state, node, now).await
+    release_abandoned_turn(&**state, node, now).await
 }
 
 impl JobEnd {
@@ -297,7 +297,7 @@ pub(crate) async fn wait(mut job: watch::Receiver<Job>, limit: Duration) -> Job 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::turn::{PlanTurns, TURN_VALIDITY};
+    use crate::turn::{ImportTurns, TURN_VALIDITY};
     use provost_store::MemoryState;
 
     fn at(second: i64) -> Timestamp {
@@ -311,12 +311,12 @@ mod tests {
 
     async fn run(work: impl Future<Output = JobEnd> + Send + 'static) -> (Jobs, Job) {
         let (state, jobs) = jobs("a");
-        let turns = PlanTurns::new(state, "a".into());
+        let turns = ImportTurns::new(state, "a".into());
         let sender = Arc::new(jobs.begin(3, Timestamp::now()).await.unwrap());
         let receiver = sender.subscribe();
-        jobs.clone().watch_over(sender, turns.apply().await.unwrap(), oneshot::channel().0, work);
+        jobs.clone().watch_over(sender, turns.wait_to_apply().await.unwrap(), oneshot::channel().0, work);
         let job = wait(receiver, Duration::from_secs(20)).await;
-        drop(turns.apply().await.unwrap());
+        drop(turns.wait_to_apply().await.unwrap());
         (jobs, job)
     }
 

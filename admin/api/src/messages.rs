@@ -16,7 +16,7 @@ pub const MESSAGES_MAX: usize = 500;
 const WORD_OCTETS_MAX: usize = 1000;
 /// Maximum number of concurrent searches: each reads files at the speed of the disk.
 const SEARCHES_AT_ONCE: usize = 2;
-/// Days that a search covers when it states no beginning.
+/// Days that a search covers when it states no beginning, as for `provost trace`.
 const SINCE_DEFAULT_DAYS: i64 = 7;
 
 /// The words of a search; at least one is required.

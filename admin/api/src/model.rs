@@ -246,7 +246,7 @@ pub(crate) struct HistoryChange {
     at: String,
     /// The actor: `cli:helen`, `token:registrar`, a login.
     actor: String,
-    /// The face that was used: cli, api, web.
+    /// The interface that was used: cli, api, web.
     via: String,
     /// `person.rename`, `address.add`, `password.reset`, ...
     action: String,

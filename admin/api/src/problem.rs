@@ -56,8 +56,8 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/forbidden",
         StatusCode::FORBIDDEN,
         "Not allowed",
-        "The role of the token does not allow this operation, or not on this person: nobody changes the credentials of \
-         a person with a higher role. 'provost roles' prints the table.",
+        "The role of the token does not allow this operation, or not on this person: the credentials of a person with a \
+         higher role cannot be changed. 'provost roles' prints the table.",
     ),
     (
         ProblemKind::NotFound,

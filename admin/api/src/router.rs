@@ -20,12 +20,12 @@ use crate::shared::{ApiState, HandlerState};
 
 /// Largest JSON body, in octets: about a hundred times a vacation text in two languages.
 pub const API_BODY_OCTETS_MAX: usize = 256 * 1024;
-/// Largest import file, in octets: 35,500 rows take about 5 MiB.
+/// Largest import file, in octets: twelve times the 5 MiB of 35,500 rows.
 pub const CSV_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// Longest request, including the arrival of the body and a `?wait=60`.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(120);
 
-/// The root of the document, to which routes add themselves.
+/// The OpenAPI document without its paths, which the routes add.
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Provost", description = "Directory-driven mail: people, addresses, vacation rules, passwords and imports."),
@@ -33,12 +33,12 @@ pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(120);
     security(("token" = [])),
     components(schemas(Problem)),
     tags(
-        (name = "people", description = "Find and see people"),
+        (name = "people", description = "Find people and show one"),
         (name = "addresses", description = "Aliases"),
         (name = "vacation", description = "Vacation rules"),
         (name = "password", description = "Passwords"),
         (name = "imports", description = "Registrar files: plan, then apply"),
-        (name = "operation", description = "State of the node"),
+        (name = "operation", description = "The node's state, its queue and messages, and the settings that all nodes share"),
     )
 )]
 struct Document;
@@ -58,23 +58,23 @@ impl utoipa::Modify for BearerToken {
 pub fn router(state: ApiState) -> Router {
     let tokens = state.tokens.clone();
     let shared = HandlerState::new(state);
-    let (guarded, document) = documented().with_state(shared).split_for_parts();
+    let (guarded, document) = api_routes().with_state(shared).split_for_parts();
     let guarded = guarded
         .route("/api/v1", any(no_such_path))
         .route("/api/v1/{*rest}", any(no_such_path))
-        .method_not_allowed_fallback(no_such_method)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(API_BODY_OCTETS_MAX))
         .layer(from_fn_with_state(tokens, require_token));
     // No token is needed: the document and the problem kinds are public in the source.
     let open = Router::new()
         .route("/api/v1/openapi.json", get(move || std::future::ready(Json(document))))
-        .route("/api/v1/problems/{name}", get(explain))
-        .method_not_allowed_fallback(no_such_method);
-    guarded.merge(open).layer(from_fn(surround))
+        .route("/api/v1/problems/{name}", get(problem_kind))
+        .method_not_allowed_fallback(method_not_allowed);
+    guarded.merge(open).layer(from_fn(limit_and_measure))
 }
 
-fn documented() -> OpenApiRouter<HandlerState> {
-    let below = OpenApiRouter::new()
+fn api_routes() -> OpenApiRouter<HandlerState> {
+    let routes = OpenApiRouter::new()
         .routes(routes!(people::search))
         .routes(routes!(people::show))
         .routes(routes!(people::history))
@@ -91,12 +91,12 @@ fn documented() -> OpenApiRouter<HandlerState> {
         .routes(routes!(settings::list))
         .routes(routes!(settings::show, settings::set, settings::clear))
         .routes(routes!(status::show));
-    OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", below)
+    OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes)
 }
 
 /// Adds the time limit, metrics, and the headers of every reply.
-async fn surround(request: Request, next: Next) -> Response {
-    let began = Instant::now();
+async fn limit_and_measure(request: Request, next: Next) -> Response {
+    let start = Instant::now();
     let method = method_label(request.method());
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
     let mut reply = match tokio::time::timeout(REQUEST_TIME_MAX, next.run(request)).await {
@@ -106,7 +106,7 @@ async fn surround(request: Request, next: Next) -> Response {
     let status = reply.status().as_u16().to_string();
     metrics::counter!("provost_api_requests_total", "method" => method, "path" => path, "status" => status)
         .increment(1);
-    metrics::histogram!("provost_api_request_duration_seconds").record(began.elapsed());
+    metrics::histogram!("provost_api_request_duration_seconds").record(start.elapsed());
     let headers = reply.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -128,11 +128,11 @@ async fn no_such_path() -> Problem {
     Problem::new(ProblemKind::NotFound, "there is no such path; see /api/v1/openapi.json")
 }
 
-async fn no_such_method() -> Problem {
+async fn method_not_allowed() -> Problem {
     Problem::new(ProblemKind::MethodNotAllowed, "this path does not accept this method; see /api/v1/openapi.json")
 }
 
-async fn explain(Path(name): Path<String>) -> Response {
+async fn problem_kind(Path(name): Path<String>) -> Response {
     match explanation(&name) {
         Some(text) => (StatusCode::OK, text).into_response(),
         None => Problem::new(ProblemKind::NotFound, "there is no such kind of problem").into_response(),

@@ -11,7 +11,7 @@ use crate::jobs::Jobs;
 use crate::messages::MessageTraces;
 use crate::operations::Operations;
 use crate::tokens::Tokens;
-use crate::turn::PlanTurns;
+use crate::turn::ImportTurns;
 use crate::uploaded_files::UploadedFiles;
 
 /// The parts of the node on which the API works.
@@ -44,7 +44,7 @@ pub(crate) struct HandlerState {
     pub(crate) jobs: Jobs,
     pub(crate) messages: MessageTraces,
     pub(crate) uploaded_files: UploadedFiles,
-    pub(crate) turns: PlanTurns,
+    pub(crate) turns: ImportTurns,
 }
 
 impl HandlerState {
@@ -54,7 +54,7 @@ impl HandlerState {
         Self {
             operations: Operations::new(desk.clone(), queue, view, jobs.clone()),
             uploaded_files: UploadedFiles::new(state.clone()),
-            turns: PlanTurns::new(state, node),
+            turns: ImportTurns::new(state, node),
             desk,
             store,
             jobs,

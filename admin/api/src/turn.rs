@@ -13,18 +13,18 @@ use crate::problem::{Problem, ProblemKind};
 /// Longest wait of a request for a turn.
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
 /// Interval at which a waiter checks whether another node has released the turn.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// How long a turn stays valid without renewal: after this, its node has stopped.
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+/// How long a turn stays valid without renewal: its node is then presumed dead.
 pub(crate) const TURN_VALIDITY: SignedDuration = SignedDuration::from_secs(30);
 /// The only key of the space.
 const KEY: &str = "apply";
 
-/// The value is the name of the node that has the turn.
+/// The value is the name of the node that has the turn; the bound is several times the longest host name.
 static TURN: StateSpace = StateSpace { name: "turn", records_max: 1, octets_max: 1024, when_full: WhenFull::Refuse };
 
 /// The turns of planning and applying. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct PlanTurns {
+pub(crate) struct ImportTurns {
     state: Arc<dyn StateStore>,
     node: Arc<str>,
     planning: Arc<Mutex<()>>,
@@ -35,24 +35,24 @@ pub(crate) struct PlanTurns {
 pub(crate) struct ApplyTurn {
     state: Arc<dyn StateStore>,
     node: Arc<str>,
-    version: u64,
+    version: StateVersion,
     _local: OwnedMutexGuard<()>,
 }
 
-impl PlanTurns {
+impl ImportTurns {
     pub(crate) fn new(state: Arc<dyn StateStore>, node: Arc<str>) -> Self {
         Self { state, node, planning: Arc::default(), applying: Arc::default() }
     }
 
     /// Waits for the turn to plan: each plan holds its file and the directory's people in memory.
-    pub(crate) async fn plan(&self) -> Result<OwnedMutexGuard<()>, Problem> {
+    pub(crate) async fn wait_to_plan(&self) -> Result<OwnedMutexGuard<()>, Problem> {
         let turn = tokio::time::timeout(WAIT_LIMIT, self.planning.clone().lock_owned()).await;
         turn.map_err(|_| Problem::new(ProblemKind::Busy, "another import is being planned"))
     }
 
-    /// The turn to apply. Take it before the plan is made: a plan that waited while another one was applied would be based on
+    /// Waits for the turn to apply. Take it before the plan is made: a plan that waited while another one was applied would be based on
     /// an outdated directory.
-    pub(crate) async fn apply(&self) -> Result<ApplyTurn, Problem> {
+    pub(crate) async fn wait_to_apply(&self) -> Result<ApplyTurn, Problem> {
         let busy = || Problem::new(ProblemKind::Busy, "another import is being applied");
         let until = Instant::now() + WAIT_LIMIT;
         let local = tokio::time::timeout_at(until, self.applying.clone().lock_owned()).await.map_err(|_| busy())?;
@@ -62,11 +62,11 @@ impl PlanTurns {
                 StateChange::put(&TURN, KEY, ChangeCondition::Absent, self.node.to_string(), Some(valid_until(now)));
             match self.state.change(vec![take], now).await {
                 Ok(made) => {
-                    let version = made.first().copied().unwrap_or_default();
+                    let version = version_of(&made)?;
                     let (state, node) = (self.state.clone(), self.node.clone());
                     return Ok(ApplyTurn { state, node, version, _local: local });
                 }
-                Err(StateError::Conflict) if Instant::now() < until => tokio::time::sleep(LOOK_AGAIN).await,
+                Err(StateError::Conflict) if Instant::now() < until => tokio::time::sleep(RETRY_INTERVAL).await,
                 Err(StateError::Conflict) => return Err(busy()),
                 Err(error) => return Err(error.into()),
             }
@@ -78,15 +78,15 @@ impl ApplyTurn {
     /// Renews the turn; a conflict when another node has taken it.
     pub(crate) async fn renew(&mut self) -> Result<(), StateError> {
         let now = Timestamp::now();
-        let expect = ChangeCondition::Version(StateVersion::from(self.version));
+        let expect = ChangeCondition::Version(self.version);
         let put = StateChange::put(&TURN, KEY, expect, self.node.to_string(), Some(valid_until(now)));
-        self.version = self.state.change(vec![put], now).await?.first().copied().unwrap_or_default();
+        self.version = version_of(&self.state.change(vec![put], now).await?)?;
         Ok(())
     }
 
     /// Releases the turn.
     pub(crate) async fn end(self) {
-        let expect = ChangeCondition::Version(StateVersion::from(self.version));
+        let expect = ChangeCondition::Version(self.version);
         let ended = self.state.change(vec![StateChange::remove(&TURN, KEY, expect)], Timestamp::now()).await;
         if let Err(error) = ended {
             tracing::warn!(%error, "the turn to apply imports was not released; it expires in {TURN_VALIDITY:#}");
@@ -94,19 +94,30 @@ impl ApplyTurn {
     }
 }
 
+/// The version of the only put of a list of changes.
+fn version_of(made: &[u64]) -> Result<StateVersion, StateError> {
+    let version = made.first().copied().map(StateVersion::from);
+    version.ok_or_else(|| StateError::Damaged("a change of the turn made no version".to_owned()))
+}
+
 /// When a turn that is renewed at `now` expires, and its node counts as stopped.
 pub(crate) fn valid_until(now: Timestamp) -> Timestamp {
     now.saturating_add(TURN_VALIDITY).unwrap_or(Timestamp::MAX)
 }
 
-/// Releases the turn that a node held when it stopped. Called when that node has just started, so it holds no other turn.
-pub(crate) async fn give_up_turn(state: &dyn StateStore, node: &str, now: Timestamp) -> Result<(), StateError> {
-    let held = state.record(&TURN, KEY, now).await?;
-    let Some(held) = held.filter(|held| *held.value == *node.as_bytes()) else { return Ok(()) };
-    let remove = StateChange::remove(&TURN, KEY, ChangeCondition::Version(held.version));
+/// Releases the turn that a node held when it stopped. Called at the start of a node, before it can hold another turn.
+pub(crate) async fn release_abandoned_turn(
+    state: &dyn StateStore,
+    node: &str,
+    now: Timestamp,
+) -> Result<(), StateError> {
+    let record = state.record(&TURN, KEY, now).await?;
+    let Some(turn) = record.filter(|turn| *turn.value == *node.as_bytes()) else { return Ok(()) };
+    let remove = StateChange::remove(&TURN, KEY, ChangeCondition::Version(turn.version));
     match state.change(vec![remove], now).await {
+        Ok(_) => Ok(()),
         // The turn has just expired, and another node has it.
-        Ok(_) | Err(StateError::Conflict) => Ok(()),
+        Err(StateError::Conflict) => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -120,13 +131,13 @@ mod tests {
     async fn a_node_that_starts_again_gives_up_its_own_turn_only() {
         let state: Arc<dyn StateStore> = Arc::new(MemoryState::default());
         let now = Timestamp::now();
-        let held = PlanTurns::new(state.clone(), "a".into()).apply().await.unwrap();
+        let held = ImportTurns::new(state.clone(), "a".into()).wait_to_apply().await.unwrap();
         let is_held = async || state.record(&TURN, KEY, now).await.unwrap().is_some();
-        give_up_turn(&*state, "b", now).await.unwrap();
+        release_abandoned_turn(&*state, "b", now).await.unwrap();
         assert!(is_held().await);
         drop(held);
-        give_up_turn(&*state, "a", now).await.unwrap();
+        release_abandoned_turn(&*state, "a", now).await.unwrap();
         assert!(!is_held().await);
-        give_up_turn(&*state, "a", now).await.unwrap();
+        release_abandoned_turn(&*state, "a", now).await.unwrap();
     }
 }

@@ -1,4 +1,5 @@
-//! Uploaded files that wait for their apply, in the shared state: any node can apply them. They may hold passwords.
+//! Uploaded import files that wait to be applied. They are in the shared state, so that any node can apply them, and may
+//! contain initial passwords.
 //!
 //! A plan is never stored: it is made again from the file on each request, so that it matches the present directory.
 
@@ -13,15 +14,23 @@ use provost_store::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Longest time that a file waits: it may hold initial passwords, so one day must suffice.
+use crate::CSV_OCTETS_MAX;
+
+/// Longest time that a file waits: short, because the file may hold initial passwords.
 const WAITING_TIME_MAX: SignedDuration = SignedDuration::from_hours(24);
 /// Maximum number of files that wait at once: with 64 MiB each, they bound the disk space.
 const WAITING_FILES_MAX: usize = 50;
-/// Maximum number of pieces of one file: 64 MiB in all.
-const PIECES_MAX: usize = 64;
+/// Maximum number of pieces of one file: those of the largest upload.
+const PIECES_MAX: usize = CSV_OCTETS_MAX.div_ceil(STATE_VALUE_OCTETS_MAX);
+/// Largest record of an upload, octets: its four short values take about 200.
+const RECORD_OCTETS_MAX: usize = 4096;
 
-static FILES: StateSpace =
-    StateSpace { name: "import", records_max: WAITING_FILES_MAX, octets_max: 4096, when_full: WhenFull::Refuse };
+static FILES: StateSpace = StateSpace {
+    name: "import",
+    records_max: WAITING_FILES_MAX,
+    octets_max: RECORD_OCTETS_MAX,
+    when_full: WhenFull::Refuse,
+};
 static PIECES: StateSpace = StateSpace {
     name: "import-piece",
     records_max: WAITING_FILES_MAX * PIECES_MAX,
@@ -29,34 +38,46 @@ static PIECES: StateSpace = StateSpace {
     when_full: WhenFull::Refuse,
 };
 
-/// The facts about a file besides its octets.
+/// What is stored about a file besides its octets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct FileFacts {
+pub(crate) struct Upload {
     /// Time of the upload.
     pub(crate) uploaded_at: Timestamp,
-    /// `utf-8` or `windows-1252`.
-    pub(crate) encoding: String,
-    /// `,` or `;` if the caller stated one.
+    /// The encoding of the text.
+    pub(crate) encoding: UploadEncoding,
+    /// Comma, semicolon or tab if the caller gave one; otherwise the header decides.
     pub(crate) separator: Option<char>,
     /// Hash of the plan at the time of the upload.
     pub(crate) hash: String,
 }
 
-impl FileFacts {
+impl Upload {
     /// Options for reading the file.
     pub(crate) fn options(&self) -> CsvOptions {
         CsvOptions {
-            encoding: if self.encoding == "windows-1252" { Encoding::Windows1252 } else { Encoding::Utf8 },
+            encoding: match self.encoding {
+                UploadEncoding::Utf8 => Encoding::Utf8,
+                UploadEncoding::Windows1252 => Encoding::Windows1252,
+            },
             separator: self.separator.and_then(|c| u8::try_from(c).ok()),
         }
     }
+}
+
+/// An [`Encoding`] as the record names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum UploadEncoding {
+    #[serde(rename = "utf-8")]
+    Utf8,
+    #[serde(rename = "windows-1252")]
+    Windows1252,
 }
 
 /// A record of [`FILES`].
 #[derive(Serialize, Deserialize)]
 struct FileRecord {
     #[serde(flatten)]
-    waiting: FileFacts,
+    upload: Upload,
     pieces: usize,
 }
 
@@ -89,8 +110,8 @@ impl UploadedFiles {
     }
 
     /// Stores a file; durable when it returns. The caller ensures that the file has at most 64 MiB.
-    pub(crate) async fn keep(&self, id: Uuid, octets: &Bytes, waiting: FileFacts) -> Result<(), UploadedFileError> {
-        let now = waiting.uploaded_at;
+    pub(crate) async fn keep(&self, id: Uuid, octets: &Bytes, upload: Upload) -> Result<(), UploadedFileError> {
+        let now = upload.uploaded_at;
         let end = Some(now.saturating_add(WAITING_TIME_MAX).unwrap_or(Timestamp::MAX));
         let starts = (0..octets.len()).step_by(STATE_VALUE_OCTETS_MAX);
         let piece = |(number, start): (usize, usize)| {
@@ -98,33 +119,35 @@ impl UploadedFiles {
             StateChange::put(&PIECES, key_of(id, number), ChangeCondition::Absent, piece, end)
         };
         let mut changes: Vec<StateChange> = starts.enumerate().map(piece).collect();
-        let stored = FileRecord { waiting, pieces: changes.len() };
-        let described = serde_json::to_vec(&stored).map_err(|error| StateError::Damaged(error.to_string()))?;
-        changes.push(StateChange::put(&FILES, id.to_string(), ChangeCondition::Absent, described, end));
-        Ok(self.state.change(changes, now).await.map(drop)?)
+        let record = FileRecord { upload, pieces: changes.len() };
+        let record = serde_json::to_vec(&record).map_err(|error| StateError::Damaged(error.to_string()))?;
+        changes.push(StateChange::put(&FILES, id.to_string(), ChangeCondition::Absent, record, end));
+        self.state.change(changes, now).await?;
+        Ok(())
     }
 
-    /// Reads a file that is waiting at `now`; [`UploadedFileError::Gone`] otherwise.
-    pub(crate) async fn read(&self, id: Uuid, now: Timestamp) -> Result<(FileFacts, Bytes), UploadedFileError> {
-        let FileRecord { waiting, pieces } = self.describe(id, now).await?.ok_or(UploadedFileError::Gone)?;
+    /// Reads a file that has not expired at `now`; [`UploadedFileError::Gone`] otherwise.
+    pub(crate) async fn read(&self, id: Uuid, now: Timestamp) -> Result<(Upload, Bytes), UploadedFileError> {
+        let FileRecord { upload, pieces } = self.record_of(id, now).await?.ok_or(UploadedFileError::Gone)?;
         let mut octets = BytesMut::new();
-        for number in 0..pieces.min(PIECES_MAX) {
+        for number in 0..pieces {
             let piece = self.state.record(&PIECES, &key_of(id, number), now).await?;
             octets.extend_from_slice(&piece.ok_or(UploadedFileError::Gone)?.value);
         }
-        Ok((waiting, octets.freeze()))
+        Ok((upload, octets.freeze()))
     }
 
     /// Removes a file; removing an absent file succeeds.
     pub(crate) async fn forget(&self, id: Uuid, now: Timestamp) -> Result<(), UploadedFileError> {
-        let Some(FileRecord { pieces, .. }) = self.describe(id, now).await? else { return Ok(()) };
+        let Some(FileRecord { pieces, .. }) = self.record_of(id, now).await? else { return Ok(()) };
         let piece = |number| StateChange::remove(&PIECES, key_of(id, number), ChangeCondition::Any);
-        let mut changes: Vec<StateChange> = (0..pieces.min(PIECES_MAX)).map(piece).collect();
+        let mut changes: Vec<StateChange> = (0..pieces).map(piece).collect();
         changes.push(StateChange::remove(&FILES, id.to_string(), ChangeCondition::Any));
-        Ok(self.state.change(changes, now).await.map(drop)?)
+        self.state.change(changes, now).await?;
+        Ok(())
     }
 
-    async fn describe(&self, id: Uuid, now: Timestamp) -> Result<Option<FileRecord>, StateError> {
+    async fn record_of(&self, id: Uuid, now: Timestamp) -> Result<Option<FileRecord>, StateError> {
         let record = self.state.record(&FILES, &id.to_string(), now).await?;
         record.as_ref().map(read).transpose()
     }
@@ -135,8 +158,9 @@ fn key_of(id: Uuid, number: usize) -> String {
 }
 
 fn read(record: &StateRecord) -> Result<FileRecord, StateError> {
-    serde_json::from_slice(&record.value)
-        .map_err(|error| StateError::Damaged(format!("import {}: {error}", record.key)))
+    let damaged = |why: &str| StateError::Damaged(format!("import {}: {why}", record.key));
+    let read: FileRecord = serde_json::from_slice(&record.value).map_err(|error| damaged(&error.to_string()))?;
+    if read.pieces > PIECES_MAX { Err(damaged("too many pieces")) } else { Ok(read) }
 }
 
 #[cfg(test)]
@@ -144,8 +168,13 @@ mod tests {
     use super::*;
     use provost_store::MemoryState;
 
-    fn waiting(at: &str) -> FileFacts {
-        FileFacts { uploaded_at: at.parse().unwrap(), encoding: "utf-8".into(), separator: Some(';'), hash: "h".into() }
+    fn upload(at: &str) -> Upload {
+        Upload {
+            uploaded_at: at.parse().unwrap(),
+            encoding: UploadEncoding::Utf8,
+            separator: Some(';'),
+            hash: "h".into(),
+        }
     }
 
     fn files() -> UploadedFiles {
@@ -158,9 +187,9 @@ mod tests {
         for octets in [0, 1, STATE_VALUE_OCTETS_MAX, 2 * STATE_VALUE_OCTETS_MAX + 7] {
             let id = Uuid::new_v4();
             let file: Bytes = (0..octets).map(|n| (n % 251) as u8).collect();
-            files.keep(id, &file, waiting("2026-09-01T08:00:00Z")).await.unwrap();
-            let (read, kept) = files.read(id, "2026-09-02T07:59:59Z".parse().unwrap()).await.unwrap();
-            assert_eq!((read.options().separator, kept == file), (Some(b';'), true), "{octets}");
+            files.keep(id, &file, upload("2026-09-01T08:00:00Z")).await.unwrap();
+            let (read, octets_read) = files.read(id, "2026-09-02T07:59:59Z".parse().unwrap()).await.unwrap();
+            assert_eq!((read.options().separator, octets_read == file), (Some(b';'), true), "{octets}");
             let late = files.read(id, "2026-09-02T08:00:00Z".parse().unwrap()).await;
             assert!(matches!(late, Err(UploadedFileError::Gone)));
         }
@@ -171,7 +200,7 @@ mod tests {
         let files = files();
         let (id, now) = (Uuid::new_v4(), "2026-09-01T09:00:00Z".parse().unwrap());
         let file = Bytes::from(vec![b'x'; crate::CSV_OCTETS_MAX]);
-        files.keep(id, &file, waiting("2026-09-01T08:00:00Z")).await.unwrap();
+        files.keep(id, &file, upload("2026-09-01T08:00:00Z")).await.unwrap();
         assert_eq!(files.read(id, now).await.unwrap().1.len(), file.len());
         files.forget(id, now).await.unwrap();
         assert!(matches!(files.read(id, now).await, Err(UploadedFileError::Gone)));
@@ -182,7 +211,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_old_makes_room_and_the_bound_holds() {
         let files = files();
-        let keep = async |at| files.keep(Uuid::new_v4(), &Bytes::from_static(b"x"), waiting(at)).await;
+        let keep = async |at| files.keep(Uuid::new_v4(), &Bytes::from_static(b"x"), upload(at)).await;
         keep("2026-09-01T08:00:00Z").await.unwrap();
         for _ in 0..WAITING_FILES_MAX {
             keep("2026-09-03T08:00:00Z").await.unwrap();

@@ -255,7 +255,7 @@ async fn a_dead_part_is_neither_alive_nor_ready() {
 }
 
 #[tokio::test]
-async fn health_is_told_without_a_token() {
+async fn health_is_reported_without_a_token() {
     let health = provost_api::health_router(health_of(support::fixed_view(), &[]), no_metrics());
     for (path, status) in [("/livez", 200), ("/readyz", 200), ("/metrics", 200)] {
         let reply = send(&health, Request::get(path).body(Body::empty()).unwrap()).await;

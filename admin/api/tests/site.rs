@@ -153,8 +153,8 @@ async fn sets_and_clears_a_vacation_under_its_version() {
 
 /// One setting as `GET /settings` shows it.
 async fn setting(api: &Router, name: &str) -> Value {
-    let shown = get(api, "/api/v1/settings").await.json();
-    shown["settings"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap().clone()
+    let reply = get(api, "/api/v1/settings").await.json();
+    reply["settings"].as_array().unwrap().iter().find(|row| row["name"] == name).unwrap().clone()
 }
 
 #[tokio::test]
@@ -166,13 +166,13 @@ async fn sets_and_clears_a_setting() {
     for octets in ["2000000", "3000000"] {
         let reply = call(&api, Method::PUT, path, "", json!({"values": [octets]})).await;
         assert_eq!(reply.status, 200, "{}", reply.text);
-        let noted = site.audit.newest(1).await.unwrap().remove(0);
-        assert_eq!((noted.action.as_str(), noted.id.as_str()), ("setting.set", reply.header("x-audit-id")));
+        let record = site.audit.newest(1).await.unwrap().remove(0);
+        assert_eq!((record.action.as_str(), record.id.as_str()), ("setting.set", reply.header("x-audit-id")));
         until(async || setting(&api, "message-size").await["values"] == json!([octets])).await;
     }
-    let shown = setting(&api, "message-size").await;
+    let row = setting(&api, "message-size").await;
     assert_eq!(
-        (&shown["origin"], &shown["source"]),
+        (&row["origin"], &row["source"]),
         (&"directory".into(), &"cn=message-size,ou=services,dc=example,dc=edu".into())
     );
     assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200);
@@ -189,8 +189,8 @@ async fn a_setting_is_changed_in_the_version_that_was_read() {
         call(&api, Method::PUT, path, version, json!({"values": [octets]})).await.status
     };
     let read = async || {
-        let shown = get(&api, path).await;
-        (shown.json()["values"].clone(), shown.header("etag").to_owned())
+        let reply = get(&api, path).await;
+        (reply.json()["values"].clone(), reply.header("etag").to_owned())
     };
     let (values, unstated) = read().await;
     assert_eq!((values, unstated.as_str()), (json!([]), "\"unstated\""));
@@ -235,10 +235,10 @@ async fn gives_and_takes_an_alias() {
         .map(|a| (a["address"].as_str().unwrap(), a["kind"].as_str().unwrap()))
         .collect();
     assert_eq!(kinds, [("zoe.tremblay@example.edu", "primary"), ("zoe.t@example.edu", "alias")]);
-    let taken =
+    let conflict =
         call(&api, Method::POST, "/api/v1/people/helen.desk/addresses", "", json!({"address": "zoe.t@example.edu"}))
             .await;
-    assert_eq!(taken.status, 409, "{}", taken.text);
+    assert_eq!(conflict.status, 409, "{}", conflict.text);
     let wrong = call(&api, Method::POST, path, "", json!({"address": "no address"})).await;
     assert_eq!(
         (wrong.status.as_u16(), wrong.json()["errors"][0]["pointer"].clone()),
@@ -257,8 +257,8 @@ async fn resets_a_password() {
     let site = Site::start().await;
     let api = api(&site);
     let path = "/api/v1/people/zoe.tremblay/password";
-    let stated = call(&api, Method::POST, path, "", json!({"password": "a long enough one"})).await;
-    assert_eq!((stated.status.as_u16(), stated.json().get("password")), (200, None), "only generated ones are shown");
+    let reply = call(&api, Method::POST, path, "", json!({"password": "a long enough one"})).await;
+    assert_eq!((reply.status.as_u16(), reply.json().get("password")), (200, None), "only generated ones are shown");
     let generated = call(&api, Method::POST, path, "", Value::Null).await;
     assert_eq!(generated.status, 200, "{}", generated.text);
     let password = generated.json()["password"].as_str().unwrap().to_owned();
@@ -305,15 +305,10 @@ async fn plans_and_applies_a_file() {
     let apply = format!("{path}/apply");
     let other = call(&api, Method::POST, &apply, "", json!({"hash": "0".repeat(64)})).await;
     assert_eq!((other.status.as_u16(), &other.json()["hash"]), (409, &import["hash"]), "the present hash is shown");
-    let done = call(&api, Method::POST, &format!("{apply}?wait=60"), "", json!({"hash": import["hash"]})).await;
-    assert_eq!(done.status, 200, "{}", done.text);
-    assert_eq!(
-        (&done.json()["state"], &done.json()["outcomes"]["applied"]),
-        (&json!("done"), &json!(1)),
-        "{}",
-        done.text
-    );
-    assert_eq!(get(&api, done.header("location")).await.json(), done.json());
+    let job = call(&api, Method::POST, &format!("{apply}?wait=60"), "", json!({"hash": import["hash"]})).await;
+    assert_eq!(job.status, 200, "{}", job.text);
+    assert_eq!((&job.json()["state"], &job.json()["outcomes"]["applied"]), (&json!("done"), &json!(1)), "{}", job.text);
+    assert_eq!(get(&api, job.header("location")).await.json(), job.json());
     assert_eq!(get(&api, "/api/v1/people/ana.nova").await.status, 200);
     assert_eq!(get(&api, &path).await.status, 404, "the file of an applied import is gone");
 }
@@ -435,8 +430,8 @@ async fn tokens_hold_the_table_of_roles() {
         let (may_change, may_view) = (role.grant(Permission::ChangeTokens), role.grant(Permission::ViewTokens));
         assert_eq!((created, revoked), (may_change == Grant::Any, may_change == Grant::Any), "{role}");
         assert_eq!(listed, may_view == Grant::Any, "{role}");
-        let left = tokens.list(&site.desk, &support::admin(), now).await.unwrap();
-        assert_eq!(left.iter().any(|token| token.name == other.name), !revoked, "{role}");
+        let valid = tokens.list(&site.desk, &support::admin(), now).await.unwrap();
+        assert_eq!(valid.iter().any(|token| token.name == other.name), !revoked, "{role}");
     }
 }
 
@@ -455,8 +450,8 @@ async fn a_help_desk_token_resets_no_administrator() {
             (403, "/api/v1/problems/forbidden")
         );
         assert_eq!(reset("zoe.tremblay").await.status, 200);
-        let noted = site.audit.newest(2).await.unwrap().pop().unwrap();
-        assert_eq!((noted.action.as_str(), noted.actor), ("operation.refused", format!("token:{role}")));
+        let record = site.audit.newest(2).await.unwrap().pop().unwrap();
+        assert_eq!((record.action.as_str(), record.actor), ("operation.refused", format!("token:{role}")));
     }
     site.directory.bind(&dn_of(&site, "ada.admin").await, "correct horse").await.unwrap();
 }
@@ -486,8 +481,8 @@ async fn a_token_ends_at_its_end_and_at_once_when_revoked() {
     let later = now + jiff::SignedDuration::from_hours(24);
     assert!(tokens.principal(&token, now).await.unwrap().is_some());
     assert!(tokens.principal(&token, later).await.unwrap().is_none(), "the token has expired");
-    let kept = tokens.list(&site.desk, &support::admin(), now).await.unwrap();
-    assert_eq!((kept.len(), kept[0].name.as_str(), kept[0].created_by.as_str()), (1, "auditor", "cli:test"));
+    let valid = tokens.list(&site.desk, &support::admin(), now).await.unwrap();
+    assert_eq!((valid.len(), valid[0].name.as_str(), valid[0].created_by.as_str()), (1, "auditor", "cli:test"));
     tokens.revoke(&site.desk, &support::admin(), "auditor", now).await.unwrap();
     for api in [&one, &two] {
         assert_eq!(status(api, &token).await, 401, "the token is revoked on every node at once");
@@ -522,10 +517,10 @@ async fn an_apply_takes_its_turn_before_it_plans() {
     let site = Site::start().await;
     let state = support::state();
     let nodes = [api_on(&site, state.clone()), api_on(&site, state)];
-    let mut begun = Vec::new();
+    let mut plans = Vec::new();
     for (api, affiliation) in nodes.iter().zip(["student", "staff"]) {
         let plan = upload(api, "", format!("{HEADER}3001,Ana,Nova,,,{affiliation},,,,\n")).await.json();
-        begun.push((api.clone(), plan));
+        plans.push((api.clone(), plan));
     }
     let apply = |(api, plan): (Router, Value)| {
         tokio::spawn(async move {
@@ -534,7 +529,7 @@ async fn an_apply_takes_its_turn_before_it_plans() {
             (reply.status.as_u16(), reply.json())
         })
     };
-    let tasks: Vec<_> = begun.into_iter().map(apply).collect();
+    let tasks: Vec<_> = plans.into_iter().map(apply).collect();
     let mut replies = Vec::new();
     for task in tasks {
         replies.push(task.await.unwrap());

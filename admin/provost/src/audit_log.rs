@@ -104,8 +104,8 @@ fn read_lines(file: &Path, from: u64) -> io::Result<(Vec<AuditRecord>, u64)> {
     let (mut reader, mut records, mut to) = (BufReader::new(opened), Vec::new(), from);
     for _ in 0..LINES_MAX {
         let mut line = Vec::new();
-        let read = reader.by_ref().take(LINE_OCTETS_MAX).read_until(b'\n', &mut line)?;
-        if read == 0 {
+        let octets = reader.by_ref().take(LINE_OCTETS_MAX).read_until(b'\n', &mut line)?;
+        if octets == 0 {
             break;
         }
         match serde_json::from_slice(&line) {
@@ -114,7 +114,7 @@ fn read_lines(file: &Path, from: u64) -> io::Result<(Vec<AuditRecord>, u64)> {
                 tracing::warn!(%error, file = %file.display(), octet = to, "a line of the audit file is not a record: skipped")
             }
         }
-        to += read as u64;
+        to += octets as u64;
     }
     Ok((records, to))
 }

@@ -1,8 +1,6 @@
 //! Composes the node from its crates; only this module knows all of them.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,19 +15,20 @@ use provost_net::{
 use provost_pop3::{Pop3Config, Pop3Session};
 use provost_provision::{Desk, ProvisionSettings, SettingsSource};
 use provost_queue::{NextHop, Queue, QueueConfig};
-use provost_server::{ClientAddress, CommitterProbe, Server};
+use provost_server::{CommitterProbe, Server};
 use provost_smtp::{CertificatePolicy, RelayClient, RelayConfig, Service, SmtpConfig, SmtpSession};
 use provost_store::{LocalConfig, LocalState, LocalStore, MessageStore, StateStore};
 use provost_trace::{InstalledRecorder, Recorder, RecorderConfig};
 use provost_view::View;
 use provost_web::WebState;
-use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::audit_log;
 use crate::config::{Config, ListenerConfig, read_secret};
 use crate::descriptors;
 use crate::exit::Exit;
+use crate::http::CountedReplies;
+use crate::ldap_clients::LdapClients;
 use crate::log_filter::LogFilter;
 use crate::monitoring::{Gauges, Metrics, watch_directory};
 use crate::private;
@@ -97,7 +96,8 @@ impl Node {
             None => None,
         };
         let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
-        let server = start_embedded(config, tls.clone()).await?;
+        let memory = MemoryBudget::new(config.node.memory_octets);
+        let server = start_embedded(config, tls.clone(), memory.clone()).await?;
         let directory = Directory::new(config.directory_config()?);
         let view = View::start(config.view_config(), directory.clone());
         let store = Arc::new(LocalStore::open(&local_config(config)).context("store")?);
@@ -119,8 +119,7 @@ impl Node {
             tracing::warn!("the directory does not answer: this node starts with its saved view");
         }
         let drain = Drain::new();
-        let budgets =
-            Budgets { memory: MemoryBudget::new(config.node.memory_octets), connections: descriptors::connections() };
+        let budgets = Budgets { memory, connections: descriptors::connections() };
         drain.spawn(budgets.memory.clone().report(drain.clone()));
         let tokens = Tokens::new(state.clone(), fixed_tokens(config)?);
         let rooms = NodeParts {
@@ -231,7 +230,11 @@ async fn is_current(view: &View, limit: Duration) -> bool {
     tokio::time::timeout(limit, wait).await.is_ok()
 }
 
-async fn start_embedded(config: &Config, tls: Option<Arc<rustls::ServerConfig>>) -> anyhow::Result<Option<Server>> {
+async fn start_embedded(
+    config: &Config,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    memory: MemoryBudget,
+) -> anyhow::Result<Option<Server>> {
     let Some(embedded) = &config.directory.embedded else { return Ok(None) };
     let root_password = read_secret(&embedded.root_password_file)?;
     let settings = provost_server::ServerConfig {
@@ -241,25 +244,12 @@ async fn start_embedded(config: &Config, tls: Option<Arc<rustls::ServerConfig>>)
         root_password,
         listen: embedded.listen.clone(),
         tls,
-        client_address: Some(Arc::new(LdapClients(embedded.proxies()))),
+        admission: Some(Arc::new(LdapClients::new(embedded.proxies(), memory))),
         server_id: embedded.server_id,
     };
     // An empty directory would have no contextCSN, for which a View waits.
     let seed = provost_provision::base_tree(&settings.suffix, &config.settings())?;
     Ok(Some(Server::start(settings, seed).await?))
-}
-
-/// Finds the client of an LDAP connection that begins with a PROXY header.
-struct LdapClients(ProxyNetworks);
-
-impl ClientAddress for LdapClients {
-    fn find<'a>(
-        &'a self,
-        socket: &'a mut TcpStream,
-        remote: SocketAddr,
-    ) -> Pin<Box<dyn Future<Output = Option<SocketAddr>> + Send + 'a>> {
-        Box::pin(async move { Some(self.0.peer(socket, remote, "ldap").await?.remote) })
-    }
 }
 
 fn next_hop(config: &Config) -> Option<Arc<dyn NextHop>> {
@@ -406,13 +396,12 @@ impl NodeParts<'_> {
             let web = WebState { desk, store, state, view };
             let pages = provost_web::router(web).merge(provost_api::router(api));
             let proxies = self.config.listeners.proxies(on);
-            self.serve_http("http", on, proxies, pages).await?;
+            self.serve_http("http", CountedReplies::Large, on, proxies, pages).await?;
         }
         if let Some(on) = &self.config.listeners.health {
             let pages = provost_api::health_router(self.health(), metrics);
-            // Balancers and monitors send their own requests here: only this listener's own list applies.
-            let proxies = ProxyNetworks::new(on.proxy_networks.clone().unwrap_or_default());
-            self.serve_http("health", on, proxies, pages).await?;
+            let proxies = self.config.listeners.health_proxies(on);
+            self.serve_http("health", CountedReplies::None, on, proxies, pages).await?;
         }
         Ok(())
     }
@@ -431,12 +420,13 @@ impl NodeParts<'_> {
     async fn serve_http(
         &self,
         name: &'static str,
+        replies: CountedReplies,
         on: &ListenerConfig,
         proxies: ProxyNetworks,
         pages: axum::Router,
     ) -> anyhow::Result<()> {
         let listener = self.listener(name, on, on.tls, proxies);
-        let served = crate::http::serve(listener, pages, self.drain).await;
+        let served = crate::http::serve(listener, replies, pages, self.drain).await;
         served.with_context(|| format!("listener {name} {}", on.address))
     }
 }

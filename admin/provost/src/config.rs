@@ -286,35 +286,35 @@ impl Config {
 
     /// All errors of a file that is well-formed.
     fn complaints(&self) -> Vec<String> {
-        let mut found = Vec::new();
+        let mut complaints = Vec::new();
         if let Err(error) = Dn::parse(&self.directory.suffix) {
-            found.push(format!("directory.suffix: {error}"));
+            complaints.push(format!("directory.suffix: {error}"));
         }
         if self.directory.servers.is_empty() {
-            found.push("directory.servers: at least one server is needed".to_owned());
+            complaints.push("directory.servers: at least one server is needed".to_owned());
         }
         if !self.directory.servers.iter().any(|s| matches!(s.role, DirectoryRole::Provider)) {
-            found
+            complaints
                 .push("directory.servers: one of them must have role = \"provider\", or nothing can be written".into());
         }
         if !(1..=64).contains(&self.store.shards) {
-            found.push("store.shards: 1 to 64".to_owned());
+            complaints.push("store.shards: 1 to 64".to_owned());
         }
         if self.node.memory_octets < MEMORY_OCTETS_MIN {
-            found.push(format!("node.memory_octets: at least {MEMORY_OCTETS_MIN}"));
+            complaints.push(format!("node.memory_octets: at least {MEMORY_OCTETS_MIN}"));
         }
         if let Some(Err(error)) = self.node.log.as_deref().map(LogFilter::check) {
-            found.push(format!("node.log: {error}"));
+            complaints.push(format!("node.log: {error}"));
         }
-        found.extend(self.listeners.tls_complaints(self.tls.is_some()));
-        found.extend(self.directory.embedded.as_ref().and_then(EmbeddedSection::shuts_out_its_node));
+        complaints.extend(self.listeners.tls_complaints(self.tls.is_some()));
+        complaints.extend(self.directory.embedded.as_ref().and_then(EmbeddedSection::shuts_out_its_node));
         for (user, role) in self.cli.iter().flat_map(|cli| &cli.roles) {
             if PersonRole::parse(role).is_none() {
-                found.push(format!("cli.roles: '{role}' of {user} is not a role; see 'provost roles show'"));
+                complaints.push(format!("cli.roles: '{role}' of {user} is not a role; see 'provost roles show'"));
             }
         }
-        found.extend(self.read_moved_keys().1);
-        found
+        complaints.extend(self.read_moved_keys().1);
+        complaints
     }
 
     /// The keys of this file that state shared settings: key, setting, value. They apply where the directory states

@@ -6,6 +6,8 @@ use provost_api::TokenError;
 use provost_client::DirectoryError;
 use provost_provision::{ApplyError, DeskError};
 
+use crate::output::printable;
+
 /// Result of a command, as its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -31,7 +33,10 @@ impl From<Exit> for ExitCode {
 
 /// Prints the failure with its causes and advice, and returns the exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    eprintln!("provost: {error:#}");
+    // A cause can quote a server or a file. A message of several lines keeps them.
+    let text = format!("{error:#}");
+    let lines: Vec<String> = text.lines().map(printable).collect();
+    eprintln!("provost: {}", lines.join("\n"));
     if let Some(advice) = advice(error) {
         eprintln!("       {advice}");
     }
@@ -127,7 +132,7 @@ mod tests {
         let down = || DirectoryError::Unavailable("refused".into());
         let refused = || DirectoryError::InvalidCredentials;
         let verdict = |error: anyhow::Error| (is_unavailable(&error), advice(&error));
-        for (error, unavailable, words) in [
+        for (error, unavailable, text) in [
             (down().into(), true, Some("running")),
             (Err::<(), _>(down()).context("stopped after 3").unwrap_err(), true, Some("running")),
             (DeskError::from(down()).into(), true, Some("running")),
@@ -146,8 +151,8 @@ mod tests {
         ] {
             let about = format!("{error:#}");
             let (is, advice) = verdict(error);
-            assert_eq!((is, advice.is_some()), (unavailable, words.is_some()), "{about}");
-            assert!(advice.unwrap_or_default().contains(words.unwrap_or_default()), "{about}: {advice:?}");
+            assert_eq!((is, advice.is_some()), (unavailable, text.is_some()), "{about}");
+            assert!(advice.unwrap_or_default().contains(text.unwrap_or_default()), "{about}: {advice:?}");
         }
     }
 }

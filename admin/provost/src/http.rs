@@ -32,16 +32,17 @@ use tower::ServiceExt as _;
 use body::{BodyFault, BoundedBody};
 use paced::{PacedStream, ReplyMemory};
 
-/// Longest time for a header, which includes the wait for the next request of a kept connection.
+/// Longest time for a header, which includes the wait for the next request of a kept connection: the usual default of
+/// web servers is 60 s, and half of that frees the places of silent peers sooner.
 const HEADER_LIMIT: Duration = Duration::from_secs(30);
 /// Maximum number of octets of request line and header fields: ten times a session cookie, a token and a browser's
 /// usual fields.
 const HEADER_OCTETS_MAX: usize = 16 * 1024;
-/// hyper's buffer of one connection, in octets.
+/// hyper's buffer of one connection, in octets: room for the largest header and for one write of a page.
 const BUFFER_OCTETS_MAX: usize = 64 * 1024;
-/// Longest time for the rest of a reply or of a header when the node stops.
+/// Longest time for the rest of a reply or of a header when the node stops: a restart should take about a second.
 const STOP_LIMIT: Duration = Duration::from_millis(500);
-/// Seconds in `Retry-After` of a 503 reply.
+/// Seconds in `Retry-After` of a 503 reply: memory is usually free again when the present requests have ended.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
 /// RFC 6797 §6.1: browsers use only TLS for this name, for a year.
 const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
@@ -62,39 +63,49 @@ impl Default for Deadlines {
     }
 }
 
+/// Which replies of a listener the memory budget counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CountedReplies {
+    /// All but small ones.
+    Large,
+    /// None: metrics and health are needed most while memory is short, and their pages are small.
+    None,
+}
+
 /// The parts that all connections of a listener share.
 struct HttpListener {
     listener: Listener,
+    replies: CountedReplies,
     pages: Router,
     drain: Drain,
     deadlines: Deadlines,
 }
 
-/// Serves `pages` until `drain` stops. `ConnectInfo<SocketAddr>` holds the client's address, even behind a balancer.
-/// With `implicit_tls`, every connection uses TLS with the certificate of the mail listeners.
-pub(crate) async fn serve(listener: Listener, pages: Router, drain: &Drain) -> io::Result<()> {
-    serve_within(Deadlines::default(), listener, pages, drain).await.map(|_| ())
+/// Serves `pages` until the node stops. `ConnectInfo<SocketAddr>` holds the client's address, even behind a balancer.
+/// If `listener.implicit_tls` is set, every connection uses TLS with the certificate of the mail listeners.
+pub(crate) async fn serve(listener: Listener, replies: CountedReplies, pages: Router, drain: &Drain) -> io::Result<()> {
+    serve_within(Deadlines::default(), listener, replies, pages, drain).await.map(|_| ())
 }
 
 async fn serve_within(
     deadlines: Deadlines,
     listener: Listener,
+    replies: CountedReplies,
     pages: Router,
     drain: &Drain,
 ) -> io::Result<SocketAddr> {
-    let web = Arc::new(HttpListener { listener: listener.clone(), pages, drain: drain.clone(), deadlines });
-    let serving =
-        serve_connections(listener, drain.clone(), move |connection| converse(connection, web.clone())).await?;
+    let web = Arc::new(HttpListener { listener: listener.clone(), replies, pages, drain: drain.clone(), deadlines });
+    let serving = serve_connections(listener, drain.clone(), move |connection| accept(connection, web.clone())).await?;
     Ok(serving.address)
 }
 
-/// Serves one connection. A connection beyond the bound of its source is closed without an answer.
-async fn converse(connection: AcceptedConnection, web: Arc<HttpListener>) {
+/// Serves one connection. It is closed without a reply if its source address has the maximum number of connections.
+async fn accept(connection: AcceptedConnection, web: Arc<HttpListener>) {
     let AcceptedConnection { socket, peer, place } = connection;
     let Some(_place) = place else { return };
     let config = web.listener.tls.clone().filter(|_| web.listener.implicit_tls);
     let Some(config) = config else {
-        return exchange(socket, peer.remote, web).await;
+        return serve_http1(socket, peer.remote, web).await;
     };
     let handshake = tokio::time::timeout(web.listener.limits.handshake, TlsAcceptor::from(config).accept(socket));
     let begun = tokio::select! {
@@ -102,7 +113,7 @@ async fn converse(connection: AcceptedConnection, web: Arc<HttpListener>) {
         begun = handshake => begun,
     };
     match begun {
-        Ok(Ok(stream)) => exchange(stream, peer.remote, web).await,
+        Ok(Ok(stream)) => serve_http1(stream, peer.remote, web).await,
         Ok(Err(_)) | Err(_) => {
             metrics::counter!("provost_net_tls_failures_total", "listener" => web.listener.name).increment(1);
         }
@@ -110,16 +121,16 @@ async fn converse(connection: AcceptedConnection, web: Arc<HttpListener>) {
 }
 
 /// Exchanges requests and replies until the peer, a time limit or the stop of the node ends the connection.
-async fn exchange<S>(stream: S, client: SocketAddr, web: Arc<HttpListener>)
+async fn serve_http1<S>(stream: S, client: SocketAddr, web: Arc<HttpListener>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let is_working = AtomicBool::new(false);
+    let is_handler_running = AtomicBool::new(false);
     let reply_memory = ReplyMemory::new(web.listener.budgets.memory.body());
     let service = service_fn(|request: Request<Incoming>| async {
-        is_working.store(true, Ordering::Relaxed);
+        is_handler_running.store(true, Ordering::Relaxed);
         let reply = answer(request.map(Body::new), client, &web, &reply_memory).await;
-        is_working.store(false, Ordering::Relaxed);
+        is_handler_running.store(false, Ordering::Relaxed);
         Ok::<_, Infallible>(reply)
     });
     let mut protocol = http1::Builder::new();
@@ -135,9 +146,12 @@ where
         _ = connection.as_mut() => return,
         () = web.drain.stopping() => {}
     }
-    // A partial header gets only `STOP_LIMIT`; a request in progress is answered.
+    // A request whose handler still runs after `STOP_LIMIT` is waited for, with its reply. A partial header, and a reply
+    // that is already being written, get only `STOP_LIMIT`.
     connection.as_mut().graceful_shutdown();
-    if tokio::time::timeout(STOP_LIMIT, connection.as_mut()).await.is_err() && is_working.load(Ordering::Relaxed) {
+    if tokio::time::timeout(STOP_LIMIT, connection.as_mut()).await.is_err()
+        && is_handler_running.load(Ordering::Relaxed)
+    {
         let _ = connection.await;
     }
 }
@@ -156,18 +170,16 @@ async fn answer(
     if is_tls {
         request.headers_mut().insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
     }
-    let bounded = BoundedBody::new(web.listener.budgets.memory.body(), web.deadlines.transfer);
+    let bounded = BoundedBody::new(web.listener.budgets.memory.body_of(client.ip()), web.deadlines.transfer);
     let request = request.map(|body| if body.is_end_stream() { body } else { bounded.around(body) });
     let reply = match web.pages.clone().oneshot(request).await {
         Ok(reply) => reply,
         Err(never) => match never {},
     };
     let mut reply = match bounded.fault() {
-        Some(BodyFault::Late) => plain(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
+        Some(BodyFault::Late) => refusal(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
         Some(BodyFault::NoMemory) => busy(),
-        // Metrics and health are needed most while memory is short, and their pages are small.
-        None if web.listener.name == "health" => reply,
-        None => hold(reply, memory),
+        None => web.within_memory(reply, memory),
     };
     if is_tls {
         reply.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
@@ -175,24 +187,26 @@ async fn answer(
     reply
 }
 
-/// Returns the reply if the memory budget has room for it: it stays in memory until the peer has read it.
-fn hold(reply: Response<Body>, memory: &ReplyMemory) -> Response<Body> {
-    let octets = reply.body().size_hint().lower();
-    let is_held = octets <= FREE_OCTETS as u64 || memory.grow(octets);
-    if is_held { reply } else { busy() }
+impl HttpListener {
+    /// Returns the reply if the memory budget has room for it: it stays in memory until the peer has read it.
+    fn within_memory(&self, reply: Response<Body>, memory: &ReplyMemory) -> Response<Body> {
+        let octets = reply.body().size_hint().lower();
+        let is_free = self.replies == CountedReplies::None || octets <= FREE_OCTETS as u64;
+        if is_free || memory.grow(octets) { reply } else { busy() }
+    }
 }
 
 fn busy() -> Response<Body> {
     metrics::counter!("provost_memory_budget_refused_total", "what" => "http").increment(1);
-    let mut reply = plain(StatusCode::SERVICE_UNAVAILABLE, "not enough memory for this now");
+    let mut reply = refusal(StatusCode::SERVICE_UNAVAILABLE, "the server is short of memory; try again later");
     reply.headers_mut().insert(header::RETRY_AFTER, RETRY_SECONDS);
     reply
 }
 
 /// A refusal by the listener. The rest of the body is not read: the connection ends with the refusal.
-fn plain(status: StatusCode, words: &'static str) -> Response<Body> {
+fn refusal(status: StatusCode, text: &'static str) -> Response<Body> {
     let close = [(header::CONNECTION, HeaderValue::from_static("close"))];
-    (status, close, format!("{words}\n")).into_response()
+    (status, close, format!("{text}\n")).into_response()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod config;
 mod descriptors;
 mod exit;
 mod http;
+mod ldap_clients;
 mod log;
 mod log_filter;
 mod machine_user;

@@ -43,10 +43,10 @@ impl Printer {
         Ok(())
     }
 
-    /// Prints a line only in text mode.
+    /// Prints a line only in text mode, without control characters.
     pub(crate) fn line(&self, text: &str) {
         if !self.json {
-            out!("{text}");
+            out!("{}", printable(text));
         }
     }
 }
@@ -61,15 +61,21 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
+/// A number with its noun: "1 change", "2 changes".
+pub(crate) fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// Progress of long work on standard error: a bar on a terminal, otherwise lines, in JSON if the results are.
 pub(crate) struct ProgressLine {
     bar: Option<ProgressBar>,
     json: bool,
-    told: usize,
+    /// The percentage in the last line.
+    printed_percent: usize,
 }
 
-/// Percent between two progress lines.
-const TOLD_PERCENT: usize = 10;
+/// Percent between two progress lines: ten lines are few enough for a log and enough to estimate the end.
+const STEP_PERCENT: usize = 10;
 
 impl ProgressLine {
     pub(crate) fn new(print: &Printer, total: usize) -> Self {
@@ -80,7 +86,7 @@ impl ProgressLine {
             }
             bar
         });
-        Self { bar, json: print.json, told: 0 }
+        Self { bar, json: print.json, printed_percent: 0 }
     }
 
     pub(crate) fn set(&mut self, done: usize, total: usize) {
@@ -88,8 +94,8 @@ impl ProgressLine {
             Some(bar) => bar.set_position(done as u64),
             None => {
                 let percent = (done * 100).checked_div(total).unwrap_or(100);
-                if percent >= self.told + TOLD_PERCENT {
-                    self.told = percent - percent % TOLD_PERCENT;
+                if percent >= self.printed_percent + STEP_PERCENT {
+                    self.printed_percent = percent - percent % STEP_PERCENT;
                     match self.json {
                         true => eprintln!("{{\"done\":{done},\"total\":{total}}}"),
                         false => eprintln!("{done} of {total}"),

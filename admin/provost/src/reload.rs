@@ -46,10 +46,10 @@ impl Reload {
 
     /// Reloads the file and logs the result. Open sessions continue.
     pub(crate) fn run(&self, file: &Path) {
-        let taken = Config::read_line(file).and_then(|config| self.take(&config).map(|()| config));
-        let outcome = if taken.is_ok() { "good" } else { "bad" };
+        let result = Config::read_line(file).and_then(|config| self.apply(&config).map(|()| config));
+        let outcome = if result.is_ok() { "good" } else { "bad" };
         metrics::counter!("provost_config_reloads_total", "outcome" => outcome).increment(1);
-        match taken {
+        match result {
             Ok(config) => self.report(&config.keys),
             Err(error) => {
                 tracing::error!(file = %file.display(), error, "the configuration cannot be used: nothing was changed");
@@ -58,7 +58,7 @@ impl Reload {
     }
 
     /// Applies the file; every step that can fail comes before the first change.
-    fn take(&self, config: &Config) -> Result<(), String> {
+    fn apply(&self, config: &Config) -> Result<(), String> {
         let fixed = config.fixed_tokens().map_err(|error| format!("api.tokens_file: {error:#}"))?;
         if let (Some(certificates), Some(tls)) = (&self.parts.certificates, &config.tls) {
             certificates.reload_from(&tls.certificate, &tls.key).map_err(|error| format!("tls: {error}"))?;
@@ -68,12 +68,12 @@ impl Reload {
         Ok(())
     }
 
-    /// Logs each key that differs from the value in force, and keeps those that took effect.
-    fn report(&self, read: &KeyValues) {
+    /// Logs each key that differs from the value in force, and records the values that took effect.
+    fn report(&self, in_file: &KeyValues) {
         let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = in_force.changed(read);
+        let changed = in_force.changed(in_file);
         for key in &changed {
-            match self.effect(key, read) {
+            match self.effect(key, in_file) {
                 TakesEffect::Now => tracing::info!("in force: {key}"),
                 TakesEffect::NextCommand => tracing::info!("in force with the next command: {key}"),
                 TakesEffect::Restart => {
@@ -81,15 +81,15 @@ impl Reload {
                     continue;
                 }
             }
-            in_force.take(key, read);
+            in_force.copy_from(key, in_file);
         }
         tracing::info!(changed = changed.len(), "configuration read again");
     }
 
-    fn effect(&self, key: &str, read: &KeyValues) -> TakesEffect {
+    fn effect(&self, key: &str, in_file: &KeyValues) -> TakesEffect {
         match key {
             // A node without TLS cannot begin to offer it, and a node with TLS cannot stop.
-            "tls.certificate" | "tls.key" if self.parts.certificates.is_some() && read.has(key) => TakesEffect::Now,
+            "tls.certificate" | "tls.key" if self.parts.certificates.is_some() && in_file.has(key) => TakesEffect::Now,
             "api.tokens_file" => TakesEffect::Now,
             "node.log" if self.parts.log.is_fixed() => TakesEffect::Restart,
             "node.log" => TakesEffect::Now,

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_told_as_people_tell_them() {
+    fn moments_are_written_as_people_write_them() {
         // 21:00 on the 23rd in Toronto.
         let now: ZonedDateTime = "2026-11-23T21:00:00-05:00[America/Toronto]".parse().unwrap();
         for (text, french, english) in [

@@ -12,11 +12,11 @@ pub(crate) enum Language {
 
 type PageTexts = BTreeMap<String, String>;
 
-static FRENCH: LazyLock<PageTexts> = LazyLock::new(|| words(include_str!("../lang/fr.json")));
-static ENGLISH: LazyLock<PageTexts> = LazyLock::new(|| words(include_str!("../lang/en.json")));
+static FRENCH: LazyLock<PageTexts> = LazyLock::new(|| parse_texts(include_str!("../lang/fr.json")));
+static ENGLISH: LazyLock<PageTexts> = LazyLock::new(|| parse_texts(include_str!("../lang/en.json")));
 
 /// The texts are part of the program, and a test reads them; with an empty table the pages would show keys.
-fn words(text: &str) -> PageTexts {
+fn parse_texts(text: &str) -> PageTexts {
     serde_json::from_str(text).unwrap_or_default()
 }
 

@@ -50,13 +50,16 @@ pub fn router(state: WebState) -> Router {
         .route("/people/{id}/vacation/clear", post(vacation::clear))
         .route("/people/{id}/password", get(password::confirm).post(password::reset))
         .route("/people/{id}/password/new", get(password::slip))
-        .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
+        .route(
+            "/sign-in",
+            get(sign_in::show).post(sign_in::sign_in).layer(DefaultBodyLimit::max(sign_in::FORM_OCTETS_MAX)),
+        )
         .route("/sign-out", post(sign_in::sign_out))
         .route("/assets/style.css", get(page::style))
         .route("/assets/icon.svg", get(page::icon))
         .method_not_allowed_fallback(page::no_such_page)
         .fallback(page::no_such_page)
         .layer(DefaultBodyLimit::max(FORM_OCTETS_MAX))
-        .layer(from_fn(security::surround))
+        .layer(from_fn(security::with_headers_and_deadline))
         .with_state(web)
 }

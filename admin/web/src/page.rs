@@ -59,8 +59,8 @@ impl HelperDef for TextHelper {
     ) -> Result<ScopedJson<'rc>, RenderError> {
         let key = helper.param(0).and_then(|param| param.value().as_str()).unwrap_or_default();
         let tag = context.data().get("lang").and_then(Value::as_str).unwrap_or_default();
-        let words = Language::parse(tag).and_then(|language| language.find(key));
-        let words = words.ok_or_else(|| RenderErrorReason::Other(format!("no words for '{key}' in '{tag}'")))?;
+        let text = Language::parse(tag).and_then(|language| language.find(key));
+        let text = text.ok_or_else(|| RenderErrorReason::Other(format!("no text for '{key}' in '{tag}'")))?;
         // In strict mode the helper has to check its values itself.
         if let Some((name, _)) = helper.hash().iter().find(|(_, value)| value.is_value_missing()) {
             return Err(RenderErrorReason::Other(format!("no value for '{name}' of '{key}'")).into());
@@ -68,7 +68,7 @@ impl HelperDef for TextHelper {
         let values: Vec<(&str, String)> =
             helper.hash().iter().map(|(name, value)| (*name, value.value().render_plain())).collect();
         let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        Ok(ScopedJson::Derived(Value::String(fill(words, &values))))
+        Ok(ScopedJson::Derived(Value::String(fill(text, &values))))
     }
 }
 

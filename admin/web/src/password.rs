@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
-use provost_provision::{DeskError, Permission, PersonDetail};
+use provost_provision::{DeskError, Permission, PersonDetail, StoredPassword};
 use provost_store::StateError;
 use serde::Serialize;
 
@@ -61,13 +61,13 @@ pub(crate) async fn reset(
     let (desk, principal, key) = (web.site.desk.clone(), signed_in.principal(), id.clone());
     let change = async move { desk.reset_password(&principal, &key, None).await };
     match to_its_end(visitor, change).await? {
-        Ok((password, _)) => {
+        Ok(StoredPassword { password, hash, .. }) => {
             let slip = PasswordSlip { person: id.clone(), password };
             let cookie = cookie(&headers, SESSION_COOKIE).unwrap_or_default();
             let left = web.sessions.leave_slip(&cookie, &slip, Timestamp::now()).await;
             left.map_err(|error| not_now(visitor, &error))?;
             if signed_in.user.is_person(&id) {
-                let renewed = web.sessions.own_reset(&signed_in.user.session, Timestamp::now()).await;
+                let renewed = web.sessions.record_own_password(&signed_in.user.session, &hash, Timestamp::now()).await;
                 renewed.map_err(|error| not_now(visitor, &error))?;
             }
             Ok(Redirect::to(&format!("{}/password/new", person_url(&id))).into_response())

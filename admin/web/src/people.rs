@@ -31,7 +31,7 @@ pub(crate) struct SearchQuery {
 struct SearchPage {
     q: String,
     error: Option<String>,
-    found: Option<PeoplePage>,
+    results: Option<PeoplePage>,
 }
 
 #[derive(Serialize)]
@@ -50,7 +50,7 @@ struct FoundPerson {
     uid: String,
     affiliation: String,
     state: String,
-    /// The colour of the state, whose words carry the same meaning.
+    /// The colour of the state, whose text has the same meaning.
     level: &'static str,
 }
 
@@ -70,7 +70,7 @@ impl FoundPerson {
 
 /// Shows the search form.
 pub(crate) async fn start(signed_in: SignedIn) -> Response {
-    let body = SearchPage { q: String::new(), error: None, found: None };
+    let body = SearchPage { q: String::new(), error: None, results: None };
     page(&signed_in.visitor, StatusCode::OK, "search", &body)
 }
 
@@ -84,7 +84,7 @@ pub(crate) async fn search(State(web): State<Web>, signed_in: SignedIn, Query(qu
     if q.chars().count() > SEARCH_CHARS_MAX {
         let error = Some(visitor.language.say("search.too_long", &[]));
         let q = q.chars().take(SEARCH_CHARS_MAX).collect();
-        return page(visitor, StatusCode::UNPROCESSABLE_ENTITY, "search", &SearchPage { q, error, found: None });
+        return page(visitor, StatusCode::UNPROCESSABLE_ENTITY, "search", &SearchPage { q, error, results: None });
     }
     let mut people = match web.site.desk.search(&signed_in.user.principal, &q, PEOPLE_MAX + 1).await {
         Ok(people) => people,
@@ -99,8 +99,8 @@ pub(crate) async fn search(State(web): State<Web>, signed_in: SignedIn, Query(qu
     };
     let count = people.len();
     let people = people.into_iter().map(|person| FoundPerson::new(person, visitor.language)).collect();
-    let found = Some(PeoplePage { heading_key, count, more, people });
-    page(visitor, StatusCode::OK, "search", &SearchPage { q, error: None, found })
+    let results = Some(PeoplePage { heading_key, count, more, people });
+    page(visitor, StatusCode::OK, "search", &SearchPage { q, error: None, results })
 }
 
 /// Shows one person. The view is audited.

@@ -91,7 +91,7 @@ struct LabelledText {
 struct CallerFacts {
     label: String,
     value: String,
-    /// The colour of the value, whose words carry the same meaning. Empty is plain.
+    /// The colour of the value, whose text has the same meaning. Empty is plain.
     level: &'static str,
 }
 
@@ -154,7 +154,7 @@ struct VacationData {
     summary: String,
     level: &'static str,
     rhythm: Option<String>,
-    shown: Vec<ShownText>,
+    texts: Vec<ShownText>,
     start: FormField,
     end: FormField,
     subject_fr: FormField,
@@ -230,23 +230,23 @@ fn glance(
     let state = &detail.summary.state;
     let password =
         if detail.has_password { ("person.has_password_yes", "") } else { ("person.has_password_no", "bad") };
-    let words = |key: &str| language.say(key, &[]);
+    let say = |key: &str| language.say(key, &[]);
     let (used, fullness) =
-        mailbox.map_or_else(|| (words("glance.unavailable"), "warn"), |mailbox| mailbox.glance.clone());
+        mailbox.map_or_else(|| (say("glance.unavailable"), "warn"), |mailbox| mailbox.glance.clone());
     let login = mailbox.map(|mailbox| mailbox.logins.first());
     let login = match login {
         Some(Some(login)) => format!("{}, {}", login.at, login.protocol),
-        Some(None) => words("glance.never"),
-        None => words("glance.unavailable"),
+        Some(None) => say("glance.never"),
+        None => say("glance.unavailable"),
     };
     let lines = [
         ("glance.state", language.name("state", state), state_level(state)),
-        ("glance.password", words(password.0), password.1),
+        ("glance.password", say(password.0), password.1),
         ("glance.vacation", vacation.summary.clone(), vacation.level),
         ("glance.mailbox", used, fullness),
         ("glance.last_login", login, ""),
     ];
-    lines.into_iter().map(|(key, value, level)| CallerFacts { label: words(key), value, level }).collect()
+    lines.into_iter().map(|(key, value, level)| CallerFacts { label: say(key), value, level }).collect()
 }
 
 fn person_data(
@@ -333,7 +333,7 @@ fn vacation_data(
         summary,
         level,
         rhythm: set.map(|change| rhythm(change, language)),
-        shown: set.map(|change| shown(change, language)).unwrap_or_default(),
+        texts: set.map(|change| reply_texts(change, language)).unwrap_or_default(),
         start: field("start", form.start),
         end: field("end", form.end),
         subject_fr: field("subject_fr", form.subject_fr),
@@ -345,13 +345,14 @@ fn vacation_data(
 }
 
 /// The texts of a rule, one for each language that has a text.
-fn shown(change: &VacationChange, language: Language) -> Vec<ShownText> {
+fn reply_texts(change: &VacationChange, language: Language) -> Vec<ShownText> {
     let texts = [
         ("vacation.french", "fr", &change.subject_fr, &change.text_fr),
         ("vacation.english", "en", &change.subject_en, &change.text_en),
     ];
-    let given = texts.into_iter().filter(|(_, _, subject, text)| subject.is_some() || text.is_some());
-    given
+    texts
+        .into_iter()
+        .filter(|(_, _, subject, text)| subject.is_some() || text.is_some())
         .map(|(key, lang, subject, text)| ShownText {
             label: language.say(key, &[]),
             lang,
@@ -367,11 +368,11 @@ fn rhythm(change: &VacationChange, language: Language) -> String {
     language.say(key, &[("days", &days.to_string())])
 }
 
-/// Whether the rule replies on the day `today`, in words, and the colour of that line.
+/// Whether the rule replies on the day `today`, as text, and the colour of that line.
 fn vacation_summary(set: Option<&VacationChange>, today: Date, language: Language) -> (String, &'static str) {
     let Some(change) = set else { return (language.say("vacation.off", &[]), "") };
-    let words = |date: Option<Date>| date.map_or_else(String::new, |date| day(date, language));
-    let (start, end) = (words(change.start), words(change.end));
+    let day_text = |date: Option<Date>| date.map_or_else(String::new, |date| day(date, language));
+    let (start, end) = (day_text(change.start), day_text(change.end));
     let is_over = change.end.is_some_and(|end| end < today);
     let is_planned = change.start.is_some_and(|start| start > today);
     let (key, level) = match change.end {
@@ -505,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn the_quota_is_told_in_words() {
+    fn the_quota_is_described() {
         let snapshot = |octets| AccountSnapshot {
             mailboxes: Vec::new(),
             subscribed_only: Vec::new(),
@@ -528,14 +529,14 @@ mod tests {
     }
 
     #[test]
-    fn a_vacation_is_told_by_the_day() {
+    fn a_vacation_is_summarised_for_the_day() {
         let rule = |start: &str, end: &str| VacationChange {
             start: start.parse().ok(),
             end: end.parse().ok(),
             ..VacationChange::default()
         };
         let today = "2026-12-24".parse().unwrap();
-        for (start, end, words, level) in [
+        for (start, end, text, level) in [
             ("", "", "On, without an end", "good"),
             ("2026-12-24", "2026-12-24", "On, until December 24, 2026 included", "good"),
             ("2026-12-25", "2027-01-01", "Planned from December 25, 2026 to January 1, 2027 included", "warn"),
@@ -543,20 +544,20 @@ mod tests {
             ("", "2026-12-23", "Over since December 23, 2026: no longer sent", "warn"),
         ] {
             let summary = vacation_summary(Some(&rule(start, end)), today, Language::English);
-            assert_eq!((summary.0.as_str(), summary.1), (words, level));
+            assert_eq!((summary.0.as_str(), summary.1), (text, level));
         }
         assert_eq!(vacation_summary(None, today, Language::French), ("Aucune".to_owned(), ""));
     }
 
     #[test]
-    fn a_full_mailbox_is_told_at_once() {
-        for (used, quota, words, level) in [
+    fn a_full_mailbox_is_marked() {
+        for (used, quota, text, level) in [
             (1_500_000, None, "1.5 MB", ""),
             (899, Some(1000), "899 bytes of 1.0 kB", ""),
             (900, Some(1000), "900 bytes of 1.0 kB: nearly full", "warn"),
             (1000, Some(1000), "1.0 kB of 1.0 kB: full", "bad"),
         ] {
-            assert_eq!(fullness(used, quota, Language::English), (words.to_owned(), level));
+            assert_eq!(fullness(used, quota, Language::English), (text.to_owned(), level));
         }
     }
 }

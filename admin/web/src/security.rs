@@ -28,7 +28,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// Adds the headers, enforces the deadline, and stores a language chosen by `?lang=`.
-pub(crate) async fn surround(request: Request, next: Next) -> Response {
+pub(crate) async fn with_headers_and_deadline(request: Request, next: Next) -> Response {
     let chosen = language_of_query(request.uri().query().unwrap_or_default());
     let secure = if came_by_tls(request.headers()) { "; Secure" } else { "" };
     let mut reply = match tokio::time::timeout(REQUEST_TIME_MAX, next.run(request)).await {

@@ -13,7 +13,7 @@ const IDLE_MAX: SignedDuration = SignedDuration::from_mins(30);
 /// A session ends after this time in any case: a working day.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(10);
 /// A request within this time of the last recorded one is not recorded, so that most pages cost no write.
-const SEEN_STEP: SignedDuration = SignedDuration::from_secs(60);
+const LAST_USED_STEP: SignedDuration = SignedDuration::from_secs(60);
 /// Attempts of one change while other requests change the same session.
 const TRIES: usize = 10;
 /// Context of the key that seals a password (BLAKE3's key derivation).
@@ -57,12 +57,14 @@ struct WebSession {
     /// [`passwords_digest`] at the sign-in. A record of an earlier version has none and ends.
     #[serde(default)]
     passwords: String,
-    /// The user has reset their own password in this session, so the next change of the passwords does not end it.
+    /// [`passwords_digest`] of the password that the user has set in this session: with it the session goes on.
     #[serde(default)]
-    has_own_reset: bool,
+    own_passwords: Option<String>,
     csrf: String,
     began: Timestamp,
-    seen: Timestamp,
+    // The name of this field in the records of earlier versions.
+    #[serde(rename = "seen")]
+    last_used: Timestamp,
     flash: Option<Flash>,
     // The name of this field in the records of earlier versions.
     #[serde(rename = "letter")]
@@ -72,7 +74,7 @@ struct WebSession {
 impl WebSession {
     /// When the session ends unless it is used again.
     fn end(&self) -> Timestamp {
-        let idle = self.seen.saturating_add(IDLE_MAX).unwrap_or(Timestamp::MAX);
+        let idle = self.last_used.saturating_add(IDLE_MAX).unwrap_or(Timestamp::MAX);
         idle.min(self.began.saturating_add(AGE_MAX).unwrap_or(Timestamp::MAX))
     }
 }
@@ -84,7 +86,7 @@ pub(crate) struct RequestSession {
     /// The signed-in user.
     pub(crate) entry_uuid: Uuid,
     passwords: String,
-    has_own_reset: bool,
+    own_passwords: Option<String>,
     /// The token that each form of this session must send.
     pub(crate) csrf: String,
     /// The message, if it was requested.
@@ -114,14 +116,14 @@ impl WebSessions {
         let session = WebSession {
             entry_uuid,
             passwords,
-            has_own_reset: false,
+            own_passwords: None,
             csrf,
             began: now,
-            seen: now,
+            last_used: now,
             flash: None,
             slip: None,
         };
-        self.state.change(vec![put(&key_of(&cookie), &session, ChangeCondition::Absent)?], now).await?;
+        self.state.change(vec![put_session(&key_of(&cookie), &session, ChangeCondition::Absent)?], now).await?;
         Ok(cookie)
     }
 
@@ -136,13 +138,13 @@ impl WebSessions {
         let mut visit = None;
         self.change(&key, now, |session| {
             let flash = if take_flash { session.flash.take() } else { None };
-            let is_written = flash.is_some() || now.duration_since(session.seen) >= SEEN_STEP;
-            session.seen = now;
+            let is_written = flash.is_some() || now.duration_since(session.last_used) >= LAST_USED_STEP;
+            session.last_used = now;
             visit = Some(RequestSession {
                 key: key.clone(),
                 entry_uuid: session.entry_uuid,
                 passwords: session.passwords.clone(),
-                has_own_reset: session.has_own_reset,
+                own_passwords: session.own_passwords.clone(),
                 csrf: session.csrf.clone(),
                 flash,
             });
@@ -152,25 +154,29 @@ impl WebSessions {
         Ok(visit)
     }
 
-    /// Whether the session goes on with the person's present passwords: it ends when they change, unless the user has just
-    /// reset their own in this session.
+    /// Whether the session goes on with the person's present passwords: it ends when they change, unless the present ones
+    /// are those that the user has set in this session.
     pub(crate) async fn has_passwords_of(&self, visit: &RequestSession, person: &Person) -> bool {
-        let passwords = passwords_digest(person);
-        if visit.passwords == passwords || !visit.has_own_reset {
-            return visit.passwords == passwords;
+        let passwords = passwords_digest(&person.passwords);
+        if visit.passwords == passwords {
+            return true;
+        }
+        if visit.own_passwords.as_ref() != Some(&passwords) {
+            return false;
         }
         let renewed = self.change(&visit.key, Timestamp::now(), |session| {
             session.passwords.clone_from(&passwords);
-            session.has_own_reset = false;
+            session.own_passwords = None;
             true
         });
         renewed.await.is_ok()
     }
 
-    /// Records that the user of the session has reset their own password.
-    pub(crate) async fn own_reset(&self, key: &str, now: Timestamp) -> Result<(), StateError> {
+    /// Records that the user of the session has set their own password, which is stored as `hash`.
+    pub(crate) async fn record_own_password(&self, key: &str, hash: &str, now: Timestamp) -> Result<(), StateError> {
+        let passwords = passwords_digest(&[hash]);
         self.change(key, now, |session| {
-            session.has_own_reset = true;
+            session.own_passwords = Some(passwords.clone());
             true
         })
         .await
@@ -212,13 +218,13 @@ impl WebSessions {
         person: &str,
         now: Timestamp,
     ) -> Result<Option<PasswordSlip>, StateError> {
-        let mut taken = None;
+        let mut sealed_slip = None;
         self.change(&key_of(cookie), now, |session| {
-            taken = session.slip.take_if(|slip| slip.person == person);
-            taken.is_some()
+            sealed_slip = session.slip.take_if(|slip| slip.person == person);
+            sealed_slip.is_some()
         })
         .await?;
-        Ok(taken.map(|sealed| open(cookie, &sealed)))
+        Ok(sealed_slip.map(|sealed| open(cookie, &sealed)))
     }
 
     /// Changes a session's record; `edit` returns whether to write it, and may be called again.
@@ -234,7 +240,7 @@ impl WebSessions {
             if !edit(&mut session) {
                 return Ok(());
             }
-            let change = put(key, &session, ChangeCondition::Version(record.version))?;
+            let change = put_session(key, &session, ChangeCondition::Version(record.version))?;
             match self.state.change(vec![change], now).await {
                 Err(StateError::Conflict) => {}
                 other => return other.map(drop),
@@ -244,7 +250,8 @@ impl WebSessions {
     }
 }
 
-fn put(key: &str, session: &WebSession, expect: ChangeCondition) -> Result<StateChange, StateError> {
+/// The write of a session, which succeeds only if `expect` holds; the record is removed when the session has ended.
+fn put_session(key: &str, session: &WebSession, expect: ChangeCondition) -> Result<StateChange, StateError> {
     let value = serde_json::to_vec(session).map_err(|error| StateError::Damaged(error.to_string()))?;
     Ok(StateChange::put(&SESSIONS, key, expect, value, Some(session.end())))
 }
@@ -254,9 +261,10 @@ fn read(record: &StateRecord) -> Result<WebSession, StateError> {
 }
 
 /// Digest of the stored hashes of a person's passwords: a session ends when they change.
-pub(crate) fn passwords_digest(person: &Person) -> String {
+pub(crate) fn passwords_digest(hashes: &[impl AsRef<str>]) -> String {
     let mut hasher = blake3::Hasher::new();
-    for hash in &person.passwords {
+    for hash in hashes {
+        let hash = hash.as_ref();
         hasher.update(&(hash.len() as u64).to_le_bytes()).update(hash.as_bytes());
     }
     hasher.finalize().to_hex().to_string()

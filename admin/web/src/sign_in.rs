@@ -16,6 +16,7 @@ use crate::form::{NoFields, SessionForm};
 use crate::page::{failure, page};
 use crate::security::{came_by_tls, is_same_origin};
 use crate::session::passwords_digest;
+use crate::throttle::SourceFamiliarity;
 use crate::user::principal_of;
 use crate::visitor::{SESSION_COOKIE, Visitor, way_back};
 use crate::web::Web;
@@ -36,6 +37,10 @@ pub(crate) struct SignInForm {
     #[serde(default)]
     next: String,
 }
+
+/// Largest body of a sign-in, octets: several times the longest name and password. Any visitor may send it, so it needs none of
+/// the memory budget.
+pub(crate) const FORM_OCTETS_MAX: usize = 8 * 1024;
 
 #[derive(Serialize)]
 struct SignInPage<'a> {
@@ -73,7 +78,12 @@ pub(crate) async fn sign_in(
     if name.len() > NAME_OCTETS_MAX {
         return again(StatusCode::UNPROCESSABLE_ENTITY, "sign_in.refused", &[]);
     }
-    match web.throttle.attempt(name, visitor.address, now).await {
+    let source = visitor.address.unwrap_or(Ipv6Addr::UNSPECIFIED.into());
+    let familiarity = match web.site.view.is_familiar(name, source, now) {
+        true => SourceFamiliarity::Familiar,
+        false => SourceFamiliarity::Unfamiliar,
+    };
+    match web.throttle.attempt(name, visitor.address, familiarity, now).await {
         Ok(None) => {}
         Ok(Some(seconds)) => {
             let seconds_in_words = [("seconds", &*seconds.to_string())];
@@ -88,12 +98,7 @@ pub(crate) async fn sign_in(
     }
     let desk = &web.site.desk;
     let password = Secret::new(form.password.as_str());
-    let attempt = LoginAttempt {
-        name,
-        password: &password,
-        source: visitor.address.unwrap_or(Ipv6Addr::UNSPECIFIED.into()),
-        service: "web",
-    };
+    let attempt = LoginAttempt { name, password: &password, source, service: "web" };
     let person = match web.site.view.login(attempt, now).await {
         Login::Throttled => return again(StatusCode::TOO_MANY_REQUESTS, "sign_in.throttled_for_a_while", &[]),
         Login::Unavailable => {
@@ -119,7 +124,7 @@ pub(crate) async fn sign_in(
         return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
     }
     // Always a new cookie: a cookie from before the sign-in gets no rights.
-    match web.sessions.begin(person.entry_uuid, passwords_digest(&person), now).await {
+    match web.sessions.begin(person.entry_uuid, passwords_digest(&person.passwords), now).await {
         Ok(cookie) => with_cookie(&headers, Redirect::to(way_back(&form.next)).into_response(), &cookie, None),
         Err(error) => {
             tracing::error!(%error, "a session cannot be started");

@@ -31,6 +31,14 @@ struct AttemptCount {
     attempts: u32,
 }
 
+/// Whether the person who signs in has done so from the same source before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SourceFamiliarity {
+    /// The count of the source does not stop this attempt: others behind the same address may have used it up.
+    Familiar,
+    Unfamiliar,
+}
+
 /// How much of a name's count stays when an attempt is taken back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum CountKept {
@@ -56,9 +64,14 @@ impl Throttle {
         &self,
         name: &str,
         address: Option<IpAddr>,
+        familiarity: SourceFamiliarity,
         now: Timestamp,
     ) -> Result<Option<i64>, StateError> {
-        let counted = [(of_address(address), ATTEMPTS_OF_ADDRESS_MAX), (of_name(name, address), ATTEMPTS_OF_NAME_MAX)];
+        let of_address_max = match familiarity {
+            SourceFamiliarity::Familiar => u32::MAX,
+            SourceFamiliarity::Unfamiliar => ATTEMPTS_OF_ADDRESS_MAX,
+        };
+        let counted = [(of_address(address), of_address_max), (of_name(name, address), ATTEMPTS_OF_NAME_MAX)];
         for _ in 0..TRIES {
             let mut changes = Vec::with_capacity(counted.len());
             for (key, most) in &counted {
@@ -66,8 +79,8 @@ impl Throttle {
                 if count.attempts >= *most {
                     return Ok(Some((WINDOW - now.duration_since(count.since)).as_secs().max(1)));
                 }
-                count.attempts += 1;
-                changes.push(put(key, count, expect)?);
+                count.attempts = count.attempts.saturating_add(1);
+                changes.push(put_count(key, count, expect)?);
             }
             match self.state.change(changes, now).await {
                 Ok(_) => return Ok(None),
@@ -112,7 +125,7 @@ impl Throttle {
                 let (mut count, expect) = self.count(key, now).await?;
                 if count.attempts > 0 {
                     count.attempts -= 1;
-                    changes.push(put(key, count, expect)?);
+                    changes.push(put_count(key, count, expect)?);
                 }
             }
             match self.state.change(changes, now).await {
@@ -135,7 +148,8 @@ impl Throttle {
     }
 }
 
-fn put(key: &str, count: AttemptCount, expect: ChangeCondition) -> Result<StateChange, StateError> {
+/// The write of a count, which succeeds only if `expect` holds; the record is removed at the end of the window.
+fn put_count(key: &str, count: AttemptCount, expect: ChangeCondition) -> Result<StateChange, StateError> {
     let value = serde_json::to_vec(&count).map_err(|error| StateError::Damaged(error.to_string()))?;
     Ok(StateChange::put(
         &ATTEMPTS,
@@ -178,16 +192,19 @@ mod tests {
         let (one, _) = nodes();
         let address = Some(IpAddr::from([192, 0, 2, 1]));
         for second in 0..20 {
-            assert_eq!(one.attempt("zoe", address, at(second)).await, Ok(None));
+            assert_eq!(one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(second)).await, Ok(None));
             one.not_judged("zoe", address, at(second)).await;
         }
         for _ in 0..4 {
-            assert_eq!(one.attempt("zoe", address, at(20)).await, Ok(None));
+            assert_eq!(one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(20)).await, Ok(None));
         }
-        assert_eq!(one.attempt("zoe", address, at(20)).await, Ok(None));
+        assert_eq!(one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(20)).await, Ok(None));
         one.not_judged("zoe", address, at(20)).await;
-        assert_eq!(one.attempt("zoe", address, at(20)).await, Ok(None));
-        assert!(one.attempt("zoe", address, at(20)).await.unwrap().is_some(), "the four before count on");
+        assert_eq!(one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(20)).await, Ok(None));
+        assert!(
+            one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(20)).await.unwrap().is_some(),
+            "the four before count on"
+        );
     }
 
     #[tokio::test]
@@ -196,19 +213,39 @@ mod tests {
         let here = Some("192.0.2.1".parse().unwrap());
         for second in 0..5 {
             let node = if second % 2 == 0 { &one } else { &two };
-            assert_eq!(node.attempt("zoe", here, at(second)).await, Ok(None));
+            assert_eq!(node.attempt("zoe", here, SourceFamiliarity::Unfamiliar, at(second)).await, Ok(None));
         }
-        assert_eq!(one.attempt(" ZOE ", here, at(10)).await, Ok(Some(50)));
-        assert_eq!(two.attempt("noa", here, at(10)).await, Ok(None), "another name");
-        assert_eq!(two.attempt("zoe", Some("192.0.2.2".parse().unwrap()), at(10)).await, Ok(None), "another address");
-        assert_eq!(one.attempt("zoe", here, at(60)).await, Ok(None), "another minute");
+        assert_eq!(one.attempt(" ZOE ", here, SourceFamiliarity::Unfamiliar, at(10)).await, Ok(Some(50)));
+        assert_eq!(two.attempt("noa", here, SourceFamiliarity::Unfamiliar, at(10)).await, Ok(None), "another name");
+        assert_eq!(
+            two.attempt("zoe", Some("192.0.2.2".parse().unwrap()), SourceFamiliarity::Unfamiliar, at(10)).await,
+            Ok(None),
+            "another address"
+        );
+        assert_eq!(one.attempt("zoe", here, SourceFamiliarity::Unfamiliar, at(60)).await, Ok(None), "another minute");
+    }
+
+    /// Behind a proxy or NAT, one visitor cannot shut out those who sign in from there every day.
+    #[tokio::test]
+    async fn a_familiar_person_is_stopped_by_the_own_count_only() {
+        let (throttle, _) = nodes();
+        let here = Some("192.0.2.1".parse().unwrap());
+        for n in 0..60 {
+            throttle.attempt(&format!("invented {n}"), here, SourceFamiliarity::Unfamiliar, at(1)).await.unwrap();
+        }
+        let wait = throttle.attempt("zoe", here, SourceFamiliarity::Unfamiliar, at(1)).await.unwrap();
+        assert!(wait.is_some());
+        for _ in 0..5 {
+            assert_eq!(throttle.attempt("zoe", here, SourceFamiliarity::Familiar, at(1)).await, Ok(None));
+        }
+        assert!(throttle.attempt("zoe", here, SourceFamiliarity::Familiar, at(1)).await.unwrap().is_some());
     }
 
     #[tokio::test]
     async fn a_success_lifts_it() {
         let (throttle, _) = nodes();
         for second in 0..55 {
-            assert_eq!(throttle.attempt("zoe", None, at(second)).await, Ok(None));
+            assert_eq!(throttle.attempt("zoe", None, SourceFamiliarity::Unfamiliar, at(second)).await, Ok(None));
             throttle.succeeded("zoe", None, at(second)).await;
         }
     }
@@ -219,7 +256,12 @@ mod tests {
         let mut stopped = None;
         for n in 0..60 {
             let address = format!("2001:db8::{n:x}").parse().unwrap();
-            if throttle.attempt(&format!("name{n}"), Some(address), at(1)).await.unwrap().is_some() {
+            if throttle
+                .attempt(&format!("name{n}"), Some(address), SourceFamiliarity::Unfamiliar, at(1))
+                .await
+                .unwrap()
+                .is_some()
+            {
                 stopped = stopped.or(Some(n));
             }
         }
@@ -227,18 +269,18 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn of_many_at_once_five_are_looked_at() {
+    async fn of_many_at_once_five_are_checked() {
         let (throttle, _) = nodes();
         let tasks: Vec<_> = (0..40)
             .map(|_| {
                 let throttle = throttle.clone();
-                tokio::spawn(async move { throttle.attempt("zoe", None, at(1)).await })
+                tokio::spawn(async move { throttle.attempt("zoe", None, SourceFamiliarity::Unfamiliar, at(1)).await })
             })
             .collect();
-        let mut looked_at = 0;
+        let mut checked = 0;
         for task in tasks {
-            looked_at += u32::from(task.await.unwrap() == Ok(None));
+            checked += u32::from(task.await.unwrap() == Ok(None));
         }
-        assert_eq!(looked_at, ATTEMPTS_OF_NAME_MAX);
+        assert_eq!(checked, ATTEMPTS_OF_NAME_MAX);
     }
 }

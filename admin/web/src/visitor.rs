@@ -17,7 +17,7 @@ use crate::web::Web;
 
 /// Name of the session's cookie.
 pub(crate) const SESSION_COOKIE: &str = "provost_session";
-/// Cookies that are looked at in one request.
+/// Maximum number of cookies that are read in one request.
 const COOKIES_MAX: usize = 64;
 
 /// The sender of a request.
@@ -71,11 +71,11 @@ async fn visit(parts: &Parts, web: &Web, now: Timestamp) -> Result<Option<Reques
 }
 
 fn language(parts: &Parts) -> Language {
-    let asked =
+    let from_browser =
         || parts.headers.get(header::ACCEPT_LANGUAGE).and_then(|value| Language::accepted(value.to_str().ok()?));
     language_of_query(parts.uri.query().unwrap_or_default())
         .or_else(|| cookie(&parts.headers, "lang").and_then(|tag| Language::parse(&tag)))
-        .or_else(asked)
+        .or_else(from_browser)
         .unwrap_or(Language::French)
 }
 
@@ -90,8 +90,8 @@ pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
 /// The same page in another language.
 pub(crate) fn in_language(here: &str, language: Language) -> String {
     let (path, query) = here.split_once('?').unwrap_or((here, ""));
-    let kept = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("lang="));
-    let query: Vec<_> = kept.map(str::to_owned).chain([format!("lang={}", language.tag())]).collect();
+    let other_pairs = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("lang="));
+    let query: Vec<_> = other_pairs.map(str::to_owned).chain([format!("lang={}", language.tag())]).collect();
     format!("{path}?{}", query.join("&"))
 }
 

@@ -61,7 +61,7 @@ async fn nothing_is_shown_before_a_sign_in() {
 #[tokio::test]
 async fn only_roles_of_the_help_desk_sign_in() {
     let web = web();
-    for (name, password, status, words) in [
+    for (name, password, status, text) in [
         ("helen", "correct+horse", 303, ""),
         ("helen@example.edu", "correct+horse", 303, ""),
         ("rita", "correct+horse", 303, ""),
@@ -74,7 +74,7 @@ async fn only_roles_of_the_help_desk_sign_in() {
     ] {
         let reply = post(&web, "/sign-in", "", &format!("name={name}&password={password}")).await;
         assert_eq!(reply.status, status, "{name} {password}: {}", reply.text);
-        assert!(reply.text.contains(words), "{name}: {}", reply.text);
+        assert!(reply.text.contains(text), "{name}: {}", reply.text);
         assert_eq!(!reply.header("set-cookie").is_empty(), status == 303);
     }
 }
@@ -168,7 +168,7 @@ async fn a_sign_out_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a_directory_that_cannot_answer_is_told_as_such() {
+async fn a_directory_that_cannot_answer_is_reported_as_such() {
     let web = web();
     let (cookie, csrf) = sign_in(&web, "helen").await;
     for path in ["/people?q=zoe", "/people/1", "/people/1/password"] {

@@ -113,7 +113,7 @@ async fn a_vacation_in_french() {
     let person = browser.find("tremblay").await;
     let page = browser.get(&person).await;
     is_sound(&page);
-    for words in [
+    for text in [
         "Zoé Tremblay",
         "zoe.tremblay@example.edu",
         "Principale",
@@ -123,12 +123,12 @@ async fn a_vacation_in_french() {
         "0 octets utilisés sur 1,0 Mo (0 %)",
         "Aucune connexion connue",
     ] {
-        assert!(page.text.contains(words), "{words}: {}", page.text);
+        assert!(page.text.contains(text), "{text}: {}", page.text);
     }
     let body = "start=2026-01-01&end=2036-12-31&subject_fr=Absence&text_fr=Je+suis+absente+jusqu%27au+5.%0D%0AZo%C3%A9&subject_en=&text_en=&interval_days=3";
     let page = browser.change(&format!("{person}/vacation"), body).await;
     is_sound(&page);
-    for words in [
+    for text in [
         "Fait.",
         "La réponse d’absence a été définie.",
         "Activée, jusqu’au 31 décembre 2036 inclus",
@@ -136,7 +136,7 @@ async fn a_vacation_in_french() {
         "Je suis absente jusqu&#x27;au 5.\nZoé",
         "Réponse d’absence définie",
     ] {
-        assert!(page.text.contains(words), "{words}: {}", page.text);
+        assert!(page.text.contains(text), "{text}: {}", page.text);
     }
     site.wait_for(|view| view.snapshot().by_login("zoe.tremblay").is_some_and(|zoe| zoe.vacation.is_some())).await;
     assert!(!browser.get(&person).await.text.contains("role=\"status\""), "the message is shown once");
@@ -146,7 +146,7 @@ async fn a_vacation_in_french() {
         .await;
     assert_eq!(wrong.status, 422);
     is_sound(&wrong);
-    for words in [
+    for text in [
         "role=\"alert\"",
         "id=\"end-error\"",
         "id=\"interval_days-error\"",
@@ -154,7 +154,7 @@ async fn a_vacation_in_french() {
         "<title>Erreur",
         "value=\"400\"",
     ] {
-        assert!(wrong.text.contains(words), "{words}: {}", wrong.text);
+        assert!(wrong.text.contains(text), "{text}: {}", wrong.text);
     }
     let page = browser.change(&format!("{person}/vacation/clear"), "").await;
     assert!(page.text.contains("La réponse d’absence a été supprimée"), "{}", page.text);
@@ -172,14 +172,14 @@ async fn an_alias_comes_and_goes() {
         page.text
     );
     is_sound(&page);
-    let taken = browser.post(&format!("{person}/addresses"), "address=helen.desk%40example.edu").await;
-    assert_eq!(taken.status, 409, "{}", taken.text);
+    let conflict = browser.post(&format!("{person}/addresses"), "address=helen.desk%40example.edu").await;
+    assert_eq!(conflict.status, 409, "{}", conflict.text);
     assert!(
-        taken.text.contains("id=\"address-error\"") && taken.text.contains("belongs to somebody"),
+        conflict.text.contains("id=\"address-error\"") && conflict.text.contains("already belongs to a person"),
         "{}",
-        taken.text
+        conflict.text
     );
-    is_sound(&taken);
+    is_sound(&conflict);
     let wrong = browser.post(&format!("{person}/addresses"), "address=nonsense").await;
     assert_eq!(wrong.status, 422, "{}", wrong.text);
     let link = page.text.split("/addresses/remove?address&#x3D;").nth(1).unwrap().split('"').next().unwrap();
@@ -197,17 +197,17 @@ async fn an_alias_comes_and_goes() {
 
 /// A clerk's mistakes are reported in the clerk's language, although the operations report them in English.
 #[tokio::test]
-async fn mistakes_are_told_in_french() {
+async fn mistakes_are_explained_in_french() {
     let site = Site::start().await;
     let browser = Browser::sign_in(web(&site), "helen.desk", "fr").await;
     let person = browser.find("tremblay").await;
     let long = "x".repeat(201);
-    for (path, form, words) in [
+    for (path, form, text) in [
         ("addresses", "address=nonsense", "Une adresse s’écrit nom@domaine"),
         ("addresses", "address=", "Une adresse s’écrit nom@domaine"),
         ("addresses", "address=zo%C3%A9%40example.edu", "« é » n’est pas permis dans une adresse"),
         ("addresses", "address=zoe%40example.com", "Le domaine de cette adresse n’est pas servi ici"),
-        ("addresses", "address=helen.desk%40example.edu", "appartient déjà à quelqu’un"),
+        ("addresses", "address=helen.desk%40example.edu", "appartient déjà à une personne"),
         ("addresses", &format!("address={long}%40example.edu"), "L’adresse est trop longue"),
         ("addresses/remove", "address=zoe.tremblay%40example.edu", "L’adresse principale ne se retire pas"),
         ("vacation", "text_fr=", "Un texte est nécessaire"),
@@ -220,7 +220,7 @@ async fn mistakes_are_told_in_french() {
     ] {
         let reply = browser.post(&format!("{person}/{path}"), form).await;
         assert!(reply.status == 422 || reply.status == 409, "{form}: {}", reply.status);
-        assert!(reply.text.contains(words), "{form}: {}", reply.text);
+        assert!(reply.text.contains(text), "{form}: {}", reply.text);
         assert!(!reply.text.contains("Valeur refusée"), "{form}: {}", reply.text);
         is_sound(&reply);
     }
@@ -286,15 +286,15 @@ async fn names_are_escaped_and_looks_are_audited() {
 #[tokio::test]
 async fn the_page_shows_what_an_import_wrote() {
     let site = Site::start().await;
-    for (language, words) in [
+    for (language, text) in [
         ("en", ["Created by an import", "Family name: Tremblay", "Line 2 of registrar, batch "]),
         ("fr", ["Créée par une importation", "Nom de famille : Tremblay", "Ligne 2 de registrar, lot "]),
     ] {
         let browser = Browser::sign_in(web(&site), "helen.desk", language).await;
         let page = browser.get(&browser.find("tremblay").await).await;
         is_sound(&page);
-        for words in words {
-            assert!(page.text.contains(words), "{words}: {}", page.text);
+        for text in text {
+            assert!(page.text.contains(text), "{text}: {}", page.text);
         }
     }
 }
@@ -306,7 +306,7 @@ async fn a_registrar_sees_no_forms_and_a_lost_role_ends_the_session() {
     let person = browser.find("tremblay").await;
     let page = browser.get(&person).await;
     is_sound(&page);
-    assert_eq!(page.text.matches("<form").count(), 2, "search and sign-out alone: {}", page.text);
+    assert_eq!(page.text.matches("<form").count(), 2, "only search and sign-out: {}", page.text);
     for path in ["vacation", "vacation/clear", "password", "addresses", "addresses/remove"] {
         let reply = browser.post(&format!("{person}/{path}"), "text_fr=x&address=a@example.edu").await;
         assert_eq!(reply.status, 403, "{path}: {}", reply.text);
@@ -321,7 +321,7 @@ async fn a_search_tells_how_many() {
     let site = Site::start().await;
     let browser = Browser::sign_in(web(&site), "helen.desk", "en").await;
     let none = browser.get("/people?q=zzzz").await;
-    assert!(none.text.contains("Nobody found for “zzzz”"), "{}", none.text);
+    assert!(none.text.contains("No person found for “zzzz”"), "{}", none.text);
     is_sound(&none);
     is_sound(&browser.get("/").await);
     assert_eq!(browser.get("/people?q=").await.status, 303);

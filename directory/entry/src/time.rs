@@ -1,15 +1,16 @@
 //! GeneralizedTime (RFC 4517 §3.3.13): `20260831235959Z`.
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
-/// Writes `YYYYMMDDHHMMSSZ`.
-pub fn generalized(time: Timestamp) -> String {
+/// Writes `YYYYMMDDHHMMSSZ`; a fraction of a second is cut off.
+pub fn format_generalized(time: Timestamp) -> String {
     time.strftime("%Y%m%d%H%M%SZ").to_string()
 }
 
-/// Parses `YYYYMMDDHH[MM[SS]][.fraction]Z`. Offsets other than `Z` are refused, because this project never writes one.
+/// Parses `YYYYMMDDHH[MM[SS]][(.|,)fraction]Z`, to the second; `None` for any other text. The fraction is one of the last
+/// unit that is given. Offsets other than `Z` are not supported: OpenLDAP, 389-DS and the embedded server write none.
 pub fn parse_generalized(text: &str) -> Option<Timestamp> {
     let text = text.strip_suffix('Z')?;
     let (digits, fraction) = text.split_once(['.', ',']).unwrap_or((text, "0"));
@@ -28,7 +29,14 @@ pub fn parse_generalized(text: &str) -> Option<Timestamp> {
         field(12, 14).filter(|second| *second <= 60)?.min(59) as i8,
         0,
     );
-    TimeZone::UTC.to_timestamp(civil.ok()?).ok()
+    let unit = match digits.len() {
+        10 => SignedDuration::from_hours(1),
+        12 => SignedDuration::from_mins(1),
+        _ => SignedDuration::ZERO,
+    };
+    let fraction: f64 = format!("0.{fraction}").parse().ok()?;
+    let rest = SignedDuration::from_secs((unit.as_secs_f64() * fraction).round() as i64);
+    TimeZone::UTC.to_timestamp(civil.ok()?).ok()?.checked_add(rest).ok()
 }
 
 #[cfg(test)]
@@ -38,9 +46,16 @@ mod tests {
     #[test]
     fn round_trip_and_refusals() {
         let time = parse_generalized("20260831235959Z").unwrap();
-        assert_eq!(generalized(time), "20260831235959Z");
-        assert_eq!(generalized(parse_generalized("2026083123Z").unwrap()), "20260831230000Z");
-        assert_eq!(generalized(parse_generalized("20261231235960,5Z").unwrap()), "20261231235959Z");
+        assert_eq!(format_generalized(time), "20260831235959Z");
+        for (text, expected) in [
+            ("2026083123Z", "20260831230000Z"),
+            ("2026083123.5Z", "20260831233000Z"),
+            ("202608312315,25Z", "20260831231515Z"),
+            ("20261231235959.999Z", "20261231235959Z"),
+            ("20261231235960,5Z", "20261231235959Z"),
+        ] {
+            assert_eq!(format_generalized(parse_generalized(text).unwrap()), expected, "{text}");
+        }
         for bad in [
             "",
             "20260831235959",

@@ -3,16 +3,16 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use provost_entry::time::{generalized, parse_generalized};
+use provost_entry::time::{format_generalized, parse_generalized};
 
 /// The first moment of a day of that time zone as GeneralizedTime; `None` beyond the years that can be represented.
 pub(crate) fn day_begins(zone: &TimeZone, date: Date) -> Option<String> {
-    Some(generalized(zone.to_timestamp(date.at(0, 0, 0, 0)).ok()?))
+    Some(format_generalized(zone.to_timestamp(date.at(0, 0, 0, 0)).ok()?))
 }
 
 /// The last second of a day of that time zone as GeneralizedTime; `None` beyond the years that can be represented.
 pub(crate) fn day_ends(zone: &TimeZone, date: Date) -> Option<String> {
-    Some(generalized(zone.to_timestamp(date.at(23, 59, 59, 0)).ok()?))
+    Some(format_generalized(zone.to_timestamp(date.at(23, 59, 59, 0)).ok()?))
 }
 
 /// The day in that time zone at a GeneralizedTime; `None` for text that is not a GeneralizedTime.

@@ -15,6 +15,7 @@ mod setting;
 mod target;
 mod vacation;
 
+pub use account::StoredPassword;
 pub use import::{ImportError, PlannedImport};
 pub use messages::NamedPerson;
 pub use setting::StatedSetting;
@@ -39,7 +40,7 @@ const SEARCH_WORD_CHARS_MAX: usize = 64;
 /// Maximum number of changes that one history returns, whatever the caller asks for.
 pub const HISTORY_MAX: usize = 1000;
 /// Maximum number of people that one search returns, whatever the caller asks for.
-const SEARCH_RESULTS_MAX: usize = 500;
+pub const SEARCH_RESULTS_MAX: usize = 500;
 
 /// A person in a list.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

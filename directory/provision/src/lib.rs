@@ -32,7 +32,7 @@ pub use attribute_change::{AttributeChange, ChangeMode};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use desk::{
     AddressInfo, ChangeTarget, Desk, DeskError, ExpectedVersion, HISTORY_MAX, ImportError, NamedPerson, PersonDetail,
-    PersonSummary, PlannedImport, StatedSetting, VacationChange,
+    PersonSummary, PlannedImport, SEARCH_RESULTS_MAX, StatedSetting, StoredPassword, VacationChange,
 };
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};

@@ -10,7 +10,7 @@ mod planner;
 mod serial;
 
 use provost_entry::Dn;
-use provost_entry::time::generalized;
+use provost_entry::time::format_generalized;
 use serde::{Deserialize, Serialize};
 
 use crate::source::{RecordError, Source};
@@ -107,7 +107,7 @@ pub fn plan(wanted: &WantedState<'_>, actual: &DirectoryContent) -> Result<Plan,
         hash: hash(&actual.suffix, &sources, &policies, &changes),
         summary: summarise(wanted, &changes, &rejected, unchanged),
         suffix: actual.suffix.clone(),
-        since: generalized(wanted.at),
+        since: format_generalized(wanted.at),
         policies,
         sources,
         changes,

@@ -77,7 +77,7 @@ impl Embedded {
             root_password: provost_credential::hash(&Secret::new("secret"), Scheme::Ssha),
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             tls: None,
-            client_address: None,
+            admission: None,
             server_id: 1,
         };
         let server = Server::start(config, Vec::new()).await.unwrap();
@@ -760,7 +760,7 @@ async fn quarantine(desk: &Site) {
 }
 
 async fn passwords_and_roles(desk: &Site) {
-    let (password, _) = desk.reset_password(&admin(), "zoe.lecuyer", None).await.unwrap();
+    let password = desk.reset_password(&admin(), "zoe.lecuyer", None).await.unwrap().password;
     let zoe = desk.person("zoe.lecuyer").await.unwrap();
     assert!(zoe.has_password);
     desk.directory.bind(&Dn::parse(&zoe.dn).unwrap(), password.reveal()).await.unwrap();

@@ -41,7 +41,7 @@ impl Site {
             root_password: hash(&Secret::new("secret"), Scheme::Ssha),
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             tls: None,
-            client_address: None,
+            admission: None,
             server_id: 1,
         };
         let server = Server::start(config, Vec::new()).await.unwrap();

@@ -309,7 +309,7 @@ impl Catalogue {
             EqualityRule::Numeric => prep::numeric_string(text)?.into_bytes(),
             EqualityRule::Telephone => prep::telephone_number(text)?.into_bytes(),
             EqualityRule::Integer => is_integer(text).then(|| text.into())?,
-            EqualityRule::Time => provost_entry::time::generalized(parse_generalized(text)?).into_bytes(),
+            EqualityRule::Time => provost_entry::time::format_generalized(parse_generalized(text)?).into_bytes(),
             EqualityRule::Boolean => text.to_ascii_uppercase().into_bytes(),
             EqualityRule::DistinguishedName => Dn::parse(text).ok()?.normalised().into(),
             EqualityRule::ObjectIdentifier => match (self.class_id(text), self.type_id(text)) {

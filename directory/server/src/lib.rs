@@ -8,10 +8,10 @@
 //! updates the tree, notifies the watchers and only then responds.
 
 mod access;
+mod admission;
 mod ber;
 mod catalogue;
 mod change;
-mod client_address;
 mod committer;
 mod constraint;
 mod controls;
@@ -54,7 +54,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use client_address::ClientAddress;
+pub use admission::{AdmittedClient, ClientAdmission, ClientPlace};
 
 use access::Identity;
 use committer::{Committer, DirectoryHandle, QUEUE_MAX, WriteJob};
@@ -80,8 +80,8 @@ pub struct ServerConfig {
     pub listen: Vec<SocketAddr>,
     /// TLS configuration for StartTLS; `None` refuses StartTLS.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// Determines the client's address behind a balancer; `None` uses the socket's address.
-    pub client_address: Option<Arc<dyn ClientAddress>>,
+    /// Determines and limits clients; `None` admits every connection under the socket's address.
+    pub admission: Option<Arc<dyn ClientAdmission>>,
     /// Server id in CSNs, 0 to 4095.
     pub server_id: u16,
 }
@@ -218,7 +218,7 @@ fn share(
         hashing: hashing::Hashing::new(),
         root_dn: config.root_dn.clone(),
         root_password: config.root_password.clone(),
-        client_address: config.client_address.clone(),
+        admission: config.admission.clone(),
         tls: config.tls.clone().map(TlsAcceptor::from),
         directory,
         catalogue,
@@ -241,7 +241,10 @@ async fn accept(listener: TcpListener, shared: Arc<ServerContext>, sessions: Tas
                     drop(place);
                 });
             }
-            (Ok((_, peer)), Err(_)) => tracing::warn!(%peer, "refused a connection: too many are open"),
+            (Ok((_, peer)), Err(_)) => {
+                metrics::counter!("provost_net_refused_total", "listener" => "ldap").increment(1);
+                tracing::debug!(%peer, "refused a connection: too many are open");
+            }
             (Err(error), _) => {
                 tracing::warn!(%error, "accept failed");
                 // Out of file descriptors: an immediate retry would only burn CPU time.

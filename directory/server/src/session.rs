@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Identity;
+use crate::admission::{AdmittedClient, ClientPlace};
 use crate::ber;
 use crate::catalogue::EqualityRule;
 use crate::change::{existing, parse_dn};
@@ -48,6 +49,8 @@ const SEARCHES_MAX: usize = 128;
 /// Maximum number of searches under way on a connection without privileges, so that a thousand peers that read nothing
 /// hold little.
 const UNPRIVILEGED_SEARCHES_MAX: usize = 4;
+/// Largest request that needs no memory budget, octets: most binds and searches.
+const FRAME_OCTETS_FREE: usize = 8 * 1024;
 /// Longest silence before the first bind.
 const IDLE_UNBOUND: Duration = Duration::from_secs(45);
 /// Longest silence after it, without a running operation.
@@ -63,21 +66,24 @@ pub(crate) async fn serve(shared: Arc<ServerContext>, mut socket: TcpStream, rem
     // Responses are small and awaited: otherwise each would wait for the TCP acknowledgement of the previous one.
     _ = socket.set_nodelay(true);
     let client = async {
-        match &shared.client_address {
-            Some(client_address) => client_address.find(&mut socket, remote).await,
-            None => Some(remote),
+        match &shared.admission {
+            Some(admission) => admission.admit(&mut socket, remote).await,
+            None => Some(AdmittedClient { address: remote, place: None }),
         }
     };
-    let found = tokio::select! {
+    let admitted = tokio::select! {
         () = shared.stop.cancelled() => return,
-        found = client => found,
+        admitted = client => admitted,
     };
-    let Some(peer) = found else { return };
-    let plain = Session::new(shared.clone(), peer.ip(), ChannelSecurity::Clear);
+    let Some(AdmittedClient { address: peer, place }) = admitted else { return };
+    let plain = Session { place: place.clone(), ..Session::new(shared.clone(), peer.ip(), ChannelSecurity::Clear) };
     let Some(socket) = plain.run(socket).await else { return };
     let Some(acceptor) = shared.tls.clone() else { return };
     match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(socket)).await {
-        Ok(Ok(socket)) => _ = Session::new(shared, peer.ip(), ChannelSecurity::Tls).run(socket).await,
+        Ok(Ok(socket)) => {
+            let secure = Session { place, ..Session::new(shared, peer.ip(), ChannelSecurity::Tls) };
+            secure.run(socket).await;
+        }
         Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
     }
@@ -112,6 +118,7 @@ struct Session {
     shared: Arc<ServerContext>,
     peer: IpAddr,
     security: ChannelSecurity,
+    place: Option<Arc<dyn ClientPlace>>,
     identity: Arc<Identity>,
     outstanding: Arc<Semaphore>,
     searches: Arc<Mutex<HashMap<i32, CancellationToken>>>,
@@ -131,6 +138,7 @@ impl Session {
             shared,
             peer,
             security,
+            place: None,
             identity: Arc::new(Identity::anonymous()),
             outstanding: Arc::new(Semaphore::new(OUTSTANDING_MAX)),
             searches: Arc::default(),
@@ -158,7 +166,11 @@ impl Session {
                     break None;
                 }
             };
-            match self.request(&frame, &output).await {
+            let after = self.request(&frame, &output).await;
+            if frame.len() > FRAME_OCTETS_FREE {
+                self.place.iter().for_each(|place| place.release());
+            }
+            match after {
                 AfterRequest::Continue => {}
                 AfterRequest::Close => break None,
                 AfterRequest::StartTls(id) => break Some(id),
@@ -196,6 +208,9 @@ impl Session {
             if let Some(length) = length {
                 if length > self.frame_octets_max() {
                     return Err(Refusal::new(ResultCode::ProtocolError, "the request is too large"));
+                }
+                if length > FRAME_OCTETS_FREE && !self.place.as_ref().is_none_or(|place| place.hold(length)) {
+                    return Err(Refusal::new(ResultCode::Busy, "the server is short of memory; try again later"));
                 }
                 if buffer.len() >= length {
                     return Ok(Some(buffer.split_to(length)));

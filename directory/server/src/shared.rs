@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::ClientAdmission;
 use crate::catalogue::Catalogue;
-use crate::client_address::ClientAddress;
 use crate::committer::{DirectoryHandle, WriteJob};
 use crate::hashing::Hashing;
 
@@ -23,7 +23,7 @@ pub(crate) struct ServerContext {
     pub(crate) root_password: String,
     pub(crate) tls: Option<TlsAcceptor>,
     /// Determines the client's address behind a balancer.
-    pub(crate) client_address: Option<Arc<dyn ClientAddress>>,
+    pub(crate) admission: Option<Arc<dyn ClientAdmission>>,
     pub(crate) root_dse: Entry,
     pub(crate) subschema: Entry,
     pub(crate) stop: CancellationToken,

@@ -7,6 +7,7 @@ mod common;
 mod wire;
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use common::{MAILCORE, PASSWORD, PROVOST, ROOT, SUFFIX, config, person_dn, seed, start};
 use ldap3_proto::control::LdapControl;
 use ldap3_proto::proto::{LdapFilter, LdapResultCode, SyncRequestMode};
-use provost_server::Server;
+use provost_server::{AdmittedClient, ClientAdmission, ClientPlace, Server, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wire::{Client, result_code};
@@ -50,6 +51,40 @@ async fn garbage_ends_the_connection() {
         assert!(answer.windows(notice.len()).any(|window| window == notice), "{name}: {answer:x?}");
     }
     assert!(response_to(server.addresses[0], &[0x30, 5, 2, 1, 1, 0x42, 0]).await.is_empty(), "unbind has no answer");
+    server.stop().await;
+}
+
+/// Admits everybody, with memory for no large request.
+struct ShortOfMemory;
+
+impl ClientPlace for ShortOfMemory {
+    fn hold(&self, _octets: usize) -> bool {
+        false
+    }
+
+    fn release(&self) {}
+}
+
+impl ClientAdmission for ShortOfMemory {
+    fn admit<'a>(
+        &'a self,
+        _socket: &'a mut TcpStream,
+        remote: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = Option<AdmittedClient>> + Send + 'a>> {
+        Box::pin(async move { Some(AdmittedClient { address: remote, place: Some(Arc::new(Self)) }) })
+    }
+}
+
+// A large request without memory is refused before it is read, with `busy` (51, RFC 4511 appendix A.2).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_request_needs_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = ServerConfig { admission: Some(Arc::new(ShortOfMemory)), ..config(folder.path()) };
+    let server = Server::start(config, seed()).await.unwrap();
+    let answer = response_to(server.addresses[0], &[0x30, 0x82, 0x40, 0x00, 2, 1, 1]).await;
+    assert!(answer.windows(3).any(|window| window == [0x0a, 1, 51]), "{answer:x?}");
+    // A small one needs none.
+    Client::bound(server.addresses[0], PROVOST).await;
     server.stop().await;
 }
 

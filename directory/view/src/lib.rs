@@ -26,6 +26,7 @@ mod testing;
 pub use change::{AccountWatch, ChangeFeed, ChangeSet};
 pub use group::Group;
 pub use login::{Login, LoginAttempt, source_network};
+pub use mapping::VACATION_INTERVAL_DAYS;
 pub use person::{Affiliation, Person, PersonRef, PersonState, Vacation};
 pub use provost_credential::Secret;
 pub use provost_entry::{Address, AddressError};
@@ -33,6 +34,7 @@ pub use provost_settings::{Fallback, SettingFault, SettingRow, SharedSettings};
 pub use snapshot::{AddressKind, RecipientStatus, Snapshot};
 pub use status::ViewStatus;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -244,6 +246,12 @@ impl View {
             (shared.snapshot.load_full(), certain)
         };
         self.inner.verifier.login(look_up, self.inner.directory.as_ref(), attempt, now).await
+    }
+
+    /// Whether a login to `name` from `source` was accepted by this node in the last 30 days.
+    pub fn is_familiar(&self, name: &str, source: IpAddr, now: Timestamp) -> bool {
+        let snapshot = self.inner.shared.snapshot.load();
+        self.inner.verifier.is_familiar(&snapshot, name, source, now)
     }
 
     /// Returns how fresh the View is.

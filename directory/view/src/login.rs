@@ -1,9 +1,10 @@
 //! Login verification: against the hash in the View or by bind, with a bounded cache of results.
 //!
 //! The cost of guessing is bounded here, once for every protocol: [`failures`] throttles it, [`turns`] keeps it off
-//! cores that others need, and an unknown name takes as long as a known one without any work.
+//! cores that others need, and an unknown name waits for a turn and takes as long as a known one, without any work.
 
 mod failures;
+mod in_flight;
 mod turns;
 
 use std::net::IpAddr;
@@ -13,8 +14,9 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use self::failures::source_network;
-use self::failures::{RecentRefusals, TooMany};
-use self::turns::{HashTurns, LoginLane};
+use self::failures::{NamedAccount, RecentRefusals, TooMany};
+use self::in_flight::AccountChecks;
+use self::turns::{HashTurn, HashTurns, LoginLane};
 use crate::cow_map::{MapKey, key_of};
 use crate::{PasswordSource, Person, PersonState, Snapshot};
 use jiff::{SignedDuration, Timestamp};
@@ -31,6 +33,9 @@ const REFUSAL_TTL: Duration = Duration::from_secs(5);
 /// Wait before the answer to a login whose password was not checked because there were too many: a peer that opens a
 /// connection for each guess costs one connection in this time instead of a thousand.
 const UNCHECKED_DELAY: Duration = Duration::from_secs(1);
+
+/// How often one login is verified, when the passwords change each time while it waits.
+const VERIFICATIONS_MAX: usize = 3;
 
 /// Longest part of a name that a refusal writes into the log, characters.
 const NAME_LOGGED_CHARS: usize = 128;
@@ -122,8 +127,9 @@ pub(crate) struct Verifier {
     /// Limits concurrent hashing to the cores, so that logins do not starve everything else.
     turns: HashTurns,
     failures: RecentRefusals,
-    /// Mean duration of a verification with its wait, microseconds. An unknown name is delayed as long.
-    pace: AtomicU64,
+    in_flight: AccountChecks,
+    /// Mean duration of a verification without its wait, microseconds. An unknown name is delayed as long.
+    hash_micros: AtomicU64,
     /// Random key of this process: it makes the cached digests useless to a later reader of the memory.
     key: [u8; 32],
     remembered: Mutex<LruCache<[u8; 32], CachedResult>>,
@@ -143,7 +149,8 @@ impl Verifier {
             ttl,
             turns: HashTurns::new(cores),
             failures: RecentRefusals::new(),
-            pace: AtomicU64::new(0),
+            in_flight: AccountChecks::default(),
+            hash_micros: AtomicU64::new(0),
             key: rand::random(),
             remembered: Mutex::new(LruCache::new(REMEMBERED_MAX)),
             refused: Mutex::new(LruCache::new(REMEMBERED_MAX)),
@@ -159,7 +166,7 @@ impl Verifier {
         attempt: LoginAttempt<'_>,
         now: Timestamp,
     ) -> Login {
-        let login = self.verify(look_up, directory, attempt, now).await;
+        let login = self.verify_present(look_up, directory, attempt, now).await;
         attempt.record_outcome(&login);
         if matches!(login, Login::Throttled) {
             tokio::time::sleep(UNCHECKED_DELAY).await;
@@ -167,68 +174,102 @@ impl Verifier {
         login
     }
 
-    async fn verify(
+    /// Verifies a login against the passwords in force at its end: those may change while it waits for a turn.
+    async fn verify_present(
         &self,
         look_up: impl Fn() -> (Arc<Snapshot>, bool),
         directory: Option<&Directory>,
         attempt: LoginAttempt<'_>,
         now: Timestamp,
     ) -> Login {
+        for _ in 0..VERIFICATIONS_MAX {
+            if let Some(login) = self.verify(&look_up, directory, attempt, now).await {
+                return login;
+            }
+        }
+        Login::Unavailable
+    }
+
+    /// Whether a login to `name` from `source` was accepted lately.
+    pub(crate) fn is_familiar(&self, snapshot: &Snapshot, name: &str, source: IpAddr, now: Timestamp) -> bool {
+        let account = account_of(snapshot.by_login(name).as_deref(), name);
+        self.failures.is_familiar(account, source_network(source), now)
+    }
+
+    /// Verifies a login once; `None` when the person's passwords have changed meanwhile.
+    async fn verify(
+        &self,
+        look_up: impl Fn() -> (Arc<Snapshot>, bool),
+        directory: Option<&Directory>,
+        attempt: LoginAttempt<'_>,
+        now: Timestamp,
+    ) -> Option<Login> {
         let LoginAttempt { name, password, .. } = attempt;
         // An empty password must never reach a directory: a bind with it succeeds and proves nothing (RFC 4513 §5.1.2).
         if !password.is_usable() {
-            return Login::Refused;
+            return Some(Login::Refused);
         }
         let source = source_network(attempt.source);
         let (snapshot, certain) = look_up();
         let person = snapshot.by_login(name);
         drop(snapshot);
-        let account =
-            person.as_ref().map_or_else(|| key_of(&name.to_lowercase()), |person| person.entry_uuid.into_bytes());
-        let digest = self.digest(account, password);
+        let account = account_of(person.as_deref(), name);
+        let digest = self.digest(account.key(), password);
         let known = match &person {
             Some(person) => self.recall(&digest, person, now),
             None => self.was_refused(&digest, now).then_some(PasswordProof::Wrong),
         };
-        let lane = match self.failures.lane(&account, source, now) {
+        let _slot = match known {
+            Some(_) => None,
+            None => {
+                let is_familiar = self.failures.is_familiar(account, source, now);
+                let Some(slot) = self.in_flight.enter(account, source, is_familiar).await else {
+                    return Some(Login::Unavailable);
+                };
+                Some(slot)
+            }
+        };
+        let lane = match self.failures.lane(account, source, now) {
             // A device with a recently verified password is not locked out by another's guesses.
-            Err(TooMany) if known.is_none() => return Login::Throttled,
+            Err(TooMany) if known.is_none() => return Some(Login::Throttled),
             lane => lane.unwrap_or(LoginLane::Suspect),
         };
         let Some(person) = person else {
             if known.is_none() {
-                // As for a known name, so that the reply does not reveal which names exist.
-                if self.turns.is_full(source, lane) {
+                // As for a known name, so that neither reply nor time reveals which names exist.
+                let Ok(turn) = self.turns.take(source, lane).await else {
                     tokio::time::sleep(UNCHECKED_DELAY).await;
-                    return Login::Unavailable;
-                }
-                self.refuse_unknown(password, source).await;
+                    return Some(Login::Unavailable);
+                };
+                self.spend_hash_time(password, turn).await;
             }
             if !certain {
                 // The name may be new: no login was refused, so nothing counts towards the throttle.
-                return Login::Unavailable;
+                return Some(Login::Unavailable);
             }
-            self.count_refusal(digest, &account, source, now);
-            return Login::Refused;
+            self.count_refusal(digest, account, source, now);
+            return Some(Login::Refused);
         };
         let proof = match known {
             Some(proof) => proof,
             None => self.prove(&person, digest, directory, VerifyRequest { password, source, lane, now }).await,
         };
-        match proof {
+        Some(match proof {
             PasswordProof::Unknown => Login::Unavailable,
             PasswordProof::Wrong => {
-                self.count_refusal(digest, &account, source, now);
+                self.count_refusal(digest, account, source, now);
                 Login::Refused
             }
-            PasswordProof::Right => {
-                self.failures.accepted(&account, source, now);
-                match look_up().0.person(person.entry_uuid) {
-                    Some(person) if person.state == PersonState::Active => Login::Accepted(person),
-                    Some(_) | None => Login::Refused,
+            PasswordProof::Right => match look_up().0.person(person.entry_uuid) {
+                // A session must not begin with the new passwords that has shown an old one.
+                Some(present) if present.passwords != person.passwords => return None,
+                Some(present) if present.state == PersonState::Active => {
+                    self.failures.accepted(account, source, now);
+                    Login::Accepted(present)
                 }
-            }
-        }
+                Some(_) | None => Login::Refused,
+            },
+        })
     }
 
     async fn prove(
@@ -261,11 +302,11 @@ impl Verifier {
         if person.passwords.is_empty() {
             return None;
         }
-        let start = Instant::now();
         let Ok(turn) = self.turns.take(request.source, request.lane).await else {
             tokio::time::sleep(UNCHECKED_DELAY).await;
             return Some(PasswordProof::Unknown);
         };
+        let start = Instant::now();
         // For a client that opens four connections at once, the first may have filled the cache by now.
         if let Some(proof) = self.recall(digest, person, request.now) {
             return Some(proof);
@@ -282,21 +323,21 @@ impl Verifier {
             Ok(Verification::Unsupported) => return None,
             Err(_) => return Some(PasswordProof::Unknown),
         };
-        self.note_pace(start.elapsed());
+        self.record_hash_time(start.elapsed());
         self.remember(*digest, person, right, request.now);
         Some(if right { PasswordProof::Right } else { PasswordProof::Wrong })
     }
 
-    /// Delays the refusal of an unknown name by the time of a verification, so that timing does not reveal it. Only the
-    /// first such login hashes.
-    async fn refuse_unknown(&self, password: &Secret, source: IpAddr) {
-        let pace = self.pace.load(Ordering::Relaxed);
-        if pace > 0 {
-            let micros = pace as f64 * rand::random_range(0.8..1.2);
+    /// Takes as long as a verification. Only the first such login hashes: the others give the turn back at once, so that
+    /// unknown names cost known ones nothing.
+    async fn spend_hash_time(&self, password: &Secret, turn: HashTurn) {
+        let mean = self.hash_micros.load(Ordering::Relaxed);
+        if mean > 0 {
+            drop(turn);
+            let micros = mean as f64 * rand::random_range(0.8..1.2);
             return tokio::time::sleep(Duration::from_micros(micros as u64)).await;
         }
         let start = Instant::now();
-        let Ok(turn) = self.turns.take(source, LoginLane::Suspect).await else { return };
         let candidate = password.clone();
         let work = move || {
             std::hint::black_box(provost_credential::verify(&candidate, DUMMY_HASH.as_bytes()));
@@ -304,20 +345,20 @@ impl Verifier {
         };
         // The result does not matter.
         let _ = tokio::task::spawn_blocking(work).await;
-        self.note_pace(start.elapsed());
+        self.record_hash_time(start.elapsed());
     }
 
     /// Updates the running mean: each verification counts for an eighth.
-    fn note_pace(&self, took: Duration) {
+    fn record_hash_time(&self, took: Duration) {
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
-        let pace = self.pace.load(Ordering::Relaxed);
-        let next = if pace == 0 { took } else { (pace - pace / 8).saturating_add(took / 8).max(1) };
-        self.pace.store(next, Ordering::Relaxed);
+        let mean = self.hash_micros.load(Ordering::Relaxed);
+        let next = if mean == 0 { took } else { (mean - mean / 8).saturating_add(took / 8).max(1) };
+        self.hash_micros.store(next, Ordering::Relaxed);
     }
 
     /// Counts a refusal, unless the same password was refused before: a device with an outdated password is not
     /// guessing.
-    fn count_refusal(&self, digest: [u8; 32], account: &MapKey, source: IpAddr, now: Timestamp) {
+    fn count_refusal(&self, digest: [u8; 32], account: NamedAccount, source: IpAddr, now: Timestamp) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let before = refused.get(&digest).copied();
         // A repetition does not prolong the time, as it does not for a known name: the delays must not differ.
@@ -363,6 +404,13 @@ impl Verifier {
         };
         let entry = CachedResult { person: Arc::clone(person), right, until };
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).put(digest, entry);
+    }
+}
+
+fn account_of(person: Option<&Person>, name: &str) -> NamedAccount {
+    match person {
+        Some(person) => NamedAccount::Person(person.entry_uuid.into_bytes()),
+        None => NamedAccount::Unknown(key_of(&name.to_lowercase())),
     }
 }
 
@@ -473,7 +521,7 @@ mod tests {
     async fn a_full_lane_does_not_reveal_which_names_exist() {
         let view = View::fixed(vec![with_password("right")]);
         let (turns, source) = (view.inner.verifier.turns.clone(), IpAddr::from([192, 0, 2, 1]));
-        while !turns.is_full(source, LoginLane::Fresh) {
+        for _ in 0..1_000 {
             let turns = turns.clone();
             tokio::spawn(async move {
                 let _turn = turns.take(source, LoginLane::Fresh).await;
@@ -518,6 +566,53 @@ mod tests {
         view.publish_for_test(next);
         assert_eq!(login(&view, "zoe", "old", at(1)).await, "refused");
         assert_eq!(login(&view, "zoe", "new", at(1)).await, "accepted");
+    }
+
+    /// Takes every turn, so that logins wait until they are dropped.
+    async fn all_turns(verifier: &Verifier) -> Vec<HashTurn> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let mut turns = Vec::new();
+        for n in 0..cores {
+            let source = IpAddr::from([198, 51, 100, n as u8]);
+            turns.push(verifier.turns.take(source, LoginLane::Fresh).await.unwrap());
+        }
+        turns
+    }
+
+    #[tokio::test]
+    async fn a_password_that_was_replaced_during_the_wait_is_refused() {
+        let view = View::fixed(vec![with_password("old")]);
+        let turns = all_turns(&view.inner.verifier).await;
+        let waiting = [login(&view, "zoe", "old", at(0)), login(&view, "zoe", "new", at(0))];
+        let mut next = (*view.snapshot()).clone();
+        let record = PersonRecord { person: Arc::new(with_password("new")), projected: Box::default() };
+        next.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
+        let replace = async {
+            while view.inner.verifier.turns.waiting() < 2 {
+                tokio::task::yield_now().await;
+            }
+            view.publish_for_test(next);
+            drop(turns);
+        };
+        let [old, new] = waiting;
+        assert_eq!(tokio::join!(old, new, replace), ("refused", "refused", ()), "the new one was wrong when it came");
+        assert_eq!(login(&view, "zoe", "new", at(1)).await, "accepted");
+    }
+
+    #[tokio::test]
+    async fn many_guesses_at_once_are_as_few_as_one_after_another() {
+        let view = View::fixed(vec![with_password("right")]);
+        let turns = all_turns(&view.inner.verifier).await;
+        let mut guesses = tokio::task::JoinSet::new();
+        for n in 0..40 {
+            let view = view.clone();
+            guesses.spawn(async move { login(&view, "zoe", &format!("guess {n}"), at(0)).await });
+        }
+        tokio::task::yield_now().await;
+        drop(turns);
+        let outcomes = guesses.join_all().await;
+        let checked = outcomes.iter().filter(|outcome| **outcome == "refused").count();
+        assert!((10..=11).contains(&checked), "{outcomes:?}");
     }
 
     /// Nothing was refused, so nothing counts: not for the account, and not for a network that many people share.

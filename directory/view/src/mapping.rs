@@ -26,7 +26,7 @@ const SHORT_CHARS_MAX: usize = 512;
 /// Longest vacation text, characters.
 const VACATION_CHARS_MAX: usize = 16 * 1024;
 /// Default days between two vacation replies to one sender (RFC 5230 §4.1).
-const VACATION_INTERVAL_DAYS: u16 = 7;
+pub const VACATION_INTERVAL_DAYS: u16 = 7;
 /// Longest interval between vacation replies, days.
 const VACATION_INTERVAL_MAX: u16 = 365;
 

@@ -70,12 +70,12 @@ fn steps(seed: u64) -> Vec<DirectoryStep> {
     (0..STEPS).map(&mut step).collect()
 }
 
-fn below(container: &str) -> Dn {
+fn container_dn(container: &str) -> Dn {
     Dn::parse(SUFFIX).unwrap().child("ou", container)
 }
 
 fn dn(number: u32) -> Dn {
-    below("people").child(attr::PROVOST_PERSON_ID, &format!("00000000-0000-4000-8000-{number:012}"))
+    container_dn("people").child(attr::PROVOST_PERSON_ID, &format!("00000000-0000-4000-8000-{number:012}"))
 }
 
 fn person(number: u32, name: &str) -> Entry {
@@ -112,7 +112,7 @@ async fn start(root: &Path) -> anyhow::Result<(Server, Directory)> {
         root_password: hash(&Secret::new(PASSWORD), Scheme::Ssha),
         listen: vec![([127, 0, 0, 1], 0).into()],
         tls: None,
-        client_address: None,
+        admission: None,
         server_id: 1,
     };
     let server = Server::start(config, seed_entries()).await?;
@@ -174,7 +174,7 @@ pub fn live(root: &Path, seed: u64, life: usize, from: usize) -> anyhow::Result<
 }
 
 async fn perform(directory: &Directory, view: &View, step: &DirectoryStep) -> StepProgress {
-    let done = match step {
+    let result = match step {
         DirectoryStep::Add(number, name) => directory.add(person(*number, name)).await.map(|receipt| receipt.csn),
         DirectoryStep::Rename(number, name) => {
             let changes =
@@ -186,7 +186,7 @@ async fn perform(directory: &Directory, view: &View, step: &DirectoryStep) -> St
         }
         DirectoryStep::SaveView => return save(view).await,
     };
-    match done {
+    match result {
         Ok(csn) => StepProgress::Answered(csn.unwrap_or_else(|| "done".into())),
         Err(DirectoryError::Unavailable(why) | DirectoryError::Unknown(why)) => {
             eprintln!("{step:?}: {why}");
@@ -225,7 +225,7 @@ impl DirectoryJudge {
     /// Opens a crash state and compares it with the marks up to the crash.
     ///
     /// # Errors
-    /// The fault found, in words.
+    /// A description of the fault.
     pub fn judge(&self, root: &Path, marks: &[HistoryMark]) -> Result<(), String> {
         self.runtime.block_on(async {
             self.judge_view(root, marks)?;
@@ -303,7 +303,7 @@ impl DirectoryJudge {
 /// All people, and the greatest CSN.
 async fn people(directory: &Directory) -> Result<(People, Option<String>), DirectoryError> {
     let search = LdapSearch {
-        base: below("people"),
+        base: container_dn("people"),
         scope: Scope::Subtree,
         filter: Filter::present(attr::PROVOST_PERSON_ID),
         attributes: vec!["*".into(), "entryCSN".into()],

@@ -99,13 +99,13 @@ enum DiskChange {
 impl DiskChange {
     fn apply(&self, octets: &mut Vec<u8>) {
         match self {
-            Self::Write(at, data) => put(octets, *at as usize, data),
+            Self::Write(at, data) => write_at(octets, *at as usize, data),
             Self::Cut(length) => octets.resize(*length as usize, 0),
         }
     }
 }
 
-fn put(octets: &mut Vec<u8>, at: usize, data: &[u8]) {
+fn write_at(octets: &mut Vec<u8>, at: usize, data: &[u8]) {
     if octets.len() < at + data.len() {
         octets.resize(at + data.len(), 0);
     }
@@ -157,9 +157,9 @@ impl Disk {
                 self.file(record.inode).pending.clear()
             }
             FileCall::SyncFolder(path) => {
-                let (synced, kept) =
+                let (synced, unsynced) =
                     std::mem::take(&mut self.pending).into_iter().partition(|(_, change)| change.folder() == path);
-                self.pending = kept;
+                self.pending = unsynced;
                 let synced: Vec<(usize, NameChange)> = synced;
                 synced.iter().for_each(|(_, change)| change.apply(&mut self.durable));
             }
@@ -236,7 +236,7 @@ impl Disk {
                     DiskChange::Write(at, data) if *number == last => {
                         // Sectors are aligned to the disk, not to the start of a write.
                         let end = (SECTOR - *at as usize % SECTOR) + sectors * SECTOR;
-                        put(&mut octets, *at as usize, &data[..data.len().min(end)]);
+                        write_at(&mut octets, *at as usize, &data[..data.len().min(end)]);
                     }
                     change if *number <= last => change.apply(&mut octets),
                     _ => (),
@@ -248,14 +248,14 @@ impl Disk {
 
     /// The durable names, with the first of the later changes in each folder.
     fn some_names(&self, rng: &mut StdRng) -> FileNames {
-        let mut done: BTreeMap<&str, usize> = BTreeMap::new();
-        self.pending.iter().for_each(|(_, change)| *done.entry(change.folder()).or_default() += 1);
-        done.values_mut().for_each(|count| *count = rng.random_range(0..=*count));
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        self.pending.iter().for_each(|(_, change)| *counts.entry(change.folder()).or_default() += 1);
+        counts.values_mut().for_each(|count| *count = rng.random_range(0..=*count));
         let mut names = self.durable.clone();
         for (_, change) in &self.pending {
-            let left = done.get_mut(change.folder()).unwrap();
-            if *left > 0 {
-                *left -= 1;
+            let count = counts.get_mut(change.folder()).unwrap();
+            if *count > 0 {
+                *count -= 1;
                 change.apply(&mut names);
             }
         }
@@ -299,7 +299,7 @@ fn scatter(octets: &mut Vec<u8>, change: &DiskChange, share: f64, rng: &mut StdR
     while from < data.len() {
         let to = (from + SECTOR - (*at as usize + from) % SECTOR).min(data.len());
         if rng.random_bool(share) {
-            put(octets, *at as usize + from, &data[from..to]);
+            write_at(octets, *at as usize + from, &data[from..to]);
         }
         from = to;
     }
@@ -385,16 +385,16 @@ mod tests {
         let calls =
             [(1, FileCall::Create("/a".into())), (0, FileCall::SyncFolder(String::new())), (1, write(100, &data))];
         let disk = disk(&calls);
-        let mut seen = std::collections::BTreeSet::new();
+        let mut lengths = std::collections::BTreeSet::new();
         for seed in 0..200 {
             for loss in [Loss::Torn, Loss::Scattered] {
                 let image = disk.after_crash(loss, &mut StdRng::seed_from_u64(seed));
                 let octets = image["/a"].clone().unwrap();
                 let kept = octets.iter().filter(|octet| **octet == b'x').count();
                 assert!(kept == data.len() || [0, SECTOR - 100, 100].contains(&(kept % SECTOR)), "{kept}");
-                seen.insert(kept);
+                lengths.insert(kept);
             }
         }
-        assert!(seen.len() > 4, "{seen:?}");
+        assert!(lengths.len() > 4, "{lengths:?}");
     }
 }

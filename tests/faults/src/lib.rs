@@ -5,7 +5,7 @@
 //! the possible states after a power cut at any call; each such *crash state* is written into a folder, opened by the program,
 //! and compared with a model of the acknowledged steps ([`store`], [`directory`]). See `docs/decisions/0014-fault-layer.md`.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // a tool of tests: what is not as expected ends the test
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 pub mod directory;
 pub mod disk;

@@ -68,13 +68,13 @@ impl Marks {
 
     /// Writes one line with one call.
     pub fn record(&self, caller: usize, step: usize, progress: &StepProgress) {
-        let words = match progress {
+        let text = match progress {
             StepProgress::Begun => "begun".to_owned(),
             StepProgress::Answered(digest) => format!("answered {digest}"),
             StepProgress::NotDone => "not-done".to_owned(),
             StepProgress::Unknown => "unknown".to_owned(),
         };
-        let line = format!("{} {caller} {step} {words}\n", self.life);
+        let line = format!("{} {caller} {step} {text}\n", self.life);
         // The layer never fails writes of marks; a lost mark would cause a false alarm, not hide a fault.
         let _ = self.file.lock().unwrap().write_all(line.as_bytes());
     }

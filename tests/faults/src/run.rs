@@ -89,29 +89,29 @@ impl RecordedRun {
     fn check_record(&self) -> anyhow::Result<()> {
         let mut disk = Disk::new(FailedSync::Retried);
         self.calls.iter().enumerate().for_each(|(number, call)| disk.apply(number, call));
-        let (expected, found) = (disk.live(), found(&self.root, &self.root)?);
-        for (path, content) in &found {
+        let (expected, files) = (disk.live(), found(&self.root, &self.root)?);
+        for (path, content) in &files {
             ensure!(expected.contains_key(path), "{path} is not in the record");
             ensure!(expected.get(path) == Some(content), "{path} is not as recorded");
         }
         for path in expected.keys() {
-            ensure!(found.contains_key(path), "{path} is in the record only");
+            ensure!(files.contains_key(path), "{path} is in the record only");
         }
         Ok(())
     }
 
-    /// Checks crash states, at most `most`, chosen by the seed among all cuts and losses; equal states once. `look` gets each
+    /// Checks crash states, at most `most`, chosen by the seed among all cuts and losses; equal states once. `judge` gets each
     /// in a folder of its own, with the marks before it.
     ///
     /// # Errors
-    /// The fault that `look` found, with the cut.
+    /// The fault that `judge` found, with the cut.
     pub fn crash_states(
         &self,
         most: usize,
         seed: u64,
-        mut look: impl FnMut(&Path, &[HistoryMark]) -> Result<(), String>,
+        mut judge: impl FnMut(&Path, &[HistoryMark]) -> Result<(), String>,
     ) -> anyhow::Result<usize> {
-        let (mut rng, mut seen, mut looked) = (StdRng::seed_from_u64(seed), HashSet::new(), 0);
+        let (mut rng, mut digests, mut checked) = (StdRng::seed_from_u64(seed), HashSet::new(), 0);
         let weights = self.weights();
         let all = weights.iter().sum::<f64>() * (Loss::ALL.len() * self.kinds_of_failed_sync().len()) as f64;
         for failed_sync in self.kinds_of_failed_sync() {
@@ -124,21 +124,21 @@ impl RecordedRun {
                         continue;
                     }
                     let image = disk.after_crash(loss, &mut rng);
-                    if !seen.insert((disk::digest(&image), marks.len())) {
+                    if !digests.insert((disk::digest(&image), marks.len())) {
                         continue;
                     }
                     let folder = scratch()?;
                     disk::write(&image, folder.path())?;
-                    looked += 1;
-                    let verdict = look(folder.path(), &marks);
+                    checked += 1;
+                    let verdict = judge(folder.path(), &marks);
                     if let Err(why) = verdict {
                         let calls = self.around(cut);
-                        let kept = folder.keep();
+                        let files = folder.keep();
                         anyhow::bail!(
                             "cut at {cut} of {}, {loss:?}, {failed_sync:?}:\n{why}\ncalls:\n{calls}\nmarks: {:?}\nfiles: {}",
                             self.calls.len(),
                             marks.last(),
-                            kept.display()
+                            files.display()
                         );
                     }
                 }
@@ -147,7 +147,7 @@ impl RecordedRun {
                 }
             }
         }
-        Ok(looked)
+        Ok(checked)
     }
 
     /// The weights of the cuts: higher right after an answer, where most data may be missing, and right after the start that

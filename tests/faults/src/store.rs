@@ -203,19 +203,19 @@ impl CallerModel {
             StoreStep::Take(most) => {
                 match store.take_due(TakeLimits::any(at(now), *most, Duration::from_secs(600))).await {
                     Ok(taken) => {
-                        let seen: Vec<_> = taken.iter().map(|taken| told(&taken.row)).collect();
+                        let rows: Vec<_> = taken.iter().map(|taken| comparable_row(&taken.row)).collect();
                         self.claims.extend(taken);
                         self.claims.sort_by_key(|taken| order(&taken.row));
-                        answered(&seen)
+                        answered(&rows)
                     }
                     Err(error) => failed(error.to_string()),
                 }
             }
             StoreStep::Settle(some_left, report) => {
                 let Some(taken) = self.claims.first().cloned() else { return answered(&"nothing taken") };
-                let kept = if *some_left { taken.row.recipients.clone() } else { Vec::new() };
-                let left = AttemptOutcome { recipients: kept, due_at: at(now + 5), now: at(now) };
-                let settled = store.settle(taken.claim, left, report.iter().cloned().collect()).await;
+                let recipients = if *some_left { taken.row.recipients.clone() } else { Vec::new() };
+                let outcome = AttemptOutcome { recipients, due_at: at(now + 5), now: at(now) };
+                let settled = store.settle(taken.claim, outcome, report.iter().cloned().collect()).await;
                 if !matches!(settled, Err(LeaseError::Unavailable(_))) {
                     self.claims.remove(0);
                 }
@@ -223,14 +223,15 @@ impl CallerModel {
             }
             StoreStep::Advance(report) => {
                 let Some(taken) = self.claims.first() else { return answered(&"nothing taken") };
-                let left = taken.row.recipients.iter().skip(1).cloned().collect::<Vec<_>>();
-                if left.is_empty() {
+                let remaining = taken.row.recipients.iter().skip(1).cloned().collect::<Vec<_>>();
+                if remaining.is_empty() {
                     return answered(&"the last recipient");
                 }
-                let advanced =
-                    store.advance(taken.claim, left.clone(), at(now + 600), report.iter().cloned().collect()).await;
+                let advanced = store
+                    .advance(taken.claim, remaining.clone(), at(now + 600), report.iter().cloned().collect())
+                    .await;
                 if advanced.is_ok() {
-                    self.claims[0].row.recipients = left;
+                    self.claims[0].row.recipients = remaining;
                 }
                 in_doubt_of_lease(advanced)
             }
@@ -279,7 +280,7 @@ fn order(row: &QueueRow) -> (QueueId, String) {
 }
 
 /// The data of a row that both engines must agree on.
-fn told(row: &QueueRow) -> String {
+fn comparable_row(row: &QueueRow) -> String {
     let recipients: Vec<_> = row.recipients.iter().map(|one| one.recipient.path.to_string()).collect();
     format!(
         "{} {} {recipients:?} attempts {} queued {} due {} octets {} {:?}",
@@ -384,7 +385,7 @@ const POSSIBLE_MAX: usize = 64;
 pub struct StoreJudge {
     steps: Vec<Vec<StoreStep>>,
     /// A caller's state after a list of events, and the digests of its answers.
-    known: HashMap<(usize, Vec<HistoryEvent>), (String, Vec<String>)>,
+    states: HashMap<(usize, Vec<HistoryEvent>), (String, Vec<String>)>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -392,13 +393,13 @@ impl StoreJudge {
     /// The check for the history of a seed.
     pub fn new(seed: u64) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { steps: steps(seed), known: HashMap::new(), runtime }
+        Self { steps: steps(seed), states: HashMap::new(), runtime }
     }
 
     /// Opens a crash state and compares it with the marks up to the crash.
     ///
     /// # Errors
-    /// The fault found, in words.
+    /// A description of the fault.
     pub fn judge(&mut self, root: &Path, marks: &[HistoryMark]) -> Result<(), String> {
         let store: Arc<dyn BothStores> = match LocalStore::open(&quiet(&folder(root))) {
             Ok(store) => Arc::new(store),
@@ -409,11 +410,11 @@ impl StoreJudge {
             if possible.is_empty() {
                 return Err(format!("caller {caller}: the answers are not those of any state that it may have had"));
             }
-            let found = self.runtime.block_on(seen(&*store, caller));
+            let found = self.runtime.block_on(stored_state(&*store, caller));
             let expected: HashSet<String> = possible.iter().map(|events| self.state(caller, events).0).collect();
             if !expected.contains(&found) {
-                let shown: Vec<_> = expected.iter().map(String::as_str).collect();
-                return Err(format!("caller {caller}:\n found {found}\n expected one of\n {}", shown.join("\n ")));
+                let expected: Vec<_> = expected.iter().map(String::as_str).collect();
+                return Err(format!("caller {caller}:\n found {found}\n expected one of\n {}", expected.join("\n ")));
             }
         }
         self.goes_on(&*store)?;
@@ -476,11 +477,11 @@ impl StoreJudge {
 
     fn state(&mut self, caller: usize, events: &[HistoryEvent]) -> (String, Vec<String>) {
         let key = (caller, events.to_vec());
-        if let Some(known) = self.known.get(&key) {
-            return known.clone();
+        if let Some(state) = self.states.get(&key) {
+            return state.clone();
         }
         let state = self.runtime.block_on(model(&self.steps[caller], caller, events));
-        self.known.insert(key, state.clone());
+        self.states.insert(key, state.clone());
         state
     }
 }
@@ -508,17 +509,17 @@ async fn model(steps: &[StoreStep], caller: usize, events: &[HistoryEvent]) -> (
             },
             HistoryEvent::Unanswered(life, number) => {
                 // The caller does not know which rows it claimed, and still holds those that it was about to settle.
-                let held = state.claims.clone();
+                let claims = state.claims.clone();
                 state.perform(&store, &steps[number], life, number).await;
-                state.claims = held;
+                state.claims = claims;
             }
         }
     }
-    (seen(&store, caller).await, digests)
+    (stored_state(&store, caller).await, digests)
 }
 
 /// All stored data of one caller, as text.
-async fn seen(store: &dyn BothStores, caller: usize) -> String {
+async fn stored_state(store: &dyn BothStores, caller: usize) -> String {
     let mut lines = Vec::new();
     if caller < ACCOUNTS && store.accounts(None, 1_000).await.unwrap().contains(&account(caller)) {
         let snapshot = store.snapshot(account(caller), None).await.unwrap();
@@ -545,7 +546,7 @@ async fn seen(store: &dyn BothStores, caller: usize) -> String {
                 Ok(body) => blake3::hash(&body).to_hex()[..16].to_owned(),
                 Err(error) => error.to_string(),
             };
-            rows.insert(order(&row), format!("{} {body}", told(&row)));
+            rows.insert(order(&row), format!("{} {body}", comparable_row(&row)));
         }
     }
     lines.extend(rows.into_values());

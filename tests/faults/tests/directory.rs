@@ -1,5 +1,5 @@
 //! The embedded directory and the View's file after power cuts and on failing disks. Bounds as in `store.rs`.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::path::Path;
 
@@ -15,40 +15,45 @@ fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
 }
 
-fn look(histories: u64, plans: impl Fn(&mut StdRng) -> Vec<String>) {
+/// Records runs until so many crash states have been checked.
+fn check_crash_states(histories: u64, plans: impl Fn(&mut StdRng) -> Vec<String>) {
     let (histories, first) = (number("PROVOST_FAULT_HISTORIES", histories) as usize, number("PROVOST_FAULT_SEED", 1));
-    let (mut looked, mut seed) = (0, first);
-    while looked < histories {
+    let (mut checked, mut seed) = (0, first);
+    while checked < histories {
         let plans = plans(&mut StdRng::seed_from_u64(seed));
         let history = Path::new(env!("CARGO_BIN_EXE_history"));
         let run = RecordedRun::record(history, RunSubject::Directory, seed, &plans)
             .unwrap_or_else(|error| panic!("seed {seed} {plans:?}: {error:#}"));
         let judge = DirectoryJudge::new(seed);
-        looked += run
+        checked += run
             .crash_states(STATES_OF_A_RUN, seed, |root, marks| judge.judge(root, marks))
             .unwrap_or_else(|error| panic!("seed {seed} {plans:?}: {error:#}"));
         seed += 1;
     }
-    println!("{looked} crash states of {} runs", seed - first);
+    println!("{checked} crash states of {} runs", seed - first);
 }
 
 #[test]
 fn a_power_cut_at_any_call() {
-    look(90, |_| vec![String::new()]);
+    check_crash_states(90, |_| vec![String::new()]);
 }
 
 /// The second process must not send a consumer changes that the first one had not synced.
 #[test]
 fn a_power_cut_after_a_kill() {
-    look(60, |rng| vec![format!("s:{}:1:die", rng.random_range(8..30)), String::new()]);
+    check_crash_states(60, |rng| vec![format!("s:{}:1:die", rng.random_range(8..30)), String::new()]);
 }
 
 #[test]
 fn a_sync_that_fails() {
-    look(60, |rng| vec![format!("s:{}:{}:eio", rng.random_range(3..30), rng.random_range(1..3)), String::new()]);
+    check_crash_states(60, |rng| {
+        vec![format!("s:{}:{}:eio", rng.random_range(3..30), rng.random_range(1..3)), String::new()]
+    });
 }
 
 #[test]
 fn a_disk_that_is_full_for_a_while() {
-    look(60, |rng| vec![format!("w:{}:{}:enospc", rng.random_range(20..120), rng.random_range(1..12)), String::new()]);
+    check_crash_states(60, |rng| {
+        vec![format!("w:{}:{}:enospc", rng.random_range(20..120), rng.random_range(1..12)), String::new()]
+    });
 }

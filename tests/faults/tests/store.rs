@@ -1,7 +1,7 @@
 //! The store and its queue after power cuts and on failing disks.
 //!
 //! `PROVOST_FAULT_HISTORIES`: crash states checked per test; `PROVOST_FAULT_SEED`: the first seed; see `scripts/faults`.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::path::Path;
 
@@ -18,32 +18,32 @@ fn number(name: &str, otherwise: u64) -> u64 {
 }
 
 /// Records runs until so many crash states have been checked.
-fn look(histories: u64, plans: impl Fn(&mut StdRng) -> Vec<String>) {
+fn check_crash_states(histories: u64, plans: impl Fn(&mut StdRng) -> Vec<String>) {
     let (histories, first) = (number("PROVOST_FAULT_HISTORIES", histories) as usize, number("PROVOST_FAULT_SEED", 1));
-    let (mut looked, mut seed) = (0, first);
-    while looked < histories {
+    let (mut checked, mut seed) = (0, first);
+    while checked < histories {
         let plans = plans(&mut StdRng::seed_from_u64(seed));
         let history = Path::new(env!("CARGO_BIN_EXE_history"));
         let run = RecordedRun::record(history, RunSubject::Store, seed, &plans)
             .unwrap_or_else(|error| panic!("seed {seed} {plans:?}: {error:#}"));
         let mut judge = StoreJudge::new(seed);
-        looked += run
+        checked += run
             .crash_states(STATES_OF_A_RUN, seed, |root, marks| judge.judge(root, marks))
             .unwrap_or_else(|error| panic!("seed {seed} {plans:?}: {error:#}"));
         seed += 1;
     }
-    println!("{looked} crash states of {} runs", seed - first);
+    println!("{checked} crash states of {} runs", seed - first);
 }
 
 #[test]
 fn a_power_cut_at_any_call() {
-    look(120, |_| vec![String::new()]);
+    check_crash_states(120, |_| vec![String::new()]);
 }
 
 /// The first process is killed between two calls, and the second one finds the system's state, of which a part is not on disk.
 #[test]
 fn a_power_cut_after_a_kill() {
-    look(120, |rng| {
+    check_crash_states(120, |rng| {
         // Right before a sync, when the system has the commit and the disk does not; or anywhere.
         let (kind, at) =
             if rng.random_bool(0.7) { ("s", rng.random_range(15..90)) } else { ("a", rng.random_range(20..300)) };
@@ -53,17 +53,21 @@ fn a_power_cut_after_a_kill() {
 
 #[test]
 fn a_sync_that_fails() {
-    look(120, |rng| vec![format!("s:{}:{}:eio", rng.random_range(5..60), rng.random_range(1..4)), String::new()]);
+    check_crash_states(120, |rng| {
+        vec![format!("s:{}:{}:eio", rng.random_range(5..60), rng.random_range(1..4)), String::new()]
+    });
 }
 
 #[test]
 fn a_disk_that_is_full_for_a_while() {
-    look(80, |rng| vec![format!("w:{}:{}:enospc", rng.random_range(20..200), rng.random_range(1..20)), String::new()]);
+    check_crash_states(80, |rng| {
+        vec![format!("w:{}:{}:enospc", rng.random_range(20..200), rng.random_range(1..20)), String::new()]
+    });
 }
 
 #[test]
 fn writes_that_fail_and_writes_that_are_short() {
-    look(80, |rng| {
+    check_crash_states(80, |rng| {
         let (short, failed) = (rng.random_range(20..200), rng.random_range(20..200));
         vec![format!("w:{short}:3:short;w:{failed}:2:eio"), String::new()]
     });
@@ -71,5 +75,5 @@ fn writes_that_fail_and_writes_that_are_short() {
 
 #[test]
 fn names_that_cannot_be_made() {
-    look(60, |rng| vec![format!("m:{}:2:enospc", rng.random_range(8..40)), String::new()]);
+    check_crash_states(60, |rng| vec![format!("m:{}:2:enospc", rng.random_range(8..40)), String::new()]);
 }

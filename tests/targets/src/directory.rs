@@ -69,7 +69,7 @@ fn config(folder: &Path) -> ServerConfig {
         root_password: "{CLEARTEXT}secret".to_owned(),
         listen: Vec::new(),
         tls: None,
-        client_address: None,
+        admission: None,
         server_id: 1,
     }
 }

@@ -7,7 +7,7 @@
 //! Besides the stated properties, each target checks that nothing panics, and that memory and time stay in proportion to the
 //! input.
 
-#![allow(clippy::expect_used, clippy::panic)] // a panic is how a target reports a finding
+#![allow(clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 mod directory;
 mod message;

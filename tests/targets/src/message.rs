@@ -170,10 +170,10 @@ fn check_field(field: &HeaderField<'_>) {
 
 /// Reads one value as every kind of field value.
 pub(crate) fn header_values(value: &[u8]) {
-    let words = decode_words(value);
-    assert!(!words.contains(|c: char| c.is_ascii_control() && c != '\t'), "{words:?}");
-    assert!(words.len() <= 4 * value.len(), "{} octets from {}", words.len(), value.len());
-    encoded_words(&words);
+    let text = decode_words(value);
+    assert!(!text.contains(|c: char| c.is_ascii_control() && c != '\t'), "{text:?}");
+    assert!(text.len() <= 4 * value.len(), "{} octets from {}", text.len(), value.len());
+    encoded_words(&text);
     let listed = address_list(value);
     assert!(listed.len() <= LISTED_MAX + 1);
     let starts = listed.iter().filter(|item| matches!(item, ListedAddress::GroupStart(_))).count();

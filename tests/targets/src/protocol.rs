@@ -63,7 +63,7 @@ pub(crate) fn smtp_data(input: &[u8]) {
 fn expected_data(wire: &[u8]) -> Option<smtp::FuzzedData> {
     let lined = [b"\r\n", wire].concat();
     let end = lined.windows(5).position(|five| five == b"\r\n.\r\n")?;
-    let (data, left) = (&lined[2..end + 2], wire[end + 3..].to_vec());
+    let (data, rest) = (&lined[2..end + 2], wire[end + 3..].to_vec());
     let text = String::from_utf8_lossy(data).replace("\r\n", "");
     let message = data.strip_prefix(b".").unwrap_or(data).to_vec();
     let message = replace(&message, b"\r\n.", b"\r\n");
@@ -73,7 +73,7 @@ fn expected_data(wire: &[u8]) -> Option<smtp::FuzzedData> {
         () if message.len() as u64 > DATA_OCTETS_MAX => Err("TooLong".to_owned()),
         () => Ok(message),
     };
-    Some((outcome, left))
+    Some((outcome, rest))
 }
 
 fn replace(octets: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {

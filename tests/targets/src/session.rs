@@ -38,7 +38,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Feeds a session and returns its output.
-async fn converse(session: &mut impl Session, pieces: &[&[u8]]) -> Vec<u8> {
+async fn session_output(session: &mut impl Session, pieces: &[&[u8]]) -> Vec<u8> {
     let (mut input, mut buffer, mut sent) = (BytesMut::new(), BytesMut::new(), Vec::new());
     let mut out = OutputBuffer::new(&mut buffer, &mut sent);
     session.open(&mut out).await.expect("no bug at the greeting");
@@ -104,7 +104,7 @@ async fn imap_answers(pieces: &[&[u8]]) -> Vec<u8> {
         message_lists: MessageLists::default(),
         recents: Recents::default(),
     };
-    converse(&mut provost_imap::fuzzing::session(Arc::new(config), peer()), pieces).await
+    session_output(&mut provost_imap::fuzzing::session(Arc::new(config), peer()), pieces).await
 }
 
 pub(crate) fn pop3(input: &[u8]) {
@@ -113,7 +113,7 @@ pub(crate) fn pop3(input: &[u8]) {
     block_on(async {
         let config = Pop3Config { hostname: HOSTNAME.into(), view: view().await, store: store().await };
         let mut session = Pop3Session::new(Arc::new(config), peer(), Transport::Plain, false);
-        converse(&mut session, &[&[first], pieces.as_slice()].concat()).await;
+        session_output(&mut session, &[&[first], pieces.as_slice()].concat()).await;
     });
 }
 
@@ -128,7 +128,7 @@ pub(crate) fn smtp(input: &[u8]) {
             let config =
                 SmtpConfig { hostname, recipients_max: 4, view, delivery, queue, memory: MemoryBudget::default() };
             let mut session = SmtpSession::new(service, Arc::new(config), peer(), Transport::Plain, false);
-            converse(&mut session, &pieces).await
+            session_output(&mut session, &pieces).await
         });
         let answers = String::from_utf8(answers).expect("replies are text");
         answers.split_terminator("\r\n").for_each(is_reply);

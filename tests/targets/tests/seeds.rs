@@ -2,7 +2,7 @@
 //!
 //! A single test runs the inputs in sequence, because allocations are counted for the whole process.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // clippy knows only `#[test]` functions as tests, not what they share
+#![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::alloc::System;
 use std::fs;
@@ -44,7 +44,7 @@ fn seeds(target: &FuzzTarget) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Runs an input, and ends the test at the first broken property, also in a thread that is never joined.
-fn run(target: &FuzzTarget, seed: &str, octets: &[u8]) {
+fn run_within_bounds(target: &FuzzTarget, seed: &str, octets: &[u8]) {
     let (before, begun) = (ALLOCATOR.total_allocated(), Instant::now());
     provost_targets::run(target.name, octets);
     let (allocated, took) = (ALLOCATOR.total_allocated() - before, begun.elapsed());
@@ -57,7 +57,7 @@ fn run(target: &FuzzTarget, seed: &str, octets: &[u8]) {
 struct Chance(u64);
 
 impl Chance {
-    fn below(&mut self, bound: usize) -> usize {
+    fn number_below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -68,23 +68,23 @@ impl Chance {
 /// A copy of the input with a few octets changed, removed, doubled, or inserted from another input.
 fn changed(chance: &mut Chance, seed: &[u8], other: &[u8]) -> Vec<u8> {
     let mut octets = seed.to_vec();
-    for _ in 0..1 + chance.below(4) {
-        let at = chance.below(octets.len() + 1);
-        let length = 1 + chance.below(8).min(octets.len().saturating_sub(at));
+    for _ in 0..1 + chance.number_below(4) {
+        let at = chance.number_below(octets.len() + 1);
+        let length = 1 + chance.number_below(8).min(octets.len().saturating_sub(at));
         let end = (at + length).min(octets.len());
-        match chance.below(6) {
-            0 => octets.insert(at, chance.below(256) as u8),
-            1 => octets.insert(at, SPECIAL[chance.below(SPECIAL.len())]),
+        match chance.number_below(6) {
+            0 => octets.insert(at, chance.number_below(256) as u8),
+            1 => octets.insert(at, SPECIAL[chance.number_below(SPECIAL.len())]),
             2 => drop(octets.drain(at..end)),
             3 => {
-                let copy = octets[at..end].repeat(1 + chance.below(20));
+                let copy = octets[at..end].repeat(1 + chance.number_below(20));
                 octets.splice(at..at, copy);
             }
             4 => {
-                let from = chance.below(other.len() + 1);
+                let from = chance.number_below(other.len() + 1);
                 octets.splice(at..end, other[from..].iter().copied().take(64));
             }
-            _ => octets[at..end].iter_mut().for_each(|octet| *octet ^= 1 << chance.below(8)),
+            _ => octets[at..end].iter_mut().for_each(|octet| *octet ^= 1 << chance.number_below(8)),
         }
     }
     octets
@@ -106,16 +106,16 @@ fn time_of(target: &FuzzTarget) -> Duration {
     let seeds = seeds(target);
     for (name, octets) in &seeds {
         println!("{} {name}", target.name);
-        run(target, name, octets);
+        run_within_bounds(target, name, octets);
     }
     let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
     for n in 0..CHANGED {
-        let (name, seed) = &seeds[chance.below(seeds.len())];
-        let (_, other) = &seeds[chance.below(seeds.len())];
+        let (name, seed) = &seeds[chance.number_below(seeds.len())];
+        let (_, other) = &seeds[chance.number_below(seeds.len())];
         let octets = changed(&mut chance, seed, other);
         let octets = octets.get(..target.octets_max).unwrap_or(&octets);
         println!("{} {name}, change {n}: {}", target.name, octets.escape_ascii());
-        run(target, name, octets);
+        run_within_bounds(target, name, octets);
     }
     begun.elapsed()
 }

@@ -24,7 +24,7 @@ use crate::model::RejectedRow;
 use crate::problem::{Problem, ProblemKind};
 use crate::reply::audited;
 use crate::shared::HandlerState;
-use crate::uploaded_files::{FileFacts, UploadedFileError};
+use crate::uploaded_files::{Upload, UploadEncoding, UploadedFileError};
 
 /// Maximum number of changes and rejected rows that an answer lists; the summary counts all.
 const LISTED_MAX: usize = 1000;
@@ -180,22 +180,22 @@ pub(crate) async fn upload(
     file: CsvBody,
 ) -> Result<impl IntoResponse, Problem> {
     let now = Timestamp::now();
-    let mut waiting = FileFacts {
+    let mut upload = Upload {
         uploaded_at: now,
-        encoding: encoding_of(query.encoding.as_deref())?.to_owned(),
+        encoding: encoding_of(query.encoding.as_deref())?,
         separator: separator_of(query.separator.as_deref())?,
         hash: String::new(),
     };
     let desk = &shared.desk;
     desk.permit(&principal, Permission::PlanImport).await?;
-    let _turn = shared.turns.plan().await?;
+    let _turn = shared.turns.wait_to_plan().await?;
     let octets = file.octets.clone();
-    let PlannedImport { plan, .. } = desk.plan_import(&principal, octets.clone(), waiting.options()).await?;
-    waiting.hash = plan.hash().to_owned();
+    let PlannedImport { plan, .. } = desk.plan_import(&principal, octets.clone(), upload.options()).await?;
+    upload.hash = plan.hash().to_owned();
     let id = Uuid::new_v4();
     let body = ImportBody::new(id, &plan);
     let detail = serde_json::json!({ "import": id, "rows": plan.summary().rows, "writes": plan.summary().writes });
-    shared.uploaded_files.keep(id, &octets, waiting).await?;
+    shared.uploaded_files.keep(id, &octets, upload).await?;
     let audit_id = desk.permit_change(&principal, Permission::PlanImport, &body.hash, detail).await?;
     let location =
         AppendHeaders(HeaderValue::from_str(&format!("/api/v1/imports/{id}")).ok().map(|at| (header::LOCATION, at)));
@@ -214,7 +214,7 @@ pub(crate) async fn show(
     PathParameters(id): PathParameters<Uuid>,
 ) -> Result<Json<ImportBody>, Problem> {
     shared.desk.permit(&principal, Permission::ViewImports).await?;
-    let _turn = shared.turns.plan().await?;
+    let _turn = shared.turns.wait_to_plan().await?;
     let PlannedImport { plan, .. } = plan_again(&shared, &principal, id).await?;
     Ok(Json(ImportBody::new(id, &plan)))
 }
@@ -260,7 +260,7 @@ async fn begin(
     id: Uuid,
     hash: String,
 ) -> Result<(watch::Receiver<Job>, String), Problem> {
-    let turn = shared.turns.apply().await?;
+    let turn = shared.turns.wait_to_apply().await?;
     match prepare(&shared, &principal, id, &hash).await {
         Ok((planned, sender, audit_id)) => {
             let (sender, (stop, stopped)) = (Arc::new(sender), oneshot::channel());
@@ -282,7 +282,7 @@ async fn prepare(
     id: Uuid,
     hash: &str,
 ) -> Result<(PlannedImport, watch::Sender<Job>, String), Problem> {
-    let planning = shared.turns.plan().await?;
+    let planning = shared.turns.wait_to_plan().await?;
     let planned = plan_again(shared, principal, id).await?;
     drop(planning);
     let (plan, now) = (&planned.plan, planned.plan.hash());
@@ -330,8 +330,8 @@ async fn work(
 }
 
 async fn plan_again(shared: &HandlerState, principal: &Principal, id: Uuid) -> Result<PlannedImport, Problem> {
-    let (waiting, octets) = shared.uploaded_files.read(id, Timestamp::now()).await?;
-    Ok(shared.desk.review_import(principal, octets, waiting.options()).await?)
+    let (upload, octets) = shared.uploaded_files.read(id, Timestamp::now()).await?;
+    Ok(shared.desk.review_import(principal, octets, upload.options()).await?)
 }
 
 impl From<UploadedFileError> for Problem {
@@ -340,16 +340,16 @@ impl From<UploadedFileError> for Problem {
             UploadedFileError::Gone => {
                 Self::new(ProblemKind::NotFound, "the import does not exist, was applied or has expired")
             }
-            UploadedFileError::Full => Self::new(ProblemKind::Busy, "too many imports wait for their apply"),
+            UploadedFileError::Full => Self::new(ProblemKind::Busy, "too many imports wait to be applied"),
             UploadedFileError::State(error) => error.into(),
         }
     }
 }
 
-fn encoding_of(text: Option<&str>) -> Result<&'static str, Problem> {
+fn encoding_of(text: Option<&str>) -> Result<UploadEncoding, Problem> {
     match text.map(str::to_ascii_lowercase).as_deref() {
-        None | Some("utf-8" | "utf8") => Ok("utf-8"),
-        Some("windows-1252" | "cp1252") => Ok("windows-1252"),
+        None | Some("utf-8" | "utf8") => Ok(UploadEncoding::Utf8),
+        Some("windows-1252" | "cp1252") => Ok(UploadEncoding::Windows1252),
         Some(_) => Err(Problem::invalid("?encoding", "utf-8 or windows-1252")),
     }
 }
@@ -370,8 +370,8 @@ mod tests {
 
     #[test]
     fn knows_encodings_and_separators_and_refuses_others() {
-        assert_eq!(encoding_of(None).unwrap(), "utf-8");
-        assert_eq!(encoding_of(Some("Windows-1252")).unwrap(), "windows-1252");
+        assert_eq!(encoding_of(None).unwrap(), UploadEncoding::Utf8);
+        assert_eq!(encoding_of(Some("Windows-1252")).unwrap(), UploadEncoding::Windows1252);
         assert_eq!(encoding_of(Some("latin1")).unwrap_err().status, 422);
         assert_eq!(separator_of(Some(";")).unwrap(), Some(';'));
         assert_eq!(separator_of(Some("comma")).unwrap(), Some(','));

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
+use provost_provision::StoredPassword;
 use provost_view::Secret;
 
 use crate::auth::Caller;
@@ -33,7 +34,7 @@ pub(crate) async fn reset(
     let desk = shared.desk.clone();
     let generate = body.password.is_none();
     let wanted = body.password.map(Secret::new);
-    let (password, audit_id) =
+    let StoredPassword { password, audit_id, .. } =
         to_its_end(async move { desk.reset_password(&principal, target(&key, if_match), wanted).await }).await?;
     let password = generate.then(|| password.reveal().to_owned());
     Ok(audited(&audit_id.clone(), Json(PasswordReset { password, audit_id })))

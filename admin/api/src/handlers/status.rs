@@ -10,7 +10,7 @@ use crate::failures::RouteFailures;
 use crate::problem::Problem;
 use crate::shared::HandlerState;
 
-/// The node and its View.
+/// Version of the node, and the state of its View.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct StatusBody {
     /// Version of the program.
@@ -22,9 +22,9 @@ pub(crate) struct StatusBody {
 /// State of the View.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ViewBody {
-    /// Whether a complete state has been read once.
+    /// Whether a complete state was ever read, before or after a restart.
     pub(crate) complete: bool,
-    /// Whether a session to a ready server is open.
+    /// Whether the LDAP connection to a server that has finished loading is open.
     pub(crate) current: bool,
     /// Time of the last contact with the directory: RFC 3339, UTC.
     pub(crate) last_contact: Option<String>,
@@ -32,7 +32,7 @@ pub(crate) struct ViewBody {
     pub(crate) source: Option<String>,
     /// Number of people in the View.
     pub(crate) people: usize,
-    /// Reason why a refresh was set aside, if one was.
+    /// Why the last refresh is parked: it would remove too many entries.
     pub(crate) parked: Option<String>,
 }
 

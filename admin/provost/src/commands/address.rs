@@ -5,7 +5,7 @@ use provost_provision::AddressInfo;
 
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::Printer;
+use crate::output::{Printer, printable};
 
 /// Operations on a person's addresses.
 #[derive(Subcommand)]
@@ -36,10 +36,10 @@ pub(crate) enum Command {
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
+    let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
     match command {
         Command::List { person } => {
-            print.show(&desk.person(&principal, &person).await?.addresses, |found| show(found))?;
+            print.show(&desk.person(&principal, &person).await?.addresses, |addresses| show(addresses))?;
         }
         Command::Add { person, address } => {
             let audit = desk.add_alias(&principal, &person, &address).await?;
@@ -55,7 +55,8 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 
 pub(crate) fn show(addresses: &[AddressInfo]) {
     for info in addresses {
-        let until = info.until.as_deref().map_or_else(String::new, |until| format!(" until {until}"));
-        out!("  {:<11} {} since {}{until}", info.kind, info.address, info.since.as_deref().unwrap_or("-"));
+        let until = info.until.as_deref().map_or_else(String::new, |until| format!(" until {}", printable(until)));
+        let since = printable(info.since.as_deref().unwrap_or("-"));
+        out!("  {:<11} {} since {since}{until}", info.kind, printable(&info.address));
     }
 }

@@ -5,7 +5,7 @@ use provost_provision::AuditRecord;
 
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::Printer;
+use crate::output::{Printer, printable};
 
 /// Ways to read the audit.
 #[derive(Subcommand)]
@@ -30,18 +30,18 @@ pub(crate) enum Command {
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     let Command::List { person, subject, limit } = command;
-    let asking = super::asking_without_directory(config).await?;
+    let access = super::desk_access_without_directory(config).await?;
     let subject = match person {
-        Some(person) => Some(asking.desk.person(&asking.principal, &person).await?.dn),
+        Some(person) => Some(access.desk.person(&access.principal, &person).await?.dn),
         None => subject,
     };
-    let records = asking.desk.audit_records(&asking.principal, subject.as_deref(), limit).await?;
+    let records = access.desk.audit_records(&access.principal, subject.as_deref(), limit).await?;
     print.show(&records, |records| records.iter().for_each(show))?;
     Ok(Exit::Clean)
 }
 
 fn show(record: &AuditRecord) {
     let AuditRecord { id, at, actor, via, action, subject, detail } = record;
-    out!("{at} {actor} ({via}) {action} {subject}");
-    out!("  {id} {detail}");
+    out!("{at} {} ({via}) {action} {}", printable(actor), printable(subject));
+    out!("  {id} {}", printable(&detail.to_string()));
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::servers::{self, FollowedServer, ServerState};
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::Printer;
+use crate::output::{Printer, printable};
 
 /// Operations on the directory as a whole.
 #[derive(Subcommand)]
@@ -45,10 +45,10 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
             }
         }
         Command::Init => {
-            let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
+            let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
             let made = desk.ensure_tree(&principal).await?;
             print.show(&made, |made| {
-                made.iter().for_each(|dn| out!("made {dn}"));
+                made.iter().for_each(|dn| out!("made {}", printable(dn)));
                 out!("{} made", made.len());
             })?;
         }
@@ -58,7 +58,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 
 async fn status(config: &Config) -> anyhow::Result<StatusReport> {
     let directory_config = config.directory_config()?;
-    let servers = servers::look(&directory_config).await;
+    let servers = servers::server_states(&directory_config).await;
     let directory = Directory::new(directory_config);
     let (mut people, mut addresses) = (None, None);
     if servers.iter().any(|server| server.fault.is_none()) {
@@ -84,24 +84,24 @@ fn show(status: &StatusReport) {
     out!("suffix      {}", status.suffix);
     for server in &status.servers {
         let state = match &server.fault {
-            Some(fault) => format!("DEAD: {fault}"),
+            Some(fault) => format!("DEAD: {}", printable(fault)),
             None if server.context_csn.is_empty() => "no contextCSN: not ready".to_owned(),
-            None => format!("contextCSN {}", server.context_csn.join(" ")),
+            None => format!("contextCSN {}", printable(&server.context_csn.join(" "))),
         };
         out!("{:<11} {}  {state}", server.role, server.url);
     }
     match &status.node {
         None => out!("node        does not answer (is it running, and are listeners.http and api.token_file set?)"),
         Some(FollowedServer { parked: Some(reason), .. }) => {
-            out!("node        PARKED, serves its last accepted state: {reason}")
+            out!("node        PARKED, serves its last accepted state: {}", printable(reason))
         }
-        Some(FollowedServer { source: Some(source), .. }) => out!("node        follows {source}"),
+        Some(FollowedServer { source: Some(source), .. }) => out!("node        follows {}", printable(source)),
         Some(_) => out!("node        follows no server: known people are served, mail for unknown ones is deferred"),
     }
     if status.servers.iter().any(ServerState::is_dead_provider) {
         out!("            changes (imports, help desk, passwords) need the provider; mail and logins continue");
     }
-    let shown = |count: Option<usize>| count.map_or("-".to_owned(), |count| count.to_string());
-    out!("people      {}", shown(status.people));
-    out!("addresses   {}", shown(status.addresses));
+    let count_text = |count: Option<usize>| count.map_or("-".to_owned(), |count| count.to_string());
+    out!("people      {}", count_text(status.people));
+    out!("addresses   {}", count_text(status.addresses));
 }

@@ -25,46 +25,46 @@ struct DoctorFinding {
 }
 
 pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow::Result<Exit> {
-    let mut found = vec![finding(format!("configuration {}", file.display()), Ok(()), "")];
-    found.extend(moved_keys(config));
+    let mut findings = vec![good(format!("configuration {}", file.display()))];
+    findings.extend(moved_keys(config));
     let folder = folder(&config.node.data);
     // Without a folder there is one fault, not three.
     let exists = folder.good;
-    found.push(folder);
+    findings.push(folder);
     if exists {
-        found.extend([free_space(&config.node.data), privacy(&config.node.data)]);
+        findings.extend([free_space(&config.node.data), privacy(&config.node.data)]);
     }
-    found.extend(listeners::look(config, jiff::Timestamp::now()));
-    found.extend(tokens_file(config));
+    findings.extend(listeners::findings(config, jiff::Timestamp::now()));
+    findings.extend(tokens_file(config));
     let servers = servers(config).await;
     let is_provider_dead = servers.1;
-    found.extend(servers.0);
-    found.extend(view(config).await);
-    let FailedAccount(shut_out, told) = directory(config).await;
-    let mut is_good = told.good;
-    found.push(told);
+    findings.extend(servers.0);
+    findings.extend(view(config).await);
+    let FailedAccount(shut_out, account) = directory(config).await;
+    let mut is_good = account.good;
+    findings.push(account);
     // A directory that refuses the node's account shows no schema and no people: report this one fault once.
     if shut_out.is_none() {
         let schema = schema(config).await;
         is_good &= schema.good;
-        found.push(schema);
+        findings.push(schema);
     }
     // Both checks query the provider, whose fault is already reported.
     if is_good && !is_provider_dead {
-        found.extend(settings(config).await);
-        found.push(postmaster(config).await);
+        findings.extend(settings(config).await);
+        findings.push(postmaster(config).await);
     }
-    let bad = found.iter().filter(|finding| !finding.good).count();
-    print.show(&found, |found| {
-        for finding in found {
-            out!("{} {}", if finding.good { "good" } else { "BAD " }, finding.what);
+    let bad = findings.iter().filter(|finding| !finding.good).count();
+    print.show(&findings, |findings| {
+        for finding in findings {
+            out!("{} {}", if finding.good { "good" } else { "BAD " }, printable(&finding.what));
             if !finding.good {
-                out!("       {}", finding.advice);
+                out!("       {}", printable(&finding.advice));
             }
         }
     })?;
     if bad > 0 {
-        eprintln!("provost: {bad} of {} checks failed", found.len());
+        eprintln!("provost: {bad} of {} checks failed", findings.len());
     }
     Ok(match shut_out {
         Some(DirectoryError::Unavailable(_) | DirectoryError::Unknown(_)) => Exit::DirectoryUnavailable,
@@ -76,26 +76,30 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
 /// Least free space that is good, octets: room for some large messages and the logs of the databases.
 const FREE_OCTETS_MIN: u64 = 256 * 1024 * 1024;
 
+fn good(what: String) -> DoctorFinding {
+    DoctorFinding { what, good: true, advice: String::new() }
+}
+
 fn finding(what: String, result: Result<(), String>, advice: &str) -> DoctorFinding {
     match result {
-        Ok(()) => DoctorFinding { what, good: true, advice: String::new() },
+        Ok(()) => good(what),
         Err(why) => DoctorFinding { what: format!("{what}: {why}"), good: false, advice: advice.to_owned() },
     }
 }
 
 /// Keys that serve as fallbacks: they are valid, but every node would have to state them alike.
 fn moved_keys(config: &Config) -> Vec<DoctorFinding> {
-    let note = |(key, command): (&str, String)| {
+    let finding_of = |(key, command): (&str, String)| {
         let what =
             format!("{key} applies only while the directory states no value; move it there for all nodes: {command}");
-        finding(what, Ok(()), "")
+        good(what)
     };
-    config.moved().into_iter().map(note).collect()
+    config.moved().into_iter().map(finding_of).collect()
 }
 
 fn folder(data: &Path) -> DoctorFinding {
-    let tried = tempfile::tempfile_in(data).map(drop).map_err(|e| e.to_string());
-    finding(format!("data folder {}", data.display()), tried, "create it, and let the node's user write there")
+    let writable = tempfile::tempfile_in(data).map(drop).map_err(|e| e.to_string());
+    finding(format!("data folder {}", data.display()), writable, "create it, and let the node's user write there")
 }
 
 /// Checks the free space of the data folder's file system: on a full disk all mail is deferred.
@@ -116,13 +120,13 @@ fn enough_space(free: Result<u64, String>) -> DoctorFinding {
 
 /// Checks who can read the data folder: it holds mail, password hashes and the audit.
 fn privacy(data: &Path) -> DoctorFinding {
-    let looked = match private::open_to_others(data) {
+    let result = match private::open_to_others(data) {
         Ok(None) => Ok(()),
         Ok(Some(path)) => Err(format!("others may reach {}", path.display())),
         Err(error) => Err(error.to_string()),
     };
     let advice = format!("chmod -R go= {}; the node does it when it starts", data.display());
-    finding("data folder is private".to_owned(), looked, &advice)
+    finding("data folder is private".to_owned(), result, &advice)
 }
 
 /// Checks the tokens file: a node does not start without it.
@@ -136,13 +140,13 @@ fn tokens_file(config: &Config) -> Option<DoctorFinding> {
 async fn servers(config: &Config) -> (Vec<DoctorFinding>, bool) {
     // An unreadable configuration is reported by the check of the directory as a whole.
     let Ok(directory) = config.directory_config() else { return (Vec::new(), false) };
-    let states = super::servers::look(&directory).await;
+    let states = super::servers::server_states(&directory).await;
     let is_provider_dead = states.iter().any(ServerState::is_dead_provider);
     // A single server is covered by the check of the directory.
     if states.len() < 2 {
         return (Vec::new(), is_provider_dead);
     }
-    let found = states.into_iter().map(|state| {
+    let findings = states.into_iter().map(|state| {
         let advice = match state.role {
             "provider" => "start it: until then nothing can be changed; mail, logins and look-ups go on from a replica",
             _ => "start it: until then the others carry its load",
@@ -150,7 +154,7 @@ async fn servers(config: &Config) -> (Vec<DoctorFinding>, bool) {
         let csn = state.context_csn.join(" ");
         finding(format!("{} {} {csn}", state.role, state.url), state.fault.map_or(Ok(()), Err), advice)
     });
-    (found.collect(), is_provider_dead)
+    (findings.collect(), is_provider_dead)
 }
 
 /// Checks the View of the running node; `None` when the node does not answer, which the listeners show.
@@ -186,7 +190,7 @@ async fn directory(config: &Config) -> FailedAccount {
             None,
             bad("no contextCSN: syncprov is not loaded or the server is still being filled".to_owned(), SETUP),
         ),
-        Ok(Some(_)) => FailedAccount(None, finding(WHAT.to_owned(), Ok(()), "")),
+        Ok(Some(_)) => FailedAccount(None, good(WHAT.to_owned())),
         Ok(None) | Err(DirectoryError::NoSuchObject(_)) => {
             let why = format!("there is no {suffix}, or {} may not read it", config.directory.bind_dn);
             FailedAccount(None, bad(why, "is directory.suffix right? then: provost directory init"))
@@ -199,7 +203,7 @@ async fn directory(config: &Config) -> FailedAccount {
 }
 
 async fn schema(config: &Config) -> DoctorFinding {
-    let asked = async {
+    let check = async {
         let directory = Directory::new(config.directory_config().map_err(|e| format!("{e:#}"))?);
         let published = directory.subschema().await.map_err(|e| e.to_string())?;
         let known = |name: &str| published.iter().any(|(_, text)| text.contains(&format!("'{name}'")));
@@ -208,7 +212,7 @@ async fn schema(config: &Config) -> DoctorFinding {
         let missing: Vec<_> = needed.into_iter().filter(|name| !known(name)).collect();
         if missing.is_empty() { Ok(()) } else { Err(format!("not in the server's schema: {}", missing.join(", "))) }
     };
-    finding("schema".to_owned(), asked.await, "load the files of schema/ldif into the server")
+    finding("schema".to_owned(), check.await, "load the files of schema/ldif into the server")
 }
 
 /// Checks the shared settings in the directory; each value that breaks its rule is a separate finding.
@@ -216,13 +220,13 @@ async fn settings(config: &Config) -> Vec<DoctorFinding> {
     const WHAT: &str = "shared settings";
     const MEND: &str =
         "the previous value is in force; correct it: provost settings set NAME VALUE, or settings unset NAME";
-    let asked = async {
+    let check = async {
         let directory = Directory::new(config.directory_config().map_err(|e| format!("{e:#}"))?);
         read_shared_settings(&directory, &config.fallback()).await.map_err(|e| e.to_string())
     };
-    match asked.await {
+    match check.await {
         Err(why) => vec![finding(WHAT.to_owned(), Err(why), "may bind_dn read ou=policies and ou=services?")],
-        Ok(read) if read.faults().is_empty() => vec![finding(WHAT.to_owned(), Ok(()), "")],
+        Ok(read) if read.faults().is_empty() => vec![good(WHAT.to_owned())],
         Ok(read) => {
             let bad = |fault: &SettingFault| {
                 let (dn, values) = (printable(&fault.dn), printable(&fault.values.join("; ")));
@@ -235,18 +239,18 @@ async fn settings(config: &Config) -> Vec<DoctorFinding> {
 
 /// Checks that every served domain has a postmaster (RFC 5321 §4.5.1).
 async fn postmaster(config: &Config) -> DoctorFinding {
-    let asking = super::asking(config).await;
-    let domain = asking.as_ref().map_or_else(|_| config.settings().domain, |asking| asking.settings.domain.clone());
+    let access = super::desk_access(config).await;
+    let domain = access.as_ref().map_or_else(|_| config.settings().domain, |access| access.settings.domain.clone());
     let address = format!("postmaster@{domain}");
-    let asked = async {
-        let super::DeskAccess { desk, principal, .. } = asking.map_err(|e| format!("{e:#}"))?;
+    let check = async {
+        let super::DeskAccess { desk, principal, .. } = access.map_err(|e| format!("{e:#}"))?;
         match desk.person(&principal, &address).await {
             Ok(_) => Ok(()),
-            Err(DeskError::NotFound(_)) => Err("it is nobody's".to_owned()),
+            Err(DeskError::NotFound(_)) => Err("no person has it".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     };
-    finding(address.clone(), asked.await, &format!("give it to a person: provost address add PERSON {address}"))
+    finding(address.clone(), check.await, &format!("give it to a person: provost address add PERSON {address}"))
 }
 
 #[cfg(test)]

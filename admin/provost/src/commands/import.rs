@@ -15,12 +15,12 @@ use super::DeskAccess;
 use crate::compose::stop_signal;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::{Printer, ProgressLine};
+use crate::output::{Printer, ProgressLine, counted, printable};
 
-/// Largest file, in octets.
+/// Largest file, in octets: four times the largest upload, because only this process reads the file into its memory.
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
 /// Maximum number of changes that are listed; the counts cover the rest.
-const CHANGES_SHOWN: usize = 50;
+const CHANGES_LISTED_MAX: usize = 50;
 
 /// Arguments of the command.
 #[derive(Args)]
@@ -80,14 +80,14 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
         EncodingName::Windows1252 => Encoding::Windows1252,
     };
     let options = CsvOptions { encoding, separator: arguments.separator };
-    let asking = super::asking(config).await?;
+    let access = super::desk_access(config).await?;
     // A registrar may not create containers; when they are missing, the plan reports that.
-    if !arguments.dry_run && asking.principal.may(Permission::InitDirectory) {
-        for made in asking.desk.ensure_tree(&asking.principal).await? {
+    if !arguments.dry_run && access.principal.may(Permission::InitDirectory) {
+        for made in access.desk.ensure_tree(&access.principal).await? {
             print.line(&format!("made {made}"));
         }
     }
-    let planned = match asking.desk.plan_import(&asking.principal, bytes, options).await {
+    let planned = match access.desk.plan_import(&access.principal, bytes, options).await {
         Err(ImportError::Desk(error)) => return Err(error.into()),
         planned => planned.with_context(|| format!("{}: nothing was changed", arguments.file.display()))?,
     };
@@ -95,7 +95,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
     show_plan(plan, arguments.dry_run, print);
 
     let outcomes =
-        if arguments.dry_run || plan.is_empty() { None } else { Some(write(&asking, &planned, print).await?) };
+        if arguments.dry_run || plan.is_empty() { None } else { Some(write(&access, &planned, print).await?) };
     let report = ImportReport {
         plan: plan.summary(),
         hash: plan.hash(),
@@ -123,7 +123,7 @@ fn read(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-async fn write(asking: &DeskAccess, planned: &PlannedImport, print: &Printer) -> anyhow::Result<Outcomes> {
+async fn write(access: &DeskAccess, planned: &PlannedImport, print: &Printer) -> anyhow::Result<Outcomes> {
     let total = planned.plan.changes().len();
     let mut line = ProgressLine::new(print, total);
     let mut progress = |at: ApplyProgress| line.set(at.done, at.total);
@@ -133,11 +133,12 @@ async fn write(asking: &DeskAccess, planned: &PlannedImport, print: &Printer) ->
         }
         eprintln!("provost: stopping after the people in progress");
     };
-    let result = asking.desk.apply_import(stop, &asking.principal, planned, &mut progress).await;
+    let result = access.desk.apply_import(stop, &access.principal, planned, &mut progress).await;
     line.end();
+    let people = counted(total, "person", "people");
     result?.map_err(|(done, error)| {
         let stopped =
-            format!("stopped after {} of {total} people; the same command continues where it stopped", done.applied);
+            format!("stopped after {} of {people}; the same command continues where it stopped", done.applied);
         match error {
             // Keep the error type: it determines the exit code and the advice.
             ApplyError::Directory(error) => anyhow::Error::new(error).context(stopped),
@@ -150,27 +151,27 @@ fn show_plan(plan: &Plan, dry_run: bool, print: &Printer) {
     for record in plan.rejected() {
         print.line(&format!("line {}, column {}: {}", record.line, record.column, record.rule));
     }
-    let shown = if dry_run { plan.changes().len() } else { CHANGES_SHOWN };
-    for change in plan.changes().iter().take(shown) {
+    let listed_max = if dry_run { plan.changes().len() } else { CHANGES_LISTED_MAX };
+    for change in plan.changes().iter().take(listed_max) {
         print.line(&change.to_string());
         change.explanation().for_each(|line| print.line(&format!("    {line}")));
     }
-    if plan.changes().len() > shown {
-        print.line(&format!("... and {} more", plan.changes().len() - shown));
+    if plan.changes().len() > listed_max {
+        print.line(&format!("... and {} more", plan.changes().len() - listed_max));
     }
 }
 
 fn show_end(report: &ImportReport<'_>, dry_run: bool) {
     let plan = report.plan;
     out!(
-        "{} rows: {} to create, {} to update ({} with a new primary address), {} unchanged, {} left out; {} writes",
-        plan.rows,
+        "{}: {} to create, {} to update ({} with a new primary address), {} unchanged, {} left out; {}",
+        counted(plan.rows, "row", "rows"),
         plan.create,
         plan.update,
         plan.rename,
         plan.unchanged,
         plan.rejected,
-        plan.writes
+        counted(plan.writes, "write", "writes")
     );
     out!("plan {}", report.hash);
     match report.outcomes {
@@ -182,13 +183,14 @@ fn show_end(report: &ImportReport<'_>, dry_run: bool) {
 
 fn show_outcomes(outcomes: &Outcomes, people: usize) {
     for (line, why) in &outcomes.failed {
-        out!("line {line}: not applied: {why}");
+        out!("line {line}: not applied: {}", printable(why));
     }
     let share = if outcomes.seconds > 0.0 { outcomes.hashing_seconds / outcomes.seconds * 100.0 } else { 0.0 };
     out!(
-        "applied: {} of {people} people, {} writes in {:.1} s (password hashing {:.1} s, {share:.0} %)",
+        "applied: {} of {}, {} in {:.1} s (password hashing {:.1} s, {share:.0} %)",
         outcomes.applied,
-        outcomes.writes,
+        counted(people, "person", "people"),
+        counted(outcomes.writes, "write", "writes"),
         outcomes.seconds,
         outcomes.hashing_seconds
     );

@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod directory;
 pub(crate) mod doctor;
 pub(crate) mod import;
+mod node_client;
 pub(crate) mod person;
 pub(crate) mod queue;
 pub(crate) mod roles;
@@ -37,15 +38,15 @@ pub(crate) struct DeskAccess {
 
 /// Opens the operations layer, beside a running node or without one: the directory by the node's own account, the audit
 /// in the shared state.
-pub(crate) async fn asking(config: &Config) -> anyhow::Result<DeskAccess> {
+pub(crate) async fn desk_access(config: &Config) -> anyhow::Result<DeskAccess> {
     let directory = Directory::new(config.directory_config()?);
     let settings = ProvisionSettings::of(&read_shared_settings(&directory, &config.fallback()).await?);
     open(config, directory, settings).await
 }
 
-/// Like [`asking`], for commands that need only the shared state: revoking a token and reading the audit must work
+/// Like [`desk_access`], for commands that need only the shared state: revoking a token and reading the audit must work
 /// while the directory is down. The settings are then the defaults and those of the configuration file.
-pub(crate) async fn asking_without_directory(config: &Config) -> anyhow::Result<DeskAccess> {
+pub(crate) async fn desk_access_without_directory(config: &Config) -> anyhow::Result<DeskAccess> {
     let directory = Directory::new(config.directory_config()?);
     let settings = match read_shared_settings(&directory, &config.fallback()).await {
         Ok(shared) => ProvisionSettings::of(&shared),
@@ -88,9 +89,10 @@ pub(crate) fn journals(config: &Config) -> Journals {
 async fn principal(config: &Config, state: &Arc<dyn StateStore>) -> anyhow::Result<Principal> {
     if let Some(file) = &config.as_token {
         let tokens = Tokens::new(state.clone(), config.fixed_tokens()?);
-        let found = tokens.principal(&read_secret(file)?, Timestamp::now()).await?;
-        let found = found.ok_or_else(|| anyhow!("{}: the token is unknown, revoked or expired", file.display()))?;
-        return Ok(found.on_the_command_line());
+        let principal = tokens.principal(&read_secret(file)?, Timestamp::now()).await?;
+        let principal =
+            principal.ok_or_else(|| anyhow!("{}: the token is unknown, revoked or expired", file.display()))?;
+        return Ok(principal.on_the_command_line());
     }
     let user = machine_user::name(&config.node.data);
     let Some(cli) = &config.cli else { return Ok(Principal::command(&user, Some(Role::Admin))) };

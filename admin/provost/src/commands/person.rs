@@ -1,12 +1,14 @@
 //! `provost person show|search|history|reset-password`.
 
 use clap::Subcommand;
-use provost_provision::{HISTORY_MAX, HistoryEntry, PersonDetail, PersonSummary, ValueChange};
+use provost_provision::{
+    HISTORY_MAX, HistoryEntry, PersonDetail, PersonSummary, SEARCH_RESULTS_MAX, StoredPassword, ValueChange,
+};
 use serde::Serialize;
 
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::{Printer, printable};
+use crate::output::{Printer, counted, printable};
 
 /// Operations on people.
 #[derive(Subcommand)]
@@ -17,20 +19,21 @@ pub(crate) enum Command {
         /// Login, address, registrar's number, or provostPersonId.
         person: String,
     },
-    /// Find people whose name, login or address has each word.
+    /// Find people by name, login, number or address; each word must match. Words after the sixth are ignored.
     #[command(after_help = "Example: provost person search tremblay")]
     Search {
         /// Words to find; accents and case do not matter.
         text: String,
-        /// Maximum number of people to print.
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
+        /// Maximum number of people to print, 1 to 500.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=SEARCH_RESULTS_MAX as i64))]
+        limit: u16,
     },
-    /// Show the changes of a person, newest first: actor, time, old and new values, the row of the import.
+    /// Show the changes of a person, newest first: who, when, the values before and after, and the import row that
+    /// caused them.
     #[command(after_help = "Examples:
   provost person history zoe.cote
   provost --json person history registrar:20210001 --limit 200
-An address that the person had before finds them as well. The view is in the audit; views are not in the history.")]
+A former address of the person also works. Reading a history is recorded in the audit, but not in the history itself.")]
     History {
         /// Login, address, registrar's number, or provostPersonId.
         person: String,
@@ -40,7 +43,7 @@ An address that the person had before finds them as well. The view is in the aud
     },
     /// Set a generated password and print it. It is shown only once.
     #[command(after_help = "Example: provost person reset-password zoe.tremblay
-A person with a higher role than yours is refused: see 'provost roles show'.")]
+The reset is refused if the person has a higher role than you: see 'provost roles show'.")]
     ResetPassword {
         /// Login, address, registrar's number, or provostPersonId.
         person: String,
@@ -48,17 +51,17 @@ A person with a higher role than yours is refused: see 'provost roles show'.")]
 }
 
 #[derive(Serialize)]
-struct ResetPassword {
+struct PrintedPassword {
     password: String,
     audit_id: String,
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
+    let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
     match command {
         Command::Show { person } => print.show(&desk.person(&principal, &person).await?, show)?,
         Command::Search { text, limit } => {
-            print.show(&desk.search(&principal, &text, limit).await?, |found| list(found, limit))?
+            print.show(&desk.search(&principal, &text, limit.into()).await?, |people| list(people, limit.into()))?
         }
         Command::History { person, limit } => {
             let person = desk.person(&principal, &person).await?;
@@ -66,26 +69,27 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
             print.show(&entries, |entries| show_history(&person, entries, limit.into()))?;
         }
         Command::ResetPassword { person } => {
-            let (password, audit_id) = desk.reset_password(&principal, &person, None).await?;
-            let reset = ResetPassword { password: password.reveal().to_owned(), audit_id };
+            let StoredPassword { password, audit_id, .. } = desk.reset_password(&principal, &person, None).await?;
+            let reset = PrintedPassword { password: password.reveal().to_owned(), audit_id };
             print.show(&reset, |reset| out!("{}", reset.password))?;
         }
     }
     Ok(Exit::Clean)
 }
 
-fn list(found: &[PersonSummary], limit: usize) {
-    for person in found {
-        out!("{:<40} {:<30} {:<8} {}", person.mail, person.display_name, person.affiliation, person.state);
+fn list(people: &[PersonSummary], limit: usize) {
+    for person in people {
+        let (mail, name) = (printable(&person.mail), printable(&person.display_name));
+        out!("{mail:<40} {name:<30} {:<8} {}", person.affiliation, person.state);
     }
-    out!("{} found", found.len());
-    if found.len() >= limit {
+    out!("{} found", people.len());
+    if people.len() >= limit {
         out!("There may be more: add a word, or raise --limit.");
     }
 }
 
 fn show_history(person: &PersonDetail, entries: &[HistoryEntry], limit: usize) {
-    out!("{} <{}>, id {}", printable(&person.summary.display_name), person.summary.mail, person.summary.id);
+    out!("{} <{}>, id {}", printable(&person.summary.display_name), printable(&person.summary.mail), person.summary.id);
     for entry in entries {
         out!("{}  {} ({})  {}", entry.at, printable(&entry.actor), entry.via, entry.action);
         if let Some(outcome) = &entry.outcome {
@@ -103,7 +107,7 @@ fn show_history(person: &PersonDetail, entries: &[HistoryEntry], limit: usize) {
         }
         out!("  audit id {}", entry.id);
     }
-    out!("{} changes", entries.len());
+    out!("{}", counted(entries.len(), "change", "changes"));
     if entries.len() >= limit {
         out!("There may be more: raise --limit.");
     }
@@ -116,19 +120,20 @@ fn show_change(change: &ValueChange) {
 }
 
 fn show(person: &PersonDetail) {
-    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-    out!("{} ({}, {})", person.summary.display_name, person.summary.affiliation, person.summary.state);
-    out!("  login      {}", person.summary.uid);
+    let or_dash = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), printable);
+    let name = printable(&person.summary.display_name);
+    out!("{name} ({}, {})", person.summary.affiliation, person.summary.state);
+    out!("  login      {}", printable(&person.summary.uid));
     out!("  id         {}", person.summary.id);
-    out!("  number     {}", person.sources.join(", "));
+    out!("  number     {}", printable(&person.sources.join(", ")));
     if !person.roles.is_empty() {
-        out!("  roles      {}", person.roles.join(", "));
+        out!("  roles      {}", printable(&person.roles.join(", ")));
     }
     out!("  programme  {}", or_dash(&person.program));
     out!("  from, to   {}, {}", or_dash(&person.start_date), or_dash(&person.end_date));
     out!("  password   {}", if person.has_password { "set" } else { "none: cannot sign in" });
     if let Some(octets) = person.quota_octets {
-        out!("  quota      {} MiB", octets >> 20);
+        out!("  quota      {octets} octets");
     }
     out!("  created    {}", or_dash(&person.created));
     out!("  changed    {}", or_dash(&person.modified));

@@ -14,8 +14,8 @@ use crate::output::Printer;
 pub(crate) enum Command {
     /// Show the table of operations and roles.
     #[command(after_help = "Example: provost roles show
-yes: on anybody and anything; own: on one's own entry; -: not at all.
-Beyond the table, nobody changes the password or the roles of a person who has a higher role than their own.")]
+yes: for every person and object; own: only for one's own entry; -: never.
+Beyond the table, no caller can change the password or the roles of a person who has a higher role.")]
     Show,
 }
 

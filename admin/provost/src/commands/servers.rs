@@ -3,8 +3,8 @@
 use provost_client::{Directory, DirectoryConfig, ServerRole};
 use serde::Serialize;
 
-use super::queue;
-use crate::config::{Config, read_secret};
+use super::node_client;
+use crate::config::Config;
 
 /// One server of `[directory]`, queried separately.
 #[derive(Serialize)]
@@ -25,14 +25,14 @@ impl ServerState {
 }
 
 /// Reads contextCSN from each server, in the order of the configuration.
-pub(crate) async fn look(config: &DirectoryConfig) -> Vec<ServerState> {
+pub(crate) async fn server_states(config: &DirectoryConfig) -> Vec<ServerState> {
     let mut states = Vec::with_capacity(config.servers.len());
     for server in &config.servers {
-        let alone = Directory::new(DirectoryConfig { servers: vec![server.clone()], ..config.clone() });
-        let read = alone.read(alone.suffix(), &["contextCSN"]).await;
+        let one_server = Directory::new(DirectoryConfig { servers: vec![server.clone()], ..config.clone() });
+        let read = one_server.read(one_server.suffix(), &["contextCSN"]).await;
         let (context_csn, fault) = match read {
             Ok(Some(entry)) => (entry.texts("contextCSN").map(str::to_owned).collect(), None),
-            Ok(None) => (Vec::new(), Some(format!("there is no {}, or it may not be read", alone.suffix()))),
+            Ok(None) => (Vec::new(), Some(format!("there is no {}, or it may not be read", one_server.suffix()))),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
         let role = match server.role {
@@ -57,9 +57,7 @@ pub(crate) struct FollowedServer {
 
 /// Asks the running node; `None` when it does not answer.
 pub(crate) async fn followed(config: &Config) -> Option<FollowedServer> {
-    let token = read_secret(config.as_token.as_ref().or(config.api.token_file.as_ref())?).ok()?;
-    let url = format!("{}/api/v1/status", config.rest_url()?);
-    let answer = tokio::task::spawn_blocking(move || queue::get(&url, &token)).await.ok()?.ok()?;
+    let answer = node_client::get(config, "/status").await.ok()?;
     let view = &answer["view"];
     let text = |name: &str| view[name].as_str().map(str::to_owned);
     Some(FollowedServer { source: text("source"), current: view["current"].as_bool()?, parked: text("parked") })

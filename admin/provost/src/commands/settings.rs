@@ -1,23 +1,28 @@
 //! `provost settings show|set|unset`: the settings that all nodes share.
 
+use anyhow::Context as _;
 use clap::Subcommand;
 use provost_provision::Permission;
 use provost_settings::{SettingFault, SettingRow};
 use serde_json::{Value, json};
 
-use crate::config::{Config, read_secret};
+use super::node_client;
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{Printer, items, printable};
+
+/// Width of the column of names: that of the longest, `address-quarantine`.
+const NAME_WIDTH: usize = 18;
 
 /// Operations on the settings that all nodes share.
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Show every setting: value in force, unit and origin; and invalid values with the rule that they break.
     ///
-    /// Asks the running node for its values. If no node answers, shows what the directory states.
-    #[command(after_help = "Example: provost settings show\n         provost --json settings show")]
+    /// Asks the running node for its values. If they cannot be had, shows what the directory states.
+    #[command(after_help = "Examples: provost settings show\n          provost --json settings show")]
     Show,
-    /// State a setting in the directory; it takes effect on every node at once. An invalid value is refused.
+    /// Set a shared setting in the directory. It takes effect on every node at once; an invalid value is refused.
     #[command(after_help = "Examples: provost settings set default-quota 5000000000\n          \
         provost settings set quota-classes 'student 5000000000' 'faculty 20000000000'\n          \
         provost settings set time-zone America/Montreal")]
@@ -40,39 +45,36 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
     match command {
         Command::Show => {
             super::permit(config, Permission::ViewSettings).await?;
-            let shown = match of_node(config).await {
-                Some(shown) => shown,
-                None => of_directory(config).await?,
+            let settings = match of_node(config).await {
+                Ok(settings) => settings,
+                Err(error) => of_directory(config, &format!("{error:#}")).await?,
             };
-            print.show(&shown, show)?;
+            print.show(&settings, print_settings)?;
         }
         Command::Set { name, values } => {
-            let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
+            let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
             let audit = desk.set_setting(&principal, &name, &values).await?;
-            print.show(&json!({ "audit": audit }), |_| out!("set"))?;
+            print.show(&json!({ "audit": audit }), |_| out!("{name} set"))?;
         }
         Command::Unset { name } => {
-            let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
+            let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
             let audit = desk.clear_setting(&principal, &name).await?;
-            print.show(&json!({ "audit": audit }), |_| out!("unset"))?;
+            print.show(&json!({ "audit": audit }), |_| out!("{name} unset"))?;
         }
     }
     Ok(Exit::Clean)
 }
 
-/// The running node's settings; `None` when it does not answer.
-async fn of_node(config: &Config) -> Option<Value> {
-    let token = read_secret(config.as_token.as_ref().or(config.api.token_file.as_ref())?).ok()?;
-    let url = format!("{}/api/v1/settings", config.rest_url()?);
-    let asked = tokio::task::spawn_blocking(move || super::queue::get(&url, &token)).await;
-    let mut shown = asked.ok()?.ok()?;
-    shown.as_object_mut()?.insert("as_of".to_owned(), "node".into());
-    Some(shown)
+/// The running node's settings; the error says why they cannot be had.
+async fn of_node(config: &Config) -> anyhow::Result<Value> {
+    let mut settings = node_client::get(config, "/settings").await?;
+    settings.as_object_mut().context("the node's answer is not an object")?.insert("as_of".to_owned(), "node".into());
+    Ok(settings)
 }
 
-/// The settings that the directory states, with defaults for the others.
-async fn of_directory(config: &Config) -> anyhow::Result<Value> {
-    let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
+/// The settings that the directory states, with defaults for the others. `fault` says why the node's are not shown.
+async fn of_directory(config: &Config, fault: &str) -> anyhow::Result<Value> {
+    let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
     let settings = desk.shared_settings(&principal, &config.fallback()).await?;
     let row = |row: SettingRow| {
         let (origin, source) = row.origin.parts();
@@ -84,15 +86,16 @@ async fn of_directory(config: &Config) -> anyhow::Result<Value> {
     let bad = |fault: &SettingFault| json!({ "name": fault.name, "dn": fault.dn, "values": fault.values, "rule": fault.rule });
     let rows: Vec<Value> = settings.rows().into_iter().map(row).collect();
     let faults: Vec<Value> = settings.faults().iter().map(bad).collect();
-    Ok(json!({ "settings": rows, "bad": faults, "as_of": "directory" }))
+    Ok(json!({ "settings": rows, "bad": faults, "as_of": "directory", "fault": fault }))
 }
 
-fn show(shown: &Value) {
-    if shown["as_of"] == "directory" {
-        out!("No node answered (is it running, and are listeners.http and api.token_file set?): this is what the");
-        out!("directory states. A node keeps the last good value of an entry that is bad now.");
+fn print_settings(settings: &Value) {
+    if settings["as_of"] == "directory" {
+        out!("The node's values are not available ({}).", text(&settings["fault"]));
+        out!("This is what the directory states. A node keeps using the last valid value of a setting whose entry has");
+        out!("become invalid.");
     }
-    for row in items(shown, "settings") {
+    for row in items(settings, "settings") {
         let values: Vec<String> = items(row, "values").iter().map(text).collect();
         let value = if values.is_empty() { "-".to_owned() } else { values.join("; ") };
         let source = match (row["origin"].as_str(), &row["source"]) {
@@ -101,10 +104,10 @@ fn show(shown: &Value) {
             (Some("directory"), source) => text(source),
             _ => "default".to_owned(),
         };
-        out!("{:<16} {value} {}", text(&row["name"]), text(&row["unit"]));
-        out!("{:<16}   {}; from: {source}", "", text(&row["about"]));
+        out!("{:<NAME_WIDTH$} {value} {}", text(&row["name"]), text(&row["unit"]));
+        out!("{:<NAME_WIDTH$}   {}; from: {source}", "", text(&row["about"]));
     }
-    for fault in items(shown, "bad") {
+    for fault in items(settings, "bad") {
         let values: Vec<String> = items(fault, "values").iter().map(text).collect();
         out!("BAD {}: '{}' is not in force; rule: {}", text(&fault["name"]), values.join("; "), text(&fault["rule"]));
         out!("    {}", text(&fault["dn"]));

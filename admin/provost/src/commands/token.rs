@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::Printer;
+use crate::output::{Printer, printable};
 
 /// Operations on tokens.
 #[derive(Subcommand)]
@@ -56,13 +56,13 @@ struct CreatedToken {
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let asking = super::asking_without_directory(config).await?;
-    let (desk, principal, now) = (&asking.desk, &asking.principal, Timestamp::now());
-    let tokens = Tokens::new(asking.state.clone(), Vec::new());
+    let access = super::desk_access_without_directory(config).await?;
+    let (desk, principal, now) = (&access.desk, &access.principal, Timestamp::now());
+    let tokens = Tokens::new(access.state.clone(), Vec::new());
     match command {
         Command::Create { name, role, expires } => {
             let new =
-                NewToken { name: name.clone(), role, expires: end_of(&expires, now, &asking.settings.time_zone)? };
+                NewToken { name: name.clone(), role, expires: end_of(&expires, now, &access.settings.time_zone)? };
             let (token, audit_id) = tokens.create(desk, principal, &new, now).await?;
             let created = CreatedToken { name, token, role: role.name(), expires: new.expires, audit_id };
             print.show(&created, |created| {
@@ -70,7 +70,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
                 eprintln!("This is shown once. Role {}, in force until {}.", created.role, created.expires);
             })?;
         }
-        Command::List => print.show(&tokens.list(desk, principal, now).await?, |found| list(found))?,
+        Command::List => print.show(&tokens.list(desk, principal, now).await?, |tokens| list(tokens))?,
         Command::Revoke { name } => {
             let audit_id = tokens.revoke(desk, principal, &name, now).await?;
             print.show(&audit_id, |_| out!("{name} revoked"))?;
@@ -79,11 +79,11 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
     Ok(Exit::Clean)
 }
 
-fn list(found: &[TokenInfo]) {
-    for token in found {
-        out!("{:<24} {:<11} until {}, by {}", token.name, token.role, token.expires, token.created_by);
+fn list(tokens: &[TokenInfo]) {
+    for token in tokens {
+        out!("{:<24} {:<11} until {}, by {}", token.name, token.role, token.expires, printable(&token.created_by));
     }
-    out!("{} in force", found.len());
+    out!("{} in force", tokens.len());
 }
 
 /// Reads an expiry: `90d` from now, or the end of the given day in `zone`.

@@ -10,7 +10,7 @@ use provost_trace::{MessageTrace, TraceRecord, TraceResult};
 
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::{Printer, printable};
+use crate::output::{Printer, counted, printable};
 
 /// The search for messages.
 #[derive(Args)]
@@ -50,10 +50,10 @@ pub(crate) async fn run(config: &Config, arguments: Arguments, print: &Printer) 
     if wanted == (MessageSearch { since: Some(since), until, ..MessageSearch::default() }) {
         bail!("nothing to search for: give an address, a Message-ID, or one of --recipient, --sender, --message-id");
     }
-    let asking = super::asking_without_directory(config).await?;
-    let messages = MessageTraces::new(asking.desk, config.trace_folder());
-    let (found, _) = messages.find(&asking.principal, &wanted, limit.into()).await?;
-    print.show(&found, |found| show(found, since))?;
+    let access = super::desk_access_without_directory(config).await?;
+    let messages = MessageTraces::new(access.desk, config.trace_folder());
+    let (result, _) = messages.find(&access.principal, &wanted, limit.into()).await?;
+    print.show(&result, |result| show(result, since))?;
     Ok(Exit::Clean)
 }
 
@@ -79,15 +79,14 @@ fn moment_from(text: &str, now: Timestamp) -> Option<Timestamp> {
     now.checked_sub(span.ok()?).ok()
 }
 
-fn show(found: &TraceResult, since: Timestamp) {
-    found.messages.iter().for_each(show_message);
-    let count = found.messages.len();
-    out!("{count} {} since {since:.0}", if count == 1 { "message" } else { "messages" });
-    if found.more {
+fn show(result: &TraceResult, since: Timestamp) {
+    result.messages.iter().for_each(show_message);
+    out!("{} since {since:.0}", counted(result.messages.len(), "message", "messages"));
+    if result.more {
         out!("There are more: add words, change the period, or raise --limit.");
     }
-    if found.lost > 0 {
-        out!("{} events of these days were not recorded: the disk was too slow.", found.lost);
+    if result.lost > 0 {
+        out!("Events of these days that were not recorded because the disk was too slow: {}", result.lost);
     }
 }
 

@@ -3,15 +3,16 @@
 use clap::{Args, Subcommand};
 use jiff::civil::Date;
 use provost_provision::VacationChange;
+use provost_view::VACATION_INTERVAL_DAYS;
 
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::Printer;
+use crate::output::{Printer, printable};
 
 /// Operations on a vacation rule.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Answer mail to a person from a first to a last day.
+    /// Set the vacation rule of a person: reply to their mail from one day to another.
     #[command(after_help = "Example:
   provost vacation set zoe.tremblay --start 2026-12-20 --end 2027-01-05 \\
     --subject-fr Absence --text-fr 'De retour le 6 janvier.' --text-en 'Back on January 6.'")]
@@ -22,7 +23,7 @@ pub(crate) enum Command {
         /// Login, address, registrar's number, or provostPersonId.
         person: String,
     },
-    /// Stop the answers.
+    /// Remove the vacation rule, so that no more replies are sent.
     #[command(after_help = "Example: provost vacation clear zoe.tremblay")]
     Clear {
         /// Login, address, registrar's number, or provostPersonId.
@@ -50,16 +51,16 @@ pub(crate) struct SetArguments {
     /// Text in French; this or --text-en is needed.
     #[arg(long, required_unless_present = "text_en")]
     text_fr: Option<String>,
-    /// Text in English.
+    /// Text in English; this or --text-fr is needed.
     #[arg(long)]
     text_en: Option<String>,
-    /// Days between two replies to one sender.
+    /// Days between two replies to one sender, 1 to 365; 7 by default.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=365))]
     interval_days: Option<u16>,
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
-    let super::DeskAccess { desk, principal, .. } = super::asking(config).await?;
+    let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
     match command {
         Command::Set(set) => {
             let change = VacationChange {
@@ -90,9 +91,10 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 }
 
 pub(crate) fn show(vacation: &VacationChange) {
-    let day = |date: &Option<Date>, none: &str| date.map_or_else(|| none.to_owned(), |date| date.to_string());
-    let (from, to) = (day(&vacation.start, "now"), day(&vacation.end, "until cleared"));
-    out!("  vacation   {from} to {to}");
+    let from = vacation.start.map(|day| format!("from {day} ")).unwrap_or_default();
+    let until = vacation.end.map_or_else(|| "cleared".to_owned(), |day| day.to_string());
+    out!("  vacation   {from}until {until}");
+    out!("    interval   {} days", vacation.interval_days.unwrap_or(VACATION_INTERVAL_DAYS));
     let parts = [
         ("subject fr", &vacation.subject_fr),
         ("subject en", &vacation.subject_en),
@@ -102,7 +104,8 @@ pub(crate) fn show(vacation: &VacationChange) {
     for (name, value) in parts {
         if let Some(value) = value {
             // Indent the further lines of a text below its name.
-            out!("    {name:<10} {}", value.replace('\n', "\n               "));
+            let lines: Vec<String> = value.lines().map(printable).collect();
+            out!("    {name:<10} {}", lines.join("\n               "));
         }
     }
 }

@@ -36,8 +36,8 @@ impl KeyValues {
         self.0.contains_key(key)
     }
 
-    /// Takes the value of one key from `other`, or its absence.
-    pub(crate) fn take(&mut self, key: &str, other: &Self) {
+    /// Sets one key to its value in `other`, or removes it if `other` lacks it.
+    pub(crate) fn copy_from(&mut self, key: &str, other: &Self) {
         match other.0.get(key) {
             Some(value) => _ = self.0.insert(key.to_owned(), value.clone()),
             None => _ = self.0.remove(key),
@@ -56,8 +56,8 @@ mod tests {
         let after = keys("[a]\nx = 1\ny = [1, 3]\nb = { z = false }\n[c]\nnew = 1");
         let changed: Vec<String> = before.changed(&after).into_iter().collect();
         assert_eq!(changed, ["a.b.gone", "a.b.z", "a.y", "c.new"]);
-        let mut taken = before;
-        changed.iter().for_each(|key| taken.take(key, &after));
-        assert_eq!(taken, after);
+        let mut updated = before;
+        changed.iter().for_each(|key| updated.copy_from(key, &after));
+        assert_eq!(updated, after);
     }
 }

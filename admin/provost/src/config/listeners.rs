@@ -68,6 +68,12 @@ impl Listeners {
     pub(crate) fn proxies(&self, listener: &ListenerConfig) -> ProxyNetworks {
         ProxyNetworks::new(listener.proxy_networks.as_ref().unwrap_or(&self.proxy_networks).clone())
     }
+
+    /// The same for the health listener. Balancers and monitors send their own requests there, so the list for all listeners
+    /// does not apply.
+    pub(crate) fn health_proxies(&self, listener: &ListenerConfig) -> ProxyNetworks {
+        ProxyNetworks::new(listener.proxy_networks.clone().unwrap_or_default())
+    }
 }
 
 impl Listeners {
@@ -77,15 +83,15 @@ impl Listeners {
         let misplaced = self.mail().into_iter().filter(|(_, listener, _)| is_tls(listener)).map(|(name, ..)| {
             format!("listeners.{name}: tls is for http and health; submissions, imaps and pop3s are TLS without it")
         });
-        let mut found: Vec<String> = misplaced.collect();
+        let mut complaints: Vec<String> = misplaced.collect();
         let has_implicit = self.mail().into_iter().any(|(_, on, begin)| on.is_some() && begin == ConnectionStart::Tls);
         if !has_certificate && has_implicit {
-            found.push("tls: submissions, imaps and pop3s need [tls] certificate and key".to_owned());
+            complaints.push("tls: submissions, imaps and pop3s need [tls] certificate and key".to_owned());
         }
         if !has_certificate && [&self.http, &self.health].into_iter().any(is_tls) {
-            found.push("tls: http and health with tls = true need [tls] certificate and key".to_owned());
+            complaints.push("tls: http and health with tls = true need [tls] certificate and key".to_owned());
         }
-        found
+        complaints
     }
 }
 

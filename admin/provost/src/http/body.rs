@@ -40,15 +40,15 @@ pub(super) struct BoundedBody {
 }
 
 struct BodyState {
-    held: Reservation,
+    reservation: Reservation,
     octets: u64,
     fault: Option<BodyFault>,
 }
 
 impl BoundedBody {
     /// A body that begins now, with `limit` and the time that its octets add.
-    pub(super) fn new(held: Reservation, limit: Duration) -> Self {
-        let state = BodyState { held, octets: 0, fault: None };
+    pub(super) fn new(reservation: Reservation, limit: Duration) -> Self {
+        let state = BodyState { reservation, octets: 0, fault: None };
         Self { state: Arc::new(Mutex::new(state)), began: Instant::now(), limit }
     }
 
@@ -70,7 +70,7 @@ impl BoundedBody {
         let octets = self.state.lock().unwrap_or_else(PoisonError::into_inner).octets;
         let deadline = self.began + time_for(octets, self.limit);
         match timeout_at(deadline, body.next()).await {
-            Ok(Some(Ok(piece))) if self.take(piece.len()) => Ok(Some(piece)),
+            Ok(Some(Ok(piece))) if self.reserve(piece.len()) => Ok(Some(piece)),
             Ok(Some(Ok(_))) => {
                 // A client that is cut off while sending may never see the reason: read and discard the rest.
                 let rest = async { while let Some(Ok(_)) = body.next().await {} };
@@ -86,16 +86,16 @@ impl BoundedBody {
         }
     }
 
-    /// Counts received octets; `false` when there is no memory for them.
-    fn take(&self, octets: usize) -> bool {
+    /// Counts received octets against the memory budget; `false` when it has no room for them.
+    fn reserve(&self, octets: usize) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.octets = state.octets.saturating_add(octets as u64);
         let beyond = state.octets.saturating_sub(FREE_OCTETS as u64);
-        let is_held = state.held.resize(beyond);
-        if !is_held {
+        let has_memory = state.reservation.resize(beyond);
+        if !has_memory {
             state.fault = Some(BodyFault::NoMemory);
-            state.held.release();
+            state.reservation.release();
         }
-        is_held
+        has_memory
     }
 }

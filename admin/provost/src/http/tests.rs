@@ -41,12 +41,20 @@ fn listener() -> Listener {
 async fn start(drain: &Drain, connections_per_address: usize) -> SocketAddr {
     let proxies = ProxyNetworks::new(vec!["127.0.0.0/8".parse().unwrap()]);
     let limits = Limits { connections_per_address, ..Limits::default() };
-    serve_within(Deadlines::default(), Listener { proxies, limits, ..listener() }, pages(), drain).await.unwrap()
+    serve_within(
+        Deadlines::default(),
+        Listener { proxies, limits, ..listener() },
+        CountedReplies::Large,
+        pages(),
+        drain,
+    )
+    .await
+    .unwrap()
 }
 
 /// Serves with short time limits.
 async fn start_hasty(listener: Listener, header: Duration, transfer: Duration) -> SocketAddr {
-    serve_within(Deadlines { header, transfer }, listener, pages(), &Drain::new()).await.unwrap()
+    serve_within(Deadlines { header, transfer }, listener, CountedReplies::Large, pages(), &Drain::new()).await.unwrap()
 }
 
 const HASTY: Duration = Duration::from_millis(150);
@@ -84,15 +92,15 @@ async fn handlers_see_the_client_of_the_header() {
 async fn connections_of_the_client_are_counted() {
     let drain = Drain::new();
     let address = start(&drain, 1).await;
-    let mut held = TcpStream::connect(address).await.unwrap();
-    held.write_all(&[&header(7)[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat()).await.unwrap();
-    held.read_exact(&mut [0; 12]).await.unwrap();
-    let asked = |last: u8| async move { ask(address, &[&header(last)[..], REQUEST].concat()).await };
-    assert_eq!(asked(7).await, "");
-    assert!(asked(8).await.contains(" 200 "));
-    drop(held);
+    let mut first = TcpStream::connect(address).await.unwrap();
+    first.write_all(&[&header(7)[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat()).await.unwrap();
+    first.read_exact(&mut [0; 12]).await.unwrap();
+    let reply_to = |last: u8| async move { ask(address, &[&header(last)[..], REQUEST].concat()).await };
+    assert_eq!(reply_to(7).await, "");
+    assert!(reply_to(8).await.contains(" 200 "));
+    drop(first);
     let freed = async {
-        while asked(7).await.is_empty() {
+        while reply_to(7).await.is_empty() {
             tokio::task::yield_now().await;
         }
     };
@@ -107,8 +115,8 @@ async fn half_a_header_is_cut_off() {
         let answer = ask(address, half.as_bytes()).await;
         assert!(!answer.contains(" 200 "), "{half}: {answer}");
     }
-    let kept = ask(address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
-    assert!(kept.starts_with("HTTP/1.1 200 "), "{kept}");
+    let answer = ask(address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     let mut socket = TcpStream::connect(address).await.unwrap();
     let (mut from, mut to) = socket.split();
     let dripping = async {
@@ -164,8 +172,9 @@ async fn bodies_and_replies_are_within_the_memory_budget() {
         assert!(answer.contains(" 503 ") && answer.contains("\r\nretry-after: 5\r\n"), "{answer}");
     }
     assert!(ask(address, &post(4_000)).await.ends_with("\r\n4000"), "a small body needs no memory budget");
-    let monitored = Listener { name: "health", budgets: health_budgets, ..listener() };
-    let health = start_hasty(monitored, LONG, LONG).await;
+    let monitored = Listener { budgets: health_budgets, ..listener() };
+    let (deadlines, drain) = (Deadlines::default(), Drain::new());
+    let health = serve_within(deadlines, monitored, CountedReplies::None, pages(), &drain).await.unwrap();
     assert!(ask(health, b"GET /much HTTP/1.0\r\n\r\n").await.contains(" 200 "), "monitoring needs no memory budget");
     drop(others);
     assert!(ask(address, &post(20_000)).await.ends_with("\r\n20000"));
@@ -220,7 +229,7 @@ async fn a_reply_that_nobody_reads_ends() {
 async fn half_a_header_does_not_hold_up_the_end_of_the_node() {
     let drain = Drain::new();
     let listener = listener();
-    let address = serve_within(Deadlines::default(), listener, pages(), &drain).await.unwrap();
+    let address = serve_within(Deadlines::default(), listener, CountedReplies::Large, pages(), &drain).await.unwrap();
     let mut half = TcpStream::connect(address).await.unwrap();
     half.write_all(b"GET / HT").await.unwrap();
     assert!(ask(address, REQUEST).await.contains(" 200 "));
@@ -232,16 +241,16 @@ async fn half_a_header_does_not_hold_up_the_end_of_the_node() {
 #[tokio::test]
 async fn tls_is_known_to_pages_and_browsers() {
     let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let identity = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (chain, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
-    std::fs::write(&chain, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&chain, identity.cert.pem()).unwrap();
+    std::fs::write(&key, identity.signing_key.serialize_pem()).unwrap();
     let tls = Some(provost_net::server_config(&chain, &key).unwrap());
     let limits = Limits { handshake: HASTY, ..Limits::default() };
     let address = start_hasty(Listener { implicit_tls: true, tls, limits, ..listener() }, LONG, LONG).await;
 
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
+    roots.add(identity.cert.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let client = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

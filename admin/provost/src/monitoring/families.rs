@@ -146,9 +146,9 @@ pub(super) const FAMILIES: &[Family] = &[
     by(
         counter(
             "provost_memory_budget_refused_total",
-            "Messages, literals and HTTP replies refused because memory was short.",
+            "Messages, literals, LDAP requests and HTTP replies refused because memory was short.",
         ),
-        &[("what", LabelValues::Fixed(&["message", "literal", "http"]))],
+        &[("what", LabelValues::Fixed(&["message", "literal", "http", "ldap"]))],
     ),
     by(
         counter("provost_tls_reloads_total", "Times that certificate and key were read again."),
@@ -238,7 +238,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "Entries that could not be read as a person, an address or a setting; their previous data stays in use.",
     ),
     counter("provost_view_refreshes_total", "Complete refreshes of the View."),
-    counter("provost_view_parked_total", "Refreshes not believed because they would remove too much."),
+    counter("provost_view_parked_total", "Refreshes parked because they would remove too many entries."),
     gauge("provost_settings_bad", "Settings in the directory that break their rule and are not in force."),
     open(counter(
         "provost_directory_failures_total",

@@ -13,6 +13,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::config::{Config, ListenerConfig};
 use crate::exit::Exit;
+use crate::output::printable;
 
 /// Longest time for one answer of the node.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
@@ -48,10 +49,15 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
     };
     let token = uuid::Uuid::new_v4().simple().to_string();
     send(address(&on.mx, "mx")?, config, &reader, &token).await.context("SMTP")?;
-    out!("SMTP  {} took a message for {} <{}>", address(&on.mx, "mx")?, reader.name, reader.mail);
+    out!(
+        "SMTP  {} took a message for {} <{}>",
+        address(&on.mx, "mx")?,
+        printable(&reader.name),
+        printable(&reader.mail)
+    );
     let by_imap = read_imap(address(&on.imap, "imap")?, &reader, &token).await.context("IMAP")?;
-    out!("IMAP  {} found it in the INBOX of {}:\n", address(&on.imap, "imap")?, reader.mail);
-    by_imap.lines().for_each(|line| out!("    {line}"));
+    out!("IMAP  {} found it in the INBOX of {}:\n", address(&on.imap, "imap")?, printable(&reader.mail));
+    by_imap.lines().for_each(|line| out!("    {}", printable(line)));
     let by_pop3 = read_pop3(address(&on.pop3, "pop3")?, &reader, &token).await.context("POP3")?;
     ensure!(by_imap == by_pop3, "IMAP and POP3 do not show the same message");
     out!("\nPOP3  {} found the same {} octets", address(&on.pop3, "pop3")?, by_pop3.len());
@@ -60,7 +66,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
 
 /// The first person of the file who has a password and is in the directory.
 async fn reader(config: &Config, records: &[SourceRecord]) -> anyhow::Result<Option<ProofReader>> {
-    let crate::commands::DeskAccess { desk, settings, principal, .. } = crate::commands::asking(config).await?;
+    let crate::commands::DeskAccess { desk, settings, principal, .. } = crate::commands::desk_access(config).await?;
     for record in records.iter().filter(|record| record.password.is_some()).take(ROWS_TRIED) {
         let key = format!("{}:{}", settings.source, record.person_id);
         let (Ok(person), Some(password)) = (desk.person(&principal, &key).await, &record.password) else { continue };

@@ -25,6 +25,16 @@ const NAME_CHARS_MAX: usize = 200;
 /// Source name of people that are in no registrar's file.
 const LOCAL_SOURCE: &str = "local";
 
+/// A password that was set.
+pub struct StoredPassword {
+    /// The password itself.
+    pub password: Secret,
+    /// The value that is stored for it, the only one of the person.
+    pub hash: String,
+    /// Id of the audit record.
+    pub audit_id: String,
+}
+
 impl Desk {
     /// Sets `password`, or a generated one, which is returned only here. Second value: the audit id.
     pub async fn reset_password(
@@ -32,17 +42,18 @@ impl Desk {
         principal: &Principal,
         target: impl Into<ChangeTarget<'_>>,
         password: Option<Secret>,
-    ) -> Result<(Secret, String), DeskError> {
+    ) -> Result<StoredPassword, DeskError> {
         let person = self.target(principal, Permission::ResetPassword, &target.into()).await?;
         let generated = password.is_none();
         let password = password.unwrap_or_else(|| generate(&mut rand::rng()));
         check_password(password.reveal())
             .map_err(|rule| DeskError::Invalid { field: "password", rule: rule.to_owned() })?;
         let hash = hash(password.clone(), self.settings.get().scheme).await?;
-        let change = Modification::replace(AttributeDescription::of(attr::USER_PASSWORD), vec![hash.into_bytes()]);
+        let change =
+            Modification::replace(AttributeDescription::of(attr::USER_PASSWORD), vec![hash.clone().into_bytes()]);
         let detail = json!({ "generated": generated, "had_one": has_password(&person) });
-        let id = self.change(principal.actor(), "password.reset", &person, vec![change], detail).await?;
-        Ok((password, id))
+        let audit_id = self.change(principal.actor(), "password.reset", &person, vec![change], detail).await?;
+        Ok(StoredPassword { password, hash, audit_id })
     }
 
     /// Sets a person's roles to exactly these, none of them above the principal's own. Returns the audit id.

@@ -5,7 +5,7 @@
 
 use jiff::{Timestamp, ToSpan};
 use provost_client::{DirectoryError, WriteConditions};
-use provost_entry::time::{generalized, parse_generalized};
+use provost_entry::time::{format_generalized, parse_generalized};
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_schema::attr;
 
@@ -79,7 +79,7 @@ impl Desk {
         kind: AddressKind,
     ) -> Result<AddressClaim, DeskError> {
         let since = Timestamp::now();
-        let entry = address_entry(self.directory.suffix(), address, owner, kind, &generalized(since));
+        let entry = address_entry(self.directory.suffix(), address, owner, kind, &format_generalized(since));
         match self.directory.add(entry).await {
             Ok(_) => return Ok(AddressClaim::Made),
             Err(DirectoryError::AlreadyExists(_)) => {}
@@ -109,7 +109,7 @@ impl Desk {
         let changes = vec![
             set(attr::PROVOST_OWNER, owner.as_str()),
             set(attr::PROVOST_ADDRESS_KIND, kind.as_str()),
-            set(attr::PROVOST_SINCE, &generalized(since)),
+            set(attr::PROVOST_SINCE, &format_generalized(since)),
             Modification::replace(AttributeDescription::of(attr::PROVOST_UNTIL), Vec::new()),
         ];
         let dn = tree::address(self.directory.suffix(), address.as_str());
@@ -149,8 +149,8 @@ impl Desk {
         let set = |name, value: String| Modification::replace(AttributeDescription::of(name), vec![value.into()]);
         let changes = vec![
             set(attr::PROVOST_ADDRESS_KIND, QUARANTINED.to_owned()),
-            set(attr::PROVOST_SINCE, generalized(now)),
-            set(attr::PROVOST_UNTIL, generalized(until)),
+            set(attr::PROVOST_SINCE, format_generalized(now)),
+            set(attr::PROVOST_UNTIL, format_generalized(until)),
         ];
         self.directory.modify(&dn, changes, registration.unchanged()).await.map(drop)
     }

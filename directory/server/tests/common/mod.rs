@@ -67,7 +67,7 @@ pub fn config(folder: &Path) -> ServerConfig {
         root_password: password_value(),
         listen: vec![([127, 0, 0, 1], 0).into()],
         tls: None,
-        client_address: None,
+        admission: None,
         server_id: 1,
     }
 }

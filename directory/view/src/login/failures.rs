@@ -12,8 +12,13 @@ use jiff::{SignedDuration, Timestamp};
 use lru::LruCache;
 
 use super::turns::LoginLane;
+use crate::cow_map::MapKey;
 
-/// Maximum number of accounts, sources and pairs remembered; beyond, the least recently seen are forgotten.
+/// Maximum number of people, and of pairs of a person and a source, remembered: every account of a university. Refusals
+/// of people are kept apart from those of names that nobody has, or invented names could flush them.
+const PEOPLE_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
+/// Maximum number of unknown names, and of their pairs, and of sources remembered; beyond, the least recently seen are
+/// forgotten.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
 
 /// Maximum number of familiar pairs of account and source: every account of a university, with a few sources each.
@@ -50,15 +55,56 @@ impl RefusalLevel {
     }
 }
 
-/// The digest of a login name, so that a long unknown name takes no more memory than a short one.
-type NameDigest = [u8; 16];
+/// The account that a login names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum NamedAccount {
+    /// The entryUUID of a person.
+    Person(MapKey),
+    /// The digest of a name that nobody has, so that a long name takes no more memory than a short one.
+    Unknown(MapKey),
+}
+
+impl NamedAccount {
+    /// Returns the octets that stand for the account in digests.
+    pub(super) fn key(self) -> MapKey {
+        match self {
+            Self::Person(key) | Self::Unknown(key) => key,
+        }
+    }
+}
+
+/// The refusals of one kind of account.
+struct AccountLevels {
+    pairs: LruCache<(MapKey, IpAddr), RefusalLevel>,
+    accounts: LruCache<MapKey, RefusalLevel>,
+}
+
+impl AccountLevels {
+    fn new(most: NonZeroUsize) -> Self {
+        Self { pairs: LruCache::new(most), accounts: LruCache::new(most) }
+    }
+}
 
 struct RefusalLevels {
-    pairs: LruCache<(NameDigest, IpAddr), RefusalLevel>,
-    accounts: LruCache<NameDigest, RefusalLevel>,
+    people: AccountLevels,
+    unknown: AccountLevels,
     sources: LruCache<IpAddr, RefusalLevel>,
     /// The time of the last accepted login.
-    familiar: LruCache<(NameDigest, IpAddr), Timestamp>,
+    familiar: LruCache<(MapKey, IpAddr), Timestamp>,
+}
+
+impl RefusalLevels {
+    fn of(&mut self, account: NamedAccount) -> &mut AccountLevels {
+        match account {
+            NamedAccount::Person(_) => &mut self.people,
+            NamedAccount::Unknown(_) => &mut self.unknown,
+        }
+    }
+
+    fn is_familiar(&mut self, account: NamedAccount, source: IpAddr, now: Timestamp) -> bool {
+        let last_login = self.familiar.get(&(account.key(), source)).copied();
+        last_login.is_some_and(|at| now.duration_since(at) < FAMILIAR)
+    }
 }
 
 /// The refusals remembered for all names and sources.
@@ -71,21 +117,26 @@ pub(super) struct TooMany;
 impl RecentRefusals {
     pub(super) fn new() -> Self {
         let levels = RefusalLevels {
-            pairs: LruCache::new(REMEMBERED_MAX),
-            accounts: LruCache::new(REMEMBERED_MAX),
+            people: AccountLevels::new(PEOPLE_MAX),
+            unknown: AccountLevels::new(REMEMBERED_MAX),
             sources: LruCache::new(REMEMBERED_MAX),
             familiar: LruCache::new(FAMILIAR_MAX),
         };
         Self(Mutex::new(levels))
     }
 
-    /// Returns the lane for a login of `name` from `source`, or the refusal to check it.
-    pub(super) fn lane(&self, name: &NameDigest, source: IpAddr, now: Timestamp) -> Result<LoginLane, TooMany> {
+    /// Whether a login to the account from this source was accepted lately.
+    pub(super) fn is_familiar(&self, account: NamedAccount, source: IpAddr, now: Timestamp) -> bool {
+        self.levels().is_familiar(account, source, now)
+    }
+
+    /// Returns the lane for a login to `name` from `source`, or the refusal to check it.
+    pub(super) fn lane(&self, name: NamedAccount, source: IpAddr, now: Timestamp) -> Result<LoginLane, TooMany> {
         let mut levels = self.levels();
-        let pair = levels.pairs.get(&(*name, source)).map_or(0.0, |level| level.now(PAIR, now));
-        let last_login = levels.familiar.get(&(*name, source)).copied();
-        let is_familiar = last_login.is_some_and(|at| now.duration_since(at) < FAMILIAR);
-        let account = levels.accounts.get(name).map_or(0.0, |level| level.now(ACCOUNT, now));
+        let is_familiar = levels.is_familiar(name, source, now);
+        let of_account = levels.of(name);
+        let pair = of_account.pairs.get(&(name.key(), source)).map_or(0.0, |level| level.now(PAIR, now));
+        let account = of_account.accounts.get(&name.key()).map_or(0.0, |level| level.now(ACCOUNT, now));
         let of_source = levels.sources.get(&source).map_or(0.0, |level| level.now(SOURCE, now));
         let is_guessed = account >= ACCOUNT.refusals || of_source >= SOURCE.refusals;
         if pair >= PAIR.refusals || (is_guessed && !is_familiar) {
@@ -96,19 +147,21 @@ impl RecentRefusals {
     }
 
     /// Counts a refusal.
-    pub(super) fn refused(&self, name: &NameDigest, source: IpAddr, now: Timestamp) {
+    pub(super) fn refused(&self, name: NamedAccount, source: IpAddr, now: Timestamp) {
         let mut levels = self.levels();
-        add(&mut levels.pairs, (*name, source), PAIR, now);
-        add(&mut levels.accounts, *name, ACCOUNT, now);
+        let of_account = levels.of(name);
+        add(&mut of_account.pairs, (name.key(), source), PAIR, now);
+        add(&mut of_account.accounts, name.key(), ACCOUNT, now);
         add(&mut levels.sources, source, SOURCE, now);
     }
 
     /// Makes the source familiar, and forgives the refusals of this name from it, which were the person's own mistakes.
-    pub(super) fn accepted(&self, name: &NameDigest, source: IpAddr, now: Timestamp) {
+    pub(super) fn accepted(&self, name: NamedAccount, source: IpAddr, now: Timestamp) {
         let mut levels = self.levels();
-        levels.familiar.put((*name, source), now);
-        if let Some(pair) = levels.pairs.pop(&(*name, source))
-            && let Some(account) = levels.accounts.get_mut(name)
+        levels.familiar.put((name.key(), source), now);
+        let of_account = levels.of(name);
+        if let Some(pair) = of_account.pairs.pop(&(name.key(), source))
+            && let Some(account) = of_account.accounts.get_mut(&name.key())
         {
             account.refusals = (account.refusals - pair.refusals).max(0.0);
         }
@@ -150,66 +203,78 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
-    const ZOE: NameDigest = [1; 16];
-    const LI: NameDigest = [2; 16];
+    const ZOE: NamedAccount = NamedAccount::Person([1; 16]);
+    const LI: NamedAccount = NamedAccount::Person([2; 16]);
+
+    fn invented(n: u16) -> NamedAccount {
+        let mut name = [0; 16];
+        name[..2].copy_from_slice(&n.to_be_bytes());
+        NamedAccount::Unknown(name)
+    }
 
     #[test]
     fn guessing_is_delayed_and_then_throttled() {
         let failures = RecentRefusals::new();
-        assert_eq!(failures.lane(&ZOE, source(1), at(0)), Ok(LoginLane::Fresh));
+        assert_eq!(failures.lane(ZOE, source(1), at(0)), Ok(LoginLane::Fresh));
         for _ in 0..10 {
-            assert!(failures.lane(&ZOE, source(1), at(0)).is_ok());
-            failures.refused(&ZOE, source(1), at(0));
+            assert!(failures.lane(ZOE, source(1), at(0)).is_ok());
+            failures.refused(ZOE, source(1), at(0));
         }
-        assert_eq!(failures.lane(&ZOE, source(1), at(0)), Err(TooMany));
+        assert_eq!(failures.lane(ZOE, source(1), at(0)), Err(TooMany));
         assert_eq!(
-            failures.lane(&ZOE, source(2), at(0)),
+            failures.lane(ZOE, source(2), at(0)),
             Ok(LoginLane::Suspect),
             "the same account from another source"
         );
-        assert_eq!(failures.lane(&LI, source(1), at(0)), Ok(LoginLane::Fresh), "another account from the same source");
-        assert_eq!(failures.lane(&ZOE, source(1), at(30)), Ok(LoginLane::Suspect), "one refusal has expired");
-        assert_eq!(failures.lane(&ZOE, source(1), at(1000)), Ok(LoginLane::Fresh));
-        assert_eq!(failures.lane(&ZOE, source(1), at(-86_400)), Err(TooMany), "a clock that was set back");
+        assert_eq!(failures.lane(LI, source(1), at(0)), Ok(LoginLane::Fresh), "another account from the same source");
+        assert_eq!(failures.lane(ZOE, source(1), at(30)), Ok(LoginLane::Suspect), "one refusal has expired");
+        assert_eq!(failures.lane(ZOE, source(1), at(1000)), Ok(LoginLane::Fresh));
+        assert_eq!(failures.lane(ZOE, source(1), at(-86_400)), Err(TooMany), "a clock that was set back");
     }
 
     #[test]
     fn who_gets_it_right_is_forgiven() {
         let failures = RecentRefusals::new();
-        (0..9).for_each(|_| failures.refused(&ZOE, source(1), at(0)));
-        failures.accepted(&ZOE, source(1), at(0));
-        assert_eq!(failures.lane(&ZOE, source(1), at(0)), Ok(LoginLane::Fresh));
+        (0..9).for_each(|_| failures.refused(ZOE, source(1), at(0)));
+        failures.accepted(ZOE, source(1), at(0));
+        assert_eq!(failures.lane(ZOE, source(1), at(0)), Ok(LoginLane::Fresh));
     }
 
     #[test]
     fn guessing_from_many_places_and_at_many_accounts_ends_as_well() {
         let failures = RecentRefusals::new();
         for n in 0..100 {
-            failures.refused(&ZOE, source(n), at(0));
+            failures.refused(ZOE, source(n), at(0));
         }
-        assert_eq!(failures.lane(&ZOE, source(200), at(0)), Err(TooMany));
+        assert_eq!(failures.lane(ZOE, source(200), at(0)), Err(TooMany));
         let failures = RecentRefusals::new();
         for n in 0..1000u16 {
-            let mut name = [0; 16];
-            name[..2].copy_from_slice(&n.to_be_bytes());
-            failures.refused(&name, source(1), at(0));
+            failures.refused(invented(n), source(1), at(0));
         }
-        assert_eq!(failures.lane(&ZOE, source(1), at(0)), Err(TooMany));
-        assert_eq!(failures.lane(&ZOE, source(1), at(1)), Ok(LoginLane::Fresh));
+        assert_eq!(failures.lane(ZOE, source(1), at(0)), Err(TooMany));
+        assert_eq!(failures.lane(ZOE, source(1), at(1)), Ok(LoginLane::Fresh));
     }
 
     #[test]
     fn guesses_from_everywhere_do_not_lock_out_a_familiar_source() {
         let failures = RecentRefusals::new();
-        failures.accepted(&ZOE, source(200), at(0));
-        (0..100).for_each(|n| failures.refused(&ZOE, source(n), at(1)));
-        assert_eq!(failures.lane(&ZOE, source(200), at(1)), Ok(LoginLane::Fresh));
-        assert_eq!(failures.lane(&ZOE, source(201), at(1)), Err(TooMany));
-        (0..10).for_each(|_| failures.refused(&ZOE, source(200), at(2)));
-        assert_eq!(failures.lane(&ZOE, source(200), at(2)), Err(TooMany), "its own refusals count");
+        failures.accepted(ZOE, source(200), at(0));
+        (0..100).for_each(|n| failures.refused(ZOE, source(n), at(1)));
+        assert_eq!(failures.lane(ZOE, source(200), at(1)), Ok(LoginLane::Fresh));
+        assert_eq!(failures.lane(ZOE, source(201), at(1)), Err(TooMany));
+        (0..10).for_each(|_| failures.refused(ZOE, source(200), at(2)));
+        assert_eq!(failures.lane(ZOE, source(200), at(2)), Err(TooMany), "its own refusals count");
         let later = 31 * 86_400;
-        (0..100).for_each(|n| failures.refused(&ZOE, source(n), at(later)));
-        assert_eq!(failures.lane(&ZOE, source(200), at(later)), Err(TooMany), "no longer familiar");
+        (0..100).for_each(|n| failures.refused(ZOE, source(n), at(later)));
+        assert_eq!(failures.lane(ZOE, source(200), at(later)), Err(TooMany), "no longer familiar");
+    }
+
+    #[test]
+    fn invented_names_do_not_flush_the_refusals_of_people() {
+        let failures = RecentRefusals::new();
+        (0..100).for_each(|n| failures.refused(ZOE, source(n), at(0)));
+        (0..30_000).for_each(|n| failures.refused(invented(n), source((n % 250) as u8), at(0)));
+        assert_eq!(failures.lane(ZOE, IpAddr::from([198, 51, 100, 1]), at(0)), Err(TooMany));
     }
 
     #[test]

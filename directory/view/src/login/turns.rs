@@ -102,15 +102,6 @@ impl HashTurns {
         Self(Arc::new(Mutex::new(TurnState { free: cores.max(1), free_suspect, fresh, suspect, turns_given: 0 })))
     }
 
-    /// Whether [`HashTurns::take`] would fail now.
-    pub(super) fn is_full(&self, source: IpAddr, lane: LoginLane) -> bool {
-        let state = self.state();
-        match lane {
-            LoginLane::Fresh => state.fresh.is_full(source, lane),
-            LoginLane::Suspect => state.suspect.is_full(source, lane),
-        }
-    }
-
     /// Waits for a turn, or fails at once when too many logins wait.
     pub(super) async fn take(&self, source: IpAddr, lane: LoginLane) -> Result<HashTurn, LaneFull> {
         let receiver = {
@@ -124,6 +115,13 @@ impl HashTurns {
             receiver
         };
         receiver.await.map_err(|_| LaneFull)
+    }
+
+    /// Returns how many logins wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        let state = self.state();
+        state.fresh.count + state.suspect.count
     }
 
     fn state(&self) -> MutexGuard<'_, TurnState> {

@@ -1,7 +1,7 @@
-//! One complete visit to a listener: greeting, TLS where it is offered, farewell.
+//! One complete probe of a listener: greeting, TLS where it is offered, farewell.
 //!
 //! The node counts a connection as a failure when it ends during a handshake or lacks the header that a balancer's network must
-//! send, and monitors raise alarms on failures. A visit therefore speaks the protocol to its end.
+//! send, and monitors raise alarms on failures. A probe therefore speaks the protocol to its end.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -16,9 +16,9 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 
 /// Longest time for a listener to accept.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
-/// Longest time of a whole visit: an unknown program may listen at the address and answer slowly on purpose.
-const VISIT_LIMIT: Duration = Duration::from_secs(10);
-/// Maximum number of octets that a visit reads.
+/// Longest time of a whole probe: an unknown program may listen at the address and answer slowly on purpose.
+const PROBE_LIMIT: Duration = Duration::from_secs(10);
+/// Maximum number of octets that a probe reads.
 const READ_OCTETS_MAX: u64 = 64 * 1024;
 /// PROXY version 2, command LOCAL, without addresses (PROXY protocol §2.2): the sender connects for itself.
 const PROXY_LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
@@ -47,7 +47,16 @@ pub(super) enum TlsStart {
     FromStart,
 }
 
-/// The listener to visit, and what to expect there.
+/// Why a listener did not pass its probe.
+#[derive(Clone, Debug)]
+pub(super) enum ProbeFault {
+    /// It takes no connection.
+    NotAccepting(String),
+    /// It takes a connection, and then does not behave as its protocol says, or is too slow.
+    Unexpected(String),
+}
+
+/// The listener to probe, and what to expect there.
 #[derive(Clone, Debug)]
 pub(super) struct ListenerProbe {
     pub(super) address: SocketAddr,
@@ -59,19 +68,17 @@ pub(super) struct ListenerProbe {
 }
 
 impl ListenerProbe {
-    /// Makes the visit. Returns the certificate if TLS was reached; the error describes the failure.
-    pub(super) fn run(&self) -> Result<Option<CertificateDer<'static>>, String> {
-        self.visit().map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".to_owned(),
-            io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
-            _ => error.to_string(),
-        })
+    /// Runs the probe. Returns the certificate if TLS was reached.
+    pub(super) fn run(&self) -> Result<Option<CertificateDer<'static>>, ProbeFault> {
+        let socket = TcpStream::connect_timeout(&self.address, CONNECT_LIMIT);
+        let socket = socket.map_err(|error| ProbeFault::NotAccepting(explained(&error)))?;
+        self.speak(socket).map_err(|error| ProbeFault::Unexpected(explained(&error)))
     }
 
-    fn visit(&self) -> io::Result<Option<CertificateDer<'static>>> {
-        let socket = TcpStream::connect_timeout(&self.address, CONNECT_LIMIT)?;
+    /// Speaks the protocol from greeting to farewell.
+    fn speak(&self, socket: TcpStream) -> io::Result<Option<CertificateDer<'static>>> {
         let own = socket.local_addr()?.ip();
-        let mut plain = ProbeConversation::new(TimedSocket { socket, end: Instant::now() + VISIT_LIMIT });
+        let mut plain = ProbeConversation::new(TimedSocket { socket, end: Instant::now() + PROBE_LIMIT });
         if self.proxies.networks().iter().any(|network| network.contains(own)) {
             plain.send(PROXY_LOCAL)?;
         }
@@ -182,7 +189,7 @@ impl ListenerProbe {
 
 type TlsSocket = StreamOwned<ClientConnection, TimedSocket>;
 
-/// A socket whose reads and writes stop at the end of the visit.
+/// A socket whose reads and writes stop at the end of the probe.
 struct TimedSocket {
     socket: TcpStream,
     end: Instant,
@@ -255,13 +262,13 @@ impl<S: Read + Write> ProbeConversation<S> {
 
     /// The text of a reply with this code, one string for each line (RFC 5321 §4.2.1).
     fn smtp(&mut self, code: &str) -> io::Result<Vec<String>> {
-        let mut words = Vec::new();
+        let mut texts = Vec::new();
         loop {
             let line = self.line()?;
             let Some(rest) = line.strip_prefix(code) else { return Err(answered(&line)) };
-            words.push(rest.get(1..).unwrap_or_default().to_owned());
+            texts.push(rest.get(1..).unwrap_or_default().to_owned());
             if !rest.starts_with('-') {
-                return Ok(words);
+                return Ok(texts);
             }
         }
     }
@@ -278,6 +285,14 @@ impl<S: Read + Write> ProbeConversation<S> {
             [2, 1, 1, 0x78, _, 0x0a, 1, 0, ..] => Ok(()),
             _ => Err(io::Error::other("it refuses StartTLS")),
         }
+    }
+}
+
+fn explained(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer in time".to_owned(),
+        io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
+        _ => error.to_string(),
     }
 }
 

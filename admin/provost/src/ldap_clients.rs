@@ -1,0 +1,78 @@
+//! Limits for the clients of the embedded LDAP server: connections by source, and memory for requests.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use provost_net::{ConnectionsBySource, MemoryBudget, ProxyNetworks, Reservation, SourceSlot};
+use provost_server::{AdmittedClient, CONNECTIONS_MAX, ClientAdmission, ClientPlace};
+use tokio::net::TcpStream;
+
+/// Open LDAP connections of one source: no source can close the directory to the others. The programs of this machine
+/// share one address, so they have no such limit.
+const LDAP_CONNECTIONS_PER_SOURCE: usize = CONNECTIONS_MAX / 4;
+
+/// Finds the client of an LDAP connection, which may begin with a PROXY header, and counts it.
+pub(crate) struct LdapClients {
+    proxies: ProxyNetworks,
+    sources: ConnectionsBySource,
+    memory: MemoryBudget,
+}
+
+impl LdapClients {
+    pub(crate) fn new(proxies: ProxyNetworks, memory: MemoryBudget) -> Self {
+        Self { proxies, sources: ConnectionsBySource::new(), memory }
+    }
+
+    fn source(&self, address: SocketAddr) -> Option<SourceSlot> {
+        let slot = self.sources.enter(address.ip(), LDAP_CONNECTIONS_PER_SOURCE);
+        if slot.is_none() {
+            metrics::counter!("provost_net_refused_total", "listener" => "ldap").increment(1);
+        }
+        slot
+    }
+}
+
+/// One LDAP connection in the counts of the process.
+struct LdapPlace {
+    _source: Option<SourceSlot>,
+    request: Mutex<Reservation>,
+}
+
+impl LdapPlace {
+    fn request(&self) -> MutexGuard<'_, Reservation> {
+        self.request.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientPlace for LdapPlace {
+    fn hold(&self, octets: usize) -> bool {
+        let has_room = self.request().resize(octets as u64);
+        if !has_room {
+            metrics::counter!("provost_memory_budget_refused_total", "what" => "ldap").increment(1);
+        }
+        has_room
+    }
+
+    fn release(&self) {
+        self.request().release();
+    }
+}
+
+impl ClientAdmission for LdapClients {
+    fn admit<'a>(
+        &'a self,
+        socket: &'a mut TcpStream,
+        remote: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = Option<AdmittedClient>> + Send + 'a>> {
+        Box::pin(async move {
+            let address = self.proxies.peer(socket, remote, "ldap").await?.remote;
+            let source = match address.ip().to_canonical().is_loopback() {
+                true => None,
+                false => Some(self.source(address)?),
+            };
+            let place = LdapPlace { _source: source, request: Mutex::new(self.memory.body_of(address.ip())) };
+            Some(AdmittedClient { address, place: Some(Arc::new(place)) })
+        })
+    }
+}

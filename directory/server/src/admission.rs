@@ -1,0 +1,37 @@
+//! Determines and admits the client of a connection.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+
+/// A client that may speak.
+pub struct AdmittedClient {
+    /// The client's address; behind a balancer, not that of the socket.
+    pub address: SocketAddr,
+    /// Its place in the counts of connections and memory, dropped at the end of the connection; `None` has no limits.
+    pub place: Option<Arc<dyn ClientPlace>>,
+}
+
+/// The place of one connection in the counts of the process.
+pub trait ClientPlace: Send + Sync {
+    /// Counts a large request, until it is released; `false` when there is no memory for it. Called again with the same
+    /// `octets` while the request arrives.
+    fn hold(&self, octets: usize) -> bool;
+
+    /// Releases the request.
+    fn release(&self);
+}
+
+/// Determines the client of an accepted connection from the octets that a balancer sends before the first octet of
+/// LDAP, and limits the connections of one source and the memory of all.
+pub trait ClientAdmission: Send + Sync {
+    /// Returns the client; `None` closes the connection. The implementation bounds its own time, and consumes no octet
+    /// of LDAP or TLS.
+    fn admit<'a>(
+        &'a self,
+        socket: &'a mut TcpStream,
+        remote: SocketAddr,
+    ) -> Pin<Box<dyn Future<Output = Option<AdmittedClient>> + Send + 'a>>;
+}
