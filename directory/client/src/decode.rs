@@ -46,12 +46,12 @@ pub(crate) enum SyncInfo {
     /// The end of a delete phase.
     RefreshDelete {
         cookie: Option<Vec<u8>>,
-        done: bool,
+        refresh_done: bool,
     },
     /// The end of a present phase.
     RefreshPresent {
         cookie: Option<Vec<u8>>,
-        done: bool,
+        refresh_done: bool,
     },
     IdSet {
         cookie: Option<Vec<u8>>,
@@ -121,11 +121,11 @@ pub(crate) fn sync_info(message: StructureTag) -> Option<SyncInfo> {
         1 | 2 => {
             let deletes = info.id == 1;
             let SyncInfoFields { cookie, flag, .. } = components(info)?;
-            let done = flag.unwrap_or(true);
+            let refresh_done = flag.unwrap_or(true);
             Some(if deletes {
-                SyncInfo::RefreshDelete { cookie, done }
+                SyncInfo::RefreshDelete { cookie, refresh_done }
             } else {
-                SyncInfo::RefreshPresent { cookie, done }
+                SyncInfo::RefreshPresent { cookie, refresh_done }
             })
         }
         3 => {
@@ -286,8 +286,8 @@ mod tests {
     #[test]
     fn sync_info_with_and_without_its_optional_parts() {
         assert_eq!(info(&[0x80, 2, b'a', b'b']), Some(SyncInfo::NewCookie(b"ab".to_vec())));
-        assert_eq!(info(&[0xa1, 0]), Some(SyncInfo::RefreshDelete { cookie: None, done: true }));
-        let expect = SyncInfo::RefreshPresent { cookie: Some(b"c".to_vec()), done: false };
+        assert_eq!(info(&[0xa1, 0]), Some(SyncInfo::RefreshDelete { cookie: None, refresh_done: true }));
+        let expect = SyncInfo::RefreshPresent { cookie: Some(b"c".to_vec()), refresh_done: false };
         assert_eq!(info(&[0xa2, 6, 4, 1, b'c', 1, 1, 0]), Some(expect));
         let uuid = Uuid::from_u128(9);
         let value = [&[0xa3, 20, 0x31, 18, 4, 16][..], uuid.as_bytes()].concat();

@@ -88,14 +88,14 @@ impl Directory {
     /// Reads the contextCSN of each server on a new connection with our identity, in the order of the configuration. The
     /// circuit breakers and the failure counters do not see the results. A server that does not answer costs at most the
     /// connect timeout and two operation timeouts.
-    pub async fn look(&self) -> Vec<ServerCondition> {
-        let mut looks = Vec::with_capacity(self.inner.servers.len());
+    pub async fn probe_servers(&self) -> Vec<ServerCondition> {
+        let mut conditions = Vec::with_capacity(self.inner.servers.len());
         for server in &self.inner.servers {
-            let looked = probe_at(server, self.suffix()).await;
-            let context_csn = looked.map_err(|failure| failure.of_read(server.url()));
-            looks.push(ServerCondition { url: server.url().to_owned(), role: server.role(), context_csn });
+            let outcome = probe_at(server, self.suffix()).await;
+            let context_csn = outcome.map_err(|failure| failure.of_read(server.url()));
+            conditions.push(ServerCondition { url: server.url().to_owned(), role: server.role(), context_csn });
         }
-        looks
+        conditions
     }
 
     /// Searches at any healthy server. Collects the whole result; `search.limit` bounds it.
@@ -270,8 +270,8 @@ impl Directory {
     async fn write(&self, operation: SingleRequest<'_>, controls: &[RawControl]) -> Result<LdapResult, DirectoryError> {
         let mut last = DirectoryError::Unavailable("no provider is configured, or it has failed recently".to_owned());
         let mut order = self.order(self.inner.writer.load(Ordering::Relaxed), Some(ServerRole::Provider));
-        let alone = order.len() == 1;
-        order.extend_from_within(..usize::from(alone));
+        let is_only = order.len() == 1;
+        order.extend_from_within(..usize::from(is_only));
         for index in order.into_iter().take(2) {
             let Some(server) = self.inner.servers.get(index).filter(|server| server.allowed()) else { continue };
             let outcome = write_at(server, operation, controls).await;
@@ -292,7 +292,7 @@ impl Directory {
                 }
                 Err(failure) => {
                     last = failure.of_write(server.url());
-                    if alone {
+                    if is_only {
                         break;
                     }
                 }
@@ -379,7 +379,7 @@ async fn bind_at(server: &PooledServer, suffix: &Dn, dn: &Dn, password: &str) ->
     }
 }
 
-/// Whether a server's refusal can be believed. One that was emptied, or is being filled, refuses everybody's password: it has
+/// Whether a server's refusal can be believed. One that was emptied, or is being filled, refuses every password: it has
 /// no contextCSN, or does not know our own identity.
 async fn vouch_at(server: &PooledServer, suffix: &Dn) -> Result<(), OperationFailure> {
     let vouched = async { server.share().await?.connection.context_csn(suffix).await };

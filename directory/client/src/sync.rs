@@ -90,7 +90,7 @@ impl SyncStream {
             // Cancelling here loses nothing: the library's channel hands over whole items.
             let item = AssertUnwindSafe(self.stream.next()).catch_unwind().await;
             let step = match item {
-                Ok(Ok(Some(item))) => self.translator.take(item),
+                Ok(Ok(Some(item))) => self.translator.translate(item),
                 Ok(Ok(None)) => {
                     let result = self.stream.finish().await;
                     self.translator.end(&result)
@@ -177,7 +177,7 @@ struct SyncTranslator {
 }
 
 impl SyncTranslator {
-    fn take(&mut self, item: ldap3::ResultEntry) -> Result<(), OperationFailure> {
+    fn translate(&mut self, item: ldap3::ResultEntry) -> Result<(), OperationFailure> {
         if item.is_ref() {
             return Ok(());
         }
@@ -209,8 +209,8 @@ impl SyncTranslator {
     fn info(&mut self, info: SyncInfo) -> Result<(), OperationFailure> {
         match info {
             SyncInfo::NewCookie(cookie) => self.cookie(Some(cookie)),
-            SyncInfo::RefreshDelete { cookie, done } => self.phase_end(cookie, done),
-            SyncInfo::RefreshPresent { cookie, done } => {
+            SyncInfo::RefreshDelete { cookie, refresh_done: done } => self.phase_end(cookie, done),
+            SyncInfo::RefreshPresent { cookie, refresh_done: done } => {
                 if self.refreshing {
                     self.events.push_back(SyncEvent::RefreshPresentDone);
                 }
@@ -300,14 +300,14 @@ mod tests {
         translator.info(SyncInfo::NewCookie(b"one".to_vec())).unwrap();
         let uuids = vec![Uuid::nil(); 2];
         translator.info(SyncInfo::IdSet { cookie: None, deletes: false, uuids: uuids.clone() }).unwrap();
-        translator.info(SyncInfo::RefreshPresent { cookie: None, done: false }).unwrap();
+        translator.info(SyncInfo::RefreshPresent { cookie: None, refresh_done: false }).unwrap();
         translator.info(SyncInfo::IdSet { cookie: None, deletes: true, uuids }).unwrap();
-        translator.info(SyncInfo::RefreshDelete { cookie: Some(b"two".to_vec()), done: true }).unwrap();
+        translator.info(SyncInfo::RefreshDelete { cookie: Some(b"two".to_vec()), refresh_done: true }).unwrap();
         translator.info(SyncInfo::NewCookie(b"three".to_vec())).unwrap();
         let expect = ["present 2", "present done", "delete 2", "done", "two", "three"];
         assert_eq!(events(&mut translator), expect);
         // A present message after the refresh must not make all entries look deleted.
-        translator.info(SyncInfo::RefreshPresent { cookie: None, done: true }).unwrap();
+        translator.info(SyncInfo::RefreshPresent { cookie: None, refresh_done: true }).unwrap();
         assert!(events(&mut translator).is_empty());
     }
 

@@ -1,5 +1,5 @@
 //! The pool against a real slapd 2.5.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helper functions of tests are test code
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod slapd;
 

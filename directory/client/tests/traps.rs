@@ -1,5 +1,5 @@
 //! Faults of servers and of the library underneath; none of them hangs or panics a caller.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helper functions of tests are test code
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod fake;
 
@@ -315,7 +315,7 @@ async fn a_refusal_by_a_server_without_its_data_proves_nothing() {
 }
 
 #[tokio::test]
-async fn each_server_is_looked_at_by_itself() {
+async fn each_server_is_probed_by_itself() {
     let (good, filling) = (
         Fake::start(good(|_| None)).await,
         Fake::start(good(|message| match &message.op {
@@ -326,9 +326,12 @@ async fn each_server_is_looked_at_by_itself() {
     );
     let both = directory(&[(&filling.url(), ServerRole::Replica), (&good.url(), ServerRole::Provider)]);
     for _ in 0..5 {
-        let looks = both.look().await;
-        assert!(matches!(looks[0].context_csn, Err(DirectoryError::Unavailable(_))), "{looks:?}");
-        assert_eq!(looks[1].context_csn.as_deref(), Ok(&["20260101000000.000000Z#000000#001#000000".to_owned()][..]));
+        let conditions = both.probe_servers().await;
+        assert!(matches!(conditions[0].context_csn, Err(DirectoryError::Unavailable(_))), "{conditions:?}");
+        assert_eq!(
+            conditions[1].context_csn.as_deref(),
+            Ok(&["20260101000000.000000Z#000000#001#000000".to_owned()][..])
+        );
     }
 }
 

@@ -133,8 +133,8 @@ fn values_that_are_not_believed() {
     ];
     for stored in table {
         let stored = stored.as_str();
-        let shown: String = stored.chars().take(120).collect();
-        assert_eq!(verify(&secret(PASSWORD), stored.as_bytes()), Verification::Unsupported, "{shown}");
+        let excerpt: String = stored.chars().take(120).collect();
+        assert_eq!(verify(&secret(PASSWORD), stored.as_bytes()), Verification::Unsupported, "{excerpt}");
     }
 }
 

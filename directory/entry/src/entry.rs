@@ -75,12 +75,12 @@ impl Entry {
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("Entry");
-        shown.field("dn", &self.dn);
+        let mut debug = f.debug_struct("Entry");
+        debug.field("dn", &self.dn);
         for (name, values) in &self.attributes {
-            shown.field(name.as_str(), &ShownValues { name, values });
+            debug.field(name.as_str(), &ShownValues { name, values });
         }
-        shown.finish()
+        debug.finish()
     }
 }
 

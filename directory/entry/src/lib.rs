@@ -1,7 +1,7 @@
 //! The values of a directory: distinguished names, entries, filters, modifications, addresses, LDIF, and the comparison
 //! of strings.
 //!
-//! Values only: this room uses no server, no connection and no socket, and depends on `schema` alone.
+//! Values only: this room uses no server, no connection and no socket, and depends only on `schema`.
 
 mod address;
 mod attribute;

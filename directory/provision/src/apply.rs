@@ -4,8 +4,8 @@
 //! interruption at any point, the same plan continues where it stopped, and any other plan first looks up what the
 //! interrupted one has done.
 
+mod batch_audit;
 mod error;
-mod noted;
 mod perform;
 
 use std::collections::VecDeque;
@@ -19,9 +19,9 @@ use provost_credential::{Scheme, Secret};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
+use self::batch_audit::BatchAudit;
 pub use self::error::ApplyError;
 use self::error::PersonFailure;
-use self::noted::BatchAudit;
 use self::perform::{BatchEntries, Performer, now};
 use crate::journal::{EndLine, Journal, JournalError, Journals};
 use crate::{Actor, Audit, InitialPasswords, PersonChange, Plan};
@@ -157,7 +157,9 @@ impl Applier<'_> {
         }
         let digests = plan.sources().iter().map(|source| source.digest.as_str());
         if plan.summary().passwords > 0 && !passwords.are_of(digests) {
-            return Err(ApplyError::Refused("the plan was made from other files than those with the passwords".into()));
+            return Err(ApplyError::Refused(
+                "the plan was not made from the files with the passwords: plan again with these files".into(),
+            ));
         }
         self.settle_abandoned(plan.hash()).await?;
         let (journals, plan, actor) = (self.journals.clone(), plan.clone(), self.actor.clone());
@@ -208,7 +210,7 @@ impl Applier<'_> {
             "batch": outcomes.batch, "resumed": outcomes.resumed, "plan": plan.hash(), "policies": plan.policies(),
             "summary": plan.summary(),
         });
-        match self.audit.note(self.actor, "import.begin", &plan.digest(), begin).await {
+        match self.audit.record(self.actor, "import.begin", &plan.digest(), begin).await {
             Ok(_) => Ok(()),
             Err(error) => Err(ApplyError::Unavailable(format!("the audit cannot be written: {error}"))),
         }
@@ -220,7 +222,7 @@ impl Applier<'_> {
             "failed": outcomes.failed.len(), "interrupted": outcomes.interrupted,
             "stopped": stopped.map(ToString::to_string),
         });
-        if let Err(error) = self.audit.note(self.actor, "import.apply", &plan.digest(), end).await {
+        if let Err(error) = self.audit.record(self.actor, "import.apply", &plan.digest(), end).await {
             tracing::error!(%error, batch = outcomes.batch, "the end of an import is not in the audit");
         }
     }
@@ -325,15 +327,15 @@ impl<'a> ApplyContext<'a> {
 
     /// Sends all writes of one person in order.
     async fn write_change(&self, (place, change): NumberedChange<'_>, hash: Option<String>) -> ChangeEnd {
-        let mut done = 0;
+        let mut writes_done = 0;
         for (number, write) in (0u32..).zip(&change.writes) {
             let hash = hash.as_deref().filter(|_| write.password.is_some());
             match self.performer.perform((place, number), write, hash).await {
-                Ok(is_written) => done += usize::from(is_written),
-                Err(failure) => return (change.line, done, Some(failure)),
+                Ok(is_written) => writes_done += usize::from(is_written),
+                Err(failure) => return (change.line, writes_done, Some(failure)),
             }
         }
-        (change.line, done, None)
+        (change.line, writes_done, None)
     }
 }
 

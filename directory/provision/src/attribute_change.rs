@@ -49,9 +49,9 @@ impl AttributeChange {
     }
 
     /// Values that join those held.
-    pub(crate) fn add(name: &'static str, held: Vec<String>, more: Vec<String>, rule: ReasonRule) -> Self {
-        let after = held.iter().cloned().chain(more).collect();
-        Self { name: AttributeDescription::of(name), how: ChangeMode::Add, before: held, after, rule }
+    pub(crate) fn add(name: &'static str, before: Vec<String>, more: Vec<String>, rule: ReasonRule) -> Self {
+        let after = before.iter().cloned().chain(more).collect();
+        Self { name: AttributeDescription::of(name), how: ChangeMode::Add, before, after, rule }
     }
 
     /// The modification of RFC 4511 §4.6.
@@ -79,7 +79,7 @@ impl AttributeChange {
 impl fmt::Display for AttributeChange {
     /// `sn: Roy -> Côté [column.family_name]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = |values: &[String]| if values.is_empty() { "none".to_owned() } else { values.join(", ") };
-        write!(f, "{}: {} -> {} [{}]", self.name, shown(&self.before), shown(&self.after), self.rule)
+        let list = |values: &[String]| if values.is_empty() { "none".to_owned() } else { values.join(", ") };
+        write!(f, "{}: {} -> {} [{}]", self.name, list(&self.before), list(&self.after), self.rule)
     }
 }

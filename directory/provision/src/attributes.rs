@@ -44,15 +44,15 @@ pub(crate) struct HeldAttributes {
 impl HeldAttributes {
     /// Reads the values that an entry holds.
     pub(crate) fn of_entry(entry: &Entry) -> Self {
-        let mut held = Self { least: [const { None }; COUNT], others: Vec::new() };
-        for (place, (least, name)) in held.least.iter_mut().zip(PERSON_ATTRIBUTES).enumerate() {
+        let mut attributes = Self { least: [const { None }; COUNT], others: Vec::new() };
+        for (place, (least, name)) in attributes.least.iter_mut().zip(PERSON_ATTRIBUTES).enumerate() {
             let mut values: Vec<&str> = entry.texts(name).collect();
             values.sort_unstable();
             let mut values = values.into_iter().map(Box::from);
             *least = values.next();
-            held.others.extend(values.map(|value| (place, value)));
+            attributes.others.extend(values.map(|value| (place, value)));
         }
-        held
+        attributes
     }
 
     /// The least value of one attribute; `None` when the entry holds none.

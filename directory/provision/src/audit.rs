@@ -9,12 +9,12 @@ use futures_util::future::BoxFuture;
 /// Largest record in octets; larger details are replaced by a remark, so that no caller can fill the disk with one call.
 pub const AUDIT_RECORD_OCTETS_MAX: usize = 64 * 1024;
 
-/// The user, token or command that asks, and its interface (face).
+/// The user, token or command that asks, and its interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// `cli:root`, `token:quickstart`, a person's uid.
     pub name: String,
-    /// The face: cli, api or web.
+    /// The interface: cli, api or web.
     pub via: &'static str,
 }
 
@@ -27,7 +27,7 @@ pub struct AuditRecord {
     pub at: String,
     /// A login, the name of a token, or a user of the machine.
     pub actor: String,
-    /// The face that was used.
+    /// The interface that was used.
     pub via: String,
     /// `vacation.set`, `address.add`, `password.reset`, `person.view`, `import.apply`, `operation.refused`, ...
     pub action: String,
@@ -103,7 +103,7 @@ impl Audit {
     }
 
     /// Adds one record and returns its id; durable when it returns.
-    pub(crate) async fn note(
+    pub(crate) async fn record(
         &self,
         actor: &Actor,
         action: &str,
@@ -137,7 +137,7 @@ impl Audit {
         reason: &str,
     ) {
         let detail = serde_json::json!({ "of": of, "outcome": outcome.as_str(), "reason": reason });
-        if let Err(error) = self.note(actor, OUTCOME, subject, detail).await {
+        if let Err(error) = self.record(actor, OUTCOME, subject, detail).await {
             tracing::error!(%error, of, subject, outcome = outcome.as_str(), reason, "an outcome cannot be audited");
         }
     }
@@ -237,9 +237,9 @@ mod tests {
     #[tokio::test]
     async fn records_come_back_newest_first() {
         let audit = Audit::in_memory();
-        let first = audit.note(&actor(), "vacation.set", "cn=a", json!({ "n": 1 })).await.unwrap();
-        let second = audit.note(&actor(), "vacation.clear", "cn=a", json!({ "n": 2 })).await.unwrap();
-        let other = audit.note(&actor(), "vacation.clear", "cn=b", json!({})).await.unwrap();
+        let first = audit.record(&actor(), "vacation.set", "cn=a", json!({ "n": 1 })).await.unwrap();
+        let second = audit.record(&actor(), "vacation.clear", "cn=a", json!({ "n": 2 })).await.unwrap();
+        let other = audit.record(&actor(), "vacation.clear", "cn=b", json!({})).await.unwrap();
         let ids = |records: Vec<AuditRecord>| records.into_iter().map(|record| record.id).collect::<Vec<_>>();
         assert_eq!(ids(audit.about("cn=a", 10).await.unwrap()), [second.clone(), first]);
         assert_eq!(ids(audit.newest(2).await.unwrap()), [other, second]);
@@ -249,7 +249,7 @@ mod tests {
     #[tokio::test]
     async fn a_history_is_of_changes_with_what_came_of_them() {
         let audit = Audit::in_memory();
-        let note = async |action: &str| audit.note(&actor(), action, "cn=a", json!({ "reason": "r" })).await.unwrap();
+        let note = async |action: &str| audit.record(&actor(), action, "cn=a", json!({ "reason": "r" })).await.unwrap();
         let (first, second) = (note("address.add").await, note("address.remove").await);
         audit.note_outcome(&actor(), &second, "cn=a", ChangeOutcome::NotDone, "changed meanwhile").await;
         for _ in 0..2 * HISTORY_PAGE {
@@ -266,7 +266,7 @@ mod tests {
     #[tokio::test]
     async fn an_enormous_detail_is_left_out() {
         let audit = Audit::in_memory();
-        audit.note(&actor(), "x", "s", json!("a".repeat(AUDIT_RECORD_OCTETS_MAX))).await.unwrap();
+        audit.record(&actor(), "x", "s", json!("a".repeat(AUDIT_RECORD_OCTETS_MAX))).await.unwrap();
         assert!(audit.about("s", 1).await.unwrap()[0].detail.get("left_out").is_some());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each operation takes a principal and checks what it may do; a refusal is audited. Each change reads the person from the
 //! writable provider, writes under the condition that the entry is unchanged since, and is in the audit before the caller
-//! gets the answer. The faces reach the directory and the audit only through this layer.
+//! gets the answer. The interfaces reach the directory and the audit only through this layer.
 
 mod account;
 mod address;
@@ -144,7 +144,7 @@ pub enum DeskError {
     Ambiguous {
         /// The key as the caller gave it.
         key: String,
-        /// For some of these people, a source id or address that names each of them alone.
+        /// For each of some of these people, a source id or address that only this person has.
         keys: Vec<String>,
     },
     /// An input field breaks a rule.
@@ -284,9 +284,9 @@ impl Desk {
         let found = self.target(principal, Permission::ViewPerson, &key.into()).await?;
         let addresses = self.addresses_of(found.dn()).await?;
         let mut detail = detail::detail(&found.entry, &addresses, &self.settings.get().time_zone)?;
-        let noted = self.audit.note(principal.actor(), LOOK, &detail.dn, serde_json::json!({})).await;
+        let audit_id = self.audit.record(principal.actor(), LOOK, &detail.dn, serde_json::json!({})).await;
         detail.audit_id =
-            noted.map_err(|error| DeskError::Unavailable(format!("the access cannot be audited: {error}")))?;
+            audit_id.map_err(|error| DeskError::Unavailable(format!("the access cannot be audited: {error}")))?;
         Ok(detail)
     }
 
@@ -348,10 +348,10 @@ impl Desk {
         changes: Vec<Modification>,
         detail: Value,
     ) -> Result<String, DeskError> {
-        let noted = self.announce(actor, action, person.dn(), detail).await?;
+        let audited_change = self.announce(actor, action, person.dn(), detail).await?;
         let control = tree::unchanged_since(person.csn());
         let result = self.directory.modify(person.dn(), changes, control).await.map(drop);
-        self.conclude(noted, result).await.map_err(|error| person.lost_race(error))
+        self.conclude(audited_change, result).await.map_err(|error| person.lost_race(error))
     }
 
     /// Records a change before it is tried; when the record cannot be written, the change must not be tried.
@@ -362,36 +362,36 @@ impl Desk {
         subject: &'a Dn,
         detail: Value,
     ) -> Result<AnnouncedChange<'a>, DeskError> {
-        let noted = self.audit.note(actor, action, subject.as_str(), detail).await;
-        let not_noted =
+        let audit_id = self.audit.record(actor, action, subject.as_str(), detail).await;
+        let not_audited =
             |error| DeskError::Unavailable(format!("nothing was changed, since it cannot be audited: {error}"));
-        Ok(AnnouncedChange { id: noted.map_err(not_noted)?, actor, subject, is_begun: false })
+        Ok(AnnouncedChange { id: audit_id.map_err(not_audited)?, actor, subject, is_begun: false })
     }
 
     /// Records the outcome of a change unless it succeeded completely. Returns the audit id of the change.
     async fn conclude(
         &self,
-        noted: AnnouncedChange<'_>,
+        change: AnnouncedChange<'_>,
         result: Result<(), DirectoryError>,
     ) -> Result<String, DeskError> {
-        let Err(error) = result else { return Ok(noted.id) };
+        let Err(error) = result else { return Ok(change.id) };
         let outcome = match &error {
             DirectoryError::Unknown(_) => ChangeOutcome::Unknown,
-            _ if noted.is_begun => ChangeOutcome::Partly,
+            _ if change.is_begun => ChangeOutcome::Partly,
             _ => ChangeOutcome::NotDone,
         };
-        self.audit.note_outcome(noted.actor, &noted.id, noted.subject.as_str(), outcome, &error.to_string()).await;
+        self.audit.note_outcome(change.actor, &change.id, change.subject.as_str(), outcome, &error.to_string()).await;
         Err(error.into())
     }
 
     /// Records that a change was not made because its address could not be claimed; returns the reason.
-    async fn not_claimed(&self, noted: AnnouncedChange<'_>, error: DeskError) -> DeskError {
+    async fn not_claimed(&self, change: AnnouncedChange<'_>, error: DeskError) -> DeskError {
         let outcome = match &error {
             // The address may have been claimed although the answer was lost.
             DeskError::Unavailable(_) => ChangeOutcome::Unknown,
             _ => ChangeOutcome::NotDone,
         };
-        self.audit.note_outcome(noted.actor, &noted.id, noted.subject.as_str(), outcome, &error.to_string()).await;
+        self.audit.note_outcome(change.actor, &change.id, change.subject.as_str(), outcome, &error.to_string()).await;
         error
     }
 }
@@ -405,7 +405,7 @@ struct AnnouncedChange<'a> {
     is_begun: bool,
 }
 
-/// A key that names this person alone when `key` also names another one: the source id when `key` is the person's number,
+/// A key that names only this person when `key` also names another one: the source id when `key` is the person's number,
 /// the address otherwise.
 fn exact_key(person: &Entry, key: &str) -> Option<String> {
     let is_number = person.texts(attr::EMPLOYEE_NUMBER).any(|number| number.eq_ignore_ascii_case(key));

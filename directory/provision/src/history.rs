@@ -1,4 +1,4 @@
-//! A person's history: audit records in the form that the faces show.
+//! A person's history: audit records in the form that the interfaces show.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -14,7 +14,7 @@ pub struct HistoryEntry {
     pub at: String,
     /// The actor: `cli:helen`, `token:registrar`, a login.
     pub actor: String,
-    /// The face that was used: cli, api, web.
+    /// The interface that was used: cli, api, web.
     pub via: String,
     /// `person.rename`, `address.add`, `password.reset`, ...
     pub action: String,
@@ -88,8 +88,9 @@ fn changes(action: &str, detail: &Value) -> Vec<ValueChange> {
         return listed.iter().map(listed_change).collect();
     }
     if let Some(address) = detail["address"].as_str() {
-        let given = vec![address.to_owned()];
-        let (before, after) = if action == "address.remove" { (given, Vec::new()) } else { (Vec::new(), given) };
+        let addresses = vec![address.to_owned()];
+        let (before, after) =
+            if action == "address.remove" { (addresses, Vec::new()) } else { (Vec::new(), addresses) };
         return vec![ValueChange { address: None, attribute: "address".to_owned(), before, after }];
     }
     let (before, after) = (&detail["before"], &detail["after"]);

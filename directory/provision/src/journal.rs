@@ -109,15 +109,15 @@ impl Journals {
         let file = file.map_err(gone)?;
         let lines = JournalContent::read(&file)?;
         let HeaderLine { plan, since, .. } = lines.header.ok_or(JournalError::Gone)?;
-        let mut kept = KeptBatch { batch, plan, since, begins: Vec::new(), receipts: Vec::new(), end: None };
+        let mut kept_batch = KeptBatch { batch, plan, since, begins: Vec::new(), receipts: Vec::new(), end: None };
         for line in lines.lines {
             match line {
-                JournalLine::Begin(begin) => kept.begins.push(begin),
-                JournalLine::Receipt(receipt) => kept.receipts.push(*receipt),
-                JournalLine::End(end) => kept.end = Some(end),
+                JournalLine::Begin(begin) => kept_batch.begins.push(begin),
+                JournalLine::Receipt(receipt) => kept_batch.receipts.push(*receipt),
+                JournalLine::End(end) => kept_batch.end = Some(end),
             }
         }
-        Ok(kept)
+        Ok(kept_batch)
     }
 
     /// The plan of a batch.
@@ -134,7 +134,7 @@ impl Journals {
         let begin = BeginLine { actor: actor.name.clone(), via: actor.via.to_owned(), at: at.to_owned() };
         for batch in self.open_batches()? {
             match self.open(&batch)? {
-                Some((file, lines)) if lines.is_of(plan.hash()) => return self.go_on(file, lines, begin),
+                Some((file, lines)) if lines.is_of(plan.hash()) => return self.resume(file, lines, begin),
                 Some(_) => {}
                 // Refuse a second run of the same plan: each would take the other's writes for its own.
                 None if self.is_of(&batch, plan)? => return Err(JournalError::InUse(batch)),
@@ -169,7 +169,7 @@ impl Journals {
         Ok(Journal { batch, since: header.since, known, is_resumed: false, folder, writer })
     }
 
-    fn go_on(&self, mut file: File, lines: JournalContent, begin: BeginLine) -> Result<Journal, JournalError> {
+    fn resume(&self, mut file: File, lines: JournalContent, begin: BeginLine) -> Result<Journal, JournalError> {
         let Some(header) = lines.header else { return Err(JournalError::Gone) };
         file.write_all((serde_json::to_string(&JournalLine::Begin(begin))? + "\n").as_bytes())?;
         file.sync_data()?;
@@ -206,7 +206,7 @@ impl Journals {
             };
             let at = jiff::Timestamp::now().to_string();
             let begin = BeginLine { actor: "provost".to_owned(), via: "look-up".to_owned(), at };
-            abandoned.push((self.go_on(file, lines, begin)?, plan));
+            abandoned.push((self.resume(file, lines, begin)?, plan));
         }
         Ok(abandoned)
     }
@@ -216,7 +216,7 @@ impl Journals {
     }
 
     /// Opens and locks the file of an unfinished batch for appending, and cuts off a torn last line. `None` when another
-    /// process applies the batch or its file is damaged: damage concerns this batch alone, and imports continue.
+    /// process applies the batch or its file is damaged: damage concerns only this batch, and imports continue.
     fn open(&self, batch: &str) -> Result<Option<(File, JournalContent)>, JournalError> {
         let file = OpenOptions::new().read(true).append(true).open(self.path(batch, OPEN)).map_err(gone)?;
         if file.try_lock().is_err() {

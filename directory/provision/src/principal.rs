@@ -6,7 +6,7 @@ use crate::{Actor, Grant, Permission, Role};
 
 /// A principal: a person with their roles, a token with its role, or a command of this machine.
 ///
-/// A face authenticates the caller and makes this value; [`Desk`](crate::Desk) alone decides what it may do.
+/// An interface authenticates the caller and makes this value; only [`Desk`](crate::Desk) decides what it may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     actor: Actor,
@@ -36,7 +36,7 @@ impl Principal {
         }
     }
 
-    /// The same principal with the face `cli`: for a command that was given a token.
+    /// The same principal with the interface `cli`: for a command that was given a token.
     pub fn on_the_command_line(mut self) -> Self {
         self.actor.via = "cli";
         self

@@ -35,7 +35,7 @@ pub enum ReasonRule {
     FirstPassword,
     /// Reason of a change: no person in the directory has the number.
     UnknownPerson,
-    /// Reason of a change: the name leads to another address than the one held.
+    /// Reason of a change: the name leads to an address other than the one held.
     NameChanged,
     /// Reason of a change: the record differs from what the directory holds.
     RecordDiffers,

@@ -86,11 +86,11 @@ pub async fn read_shared_settings(
         Err(DirectoryError::NoSuchObject(_)) => Vec::new(),
         Err(error) => return Err(error),
     };
-    let stated: Vec<StatedEntry> = entries.iter().filter_map(stated).collect();
+    let setting_entries: Vec<StatedEntry> = entries.iter().filter_map(stated_entry).collect();
     let domains = read_domains(directory).await?;
     let is_served = |domain: &str| domains.iter().any(|served| served.eq_ignore_ascii_case(domain));
     let served = if domains.is_empty() { ServedDomains::Unknown } else { ServedDomains::Known(&is_served) };
-    Ok(SharedSettings::resolve(fallback, &stated, served))
+    Ok(SharedSettings::resolve(fallback, &setting_entries, served))
 }
 
 /// The domains that the directory serves; empty while the tree is being created.
@@ -112,7 +112,7 @@ async fn read_domains(directory: &Directory) -> Result<Vec<String>, DirectoryErr
 }
 
 /// The name and values that an entry states; `None` when it has no name.
-pub(crate) fn stated(entry: &Entry) -> Option<StatedEntry> {
+pub(crate) fn stated_entry(entry: &Entry) -> Option<StatedEntry> {
     let name = entry.dn.rdn_value(attr::CN).or_else(|| entry.first(attr::CN).map(str::to_owned))?;
     let values = entry.texts(attr::PROVOST_VALUE).map(Into::into).collect();
     Some(StatedEntry { name: name.into(), dn: entry.dn.as_str().into(), values, last_good: None })

@@ -160,12 +160,12 @@ impl Write {
     pub(crate) fn set_kind(
         suffix: &Dn,
         address: &Address,
-        held: &str,
+        old_kind: &str,
         kind: AddressKind,
         rule: crate::ReasonRule,
     ) -> Self {
         let name = AttributeDescription::of(attr::PROVOST_ADDRESS_KIND);
-        let before = Some(held).filter(|held| !held.is_empty()).map(str::to_owned).into_iter().collect();
+        let before = Some(old_kind).filter(|held| !held.is_empty()).map(str::to_owned).into_iter().collect();
         let after = vec![kind.as_str().to_owned()];
         let attributes = vec![AttributeChange { name, how: ChangeMode::Set, before, after, rule }];
         Self {

@@ -1,5 +1,5 @@
 //! Every change is in the audit, whatever fails afterwards: the record is durable before the first write is sent.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 use std::collections::BTreeMap;
 use std::io;
@@ -133,17 +133,17 @@ impl Site {
     }
 
     /// Records of imports by person, as action and outcome, oldest first.
-    fn noted(&self) -> BTreeMap<String, Vec<String>> {
-        let mut noted: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    fn import_records(&self) -> BTreeMap<String, Vec<String>> {
+        let mut records: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for record in self.log.records.lock().unwrap().iter() {
             if record.action.starts_with("person.") && record.action != "person.view" {
-                noted.entry(record.subject.clone()).or_default().push(record.action.clone());
+                records.entry(record.subject.clone()).or_default().push(record.action.clone());
             } else if record.action == "change.outcome" {
                 let outcome = record.detail["outcome"].as_str().unwrap().to_owned();
-                noted.entry(record.subject.clone()).or_default().push(outcome);
+                records.entry(record.subject.clone()).or_default().push(outcome);
             }
         }
-        noted
+        records
     }
 }
 
@@ -187,21 +187,21 @@ async fn nothing_is_written_that_the_audit_does_not_know() {
     let applied = site.desk.apply_import(std::future::pending(), &admin(), &plan, &mut |_| {}).await.unwrap();
     let (outcomes, error) = applied.unwrap_err();
     assert!(error.to_string().contains("audit") && outcomes.applied <= 40, "{error} {outcomes:?}");
-    let noted = site.noted();
+    let records = site.import_records();
     let people = site.below("people").await;
-    assert!(people.len() <= 40 && people.iter().all(|person| noted.contains_key(person.dn.as_str())));
+    assert!(people.len() <= 40 && people.iter().all(|person| records.contains_key(person.dn.as_str())));
 
     // The same plan resumes, and no person is recorded twice.
     site.room(usize::MAX);
     let applied = site.desk.apply_import(std::future::pending(), &admin(), &plan, &mut |_| {}).await.unwrap();
     assert!(applied.unwrap().resumed);
-    let noted = site.noted();
-    assert_eq!((noted.len(), site.below("people").await.len()), (150, 150));
-    assert!(noted.values().all(|actions| actions.as_slice() == ["person.create"]), "{noted:?}");
+    let records = site.import_records();
+    assert_eq!((records.len(), site.below("people").await.len()), (150, 150));
+    assert!(records.values().all(|actions| actions.as_slice() == ["person.create"]), "{records:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_of_an_import_that_was_killed_are_noted_once_and_settled() {
+async fn people_of_an_import_that_was_killed_are_recorded_once_and_settled() {
     let site = Site::start().await;
     let plan = site.plan(&rows(0..150)).await;
     for people in [20, 40] {
@@ -216,9 +216,9 @@ async fn people_of_an_import_that_was_killed_are_noted_once_and_settled() {
             ended = site.desk.apply_import(std::future::pending(), &who, &plan, &mut progress) => panic!("{ended:?}"),
             () = reached.notified() => {}
         }
-        let noted = site.noted();
-        assert!(noted.values().all(|actions| actions.as_slice() == ["person.create"]), "{noted:?}");
-        assert!(site.below("people").await.iter().all(|person| noted.contains_key(person.dn.as_str())));
+        let records = site.import_records();
+        assert!(records.values().all(|actions| actions.as_slice() == ["person.create"]), "{records:?}");
+        assert!(site.below("people").await.iter().all(|person| records.contains_key(person.dn.as_str())));
     }
     // Another file replaces it. The server may still do writes that it took from the killed run.
     while site
@@ -231,7 +231,7 @@ async fn people_of_an_import_that_was_killed_are_noted_once_and_settled() {
         > 0
     {}
     let people: Vec<String> = site.below("people").await.iter().map(|person| person.dn.to_string()).collect();
-    for (subject, actions) in site.noted() {
+    for (subject, actions) in site.import_records() {
         let actions: Vec<&str> = actions.iter().map(String::as_str).collect();
         match people.contains(&subject) {
             true => assert!(!actions.ends_with(&["not_done"]), "{subject} {actions:?}"),
@@ -241,7 +241,7 @@ async fn people_of_an_import_that_was_killed_are_noted_once_and_settled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_who_was_changed_meanwhile_is_noted_as_not_done() {
+async fn a_person_who_was_changed_meanwhile_is_recorded_as_not_done() {
     let site = Site::start().await;
     site.import(&format!("{HEADER}1,Zoé,Tremblay,student\n")).await;
     let plan = site.plan(&format!("{HEADER}1,Zoé,Côté,student\n")).await;
@@ -256,7 +256,7 @@ async fn a_person_who_was_changed_meanwhile_is_noted_as_not_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_is_not_claimed_before_it_is_noted() {
+async fn an_address_is_not_claimed_before_it_is_audited() {
     let site = Site::start().await;
     site.import(&format!("{HEADER}1,Zoé,Roy,student\n2,Ida,Roy,staff\n")).await;
     site.room(0);

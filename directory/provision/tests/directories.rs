@@ -2,7 +2,7 @@
 //! embedded server: no test can distinguish the two.
 
 // A panic here is a failure of the test; clippy exempts test functions, but not the functions that they call.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -334,8 +334,8 @@ async fn an_import_that_is_cut_off_goes_on() {
     import(&desk, &rows).await;
     assert!(plan_for(&desk, &rows).await.is_empty());
     assert_eq!((below(&desk, "people").await.len(), below(&desk, "addresses").await.len()), (600, 600));
-    let noted = desk.audit.about(&whole.digest(), 10).await.unwrap();
-    let actions: Vec<&str> = noted.iter().map(|record| record.action.as_str()).collect();
+    let records = desk.audit.about(&whole.digest(), 10).await.unwrap();
+    let actions: Vec<&str> = records.iter().map(|record| record.action.as_str()).collect();
     assert_eq!(actions, ["import.apply", "import.begin"], "records of the process that continued");
 }
 
@@ -347,13 +347,13 @@ async fn an_import_that_is_asked_to_stop_ends_between_people() {
     let row = |n: usize| format!("{n},Ann,Roy-{},,,staff,,,\n", "x".repeat(1 + n % 30));
     let rows = HEADER.to_owned() + &(0..600).map(row).collect::<String>();
     let whole = plan_for(&desk, &rows).await;
-    let asked = tokio::sync::Notify::new();
+    let stop_request = tokio::sync::Notify::new();
     let mut progress = |at: provost_provision::ApplyProgress| {
         if at.done == 100 {
-            asked.notify_one();
+            stop_request.notify_one();
         }
     };
-    let stop = asked.notified();
+    let stop = stop_request.notified();
     let actor = actor();
     let applier = desk.applier(&actor);
     let outcomes = applier.apply_until(stop, &whole.plan, &whole.passwords, &mut progress).await.unwrap();
@@ -538,7 +538,9 @@ async fn a_plan_is_refused_where_it_does_not_belong() {
     let file = format!("{HEADER}1,Ann,Roy,,,staff,,,long enough\n");
     let PlannedFile { plan, .. } = plan_for(&site, &file).await;
     let other = plan_for(&site, &file.replace("long enough", "another one")).await;
-    for (passwords, expect) in [(other.passwords, "other files"), (InitialPasswords::default(), "other files")] {
+    for (passwords, expect) in
+        [(other.passwords, "was not made from the files"), (InitialPasswords::default(), "was not made from the files")]
+    {
         let refused = site.applier(&actor()).apply(&plan, &passwords, &mut |_| {}).await.unwrap_err().1;
         assert!(matches!(&refused, ApplyError::Refused(why) if why.contains(expect)), "{refused}");
     }
@@ -744,8 +746,8 @@ async fn quarantine(desk: &Site) {
     assert!((179..=180).contains(&(left.as_hours() / 24)), "{until}");
 
     desk.add_alias(&admin(), "zoe.lecuyer", "zoe@example.edu").await.unwrap();
-    let held = desk.person("zoe@example.edu").await.unwrap();
-    assert_eq!((held.addresses[1].kind.as_str(), &held.addresses[1].until), ("alias", &None));
+    let zoe = desk.person("zoe@example.edu").await.unwrap();
+    assert_eq!((zoe.addresses[1].kind.as_str(), &zoe.addresses[1].until), ("alias", &None));
     desk.remove_alias(&admin(), "zoe.lecuyer", "zoe@example.edu").await.unwrap();
 
     let dn = desk.directory.suffix().child("ou", "addresses").child("provostAddress", "zoe@example.edu");
@@ -770,8 +772,8 @@ async fn passwords_and_roles(desk: &Site) {
     assert_eq!(provost_credential::verify(&chosen, &stored[0]), Verification::Match);
     let short = desk.reset_password(&admin(), "zoe.lecuyer", Some(Secret::new("short"))).await;
     assert!(matches!(short, Err(DeskError::Invalid { field: "password", .. })));
-    let noted = format!("{:?}", desk.audit.about(&zoe.dn, 100).await.unwrap());
-    assert!(!noted.contains("correct horse") && !noted.contains(password.reveal()) && !noted.contains("{SSHA}"));
+    let records = format!("{:?}", desk.audit.about(&zoe.dn, 100).await.unwrap());
+    assert!(!records.contains("correct horse") && !records.contains(password.reveal()) && !records.contains("{SSHA}"));
 
     desk.set_roles(&admin(), "zoe.lecuyer", &["helpdesk", "auditor"]).await.unwrap();
     assert_eq!(desk.person("zoe.lecuyer").await.unwrap().roles, ["auditor", "helpdesk"]);

@@ -1,6 +1,6 @@
 //! Checks the table of roles and operations cell by cell through the operations layer on the embedded directory, and that
 //! a change applies only to the version that its caller saw.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 use std::time::Duration;
 
@@ -149,8 +149,8 @@ fn the_table_is_that_of_the_page() {
     assert_eq!(documented.len(), TABLE.len() * ROLES.len());
     for (role, operation, cell) in documented {
         let known = ROLES.into_iter().find(|known| known.name() == role).unwrap();
-        let (asked, _) = TABLE.iter().find(|(asked, _)| asked.name() == operation).expect(&operation);
-        let word = match known.grant(*asked) {
+        let (permission, _) = TABLE.iter().find(|(permission, _)| permission.name() == operation).expect(&operation);
+        let word = match known.grant(*permission) {
             Grant::Any => "yes",
             Grant::Own => "own",
             Grant::No => "-",
@@ -181,12 +181,12 @@ async fn every_cell_of_the_table_holds() {
 }
 
 async fn check(site: &Site, who: &Principal, operation: Permission, may: bool) {
-    let asked = ask(&site.desk, who, operation).await;
+    let outcome = ask(&site.desk, who, operation).await;
     if may {
-        assert_eq!(asked, Ok(()), "{who:?} {operation}");
+        assert_eq!(outcome, Ok(()), "{who:?} {operation}");
         return;
     }
-    assert!(matches!(asked, Err(DeskError::NotAllowed(_))), "{who:?} {operation}: {asked:?}");
+    assert!(matches!(outcome, Err(DeskError::NotAllowed(_))), "{who:?} {operation}: {outcome:?}");
     let last = site.audit.newest(1).await.unwrap().remove(0);
     assert_eq!((last.action.as_str(), last.actor.as_str()), ("operation.refused", who.actor().name.as_str()));
     assert!(last.detail["operation"].is_string(), "{last:?}");
@@ -200,8 +200,8 @@ async fn a_refusal_does_not_say_who_exists() {
     let (zoe, nobody) = (Principal::person("zoe.roy", zoe.entry_uuid, []), Principal::command("mallory", None));
     for key in ["hal.desk", "nobody.at.all", "Hal Desk", "registrar:3", "registrar:99"] {
         for who in [&zoe, &nobody] {
-            let asked = site.desk.person(who, key).await.map(drop);
-            assert_eq!(asked, Err(DeskError::NotAllowed(Permission::ViewPerson)), "{key}");
+            let outcome = site.desk.person(who, key).await.map(drop);
+            assert_eq!(outcome, Err(DeskError::NotAllowed(Permission::ViewPerson)), "{key}");
         }
     }
     site.desk.person(&zoe, "zoe.roy").await.unwrap();
@@ -309,16 +309,16 @@ fn collect_files(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) 
     }
 }
 
-/// `Desk` alone holds directory and audit. This test ensures that the interfaces have no other access: the API and the
+/// Only `Desk` holds directory and audit. This test ensures that the interfaces have no other access: the API and the
 /// pages do not depend on the LDAP client, and no command writes by itself.
 #[test]
 fn faces_have_no_way_past_the_operations() {
     let admin = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../admin");
-    for face in ["api", "web"] {
-        let manifest = std::fs::read_to_string(admin.join(face).join("Cargo.toml")).unwrap();
+    for interface in ["api", "web"] {
+        let manifest = std::fs::read_to_string(admin.join(interface).join("Cargo.toml")).unwrap();
         let used = manifest.split("[dev-dependencies]").next().unwrap();
         for room in ["provost-client", "provost-server", "provost-entry"] {
-            assert!(!used.contains(room), "admin/{face} uses {room}");
+            assert!(!used.contains(room), "admin/{interface} uses {room}");
         }
     }
     let mut files = Vec::new();

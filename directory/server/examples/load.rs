@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p provost-server --example load [PEOPLE]`
 
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, reason = "an example may end with a panic")]
 
 #[path = "../tests/common/mod.rs"]
 mod common;

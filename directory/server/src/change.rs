@@ -124,9 +124,9 @@ fn finish(
     let read = |names: &Option<Vec<String>>, side: &Option<(EntryNumber, EncodedEntry)>, oid| {
         let (names, (parent, record)) = (names.as_ref()?, side.as_ref()?);
         let subject = EntrySnapshot { parent: *parent, children, record };
-        let seen = VisibleEntry { tree, subject, password: author.identity.reads_passwords() };
+        let visible = VisibleEntry { tree, subject, password: author.identity.reads_passwords() };
         let mut w = crate::ber::BerWriter::default();
-        result_entry::write(&mut w, &seen, &AttributeSelection::parse(&tree.catalogue, names, false));
+        result_entry::write(&mut w, &visible, &AttributeSelection::parse(&tree.catalogue, names, false));
         Some(ResponseControl { oid, value: w.into_octets() })
     };
     let pre = read(&controls.pre_read, &before, oid::PRE_READ);
@@ -179,8 +179,8 @@ fn check_assertion(
 ) -> OperationResult<()> {
     let Some(filter) = &controls.assertion else { return Ok(()) };
     let holds = subject.is_some_and(|subject| {
-        let seen = VisibleEntry { tree, subject, password: identity.reads_passwords() };
-        matching::matches(&tree.catalogue, &seen, filter) == Some(true)
+        let visible = VisibleEntry { tree, subject, password: identity.reads_passwords() };
+        matching::matches(&tree.catalogue, &visible, filter) == Some(true)
     });
     if holds { Ok(()) } else { Err(Refusal::new(ResultCode::AssertionFailed, "")) }
 }
@@ -331,8 +331,8 @@ impl AttributeContents {
                 && tree.catalogue.type_of(type_id).single_value
                 && self.attributes.get(&id).is_some_and(|values| values.len() > 1)
             {
-                let words = format!("naming attribute '{name}' is single-valued, and the entry has another value");
-                return Err(Refusal::new(ResultCode::NamingViolation, words));
+                let text = format!("naming attribute '{name}' is single-valued, and the entry has another value");
+                return Err(Refusal::new(ResultCode::NamingViolation, text));
             }
         }
         Ok(())
@@ -355,13 +355,13 @@ impl AttributeContents {
                 let there = self.attributes.get_mut(&id).ok_or_else(missing)?;
                 // Compared as a set: removing thousands of a group's thousands of members must not delay other writes.
                 let normal = |value: &Vec<u8>| constraint::normal(&tree.catalogue, type_id, value);
-                let gone: std::collections::HashSet<Vec<u8>> = values.iter().map(normal).collect();
+                let removed: std::collections::HashSet<Vec<u8>> = values.iter().map(normal).collect();
                 let known: std::collections::HashSet<Vec<u8>> = there.iter().map(normal).collect();
-                if gone.len() < values.len() || !gone.is_subset(&known) {
+                if removed.len() < values.len() || !removed.is_subset(&known) {
                     return Err(missing());
                 }
                 // Values that became equal by a change of the matching rule are removed together.
-                there.retain(|value| !gone.contains(&normal(value)));
+                there.retain(|value| !removed.contains(&normal(value)));
                 if there.is_empty() {
                     self.attributes.remove(&id);
                 }
@@ -479,7 +479,7 @@ fn moved_entries(tree: &Tree, place: EntryNumber, old_dn: &Dn, new_dn: &Dn) -> O
     if tree.subject(place).is_none_or(|subject| subject.children == 0) || old_dn.as_str() == new_dn.as_str() {
         return Ok(Vec::new());
     }
-    let below = tree.below(place);
+    let below = tree.subordinates(place);
     check_moved(below.len())?;
     let depth = new_dn.rdns().len();
     for (levels, place) in &below {
@@ -495,8 +495,8 @@ fn check_moved(entries: usize) -> OperationResult<()> {
     if entries <= MOVED_ENTRIES_MAX {
         return Ok(());
     }
-    let words = format!("the entry has {entries} subordinates; a rename moves at most {MOVED_ENTRIES_MAX}");
-    Err(Refusal::new(ResultCode::AdminLimitExceeded, words))
+    let text = format!("the entry has {entries} subordinates; a rename moves at most {MOVED_ENTRIES_MAX}");
+    Err(Refusal::new(ResultCode::AdminLimitExceeded, text))
 }
 
 #[cfg(test)]
@@ -517,9 +517,9 @@ mod tests {
         let catalogue = Arc::new(Catalogue::load().unwrap());
         let mut tree = Tree::new(catalogue, Dn::parse(SUFFIX).unwrap()).unwrap();
         tree.reserve(below + 1);
-        tree.put(0, NO_PLACE, record(SUFFIX));
-        tree.put(1, 0, record("ou=a"));
-        (0..below).for_each(|i| tree.put(i + 2, 1, record(&format!("cn={i}"))));
+        tree.insert(0, NO_PLACE, record(SUFFIX));
+        tree.insert(1, 0, record("ou=a"));
+        (0..below).for_each(|i| tree.insert(i + 2, 1, record(&format!("cn={i}"))));
         tree
     }
 

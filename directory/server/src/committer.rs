@@ -123,16 +123,16 @@ pub(crate) struct Committer {
 impl Committer {
     /// Commits groups until every sender is gone.
     pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<WriteJob>) {
-        let mut held: Option<WriteJob> = None;
+        let mut next_job: Option<WriteJob> = None;
         loop {
-            let Some(first) = held.take().or_else(|| jobs.blocking_recv()) else { return };
+            let Some(first) = next_job.take().or_else(|| jobs.blocking_recv()) else { return };
             let mut footprint = Footprint::default();
             footprint.admit(&first.operation);
             let mut group = vec![first];
             while group.len() < GROUP_MAX {
                 let Ok(job) = jobs.try_recv() else { break };
                 if !footprint.admit(&job.operation) {
-                    held = Some(job);
+                    next_job = Some(job);
                     break;
                 }
                 group.push(job);

@@ -26,8 +26,8 @@ pub(crate) fn check_values(tree: &Tree, type_id: TypeId, name: &str, values: &[V
     let is_password = type_id == tree.synthetic.user_password;
     for (i, value) in values.iter().enumerate() {
         if !tree.catalogue.fits(type_id, value) {
-            let words = format!("{name}: value #{i} invalid per syntax");
-            return Err(Refusal::new(ResultCode::InvalidAttributeSyntax, words));
+            let text = format!("{name}: value #{i} invalid per syntax");
+            return Err(Refusal::new(ResultCode::InvalidAttributeSyntax, text));
         }
         // A clear password would be stored on disk and sent to every consumer.
         if is_password && value.first() != Some(&b'{') {
@@ -61,7 +61,7 @@ pub(crate) fn check_naming_types(tree: &Tree, rdn: &Rdn) -> OperationResult<()> 
 /// Checks that the values of the RDN are values of the entry (RFC 4512 §2.3); otherwise refuses with `missing`.
 pub(crate) fn check_rdn(tree: &Tree, draft: &EntryDraft, rdn: &Rdn, missing: ResultCode) -> OperationResult<()> {
     for (name, value) in rdn.pairs() {
-        let refusal = |words: &str| Refusal::new(missing, format!("naming attribute '{name}': {words}"));
+        let refusal = |text: &str| Refusal::new(missing, format!("naming attribute '{name}': {text}"));
         let type_id = tree.catalogue.type_id(name).ok_or_else(|| refusal("undefined"))?;
         let found = draft.attributes.iter().any(|(id, values)| {
             let same = tree.names.description(*id).is_some_and(|d| d.type_id == type_id && !d.text.contains(';'));

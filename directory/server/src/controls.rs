@@ -82,8 +82,8 @@ pub(crate) fn read(raw: &[RawControl], target: ControlledOperation) -> Operation
             (oid::PAGED_RESULTS, ControlledOperation::Search) => controls.page = Some(page(value()?).map_err(broken)?),
             (oid::SYNC_REQUEST, ControlledOperation::Search) => controls.sync = Some(sync(value()?).map_err(broken)?),
             _ if control.critical => {
-                let words = format!("control {} is not supported for this operation", control.oid);
-                return Err(Refusal::new(ResultCode::UnavailableCriticalExtension, words));
+                let text = format!("control {} is not supported for this operation", control.oid);
+                return Err(Refusal::new(ResultCode::UnavailableCriticalExtension, text));
             }
             _ => {}
         }

@@ -174,11 +174,11 @@ impl ReadOnly {
     }
 
     /// Feeds a connection, authenticated as the root identity or anonymous, and returns all output until its end.
-    pub async fn converse(&self, octets: &[u8], is_root: bool) -> Vec<u8> {
+    pub async fn run_connection(&self, octets: &[u8], is_root: bool) -> Vec<u8> {
         let identity = if is_root { Identity::root(self.shared.root_dn.clone()) } else { Identity::anonymous() };
         let (near, far) = tokio::io::duplex(PIPE_OCTETS);
         let (mut reader, mut writer) = tokio::io::split(near);
-        let session = tokio::spawn(session::converse(self.shared.clone(), identity, far));
+        let session = tokio::spawn(session::serve_in_memory(self.shared.clone(), identity, far));
         let write = async {
             // A session that closes the connection reads no more.
             _ = writer.write_all(octets).await;

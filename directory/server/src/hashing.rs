@@ -1,4 +1,4 @@
-//! Bounds concurrent password hashing, which is slow by design and can be triggered by anyone.
+//! Bounds concurrent password hashing, which is slow by design and any client can trigger.
 
 use tokio::sync::Semaphore;
 

@@ -198,8 +198,8 @@ fn add_seed(committer: &mut Committer, config: &ServerConfig, entry: &Entry) -> 
         // Added by an earlier start that was interrupted afterwards.
         Ok(Err(refusal)) if refusal.code == refusal::ResultCode::EntryAlreadyExists => Ok(()),
         Ok(Err(refusal)) => {
-            let words = format!("seed {}: {:?} {}", entry.dn, refusal.code, refusal.message);
-            Err(StartError::Storage(words))
+            let text = format!("seed {}: {:?} {}", entry.dn, refusal.code, refusal.message);
+            Err(StartError::Storage(text))
         }
         Err(_) => Err(StartError::Storage("the committer gave no answer".into())),
     }

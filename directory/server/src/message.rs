@@ -104,7 +104,7 @@ pub(crate) enum Operation {
 
 impl fmt::Debug for ModifyItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} {} ({} values)", self.kind, self.attribute, self.values.len())
+        write!(f, "{:?} {} (values: {})", self.kind, self.attribute, self.values.len())
     }
 }
 
@@ -379,8 +379,8 @@ fn description(octets: &[u8]) -> Option<AttributeDescription> {
     AttributeDescription::parse(std::str::from_utf8(octets).ok()?).ok()
 }
 
-fn protocol_error(words: &str) -> EarlyError {
-    EarlyError::Refused(Refusal::new(ResultCode::ProtocolError, words))
+fn protocol_error(text: &str) -> EarlyError {
+    EarlyError::Refused(Refusal::new(ResultCode::ProtocolError, text))
 }
 
 /// Decodes a filter. An item whose attribute, rule or type is not recognised is Undefined, and the rest of the filter

@@ -44,7 +44,7 @@ pub(crate) fn bring_forward(connection: &mut Connection, file: &Path, found: i64
 
 fn take_steps(connection: &mut Connection, file: &Path, found: i64, steps: &[Migration]) -> Result<(), StorageError> {
     let known = 1 + i64::try_from(steps.len()).unwrap_or(i64::MAX);
-    let refused = |words: &str| Err(StorageError::Content(format!("{}: {words}", file.display())));
+    let refused = |text: &str| Err(StorageError::Content(format!("{}: {text}", file.display())));
     if found > known {
         return refused(&format!(
             "this file has format {found}, and this program knows formats up to {known}: a later version wrote it. \

@@ -57,7 +57,7 @@ pub(crate) fn channel() -> (ResponseSender, ResponseReceiver) {
 
 impl ResponseSender {
     /// Queues the response of an operation. Callable from any thread.
-    pub(crate) fn answer(&self, octets: Vec<u8>) {
+    pub(crate) fn queue_response(&self, octets: Vec<u8>) {
         self.waiting.octets.fetch_add(octets.len(), Ordering::Relaxed);
         // A session that has ended needs no response.
         _ = self.quick.send(octets);

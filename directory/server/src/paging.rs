@@ -13,7 +13,7 @@ pub(crate) struct PagingState {
     /// The place where its next page begins.
     pub(crate) place: EntryNumber,
     /// Entries sent on all pages so far.
-    pub(crate) found: usize,
+    pub(crate) entries_sent: usize,
 }
 
 /// Makes and checks the cookies of one connection.
@@ -26,7 +26,7 @@ pub(crate) struct Pages {
 impl Pages {
     /// Returns the cookie with which this search continues: position and mark.
     pub(crate) fn cookie(&self, request: &SearchRequest, progress: PagingState) -> Vec<u8> {
-        let found = progress.found as u64;
+        let found = progress.entries_sent as u64;
         let mark = self.mark(request, progress);
         [&progress.place.to_be_bytes()[..], &found.to_be_bytes(), &mark.to_be_bytes()].concat()
     }
@@ -38,16 +38,16 @@ impl Pages {
             let (place, rest) = cookie.split_first_chunk::<4>()?;
             let (found, rest) = rest.split_first_chunk::<8>()?;
             let found = usize::try_from(u64::from_be_bytes(*found)).ok()?;
-            let progress = PagingState { place: EntryNumber::from_be_bytes(*place), found };
+            let progress = PagingState { place: EntryNumber::from_be_bytes(*place), entries_sent: found };
             (rest == self.mark(request, progress).to_be_bytes()).then_some(progress)
         };
-        let words = "this paged results cookie belongs to another search or connection";
-        read().ok_or_else(|| Refusal::new(ResultCode::UnwillingToPerform, words))
+        let text = "this paged results cookie belongs to another search or connection";
+        read().ok_or_else(|| Refusal::new(ResultCode::UnwillingToPerform, text))
     }
 
     fn mark(&self, request: &SearchRequest, progress: PagingState) -> u64 {
         let search = (&request.base, request.scope as u8, request.size_limit, request.filter.to_string());
-        self.key.hash_one((progress.place, progress.found, search))
+        self.key.hash_one((progress.place, progress.entries_sent, search))
     }
 }
 
@@ -73,7 +73,7 @@ mod tests {
     fn cookies_are_good_where_they_were_given() {
         let (pages, other) = (Pages::default(), Pages::default());
         let search = request("(cn=a)");
-        let progress = PagingState { place: 7, found: 3 };
+        let progress = PagingState { place: 7, entries_sent: 3 };
         let cookie = pages.cookie(&search, progress);
         assert_eq!(pages.progress(&search, &cookie).unwrap(), progress);
         assert!(other.progress(&search, &cookie).is_err(), "another connection");

@@ -12,6 +12,7 @@ use crate::csn::Csn;
 /// The number of an attribute description (type and options) in the table of names.
 pub(crate) type NameId = u16;
 
+/// Octets of an encoded [`EntryHead`]: its fields in their order, the CSN in 14.
 const HEAD_OCTETS: usize = 16 + 14 + 8 + 4 + 4 + 2 + 2;
 
 /// The fixed part of every entry.
@@ -190,7 +191,7 @@ impl<'a> Iterator for Attributes<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let name = u16::try_from(self.0.number()?).ok()?;
         let count = self.0.number()?;
-        let values = AttributeValues { rest: self.0, left: count };
+        let values = AttributeValues { rest: self.0, values_left: count };
         for _ in 0..count {
             self.0.octets()?;
         }
@@ -202,14 +203,14 @@ impl<'a> Iterator for Attributes<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct AttributeValues<'a> {
     rest: Octets<'a>,
-    left: usize,
+    values_left: usize,
 }
 
 impl<'a> Iterator for AttributeValues<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        self.left = self.left.checked_sub(1)?;
+        self.values_left = self.values_left.checked_sub(1)?;
         self.rest.octets()
     }
 }

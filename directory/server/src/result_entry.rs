@@ -18,7 +18,7 @@ pub(crate) const SEARCH_RESULT_ENTRY: u8 = 0x64;
 pub(crate) struct AttributeSelection {
     all_user: bool,
     all_operational: bool,
-    named: Vec<AttributeMeaning>,
+    attributes: Vec<AttributeMeaning>,
     types_only: bool,
 }
 
@@ -32,7 +32,7 @@ impl AttributeSelection {
                 "+" => selection.all_operational = true,
                 name => {
                     let description = AttributeDescription::parse(name).ok();
-                    selection.named.extend(description.and_then(|name| AttributeMeaning::of(catalogue, &name)));
+                    selection.attributes.extend(description.and_then(|name| AttributeMeaning::of(catalogue, &name)));
                 }
             }
         }
@@ -42,14 +42,15 @@ impl AttributeSelection {
     fn wants(&self, catalogue: &Catalogue, type_id: TypeId, description: &str) -> bool {
         let operational = catalogue.type_of(type_id).operational;
         (if operational { self.all_operational } else { self.all_user })
-            || self.named.iter().any(|wanted| wanted.covers(catalogue, type_id, description))
+            || self.attributes.iter().any(|wanted| wanted.covers(catalogue, type_id, description))
     }
 
     /// Returns the name of an attribute in the response: with `;binary` where its syntax or the request demands it (RFC
     /// 4522 §5, RFC 4523 §2).
     fn name<'a>(&self, catalogue: &Catalogue, type_id: TypeId, description: &'a str) -> Cow<'a, str> {
-        let asked = || self.named.iter().any(|wanted| wanted.binary && wanted.covers(catalogue, type_id, description));
-        if !(catalogue.requires_binary(type_id) || catalogue.takes_binary(type_id) && asked()) {
+        let is_binary_requested =
+            || self.attributes.iter().any(|wanted| wanted.binary && wanted.covers(catalogue, type_id, description));
+        if !(catalogue.requires_binary(type_id) || catalogue.takes_binary(type_id) && is_binary_requested()) {
             return Cow::Borrowed(description);
         }
         let (base, options) = description.split_at(description.find(';').unwrap_or(description.len()));
@@ -58,33 +59,33 @@ impl AttributeSelection {
 }
 
 /// Writes one entry of the tree under its present name.
-pub(crate) fn write(w: &mut BerWriter, seen: &VisibleEntry<'_>, selection: &AttributeSelection) {
-    write_named(w, &seen.tree.dn_of(seen.subject.parent, seen.subject.record), seen, selection);
+pub(crate) fn write(w: &mut BerWriter, entry: &VisibleEntry<'_>, selection: &AttributeSelection) {
+    write_named(w, &entry.tree.dn_of(entry.subject.parent, entry.subject.record), entry, selection);
 }
 
 /// Writes an entry under the name that it had when `seen` was taken.
-pub(crate) fn write_named(w: &mut BerWriter, dn: &str, seen: &VisibleEntry<'_>, selection: &AttributeSelection) {
+pub(crate) fn write_named(w: &mut BerWriter, dn: &str, entry: &VisibleEntry<'_>, selection: &AttributeSelection) {
     w.within(SEARCH_RESULT_ENTRY, |w| {
         w.string(OCTET_STRING, dn.as_bytes());
-        w.within(SEQUENCE, |w| write_attributes(w, seen, selection));
+        w.within(SEQUENCE, |w| write_attributes(w, entry, selection));
     });
 }
 
-fn write_attributes(w: &mut BerWriter, seen: &VisibleEntry<'_>, selection: &AttributeSelection) {
-    let tree = seen.tree;
+fn write_attributes(w: &mut BerWriter, entry: &VisibleEntry<'_>, selection: &AttributeSelection) {
+    let tree = entry.tree;
     let made = std::iter::once(tree.synthetic.object_class).chain(tree.synthetic.operational());
     for type_id in made {
         let name = &tree.catalogue.type_of(type_id).name;
         if selection.wants(&tree.catalogue, type_id, name) {
-            let values = tree.synthesise(seen.subject, type_id);
+            let values = tree.synthesise(entry.subject, type_id);
             if !values.is_empty() {
                 write_attribute(w, name, values.iter().map(Vec::as_slice), selection);
             }
         }
     }
-    for (name, values) in seen.subject.record.attributes() {
+    for (name, values) in entry.subject.record.attributes() {
         let Some(description) = tree.names.description(name) else { continue };
-        let hidden = !seen.password && description.type_id == tree.synthetic.user_password;
+        let hidden = !entry.password && description.type_id == tree.synthetic.user_password;
         if !hidden && selection.wants(&tree.catalogue, description.type_id, &description.text) {
             let name = selection.name(&tree.catalogue, description.type_id, &description.text);
             write_attribute(w, &name, values, selection);

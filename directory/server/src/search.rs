@@ -133,8 +133,8 @@ impl RunningSearch<'_> {
             Ok(None) => return Some((reply::success(), None)),
             Err(refusal) => return Some((refusal, None)),
         };
-        let asked = Duration::from_secs(self.request.time_limit_seconds);
-        let limit = if asked.is_zero() { SEARCH_TIME_MAX } else { asked.min(SEARCH_TIME_MAX) };
+        let client_limit = Duration::from_secs(self.request.time_limit_seconds);
+        let limit = if client_limit.is_zero() { SEARCH_TIME_MAX } else { client_limit.min(SEARCH_TIME_MAX) };
         loop {
             let (octets, end) = self.chunk(&mut walk);
             if !octets.is_empty() {
@@ -159,10 +159,10 @@ impl RunningSearch<'_> {
         let tree = self.shared.directory.read();
         let field = SearchScope::of(&tree, self.identity, self.request)?;
         if let (Some(assertion), Some(subject)) = (&controls.write.assertion, tree.subject(field.base)) {
-            let seen = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
+            let visible = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
             // Assertions on attributes that the identity may not read must not be evaluated either.
             let hidden = field.only.is_some_and(|own| own != field.base);
-            if hidden || matching::matches(&tree.catalogue, &seen, assertion) != Some(true) {
+            if hidden || matching::matches(&tree.catalogue, &visible, assertion) != Some(true) {
                 return Err(Refusal::new(ResultCode::AssertionFailed, ""));
             }
         }
@@ -171,7 +171,7 @@ impl RunningSearch<'_> {
             (_, Some(only)) => Some(vec![only]),
             _ => tree.candidates(&self.request.filter),
         };
-        let PagingState { place: from, found } = match &controls.page {
+        let PagingState { place: from, entries_sent: found } = match &controls.page {
             Some(page) if !page.cookie.is_empty() => self.pages.progress(self.request, &page.cookie)?,
             _ => PagingState::default(),
         };
@@ -186,7 +186,7 @@ impl RunningSearch<'_> {
         };
         let selection = AttributeSelection::parse(&tree.catalogue, &self.request.attributes, self.request.types_only);
         let at = candidates.as_ref().map_or(from as usize, |places| places.partition_point(|place| *place < from));
-        Ok(Some(SearchProgress { field, candidates, at, page, wanted, found, on_page: 0, selection }))
+        Ok(Some(SearchProgress { field, candidates, at, page, wanted, entries_sent: found, on_page: 0, selection }))
     }
 
     /// Examines the next entries under one lock of the tree.
@@ -199,16 +199,16 @@ impl RunningSearch<'_> {
             }
             let Some(place) = walk.place(&tree) else { return (w.into_octets(), Some((reply::success(), None))) };
             if let Some(subject) = tree.subject(place).filter(|subject| self.selects(&tree, walk, place, *subject)) {
-                if walk.found == walk.wanted {
+                if walk.entries_sent == walk.wanted {
                     return (w.into_octets(), Some((Refusal::new(ResultCode::SizeLimitExceeded, ""), None)));
                 }
                 if Some(walk.on_page) == walk.page {
-                    let progress = PagingState { place, found: walk.found };
+                    let progress = PagingState { place, entries_sent: walk.entries_sent };
                     return (w.into_octets(), Some((reply::success(), Some(progress))));
                 }
-                let seen = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
-                reply::message(&mut w, self.id, &[], |w| result_entry::write(w, &seen, &walk.selection));
-                walk.found += 1;
+                let visible = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
+                reply::message(&mut w, self.id, &[], |w| result_entry::write(w, &visible, &walk.selection));
+                walk.entries_sent += 1;
                 walk.on_page += 1;
             }
             walk.at += 1;
@@ -217,9 +217,9 @@ impl RunningSearch<'_> {
     }
 
     fn selects(&self, tree: &Tree, walk: &SearchProgress, place: EntryNumber, subject: EntrySnapshot<'_>) -> bool {
-        let seen = VisibleEntry { tree, subject, password: self.identity.reads_passwords() };
+        let visible = VisibleEntry { tree, subject, password: self.identity.reads_passwords() };
         walk.field.holds(tree, place, subject.parent)
-            && matching::matches(&tree.catalogue, &seen, &self.request.filter) == Some(true)
+            && matching::matches(&tree.catalogue, &visible, &self.request.filter) == Some(true)
     }
 
     fn page_control(&self, page: Option<&PageRequest>, next: Option<PagingState>) -> Vec<ResponseControl> {
@@ -236,7 +236,7 @@ struct SearchProgress {
     page: Option<usize>,
     /// The size limit, counted over all pages (RFC 2696 §3).
     wanted: usize,
-    found: usize,
+    entries_sent: usize,
     on_page: usize,
     selection: AttributeSelection,
 }

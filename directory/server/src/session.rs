@@ -76,12 +76,12 @@ pub(crate) async fn serve(shared: Arc<ServerContext>, mut socket: TcpStream, rem
         admitted = client => admitted,
     };
     let Some(AdmittedClient { address: peer, place }) = admitted else { return };
-    let plain = Session { place: place.clone(), ..Session::new(shared.clone(), peer.ip(), false) };
+    let plain = Session { place: place.clone(), ..Session::new(shared.clone(), peer.ip(), ChannelSecurity::Clear) };
     let Some(socket) = plain.run(socket).await else { return };
     let Some(acceptor) = shared.tls.clone() else { return };
     match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(socket)).await {
         Ok(Ok(socket)) => {
-            let secure = Session { place, ..Session::new(shared, peer.ip(), true) };
+            let secure = Session { place, ..Session::new(shared, peer.ip(), ChannelSecurity::Tls) };
             secure.run(socket).await;
         }
         Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
@@ -91,11 +91,11 @@ pub(crate) async fn serve(shared: Arc<ServerContext>, mut socket: TcpStream, rem
 
 /// Serves one connection without a network on behalf of `identity`, until the input ends.
 #[cfg(feature = "fuzzing")]
-pub(crate) async fn converse<S>(shared: Arc<ServerContext>, identity: Identity, socket: S)
+pub(crate) async fn serve_in_memory<S>(shared: Arc<ServerContext>, identity: Identity, socket: S)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let mut session = Session::new(shared, IpAddr::from([127, 0, 0, 1]), false);
+    let mut session = Session::new(shared, IpAddr::from([127, 0, 0, 1]), ChannelSecurity::Clear);
     session.identity = Arc::new(identity);
     _ = session.run(socket).await;
 }
@@ -107,10 +107,17 @@ enum AfterRequest {
     StartTls(i32),
 }
 
+/// Whether the octets of a connection are encrypted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ChannelSecurity {
+    Clear,
+    Tls,
+}
+
 struct Session {
     shared: Arc<ServerContext>,
     peer: IpAddr,
-    secure: bool,
+    security: ChannelSecurity,
     place: Option<Arc<dyn ClientPlace>>,
     identity: Arc<Identity>,
     outstanding: Arc<Semaphore>,
@@ -125,12 +132,12 @@ struct Session {
 }
 
 impl Session {
-    fn new(shared: Arc<ServerContext>, peer: IpAddr, secure: bool) -> Self {
+    fn new(shared: Arc<ServerContext>, peer: IpAddr, security: ChannelSecurity) -> Self {
         Self {
             ended: shared.stop.child_token(),
             shared,
             peer,
-            secure,
+            security,
             place: None,
             identity: Arc::new(Identity::anonymous()),
             outstanding: Arc::new(Semaphore::new(OUTSTANDING_MAX)),
@@ -155,7 +162,7 @@ impl Session {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break None,
                 Err(refusal) => {
-                    output.answer(reply::disconnection(refusal.code, &refusal.message));
+                    output.queue_response(reply::disconnection(refusal.code, &refusal.message));
                     break None;
                 }
             };
@@ -171,7 +178,7 @@ impl Session {
         };
         self.ended.cancel();
         if let Some(id) = start_tls {
-            output.answer(reply::extended(id, &reply::success(), Some(oid::START_TLS), None));
+            output.queue_response(reply::extended(id, &reply::success(), Some(oid::START_TLS), None));
         }
         drop(output);
         let writer = writing.await.ok()?;
@@ -235,11 +242,14 @@ impl Session {
                 if response == BIND_RESPONSE {
                     self.identity = Arc::new(Identity::anonymous());
                 }
-                output.answer(reply::result(id, response, &refusal, &[]));
+                output.queue_response(reply::result(id, response, &refusal, &[]));
                 AfterRequest::Continue
             }
             Err(DecodeError::Malformed) => {
-                output.answer(reply::disconnection(ResultCode::ProtocolError, "malformed or unsupported request"));
+                output.queue_response(reply::disconnection(
+                    ResultCode::ProtocolError,
+                    "malformed or unsupported request",
+                ));
                 AfterRequest::Close
             }
         }
@@ -247,7 +257,7 @@ impl Session {
 
     /// Refuses a request with a plain result.
     fn refuse(output: &ResponseSender, id: i32, tag: u8, refusal: &Refusal) -> AfterRequest {
-        output.answer(reply::result(id, tag, refusal, &[]));
+        output.queue_response(reply::result(id, tag, refusal, &[]));
         AfterRequest::Continue
     }
 
@@ -331,11 +341,11 @@ impl Session {
                 reply::success()
             }
             Err(refusal) => {
-                tracing::info!(peer = %self.peer, account = shown(dn), code = ?refusal.code, "LDAP bind refused");
+                tracing::info!(peer = %self.peer, account = loggable(dn), code = ?refusal.code, "LDAP bind refused");
                 refusal
             }
         };
-        output.answer(reply::result(id, BIND_RESPONSE, &result, &[]));
+        output.queue_response(reply::result(id, BIND_RESPONSE, &result, &[]));
     }
 
     async fn authenticate(&self, version: i64, dn: &str, authentication: Authentication) -> OperationResult<Identity> {
@@ -352,7 +362,7 @@ impl Session {
             (true, false) => return Err(Refusal::new(ResultCode::InvalidCredentials, "")),
             (false, false) => {}
         }
-        if !self.secure && !self.peer.to_canonical().is_loopback() {
+        if self.security == ChannelSecurity::Clear && !self.peer.to_canonical().is_loopback() {
             return Err(Refusal::new(ResultCode::ConfidentialityRequired, "StartTLS first"));
         }
         password::authenticate(&self.shared, dn, password).await
@@ -423,7 +433,7 @@ impl Session {
                     Ok(controls) => reply::result(id, tag, &reply::success(), &controls),
                     Err(refusal) => reply::result(id, tag, &refusal, &[]),
                 };
-                answering.answer(octets);
+                answering.queue_response(octets);
                 drop(permit);
             }),
         };
@@ -446,19 +456,19 @@ impl Session {
         };
         let subject = tree.subject(place);
         let subject = subject.ok_or_else(|| Refusal::new(ResultCode::NoSuchObject, ""))?;
-        let seen = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
+        let visible = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
         if let Some(assertion) = &controls.write.assertion
-            && matching::matches(&tree.catalogue, &seen, assertion) != Some(true)
+            && matching::matches(&tree.catalogue, &visible, assertion) != Some(true)
         {
             return Err(Refusal::new(ResultCode::AssertionFailed, ""));
         }
         let undefined = || Refusal::new(ResultCode::UndefinedAttributeType, attribute);
         let name = AttributeDescription::parse(attribute).map_err(|_| undefined())?;
         let type_id = AttributeMeaning::of(&tree.catalogue, &name).ok_or_else(undefined)?.type_id;
-        if matching::matches(&tree.catalogue, &seen, &Filter::Present(name.clone())) != Some(true) {
+        if matching::matches(&tree.catalogue, &visible, &Filter::Present(name.clone())) != Some(true) {
             return Err(Refusal::new(ResultCode::NoSuchAttribute, ""));
         }
-        match matching::matches(&tree.catalogue, &seen, &Filter::Equal(name, value)) {
+        match matching::matches(&tree.catalogue, &visible, &Filter::Equal(name, value)) {
             Some(true) => Ok(Refusal::new(ResultCode::CompareTrue, "")),
             Some(false) => Ok(Refusal::new(ResultCode::CompareFalse, "")),
             None if tree.catalogue.type_of(type_id).rule == EqualityRule::None => {
@@ -477,7 +487,7 @@ impl Session {
         output: &ResponseSender,
     ) -> AfterRequest {
         let answer = |refusal: &Refusal, value: Option<&[u8]>| {
-            output.answer(reply::extended(id, refusal, None, value));
+            output.queue_response(reply::extended(id, refusal, None, value));
             AfterRequest::Continue
         };
         match name {
@@ -511,7 +521,9 @@ impl Session {
         let idle = self.outstanding.available_permits() + 1 >= OUTSTANDING_MAX;
         match () {
             () if self.shared.tls.is_none() => Err(Refusal::new(ResultCode::ProtocolError, "no TLS here")),
-            () if self.secure => Err(Refusal::new(ResultCode::OperationsError, "under TLS already")),
+            () if self.security == ChannelSecurity::Tls => {
+                Err(Refusal::new(ResultCode::OperationsError, "under TLS already"))
+            }
             () if !idle => Err(Refusal::new(ResultCode::OperationsError, "operations are still running")),
             () => Ok(()),
         }
@@ -528,7 +540,7 @@ async fn password_modify(
 ) {
     let request = match password::modify(&shared, &identity, value.as_deref()).await {
         Ok(request) => request,
-        Err(refusal) => return output.answer(reply::extended(id, &refusal, None, None)),
+        Err(refusal) => return output.queue_response(reply::extended(id, &refusal, None, None)),
     };
     let generated = request.generated.as_ref().map(password::response_value);
     let job = WriteJob {
@@ -538,7 +550,7 @@ async fn password_modify(
         answer: Box::new(move |outcome| {
             let result = outcome.err().unwrap_or_else(reply::success);
             let value = generated.filter(|_| result.code == ResultCode::Success);
-            output.answer(reply::extended(id, &result, None, value.as_deref()));
+            output.queue_response(reply::extended(id, &result, None, value.as_deref()));
             drop(permit);
         }),
     };
@@ -567,7 +579,7 @@ fn response_tag(operation: &Operation) -> u8 {
 
 /// Returns a name that a client chose in the form for the log, which quotes it: bounded, and without characters that
 /// begin another line.
-fn shown(dn: &str) -> String {
+fn loggable(dn: &str) -> String {
     let cut = dn.get(..dn.floor_char_boundary(SHOWN_OCTETS_MAX)).unwrap_or_default();
     cut.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

@@ -126,7 +126,7 @@ impl Storage {
         while let Some(row) = rows.next()? {
             let (kind, id, text): (String, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
             let unknown = || StorageError::Content(format!("entries use '{text}', which the schema lacks"));
-            let given = match kind.as_str() {
+            let new_id = match kind.as_str() {
                 DESCRIPTION => i64::from(tree.names.describe(&catalogue, &text).map_err(|_| unknown())?),
                 CLASSES => {
                     let ids: Option<Vec<_>> = text.split(' ').map(|name| catalogue.class_id(name)).collect();
@@ -135,7 +135,7 @@ impl Storage {
                 }
                 _ => i64::from(tree.names.identity_id(&text)),
             };
-            if given != id {
+            if new_id != id {
                 return Err(StorageError::Content(format!("name {kind} {id} is missing or out of order")));
             }
         }
@@ -151,7 +151,7 @@ impl Storage {
             let record = EncodedEntry::from_octets(octets)
                 .ok_or_else(|| StorageError::Content(format!("the entry in row {place} is damaged")))?;
             tree.reserve(if parent == NO_PLACE { place } else { place.max(parent) });
-            tree.put(place, parent, record);
+            tree.insert(place, parent, record);
         }
         tree.collect_free();
         Ok(())

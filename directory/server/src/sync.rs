@@ -60,7 +60,7 @@ struct Refresh {
     /// The state that the consumer will have.
     context: ContextCsn,
     places: EntryNumber,
-    gone: Vec<Uuid>,
+    deletions: Vec<Uuid>,
     changes: Option<SearchWatch>,
 }
 
@@ -75,11 +75,11 @@ impl SyncSearch<'_> {
     pub(crate) async fn run(&self, sync: &SyncRequest) {
         match self.begin(sync) {
             Ok(refresh) => _ = self.stages(refresh).await,
-            Err(refusal) => _ = self.done(&refusal, &[]).await,
+            Err(refusal) => _ = self.send_done(&refusal, &[]).await,
         }
     }
 
-    async fn done(&self, outcome: &Refusal, controls: &[reply::ResponseControl]) -> Result<(), Closed> {
+    async fn send_done(&self, outcome: &Refusal, controls: &[reply::ResponseControl]) -> Result<(), Closed> {
         self.output.send(reply::result(self.id, SEARCH_RESULT_DONE, outcome, controls)).await
     }
 
@@ -95,8 +95,8 @@ impl SyncSearch<'_> {
             cookie => {
                 // A cookie in another format, or of a state that this server never had (it was restored from a backup).
                 let known = ContextCsn::parse_cookie(cookie).filter(|consumer| context.covers_all(consumer));
-                let words = "the cookie is not from this server's content";
-                Some(known.ok_or_else(|| Refusal::new(ResultCode::SyncRefreshRequired, words))?)
+                let text = "the cookie is not from this server's content";
+                Some(known.ok_or_else(|| Refusal::new(ResultCode::SyncRefreshRequired, text))?)
             }
         };
         let phase = match &consumer {
@@ -105,7 +105,7 @@ impl SyncSearch<'_> {
             Some(_) => DeletePhase::Present,
         };
         let consumer = consumer.unwrap_or_default();
-        let gone = match phase {
+        let deletions = match phase {
             DeletePhase::Delete => {
                 let new = tree.deletions.iter().filter(|(csn, _)| !consumer.covers(*csn));
                 new.map(|(_, uuid)| *uuid).collect()
@@ -114,7 +114,7 @@ impl SyncSearch<'_> {
         };
         let selection = AttributeSelection::parse(&tree.catalogue, &self.request.attributes, self.request.types_only);
         let changes = sync.persist.then(|| self.shared.directory.watch(&tree));
-        Ok(Refresh { field, selection, phase, consumer, context, places: tree.places(), gone, changes })
+        Ok(Refresh { field, selection, phase, consumer, context, places: tree.places(), deletions, changes })
     }
 
     async fn stages(&self, mut refresh: Refresh) -> Result<(), Closed> {
@@ -135,11 +135,11 @@ impl SyncSearch<'_> {
             tokio::task::yield_now().await;
         }
         self.id_sets(IdSetKind::Present, &present).await?;
-        self.id_sets(IdSetKind::Deleted, &std::mem::take(&mut refresh.gone)).await?;
+        self.id_sets(IdSetKind::Deleted, &std::mem::take(&mut refresh.deletions)).await?;
         let cookie = refresh.context.cookie();
         let deletes = refresh.phase == DeletePhase::Delete;
         let Some(changes) = refresh.changes.take() else {
-            return self.done(&reply::success(), &[reply::sync_done(&cookie, deletes)]).await;
+            return self.send_done(&reply::success(), &[reply::sync_done(&cookie, deletes)]).await;
         };
         let info = match deletes {
             true => SyncInfo::RefreshDelete { cookie: &cookie },
@@ -149,7 +149,7 @@ impl SyncSearch<'_> {
         self.persist(refresh, changes).await
     }
 
-    /// Sends the entries of a refresh that are sent by their UUIDs alone (RFC 4533 §2.5, syncIdSet).
+    /// Sends the UUIDs of entries that a refresh does not send whole (RFC 4533 §2.5, syncIdSet).
     async fn id_sets(&self, kind: IdSetKind, uuids: &[Uuid]) -> Result<(), Closed> {
         let deletes = kind == IdSetKind::Deleted;
         for uuids in uuids.chunks(ID_SET_MAX) {
@@ -174,12 +174,12 @@ impl SyncSearch<'_> {
             if !self.selects(&tree, &refresh.field, place, subject) {
                 // The entry may have matched before it changed. Deleting an entry that the consumer lacks does no harm.
                 if refresh.phase == DeletePhase::Delete {
-                    refresh.gone.push(head.uuid);
+                    refresh.deletions.push(head.uuid);
                 }
             } else if is_new {
                 let control = reply::sync_state(SyncState::Add, head.uuid, None);
-                let seen = self.seen(&tree, subject);
-                reply::message(&mut w, self.id, &[control], |w| result_entry::write(w, &seen, &refresh.selection));
+                let visible = self.visible_entry(&tree, subject);
+                reply::message(&mut w, self.id, &[control], |w| result_entry::write(w, &visible, &refresh.selection));
             } else {
                 present.push(head.uuid);
             }
@@ -187,7 +187,7 @@ impl SyncSearch<'_> {
         w.into_octets()
     }
 
-    fn seen<'t>(&self, tree: &'t Tree, subject: EntrySnapshot<'t>) -> VisibleEntry<'t> {
+    fn visible_entry<'t>(&self, tree: &'t Tree, subject: EntrySnapshot<'t>) -> VisibleEntry<'t> {
         VisibleEntry { tree, subject, password: self.identity.reads_passwords() }
     }
 
@@ -196,7 +196,7 @@ impl SyncSearch<'_> {
     }
 
     fn matches(&self, tree: &Tree, subject: EntrySnapshot<'_>) -> bool {
-        matching::matches(&tree.catalogue, &self.seen(tree, subject), &self.request.filter) == Some(true)
+        matching::matches(&tree.catalogue, &self.visible_entry(tree, subject), &self.request.filter) == Some(true)
     }
 
     async fn persist(&self, mut refresh: Refresh, mut changes: SearchWatch) -> Result<(), Closed> {
@@ -207,11 +207,11 @@ impl SyncSearch<'_> {
             };
             let Some(first) = first else {
                 // The consumer reads more slowly than others write. It can resume at once with its cookie.
-                return self.done(&Refusal::new(ResultCode::Busy, "the consumer is too far behind"), &[]).await;
+                return self.send_done(&Refusal::new(ResultCode::Busy, "the consumer is too far behind"), &[]).await;
             };
             let Some(octets) = self.encode_changes(&mut refresh, &first, &mut changes) else {
                 return self
-                    .done(&Refusal::new(ResultCode::InsufficientAccessRights, "the role was revoked"), &[])
+                    .send_done(&Refusal::new(ResultCode::InsufficientAccessRights, "the role was revoked"), &[])
                     .await;
             };
             if !octets.is_empty() {
@@ -252,10 +252,10 @@ impl SyncSearch<'_> {
         match (is_in, &change.after, &event.after, &event.before) {
             (true, Some((parent, record)), Some(standing), _) => {
                 let state = if was_in { SyncState::Modify } else { SyncState::Add };
-                let seen = self.seen(tree, EntrySnapshot { parent: *parent, children, record });
+                let visible = self.visible_entry(tree, EntrySnapshot { parent: *parent, children, record });
                 let selection = &refresh.selection;
                 reply::message(w, self.id, &control(state), |w| {
-                    result_entry::write_named(w, &standing.dn, &seen, selection);
+                    result_entry::write_named(w, &standing.dn, &visible, selection);
                 });
             }
             (false, _, _, Some(standing)) if was_in => {

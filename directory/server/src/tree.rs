@@ -317,7 +317,7 @@ impl Tree {
     }
 
     /// Returns all subordinates of an entry with their depth, parents before children.
-    pub(crate) fn below(&self, ancestor: EntryNumber) -> Vec<(usize, EntryNumber)> {
+    pub(crate) fn subordinates(&self, ancestor: EntryNumber) -> Vec<(usize, EntryNumber)> {
         let levels = |place: EntryNumber| {
             let above = self.subject(place).map(|subject| self.above(subject.parent)).unwrap_or_default();
             above.iter().position(|at| *at == ancestor).map(|at| (at + 1, place))
@@ -361,8 +361,8 @@ impl Tree {
     }
 
     /// Stores a row from the disk, or a committed one, at its place.
-    pub(crate) fn put(&mut self, place: EntryNumber, parent: EntryNumber, record: EncodedEntry) {
-        self.take(place);
+    pub(crate) fn insert(&mut self, place: EntryNumber, parent: EntryNumber, record: EncodedEntry) {
+        self.clear_place(place);
         let name_key = self.name_key(parent, record.rdn());
         self.by_name.insert(name_key, place);
         for key in self.value_keys(&record) {
@@ -378,7 +378,7 @@ impl Tree {
     }
 
     /// Empties a place and removes its index entries.
-    fn take(&mut self, place: EntryNumber) {
+    fn clear_place(&mut self, place: EntryNumber) {
         let Some(slot) = self.slots.get_mut(place as usize) else { return };
         let record = std::mem::take(&mut slot.record);
         if record.octets().is_empty() {
@@ -398,9 +398,9 @@ impl Tree {
     /// Makes a committed change visible.
     pub(crate) fn apply(&mut self, change: &TreeChange) {
         match &change.after {
-            Some((parent, record)) => self.put(change.place, *parent, record.clone()),
+            Some((parent, record)) => self.insert(change.place, *parent, record.clone()),
             None => {
-                self.take(change.place);
+                self.clear_place(change.place);
                 self.free.push(change.place);
                 self.note_deletion(change.csn, change.uuid);
             }

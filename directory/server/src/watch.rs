@@ -59,13 +59,13 @@ impl Watchers {
         let octets = octets(&event);
         let event = Arc::new(event);
         // A full and a closed queue are treated alike: the stream ends, and the consumer comes back with its cookie.
-        self.0.retain(|watcher| watcher.take(&event, octets));
+        self.0.retain(|watcher| watcher.try_queue(&event, octets));
     }
 }
 
 impl Watcher {
     /// Queues a change. `false` when there is no room for it, or no reader.
-    fn take(&self, event: &Arc<TreeEvent>, octets: usize) -> bool {
+    fn try_queue(&self, event: &Arc<TreeEvent>, octets: usize) -> bool {
         // Counted before it is sent, because the reader may take it at once.
         let waiting = self.waiting_octets.fetch_add(octets, Ordering::Relaxed);
         waiting.saturating_add(octets) <= OCTETS_MAX && self.queue.try_send(event.clone()).is_ok()

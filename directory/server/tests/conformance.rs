@@ -1,6 +1,6 @@
 //! Rules of the standards that OpenLDAP follows and this server once broke, with similar inputs.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod common;
 #[path = "common/wire.rs"]
@@ -235,9 +235,8 @@ async fn names_by_other_types() {
     }
     let by_oid = rename("2.5.4.3=a,2.5.4.11=groups,dc=example,dc=edu", "commonName=b+surname=y", None);
     assert_eq!(code(&mut client, by_oid).await, LdapResultCode::Success);
-    let shown =
-        found(&mut client, &format!("sn=y+2.5.4.3=b,ou=groups,{SUFFIX}"), LdapFilter::Present("cn".into())).await;
-    assert_eq!(shown, [format!("cn=b+sn=y,ou=groups,{SUFFIX}")]);
+    let dns = found(&mut client, &format!("sn=y+2.5.4.3=b,ou=groups,{SUFFIX}"), LdapFilter::Present("cn".into())).await;
+    assert_eq!(dns, [format!("cn=b+sn=y,ou=groups,{SUFFIX}")]);
     server.stop().await;
 }
 
@@ -384,9 +383,9 @@ async fn texts_that_are_not_utf8_concern_one_operation() {
     let bad = element(4, b"\xff");
     let good = element(4, SUFFIX.as_bytes());
     let ava = |name: &[u8]| element(0x30, &[name, &element(4, b"x")].concat());
-    let search = |base: &[u8], filter: &[u8], asked: &[u8]| {
+    let search = |base: &[u8], filter: &[u8], attributes: &[u8]| {
         let numbers = [0x0a, 1, 0, 0x0a, 1, 0, 2, 1, 0, 2, 1, 0, 1, 1, 0];
-        element(0x63, &[base, &numbers, filter, &element(0x30, asked)].concat())
+        element(0x63, &[base, &numbers, filter, &element(0x30, attributes)].concat())
     };
     let present = element(0x87, b"objectClass");
     let undefined = element(0xa3, &[&bad[..], &element(4, b"x")].concat());

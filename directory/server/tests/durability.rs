@@ -1,6 +1,6 @@
 //! kill -9 at any moment: every acknowledged write survives.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod common;
 #[path = "common/wire.rs"]

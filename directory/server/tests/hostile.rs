@@ -1,6 +1,6 @@
 //! Hostile clients do no harm.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod common;
 #[path = "common/wire.rs"]

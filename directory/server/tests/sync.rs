@@ -1,6 +1,6 @@
 //! RFC 4533: refresh, resume, persist, and cookies that stay valid over a restart.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod common;
 #[path = "common/wire.rs"]
@@ -32,7 +32,7 @@ fn sync(mode: SyncRequestMode, cookie: Option<&[u8]>) -> Vec<LdapControl> {
 struct RefreshMessages {
     puts: BTreeMap<Uuid, String>,
     present: BTreeSet<Uuid>,
-    gone: BTreeSet<Uuid>,
+    removed: BTreeSet<Uuid>,
     /// Whether entries that were not named are still there.
     by_deletes: bool,
     cookie: Vec<u8>,
@@ -62,7 +62,7 @@ async fn refresh(client: &mut Client, cookie: Option<&[u8]>) -> RefreshMessages 
                 syncuuids,
                 ..
             }) => {
-                if *refresh_deletes { &mut round.gone } else { &mut round.present }.extend(syncuuids);
+                if *refresh_deletes { &mut round.removed } else { &mut round.present }.extend(syncuuids);
             }
             LdapOp::SearchResultDone(done) => {
                 assert_eq!(done.code, LdapResultCode::Success, "{}", done.message);
@@ -103,7 +103,7 @@ async fn cookies_survive_a_restart() {
     assert_eq!(writer.add(&person("3", "ana")).await, LdapResultCode::Success);
     let second = refresh(&mut reader, Some(&first.cookie)).await;
     assert_eq!(uids(&second), ["ana", "zoe"]);
-    assert_eq!((&second.gone, &second.present), (&BTreeSet::from([max]), &BTreeSet::new()));
+    assert_eq!((&second.removed, &second.present), (&BTreeSet::from([max]), &BTreeSet::new()));
     assert!(second.by_deletes && !first.by_deletes);
     server.stop().await;
 
@@ -111,7 +111,7 @@ async fn cookies_survive_a_restart() {
     let mut reader = Client::bound(server.addresses[0], MAILCORE).await;
     assert_eq!(refresh(&mut reader, Some(&first.cookie)).await, second);
     let third = refresh(&mut reader, Some(&second.cookie)).await;
-    assert_eq!((third.puts.len(), third.gone.len(), &third.cookie), (0, 0, &second.cookie));
+    assert_eq!((third.puts.len(), third.removed.len(), &third.cookie), (0, 0, &second.cookie));
     assert_eq!(uids(&refresh(&mut reader, None).await), ["ana", "luc", "zoe"]);
     server.stop().await;
 }
@@ -138,7 +138,7 @@ async fn an_old_cookie_takes_the_present_phase() {
     let mut client = Client::bound(server.addresses[0], PROVOST).await;
     let second = refresh(&mut client, Some(&first.cookie)).await;
     assert_eq!((uids(&second), &second.present), (vec!["ana"], &BTreeSet::from([luc])));
-    assert!(!second.by_deletes && second.gone.is_empty());
+    assert!(!second.by_deletes && second.removed.is_empty());
     server.stop().await;
 }
 

@@ -78,7 +78,7 @@ impl SettingDefinition {
     }
 
     /// Returns the value in force in the form in which it would be stated.
-    pub fn shown(&self, values: &SettingValues) -> Vec<String> {
+    pub fn texts(&self, values: &SettingValues) -> Vec<String> {
         (self.write)(values)
     }
 }
@@ -143,7 +143,7 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
             values.default_quota = quota(one(stated)?)?;
             Some(())
         },
-        write: |values| vec![shown_quota(values.default_quota)],
+        write: |values| vec![quota_text(values.default_quota)],
     },
     SettingDefinition {
         name: "quota-classes",
@@ -165,8 +165,8 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
             Some(())
         },
         write: |values| {
-            let shown = |(name, octets): (&String, &Option<u64>)| format!("{name} {}", shown_quota(*octets));
-            values.quota_classes.iter().map(shown).collect()
+            let line = |(name, octets): (&String, &Option<u64>)| format!("{name} {}", quota_text(*octets));
+            values.quota_classes.iter().map(line).collect()
         },
     },
     SettingDefinition {
@@ -250,8 +250,8 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
 ];
 
 /// Returns the value of a single-valued setting.
-fn one<'a>(stated: &[&'a str]) -> Option<&'a str> {
-    match stated {
+fn one<'a>(values: &[&'a str]) -> Option<&'a str> {
+    match values {
         [value] => Some(value),
         _ => None,
     }
@@ -276,7 +276,7 @@ fn quota(text: &str) -> Option<Option<u64>> {
     whole(text, QUOTA_MIN, QUOTA_MAX).map(Some)
 }
 
-fn shown_quota(octets: Option<u64>) -> String {
+fn quota_text(octets: Option<u64>) -> String {
     octets.map_or_else(|| NO_BOUND.to_owned(), |octets| octets.to_string())
 }
 
@@ -291,10 +291,10 @@ mod tests {
     use super::*;
 
     /// Parses the values and writes them again; `None` when they break the rule.
-    fn read(name: &str, stated: &[&str]) -> Option<Vec<String>> {
+    fn read(name: &str, texts: &[&str]) -> Option<Vec<String>> {
         let definition = SettingDefinition::named(name).unwrap();
         let mut values = SettingValues::default();
-        definition.apply(&mut values, stated).then(|| definition.shown(&values))
+        definition.apply(&mut values, texts).then(|| definition.texts(&values))
     }
 
     #[test]
@@ -379,8 +379,8 @@ mod tests {
             assert!(definition.accepts(&[definition.example]), "{}: its own example", definition.name);
             assert!([ou::POLICIES, ou::SERVICES].contains(&definition.container));
             // Every displayed value can be stated again, including a default that is not empty.
-            let shown = definition.shown(&SettingValues::default());
-            assert!(shown.is_empty() || definition.accepts(&shown), "{}: its own default", definition.name);
+            let texts = definition.texts(&SettingValues::default());
+            assert!(texts.is_empty() || definition.accepts(&texts), "{}: its own default", definition.name);
         }
     }
 
@@ -390,9 +390,9 @@ mod tests {
         fn any_text_is_read_or_refused(text in ".{0,80}", index in 0..DEFINITIONS.len()) {
             let mut values = SettingValues::default();
             if DEFINITIONS[index].apply(&mut values, &[&text]) {
-                let shown = DEFINITIONS[index].shown(&values);
+                let texts = DEFINITIONS[index].texts(&values);
                 let mut again = SettingValues::default();
-                assert!(DEFINITIONS[index].apply(&mut again, &shown));
+                assert!(DEFINITIONS[index].apply(&mut again, &texts));
                 assert_eq!(again, values);
             }
         }

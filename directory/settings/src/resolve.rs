@@ -189,7 +189,7 @@ impl SharedSettings {
     ) -> Self {
         let mut settings = Self::default();
         for (definition, key, value) in &fallback.0 {
-            settings.take(definition, &[value.as_str()], ValueOrigin::File(key.clone()));
+            settings.apply(definition, &[value.as_str()], ValueOrigin::File(key.clone()));
         }
         let mut entries: Vec<&StatedEntry> = stated.into_iter().collect();
         // Valid entries first: the last valid value of one entry must not displace the valid value of another.
@@ -218,10 +218,10 @@ impl SharedSettings {
         if let Some(definition) = definition {
             match (&broken, &entry.last_good) {
                 (None, _) => {
-                    self.take(definition, &entry.values, ValueOrigin::Directory(entry.dn.to_string()));
+                    self.apply(definition, &entry.values, ValueOrigin::Directory(entry.dn.to_string()));
                 }
                 (Some(_), Some(good)) if broken_by(definition, good, served).is_none() => {
-                    self.take(definition, good, ValueOrigin::LastGood(entry.dn.to_string()));
+                    self.apply(definition, good, ValueOrigin::LastGood(entry.dn.to_string()));
                 }
                 (Some(_), Some(_) | None) => {}
             }
@@ -229,7 +229,7 @@ impl SharedSettings {
         self.faults.extend(broken.map(fault));
     }
 
-    fn take<S: AsRef<str>>(&mut self, definition: &SettingDefinition, values: &[S], origin: ValueOrigin) {
+    fn apply<S: AsRef<str>>(&mut self, definition: &SettingDefinition, values: &[S], origin: ValueOrigin) {
         if definition.apply(&mut self.values, values) {
             self.origins.insert(definition.name, origin);
         }
@@ -249,7 +249,7 @@ impl SharedSettings {
     pub fn rows(&self) -> Vec<SettingRow> {
         let row = |definition: &SettingDefinition| SettingRow {
             name: definition.name.to_owned(),
-            values: definition.shown(&self.values),
+            values: definition.texts(&self.values),
             unit: definition.unit.to_owned(),
             origin: self.origin(definition.name),
             about: definition.about.to_owned(),

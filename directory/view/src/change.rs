@@ -72,7 +72,7 @@ impl ChangeSet {
     }
 
     /// Records what the entry is in `snapshot`. The caller calls it before and after it changes the entry.
-    pub(crate) fn note(&mut self, snapshot: &Snapshot, entry_uuid: Uuid) {
+    pub(crate) fn record_entry(&mut self, snapshot: &Snapshot, entry_uuid: Uuid) {
         if self.everything {
             return;
         }
@@ -209,8 +209,8 @@ pub struct AccountWatch {
     /// `None` only while the watch is dropped.
     signal: Option<Arc<AccountSignal>>,
     /// The signals up to this count have been looked at.
-    looked_at: u64,
-    seen: Option<PersonRef>,
+    last_count: u64,
+    last_person: Option<PersonRef>,
     at_login: PersonRef,
     is_revoked: bool,
 }
@@ -220,26 +220,26 @@ impl AccountWatch {
         self.signal.as_ref().map_or(0, |signal| signal.count.load(Ordering::Acquire))
     }
 
-    /// Whether the person is no longer as they were at the login or the last [`AccountWatch::look`]. Costs nothing while
+    /// Whether the person is no longer as they were at the login or the last [`AccountWatch::read_person`]. Costs nothing while
     /// the account has not changed.
     pub fn has_changed(&mut self, view: &View) -> bool {
         // Read before the snapshot, so that a publish in between counts as a new signal.
         let count = self.count();
-        if count == self.looked_at {
+        if count == self.last_count {
             return false;
         }
-        let has_changed = !is_same(&view.snapshot().person(self.account), &self.seen);
+        let has_changed = !is_same(&view.snapshot().person(self.account), &self.last_person);
         if !has_changed {
-            self.looked_at = count;
+            self.last_count = count;
         }
         has_changed
     }
 
-    /// Whether the session must end: the person is gone, may no longer log in, or has other passwords than at login.
+    /// Whether the session must end: the person is gone, may no longer log in, or has different passwords than at the login.
     /// Marks the current state as seen; once true, stays true.
     pub fn is_revoked(&mut self, view: &View) -> bool {
         if !self.is_revoked && self.has_changed(view) {
-            let now = self.look(view);
+            let now = self.read_person(view);
             let goes_on = |now: &Person| now.state == PersonState::Active && now.passwords == self.at_login.passwords;
             self.is_revoked = !now.is_some_and(|now| goes_on(&now));
         }
@@ -247,10 +247,10 @@ impl AccountWatch {
     }
 
     /// Returns the current person, and marks that state as seen.
-    pub fn look(&mut self, view: &View) -> Option<Arc<Person>> {
-        self.looked_at = self.count();
-        self.seen = view.snapshot().person(self.account);
-        self.seen.clone()
+    pub fn read_person(&mut self, view: &View) -> Option<Arc<Person>> {
+        self.last_count = self.count();
+        self.last_person = view.snapshot().person(self.account);
+        self.last_person.clone()
     }
 
     /// Resolves once [`AccountWatch::has_changed`] is true. Cancel-safe.
@@ -258,11 +258,11 @@ impl AccountWatch {
         let Some(signal) = self.signal.clone() else { return std::future::pending().await };
         loop {
             // Made before the look: it resolves for a signal from here on, also before it is polled.
-            let given = signal.notify.notified();
+            let notification = signal.notify.notified();
             if self.has_changed(view) {
                 return;
             }
-            given.await;
+            notification.await;
         }
     }
 }
@@ -296,9 +296,9 @@ impl View {
         let watched = Arc::clone(&self.inner.shared.change_senders.watched);
         let signal = watched.subscribe(account);
         // One signal behind, so that the first question looks: the person may have changed since the login.
-        let looked_at = signal.count.load(Ordering::Acquire).wrapping_sub(1);
-        let (seen, at_login) = (Some(Arc::clone(person)), Arc::clone(person));
-        AccountWatch { account, watched, signal: Some(signal), looked_at, seen, at_login, is_revoked: false }
+        let last_count = signal.count.load(Ordering::Acquire).wrapping_sub(1);
+        let (last_person, at_login) = (Some(Arc::clone(person)), Arc::clone(person));
+        AccountWatch { account, watched, signal: Some(signal), last_count, last_person, at_login, is_revoked: false }
     }
 }
 
@@ -324,7 +324,7 @@ mod tests {
             (41, setting("Time-Zone", "UTC")),
         ];
         for (n, record) in entries {
-            snapshot.put(uuid(n), record);
+            snapshot.insert(uuid(n), record);
         }
         type Concerns = fn(&ChangeSet) -> bool;
         let cases: [(u128, Option<Concerns>); 6] = [
@@ -337,7 +337,7 @@ mod tests {
         ];
         for (n, concerns) in cases {
             let mut set = ChangeSet::default();
-            set.note(&snapshot, uuid(n));
+            set.record_entry(&snapshot, uuid(n));
             match concerns {
                 Some(concerns) => assert!(concerns(&set), "{n}: {set:?}"),
                 None => assert!(set.is_empty(), "{n}: {set:?}"),
@@ -351,12 +351,12 @@ mod tests {
         let mut snapshot = Snapshot::default();
         let (mut set, mut other) = (ChangeSet::default(), ChangeSet::default());
         for n in 1..=NAMED_MAX as u128 {
-            snapshot.put(uuid(n), person(n, &format!("p{n}")));
-            set.note(&snapshot, uuid(n));
+            snapshot.insert(uuid(n), person(n, &format!("p{n}")));
+            set.record_entry(&snapshot, uuid(n));
         }
         assert!(!set.is_everything() && !set.concerns_account(uuid(9_999_999)));
-        snapshot.put(uuid(9_999), person(9_999, "last"));
-        other.note(&snapshot, uuid(9_999));
+        snapshot.insert(uuid(9_999), person(9_999, "last"));
+        other.record_entry(&snapshot, uuid(9_999));
         set.merge(other);
         assert_eq!(set, ChangeSet::everything());
         assert!(set.concerns_account(uuid(9_999_999)) && set.concerns_setting("x") && set.concerns_domain("y"));
@@ -369,9 +369,9 @@ mod tests {
         let ViewRecord::Person(whole) = &record else { unreachable!() };
         let changed = Person { state, ..(*whole.person).clone() };
         let record = crate::snapshot::PersonRecord { person: Arc::new(changed), projected: Box::default() };
-        snapshot.put(uuid(n), ViewRecord::Person(Arc::new(record)));
+        snapshot.insert(uuid(n), ViewRecord::Person(Arc::new(record)));
         let mut changes = ChangeSet::default();
-        changes.note(&snapshot, uuid(n));
+        changes.record_entry(&snapshot, uuid(n));
         view.inner.shared.publish(Arc::new(snapshot), changes);
     }
 
@@ -392,7 +392,7 @@ mod tests {
         publish(&view, 1, PersonState::Suspended);
         // The watch reports the change until the session looks.
         assert!(is_woken(&mut watch, &view).await && is_woken(&mut watch, &view).await && watch.has_changed(&view));
-        assert_eq!(watch.look(&view).unwrap().state, PersonState::Suspended);
+        assert_eq!(watch.read_person(&view).unwrap().state, PersonState::Suspended);
         assert!(!watch.has_changed(&view) && !is_woken(&mut watch, &view).await);
     }
 
@@ -423,15 +423,15 @@ mod tests {
         for batch in 0..40 {
             let mut changes = ChangeSet::default();
             for n in (1..=900).map(|n| SESSIONS + batch * 900 + n) {
-                next.put(uuid(n), person(n, &format!("p{n}")));
-                changes.note(&next, uuid(n));
+                next.insert(uuid(n), person(n, &format!("p{n}")));
+                changes.record_entry(&next, uuid(n));
             }
-            changes.note(&next, uuid(1));
+            changes.record_entry(&next, uuid(1));
             view.inner.shared.publish(Arc::new(next.clone()), changes);
         }
         view.inner.shared.publish(Arc::new(next.clone()), ChangeSet::everything());
         assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
-        next.put(uuid(7), person(7, "p7"));
+        next.insert(uuid(7), person(7, "p7"));
         view.inner.shared.publish(Arc::new(next), ChangeSet::everything());
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
         let woken = waits.iter_mut().position(|wait| wait.as_mut().poll(&mut context).is_ready());
@@ -466,7 +466,7 @@ mod tests {
             assert!(!watch.is_revoked(&view));
             let mut snapshot = (*view.snapshot()).clone();
             let record = crate::snapshot::PersonRecord { person: Arc::new(changed), projected: Box::default() };
-            snapshot.put(uuid(1), ViewRecord::Person(Arc::new(record)));
+            snapshot.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
             view.inner.shared.publish(Arc::new(snapshot), ChangeSet::everything());
             assert_eq!((watch.is_revoked(&view), watch.is_revoked(&view)), (ends, ends));
         }
@@ -483,7 +483,7 @@ mod tests {
         let mut watch = view.watch(&now);
         view.inner.shared.publish(Arc::new(Snapshot::default()), ChangeSet::everything());
         assert!(is_woken(&mut watch, &view).await);
-        assert!(watch.look(&view).is_none());
+        assert!(watch.read_person(&view).is_none());
     }
 
     #[tokio::test]

@@ -49,13 +49,13 @@ pub(crate) struct Consumer {
     complete: bool,
     refusals: u32,
     /// The guard with which a parked refresh was already retried early.
-    guard_tried: Option<u8>,
+    retried_guard: Option<u8>,
 }
 
 impl Consumer {
     pub(crate) fn new(shared: Arc<ViewState>, directory: Directory, follower: Follower) -> Self {
         let published = Instant::now();
-        Self { shared, directory, follower, published, due: None, complete: false, refusals: 0, guard_tried: None }
+        Self { shared, directory, follower, published, due: None, complete: false, refusals: 0, retried_guard: None }
     }
 
     /// Runs the task. Never returns; ends when it is dropped with the View.
@@ -67,7 +67,7 @@ impl Consumer {
                 Ok(stream) => self.follow(stream).await,
                 Err(error) => SessionEnd::Lost(error),
             };
-            self.leave();
+            self.end_session();
             backoff = if self.complete { BACKOFF_MIN } else { (backoff * 2).min(BACKOFF_MAX) };
             match end {
                 SessionEnd::Parked(guard) => self.wait_parked(guard).await,
@@ -86,10 +86,10 @@ impl Consumer {
         let end = Instant::now() + PARKED_WAIT;
         while Instant::now() < end {
             sleep(GUARD_LOOK).await;
-            let stated = self.stated_guard().await.filter(|stated| *stated != guard);
+            let new_guard = self.stated_guard().await.filter(|stated| *stated != guard);
             // Once per value: the followed server may lag behind the one that answered.
-            if stated.is_some() && stated != self.guard_tried {
-                self.guard_tried = stated;
+            if new_guard.is_some() && new_guard != self.retried_guard {
+                self.retried_guard = new_guard;
                 return;
             }
         }
@@ -103,7 +103,7 @@ impl Consumer {
         let read = self.directory.read(&dn, &[attr::OBJECT_CLASS, attr::CN, attr::PROVOST_VALUE]).await;
         let MappedEntry::Record(record) = map(Uuid::nil(), &read.ok()??, self.directory.suffix()) else { return None };
         let mut alone = Snapshot::default();
-        alone.put(Uuid::nil(), record);
+        alone.insert(Uuid::nil(), record);
         let settings = alone.settings();
         matches!(settings.origin(NAME), ValueOrigin::Directory(_)).then_some(settings.removal_guard)
     }
@@ -119,9 +119,9 @@ impl Consumer {
     }
 
     /// Ends the session: from now on, absence of an entry cannot be believed.
-    fn leave(&mut self) {
+    fn end_session(&mut self) {
         self.shared.health.set_current(false);
-        self.shared.health.note(|status| status.source = None);
+        self.shared.health.update(|status| status.source = None);
         self.follower.end();
         if self.due.is_some() {
             self.publish();
@@ -132,26 +132,26 @@ impl Consumer {
     async fn follow(&mut self, mut stream: SyncStream) -> SessionEnd {
         self.follower.begin();
         let url = stream.url().to_owned();
-        self.shared.health.note(|status| status.source = Some(url));
-        let (mut heard, mut save_at) = (Instant::now(), Instant::now() + SAVE_INTERVAL);
+        self.shared.health.update(|status| status.source = Some(url));
+        let (mut last_event_at, mut save_at) = (Instant::now(), Instant::now() + SAVE_INTERVAL);
         loop {
-            let due = self.due.unwrap_or_else(|| heard + PROBE_INTERVAL);
+            let due = self.due.unwrap_or_else(|| last_event_at + PROBE_INTERVAL);
             tokio::select! {
                 event = stream.next() => match event {
                     Err(error) => return SessionEnd::Lost(error),
                     Ok(event) => {
-                        heard = Instant::now();
-                        if let Some(end) = self.take(event) {
+                        last_event_at = Instant::now();
+                        if let Some(end) = self.apply_event(event) {
                             return end;
                         }
                     }
                 },
                 () = sleep_until(due), if self.due.is_some() => self.publish(),
-                () = sleep_until(heard + PROBE_INTERVAL) => {
+                () = sleep_until(last_event_at + PROBE_INTERVAL) => {
                     if let Err(error) = stream.probe().await {
                         return SessionEnd::Lost(error);
                     }
-                    heard = Instant::now();
+                    last_event_at = Instant::now();
                     self.contact();
                 }
                 () = sleep_until(save_at) => {
@@ -164,7 +164,7 @@ impl Consumer {
     }
 
     /// Applies one event; `Some` ends the session.
-    fn take(&mut self, event: SyncEvent) -> Option<SessionEnd> {
+    fn apply_event(&mut self, event: SyncEvent) -> Option<SessionEnd> {
         match self.follower.apply(event, Instant::now().into_std()) {
             EventOutcome::Nothing => {}
             EventOutcome::Changed => {
@@ -182,7 +182,7 @@ impl Consumer {
             EventOutcome::Parked { reason, guard } => {
                 tracing::error!(reason, "the view is parked: it stays as it is");
                 metrics::counter!("provost_view_parked_total").increment(1);
-                self.shared.health.note(|status| status.parked = Some(reason));
+                self.shared.health.update(|status| status.parked = Some(reason));
                 // Restored entries are published when the session ends.
                 self.due = Some(Instant::now());
                 return Some(SessionEnd::Parked(guard));
@@ -195,10 +195,10 @@ impl Consumer {
     fn completed(&mut self) {
         self.complete = true;
         self.refusals = 0;
-        self.guard_tried = None;
+        self.retried_guard = None;
         self.publish();
         metrics::counter!("provost_view_refreshes_total").increment(1);
-        self.shared.health.note(|status| status.parked = None);
+        self.shared.health.update(|status| status.parked = None);
         self.shared.health.set_complete();
         // Set last: a reader of this flag then reads a snapshot that is at least as new.
         self.shared.health.set_current(true);
@@ -223,6 +223,6 @@ impl Consumer {
     fn contact(&self) {
         let now = Timestamp::now();
         metrics::gauge!("provost_view_last_contact_timestamp_seconds").set(now.as_second() as f64);
-        self.shared.health.note(|status| status.last_contact = Some(now));
+        self.shared.health.update(|status| status.last_contact = Some(now));
     }
 }

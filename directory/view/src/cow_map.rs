@@ -11,7 +11,7 @@ const ARRAYS: usize = 1024;
 /// Returns the digest by which a name (address, login, DN) is looked up. The indexes then need not store the names
 /// again.
 ///
-/// 128 bits of BLAKE3: nobody can construct two names with the same digest.
+/// 128 bits of BLAKE3: no client can construct two names with the same digest.
 pub(crate) fn key_of(name: &str) -> MapKey {
     let mut key = [0; 16];
     let digest = blake3::hash(name.as_bytes());

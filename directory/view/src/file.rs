@@ -57,10 +57,10 @@ pub(crate) fn write(path: &Path, snapshot: &Snapshot, cookie: Option<&Cookie>) -
     let mut out =
         BufWriter::with_capacity(BUFFER_OCTETS, Digesting { inner: file.as_file_mut(), hasher: blake3::Hasher::new() });
     out.write_all(HEADER)?;
-    put(&mut out, &cookie.map(|cookie| cookie.as_octets()).unwrap_or_default())?;
-    put(&mut out, &snapshot.len())?;
+    write_value(&mut out, &cookie.map(|cookie| cookie.as_octets()).unwrap_or_default())?;
+    write_value(&mut out, &snapshot.len())?;
     for pair in snapshot.records() {
-        put(&mut out, &pair)?;
+        write_value(&mut out, &pair)?;
     }
     let digest = out.into_inner().map_err(io::IntoInnerError::into_error)?.hasher.finalize();
     file.write_all(digest.as_bytes())?;
@@ -69,7 +69,7 @@ pub(crate) fn write(path: &Path, snapshot: &Snapshot, cookie: Option<&Cookie>) -
     File::open(folder)?.sync_all()
 }
 
-fn put(out: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {
+fn write_value(out: &mut impl Write, value: &impl serde::Serialize) -> io::Result<()> {
     postcard::to_io(value, out).map(|_| ()).map_err(io::Error::other)
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn parse(octets: &[u8], empty: &Snapshot) -> Option<(Snapshot, Option
     let mut snapshot = empty.clone();
     for _ in 0..count {
         let ((key, record), after) = postcard::take_from_bytes::<(MapKey, ViewRecord)>(rest).ok()?;
-        snapshot.put(Uuid::from_bytes(key), record);
+        snapshot.insert(Uuid::from_bytes(key), record);
         rest = after;
     }
     snapshot.shrink();
@@ -135,11 +135,11 @@ mod tests {
     fn snapshot(people: u128) -> Snapshot {
         let mut snapshot = Snapshot::default();
         for n in 0..people {
-            snapshot.put(uuid(n), person(n, &format!("p{n}")));
+            snapshot.insert(uuid(n), person(n, &format!("p{n}")));
             let address = format!("p{n}@example.edu");
-            snapshot.put(uuid(1_000_000 + n), address_entry(1_000_000 + n, &address, AddressKind::Primary, Some(n)));
+            snapshot.insert(uuid(1_000_000 + n), address_entry(1_000_000 + n, &address, AddressKind::Primary, Some(n)));
         }
-        snapshot.put(uuid(9_000_000), domain("example.edu"));
+        snapshot.insert(uuid(9_000_000), domain("example.edu"));
         snapshot
     }
 
@@ -249,10 +249,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("view");
         let mut snapshot = snapshot(2);
-        snapshot.put(uuid(31), group(31, "Staff", &[0, 1]));
-        snapshot.put(uuid(41), setting("removal-guard", "5"));
-        snapshot.put(uuid(41), setting("removal-guard", "500"));
-        snapshot.put(uuid(42), setting("time-zone", "Europe/Paris"));
+        snapshot.insert(uuid(31), group(31, "Staff", &[0, 1]));
+        snapshot.insert(uuid(41), setting("removal-guard", "5"));
+        snapshot.insert(uuid(41), setting("removal-guard", "500"));
+        snapshot.insert(uuid(42), setting("time-zone", "Europe/Paris"));
         write(&path, &snapshot, None).unwrap();
         let mut fallback = provost_settings::Fallback::default();
         fallback.add("retry-first", "queue.retry_first", "7").unwrap();
@@ -301,7 +301,7 @@ mod tests {
             whole.passwords = vec!["x".repeat(110).into()];
             whole.display_name = "Given-Name Family-Name".into();
             let record = crate::snapshot::PersonRecord { person: std::sync::Arc::new(whole), ..(*record).clone() };
-            snapshot.put(uuid(n), ViewRecord::Person(std::sync::Arc::new(record)));
+            snapshot.insert(uuid(n), ViewRecord::Person(std::sync::Arc::new(record)));
         }
         write(&path, &snapshot, None).unwrap();
         let before = resident();

@@ -106,7 +106,7 @@ impl Follower {
                 self.mention(&[uuid]);
                 match map(uuid, &entry, &self.suffix) {
                     MappedEntry::Record(record) => self.change(uuid, |target| {
-                        target.put(uuid, record);
+                        target.insert(uuid, record);
                         true
                     }),
                     MappedEntry::Other => self.remove(uuid, now),
@@ -157,10 +157,10 @@ impl Follower {
             Some(refresh) => (&mut refresh.snapshot, &mut refresh.changes, EventOutcome::Nothing),
             None => (&mut self.snapshot, &mut self.changes, EventOutcome::Changed),
         };
-        changes.note(target, uuid);
-        let done = work(target);
-        changes.note(target, uuid);
-        if done { effect } else { EventOutcome::Nothing }
+        changes.record_entry(target, uuid);
+        let has_effect = work(target);
+        changes.record_entry(target, uuid);
+        if has_effect { effect } else { EventOutcome::Nothing }
     }
 
     /// Removes one entry. A refresh is measured as a whole at its end; outside of one, each removal is measured with
@@ -176,9 +176,9 @@ impl Follower {
                 return self.park(reason, percent);
             }
             if percent >= OFF {
-                self.recent.forget();
+                self.recent.clear();
             } else {
-                self.recent.note(uuid, record, now);
+                self.recent.record(uuid, record, now);
             }
         }
         self.change(uuid, |target| target.remove(uuid))
@@ -188,10 +188,10 @@ impl Follower {
     /// over the name of a removed one stays. The next refresh is a full one: a resumed one would not name these entries
     /// again.
     fn restore(&mut self, lost: EntryKind) {
-        for removed in self.recent.take(lost) {
+        for removed in self.recent.take_doubtful(lost) {
             if self.snapshot.record(removed.entry_uuid).is_none() && !self.snapshot.has_namesake(&removed.record) {
                 self.change(removed.entry_uuid, |target| {
-                    target.put(removed.entry_uuid, removed.record);
+                    target.insert(removed.entry_uuid, removed.record);
                     true
                 });
             }
@@ -218,8 +218,8 @@ impl Follower {
     fn remove_unmentioned(&mut self) {
         let Some(refresh) = &mut self.refresh else { return };
         let known = refresh.snapshot.records().map(|(key, _)| Uuid::from_bytes(*key));
-        let gone: Vec<_> = known.filter(|uuid| !refresh.mentioned.contains(uuid)).collect();
-        for uuid in gone {
+        let unmentioned: Vec<_> = known.filter(|uuid| !refresh.mentioned.contains(uuid)).collect();
+        for uuid in unmentioned {
             self.change(uuid, |target| target.remove(uuid));
         }
     }
@@ -235,7 +235,7 @@ impl Follower {
             return self.park(reason, percent);
         }
         if std::mem::take(&mut self.is_parked) {
-            self.recent.forget();
+            self.recent.clear();
         }
         self.snapshot = refresh.snapshot;
         self.changes.merge(refresh.changes);
@@ -337,7 +337,7 @@ mod tests {
         follower.take(put(31));
         assert_eq!(follower.take(SyncEvent::RefreshPresentDone), EventOutcome::Nothing);
         assert_eq!(follower.snapshot().people(), 30);
-        // 15 of 30 are a large share, but always believed, because they are few.
+        // 15 of 30 are a large share, but always applied, because they are few.
         assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
         assert_eq!(follower.snapshot().people(), 16);
     }
@@ -424,16 +424,16 @@ mod tests {
     fn following_a_site() -> Follower {
         let mut snapshot = Snapshot::default();
         for n in 0..100 {
-            snapshot.put(uuid(n), testing::person(n, &format!("p{n}")));
+            snapshot.insert(uuid(n), testing::person(n, &format!("p{n}")));
             let address = format!("p{n}@example.edu");
-            snapshot.put(uuid(1000 + n), testing::address_entry(1000 + n, &address, AddressKind::Primary, Some(n)));
+            snapshot.insert(uuid(1000 + n), testing::address_entry(1000 + n, &address, AddressKind::Primary, Some(n)));
         }
         for (n, domain) in [(2000, "example.edu"), (2001, "alumni.example.edu")] {
-            snapshot.put(uuid(n), testing::domain(domain));
+            snapshot.insert(uuid(n), testing::domain(domain));
         }
-        snapshot.put(uuid(3000), testing::setting("time-zone", "America/Montreal"));
+        snapshot.insert(uuid(3000), testing::setting("time-zone", "America/Montreal"));
         for (n, name) in (4000..).zip(["people", "addresses", "domains", "policies"]) {
-            snapshot.put(uuid(n), testing::container(name));
+            snapshot.insert(uuid(n), testing::container(name));
         }
         Follower::new(suffix(), snapshot, Some(Cookie::from_octets(b"one".to_vec())))
     }
@@ -484,7 +484,7 @@ mod tests {
         follower.take(rest(0..0));
         assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
         assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1020)]), at(40)), EventOutcome::Changed);
-        // The same number of removals is believed when spread over a long time.
+        // The same number of removals is applied when spread over a long time.
         let mut follower = following_a_site();
         for n in 0..60 {
             let effect = follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), at(60 * n as u64));
@@ -504,7 +504,7 @@ mod tests {
             assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), now), EventOutcome::Changed);
         }
         let anew = testing::address_entry(1500, "p0@example.edu", AddressKind::Alias, Some(50));
-        follower.snapshot.put(uuid(1500), anew);
+        follower.snapshot.insert(uuid(1500), anew);
         assert!(matches!(follower.apply(SyncEvent::Delete(vec![uuid(1021)]), now), EventOutcome::Parked { .. }));
         let owner = |address| follower.snapshot().by_address(&Address::parse(address).unwrap()).unwrap().0.uid.clone();
         assert_eq!((&*owner("p0@example.edu"), &*owner("p1@example.edu")), ("p50", "p1"));
@@ -512,7 +512,7 @@ mod tests {
         assert!(follower.take_changes().concerns_account(uuid(1)));
     }
 
-    /// A container is removed after its few entries, whose removal was believed.
+    /// A container is removed after its few entries, whose removal was applied.
     #[test]
     fn a_lost_container_brings_back_what_it_held() {
         let mut follower = following_a_site();
@@ -532,7 +532,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_are_named_once_and_only_when_believed() {
+    fn changes_are_named_once_and_only_when_applied() {
         let mut follower = following(100);
         assert!(follower.take_changes().is_everything(), "a full refresh");
         follower.take(put(1));

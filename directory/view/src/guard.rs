@@ -52,7 +52,7 @@ impl EntryKind {
         }
     }
 
-    /// Returns the number of removals that is always believed, whatever their share of a small site.
+    /// Returns the number of removals that are always applied, whatever their share of a small site.
     fn free(self) -> usize {
         match self {
             Self::Person | Self::Address | Self::Group => 20,
@@ -62,7 +62,7 @@ impl EntryKind {
         }
     }
 
-    /// Whether this many removals are never believed, whatever their share: without a domain all mail would be refused,
+    /// Whether this many removals are always parked, whatever their share: without a domain all mail would be refused,
     /// and no operator removes a container on purpose.
     fn are_needed(self, removed: usize, before: usize) -> bool {
         match self {
@@ -121,7 +121,7 @@ pub(crate) struct Guard<'a> {
 }
 
 impl Guard<'_> {
-    /// Returns why `removed` is not believed, with the first kind of which too much would go; `None` when it is believed.
+    /// Returns why `removed` is parked, with the first kind of which too much would go; `None` when it may be applied.
     pub(crate) fn objection(&self, removed: &EntryCounts) -> Option<(EntryKind, String)> {
         if self.percent >= OFF {
             return None;
@@ -145,7 +145,7 @@ pub(crate) struct RecentRemovals {
     sum: EntryCounts,
 }
 
-/// A believed removal.
+/// A removal that was applied.
 pub(crate) struct RecordedRemoval {
     at: Instant,
     pub(crate) entry_uuid: Uuid,
@@ -154,7 +154,7 @@ pub(crate) struct RecordedRemoval {
 
 impl RecentRemovals {
     /// Records one removal.
-    pub(crate) fn note(&mut self, entry_uuid: Uuid, record: ViewRecord, now: Instant) {
+    pub(crate) fn record(&mut self, entry_uuid: Uuid, record: ViewRecord, now: Instant) {
         while let Some(oldest) = self.removed.front()
             && now.saturating_duration_since(oldest.at) > WINDOW
         {
@@ -165,14 +165,14 @@ impl RecentRemovals {
         self.removed.push_back(RecordedRemoval { at: now, entry_uuid, record });
     }
 
-    /// Returns their sum as of the last removal. Time without removals does not age it, so that a stopped series is not
-    /// believed bit by bit.
+    /// Returns their sum as of the last removal. Time without removals does not age it, so that a series that was parked is
+    /// not applied bit by bit.
     pub(crate) fn sum(&self) -> EntryCounts {
         self.sum
     }
 
     /// Takes the removals that a loss of this kind makes doubtful: those of the same kind, and all for a container.
-    pub(crate) fn take(&mut self, lost: EntryKind) -> Vec<RecordedRemoval> {
+    pub(crate) fn take_doubtful(&mut self, lost: EntryKind) -> Vec<RecordedRemoval> {
         let is_doubtful =
             |removed: &RecordedRemoval| lost == EntryKind::Container || EntryKind::of(&removed.record) == lost;
         let (doubtful, kept): (Vec<_>, Vec<_>) = self.removed.drain(..).partition(is_doubtful);
@@ -181,7 +181,7 @@ impl RecentRemovals {
         doubtful
     }
 
-    pub(crate) fn forget(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 }
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn every_kind_has_its_measure() {
-        for (kind, removed, before, percent, believed) in [
+        for (kind, removed, before, percent, is_applied) in [
             (EntryKind::Person, 20, 20, 20, true),
             (EntryKind::Person, 21, 100, 20, false),
             (EntryKind::Person, 21, 105, 20, true),
@@ -220,7 +220,7 @@ mod tests {
             let standing = counts(&[(kind, before)]);
             let guard = Guard { percent, standing: &standing, recent: EntryCounts::default() };
             let objection = guard.objection(&counts(&[(kind, removed)]));
-            assert_eq!(objection.is_none(), believed, "{kind:?} {removed} of {before} at {percent} %: {objection:?}");
+            assert_eq!(objection.is_none(), is_applied, "{kind:?} {removed} of {before} at {percent} %: {objection:?}");
         }
     }
 
@@ -242,14 +242,14 @@ mod tests {
         let (mut recent, start) = (RecentRemovals::default(), Instant::now());
         let domain = || testing::domain("example.edu");
         for second in 0..100 {
-            recent.note(testing::uuid(1), domain(), start + Duration::from_secs(second));
+            recent.record(testing::uuid(1), domain(), start + Duration::from_secs(second));
         }
         assert_eq!(recent.sum().of(EntryKind::Domain), 100);
-        recent.note(testing::uuid(2), testing::container("people"), start + WINDOW + Duration::from_secs(49));
+        recent.record(testing::uuid(2), testing::container("people"), start + WINDOW + Duration::from_secs(49));
         assert_eq!((recent.sum().of(EntryKind::Container), recent.sum().of(EntryKind::Domain)), (1, 51));
-        assert_eq!(recent.take(EntryKind::Domain).len(), 51);
+        assert_eq!(recent.take_doubtful(EntryKind::Domain).len(), 51);
         assert_eq!((recent.sum().of(EntryKind::Container), recent.sum().of(EntryKind::Domain)), (1, 0));
-        assert_eq!(recent.take(EntryKind::Container).len(), 1);
+        assert_eq!(recent.take_doubtful(EntryKind::Container).len(), 1);
         assert_eq!(recent.sum(), EntryCounts::default());
     }
 }

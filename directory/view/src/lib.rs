@@ -192,9 +192,9 @@ impl View {
         let mut snapshot = Snapshot::new(settings);
         for person in people {
             let (uuid, domain) = (person.entry_uuid, person.primary.domain().to_owned());
-            snapshot.put(Uuid::new_v5(&Uuid::NAMESPACE_DNS, domain.as_bytes()), ViewRecord::Domain(domain.into()));
+            snapshot.insert(Uuid::new_v5(&Uuid::NAMESPACE_DNS, domain.as_bytes()), ViewRecord::Domain(domain.into()));
             let record = PersonRecord { person: Arc::new(person), projected: Box::default() };
-            snapshot.put(uuid, ViewRecord::Person(Arc::new(record)));
+            snapshot.insert(uuid, ViewRecord::Person(Arc::new(record)));
         }
         let shared = ViewState::new(snapshot, None);
         shared.health.set_complete();

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 pub use self::failures::source_network;
 use self::failures::{NamedAccount, RecentRefusals, TooMany};
-use self::in_flight::InFlight;
+use self::in_flight::AccountChecks;
 use self::turns::{HashTurn, HashTurns, LoginLane};
 use crate::cow_map::{MapKey, key_of};
 use crate::{PasswordSource, Person, PersonState, Snapshot};
@@ -57,10 +57,10 @@ impl LoginAttempt<'_> {
     /// Counts and logs a refusal that the protocol decides itself, such as a request to act as another user (RFC 4616
     /// §2).
     pub fn refuse(&self) {
-        self.note(&Login::Refused);
+        self.record_outcome(&Login::Refused);
     }
 
-    fn note(&self, login: &Login) {
+    fn record_outcome(&self, login: &Login) {
         let (Self { service, source, .. }, outcome) = (*self, login.as_label());
         metrics::counter!("provost_logins_total", "protocol" => service, "outcome" => outcome).increment(1);
         if !matches!(login, Login::Accepted(_)) {
@@ -127,7 +127,7 @@ pub(crate) struct Verifier {
     /// Limits concurrent hashing to the cores, so that logins do not starve everything else.
     turns: HashTurns,
     failures: RecentRefusals,
-    in_flight: InFlight,
+    in_flight: AccountChecks,
     /// Mean duration of a verification without its wait, microseconds. An unknown name is delayed as long.
     hash_micros: AtomicU64,
     /// Random key of this process: it makes the cached digests useless to a later reader of the memory.
@@ -149,7 +149,7 @@ impl Verifier {
             ttl,
             turns: HashTurns::new(cores),
             failures: RecentRefusals::new(),
-            in_flight: InFlight::default(),
+            in_flight: AccountChecks::default(),
             hash_micros: AtomicU64::new(0),
             key: rand::random(),
             remembered: Mutex::new(LruCache::new(REMEMBERED_MAX)),
@@ -167,7 +167,7 @@ impl Verifier {
         now: Timestamp,
     ) -> Login {
         let login = self.verify_present(look_up, directory, attempt, now).await;
-        attempt.note(&login);
+        attempt.record_outcome(&login);
         if matches!(login, Login::Throttled) {
             tokio::time::sleep(UNCHECKED_DELAY).await;
         }
@@ -338,9 +338,9 @@ impl Verifier {
             return tokio::time::sleep(Duration::from_micros(micros as u64)).await;
         }
         let start = Instant::now();
-        let given = password.clone();
+        let candidate = password.clone();
         let work = move || {
-            std::hint::black_box(provost_credential::verify(&given, DUMMY_HASH.as_bytes()));
+            std::hint::black_box(provost_credential::verify(&candidate, DUMMY_HASH.as_bytes()));
             drop(turn);
         };
         // The result does not matter.
@@ -562,7 +562,7 @@ mod tests {
         assert_eq!(login(&view, "zoe", "old", at(0)).await, "accepted");
         let mut next = (*view.snapshot()).clone();
         let record = PersonRecord { person: Arc::new(with_password("new")), projected: Box::default() };
-        next.put(uuid(1), ViewRecord::Person(Arc::new(record)));
+        next.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         view.publish_for_test(next);
         assert_eq!(login(&view, "zoe", "old", at(1)).await, "refused");
         assert_eq!(login(&view, "zoe", "new", at(1)).await, "accepted");
@@ -586,7 +586,7 @@ mod tests {
         let waiting = [login(&view, "zoe", "old", at(0)), login(&view, "zoe", "new", at(0))];
         let mut next = (*view.snapshot()).clone();
         let record = PersonRecord { person: Arc::new(with_password("new")), projected: Box::default() };
-        next.put(uuid(1), ViewRecord::Person(Arc::new(record)));
+        next.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         let replace = async {
             while view.inner.verifier.turns.waiting() < 2 {
                 tokio::task::yield_now().await;
@@ -627,7 +627,7 @@ mod tests {
         view.inner.shared.health.set_current(true);
         let mut next = (*view.snapshot()).clone();
         let record = PersonRecord { person: Arc::new(with_password("right")), projected: Box::default() };
-        next.put(uuid(1), ViewRecord::Person(Arc::new(record)));
+        next.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         view.publish_for_test(next);
         assert_eq!(login(&view, "zoe", "right", at(0)).await, "accepted");
         assert_eq!(login(&view, "nobody", "right", at(0)).await, "refused");

@@ -29,7 +29,7 @@ struct LastSave {
 pub(crate) struct Saver {
     path: PathBuf,
     newest: Mutex<SavedView>,
-    written: tokio::sync::Mutex<LastSave>,
+    last_save: tokio::sync::Mutex<LastSave>,
     /// Whether a save was requested while another one was running.
     is_wanted: AtomicBool,
 }
@@ -39,7 +39,7 @@ impl Saver {
         Self {
             path,
             newest: Mutex::default(),
-            written: tokio::sync::Mutex::default(),
+            last_save: tokio::sync::Mutex::default(),
             is_wanted: AtomicBool::new(false),
         }
     }
@@ -71,20 +71,20 @@ impl Saver {
     }
 
     async fn save_once(&self) -> io::Result<()> {
-        let mut written = self.written.lock().await;
+        let mut last_save = self.last_save.lock().await;
         let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if newest.version == written.version {
+        if newest.version == last_save.version {
             return Ok(());
         }
         let (path, version, start) = (self.path.clone(), newest.version, Instant::now());
         let work = move || file::write(&path, &newest.snapshot, newest.cookie.as_ref());
         tokio::task::spawn_blocking(work).await.map_err(io::Error::other)??;
-        *written = LastSave { version, took: start.elapsed() };
+        *last_save = LastSave { version, took: start.elapsed() };
         Ok(())
     }
 
     /// Returns how long the last write took; `None` while one is running.
     pub(crate) fn took(&self) -> Option<Duration> {
-        self.written.try_lock().ok().map(|written| written.took)
+        self.last_save.try_lock().ok().map(|written| written.took)
     }
 }

@@ -12,7 +12,7 @@ use crate::snapshot::Domains;
 #[derive(Clone, Default)]
 pub(crate) struct StatedSettings {
     fallback: Arc<Fallback>,
-    stated: BTreeMap<MapKey, Arc<StatedEntry>>,
+    entries: BTreeMap<MapKey, Arc<StatedEntry>>,
     in_force: Arc<SharedSettings>,
 }
 
@@ -20,7 +20,7 @@ impl StatedSettings {
     /// Starts without entries; `fallback` applies where the directory states nothing.
     pub(crate) fn new(fallback: Fallback) -> Self {
         let in_force = Arc::new(SharedSettings::of_file(&fallback));
-        Self { fallback: Arc::new(fallback), stated: BTreeMap::new(), in_force }
+        Self { fallback: Arc::new(fallback), entries: BTreeMap::new(), in_force }
     }
 
     pub(crate) fn in_force(&self) -> &Arc<SharedSettings> {
@@ -29,40 +29,40 @@ impl StatedSettings {
 
     /// Adds the last good value to a stated one that breaks its rule. That value comes from the same entry, or from
     /// another entry of the same name, because a refilled server has new entryUUIDs.
-    pub(crate) fn with_last_good(&self, key: &MapKey, stated: Arc<StatedEntry>, domains: &Domains) -> Arc<StatedEntry> {
+    pub(crate) fn with_last_good(&self, key: &MapKey, entry: Arc<StatedEntry>, domains: &Domains) -> Arc<StatedEntry> {
         let is_served = |domain: &str| domains.contains_key(domain);
         let served = served(domains, &is_served);
-        if stated.last_good.is_some() || stated.broken_rule(served).is_none() {
-            return stated;
+        if entry.last_good.is_some() || entry.broken_rule(served).is_none() {
+            return entry;
         }
-        let of_name = || self.stated.values().find(|other| other.name.eq_ignore_ascii_case(&stated.name));
-        let before = self.stated.get(key).or_else(of_name);
+        let of_name = || self.entries.values().find(|other| other.name.eq_ignore_ascii_case(&entry.name));
+        let before = self.entries.get(key).or_else(of_name);
         let last_good = before.and_then(|before| match before.broken_rule(served) {
             None => Some(before.values.clone()),
             Some(_) => before.last_good.clone(),
         });
-        Arc::new(StatedEntry { last_good, ..(*stated).clone() })
+        Arc::new(StatedEntry { last_good, ..(*entry).clone() })
     }
 
     /// Inserts an entry. [`StatedSettings::resolve`] then updates the values in force.
-    pub(crate) fn insert(&mut self, key: MapKey, stated: Arc<StatedEntry>) {
+    pub(crate) fn insert(&mut self, key: MapKey, entry: Arc<StatedEntry>) {
         // An excess setting counts as not stated. The names are few, so this many entries are a mistake.
-        if self.stated.len() >= SETTINGS_MAX && !self.stated.contains_key(&key) {
-            tracing::warn!(dn = %stated.dn, "more than {SETTINGS_MAX} settings: this one is ignored");
+        if self.entries.len() >= SETTINGS_MAX && !self.entries.contains_key(&key) {
+            tracing::warn!(dn = %entry.dn, "more than {SETTINGS_MAX} settings: this one is ignored");
             return;
         }
-        self.stated.insert(key, stated);
+        self.entries.insert(key, entry);
     }
 
     /// Removes an entry.
     pub(crate) fn remove(&mut self, key: &MapKey) {
-        self.stated.remove(key);
+        self.entries.remove(key);
     }
 
     /// Updates the values in force.
     pub(crate) fn resolve(&mut self, domains: &Domains) {
         let is_served = |domain: &str| domains.contains_key(domain);
-        let stated = self.stated.values().map(Arc::as_ref);
+        let stated = self.entries.values().map(Arc::as_ref);
         self.in_force = Arc::new(SharedSettings::resolve(&self.fallback, stated, served(domains, &is_served)));
     }
 }

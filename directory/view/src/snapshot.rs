@@ -298,7 +298,7 @@ impl Snapshot {
     }
 
     /// Stores a record in place of the entry's previous one.
-    pub(crate) fn put(&mut self, entry_uuid: Uuid, record: ViewRecord) {
+    pub(crate) fn insert(&mut self, entry_uuid: Uuid, record: ViewRecord) {
         let key = *entry_uuid.as_bytes();
         let record = match record {
             ViewRecord::Setting(stated) => {
@@ -376,11 +376,11 @@ impl Snapshot {
     /// Removes the index entries of a person, except those that another person has taken over meanwhile.
     fn forget_person(&mut self, key: &MapKey, record: &PersonRecord) {
         if let Some(name) = dn_key(&record.person.dn) {
-            forget(&mut self.names, &name, key);
+            remove_name(&mut self.names, &name, key);
         }
-        forget(&mut self.logins, &login_key(&record.person.uid), key);
+        remove_name(&mut self.logins, &login_key(&record.person.uid), key);
         for address in [&record.person.primary].into_iter().chain(&record.projected) {
-            forget(&mut self.projections, &address_key(address), key);
+            remove_name(&mut self.projections, &address_key(address), key);
         }
     }
 
@@ -409,7 +409,7 @@ impl Snapshot {
     }
 }
 
-fn forget(index: &mut CowMap<MapKey>, name: &MapKey, entry: &MapKey) {
+fn remove_name(index: &mut CowMap<MapKey>, name: &MapKey, entry: &MapKey) {
     if index.get(name) == Some(entry) {
         index.remove(name);
     }
@@ -424,13 +424,13 @@ mod tests {
 
     fn filled() -> Snapshot {
         let mut snapshot = Snapshot::default();
-        snapshot.put(uuid(1), person(1, "zoe.tremblay"));
-        snapshot.put(uuid(2), person(2, "li.wei"));
-        snapshot.put(uuid(11), address_entry(11, "zoe.tremblay@example.edu", AddressKind::Primary, Some(1)));
-        snapshot.put(uuid(12), address_entry(12, "zoe.roy@example.edu", AddressKind::Retained, Some(1)));
-        snapshot.put(uuid(13), address_entry(13, "old@example.edu", AddressKind::Quarantined, None));
-        snapshot.put(uuid(14), address_entry(14, "early@example.edu", AddressKind::Primary, Some(9)));
-        snapshot.put(uuid(21), domain("example.edu"));
+        snapshot.insert(uuid(1), person(1, "zoe.tremblay"));
+        snapshot.insert(uuid(2), person(2, "li.wei"));
+        snapshot.insert(uuid(11), address_entry(11, "zoe.tremblay@example.edu", AddressKind::Primary, Some(1)));
+        snapshot.insert(uuid(12), address_entry(12, "zoe.roy@example.edu", AddressKind::Retained, Some(1)));
+        snapshot.insert(uuid(13), address_entry(13, "old@example.edu", AddressKind::Quarantined, None));
+        snapshot.insert(uuid(14), address_entry(14, "early@example.edu", AddressKind::Primary, Some(9)));
+        snapshot.insert(uuid(21), domain("example.edu"));
         snapshot
     }
 
@@ -472,7 +472,7 @@ mod tests {
     #[test]
     fn an_address_may_come_before_its_owner_and_outlive_it() {
         let mut snapshot = filled();
-        snapshot.put(uuid(9), person(9, "early"));
+        snapshot.insert(uuid(9), person(9, "early"));
         assert_eq!(at(&snapshot, "early@example.edu"), "another");
         assert!(snapshot.remove(uuid(9)));
         assert_eq!(at(&snapshot, "early@example.edu"), "orphan");
@@ -483,7 +483,7 @@ mod tests {
     fn an_address_that_went_to_another_entry_stays_when_the_old_one_goes() {
         let mut snapshot = filled();
         // The new entry's event arrives before the old one's deletion.
-        snapshot.put(uuid(31), address_entry(31, "zoe.roy@example.edu", AddressKind::Primary, Some(2)));
+        snapshot.insert(uuid(31), address_entry(31, "zoe.roy@example.edu", AddressKind::Primary, Some(2)));
         snapshot.remove(uuid(12));
         assert_eq!(at(&snapshot, "zoe.roy@example.edu"), "another");
     }
@@ -494,13 +494,13 @@ mod tests {
         let ViewRecord::Person(record) = person(1, "zoe.tremblay") else { unreachable!() };
         let projected = ["z@example.edu", "old@example.edu"].map(|text| Address::parse(text).unwrap());
         let record = PersonRecord { person: Arc::clone(&record.person), projected: projected.into() };
-        snapshot.put(uuid(1), ViewRecord::Person(Arc::new(record)));
+        snapshot.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         assert_eq!(at(&snapshot, "z@example.edu"), "zoe");
         assert_eq!(at(&snapshot, "old@example.edu"), "quarantined");
         assert_eq!(snapshot.addresses_of(uuid(1)).len(), 3);
-        snapshot.put(uuid(32), address_entry(32, "z@example.edu", AddressKind::Alias, Some(2)));
+        snapshot.insert(uuid(32), address_entry(32, "z@example.edu", AddressKind::Alias, Some(2)));
         assert_eq!(at(&snapshot, "z@example.edu"), "another");
-        snapshot.put(uuid(1), person(1, "zoe.tremblay"));
+        snapshot.insert(uuid(1), person(1, "zoe.tremblay"));
         snapshot.remove(uuid(32));
         assert_eq!(at(&snapshot, "z@example.edu"), "absent");
     }
@@ -515,17 +515,17 @@ mod tests {
     #[test]
     fn groups_are_found_by_name_and_name_people() {
         let mut snapshot = filled();
-        snapshot.put(uuid(31), group(31, "Help Desk", &[1, 7]));
+        snapshot.insert(uuid(31), group(31, "Help Desk", &[1, 7]));
         let desk = snapshot.group("help desk").unwrap();
         assert_eq!(snapshot.members(&desk), [uuid(1)], "the entry of 7 is not there yet");
-        snapshot.put(uuid(7), person(7, "late"));
+        snapshot.insert(uuid(7), person(7, "late"));
         assert_eq!(snapshot.members(&desk).len(), 2);
         let is_member = |n| snapshot.is_member(&snapshot.person(uuid(n)).unwrap(), &desk);
         assert!(is_member(1) && is_member(7) && !is_member(2));
         // After a rename, the old name finds nothing.
-        snapshot.put(uuid(31), group(31, "Desk", &[1]));
+        snapshot.insert(uuid(31), group(31, "Desk", &[1]));
         assert!(snapshot.group("help desk").is_none());
-        snapshot.put(uuid(32), group(32, "desk", &[2]));
+        snapshot.insert(uuid(32), group(32, "desk", &[2]));
         assert!(snapshot.remove(uuid(31)));
         assert_eq!(snapshot.group("DESK").unwrap().entry_uuid, uuid(32));
         assert_eq!(snapshot.groups().count(), 1);
@@ -542,18 +542,18 @@ mod tests {
         };
         let dn = "cn=removal-guard,ou=policies,dc=example,dc=edu".to_owned();
         assert_eq!(guard(&snapshot), (30, 0));
-        snapshot.put(uuid(1), setting("removal-guard", "5"));
+        snapshot.insert(uuid(1), setting("removal-guard", "5"));
         assert_eq!(guard(&snapshot), (5, 0));
         for bad in ["500", "many", "0"] {
-            snapshot.put(uuid(1), setting("removal-guard", bad));
+            snapshot.insert(uuid(1), setting("removal-guard", bad));
             assert_eq!(guard(&snapshot), (5, 1), "{bad}");
             assert_eq!(snapshot.settings().origin("removal-guard"), ValueOrigin::LastGood(dn.clone()));
         }
         // Another entry of the same name, as after a refill of the directory, before the old one is known to be gone.
-        snapshot.put(uuid(2), setting("removal-guard", "many"));
+        snapshot.insert(uuid(2), setting("removal-guard", "many"));
         snapshot.remove(uuid(1));
         assert_eq!(guard(&snapshot), (5, 1));
-        snapshot.put(uuid(2), setting("removal-guard", "7"));
+        snapshot.insert(uuid(2), setting("removal-guard", "7"));
         assert_eq!(guard(&snapshot), (7, 0));
         snapshot.remove(uuid(2));
         assert_eq!(guard(&snapshot), (30, 0), "deleted: the node's file applies");
@@ -564,25 +564,25 @@ mod tests {
         let mut snapshot = Snapshot::default();
         let in_force =
             |snapshot: &Snapshot| (snapshot.settings().mail_domain.clone(), snapshot.settings().faults().len());
-        snapshot.put(uuid(1), setting("mail-domain", "old.example"));
+        snapshot.insert(uuid(1), setting("mail-domain", "old.example"));
         assert_eq!(in_force(&snapshot), ("old.example".into(), 0), "no domain is known");
         for (n, name) in [(21, "example.edu"), (22, "old.example")] {
-            snapshot.put(uuid(n), domain(name));
+            snapshot.insert(uuid(n), domain(name));
         }
         assert_eq!(in_force(&snapshot), ("old.example".into(), 0));
-        snapshot.put(uuid(1), setting("mail-domain", "nowhere.example"));
+        snapshot.insert(uuid(1), setting("mail-domain", "nowhere.example"));
         assert_eq!(in_force(&snapshot), ("old.example".into(), 1), "the last good one");
-        snapshot.put(uuid(23), domain("nowhere.example"));
+        snapshot.insert(uuid(23), domain("nowhere.example"));
         assert_eq!(in_force(&snapshot), ("nowhere.example".into(), 0), "now the domain is served");
         snapshot.remove(uuid(23));
         assert_eq!(in_force(&snapshot), ("old.example".into(), 1));
     }
 
     #[test]
-    fn too_many_settings_are_not_looked_at() {
+    fn too_many_settings_are_not_read() {
         let mut snapshot = Snapshot::default();
         for n in 0..400 {
-            snapshot.put(uuid(n), setting(&format!("unknown-{n}"), "1"));
+            snapshot.insert(uuid(n), setting(&format!("unknown-{n}"), "1"));
         }
         assert_eq!(snapshot.settings().faults().len(), provost_settings::SETTINGS_MAX);
     }

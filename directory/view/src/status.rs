@@ -55,7 +55,7 @@ impl StatusCell {
     }
 
     /// Changes the part that only people read.
-    pub(crate) fn note(&self, change: impl FnOnce(&mut ViewStatus)) {
+    pub(crate) fn update(&self, change: impl FnOnce(&mut ViewStatus)) {
         // A poisoned lock still holds a readable status.
         change(&mut self.rest.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     }

@@ -1,5 +1,5 @@
 //! The View against a real slapd 2.5.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helper functions of tests are test code
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 #[path = "../../client/tests/slapd/mod.rs"]
 mod slapd;
@@ -234,7 +234,7 @@ async fn a_frozen_server_is_noticed() {
     eventually(Duration::from_secs(30), "thawed", || view.status().current).await;
 }
 
-/// Entries deleted while the View was away are removed; an emptied directory is not believed.
+/// Entries deleted while the View was away are removed; the refresh from an emptied directory is parked.
 #[tokio::test]
 async fn deletions_while_away_and_the_guard() {
     let folder = tempfile::tempdir().unwrap();

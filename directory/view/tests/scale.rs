@@ -1,5 +1,5 @@
 //! The View at the size of the model site: 35,500 people with two addresses each.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // helper functions of tests are test code
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 #[path = "../../client/tests/slapd/mod.rs"]
 mod slapd;

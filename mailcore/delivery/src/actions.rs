@@ -33,11 +33,11 @@ impl Disposition {
     pub(crate) fn of(person: &Person, incoming: IncomingMessage<'_>, view: &View) -> Self {
         let IncomingMessage { arrival, address, message, now, .. } = incoming;
         if !person.vacation.as_ref().is_some_and(|vacation| vacation.is_on(now)) {
-            return Self::keep();
+            return Self::keep_in_inbox();
         }
         let script = provost_sieve::managed_script(person);
         if script.is_empty() {
-            return Self::keep();
+            return Self::keep_in_inbox();
         }
         let addresses = view.snapshot().addresses_of(person.entry_uuid);
         let addresses: Vec<Address> = addresses.into_iter().map(|(address, _kind)| address).collect();
@@ -48,7 +48,7 @@ impl Disposition {
         }
     }
 
-    fn keep() -> Self {
+    fn keep_in_inbox() -> Self {
         Self { mailboxes: vec![MailboxName::inbox()], ..Self::default() }
     }
 
@@ -62,7 +62,7 @@ impl Disposition {
     fn keep_after(error: &SieveError, person: &Person) -> Self {
         metrics::counter!("provost_sieve_errors_total").increment(1);
         tracing::warn!(account = %person.entry_uuid, %error, "Sieve script failed, message kept");
-        Self::keep()
+        Self::keep_in_inbox()
     }
 
     /// The appends; all share one body.
@@ -116,17 +116,17 @@ pub(crate) enum Filing {
 
 impl Disposition {
     /// Describes the outcome for the help desk: `in INBOX; vacation reply to ann@example.org where one is due`.
-    pub(crate) fn words(&self, kept: Filing) -> String {
-        let mut words: Vec<String> = match kept {
+    pub(crate) fn describe(&self, kept: Filing) -> String {
+        let mut parts: Vec<String> = match kept {
             Filing::AsRuled => self.mailboxes.iter().map(|mailbox| format!("in {mailbox}")).collect(),
             Filing::InInbox => vec!["in INBOX, because the mailbox of a rule is not available".to_owned()],
         };
-        words.extend(self.redirects.iter().map(|to| format!("sent on to {to}")));
-        if words.is_empty() {
-            words.push("discarded by the recipient's rule".to_owned());
+        parts.extend(self.redirects.iter().map(|to| format!("sent on to {to}")));
+        if parts.is_empty() {
+            parts.push("discarded by the recipient's rule".to_owned());
         }
-        words.extend(self.vacation.as_ref().map(|reply| format!("vacation reply to {} where one is due", reply.to)));
-        words.join("; ")
+        parts.extend(self.vacation.as_ref().map(|reply| format!("vacation reply to {} where one is due", reply.to)));
+        parts.join("; ")
     }
 }
 
@@ -157,19 +157,19 @@ impl Disposition {
     }
 }
 
-/// Whether an operation files into another mailbox than INBOX.
+/// Whether an operation files into a mailbox other than INBOX.
 pub(crate) fn is_filed(op: &Op) -> bool {
     matches!(op, Op::Append { mailbox, .. } if !mailbox.is_inbox())
 }
 
 /// The append of an implicit keep.
-pub(crate) fn keep(body: Bytes, internal_date: Timestamp) -> Op {
+pub(crate) fn keep_op(body: Bytes, internal_date: Timestamp) -> Op {
     Op::Append { mailbox: MailboxName::inbox(), create: true, body, flags: Flags::none(), internal_date }
 }
 
 /// RFC 5230 §4.2: the reply is sent unless its correspondent was answered recently. Reply and record are in the batch
 /// of the message: every delivered message is answered, and a repeated batch answers once.
-pub(crate) fn answer(reply: &VacationReply, incoming: IncomingMessage<'_>, person: &Person, hostname: &str) -> Op {
+pub(crate) fn vacation_op(reply: &VacationReply, incoming: IncomingMessage<'_>, person: &Person, hostname: &str) -> Op {
     let now = incoming.now;
     let id = caused_id(incoming.id, "vacation");
     let message = AutoReply {

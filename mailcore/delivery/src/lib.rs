@@ -136,7 +136,9 @@ impl Delivery {
         let body = trace::with_trace(message, envelope.reverse_path.as_ref(), address);
         let mut ops = disposition.appends(&body, now);
         ops.extend(disposition.redirects(incoming, &body));
-        ops.extend(disposition.vacation.as_ref().map(|reply| actions::answer(reply, incoming, person, &self.hostname)));
+        ops.extend(
+            disposition.vacation.as_ref().map(|reply| actions::vacation_op(reply, incoming, person, &self.hostname)),
+        );
         if disposition.ends_here() && recipient.wants_success() && !arrival.is_quarantined() {
             let success = ReportedRecipient { recipient: recipient.clone(), action: ReportAction::Delivered };
             let report = self.report(actions::caused_id(id, "delivered"), envelope, &[success], message, (now, now));
@@ -150,7 +152,7 @@ impl Delivery {
                 let event = TraceEvent::new(arrival, TraceOutcome::Delivered, now)
                     .to(&recipient.path)
                     .account(person.entry_uuid);
-                event.message(message).text(disposition.words(kept)).record();
+                event.message(message).text(disposition.describe(kept)).record();
                 Delivered::Stored
             }
             Err(error) => Delivered::from(error),
@@ -180,7 +182,7 @@ impl Delivery {
                 tracing::warn!(account = %batch.account.get(), "the mailbox of a rule is not available, message kept in INBOX");
                 let internal_date = batch.now;
                 let kept = batch.ops.into_iter().filter(|op| !matches!(op, Op::Append { .. }));
-                let ops = std::iter::once(actions::keep(body.clone(), internal_date)).chain(kept).collect();
+                let ops = std::iter::once(actions::keep_op(body.clone(), internal_date)).chain(kept).collect();
                 self.settle(&Batch { ops, ..batch }).await.map(|_| Filing::InInbox)
             }
             outcome => outcome.map(|_| Filing::AsRuled),

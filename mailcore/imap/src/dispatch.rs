@@ -23,7 +23,7 @@ pub(crate) async fn dispatch(
         (Command::Noop, _) => StatusResponse::ok("NOOP completed").into(),
         (Command::Id, _) => handlers::id(out).into(),
         (Command::Logout, Selected(account, selected)) => {
-            handlers::leave(&connection.context(account), selected).await;
+            handlers::store_recent(&connection.context(account), selected).await;
             handlers::logout(out)
         }
         (Command::Logout, _) => handlers::logout(out),

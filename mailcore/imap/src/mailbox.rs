@@ -32,7 +32,7 @@ impl MailboxAccess {
     /// The first message of a mailbox that is `\Recent` in no session yet. EXAMINE does not claim it (RFC 3501 §6.3.2).
     pub(crate) fn first_recent(self, recents: &Recents, account: AccountId, mailbox: &MailboxInfo) -> Uid {
         match self {
-            Self::ReadWrite => recents.take(account, mailbox),
+            Self::ReadWrite => recents.claim(account, mailbox),
             Self::ReadOnly => recents.first(account, mailbox),
         }
     }
@@ -45,16 +45,16 @@ pub(crate) struct SelectedMailbox {
     pub(crate) access: MailboxAccess,
     pub(crate) uid_validity: UidValidity,
     pub(crate) uid_next: Uid,
-    /// Changes up to this modseq are in `messages` and `gone`.
+    /// Changes up to this modseq are in `messages` and `unreported`.
     pub(crate) modseq: Modseq,
     /// UIDs that are `\Recent` in this session, including expunged ones.
     recent: UidSet,
     /// Messages below this UID are no longer `\Recent` for other sessions, according to the store.
     pub(crate) recent_cleared: Uid,
-    /// The client's view: ascending UID, number = index + 1. Includes the messages of `gone`.
+    /// The client's view: ascending UID, number = index + 1. Includes the messages of `unreported`.
     pub(crate) messages: MessageList,
     /// Expunged messages that are not reported yet, ascending.
-    gone: Vec<Uid>,
+    unreported: Vec<Uid>,
     /// The count of the last RECENT response.
     recent_reported: usize,
 }
@@ -71,7 +71,7 @@ impl SelectedMailbox {
             recent: new_messages(first_recent, info.uid_next),
             recent_cleared: info.recent_from,
             messages,
-            gone: Vec::new(),
+            unreported: Vec::new(),
             recent_reported: 0,
         }
     }
@@ -135,7 +135,7 @@ impl SelectedMailbox {
     }
 
     /// Records a message's new state, so that the next read of changes does not report it again.
-    pub(crate) fn note(&mut self, changed: &MessageMeta) {
+    pub(crate) fn record_flags(&mut self, changed: &MessageMeta) {
         if let Some(at) = self.index_of(changed.uid) {
             self.messages.set_flags(at, &changed.flags);
         }
@@ -187,7 +187,7 @@ impl SelectedMailbox {
 
     /// Whether EXPUNGE responses are held back.
     pub(crate) fn has_unreported(&self) -> bool {
-        !self.gone.is_empty()
+        !self.unreported.is_empty()
     }
 
     /// Records changes, and returns the responses that report them to the client. New messages from `first_recent` on are
@@ -206,7 +206,7 @@ impl SelectedMailbox {
         if is_new_keyword {
             lines.push_str(&self.flags_lines());
         }
-        self.hold_back(&changes.expunged);
+        self.add_unreported(&changes.expunged);
         let mut changed = Vec::new();
         for row in &changes.rows {
             match self.index_of(row.meta.uid) {
@@ -232,22 +232,22 @@ impl SelectedMailbox {
     }
 
     /// Adds expunged messages to those that are not reported to the client yet.
-    fn hold_back(&mut self, expunged: &[Uid]) {
-        let before = self.gone.len();
-        self.gone.extend(expunged.iter().filter(|uid| self.messages.index_of(**uid).is_some()));
-        if self.gone.len() > before {
-            self.gone.sort_unstable();
-            self.gone.dedup();
+    fn add_unreported(&mut self, expunged: &[Uid]) {
+        let before = self.unreported.len();
+        self.unreported.extend(expunged.iter().filter(|uid| self.messages.index_of(**uid).is_some()));
+        if self.unreported.len() > before {
+            self.unreported.sort_unstable();
+            self.unreported.dedup();
         }
     }
 
     /// Reports expunged messages. RFC 3501 §7.4.1: each EXPUNGE lowers the numbers of the messages after it.
     fn write_expunges(&mut self, lines: &mut String) {
-        let gone = std::mem::take(&mut self.gone);
-        if gone.is_empty() {
+        let unreported = std::mem::take(&mut self.unreported);
+        if unreported.is_empty() {
             return;
         }
-        self.messages.remove(&gone, |number| lines.push_str(&format!("* {number} EXPUNGE\r\n")));
+        self.messages.remove(&unreported, |number| lines.push_str(&format!("* {number} EXPUNGE\r\n")));
     }
 }
 

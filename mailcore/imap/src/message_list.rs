@@ -47,7 +47,7 @@ pub(crate) struct MessageList {
 impl MessageList {
     /// Applies a read of the mailbox: new messages, changed flags, expunged messages. An empty list after a read of all
     /// messages is the whole mailbox.
-    pub(crate) fn take(&mut self, rows: &Rows) {
+    pub(crate) fn apply(&mut self, rows: &Rows) {
         for row in &rows.rows {
             match self.index_of(row.meta.uid) {
                 Some(at) => drop(self.set_flags(at, &row.meta.flags)),
@@ -177,13 +177,13 @@ impl MessageList {
 
     /// Removes the messages with these UIDs (ascending); `report` gets the number of each as the client counts at that
     /// moment.
-    pub(crate) fn remove(&mut self, gone: &[Uid], mut report: impl FnMut(usize)) {
-        let Some(first) = gone.first() else { return };
+    pub(crate) fn remove(&mut self, expunged: &[Uid], mut report: impl FnMut(usize)) {
+        let Some(first) = expunged.first() else { return };
         let untouched = self.blocks.partition_point(|block| block.last().is_some_and(|known| known.uid < *first));
         let mut number = untouched * BLOCK_MESSAGES;
         let mut left = Vec::new();
         for known in self.blocks.drain(untouched..).flat_map(Arc::unwrap_or_clone) {
-            if gone.binary_search(&known.uid).is_ok() {
+            if expunged.binary_search(&known.uid).is_ok() {
                 report(number + 1);
             } else {
                 number += 1;
@@ -191,9 +191,9 @@ impl MessageList {
             }
         }
         self.blocks.extend(left.chunks(BLOCK_MESSAGES).map(|block| Arc::new(block.to_vec())));
-        if gone.iter().any(|uid| self.beside.contains_key(uid)) {
+        if expunged.iter().any(|uid| self.beside.contains_key(uid)) {
             let beside = Arc::make_mut(&mut self.beside);
-            gone.iter().for_each(|uid| drop(beside.remove(uid)));
+            expunged.iter().for_each(|uid| drop(beside.remove(uid)));
         }
     }
 

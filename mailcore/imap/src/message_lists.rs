@@ -34,16 +34,16 @@ struct SharedList {
 }
 
 impl MessageLists {
-    fn kept(&self) -> MutexGuard<'_, SharedLists> {
+    fn lists(&self) -> MutexGuard<'_, SharedLists> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The kept message list of a mailbox and the modseq up to which it is complete; `None` when none has its UIDVALIDITY.
     pub(crate) fn get(&self, account: AccountId, mailbox: &MailboxInfo) -> Option<(MessageList, Modseq)> {
-        let mut kept = self.kept();
-        kept.clock += 1;
-        let clock = kept.clock;
-        let entry = kept.entries.get_mut(&(account, mailbox.id))?;
+        let mut lists = self.lists();
+        lists.clock += 1;
+        let clock = lists.clock;
+        let entry = lists.entries.get_mut(&(account, mailbox.id))?;
         let is_same = entry.uid_validity == mailbox.uid_validity && entry.modseq <= mailbox.highest_modseq;
         entry.used = clock;
         is_same.then(|| (entry.message_list.clone(), entry.modseq))
@@ -58,11 +58,11 @@ impl MessageLists {
         modseq: Modseq,
         message_list: &mut MessageList,
     ) {
-        let mut kept = self.kept();
-        kept.clock += 1;
-        let used = kept.clock;
+        let mut lists = self.lists();
+        lists.clock += 1;
+        let used = lists.clock;
         let key = (account, mailbox.id);
-        match kept.entries.get_mut(&key) {
+        match lists.entries.get_mut(&key) {
             Some(entry) if entry.uid_validity == mailbox.uid_validity && entry.modseq == modseq => {
                 entry.used = used;
                 if entry.message_list.keywords() == message_list.keywords() {
@@ -77,11 +77,11 @@ impl MessageLists {
             return;
         }
         let entry = SharedList { message_list: message_list.clone(), modseq, uid_validity: mailbox.uid_validity, used };
-        kept.messages += message_list.len();
-        if let Some(before) = kept.entries.insert(key, entry) {
-            kept.messages -= before.message_list.len();
+        lists.messages += message_list.len();
+        if let Some(before) = lists.entries.insert(key, entry) {
+            lists.messages -= before.message_list.len();
         }
-        kept.make_room();
+        lists.make_room();
     }
 }
 
@@ -168,12 +168,12 @@ mod tests {
         for id in 0..2 * LISTS_MAX as u64 {
             message_lists.share(ACCOUNT, &info(id, 1, 1), Modseq::new(1), &mut message_list(1));
         }
-        assert!(message_lists.kept().entries.len() <= LISTS_MAX);
+        assert!(message_lists.lists().entries.len() <= LISTS_MAX);
         let newest = info(2 * LISTS_MAX as u64 - 1, 1, 1);
         assert!(message_lists.get(ACCOUNT, &newest).is_some());
         for id in 0..5 {
             message_lists.share(ACCOUNT, &info(id, 2, 1), Modseq::new(1), &mut message_list(600_000));
-            assert!(message_lists.kept().messages <= MESSAGES_MAX);
+            assert!(message_lists.lists().messages <= MESSAGES_MAX);
         }
     }
 }

@@ -19,20 +19,23 @@ pub struct Recents(Arc<Mutex<HashMap<(AccountId, MailboxId), Uid>>>);
 impl Recents {
     /// The first UID of a mailbox that is `\Recent` in no session yet.
     pub(crate) fn first(&self, account: AccountId, mailbox: &MailboxInfo) -> Uid {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(&(account, mailbox.id)).copied().map_or(mailbox.recent_from, |first| first.max(mailbox.recent_from))
+        let first_uids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        first_uids
+            .get(&(account, mailbox.id))
+            .copied()
+            .map_or(mailbox.recent_from, |first| first.max(mailbox.recent_from))
     }
 
     /// Claims the messages that are `\Recent` in no session yet, up to UIDNEXT, for the caller; returns the first of them.
-    pub(crate) fn take(&self, account: AccountId, mailbox: &MailboxInfo) -> Uid {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn claim(&self, account: AccountId, mailbox: &MailboxInfo) -> Uid {
+        let mut first_uids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (account, mailbox.id);
-        let first = kept.get(&key).copied().map_or(mailbox.recent_from, |first| first.max(mailbox.recent_from));
+        let first = first_uids.get(&key).copied().map_or(mailbox.recent_from, |first| first.max(mailbox.recent_from));
         if first < mailbox.uid_next {
-            if kept.len() >= MAILBOXES_MAX && !kept.contains_key(&key) {
-                kept.clear();
+            if first_uids.len() >= MAILBOXES_MAX && !first_uids.contains_key(&key) {
+                first_uids.clear();
             }
-            kept.insert(key, mailbox.uid_next);
+            first_uids.insert(key, mailbox.uid_next);
         }
         first
     }

@@ -106,23 +106,23 @@ impl ImapSession {
             }
             // Boxed: otherwise every idle connection would hold the future of the largest command.
             Frame::Literal(octets) => {
-                Box::pin(self.keep(octets)).await;
+                Box::pin(self.spool_octets(octets)).await;
                 Ok(Step::Continue)
             }
             Frame::Large { text, at } => Box::pin(self.run_large(text, at, out)).await,
             Frame::Command(frame) => {
                 let parsed = parse(&frame);
                 drop(frame);
-                Box::pin(self.run(parsed, out)).await
+                Box::pin(self.run_command(parsed, out)).await
             }
         }
     }
 
     /// Spools octets of a large literal.
-    async fn keep(&mut self, octets: Bytes) {
+    async fn spool_octets(&mut self, octets: Bytes) {
         let (literals, now) = (&self.connection.config.literals, (self.connection.clock)());
         let spool = self.spool.get_or_insert_with(|| Box::new(Spool::new(literals, now)));
-        if let Err(error) = spool.keep(octets).await {
+        if let Err(error) = spool.append(octets).await {
             tracing::warn!(%error, "a message cannot be received");
             self.spool = None;
             self.framer.give_up(FrameRefusal::NoRoom);
@@ -143,7 +143,7 @@ impl ImapSession {
         };
         let parsed = parse(&joined.frame);
         drop(joined.frame);
-        let step = self.run(parsed, out).await;
+        let step = self.run_command(parsed, out).await;
         drop(joined.room);
         step
     }
@@ -185,7 +185,7 @@ impl ImapSession {
     }
 
     /// RFC 3501 §2.2.1: parse, run, report changes, then send the tagged reply.
-    async fn run(&mut self, parsed: ParsedCommand, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
+    async fn run_command(&mut self, parsed: ParsedCommand, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         if let Some(step) = self.cut_off(out) {
             return Ok(step);
         }
@@ -311,7 +311,7 @@ impl ImapSession {
         let State::NotAuthenticated { failures } = &mut self.state else {
             return Err(SessionError::Bug("AUTHENTICATE after login".to_owned()));
         };
-        let answer = Box::pin(handlers::exchange(&self.connection, failures, tag, exchange, &line, out)).await;
+        let answer = Box::pin(handlers::handle_response(&self.connection, failures, tag, exchange, &line, out)).await;
         self.conclude(tag, answer, UpdatePolicy::hinted(Expunges::Held), out).await
     }
 

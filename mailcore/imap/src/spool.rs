@@ -65,7 +65,7 @@ impl Spool {
     }
 
     /// Appends octets, on a blocking thread: a disk can be slow.
-    pub(crate) async fn keep(&mut self, octets: Bytes) -> Result<(), SpoolError> {
+    pub(crate) async fn append(&mut self, octets: Bytes) -> Result<(), SpoolError> {
         let count = octets.len() as u64;
         if !self.share.grow(count) {
             return Err(SpoolError::Full);
@@ -122,19 +122,19 @@ mod tests {
         let budget = literals(100);
         let mut spool = Spool::new(&budget, at(0));
         for octets in ["lit", "", "eral"] {
-            spool.keep(Bytes::from_static(octets.as_bytes())).await.unwrap();
+            spool.append(Bytes::from_static(octets.as_bytes())).await.unwrap();
         }
         let joined = spool.join(Bytes::from_static(b"a {7}b"), 5).await.unwrap();
         assert_eq!(joined.frame, "a {7}literalb");
         let mut other = Spool::new(&budget, at(0));
-        other.keep(Bytes::from(vec![0; 100])).await.unwrap();
-        assert!(matches!(other.keep(Bytes::from_static(b"x")).await, Err(SpoolError::Full)));
+        other.append(Bytes::from(vec![0; 100])).await.unwrap();
+        assert!(matches!(other.append(Bytes::from_static(b"x")).await, Err(SpoolError::Full)));
     }
 
     #[tokio::test]
     async fn a_folder_that_is_not_there_is_an_error() {
         let mut spool = Spool::new(&LiteralBudget::new("/nonexistent".into(), 100, MemoryBudget::default()), at(0));
-        assert!(matches!(spool.keep(Bytes::from_static(b"x")).await, Err(SpoolError::File(_))));
+        assert!(matches!(spool.append(Bytes::from_static(b"x")).await, Err(SpoolError::File(_))));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //!
 //! For corpora that are too large to keep in the repository, or not freely licensed; `scripts/corpora` fetches them. A
 //! folder is read recursively. A file holds one message, with or without a leading mbox line.
-#![allow(clippy::print_stdout)] // writing to standard output is the purpose of this example
+#![allow(clippy::print_stdout, reason = "writing to standard output is the purpose of this example")]
 
 #[path = "../tests/outline/mod.rs"]
 mod outline;

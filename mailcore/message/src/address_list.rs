@@ -82,21 +82,30 @@ struct WordRun {
     after_dot: bool,
 }
 
+/// How a word was written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WordForm {
+    /// Atoms and dots.
+    Atoms,
+    /// A quoted string or a domain literal, whose dots join nothing.
+    Quoted,
+}
+
 impl WordRun {
-    fn add(&mut self, word: &[u8], is_quoted: bool) {
+    fn add(&mut self, word: &[u8], form: WordForm) {
         if self.space && !self.phrase.is_empty() {
             self.phrase.push(b' ');
         }
         self.space = false;
         self.phrase.extend_from_slice(word);
-        let before_dot = !is_quoted && word.first() == Some(&b'.');
+        let before_dot = form == WordForm::Atoms && word.first() == Some(&b'.');
         let joins = self.after_dot || before_dot;
         match &mut self.joined {
             _ if self.count == 0 => self.joined = Some(word.to_vec()),
             Some(joined) if joins => joined.extend_from_slice(word),
             _ => self.joined = None,
         }
-        self.after_dot = !is_quoted && word.last() == Some(&b'.');
+        self.after_dot = form == WordForm::Atoms && word.last() == Some(&b'.');
         self.count += 1;
     }
 
@@ -215,7 +224,7 @@ impl AddressParser<'_> {
             match octet {
                 b'"' => {
                     let word = self.tokens.quoted();
-                    words.add(&word, true);
+                    words.add(&word, WordForm::Quoted);
                 }
                 b'(' => {
                     words.comment = Some(self.tokens.comment());
@@ -225,10 +234,10 @@ impl AddressParser<'_> {
                     words.space = true;
                     self.tokens.next();
                 }
-                b'[' => words.add(self.tokens.domain_literal(), true),
+                b'[' => words.add(self.tokens.domain_literal(), WordForm::Quoted),
                 _ => {
                     let is_end = |octet: &u8| b"\"( \t\r\n".contains(octet) || stops.contains(octet);
-                    words.add(self.tokens.run_until_any(is_end), false);
+                    words.add(self.tokens.run_until_any(is_end), WordForm::Atoms);
                 }
             }
         }

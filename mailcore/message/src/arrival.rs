@@ -48,7 +48,7 @@ impl fmt::Display for TraceId {
 /// The kind of SMTP service that a listener offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// Port 25: mail for our domains from anyone. Offers no AUTH and no relaying.
+    /// Port 25: mail for our domains from any host. Offers no AUTH and no relaying.
     Mx,
     /// Message submission (RFC 6409): mail from our people, after AUTH, to any address.
     Submission,

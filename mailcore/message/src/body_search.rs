@@ -69,7 +69,7 @@ struct PartText {
 
 #[derive(Debug)]
 struct SavedState {
-    found: Vec<bool>,
+    findings: Vec<bool>,
     window: Vec<u8>,
     octets: usize,
 }
@@ -129,7 +129,7 @@ impl BodySearch {
     pub fn begin(&mut self, part: &MimePart) {
         let charset = CharsetDecoder::new(&part.media.parameter("charset").unwrap_or_default());
         let before = charset.is_guess().then(|| SavedState {
-            found: self.wanted.iter().map(|one| one.is_found).collect(),
+            findings: self.wanted.iter().map(|one| one.is_found).collect(),
             window: self.window.clone(),
             octets: self.octets,
         });
@@ -182,14 +182,14 @@ impl BodySearch {
 
     /// Returns, for each text in the order given, whether it was found.
     pub fn finish(mut self) -> Vec<bool> {
-        self.look();
+        self.search_window();
         self.wanted.into_iter().map(|one| one.is_found).collect()
     }
 
     /// Restores the state before the part and switches to the other charset.
     fn again(&mut self, part: PartText) -> FeedResult {
         if let Some(before) = part.before {
-            for (one, was_found) in self.wanted.iter_mut().zip(before.found) {
+            for (one, was_found) in self.wanted.iter_mut().zip(before.findings) {
                 one.is_found = was_found;
             }
             (self.window, self.octets) = (before.window, before.octets);
@@ -206,11 +206,11 @@ impl BodySearch {
         // The window is never smaller than the overlap: otherwise each octet of a long text would be compared many
         // times.
         if self.window.len() >= self.overlap + WINDOW_OCTETS.max(self.overlap) {
-            self.look();
+            self.search_window();
         }
     }
 
-    fn look(&mut self) {
+    fn search_window(&mut self) {
         for one in self.wanted.iter_mut().filter(|one| !one.is_found) {
             one.is_found = one.finder.find(&self.window).is_some();
         }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::column::ColumnWriter;
 use crate::headers::{HeaderField, HeaderSection};
-use crate::kept_fields::keep;
+use crate::kept_fields::encode_kept_fields;
 use crate::preview::preview;
 use crate::{ImapEnvelope, MimePart, SentDate, ThreadKeys};
 
@@ -54,7 +54,7 @@ pub fn derive(message: &[u8]) -> Derived {
         structure: encoded(STRUCTURE_OCTETS_MAX, |writer| part.write(writer)),
         preview: preview(message, &part),
         thread: encoded(THREAD_OCTETS_MAX, |writer| ThreadKeys::of_fields(&fields).write(writer)),
-        fields: keep(message, FIELDS_OCTETS_MAX),
+        fields: encode_kept_fields(message, FIELDS_OCTETS_MAX),
     }
 }
 

@@ -75,7 +75,7 @@ impl<'a> KeptFields<'a> {
 }
 
 /// Makes the column; empty when it would be larger than `octets_max`.
-pub(crate) fn keep(message: &[u8], octets_max: usize) -> Vec<u8> {
+pub(crate) fn encode_kept_fields(message: &[u8], octets_max: usize) -> Vec<u8> {
     let end = header_end(message).unwrap_or(message.len());
     let mut writer = ColumnWriter::new();
     writer.number(end as u64);
@@ -100,17 +100,17 @@ mod tests {
     #[test]
     fn keeps_what_is_asked_for() {
         let message = b"Received: x\r\nFROM: a@b\r\n (c)\r\nbroken\r\nX-Other: y\r\nSubject: s\r\n\r\nTo: body\r\n";
-        let column = keep(message, 1_000);
+        let column = encode_kept_fields(message, 1_000);
         let kept = KeptFields::decode(&column).unwrap();
         assert_eq!(kept.section(), b"FROM: a@b\r\n (c)\r\nSubject: s\r\n");
         assert_eq!(message[kept.header_octets() as usize..], b"To: body\r\n"[..]);
         assert!(KeptFields::keeps("MESSAGE-ID") && !KeptFields::keeps("Received"));
-        assert_eq!(KeptFields::decode(&keep(b"To: a", 1_000)).unwrap().section(), b"To: a\r\n");
+        assert_eq!(KeptFields::decode(&encode_kept_fields(b"To: a", 1_000)).unwrap().section(), b"To: a\r\n");
     }
 
     #[test]
     fn what_is_too_long_is_not_kept() {
-        assert_eq!(KeptFields::decode(&keep(&b"To: a\r\n".repeat(1_000), 1_000)), None);
-        assert!(keep(&b"X-Other: a\r\n".repeat(1_000), 1_000).len() < 5);
+        assert_eq!(KeptFields::decode(&encode_kept_fields(&b"To: a\r\n".repeat(1_000), 1_000)), None);
+        assert!(encode_kept_fields(&b"X-Other: a\r\n".repeat(1_000), 1_000).len() < 5);
     }
 }

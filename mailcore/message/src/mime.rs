@@ -189,7 +189,7 @@ impl ContentFields {
             } else if field.is("Content-Transfer-Encoding") && read.encoding.is_empty() {
                 read.encoding = token(&field);
             } else {
-                read.attributes.take(&field);
+                read.attributes.read_field(&field);
             }
         }
         read
@@ -205,7 +205,7 @@ impl ContentFields {
 }
 
 impl ContentAttributes {
-    fn take(&mut self, field: &HeaderField<'_>) {
+    fn read_field(&mut self, field: &HeaderField<'_>) {
         if field.is("Content-ID") && self.id.is_none() {
             self.id = Some(ids_without_comments(&field.unfolded()).into_owned());
             return;

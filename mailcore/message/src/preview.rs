@@ -33,10 +33,10 @@ fn as_shown(part: &MimePart, text: String) -> String {
 pub(crate) fn preview(message: &[u8], root: &MimePart) -> String {
     let Some(part) = shown_part(root) else { return String::new() };
     let octets = if part.media.is_exactly("text", "html") { HTML_OCTETS_MAX } else { PLAIN_OCTETS_MAX };
-    let shown = as_shown(part, part.beginning_in(message, octets));
+    let text = as_shown(part, part.beginning_in(message, octets));
     let mut preview = String::with_capacity(PREVIEW_CHARS_MAX);
     let mut left = PREVIEW_CHARS_MAX;
-    for word in shown.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
         if !preview.is_empty() {
             preview.push(' ');
             left = left.saturating_sub(1);

@@ -53,10 +53,10 @@ impl AutoReply<'_> {
             .date(Date::new(self.now.as_second()))
             .message_id(message_id(self.now, self.chance, self.hostname))
             .header("Auto-Submitted", Raw::new("auto-replied"));
-        let answered: Vec<&str> = identifiers(self.in_reply_to.unwrap_or_default());
-        if let Some(answered) = answered.first() {
-            let references = references(self.references.unwrap_or_default(), answered);
-            builder = builder.in_reply_to(*answered).header("References", MessageId::new_list(references.into_iter()));
+        let parents: Vec<&str> = identifiers(self.in_reply_to.unwrap_or_default());
+        if let Some(parent) = parents.first() {
+            let references = references(self.references.unwrap_or_default(), parent);
+            builder = builder.in_reply_to(*parent).header("References", MessageId::new_list(references.into_iter()));
         }
         let text = crlf(self.text);
         let part = MimePart::new("text/plain", BodyPart::Text(text.into()));

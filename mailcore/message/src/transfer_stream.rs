@@ -53,40 +53,40 @@ impl TransferDecoder {
 }
 
 /// Decodes base64 (RFC 2045 §6.8): four digits give three octets, and padding ends the data.
-fn base64_piece(kept: &mut Option<Vec<u8>>, piece: &[u8]) -> Vec<u8> {
+fn base64_piece(carry: &mut Option<Vec<u8>>, piece: &[u8]) -> Vec<u8> {
     let padding = memchr::memchr(b'=', piece);
-    let mut digits = kept.take().unwrap_or_default();
+    let mut digits = carry.take().unwrap_or_default();
     let is_digit = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/');
     digits.extend(piece.iter().take(padding.unwrap_or(piece.len())).copied().filter(is_digit));
     if padding.is_some() {
         return base64(&digits);
     }
     let rest = digits.split_off(digits.len() & !3);
-    *kept = Some(rest);
+    *carry = Some(rest);
     base64(&digits)
 }
 
 /// Decodes quoted-printable by lines: white space at the end of a line is dropped (RFC 2045 §6.7), so the line must be
 /// complete.
-fn lines(kept: &mut Vec<u8>, piece: &[u8]) -> Vec<u8> {
-    kept.extend_from_slice(piece);
+fn lines(carry: &mut Vec<u8>, piece: &[u8]) -> Vec<u8> {
+    carry.extend_from_slice(piece);
     if let Some(end) = memchr::memrchr(b'\n', piece) {
-        let rest = kept.split_off(kept.len() - piece.len() + end + 1);
-        return quoted_printable(&std::mem::replace(kept, rest));
+        let rest = carry.split_off(carry.len() - piece.len() + end + 1);
+        return quoted_printable(&std::mem::replace(carry, rest));
     }
-    if kept.len() <= LINE_OCTETS_MAX {
+    if carry.len() <= LINE_OCTETS_MAX {
         return Vec::new();
     }
     // A line beyond the bound is decoded up to a point that later octets cannot change.
-    let text = kept.trim_ascii_end();
+    let text = carry.trim_ascii_end();
     let escape = text.iter().rev().take(ESCAPE_DIGITS).position(|octet| *octet == b'=').map_or(0, |at| at + 1);
     let mut end = text.len() - escape;
-    if kept.len() - end > LINE_OCTETS_MAX {
-        end = kept.len();
+    if carry.len() - end > LINE_OCTETS_MAX {
+        end = carry.len();
     }
-    let rest = kept.split_off(end);
+    let rest = carry.split_off(end);
     let mut decoded = Vec::with_capacity(end);
-    unescape(&std::mem::replace(kept, rest), &mut decoded);
+    unescape(&std::mem::replace(carry, rest), &mut decoded);
     decoded
 }
 

@@ -83,7 +83,7 @@ pub struct StageMark {
     effect: MarkEffect,
     label: Cow<'static, str>,
     status: Cow<'static, str>,
-    words: Cow<'static, str>,
+    text: Cow<'static, str>,
 }
 
 /// The effect of a mark.
@@ -106,14 +106,14 @@ impl Verdict {
         }
     }
 
-    /// Tags the message. `label` is one word, `status` an enhanced status (RFC 3463), `words` a text for people.
-    pub fn tag(label: &'static str, status: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
-        Self::Tag(StageMark::new(MarkEffect::Tag, label, status, words.into()))
+    /// Tags the message. `label` is one word, `status` an enhanced status (RFC 3463), `text` a description for people.
+    pub fn tag(label: &'static str, status: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Tag(StageMark::new(MarkEffect::Tag, label, status, text.into()))
     }
 
     /// Puts the message into quarantine. The arguments are those of [`Self::tag`].
-    pub fn quarantine(label: &'static str, status: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
-        Self::Quarantine(StageMark::new(MarkEffect::Quarantine, label, status, words.into()))
+    pub fn quarantine(label: &'static str, status: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Quarantine(StageMark::new(MarkEffect::Quarantine, label, status, text.into()))
     }
 
     /// Returns the label for metrics and logs.
@@ -146,8 +146,8 @@ impl Rejected {
 }
 
 impl StageMark {
-    fn new(effect: MarkEffect, label: &'static str, status: &'static str, words: Cow<'static, str>) -> Self {
-        Self { effect, label: Cow::Borrowed(label), status: Cow::Borrowed(status), words }
+    fn new(effect: MarkEffect, label: &'static str, status: &'static str, text: Cow<'static, str>) -> Self {
+        Self { effect, label: Cow::Borrowed(label), status: Cow::Borrowed(status), text }
     }
 
     /// Returns the effect.
@@ -174,7 +174,7 @@ impl StageMark {
             .collect()
     }
 
-    /// Parses `effect label status words`.
+    /// Parses `effect label status text`.
     fn read(value: &str) -> Option<Self> {
         let mut parts = value.splitn(4, [' ', '\t']);
         let effect = match parts.next()? {
@@ -183,7 +183,7 @@ impl StageMark {
             _ => return None,
         };
         let mut part = || parts.next().unwrap_or_default().to_owned().into();
-        Some(Self { effect, label: part(), status: part(), words: part() })
+        Some(Self { effect, label: part(), status: part(), text: part() })
     }
 }
 
@@ -195,7 +195,7 @@ impl fmt::Display for StageMark {
             MarkEffect::Quarantine => "quarantine",
         };
         write!(f, "{FIELD_NAME}: {effect} {} {}\r\n\t", self.label, self.status)?;
-        for c in self.words.chars().take(TEXT_CHARS_MAX) {
+        for c in self.text.chars().take(TEXT_CHARS_MAX) {
             write!(f, "{}", if c.is_ascii_graphic() || c == ' ' { c } else { '?' })?;
         }
         f.write_str("\r\n")
@@ -238,7 +238,7 @@ mod tests {
         assert!(message.contains("Provost-Verdict: tag late 2.0.0\r\n\tcame late\r\n"), "{message}");
         let read = StageMark::of_message(message.as_bytes());
         assert_eq!(read[0], tag);
-        assert_eq!((read[1].effect(), read[1].label(), &*read[1].words), (MarkEffect::Quarantine, "virus", "a??b ? c"));
+        assert_eq!((read[1].effect(), read[1].label(), &*read[1].text), (MarkEffect::Quarantine, "virus", "a??b ? c"));
         assert_eq!(read.len(), 2, "fields that came with the message do not count");
         let many = format!("{}Received: x\r\n", tag.to_string().repeat(100));
         assert_eq!(StageMark::of_message(many.as_bytes()).len(), MARKS_MAX);

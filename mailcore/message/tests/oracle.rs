@@ -4,7 +4,7 @@
 //! Rightful differences are listed with their reasons. A listed difference that disappears, or a new one, fails the
 //! test.
 
-#![allow(clippy::expect_used)] // helper functions of tests are test code
+#![allow(clippy::expect_used, reason = "helper functions of tests are test code")]
 
 mod conversion;
 mod outline;
@@ -106,7 +106,7 @@ fn agrees_over_the_corpus() {
     assert!(files.len() > 90, "{} messages", files.len());
     let listed: BTreeMap<(&str, &str), &str> =
         DIFFERENCES.iter().map(|(file, what, why)| ((*file, *what), *why)).collect();
-    let mut seen = Vec::new();
+    let mut differences = Vec::new();
     for file in &files {
         let name = file.strip_prefix(&corpus).expect("below the corpus").to_string_lossy().into_owned();
         let message = with_crlf(&std::fs::read(file).expect("a readable message"));
@@ -114,12 +114,12 @@ fn agrees_over_the_corpus() {
             if !listed.contains_key(&(name.as_str(), what)) {
                 eprintln!("{name}: {what}\n  ours   {ours}\n  theirs {theirs}");
             }
-            seen.push((name.clone(), what));
+            differences.push((name.clone(), what));
         }
     }
-    let seen: Vec<(&str, &str)> = seen.iter().map(|(name, what)| (name.as_str(), *what)).collect();
+    let differences: Vec<(&str, &str)> = differences.iter().map(|(name, what)| (name.as_str(), *what)).collect();
     let expected: Vec<(&str, &str)> = listed.keys().copied().collect();
-    assert_eq!(seen, expected);
+    assert_eq!(differences, expected);
 }
 
 /// Header fields that the package ships beside its messages: the file, and the field that its values go into.
@@ -177,7 +177,7 @@ const FIELD_DIFFERENCES: &[(&str, &str)] = &[
 #[test]
 fn agrees_over_header_fields() {
     let resources = corpus().with_file_name("");
-    let mut seen = Vec::new();
+    let mut differences = Vec::new();
     for (file, name) in FIELDS {
         let vectors = std::fs::read(resources.join(file).with_extension("json")).expect("a file of fields");
         let vectors: serde_json::Value = serde_json::from_slice(&vectors).expect("JSON");
@@ -188,14 +188,14 @@ fn agrees_over_header_fields() {
                 if !FIELD_DIFFERENCES.iter().any(|(known, _)| *known == value) {
                     eprintln!("{name}: {value:?}: {what}\n  ours   {ours}\n  theirs {theirs}");
                 }
-                seen.push(value.to_owned());
+                differences.push(value.to_owned());
             }
         }
     }
-    seen.sort();
+    differences.sort();
     let mut expected: Vec<&str> = FIELD_DIFFERENCES.iter().map(|(value, _)| *value).collect();
     expected.sort_unstable();
-    assert_eq!(seen, expected);
+    assert_eq!(differences, expected);
 }
 
 fn word() -> impl Strategy<Value = String> {

@@ -43,7 +43,7 @@ where
     let shared =
         Arc::new(ListenerState { listener: listener.clone(), drain: drain.clone(), accounts: ConnectionCounts::new() });
     let make = Arc::new(make);
-    serve_connections(listener, drain, move |connection| converse(connection, shared.clone(), make.clone())).await
+    serve_connections(listener, drain, move |connection| run_connection(connection, shared.clone(), make.clone())).await
 }
 
 /// Binds and hands each connection to `handle` until `drain` stops; a connection lives as long as the future of
@@ -138,7 +138,7 @@ async fn begin(
 }
 
 /// Runs one connection of a [`Session`], from its greeting to its end.
-async fn converse<S, F>(connection: AcceptedConnection, shared: Arc<ListenerState>, make: Arc<F>)
+async fn run_connection<S, F>(connection: AcceptedConnection, shared: Arc<ListenerState>, make: Arc<F>)
 where
     S: Session,
     F: Fn(Peer, Transport, bool) -> S + Send + Sync + 'static,
@@ -150,5 +150,5 @@ where
     let Some(_place) = place else {
         return refuse(socket, session, &shared).await;
     };
-    Conversation::new(socket, session, &shared).hold(peer).await;
+    Conversation::new(socket, session, &shared).run(peer).await;
 }

@@ -56,17 +56,17 @@ impl<'a, S: Session> Conversation<'a, S> {
     }
 
     /// Runs the session until one side ends it.
-    pub(crate) async fn hold(mut self, peer: Peer) {
+    pub(crate) async fn run(mut self, peer: Peer) {
         let listener = &self.shared.listener;
         if listener.implicit_tls
             && let Err(error) = self.start_tls().await
         {
             return note_tls_failure(listener.name, peer, &error);
         }
-        let ended = self.exchange(peer).await;
+        let ended = self.run_steps(peer).await;
         if let Err(DriverClose::Goodbye(why)) = &ended {
-            let words = self.session.goodbye(*why);
-            self.output.extend_from_slice(&words);
+            let text = self.session.goodbye(*why);
+            self.output.extend_from_slice(&text);
         }
         let Self { mut stream, session, mut output, account, .. } = self;
         // Release the session's locks (such as a maildrop's) before the peer can see the close and reconnect.
@@ -76,7 +76,7 @@ impl<'a, S: Session> Conversation<'a, S> {
         }
     }
 
-    async fn exchange(&mut self, peer: Peer) -> Result<(), DriverClose> {
+    async fn run_steps(&mut self, peer: Peer) -> Result<(), DriverClose> {
         let mut out = OutputBuffer::counted(&mut self.output, &mut self.stream, &mut self.output_held);
         let mut step = self.session.open(&mut out).await;
         let mut deadline = Instant::now() + self.session.idle_limit();
@@ -196,11 +196,11 @@ impl<'a, S: Session> Conversation<'a, S> {
 
 /// Octets to read when `filled` octets are held already: `wanted` if the memory budget has room for them, else a small
 /// piece. Waits while there is no room for the small piece either: the caller must set the deadline.
-async fn read_room(held: &mut Reservation, filled: usize, wanted: usize) -> usize {
-    if held.resize(beyond_free(filled + wanted)) {
+async fn read_room(reservation: &mut Reservation, filled: usize, wanted: usize) -> usize {
+    if reservation.resize(beyond_free(filled + wanted)) {
         return wanted;
     }
-    held.resized(beyond_free(filled + READ_OCTETS_MIN)).await;
+    reservation.resized(beyond_free(filled + READ_OCTETS_MIN)).await;
     READ_OCTETS_MIN
 }
 
@@ -215,8 +215,8 @@ pub(crate) async fn refuse<S: Session>(socket: TcpStream, mut session: S, shared
         return;
     }
     let mut stream = Stream::new(socket, shared.listener.limits.write);
-    let mut words = BytesMut::from(session.goodbye(Goodbye::TooMuch).as_slice());
-    if stream.drain(&mut words).await.is_ok() {
+    let mut text = BytesMut::from(session.goodbye(Goodbye::TooMuch).as_slice());
+    if stream.drain(&mut text).await.is_ok() {
         stream.close().await;
     }
 }

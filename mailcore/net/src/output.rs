@@ -25,18 +25,18 @@ pub struct OutputBuffer<'a> {
     buffer: &'a mut BytesMut,
     sink: &'a mut dyn Sink,
     /// The buffer's part of the memory budget; `None` in tests.
-    held: Option<&'a mut Reservation>,
+    reservation: Option<&'a mut Reservation>,
 }
 
 impl<'a> OutputBuffer<'a> {
     /// An output over `buffer` that drains into `sink`, outside of any memory budget.
     pub fn new(buffer: &'a mut BytesMut, sink: &'a mut dyn Sink) -> Self {
-        Self { buffer, sink, held: None }
+        Self { buffer, sink, reservation: None }
     }
 
-    /// An output over `buffer` that drains into `sink`, with its octets counted in `held`.
-    pub(crate) fn counted(buffer: &'a mut BytesMut, sink: &'a mut dyn Sink, held: &'a mut Reservation) -> Self {
-        Self { buffer, sink, held: Some(held) }
+    /// An output over `buffer` that drains into `sink`, with its octets counted in `reservation`.
+    pub(crate) fn counted(buffer: &'a mut BytesMut, sink: &'a mut dyn Sink, reservation: &'a mut Reservation) -> Self {
+        Self { buffer, sink, reservation: Some(reservation) }
     }
 
     /// Queues bytes without sending them.
@@ -45,19 +45,19 @@ impl<'a> OutputBuffer<'a> {
         self.buffer.extend_from_slice(bytes.as_ref());
         let after = self.buffer.capacity();
         if after != before
-            && let Some(held) = &mut self.held
-            && beyond_free(after) > held.octets()
+            && let Some(reservation) = &mut self.reservation
+            && beyond_free(after) > reservation.octets()
         {
-            held.record(beyond_free(after));
+            reservation.record(beyond_free(after));
         }
     }
 
     /// Octets of a body to read now, at most `octets`; fewer when the memory budget has no room for them. At least 1 unless
     /// `octets` is 0, so that a long reply goes on in smaller pieces, however much other peers hold.
     pub fn piece_octets(&mut self, octets: u64) -> u64 {
-        let Some(held) = &mut self.held else { return octets };
+        let Some(reservation) = &mut self.reservation else { return octets };
         let whole = (self.buffer.len() as u64).saturating_add(octets).max(self.buffer.capacity() as u64);
-        let fits = whole <= FREE_OCTETS as u64 || held.resize(whole - FREE_OCTETS as u64);
+        let fits = whole <= FREE_OCTETS as u64 || reservation.resize(whole - FREE_OCTETS as u64);
         if fits { octets } else { octets.min(PIECE_OCTETS_SMALL) }
     }
 
@@ -94,8 +94,8 @@ mod tests {
     #[test]
     fn queued_octets_count_and_pieces_shrink_when_memory_is_short() {
         let budget = MemoryBudget::new(400_000);
-        let (mut buffer, mut sink, mut held) = (BytesMut::new(), Vec::new(), budget.buffer());
-        let mut out = OutputBuffer::counted(&mut buffer, &mut sink, &mut held);
+        let (mut buffer, mut sink, mut reservation) = (BytesMut::new(), Vec::new(), budget.buffer());
+        let mut out = OutputBuffer::counted(&mut buffer, &mut sink, &mut reservation);
         out.put([0; 100]);
         assert_eq!(budget.used(), 0, "free octets are not counted");
         assert_eq!((out.piece_octets(50_000), out.piece_octets(0)), (50_000, 0));
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!((out.piece_octets(90_000), out.piece_octets(10)), (PIECE_OCTETS_SMALL, 10));
         out.put(vec![0; 90_000]);
         assert!(budget.used() >= 170_000 + 80_000, "queued octets count");
-        drop((other, held));
+        drop((other, reservation));
         assert_eq!(budget.used(), 0);
     }
 }

@@ -44,7 +44,7 @@ pub struct Certificates {
     /// Paths of the chain and the key.
     files: Mutex<[PathBuf; 2]>,
     in_force: RwLock<Arc<CertifiedKey>>,
-    seen: Mutex<FileStamps>,
+    file_stamps: Mutex<FileStamps>,
 }
 
 /// Stamps of both files, to detect a change.
@@ -64,7 +64,7 @@ impl Certificates {
         Ok(Arc::new(Self {
             files: Mutex::new([chain.to_owned(), key.to_owned()]),
             in_force: RwLock::new(Arc::new(pair)),
-            seen: Mutex::new(FileStamps { last: stamps, read: stamps }),
+            file_stamps: Mutex::new(FileStamps { last: stamps, read: stamps }),
         }))
     }
 
@@ -95,7 +95,8 @@ impl Certificates {
         let (stamps, are_followed) = ([stamp(chain), stamp(key)], self.files() == [chain, key]);
         let read = read_pair(chain, key, &default_provider());
         if read.is_ok() || are_followed {
-            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = FileStamps { last: stamps, read: stamps };
+            *self.file_stamps.lock().unwrap_or_else(PoisonError::into_inner) =
+                FileStamps { last: stamps, read: stamps };
         }
         let outcome = if read.is_ok() { "good" } else { "bad" };
         metrics::counter!("provost_tls_reloads_total", "outcome" => outcome).increment(1);
@@ -129,9 +130,9 @@ impl Certificates {
     /// Checks the files: `true` when they differ from those last read and have not changed since the last check.
     fn is_due(&self) -> bool {
         let stamps = self.stamps();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let at_rest = stamps == std::mem::replace(&mut seen.last, stamps);
-        at_rest && stamps != seen.read
+        let mut file_stamps = self.file_stamps.lock().unwrap_or_else(PoisonError::into_inner);
+        let at_rest = stamps == std::mem::replace(&mut file_stamps.last, stamps);
+        at_rest && stamps != file_stamps.read
     }
 
     fn stamps(&self) -> [FileStamp; 2] {

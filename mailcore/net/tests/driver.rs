@@ -1,6 +1,6 @@
 //! Tests of the driver with a one-word line protocol: limits, deadlines, TLS, drain.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests count as tests
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -182,7 +182,7 @@ async fn a_session_is_gone_before_its_peer_sees_the_end() {
 }
 
 #[tokio::test]
-async fn a_silent_or_trickling_peer_is_told_and_closed() {
+async fn a_silent_or_trickling_peer_gets_a_goodbye_and_is_closed() {
     let node = start(Limits::default(), Duration::from_millis(50)).await;
     assert_eq!(all_of(node.address, "").await, "hello\r\nbye Timeout\r\n");
     assert_eq!(all_of(node.address, "half a line").await, "hello\r\nbye Timeout\r\n");
@@ -434,16 +434,16 @@ async fn the_process_bounds_its_connections() {
     const OF_LISTENER: usize = 64;
     let budgets = Budgets { connections: ConnectionBudget::new(2), ..Budgets::default() };
     let node = start_within(budgets, "", false, Limits::default(), LONG).await;
-    let mut held = Vec::new();
+    let mut connections = Vec::new();
     for _ in 0..OF_LISTENER + 2 {
         let mut peer = BufReader::new(TcpStream::connect(node.address).await.unwrap());
         let mut line = String::new();
         peer.read_line(&mut line).await.unwrap();
         assert_eq!(line, "hello\r\n");
-        held.push(peer);
+        connections.push(peer);
     }
     assert_eq!(all_of(node.address, "").await, "");
-    held.clear();
+    connections.clear();
     let freed = async {
         while all_of(node.address, "quit\r\n").await.is_empty() {
             tokio::task::yield_now().await;

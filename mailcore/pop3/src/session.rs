@@ -64,9 +64,9 @@ impl Pop3Session {
             return self.response(line, out).await;
         }
         if let State::Transaction(transaction) = &mut self.state
-            && let Err(words) = transaction.may_go_on(&self.config.view, &*self.config.store, Instant::now()).await
+            && let Err(reply) = transaction.may_go_on(&self.config.view, &*self.config.store, Instant::now()).await
         {
-            out.put(words);
+            out.put(reply);
             return Ok(Step::Close);
         }
         let command = match Command::parse(line) {
@@ -316,13 +316,13 @@ impl Session for Pop3Session {
     }
 
     fn goodbye(&mut self, reason: Goodbye) -> Vec<u8> {
-        let words: &[u8] = match reason {
+        let reply: &[u8] = match reason {
             Goodbye::Timeout => b"-ERR silent for too long\r\n",
             Goodbye::Shutdown => b"-ERR [SYS/TEMP] the server stops\r\n",
             Goodbye::TooMuch => b"-ERR [SYS/TEMP] too much\r\n",
             Goodbye::Internal => b"-ERR [SYS/TEMP] internal error\r\n",
         };
-        words.to_vec()
+        reply.to_vec()
     }
 
     fn account(&self) -> Option<String> {

@@ -12,7 +12,7 @@ use crate::command::{Command, MessageNumber};
 use crate::maildrop::Maildrop;
 use crate::transfer::Transfer;
 
-/// How long a lease lasts without renewal: longer than the idle limit, so that silence alone never loses the maildrop.
+/// How long a lease lasts without renewal: longer than the idle limit, so that silence by itself never loses the maildrop.
 const LEASE_TTL: Duration = Duration::from_secs(30 * 60);
 /// A lease older than this is renewed at the next command.
 const LEASE_RENEWAL: Duration = Duration::from_secs(10 * 60);
@@ -204,7 +204,7 @@ impl TransactionState {
                     if at == 0 {
                         out.put(format!("+OK {} octets\r\n", message.octets));
                     }
-                    transfer.put(&piece, out);
+                    transfer.write_piece(&piece, out);
                     out.relieve().await?;
                 }
                 Err(error) => {

@@ -37,7 +37,7 @@ impl Transfer {
     }
 
     /// Writes the next piece.
-    pub(crate) fn put(&mut self, mut text: &[u8], out: &mut OutputBuffer<'_>) {
+    pub(crate) fn write_piece(&mut self, mut text: &[u8], out: &mut OutputBuffer<'_>) {
         if self.body_lines.is_none() {
             return self.put_whole(text, out);
         }
@@ -126,7 +126,7 @@ mod tests {
         let (mut buffer, mut sink) = (BytesMut::new(), Vec::new());
         let mut out = OutputBuffer::new(&mut buffer, &mut sink);
         for piece in pieces {
-            transfer.put(piece, &mut out);
+            transfer.write_piece(piece, &mut out);
         }
         transfer.finish(&mut out);
         String::from_utf8(buffer.to_vec()).unwrap()

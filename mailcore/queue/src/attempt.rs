@@ -115,11 +115,11 @@ impl Queue {
     pub(crate) async fn conclude(
         &self,
         part: &TakenRow,
-        tried: PartFates<'_>,
+        part_fates: PartFates<'_>,
         rest: &mut UntriedRecipients,
         now: Timestamp,
     ) -> Result<(), LeaseError> {
-        let (row, PartFates { fates, body, _room }) = (&part.row, tried);
+        let (row, PartFates { fates, body, _room }) = (&part.row, part_fates);
         for fate in &fates {
             metrics::counter!("provost_queue_attempts_total", "outcome" => fate.as_label()).increment(1);
         }

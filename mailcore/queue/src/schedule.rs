@@ -72,11 +72,11 @@ mod tests {
 
     #[test]
     fn the_smallest_settings_do_not_spin() {
-        let mut stated = provost_view::Fallback::default();
+        let mut fallback = provost_view::Fallback::default();
         for name in ["retry-first", "retry-max", "queue-lifetime"] {
-            stated.add(name, "test", "1").unwrap();
+            fallback.add(name, "test", "1").unwrap();
         }
-        let settings = SharedSettings::of_file(&stated);
+        let settings = SharedSettings::of_file(&fallback);
         assert_eq!(next_attempt(&settings, 5, at(10)), at(11));
         assert!(!is_expired(&settings, at(10), at(10)) && is_expired(&settings, at(10), at(11)));
     }
@@ -84,9 +84,9 @@ mod tests {
     /// Each setting is valid alone, so `retry-first` may be longer than `retry-max`.
     #[test]
     fn a_longest_wait_below_the_first_rules() {
-        let mut stated = provost_view::Fallback::default();
-        stated.add("retry-first", "test", "600").unwrap();
-        stated.add("retry-max", "test", "60").unwrap();
-        assert_eq!(next_attempt(&SharedSettings::of_file(&stated), 1, at(0)), at(60));
+        let mut fallback = provost_view::Fallback::default();
+        fallback.add("retry-first", "test", "600").unwrap();
+        fallback.add("retry-max", "test", "60").unwrap();
+        assert_eq!(next_attempt(&SharedSettings::of_file(&fallback), 1, at(0)), at(60));
     }
 }

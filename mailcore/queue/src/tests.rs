@@ -58,7 +58,7 @@ struct ScriptedFates {
     calls: Mutex<Vec<Vec<String>>>,
     envelopes: Mutex<Vec<Envelope>>,
     /// Paths of recipients whose message was handed over.
-    taken: Mutex<Vec<String>>,
+    accepted_paths: Mutex<Vec<String>>,
     /// The first call waits here, before it proves its permit.
     frozen: Option<Arc<Semaphore>>,
     /// Each call waits here for the reply to a message that was handed over.
@@ -83,7 +83,7 @@ impl NextHop for ScriptedFates {
                 return vec![Fate::Deferred("not ours any more".into()); paths.len()];
             }
             let sent = |(path, fate): (&String, &Fate)| matches!(fate, Fate::Sent { .. }).then(|| path.clone());
-            self.taken.lock().unwrap().extend(paths.iter().zip(&fates).filter_map(sent));
+            self.accepted_paths.lock().unwrap().extend(paths.iter().zip(&fates).filter_map(sent));
             if let Some(unanswered) = &self.unanswered {
                 unanswered.acquire().await.unwrap().forget();
             }
@@ -377,21 +377,21 @@ impl QueueStore for DamagedRows {
     fn advance(
         &self,
         claim: Claim,
-        left: Vec<QueuedRecipient>,
+        remaining: Vec<QueuedRecipient>,
         held_until: Timestamp,
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
-        self.rows.advance(claim, left, held_until, caused)
+        self.rows.advance(claim, remaining, held_until, caused)
     }
     fn settle(
         &self,
         claim: Claim,
-        left: AttemptOutcome,
+        outcome: AttemptOutcome,
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
         match self.unsettled.fetch_sub(1, Ordering::Relaxed) > 0 {
             true => Box::pin(async { Err(LeaseError::Unavailable("disk full".into())) }),
-            false => self.rows.settle(claim, left, caused),
+            false => self.rows.settle(claim, outcome, caused),
         }
     }
     fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
@@ -478,10 +478,10 @@ async fn a_worker_that_thaws_sends_nothing() {
     let taken = site.take(later).await.remove(0);
     other_clock.store(later, Ordering::Relaxed);
     other.attempt(&taken, at(later)).await.unwrap();
-    assert_eq!(*site.hop.taken.lock().unwrap(), ["a@far.example"]);
+    assert_eq!(*site.hop.accepted_paths.lock().unwrap(), ["a@far.example"]);
     thaw.add_permits(1);
     assert_eq!(frozen.await.unwrap(), Err(LeaseError::Fenced));
-    assert_eq!(*site.hop.taken.lock().unwrap(), ["a@far.example"], "not twice");
+    assert_eq!(*site.hop.accepted_paths.lock().unwrap(), ["a@far.example"], "not twice");
     assert_eq!((site.waiting().await.len(), site.inbox("zoe").await.len()), (0, 0));
 }
 
@@ -509,7 +509,7 @@ async fn a_clock_that_jumps_a_day_loses_and_doubles_nothing() {
         for now in (NOW + back..=NOW + 2 * DAY).step_by(1800) {
             site.pass(now).await;
         }
-        assert_eq!(*site.hop.taken.lock().unwrap(), ["a@far.example"], "jump {jump}, back {back}");
+        assert_eq!(*site.hop.accepted_paths.lock().unwrap(), ["a@far.example"], "jump {jump}, back {back}");
         assert_eq!((site.waiting().await.len(), site.inbox("zoe").await.len()), (0, 0), "jump {jump}, back {back}");
     }
 }
@@ -638,7 +638,7 @@ async fn a_stop_waits_for_the_reply_to_a_whole_message() {
         let (cut, cuts) = watch::channel(DrainPolicy::Nothing);
         let queue = site.queue.clone();
         let attempt = tokio::spawn(async move { queue.attempt_to_end(taken, at(NOW), cuts).await });
-        while site.hop.taken.lock().unwrap().is_empty() {
+        while site.hop.accepted_paths.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
         cut.send_replace(cut_off);
@@ -693,7 +693,7 @@ async fn a_process_that_thaws_does_not_send_again() {
     let (_cut, cuts) = watch::channel(DrainPolicy::Nothing);
     let mut running = AttemptsUnderWay::default();
     site.queue.begin_due(&mut running, &cuts).await;
-    while site.hop.taken.lock().unwrap().is_empty() {
+    while site.hop.accepted_paths.lock().unwrap().is_empty() {
         tokio::task::yield_now().await;
     }
     site.clock.store(NOW + 2 * LEASE_SECONDS, Ordering::Relaxed);
@@ -702,7 +702,7 @@ async fn a_process_that_thaws_does_not_send_again() {
     running.finish().await;
     site.queue.begin_due(&mut running, &cuts).await;
     running.finish().await;
-    assert_eq!(*site.hop.taken.lock().unwrap(), ["a@far.example"], "once");
+    assert_eq!(*site.hop.accepted_paths.lock().unwrap(), ["a@far.example"], "once");
     assert_eq!(site.waiting().await.len(), 0);
 }
 

@@ -103,7 +103,7 @@ impl Queue {
             lease: LEASE,
             per_destination: config.per_destination.max(1),
             running: running.by_destination(),
-            held: running.rows.values().map(|(key, _)| *key).collect(),
+            held_rows: running.rows.values().map(|(key, _)| *key).collect(),
         };
         let due = match self.inner.store.take_due(take).await {
             Ok(due) => due,
@@ -144,16 +144,16 @@ impl Queue {
             let part = rest.next_part(taken);
             let handed_over = AtomicBool::new(false);
             let attempt = tokio::time::timeout(ATTEMPT_MAX, self.try_part(&part, now, &handed_over));
-            let tried = tokio::select! {
-                tried = attempt => Some(tried),
+            let outcome = tokio::select! {
+                fates = attempt => Some(fates),
                 _ = cuts.wait_for(|cut| cut.ends(&handed_over)) => None,
             };
-            let tried = match tried {
-                Some(Ok(tried)) => tried?,
+            let fates = match outcome {
+                Some(Ok(fates)) => fates?,
                 Some(Err(_)) => PartFates::deferred(&part.row, "the attempt took too long"),
                 None => return self.put_back(&part, rest, "the node was stopped", (self.inner.clock)()).await,
             };
-            self.conclude(&part, tried, &mut rest, now).await?;
+            self.conclude(&part, fates, &mut rest, now).await?;
             if rest.is_done() {
                 return Ok(());
             }

@@ -23,7 +23,7 @@ pub(crate) fn compile(script: &str) -> Result<Vec<Statement>, SieveError> {
     let (requires, commands) = commands.split_at_checked(requires).unwrap_or((&[], &[]));
     for command in requires {
         plain(command)?;
-        required.take(command)?;
+        required.declare(command)?;
     }
     block(commands, &required)
 }

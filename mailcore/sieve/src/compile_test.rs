@@ -80,14 +80,14 @@ fn size(arguments: &mut Arguments<'_>) -> Result<Test, SieveError> {
 
 /// Compiles `header` (RFC 5228 §5.7).
 fn header(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usize) -> Result<Test, SieveError> {
-    let tags = Tags::take(arguments, required, line, AllowedTags::default())?;
+    let tags = Tags::parse(arguments, required, line, AllowedTags::default())?;
     let names = field_names(arguments)?;
     Ok(Test::Header { names, matcher: tags.matcher(arguments)? })
 }
 
 /// Compiles `address` (RFC 5228 §5.1).
 fn address(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usize) -> Result<Test, SieveError> {
-    let tags = Tags::take(arguments, required, line, AllowedTags { part: true, ..AllowedTags::default() })?;
+    let tags = Tags::parse(arguments, required, line, AllowedTags { part: true, ..AllowedTags::default() })?;
     let names = field_names(arguments)?;
     if let Some(name) = names.iter().find(|n| !ADDRESS_FIELDS.contains(&n.to_ascii_lowercase().as_str())) {
         return Err(arguments.error(format_args!("the field {name:?} holds no addresses")));
@@ -98,7 +98,7 @@ fn address(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: u
 /// Compiles `envelope` (RFC 5228 §5.4).
 fn envelope(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usize) -> Result<Test, SieveError> {
     required.need("envelope", line)?;
-    let tags = Tags::take(arguments, required, line, AllowedTags { part: true, ..AllowedTags::default() })?;
+    let tags = Tags::parse(arguments, required, line, AllowedTags { part: true, ..AllowedTags::default() })?;
     let mut parts = Vec::new();
     for name in arguments.strings("envelope parts")? {
         parts.push(match name.to_ascii_lowercase().as_str() {
@@ -114,7 +114,7 @@ fn envelope(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: 
 fn date(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usize) -> Result<Test, SieveError> {
     required.need("date", line)?;
     let allowed = AllowedTags { zone: true, original_zone: true, ..AllowedTags::default() };
-    let tags = Tags::take(arguments, required, line, allowed)?;
+    let tags = Tags::parse(arguments, required, line, allowed)?;
     let name = arguments.text("a field name")?;
     check_field_name(name, arguments)?;
     // The default is the local zone (RFC 5260 §4.1). UTC stands for it, so that a script means the same on every node.
@@ -126,7 +126,7 @@ fn date(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usiz
 /// Compiles `currentdate` (RFC 5260 §5).
 fn current_date(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usize) -> Result<Test, SieveError> {
     required.need("date", line)?;
-    let tags = Tags::take(arguments, required, line, AllowedTags { zone: true, ..AllowedTags::default() })?;
+    let tags = Tags::parse(arguments, required, line, AllowedTags { zone: true, ..AllowedTags::default() })?;
     let source = DateSource::Now { zone: tags.zone.flatten().unwrap_or(0) };
     Ok(Test::Date { source, part: date_part(arguments)?, matcher: tags.matcher(arguments)? })
 }
@@ -171,7 +171,7 @@ struct Tags {
 }
 
 impl Tags {
-    fn take(
+    fn parse(
         arguments: &mut Arguments<'_>,
         required: &RequiredExtensions,
         line: usize,

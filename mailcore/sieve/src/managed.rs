@@ -70,15 +70,15 @@ fn in_languages<'a>(
     neutral: &'a Option<Box<str>>,
     english_first: bool,
 ) -> Vec<&'a str> {
-    fn given(text: &Option<Box<str>>) -> Option<&str> {
+    fn non_empty(text: &Option<Box<str>>) -> Option<&str> {
         text.as_deref().map(str::trim).filter(|text| !text.is_empty())
     }
-    let mut parts = vec![given(french), given(english)];
+    let mut parts = vec![non_empty(french), non_empty(english)];
     if english_first {
         parts.reverse();
     }
     if parts.iter().any(Option::is_none) {
-        parts.push(given(neutral));
+        parts.push(non_empty(neutral));
     }
     let mut parts: Vec<&str> = parts.into_iter().flatten().collect();
     parts.dedup();
@@ -86,9 +86,9 @@ fn in_languages<'a>(
 }
 
 fn subject(vacation: &Vacation, english_first: bool) -> String {
-    let given = in_languages([&vacation.subject_fr, &vacation.subject_en], &vacation.subject, english_first);
-    if !given.is_empty() {
-        return given.join(SUBJECT_JOIN);
+    let subjects = in_languages([&vacation.subject_fr, &vacation.subject_en], &vacation.subject, english_first);
+    if !subjects.is_empty() {
+        return subjects.join(SUBJECT_JOIN);
     }
     let languages = match (&vacation.text_fr, &vacation.text_en) {
         (Some(_), None) => vec![SUBJECT_FR],

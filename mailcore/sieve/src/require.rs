@@ -34,7 +34,7 @@ impl RequiredExtensions {
     }
 
     /// Takes one `require` command; an unsupported extension is an error.
-    pub(crate) fn take(&mut self, command: &Command) -> Result<(), SieveError> {
+    pub(crate) fn declare(&mut self, command: &Command) -> Result<(), SieveError> {
         let mut arguments = Arguments::of(command);
         for name in arguments.strings("capabilities")? {
             let Some(known) = EXTENSIONS.iter().find(|known| **known == name) else {

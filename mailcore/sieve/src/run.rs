@@ -8,7 +8,7 @@ use crate::compile::compile;
 use crate::date::in_zone;
 use crate::matching::{Budget, Exhausted, TestMatcher};
 use crate::program::{AddressPart, DateSource, EnvelopePart, Statement, Test, Verb};
-use crate::vacation::{VacationReply, answer};
+use crate::vacation::{VacationReply, reply_of_rule};
 
 /// Budget of one run: about one unit per octet compared, some tens of milliseconds in all.
 const BUDGET_UNITS: u64 = 10_000_000;
@@ -131,17 +131,17 @@ impl ScriptRun<'_> {
         match verb {
             Verb::If(branches) => return self.branches(branches),
             Verb::Stop => return Ok(ControlFlow::Stop),
-            Verb::Keep => self.act(Action::Keep)?,
+            Verb::Keep => self.record_action(Action::Keep)?,
             Verb::Discard => self.implicit_keep = false,
-            Verb::Redirect(address) => self.act(Action::Redirect(address.clone()))?,
-            Verb::FileInto(mailbox) => self.act(Action::FileInto(mailbox.clone()))?,
+            Verb::Redirect(address) => self.record_action(Action::Redirect(address.clone()))?,
+            Verb::FileInto(mailbox) => self.record_action(Action::FileInto(mailbox.clone()))?,
             Verb::Reject(reason) => self.reject(reason)?,
             Verb::Vacation(rule) => {
                 // RFC 5230 §4.7: vacation runs at most once, and not together with reject.
                 if self.vacation.is_some() || self.rejected() {
                     return Err(self.error("vacation must not run twice or after reject"));
                 }
-                self.vacation = Some(answer(rule, &self.fields, self.context));
+                self.vacation = Some(reply_of_rule(rule, &self.fields, self.context));
             }
         }
         Ok(ControlFlow::Next)
@@ -157,7 +157,7 @@ impl ScriptRun<'_> {
     }
 
     /// Records an action once (RFC 5228 §2.10.3). Every action cancels the implicit keep.
-    fn act(&mut self, action: Action) -> Result<(), SieveError> {
+    fn record_action(&mut self, action: Action) -> Result<(), SieveError> {
         if self.rejected() {
             return Err(self.error("no other action is possible after reject"));
         }
@@ -178,7 +178,7 @@ impl ScriptRun<'_> {
         if !self.actions.is_empty() || self.vacation.is_some() {
             return Err(self.error("reject cannot be combined with another action"));
         }
-        self.act(Action::Reject(reason.into()))
+        self.record_action(Action::Reject(reason.into()))
     }
 
     fn rejected(&self) -> bool {
@@ -194,8 +194,8 @@ impl ScriptRun<'_> {
         match test {
             Test::Constant(value) => Ok(*value),
             Test::Not(test) => Ok(!self.test(test)?),
-            Test::AllOf(tests) => Ok(!self.any(tests, false)?),
-            Test::AnyOf(tests) => self.any(tests, true),
+            Test::AllOf(tests) => Ok(!self.one_is(tests, false)?),
+            Test::AnyOf(tests) => self.one_is(tests, true),
             Test::Exists(names) => self.exists(names),
             Test::Size { over: true, octets } => Ok(self.message.len() as u64 > *octets),
             Test::Size { over: false, octets } => Ok((self.message.len() as u64) < *octets),
@@ -210,7 +210,7 @@ impl ScriptRun<'_> {
     }
 
     /// Whether one of the tests returns `wanted`; tests after it do not run (RFC 5228 §5.2).
-    fn any(&mut self, tests: &[Test], wanted: bool) -> Result<bool, Exhausted> {
+    fn one_is(&mut self, tests: &[Test], wanted: bool) -> Result<bool, Exhausted> {
         for test in tests {
             if self.test(test)? == wanted {
                 return Ok(true);

@@ -78,7 +78,7 @@ const MESSAGE_ID_OCTETS_MAX: usize = 998;
 const REFERENCES_OCTETS_MAX: usize = 16 * 1024;
 
 /// Returns the reply of a rule to a message; `None` when no reply is due.
-pub(crate) fn answer(
+pub(crate) fn reply_of_rule(
     rule: &VacationAction,
     fields: &[HeaderField<'_>],
     context: &ScriptContext<'_>,

@@ -1,7 +1,7 @@
 //! RFC 5228 and its extensions, one table row per rule: a script, and its actions on one message.
 
 // Helper functions of tests may panic: clippy exempts only `#[test]` functions.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 use jiff::Timestamp;
 use proptest::prelude::*;

@@ -1,7 +1,7 @@
 //! The managed script: from a person's attributes to the actions on a message, over simulated years.
 
 // Helper functions of tests may panic: clippy exempts only `#[test]` functions.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 use jiff::Timestamp;
 use proptest::prelude::*;

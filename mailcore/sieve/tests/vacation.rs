@@ -1,7 +1,7 @@
 //! RFC 5230 and RFC 3834: which messages get a reply, and with what content.
 
 // Helper functions of tests may panic: clippy exempts only `#[test]` functions.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 use jiff::Timestamp;
 use provost_message::{Address, Arrival, Envelope, Path};
@@ -84,7 +84,7 @@ fn reverse_paths() {
         ("no-reply+x@one.test", false),
         ("do-not-reply@one.test", false),
         ("service-noreply@one.test", false),
-        // The owner, under any of the own addresses.
+        // The owner, under any of the owner's addresses.
         ("Zoe@Example.edu", false),
         ("zoe.tremblay@example.edu", false),
     ] {

@@ -39,15 +39,15 @@ pub(crate) struct DataReader {
     at_line_start: bool,
     fault: Option<DataFault>,
     /// Counts the capacity of `message`, and after the end of data the finished message.
-    held: Reservation,
+    reservation: Reservation,
     /// The largest capacity that the message can need, octets.
     room_max: usize,
 }
 
 impl DataReader {
-    /// The message begins with `trace`; the data may have at most `octets_max`. `held` counts the memory until the
+    /// The message begins with `trace`; the data may have at most `octets_max`. `reservation` counts the memory until the
     /// reader is dropped.
-    pub(crate) fn new(trace: &[u8], octets_max: u64, announced: Option<u64>, held: Reservation) -> Self {
+    pub(crate) fn new(trace: &[u8], octets_max: u64, announced: Option<u64>, reservation: Reservation) -> Self {
         let room = announced.and_then(|octets| usize::try_from(octets.min(octets_max)).ok()).unwrap_or_default();
         // A peer that announces a large message and sends nothing must not cost much memory.
         let room = trace.len() + room.clamp(FIRST_OCTETS, 4 * FIRST_OCTETS);
@@ -57,7 +57,7 @@ impl DataReader {
             octets_read: 0,
             at_line_start: true,
             fault: None,
-            held,
+            reservation,
             room_max: usize::try_from(octets_max).unwrap_or(usize::MAX).saturating_add(trace.len()),
         };
         if reader.make_room(room) {
@@ -74,10 +74,10 @@ impl DataReader {
     /// Takes the octets of `input` whose meaning is certain. At most the last two octets stay there, when their meaning
     /// depends on the next one.
     pub(crate) fn read(&mut self, input: &mut BytesMut) -> DataProgress {
-        let (used, done) = self.scan(input);
+        let (used, is_done) = self.scan(input);
         input.advance(used);
         self.octets_read += used as u64;
-        if !done {
+        if !is_done {
             return DataProgress::More;
         }
         let message = std::mem::take(&mut self.message).freeze();
@@ -159,7 +159,7 @@ impl DataReader {
             return true;
         }
         let room = needed.max(has.saturating_mul(2).min(self.room_max));
-        if !self.held.grow((room - has) as u64) {
+        if !self.reservation.grow((room - has) as u64) {
             metrics::counter!("provost_memory_budget_refused_total", "what" => "message").increment(1);
             self.fail(DataFault::NoRoom);
             return false;
@@ -172,7 +172,7 @@ impl DataReader {
     fn fail(&mut self, fault: DataFault) {
         self.fault = self.fault.max(Some(fault));
         self.message = BytesMut::new();
-        self.held.release();
+        self.reservation.release();
     }
 }
 
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_is_told_at_the_end_only() {
+    fn a_fault_is_reported_at_the_end_only() {
         for (wire, fault) in [
             (&b"a\nb\r\n.\r\n"[..], DataFault::BareLineEnd),
             (b"a\rb\r\n.\r\n", DataFault::BareLineEnd),

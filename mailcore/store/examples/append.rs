@@ -1,7 +1,7 @@
 //! Measures durable appends per second of the local engine: 10 KB bodies over 3,000 accounts, by number of callers.
 //!
 //! `cargo run --release -p provost-store --example append [FOLDER [CALLERS...]]`
-#![allow(clippy::print_stdout, clippy::expect_used)]
+#![allow(clippy::print_stdout, clippy::expect_used, reason = "an example prints, and may end with a panic")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,9 +51,9 @@ async fn run(store: &Arc<LocalStore>, callers: usize, next: &Arc<AtomicU64>) -> 
         tasks.spawn(async move {
             let (mut done, mut slowest) = (0_u64, Duration::ZERO);
             while start.elapsed() < RUN {
-                let asked = Instant::now();
+                let called_at = Instant::now();
                 store.apply(delivery(next.fetch_add(7, Ordering::Relaxed))).await.expect("an append");
-                slowest = slowest.max(asked.elapsed());
+                slowest = slowest.max(called_at.elapsed());
                 done += 1;
             }
             (done, slowest)
@@ -70,8 +70,8 @@ async fn main() {
     let folder = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("append-store"), PathBuf::from);
     let store = Arc::new(LocalStore::open(&LocalConfig::new(&folder)).expect("a store"));
     let next = Arc::new(AtomicU64::new(0));
-    let asked: Vec<usize> = std::env::args().skip(2).filter_map(|callers| callers.parse().ok()).collect();
-    let table = if asked.is_empty() { vec![1, 4, 16, 64] } else { asked };
+    let chosen: Vec<usize> = std::env::args().skip(2).filter_map(|callers| callers.parse().ok()).collect();
+    let table = if chosen.is_empty() { vec![1, 4, 16, 64] } else { chosen };
     for callers in table {
         let (rate, slowest) = run(&store, callers, &next).await;
         println!("{callers:>3} callers: {rate:>8.0} appends/s, slowest {:.1} ms", slowest.as_secs_f64() * 1000.0);

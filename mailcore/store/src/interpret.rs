@@ -30,9 +30,9 @@ pub(crate) trait AccountRows {
     /// Stores a body, with one reference for the message that uses it.
     fn keep_body(&mut self, body: &Bytes) -> Result<BodyId, BatchError>;
     /// Adds a reference to a body.
-    fn hold(&mut self, body: BodyId) -> Result<(), BatchError>;
+    fn add_reference(&mut self, body: BodyId) -> Result<(), BatchError>;
     /// Removes a reference to a body; without references it is garbage.
-    fn release(&mut self, body: BodyId) -> Result<(), BatchError>;
+    fn drop_reference(&mut self, body: BodyId) -> Result<(), BatchError>;
     /// Checks a lease: fenced when it has ended, else reserved for this batch until the commit.
     fn require_lease(&mut self, name: &str, epoch: u64) -> Result<(), BatchError>;
     /// Adds a message of the batch with modseq `born`. Does not count a reference to its body.
@@ -210,7 +210,7 @@ impl<R: AccountRows> BatchRun<'_, R> {
         let body = self.rows.keep_body(body)?;
         let message =
             MessageMeta { uid, modseq, flags: flags.clone(), internal_date: whole_second(internal_date), octets, body };
-        self.put(id, &message)?;
+        self.add_message(id, &message)?;
         self.grown += octets;
         let uid_validity = self.account.mailbox(id)?.uid_validity;
         Ok(OpEffect::Appended { mailbox: id, uid_validity, uid })
@@ -219,12 +219,12 @@ impl<R: AccountRows> BatchRun<'_, R> {
     /// Adds a message to a mailbox under its next UID.
     fn put_next(&mut self, id: MailboxId, message: &MessageMeta) -> Result<Uid, BatchError> {
         let uid = self.account.mailbox_mut(id)?.take_uid()?;
-        self.put(id, &MessageMeta { uid, modseq: self.account.modseq, ..message.clone() })?;
+        self.add_message(id, &MessageMeta { uid, modseq: self.account.modseq, ..message.clone() })?;
         Ok(uid)
     }
 
     /// Adds a message to a mailbox under the UID it has.
-    pub(crate) fn put(&mut self, id: MailboxId, message: &MessageMeta) -> Result<(), BatchError> {
+    pub(crate) fn add_message(&mut self, id: MailboxId, message: &MessageMeta) -> Result<(), BatchError> {
         self.admit_keywords(id, &message.flags)?;
         let modseq = self.account.modseq;
         self.account.octets += message.octets;
@@ -235,7 +235,7 @@ impl<R: AccountRows> BatchRun<'_, R> {
     }
 
     /// Removes existing messages; the caller drops the references to their bodies.
-    fn take(&mut self, id: MailboxId, messages: &[MessageMeta]) -> Result<(), BatchError> {
+    fn remove_messages(&mut self, id: MailboxId, messages: &[MessageMeta]) -> Result<(), BatchError> {
         if messages.is_empty() {
             return Ok(());
         }
@@ -259,7 +259,7 @@ impl<R: AccountRows> BatchRun<'_, R> {
         for message in &messages {
             self.put_next(target, message)?;
         }
-        self.take(inbox, &messages)?;
+        self.remove_messages(inbox, &messages)?;
         Ok(OpEffect::Done)
     }
 
@@ -313,11 +313,11 @@ impl<R: AccountRows> BatchRun<'_, R> {
         for message in &messages {
             pairs.push((message.uid, self.put_next(target, message)?));
             if originals == Originals::Kept {
-                self.rows.hold(message.body)?;
+                self.rows.add_reference(message.body)?;
             }
         }
         match originals {
-            Originals::Removed => self.take(from, &messages)?,
+            Originals::Removed => self.remove_messages(from, &messages)?,
             Originals::Kept => self.grown += messages.iter().map(|message| message.octets).sum::<u64>(),
         }
         Ok(OpEffect::Copied { mailbox: target, uid_validity: self.account.mailbox(target)?.uid_validity, uids: pairs })
@@ -330,8 +330,8 @@ impl<R: AccountRows> BatchRun<'_, R> {
         self.account.mailbox(id)?;
         let mut messages = self.rows.select(id, uids)?;
         messages.retain(|message| !only_deleted || message.flags.has(crate::Flag::Deleted));
-        self.take(id, &messages)?;
-        messages.iter().try_for_each(|message| self.rows.release(message.body))?;
+        self.remove_messages(id, &messages)?;
+        messages.iter().try_for_each(|message| self.rows.drop_reference(message.body))?;
         Ok(OpEffect::Expunged(messages.iter().map(|message| message.uid).collect()))
     }
 

@@ -73,21 +73,21 @@ type HeldLeases = HashMap<String, LeaseHolder>;
 
 /// The leases of one store.
 pub(crate) struct Leases {
-    held: Arc<Mutex<HeldLeases>>,
+    leases: Arc<Mutex<HeldLeases>>,
     epoch: AtomicU64,
 }
 
 /// Keeps a lease from other holders while a batch that requires it is committed.
 pub(crate) struct LeasePin {
-    held: Arc<Mutex<HeldLeases>>,
+    leases: Arc<Mutex<HeldLeases>>,
     name: String,
     epoch: u64,
 }
 
 impl Drop for LeasePin {
     fn drop(&mut self) {
-        let mut held = lock(&self.held);
-        if let Some(holder) = held.get_mut(&self.name).filter(|holder| holder.epoch == self.epoch) {
+        let mut leases = lock(&self.leases);
+        if let Some(holder) = leases.get_mut(&self.name).filter(|holder| holder.epoch == self.epoch) {
             holder.pins = holder.pins.saturating_sub(1);
         }
     }
@@ -96,19 +96,19 @@ impl Drop for LeasePin {
 impl Leases {
     /// Starts epochs above `epoch`, which a persistent engine raises with each start.
     pub(crate) fn new(epoch: u64) -> Self {
-        Self { held: Arc::default(), epoch: AtomicU64::new(epoch) }
+        Self { leases: Arc::default(), epoch: AtomicU64::new(epoch) }
     }
 
     /// Takes a lease; `None` while another holder has it.
     pub(crate) fn take(&self, name: &str, ttl: Duration, now: Instant) -> Option<Lease> {
-        let mut held = lock(&self.held);
-        held.retain(|_, holder| holder.until > now || holder.pins > 0);
-        if held.contains_key(name) {
+        let mut leases = lock(&self.leases);
+        leases.retain(|_, holder| holder.until > now || holder.pins > 0);
+        if leases.contains_key(name) {
             return None;
         }
         let epoch = self.epoch.fetch_add(1, Ordering::Relaxed) + 1;
-        held.insert(name.to_owned(), LeaseHolder { epoch, until: now + ttl, pins: 0 });
-        let (all, name) = (Arc::clone(&self.held), name.to_owned());
+        leases.insert(name.to_owned(), LeaseHolder { epoch, until: now + ttl, pins: 0 });
+        let (all, name) = (Arc::clone(&self.leases), name.to_owned());
         let released = name.clone();
         // Marked as ended, not removed, because it may be pinned. The next access removes it.
         let release = move || {
@@ -121,23 +121,23 @@ impl Leases {
 
     /// Implements [`crate::MessageStore::renew`].
     pub(crate) fn renew(&self, lease: &Lease, ttl: Duration, now: Instant) -> Result<(), LeaseError> {
-        let mut held = lock(&self.held);
-        let holder = held.get_mut(&lease.name).filter(|holder| holder.epoch == lease.epoch && holder.until > now);
+        let mut leases = lock(&self.leases);
+        let holder = leases.get_mut(&lease.name).filter(|holder| holder.epoch == lease.epoch && holder.until > now);
         holder.ok_or(LeaseError::Fenced)?.until = now + ttl;
         Ok(())
     }
 
     /// Pins a lease in force for a batch that requires it; `None` when it has ended.
     pub(crate) fn pin(&self, name: &str, epoch: u64, now: Instant) -> Option<LeasePin> {
-        let mut held = lock(&self.held);
-        let holder = held.get_mut(name).filter(|holder| holder.epoch == epoch && holder.until > now)?;
+        let mut leases = lock(&self.leases);
+        let holder = leases.get_mut(name).filter(|holder| holder.epoch == epoch && holder.until > now)?;
         holder.pins += 1;
-        Some(LeasePin { held: Arc::clone(&self.held), name: name.to_owned(), epoch })
+        Some(LeasePin { leases: Arc::clone(&self.leases), name: name.to_owned(), epoch })
     }
 }
 
-fn lock(held: &Mutex<HeldLeases>) -> MutexGuard<'_, HeldLeases> {
-    held.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(leases: &Mutex<HeldLeases>) -> MutexGuard<'_, HeldLeases> {
+    leases.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ impl Destination {
     }
 
     /// Restores a destination that an engine stored.
-    pub(crate) fn kept(text: &str) -> Self {
+    pub(crate) fn of_stored(text: &str) -> Self {
         Self(text.into())
     }
 
@@ -187,13 +187,13 @@ pub struct TakeLimits {
     pub running: HashMap<Destination, usize>,
     /// Rows whose attempts run in this worker. They are not taken even after their leases ended: a worker that was
     /// frozen after it handed over a message has yet to read the outcome, and must not send the message again.
-    pub held: HashSet<RowKey>,
+    pub held_rows: HashSet<RowKey>,
 }
 
 impl TakeLimits {
     /// Makes limits of `most` rows, whatever their destinations.
     pub fn any(now: Timestamp, most: usize, lease: Duration) -> Self {
-        Self { now, most, lease, per_destination: usize::MAX, running: HashMap::new(), held: HashSet::new() }
+        Self { now, most, lease, per_destination: usize::MAX, running: HashMap::new(), held_rows: HashSet::new() }
     }
 
     /// Whether one more row of a destination may be taken.
@@ -283,7 +283,7 @@ pub trait QueueStore: Send + Sync + 'static {
     fn advance(
         &self,
         claim: Claim,
-        left: Vec<QueuedRecipient>,
+        remaining: Vec<QueuedRecipient>,
         held_until: Timestamp,
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>>;
@@ -293,7 +293,7 @@ pub trait QueueStore: Send + Sync + 'static {
     fn settle(
         &self,
         claim: Claim,
-        left: AttemptOutcome,
+        outcome: AttemptOutcome,
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>>;
 

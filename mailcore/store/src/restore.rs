@@ -118,7 +118,7 @@ impl<R: AccountRows> BatchRun<'_, R> {
         let octets = body.len() as u64;
         let body = self.rows.keep_body(body)?;
         let (uid, modseq, internal_date) = (*uid, *modseq, whole_second(*internal_date));
-        self.put(id, &MessageMeta { uid, modseq, flags: flags.clone(), internal_date, octets, body })?;
+        self.add_message(id, &MessageMeta { uid, modseq, flags: flags.clone(), internal_date, octets, body })?;
         self.grown += octets;
         Ok(OpEffect::Appended { mailbox: id, uid_validity: self.account.mailbox(id)?.uid_validity, uid })
     }

@@ -1,5 +1,11 @@
 //! Rules that every engine keeps: each op, each refusal, the numbers. Run on both engines.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "helper functions of tests are test code"
+)]
 
 #[macro_use]
 mod engines;
@@ -27,7 +33,7 @@ conformance!(
     messages_are_moved,
     messages_are_expunged,
     tombstones_tell_what_is_gone,
-    recent_is_told_once,
+    recent_is_reported_once,
     replies_are_remembered,
     quota_holds,
     requirements_are_checked,
@@ -36,9 +42,9 @@ conformance!(
     bounds_are_held,
     bodies_are_read_in_parts,
     what_is_not_there_is_gone,
-    watchers_are_told,
+    watchers_are_notified,
     leases_are_exclusive,
-    logins_are_noted,
+    logins_are_recorded,
     mailboxes_are_bounded,
     concurrent_appends_get_their_own_uids,
 );
@@ -359,7 +365,7 @@ async fn tombstones_tell_what_is_gone(one: OneAccount) {
     assert_eq!(listed(one.changes("INBOX", u64::MAX).await), (vec![], vec![]));
 }
 
-async fn recent_is_told_once(one: OneAccount) {
+async fn recent_is_reported_once(one: OneAccount) {
     one.apply(vec![append("INBOX", "a"), append("INBOX", "b")]).await.unwrap();
     let info = one.mailbox("INBOX").await;
     assert_eq!(info.recent_from, uid(1));
@@ -509,7 +515,7 @@ async fn what_is_not_there_is_gone(one: OneAccount) {
     );
 }
 
-async fn watchers_are_told(one: OneAccount) {
+async fn watchers_are_notified(one: OneAccount) {
     let mut watcher = one.store.notices(one.account);
     let mut other = one.store.notices(account(1_234));
     let applied = one.apply(vec![append("INBOX", "a")]).await.unwrap();
@@ -538,7 +544,7 @@ async fn leases_are_exclusive(one: OneAccount) {
     assert!(one.store.lease("work", long).await.unwrap().is_some_and(|third| third.epoch > second.epoch));
 }
 
-async fn logins_are_noted(one: OneAccount) {
+async fn logins_are_recorded(one: OneAccount) {
     one.store.note_login(one.account, "imap", at(50));
     one.store.note_login(one.account, "pop3", at(60));
     one.store.note_login(one.account, "imap", at(70));

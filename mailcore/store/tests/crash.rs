@@ -1,6 +1,6 @@
 //! kill -9 at any moment: every acknowledged message is there exactly once and whole, the store opens at once, and two
 //! processes never share it.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod engines;
 
@@ -255,7 +255,7 @@ async fn the_number_of_shards_is_kept() {
 }
 
 #[tokio::test]
-async fn what_was_noted_survives_a_close() {
+async fn what_was_recorded_survives_a_close() {
     let folder = tempfile::tempdir().unwrap();
     let one = OneAccount::new(local(folder.path()));
     one.done(append("INBOX", "a")).await;
@@ -269,7 +269,7 @@ async fn what_was_noted_survives_a_close() {
 }
 
 #[tokio::test]
-async fn a_damaged_body_is_told_and_the_rest_is_served() {
+async fn a_damaged_body_is_reported_and_the_rest_is_served() {
     let folder = tempfile::tempdir().unwrap();
     let one = OneAccount::new(local(folder.path()));
     let large = "x".repeat(70_000);

@@ -1,6 +1,6 @@
 //! Random histories: the local engine agrees with the memory engine in every effect, every refusal and every later
 //! read, also after it was closed and reopened.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod engines;
 

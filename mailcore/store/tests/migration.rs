@@ -1,6 +1,6 @@
 //! Stores of format 1 (made by commit 8c43545) and of format 2 are upgraded: nothing changes for their readers,
 //! whatever happens meanwhile.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod engines;
 

@@ -1,5 +1,5 @@
 //! Rows of the queue: the rules of every engine, and random histories of two workers on both. Time is an argument.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 #[macro_use]
 mod engines;
@@ -177,7 +177,8 @@ async fn what_a_worker_has_under_way_it_does_not_take_again(one: OneAccount) {
     one.put(1, &["a@x.example"], 0).await;
     one.put(2, &["a@y.example"], 0).await;
     let under_way = one.take(0, 1).await.remove(0);
-    let take = TakeLimits { held: [under_way.row.key].into(), ..TakeLimits::any(at(60), 10, Duration::from_secs(60)) };
+    let take =
+        TakeLimits { held_rows: [under_way.row.key].into(), ..TakeLimits::any(at(60), 10, Duration::from_secs(60)) };
     let taken = one.store.take_due(take).await.unwrap();
     assert_eq!(taken.iter().map(|taken| taken.row.id).collect::<Vec<_>>(), [id(2)]);
     one.store.settle(under_way.claim, done(60), Vec::new()).await.unwrap();

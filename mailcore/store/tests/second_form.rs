@@ -1,5 +1,5 @@
 //! Rules of every engine, continued: reads with columns, tokens, leases that guard writes, import, removal of accounts.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 #[macro_use]
 mod engines;

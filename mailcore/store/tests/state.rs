@@ -1,6 +1,12 @@
 //! Rules of every engine of shared state: conditions, bounds, expiry, order. Also what the local engine keeps over
 //! restarts and between processes.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::expect_used)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    reason = "helper functions of tests are test code"
+)]
 
 use std::sync::Arc;
 

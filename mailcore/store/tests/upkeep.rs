@@ -1,6 +1,6 @@
 //! Background work of the local engine: inline bodies move to packs, packs that are mostly dead are rewritten and space
 //! is returned, without an effect on callers.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod engines;
 

@@ -97,8 +97,8 @@ pub fn search(folder: &Path, query: &TraceQuery) -> io::Result<TraceResult> {
     let last = day(query.until).tomorrow().unwrap_or(Date::MAX);
     let segments: Vec<TraceFile> =
         TraceFile::all(folder)?.into_iter().filter(|one| one.day >= day(query.since)).collect();
-    let looked_at = segments.iter().filter(|segment| segment.day <= last);
-    for segment in looked_at.rev() {
+    let searched = segments.iter().filter(|segment| segment.day <= last);
+    for segment in searched.rev() {
         each_block(&segment.path(folder), |block| {
             found.lost += matcher.lost(block);
             matcher.find(block, |record| {

@@ -53,11 +53,11 @@ impl TraceFile {
 
     /// Removes segments from before `oldest`, then the oldest while all together exceed `octets_max`; the newest stays.
     pub(crate) fn remove_old(folder: &Path, oldest: Date, octets_max: u64) -> io::Result<()> {
-        let mut kept = 0u64;
+        let mut octets = 0u64;
         for (age, segment) in Self::all(folder)?.iter().rev().enumerate() {
             let path = segment.path(folder);
-            kept = kept.saturating_add(fs::metadata(&path).map_or(0, |metadata| metadata.len()));
-            if age > 0 && (segment.day < oldest || kept > octets_max) {
+            octets = octets.saturating_add(fs::metadata(&path).map_or(0, |metadata| metadata.len()));
+            if age > 0 && (segment.day < oldest || octets > octets_max) {
                 fs::remove_file(path)?;
             }
         }

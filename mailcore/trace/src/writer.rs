@@ -69,7 +69,7 @@ impl Drop for InstalledRecorder {
 
 pub(crate) fn record(record: TraceRecord) {
     if let Some(recorder) = &*RECORDER.read().unwrap_or_else(PoisonError::into_inner) {
-        recorder.keep(record);
+        recorder.record(record);
     }
 }
 
@@ -85,10 +85,10 @@ impl Recorder {
     }
 
     /// Passes an event to the thread, or drops and counts it. Never waits.
-    pub fn keep(&self, record: TraceRecord) {
+    pub fn record(&self, record: TraceRecord) {
         let is_taken = self.waiting.as_ref().is_some_and(|waiting| waiting.try_send(record).is_ok());
         if !is_taken {
-            lose(&self.dropped, 1);
+            count_dropped(&self.dropped, 1);
         }
     }
 }
@@ -110,7 +110,7 @@ impl Drop for Recorder {
     }
 }
 
-fn lose(dropped: &AtomicU64, events: u64) {
+fn count_dropped(dropped: &AtomicU64, events: u64) {
     dropped.fetch_add(events, Ordering::Relaxed);
     metrics::counter!("provost_trace_events_dropped_total").increment(events);
 }
@@ -143,7 +143,7 @@ impl TraceWriter {
             let mut lines = 0;
             self.line.clear();
             for record in first.into_iter().chain(std::iter::from_fn(|| events.try_recv().ok())).take(WAITING_MAX) {
-                lines += u64::from(self.put(&record));
+                lines += u64::from(self.append_line(&record));
             }
             if lines > 0 {
                 self.write(lines, Timestamp::now());
@@ -152,7 +152,7 @@ impl TraceWriter {
         }
     }
 
-    fn put(&mut self, record: &TraceRecord) -> bool {
+    fn append_line(&mut self, record: &TraceRecord) -> bool {
         let begin = self.line.len();
         if serde_json::to_writer(&mut self.line, record).is_err() {
             self.line.truncate(begin);
@@ -175,7 +175,7 @@ impl TraceWriter {
                 self.open = None;
             }
             self.dropped.fetch_add(lost, Ordering::Relaxed);
-            lose(&self.dropped, lines);
+            count_dropped(&self.dropped, lines);
             if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL) {
                 self.complained = Some(Instant::now());
                 tracing::error!(%error, folder = %self.config.folder.display(), "events of messages cannot be recorded");

@@ -32,7 +32,7 @@ pub(crate) fn session(input: &[u8]) {
     static DIRECTORY: LazyLock<(Runtime, ReadOnly)> = LazyLock::new(open);
     let (runtime, directory) = &*DIRECTORY;
     for is_root in [false, true] {
-        let answers = runtime.block_on(directory.converse(input, is_root));
+        let answers = runtime.block_on(directory.run_connection(input, is_root));
         server::ber(&answers);
         let mut rest = answers.as_slice();
         while !rest.is_empty() {

@@ -160,7 +160,7 @@ pub(crate) async fn watch_directory(directory: Directory, drain: Drain) {
     let mut progress = LagChecks::default();
     let looking = async {
         loop {
-            let looks = directory.look().await;
+            let looks = directory.probe_servers().await;
             record(&looks, &mut progress, Timestamp::now());
             tokio::time::sleep(LOOK_INTERVAL).await;
         }

@@ -32,7 +32,7 @@ pub(super) struct Performer<'a> {
     journal: &'a Journal,
     context: WriteContext,
     /// Writes that earlier runs of the batch did without recording a receipt.
-    found: BatchEntries,
+    entries: BatchEntries,
 }
 
 /// What the directory shows of a write that got no answer, or that was refused as already done or outdated.
@@ -48,7 +48,7 @@ enum ReadBack {
 impl<'a> Performer<'a> {
     pub(super) fn new(directory: &'a Directory, journal: &'a Journal, found: BatchEntries) -> Self {
         let context = WriteContext { id: journal.batch.clone(), since: journal.since.clone() };
-        Self { directory, journal, context, found }
+        Self { directory, journal, context, entries: found }
     }
 
     /// Whether an earlier run of the batch recorded this write as done.
@@ -66,7 +66,7 @@ impl<'a> Performer<'a> {
         if self.is_done(place.0, place.1) {
             return Ok(false);
         }
-        let (outcome, answer) = match self.found.get(&write.dn) {
+        let (outcome, answer) = match self.entries.get(&write.dn) {
             Some(answer) => (WriteOutcome::Found, answer.clone()),
             None => self.send(write, hash).await.map_err(PersonFailure::Stop)?,
         };
@@ -75,7 +75,7 @@ impl<'a> Performer<'a> {
         match outcome {
             WriteOutcome::Done => Ok(true),
             // A write that this run sent and found done counts; a write of an earlier run does not.
-            WriteOutcome::Found => Ok(!self.found.contains_key(&write.dn)),
+            WriteOutcome::Found => Ok(!self.entries.contains_key(&write.dn)),
             WriteOutcome::Already | WriteOutcome::NotDone => Ok(false),
             WriteOutcome::Refused(reason) => Err(PersonFailure::Person(reason)),
         }
@@ -93,7 +93,7 @@ impl<'a> Performer<'a> {
             if !is_unknown && !matches!(error, DirectoryError::AlreadyExists(_) | DirectoryError::AssertionFailed) {
                 return refused(error);
             }
-            match self.look(write, is_unknown).await? {
+            match self.read_back(write, is_unknown).await? {
                 ReadBack::Is(outcome, answer) => return Ok((outcome, answer)),
                 ReadBack::Refused(reason) => return Ok((WriteOutcome::Refused(reason), Answer::default())),
                 ReadBack::IsNot => unknown = Some(error),
@@ -110,7 +110,7 @@ impl<'a> Performer<'a> {
     }
 
     /// Reads the entry and compares it with what the write would have left.
-    async fn look(&self, write: &Write, is_unknown: bool) -> Result<ReadBack, DirectoryError> {
+    async fn read_back(&self, write: &Write, is_unknown: bool) -> Result<ReadBack, DirectoryError> {
         let attributes = [attr::PROVOST_OWNER, attr::PROVOST_LAST_BATCH, attr::ENTRY_CSN, attr::ENTRY_UUID];
         let entry = tree::read_provider(self.directory, &write.dn, &attributes).await?;
         Ok(judge(write, entry.as_ref(), &self.context.id, is_unknown))
@@ -126,8 +126,8 @@ fn judge(write: &Write, entry: Option<&Entry>, batch: &str, is_unknown: bool) ->
     }
     match &write.action {
         WriteKind::AddAddress => {
-            let held = entry.first(attr::PROVOST_OWNER).and_then(|held| Dn::parse(held).ok());
-            if held.is_some() && held == write.owner() {
+            let owner = entry.first(attr::PROVOST_OWNER).and_then(|held| Dn::parse(held).ok());
+            if owner.is_some() && owner == write.owner() {
                 return ReadBack::Is(WriteOutcome::Already, version(entry));
             }
             let address = write.dn.rdn_value(attr::PROVOST_ADDRESS).unwrap_or_default();
@@ -205,7 +205,7 @@ pub(super) type IncompleteChanges<'p> = Vec<(&'p PersonChange, ChangeOutcome)>;
 pub(super) async fn settle<'p>(
     journal: &Journal,
     plan: &'p Plan,
-    found: &BatchEntries,
+    entries: &BatchEntries,
 ) -> std::io::Result<(EndLine, IncompleteChanges<'p>)> {
     let (mut applied, mut undone) = (0, Vec::new());
     for (place, change) in (0u32..).zip(plan.changes()) {
@@ -216,7 +216,7 @@ pub(super) async fn settle<'p>(
                 (all, some) = (all && known.is_done(), some || known.is_done());
                 continue;
             }
-            let (outcome, answer) = match found.get(&write.dn) {
+            let (outcome, answer) = match entries.get(&write.dn) {
                 Some(answer) => (WriteOutcome::Found, answer.clone()),
                 None => (WriteOutcome::NotDone, Answer::default()),
             };

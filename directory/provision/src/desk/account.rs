@@ -105,10 +105,10 @@ impl Desk {
         self.check_unused(&address, &dn).await?;
         let hash = hash(password, self.settings.get().scheme).await?;
         let detail = json!({ "address": address, "name": name, "role": role });
-        let mut noted = self.announce(principal.actor(), "operator.add", &dn, detail).await?;
-        noted.is_begun = match self.claim(&address, &dn, AddressKind::Primary).await {
+        let mut audited_change = self.announce(principal.actor(), "operator.add", &dn, detail).await?;
+        audited_change.is_begun = match self.claim(&address, &dn, AddressKind::Primary).await {
             Ok(claim) => !matches!(claim, AddressClaim::Held),
-            Err(error) => return Err(self.not_claimed(noted, error).await),
+            Err(error) => return Err(self.not_claimed(audited_change, error).await),
         };
         let entry = operator_entry(person_entry(&dn, id), &name, &address)
             .with(attr::PROVOST_SOURCE_ID, source_id)
@@ -116,7 +116,7 @@ impl Desk {
             .with(attr::USER_PASSWORD, hash);
         let added = self.directory.add(entry).await.map(drop);
         let is_there = matches!(added, Err(DirectoryError::AlreadyExists(_)));
-        match self.conclude(noted, added).await {
+        match self.conclude(audited_change, added).await {
             // Another process has created it since the search.
             Err(_) if is_there => Ok(false),
             concluded => concluded.map(|_| true),

@@ -28,22 +28,22 @@ impl Desk {
         self.check_served(&address).await?;
         self.check_unused(&address, person.dn()).await?;
         let detail = json!({ "address": address });
-        let mut noted = self.announce(principal.actor(), "address.add", person.dn(), detail).await?;
+        let mut audited_change = self.announce(principal.actor(), "address.add", person.dn(), detail).await?;
         let claim = match self.claim(&address, person.dn(), AddressKind::Alias).await {
             Ok(claim) => claim,
-            Err(error) => return Err(self.not_claimed(noted, error).await),
+            Err(error) => return Err(self.not_claimed(audited_change, error).await),
         };
-        noted.is_begun = !matches!(claim, AddressClaim::Held);
+        audited_change.is_begun = !matches!(claim, AddressClaim::Held);
         if projected(&person.entry, &address).is_some() {
-            return self.conclude(noted, Ok(())).await;
+            return self.conclude(audited_change, Ok(())).await;
         }
         let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
         let change = Modification::add(name, vec![address.as_str().into()]);
         let added = self.directory.modify(person.dn(), vec![change], tree::unchanged_since(person.csn())).await;
         if matches!(added, Err(DirectoryError::AssertionFailed)) {
-            noted.is_begun &= !self.give_back(&address, person.dn(), &claim).await;
+            audited_change.is_begun &= !self.give_back(&address, person.dn(), &claim).await;
         }
-        self.conclude(noted, added.map(drop)).await.map_err(|error| person.lost_race(error))
+        self.conclude(audited_change, added.map(drop)).await.map_err(|error| person.lost_race(error))
     }
 
     /// Undoes a claim when the change of the person lost its race: the caller gets an error that means that nothing was
@@ -76,28 +76,28 @@ impl Desk {
         if person.entry.texts(attr::MAIL).any(|mail| mail.eq_ignore_ascii_case(address.as_str())) {
             return Err(DeskError::Invalid { field: "address", rule: "the primary address stays".to_owned() });
         }
-        let held = self.registered(&address).await?.filter(|held| held.is_held_by(person.dn()));
+        let registration = self.registered(&address).await?.filter(|held| held.is_held_by(person.dn()));
         let projected = projected(&person.entry, &address);
-        if projected.is_none() && held.is_none() {
+        if projected.is_none() && registration.is_none() {
             return Err(DeskError::NotFound(address.to_string()));
         }
         let detail = json!({ "address": address });
-        let mut noted = self.announce(principal.actor(), "address.remove", person.dn(), detail).await?;
+        let mut audited_change = self.announce(principal.actor(), "address.remove", person.dn(), detail).await?;
         // The projection first: until the entry has changed as well, no other person can claim the address.
         if let Some(spelling) = projected {
             let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
             let change = Modification::delete(name, vec![spelling]);
             let written = self.directory.modify(person.dn(), vec![change], tree::unchanged_since(person.csn())).await;
             if let Err(error) = written {
-                return self.conclude(noted, Err(error)).await.map_err(|error| person.lost_race(error));
+                return self.conclude(audited_change, Err(error)).await.map_err(|error| person.lost_race(error));
             }
-            noted.is_begun = true;
+            audited_change.is_begun = true;
         }
-        let removed = match &held {
-            Some(held) => self.retire(&address, held).await,
+        let removed = match &registration {
+            Some(registration) => self.retire(&address, registration).await,
             None => Ok(()),
         };
-        self.conclude(noted, removed).await
+        self.conclude(audited_change, removed).await
     }
 
     /// The address entries of one owner, including those in quarantine.

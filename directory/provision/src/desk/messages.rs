@@ -35,8 +35,8 @@ impl Desk {
             Err(error) => return Err(error),
         };
         let Some(entry_uuid) = found.entry_uuid() else { return Ok(None) };
-        let held = [attr::MAIL, attr::MAIL_LOCAL_ADDRESS].into_iter().flat_map(|name| found.entry.texts(name));
-        let mut addresses: Vec<String> = held.map(str::to_lowercase).collect();
+        let texts = [attr::MAIL, attr::MAIL_LOCAL_ADDRESS].into_iter().flat_map(|name| found.entry.texts(name));
+        let mut addresses: Vec<String> = texts.map(str::to_lowercase).collect();
         addresses.sort_unstable();
         addresses.dedup();
         Ok(Some(NamedPerson { dn: found.dn().to_string(), entry_uuid, addresses }))
@@ -51,7 +51,7 @@ impl Desk {
         detail: Value,
     ) -> Result<String, DeskError> {
         self.permit(principal, Permission::ViewMessages).await?;
-        let noted = self.audit.note(principal.actor(), MESSAGES, subject, detail).await;
-        noted.map_err(|error| DeskError::Unavailable(format!("the access cannot be audited: {error}")))
+        let audit_id = self.audit.record(principal.actor(), MESSAGES, subject, detail).await;
+        audit_id.map_err(|error| DeskError::Unavailable(format!("the access cannot be audited: {error}")))
     }
 }

@@ -26,19 +26,19 @@ impl Desk {
         detail: Value,
     ) -> Result<String, DeskError> {
         self.permit(principal, operation).await?;
-        let noted = self.audit.note(principal.actor(), operation.name(), subject, detail).await;
-        noted.map_err(|error| DeskError::Unavailable(format!("the request cannot be audited: {error}")))
+        let audit_id = self.audit.record(principal.actor(), operation.name(), subject, detail).await;
+        audit_id.map_err(|error| DeskError::Unavailable(format!("the request cannot be audited: {error}")))
     }
 
     /// Records that a person signed in to the pages. Returns the audit id.
     pub async fn signed_in(&self, principal: &Principal, dn: &str) -> Result<String, DeskError> {
-        let noted = self.audit.note(principal.actor(), "session.open", dn, json!({})).await;
-        noted.map_err(|error| DeskError::Unavailable(format!("a sign-in cannot be audited: {error}")))
+        let audit_id = self.audit.record(principal.actor(), "session.open", dn, json!({})).await;
+        audit_id.map_err(|error| DeskError::Unavailable(format!("a sign-in cannot be audited: {error}")))
     }
 
     /// Records that a person's sign-in to the pages was refused.
     pub async fn sign_in_refused(&self, principal: &Principal, dn: &str) {
-        if let Err(error) = self.audit.note(principal.actor(), "session.refused", dn, json!({})).await {
+        if let Err(error) = self.audit.record(principal.actor(), "session.refused", dn, json!({})).await {
             tracing::error!(%error, "a refused sign-in cannot be audited");
         }
     }
@@ -105,7 +105,7 @@ impl Desk {
     /// Refuses the operation, whether or not the refusal can be audited.
     async fn refuse<T>(&self, principal: &Principal, operation: Permission, subject: &str) -> Result<T, DeskError> {
         let detail = json!({ "operation": operation.name() });
-        if let Err(error) = self.audit.note(principal.actor(), REFUSED, subject, detail).await {
+        if let Err(error) = self.audit.record(principal.actor(), REFUSED, subject, detail).await {
             tracing::error!(%error, %operation, actor = principal.actor().name, "a refusal cannot be audited");
         }
         Err(DeskError::NotAllowed(operation))

@@ -103,7 +103,7 @@ impl Desk {
         owner: &Dn,
         kind: AddressKind,
         since: Timestamp,
-        held: &RegisteredAddress,
+        registration: &RegisteredAddress,
     ) -> Result<(), DeskError> {
         let set = |name, value: &str| Modification::replace(AttributeDescription::of(name), vec![value.into()]);
         let changes = vec![
@@ -113,7 +113,7 @@ impl Desk {
             Modification::replace(AttributeDescription::of(attr::PROVOST_UNTIL), Vec::new()),
         ];
         let dn = tree::address(self.directory.suffix(), address.as_str());
-        self.directory.modify(&dn, changes, held.unchanged()).await?;
+        self.directory.modify(&dn, changes, registration.unchanged()).await?;
         Ok(())
     }
 
@@ -134,11 +134,15 @@ impl Desk {
     }
 
     /// Takes an address from its owner: into quarantine for the configured days, or out of the directory when these are zero.
-    pub(super) async fn retire(&self, address: &Address, held: &RegisteredAddress) -> Result<(), DirectoryError> {
+    pub(super) async fn retire(
+        &self,
+        address: &Address,
+        registration: &RegisteredAddress,
+    ) -> Result<(), DirectoryError> {
         let dn = tree::address(self.directory.suffix(), address.as_str());
         let days = self.settings.get().address_quarantine;
         if days == 0 {
-            return self.directory.delete(&dn, held.unchanged()).await;
+            return self.directory.delete(&dn, registration.unchanged()).await;
         }
         let now = Timestamp::now();
         let until = now.saturating_add((i64::from(days) * 24).hours()).unwrap_or(Timestamp::MAX);
@@ -148,7 +152,7 @@ impl Desk {
             set(attr::PROVOST_SINCE, format_generalized(now)),
             set(attr::PROVOST_UNTIL, format_generalized(until)),
         ];
-        self.directory.modify(&dn, changes, held.unchanged()).await.map(drop)
+        self.directory.modify(&dn, changes, registration.unchanged()).await.map(drop)
     }
 
     /// The entry of an address on the writable provider; `None` when there is none.

@@ -95,22 +95,22 @@ impl Desk {
         self.check_domain(definition, values).await?;
         let before = self.before(definition, &target.expected).await?;
         let dn = &before.dn;
-        let stated: Vec<Vec<u8>> = values.iter().map(|value| value.trim().as_bytes().to_vec()).collect();
+        let octets: Vec<Vec<u8>> = values.iter().map(|value| value.trim().as_bytes().to_vec()).collect();
         let detail = json!({ "before": before.values(), "after": values });
-        let noted = self.announce(principal.actor(), "setting.set", dn, detail).await?;
+        let audited_change = self.announce(principal.actor(), "setting.set", dn, detail).await?;
         let result = match &before.entry {
             Some(entry) => {
-                let change = Modification::replace(AttributeDescription::of(attr::PROVOST_VALUE), stated);
+                let change = Modification::replace(AttributeDescription::of(attr::PROVOST_VALUE), octets);
                 let control = tree::unchanged_since(entry.first(attr::ENTRY_CSN));
                 self.directory.modify(dn, vec![change], control).await
             }
-            None => match self.directory.add(new_entry(dn, definition, stated)).await {
+            None => match self.directory.add(new_entry(dn, definition, octets)).await {
                 // Another writer has made the entry since it was read.
                 Err(DirectoryError::AlreadyExists(_)) => Err(DirectoryError::AssertionFailed),
                 result => result,
             },
         };
-        self.conclude(noted, result.map(drop)).await.map_err(|error| before.lost_race(error))
+        self.conclude(audited_change, result.map(drop)).await.map_err(|error| before.lost_race(error))
     }
 
     /// Removes a setting from the directory, so that its default applies again. Returns the audit id; removing a setting that
@@ -127,13 +127,13 @@ impl Desk {
         let entry = before.entry.as_ref().ok_or(DeskError::NotStated(definition.name))?;
         let control = tree::unchanged_since(entry.first(attr::ENTRY_CSN));
         let detail = json!({ "before": before.values(), "after": null });
-        let noted = self.announce(principal.actor(), "setting.clear", &before.dn, detail).await?;
+        let audited_change = self.announce(principal.actor(), "setting.clear", &before.dn, detail).await?;
         let result = match self.directory.delete(&before.dn, control).await {
             // Another writer has removed the entry since it was read.
             Err(DirectoryError::NoSuchObject(_)) => Err(DirectoryError::AssertionFailed),
             result => result,
         };
-        self.conclude(noted, result).await.map_err(|error| before.lost_race(error))
+        self.conclude(audited_change, result).await.map_err(|error| before.lost_race(error))
     }
 
     /// Reads the entry of a setting; refuses a version that the caller does not expect.

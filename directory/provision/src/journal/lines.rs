@@ -69,7 +69,7 @@ pub(super) enum JournalLine {
 pub struct BeginLine {
     /// The actor: `cli:root`, `token:registrar`.
     pub actor: String,
-    /// The face: cli, api, web; `look-up` when another apply settled an abandoned batch.
+    /// The interface: cli, api, web; `look-up` when another apply settled an abandoned batch.
     pub via: String,
     /// RFC 3339, UTC.
     pub at: String,
@@ -163,7 +163,7 @@ impl JournalContent {
                 }
                 break;
             }
-            read.take(&text, number)?;
+            read.read_line(&text, number)?;
             read.octets += octets;
         }
         Ok(read)
@@ -176,7 +176,7 @@ impl JournalContent {
         Ok(serde_json::from_slice(&text).ok())
     }
 
-    fn take(&mut self, text: &[u8], number: u64) -> Result<(), JournalError> {
+    fn read_line(&mut self, text: &[u8], number: u64) -> Result<(), JournalError> {
         if self.header.is_some() {
             self.lines.push(serde_json::from_slice(text).map_err(|_| JournalError::Damaged(number))?);
             return Ok(());

@@ -40,8 +40,8 @@ impl JournalWriter {
 
     /// Waits until every queued line is durable.
     pub(super) async fn flush(&self) -> io::Result<()> {
-        let (done, flushed) = oneshot::channel();
-        self.waiting.send(JournalRequest::Flush(done)).await.map_err(|_| closed())?;
+        let (sender, flushed) = oneshot::channel();
+        self.waiting.send(JournalRequest::Flush(sender)).await.map_err(|_| closed())?;
         flushed.await.map_err(|_| closed())?
     }
 }

@@ -113,7 +113,7 @@ impl DirectoryContent {
         let projected: HashSet<Box<str>> =
             person.local_addresses.iter().chain(&person.mail).map(|value| lower(value)).collect();
         for address in projected {
-            self.hold(address, Some(person.dn.clone()), None);
+            self.insert_address(address, Some(person.dn.clone()), None);
         }
         self.by_dn.insert(person.dn.clone(), place);
         self.people.push(person);
@@ -126,14 +126,14 @@ impl DirectoryContent {
         // An address in quarantine reaches no person, and an import must not give it away.
         let owner = entry.first(attr::PROVOST_OWNER).filter(|_| kind != QUARANTINED);
         let owner = owner.and_then(|owner| Dn::parse(owner).ok());
-        self.hold(address.into(), owner, Some(kind.into()));
+        self.insert_address(address.into(), owner, Some(kind.into()));
     }
 
-    fn hold(&mut self, address: Box<str>, owner: Option<Dn>, kind: Option<Box<str>>) {
+    fn insert_address(&mut self, address: Box<str>, owner: Option<Dn>, kind: Option<Box<str>>) {
         if let Some(owner) = &owner {
-            let held = self.by_owner.entry(owner.clone()).or_default();
-            if !held.contains(&address) {
-                held.push(address.clone());
+            let addresses = self.by_owner.entry(owner.clone()).or_default();
+            if !addresses.contains(&address) {
+                addresses.push(address.clone());
             }
         }
         self.addresses.insert(address, Holding { owner, kind });
@@ -157,8 +157,8 @@ impl DirectoryContent {
 
     /// The addresses that only `dn` owns, by address entry or by the person's own attributes.
     pub(super) fn held_by(&self, dn: &Dn) -> impl Iterator<Item = (&str, &Holding)> {
-        let held = self.by_owner.get(dn).into_iter().flatten();
-        held.filter_map(move |address| {
+        let addresses = self.by_owner.get(dn).into_iter().flatten();
+        addresses.filter_map(move |address| {
             let holding = self.addresses.get(address)?;
             (holding.owner.as_ref() == Some(dn)).then_some((&**address, holding))
         })

@@ -33,7 +33,7 @@ pub(super) struct Planner<'a> {
     /// one name cost a thousand look-ups, not a million.
     next_number: HashMap<String, u32>,
     /// New people of this plan, by their numbers without leading zeros.
-    made: HashMap<String, Vec<&'a SourceRecord>>,
+    new_people: HashMap<String, Vec<&'a SourceRecord>>,
 }
 
 /// The address that results from a person's name.
@@ -51,7 +51,7 @@ impl<'a> Planner<'a> {
             actual,
             claimed: HashSet::new(),
             next_number: HashMap::new(),
-            made: HashMap::new(),
+            new_people: HashMap::new(),
         }
     }
 
@@ -100,8 +100,8 @@ impl<'a> Planner<'a> {
         let (record, naming) = (wanted.record, self.naming);
         let is = |name: &str, other: &str| naming.fold(name) == naming.fold(other);
         let is_them = |person: &&DirectoryPerson| {
-            is(given(person), &record.given_name)
-                && is(family(person), &record.family_name)
+            is(given_name(person), &record.given_name)
+                && is(family_name(person), &record.family_name)
                 && person.attributes.get(attr::SCHAC_DATE_OF_BIRTH) == record.birth_date.as_deref()
         };
         if let Some(known) = self.actual.alike(&wanted.source_id).find(is_them) {
@@ -111,17 +111,17 @@ impl<'a> Planner<'a> {
             );
             return Err(refuse(record, Column::PersonId, &rule));
         }
-        let made = self.made.entry(without_zeros(&wanted.source_id)).or_default();
+        let namesakes = self.new_people.entry(without_zeros(&wanted.source_id)).or_default();
         let is_same = |other: &&&SourceRecord| {
             is(&other.given_name, &record.given_name)
                 && is(&other.family_name, &record.family_name)
                 && other.birth_date == record.birth_date
         };
-        if let Some(other) = made.iter().find(is_same) {
+        if let Some(other) = namesakes.iter().find(is_same) {
             let rule = format!("probably the person of line {}: the numbers differ in leading zeros only", other.line);
             return Err(refuse(record, Column::PersonId, &rule));
         }
-        made.push(record);
+        namesakes.push(record);
         Ok(())
     }
 
@@ -136,10 +136,10 @@ impl<'a> Planner<'a> {
             one(attr::MAIL, address, choice.rule),
             one(attr::MAIL_LOCAL_ADDRESS, address, choice.rule),
         ];
-        let held = self.actual.held_by(dn).map(|(held, _)| held).filter(|held| *held != address);
-        let kept: Vec<String> = held.map(str::to_owned).collect();
-        if !kept.is_empty() {
-            attributes.push(AttributeChange::new(attr::MAIL_LOCAL_ADDRESS, kept, ReasonRule::KeptAddress));
+        let others = self.actual.held_by(dn).map(|(held, _)| held).filter(|held| *held != address);
+        let old_addresses: Vec<String> = others.map(str::to_owned).collect();
+        if !old_addresses.is_empty() {
+            attributes.push(AttributeChange::new(attr::MAIL_LOCAL_ADDRESS, old_addresses, ReasonRule::KeptAddress));
         }
         attributes.extend(wanted.attributes.of_new_person());
         attributes
@@ -151,23 +151,24 @@ impl<'a> Planner<'a> {
         person: &DirectoryPerson,
     ) -> Result<Option<PersonChange>, RecordError> {
         let mut attributes = wanted.attributes.changes(&person.attributes);
-        let held = person.mail.as_deref().and_then(|mail| Address::parse(mail).ok());
-        let is_renamed = self.is_renamed(wanted, person, held.as_ref());
+        let primary = person.mail.as_deref().and_then(|mail| Address::parse(mail).ok());
+        let is_renamed = self.is_renamed(wanted, person, primary.as_ref());
         let mut writes = AddressWrites::default();
-        let mut label = held.as_ref().map_or_else(|| wanted.record.person_id.clone(), Address::to_string);
+        let mut label = primary.as_ref().map_or_else(|| wanted.record.person_id.clone(), Address::to_string);
         if is_renamed {
             let choice = self.choose(wanted, &person.dn, person.uid.as_deref())?;
             label = format!("{label} -> {}", choice.address);
             attributes.extend(new_primary(person, &choice));
             writes = self.settle_kinds(&person.dn, &choice.address, choice.claim.then_some(choice.rule));
-        } else if let Some(held) = &held {
-            writes = self.settle_kinds(&person.dn, held, self.lacks_entry(held).then_some(ReasonRule::AddressEntry));
+        } else if let Some(primary) = &primary {
+            writes =
+                self.settle_kinds(&person.dn, primary, self.lacks_entry(primary).then_some(ReasonRule::AddressEntry));
         }
         let key = person_key(&wanted.source_id);
         if !person.sources.iter().any(|source| person_key(source) == key) {
-            let held = person.sources.iter().map(ToString::to_string).collect();
+            let sources = person.sources.iter().map(ToString::to_string).collect();
             let more = vec![wanted.source_id.clone()];
-            attributes.push(AttributeChange::add(attr::PROVOST_SOURCE_ID, held, more, ReasonRule::SourceNumber));
+            attributes.push(AttributeChange::add(attr::PROVOST_SOURCE_ID, sources, more, ReasonRule::SourceNumber));
         }
         // A person with a role gets a password only from staff: a registrar must not choose an administrator's.
         let is_to_get_one = !person.has_password && !person.has_role;
@@ -181,11 +182,11 @@ impl<'a> Planner<'a> {
         Ok((!writes.is_empty()).then(|| change(wanted, what, kind, reason, writes)))
     }
 
-    /// Whether the name leads to another address than the one held. A name that folds to the same text does not.
-    fn is_renamed(&self, wanted: &WantedPerson<'_>, person: &DirectoryPerson, held: Option<&Address>) -> bool {
+    /// Whether the name leads to an address other than the one held. A name that folds to the same text does not.
+    fn is_renamed(&self, wanted: &WantedPerson<'_>, person: &DirectoryPerson, primary: Option<&Address>) -> bool {
         let base = wanted.address.base.as_str();
-        let Some(held) = held else { return true };
-        let of_held_name = self.naming.login_base(given(person), family(person));
+        let Some(held) = primary else { return true };
+        let of_held_name = self.naming.login_base(given_name(person), family_name(person));
         !is_numbered(held.local(), base) && of_held_name.as_deref() != Some(base)
     }
 
@@ -229,9 +230,9 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether a person holds an address of this domain without an address entry: it was written by other means.
-    fn lacks_entry(&self, held: &Address) -> bool {
-        let holding = self.actual.addresses.get(held.as_str());
-        held.domain() == self.naming.domain && holding.is_none_or(|holding| holding.kind.is_none())
+    fn lacks_entry(&self, address: &Address) -> bool {
+        let holding = self.actual.addresses.get(address.as_str());
+        address.domain() == self.naming.domain && holding.is_none_or(|holding| holding.kind.is_none())
     }
 
     /// The writes that make `primary` the only primary address of its owner; `claim` is the rule that asks for a new entry.
@@ -263,7 +264,7 @@ impl<'a> Planner<'a> {
         let born = person.attributes.get(attr::SCHAC_DATE_OF_BIRTH);
         let birth_date = wanted.record.birth_date.as_deref();
         let other_birth = matches!((born, birth_date), (Some(held), Some(stated)) if held != stated);
-        other_birth && self.naming.fold(family(person)) != self.naming.fold(&wanted.record.family_name)
+        other_birth && self.naming.fold(family_name(person)) != self.naming.fold(&wanted.record.family_name)
     }
 }
 
@@ -285,11 +286,11 @@ impl AddressWrites {
     }
 }
 
-fn given(person: &DirectoryPerson) -> &str {
+fn given_name(person: &DirectoryPerson) -> &str {
     person.attributes.get(attr::GIVEN_NAME).unwrap_or_default()
 }
 
-fn family(person: &DirectoryPerson) -> &str {
+fn family_name(person: &DirectoryPerson) -> &str {
     person.attributes.get(attr::SN).unwrap_or_default()
 }
 
@@ -308,14 +309,14 @@ fn new_primary(person: &DirectoryPerson, choice: &ChosenAddress) -> Vec<Attribut
     let address = choice.address.as_str();
     let before = person.mail.iter().map(ToString::to_string).collect();
     let mail = AttributeChange { before, ..AttributeChange::new(attr::MAIL, vec![address.to_owned()], choice.rule) };
-    let held: Vec<String> = person.local_addresses.iter().map(ToString::to_string).collect();
+    let local_addresses: Vec<String> = person.local_addresses.iter().map(ToString::to_string).collect();
     let mut missing = vec![address.to_owned()];
     missing.extend(person.mail.as_deref().map(str::to_lowercase));
-    missing.retain(|missing| !held.iter().any(|held| held.to_lowercase() == *missing));
+    missing.retain(|missing| !local_addresses.iter().any(|held| held.to_lowercase() == *missing));
     if missing.is_empty() {
         return vec![mail];
     }
-    vec![mail, AttributeChange::add(attr::MAIL_LOCAL_ADDRESS, held, missing, ReasonRule::KeptAddress)]
+    vec![mail, AttributeChange::add(attr::MAIL_LOCAL_ADDRESS, local_addresses, missing, ReasonRule::KeptAddress)]
 }
 
 fn reason(
@@ -325,7 +326,7 @@ fn reason(
     attributes: &[AttributeChange],
 ) -> (ChangeKind, Reason) {
     if is_renamed {
-        let (record, given, family) = (wanted.record, given(person), family(person));
+        let (record, given, family) = (wanted.record, given_name(person), family_name(person));
         let words = match person.mail {
             Some(_) => format!("the name {given} {family} became {} {}", record.given_name, record.family_name),
             None => "the person has no primary address".to_owned(),
@@ -337,7 +338,7 @@ fn reason(
     } else {
         (
             ReasonRule::RecordDiffers,
-            format!("the record states other values than the directory for {}", wanted.source_id),
+            format!("the record states values that differ from the directory for {}", wanted.source_id),
         )
     };
     (ChangeKind::Update, Reason { rule, words })

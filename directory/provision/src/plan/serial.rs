@@ -89,7 +89,7 @@ struct Read {
 impl Plan {
     /// Writes the plan as JSON, which holds names, birth dates and addresses, never a password.
     pub fn write_to(&self, to: &mut impl io::Write) -> io::Result<()> {
-        let written = SerialPlan {
+        let serial = SerialPlan {
             version: PLAN_VERSION,
             hash: &self.hash,
             suffix: &self.suffix,
@@ -101,7 +101,7 @@ impl Plan {
             changes: &self.changes,
         };
         let mut to = io::BufWriter::new(to);
-        serde_json::to_writer(&mut to, &written)?;
+        serde_json::to_writer(&mut to, &serial)?;
         to.write_all(b"\n")?;
         to.flush()
     }

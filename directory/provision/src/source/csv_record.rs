@@ -38,8 +38,8 @@ pub(super) struct CsvRecords<'a> {
 
 impl<'a> CsvRecords<'a> {
     pub(super) fn new(text: &'a str, separator: Option<u8>) -> Self {
-        let (text, first_line, stated) = without_separator_line(text);
-        let separator = separator.or(stated).unwrap_or_else(|| guess_separator(text));
+        let (text, first_line, announced) = without_separator_line(text);
+        let separator = separator.or(announced).unwrap_or_else(|| guess_separator(text));
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)

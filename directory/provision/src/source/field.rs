@@ -89,7 +89,7 @@ fn wrong_count(header: &ColumnMap, record: &CsvRecord) -> Option<RecordError> {
     }
     // With shifted columns, the wrong field is unknown; name the first one that is missing or superfluous.
     let column = header.at(have).map_or_else(|| format!("field {}", want + 1), |column| column.name().to_owned());
-    let mut rule = format!("the row has {have} fields, the header {want}");
+    let mut rule = format!("number of fields: {have} in the row, {want} in the header");
     if record.last_line > record.line {
         rule = format!(
             "lines {} to {} were read as one row: a quotation mark is misplaced",

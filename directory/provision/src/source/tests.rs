@@ -219,8 +219,12 @@ fn rows_that_are_left_out() {
         ),
         (format!("1,a,b,,,student,,,,{}", &octets[..513]), "password", "a password has at most 512 octets"),
         ("1,a,b,,,student,,,,with\u{1}control".to_owned(), "password", "a password has no control characters"),
-        ("1,a,b,,,student".to_owned(), "program", "the row has 6 fields, the header 10"),
-        ("1,a,b,,,student,,,,long enough,x".to_owned(), "field 11", "the row has 11 fields, the header 10"),
+        ("1,a,b,,,student".to_owned(), "program", "number of fields: 6 in the row, 10 in the header"),
+        (
+            "1,a,b,,,student,,,,long enough,x".to_owned(),
+            "field 11",
+            "number of fields: 11 in the row, 10 in the header",
+        ),
     ] {
         let source = with_rows(&format!("{row}\n9,Ann,Roy,,,alum,,,,\n"));
         assert_eq!(problems(&source), [(2, column, rule)], "{row}");
@@ -302,7 +306,7 @@ fn lines_that_a_quotation_mark_swallowed_are_named() {
                     row(12, "Dan", "Dee"),
                     row(13, "Eve", "Ek"),
                 ],
-                vec![(3, "the row has 9 fields, the header 10")],
+                vec![(3, "number of fields: 9 in the row, 10 in the header")],
                 5,
             ),
         ] {

@@ -1,5 +1,12 @@
 //! A server on a loopback port with a small tree, and OpenLDAP's tools as its clients.
-#![allow(dead_code, unreachable_pub, missing_docs, clippy::expect_used, clippy::panic)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helper functions of tests are test code"
+)]
 
 use std::path::Path;
 use std::process::{Command, Output};

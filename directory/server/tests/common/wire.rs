@@ -1,5 +1,12 @@
 //! A client over the codec of ldap3_proto: an independent implementation of the standard.
-#![allow(dead_code, unreachable_pub, missing_docs, clippy::expect_used, clippy::panic)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helper functions of tests are test code"
+)]
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -21,7 +21,7 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The accounts and pairs with checks in flight.
 #[derive(Default)]
-pub(super) struct InFlight {
+pub(super) struct AccountChecks {
     pairs: Arc<Slots<(NamedAccount, IpAddr)>>,
     accounts: Arc<Slots<NamedAccount>>,
 }
@@ -33,7 +33,7 @@ pub(super) struct InFlightSlot {
     _account: Option<Slot<NamedAccount>>,
 }
 
-impl InFlight {
+impl AccountChecks {
     /// Waits for a place; `None` when too many others of the account came first.
     pub(super) async fn enter(&self, account: NamedAccount, source: IpAddr, is_familiar: bool) -> Option<InFlightSlot> {
         let enter = async {
@@ -101,7 +101,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_account_has_few_checks_at_once_and_no_key_is_left() {
-        let in_flight = InFlight::default();
+        let in_flight = AccountChecks::default();
         let mut held = Vec::new();
         for last in 0..4 {
             for _ in 0..2 {

@@ -47,7 +47,7 @@ impl LaneQueue {
         self.count >= most || self.by_source.get(&source).map_or(0, VecDeque::len) >= most_of_source
     }
 
-    fn put(&mut self, source: IpAddr, lane: LoginLane) -> Result<oneshot::Receiver<HashTurn>, LaneFull> {
+    fn enqueue(&mut self, source: IpAddr, lane: LoginLane) -> Result<oneshot::Receiver<HashTurn>, LaneFull> {
         if self.is_full(source, lane) {
             return Err(LaneFull);
         }
@@ -81,7 +81,7 @@ struct TurnState {
     free_suspect: usize,
     fresh: LaneQueue,
     suspect: LaneQueue,
-    given: u32,
+    turns_given: u32,
 }
 
 /// The hashing turns of one process. Cheap to clone.
@@ -99,7 +99,7 @@ impl HashTurns {
     pub(super) fn new(cores: usize) -> Self {
         let free_suspect = (cores / 2).max(1);
         let (fresh, suspect) = (LaneQueue::default(), LaneQueue::default());
-        Self(Arc::new(Mutex::new(TurnState { free: cores.max(1), free_suspect, fresh, suspect, given: 0 })))
+        Self(Arc::new(Mutex::new(TurnState { free: cores.max(1), free_suspect, fresh, suspect, turns_given: 0 })))
     }
 
     /// Waits for a turn, or fails at once when too many logins wait.
@@ -110,8 +110,8 @@ impl HashTurns {
                 LoginLane::Fresh => &mut state.fresh,
                 LoginLane::Suspect => &mut state.suspect,
             };
-            let receiver = waiting.put(source, lane)?;
-            self.give(&mut state);
+            let receiver = waiting.enqueue(source, lane)?;
+            self.give_turns(&mut state);
             receiver
         };
         receiver.await.map_err(|_| LaneFull)
@@ -129,7 +129,7 @@ impl HashTurns {
     }
 
     /// Gives free turns to waiting logins.
-    fn give(&self, state: &mut TurnState) {
+    fn give_turns(&self, state: &mut TurnState) {
         while let Some((sender, lane)) = state.next() {
             state.free -= 1;
             state.free_suspect -= usize::from(lane == LoginLane::Suspect);
@@ -148,8 +148,8 @@ impl TurnState {
         if self.free == 0 {
             return None;
         }
-        self.given = self.given.wrapping_add(1);
-        let suspects_first = self.given.is_multiple_of(SUSPECT_TURN);
+        self.turns_given = self.turns_given.wrapping_add(1);
+        let suspects_first = self.turns_given.is_multiple_of(SUSPECT_TURN);
         let lanes = if suspects_first {
             [LoginLane::Suspect, LoginLane::Fresh]
         } else {
@@ -176,7 +176,7 @@ impl Drop for HashTurn {
         let Some(turns) = self.turns.take() else { return };
         let mut state = turns.state();
         state.end(self.lane);
-        turns.give(&mut state);
+        turns.give_turns(&mut state);
     }
 }
 

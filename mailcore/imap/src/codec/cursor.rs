@@ -64,15 +64,15 @@ impl<'a> Cursor<'a> {
     }
 
     /// The longest run of octets that `allowed` accepts.
-    pub(crate) fn run(&mut self, allowed: impl Fn(u8) -> bool) -> &'a [u8] {
+    pub(crate) fn take_while(&mut self, allowed: impl Fn(u8) -> bool) -> &'a [u8] {
         let rest = self.frame.get(self.at..).unwrap_or_default();
         let octets = rest.iter().position(|octet| !allowed(*octet)).unwrap_or(rest.len());
         self.at += octets;
         rest.get(..octets).unwrap_or_default()
     }
 
-    fn run_str(&mut self, allowed: impl Fn(u8) -> bool, otherwise: &'static str) -> Result<&'a str> {
-        match std::str::from_utf8(self.run(allowed)) {
+    fn take_str_while(&mut self, allowed: impl Fn(u8) -> bool, otherwise: &'static str) -> Result<&'a str> {
+        match std::str::from_utf8(self.take_while(allowed)) {
             Ok("") | Err(_) => Err(ParseError(otherwise)),
             Ok(text) => Ok(text),
         }
@@ -80,12 +80,12 @@ impl<'a> Cursor<'a> {
 
     /// Reads `tag`.
     pub(crate) fn tag(&mut self) -> Result<&'a str> {
-        self.run_str(|octet| is_astring_char(octet) && octet != b'+', "a tag was expected")
+        self.take_str_while(|octet| is_astring_char(octet) && octet != b'+', "a tag was expected")
     }
 
     /// Reads `atom`.
     pub(crate) fn atom(&mut self) -> Result<&'a str> {
-        self.run_str(is_atom_char, "an atom was expected")
+        self.take_str_while(is_atom_char, "an atom was expected")
     }
 
     /// Reads an atom in upper case: command and item names are compared without case (RFC 3501 §9 note 1).
@@ -95,8 +95,8 @@ impl<'a> Cursor<'a> {
 
     /// Reads letters, digits, dots and hyphens in upper case: FETCH items stop before `[`.
     pub(crate) fn item_name(&mut self) -> Result<String> {
-        let name =
-            self.run_str(|octet| octet.is_ascii_alphanumeric() || b".-=".contains(&octet), "a name was expected")?;
+        let name = self
+            .take_str_while(|octet| octet.is_ascii_alphanumeric() || b".-=".contains(&octet), "a name was expected")?;
         Ok(name.to_ascii_uppercase())
     }
 
@@ -136,7 +136,7 @@ impl<'a> Cursor<'a> {
 
     fn atom_bytes(&mut self, allowed: impl Fn(u8) -> bool) -> Result<Bytes> {
         let start = self.at;
-        if self.run(allowed).is_empty() {
+        if self.take_while(allowed).is_empty() {
             return Err(ParseError("a string was expected"));
         }
         Ok(self.frame.slice(start..self.at))
@@ -160,7 +160,7 @@ impl<'a> Cursor<'a> {
     fn quoted(&mut self) -> Result<Bytes> {
         self.expect(b'"', "a quoted string was expected")?;
         let start = self.at;
-        self.run(|octet| !matches!(octet, b'"' | b'\\' | b'\r' | b'\n' | 0));
+        self.take_while(|octet| !matches!(octet, b'"' | b'\\' | b'\r' | b'\n' | 0));
         if self.peek() == Some(b'"') {
             let text = self.frame.slice(start..self.at);
             self.at += 1;
@@ -208,7 +208,7 @@ impl<'a> Cursor<'a> {
 
     /// Reads a number that fits 63 bits.
     pub(crate) fn number64(&mut self) -> Result<u64> {
-        let digits = self.run_str(|octet| octet.is_ascii_digit(), "a number was expected")?;
+        let digits = self.take_str_while(|octet| octet.is_ascii_digit(), "a number was expected")?;
         digits.parse().ok().filter(|number| *number <= i64::MAX as u64).ok_or(ParseError("a number is too large"))
     }
 

@@ -220,13 +220,13 @@ impl Framer {
     }
 
     fn finish(&mut self) -> Frame {
-        let done = std::mem::take(self);
-        if let Some((tag, refusal)) = done.refused {
+        let framer = std::mem::take(self);
+        if let Some((tag, refusal)) = framer.refused {
             return Frame::Refused(tag, refusal);
         }
-        let mut buffer = done.buffer;
+        let mut buffer = framer.buffer;
         buffer.truncate(buffer.len().saturating_sub(2));
-        match done.large_at {
+        match framer.large_at {
             Some(at) => Frame::Large { text: buffer.freeze(), at },
             None => Frame::Command(buffer.freeze()),
         }

@@ -114,7 +114,9 @@ fn login(cursor: &mut Cursor<'_>) -> Result<Command> {
 fn authenticate(cursor: &mut Cursor<'_>) -> Result<Command> {
     let mechanism = cursor.word()?;
     let initial = if cursor.eat(b' ') {
-        Some(Bytes::copy_from_slice(cursor.run(|octet| octet.is_ascii_alphanumeric() || b"+/=".contains(&octet))))
+        Some(Bytes::copy_from_slice(
+            cursor.take_while(|octet| octet.is_ascii_alphanumeric() || b"+/=".contains(&octet)),
+        ))
     } else {
         None
     };

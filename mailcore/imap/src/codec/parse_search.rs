@@ -29,7 +29,7 @@ pub(super) fn search(cursor: &mut Cursor<'_>, numbers: NumberKind) -> Result<Com
         charset_known = charset.eq_ignore_ascii_case(b"UTF-8") || charset.eq_ignore_ascii_case(b"US-ASCII");
         cursor.space()?;
     }
-    let mut parser = SearchKeyParser { cursor, left: KEYS_MAX };
+    let mut parser = SearchKeyParser { cursor, keys_left: KEYS_MAX };
     let key = parser.all_of(0, None)?;
     Ok(Command::Search(Box::new(SearchArguments { numbers, returns, charset_known, key })))
 }
@@ -52,7 +52,7 @@ fn return_options(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
 
 struct SearchKeyParser<'a, 'b> {
     cursor: &'a mut Cursor<'b>,
-    left: usize,
+    keys_left: usize,
 }
 
 impl SearchKeyParser<'_, '_> {
@@ -74,7 +74,7 @@ impl SearchKeyParser<'_, '_> {
         if depth > DEPTH_MAX {
             return Err(ParseError("search keys are nested too deeply"));
         }
-        self.left = self.left.checked_sub(1).ok_or(ParseError("too many search keys"))?;
+        self.keys_left = self.keys_left.checked_sub(1).ok_or(ParseError("too many search keys"))?;
         match self.cursor.peek() {
             Some(b'(') => {
                 self.cursor.expect(b'(', "a list was expected")?;

@@ -26,12 +26,12 @@ pub(crate) async fn append(context: &CommandContext<'_>, append: command::Append
     match context.apply_once(context.quota(), vec![op]).await {
         Err(error) => refused(error, "TRYCREATE"),
         Ok(applied) => {
-            let done = StatusResponse::ok("APPEND completed");
+            let ok = StatusResponse::ok("APPEND completed");
             match applied.effects.into_iter().next() {
                 Some(OpEffect::Appended { uid_validity, uid, .. }) => {
-                    done.with_code(format!("APPENDUID {} {}", uid_validity.get(), uid.get()))
+                    ok.with_code(format!("APPENDUID {} {}", uid_validity.get(), uid.get()))
                 }
-                _ => done,
+                _ => ok,
             }
         }
     }

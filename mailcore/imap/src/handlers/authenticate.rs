@@ -67,8 +67,8 @@ pub(crate) async fn authenticate(
     };
     match initial {
         // RFC 4959 §3: `=` means an empty response.
-        Some(line) if line == b"="[..] => exchange(connection, failures, tag, first, b"", out).await,
-        Some(line) => exchange(connection, failures, tag, first, &line, out).await,
+        Some(line) if line == b"="[..] => handle_response(connection, failures, tag, first, b"", out).await,
+        Some(line) => handle_response(connection, failures, tag, first, &line, out).await,
         None => challenge(tag, first, out),
     }
 }
@@ -84,7 +84,7 @@ fn challenge(tag: &str, exchange: AuthenticateStep, out: &mut OutputBuffer<'_>) 
 }
 
 /// Handles one SASL response of the client.
-pub(crate) async fn exchange(
+pub(crate) async fn handle_response(
     connection: &Connection,
     failures: &mut u8,
     tag: &str,

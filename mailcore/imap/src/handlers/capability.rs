@@ -12,12 +12,12 @@ const CAPABILITIES: &str = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE NAMESPACE 
 
 /// The capabilities that this connection allows now (RFC 3501 §6.1.1).
 pub(crate) fn capabilities(connection: &Connection) -> String {
-    let mut words = CAPABILITIES.to_owned();
+    let mut capabilities = CAPABILITIES.to_owned();
     if connection.can_start_tls() {
-        words.push_str(" STARTTLS");
+        capabilities.push_str(" STARTTLS");
     }
-    words.push_str(if connection.may_log_in() { " AUTH=PLAIN AUTH=LOGIN" } else { " LOGINDISABLED" });
-    words
+    capabilities.push_str(if connection.may_log_in() { " AUTH=PLAIN AUTH=LOGIN" } else { " LOGINDISABLED" });
+    capabilities
 }
 
 /// CAPABILITY (RFC 3501 §6.1.1).

@@ -28,9 +28,9 @@ pub(crate) async fn copy(
         Ok(indices) => selected.uids(&indices),
         Err(error) => return StatusResponse::bad(error.0),
     };
-    let (done, from) = (StatusResponse::ok("Completed"), selected.id);
+    let (ok, from) = (StatusResponse::ok("Completed"), selected.id);
     if uids.is_empty() {
-        return done;
+        return ok;
     }
     // MOVE does not enlarge an account, so an account over quota may still move mail to the trash.
     let (mut require, op) = match manner {
@@ -45,13 +45,13 @@ pub(crate) async fn copy(
         Err(BatchError::Conflict(_)) => return expunge_issued(),
         Err(error) => return refused(error, "TRYCREATE"),
     };
-    let Some(code) = copy_uid(effects) else { return done };
+    let Some(code) = copy_uid(effects) else { return ok };
     match manner {
-        CopyOrMove::Copy => done.with_code(code),
+        CopyOrMove::Copy => ok.with_code(code),
         CopyOrMove::Move => {
             // RFC 6851 §4.3: before the EXPUNGE responses, so that the client knows the new UIDs of its messages.
             out.put(StatusResponse::ok("Moved").with_code(code).line("*"));
-            done
+            ok
         }
     }
 }

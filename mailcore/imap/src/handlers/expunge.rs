@@ -9,7 +9,7 @@ use crate::context::{CommandContext, refused};
 use crate::mailbox::{MailboxAccess, SelectedMailbox};
 use crate::state::Completion;
 
-use super::select::leave;
+use super::select::store_recent;
 
 /// EXPUNGE and UID EXPUNGE. The EXPUNGE responses are sent with the other changes, before the tagged reply.
 pub(crate) async fn expunge(
@@ -27,12 +27,12 @@ pub(crate) async fn expunge(
             Err(error) => return StatusResponse::bad(error.0),
         },
     };
-    let done = StatusResponse::ok("EXPUNGE completed");
+    let ok = StatusResponse::ok("EXPUNGE completed");
     if uids.as_ref().is_some_and(|uids| uids.is_empty()) {
-        return done;
+        return ok;
     }
     match context.apply(vec![Op::Expunge { mailbox: selected.id, uids, only_deleted: true }]).await {
-        Ok(_) => done,
+        Ok(_) => ok,
         Err(error) => refused(error, "NONEXISTENT"),
     }
 }
@@ -46,13 +46,13 @@ pub(crate) async fn close(context: &CommandContext<'_>, selected: &SelectedMailb
             reply = refused(error, "NONEXISTENT");
         }
     }
-    leave(context, selected).await;
+    store_recent(context, selected).await;
     Completion::Select(None, reply)
 }
 
 /// UNSELECT (RFC 3691): closes without expunging.
 pub(crate) async fn unselect(context: &CommandContext<'_>, selected: &SelectedMailbox) -> Completion {
-    leave(context, selected).await;
+    store_recent(context, selected).await;
     Completion::Select(None, StatusResponse::ok("UNSELECT completed"))
 }
 

@@ -41,18 +41,18 @@ pub(crate) async fn fetch(
         items.insert(0, FetchItem::Uid);
     }
     let is_text = items.iter().any(marks_seen);
-    let seen = if is_text { mark_seen(context, selected, &indices, out).await } else { BTreeSet::new() };
+    let newly_seen = if is_text { mark_seen(context, selected, &indices, out).await } else { BTreeSet::new() };
     let mut sending = FetchResponses {
         context,
         selected,
         numbers: fetch.messages.numbers,
         needs: FetchNeeds::of(&items),
         items,
-        seen,
+        newly_seen,
     };
     let reply = sending.all(&indices, out).await?;
     // The command has also changed the flags of a message that could not be sent.
-    for uid in std::mem::take(&mut sending.seen) {
+    for uid in std::mem::take(&mut sending.newly_seen) {
         if let Some(index) = selected.index_of(uid) {
             out.put(selected.flags_line(index, fetch.messages.numbers));
         }
@@ -68,7 +68,7 @@ struct FetchResponses<'a> {
     items: Vec<FetchItem>,
     needs: FetchNeeds,
     /// Messages that this command has marked `\Seen` and whose new flags are not reported yet.
-    seen: BTreeSet<Uid>,
+    newly_seen: BTreeSet<Uid>,
 }
 
 impl FetchResponses<'_> {
@@ -91,11 +91,11 @@ impl FetchResponses<'_> {
                 out.relieve().await?;
             }
         }
-        let done = StatusResponse::ok("FETCH completed");
+        let ok = StatusResponse::ok("FETCH completed");
         Ok(match failure {
             // RFC 5530 §3: the client's numbers are older than an expunge that was not reported to it.
-            None if is_partial => done.with_code("EXPUNGEISSUED"),
-            None => done,
+            None if is_partial => ok.with_code("EXPUNGEISSUED"),
+            None => ok,
             Some(error) => crate::context::unreadable(&error),
         })
     }
@@ -109,15 +109,14 @@ impl FetchResponses<'_> {
         out: &mut OutputBuffer<'_>,
     ) -> Result<Result<(), StoreError>, SessionError> {
         let (uid, is_recent) = (message.uid, self.selected.is_recent(message.uid));
-        let response =
-            FetchResponse { context: self.context, index, described: MessageData { message, is_recent, row } };
-        let sent = response.send(&self.items, &self.needs, &self.seen, out).await?;
+        let response = FetchResponse { context: self.context, index, data: MessageData { message, is_recent, row } };
+        let sent = response.send(&self.items, &self.needs, &self.newly_seen, out).await?;
         match sent {
             Ok(()) => {
-                self.seen.remove(&uid);
+                self.newly_seen.remove(&uid);
             }
             Err(StoreError::Gone) if self.numbers == NumberKind::Sequence => {
-                out.put(expunged::response(index, &self.items, &response.described));
+                out.put(expunged::response(index, &self.items, &response.data));
             }
             Err(_) => {}
         }
@@ -168,11 +167,11 @@ async fn mark_seen(
         }
     };
     let known_flags = selected.flags_lines();
-    let seen = messages.iter().map(|message| message.uid).collect();
-    messages.iter().for_each(|message| selected.note(message));
+    let uids = messages.iter().map(|message| message.uid).collect();
+    messages.iter().for_each(|message| selected.record_flags(message));
     let flags = selected.flags_lines();
     if flags != known_flags {
         out.put(flags);
     }
-    seen
+    uids
 }

@@ -67,11 +67,11 @@ pub(crate) async fn list(
     list: ListArguments,
     out: &mut OutputBuffer<'_>,
 ) -> Result<StatusResponse, SessionError> {
-    let done = StatusResponse::ok("LIST completed");
+    let ok = StatusResponse::ok("LIST completed");
     if !list.extended && list.patterns.iter().all(|pattern| pattern.as_deref() == Some("")) {
         // RFC 3501 §6.3.8: an empty pattern asks for the separator and the root.
         out.put("* LIST (\\Noselect) \"/\" \"\"\r\n");
-        return Ok(done);
+        return Ok(ok);
     }
     let snapshot = match context.snapshot().await {
         Ok(snapshot) => snapshot,
@@ -96,7 +96,7 @@ pub(crate) async fn list(
         }
         out.relieve().await?;
     }
-    Ok(done)
+    Ok(ok)
 }
 
 /// A line for a name whose pattern matched; `None` when the selection options leave it out (RFC 5258 §3).

@@ -8,9 +8,9 @@ use crate::context::{CommandContext, bad_name, refused};
 use crate::mailbox::SelectedMailbox;
 use crate::state::Completion;
 
-async fn apply(context: &CommandContext<'_>, op: Op, done: &'static str) -> StatusResponse {
+async fn apply(context: &CommandContext<'_>, op: Op, completed: &'static str) -> StatusResponse {
     match context.apply(vec![op]).await {
-        Ok(_) => StatusResponse::ok(done),
+        Ok(_) => StatusResponse::ok(completed),
         Err(error) => refused(error, "NONEXISTENT"),
     }
 }
@@ -59,6 +59,6 @@ pub(crate) async fn rename(context: &CommandContext<'_>, from: NamedMailbox, to:
 /// SUBSCRIBE and UNSUBSCRIBE.
 pub(crate) async fn subscribe(context: &CommandContext<'_>, mailbox: NamedMailbox, on: bool) -> StatusResponse {
     let Some(name) = mailbox else { return bad_name() };
-    let done = if on { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" };
-    apply(context, Op::Subscribe { name, on }, done).await
+    let text = if on { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" };
+    apply(context, Op::Subscribe { name, on }, text).await
 }

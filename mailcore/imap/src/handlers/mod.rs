@@ -14,7 +14,7 @@ mod status;
 mod store;
 
 pub(crate) use append::append;
-pub(crate) use authenticate::{authenticate, exchange, login, start_tls};
+pub(crate) use authenticate::{authenticate, handle_response, login, start_tls};
 pub(crate) use capability::{capabilities, capability, enable, id, idle, logout, namespace};
 pub(crate) use copy::copy;
 pub(crate) use expunge::{close, expunge, unselect};
@@ -22,6 +22,6 @@ pub(crate) use fetch::fetch;
 pub(crate) use list::{list, lsub};
 pub(crate) use mailboxes::{create, delete, rename, subscribe};
 pub(crate) use search::search;
-pub(crate) use select::{leave, select};
+pub(crate) use select::{select, store_recent};
 pub(crate) use status::status;
 pub(crate) use store::store;

@@ -104,7 +104,7 @@ async fn is_match(
     subject: &SearchCandidate,
 ) -> Result<bool, StoreError> {
     let Some(row) = &subject.row else { return Ok(false) };
-    if let Some(answer) = key.test(subject, &LoadedContent::kept(row)) {
+    if let Some(answer) = key.test(subject, &LoadedContent::of_row(row)) {
         return Ok(answer);
     }
     let mut source = MessageSource::new(context, row);

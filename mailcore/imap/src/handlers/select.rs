@@ -25,7 +25,7 @@ pub(crate) async fn select(
     account.notices.borrow_and_update();
     let context = connection.context(account);
     if let Some(before) = before {
-        leave(&context, before).await;
+        store_recent(&context, before).await;
     }
     let (reply, selected) = examine(&context, mailbox, read_only, out).await;
     Completion::Select(selected.map(Box::new), reply)
@@ -56,7 +56,7 @@ async fn examine(
     }
     out.put(format!("* OK [UIDVALIDITY {}] UIDs valid\r\n", selected.uid_validity.get()));
     out.put(format!("* OK [UIDNEXT {}] Predicted next UID\r\n", selected.uid_next.get()));
-    leave(context, &selected).await;
+    store_recent(context, &selected).await;
     selected.recent_cleared = selected.uid_next;
     let reply = match access {
         MailboxAccess::ReadWrite => StatusResponse::ok("SELECT completed").with_code("READ-WRITE"),
@@ -73,12 +73,12 @@ async fn open(context: &CommandContext<'_>, mailbox: &MailboxInfo) -> Result<(Ma
         context.config.store.read(account, mailbox.id, MessageSelection::ChangedSince(after), Columns::NONE, None)
     };
     let mut rows = read(after).await?;
-    message_list.take(&rows);
+    message_list.apply(&rows);
     if message_list.len() != rows.info.messages as usize && after != Modseq::new(0) {
         // The store no longer records all expunges since then.
         rows = read(Modseq::new(0)).await?;
         message_list = MessageList::default();
-        message_list.take(&rows);
+        message_list.apply(&rows);
     }
     message_lists.share(account, &rows.info, rows.info.highest_modseq, &mut message_list);
     Ok((rows.info, message_list))
@@ -86,7 +86,7 @@ async fn open(context: &CommandContext<'_>, mailbox: &MailboxInfo) -> Result<(Ma
 
 /// Records in the store that the messages reported here are not `\Recent` elsewhere (RFC 3501 §2.3.2); not for EXAMINE
 /// (§6.3.2). Best effort: on failure a message can be recent in two sessions.
-pub(crate) async fn leave(context: &CommandContext<'_>, selected: &SelectedMailbox) {
+pub(crate) async fn store_recent(context: &CommandContext<'_>, selected: &SelectedMailbox) {
     if selected.access == MailboxAccess::ReadOnly || selected.recent_cleared >= selected.uid_next {
         return;
     }

@@ -27,10 +27,10 @@ pub(crate) async fn store(
         Ok(indices) => indices,
         Err(error) => return Ok(StatusResponse::bad(error.0)),
     };
-    let done = StatusResponse::ok("STORE completed");
+    let ok = StatusResponse::ok("STORE completed");
     let uids = selected.uids(&indices);
     if uids.is_empty() {
-        return Ok(done);
+        return Ok(ok);
     }
     let change = match store.change {
         StoreChange::Replace => FlagChange::Replace(store.flags),
@@ -69,8 +69,8 @@ pub(crate) async fn store(
     }
     Ok(match store.messages.numbers {
         _ if is_refused => expunge_issued(),
-        NumberKind::Sequence if !is_whole => done.with_code("EXPUNGEISSUED"),
-        NumberKind::Sequence | NumberKind::Uid => done,
+        NumberKind::Sequence if !is_whole => ok.with_code("EXPUNGEISSUED"),
+        NumberKind::Sequence | NumberKind::Uid => ok,
     })
 }
 

@@ -100,7 +100,7 @@ async fn refusals() {
         S: f BAD Not a PLAIN message
         C: f2 AUTHENTICATE PLAIN =
         S: f2 BAD Not a PLAIN message
-        # RFC 4616 §2: nobody acts for another
+        # RFC 4616 §2: no user acts for another
         C: g AUTHENTICATE PLAIN b3RoZXIAem9lAHNlY3JldA==
         S: g NO [AUTHENTICATIONFAILED] Wrong name or password
         C: h AUTHENTICATE LOGIN /w==
@@ -215,8 +215,8 @@ async fn the_longest_password_logs_in() {
 #[tokio::test]
 async fn goodbyes() {
     for reason in [Goodbye::Timeout, Goodbye::Shutdown, Goodbye::TooMuch, Goodbye::Internal] {
-        let words = Site::new().client().session.goodbye(reason);
-        assert!(words.starts_with(b"* BYE ") && words.ends_with(b"\r\n"));
+        let reply = Site::new().client().session.goodbye(reason);
+        assert!(reply.starts_with(b"* BYE ") && reply.ends_with(b"\r\n"));
     }
 }
 

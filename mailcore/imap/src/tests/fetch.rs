@@ -110,7 +110,7 @@ async fn refusals() {
 }
 
 #[tokio::test]
-async fn seen_is_set_and_told() {
+async fn seen_is_set_and_reported() {
     let client = selected("SELECT", &["A: b\r\n\r\nc\r\n", "A: b\r\n\r\nd\r\n", "A: b\r\n\r\ne\r\n"]).await;
     let script = r"
         # RFC 3501 §6.4.5

@@ -20,7 +20,9 @@ const ITEMS_MAX: usize = 65_536;
 impl MimePart {
     /// Parses a message in time linear in its octets, with bounded depth and number of parts.
     pub fn of(message: &[u8]) -> Self {
-        PartSplitter { message, at: 0, boundaries: Vec::new(), parts: 0, items_left: ITEMS_MAX }.part(0, false).0
+        PartSplitter { message, at: 0, boundaries: Vec::new(), parts: 0, items_left: ITEMS_MAX }
+            .part(0, MediaType::plain_text)
+            .0
     }
 }
 
@@ -46,14 +48,15 @@ struct PartSplitter<'a> {
 }
 
 impl<'a> PartSplitter<'a> {
-    /// Parses the part that begins here. Returns it and why it ended; the boundary line is consumed.
-    fn part(&mut self, depth: usize, in_digest: bool) -> (MimePart, RunEnd) {
+    /// Parses the part that begins here; `default` gives its media type when it has none of its own. Returns it and why it
+    /// ended; the boundary line is consumed.
+    fn part(&mut self, depth: usize, default: fn() -> MediaType) -> (MimePart, RunEnd) {
         self.parts += 1;
         let start = self.at;
         let (header_end, cut) = self.header();
         let header = self.message.get(start..header_end).unwrap_or_default();
         let ContentFields { media, encoding, attributes } = self.content_fields(header);
-        let media = media.unwrap_or_else(|| if in_digest { MediaType::message() } else { MediaType::plain_text() });
+        let media = media.unwrap_or_else(default);
         let is_open = cut.is_none() && depth < PART_DEPTH_MAX && self.parts < PARTS_MAX;
         let (content, end, stop) = match cut {
             Some(stop) => (PartContent::Leaf, header_end, stop),
@@ -99,7 +102,7 @@ impl<'a> PartSplitter<'a> {
     }
 
     fn message(&mut self, depth: usize) -> (PartContent, usize, RunEnd) {
-        let (inner, stop) = self.part(depth + 1, false);
+        let (inner, stop) = self.part(depth + 1, MediaType::plain_text);
         let envelope = ImapEnvelope::of(inner.header_in(self.message)).bounded(self.items_left);
         self.items_left -= envelope.items().min(self.items_left);
         let end = usize::try_from(inner.body.end).unwrap_or(self.message.len());
@@ -112,7 +115,9 @@ impl<'a> PartSplitter<'a> {
             let (end, stop) = self.text();
             return (PartContent::Leaf, end, stop);
         };
-        let in_digest = media.subtype.eq_ignore_ascii_case(b"digest");
+        // RFC 2046 §5.1.5: a part of a digest is a message unless it says otherwise.
+        let is_digest = media.subtype.eq_ignore_ascii_case(b"digest");
+        let default: fn() -> MediaType = if is_digest { MediaType::message } else { MediaType::plain_text };
         let level = self.boundaries.len();
         self.boundaries.push(boundary);
         let (mut end, mut stop) = self.text();
@@ -121,7 +126,7 @@ impl<'a> PartSplitter<'a> {
             if at != level || self.parts >= PARTS_MAX {
                 break;
             }
-            let (part, after) = self.part(depth + 1, in_digest);
+            let (part, after) = self.part(depth + 1, default);
             end = usize::try_from(part.body.end).unwrap_or(self.message.len());
             parts.push(part);
             stop = after;

@@ -1,7 +1,7 @@
 //! Conversations, each with the rule that it checks.
 
 // A test fails by a panic; clippy recognizes only `#[test]` functions as tests, not their shared code.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod site;
 
@@ -257,7 +257,7 @@ async fn sasl_plain() {
             # NUL zoe NUL let me out
             C: AUTH PLAIN AHpvZQBsZXQgbWUgb3V0
             S: -ERR [AUTH] wrong name or password
-            # ana NUL zoe NUL let me in: nobody acts as another
+            # ana NUL zoe NUL let me in: no user acts as another
             C: AUTH PLAIN YW5hAHpvZQBsZXQgbWUgaW4=
             S: -ERR [AUTH] wrong name or password
             # NUL zoe NUL let me in
@@ -587,8 +587,8 @@ async fn the_lease_is_renewed() {
     transaction.lease = None;
     let _other = TransactionState::open(&*site.store, &site.config.view, &zoe).await.unwrap();
     let now = now + Duration::from_secs(11 * 60);
-    let words = transaction.may_go_on(&site.config.view, &*site.store, now).await.unwrap_err();
-    assert!(words.starts_with("-ERR [SYS/TEMP]"), "{words}");
+    let reply = transaction.may_go_on(&site.config.view, &*site.store, now).await.unwrap_err();
+    assert!(reply.starts_with("-ERR [SYS/TEMP]"), "{reply}");
 }
 
 /// A session that was frozen past its lease deletes nothing: another session has the maildrop.
@@ -612,8 +612,8 @@ async fn an_update_without_the_lease_removes_nothing() {
 
     transaction.lease = MemoryStore::default().lease(&name, Duration::from_secs(60)).await.unwrap();
     let later = Instant::now() + Duration::from_secs(11 * 60);
-    let words = transaction.may_go_on(&site.config.view, &*site.store, later).await.unwrap_err();
-    assert!(words.starts_with("-ERR [SYS/TEMP]"), "{words}");
+    let reply = transaction.may_go_on(&site.config.view, &*site.store, later).await.unwrap_err();
+    assert!(reply.starts_with("-ERR [SYS/TEMP]"), "{reply}");
 }
 
 #[tokio::test]
@@ -621,8 +621,8 @@ async fn last_words_and_patience() {
     let site = Site::new();
     let mut client = logged_in(&site).await;
     for reason in [Goodbye::Timeout, Goodbye::Shutdown, Goodbye::TooMuch, Goodbye::Internal] {
-        let words = String::from_utf8(client.session.goodbye(reason)).unwrap();
-        assert!(words.starts_with("-ERR ") && words.ends_with("\r\n"), "{words}");
+        let reply = String::from_utf8(client.session.goodbye(reason)).unwrap();
+        assert!(reply.starts_with("-ERR ") && reply.ends_with("\r\n"), "{reply}");
     }
     assert_eq!(client.session.idle_limit(), Duration::from_secs(600));
     assert!(site.connect().await.session.idle_limit() < Duration::from_secs(600));

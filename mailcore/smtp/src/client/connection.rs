@@ -87,9 +87,9 @@ impl Reply {
     /// outside 2xx and 5xx defers the message.
     pub(super) fn fate(self, reports: bool) -> Fate {
         match self.code {
-            200..=299 => Fate::Sent { reports, answer: self.words() },
-            500..=599 => Fate::Failed(self.words()),
-            _ => Fate::Deferred(self.words()),
+            200..=299 => Fate::Sent { reports, answer: self.to_line() },
+            500..=599 => Fate::Failed(self.to_line()),
+            _ => Fate::Deferred(self.to_line()),
         }
     }
 
@@ -105,10 +105,10 @@ impl Reply {
     /// The reply of a relay that did not ask for the data. A positive one is out of order and becomes 451, so that the
     /// message does not count as sent.
     pub(super) fn into_failure(self) -> Self {
-        if self.is_positive() { Self { code: 451, text: format!("out of order: {}", self.words()) } } else { self }
+        if self.is_positive() { Self { code: 451, text: format!("out of order: {}", self.to_line()) } } else { self }
     }
 
-    fn words(&self) -> String {
+    fn to_line(&self) -> String {
         let text: String = self.text.chars().take(REPLY_CHARS_KEPT).map(|c| if c == '\n' { ' ' } else { c }).collect();
         format!("{} {text}", self.code)
     }
@@ -132,7 +132,7 @@ impl Connection {
         let mut connection = Self::over(Box::new(socket));
         let greeting = connection.reply(GREETING_LIMIT).await?;
         if !greeting.is_positive() {
-            return Err(ConnectionError::Refused(greeting.words()));
+            return Err(ConnectionError::Refused(greeting.to_line()));
         }
         connection.hello(&config.hostname).await?;
         if connection.offers.start_tls {
@@ -144,23 +144,23 @@ impl Connection {
 
     /// EHLO, or HELO for a server that does not know EHLO (RFC 5321 §3.2).
     async fn hello(&mut self, hostname: &str) -> Result<(), ConnectionError> {
-        let ehlo = self.exchange(&format!("EHLO {hostname}\r\n"), GREETING_LIMIT).await?;
+        let ehlo = self.send_command(&format!("EHLO {hostname}\r\n"), GREETING_LIMIT).await?;
         if ehlo.is_positive() {
             self.offers = OfferedExtensions::read(&ehlo.text);
             return Ok(());
         }
         self.offers = OfferedExtensions::default();
-        let helo = self.exchange(&format!("HELO {hostname}\r\n"), GREETING_LIMIT).await?;
-        if helo.is_positive() { Ok(()) } else { Err(ConnectionError::Refused(helo.words())) }
+        let helo = self.send_command(&format!("HELO {hostname}\r\n"), GREETING_LIMIT).await?;
+        if helo.is_positive() { Ok(()) } else { Err(ConnectionError::Refused(helo.to_line())) }
     }
 
     /// STARTTLS and the handshake (RFC 3207 §4).
     async fn start_tls(mut self, config: &RelayConfig) -> Result<Self, ConnectionError> {
         // Octets that arrived before the command was sent cannot be the relay's answer to it.
         self.expect_silence()?;
-        let reply = self.exchange("STARTTLS\r\n", GREETING_LIMIT).await?;
+        let reply = self.send_command("STARTTLS\r\n", GREETING_LIMIT).await?;
         if reply.code != 220 {
-            return Err(ConnectionError::Tls(reply.words()));
+            return Err(ConnectionError::Tls(reply.to_line()));
         }
         self.expect_silence()?;
         let socket = self.stream.into_inner().into_inner();
@@ -181,19 +181,19 @@ impl Connection {
     }
 
     /// Sends one command and reads its reply.
-    pub(super) async fn exchange(&mut self, command: &str, limit: Duration) -> Result<Reply, ConnectionError> {
+    pub(super) async fn send_command(&mut self, command: &str, limit: Duration) -> Result<Reply, ConnectionError> {
         self.write(command.as_bytes(), limit).await?;
         self.reply(limit).await
     }
 
     /// Puts octets into the output buffer, which is sent when it is full.
-    pub(super) async fn put(&mut self, octets: &[u8], limit: Duration) -> Result<(), ConnectionError> {
+    pub(super) async fn write_buffered(&mut self, octets: &[u8], limit: Duration) -> Result<(), ConnectionError> {
         within(limit, "write", self.stream.write_all(octets)).await
     }
 
     /// Puts octets into the output buffer and sends it.
     pub(super) async fn write(&mut self, octets: &[u8], limit: Duration) -> Result<(), ConnectionError> {
-        self.put(octets, limit).await?;
+        self.write_buffered(octets, limit).await?;
         within(limit, "write", self.stream.flush()).await
     }
 
@@ -206,11 +206,11 @@ impl Connection {
         let mut text = String::new();
         for _ in 0..REPLY_LINES_MAX {
             let line = self.read_line().await?;
-            let (code, is_last, words) = split_reply(&line).ok_or(ConnectionError::NoReply("no code"))?;
+            let (code, is_last, part) = split_reply(&line).ok_or(ConnectionError::NoReply("no code"))?;
             if !text.is_empty() {
                 text.push('\n');
             }
-            text.push_str(words);
+            text.push_str(part);
             if is_last {
                 return Ok(Reply { code, text });
             }

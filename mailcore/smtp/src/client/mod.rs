@@ -92,7 +92,7 @@ impl RelayClient {
     async fn send_one(&self, message: &OutgoingMessage<'_>, deadline: Instant) -> Vec<Fate> {
         // Known fates stay when the connection breaks later.
         let mut known: Vec<Option<Fate>> = vec![None; message.recipients.len()];
-        let rest = match self.converse(message, &mut known, deadline).await {
+        let rest = match self.run_transaction(message, &mut known, deadline).await {
             Ok((reply, reports)) => reply.fate(reports),
             Err(trouble) => Fate::Deferred(trouble.to_string()),
         };
@@ -101,7 +101,7 @@ impl RelayClient {
 
     /// The reply that decides about all recipients whose fate is not in `known`, and whether the relay takes the parameters
     /// of RFC 3461.
-    async fn converse(
+    async fn run_transaction(
         &self,
         message: &OutgoingMessage<'_>,
         known: &mut [Option<Fate>],
@@ -132,7 +132,7 @@ impl RelayClient {
     fn quit(&self, mut connection: Connection) {
         if let Ok(room) = Arc::clone(&self.quits).try_acquire_owned() {
             tokio::spawn(async move {
-                let _ = connection.exchange("QUIT\r\n", QUIT_LIMIT).await;
+                let _ = connection.send_command("QUIT\r\n", QUIT_LIMIT).await;
                 drop(room);
             });
         }
@@ -217,18 +217,18 @@ impl Connection {
         message: &OutgoingMessage<'_>,
         known: &mut [Option<Fate>],
     ) -> Result<TransactionStage, ConnectionError> {
-        let mail = self.exchange(mail, COMMAND_LIMIT).await?;
+        let mail = self.send_command(mail, COMMAND_LIMIT).await?;
         if !mail.is_positive() {
             return Ok(TransactionStage::Decided(mail.into_failure()));
         }
         for (recipient, fate) in message.recipients.iter().zip(known.iter_mut()) {
             let command = self.rcpt_command(recipient);
-            *fate = self.exchange(&command, COMMAND_LIMIT).await?.recipient_fate();
+            *fate = self.send_command(&command, COMMAND_LIMIT).await?.recipient_fate();
         }
         if known.iter().all(Option::is_some) {
             return Ok(TransactionStage::Decided(mail));
         }
-        let data = self.exchange("DATA\r\n", COMMAND_LIMIT).await?;
+        let data = self.send_command("DATA\r\n", COMMAND_LIMIT).await?;
         if data.code != 354 {
             return Ok(TransactionStage::Decided(data.into_failure()));
         }
@@ -265,7 +265,7 @@ impl Connection {
 
     async fn send_data(&mut self, message: &OutgoingMessage<'_>) -> Result<TransactionStage, ConnectionError> {
         for part in stuffing::stuffed(message.body) {
-            self.put(part, DATA_BLOCK_LIMIT).await?;
+            self.write_buffered(part, DATA_BLOCK_LIMIT).await?;
         }
         self.write(b"", DATA_BLOCK_LIMIT).await?;
         Ok(TransactionStage::AllButEnd)

@@ -167,8 +167,8 @@ impl SmtpSession {
         if taken == 0 {
             return Ok(refused.into_iter().next().map(|(_, refusal)| refusal));
         }
-        let words: Vec<String> = refused.iter().map(|(_, refusal)| refusal.to_string()).collect();
-        let failed = refused.iter().map(|(recipient, _)| recipient).zip(words.iter().map(String::as_str));
+        let texts: Vec<String> = refused.iter().map(|(_, refusal)| refusal.to_string()).collect();
+        let failed = refused.iter().map(|(recipient, _)| recipient).zip(texts.iter().map(String::as_str));
         Self::trace_taken(transaction, failed, TraceOutcome::Failed, message, now);
         self.bounce(transaction, refused, message, now).await?;
         Ok(None)

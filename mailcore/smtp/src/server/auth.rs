@@ -65,11 +65,11 @@ impl SmtpSession {
         }
         match initial {
             Some(response) => self.auth_response(exchange, &response, out).await,
-            None => self.ask(exchange, out),
+            None => self.send_challenge(exchange, out),
         }
     }
 
-    fn ask(&mut self, exchange: AuthStep, out: &mut OutputBuffer<'_>) -> Step {
+    fn send_challenge(&mut self, exchange: AuthStep, out: &mut OutputBuffer<'_>) -> Step {
         out.put(exchange.challenge());
         self.state = State::Auth(exchange);
         Step::Continue
@@ -89,7 +89,7 @@ impl SmtpSession {
                 Err(_) => self.refuse(reply::BAD_BASE64, out),
             },
             AuthStep::LoginName => match String::from_utf8(response) {
-                Ok(name) => self.ask(AuthStep::LoginPassword(name), out),
+                Ok(name) => self.send_challenge(AuthStep::LoginPassword(name), out),
                 Err(_) => self.refuse(reply::BAD_BASE64, out),
             },
             AuthStep::LoginPassword(authentication) => match String::from_utf8(response) {
@@ -137,12 +137,12 @@ impl SmtpSession {
         authorization.is_empty() || acts_as().is_some_and(|other| other.entry_uuid == person.entry_uuid)
     }
 
-    fn login_refused(&mut self, words: Reply, out: &mut OutputBuffer<'_>) -> Step {
+    fn login_refused(&mut self, refusal: Reply, out: &mut OutputBuffer<'_>) -> Step {
         self.login_failures += 1;
         if self.login_failures >= LOGIN_FAILURES_MAX {
             send_reply(reply::TOO_MANY_ERRORS, out);
             return Step::Close;
         }
-        send_reply(words, out)
+        send_reply(refusal, out)
     }
 }

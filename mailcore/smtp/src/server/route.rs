@@ -42,7 +42,7 @@ impl DeliveryRoute {
     }
 }
 
-/// RFC 5321 §4.5.1: `postmaster` without a domain is the postmaster of this site, whoever the directory names.
+/// RFC 5321 §4.5.1: `postmaster` without a domain is the postmaster of this site, whichever person the directory names.
 fn local_address(path: &Path, config: &SmtpConfig) -> Option<Address> {
     path.address().or_else(|| if path.domain().is_empty() { config.delivery.postmaster() } else { None })
 }

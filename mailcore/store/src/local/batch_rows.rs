@@ -48,14 +48,14 @@ impl AccountRows for LocalRows<'_> {
         Ok(BodyId::new(self.account, number))
     }
 
-    fn hold(&mut self, body: BodyId) -> Result<(), BatchError> {
+    fn add_reference(&mut self, body: BodyId) -> Result<(), BatchError> {
         match add_reference(&self.database.connection, self.number(body)?)? {
             true => Ok(()),
             false => Err(damaged(format!("a message without its body {body}")).into()),
         }
     }
 
-    fn release(&mut self, body: BodyId) -> Result<(), BatchError> {
+    fn drop_reference(&mut self, body: BodyId) -> Result<(), BatchError> {
         // A missing body is damage, but must not keep its message from being expunged.
         if !drop_reference(&self.database.connection, self.number(body)?)? {
             drop(damaged(format!("a message without its body {body}")));

@@ -68,7 +68,7 @@ impl IncomingBodies {
     }
 
     /// Drops the numbers that a rolled-back group reserved.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn drop_reserved(&mut self) {
         self.begin(BodyDestination::default());
         self.numbers = (0, 0);
     }
@@ -86,7 +86,7 @@ impl IncomingBodies {
     }
 
     /// Stores a body with one reference, or adds a reference to the row that this buffer already has in this group.
-    pub(super) fn keep(
+    pub(super) fn store_body(
         &mut self,
         connection: &Connection,
         pack: &mut PackWriter,

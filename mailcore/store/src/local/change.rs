@@ -11,9 +11,9 @@ pub(super) trait QueuedChange: Send {
     /// Makes the change inside the transaction; an error rolls back this change only.
     fn run(&mut self, database: &mut Database) -> Result<(), StoreError>;
     /// Marks the outcome as unknown from here on, because the commit has begun.
-    fn doubt(&mut self);
+    fn mark_unknown(&mut self);
     /// Answers the caller; `Err` when the transaction was not completed.
-    fn answer(self: Box<Self>, committed: Result<(), CommitFailure>);
+    fn reply(self: Box<Self>, committed: Result<(), CommitFailure>);
 }
 
 impl From<CommitFailure> for StoreError {
@@ -47,11 +47,11 @@ impl<T: Send, F: FnOnce(&mut Database) -> Result<T, StoreError> + Send> QueuedCh
         }
     }
 
-    fn doubt(&mut self) {
-        self.reply.doubt();
+    fn mark_unknown(&mut self) {
+        self.reply.mark_unknown();
     }
 
-    fn answer(self: Box<Self>, committed: Result<(), CommitFailure>) {
+    fn reply(self: Box<Self>, committed: Result<(), CommitFailure>) {
         match (committed, self.result) {
             (Ok(()), Some(result)) => self.reply.send(result),
             (Ok(()), None) => self.reply.send(Err(StoreError::Unavailable("not run".into()))),

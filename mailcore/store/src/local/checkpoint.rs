@@ -21,10 +21,10 @@ const ROWS_DUE: u64 = 4_000;
 /// Changed rows after which the committer copies the whole log itself, because the thread cannot keep up.
 const ROWS_OVERDUE: u64 = 8 * ROWS_DUE;
 
-/// One log to copy; `done` is set after the attempt.
+/// One log to copy; `is_done` is set after the attempt.
 struct CheckpointRequest {
     database: PathBuf,
-    done: Arc<AtomicBool>,
+    is_done: Arc<AtomicBool>,
 }
 
 /// The checkpoint thread for all databases of a store.
@@ -36,7 +36,7 @@ pub(super) struct Checkpointer {
 impl Checkpointer {
     pub(super) fn start() -> std::io::Result<Self> {
         let (requests, inbox) = mpsc::channel();
-        let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || run(&inbox))?;
+        let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || run_checkpoints(&inbox))?;
         Ok(Self { requests: Some(requests), thread: Some(thread) })
     }
 
@@ -45,8 +45,8 @@ impl Checkpointer {
         CheckpointLog {
             database,
             requests: self.requests.clone(),
-            done: Arc::default(),
-            asked: false,
+            is_done: Arc::default(),
+            is_requested: false,
             moved_at: 0,
             pages: 0,
         }
@@ -62,9 +62,9 @@ impl Drop for Checkpointer {
     }
 }
 
-fn run(inbox: &mpsc::Receiver<CheckpointRequest>) {
+fn run_checkpoints(inbox: &mpsc::Receiver<CheckpointRequest>) {
     let mut connections = HashMap::new();
-    while let Ok(CheckpointRequest { database, done }) = inbox.recv() {
+    while let Ok(CheckpointRequest { database, is_done }) = inbox.recv() {
         if !connections.contains_key(&database) {
             match schema::connect(&database, schema::CHECKPOINT_CACHE_KIB) {
                 Ok(connection) => drop(connections.insert(database.clone(), connection)),
@@ -74,7 +74,7 @@ fn run(inbox: &mpsc::Receiver<CheckpointRequest>) {
         if let Some(connection) = connections.get(&database) {
             checkpoint(connection);
         }
-        done.store(true, Ordering::Release);
+        is_done.store(true, Ordering::Release);
     }
 }
 
@@ -89,8 +89,8 @@ fn checkpoint(connection: &Connection) {
 pub(super) struct CheckpointLog {
     database: PathBuf,
     requests: Option<mpsc::Sender<CheckpointRequest>>,
-    done: Arc<AtomicBool>,
-    asked: bool,
+    is_done: Arc<AtomicBool>,
+    is_requested: bool,
     /// The count of changes when the log was last copied completely.
     moved_at: u64,
     /// Changed pages that the connection does not count as rows.
@@ -101,13 +101,13 @@ impl CheckpointLog {
     /// Called after each commit.
     pub(super) fn committed(&mut self, connection: &Connection) {
         let rows = self.changes(connection).saturating_sub(self.moved_at);
-        let ready = self.asked && self.done.swap(false, Ordering::Acquire);
+        let ready = self.is_requested && self.is_done.swap(false, Ordering::Acquire);
         if ready || rows > ROWS_OVERDUE {
-            self.asked &= !ready;
+            self.is_requested &= !ready;
             self.move_rest(connection);
-        } else if !self.asked && rows > ROWS_DUE {
-            let request = CheckpointRequest { database: self.database.clone(), done: Arc::clone(&self.done) };
-            self.asked = self.requests.as_ref().is_some_and(|requests| requests.send(request).is_ok());
+        } else if !self.is_requested && rows > ROWS_DUE {
+            let request = CheckpointRequest { database: self.database.clone(), is_done: Arc::clone(&self.is_done) };
+            self.is_requested = self.requests.as_ref().is_some_and(|requests| requests.send(request).is_ok());
         }
     }
 
@@ -124,7 +124,7 @@ impl CheckpointLog {
     }
 
     /// Counts changed pages that are not rows.
-    pub(super) fn note(&mut self, pages: u64) {
+    pub(super) fn count_pages(&mut self, pages: u64) {
         self.pages += pages;
     }
 

@@ -123,7 +123,7 @@ impl<J: Send + 'static> Committer<J> {
     pub(super) async fn send(&self, job: J, octets: usize) {
         let units = u32::try_from(octets / 1024).unwrap_or(ROOM_UNITS).saturating_add(1).min(ROOM_UNITS);
         let Ok(room) = Arc::clone(&self.room).acquire_many_owned(units).await else { return };
-        self.put(QueuedWork { job, octets, _room: Some(room) });
+        self.enqueue(QueuedWork { job, octets, _room: Some(room) });
     }
 
     /// Whether the thread died by a panic.
@@ -133,10 +133,10 @@ impl<J: Send + 'static> Committer<J> {
 
     /// Queues a job at once, ignoring the bound: only for a caller with at most one job in the queue.
     pub(super) fn send_now(&self, job: J) {
-        self.put(QueuedWork { job, octets: 0, _room: None });
+        self.enqueue(QueuedWork { job, octets: 0, _room: None });
     }
 
-    fn put(&self, waiting: QueuedWork<J>) {
+    fn enqueue(&self, waiting: QueuedWork<J>) {
         let mut state = self.inbox.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.closed {
             state.jobs.push_back(waiting);
@@ -177,7 +177,7 @@ impl<T, E: From<CommitFailure>> ReplySender<T, E> {
     }
 
     /// Marks the outcome as unknown from here on, because the commit has begun.
-    pub(super) fn doubt(&mut self) {
+    pub(super) fn mark_unknown(&mut self) {
         self.in_doubt = true;
     }
 
@@ -201,7 +201,9 @@ impl<T, E: From<CommitFailure>> Drop for ReplySender<T, E> {
 }
 
 /// Waits for the reply.
-pub(super) async fn answer<T, E: From<CommitFailure>>(receiver: oneshot::Receiver<Result<T, E>>) -> Result<T, E> {
+pub(super) async fn wait_for_reply<T, E: From<CommitFailure>>(
+    receiver: oneshot::Receiver<Result<T, E>>,
+) -> Result<T, E> {
     receiver.await.unwrap_or_else(|_| Err(CommitFailure::Unknown.into()))
 }
 
@@ -216,7 +218,7 @@ mod tests {
         type Work = NumberedWork;
         fn commit(&mut self, group: Vec<NumberedWork>, _octets: usize) {
             for NumberedWork(number, mut reply) in group {
-                reply.doubt();
+                reply.mark_unknown();
                 assert_ne!(number, 13);
                 reply.send(Ok(number));
             }
@@ -227,7 +229,7 @@ mod tests {
     async fn ask(committer: &Committer<NumberedWork>, number: u32) -> Result<u32, CommitFailure> {
         let (reply, receiver) = ReplySender::new();
         committer.send(NumberedWork(number, reply), 10_000).await;
-        answer(receiver).await
+        wait_for_reply(receiver).await
     }
 
     #[tokio::test]
@@ -255,7 +257,7 @@ mod tests {
         }
         drop(committer);
         for receiver in receivers {
-            assert!(matches!(answer(receiver).await, Ok(1)));
+            assert!(matches!(wait_for_reply(receiver).await, Ok(1)));
         }
     }
 }

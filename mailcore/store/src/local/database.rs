@@ -24,7 +24,7 @@ pub(super) struct Database {
     pub(super) numbers: Arc<PackNumbers>,
     incoming: IncomingBodies,
     /// The open pack, once table `pack` has it.
-    named: Option<u32>,
+    named_pack: Option<u32>,
     /// Whether messages entered the queue in this transaction.
     pub(super) arrived: bool,
     log: CheckpointLog,
@@ -61,7 +61,7 @@ impl Database {
         let mut pack = PackWriter::new(folder, &numbers, pack_octets_max);
         pack.resume().map_err(unavailable)?;
         let (incoming, log) = (IncomingBodies::default(), checkpointer.log_of(path));
-        Ok(Self { connection, pack, numbers, incoming, named: None, arrived: false, log })
+        Ok(Self { connection, pack, numbers, incoming, named_pack: None, arrived: false, log })
     }
 
     /// Begins the transaction of a group whose bodies go to `destination`.
@@ -72,23 +72,23 @@ impl Database {
         }
         self.incoming.begin(destination);
         self.arrived = false;
-        self.run("BEGIN IMMEDIATE").map_err(not_done)
+        self.execute("BEGIN IMMEDIATE").map_err(not_done)
     }
 
     /// Records the open pack as made by this database, before a row refers to a place in it.
     pub(super) fn name_pack(&mut self) -> Result<(), CommitFailure> {
         let number = self.pack.number();
-        if number.is_some() && number != self.named {
+        if number.is_some() && number != self.named_pack {
             let named = name_pack(&self.connection, number.unwrap_or_default());
             named.map_err(|error| CommitFailure::NotDone(error.to_string()))?;
-            self.named = number;
+            self.named_pack = number;
         }
         Ok(())
     }
 
     /// Begins a part that may be rolled back alone.
     pub(super) fn begin_part(&mut self) -> rusqlite::Result<Savepoint> {
-        self.run("SAVEPOINT one")?;
+        self.execute("SAVEPOINT one")?;
         Ok(self.mark())
     }
 
@@ -107,14 +107,14 @@ impl Database {
         if !keep {
             self.pack.take_back(mark.placed);
             self.incoming.take_back(mark.incoming);
-            self.run("ROLLBACK TO one")?;
+            self.execute("ROLLBACK TO one")?;
         }
-        self.run("RELEASE one")
+        self.execute("RELEASE one")
     }
 
     /// Stores a body with one more reference, and its derived columns. Returns the number of its row.
     pub(super) fn keep_body(&mut self, body: &Bytes, derived: Option<&Derived>) -> Result<u64, StoreError> {
-        self.incoming.keep(&self.connection, &mut self.pack, body, derived)
+        self.incoming.store_body(&self.connection, &mut self.pack, body, derived)
     }
 
     /// Whether a change inside the transaction can be rolled back alone: after some errors (disk full, I/O) SQLite ends
@@ -128,7 +128,7 @@ impl Database {
             self.roll_back();
             return Err(not_done(error));
         }
-        let committed = self.run("COMMIT");
+        let committed = self.execute("COMMIT");
         if committed.is_err() {
             self.roll_back();
         }
@@ -148,18 +148,18 @@ impl Database {
     }
 
     pub(super) fn roll_back(&mut self) {
-        self.pack.forget();
-        self.incoming.forget();
-        self.named = None;
+        self.pack.drop_unwritten();
+        self.incoming.drop_reserved();
+        self.named_pack = None;
         if self.in_transaction()
-            && let Err(error) = self.run("ROLLBACK")
+            && let Err(error) = self.execute("ROLLBACK")
         {
             tracing::error!(%error, "rollback");
         }
     }
 
     /// Runs prepared statements that return no rows.
-    pub(super) fn run(&self, sql: &str) -> rusqlite::Result<()> {
+    pub(super) fn execute(&self, sql: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
 
@@ -170,7 +170,7 @@ impl Database {
 
     /// Counts changed pages that are not rows, for the log.
     pub(super) fn note_pages(&mut self, pages: u64) {
-        self.log.note(pages);
+        self.log.count_pages(pages);
     }
 
     pub(super) fn idle(&mut self) {

@@ -65,8 +65,8 @@ impl CommitterLoad {
     /// Counts a commit, and the octets of bodies that it stored inline.
     pub(super) fn committed(&self, inline_octets: u64) {
         self.commits.fetch_add(1, Ordering::Relaxed);
-        let held = self.inline_octets.fetch_add(inline_octets, Ordering::Relaxed);
-        if held < INLINE_MOVED_AT && held + inline_octets >= INLINE_MOVED_AT {
+        let before = self.inline_octets.fetch_add(inline_octets, Ordering::Relaxed);
+        if before < INLINE_MOVED_AT && before + inline_octets >= INLINE_MOVED_AT {
             self.signal.wake();
         }
     }
@@ -87,14 +87,14 @@ impl CommitterLoad {
     }
 
     /// Subtracts octets that the upkeep moved to a pack.
-    pub(super) fn moved(&self, octets: u64) {
+    pub(super) fn subtract_moved(&self, octets: u64) {
         let less = |held: u64| Some(held.saturating_sub(octets));
         // Bodies of refused batches stay counted until `emptied`.
         let _ = self.inline_octets.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
     /// Resets the count when no inline body is left, and with it the octets of refused batches.
-    pub(super) fn emptied(&self) {
+    pub(super) fn reset(&self) {
         self.inline_octets.store(0, Ordering::Relaxed);
     }
 }

@@ -23,11 +23,13 @@ use crate::mailbox::clip;
 /// Size at which a pack is full, octets: compaction rewrites one in some seconds, and a shard of 100 GB has a few
 /// hundred files.
 pub(super) const PACK_OCTETS_MAX: u64 = 256 * 1024 * 1024;
-/// Octets covered by one checksum, so that a part of a large message can be read and checked alone.
+/// Octets covered by one checksum, so that a part of a large message can be read and checked by itself.
 const CHUNK_OCTETS: u64 = 64 * 1024;
 /// Octets kept of a BLAKE3 hash: enough to detect accidents.
 const SUM_OCTETS: usize = 8;
+/// First octets of each record, with the version of its layout.
 const MAGIC: [u8; 4] = *b"PVb1";
+/// Octets of a record before its checksums: [`MAGIC`], and the length of the body in 8.
 const HEAD_OCTETS: u64 = 12;
 /// Maximum number of bodies in one write, each with its head: a system call takes 1,024 pieces (IOV_MAX).
 const WRITE_BODIES: usize = 512;
@@ -108,7 +110,7 @@ impl PackNumbers {
         self.state().open.contains(&number)
     }
 
-    fn take(&self) -> u32 {
+    fn next_number(&self) -> u32 {
         let mut state = self.state();
         state.last += 1;
         let number = state.last;
@@ -187,7 +189,7 @@ impl PackWriter {
         if self.open.is_none() {
             // The number is used up even when the folder cannot be synced: the file may or may not exist, and is not
             // reused.
-            let number = self.numbers.take();
+            let number = self.numbers.next_number();
             let made = File::create_new(path(&self.folder, number)).and_then(|file| {
                 sync_folder(&self.folder)?;
                 Ok(file)
@@ -200,7 +202,7 @@ impl PackWriter {
                 }
             }
         }
-        self.forget();
+        self.drop_unwritten();
         Ok(())
     }
 
@@ -253,7 +255,7 @@ impl PackWriter {
     }
 
     /// Drops all bodies that are not written.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn drop_unwritten(&mut self) {
         self.placed.clear();
         self.end = self.open.as_ref().map_or(0, |pack| pack.end);
     }
@@ -274,7 +276,7 @@ impl PackWriter {
             return Err(error);
         }
         pack.end = self.end;
-        self.forget();
+        self.drop_unwritten();
         Ok(())
     }
 }
@@ -350,11 +352,11 @@ impl PackReader {
     }
 
     /// Closes a removed pack: its space is free once all readers have closed it.
-    pub(super) fn forget(&self, pack: u32) {
+    pub(super) fn close(&self, pack: u32) {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&pack);
     }
 
-    /// Opens a pack. Holds the lock meanwhile, so that [`Self::forget`] knows every file that was opened before a
+    /// Opens a pack. Holds the lock meanwhile, so that [`Self::close`] knows every file that was opened before a
     /// removal.
     fn file(&self, pack: u32) -> Result<Option<Arc<File>>, StoreError> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -553,7 +555,7 @@ mod tests {
             assert_eq!(reader.read(*place, None).unwrap(), body);
         }
         std::fs::remove_file(path(folder.path(), 2)).unwrap();
-        reader.forget(2);
+        reader.close(2);
         assert_eq!(reader.read_if_there(places[1], None), Ok(None));
         assert!(matches!(reader.read(places[1], None), Err(StoreError::Damaged(_))));
     }

@@ -23,7 +23,7 @@ impl LocalStore {
         self.shards.get(key.shard()).ok_or(StoreError::Gone)
     }
 
-    async fn take(&self, mut take: TakeLimits) -> Result<Vec<TakenRow>, StoreError> {
+    async fn take_due_rows(&self, mut take: TakeLimits) -> Result<Vec<TakenRow>, StoreError> {
         let now = take.now;
         let mut due = Vec::new();
         for (number, shard) in self.numbered() {
@@ -39,7 +39,7 @@ impl LocalStore {
                 break;
             }
             let rest = take.clone();
-            let (some, rest) = shard.change(0, move |database| queue_rows::take(database, number, rest)).await?;
+            let (some, rest) = shard.change(0, move |database| queue_rows::take_due(database, number, rest)).await?;
             taken.extend(some);
             take = rest;
         }
@@ -116,7 +116,7 @@ impl QueueStore for LocalStore {
     }
 
     fn take_due(&self, take: TakeLimits) -> BoxFuture<'_, Result<Vec<TakenRow>, StoreError>> {
-        Box::pin(self.take(take))
+        Box::pin(self.take_due_rows(take))
     }
 
     fn queued_body(&self, row: &QueueRow) -> BoxFuture<'_, Result<Bytes, StoreError>> {
@@ -134,12 +134,13 @@ impl QueueStore for LocalStore {
     fn advance(
         &self,
         claim: Claim,
-        left: Vec<QueuedRecipient>,
+        remaining: Vec<QueuedRecipient>,
         held_until: Timestamp,
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
         let octets = caused.iter().map(|outgoing| outgoing.body.len()).sum();
-        let advance = move |database: &mut Database| queue_rows::advance(database, claim, left, held_until, &caused);
+        let advance =
+            move |database: &mut Database| queue_rows::advance(database, claim, remaining, held_until, &caused);
         Box::pin(async move {
             let is_held = self.shard_of(claim.key)?.change(octets, advance).await?;
             is_held.then_some(()).ok_or(LeaseError::Fenced)
@@ -149,10 +150,10 @@ impl QueueStore for LocalStore {
     fn settle(
         &self,
         claim: Claim,
-        left: AttemptOutcome,
+        outcome: AttemptOutcome,
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
-        Box::pin(self.end(claim, left, caused))
+        Box::pin(self.end(claim, outcome, caused))
     }
 
     fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {

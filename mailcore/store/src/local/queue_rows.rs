@@ -133,7 +133,7 @@ pub(super) fn first_due(connection: &Connection, now: Timestamp) -> Result<Optio
 }
 
 /// Takes rows up to the limits of `take`; returns it with the remaining room.
-pub(super) fn take(
+pub(super) fn take_due(
     database: &Database,
     shard: u8,
     mut take: TakeLimits,
@@ -175,8 +175,8 @@ fn due(connection: &Connection, shard: u8, take: &TakeLimits) -> Result<Vec<(i64
     while room.most > 0
         && let Some(row) = rows.next().map_err(storage)?
     {
-        let (number, destination) = (row.get(0).map_err(storage)?, Destination::kept(&text(row, 1)?));
-        if room.has_room_for(&destination) && !take.held.contains(&RowKey::new(shard, number)) {
+        let (number, destination) = (row.get(0).map_err(storage)?, Destination::of_stored(&text(row, 1)?));
+        if room.has_room_for(&destination) && !take.held_rows.contains(&RowKey::new(shard, number)) {
             room.count(&destination);
             due.push((number, destination));
         }
@@ -196,31 +196,31 @@ pub(super) fn renew(connection: &Connection, claim: Claim, until: Timestamp) -> 
     let sql = "UPDATE outgoing SET lease_until = max(lease_until, ?) WHERE no = ? AND message = ? AND attempts = ?
         AND lease_until <> 0";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
-    let held = params![SecondColumn(until), claim.key.number(), claim.id.as_bytes(), claim.attempt];
-    Ok(statement.execute(held).map_err(storage)? == 1)
+    let values = params![SecondColumn(until), claim.key.number(), claim.id.as_bytes(), claim.attempt];
+    Ok(statement.execute(values).map_err(storage)? == 1)
 }
 
 /// Returns until when the claim holds a row; `None` when it no longer does.
 pub(super) fn held_until(connection: &Connection, claim: Claim) -> Result<Option<Timestamp>, StoreError> {
     let sql = "SELECT lease_until FROM outgoing WHERE no = ? AND message = ? AND attempts = ? AND lease_until <> 0";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
-    let held = params![claim.key.number(), claim.id.as_bytes(), claim.attempt];
-    statement.query_row(held, |row| time(row, 0)).optional().map_err(storage)
+    let values = params![claim.key.number(), claim.id.as_bytes(), claim.attempt];
+    statement.query_row(values, |row| time(row, 0)).optional().map_err(storage)
 }
 
 /// Ends a taking; false, without a change, when the row is no longer the worker's.
 pub(super) fn settle(
     database: &mut Database,
     claim: Claim,
-    left: &AttemptOutcome,
+    outcome: &AttemptOutcome,
     caused: &[NewMessage],
 ) -> Result<bool, StoreError> {
     if held_until(&database.connection, claim)?.is_none() {
         return Ok(false);
     }
-    match left.recipients.is_empty() {
-        true => remove(&database.connection, claim, left.now)?,
-        false => put_back(&database.connection, claim, left)?,
+    match outcome.recipients.is_empty() {
+        true => remove(&database.connection, claim, outcome.now)?,
+        false => put_back(&database.connection, claim, outcome)?,
     }
     for outgoing in caused {
         enqueue(database, outgoing)?;
@@ -253,14 +253,14 @@ fn put_back(connection: &Connection, claim: Claim, left: &AttemptOutcome) -> Res
 pub(super) fn advance(
     database: &mut Database,
     claim: Claim,
-    left: Vec<QueuedRecipient>,
+    remaining: Vec<QueuedRecipient>,
     held_until: Timestamp,
     caused: &[NewMessage],
 ) -> Result<bool, StoreError> {
     if self::held_until(&database.connection, claim)?.is_none() {
         return Ok(false);
     }
-    let envelope = envelope_for(&database.connection, claim, left)?;
+    let envelope = envelope_for(&database.connection, claim, remaining)?;
     let sql = "UPDATE outgoing SET envelope = ?, lease_until = max(lease_until, ?), unsettled = 0 WHERE no = ?";
     execute(&database.connection, sql, params![envelope, SecondColumn(held_until), claim.key.number()])?;
     for outgoing in caused {
@@ -332,8 +332,8 @@ pub(super) fn locate(connection: &Connection, key: RowKey, id: QueueId) -> Resul
 pub(super) fn body(connection: &Connection, key: RowKey, id: QueueId) -> Result<Option<u64>, StoreError> {
     let sql = "SELECT body FROM outgoing WHERE no = ? AND message = ?";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
-    let held = params![key.number(), id.as_bytes()];
-    let body: Option<i64> = statement.query_row(held, |row| row.get(0)).optional().map_err(storage)?;
+    let values = params![key.number(), id.as_bytes()];
+    let body: Option<i64> = statement.query_row(values, |row| row.get(0)).optional().map_err(storage)?;
     Ok(body.map(i64::unsigned_abs))
 }
 
@@ -344,7 +344,7 @@ fn read_row(row: &Row<'_>, shard: u8) -> Result<QueueRow, StoreError> {
     let (attempts, octets) = (number(row, 5).ok(), number(row, 7).ok());
     let set_aside: Option<String> = row.get(6).unwrap_or_else(|_| Some("unreadable: why it was set aside".into()));
     let envelope = row.get_ref(8).map_err(storage)?.as_blob().unwrap_or_default();
-    let (kept, fault) = match KeptEnvelope::decode(envelope) {
+    let (envelope, fault) = match KeptEnvelope::decode(envelope) {
         Ok(kept) => (kept, None),
         Err(why) => (KeptEnvelope::new(&Envelope::new(None, []), Vec::new()), Some(why)),
     };
@@ -353,12 +353,12 @@ fn read_row(row: &Row<'_>, shard: u8) -> Result<QueueRow, StoreError> {
     Ok(QueueRow {
         key: RowKey::new(shard, row.get(0).map_err(storage)?),
         id: QueueId::new(id.unwrap_or_default()),
-        destination: Destination::kept(&text(row, 2)?),
-        reverse_path: kept.reverse_path,
-        recipients: kept.recipients,
-        eight_bit: kept.eight_bit,
-        envelope_id: kept.envelope_id,
-        ret: kept.ret,
+        destination: Destination::of_stored(&text(row, 2)?),
+        reverse_path: envelope.reverse_path,
+        recipients: envelope.recipients,
+        eight_bit: envelope.eight_bit,
+        envelope_id: envelope.envelope_id,
+        ret: envelope.ret,
         attempts: attempts.unwrap_or_default(),
         queued_at: time(row, 3).map_err(storage)?,
         due_at: time(row, 4).map_err(storage)?,

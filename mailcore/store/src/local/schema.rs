@@ -128,7 +128,7 @@ pub(super) fn use_log(connection: &Connection) -> rusqlite::Result<String> {
     Ok(mode)
 }
 
-/// Unavailable when the database has another journal than the log.
+/// Unavailable when the database has a journal mode other than the log.
 pub(super) fn require_log(mode: &str) -> Result<(), StoreError> {
     match mode {
         "wal" => Ok(()),

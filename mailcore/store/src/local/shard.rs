@@ -10,7 +10,7 @@ use provost_message::derive;
 use rusqlite::Connection;
 
 use super::change::change;
-use super::committer::{Committer, ReplySender, answer};
+use super::committer::{Committer, ReplySender, wait_for_reply};
 use super::database::{self, Database};
 use super::derive::derive_bodies;
 use super::fault::{damaged, storage, unavailable};
@@ -78,7 +78,7 @@ impl Shard {
         let derived = derive_bodies(&batch).await?;
         let (reply, receiver) = ReplySender::new();
         self.committer.send(ShardWork::Batch(Box::new(BatchWork { batch, derived, reply })), octets).await;
-        answer(receiver).await
+        wait_for_reply(receiver).await
     }
 
     /// Makes a change that is not a batch of an account; `octets` of bodies wait with it.
@@ -89,7 +89,7 @@ impl Shard {
     ) -> Result<T, StoreError> {
         let (change, receiver) = change(run);
         self.committer.send(ShardWork::Change(change), octets).await;
-        answer(receiver).await
+        wait_for_reply(receiver).await
     }
 
     /// Reads rows that belong to no account.

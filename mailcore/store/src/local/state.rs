@@ -11,7 +11,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
 
-use super::committer::{CommitFailure, Committer, ReplySender, Worker, answer};
+use super::committer::{CommitFailure, Committer, ReplySender, Worker, wait_for_reply};
 use super::fault::{damaged, storage, unavailable};
 use super::folder::{make_folder, sync_folder};
 use super::reader::Readers;
@@ -182,7 +182,7 @@ impl StateWriter {
         let mut now = Timestamp::MIN;
         for StateWork { changes, now: at, mut reply } in group {
             now = now.max(at);
-            reply.doubt();
+            reply.mark_unknown();
             let result = transaction.savepoint().map_err(|error| storage(error).into()).and_then(|savepoint| {
                 let made = apply(&savepoint, changes, at)?;
                 savepoint.commit().map_err(storage)?;
@@ -330,7 +330,7 @@ impl StateStore for LocalState {
             let octets = changes.iter().map(StateChange::octets).sum();
             let (reply, receiver) = ReplySender::new();
             self.committer.send(StateWork { changes, now, reply }, octets).await;
-            answer(receiver).await
+            wait_for_reply(receiver).await
         })
     }
 

@@ -69,10 +69,10 @@ pub(super) enum ShardWork {
 }
 
 impl ShardWork {
-    fn doubt(&mut self) {
+    fn mark_unknown(&mut self) {
         match self {
-            Self::Batch(job) => job.reply.doubt(),
-            Self::Change(change) => change.doubt(),
+            Self::Batch(job) => job.reply.mark_unknown(),
+            Self::Change(change) => change.mark_unknown(),
         }
     }
 }
@@ -87,7 +87,7 @@ enum WorkOutcome {
 pub(super) struct ShardWriter {
     database: Database,
     /// Cached accounts, as of the last batch. Dropped when a batch or group is rolled back.
-    held: HashMap<AccountId, (AccountNo, Account)>,
+    accounts: HashMap<AccountId, (AccountNo, Account)>,
     mailboxes_held: usize,
     notices: Arc<Notices>,
     leases: Arc<Leases>,
@@ -123,17 +123,17 @@ impl Worker for ShardWriter {
                 if self.database.arrived {
                     self.notices.publish_arrival();
                 }
-                group.into_iter().zip(outcomes).for_each(|(job, outcome)| self.answer(job, outcome));
+                group.into_iter().zip(outcomes).for_each(|(job, outcome)| self.send_outcome(job, outcome));
                 self.database.committed();
             }
             Err(failure) => {
                 tracing::error!(?failure, jobs = group.len(), "group not committed");
                 self.database.roll_back();
-                self.forget_all();
+                self.drop_all_cached();
                 for job in group {
                     match job {
                         ShardWork::Batch(job) => job.reply.send(Err(failure.clone().into())),
-                        ShardWork::Change(change) => change.answer(Err(failure.clone())),
+                        ShardWork::Change(change) => change.reply(Err(failure.clone())),
                     }
                 }
             }
@@ -169,7 +169,7 @@ impl ShardWriter {
     ) -> Self {
         Self {
             database,
-            held: HashMap::new(),
+            accounts: HashMap::new(),
             mailboxes_held: 0,
             notices,
             leases,
@@ -184,7 +184,7 @@ impl ShardWriter {
         }
     }
 
-    fn answer(&self, job: ShardWork, outcome: WorkOutcome) {
+    fn send_outcome(&self, job: ShardWork, outcome: WorkOutcome) {
         match (job, outcome) {
             (ShardWork::Batch(job), WorkOutcome::Batch(result)) => {
                 if let Ok(applied) = &result {
@@ -192,7 +192,7 @@ impl ShardWriter {
                 }
                 job.reply.send(result);
             }
-            (ShardWork::Change(change), _) => change.answer(Ok(())),
+            (ShardWork::Change(change), _) => change.reply(Ok(())),
             // Dropped unanswered, which reports an unknown outcome to the caller.
             (ShardWork::Batch(_), WorkOutcome::Change) => (),
         }
@@ -220,7 +220,7 @@ impl ShardWriter {
         if self.logins_written.elapsed() >= LOGINS_EVERY {
             self.write_logins()?;
         }
-        group.iter_mut().for_each(ShardWork::doubt);
+        group.iter_mut().for_each(ShardWork::mark_unknown);
         self.database.commit()?;
         Ok(outcomes)
     }
@@ -265,7 +265,7 @@ impl ShardWriter {
         self.pins.clear();
         for job in group {
             if let ShardWork::Batch(job) = job {
-                self.forget(job.batch.account);
+                self.drop_cached(job.batch.account);
             }
         }
     }
@@ -297,9 +297,9 @@ impl ShardWriter {
     fn change(&mut self, change: &mut dyn QueuedChange) -> Result<(), CommitFailure> {
         let not_done = |error: rusqlite::Error| CommitFailure::NotDone(error.to_string());
         let mark = self.database.begin_part().map_err(not_done)?;
-        let done = change.run(&mut self.database).is_ok();
+        let is_done = change.run(&mut self.database).is_ok();
         match self.database.in_transaction() {
-            true => self.database.end_part(mark, done).map_err(not_done),
+            true => self.database.end_part(mark, is_done).map_err(not_done),
             false => Ok(()),
         }
     }
@@ -317,25 +317,25 @@ impl ShardWriter {
         self.latest = self.latest.max(job.batch.now);
         let applied = self.apply_inside(job);
         if applied.is_err() {
-            self.forget(job.batch.account);
+            self.drop_cached(job.batch.account);
         }
         applied
     }
 
     fn apply_inside(&mut self, job: &BatchWork) -> Result<Applied, BatchError> {
         let BatchWork { batch, derived, .. } = job;
-        let held = match self.take(batch.account) {
+        let known = match self.take_account(batch.account) {
             Some(held) => Some(held),
             None => rows::load(&self.database.connection, batch.account)?,
         };
-        let (no, account) = match held {
+        let (no, account) = match known {
             Some((no, account)) => (no, Some(account)),
             None => (rows::insert_account(&self.database.connection, batch.account).map_err(storage)?, None),
         };
         if let (Some(id), Some(_)) = (batch.id, &account)
             && let Some(applied) = self.replay(no, id)?
         {
-            account.into_iter().for_each(|account| self.hold(batch.account, no, account));
+            account.into_iter().for_each(|account| self.cache_account(batch.account, no, account));
             return Ok(applied);
         }
         let (database, pins) = (&mut self.database, &mut self.pins);
@@ -350,7 +350,7 @@ impl ShardWriter {
         if let Some(id) = batch.id {
             self.remember(no, id, batch.now, &applied)?;
         }
-        self.hold(batch.account, no, account);
+        self.cache_account(batch.account, no, account);
         Ok(applied)
     }
 
@@ -372,28 +372,28 @@ impl ShardWriter {
         Ok(())
     }
 
-    fn take(&mut self, id: AccountId) -> Option<(AccountNo, Account)> {
-        let held = self.held.remove(&id)?;
-        self.mailboxes_held = self.mailboxes_held.saturating_sub(held.1.mailboxes.len());
-        Some(held)
+    fn take_account(&mut self, id: AccountId) -> Option<(AccountNo, Account)> {
+        let known = self.accounts.remove(&id)?;
+        self.mailboxes_held = self.mailboxes_held.saturating_sub(known.1.mailboxes.len());
+        Some(known)
     }
 
-    fn hold(&mut self, id: AccountId, no: AccountNo, account: Account) {
+    fn cache_account(&mut self, id: AccountId, no: AccountNo, account: Account) {
         while self.mailboxes_held + account.mailboxes.len() > MAILBOXES_HELD {
             // Evict an arbitrary entry: hash order is random, so a client cannot choose the victim.
-            let Some(other) = self.held.keys().next().copied() else { return };
-            self.forget(other);
+            let Some(other) = self.accounts.keys().next().copied() else { return };
+            self.drop_cached(other);
         }
         self.mailboxes_held += account.mailboxes.len();
-        self.held.insert(id, (no, account));
+        self.accounts.insert(id, (no, account));
     }
 
-    fn forget(&mut self, id: AccountId) {
-        drop(self.take(id));
+    fn drop_cached(&mut self, id: AccountId) {
+        drop(self.take_account(id));
     }
 
-    fn forget_all(&mut self) {
-        self.held.clear();
+    fn drop_all_cached(&mut self) {
+        self.accounts.clear();
         self.mailboxes_held = 0;
     }
 
@@ -432,15 +432,15 @@ impl ShardWriter {
         let sql = "SELECT account, id, at FROM batch WHERE (account, id) > (?, ?) ORDER BY account, id LIMIT ?";
         let mut statement = connection.prepare_cached(sql)?;
         let after = params![self.prune_after.0, self.prune_after.1, PRUNE_ROWS];
-        let seen = statement.query_map(after, |row| Ok((row.get(0)?, row.get(1)?, rows::time(row, 2)?)))?;
-        let seen: Vec<(i64, Vec<u8>, Timestamp)> = seen.collect::<Result<_, _>>()?;
+        let batches = statement.query_map(after, |row| Ok((row.get(0)?, row.get(1)?, rows::time(row, 2)?)))?;
+        let page: Vec<(i64, Vec<u8>, Timestamp)> = batches.collect::<Result<_, _>>()?;
         let mut delete = connection.prepare_cached("DELETE FROM batch WHERE account = ? AND id = ?")?;
-        for (account, id, at) in &seen {
+        for (account, id, at) in &page {
             if later(*at, REMEMBERED) < self.latest {
                 delete.execute(params![account, id])?;
             }
         }
-        self.prune_after = seen.last().map_or((0, Vec::new()), |(account, id, _)| (*account, id.clone()));
+        self.prune_after = page.last().map_or((0, Vec::new()), |(account, id, _)| (*account, id.clone()));
         Ok(())
     }
 }
@@ -546,10 +546,10 @@ mod tests {
             let batch = Batch { ops, ..append(1, None, at(0)) };
             assert!(commit(&mut writer, vec![batch])[0].is_ok(), "{what}");
             let (_, saved) = rows::load(&writer.database.connection, id).unwrap().unwrap();
-            let (_, held) = &writer.held[&id];
+            let (_, account) = &writer.accounts[&id];
             let all =
                 |account: &Account| (account.modseq, account.octets, account.numbers(), account.mailboxes.clone());
-            assert_eq!(all(&saved), all(held), "{what}");
+            assert_eq!(all(&saved), all(account), "{what}");
         }
     }
 
@@ -593,13 +593,13 @@ mod tests {
         commit(&mut writer, (0..700).map(|id| append(id % 2, Some(id), at(1_000))).collect());
         commit(&mut writer, vec![append(0, Some(9_999), later(at(1_000), REMEMBERED))]);
         writer.prune();
-        let kept = |writer: &ShardWriter| -> i64 {
+        let batch_count = |writer: &ShardWriter| -> i64 {
             writer.database.connection.query_row("SELECT count(*) FROM batch", [], |row| row.get(0)).unwrap()
         };
-        assert_eq!(kept(&writer), 701, "not a second early");
+        assert_eq!(batch_count(&writer), 701, "not a second early");
         commit(&mut writer, vec![append(0, Some(10_000), later(at(1_001), REMEMBERED))]);
         (0..4).for_each(|_| writer.prune());
-        assert_eq!(kept(&writer), 2, "in steps, all of the old ones");
+        assert_eq!(batch_count(&writer), 2, "in steps, all of the old ones");
     }
 
     #[test]
@@ -613,7 +613,7 @@ mod tests {
         assert!(writer.mailboxes_held <= MAILBOXES_HELD);
         assert_eq!(
             writer.mailboxes_held,
-            writer.held.values().map(|(_, account)| account.mailboxes.len()).sum::<usize>()
+            writer.accounts.values().map(|(_, account)| account.mailboxes.len()).sum::<usize>()
         );
         assert!(commit(&mut writer, vec![append(0, None, at(0))])[0].is_ok());
         assert_eq!(messages(&writer, 0), 2);
@@ -626,7 +626,8 @@ mod tests {
         let mut writer = writer(folder.path(), &checkpointer);
         writer.logins_waiting().insert((AccountId::new(Uuid::from_u128(1)), "imap"), at(77));
         writer.idle();
-        let noted = writer.database.connection.query_row("SELECT at FROM login", [], |row| rows::time(row, 0)).unwrap();
-        assert_eq!((noted, writer.logins_waiting().len()), (at(77), 0));
+        let login_at =
+            writer.database.connection.query_row("SELECT at FROM login", [], |row| rows::time(row, 0)).unwrap();
+        assert_eq!((login_at, writer.logins_waiting().len()), (at(77), 0));
     }
 }

@@ -87,11 +87,11 @@ impl MemoryTables {
             rows.take_back();
         }
         let outgoing = rows.take_outgoing();
-        let kept = rows.into_kept();
+        let data = rows.into_data();
         outgoing.iter().for_each(|outgoing| self.queue.enqueue(outgoing));
         match result {
             Ok((Some(account), applied)) => {
-                self.accounts.insert(account_id, MemoryAccount { account, ..kept });
+                self.accounts.insert(account_id, MemoryAccount { account, ..data });
                 self.batches.extend(batch.id.map(|id| ((account_id, id), (whole_second(batch.now), applied.clone()))));
                 Ok(applied)
             }
@@ -101,7 +101,7 @@ impl MemoryTables {
                 Ok(applied)
             }
             Err(error) => {
-                self.accounts.extend(existed.then_some((account_id, kept)));
+                self.accounts.extend(existed.then_some((account_id, data)));
                 Err(error)
             }
         }
@@ -120,9 +120,9 @@ impl MemoryTables {
         which: &MessageSelection,
         columns: Columns,
     ) -> Result<Rows, StoreError> {
-        let kept = self.accounts.get(&account).ok_or(StoreError::Gone)?;
-        let info = kept.account.info(mailbox).ok_or(StoreError::Gone)?;
-        let all = || kept.messages.get(&mailbox).into_iter().flat_map(BTreeMap::values);
+        let data = self.accounts.get(&account).ok_or(StoreError::Gone)?;
+        let info = data.account.info(mailbox).ok_or(StoreError::Gone)?;
+        let all = || data.messages.get(&mailbox).into_iter().flat_map(BTreeMap::values);
         let found: Vec<&MessageMeta> = match which {
             MessageSelection::Uids(uids) => all().filter(|message| uids.contains(message.uid)).collect(),
             MessageSelection::ChangedSince(after) => all().filter(|message| message.modseq > *after).collect(),
@@ -133,11 +133,11 @@ impl MemoryTables {
         if let MessageSelection::ChangedSince(after) = which
             && *after > Modseq::ZERO
         {
-            let gone = kept.gone.get(&mailbox).into_iter().flatten();
-            expunged = gone.filter(|(modseq, _)| modseq > after).map(|(_, uid)| *uid).collect();
+            let tombstones = data.tombstones.get(&mailbox).into_iter().flatten();
+            expunged = tombstones.filter(|(modseq, _)| modseq > after).map(|(_, uid)| *uid).collect();
             expunged.sort_unstable();
         }
-        Ok(Rows { info, rows, expunged, token: ReadToken::new(kept.account.modseq) })
+        Ok(Rows { info, rows, expunged, token: ReadToken::new(data.account.modseq) })
     }
 
     fn row(&self, account: AccountId, meta: &MessageMeta, columns: Columns) -> MessageRow {
@@ -149,7 +149,7 @@ impl MemoryTables {
     }
 
     fn body(&self, account: AccountId, id: BodyId) -> Option<&Bytes> {
-        id.number(account).and_then(|number| self.bodies.kept.get(&number)).map(|body| &body.octets)
+        id.number(account).and_then(|number| self.bodies.by_number.get(&number)).map(|body| &body.octets)
     }
 
     fn is_at(&self, account: AccountId, at_least: Option<ReadToken>) -> Result<(), StoreError> {

@@ -64,9 +64,10 @@ impl MemoryQueue {
         }
     }
 
-    fn take(&mut self, mut take: TakeLimits) -> Vec<TakenRow> {
+    fn take_due_rows(&mut self, mut take: TakeLimits) -> Vec<TakenRow> {
         let is_due = |kept: &&mut MemoryRow| {
-            let is_free = kept.lease_until.is_none_or(|until| until <= take.now) && !take.held.contains(&kept.row.key);
+            let is_free =
+                kept.lease_until.is_none_or(|until| until <= take.now) && !take.held_rows.contains(&kept.row.key);
             kept.row.set_aside.is_none() && kept.row.due_at <= take.now && is_free
         };
         let mut due: Vec<&mut MemoryRow> = self.rows.values_mut().filter(is_due).collect();
@@ -97,29 +98,29 @@ impl MemoryQueue {
     fn advance(
         &mut self,
         claim: Claim,
-        left: Vec<QueuedRecipient>,
+        remaining: Vec<QueuedRecipient>,
         held_until: Timestamp,
         caused: &[NewMessage],
     ) -> Result<(), LeaseError> {
-        let kept = self.held(claim)?;
-        kept.row.recipients = left;
-        (kept.unsettled, kept.lease_until) = (0, kept.lease_until.max(Some(whole_second(held_until))));
+        let entry = self.held(claim)?;
+        entry.row.recipients = remaining;
+        (entry.unsettled, entry.lease_until) = (0, entry.lease_until.max(Some(whole_second(held_until))));
         caused.iter().for_each(|outgoing| self.enqueue(outgoing));
         Ok(())
     }
 
-    fn settle(&mut self, claim: Claim, left: AttemptOutcome, caused: &[NewMessage]) -> Result<(), LeaseError> {
-        let kept = self.held(claim)?;
-        if left.recipients.is_empty() {
-            let finished = whole_second(left.now).max(kept.row.queued_at);
+    fn settle(&mut self, claim: Claim, outcome: AttemptOutcome, caused: &[NewMessage]) -> Result<(), LeaseError> {
+        let entry = self.held(claim)?;
+        if outcome.recipients.is_empty() {
+            let finished = whole_second(outcome.now).max(entry.row.queued_at);
             self.rows.remove(&claim.key);
             if !self.rows.values().any(|kept| kept.row.id == claim.id) {
                 self.finished.insert(claim.id, finished);
             }
         } else {
-            kept.row.recipients = left.recipients;
-            kept.row.due_at = whole_second(left.due_at);
-            (kept.unsettled, kept.lease_until) = (0, None);
+            entry.row.recipients = outcome.recipients;
+            entry.row.due_at = whole_second(outcome.due_at);
+            (entry.unsettled, entry.lease_until) = (0, None);
         }
         caused.iter().for_each(|outgoing| self.enqueue(outgoing));
         Ok(())
@@ -161,13 +162,13 @@ impl QueueStore for MemoryStore {
     }
 
     fn take_due(&self, take: TakeLimits) -> BoxFuture<'_, Result<Vec<TakenRow>, StoreError>> {
-        ready(Ok(self.state().queue.take(take)))
+        ready(Ok(self.state().queue.take_due_rows(take)))
     }
 
     fn queued_body(&self, row: &QueueRow) -> BoxFuture<'_, Result<Bytes, StoreError>> {
         let state = self.state();
-        let kept = state.queue.rows.get(&row.key).filter(|kept| kept.row.id == row.id);
-        ready(kept.map(|kept| kept.body.clone()).ok_or(StoreError::Gone))
+        let entry = state.queue.rows.get(&row.key).filter(|kept| kept.row.id == row.id);
+        ready(entry.map(|kept| kept.body.clone()).ok_or(StoreError::Gone))
     }
 
     fn prove(&self, claim: Claim, now: Timestamp, lease: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
@@ -182,11 +183,11 @@ impl QueueStore for MemoryStore {
     fn advance(
         &self,
         claim: Claim,
-        left: Vec<QueuedRecipient>,
+        remaining: Vec<QueuedRecipient>,
         held_until: Timestamp,
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
-        let advanced = self.state().queue.advance(claim, left, held_until, &caused);
+        let advanced = self.state().queue.advance(claim, remaining, held_until, &caused);
         self.notices.publish_arrival();
         ready(advanced)
     }
@@ -194,10 +195,10 @@ impl QueueStore for MemoryStore {
     fn settle(
         &self,
         claim: Claim,
-        left: AttemptOutcome,
+        outcome: AttemptOutcome,
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
-        let settled = self.state().queue.settle(claim, left, &caused);
+        let settled = self.state().queue.settle(claim, outcome, &caused);
         self.notices.publish_arrival();
         ready(settled)
     }

@@ -20,7 +20,7 @@ pub(super) struct StoredBody {
 /// All bodies by number; numbers are never reused.
 #[derive(Default)]
 pub(super) struct Bodies {
-    pub(super) kept: HashMap<u64, StoredBody>,
+    pub(super) by_number: HashMap<u64, StoredBody>,
     last: u64,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct MemoryAccount {
     pub(super) account: Account,
     pub(super) messages: BTreeMap<MailboxId, BTreeMap<Uid, MessageMeta>>,
     /// Tombstones by mailbox.
-    pub(super) gone: BTreeMap<MailboxId, Vec<(Modseq, Uid)>>,
+    pub(super) tombstones: BTreeMap<MailboxId, Vec<(Modseq, Uid)>>,
     pub(super) replies: BTreeMap<(String, String), Timestamp>,
 }
 
@@ -45,7 +45,7 @@ enum InverseChange {
 
 pub(super) struct MemoryRows<'a> {
     pub(super) id: AccountId,
-    pub(super) kept: MemoryAccount,
+    pub(super) data: MemoryAccount,
     bodies: &'a mut Bodies,
     leases: &'a Leases,
     pins: Vec<LeasePin>,
@@ -57,10 +57,10 @@ pub(super) struct MemoryRows<'a> {
 }
 
 impl<'a> MemoryRows<'a> {
-    pub(super) fn new(id: AccountId, kept: MemoryAccount, bodies: &'a mut Bodies, leases: &'a Leases) -> Self {
+    pub(super) fn new(id: AccountId, data: MemoryAccount, bodies: &'a mut Bodies, leases: &'a Leases) -> Self {
         Self {
             id,
-            kept,
+            data,
             bodies,
             leases,
             pins: Vec::new(),
@@ -71,13 +71,13 @@ impl<'a> MemoryRows<'a> {
     }
 
     /// Ends a batch, applied or rolled back: drops bodies without references.
-    pub(super) fn into_kept(self) -> MemoryAccount {
+    pub(super) fn into_data(self) -> MemoryAccount {
         for number in &self.released {
-            if self.bodies.kept.get(number).is_some_and(|body| body.refs == 0) {
-                self.bodies.kept.remove(number);
+            if self.bodies.by_number.get(number).is_some_and(|body| body.refs == 0) {
+                self.bodies.by_number.remove(number);
             }
         }
-        self.kept
+        self.data
     }
 
     /// Takes the messages that an applied batch puts into the queue.
@@ -90,21 +90,21 @@ impl<'a> MemoryRows<'a> {
         while let Some(undo) = self.undo.pop() {
             match undo {
                 InverseChange::Message(mailbox, uid, Some(message)) => {
-                    self.kept.messages.entry(mailbox).or_default().insert(uid, message);
+                    self.data.messages.entry(mailbox).or_default().insert(uid, message);
                 }
                 InverseChange::Message(mailbox, uid, None) => {
-                    self.kept.messages.entry(mailbox).or_default().remove(&uid);
+                    self.data.messages.entry(mailbox).or_default().remove(&uid);
                 }
                 InverseChange::Tombstone(mailbox) => {
-                    self.kept.gone.entry(mailbox).or_default().pop();
+                    self.data.tombstones.entry(mailbox).or_default().pop();
                 }
-                InverseChange::Mailbox(mailbox, messages, gone) => {
-                    self.kept.messages.extend(messages.map(|messages| (mailbox, messages)));
-                    self.kept.gone.extend(gone.map(|gone| (mailbox, gone)));
+                InverseChange::Mailbox(mailbox, messages, tombstones) => {
+                    self.data.messages.extend(messages.map(|messages| (mailbox, messages)));
+                    self.data.tombstones.extend(tombstones.map(|gone| (mailbox, gone)));
                 }
-                InverseChange::Replies(replies) => self.kept.replies = replies,
+                InverseChange::Replies(replies) => self.data.replies = replies,
                 InverseChange::References(number, refs) => {
-                    if let Some(body) = self.bodies.kept.get_mut(&number) {
+                    if let Some(body) = self.bodies.by_number.get_mut(&number) {
                         body.refs = refs;
                     }
                 }
@@ -113,7 +113,7 @@ impl<'a> MemoryRows<'a> {
     }
 
     fn set(&mut self, mailbox: MailboxId, uid: Uid, message: Option<MessageMeta>) {
-        let messages = self.kept.messages.entry(mailbox).or_default();
+        let messages = self.data.messages.entry(mailbox).or_default();
         let before = match message {
             Some(message) => messages.insert(uid, message),
             None => messages.remove(&uid),
@@ -124,7 +124,7 @@ impl<'a> MemoryRows<'a> {
     fn count(&mut self, id: BodyId, change: impl FnOnce(u64) -> u64) -> Result<(), BatchError> {
         let number = id.number(self.id).unwrap_or(0);
         let missing = || BatchError::Unavailable(format!("no body {id}"));
-        let body = self.bodies.kept.get_mut(&number).ok_or_else(missing)?;
+        let body = self.bodies.by_number.get_mut(&number).ok_or_else(missing)?;
         self.undo.push(InverseChange::References(number, body.refs));
         body.refs = change(body.refs);
         self.released.push(number);
@@ -135,17 +135,17 @@ impl<'a> MemoryRows<'a> {
 impl AccountRows for MemoryRows<'_> {
     fn keep_body(&mut self, body: &Bytes) -> Result<BodyId, BatchError> {
         self.bodies.last += 1;
-        self.bodies.kept.insert(self.bodies.last, StoredBody { octets: body.clone(), refs: 1 });
+        self.bodies.by_number.insert(self.bodies.last, StoredBody { octets: body.clone(), refs: 1 });
         self.undo.push(InverseChange::References(self.bodies.last, 0));
         self.released.push(self.bodies.last);
         Ok(BodyId::new(self.id, self.bodies.last))
     }
 
-    fn hold(&mut self, body: BodyId) -> Result<(), BatchError> {
+    fn add_reference(&mut self, body: BodyId) -> Result<(), BatchError> {
         self.count(body, |refs| refs + 1)
     }
 
-    fn release(&mut self, body: BodyId) -> Result<(), BatchError> {
+    fn drop_reference(&mut self, body: BodyId) -> Result<(), BatchError> {
         self.count(body, |refs| refs.saturating_sub(1))
     }
 
@@ -165,44 +165,44 @@ impl AccountRows for MemoryRows<'_> {
     }
 
     fn select(&mut self, mailbox: MailboxId, uids: Option<&UidSet>) -> Result<Vec<MessageMeta>, BatchError> {
-        let messages = self.kept.messages.get(&mailbox).into_iter().flat_map(BTreeMap::values);
+        let messages = self.data.messages.get(&mailbox).into_iter().flat_map(BTreeMap::values);
         Ok(messages.filter(|message| uids.is_none_or(|uids| uids.contains(message.uid))).cloned().collect())
     }
 
     fn expunge(&mut self, mailbox: MailboxId, uid: Uid, modseq: Modseq) -> Result<(), BatchError> {
         self.set(mailbox, uid, None);
-        self.kept.gone.entry(mailbox).or_default().push((modseq, uid));
+        self.data.tombstones.entry(mailbox).or_default().push((modseq, uid));
         self.undo.push(InverseChange::Tombstone(mailbox));
         Ok(())
     }
 
     fn drop_mailbox(&mut self, mailbox: MailboxId) -> Result<(), BatchError> {
-        let (messages, gone) = (self.kept.messages.remove(&mailbox), self.kept.gone.remove(&mailbox));
+        let (messages, tombstones) = (self.data.messages.remove(&mailbox), self.data.tombstones.remove(&mailbox));
         for message in messages.iter().flat_map(BTreeMap::values) {
-            self.release(message.body)?;
+            self.drop_reference(message.body)?;
         }
-        self.undo.push(InverseChange::Mailbox(mailbox, messages, gone));
+        self.undo.push(InverseChange::Mailbox(mailbox, messages, tombstones));
         Ok(())
     }
 
     fn drop_account(&mut self) -> Result<(), BatchError> {
-        self.undo.push(InverseChange::Replies(std::mem::take(&mut self.kept.replies)));
+        self.undo.push(InverseChange::Replies(std::mem::take(&mut self.data.replies)));
         Ok(())
     }
 
     fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<Timestamp>, BatchError> {
-        Ok(self.kept.replies.get(&(handle.to_owned(), correspondent.to_owned())).copied())
+        Ok(self.data.replies.get(&(handle.to_owned(), correspondent.to_owned())).copied())
     }
 
     fn count_remembered(&mut self, now: Timestamp) -> Result<u64, BatchError> {
-        self.undo.push(InverseChange::Replies(self.kept.replies.clone()));
-        self.kept.replies.retain(|_, until| *until > now);
-        Ok(self.kept.replies.len() as u64)
+        self.undo.push(InverseChange::Replies(self.data.replies.clone()));
+        self.data.replies.retain(|_, until| *until > now);
+        Ok(self.data.replies.len() as u64)
     }
 
     fn remember(&mut self, handle: &str, correspondent: &str, until: Timestamp) -> Result<(), BatchError> {
-        self.undo.push(InverseChange::Replies(self.kept.replies.clone()));
-        self.kept.replies.insert((handle.to_owned(), correspondent.to_owned()), until);
+        self.undo.push(InverseChange::Replies(self.data.replies.clone()));
+        self.data.replies.insert((handle.to_owned(), correspondent.to_owned()), until);
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use crate::{
 /// Keeps everything in memory, and loses it with the process.
 #[derive(Default)]
 pub struct MemoryState {
-    kept: Mutex<StateRows>,
+    rows: Mutex<StateRows>,
 }
 
 #[derive(Clone, Default)]
@@ -27,17 +27,17 @@ struct StateRows {
 }
 
 impl MemoryState {
-    fn kept(&self) -> MutexGuard<'_, StateRows> {
+    fn rows(&self) -> MutexGuard<'_, StateRows> {
         // Changes are applied to a copy, so a poisoned lock still holds good data.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change_now(&self, changes: Vec<StateChange>, now: Timestamp) -> Result<Vec<u64>, StateError> {
         check(&changes)?;
-        let mut kept = self.kept();
-        let mut copy = kept.clone();
+        let mut rows = self.rows();
+        let mut copy = rows.clone();
         let made = changes.into_iter().map(|change| copy.apply(change, now)).collect::<Result<Vec<_>, _>>()?;
-        *kept = copy;
+        *rows = copy;
         Ok(made)
     }
 }
@@ -135,7 +135,7 @@ impl StateStore for MemoryState {
         key: &str,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Option<StateRecord>, StateError>> {
-        Box::pin(std::future::ready(Ok(self.kept().live(space, key, now).cloned())))
+        Box::pin(std::future::ready(Ok(self.rows().live(space, key, now).cloned())))
     }
 
     fn records(
@@ -145,8 +145,8 @@ impl StateStore for MemoryState {
         most: usize,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<StateRecord>, StateError>> {
-        let kept = self.kept();
-        let all = kept.records.iter().filter(|((name, key), record)| {
+        let rows = self.rows();
+        let all = rows.records.iter().filter(|((name, key), record)| {
             *name == space.name
                 && after.is_none_or(|after| key.as_str() > after)
                 && record.expires.is_none_or(|expires| expires > now)
@@ -162,8 +162,8 @@ impl StateStore for MemoryState {
         before: Option<u64>,
         most: usize,
     ) -> BoxFuture<'_, Result<Vec<LogEntry>, StateError>> {
-        let kept = self.kept();
-        let all = kept.entries.iter().rev().filter(|(name, entry)| {
+        let rows = self.rows();
+        let all = rows.entries.iter().rev().filter(|(name, entry)| {
             *name == log.name
                 && subject.is_none_or(|subject| entry.subject == subject)
                 && before.is_none_or(|before| entry.sequence < before)

@@ -1,6 +1,13 @@
 //! Both engines behind one type, and short functions for batches.
 
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helper functions of tests are test code"
+)]
 
 /// Runs each test once per engine.
 #[allow(unused_macros)]

@@ -34,7 +34,7 @@ fn at(second: i64) -> Timestamp {
 fn written(folder: &Path, records: &[TraceRecord]) {
     let config = RecorderConfig { folder: folder.to_owned(), days: 3, octets_max: u64::MAX };
     let recorder = Recorder::start(config).unwrap();
-    records.iter().for_each(|record| recorder.keep(record.clone()));
+    records.iter().for_each(|record| recorder.record(record.clone()));
     drop(recorder);
 }
 
@@ -156,14 +156,14 @@ fn events_that_are_not_taken_are_counted() {
     std::fs::write(&blocked, "in the way").unwrap();
     let config = RecorderConfig { folder: blocked.clone(), days: 3, octets_max: u64::MAX };
     let recorder = Recorder::start(config).unwrap();
-    recorder.keep(record(1, TraceOutcome::Delivered, "zoe@x.edu"));
+    recorder.record(record(1, TraceOutcome::Delivered, "zoe@x.edu"));
     let deadline = Instant::now() + Duration::from_secs(10);
     while recorder.dropped() == 0 {
         assert!(Instant::now() < deadline);
         std::thread::yield_now();
     }
     std::fs::remove_file(&blocked).unwrap();
-    recorder.keep(record(2, TraceOutcome::Delivered, "zoe@x.edu"));
+    recorder.record(record(2, TraceOutcome::Delivered, "zoe@x.edu"));
     drop(recorder);
     let found = search(&blocked, &query(Criterion { to: vec!["zoe@x.edu".into()], ..Criterion::default() })).unwrap();
     assert_eq!((found.messages.len(), found.lost), (1, 1));

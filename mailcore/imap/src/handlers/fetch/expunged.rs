@@ -17,22 +17,22 @@ use super::item::{MessageData, label};
 const NO_BODY: &str = r#""text" "plain" NIL NIL NIL "7bit" 0 0"#;
 
 /// `* 2 FETCH (...)` for a message of which only flags and UID are known.
-pub(super) fn response(index: usize, items: &[FetchItem], described: &MessageData) -> Vec<u8> {
+pub(super) fn response(index: usize, items: &[FetchItem], data: &MessageData) -> Vec<u8> {
     let mut wire = format!("* {} FETCH (", index + 1).into_bytes();
     for (at, item) in items.iter().enumerate() {
         if at > 0 {
             wire.push(b' ');
         }
-        put(&mut wire, item, described);
+        write_item(&mut wire, item, data);
     }
     wire.extend_from_slice(b")\r\n");
     wire
 }
 
-fn put(wire: &mut Vec<u8>, item: &FetchItem, described: &MessageData) {
+fn write_item(wire: &mut Vec<u8>, item: &FetchItem, data: &MessageData) {
     let text = match item {
-        FetchItem::Flags => format!("FLAGS {}", described.flags()),
-        FetchItem::Uid => format!("UID {}", described.message.uid),
+        FetchItem::Flags => format!("FLAGS {}", data.flags()),
+        FetchItem::Uid => format!("UID {}", data.message.uid),
         FetchItem::Rfc822Size => "RFC822.SIZE 0".to_owned(),
         FetchItem::InternalDate => format!("INTERNALDATE \"{}\"", date::format_date_time(Timestamp::UNIX_EPOCH)),
         FetchItem::Rfc822 => "RFC822 NIL".to_owned(),

@@ -98,9 +98,9 @@ async fn from_message(
     let header = BodySection { part: Vec::new(), text: SectionText::Header };
     let text = BodySection { part: Vec::new(), text: SectionText::Text };
     match item {
-        FetchItem::Envelope => described_envelope(row, source).await,
-        FetchItem::Body => described("BODY ", ExtensionData::Basic, source).await,
-        FetchItem::BodyStructure => described("BODYSTRUCTURE ", ExtensionData::Extended, source).await,
+        FetchItem::Envelope => envelope_item(row, source).await,
+        FetchItem::Body => structure_item("BODY ", ExtensionData::Basic, source).await,
+        FetchItem::BodyStructure => structure_item("BODYSTRUCTURE ", ExtensionData::Extended, source).await,
         FetchItem::Rfc822 => Ok(PreparedItem::Stream { label: "RFC822".to_owned(), range: 0..row.meta.octets }),
         FetchItem::Rfc822Header => of_section("RFC822.HEADER".to_owned(), &header, None, source).await,
         FetchItem::Rfc822Text => of_section("RFC822.TEXT".to_owned(), &text, None, source).await,
@@ -114,7 +114,7 @@ async fn from_message(
     }
 }
 
-async fn described_envelope(row: &MessageRow, source: &mut MessageSource<'_>) -> Result<PreparedItem, StoreError> {
+async fn envelope_item(row: &MessageRow, source: &mut MessageSource<'_>) -> Result<PreparedItem, StoreError> {
     let kept = row.derived.as_ref().and_then(|derived| ImapEnvelope::decode(&derived.envelope));
     let read = match kept {
         Some(kept) => kept,
@@ -125,7 +125,7 @@ async fn described_envelope(row: &MessageRow, source: &mut MessageSource<'_>) ->
     Ok(PreparedItem::Text(wire))
 }
 
-async fn described(
+async fn structure_item(
     name: &str,
     detail: ExtensionData,
     source: &mut MessageSource<'_>,

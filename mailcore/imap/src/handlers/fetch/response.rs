@@ -21,30 +21,30 @@ const HELD_OCTETS_MAX: usize = 256 * 1024;
 pub(super) struct FetchResponse<'a> {
     pub(super) context: &'a CommandContext<'a>,
     pub(super) index: usize,
-    pub(super) described: MessageData,
+    pub(super) data: MessageData,
 }
 
 impl FetchResponse<'_> {
     /// Sends the response whole, or nothing of it when the message cannot be read. Items are prepared before the first one is
     /// sent, up to [`HELD_OCTETS_MAX`].
     ///
-    /// This command has changed the flags of the messages in `seen`; the response includes their flags.
+    /// This command has changed the flags of the messages in `newly_seen`; the response includes their flags.
     pub(super) async fn send(
         &self,
         items: &[FetchItem],
         needs: &FetchNeeds,
-        seen: &BTreeSet<Uid>,
+        newly_seen: &BTreeSet<Uid>,
         out: &mut OutputBuffer<'_>,
     ) -> Result<Result<(), StoreError>, SessionError> {
-        let mut source = match &self.described.row {
+        let mut source = match &self.data.row {
             Some(row) => Some(MessageSource::new(self.context, row)),
             None if needs.needs_rows => return Ok(Err(StoreError::Gone)),
             None => None,
         };
         let mut sending = UnsentItems::new(self.index);
         for item in items {
-            match self.described.prepare(item, source.as_mut()).await {
-                Ok(ready) => sending.hold(ready),
+            match self.data.prepare(item, source.as_mut()).await {
+                Ok(ready) => sending.push(ready),
                 Err(error) if !sending.has_begun => return Ok(Err(error)),
                 Err(error) => return Err(stream::broken(&error)),
             }
@@ -59,8 +59,8 @@ impl FetchResponse<'_> {
             return Ok(Err(error));
         }
         sending.release(source.as_mut(), out).await?;
-        if seen.contains(&self.described.message.uid) && !items.contains(&FetchItem::Flags) {
-            out.put(format!(" FLAGS {}", self.described.flags()));
+        if newly_seen.contains(&self.data.message.uid) && !items.contains(&FetchItem::Flags) {
+            out.put(format!(" FLAGS {}", self.data.flags()));
         }
         out.put(")\r\n");
         Ok(Ok(()))
@@ -70,24 +70,24 @@ impl FetchResponse<'_> {
 /// Prepared items that are not sent yet.
 struct UnsentItems {
     number: usize,
-    held: Vec<PreparedItem>,
+    items: Vec<PreparedItem>,
     held_octets: usize,
     has_begun: bool,
 }
 
 impl UnsentItems {
     fn new(index: usize) -> Self {
-        Self { number: index + 1, held: Vec::new(), held_octets: 0, has_begun: false }
+        Self { number: index + 1, items: Vec::new(), held_octets: 0, has_begun: false }
     }
 
-    fn hold(&mut self, ready: PreparedItem) {
+    fn push(&mut self, ready: PreparedItem) {
         self.held_octets += ready.octets();
-        self.held.push(ready);
+        self.items.push(ready);
     }
 
     /// The first octets of the message that will be sent.
     fn first_range(&self) -> Option<Range<u64>> {
-        self.held.iter().find_map(PreparedItem::range)
+        self.items.iter().find_map(PreparedItem::range)
     }
 
     async fn release(
@@ -96,7 +96,7 @@ impl UnsentItems {
         out: &mut OutputBuffer<'_>,
     ) -> Result<(), SessionError> {
         self.held_octets = 0;
-        for ready in self.held.drain(..) {
+        for ready in self.items.drain(..) {
             match self.has_begun {
                 true => out.put(" "),
                 false => out.put(format!("* {} FETCH (", self.number)),

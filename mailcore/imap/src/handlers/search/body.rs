@@ -53,7 +53,7 @@ async fn whole(
     off_thread(work).await
 }
 
-/// The structure of a large message: from its column, read for this message alone, or else from the message.
+/// The structure of a large message: from its column, read only for this message, or else from the message.
 async fn structure(
     context: &CommandContext<'_>,
     selected: &SelectedMailbox,
@@ -76,8 +76,8 @@ async fn structure(
 
 /// Decoding takes CPU time, so it must not run on the threads that serve all sessions.
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| StoreError::Unavailable(format!("a search ended: {error}")))
+    let outcome = tokio::task::spawn_blocking(work).await;
+    outcome.map_err(|error| StoreError::Unavailable(format!("a search ended: {error}")))
 }
 
 /// Reads a message's octets in ascending order.

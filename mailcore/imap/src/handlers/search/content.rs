@@ -27,7 +27,7 @@ pub(super) struct DecodedHeader {
 
 impl<'a> LoadedContent<'a> {
     /// The content that the row provides.
-    pub(super) fn kept(row: &'a MessageRow) -> Self {
+    pub(super) fn of_row(row: &'a MessageRow) -> Self {
         let kept = row.derived.as_ref().and_then(|derived| KeptFields::decode(&derived.fields));
         kept.map_or(Self::Nothing, |kept| Self::Kept(kept.section()))
     }

@@ -129,7 +129,7 @@ pub(super) struct StageInput<'a> {
     pub(super) subject: JudgedItem<'a>,
 }
 
-/// The item that a stage judges, where the arrival alone does not determine it.
+/// The item that a stage judges, where the arrival does not determine it by itself.
 #[derive(Clone, Copy)]
 pub(super) enum JudgedItem<'a> {
     /// The connection or its greeting.
@@ -166,7 +166,7 @@ pub(super) async fn judge(stages: &[Stage], arrival: &mut Arrival, input: StageI
         if verdict == Verdict::Accept {
             continue;
         }
-        stage.note(&verdict, arrival);
+        stage.record_verdict(&verdict, arrival);
         match verdict {
             Verdict::Accept => {}
             Verdict::Tag(mark) | Verdict::Quarantine(mark) => arrival.findings.marks.push(mark),
@@ -249,7 +249,7 @@ impl Stage {
     }
 
     /// Counts every verdict but acceptance. Marks are logged, so that the log explains why a message is in Junk.
-    fn note(self, verdict: &Verdict, arrival: &Arrival) {
+    fn record_verdict(self, verdict: &Verdict, arrival: &Arrival) {
         let service = arrival.connection.as_ref().map_or("queue", |connection| connection.service.as_label());
         let (id, stage, outcome) = (arrival.trace_id, self.name(), verdict.as_label());
         let label = match verdict {

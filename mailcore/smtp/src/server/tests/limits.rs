@@ -95,7 +95,7 @@ async fn messages_beyond_the_memory_are_for_later() {
 
 /// RFC 1870 §4: a message of the offered SIZE can be accepted.
 #[tokio::test]
-async fn no_size_is_told_that_memory_cannot_take() {
+async fn no_size_is_announced_that_memory_cannot_take() {
     let mut conversation = site().connect(Service::Mx);
     Arc::make_mut(&mut conversation.session.config).memory = MemoryBudget::new(3_000);
     assert!(conversation.send(b"EHLO x\r\n").await.contains("\r\n250-SIZE 750\r\n"));

@@ -362,7 +362,7 @@ async fn a_stage_sees_what_came_before_it() {
         assert_eq!(from, has_sender.then(|| "a@b.example".into()), "{point:?}");
         let to = arrival.envelope.recipients.len();
         assert_eq!(to, usize::from(matches!(point, StagePoint::Rcpt | StagePoint::DataEnd)), "{point:?}");
-        assert_eq!(arrival.authentication().count(), 0, "LMTP checks nobody");
+        assert_eq!(arrival.authentication().count(), 0, "LMTP authenticates no sender");
     }
 }
 

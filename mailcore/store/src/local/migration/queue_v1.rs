@@ -275,9 +275,9 @@ INSERT INTO start VALUES (0);
             let expect = [Some(2), Some(2), Some(1), Some(1), None];
             assert!(expect.contains(&refs) && (refs.is_none() == (row.id.get().as_u128() == 4)), "{refs:?}");
         }
-        let done = QueueId::new(Uuid::from_u128(9));
-        let shard = &shards[place_by_hash(done.get(), SHARDS)];
-        assert!(queue_rows::is_known(&shard.connection, done, at(100)).unwrap());
+        let finished_id = QueueId::new(Uuid::from_u128(9));
+        let shard = &shards[place_by_hash(finished_id.get(), SHARDS)];
+        assert!(queue_rows::is_known(&shard.connection, finished_id, at(100)).unwrap());
         assert!(!folder.path().join("queue").exists());
     }
 
@@ -289,11 +289,11 @@ INSERT INTO start VALUES (0);
         let mut shards = shards(folder.path(), &checkpointer);
         move_into(folder.path(), &mut shards).unwrap();
         let before = rows(&shards);
-        let gone = QueueId::new(Uuid::from_u128(2));
-        let shard = &mut shards[place_by_hash(gone.get(), SHARDS)];
+        let sent_id = QueueId::new(Uuid::from_u128(2));
+        let shard = &mut shards[place_by_hash(sent_id.get(), SHARDS)];
         in_transaction(shard, |shard| {
-            let (taken, _) = queue_rows::take(shard, 0, TakeLimits::any(at(1_000), 100, Duration::from_secs(60)))?;
-            let taken = taken.into_iter().find(|taken| taken.row.id == gone).unwrap();
+            let (taken, _) = queue_rows::take_due(shard, 0, TakeLimits::any(at(1_000), 100, Duration::from_secs(60)))?;
+            let taken = taken.into_iter().find(|taken| taken.row.id == sent_id).unwrap();
             let left = crate::AttemptOutcome { recipients: Vec::new(), due_at: at(0), now: at(1_000) };
             assert!(queue_rows::settle(shard, taken.claim, &left, &[])?);
             Ok(())

@@ -72,7 +72,7 @@ fn check_count(connection: &Connection) -> Result<(), StoreError> {
         connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(storage)?;
     match old == new {
         true => Ok(()),
-        false => Err(damaged(format!("{old} messages before and {new} after"))),
+        false => Err(damaged(format!("number of messages: {old} before, {new} after"))),
     }
 }
 

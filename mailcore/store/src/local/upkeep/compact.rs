@@ -35,7 +35,7 @@ pub(super) struct Compaction {
     /// The pack being rewritten, and its bodies that are still to copy.
     current: Option<(u32, Vec<(u64, PackPosition)>)>,
     /// Packs with damaged records, kept for repair by hand.
-    kept: BTreeSet<u32>,
+    damaged_packs: BTreeSet<u32>,
     look_at: Option<Instant>,
 }
 
@@ -54,7 +54,7 @@ impl Compaction {
             grace: config.grace,
             dead: None,
             current: None,
-            kept: BTreeSet::new(),
+            damaged_packs: BTreeSet::new(),
             look_at: None,
         }
     }
@@ -128,11 +128,11 @@ impl Compaction {
     }
 
     fn forget_missing(&mut self, access: &mut ShardAccess, pack: u32) -> Result<(), StoreError> {
-        if self.kept.contains(&pack) || access.numbers.is_open(pack) {
+        if self.damaged_packs.contains(&pack) || access.numbers.is_open(pack) {
             return Ok(());
         }
         if access.read(|connection| is_named(connection, pack))? {
-            self.kept.insert(pack);
+            self.damaged_packs.insert(pack);
             drop(damaged(format!("pack {pack} is missing, and bodies are in it")));
             return Ok(());
         }
@@ -143,7 +143,7 @@ impl Compaction {
         let dead = self.dead.as_ref().and_then(|dead| dead.get(&pack.number)).copied().unwrap_or(0);
         let live = pack.octets.saturating_sub(dead);
         let is_mostly_dead = live.saturating_mul(100) < pack.octets.saturating_mul(LIVE_PERCENT_MIN);
-        is_mostly_dead && (live == 0 || dead >= self.dead_octets_min) && !self.kept.contains(&pack.number)
+        is_mostly_dead && (live == 0 || dead >= self.dead_octets_min) && !self.damaged_packs.contains(&pack.number)
     }
 
     /// Copies some bodies, from the beginning of the pack to its end.
@@ -164,7 +164,7 @@ impl Compaction {
                     octets += place.octets;
                     some.push(BodyMove { body, from: Some(place), octets: content });
                 }
-                Err(StoreError::Damaged(_)) => drop(self.kept.insert(pack)),
+                Err(StoreError::Damaged(_)) => drop(self.damaged_packs.insert(pack)),
                 Err(error) => return Err(error),
             }
         }
@@ -177,7 +177,7 @@ impl Compaction {
 
     /// Removes a pack that no row refers to.
     fn finish(&mut self, access: &mut ShardAccess, pack: u32, now: Instant) -> Result<(), StoreError> {
-        if self.kept.contains(&pack) {
+        if self.damaged_packs.contains(&pack) {
             return Ok(());
         }
         if access.read(|connection| is_named(connection, pack))? {
@@ -189,7 +189,7 @@ impl Compaction {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unavailable(error)),
             _ => (),
         }
-        access.packs.forget(pack);
+        access.packs.close(pack);
         if let Some(dead) = &mut self.dead {
             let octets = dead.remove(&pack).unwrap_or(0);
             metrics::counter!("provost_store_compaction_freed_bytes_total").increment(octets);

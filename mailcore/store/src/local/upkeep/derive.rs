@@ -19,20 +19,20 @@ const STEP_OCTETS: u64 = 1024 * 1024;
 #[derive(Default)]
 pub(super) struct DeriveWalk {
     after: Option<u64>,
-    done: bool,
+    is_done: bool,
 }
 
 impl DeriveWalk {
     /// Makes one step; returns whether more work remains.
     pub(super) fn step(&mut self, access: &mut ShardAccess) -> Result<bool, StoreError> {
-        if self.done {
+        if self.is_done {
             return Ok(false);
         }
         let after = match self.after {
             Some(after) => after,
             None => {
                 let Some(after) = access.read(stored)? else {
-                    self.done = true;
+                    self.is_done = true;
                     return Ok(false);
                 };
                 after
@@ -48,7 +48,7 @@ impl DeriveWalk {
             }
         }
         access.change(move |database| store(&database.connection, &derived, last, is_end))?;
-        (self.after, self.done) = (Some(last), is_end);
+        (self.after, self.is_done) = (Some(last), is_end);
         Ok(!is_end)
     }
 }

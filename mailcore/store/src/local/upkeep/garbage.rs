@@ -19,7 +19,7 @@ const STEP_BODIES: usize = 300;
 /// Garbage that was found and waits for the end of its grace.
 #[derive(Default)]
 pub(super) struct Garbage {
-    found: Vec<u64>,
+    bodies: Vec<u64>,
     at: Option<Instant>,
 }
 
@@ -39,17 +39,17 @@ impl Garbage {
         grace: Duration,
         now: Instant,
     ) -> Result<FreedGarbage, StoreError> {
-        if self.found.is_empty() {
-            self.found = access.read(find)?;
+        if self.bodies.is_empty() {
+            self.bodies = access.read(find)?;
             self.at = Some(now);
             return Ok(FreedGarbage::default());
         }
         if self.at.is_some_and(|at| now.saturating_duration_since(at) < grace) {
             return Ok(FreedGarbage::default());
         }
-        let some = self.found.split_off(self.found.len().saturating_sub(STEP_BODIES));
+        let some = self.bodies.split_off(self.bodies.len().saturating_sub(STEP_BODIES));
         let dead = access.change(move |database| take_away(&database.connection, &some))?;
-        Ok(FreedGarbage { dead, more: !self.found.is_empty() })
+        Ok(FreedGarbage { dead, more: !self.bodies.is_empty() })
     }
 }
 

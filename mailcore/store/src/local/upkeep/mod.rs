@@ -137,15 +137,15 @@ impl ShardUpkeep {
         }
         let commits = self.load.commits();
         let is_quiet = self.commits_seen.replace(commits) == Some(commits);
-        let held = self.load.inline_octets();
-        if held < INLINE_MOVED_AT && !(is_quiet && held > kept) {
+        let inline_octets = self.load.inline_octets();
+        if inline_octets < INLINE_MOVED_AT && !(is_quiet && inline_octets > kept) {
             return Ok(false);
         }
         let Some(moved) = moving::move_inline(&mut self.access, &mut self.writer)? else {
-            self.load.emptied();
+            self.load.reset();
             return Ok(false);
         };
-        self.load.moved(moved.octets);
+        self.load.subtract_moved(moved.octets);
         self.compaction.note_dead(&moved.dead);
         // The change was itself a commit.
         self.commits_seen = Some(commits + 1);

@@ -97,7 +97,7 @@ fn name_places(
     for (body, from, to) in moves {
         name_pack(connection, to.pack)?;
         let (id, at) = (signed(*body), signed(to.at));
-        let named = match from {
+        let updated_rows = match from {
             Some(from) => execute(
                 connection,
                 "UPDATE body SET pack = ?, at = ? WHERE id = ? AND pack = ? AND at = ?",
@@ -108,7 +108,7 @@ fn name_places(
                 execute(connection, sql, params![to.pack, at, id])?
             }
         };
-        match (named, from) {
+        match (updated_rows, from) {
             (0, _) => dead.push((to.pack, record_octets(to.octets))),
             (_, Some(from)) => dead.push((from.pack, record_octets(from.octets))),
             (_, None) => drop(execute(connection, "DELETE FROM inline WHERE body = ?", [id])?),

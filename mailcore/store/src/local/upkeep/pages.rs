@@ -16,19 +16,19 @@ const STEP_PAGES: i64 = 256;
 
 /// The free pages of one database.
 pub(super) struct FreePages {
-    kept: u64,
+    pages_kept: u64,
     looks: u32,
 }
 
 impl FreePages {
     pub(super) fn new(config: &UpkeepConfig) -> Self {
-        Self { kept: config.free_octets_kept / PAGE_OCTETS, looks: 0 }
+        Self { pages_kept: config.free_octets_kept / PAGE_OCTETS, looks: 0 }
     }
 
     /// Makes one step; returns whether more work remains.
     pub(super) fn step(&mut self, access: &mut ShardAccess) -> Result<bool, StoreError> {
-        let kept = self.kept;
-        if !access.read(|connection| has_too_many(connection, kept))? {
+        let pages_kept = self.pages_kept;
+        if !access.read(|connection| has_too_many(connection, pages_kept))? {
             self.looks = 0;
             return Ok(false);
         }

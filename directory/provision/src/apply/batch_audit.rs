@@ -9,7 +9,7 @@ use crate::write::{Write, WriteKind};
 use crate::{Actor, Audit, ChangeKind, PersonChange, Plan};
 
 /// Number of a person's latest audit records that are searched for the record of an interrupted run.
-const LOOKED_AT_MAX: usize = 50;
+const RECORDS_SEARCHED_MAX: usize = 50;
 
 /// Records the people of one batch in the audit.
 pub(super) struct BatchAudit<'a> {
@@ -56,12 +56,12 @@ impl BatchAudit<'_> {
             PersonFailure::Stop(ApplyError::Unavailable(format!("the audit cannot be read or written: {error}")))
         };
         if self.is_resumed
-            && let Some(id) = self.noted(subject).await.map_err(unavailable)?
+            && let Some(id) = self.open_record(subject).await.map_err(unavailable)?
         {
             return Ok(id);
         }
         let detail = serde_json::to_value(self.detail(change)).map_err(|error| unavailable(error.into()))?;
-        self.audit.note(self.actor, action(change.kind), subject, detail).await.map_err(unavailable)
+        self.audit.record(self.actor, action(change.kind), subject, detail).await.map_err(unavailable)
     }
 
     /// Records that only the first `done` writes of a person were done.
@@ -77,7 +77,7 @@ impl BatchAudit<'_> {
     /// Records, for a person that an interrupted run had recorded, that none or only some of the writes were done.
     pub(super) async fn settle(&self, change: &PersonChange, outcome: ChangeOutcome) -> std::io::Result<()> {
         let subject = subject(change);
-        if let Some(id) = self.noted(subject).await? {
+        if let Some(id) = self.open_record(subject).await? {
             let reason = "the import was interrupted, and another one followed";
             self.audit.note_outcome(self.actor, &id, subject, outcome, reason).await;
         }
@@ -85,8 +85,8 @@ impl BatchAudit<'_> {
     }
 
     /// The record of this batch about a person that has no outcome yet.
-    async fn noted(&self, subject: &str) -> std::io::Result<Option<String>> {
-        let records = self.audit.history(subject, LOOKED_AT_MAX).await?;
+    async fn open_record(&self, subject: &str) -> std::io::Result<Option<String>> {
+        let records = self.audit.history(subject, RECORDS_SEARCHED_MAX).await?;
         let of_batch = records.into_iter().find(|record| record.detail.get("batch").is_some_and(|b| b == self.batch));
         Ok(of_batch.filter(|record| record.detail.get("outcome").is_none()).map(|record| record.id))
     }
