@@ -50,6 +50,13 @@ impl Rdn {
         Self { pairs }
     }
 
+    /// Whether two of the pairs have one type (RFC 4512 §2.3.1 forbids it).
+    fn repeats_a_type(&self) -> bool {
+        let mut types: Vec<String> = self.pairs().map(|(attribute, _)| attribute.to_ascii_lowercase()).collect();
+        types.sort_unstable();
+        types.windows(2).any(|pair| matches!(pair, [one, other] if one == other))
+    }
+
     /// Returns the pairs of attribute type and unescaped value.
     pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs.iter().map(|(attribute, value)| (attribute.as_str(), value.as_str()))
@@ -172,7 +179,6 @@ fn normalise_rdn(rdn: &Rdn, nesting: Nesting) -> String {
         })
         .collect();
     pairs.sort();
-    pairs.dedup();
     pairs.join("+")
 }
 
@@ -232,10 +238,11 @@ fn parse_rdns(text: &str) -> Option<Vec<Rdn>> {
     let mut rdns = Vec::new();
     for part in split_unescaped(text, &[',', ';']) {
         let pairs = split_unescaped(part, &['+']).into_iter().map(parse_pair).collect::<Option<Vec<_>>>()?;
-        rdns.push(Rdn { pairs });
-        if rdns.len() > DN_DEPTH_MAX {
+        let rdn = Rdn { pairs };
+        if rdn.repeats_a_type() || rdns.len() == DN_DEPTH_MAX {
             return None;
         }
+        rdns.push(rdn);
     }
     Some(rdns)
 }
@@ -441,7 +448,19 @@ mod tests {
     #[test]
     fn refuses_malformed_names() {
         let long = "a=b,".repeat(2000);
-        let bad = ["people", "=x", "ou=", "ou=a,,dc=b", "o u=a", ",", "ou=a,", "ou=a+", &long];
+        let bad = [
+            "cn=a+cn=a",
+            "cn=a+sn=x+CommonName=b,dc=x",
+            "people",
+            "=x",
+            "ou=",
+            "ou=a,,dc=b",
+            "o u=a",
+            ",",
+            "ou=a,",
+            "ou=a+",
+            &long,
+        ];
         // RFC 4514 §3: characters that must be escaped, and characters that must not.
         let strings =
             [r"cn=CORP\user", "cn=a<b", "cn=a>b", r#"cn="a""#, r#"cn=a"b"#, "cn=a\0", r"cn=a\", r"cn=\zz", r"cn=\ff"];

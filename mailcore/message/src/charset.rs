@@ -57,6 +57,8 @@ impl Charset {
             b"utf-32" | b"utf32" | b"iso-10646-ucs-4" | b"csutf32" | b"ucs-4" => Self::Utf32(None),
             b"utf-32be" | b"csutf32be" | b"ucs-4be" => Self::Utf32(Some(ByteOrder::Big)),
             b"utf-32le" | b"csutf32le" | b"ucs-4le" => Self::Utf32(Some(ByteOrder::Little)),
+            // RFC 2781 §4.3: big-endian unless a byte order mark says otherwise.
+            b"utf-16" | b"utf16" | b"csutf16" => Self::Known(UTF_16BE),
             lower => {
                 let alias = ALIASES.iter().find(|(name, _)| is(name)).map(|(_, name)| name.as_bytes());
                 // `REPLACEMENT` decodes to nothing; as unstated, at least the ASCII in the text is read.
@@ -236,6 +238,8 @@ mod tests {
             (b"\xe9", "ISO-8859-1", "é"),
             (b"n\0e\0", "utf-16le", "ne"),
             (b"\xfe\xff\0n", "utf-16", "n"),
+            (b"\xff\xfen\0", "utf-16", "n"),
+            (b"\0n\0e", "UTF-16", "ne"),
             (b"\x1b$BF|K\\\x1b(B", "iso-2022-jp", "日本"),
             (b"\xc3\xa9", "", "é"),
             (b"\xe9", "", "é"),

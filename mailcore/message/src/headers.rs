@@ -102,20 +102,19 @@ pub fn fields(section: &[u8]) -> impl Iterator<Item = HeaderField<'_>> {
     })
 }
 
-/// Returns the offset of the first line of a header section that is not a field; `None` when the section ends before one.
-pub fn first_other_line(section: &[u8]) -> Option<usize> {
+/// Returns the lines of a header section that are not fields, with their offsets.
+pub fn other_lines(section: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut at = 0;
-    loop {
-        let rest = section.get(at..)?;
-        let line = rest.get(..field_end(rest))?;
-        if line.is_empty() {
-            return None;
+    std::iter::from_fn(move || {
+        loop {
+            let rest = section.get(at..)?;
+            let line = rest.get(..field_end(rest)).filter(|line| !line.is_empty())?;
+            at += line.len();
+            if HeaderField::parse(line).is_none() {
+                return Some((at - line.len(), line));
+            }
         }
-        if HeaderField::parse(line).is_none() {
-            return Some(at);
-        }
-        at += line.len();
-    }
+    })
 }
 
 /// Returns the offset after the first empty line; `None` when there is no empty line.

@@ -57,7 +57,7 @@ pub use date::SentDate;
 pub use derived::{DERIVED_VERSION, Derived, derive};
 pub use encoded_word::{decode_words, encode_words};
 pub use envelope::{Envelope, Recipient};
-pub use headers::{HeaderField, HeaderSection, fields, first_other_line, header_end};
+pub use headers::{HeaderField, HeaderSection, fields, header_end, other_lines};
 pub use identity::{is_message_id, message_id, rfc5322_date};
 pub use imap_envelope::ImapEnvelope;
 pub use kept_fields::KeptFields;

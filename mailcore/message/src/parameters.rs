@@ -126,9 +126,11 @@ fn joined(raw: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
         }
         sections.entry(key).or_default().entry(section.number).or_insert((section.is_encoded, value));
     }
-    for (place, key) in places {
-        if let (Some(parameter), Some(sections)) = (parameters.get_mut(place), sections.get(&key)) {
-            join(parameter, sections);
+    for (place, key) in places.into_iter().rev() {
+        match (parameters.get_mut(place), sections.get(&key)) {
+            (Some(parameter), Some(sections)) if sections.contains_key(&0) => join(parameter, sections),
+            // Without its first section, a parameter has no value.
+            _ => drop(parameters.remove(place)),
         }
     }
     parameters.truncate(PARAMETERS_MAX);
@@ -222,6 +224,7 @@ mod tests {
             ("a; name*0=\"very-long-\"; name*1=\"name.pdf\"", "a|name=very-long-name.pdf"),
             ("a; name*1=b; x=y; NAME*0=a", "a|name=ab|x=y"),
             ("a; name*0=a; name*2=c", "a|name=a"),
+            ("a; x=y; name*1=b; name*2=c; z=w", "a|x=y|z=w"),
             ("a; name*=utf-8'fr'%C3%A9t%C3%A9", "a|name*=utf-8'fr'%C3%A9t%C3%A9"),
             (
                 "a; name*0*=us-ascii'en'This%20is%20; name*1*=%2A%2A; name*2=\"it's!\"",

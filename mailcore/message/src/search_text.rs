@@ -5,7 +5,7 @@
 use unicode_normalization::UnicodeNormalization;
 
 use crate::MimePart;
-use crate::headers::{HeaderField, fields};
+use crate::headers::{HeaderField, fields, other_lines};
 use crate::{decode_words, mailboxes};
 
 /// Octets of decoded text searched in one message; text beyond is not found.
@@ -19,7 +19,8 @@ pub fn search_form(text: &str) -> String {
     if text.is_ascii() { text.to_ascii_lowercase() } else { text.nfc().collect::<String>().to_lowercase() }
 }
 
-/// Returns every field of a header, decoded, in search form.
+/// Returns every field of a header, decoded, in search form, and then the lines that are not fields: a message that lacks the
+/// empty line before its text has them.
 pub fn header_text(header: &[u8]) -> String {
     let mut text = String::new();
     for field in fields(header) {
@@ -27,6 +28,9 @@ pub fn header_text(header: &[u8]) -> String {
         text.push_str(": ");
         text.push_str(&field_text(&field));
         text.push('\n');
+    }
+    for (_, line) in other_lines(header) {
+        text.push_str(&search_form(&String::from_utf8_lossy(line)));
     }
     text
 }

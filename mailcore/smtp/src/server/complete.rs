@@ -4,8 +4,8 @@
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 use provost_message::{
-    Arrival, AuthenticationResult, HeaderField, HeaderSection, Service, StageMark, fields, first_other_line,
-    is_message_id, message_id, rfc5322_date,
+    Arrival, AuthenticationResult, HeaderField, HeaderSection, Service, StageMark, fields, is_message_id, message_id,
+    other_lines, rfc5322_date,
 };
 use uuid::Uuid;
 
@@ -89,7 +89,7 @@ fn start_of_text(data: &[u8]) -> Option<usize> {
     if !HeaderSection::of(begin).begins_with_field() {
         return Some(0);
     }
-    first_other_line(begin).map(|at| skipped + at)
+    other_lines(begin).next().map(|(at, _)| skipped + at)
 }
 
 #[cfg(test)]
