@@ -380,7 +380,8 @@ impl Config {
     pub(crate) fn fixed_tokens(&self) -> anyhow::Result<Vec<FixedToken>> {
         let Some(file) = &self.api.tokens_file else { return Ok(Vec::new()) };
         let text = read_bounded(file)?;
-        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        let is_token = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+        let lines = text.lines().enumerate().filter(|(_, line)| is_token(line));
         let token = |(number, line): (usize, &str)| {
             let wrong =
                 || format!("{}, line {}: expected name:blake3-in-hex:role:YYYY-MM-DD", file.display(), number + 1);

@@ -67,6 +67,8 @@ fn advice(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(error), _) => of_directory(error),
         (_, Some(error)) => of_desk(error),
+        // The databases report it only as text.
+        _ if cause.to_string().contains("disk is full") => Some(DISK_FULL),
         _ => None,
     })
 }
@@ -88,6 +90,8 @@ pub(crate) fn of_directory(error: &DirectoryError) -> Option<&'static str> {
     }
 }
 
+const DISK_FULL: &str =
+    "free some space in the data folder, at least 64 MiB, and start again: messages and queue are as they were";
 const CREDENTIALS: &str = "directory.bind_dn or the password in directory.bind_password_file does not match the server";
 const SUFFIX: &str = "is directory.suffix right? 'provost directory init' creates missing entries";
 
@@ -101,7 +105,9 @@ fn of_desk(error: &DeskError) -> Option<&'static str> {
         DeskError::Ambiguous { .. } => Some(
             "name the person by one of these keys, by address or as registrar:NUMBER; see 'provost person search WORD'",
         ),
-        DeskError::InUse(_) => Some("'provost person show ADDRESS' shows its owner"),
+        DeskError::InUse(_) => Some(
+            "'provost person show ADDRESS' shows its owner, or 'provost person show LOGIN' who has its first part as login",
+        ),
         DeskError::Quarantined { .. } => {
             Some("until then only its former owner can get it; the number of days is the setting address-quarantine")
         }
@@ -136,7 +142,7 @@ mod tests {
             (down().into(), true, Some("running")),
             (Err::<(), _>(down()).context("stopped after 3").unwrap_err(), true, Some("running")),
             (DeskError::from(down()).into(), true, Some("running")),
-            (ApplyError::Unavailable("the disk is full".into()).into(), true, None),
+            (ApplyError::Unavailable("the machine is tired".into()).into(), true, None),
             (ApplyError::Refused("another directory".into()).into(), false, None),
             (DirectoryError::Unknown("lost".into()).into(), true, Some("again")),
             (refused().into(), false, Some("bind_password_file")),

@@ -108,6 +108,15 @@ impl Directory {
         self.read_from(Some(ServerRole::Provider), |server| search_at(server, &search)).await
     }
 
+    /// Searches at the writable provider, or at any healthy server while the provider does not answer: to show the newest
+    /// state there is.
+    pub async fn search_newest(&self, search: LdapSearch) -> Result<Vec<Entry>, DirectoryError> {
+        match self.search_provider(search.clone()).await {
+            Err(DirectoryError::Unavailable(_)) => self.search(search).await,
+            answered => answered,
+        }
+    }
+
     /// Reads one entry by name; `None` only when a server answered that it does not exist.
     pub async fn read(&self, dn: &Dn, attributes: &[&str]) -> Result<Option<Entry>, DirectoryError> {
         let search = LdapSearch {

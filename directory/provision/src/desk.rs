@@ -39,6 +39,15 @@ const SEARCH_WORDS_MAX: usize = 6;
 const SEARCH_WORD_CHARS_MAX: usize = 64;
 /// Maximum number of changes that one history returns, whatever the caller asks for.
 pub const HISTORY_MAX: usize = 1000;
+/// What is read for, which decides where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReadPurpose {
+    /// To be shown: while the provider does not answer, a replica's state is better than none.
+    Show,
+    /// For a change, which only the provider's state may decide.
+    Change,
+}
+
 /// Maximum number of people that one search returns, whatever the caller asks for.
 pub const SEARCH_RESULTS_MAX: usize = 500;
 
@@ -282,7 +291,7 @@ impl Desk {
     /// audited; when it cannot be, the person is not returned.
     pub async fn person(&self, principal: &Principal, key: &str) -> Result<PersonDetail, DeskError> {
         let found = self.target(principal, Permission::ViewPerson, &key.into()).await?;
-        let addresses = self.addresses_of(found.dn()).await?;
+        let addresses = self.addresses_of(found.dn(), ReadPurpose::Show).await?;
         let mut detail = detail::detail(&found.entry, &addresses, &self.settings.get().time_zone)?;
         let audit_id = self.audit.record(principal.actor(), LOOK, &detail.dn, serde_json::json!({})).await;
         detail.audit_id =
@@ -305,14 +314,14 @@ impl Desk {
         Ok(records.into_iter().map(HistoryEntry::from).collect())
     }
 
-    /// Reads the one person that a key names from the writable provider; a full name is tried last.
-    async fn find(&self, key: &str) -> Result<CurrentPerson, DeskError> {
+    /// Reads the one person that a key names; a full name is tried last.
+    async fn find(&self, key: &str, purpose: ReadPurpose) -> Result<CurrentPerson, DeskError> {
         let key = key.trim();
         if key.is_empty() || key.len() > KEY_OCTETS_MAX {
             return Err(DeskError::Invalid { field: "person", rule: format!("1 to {KEY_OCTETS_MAX} octets") });
         }
         for filter in key_filters(key) {
-            let mut people = self.people(filter, &["*", "+"], Some(2)).await?;
+            let mut people = self.people(filter, &["*", "+"], Some(2), purpose).await?;
             match (people.pop(), people.is_empty()) {
                 (Some(entry), true) => return Ok(CurrentPerson { entry, is_expected: false }),
                 (Some(last), false) => {
@@ -326,8 +335,14 @@ impl Desk {
         Err(DeskError::NotFound(key.to_owned()))
     }
 
-    /// People on the writable provider who match `filter`.
-    async fn people(&self, filter: Filter, attributes: &[&str], limit: Option<usize>) -> Result<Vec<Entry>, DeskError> {
+    /// People who match `filter`.
+    async fn people(
+        &self,
+        filter: Filter,
+        attributes: &[&str],
+        limit: Option<usize>,
+        purpose: ReadPurpose,
+    ) -> Result<Vec<Entry>, DeskError> {
         let account = Filter::equal(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT);
         let search = LdapSearch {
             base: tree::people(self.directory.suffix()),
@@ -336,7 +351,14 @@ impl Desk {
             attributes: attributes.iter().map(|name| (*name).to_owned()).collect(),
             limit,
         };
-        Ok(self.directory.search_provider(search).await?)
+        self.read_for(purpose, search).await
+    }
+
+    async fn read_for(&self, purpose: ReadPurpose, search: LdapSearch) -> Result<Vec<Entry>, DeskError> {
+        Ok(match purpose {
+            ReadPurpose::Show => self.directory.search_newest(search).await?,
+            ReadPurpose::Change => self.directory.search_provider(search).await?,
+        })
     }
 
     /// Records a change, then modifies the person as read. Returns the audit id.

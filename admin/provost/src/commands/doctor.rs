@@ -164,13 +164,16 @@ async fn view(config: &Config) -> Option<DoctorFinding> {
         Some(source) => format!("node follows {source}"),
         None => "node follows a directory server".to_owned(),
     };
-    let state = match (followed.parked, followed.current) {
-        (Some(reason), _) => Err(format!("parked: {reason}")),
-        (None, false) => Err("not now: it serves known people and defers mail for unknown ones".to_owned()),
-        (None, true) => Ok(()),
-    };
-    let advice = "was a server restored or emptied? if this is intended: provost settings set removal-guard 100, and back afterwards";
-    Some(finding(what, state, advice))
+    const PARKED: &str = "was a server restored or emptied? if this is intended: provost settings set removal-guard 100, and back afterwards";
+    const NOT_CURRENT: &str = "start a directory server; the node then follows it without a restart";
+    Some(match (followed.parked, followed.current) {
+        (Some(reason), _) => finding(what, Err(format!("parked: {reason}")), PARKED),
+        (None, false) => {
+            let state = "not now: it serves known people and defers mail for unknown ones";
+            finding(what, Err(state.to_owned()), NOT_CURRENT)
+        }
+        (None, true) => good(what),
+    })
 }
 
 /// The error of a directory that should have accepted the node's account, and the doctor's finding.

@@ -6,7 +6,7 @@ use provost_schema::attr;
 use serde_json::json;
 
 use super::registry::AddressClaim;
-use super::{ChangeTarget, Desk, DeskError};
+use super::{ChangeTarget, Desk, DeskError, ReadPurpose};
 use crate::write::AddressKind;
 use crate::{Permission, Principal, tree};
 
@@ -101,7 +101,7 @@ impl Desk {
     }
 
     /// The address entries of one owner, including those in quarantine.
-    pub(super) async fn addresses_of(&self, owner: &Dn) -> Result<Vec<Entry>, DeskError> {
+    pub(super) async fn addresses_of(&self, owner: &Dn, purpose: ReadPurpose) -> Result<Vec<Entry>, DeskError> {
         let search = LdapSearch {
             base: tree::addresses(self.directory.suffix()),
             scope: Scope::One,
@@ -109,7 +109,7 @@ impl Desk {
             attributes: vec!["*".to_owned()],
             limit: Some(ADDRESSES_MAX),
         };
-        Ok(self.directory.search_provider(search).await?)
+        self.read_for(purpose, search).await
     }
 
     /// Refuses an address outside the served domains.
@@ -134,7 +134,7 @@ impl Desk {
         if address.domain() == self.settings.get().domain {
             either.push(Filter::equal(attr::UID, address.local()));
         }
-        let people = self.people(Filter::Or(either), &[attr::UID], None).await?;
+        let people = self.people(Filter::Or(either), &[attr::UID], None, ReadPurpose::Change).await?;
         match people.iter().find(|person| person.dn != *owner) {
             Some(_) => Err(DeskError::InUse(address.to_string())),
             None => Ok(()),

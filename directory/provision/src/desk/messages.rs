@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use provost_schema::attr;
 
-use super::{Desk, DeskError};
+use super::{Desk, DeskError, ReadPurpose};
 use crate::audit::MESSAGES;
 use crate::{Permission, Principal};
 
@@ -25,7 +25,7 @@ impl Desk {
     /// answer: the search then finds only messages addressed to the key itself.
     pub async fn correspondent(&self, principal: &Principal, key: &str) -> Result<Option<NamedPerson>, DeskError> {
         self.permit(principal, Permission::ViewMessages).await?;
-        let found = match self.find(key).await {
+        let found = match self.find(key, ReadPurpose::Show).await {
             Ok(found) => found,
             Err(DeskError::NotFound(_) | DeskError::Invalid { .. }) => return Ok(None),
             Err(DeskError::Unavailable(why)) => {

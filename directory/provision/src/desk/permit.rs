@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{ChangeTarget, CurrentPerson, Desk, DeskError, ExpectedVersion};
+use super::{ChangeTarget, CurrentPerson, Desk, DeskError, ExpectedVersion, ReadPurpose};
 use crate::{AuditRecord, Grant, Permission, Principal};
 
 /// Audit action of a refusal.
@@ -70,7 +70,11 @@ impl Desk {
         if grant == Grant::No {
             return self.refuse(principal, operation, target.key).await;
         }
-        let mut found = match self.find(target.key).await {
+        let purpose = match operation {
+            Permission::ViewPerson => ReadPurpose::Show,
+            _ => ReadPurpose::Change,
+        };
+        let mut found = match self.find(target.key, purpose).await {
             Err(DeskError::NotFound(_) | DeskError::Ambiguous { .. }) if grant == Grant::Own => {
                 return self.refuse(principal, operation, target.key).await;
             }

@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::csv_record::CsvRecord;
 use super::header::{Column, ColumnMap};
-use super::number::person_id;
+use super::number::{is_ignorable, person_id};
 use super::record::{Affiliation, RecordError, SourceRecord};
 use crate::calendar::parse_date;
 use crate::invisible::{has_invisible, without_needless_joiners};
@@ -166,7 +166,15 @@ pub(crate) fn check_password(password: &str) -> Result<(), &'static str> {
     if Secret::new(password).is_too_long() {
         return Err("a password has at most 512 octets");
     }
-    if password.chars().any(char::is_control) { Err("a password has no control characters") } else { Ok(()) }
+    if password.chars().any(char::is_control) {
+        return Err("a password has no control characters");
+    }
+    // RFC 8264 §4.3.3. A joiner can be typed in some scripts, so it stays.
+    let is_joiner = |c: char| matches!(c, '\u{200C}' | '\u{200D}');
+    match password.chars().any(|c| is_ignorable(c) && !is_joiner(c)) {
+        true => Err("a password has no invisible characters"),
+        false => Ok(()),
+    }
 }
 
 /// The rule that an invisible character breaks.

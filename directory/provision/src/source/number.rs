@@ -44,7 +44,8 @@ pub(super) fn person_id(field: &str) -> Result<String, &'static str> {
         Err("a replacement character: the number was damaged before this import")
     } else if field.chars().any(is_ignorable) {
         Err("an invisible character within the number: type it anew")
-    } else if let Some(rule) = damage(field) {
+    // Full-width forms are compared as plain ones (RFC 4518), so they show the same damage.
+    } else if let Some(rule) = damage(field).or_else(|| damage(&field.nfkc().collect::<String>())) {
         Err(rule)
     } else {
         Ok(field.to_owned())
@@ -64,7 +65,8 @@ pub(crate) fn without_zeros(number: &str) -> String {
     format!("{source}:{}", digits.trim_start_matches('0'))
 }
 
-fn is_ignorable(c: char) -> bool {
+/// Whether a character is shown as nothing (Unicode Default_Ignorable_Code_Point).
+pub(super) fn is_ignorable(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
@@ -251,6 +253,10 @@ mod tests {
             "1\u{FE0F}",
             "\u{3164}1",
             "#N/A",
+            "\u{FF03}N/A",
+            "\u{FF11}\u{FF12}\u{FF13}.0",
+            "123\u{FF0E}0",
+            "\u{FF11}\u{FF0C}\u{FF12}\u{FF13}\u{FF14}\u{FF0C}\u{FF15}\u{FF16}\u{FF17}",
             "#REF!",
             "########",
             "'00123",
