@@ -37,6 +37,8 @@ struct RefusalAllowance {
 const PAIR: RefusalAllowance = RefusalAllowance { refusals: 10.0, seconds_each: 30.0 };
 /// For one account from all sources: bounds distributed guessing.
 const ACCOUNT: RefusalAllowance = RefusalAllowance { refusals: 100.0, seconds_each: 10.0 };
+/// Refusals of a familiar source that are taken for its owner's mistakes: they do not make it wait with those who guess.
+const FAMILIAR_MISTAKES: f64 = 3.0;
 /// For one source over all accounts: a campus behind one address has many people who mistype.
 const SOURCE: RefusalAllowance = RefusalAllowance { refusals: 1000.0, seconds_each: 0.5 };
 
@@ -142,7 +144,7 @@ impl RecentRefusals {
         if pair >= PAIR.refusals || (is_guessed && !is_familiar) {
             return Err(TooMany);
         }
-        let is_suspect = pair > 0.0 || (account > 0.0 && !is_familiar);
+        let is_suspect = if is_familiar { pair > FAMILIAR_MISTAKES } else { pair > 0.0 || account > 0.0 };
         Ok(if is_suspect { LoginLane::Suspect } else { LoginLane::Fresh })
     }
 
@@ -262,7 +264,11 @@ mod tests {
         (0..100).for_each(|n| failures.refused(ZOE, source(n), at(1)));
         assert_eq!(failures.lane(ZOE, source(200), at(1)), Ok(LoginLane::Fresh));
         assert_eq!(failures.lane(ZOE, source(201), at(1)), Err(TooMany));
-        (0..10).for_each(|_| failures.refused(ZOE, source(200), at(2)));
+        (0..3).for_each(|_| failures.refused(ZOE, source(200), at(2)));
+        assert_eq!(failures.lane(ZOE, source(200), at(2)), Ok(LoginLane::Fresh), "mistakes");
+        failures.refused(ZOE, source(200), at(2));
+        assert_eq!(failures.lane(ZOE, source(200), at(2)), Ok(LoginLane::Suspect));
+        (0..6).for_each(|_| failures.refused(ZOE, source(200), at(2)));
         assert_eq!(failures.lane(ZOE, source(200), at(2)), Err(TooMany), "its own refusals count");
         let later = 31 * 86_400;
         (0..100).for_each(|n| failures.refused(ZOE, source(n), at(later)));
