@@ -20,6 +20,7 @@ TRACE = re.compile(
 )
 
 # How a header section begins, or the empty line before a body without one.
+FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 HEADER = re.compile(rb"\A(?:[!-9;-~]+[ \t]*:|>?From |\r\n)")
 
 
@@ -109,9 +110,24 @@ class Lmtp:
         self.expect(b"250")
 
 
+def with_empty_line(message):
+    """The message with an empty line before its text, which starts at the first line that is no field."""
+    if not HEADER.match(message):
+        return b"\r\n" + message
+    at = 0
+    for line in message.splitlines(keepends=True):
+        if line == b"\r\n":
+            return message
+        is_folded = at > 0 and line[:1] in (b" ", b"\t")
+        is_mailbox_line = at == 0 and re.match(rb">?From ", line)
+        if not is_folded and not is_mailbox_line and not FIELD.match(line):
+            return message[:at] + b"\r\n" + message[at:]
+        at += len(line)
+    return message
+
+
 def same(found, message, number, by):
-    # Text without a header section gets the empty line that keeps it text.
-    whole = message if HEADER.match(message) else b"\r\n" + message
+    whole = with_empty_line(message)
     assert found.endswith(whole), (by, number, whole[:200], found[:600])
     added = found[: len(found) - len(whole)]
     assert TRACE.match(added), (by, number, added)

@@ -8,8 +8,7 @@ use provost_net::{ConnectionsBySource, MemoryBudget, ProxyNetworks, Reservation,
 use provost_server::{AdmittedClient, CONNECTIONS_MAX, ClientAdmission, ClientPlace};
 use tokio::net::TcpStream;
 
-/// Open LDAP connections of one source: no source can close the directory to the others. The programs of this machine
-/// share one address, so they have no such limit.
+/// Open LDAP connections of one source: no source can close the directory to the others.
 const LDAP_CONNECTIONS_PER_SOURCE: usize = CONNECTIONS_MAX / 4;
 
 /// Finds the client of an LDAP connection, which may begin with a PROXY header, and counts it.
@@ -67,11 +66,12 @@ impl ClientAdmission for LdapClients {
     ) -> Pin<Box<dyn Future<Output = Option<AdmittedClient>> + Send + 'a>> {
         Box::pin(async move {
             let address = self.proxies.peer(socket, remote, "ldap").await?.remote;
-            let source = match address.ip().to_canonical().is_loopback() {
-                true => None,
-                false => Some(self.source(address)?),
+            // The programs of this machine share one address, so they have no limits of a source.
+            let (source, request) = match address.ip().to_canonical().is_loopback() {
+                true => (None, self.memory.body()),
+                false => (Some(self.source(address)?), self.memory.body_of(address.ip())),
             };
-            let place = LdapPlace { _source: source, request: Mutex::new(self.memory.body_of(address.ip())) };
+            let place = LdapPlace { _source: source, request: Mutex::new(request) };
             Some(AdmittedClient { address, place: Some(Arc::new(place)) })
         })
     }

@@ -165,8 +165,9 @@ impl WebSessions {
             return false;
         }
         let renewed = self.change(&visit.key, Timestamp::now(), |session| {
+            // A password that was set meanwhile stays recorded.
+            session.own_passwords.take_if(|own| *own == passwords);
             session.passwords.clone_from(&passwords);
-            session.own_passwords = None;
             true
         });
         renewed.await.is_ok()

@@ -77,7 +77,8 @@ impl Throttle {
             for (key, most) in &counted {
                 let (mut count, expect) = self.count(key, now).await?;
                 if count.attempts >= *most {
-                    return Ok(Some((WINDOW - now.duration_since(count.since)).as_secs().max(1)));
+                    let rest = WINDOW - now.duration_since(count.since);
+                    return Ok(Some((rest.as_secs() + i64::from(rest.subsec_nanos() > 0)).max(1)));
                 }
                 count.attempts = count.attempts.saturating_add(1);
                 changes.push(put_count(key, count, expect)?);

@@ -111,10 +111,13 @@ impl Directory {
     /// Searches at the writable provider, or at any healthy server while the provider does not answer: to show the newest
     /// state there is.
     pub async fn search_newest(&self, search: LdapSearch) -> Result<Vec<Entry>, DirectoryError> {
-        match self.search_provider(search.clone()).await {
-            Err(DirectoryError::Unavailable(_)) => self.search(search).await,
-            answered => answered,
-        }
+        let unavailable = match self.search_provider(search.clone()).await {
+            Err(error @ DirectoryError::Unavailable(_)) => error,
+            answered => return answered,
+        };
+        // A replica may be empty, or may not have the newest entries: that it finds nothing means nothing.
+        let found = self.search(search).await?;
+        if found.is_empty() { Err(unavailable) } else { Ok(found) }
     }
 
     /// Reads one entry by name; `None` only when a server answered that it does not exist.

@@ -16,8 +16,8 @@ pub struct AdmittedClient {
 
 /// The place of one connection in the counts of the process.
 pub trait ClientPlace: Send + Sync {
-    /// Counts a large request, until it is released; `false` when there is no memory for it. Called again with the same
-    /// `octets` while the request arrives.
+    /// Counts `octets` of a large request, until it has been decoded and is released; `false` when there is no memory for
+    /// them. Called again while the request arrives.
     fn hold(&self, octets: usize) -> bool;
 
     /// Releases the request.

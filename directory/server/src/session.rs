@@ -209,7 +209,8 @@ impl Session {
                 if length > self.frame_octets_max() {
                     return Err(Refusal::new(ResultCode::ProtocolError, "the request is too large"));
                 }
-                if length > FRAME_OCTETS_FREE && !self.place.as_ref().is_none_or(|place| place.hold(length)) {
+                let octets = buffer.len().min(length);
+                if octets > FRAME_OCTETS_FREE && !self.place.as_ref().is_none_or(|place| place.hold(octets)) {
                     return Err(Refusal::new(ResultCode::Busy, "the server is short of memory; try again later"));
                 }
                 if buffer.len() >= length {

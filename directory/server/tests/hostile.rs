@@ -75,13 +75,14 @@ impl ClientAdmission for ShortOfMemory {
     }
 }
 
-// A large request without memory is refused before it is read, with `busy` (51, RFC 4511 appendix A.2).
+// A large request without memory is refused while it arrives, with `busy` (51, RFC 4511 appendix A.2).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_request_needs_memory() {
     let folder = tempfile::tempdir().unwrap();
     let config = ServerConfig { admission: Some(Arc::new(ShortOfMemory)), ..config(folder.path()) };
     let server = Server::start(config, seed()).await.unwrap();
-    let answer = response_to(server.addresses[0], &[0x30, 0x82, 0x40, 0x00, 2, 1, 1]).await;
+    let request = [&[0x30, 0x82, 0x40, 0x00, 2, 1, 1][..], &[b'x'; 9_000]].concat();
+    let answer = response_to(server.addresses[0], &request).await;
     assert!(answer.windows(3).any(|window| window == [0x0a, 1, 51]), "{answer:x?}");
     // A small one needs none.
     Client::bound(server.addresses[0], PROVOST).await;

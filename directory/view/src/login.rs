@@ -3,8 +3,8 @@
 //! The cost of guessing is bounded here, once for every protocol: [`failures`] throttles it, [`turns`] keeps it off
 //! cores that others need, and an unknown name waits for a turn and takes as long as a known one, without any work.
 
+mod account_checks;
 mod failures;
-mod in_flight;
 mod turns;
 
 use std::net::IpAddr;
@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use self::account_checks::AccountChecks;
 pub use self::failures::source_network;
 use self::failures::{NamedAccount, RecentRefusals, TooMany};
-use self::in_flight::AccountChecks;
 use self::turns::{HashTurn, HashTurns, LoginLane};
 use crate::cow_map::{MapKey, key_of};
 use crate::{PasswordSource, Person, PersonState, Snapshot};
@@ -127,7 +127,7 @@ pub(crate) struct Verifier {
     /// Limits concurrent hashing to the cores, so that logins do not starve everything else.
     turns: HashTurns,
     failures: RecentRefusals,
-    in_flight: AccountChecks,
+    checks: AccountChecks,
     /// Mean duration of a verification without its wait, microseconds. An unknown name is delayed as long.
     hash_micros: AtomicU64,
     /// Random key of this process: it makes the cached digests useless to a later reader of the memory.
@@ -149,7 +149,7 @@ impl Verifier {
             ttl,
             turns: HashTurns::new(cores),
             failures: RecentRefusals::new(),
-            in_flight: AccountChecks::default(),
+            checks: AccountChecks::default(),
             hash_micros: AtomicU64::new(0),
             key: rand::random(),
             remembered: Mutex::new(LruCache::new(REMEMBERED_MAX)),
@@ -215,21 +215,18 @@ impl Verifier {
         drop(snapshot);
         let account = account_of(person.as_deref(), name);
         let digest = self.digest(account.key(), password);
-        let known = match &person {
+        let recall = || match &person {
             Some(person) => self.recall(&digest, person, now),
             None => self.was_refused(&digest, now).then_some(PasswordProof::Wrong),
         };
-        let _slot = match known {
-            Some(_) => None,
-            None => {
-                let is_familiar = self.failures.is_familiar(account, source, now);
-                let Some(slot) = self.in_flight.enter(account, source, is_familiar).await else {
-                    return Some(Login::Unavailable);
-                };
-                Some(slot)
-            }
-        };
-        let lane = match self.failures.lane(account, source, now) {
+        let (mut known, mut check) = (recall(), None);
+        if known.is_none() {
+            check = self.checks.enter(account, source).await;
+            // Another connection of the same client may have had the answer meanwhile.
+            known = recall();
+        }
+        let others = self.checks.running(account).saturating_sub(usize::from(check.is_some()));
+        let lane = match self.failures.lane(account, source, others, now) {
             // A device with a recently verified password is not locked out by another's guesses.
             Err(TooMany) if known.is_none() => return Some(Login::Throttled),
             lane => lane.unwrap_or(LoginLane::Suspect),
@@ -248,6 +245,7 @@ impl Verifier {
                 return Some(Login::Unavailable);
             }
             self.count_refusal(digest, account, source, now);
+            drop(check);
             return Some(Login::Refused);
         };
         let proof = match known {

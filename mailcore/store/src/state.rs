@@ -164,7 +164,7 @@ impl From<StoreError> for StateError {
 /// The interface of an engine, shared as `Arc<dyn StateStore>`.
 pub trait StateStore: Send + Sync + 'static {
     /// Applies all changes or none; durable when it resolves `Ok`. Later changes of the list see earlier ones. Returns
-    /// the version of each put and the sequence of each append, zero for a removal. `now` is.
+    /// the version of each put and the sequence of each append, zero for a removal.
     fn change(&self, changes: Vec<StateChange>, now: Timestamp) -> BoxFuture<'_, Result<Vec<u64>, StateError>>;
 
     /// Returns a record that has not expired at `now`.

@@ -132,15 +132,22 @@ impl RecentRefusals {
         self.levels().is_familiar(account, source, now)
     }
 
-    /// Returns the lane for a login to `name` from `source`, or the refusal to check it.
-    pub(super) fn lane(&self, name: NamedAccount, source: IpAddr, now: Timestamp) -> Result<LoginLane, TooMany> {
+    /// Returns the lane for a login to `name` from `source`, or the refusal to check it. `running` other checks of the
+    /// account may be guesses and count like refusals.
+    pub(super) fn lane(
+        &self,
+        name: NamedAccount,
+        source: IpAddr,
+        running: usize,
+        now: Timestamp,
+    ) -> Result<LoginLane, TooMany> {
         let mut levels = self.levels();
         let is_familiar = levels.is_familiar(name, source, now);
         let of_account = levels.of(name);
         let pair = of_account.pairs.get(&(name.key(), source)).map_or(0.0, |level| level.now(PAIR, now));
         let account = of_account.accounts.get(&name.key()).map_or(0.0, |level| level.now(ACCOUNT, now));
         let of_source = levels.sources.get(&source).map_or(0.0, |level| level.now(SOURCE, now));
-        let is_guessed = account >= ACCOUNT.refusals || of_source >= SOURCE.refusals;
+        let is_guessed = account + running as f64 >= ACCOUNT.refusals || of_source >= SOURCE.refusals;
         if pair >= PAIR.refusals || (is_guessed && !is_familiar) {
             return Err(TooMany);
         }
@@ -217,21 +224,25 @@ mod tests {
     #[test]
     fn guessing_is_delayed_and_then_throttled() {
         let failures = RecentRefusals::new();
-        assert_eq!(failures.lane(ZOE, source(1), at(0)), Ok(LoginLane::Fresh));
+        assert_eq!(failures.lane(ZOE, source(1), 0, at(0)), Ok(LoginLane::Fresh));
         for _ in 0..10 {
-            assert!(failures.lane(ZOE, source(1), at(0)).is_ok());
+            assert!(failures.lane(ZOE, source(1), 0, at(0)).is_ok());
             failures.refused(ZOE, source(1), at(0));
         }
-        assert_eq!(failures.lane(ZOE, source(1), at(0)), Err(TooMany));
+        assert_eq!(failures.lane(ZOE, source(1), 0, at(0)), Err(TooMany));
         assert_eq!(
-            failures.lane(ZOE, source(2), at(0)),
+            failures.lane(ZOE, source(2), 0, at(0)),
             Ok(LoginLane::Suspect),
             "the same account from another source"
         );
-        assert_eq!(failures.lane(LI, source(1), at(0)), Ok(LoginLane::Fresh), "another account from the same source");
-        assert_eq!(failures.lane(ZOE, source(1), at(30)), Ok(LoginLane::Suspect), "one refusal has expired");
-        assert_eq!(failures.lane(ZOE, source(1), at(1000)), Ok(LoginLane::Fresh));
-        assert_eq!(failures.lane(ZOE, source(1), at(-86_400)), Err(TooMany), "a clock that was set back");
+        assert_eq!(
+            failures.lane(LI, source(1), 0, at(0)),
+            Ok(LoginLane::Fresh),
+            "another account from the same source"
+        );
+        assert_eq!(failures.lane(ZOE, source(1), 0, at(30)), Ok(LoginLane::Suspect), "one refusal has expired");
+        assert_eq!(failures.lane(ZOE, source(1), 0, at(1000)), Ok(LoginLane::Fresh));
+        assert_eq!(failures.lane(ZOE, source(1), 0, at(-86_400)), Err(TooMany), "a clock that was set back");
     }
 
     #[test]
@@ -239,7 +250,7 @@ mod tests {
         let failures = RecentRefusals::new();
         (0..9).for_each(|_| failures.refused(ZOE, source(1), at(0)));
         failures.accepted(ZOE, source(1), at(0));
-        assert_eq!(failures.lane(ZOE, source(1), at(0)), Ok(LoginLane::Fresh));
+        assert_eq!(failures.lane(ZOE, source(1), 0, at(0)), Ok(LoginLane::Fresh));
     }
 
     #[test]
@@ -248,13 +259,18 @@ mod tests {
         for n in 0..100 {
             failures.refused(ZOE, source(n), at(0));
         }
-        assert_eq!(failures.lane(ZOE, source(200), at(0)), Err(TooMany));
+        assert_eq!(failures.lane(ZOE, source(200), 0, at(0)), Err(TooMany));
+        assert!(
+            failures.lane(ZOE, source(200), 9, at(100)).is_ok(),
+            "ten have expired, and nine more are being checked"
+        );
+        assert_eq!(failures.lane(ZOE, source(200), 10, at(100)), Err(TooMany));
         let failures = RecentRefusals::new();
         for n in 0..1000u16 {
             failures.refused(invented(n), source(1), at(0));
         }
-        assert_eq!(failures.lane(ZOE, source(1), at(0)), Err(TooMany));
-        assert_eq!(failures.lane(ZOE, source(1), at(1)), Ok(LoginLane::Fresh));
+        assert_eq!(failures.lane(ZOE, source(1), 0, at(0)), Err(TooMany));
+        assert_eq!(failures.lane(ZOE, source(1), 0, at(1)), Ok(LoginLane::Fresh));
     }
 
     #[test]
@@ -262,17 +278,17 @@ mod tests {
         let failures = RecentRefusals::new();
         failures.accepted(ZOE, source(200), at(0));
         (0..100).for_each(|n| failures.refused(ZOE, source(n), at(1)));
-        assert_eq!(failures.lane(ZOE, source(200), at(1)), Ok(LoginLane::Fresh));
-        assert_eq!(failures.lane(ZOE, source(201), at(1)), Err(TooMany));
+        assert_eq!(failures.lane(ZOE, source(200), 0, at(1)), Ok(LoginLane::Fresh));
+        assert_eq!(failures.lane(ZOE, source(201), 0, at(1)), Err(TooMany));
         (0..3).for_each(|_| failures.refused(ZOE, source(200), at(2)));
-        assert_eq!(failures.lane(ZOE, source(200), at(2)), Ok(LoginLane::Fresh), "mistakes");
+        assert_eq!(failures.lane(ZOE, source(200), 0, at(2)), Ok(LoginLane::Fresh), "mistakes");
         failures.refused(ZOE, source(200), at(2));
-        assert_eq!(failures.lane(ZOE, source(200), at(2)), Ok(LoginLane::Suspect));
+        assert_eq!(failures.lane(ZOE, source(200), 0, at(2)), Ok(LoginLane::Suspect));
         (0..6).for_each(|_| failures.refused(ZOE, source(200), at(2)));
-        assert_eq!(failures.lane(ZOE, source(200), at(2)), Err(TooMany), "its own refusals count");
+        assert_eq!(failures.lane(ZOE, source(200), 0, at(2)), Err(TooMany), "its own refusals count");
         let later = 31 * 86_400;
         (0..100).for_each(|n| failures.refused(ZOE, source(n), at(later)));
-        assert_eq!(failures.lane(ZOE, source(200), at(later)), Err(TooMany), "no longer familiar");
+        assert_eq!(failures.lane(ZOE, source(200), 0, at(later)), Err(TooMany), "no longer familiar");
     }
 
     #[test]
@@ -280,7 +296,7 @@ mod tests {
         let failures = RecentRefusals::new();
         (0..100).for_each(|n| failures.refused(ZOE, source(n), at(0)));
         (0..30_000).for_each(|n| failures.refused(invented(n), source((n % 250) as u8), at(0)));
-        assert_eq!(failures.lane(ZOE, IpAddr::from([198, 51, 100, 1]), at(0)), Err(TooMany));
+        assert_eq!(failures.lane(ZOE, IpAddr::from([198, 51, 100, 1]), 0, at(0)), Err(TooMany));
     }
 
     #[test]

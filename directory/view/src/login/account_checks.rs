@@ -1,0 +1,112 @@
+//! Passwords that are being checked, by account. A guess counts only when it is refused, and hundreds of guesses sent at
+//! once would pass before the first is counted: so few checks of one account run at once from one source, and those that
+//! run count towards the limit of the account.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::failures::NamedAccount;
+
+/// Checks at once for one account from one source: the second of a client with several connections finds the result of the
+/// first.
+const OF_PAIR_MAX: usize = 2;
+
+/// The checks that run, and those that wait for others of their account and source. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct AccountChecks(Arc<Mutex<ChecksUnderWay>>);
+
+#[derive(Default)]
+struct ChecksUnderWay {
+    /// The places of each account and source that has checks.
+    pairs: HashMap<(NamedAccount, IpAddr), Arc<Semaphore>>,
+    /// The number of checks of each account that run.
+    accounts: HashMap<NamedAccount, usize>,
+}
+
+/// The place of one check, released on drop.
+pub(super) struct AccountCheck {
+    checks: AccountChecks,
+    account: NamedAccount,
+    source: IpAddr,
+    /// `None` only within the drop.
+    places: Option<Arc<Semaphore>>,
+    /// `None` while it waits.
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl AccountChecks {
+    /// Waits until a check of the account from this source may run. The check before it ends after a hash or a bind.
+    pub(super) async fn enter(&self, account: NamedAccount, source: IpAddr) -> Option<AccountCheck> {
+        let new = || Arc::new(Semaphore::new(OF_PAIR_MAX));
+        let places = Arc::clone(self.under_way().pairs.entry((account, source)).or_insert_with(new));
+        // The place exists before the wait, so that a wait that is cancelled leaves nothing behind.
+        let mut check =
+            AccountCheck { checks: self.clone(), account, source, places: Some(places.clone()), permit: None };
+        check.permit = Some(places.acquire_owned().await.ok()?);
+        *self.under_way().accounts.entry(account).or_default() += 1;
+        Some(check)
+    }
+
+    /// Returns how many checks of the account run.
+    pub(super) fn running(&self, account: NamedAccount) -> usize {
+        self.under_way().accounts.get(&account).copied().unwrap_or(0)
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, ChecksUnderWay> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for AccountCheck {
+    fn drop(&mut self) {
+        let was_running = self.permit.take().is_some();
+        let mut under_way = self.checks.under_way();
+        if was_running && let Some(running) = under_way.accounts.get_mut(&self.account) {
+            *running -= 1;
+            if *running == 0 {
+                under_way.accounts.remove(&self.account);
+            }
+        }
+        self.places = None;
+        let pair = (self.account, self.source);
+        // The map's own is the last: new ones can only come through the lock that is held here.
+        if under_way.pairs.get(&pair).is_some_and(|places| Arc::strong_count(places) == 1) {
+            under_way.pairs.remove(&pair);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const ZOE: NamedAccount = NamedAccount::Person([1; 16]);
+
+    fn source(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_has_few_checks_of_an_account_at_once_and_nothing_is_left_behind() {
+        let checks = AccountChecks::default();
+        let waits = async |last| {
+            let enter = checks.enter(ZOE, source(last));
+            tokio::time::timeout(Duration::from_secs(60), enter).await.is_err()
+        };
+        let first = checks.enter(ZOE, source(1)).await.unwrap();
+        let second = checks.enter(ZOE, source(1)).await.unwrap();
+        assert!(waits(1).await, "two of one source");
+        assert!(!waits(2).await, "another source");
+        assert_eq!((checks.running(ZOE), checks.running(NamedAccount::Unknown([1; 16]))), (2, 0));
+        drop(first);
+        assert!(!waits(1).await);
+        drop(second);
+        let under_way = checks.under_way();
+        assert!(under_way.pairs.is_empty() && under_way.accounts.is_empty());
+    }
+}
