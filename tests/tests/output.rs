@@ -43,7 +43,7 @@ fn a_reader_of_standard_error_that_goes_does_not_end_an_import() {
     import.arg("--config").arg(node.config()).arg("import").arg(&file).stdout(Stdio::null()).stderr(writer);
     assert_eq!(import.status().unwrap().code(), Some(4), "a row is wrong");
     let found = command::provost(&node, &["person", "search", "more", "--limit", "50"]).unwrap().good().unwrap();
-    assert!(found.contains("\n20 found"), "{found}");
+    assert!(found.contains("\n20 people found"), "{found}");
 
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

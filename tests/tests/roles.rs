@@ -166,7 +166,7 @@ fn by_a_registrars_file(node: &Node) {
         assert!(!logs_in(&name).unwrap(), "{name}");
     }
     let person = command(node, &["person", "show", &NEW_ADMIN.uid()]).good().unwrap();
-    assert!(person.contains("Tess P03") && person.contains("none: cannot sign in"), "{person}");
+    assert!(person.contains("Tess P03") && person.contains("none: cannot log in"), "{person}");
     assert_eq!(ask(node, &token, "POST", &format!("/people/{}/password", ADMIN.uid()), JSON).status, 403);
 }
 

@@ -1,7 +1,8 @@
-//! Running and finished applies, in the shared state: every node can show them, and they survive a restart.
+//! The jobs that apply imports, running and ended, in the shared state: every node can show them, and they survive a
+//! restart.
 //!
-//! The node that began a job renews its record. A job fails when its task panics, when its node is restarted, and when its
-//! node has not renewed the record for `TURN_VALIDITY`.
+//! The node that began a job renews its record. A job fails when its apply stops early, when its task panics, when its node
+//! restarts, or when its node has not renewed the record for `TURN_VALIDITY`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,18 +19,19 @@ use crate::turn::{ApplyTurn, release_abandoned_turn, valid_until};
 
 /// Maximum number of jobs that are kept, including running ones.
 const JOBS_MAX: usize = 100;
-/// Time for which a finished job is kept.
-const REMEMBERED: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Time for which a finished job is kept: a registrar asks about last week's import, seldom about last term's.
+const JOB_RETENTION: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Maximum number of failures of people that a job lists.
 const FAILURES_MAX: usize = 1000;
 /// Maximum number of octets of the listed reasons, whose text comes from a server.
 const FAILURES_OCTETS_MAX: usize = 128 * 1024;
 /// Interval at which a running job's progress is written and its turn renewed.
 const TICK: Duration = Duration::from_secs(1);
-/// Attempts to write the end of a job, one per [`TICK`]; after these the job ends as abandoned.
-const LAST_TRIES: usize = 20;
-/// The error of a job whose node has stopped.
-const ABANDONED: &str = "the node that applied it has stopped; completed writes stay: plan and apply the file again";
+/// Attempts to write the end of a job, one per [`TICK`]: a disk that is full or busy for 20 seconds. After these the job ends
+/// as abandoned.
+const END_WRITES_MAX: usize = 20;
+/// The error of a job whose end is not known.
+const ABANDONED: &str = "the end of this import was not recorded: its node stopped, or could not write. Completed writes stay: plan the file again";
 
 static JOBS: StateSpace =
     StateSpace { name: "job", records_max: JOBS_MAX, octets_max: 512 * 1024, when_full: WhenFull::Refuse };
@@ -38,11 +40,12 @@ static JOBS: StateSpace =
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum JobState {
-    /// The job is working or waiting for its turn.
+    /// The import is being applied.
     Running,
-    /// The job has ended; `outcomes` lists each person that failed.
+    /// Every change was tried. `outcomes.failed` counts the people that failed; `outcomes.failures` lists the first of them.
     Done,
-    /// The job stopped early; `error` holds the reason, `outcomes` what was done. The import can be applied again.
+    /// The job stopped before every change was tried. `error` has the reason; `outcomes` has what was done, or is null if that
+    /// is unknown. The import can be planned and applied again.
     Failed,
 }
 
@@ -51,17 +54,17 @@ pub(crate) enum JobState {
 pub(crate) struct OutcomesBody {
     /// Id of the batch, on every entry written.
     batch: String,
-    /// People whose writes are all done.
+    /// People who are finished: all writes done, or failed.
     applied: usize,
     /// LDAP writes that were done.
     writes: usize,
     /// People that failed.
     failed: usize,
-    /// The first 1000 failures.
+    /// The first failures: at most 1000, with at most 128 KiB of reasons. `failed` counts all of them.
     failures: Vec<FailureBody>,
     /// Wall-clock seconds of the whole apply.
     seconds: f64,
-    /// Seconds of those spent on hashing.
+    /// The part of `seconds` spent on hashing passwords.
     hashing_seconds: f64,
 }
 
@@ -104,7 +107,7 @@ pub(crate) struct Job {
     pub(crate) id: Uuid,
     /// Whether it runs, is done or has failed.
     pub(crate) state: JobState,
-    /// People whose writes are all done.
+    /// People who are finished: all writes done, or failed.
     pub(crate) done: usize,
     /// People that the plan changes.
     pub(crate) total: usize,
@@ -146,10 +149,10 @@ impl Jobs {
     /// Makes a job for `total` people; full when too many are running. The oldest finished job makes room.
     pub(crate) async fn begin(&self, total: usize, now: Timestamp) -> Result<watch::Sender<Job>, StateError> {
         let job = Job { id: Uuid::new_v4(), state: JobState::Running, done: 0, total, outcomes: None, error: None };
-        match self.keep(&job, now).await {
+        match self.write(&job, now).await {
             Err(StateError::Full(_)) => {
                 self.make_room(now).await?;
-                self.keep(&job, now).await?;
+                self.write(&job, now).await?;
             }
             other => other?,
         }
@@ -158,16 +161,22 @@ impl Jobs {
 
     /// The present state of a job; `None` for an unknown or forgotten id.
     pub(crate) async fn find(&self, id: Uuid, now: Timestamp) -> Result<Option<Job>, StateError> {
-        let Some(record) = self.state.record(&JOBS, &id.to_string(), now).await? else { return Ok(None) };
-        let JobRecord { mut job, alive_until, .. } = read(&record)?;
-        if job.state == JobState::Running && alive_until < now {
-            abandon(&mut job);
-            self.replace(&record, &job, now).await?;
+        loop {
+            let Some(record) = self.state.record(&JOBS, &id.to_string(), now).await? else { return Ok(None) };
+            let JobRecord { mut job, alive_until, .. } = read(&record)?;
+            if job.state == JobState::Running && alive_until < now {
+                abandon(&mut job);
+                match self.replace(&record, &job, now).await {
+                    Err(StateError::Conflict) => continue,
+                    replaced => replaced?,
+                }
+            }
+            return Ok(Some(job));
         }
-        Ok(Some(job))
     }
 
-    /// Watches the work, which runs in its own task, and keeps its record until the end. Sends `stop` when the turn is lost.
+    /// Runs the work in its own task, and until it ends writes the job's progress and renews the turn each [`TICK`]. Sends
+    /// `stop` when the turn is lost.
     pub(crate) fn watch_over(
         self,
         sender: Arc<watch::Sender<Job>>,
@@ -184,7 +193,7 @@ impl Jobs {
                     ended = &mut work => break ended.unwrap_or_else(|fault| JobEnd::fault(&fault)),
                     _ = ticks.tick() => {
                         let job = sender.borrow().clone();
-                        if let Err(error) = self.keep(&job, Timestamp::now()).await {
+                        if let Err(error) = self.write(&job, Timestamp::now()).await {
                             tracing::warn!(%error, id = %job.id, "the progress of an import cannot be written");
                         }
                         if turn.renew().await == Err(StateError::Conflict) && let Some(stop) = stop.take() {
@@ -196,16 +205,16 @@ impl Jobs {
             };
             let mut job = sender.borrow().clone();
             (job.state, job.outcomes, job.error) = (end.state, end.outcomes, end.error);
-            self.keep_end(&job).await;
+            self.write_end(&job).await;
             turn.end().await;
-            // Send last: a waiter then finds the record and the turn in their final state.
+            // Send last: a waiter then finds the record written and the turn released, unless the shared state failed.
             sender.send_replace(job);
         });
     }
 
-    async fn keep_end(&self, job: &Job) {
-        for _ in 0..LAST_TRIES {
-            match self.keep(job, Timestamp::now()).await {
+    async fn write_end(&self, job: &Job) {
+        for _ in 0..END_WRITES_MAX {
+            match self.write(job, Timestamp::now()).await {
                 Ok(()) => return,
                 Err(error) => tracing::error!(%error, id = %job.id, "the end of an import cannot be written"),
             }
@@ -213,21 +222,19 @@ impl Jobs {
         }
     }
 
-    async fn keep(&self, job: &Job, now: Timestamp) -> Result<(), StateError> {
+    async fn write(&self, job: &Job, now: Timestamp) -> Result<(), StateError> {
         let value = encode(job, &self.node, now)?;
         let put = StateChange::put(&JOBS, job.id.to_string(), ChangeCondition::Any, value, Some(remembered_until(now)));
         self.state.change(vec![put], now).await.map(drop)
     }
 
-    /// Writes a job over the record that was read; a faster node has written the same.
+    /// Replaces the record that was read. A conflict means that another node has ended the job, or that its owner has just
+    /// renewed it.
     async fn replace(&self, record: &StateRecord, job: &Job, now: Timestamp) -> Result<(), StateError> {
         let value = encode(job, &self.node, now)?;
         let expect = ChangeCondition::Version(record.version);
         let put = StateChange::put(&JOBS, record.key.clone(), expect, value, Some(remembered_until(now)));
-        match self.state.change(vec![put], now).await {
-            Ok(_) | Err(StateError::Conflict) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.state.change(vec![put], now).await.map(drop)
     }
 
     async fn make_room(&self, now: Timestamp) -> Result<(), StateError> {
@@ -254,7 +261,10 @@ pub async fn end_abandoned_jobs(
         let Ok(JobRecord { mut job, node: of, .. }) = read(&record) else { continue };
         if job.state == JobState::Running && *of == **node {
             abandon(&mut job);
-            jobs.replace(&record, &job, now).await?;
+            match jobs.replace(&record, &job, now).await {
+                Err(StateError::Conflict) => {}
+                replaced => replaced?,
+            }
         }
     }
     release_abandoned_turn(&**state, node, now).await
@@ -263,8 +273,8 @@ pub async fn end_abandoned_jobs(
 impl JobEnd {
     fn fault(fault: &tokio::task::JoinError) -> Self {
         tracing::error!(%fault, "the task of an import ended in a fault");
-        let error =
-            "a fault of the program ended the import; see its log. Completed writes stay: apply it again".to_owned();
+        let error = "a bug ended this import; see the node's log. Completed writes stay: plan and apply the file again"
+            .to_owned();
         Self { state: JobState::Failed, outcomes: None, error: Some(error) }
     }
 }
@@ -275,7 +285,7 @@ fn abandon(job: &mut Job) {
 }
 
 fn remembered_until(now: Timestamp) -> Timestamp {
-    now.saturating_add(REMEMBERED).unwrap_or(Timestamp::MAX)
+    now.saturating_add(JOB_RETENTION).unwrap_or(Timestamp::MAX)
 }
 
 fn encode(job: &Job, node: &str, now: Timestamp) -> Result<Vec<u8>, StateError> {
@@ -331,7 +341,7 @@ mod tests {
     #[tokio::test]
     async fn a_job_whose_task_panicked_has_failed() {
         let (jobs, job) = run(async { panic!("a bug") }).await;
-        assert!(job.state == JobState::Failed && job.error.as_ref().unwrap().contains("fault"), "{job:?}");
+        assert!(job.state == JobState::Failed && job.error.as_ref().unwrap().contains("a bug"), "{job:?}");
         assert_eq!(jobs.find(job.id, Timestamp::now()).await.unwrap(), Some(job));
     }
 
@@ -362,7 +372,7 @@ mod tests {
         }
         assert_eq!(jobs.begin(0, at(1)).await.map(drop), Err(StateError::Full("job")));
         ids[7].state = JobState::Failed;
-        jobs.keep(&ids[7], at(1)).await.unwrap();
+        jobs.write(&ids[7], at(1)).await.unwrap();
         jobs.begin(0, at(1)).await.unwrap();
         assert!(jobs.find(ids[7].id, at(1)).await.unwrap().is_none());
     }

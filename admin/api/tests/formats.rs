@@ -1,4 +1,4 @@
-//! The shared state of an earlier version is read correctly: `tests/fixtures/state-vN.sqlite`, one file for each version.
+//! The shared state written by version 1 is still read: `tests/fixtures/state-v1.sqlite` at the root of the repository.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 use std::path::Path;
@@ -11,6 +11,7 @@ use provost_store::{LocalState, StateChange, StateLog, StateStore};
 
 /// The token created together with the file, valid until October 2028.
 const TOKEN: &str = "fixture.f7d7d4c549be44ea0bf49675005dd61cdfc875ae82dcb8f9ea6e8c7d333ce37a";
+// As in provost/src/audit_log.rs, which this crate cannot see.
 static AUDIT: StateLog = StateLog { name: "audit", octets_max: AUDIT_RECORD_OCTETS_MAX };
 
 #[tokio::test]
@@ -28,7 +29,7 @@ async fn state_of_version_1_is_read() {
     let entries = state.entries(&AUDIT, None, None, 100).await.unwrap();
     let records: Vec<AuditRecord> = entries.iter().map(|entry| serde_json::from_slice(&entry.value).unwrap()).collect();
     let actions: Vec<&str> = records.iter().map(|record| record.action.as_str()).collect();
-    assert_eq!(records.len(), 6);
+    assert_eq!(records.len(), 6, "the fixture was made with six audit records");
     assert_eq!(actions[..2], ["import.plan", "token.change"], "newest first: {actions:?}");
 
     let change = StateChange::append(&AUDIT, "subject", b"{}".to_vec());

@@ -1,6 +1,6 @@
 //! The node's configuration file: identity, paths, listeners, TLS, and access to the directory.
 //!
-//! Everything that nodes share is in the directory. An unknown key is refused with its line.
+//! Settings that nodes share are in the directory. An unknown key is refused with its line.
 
 mod keys;
 mod listeners;
@@ -18,7 +18,7 @@ use provost_api::FixedToken;
 use provost_client::{DirectoryConfig, ServerAddress, ServerRole};
 use provost_entry::Dn;
 use provost_net::{MEMORY_OCTETS_DEFAULT, MEMORY_OCTETS_MIN, Network, ProxyNetworks};
-use provost_provision::{ProvisionSettings, Role as PersonRole};
+use provost_provision::{ProvisionSettings, Role};
 use provost_settings::{Fallback, SharedSettings};
 use provost_view::{PasswordSource, ViewConfig};
 use serde::Deserialize;
@@ -29,6 +29,15 @@ pub(crate) use listeners::{ConnectionStart, ListenerConfig, Listeners};
 
 /// Largest configuration or secret file that is read, in octets.
 const FILE_OCTETS_MAX: u64 = 1024 * 1024;
+
+/// Most shards of the store: each has a thread and two open databases.
+const SHARDS_MAX: u8 = 64;
+/// Longest time for a directory server to accept a connection: a server in the same data centre takes milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Longest time for a directory server to answer: then another one is asked.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a verified password is remembered: clients open connections every few minutes.
+const CREDENTIAL_TTL: Duration = Duration::from_mins(10);
 
 /// The configuration file.
 #[derive(Debug, Deserialize)]
@@ -49,9 +58,9 @@ pub(crate) struct Config {
     pub(crate) trace: TraceSection,
     /// Roles of this machine's users for commands; if absent, a user who can read the node's secrets may do everything.
     pub(crate) cli: Option<CliSection>,
-    /// File of a token whose role commands take: given on the command line, not in the configuration file.
+    /// `--token-file`: the command runs with the role of the token in this file. Not a key of the configuration file.
     #[serde(skip)]
-    pub(crate) as_token: Option<PathBuf>,
+    pub(crate) token_for_role: Option<PathBuf>,
     /// Path of the configuration file.
     #[serde(skip)]
     pub(crate) file: PathBuf,
@@ -64,7 +73,7 @@ pub(crate) struct Config {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CliSection {
-    /// Role by name of the machine's user.
+    /// The role of each user of this machine, by user name.
     pub(crate) roles: BTreeMap<String, String>,
 }
 
@@ -120,7 +129,7 @@ pub(crate) struct DirectorySection {
     password_scheme: Option<String>,
     /// Moved to the directory: `removal-guard`.
     removal_guard_percent: Option<u64>,
-    /// Settings of the embedded server, which runs in this process.
+    /// The configuration of the embedded server, which runs in this process.
     pub(crate) embedded: Option<EmbeddedSection>,
 }
 
@@ -147,8 +156,10 @@ enum DirectoryRole {
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum PasswordCheck {
+    /// Against the hash in the View; by an LDAP bind if the View has no usable hash.
     #[default]
     View,
+    /// Always by an LDAP bind.
     Bind,
 }
 
@@ -168,8 +179,9 @@ pub(crate) struct EmbeddedSection {
 }
 
 impl EmbeddedSection {
-    /// A network of `proxy_networks` that contains the node itself, which asks its directory without a header.
-    fn shuts_out_its_node(&self) -> Option<String> {
+    /// The error if `proxy_networks` contains an address from which this node connects to its own directory server: such
+    /// connections have no PROXY header and would be closed.
+    fn own_address_complaint(&self) -> Option<String> {
         let own = self.listen.iter().map(|listen| match listen.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -178,7 +190,10 @@ impl EmbeddedSection {
         });
         let mut shut_out = own.filter(|ip| self.proxy_networks.iter().any(|network| network.contains(*ip)));
         let ip = shut_out.next()?;
-        Some(format!("directory.embedded.proxy_networks: {ip} is this node, which asks its directory without a header"))
+        Some(format!(
+            "directory.embedded.proxy_networks contains {ip}, from which this node itself connects without a PROXY header: list \
+             only the balancers' addresses"
+        ))
     }
 
     /// The networks whose LDAP connections begin with a PROXY header.
@@ -243,10 +258,10 @@ impl Default for QueueSection {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ApiSection {
-    /// File of fixed tokens, one `name:blake3-of-token:role:last-day` a line. Without last day, a token never expires; without
-    /// a role it is admin, as in earlier versions.
+    /// File of fixed tokens, one `name:blake3-of-token:role:last-day` per line; lines that begin with `#` are comments. A token
+    /// without a last day never expires; one without a role has the role admin, as in earlier versions.
     pub(crate) tokens_file: Option<PathBuf>,
-    /// File of the token with which commands on this machine ask the node.
+    /// File with this node's own token, which commands on this machine send to its REST API. Not `--token-file`.
     pub(crate) token_file: Option<PathBuf>,
 }
 
@@ -267,10 +282,10 @@ impl Config {
         Ok(config)
     }
 
-    /// Reads and checks a file for a log: the error is one line, without the file's name.
-    pub(crate) fn read_line(file: &Path) -> Result<Self, String> {
+    /// Like [`Config::read`], for a reload: the error is a single line for the log, without the file's name.
+    pub(crate) fn read_for_reload(file: &Path) -> Result<Self, String> {
         let text = read_bounded(file).map_err(|error| format!("{error:#}"))?;
-        let config = Self::parse(file, &text).map_err(|error| place(&text, &error))?;
+        let config = Self::parse(file, &text).map_err(|error| one_line(&text, &error))?;
         match config.complaints() {
             complaints if complaints.is_empty() => Ok(config),
             complaints => Err(complaints.join("; ")),
@@ -297,23 +312,23 @@ impl Config {
             complaints
                 .push("directory.servers: one of them must have role = \"provider\", or nothing can be written".into());
         }
-        if !(1..=64).contains(&self.store.shards) {
-            complaints.push("store.shards: 1 to 64".to_owned());
+        if !(1..=SHARDS_MAX).contains(&self.store.shards) {
+            complaints.push(format!("store.shards must be 1 to {SHARDS_MAX}"));
         }
         if self.node.memory_octets < MEMORY_OCTETS_MIN {
-            complaints.push(format!("node.memory_octets: at least {MEMORY_OCTETS_MIN}"));
+            complaints.push(format!("node.memory_octets must be at least {MEMORY_OCTETS_MIN}"));
         }
         if let Some(Err(error)) = self.node.log.as_deref().map(LogFilter::check) {
             complaints.push(format!("node.log: {error}"));
         }
         complaints.extend(self.listeners.tls_complaints(self.tls.is_some()));
-        complaints.extend(self.directory.embedded.as_ref().and_then(EmbeddedSection::shuts_out_its_node));
+        complaints.extend(self.directory.embedded.as_ref().and_then(EmbeddedSection::own_address_complaint));
         for (user, role) in self.cli.iter().flat_map(|cli| &cli.roles) {
-            if PersonRole::parse(role).is_none() {
+            if Role::parse(role).is_none() {
                 complaints.push(format!("cli.roles: '{role}' of {user} is not a role; see 'provost roles show'"));
             }
         }
-        complaints.extend(self.read_moved_keys().1);
+        complaints.extend(self.resolve_fallback().1);
         complaints
     }
 
@@ -338,7 +353,7 @@ impl Config {
     }
 
     /// The values that apply where the directory states nothing, and errors about values that break their rule.
-    fn read_moved_keys(&self) -> (Fallback, Vec<String>) {
+    fn resolve_fallback(&self) -> (Fallback, Vec<String>) {
         let (mut fallback, mut complaints) = (Fallback::default(), Vec::new());
         if self.directory.domain.is_none() {
             let added = domain_of(&self.directory.suffix)
@@ -354,11 +369,11 @@ impl Config {
 
     /// The values that apply where the directory states no setting: keys of this file, and the domain that the suffix names.
     pub(crate) fn fallback(&self) -> Fallback {
-        self.read_moved_keys().0
+        self.resolve_fallback().0
     }
 
     /// Keys that belong in the directory now, each with the command that moves its value there.
-    pub(crate) fn moved(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn migration_commands(&self) -> Vec<(&'static str, String)> {
         let command = |setting: &str, value: &str| format!("provost settings set {setting} {value}");
         self.moved_keys().into_iter().map(|(key, setting, value)| (key, command(setting, &value))).collect()
     }
@@ -366,9 +381,9 @@ impl Config {
     /// URL of the node's REST API for commands of this machine, as in `http://127.0.0.1:8080`; `None` when `listeners.http` is
     /// off.
     pub(crate) fn rest_url(&self) -> Option<String> {
-        let on = self.listeners.http.as_ref()?;
-        let scheme = if on.tls { "https" } else { "http" };
-        Some(format!("{scheme}://{}", on.address))
+        let http = self.listeners.http.as_ref()?;
+        let scheme = if http.tls { "https" } else { "http" };
+        Some(format!("{scheme}://{}", http.address))
     }
 
     /// Folder of the store and of the shared state.
@@ -376,7 +391,7 @@ impl Config {
         self.node.data.join("store")
     }
 
-    /// Reads the tokens of the node's file.
+    /// Reads `api.tokens_file`; no tokens if the key is absent.
     pub(crate) fn fixed_tokens(&self) -> anyhow::Result<Vec<FixedToken>> {
         let Some(file) = &self.api.tokens_file else { return Ok(Vec::new()) };
         let text = read_bounded(file)?;
@@ -395,7 +410,7 @@ impl Config {
         Ok(Dn::parse(&self.directory.suffix)?)
     }
 
-    /// The settings of the directory client.
+    /// The configuration of the directory client.
     pub(crate) fn directory_config(&self) -> anyhow::Result<DirectoryConfig> {
         let server = |server: &ServerSection| ServerAddress {
             url: server.url.clone(),
@@ -411,8 +426,8 @@ impl Config {
             bind_password: read_secret(&self.directory.bind_password_file)?,
             suffix: self.suffix()?,
             ca_file: self.directory.ca_file.clone(),
-            connect_timeout: Duration::from_secs(1),
-            operation_timeout: Duration::from_secs(2),
+            connect_timeout: CONNECT_TIMEOUT,
+            operation_timeout: OPERATION_TIMEOUT,
         })
     }
 
@@ -421,7 +436,7 @@ impl Config {
         ProvisionSettings::of(&SharedSettings::of_file(&self.fallback()))
     }
 
-    /// The settings of the View.
+    /// The configuration of the View.
     pub(crate) fn view_config(&self) -> ViewConfig {
         ViewConfig {
             file: self.node.data.join("view.snapshot"),
@@ -429,14 +444,15 @@ impl Config {
                 PasswordCheck::View => PasswordSource::View,
                 PasswordCheck::Bind => PasswordSource::Bind,
             },
-            credential_ttl: Duration::from_secs(600),
+            credential_ttl: CREDENTIAL_TTL,
             fallback: self.fallback(),
         }
     }
 }
 
-/// A TOML error in one line: place, key and fault. Values are left out.
-fn place(text: &str, error: &toml::de::Error) -> String {
+/// A TOML error as one line: line number, key and message. The source line is not quoted, but the message may contain the
+/// value.
+fn one_line(text: &str, error: &toml::de::Error) -> String {
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return error.message().to_owned() };
     let number = before.matches('\n').count();
     let line = text.lines().nth(number).unwrap_or_default();
@@ -460,7 +476,7 @@ fn domain_of(suffix: &str) -> Option<String> {
 fn fixed_token(line: &str) -> Option<FixedToken> {
     let mut parts = line.trim().splitn(4, ':');
     let (name, digest) = (parts.next()?, parts.next()?);
-    let role = parts.next().map_or(Some(PersonRole::Admin), PersonRole::parse)?;
+    let role = parts.next().map_or(Some(Role::Admin), Role::parse)?;
     let expires = match parts.next() {
         Some(day) => Some(end_of_day(day)?),
         None => None,
@@ -532,12 +548,12 @@ domain = "example.edu"
         for (text, expect) in [
             (format!("{GOOD}colour = \"red\"\n"), "line 11, colour: unknown field `colour`"),
             (format!("{GOOD}[store]\nshards = \"many\"\n"), "line 12, shards: invalid type"),
-            (format!("{GOOD}[store]\nshards = 0\n"), "store.shards: 1 to 64"),
+            (format!("{GOOD}[store]\nshards = 0\n"), "store.shards must be 1 to 64"),
             (format!("{GOOD}[listeners]\nimap = \"143\"\n"), "line 12, imap: '143' is not address:port"),
             (format!("{GOOD}[store\n"), "line 11, [store: "),
         ] {
             std::fs::write(&file, text).unwrap();
-            let error = Config::read_line(&file).unwrap_err();
+            let error = Config::read_for_reload(&file).unwrap_err();
             assert!(error.starts_with(expect) && !error.contains('\n'), "{error}");
         }
     }
@@ -568,7 +584,7 @@ domain = "example.edu"
         assert_eq!((settings.default_quota, settings.retry_first.as_secs()), (Some(2_000_000), 5));
         assert_eq!(settings.mail_domain, "mail.example.edu");
         assert_eq!(settings.origin("retry-first").to_string(), "queue.retry_first in the node's file");
-        let moved = config.moved();
+        let moved = config.migration_commands();
         assert_eq!(moved.len(), 3);
         assert!(moved.contains(&("queue.retry_first", "provost settings set retry-first 5".to_owned())));
     }
@@ -585,8 +601,8 @@ domain = "example.edu"
     fn tokens_of_the_file_have_a_role_and_an_end() {
         let digest = blake3::hash(b"x").to_hex();
         let role = |line: String| fixed_token(&line).map(|token| token.role);
-        assert_eq!(role(format!("a:{digest}")), Some(PersonRole::Admin));
-        assert_eq!(role(format!(" a:{digest}:helpdesk1 ")), Some(PersonRole::HelpDesk1));
+        assert_eq!(role(format!("a:{digest}")), Some(Role::Admin));
+        assert_eq!(role(format!(" a:{digest}:helpdesk1 ")), Some(Role::HelpDesk1));
         let end = fixed_token(&format!("a:{digest}:auditor:2027-08-31")).and_then(|token| token.expires);
         assert_eq!(end, Some("2027-09-01T00:00:00Z".parse().unwrap()), "a token expires at the end of its last day");
         let bad = ["", "2027-13-01", "9999-12-31", "2027-08-31:x"].map(|day| format!("a:{digest}:auditor:{day}"));

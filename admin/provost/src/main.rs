@@ -131,7 +131,7 @@ async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
     }
     let mut config = Config::read(&cli.config)
         .context("no usable configuration: name the file with --config FILE or in PROVOST_CONFIG")?;
-    config.as_token = cli.token_file;
+    config.token_for_role = cli.token_file;
     match cli.command {
         Command::Serve => compose::serve(&config, log).await,
         Command::Quickstart(arguments) => quickstart::run(arguments, log).await,

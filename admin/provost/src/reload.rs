@@ -46,7 +46,7 @@ impl Reload {
 
     /// Reloads the file and logs the result. Open sessions continue.
     pub(crate) fn run(&self, file: &Path) {
-        let result = Config::read_line(file).and_then(|config| self.apply(&config).map(|()| config));
+        let result = Config::read_for_reload(file).and_then(|config| self.apply(&config).map(|()| config));
         let outcome = if result.is_ok() { "good" } else { "bad" };
         metrics::counter!("provost_config_reloads_total", "outcome" => outcome).increment(1);
         match result {

@@ -11,10 +11,11 @@ use crate::program::VacationAction;
 const DAYS_MIN: u64 = 1;
 const DAYS_MAX: u64 = 365;
 const DAYS_DEFAULT: u64 = 7;
-/// Longest `:subject` and `:handle`, in octets.
-pub(crate) const SUBJECT_OCTETS_MAX: usize = 998; // RFC 5322 §2.1.1
+/// Longest `:subject`, in octets: a line (RFC 5322 §2.1.1), since longer subjects are of no use.
+pub(crate) const SUBJECT_OCTETS_MAX: usize = 998;
+/// Longest `:handle`, in octets: ten times what scripts use.
 const HANDLE_OCTETS_MAX: usize = 256;
-/// Maximum number of `:addresses`.
+/// Maximum number of `:addresses`: several times what one person has.
 const ADDRESSES_MAX: usize = 100;
 
 /// Compiles the arguments of `vacation`.
@@ -45,7 +46,7 @@ fn line_of_text(arguments: &mut Arguments<'_>, what: &str, most: usize) -> Resul
     if text.len() > most {
         return Err(arguments.error(format_args!("{what} is longer than {most} octets")));
     }
-    // A line end in a subject would let the script add a header field (RFC 5230 §9).
+    // Without this, a line end in a subject would let a script add a header field (RFC 5322 §2.2).
     Ok(text.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "))
 }
 
@@ -70,14 +71,15 @@ fn own_addresses(arguments: &mut Arguments<'_>) -> Result<Vec<Address>, SieveErr
     texts.iter().map(parse).collect()
 }
 
-/// Reads the text of a MIME entity (`:mime`, RFC 5230 §4.6). The reply contains only its text, because replies are
+/// Reads the text of a MIME entity (`:mime`, RFC 5230 §4.4). The reply contains only its text, because replies are
 /// always plain text.
 fn entity_text(reason: &str, arguments: &Arguments<'_>) -> Result<String, SieveError> {
     shown_text(reason.as_bytes(), &MimePart::of(reason.as_bytes()))
         .ok_or_else(|| arguments.error("the reason must be a MIME entity with a text"))
 }
 
-/// Makes a handle from the other arguments: without `:handle`, equal arguments are one rule (RFC 5230 §4.2).
+/// The handle of a `vacation` without `:handle`: a hash of subject, sender and reason. Two actions that agree in these are one
+/// rule (RFC 5230 §4.2).
 fn default_handle(subject: Option<&str>, from: Option<&Address>, reason: &str) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in [subject.unwrap_or_default(), from.map(Address::as_str).unwrap_or_default(), reason] {

@@ -59,7 +59,7 @@ fn attribute(text: &str) {
 fn moment(text: &str) {
     let Some(moment) = time::parse_generalized(text) else { return };
     let written = time::format_generalized(moment);
-    let read = time::parse_generalized(&written).expect("a time as it is written");
+    let read = time::parse_generalized(&written).expect("a formatted time parses");
     assert_eq!(read.as_second(), moment.as_second(), "{text:?}");
 }
 

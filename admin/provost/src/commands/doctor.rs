@@ -94,7 +94,7 @@ fn moved_keys(config: &Config) -> Vec<DoctorFinding> {
             format!("{key} applies only while the directory states no value; move it there for all nodes: {command}");
         good(what)
     };
-    config.moved().into_iter().map(finding_of).collect()
+    config.migration_commands().into_iter().map(finding_of).collect()
 }
 
 fn folder(data: &Path) -> DoctorFinding {

@@ -87,7 +87,7 @@ pub(crate) fn journals(config: &Config) -> Journals {
 /// The principal of a command: the token's role if a token is given, else the role that `[cli]` gives the user. Without
 /// `[cli]`, a user who can read the node's secrets is an admin: these include the password of the directory.
 async fn principal(config: &Config, state: &Arc<dyn StateStore>) -> anyhow::Result<Principal> {
-    if let Some(file) = &config.as_token {
+    if let Some(file) = &config.token_for_role {
         let tokens = Tokens::new(state.clone(), config.fixed_tokens()?);
         let principal = tokens.principal(&read_secret(file)?, Timestamp::now()).await?;
         let principal =

@@ -16,7 +16,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// no listener or token is configured, no node answers, or the node refuses.
 pub(crate) async fn get(config: &Config, path: &str) -> anyhow::Result<Value> {
     let rest = config.rest_url().context("listeners.http is off, so the node cannot answer")?;
-    let file = config.as_token.as_ref().or(config.api.token_file.as_ref()).context("api.token_file is not set")?;
+    let file =
+        config.token_for_role.as_ref().or(config.api.token_file.as_ref()).context("api.token_file is not set")?;
     let token = read_secret(file)?;
     let url = format!("{rest}/api/v1{path}");
     tokio::task::spawn_blocking(move || request(&url, &token)).await?

@@ -28,7 +28,7 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=SEARCH_RESULTS_MAX as i64))]
         limit: u16,
     },
-    /// Show the changes of a person, newest first: who, when, the values before and after, and the import row that
+    /// Show the changes to a person's entry, newest first: who, when, the values before and after, and the import row that
     /// caused them.
     #[command(after_help = "Examples:
   provost person history zoe.cote
@@ -82,7 +82,7 @@ fn list(people: &[PersonSummary], limit: usize) {
         let (mail, name) = (printable(&person.mail), printable(&person.display_name));
         out!("{mail:<40} {name:<30} {:<8} {}", person.affiliation, person.state);
     }
-    out!("{} found", people.len());
+    out!("{} found", counted(people.len(), "person", "people"));
     if people.len() >= limit {
         out!("There may be more: add a word, or raise --limit.");
     }
@@ -131,7 +131,7 @@ fn show(person: &PersonDetail) {
     }
     out!("  programme  {}", or_dash(&person.program));
     out!("  from, to   {}, {}", or_dash(&person.start_date), or_dash(&person.end_date));
-    out!("  password   {}", if person.has_password { "set" } else { "none: cannot sign in" });
+    out!("  password   {}", if person.has_password { "set" } else { "none: cannot log in" });
     if let Some(octets) = person.quota_octets {
         out!("  quota      {octets} octets");
     }

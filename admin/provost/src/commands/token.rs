@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::{Printer, printable};
+use crate::output::{Printer, counted, printable};
 
 /// Operations on tokens.
 #[derive(Subcommand)]
@@ -43,7 +43,8 @@ What each role may do: provost roles show")]
 }
 
 fn parse_role(text: &str) -> Result<Role, String> {
-    Role::parse(text).ok_or_else(|| "one of registrar, helpdesk1, helpdesk2, postmaster, admin, auditor".to_owned())
+    Role::parse(text)
+        .ok_or_else(|| "expected one of registrar, helpdesk1, helpdesk2, postmaster, admin, auditor".to_owned())
 }
 
 #[derive(Serialize)]
@@ -58,7 +59,8 @@ struct CreatedToken {
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     let access = super::desk_access_without_directory(config).await?;
     let (desk, principal, now) = (&access.desk, &access.principal, Timestamp::now());
-    let tokens = Tokens::new(access.state.clone(), Vec::new());
+    let no_fixed_tokens = Vec::new();
+    let tokens = Tokens::new(access.state.clone(), no_fixed_tokens);
     match command {
         Command::Create { name, role, expires } => {
             let new =
@@ -67,7 +69,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
             let created = CreatedToken { name, token, role: role.name(), expires: new.expires, audit_id };
             print.show(&created, |created| {
                 out!("{}", created.token);
-                err!("This is shown once. Role {}, in force until {}.", created.role, created.expires);
+                err!("The token is shown only once. Role {}, valid until {}.", created.role, created.expires);
             })?;
         }
         Command::List => print.show(&tokens.list(desk, principal, now).await?, |tokens| list(tokens))?,
@@ -83,19 +85,19 @@ fn list(tokens: &[TokenInfo]) {
     for token in tokens {
         out!("{:<24} {:<11} until {}, by {}", token.name, token.role, token.expires, printable(&token.created_by));
     }
-    out!("{} in force", tokens.len());
+    out!("{} valid", counted(tokens.len(), "token", "tokens"));
 }
 
 /// Reads an expiry: `90d` from now, or the end of the given day in `zone`.
 fn end_of(text: &str, now: Timestamp, zone: &TimeZone) -> anyhow::Result<Timestamp> {
     if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse::<i64>().ok()) {
         if !(1..=TOKEN_DAYS_MAX).contains(&days) {
-            bail!("--expires: 1d to {TOKEN_DAYS_MAX}d");
+            bail!("--expires must be 1d to {TOKEN_DAYS_MAX}d");
         }
         return Ok(now.checked_add(Span::new().try_hours(24 * days)?)?);
     }
     let Ok(day) = text.parse::<Date>() else {
-        bail!("--expires: a number of days as in 90d, or a day as in 2027-08-31");
+        bail!("--expires: expected a number of days such as 90d, or a date such as 2027-08-31");
     };
     Ok(zone.to_timestamp(day.tomorrow()?.at(0, 0, 0, 0))?)
 }

@@ -86,7 +86,7 @@ fn show(result: &TraceResult, since: Timestamp) {
         out!("There are more: add words, change the period, or raise --limit.");
     }
     if result.lost > 0 {
-        out!("Events of these days that were not recorded because the disk was too slow: {}", result.lost);
+        out!("Events of these days that were not recorded (disk slow, full or failing): {}", result.lost);
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) enum Command {
 pub(crate) struct SetArguments {
     /// Login, address, registrar's number, or provostPersonId.
     person: String,
-    /// First day, YYYY-MM-DD; now by default.
+    /// First day, YYYY-MM-DD; without it, the rule applies at once.
     #[arg(long)]
     start: Option<Date>,
     /// Last day, YYYY-MM-DD, inclusive; no end by default.
@@ -72,8 +72,8 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
                 text_en: set.text_en,
                 interval_days: set.interval_days,
             };
-            let audit = desk.set_vacation(&principal, &set.person, change).await?;
-            print.show(&audit, |_| out!("vacation of {} set", set.person))?;
+            let audit_id = desk.set_vacation(&principal, &set.person, change).await?;
+            print.show(&audit_id, |_| out!("vacation of {} set", set.person))?;
         }
         Command::Show { person } => {
             let vacation = desk.person(&principal, &person).await?.vacation;
@@ -83,8 +83,8 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
             })?;
         }
         Command::Clear { person } => {
-            let audit = desk.clear_vacation(&principal, &person).await?;
-            print.show(&audit, |_| out!("vacation of {person} cleared"))?;
+            let audit_id = desk.clear_vacation(&principal, &person).await?;
+            print.show(&audit_id, |_| out!("vacation of {person} cleared"))?;
         }
     }
     Ok(Exit::Clean)

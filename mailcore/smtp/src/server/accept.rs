@@ -34,7 +34,7 @@ impl SmtpSession {
         out: &mut OutputBuffer<'_>,
     ) {
         let (now, service) = (self.now(), self.connection.service);
-        // The data is searched for its Message-ID also when it is refused.
+        // Kept for the events of a refusal, which record the Message-ID.
         let received = data.as_ref().ok().cloned();
         let replies = match self.check(&mut transaction, data, trace_octets, now).await {
             Ok(message) if service == Service::Lmtp => self.accept_lmtp(&transaction, &message, now).await,
@@ -60,8 +60,8 @@ impl SmtpSession {
         }
     }
 
-    /// Records the event of a message, or of one of its recipients, that stays with the peer. Accepted messages get
-    /// their events where they are stored.
+    /// Records that a message, or one recipient, was refused (5xx) or deferred (4xx) in the session: the peer still has the
+    /// message. Accepted messages get their events where they are stored.
     pub(super) fn trace_refusal(
         &self,
         arrival: &Arrival,
@@ -75,7 +75,8 @@ impl SmtpSession {
         message.into_iter().fold(event, |event, message| event.message(message)).text(reply).record();
     }
 
-    /// Records the events of recipients whose message is in the queue, or who are named in a report to the sender.
+    /// Records one event for each of these recipients, for whom the session has taken responsibility: queued, or failed after
+    /// the message was accepted for others.
     fn trace_taken<'r>(
         transaction: &MailTransaction,
         recipients: impl IntoIterator<Item = (&'r Recipient, &'r str)>,
@@ -84,7 +85,7 @@ impl SmtpSession {
         now: Timestamp,
     ) {
         for (recipient, text) in recipients {
-            // With the time of the end of data: the queue may already have sent the message on.
+            // Dated at the end of data: the queue may already have recorded a later event of this message.
             let event = TraceEvent::new(&transaction.arrival, outcome, now);
             event.to(&recipient.path).message(message).text(text).record();
         }
@@ -101,7 +102,7 @@ impl SmtpSession {
         let input = self.stage_input(message_of(&data, trace_octets));
         let judged = judge(self.stages.data_end, &mut transaction.arrival, input).await;
         judged.map_err(provost_message::Rejected::into_reply)?;
-        // Without octets there is no message, whatever the stages decide.
+        // Data with a fault was not kept: even if every stage accepts it, there is no message to deliver.
         let message = data.map_err(|_| reply::TRY_LATER)?;
         if transaction.arrival.is_quarantined() && transaction.routes.contains(&DeliveryRoute::Remote) {
             return Err(reply::QUARANTINED);
@@ -117,10 +118,10 @@ impl SmtpSession {
 
     /// One reply for all recipients: 250 once each copy is durable, in a mailbox or in the queue.
     ///
-    /// After a 451 some recipients may already have their copy and get a second one when the peer tries again. This
-    /// happens only when the queue fails right after the store succeeded, and loses no message.
+    /// After a 451 the peer tries again, and a recipient whose copy was already stored or queued gets a second one. This
+    /// happens only when a later write to the queue fails; no message is lost.
     async fn accept_smtp(&self, transaction: &MailTransaction, message: &Bytes, now: Timestamp) -> Reply {
-        match self.hand_on(transaction, message, now).await {
+        match self.queue_and_deliver(transaction, message, now).await {
             Ok(None) => Reply::new(250, "2.0.0", format!("OK, queued as {}", transaction.arrival.trace_id)),
             Ok(Some(refusal)) => {
                 let (code, status, text) = refusal.reply();
@@ -133,9 +134,9 @@ impl SmtpSession {
         }
     }
 
-    /// Delivers to local recipients and queues for the others. Returns `Ok(Some(..))`, the refusal to send, when no
-    /// recipient was served.
-    async fn hand_on(
+    /// Queues for remote recipients, then delivers to local ones. `Ok(Some(refusal))` when every recipient was refused: the
+    /// first refusal, to be sent as the reply.
+    async fn queue_and_deliver(
         &self,
         transaction: &MailTransaction,
         message: &Bytes,
@@ -143,9 +144,9 @@ impl SmtpSession {
     ) -> Result<Option<RecipientRefusal>, StoreError> {
         let is_remote = |(_, route): &(&Recipient, &DeliveryRoute)| **route == DeliveryRoute::Remote;
         let remote: Vec<Recipient> = transaction.recipients().filter(is_remote).map(|(r, _)| r.clone()).collect();
-        let trace = transaction.arrival.trace_id.as_uuid();
+        let message_number = transaction.arrival.trace_id.as_uuid();
         // The queue comes first: it takes all remote recipients or none, so a failure here leaves nothing behind.
-        let id = Uuid::new_v5(&trace, b"remote");
+        let id = Uuid::new_v5(&message_number, b"remote");
         let mut taken = remote.len();
         self.enqueue(id, transaction, remote.clone(), message, now).await?;
         let sent_on = remote.iter().map(|recipient| (recipient, "to be sent on"));
@@ -161,7 +162,7 @@ impl SmtpSession {
         taken += waiting.len();
         // Queued under the transaction's own id, so that a delivery of unknown outcome is repeated as the same batch.
         let recipients = waiting.iter().map(|(recipient, _)| recipient.clone()).collect();
-        self.enqueue(trace, transaction, recipients, message, now).await?;
+        self.enqueue(message_number, transaction, recipients, message, now).await?;
         let later = waiting.iter().map(|(recipient, why)| (recipient, why.as_str()));
         Self::trace_taken(transaction, later, TraceOutcome::Queued, message, now);
         if taken == 0 {
@@ -189,7 +190,8 @@ impl SmtpSession {
         self.config.queue.accept_as(id, envelope, message.clone(), now).await
     }
 
-    /// Some recipients have the message, so the session cannot refuse it for the others: they get a bounce (RFC 5321 §6.1).
+    /// Queues a bounce to the sender that names the refused recipients. Other recipients' copies are already taken, so the
+    /// reply must be 250 (RFC 5321 §6.1).
     async fn bounce(
         &self,
         transaction: &MailTransaction,
@@ -199,15 +201,15 @@ impl SmtpSession {
     ) -> Result<(), StoreError> {
         let (id, envelope) = (transaction.arrival.trace_id, &transaction.arrival.envelope);
         if envelope.reverse_path.is_none() && !refused.is_empty() {
-            tracing::warn!(%id, ?refused, "refused message with null reverse-path dropped");
+            tracing::warn!(%id, ?refused, "no bounce for the refused recipients: the reverse-path is null");
         }
         let failure = |(recipient, refusal): (Recipient, RecipientRefusal)| ReportedRecipient {
             recipient,
             action: ReportAction::Failed { diagnostic: refusal.to_string(), expired: false },
         };
         let failed: Vec<ReportedRecipient> = refused.into_iter().map(failure).collect();
-        let id = QueueId::new(Uuid::new_v5(&id.as_uuid(), b"bounce"));
-        match self.config.delivery.report(id, envelope, &failed, original, (now, now)) {
+        let bounce_id = QueueId::new(Uuid::new_v5(&id.as_uuid(), b"bounce"));
+        match self.config.delivery.report(bounce_id, envelope, &failed, original, (now, now)) {
             Some(report) => self.config.queue.accept_outgoing(report).await,
             None => Ok(()),
         }
