@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Path, Request};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use axum::{Json, Router};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
@@ -65,9 +66,12 @@ pub fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(API_BODY_OCTETS_MAX))
         .layer(from_fn_with_state(tokens, require_token));
-    // No token is needed: the document and the problem kinds are public in the source.
+    // Written once: it takes 10 ms, and any visitor may ask for it. No token is needed: the document and the problem kinds are
+    // public in the source.
+    let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
+    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     let open = Router::new()
-        .route("/api/v1/openapi.json", get(move || std::future::ready(Json(document))))
+        .route("/api/v1/openapi.json", get(move || std::future::ready((json, document))))
         .route("/api/v1/problems/{name}", get(problem_kind))
         .method_not_allowed_fallback(method_not_allowed);
     guarded.merge(open).layer(from_fn(limit_and_measure))

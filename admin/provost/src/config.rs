@@ -569,7 +569,7 @@ domain = "example.edu"
         for (listen, networks) in [("127.0.0.1:389", "127.0.0.0/8"), ("0.0.0.0:389", "127.0.0.1"), ("[::]:389", "::/0")]
         {
             let error = with(listen, networks).unwrap_err();
-            assert!(error.contains("which asks its directory without a header"), "{listen} {networks}: {error}");
+            assert!(error.contains("from which this node itself connects"), "{listen} {networks}: {error}");
         }
         with("0.0.0.0:389", "127.0.0.2").unwrap();
         with("192.0.2.21:389", "192.0.2.10").unwrap();
