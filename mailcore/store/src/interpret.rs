@@ -14,15 +14,16 @@ use crate::{
     NewMessage, Op, OpEffect, ReadToken, Uid, UidSet,
 };
 
-/// Maximum number of different keywords in one mailbox.
+/// Maximum number of different keywords in one mailbox. All are in the mailbox's row, which this bounds to some 4 KiB.
 pub(crate) const KEYWORDS_MAX: usize = 64;
-/// Maximum number of correspondents per account for whom vacation replies are remembered.
+/// Maximum number of records of vacation replies per account. Each correspondent adds one, so this bounds what a flood
+/// of senders can add.
 pub(crate) const REPLIES_MAX: u64 = 10_000;
-/// Maximum number of ops in one batch.
+/// Maximum number of ops in one batch, which bounds the time that other batches wait for it.
 pub(crate) const OPS_MAX: usize = 10_000;
 /// Greatest modseq in an import: RFC 7162 §3.1 allows 63 bits, and half of the range stays for later changes.
 const RESTORED_MODSEQ_MAX: u64 = 1 << 62;
-/// Longest vacation handle, and longest correspondent (RFC 5321 §4.5.3.1: a path has 256), octets.
+/// Longest vacation handle and longest correspondent, octets. A path has at most 256 (RFC 5321 §4.5.3.1.3).
 const REPLY_KEY_OCTETS_MAX: usize = 1024;
 
 /// The rows of one account within one batch.
@@ -33,21 +34,21 @@ pub(crate) trait AccountRows {
     fn add_reference(&mut self, body: BodyId) -> Result<(), BatchError>;
     /// Removes a reference to a body; without references it is garbage.
     fn drop_reference(&mut self, body: BodyId) -> Result<(), BatchError>;
-    /// Checks a lease: fenced when it has ended, else reserved for this batch until the commit.
+    /// Fenced when the lease has ended; otherwise no other holder gets the lease before this batch is committed.
     fn require_lease(&mut self, name: &str, epoch: u64) -> Result<(), BatchError>;
-    /// Adds a message of the batch with modseq `born`. Does not count a reference to its body.
+    /// Adds a message in the batch with modseq `born`. The caller counts the reference to its body.
     fn insert(&mut self, mailbox: MailboxId, message: &MessageMeta, born: Modseq) -> Result<(), BatchError>;
     /// Returns the messages in the set, or all, in ascending order.
     fn select(&mut self, mailbox: MailboxId, uids: Option<&UidSet>) -> Result<Vec<MessageMeta>, BatchError>;
     /// Updates flags and modseq of an existing message.
     fn update(&mut self, mailbox: MailboxId, message: &MessageMeta) -> Result<(), BatchError>;
-    /// Removes a message and leaves a tombstone. Does not count a reference to its body.
+    /// Removes a message and leaves a tombstone. The caller drops the reference to its body.
     fn expunge(&mut self, mailbox: MailboxId, uid: Uid, modseq: Modseq) -> Result<(), BatchError>;
     /// Removes all messages of a mailbox with their references, and its tombstones.
     fn drop_mailbox(&mut self, mailbox: MailboxId) -> Result<(), BatchError>;
-    /// Removes all data of the account except mailboxes; the account itself is removed with the batch.
+    /// Removes the records of replies. The engine removes the account itself after the ops.
     fn drop_account(&mut self) -> Result<(), BatchError>;
-    /// Returns when the record of a reply expires.
+    /// Returns when the record of a reply expires; `None` without a record.
     fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<Timestamp>, BatchError>;
     /// Drops expired records of replies, and counts the others.
     fn count_remembered(&mut self, now: Timestamp) -> Result<u64, BatchError>;
@@ -115,7 +116,7 @@ fn greatest_restored(batch: &Batch) -> u64 {
     restored.max().unwrap_or(0)
 }
 
-/// What happens to messages that were copied.
+/// Whether the copied messages stay in their mailbox (COPY) or leave it (MOVE).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Originals {
     Kept,
@@ -148,7 +149,7 @@ impl<R: AccountRows> BatchRun<'_, R> {
         Ok(())
     }
 
-    /// Checks the conditions that depend on the effects. Copied octets count like appended ones (RFC 9208 §3.1).
+    /// Checks the conditions that depend on the effects. Copied octets count like appended ones (RFC 9208 §4.3.1).
     fn check(&self, batch: &Batch, effects: &[OpEffect]) -> Result<(), BatchError> {
         for require in &batch.require {
             match require {
@@ -216,14 +217,14 @@ impl<R: AccountRows> BatchRun<'_, R> {
         Ok(OpEffect::Appended { mailbox: id, uid_validity, uid })
     }
 
-    /// Adds a message to a mailbox under its next UID.
+    /// Adds a message to a mailbox under the mailbox's next UID.
     fn put_next(&mut self, id: MailboxId, message: &MessageMeta) -> Result<Uid, BatchError> {
         let uid = self.account.mailbox_mut(id)?.take_uid()?;
         self.add_message(id, &MessageMeta { uid, modseq: self.account.modseq, ..message.clone() })?;
         Ok(uid)
     }
 
-    /// Adds a message to a mailbox under the UID it has.
+    /// Adds a message to a mailbox under the UID that the message already has.
     pub(crate) fn add_message(&mut self, id: MailboxId, message: &MessageMeta) -> Result<(), BatchError> {
         self.admit_keywords(id, &message.flags)?;
         let modseq = self.account.modseq;
@@ -234,7 +235,8 @@ impl<R: AccountRows> BatchRun<'_, R> {
         self.rows.insert(id, message, modseq)
     }
 
-    /// Removes existing messages; the caller drops the references to their bodies.
+    /// Removes existing messages. The caller drops the references to their bodies, or keeps them for messages that
+    /// move.
     fn remove_messages(&mut self, id: MailboxId, messages: &[MessageMeta]) -> Result<(), BatchError> {
         if messages.is_empty() {
             return Ok(());
@@ -278,7 +280,7 @@ impl<R: AccountRows> BatchRun<'_, R> {
                 continue;
             }
             let flags = changed_flags(&message.flags, change);
-            // RFC 7162 §3.1.3: a message that had the flags already keeps its modseq.
+            // RFC 7162 §3.1.11: a message that had the flags already keeps its modseq.
             if flags != message.flags {
                 self.set_flags(id, &mut message, flags)?;
             }

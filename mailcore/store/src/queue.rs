@@ -2,11 +2,11 @@
 //!
 //! A row is one message for one destination. Every engine keeps these rules:
 //!
-//! 1. A message is queued once: its id again changes nothing, for seven days after its last row ended.
+//! 1. A message is queued once: until seven days after its last row ended, queuing the same id again changes nothing.
 //! 2. One worker at a time takes a row. The taking is counted durably before the worker gets the row, and its number is
-//!    part of the [`Claim`] that the worker presents with all later operations. A worker whose lease ended while another
-//!    one took the row is [`Fenced`](LeaseError::Fenced).
-//! 3. The remaining recipients of an attempt and the messages it causes are one transaction.
+//!    part of the [`Claim`] that the worker presents with all later operations. A worker whose lease has ended, and
+//!    whose row another worker has taken, is [`Fenced`](LeaseError::Fenced).
+//! 3. The remaining recipients of an attempt and the messages that it causes are written in one transaction.
 //! 4. An unreadable row, and one taken [`UNSETTLED_MAX`] times without an outcome, is set aside: kept and listed, but
 //!    never taken again.
 
@@ -101,7 +101,7 @@ pub struct QueuedRecipient {
 }
 
 impl From<Recipient> for QueuedRecipient {
-    /// Makes a recipient without an attempt.
+    /// Makes a recipient that no attempt has tried yet.
     fn from(recipient: Recipient) -> Self {
         Self { recipient, last_error: None }
     }
@@ -132,12 +132,12 @@ pub struct QueueRow {
     pub queued_at: Timestamp,
     /// When the row is next due.
     pub due_at: Timestamp,
-    /// End of the lease at the time of this read; `None` while no worker holds the row. A dead
-    /// worker holds it too.
+    /// End of the lease at the time of this read; `None` when no worker has the row. The end may be past: the lease of
+    /// a worker that died remains until the row is taken again.
     pub held_until: Option<Timestamp>,
     /// Octets of the body.
     pub octets: u64,
-    /// Why the row was set aside.
+    /// Why the row was set aside; `None` when it was not.
     pub set_aside: Option<String>,
 }
 
@@ -175,7 +175,7 @@ pub struct TakenRow {
 /// The limits of a taking.
 #[derive(Clone, Debug)]
 pub struct TakeLimits {
-    /// The time.
+    /// The present time.
     pub now: Timestamp,
     /// Maximum number of rows.
     pub most: usize,
@@ -219,7 +219,7 @@ pub struct QueueTally {
     pub taken: u64,
     /// Never taken again.
     pub set_aside: u64,
-    /// When the oldest message that is not set aside came in.
+    /// When the oldest message that is not set aside was queued.
     pub oldest: Option<Timestamp>,
 }
 
@@ -259,8 +259,8 @@ pub struct AttemptOutcome {
     pub now: Timestamp,
 }
 
-/// The rows of the queue, with the same engines and durability as messages. Messages that a delivery causes are queued
-/// by the delivery's own batch, with [`Op::Enqueue`](crate::Op::Enqueue) and
+/// The rows of the queue, kept by the same engines and as durably as messages. Messages that a delivery causes are
+/// queued by the delivery's own batch, with [`Op::Enqueue`](crate::Op::Enqueue) and
 /// [`Op::RememberReply`](crate::Op::RememberReply).
 pub trait QueueStore: Send + Sync + 'static {
     /// Queues a message; durable when it resolves. A repeated id changes nothing.
@@ -277,8 +277,8 @@ pub trait QueueStore: Send + Sync + 'static {
     /// Fenced when another worker has taken or settled it: then nothing may be sent.
     fn prove(&self, claim: Claim, now: Timestamp, lease: Duration) -> BoxFuture<'_, Result<(), LeaseError>>;
 
-    /// Records the result of a part of an attempt: the recipients that are left, tried or not, and the messages it
-    /// caused, both or neither. The taking continues at least until `held_until`. Fenced as in
+    /// Records the result of a part of an attempt: the recipients that are left, tried or not, and the messages that
+    /// the attempt caused, both or neither. The lease lasts at least until `held_until`. Fenced as in
     /// [`QueueStore::settle`].
     fn advance(
         &self,
@@ -300,8 +300,7 @@ pub trait QueueStore: Send + Sync + 'static {
     /// Returns all rows, set-aside ones included, oldest first, at most `most`.
     fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>>;
 
-    /// Counts all rows by their state at `now`. An engine overrides this when it can count without
-    /// reading the rows.
+    /// Counts all rows by their state at `now`. An engine overrides this when it can count without loading the rows.
     fn tally(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueTally, StoreError>> {
         Box::pin(async move {
             let mut tally = QueueTally::default();
@@ -317,7 +316,8 @@ pub trait QueueStore: Send + Sync + 'static {
     fn arrivals(&self) -> watch::Receiver<u64>;
 }
 
-/// Returns the end of a lease that begins at `now`. In a row, second 0 stands for no lease.
+/// Returns the end of a lease that begins at `now`. In a row, second 0 stands for no lease, so the end is at least
+/// second 1.
 pub(crate) fn lease_end(now: Timestamp, lease: Duration) -> Timestamp {
     whole_second(later(now, lease)).max(later(Timestamp::UNIX_EPOCH, Duration::from_secs(1)))
 }

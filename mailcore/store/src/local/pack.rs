@@ -33,7 +33,7 @@ const MAGIC: [u8; 4] = *b"PVb1";
 const HEAD_OCTETS: u64 = 12;
 /// Maximum number of bodies in one write, each with its head: a system call takes 1,024 pieces (IOV_MAX).
 const WRITE_BODIES: usize = 512;
-/// Maximum number of packs held open for reading.
+/// Maximum number of packs that a shard holds open for reading, which bounds its file descriptors.
 const FILES_OPEN_MAX: usize = 64;
 
 /// The place of a body in a folder's packs.
@@ -94,8 +94,8 @@ struct NumbersState {
 }
 
 impl PackNumbers {
-    /// Reads the packs of a folder. Only those that the database knows (all, without a list) are appended to again,
-    /// because the content of others is unknown.
+    /// Reads the numbers of a folder's packs. The last [`WRITERS`] of those in `known` may be appended to again; `None`
+    /// means that all are known. The content of other packs is unknown.
     pub(super) fn of(folder: &Path, known: Option<&[u32]>) -> io::Result<Self> {
         let mut resumable = numbers(folder)?;
         resumable.sort_unstable();
@@ -118,7 +118,7 @@ impl PackNumbers {
         number
     }
 
-    /// Takes the last existing pack that no writer has had.
+    /// Takes the newest pack of an earlier start that no writer has continued yet; `None` when there is none.
     fn reopen(&self) -> Option<u32> {
         let mut state = self.state();
         let number = state.resumable.pop()?;
@@ -147,7 +147,7 @@ pub(super) fn numbers(folder: &Path) -> io::Result<Vec<u32>> {
 struct OpenPack {
     number: u32,
     file: File,
-    /// Synced up to this offset.
+    /// Offset at which the next group is written.
     end: u64,
 }
 
@@ -241,12 +241,12 @@ impl PackWriter {
         Ok(place)
     }
 
-    /// Returns how much has a place, for `take_back`.
+    /// Returns the number of bodies that have a place, for [`Self::take_back`].
     pub(super) fn mark(&self) -> usize {
         self.placed.len()
     }
 
-    /// Drops the bodies after a mark, because their batch was refused.
+    /// Drops the bodies that got a place after a mark, because their batch or change has failed.
     pub(super) fn take_back(&mut self, mark: usize) {
         if let Some((first, _)) = self.placed.get(mark) {
             self.end = first.at;
@@ -356,8 +356,8 @@ impl PackReader {
         self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&pack);
     }
 
-    /// Opens a pack. Holds the lock meanwhile, so that [`Self::close`] knows every file that was opened before a
-    /// removal.
+    /// Opens a pack; `None` when it does not exist. Holds the lock meanwhile, so that [`Self::close`] knows every file
+    /// that was opened before a removal.
     fn file(&self, pack: u32) -> Result<Option<Arc<File>>, StoreError> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = files.get(&pack) {

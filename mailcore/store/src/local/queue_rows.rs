@@ -18,7 +18,8 @@ use crate::{
     TakeLimits, TakenRow, UNSETTLED_MAX,
 };
 
-/// Maximum number of old ids of finished messages that each new message deletes.
+/// Maximum number of old ids of finished messages that queuing one message deletes: more than it adds, so the table
+/// does not grow for ever.
 const FORGET_ROWS: i64 = 20;
 /// After this many takings without an outcome, a row that was held at a start waits for the end of its lease.
 const SUSPECT_TAKINGS: u32 = 2;
@@ -57,8 +58,9 @@ pub(super) struct NewQueueRow<'a> {
 }
 
 /// Releases the leases of earlier starts, whose workers are gone because this process holds the store's lock. A row
-/// that was held at the end of several starts waits for its lease instead, so that a node that is killed again and
-/// again does not bring innocent rows to [`UNSETTLED_MAX`] within a minute. Returns how many rows are set aside.
+/// taken [`SUSPECT_TAKINGS`] times without an outcome waits for the end of its lease instead, so that a node that is
+/// killed again and again does not bring innocent rows to [`UNSETTLED_MAX`] within a minute. Returns how many rows are
+/// set aside.
 pub(super) fn free_all(connection: &Connection) -> Result<u64, StoreError> {
     let free = "UPDATE outgoing SET lease_until = 0 WHERE lease_until <> 0 AND unsettled < ?";
     connection.execute(free, [SUSPECT_TAKINGS]).map_err(storage)?;
@@ -115,7 +117,7 @@ pub(super) fn insert(database: &mut Database, row: &NewQueueRow<'_>) -> Result<(
     execute(&database.connection, sql, values)
 }
 
-/// Records that a message is finished.
+/// Records that a message has no row any more, so that its id is not queued again.
 pub(super) fn finish(connection: &Connection, id: QueueId, at: Timestamp) -> Result<(), StoreError> {
     execute(
         connection,
@@ -124,7 +126,7 @@ pub(super) fn finish(connection: &Connection, id: QueueId, at: Timestamp) -> Res
     )
 }
 
-/// Returns when the longest due row that no worker holds became due.
+/// Returns when the longest due row that no worker holds became due; `None` when no such row is due.
 pub(super) fn first_due(connection: &Connection, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
     let sql = "SELECT due_at FROM outgoing WHERE set_aside IS NULL AND due_at <= ?1 AND lease_until <= ?1
         ORDER BY due_at LIMIT 1";
@@ -191,7 +193,7 @@ fn set_aside(connection: &Connection, row: &QueueRow, why: &str) -> Result<(), S
     execute(connection, sql, params![why, row.key.number()])
 }
 
-/// Renews a lease that would end too soon; false when the row is no longer the worker's.
+/// Extends a lease to `until`, and never shortens it; false when the row is no longer the worker's.
 pub(super) fn renew(connection: &Connection, claim: Claim, until: Timestamp) -> Result<bool, StoreError> {
     let sql = "UPDATE outgoing SET lease_until = max(lease_until, ?) WHERE no = ? AND message = ? AND attempts = ?
         AND lease_until <> 0";
@@ -233,7 +235,7 @@ fn remove(connection: &Connection, claim: Claim, now: Timestamp) -> Result<(), S
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     let (body, queued_at): (i64, Timestamp) =
         statement.query_row([claim.key.number()], |row| Ok((row.get(0)?, time(row, 1)?))).map_err(storage)?;
-    // False for a lost body, whose row is removed all the same.
+    // The result is false when the body is lost; the queue row is removed all the same.
     drop_reference(connection, body.unsigned_abs())?;
     let rest = "SELECT 1 FROM outgoing WHERE message = ?";
     let mut statement = connection.prepare_cached(rest).map_err(storage)?;
@@ -290,7 +292,7 @@ pub(super) fn list(connection: &Connection, shard: u8, most: usize) -> Result<Ve
     Ok(listed)
 }
 
-/// Counts the rows by their state at `now`, without reading them.
+/// Counts the rows by their state at `now`, without decoding them.
 pub(super) fn tally(connection: &Connection, now: Timestamp) -> Result<QueueTally, StoreError> {
     let sql = "SELECT
         count(*) FILTER (WHERE set_aside IS NULL AND lease_until <= ?1 AND due_at > ?1),
@@ -337,8 +339,8 @@ pub(super) fn body(connection: &Connection, key: RowKey, id: QueueId) -> Result<
     Ok(body.map(i64::unsigned_abs))
 }
 
-/// Reads a row. An unreadable one is returned as set aside, whether or not it is yet: an error here would stop all
-/// other rows.
+/// Reads a row. An unreadable one is returned as set aside, whether or not the database has it so: an error here would
+/// stop all other rows.
 fn read_row(row: &Row<'_>, shard: u8) -> Result<QueueRow, StoreError> {
     let id = row.get_ref(1).map_err(storage)?.as_blob().ok().and_then(|octets| Uuid::from_slice(octets).ok());
     let (attempts, octets) = (number(row, 5).ok(), number(row, 7).ok());

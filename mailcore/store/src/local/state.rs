@@ -1,8 +1,8 @@
 //! Shared state of one machine: `FOLDER/state.sqlite`, a separate database.
 //!
 //! It is outside of the store's exclusive lock, so that commands on this machine can write audit entries and tokens
-//! whether or not a node runs. SQLite's own locks separate the processes. Each list of changes is one transaction, so
-//! compare and set holds between processes too. Within a process, all waiting lists share one sync.
+//! whether or not a node runs. SQLite's own locks separate the processes. Each list of changes is applied within one
+//! transaction, so compare and set holds between processes too. Within a process, all waiting lists share one sync.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -25,11 +25,12 @@ use crate::{
 
 /// Name of the database in the store's folder.
 const FILE: &str = "state.sqlite";
-/// Longest wait for another process, milliseconds: as long as a long list of changes takes to sync.
+/// Longest wait for another process, milliseconds: time for a slow disk to sync the largest list of changes, 80 MiB.
 const BUSY_MS: i64 = 10_000;
 /// Size to which SQLite's log file is truncated when it restarts after an upload, octets.
 const LOG_OCTETS_KEPT: i64 = 8 * 1024 * 1024;
-/// Maximum number of expired records removed with each group of changes.
+/// Maximum number of expired records removed with each group of changes, which bounds the time that this adds to a
+/// commit.
 const SWEPT_MAX: i64 = 200;
 
 /// `record.version` and `entry.sequence` share one counter, which never decreases: a record that was removed and
@@ -50,7 +51,7 @@ INSERT INTO counter VALUES (0);
 /// completed steps.
 const STEPS: [&str; 1] = [TABLES];
 
-/// The local engine of shared state. Dropping it waits for the running commit.
+/// The local engine of shared state. Dropping it waits until all queued changes are committed.
 pub struct LocalState {
     committer: Committer<StateWork>,
     readers: Readers,
@@ -86,7 +87,7 @@ impl LocalState {
         Ok(Self { committer, readers: Readers::new(path) })
     }
 
-    /// Whether its committer died of a bug: only a restart revives it.
+    /// Whether the committer thread died of a bug: only a restart of the process revives it.
     pub fn is_dead(&self) -> bool {
         self.committer.is_dead()
     }
@@ -169,7 +170,7 @@ impl Worker for StateWriter {
 type StateReply = (ReplySender<Vec<u64>, StateError>, Result<Vec<u64>, StateError>);
 
 impl StateWriter {
-    /// Writes a group in one transaction, each list in a savepoint. An error concerns the whole group.
+    /// Writes a group in one transaction, each list in a savepoint. An error that is returned concerns the whole group.
     fn write(&mut self, group: Vec<StateWork>, answers: &mut Vec<StateReply>) -> Result<(), StoreError> {
         let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let mut transaction = match begun.map_err(storage) {
@@ -228,7 +229,8 @@ fn apply_one(connection: &Connection, change: StateChange, now: Timestamp) -> Re
     }
 }
 
-/// Returns the version of the record at `now`, if it is as expected.
+/// Returns the version of the record; `None` when it is absent or expired at `now`. Conflict when the record is not as
+/// expected.
 fn check_expected(
     connection: &Connection,
     space: &StateSpace,

@@ -1,4 +1,4 @@
-//! The committer of a shard: applies waiting jobs in one transaction, and does idle work between.
+//! The committer of a shard: applies all waiting jobs in one transaction, and does idle work while none waits.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,21 +24,21 @@ use crate::notices::Notices;
 use crate::time::later;
 use crate::{AccountId, Applied, Batch, BatchError, BatchId};
 
-/// Maximum number of octets of a group's bodies that are stored inline rather than in the pack, because they are
-/// written twice.
+/// Largest size of a group's bodies that are stored inline, octets. Larger ones go to the pack, because an inline body
+/// is written twice: to the database, and later to a pack.
 const INLINE_GROUP_OCTETS: u64 = 64 * 1024;
-/// Mean number of jobs per group above which bodies go to the pack: then many jobs share the second sync, and processor
-/// time is scarce.
+/// Mean number of jobs per group above which bodies go to the pack: groups are then of two jobs or more, which share
+/// the second sync, and writing each body twice would cost more.
 const INLINE_JOBS_MEAN: f64 = 1.6;
-/// Weight of one group in that mean.
+/// Weight of the newest group in that mean: an eighth, so that about the last eight groups decide.
 const GROUP_WEIGHT: f64 = 0.125;
-/// Mailboxes of recently changed accounts that a committer caches: about 1 MiB.
+/// Maximum number of mailboxes in all cached accounts of one committer: about 1 MiB.
 const MAILBOXES_HELD: usize = 4_096;
-/// Shortest time between two writes of logins.
+/// Time between two writes of logins while the shard is busy. An idle shard writes them with its idle work.
 const LOGINS_EVERY: Duration = Duration::from_secs(5);
-/// Time between two steps that delete old batch ids ([`PRUNE_ROWS`]).
+/// Shortest time between two steps that delete old batch ids.
 const PRUNE_EVERY: Duration = Duration::from_secs(20);
-/// Rows read in one such step. A week of a million batches takes half a day, at about a millisecond per step.
+/// Rows read in one such step, which takes about a millisecond. A walk through a million ids takes half a day.
 const PRUNE_ROWS: i64 = 500;
 
 impl From<CommitFailure> for BatchError {
@@ -50,7 +50,7 @@ impl From<CommitFailure> for BatchError {
     }
 }
 
-/// Last logins that are not written yet.
+/// Last logins by account and protocol that are not written yet.
 pub(super) type PendingLogins = Arc<Mutex<HashMap<(AccountId, &'static str), Timestamp>>>;
 
 /// A queued batch, with the channel to its caller.
@@ -83,10 +83,10 @@ enum WorkOutcome {
     Change,
 }
 
-/// The state of the committer.
+/// The worker of a shard's committer: the database, and what is kept between groups.
 pub(super) struct ShardWriter {
     database: Database,
-    /// Cached accounts, as of the last batch. Dropped when a batch or group is rolled back.
+    /// Cached accounts, each as its last batch left it. An account is dropped when its batch or group is rolled back.
     accounts: HashMap<AccountId, (AccountNo, Account)>,
     mailboxes_held: usize,
     notices: Arc<Notices>,
@@ -94,12 +94,12 @@ pub(super) struct ShardWriter {
     load: Arc<CommitterLoad>,
     /// Mean number of jobs per group, weighted towards recent groups.
     jobs_mean: f64,
-    /// Leases that batches of the group require.
+    /// Pins of the leases that batches of the group require, kept until the commit.
     pins: Vec<LeasePin>,
     logins: PendingLogins,
     logins_written: Instant,
     pruned: Instant,
-    /// Position of the walk through old batch ids.
+    /// The account and batch id after which the deletion of old batch ids continues.
     prune_after: (i64, Vec<u8>),
     /// The latest `now` of a batch: the clock of the deletion.
     latest: Timestamp,
@@ -193,7 +193,7 @@ impl ShardWriter {
                 job.reply.send(result);
             }
             (ShardWork::Change(change), _) => change.reply(Ok(())),
-            // Dropped unanswered, which reports an unknown outcome to the caller.
+            // The job is dropped unanswered, which reports an unknown outcome to the caller.
             (ShardWork::Batch(_), WorkOutcome::Change) => (),
         }
     }
@@ -234,8 +234,9 @@ impl ShardWriter {
         }
     }
 
-    /// Applies batches without savepoints, which cost two statements and a copy of every changed page each; few batches
-    /// fail after a write. When one does, or a job is not a batch, all is rolled back: `None`.
+    /// Applies the batches of a group without savepoints: each would cost two statements and a copy of every changed
+    /// page, and few batches fail after a write. Returns `None`, with nothing applied, when one does, or when a job of
+    /// the group is not a batch.
     fn apply_together(
         &mut self,
         group: &[ShardWork],
@@ -312,7 +313,7 @@ impl ShardWriter {
         applied
     }
 
-    /// Applies one batch. After an error, its writes are still there.
+    /// Applies one batch. After an error its writes remain, and the caller must roll them back.
     fn apply_batch(&mut self, job: &BatchWork) -> Result<Applied, BatchError> {
         self.latest = self.latest.max(job.batch.now);
         let applied = self.apply_inside(job);
@@ -354,7 +355,7 @@ impl ShardWriter {
         Ok(applied)
     }
 
-    /// Returns the earlier result of a batch id.
+    /// Returns the earlier result of a batch id; `None` for a new id.
     fn replay(&self, no: AccountNo, id: BatchId) -> Result<Option<Applied>, BatchError> {
         let sql = "SELECT applied FROM batch WHERE account = ? AND id = ?";
         let mut statement = self.database.connection.prepare_cached(sql).map_err(storage)?;
