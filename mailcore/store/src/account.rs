@@ -13,7 +13,8 @@ use crate::{
 /// Maximum number of mailboxes of one account: enough for a hierarchy of courses and years, and a listing still fits in
 /// memory.
 pub(crate) const MAILBOXES_MAX: usize = 10_000;
-/// Maximum number of names subscribed in one account, with or without a mailbox.
+/// Maximum number of names subscribed in one account, with or without a mailbox: as many as mailboxes, so that all of
+/// these can be subscribed.
 pub(crate) const SUBSCRIPTIONS_MAX: usize = 10_000;
 
 /// The mailboxes that the first write creates, all subscribed.
@@ -36,12 +37,13 @@ pub(crate) struct Mailbox {
     pub(crate) name: MailboxName,
     pub(crate) special_use: Option<SpecialUse>,
     pub(crate) uid_validity: UidValidity,
-    /// The last UID assigned, here or at the server it was imported from; zero before the first.
+    /// The last UID assigned, here or at the server from which the mailbox was imported; zero before the first.
     pub(crate) uid_last: u32,
     /// The highest UID that any message here ever had; zero before the first. Less than `uid_last` only after an
     /// import.
     pub(crate) uid_used: u32,
-    /// Whether another mailbox was imported with the same UIDVALIDITY. The two must never have the same name.
+    /// Whether another mailbox was imported with the same UIDVALIDITY. Neither may ever get a name that the other has
+    /// had.
     pub(crate) shares_validity: bool,
     pub(crate) highest_modseq: Modseq,
     pub(crate) messages: u32,
@@ -78,8 +80,8 @@ impl Mailbox {
         Uid::new(self.uid_last.saturating_add(1)).unwrap_or(Uid::LAST)
     }
 
-    /// Assigns the next UID. Refused when the numbers are used up; RFC 3501 then requires a new UIDVALIDITY, which is a
-    /// new mailbox.
+    /// Assigns the next UID. Refused when the numbers are used up: only another UIDVALIDITY, that of a new mailbox, has
+    /// more.
     pub(crate) fn take_uid(&mut self) -> Result<Uid, BatchError> {
         let uid = self.uid_next();
         if uid == Uid::LAST {
@@ -104,13 +106,13 @@ impl Mailbox {
         self.count_flags_out(&message.flags);
     }
 
-    /// Counts flags that were set.
+    /// Counts the flags of a message that was added, or its new flags after a change.
     pub(crate) fn count_flags_in(&mut self, flags: &Flags) {
         self.unseen += u32::from(!flags.has(Flag::Seen));
         self.deleted += u32::from(flags.has(Flag::Deleted));
     }
 
-    /// Counts flags that were cleared.
+    /// Takes back the count of the flags of a message that was removed, or of its old flags after a change.
     pub(crate) fn count_flags_out(&mut self, flags: &Flags) {
         self.unseen = self.unseen.saturating_sub(u32::from(!flags.has(Flag::Seen)));
         self.deleted = self.deleted.saturating_sub(u32::from(flags.has(Flag::Deleted)));
@@ -147,7 +149,7 @@ pub(crate) struct Account {
     pub(crate) mailbox_last: u64,
     /// The greatest UIDVALIDITY that a mailbox has or had.
     pub(crate) uid_validity_last: u32,
-    /// The greatest UIDVALIDITY of a mailbox that had assigned UIDs when it was deleted or renamed.
+    /// The greatest UIDVALIDITY of a mailbox that had ever had a message when it was deleted or renamed.
     pub(crate) uid_validity_retired: u32,
     pub(crate) mailboxes: BTreeMap<MailboxId, Mailbox>,
     pub(crate) subscribed: BTreeSet<MailboxName>,
@@ -244,8 +246,8 @@ impl Account {
         Ok(id)
     }
 
-    /// Renames a mailbox other than INBOX with all below it, or none (RFC 3501 §6.3.5). A name without a mailbox, left
-    /// by a deletion, can be renamed when mailboxes exist below it.
+    /// Renames a mailbox other than INBOX and all below it (RFC 3501 §6.3.5), or changes nothing. A name without a
+    /// mailbox, left by a deletion, can be renamed when mailboxes exist below it.
     pub(crate) fn rename(&mut self, from: &MailboxName, to: &MailboxName, now: Timestamp) -> Result<(), BatchError> {
         if to.is_below(from) {
             return Err(BatchError::Refused(format!("{from} cannot move below itself")));

@@ -41,17 +41,18 @@ pub struct Batch {
     pub id: Option<BatchId>,
     /// The account that is changed; a batch never spans two.
     pub account: AccountId,
-    /// The time of the change. Seeds UIDVALIDITY and expires reply handles.
+    /// The time of the change. It seeds UIDVALIDITY, and records of replies and old batch ids expire by it.
     pub now: Timestamp,
     /// Conditions that must all hold, or nothing is changed.
     pub require: Vec<BatchCondition>,
-    /// The changes in order; later ones see the effects of earlier ones. All get the same modseq.
+    /// The changes in order; later ones see the effects of earlier ones. All get the same modseq, except those of
+    /// [`Op::Restore`].
     pub ops: Vec<Op>,
 }
 
 impl Batch {
-    /// Returns a batch that creates an account, and does nothing else. The machine's time only seeds the UIDVALIDITY of
-    /// an account that is read before its first write.
+    /// Returns a batch that only creates an account, for a read that comes before the first write. A read has no `now`,
+    /// so the machine's time seeds UIDVALIDITY.
     pub(crate) fn first(account: AccountId) -> Self {
         Self { id: None, account, now: Timestamp::now(), require: Vec::new(), ops: Vec::new() }
     }
@@ -60,11 +61,13 @@ impl Batch {
 /// A condition of a batch.
 #[derive(Clone, Debug)]
 pub enum BatchCondition {
-    /// The account's octets, with those the batch appends, must not exceed this.
+    /// The account's octets, with those that the batch appends or copies, must not exceed this. A batch that adds none
+    /// is always allowed.
     QuotaOctets(u64),
     /// The mailbox must still exist.
     Mailbox(MailboxId),
-    /// The lease must be in force with this epoch, else [`BatchError::Fenced`]. Checked as part of the commit.
+    /// The lease must be in force with this epoch, else [`BatchError::Fenced`]. No other holder gets the lease before
+    /// the commit.
     Lease {
         /// The name of the lease.
         name: String,
@@ -73,7 +76,8 @@ pub enum BatchCondition {
     },
     /// The account must be unchanged since this moment, else [`BatchError::Conflict`].
     Unchanged(ReadToken),
-    /// Every message that the batch changes flags of, copies or moves must exist, else [`BatchError::Conflict`].
+    /// Every message that the batch copies or moves, or whose flags it changes, must exist, else
+    /// [`BatchError::Conflict`].
     Present,
 }
 
@@ -95,7 +99,7 @@ pub enum Op {
     /// Renames a mailbox with its children (RFC 3501 §6.3.5). Renaming INBOX moves its messages to a new mailbox and
     /// leaves it empty.
     RenameMailbox {
-        /// The present name; NoMailbox when there is none.
+        /// The present name; NoMailbox when no mailbox has this name or one below it.
         from: MailboxName,
         /// The new name; MailboxExists when it is taken.
         to: MailboxName,
@@ -107,15 +111,15 @@ pub enum Op {
         /// Whether to subscribe or to unsubscribe.
         on: bool,
     },
-    /// Adds a new message. Returns [`OpEffect::Appended`]. The body is durable before the batch is.
+    /// Adds a new message. Returns [`OpEffect::Appended`]. The body is durable no later than the batch.
     Append {
-        /// The mailbox; created when it is a default one, or with `create`.
+        /// The mailbox. A missing one is created when its name is a default one, or with `create`.
         mailbox: MailboxName,
         /// Whether to create a missing mailbox (Sieve fileinto :create); otherwise the result is NoMailbox.
         create: bool,
         /// The whole message, with CRLF line ends.
         body: Bytes,
-        /// Its first system flags and keywords.
+        /// The system flags and keywords to begin with.
         flags: Flags,
         /// INTERNALDATE.
         internal_date: Timestamp,
@@ -128,7 +132,7 @@ pub enum Op {
         uids: UidSet,
         /// The change of the flags (RFC 3501 §6.4.6).
         change: FlagChange,
-        /// Messages changed after this modseq are not changed, and are listed in the effect.
+        /// Messages changed after this modseq are left as they are, and listed in the effect.
         unchanged_since: Option<Modseq>,
     },
     /// Copies messages; the copies share the bodies (RFC 3501 §6.4.7). Returns [`OpEffect::Copied`].
@@ -162,12 +166,12 @@ pub enum Op {
     ClearRecent {
         /// The mailbox of the messages.
         mailbox: MailboxId,
-        /// The new recent_from, which never decreases.
+        /// The new [`MailboxInfo::recent_from`]; a lower one than the present changes nothing.
         up_to: Uid,
     },
     /// Records that `handle` has answered `correspondent` (RFC 5230 §4.2). Returns [`OpEffect::Remembered`] with true
-    /// when the record is new or the old one has expired; `reply` then goes into the queue. Returns false and changes
-    /// nothing while the old record is valid.
+    /// when the record is new or the old one has expired; `reply` then goes into the queue. Returns false while the old
+    /// record is valid, and for a new correspondent when the account has as many valid records as the store keeps.
     RememberReply {
         /// The handle of the vacation rule.
         handle: String,
@@ -181,31 +185,32 @@ pub enum Op {
     /// Puts a message into the queue, durable together with the rest of the batch. A known message id changes nothing.
     /// Does not count towards the quota.
     Enqueue(Box<NewMessage>),
-    /// Imports a mailbox with its numbers at the other server. Returns [`OpEffect::Mailbox`].
+    /// Imports a mailbox with the numbers that it had at another server. Returns [`OpEffect::Mailbox`].
     ///
-    /// A missing mailbox is created, with its missing parents. An existing one that never had a message takes over
-    /// UIDVALIDITY and use. For one with the same UIDVALIDITY, only UIDNEXT is raised. Refused when a client could
-    /// confuse two messages: the existing mailbox has another UIDVALIDITY and has assigned UIDs, or the UIDVALIDITY is
-    /// not above that of every mailbox of this account that was deleted or renamed after it had assigned UIDs.
+    /// A missing mailbox is created, with its missing parents. An existing one that never had a message takes over the
+    /// UIDVALIDITY. One that has the UIDVALIDITY already keeps its messages. Refused when a client could confuse two
+    /// messages: the existing mailbox has another UIDVALIDITY and has had messages, or the UIDVALIDITY is not above
+    /// that of every mailbox of this account that was deleted or renamed after it had a message.
     RestoreMailbox {
         /// The full name, from the top of the hierarchy.
         name: MailboxName,
         /// UIDVALIDITY at the other server.
         uid_validity: UidValidity,
-        /// UIDNEXT at the other server: lower UIDs are not assigned to new messages here. Never lowers the present
-        /// UIDNEXT.
+        /// UIDNEXT at the other server: lower UIDs are not assigned to new messages here. Never lowers UIDNEXT while
+        /// UIDVALIDITY stays the same.
         uid_next: Uid,
-        /// The special use (RFC 6154), taken from a mailbox that never had a message.
+        /// The special use (RFC 6154). Another mailbox that has it loses it, unless that one ever had a message: then
+        /// this mailbox does not get it.
         special_use: Option<SpecialUse>,
-        /// Whether the name is subscribed.
+        /// Whether to subscribe or to unsubscribe the name.
         subscribed: bool,
     },
-    /// Imports a message with its numbers at the other server. Returns [`OpEffect::Appended`].
+    /// Imports a message with the numbers that it had at another server. Returns [`OpEffect::Appended`].
     ///
     /// Messages must come in ascending order of UID. Refused when the UID is not above every UID that a message in this
     /// mailbox ever had (RFC 3501 §2.3.1.1: ascending, never reused), or when the modseq is zero or too great.
-    /// [`MessageSelection::ChangedSince`](crate::MessageSelection::ChangedSince) compares the modseq given here, so a session that has the
-    /// mailbox open does not notice the message: import before the person logs in.
+    /// [`MessageSelection::ChangedSince`](crate::MessageSelection::ChangedSince) compares the modseq given here, so a
+    /// session that has the mailbox open may not notice the message: import before the person logs in.
     Restore {
         /// The mailbox, which must exist.
         mailbox: MailboxName,
@@ -255,7 +260,7 @@ pub enum FlagChange {
     Remove(Flags),
 }
 
-/// The effect of one op, in the order of the ops.
+/// The effect of one op.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OpEffect {
     /// Nothing to report.
@@ -275,7 +280,8 @@ pub enum OpEffect {
     Stored {
         /// Messages that were changed, or had the flags already.
         messages: Vec<MessageMeta>,
-        /// UIDs that changed after `unchanged_since` and were left unchanged (RFC 7162 §3.1.3, MODIFIED).
+        /// UIDs of messages that changed after `unchanged_since`, and were left as they are (RFC 7162 §3.1.3,
+        /// MODIFIED).
         modified: Vec<Uid>,
     },
     /// The UIDs of copied messages and of their copies.
@@ -289,7 +295,7 @@ pub enum OpEffect {
     },
     /// UIDs that were removed.
     Expunged(Vec<Uid>),
-    /// Whether the record was new, so that a reply was sent: see [`Op::RememberReply`].
+    /// Whether the record was new, so that the reply, if any, was queued: see [`Op::RememberReply`].
     Remembered(bool),
 }
 
@@ -298,12 +304,12 @@ pub enum OpEffect {
 pub struct Applied {
     /// The modseq of all its changes, except those of [`Op::Restore`].
     pub modseq: Modseq,
-    /// One effect per op.
+    /// One effect per op, in the order of the ops.
     pub effects: Vec<OpEffect>,
 }
 
 impl Applied {
-    /// Returns the moment after the batch: a later read with it as `at_least` sees the effects.
+    /// Returns the token of the state after the batch: a read with this token as `at_least` sees the effects.
     pub fn token(&self) -> ReadToken {
         ReadToken::new(self.modseq)
     }
@@ -339,10 +345,10 @@ pub enum BatchError {
     Unavailable(String),
 }
 
-/// Why a read failed.
+/// Why a read, or a change of the queue, failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The mailbox or message does not exist, or no longer.
+    /// The mailbox, message or queue row does not exist, or no longer exists.
     #[error("no such mailbox or message")]
     Gone,
     /// The store cannot do this now; a retry may succeed.
@@ -354,7 +360,8 @@ pub enum StoreError {
 }
 
 impl From<StoreError> for BatchError {
-    /// Makes damage unavailable: a batch never decides by a damaged row, and a repair may let a retry succeed.
+    /// Every error becomes unavailable. Damage does too: a batch is never decided by a damaged row, and a repair may
+    /// let a retry succeed.
     fn from(error: StoreError) -> Self {
         Self::Unavailable(error.to_string())
     }

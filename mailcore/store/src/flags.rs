@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// System flags (RFC 3501 §2.3.2). `\Recent` is not stored: the first session that sees a message reports it.
+/// System flags (RFC 3501 §2.3.2). `\Recent` is not stored as a flag: the first session that sees a message reports it
+/// (see [`MailboxInfo::recent_from`](crate::MailboxInfo::recent_from)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Flag {
     /// `\Seen`: the message has been read.

@@ -1,8 +1,9 @@
 //! Exclusive leases within one process.
 //!
-//! Each holder of a lease gets a greater epoch, also after a restart. A batch that requires a lease is applied only
-//! while that lease is in force, and no other holder gets the lease before the batch is committed. A worker that was
-//! frozen past its lease therefore cannot write anything that its successor does not see.
+//! Each holder of a lease gets a greater epoch than the holders before, in a persistent engine also after a restart. A
+//! batch that requires a lease is applied only while that lease is in force, and no other holder gets the lease before
+//! the batch is committed. A worker that was frozen past its lease therefore cannot write anything that its successor
+//! does not see.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,8 @@ use crate::StoreError;
 
 /// An exclusive lease with a fencing epoch, released on drop.
 pub struct Lease {
-    /// Greater for each holder. The writes that the lease guards name it in [`BatchCondition::Lease`](crate::BatchCondition::Lease).
+    /// Greater than that of every earlier holder. The writes that the lease guards name it in
+    /// [`BatchCondition::Lease`](crate::BatchCondition::Lease).
     pub epoch: u64,
     name: String,
     release: Option<Box<dyn FnOnce() + Send + Sync>>,
@@ -40,10 +42,10 @@ impl Drop for Lease {
     }
 }
 
-/// Why a lease was not renewed.
+/// Why a lease was not renewed, or why an operation on a queue row was refused its [`Claim`](crate::Claim).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseError {
-    /// The lease expired, was released, or belongs to another holder: the guarded work must stop.
+    /// The lease or claim has expired, was released, or belongs to another holder: the guarded work must stop.
     #[error("the lease has ended")]
     Fenced,
     /// The store cannot do this now; a retry may succeed.
@@ -52,7 +54,7 @@ pub enum LeaseError {
 }
 
 impl From<StoreError> for LeaseError {
-    /// A failed read does not show who holds the lease, so all errors are unavailable.
+    /// Without the row there is no claim to it. Any other error does not show who holds the lease.
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Gone => Self::Fenced,
@@ -65,7 +67,7 @@ impl From<StoreError> for LeaseError {
 struct LeaseHolder {
     epoch: u64,
     until: Instant,
-    /// Number of batches that require it and are being committed.
+    /// Number of batches that require the lease and are being committed.
     pins: usize,
 }
 

@@ -45,7 +45,7 @@ impl MailboxId {
 pub struct Modseq(u64);
 
 impl Modseq {
-    /// Before every change.
+    /// The modseq before the first change.
     pub const ZERO: Self = Self(0);
 
     /// Makes a modseq.
@@ -59,7 +59,7 @@ impl Modseq {
     }
 }
 
-/// A special use (RFC 6154 §2): at most one mailbox of an account has each.
+/// A special use (RFC 6154 §2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SpecialUse {
     /// `\Drafts`: unfinished messages.
@@ -119,7 +119,7 @@ pub struct MailboxInfo {
     pub recent_from: Uid,
 }
 
-/// An account at one moment. One that was never written has the default mailboxes.
+/// An account at one moment. An account that was never written has the default mailboxes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountSnapshot {
     /// The mailboxes, sorted by name, INBOX first.
@@ -130,7 +130,7 @@ pub struct AccountSnapshot {
     pub octets: u64,
     /// Last login by protocol name; for the help desk.
     pub last_logins: Vec<(String, Timestamp)>,
-    /// The moment: a later read with it as `at_least` sees at least this state.
+    /// The token of this state: a read with it as `at_least` sees this state or a later one.
     pub token: ReadToken,
 }
 

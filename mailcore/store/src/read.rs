@@ -27,7 +27,7 @@ impl ReadToken {
 }
 
 impl ReadToken {
-    /// Unavailable when the account's state is older than this.
+    /// Unavailable when the account's state `now` is older than this.
     pub(crate) fn reached_by(self, now: Self) -> Result<(), StoreError> {
         match now >= self {
             true => Ok(()),
@@ -57,7 +57,7 @@ impl MessageSelection {
     }
 }
 
-/// A set of columns derived from the message when it was added (see [`Derived`]).
+/// A set of columns derived from the body of a message (see [`Derived`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Columns(u8);
 

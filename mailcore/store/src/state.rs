@@ -10,13 +10,13 @@ use jiff::Timestamp;
 
 use crate::{BoxFuture, StoreError};
 
-/// Longest key or subject, octets: several times a DN or a digest.
+/// Longest key or subject, octets: several times as long as a DN or a digest.
 pub const STATE_KEY_OCTETS_MAX: usize = 1024;
 /// Largest value of any space and entry of any log, octets. Larger content is stored in pieces.
 pub const STATE_VALUE_OCTETS_MAX: usize = 1024 * 1024;
 /// Maximum number of changes in one list: a file of 64 MiB in pieces of 1 MiB, and its description.
 pub const STATE_CHANGES_MAX: usize = 80;
-/// Maximum number of records or entries in one read.
+/// Maximum number of records or entries in one read; a caller reads on after the last one.
 pub const STATE_READ_MAX: usize = 1000;
 
 /// A kind of record and its bounds: a constant of the room that owns the records.
@@ -144,7 +144,8 @@ pub enum StateError {
     /// A key, a value or the list exceeds its bound.
     #[error("too large: {0}")]
     TooLarge(&'static str),
-    /// The store cannot do this now. A change may have been made; its conditions make a repetition safe.
+    /// The store cannot do this now. A change may have been made: one whose condition is not [`ChangeCondition::Any`]
+    /// can be repeated safely.
     #[error("state unavailable: {0}")]
     Unavailable(String),
     /// The stored data is damaged.
@@ -185,8 +186,8 @@ pub trait StateStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<StateRecord>, StateError>>;
 
-    /// Returns entries of a log, of one subject or of all, newest first from before the sequence `before`, at most
-    /// `most` (and [`STATE_READ_MAX`]).
+    /// Returns entries of a log, of one subject or of all, newest first, with sequences below `before`, at most `most`
+    /// (and [`STATE_READ_MAX`]).
     fn entries(
         &self,
         log: &'static StateLog,
@@ -218,7 +219,7 @@ impl StateChange {
         Self::Append { log, subject: subject.into(), value: value.into() }
     }
 
-    /// Returns the octets of the value.
+    /// Returns the octets of the key or subject, and of the value.
     pub(crate) fn octets(&self) -> usize {
         match self {
             Self::Put { key, value, .. } => key.len() + value.len(),

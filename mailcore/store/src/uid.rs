@@ -13,7 +13,7 @@ pub struct Uid(NonZeroU32);
 impl Uid {
     /// The first UID of a mailbox.
     pub const FIRST: Self = Self(NonZeroU32::MIN);
-    /// The highest UID.
+    /// The highest number. The store never assigns it, so UIDNEXT always exists.
     pub const LAST: Self = Self(NonZeroU32::MAX);
 
     /// Makes a UID; `None` for zero.
@@ -24,7 +24,7 @@ impl Uid {
         }
     }
 
-    /// Makes a UID of a number that is known not to be zero.
+    /// Makes a UID from a non-zero number.
     pub const fn of(number: NonZeroU32) -> Self {
         Self(number)
     }
@@ -49,12 +49,12 @@ impl std::fmt::Display for Uid {
     }
 }
 
-/// A UIDVALIDITY (RFC 3501 §2.3.1.1), from an ascending counter of the account.
+/// A UIDVALIDITY (RFC 3501 §2.3.1.1): imported, or from an ascending counter of the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UidValidity(NonZeroU32);
 
 impl UidValidity {
-    /// Makes a UIDVALIDITY of a number that is known not to be zero.
+    /// Makes a UIDVALIDITY from a non-zero number.
     pub const fn of(number: NonZeroU32) -> Self {
         Self(number)
     }
@@ -135,7 +135,7 @@ impl UidSet {
         after.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|range| number <= range.1)
     }
 
-    /// Returns the ranges.
+    /// Returns the ranges as pairs of first and last UID, ascending.
     pub fn ranges(&self) -> &[(u32, u32)] {
         &self.0
     }

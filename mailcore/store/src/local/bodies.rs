@@ -67,7 +67,7 @@ impl IncomingBodies {
         self.order.clear();
     }
 
-    /// Drops the numbers that a rolled-back group reserved.
+    /// Forgets the bodies and the reserved numbers of a rolled-back group, because the rollback resets the counter too.
     pub(super) fn drop_reserved(&mut self) {
         self.begin(BodyDestination::default());
         self.numbers = (0, 0);

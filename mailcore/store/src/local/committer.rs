@@ -9,17 +9,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Maximum number of jobs in one group. A longer group gains nothing, and its first job would wait for its last.
 const GROUP_JOBS_MAX: usize = 256;
-/// Maximum number of octets of bodies in one group. The disk reaches full speed with less (64 KiB), and memory stays
+/// Maximum number of octets of bodies in one group. The disk reaches full speed with 64 KiB already, and memory stays
 /// bounded.
 const GROUP_OCTETS_MAX: usize = 1024 * 1024;
-/// Maximum number of octets waiting in one inbox, KiB (16 MiB). Beyond that, callers wait to enter.
+/// Largest size of all bodies waiting in one inbox, KiB: 16 MiB. Beyond that, callers wait.
 const ROOM_UNITS: u32 = 16 * 1024;
 /// Longest wait for a job before the thread does idle work.
 const IDLE: Duration = Duration::from_secs(2);
 
 /// The work of a committer thread.
 pub(super) trait Worker: Send + 'static {
-    /// One job. Dropping it unanswered must answer its caller.
+    /// One job. When a job is dropped unanswered, its drop must answer the caller: see [`ReplySender`].
     type Work: Send + 'static;
     /// Does all jobs of a group, whose bodies have `octets` in all, and answers each.
     fn commit(&mut self, group: Vec<Self::Work>, octets: usize);
@@ -48,8 +48,8 @@ impl<J> Inbox<J> {
     /// drained.
     fn receive(&self) -> Option<(Vec<J>, usize)> {
         self.wait();
-        // On busy processors, callers about to send a job run first: a larger group costs no more syncs than a small
-        // one. On idle ones, this returns at once.
+        // While processors are busy, this lets callers that are about to send a job run first: a larger group costs no
+        // more syncs than a small one. While they are idle, it returns at once.
         std::thread::yield_now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.jobs.is_empty() && state.closed {
@@ -119,7 +119,7 @@ impl<J: Send + 'static> Committer<J> {
         Ok(Self { inbox, room: Arc::new(Semaphore::new(ROOM_UNITS as usize)), thread: Some(thread) })
     }
 
-    /// Queues a job once there is room. A dead thread drops it, which answers its caller.
+    /// Queues a job once there is room. When the thread is dead, the job is dropped, which answers its caller.
     pub(super) async fn send(&self, job: J, octets: usize) {
         let units = u32::try_from(octets / 1024).unwrap_or(ROOM_UNITS).saturating_add(1).min(ROOM_UNITS);
         let Ok(room) = Arc::clone(&self.room).acquire_many_owned(units).await else { return };

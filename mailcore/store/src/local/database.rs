@@ -23,7 +23,7 @@ pub(super) struct Database {
     /// Numbers of the folder's packs, shared with the writer of the upkeep.
     pub(super) numbers: Arc<PackNumbers>,
     incoming: IncomingBodies,
-    /// The open pack, once table `pack` has it.
+    /// The open pack, once table `pack` lists it.
     named_pack: Option<u32>,
     /// Whether messages entered the queue in this transaction.
     pub(super) arrived: bool,
@@ -163,12 +163,12 @@ impl Database {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
 
-    /// Called after a commit, once the callers are answered.
+    /// Requests or completes a checkpoint when one is due. Called after a commit, once the callers are answered.
     pub(super) fn committed(&mut self) {
         self.log.committed(&self.connection);
     }
 
-    /// Counts changed pages that are not rows, for the log.
+    /// Adds changed pages that SQLite does not count as changed rows, so that a checkpoint comes in time.
     pub(super) fn note_pages(&mut self, pages: u64) {
         self.log.count_pages(pages);
     }

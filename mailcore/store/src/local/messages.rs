@@ -114,14 +114,14 @@ impl MailboxRead<'_> {
         Ok(rows)
     }
 
-    /// Reads messages that were added or changed flags, in ascending order of UID.
+    /// Reads messages that were added, or whose flags changed, after a modseq, in ascending order of UID.
     fn changed_since(&self, after: Modseq) -> Result<Vec<MessageRow>, StoreError> {
         let mut changed = self.flagged_since(after)?;
         self.born_since(after, &mut changed)?;
         Ok(changed.into_values().collect())
     }
 
-    /// Reads messages whose flags changed after they were added: the index holds only those.
+    /// Reads messages whose flags changed after a modseq, and after they were added: the index holds only those.
     fn flagged_since(&self, after: Modseq) -> Result<BTreeMap<Uid, MessageRow>, StoreError> {
         let sql = self.sql("INDEXED BY message_changed", "modseq > ? AND m.modseq > m.born");
         let mut rows = BTreeMap::new();
@@ -133,8 +133,8 @@ impl MailboxRead<'_> {
         Ok(rows)
     }
 
-    /// Reads messages added since. `born` ascends with the UID, so the search goes from the end to the first older one.
-    /// A restored message may have a modseq from before it was added.
+    /// Reads messages added after a modseq. `born` ascends with the UID, so the search goes from the end to the first
+    /// older one. A restored message is skipped when the modseq that it brought is not above `after`.
     fn born_since(&self, after: Modseq, into: &mut BTreeMap<Uid, MessageRow>) -> Result<(), StoreError> {
         let sql = self.sql("", "uid > 0 ORDER BY uid DESC");
         let born = MESSAGE_COLUMNS;

@@ -1,11 +1,11 @@
 //! The local engine: SQLite shards with one committer thread each, bodies in append-only packs.
 //!
-//! An account belongs to one shard, chosen by its key. The shard's committer takes all waiting batches, applies them in
-//! one SQLite transaction (a refused batch rolls back alone), and commits once. The bodies of a small group are stored
-//! in the database with it; those of a large one are appended to the shard's pack, which is synced before. So the
-//! number of syncs does not grow with the number of callers, and a single caller waits for one. Reads use a few
-//! read-only connections per shard on blocking threads, and read packs by position. `upkeep` does the rest in the
-//! background.
+//! An account belongs to one shard, chosen by a hash of its id. The shard's committer takes all waiting batches,
+//! applies them in one SQLite transaction (a refused batch rolls back alone), and commits once. The bodies of a small
+//! group are stored in the database with it; those of a large one are appended to the shard's pack, which is synced
+//! before the commit. So the number of syncs does not grow with the number of callers, and a single caller waits for
+//! one. Reads use a few read-only connections per shard on blocking threads, and read packs by position. `upkeep` does
+//! the rest in the background.
 //!
 //! ```text
 //! FOLDER/lock                     held while open: two processes never share a store
@@ -88,7 +88,7 @@ impl LocalConfig {
     }
 }
 
-/// The embedded engine. Dropping it waits for the running commits and closes the files.
+/// The embedded engine. Dropping it waits until all queued work is committed, and closes the files.
 pub struct LocalStore {
     // Fields are dropped in this order: the upkeep before the committers, these before the checkpointer, the lock last.
     _upkeep: Upkeep,
@@ -140,7 +140,7 @@ impl LocalStore {
         })
     }
 
-    /// Returns the numbers of shards whose committer died of a bug: only a restart revives them.
+    /// Returns the numbers of the shards whose committer died of a bug: only a restart of the process revives them.
     pub fn dead_shards(&self) -> Vec<usize> {
         self.shards.iter().enumerate().filter(|(_, shard)| shard.is_dead()).map(|(number, _)| number).collect()
     }
@@ -158,7 +158,8 @@ impl LocalStore {
 /// Returns the shard of an account, or of a message that was queued directly.
 fn place_by_hash(id: Uuid, shards: usize) -> usize {
     let (high, low) = id.as_u64_pair();
-    // Fibonacci hashing: entryUUIDs of version 1 differ in few bits, and the upper half of the product mixes all.
+    // Fibonacci hashing: entryUUIDs of version 1 differ in few bits, and the upper half of the product depends on all
+    // bits.
     let hash = (high ^ low).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
     hash as usize % shards.max(1)
 }

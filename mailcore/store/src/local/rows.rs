@@ -49,7 +49,7 @@ pub(super) fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Op
     row.get::<_, Option<SecondColumn>>(column).map(|found| found.map(|SecondColumn(at)| at))
 }
 
-/// Converts to SQLite's signed numbers; no number of ours gets so large.
+/// Converts to SQLite's signed integers, whose range no number in these tables exceeds.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -89,7 +89,7 @@ fn mailbox(row: &Row<'_>) -> Result<(MailboxId, Mailbox), StoreError> {
     Ok((MailboxId::new(number(row, 0)?), mailbox))
 }
 
-/// Loads an account with all its mailboxes; `None` when it was never written.
+/// Loads an account with all its mailboxes; `None` when it was never written, or was deleted.
 pub(super) fn load(connection: &Connection, id: AccountId) -> Result<Option<(AccountNo, Account)>, StoreError> {
     let sql = "SELECT modseq, mailbox_last, uid_validity_last, no, uid_validity_retired FROM account WHERE uuid = ?";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
@@ -148,7 +148,8 @@ pub(super) fn insert_account(connection: &Connection, id: AccountId) -> rusqlite
 
 /// Writes the changes of an account, except messages.
 pub(super) fn save(connection: &Connection, no: AccountNo, account: &mut Account) -> rusqlite::Result<()> {
-    // A delivery changes one mailbox, and that row suffices: one page less to write per message.
+    // The highest modseq of the mailboxes' rows is the account's too. A delivery changes one of these rows anyway, so
+    // it writes one page less.
     if account.numbers_saved != Some(account.numbers()) || highest_modseq(&account.mailboxes) < account.modseq {
         save_account(connection, no, account)?;
     }
@@ -216,7 +217,7 @@ fn save_mailbox(connection: &Connection, no: AccountNo, id: MailboxId, mailbox: 
     Ok(())
 }
 
-/// Deletes the remaining rows of an account without mailboxes.
+/// Deletes the remaining rows of an account whose messages are deleted.
 pub(super) fn delete_account(connection: &Connection, no: AccountNo, id: AccountId) -> rusqlite::Result<()> {
     for table in ["subscription", "batch", "reply", "mailbox"] {
         connection.prepare_cached(&format!("DELETE FROM {table} WHERE account = ?"))?.execute([no.0])?;
@@ -233,7 +234,7 @@ pub(super) fn accounts(
 ) -> Result<Vec<AccountId>, StoreError> {
     let sql = "SELECT uuid FROM account WHERE uuid > ? ORDER BY uuid LIMIT ?";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
-    // Every UUID has sixteen octets, so all are greater than the empty one.
+    // Without `after`, compare with the empty blob: every UUID is greater.
     let after = after.map(|id| id.get().as_bytes().to_vec()).unwrap_or_default();
     let mut rows = statement.query(params![after, i64::try_from(most).unwrap_or(i64::MAX)]).map_err(storage)?;
     let mut accounts = Vec::new();

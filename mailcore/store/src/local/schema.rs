@@ -16,7 +16,8 @@ pub(super) const READER_CACHE_KIB: i64 = 512;
 pub(super) const CHECKPOINT_CACHE_KIB: i64 = 64;
 /// Prepared statements kept per connection: more than there are different ones.
 const STATEMENTS: usize = 128;
-/// Size to which the log file is truncated when it restarts after a burst, octets.
+/// Size to which the log file is truncated when it restarts after a burst, octets: twice what it holds when a
+/// checkpoint is due.
 const LOG_OCTETS_KEPT: i64 = 32 * 1024 * 1024;
 /// Longest wait for another connection of this process (checkpoints only), milliseconds.
 const BUSY_MS: i64 = 5_000;

@@ -25,10 +25,10 @@ use super::super::schema;
 use crate::queue::{KeptEnvelope, by_destination};
 use crate::{QueueId, StoreError};
 
-/// First octet before the octets of an unreadable old row: the number of its layout.
+/// Put before the octets of an unreadable old row: the version of their layout, as in rows of today.
 const OLD_LAYOUT: u8 = 1;
 
-/// A row as version 1 wrote it. Fields with an underscore are columns too.
+/// A row as version 1 wrote it. Fields with an underscore are read from columns instead.
 #[derive(Deserialize)]
 struct OldItem {
     _id: Uuid,
@@ -70,7 +70,8 @@ pub(in super::super) fn move_into(store: &Path, shards: &mut [Database]) -> Resu
     }
 }
 
-/// Moves one message per transaction: a queue that is long for a university takes seconds, and memory holds one body.
+/// Moves one message per transaction, so that memory holds one body. A queue that is long for a university takes
+/// seconds.
 fn move_items(old: &Connection, packs: &PackReader, shards: &mut [Database]) -> Result<(), StoreError> {
     let mut statement = old.prepare("SELECT id FROM item ORDER BY queued_at, id").map_err(storage)?;
     let ids = statement.query_map([], |row| row.get::<_, [u8; 16]>(0)).map_err(storage)?;

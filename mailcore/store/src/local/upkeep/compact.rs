@@ -20,7 +20,8 @@ use crate::StoreError;
 
 /// A pack is rewritten when its live share is below this, percent: each octet copied frees at least one.
 const LIVE_PERCENT_MIN: u64 = 50;
-/// A pack with live bodies is left alone while its dead octets are below a full pack divided by this number.
+/// A pack with live bodies is left alone while its dead octets are below a full pack divided by this number (4 MiB by
+/// default), so that small packs are not rewritten over and over.
 const DEAD_PARTS: u64 = 64;
 /// Rounds of the upkeep between two checks of the packs while there is nothing to do.
 const LOOK_ROUNDS: u32 = 2;
@@ -146,7 +147,7 @@ impl Compaction {
         is_mostly_dead && (live == 0 || dead >= self.dead_octets_min) && !self.damaged_packs.contains(&pack.number)
     }
 
-    /// Copies some bodies, from the beginning of the pack to its end.
+    /// Copies the next bodies of the pack, in the order of their places.
     fn copy(
         &mut self,
         access: &ShardAccess,
@@ -175,13 +176,13 @@ impl Compaction {
         Ok(moved.octets)
     }
 
-    /// Removes a pack that no row refers to.
+    /// Removes the rewritten pack, unless a row still refers to it.
     fn finish(&mut self, access: &mut ShardAccess, pack: u32, now: Instant) -> Result<(), StoreError> {
         if self.damaged_packs.contains(&pack) {
             return Ok(());
         }
         if access.read(|connection| is_named(connection, pack))? {
-            // Rows of garbage whose grace has not ended still refer to it.
+            // Rows of garbage whose grace has not ended still refer to the pack.
             self.look_at = Some(now + self.grace);
             return Ok(());
         }
@@ -222,7 +223,8 @@ fn count_dead(access: &mut ShardAccess, known: &[KnownPack]) -> Result<HashMap<u
     Ok(known.iter().map(|pack| (pack.number, dead(pack))).collect())
 }
 
-/// Scans the rows of all bodies without an index, which takes a fraction of the time that copying the pack takes.
+/// Returns the live bodies of a pack. It scans the rows of all bodies, which takes a fraction of the time of copying
+/// the pack, so there is no index.
 fn live_bodies(connection: &Connection, pack: u32) -> Result<Vec<(u64, PackPosition)>, StoreError> {
     let sql = "SELECT id, at, octets FROM body WHERE pack = ? AND refs > 0";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
