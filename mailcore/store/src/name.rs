@@ -11,11 +11,11 @@ impl MailboxName {
     pub const SEPARATOR: char = '/';
     /// Longest name, octets of UTF-8, as in other servers, so that a mailbox can move to them.
     pub const OCTETS_MAX: usize = 255;
-    /// Deepest hierarchy.
+    /// Maximum number of levels, which bounds the parents that one CREATE makes.
     pub const LEVELS_MAX: usize = 16;
 
-    /// Checks and normalises a name: INBOX in any case becomes `INBOX`, also as first level. No empty level, control
-    /// character, `*` or `%` is allowed. `None` when the text is not a valid name.
+    /// Checks and normalises a name: INBOX in any case becomes `INBOX`, also as first level. `None` when the text is
+    /// too long or too deep, or has an empty level, a control character, `*` or `%`.
     pub fn parse(text: &str) -> Option<Self> {
         let unusable = |c: char| c.is_control() || c == '*' || c == '%';
         let levels = || text.split(Self::SEPARATOR);

@@ -52,7 +52,7 @@ impl Notices {
         let Some(sender) = watched.senders.get(&account) else { return };
         match sender.receiver_count() {
             0 => drop(watched.senders.remove(&account)),
-            // Never decreases: a replayed batch has its first modseq.
+            // The value never decreases, although a replayed batch reports its first modseq.
             _ => drop(sender.send_if_modified(|last| {
                 let newer = modseq.get() > *last;
                 *last = modseq.get().max(*last);

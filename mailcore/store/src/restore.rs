@@ -24,7 +24,7 @@ impl Mailbox {
         }
         self.uid_used = uid.get();
         self.uid_last = self.uid_last.max(uid.get());
-        // The message was shown to its reader elsewhere (RFC 3501 §2.3.2).
+        // Not `\Recent`: the message was shown to its reader elsewhere (RFC 3501 §2.3.2).
         self.recent_from = self.recent_from.max(self.uid_next());
         Ok(())
     }
@@ -79,8 +79,8 @@ impl Account {
         Ok(())
     }
 
-    /// Gives a special use to a mailbox. Two with the same use would confuse clients, so a mailbox that never had a
-    /// message loses it, and one with messages keeps it.
+    /// Gives a special use to a mailbox. Two with the same use would confuse clients: a holder that never had a message
+    /// loses it, and one that had messages keeps it, so that `to` does not get it.
     fn move_special_use(&mut self, to: MailboxId, special_use: SpecialUse) -> Result<(), BatchError> {
         let holder = self.mailboxes.iter().find(|(_, mailbox)| mailbox.special_use == Some(special_use));
         match holder.map(|(id, mailbox)| (*id, mailbox.uid_used)) {

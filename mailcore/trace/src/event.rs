@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use crate::writer;
 
-/// Longest recorded address, octets: RFC 5321 §4.5.3.1.3 allows 256 for a path.
+/// Longest recorded address, octets: RFC 5321 §4.5.3.1.1 and §4.5.3.1.2 allow 64 for the local part and 255 for the
+/// domain.
 const ADDRESS_OCTETS_MAX: usize = 320;
 /// Longest recorded Message-ID, octets: most have less than a hundred.
 const MESSAGE_ID_OCTETS_MAX: usize = 255;
@@ -38,7 +39,7 @@ pub enum TraceOutcome {
 }
 
 impl TraceOutcome {
-    /// The word for logs.
+    /// Returns the word for logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -108,7 +109,7 @@ pub struct TraceEvent {
 }
 
 impl TraceEvent {
-    /// For a message that arrives, or comes out of the queue.
+    /// Makes an event of a message that arrives, or comes out of the queue.
     pub fn new(arrival: &Arrival, outcome: TraceOutcome, now: Timestamp) -> Self {
         let connection = arrival.connection.as_deref();
         let sender = arrival.envelope.reverse_path.as_ref().map(Path::to_string).unwrap_or_default();
@@ -173,7 +174,8 @@ pub(crate) fn message_id(value: &str) -> String {
     clean(inner.trim(), MESSAGE_ID_OCTETS_MAX)
 }
 
-/// Bounds a text to one line, without characters that control a terminal or reverse the text direction.
+/// Cuts a text to `octets_max`, and replaces line ends and other characters that control a terminal or reverse the text
+/// direction.
 fn clean(text: &str, octets_max: usize) -> String {
     let cut = text.get(..text.floor_char_boundary(octets_max)).unwrap_or_default();
     if cut.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
@@ -183,7 +185,7 @@ fn clean(text: &str, octets_max: usize) -> String {
     cut.replace("\r\n", " ").chars().map(|c| if c.is_control() || is_bidi(c) { '?' } else { c }).collect()
 }
 
-/// The number of a message in text that people copy from a log, a Received field or a reply.
+/// Reads a message's number from text that people copy from a log, a Received field or a reply; `None` when it is none.
 pub(crate) fn trace_id(text: &str) -> Option<String> {
     Uuid::try_parse(text.trim()).ok().map(|id| TraceId::from(id).to_string())
 }

@@ -18,18 +18,21 @@ use crate::segment::TraceFile;
 
 /// Octets read at once.
 const BLOCK_OCTETS: usize = 1024 * 1024;
-/// Longest line; the writer makes none that is longer.
+/// Longest line, octets; the bounds of a record keep the writer below it.
 const LINE_OCTETS_MAX: usize = 16 * 1024;
-/// Messages that the first pass remembers. A search that matches more is too wide, and shows the newest of those.
+/// Number of messages after which the first pass ends with the current file. A search that matches more is too wide,
+/// and returns the newest of those found.
 const REMEMBERED_MAX: usize = 20_000;
-/// Events of one message that the query did not match: a message to thousands of recipients has as many.
+/// Number of events of one message after which only those that the query matches are added to the result: a message to
+/// thousands of recipients has thousands.
 const OTHER_EVENTS_MAX: usize = 100;
-/// All events of one message.
+/// Maximum number of events of one message in the result.
 const EVENTS_MAX: usize = 1000;
-/// Position of the message's number in a line: behind `{"id":"`.
+/// Position of the message's number in a line: after `{"id":"`.
 const ID_AT: std::ops::Range<usize> = 7..39;
 
-/// One condition on an event, met by any of its fields. A criterion without fields matches nothing.
+/// One condition on an event, which an event meets when any field of the criterion matches. A criterion without fields
+/// matches nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Criterion {
     /// Recipients in the form of the envelope; case is ignored.
@@ -60,7 +63,7 @@ pub struct TraceQuery {
 /// The result of a search.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TraceResult {
-    /// Newest first, by the last event that matched.
+    /// The messages found, newest first by the last event that matched.
     pub messages: Vec<MessageTrace>,
     /// Whether more messages match than `most`.
     pub more: bool,
@@ -75,7 +78,7 @@ pub struct MessageTrace {
     pub id: String,
     /// Oldest first.
     pub events: Vec<TraceRecord>,
-    /// Whether events of other recipients are left out.
+    /// Whether some events are left out, because the message has too many.
     pub left_out: bool,
 }
 
@@ -93,7 +96,7 @@ pub fn search(folder: &Path, query: &TraceQuery) -> io::Result<TraceResult> {
         return Ok(found);
     }
     let day = |at: Timestamp| at.to_zoned_datetime(TimeZone::UTC).date();
-    // An event from right before midnight can be written after it.
+    // An event from right before midnight can be in the file of the next day.
     let last = day(query.until).tomorrow().unwrap_or(Date::MAX);
     let segments: Vec<TraceFile> =
         TraceFile::all(folder)?.into_iter().filter(|one| one.day >= day(query.since)).collect();
@@ -119,7 +122,7 @@ pub fn search(folder: &Path, query: &TraceQuery) -> io::Result<TraceResult> {
     Ok(found)
 }
 
-/// Returns all events of the messages, also those after the searched time.
+/// Returns the events of the messages, also those outside the searched time.
 fn journeys(
     folder: &Path,
     segments: &[TraceFile],
@@ -162,11 +165,12 @@ fn each_block(path: &Path, mut take: impl FnMut(&[u8])) -> io::Result<()> {
         let end = memchr::memrchr(b'\n', whole).map_or(0, |at| at + 1);
         take(whole.get(..end).unwrap_or_default());
         if read == 0 {
-            // The text after the last line end is a line that is still being written, or was torn.
+            // What follows the last line end is a line that is still being written, or was torn.
             return Ok(());
         }
         block.copy_within(end..filled, 0);
         filled -= end;
+        // No event's line is so long: skip what was read of it.
         if filled >= LINE_OCTETS_MAX {
             filled = 0;
         }
@@ -240,7 +244,7 @@ fn begin_of_line(block: &[u8], at: usize) -> usize {
     memchr::memrchr(b'\n', block.get(..at).unwrap_or_default()).map_or(0, |end| end + 1)
 }
 
-/// Normalizes a criterion in the same way as records.
+/// Normalises a criterion in the same way as records.
 fn normal(criterion: &Criterion) -> Criterion {
     let address = |text: &String| text.trim().trim_start_matches('<').trim_end_matches('>').to_lowercase();
     Criterion {
@@ -252,7 +256,7 @@ fn normal(criterion: &Criterion) -> Criterion {
     }
 }
 
-/// The line of each record that meets a criterion contains one of these.
+/// Returns texts of which every line whose record meets the criterion contains at least one.
 fn needles(criterion: &Criterion) -> Vec<String> {
     let field = |name: &str, value: &str| serde_json::to_string(value).map(|value| format!("\"{name}\":{value}")).ok();
     let to = criterion.to.iter().map(|to| field("to", to));

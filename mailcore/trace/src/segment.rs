@@ -1,4 +1,5 @@
-//! The files of the trace: `YYYYMMDD-NNNN.jsonl`, one event per line, never written again after the next one was begun.
+//! The files of the trace: `YYYYMMDD-NNNN.jsonl`, one event per line. A file is never written again after the next one
+//! was begun.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -28,7 +29,7 @@ impl TraceFile {
         folder.join(format!("{}-{:04}{SUFFIX}", self.day.strftime("%Y%m%d"), self.number))
     }
 
-    /// All segments of a folder, oldest first; empty when the folder does not exist.
+    /// Returns all files of a folder, oldest first; none when the folder does not exist.
     pub(crate) fn all(folder: &Path) -> io::Result<Vec<Self>> {
         let listed = match fs::read_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -42,7 +43,7 @@ impl TraceFile {
         Ok(found)
     }
 
-    /// Begins the next segment of a day. A line that a crash has torn stays the last of its own file.
+    /// Begins the next file of a day. A line that a crash has torn thus stays the last of its file.
     pub(crate) fn begin(folder: &Path, day: Date) -> io::Result<(Self, File)> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let last = Self::all(folder)?.into_iter().rfind(|segment| segment.day == day);
@@ -51,7 +52,8 @@ impl TraceFile {
         Ok((segment, file))
     }
 
-    /// Removes segments from before `oldest`, then the oldest while all together exceed `octets_max`; the newest stays.
+    /// Removes files from before `oldest`, then the oldest ones while all together exceed `octets_max`. The newest
+    /// stays.
     pub(crate) fn remove_old(folder: &Path, oldest: Date, octets_max: u64) -> io::Result<()> {
         let mut octets = 0u64;
         for (age, segment) in Self::all(folder)?.iter().rev().enumerate() {

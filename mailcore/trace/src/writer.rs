@@ -16,13 +16,15 @@ use jiff::{Timestamp, ToSpan};
 use crate::TraceRecord;
 use crate::segment::TraceFile;
 
-/// Events that wait for the thread, some 10 MB: more than arrive during a pause. Further ones are dropped and counted.
+/// Maximum number of events that wait for the thread, some 10 MB: more than arrive during a pause. Further ones are
+/// dropped and counted.
 const WAITING_MAX: usize = 16_384;
-/// Events that arrive within this time are written together, so that the thread wakes rarely and senders need not wake it.
+/// Events that arrive within this time are written together, so that the thread wakes rarely and senders need not wake
+/// it.
 const PAUSE: Duration = Duration::from_millis(25);
 /// Longest sleep of the thread without an event.
 const IDLE: Duration = Duration::from_secs(60);
-/// A file of this size, octets, is followed by a new one: old events are removed by whole files.
+/// Size at which a new file is begun, octets. Old events are removed by whole files, so a file must not hold too many.
 const SEGMENT_OCTETS_MAX: u64 = 64 * 1024 * 1024;
 /// Interval between log lines about a disk that cannot write events.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
@@ -53,7 +55,8 @@ pub struct Recorder {
 #[must_use = "dropping it ends the recording"]
 pub struct InstalledRecorder(());
 
-/// Installs `recorder` for the process: [`Event::record`](crate::TraceEvent::record) then records events.
+/// Installs `recorder` for the process, in place of an earlier one: [`TraceEvent::record`](crate::TraceEvent::record)
+/// then passes events to it.
 pub fn install(recorder: Recorder) -> InstalledRecorder {
     let before = RECORDER.write().unwrap_or_else(PoisonError::into_inner).replace(recorder);
     drop(before);
@@ -170,7 +173,8 @@ impl TraceWriter {
             self.line.extend_from_slice(note.as_bytes());
         }
         if let Err(error) = self.append(now) {
-            // Whole lines or none. The file is used again: a new one at each attempt would fill the folder with empty files.
+            // Cut the file back to whole lines and use it again: a new one at each attempt would fill the folder with
+            // empty files.
             if self.open.as_ref().is_some_and(|open| open.file.set_len(open.octets).is_err()) {
                 self.open = None;
             }

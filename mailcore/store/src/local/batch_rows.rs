@@ -17,7 +17,7 @@ use crate::interpret::AccountRows;
 use crate::lease::{LeasePin, Leases};
 use crate::{AccountId, BatchError, BodyId, MailboxId, MessageMeta, Modseq, NewMessage, Uid, UidSet};
 
-/// One account within one batch.
+/// The rows of one account within one batch.
 pub(super) struct LocalRows<'a> {
     pub(super) database: &'a mut Database,
     pub(super) account: AccountId,

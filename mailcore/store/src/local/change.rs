@@ -12,12 +12,13 @@ pub(super) trait QueuedChange: Send {
     fn run(&mut self, database: &mut Database) -> Result<(), StoreError>;
     /// Marks the outcome as unknown from here on, because the commit has begun.
     fn mark_unknown(&mut self);
-    /// Answers the caller; `Err` when the transaction was not completed.
+    /// Answers the caller. `Err` means that the transaction was not committed, or may not have been.
     fn reply(self: Box<Self>, committed: Result<(), CommitFailure>);
 }
 
 impl From<CommitFailure> for StoreError {
-    /// Makes an unknown outcome unavailable: changes are idempotent, so the caller may repeat them.
+    /// An unknown outcome becomes unavailable. The caller may repeat the change: a message id is queued once, and a
+    /// claim is settled once.
     fn from(failure: CommitFailure) -> Self {
         match failure {
             CommitFailure::NotDone(why) => Self::Unavailable(why),

@@ -18,7 +18,7 @@ use super::schema;
 /// Changed rows after which a checkpoint is due. A row takes at most about one page of 4 KiB in the log, so this is 16
 /// MiB, which a start after a crash reads in some tens of milliseconds.
 const ROWS_DUE: u64 = 4_000;
-/// Changed rows after which the committer copies the whole log itself, because the thread cannot keep up.
+/// Changed rows after which the committer copies the whole log itself (128 MiB), because the thread cannot keep up.
 const ROWS_OVERDUE: u64 = 8 * ROWS_DUE;
 
 /// One log to copy; `is_done` is set after the attempt.
@@ -98,7 +98,7 @@ pub(super) struct CheckpointLog {
 }
 
 impl CheckpointLog {
-    /// Called after each commit.
+    /// Requests a copy when one is due, and copies the rest once the thread is done. Called after each commit.
     pub(super) fn committed(&mut self, connection: &Connection) {
         let rows = self.changes(connection).saturating_sub(self.moved_at);
         let ready = self.is_requested && self.is_done.swap(false, Ordering::Acquire);
@@ -111,7 +111,7 @@ impl CheckpointLog {
         }
     }
 
-    /// Called when no job waits.
+    /// Copies what is left in the log. Called when no job waits.
     pub(super) fn idle(&mut self, connection: &Connection) {
         if self.changes(connection) > self.moved_at {
             self.move_rest(connection);

@@ -2,7 +2,7 @@
 
 use crate::StoreError;
 
-/// Makes an error that may pass: of the disk, a thread, another process.
+/// Makes an error that may pass: of the disk, a thread or another process.
 pub(super) fn unavailable(error: impl std::fmt::Display) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Octets of inline bodies in one shard at which they are moved, however busy it is.
+/// Octets of inline bodies in one shard at which the upkeep moves them to a pack, however busy the shard is.
 pub(super) const INLINE_MOVED_AT: u64 = 8 * 1024 * 1024;
 /// Octets of inline bodies in one shard beyond which none are added, because the upkeep cannot keep up or the disk
 /// refuses.
@@ -89,7 +89,7 @@ impl CommitterLoad {
     /// Subtracts octets that the upkeep moved to a pack.
     pub(super) fn subtract_moved(&self, octets: u64) {
         let less = |held: u64| Some(held.saturating_sub(octets));
-        // Bodies of refused batches stay counted until `emptied`.
+        // Bodies of refused batches stay counted until `reset`.
         let _ = self.inline_octets.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 

@@ -1,7 +1,8 @@
 //! The queue over the shards.
 //!
-//! A message caused by a delivery is in the shard of its account, one caused by an attempt in that of its row, and one
-//! queued directly in the shard that its id hashes to. So the same id always reaches the same shard.
+//! A message caused by a delivery is in the shard of the account that the delivery changes, one caused by an attempt in
+//! the shard of the attempted row, and one queued directly in the shard that its id hashes to. So a repeated id always
+//! reaches the shard that knows it.
 
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ impl LocalStore {
         let shard = self.shard_of(claim.key)?;
         let held = shard.view(move |connection| queue_rows::held_until(connection, claim)).await?;
         if is_long_enough(held.ok_or(LeaseError::Fenced)?, now, lease) {
-            // No other worker takes the row before that, whatever happens after this check.
+            // No other worker takes the row before the lease ends, whatever happens after this check.
             return Ok(());
         }
         let until = lease_end(now, lease);

@@ -10,9 +10,11 @@ use super::fault::{storage, unavailable};
 use super::schema;
 use crate::StoreError;
 
-/// Connections per database: two cores read from four shards, so more would only cost memory.
+/// Maximum number of connections per database. The default four shards have eight in all: on a small machine, more
+/// would only cost memory.
 const CONNECTIONS: usize = 2;
-/// Concurrent body reads per folder of packs; they wait for the disk and hold no connection.
+/// Maximum number of concurrent body reads per folder of packs. They wait for the disk and hold no connection, so there
+/// may be more of them.
 const BODY_READS: usize = 16;
 
 /// A pool of connections, which are opened when first needed and kept.
@@ -42,7 +44,7 @@ impl Readers {
         let turn = Arc::clone(&self.shared.turns).acquire_owned().await.map_err(unavailable)?;
         let shared = Arc::clone(&self.shared);
         let work = move || {
-            // Kept by the read, not by the future: a cancelled caller does not end the read.
+            // The read keeps the turn, not the future: a caller that is cancelled does not end the read.
             let _turn = turn;
             shared.read(read)
         };

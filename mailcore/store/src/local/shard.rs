@@ -28,7 +28,7 @@ use crate::{
     ReadToken, Rows, StoreError,
 };
 
-/// Maximum number of logins waiting to be written; beyond, logins of further accounts are dropped.
+/// Maximum number of logins waiting to be written, about 1 MiB. Beyond that, logins of further accounts are dropped.
 const LOGINS_WAITING_MAX: usize = 16_384;
 /// Attempts to find a body: between look-up and read, the upkeep may have moved it and removed its pack.
 const LOOKS: usize = 4;
@@ -67,7 +67,7 @@ impl Shard {
         Ok((Self { committer, readers: Readers::new(database::path(folder)), packs, logins }, upkeep))
     }
 
-    /// Whether its committer is dead, so that nothing is written any more.
+    /// Whether the committer is dead, so that nothing is written any more.
     pub(super) fn is_dead(&self) -> bool {
         self.committer.is_dead()
     }
@@ -81,7 +81,8 @@ impl Shard {
         wait_for_reply(receiver).await
     }
 
-    /// Makes a change that is not a batch of an account; `octets` of bodies wait with it.
+    /// Makes a change that is not a batch of an account. Its bodies have `octets` in all, which count in the
+    /// committer's inbox.
     pub(super) async fn change<T: Send + 'static>(
         &self,
         octets: usize,
@@ -142,7 +143,8 @@ impl Shard {
         let mut found = self.readers.read(read).await?;
         for at in found.missing {
             let Some(row) = found.rows.rows.get_mut(at) else { continue };
-            // A failure here gives empty columns, which make the caller read the body; that read reports the failure.
+            // After a failure the columns stay empty, which makes the caller read the body; that read reports the
+            // failure.
             let derived = self.with_body(account, row.meta.body, None, move |body| columns.pick(&derive(&body))).await;
             row.derived = Some(Box::new(derived.unwrap_or_default()));
         }

@@ -42,7 +42,7 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// Makes an engine with a largest message, octets.
+    /// Makes an engine that refuses messages of more than `message_octets_max` octets.
     pub fn new(message_octets_max: u64) -> Self {
         Self { state: Mutex::default(), notices: Notices::default(), leases: Leases::new(0), message_octets_max }
     }

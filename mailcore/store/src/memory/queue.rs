@@ -87,7 +87,7 @@ impl MemoryQueue {
         due.into_iter().filter_map(|kept| kept.take(&mut take)).collect()
     }
 
-    /// Returns the row of a claim, if the claim is still valid.
+    /// Returns the row of a claim; fenced when the claim is no longer valid.
     fn held(&mut self, claim: Claim) -> Result<&mut MemoryRow, LeaseError> {
         let is_held = |kept: &&mut MemoryRow| {
             kept.row.id == claim.id && kept.row.attempts == claim.attempt && kept.lease_until.is_some()
@@ -128,7 +128,8 @@ impl MemoryQueue {
 }
 
 impl MemoryRow {
-    /// Counts a taking, or sets the row aside.
+    /// Takes the row and counts that. Sets it aside instead, and returns `None`, when it was taken too often without an
+    /// outcome.
     fn take(&mut self, take: &mut TakeLimits) -> Option<TakenRow> {
         if self.unsettled >= UNSETTLED_MAX {
             self.row.set_aside = Some(unsettled(self.unsettled));
@@ -148,7 +149,7 @@ impl MemoryRow {
         QueueRow { held_until: self.lease_until, ..self.row.clone() }
     }
 
-    /// Returns when it can be taken next.
+    /// Returns when the row can be taken next.
     fn free_at(&self) -> Timestamp {
         self.lease_until.unwrap_or(self.row.due_at)
     }

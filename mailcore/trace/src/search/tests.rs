@@ -30,7 +30,7 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-/// Records written by a recorder that has ended when this returns.
+/// Writes records with a recorder that has ended when this returns.
 fn written(folder: &Path, records: &[TraceRecord]) {
     let config = RecorderConfig { folder: folder.to_owned(), days: 3, octets_max: u64::MAX };
     let recorder = Recorder::start(config).unwrap();

@@ -145,7 +145,8 @@ fn bring_shard_forward(folder: &Path, epoch: i64) -> Result<(), StoreError> {
     if schema::version(&connection)? == v3::FROM {
         v3::bring_forward(&connection)?;
     }
-    // Also needed after a crash between the two. Returns the pages of the old tables to the disk.
+    // Returns the pages of the old tables to the disk. Also done for an upgraded shard, because a crash may have come
+    // before it.
     give_pages_back(&connection)?;
     checkpoint(folder)
 }

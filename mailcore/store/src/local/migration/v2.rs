@@ -2,7 +2,7 @@
 //!
 //! UIDs, UIDVALIDITY, modseqs, flags, dates and octets are unchanged, and bodies stay in place. A message referred to
 //! its body by pack and place; now a row of `body` does, with one reference per message at that place. Nothing is
-//! derived from old messages here: their columns have no version, so they are derived when read.
+//! derived from old messages here: a read derives their columns, until the upkeep has stored them.
 
 use rusqlite::{Connection, params};
 
@@ -83,7 +83,7 @@ fn name_packs(connection: &Connection, packs: &[u32]) -> rusqlite::Result<()> {
 }
 
 /// Deletes the remembered effects of STORE, which contain places of bodies; all others have the same form as before.
-/// Only an IMAP session of the ended process could ask for them.
+/// Only an IMAP session of the ended process could repeat such a batch.
 fn forget_unreadable_batches(connection: &Connection) -> Result<(), StoreError> {
     let mut select = connection.prepare("SELECT account, id, applied FROM batch").map_err(storage)?;
     let mut delete = connection.prepare("DELETE FROM batch WHERE account = ? AND id = ?").map_err(storage)?;

@@ -7,9 +7,10 @@ use super::super::pack::PACK_OCTETS_MAX;
 /// Pace and bounds of the upkeep.
 #[derive(Clone, Copy, Debug)]
 pub struct UpkeepConfig {
-    /// How often it checks for work. Default 1 s.
+    /// Longest pause between two rounds of the upkeep. Default 1 s.
     pub every: Duration,
-    /// How long a body is kept after its last message was expunged, for running reads. Default 5 s; up to twice that.
+    /// Shortest time that a body is kept after its last message was expunged, for running reads. Default 5 s; most go
+    /// within twice that.
     pub grace: Duration,
     /// Size of a full pack, octets. Default 256 MiB.
     pub pack_octets_max: u64,

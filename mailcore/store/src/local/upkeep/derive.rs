@@ -9,13 +9,13 @@ use super::super::rows::{number, signed};
 use super::access::ShardAccess;
 use crate::StoreError;
 
-/// Maximum number of bodies in one step.
+/// Maximum number of bodies in one step, so that it does not delay the other tasks of the upkeep for long.
 const STEP_BODIES: i64 = 50;
-/// Approximate octets of bodies in one step.
+/// Approximate octets of bodies in one step, for the same reason.
 const STEP_OCTETS: u64 = 1024 * 1024;
 
-/// The position of the walk through the bodies. It is stored with the derived columns: a restart continues from there,
-/// and after the end no body is read again until the version changes.
+/// The position of the walk through the bodies. It is stored together with the derived columns: a restart continues
+/// from there, and after the end no body is read again until the version changes.
 #[derive(Default)]
 pub(super) struct DeriveWalk {
     after: Option<u64>,
@@ -42,7 +42,7 @@ impl DeriveWalk {
         let last = bodies.last().copied().unwrap_or(after);
         let mut derived: Vec<(u64, Derived)> = Vec::with_capacity(bodies.len());
         for body in bodies {
-            // A missing or damaged body gets no columns: a read of it reports the failure.
+            // A missing or damaged body gets no columns: a read of the body reports the failure.
             if let Ok(Some(content)) = access.body(body) {
                 derived.push((body, provost_message::derive(&content)));
             }

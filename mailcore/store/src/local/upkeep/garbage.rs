@@ -11,12 +11,12 @@ use super::super::rows::{number, signed};
 use super::access::ShardAccess;
 use crate::StoreError;
 
-/// Bodies looked up at once; they take 2 MiB of memory.
+/// Maximum number of bodies found at once; their numbers take 2 MiB of memory.
 const FOUND_MAX: i64 = 250_000;
-/// Bodies of one step: the committer needs some milliseconds for them.
+/// Maximum number of bodies removed in one step: the committer needs some milliseconds for them.
 const STEP_BODIES: usize = 300;
 
-/// Garbage that was found and waits for the end of its grace.
+/// Bodies that were found without references, and wait for the end of their grace.
 #[derive(Default)]
 pub(super) struct Garbage {
     bodies: Vec<u64>,

@@ -122,7 +122,7 @@ impl ShardUpkeep {
         let derived = self.walk.step(&mut self.access)?;
         let vacuumed = self.pages.step(&mut self.access)?;
         if let Some(octets) = copied {
-            // Also when other tasks could continue at once: they lack no resources.
+            // Wait for the pace even when other tasks have more work: a delay of at most `every` does not harm them.
             let pace = Duration::from_secs_f64(octets as f64 / config.copied_octets_per_second.max(1) as f64);
             return Ok(pace.min(config.every));
         }

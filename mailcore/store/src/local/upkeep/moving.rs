@@ -10,9 +10,9 @@ use super::super::rows::{number, signed};
 use super::access::ShardAccess;
 use crate::StoreError;
 
-/// Octets copied in one step: the committer needs some milliseconds to change the places.
+/// Approximate octets copied in one step: the committer needs some milliseconds to change the places.
 pub(super) const STEP_OCTETS: u64 = 2 * 1024 * 1024;
-/// Bodies copied in one step.
+/// Maximum number of bodies copied in one step, for the same reason.
 pub(super) const STEP_BODIES: usize = 1_000;
 
 /// A body to move.
@@ -48,7 +48,8 @@ pub(super) fn inline_octets(connection: &Connection) -> Result<u64, StoreError> 
     Ok(u64::try_from(octets).unwrap_or(0))
 }
 
-/// Returns the oldest inline bodies. Garbage is not moved, as it is removed with its row.
+/// Returns the oldest inline bodies, as many as one step moves. Garbage is not moved, because its octets are removed
+/// with its row.
 fn inline_bodies(connection: &Connection) -> Result<Vec<BodyMove>, StoreError> {
     let sql = "SELECT i.body, i.content FROM inline i JOIN body b ON b.id = i.body WHERE b.refs > 0 ORDER BY i.body";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
@@ -87,8 +88,8 @@ pub(super) fn move_bodies(
     Ok(moved)
 }
 
-/// Changes the places. Returns the records that are dead afterwards: the old one, or the new one of a body that has
-/// changed its place meanwhile.
+/// Changes the places. Returns the records that are dead afterwards: the old one of each body, or the new one of a body
+/// that was removed or moved meanwhile.
 fn name_places(
     connection: &Connection,
     moves: &[(u64, Option<PackPosition>, PackPosition)],

@@ -11,7 +11,7 @@ use crate::StoreError;
 const PAGE_OCTETS: u64 = 4_096;
 /// Consecutive checks that must find too many free pages, so that pages needed again soon are kept.
 const LOOKS: u32 = 4;
-/// Pages of one step: the committer needs some milliseconds to move them.
+/// Maximum number of pages returned in one step: the committer needs some milliseconds to move them.
 const STEP_PAGES: i64 = 256;
 
 /// The free pages of one database.
@@ -52,7 +52,7 @@ fn has_too_many(connection: &Connection, kept: u64) -> Result<bool, StoreError> 
     Ok(u64::try_from(free).is_ok_and(|free| free > kept) && free > all / 4)
 }
 
-/// Returns pages to the disk. Each row that the pragma returns is one page.
+/// Returns the pages of one step to the disk. The pragma returns one page for each row that is read.
 fn give_back(connection: &Connection) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({STEP_PAGES})"))?;
     let mut rows = statement.query([])?;
