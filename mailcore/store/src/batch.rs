@@ -360,8 +360,8 @@ pub enum StoreError {
 }
 
 impl From<StoreError> for BatchError {
-    /// Every error becomes unavailable. Damage does too: a batch is never decided by a damaged row, and a repair may
-    /// let a retry succeed.
+    /// Every error becomes unavailable, damage too: a batch is never decided by a damaged row, and a repair may let a
+    /// retry succeed.
     fn from(error: StoreError) -> Self {
         Self::Unavailable(error.to_string())
     }

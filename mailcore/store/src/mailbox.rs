@@ -59,7 +59,7 @@ impl Modseq {
     }
 }
 
-/// A special use (RFC 6154 §2).
+/// A special use (RFC 6154 §2). Only CREATE can give one use to a second mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SpecialUse {
     /// `\Drafts`: unfinished messages.

@@ -122,7 +122,7 @@ pub fn search(folder: &Path, query: &TraceQuery) -> io::Result<TraceResult> {
     Ok(found)
 }
 
-/// Returns the events of the messages, also those outside the searched time.
+/// Returns the events of the messages since the first searched day, also those outside the searched time.
 fn journeys(
     folder: &Path,
     segments: &[TraceFile],
