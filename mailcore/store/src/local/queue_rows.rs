@@ -58,9 +58,9 @@ pub(super) struct NewQueueRow<'a> {
 }
 
 /// Releases the leases of earlier starts, whose workers are gone because this process holds the store's lock. A row
-/// taken [`SUSPECT_TAKINGS`] times without an outcome waits for the end of its lease instead, so that a node that is
-/// killed again and again does not bring innocent rows to [`UNSETTLED_MAX`] within a minute. Returns how many rows are
-/// set aside.
+/// taken [`SUSPECT_TAKINGS`] times or more without an outcome waits for the end of its lease instead, so that a node
+/// that is killed again and again does not bring innocent rows to [`UNSETTLED_MAX`] within a minute. Returns how many
+/// rows are set aside.
 pub(super) fn free_all(connection: &Connection) -> Result<u64, StoreError> {
     let free = "UPDATE outgoing SET lease_until = 0 WHERE lease_until <> 0 AND unsettled < ?";
     connection.execute(free, [SUSPECT_TAKINGS]).map_err(storage)?;

@@ -149,7 +149,7 @@ pub(super) fn insert_account(connection: &Connection, id: AccountId) -> rusqlite
 /// Writes the changes of an account, except messages.
 pub(super) fn save(connection: &Connection, no: AccountNo, account: &mut Account) -> rusqlite::Result<()> {
     // The highest modseq of the mailboxes' rows is the account's too. A delivery changes one of these rows anyway, so
-    // it writes one page less.
+    // it leaves the account's row alone and writes one page less.
     if account.numbers_saved != Some(account.numbers()) || highest_modseq(&account.mailboxes) < account.modseq {
         save_account(connection, no, account)?;
     }
