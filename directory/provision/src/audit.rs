@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 
-/// Largest record in octets; larger details are replaced by a remark, so that no caller can fill the disk with one call.
+/// Largest record in octets; the details of a larger one are replaced by a remark, so that no single call can fill the
+/// disk.
 pub const AUDIT_RECORD_OCTETS_MAX: usize = 64 * 1024;
 
 /// The user, token or command that asks, and its interface.
@@ -51,7 +52,7 @@ const OUTCOME: &str = "change.outcome";
 pub(crate) enum ChangeOutcome {
     /// Certainly nothing was written.
     NotDone,
-    /// Some of its entries were written.
+    /// Some of the entries that it concerns were written.
     Partly,
     /// No answer arrived, so the outcome is unknown.
     Unknown,

@@ -219,7 +219,7 @@ pub(crate) fn address_entry(suffix: &Dn, address: &Address, owner: &Dn, kind: Ad
         .with(attr::PROVOST_SINCE, since)
 }
 
-/// The start of every person's entry: object classes and state.
+/// A person's entry with object classes, provostPersonId and provostState; the caller adds the rest.
 pub(crate) fn person_entry(dn: &Dn, id: uuid::Uuid) -> Entry {
     with_classes(Entry::new(dn.clone()), &PERSON_CLASSES)
         .with(attr::PROVOST_PERSON_ID, id.to_string())

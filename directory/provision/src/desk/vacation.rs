@@ -79,7 +79,7 @@ fn check(change: VacationChange, zone: &TimeZone) -> Result<VacationChange, Desk
     Ok(change)
 }
 
-/// A subject is one line: a line end in it would begin a header of the sender's choice (RFC 5322 §2.2).
+/// A subject is one line: a line end in it would let its author add header fields to the reply (RFC 5322 §2.2).
 fn subject(field: &'static str, value: Option<String>) -> Result<Option<String>, DeskError> {
     let value = value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
     match &value {
