@@ -12,7 +12,7 @@ use crate::attribute_change::{AttributeChange, ChangeMode};
 use crate::source::{Column, RecordError, Source, SourceRecord};
 use crate::{Policies, ReasonRule, calendar};
 
-/// How many attributes a record decides.
+/// Number of attributes that a record decides.
 const COUNT: usize = 12;
 
 /// The attributes that a record decides, each with at most one value.

@@ -1,5 +1,5 @@
-//! Characters that show nothing but change what people read. Two names that look the same must be the same, and a name
-//! must not reverse the line in which it is printed.
+//! Characters that are not visible themselves but change what people read. Two names that look the same must be the
+//! same, and a name must not reverse the line in which it is printed.
 
 use icu_properties::CodePointMapData;
 use icu_properties::props::{CanonicalCombiningClass, JoiningType};
@@ -26,10 +26,11 @@ pub(crate) fn is_invisible(c: char) -> bool {
         )
 }
 
-/// Whether a text has an invisible character that does not affect the visible ones. Joiners that a script requires are
-/// excluded: without its U+200C, a Persian name is another word.
+/// Whether a text has an invisible character that does not belong to its spelling. A joiner that the script requires
+/// belongs to it: without its U+200C, a Persian name is another word.
 ///
-/// A joiner between letters that would not join anyway, as in محمد‌علی, is legitimate: see [`without_needless_joiners`].
+/// A joiner between letters that would not join anyway, as in محمد‌علی, does not count: [`without_needless_joiners`]
+/// removes it.
 pub(crate) fn has_invisible(text: &str) -> bool {
     text.char_indices()
         .any(|(at, c)| is_invisible(c) && !(is_joiner(c) && (joins(text, at, c) || is_needless(text, at, c))))

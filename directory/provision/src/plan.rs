@@ -22,8 +22,8 @@ use planner::Planner;
 pub(crate) use planner::person_uuid;
 pub use serial::{PLAN_OCTETS_MAX, PLAN_VERSION, PlanFileError};
 
-/// Maximum number of addresses without a person that interrupted imports can leave behind. A greater number means that
-/// this program may not see the people, and would create all of them again.
+/// Maximum number of addresses in a directory without people that interrupted imports may have left behind. With more,
+/// this program probably has no right to read the people, and would create all of them again.
 const ORPHANS_MAX: usize = 1000;
 
 /// A source of a plan, identified by the digest of its octets.

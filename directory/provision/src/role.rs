@@ -18,7 +18,7 @@ pub enum Role {
     Auditor,
     /// Submits files of people.
     Registrar,
-    /// Changes the routing of mail: addresses, the queue.
+    /// Changes addresses and vacation rules; sees the queue, messages and shared settings.
     Postmaster,
     /// May do everything.
     Admin,

@@ -129,7 +129,7 @@ impl<'a> WantedState<'a> {
         &self.rejected
     }
 
-    /// Origin of a person's values; `None` for a reference into another state.
+    /// Origin of the values of a person of this state; `None` when this state has no such source.
     pub fn origin(&self, person: &WantedPerson<'_>) -> Option<WantedOrigin<'a>> {
         let source = self.sources.get(usize::from(person.origin.source))?;
         let policies = &self.policies.version;

@@ -16,7 +16,7 @@ pub struct NamedPerson {
     pub dn: String,
     /// entryUUID: the account key in the store.
     pub entry_uuid: Uuid,
-    /// All addresses that the person has now.
+    /// All addresses that the person's entry names now (mail and mailLocalAddress), in lower case.
     pub addresses: Vec<String>,
 }
 

@@ -13,7 +13,7 @@ use crate::{PersonChange, SourceStamp, text_form, tree};
 
 /// Version of the form. A plan of another version is refused, since the meaning of its writes is unknown.
 pub const PLAN_VERSION: u32 = 1;
-/// Largest plan that is read, in octets: a new person takes about 2 KB.
+/// Largest plan that is read, in octets: a new person takes about 2 KB, so the plan of a file with the most rows fits.
 pub const PLAN_OCTETS_MAX: usize = 4 * 1024 * 1024 * 1024;
 
 /// Attributes besides [`PERSON_ATTRIBUTES`] that plans change. A plan that names another one is refused: write access to a

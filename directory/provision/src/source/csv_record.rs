@@ -1,4 +1,4 @@
-//! Splits text into records: RFC 4180 quoting, each record with the line on which it begins.
+//! Splits text into records by the quoting of RFC 4180, each with the line on which it begins.
 
 use std::io::{Chain, Read};
 
@@ -76,7 +76,7 @@ impl<'a> CsvRecords<'a> {
         }
     }
 
-    /// The text of the last record.
+    /// The text of the record that was read last.
     fn whole(&self) -> &'a str {
         // The reader is positioned after the record; the end mark is not part of the text.
         let end = self.reader.position().byte() as usize;
@@ -138,7 +138,8 @@ fn behind_quoted(mut rest: &[u8]) -> &[u8] {
     &[]
 }
 
-/// The text after a line `sep=;`, by which spreadsheets state the separator; its first line number; the separator.
+/// Skips a first line `sep=;`, by which spreadsheets state the separator. Returns the rest, the number of its first
+/// line, and the separator if one was stated.
 fn without_separator_line(text: &str) -> (&str, u64, Option<u8>) {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     match first.trim_end().split_at_checked(4) {
