@@ -100,8 +100,8 @@ impl Applier<'_> {
         self.apply_until(std::future::pending(), plan, passwords, progress).await
     }
 
-    /// Applies the plan. A refused person is listed and the others continue; an unavailable directory ends the apply, and
-    /// the outcomes show what was done so far. A plan whose batch was interrupted continues in that batch.
+    /// Applies the plan. A refused person is listed and the others continue; an unavailable directory ends the apply,
+    /// and the outcomes show what was done so far. A plan whose batch was interrupted continues in that batch.
     ///
     /// When `stop` resolves, no further person is begun, and the people in flight are completed:
     /// [`Outcomes::interrupted`].
@@ -173,8 +173,8 @@ impl Applier<'_> {
         Ok((journal, Some(found)))
     }
 
-    /// Completes the journals of interrupted batches of other plans: looks up each write without a receipt and records its
-    /// outcome. After that, these journals are complete and no plan resumes them.
+    /// Completes the journals of interrupted batches of other plans: looks up each write without a receipt and records
+    /// its outcome. After that, these journals are complete and no plan resumes them.
     async fn settle_abandoned(&self, but: &str) -> Result<(), ApplyError> {
         let (journals, but) = (self.journals.clone(), but.to_owned());
         let abandoned = tokio::task::spawn_blocking(move || journals.abandoned(&but));
@@ -241,8 +241,8 @@ struct ApplyContext<'a> {
 }
 
 impl<'a> ApplyContext<'a> {
-    /// Feeds hashing and writing until all is done, `stop` resolves or the directory fails; returns the error that ended
-    /// the run, if there was one.
+    /// Feeds hashing and writing until all is done, `stop` resolves or the directory fails; returns the error that
+    /// ended the run, if there was one.
     async fn run(
         &self,
         stop: impl Future<Output = ()> + Send,

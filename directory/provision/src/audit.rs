@@ -73,8 +73,8 @@ pub trait AuditLog: Send + Sync + 'static {
     /// Adds a record; durable when it resolves to `Ok`. Concurrent calls share a sync of the disk.
     fn append(&self, record: &AuditRecord) -> BoxFuture<'_, io::Result<()>>;
 
-    /// The last `most` records from before a sequence (of all when `None`), of one subject or of all, newest first, each
-    /// with its sequence. An engine may return fewer, but returns none only when there are no more.
+    /// The last `most` records from before a sequence (of all when `None`), of one subject or of all, newest first,
+    /// each with its sequence. An engine may return fewer, but returns none only when there are no more.
     fn newest(
         &self,
         subject: Option<&str>,
@@ -127,8 +127,8 @@ impl Audit {
         Ok(record.id)
     }
 
-    /// Adds the outcome of the change that the record `of` announced. A failure to do so is logged only: the change itself
-    /// is in the audit.
+    /// Adds the outcome of the change that the record `of` announced. A failure to do so is logged only: the change
+    /// itself is in the audit.
     pub(crate) async fn note_outcome(
         &self,
         actor: &Actor,

@@ -1,8 +1,9 @@
-//! The operations layer: search, vacation, aliases, passwords, imports. CLI, REST and web share this one set of operations.
+//! The operations layer: search, vacation, aliases, passwords, imports. CLI, REST and web share this one set of
+//! operations.
 //!
-//! Each operation takes a principal and checks what it may do; a refusal is audited. Each change reads the person from the
-//! writable provider, writes under the condition that the entry is unchanged since, and is in the audit before the caller
-//! gets the answer. The interfaces reach the directory and the audit only through this layer.
+//! Each operation takes a principal and checks what it may do; a refusal is audited. Each change reads the person from
+//! the writable provider, writes under the condition that the entry is unchanged since, and is in the audit before the
+//! caller gets the answer. The interfaces reach the directory and the audit only through this layer.
 
 mod account;
 mod address;
@@ -432,8 +433,8 @@ struct AnnouncedChange<'a> {
     is_begun: bool,
 }
 
-/// A key that names only this person when `key` also names another one: the source id when `key` is the person's number,
-/// the address otherwise.
+/// A key that names only this person when `key` also names another one: the source id when `key` is the person's
+/// number, the address otherwise.
 fn exact_key(person: &Entry, key: &str) -> Option<String> {
     let is_number = person.texts(attr::EMPLOYEE_NUMBER).any(|number| number.eq_ignore_ascii_case(key));
     let source = person.first(attr::PROVOST_SOURCE_ID).filter(|_| is_number);
@@ -486,8 +487,8 @@ fn word_filter(word: &str, domain: &str) -> Filter {
     let folded = fold_name(word);
     if !folded.is_empty() {
         either.push(substring(attr::UID, None, Some(&folded)));
-        // A login stays when a name changes, but the primary address follows. Match only up to the @: otherwise the letters
-        // of the domain would find every person.
+        // A login stays when a name changes, but the primary address follows. Match only up to the @: otherwise the
+        // letters of the domain would find every person.
         either.push(Filter::Substring {
             attribute: AttributeDescription::of(attr::MAIL),
             initial: None,

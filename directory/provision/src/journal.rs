@@ -187,8 +187,8 @@ impl Journals {
         Ok(Journal { batch: header.batch, since: header.since, known, is_resumed: true, folder, writer })
     }
 
-    /// Unfinished batches of other plans that no process is applying, each with its plan, for looking up their outcomes. A
-    /// batch whose plan never became durable has written nothing and is removed. Blocks.
+    /// Unfinished batches of other plans that no process is applying, each with its plan, for looking up their
+    /// outcomes. A batch whose plan never became durable has written nothing and is removed. Blocks.
     pub(crate) fn abandoned(&self, but: &str) -> Result<Vec<(Journal, Plan)>, JournalError> {
         if self.batches()?.is_empty() {
             return Ok(Vec::new());
@@ -219,8 +219,8 @@ impl Journals {
         Ok(self.batches()?.into_iter().filter(|(_, has_ended)| !has_ended).map(|(batch, _)| batch).collect())
     }
 
-    /// Opens and locks the file of an unfinished batch for appending, and cuts off a torn last line. `None` when another
-    /// process applies the batch or its file is damaged: damage concerns only this batch, and imports continue.
+    /// Opens and locks the file of an unfinished batch for appending, and cuts off a torn last line. `None` when
+    /// another process applies the batch or its file is damaged: damage concerns only this batch, and imports continue.
     fn open(&self, batch: &str) -> Result<Option<(File, JournalContent)>, JournalError> {
         let file = OpenOptions::new().read(true).append(true).open(self.path(batch, OPEN)).map_err(gone)?;
         if file.try_lock().is_err() {

@@ -148,7 +148,8 @@ fn fold<'a>(name: &str, letter: impl Fn(char) -> Option<&'a str>) -> String {
     folded.trim_matches('-').to_owned()
 }
 
-/// Appends `c` without its marks; `false`, with nothing appended, when a part of it is neither ASCII nor a known letter.
+/// Appends `c` without its marks; `false`, with nothing appended, when a part of it is neither ASCII nor a known
+/// letter.
 fn fold_canonical<'a>(c: char, letter: &impl Fn(char) -> Option<&'a str>, folded: &mut String) -> bool {
     let before = folded.len();
     let mut known = true;

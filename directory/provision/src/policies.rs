@@ -74,7 +74,8 @@ impl From<&ProvisionSettings> for Policies {
 }
 
 impl NamingPolicy {
-    /// The rules in force without any setting: role names of RFC 2142 and of common systems; marks are dropped from letters.
+    /// The rules in force without any setting: role names of RFC 2142 and of common systems; marks are dropped from
+    /// letters.
     pub fn built_in(domain: &str) -> Self {
         Self {
             domain: domain.to_ascii_lowercase(),

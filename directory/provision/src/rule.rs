@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::source::Column;
 
-/// Why an attribute gets a value, or why a change is made at all. Serialised as its id (`column.family_name`); a published
-/// id keeps its meaning.
+/// Why an attribute gets a value, or why a change is made at all. Serialised as its id (`column.family_name`); a
+/// published id keeps its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReasonRule {
     /// The value comes from a column of the record.

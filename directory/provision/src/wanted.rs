@@ -1,7 +1,7 @@
 //! Derives the wanted state of each person and their address from sources and policies, with the origin of each value.
 //!
-//! Pure: the same sources, policies and moment give the same state. This module does not know the directory, so a wanted
-//! address is a pattern; `plan` chooses an address that the person already has, or the first free one.
+//! Pure: the same sources, policies and moment give the same state. This module does not know the directory, so a
+//! wanted address is a pattern; `plan` chooses an address that the person already has, or the first free one.
 
 use provost_credential::Secret;
 use std::collections::HashMap;
@@ -56,7 +56,8 @@ pub struct WantedOrigin<'a> {
     pub policies: &'a str,
 }
 
-/// Derives the wanted state. A record that breaks a policy is left out and reported; the person that it names stays as is.
+/// Derives the wanted state. A record that breaks a policy is left out and reported; the person that it names stays as
+/// is.
 ///
 /// Sources beyond 65,535 are ignored.
 pub fn wanted<'a>(sources: &'a [Source], policies: &'a Policies, now: Timestamp) -> WantedState<'a> {

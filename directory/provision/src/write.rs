@@ -42,8 +42,8 @@ pub struct Write {
     pub dn: Dn,
     /// The kind of write and its condition.
     pub action: WriteKind,
-    /// Changes of the entry's attributes. Object classes, provostSince and provostLastBatch are not listed: they follow from
-    /// the action and from the batch.
+    /// Changes of the entry's attributes. Object classes, provostSince and provostLastBatch are not listed: they follow
+    /// from the action and from the batch.
     pub attributes: Vec<AttributeChange>,
     /// The record whose initial password is to be hashed and set. A plan never holds the password itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]

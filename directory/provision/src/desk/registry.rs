@@ -1,7 +1,7 @@
 //! The registry of addresses: one entry for each address that has an owner or is in quarantine.
 //!
-//! An address that is taken away goes into quarantine. Its entry keeps the former owner and the end of the quarantine, so
-//! that mail and password resets meant for the former owner do not reach another person soon afterwards.
+//! An address that is taken away goes into quarantine. Its entry keeps the former owner and the end of the quarantine,
+//! so that mail and password resets meant for the former owner do not reach another person soon afterwards.
 
 use jiff::{Timestamp, ToSpan};
 use provost_client::{DirectoryError, WriteConditions};

@@ -78,8 +78,8 @@ impl Desk {
 
     /// Writes the values of the setting that `target` names. Returns the audit id.
     ///
-    /// Values that break the setting's rule are refused with that rule, and nothing is written. A missing entry is made; an
-    /// existing one is written under the condition that it is unchanged since it was read.
+    /// Values that break the setting's rule are refused with that rule, and nothing is written. A missing entry is
+    /// made; an existing one is written under the condition that it is unchanged since it was read.
     pub async fn set_setting(
         &self,
         principal: &Principal,

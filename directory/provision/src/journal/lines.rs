@@ -50,8 +50,8 @@ pub(super) struct HeaderLine {
     pub(super) batch: String,
     /// Hash of the plan.
     pub(super) plan: String,
-    /// GeneralizedTime: provostSince of the addresses that the batch makes. A plan of the same hash may have been made at
-    /// another time; a resumed batch keeps its own.
+    /// GeneralizedTime: provostSince of the addresses that the batch makes. A plan of the same hash may have been made
+    /// at another time; a resumed batch keeps its own.
     pub(super) since: String,
 }
 
@@ -149,8 +149,8 @@ pub(super) struct JournalContent {
 }
 
 impl JournalContent {
-    /// Reads from the beginning. A last line without line end was torn by a crash and is skipped; a whole line that cannot
-    /// be parsed is damage.
+    /// Reads from the beginning. A last line without line end was torn by a crash and is skipped; a whole line that
+    /// cannot be parsed is damage.
     pub(super) fn read(mut file: &File) -> Result<Self, JournalError> {
         file.seek(SeekFrom::Start(0))?;
         let mut reader = BufReader::new(file);

@@ -15,8 +15,8 @@ use crate::wanted::{WantedPerson, WantedState, refuse};
 use crate::write::{AddressKind, NEW_STATE, Write, WriteKind};
 use crate::{NamingPolicy, ReasonRule, SourceRecord, tree};
 
-/// Namespace of person ids (RFC 9562 §5.5): the same record always gives the same DN, so that a repeated import finds the
-/// entries of an interrupted one. It must never change.
+/// Namespace of person ids (RFC 9562 §5.5): the same record always gives the same DN, so that a repeated import finds
+/// the entries of an interrupted one. It must never change.
 const PERSON_NAMESPACE: Uuid = uuid::uuid!("b1f0a2f4-6c1d-4f0e-9a77-2f7a1f3c5d88");
 
 /// The provostPersonId of the person that has `source_id`.
@@ -237,9 +237,9 @@ impl<'a> Planner<'a> {
         address.domain() == self.naming.domain && holding.is_none_or(|holding| holding.kind.is_none())
     }
 
-    /// The writes that make `primary` the only primary address of its owner; `claim` is the rule that asks for a new entry.
-    /// The new address is settled before the person is written, former ones afterwards: every address of the person has an
-    /// entry at each moment.
+    /// The writes that make `primary` the only primary address of its owner; `claim` is the rule that asks for a new
+    /// entry. The new address is settled before the person is written, former ones afterwards: every address of the
+    /// person has an entry at each moment.
     fn settle_kinds(&self, owner: &Dn, primary: &Address, claim: Option<ReasonRule>) -> AddressWrites {
         let (mut writes, suffix) = (AddressWrites::default(), &self.actual.suffix);
         let kind = AddressKind::Primary;

@@ -7,8 +7,8 @@ use csv::StringRecord;
 use super::decode::line_ends;
 use super::record::FileError;
 
-/// Appended to the text as a record of its own. A file that ends within a quoted field swallows this record, which reveals
-/// the fault; a good file cannot contain it, since NUL is refused before.
+/// Appended to the text as a record of its own. A file that ends within a quoted field swallows this record, which
+/// reveals the fault; a good file cannot contain it, since NUL is refused before.
 const END_MARK: &[u8] = b"\n\0";
 
 /// One record with its lines and quoting faults.
@@ -21,7 +21,8 @@ pub(super) struct CsvRecord {
     pub(super) last_line: u64,
     /// Lines within the record that look like records themselves: a misplaced quotation mark swallowed them.
     pub(super) swallowed: Vec<u64>,
-    /// Whether text follows the closing quotation mark of a field, as in `"Ann"x`: the value of that field is uncertain.
+    /// Whether text follows the closing quotation mark of a field, as in `"Ann"x`: the value of that field is
+    /// uncertain.
     pub(super) is_misquoted: bool,
 }
 

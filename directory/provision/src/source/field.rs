@@ -70,8 +70,8 @@ pub(super) fn read_row(header: &ColumnMap, record: &CsvRecord) -> Result<SourceR
     }
 }
 
-/// Whether a record would look cut short if it were the last one of a file without a final line end: fields are missing,
-/// or the last field is wrong.
+/// Whether a record would look cut short if it were the last one of a file without a final line end: fields are
+/// missing, or the last field is wrong.
 pub(super) fn may_be_cut(
     header: &ColumnMap,
     record: &CsvRecord,
@@ -234,8 +234,8 @@ fn is_unknown(c: char) -> bool {
     matches!(category, GeneralCategory::PrivateUse | GeneralCategory::Unassigned)
 }
 
-/// A name or a programme in NFC, with single spaces between words: padding and blanks of other kinds do not change a name,
-/// and the directory compares it in this way (RFC 4518 §2.6.1).
+/// A name or a programme in NFC, with single spaces between words: padding and blanks of other kinds do not change a
+/// name, and the directory compares it in this way (RFC 4518 §2.6.1).
 pub(crate) fn text(field: &str) -> Result<String, &'static str> {
     let text: String = field.nfc().collect();
     let text = without_needless_joiners(&text.split_whitespace().collect::<Vec<_>>().join(" "));
