@@ -33,10 +33,10 @@ const IN_FLIGHT: usize = 2 * WRITING;
 /// Hashed people that wait for a place in flight: the queue keeps the cores hashing while the directory is busy.
 const HASHED_AHEAD: usize = 64;
 
-/// Progress of an apply. The callback runs often, from one task.
+/// Progress of an apply, reported after each person from one task.
 #[derive(Clone, Copy, Debug)]
 pub struct ApplyProgress {
-    /// People whose writes are all done, or refused.
+    /// People whose writes have ended, done or not.
     pub done: usize,
     /// People that the plan changes.
     pub total: usize,
@@ -59,7 +59,7 @@ pub struct Outcomes {
     pub failed: Vec<(u64, String)>,
     /// Wall-clock seconds of the whole apply.
     pub seconds: f64,
-    /// Seconds of those spent on hashing (share of the wall clock, all cores at work).
+    /// Time that all hashing took on its threads, divided by the number of cores, in seconds.
     pub hashing_seconds: f64,
 }
 
@@ -100,15 +100,16 @@ impl Applier<'_> {
         self.apply_until(std::future::pending(), plan, passwords, progress).await
     }
 
-    /// Applies the plan. A refused person is listed and the others continue; an unavailable directory ends the apply, and
-    /// the outcomes show what was done so far. A plan whose batch was interrupted continues in that batch.
+    /// Applies the plan. A refused person is listed and the others continue; an unavailable directory ends the apply,
+    /// and the outcomes show what was done so far. A plan whose batch was interrupted continues in that batch.
     ///
     /// When `stop` resolves, no further person is begun, and the people in flight are completed:
     /// [`Outcomes::interrupted`].
     ///
-    /// The audit records both ends: `import.begin` with the plan's hash, `import.apply` with the outcomes. Between them, it
-    /// records each person, with the values before and after, before the person's first write is sent. When the audit or the
-    /// journal cannot be written, nothing is written to the directory.
+    /// The audit records both ends: `import.begin` with the plan's hash, `import.apply` with the outcomes. Between
+    /// them, it records each person, with the values before and after, before the person's first write is sent. When
+    /// the audit or the journal cannot be written at the start, nothing is written to the directory; when one of them
+    /// fails later, no further person is begun.
     pub async fn apply_until(
         &self,
         stop: impl Future<Output = ()> + Send,
@@ -145,8 +146,8 @@ impl Applier<'_> {
         }
     }
 
-    /// Checks the plan, settles interrupted batches, and opens the journal. Returns what the directory holds of the batch when
-    /// the batch is resumed.
+    /// Checks the plan, settles the interrupted batches of other plans, and opens the journal. Returns what the
+    /// directory holds of the batch when the batch is resumed.
     async fn prepare(
         &self,
         plan: &Arc<Plan>,
@@ -172,8 +173,8 @@ impl Applier<'_> {
         Ok((journal, Some(found)))
     }
 
-    /// Completes the journals of interrupted batches of other plans: looks up each write without a receipt and records its
-    /// outcome. After that, these journals are complete and no plan resumes them.
+    /// Completes the journals of interrupted batches of other plans: looks up each write without a receipt and records
+    /// its outcome. After that, these journals are complete and no plan resumes them.
     async fn settle_abandoned(&self, but: &str) -> Result<(), ApplyError> {
         let (journals, but) = (self.journals.clone(), but.to_owned());
         let abandoned = tokio::task::spawn_blocking(move || journals.abandoned(&but));
@@ -235,13 +236,13 @@ struct ApplyContext<'a> {
     scheme: Scheme,
     performer: &'a Performer<'a>,
     noter: &'a BatchAudit<'a>,
-    /// [`WRITING`] permits.
+    /// One permit for each person being written, [`WRITING`] in all.
     turns: &'a Semaphore,
 }
 
 impl<'a> ApplyContext<'a> {
-    /// Feeds hashing and writing until all is done, `stop` resolves or the directory fails; returns the error that ended
-    /// the run, if there was one.
+    /// Feeds hashing and writing until all is done, `stop` resolves or the directory fails; returns the error that
+    /// ended the run, if there was one.
     async fn run(
         &self,
         stop: impl Future<Output = ()> + Send,
@@ -316,7 +317,7 @@ impl<'a> ApplyContext<'a> {
             Ok(id) => id,
             Err(failure) => return (change.line, 0, Some(failure)),
         };
-        // The semaphore is never closed.
+        // The result is `Ok`: the semaphore is never closed.
         let _turn = self.turns.acquire().await;
         let ended = self.write_change((place, change), hash).await;
         if let (_, done, Some(failure)) = &ended {

@@ -11,10 +11,11 @@ use crate::{ReasonRule, text_form};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeMode {
-    /// The values after replace all values held.
+    /// The values of `after` replace all values held.
     #[default]
     Set,
-    /// The values after that were not there before are added; all other values stay, even those that the plan did not know.
+    /// The values of `after` that are not in `before` are added. All other values stay, even those that the plan did
+    /// not know.
     Add,
 }
 
@@ -25,16 +26,16 @@ pub struct AttributeChange {
     /// Name of the attribute.
     #[serde(with = "text_form::attribute")]
     pub name: AttributeDescription,
-    /// Whether the values after replace or join those held.
+    /// Whether the values of `after` replace those held or are added to them.
     #[serde(default, skip_serializing_if = "is_default")]
     pub how: ChangeMode,
     /// Values that the directory held when the plan was made; none for a new entry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub before: Vec<String>,
-    /// Values that the entry will hold; an empty list removes the attribute.
+    /// Values that the entry will hold; for [`ChangeMode::Set`], an empty list removes the attribute.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<String>,
-    /// The rule that leads to the values after.
+    /// The rule that leads to the values of `after`.
     pub rule: ReasonRule,
 }
 
@@ -48,7 +49,7 @@ impl AttributeChange {
         Self { name: AttributeDescription::of(name), how: ChangeMode::Set, before: Vec::new(), after, rule }
     }
 
-    /// Values that join those held.
+    /// The change that adds the values `more` to the held ones, `before`.
     pub(crate) fn add(name: &'static str, before: Vec<String>, more: Vec<String>, rule: ReasonRule) -> Self {
         let after = before.iter().cloned().chain(more).collect();
         Self { name: AttributeDescription::of(name), how: ChangeMode::Add, before, after, rule }
@@ -66,7 +67,7 @@ impl AttributeChange {
         }
     }
 
-    /// The condition that the entry still holds the values before.
+    /// The condition that the entry still holds all values of `before`, or has no value when `before` is empty.
     pub(crate) fn is_as_before(&self) -> Filter {
         if self.before.is_empty() {
             return Filter::Not(Box::new(Filter::Present(self.name.clone())));

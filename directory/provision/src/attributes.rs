@@ -12,7 +12,7 @@ use crate::attribute_change::{AttributeChange, ChangeMode};
 use crate::source::{Column, RecordError, Source, SourceRecord};
 use crate::{Policies, ReasonRule, calendar};
 
-/// How many attributes a record decides.
+/// Number of attributes that a record decides.
 const COUNT: usize = 12;
 
 /// The attributes that a record decides, each with at most one value.
@@ -34,8 +34,8 @@ pub(crate) const PERSON_ATTRIBUTES: [&str; COUNT] = [
 /// The values that the directory holds, in the order of [`PERSON_ATTRIBUTES`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HeldAttributes {
-    /// The least value of each attribute. Values have no order (RFC 4511 §4.1.7): when another writer has added one, the
-    /// comparison takes the least, so that the plan is the same each time.
+    /// The least value of each attribute. Values have no order (RFC 4511 §4.1.7): when another writer has added one,
+    /// the comparison takes the least, so that the plan is the same each time.
     least: [Option<Box<str>>; COUNT],
     /// All further values with the index of their attribute: rare, and needed to restore the former state.
     others: Vec<(usize, Box<str>)>,
@@ -83,7 +83,8 @@ pub enum RecordAttribute<'a> {
 pub struct WantedValue<'a> {
     /// The value that the record wants.
     pub want: RecordAttribute<'a>,
-    /// The rule that produces it; with the person's record and the policies' version, it shows where the value comes from.
+    /// The rule that produces it; with the person's record and the policies' version, it shows where the value comes
+    /// from.
     pub rule: ReasonRule,
 }
 
@@ -163,8 +164,8 @@ impl<'a> WantedValue<'a> {
     }
 }
 
-/// Converts a day of a record to the moment that the directory holds. A day that cannot be represented refuses the record:
-/// treated as blank, it would remove the held date.
+/// Converts a day of a record to the moment that the directory holds. A day that cannot be represented refuses the
+/// record: treated as blank, it would remove the held date.
 fn moment(
     record: &SourceRecord,
     column: Column,

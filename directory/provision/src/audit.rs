@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 
-/// Largest record in octets; larger details are replaced by a remark, so that no caller can fill the disk with one call.
+/// Largest record in octets; the details of a larger one are replaced by a remark, so that no single call can fill the
+/// disk.
 pub const AUDIT_RECORD_OCTETS_MAX: usize = 64 * 1024;
 
 /// The user, token or command that asks, and its interface.
@@ -51,7 +52,7 @@ const OUTCOME: &str = "change.outcome";
 pub(crate) enum ChangeOutcome {
     /// Certainly nothing was written.
     NotDone,
-    /// Some of its entries were written.
+    /// Some of the entries that it concerns were written.
     Partly,
     /// No answer arrived, so the outcome is unknown.
     Unknown,
@@ -72,8 +73,8 @@ pub trait AuditLog: Send + Sync + 'static {
     /// Adds a record; durable when it resolves to `Ok`. Concurrent calls share a sync of the disk.
     fn append(&self, record: &AuditRecord) -> BoxFuture<'_, io::Result<()>>;
 
-    /// The last `most` records from before a sequence (of all when `None`), of one subject or of all, newest first, each
-    /// with its sequence. An engine may return fewer, but returns none only when there are no more.
+    /// The last `most` records from before a sequence (of all when `None`), of one subject or of all, newest first,
+    /// each with its sequence. An engine may return fewer, but returns none only when there are no more.
     fn newest(
         &self,
         subject: Option<&str>,
@@ -126,8 +127,8 @@ impl Audit {
         Ok(record.id)
     }
 
-    /// Adds the outcome of the change that the record `of` announced. A failure to do so is logged only: the change itself
-    /// is in the audit.
+    /// Adds the outcome of the change that the record `of` announced. A failure to do so is logged only: the change
+    /// itself is in the audit.
     pub(crate) async fn note_outcome(
         &self,
         actor: &Actor,

@@ -1,8 +1,9 @@
-//! The operations layer: search, vacation, aliases, passwords, imports. CLI, REST and web share this one set of operations.
+//! The operations layer: search, vacation, aliases, passwords, imports. CLI, REST and web share this one set of
+//! operations.
 //!
-//! Each operation takes a principal and checks what it may do; a refusal is audited. Each change reads the person from the
-//! writable provider, writes under the condition that the entry is unchanged since, and is in the audit before the caller
-//! gets the answer. The interfaces reach the directory and the audit only through this layer.
+//! Each operation takes a principal and checks what it may do; a refusal is audited. Each change reads the person from
+//! the writable provider, writes under the condition that the entry is unchanged since, and is in the audit before the
+//! caller gets the answer. The interfaces reach the directory and the audit only through this layer.
 
 mod account;
 mod address;
@@ -31,18 +32,20 @@ use uuid::Uuid;
 use crate::audit::{ChangeOutcome, LOOK};
 use crate::{Actor, Audit, HistoryEntry, Journals, Permission, Principal, SettingsSource, fold_name, tree};
 
-/// Longest key of a person in octets; an address of RFC 5321 §4.5.3.1 is shorter.
+/// Longest key of a person, octets: the longest local part, `@` and the longest domain (RFC 5321 §4.5.3.1: 64 + 1 +
+/// 255).
 const KEY_OCTETS_MAX: usize = 320;
-/// Maximum number of words of a search; further words are ignored.
+/// Maximum number of words of a search, which bounds its filter: each word adds up to nine conditions. Further words
+/// are ignored.
 const SEARCH_WORDS_MAX: usize = 6;
 /// Longest word of a search, in characters; the rest is cut.
 const SEARCH_WORD_CHARS_MAX: usize = 64;
 /// Maximum number of changes that one history returns, whatever the caller asks for.
 pub const HISTORY_MAX: usize = 1000;
-/// What is read for, which decides where.
+/// The purpose of a read, which decides the servers that may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReadPurpose {
-    /// To be shown: while the provider does not answer, a replica's state is better than none.
+    /// To show the result: while the provider does not answer, a replica's state is better than none.
     Show,
     /// For a change, which only the provider's state may decide.
     Change,
@@ -54,7 +57,7 @@ pub const SEARCH_RESULTS_MAX: usize = 500;
 /// A person in a list.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct PersonSummary {
-    /// Key that never changes and is never given again (provostPersonId).
+    /// Key that stays the same when name, login or address change (provostPersonId).
     pub id: String,
     /// Login name (uid).
     pub uid: String,
@@ -62,7 +65,7 @@ pub struct PersonSummary {
     pub display_name: String,
     /// Primary address (mail).
     pub mail: String,
-    /// The deciding affiliation, in eduPerson's spelling.
+    /// Primary affiliation, in eduPerson's spelling (eduPersonPrimaryAffiliation).
     pub affiliation: String,
     /// `active`, `suspended` or `closed` (provostState).
     pub state: String,
@@ -81,7 +84,7 @@ pub struct AddressInfo {
     pub until: Option<String>,
 }
 
-/// A vacation rule as people state it.
+/// A vacation rule, with days and texts as a person states them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct VacationChange {
     /// First day, `YYYY-MM-DD`, from midnight in the site's time zone; `None` begins now.
@@ -153,7 +156,7 @@ pub enum DeskError {
     Ambiguous {
         /// The key as the caller gave it.
         key: String,
-        /// For each of some of these people, a source id or address that only this person has.
+        /// For two of these people, a source id, address or provostPersonId to use instead.
         keys: Vec<String>,
     },
     /// An input field breaks a rule.
@@ -170,7 +173,7 @@ pub enum DeskError {
     /// The directory states no value for the setting.
     #[error("the directory does not state '{0}'")]
     NotStated(&'static str),
-    /// The address belongs to another person.
+    /// Another entry has the address, or another person has its local part as login.
     #[error("{0} is in use")]
     InUse(String),
     /// The address was recently taken from its owner: no other person can have it yet.
@@ -181,19 +184,21 @@ pub enum DeskError {
         /// End of the quarantine, RFC 3339; `None` when the entry states none.
         until: Option<String>,
     },
-    /// The entry changed while the operation was under way; nothing was written.
+    /// The entry changed while the operation was under way, and was not written.
     #[error("the entry changed meanwhile; read it again")]
     Stale,
-    /// The entry's version is not one that the caller expects; nothing was written.
+    /// The entry's version is not one that the caller expects, and the entry was not written. Holds the present
+    /// version, or `newer than` the version that was read.
     #[error("the entry was changed since it was read: its version is now {0:?}")]
     VersionMismatch(String),
     /// The principal may not perform this operation, or not on this person.
     #[error("not allowed: {0}")]
     NotAllowed(Permission),
-    /// The directory refused the write; its reason.
+    /// The directory refused a request, or returned an entry that cannot be used; the reason.
     #[error("{0}")]
     Refused(String),
-    /// The directory did not answer; a later attempt may work.
+    /// The directory or the audit is unavailable, or a write got no answer and may have been done. A later attempt may
+    /// work.
     #[error("the directory is unavailable: {0}")]
     Unavailable(String),
 }
@@ -233,8 +238,8 @@ impl CurrentPerson {
         self.entry.texts(attr::PROVOST_ROLE)
     }
 
-    /// The write asserts the entryCSN that was compared with the caller's version: when another writer was faster, the
-    /// caller's version is outdated.
+    /// Turns a stale entry into a version mismatch when the caller named versions: the write asserts the entryCSN that
+    /// was compared with them, so a faster writer has made them outdated.
     fn lost_race(&self, error: DeskError) -> DeskError {
         match error {
             DeskError::Stale if self.is_expected => {
@@ -246,13 +251,14 @@ impl CurrentPerson {
 }
 
 impl Desk {
-    /// Operations on `directory` by `settings`, with records in `audit` and receipts in `journals`.
+    /// Operations on `directory` that follow `settings`, with records in `audit` and receipts in `journals`.
     pub fn new(directory: Directory, settings: impl Into<SettingsSource>, audit: Audit, journals: Journals) -> Self {
         Self { directory, settings: settings.into(), audit, journals }
     }
 
-    /// People whose name, login, address or source id holds each word of `text`, case ignored; at most `most`, sorted by
-    /// name.
+    /// People whose name, login, address, number or source id matches each word of `text`, case ignored, sorted by
+    /// name. When more than `most` or [`SEARCH_RESULTS_MAX`] people match, the directory decides which of them are
+    /// returned.
     ///
     /// Logins and addresses are folded names, so a word without accents finds the accented name. A search without words
     /// finds no person.
@@ -266,7 +272,7 @@ impl Desk {
         let words: Vec<String> = text
             .split_whitespace()
             .take(SEARCH_WORDS_MAX)
-            // Composed, as names are stored: a keyboard or a copied text may send letters and marks separately.
+            // Compose letters and marks, as in stored names: a keyboard or a copied text may send them separately.
             .map(|word| word.nfc().take(SEARCH_WORD_CHARS_MAX).collect())
             .collect();
         if words.is_empty() || most == 0 {
@@ -427,16 +433,16 @@ struct AnnouncedChange<'a> {
     is_begun: bool,
 }
 
-/// A key that names only this person when `key` also names another one: the source id when `key` is the person's number,
-/// the address otherwise.
+/// A key that names only this person when `key` also names another one: the source id when `key` is the person's
+/// number, the address otherwise.
 fn exact_key(person: &Entry, key: &str) -> Option<String> {
     let is_number = person.texts(attr::EMPLOYEE_NUMBER).any(|number| number.eq_ignore_ascii_case(key));
     let source = person.first(attr::PROVOST_SOURCE_ID).filter(|_| is_number);
     source.or_else(|| person.first(attr::MAIL)).or_else(|| person.first(attr::PROVOST_PERSON_ID)).map(str::to_owned)
 }
 
-/// What a key may name, in the order in which it is tried. Login and number are searched together: when one person's login
-/// is another's number, only the caller can choose between them.
+/// Filters for what a key may name, in the order in which they are tried. Login and number are searched together: when
+/// one person's login is another's number, only the caller can choose between them.
 fn key_filters(key: &str) -> Vec<Filter> {
     let equal = |name| Filter::equal(name, key);
     // A registrar's number may have any shape: it is searched after what the shape suggests, and so is a source id.
@@ -463,7 +469,8 @@ fn sort_key(name: &str) -> String {
     name.split_whitespace().map(fold_name).collect::<Vec<_>>().join(" ")
 }
 
-/// Filter for one word of a search: within names and logins, at the beginning of numbers, source ids and addresses.
+/// Matches one word of a search: anywhere in names, logins and the local part of a primary address of `domain`; at the
+/// beginning of numbers, source ids and primary addresses; as the whole of an alias.
 fn word_filter(word: &str, domain: &str) -> Filter {
     let substring = |name, initial: Option<&str>, any: Option<&str>| Filter::Substring {
         attribute: AttributeDescription::of(name),
@@ -480,8 +487,8 @@ fn word_filter(word: &str, domain: &str) -> Filter {
     let folded = fold_name(word);
     if !folded.is_empty() {
         either.push(substring(attr::UID, None, Some(&folded)));
-        // A login stays when a name changes, but the primary address follows. Match only up to the @: otherwise the letters
-        // of the domain would find every person.
+        // A login stays when a name changes, but the primary address follows. Match only up to the @: otherwise the
+        // letters of the domain would find every person.
         either.push(Filter::Substring {
             attribute: AttributeDescription::of(attr::MAIL),
             initial: None,
@@ -489,7 +496,7 @@ fn word_filter(word: &str, domain: &str) -> Filter {
             last: Some(format!("@{domain}").into_bytes()),
         });
     }
-    // A login or an address as typed, with dot and domain.
+    // Also match a login or an address as typed: folding has removed its dot and @.
     if word.is_ascii() {
         either.push(substring(attr::UID, Some(word), None));
         either.push(substring(attr::MAIL, Some(word), None));

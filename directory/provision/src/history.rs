@@ -82,7 +82,8 @@ fn import_row(detail: &Value) -> Option<ImportRow> {
     Some(ImportRow { source: text("source"), row, batch: text("batch"), what: text("what"), reason: text("reason") })
 }
 
-/// The changes of a record: imports list attributes; other operations state `before` and `after`, aliases `address`.
+/// Reads the changes from a record's detail: an import lists them, a change of an alias names its `address`, every
+/// other operation states `before` and `after`.
 fn changes(action: &str, detail: &Value) -> Vec<ValueChange> {
     if let Some(listed) = detail["changes"].as_array() {
         return listed.iter().map(listed_change).collect();

@@ -1,5 +1,5 @@
-//! Characters that show nothing but change what people read. Two names that look the same must be the same, and a name
-//! must not reverse the line in which it is printed.
+//! Characters that are not visible themselves but change what people read. Two names that look the same must be the
+//! same, and a name must not reverse the line in which it is printed.
 
 use icu_properties::CodePointMapData;
 use icu_properties::props::{CanonicalCombiningClass, JoiningType};
@@ -9,8 +9,8 @@ pub(crate) fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Whether `c` is an invisible format character (directions, joiners, zero-width blanks, byte order marks, tags), or a line
-/// end that terminals ignore. The soft hyphen is excluded: word processors leave it in legitimate names.
+/// Whether `c` is an invisible format character (directions, joiners, zero-width blanks, byte order marks, tags), or a
+/// line end that terminals ignore. The soft hyphen is excluded: word processors leave it in legitimate names.
 pub(crate) fn is_invisible(c: char) -> bool {
     is_bidi_control(c)
         || matches!(
@@ -26,17 +26,18 @@ pub(crate) fn is_invisible(c: char) -> bool {
         )
 }
 
-/// Whether a text has an invisible character that does not affect the visible ones. Joiners that a script requires are
-/// excluded: without its U+200C, a Persian name is another word.
+/// Whether a text has an invisible character that does not belong to its spelling. A joiner that the script requires
+/// belongs to it: without its U+200C, a Persian name is another word.
 ///
-/// A joiner between letters that would not join anyway, as in محمد‌علی, is legitimate: see [`without_needless_joiners`].
+/// A joiner between letters that would not join anyway, as in محمد‌علی, does not count: [`without_needless_joiners`]
+/// removes it.
 pub(crate) fn has_invisible(text: &str) -> bool {
     text.char_indices()
         .any(|(at, c)| is_invisible(c) && !(is_joiner(c) && (joins(text, at, c) || is_needless(text, at, c))))
 }
 
-/// Removes the joiners between letters of a cursive script that would not join anyway: people type them between the parts of
-/// a name, they show nothing, and names that look the same must be the same.
+/// Removes the joiners between letters of a cursive script that would not join anyway: people type them between the
+/// parts of a name, they show nothing, and names that look the same must be the same.
 pub(crate) fn without_needless_joiners(text: &str) -> String {
     let is_kept = |(at, c): &(usize, char)| !(is_joiner(*c) && !joins(text, *at, *c) && is_needless(text, *at, *c));
     text.char_indices().filter(is_kept).map(|(_, c)| c).collect()
@@ -46,8 +47,8 @@ fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200C}' | '\u{200D}')
 }
 
-/// Whether the joiner at octet `at` is permitted: RFC 5892 appendix A.1 and A.2, and U+200D before a virama, as Bengali and
-/// Kannada write some clusters (Unicode §12.2, §12.8).
+/// Whether the joiner at octet `at` is permitted: RFC 5892 appendix A.1 and A.2, and U+200D before a virama, as Bengali
+/// and Kannada write some clusters (Unicode §12.2, §12.8).
 fn joins(text: &str, at: usize, joiner: char) -> bool {
     let (before, after) = text.split_at(at);
     let class = CodePointMapData::<CanonicalCombiningClass>::new();

@@ -6,10 +6,10 @@
 //! FOLDER/<batch>.jsonl        receipts of a finished batch
 //! ```
 //!
-//! The plan is durable before the first write is sent, so every value that a batch may overwrite is known after any crash.
-//! A write without a receipt has an unknown outcome: the directory is asked by provostLastBatch, which holds the batch's id
-//! on every entry written. A receipt lost in a power cut therefore costs only a look-up, and receipts are synced in groups
-//! while the apply continues.
+//! The plan is durable before the first write is sent, so every value that a batch may overwrite is known after any
+//! crash. A write without a receipt has an unknown outcome: the directory is asked by provostLastBatch, which holds the
+//! batch's id on every entry written. A receipt lost in a power cut therefore costs only a look-up, so receipts are
+//! synced in groups while the apply continues.
 
 mod lines;
 mod writer;
@@ -28,13 +28,15 @@ use writer::JournalWriter;
 
 use crate::{Actor, Plan};
 
-/// Finished batches that are kept, newest first, for undo. A batch of 35,500 new people takes about 80 MB.
+/// Number of finished batches that are kept for undo. Before a new batch begins, the oldest ones beyond it are removed.
+/// A batch of 35,500 new people takes about 80 MB.
 const BATCHES_KEPT: usize = 500;
 
 const OPEN: &str = ".open.jsonl";
 const ENDED: &str = ".jsonl";
 const PLAN: &str = ".plan";
-/// Lock held while batches are begun or listed, so that no process takes another one's new batch for an abandoned one.
+/// Lock file, held while a batch is begun or abandoned ones are opened, so that no process takes another one's new
+/// batch for an abandoned one.
 const LOCK: &str = "lock";
 
 /// The folder of journals. Cheap to clone. Several processes may use it at once.
@@ -61,7 +63,7 @@ pub struct KeptBatch {
     pub end: Option<EndLine>,
 }
 
-/// A batch that this process is applying: its file is locked.
+/// A batch that this process is applying or settling: its file is locked.
 pub(crate) struct Journal {
     pub(crate) batch: String,
     pub(crate) since: String,
@@ -99,7 +101,8 @@ impl Journals {
         Ok(found)
     }
 
-    /// Reads what is kept of a batch; refused for text that is not a batch id.
+    /// Reads what is kept of a batch. Text that is not a batch id, and a batch whose header is torn, are
+    /// [`JournalError::Gone`].
     pub fn read(&self, batch: &str) -> Result<KeptBatch, JournalError> {
         let batch = Uuid::try_parse(batch).map_err(|_| JournalError::Gone)?.to_string();
         let file = match File::open(self.path(&batch, ENDED)) {
@@ -136,7 +139,8 @@ impl Journals {
             match self.open(&batch)? {
                 Some((file, lines)) if lines.is_of(plan.hash()) => return self.resume(file, lines, begin),
                 Some(_) => {}
-                // Refuse a second run of the same plan: each would take the other's writes for its own.
+                // Refuse to begin a second batch of the same plan: it would find the first one's writes and fail those
+                // people.
                 None if self.is_of(&batch, plan)? => return Err(JournalError::InUse(batch)),
                 None => {}
             }
@@ -183,8 +187,8 @@ impl Journals {
         Ok(Journal { batch: header.batch, since: header.since, known, is_resumed: true, folder, writer })
     }
 
-    /// Unfinished batches of other plans that no process is applying, each with its plan, for looking up their outcomes. A
-    /// batch whose plan never became durable has written nothing and is removed. Blocks.
+    /// Unfinished batches of other plans that no process is applying, each with its plan, for looking up their
+    /// outcomes. A batch whose plan never became durable has written nothing and is removed. Blocks.
     pub(crate) fn abandoned(&self, but: &str) -> Result<Vec<(Journal, Plan)>, JournalError> {
         if self.batches()?.is_empty() {
             return Ok(Vec::new());
@@ -215,8 +219,8 @@ impl Journals {
         Ok(self.batches()?.into_iter().filter(|(_, has_ended)| !has_ended).map(|(batch, _)| batch).collect())
     }
 
-    /// Opens and locks the file of an unfinished batch for appending, and cuts off a torn last line. `None` when another
-    /// process applies the batch or its file is damaged: damage concerns only this batch, and imports continue.
+    /// Opens and locks the file of an unfinished batch for appending, and cuts off a torn last line. `None` when
+    /// another process applies the batch or its file is damaged: damage concerns only this batch, and imports continue.
     fn open(&self, batch: &str) -> Result<Option<(File, JournalContent)>, JournalError> {
         let file = OpenOptions::new().read(true).append(true).open(self.path(batch, OPEN)).map_err(gone)?;
         if file.try_lock().is_err() {
@@ -276,7 +280,8 @@ impl Journal {
         self.is_resumed
     }
 
-    /// Records the outcome of a write. The receipt is durable soon, and certainly when [`Journal::flush`] returns.
+    /// Records the outcome of a write. The receipt becomes durable in a later group sync, and at the latest when
+    /// [`Journal::flush`] returns.
     pub(crate) async fn record(&self, receipt: Receipt) -> io::Result<()> {
         self.writer.append(serde_json::to_string(&JournalLine::Receipt(Box::new(receipt)))?).await
     }

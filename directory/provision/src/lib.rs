@@ -1,5 +1,5 @@
-//! Brings people into the directory in four steps: sources, wanted state, plan, apply. Also holds the small changes that a
-//! help desk makes.
+//! Brings people into the directory in four steps: sources, wanted state, plan, apply. Also holds the small changes
+//! that a help desk makes.
 //!
 //! [`wanted`] and [`plan`] are pure. Applying sends ordered single-entry writes: each intermediate state is valid, each
 //! write is repeatable and has a receipt in a journal. The CLI, the REST API and the web pages call the same functions.

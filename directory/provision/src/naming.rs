@@ -7,8 +7,9 @@ use unicode_normalization::char::{decompose_canonical, is_combining_mark};
 
 use crate::NamingPolicy;
 
-/// Names of roles and systems, which mail and people trust: never a person's login. RFC 2142 §3 to §7, RFC 5321 §4.5.1,
-/// and the usual names of systems and sites. A hyphen stands for any separator or none: `no-reply` covers `no.reply`.
+/// Names of roles and systems, which people and mail programs trust: no person may have one as login. They come from
+/// RFC 2142 §3 to §6, RFC 5321 §4.5.1, and common usage. A hyphen stands for any separator or none: `no-reply` covers
+/// `no.reply`.
 pub(crate) const RESERVED: &[&str] = &[
     // RFC 2142 §3: business.
     "info",
@@ -45,9 +46,11 @@ pub(crate) const RESERVED: &[&str] = &[
     "do-not-reply",
     "bounce",
     "bounces",
+    // Mailing list managers.
     "majordomo",
     "listserv",
     "mailman",
+    // Names that mail programs look up in a domain, and recipients of automatic reports.
     "autoconfig",
     "auto-discover",
     "wpad",
@@ -70,7 +73,8 @@ pub(crate) const RESERVED: &[&str] = &[
     "guest",
     "mail",
     "provost",
-    // Recipients that may approve a certificate of the domain: CA/Browser Forum Baseline Requirements §3.2.2.4.4.
+    // Recipients that certification authorities have asked to approve a certificate of the domain. Those of today's
+    // Baseline Requirements (admin, administrator, webmaster, hostmaster, postmaster) are above.
     "ssl-admin",
     "ssl-master",
     // Offices of a university.
@@ -82,11 +86,11 @@ pub(crate) const RESERVED: &[&str] = &[
     "contact",
 ];
 
-/// Longest local part of an address in octets, collision number included. RFC 5321 §4.5.3.1.1.
+/// Longest local part of an address, octets, with the number that makes it unique (RFC 5321 §4.5.3.1.1).
 pub(crate) const LOCAL_PART_OCTETS_MAX: usize = 64;
 
-/// Letters without an ASCII decomposition, in this site's spelling. German ü becomes u here, not ue: the site's policy
-/// drops marks in every language.
+/// Letters and hyphens that do not decompose to ASCII, with their built-in spelling. ü is not among them: marks are
+/// dropped in every language, so German ü becomes u, not ue.
 pub(crate) const LETTERS: [(char, &str); 11] = [
     ('ß', "ss"),
     ('œ', "oe"),
@@ -101,8 +105,9 @@ pub(crate) const LETTERS: [(char, &str); 11] = [
     ('\u{2011}', "-"),
 ];
 
-/// Folds one name by the built-in rules to what a login may hold: lower case ASCII letters, digits and hyphens.
-/// Marks are dropped; ß becomes ss, œ oe, æ ae, ø o, ł l, đ d; spaces, apostrophes and dots are dropped, hyphens kept.
+/// Folds one name by the built-in rules to what a login may hold: lower case ASCII letters, digits and hyphens. Marks
+/// are dropped; ß becomes ss, œ oe, æ ae, ø o, ł l, đ d; other scripts are transliterated. Spaces, apostrophes and dots
+/// are dropped; hyphens are kept, except at the ends.
 pub fn fold_name(name: &str) -> String {
     fold(name, |c| LETTERS.iter().find(|(letter, _)| *letter == c).map(|(_, ascii)| *ascii))
 }
@@ -113,7 +118,8 @@ impl NamingPolicy {
         fold(name, |c| self.letters.iter().find(|(letter, _)| *letter == c).map(|(_, ascii)| ascii.as_str()))
     }
 
-    /// `given.family` folded; only one of them when the other folds to nothing; `None` when both do.
+    /// `given.family` folded and cut to 64 octets; only one of the names when the other folds to nothing; `None` when
+    /// both do.
     pub fn login_base(&self, given: &str, family: &str) -> Option<String> {
         join(self.fold(given), self.fold(family))
     }
@@ -126,7 +132,7 @@ impl NamingPolicy {
     }
 }
 
-/// Folds a name with the site's spelling of letters.
+/// Folds a name; `letter` gives the spelling of a letter, where the policy has one.
 fn fold<'a>(name: &str, letter: impl Fn(char) -> Option<&'a str>) -> String {
     let mut folded = String::with_capacity(name.len());
     for c in name.nfc().flat_map(char::to_lowercase) {
@@ -142,7 +148,8 @@ fn fold<'a>(name: &str, letter: impl Fn(char) -> Option<&'a str>) -> String {
     folded.trim_matches('-').to_owned()
 }
 
-/// Appends `c` without its marks; `false`, with nothing appended, when a part of it is neither ASCII nor a known letter.
+/// Appends `c` without its marks; `false`, with nothing appended, when a part of it is neither ASCII nor a known
+/// letter.
 fn fold_canonical<'a>(c: char, letter: &impl Fn(char) -> Option<&'a str>, folded: &mut String) -> bool {
     let before = folded.len();
     let mut known = true;

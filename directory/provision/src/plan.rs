@@ -1,8 +1,8 @@
 //! Compares the wanted with the actual state and makes the plan.
 //!
-//! Pure: the same wanted state and the same directory give the same plan, and after a plan is applied the same state gives
-//! an empty one. A plan takes nothing from a person: a person whom no source names stays unchanged, and an address once
-//! given stays with that person.
+//! Pure: the same wanted state and the same directory give the same plan, and after a plan is applied the same state
+//! gives an empty one. A plan takes nothing from a person: a person whom no source names stays unchanged, and an
+//! address once given stays with that person.
 
 mod actual;
 mod change;
@@ -22,8 +22,8 @@ use planner::Planner;
 pub(crate) use planner::person_uuid;
 pub use serial::{PLAN_OCTETS_MAX, PLAN_VERSION, PlanFileError};
 
-/// Maximum number of addresses without a person that interrupted imports can leave behind. A greater number means that
-/// this program may not see the people, and would create all of them again.
+/// Maximum number of addresses in a directory without people that interrupted imports may have left behind. With more,
+/// this program probably has no right to read the people, and would create all of them again.
 const ORPHANS_MAX: usize = 1000;
 
 /// A source of a plan, identified by the digest of its octets.
@@ -140,8 +140,8 @@ fn summarise(
 
 /// The hash of what the plan would do: blake3, hex.
 ///
-/// The files' digests come first: two files that differ only in a password give two plans. The time is left out, so that
-/// a plan made again for review has the same hash as the one shown.
+/// The files' digests come first: two files that differ only in a password give two plans. The time is left out, so
+/// that a plan made again for review has the same hash as the one shown.
 fn hash(suffix: &Dn, sources: &[SourceStamp], policies: &str, changes: &[PersonChange]) -> String {
     let mut hasher = blake3::Hasher::new();
     let mut line = Vec::new();

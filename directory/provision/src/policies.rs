@@ -1,7 +1,7 @@
 //! The site's rules by which records become people and addresses: one value, with the version that plans record.
 //!
-//! [`Policies::built_in`] holds the rules without any setting. Settings of the directory replace single fields and the
-//! version.
+//! [`Policies::built_in`] holds the rules without any setting. The settings `mail-domain` and `time-zone` replace
+//! fields; a time zone other than the default one also changes the version.
 
 use jiff::tz::TimeZone;
 use provost_settings::SettingValues;
@@ -16,7 +16,8 @@ pub const BUILT_IN_POLICIES: &str = "built-in/1";
 /// All rules that `wanted` and `plan` follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policies {
-    /// Name of these rules in plans and explanations: [`BUILT_IN_POLICIES`], or the version of the directory's entries.
+    /// Name of these rules in plans and explanations: [`BUILT_IN_POLICIES`], followed by the time zone when it is not
+    /// the default one.
     pub version: String,
     /// Rules by which a name becomes a login and an address.
     pub naming: NamingPolicy,
@@ -73,7 +74,8 @@ impl From<&ProvisionSettings> for Policies {
 }
 
 impl NamingPolicy {
-    /// The rules in force without any setting: role names of RFC 2142 and of common systems; marks are dropped from letters.
+    /// The rules in force without any setting: role names of RFC 2142 and of common systems; marks are dropped from
+    /// letters.
     pub fn built_in(domain: &str) -> Self {
         Self {
             domain: domain.to_ascii_lowercase(),

@@ -57,7 +57,8 @@ impl Principal {
         })
     }
 
-    /// Whether it may perform an operation on every entry. Pages use this to hide what would fail; the operation checks again.
+    /// Whether it may perform an operation on every entry. Pages use this to hide what would fail; the operation checks
+    /// again.
     pub fn may(&self, operation: Permission) -> bool {
         self.grant(operation) == Grant::Any
     }
@@ -78,8 +79,8 @@ impl Principal {
         }
     }
 
-    /// Whether none of `roles` ranks above its own highest one. A role that this version does not know allows nothing to its
-    /// holder, but ranks highest here: another version may allow everything with it.
+    /// Whether none of `roles` ranks above its own highest one. A role that this version does not know allows nothing
+    /// to its holder, but ranks highest here: another version may allow everything with it.
     pub(crate) fn outranks<'a>(&self, roles: impl IntoIterator<Item = &'a str>) -> bool {
         let own = self.roles.iter().max();
         roles.into_iter().map(|role| Role::parse(role).unwrap_or(Role::Admin)).max() <= own.copied()

@@ -18,7 +18,7 @@ pub enum Role {
     Auditor,
     /// Submits files of people.
     Registrar,
-    /// Changes the routing of mail: addresses, the queue.
+    /// Changes addresses and vacation rules; sees the queue, messages and shared settings.
     Postmaster,
     /// May do everything.
     Admin,
@@ -29,8 +29,8 @@ pub const ROLES: [Role; 7] =
     [Role::Registrar, Role::HelpDesk1, Role::HelpDesk2, Role::Postmaster, Role::Admin, Role::Auditor, Role::Oneself];
 
 impl Role {
-    /// Parses a value of `provostRole`, of a token or of the configuration, case ignored; `None` for an unknown role, which
-    /// allows nothing. `helpdesk` means the second level, whose rights it always had.
+    /// Parses a value of `provostRole`, of a token or of the configuration, case ignored; `None` for an unknown role,
+    /// which allows nothing. `helpdesk` means the second level, whose rights it always had.
     pub fn parse(name: &str) -> Option<Self> {
         let name = name.trim().to_ascii_lowercase();
         match name.as_str() {

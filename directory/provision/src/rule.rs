@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::source::Column;
 
-/// Why an attribute gets a value, or why a change is made at all. Serialised as its id (`column.family_name`); a published
-/// id keeps its meaning.
+/// Why an attribute gets a value, or why a change is made at all. Serialised as its id (`column.family_name`); a
+/// published id keeps its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReasonRule {
     /// The value comes from a column of the record.
@@ -19,7 +19,7 @@ pub enum ReasonRule {
     FullName,
     /// The source's name and the source's number for the person.
     SourceNumber,
-    /// The id that the source's number leads to: the same record always gives the same entry.
+    /// The id that is derived from the source's number, so that the same record always gives the same entry.
     PersonId,
     /// `given.family` folded, with a number when another person has it; a login, once given, stays.
     Login,

@@ -67,8 +67,9 @@ impl fmt::Debug for SettingsSource {
     }
 }
 
-/// Reads the stated settings from the writable provider, for a command that has no View. A command has no last good value:
-/// instead of a bad value, the default applies, and the fault reports that.
+/// Reads the stated settings from the writable provider, for a command that has no View. A command knows no last good
+/// value: instead of a bad value, that of `fallback` or the default applies, and [`SharedSettings::faults`] lists the
+/// bad one.
 pub async fn read_shared_settings(
     directory: &Directory,
     fallback: &Fallback,

@@ -19,11 +19,11 @@ pub use header::Column;
 pub(crate) use number::{person_key, without_zeros};
 pub use record::{Affiliation, CsvOptions, Encoding, FileError, RecordError, SourceRecord};
 
-/// Largest file in MiB: ten times the size of a file of a million people.
+/// Largest file in MiB: about 134 octets for each of [`ROWS_MAX`] rows.
 pub const FILE_MIB_MAX: u64 = 256;
 /// Name of the source of a registrar's CSV file: in `registrar:12345`, it precedes the registrar's number for a person.
 pub const REGISTRAR: &str = "registrar";
-/// Maximum number of data rows in one file.
+/// Maximum number of data rows in one file, which bounds the memory of an import.
 pub const ROWS_MAX: usize = 2_000_000;
 
 /// A source of facts about people, read whole.
@@ -64,7 +64,7 @@ pub fn read_source(name: &str, bytes: &[u8], options: &CsvOptions) -> Result<Sou
     let header = csv.next()?.ok_or(FileError::Empty)?;
     let header = header::ColumnMap::parse(&header)?;
     let (mut records, mut rejected, mut rows_read) = (Vec::new(), Vec::new(), 0);
-    // Line and verdict of the last record, if that record may have been cut short.
+    // Line of the record that was read last, if that record may have been cut short.
     let mut cut = None;
     while let Some(row) = csv.next()? {
         rows_read += 1;
@@ -101,7 +101,8 @@ fn swallowed(row: &csv_record::CsvRecord, line: u64) -> RecordError {
     RecordError { line, column: Column::PersonId.name().to_owned(), rule }
 }
 
-/// Settles rows with one person_id: equal rows become one, different rows are all left out. Returns the number of repeats.
+/// Settles rows with the same person_id: equal rows become one, different rows are all left out. Returns the number of
+/// repeats that were dropped.
 fn settle_repeats(records: &mut Vec<SourceRecord>, rejected: &mut Vec<RecordError>) -> usize {
     let mut lines_of: HashMap<String, Vec<usize>> = HashMap::with_capacity(records.len());
     for (i, row) in records.iter().enumerate() {

@@ -38,7 +38,8 @@ pub(crate) fn domain(suffix: &Dn, domain: &str) -> Dn {
     suffix.child("ou", ou::DOMAINS).child(attr::PROVOST_DOMAIN, domain)
 }
 
-/// The suffix entry, the containers and the domain entry, parents first. Refused for a suffix that this program cannot make.
+/// The suffix entry, the containers and the domain entry, parents first. Refused for a suffix that this program cannot
+/// make.
 pub fn base_tree(suffix: &Dn, settings: &ProvisionSettings) -> Result<Vec<Entry>, DirectoryError> {
     let mut wanted = vec![suffix_entry(suffix)?];
     wanted.extend(ou::ALL.into_iter().map(|name| container(suffix, name)));

@@ -1,7 +1,7 @@
 //! Derives the wanted state of each person and their address from sources and policies, with the origin of each value.
 //!
-//! Pure: the same sources, policies and moment give the same state. This module does not know the directory, so a wanted
-//! address is a pattern; `plan` chooses an address that the person already has, or the first free one.
+//! Pure: the same sources, policies and moment give the same state. This module does not know the directory, so a
+//! wanted address is a pattern; `plan` chooses an address that the person already has, or the first free one.
 
 use provost_credential::Secret;
 use std::collections::HashMap;
@@ -56,7 +56,8 @@ pub struct WantedOrigin<'a> {
     pub policies: &'a str,
 }
 
-/// Derives the wanted state. A record that breaks a policy is left out and reported; the person that it names stays as is.
+/// Derives the wanted state. A record that breaks a policy is left out and reported; the person that it names stays as
+/// is.
 ///
 /// Sources beyond 65,535 are ignored.
 pub fn wanted<'a>(sources: &'a [Source], policies: &'a Policies, now: Timestamp) -> WantedState<'a> {
@@ -129,7 +130,7 @@ impl<'a> WantedState<'a> {
         &self.rejected
     }
 
-    /// Origin of a person's values; `None` for a reference into another state.
+    /// Origin of the values of a person of this state; `None` when this state has no such source.
     pub fn origin(&self, person: &WantedPerson<'_>) -> Option<WantedOrigin<'a>> {
         let source = self.sources.get(usize::from(person.origin.source))?;
         let policies = &self.policies.version;

@@ -42,8 +42,8 @@ pub struct Write {
     pub dn: Dn,
     /// The kind of write and its condition.
     pub action: WriteKind,
-    /// Changes of the entry's attributes. Object classes, provostSince and provostLastBatch are not listed: they follow from
-    /// the action and from the batch.
+    /// Changes of the entry's attributes. Object classes, provostSince and provostLastBatch are not listed: they follow
+    /// from the action and from the batch.
     pub attributes: Vec<AttributeChange>,
     /// The record whose initial password is to be hashed and set. A plan never holds the password itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -219,7 +219,7 @@ pub(crate) fn address_entry(suffix: &Dn, address: &Address, owner: &Dn, kind: Ad
         .with(attr::PROVOST_SINCE, since)
 }
 
-/// The start of every person's entry: object classes and state.
+/// A person's entry with object classes, provostPersonId and provostState; the caller adds the rest.
 pub(crate) fn person_entry(dn: &Dn, id: uuid::Uuid) -> Entry {
     with_classes(Entry::new(dn.clone()), &PERSON_CLASSES)
         .with(attr::PROVOST_PERSON_ID, id.to_string())

@@ -11,26 +11,27 @@ use provost_schema::ou;
 
 use crate::SettingValues;
 
-/// Maximum number of values of one setting.
+/// Maximum number of values of one setting. With [`VALUE_OCTETS_MAX`], it bounds a setting to 32 KiB.
 pub const VALUES_MAX: usize = 64;
 /// Longest value, octets.
 pub const VALUE_OCTETS_MAX: usize = 512;
 
-/// Smallest quota, octets: below it, one message of the default size limit would not fit.
+/// Smallest quota, octets: 1 MiB, so that a number of megabytes stated by mistake is refused.
 const QUOTA_MIN: u64 = 1 << 20;
-/// Largest quota, octets: 1 PiB.
+/// Largest quota, octets: 1 PiB. A larger one is stated as `none`.
 const QUOTA_MAX: u64 = 1 << 50;
-/// Smallest `message-size`, octets: RFC 5321 §4.5.3.1.7 requires that 64 KiB are accepted.
+/// Smallest `message-size`, octets: RFC 5321 §4.5.3.1.7 requires a server to accept 64 KiB.
 const MESSAGE_SIZE_MIN: u64 = 64 * 1024;
-/// Largest `message-size`, octets: half of the memory that one node uses for messages being received.
+/// Largest `message-size`, octets: a quarter of a node's default memory budget, the most that one message may take of
+/// it.
 pub const MESSAGE_SIZE_MAX: u64 = 128 << 20;
-/// Longest wait between two attempts, seconds (one day).
+/// Upper bound of `retry-first` and `retry-max`: one day.
 const RETRY_MAX: Duration = Duration::from_hours(24);
-/// Longest lifetime in the queue, seconds (30 days).
+/// Upper bound of `queue-lifetime`: 30 days.
 const LIFETIME_MAX: Duration = Duration::from_hours(30 * 24);
-/// Longest quarantine of an address, days.
+/// Longest quarantine of an address, days: ten years of 365 days.
 const QUARANTINE_DAYS_MAX: u64 = 3650;
-/// Longest name of a time zone, octets.
+/// Longest name of a time zone, octets: twice the longest in the IANA database, `America/Argentina/ComodRivadavia`.
 const NAME_OCTETS_MAX: usize = 64;
 /// Affiliations that a quota class may name.
 const AFFILIATIONS: [&str; 5] = ["student", "faculty", "staff", "alum", "other"];
@@ -47,7 +48,7 @@ pub struct SettingDefinition {
     pub name: &'static str,
     /// What the setting determines.
     pub about: &'static str,
-    /// The unit of its values; empty without one.
+    /// The unit of its values; empty when they have none.
     pub unit: &'static str,
     /// The rule for its values, in words for the person who corrects one.
     pub rule: &'static str,

@@ -1,8 +1,8 @@
 //! The settings that nodes share: typed values, each with its origin.
 //!
-//! A setting is one entry of class `provostSetting` in the container that its [`SettingDefinition`] names: `cn` is its name,
-//! `provostValue` its value. This room reads no directory: the View and provisioning do, and pass in the entries they
-//! found. An invalid value must never take effect, nor displace a valid one that is in force.
+//! A setting is one entry of class `provostSetting` in the container that its [`SettingDefinition`] names: `cn` is its
+//! name, `provostValue` holds its values. This room reads no directory: the View and provisioning do, and pass in the
+//! entries that they found. An invalid value must never take effect, nor displace a valid one that is in force.
 
 mod definition;
 mod resolve;

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DEFINITIONS, MAIL_DOMAIN, SettingDefinition, SettingValues};
 
-/// Maximum number of entries of class `provostSetting` that are read.
+/// Maximum number of entries of class `provostSetting` that are read. There are few settings, so more entries are a
+/// mistake.
 pub const SETTINGS_MAX: usize = 256;
 
 /// The domains that the directory serves; `mail-domain` must be one of them.
@@ -37,7 +38,8 @@ pub enum ValueOrigin {
     Directory(String),
     /// The last valid value of the entry with this DN, whose present value breaks the rule.
     LastGood(String),
-    /// This key of the node's file. It applies only where the directory states nothing.
+    /// This key of the node's file. It applies only where the directory states no valid value and no last valid one is
+    /// known.
     File(String),
     /// The built-in default.
     Default,
@@ -121,12 +123,13 @@ pub struct SettingFault {
     pub rule: String,
 }
 
-/// Values of the node's own file, which apply where the directory states nothing.
+/// Values of the node's own file, which apply where the directory gives no valid value.
 #[derive(Clone, Debug, Default)]
 pub struct Fallback(Vec<(&'static SettingDefinition, String, String)>);
 
 impl Fallback {
-    /// Adds a value under the key of the file that states it. `Err` holds the rule that it breaks.
+    /// Adds a value of the setting `name`, which the file states under `key`. `Err` holds `key` and the rule that the
+    /// value breaks, or reports that no setting has the name.
     pub fn add(&mut self, name: &str, key: &str, value: &str) -> Result<(), String> {
         let definition = SettingDefinition::named(name).ok_or_else(|| format!("no setting is named {name}"))?;
         if !definition.accepts(&[value]) {
@@ -149,7 +152,7 @@ pub struct SettingRow {
     pub name: String,
     /// The values in force.
     pub values: Vec<String>,
-    /// The unit of the values; empty without one.
+    /// The unit of the values; empty when they have none.
     pub unit: String,
     /// The origin of the values.
     pub origin: ValueOrigin,
@@ -324,7 +327,7 @@ mod tests {
         }
     }
 
-    /// A misplaced entry gets the last valid value of the well-placed one when it appears.
+    /// The View gives a misplaced entry, when it appears, the last valid value of another entry of the same name.
     #[test]
     fn an_entry_elsewhere_does_not_keep_out_a_good_one() {
         let elsewhere = "cn=removal-guard,ou=extra,dc=example,dc=edu";

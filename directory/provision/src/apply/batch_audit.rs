@@ -8,7 +8,7 @@ use crate::audit::ChangeOutcome;
 use crate::write::{Write, WriteKind};
 use crate::{Actor, Audit, ChangeKind, PersonChange, Plan};
 
-/// Number of a person's latest audit records that are searched for the record of an interrupted run.
+/// Maximum number of a person's latest changes that are searched for the record of an interrupted run.
 const RECORDS_SEARCHED_MAX: usize = 50;
 
 /// Records the people of one batch in the audit.
@@ -64,7 +64,7 @@ impl BatchAudit<'_> {
         self.audit.record(self.actor, action(change.kind), subject, detail).await.map_err(unavailable)
     }
 
-    /// Records that only the first `done` writes of a person were done.
+    /// Records that a write of a person failed after the first `done` ones.
     pub(super) async fn fail(&self, id: &str, change: &PersonChange, done: usize, failure: &PersonFailure) {
         let (outcome, reason) = match failure {
             PersonFailure::Person(reason) if done > 0 => (ChangeOutcome::Partly, reason.clone()),
@@ -84,7 +84,7 @@ impl BatchAudit<'_> {
         Ok(())
     }
 
-    /// The record of this batch about a person that has no outcome yet.
+    /// Id of this batch's record about a person, if that record has no outcome yet.
     async fn open_record(&self, subject: &str) -> std::io::Result<Option<String>> {
         let records = self.audit.history(subject, RECORDS_SEARCHED_MAX).await?;
         let of_batch = records.into_iter().find(|record| record.detail.get("batch").is_some_and(|b| b == self.batch));

@@ -7,13 +7,14 @@ use crate::journal::JournalError;
 /// Why an apply did not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The plan cannot be applied to this directory or with these passwords; nothing was written.
+    /// The plan cannot be applied to this directory or with these passwords, or its batch is in use; nothing was
+    /// written.
     #[error("{0}")]
     Refused(String),
     /// The directory failed. The same plan can be applied again.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// The audit or the journal cannot be written: the directory is not written to without them.
+    /// The audit or the journal cannot be read or written: without them, no further person is begun.
     #[error("{0}")]
     Unavailable(String),
 }

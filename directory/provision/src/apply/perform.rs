@@ -13,17 +13,17 @@ use crate::journal::{EndLine, Journal, JournalError, Receipt, WriteOutcome};
 use crate::write::{LdapWrite, Write, WriteContext, WriteKind};
 use crate::{PersonChange, Plan, tree};
 
-/// How often an unanswered write is sent before the apply stops: after each attempt, a look-up showed that the write
-/// was not done.
+/// Maximum number of times that a write is sent. It is sent again only after a look-up has shown that it was not done;
+/// after the last time, the apply stops.
 const SENT_MAX: u32 = 3;
 
-/// Refusal of a write whose entry is no longer the one that was compared.
+/// Refusal of a write whose entry has changed since the plan was made.
 const CHANGED: &str = "the person was changed since the plan was made; import again";
 
 /// Place of a change in its plan and of a write in its change.
 type WritePosition = (u32, u32);
 
-/// The entries that name a batch as their last one, with their version.
+/// The entries whose provostLastBatch is one batch, each with its entryCSN and entryUUID.
 pub(super) type BatchEntries = HashMap<Dn, Answer>;
 
 /// Sends the writes of one batch.
@@ -119,7 +119,8 @@ impl<'a> Performer<'a> {
 
 /// What an entry shows of a write of `batch`.
 fn judge(write: &Write, entry: Option<&Entry>, batch: &str, is_unknown: bool) -> ReadBack {
-    // Absent: an addition was not done. A modification lost its entry to a deletion, which sending it again will show.
+    // No entry: an addition was not done. The entry of a modification was deleted; sending the write again will show
+    // that.
     let Some(entry) = entry else { return ReadBack::IsNot };
     if entry.first(attr::PROVOST_LAST_BATCH) == Some(batch) {
         return ReadBack::Is(WriteOutcome::Found, version(entry));
@@ -201,7 +202,7 @@ pub(super) async fn written_by(directory: &Directory, batch: &str) -> Result<Bat
 pub(super) type IncompleteChanges<'p> = Vec<(&'p PersonChange, ChangeOutcome)>;
 
 /// Records the outcome that the directory shows for each write of an abandoned batch without a receipt; returns the end
-/// record and the changes that were not done.
+/// record and the incomplete changes.
 pub(super) async fn settle<'p>(
     journal: &Journal,
     plan: &'p Plan,

@@ -14,7 +14,7 @@ use crate::source::check_password;
 use crate::write::{AddressKind, person_entry};
 use crate::{Permission, Principal, Role, tree};
 
-/// Letters and digits that are not confused with each other on paper or by telephone: 32 of them, 5 bits each.
+/// Lower-case letters and digits without those that look alike on paper (l and 1, o and 0): 32 of them, 5 bits each.
 const READABLE: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// Groups of a generated password, of [`GROUP_CHARS`] each: 80 bits in all.
 const GROUPS: usize = 4;
@@ -29,14 +29,14 @@ const LOCAL_SOURCE: &str = "local";
 pub struct StoredPassword {
     /// The password itself.
     pub password: Secret,
-    /// The value that is stored for it, the only one of the person.
+    /// The stored value of userPassword, which has replaced all others of the person.
     pub hash: String,
     /// Id of the audit record.
     pub audit_id: String,
 }
 
 impl Desk {
-    /// Sets `password`, or a generated one, which is returned only here. Second value: the audit id.
+    /// Sets `password`, or a generated one when it is `None`. The password is returned only here.
     pub async fn reset_password(
         &self,
         principal: &Principal,
@@ -73,8 +73,8 @@ impl Desk {
         self.change(principal.actor(), "role.set", &person, vec![change], detail).await
     }
 
-    /// Creates a person who is in no registrar's file, with a login, an address and a role: the first user of the help
-    /// desk. `false` when the person already exists; then only a missing role is added and the password stays.
+    /// Creates a person who is in no registrar's file, with a login, an address and a role, such as the first user of
+    /// the help desk. `false` when the person already exists; then only a missing role is added and the password stays.
     pub async fn ensure_operator(
         &self,
         principal: &Principal,
@@ -117,7 +117,7 @@ impl Desk {
         let added = self.directory.add(entry).await.map(drop);
         let is_there = matches!(added, Err(DirectoryError::AlreadyExists(_)));
         match self.conclude(audited_change, added).await {
-            // Another process has created it since the search.
+            // Another process has created the person since the read.
             Err(_) if is_there => Ok(false),
             concluded => concluded.map(|_| true),
         }

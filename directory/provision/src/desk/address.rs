@@ -1,4 +1,4 @@
-//! Aliases: the address entry gives an address to its owner; the attribute of the person follows.
+//! Aliases: the address entry gives an address to its owner; mailLocalAddress of the person follows.
 
 use provost_client::{DirectoryError, LdapSearch, Scope};
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};
@@ -14,7 +14,8 @@ use crate::{Permission, Principal, tree};
 const ADDRESSES_MAX: usize = 200;
 
 impl Desk {
-    /// Gives an alias: first the audit record, then the address entry, then the projection on the person.
+    /// Gives an alias: writes first the audit record, then the address entry, then mailLocalAddress of the person.
+    /// Returns the audit id.
     ///
     /// Giving an alias that the person already has succeeds, so an interrupted call can be repeated.
     pub async fn add_alias(
@@ -46,9 +47,9 @@ impl Desk {
         self.conclude(audited_change, added.map(drop)).await.map_err(|error| person.lost_race(error))
     }
 
-    /// Undoes a claim when the change of the person lost its race: the caller gets an error that means that nothing was
-    /// written. The claim stays when the faster change gave the person the same address; `false` when the claim could
-    /// not be undone and stays.
+    /// Undoes a claim after the change of the person lost its race, since the error that the caller gets means that the
+    /// person was not changed. A claim is kept when the faster writer gave the person the same address. Returns `false`
+    /// when the claim could not be undone.
     async fn give_back(&self, address: &Address, owner: &Dn, claim: &AddressClaim) -> bool {
         let undone = async {
             let person = tree::read_provider(&self.directory, owner, &[attr::MAIL_LOCAL_ADDRESS]).await?;
@@ -64,7 +65,8 @@ impl Desk {
         result.is_ok()
     }
 
-    /// Moves an alias or a retained address into quarantine; the primary address is refused.
+    /// Takes away an alias or a retained address, which goes into quarantine unless `address-quarantine` is 0. Refuses
+    /// the primary address. Returns the audit id.
     pub async fn remove_alias(
         &self,
         principal: &Principal,
@@ -83,7 +85,8 @@ impl Desk {
         }
         let detail = json!({ "address": address });
         let mut audited_change = self.announce(principal.actor(), "address.remove", person.dn(), detail).await?;
-        // The projection first: until the entry has changed as well, no other person can claim the address.
+        // Remove mailLocalAddress first: until the address entry has changed as well, no other person can claim the
+        // address.
         if let Some(spelling) = projected {
             let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
             let change = Modification::delete(name, vec![spelling]);
@@ -146,7 +149,8 @@ fn parse(address: &str) -> Result<Address, DeskError> {
     Address::parse(address).map_err(|error| DeskError::Invalid { field: "address", rule: error.to_string() })
 }
 
-/// The person's attribute value for an address, in the spelling that the entry holds.
+/// The person's mailLocalAddress that equals `address`, in the spelling that the entry holds; `None` when there is
+/// none.
 fn projected(person: &Entry, address: &Address) -> Option<Vec<u8>> {
     let mut values = person.values(attr::MAIL_LOCAL_ADDRESS).iter();
     values.find(|value| value.eq_ignore_ascii_case(address.as_str().as_bytes())).cloned()

@@ -13,7 +13,7 @@ use crate::{
 pub struct PlannedImport {
     /// The changes that the file asks for.
     pub plan: Arc<Plan>,
-    /// Initial passwords of new people.
+    /// Initial passwords that the file states.
     pub passwords: Arc<InitialPasswords>,
 }
 
@@ -76,7 +76,8 @@ impl Desk {
         Ok(planned.await??)
     }
 
-    /// Applies a plan: see [`Applier::apply_until`]. The outer `Err` means that the principal may not; nothing was begun.
+    /// Applies a plan: see [`Applier::apply_until`]. The outer `Err` means that the principal may not apply imports,
+    /// and nothing was begun.
     pub async fn apply_import(
         &self,
         stop: impl Future<Output = ()> + Send,

@@ -16,13 +16,13 @@ pub struct NamedPerson {
     pub dn: String,
     /// entryUUID: the account key in the store.
     pub entry_uuid: Uuid,
-    /// All addresses that the person has now.
+    /// All addresses that the person's entry names now (mail and mailLocalAddress), in lower case.
     pub addresses: Vec<String>,
 }
 
 impl Desk {
-    /// The person that a key names, for a search of messages; `None` when it names no person, or when the directory cannot
-    /// answer: the search then finds only messages addressed to the key itself.
+    /// The person that a key names, for a search of messages; `None` when it names no person, or when the directory
+    /// cannot answer: the search then finds only messages addressed to the key itself.
     pub async fn correspondent(&self, principal: &Principal, key: &str) -> Result<Option<NamedPerson>, DeskError> {
         self.permit(principal, Permission::ViewMessages).await?;
         let found = match self.find(key, ReadPurpose::Show).await {
@@ -42,8 +42,8 @@ impl Desk {
         Ok(Some(NamedPerson { dn: found.dn().to_string(), entry_uuid, addresses }))
     }
 
-    /// Permits a search for messages and records it in the audit: `subject` is the person, where one is known. Returns the
-    /// audit id.
+    /// Permits a search for messages and records it in the audit: `subject` is the person, where one is known. Returns
+    /// the audit id.
     pub async fn view_messages(
         &self,
         principal: &Principal,

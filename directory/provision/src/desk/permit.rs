@@ -10,14 +10,14 @@ use crate::{AuditRecord, Grant, Permission, Principal};
 const REFUSED: &str = "operation.refused";
 
 impl Desk {
-    /// Permits `operation` on any entry, or audits the refusal. For operations that another crate performs: the queue, the
-    /// node.
+    /// Permits `operation` on any entry, or audits the refusal. For operations that another crate performs: the queue,
+    /// the node.
     pub async fn permit(&self, principal: &Principal, operation: Permission) -> Result<(), DeskError> {
         if principal.may(operation) { Ok(()) } else { self.refuse(principal, operation, "").await }
     }
 
-    /// As [`Desk::permit`], and records the change that follows. Returns the audit id. For changes that another crate makes:
-    /// tokens, settings.
+    /// As [`Desk::permit`], and records the change that follows. Returns the audit id. For changes that another crate
+    /// makes: tokens, settings.
     pub async fn permit_change(
         &self,
         principal: &Principal,
@@ -58,7 +58,8 @@ impl Desk {
         records.map_err(|error| DeskError::Unavailable(format!("the audit cannot be read: {error}")))
     }
 
-    /// Reads the person of an operation, if the principal may perform it on them and the version is one that `target` expects.
+    /// Reads the person of an operation, if the principal may perform it on them and the version is one that `target`
+    /// expects.
     pub(super) async fn target(
         &self,
         principal: &Principal,

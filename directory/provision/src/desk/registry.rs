@@ -1,7 +1,7 @@
 //! The registry of addresses: one entry for each address that has an owner or is in quarantine.
 //!
-//! An address that is taken away goes into quarantine. Its entry keeps the former owner and the end of the quarantine, so
-//! that mail and password resets meant for the former owner do not reach another person soon afterwards.
+//! An address that is taken away goes into quarantine. Its entry keeps the former owner and the end of the quarantine,
+//! so that mail and password resets meant for the former owner do not reach another person soon afterwards.
 
 use jiff::{Timestamp, ToSpan};
 use provost_client::{DirectoryError, WriteConditions};
@@ -71,7 +71,8 @@ impl RegisteredAddress {
 }
 
 impl Desk {
-    /// Makes an address entry, takes it out of quarantine, or finds that `owner` already has it.
+    /// Makes `owner` the owner of an address: creates its entry, takes the entry out of quarantine, or finds that
+    /// `owner` already has it.
     pub(super) async fn claim(
         &self,
         address: &Address,
@@ -117,7 +118,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Undoes a claim, unless the address entry has changed since.
+    /// Undoes a claim, unless the address entry has another owner by now.
     pub(super) async fn unclaim(
         &self,
         address: &Address,
@@ -133,7 +134,8 @@ impl Desk {
         }
     }
 
-    /// Takes an address from its owner: into quarantine for the configured days, or out of the directory when these are zero.
+    /// Takes an address from its owner. Its entry goes into quarantine for the days that `address-quarantine` states,
+    /// or is deleted when they are zero.
     pub(super) async fn retire(
         &self,
         address: &Address,

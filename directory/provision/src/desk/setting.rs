@@ -26,7 +26,7 @@ pub struct StatedSetting {
     pub version: String,
 }
 
-/// The entry of a setting as read for a change; empty when there is no entry.
+/// The place of a setting, and its entry as read for a change; `None` when there is no entry.
 struct SettingEntry {
     dn: Dn,
     entry: Option<Entry>,
@@ -43,8 +43,8 @@ impl SettingEntry {
         self.entry.as_ref().map(|entry| entry.texts(attr::PROVOST_VALUE).map(str::to_owned).collect())
     }
 
-    /// The write asserts the version that was compared with the caller's: when another writer was faster, the caller's
-    /// version is outdated.
+    /// Turns a stale entry into a version mismatch when the caller named versions: the write asserts the version that
+    /// was compared with them, so a faster writer has made them outdated.
     fn lost_race(&self, error: DeskError) -> DeskError {
         match error {
             DeskError::Stale if self.is_expected => {
@@ -56,8 +56,8 @@ impl SettingEntry {
 }
 
 impl Desk {
-    /// The settings as the directory states them now, with defaults where it states nothing. A running node shows those of its
-    /// View instead, which may hold the last good value of an entry.
+    /// The settings as the directory states them now, with those of `fallback` and then the defaults where it states no
+    /// valid value. A running node shows those of its View instead, which may hold the last good value of an entry.
     pub async fn shared_settings(
         &self,
         principal: &Principal,
@@ -78,8 +78,8 @@ impl Desk {
 
     /// Writes the values of the setting that `target` names. Returns the audit id.
     ///
-    /// Values that break the setting's rule are refused with that rule, and nothing is written. A missing entry is made; an
-    /// existing one is written under the condition that it is unchanged since it was read.
+    /// Values that break the setting's rule are refused with that rule, and nothing is written. A missing entry is
+    /// made; an existing one is written under the condition that it is unchanged since it was read.
     pub async fn set_setting(
         &self,
         principal: &Principal,
@@ -113,8 +113,8 @@ impl Desk {
         self.conclude(audited_change, result.map(drop)).await.map_err(|error| before.lost_race(error))
     }
 
-    /// Removes a setting from the directory, so that its default applies again. Returns the audit id; removing a setting that
-    /// is not stated is [`DeskError::NotStated`].
+    /// Removes a setting from the directory, so that the value of the node's file or the default applies again. Returns
+    /// the audit id; removing a setting that is not stated is [`DeskError::NotStated`].
     pub async fn clear_setting(
         &self,
         principal: &Principal,

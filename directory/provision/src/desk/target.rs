@@ -15,7 +15,7 @@ pub enum ExpectedVersion {
 pub struct ChangeTarget<'a> {
     /// provostPersonId, login, address or source id of a person, or the name of a setting.
     pub key: &'a str,
-    /// Compared with the entry as the change reads it; the write asserts the same version.
+    /// The version that the change must find when it reads the entry; the write asserts the version that was read.
     pub expected: ExpectedVersion,
 }
 

@@ -49,7 +49,8 @@ impl Desk {
     }
 }
 
-/// Brings a rule to the form that is stored (blanks trimmed, line ends LF), or returns the field and the rule it breaks.
+/// Brings a rule to the form that is stored (blanks trimmed, line ends LF), or returns the field and the rule it
+/// breaks.
 fn check(change: VacationChange, zone: &TimeZone) -> Result<VacationChange, DeskError> {
     let invalid = |field, rule: &str| Err(DeskError::Invalid { field, rule: rule.to_owned() });
     let change = VacationChange {
@@ -79,7 +80,7 @@ fn check(change: VacationChange, zone: &TimeZone) -> Result<VacationChange, Desk
     Ok(change)
 }
 
-/// A subject is one line: a line end in it would begin a header of the sender's choice (RFC 5322 §2.2).
+/// A subject is one line: a line end in it would let its author add header fields to the reply (RFC 5322 §2.2).
 fn subject(field: &'static str, value: Option<String>) -> Result<Option<String>, DeskError> {
     let value = value.map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
     match &value {
@@ -106,7 +107,8 @@ fn text(field: &'static str, value: Option<String>) -> Result<Option<String>, De
         Some(value) if value.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) => {
             Err(DeskError::Invalid { field, rule: "no control characters but line ends and tabs".to_owned() })
         }
-        // Joiners and marks belong to the spelling of some languages; characters that reverse other text belong to none.
+        // Joiners and marks belong to the spelling of some languages; characters that reverse other text belong to
+        // none.
         Some(value) if value.chars().any(is_bidi_control) => {
             Err(DeskError::Invalid { field, rule: "no characters that change the direction of the text".to_owned() })
         }
@@ -130,7 +132,8 @@ fn modifications(change: Option<&VacationChange>, zone: &TimeZone) -> Vec<Modifi
         set(of(attr::VACATION_START_DATE), begins),
         set(of(attr::VACATION_END_DATE), ends),
         set(of(attr::PROVOST_VACATION_INTERVAL), interval),
-        // Remove a text without a language, written by other means: it would be sent in addition to the texts stated here.
+        // Remove a text without a language, written by other means: it would be sent in addition to the texts stated
+        // here.
         set(of(subject), None),
         set(of(text), None),
         set(AttributeDescription::with_option(subject, "lang-fr"), field(|change| &change.subject_fr)),

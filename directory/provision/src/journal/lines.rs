@@ -19,13 +19,13 @@ pub enum JournalError {
     /// The disk refused a read or a write.
     #[error("the journal cannot be read or written: {0}")]
     Io(#[from] io::Error),
-    /// The batch does not exist or was removed.
+    /// The batch or its plan does not exist or was removed, or the header of its journal is torn.
     #[error("the batch does not exist or was removed")]
     Gone,
     /// Another process is applying the batch.
     #[error("batch {0} is being applied by another process")]
     InUse(String),
-    /// A line before the last one cannot be read as a journal line.
+    /// A line that has its line end cannot be read as a journal line, or a line is too long.
     #[error("line {0} of the journal is damaged")]
     Damaged(u64),
     /// The journal has a version that this program does not know.
@@ -50,8 +50,8 @@ pub(super) struct HeaderLine {
     pub(super) batch: String,
     /// Hash of the plan.
     pub(super) plan: String,
-    /// GeneralizedTime: provostSince of the addresses that the batch makes. A plan of the same hash may have been made at
-    /// another time; a resumed batch keeps its own.
+    /// GeneralizedTime: provostSince of the addresses that the batch makes. A plan of the same hash may have been made
+    /// at another time; a resumed batch keeps its own.
     pub(super) since: String,
 }
 
@@ -94,8 +94,9 @@ pub struct Receipt {
     /// entryUUID of the entry, if the server shows one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry_uuid: Option<Uuid>,
-    /// Values before and after, for an entry that already existed. The values before are those at the time of the write,
-    /// because a write to a changed entry is refused. Empty for a new entry.
+    /// Values before and after, for an entry that already existed. The values before are those at the time of the
+    /// write, because a write to a changed entry is refused (where the server shows an entryCSN). Empty for a new
+    /// entry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<AttributeChange>,
     /// Whether the write set an initial password where there was none.
@@ -109,7 +110,8 @@ pub struct Receipt {
 pub enum WriteOutcome {
     /// The directory confirmed the write.
     Done,
-    /// No answer came, or an earlier run ended before it; the entry names this batch, which proves the write.
+    /// No answer came, or an earlier run ended before it had recorded one. The entry names this batch, which proves the
+    /// write.
     Found,
     /// The person had the address before this batch: nothing was written.
     Already,
@@ -133,7 +135,7 @@ pub struct EndLine {
     pub at: String,
     /// People whose every write is done.
     pub applied: usize,
-    /// People with a refused write, and people that an abandoned batch had not reached.
+    /// All other people that the batch was to change: a write was refused or not reached, or the password was missing.
     pub failed: usize,
 }
 
@@ -147,8 +149,8 @@ pub(super) struct JournalContent {
 }
 
 impl JournalContent {
-    /// Reads from the beginning. A last line without line end was torn by a crash and is skipped; a whole line that cannot
-    /// be parsed is damage.
+    /// Reads from the beginning. A last line without line end was torn by a crash and is skipped; a whole line that
+    /// cannot be parsed is damage.
     pub(super) fn read(mut file: &File) -> Result<Self, JournalError> {
         file.seek(SeekFrom::Start(0))?;
         let mut reader = BufReader::new(file);

@@ -23,7 +23,7 @@ pub struct DirectoryContent {
     by_dn: HashMap<Dn, usize>,
     /// Logins in lower case, with the index of the person.
     pub(super) uids: HashMap<Box<str>, usize>,
-    /// Every address that has an owner, in lower case.
+    /// Every address that is not free, in lower case.
     pub(super) addresses: HashMap<Box<str>, Holding>,
     /// Addresses by owner. An owner's entry may be missing: an import may have stopped between address and person.
     by_owner: HashMap<Dn, Vec<Box<str>>>,
@@ -44,8 +44,9 @@ pub(super) struct DirectoryPerson {
     pub(super) attributes: HeldAttributes,
 }
 
-/// The owners of an address and its kind.
+/// The owner of an address, and its kind.
 pub(super) struct Holding {
+    /// `None` for an address in quarantine, or when the address entry names no owner.
     pub(super) owner: Option<Dn>,
     /// provostAddressKind in lower case; `None` when only the person's attributes name the address.
     pub(super) kind: Option<Box<str>>,
@@ -139,7 +140,7 @@ impl DirectoryContent {
         self.addresses.insert(address, Holding { owner, kind });
     }
 
-    /// The person known under a source id, or the entry that already exists at the DN of a new one.
+    /// The person known under a source id, else the one at `dn`, where a new person with this id would be created.
     pub(super) fn known(&self, source_id: &str, dn: &Dn) -> SourceIdState<'_> {
         let place = match self.by_source.get(&person_key(source_id)) {
             Some(None) => return SourceIdState::Many,

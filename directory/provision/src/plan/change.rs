@@ -1,4 +1,4 @@
-//! The changes of a plan: the writes for each person, and for each write the attributes before and after, with the reason.
+//! The changes of a plan: for each person, the reason and the writes, each with its attributes before and after.
 
 use std::fmt;
 

@@ -15,8 +15,8 @@ use crate::wanted::{WantedPerson, WantedState, refuse};
 use crate::write::{AddressKind, NEW_STATE, Write, WriteKind};
 use crate::{NamingPolicy, ReasonRule, SourceRecord, tree};
 
-/// Namespace of person ids (RFC 9562 §5.5): the same record always gives the same DN, so that a repeated import finds the
-/// entries of an interrupted one. It must never change.
+/// Namespace of person ids (RFC 9562 §5.5): the same record always gives the same DN, so that a repeated import finds
+/// the entries of an interrupted one. It must never change.
 const PERSON_NAMESPACE: Uuid = uuid::uuid!("b1f0a2f4-6c1d-4f0e-9a77-2f7a1f3c5d88");
 
 /// The provostPersonId of the person that has `source_id`.
@@ -170,7 +170,7 @@ impl<'a> Planner<'a> {
             let more = vec![wanted.source_id.clone()];
             attributes.push(AttributeChange::add(attr::PROVOST_SOURCE_ID, sources, more, ReasonRule::SourceNumber));
         }
-        // A person with a role gets a password only from staff: a registrar must not choose an administrator's.
+        // An import sets no password for a person with a role: a registrar must not choose an administrator's password.
         let is_to_get_one = !person.has_password && !person.has_role;
         let password = (wanted.record.password.is_some() && is_to_get_one).then_some(wanted.origin);
         let (kind, reason) = reason(wanted, person, is_renamed, &attributes);
@@ -182,7 +182,8 @@ impl<'a> Planner<'a> {
         Ok((!writes.is_empty()).then(|| change(wanted, what, kind, reason, writes)))
     }
 
-    /// Whether the name leads to an address other than the one held. A name that folds to the same text does not.
+    /// Whether the person needs another primary address: none is held, or the name leads to another one. A name that
+    /// folds to the same text does not.
     fn is_renamed(&self, wanted: &WantedPerson<'_>, person: &DirectoryPerson, primary: Option<&Address>) -> bool {
         let base = wanted.address.base.as_str();
         let Some(held) = primary else { return true };
@@ -190,7 +191,7 @@ impl<'a> Planner<'a> {
         !is_numbered(held.local(), base) && of_held_name.as_deref() != Some(base)
     }
 
-    /// The address for a name: one that the person already holds, or the first number that is free.
+    /// The address for a name: one that the person already holds, or the first numbered one that is free.
     fn choose(
         &mut self,
         wanted: &WantedPerson<'_>,
@@ -229,15 +230,16 @@ impl<'a> Planner<'a> {
             && !self.claimed.contains(address.as_str())
     }
 
-    /// Whether a person holds an address of this domain without an address entry: it was written by other means.
+    /// Whether an address of this domain, which a person holds, has no address entry: the person was then written by
+    /// other means.
     fn lacks_entry(&self, address: &Address) -> bool {
         let holding = self.actual.addresses.get(address.as_str());
         address.domain() == self.naming.domain && holding.is_none_or(|holding| holding.kind.is_none())
     }
 
-    /// The writes that make `primary` the only primary address of its owner; `claim` is the rule that asks for a new entry.
-    /// The new address is settled before the person is written, former ones afterwards: every address of the person has an
-    /// entry at each moment.
+    /// The writes that make `primary` the only primary address of its owner; `claim` is the rule that asks for a new
+    /// entry. The new address is settled before the person is written, former ones afterwards: every address of the
+    /// person has an entry at each moment.
     fn settle_kinds(&self, owner: &Dn, primary: &Address, claim: Option<ReasonRule>) -> AddressWrites {
         let (mut writes, suffix) = (AddressWrites::default(), &self.actual.suffix);
         let kind = AddressKind::Primary;

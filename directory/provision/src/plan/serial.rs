@@ -13,11 +13,11 @@ use crate::{PersonChange, SourceStamp, text_form, tree};
 
 /// Version of the form. A plan of another version is refused, since the meaning of its writes is unknown.
 pub const PLAN_VERSION: u32 = 1;
-/// Largest plan that is read, in octets: a new person takes about 2 KB.
+/// Largest plan that is read, in octets: a new person takes about 2 KB, so the plan of a file with the most rows fits.
 pub const PLAN_OCTETS_MAX: usize = 4 * 1024 * 1024 * 1024;
 
-/// Attributes besides [`PERSON_ATTRIBUTES`] that plans change. A plan that names another one is refused: write access to a
-/// plan file must not allow setting a role or a password hash.
+/// Attributes besides [`PERSON_ATTRIBUTES`] that plans change. A plan that names another one is refused: write access
+/// to a plan file must not allow setting a role or a password hash.
 const OTHER_ATTRIBUTES: [&str; 9] = [
     attr::PROVOST_PERSON_ID,
     attr::PROVOST_STATE,
@@ -144,7 +144,8 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Refuses a write outside the people and addresses of the plan's suffix, or to an attribute that plans do not change.
+    /// Refuses a write outside the people and addresses of the plan's suffix, or to an attribute that plans do not
+    /// change.
     fn check_reach(&self) -> Result<(), PlanFileError> {
         let (people, addresses) = (tree::people(&self.suffix), tree::addresses(&self.suffix));
         for write in self.changes.iter().flat_map(|change| &change.writes) {

@@ -1,4 +1,4 @@
-//! Splits text into records: RFC 4180 quoting, each record with the line on which it begins.
+//! Splits text into records by the quoting of RFC 4180, each with the line on which it begins.
 
 use std::io::{Chain, Read};
 
@@ -7,8 +7,8 @@ use csv::StringRecord;
 use super::decode::line_ends;
 use super::record::FileError;
 
-/// Appended to the text as a record of its own. A file that ends within a quoted field swallows this record, which reveals
-/// the fault; a good file cannot contain it, since NUL is refused before.
+/// Appended to the text as a record of its own. A file that ends within a quoted field swallows this record, which
+/// reveals the fault; a good file cannot contain it, since NUL is refused before.
 const END_MARK: &[u8] = b"\n\0";
 
 /// One record with its lines and quoting faults.
@@ -21,7 +21,8 @@ pub(super) struct CsvRecord {
     pub(super) last_line: u64,
     /// Lines within the record that look like records themselves: a misplaced quotation mark swallowed them.
     pub(super) swallowed: Vec<u64>,
-    /// Whether text follows the closing quotation mark of a field, as in `"Ann"x`: the value of that field is uncertain.
+    /// Whether text follows the closing quotation mark of a field, as in `"Ann"x`: the value of that field is
+    /// uncertain.
     pub(super) is_misquoted: bool,
 }
 
@@ -76,7 +77,7 @@ impl<'a> CsvRecords<'a> {
         }
     }
 
-    /// The text of the last record.
+    /// The text of the record that was read last.
     fn whole(&self) -> &'a str {
         // The reader is positioned after the record; the end mark is not part of the text.
         let end = self.reader.position().byte() as usize;
@@ -138,7 +139,8 @@ fn behind_quoted(mut rest: &[u8]) -> &[u8] {
     &[]
 }
 
-/// The text after a line `sep=;`, by which spreadsheets state the separator; its first line number; the separator.
+/// Skips a first line `sep=;`, by which spreadsheets state the separator. Returns the rest, the number of its first
+/// line, and the separator if one was stated.
 fn without_separator_line(text: &str) -> (&str, u64, Option<u8>) {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     match first.trim_end().split_at_checked(4) {

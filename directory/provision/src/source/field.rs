@@ -1,4 +1,4 @@
-//! Converts one record to a row: the rule of each column.
+//! Converts one CSV record to a [`SourceRecord`] by the rule of each column.
 
 use icu_properties::CodePointMapData;
 use icu_properties::props::GeneralCategory;
@@ -14,16 +14,16 @@ use super::record::{Affiliation, RecordError, SourceRecord};
 use crate::calendar::parse_date;
 use crate::invisible::{has_invisible, without_needless_joiners};
 
-/// Longest field of any column, in octets.
+/// Longest field of any column except the password, octets: it bounds the work of normalising a text.
 const FIELD_OCTETS_MAX: usize = 4096;
 /// Longest name or programme, in characters.
 const TEXT_CHARS_MAX: usize = 200;
-/// Shortest initial password, in characters (NIST SP 800-63B §3.1.1.2: at least 8).
+/// Shortest password that is set here, in characters (NIST SP 800-63B-3 §5.1.1.2: at least 8).
 pub(crate) const PASSWORD_CHARS_MIN: usize = 8;
 /// Earliest year of a birth, an enrolment or an employment: a lower one is a mistake of the file.
 const YEAR_MIN: i16 = 1900;
 
-/// Reads one record; the error holds every problem found.
+/// Reads one record. The error holds every problem found, or only a wrong number of fields.
 pub(super) fn read_row(header: &ColumnMap, record: &CsvRecord) -> Result<SourceRecord, Vec<RecordError>> {
     if let Some(problem) = wrong_count(header, record) {
         return Err(vec![problem]);
@@ -70,8 +70,8 @@ pub(super) fn read_row(header: &ColumnMap, record: &CsvRecord) -> Result<SourceR
     }
 }
 
-/// Whether a record would look cut short if it were the last one of a file without a final line end: fields are missing,
-/// or the last field is wrong.
+/// Whether a record would look cut short if it were the last one of a file without a final line end: fields are
+/// missing, or the last field is wrong.
 pub(super) fn may_be_cut(
     header: &ColumnMap,
     record: &CsvRecord,
@@ -169,7 +169,7 @@ pub(crate) fn check_password(password: &str) -> Result<(), &'static str> {
     if password.chars().any(char::is_control) {
         return Err("a password has no control characters");
     }
-    // RFC 8264 §4.3.3. A joiner can be typed in some scripts, so it stays.
+    // RFC 8264 §4.3.3 disallows ignorable characters. Joiners are accepted, since some scripts are typed with them.
     let is_joiner = |c: char| matches!(c, '\u{200C}' | '\u{200D}');
     match password.chars().any(|c| is_ignorable(c) && !is_joiner(c)) {
         true => Err("a password has no invisible characters"),
@@ -195,8 +195,8 @@ fn sound(field: &str) -> Result<&str, &'static str> {
     }
 }
 
-/// A person's name: checked as any text, and for traces of an export. A mark alone (`-`) is accepted: it stands for the
-/// name that a person does not have.
+/// A person's name: a text without the traces that an export leaves. A hyphen alone is accepted: it stands for a name
+/// that the person does not have.
 fn name(field: &str) -> Result<String, &'static str> {
     const MARKS: [(char, char); 6] = [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’'), ('«', '»'), ('„', '“')];
     let is_quoted = |(open, close)| field.len() > 1 && field.starts_with(open) && field.ends_with(close);
@@ -234,8 +234,8 @@ fn is_unknown(c: char) -> bool {
     matches!(category, GeneralCategory::PrivateUse | GeneralCategory::Unassigned)
 }
 
-/// A name or a programme in NFC, with single spaces between words: padding and blanks of other kinds do not change a name,
-/// and the directory compares it in this way (RFC 4518 §2.6.1).
+/// A name or a programme in NFC, with single spaces between words: padding and blanks of other kinds do not change a
+/// name, and the directory compares it in this way (RFC 4518 §2.6.1).
 pub(crate) fn text(field: &str) -> Result<String, &'static str> {
     let text: String = field.nfc().collect();
     let text = without_needless_joiners(&text.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -268,7 +268,7 @@ fn date(field: &str) -> Result<Date, &'static str> {
     if date.year() < YEAR_MIN { Err("a year before 1900") } else { Ok(date) }
 }
 
-/// An address outside, kept as written: the case of a foreign local part has a meaning only to its own server.
+/// An address outside the site, kept as written: the case of a foreign local part has a meaning only to its own server.
 fn private_email(field: &str) -> Result<String, &'static str> {
     match Address::parse(field) {
         Ok(address) if address.domain().contains('.') => Ok(field.to_owned()),

@@ -1,4 +1,4 @@
-//! The columns of a file. A new column begins here.
+//! The columns of a file. A new column is added here first.
 
 use std::fmt;
 
@@ -78,7 +78,7 @@ impl fmt::Display for Column {
     }
 }
 
-/// The columns by their place in the file.
+/// The columns that a file has, in its order.
 pub(super) struct ColumnMap {
     order: Vec<Column>,
 }
@@ -87,7 +87,7 @@ impl ColumnMap {
     pub(super) fn parse(record: &CsvRecord) -> Result<Self, FileError> {
         let found: Vec<Option<Column>> = record.fields.iter().map(Column::of_name).collect();
         if found.iter().all(Option::is_none) {
-            // Do not show its words: the line may be a row of data.
+            // The error does not show the line, which may be a row of data.
             return refuse("this is not a header; expected ", &Column::ALL);
         }
         let mut order = Vec::with_capacity(found.len());

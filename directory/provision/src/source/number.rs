@@ -5,10 +5,11 @@ use icu_properties::props::DefaultIgnorableCodePoint;
 use provost_entry::prep::{CaseHandling, directory_string};
 use unicode_normalization::UnicodeNormalization;
 
-/// Longest number, in characters.
+/// Longest number, in characters; a UUID has 36.
 const CHARS_MAX: usize = 64;
 
-/// Month names in what spreadsheets make of a supposed date, in the languages of this product.
+/// English and French abbreviations of months, without accents, as spreadsheets write them when they take a number for
+/// a date.
 const MONTHS: [&str; 21] = [
     "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "janv", "fevr", "mars",
     "avr", "mai", "juin", "juil", "aout",
@@ -44,7 +45,7 @@ pub(super) fn person_id(field: &str) -> Result<String, &'static str> {
         Err("a replacement character: the number was damaged before this import")
     } else if field.chars().any(is_ignorable) {
         Err("an invisible character within the number: type it anew")
-    // Full-width forms are compared as plain ones (RFC 4518), so they show the same damage.
+    // Look for damage in full-width forms too: the directory compares them as plain ones (RFC 4518).
     } else if let Some(rule) = damage(field).or_else(|| damage(&field.nfkc().collect::<String>())) {
         Err(rule)
     } else {
@@ -52,8 +53,8 @@ pub(super) fn person_id(field: &str) -> Result<String, &'static str> {
     }
 }
 
-/// The form in which spellings of a number are compared, as in the directory (RFC 4518). Persons' ids are derived from it:
-/// it must never change for a text that was accepted before.
+/// The form in which spellings of a number are compared, as in the directory (RFC 4518). People's ids (provostPersonId)
+/// are derived from it, so it must never change for a text that was accepted before.
 pub(crate) fn person_key(number: &str) -> String {
     directory_string(number, CaseHandling::Ignored).unwrap_or_else(|| number.to_lowercase())
 }
@@ -100,7 +101,7 @@ fn damage(field: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a field is a signed number: `-123`, `+123`, `123-` or `(123)`, with the separators of an amount.
+/// Whether a field is a signed number: `-123`, `+123`, `123-` or `(123)`, also with separators between its digits.
 fn is_signed(field: &str) -> bool {
     let bare = field.strip_prefix(['-', '+', '\u{2212}']).or_else(|| field.strip_suffix('-'));
     let bare = bare.or_else(|| field.strip_prefix('(')?.strip_suffix(')'));
@@ -129,7 +130,8 @@ fn is_exponent(field: &str) -> bool {
     mantissa_is_number && are_digits(signed.unwrap_or(exponent)) && (signed.is_some() || !are_digits(mantissa))
 }
 
-/// Whether a field is a fraction: `12345.0`, `12345,00`, `12345.`, and `12345,6`, since no site has commas in its numbers.
+/// Whether a field is a fraction: `12345.0`, `12345,00`, `12345.`, and `12345,6`, since no site has commas in its
+/// numbers. `1234.5678` may be a genuine number.
 fn is_fraction(field: &str) -> bool {
     match field.split_once(['.', ',']) {
         Some((whole, fraction)) if field.contains(',') => {
@@ -158,7 +160,7 @@ fn is_grouped(field: &str) -> bool {
     })
 }
 
-/// Whether `rest` continues after `groups` with the same separator.
+/// Whether `rest` continues after `groups` with `separator`.
 fn fraction_separator_is(rest: &str, groups: &str, separator: char) -> bool {
     rest.get(groups.len()..).is_some_and(|tail| tail.starts_with(separator))
 }

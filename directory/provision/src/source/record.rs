@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Character encoding of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Encoding {
-    /// UTF-8, with or without BOM. Octets that are not UTF-8 refuse the file with an error that names `--encoding`.
+    /// UTF-8, with or without BOM. A file with other octets is refused, with an error that names `--encoding`.
     #[default]
     Utf8,
     /// Windows-1252, as a spreadsheet with a French locale writes it.
@@ -53,7 +53,7 @@ impl Affiliation {
 /// The facts that one good row of a source file states of one person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceRecord {
-    /// Line of the file on which the row begins, from one (the header is 1).
+    /// Line of the file on which the row begins, from one.
     pub line: u64,
     /// The source's number for the person.
     pub person_id: String,
@@ -106,7 +106,7 @@ pub enum FileError {
     /// An octet is not valid in the stated encoding.
     #[error("line {line}: {rule}")]
     Encoding {
-        /// Line of that octet.
+        /// Line of the invalid octet, from one.
         line: u64,
         /// The rule that the file breaks.
         rule: String,
