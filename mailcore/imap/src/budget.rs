@@ -90,7 +90,7 @@ impl Drop for BudgetShare {
 
 /// Turns to read and decode a piece of a body for SEARCH, granted in the order of the requests. Clones share them.
 ///
-/// There are half as many as cores by default: with more, searches would leave no core for logins, reads and
+/// By default there are half as many turns as cores: with more, searches would leave no core for logins, reads and
 /// deliveries.
 #[derive(Clone, Debug)]
 pub struct SearchTurns {

@@ -18,8 +18,8 @@ use crate::{ImapConfig, ImapSession};
 
 /// Small bounds, so that short inputs reach every one; APPEND may have a literal that is not kept in memory.
 const BOUNDS: FrameBounds = FrameBounds { line: 512, literal: 256, command: 1_024, append: Some(80_000) };
-/// Deepest nesting of SEARCH keys that passes: well above the parser's limit of 128, and the conjunction around the
-/// keys.
+/// Deepest nesting of SEARCH keys that passes: well above the parser's limit of 128 levels and the conjunction around
+/// them.
 const SEARCH_DEPTH_MAX: usize = 2 * 128 + 2;
 
 /// One event of the framing: its kind, and its octets.

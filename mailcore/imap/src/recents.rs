@@ -26,7 +26,7 @@ impl Recents {
             .map_or(mailbox.recent_from, |first| first.max(mailbox.recent_from))
     }
 
-    /// Claims the messages that are `\Recent` in no session yet, up to UIDNEXT, for the caller; returns the first of
+    /// Claims for the caller the messages that are `\Recent` in no session yet, up to UIDNEXT. Returns the first of
     /// them.
     pub(crate) fn claim(&self, account: AccountId, mailbox: &MailboxInfo) -> Uid {
         let mut first_uids = self.0.lock().unwrap_or_else(PoisonError::into_inner);

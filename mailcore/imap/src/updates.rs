@@ -23,7 +23,7 @@ impl UpdatePolicy {
         Self { always: true, expunges }
     }
 
-    /// Reads only after a notice.
+    /// Reads only after a notice, or when EXPUNGE responses that were held back may be sent.
     pub(crate) fn hinted(expunges: Expunges) -> Self {
         Self { always: false, expunges }
     }

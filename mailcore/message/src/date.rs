@@ -9,7 +9,7 @@ use crate::tokens::without_comments;
 
 /// Longest date value, octets; the rest is ignored.
 const DATE_OCTETS_MAX: usize = 1_024;
-/// Number of words after day and month that are read.
+/// Number of words after day and month that are read: more than year, time and zone take.
 const WORDS_MAX: usize = 8;
 /// Number of words after day and month among which the year must be: at most the time and the zone come before it.
 const YEAR_WORDS_MAX: usize = 3;
@@ -64,8 +64,8 @@ impl SentDate {
     }
 }
 
-/// Reads a date in one word: `2-Jan-2024`, `2/Jan/2024`, `2024-01-02`. Returns it with the text after a `T` (RFC 3339
-/// §5.6).
+/// Reads a date in one word: `2-Jan-2024`, `2/Jan/2024`, `2024-01-02`. Returns it with the time that follows a `T`
+/// (RFC 3339 §5.6).
 fn joined_date(word: &str) -> Option<(Date, Option<&str>)> {
     let mut fields = word.splitn(3, ['-', '/']);
     let (first, middle, last) = (fields.next()?, fields.next()?, fields.next()?);

@@ -51,8 +51,7 @@ pub(crate) async fn fetch(
         newly_seen,
     };
     let reply = sending.all(&indices, out).await?;
-    // The command has set `\Seen` also on messages whose responses could not be sent: their new flags are reported
-    // here.
+    // The command has set `\Seen` also on messages whose responses could not be sent: report their new flags.
     for uid in std::mem::take(&mut sending.newly_seen) {
         if let Some(index) = selected.index_of(uid) {
             out.put(selected.flags_line(index, fetch.messages.numbers));

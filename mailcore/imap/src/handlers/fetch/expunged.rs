@@ -13,8 +13,8 @@ use crate::codec::envelope::envelope;
 
 use super::item::{MessageData, label};
 
-/// The structure of an empty text part. Other servers send the same for an expunged message, and clients
-/// that cache structures recognize it as absent.
+/// The structure of an empty text part. Other servers send the same for an expunged message, and clients that cache
+/// structures recognize it as absent.
 const NO_BODY: &str = r#""text" "plain" NIL NIL NIL "7bit" 0 0"#;
 
 /// `* 2 FETCH (...)` for a message of which only flags and UID are known.

@@ -172,8 +172,8 @@ fn literal(label: &str, octets: &[u8], partial: Option<PartialRange>) -> Prepare
     PreparedItem::Text(wire)
 }
 
-/// The name of a section in the response, such as `BODY[1.HEADER.FIELDS (From)]<0>`: as requested, with the origin
-/// only.
+/// The name of a section in the response, such as `BODY[1.HEADER.FIELDS (From)]<0>`: as requested, but of the partial
+/// only the origin.
 pub(super) fn label(section: &BodySection, partial: Option<PartialRange>) -> String {
     let mut words: Vec<String> = section.part.iter().map(u32::to_string).collect();
     match &section.text {

@@ -1,5 +1,5 @@
-//! Searches texts in a message body (RFC 3501 §6.4.4 BODY, TEXT), read and decoded in pieces, a few at a time per
-//! process.
+//! Searches texts in a message body (RFC 3501 §6.4.4 BODY, TEXT), which is read and decoded in pieces. A process
+//! decodes only a few pieces at a time.
 
 use std::ops::Range;
 
