@@ -14,16 +14,17 @@ pub(crate) struct LoggedInAccount {
     pub(crate) id: AccountId,
     /// The login name, for logs and for the limit of connections per account.
     pub(crate) name: Box<str>,
-    /// Changes of the person in the directory.
+    /// Reports when the person changes in the directory.
     pub(crate) person: AccountWatch,
-    /// Changes when the account's mail has changed.
+    /// The store's notices that the account has changed.
     pub(crate) notices: watch::Receiver<u64>,
     /// A notice was consumed but the changes behind it could not be read, so they are due without another notice.
     pub(crate) is_overdue: bool,
 }
 
 impl LoggedInAccount {
-    /// Resolves when the person has changed in the directory, or, if `listens`, when the selected mailbox may have changed.
+    /// Resolves when the person has changed in the directory, or, if `listens`, when the selected mailbox may have
+    /// changed.
     pub(crate) async fn changed(&mut self, view: &View, listens: bool) {
         let Self { person, notices, is_overdue, .. } = self;
         tokio::select! {

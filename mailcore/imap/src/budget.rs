@@ -43,8 +43,8 @@ impl LiteralBudget {
         Arc::clone(&self.folder)
     }
 
-    /// Memory for a command with a literal of `octets` while it is parsed and stored, which waits for no client.
-    /// `None` when no memory became free in time.
+    /// Memory for a command with a literal of `octets`, held while the command is parsed and stored: neither waits for
+    /// a client. `None` when no memory became free in time.
     pub(crate) async fn room(&self, octets: u64) -> Option<Reservation> {
         let mut room = self.memory.body();
         if room.grow_within(octets, ROOM_WAIT_MAX).await {
@@ -90,7 +90,8 @@ impl Drop for BudgetShare {
 
 /// Turns to read and decode a piece of a body for SEARCH, granted in the order of the requests. Clones share them.
 ///
-/// Half of the cores: with more, searches would leave no core for logins, reads and deliveries.
+/// By default there are half as many turns as cores: with more, searches would leave no core for logins, reads and
+/// deliveries.
 #[derive(Clone, Debug)]
 pub struct SearchTurns {
     turns: Arc<Semaphore>,
@@ -116,7 +117,7 @@ impl SearchTurns {
         Arc::clone(&self.turns).acquire_owned().await.ok()
     }
 
-    /// All turns, so that a whole message is searched alone.
+    /// All turns, so that no other search runs while a large message is read whole.
     pub(crate) async fn all_turns(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.turns).acquire_many_owned(self.most).await.ok()
     }

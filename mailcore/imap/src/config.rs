@@ -29,8 +29,8 @@ pub struct ImapConfig {
 }
 
 impl ImapConfig {
-    /// The largest message of APPEND, octets: the directory's `message-size` now, or less where this node has no memory for
-    /// that size.
+    /// The largest message of APPEND, octets: the directory's `message-size` now, or less where this node has no memory
+    /// for that size.
     pub(crate) fn message_octets_max(&self) -> u64 {
         self.view.snapshot().settings().message_size.min(self.literals.message_octets_max())
     }

@@ -10,7 +10,8 @@ use crate::ImapConfig;
 use crate::account::LoggedInAccount;
 use crate::context::CommandContext;
 
-/// Unit of the delay after a refused login: none for the first refusal, then one and at most two units.
+/// Unit of the delay before the reply to a refused login. The first refusal has no delay, the second one unit, each
+/// later one two.
 const LOGIN_PENALTY: Duration = Duration::from_secs(1);
 
 /// One client's connection.
@@ -25,7 +26,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// `tls_offered`: STARTTLS can be offered in CAPABILITY.
+    /// The state at the start of a connection. `tls_offered` is whether STARTTLS can be offered.
     pub(crate) fn new(config: Arc<ImapConfig>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
         Self { config, peer, transport, tls_offered, clock: Timestamp::now, penalty: LOGIN_PENALTY }
     }
@@ -35,7 +36,7 @@ impl Connection {
         self.tls_offered && self.transport == Transport::Plain
     }
 
-    /// Whether a password may be sent now: only through TLS, or on this machine itself (RFC 3501 §6.2.3, RFC 8314 §3.1).
+    /// Whether a password may be sent now: only through TLS, or within this machine (RFC 3501 §6.2.3, RFC 8314 §4.1).
     pub(crate) fn may_log_in(&self) -> bool {
         self.transport == Transport::Tls || self.peer.is_loopback()
     }

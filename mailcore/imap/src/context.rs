@@ -1,4 +1,4 @@
-//! Access of handlers to directory and store, and the replies for their errors.
+//! The handlers' access to the directory and the store, and the replies for errors of the store.
 
 use jiff::Timestamp;
 use provost_store::{
@@ -13,7 +13,7 @@ use crate::codec::StatusResponse;
 use crate::codec::command::NamedMailbox;
 use crate::mailbox::SelectedMailbox;
 
-/// How often a batch of unknown outcome is repeated under the same id.
+/// How often a batch is tried under the same id while its outcome is unknown, the first try included.
 const UNKNOWN_RETRIES: usize = 3;
 
 /// Directory, store and time for one command.
@@ -46,7 +46,7 @@ impl CommandContext<'_> {
         Batch { id, account: self.account.id, now: self.now, require, ops }
     }
 
-    /// The account's quota, as the directory has it now.
+    /// The condition that a batch stays within the account's quota, as the directory has it now; empty without a quota.
     pub(crate) fn quota(&self) -> Vec<BatchCondition> {
         let snapshot = self.config.view.snapshot();
         let person = snapshot.person(self.account.id.get());

@@ -1,4 +1,5 @@
-//! Properties of the codec that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
+//! Properties of the codec that `tests/targets` checks over arbitrary octets. A broken property panics, which the
+//! fuzzer reports.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +16,10 @@ use crate::codec::sequence::SequenceSet;
 use crate::codec::{date, encode, parse, sequence, utf7};
 use crate::{ImapConfig, ImapSession};
 
-/// Small, so that short inputs reach every bound; APPEND may have a literal that is not kept in memory.
+/// Small bounds, so that short inputs reach every one; APPEND may have a literal that is not kept in memory.
 const BOUNDS: FrameBounds = FrameBounds { line: 512, literal: 256, command: 1_024, append: Some(80_000) };
-/// Deepest nesting of SEARCH keys: the parser's limit, and the conjunction around the keys.
+/// Deepest nesting of SEARCH keys that passes: well above the parser's limit of 128 levels and the conjunction around
+/// them.
 const SEARCH_DEPTH_MAX: usize = 2 * 128 + 2;
 
 /// One event of the framing: its kind, and its octets.
@@ -40,7 +42,7 @@ pub fn frames(pieces: &[&[u8]]) -> Vec<Framed> {
     seen
 }
 
-/// `None` when more input is needed; an empty event for octets of a large literal.
+/// Returns the next event: `None` when more input is needed, `Some(None)` for octets of a large literal.
 fn next_frame(framer: &mut Framer, input: &mut BytesMut, large: &mut Vec<u8>) -> Option<Option<Framed>> {
     Some(match framer.advance(input, &BOUNDS) {
         Frame::NeedMore => return None,

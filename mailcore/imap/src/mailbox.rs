@@ -29,7 +29,8 @@ pub(crate) enum MailboxAccess {
 }
 
 impl MailboxAccess {
-    /// The first message of a mailbox that is `\Recent` in no session yet. EXAMINE does not claim it (RFC 3501 §6.3.2).
+    /// The first message of a mailbox that is `\Recent` in no session yet. SELECT claims the messages from there on for
+    /// this session, EXAMINE does not (RFC 3501 §6.3.2).
     pub(crate) fn first_recent(self, recents: &Recents, account: AccountId, mailbox: &MailboxInfo) -> Uid {
         match self {
             Self::ReadWrite => recents.claim(account, mailbox),
@@ -51,7 +52,7 @@ pub(crate) struct SelectedMailbox {
     recent: UidSet,
     /// Messages below this UID are no longer `\Recent` for other sessions, according to the store.
     pub(crate) recent_cleared: Uid,
-    /// The client's view: ascending UID, number = index + 1. Includes the messages of `unreported`.
+    /// The messages as the client knows them: ascending UID, number = index + 1. Includes the messages of `unreported`.
     pub(crate) messages: MessageList,
     /// Expunged messages that are not reported yet, ascending.
     unreported: Vec<Uid>,
@@ -87,7 +88,7 @@ impl SelectedMailbox {
         ranges.map(|(low, high)| self.messages.count_up_to(*high).saturating_sub(self.messages.count_below(*low))).sum()
     }
 
-    /// Whether a message is `\Recent`.
+    /// Whether a message is `\Recent` in this session.
     pub(crate) fn is_recent(&self, uid: Uid) -> bool {
         self.recent.contains(uid)
     }
@@ -141,8 +142,9 @@ impl SelectedMailbox {
         }
     }
 
-    /// Records the effect of STORE on the message at `index`: `stored` is its row afterwards, `None` when the message is gone.
-    /// Returns whether the new flags are those that the client can derive from the change and the flags it knows.
+    /// Records the effect of STORE on the message at `index`: `stored` is its row afterwards, `None` when the message
+    /// is gone. Returns whether the new flags are those that the client can derive from the change and the flags it
+    /// knows.
     pub(crate) fn store(&mut self, index: usize, change: &FlagChange, stored: Option<&MessageMeta>) -> bool {
         let Some(mut known) = self.messages.message(index) else { return true };
         match change {
@@ -190,8 +192,8 @@ impl SelectedMailbox {
         !self.unreported.is_empty()
     }
 
-    /// Records changes, and returns the responses that report them to the client. New messages from `first_recent` on are
-    /// `\Recent`.
+    /// Records changes, and returns the responses that report them to the client. New messages from `first_recent` on
+    /// are `\Recent`.
     pub(crate) fn sync(&mut self, changes: &Rows, expunges: Expunges, first_recent: Uid) -> String {
         let mut lines = String::new();
         let before = self.messages.len();

@@ -1,8 +1,8 @@
-//! The data that a session keeps of each message of its mailbox: eight octets.
+//! The data that a session keeps for each message of its mailbox: eight octets.
 //!
-//! A session may idle for hours with thousands of messages selected. UID and flags that were reported to the client must be
-//! kept; constant data (size, date, body) is read from the store when a command needs it. A message list consists of
-//! blocks that are shared until they differ: a clone costs next to nothing, and a change copies one block.
+//! A session may idle for hours with thousands of messages selected. UID and flags that were reported to the client
+//! must be kept; constant data (size, date, body) is read from the store when a command needs it. A message list
+//! consists of blocks that are shared until they differ: a clone costs next to nothing, and a change copies one block.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use provost_store::{Flag, Flags, Keyword, MessageMeta, Rows, Uid};
 
 /// System flags in the order of their bits.
 const SYSTEM_FLAGS: [Flag; 5] = [Flag::Answered, Flag::Flagged, Flag::Deleted, Flag::Seen, Flag::Draft];
-/// Keywords of a mailbox that have a bit of their own. The store allows more; those are kept in `MessageList::beside`.
+/// Keywords of a mailbox that have a bit of their own: those left of 32 beside the system flags and [`BESIDE`]. The
+/// store allows more keywords; those are kept in `MessageList::beside`.
 const KEYWORD_BITS: usize = 26;
 /// Set when the message has keywords without a bit: all its flags are in `MessageList::beside`.
 const BESIDE: u32 = 1 << 31;
@@ -45,8 +46,8 @@ pub(crate) struct MessageList {
 }
 
 impl MessageList {
-    /// Applies a read of the mailbox: new messages, changed flags, expunged messages. An empty list after a read of all
-    /// messages is the whole mailbox.
+    /// Applies a read of the mailbox: new messages, changed flags, expunged messages. Applied to an empty list, a read
+    /// of all messages gives the whole mailbox.
     pub(crate) fn apply(&mut self, rows: &Rows) {
         for row in &rows.rows {
             match self.index_of(row.meta.uid) {
@@ -104,19 +105,19 @@ impl MessageList {
         (full * BLOCK_MESSAGES + within).min(self.len())
     }
 
-    /// The first message without a system flag.
+    /// The index of the first message that does not have this system flag.
     pub(crate) fn first_without(&self, flag: Flag) -> Option<usize> {
         let bit = system_bit(flag);
         self.blocks.iter().flat_map(|block| block.iter()).position(|known| known.flags & bit == 0)
     }
 
-    /// Whether any message has a system flag.
+    /// Whether any message has this system flag.
     pub(crate) fn any_has(&self, flag: Flag) -> bool {
         let bit = system_bit(flag);
         self.blocks.iter().flat_map(|block| block.iter()).any(|known| known.flags & bit != 0)
     }
 
-    /// Whether a message has a system flag.
+    /// Whether the message at an index has this system flag.
     pub(crate) fn has(&self, index: usize, flag: Flag) -> bool {
         self.known(index).is_some_and(|known| known.flags & system_bit(flag) != 0)
     }

@@ -38,7 +38,8 @@ impl MessageLists {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The kept message list of a mailbox and the modseq up to which it is complete; `None` when none has its UIDVALIDITY.
+    /// The kept message list of a mailbox and the modseq up to which it is complete. `None` when there is none, or when
+    /// it has another UIDVALIDITY or is newer than `mailbox`.
     pub(crate) fn get(&self, account: AccountId, mailbox: &MailboxInfo) -> Option<(MessageList, Modseq)> {
         let mut lists = self.lists();
         lists.clock += 1;
@@ -49,8 +50,9 @@ impl MessageLists {
         is_same.then(|| (entry.message_list.clone(), entry.modseq))
     }
 
-    /// Shares a message list that is complete up to `modseq`, or takes the shared one when it has the same modseq and the same
-    /// keywords: a client must see a keyword in FLAGS before it sees it at a message (RFC 3501 §7.2.6).
+    /// Shares a message list that is complete up to `modseq`, or takes the shared one when it has the same modseq and
+    /// the same keywords: a client must see a keyword in FLAGS (RFC 3501 §7.2.6) before it sees one on a message. A
+    /// list of more than half of [`MESSAGES_MAX`] is not shared.
     pub(crate) fn share(
         &self,
         account: AccountId,

@@ -1,8 +1,8 @@
 //! The messages that are `\Recent` in some session already.
 //!
-//! RFC 3501 §2.3.2: a message is `\Recent` in one session, the first that is notified of it. The store records the first
-//! recent UID, updated when a mailbox is selected and left. Notifications of sessions that stay in a mailbox are recorded
-//! here. When this record is lost, by a restart or at its limit, a message is recent in two sessions.
+//! RFC 3501 §2.3.2: a message is `\Recent` in one session, the first that is notified of it. The store records the
+//! first recent UID, updated when a mailbox is selected and left. What is reported to sessions that stay in a mailbox
+//! is recorded here. When this record is lost, by a restart or at its limit, a message can be recent in two sessions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +26,8 @@ impl Recents {
             .map_or(mailbox.recent_from, |first| first.max(mailbox.recent_from))
     }
 
-    /// Claims the messages that are `\Recent` in no session yet, up to UIDNEXT, for the caller; returns the first of them.
+    /// Claims for the caller the messages that are `\Recent` in no session yet, up to UIDNEXT. Returns the first of
+    /// them.
     pub(crate) fn claim(&self, account: AccountId, mailbox: &MailboxInfo) -> Uid {
         let mut first_uids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (account, mailbox.id);

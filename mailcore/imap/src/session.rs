@@ -17,12 +17,12 @@ use crate::spool::Spool;
 use crate::state::{AuthenticateStep, Completion, Continuation, State};
 use crate::updates::{MailboxGone, UpdatePolicy, report};
 
-/// Octets of one line before login.
+/// Longest line before login, octets: room for LOGIN, or for AUTHENTICATE with an initial response.
 const LINE_OCTETS_MAX_BEFORE_LOGIN: usize = 8 * 1024;
 /// Octets of one literal before login: a name or a password.
 const LITERAL_OCTETS_MAX_BEFORE_LOGIN: u64 = 4 * 1024;
-/// Octets of one command before login, literals included: LOGIN with two literals. Clients that are not logged in may have
-/// many connections open, and the pieces that they send stay in memory.
+/// Longest command before login, octets, literals included: room for LOGIN with two literals. The bound is low because
+/// anybody may open connections, and unfinished commands stay in memory.
 const COMMAND_OCTETS_MAX_BEFORE_LOGIN: usize = 16 * 1024;
 /// Octets of one line after login: room for long sequence sets.
 const LINE_OCTETS_MAX: usize = 64 * 1024;
@@ -30,9 +30,10 @@ const LINE_OCTETS_MAX: usize = 64 * 1024;
 const LITERAL_OCTETS_MAX: u64 = 64 * 1024;
 /// Octets of one command after login, APPEND's message aside.
 const COMMAND_OCTETS_MAX: usize = 256 * 1024;
-/// Octets of one line within AUTHENTICATE and IDLE. RFC 4616 with the longest allowed password needs far less.
+/// Octets of one line within AUTHENTICATE and IDLE. A PLAIN message (RFC 4616) with the longest allowed password needs
+/// far less.
 const ANSWER_OCTETS_MAX: usize = 8 * 1024;
-/// Longest silence before login.
+/// Longest silence before login; then the connection is closed.
 const IDLE_LIMIT_BEFORE_LOGIN: Duration = Duration::from_secs(45);
 /// Longest silence after login. RFC 3501 §5.4: at least 30 minutes.
 const IDLE_LIMIT: Duration = Duration::from_secs(31 * 60);
@@ -56,7 +57,7 @@ pub struct ImapSession {
 }
 
 impl ImapSession {
-    /// `tls_offered`: STARTTLS can be offered in CAPABILITY.
+    /// Starts a session that is not logged in. `tls_offered` is whether STARTTLS can be offered.
     pub fn new(config: Arc<ImapConfig>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
         Self {
             connection: Connection::new(config, peer, transport, tls_offered),
@@ -118,7 +119,7 @@ impl ImapSession {
         }
     }
 
-    /// Spools octets of a large literal.
+    /// Spools octets of a large literal. On failure the command will be refused.
     async fn spool_octets(&mut self, octets: Bytes) {
         let (literals, now) = (&self.connection.config.literals, (self.connection.clock)());
         let spool = self.spool.get_or_insert_with(|| Box::new(Spool::new(literals, now)));
@@ -166,13 +167,14 @@ impl ImapSession {
         if self.state.account().is_some() {
             return self.count_bad(&reply, out);
         }
-        // A legitimate client sends no such command before login.
+        // Before login, a legitimate client sends nothing that the framer refuses.
         self.state = State::Logout;
         out.put(format!("* BYE {words}\r\n"));
         Step::Close
     }
 
-    /// Ends a connection that sends only bad commands: the client speaks another protocol, or attacks.
+    /// Counts consecutive BAD replies, and ends the conversation when there are too many: the client speaks another
+    /// protocol, or attacks.
     fn count_bad(&mut self, reply: &StatusResponse, out: &mut OutputBuffer<'_>) -> Step {
         let most = if self.state.account().is_some() { BAD_COMMANDS_MAX } else { BAD_COMMANDS_MAX_BEFORE_LOGIN };
         self.bad_commands = if reply.is_bad() { self.bad_commands.saturating_add(1) } else { 0 };
@@ -184,7 +186,7 @@ impl ImapSession {
         Step::Close
     }
 
-    /// RFC 3501 §2.2.1: parse, run, report changes, then send the tagged reply.
+    /// Runs a parsed command, reports changes, then sends the tagged reply (RFC 3501 §2.2.1).
     async fn run_command(&mut self, parsed: ParsedCommand, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         if let Some(step) = self.cut_off(out) {
             return Ok(step);
@@ -204,7 +206,7 @@ impl ImapSession {
         self.conclude(&tag, answer, look, out).await
     }
 
-    /// Ends a command: the state that it leads to, the changes, the tagged reply.
+    /// Ends a command: enters the state that it leads to, reports changes and sends the tagged reply.
     async fn conclude(
         &mut self,
         tag: &str,
@@ -238,8 +240,8 @@ impl ImapSession {
         Ok(step)
     }
 
-    /// The command continues with the next line. RFC 2177 §3: IDLE first reports what is due, such as EXPUNGE responses
-    /// that a FETCH held back; no later notice would trigger them.
+    /// Keeps the command waiting for the client's next line. IDLE first reports the changes that are due (RFC 2177 §3),
+    /// such as EXPUNGE responses that a FETCH held back: no later notice would cause them to be reported.
     async fn wait(&mut self, waiting: Continuation, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         self.waiting = waiting;
         if self.is_idling() && !self.report_changes(UpdatePolicy::hinted(Expunges::Reported), out).await {
@@ -262,7 +264,8 @@ impl ImapSession {
         }
     }
 
-    /// Ends the session when its person is suspended or closed or has a new password; an event wakes the session at once.
+    /// Ends the session when its person is no longer active or has a new password. Such a change wakes the session at
+    /// once.
     fn cut_off(&mut self, out: &mut OutputBuffer<'_>) -> Option<Step> {
         let view = &self.connection.config.view;
         let account = self.state.account_mut()?;

@@ -10,8 +10,8 @@ use crate::context::CommandContext;
 
 /// Octets read at once. A message up to this size is read whole, so that the store verifies it whole, and once.
 pub(crate) const PIECE_OCTETS: u64 = 128 * 1024;
-/// Octets of a header that are searched for fields; nearly every header is a hundredth of this. Fields behind them are
-/// not found.
+/// Octets of a header that are read to find fields; fields beyond are not found. Nearly every header is a hundredth as
+/// long.
 pub(crate) const HEADER_OCTETS_MAX: u64 = 1024 * 1024;
 
 /// One message's octets.

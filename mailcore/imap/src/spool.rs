@@ -1,5 +1,5 @@
-//! The one large literal of a command while it arrives: in an unnamed file, so that clients with slow lines, or clients that
-//! stop sending, cost disk space and no memory.
+//! The one large literal of a command while it arrives: in an unnamed file, so that clients with slow lines, or clients
+//! that stop sending, cost disk space and no memory.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -12,9 +12,9 @@ use provost_net::Reservation;
 
 use crate::budget::{BudgetShare, LiteralBudget};
 
-/// Time that every literal may take, whatever its size; as in SMTP (RFC 5321 §4.5.3.2.5 sets no limit for the whole either).
+/// Time that every literal may take, whatever its size. The data of a message has the same limit in SMTP.
 const LITERAL_LIMIT: Duration = Duration::from_secs(10 * 60);
-/// Octets that allow one more second.
+/// Octets that add one more second, as in SMTP.
 const OCTETS_PER_SECOND_MIN: u64 = 2_000;
 
 /// Why a literal cannot be kept. All causes are temporary.
@@ -29,7 +29,7 @@ pub(crate) enum SpoolError {
     /// An I/O error of the file.
     #[error("file of a literal: {0}")]
     File(#[from] io::Error),
-    /// The blocking task was cancelled.
+    /// The blocking task was cancelled, or panicked.
     #[error("cut off: {0}")]
     CutOff(#[from] tokio::task::JoinError),
 }
@@ -58,7 +58,8 @@ impl Spool {
         Self { budget: budget.clone(), share: BudgetShare::new(budget), file: None, octets: 0, began: now }
     }
 
-    /// How long the client may take for the rest: grows with the received octets, and reaches zero for a client that trickles.
+    /// How long the client may take for the rest. The time grows with the received octets, and reaches zero for a
+    /// client that trickles.
     pub(crate) fn time_left(&self, now: Timestamp) -> Duration {
         let spent: Duration = now.duration_since(self.began).try_into().unwrap_or_default();
         (LITERAL_LIMIT + Duration::from_secs(self.octets / OCTETS_PER_SECOND_MIN)).saturating_sub(spent)

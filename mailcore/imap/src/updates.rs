@@ -23,12 +23,13 @@ impl UpdatePolicy {
         Self { always: true, expunges }
     }
 
-    /// Reads only after a notice.
+    /// Reads only after a notice, or when EXPUNGE responses that were held back may be sent.
     pub(crate) fn hinted(expunges: Expunges) -> Self {
         Self { always: false, expunges }
     }
 
-    /// The refresh after a command. RFC 3501 §7.4.1: no EXPUNGE during FETCH, STORE, SEARCH; their UID forms may report it.
+    /// The policy at the end of a command. RFC 3501 §7.4.1: FETCH, STORE and SEARCH must not report EXPUNGE; their UID
+    /// forms may.
     pub(crate) fn after(command: &Command) -> Self {
         let numbers = match command {
             Command::Fetch(fetch) => fetch.messages.numbers,
@@ -46,7 +47,8 @@ impl UpdatePolicy {
 /// The selected mailbox no longer exists (RFC 2180 §3.3: another session deleted it).
 pub(crate) struct MailboxGone;
 
-/// Reports the changes of the selected mailbox.
+/// Reads and reports the changes of the selected mailbox, if the policy, a notice or held EXPUNGE responses ask for it.
+/// A failed read is logged, and due again.
 pub(crate) async fn report(
     config: &ImapConfig,
     account: &mut LoggedInAccount,
@@ -62,7 +64,8 @@ pub(crate) async fn report(
     account.notices.borrow_and_update();
     let which = MessageSelection::ChangedSince(selected.modseq);
     let read = config.store.read(account.id, selected.id, which, Columns::NONE, None).await;
-    // The next read begins at the same modseq, so no change is lost. It must happen without another notice.
+    // After a failed read, the next one begins at the same modseq, so no change is lost. It must not wait for another
+    // notice.
     account.is_overdue = read.is_err();
     match read {
         Ok(changes) => {

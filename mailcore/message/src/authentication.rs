@@ -87,7 +87,7 @@ impl AuthenticationResult {
 }
 
 impl fmt::Display for AuthenticationResult {
-    /// Writes `spf=pass smtp.mailfrom=a@b.example`. Octets of a foreign identity cannot end the value.
+    /// Writes `spf=pass smtp.mailfrom=a@b.example`. Characters of the identity that could end the value become `?`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let property = match self.method {
             AuthenticationMethod::Auth | AuthenticationMethod::Spf => "smtp.mailfrom",

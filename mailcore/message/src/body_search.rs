@@ -1,9 +1,9 @@
 //! SEARCH BODY and TEXT (RFC 3501 §6.4.4) over a body that arrives in pieces: the text parts and the part headers,
 //! decoded as in `search_text`. Memory is bounded by a few pieces, whatever the size of the message.
 //!
-//! A match is found exactly where a search of the whole decoded text would find it, also across pieces and parts, with
-//! two exceptions that ordinary text does not reach: a run of more than 64 KiB without white space is lower-cased in
-//! parts, and a line of quoted-printable or UTF-7 longer than that is decoded in parts.
+//! In the first 64 MiB of decoded text, a match is found exactly where a search of the whole text would find it, also
+//! across pieces and parts, with two exceptions that ordinary text does not reach: a run of more than 64 KiB without
+//! white space is lower-cased in parts, and a line of quoted-printable or UTF-7 longer than that is decoded in parts.
 
 use memchr::memmem::Finder;
 
@@ -40,7 +40,7 @@ pub enum FeedResult {
 #[derive(Debug)]
 pub struct BodySearch {
     wanted: Vec<SearchTerm>,
-    /// Decoded text that is not searched yet, after the tail of what was.
+    /// The tail of the text already searched, then the decoded text that is not searched yet.
     window: Vec<u8>,
     /// Octets of searched text kept in the window, so that a match across two windows is found.
     overlap: usize,
@@ -186,7 +186,7 @@ impl BodySearch {
         self.wanted.into_iter().map(|one| one.is_found).collect()
     }
 
-    /// Restores the state before the part and switches to the other charset.
+    /// Restores the state before the part and switches to Windows-1252.
     fn again(&mut self, part: PartText) -> FeedResult {
         if let Some(before) = part.before {
             for (one, was_found) in self.wanted.iter_mut().zip(before.findings) {
@@ -203,8 +203,8 @@ impl BodySearch {
     fn push(&mut self, text: &[u8]) {
         self.window.extend_from_slice(text);
         self.octets += text.len();
-        // The window is never smaller than the overlap: otherwise each octet of a long text would be compared many
-        // times.
+        // At least as much new text as overlap is collected before a search. Otherwise, with a long search text, each
+        // octet would be compared many times.
         if self.window.len() >= self.overlap + WINDOW_OCTETS.max(self.overlap) {
             self.search_window();
         }
@@ -219,8 +219,8 @@ impl BodySearch {
 }
 
 impl PartText {
-    /// Takes the text up to the last white space, in search form. The case of a letter can depend on its neighbours (final
-    /// sigma), so a word is never cut.
+    /// Takes the text up to the last white space, in search form. The case of a letter can depend on its neighbours
+    /// (final sigma), so only a run longer than [`RUN_OCTETS_MAX`] is cut.
     fn take_lower(&mut self) -> String {
         let space = self.run.as_bytes().iter().rposition(u8::is_ascii_whitespace);
         let end = match space {

@@ -41,7 +41,7 @@ const ALIASES: [(&str, &str); 12] = [
     ("utf_8", "utf-8"),
     ("utf-8mb4", "utf-8"),
 ];
-/// US-ASCII (RFC 1345).
+/// Labels of US-ASCII (RFC 1345).
 const ASCII: [&str; 7] = ["us-ascii", "ascii", "ansi_x3.4-1968", "iso-ir-6", "iso646-us", "iso_646.irv:1991", "cp367"];
 
 impl Charset {
@@ -140,7 +140,8 @@ impl Utf32 {
 
 const BYTE_ORDER_MARK: u32 = 0xfeff;
 
-/// Decodes HZ (RFC 1843): `~{` begins GB 2312 in 7 bits, `~}` ends it, `~~` is a tilde, `~` at a line end joins two lines.
+/// Decodes HZ (RFC 1843): `~{` begins GB 2312 in 7 bits, `~}` ends it, `~~` is a tilde, `~` at a line end joins two
+/// lines.
 pub(crate) fn hz(octets: &[u8]) -> String {
     let mut eight_bit = Vec::with_capacity(octets.len());
     let (mut rest, mut is_double) = (octets, false);
@@ -173,7 +174,8 @@ pub(crate) fn hz(octets: &[u8]) -> String {
     GBK.decode_without_bom_handling(&eight_bit).0.into_owned()
 }
 
-/// Decodes ISO-2022-KR (RFC 1557): SO begins KS C 5601 in 7 bits, SI or a line end ends it; its designator is no text.
+/// Decodes a line of ISO-2022-KR (RFC 1557): SO begins KS C 5601 in 7 bits, SI or the end of the line ends it. The
+/// designator `ESC $ ) C` is dropped.
 pub(crate) fn iso_2022_kr(octets: &[u8]) -> String {
     const SHIFT_OUT: u8 = 0x0e;
     const SHIFT_IN: u8 = 0x0f;
@@ -221,7 +223,7 @@ pub(crate) fn utf7(octets: &[u8]) -> String {
     text
 }
 
-/// Drops the padding bits of the last digit.
+/// Drops a last octet that is only half of a UTF-16 unit.
 fn whole_units(octets: &[u8]) -> &[u8] {
     octets.get(..octets.len() & !1).unwrap_or(octets)
 }

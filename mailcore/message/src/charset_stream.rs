@@ -13,7 +13,8 @@ pub(crate) enum CharsetDecoder {
     Known(Decoder),
     /// UTF-8 until an octet shows otherwise.
     Guess(Decoder),
-    /// The decoder of a line, and the line that has not ended: shift sequences end with it (RFC 2152, RFC 1557, RFC 1843).
+    /// The decoder of a line, and the line that has not ended. Shift sequences end with the line (RFC 1557, RFC 1843,
+    /// RFC 2152).
     Lines(fn(&[u8]) -> String, Vec<u8>),
     /// UTF-32.
     Utf32(Utf32),

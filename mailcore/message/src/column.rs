@@ -97,7 +97,7 @@ impl<'a> ColumnReader<'a> {
         }
     }
 
-    /// Each item takes at least one octet, so a false length fails before memory is reserved for it.
+    /// Reads a list. Each item takes at least one octet, so a false length fails before memory is reserved for it.
     pub(crate) fn list<T>(&mut self, mut one: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
         let items = usize::try_from(self.number()?).ok().filter(|items| *items <= self.0.len())?;
         (0..items).map(|_| one(self)).collect()

@@ -9,9 +9,9 @@ use crate::tokens::without_comments;
 
 /// Longest date value, octets; the rest is ignored.
 const DATE_OCTETS_MAX: usize = 1_024;
-/// Number of words after day and month that are read.
+/// Number of words after day and month that are read: more than year, time and zone take.
 const WORDS_MAX: usize = 8;
-/// The year is one of this many first words: at most the time and the zone come before it.
+/// Number of words after day and month among which the year must be: at most the time and the zone come before it.
 const YEAR_WORDS_MAX: usize = 3;
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 /// Zone names of RFC 5322 §4.3 obs-zone, hours east of UTC. All other names count as UTC, as their meaning is unknown.
@@ -27,11 +27,11 @@ pub struct SentDate {
 
 impl SentDate {
     /// Parses the value of a `Date` field, or the text after the last `;` of a trace field. Comments are dropped, the
-    /// day of the week is not checked, and a missing or malformed time or zone means midnight UTC. `None` when the text is
-    /// not a date.
+    /// day of the week is not checked, and a missing or malformed time or zone means midnight UTC. `None` when the text
+    /// is not a date.
     ///
-    /// Forms beyond RFC 5322 that senders use: `2-Jan-2024`, `2024-01-02T10:00:00Z` (RFC 3339), the orders of asctime and of
-    /// date(1), `10.00.00` for a time, a zone without a space before it.
+    /// Forms beyond RFC 5322 that senders use: `2-Jan-2024`, `2024-01-02T10:00:00Z` (RFC 3339), the orders of asctime
+    /// and of date(1), `10.00.00` for a time, a zone without a space before it.
     pub fn parse(value: &[u8]) -> Option<Self> {
         let text = without_comments(value.get(..DATE_OCTETS_MAX).unwrap_or(value));
         let text = String::from_utf8_lossy(text.rsplit(|octet| *octet == b';').next()?);
@@ -64,7 +64,8 @@ impl SentDate {
     }
 }
 
-/// A date in one word: `2-Jan-2024`, `2/Jan/2024`, `2024-01-02`; with what follows a `T` (RFC 3339 §5.6).
+/// Reads a date in one word: `2-Jan-2024`, `2/Jan/2024`, `2024-01-02`. Returns it with the time that follows a `T`
+/// (RFC 3339 §5.6).
 fn joined_date(word: &str) -> Option<(Date, Option<&str>)> {
     let mut fields = word.splitn(3, ['-', '/']);
     let (first, middle, last) = (fields.next()?, fields.next()?, fields.next()?);
@@ -79,9 +80,10 @@ fn joined_date(word: &str) -> Option<(Date, Option<&str>)> {
     Some((Date::new(year, number(middle)?, number(day)?).ok()?, clock))
 }
 
-/// A date whose first word was read, and the words behind it without the year: `2 Jan 2024 ..`, `Jan 2 .. 2024`.
+/// Reads a date that begins with `word`: `2 Jan 2024 ..`, `Jan 2 .. 2024`. Returns it with the words after it, but not
+/// the year.
 fn spaced_date<'t>(word: &str, words: &mut impl Iterator<Item = &'t str>) -> Option<(Date, Vec<&'t str>)> {
-    // The order of asctime (`Jan 2 10:00:00 2007`) is met, too; that of date(1) has the zone before the year.
+    // Some senders use the order of asctime (`Jan 2 10:00:00 2007`) or of date(1), which has the zone before the year.
     let (day, name) = match month(word) {
         Some(month) => (words.next()?, month),
         None => (word, month(words.next()?)?),
@@ -92,7 +94,7 @@ fn spaced_date<'t>(word: &str, words: &mut impl Iterator<Item = &'t str>) -> Opt
     Some((Date::new(year, name, number(day)?).ok()?, rest))
 }
 
-/// Time and zone, in one word or in two.
+/// Reads time and zone, in one word or in two. What is missing or malformed counts as midnight or UTC.
 fn clock_and_zone(words: &[&str]) -> (Time, Offset) {
     let clock = words.first().copied().unwrap_or_default();
     let end = clock.find(|c: char| !c.is_ascii_digit() && !matches!(c, ':' | '.')).unwrap_or(clock.len());
@@ -106,7 +108,7 @@ fn number<T: std::str::FromStr>(digits: &str) -> Option<T> {
     digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
-/// Compares the first three letters, since senders also write `February`.
+/// Returns the number of a month. Only the first three letters count, since senders also write `February`.
 fn month(name: &str) -> Option<i8> {
     let head = name.get(..3)?;
     let at = MONTHS.iter().position(|month| month.eq_ignore_ascii_case(head))?;
@@ -144,7 +146,7 @@ fn zone(word: &str) -> Option<Offset> {
     Offset::from_seconds(if sign == "-" { -seconds } else { seconds }).ok().filter(|_| minutes < 60)
 }
 
-/// What may stand before the sign of a zone.
+/// Whether `name` may stand before the sign of a zone: nothing, or a name of UTC.
 fn is_universal(name: &str) -> bool {
     ["", "GMT", "UTC", "UT"].iter().any(|known| known.eq_ignore_ascii_case(name))
 }

@@ -6,13 +6,13 @@ use base64::engine::general_purpose::STANDARD;
 use crate::charset;
 use crate::transfer::{base64, q};
 
-/// Longest encoded word accepted, octets. RFC 2047 §2 allows 75; known senders that ignore it stay below this bound. It
-/// keeps a header of unfinished words linear in time.
+/// Longest encoded word accepted, octets. RFC 2047 §2 allows 75; known senders that exceed 75 stay below this bound. It
+/// keeps the time to read a header full of unfinished words linear.
 const ENCODED_WORD_OCTETS_MAX: usize = 1_024;
 
 /// Longest line that holds an encoded word, octets (RFC 2047 §2).
 const LINE_OCTETS_MAX: usize = 76;
-/// Text in one written word, octets. It gives words of 52 octets, so that the first fits on the line of most field
+/// Octets of text in one written word. They make a word of at most 52 octets, which fits on one line with most field
 /// names.
 const WORD_TEXT_OCTETS_MAX: usize = 30;
 /// Length of one written word with its delimiters, octets.

@@ -1,9 +1,10 @@
-//! Properties of derived columns that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
+//! Properties of derived columns that `tests/targets` checks over arbitrary octets. A broken property panics, which the
+//! fuzzer reports.
 
 use crate::column::ColumnWriter;
 use crate::{ImapEnvelope, KeptFields, MimePart, ThreadKeys};
 
-/// Each column is refused, or survives encoding and decoding.
+/// Checks that each column is either refused by its decoder, or survives encoding and decoding.
 pub fn columns(octets: &[u8]) {
     if let Some(part) = MimePart::decode(octets) {
         assert_eq!(MimePart::decode(&written(|writer| part.write(writer))), Some(part));

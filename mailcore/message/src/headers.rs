@@ -9,9 +9,9 @@ use crate::decode_words;
 /// Maximum number of fields read from one message; later ones are ignored. No standard sets a bound: Postfix stops at
 /// 102,400 octets, and real mail rarely has 200 fields.
 const HEADER_FIELDS_MAX: usize = 1000;
-/// Octets of header section read.
+/// Octets of a header section that are read; later fields are ignored.
 const HEADER_OCTETS_MAX: usize = 256 * 1024;
-/// Octets of one value that are unfolded or decoded.
+/// Octets of one value that [`HeaderField::value`], [`HeaderField::decoded`] and [`HeaderField::mailboxes`] read.
 const VALUE_OCTETS_MAX: usize = 64 * 1024;
 
 /// The header section of a message. It borrows the message, so making one is free.
@@ -41,8 +41,8 @@ impl<'a> HeaderSection<'a> {
 
     /// Whether the first line is a header field. A message whose first line is not one has no header section.
     ///
-    /// This is stricter than the parsing of fields: a URL (`http://host`) and a time of day (`10:30 meeting`) have the form
-    /// of a field, and no field in use has such a name.
+    /// This is stricter than the parsing of fields: a URL (`http://host`) and a time of day (`10:30 meeting`) have the
+    /// form of a field, and no field in use has such a name.
     pub fn begins_with_field(&self) -> bool {
         let first = self.section.get(..field_end(self.section)).unwrap_or_default();
         HeaderField::parse(first).is_some_and(|field| {
@@ -194,9 +194,10 @@ impl<'a> HeaderField<'a> {
     }
 }
 
-/// Returns where the first field of `text` ends: after the first line end that no folding white space follows.
+/// Returns where the first field of `text` ends: after the first line end that no folding white space follows. Returns
+/// 0 when `text` begins with an empty line.
 fn field_end(text: &[u8]) -> usize {
-    // Otherwise an empty line before a line that begins with a space would look like a folded field.
+    // Without this check, an empty line before a line that begins with a space would look like a folded field.
     if matches!(text, [b'\n', ..] | [b'\r', b'\n', ..]) {
         return 0;
     }

@@ -19,8 +19,8 @@ pub fn rfc5322_date(at: Timestamp) -> String {
 }
 
 /// Whether the value of a Message-ID field is valid (RFC 5322 §3.6.4): one identifier in angle brackets,
-/// `dot-atom@dot-atom` or `dot-atom@[literal]`, with or without comments around it. The left side may be a quoted string
-/// (§4.5.4).
+/// `dot-atom@dot-atom` or `dot-atom@[literal]`, with or without comments around it. The left side may be a quoted
+/// string (§4.5.4).
 pub fn is_message_id(value: &[u8]) -> bool {
     let mut tokens = TokenCursor::new(value);
     tokens.skip_space();
@@ -45,19 +45,19 @@ pub fn is_message_id(value: &[u8]) -> bool {
     is_whole && is_right && is_short && is_closed && tokens.peek().is_none()
 }
 
-/// RFC 5322 §3.2.3 dot-atom-text.
+/// Whether the text is a dot-atom-text (RFC 5322 §3.2.3).
 fn is_dot_atom(text: &[u8]) -> bool {
     let is_atext = |octet: &u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(octet);
     text.split(|octet| *octet == b'.').all(|atom| !atom.is_empty() && atom.iter().all(is_atext))
 }
 
-/// RFC 5322 §4.5.4: with both quotes, of printable ASCII and space.
+/// Whether the text is a quoted string (RFC 5322 §4.5.4) with both quotes, of printable ASCII and space.
 fn is_quoted(text: &[u8]) -> bool {
     let inner = text.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
     inner.is_some_and(|inner| inner.iter().all(|octet| (32..127).contains(octet)))
 }
 
-/// RFC 5322 §3.6.4 no-fold-literal.
+/// Whether the text is a no-fold-literal (RFC 5322 §3.6.4).
 fn is_literal(text: &[u8]) -> bool {
     let inner = text.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
     inner.is_some_and(|inner| inner.iter().all(|octet| octet.is_ascii_graphic() && !b"[\\".contains(octet)))

@@ -1,7 +1,7 @@
 //! The MIME structure of a message as offsets into its octets (RFC 2045, RFC 2046).
 //!
-//! One pass over the lines. Nothing is decoded, and only the Content- fields are copied. A part that is nested too
-//! deeply, or exceeds the bounds, stays one undivided part.
+//! The parser makes one pass over the lines. Nothing is decoded, and only the Content- fields are copied. A part that
+//! is nested too deeply, or exceeds the bounds, stays one undivided part.
 
 mod seven_bit;
 mod split;
@@ -30,7 +30,7 @@ pub struct MimePart {
     pub header: Range<u64>,
     /// Octet range of its body as transferred, without the CRLF that belongs to the next boundary (RFC 2046 §5.1.1).
     pub body: Range<u64>,
-    /// Line ends in the body; counted for `text` and `message/rfc822` only, else zero.
+    /// Line ends in the body; counted for the types `text`, `message` and `multipart` only, else zero.
     pub lines: u64,
     /// The media type: from Content-Type, or the default when the field is absent.
     pub media: MediaType,
@@ -141,7 +141,7 @@ impl MimePart {
         self.text_of(self.body_in(message))
     }
 
-    /// Returns the first `octets_max` octets of the body, decoded to text.
+    /// Returns the first octets of the body, at most `octets_max`, decoded to text.
     pub(crate) fn beginning_in(&self, message: &[u8], octets_max: usize) -> String {
         let body = self.body_in(message);
         let is_inside = |end: usize| body.get(end).is_some_and(|octet| octet & 0b1100_0000 == 0b1000_0000);

@@ -9,7 +9,7 @@ use crate::transfer::hex;
 
 /// Maximum number of parameters of one field; later ones are ignored.
 const PARAMETERS_MAX: usize = 64;
-/// Maximum number of sections of one continued parameter (RFC 2231 §3).
+/// Maximum number of parameters read from one field, where each section of a continued one counts (RFC 2231 §3).
 const SECTIONS_MAX: usize = 1_000;
 
 /// A value and its parameters, as in Content-Type and Content-Disposition.

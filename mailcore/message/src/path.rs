@@ -71,8 +71,8 @@ impl Path {
 
     /// Returns the path as a directory address; `None` when it cannot be one (quoted, non-ASCII).
     ///
-    /// When only the detail needs quotes, as in `"zoe+a b"`, this is the address of the user (RFC 5233 §4): the directory
-    /// holds no address with such a detail, and Sieve reads the detail from the path.
+    /// When only the detail needs quotes, as in `"zoe+a b"`, this is the address of the user (RFC 5233 §4): the
+    /// directory holds no address with such a detail, and Sieve reads the detail from the path.
     pub fn address(&self) -> Option<Address> {
         let user = || Address::from_parts(split_detail(&self.local).0, &self.domain);
         Address::from_parts(&self.local, &self.domain).or_else(|_| user()).ok()
@@ -129,7 +129,7 @@ fn refused(text: &str) -> PathError {
     PathError(text.chars().take(ERROR_CHARS_MAX).map(|c| if c.is_control() { '?' } else { c }).collect())
 }
 
-/// Whether the octets may stand in an unquoted local part: printable ASCII and space (RFC 5321 §4.1.2 QcontentSMTP).
+/// Whether the text can be a local part, its quotes removed: printable ASCII and space (RFC 5321 §4.1.2 QcontentSMTP).
 fn is_local(local: &str) -> bool {
     !local.is_empty() && local.len() <= LOCAL_PART_OCTETS_MAX && local.bytes().all(|b| (32..127).contains(&b))
 }

@@ -3,9 +3,9 @@
 use crate::MimePart;
 use crate::mime::PartContent;
 
-/// Longest preview, characters. RFC 8970 §3.1 allows 256.
+/// Longest preview, characters. RFC 8970 recommends 200, and allows 256.
 const PREVIEW_CHARS_MAX: usize = 200;
-/// Octets read from a plain text part.
+/// Octets read from a plain text part: enough for nearly every preview.
 const PLAIN_OCTETS_MAX: usize = 2 * 1024;
 /// Octets read from an HTML part: a style sheet may precede the text.
 const HTML_OCTETS_MAX: usize = 32 * 1024;
@@ -66,7 +66,7 @@ fn find<'a>(part: &'a MimePart, subtype: &str) -> Option<&'a MimePart> {
     }
 }
 
-/// Removes tags, comments, scripts and style sheets from HTML, and decodes common entities.
+/// Removes tags, comments, scripts, style sheets and the title from HTML, and decodes common entities.
 fn without_tags(html: &str) -> String {
     let mut text = String::new();
     let mut rest = html;

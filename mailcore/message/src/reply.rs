@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use crate::{Address, Path, message_id};
 
-/// Maximum number of references carried on. RFC 5322 sets no bound; beyond it the oldest is kept and the middle dropped
-/// (RFC 5537 §3.4.4).
+/// Maximum number of identifiers in References. RFC 5322 sets no bound. Of a longer list, the oldest and the newest are
+/// kept (RFC 5537 §3.4.4).
 const REFERENCES_MAX: usize = 20;
-/// Longest identifier carried on, octets: it must fit a line of 998 octets (RFC 5322 §2.1.1).
+/// Longest identifier taken from the answered message, octets: it must fit a line of 998 octets (RFC 5322 §2.1.1).
 const MESSAGE_ID_OCTETS_MAX: usize = 900;
 
 /// A vacation reply. It is sent with the null reverse-path (RFC 3834 §3.3).

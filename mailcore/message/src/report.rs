@@ -15,12 +15,12 @@ use uuid::Uuid;
 use crate::reply::crlf;
 use crate::{Envelope, HeaderSection, Path, Recipient, ReturnContent, message_id, rfc5322_date, seven_bit};
 
-/// Octets of the original header section that a report returns.
+/// Octets of the original header section that a report returns; the rest is cut off.
 const RETURNED_HEADER_OCTETS_MAX: usize = 32 * 1024;
 /// Octets of a message that a report returns whole (RET=FULL). The bound keeps a sender who forged the reverse-path
 /// from filling the victim's mailbox.
 const RETURNED_MESSAGE_OCTETS_MAX: usize = 1024 * 1024;
-/// Characters of one diagnostic that a report shows.
+/// Characters of one diagnostic that a report shows, so that a peer's long reply does not fill the report.
 const DIAGNOSTIC_CHARS_MAX: usize = 400;
 
 /// One recipient, and the outcome for that recipient.
@@ -44,7 +44,7 @@ pub enum ReportAction {
     },
     /// The message is in the mailbox.
     Delivered,
-    /// A server that sends no reports has taken the message (RFC 3461 §6.2.2).
+    /// A server that sends no reports has taken the message (RFC 3461 §5.2.2).
     Relayed,
 }
 
@@ -164,8 +164,8 @@ impl DeliveryReport<'_> {
         status
     }
 
-    /// Returns the third part: the whole message when a failure is reported and RET asks for it (RFC 3461 §4.3), else
-    /// its header section.
+    /// Returns the third part: the whole message when a failure is reported, RET asks for it (RFC 3461 §4.3) and it has
+    /// at most [`RETURNED_MESSAGE_OCTETS_MAX`] octets; else its header section.
     fn returned(&self, failed: bool) -> MimePart<'static> {
         let wanted = failed && self.envelope.ret == Some(ReturnContent::Full);
         let whole = wanted && self.original.len() <= RETURNED_MESSAGE_OCTETS_MAX;
@@ -199,7 +199,7 @@ fn raw_part(content_type: &'static str, encoding: &'static str, contents: Vec<u8
     MimePart {
         headers: vec![
             ("Content-Type".into(), HeaderType::ContentType(ContentType::new(content_type))),
-            // RFC 3464 §2: the parts of a report are not encoded.
+            // RFC 3464 §2.1, RFC 2046 §5.2.1: these parts must not be encoded.
             ("Content-Transfer-Encoding".into(), HeaderType::Raw(Raw::new(encoding))),
         ],
         contents: BodyPart::Binary(contents.into()),
@@ -220,7 +220,8 @@ fn one_line(diagnostic: &str) -> String {
     line.trim().to_owned()
 }
 
-/// Returns the enhanced status code of a reply (RFC 3463): the second word of `550 5.1.1 ...`.
+/// Returns the enhanced status code of a reply (RFC 3463): the second word of `550 5.1.1 ...`. `None` when that is not
+/// a code of class 4 or 5.
 fn enhanced_status(diagnostic: &str) -> Option<&str> {
     let word = diagnostic.split([' ', '-']).nth(1)?;
     let mut numbers = word.split('.');

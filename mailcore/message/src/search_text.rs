@@ -13,14 +13,14 @@ pub(crate) const SEARCHED_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// Fields that hold addresses (RFC 5322 §3.6.2, §3.6.3).
 const ADDRESS_FIELDS: [&str; 6] = ["From", "Sender", "Reply-To", "To", "Cc", "Bcc"];
 
-/// Returns text in the form in which texts are compared: composed (Unicode UAX #15 NFC), as Macs decompose file names and
-/// people type composed letters, and in lower case.
+/// Returns text in the form in which texts are compared: composed (Unicode UAX #15, NFC) and in lower case. It is
+/// composed because people type composed letters, while Macs write file names decomposed.
 pub fn search_form(text: &str) -> String {
     if text.is_ascii() { text.to_ascii_lowercase() } else { text.nfc().collect::<String>().to_lowercase() }
 }
 
-/// Returns every field of a header, decoded, in search form, and then the lines that are not fields: a message that lacks the
-/// empty line before its text has them.
+/// Returns every field of a header, decoded, in search form, and then the lines that are not fields: a message without
+/// the empty line before its text has such lines.
 pub fn header_text(header: &[u8]) -> String {
     let mut text = String::new();
     for field in fields(header) {
@@ -35,8 +35,8 @@ pub fn header_text(header: &[u8]) -> String {
     text
 }
 
-/// Returns a field's value, decoded, in lower case. For an address field each parsed display name and address follows, without
-/// quotation marks, quoted pairs and comments (RFC 5322 §3.2): users see and type `A "B" C`, not `"A \"B\" C"`.
+/// Returns a field's value, decoded, in search form. For an address field each parsed display name and address follows,
+/// without quotation marks, quoted pairs and comments (RFC 5322 §3.2): users see and type `A "B" C`, not `"A \"B\" C"`.
 pub fn field_text(field: &HeaderField<'_>) -> String {
     let value = field.unfolded();
     let mut text = search_form(&decode_words(&value));

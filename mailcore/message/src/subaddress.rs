@@ -5,7 +5,7 @@ use crate::Address;
 /// Separator of user and detail (RFC 5233 §1 leaves it to the site).
 const SEPARATOR: char = '+';
 
-/// Splits a local part into user and detail (RFC 5233 §4); `None` without a separator.
+/// Splits a local part into user and detail (RFC 5233 §4); the detail is `None` without a separator.
 pub fn split_detail(local: &str) -> (&str, Option<&str>) {
     local.split_once(SEPARATOR).map_or((local, None), |(user, detail)| (user, Some(detail)))
 }

@@ -5,12 +5,11 @@ use crate::decode_words;
 use crate::headers::HeaderField;
 use crate::tokens::TokenCursor;
 
-/// Maximum number of ids kept of References. RFC 5322 §3.6.4 lets programs shorten the list; the first id and the last
-/// ones are kept.
+/// Maximum number of ids kept of References. Of a longer list, the first id and the last ones are kept.
 const REFERENCES_MAX: usize = 50;
-/// Longest id, octets (RFC 5322 §2.1.1).
+/// Longest id, octets: it must fit one line (RFC 5322 §2.1.1).
 const ID_OCTETS_MAX: usize = 998;
-/// Longest base subject, characters.
+/// Characters of a subject that are read to find the base subject.
 const SUBJECT_CHARS_MAX: usize = 500;
 
 /// The keys by which messages are grouped into threads.
@@ -57,7 +56,8 @@ impl ThreadKeys {
     }
 }
 
-/// Returns the ids in angle brackets, without comments and quotes; of too many, the first and the last ones.
+/// Returns the ids that stand in angle brackets outside of comments, as written. Of more than `most`, the first and the
+/// last ones are returned.
 fn message_ids(value: &[u8], most: usize) -> Vec<Vec<u8>> {
     let mut tokens = TokenCursor::new(value);
     let mut ids = Vec::new();

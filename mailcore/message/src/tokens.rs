@@ -60,7 +60,7 @@ impl<'a> TokenCursor<'a> {
         rest.get(..octets).unwrap_or_default()
     }
 
-    /// Consumes a domain literal with its brackets (RFC 5322 §3.4.1); up to the end without a closing bracket.
+    /// Consumes a domain literal with its brackets (RFC 5322 §3.4.1). Without a closing bracket, it extends to the end.
     pub(crate) fn domain_literal(&mut self) -> &'a [u8] {
         let start = self.at;
         self.run_until(b"]");
@@ -86,7 +86,7 @@ impl<'a> TokenCursor<'a> {
         }
     }
 
-    /// Consumes a quoted string and returns its content; up to the end without a closing quote.
+    /// Consumes a quoted string and returns its content. Without a closing quote, it extends to the end.
     pub(crate) fn quoted(&mut self) -> Vec<u8> {
         self.at += 1;
         let mut text = self.run_until(b"\"\\").to_vec();
@@ -186,7 +186,8 @@ pub(crate) fn ids_without_comments(value: &[u8]) -> Cow<'_, [u8]> {
     text.into()
 }
 
-/// One id in its angle brackets: the obsolete form lets comments stand around its `@` and dots (RFC 5322 §4.5.4).
+/// Appends an id in its angle brackets, without the comments that the obsolete form allows around its `@` and dots
+/// (RFC 5322 §4.5.4).
 fn push_id(text: &mut Vec<u8>, id: &[u8]) {
     let mut tokens = TokenCursor::new(id);
     while let Some(octet) = tokens.peek() {

@@ -25,7 +25,7 @@ pub fn decode_transfer<'a>(body: &'a [u8], encoding: &[u8]) -> Cow<'a, [u8]> {
     }
 }
 
-/// Decodes base64; octets outside of the alphabet are skipped (RFC 2045 §6.8).
+/// Decodes base64 up to its padding; octets outside of the alphabet are skipped (RFC 2045 §6.8).
 pub(crate) fn base64(body: &[u8]) -> Vec<u8> {
     let keep = |octet: &u8| octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/');
     let mut digits: Vec<u8> = body.iter().copied().take_while(|octet| *octet != b'=').filter(keep).collect();

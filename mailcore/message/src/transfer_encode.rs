@@ -1,4 +1,4 @@
-//! Content-Transfer-Encoding (RFC 2045 §6): octets to lines of ASCII that decode to the same octets.
+//! Encodes a body for transfer (RFC 2045 §6): the lines of ASCII decode to the same octets.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,7 +9,7 @@ const LINE_OCTETS_MAX: usize = 76;
 const BASE64_LINE_OCTETS: usize = LINE_OCTETS_MAX / 4 * 3;
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
-/// Returns the length of the base64 of so many octets, with its line ends.
+/// Returns the length of the base64 of `octets` octets, with its line ends.
 pub(crate) fn base64_octets(octets: usize) -> usize {
     octets.div_ceil(3) * 4 + octets.div_ceil(BASE64_LINE_OCTETS).saturating_sub(1) * 2
 }
@@ -30,7 +30,7 @@ pub(crate) fn put_base64(body: &[u8], encoded: &mut Vec<u8>) {
 /// Appends the body in quoted-printable (RFC 2045 §6.7). CRLF stays a line end; a lone CR or LF is encoded, so that the
 /// octets decode unchanged.
 ///
-/// Returns false, after at most `octets_max` octets, when the result would be longer.
+/// Returns false when the result is longer than `octets_max`; what was appended is then to be discarded.
 pub(crate) fn put_quoted_printable(body: &[u8], encoded: &mut Vec<u8>, octets_max: usize) -> bool {
     let end = encoded.len().saturating_add(octets_max);
     let mut column = 0;

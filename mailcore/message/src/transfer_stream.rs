@@ -14,7 +14,7 @@ const ESCAPE_DIGITS: usize = 2;
 pub(crate) enum TransferDecoder {
     /// No encoding, or an unknown one.
     Identity,
-    /// Digits that do not make whole octets yet; `None` after the padding.
+    /// The digits of an incomplete group of four; `None` after the padding.
     Base64(Option<Vec<u8>>),
     /// The line that has not ended.
     QuotedPrintable(Vec<u8>),

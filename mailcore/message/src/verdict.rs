@@ -43,7 +43,7 @@ impl SmtpReply {
 }
 
 impl fmt::Display for SmtpReply {
-    /// Writes the reply with its line end. Control characters in the text are replaced, so that a foreign text cannot
+    /// Writes the reply with its line end. Control and non-ASCII characters in the text become `?`, so that no text can
     /// add a reply.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ", self.code, self.status)?;
@@ -188,7 +188,8 @@ impl StageMark {
 }
 
 impl fmt::Display for StageMark {
-    /// Writes the whole trace field with its line end. A foreign text cannot end the field.
+    /// Writes the whole trace field with its line end. Control and non-ASCII characters in the text become `?`, so that
+    /// no text can end the field.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let effect = match self.effect {
             MarkEffect::Tag => "tag",

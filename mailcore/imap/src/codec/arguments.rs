@@ -8,7 +8,7 @@ use super::cursor::{Cursor, ParseError, Result};
 use super::sequence::SequenceSet;
 use super::utf7;
 
-/// Flags in one list. The store keeps at most 64 keywords of a mailbox.
+/// Maximum number of flags in one list. The store keeps at most 64 keywords of a mailbox.
 const FLAGS_MAX: usize = 128;
 /// Maximum number of items in one STATUS.
 const ITEMS_MAX: usize = 32;
@@ -61,7 +61,7 @@ fn add_flag(flags: &mut Flags, name: &str) -> Result<()> {
         "\\flagged" => flags.insert(Flag::Flagged),
         "\\deleted" => flags.insert(Flag::Deleted),
         "\\draft" => flags.insert(Flag::Draft),
-        // RFC 3501 §2.3.2, §9 `flag`: no client can set or clear it.
+        // RFC 3501 §2.3.2, §9 `flag`: no client can set or clear `\Recent`.
         "\\recent" => return Err(ParseError("\\Recent cannot be changed by a client")),
         other if other.starts_with('\\') => return Err(ParseError("unknown system flag")),
         _ => flags.insert_keyword(Keyword::parse(name).ok_or(ParseError("a keyword is malformed or too long"))?),

@@ -211,7 +211,8 @@ pub(crate) struct SearchReturn {
     pub(crate) count: bool,
 }
 
-/// RFC 3501 §6.4.4. Texts are in lower case.
+/// A search key (RFC 3501 §6.4.4). Texts are in the form of [`provost_message::search_form`]; a `bool` is whether the
+/// flag, the keyword or `\Recent` must be set.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SearchKey {
     All,

@@ -93,7 +93,8 @@ impl<'a> Cursor<'a> {
         self.atom().map(str::to_ascii_uppercase)
     }
 
-    /// Reads letters, digits, dots and hyphens in upper case: FETCH items stop before `[`.
+    /// Reads letters, digits, dots, hyphens and equals signs, in upper case. Unlike an atom, the name of a FETCH item
+    /// ends before `[`.
     pub(crate) fn item_name(&mut self) -> Result<String> {
         let name = self
             .take_str_while(|octet| octet.is_ascii_alphanumeric() || b".-=".contains(&octet), "a name was expected")?;
@@ -188,7 +189,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Reads `literal`, synchronizing or not. NUL is not a `CHAR8`.
+    /// Reads `literal`, synchronizing or not. Refuses NUL, which is not a `CHAR8`.
     pub(crate) fn literal(&mut self) -> Result<Bytes> {
         self.expect(b'{', "a literal was expected")?;
         let octets = usize::try_from(self.number64()?).map_err(|_| ParseError("a literal is too large"))?;

@@ -2,17 +2,17 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Literals in one command. Known commands need at most a few; SEARCH may carry one per string.
+/// Maximum number of literals in one command. Most commands need at most a few; SEARCH may have one per search string.
 const LITERALS_MAX: usize = 64;
 /// Longest tag that is sent back when a command is refused before parsing.
 const TAG_OCTETS_MAX: usize = 64;
-/// An incomplete line stays in the driver's buffer up to this size, so that octets that trickle in do not count as
-/// activity there.
+/// Octets of an incomplete line that stay in the driver's buffer. The driver gives a client more time when octets are
+/// taken from the buffer, so taking them early would let a client trickle for ever.
 const LINE_OCTETS_LEFT: usize = 8 * 1024;
-/// Literals up to this size, octets, stay in memory, where the bounds of one session suffice. The session keeps a
-/// larger one in a file; only APPEND may send one.
+/// Largest literal that is kept in memory, octets, within the bounds of one session. The session keeps a larger one,
+/// which only APPEND may send, in a file.
 pub(crate) const LITERAL_OCTETS_SMALL: u64 = 64 * 1024;
-/// Octets of a line's end that are kept while skipping, to detect an announced literal.
+/// Octets kept of the end of a line while a refused command is skipped: enough to find an announced literal.
 const TAIL_OCTETS: usize = 32;
 
 /// Bounds in the current state of the session.
@@ -22,7 +22,8 @@ pub(crate) struct FrameBounds {
     pub(crate) line: usize,
     /// Octets of one literal.
     pub(crate) literal: u64,
-    /// Octets of one command that are held in memory, without an APPEND's message. That is held too if it has at most 64 KiB.
+    /// Octets of one command that are held in memory. The message of an APPEND, if it has at most 64 KiB, is held in
+    /// addition.
     pub(crate) command: usize,
     /// Octets of a literal of APPEND; `None` where APPEND is not allowed.
     pub(crate) append: Option<u64>,
@@ -75,8 +76,8 @@ pub(crate) struct Framer {
 }
 
 impl Framer {
-    /// Takes what can be used from `input`. Parts of an incomplete command are moved out of `input`, so that a large literal
-    /// never reaches the driver's bound.
+    /// Takes what can be used from `input`. Parts of an incomplete command are moved out of `input`, so that a large
+    /// literal never reaches the driver's bound.
     pub(crate) fn advance(&mut self, input: &mut BytesMut, bounds: &FrameBounds) -> Frame {
         loop {
             if let Some(octets) = self.take_literal(input) {
@@ -123,7 +124,7 @@ impl Framer {
         self.buffer.len()
     }
 
-    /// The large literal cannot be kept: skips the rest of the command.
+    /// Skips the rest of the command, because its large literal cannot be kept.
     pub(crate) fn give_up(&mut self, refusal: FrameRefusal) {
         if self.refused.is_none() {
             self.refuse(refusal);
@@ -144,7 +145,8 @@ impl Framer {
         }
     }
 
-    /// Moves octets of the current literal; returns those of a large one.
+    /// Takes octets of the current literal from `input`: a small literal is collected here, octets of a large one are
+    /// returned.
     fn take_literal(&mut self, input: &mut BytesMut) -> Option<Bytes> {
         let taken = input.len().min(usize::try_from(self.literal_left).unwrap_or(usize::MAX));
         let octets = input.split_to(taken);
@@ -209,7 +211,7 @@ impl Framer {
         words.nth(1).is_some_and(|word| word.eq_ignore_ascii_case(b"APPEND"))
     }
 
-    /// Skips the rest of the command.
+    /// Drops what was received of the command, except its tag, and skips the rest.
     fn refuse(&mut self, refusal: FrameRefusal) {
         let head = self.buffer.get(..self.buffer.len().min(TAG_OCTETS_MAX)).unwrap_or_default();
         let tag = head.split(|octet| *octet == b' ').next().filter(|tag| tag.len() < head.len());
@@ -239,7 +241,7 @@ struct AnnouncedLiteral {
     synchronizing: bool,
 }
 
-/// `{n}` or `{n+}` before the CRLF that ends `line` (RFC 7888 §4).
+/// Reads `{n}` or `{n+}` before the line end of `line` (RFC 3501 §4.3, RFC 7888).
 fn announced_literal(line: &[u8]) -> Option<AnnouncedLiteral> {
     let text = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n"))?.strip_suffix(b"}")?;
     let (text, synchronizing) = match text.strip_suffix(b"+") {
@@ -255,7 +257,8 @@ fn announced_literal(line: &[u8]) -> Option<AnnouncedLiteral> {
     Some(AnnouncedLiteral { octets: digits.parse().unwrap_or(u64::MAX), synchronizing })
 }
 
-/// Takes one plain line for SASL and IDLE (no literals). `Err` when it is longer than `octets_max`.
+/// Takes one plain line for SASL and IDLE (no literals). `Err` when it is longer than `octets_max` or ends in LF
+/// without CR.
 pub(crate) fn plain_line(input: &mut BytesMut, octets_max: usize) -> Result<Option<Bytes>, FrameRefusal> {
     let Some(end) = input.iter().take(octets_max + 2).position(|octet| *octet == b'\n') else {
         return if input.len() > octets_max { Err(FrameRefusal::LineTooLong) } else { Ok(None) };

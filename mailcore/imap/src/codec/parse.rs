@@ -15,7 +15,7 @@ use super::parse_search::search;
 use super::sequence::SequenceSet;
 use super::{date, utf7};
 
-/// Names and values of an ID command (RFC 2971 §3.3: 30 pairs).
+/// Maximum number of strings in an ID command: RFC 2971 §3.3 allows 30 pairs of a field and its value.
 const ID_STRINGS_MAX: usize = 60;
 /// Maximum number of arguments of ENABLE and of CREATE.
 const ITEMS_MAX: usize = 32;
@@ -134,7 +134,7 @@ fn id(cursor: &mut Cursor<'_>) -> Result<Command> {
     Ok(Command::Id)
 }
 
-/// Reads ENABLE (RFC 5161 §3.1). No extension here has to be enabled.
+/// Reads ENABLE (RFC 5161 §3.1). The names are discarded, as no extension here has to be enabled.
 fn enable(cursor: &mut Cursor<'_>) -> Result<Command> {
     for _ in 0..ITEMS_MAX {
         cursor.atom()?;

@@ -55,7 +55,7 @@ pub(super) fn list(cursor: &mut Cursor<'_>) -> Result<Command> {
     Ok(Command::List(list))
 }
 
-/// RFC 5258 §3.1: RECURSIVEMATCH only together with another option.
+/// Reads selection options. RECURSIVEMATCH needs another option (RFC 5258 §3.1); here it must be SUBSCRIBED.
 fn select_options(cursor: &mut Cursor<'_>) -> Result<ListSelect> {
     let mut select = ListSelect::default();
     for option in cursor.list(OPTIONS_MAX, Cursor::word)? {
@@ -74,7 +74,8 @@ fn select_options(cursor: &mut Cursor<'_>) -> Result<ListSelect> {
     Ok(select)
 }
 
-/// RFC 5258 §3.2, RFC 5819 §2. CHILDREN and SPECIAL-USE attributes are always sent.
+/// Reads `RETURN (...)` (RFC 5258 §3.2, RFC 5819 §2). CHILDREN and SPECIAL-USE change nothing: their attributes are
+/// always sent.
 fn return_options(cursor: &mut Cursor<'_>, list: &mut ListArguments) -> Result<()> {
     if cursor.word()? != "RETURN" {
         return Err(ParseError("RETURN was expected"));

@@ -10,7 +10,7 @@ use super::sequence::SequenceSet;
 
 /// Deepest nesting of NOT, OR and parentheses. Clients chain one OR per address of an address book.
 const DEPTH_MAX: usize = 128;
-/// Maximum number of keys in one SEARCH.
+/// Maximum number of keys in one SEARCH. Each may be tested against every message.
 const KEYS_MAX: usize = 1_000;
 /// Maximum number of options in one RETURN.
 const OPTIONS_MAX: usize = 8;

@@ -61,7 +61,7 @@ impl SequenceSet {
         merged
     }
 
-    /// Whether a plain number (not a range up to `*`) is above `last`.
+    /// Whether the set names a number above `last`. Ranges with `*` are not counted.
     pub(crate) fn is_beyond(&self, last: u32) -> bool {
         self.0.iter().any(|ends| match ends {
             (SequenceNumber::Number(first), SequenceNumber::Number(second)) => first.max(second).get() > last,

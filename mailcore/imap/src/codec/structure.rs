@@ -99,7 +99,7 @@ impl StructureWriter<'_> {
         }
     }
 
-    /// Writes the end of both extensions: disposition, language, location.
+    /// Writes the end that `body-ext-1part` and `body-ext-mpart` share: disposition, language, location.
     fn extension(&mut self, part: &MimePart) {
         self.wire.push(b' ');
         match &part.attributes.disposition {

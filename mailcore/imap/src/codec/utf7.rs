@@ -37,8 +37,8 @@ fn flush(wire: &mut String, shifted: &mut Vec<u8>) {
     }
 }
 
-/// Decodes modified UTF-7. `None` when `wire` is not the canonical form: a client would see two spellings of one name as
-/// two mailboxes.
+/// Decodes modified UTF-7. `None` when `wire` is not the canonical form: a client would see two spellings of one name
+/// as two mailboxes.
 pub(crate) fn decode(wire: &[u8]) -> Option<String> {
     let wire = std::str::from_utf8(wire).ok().filter(|wire| wire.is_ascii())?;
     let mut text = String::with_capacity(wire.len());

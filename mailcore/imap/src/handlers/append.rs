@@ -38,8 +38,9 @@ pub(crate) async fn append(context: &CommandContext<'_>, append: command::Append
 }
 
 /// Whether every LF has its CR (RFC 3501 §6.3.11, RFC 5322 §2.3); SMTP, POP3 and the offsets of `BODY[n]` rely on it. A
-/// message with bare LFs is refused, not mended: a fetched message must be, octet for octet, the appended one, or a client that
-/// compares them, as migration tools do, appends it again and again. A CR without LF ends no line, and is allowed.
+/// message with bare LFs is refused, not mended: a fetched message must be, octet for octet, the appended one, or a
+/// client that compares them, as migration tools do, appends it again and again. A CR without LF ends no line, and is
+/// allowed.
 fn has_crlf_only(message: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', message)
         .all(|at| at.checked_sub(1).and_then(|before| message.get(before)) == Some(&b'\r'))

@@ -18,7 +18,7 @@ use super::capability::capabilities;
 
 /// Refused logins on one connection, after which it is closed.
 const LOGIN_FAILURES_MAX: u8 = 5;
-/// Text of the reply when the password was not checked.
+/// Text of the reply when a login is throttled: the password was not checked.
 const TOO_MANY_REFUSED: &str = "Too many refused logins, try again later";
 
 /// STARTTLS (RFC 3501 §6.2.1).
@@ -48,7 +48,7 @@ pub(crate) async fn login(
     verify(connection, failures, name, &password, out).await
 }
 
-/// AUTHENTICATE (RFC 3501 §6.2.2); `initial` is SASL-IR's response.
+/// AUTHENTICATE (RFC 3501 §6.2.2); `initial` is the initial response (RFC 4959).
 pub(crate) async fn authenticate(
     connection: &Connection,
     failures: &mut u8,
@@ -159,7 +159,7 @@ fn wrong() -> StatusResponse {
     StatusResponse::no("AUTHENTICATIONFAILED", "Wrong name or password")
 }
 
-/// Refuses a login: with a delay after the first refusal, and closes after [`LOGIN_FAILURES_MAX`].
+/// Refuses a login, from the second refusal on after a delay. The connection is closed at [`LOGIN_FAILURES_MAX`].
 async fn refuse(
     connection: &Connection,
     failures: &mut u8,

@@ -6,7 +6,7 @@ use crate::codec::StatusResponse;
 use crate::connection::Connection;
 use crate::state::{Completion, Continuation};
 
-/// The same before and after login, as some clients ask only once.
+/// The capabilities of every connection. They are the same before and after login, as some clients ask only once.
 const CAPABILITIES: &str = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN \
     SPECIAL-USE CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH";
 

@@ -10,8 +10,8 @@ use crate::mailbox::{MailboxAccess, SelectedMailbox};
 
 use super::expunge::{expunge_issued, read_only};
 
-/// COPY and MOVE, all or nothing: a number of an expunged message refuses the command (RFC 2180 §4.4.1), an unknown UID is
-/// ignored (RFC 3501 §6.4.8).
+/// COPY and MOVE, all or nothing: the command is refused when a number names an expunged message (RFC 2180 §4.4.1). An
+/// unknown UID is ignored (RFC 3501 §6.4.8).
 pub(crate) async fn copy(
     context: &CommandContext<'_>,
     selected: &SelectedMailbox,

@@ -1,7 +1,7 @@
 //! FETCH and UID FETCH (RFC 3501 §6.4.5).
 //!
-//! Flags and UIDs are in memory; other items need the rows of the messages, read in batches with the derived columns that
-//! the items need. Octets of bodies are read in pieces while they are sent.
+//! Flags and UIDs are in memory; other items need the rows of the messages, read in batches with the derived columns
+//! that the items need. Octets of bodies are read in pieces while they are sent.
 
 mod expunged;
 mod item;
@@ -51,7 +51,7 @@ pub(crate) async fn fetch(
         newly_seen,
     };
     let reply = sending.all(&indices, out).await?;
-    // The command has also changed the flags of a message that could not be sent.
+    // The command has set `\Seen` also on messages whose responses could not be sent: report their new flags.
     for uid in std::mem::take(&mut sending.newly_seen) {
         if let Some(index) = selected.index_of(uid) {
             out.put(selected.flags_line(index, fetch.messages.numbers));
@@ -100,7 +100,8 @@ impl FetchResponses<'_> {
         })
     }
 
-    /// Sends one message's response. RFC 3501 §6.4.8: a UID that does not exist is ignored.
+    /// Sends one message's response. An expunged message is ignored if named by UID (RFC 3501 §6.4.8), and otherwise
+    /// gets the response of [`expunged`].
     async fn one(
         &mut self,
         index: usize,

@@ -11,7 +11,7 @@ use crate::context::CommandContext;
 
 use super::status::status_line;
 
-/// Octets of reference and pattern together: longer patterns than any name match nothing.
+/// Longest reference and pattern together, octets. A longer pattern matches nothing; names are much shorter.
 const PATTERN_OCTETS_MAX: usize = 1_024;
 
 /// Names tested before other sessions get a turn.
@@ -151,7 +151,7 @@ pub(crate) async fn lsub(
 /// Reference and pattern joined: `*` matches anything, `%` anything within a level (RFC 3501 §6.3.8).
 struct Glob {
     pattern: String,
-    /// INBOX matches in any case (RFC 3501 §5.1).
+    /// The pattern in upper case, for INBOX, which matches in any case (RFC 3501 §5.1).
     upper: String,
 }
 
@@ -176,8 +176,8 @@ impl Glob {
     }
 }
 
-/// For each octet of the pattern, tracks the prefixes of the name that can match up to it: the work is at most the product
-/// of both lengths.
+/// Whether a pattern matches a name. After each octet of the pattern, `reached` marks the prefixes of the name that the
+/// pattern so far can match: the work is at most the product of both lengths.
 fn glob(pattern: &str, name: &str) -> bool {
     let name = name.as_bytes();
     let mut reached = vec![false; name.len() + 1];

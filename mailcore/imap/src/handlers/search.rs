@@ -1,7 +1,7 @@
 //! SEARCH and UID SEARCH (RFC 3501 §6.4.4; ESEARCH, RFC 4731).
 //!
-//! Each message is read only as far as the answer needs: first flags and UID from memory, then the row with the kept header
-//! fields, then the header, then the body in pieces.
+//! Each message is read only as far as the answer needs: first flags and UID from memory, then the row with the kept
+//! header fields, then the header, then the body in pieces.
 
 mod body;
 mod content;
@@ -59,7 +59,7 @@ pub(crate) async fn search(
     StatusResponse::ok("SEARCH completed")
 }
 
-/// The messages that match, ascending.
+/// The indices, among `indices`, of the messages that match, ascending.
 async fn in_turn(
     context: &CommandContext<'_>,
     selected: &SelectedMailbox,

@@ -21,7 +21,7 @@ pub(crate) async fn select(
     read_only: bool,
     out: &mut OutputBuffer<'_>,
 ) -> Completion {
-    // Before the read: a message that arrives meanwhile must cause another read.
+    // Notices are marked as seen before the read: a message that arrives meanwhile must cause another read.
     account.notices.borrow_and_update();
     let context = connection.context(account);
     if let Some(before) = before {

@@ -47,7 +47,7 @@ pub(crate) async fn status_line(
     Ok(format!("* STATUS {} ({})\r\n", encode::mailbox(&info.name), words.join(" ")))
 }
 
-/// Number of `\Recent` messages. Only the first recent UID is recorded, so the messages that still exist are counted here.
+/// Counts the `\Recent` messages. Only the first recent UID is recorded, and some messages after it may be gone.
 async fn recent(context: &CommandContext<'_>, info: &MailboxInfo) -> Result<usize, StatusResponse> {
     let first = context.config.recents.first(context.account.id, info);
     if first >= info.uid_next || info.messages == 0 {

@@ -3,8 +3,8 @@
 //!
 //! The converted message decodes to the same leaves, with the same types, charsets and header fields. Signed and
 //! encrypted parts are never changed (RFC 1847 §2.1, RFC 2480 §4), and a message that can only be converted by guessing
-//! is refused. One pass, within the bounds of [`MimePart::of`]; the result is at most 1.5 times as long, plus a few octets
-//! per part.
+//! is refused. The conversion takes one pass, within the bounds of [`MimePart::of`]. Bodies grow by at most half, plus
+//! a few octets per part; headers can grow more, by labels and encoded words.
 
 use super::split::PARTS_MAX;
 use super::{ContentFields, FIELDS_MAX, MimePart, PartContent};
@@ -12,11 +12,11 @@ use crate::headers::{HeaderField, HeaderSection, fields};
 use crate::transfer_encode::{base64_octets, put_base64, put_quoted_printable};
 use crate::{decode_words, encode_words};
 
-/// Longest field value that is encoded, octets.
+/// Longest field value that is encoded, octets. A longer one makes the message unconvertible.
 const VALUE_OCTETS_MAX: usize = 64 * 1024;
 /// Characters of a field name shown in a refusal.
 const NAME_CHARS_SHOWN: usize = 40;
-/// The new label of a part that was declared 8 bit and needs no encoding.
+/// The new label of a composite part that was declared 8bit or binary, and of an ASCII leaf that was declared 8bit.
 const SEVEN_BIT: &str = "7bit";
 
 /// Why a message cannot be converted. The text is printable ASCII, for the SMTP reply and the report to the sender.
@@ -31,7 +31,7 @@ pub enum Unconvertible {
     /// 8-bit octets in a composite type, which cannot be encoded as a whole (RFC 2045 §6.4).
     #[error("it holds 8-bit octets in a part of type {0}, which must not be encoded")]
     Composite(String),
-    /// 8-bit octets in a part whose label is an encoding, or unknown.
+    /// 8-bit octets in a part whose Content-Transfer-Encoding names an encoding such as base64, or is unknown.
     #[error("it holds 8-bit octets in a part that is labelled as encoded")]
     Encoded,
     /// The structure exceeds the parser's bounds, or is malformed so that two readers may see two messages.
@@ -42,7 +42,7 @@ pub enum Unconvertible {
 /// Returns the message in 7-bit octets; the same octets when it is 7-bit already.
 pub fn seven_bit(message: &[u8]) -> Result<Vec<u8>, Unconvertible> {
     let root = MimePart::of(message);
-    // Room for the worst case, base64 of everything. Untouched pages cost no memory.
+    // Room for base64 of the whole message, with its line ends. Pages that are never written cost no memory.
     let converted = Vec::with_capacity(message.len() + message.len() / 2);
     let mut converter = Converter { message, converted, at: 0, parts: 0 };
     converter.entity(&root, EntityContext::Message)?;
@@ -50,7 +50,7 @@ pub fn seven_bit(message: &[u8]) -> Result<Vec<u8>, Unconvertible> {
     Ok(converter.converted)
 }
 
-/// The context of an entity.
+/// Where an entity stands in the message.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum EntityContext {
     /// A whole message, whose header holds MIME-Version (RFC 2045 §4).
@@ -93,7 +93,7 @@ impl Converter<'_> {
     fn entity(&mut self, part: &MimePart, place: EntityContext) -> Result<(), Unconvertible> {
         self.parts += 1;
         if self.parts >= PARTS_MAX {
-            // A part beyond the parser's bounds would be taken for an epilogue.
+            // The parser takes parts beyond its bounds for an epilogue, whose 8-bit octets `gap` would replace.
             return Err(Unconvertible::Structure);
         }
         self.gap(offset(part.header.start))?;
@@ -175,7 +175,7 @@ impl Converter<'_> {
         let (start, headers, mut has_version) = (offset(part.header.start), HeaderSection::of(header), false);
         for field in fields(header) {
             let span = headers.span(&field);
-            // Lines that are not fields.
+            // Copies the lines before this field that are not fields.
             self.ascii(start + span.start)?;
             has_version |= field.is("MIME-Version");
             if encoding.is_some() && field.is("Content-Transfer-Encoding") {
@@ -212,7 +212,8 @@ impl Converter<'_> {
     }
 
     /// Copies what stands between parts: boundaries, preamble and epilogue. Readers do not show these (RFC 2046 §5.1.1)
-    /// and they cannot be encoded, so `?` replaces their 8-bit octets.
+    /// and they cannot be encoded, so `?` replaces their 8-bit octets. Refuses 8-bit octets in a line that begins with
+    /// `--`, which may be a boundary.
     fn gap(&mut self, end: usize) -> Result<(), Unconvertible> {
         let octets = self.message.get(self.at..end).ok_or(Unconvertible::Structure)?;
         if octets.is_ascii() {
@@ -249,7 +250,8 @@ fn is_as_read(part: &MimePart, header: &[u8]) -> bool {
         && read.media.is_none_or(|media| media == part.media)
 }
 
-/// Writes a field in encoded words, if its text may hold them (RFC 2047 §5 rule 1).
+/// Writes a field in encoded words (RFC 2047 §5 rule 1). Refuses a field that is not unstructured text, a value that is
+/// too long, and octets that are not UTF-8.
 fn encoded(field: &HeaderField<'_>) -> Result<String, Unconvertible> {
     let is_unstructured = ["Subject", "Comments", "Content-Description"].into_iter().any(|name| field.is(name))
         || field.name().get(..2).is_some_and(|begin| begin.eq_ignore_ascii_case("X-"));

@@ -5,9 +5,10 @@ use memchr::memchr;
 use super::{ContentFields, MediaType, MimePart, PartContent};
 use crate::ImapEnvelope;
 
-/// Deepest nesting of multiparts and messages.
+/// Deepest nesting of multiparts and messages; deeper ones stay undivided. The parser recurses, so the bound limits its
+/// stack.
 pub const PART_DEPTH_MAX: usize = 64;
-/// Maximum number of parts of one message.
+/// Maximum number of parts of one message; the parts beyond it are taken for an epilogue.
 pub(super) const PARTS_MAX: usize = 10_000;
 /// Longest boundary, octets. RFC 2046 §5.1.1 allows 70. Each line is compared with every open boundary, so the bound
 /// limits the work.
@@ -48,8 +49,8 @@ struct PartSplitter<'a> {
 }
 
 impl<'a> PartSplitter<'a> {
-    /// Parses the part that begins here; `default` gives its media type when it has none of its own. Returns it and why it
-    /// ended; the boundary line is consumed.
+    /// Parses the part that begins here; `default` gives its media type when it has none of its own. Returns it and why
+    /// it ended; the boundary line is consumed.
     fn part(&mut self, depth: usize, default: fn() -> MediaType) -> (MimePart, RunEnd) {
         self.parts += 1;
         let start = self.at;

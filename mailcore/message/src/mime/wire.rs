@@ -67,7 +67,7 @@ impl MimePart {
 }
 
 impl ContentAttributes {
-    /// Writes one octet when the part has none of these fields, as most have.
+    /// Writes the fields. A part without any of them, the common case, takes one octet.
     fn write(&self, writer: &mut ColumnWriter) {
         writer.number(u64::from(*self != Self::default()));
         if *self == Self::default() {

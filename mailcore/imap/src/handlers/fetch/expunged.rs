@@ -1,7 +1,8 @@
 //! The response for a message that another session has expunged.
 //!
-//! RFC 2180 §4.1.2: the expunge was not reported to the client, and may not be during FETCH. The client gets the known data
-//! of the message, and NIL or nothing for the rest; a refusal of the whole command would look like an error of the server.
+//! RFC 2180 §4.1.2: the expunge was not reported to the client, and may not be during FETCH. The client gets the known
+//! data of the message, and NIL or nothing for the rest; a refusal of the whole command would look like an error of the
+//! server.
 
 use jiff::Timestamp;
 use provost_message::ImapEnvelope;
@@ -12,8 +13,8 @@ use crate::codec::envelope::envelope;
 
 use super::item::{MessageData, label};
 
-/// `body-fields` of a text without parameters and octets. Other servers send the same for an expunged message, and clients
-/// that cache structures recognize it as absent.
+/// The structure of an empty text part. Other servers send the same for an expunged message, and clients that cache
+/// structures recognize it as absent.
 const NO_BODY: &str = r#""text" "plain" NIL NIL NIL "7bit" 0 0"#;
 
 /// `* 2 FETCH (...)` for a message of which only flags and UID are known.
@@ -49,7 +50,7 @@ fn write_item(wire: &mut Vec<u8>, item: &FetchItem, data: &MessageData) {
     wire.extend_from_slice(text.as_bytes());
 }
 
-/// A section with the value NIL. RFC 3501 §7.4.2: NIL has no origin.
+/// A section with the value NIL, which is sent without an origin.
 fn nil_section(section: &BodySection) -> String {
     format!("{} NIL", label(section, None))
 }

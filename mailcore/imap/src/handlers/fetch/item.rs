@@ -153,7 +153,7 @@ async fn of_section(
         return Ok(PreparedItem::Stream { label, range: partial_range(partial, 0..octets) });
     }
     match locate(section, source.structure().await?, octets) {
-        // RFC 3501 §7.4.2: NIL has no origin.
+        // The message has no such part. The answer NIL is sent without an origin.
         None => Ok(PreparedItem::Text(format!("{} NIL", self::label(section, None)).into_bytes())),
         Some(OctetRange::Octets(range)) => Ok(PreparedItem::Stream { label, range: partial_range(partial, range) }),
         Some(OctetRange::Fields { header, names, not }) => {
@@ -172,7 +172,8 @@ fn literal(label: &str, octets: &[u8], partial: Option<PartialRange>) -> Prepare
     PreparedItem::Text(wire)
 }
 
-/// The name of a section in the response, such as `BODY[1.HEADER.FIELDS (From)]<0>`: as requested, with the origin only.
+/// The name of a section in the response, such as `BODY[1.HEADER.FIELDS (From)]<0>`: as requested, but of the partial
+/// only the origin.
 pub(super) fn label(section: &BodySection, partial: Option<PartialRange>) -> String {
     let mut words: Vec<String> = section.part.iter().map(u32::to_string).collect();
     match &section.text {

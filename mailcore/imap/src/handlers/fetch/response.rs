@@ -14,7 +14,8 @@ use super::item::{MessageData, PreparedItem};
 use super::needs::FetchNeeds;
 use super::stream;
 
-/// Octets of items prepared before any is sent: for nearly every FETCH a read error then shows before the response begins.
+/// Octets of items prepared before any is sent: for nearly every FETCH a read error then shows before the response
+/// begins.
 const HELD_OCTETS_MAX: usize = 256 * 1024;
 
 /// The FETCH response for one message.
@@ -25,8 +26,8 @@ pub(super) struct FetchResponse<'a> {
 }
 
 impl FetchResponse<'_> {
-    /// Sends the response whole, or nothing of it when the message cannot be read. Items are prepared before the first one is
-    /// sent, up to [`HELD_OCTETS_MAX`].
+    /// Sends the response whole, or nothing of it when the message cannot be read. Items are prepared before the first
+    /// one is sent, up to [`HELD_OCTETS_MAX`]; if a read fails after that, the connection is closed.
     ///
     /// This command has changed the flags of the messages in `newly_seen`; the response includes their flags.
     pub(super) async fn send(
@@ -85,7 +86,7 @@ impl UnsentItems {
         self.items.push(ready);
     }
 
-    /// The first octets of the message that will be sent.
+    /// The first range of the message's octets that will be sent.
     fn first_range(&self) -> Option<Range<u64>> {
         self.items.iter().find_map(PreparedItem::range)
     }

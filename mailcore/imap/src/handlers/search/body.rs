@@ -1,4 +1,5 @@
-//! Searches texts in a message body (RFC 3501 §6.4.4 BODY, TEXT), read and decoded in pieces, a few at a time per process.
+//! Searches texts in a message body (RFC 3501 §6.4.4 BODY, TEXT), which is read and decoded in pieces. A process
+//! decodes only a few pieces at a time.
 
 use std::ops::Range;
 
@@ -45,7 +46,8 @@ async fn whole(
     let turn = context.config.searches.turn().await;
     let message = source.read_all().await?;
     let work = move || {
-        // Held by the blocking task, not by the future: when a client disconnects, the task still runs and needs its turn.
+        // Held by the blocking task, not by the future: when a client disconnects, the task still runs and needs its
+        // turn.
         let _turn = turn;
         search.whole(&message);
         search.finish()

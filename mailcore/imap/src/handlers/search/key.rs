@@ -117,7 +117,7 @@ fn leaf(key: &SearchKey, subject: &SearchCandidate, content: &LoadedContent<'_>)
         SearchKey::Header { name, text } => content.field_has(name, text)?,
         SearchKey::Body(text) => content.body_has(text)?,
         SearchKey::Text(text) => content.header_has(text)? || content.body_has(text)?,
-        // Resolved before the test.
+        // `ResolvedKey::new` leaves none of these as a leaf.
         SearchKey::Sequence(_) | SearchKey::Uid(_) | SearchKey::Not(_) | SearchKey::Or(..) | SearchKey::And(_) => false,
     })
 }
