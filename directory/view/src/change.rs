@@ -222,7 +222,7 @@ impl AccountWatch {
         self.signal.as_ref().map_or(0, |signal| signal.count.load(Ordering::Acquire))
     }
 
-    /// Whether the person is no longer as they were at the login or the last [`AccountWatch::read_person`]. Costs nothing while
+    /// Whether the person has changed since the login or the last [`AccountWatch::read_person`]. Costs nothing while
     /// the account has not changed.
     pub fn has_changed(&mut self, view: &View) -> bool {
         // Read before the snapshot, so that a publish in between counts as a new signal.
@@ -237,8 +237,8 @@ impl AccountWatch {
         has_changed
     }
 
-    /// Whether the session must end: the person is gone, may no longer log in, or has different passwords than at the login.
-    /// Marks the current state as seen; once true, stays true.
+    /// Whether the session must end: the person is gone, may no longer log in, or has other passwords than at the
+    /// login. Marks the current state as seen; once true, stays true.
     pub fn is_revoked(&mut self, view: &View) -> bool {
         if !self.is_revoked && self.has_changed(view) {
             let now = self.read_person(view);

@@ -1,8 +1,8 @@
 //! Recent refused logins by account and by source. A source that keeps guessing is throttled: its passwords are no
 //! longer checked.
 //!
-//! Guesses from everywhere at one account must not lock its owner out. A source from which the owner has logged in before
-//! is familiar: only the refusals from that source count against it.
+//! Guesses from everywhere at one account must not lock its owner out. A source from which the owner has logged in
+//! before is familiar: only the refusals from that source count against it.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
