@@ -22,8 +22,8 @@ use crate::decode;
 use crate::outcome::{OperationFailure, judge, judge_bind};
 use crate::{Scope, ServerAddress};
 
-/// Maximum number of operations on one connection before it is replaced: the library never frees about seven octets per
-/// search.
+/// Maximum number of operations on one connection before it is replaced: the library never frees the message id of a
+/// search, about seven octets each.
 const OPERATIONS_MAX: u64 = 200_000;
 /// Longest life of a connection, so that a changed address record or certificate takes effect.
 const AGE_MAX: Duration = Duration::from_secs(3600);

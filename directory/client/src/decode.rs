@@ -5,7 +5,7 @@ use ldap3::controls::Control;
 use provost_entry::{AttributeDescription, Dn, Entry};
 use uuid::Uuid;
 
-/// Sync State control (RFC 4533 §2.2).
+/// Sync State control (RFC 4533 §2.3).
 pub(crate) const SYNC_STATE_OID: &str = "1.3.6.1.4.1.4203.1.9.1.2";
 /// Sync Info message (RFC 4533 §2.5).
 const SYNC_INFO_OID: &str = "1.3.6.1.4.1.4203.1.9.1.4";
@@ -22,7 +22,7 @@ const BOOLEAN: u64 = 1;
 const OCTET_STRING: u64 = 4;
 const SET: u64 = 17;
 
-/// The state of one entry in a Sync State control (RFC 4533 §2.2).
+/// The state of one entry in a Sync State control (RFC 4533 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EntryState {
     Present,
@@ -31,7 +31,7 @@ pub(crate) enum EntryState {
     Delete,
 }
 
-/// A Sync State control (RFC 4533 §2.2).
+/// A Sync State control (RFC 4533 §2.3).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct SyncState {
     pub(crate) state: EntryState,
@@ -161,7 +161,7 @@ fn components(tag: StructureTag) -> Option<SyncInfoFields> {
 }
 
 pub(crate) fn whole(octets: &[u8]) -> Option<StructureTag> {
-    // The library descends once per level: a value of nothing but headers would overflow the stack, which ends the process.
+    // The library recurses once per level: a value of nothing but headers would overflow the stack and end the process.
     is_shallow(octets).then(|| parse_tag(octets).ok()).flatten().map(|(_, tag)| tag)
 }
 
@@ -185,7 +185,7 @@ fn is_shallow(octets: &[u8]) -> bool {
     true
 }
 
-/// Tag, octets of the header, octets of the content.
+/// Returns the tag of the element that begins here, and the lengths of its header and content.
 fn header(octets: &[u8]) -> Option<(u8, usize, usize)> {
     let (tag, first) = (*octets.first()?, *octets.get(1)?);
     if first < 0x80 {

@@ -19,8 +19,8 @@ use crate::{
     DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerCondition, ServerRole, WriteConditions, WriteReceipt, tls,
 };
 
-/// Entries in one page of a search (RFC 2696). slapd's default soft limit is 500, and unlimited for our service
-/// identities.
+/// Entries in one page of a search (RFC 2696): bounds what the library queues. slapd returns at most 500 entries by
+/// default, but without a limit to our service identities.
 const PAGE_ENTRIES: i32 = 1000;
 /// Maximum number of entries of one search: twice the largest site.
 const SEARCH_ENTRIES_MAX: usize = 4_000_000;
@@ -85,9 +85,9 @@ impl Directory {
         &self.inner.config
     }
 
-    /// Reads the contextCSN of each server on a new connection with our identity, in the order of the configuration. The
-    /// circuit breakers and the failure counters do not see the results. A server that does not answer costs at most the
-    /// connect timeout and two operation timeouts.
+    /// Reads the contextCSN of each server on a new connection with our identity, in the order of the configuration.
+    /// The circuit breakers and the failure counters do not see the results. A server that does not answer costs at
+    /// most the connect timeout and two operation timeouts.
     pub async fn probe_servers(&self) -> Vec<ServerCondition> {
         let mut conditions = Vec::with_capacity(self.inner.servers.len());
         for server in &self.inner.servers {
@@ -108,14 +108,14 @@ impl Directory {
         self.read_from(Some(ServerRole::Provider), |server| search_at(server, &search)).await
     }
 
-    /// Searches at the writable provider, or at any healthy server while the provider does not answer: to show the newest
-    /// state there is.
+    /// Searches at the writable provider, or at any healthy server while the provider does not answer: to show the
+    /// newest state there is.
     pub async fn search_newest(&self, search: LdapSearch) -> Result<Vec<Entry>, DirectoryError> {
         let unavailable = match self.search_provider(search.clone()).await {
             Err(error @ DirectoryError::Unavailable(_)) => error,
             answered => return answered,
         };
-        // A replica may be empty, or may not have the newest entries: that it finds nothing means nothing.
+        // A replica may be empty or lack the newest entries, so an empty result from it proves nothing.
         let found = self.search(search).await?;
         if found.is_empty() { Err(unavailable) } else { Ok(found) }
     }
@@ -164,9 +164,10 @@ impl Directory {
 
     /// Verifies a password by a bind as `dn` on a separate connection. An empty password is refused here.
     ///
-    /// [`DirectoryError::InvalidCredentials`] comes only from a server that accepts our own identity and has a contextCSN. Every
-    /// other result, from every server that can be asked, is [`DirectoryError::Unavailable`]: it proves nothing about the
-    /// password (RFC 4511 appendix A: busy, unavailable, unwillingToPerform, referral and the like).
+    /// [`DirectoryError::InvalidCredentials`] comes only from a server that accepts our own identity and has a
+    /// contextCSN. When no such server accepts or refuses the password, the error is [`DirectoryError::Unavailable`]:
+    /// other results prove nothing about the password (RFC 4511 appendix A: busy, unavailable, unwillingToPerform,
+    /// referral and the like).
     pub async fn bind(&self, dn: &Dn, password: &str) -> Result<(), DirectoryError> {
         if password.is_empty() || dn.is_root() {
             return Err(DirectoryError::InvalidCredentials);
@@ -277,8 +278,10 @@ impl Directory {
         }
     }
 
-    /// Sends a write to the provider. Repeats it only when the first attempt certainly had no effect: on a connection
-    /// that had died, or once at the next provider (or the same name, resolved anew) when this one is not the provider.
+    /// Sends a write to the provider. Repeats it only when the first attempt certainly had no effect: on another
+    /// connection when an idle one had died, and once at the next provider when this one is busy, unreachable or not
+    /// the provider. A single provider is asked again only in the last case, because its name may now resolve to
+    /// another machine.
     async fn write(&self, operation: SingleRequest<'_>, controls: &[RawControl]) -> Result<LdapResult, DirectoryError> {
         let mut last = DirectoryError::Unavailable("no provider is configured, or it has failed recently".to_owned());
         let mut order = self.order(self.inner.writer.load(Ordering::Relaxed), Some(ServerRole::Provider));
@@ -323,7 +326,8 @@ impl Directory {
     }
 }
 
-/// Probes the servers before the present one until one is healthy again.
+/// Probes the servers that are preferred to the present one, and returns to each that is healthy again, until the first
+/// one serves.
 async fn return_to_preferred(inner: Weak<Inner>) {
     loop {
         tokio::time::sleep(RETURN_INTERVAL).await;
@@ -391,8 +395,8 @@ async fn bind_at(server: &PooledServer, suffix: &Dn, dn: &Dn, password: &str) ->
     }
 }
 
-/// Whether a server's refusal can be believed. One that was emptied, or is being filled, refuses every password: it has
-/// no contextCSN, or does not know our own identity.
+/// Checks whether a server's refusal of a password can be believed. A server that was emptied or is being filled
+/// refuses every password; such a server has no contextCSN, or does not know our own identity.
 async fn vouch_at(server: &PooledServer, suffix: &Dn) -> Result<(), OperationFailure> {
     let vouched = async { server.share().await?.connection.context_csn(suffix).await };
     match vouched.await {

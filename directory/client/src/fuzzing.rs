@@ -3,7 +3,8 @@
 use crate::cookie::CookieState;
 use crate::decode::{self, SyncInfo};
 
-/// A sequence of cookies: the merged cookie is no longer than all received ones, and merges into itself unchanged.
+/// A sequence of cookies: the merged cookie is no longer than all received ones together, and merging it alone gives
+/// the same cookie.
 pub fn cookies(cookies: &[&[u8]]) {
     let mut state = CookieState::default();
     for cookie in cookies {

@@ -12,11 +12,12 @@ const MESSAGE_CHARS_MAX: usize = 300;
 pub(crate) enum OperationFailure {
     /// The server's own decision; no other server is asked.
     Decided(DirectoryError),
-    /// Results 10, 52, 53: another server is the one to ask.
+    /// Referral (10), unavailable (52) or unwillingToPerform (53): another server is the one to ask.
     Topology(DirectoryError),
     /// Nothing was sent for a local reason, which is no evidence against the server.
     NotAsked(&'static str),
-    /// The server did not do it and reports so (busy, other), or could not be reached: certainly without effect.
+    /// The server reports that it did not do it (timeLimitExceeded, busy, other), or could not be reached: certainly
+    /// without effect.
     Undone(String),
     /// The connection broke, or the response could not be read: the write may have been done.
     Lost(String),
@@ -65,8 +66,8 @@ pub(crate) fn judge(result: &LdapResult) -> Result<(), OperationFailure> {
     })
 }
 
-/// Judges the result of a bind. Only a server that compared the password refuses it, with 48 or 49. After any other result
-/// another server is asked (RFC 4511 appendix A).
+/// Judges the result of a bind. Only a server that compared the password refuses it, with 48 or 49. After any other
+/// result another server is asked (RFC 4511 appendix A).
 pub(crate) fn judge_bind(result: &LdapResult) -> Result<(), OperationFailure> {
     match judge(result) {
         Err(OperationFailure::Decided(DirectoryError::InvalidCredentials)) => {

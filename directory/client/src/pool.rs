@@ -177,13 +177,14 @@ impl PooledServer {
         }
     }
 
-    /// Drops all connections: the next operation connects anew, perhaps to another machine under the same name.
+    /// Drops the connections for operations and paging: the next operation connects anew, perhaps to another machine
+    /// under the same name. Those for binds of users stay.
     pub(crate) fn forget_connections(&self) {
         lock(&self.shared).drain(..).for_each(|connection| connection.retire());
         lock(&self.paging).clear();
     }
 
-    /// Opens a connection with our identity to a server that is ready.
+    /// Opens a connection with our identity. Fails for a replica that is not ready.
     pub(crate) async fn open(&self) -> Result<Connection, OperationFailure> {
         let connection = Connection::open(&self.target).await?;
         let (dn, password) = &self.identity;

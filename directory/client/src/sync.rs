@@ -49,7 +49,7 @@ pub enum SyncEvent {
     Present(Vec<Uuid>),
     /// The entries were deleted.
     Delete(Vec<Uuid>),
-    /// The present phase ended: entries neither put nor present since the last cookie are gone.
+    /// The present phase ended: entries neither put nor present in this refresh are gone.
     RefreshPresentDone,
     /// The refresh is complete and the content whole; changes follow as they happen.
     RefreshDone,
@@ -101,7 +101,7 @@ impl SyncStream {
             if let Err(failure) = step {
                 self.ended = true;
                 if self.translator.refreshing {
-                    // The server answers but does not provide RFC 4533: the next attempt starts at another one.
+                    // The server may answer without providing RFC 4533, so the next attempt starts at another one.
                     self.directory.pass_over(self.server);
                 }
                 return Err(failure.of_read(&self.url));

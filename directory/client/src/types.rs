@@ -45,7 +45,7 @@ pub struct DirectoryConfig {
     pub operation_timeout: Duration,
 }
 
-/// The state of one server, asked by itself.
+/// The state of one server, as a probe of that server found it.
 #[derive(Clone, Debug)]
 pub struct ServerCondition {
     /// URL as configured.
@@ -67,7 +67,7 @@ pub enum Scope {
     Subtree,
 }
 
-/// A search request. Paged (RFC 2696) unless the scope is `Base`.
+/// A search request. Paged (RFC 2696) unless the scope is `Base` or the limit fits one page.
 #[derive(Clone, Debug)]
 pub struct LdapSearch {
     /// The base of the search.
@@ -102,7 +102,7 @@ pub struct WriteReceipt {
 /// Errors of an operation, by what the caller can do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DirectoryError {
-    /// noSuchObject (32), from a server that answers with certainty.
+    /// noSuchObject (32): the base of a search or the target of a write does not exist.
     #[error("no such entry: {0}")]
     NoSuchObject(String),
     /// entryAlreadyExists (68, RFC 4511 §4.1.9).
@@ -111,7 +111,7 @@ pub enum DirectoryError {
     /// assertionFailed (122, RFC 4528).
     #[error("the entry has changed meanwhile")]
     AssertionFailed,
-    /// The bind was refused: results 49 and 48.
+    /// The bind was refused: invalidCredentials (49) or inappropriateAuthentication (48).
     #[error("the credentials were refused")]
     InvalidCredentials,
     /// insufficientAccessRights (50, RFC 4511 §4.1.9).

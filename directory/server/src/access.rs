@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | anonymous | root DSE, subschema | nothing |
 //! | person | own entry without userPassword | own vacation and language; own password by RFC 3062 |
-//! | `auditor` | all without userPassword | nothing |
-//! | `mailcore` | all | nothing |
+//! | `auditor` | all without userPassword | own password by RFC 3062 |
+//! | `mailcore` | all | own password by RFC 3062 |
 //! | `provisioner`, root | all | all |
 
 use provost_entry::Dn;
@@ -30,8 +30,8 @@ const OWN_ATTRIBUTES: &[&str] = &[
 /// Options that people may use with these attributes. Every new description takes a place in a table that only grows,
 /// so a person who could invent options could fill it for all.
 const OWN_OPTIONS: &[&str] = &["lang-fr", "lang-en"];
-/// Octets that a person may write to their own entry in one request: enough for vacation texts, too few for a file
-/// store.
+/// Maximum number of octets that a person may write to their own entry in one request: enough for vacation texts, too
+/// few for a file store.
 const OWN_OCTETS_MAX: usize = 32 * 1024;
 
 /// The rights of one line of the table above.
@@ -90,8 +90,8 @@ impl Identity {
         Self { dn, rights, uuid }
     }
 
-    /// Whether the identity is one of the institution's own programs, which may send larger requests and have no search
-    /// limits.
+    /// Whether the identity is one of the institution's own programs, which may send larger requests and run many
+    /// searches at once.
     pub(crate) fn is_privileged(&self) -> bool {
         !matches!(self.rights, Rights::Anonymous | Rights::Person)
     }

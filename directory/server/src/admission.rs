@@ -16,11 +16,11 @@ pub struct AdmittedClient {
 
 /// The place of one connection in the counts of the process.
 pub trait ClientPlace: Send + Sync {
-    /// Counts `octets` of a large request, until it has been decoded and is released; `false` when there is no memory for
-    /// them. Called again while the request arrives.
+    /// Counts the `octets` of a large request that have arrived, until [`ClientPlace::release`]; `false` when there is
+    /// no memory for them. Called again with the new number while the request arrives.
     fn hold(&self, octets: usize) -> bool;
 
-    /// Releases the request.
+    /// Releases the octets, once the request has been decoded.
     fn release(&self);
 }
 

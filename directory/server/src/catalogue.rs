@@ -242,7 +242,7 @@ impl Catalogue {
         &self.types[usize::from(id)]
     }
 
-    /// Whether values may be transferred with `;binary` (RFC 4522 §4): those whose encoding is BER already.
+    /// Whether values may be transferred with `;binary` (RFC 4522 §3): those whose encoding is BER already.
     pub(crate) fn takes_binary(&self, id: TypeId) -> bool {
         matches!(self.type_of(id).syntax, Syntax::Ber | Syntax::Certificate)
     }

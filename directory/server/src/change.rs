@@ -49,7 +49,8 @@ pub(crate) struct WriteIdentity<'a> {
     pub(crate) sequence: &'a mut CsnSequence,
 }
 
-/// Checks a request and determines its changes. The tree gets new shared names, and is otherwise unchanged.
+/// Checks a request and determines its changes. The tree gets new shared names and, for an add, a reserved place;
+/// nothing else in it changes.
 pub(crate) fn prepare(
     tree: &mut Tree,
     operation: &WriteOperation,
@@ -63,7 +64,8 @@ pub(crate) fn prepare(
             Some(existing(tree, &parse_dn(dn)?)?)
         }
     };
-    // RFC 4528 §3: checked before anything else that could refuse, or a stale writer would get another result.
+    // RFC 4528 §3: the assertion comes before the checks of the write itself, or a stale writer would get another
+    // result.
     if let Some(place) = target {
         check_assertion(tree, tree.subject(place), author.identity, controls)?;
     }
@@ -229,7 +231,7 @@ fn add(
     let rdn_text = if is_suffix { dn.as_str().to_owned() } else { rdn.to_string() };
     let mut draft = EntryDraft { head, rdn: rdn_text, attributes: entry.attributes };
     if controls.assertion.is_some() {
-        // RFC 4528 §3: evaluated on the entry to be added, even when its name turns out to be taken.
+        // RFC 4528 §3: the assertion is evaluated on the entry to be added, even when its name turns out to be taken.
         draft.head.structural = constraint::structural_class(&tree.catalogue, &entry.classes)?;
         draft.head.classes = tree.names.class_list(&tree.catalogue.clone(), entry.classes.clone())?;
         let subject =
@@ -474,7 +476,7 @@ fn modify_dn(
 }
 
 /// Returns the subordinates that move with a renamed entry (RFC 4511 §4.9). Refused when they are too many, or when a
-/// resulting DN would be longer than a request can name.
+/// resulting DN would be longer or deeper than a request can name.
 fn moved_entries(tree: &Tree, place: EntryNumber, old_dn: &Dn, new_dn: &Dn) -> OperationResult<Vec<EntryNumber>> {
     if tree.subject(place).is_none_or(|subject| subject.children == 0) || old_dn.as_str() == new_dn.as_str() {
         return Ok(Vec::new());

@@ -29,7 +29,7 @@ pub(crate) fn check_values(tree: &Tree, type_id: TypeId, name: &str, values: &[V
             let text = format!("{name}: value #{i} invalid per syntax");
             return Err(Refusal::new(ResultCode::InvalidAttributeSyntax, text));
         }
-        // A clear password would be stored on disk and sent to every consumer.
+        // A password in clear would be stored on disk and sent to every consumer.
         if is_password && value.first() != Some(&b'{') {
             return Err(Refusal::new(
                 ResultCode::ConstraintViolation,

@@ -33,7 +33,7 @@ pub(crate) enum ControlledOperation {
 }
 
 impl ControlledOperation {
-    /// Returns the target of a write request.
+    /// Returns the operation of a write request.
     pub(crate) fn of(operation: &WriteOperation) -> Self {
         match operation {
             WriteOperation::Add { .. } => Self::Add,
@@ -43,12 +43,12 @@ impl ControlledOperation {
         }
     }
 
-    /// Whether an entry exists before it that can be read (RFC 4527 §3.1).
+    /// Whether an entry exists before the operation, for the pre-read control (RFC 4527 §3.1).
     fn reads_before(self) -> bool {
         matches!(self, Self::Modify | Self::ModifyDn | Self::Delete)
     }
 
-    /// Whether an entry exists after it that can be read (RFC 4527 §3.2).
+    /// Whether an entry exists after the operation, for the post-read control (RFC 4527 §3.2).
     fn reads_after(self) -> bool {
         matches!(self, Self::Add | Self::Modify | Self::ModifyDn)
     }

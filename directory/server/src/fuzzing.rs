@@ -68,7 +68,7 @@ fn element_comes_back(tag: u8, content: &[u8]) {
     }
 }
 
-/// Two decodes of a request agree, within its bounds, and its filter survives printing and parsing.
+/// Two decodes of a frame agree; a request keeps the bounds, and its filter survives printing and parsing.
 pub fn request(frame: &[u8]) {
     let (decoded, again) = (message::decode(frame), message::decode(frame));
     assert_eq!(format!("{decoded:?}"), format!("{again:?}"));
@@ -131,7 +131,7 @@ fn measure(filter: &Filter, depth: usize, nodes: &mut usize) -> bool {
     }
 }
 
-/// A valid sync cookie survives printing and parsing.
+/// A valid sync cookie survives printing and parsing, unless printing makes it too long.
 pub fn cookie(octets: &[u8]) {
     let Some(context) = ContextCsn::parse_cookie(octets) else { return };
     let written = context.cookie();

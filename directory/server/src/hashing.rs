@@ -1,10 +1,10 @@
-//! Bounds concurrent password hashing, which is slow by design and any client can trigger.
+//! Bounds concurrent password hashing, which is slow by design and which any client can trigger.
 
 use tokio::sync::Semaphore;
 
 use crate::refusal::{OperationResult, Refusal, ResultCode};
 
-/// Maximum number of passwords waiting to be hashed or verified; beyond, the result is `busy`.
+/// Maximum number of passwords that are being hashed or verified, or wait for it; beyond, the result is `busy`.
 const WAITING_MAX: usize = 256;
 
 /// A limit on concurrent password hashing.

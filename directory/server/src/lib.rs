@@ -1,7 +1,7 @@
-//! The embedded LDAP server: LDAPv3 over the project's schema, durable, an RFC 4533 provider.
+//! The embedded LDAP server: LDAPv3 over the project's schema. It is durable, and an RFC 4533 provider.
 //!
-//! The server handles entries, schema and access rules; it knows neither people nor mail. A client sees no difference
-//! from OpenLDAP except in speed.
+//! The server handles entries, schema and access rules; it knows neither people nor mail. What it supports, it does as
+//! OpenLDAP does.
 //!
 //! The path of a request: `session` cuts frames, `message` decodes one, `search` and `sync` answer from the `tree` in
 //! memory. Writes go through the single `committer`, which checks them (`change`), makes them durable (`storage`),
@@ -88,7 +88,7 @@ pub struct ServerConfig {
 
 /// A running server.
 pub struct Server {
-    /// The addresses it listens on, with the real ports.
+    /// The addresses it listens on, with the actual port where 0 was configured.
     pub addresses: Vec<SocketAddr>,
     stop: CancellationToken,
     sessions: TaskTracker,
@@ -101,7 +101,7 @@ pub struct Server {
 pub struct CommitterProbe(mpsc::WeakSender<WriteJob>);
 
 impl CommitterProbe {
-    /// Whether the committer died of a bug: only a restart revives it.
+    /// Whether the committer has ended. While the server runs, it ends only by a bug, and only a restart revives it.
     pub fn is_dead(&self) -> bool {
         self.0.upgrade().is_none_or(|jobs| jobs.is_closed())
     }

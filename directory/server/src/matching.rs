@@ -128,7 +128,7 @@ fn equal(c: &Catalogue, source: &impl AttributeSource, name: &AttributeDescripti
     Some(source.visit(&wanted, &mut |id, value| c.normalise(id, value).is_some_and(|value| value == assertion)))
 }
 
-/// Whether a value equals the assertion, or is on the other side of it than `excluded`.
+/// Whether the order of a value and the assertion is any but `excluded`.
 fn ordered(
     c: &Catalogue,
     source: &impl AttributeSource,
@@ -146,7 +146,7 @@ fn ordered(
     }))
 }
 
-/// A prepared substrings assertion; a missing end is empty.
+/// A prepared substrings assertion. An absent `initial` or `last` is empty, so that it matches every value.
 struct SubstringPattern {
     initial: Vec<u8>,
     any: Vec<Vec<u8>>,
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
     use provost_entry::Dn;
 
-    // RFC 4511 §4.5.1.7: three-valued, and RFC 4517 §4.2 for each kind of assertion.
+    // RFC 4511 §4.5.1.7: filters are three-valued. RFC 4517 §4.2: each kind of assertion.
     #[test]
     fn table() {
         let catalogue = Catalogue::load().unwrap();

@@ -10,9 +10,9 @@ use crate::refusal::{Refusal, ResultCode};
 
 /// Maximum number of controls in one request.
 pub(crate) const CONTROLS_MAX: usize = 16;
-/// Maximum number of attributes listed in one request.
+/// Maximum number of attributes selected by one search, or added or modified by one write.
 pub(crate) const ATTRIBUTES_MAX: usize = 1_000;
-/// Maximum number of values in one request.
+/// Maximum number of values in one add or modify request.
 pub(crate) const VALUES_MAX: usize = 100_000;
 /// Maximum number of items and operators of one filter.
 pub(crate) const FILTER_NODES_MAX: usize = 4_096;
@@ -181,7 +181,7 @@ pub(crate) fn response_tag(request: u8) -> u8 {
     }
 }
 
-/// A [`DecodeError`] before the message id is known.
+/// A [`DecodeError`] from a function that does not know the message id.
 enum EarlyError {
     Malformed,
     Refused(Refusal),
@@ -410,13 +410,13 @@ fn filter_node(body: &mut BerReader<'_>, depth: usize, nodes: &mut usize) -> Res
         0x87 => description(content).map_or(Filter::Undefined, Filter::Present),
         0xa8 => item(Filter::Approx)?,
         0xa9 => extensible(&mut inner)?,
-        // An unknown choice in this class: the CHOICE is extensible.
+        // An unknown context-specific tag: the CHOICE is extensible, so the item is Undefined.
         tag if tag & 0xc0 == 0x80 => Filter::Undefined,
         _ => return Err(EarlyError::Malformed),
     })
 }
 
-/// Decodes a MatchingRuleAssertion, which is always Undefined.
+/// Checks a MatchingRuleAssertion. It is always Undefined, because the server supports no extensible match.
 fn extensible(inner: &mut BerReader<'_>) -> Result<Filter, EarlyError> {
     let mut has_value = false;
     while !inner.is_empty() {
@@ -429,8 +429,8 @@ fn extensible(inner: &mut BerReader<'_>) -> Result<Filter, EarlyError> {
     if has_value { Ok(Filter::Undefined) } else { Err(protocol_error("an extensible match has no value")) }
 }
 
-/// Decodes a SubstringFilter: at least one part, in order (RFC 4511 §4.5.1.7.2). Empty parts are refused where they are
-/// prepared.
+/// Decodes a SubstringFilter: at least one part, in order (RFC 4511 §4.5.1.7.2). An empty part makes the item Undefined
+/// when it is evaluated.
 fn substring(inner: &mut BerReader<'_>) -> Result<Filter, EarlyError> {
     let attribute = description(inner.expect(OCTET_STRING)?);
     let mut parts = inner.within(SEQUENCE)?;

@@ -22,7 +22,7 @@ pub(crate) struct Description {
     pub(crate) type_id: TypeId,
 }
 
-/// The object classes of an entry, as given.
+/// The object classes that an entry lists.
 #[derive(Debug)]
 pub(crate) struct ClassList {
     pub(crate) listed: Vec<ClassId>,
@@ -67,12 +67,13 @@ fn parts_of(catalogue: &Catalogue, description: &AttributeDescription) -> Option
 }
 
 impl AttributeMeaning {
-    /// `None` when the schema lacks the type, or the type cannot be transferred with `;binary`.
+    /// Returns the meaning of a description. `None` when the schema lacks the type, or the type cannot be transferred
+    /// with `;binary`.
     pub(crate) fn of(catalogue: &Catalogue, description: &AttributeDescription) -> Option<Self> {
         parts_of(catalogue, description)
     }
 
-    /// Whether it covers an attribute of this type with these options (RFC 4512 §2.5.2).
+    /// Whether this meaning covers an attribute of this type with the options of `description` (RFC 4512 §2.5.2).
     pub(crate) fn covers(&self, catalogue: &Catalogue, type_id: TypeId, description: &str) -> bool {
         catalogue.is_subtype(type_id, self.type_id)
             && self.options.iter().all(|wanted| description.split(';').skip(1).any(|option| option == wanted))

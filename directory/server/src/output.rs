@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc};
 
-/// Maximum number of pieces of search results that wait for the socket, beside the one that is being written. A piece of
-/// 32 KiB for each of a thousand connections that read nothing must not fill the memory.
+/// Maximum number of pieces of search results that wait for the socket, besides the one that is being written. A piece
+/// of 32 KiB for each of a thousand connections that read nothing must not fill the memory.
 const BULK_MAX: usize = 1;
 /// How long the client may read nothing before the connection ends.
 const STALL_MAX: Duration = Duration::from_secs(30);
@@ -44,7 +44,7 @@ pub(crate) struct ResponseReceiver {
     waiting: Arc<Backlog>,
 }
 
-/// Makes a new pair.
+/// Makes the two ends of one connection's output.
 pub(crate) fn channel() -> (ResponseSender, ResponseReceiver) {
     let (bulk, bulk_out) = mpsc::channel(BULK_MAX);
     let (quick, quick_out) = mpsc::unbounded_channel();

@@ -17,7 +17,8 @@ const GENERATED_LETTERS: usize = 16;
 /// The alphabet of generated passwords, without characters that look alike.
 const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789+-=%.";
 
-/// Returns the identity that this name and password prove. Every refusal takes the same time and has the same text.
+/// Returns the identity that this name and password prove. A wrong password and an unknown name get the same refusal,
+/// and both cost at least one hash.
 pub(crate) async fn authenticate(shared: &ServerContext, dn: &str, password: Secret) -> OperationResult<Identity> {
     let dn = parse_dn(dn)?;
     let invalid = || Refusal::new(ResultCode::InvalidCredentials, "");

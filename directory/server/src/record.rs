@@ -29,7 +29,7 @@ pub(crate) struct EntryHead {
     pub(crate) modifier: u32,
     /// The list of object classes, as a number in its table.
     pub(crate) classes: u16,
-    /// The structural class.
+    /// The structural class, by its index in the catalogue: the order of the schema's classes must not change.
     pub(crate) structural: u16,
 }
 

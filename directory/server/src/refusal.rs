@@ -41,7 +41,8 @@ pub(crate) enum ResultCode {
     SyncRefreshRequired = 4096,
 }
 
-/// A refused operation, with the reason.
+/// A result (RFC 4511 §4.1.9): mostly of a refused operation, but success and the results of compare have the same
+/// form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// The result code.

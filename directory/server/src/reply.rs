@@ -182,7 +182,7 @@ pub(crate) fn sync_info(id: i32, info: &SyncInfo<'_>) -> Vec<u8> {
     w.into_octets()
 }
 
-/// Makes the paged results control of a response (RFC 2696 §3).
+/// Makes the paged results control of a response (RFC 2696 §2).
 pub(crate) fn paged_results(estimate: usize, cookie: &[u8]) -> ResponseControl {
     let mut w = BerWriter::default();
     w.within(SEQUENCE, |w| {

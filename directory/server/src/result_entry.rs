@@ -63,7 +63,7 @@ pub(crate) fn write(w: &mut BerWriter, entry: &VisibleEntry<'_>, selection: &Att
     write_named(w, &entry.tree.dn_of(entry.subject.parent, entry.subject.record), entry, selection);
 }
 
-/// Writes an entry under the name that it had when `seen` was taken.
+/// Writes an entry under the name `dn`, which may be an earlier one.
 pub(crate) fn write_named(w: &mut BerWriter, dn: &str, entry: &VisibleEntry<'_>, selection: &AttributeSelection) {
     w.within(SEARCH_RESULT_ENTRY, |w| {
         w.string(OCTET_STRING, dn.as_bytes());

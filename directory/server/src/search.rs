@@ -44,7 +44,7 @@ impl SearchScope {
         let place = match (existing(tree, &base), only) {
             (Ok(place), None) => place,
             (Err(refusal), None) => return Err(refusal),
-            // A person sees no names except those of their own entry's ancestors.
+            // A person may name only their own entry and its ancestors.
             (Ok(place), Some(own)) if tree.is_below(own, place) => place,
             _ => return Err(Refusal::new(ResultCode::NoSuchObject, "")),
         };
@@ -160,7 +160,8 @@ impl RunningSearch<'_> {
         let field = SearchScope::of(&tree, self.identity, self.request)?;
         if let (Some(assertion), Some(subject)) = (&controls.write.assertion, tree.subject(field.base)) {
             let visible = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
-            // Assertions on attributes that the identity may not read must not be evaluated either.
+            // An assertion on an entry that the identity may not read must not be evaluated: its result would reveal
+            // values.
             let hidden = field.only.is_some_and(|own| own != field.base);
             if hidden || matching::matches(&tree.catalogue, &visible, assertion) != Some(true) {
                 return Err(Refusal::new(ResultCode::AssertionFailed, ""));

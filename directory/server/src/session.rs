@@ -42,18 +42,19 @@ const FRAME_OCTETS_PERSON: usize = 256 * 1024;
 const FRAME_OCTETS_PRIVILEGED: usize = 16 * 1024 * 1024;
 /// Maximum number of running operations on one connection; beyond, no further request is read.
 const OUTSTANDING_MAX: usize = 1_024;
-/// A larger request counts as one operation per this many octets, which bounds the octets in memory too.
+/// A request counts as one further operation per this many octets, so that [`OUTSTANDING_MAX`] bounds the memory of
+/// requests too.
 const OUTSTANDING_OCTETS: usize = 4 * 1024;
 /// Maximum number of running searches on one connection, persistent ones included; beyond, the result is busy.
 const SEARCHES_MAX: usize = 128;
 /// Maximum number of searches under way on a connection without privileges, so that a thousand peers that read nothing
-/// hold little.
+/// hold little memory.
 const UNPRIVILEGED_SEARCHES_MAX: usize = 4;
 /// Largest request that needs no memory budget, octets: most binds and searches.
 const FRAME_OCTETS_FREE: usize = 8 * 1024;
-/// Longest silence before the first bind.
+/// Longest silence of an anonymous connection without a running operation.
 const IDLE_UNBOUND: Duration = Duration::from_secs(45);
-/// Longest silence after it, without a running operation.
+/// Longest silence of a bound connection without a running operation.
 const IDLE_BOUND: Duration = Duration::from_secs(3_600);
 /// Longest time from StartTLS to the end of the handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -63,7 +64,8 @@ const BIND_RESPONSE: u8 = 0x61;
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(shared: Arc<ServerContext>, mut socket: TcpStream, remote: SocketAddr) {
-    // Responses are small and awaited: otherwise each would wait for the TCP acknowledgement of the previous one.
+    // Responses are small, and clients wait for them: with Nagle's algorithm, each could wait for the TCP
+    // acknowledgement of the previous one.
     _ = socket.set_nodelay(true);
     let client = async {
         match &shared.admission {
@@ -124,7 +126,7 @@ struct Session {
     searches: Arc<Mutex<HashMap<i32, CancellationToken>>>,
     /// The searches that an identity without privileges may have under way; until one ends, no further request is read.
     search_slots: Arc<Semaphore>,
-    /// The one of them that runs; the others wait without a result in memory.
+    /// One permit: one of these searches runs at a time, and the others wait without a result in memory.
     search_turn: Arc<Semaphore>,
     pages: Arc<Pages>,
     /// Cancelled at the end of the connection.
@@ -148,7 +150,8 @@ impl Session {
         }
     }
 
-    /// Reads and responds until the end; returns the socket for StartTLS.
+    /// Reads requests and responds until the connection ends; returns the socket when a TLS handshake follows
+    /// (StartTLS).
     async fn run<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(mut self, socket: S) -> Option<S> {
         let (mut reader, writer) = tokio::io::split(socket);
         let (output, queue) = output::channel();
@@ -182,7 +185,8 @@ impl Session {
         }
         drop(output);
         let writer = writing.await.ok()?;
-        // RFC 4513 §3.1.5: octets received in the clear after StartTLS must not be read as if they came under TLS.
+        // RFC 4511 §4.14.1: a client sends nothing between StartTLS and its response. Octets that arrived in the clear
+        // must not be read as if they came under TLS.
         let clean = start_tls.is_some() && buffer.is_empty();
         clean.then(|| reader.unsplit(writer))
     }
@@ -256,7 +260,7 @@ impl Session {
         }
     }
 
-    /// Refuses a request with a plain result.
+    /// Responds with a result and no controls; the session continues.
     fn refuse(output: &ResponseSender, id: i32, tag: u8, refusal: &Refusal) -> AfterRequest {
         output.queue_response(reply::result(id, tag, refusal, &[]));
         AfterRequest::Continue
@@ -578,8 +582,8 @@ fn response_tag(operation: &Operation) -> u8 {
     }
 }
 
-/// Returns a name that a client chose in the form for the log, which quotes it: bounded, and without characters that
-/// begin another line.
+/// Returns a client's name in a form that is safe to log: cut at [`SHOWN_OCTETS_MAX`], and without control characters,
+/// which could begin another line.
 fn loggable(dn: &str) -> String {
     let cut = dn.get(..dn.floor_char_boundary(SHOWN_OCTETS_MAX)).unwrap_or_default();
     cut.chars().map(|c| if c.is_control() { '?' } else { c }).collect()

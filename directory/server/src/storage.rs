@@ -6,7 +6,7 @@
 //! | `entry` | each entry | its place (a number, reused after a deletion), its parent's place, its octets as encoded by `record` |
 //! | `name` | each text that entries refer to by number | kind (`description`: attribute type and options; `classes`: a list of object classes; `identity`: creators and modifiers), number, text |
 //! | `deletion` | each of the last deletions | order, CSN and entryUUID, for RFC 4533 consumers that were away |
-//! | `state` | each fact about the whole file | `format` (the version of all this), `suffix`, `context` (contextCSN by server id), `floor` (the state that the log of deletions starts from), `unseeded` (until the first entries are all there) |
+//! | `state` | each fact about the whole file | `format` (the version of the file format), `suffix`, `context` (contextCSN by server id), `floor` (the state that the log of deletions starts from), `unseeded` (until the first entries are all there) |
 //!
 //! The schema is not stored, because it comes with the program. `migration` upgrades a file of an older format.
 

@@ -19,7 +19,7 @@ use crate::shared::ServerContext;
 use crate::tree::{EntryNumber, EntrySnapshot, Tree, TreePosition};
 use crate::watch::{SearchWatch, TreeEvent};
 
-/// Maximum number of UUIDs in one Sync Info message.
+/// Maximum number of UUIDs in one Sync Info message, which bounds the message to about 9 KiB.
 const ID_SET_MAX: usize = 512;
 
 /// Whether the entries of a syncIdSet exist.
@@ -93,7 +93,8 @@ impl SyncSearch<'_> {
         let consumer = match sync.cookie.as_slice() {
             [] => None,
             cookie => {
-                // A cookie in another format, or of a state that this server never had (it was restored from a backup).
+                // `None` for a cookie in another format, or of a state that this server does not have because it was
+                // restored from a backup.
                 let known = ContextCsn::parse_cookie(cookie).filter(|consumer| context.covers_all(consumer));
                 let text = "the cookie is not from this server's content";
                 Some(known.ok_or_else(|| Refusal::new(ResultCode::SyncRefreshRequired, text))?)
@@ -235,8 +236,8 @@ impl SyncSearch<'_> {
         Some(w.into_octets())
     }
 
-    /// Encodes the effect of a change on this content (RFC 4533 §3.4). Membership is judged by the entry's ancestors at
-    /// the time of the change, because those may have moved since.
+    /// Encodes the effect of a change on this content (RFC 4533 §3.4.2). Membership is judged by the entry's ancestors
+    /// at the time of the change, because those may have moved since.
     fn write(&self, tree: &Tree, refresh: &mut Refresh, event: &TreeEvent, w: &mut BerWriter) {
         let change = &event.change;
         refresh.context.advance(change.csn);

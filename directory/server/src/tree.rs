@@ -17,9 +17,9 @@ use crate::record::{EncodedEntry, EntryDraft};
 
 /// The number of an entry's place in memory, and of its row on disk.
 pub(crate) type EntryNumber = u32;
-/// The parent of the suffix entry.
+/// The number that stands for the parent of the suffix entry, which has none.
 pub(crate) const NO_PLACE: EntryNumber = EntryNumber::MAX;
-/// Deletions kept for returning consumers. Beyond, they need the present phase of RFC 4533.
+/// Deletions kept for returning consumers. A consumer that missed more needs the present phase (RFC 4533 §3.3.2).
 pub(crate) const DELETIONS_MAX: usize = 65_536;
 
 #[derive(Debug)]
@@ -29,7 +29,8 @@ struct TreeSlot {
     record: EncodedEntry,
 }
 
-/// Attribute types whose values derive from an entry's head and place.
+/// Attribute types whose values derive from an entry's head and place, and userPassword, which not every identity may
+/// read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Synthetic {
     pub(crate) object_class: TypeId,
@@ -65,7 +66,7 @@ impl Synthetic {
         })
     }
 
-    /// Returns the operational ones, in the order of display.
+    /// Returns the operational types among them, in the order of a search result.
     pub(crate) fn operational(&self) -> [TypeId; 10] {
         [
             self.structural,
@@ -85,8 +86,8 @@ impl Synthetic {
 /// The DN of the subschema entry.
 pub(crate) const SUBSCHEMA_DN: &str = "cn=subschema";
 
-/// A map from hash to places: the first place in the map, further ones beside it. Hits must be checked against the
-/// entry.
+/// A map from hash to places. Nearly every hash has a single place, which is in `first`; further ones are in `more`.
+/// Hashes collide, so the caller must check each place against its entry.
 #[derive(Debug, Default)]
 struct HashIndex {
     first: HashMap<u32, EntryNumber>,
@@ -138,7 +139,7 @@ pub(crate) struct EntrySnapshot<'a> {
     pub(crate) record: &'a EncodedEntry,
 }
 
-/// One change at one place, already durable.
+/// One change of the entry at one place.
 #[derive(Clone, Debug)]
 pub(crate) struct TreeChange {
     pub(crate) place: EntryNumber,
@@ -168,7 +169,7 @@ pub(crate) struct Tree {
     pub(crate) context: ContextCsn,
     /// Deletions since `floor`, oldest first.
     pub(crate) deletions: VecDeque<(Csn, Uuid)>,
-    /// The state that the log of deletions starts from. Consumers that are not past it cannot use the log.
+    /// The state that the log of deletions starts from. Consumers whose cookie does not cover it cannot use the log.
     pub(crate) floor: ContextCsn,
     slots: Vec<TreeSlot>,
     free: Vec<EntryNumber>,
@@ -474,7 +475,7 @@ impl Tree {
         }
     }
 
-    /// Returns the values of an entry's attribute without options, for the server's own use.
+    /// Returns the values of an attribute, those of its subtypes and under options included, for the server's own use.
     pub(crate) fn values(&self, place: EntryNumber, name: &str) -> Vec<Vec<u8>> {
         let (Some(subject), Some(type_id)) = (self.subject(place), self.catalogue.type_id(name)) else {
             return Vec::new();

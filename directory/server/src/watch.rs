@@ -1,4 +1,4 @@
-//! Delivers changes to persistent searches (RFC 4533 §3.4), bounded by count and by octets.
+//! Delivers changes to persistent searches (RFC 4533 §3.4.2), bounded by count and by octets.
 //!
 //! All watchers share the changes of one stream, so together they hold no more than the slowest one needs.
 

@@ -71,7 +71,8 @@ impl ChangeSet {
         self.accounts.len() + self.domains.len() + self.groups.len() + self.settings.len()
     }
 
-    /// Records what the entry is in `snapshot`. The caller calls it before and after it changes the entry.
+    /// Records which account, domain, group or setting the entry concerns in `snapshot`. To be called before and after
+    /// a change of the entry, because an address may pass from one account to another.
     pub(crate) fn record_entry(&mut self, snapshot: &Snapshot, entry_uuid: Uuid) {
         if self.everything {
             return;
@@ -164,7 +165,8 @@ impl Watched {
         }
     }
 
-    /// Gives the signal of each watched account that the changes may concern and that `is_other` now.
+    /// Gives the signal of each watched account that the changes may concern and whose person was replaced
+    /// (`is_other`).
     fn wake(&self, changes: &ChangeSet, is_other: impl Fn(&Uuid) -> bool) {
         let accounts = self.accounts();
         let give = |account: &Uuid, signal: &AccountSignal| {
@@ -208,7 +210,7 @@ pub struct AccountWatch {
     watched: Arc<Watched>,
     /// `None` only while the watch is dropped.
     signal: Option<Arc<AccountSignal>>,
-    /// The signals up to this count have been looked at.
+    /// The [`AccountSignal::count`] up to which signals have been handled.
     last_count: u64,
     last_person: Option<PersonRef>,
     at_login: PersonRef,
@@ -220,7 +222,7 @@ impl AccountWatch {
         self.signal.as_ref().map_or(0, |signal| signal.count.load(Ordering::Acquire))
     }
 
-    /// Whether the person is no longer as they were at the login or the last [`AccountWatch::read_person`]. Costs nothing while
+    /// Whether the person has changed since the login or the last [`AccountWatch::read_person`]. Costs nothing while
     /// the account has not changed.
     pub fn has_changed(&mut self, view: &View) -> bool {
         // Read before the snapshot, so that a publish in between counts as a new signal.
@@ -235,8 +237,8 @@ impl AccountWatch {
         has_changed
     }
 
-    /// Whether the session must end: the person is gone, may no longer log in, or has different passwords than at the login.
-    /// Marks the current state as seen; once true, stays true.
+    /// Whether the session must end: the person is gone, may no longer log in, or has other passwords than at the
+    /// login. Marks the current state as seen; once true, stays true.
     pub fn is_revoked(&mut self, view: &View) -> bool {
         if !self.is_revoked && self.has_changed(view) {
             let now = self.read_person(view);
@@ -257,7 +259,8 @@ impl AccountWatch {
     pub async fn changed(&mut self, view: &View) {
         let Some(signal) = self.signal.clone() else { return std::future::pending().await };
         loop {
-            // Made before the look: it resolves for a signal from here on, also before it is polled.
+            // Created before the check: it resolves for any signal from now on, even for one that is given before it is
+            // polled.
             let notification = signal.notify.notified();
             if self.has_changed(view) {
                 return;
@@ -295,7 +298,8 @@ impl View {
         let account = person.entry_uuid;
         let watched = Arc::clone(&self.inner.shared.change_senders.watched);
         let signal = watched.subscribe(account);
-        // One signal behind, so that the first question looks: the person may have changed since the login.
+        // Starts one signal behind, so that the first [`AccountWatch::has_changed`] compares: the person may have
+        // changed since the login.
         let last_count = signal.count.load(Ordering::Acquire).wrapping_sub(1);
         let (last_person, at_login) = (Some(Arc::clone(person)), Arc::clone(person));
         AccountWatch { account, watched, signal: Some(signal), last_count, last_person, at_login, is_revoked: false }

@@ -20,8 +20,9 @@ const PUBLISH_INTERVAL: Duration = Duration::from_millis(25);
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// How often a changed snapshot is saved.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
-/// Waits between two sessions: the shortest (the first), then the longest.
+/// Wait after a session whose refresh was complete. Each session that ends earlier doubles it, up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// Longest wait between two sessions.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// Wait after a parked refresh: an operator has to act, or the directory to recover.
 const PARKED_WAIT: Duration = Duration::from_secs(30);
@@ -108,8 +109,8 @@ impl Consumer {
         matches!(settings.origin(NAME), ValueOrigin::Directory(_)).then_some(settings.removal_guard)
     }
 
-    /// Counts a refusal of our cookie. A provider restored from a backup is older than our state and would refuse it
-    /// for ever.
+    /// Counts refusals in a row, which may be due to our cookie: a provider restored from a backup is older than our
+    /// state and would refuse the cookie for ever.
     fn count_refusal(&mut self, error: &DirectoryError) {
         self.refusals = if matches!(error, DirectoryError::Refused { .. }) { self.refusals + 1 } else { 0 };
         if self.refusals >= REFUSALS_MAX {
@@ -156,7 +157,8 @@ impl Consumer {
                 }
                 () = sleep_until(save_at) => {
                     let took = self.shared.save_in_background();
-                    // A large View that changes all the time must not be written all the time.
+                    // Saving takes at most about a twentieth of the time, even for a large View that changes all the
+                    // time.
                     save_at = Instant::now() + SAVE_INTERVAL.max(took * 20);
                 }
             }

@@ -73,8 +73,8 @@ fn write_value(out: &mut impl Write, value: &impl serde::Serialize) -> io::Resul
     postcard::to_io(value, out).map(|_| ()).map_err(io::Error::other)
 }
 
-/// Reads the file into a copy of `empty`. `None` when the file is missing, damaged or of a later version; the latter
-/// two are logged.
+/// Reads the file into a copy of `empty`. `None` when the file is missing, unreadable, damaged or of a later version;
+/// all but a missing file are logged.
 pub(crate) fn read(path: &Path, empty: &Snapshot) -> Option<(Snapshot, Option<Cookie>)> {
     let octets = match std::fs::read(path) {
         Ok(octets) => octets,

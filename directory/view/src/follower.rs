@@ -21,7 +21,7 @@ pub(crate) enum EventOutcome {
     Changed,
     /// A refresh is complete: the snapshot is whole and current.
     Complete,
-    /// A new cookie for an unchanged snapshot.
+    /// The cookie is new; the event changed no entry.
     Saveable,
     /// The removal guard rejected the change: the snapshot stays as it was, and the single removals within the guard's
     /// window are undone.
@@ -40,7 +40,7 @@ pub(crate) struct Follower {
     suffix: Dn,
     snapshot: Snapshot,
     cookie: Option<Cookie>,
-    /// Changes since they were last taken.
+    /// Changes to `snapshot` since the last [`Follower::take_changes`].
     changes: ChangeSet,
     refresh: Option<ViewRefresh>,
     /// Recent removals outside of a refresh.
@@ -65,12 +65,12 @@ impl Follower {
         Self { suffix, snapshot, cookie, changes, refresh: None, recent, is_parked: false }
     }
 
-    /// Takes the changes of the whole state since the last call.
+    /// Returns the changes since the last call, and forgets them. Those of an unfinished refresh are not among them.
     pub(crate) fn take_changes(&mut self) -> ChangeSet {
         std::mem::take(&mut self.changes)
     }
 
-    /// Returns the last complete state.
+    /// Returns the state of the last complete refresh, with the changes since.
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
@@ -214,7 +214,7 @@ impl Follower {
         }
     }
 
-    /// RFC 4533 §3.3.1: entries that a present phase did not mention are gone. Has no meaning outside of a refresh.
+    /// RFC 4533 §3.3.2: entries that a present phase did not mention are gone. Does nothing outside of a refresh.
     fn remove_unmentioned(&mut self) {
         let Some(refresh) = &mut self.refresh else { return };
         let known = refresh.snapshot.records().map(|(key, _)| Uuid::from_bytes(*key));
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1), uuid(99)])), EventOutcome::Changed);
         assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(1)])), EventOutcome::Nothing);
         assert_eq!(follower.snapshot().people(), 3);
-        // RFC 4533 §3.4 has no present phase in this stage: such an event must not empty the View.
+        // RFC 4533 §3.4.2: the persist stage has no present phase, so such an event must not empty the View.
         assert_eq!(follower.take(SyncEvent::RefreshPresentDone), EventOutcome::Nothing);
         assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Nothing);
         assert_eq!(follower.snapshot().people(), 3);
@@ -479,7 +479,7 @@ mod tests {
         follower.begin();
         follower.take(rest(1000..1021));
         assert!(matches!(follower.take(SyncEvent::RefreshDone), EventOutcome::Parked { .. }));
-        // The lost entries are there again.
+        // The provider has the lost entries again.
         follower.begin();
         follower.take(rest(0..0));
         assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
@@ -512,7 +512,7 @@ mod tests {
         assert!(follower.take_changes().concerns_account(uuid(1)));
     }
 
-    /// A container is removed after its few entries, whose removal was applied.
+    /// A container is removed after one of its entries, whose removal had been applied.
     #[test]
     fn a_lost_container_brings_back_what_it_held() {
         let mut follower = following_a_site();

@@ -165,8 +165,8 @@ impl RecentRemovals {
         self.removed.push_back(RecordedRemoval { at: now, entry_uuid, record });
     }
 
-    /// Returns their sum as of the last removal. Time without removals does not age it, so that a series that was parked is
-    /// not applied bit by bit.
+    /// Returns their sum as of the last removal. Time without removals does not age it, so that a series that was
+    /// parked is not applied bit by bit.
     pub(crate) fn sum(&self) -> EntryCounts {
         self.sum
     }

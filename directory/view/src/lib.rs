@@ -51,7 +51,7 @@ use saved::Saver;
 use snapshot::{Lookup, PersonRecord, ViewRecord};
 use status::StatusCell;
 
-/// Default time for which a verified password is remembered.
+/// How long a View of [`View::fixed`] remembers a verified password.
 const CREDENTIAL_TTL: Duration = Duration::from_secs(600);
 
 /// Configuration of the View.
@@ -61,7 +61,7 @@ pub struct ViewConfig {
     pub file: PathBuf,
     /// How passwords are verified.
     pub passwords: PasswordSource,
-    /// How long a verified password is remembered. Default 10 min.
+    /// How long a verified password is remembered.
     pub credential_ttl: Duration,
     /// Values from the node's own file for settings that the directory does not state.
     pub fallback: Fallback,
@@ -238,7 +238,7 @@ impl View {
     }
 
     /// Verifies a login by address or `uid` and password, counts it, and logs a refusal. Hashing runs off the async
-    /// threads, on at most all cores; repeated guesses are throttled.
+    /// threads, at most once per core at a time; repeated guesses are throttled.
     pub async fn login(&self, attempt: LoginAttempt<'_>, now: Timestamp) -> Login {
         let shared = &self.inner.shared;
         let look_up = || {

@@ -1,7 +1,8 @@
 //! Login verification: against the hash in the View or by bind, with a bounded cache of results.
 //!
-//! The cost of guessing is bounded here, once for every protocol: [`failures`] throttles it, [`turns`] keeps it off
-//! cores that others need, and an unknown name waits for a turn and takes as long as a known one, without any work.
+//! Guessing is bounded here, once for every protocol: [`failures`] throttles it, [`account_checks`] limits the checks
+//! of one account that run at once, and [`turns`] keeps it off cores that others need. An unknown name waits for a turn
+//! and takes as long as a known one, but hashes nothing once the mean duration is known.
 
 mod account_checks;
 mod failures;
@@ -25,16 +26,18 @@ use provost_client::{Directory, DirectoryError};
 use provost_credential::{Scheme, Secret, Verification};
 use provost_entry::Dn;
 
-/// Maximum number of results cached at a time: every account of a university, with a few devices each.
+/// Maximum number of cached results, and of remembered refusals: every account of a university, with a few devices
+/// each.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 /// How long a refusal is cached: a client that repeats a wrong password in a loop costs one hash per this time.
 const REFUSAL_TTL: Duration = Duration::from_secs(5);
 
-/// Wait before the answer to a login whose password was not checked because there were too many: a peer that opens a
-/// connection for each guess costs one connection in this time instead of a thousand.
+/// Delay of the response when the password was not checked because of too many refusals or waiting logins. Without it,
+/// a peer that opens a connection for each guess could open a thousand in this time.
 const UNCHECKED_DELAY: Duration = Duration::from_secs(1);
 
-/// How often one login is verified, when the passwords change each time while it waits.
+/// Maximum number of verifications of one login. Each one after the first is needed because the person's passwords
+/// changed during the previous one; after the last, the result is [`Login::Unavailable`].
 const VERIFICATIONS_MAX: usize = 3;
 
 /// Longest part of a name that a refusal writes into the log, characters.
@@ -113,7 +116,7 @@ struct VerifyRequest<'a> {
     now: Timestamp,
 }
 
-/// A cached result. It holds for exactly the state of the entry that it was made from.
+/// A cached result, valid only for the state of the entry that it was made from.
 struct CachedResult {
     person: Arc<Person>,
     right: bool,
@@ -130,10 +133,10 @@ pub(crate) struct Verifier {
     checks: AccountChecks,
     /// Mean duration of a verification without its wait, microseconds. An unknown name is delayed as long.
     hash_micros: AtomicU64,
-    /// Random key of this process: it makes the cached digests useless to a later reader of the memory.
+    /// Random key of this process: without it, a cached digest cannot be tested against guesses.
     key: [u8; 32],
     remembered: Mutex<LruCache<[u8; 32], CachedResult>>,
-    /// Digests of refused passwords, with the time of the last refusal.
+    /// Digests of refused passwords, each with the time from which [`REFUSAL_TTL`] counts.
     refused: Mutex<LruCache<[u8; 32], Timestamp>>,
 }
 
@@ -190,7 +193,7 @@ impl Verifier {
         Login::Unavailable
     }
 
-    /// Whether a login to `name` from `source` was accepted lately.
+    /// Whether a login to `name` from `source` was accepted in the last 30 days.
     pub(crate) fn is_familiar(&self, snapshot: &Snapshot, name: &str, source: IpAddr, now: Timestamp) -> bool {
         let account = account_of(snapshot.by_login(name).as_deref(), name);
         self.failures.is_familiar(account, source_network(source), now)
@@ -222,7 +225,7 @@ impl Verifier {
         let (mut known, mut check) = (recall(), None);
         if known.is_none() {
             check = self.checks.enter(account, source).await;
-            // Another connection of the same client may have had the answer meanwhile.
+            // Another connection of the same client may have filled the cache meanwhile.
             known = recall();
         }
         let others = self.checks.running(account).saturating_sub(usize::from(check.is_some()));
@@ -233,7 +236,7 @@ impl Verifier {
         };
         let Some(person) = person else {
             if known.is_none() {
-                // As for a known name, so that neither reply nor time reveals which names exist.
+                // Wait for a turn as for a known name, so that neither reply nor time reveals which names exist.
                 let Ok(turn) = self.turns.take(source, lane).await else {
                     tokio::time::sleep(UNCHECKED_DELAY).await;
                     return Some(Login::Unavailable);
@@ -259,7 +262,8 @@ impl Verifier {
                 Login::Refused
             }
             PasswordProof::Right => match look_up().0.person(person.entry_uuid) {
-                // A session must not begin with the new passwords that has shown an old one.
+                // The passwords were replaced during the check, so the right one may be an old one: verify against the
+                // new ones.
                 Some(present) if present.passwords != person.passwords => return None,
                 Some(present) if present.state == PersonState::Active => {
                     self.failures.accepted(account, source, now);
@@ -305,7 +309,7 @@ impl Verifier {
             return Some(PasswordProof::Unknown);
         };
         let start = Instant::now();
-        // For a client that opens four connections at once, the first may have filled the cache by now.
+        // Another connection of the same client may have filled the cache during the wait.
         if let Some(proof) = self.recall(digest, person, request.now) {
             return Some(proof);
         }
@@ -326,8 +330,8 @@ impl Verifier {
         Some(if right { PasswordProof::Right } else { PasswordProof::Wrong })
     }
 
-    /// Takes as long as a verification. Only the first such login hashes: the others give the turn back at once, so that
-    /// unknown names cost known ones nothing.
+    /// Takes as long as a verification. Hashes only until a mean duration is known: later logins give the turn back at
+    /// once and sleep, so that unknown names cost known ones nothing.
     async fn spend_hash_time(&self, password: &Secret, turn: HashTurn) {
         let mean = self.hash_micros.load(Ordering::Relaxed);
         if mean > 0 {
@@ -359,7 +363,8 @@ impl Verifier {
     fn count_refusal(&self, digest: [u8; 32], account: NamedAccount, source: IpAddr, now: Timestamp) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let before = refused.get(&digest).copied();
-        // A repetition does not prolong the time, as it does not for a known name: the delays must not differ.
+        // A repetition within this time does not extend it. It does not for a known name either, and the delays must
+        // not differ.
         if before.is_none_or(|at| now.duration_since(at).unsigned_abs() >= REFUSAL_TTL) {
             refused.put(digest, now);
         }
@@ -369,7 +374,7 @@ impl Verifier {
         }
     }
 
-    /// Whether this password was refused a moment ago. For unknown names, which [`Verifier::recall`] has no entry for.
+    /// Whether this password was refused within [`REFUSAL_TTL`]. For unknown names, which have no [`CachedResult`].
     fn was_refused(&self, digest: &[u8; 32], now: Timestamp) -> bool {
         let at = self.refused.lock().unwrap_or_else(PoisonError::into_inner).get(digest).copied();
         at.is_some_and(|at| now.duration_since(at).unsigned_abs() < REFUSAL_TTL)
@@ -412,7 +417,8 @@ fn account_of(person: Option<&Person>, name: &str) -> NamedAccount {
     }
 }
 
-/// Checks each value. One match decides; an unreadable value leaves the result open.
+/// Checks each stored value. One match decides; without a match, a value of an unsupported scheme leaves the result
+/// open.
 fn verify_any(person: &Person, password: &Secret) -> Verification {
     let mut verdict = Verification::Mismatch;
     for stored in &person.passwords {

@@ -21,9 +21,9 @@ const PASSWORD_OCTETS_MAX: usize = 1024;
 const ROLES_MAX: usize = 16;
 /// Maximum number of `mailLocalAddress` values read.
 const PROJECTED_MAX: usize = 256;
-/// Longest short text (name, subject, language), characters.
+/// Longest name, vacation subject or role, characters; the rest is cut off.
 const SHORT_CHARS_MAX: usize = 512;
-/// Longest vacation text, characters.
+/// Longest vacation text, characters; the rest is cut off.
 const VACATION_CHARS_MAX: usize = 16 * 1024;
 /// Default days between two vacation replies to one sender (RFC 5230 §4.1).
 pub const VACATION_INTERVAL_DAYS: u16 = 7;
@@ -169,15 +169,15 @@ fn address(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> 
 
 fn domain(entry: &Entry) -> Result<ViewRecord, &'static str> {
     let text = entry.first(attr::PROVOST_DOMAIN).ok_or("a domain entry without domain")?;
-    // An address of the domain is subject to the same rules and gives the same lower case.
+    // Parsed as the domain of an address, so that both follow the same rules and have the same lower case.
     let address = Address::from_parts("postmaster", text).map_err(|_| "a domain entry with an invalid domain")?;
     Ok(ViewRecord::Domain(address.domain().into()))
 }
 
-/// Maps a setting as stated. Whether it keeps its rule is decided where the previous value is known.
+/// Maps a setting as stated. Whether it conforms to its rule is checked where the previous value is known.
 fn setting(entry: &Entry) -> Result<ViewRecord, &'static str> {
     let name = name(entry).ok_or("a setting without a cn of at most 256 octets")?;
-    // One value and one octet more than allowed are kept, so that an excess stays visible and is reported.
+    // One value and one character more than allowed are kept, so that an excess stays visible and is reported.
     let bounded = |text: &str| text.chars().take(VALUE_OCTETS_MAX + 1).collect::<String>().into_boxed_str();
     let values = entry.texts(attr::PROVOST_VALUE).take(VALUES_MAX + 1).map(bounded).collect();
     let dn = entry.dn.as_str().into();

@@ -34,9 +34,9 @@ pub enum AddressKind {
 /// The recipient of mail for an address.
 #[derive(Clone, Debug)]
 pub enum RecipientStatus {
-    /// A person.
+    /// The person who receives the mail.
     Person(Arc<Person>),
-    /// The address certainly does not exist: 550 5.1.1.
+    /// The address certainly does not exist, or is quarantined: 550 5.1.1.
     Unknown,
     /// The domain is not served here, so that mail for it would be relayed.
     NotLocal,
@@ -70,7 +70,7 @@ pub(crate) enum ViewRecord {
     Container(Arc<str>),
 }
 
-/// The served domains, each with the entry that names it.
+/// The served domains, each with the entryUUID of its entry.
 pub(crate) type Domains = BTreeMap<Arc<str>, MapKey>;
 
 /// A person, with the attributes that only the indexes need.
@@ -116,7 +116,7 @@ pub struct Snapshot {
     addresses: CowMap<Arc<AddressRecord>>,
     /// Index: address to the person whose `mailLocalAddress` names it.
     projections: CowMap<MapKey>,
-    /// Index: DN of an owner to the addresses.
+    /// Index: DN of an owner to that owner's address entries.
     owned: CowMap<Arc<[Arc<AddressRecord>]>>,
     domains: Arc<Domains>,
     groups: Arc<Groups>,
@@ -265,7 +265,8 @@ impl Snapshot {
         missing
     }
 
-    /// Whether another entry has the name of `record`: its DN or login, its address, its domain and so on.
+    /// Whether an entry of this snapshot has the name of `record`: the DN or login of a person, the address, the
+    /// domain, or the name of a group, setting or container.
     pub(crate) fn has_namesake(&self, record: &ViewRecord) -> bool {
         match record {
             ViewRecord::Person(record) => {

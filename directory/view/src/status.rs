@@ -20,7 +20,7 @@ pub struct ViewStatus {
     pub people: usize,
     /// Number of settings in the directory that break their rule and are not in force.
     pub bad_settings: usize,
-    /// Why a refresh was parked, while it is.
+    /// Why the last refresh or removal was parked; `None` once a refresh is complete.
     pub parked: Option<String>,
 }
 

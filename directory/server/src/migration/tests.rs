@@ -123,7 +123,7 @@ fn described(tree: &Tree, description: &str) -> String {
     places.map(|place| tree.dn(place)).collect::<Vec<_>>().join(" ")
 }
 
-// RFC 4518 §2: names that version 1 distinguished are now equal; both entries stay, with all subordinates.
+// RFC 4518 §2: names that format 1 distinguished are now equal; both entries stay, with all subordinates.
 #[test]
 fn a_file_of_format_1_keeps_every_entry() {
     let folder = tempfile::tempdir().unwrap();

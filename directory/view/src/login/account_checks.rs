@@ -1,6 +1,8 @@
-//! Passwords that are being checked, by account. A guess counts only when it is refused, and hundreds of guesses sent at
-//! once would pass before the first is counted: so few checks of one account run at once from one source, and those that
-//! run count towards the limit of the account.
+//! Limits the password checks of one account that run at once.
+//!
+//! A guess counts only once it is refused, so hundreds of guesses sent at once would pass before the first is counted.
+//! Therefore few checks of one account from one source run at once, and running checks count towards the limit of the
+//! account.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::failures::NamedAccount;
 
-/// Checks at once for one account from one source: the second of a client with several connections finds the result of the
-/// first.
+/// Maximum number of checks of one account from one source that run at once. Those of a client's further connections
+/// wait, and find the result in the cache.
 const OF_PAIR_MAX: usize = 2;
 
 /// The checks that run, and those that wait for others of their account and source. Cheap to clone.
@@ -38,7 +40,8 @@ pub(super) struct AccountCheck {
 }
 
 impl AccountChecks {
-    /// Waits until a check of the account from this source may run. The check before it ends after a hash or a bind.
+    /// Waits until a check of the account from this source may run. A running check ends after its turn at hashing, or
+    /// a bind.
     pub(super) async fn enter(&self, account: NamedAccount, source: IpAddr) -> Option<AccountCheck> {
         let new = || Arc::new(Semaphore::new(OF_PAIR_MAX));
         let places = Arc::clone(self.under_way().pairs.entry((account, source)).or_insert_with(new));
@@ -72,7 +75,7 @@ impl Drop for AccountCheck {
         }
         self.places = None;
         let pair = (self.account, self.source);
-        // The map's own is the last: new ones can only come through the lock that is held here.
+        // Only the map's own reference is left, and new ones can only come through the lock that is held here.
         if under_way.pairs.get(&pair).is_some_and(|places| Arc::strong_count(places) == 1) {
             under_way.pairs.remove(&pair);
         }

@@ -1,8 +1,8 @@
 //! Recent refused logins by account and by source. A source that keeps guessing is throttled: its passwords are no
 //! longer checked.
 //!
-//! Guesses from everywhere at one account must not lock its owner out. A source from which the owner has logged in before
-//! is familiar: only the refusals from that source count against it.
+//! Guesses from everywhere at one account must not lock its owner out. A source from which the owner has logged in
+//! before is familiar: only the refusals from that source count against it.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
@@ -17,13 +17,13 @@ use crate::cow_map::MapKey;
 /// Maximum number of people, and of pairs of a person and a source, remembered: every account of a university. Refusals
 /// of people are kept apart from those of names that nobody has, or invented names could flush them.
 const PEOPLE_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
-/// Maximum number of unknown names, and of their pairs, and of sources remembered; beyond, the least recently seen are
-/// forgotten.
+/// Maximum number of unknown names, of pairs of such a name and a source, and of sources remembered; beyond, the least
+/// recently seen are forgotten.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
 
 /// Maximum number of familiar pairs of account and source: every account of a university, with a few sources each.
 const FAMILIAR_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
-/// How long a source stays familiar after the last login from it.
+/// How long a source stays familiar after the last accepted login from it.
 const FAMILIAR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// How many refusals are tolerated at once, and after how many seconds each one expires.
@@ -37,7 +37,8 @@ struct RefusalAllowance {
 const PAIR: RefusalAllowance = RefusalAllowance { refusals: 10.0, seconds_each: 30.0 };
 /// For one account from all sources: bounds distributed guessing.
 const ACCOUNT: RefusalAllowance = RefusalAllowance { refusals: 100.0, seconds_each: 10.0 };
-/// Refusals of a familiar source that are taken for its owner's mistakes: they do not make it wait with those who guess.
+/// Number of refusals from a familiar source that count as the owner's mistakes: up to this many, its logins do not
+/// wait in the suspect lane.
 const FAMILIAR_MISTAKES: f64 = 3.0;
 /// For one source over all accounts: a campus behind one address has many people who mistype.
 const SOURCE: RefusalAllowance = RefusalAllowance { refusals: 1000.0, seconds_each: 0.5 };
@@ -91,7 +92,7 @@ struct RefusalLevels {
     people: AccountLevels,
     unknown: AccountLevels,
     sources: LruCache<IpAddr, RefusalLevel>,
-    /// The time of the last accepted login.
+    /// The time of the last accepted login to each account from each source.
     familiar: LruCache<(MapKey, IpAddr), Timestamp>,
 }
 
@@ -127,13 +128,13 @@ impl RecentRefusals {
         Self(Mutex::new(levels))
     }
 
-    /// Whether a login to the account from this source was accepted lately.
+    /// Whether a login to the account from this source was accepted within [`FAMILIAR`].
     pub(super) fn is_familiar(&self, account: NamedAccount, source: IpAddr, now: Timestamp) -> bool {
         self.levels().is_familiar(account, source, now)
     }
 
-    /// Returns the lane for a login to `name` from `source`, or the refusal to check it. `running` other checks of the
-    /// account may be guesses and count like refusals.
+    /// Returns the lane for a login to `name` from `source`, or the refusal to check it. The `running` other checks of
+    /// the account may be guesses, so they count like refusals.
     pub(super) fn lane(
         &self,
         name: NamedAccount,

@@ -13,9 +13,10 @@ const SUSPECT_TURN: u32 = 4;
 /// The two lanes in which logins wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LoginLane {
-    /// No recent failed login of this account.
+    /// No recent refused login of this account, or only a few from a familiar source.
     Fresh,
-    /// Recent failed logins of this account: possible guesses wait for the others, and never use all cores.
+    /// Recent refused logins of this account: possible guesses wait for the others, and use at most half of the cores
+    /// (at least one).
     Suspect,
 }
 
