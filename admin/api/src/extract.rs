@@ -34,7 +34,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PersonKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        // Only the first part is taken, so that routes with more parts can use the same extractor.
+        // Only the parameter `key` is taken, so that routes with further parameters can use the same extractor.
         let PathParameters(all) = PathParameters::<Vec<(String, String)>>::from_request_parts(parts, state).await?;
         let key = all.into_iter().find(|(name, _)| name == "key").map(|(_, value)| value).unwrap_or_default();
         if key.trim().is_empty() || key.len() > KEY_OCTETS_MAX {
@@ -91,7 +91,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
     }
 }
 
-/// Maximum number of files that are received at once: with 64 MiB each, they bound the memory.
+/// Maximum number of uploads in progress, from the first octet to the reply: with 64 MiB each, they bound the memory.
 const UPLOADS_MAX: usize = 2;
 
 static UPLOADS: Semaphore = Semaphore::const_new(UPLOADS_MAX);
@@ -99,7 +99,7 @@ static UPLOADS: Semaphore = Semaphore::const_new(UPLOADS_MAX);
 /// A CSV body, up to the limit that the route sets.
 pub(crate) struct CsvBody {
     pub(crate) octets: Bytes,
-    /// The place among the uploads, released when the body is dropped.
+    /// The place among the [`UPLOADS_MAX`] uploads, released when the body is dropped.
     _place: SemaphorePermit<'static>,
 }
 
@@ -138,7 +138,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 }
 
 impl IfMatch {
-    /// The versions that the header states. Strong comparison: a weak tag never matches, `*` matches any existing entry.
+    /// The versions that the header states. Strong comparison: a weak tag never matches, `*` matches any existing
+    /// entry.
     fn expected(self) -> ExpectedVersion {
         let Some(tags) = self.0 else { return ExpectedVersion::Any };
         let tags: Vec<&str> = tags.split(',').map(str::trim).collect();
@@ -150,7 +151,8 @@ impl IfMatch {
     }
 }
 
-/// The person or setting of a path, in the version that the caller states; the operation compares it.
+/// The person or setting of a path, with the versions that the caller states; the operation compares them with the
+/// present one.
 pub(crate) fn target(key: &str, if_match: IfMatch) -> ChangeTarget<'_> {
     ChangeTarget::new(key, if_match.expected())
 }
@@ -165,7 +167,7 @@ async fn body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Prob
 }
 
 fn read_json<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Problem> {
-    // serde would read an array as the fields in order.
+    // serde would accept an array as the values of the fields in order.
     if octets.trim_ascii_start().first() == Some(&b'[') {
         return Err(Problem::invalid("", "the body must be a JSON object"));
     }

@@ -6,7 +6,7 @@ use crate::problem::Problem;
 
 /// Failures that every route may answer.
 #[derive(IntoResponses)]
-#[allow(dead_code)] // Only its description is used: by the document.
+#[allow(dead_code)] // Only the OpenAPI document uses it.
 pub(crate) enum RouteFailures {
     /// The request cannot be read.
     #[response(status = 400, content_type = "application/problem+json")]

@@ -15,16 +15,16 @@ use provost_store::MessageStore;
 use provost_view::View;
 use serde_json::json;
 
-/// Longest answer of the store to a probe.
+/// Longest time for all shards of the store to answer a probe.
 const STORE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Names the parts of the node that are dead, so that only a restart brings them back.
+/// Names the parts of the node that have died: only a restart brings them back.
 pub type DeadParts = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
 /// Returns the current metrics in the Prometheus text format, version 0.0.4.
 pub type Scrape = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = String> + Send>> + Send + Sync>;
 
-/// The parts of the node that the probes ask.
+/// The parts of the node that the probes check.
 #[derive(Clone)]
 pub struct ProbedParts {
     /// Shows whether the directory has been read.
@@ -37,9 +37,9 @@ pub struct ProbedParts {
 
 /// `/metrics`, `/readyz`, `/livez`.
 ///
-/// Ready means that the View was complete once and the store answers. Whether the View is current is reported but not required:
-/// the mail core continues from its snapshot while the directory is down. Alive means that no writing part has died; otherwise
-/// the supervisor restarts the node.
+/// Ready means that the View has been complete once, every shard answers, and no part has died. Whether the View is
+/// current is reported but not required: mail and logins continue from the snapshot while the directory is down. Alive
+/// means that no part that writes has died; otherwise the supervisor should restart the node.
 pub fn health_router(health: ProbedParts, metrics: Scrape) -> Router {
     Router::new()
         .route("/metrics", get(render).with_state(metrics))

@@ -1,8 +1,8 @@
 //! The jobs that apply imports, running and ended, in the shared state: every node can show them, and they survive a
 //! restart.
 //!
-//! The node that began a job renews its record. A job fails when its apply stops early, when its task panics, when its node
-//! restarts, or when its node has not renewed the record for `TURN_VALIDITY`.
+//! The node that began a job renews its record. A job fails when its apply stops early, when its task panics, when its
+//! node restarts, or when its node has not renewed the record for `TURN_VALIDITY`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,16 +21,17 @@ use crate::turn::{ApplyTurn, release_abandoned_turn, valid_until};
 const JOBS_MAX: usize = 100;
 /// Time for which a finished job is kept: a registrar asks about last week's import, seldom about last term's.
 const JOB_RETENTION: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// Maximum number of failures of people that a job lists.
+/// Maximum number of failed people that a job lists.
 const FAILURES_MAX: usize = 1000;
-/// Maximum number of octets of the listed reasons, whose text comes from a server.
+/// Maximum number of octets of the listed reasons together: their text comes from a directory server and may be of any
+/// length.
 const FAILURES_OCTETS_MAX: usize = 128 * 1024;
 /// Interval at which a running job's progress is written and its turn renewed.
 const TICK: Duration = Duration::from_secs(1);
-/// Attempts to write the end of a job, one per [`TICK`]: a disk that is full or busy for 20 seconds. After these the job ends
-/// as abandoned.
+/// Attempts to write the end of a job, one per [`TICK`]: enough for a disk that is full or busy for 20 seconds. After
+/// the last one, the job counts as abandoned.
 const END_WRITES_MAX: usize = 20;
-/// The error of a job whose end is not known.
+/// The error of a job whose end was not recorded.
 const ABANDONED: &str = "the end of this import was not recorded: its node stopped, or could not write. Completed writes stay: plan the file again";
 
 static JOBS: StateSpace =
@@ -42,10 +43,11 @@ static JOBS: StateSpace =
 pub(crate) enum JobState {
     /// The import is being applied.
     Running,
-    /// Every change was tried. `outcomes.failed` counts the people that failed; `outcomes.failures` lists the first of them.
+    /// Every change was tried. `outcomes.failed` counts the people that failed; `outcomes.failures` lists the first of
+    /// them.
     Done,
-    /// The job stopped before every change was tried. `error` has the reason; `outcomes` has what was done, or is null if that
-    /// is unknown. The import can be planned and applied again.
+    /// The job stopped before every change was tried. `error` has the reason; `outcomes` has what was done, or is null
+    /// if that is unknown. The import can be planned and applied again.
     Failed,
 }
 
@@ -54,9 +56,9 @@ pub(crate) enum JobState {
 pub(crate) struct OutcomesBody {
     /// Id of the batch, on every entry written.
     batch: String,
-    /// People who are finished: all writes done, or failed.
+    /// People whose writes are all done, including those of an interrupted run that this one resumed.
     applied: usize,
-    /// LDAP writes that were done.
+    /// LDAP writes that this run did.
     writes: usize,
     /// People that failed.
     failed: usize,
@@ -123,7 +125,7 @@ struct JobRecord {
     job: Job,
     /// The node that began the job.
     node: String,
-    /// Time until which the record counts as alive; a running job with an older record is abandoned.
+    /// A running job is abandoned when this time has passed without a renewal.
     alive_until: Timestamp,
 }
 
@@ -146,7 +148,8 @@ impl Jobs {
         Self { state, node }
     }
 
-    /// Makes a job for `total` people; full when too many are running. The oldest finished job makes room.
+    /// Records a new job for `total` people. When [`JOBS_MAX`] jobs are kept, the oldest ended one is removed;
+    /// [`StateError::Full`] when all of them are running.
     pub(crate) async fn begin(&self, total: usize, now: Timestamp) -> Result<watch::Sender<Job>, StateError> {
         let job = Job { id: Uuid::new_v4(), state: JobState::Running, done: 0, total, outcomes: None, error: None };
         match self.write(&job, now).await {
@@ -159,7 +162,8 @@ impl Jobs {
         Ok(watch::channel(job).0)
     }
 
-    /// The present state of a job; `None` for an unknown or forgotten id.
+    /// The present state of a job; `None` for an id that is unknown or no longer kept. Records a running job as failed
+    /// when its node no longer renews it.
     pub(crate) async fn find(&self, id: Uuid, now: Timestamp) -> Result<Option<Job>, StateError> {
         loop {
             let Some(record) = self.state.record(&JOBS, &id.to_string(), now).await? else { return Ok(None) };
@@ -175,8 +179,8 @@ impl Jobs {
         }
     }
 
-    /// Runs the work in its own task, and until it ends writes the job's progress and renews the turn each [`TICK`]. Sends
-    /// `stop` when the turn is lost.
+    /// Runs the work in its own task. Until it ends, writes the job's progress and renews the turn at each [`TICK`],
+    /// and sends `stop` if the turn is lost.
     pub(crate) fn watch_over(
         self,
         sender: Arc<watch::Sender<Job>>,
@@ -197,7 +201,7 @@ impl Jobs {
                             tracing::warn!(%error, id = %job.id, "the progress of an import cannot be written");
                         }
                         if turn.renew().await == Err(StateError::Conflict) && let Some(stop) = stop.take() {
-                            // The task may just have ended.
+                            // Sending fails if the work has just ended, which is no error.
                             let _ = stop.send(());
                         }
                     }
@@ -228,8 +232,8 @@ impl Jobs {
         self.state.change(vec![put], now).await.map(drop)
     }
 
-    /// Replaces the record that was read. A conflict means that another node has ended the job, or that its owner has just
-    /// renewed it.
+    /// Replaces the record that was read. A conflict means that another node has ended the job, or that its owner has
+    /// just renewed it.
     async fn replace(&self, record: &StateRecord, job: &Job, now: Timestamp) -> Result<(), StateError> {
         let value = encode(job, &self.node, now)?;
         let expect = ChangeCondition::Version(record.version);
@@ -249,8 +253,8 @@ impl Jobs {
     }
 }
 
-/// Marks the running jobs of a restarted node as failed, and releases the turn that the node held. Called before the API
-/// serves requests.
+/// Marks the running jobs of a restarted node as failed, and releases the turn that the node held. Called before the
+/// API serves requests.
 pub async fn end_abandoned_jobs(
     state: &Arc<dyn StateStore>,
     node: &Arc<str>,
@@ -299,7 +303,7 @@ fn read(record: &StateRecord) -> Result<JobRecord, StateError> {
 
 /// Waits until the job has ended, at most `limit`, and returns its state.
 pub(crate) async fn wait(mut job: watch::Receiver<Job>, limit: Duration) -> Job {
-    // The answer is the job's state in every case: ended, still running, or its task gone.
+    // A timeout, and a task that is gone, are no errors: the answer is the last known state of the job.
     let _ = tokio::time::timeout(limit, job.wait_for(|job| job.state != JobState::Running)).await;
     job.borrow().clone()
 }

@@ -1,4 +1,4 @@
-//! Searches for messages: checks the principal, resolves the people, then reads the files of the trace.
+//! Searches for messages: resolves the people, audits the search, then reads the files of the trace.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,14 +16,15 @@ pub const MESSAGES_MAX: usize = 500;
 const WORD_OCTETS_MAX: usize = 1000;
 /// Maximum number of concurrent searches: each reads files at the speed of the disk.
 const SEARCHES_AT_ONCE: usize = 2;
-/// Days that a search covers when it states no beginning, as for `provost trace`.
+/// Days before now at which a search starts if it states no start; the same as for `provost trace`.
 const SINCE_DEFAULT_DAYS: i64 = 7;
 
-/// The words of a search; at least one is required.
+/// What to search for; at least one field besides the period is required.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MessageSearch {
-    /// Recipient: an address as in the envelope, or a person by address, login or number, which matches all their addresses.
+    /// Recipient: an address as in the envelope, or a person by address, login or number, which matches all their
+    /// addresses.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipient: Option<String>,
     /// Sender: an address, `<>` for reports and vacation replies, or a person as for `recipient`.
@@ -68,9 +69,11 @@ impl MessageTraces {
         Self { desk, folder: folder.into(), turns: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)) }
     }
 
-    /// Finds messages, the newest `most` of them (at most [`MESSAGES_MAX`]). The view is audited. Second value: the audit id.
+    /// Finds the newest `most` messages that match, at most [`MESSAGES_MAX`]. Audits the search and returns the audit
+    /// id as the second value.
     ///
-    /// Works while the directory is down, but then matches a person only by the address as written.
+    /// Works while the directory is down, but then finds only messages for the key as written, not for the other
+    /// addresses of the person.
     pub async fn find(
         &self,
         principal: &Principal,

@@ -258,7 +258,7 @@ pub(crate) struct HistoryChange {
     password_set: bool,
     /// `not_done`, `partly` or `unknown`; `null` when the change succeeded completely.
     outcome: Option<String>,
-    /// The reason for such an outcome.
+    /// The reason for the outcome, when there is one.
     outcome_reason: Option<String>,
 }
 

@@ -1,7 +1,8 @@
-//! Operations on what `provision` may not depend on: the queue, the View, the jobs of imports.
+//! Operations on parts of the node that the crate `provision` may not depend on: the queue, the View, the jobs of
+//! imports.
 //!
 //! Each takes a principal and lets [`Desk`] decide, as the operations in `Desk` itself do. The queue and the View are
-//! private here, so that handlers cannot read them in another way.
+//! private here, so that no handler can read them without this check.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use crate::jobs::{Job, Jobs};
 use crate::problem::{Problem, ProblemKind};
 
-/// The queue, the View and the jobs, behind the check of rights. Cheap to clone.
+/// The queue, the View and the jobs, each behind a check of rights. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Operations {
     desk: Desk,
@@ -35,7 +36,7 @@ impl Operations {
         self.queue.list(most).await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))
     }
 
-    /// State of the View: how current it is.
+    /// State of the View: whether it is complete and current.
     pub(crate) async fn status(&self, principal: &Principal) -> Result<ViewStatus, Problem> {
         self.desk.permit(principal, Permission::ViewNode).await?;
         Ok(self.view.status())

@@ -7,13 +7,13 @@ use provost_store::StateError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Seconds after which a caller should try an unavailable directory again.
+/// Value of `Retry-After` in every 503 reply, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// Media type of a problem (RFC 9457 §3).
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Kind of an error: a decision for the caller.
+/// Kind of an error: each asks the caller for a different decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProblemKind {
     Unauthorized,
@@ -196,7 +196,7 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
 
 impl ProblemKind {
     fn row(self) -> &'static (ProblemKind, &'static str, StatusCode, &'static str, &'static str) {
-        // A test checks that every kind has its row; a missing one can only be a bug.
+        // Every kind has a row. A missing one could only be a bug, and is answered as the last row: `Internal`.
         KINDS.iter().find(|row| row.0 == self).unwrap_or(&KINDS[KINDS.len() - 1])
     }
 }
@@ -232,7 +232,7 @@ pub(crate) struct Problem {
     /// Value of the reply's `Retry-After`, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) retry_after: Option<u32>,
-    /// Selects the headers; not part of the document.
+    /// Decides on the header `WWW-Authenticate`; not part of the JSON document.
     #[serde(skip)]
     pub(crate) kind: ProblemKind,
 }
@@ -263,7 +263,7 @@ impl Problem {
         problem
     }
 
-    /// A bug: the log gets the cause, the caller only the operation that failed.
+    /// A bug: the cause is logged, and the caller learns only which operation failed.
     pub(crate) fn internal(what: &str, error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "{what}");
         Self::new(ProblemKind::Internal, what)

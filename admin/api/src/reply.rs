@@ -26,8 +26,8 @@ pub(crate) fn changed(audit_id: String) -> Audited<Json<Changed>> {
     audited(&audit_id.clone(), Json(Changed { audit_id }))
 }
 
-/// Runs a change in its own task: a disconnecting caller drops its request, which must not stop a change between its first
-/// write and its last.
+/// Runs a change in its own task: a disconnecting caller drops its request, which must not stop a change between its
+/// first write and its last.
 pub(crate) async fn to_its_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, DeskError>> + Send + 'static,
 ) -> Result<T, Problem> {

@@ -19,11 +19,11 @@ use crate::handlers::{addresses, imports, jobs, messages, password, people, queu
 use crate::problem::{Problem, ProblemKind, explanation};
 use crate::shared::{ApiState, HandlerState};
 
-/// Largest JSON body, in octets: about a hundred times a vacation text in two languages.
+/// Largest JSON body, in octets: room for two vacation texts of 10,000 characters, even if every character is escaped.
 pub const API_BODY_OCTETS_MAX: usize = 256 * 1024;
 /// Largest import file, in octets: twelve times the 5 MiB of 35,500 rows.
 pub const CSV_OCTETS_MAX: usize = 64 * 1024 * 1024;
-/// Longest request, including the arrival of the body and a `?wait=60`.
+/// Longest time for a request, including the arrival of its body, the wait for a turn, and `?wait=60`.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// The OpenAPI document without its paths, which the routes add.
@@ -66,8 +66,8 @@ pub fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(API_BODY_OCTETS_MAX))
         .layer(from_fn_with_state(tokens, require_token));
-    // Written once: it takes 10 ms, and any visitor may ask for it. No token is needed: the document and the problem kinds are
-    // public in the source.
+    // Serialise the document once: that takes 10 ms, and any visitor may request it. It needs no token, as the problem
+    // kinds need none: both are public in the source.
     let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
     let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     let open = Router::new()
@@ -98,7 +98,7 @@ fn api_routes() -> OpenApiRouter<HandlerState> {
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes)
 }
 
-/// Adds the time limit, metrics, and the headers of every reply.
+/// Enforces the time limit, records the metrics, and sets the headers of every reply.
 async fn limit_and_measure(request: Request, next: Next) -> Response {
     let start = Instant::now();
     let method = method_label(request.method());

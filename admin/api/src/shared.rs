@@ -21,7 +21,7 @@ pub struct ApiState {
     pub desk: Desk,
     /// The store, for facts about mailboxes (quota, last logins).
     pub store: Arc<dyn MessageStore>,
-    /// The View, for readiness.
+    /// The View, for its state and the settings in force.
     pub view: View,
     /// The queue of outgoing messages, for listing.
     pub queue: Queue,
@@ -29,9 +29,9 @@ pub struct ApiState {
     pub messages: MessageTraces,
     /// The tokens that callers present.
     pub tokens: Tokens,
-    /// Jobs and uploaded files, shared by all nodes.
+    /// Jobs, uploaded files and the turn to apply, shared by all nodes.
     pub state: Arc<dyn StateStore>,
-    /// Name of this node, unique in the site: it identifies the node's own jobs.
+    /// Name of this node, unique in the site: it identifies the node's own jobs and turn.
     pub node: Arc<str>,
 }
 

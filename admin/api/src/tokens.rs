@@ -1,6 +1,6 @@
 //! Tokens of programs: each has a name, a role and an expiry, and only its digest is stored.
 //!
-//! Created tokens are in the shared state and looked up with each request, so a revocation takes effect on every node at
+//! Created tokens are in the shared state and looked up at each request, so a revocation takes effect on every node at
 //! once. A token has the form `NAME.SECRET`. A node may also have fixed tokens in its file `api.tokens_file`.
 
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,7 +15,7 @@ use serde_json::json;
 pub const TOKEN_DAYS_MAX: i64 = 2 * 366;
 /// Longest name of a token, in octets.
 const NAME_OCTETS_MAX: usize = 64;
-/// Maximum number of valid tokens at once.
+/// Maximum number of created tokens that are valid at once.
 const TOKENS_MAX: usize = 1000;
 
 static TOKENS: StateSpace =
@@ -30,7 +30,7 @@ pub struct FixedToken {
     pub digest: blake3::Hash,
     /// Role of the token.
     pub role: Role,
-    /// Expiry; `None` for a line in the form of earlier versions, which never expires.
+    /// Expiry; `None` for a line in the form of earlier versions: such a token never expires.
     pub expires: Option<Timestamp>,
 }
 
@@ -97,7 +97,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Tokens of the shared state, and the fixed ones of this node.
+    /// The tokens in the shared state, and the fixed ones of this node.
     pub fn new(state: Arc<dyn StateStore>, fixed: Vec<FixedToken>) -> Self {
         Self { state, fixed: Arc::new(RwLock::new(fixed)) }
     }
@@ -148,7 +148,7 @@ impl Tokens {
             created_by: principal.actor().name.clone(),
         };
         let value = serde_json::to_vec(&stored).map_err(|error| TokenError::Invalid(error.to_string()))?;
-        // Record first: a token that is missing from the audit must not be valid.
+        // Write the audit record first: a token that is missing from the audit must not be valid.
         let audit_id = desk.permit_change(principal, Permission::ChangeTokens, &subject(&new.name), detail).await?;
         let put = StateChange::put(&TOKENS, &*new.name, ChangeCondition::Absent, value, Some(new.expires));
         match self.state.change(vec![put], now).await {
@@ -170,7 +170,8 @@ impl Tokens {
         records.iter().map(info).collect()
     }
 
-    /// Revokes a token at once on every node. Returns the audit id.
+    /// Revokes a token at once on every node. Returns the audit id. The token is removed before the audit record is
+    /// written, so it stays revoked even if an error about the audit is returned.
     pub async fn revoke(
         &self,
         desk: &Desk,
@@ -191,7 +192,8 @@ fn subject(name: &str) -> String {
     format!("token:{name}")
 }
 
-/// Whether a name has only lower-case letters, digits, `-` and `_`: it is part of the token and of the audit.
+/// Whether a name has 1 to [`NAME_OCTETS_MAX`] lower-case letters, digits, `-` and `_`. It is part of the token, before
+/// the dot, and of the audit.
 fn is_name(name: &str) -> bool {
     let good = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-' || c == b'_';
     !name.is_empty() && name.len() <= NAME_OCTETS_MAX && name.bytes().all(good)

@@ -12,9 +12,9 @@ use crate::problem::{Problem, ProblemKind};
 
 /// Longest wait of a request for a turn.
 const WAIT_LIMIT: Duration = Duration::from_secs(30);
-/// Interval at which a waiter checks whether another node has released the turn.
+/// Interval at which a waiting request checks whether another node has released the turn.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
-/// How long a turn stays valid without renewal: its node is then presumed dead.
+/// How long a turn stays valid without renewal; after this time, its node is presumed dead.
 pub(crate) const TURN_VALIDITY: SignedDuration = SignedDuration::from_secs(30);
 /// The only key of the space.
 const KEY: &str = "apply";
@@ -31,7 +31,7 @@ pub(crate) struct ImportTurns {
     applying: Arc<Mutex<()>>,
 }
 
-/// The turn to apply, held until it is ended, or until [`TURN_VALIDITY`] after its node stopped.
+/// The turn to apply, held until [`ApplyTurn::end`], or until [`TURN_VALIDITY`] after its last renewal.
 pub(crate) struct ApplyTurn {
     state: Arc<dyn StateStore>,
     node: Arc<str>,
@@ -50,8 +50,8 @@ impl ImportTurns {
         turn.map_err(|_| Problem::new(ProblemKind::Busy, "another import is being planned"))
     }
 
-    /// Waits for the turn to apply. Take it before the plan is made: a plan that waited while another one was applied would be based on
-    /// an outdated directory.
+    /// Waits for the turn to apply. Take it before the plan is made: a plan that waited while another one was applied
+    /// would be based on an outdated directory.
     pub(crate) async fn wait_to_apply(&self) -> Result<ApplyTurn, Problem> {
         let busy = || Problem::new(ProblemKind::Busy, "another import is being applied");
         let until = Instant::now() + WAIT_LIMIT;
@@ -75,7 +75,7 @@ impl ImportTurns {
 }
 
 impl ApplyTurn {
-    /// Renews the turn; a conflict when another node has taken it.
+    /// Renews the turn; [`StateError::Conflict`] when it has expired and another node may have taken it.
     pub(crate) async fn renew(&mut self) -> Result<(), StateError> {
         let now = Timestamp::now();
         let expect = ChangeCondition::Version(self.version);
@@ -94,13 +94,13 @@ impl ApplyTurn {
     }
 }
 
-/// The version of the only put of a list of changes.
+/// The version that a write of one put has made.
 fn version_of(made: &[u64]) -> Result<StateVersion, StateError> {
     let version = made.first().copied().map(StateVersion::from);
     version.ok_or_else(|| StateError::Damaged("a change of the turn made no version".to_owned()))
 }
 
-/// When a turn that is renewed at `now` expires, and its node counts as stopped.
+/// When a turn or job that is renewed at `now` expires.
 pub(crate) fn valid_until(now: Timestamp) -> Timestamp {
     now.saturating_add(TURN_VALIDITY).unwrap_or(Timestamp::MAX)
 }
@@ -116,7 +116,7 @@ pub(crate) async fn release_abandoned_turn(
     let remove = StateChange::remove(&TURN, KEY, ChangeCondition::Version(turn.version));
     match state.change(vec![remove], now).await {
         Ok(_) => Ok(()),
-        // The turn has just expired, and another node has it.
+        // The turn has just expired, and another node may have taken it.
         Err(StateError::Conflict) => Ok(()),
         Err(error) => Err(error),
     }

@@ -1,5 +1,5 @@
-//! Uploaded import files that wait to be applied. They are in the shared state, so that any node can apply them, and may
-//! contain initial passwords.
+//! Uploaded import files that wait to be applied. They are in the shared state, so that any node can apply them, and
+//! may contain initial passwords.
 //!
 //! A plan is never stored: it is made again from the file on each request, so that it matches the present directory.
 
@@ -22,7 +22,7 @@ const WAITING_TIME_MAX: SignedDuration = SignedDuration::from_hours(24);
 const WAITING_FILES_MAX: usize = 50;
 /// Maximum number of pieces of one file: those of the largest upload.
 const PIECES_MAX: usize = CSV_OCTETS_MAX.div_ceil(STATE_VALUE_OCTETS_MAX);
-/// Largest record of an upload, octets: its four short values take about 200.
+/// Largest record of an upload, in octets: its few short values take about 200.
 const RECORD_OCTETS_MAX: usize = 4096;
 
 static FILES: StateSpace = StateSpace {
@@ -137,7 +137,7 @@ impl UploadedFiles {
         Ok((upload, octets.freeze()))
     }
 
-    /// Removes a file; removing an absent file succeeds.
+    /// Removes a file with all its pieces; removing an absent file succeeds.
     pub(crate) async fn forget(&self, id: Uuid, now: Timestamp) -> Result<(), UploadedFileError> {
         let Some(FileRecord { pieces, .. }) = self.record_of(id, now).await? else { return Ok(()) };
         let piece = |number| StateChange::remove(&PIECES, key_of(id, number), ChangeCondition::Any);

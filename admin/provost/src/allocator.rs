@@ -1,8 +1,9 @@
 //! Configures the allocator to return memory at once.
 //!
-//! Memory of password hashing, a refresh of the View or an import must not stay with the process: with 35,500 people loaded,
-//! 99 MB were resident instead of 137 MB. mimalloc reads these settings only from the environment and before `main`;
-//! setting them from inside would need `unsafe`. A server therefore executes itself again with these variables.
+//! The process must not keep the memory of password hashing, a refresh of the View or an import: with these settings
+//! and 35,500 people loaded, 99 MB were resident instead of 137 MB. mimalloc reads these settings only from the
+//! environment and before `main`; setting them from inside would need `unsafe`. A server therefore executes itself
+//! again with these variables.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -12,8 +13,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SETTINGS: [(&str, &str); 2] = [("MIMALLOC_PURGE_DELAY", "0"), ("MIMALLOC_ARENA_EAGER_COMMIT", "0")];
 
-/// The running program, even when its file has since been replaced or removed: an upgrade must not end a server's
-/// children, nor give them another version. proc(5).
+/// The running program, even when its file has since been replaced or removed: children that a server starts after an
+/// upgrade must not fail or have another version (proc(5)).
 pub(crate) const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Ensures that this process runs with the settings, by executing it again with the same process id, arguments and open

@@ -15,11 +15,12 @@ use provost_store::{
 
 /// The audit file of earlier versions, in the data folder.
 const FILE: &str = "audit.jsonl";
-/// Value of the migration's record when it is complete; before that, the record holds the migrated octets.
+/// Value of the record in [`TAKEN_OVER`] when the migration is complete; before that, the value is the number of octets
+/// migrated.
 const DONE: &str = "done";
-/// Maximum number of lines that one transaction migrates: one change is left for the record of the progress.
+/// Maximum number of lines that one transaction migrates: one of its changes is the record of the progress.
 const LINES_MAX: usize = STATE_CHANGES_MAX - 1;
-/// Longest line that is read; no version wrote a longer one.
+/// Longest line that is read, with its line end; no version wrote a longer one.
 const LINE_OCTETS_MAX: u64 = AUDIT_RECORD_OCTETS_MAX as u64 + 1;
 
 static AUDIT: StateLog = StateLog { name: "audit", octets_max: AUDIT_RECORD_OCTETS_MAX };
@@ -60,7 +61,7 @@ fn encode(record: &AuditRecord) -> io::Result<StateChange> {
     Ok(StateChange::append(&AUDIT, cut(&record.subject), serde_json::to_vec(record)?))
 }
 
-/// The key of a subject: a long one is cut; the record holds it in full.
+/// The key of a subject, which is cut if it is too long; the record holds the subject in full.
 fn cut(subject: &str) -> &str {
     subject.get(..subject.floor_char_boundary(STATE_KEY_OCTETS_MAX)).unwrap_or_default()
 }
@@ -71,8 +72,8 @@ pub(crate) async fn open(data: &Path, state: Arc<dyn StateStore>) -> anyhow::Res
     Ok(Audit::new(Arc::new(StateAudit { state })))
 }
 
-/// Migrates the next lines; `true` when there are no more. Each transaction records its progress, so that an interruption
-/// or two concurrent processes neither lose nor duplicate a line.
+/// Migrates the next lines; `true` once the migration is recorded as complete. Each transaction records its progress,
+/// so that an interruption or two concurrent processes neither lose nor duplicate a line.
 async fn take_over_some(file: &Path, state: &dyn StateStore) -> anyhow::Result<bool> {
     let now = Timestamp::now();
     let record = state.record(&TAKEN_OVER, FILE, now).await?;
@@ -86,14 +87,14 @@ async fn take_over_some(file: &Path, state: &dyn StateStore) -> anyhow::Result<b
     let reached = if to == from { DONE.to_owned() } else { to.to_string() };
     changes.push(StateChange::put(&TAKEN_OVER, FILE, expect, reached, None));
     match state.change(changes, now).await {
-        // Another process was faster: read again what it has recorded.
+        // A conflict means that another process was faster. In both cases, continue from what is recorded now.
         Ok(_) | Err(StateError::Conflict) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
 
-/// Records from octet `from` on, and the offset after them. A line that is not a record, which a power cut may leave,
-/// is skipped with a warning.
+/// At most [`LINES_MAX`] records from octet `from` on, and the offset after them. A line that is not a record, which a
+/// power cut may leave, is skipped with a warning.
 fn read_lines(file: &Path, from: u64) -> io::Result<(Vec<AuditRecord>, u64)> {
     let mut opened = match File::open(file) {
         Ok(opened) => opened,

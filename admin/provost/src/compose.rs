@@ -34,7 +34,7 @@ use crate::monitoring::{Gauges, Metrics, watch_directory};
 use crate::private;
 use crate::reload::{Reload, ReloadableParts};
 
-/// Longest wait for the directory at a start, before the node serves from its snapshot.
+/// Longest wait for the directory at a start; after it, the node serves from its saved View.
 const CURRENT_LIMIT: Duration = Duration::from_secs(3);
 /// Longest time for running commands to end when the node stops.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
@@ -89,7 +89,7 @@ impl Node {
         log.set(config.node.log.as_deref());
         let data = &config.node.data;
         prepare_data_folder(data)?;
-        // Before any counter is used: earlier increments would be lost.
+        // Install the recorder before any counter is used: earlier increments would be lost.
         let metrics = Metrics::install(&config.listeners)?;
         let certificates = match &config.tls {
             Some(tls) => Some(Certificates::open(&tls.certificate, &tls.key)?),
@@ -114,7 +114,8 @@ impl Node {
         provost_api::end_abandoned_jobs(&state, &hostname, jiff::Timestamp::now()).await.context("jobs")?;
         remove_old_uploads(data);
 
-        // After a crash, the saved View is some seconds old: no login should be decided by an outdated rule or password.
+        // After a crash, the saved View is some seconds old. Wait for the directory, so that no login is decided by an
+        // outdated rule or password.
         if !is_current(&view, CURRENT_LIMIT).await {
             tracing::warn!("the directory does not answer: this node starts with its saved view");
         }
@@ -169,7 +170,7 @@ impl Node {
         _ = tokio::task::spawn_blocking(move || reload.run(&file)).await;
     }
 
-    /// Whether the View has been complete once; waits for that up to `limit`.
+    /// Whether the View is complete and follows the directory; waits for that up to `limit`.
     pub(crate) async fn ready(&self, limit: Duration) -> bool {
         is_current(&self.view, limit).await
     }
@@ -213,7 +214,7 @@ fn prepare_data_folder(data: &Path) -> anyhow::Result<()> {
 fn local_config(config: &Config) -> LocalConfig {
     LocalConfig {
         shards: config.store.shards,
-        // `message-size` bounds a received message; trace fields add to it.
+        // `message-size` limits the message as received; the trace fields that the node adds come on top.
         message_octets_max: provost_settings::MESSAGE_SIZE_MAX + TRACE_OCTETS_MAX,
         ..LocalConfig::new(config.store_folder())
     }
@@ -247,7 +248,7 @@ async fn start_embedded(
         admission: Some(Arc::new(LdapClients::new(embedded.proxies(), memory))),
         server_id: embedded.server_id,
     };
-    // An empty directory would have no contextCSN, for which a View waits.
+    // The seed is needed: an empty directory has no contextCSN, and the View waits for one.
     let seed = provost_provision::base_tree(&settings.suffix, &config.settings())?;
     Ok(Some(Server::start(settings, seed).await?))
 }
@@ -263,7 +264,7 @@ fn queue_config(config: &Config) -> QueueConfig {
     QueueConfig { concurrency: config.queue.concurrency, ..QueueConfig::default() }
 }
 
-/// The parts from which the listeners are made.
+/// The parts of the node that its listeners use.
 struct NodeParts<'a> {
     config: &'a Config,
     tls: Option<Arc<rustls::ServerConfig>>,
@@ -273,9 +274,9 @@ struct NodeParts<'a> {
     view: &'a View,
     store: Arc<LocalStore>,
     state: Arc<dyn StateStore>,
-    /// The same state, for the check whether it is alive.
+    /// The same state, for the check whether its committer is alive.
     local_state: Arc<LocalState>,
-    /// Liveness of the embedded directory.
+    /// Reports whether the committer of the embedded directory is alive; `None` without an embedded directory.
     pulse: Option<CommitterProbe>,
     delivery: Delivery,
     queue: &'a Queue,
@@ -431,7 +432,7 @@ impl NodeParts<'_> {
     }
 }
 
-/// The tokens of the node's file; logs those that never expire.
+/// The tokens of `api.tokens_file`; logs a warning for each that never expires.
 fn fixed_tokens(config: &Config) -> anyhow::Result<Vec<FixedToken>> {
     let tokens = config.fixed_tokens()?;
     for token in tokens.iter().filter(|token| token.expires.is_none()) {

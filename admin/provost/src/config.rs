@@ -30,11 +30,11 @@ pub(crate) use listeners::{ConnectionStart, ListenerConfig, Listeners};
 /// Largest configuration or secret file that is read, in octets.
 const FILE_OCTETS_MAX: u64 = 1024 * 1024;
 
-/// Most shards of the store: each has a thread and two open databases.
+/// Maximum number of shards of the store: each has a thread and two open databases.
 const SHARDS_MAX: u8 = 64;
 /// Longest time for a directory server to accept a connection: a server in the same data centre takes milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Longest time for a directory server to answer: then another one is asked.
+/// Longest time for a directory server to answer; after it, the client asks another server.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a verified password is remembered: clients open connections every few minutes.
 const CREDENTIAL_TTL: Duration = Duration::from_mins(10);
@@ -97,7 +97,8 @@ impl Default for TraceSection {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NodeSection {
-    /// Name in greetings, Received and Message-ID.
+    /// Name in greetings, Received and Message-ID. It must be unique in the site: the records of jobs name their node
+    /// by it.
     pub(crate) hostname: String,
     /// Folder of everything that the node stores.
     pub(crate) data: PathBuf,
@@ -169,7 +170,7 @@ pub(crate) enum PasswordCheck {
 pub(crate) struct EmbeddedSection {
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) root_dn: String,
-    /// File with a userPassword value, hashed.
+    /// File with the password of `root_dn`, as a hashed userPassword value.
     pub(crate) root_password_file: PathBuf,
     #[serde(default = "default_server_id")]
     pub(crate) server_id: u16,
@@ -179,8 +180,8 @@ pub(crate) struct EmbeddedSection {
 }
 
 impl EmbeddedSection {
-    /// The error if `proxy_networks` contains an address from which this node connects to its own directory server: such
-    /// connections have no PROXY header and would be closed.
+    /// The error if `proxy_networks` contains an address from which this node connects to its own directory server:
+    /// such connections have no PROXY header and would be closed.
     fn own_address_complaint(&self) -> Option<String> {
         let own = self.listen.iter().map(|listen| match listen.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -258,8 +259,8 @@ impl Default for QueueSection {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ApiSection {
-    /// File of fixed tokens, one `name:blake3-of-token:role:last-day` per line; lines that begin with `#` are comments. A token
-    /// without a last day never expires; one without a role has the role admin, as in earlier versions.
+    /// File of fixed tokens, one `name:blake3-of-token:role:last-day` per line; lines that begin with `#` are comments.
+    /// A token without a last day never expires; one without a role has the role admin, as in earlier versions.
     pub(crate) tokens_file: Option<PathBuf>,
     /// File with this node's own token, which commands on this machine send to its REST API. Not `--token-file`.
     pub(crate) token_file: Option<PathBuf>,
@@ -299,7 +300,7 @@ impl Config {
         Ok(config)
     }
 
-    /// All errors of a file that is well-formed.
+    /// All errors in a file that is valid TOML with known keys.
     fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
         if let Err(error) = Dn::parse(&self.directory.suffix) {
@@ -332,8 +333,8 @@ impl Config {
         complaints
     }
 
-    /// The keys of this file that state shared settings: key, setting, value. They apply where the directory states
-    /// nothing.
+    /// The keys of this file that state shared settings, as (key, setting, value). Each applies only where the
+    /// directory does not state the setting.
     fn moved_keys(&self) -> Vec<(&'static str, &'static str, String)> {
         let number = |number: Option<u64>| number.map(|number| number.to_string());
         let (directory, store, queue) = (&self.directory, &self.store, &self.queue);
@@ -352,7 +353,8 @@ impl Config {
         .collect()
     }
 
-    /// The values that apply where the directory states nothing, and errors about values that break their rule.
+    /// The values that apply where the directory does not state a setting, and an error for each value that breaks its
+    /// rule.
     fn resolve_fallback(&self) -> (Fallback, Vec<String>) {
         let (mut fallback, mut complaints) = (Fallback::default(), Vec::new());
         if self.directory.domain.is_none() {
@@ -367,7 +369,8 @@ impl Config {
         (fallback, complaints)
     }
 
-    /// The values that apply where the directory states no setting: keys of this file, and the domain that the suffix names.
+    /// The values that apply where the directory states no setting: keys of this file, and the domain that the suffix
+    /// names.
     pub(crate) fn fallback(&self) -> Fallback {
         self.resolve_fallback().0
     }
@@ -378,8 +381,8 @@ impl Config {
         self.moved_keys().into_iter().map(|(key, setting, value)| (key, command(setting, &value))).collect()
     }
 
-    /// URL of the node's REST API for commands of this machine, as in `http://127.0.0.1:8080`; `None` when `listeners.http` is
-    /// off.
+    /// URL of the node's REST API for commands of this machine, as in `http://127.0.0.1:8080`; `None` when
+    /// `listeners.http` is off.
     pub(crate) fn rest_url(&self) -> Option<String> {
         let http = self.listeners.http.as_ref()?;
         let scheme = if http.tls { "https" } else { "http" };
@@ -450,8 +453,8 @@ impl Config {
     }
 }
 
-/// A TOML error as one line: line number, key and message. The source line is not quoted, but the message may contain the
-/// value.
+/// A TOML error as one line: line number, key and message. The source line is not quoted, but the message may contain
+/// the value.
 fn one_line(text: &str, error: &toml::de::Error) -> String {
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return error.message().to_owned() };
     let number = before.matches('\n').count();
@@ -471,8 +474,9 @@ fn domain_of(suffix: &str) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("."))
 }
 
-/// Parses `name:digest:role:last-day`, or fewer parts as in earlier versions: without a last day the token never expires,
-/// without a role it may do everything. The last day is in UTC, since only the directory states the site's zone.
+/// Parses `name:digest:role:last-day`, or fewer parts as in earlier versions: without a last day the token never
+/// expires, and without a role it has the role admin. The last day is in UTC, since only the directory states the
+/// site's zone.
 fn fixed_token(line: &str) -> Option<FixedToken> {
     let mut parts = line.trim().splitn(4, ':');
     let (name, digest) = (parts.next()?, parts.next()?);

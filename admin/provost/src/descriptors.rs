@@ -3,12 +3,14 @@
 use provost_net::ConnectionBudget;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors kept for files, the directory and the queue, and for the first connections of each listener.
+/// Descriptors kept for files, the directory and the queue, and for the connections that each listener may open beyond
+/// the budget.
 const OTHERS: u64 = 2_048;
 /// Maximum number of descriptors to request from the system: beyond these, the memory of idle connections is the bound.
 const WANTED: u64 = 262_144;
 
-/// Raises this process's limit as far as the system allows, and divides it among connections.
+/// Raises this process's limit as far as the system allows, to [`WANTED`] at most, and returns the share of connections
+/// in it.
 pub(crate) fn connections() -> ConnectionBudget {
     let limit = getrlimit(Resource::Nofile);
     let may = limit.maximum.unwrap_or(WANTED).min(WANTED);
@@ -19,7 +21,7 @@ pub(crate) fn connections() -> ConnectionBudget {
     ConnectionBudget::new(connections)
 }
 
-/// The share of connections in `descriptors`: at least half.
+/// The share of connections in `descriptors`: all but [`OTHERS`], and at least half.
 fn share(descriptors: u64) -> usize {
     let connections = descriptors.saturating_sub(OTHERS).max(descriptors / 2);
     usize::try_from(connections).unwrap_or(usize::MAX)

@@ -13,11 +13,11 @@ use crate::output::printable;
 pub(crate) enum Exit {
     /// The command succeeded, or there was nothing to do.
     Clean = 0,
-    /// The command failed and has reported why: an interrupted import, a check of the doctor.
+    /// The command failed: an error, an interrupted import, a failed check of the doctor.
     Failed = 1,
     /// `--dry-run` found changes to make.
     ChangesPending = 2,
-    /// The command succeeded, but rows were left out.
+    /// The command ran to its end, but rows were left out or not applied.
     RowsRejected = 4,
     /// The directory is unavailable; a later attempt may work.
     DirectoryUnavailable = 5,
@@ -33,7 +33,7 @@ impl From<Exit> for ExitCode {
 
 /// Prints the failure with its causes and advice, and returns the exit code.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    // A cause can quote a server or a file. A message of several lines keeps them.
+    // A cause can quote a server or a file, so remove control characters, but keep the lines of the message.
     let text = format!("{error:#}");
     let lines: Vec<String> = text.lines().map(printable).collect();
     err!("provost: {}", lines.join("\n"));
@@ -67,7 +67,7 @@ fn advice(error: &anyhow::Error) -> Option<&'static str> {
     error.chain().find_map(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
         (Some(error), _) => of_directory(error),
         (_, Some(error)) => of_desk(error),
-        // The databases report it only as text.
+        // A full disk: the databases report it only as text.
         _ if cause.to_string().contains("disk is full") => Some(DISK_FULL),
         _ => None,
     })

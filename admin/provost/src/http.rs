@@ -1,7 +1,7 @@
 //! Web listeners: HTTP/1.1 with the accept loop and budgets of the mail listeners, and TLS if configured.
 //!
 //! Every wait for a peer has a limit: the TLS handshake, the header (which includes the wait for the next request of a
-//! kept connection), the body, and the reading of the reply. Request bodies and replies are counted in the memory
+//! persistent connection), the body, and the reading of the reply. Request bodies and replies are counted in the memory
 //! budget of the process.
 
 mod body;
@@ -32,8 +32,8 @@ use tower::ServiceExt as _;
 use body::{BodyFault, BoundedBody};
 use paced::{PacedStream, ReplyMemory};
 
-/// Longest time for a header, which includes the wait for the next request of a kept connection: the usual default of
-/// web servers is 60 s, and half of that frees the places of silent peers sooner.
+/// Longest time for a header, which includes the wait for the next request of a persistent connection: half of the
+/// usual 60 s of web servers, so that silent peers free their places sooner.
 const HEADER_LIMIT: Duration = Duration::from_secs(30);
 /// Maximum number of octets of request line and header fields: ten times a session cookie, a token and a browser's
 /// usual fields.
@@ -46,7 +46,8 @@ const STOP_LIMIT: Duration = Duration::from_millis(500);
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
 /// RFC 6797 §6.1: browsers use only TLS for this name, for a year.
 const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
-/// Header that a proxy in front of a plain listener sets after ending TLS. A TLS listener sets it, whatever the client sent.
+/// Header in which a proxy that ends TLS in front of a plain listener states `https`. A TLS listener overwrites what
+/// the client sent.
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The time limits of a web listener.
@@ -66,7 +67,7 @@ impl Default for Deadlines {
 /// Which replies of a listener the memory budget counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CountedReplies {
-    /// All but small ones.
+    /// Replies larger than [`FREE_OCTETS`].
     Large,
     /// None: metrics and health are needed most while memory is short, and their pages are small.
     None,
@@ -99,7 +100,7 @@ async fn serve_within(
     Ok(serving.address)
 }
 
-/// Serves one connection. It is closed without a reply if its source address has the maximum number of connections.
+/// Serves one connection. If its source has reached the maximum number of connections, it is closed without a reply.
 async fn accept(connection: AcceptedConnection, web: Arc<HttpListener>) {
     let AcceptedConnection { socket, peer, place } = connection;
     let Some(_place) = place else { return };
@@ -146,8 +147,8 @@ where
         _ = connection.as_mut() => return,
         () = web.drain.stopping() => {}
     }
-    // A request whose handler still runs after `STOP_LIMIT` is waited for, with its reply. A partial header, and a reply
-    // that is already being written, get only `STOP_LIMIT`.
+    // A request whose handler still runs after `STOP_LIMIT` is waited for, with its reply. A partial header, and a
+    // reply that is already being written, get only `STOP_LIMIT`.
     connection.as_mut().graceful_shutdown();
     if tokio::time::timeout(STOP_LIMIT, connection.as_mut()).await.is_err()
         && is_handler_running.load(Ordering::Relaxed)
@@ -188,7 +189,8 @@ async fn answer(
 }
 
 impl HttpListener {
-    /// Returns the reply if the memory budget has room for it: it stays in memory until the peer has read it.
+    /// Returns the reply if the memory budget has room for it, else a 503: a reply stays in memory until the system has
+    /// taken all of it.
     fn within_memory(&self, reply: Response<Body>, memory: &ReplyMemory) -> Response<Body> {
         let octets = reply.body().size_hint().lower();
         let is_free = self.replies == CountedReplies::None || octets <= FREE_OCTETS as u64;
@@ -203,7 +205,7 @@ fn busy() -> Response<Body> {
     reply
 }
 
-/// A refusal by the listener. The rest of the body is not read: the connection ends with the refusal.
+/// A refusal by the listener. It closes the connection, because the rest of the request body is not read.
 fn refusal(status: StatusCode, text: &'static str) -> Response<Body> {
     let close = [(header::CONNECTION, HeaderValue::from_static("close"))];
     (status, close, format!("{text}\n")).into_response()

@@ -1,4 +1,4 @@
-//! Limits for the clients of the embedded LDAP server: connections by source, and memory for requests.
+//! Limits for the clients of the embedded LDAP server: connections per source, and memory for requests.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -8,7 +8,8 @@ use provost_net::{ConnectionsBySource, MemoryBudget, ProxyNetworks, Reservation,
 use provost_server::{AdmittedClient, CONNECTIONS_MAX, ClientAdmission, ClientPlace};
 use tokio::net::TcpStream;
 
-/// Open LDAP connections of one source: no source can close the directory to the others.
+/// Maximum number of open LDAP connections of one source: a quarter of all, so that no single source can shut out the
+/// others.
 const LDAP_CONNECTIONS_PER_SOURCE: usize = CONNECTIONS_MAX / 4;
 
 /// Finds the client of an LDAP connection, which may begin with a PROXY header, and counts it.
@@ -66,7 +67,8 @@ impl ClientAdmission for LdapClients {
     ) -> Pin<Box<dyn Future<Output = Option<AdmittedClient>> + Send + 'a>> {
         Box::pin(async move {
             let address = self.proxies.peer(socket, remote, "ldap").await?.remote;
-            // The programs of this machine share one address, so they have no limits of a source.
+            // All programs of this machine have a loopback address as their source, so the limits of one source do not
+            // apply to them.
             let (source, request) = match address.ip().to_canonical().is_loopback() {
                 true => (None, self.memory.body()),
                 false => (Some(self.source(address)?), self.memory.body_of(address.ip())),

@@ -25,8 +25,9 @@ const MAIL_LINES_MAX: usize = 16_384;
 
 /// Starts the log. `PROVOST_LOG` sets the filter, otherwise the configuration file can; see [`log_filter`].
 ///
-/// A server writes thousands of lines about messages a second. A separate thread writes these, and dropping the returned
-/// guard ends it. All other lines are written at once, so that the line which explains the end of the process is kept.
+/// A server writes thousands of lines about messages a second. A separate thread writes these; dropping the returned
+/// guard writes the lines that wait and ends the thread. All other lines are written at once, so that the line which
+/// explains the end of the process is kept.
 pub(crate) fn start(is_server: bool) -> (LogFilter, Option<WorkerGuard>) {
     let default = if is_server { log_filter::OF_SERVERS } else { log_filter::OF_COMMANDS };
     let of_environment = EnvFilter::try_from_env(log_filter::VARIABLE).ok();

@@ -14,7 +14,7 @@ pub(crate) const OF_COMMANDS: &str = "error";
 /// The filter of the process's log. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct LogFilter {
-    /// `None` when the environment sets the filter, or a test has no log.
+    /// `None` when the environment sets the filter, or in a test without a log.
     handle: Option<Handle<EnvFilter, tracing_subscriber::Registry>>,
     default: &'static str,
 }
@@ -34,7 +34,8 @@ impl LogFilter {
         EnvFilter::try_new(directives).map(drop)
     }
 
-    /// Sets the filter to these directives, which are checked; `None` sets the default.
+    /// Sets the filter to these directives, which [`LogFilter::check`] has accepted; `None` sets the default. Has no
+    /// effect when the environment sets the filter.
     pub(crate) fn set(&self, directives: Option<&str>) {
         let Some(handle) = &self.handle else { return };
         let Ok(filter) = EnvFilter::try_new(directives.unwrap_or(self.default)) else { return };

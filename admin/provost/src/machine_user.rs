@@ -3,13 +3,14 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// On Linux, the owner of this entry is the effective user of the process.
+/// On Linux, the owner of this entry is the effective user of the process (proc(5)).
 const OWN_PROCESS: &str = "/proc/self";
 /// File with the names of local users.
 const PASSWD: &str = "/etc/passwd";
 
-/// The user's name. `SUDO_USER` is trusted when the process runs as root or as the owner of the node's data folder: either
-/// sudo has set it, or the user already has all rights. Every other user has the name that the system states.
+/// The name of the user who runs this process. `SUDO_USER` is trusted when the process runs as root or as the owner of
+/// the node's data folder: either sudo has set it, or the user already has all rights. Every other user has the name
+/// that the system states.
 pub(crate) fn name(data: &Path) -> String {
     let Ok(own) = std::fs::metadata(OWN_PROCESS).map(|process| process.uid()) else { return "unknown".to_owned() };
     let owner = std::fs::metadata(data).map(|folder| folder.uid()).ok();

@@ -17,13 +17,13 @@ macro_rules! err {
     ($($text:tt)*) => { $crate::output::error_line(format_args!($($text)*)) };
 }
 
-/// Writes a line to standard error, if it can be written.
+/// Writes a line to standard error; a line that cannot be written is lost.
 pub(crate) fn error_line(text: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Writes a line. A closed reader is ignored and the work continues; any other failure (a full disk) ends the program with
-/// exit code 1, because the output is incomplete.
+/// Writes a line. A closed reader is ignored and the work continues; any other failure (a full disk) ends the program
+/// with exit code 1, because the output is incomplete.
 pub(crate) fn line(text: std::fmt::Arguments<'_>) {
     if let Err(error) = writeln!(std::io::stdout().lock(), "{text}")
         && error.kind() != ErrorKind::BrokenPipe
@@ -66,7 +66,8 @@ pub(crate) fn items<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
     answer[name].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Removes control characters from text that a peer or a writer of the directory chose, so that it cannot steer the terminal.
+/// Removes control characters from text that a peer or a writer of the directory chose, so that it cannot steer the
+/// terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }

@@ -1,4 +1,4 @@
-//! Restricts Provost's files to its own user: mail, password hashes, the audit.
+//! Restricts Provost's files to its own user: they hold mail, password hashes and the audit.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -12,13 +12,14 @@ const OTHERS: u32 = 0o077;
 /// Deepest folder that is visited in the data folder; no layout of Provost is deeper.
 const DEPTH_MAX: usize = 8;
 
-/// Makes every file and folder that this process creates private to its user. Call it before threads start.
+/// Makes every file and folder that this process creates private to its user. Call it before threads start: they share
+/// the umask.
 pub(crate) fn make_files_private() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// Removes the rights of group and others in a data folder of an earlier version or another program; returns how many files
-/// and folders it changed. One that this process may not change is an error.
+/// Removes the rights of group and others in a data folder that an earlier version or another program has left open;
+/// returns how many files and folders it changed. It is an error if this process may not change one of them.
 pub(crate) fn tighten(data: &Path) -> io::Result<usize> {
     let mut changed = 0;
     walk(data, DEPTH_MAX, &mut |path, mode| {
@@ -38,7 +39,8 @@ pub(crate) fn open_to_others(data: &Path) -> io::Result<Option<PathBuf>> {
     Ok(first)
 }
 
-/// Calls `found` with each file and folder that is not private, and its mode. Entries that disappear meanwhile are skipped.
+/// Calls `found` with each file and folder that is not private, and its mode. Symbolic links, and entries that
+/// disappear meanwhile, are skipped.
 fn walk(path: &Path, depth: usize, found: &mut impl FnMut(&Path, u32) -> io::Result<()>) -> io::Result<()> {
     let metadata = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -1,7 +1,7 @@
 //! Reloads the configuration file at HUP.
 //!
-//! The file is accepted whole or not at all: an error anywhere, or a certificate or tokens file that cannot be used, changes
-//! nothing. Keys that can change while the node runs take effect at once; every other changed key is named in the log, at
+//! The file is accepted whole or not at all: an error anywhere, or a certificate or tokens file that cannot be used,
+//! changes nothing. Keys that can change while the node runs take effect at once; every other changed key is logged at
 //! each HUP until a restart.
 
 use std::path::Path;
@@ -26,7 +26,7 @@ enum TakesEffect {
 
 /// The parts of the running node that a reload can change.
 pub(crate) struct ReloadableParts {
-    /// `None` when the node was started without `[tls]`, so that its listeners offer none.
+    /// `None` when the node was started without `[tls]`, so that its listeners offer no TLS.
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) tokens: Tokens,
     pub(crate) log: LogFilter,
@@ -57,7 +57,8 @@ impl Reload {
         }
     }
 
-    /// Applies the file; every step that can fail comes before the first change.
+    /// Applies the file. Tokens file and certificate come first, because only they can fail: an error then has changed
+    /// nothing.
     fn apply(&self, config: &Config) -> Result<(), String> {
         let fixed = config.fixed_tokens().map_err(|error| format!("api.tokens_file: {error:#}"))?;
         if let (Some(certificates), Some(tls)) = (&self.parts.certificates, &config.tls) {

@@ -16,12 +16,12 @@ pub(crate) fn day(date: Date, language: Language) -> String {
     }
 }
 
-/// A day of the directory (`YYYY-MM-DD`); other text is returned unchanged.
+/// A day as the directory states it (`YYYY-MM-DD`); other text is returned unchanged.
 pub(crate) fn day_of(text: &str, language: Language) -> String {
     text.parse::<Date>().map_or_else(|_| text.to_owned(), |date| day(date, language))
 }
 
-/// An RFC 3339 moment: "aujourd’hui à 15 h 45", "January 5, 2027 at 15:45". Other text is returned unchanged.
+/// A time in RFC 3339 form: "aujourd’hui à 15 h 45", "January 5, 2027 at 15:45". Other text is returned unchanged.
 pub(crate) fn moment(text: &str, now: &ZonedDateTime, language: Language) -> String {
     let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
     let at = time.to_zoned_datetime(now.time_zone().clone());

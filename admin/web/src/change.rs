@@ -19,7 +19,8 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
     tokio::spawn(change).await.map_err(|error| bug(visitor, "a change ended in a fault", &error))
 }
 
-/// Redirects to the person's page with a message, after a change (post, redirect, get).
+/// Redirects to the person's page after a change, with a message for it: reloading that page does not send the form
+/// again.
 pub(crate) async fn done(web: &Web, signed_in: &SignedIn, id: &str, key: &str, value: String) -> Response {
     web.sessions.leave_flash(&signed_in.user.session, Flash { key: key.to_owned(), value }).await;
     Redirect::to(&person_url(id)).into_response()

@@ -12,13 +12,13 @@ use crate::security::is_same_origin;
 use crate::signed_in::SignedIn;
 use crate::web::Web;
 
-/// A form that was sent from one of our pages, in this session.
+/// A form that was sent from one of our pages in the same session: the origin and the token have been checked.
 pub(crate) struct SessionForm<T> {
     pub(crate) signed_in: SignedIn,
     pub(crate) fields: T,
 }
 
-/// The token beside the fields of each form.
+/// The fields of a form, and the token that each form of a session must send.
 #[derive(Deserialize)]
 struct FormWithToken<T> {
     #[serde(default)]
@@ -49,7 +49,7 @@ impl<T: DeserializeOwned> FromRequest<Web> for SessionForm<T> {
             }
             _ => page::failure(visitor, StatusCode::BAD_REQUEST, "title.refused", "error.expired_form", &[]),
         })?;
-        // Digests are compared in constant time.
+        // Compare digests: blake3 compares them in constant time.
         if blake3::hash(form.csrf.as_bytes()) != blake3::hash(signed_in.user.csrf.as_bytes()) {
             metrics::counter!("provost_web_refused_forms_total").increment(1);
             return Err(page::failure(visitor, StatusCode::FORBIDDEN, "title.forbidden", "error.expired_form", &[]));

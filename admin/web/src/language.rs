@@ -1,4 +1,4 @@
-//! The languages of the pages, French and English: how one is chosen, and its texts.
+//! The languages of the pages, French and English: the choice of one by `Accept-Language`, and the texts.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -15,7 +15,8 @@ type PageTexts = BTreeMap<String, String>;
 static FRENCH: LazyLock<PageTexts> = LazyLock::new(|| parse_texts(include_str!("../lang/fr.json")));
 static ENGLISH: LazyLock<PageTexts> = LazyLock::new(|| parse_texts(include_str!("../lang/en.json")));
 
-/// The texts are part of the program, and a test reads them; with an empty table the pages would show keys.
+/// Parses a table of texts. The tables are part of the program and a test reads them; with an empty table the pages
+/// would show keys.
 fn parse_texts(text: &str) -> PageTexts {
     serde_json::from_str(text).unwrap_or_default()
 }
@@ -46,7 +47,8 @@ impl Language {
         }
     }
 
-    /// The best match for `Accept-Language` (RFC 9110 §12.5.4), by weight and then by order; `None` when neither is named.
+    /// The best match for `Accept-Language` (RFC 9110 §12.5.4), by weight and then by order; `None` when neither is
+    /// named.
     pub(crate) fn accepted(header: &str) -> Option<Self> {
         let mut best: Option<(Self, u32)> = None;
         for range in header.split(',').take(32) {
@@ -55,7 +57,7 @@ impl Language {
             let Some(language) = Self::parse(tag.split('-').next().unwrap_or_default()) else { continue };
             let weight =
                 parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(Some(1.0), |q| q.parse::<f32>().ok());
-            // Thousandths: weights have up to three digits (RFC 9110 §12.4.2).
+            // Compare thousandths: weights have up to three decimals (RFC 9110 §12.4.2).
             let weight = (weight.unwrap_or(0.0).clamp(0.0, 1.0) * 1000.0) as u32;
             if weight > 0 && best.is_none_or(|(_, before)| weight > before) {
                 best = Some((language, weight));

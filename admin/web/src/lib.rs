@@ -1,8 +1,9 @@
-//! Help-desk pages: sign in, search, one page per person, reset, alias, vacation. French and English; works without script.
+//! Help-desk pages: sign in, search, one page per person, reset, alias, vacation. French and English; works without
+//! script.
 //!
 //! This crate holds no rule about people: every change goes through `Desk`, which decides who may make it, as for the
 //! command line and REST. Every view of a person and every change is audited under the signed-in person's login. Two
-//! things must never happen here: a script in a page, and an answer that a browser may store.
+//! things must never happen here: a script in a page, and a page that a browser may store.
 
 mod calendar;
 mod change;
@@ -32,12 +33,12 @@ use axum::routing::{get, post};
 
 pub use web::WebState;
 
-/// Largest form, octets: two vacation texts, percent-encoded.
+/// Largest form, in octets: two vacation texts of 10,000 characters of two octets each, percent-encoded.
 const FORM_OCTETS_MAX: usize = 128 * 1024;
 
 /// All pages, from `/`, with the fallback for every path that no other router has.
 ///
-/// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`: sign-in is throttled per name and address.
+/// Requests must carry `ConnectInfo<SocketAddr>`: sign-in is throttled per name and address.
 pub fn router(state: WebState) -> Router {
     let web = web::Web::new(state);
     Router::new()

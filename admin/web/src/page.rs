@@ -15,9 +15,9 @@ use crate::rule;
 use crate::session::Flash;
 use crate::visitor::{Visitor, in_language};
 
-/// Seconds after which a browser may try an unavailable directory again.
+/// Value of `Retry-After` on every 503 page, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 5;
-/// Seconds for which a browser may cache the style sheet and the icon.
+/// `Cache-Control` of the style sheet and the icon, which hold no personal data: an hour.
 const ASSET_CACHE: &str = "public, max-age=3600";
 
 /// Name and text of every template.
@@ -61,7 +61,7 @@ impl HelperDef for TextHelper {
         let tag = context.data().get("lang").and_then(Value::as_str).unwrap_or_default();
         let text = Language::parse(tag).and_then(|language| language.find(key));
         let text = text.ok_or_else(|| RenderErrorReason::Other(format!("no text for '{key}' in '{tag}'")))?;
-        // In strict mode the helper has to check its values itself.
+        // Strict mode covers the template but not the values of a helper, so check them here.
         if let Some((name, _)) = helper.hash().iter().find(|(_, value)| value.is_value_missing()) {
             return Err(RenderErrorReason::Other(format!("no value for '{name}' of '{key}'")).into());
         }
@@ -83,7 +83,7 @@ impl RenderPlain for Value {
     }
 }
 
-/// The values that every page needs, and its own body.
+/// The values that every page needs, and the body of this page.
 #[derive(Serialize)]
 struct PageFrame<'a, T> {
     lang: &'static str,
@@ -102,7 +102,7 @@ struct VisitorData<'a> {
     csrf: &'a str,
 }
 
-/// Renders a page. A status of 400 and above also appears in its title.
+/// Renders a page. If the status is not a success, the title begins with the text `error.title_prefix`.
 pub(crate) fn page<T: Serialize>(visitor: &Visitor, status: StatusCode, template: &str, body: &T) -> Response {
     let user = visitor.user.as_ref();
     let page = PageFrame {
@@ -123,7 +123,7 @@ pub(crate) fn page<T: Serialize>(visitor: &Visitor, status: StatusCode, template
     }
 }
 
-/// The page of an error, by the key of its text.
+/// The page of an error whose text has the key `text_key`.
 pub(crate) fn failure(
     visitor: &Visitor,
     status: StatusCode,
@@ -134,7 +134,7 @@ pub(crate) fn failure(
     message_page(visitor, status, title_key, visitor.language.say(text_key, values))
 }
 
-/// The page of an error, with this text.
+/// The page of an error, with `text`.
 fn message_page(visitor: &Visitor, status: StatusCode, title_key: &'static str, text: String) -> Response {
     #[derive(Serialize)]
     struct MessagePage {

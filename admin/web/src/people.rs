@@ -16,7 +16,7 @@ use crate::rule;
 use crate::signed_in::SignedIn;
 use crate::web::Web;
 
-/// People on one page.
+/// Maximum number of people on one page.
 const PEOPLE_MAX: usize = 50;
 /// Longest search text, in characters.
 const SEARCH_CHARS_MAX: usize = 200;

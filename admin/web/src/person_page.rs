@@ -18,14 +18,14 @@ use crate::signed_in::SignedIn;
 use crate::vacation_form::{FieldProblem, VacationForm};
 use crate::web::Web;
 
-/// Audit records that the page shows.
+/// Maximum number of audit records that the page shows.
 const HISTORY_MAX: usize = 10;
 /// Percentage of its quota from which a mailbox shows a warning.
 const NEARLY_FULL_PERCENT: u128 = 90;
 /// Days between two replies when the rule states none (RFC 5230 §4.1).
 const INTERVAL_DAYS_DEFAULT: u16 = 7;
 
-/// Mistakes in a form, to be shown at its fields.
+/// Mistakes in a form, which the page shows at the fields.
 #[derive(Default)]
 pub(crate) struct FormProblems {
     /// The address as sent, and the message.
@@ -86,16 +86,16 @@ struct LabelledText {
     value: String,
 }
 
-/// The facts that identify a caller, one line each.
+/// One line of the summary at the head of the page.
 #[derive(Serialize)]
 struct CallerFacts {
     label: String,
     value: String,
-    /// The colour of the value, whose text has the same meaning. Empty is plain.
+    /// The colour of the value, whose text has the same meaning; empty for no colour.
     level: &'static str,
 }
 
-/// A text of a reply, with its language.
+/// Subject and text of a vacation reply in one language.
 #[derive(Serialize)]
 struct ShownText {
     label: String,
@@ -215,7 +215,8 @@ pub(crate) async fn show(
         mailbox,
         vacation,
     };
-    // The page may be the response to a form: the language switch must lead to the page itself.
+    // The page may be the response to a form, whose path accepts no GET: the language switch must lead to the person's
+    // page.
     let mut visitor = visitor.clone();
     visitor.here = person_url(id);
     page(&visitor, status, "person", &body)
@@ -426,7 +427,7 @@ fn mailbox_data(
     MailboxData {
         octets: snapshot.octets,
         quota_octets: quota,
-        // The bar warns from nine tenths. The text gives the same in numbers.
+        // The bar changes colour above nine tenths of the quota; the text beside it states the same in numbers.
         quota_high: quota.unwrap_or(0) / 10 * 9,
         quota_text,
         glance: fullness(snapshot.octets, quota, language),

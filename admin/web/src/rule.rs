@@ -1,4 +1,5 @@
-//! The rules of the operations in the page's language, so that a clerk can read which rule was broken.
+//! Translates the rules that the operations state into the page's language, so that a clerk can read which rule was
+//! broken.
 
 use crate::language::Language;
 
@@ -27,7 +28,8 @@ pub(crate) fn in_words(rule: &str, language: Language) -> String {
     }
 }
 
-/// The text in place of the pattern's `*`, empty for a pattern without one; `None` when the rule is another one.
+/// The text in place of the pattern's `*`, empty for a pattern without `*`; `None` when the rule does not match the
+/// pattern.
 fn value_of<'a>(pattern: &str, rule: &'a str) -> Option<&'a str> {
     match pattern.split_once('*') {
         None => (pattern == rule).then_some(""),

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::language::Language;
 
-/// Longest request with its body, seconds.
+/// Longest time for a request, including the arrival of its body.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long a browser remembers the language: a year, in seconds.
 const LANGUAGE_SECONDS: u32 = 31_536_000;
@@ -18,7 +18,8 @@ const LANGUAGE_SECONDS: u32 = 31_536_000;
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// Headers of every reply. `same-origin` instead of `no-referrer`: with the latter browsers send `Origin: null` with forms.
+/// Headers of every reply. `same-origin` instead of `no-referrer`: with the latter browsers send `Origin: null` with
+/// forms.
 const HEADERS: [(HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -56,9 +57,9 @@ pub(crate) fn language_of_query(query: &str) -> Option<Language> {
     query.split('&').find_map(|pair| Language::parse(pair.strip_prefix("lang=")?))
 }
 
-/// Whether a form can have been sent from our own pages. `Sec-Fetch-Site` decides where the browser sends it; otherwise `Origin`
-/// must name the requested host. A request without either comes from a very old browser or another program: the token in the
-/// form protects it.
+/// Whether a form can have been sent from our own pages. If the browser sends `Sec-Fetch-Site`, that decides; otherwise
+/// `Origin` must name the requested host. A request with neither comes from a very old browser or another program; the
+/// token in the form then protects the session.
 pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if let Some(site) = text(HeaderName::from_static("sec-fetch-site")) {
@@ -71,8 +72,8 @@ pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether the browser uses TLS, which a proxy in front of this node may end: the browser shows it in the `Origin` of
-/// each form, the proxy in `X-Forwarded-Proto`. A forged header only makes the sender's own cookie unusable.
+/// Whether the browser uses TLS, which a proxy in front of this node may end. The browser shows this in the `Origin` of
+/// each form, the proxy in `X-Forwarded-Proto`. A client that forges a header only makes its own cookie unusable.
 pub(crate) fn came_by_tls(headers: &HeaderMap) -> bool {
     let begins = |name: HeaderName, with: &str| {
         headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|text| text.starts_with(with))

@@ -14,7 +14,7 @@ const IDLE_MAX: SignedDuration = SignedDuration::from_mins(30);
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(10);
 /// A request within this time of the last recorded one is not recorded, so that most pages cost no write.
 const LAST_USED_STEP: SignedDuration = SignedDuration::from_secs(60);
-/// Attempts of one change while other requests change the same session.
+/// Attempts to write one change while other requests change the same session: a browser sends few requests at once.
 const TRIES: usize = 10;
 /// Context of the key that seals a password (BLAKE3's key derivation).
 const SEAL_CONTEXT: &str = "provost web session, password letter, version 1";
@@ -54,10 +54,11 @@ struct SealedPasswordSlip {
 #[derive(Clone, Serialize, Deserialize)]
 struct WebSession {
     entry_uuid: Uuid,
-    /// [`passwords_digest`] at the sign-in. A record of an earlier version has none and ends.
+    /// [`passwords_digest`] at the sign-in. A record written by an earlier version has none, so its session ends.
     #[serde(default)]
     passwords: String,
-    /// [`passwords_digest`] of the password that the user has set in this session: with it the session goes on.
+    /// [`passwords_digest`] of the password that the user has set in this session. A change to this password does not
+    /// end the session.
     #[serde(default)]
     own_passwords: Option<String>,
     csrf: String,
@@ -89,7 +90,7 @@ pub(crate) struct RequestSession {
     own_passwords: Option<String>,
     /// The token that each form of this session must send.
     pub(crate) csrf: String,
-    /// The message, if it was requested.
+    /// The message for this page, if the request takes it.
     pub(crate) flash: Option<Flash>,
 }
 
@@ -104,7 +105,8 @@ impl WebSessions {
         Self { state }
     }
 
-    /// Begins a session and returns its cookie: 256 random bits. At the limit, the session unused for longest is removed.
+    /// Begins a session and returns its cookie: 256 random bits. At the limit of sessions, the least recently written
+    /// one is removed.
     pub(crate) async fn begin(
         &self,
         entry_uuid: Uuid,
@@ -127,7 +129,8 @@ impl WebSessions {
         Ok(cookie)
     }
 
-    /// The session of a cookie, and prolongs it; `None` when it is unknown or has ended. Takes the message when requested.
+    /// Returns the session of a cookie and prolongs it; `None` when the session is unknown or has ended. With
+    /// `take_flash`, removes the message from the session and returns it too.
     pub(crate) async fn visit(
         &self,
         cookie: &str,
@@ -154,8 +157,8 @@ impl WebSessions {
         Ok(visit)
     }
 
-    /// Whether the session goes on with the person's present passwords: it ends when they change, unless the present ones
-    /// are those that the user has set in this session.
+    /// Whether the session is still valid with the person's present passwords: it ends when they change, unless the
+    /// user has set the present one in this session.
     pub(crate) async fn has_passwords_of(&self, visit: &RequestSession, person: &Person) -> bool {
         let passwords = passwords_digest(&person.passwords);
         if visit.passwords == passwords {
@@ -165,7 +168,7 @@ impl WebSessions {
             return false;
         }
         let renewed = self.change(&visit.key, Timestamp::now(), |session| {
-            // A password that was set meanwhile stays recorded.
+            // Keep a newer password that the user has set meanwhile.
             session.own_passwords.take_if(|own| *own == passwords);
             session.passwords.clone_from(&passwords);
             true
@@ -228,7 +231,8 @@ impl WebSessions {
         Ok(sealed_slip.map(|sealed| open(cookie, &sealed)))
     }
 
-    /// Changes a session's record; `edit` returns whether to write it, and may be called again.
+    /// Changes a session's record, if there is one; `edit` returns whether to write it, and is called again after a
+    /// conflict.
     async fn change(
         &self,
         key: &str,
@@ -251,7 +255,7 @@ impl WebSessions {
     }
 }
 
-/// The write of a session, which succeeds only if `expect` holds; the record is removed when the session has ended.
+/// The write of a session, which succeeds only if `expect` holds; the record expires when the session ends.
 fn put_session(key: &str, session: &WebSession, expect: ChangeCondition) -> Result<StateChange, StateError> {
     let value = serde_json::to_vec(session).map_err(|error| StateError::Damaged(error.to_string()))?;
     Ok(StateChange::put(&SESSIONS, key, expect, value, Some(session.end())))

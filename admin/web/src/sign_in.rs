@@ -21,7 +21,7 @@ use crate::user::principal_of;
 use crate::visitor::{SESSION_COOKIE, Visitor, way_back};
 use crate::web::Web;
 
-/// Longest login that is looked up, octets (an address, RFC 5321 §4.5.3.1).
+/// Longest login that is looked up, in octets: that of an address (RFC 5321 §4.5.3.1).
 const NAME_OCTETS_MAX: usize = 320;
 
 #[derive(Deserialize)]
@@ -38,8 +38,8 @@ pub(crate) struct SignInForm {
     next: String,
 }
 
-/// Largest body of a sign-in, octets: several times the longest name and password. Any visitor may send it, so it needs none of
-/// the memory budget.
+/// Largest body of a sign-in, in octets: several times the longest name and password. Any visitor may send one, so it
+/// is no larger than what the memory budget leaves uncounted (`provost_net::FREE_OCTETS`).
 pub(crate) const FORM_OCTETS_MAX: usize = 8 * 1024;
 
 #[derive(Serialize)]
@@ -49,7 +49,7 @@ struct SignInPage<'a> {
     error: Option<String>,
 }
 
-/// The form; signed-in people are redirected to the search.
+/// The form; signed-in people are redirected to the page from which they came, or to the search.
 pub(crate) async fn show(visitor: Visitor, Query(query): Query<SignInQuery>) -> Response {
     let next = way_back(&query.next);
     if visitor.user.is_some() {
@@ -58,7 +58,7 @@ pub(crate) async fn show(visitor: Visitor, Query(query): Query<SignInQuery>) -> 
     page(&visitor, StatusCode::OK, "sign_in", &SignInPage { next, name: "", error: None })
 }
 
-/// Checks name and password, then the role.
+/// Checks name and password, then the role, and begins a session.
 pub(crate) async fn sign_in(
     State(web): State<Web>,
     visitor: Visitor,
@@ -106,7 +106,7 @@ pub(crate) async fn sign_in(
             return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
         }
         Login::Refused => {
-            // Only a name that exists is logged: other text in this field may be a password.
+            // Only a login that exists is audited: other text in this field may be a password.
             if let Some(person) = web.site.view.snapshot().by_login(name) {
                 desk.sign_in_refused(&Principal::person(&person.uid, person.entry_uuid, []), &person.dn).await;
             }

@@ -1,4 +1,4 @@
-//! The extractor of handlers that serve signed-in people only.
+//! The extractor for handlers that serve only signed-in people.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -20,7 +20,7 @@ pub(crate) struct SignedIn {
 }
 
 impl SignedIn {
-    /// The principal of the operations.
+    /// The principal under which the operations run.
     pub(crate) fn principal(&self) -> Principal {
         self.user.principal.clone()
     }
@@ -44,7 +44,7 @@ impl FromRequestParts<Web> for SignedIn {
     }
 }
 
-/// The path to return to after the sign-in, when it can be requested again.
+/// Redirects to the sign-in, with the path to return to afterwards if the request was a GET.
 fn to_sign_in(method: &Method, here: &str) -> Response {
     if *method != Method::GET || here == "/" {
         return Redirect::to("/sign-in").into_response();

@@ -1,4 +1,5 @@
-//! How often a sign-in may fail: per name and address, and per address over all names. The counts are shared by all nodes.
+//! Limits how often a sign-in may fail: per name and address, and per address over all names. An IPv6 address counts
+//! with its network of 64 bits. All nodes share the counts.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,18 +9,19 @@ use provost_store::{ChangeCondition, StateChange, StateError, StateSpace, StateS
 use provost_view::source_network;
 use serde::{Deserialize, Serialize};
 
-/// Attempts for one name from one address within the window.
+/// Maximum number of attempts for one name from one address within the window.
 const ATTEMPTS_OF_NAME_MAX: u32 = 5;
-/// Attempts from one address within the window: a whole help desk may share one.
+/// Maximum number of attempts from one address within the window: a whole help desk may share an address.
 const ATTEMPTS_OF_ADDRESS_MAX: u32 = 50;
-/// The window.
+/// Time over which attempts are counted, from the first one.
 const WINDOW: SignedDuration = SignedDuration::from_mins(1);
-/// Retries of counting one attempt while others are counted: more than an address may have attempts.
+/// Tries to write one change of the counts while others change them: more than [`ATTEMPTS_OF_ADDRESS_MAX`], so that
+/// parallel attempts reach that limit first.
 const TRIES: usize = 60;
 
-/// Names and addresses that are counted at once. This many within a minute are an attack on this table: while it is
-/// full, the oldest counts are removed: the check of the password has a throttle of its own, and an attacker must not be
-/// able to keep the help desk out.
+/// The counts of names and addresses. So many within a minute are an attack on this table. The oldest counts are then
+/// removed rather than sign-ins refused: an attacker must not be able to keep the help desk out, and the check of the
+/// password has a throttle of its own.
 static ATTEMPTS: StateSpace =
     StateSpace { name: "sign-in", records_max: 20_000, octets_max: 100, when_full: WhenFull::RemoveOldest };
 
@@ -34,7 +36,7 @@ struct AttemptCount {
 /// Whether the person who signs in has done so from the same source before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SourceFamiliarity {
-    /// The count of the source does not stop this attempt: others behind the same address may have used it up.
+    /// The limit of the address does not apply to this attempt: others behind the same address may have reached it.
     Familiar,
     Unfamiliar,
 }
@@ -47,7 +49,7 @@ enum CountKept {
     Others,
 }
 
-/// The attempts that have not succeeded. Cheap to clone.
+/// The counts of attempts that have not succeeded. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Throttle {
     state: Arc<dyn StateStore>,
@@ -58,8 +60,8 @@ impl Throttle {
         Self { state }
     }
 
-    /// Counts an attempt before its password is checked, so that parallel attempts gain nothing. `Some` is the seconds to wait; the
-    /// password of such an attempt must not be checked.
+    /// Counts an attempt before its password is checked, so that parallel attempts gain nothing. Returns the seconds to
+    /// wait if there were too many: the password must then not be checked.
     pub(crate) async fn attempt(
         &self,
         name: &str,
@@ -93,8 +95,8 @@ impl Throttle {
         Ok(Some(1))
     }
 
-    /// Removes a successful attempt, and those for the same name before it, from the count. When the write fails, they
-    /// count for the rest of the minute.
+    /// Takes a successful attempt off the count of its address, and clears the count of its name. If the write fails,
+    /// both stay as they are until the end of the window.
     pub(crate) async fn succeeded(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
         if let Err(error) = self.take_back(name, address, now, CountKept::Nothing).await {
             tracing::warn!(%error, "a sign-in that succeeded still counts as an attempt");
@@ -137,7 +139,7 @@ impl Throttle {
         Err(StateError::Conflict)
     }
 
-    /// The count of a key, and the version in which it was read.
+    /// The count of a key, and the condition that it is still unchanged when it is written.
     async fn count(&self, key: &str, now: Timestamp) -> Result<(AttemptCount, ChangeCondition), StateError> {
         match self.state.record(&ATTEMPTS, key, now).await? {
             None => Ok((AttemptCount { since: now, attempts: 0 }, ChangeCondition::Absent)),
@@ -169,7 +171,7 @@ fn of_name(name: &str, address: Option<IpAddr>) -> String {
     digest(&format!("name {:?} {}", address.map(source_network), name.trim().to_lowercase()))
 }
 
-/// Keys are digests: names can have any length, and the stored state does not reveal them.
+/// The key of a count. Keys are digests, because names can have any length and the stored state must not reveal them.
 fn digest(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }

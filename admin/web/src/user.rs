@@ -19,7 +19,7 @@ pub(crate) struct User {
     pub(crate) uid: String,
     /// The DN of the entry; its RDN is the provostPersonId.
     pub(crate) dn: String,
-    /// The principal of the operations.
+    /// The principal under which the operations run.
     pub(crate) principal: Principal,
     pub(crate) session: SessionKey,
     /// The token that each form of this session must send.
@@ -33,7 +33,8 @@ impl User {
         name.is_some_and(|(_, value)| value == id)
     }
 
-    /// The user of a session, by the present View: a removed role, a suspension or a new password ends the session at once.
+    /// The user of a session, as the present View has the person. A session whose person has left, lost the role, is
+    /// not active or has new passwords is ended: `None`.
     pub(crate) async fn of(web: &Web, visit: &RequestSession) -> Option<Self> {
         let person = web.site.view.snapshot().person(visit.entry_uuid);
         let has_passwords = match &person {

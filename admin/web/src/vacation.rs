@@ -13,7 +13,7 @@ use crate::rule;
 use crate::vacation_form::{VacationForm, field_of};
 use crate::web::Web;
 
-/// Sets the reply.
+/// Sets the reply; shows the form again with the mistakes if it has any.
 pub(crate) async fn set(
     State(web): State<Web>,
     Path(id): Path<String>,
@@ -41,7 +41,7 @@ pub(crate) async fn set(
     }
 }
 
-/// Clears the reply.
+/// Clears the reply, if there is one.
 pub(crate) async fn clear(
     State(web): State<Web>,
     Path(id): Path<String>,

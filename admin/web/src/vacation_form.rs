@@ -83,13 +83,13 @@ fn date(text: &str) -> Result<Option<Date>, ()> {
     }
 }
 
-/// `None` when empty. Browsers send CRLF line ends (HTML §4.10.22.8); the directory holds LF.
+/// `None` when empty. Browsers send CRLF line ends in forms; the directory holds LF.
 fn text(text: &str) -> Option<String> {
     let text = text.replace("\r\n", "\n").trim_end().to_owned();
     (!text.trim().is_empty()).then_some(text)
 }
 
-/// The field that the desk refused, when this form has it.
+/// The field of this form with the name that the desk refused; `None` if the form has no such field.
 pub(crate) fn field_of(name: &str) -> Option<&'static str> {
     ["start", "end", "subject_fr", "subject_en", "text_fr", "text_en", "interval_days"]
         .into_iter()

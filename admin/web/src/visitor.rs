@@ -1,4 +1,4 @@
-//! The visitor who sends a request: signed in or not, and the language.
+//! The visitor who sends a request: the language, and the user if signed in.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -33,7 +33,7 @@ pub(crate) struct Visitor {
     pub(crate) user: Option<User>,
     /// The message that this page shows.
     pub(crate) flash: Option<Flash>,
-    /// Whether the session store could not answer.
+    /// Whether the shared state could not answer, so that it is unknown whether the visitor is signed in.
     pub(crate) is_unknown: bool,
 }
 
@@ -64,7 +64,7 @@ impl FromRequestParts<Web> for Visitor {
     }
 }
 
-/// The session of the cookie. Only a request for a page takes the message.
+/// The session of the cookie. Only a GET takes the message, since only a page shows it.
 async fn visit(parts: &Parts, web: &Web, now: Timestamp) -> Result<Option<RequestSession>, StateError> {
     let Some(cookie) = cookie(&parts.headers, SESSION_COOKIE) else { return Ok(None) };
     web.sessions.visit(&cookie, parts.method == Method::GET, now).await

@@ -12,17 +12,17 @@ use crate::throttle::Throttle;
 /// The services that the pages use.
 #[derive(Clone)]
 pub struct WebState {
-    /// The operations.
+    /// The operations on people and settings.
     pub desk: Desk,
     /// Facts about mailboxes (quota, last logins).
     pub store: Arc<dyn MessageStore>,
     /// Sessions and sign-in counts, shared by all nodes.
     pub state: Arc<dyn StateStore>,
-    /// Settings, and sign-in: the person must have a role that may view people.
+    /// The View, for settings and for sign-in: the person must have a role that may view people.
     pub view: View,
 }
 
-/// The given services, and the state created from them.
+/// The services, and the sessions and sign-in counts in their shared state.
 #[derive(Clone)]
 pub(crate) struct Web {
     pub(crate) site: WebState,

@@ -26,7 +26,7 @@ use crate::reply::audited;
 use crate::shared::HandlerState;
 use crate::uploaded_files::{Upload, UploadEncoding, UploadedFileError};
 
-/// Maximum number of changes and rejected rows that an answer lists; the summary counts all.
+/// Maximum number of changes, and of rejected rows, that an answer lists; the summary counts all.
 const LISTED_MAX: usize = 1000;
 /// Longest `?wait=`, in seconds.
 const WAIT_SECONDS_MAX: u64 = 60;
@@ -63,7 +63,7 @@ pub(crate) struct SummaryBody {
     create: usize,
     /// People to change.
     update: usize,
-    /// People among these whose primary address changes.
+    /// People in `update` whose primary address changes.
     rename: usize,
     /// People that are already in the wanted state.
     unchanged: usize,
@@ -109,7 +109,7 @@ pub(crate) struct ReasonBody {
 pub(crate) struct AttributeBody {
     /// LDAP name of the attribute.
     attribute: String,
-    /// Values held now; empty for a new entry.
+    /// Values held now; empty for a new entry or attribute.
     before: Vec<String>,
     /// Values after the change; an empty list removes the attribute.
     after: Vec<String>,
@@ -253,7 +253,7 @@ pub(crate) async fn apply(
     Ok((code, audited(&audit_id, (AppendHeaders(location), Json(job)))).into_response())
 }
 
-/// Takes the turn, makes the plan, and begins to apply it if it is still the plan that was shown.
+/// Takes the turn, makes the plan anew, and begins to apply it if its hash is still the one that the caller states.
 async fn begin(
     shared: HandlerState,
     principal: Principal,
@@ -313,7 +313,7 @@ async fn work(
         });
     };
     let stop = async {
-        // An error means that the sender is gone and no task watches over this job: stop as well.
+        // An error means that the sender is gone, so that no task watches over this job any more: stop as well.
         let _ = stopped.await;
     };
     let (outcomes, error) = match shared.desk.apply_import(stop, &principal, &planned, &mut progress).await {

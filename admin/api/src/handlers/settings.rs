@@ -124,8 +124,8 @@ pub(crate) struct SettingBody {
     values: Vec<String>,
 }
 
-/// Replaces the stated values of a setting; they take effect on every node at once. Values that break the setting's rule
-/// are refused with that rule.
+/// Replaces the stated values of a setting; they take effect on every node at once. Values that break the setting's
+/// rule are refused with that rule.
 #[utoipa::path(
     put, operation_id = "setSetting", path = "/settings/{name}", tag = "operation",
     params(

@@ -43,7 +43,7 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     let FailedAccount(shut_out, account) = directory(config).await;
     let mut is_good = account.good;
     findings.push(account);
-    // A directory that refuses the node's account shows no schema and no people: report this one fault once.
+    // A directory that fails or refuses the node's account shows no schema and no people: report this fault once.
     if shut_out.is_none() {
         let schema = schema(config).await;
         is_good &= schema.good;
@@ -73,7 +73,7 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     })
 }
 
-/// Least free space that is good, octets: room for some large messages and the logs of the databases.
+/// Least free space that passes the check, in octets: room for some large messages and the logs of the databases.
 const FREE_OCTETS_MIN: u64 = 256 * 1024 * 1024;
 
 fn good(what: String) -> DoctorFinding {
@@ -87,7 +87,8 @@ fn finding(what: String, result: Result<(), String>, advice: &str) -> DoctorFind
     }
 }
 
-/// Keys that serve as fallbacks: they are valid, but every node would have to state them alike.
+/// A finding for each key of a shared setting. It is good: the key is valid, but every node would have to state the
+/// same value.
 fn moved_keys(config: &Config) -> Vec<DoctorFinding> {
     let finding_of = |(key, command): (&str, String)| {
         let what =
@@ -138,7 +139,7 @@ fn tokens_file(config: &Config) -> Option<DoctorFinding> {
 
 /// Checks each server separately; the second value is whether a provider is dead.
 async fn servers(config: &Config) -> (Vec<DoctorFinding>, bool) {
-    // An unreadable configuration is reported by the check of the directory as a whole.
+    // A `[directory]` section that cannot be used is reported by the check of the directory as a whole.
     let Ok(directory) = config.directory_config() else { return (Vec::new(), false) };
     let states = super::servers::server_states(&directory).await;
     let is_provider_dead = states.iter().any(ServerState::is_dead_provider);
@@ -157,7 +158,8 @@ async fn servers(config: &Config) -> (Vec<DoctorFinding>, bool) {
     (findings.collect(), is_provider_dead)
 }
 
-/// Checks the View of the running node; `None` when the node does not answer, which the listeners show.
+/// Checks the View of the running node; `None` when the node does not answer, a fault that the checks of the listeners
+/// report.
 async fn view(config: &Config) -> Option<DoctorFinding> {
     let followed = super::servers::followed(config).await?;
     let what = match &followed.source {
@@ -176,7 +178,8 @@ async fn view(config: &Config) -> Option<DoctorFinding> {
     })
 }
 
-/// The error of a directory that should have accepted the node's account, and the doctor's finding.
+/// Result of reading the suffix with the node's account: the error, if the directory failed or refused, and the
+/// finding.
 struct FailedAccount(Option<DirectoryError>, DoctorFinding);
 
 async fn directory(config: &Config) -> FailedAccount {
@@ -240,7 +243,7 @@ async fn settings(config: &Config) -> Vec<DoctorFinding> {
     }
 }
 
-/// Checks that every served domain has a postmaster (RFC 5321 §4.5.1).
+/// Checks that the primary domain has a postmaster (RFC 5321 §4.5.1).
 async fn postmaster(config: &Config) -> DoctorFinding {
     let access = super::desk_access(config).await;
     let domain = access.as_ref().map_or_else(|_| config.settings().domain, |access| access.settings.domain.clone());

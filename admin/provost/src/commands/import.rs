@@ -81,7 +81,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
     };
     let options = CsvOptions { encoding, separator: arguments.separator };
     let access = super::desk_access(config).await?;
-    // A registrar may not create containers; when they are missing, the plan reports that.
+    // The role registrar may not create containers; if they are missing, planning reports it.
     if !arguments.dry_run && access.principal.may(Permission::InitDirectory) {
         for made in access.desk.ensure_tree(&access.principal).await? {
             print.line(&format!("made {made}"));

@@ -36,8 +36,8 @@ pub(crate) struct DeskAccess {
     pub(crate) state: Arc<dyn StateStore>,
 }
 
-/// Opens the operations layer, beside a running node or without one: the directory by the node's own account, the audit
-/// in the shared state.
+/// Opens the operations layer, whether or not the node is running. The directory is accessed with the node's own
+/// account; the audit is in the shared state.
 pub(crate) async fn desk_access(config: &Config) -> anyhow::Result<DeskAccess> {
     let directory = Directory::new(config.directory_config()?);
     let settings = ProvisionSettings::of(&read_shared_settings(&directory, &config.fallback()).await?);
@@ -45,7 +45,7 @@ pub(crate) async fn desk_access(config: &Config) -> anyhow::Result<DeskAccess> {
 }
 
 /// Like [`desk_access`], for commands that need only the shared state: revoking a token and reading the audit must work
-/// while the directory is down. The settings are then the defaults and those of the configuration file.
+/// while the directory is down. The settings are then those of the configuration file and the defaults.
 pub(crate) async fn desk_access_without_directory(config: &Config) -> anyhow::Result<DeskAccess> {
     let directory = Directory::new(config.directory_config()?);
     let settings = match read_shared_settings(&directory, &config.fallback()).await {

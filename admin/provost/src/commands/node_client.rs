@@ -12,8 +12,9 @@ use crate::config::{Config, read_secret};
 /// Longest time for the node to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// Sends one GET for `path`, such as `/queue?limit=20`, and returns the JSON answer. The error says why there is none:
-/// no listener or token is configured, no node answers, or the node refuses.
+/// Sends one GET for `path`, such as `/queue?limit=20`, and returns the JSON answer. The request has the token of
+/// `--token-file` if there is one, else the node's own. The error says why there is none: no listener or token is
+/// configured, no node answers, or the node refuses.
 pub(crate) async fn get(config: &Config, path: &str) -> anyhow::Result<Value> {
     let rest = config.rest_url().context("listeners.http is off, so the node cannot answer")?;
     let file =
@@ -24,8 +25,8 @@ pub(crate) async fn get(config: &Config, path: &str) -> anyhow::Result<Value> {
 }
 
 fn request(url: &str, token: &str) -> anyhow::Result<Value> {
-    // The request goes to an address of this machine, which the node's certificate does not name. As with plain HTTP, only
-    // a program that listens there in the node's place could read the token.
+    // The request goes to an address of this machine, which the node's certificate does not name. As with plain HTTP,
+    // only a program that listens there in the node's place could read the token.
     let tls = TlsConfig::builder()
         .disable_verification(true)
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))

@@ -28,8 +28,8 @@ pub(crate) enum Command {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=SEARCH_RESULTS_MAX as i64))]
         limit: u16,
     },
-    /// Show the changes to a person's entry, newest first: who, when, the values before and after, and the import row that
-    /// caused them.
+    /// Show the changes to a person's entry, newest first: who, when, the values before and after, and the import row
+    /// that caused them.
     #[command(after_help = "Examples:
   provost person history zoe.cote
   provost --json person history registrar:20210001 --limit 200

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::node_client;
 use crate::config::Config;
 
-/// One server of `[directory]`, queried separately.
+/// The state of one of `directory.servers`, which is queried separately.
 #[derive(Serialize)]
 pub(crate) struct ServerState {
     pub(crate) url: String,
@@ -51,11 +51,11 @@ pub(crate) struct FollowedServer {
     pub(crate) source: Option<String>,
     /// Whether an entry that is missing from the View is certainly absent.
     pub(crate) current: bool,
-    /// The reason why the View does not accept the server's state.
+    /// The reason why the last refresh is parked.
     pub(crate) parked: Option<String>,
 }
 
-/// Asks the running node; `None` when it does not answer.
+/// Asks the running node for the state of its View; `None` when the node does not answer or refuses.
 pub(crate) async fn followed(config: &Config) -> Option<FollowedServer> {
     let answer = node_client::get(config, "/status").await.ok()?;
     let view = &answer["view"];

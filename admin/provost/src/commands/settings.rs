@@ -65,14 +65,15 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
     Ok(Exit::Clean)
 }
 
-/// The running node's settings; the error says why they cannot be had.
+/// The settings in force on the running node; the error states why they cannot be read.
 async fn of_node(config: &Config) -> anyhow::Result<Value> {
     let mut settings = node_client::get(config, "/settings").await?;
     settings.as_object_mut().context("the node's answer is not an object")?.insert("as_of".to_owned(), "node".into());
     Ok(settings)
 }
 
-/// The settings that the directory states, with defaults for the others. `fault` says why the node's are not shown.
+/// The settings that the directory states, with the values of this node's file and the defaults for the others. `fault`
+/// is why the node's own are not shown.
 async fn of_directory(config: &Config, fault: &str) -> anyhow::Result<Value> {
     let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
     let settings = desk.shared_settings(&principal, &config.fallback()).await?;

@@ -1,4 +1,4 @@
-//! The configuration file as single keys, for finding what has changed in it.
+//! The configuration file as single keys, to find what has changed in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -8,12 +8,12 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// `[listeners]`: each is absent (off), `"address:port"`, or a table with `address` and more.
+/// `[listeners]`: each listener is absent (off), `"address:port"`, or a table with `address` and options.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listeners {
-    /// Networks of balancers whose connections begin with a PROXY header: on all listeners but `health`, unless a listener
-    /// has a list of its own.
+    /// Networks of balancers whose connections begin with a PROXY header: on all listeners but `health`, unless a
+    /// listener has a list of its own.
     #[serde(default, deserialize_with = "networks")]
     pub(crate) proxy_networks: Vec<Network>,
     pub(crate) http: Option<ListenerConfig>,
@@ -29,7 +29,7 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
-    /// Mail listeners by name, with whether TLS is from the first byte.
+    /// The mail listeners: name, configuration, and how a connection starts.
     pub(crate) fn mail(&self) -> [(&'static str, &Option<ListenerConfig>, ConnectionStart); 8] {
         [
             ("mx", &self.mx, ConnectionStart::Plain),
@@ -48,8 +48,8 @@ impl Listeners {
         self.mail().into_iter().filter(|(_, on, _)| on.is_some()).map(|(name, ..)| name).collect()
     }
 
-    /// Names of the listeners that present the node's certificate, if it has one: mail with TLS from the start or by STARTTLS,
-    /// and HTTP if it uses TLS.
+    /// Names of the listeners that present the node's certificate, if it has one: every mail listener, from the start
+    /// or after STARTTLS, and HTTP listeners with TLS.
     pub(crate) fn tls_names(&self) -> Vec<&'static str> {
         let is_tls = |listener: &Option<ListenerConfig>| listener.as_ref().is_some_and(|listener| listener.tls);
         let web = [("http", &self.http), ("health", &self.health)];
@@ -69,8 +69,8 @@ impl Listeners {
         ProxyNetworks::new(listener.proxy_networks.as_ref().unwrap_or(&self.proxy_networks).clone())
     }
 
-    /// The same for the health listener. Balancers and monitors send their own requests there, so the list for all listeners
-    /// does not apply.
+    /// The networks whose connections to the health listener begin with a PROXY header. Balancers and monitors send
+    /// requests of their own there, without a header, so the list for all listeners does not apply.
     pub(crate) fn health_proxies(&self, listener: &ListenerConfig) -> ProxyNetworks {
         ProxyNetworks::new(listener.proxy_networks.clone().unwrap_or_default())
     }
@@ -110,10 +110,10 @@ pub(crate) struct ListenerConfig {
     pub(crate) address: SocketAddr,
     /// Replaces `listeners.proxy_networks` for this listener.
     pub(crate) proxy_networks: Option<Vec<Network>>,
-    /// Maximum number of open connections from one address, or from one IPv6 network of 64 bits; absent: the driver's
-    /// default.
+    /// Maximum number of open connections from one address, or from one IPv6 network of 64 bits; `None` for the default
+    /// of `provost_net::Limits`.
     pub(crate) connections_per_address: Option<usize>,
-    /// Whether HTTP uses TLS; for the other listeners, the name decides.
+    /// Whether `http` or `health` uses TLS. A mail listener must not set it: the name decides there, as in `imaps`.
     pub(crate) tls: bool,
 }
 
@@ -135,7 +135,7 @@ impl<'de> Deserialize<'de> for ListenerConfig {
     }
 }
 
-/// Accepts the short form and the table form. An untagged enum would not name the wrong key.
+/// Accepts the short form and the table form. An untagged enum would not name the wrong key in its error.
 struct ShortOrTable;
 
 impl<'de> Visitor<'de> for ShortOrTable {

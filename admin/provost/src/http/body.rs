@@ -9,12 +9,12 @@ use futures_util::stream::{StreamExt as _, try_unfold};
 use provost_net::{FREE_OCTETS, Reservation};
 use tokio::time::{Instant, timeout_at};
 
-/// Base time for the transfer of a body or a reply of any size.
+/// Base time for the transfer of a body or a reply; see [`time_for`].
 pub(super) const TRANSFER_LIMIT: Duration = Duration::from_secs(30);
-/// Octets that add one second to the limit.
+/// Octets that add one second to the limit: slower peers are cut off.
 const OCTETS_PER_SECOND_MIN: u64 = 2_000;
 
-/// Longest time for discarding the rest of a body that found no memory.
+/// Longest time for discarding the rest of a body for which there is no memory.
 const FORGET_LIMIT: Duration = Duration::from_secs(10);
 
 /// Time limit of a transfer of `octets` octets.
@@ -46,7 +46,7 @@ struct BodyState {
 }
 
 impl BoundedBody {
-    /// A body that begins now, with `limit` and the time that its octets add.
+    /// The limits of a body that begins now: it has `limit` and the time that its octets add.
     pub(super) fn new(reservation: Reservation, limit: Duration) -> Self {
         let state = BodyState { reservation, octets: 0, fault: None };
         Self { state: Arc::new(Mutex::new(state)), began: Instant::now(), limit }

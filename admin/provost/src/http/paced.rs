@@ -1,4 +1,4 @@
-//! A connection that fails when its peer does not read what it requested.
+//! A connection whose writes fail when the peer does not read the replies that it requested.
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +12,8 @@ use tokio::time::{Instant, Sleep};
 
 use super::body::time_for;
 
-/// Fails a write when the peer takes too long: the limit, plus one second for every 2,000 octets that the peer has read.
+/// Fails a write when the peer takes too long: the limit, plus one second for every 2,000 octets that the peer has
+/// read.
 pub(super) struct PacedStream<S> {
     stream: S,
     limit: Duration,
@@ -20,7 +21,7 @@ pub(super) struct PacedStream<S> {
     reply: ReplyMemory,
 }
 
-/// Memory of the reply that is being written, counted from its handler until all of it is with the system.
+/// Memory of the reply that is being written, counted from the end of its handler until the system has taken all of it.
 #[derive(Clone)]
 pub(super) struct ReplyMemory(Arc<Mutex<Reservation>>);
 
@@ -43,7 +44,7 @@ impl ReplyMemory {
     }
 }
 
-/// The current wait for the peer.
+/// The current wait for the peer: when it began, the octets that the peer has taken since, and when it fails.
 struct PeerWait {
     began: Instant,
     octets: u64,
@@ -55,7 +56,7 @@ impl<S> PacedStream<S> {
         Self { stream, limit, stall: None, reply }
     }
 
-    /// Passes on the result of a write; a pending write fails when the wait has exceeded its limit.
+    /// Returns the result of a write; a pending write fails when the wait for the peer has exceeded its limit.
     fn paced(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let limit = self.limit;
         if let Poll::Ready(Ok(octets)) = &written {
@@ -102,7 +103,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper flushes when everything is written: the peer then owes nothing, and the reply is no longer in memory.
+    /// hyper flushes when it has written everything. The wait for the peer is then over, and the reply is no longer in
+    /// memory.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_flush(context) {
             Poll::Ready(flushed) => {

@@ -1,10 +1,10 @@
-//! Reads the facts that a certificate states.
+//! Reads validity, names and fingerprint of a certificate.
 
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, ServerName};
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-/// Facts about a server certificate.
+/// What the node needs to know of a server certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Certificate {
     /// SHA-256 of the DER form, hexadecimal with colons, as `openssl x509 -fingerprint -sha256` prints it.

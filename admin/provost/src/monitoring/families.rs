@@ -1,7 +1,7 @@
 //! Every metric of the node in one table: name, kind, meaning, and the series that exist from the start.
 //!
-//! Names follow the Prometheus conventions: one prefix, the unit in the name, `_total` on counters. A test compares this
-//! table with the names that the code records. docs/metrics.md shows it to operators.
+//! Names follow the Prometheus conventions: one prefix, the unit in the name, `_total` on counters. A test compares
+//! this table with the names that the code records. docs/metrics.md shows it to operators.
 
 use metrics::Label;
 
@@ -31,8 +31,8 @@ pub(super) struct Family {
     pub(super) name: &'static str,
     pub(super) kind: MetricKind,
     pub(super) help: &'static str,
-    /// Labels whose values are all known: the counter starts at zero for each combination, so that `rate()` sees the first
-    /// increment. `None` when the values are only known at the first event.
+    /// Labels whose values are all known: the counter starts at zero for each combination, so that `rate()` sees the
+    /// first increment. `None` when the values are known only when the metric is first recorded.
     pub(super) labels: Option<&'static [(&'static str, LabelValues)]>,
 }
 
@@ -87,9 +87,9 @@ const fn open(family: Family) -> Family {
     Family { labels: None, ..family }
 }
 
-/// Bucket bounds from a cached answer to the longest request, in seconds.
+/// Bucket bounds in seconds, up to the time limit of a request.
 const REQUEST_BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
-/// Bucket bounds for the batches of one commit.
+/// Bucket bounds for the number of batches in one commit.
 const GROUP_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 const SMTP_SERVICES: LabelValues = LabelValues::Fixed(&["smtp", "submission", "lmtp"]);

@@ -1,8 +1,8 @@
 //! Measures how far a directory server is behind the others.
 //!
-//! CSNs of two servers differ for a moment after every write, and the time in a CSN is that of the write, not of the check: a
-//! provider that gets a write after a quiet night is not a night ahead. The lag is therefore counted from the last check at
-//! which no server had a change that this one lacks now.
+//! The CSNs of two servers differ for a moment after every write, and a CSN holds the time of its write: after a quiet
+//! night, a provider that takes the first write is not a night ahead of a replica. The lag is therefore counted from
+//! the last check at which no server had a change that this one lacks now.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -24,7 +24,7 @@ pub(super) struct LagChecks {
 }
 
 impl LagChecks {
-    /// Records the contextCSN of a server's answer.
+    /// Records the contextCSN that a server has answered.
     pub(super) fn saw(&mut self, server: &str, csns: &[String]) {
         let mut vector = CsnVector::new();
         for csn in csns {
@@ -45,7 +45,8 @@ impl LagChecks {
         self.rounds.push_back((now, newest));
     }
 
-    /// For how long the server has lacked a change that another one has; `None` when it never answered.
+    /// For how long the server has lacked a change that another one has, at most since the oldest round kept; `None`
+    /// when the server never answered.
     pub(super) fn lag(&self, server: &str, now: Timestamp) -> Option<SignedDuration> {
         let own = self.servers.get(server)?;
         let has = |round: &&(Timestamp, CsnVector)| {

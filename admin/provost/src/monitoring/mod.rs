@@ -26,10 +26,10 @@ use crate::config::Listeners;
 
 /// Interval between two checks of each directory server.
 const LOOK_INTERVAL: Duration = Duration::from_secs(15);
-/// Interval at which histogram samples are folded into buckets: without folding, a node without a monitor would keep every
-/// sample.
+/// Interval at which histogram samples are folded into buckets: without folding, a node without a monitor would keep
+/// every sample.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// Bucket bounds of a histogram outside the table, which must not become a summary, the recorder's default.
+/// Bucket bounds of a histogram outside the table: without them it would become a summary, the recorder's default.
 const FALLBACK_BUCKETS: &[f64] = &[0.001, 0.01, 0.1, 1.0, 10.0, 100.0];
 
 /// The process's recorder.
@@ -39,7 +39,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Installs the recorder, describes every family and creates the known series. Call it before the first count.
+    /// Installs the recorder, describes every family and creates the known series. Call it before anything is counted.
     pub(crate) fn install(listeners: &Listeners) -> anyhow::Result<Self> {
         let handle = builder()?.install_recorder().context("metrics")?;
         begin(&EnabledListeners { mail: listeners.mail_names(), all: listeners.names() });
@@ -56,7 +56,7 @@ impl Metrics {
         }
     }
 
-    /// Returns the answer to a monitor's scrape: `gauges` are read anew each time.
+    /// Returns the function that answers a monitor's scrape; it reads `gauges` anew each time.
     pub(crate) fn scrape(self, gauges: Gauges) -> Scrape {
         let gauges = Arc::new(gauges);
         Arc::new(move || {

@@ -1,4 +1,5 @@
-//! The data folder of a quickstart: files that are created once and kept.
+//! The data folder of a quickstart. Secrets and certificate are created once and kept; the other files are written at
+//! each start.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -13,7 +14,8 @@ use provost_entry::Dn;
 
 use crate::config::{Config, ListenerConfig};
 
-/// The default ports, in the order of their offsets; ManageSieve's (+10) is not served yet.
+/// The default ports, in the order of their offsets. The one at offset 10 is reserved for ManageSieve, which is not
+/// served yet.
 const DEFAULT_PORTS: [u16; 12] = [3890, 8080, 2525, 5870, 4650, 2424, 1430, 9930, 1100, 9950, 4190, 9090];
 /// Days for which the generated certificate is valid: browsers refuse more than 398.
 const CERTIFICATE_DAYS: i64 = 397;
@@ -33,7 +35,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Creates what is missing and keeps the rest; the configuration is always rewritten (ports, relay and domain may change).
+    /// Creates the missing folders, secrets and certificate. Always rewrites the configuration, whose ports, relay and
+    /// domain may change, the tokens file and the sample.
     pub(super) fn prepare(
         data: &Path,
         port_base: Option<u16>,
@@ -65,7 +68,7 @@ impl Layout {
         make_secret(&secrets.join("directory-password"), random_text())?;
         let token = fs::read_to_string(&self.api_token_file)?;
         let digest = blake3::hash(token.trim().as_bytes()).to_hex();
-        // Each quickstart renews the token.
+        // Each quickstart moves the token's last day on.
         let last_day = Timestamp::now().checked_add(Span::new().try_hours(24 * TOKEN_DAYS_MAX)?)?.strftime("%F");
         fs::write(secrets.join("api-tokens"), format!("quickstart:{digest}:admin:{last_day}\n"))?;
         let password = fs::read_to_string(secrets.join("directory-password"))?;
@@ -150,7 +153,7 @@ token_file = "{data}/secrets/api-token"
         ))
     }
 
-    /// Prints the next steps for a newcomer.
+    /// Prints the node's addresses and some commands to try next.
     pub(super) fn print_summary(&self, config: &Config, operator: &str, password: &str) {
         let at = &config.listeners;
         let of =
@@ -179,7 +182,8 @@ token_file = "{data}/secrets/api-token"
     }
 }
 
-/// Writes a file that only its owner can read, unless it exists. No line end: tools read the whole file.
+/// Writes a file that only its owner can read, unless it exists. It has no line end, because `ldapsearch -y` takes the
+/// whole file as the password.
 fn make_secret(file: &Path, text: String) -> anyhow::Result<()> {
     if exists(file) {
         return Ok(());
@@ -194,7 +198,7 @@ fn random_text() -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
-/// Whether a file exists.
+/// Whether the path exists; a dangling symbolic link does.
 fn exists(file: &Path) -> bool {
     file.symlink_metadata().is_ok()
 }

@@ -21,7 +21,7 @@ use crate::exit::Exit;
 use crate::log_filter::LogFilter;
 use layout::Layout;
 
-/// Longest wait for the first View.
+/// Longest wait for the View to be complete and to follow the directory.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// Login of the help desk in a quickstart.
 const OPERATOR_UID: &str = "helpdesk";
@@ -73,7 +73,7 @@ pub(crate) async fn run(arguments: Arguments, log: &LogFilter) -> anyhow::Result
     if ended.is_ok() && !arguments.once {
         out!("\nServing until interrupted (INT or TERM).");
         if std::io::stdin().is_terminal() {
-            // Closing the terminal ends what was started in it.
+            // On a terminal, HUP means that it was closed: stop instead of reloading the configuration.
             tokio::select! {
                 stopped = stop_signal() => stopped?,
                 _ = hangup.recv() => tracing::info!("the terminal was closed: stopping"),
@@ -101,7 +101,7 @@ async fn demonstrate(arguments: &Arguments, config: &Config, layout: &Layout, no
     let proved = child(layout, &["proof".as_ref(), "--import".as_ref(), file.as_os_str()], &[0]).await;
     match proved {
         Err(error) if arguments.once => return Err(error),
-        // On a reused folder, a password may have been changed since the file was written.
+        // In a reused data folder, a password may have been changed since the file was written.
         Err(error) => out!("The proof did not succeed: {error:#}"),
         Ok(()) => {}
     }
@@ -109,7 +109,7 @@ async fn demonstrate(arguments: &Arguments, config: &Config, layout: &Layout, no
     Ok(())
 }
 
-/// Creates the help desk's account, with a password kept in the data folder.
+/// Creates the help desk's account, with a password kept in the data folder, and makes it the postmaster.
 async fn operator(desk: &Desk, config: &Config, layout: &Layout) -> anyhow::Result<Secret> {
     let password = Secret::new(read_secret(&layout.operator_password_file)?);
     let quickstart = Principal::command("quickstart", Some(Role::Admin));

@@ -1,4 +1,4 @@
-//! The proof: a message goes in by SMTP and is read by IMAP and POP3 in the mailbox of a person of the file.
+//! The proof: sends a message by SMTP to a person of the imported file, and reads it in their mailbox by IMAP and POP3.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,9 +15,9 @@ use crate::config::{Config, ListenerConfig};
 use crate::exit::Exit;
 use crate::output::printable;
 
-/// Longest time for one answer of the node.
+/// Longest time for one line or literal of the node.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
-/// Maximum number of rows of the file that are tried: the plan may have left out the first ones.
+/// Maximum number of rows with a password that are tried: the import may have left out the first ones.
 const ROWS_TRIED: usize = 50;
 
 /// Arguments of the command.
@@ -64,7 +64,8 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
     Ok(Exit::Clean)
 }
 
-/// The first person of the file who has a password and is in the directory.
+/// The first person of the file who has a password there and is in the directory; `None` when the first [`ROWS_TRIED`]
+/// are not.
 async fn reader(config: &Config, records: &[SourceRecord]) -> anyhow::Result<Option<ProofReader>> {
     let crate::commands::DeskAccess { desk, settings, principal, .. } = crate::commands::desk_access(config).await?;
     for record in records.iter().filter(|record| record.password.is_some()).take(ROWS_TRIED) {
@@ -99,7 +100,7 @@ impl LineClient {
         Ok(self.write.write_all(format!("{line}\r\n").as_bytes()).await?)
     }
 
-    /// Sends a line and reads up to the last line of the SMTP reply, which must begin with `code`.
+    /// Sends a line, unless it is empty, and reads the SMTP reply to its last line. Every line must begin with `code`.
     async fn smtp(&mut self, line: &str, code: &str) -> anyhow::Result<()> {
         if !line.is_empty() {
             self.send(line).await?;
@@ -113,7 +114,7 @@ impl LineClient {
         }
     }
 
-    /// Sends an IMAP command and returns the untagged lines and literals of its answer.
+    /// Sends an IMAP command and returns the untagged lines of the answer and the last literal in them.
     async fn imap(&mut self, command: &str) -> anyhow::Result<(Vec<String>, Option<String>)> {
         self.send(&format!("a {command}")).await?;
         let (mut lines, mut literal) = (Vec::new(), None);

@@ -1,4 +1,4 @@
-//! Probes each listener and compares the certificate that it presents with the file.
+//! Probes each listener, and compares the certificate that it presents with that of the file.
 
 use std::net::SocketAddr;
 
@@ -11,15 +11,15 @@ use super::{DoctorFinding, finding, good};
 use crate::config::{Config, ConnectionStart, ListenerConfig, TlsSection};
 use crate::monitoring::Certificate;
 
-/// Advice for a listener that takes no connection.
+/// Advice for a listener that accepts no connection.
 const START: &str = "start the node: provost --config FILE serve; its log explains why a listener does not open";
-/// Advice for a listener that takes a connection and then does not behave as its protocol says.
+/// Advice for a listener that accepts a connection but then violates its protocol.
 const UNEXPECTED: &str =
     "another program may listen there, or the listener's settings differ from the file: see the node's log";
 /// Advice for a listener whose certificate differs from the file.
 const RELOAD: &str = "kill -HUP the node; if the difference remains, its log explains why the file is not used";
 /// A certificate that expires within this time is reported. ACME clients renew a 90-day certificate 30 days before its
-/// end, so a rest of 14 days means that renewals fail.
+/// end, so 14 days left mean that renewals fail.
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// A listener and the result of its probe.
@@ -29,7 +29,7 @@ struct ProbedListener {
     result: Result<Option<CertificateDer<'static>>, ProbeFault>,
 }
 
-/// One finding for each listener, or a single one when none works; then findings about the certificate.
+/// One finding for each listener, or a single one when none accepts connections; then findings about the certificate.
 pub(super) fn findings(config: &Config, now: Timestamp) -> Vec<DoctorFinding> {
     let threads: Vec<_> = probes(config)
         .into_iter()
@@ -107,7 +107,7 @@ fn certificates(files: &TlsSection, hostname: &str, probed: &[ProbedListener], n
         }
     };
     let mut findings = vec![validity("certificate and key".to_owned(), &file, now)];
-    // A name that differs is no fault: clients may connect by any name of the certificate.
+    // A certificate without the host name is no fault: clients may connect by any of its names.
     findings.push(good(if file.is_for(hostname) {
         format!("certificate is for {hostname}")
     } else {

@@ -1,7 +1,7 @@
-//! One complete probe of a listener: greeting, TLS where it is offered, farewell.
+//! One complete probe of a listener: greeting, TLS if the node has a certificate, farewell.
 //!
-//! The node counts a connection as a failure when it ends during a handshake or lacks the header that a balancer's network must
-//! send, and monitors raise alarms on failures. A probe therefore speaks the protocol to its end.
+//! The node counts a connection as a failure when it ends during a handshake or lacks the header that a balancer's
+//! network must send, and monitors raise alarms on failures. A probe therefore speaks the protocol to its end.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,11 +14,11 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
-/// Longest time for a listener to accept.
+/// Longest time for a listener to accept the connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// Longest time of a whole probe: an unknown program may listen at the address and answer slowly on purpose.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
-/// Maximum number of octets that a probe reads.
+/// Maximum number of octets of lines that a probe reads: the other program may send without end.
 const READ_OCTETS_MAX: u64 = 64 * 1024;
 /// PROXY version 2, command LOCAL, without addresses (PROXY protocol §2.2): the sender connects for itself.
 const PROXY_LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
@@ -50,9 +50,9 @@ pub(super) enum TlsStart {
 /// Why a listener did not pass its probe.
 #[derive(Clone, Debug)]
 pub(super) enum ProbeFault {
-    /// It takes no connection.
+    /// The listener accepts no connection.
     NotAccepting(String),
-    /// It takes a connection, and then does not behave as its protocol says, or is too slow.
+    /// The listener accepts the connection, but then violates its protocol or is too slow.
     Unexpected(String),
 }
 
@@ -164,7 +164,8 @@ impl ListenerProbe {
         }
     }
 
-    /// Accepts any certificate, since the caller compares it, from a server that proves to hold its key.
+    /// Performs the TLS handshake. Any certificate is accepted, since the caller compares it with the file, but the
+    /// server must prove that it has the key.
     fn handshake(
         &self,
         plain: ProbeConversation<TimedSocket>,
@@ -189,7 +190,7 @@ impl ListenerProbe {
 
 type TlsSocket = StreamOwned<ClientConnection, TimedSocket>;
 
-/// A socket whose reads and writes stop at the end of the probe.
+/// A socket whose reads and writes fail once the probe's time is over.
 struct TimedSocket {
     socket: TcpStream,
     end: Instant,
@@ -220,7 +221,7 @@ impl Write for TimedSocket {
     }
 }
 
-/// Exchanges lines with the listener.
+/// Exchanges lines with the listener; `left` octets may still be read.
 struct ProbeConversation<S> {
     stream: BufReader<S>,
     left: u64,
@@ -231,7 +232,7 @@ impl<S: Read + Write> ProbeConversation<S> {
         Self { stream: BufReader::new(stream), left: READ_OCTETS_MAX }
     }
 
-    /// Discards what was read ahead: before TLS, it is not authenticated.
+    /// Returns the stream and discards what was read ahead: octets from before TLS are not authenticated.
     fn into_inner(self) -> S {
         self.stream.into_inner()
     }
@@ -273,7 +274,7 @@ impl<S: Read + Write> ProbeConversation<S> {
         }
     }
 
-    /// Reads one short LDAP message; succeeds for result code 0.
+    /// Reads one LDAP message of fewer than 128 octets; succeeds if it is the answer to StartTLS with result code 0.
     fn ldap_success(&mut self) -> io::Result<()> {
         let mut head = [0; 2];
         self.stream.read_exact(&mut head)?;
@@ -300,7 +301,7 @@ fn answered(line: &str) -> io::Error {
     io::Error::other(format!("it answers '{}'", crate::output::printable(line)))
 }
 
-/// Keeps the certificate of a server, regardless of its issuer.
+/// Accepts the certificate of a server, whoever issued it, and keeps it.
 #[derive(Debug)]
 struct CertificateRecorder {
     certificate: Mutex<Option<CertificateDer<'static>>>,
