@@ -17,7 +17,7 @@ pub struct Address {
     at: u16,
 }
 
-/// Why a text is not an address of this site.
+/// Why a text is not an [`Address`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// The text has no `@`, or nothing on one side of it.

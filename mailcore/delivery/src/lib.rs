@@ -27,7 +27,7 @@ pub use outcome::{Delivered, RecipientRefusal};
 
 /// How often a batch of unknown outcome is repeated with its id before the recipient is deferred.
 const UNKNOWN_RETRIES_MAX: usize = 3;
-/// The mailbox for quarantine in an account without a mailbox of that use.
+/// The mailbox that takes quarantined messages in an account without a mailbox of the use `\Junk`.
 const JUNK: &str = "Junk";
 
 /// One message for one recipient.

@@ -2,8 +2,9 @@
 //!
 //! The budget counts octets of input, output and message bodies. A connection has [`FREE_OCTETS`] of input and as many of
 //! output uncounted, so that idle connections cost nothing here; the rest is a [`Reservation`], which gives its octets back
-//! when it is dropped. Bodies of one source share a quarter, so that one host cannot take the room of all. Nothing waits for memory without a deadline, and a large holder must leave as much to others as it
-//! holds: a reservation that cannot be met is refused, so that two of them never wait for each other for ever.
+//! when it is dropped. Bodies of one source share a quarter, so that one host cannot take the room of all. A large holder
+//! must leave as much to others as it holds. Nothing waits for memory without a deadline: a reservation that cannot be met
+//! is refused in the end, so that two of them never wait for each other for ever.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -122,7 +123,7 @@ impl MemoryBudget {
 #[derive(Debug)]
 pub struct Reservation {
     budget: MemoryBudget,
-    /// The total of all reservations, octets, up to which this one may grow.
+    /// The total of all reservations, octets, beyond which this one may not grow.
     ceiling: u64,
     octets: u64,
     source: Option<SourceShare>,
@@ -225,7 +226,7 @@ impl Drop for Reservation {
         let Some(SourceShare { key, used }) = self.source.take() else { return };
         let mut sources = self.budget.0.sources();
         drop(used);
-        // The map's own is the last: new ones can only come through the lock that is held here.
+        // With a count of 1 only the map refers to it, and a new reference needs the lock that is held here.
         if sources.get(&key).is_some_and(|used| Arc::strong_count(used) == 1) {
             sources.remove(&key);
         }

@@ -116,7 +116,7 @@ fn unsigned(octets: &[u8]) -> ProxyError {
     if octets.get(..begun) == SIGNATURE_V1.get(..begun) { ProxyError::Version1 } else { ProxyError::Missing }
 }
 
-/// Parses the addresses of the block; the TLVs behind them are ignored.
+/// Parses the addresses at the start of the block; the TLVs after them are ignored.
 fn addresses(family: u8, block: &[u8]) -> Result<ProxyHeader, ProxyError> {
     match family {
         0x11 => {
@@ -213,7 +213,7 @@ fn ends(own: Peer, header: ProxyHeader) -> Peer {
     }
 }
 
-/// Reads one header and no octet behind it.
+/// Reads one header and no octet after it.
 async fn read_header(socket: &mut TcpStream) -> Result<ProxyHeader, ProxyError> {
     let mut octets = Vec::with_capacity(FIXED_OCTETS + IPV6_BLOCK_OCTETS);
     loop {

@@ -66,7 +66,7 @@ pub(crate) enum Command {
     Noop,
     /// RFC 1939 §5: clears all deletion marks.
     Rset,
-    /// RFC 1939 §7: the header and so many lines of the body of a message.
+    /// RFC 1939 §7: sends the header of a message and this many lines of its body.
     Top(MessageNumber, u32),
     /// RFC 1939 §7: the unique-id of one message, or of each.
     Uidl(Option<MessageNumber>),

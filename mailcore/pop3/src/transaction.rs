@@ -25,7 +25,7 @@ const IN_USE_WAIT: Duration = Duration::from_secs(1);
 const IN_USE_LOOK: Duration = Duration::from_millis(25);
 /// Octets of a message in memory at once.
 const PIECE_OCTETS: u64 = 256 * 1024;
-/// Attempts of an update of unknown outcome, all with the same batch id.
+/// How often UPDATE is tried while its outcome is unknown, always under the same batch id, so that it is applied once.
 const UPDATE_ATTEMPTS: usize = 3;
 
 /// Why a maildrop cannot be opened.
@@ -216,7 +216,7 @@ impl TransactionState {
                     return Ok(Step::Continue);
                 }
             }
-            // An empty body is read once, then ends the loop.
+            // At least 1, so that an empty body is read once.
             at = end.max(1);
         }
         transfer.finish(out);

@@ -1,8 +1,8 @@
 //! The queue: messages on their way out, retried with growing waits, bounced at the end of their life.
 //!
 //! A row is one message for one destination. It is *due*, or waits for its `due_at`. It is *leased* for one attempt; after the
-//! attempt each recipient is *done* (removed), *deferred* (stays, with a later `due_at`) or *failed* (removed, in a report that
-//! is committed with the row). A row without recipients is deleted. A row that cannot be read, or whose attempts end without
+//! attempt each recipient is *done* (removed), *deferred* (stays, with a later `due_at`) or *failed* (removed; the report is
+//! committed with the row). A row without recipients is deleted. A row that cannot be read, or whose attempts end without
 //! an outcome again and again, is *set aside*.
 //!
 //! Three things must never happen here: a recipient removed before another server or a mailbox took responsibility, a bounce
@@ -45,7 +45,8 @@ struct Inner {
 }
 
 impl Queue {
-    /// A queue over these rows, local delivery, and the next hop for all other recipients. With `None` they are deferred.
+    /// A queue over these rows, with local delivery, and the next hop for all other recipients. Without a next hop, these
+    /// are deferred.
     pub fn new(
         store: Arc<dyn QueueStore>,
         delivery: Delivery,

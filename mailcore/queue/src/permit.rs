@@ -7,7 +7,8 @@ use provost_store::{BoxFuture, Claim, LeaseError};
 
 use crate::{Inner, SendPermit};
 
-/// Length of the lease on a row: longer than an attempt may take. Each proof renews it.
+/// Length of the lease on a row. Each proof renews it, and one is longer than an attempt may take before its proof, and
+/// than it may take after (`work::ATTEMPT_MAX` has the sum).
 pub(crate) const LEASE: Duration = Duration::from_mins(15);
 
 /// The permit to send the message of one leased row.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use provost_view::SharedSettings;
 
-/// Shortest wait before another attempt.
+/// Shortest wait before another attempt: the queue does not spin, whatever the settings are.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// Limits of the queue on this node.

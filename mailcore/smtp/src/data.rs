@@ -15,7 +15,7 @@ pub(crate) enum DataFault {
     NoRoom,
     /// Longer than SIZE.
     TooLong,
-    /// A NUL, which RFC 5322 §4 does not allow.
+    /// A NUL, which RFC 5322 §2.1 does not allow.
     Nul,
     /// A CR or LF alone (RFC 5321 §2.3.8). Some servers treat one as a line end, which makes SMTP smuggling possible.
     BareLineEnd,

@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 /// Which certificates of a server the client accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CertificatePolicy {
-    /// Any certificate whose key the server holds (RFC 7435 §3). It protects against listeners, not against impostors.
+    /// Any certificate whose key the server holds (RFC 7435 §3). This protects against eavesdroppers, not impostors.
     #[default]
     Any,
 }

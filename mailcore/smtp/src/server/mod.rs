@@ -75,7 +75,7 @@ enum State {
 }
 
 impl State {
-    /// Returns the response that the last 334 asked for; the next line answers it.
+    /// Takes the step of AUTH that the last 334 began, if any: the next line is its response.
     fn take_exchange(&mut self) -> Option<AuthStep> {
         if !matches!(self, Self::Auth(_)) {
             return None;
@@ -114,7 +114,7 @@ impl SmtpSession {
         }
     }
 
-    /// Returns the facts of the connection for changing. Messages in transfer keep the facts that they arrived with.
+    /// Returns the connection's facts for a change. Messages in transfer keep the facts that they arrived with.
     fn connection_mut(&mut self) -> &mut PeerConnection {
         Arc::make_mut(&mut self.connection)
     }
@@ -188,7 +188,7 @@ impl SmtpSession {
                 self.greet(verb, out)
             }
             Err(objection) => {
-                // RFC 5321 §4.1.4: a refused greeting leaves the session unchanged.
+                // RFC 5321 §4.1.4: after a refused greeting the earlier one stays in force.
                 self.connection_mut().hello = before;
                 self.object(objection, out)
             }
@@ -256,7 +256,7 @@ impl SmtpSession {
         self.tls_offered && !self.connection.tls
     }
 
-    /// Answers a command that is out of order; too many of them close the session.
+    /// Refuses a line that is unknown, malformed or out of order; too many of them close the session.
     fn refuse(&mut self, reply: Reply, out: &mut OutputBuffer<'_>) -> Step {
         if !self.error_budget.spend(CountedError::Error) {
             send_reply(reply::TOO_MANY_ERRORS, out);
@@ -279,7 +279,7 @@ impl Session for SmtpSession {
     async fn open(&mut self, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         match self.judge_connection(self.stages.connect).await {
             Ok(findings) => self.connection_mut().findings = findings,
-            // RFC 5321 §3.1: 554 replaces the greeting for good, 4xx for now.
+            // RFC 5321 §3.1: 554 in place of the greeting refuses the client for good, 4xx for now.
             Err(objection) => {
                 send_reply(objection.into_reply(), out);
                 return Ok(Step::Close);

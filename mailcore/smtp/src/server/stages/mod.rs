@@ -1,7 +1,7 @@
 //! The stages of a transaction: small checks, the command at which each runs, and the rule that combines their verdicts.
 //!
 //! A stage is an asynchronous function over the [`Arrival`] that returns a [`Verdict`] and, where it checks the sender,
-//! an authentication result (RFC 8601). [`StageTable`] is the order, per service. Each stage runs under a deadline. A
+//! an authentication result (RFC 8601). [`StageTable`] has their order, per service. Each stage runs under a deadline. A
 //! stage that exceeds it or panics counts as 451: the peer tries again, nothing is accepted by accident and nothing is
 //! lost. A stage must not block the thread, write anything, or keep anything after it is dropped.
 
@@ -22,7 +22,7 @@ use super::route::DeliveryRoute;
 use crate::data::DataFault;
 use crate::reply;
 
-/// Limit of a stage that reads memory only: the arrival, the View, the message. Generous, for a machine under load.
+/// Time limit of a stage that reads memory only: the arrival, the View, the message. Generous, for a machine under load.
 const IN_MEMORY_LIMIT: Duration = Duration::from_secs(5);
 /// Authentication results that are kept of one message. Ordinary messages have far fewer signatures.
 const AUTHENTICATION_RESULTS_MAX: usize = 32;
@@ -197,7 +197,7 @@ impl Stage {
         }
     }
 
-    /// Limit of its run.
+    /// The time limit of one run of the stage.
     fn limit(self) -> Duration {
         match self {
             Self::Login

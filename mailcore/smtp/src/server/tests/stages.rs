@@ -8,7 +8,7 @@ use provost_net::{OutputBuffer, Session, Step};
 use super::site::{Site, TestConversation, person, site};
 use crate::server::stages::{Stage, StageFinding, StageTable};
 
-/// A stage of tests.
+/// A stage with the verdict that a test chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum ScriptedStage {
     Accept,
@@ -366,7 +366,7 @@ async fn a_stage_sees_what_came_before_it() {
     }
 }
 
-/// Every stage of the three tables stands at a point where it can judge.
+/// Every stage in the tables of MX and LMTP stands at a point where it can judge.
 #[tokio::test]
 async fn the_tables_are_sound() {
     for service in [Service::Mx, Service::Lmtp] {
