@@ -318,7 +318,8 @@ pub fn wait_port(address: SocketAddr) -> anyhow::Result<()> {
     bail!("nothing listens at {address}")
 }
 
-/// Twelve consecutive ports, reserved from other tests until dropped: this holds the eleventh, which no node serves, open.
+/// Twelve consecutive ports, reserved from other tests until dropped: a listener stays open on the eleventh, which no node
+/// serves.
 pub struct Ports {
     base: u16,
     _held: TcpListener,

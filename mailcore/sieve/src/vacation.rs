@@ -151,10 +151,10 @@ impl AnsweredMessage<'_> {
             LIST_FIELDS.iter().any(|name| field.is(name))
                 || field.is("Auto-Submitted") && !first_word(&field.value()).eq_ignore_ascii_case("no")
                 || field.is("Precedence") && has_word(&field.value(), &["bulk", "list", "junk", "auto_reply"])
-                // A comma-separated list of Exchange ([MS-OXCMAIL] §2.1.3.2.20).
+                // A comma-separated list that Exchange writes ([MS-OXCMAIL]).
                 || field.is("X-Auto-Response-Suppress") && has_word(&field.value(), &["oof", "all", "autoreply"])
                 || field.is("Return-Path") && field.value().trim() == "<>"
-                // RFC 3462: a report (bounce, disposition notification), even if its reverse-path does not show it.
+                // RFC 6522: a report (bounce, disposition notification), even if its reverse-path does not show it.
                 || field.is("Content-Type") && first_word(&field.value()).eq_ignore_ascii_case("multipart/report")
         })
     }

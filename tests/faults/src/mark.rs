@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Name of the file.
+/// Name of the marks file in the watched folder.
 pub const FILE: &str = "/marks";
 
 /// Progress of one step of one caller.

@@ -22,7 +22,7 @@ pub enum FileCall {
     Cut(u64),
     /// Syncs the octets of the file to disk.
     Sync,
-    /// A sync that failed: the octets may or may not be on disk, and a later sync does not write them.
+    /// A sync that failed. [`crate::disk::FailedSync`] has the possible effects.
     FailedSync,
     /// Syncs the names in a folder to disk.
     SyncFolder(String),

@@ -100,8 +100,8 @@ impl RecordedRun {
         Ok(())
     }
 
-    /// Checks crash states, at most `most`, chosen by the seed among all cuts and losses; equal states once. `judge` gets each
-    /// in a folder of its own, with the marks before it.
+    /// Checks crash states, about `most` or fewer, chosen by the seed among all cuts and losses; equal states once. `judge`
+    /// gets each in a folder of its own, with the marks before it. Returns the number of states checked.
     ///
     /// # Errors
     /// The fault that `judge` found, with the cut.

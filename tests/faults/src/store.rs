@@ -53,9 +53,9 @@ pub enum StoreStep {
     Batch(Batch),
     /// Puts a message into the queue.
     Enqueue(NewMessage),
-    /// Claims up to so many rows of the queue.
+    /// Claims at most this many rows of the queue.
     Take(usize),
-    /// Settles a claimed row: whether recipients are left, and a report that it causes.
+    /// Settles a claimed row: whether recipients are left, and a report that the row causes.
     Settle(bool, Option<NewMessage>),
     /// Records a part of the outcome of a claimed row.
     Advance(Option<NewMessage>),
@@ -153,7 +153,8 @@ fn unique(caller: usize, number: usize, kind: usize) -> Uuid {
     Uuid::from_u128(((caller as u128 + 1) << 64) | ((kind as u128) << 32) | (number as u128 + 1))
 }
 
-/// One transaction cannot claim rows of several shards, so with those the caller only enqueues.
+/// The steps of the queue's caller. One transaction cannot claim rows of several shards, so with several shards
+/// (`takes` is `false`) the caller only enqueues.
 fn queue_steps(takes: bool, rng: &mut StdRng) -> Vec<StoreStep> {
     let mut steps = Vec::new();
     for number in 0..STEPS * 2 {
@@ -243,7 +244,7 @@ fn answered(what: &impl std::fmt::Debug) -> StepOutcome {
     StepOutcome::Answered(blake3::hash(format!("{what:?}").as_bytes()).to_hex()[..16].to_owned())
 }
 
-/// The queue has one error for both outcomes; they differ in the text.
+/// The queue has one error for a step that was not done and for one of unknown outcome; only the text differs.
 fn failed(why: String) -> StepOutcome {
     match why.contains("outcome unknown") {
         true => StepOutcome::Unknown(why),

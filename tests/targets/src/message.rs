@@ -11,7 +11,7 @@ use crate::pieces::{cut, single};
 
 /// Maximum number of parts of one message.
 const PARTS_MAX: usize = 10_000;
-/// Longest preview (RFC 8970 §3.1).
+/// Longest preview, characters (RFC 8970).
 const PREVIEW_CHARS_MAX: usize = 200;
 /// Texts to search for.
 const WANTED: [&str; 3] = ["one", "é", "a b"];

@@ -13,7 +13,7 @@ const SEPARATOR: &[u8] = b"\n=====\n";
 const MESSAGE: &[u8] =
     b"From: Ann <ann@one.test>\r\nTo: Zoe <zoe@example.edu>\r\nSubject: =?utf-8?q?R=C3=A9union?=\r\n\
     Date: Wed, 31 Dec 2025 23:30:00 -0500\r\nMessage-ID: <1@one.test>\r\nX-Score: 12\r\n\r\nBonjour\r\n";
-/// Largest number of actions of one run.
+/// Maximum number of actions of one run, and of redirects among them.
 const ACTIONS_MAX: usize = 32;
 const REDIRECTS_MAX: usize = 5;
 
