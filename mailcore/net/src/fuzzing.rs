@@ -5,8 +5,8 @@ use crate::proxy::{ParseProgress, header};
 /// Largest PROXY header that the parser accepts, octets.
 const HEADER_OCTETS_MAX: usize = 4 * 1024;
 
-/// Checks that the parser never asks for an octet after the header's end, and that the octets after a header do not change
-/// the result.
+/// Checks that the parser never asks for an octet after the header's end, and that the octets after a header do not
+/// change the result.
 pub fn proxy_header(octets: &[u8]) {
     let whole = match header(octets) {
         Ok(ParseProgress::Whole(_, whole)) => whole,

@@ -37,8 +37,8 @@ fn fault(file: &Path, reason: &dyn std::fmt::Display) -> TlsError {
 /// Identity of a file's content: device, inode, octets, and change time of the inode (s, ns); `None` for no file.
 type FileStamp = Option<(u64, u64, u64, i64, i64)>;
 
-/// A PEM chain and its key. A configuration of [`Certificates::server_config`] uses the pair in force at each handshake;
-/// open sessions keep the pair that they began with.
+/// A PEM chain and its key. A configuration of [`Certificates::server_config`] uses the pair in force at each
+/// handshake; open sessions keep the pair that they began with.
 #[derive(Debug)]
 pub struct Certificates {
     /// Paths of the chain and the key.

@@ -12,7 +12,8 @@ use crate::command::{Command, MessageNumber};
 use crate::maildrop::Maildrop;
 use crate::transfer::Transfer;
 
-/// How long a lease lasts without renewal: longer than the idle limit, so that silence by itself never loses the maildrop.
+/// How long a lease lasts without renewal: longer than the idle limit, so that silence by itself never loses the
+/// maildrop.
 const LEASE_TTL: Duration = Duration::from_secs(30 * 60);
 /// A lease older than this is renewed at the next command.
 const LEASE_RENEWAL: Duration = Duration::from_secs(10 * 60);
@@ -69,8 +70,8 @@ impl TransactionState {
         })
     }
 
-    /// Whether the session may continue: the person may still log in, and the session still holds the maildrop. The error is
-    /// the reply to close with.
+    /// Whether the session may continue: the person may still log in, and the session still holds the maildrop. The
+    /// error is the reply to close with.
     pub(crate) async fn may_go_on(
         &mut self,
         view: &View,
@@ -90,7 +91,8 @@ impl TransactionState {
                 self.lease = None;
                 return Err(LOST);
             }
-            // The lease stays in force until it expires, and the next command tries again; UPDATE requires it in any case.
+            // The lease stays in force until it expires, and the next command tries again; UPDATE requires it in any
+            // case.
             Err(error) => tracing::warn!(account = %self.account.get(), %error, "the maildrop's lease is not renewed"),
         }
         Ok(())
@@ -130,7 +132,8 @@ impl TransactionState {
             Command::Noop => out.put("+OK\r\n"),
             Command::Quit => {
                 let answer = self.update(config).await;
-                // RFC 1939 §6: release the lock first, so that a client that logs in again at once finds the maildrop free.
+                // RFC 1939 §6: release the lock first, so that a client that logs in again at once finds the maildrop
+                // free.
                 self.lease = None;
                 out.put(answer);
                 return Ok(Step::Close);
@@ -180,8 +183,8 @@ impl TransactionState {
         }
     }
 
-    /// RETR and TOP. The first piece is read before `+OK`, so that an unreadable message gets `-ERR`; when a later piece fails,
-    /// the connection closes without the final dot.
+    /// RETR and TOP. The first piece is read before `+OK`, so that an unreadable message gets `-ERR`; when a later
+    /// piece fails, the connection closes without the final dot.
     async fn send(
         &self,
         number: MessageNumber,
@@ -223,8 +226,8 @@ impl TransactionState {
         Ok(Step::Continue)
     }
 
-    /// UPDATE (RFC 1939 §6): deletes the marked messages if this session still holds the maildrop. Replies `+OK` only when
-    /// the deletion is durable.
+    /// UPDATE (RFC 1939 §6): deletes the marked messages if this session still holds the maildrop. Replies `+OK` only
+    /// when the deletion is durable.
     async fn update(&self, config: &Pop3Config) -> &'static str {
         const BYE: &str = "+OK bye\r\n";
         let uids = self.maildrop.deleted();

@@ -1,4 +1,5 @@
-//! One attempt at one row: a fate for every recipient, then the remaining recipients and the reports, in one transaction.
+//! One attempt at one row: a fate for every recipient, then the remaining recipients and the reports, in one
+//! transaction.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -28,7 +29,8 @@ const PART_RECIPIENTS_MAX: usize = 100;
 /// How long an attempt waits for memory for its body before it is deferred. Together with the client's time limit for
 /// one message, this stays below the limit of an attempt, which therefore cuts off no attempt in the middle.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(45);
-/// How long recording an outcome is retried: as long as a lease lasts, so that at the end another worker may take the row.
+/// How long recording an outcome is retried: as long as a lease lasts, so that at the end another worker may take the
+/// row.
 const SETTLE_MAX: Duration = Duration::from_secs(15 * 60);
 /// The pause between two of these retries.
 const SETTLE_PAUSE: Duration = Duration::from_millis(500);

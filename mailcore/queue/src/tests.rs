@@ -276,7 +276,8 @@ async fn quarantine_outlives_the_queue() {
     assert_eq!(junk.messages, 1);
 }
 
-/// A crash after the delivery and before its outcome is recorded: the attempt is repeated, but the message is stored once.
+/// A crash after the delivery and before its outcome is recorded: the attempt is repeated, but the message is stored
+/// once.
 #[tokio::test]
 async fn an_attempt_cut_off_does_not_double() {
     let site = site(Vec::new());
@@ -652,7 +653,8 @@ async fn a_stop_waits_for_the_reply_to_a_whole_message() {
     }
 }
 
-/// An attempt that takes too long is a deferral like any other: it does not repeat for ever, and its sender gets a report.
+/// An attempt that takes too long is a deferral like any other: it does not repeat for ever, and its sender gets a
+/// report.
 #[tokio::test(start_paused = true)]
 async fn attempts_that_take_too_long_end_in_a_bounce() {
     let store = Arc::new(MemoryStore::default());
@@ -682,8 +684,8 @@ async fn an_outcome_waits_for_the_store() {
     assert_eq!((site.waiting().await.len(), site.hop.calls.lock().unwrap().len()), (0, 1));
 }
 
-/// A process is frozen while the reply to a whole message arrives, and continues after its lease has ended: it reads the
-/// reply before it takes its own row again.
+/// A process is frozen while the reply to a whole message arrives, and continues after its lease has ended: it reads
+/// the reply before it takes its own row again.
 #[tokio::test]
 async fn a_process_that_thaws_does_not_send_again() {
     let reply = Arc::new(Semaphore::new(0));

@@ -185,8 +185,8 @@ impl AttemptsUnderWay {
         while self.reap().await {}
     }
 
-    /// Forgets an attempt that has ended. One that panicked leaves its row leased until the lease ends, and counts as an
-    /// attempt without an outcome.
+    /// Forgets an attempt that has ended. One that panicked leaves its row leased until the lease ends, and counts as
+    /// an attempt without an outcome.
     fn note_end(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = match &ended {
             Ok((id, ())) => *id,

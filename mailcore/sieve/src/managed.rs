@@ -56,8 +56,8 @@ fn window(vacation: &Vacation) -> String {
     }
 }
 
-/// Formats a time as RFC 3339 in UTC. A time before the year 0 would not sort as a string, so it becomes the start of the
-/// year 0. [`Timestamp`] itself ends with the year 9999.
+/// Formats a time as RFC 3339 in UTC. A time before the year 0 would not sort as a string, so it becomes the start of
+/// the year 0. [`Timestamp`] itself ends with the year 9999.
 fn utc(time: Timestamp) -> String {
     const YEAR_0: Timestamp = Timestamp::constant(-62_167_219_200, 0);
     time.max(YEAR_0).to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

@@ -101,7 +101,7 @@ pub(crate) fn reply_of_rule(
         subject: rule.subject.clone().unwrap_or_else(|| message.reply_subject()),
         text: rule.text.clone(),
         in_reply_to: message.bounded("Message-ID", MESSAGE_ID_OCTETS_MAX),
-        // RFC 5322 §3.6.4: without References, In-Reply-To if it has a single id.
+        // RFC 5322 §3.6.4: In-Reply-To stands in for missing References. That it has a single id is not checked.
         references: message
             .bounded("References", REFERENCES_OCTETS_MAX)
             .or_else(|| message.bounded("In-Reply-To", MESSAGE_ID_OCTETS_MAX)),

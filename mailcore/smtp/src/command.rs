@@ -100,8 +100,8 @@ impl LineReader {
     }
 }
 
-/// Whether a line is HTTP: a request line (RFC 9112 §3, RFC 9113 §3.4) or a field line (RFC 9112 §5). No SMTP command and
-/// no answer to a challenge looks like one: no verb is an HTTP method, and none ends in a colon.
+/// Whether a line is HTTP: a request line (RFC 9112 §3, RFC 9113 §3.4) or a field line (RFC 9112 §5). No SMTP command
+/// and no answer to a challenge looks like one: no verb is an HTTP method, and none ends in a colon.
 fn is_http(line: &[u8]) -> bool {
     const METHODS: [&[u8]; 10] =
         [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH", b"PRI"];
@@ -147,8 +147,8 @@ fn alone(rest: &str, command: Command) -> Result<Command, Reply> {
     if rest.is_empty() { Ok(command) } else { Err(reply::BAD_ARGUMENT) }
 }
 
-/// A domain or address literal (RFC 5321 §4.1.1.1). Many hosts send names that are neither, so only names that could forge
-/// a header field or a log line are refused.
+/// A domain or address literal (RFC 5321 §4.1.1.1). Many hosts send names that are neither, so only names that could
+/// forge a header field or a log line are refused.
 fn name(rest: &str) -> Result<String, Reply> {
     let is_name = (1..=DOMAIN_OCTETS_MAX).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_graphic());
     if is_name { Ok(rest.to_owned()) } else { Err(reply::BAD_ARGUMENT) }
@@ -169,7 +169,8 @@ fn mail(rest: &str) -> Result<Command, Reply> {
             ("SIZE", digits) => size = Some(octets(digits)?),
             ("BODY", "8BITMIME") => eight_bit = true,
             ("BODY", "7BIT") => eight_bit = false,
-            // AUTH= (RFC 4954 §5) names the sender that an earlier hop authenticated. No hop is trusted here, so it is ignored.
+            // AUTH= (RFC 4954 §5) names the sender that an earlier hop authenticated. No hop is trusted here, so it is
+            // ignored.
             ("AUTH", value) if !value.is_empty() => {}
             // The value of ENVID keeps its case: it belongs to the sender.
             ("ENVID", _) => once(&mut envelope_id, EnvelopeId::parse(value))?,

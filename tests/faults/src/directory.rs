@@ -1,7 +1,7 @@
 //! Histories of the embedded directory with a View that follows it, and checks of both after a crash.
 //!
-//! One caller adds, changes and removes people and sometimes saves the View. A map holds the expected people. The View's
-//! file must load once a save of it was acknowledged; its contents are not compared.
+//! One caller adds, changes and removes people and sometimes saves the View. A map holds the expected people. The
+//! View's file must load once a save of it was acknowledged; its contents are not compared.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -196,8 +196,8 @@ async fn perform(directory: &Directory, view: &View, step: &DirectoryStep) -> St
     }
 }
 
-/// Saves the View. The answer is the View's digest; a View that changed during the save gives none, because the file may
-/// have either content.
+/// Saves the View. The answer is the View's digest; a View that changed during the save gives none, because the file
+/// may have either content.
 async fn save(view: &View) -> StepProgress {
     let begin = std::time::Instant::now();
     while !view.status().current && begin.elapsed() < FOLLOW {

@@ -1,9 +1,9 @@
 //! The content of the disk after a power cut: synced data, and a part of the data that was not synced.
 //!
 //! The rules are those of POSIX, which promise less than any file system: the octets of a file are on disk after a sync
-//! of the file, names after a sync of the folder; before that, each sector of a write may be on disk or not, in any order. Of
-//! the unsynced changes of names in one folder, any number from the first on may be on disk, but none without those before
-//! it: all journalling file systems keep that order.
+//! of the file, names after a sync of the folder; before that, each sector of a write may be on disk or not, in any
+//! order. Of the unsynced changes of names in one folder, any number from the first on may be on disk, but none without
+//! those before it: all journalling file systems keep that order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

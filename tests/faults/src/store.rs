@@ -1,7 +1,7 @@
 //! Histories of the store and its queue, and checks of both after a crash.
 //!
-//! Two callers change an account each and one works on the queue, concurrently. The steps of a caller run in sequence and
-//! depend on the seed only, so the memory engine computes the expected state: the acknowledged steps, and all or
+//! Two callers change an account each and one works on the queue, concurrently. The steps of a caller run in sequence
+//! and depend on the seed only, so the memory engine computes the expected state: the acknowledged steps, and all or
 //! nothing of the step in progress.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -435,8 +435,8 @@ impl StoreJudge {
 
     /// Every list of events that agrees with the marks.
     ///
-    /// A step of unknown outcome may be in the log although the running process answers as if it were not. A crash can then
-    /// restore it, until the caller's next change overwrites it.
+    /// A step of unknown outcome may be in the log although the running process answers as if it were not. A crash can
+    /// then restore it, until the caller's next change overwrites it.
     fn possible(&mut self, caller: usize, marks: &[HistoryMark]) -> Possible {
         let mut possible: Possible = vec![Vec::new()];
         let mut under_way: Option<(usize, usize)> = None;

@@ -22,7 +22,8 @@ const HOSTNAME: &str = "mx.example.edu";
 const MESSAGE: &str = "From: Zoe <zoe@example.edu>\r\nTo: ann@example.edu\r\nSubject: =?utf-8?q?=C3=89t=C3=A9?=\r\n\
     Message-ID: <1@example.edu>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n.one\r\n--b\r\n\
     Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\ntwo\r\n--b--\r\n";
-/// Steps that a session may take for each octet of input, and [`STEPS`] in addition: more is a session without progress.
+/// Steps that a session may take for each octet of input, and [`STEPS`] in addition: more is a session without
+/// progress.
 const STEPS_PER_OCTET: usize = 2;
 const STEPS: usize = 100;
 

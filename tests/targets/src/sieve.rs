@@ -17,7 +17,8 @@ const MESSAGE: &[u8] =
 const ACTIONS_MAX: usize = 32;
 const REDIRECTS_MAX: usize = 5;
 
-/// A script is refused with the number of a line, or takes a bounded number of actions, none twice, the same in each run.
+/// A script is refused with the number of a line, or takes a bounded number of actions, none twice, the same in each
+/// run.
 pub(crate) fn script(input: &[u8]) {
     let at = input.windows(SEPARATOR.len()).position(|part| part == SEPARATOR);
     let (script, message) = match at {

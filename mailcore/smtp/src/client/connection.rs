@@ -1,4 +1,5 @@
-//! One connection to a server: greeting, EHLO, STARTTLS, replies. All input is bounded in octets and every step in time.
+//! One connection to a server: greeting, EHLO, STARTTLS, replies. All input is bounded in octets and every step in
+//! time.
 
 use std::io;
 use std::time::Duration;
@@ -119,8 +120,8 @@ impl Connection {
         Self { stream: BufReader::new(BufWriter::new(stream)), offers: OfferedExtensions::default() }
     }
 
-    /// Connects and greets, up to the point where MAIL may be sent. If the relay offers STARTTLS, all that follows the offer
-    /// happens inside TLS.
+    /// Connects and greets, up to the point where MAIL may be sent. If the relay offers STARTTLS, all that follows the
+    /// offer happens inside TLS.
     pub(super) async fn open(config: &RelayConfig) -> Result<Self, ConnectionError> {
         let connect = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&config.relay)).await;
         let socket = match connect {

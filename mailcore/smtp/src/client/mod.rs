@@ -33,14 +33,14 @@ const END_OF_DATA_LIMIT: Duration = Duration::from_secs(10 * 60);
 const QUIT_LIMIT: Duration = Duration::from_secs(5);
 /// Maximum number of connections that wait for the reply to QUIT at once; further ones are closed without waiting.
 const QUITS_MAX: usize = 64;
-/// Time limit for one message up to its end of data, over all steps together, below the lease of the queue. The reply to
-/// the end of data has its own limit: a client that gave up on it early would send the message twice.
+/// Time limit for one message up to its end of data, over all steps together, below the lease of the queue. The reply
+/// to the end of data has its own limit: a client that gave up on it early would send the message twice.
 const MESSAGE_LIMIT: Duration = Duration::from_secs(13 * 60);
 
 /// Sends to one relay, one connection per message. Implements `provost_queue::NextHop`.
 ///
-/// The client uses STARTTLS where the relay offers it (RFC 7435), and then never falls back to plaintext: when TLS fails,
-/// or octets were injected before it, the message is deferred and the queue shows the reason.
+/// The client uses STARTTLS where the relay offers it (RFC 7435), and then never falls back to plaintext: when TLS
+/// fails, or octets were injected before it, the message is deferred and the queue shows the reason.
 pub struct RelayClient {
     /// The relay, and the name in EHLO.
     pub config: RelayConfig,
@@ -88,7 +88,8 @@ impl RelayClient {
         Self { config, quits: Arc::new(Semaphore::new(QUITS_MAX)) }
     }
 
-    /// Runs one transaction of at most [`RECIPIENTS_MAX`] recipients. The result is one fate for each, whatever happens.
+    /// Runs one transaction of at most [`RECIPIENTS_MAX`] recipients. The result is one fate for each, whatever
+    /// happens.
     async fn send_one(&self, message: &OutgoingMessage<'_>, deadline: Instant) -> Vec<Fate> {
         // Known fates stay when the connection breaks later.
         let mut known: Vec<Option<Fate>> = vec![None; message.recipients.len()];
@@ -99,8 +100,8 @@ impl RelayClient {
         known.into_iter().map(|fate| fate.unwrap_or_else(|| rest.clone())).collect()
     }
 
-    /// Returns the reply that decides about all recipients whose fate is not in `known`, and whether the relay takes the
-    /// parameters of RFC 3461.
+    /// Returns the reply that decides about all recipients whose fate is not in `known`, and whether the relay takes
+    /// the parameters of RFC 3461.
     async fn run_transaction(
         &self,
         message: &OutgoingMessage<'_>,
@@ -127,8 +128,8 @@ impl RelayClient {
         Ok((decided, reports))
     }
 
-    /// Closes a connection in the background. The fate is decided and must be recorded without delay: a node that dies before
-    /// that sends the message again.
+    /// Closes a connection in the background. The fate is decided and must be recorded without delay: a node that dies
+    /// before that sends the message again.
     fn quit(&self, mut connection: Connection) {
         if let Ok(room) = Arc::clone(&self.quits).try_acquire_owned() {
             tokio::spawn(async move {
@@ -151,8 +152,9 @@ impl RelayClient {
 }
 
 impl Connection {
-    /// The message in the form that this relay accepts, or the reason why there is none. Without 8BITMIME an 8-bit message is
-    /// converted or fails (RFC 6152 §3). The conversion takes up to one and a half times the message's memory.
+    /// The message in the form that this relay accepts, or the reason why there is none. Without 8BITMIME an 8-bit
+    /// message is converted or fails (RFC 6152 §3). The conversion takes up to one and a half times the message's
+    /// memory.
     async fn wire_form(&mut self, message: &OutgoingMessage<'_>) -> Result<Bytes, Reply> {
         if self.offers.eight_bit || !message.eight_bit {
             return Ok(message.body.clone());

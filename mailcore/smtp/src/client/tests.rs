@@ -219,8 +219,8 @@ async fn sends_no_end_of_data_without_its_permit() {
     assert_eq!(server.await.unwrap(), "", "nothing follows the message");
 }
 
-/// The fate is known when the message is accepted. Waiting for the reply to QUIT would delay its record, and a crash meanwhile
-/// would send the message again.
+/// The fate is known when the message is accepted. Waiting for the reply to QUIT would delay its record, and a crash
+/// meanwhile would send the message again.
 #[tokio::test]
 async fn no_fate_waits_for_quit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -370,8 +370,8 @@ async fn encrypts_where_it_is_offered() {
     server.await.unwrap();
 }
 
-/// RFC 3207 §4.2, CVE-2011-0411: octets injected before the handshake end the attempt, wherever they stand. To a relay that
-/// offers TLS nothing is sent in the clear, neither on this connection nor on another.
+/// RFC 3207 §4.2, CVE-2011-0411: octets injected before the handshake end the attempt, wherever they stand. To a relay
+/// that offers TLS nothing is sent in the clear, neither on this connection nor on another.
 #[tokio::test]
 async fn nothing_goes_in_the_clear_once_tls_is_offered() {
     let offer = format!("{HELLO}S: 250 STARTTLS");

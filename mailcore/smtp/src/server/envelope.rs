@@ -57,7 +57,8 @@ impl SmtpSession {
         }
     }
 
-    /// Answers a greeting or a MAIL that a stage objects to. A temporary objection does not count as an error of the peer.
+    /// Answers a greeting or a MAIL that a stage objects to. A temporary objection does not count as an error of the
+    /// peer.
     pub(super) fn object(&mut self, objection: Rejected, out: &mut OutputBuffer<'_>) -> Step {
         let reply = objection.into_reply();
         if reply.code() >= 500 { self.refuse(reply, out) } else { send_reply(reply, out) }

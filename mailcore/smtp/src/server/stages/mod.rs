@@ -1,9 +1,10 @@
-//! The stages of a transaction: small checks, the command at which each runs, and the rule that combines their verdicts.
+//! The stages of a transaction: small checks, the command at which each runs, and the rule that combines their
+//! verdicts.
 //!
 //! A stage is an asynchronous function over the [`Arrival`] that returns a [`Verdict`] and, where it checks the sender,
-//! an authentication result (RFC 8601). [`StageTable`] has their order, per service. Each stage runs under a deadline. A
-//! stage that exceeds it or panics counts as 451: the peer tries again, nothing is accepted by accident and nothing is
-//! lost. A stage must not block the thread, write anything, or keep anything after it is dropped.
+//! an authentication result (RFC 8601). [`StageTable`] has their order, per service. Each stage runs under a deadline.
+//! A stage that exceeds it or panics counts as 451: the peer tries again, nothing is accepted by accident and nothing
+//! is lost. A stage must not block the thread, write anything, or keep anything after it is dropped.
 
 mod message;
 mod recipient;
@@ -22,7 +23,8 @@ use super::route::DeliveryRoute;
 use crate::data::DataFault;
 use crate::reply;
 
-/// Time limit of a stage that reads memory only: the arrival, the View, the message. Generous, for a machine under load.
+/// Time limit of a stage that reads memory only: the arrival, the View, the message. Generous, for a machine under
+/// load.
 const IN_MEMORY_LIMIT: Duration = Duration::from_secs(5);
 /// Authentication results that are kept of one message. Ordinary messages have far fewer signatures.
 const AUTHENTICATION_RESULTS_MAX: usize = 32;
@@ -152,8 +154,8 @@ impl StageInput<'_> {
 /// Runs the stages in order and combines their verdicts by one rule:
 ///
 /// 1. The first deferral or refusal decides: its reply is the answer, and no later stage runs.
-/// 2. Tags and quarantine add up on the arrival, in order. One quarantine is enough for Junk, and no later verdict removes a
-///    mark.
+/// 2. Tags and quarantine add up on the arrival, in order. One quarantine is enough for Junk, and no later verdict
+/// removes a mark.
 /// 3. A deferral or refusal leaves nothing behind: marks and authentication results of this run are dropped.
 ///
 /// A stage that panics, exceeds its limit or contradicts itself counts as one that defers.

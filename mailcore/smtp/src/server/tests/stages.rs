@@ -217,8 +217,8 @@ async fn a_tag_is_in_the_message() {
     }
 }
 
-/// The rule that combines verdicts: the first objection decides and ends the run; marks add up, and one quarantine is enough,
-/// whatever follows it.
+/// The rule that combines verdicts: the first objection decides and ends the run; marks add up, and one quarantine is
+/// enough, whatever follows it.
 #[tokio::test(start_paused = true)]
 async fn verdicts_are_combined_by_one_rule() {
     use ScriptedStage::{Accept, Defer, Hang, Panic, Quarantine, Refuse, Tag};
