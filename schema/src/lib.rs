@@ -199,7 +199,7 @@ pub mod ou {
     pub const POLICIES: &str = "policies";
     /// Container of service identities and of settings that nodes share.
     pub const SERVICES: &str = "services";
-    /// Container of the remainders of purged accounts.
+    /// Container of what remains of purged accounts.
     pub const TOMBSTONES: &str = "tombstones";
     /// Container of heartbeat and writer epoch.
     pub const SYSTEM: &str = "system";

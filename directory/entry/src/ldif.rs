@@ -12,7 +12,7 @@ pub const RECORD_VALUES_MAX: usize = 10_000;
 /// Length at which a written line is folded, octets, as in OpenLDAP's tools. RFC 2849 sets no length.
 const FOLD_OCTETS: usize = 76;
 
-/// The text is not LDIF; with the line and the broken rule.
+/// The text is not LDIF. Holds the line and the broken rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {rule}")]
 pub struct LdifError {

@@ -58,7 +58,7 @@ pub(crate) struct ConnectionSlot {
 }
 
 impl Default for ConnectionBudget {
-    /// The number that one listener may have open by default.
+    /// A budget of as many connections as one listener may have open by default.
     fn default() -> Self {
         Self::new(Limits::default().connections)
     }

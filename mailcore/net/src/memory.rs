@@ -36,7 +36,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How often the metric is updated.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Octets that all connections of a process may hold together. Clones share it.
+/// Octets that all connections of a process may hold together. Clones share one budget.
 #[derive(Clone, Debug)]
 pub struct MemoryBudget(Arc<MemoryCounters>);
 

@@ -78,7 +78,8 @@ impl Certificates {
         Ok(Arc::new(config))
     }
 
-    /// The certificate (DER) that new handshakes present. Never `None`, as a chain without a certificate is refused.
+    /// The certificate (DER) that new handshakes present. Never `None`, because a chain without a certificate is
+    /// refused.
     pub fn in_force(&self) -> Option<CertificateDer<'static>> {
         self.in_force.read().unwrap_or_else(PoisonError::into_inner).cert.first().cloned()
     }

@@ -48,7 +48,7 @@ pub(crate) enum Command {
     Pass(Secret),
     /// RFC 5034 §4: a SASL login, with the mechanism in upper case and an optional initial response.
     Auth { mechanism: String, initial: Option<String> },
-    /// RFC 5034 §4: AUTH without a mechanism lists the mechanisms.
+    /// AUTH without a mechanism: lists the mechanisms.
     AuthList,
     /// RFC 2595 §4: starts TLS.
     Stls,

@@ -111,7 +111,7 @@ impl Pop3Session {
         Ok(Step::Continue)
     }
 
-    /// Handles PASS. RFC 1939 §7: allowed only right after USER.
+    /// Handles PASS (RFC 1939 §7), which needs a USER since the last PASS. Other commands may come between them.
     async fn pass(&mut self, password: &Secret, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         let user = match &mut self.state {
             State::Authorization(authorization) => authorization.user.take(),

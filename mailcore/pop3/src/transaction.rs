@@ -200,7 +200,7 @@ impl TransactionState {
         let mut at = 0;
         while at == 0 || at < octets && !transfer.is_done() {
             let end = octets.min(at + out.piece_octets(PIECE_OCTETS));
-            // A body of one piece is read whole, so that the engine can verify the whole.
+            // A body of one piece is read without a range, so that the store can verify all of it.
             let (range, end) = if octets > PIECE_OCTETS { (Some(at..end), end) } else { (None, octets) };
             match config.store.body(self.account, message.body, range).await {
                 Ok(piece) => {

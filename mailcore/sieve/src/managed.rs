@@ -12,7 +12,7 @@ const TEXT_JOIN: &str = "\r\n\r\n---\r\n\r\n";
 /// Default subjects.
 const SUBJECT_FR: &str = "Absence";
 const SUBJECT_EN: &str = "Out of office";
-/// The range of the interval between two replies, days.
+/// The range of the interval between two replies, days: what the compiler of `vacation` allows.
 const DAYS: std::ops::RangeInclusive<u16> = 1..=365;
 
 /// Returns the Sieve script for a person's directory attributes; empty when they have no effect.

@@ -9,7 +9,8 @@ use crate::program::VacationAction;
 /// A vacation reply that may be sent, once per correspondent and handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VacationReply {
-    /// The handle of the rule, derived from text and subject, so that a new text is a new rule (RFC 5230 §4.2).
+    /// The handle of the rule (RFC 5230 §4.2): that of `:handle`, or a hash of the text and other arguments, so that a
+    /// new text is a new rule.
     pub handle: String,
     /// The recipient of the reply: the reverse-path of the message.
     pub to: Path,
@@ -71,7 +72,7 @@ const PROGRAM_PREFIXES: &[&str] =
     &["owner-", "bounce-", "bounce+", "bounces-", "bounces+", "noreply-", "noreply+", "no-reply-", "no-reply+"];
 const PROGRAM_SUFFIXES: &[&str] = &["-request", "-owner", "-bounce", "-bounces", "-noreply", "-no-reply"];
 
-/// Longest subject copied, characters.
+/// Longest subject copied from the answered message, characters.
 const SUBJECT_CHARS_MAX: usize = 200;
 /// Longest Message-ID copied (RFC 5322 §2.1.1), and longest References, which has room for about twenty ids; octets.
 const MESSAGE_ID_OCTETS_MAX: usize = 998;

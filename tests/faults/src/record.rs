@@ -16,7 +16,7 @@ pub struct CallRecord {
 pub enum FileCall {
     /// Creates an empty file.
     Create(String),
-    /// Octets at an offset.
+    /// Writes octets at an offset.
     Write(u64, Rc<[u8]>),
     /// Sets the length of the file.
     Cut(u64),

@@ -108,7 +108,7 @@ fn feed(search: &mut BodySearch, body: &[u8], octets: usize) -> FeedResult {
     search.end()
 }
 
-/// A converted message is 7 bit, bounded, and decodes to the original.
+/// A converted message is 7 bit, decodes to the original, and is not converted again.
 pub(crate) fn seven_bit(message: &[u8]) {
     let Ok(converted) = to_seven_bit(message) else { return };
     assert!(converted.is_ascii(), "{}", converted.escape_ascii());

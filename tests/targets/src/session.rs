@@ -118,7 +118,7 @@ pub(crate) fn pop3(input: &[u8]) {
     });
 }
 
-/// Every answer is a line of a reply: three digits, a space or a hyphen, and text (RFC 5321 §4.2).
+/// Every answer is a line of a reply: three digits, then nothing, or a space or a hyphen and text (RFC 5321 §4.2).
 pub(crate) fn smtp(input: &[u8]) {
     let (_, pieces) = cut(input);
     for service in [Service::Mx, Service::Submission, Service::Lmtp] {

@@ -38,7 +38,7 @@ where
     TlsConnector::from(config(policy)?).connect(name, socket).await
 }
 
-/// The TLS configuration of the process for each policy. It holds session tickets and no secret.
+/// The TLS configuration for each policy, made once for the process, so that connections share session tickets.
 fn config(policy: CertificatePolicy) -> io::Result<Arc<ClientConfig>> {
     static ANY: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     let made = match policy {

@@ -37,9 +37,9 @@ use transaction::{MailTransaction, ReceivingData};
 
 /// Failed logins after which the session is closed. Clients try several mechanisms with one password.
 const LOGIN_FAILURES_MAX: u32 = 6;
-/// Silence between commands (RFC 5321 §4.5.3.2.7).
+/// Longest silence between commands (RFC 5321 §4.5.3.2.7).
 const IDLE_LIMIT: Duration = Duration::from_secs(5 * 60);
-/// Silence before the first EHLO or HELO. Shorter than the standard's five minutes: a client has nothing to prepare
+/// Longest silence before the first greeting. Shorter than the standard's five minutes: a client has nothing to prepare
 /// between connecting and greeting, and strangers who never greet must not fill the listener.
 const IDLE_LIMIT_BEFORE_HELLO: Duration = Duration::from_secs(45);
 

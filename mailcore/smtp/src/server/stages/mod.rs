@@ -26,7 +26,7 @@ use crate::reply;
 /// Time limit of a stage that reads memory only: the arrival, the View, the message. Generous, for a machine under
 /// load.
 const IN_MEMORY_LIMIT: Duration = Duration::from_secs(5);
-/// Authentication results that are kept of one message. Ordinary messages have far fewer signatures.
+/// Maximum number of authentication results kept for one message. Ordinary messages have far fewer signatures.
 const AUTHENTICATION_RESULTS_MAX: usize = 32;
 
 /// One check. A new stage needs a variant, a name, a limit, a function, and a place in [`StageTable`].

@@ -343,7 +343,7 @@ async fn a_quarantined_message_is_not_relayed() {
     }
 }
 
-/// One value carries everything known before a stage.
+/// The arrival that a stage gets has everything that is known at its point.
 #[tokio::test]
 async fn a_stage_sees_what_came_before_it() {
     let site = site();
