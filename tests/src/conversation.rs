@@ -17,8 +17,8 @@
 //! ```
 //!
 //! `{user}`, `{uid}`, `{password}` belong to the person of the file (`person: N` in its head), `{plain}` is the
-//! person's SASL PLAIN message in base64; `{user2}`, `{password2}` belong to the next person. `{N*x}` is x, or any
-//! other letter, N times.
+//! person's SASL PLAIN message in base64; `{user2}`, `{password2}` belong to the next person. `{user64}`,
+//! `{password64}` are those of the person in base64. `{N*x}` is x, or any other letter, N times.
 
 use std::path::Path;
 

@@ -16,7 +16,8 @@ const ARGON2_PASSES: u32 = 2;
 const ARGON2_LANES: u32 = 1;
 const ARGON2_OUTPUT_OCTETS: usize = 32;
 
-/// Maximum memory that a stored value may demand, KiB (256 MiB): a person may have written the value.
+/// Maximum cost that a stored value may demand, which a person may have written: memory in KiB (256 MiB), passes,
+/// lanes.
 const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
 const ARGON2_PASSES_MAX: u32 = 16;
 const ARGON2_LANES_MAX: u32 = 8;

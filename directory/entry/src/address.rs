@@ -26,7 +26,7 @@ pub enum AddressError {
     /// A part is too long (RFC 5321 §4.5.3.1).
     #[error("the local part is longer than {LOCAL_PART_OCTETS_MAX} octets or the domain than {DOMAIN_OCTETS_MAX}")]
     Length,
-    /// A character outside the dot-atom of RFC 5322, or a misplaced dot or hyphen.
+    /// A character outside the dot-atom of RFC 5322, or a misplaced dot.
     #[error("'{0}' is not allowed here in an address")]
     Character(char),
 }

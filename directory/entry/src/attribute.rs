@@ -19,7 +19,7 @@ pub struct AttributeDescription(Box<str>);
 pub struct AttributeError(String);
 
 impl AttributeDescription {
-    /// Parses `descr *(";" option)`, or a numeric OID with options.
+    /// Parses `descr *(";" option)`, or a numeric OID with options. Checks only the length and the characters.
     pub fn parse(text: &str) -> Result<Self, AttributeError> {
         let good = text.len() <= ATTRIBUTE_OCTETS_MAX
             && text.split(';').all(|part| {

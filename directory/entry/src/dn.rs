@@ -10,7 +10,7 @@ use crate::prep::{self, CaseHandling};
 
 /// Longest DN accepted, octets of its text: bounds the work of parsing and comparing.
 pub const DN_OCTETS_MAX: usize = 4096;
-/// Maximum number of RDNs in one DN.
+/// Maximum number of RDNs in one DN: far more levels than a directory has.
 pub const DN_DEPTH_MAX: usize = 32;
 
 /// One relative distinguished name: one or more `type=value` pairs.

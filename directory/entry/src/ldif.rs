@@ -5,11 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::{AttributeDescription, Dn, Entry};
 
-/// Longest logical line (continuations joined) accepted, octets.
+/// Longest logical line (continuations joined) accepted, octets: bounds the memory of a value.
 pub const LINE_OCTETS_MAX: usize = 4 * 1024 * 1024;
-/// Maximum number of values in one record.
+/// Maximum number of values in one record: adding one compares it with all others of its attribute.
 pub const RECORD_VALUES_MAX: usize = 10_000;
-/// Length at which a written line is folded, octets, as in OpenLDAP's tools. RFC 2849 sets no length.
+/// Length at which a written line is folded, octets: fits 80 columns. RFC 2849 sets no length.
 const FOLD_OCTETS: usize = 76;
 
 /// The text is not LDIF. Holds the line and the broken rule.

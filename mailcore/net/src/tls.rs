@@ -16,7 +16,7 @@ use rustls::sign::CertifiedKey;
 
 use crate::Drain;
 
-/// Largest certificate or key file that is read, octets.
+/// Largest certificate or key file that is read, octets: bounds the memory when a path names another file.
 const FILE_OCTETS_MAX: u64 = 1024 * 1024;
 /// How often the files are checked. A change is read when it is unchanged at the next check, so that a certificate is
 /// not read while its key is still being written; it is in force after two to four seconds.

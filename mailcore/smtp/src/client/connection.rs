@@ -17,7 +17,7 @@ const REPLY_LINE_OCTETS_MAX: usize = 2048;
 const REPLY_LINES_MAX: usize = 100;
 /// Characters of a reply that are kept for logs and reports.
 const REPLY_CHARS_KEPT: usize = 400;
-/// Time limit for connecting.
+/// Time limit for connecting; the queue tries again later.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Time limit for a TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);

@@ -39,8 +39,8 @@ use transaction::{MailTransaction, ReceivingData};
 const LOGIN_FAILURES_MAX: u32 = 6;
 /// Longest silence between commands (RFC 5321 §4.5.3.2.7).
 const IDLE_LIMIT: Duration = Duration::from_secs(5 * 60);
-/// Longest silence before the first greeting. Shorter than the standard's five minutes: a client has nothing to prepare
-/// between connecting and greeting, and strangers who never greet must not fill the listener.
+/// Longest silence before the first EHLO, HELO or LHLO. Shorter than the standard's five minutes: a client has nothing
+/// to prepare between connecting and greeting, and strangers who never greet must not fill the listener.
 const IDLE_LIMIT_BEFORE_HELLO: Duration = Duration::from_secs(45);
 
 /// One session: the state of one connection.
@@ -114,7 +114,7 @@ impl SmtpSession {
         }
     }
 
-    /// Returns the connection's facts for a change. Messages in transfer keep the facts that they arrived with.
+    /// Returns the connection's facts, to be changed. Messages in transfer keep the facts that they arrived with.
     fn connection_mut(&mut self) -> &mut PeerConnection {
         Arc::make_mut(&mut self.connection)
     }

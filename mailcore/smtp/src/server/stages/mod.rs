@@ -2,7 +2,7 @@
 //! verdicts.
 //!
 //! A stage is an asynchronous function over the [`Arrival`] that returns a [`Verdict`] and, where it checks the sender,
-//! an authentication result (RFC 8601). [`StageTable`] has their order, per service. Each stage runs under a deadline.
+//! an authentication result (RFC 8601). [`StageTable`] gives the order, per service. Each stage runs under a deadline.
 //! A stage that exceeds it or panics counts as 451: the peer tries again, nothing is accepted by accident and nothing
 //! is lost. A stage must not block the thread, write anything, or keep anything after it is dropped.
 
