@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Maximum number of macros that one numeric OID may be built from.
+/// Maximum number of steps in resolving one OID: ends a macro that refers to itself.
 const MACRO_DEPTH_MAX: usize = 8;
 
 /// The definitions of one schema file in cn=config form.
@@ -11,9 +11,9 @@ const MACRO_DEPTH_MAX: usize = 8;
 pub struct SchemaDefinitions {
     /// `olcObjectIdentifier`: name and value of each macro.
     pub macros: Vec<(String, String)>,
-    /// `olcAttributeTypes`, OIDs as written.
+    /// `olcAttributeTypes`, with numeric OIDs.
     pub attribute_types: Vec<AttributeType>,
-    /// `olcObjectClasses`, OIDs as written.
+    /// `olcObjectClasses`, with numeric OIDs.
     pub object_classes: Vec<ObjectClass>,
 }
 

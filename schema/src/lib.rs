@@ -131,7 +131,7 @@ pub mod attr {
     pub const CREATORS_NAME: &str = "creatorsName";
     /// Operational: identity that last changed the entry (RFC 4512 §3.4.3).
     pub const MODIFIERS_NAME: &str = "modifiersName";
-    /// Operational: structural class of the entry, set by the server (RFC 4512 §3.4.6).
+    /// Operational: structural class of the entry, set by the server (RFC 4512 §3.4.5).
     pub const STRUCTURAL_OBJECT_CLASS: &str = "structuralObjectClass";
     /// Operational: where the schema is published (RFC 4512 §4.2).
     pub const SUBSCHEMA_SUBENTRY: &str = "subschemaSubentry";
@@ -199,7 +199,7 @@ pub mod ou {
     pub const POLICIES: &str = "policies";
     /// Container of service identities and of settings that nodes share.
     pub const SERVICES: &str = "services";
-    /// Container of the remainders of purged accounts.
+    /// Container of what remains of purged accounts.
     pub const TOMBSTONES: &str = "tombstones";
     /// Container of heartbeat and writer epoch.
     pub const SYSTEM: &str = "system";

@@ -27,7 +27,7 @@ pub fn naming_type(name: &str) -> Option<&'static NamingType> {
 fn read() -> HashMap<String, NamingType> {
     let mut types: HashMap<String, NamingType> = HashMap::new();
     let texts = std::iter::once(BASE_LDIF).chain(LDIF_FILES.iter().map(|(_, ldif)| *ldif));
-    // A file that cannot be parsed is a bug that this crate's tests exclude. Its types would be compared as written.
+    // A file that cannot be parsed is a bug that this crate's tests exclude. Its types would count as unknown.
     for file in texts.filter_map(|ldif| definition::parse(ldif).ok()) {
         for attribute in file.attribute_types {
             let above = attribute.superior.as_ref().and_then(|name| types.get(&name.to_ascii_lowercase()));

@@ -1,4 +1,4 @@
-//! The schema loaded by the real slapd 2.5 of Debian.
+//! Loads the schema into Debian's slapd 2.5.
 
 #![allow(clippy::panic)]
 

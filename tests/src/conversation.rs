@@ -1,7 +1,8 @@
 //! Plays conversations from text files with a running node.
 //!
-//! A file begins with its rule as `#` lines. `=== NAME` opens a connection and names the block; `=== NAME @imap` opens it at
-//! another listener, to check the effect of the conversation there. A failed block ends; the following ones still run. Lines:
+//! A file begins with its rule as `#` lines. `=== NAME` opens a connection and names the block; `=== NAME @imap` opens
+//! it at another listener, to check the effect of the conversation there. A failed block ends; the following ones still
+//! run. Lines:
 //!
 //! ```text
 //! C: text     send a line (CRLF is added)
@@ -15,8 +16,9 @@
 //! M text      deliver a message with this subject to {user} by LMTP; its body: `one`, `.two`, `three`
 //! ```
 //!
-//! `{user}`, `{uid}`, `{password}` belong to the person of the file (`person: N` in its head), `{plain}` is the person's SASL
-//! PLAIN message in base64; `{user2}`, `{password2}` belong to the next person. `{N*x}` is x, or any other letter, N times.
+//! `{user}`, `{uid}`, `{password}` belong to the person of the file (`person: N` in its head), `{plain}` is the
+//! person's SASL PLAIN message in base64; `{user2}`, `{password2}` belong to the next person. `{user64}`,
+//! `{password64}` are those of the person in base64. `{N*x}` is x, or any other letter, N times.
 
 use std::path::Path;
 
@@ -182,7 +184,8 @@ fn fill(text: &str, placeholders: &[(String, String)]) -> anyhow::Result<String>
     Ok(out)
 }
 
-/// Expands `N*x}`, which follows a brace; returns the letters and the rest. `None` for a brace that begins an IMAP literal.
+/// Expands `N*x}`, which follows a brace; returns the letters and the rest. `None` for a brace that begins an IMAP
+/// literal.
 fn repeated(text: &str) -> anyhow::Result<Option<(String, &str)>> {
     let Some((count, rest)) = text.split_once('*') else { return Ok(None) };
     let Some(letter) = rest.chars().next() else { return Ok(None) };

@@ -70,7 +70,7 @@ impl Ldap {
         })
     }
 
-    /// Runs `ldapsearch` below the suffix; unfolded LDIF.
+    /// Runs `ldapsearch` below the suffix; the output is unfolded LDIF.
     pub fn search(&self, filter: &str, attributes: &[&str]) -> anyhow::Result<Ran> {
         let mut arguments = vec!["-LLL", "-o", "ldif-wrap=no", "-b", SUFFIX, filter];
         arguments.extend(attributes);
@@ -86,7 +86,7 @@ impl Ldap {
         Ok(dn.to_owned())
     }
 
-    /// Writes `provostSourceId mail` of every person into a file, for `clients/logins.py`.
+    /// Writes `provostSourceId` and `mail` of every person into a file as LDIF, for `clients/logins.py`.
     pub fn write_addresses(&self, file: PathBuf) -> anyhow::Result<PathBuf> {
         let found =
             self.search("(&(objectClass=provostAccount)(provostSourceId=*))", &["provostSourceId", "mail"])?.good()?;

@@ -33,7 +33,7 @@ impl TextClient {
         Ok(Self { bytes: Some(LineStream::Plain(socket)), waiting: Vec::new() })
     }
 
-    /// Starts TLS and accepts any certificate, as a node makes its own.
+    /// Starts TLS and accepts any certificate, because a node makes its own.
     pub fn start_tls(&mut self) -> anyhow::Result<()> {
         ensure!(self.waiting.is_empty(), "the peer sent text before the handshake");
         let Some(LineStream::Plain(socket)) = self.bytes.take() else { bail!("TLS is already active") };
@@ -80,7 +80,7 @@ impl TextClient {
     }
 
     /// The next line, without its end; `None` when the peer has closed.
-    #[allow(clippy::should_implement_trait)] // It can fail.
+    #[allow(clippy::should_implement_trait)] // Unlike an iterator's `next`, this one can fail.
     pub fn next(&mut self) -> io::Result<Option<String>> {
         loop {
             if let Some(end) = self.waiting.windows(2).position(|pair| pair == b"\r\n") {

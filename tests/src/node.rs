@@ -206,8 +206,8 @@ impl Node {
         Ok(fs::write(self.config(), edit(fs::read_to_string(self.config())?))?)
     }
 
-    /// Puts the file layer of `shim.c` under the data folder of the next `serve_again`. The content of the returned file sets
-    /// the state of the disk: `full`, `eio`, or empty for a sound disk.
+    /// Puts the file layer of `shim.c` under the data folder of the next `serve_again`. The content of the returned
+    /// file sets the state of the disk: `full`, `eio`, or empty for a sound disk.
     pub fn put_on_faulty_disk(&mut self) -> anyhow::Result<PathBuf> {
         let control = self.folder.path().join("disk");
         self.environment = vec![
@@ -282,7 +282,8 @@ impl Node {
         Ok(begin.elapsed())
     }
 
-    /// Whether `/readyz` reports that the View follows the directory: before that, people not in the saved View get 4xx.
+    /// Whether `/readyz` reports that the View follows the directory: before that, people not in the saved View get
+    /// 4xx.
     fn is_current(&self) -> anyhow::Result<bool> {
         let mut socket = match TcpStream::connect(self.address(Port::Health)) {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(false),
@@ -318,7 +319,8 @@ pub fn wait_port(address: SocketAddr) -> anyhow::Result<()> {
     bail!("nothing listens at {address}")
 }
 
-/// Twelve consecutive ports, reserved from other tests until dropped: this holds the eleventh, which no node serves, open.
+/// Twelve consecutive ports, reserved from other tests until dropped: a listener stays open on the eleventh, which no
+/// node serves.
 pub struct Ports {
     base: u16,
     _held: TcpListener,

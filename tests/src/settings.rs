@@ -45,7 +45,7 @@ impl Site<'_> {
         self.ldap.feed("ldapmodify", &change)?.good().map(drop)
     }
 
-    /// Waits until the node reports that the setting has this value from this source; the time that passed.
+    /// Waits until the node reports that the setting has this value from this source. Returns the time that passed.
     fn until_shown(&self, name: &str, value: &str, from: &str) -> anyhow::Result<Duration> {
         let is_shown = || {
             let output = self.show()?;

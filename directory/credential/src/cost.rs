@@ -16,7 +16,8 @@ const ARGON2_PASSES: u32 = 2;
 const ARGON2_LANES: u32 = 1;
 const ARGON2_OUTPUT_OCTETS: usize = 32;
 
-/// Maximum memory that a stored value may demand, KiB (256 MiB).
+/// Maximum cost that a stored value may demand, which a person may have written: memory in KiB (256 MiB), passes,
+/// lanes.
 const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
 const ARGON2_PASSES_MAX: u32 = 16;
 const ARGON2_LANES_MAX: u32 = 8;
@@ -26,7 +27,7 @@ const PBKDF2_ROUNDS: u32 = 600_000;
 /// Maximum number of rounds that a stored value may demand: one or two seconds.
 const PBKDF2_ROUNDS_MAX: u32 = 2_000_000;
 
-/// Bounds of salt and digest in a stored value, octets. RFC 9106 §3.1 asks for a salt of at least 8.
+/// Bounds of salt and digest in a stored value, octets. The argon2 library accepts no salt shorter than 8.
 const SALT_OCTETS_MAX: usize = 64;
 const ARGON2_SALT_OCTETS_MIN: usize = 8;
 const ARGON2_OUTPUT_OCTETS_MIN: usize = 16;

@@ -33,7 +33,8 @@ pub enum Verification {
     Match,
     /// The password does not match.
     Mismatch,
-    /// The scheme is unknown, the value malformed, or its cost beyond our bounds: the result is open.
+    /// The scheme is unknown, the value malformed, or its cost beyond our bounds: whether the password matches is
+    /// unknown.
     Unsupported,
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use unicode_normalization::UnicodeNormalization;
 
 /// Returns the form in which passwords are hashed and compared: other spaces become U+0020, then NFC (RFC 8265 §4.2.2).
-/// Keyboards differ: a Macintosh sends letters and marks apart, a French one a no-break space.
+/// Keyboards differ: a Macintosh may send letters and marks apart, and a French layout a no-break space.
 ///
 /// Accepts any text: the rules for new passwords are checked where one is set.
 pub fn opaque_string(text: &str) -> Cow<'_, str> {

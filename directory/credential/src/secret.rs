@@ -10,8 +10,8 @@ use crate::opaque_string;
 /// RFC 4616 §2 asks for at least 255. The bound is the same in every protocol, in imports and for the help desk.
 pub const PASSWORD_OCTETS_MAX: usize = 512;
 
-/// Longest password as typed, octets. Letters and marks sent apart take at most three times the octets of NFC (UAX #15
-/// §12), and so do wide spaces.
+/// Longest password as typed, octets. Letters and marks sent apart take at most three times the octets of NFC
+/// (UAX #15), and so do wide spaces.
 pub const TYPED_OCTETS_MAX: usize = 3 * PASSWORD_OCTETS_MAX;
 
 /// A clear password. `Debug` redacts it, `Display` does not exist, and comparison takes constant time.
@@ -24,7 +24,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// Returns the password. Search for this name to find every place where a password leaves.
+    /// Returns the password. Search for this name to find every place where a password leaves this type.
     pub fn reveal(&self) -> &str {
         &self.0
     }

@@ -17,7 +17,7 @@ pub struct Address {
     at: u16,
 }
 
-/// Why a text is not an address of this site.
+/// Why a text is not an [`Address`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// The text has no `@`, or nothing on one side of it.
@@ -26,7 +26,7 @@ pub enum AddressError {
     /// A part is too long (RFC 5321 §4.5.3.1).
     #[error("the local part is longer than {LOCAL_PART_OCTETS_MAX} octets or the domain than {DOMAIN_OCTETS_MAX}")]
     Length,
-    /// A character outside the dot-atom of RFC 5322, or a misplaced dot or hyphen.
+    /// A character outside the dot-atom of RFC 5322, or a misplaced dot.
     #[error("'{0}' is not allowed here in an address")]
     Character(char),
 }

@@ -7,19 +7,19 @@ use std::hash::{Hash, Hasher};
 /// Longest attribute description accepted, octets.
 pub const ATTRIBUTE_OCTETS_MAX: usize = 256;
 
-/// An attribute description such as `mailAutoReplyText;lang-fr`. Keeps its case, and compares without it.
+/// An attribute description such as `mailAutoReplyText;lang-fr`. Keeps the case as written; comparison ignores it.
 ///
 /// RFC 4512 §2.5. Options keep their order; this project uses at most one.
 #[derive(Clone)]
 pub struct AttributeDescription(Box<str>);
 
-/// The text is not an attribute description (RFC 4512 §2.5). Holds the text.
+/// The text is not an attribute description (RFC 4512 §2.5). Holds its first 64 characters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not an attribute description")]
 pub struct AttributeError(String);
 
 impl AttributeDescription {
-    /// Parses `descr *(";" option)`, or a numeric OID with options.
+    /// Parses `descr *(";" option)`, or a numeric OID with options. Checks only the length and the characters.
     pub fn parse(text: &str) -> Result<Self, AttributeError> {
         let good = text.len() <= ATTRIBUTE_OCTETS_MAX
             && text.split(';').all(|part| {

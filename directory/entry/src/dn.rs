@@ -8,9 +8,9 @@ use provost_schema::naming_type;
 
 use crate::prep::{self, CaseHandling};
 
-/// Longest DN accepted, octets of its text.
+/// Longest DN accepted, octets of its text: bounds the work of parsing and comparing.
 pub const DN_OCTETS_MAX: usize = 4096;
-/// Maximum number of RDNs in one DN.
+/// Maximum number of RDNs in one DN: far more levels than a directory has.
 pub const DN_DEPTH_MAX: usize = 32;
 
 /// One relative distinguished name: one or more `type=value` pairs.
@@ -29,7 +29,7 @@ pub struct Dn {
     normalised: Box<str>,
 }
 
-/// The text is not a distinguished name. Holds the text.
+/// The text is not a distinguished name. Holds its first 128 characters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a distinguished name")]
 pub struct DnError(String);
@@ -190,7 +190,7 @@ fn key(attribute: &str, value: &str, nesting: Nesting) -> String {
         "caseExactMatch" | "caseExactIA5Match" => prep::directory_string(value, CaseHandling::Exact),
         "numericStringMatch" => prep::numeric_string(value),
         "telephoneNumberMatch" => prep::telephone_number(value),
-        // One level only: each name could contain another, as deep as the text is long.
+        // Normalised one level deep only: each name could contain another, as deep as the text is long.
         "distinguishedNameMatch" if nesting == Nesting::Outer => {
             parse_rdns(value).map(|rdns| normalise(&rdns, Nesting::Inner))
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::AttributeDescription;
 
-/// Deepest nesting of `&`, `|` and `!` accepted.
+/// Deepest nesting of `&`, `|` and `!` accepted: bounds the recursion.
 pub const FILTER_DEPTH_MAX: usize = 32;
 /// Longest filter text accepted, octets.
 pub const FILTER_OCTETS_MAX: usize = 64 * 1024;

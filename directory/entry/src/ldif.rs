@@ -5,14 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::{AttributeDescription, Dn, Entry};
 
-/// Longest logical line (continuations joined) accepted, octets.
+/// Longest logical line (continuations joined) accepted, octets: bounds the memory of a value.
 pub const LINE_OCTETS_MAX: usize = 4 * 1024 * 1024;
-/// Maximum number of values in one record.
+/// Maximum number of values in one record: adding one compares it with all others of its attribute.
 pub const RECORD_VALUES_MAX: usize = 10_000;
-/// Length at which a written line is folded, octets. RFC 2849 recommends 76.
+/// Length at which a written line is folded, octets: fits 80 columns. RFC 2849 sets no length.
 const FOLD_OCTETS: usize = 76;
 
-/// The text is not LDIF; with the line and the broken rule.
+/// The text is not LDIF. Holds the line and the broken rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {rule}")]
 pub struct LdifError {
@@ -100,7 +100,7 @@ impl LdifRecord {
     }
 
     fn add(&mut self, line: &LdifLine, name: &str, value: Vec<u8>) -> Result<(), LdifError> {
-        // At any place: an entry with such an attribute, written as LDIF again, could be read as a change record.
+        // Refused anywhere in a record: such an entry, written as LDIF again, could be read as a change record.
         if name.eq_ignore_ascii_case("changetype") || name.eq_ignore_ascii_case("control") {
             return Err(line.refuse("change records are not supported"));
         }

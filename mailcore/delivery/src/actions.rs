@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::IncomingMessage;
 
-/// Seconds of a day.
+/// The unit of a vacation rule's interval.
 const DAY: Duration = Duration::from_hours(24);
 
 /// The actions for one message and one person (RFC 5228 §2.10): those of the script, or an implicit keep.

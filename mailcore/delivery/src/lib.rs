@@ -27,7 +27,7 @@ pub use outcome::{Delivered, RecipientRefusal};
 
 /// How often a batch of unknown outcome is repeated with its id before the recipient is deferred.
 const UNKNOWN_RETRIES_MAX: usize = 3;
-/// The mailbox for quarantine in an account without a mailbox of that use.
+/// The mailbox that takes quarantined messages in an account without a mailbox of the use `\Junk`.
 const JUNK: &str = "Junk";
 
 /// One message for one recipient.
@@ -41,7 +41,8 @@ pub struct IncomingMessage<'a> {
     pub recipient: &'a Recipient,
     /// The address of this site that the recipient resolves to.
     pub address: &'a Address,
-    /// The message with the trace fields of the caller (Received). Return-Path and Delivered-To are added in front of them.
+    /// The message with the trace fields of the caller (Received). Return-Path and Delivered-To are added in front of
+    /// them.
     pub message: &'a Bytes,
     /// The time of the delivery.
     pub now: Timestamp,
@@ -58,8 +59,8 @@ pub struct Delivery {
     pub hostname: Arc<str>,
 }
 
-/// The idempotency key of one recipient of one transaction. The session and later the queue compute the same key, so that a
-/// recipient whose outcome was unknown gets one copy.
+/// The idempotency key of one recipient of one transaction. The session and later the queue compute the same key, so
+/// that a recipient whose outcome was unknown gets one copy.
 pub fn batch_id(transaction: Uuid, recipient: &Path) -> BatchId {
     BatchId::new(Uuid::new_v5(&transaction, recipient.to_string().to_ascii_lowercase().as_bytes()))
 }
@@ -70,8 +71,8 @@ impl Delivery {
         self.person(recipient).map(|_| ())
     }
 
-    /// The address to which mail for `postmaster` without a domain goes (RFC 5321 §4.5.1): `postmaster` of a served domain, else
-    /// the person whose login is `postmaster`. `None` when the directory knows neither.
+    /// The address to which mail for `postmaster` without a domain goes (RFC 5321 §4.5.1): `postmaster` of a served
+    /// domain, else the person whose login is `postmaster`. `None` when the directory knows neither.
     pub fn postmaster(&self) -> Option<Address> {
         let snapshot = self.view.snapshot();
         let of_domain = |domain: String| Address::from_parts("postmaster", &domain).ok();
@@ -80,8 +81,8 @@ impl Delivery {
         snapshot.domains().into_iter().filter_map(of_domain).find(takes).or_else(by_login)
     }
 
-    /// Delivers one message to one recipient. On `Stored`, vacation reply, redirect and report of success are in the queue and as
-    /// durable as the message.
+    /// Delivers one message to one recipient. On `Stored`, vacation reply, redirect and report of success are in the
+    /// queue and as durable as the message.
     pub async fn deliver(&self, incoming: IncomingMessage<'_>) -> Delivered {
         let delivered = match self.person(incoming.address) {
             Ok(_) if trace::is_looping(incoming.message, incoming.address, &self.hostname) => {

@@ -388,7 +388,7 @@ async fn a_success_is_reported_where_it_is_wanted() {
     assert_eq!(site.queued().await.len(), 1);
 }
 
-/// RFC 3834 §2, and a vacation outside its dates.
+/// No reply is sent where RFC 3834 §2 forbids one, nor outside the dates of the vacation.
 #[tokio::test]
 async fn a_vacation_is_silent() {
     let site = site(&[]);

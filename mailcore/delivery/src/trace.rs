@@ -5,8 +5,8 @@ use provost_message::{Address, HeaderSection, Path, is_own_received};
 
 /// Room for the two fields around their paths.
 const FIELD_OCTETS: usize = 64;
-/// How often this host may have delivered a message to one address before. Once or twice happens when people send a message
-/// from a mailbox to its own address again; a loop never ends, and each round costs a copy.
+/// Earlier deliveries by this host to one address at which a message is in a loop. One or two happen when people send a
+/// message from a mailbox to its own address again; a loop never ends, and each round costs a copy.
 const OWN_DELIVERIES_MAX: usize = 3;
 
 /// The message as this recipient gets it. This is the one copy of the body that a delivery makes.

@@ -33,8 +33,8 @@ pub struct AcceptedConnection {
     pub place: Option<SourceSlot>,
 }
 
-/// Binds and serves until `drain` stops. `make` builds one session per connection, from the transport (plain or TLS) and
-/// from whether STARTTLS can be offered.
+/// Binds and serves until `drain` stops. `make` builds one session per connection, from the transport (plain or TLS)
+/// and from whether STARTTLS can be offered.
 pub async fn serve<S, F>(listener: Listener, drain: Drain, make: F) -> io::Result<Serve>
 where
     S: Session,
@@ -120,7 +120,8 @@ fn note_end(name: &'static str, ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-/// Finds the client's address and counts the connection; `None` when the PROXY header is refused or does not arrive in time.
+/// Finds the client's address and counts the connection; `None` when the PROXY header is refused or does not arrive in
+/// time.
 async fn begin(
     mut socket: TcpStream,
     remote: SocketAddr,

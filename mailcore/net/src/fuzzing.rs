@@ -1,11 +1,12 @@
-//! Properties of PROXY headers that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
+//! Properties of PROXY headers that `tests/targets` checks over arbitrary octets. A broken property panics.
 
 use crate::proxy::{ParseProgress, header};
 
 /// Largest PROXY header that the parser accepts, octets.
 const HEADER_OCTETS_MAX: usize = 4 * 1024;
 
-/// The parser never asks for an octet behind the header's end, and the octets that follow a header do not change its result.
+/// Checks that the parser never asks for an octet after the header's end, and that the octets after a header do not
+/// change the result.
 pub fn proxy_header(octets: &[u8]) {
     let whole = match header(octets) {
         Ok(ParseProgress::Whole(_, whole)) => whole,

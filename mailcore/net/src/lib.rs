@@ -1,7 +1,7 @@
 //! The one driver of all listeners: sockets, TLS, deadlines, limits, drain. Protocols are values that it feeds.
 //!
 //! Protocol logic never sees a socket: it implements [`Session`], takes bytes from a buffer and puts bytes into an
-//! [`OutputBuffer`]. What must never happen here: knowledge of any protocol.
+//! [`OutputBuffer`]. Nothing here may depend on any one protocol.
 
 mod accept;
 mod conversation;

@@ -37,7 +37,8 @@ impl Default for Limits {
     }
 }
 
-/// Connections of one listener that need no place in the [`ConnectionBudget`]: a flood on one listener cannot close the others.
+/// Connections of one listener that need no place in the [`ConnectionBudget`]: a flood on one listener cannot close the
+/// others.
 const LISTENER_CONNECTIONS_MIN: usize = 64;
 
 /// Connections that all listeners of a process may have open together, so that descriptors are left for files and for
@@ -51,12 +52,13 @@ pub struct ConnectionBudget {
 /// One connection counted in a [`ConnectionBudget`], until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ConnectionSlot {
-    /// `None` for one of the first [`LISTENER_CONNECTIONS_MIN`] connections of a listener, which the budget does not count.
+    /// `None` for one of the first [`LISTENER_CONNECTIONS_MIN`] connections of a listener, which the budget does not
+    /// count.
     counted: Option<Arc<AtomicUsize>>,
 }
 
 impl Default for ConnectionBudget {
-    /// The number that one listener may have open by default.
+    /// A budget of as many connections as one listener may have open by default.
     fn default() -> Self {
         Self::new(Limits::default().connections)
     }
@@ -87,7 +89,8 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// The network bits of an IPv6 address (RFC 4291 §2.5.1). A host chooses the other 64 freely, even anew for each connection.
+/// The network bits of an IPv6 address (RFC 4291 §2.5.1). A host chooses the other 64 freely, even anew for each
+/// connection.
 const NETWORK_BITS: u128 = !0 << 64;
 
 /// Open connections of one listener by source: an address, or an IPv6 network of 64 bits. Cheap to clone; clones count

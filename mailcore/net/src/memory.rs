@@ -1,9 +1,10 @@
 //! Memory that peers can make this process hold: one budget for all connections of all protocols.
 //!
-//! The budget counts octets of input, output and message bodies. A connection has [`FREE_OCTETS`] of input and as many of
-//! output uncounted, so that idle connections cost nothing here; the rest is a [`Reservation`], which gives its octets back
-//! when it is dropped. Bodies of one source share a quarter, so that one host cannot take the room of all. Nothing waits for memory without a deadline, and a large holder must leave as much to others as it
-//! holds: a reservation that cannot be met is refused, so that two of them never wait for each other for ever.
+//! The budget counts octets of input, output and message bodies. A connection has [`FREE_OCTETS`] of input and as many
+//! of output uncounted, so that idle connections cost nothing here; the rest is a [`Reservation`], which gives its
+//! octets back when it is dropped. Bodies of one source share a quarter, so that one host cannot take the room of all.
+//! A large holder must leave as much to others as it holds. Nothing waits for memory without a deadline: a reservation
+//! that cannot be met is refused in the end, so that two of them never wait for each other for ever.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -27,14 +28,15 @@ pub const MEMORY_OCTETS_DEFAULT: u64 = 512 * 1024 * 1024;
 const BODY_PART: u64 = 4;
 /// Divisor of the budget for the bodies of one source together: one of the largest size, or thousands of usual size.
 const SOURCE_PART: u64 = 4;
-/// Divisor of the budget for all input and output buffers: peers that only send commands leave the rest to message bodies.
+/// Divisor of the budget for all input and output buffers: peers that only send commands leave the rest to message
+/// bodies.
 const BUFFERS_PART: u64 = 2;
 /// How often a waiting reservation tries again. Waiting is rare, and a try costs one atomic load.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How often the metric is updated.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Octets that all connections of a process may hold together. Clones share it.
+/// Octets that all connections of a process may hold together. Clones share one budget.
 #[derive(Clone, Debug)]
 pub struct MemoryBudget(Arc<MemoryCounters>);
 
@@ -80,7 +82,8 @@ impl MemoryBudget {
         self.0.limit / BODY_PART
     }
 
-    /// Whether a body of `octets` would fit now. Not a promise: it spares a peer from sending a body that would be refused.
+    /// Whether a body of `octets` would fit now. Not a promise: it spares a peer from sending a body that would be
+    /// refused.
     pub fn has_room(&self, octets: u64) -> bool {
         self.0.limit.saturating_sub(self.used()) >= octets
     }
@@ -90,8 +93,8 @@ impl MemoryBudget {
         Reservation { budget: self.clone(), ceiling: self.0.limit, octets: 0, source: None }
     }
 
-    /// Like [`MemoryBudget::body`], for a body that `address` sends: with all others of its source (the address, or its IPv6
-    /// network of 64 bits) it may take a quarter of the budget.
+    /// Like [`MemoryBudget::body`], for a body that `address` sends: with all others of its source (the address, or its
+    /// IPv6 network of 64 bits) it may take a quarter of the budget.
     pub fn body_of(&self, address: IpAddr) -> Reservation {
         let key = source(address);
         let used = Arc::clone(self.0.sources().entry(key).or_default());
@@ -122,7 +125,7 @@ impl MemoryBudget {
 #[derive(Debug)]
 pub struct Reservation {
     budget: MemoryBudget,
-    /// The total of all reservations, octets, up to which this one may grow.
+    /// The total of all reservations, octets, beyond which this one may not grow.
     ceiling: u64,
     octets: u64,
     source: Option<SourceShare>,
@@ -143,8 +146,8 @@ impl Reservation {
 
     /// Takes `octets` more. `false` when the budget has no room; nothing is taken then.
     ///
-    /// Afterwards the budget must have at least as much left as this reservation holds: a few large messages that never end
-    /// cannot take the room of all the small ones.
+    /// Afterwards the budget must have at least as much left as this reservation holds: a few large messages that never
+    /// end cannot take the room of all the small ones.
     pub fn grow(&mut self, octets: u64) -> bool {
         let (ceiling, whole) = (self.ceiling, self.octets.saturating_add(octets));
         let take = |used: u64| {
@@ -172,7 +175,8 @@ impl Reservation {
         source.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
-    /// Like [`Reservation::grow`], but waits up to `limit` for others to give octets back; `false` when there is still no room.
+    /// Like [`Reservation::grow`], but waits up to `limit` for others to give octets back; `false` when there is still
+    /// no room.
     pub async fn grow_within(&mut self, octets: u64, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         while !self.grow(octets) {
@@ -184,7 +188,8 @@ impl Reservation {
         true
     }
 
-    /// Sets the octets held to `octets`, more or fewer than now. `false` when there is no room for more; nothing changes then.
+    /// Sets the octets held to `octets`, more or fewer than now. `false` when there is no room for more; nothing
+    /// changes then.
     pub fn resize(&mut self, octets: u64) -> bool {
         if let Some(more) = octets.checked_sub(self.octets) {
             return more == 0 || self.grow(more);
@@ -200,8 +205,8 @@ impl Reservation {
         }
     }
 
-    /// Sets the octets held to `octets`, even beyond the limit: for octets that are in memory already and on their way out.
-    /// Other reservations wait or are refused until they have left.
+    /// Sets the octets held to `octets`, even beyond the limit: for octets that are in memory already and on their way
+    /// out. Other reservations wait or are refused until they have left.
     pub fn record(&mut self, octets: u64) {
         let before = std::mem::replace(&mut self.octets, octets);
         let counts = [Some(&self.budget.0.used), self.source.as_ref().map(|source| &*source.used)];
@@ -225,7 +230,7 @@ impl Drop for Reservation {
         let Some(SourceShare { key, used }) = self.source.take() else { return };
         let mut sources = self.budget.0.sources();
         drop(used);
-        // The map's own is the last: new ones can only come through the lock that is held here.
+        // With a count of 1 only the map refers to it, and a new reference needs the lock that is held here.
         if sources.get(&key).is_some_and(|used| Arc::strong_count(used) == 1) {
             sources.remove(&key);
         }

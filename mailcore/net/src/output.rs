@@ -52,8 +52,8 @@ impl<'a> OutputBuffer<'a> {
         }
     }
 
-    /// Octets of a body to read now, at most `octets`; fewer when the memory budget has no room for them. At least 1 unless
-    /// `octets` is 0, so that a long reply goes on in smaller pieces, however much other peers hold.
+    /// Octets of a body to read now, at most `octets`; fewer when the memory budget has no room for them. At least 1
+    /// unless `octets` is 0, so that a long reply goes on in smaller pieces, however much other peers hold.
     pub fn piece_octets(&mut self, octets: u64) -> u64 {
         let Some(reservation) = &mut self.reservation else { return octets };
         let whole = (self.buffer.len() as u64).saturating_add(octets).max(self.buffer.capacity() as u64);

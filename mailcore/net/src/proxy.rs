@@ -3,8 +3,8 @@
 //! HAProxy's `doc/proxy-protocol.txt`, §2.2. [`header`] is the parser, without I/O; [`ProxyNetworks::peer`] reads one
 //! header from a socket and no octet that follows it, because TLS may begin there.
 //!
-//! A header is required from trusted networks, and never read from others: §2 forbids guessing whether a header is there,
-//! and a client that could send its own header could claim any address.
+//! A header is required from trusted networks, and never read from others: §2 forbids guessing whether a header is
+//! there, and a client that could send its own header could claim any address.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -116,7 +116,7 @@ fn unsigned(octets: &[u8]) -> ProxyError {
     if octets.get(..begun) == SIGNATURE_V1.get(..begun) { ProxyError::Version1 } else { ProxyError::Missing }
 }
 
-/// Parses the addresses of the block; the TLVs behind them are ignored.
+/// Parses the addresses at the start of the block; the TLVs after them are ignored.
 fn addresses(family: u8, block: &[u8]) -> Result<ProxyHeader, ProxyError> {
     match family {
         0x11 => {
@@ -137,8 +137,8 @@ fn addresses(family: u8, block: &[u8]) -> Result<ProxyHeader, ProxyError> {
                 destination: end(Ipv6Addr::from(destination), [high, low]),
             })
         }
-        // Unspecified, datagrams, UNIX sockets: §2.2 lets a receiver refuse them. Taking the balancer's address instead could
-        // make a remote client a local one.
+        // Unspecified, datagrams, UNIX sockets: §2.2 lets a receiver refuse them. Taking the balancer's address instead
+        // could make a remote client a local one.
         0x00 | 0x12 | 0x22 | 0x31 | 0x32 => Err(ProxyError::NotTcp(family)),
         _ => Err(ProxyError::Undefined(0x21, family)),
     }
@@ -179,7 +179,8 @@ impl ProxyNetworks {
     }
 
     /// Both ends of an accepted connection: those of its header if it comes from a trusted network, else the socket's.
-    /// On error (refused or late) the fault is logged and counted for `listener`; close the connection without an answer.
+    /// On error (refused or late) the fault is logged and counted for `listener`; close the connection without an
+    /// answer.
     pub async fn peer(&self, socket: &mut TcpStream, remote: SocketAddr, listener: &'static str) -> Option<Peer> {
         let found = self.find_peer(socket, remote).await;
         if let Err(error) = &found {
@@ -206,14 +207,14 @@ impl ProxyNetworks {
 fn ends(own: Peer, header: ProxyHeader) -> Peer {
     match header {
         ProxyHeader::Local => own,
-        // A client on the balancer's machine. Unless that is this machine too, its octets have crossed the network, so the
-        // client must not count as a local one, which may log in without TLS.
+        // A client on the balancer's machine. Unless that is this machine too, its octets have crossed the network, so
+        // the client must not count as a local one, which may log in without TLS.
         ProxyHeader::Proxied { source, .. } if source.ip().is_loopback() && !own.is_loopback() => own,
         ProxyHeader::Proxied { source, destination } => Peer { remote: source, local: destination },
     }
 }
 
-/// Reads one header and no octet behind it.
+/// Reads one header and no octet after it.
 async fn read_header(socket: &mut TcpStream) -> Result<ProxyHeader, ProxyError> {
     let mut octets = Vec::with_capacity(FIXED_OCTETS + IPV6_BLOCK_OCTETS);
     loop {

@@ -39,7 +39,8 @@ pub enum Step {
     Continue,
     /// The buffer holds no complete command: read from the peer, or wait for an event.
     NeedMore,
-    /// Flush, then start TLS as the server. Bytes already in the buffer are discarded (RFC 3207 §4.2: they may be injected).
+    /// Flush, then start TLS as the server. Bytes already in the buffer are discarded (RFC 3207 §4.2: they may be
+    /// injected).
     StartTls,
     /// Flush and close.
     Close,

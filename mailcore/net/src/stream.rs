@@ -18,7 +18,7 @@ use crate::Sink;
 pub(crate) const READ_OCTETS_MIN: usize = 2 * 1024;
 /// Read buffer of a connection that sends much, octets.
 const READ_OCTETS_MAX: usize = 64 * 1024;
-/// Growth factor of the read buffer while each read fills it.
+/// Growth factor of the read buffer while each read fills it: the second full read reaches the largest size.
 const READ_GROWTH: usize = 8;
 
 enum PlainOrTls {

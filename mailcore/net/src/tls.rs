@@ -16,7 +16,7 @@ use rustls::sign::CertifiedKey;
 
 use crate::Drain;
 
-/// Largest certificate or key file that is read, octets.
+/// Largest certificate or key file that is read, octets: bounds the memory when a path names another file.
 const FILE_OCTETS_MAX: u64 = 1024 * 1024;
 /// How often the files are checked. A change is read when it is unchanged at the next check, so that a certificate is
 /// not read while its key is still being written; it is in force after two to four seconds.
@@ -37,8 +37,8 @@ fn fault(file: &Path, reason: &dyn std::fmt::Display) -> TlsError {
 /// Identity of a file's content: device, inode, octets, and change time of the inode (s, ns); `None` for no file.
 type FileStamp = Option<(u64, u64, u64, i64, i64)>;
 
-/// A PEM chain and its key. A configuration of [`Certificates::server_config`] uses the pair in force at each handshake;
-/// open sessions keep the pair that they began with.
+/// A PEM chain and its key. A configuration of [`Certificates::server_config`] uses the pair in force at each
+/// handshake; open sessions keep the pair that they began with.
 #[derive(Debug)]
 pub struct Certificates {
     /// Paths of the chain and the key.
@@ -78,7 +78,8 @@ impl Certificates {
         Ok(Arc::new(config))
     }
 
-    /// The certificate (DER) that new handshakes present. Never `None`, as a chain without a certificate is refused.
+    /// The certificate (DER) that new handshakes present. Never `None`, because a chain without a certificate is
+    /// refused.
     pub fn in_force(&self) -> Option<CertificateDer<'static>> {
         self.in_force.read().unwrap_or_else(PoisonError::into_inner).cert.first().cloned()
     }

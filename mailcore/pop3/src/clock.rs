@@ -1,4 +1,4 @@
-//! The only place where this crate reads the clock, because the driver passes no time.
+//! The only place where this crate reads the time of day, because the driver passes no time.
 
 use jiff::Timestamp;
 

@@ -6,9 +6,9 @@ use provost_credential::{PLAIN_BASE64_OCTETS_MAX, Secret};
 
 /// Longest command line with its line end, in octets. RFC 2449 §4.
 pub(crate) const LINE_OCTETS_MAX: usize = 255;
-/// Longest line before login with its line end, in octets: AUTH with the longest PLAIN message, which is longer than PASS with
-/// the longest password. RFC 2449 §4 and RFC 5034 §4 limit a client's lines to 255; RFC 1939 §3 sets no limit for PASS,
-/// and a password can be longer than that.
+/// Longest line before login with its line end, in octets: AUTH with the longest PLAIN message, which is longer than
+/// PASS with the longest password. RFC 2449 §4 and RFC 5034 §4 limit a client's lines to 255; RFC 1939 §3 sets no limit
+/// for PASS, and a password can be longer than that.
 pub(crate) const LOGIN_LINE_OCTETS_MAX: usize = "AUTH PLAIN ".len() + PLAIN_BASE64_OCTETS_MAX + "\r\n".len();
 
 /// The state of the line at the start of the input buffer.
@@ -22,8 +22,8 @@ pub(crate) enum LineState {
     TooLong,
 }
 
-/// Takes a line of at most `limit` octets. RFC 1939 §3: only CRLF ends a line; a bare CR or LF stays within the line, and
-/// no command accepts one.
+/// Takes a line of at most `limit` octets. RFC 1939 §3: only CRLF ends a line; a bare CR or LF stays within the line,
+/// and no command accepts one.
 pub(crate) fn take_line(input: &mut BytesMut, limit: usize) -> LineState {
     match memmem::find(input.get(..limit.min(input.len())).unwrap_or_default(), b"\r\n") {
         Some(end) => {
@@ -48,7 +48,7 @@ pub(crate) enum Command {
     Pass(Secret),
     /// RFC 5034 §4: a SASL login, with the mechanism in upper case and an optional initial response.
     Auth { mechanism: String, initial: Option<String> },
-    /// RFC 5034 §4: AUTH without a mechanism lists the mechanisms.
+    /// AUTH without a mechanism: lists the mechanisms.
     AuthList,
     /// RFC 2595 §4: starts TLS.
     Stls,
@@ -66,7 +66,7 @@ pub(crate) enum Command {
     Noop,
     /// RFC 1939 §5: clears all deletion marks.
     Rset,
-    /// RFC 1939 §7: the header and so many lines of the body of a message.
+    /// RFC 1939 §7: sends the header of a message and this many lines of its body.
     Top(MessageNumber, u32),
     /// RFC 1939 §7: the unique-id of one message, or of each.
     Uidl(Option<MessageNumber>),

@@ -1,10 +1,10 @@
-//! Properties of the codec that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
+//! Properties of the codec that `tests/targets` checks over arbitrary octets. A broken property panics.
 
 use bytes::BytesMut;
 
 use crate::command::{Command, LINE_OCTETS_MAX, LineState, take_line};
 
-/// Cuts `pieces` into lines as before login; an overlong line ends the conversation.
+/// Cuts `pieces` into lines with the limit after login, and parses each; an overlong line ends the conversation.
 pub fn lines(pieces: &[&[u8]]) -> Vec<String> {
     let (mut input, mut seen) = (BytesMut::new(), Vec::new());
     for piece in pieces {

@@ -30,7 +30,7 @@ impl Maildrop {
         let snapshot = store.snapshot(account, None).await?;
         let inbox = snapshot.mailbox(&MailboxName::inbox()).ok_or(StoreError::Gone)?;
         let mut maildrop = Self { mailbox: inbox.id, uid_validity: inbox.uid_validity, messages: Vec::new() };
-        // An account that was never written has an empty INBOX, which cannot be read for changes.
+        // An empty INBOX, such as that of an account that was never written, needs no read.
         if inbox.messages == 0 {
             return Ok(maildrop);
         }

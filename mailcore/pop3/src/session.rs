@@ -111,7 +111,7 @@ impl Pop3Session {
         Ok(Step::Continue)
     }
 
-    /// Handles PASS. RFC 1939 §7: allowed only right after USER.
+    /// Handles PASS (RFC 1939 §7), which needs a USER since the last PASS. Other commands may come between them.
     async fn pass(&mut self, password: &Secret, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         let user = match &mut self.state {
             State::Authorization(authorization) => authorization.user.take(),
@@ -246,7 +246,7 @@ impl Pop3Session {
         Ok(Step::Continue)
     }
 
-    /// Refuses a login. RFC 3206 §4: `[AUTH]` means a wrong name or password, and nothing else.
+    /// Refuses a login. RFC 3206 §5: `[AUTH]` means that the credentials are at fault, and nothing else.
     fn refuse(&mut self, out: &mut OutputBuffer<'_>) -> Step {
         out.put("-ERR [AUTH] wrong name or password\r\n");
         self.count_failure()

@@ -12,7 +12,8 @@ use crate::command::{Command, MessageNumber};
 use crate::maildrop::Maildrop;
 use crate::transfer::Transfer;
 
-/// How long a lease lasts without renewal: longer than the idle limit, so that silence by itself never loses the maildrop.
+/// How long a lease lasts without renewal: longer than the idle limit, so that silence by itself never loses the
+/// maildrop.
 const LEASE_TTL: Duration = Duration::from_secs(30 * 60);
 /// A lease older than this is renewed at the next command.
 const LEASE_RENEWAL: Duration = Duration::from_secs(10 * 60);
@@ -25,7 +26,7 @@ const IN_USE_WAIT: Duration = Duration::from_secs(1);
 const IN_USE_LOOK: Duration = Duration::from_millis(25);
 /// Octets of a message in memory at once.
 const PIECE_OCTETS: u64 = 256 * 1024;
-/// Attempts of an update of unknown outcome, all with the same batch id.
+/// How often UPDATE is tried while its outcome is unknown, always under the same batch id, so that it is applied once.
 const UPDATE_ATTEMPTS: usize = 3;
 
 /// Why a maildrop cannot be opened.
@@ -69,8 +70,8 @@ impl TransactionState {
         })
     }
 
-    /// Whether the session may continue: the person may still log in, and the session still holds the maildrop. The error is
-    /// the reply to close with.
+    /// Whether the session may continue: the person may still log in, and the session still holds the maildrop. The
+    /// error is the reply to close with.
     pub(crate) async fn may_go_on(
         &mut self,
         view: &View,
@@ -90,7 +91,8 @@ impl TransactionState {
                 self.lease = None;
                 return Err(LOST);
             }
-            // The lease stays in force until it expires, and the next command tries again; UPDATE requires it in any case.
+            // The lease stays in force until it expires, and the next command tries again; UPDATE requires it in any
+            // case.
             Err(error) => tracing::warn!(account = %self.account.get(), %error, "the maildrop's lease is not renewed"),
         }
         Ok(())
@@ -130,7 +132,8 @@ impl TransactionState {
             Command::Noop => out.put("+OK\r\n"),
             Command::Quit => {
                 let answer = self.update(config).await;
-                // RFC 1939 §6: release the lock first, so that a client that logs in again at once finds the maildrop free.
+                // RFC 1939 §6: release the lock first, so that a client that logs in again at once finds the maildrop
+                // free.
                 self.lease = None;
                 out.put(answer);
                 return Ok(Step::Close);
@@ -180,8 +183,8 @@ impl TransactionState {
         }
     }
 
-    /// RETR and TOP. The first piece is read before `+OK`, so that an unreadable message gets `-ERR`; when a later piece fails,
-    /// the connection closes without the final dot.
+    /// RETR and TOP. The first piece is read before `+OK`, so that an unreadable message gets `-ERR`; when a later
+    /// piece fails, the connection closes without the final dot.
     async fn send(
         &self,
         number: MessageNumber,
@@ -197,7 +200,7 @@ impl TransactionState {
         let mut at = 0;
         while at == 0 || at < octets && !transfer.is_done() {
             let end = octets.min(at + out.piece_octets(PIECE_OCTETS));
-            // A body of one piece is read whole, so that the engine can verify the whole.
+            // A body of one piece is read without a range, so that the store can verify all of it.
             let (range, end) = if octets > PIECE_OCTETS { (Some(at..end), end) } else { (None, octets) };
             match config.store.body(self.account, message.body, range).await {
                 Ok(piece) => {
@@ -216,15 +219,15 @@ impl TransactionState {
                     return Ok(Step::Continue);
                 }
             }
-            // An empty body is read once, then ends the loop.
+            // At least 1, so that an empty body is read once.
             at = end.max(1);
         }
         transfer.finish(out);
         Ok(Step::Continue)
     }
 
-    /// UPDATE (RFC 1939 §6): deletes the marked messages if this session still holds the maildrop. Replies `+OK` only when
-    /// the deletion is durable.
+    /// UPDATE (RFC 1939 §6): deletes the marked messages if this session still holds the maildrop. Replies `+OK` only
+    /// when the deletion is durable.
     async fn update(&self, config: &Pop3Config) -> &'static str {
         const BYE: &str = "+OK bye\r\n";
         let uids = self.maildrop.deleted();

@@ -49,8 +49,8 @@ impl Transfer {
         }
     }
 
-    /// Writes the end of the response. If the last line of the message has no line end, one is added: the dot must stand
-    /// alone on its line.
+    /// Writes the end of the response. If the last line of the message has no line end, one is added: the dot must
+    /// stand alone on its line.
     pub(crate) fn finish(self, out: &mut OutputBuffer<'_>) {
         if self.last != *b"\r\n" {
             out.put("\r\n");
@@ -71,8 +71,8 @@ impl Transfer {
         self.note_last(text);
     }
 
-    /// RFC 1939 §3: adds a dot to a line that begins with one. Also after a bare LF: a client that reads by LF would take `.`
-    /// for the end of the message, and the rest of the message for later responses.
+    /// RFC 1939 §3: adds a dot to a line that begins with one. A bare LF counts as a line end here: a client that
+    /// splits lines at LF would take `.` for the end of the message, and the rest of the message for later responses.
     fn stuff(&self, piece: &[u8], out: &mut OutputBuffer<'_>) {
         if self.last[1] == b'\n' && piece.first() == Some(&b'.') {
             out.put(".");

@@ -1,4 +1,5 @@
-//! One attempt at one row: a fate for every recipient, then the remaining recipients and the reports, in one transaction.
+//! One attempt at one row: a fate for every recipient, then the remaining recipients and the reports, in one
+//! transaction.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -25,10 +26,11 @@ const BODY_UNIT_OCTETS: u64 = 1024;
 /// Recipients that are tried and recorded together: those of one SMTP transaction (RFC 5321 §4.5.3.1.8), so that after
 /// a crash at most one transaction is sent again.
 const PART_RECIPIENTS_MAX: usize = 100;
-/// How long an attempt waits for that memory before it is deferred. This and the client's limit for one message stay
-/// together below the limit of an attempt, which would cut off the attempt in the middle.
+/// How long an attempt waits for memory for its body before it is deferred. Together with the client's time limit for
+/// one message, this stays below the limit of an attempt, which therefore cuts off no attempt in the middle.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(45);
-/// How long recording an outcome is retried: longer than any lease, after which the row belongs to another worker.
+/// How long recording an outcome is retried: as long as a lease lasts, so that at the end another worker may take the
+/// row.
 const SETTLE_MAX: Duration = Duration::from_secs(15 * 60);
 /// The pause between two of these retries.
 const SETTLE_PAUSE: Duration = Duration::from_millis(500);
@@ -279,8 +281,8 @@ impl Inner {
         Arrival::from_queue(self.trace_id(row, body), row.envelope(Vec::new()), body)
     }
 
-    /// Chooses the route by the present View. A recipient whose domain may be local goes to local delivery, which
-    /// defers it.
+    /// Chooses the route by the present View. While the directory cannot tell whether a domain is local, its recipients
+    /// go to local delivery, which defers them.
     fn route(&self, path: &Path) -> RelayRoute {
         let Some(address) = path.address().or_else(|| self.postmaster_of(path)) else {
             return RelayRoute::Remote;
@@ -297,7 +299,7 @@ impl Inner {
     }
 }
 
-/// The share of a body in the memory of all attempts; a body larger than all of it takes all of it.
+/// The units of memory that a body takes; a body larger than the whole memory takes all of it.
 fn body_units(octets: u64) -> u32 {
     let units = octets.div_ceil(BODY_UNIT_OCTETS);
     u32::try_from(units.min(BODY_UNITS_MAX as u64)).unwrap_or(u32::MAX)

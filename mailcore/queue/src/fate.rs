@@ -11,7 +11,7 @@ pub enum Fate {
     Delivered,
     /// The next hop took responsibility.
     Sent {
-        /// Whether it also accepted the parameters of RFC 3461, and so sends the reports itself.
+        /// Whether the next hop also accepted the parameters of RFC 3461, and so sends the reports itself.
         reports: bool,
         /// The reply of the next hop, one line.
         answer: String,
@@ -42,7 +42,7 @@ pub trait SendPermit: Send + Sync {
 
 /// Sends a message to the next hop. The SMTP client implements this.
 pub trait NextHop: Send + Sync + 'static {
-    /// Returns one fate per recipient, in order, within its own deadlines. The message is handed over only if `permit`
-    /// was proven immediately before.
+    /// Returns one fate per recipient, in order. The implementation keeps its own deadlines, and hands the message over
+    /// only if `permit` was proven immediately before.
     fn send<'a>(&'a self, envelope: &'a Envelope, body: Bytes, permit: &'a dyn SendPermit) -> BoxFuture<'a, Vec<Fate>>;
 }

@@ -1,12 +1,12 @@
 //! The queue: messages on their way out, retried with growing waits, bounced at the end of their life.
 //!
-//! A row is one message for one destination. It is *due*, or waits for its `due_at`. It is *leased* for one attempt; after the
-//! attempt each recipient is *done* (removed), *deferred* (stays, with a later `due_at`) or *failed* (removed, in a report that
-//! is committed with the row). A row without recipients is deleted. A row that cannot be read, or whose attempts end without
-//! an outcome again and again, is *set aside*.
+//! A row is one message for one destination. It is *due*, or waits for its `due_at`. It is *leased* for one attempt;
+//! after the attempt each recipient is *done* (removed), *deferred* (stays, with a later `due_at`) or *failed*
+//! (removed; the report is committed with the row). A row without recipients is deleted. A row that cannot be read, or
+//! whose attempts end without an outcome again and again, is *set aside*.
 //!
-//! Three things must never happen here: a recipient removed before another server or a mailbox took responsibility, a bounce
-//! for the null reverse-path, and anything sent by a worker whose lease has passed to another.
+//! Three things must never happen here: a recipient removed before another server or a mailbox took responsibility, a
+//! bounce for the null reverse-path, and anything sent by a worker whose lease has passed to another.
 
 mod attempt;
 mod fate;
@@ -45,7 +45,8 @@ struct Inner {
 }
 
 impl Queue {
-    /// A queue over these rows, local delivery, and the next hop for all other recipients. With `None` they are deferred.
+    /// A queue over these rows, with local delivery, and the next hop for all other recipients. Without a next hop,
+    /// these are deferred.
     pub fn new(
         store: Arc<dyn QueueStore>,
         delivery: Delivery,
@@ -57,7 +58,8 @@ impl Queue {
         Self { inner: Arc::new(Inner { store, delivery, next_hop, config, bodies, clock }) }
     }
 
-    /// Takes responsibility for a message. It is durable when this resolves to `Ok`; the first attempt follows in the background.
+    /// Takes responsibility for a message. It is durable when this resolves to `Ok`; the first attempt follows in the
+    /// background.
     pub async fn accept(&self, envelope: Envelope, body: Bytes, now: Timestamp) -> Result<(), StoreError> {
         self.accept_as(Uuid::new_v4(), envelope, body, now).await
     }

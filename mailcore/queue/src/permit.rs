@@ -7,7 +7,8 @@ use provost_store::{BoxFuture, Claim, LeaseError};
 
 use crate::{Inner, SendPermit};
 
-/// Length of the lease on a row: longer than an attempt may take. Each proof renews it.
+/// Length of the lease on a row, which each proof renews: longer than a part of an attempt may take before its proof,
+/// and longer than it may take after (see `work::ATTEMPT_MAX`).
 pub(crate) const LEASE: Duration = Duration::from_mins(15);
 
 /// The permit to send the message of one leased row.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use provost_view::SharedSettings;
 
-/// Shortest wait before another attempt.
+/// Shortest wait before another attempt: the queue does not spin, whatever the settings are.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// Limits of the queue on this node.
@@ -13,7 +13,8 @@ const WAIT_MIN: Duration = Duration::from_secs(1);
 pub struct QueueConfig {
     /// Attempts that run at once. Default 16.
     pub concurrency: usize,
-    /// Attempts that run at once for one domain. Default 8, so that one domain that does not answer leaves room for others.
+    /// Attempts that run at once for one domain. Default 8, so that one domain that does not answer leaves room for
+    /// others.
     pub per_destination: usize,
 }
 
@@ -25,8 +26,8 @@ impl Default for QueueConfig {
 
 /// When a message is due again after `attempts` deferrals (at least one).
 ///
-/// RFC 5321 §4.5.4.1: the wait grows, and the message is tried for days. `retry-first` is the first wait, `retry-max` the
-/// longest.
+/// RFC 5321 §4.5.4.1: the wait grows, and the message is tried for days. `retry-first` is the first wait, `retry-max`
+/// the longest.
 pub fn next_attempt(settings: &SharedSettings, attempts: u32, now: Timestamp) -> Timestamp {
     let doublings = attempts.saturating_sub(1).min(u32::BITS - 1);
     let wait = settings.retry_first.max(WAIT_MIN).saturating_mul(1 << doublings);

@@ -26,7 +26,7 @@ const DAY: i64 = 24 * 60 * 60;
 const LEASE_SECONDS: i64 = LEASE.as_secs() as i64;
 
 impl Queue {
-    /// Runs one attempt for a taken row and records the outcome, while nothing stops the node.
+    /// Runs one attempt at a taken row and records the outcome, on a node that is not stopping.
     async fn attempt(&self, taken: &TakenRow, now: Timestamp) -> Result<(), LeaseError> {
         let (_cut, cuts) = watch::channel(DrainPolicy::Nothing);
         self.attempt_parts(taken, now, cuts).await
@@ -50,8 +50,8 @@ fn person(local: &str) -> Person {
     }
 }
 
-/// One list of fates per call; after the last, everything is deferred. A message is handed over only when its permit is
-/// proven, because a server accepts no message without its end.
+/// Answers each call with the next list of fates, and after the last list defers every recipient. A message counts as
+/// handed over only once its permit is proven, because a real server accepts no message before the end of data.
 #[derive(Default)]
 struct ScriptedFates {
     fates: Mutex<VecDeque<Vec<Fate>>>,
@@ -189,7 +189,7 @@ async fn what_the_next_hop_takes_is_gone() {
     assert_eq!(*site.hop.calls.lock().unwrap(), [["a@far.example", "b@far.example"]]);
 }
 
-/// RFC 5321 §4.5.4.1: deferred recipients only, at growing distances.
+/// RFC 5321 §4.5.4.1: only the deferred recipients are tried again, after waits that grow.
 #[tokio::test]
 async fn a_deferral_is_tried_again() {
     let later = || Fate::Deferred("451 4.3.0 later".into());
@@ -276,7 +276,8 @@ async fn quarantine_outlives_the_queue() {
     assert_eq!(junk.messages, 1);
 }
 
-/// A crash after the delivery and before the row was put back: the attempt is repeated, but the message is stored once.
+/// A crash after the delivery and before its outcome is recorded: the attempt is repeated, but the message is stored
+/// once.
 #[tokio::test]
 async fn an_attempt_cut_off_does_not_double() {
     let site = site(Vec::new());
@@ -351,9 +352,9 @@ struct DamagedRows {
     rows: Arc<MemoryStore>,
     /// Whether reads of bodies fail.
     bodies_damaged: bool,
-    /// Whether reading a body panics, as a bug would that one message triggers.
+    /// Whether reading a body panics, like a bug that one message triggers.
     panics: bool,
-    /// How many outcomes fail to be recorded.
+    /// How many more outcomes cannot be recorded.
     unsettled: AtomicI64,
 }
 
@@ -417,7 +418,7 @@ fn torn_with(fates: Vec<Vec<Fate>>, tear: impl FnOnce(DamagedRows) -> DamagedRow
     Site { queue, store, hop, clock }
 }
 
-/// A message that the disk has lost is reported to its sender at the end of its life, and does not wait for ever.
+/// A message whose body is damaged is reported to its sender at the end of its life, and does not wait for ever.
 #[tokio::test]
 async fn a_damaged_message_ends_in_a_bounce() {
     let site = torn(true, false);
@@ -514,7 +515,7 @@ async fn a_clock_that_jumps_a_day_loses_and_doubles_nothing() {
     }
 }
 
-/// The other worker still has the message: the first one changes neither its row nor a bounce.
+/// The other worker still has the message: the first one neither changes the row nor queues a bounce.
 #[tokio::test]
 async fn a_worker_that_thaws_bounces_nothing() {
     let thaw = Arc::new(Semaphore::new(0));
@@ -652,7 +653,8 @@ async fn a_stop_waits_for_the_reply_to_a_whole_message() {
     }
 }
 
-/// An attempt that takes too long is a deferral like any other: it does not repeat for ever, and its sender gets a report.
+/// An attempt that takes too long is a deferral like any other: it does not repeat for ever, and its sender gets a
+/// report.
 #[tokio::test(start_paused = true)]
 async fn attempts_that_take_too_long_end_in_a_bounce() {
     let store = Arc::new(MemoryStore::default());
@@ -682,8 +684,8 @@ async fn an_outcome_waits_for_the_store() {
     assert_eq!((site.waiting().await.len(), site.hop.calls.lock().unwrap().len()), (0, 1));
 }
 
-/// A process that was frozen while the reply to a whole message arrived, and continues after its lease: it reads the
-/// reply before it takes its own row again.
+/// A process is frozen while the reply to a whole message arrives, and continues after its lease has ended: it reads
+/// the reply before it takes its own row again.
 #[tokio::test]
 async fn a_process_that_thaws_does_not_send_again() {
     let reply = Arc::new(Semaphore::new(0));

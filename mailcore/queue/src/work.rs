@@ -14,17 +14,17 @@ use crate::Queue;
 use crate::attempt::{PartFates, UntriedRecipients};
 use crate::permit::LEASE;
 
-/// Limit of an attempt, more than the sum of its parts: 45 s for memory and 13 min up to the end mark, together less
-/// than the lease, and 13 min for the reply to the end mark, less than the renewed lease.
+/// Time limit of one part of an attempt, more than the sum of its steps: 45 s for memory and 13 min up to the end of
+/// data, together less than the lease, then 13 min to send the end and read the reply, less than the renewed lease.
 const ATTEMPT_MAX: Duration = Duration::from_secs(28 * 60);
 /// The longest sleep: another process, or a clock that was set, may have made a row due.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
-/// The pause after the rows could not be read.
+/// The pause after a failed read of the rows.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// How long running attempts may go on when the node stops. Those that are cut off release their rows.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 /// How much longer attempts may go on that wait for the next hop's reply to a whole message: cut off, they would send
-/// the message again. With the limits above and below, this adds up to the time that a node gives its parts to stop.
+/// the message again. With the limits above and below, this stays within the time that a node gives its parts to stop.
 const REPLY_GRACE: Duration = Duration::from_secs(9);
 /// How long releasing the rows of interrupted attempts may take.
 const PUT_BACK_GRACE: Duration = Duration::from_secs(2);
@@ -170,7 +170,8 @@ impl AttemptsUnderWay {
         count
     }
 
-    /// Waits for the end of an attempt, then collects all that ended: one read of the rows for many. `false` when none runs.
+    /// Waits for the end of an attempt, then collects all that have ended, so that one read of the rows replaces them
+    /// all. `false` when none runs.
     async fn reap(&mut self) -> bool {
         let Some(ended) = self.tasks.join_next_with_id().await else { return false };
         self.note_end(ended);
@@ -184,7 +185,8 @@ impl AttemptsUnderWay {
         while self.reap().await {}
     }
 
-    /// An attempt that panicked leaves its row to the end of the lease. It counts as an attempt without an outcome.
+    /// Forgets an attempt that has ended. One that panicked leaves its row leased until the lease ends, and counts as
+    /// an attempt without an outcome.
     fn note_end(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = match &ended {
             Ok((id, ())) => *id,
@@ -208,7 +210,8 @@ fn note_outcome(id: uuid::Uuid, outcome: Result<(), LeaseError>) {
     }
 }
 
-/// A minimum, so that a row which cannot be taken does not make the worker spin.
+/// The time until `due_at`, at most [`SLEEP_MAX`], and at least 200 ms, so that a due row that cannot be taken does not
+/// make the worker spin.
 fn pause_until(due_at: Timestamp, now: Timestamp) -> Duration {
     let wait = Duration::try_from(due_at.duration_since(now)).unwrap_or_default();
     wait.clamp(Duration::from_millis(200), SLEEP_MAX)

@@ -244,7 +244,7 @@ fn comparator(
     }
 }
 
-/// Parses a relation (RFC 5231 §3).
+/// Parses a relation (RFC 5231 §4).
 fn relation(arguments: &mut Arguments<'_>) -> Result<Relation, SieveError> {
     let text = arguments.text("a relation")?;
     Ok(match text.to_ascii_lowercase().as_str() {

@@ -78,8 +78,8 @@ fn entity_text(reason: &str, arguments: &Arguments<'_>) -> Result<String, SieveE
         .ok_or_else(|| arguments.error("the reason must be a MIME entity with a text"))
 }
 
-/// The handle of a `vacation` without `:handle`: a hash of subject, sender and reason. Two actions that agree in these are one
-/// rule (RFC 5230 §4.2).
+/// The handle of a `vacation` without `:handle`: a hash of subject, sender and reason. Two actions that agree in these
+/// are one rule (RFC 5230 §4.2).
 fn default_handle(subject: Option<&str>, from: Option<&Address>, reason: &str) -> String {
     let mut hasher = blake3::Hasher::new();
     for part in [subject.unwrap_or_default(), from.map(Address::as_str).unwrap_or_default(), reason] {

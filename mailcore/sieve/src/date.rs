@@ -54,7 +54,7 @@ impl DatePart {
             Self::Minute => "%M",
             Self::Second => "%S",
             Self::Time => "%H:%M:%S",
-            // RFC 3339 §4.3: UTC is written as Z, so that strings of one zone sort in order of time.
+            // RFC 3339 §5.6 allows Z and +00:00 for UTC. One form makes strings of one zone sort in order of time.
             Self::Iso8601 if moment.offset().seconds() == 0 => "%Y-%m-%dT%H:%M:%SZ",
             Self::Iso8601 => "%Y-%m-%dT%H:%M:%S%:z",
             Self::Std11 => "%a, %d %b %Y %H:%M:%S %z",

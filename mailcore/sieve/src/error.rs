@@ -1,6 +1,6 @@
 //! Errors in a script.
 
-/// The script is invalid, or exceeded a bound at run time; with the line.
+/// The script is invalid, or exceeded a bound at run time. Holds the line and the broken rule.
 ///
 /// RFC 5228 §2.10.6: when a script fails, the caller keeps the message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -19,7 +19,7 @@ pub(crate) struct LexedToken {
 /// The kind of a token (RFC 5228 §8.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TokenKind {
-    /// An identifier in lower case, as they compare ignoring case (RFC 5228 §8.1).
+    /// An identifier, in lower case because identifiers compare ignoring case.
     Identifier(String),
     /// A tag in lower case, without its colon.
     Tag(String),

@@ -1,8 +1,8 @@
 //! Sieve: the managed script made from directory attributes, and the interpreter (RFC 5228, 5230, 3834).
 //!
 //! A script passes the `lexer`, the parser (`syntax`) and the checks (`compile`), and then runs over a message and a
-//! [`ScriptContext`]. Everything is bounded: script length, strings, nesting, actions, and the work of one run. The room uses
-//! no clock, store or socket; [`ScriptOutcome`] lists the actions, and delivery carries them out.
+//! [`ScriptContext`]. Everything is bounded: script length, strings, nesting, actions, and the work of one run. The
+//! room uses no clock, store or socket; [`ScriptOutcome`] lists the actions, and delivery carries them out.
 
 mod arguments;
 mod compile;

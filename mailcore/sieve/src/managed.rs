@@ -12,7 +12,7 @@ const TEXT_JOIN: &str = "\r\n\r\n---\r\n\r\n";
 /// Default subjects.
 const SUBJECT_FR: &str = "Absence";
 const SUBJECT_EN: &str = "Out of office";
-/// The range of the interval between two replies, days.
+/// The range of the interval between two replies, days: what the compiler of `vacation` allows.
 const DAYS: std::ops::RangeInclusive<u16> = 1..=365;
 
 /// Returns the Sieve script for a person's directory attributes; empty when they have no effect.
@@ -56,8 +56,8 @@ fn window(vacation: &Vacation) -> String {
     }
 }
 
-/// Formats a time as RFC 3339 in UTC. Times outside the years 0 to 9999 would not sort as strings; they are clamped,
-/// which never matters.
+/// Formats a time as RFC 3339 in UTC. A time before the year 0 would not sort as a string, so it becomes the start of
+/// the year 0. [`Timestamp`] itself ends with the year 9999.
 fn utc(time: Timestamp) -> String {
     const YEAR_0: Timestamp = Timestamp::constant(-62_167_219_200, 0);
     time.max(YEAR_0).to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()

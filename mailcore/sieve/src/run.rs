@@ -12,7 +12,7 @@ use crate::vacation::{VacationReply, reply_of_rule};
 
 /// Budget of one run: about one unit per octet compared, some tens of milliseconds in all.
 const BUDGET_UNITS: u64 = 10_000_000;
-/// Maximum number of actions of one run, and most redirects among them (RFC 5228 §2.10.4, §10).
+/// Maximum number of actions of one run, and of redirects among them (RFC 5228 §2.10.4, §10).
 const ACTIONS_MAX: usize = 32;
 const REDIRECTS_MAX: usize = 5;
 /// Maximum number of addresses that one test reads; further ones are ignored.

@@ -6,7 +6,7 @@ use std::vec::IntoIter;
 use crate::SieveError;
 use crate::lexer::{LexedToken, TokenKind, tokens};
 
-/// Deepest nesting of blocks, and of tests. RFC 5228 §2.10.5 asks for at least 15.
+/// Deepest nesting of blocks, and of tests. RFC 5228 asks for at least 15 of each.
 pub(crate) const NESTING_MAX: usize = 32;
 
 /// A command or a test: both have a name, arguments, and nested tests.

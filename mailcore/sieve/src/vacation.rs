@@ -9,7 +9,8 @@ use crate::program::VacationAction;
 /// A vacation reply that may be sent, once per correspondent and handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VacationReply {
-    /// The handle of the rule, derived from text and subject, so that a new text is a new rule (RFC 5230 §4.2).
+    /// The handle of the rule (RFC 5230 §4.2): that of `:handle`, or a hash of the text and other arguments, so that a
+    /// new text is a new rule.
     pub handle: String,
     /// The recipient of the reply: the reverse-path of the message.
     pub to: Path,
@@ -71,7 +72,7 @@ const PROGRAM_PREFIXES: &[&str] =
     &["owner-", "bounce-", "bounce+", "bounces-", "bounces+", "noreply-", "noreply+", "no-reply-", "no-reply+"];
 const PROGRAM_SUFFIXES: &[&str] = &["-request", "-owner", "-bounce", "-bounces", "-noreply", "-no-reply"];
 
-/// Longest subject copied, characters.
+/// Longest subject copied from the answered message, characters.
 const SUBJECT_CHARS_MAX: usize = 200;
 /// Longest Message-ID copied (RFC 5322 §2.1.1), and longest References, which has room for about twenty ids; octets.
 const MESSAGE_ID_OCTETS_MAX: usize = 998;
@@ -101,7 +102,7 @@ pub(crate) fn reply_of_rule(
         subject: rule.subject.clone().unwrap_or_else(|| message.reply_subject()),
         text: rule.text.clone(),
         in_reply_to: message.bounded("Message-ID", MESSAGE_ID_OCTETS_MAX),
-        // RFC 5322 §3.6.4: without References, In-Reply-To if it has a single id.
+        // RFC 5322 §3.6.4: In-Reply-To stands in for missing References. That it has a single id is not checked.
         references: message
             .bounded("References", REFERENCES_OCTETS_MAX)
             .or_else(|| message.bounded("In-Reply-To", MESSAGE_ID_OCTETS_MAX)),
@@ -151,10 +152,10 @@ impl AnsweredMessage<'_> {
             LIST_FIELDS.iter().any(|name| field.is(name))
                 || field.is("Auto-Submitted") && !first_word(&field.value()).eq_ignore_ascii_case("no")
                 || field.is("Precedence") && has_word(&field.value(), &["bulk", "list", "junk", "auto_reply"])
-                // A comma-separated list of Exchange ([MS-OXCMAIL] §2.1.3.2.20).
+                // A comma-separated list that Exchange writes ([MS-OXCMAIL]).
                 || field.is("X-Auto-Response-Suppress") && has_word(&field.value(), &["oof", "all", "autoreply"])
                 || field.is("Return-Path") && field.value().trim() == "<>"
-                // RFC 3462: a report (bounce, disposition notification), even if its reverse-path does not show it.
+                // RFC 6522: a report (bounce, disposition notification), even if its reverse-path does not show it.
                 || field.is("Content-Type") && first_word(&field.value()).eq_ignore_ascii_case("multipart/report")
         })
     }

@@ -8,8 +8,8 @@ use provost_message::{
 
 use crate::reply::{self, Reply};
 
-/// Longest command line with its CRLF, octets. RFC 5321 §4.5.3.1.4 has 512; extensions add SIZE and BODY (26 and 17,
-/// RFC 1870, 6152) and the base64 of AUTH (RFC 4954 §4), here bounded by what the longest names and password need.
+/// Longest command line with its CRLF, octets. RFC 5321 §4.5.3.1.4 allows 512, to which SIZE and BODY add 26 and 17
+/// (RFC 1870, 6152). AUTH needs more (RFC 4954 §4): its longest line here holds the longest names and password.
 pub(crate) const LINE_OCTETS_MAX: usize = "AUTH PLAIN ".len() + PLAIN_BASE64_OCTETS_MAX + "\r\n".len();
 /// Octets within which the first word of an HTTP line ends: the longest registered field name has about 40.
 const HTTP_OCTETS_MAX: usize = 64;
@@ -100,8 +100,8 @@ impl LineReader {
     }
 }
 
-/// Whether a line is HTTP: a request line (RFC 9112 §3, RFC 9113 §3.4) or a field (§5). No SMTP command and no answer to a
-/// challenge looks like one: no verb is an HTTP method, and none ends in a colon.
+/// Whether a line is HTTP: a request line (RFC 9112 §3, RFC 9113 §3.4) or a field line (RFC 9112 §5). No SMTP command
+/// and no answer to a challenge looks like one: no verb is an HTTP method, and none ends in a colon.
 fn is_http(line: &[u8]) -> bool {
     const METHODS: [&[u8]; 10] =
         [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH", b"PRI"];
@@ -131,7 +131,7 @@ impl Command {
             "RSET" => alone(rest, Self::Rset),
             "QUIT" => alone(rest, Self::Quit),
             "STARTTLS" => alone(rest, Self::StartTls),
-            // NOOP and QUIT may carry a string (RFC 5321 §4.1.1.8, §4.1.1.9).
+            // HELP and NOOP may carry a string (RFC 5321 §4.1.1.8, §4.1.1.9).
             "NOOP" => Ok(Self::Noop),
             "HELP" => Ok(Self::Help),
             "VRFY" if !rest.is_empty() => Ok(Self::Vrfy),
@@ -147,7 +147,7 @@ fn alone(rest: &str, command: Command) -> Result<Command, Reply> {
     if rest.is_empty() { Ok(command) } else { Err(reply::BAD_ARGUMENT) }
 }
 
-/// A domain or address literal (RFC 5321 §4.1.1.1). Hosts in the field state names that are neither; only names that could
+/// A domain or address literal (RFC 5321 §4.1.1.1). Many hosts send names that are neither, so only names that could
 /// forge a header field or a log line are refused.
 fn name(rest: &str) -> Result<String, Reply> {
     let is_name = (1..=DOMAIN_OCTETS_MAX).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_graphic());
@@ -169,7 +169,8 @@ fn mail(rest: &str) -> Result<Command, Reply> {
             ("SIZE", digits) => size = Some(octets(digits)?),
             ("BODY", "8BITMIME") => eight_bit = true,
             ("BODY", "7BIT") => eight_bit = false,
-            // AUTH= (RFC 4954 §5) names the sender that an earlier hop authenticated. No hop is trusted here, so it is ignored.
+            // AUTH= (RFC 4954 §5) names the sender that an earlier hop authenticated. No hop is trusted here, so it is
+            // ignored.
             ("AUTH", value) if !value.is_empty() => {}
             // The value of ENVID keeps its case: it belongs to the sender.
             ("ENVID", _) => once(&mut envelope_id, EnvelopeId::parse(value))?,

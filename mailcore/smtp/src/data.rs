@@ -15,7 +15,7 @@ pub(crate) enum DataFault {
     NoRoom,
     /// Longer than SIZE.
     TooLong,
-    /// A NUL, which RFC 5322 §4 does not allow.
+    /// A NUL, which RFC 5322 §2.1 does not allow.
     Nul,
     /// A CR or LF alone (RFC 5321 §2.3.8). Some servers treat one as a line end, which makes SMTP smuggling possible.
     BareLineEnd,
@@ -45,8 +45,8 @@ pub(crate) struct DataReader {
 }
 
 impl DataReader {
-    /// The message begins with `trace`; the data may have at most `octets_max`. `reservation` counts the memory until the
-    /// reader is dropped.
+    /// The message begins with `trace`; the data may have at most `octets_max`. `reservation` counts the memory until
+    /// the reader is dropped.
     pub(crate) fn new(trace: &[u8], octets_max: u64, announced: Option<u64>, reservation: Reservation) -> Self {
         let room = announced.and_then(|octets| usize::try_from(octets.min(octets_max)).ok()).unwrap_or_default();
         // A peer that announces a large message and sends nothing must not cost much memory.

@@ -8,7 +8,7 @@ use crate::client::{end_of, stuffed};
 use crate::command::{Command, LINE_OCTETS_MAX, LineReader, LineStart};
 use crate::data::{DataProgress, DataReader};
 
-/// The message or the name of its fault, and the input behind the end of data.
+/// The message or the name of its fault, and the input that follows the end of data.
 pub type FuzzedData = (Result<Vec<u8>, String>, Vec<u8>);
 
 /// Reads message data that arrives in `pieces`; `None` when its end has not arrived.

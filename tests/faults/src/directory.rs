@@ -1,7 +1,7 @@
 //! Histories of the embedded directory with a View that follows it, and checks of both after a crash.
 //!
-//! One caller adds, changes and removes people and sometimes saves the View. A map holds the expected people. The View's
-//! file must load once a save of it was acknowledged; its contents are not compared.
+//! One caller adds, changes and removes people and sometimes saves the View. A map holds the expected people. The
+//! View's file must load once a save of it was acknowledged; its contents are not compared.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -151,7 +151,7 @@ fn digest(view: &View) -> String {
     blake3::hash(lines.join("\n").as_bytes()).to_hex()[..16].to_owned()
 }
 
-/// The process under the layer.
+/// Runs under the layer: makes the history of a seed, from the given step on.
 ///
 /// # Errors
 /// The directory cannot be opened.
@@ -196,7 +196,8 @@ async fn perform(directory: &Directory, view: &View, step: &DirectoryStep) -> St
     }
 }
 
-/// The digest is from before the save: the file may also contain later changes.
+/// Saves the View. The answer is the View's digest; a View that changed during the save gives none, because the file
+/// may have either content.
 async fn save(view: &View) -> StepProgress {
     let begin = std::time::Instant::now();
     while !view.status().current && begin.elapsed() < FOLLOW {
@@ -237,7 +238,7 @@ impl DirectoryJudge {
         })
     }
 
-    /// The file holds the last saved View or a newer one; it may be missing only when none was saved.
+    /// The View's file must load once a save was acknowledged. Its content is not compared.
     fn judge_view(&self, root: &Path, marks: &[HistoryMark]) -> Result<(), String> {
         let saves = |mark: &&HistoryMark| matches!(self.steps[mark.step], DirectoryStep::SaveView);
         let saved = marks.iter().filter(saves).any(|mark| matches!(mark.progress, StepProgress::Answered(_)));
@@ -255,7 +256,7 @@ impl DirectoryJudge {
         if !possible.contains(&found) {
             return Err(format!("found {found:?}\nexpected one of {possible:?}"));
         }
-        // RFC 4533, and every consumer: a new CSN is greater than all earlier ones.
+        // Every consumer (RFC 4533) relies on this: a new CSN is greater than all earlier ones.
         let added =
             directory.add(person(AFTER, "After")).await.map_err(|error| format!("does not accept changes: {error}"))?;
         let acknowledged = marks.iter().filter_map(|mark| match &mark.progress {

@@ -1,8 +1,9 @@
 //! The content of the disk after a power cut: synced data, and a part of the data that was not synced.
 //!
 //! The rules are those of POSIX, which promise less than any file system: the octets of a file are on disk after a sync
-//! of the file, names after a sync of the folder; before that, each sector of a write may be on disk or not, in any order. Of
-//! the changes of names in one folder, the first ones are on disk: all journalling file systems keep that order.
+//! of the file, names after a sync of the folder; before that, each sector of a write may be on disk or not, in any
+//! order. Of the unsynced changes of names in one folder, any number from the first on may be on disk, but none without
+//! those before it: all journalling file systems keep that order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -21,13 +22,13 @@ const SECTOR: usize = 512;
 pub enum Loss {
     /// No loss: the process was killed, the machine went on.
     Nothing,
-    /// All of it is lost.
+    /// All data that was not synced is lost.
     All,
-    /// Everything before some call is kept; that call in part.
+    /// All calls before some call are kept, and that call in part.
     Torn,
     /// Each sector may be kept or lost.
     Scattered,
-    /// Files have their new lengths, with zeros in place of the octets.
+    /// Files have their new lengths, with zeros in place of the octets that were added.
     Zeroed,
 }
 
@@ -45,7 +46,7 @@ pub enum FailedSync {
     Forgotten,
 }
 
-/// Files (with octets) and folders, by path.
+/// Files (with their octets) and folders (`None`), by path.
 pub type Image = BTreeMap<String, Option<Vec<u8>>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,7 +247,7 @@ impl Disk {
         })
     }
 
-    /// The durable names, with the first of the later changes in each folder.
+    /// The durable names, with a random number of the later changes in each folder, from the first on.
     fn some_names(&self, rng: &mut StdRng) -> FileNames {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         self.pending.iter().for_each(|(_, change)| *counts.entry(change.folder()).or_default() += 1);

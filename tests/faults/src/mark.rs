@@ -1,14 +1,14 @@
 //! The progress of a history: one line for each step begun and each outcome.
 //!
-//! The lines go to a file in the watched folder, so that they appear in the record between the calls to the disk. They are not
-//! part of the crash states: the client that got an answer is on another machine.
+//! The lines go to a file in the watched folder, so that they appear in the record between the calls to the disk. They
+//! are not part of the crash states: the client that got an answer is on another machine.
 
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Name of the file.
+/// Name of the marks file in the watched folder.
 pub const FILE: &str = "/marks";
 
 /// Progress of one step of one caller.

@@ -16,13 +16,13 @@ pub struct CallRecord {
 pub enum FileCall {
     /// Creates an empty file.
     Create(String),
-    /// Octets at an offset.
+    /// Writes octets at an offset.
     Write(u64, Rc<[u8]>),
     /// Sets the length of the file.
     Cut(u64),
     /// Syncs the octets of the file to disk.
     Sync,
-    /// A sync that failed: the octets may or may not be on disk, and a later sync does not write them.
+    /// A sync that failed. [`crate::disk::FailedSync`] has the possible effects.
     FailedSync,
     /// Syncs the names in a folder to disk.
     SyncFolder(String),

@@ -100,8 +100,8 @@ impl RecordedRun {
         Ok(())
     }
 
-    /// Checks crash states, at most `most`, chosen by the seed among all cuts and losses; equal states once. `judge` gets each
-    /// in a folder of its own, with the marks before it.
+    /// Checks crash states, about `most` or fewer, chosen by the seed among all cuts and losses; equal states once.
+    /// `judge` gets each in a folder of its own, with the marks before it. Returns the number of states checked.
     ///
     /// # Errors
     /// The fault that `judge` found, with the cut.
@@ -150,8 +150,8 @@ impl RecordedRun {
         Ok(checked)
     }
 
-    /// The weights of the cuts: higher right after an answer, where most data may be missing, and right after the start that
-    /// follows a kill, where the system has data that the disk lacks.
+    /// The weights of the cuts: higher right after an answer, where most data may be missing, and right after the start
+    /// that follows a kill, where the system has data that the disk lacks.
     fn weights(&self) -> Vec<f64> {
         let mut weights = vec![1.0; self.calls.len() + 1];
         for (before, mark) in &self.marks {

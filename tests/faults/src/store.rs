@@ -1,7 +1,7 @@
 //! Histories of the store and its queue, and checks of both after a crash.
 //!
-//! Two callers change an account each and one works on the queue, concurrently. The steps of a caller run in sequence and
-//! depend on the seed only, so the memory engine computes the expected state: the acknowledged steps, and all or
+//! Two callers change an account each and one works on the queue, concurrently. The steps of a caller run in sequence
+//! and depend on the seed only, so the memory engine computes the expected state: the acknowledged steps, and all or
 //! nothing of the step in progress.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -53,9 +53,9 @@ pub enum StoreStep {
     Batch(Batch),
     /// Puts a message into the queue.
     Enqueue(NewMessage),
-    /// Claims up to so many rows of the queue.
+    /// Claims at most this many rows of the queue.
     Take(usize),
-    /// Settles a claimed row: whether recipients are left, and a report that it causes.
+    /// Settles a claimed row: whether recipients are left, and a report that the row causes.
     Settle(bool, Option<NewMessage>),
     /// Records a part of the outcome of a claimed row.
     Advance(Option<NewMessage>),
@@ -153,7 +153,8 @@ fn unique(caller: usize, number: usize, kind: usize) -> Uuid {
     Uuid::from_u128(((caller as u128 + 1) << 64) | ((kind as u128) << 32) | (number as u128 + 1))
 }
 
-/// One transaction cannot claim rows of several shards, so with those the caller only enqueues.
+/// The steps of the queue's caller. One transaction cannot claim rows of several shards, so with several shards
+/// (`takes` is `false`) the caller only enqueues.
 fn queue_steps(takes: bool, rng: &mut StdRng) -> Vec<StoreStep> {
     let mut steps = Vec::new();
     for number in 0..STEPS * 2 {
@@ -243,7 +244,7 @@ fn answered(what: &impl std::fmt::Debug) -> StepOutcome {
     StepOutcome::Answered(blake3::hash(format!("{what:?}").as_bytes()).to_hex()[..16].to_owned())
 }
 
-/// The queue has one error for both outcomes; they differ in the text.
+/// The queue has one error for a step that was not done and for one of unknown outcome; only the text differs.
 fn failed(why: String) -> StepOutcome {
     match why.contains("outcome unknown") {
         true => StepOutcome::Unknown(why),
@@ -434,8 +435,8 @@ impl StoreJudge {
 
     /// Every list of events that agrees with the marks.
     ///
-    /// A step of unknown outcome may be in the log although the running process answers as if it were not. A crash can then
-    /// restore it, until the caller's next change overwrites it.
+    /// A step of unknown outcome may be in the log although the running process answers as if it were not. A crash can
+    /// then restore it, until the caller's next change overwrites it.
     fn possible(&mut self, caller: usize, marks: &[HistoryMark]) -> Possible {
         let mut possible: Possible = vec![Vec::new()];
         let mut under_way: Option<(usize, usize)> = None;

@@ -20,14 +20,14 @@ pub(crate) fn answers(input: &[u8]) {
     client::answer(input);
 }
 
-/// A sequence of cookies, separated by line feeds.
+/// Reads a sequence of cookies, separated by line feeds.
 pub(crate) fn cookies(input: &[u8]) {
     let cookies: Vec<&[u8]> = input.split(|octet| *octet == b'\n').collect();
     client::cookies(&cookies);
     cookies.iter().for_each(|cookie| server::cookie(cookie));
 }
 
-/// An anonymous connection and one of the root identity: all output is complete BER.
+/// On an anonymous connection and on one of the root identity, all output is complete BER.
 pub(crate) fn session(input: &[u8]) {
     static DIRECTORY: LazyLock<(Runtime, ReadOnly)> = LazyLock::new(open);
     let (runtime, directory) = &*DIRECTORY;

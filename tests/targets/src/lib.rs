@@ -1,11 +1,11 @@
 //! One function for each reader of octets from a peer, a file or a row, which asserts the properties of that reader.
 //!
 //! A target takes arbitrary octets and panics when a property is broken. `tests/fuzz` runs each under libFuzzer
-//! (`scripts/fuzz`); `tests/` here runs each over its seeds, `tests/fuzz/corpus/NAME/`, in every ordinary test run. A private
-//! item of a room is reached through its module `fuzzing`, which exists only with the feature of that name.
+//! (`scripts/fuzz`); `tests/` here runs each over its seeds, `tests/fuzz/corpus/NAME/`, in every ordinary test run. A
+//! private item of a room is reached through its module `fuzzing`, which exists only with the feature of that name.
 //!
-//! Besides the stated properties, each target checks that nothing panics, and that memory and time stay in proportion to the
-//! input.
+//! Besides the stated properties, each target checks that nothing panics, and that memory and time stay in proportion
+//! to the input.
 
 #![allow(clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
@@ -32,8 +32,8 @@ pub struct FuzzTarget {
     pub run: fn(&[u8]),
 }
 
-/// Octets that a run may allocate in total, freed or not, whatever its input: the buffers of a parser, or a store, a directory
-/// and a runtime.
+/// Octets that a run may allocate in total, freed or not, whatever its input: the buffers of a parser, or a store, a
+/// directory and a runtime.
 const PARSER: usize = 1024 * 1024;
 const SESSION: usize = 32 * 1024 * 1024;
 

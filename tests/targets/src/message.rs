@@ -11,7 +11,7 @@ use crate::pieces::{cut, single};
 
 /// Maximum number of parts of one message.
 const PARTS_MAX: usize = 10_000;
-/// Longest preview (RFC 8970 §3.1).
+/// Longest preview, characters (RFC 8970).
 const PREVIEW_CHARS_MAX: usize = 200;
 /// Texts to search for.
 const WANTED: [&str; 3] = ["one", "é", "a b"];
@@ -108,7 +108,7 @@ fn feed(search: &mut BodySearch, body: &[u8], octets: usize) -> FeedResult {
     search.end()
 }
 
-/// A converted message is 7 bit, bounded, and decodes to the original.
+/// A converted message is 7 bit, decodes to the original, and is not converted again.
 pub(crate) fn seven_bit(message: &[u8]) {
     let Ok(converted) = to_seven_bit(message) else { return };
     assert!(converted.is_ascii(), "{}", converted.escape_ascii());

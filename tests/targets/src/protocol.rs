@@ -7,7 +7,7 @@ use crate::pieces::{cut, single};
 
 /// Inputs up to this size, octets, are also fed octet by octet.
 const SINGLE_OCTETS_MAX: usize = 4 * 1024;
-/// Octets of message data that the reader accepts.
+/// Largest message that the reader accepts, octets.
 const DATA_OCTETS_MAX: u64 = 512;
 
 /// The commands do not depend on how their octets are cut into pieces.
@@ -41,7 +41,7 @@ pub(crate) fn smtp_commands(input: &[u8]) {
     wire.split(|octet| *octet == b'\n').for_each(|line| smtp::command(line.strip_suffix(b"\r").unwrap_or(line)));
 }
 
-/// Data ends at the first CRLF.CRLF and nowhere else, however it is cut, and has no bare line end and no NUL.
+/// Data ends at the first CRLF.CRLF and nowhere else, however it is cut. Accepted data has no bare line end and no NUL.
 pub(crate) fn smtp_data(input: &[u8]) {
     let (wire, pieces) = cut(input);
     let expected = expected_data(wire);

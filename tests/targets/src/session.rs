@@ -22,7 +22,8 @@ const HOSTNAME: &str = "mx.example.edu";
 const MESSAGE: &str = "From: Zoe <zoe@example.edu>\r\nTo: ann@example.edu\r\nSubject: =?utf-8?q?=C3=89t=C3=A9?=\r\n\
     Message-ID: <1@example.edu>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n.one\r\n--b\r\n\
     Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\ntwo\r\n--b--\r\n";
-/// Steps of a session for each octet of input; the next constant is for the commands before it.
+/// Steps that a session may take for each octet of input, and [`STEPS`] in addition: more is a session without
+/// progress.
 const STEPS_PER_OCTET: usize = 2;
 const STEPS: usize = 100;
 
@@ -80,7 +81,7 @@ async fn store() -> Arc<MemoryStore> {
     store
 }
 
-/// The commands before the input; for one of four inputs none, to cover the state before login.
+/// The commands before the input; none for about one input in four, to cover the state before login.
 fn first(input: &[u8], login: &'static [u8]) -> &'static [u8] {
     if chooses_last(input, 4) { b"" } else { login }
 }
@@ -117,7 +118,7 @@ pub(crate) fn pop3(input: &[u8]) {
     });
 }
 
-/// Every answer is a line of a reply: three digits, a space or a hyphen, and text (RFC 5321 §4.2).
+/// Every answer is a line of a reply: three digits, then nothing, or a space or a hyphen and text (RFC 5321 §4.2).
 pub(crate) fn smtp(input: &[u8]) {
     let (_, pieces) = cut(input);
     for service in [Service::Mx, Service::Submission, Service::Lmtp] {

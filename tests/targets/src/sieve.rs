@@ -13,11 +13,12 @@ const SEPARATOR: &[u8] = b"\n=====\n";
 const MESSAGE: &[u8] =
     b"From: Ann <ann@one.test>\r\nTo: Zoe <zoe@example.edu>\r\nSubject: =?utf-8?q?R=C3=A9union?=\r\n\
     Date: Wed, 31 Dec 2025 23:30:00 -0500\r\nMessage-ID: <1@one.test>\r\nX-Score: 12\r\n\r\nBonjour\r\n";
-/// Largest number of actions of one run.
+/// Maximum number of actions of one run, and of redirects among them.
 const ACTIONS_MAX: usize = 32;
 const REDIRECTS_MAX: usize = 5;
 
-/// A script is refused with the number of a line, or takes a bounded number of actions, none twice, the same in each run.
+/// A script is refused with the number of a line, or takes a bounded number of actions, none twice, the same in each
+/// run.
 pub(crate) fn script(input: &[u8]) {
     let at = input.windows(SEPARATOR.len()).position(|part| part == SEPARATOR);
     let (script, message) = match at {

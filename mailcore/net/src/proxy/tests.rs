@@ -100,7 +100,7 @@ proptest! {
         let _ = header(&[&SIGNATURE[..], &octets].concat());
     }
 
-    // Where the network cuts the octets makes no difference, and the parser never asks for octets behind the header.
+    // Where the network cuts the octets makes no difference, and the parser never asks for octets after the header.
     #[test]
     fn every_part_of_a_header_asks_for_the_rest(
         command in 0x20_u8..=0x21, block in proptest::collection::vec(any::<u8>(), 12..300), cut in any::<proptest::sample::Index>(),

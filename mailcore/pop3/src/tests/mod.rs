@@ -534,7 +534,8 @@ async fn a_store_that_fails() {
     client.play("C: DELE 1\nS: +OK marked\nC: QUIT\nS: -ERR [SYS/TEMP] some deleted...\nS! closed").await;
 }
 
-/// A large message is sent in pieces; if one fails, the connection ends without the final dot, so the client sees a cut.
+/// A large message is sent in pieces; if one fails, the connection ends without the final dot, so the client sees a
+/// cut.
 #[tokio::test]
 async fn a_large_message() {
     let site = Site::new();

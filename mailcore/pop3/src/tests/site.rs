@@ -224,8 +224,8 @@ impl Client {
         String::from_utf8(std::mem::take(&mut self.replies)).unwrap()
     }
 
-    /// Plays a conversation: `C:` is sent with CRLF, `S:` must be received (a trailing `...` leaves the rest of the line
-    /// open), `S! closed` and `S! tls` are requests to the driver, `#` is the rule. No other output may follow.
+    /// Plays a conversation: `C:` is sent with CRLF, `S:` must be received (a trailing `...` leaves the rest of the
+    /// line open), `S! closed` and `S! tls` are requests to the driver, `#` is the rule. No other output may follow.
     pub(super) async fn play(&mut self, conversation: &str) {
         let mut waiting = String::new();
         for line in conversation.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'))

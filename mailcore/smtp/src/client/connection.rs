@@ -1,4 +1,5 @@
-//! One connection to a server: greeting, EHLO, STARTTLS, replies. All input is bounded in octets and every step in time.
+//! One connection to a server: greeting, EHLO, STARTTLS, replies. All input is bounded in octets and every step in
+//! time.
 
 use std::io;
 use std::time::Duration;
@@ -12,15 +13,15 @@ use super::tls;
 
 /// Longest reply line, octets. RFC 5321 §4.5.3.1.5 allows 512; servers in the field send longer ones.
 const REPLY_LINE_OCTETS_MAX: usize = 2048;
-/// Maximum number of lines of one reply.
+/// Maximum number of lines of one reply: bounds its memory.
 const REPLY_LINES_MAX: usize = 100;
 /// Characters of a reply that are kept for logs and reports.
 const REPLY_CHARS_KEPT: usize = 400;
-/// Limit of connecting.
+/// Time limit for connecting; the queue tries again later.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// Limit of a TLS handshake.
+/// Time limit for a TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
-/// Limit of the greeting (RFC 5321 §4.5.3.2.1), and of the replies to EHLO and STARTTLS.
+/// Time limit for the greeting (RFC 5321 §4.5.3.2.1), and for the replies to EHLO and STARTTLS.
 const GREETING_LIMIT: Duration = Duration::from_secs(5 * 60);
 
 /// Why no reply was read.
@@ -119,7 +120,8 @@ impl Connection {
         Self { stream: BufReader::new(BufWriter::new(stream)), offers: OfferedExtensions::default() }
     }
 
-    /// Connects up to the point where MAIL may be sent. With a relay that offers STARTTLS everything else happens inside TLS.
+    /// Connects and greets, up to the point where MAIL may be sent. If the relay offers STARTTLS, all that follows the
+    /// offer happens inside TLS.
     pub(super) async fn open(config: &RelayConfig) -> Result<Self, ConnectionError> {
         let connect = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&config.relay)).await;
         let socket = match connect {

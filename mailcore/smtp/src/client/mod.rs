@@ -23,24 +23,24 @@ pub use tls::CertificatePolicy;
 
 /// Maximum number of recipients of one transaction: as many as every server must accept (RFC 5321 §4.5.3.1.8).
 const RECIPIENTS_MAX: usize = 100;
-/// Limit of the replies to MAIL, RCPT and DATA (RFC 5321 §4.5.3.2.2 to §4.5.3.2.4).
+/// Time limit for each reply to MAIL, RCPT and DATA (RFC 5321 §4.5.3.2.2 to §4.5.3.2.4).
 const COMMAND_LIMIT: Duration = Duration::from_secs(5 * 60);
-/// Limit of one write of data (RFC 5321 §4.5.3.2.5).
+/// Time limit for one write of data (RFC 5321 §4.5.3.2.5).
 const DATA_BLOCK_LIMIT: Duration = Duration::from_secs(3 * 60);
-/// Limit of the reply to the end of data (RFC 5321 §4.5.3.2.6).
+/// Time limit for the reply to the end of data (RFC 5321 §4.5.3.2.6).
 const END_OF_DATA_LIMIT: Duration = Duration::from_secs(10 * 60);
-/// Limit of the reply to QUIT.
+/// Time limit for the reply to QUIT, which decides nothing.
 const QUIT_LIMIT: Duration = Duration::from_secs(5);
 /// Maximum number of connections that wait for the reply to QUIT at once; further ones are closed without waiting.
 const QUITS_MAX: usize = 64;
-/// Limit of one message up to its end mark, over all steps together, below the lease of the queue. The reply to the end
-/// mark has its own limit: a client that gave up on it early would send the message twice.
+/// Time limit for one message up to its end of data, over all steps together, below the lease of the queue. The reply
+/// to the end of data has its own limit: a client that gave up on it early would send the message twice.
 const MESSAGE_LIMIT: Duration = Duration::from_secs(13 * 60);
 
 /// Sends to one relay, one connection per message. Implements `provost_queue::NextHop`.
 ///
-/// The client uses STARTTLS where the relay offers it (RFC 7435), and then never falls back to the clear: when TLS fails, or
-/// octets were injected before it, the message is deferred and the queue shows the reason.
+/// The client uses STARTTLS where the relay offers it (RFC 7435), and then never falls back to plaintext: when TLS
+/// fails, or octets were injected before it, the message is deferred and the queue shows the reason.
 pub struct RelayClient {
     /// The relay, and the name in EHLO.
     pub config: RelayConfig,
@@ -48,9 +48,9 @@ pub struct RelayClient {
     quits: Arc<Semaphore>,
 }
 
-/// The stage that a transaction reached before its end mark.
+/// How far a transaction came before the end of data.
 enum TransactionStage {
-    /// The relay has the whole message without its end mark.
+    /// The relay has the whole message, but not the end of data.
     AllButEnd,
     /// A reply of the relay already decided the transaction.
     Decided(Reply),
@@ -88,7 +88,8 @@ impl RelayClient {
         Self { config, quits: Arc::new(Semaphore::new(QUITS_MAX)) }
     }
 
-    /// Runs one transaction of at most [`RECIPIENTS_MAX`] recipients. The result is one fate for each, whatever happens.
+    /// Runs one transaction of at most [`RECIPIENTS_MAX`] recipients. The result is one fate for each, whatever
+    /// happens.
     async fn send_one(&self, message: &OutgoingMessage<'_>, deadline: Instant) -> Vec<Fate> {
         // Known fates stay when the connection breaks later.
         let mut known: Vec<Option<Fate>> = vec![None; message.recipients.len()];
@@ -99,8 +100,8 @@ impl RelayClient {
         known.into_iter().map(|fate| fate.unwrap_or_else(|| rest.clone())).collect()
     }
 
-    /// The reply that decides about all recipients whose fate is not in `known`, and whether the relay takes the parameters
-    /// of RFC 3461.
+    /// Returns the reply that decides about all recipients whose fate is not in `known`, and whether the relay takes
+    /// the parameters of RFC 3461.
     async fn run_transaction(
         &self,
         message: &OutgoingMessage<'_>,
@@ -127,8 +128,8 @@ impl RelayClient {
         Ok((decided, reports))
     }
 
-    /// Closes a connection in the background. The fate is decided and must be recorded without delay: a node that dies before
-    /// that sends the message again.
+    /// Closes a connection in the background. The fate is decided and must be recorded without delay: a node that dies
+    /// before that sends the message again.
     fn quit(&self, mut connection: Connection) {
         if let Ok(room) = Arc::clone(&self.quits).try_acquire_owned() {
             tokio::spawn(async move {
@@ -151,8 +152,9 @@ impl RelayClient {
 }
 
 impl Connection {
-    /// The message in the form that this relay accepts, or the reason why there is none. Without 8BITMIME an 8-bit message is
-    /// converted or fails (RFC 6152 §3). The conversion takes up to one and a half times the message's memory.
+    /// The message in the form that this relay accepts, or the reason why there is none. Without 8BITMIME an 8-bit
+    /// message is converted or fails (RFC 6152 §3). The conversion takes up to one and a half times the message's
+    /// memory.
     async fn wire_form(&mut self, message: &OutgoingMessage<'_>) -> Result<Bytes, Reply> {
         if self.offers.eight_bit || !message.eight_bit {
             return Ok(message.body.clone());
@@ -169,7 +171,7 @@ impl Connection {
         }
     }
 
-    /// Runs the part of the transaction that comes before the end mark.
+    /// Runs the part of the transaction that comes before the end of data.
     async fn offer(
         &mut self,
         message: &OutgoingMessage<'_>,

@@ -1,6 +1,7 @@
 //! Dot-stuffing (RFC 5321 §4.5.2).
 
-/// Returns the octets that follow a message: the missing end of its last line, if any, and the end mark.
+/// Returns the octets that follow a message: the end of its last line if that is missing, then the line of one dot that
+/// ends the data.
 pub(crate) fn end_of(message: &[u8]) -> &'static [u8] {
     if message.is_empty() || message.ends_with(b"\r\n") { b".\r\n" } else { b"\r\n.\r\n" }
 }

@@ -205,7 +205,8 @@ async fn passes_on_parameters_of_notifications() {
     }
 }
 
-/// The lease is proved right before the end of the data: without it the relay gets no end mark and accepts nothing.
+/// The permit is proven right before the end of data. Without it the client does not send the end, so the relay accepts
+/// nothing.
 #[tokio::test]
 async fn sends_no_end_of_data_without_its_permit() {
     let script = format!(
@@ -218,8 +219,8 @@ async fn sends_no_end_of_data_without_its_permit() {
     assert_eq!(server.await.unwrap(), "", "nothing follows the message");
 }
 
-/// The fate is known when the message is accepted. Waiting for the reply to QUIT would delay its record, and a crash meanwhile
-/// would send the message again.
+/// The fate is known when the message is accepted. Waiting for the reply to QUIT would delay its record, and a crash
+/// meanwhile would send the message again.
 #[tokio::test]
 async fn no_fate_waits_for_quit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -369,8 +370,8 @@ async fn encrypts_where_it_is_offered() {
     server.await.unwrap();
 }
 
-/// RFC 3207 §4.2, CVE-2011-0411: octets injected before the handshake end the attempt, wherever they stand. With a relay that
-/// offers TLS nothing is sent in the clear, on this connection or another one.
+/// RFC 3207 §4.2, CVE-2011-0411: octets injected before the handshake end the attempt, wherever they stand. To a relay
+/// that offers TLS nothing is sent in the clear, neither on this connection nor on another.
 #[tokio::test]
 async fn nothing_goes_in_the_clear_once_tls_is_offered() {
     let offer = format!("{HELLO}S: 250 STARTTLS");
@@ -411,7 +412,7 @@ async fn nothing_goes_in_the_clear_once_tls_is_offered() {
     }
 }
 
-/// As `play`, but reads octet by octet, so that no part of the handshake is taken from the socket.
+/// Like `play`, but reads no more than the expected octets, so that the handshake stays in the socket.
 async fn play_on(stream: &mut TcpStream, script: &str) {
     for line in script.lines() {
         if let Some(reply) = line.strip_prefix("S: ") {

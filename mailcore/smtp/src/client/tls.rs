@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 /// Which certificates of a server the client accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CertificatePolicy {
-    /// Any certificate whose key the server holds (RFC 7435 §3). It protects against listeners, not against impostors.
+    /// Any certificate whose key the server holds (RFC 7435 §3). This protects against eavesdroppers, not impostors.
     #[default]
     Any,
 }
@@ -38,7 +38,7 @@ where
     TlsConnector::from(config(policy)?).connect(name, socket).await
 }
 
-/// The TLS configuration of the process for each policy. It holds session tickets and no secret.
+/// The TLS configuration for each policy, made once for the process, so that connections share session tickets.
 fn config(policy: CertificatePolicy) -> io::Result<Arc<ClientConfig>> {
     static ANY: OnceLock<Arc<ClientConfig>> = OnceLock::new();
     let made = match policy {

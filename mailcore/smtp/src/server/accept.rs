@@ -60,8 +60,8 @@ impl SmtpSession {
         }
     }
 
-    /// Records that a message, or one recipient, was refused (5xx) or deferred (4xx) in the session: the peer still has the
-    /// message. Accepted messages get their events where they are stored.
+    /// Records that a message, or one recipient, was refused (5xx) or deferred (4xx) in the session: the peer still has
+    /// the message. Accepted messages get their events where they are stored.
     pub(super) fn trace_refusal(
         &self,
         arrival: &Arrival,
@@ -75,8 +75,8 @@ impl SmtpSession {
         message.into_iter().fold(event, |event, message| event.message(message)).text(reply).record();
     }
 
-    /// Records one event for each of these recipients, for whom the session has taken responsibility: queued, or failed after
-    /// the message was accepted for others.
+    /// Records one event for each of these recipients, for whom the session has taken responsibility: queued, or failed
+    /// after the message was accepted for others.
     fn trace_taken<'r>(
         transaction: &MailTransaction,
         recipients: impl IntoIterator<Item = (&'r Recipient, &'r str)>,
@@ -118,8 +118,8 @@ impl SmtpSession {
 
     /// One reply for all recipients: 250 once each copy is durable, in a mailbox or in the queue.
     ///
-    /// After a 451 the peer tries again, and a recipient whose copy was already stored or queued gets a second one. This
-    /// happens only when a later write to the queue fails; no message is lost.
+    /// After a 451 the peer tries again, and a recipient whose copy was already stored or queued gets a second one.
+    /// This happens only when a later write to the queue fails; no message is lost.
     async fn accept_smtp(&self, transaction: &MailTransaction, message: &Bytes, now: Timestamp) -> Reply {
         match self.queue_and_deliver(transaction, message, now).await {
             Ok(None) => Reply::new(250, "2.0.0", format!("OK, queued as {}", transaction.arrival.trace_id)),
@@ -134,8 +134,8 @@ impl SmtpSession {
         }
     }
 
-    /// Queues for remote recipients, then delivers to local ones. `Ok(Some(refusal))` when every recipient was refused: the
-    /// first refusal, to be sent as the reply.
+    /// Queues for remote recipients, then delivers to local ones. `Ok(Some(refusal))` when every recipient was refused:
+    /// the first refusal, to be sent as the reply.
     async fn queue_and_deliver(
         &self,
         transaction: &MailTransaction,
@@ -190,8 +190,8 @@ impl SmtpSession {
         self.config.queue.accept_as(id, envelope, message.clone(), now).await
     }
 
-    /// Queues a bounce to the sender that names the refused recipients. Other recipients' copies are already taken, so the
-    /// reply must be 250 (RFC 5321 §6.1).
+    /// Queues a bounce to the sender that names the refused recipients. Other recipients' copies are already taken, so
+    /// the reply must be 250 (RFC 5321 §6.1).
     async fn bounce(
         &self,
         transaction: &MailTransaction,

@@ -1,4 +1,4 @@
-//! AUTH on submission: PLAIN (RFC 4616) and LOGIN (RFC 4954).
+//! AUTH on submission (RFC 4954), with the mechanisms PLAIN (RFC 4616) and LOGIN (no RFC).
 
 use std::sync::Arc;
 

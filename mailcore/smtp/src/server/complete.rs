@@ -63,8 +63,8 @@ pub(super) fn complete(
     whole.freeze()
 }
 
-/// The Date and Message-ID that a submitted message lacks (RFC 6409 §8.2, §8.3). `kept_id` is its first valid Message-ID;
-/// all others are removed.
+/// The Date and Message-ID that a submitted message lacks (RFC 6409 §8.2, §8.3). `kept_id` is its first valid
+/// Message-ID; all others are removed.
 fn submitted(headers: &HeaderSection<'_>, kept_id: Option<HeaderField<'_>>, hostname: &str, now: Timestamp) -> String {
     let mut added = String::new();
     if headers.field("Date").is_none() {
@@ -76,8 +76,9 @@ fn submitted(headers: &HeaderSection<'_>, kept_id: Option<HeaderField<'_>>, host
     added
 }
 
-/// Returns where the text begins, if no empty line stands before it: at the first line that is not a field. Without an empty
-/// line there, no client would show the text. A mailbox-file line at the start is not a field; the line after it decides.
+/// Returns where the text begins, if no empty line stands before it: at the first line that is not a field. Without an
+/// empty line there, no client would show the text. A mailbox-file line at the start is not a field; the line after it
+/// decides.
 fn start_of_text(data: &[u8]) -> Option<usize> {
     let is_mailbox_line = data.strip_prefix(b">").unwrap_or(data).starts_with(MAILBOX_LINE);
     let line_end = memchr::memchr(b'\n', data).map_or(data.len(), |end| end + 1);

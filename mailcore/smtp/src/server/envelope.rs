@@ -57,7 +57,8 @@ impl SmtpSession {
         }
     }
 
-    /// Answers a MAIL that a stage objects to. A temporary objection does not count as an error of the peer.
+    /// Answers a greeting or a MAIL that a stage objects to. A temporary objection does not count as an error of the
+    /// peer.
     pub(super) fn object(&mut self, objection: Rejected, out: &mut OutputBuffer<'_>) -> Step {
         let reply = objection.into_reply();
         if reply.code() >= 500 { self.refuse(reply, out) } else { send_reply(reply, out) }
@@ -114,7 +115,7 @@ impl SmtpSession {
                 let trace = self.received(&transaction);
                 let octets_max = self.message_octets_max();
                 let announced = transaction.arrival.announced_octets;
-                // The clients of LMTP are our own servers, which may send everything that comes in.
+                // LMTP clients are trusted servers that bring everybody's mail, so no share per source limits them.
                 let memory = match self.connection.service {
                     Service::Lmtp => self.config.memory.body(),
                     Service::Mx | Service::Submission => self.config.memory.body_of(self.connection.remote.ip()),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Maximum number of commands without a message: more than a relay sends that checks many addresses, and the end of a
-/// flood. Accepted recipients do not count; they have their own bound.
+/// Maximum number of commands without a message: a relay that checks many addresses stays below it, a flood does not.
+/// Accepted recipients do not count; they have their own bound.
 const COMMANDS_MAX: u32 = 10_000;
 /// Maximum number of commands refused as unknown, malformed or out of order.
 const ERRORS_MAX: u32 = 20;
@@ -25,7 +25,7 @@ pub(super) enum CountedError {
     Command,
     /// A line that is refused: unknown, malformed or out of order.
     Error,
-    /// A recipient that does not exist.
+    /// A recipient that is refused for good (5xx).
     RefusedRecipient,
 }
 
@@ -60,7 +60,7 @@ impl ErrorBudget {
         self.commands = self.commands.saturating_sub(1);
     }
 
-    /// Time left without a message.
+    /// How much longer the session may last without an accepted message.
     pub(super) fn time_left(&self, now: Timestamp) -> Duration {
         WITHOUT_MESSAGE_LIMIT.saturating_sub(elapsed(self.since, now))
     }

@@ -37,10 +37,10 @@ use transaction::{MailTransaction, ReceivingData};
 
 /// Failed logins after which the session is closed. Clients try several mechanisms with one password.
 const LOGIN_FAILURES_MAX: u32 = 6;
-/// Silence between commands (RFC 5321 §4.5.3.2.7).
+/// Longest silence between commands (RFC 5321 §4.5.3.2.7).
 const IDLE_LIMIT: Duration = Duration::from_secs(5 * 60);
-/// Silence before the first EHLO or HELO. Shorter than the standard's five minutes: a client has nothing to prepare
-/// between connecting and greeting, and strangers who never greet must not fill the listener.
+/// Longest silence before the first EHLO, HELO or LHLO. Shorter than the standard's five minutes: a client has nothing
+/// to prepare between connecting and greeting, and strangers who never greet must not fill the listener.
 const IDLE_LIMIT_BEFORE_HELLO: Duration = Duration::from_secs(45);
 
 /// One session: the state of one connection.
@@ -75,7 +75,7 @@ enum State {
 }
 
 impl State {
-    /// Returns the response that the last 334 asked for; the next line answers it.
+    /// Takes the step of AUTH that the last 334 began, if any: the next line is its response.
     fn take_exchange(&mut self) -> Option<AuthStep> {
         if !matches!(self, Self::Auth(_)) {
             return None;
@@ -114,7 +114,7 @@ impl SmtpSession {
         }
     }
 
-    /// Returns the facts of the connection for changing. Messages in transfer keep the facts that they arrived with.
+    /// Returns the connection's facts, to be changed. Messages in transfer keep the facts that they arrived with.
     fn connection_mut(&mut self) -> &mut PeerConnection {
         Arc::make_mut(&mut self.connection)
     }
@@ -188,7 +188,7 @@ impl SmtpSession {
                 self.greet(verb, out)
             }
             Err(objection) => {
-                // RFC 5321 §4.1.4: a refused greeting leaves the session unchanged.
+                // RFC 5321 §4.1.4: after a refused greeting the earlier one stays in force.
                 self.connection_mut().hello = before;
                 self.object(objection, out)
             }
@@ -256,7 +256,7 @@ impl SmtpSession {
         self.tls_offered && !self.connection.tls
     }
 
-    /// Answers a command that is out of order; too many of them close the session.
+    /// Refuses a line that is unknown, malformed or out of order; too many of them close the session.
     fn refuse(&mut self, reply: Reply, out: &mut OutputBuffer<'_>) -> Step {
         if !self.error_budget.spend(CountedError::Error) {
             send_reply(reply::TOO_MANY_ERRORS, out);
@@ -279,7 +279,7 @@ impl Session for SmtpSession {
     async fn open(&mut self, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         match self.judge_connection(self.stages.connect).await {
             Ok(findings) => self.connection_mut().findings = findings,
-            // RFC 5321 §3.1: 554 replaces the greeting for good, 4xx for now.
+            // RFC 5321 §3.1: 554 in place of the greeting refuses the client for good, 4xx for now.
             Err(objection) => {
                 send_reply(objection.into_reply(), out);
                 return Ok(Step::Close);

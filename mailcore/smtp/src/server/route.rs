@@ -12,7 +12,7 @@ pub(super) enum DeliveryRoute {
     Local(Address),
     /// By the queue, to another site.
     Remote,
-    /// Not at all: relaying is refused for good.
+    /// Not at all: the recipient is refused for good.
     Refused(RecipientRefusal),
     /// Unknown now: the directory cannot answer.
     Unavailable,

@@ -6,7 +6,7 @@ use super::{JudgedItem, StageInput, misplaced};
 use crate::data::DataFault;
 use crate::reply;
 
-/// Line ends, octets and length (RFC 5321 §2.3.8, RFC 5322 §4, RFC 1870 §6.1).
+/// Line ends, octets and length (RFC 5321 §2.3.8, RFC 5322 §2.1, RFC 1870 §6.1).
 pub(super) async fn octets(input: StageInput<'_>) -> Verdict {
     match input.subject {
         JudgedItem::Message(Ok(_)) => Verdict::Accept,

@@ -1,9 +1,10 @@
-//! The stages of a transaction: small checks, the command at which each runs, and the rule that combines their verdicts.
+//! The stages of a transaction: small checks, the command at which each runs, and the rule that combines their
+//! verdicts.
 //!
 //! A stage is an asynchronous function over the [`Arrival`] that returns a [`Verdict`] and, where it checks the sender,
-//! an authentication result (RFC 8601). [`StageTable`] is the order, per service. Each stage runs under a deadline. A
-//! stage that exceeds it or panics counts as 451: the peer tries again, nothing is accepted by accident and nothing is
-//! lost. A stage must not block the thread, write anything, or keep anything after it is dropped.
+//! an authentication result (RFC 8601). [`StageTable`] gives the order, per service. Each stage runs under a deadline.
+//! A stage that exceeds it or panics counts as 451: the peer tries again, nothing is accepted by accident and nothing
+//! is lost. A stage must not block the thread, write anything, or keep anything after it is dropped.
 
 mod message;
 mod recipient;
@@ -22,9 +23,10 @@ use super::route::DeliveryRoute;
 use crate::data::DataFault;
 use crate::reply;
 
-/// Limit of a stage that reads memory only: the arrival, the View, the message. Generous, for a machine under load.
+/// Time limit of a stage that reads memory only: the arrival, the View, the message. Generous, for a machine under
+/// load.
 const IN_MEMORY_LIMIT: Duration = Duration::from_secs(5);
-/// Authentication results that are kept of one message. Ordinary messages have far fewer signatures.
+/// Maximum number of authentication results kept for one message. Ordinary messages have far fewer signatures.
 const AUTHENTICATION_RESULTS_MAX: usize = 32;
 
 /// One check. A new stage needs a variant, a name, a limit, a function, and a place in [`StageTable`].
@@ -152,8 +154,8 @@ impl StageInput<'_> {
 /// Runs the stages in order and combines their verdicts by one rule:
 ///
 /// 1. The first deferral or refusal decides: its reply is the answer, and no later stage runs.
-/// 2. Tags and quarantine add up on the arrival, in order. One quarantine is enough for Junk, and no later verdict removes a
-///    mark.
+/// 2. Tags and quarantine add up on the arrival, in order. One quarantine is enough for Junk, and no later verdict
+/// removes a mark.
 /// 3. A deferral or refusal leaves nothing behind: marks and authentication results of this run are dropped.
 ///
 /// A stage that panics, exceeds its limit or contradicts itself counts as one that defers.
@@ -197,7 +199,7 @@ impl Stage {
         }
     }
 
-    /// Limit of its run.
+    /// The time limit of one run of the stage.
     fn limit(self) -> Duration {
         match self {
             Self::Login

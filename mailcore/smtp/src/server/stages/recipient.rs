@@ -7,7 +7,8 @@ use super::{JudgedItem, StageInput, misplaced};
 use crate::reply;
 use crate::server::route::DeliveryRoute;
 
-/// RFC 5321 §4.5.3.1.10. The judged recipient is already in the envelope.
+/// Defers a recipient beyond the limit of one transaction (RFC 5321 §4.5.3.1.10). The envelope already has this
+/// recipient.
 pub(super) async fn count(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     if arrival.envelope.recipients.len() > input.config.recipients_max {
         Verdict::object("too_many", reply::TOO_MANY_RECIPIENTS)

@@ -201,7 +201,7 @@ async fn postmaster_needs_no_domain() {
     assert_eq!(site.inbox("zoe").await.len(), 2);
 }
 
-/// While the View was never complete, an unknown recipient is 451.
+/// While the View has never been complete, an unknown recipient is 451.
 #[tokio::test]
 async fn a_directory_that_cannot_say_is_451() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ use provost_net::{OutputBuffer, Session, Step};
 use super::site::{Site, TestConversation, person, site};
 use crate::server::stages::{Stage, StageFinding, StageTable};
 
-/// A stage of tests.
+/// A stage with the verdict that a test chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum ScriptedStage {
     Accept,
@@ -217,8 +217,8 @@ async fn a_tag_is_in_the_message() {
     }
 }
 
-/// The rule that combines verdicts: the first objection decides and ends the run; marks add up, and one quarantine is enough,
-/// whatever follows it.
+/// The rule that combines verdicts: the first objection decides and ends the run; marks add up, and one quarantine is
+/// enough, whatever follows it.
 #[tokio::test(start_paused = true)]
 async fn verdicts_are_combined_by_one_rule() {
     use ScriptedStage::{Accept, Defer, Hang, Panic, Quarantine, Refuse, Tag};
@@ -343,7 +343,7 @@ async fn a_quarantined_message_is_not_relayed() {
     }
 }
 
-/// One value carries everything known before a stage.
+/// The arrival that a stage gets has everything that is known at its point.
 #[tokio::test]
 async fn a_stage_sees_what_came_before_it() {
     let site = site();
@@ -366,7 +366,7 @@ async fn a_stage_sees_what_came_before_it() {
     }
 }
 
-/// Every stage of the three tables stands at a point where it can judge.
+/// Every stage in the tables of MX and LMTP stands at a point where it can judge.
 #[tokio::test]
 async fn the_tables_are_sound() {
     for service in [Service::Mx, Service::Lmtp] {
