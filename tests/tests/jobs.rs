@@ -53,7 +53,7 @@ fn plans_and_jobs_survive_kill_9() {
     node.serve_again(&[Port::Http]).unwrap();
 
     let ended = get(&node, &place);
-    assert!(ended.body.contains("\"state\":\"failed\"") && ended.body.contains("has stopped"), "{ended:?}");
+    assert!(ended.body.contains("\"state\":\"failed\"") && ended.body.contains("its node stopped"), "{ended:?}");
     let waiting = get(&node, &other.0);
     assert_eq!((waiting.status, waiting.between("\"hash\":\"", "\"")), (200, &*other.1), "{waiting:?}");
 

@@ -7,7 +7,7 @@ use provost_view::VACATION_INTERVAL_DAYS;
 
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::{Printer, printable};
+use crate::output::{Printer, counted, printable};
 
 /// Operations on a vacation rule.
 #[derive(Subcommand)]
@@ -94,7 +94,8 @@ pub(crate) fn show(vacation: &VacationChange) {
     let from = vacation.start.map(|day| format!("from {day} ")).unwrap_or_default();
     let until = vacation.end.map_or_else(|| "cleared".to_owned(), |day| day.to_string());
     out!("  vacation   {from}until {until}");
-    out!("    interval   {} days", vacation.interval_days.unwrap_or(VACATION_INTERVAL_DAYS));
+    let days = vacation.interval_days.unwrap_or(VACATION_INTERVAL_DAYS);
+    out!("    interval   {}", counted(days.into(), "day", "days"));
     let parts = [
         ("subject fr", &vacation.subject_fr),
         ("subject en", &vacation.subject_en),

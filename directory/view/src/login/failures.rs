@@ -173,7 +173,7 @@ impl RecentRefusals {
         if let Some(pair) = of_account.pairs.pop(&(name.key(), source))
             && let Some(account) = of_account.accounts.get_mut(&name.key())
         {
-            account.refusals = (account.refusals - pair.refusals).max(0.0);
+            *account = RefusalLevel { refusals: (account.now(ACCOUNT, now) - pair.now(PAIR, now)).max(0.0), at: now };
         }
     }
 

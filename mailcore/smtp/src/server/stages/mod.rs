@@ -155,7 +155,7 @@ impl StageInput<'_> {
 ///
 /// 1. The first deferral or refusal decides: its reply is the answer, and no later stage runs.
 /// 2. Tags and quarantine add up on the arrival, in order. One quarantine is enough for Junk, and no later verdict
-/// removes a mark.
+///    removes a mark.
 /// 3. A deferral or refusal leaves nothing behind: marks and authentication results of this run are dropped.
 ///
 /// A stage that panics, exceeds its limit or contradicts itself counts as one that defers.
