@@ -404,3 +404,26 @@ fn start_tls_with_the_certificate_of_the_node() {
     assert_ne!(ldap.run("ldapwhoami", &["-ZZ"]).unwrap().code, Some(0));
     ldap.run("ldapwhoami", &[]).unwrap().good().unwrap();
 }
+
+/// A replica has what is shown; what it does not have may exist, and only the provider decides a change.
+#[test]
+fn people_are_shown_from_a_replica_while_the_provider_is_down() {
+    let (node, person) = (node(None), SamplePerson::of(3));
+    let url = format!("ldap://127.0.0.1:{}", node.port(Port::Ldap));
+    let provider = format!("servers = [{{ url = \"{url}\", role = \"provider\" }}]");
+    let servers = format!(
+        "servers = [{{ url = \"ldap://127.0.0.1:1\", role = \"provider\" }}, {{ url = \"{url}\", role = \"replica\" }}]"
+    );
+    let text = std::fs::read_to_string(node.config()).unwrap();
+    assert!(text.contains(&provider), "{text}");
+    let file = node.folder().join("replica.toml");
+    std::fs::write(&file, text.replace(&provider, &servers)).unwrap();
+    let provost = |arguments: &[&str]| {
+        run(std::process::Command::new(provost_tests::binary()).arg("--config").arg(&file).args(arguments)).unwrap()
+    };
+    let mail = person.mail();
+    assert!(provost(&["person", "show", &mail]).good().unwrap().contains(&mail));
+    assert!(provost(&["address", "list", &mail]).good().unwrap().contains(&mail));
+    assert_eq!(provost(&["person", "show", "nobody-of-this-name"]).code, Some(5));
+    assert_eq!(provost(&["vacation", "clear", &mail]).code, Some(5));
+}

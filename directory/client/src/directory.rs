@@ -108,16 +108,17 @@ impl Directory {
         self.read_from(Some(ServerRole::Provider), |server| search_at(server, &search)).await
     }
 
-    /// Searches at the writable provider, or at any healthy server while the provider does not answer: to show the
-    /// newest state there is.
-    pub async fn search_newest(&self, search: LdapSearch) -> Result<Vec<Entry>, DirectoryError> {
-        let unavailable = match self.search_provider(search.clone()).await {
-            Err(error @ DirectoryError::Unavailable(_)) => error,
-            answered => return answered,
-        };
-        // A replica may be empty or lack the newest entries, so an empty result from it proves nothing.
-        let found = self.search(search).await?;
-        if found.is_empty() { Err(unavailable) } else { Ok(found) }
+    /// Searches at the writable provider, or at any healthy server while the provider does not answer: to show the newest
+    /// state there is. With a replica's answer comes the provider's error: what a replica does not have may exist.
+    pub async fn search_newest(
+        &self,
+        search: LdapSearch,
+    ) -> Result<(Vec<Entry>, Option<DirectoryError>), DirectoryError> {
+        match self.search_provider(search.clone()).await {
+            Ok(entries) => Ok((entries, None)),
+            Err(error @ DirectoryError::Unavailable(_)) => Ok((self.search(search).await?, Some(error))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads one entry by name; `None` only when a server answered that it does not exist.

@@ -326,8 +326,10 @@ impl Desk {
         if key.is_empty() || key.len() > KEY_OCTETS_MAX {
             return Err(DeskError::Invalid { field: "person", rule: format!("1 to {KEY_OCTETS_MAX} octets") });
         }
+        let mut unavailable = None;
         for filter in key_filters(key) {
-            let mut people = self.people(filter, &["*", "+"], Some(2), purpose).await?;
+            let (mut people, fault) = self.people(filter, &["*", "+"], Some(2), purpose).await?;
+            unavailable = unavailable.or(fault);
             match (people.pop(), people.is_empty()) {
                 (Some(entry), true) => return Ok(CurrentPerson { entry, is_expected: false }),
                 (Some(last), false) => {
@@ -338,7 +340,8 @@ impl Desk {
                 (None, _) => {}
             }
         }
-        Err(DeskError::NotFound(key.to_owned()))
+        // A directory that cannot answer is never "no such person".
+        unavailable.map_or_else(|| Err(DeskError::NotFound(key.to_owned())), |error| Err(error.into()))
     }
 
     /// People who match `filter`.
@@ -348,7 +351,7 @@ impl Desk {
         attributes: &[&str],
         limit: Option<usize>,
         purpose: ReadPurpose,
-    ) -> Result<Vec<Entry>, DeskError> {
+    ) -> Result<(Vec<Entry>, Option<DirectoryError>), DeskError> {
         let account = Filter::equal(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT);
         let search = LdapSearch {
             base: tree::people(self.directory.suffix()),
@@ -360,10 +363,15 @@ impl Desk {
         self.read_for(purpose, search).await
     }
 
-    async fn read_for(&self, purpose: ReadPurpose, search: LdapSearch) -> Result<Vec<Entry>, DeskError> {
+    /// Searches for what is read for. With a replica's answer comes the error of the provider.
+    async fn read_for(
+        &self,
+        purpose: ReadPurpose,
+        search: LdapSearch,
+    ) -> Result<(Vec<Entry>, Option<DirectoryError>), DeskError> {
         Ok(match purpose {
             ReadPurpose::Show => self.directory.search_newest(search).await?,
-            ReadPurpose::Change => self.directory.search_provider(search).await?,
+            ReadPurpose::Change => (self.directory.search_provider(search).await?, None),
         })
     }
 

@@ -67,7 +67,8 @@ impl fmt::Debug for SettingsSource {
     }
 }
 
-/// Reads the stated settings from the writable provider, for a command that has no View. A command knows no last good
+/// Reads the stated settings from the writable provider, or from a replica while the provider does not answer, for a command
+/// that has no View. A command knows no last good
 /// value: instead of a bad value, that of `fallback` or the default applies, and [`SharedSettings::faults`] lists the
 /// bad one.
 pub async fn read_shared_settings(
@@ -81,8 +82,8 @@ pub async fn read_shared_settings(
         attributes: vec![attr::CN.to_owned(), attr::PROVOST_VALUE.to_owned()],
         limit: Some(SETTINGS_MAX),
     };
-    let entries = match directory.search_provider(search).await {
-        Ok(entries) => entries,
+    let entries = match directory.search_newest(search).await {
+        Ok((entries, _)) => entries,
         // The tree does not exist yet, so no setting is stated.
         Err(DirectoryError::NoSuchObject(_)) => Vec::new(),
         Err(error) => return Err(error),
@@ -103,8 +104,8 @@ async fn read_domains(directory: &Directory) -> Result<Vec<String>, DirectoryErr
         attributes: vec![attr::PROVOST_DOMAIN.to_owned()],
         limit: None,
     };
-    match directory.search_provider(search).await {
-        Ok(entries) => {
+    match directory.search_newest(search).await {
+        Ok((entries, _)) => {
             Ok(entries.iter().flat_map(|entry| entry.texts(attr::PROVOST_DOMAIN)).map(str::to_owned).collect())
         }
         Err(DirectoryError::NoSuchObject(_)) => Ok(Vec::new()),

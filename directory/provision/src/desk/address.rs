@@ -112,7 +112,7 @@ impl Desk {
             attributes: vec!["*".to_owned()],
             limit: Some(ADDRESSES_MAX),
         };
-        self.read_for(purpose, search).await
+        Ok(self.read_for(purpose, search).await?.0)
     }
 
     /// Refuses an address outside the served domains.
@@ -137,7 +137,7 @@ impl Desk {
         if address.domain() == self.settings.get().domain {
             either.push(Filter::equal(attr::UID, address.local()));
         }
-        let people = self.people(Filter::Or(either), &[attr::UID], None, ReadPurpose::Change).await?;
+        let (people, _) = self.people(Filter::Or(either), &[attr::UID], None, ReadPurpose::Change).await?;
         match people.iter().find(|person| person.dn != *owner) {
             Some(_) => Err(DeskError::InUse(address.to_string())),
             None => Ok(()),
