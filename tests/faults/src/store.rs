@@ -379,8 +379,8 @@ enum HistoryEvent {
 /// The possible histories: one list of events for each combination of the steps with unknown outcome.
 type Possible = Vec<Vec<HistoryEvent>>;
 
-/// Maximum number of possible histories; a run with more fails.
-const POSSIBLE_MAX: usize = 64;
+/// Maximum number of possible histories, of ten steps with unknown outcome; a run with more fails.
+const POSSIBLE_MAX: usize = 1024;
 
 /// The check of one run, with its models.
 pub struct StoreJudge {
