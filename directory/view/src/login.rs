@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use self::account_checks::AccountChecks;
 pub use self::failures::source_network;
 use self::failures::{NamedAccount, RecentRefusals, TooMany};
-use self::turns::{HashTurn, HashTurns, LoginLane};
+use self::turns::{HashTurn, HashTurns, LaneFull, LoginLane};
 use crate::cow_map::{MapKey, key_of};
 use crate::{PasswordSource, Person, PersonState, Snapshot};
 use jiff::{SignedDuration, Timestamp};
@@ -234,26 +234,19 @@ impl Verifier {
             Err(TooMany) if known.is_none() => return Some(Login::Throttled),
             lane => lane.unwrap_or(LoginLane::Suspect),
         };
+        let request = VerifyRequest { password, source, lane, now };
         let Some(person) = person else {
-            if known.is_none() {
-                // Wait for a turn as for a known name, so that neither reply nor time reveals which names exist.
-                let Ok(turn) = self.turns.take(source, lane).await else {
-                    tokio::time::sleep(UNCHECKED_DELAY).await;
-                    return Some(Login::Unavailable);
-                };
-                self.spend_hash_time(password, turn).await;
-            }
-            if !certain {
-                // The name may be new: no login was refused, so nothing counts towards the throttle.
+            let is_answered = known.is_some() || self.take_as_long_as_a_check(request).await.is_ok();
+            // An uncertain name may be new: no login was refused, so nothing counts towards the throttle.
+            if !is_answered || !certain {
                 return Some(Login::Unavailable);
             }
             self.count_refusal(digest, account, source, now);
-            drop(check);
             return Some(Login::Refused);
         };
         let proof = match known {
             Some(proof) => proof,
-            None => self.prove(&person, digest, directory, VerifyRequest { password, source, lane, now }).await,
+            None => self.prove(&person, digest, directory, request).await,
         };
         Some(match proof {
             PasswordProof::Unknown => Login::Unavailable,
@@ -272,6 +265,20 @@ impl Verifier {
                 Some(_) | None => Login::Refused,
             },
         })
+    }
+
+    /// Waits for a turn and spends the time of a check, so that neither reply nor time reveals that nobody has the name.
+    async fn take_as_long_as_a_check(&self, request: VerifyRequest<'_>) -> Result<(), LaneFull> {
+        match self.turns.take(request.source, request.lane).await {
+            Ok(turn) => {
+                self.spend_hash_time(request.password, turn).await;
+                Ok(())
+            }
+            Err(full) => {
+                tokio::time::sleep(UNCHECKED_DELAY).await;
+                Err(full)
+            }
+        }
     }
 
     async fn prove(
