@@ -16,12 +16,13 @@ pub(crate) fn day(date: Date, language: Language) -> String {
     }
 }
 
-/// A day as the directory states it (`YYYY-MM-DD`); other text is returned unchanged.
+/// The day that a text of the form `YYYY-MM-DD` names; other text is returned unchanged.
 pub(crate) fn day_of(text: &str, language: Language) -> String {
     text.parse::<Date>().map_or_else(|_| text.to_owned(), |date| day(date, language))
 }
 
-/// A time in RFC 3339 form: "aujourd’hui à 15 h 45", "January 5, 2027 at 15:45". Other text is returned unchanged.
+/// The time that a text in RFC 3339 form names: "aujourd’hui à 15 h 45", "January 5, 2027 at 15:45". Other text is
+/// returned unchanged. `now` gives today and the time zone.
 pub(crate) fn moment(text: &str, now: &ZonedDateTime, language: Language) -> String {
     let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
     let at = time.to_zoned_datetime(now.time_zone().clone());
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_written_as_people_write_them() {
+    fn times_are_written_in_the_language_and_time_zone() {
         // 21:00 on the 23rd in Toronto.
         let now: ZonedDateTime = "2026-11-23T21:00:00-05:00[America/Toronto]".parse().unwrap();
         for (text, french, english) in [

@@ -33,12 +33,13 @@ use axum::routing::{get, post};
 
 pub use web::WebState;
 
-/// Largest form, in octets: two vacation texts of 10,000 characters of two octets each, percent-encoded.
-const FORM_OCTETS_MAX: usize = 128 * 1024;
+/// Largest form, in octets: the longest vacation reply that the desk accepts (two texts of 10,000 characters and two
+/// subjects of 200), with 12 octets for a character: up to four in UTF-8, each percent-encoded as three.
+const FORM_OCTETS_MAX: usize = 256 * 1024;
 
 /// All pages, from `/`, with the fallback for every path that no other router has.
 ///
-/// Requests must carry `ConnectInfo<SocketAddr>`: sign-in is throttled per name and address.
+/// Requests must carry `ConnectInfo<SocketAddr>`: sign-ins are throttled by the peer's address.
 pub fn router(state: WebState) -> Router {
     let web = web::Web::new(state);
     Router::new()

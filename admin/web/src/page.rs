@@ -15,7 +15,7 @@ use crate::rule;
 use crate::session::Flash;
 use crate::visitor::{Visitor, in_language};
 
-/// Value of `Retry-After` on every 503 page, in seconds.
+/// Value of `Retry-After` of every 503 page, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 5;
 /// `Cache-Control` of the style sheet and the icon, which hold no personal data: an hour.
 const ASSET_CACHE: &str = "public, max-age=3600";
@@ -66,21 +66,15 @@ impl HelperDef for TextHelper {
             return Err(RenderErrorReason::Other(format!("no value for '{name}' of '{key}'")).into());
         }
         let values: Vec<(&str, String)> =
-            helper.hash().iter().map(|(name, value)| (*name, value.value().render_plain())).collect();
+            helper.hash().iter().map(|(name, value)| (*name, plain_text(value.value()))).collect();
         let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
         Ok(ScopedJson::Derived(Value::String(fill(text, &values))))
     }
 }
 
-/// A JSON value as plain text.
-trait RenderPlain {
-    fn render_plain(&self) -> String;
-}
-
-impl RenderPlain for Value {
-    fn render_plain(&self) -> String {
-        self.as_str().map_or_else(|| self.to_string(), str::to_owned)
-    }
+/// A string without its quotation marks; any other value as JSON.
+fn plain_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// The values that every page needs, and the body of this page.
@@ -102,7 +96,8 @@ struct VisitorData<'a> {
     csrf: &'a str,
 }
 
-/// Renders a page. If the status is not a success, the title begins with the text `error.title_prefix`.
+/// Renders a page. If the status is not a success, the title begins with the text `error.title_prefix`; a 503 page
+/// carries `Retry-After`.
 pub(crate) fn page<T: Serialize>(visitor: &Visitor, status: StatusCode, template: &str, body: &T) -> Response {
     let user = visitor.user.as_ref();
     let page = PageFrame {
@@ -114,13 +109,17 @@ pub(crate) fn page<T: Serialize>(visitor: &Visitor, status: StatusCode, template
         failed: !status.is_success(),
         body,
     };
-    match PAGES.render(template, &page) {
+    let mut reply = match PAGES.render(template, &page) {
         Ok(text) => (status, [(header::CONTENT_LANGUAGE, page.lang)], Html(text)).into_response(),
         Err(error) => {
             tracing::error!(%error, template, "a page cannot be rendered");
-            (StatusCode::INTERNAL_SERVER_ERROR, "500").into_response()
+            return (StatusCode::INTERNAL_SERVER_ERROR, "500").into_response();
         }
+    };
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
     }
+    reply
 }
 
 /// The page of an error whose text has the key `text_key`.
@@ -141,17 +140,7 @@ fn message_page(visitor: &Visitor, status: StatusCode, title_key: &'static str, 
         title_key: &'static str,
         text: String,
     }
-    // The language switch of an error page that answers a form must not lead to a path that accepts only forms.
-    let mut visitor = visitor.clone();
-    if !matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE) {
-        visitor.here = "/".to_owned();
-    }
-    let message = MessagePage { title_key, text };
-    let mut reply = page(&visitor, status, "message", &message);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
-    }
-    reply
+    page(visitor, status, "message", &MessagePage { title_key, text })
 }
 
 /// The page of an operation that was refused or failed.
@@ -178,7 +167,7 @@ pub(crate) fn desk_failure(visitor: &Visitor, error: &DeskError) -> Response {
         DeskError::Stale | DeskError::VersionMismatch(_) => (StatusCode::CONFLICT, "title.refused", "error.stale", ""),
         DeskError::Refused(why) => (StatusCode::UNPROCESSABLE_ENTITY, "title.refused", "error.refused", why.as_str()),
         DeskError::Unavailable(why) => {
-            tracing::warn!(why, "the directory is unavailable for the help desk");
+            tracing::warn!(why, "an operation of the help desk is not possible now");
             (StatusCode::SERVICE_UNAVAILABLE, "title.busy", "error.unavailable", "")
         }
     };
@@ -197,7 +186,7 @@ pub(crate) fn in_quarantine(language: Language, address: &str, until: Option<&st
     }
 }
 
-/// The page of an internal error, which is logged.
+/// Logs an internal error, and returns the page that reports it.
 pub(crate) fn bug(visitor: &Visitor, what: &str, error: &dyn std::fmt::Display) -> Response {
     tracing::error!(%error, "{what}");
     failure(visitor, StatusCode::INTERNAL_SERVER_ERROR, "title.bug", "error.bug", &[])
@@ -223,27 +212,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_template_is_read_and_every_key_has_words() {
+    fn every_template_is_read_and_every_key_has_a_text() {
         for (name, text) in TEMPLATES {
             assert!(PAGES.has_template(name), "{name}");
             for key in text.split("say \"").skip(1).filter_map(|part| part.split('"').next()) {
                 assert!(Language::French.find(key).is_some(), "{name}: {key}");
             }
-            assert!(!text.contains("{{{") && !text.contains("{{&"), "{name}: nothing is put in unescaped");
+            assert!(!text.contains("{{{") && !text.contains("{{&"), "{name}: a value is inserted unescaped");
             assert!(
                 !text.contains("<script") && !text.contains("style=") && !text.contains(" on"),
-                "{name}: no script"
+                "{name}: a script or an inline style"
             );
         }
     }
 
     #[test]
-    fn words_are_escaped_with_their_values() {
+    fn texts_and_their_values_are_escaped() {
         let mut pages = PAGES.clone();
         pages.register_template_string("t", "{{say \"addresses.added\" value=v}}").unwrap();
         let text = pages.render("t", &serde_json::json!({"lang": "en", "v": "<b>\"&"})).unwrap();
         assert_eq!(text, "&lt;b&gt;&quot;&amp; was added.");
         assert!(pages.render("t", &serde_json::json!({"lang": "de", "v": ""})).is_err());
-        assert!(pages.render("t", &serde_json::json!({"lang": "en"})).is_err(), "strict: a missing value is a fault");
+        assert!(
+            pages.render("t", &serde_json::json!({"lang": "en"})).is_err(),
+            "a text was rendered without its value"
+        );
+    }
+
+    #[test]
+    fn every_503_page_carries_retry_after() {
+        let visitor = Visitor {
+            language: Language::English,
+            address: None,
+            here: "/".into(),
+            user: None,
+            flash: None,
+            is_unknown: false,
+        };
+        let body = serde_json::json!({"next": "/", "name": "zoe", "error": "later"});
+        for (status, expect) in [(StatusCode::SERVICE_UNAVAILABLE, true), (StatusCode::UNPROCESSABLE_ENTITY, false)] {
+            let reply = page(&visitor, status, "sign_in", &body);
+            assert_eq!((reply.status(), reply.headers().contains_key(header::RETRY_AFTER)), (status, expect));
+        }
     }
 }
