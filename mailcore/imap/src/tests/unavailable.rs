@@ -137,7 +137,7 @@ async fn an_idle_notice_survives_a_failed_read() {
 
 /// Without IDLE, the next command reports the changes that the previous command could not read.
 #[tokio::test]
-async fn a_failed_look_is_made_up_for() {
+async fn a_failed_read_is_made_up_for() {
     let (site, cable, mut clients) = on_cable().await;
     site.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
     cable.state.store(DOWN, Ordering::SeqCst);
