@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 pub use fate::{Fate, NextHop, SendPermit};
 pub use schedule::{QueueConfig, next_attempt};
+pub use work::STOP_MAX;
 
 /// The queue. Cheap to clone.
 #[derive(Clone)]
