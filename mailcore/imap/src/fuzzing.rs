@@ -36,8 +36,8 @@ pub fn frames(pieces: &[&[u8]]) -> Vec<Framed> {
         }
         assert!(input.len() <= BOUNDS.line, "{} octets are left in the input", input.len());
         let held = framer.buffered_octets();
-        let most = BOUNDS.command + BOUNDS.line + LITERAL_OCTETS_SMALL as usize;
-        assert!(held <= most, "{held} octets are held");
+        let limit = BOUNDS.command + BOUNDS.line + LITERAL_OCTETS_SMALL as usize;
+        assert!(held <= limit, "{held} octets are held");
     }
     seen
 }

@@ -176,9 +176,9 @@ impl ImapSession {
     /// Counts consecutive BAD replies, and ends the conversation when there are too many: the client speaks another
     /// protocol, or attacks.
     fn count_bad(&mut self, reply: &StatusResponse, out: &mut OutputBuffer<'_>) -> Step {
-        let most = if self.state.account().is_some() { BAD_COMMANDS_MAX } else { BAD_COMMANDS_MAX_BEFORE_LOGIN };
+        let limit = if self.state.account().is_some() { BAD_COMMANDS_MAX } else { BAD_COMMANDS_MAX_BEFORE_LOGIN };
         self.bad_commands = if reply.is_bad() { self.bad_commands.saturating_add(1) } else { 0 };
-        if self.bad_commands < most {
+        if self.bad_commands < limit {
             return Step::Continue;
         }
         out.put("* BYE Too many bad commands\r\n");

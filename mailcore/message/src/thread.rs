@@ -28,7 +28,7 @@ pub struct ThreadKeys {
 impl ThreadKeys {
     pub(crate) fn of_fields(fields: &[HeaderField<'_>]) -> Self {
         let value = |name: &str| fields.iter().find(|field| field.is(name)).map(|field| field.unfolded());
-        let ids = |name: &str, most: usize| value(name).map_or_else(Vec::new, |value| message_ids(&value, most));
+        let ids = |name: &str, limit: usize| value(name).map_or_else(Vec::new, |value| message_ids(&value, limit));
         let mut references = ids("References", REFERENCES_MAX);
         if references.is_empty() {
             references = ids("In-Reply-To", 1);
@@ -56,9 +56,9 @@ impl ThreadKeys {
     }
 }
 
-/// Returns the ids that stand in angle brackets outside of comments. Of more than `most`, the first and the last ones
+/// Returns the ids that stand in angle brackets outside of comments. Of more than `limit`, the first and the last ones
 /// are returned.
-fn message_ids(value: &[u8], most: usize) -> Vec<Vec<u8>> {
+fn message_ids(value: &[u8], limit: usize) -> Vec<Vec<u8>> {
     let mut tokens = TokenCursor::new(value);
     let mut ids = Vec::new();
     loop {
@@ -70,8 +70,8 @@ fn message_ids(value: &[u8], most: usize) -> Vec<Vec<u8>> {
                 tokens.next();
                 let id = message_id(&mut tokens);
                 if tokens.eat(b'>') && (1..=ID_OCTETS_MAX).contains(&id.len()) {
-                    if ids.len() >= most.max(1) {
-                        if most <= 1 {
+                    if ids.len() >= limit.max(1) {
+                        if limit <= 1 {
                             return ids;
                         }
                         ids.remove(1);

@@ -95,13 +95,13 @@ impl Queue {
     ) -> Duration {
         let now = (self.inner.clock)();
         let config = &self.inner.config;
-        let most = config.concurrency.max(1).saturating_sub(running.tasks.len());
-        if most == 0 {
+        let rows_max = config.concurrency.max(1).saturating_sub(running.tasks.len());
+        if rows_max == 0 {
             return SLEEP_MAX;
         }
         let take = TakeLimits {
             now,
-            most,
+            rows_max,
             lease: LEASE,
             per_destination: config.per_destination.max(1),
             running: running.by_destination(),

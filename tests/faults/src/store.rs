@@ -202,8 +202,8 @@ impl CallerModel {
                 Err(other) => answered(&other),
             },
             StoreStep::Enqueue(outgoing) => in_doubt(store.enqueue(outgoing.clone()).await),
-            StoreStep::Take(most) => {
-                match store.take_due(TakeLimits::any(at(now), *most, Duration::from_secs(600))).await {
+            StoreStep::Take(limit) => {
+                match store.take_due(TakeLimits::any(at(now), *limit, Duration::from_secs(600))).await {
                     Ok(taken) => {
                         let rows: Vec<_> = taken.iter().map(|taken| comparable_row(&taken.row)).collect();
                         self.claims.extend(taken);

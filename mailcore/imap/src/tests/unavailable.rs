@@ -90,8 +90,8 @@ impl MessageStore for LossyStore {
     fn renew(&self, lease: &Lease, ttl: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
         self.engine.renew(lease, ttl)
     }
-    fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
-        self.engine.accounts(after, most)
+    fn accounts(&self, after: Option<AccountId>, limit: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
+        self.engine.accounts(after, limit)
     }
     fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp) {
         self.engine.note_login(account, protocol, now);

@@ -46,13 +46,13 @@ impl ErrorBudget {
 
     /// Counts one more; `false` when the session is to be closed.
     pub(super) fn spend(&mut self, spent: CountedEvent) -> bool {
-        let (count, most) = match spent {
+        let (count, limit) = match spent {
             CountedEvent::Command => (&mut self.commands, COMMANDS_MAX),
             CountedEvent::RefusedLine => (&mut self.errors, ERRORS_MAX),
             CountedEvent::RefusedRecipient => (&mut self.recipients_refused, RECIPIENTS_REFUSED_MAX),
         };
         *count = count.saturating_add(1);
-        *count <= most
+        *count <= limit
     }
 
     /// Uncounts the last command, which was an accepted recipient.
@@ -81,11 +81,11 @@ mod tests {
 
     #[test]
     fn counts_each_kind_by_itself() {
-        for (spent, most) in
+        for (spent, limit) in
             [(CountedEvent::Command, 10_000), (CountedEvent::RefusedLine, 20), (CountedEvent::RefusedRecipient, 100)]
         {
             let mut budget = ErrorBudget::new(at(0));
-            assert_eq!((0..most + 5).filter(|_| budget.spend(spent)).count(), most, "{spent:?}");
+            assert_eq!((0..limit + 5).filter(|_| budget.spend(spent)).count(), limit, "{spent:?}");
         }
     }
 
