@@ -28,7 +28,7 @@ const STOP_GRACE: Duration = Duration::from_secs(3);
 const REPLY_GRACE: Duration = Duration::from_secs(9);
 /// How long releasing the rows of interrupted attempts may take.
 const PUT_BACK_GRACE: Duration = Duration::from_secs(2);
-/// Longest time from the signal to stop until [`Queue::run`] returns. A node that gave it less would send messages again.
+/// Longest time from the signal to stop until [`Queue::run`] returns. A node that ends earlier may send a message again.
 pub const STOP_MAX: Duration = STOP_GRACE.saturating_add(REPLY_GRACE).saturating_add(PUT_BACK_GRACE);
 
 /// Which attempts are cut off while the node stops.

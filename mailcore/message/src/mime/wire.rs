@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_first_of_repeated_fields_counts() {
-        for name in ["Type", "Transfer-Encoding", "ID", "Description", "MD5", "Disposition", "Language", "Location"] {
+        for name in super::super::CONTENT_FIELDS {
             for first in ["", " a/b"] {
                 let alone = MimePart::of(format!("Content-{name}:{first}\r\n\r\n").as_bytes());
                 let twice = MimePart::of(format!("Content-{name}:{first}\r\nContent-{name}: c/d\r\n\r\n").as_bytes());
