@@ -63,7 +63,7 @@ pub struct KeptBatch {
     pub end: Option<EndLine>,
 }
 
-/// What is found of an unfinished batch.
+/// The state in which an unfinished batch is found.
 enum OpenBatch {
     /// No other process has the file, which is locked now and open for appending.
     Free(File, JournalContent),

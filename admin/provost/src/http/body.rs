@@ -17,7 +17,7 @@ const OCTETS_PER_SECOND_MIN: u64 = 2_000;
 /// Longest time for discarding the rest of a body for which there is no memory.
 const DISCARD_LIMIT: Duration = Duration::from_secs(10);
 /// Maximum number of octets that are discarded: the largest body that a path accepts, an import file.
-const DISCARDED_OCTETS_MAX: usize = 64 * 1024 * 1024;
+const DISCARDED_OCTETS_MAX: usize = provost_api::CSV_OCTETS_MAX;
 
 /// Time limit of a transfer of `octets` octets.
 pub(super) fn time_for(octets: u64, limit: Duration) -> Duration {
