@@ -104,7 +104,7 @@ impl Throttle {
     }
 
     /// Removes an attempt whose password could not be verified; those before it still count.
-    pub(crate) async fn not_judged(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
+    pub(crate) async fn not_verified(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
         if let Err(error) = self.take_back(name, address, now, CountKept::Others).await {
             tracing::warn!(%error, "a sign-in that could not be verified still counts as an attempt");
         }
@@ -191,18 +191,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_attempt_that_nobody_could_judge_does_not_count() {
+    async fn an_attempt_that_could_not_be_verified_does_not_count() {
         let (one, _) = nodes();
         let address = Some(IpAddr::from([192, 0, 2, 1]));
         for second in 0..20 {
             assert_eq!(one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(second)).await, Ok(None));
-            one.not_judged("zoe", address, at(second)).await;
+            one.not_verified("zoe", address, at(second)).await;
         }
         for _ in 0..4 {
             assert_eq!(one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(20)).await, Ok(None));
         }
         assert_eq!(one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(20)).await, Ok(None));
-        one.not_judged("zoe", address, at(20)).await;
+        one.not_verified("zoe", address, at(20)).await;
         assert_eq!(one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(20)).await, Ok(None));
         assert!(
             one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(20)).await.unwrap().is_some(),

@@ -164,8 +164,10 @@ impl Audit {
             (before, read) = (Some(*last), read + page.len());
             for (_, record) in page {
                 match record.action.as_str() {
-                    LOOK | MESSAGES => {}
-                    OUTCOME => drop(outcomes.insert(text(&record, "of"), record)),
+                    VIEW_PERSON | VIEW_MESSAGES => {}
+                    OUTCOME => {
+                        outcomes.insert(text(&record, "of"), record);
+                    }
                     _ => history.push(with_outcome(record, &outcomes)),
                 }
             }
@@ -176,9 +178,9 @@ impl Audit {
 }
 
 /// Action of viewing a person, which changes nothing.
-pub(crate) const LOOK: &str = "person.view";
+pub(crate) const VIEW_PERSON: &str = "person.view";
 /// Action of a search for messages, which changes nothing.
-pub(crate) const MESSAGES: &str = "message.view";
+pub(crate) const VIEW_MESSAGES: &str = "message.view";
 
 fn without_sequence(records: Vec<(u64, AuditRecord)>) -> Vec<AuditRecord> {
     records.into_iter().map(|(_, record)| record).collect()
@@ -254,7 +256,7 @@ mod tests {
         let (first, second) = (note("address.add").await, note("address.remove").await);
         audit.note_outcome(&actor(), &second, "cn=a", ChangeOutcome::NotDone, "changed meanwhile").await;
         for _ in 0..2 * HISTORY_PAGE {
-            note(LOOK).await;
+            note(VIEW_PERSON).await;
         }
         let history = audit.history("cn=a", 10).await.unwrap();
         assert_eq!(history.iter().map(|record| &record.id).collect::<Vec<_>>(), [&second, &first]);

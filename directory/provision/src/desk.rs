@@ -29,7 +29,7 @@ use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
-use crate::audit::{ChangeOutcome, LOOK};
+use crate::audit::{ChangeOutcome, VIEW_PERSON};
 use crate::{Actor, Audit, HistoryEntry, Journals, Permission, Principal, SettingsSource, fold_name, tree};
 
 /// Longest key of a person, octets: the longest local part, `@` and the longest domain (RFC 5321 §4.5.3.1: 64 + 1 +
@@ -42,6 +42,9 @@ const SEARCH_WORDS_MAX: usize = 6;
 const SEARCH_WORD_CHARS_MAX: usize = 64;
 /// Maximum number of changes that one history returns, whatever the caller asks for.
 pub const HISTORY_MAX: usize = 1000;
+/// Maximum number of people that one search returns, whatever the caller asks for.
+pub const SEARCH_RESULTS_MAX: usize = 500;
+
 /// The purpose of a read, which decides the servers that may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReadPurpose {
@@ -50,9 +53,6 @@ enum ReadPurpose {
     /// For a change, which only the provider's state may decide.
     Change,
 }
-
-/// Maximum number of people that one search returns, whatever the caller asks for.
-pub const SEARCH_RESULTS_MAX: usize = 500;
 
 /// A person in a list.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -299,7 +299,7 @@ impl Desk {
         let found = self.target(principal, Permission::ViewPerson, &key.into()).await?;
         let addresses = self.addresses_of(found.dn(), ReadPurpose::Show).await?;
         let mut detail = detail::detail(&found.entry, &addresses, &self.settings.get().time_zone)?;
-        let audit_id = self.audit.record(principal.actor(), LOOK, &detail.dn, serde_json::json!({})).await;
+        let audit_id = self.audit.record(principal.actor(), VIEW_PERSON, &detail.dn, serde_json::json!({})).await;
         detail.audit_id =
             audit_id.map_err(|error| DeskError::Unavailable(format!("the access cannot be audited: {error}")))?;
         Ok(detail)
