@@ -82,12 +82,12 @@ impl EncodedEntry {
     pub(crate) fn from_octets(octets: Vec<u8>) -> Option<Self> {
         let record = Self(octets.into_boxed_slice());
         record.head()?;
-        let mut walk = Octets(record.0.get(HEAD_OCTETS..)?);
-        std::str::from_utf8(walk.octets()?).ok()?;
-        while !walk.0.is_empty() {
-            u16::try_from(walk.number()?).ok()?;
-            for _ in 0..walk.number()? {
-                walk.octets()?;
+        let mut rest = Octets(record.0.get(HEAD_OCTETS..)?);
+        std::str::from_utf8(rest.octets()?).ok()?;
+        while !rest.0.is_empty() {
+            u16::try_from(rest.number()?).ok()?;
+            for _ in 0..rest.number()? {
+                rest.octets()?;
             }
         }
         Some(record)

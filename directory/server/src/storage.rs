@@ -65,7 +65,7 @@ impl Storage {
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         match migration::format_of(&connection)? {
             None => make(&mut connection, suffix)?,
-            Some(found) => migration::bring_forward(&mut connection, &file, found)?,
+            Some(found) => migration::upgrade(&mut connection, &file, found)?,
         }
         settle(&connection, folder)?;
         let mut storage = Self { connection, saved: [0; 3] };

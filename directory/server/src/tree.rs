@@ -198,7 +198,7 @@ impl Tree {
     }
 
     /// Returns the number of places, free ones included.
-    pub(crate) fn places(&self) -> EntryNumber {
+    pub(crate) fn place_count(&self) -> EntryNumber {
         self.slots.len() as EntryNumber
     }
 
@@ -323,7 +323,7 @@ impl Tree {
             let above = self.subject(place).map(|subject| self.above(subject.parent)).unwrap_or_default();
             above.iter().position(|at| *at == ancestor).map(|at| (at + 1, place))
         };
-        let mut found: Vec<(usize, EntryNumber)> = (0..self.places()).filter_map(levels).collect();
+        let mut found: Vec<(usize, EntryNumber)> = (0..self.place_count()).filter_map(levels).collect();
         found.sort_unstable();
         found
     }
@@ -340,7 +340,7 @@ impl Tree {
     }
 
     /// Returns the position of a record below `parent`, in the present tree.
-    pub(crate) fn standing(&self, parent: EntryNumber, record: &EncodedEntry) -> TreePosition {
+    pub(crate) fn position(&self, parent: EntryNumber, record: &EncodedEntry) -> TreePosition {
         TreePosition { dn: self.dn_of(parent, record), above: self.above(parent) }
     }
 

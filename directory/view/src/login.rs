@@ -572,7 +572,7 @@ mod tests {
         let view = View::fixed(vec![with_password("old")]);
         assert_eq!(login(&view, "zoe", "old", at(0)).await, "accepted");
         let mut next = (*view.snapshot()).clone();
-        let record = PersonRecord { person: Arc::new(with_password("new")), projected: Box::default() };
+        let record = PersonRecord { person: Arc::new(with_password("new")), local_addresses: Box::default() };
         next.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         view.publish_for_test(next);
         assert_eq!(login(&view, "zoe", "old", at(1)).await, "refused");
@@ -596,7 +596,7 @@ mod tests {
         let turns = all_turns(&view.inner.verifier).await;
         let waiting = [login(&view, "zoe", "old", at(0)), login(&view, "zoe", "new", at(0))];
         let mut next = (*view.snapshot()).clone();
-        let record = PersonRecord { person: Arc::new(with_password("new")), projected: Box::default() };
+        let record = PersonRecord { person: Arc::new(with_password("new")), local_addresses: Box::default() };
         next.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         let replace = async {
             while view.inner.verifier.turns.waiting() < 2 {
@@ -637,7 +637,7 @@ mod tests {
         }
         view.inner.shared.health.set_current(true);
         let mut next = (*view.snapshot()).clone();
-        let record = PersonRecord { person: Arc::new(with_password("right")), projected: Box::default() };
+        let record = PersonRecord { person: Arc::new(with_password("right")), local_addresses: Box::default() };
         next.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         view.publish_for_test(next);
         assert_eq!(login(&view, "zoe", "right", at(0)).await, "accepted");

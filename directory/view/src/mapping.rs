@@ -20,7 +20,7 @@ const PASSWORD_OCTETS_MAX: usize = 1024;
 /// Maximum number of `provostRole` values read.
 const ROLES_MAX: usize = 16;
 /// Maximum number of `mailLocalAddress` values read.
-const PROJECTED_MAX: usize = 256;
+const LOCAL_ADDRESSES_MAX: usize = 256;
 /// Longest name, vacation subject or role, characters; the rest is cut off.
 const SHORT_CHARS_MAX: usize = 512;
 /// Longest vacation text, characters; the rest is cut off.
@@ -70,8 +70,8 @@ fn person(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> {
     let uid = entry.first(attr::UID).ok_or("a person without uid")?;
     let primary = entry.texts(attr::MAIL).find_map(|text| Address::parse(text).ok()).ok_or("a person without mail")?;
     let name = entry.first(attr::DISPLAY_NAME).or_else(|| entry.first(attr::CN)).unwrap_or(uid);
-    let projected = entry.texts(attr::MAIL_LOCAL_ADDRESS).filter_map(|text| Address::parse(text).ok());
-    let projected = projected.filter(|address| *address != primary).take(PROJECTED_MAX).collect();
+    let local_addresses = entry.texts(attr::MAIL_LOCAL_ADDRESS).filter_map(|text| Address::parse(text).ok());
+    let local_addresses = local_addresses.filter(|address| *address != primary).take(LOCAL_ADDRESSES_MAX).collect();
     let passwords = entry.texts(attr::USER_PASSWORD).filter(|value| value.len() <= PASSWORD_OCTETS_MAX);
     let person = Person {
         entry_uuid,
@@ -87,7 +87,7 @@ fn person(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> {
         vacation: vacation(entry).map(Box::new),
         roles: entry.texts(attr::PROVOST_ROLE).take(ROLES_MAX).map(short).collect(),
     };
-    Ok(ViewRecord::Person(Arc::new(PersonRecord { person: Arc::new(person), projected })))
+    Ok(ViewRecord::Person(Arc::new(PersonRecord { person: Arc::new(person), local_addresses })))
 }
 
 /// Maps provostState. Absent means active. An unknown value means suspended, the safe choice: mail is accepted and

@@ -119,7 +119,7 @@ fn open_fixture(folder: &Path, name: &str) -> (Storage, Tree) {
 
 /// Returns the names of the entries with this description.
 fn described(tree: &Tree, description: &str) -> String {
-    let places = (0..tree.places()).filter(|place| tree.values(*place, "description") == [description.as_bytes()]);
+    let places = (0..tree.place_count()).filter(|place| tree.values(*place, "description") == [description.as_bytes()]);
     places.map(|place| tree.dn(place)).collect::<Vec<_>>().join(" ")
 }
 
@@ -156,11 +156,11 @@ fn a_file_of_format_1_keeps_every_entry() {
     for (name, value) in [("jpegPhoto", "photo"), ("userSMIMECertificate", "smime"), ("title", "last"), ("sn", "x")] {
         assert_eq!(tree.values(cert, name), [value.as_bytes()], "{name}");
     }
-    let texts: Vec<_> = (0..tree.places()).map(|place| tree.dn(place)).collect();
+    let texts: Vec<_> = (0..tree.place_count()).map(|place| tree.dn(place)).collect();
     drop((storage, tree));
     // A second opening changes nothing.
     let catalogue = Arc::new(Catalogue::load().unwrap());
     let (_storage, tree) = Storage::open(folder.path(), catalogue, &Dn::parse(SUFFIX).unwrap()).unwrap();
-    assert_eq!((0..tree.places()).map(|place| tree.dn(place)).collect::<Vec<_>>(), texts);
+    assert_eq!((0..tree.place_count()).map(|place| tree.dn(place)).collect::<Vec<_>>(), texts);
     assert!(folder.path().join("directory.sqlite.backup-v1").exists());
 }
