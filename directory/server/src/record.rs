@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::catalogue::ClassId;
 use crate::csn::Csn;
 
 /// The number of an attribute description (type and options) in the table of names.
@@ -29,8 +30,9 @@ pub(crate) struct EntryHead {
     pub(crate) modifier: u32,
     /// The list of object classes, as a number in its table.
     pub(crate) classes: u16,
-    /// The structural class, by its index in the catalogue: the order of the schema's classes must not change.
-    pub(crate) structural: u16,
+    /// The structural class, by its index in the catalogue. Loading sets it anew, because a later schema may have
+    /// another order.
+    pub(crate) structural: ClassId,
 }
 
 impl EntryHead {
@@ -114,6 +116,13 @@ impl EncodedEntry {
             classes: u16::from_le_bytes(take(&mut at)?),
             structural: u16::from_le_bytes(take(&mut at)?),
         })
+    }
+
+    /// Sets the structural class.
+    pub(crate) fn set_structural(&mut self, class: ClassId) {
+        if let Some(octets) = self.0.get_mut(HEAD_OCTETS - 2..HEAD_OCTETS) {
+            octets.copy_from_slice(&class.to_le_bytes());
+        }
     }
 
     /// Returns the RDN as displayed.

@@ -117,6 +117,26 @@ fn open_fixture(folder: &Path, name: &str) -> (Storage, Tree) {
     Storage::open(folder, catalogue, &Dn::parse(SUFFIX).unwrap()).unwrap()
 }
 
+// A record has its structural class by index, and the order of the classes is that of the schema that wrote it.
+#[test]
+fn structural_classes_follow_the_order_of_the_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let structural = |tree: &Tree| -> Vec<Vec<u8>> {
+        let entries = (0..tree.place_count()).filter_map(|place| tree.subject(place));
+        entries.flat_map(|subject| tree.synthesise(subject, tree.synthetic.structural)).collect()
+    };
+    let (storage, tree) = open_fixture(folder.path(), "directory-v1.sqlite");
+    let before = structural(&tree);
+    drop((storage, tree));
+    change(
+        &folder.path().join("directory.sqlite"),
+        "UPDATE entry SET record = CAST(substr(record, 1, 48) || x'0000' || substr(record, 51) AS BLOB)",
+    );
+    let catalogue = Arc::new(Catalogue::load().unwrap());
+    let (_, tree) = Storage::open(folder.path(), catalogue, &Dn::parse(SUFFIX).unwrap()).unwrap();
+    assert_eq!(structural(&tree), before);
+}
+
 /// Returns the names of the entries with this description.
 fn described(tree: &Tree, description: &str) -> String {
     let places = (0..tree.place_count()).filter(|place| tree.values(*place, "description") == [description.as_bytes()]);
