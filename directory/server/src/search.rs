@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use provost_entry::{Dn, Entry};
+use provost_entry::{Dn, Entry, Filter};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Identity;
@@ -92,8 +92,9 @@ type SearchEnd = (LdapResult, Option<PagingState>);
 impl RunningSearch<'_> {
     /// Runs the search to its SearchResultDone. An abandoned search stops without one.
     pub(crate) async fn run(&self, controls: &Controls) {
-        let (end, response_controls) = match self.generated_entry() {
-            Some(entry) => {
+        let (end, response_controls) = match self.generated_entry(controls.write.assertion.as_ref()) {
+            Some(Err(refusal)) => (refusal, Vec::new()),
+            Some(Ok(entry)) => {
                 // The subschema is large, so it waits for a slow reader like any other entry.
                 if self.output.send(entry).await.is_err() {
                     return;
@@ -110,7 +111,7 @@ impl RunningSearch<'_> {
     }
 
     /// Returns the result for the root DSE and the subschema, which are not in the tree; `None` for any other base.
-    fn generated_entry(&self) -> Option<Vec<u8>> {
+    fn generated_entry(&self, assertion: Option<&Filter>) -> Option<OperationResult<Vec<u8>>> {
         let base = Dn::parse(&self.request.base).ok()?;
         let entry: &Entry = match self.request.scope {
             Scope::Base | Scope::Subtree if base == self.shared.subschema.dn => &self.shared.subschema,
@@ -118,12 +119,16 @@ impl RunningSearch<'_> {
             _ => return None,
         };
         let catalogue = &self.shared.catalogue;
+        let meets = |filter| matching::matches(catalogue, &GeneratedEntry { catalogue, entry }, filter) == Some(true);
+        if assertion.is_some_and(|assertion| !meets(assertion)) {
+            return Some(Err(LdapResult::new(ResultCode::AssertionFailed, "")));
+        }
         let mut w = BerWriter::default();
-        if matching::matches(catalogue, &GeneratedEntry { catalogue, entry }, &self.request.filter) == Some(true) {
+        if meets(&self.request.filter) {
             let selection = AttributeSelection::parse(catalogue, &self.request.attributes, self.request.types_only);
             reply::message(&mut w, self.id, &[], |w| result_entry::write_generated(w, catalogue, entry, &selection));
         }
-        Some(w.into_octets())
+        Some(Ok(w.into_octets()))
     }
 
     async fn entries(&self, controls: &Controls) -> Option<SearchEnd> {

@@ -1,6 +1,5 @@
 //! One connection: reads frames, starts operations, writes responses.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -116,6 +115,12 @@ enum ChannelSecurity {
     Tls,
 }
 
+/// A search that was started and has not ended.
+struct OngoingSearch {
+    id: i32,
+    cancelled: CancellationToken,
+}
+
 struct Session {
     shared: Arc<ServerContext>,
     peer: IpAddr,
@@ -123,7 +128,7 @@ struct Session {
     place: Option<Arc<dyn ClientPlace>>,
     identity: Arc<Identity>,
     outstanding: Arc<Semaphore>,
-    searches: Arc<Mutex<HashMap<i32, CancellationToken>>>,
+    searches: Arc<Mutex<Vec<Arc<OngoingSearch>>>>,
     /// The searches that an identity without privileges may have under way; until one ends, no further request is read.
     search_slots: Arc<Semaphore>,
     /// One permit: one of these searches runs at a time, and the others wait without a result in memory.
@@ -322,21 +327,19 @@ impl Session {
         }
     }
 
-    fn searches(&self) -> std::sync::MutexGuard<'_, HashMap<i32, CancellationToken>> {
+    fn searches(&self) -> std::sync::MutexGuard<'_, Vec<Arc<OngoingSearch>>> {
         self.searches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// RFC 4511 §4.11: a search stops; a write that has begun is completed.
     fn abandon(&self, id: i32) -> AfterRequest {
-        if let Some(search) = self.searches().get(&id) {
-            search.cancel();
-        }
+        self.searches().iter().filter(|search| search.id == id).for_each(|search| search.cancelled.cancel());
         AfterRequest::Continue
     }
 
     async fn bind(&mut self, id: i32, version: i64, dn: &str, authentication: Authentication, output: &ResponseSender) {
         // RFC 4511 §4.2.1: running operations are abandoned, and the connection is anonymous until the bind succeeds.
-        self.searches().values().for_each(CancellationToken::cancel);
+        self.searches().iter().for_each(|search| search.cancelled.cancel());
         self.identity = Arc::new(Identity::anonymous());
         let outcome = self.authenticate(version, dn, authentication).await;
         metrics::counter!("provost_ldap_binds_total", "outcome" => if outcome.is_ok() { "accepted" } else { "refused" })
@@ -382,10 +385,10 @@ impl Session {
         permits: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
         output: &ResponseSender,
     ) -> AfterRequest {
-        let cancelled = self.ended.child_token();
+        let ongoing = Arc::new(OngoingSearch { id, cancelled: self.ended.child_token() });
         {
             let mut searches = self.searches();
-            if searches.len() >= SEARCHES_MAX || searches.contains_key(&id) {
+            if searches.len() >= SEARCHES_MAX {
                 drop(searches);
                 return Self::respond(
                     output,
@@ -394,18 +397,18 @@ impl Session {
                     &LdapResult::new(ResultCode::Busy, "too many searches"),
                 );
             }
-            searches.insert(id, cancelled.clone());
+            // A client may use the id again as soon as it has the result, which is before the search is removed here.
+            searches.push(ongoing.clone());
         }
         let (shared, identity, output) = (self.shared.clone(), self.identity.clone(), output.clone());
         let (searches, pages, turn) = (self.searches.clone(), self.pages.clone(), self.search_turn.clone());
         tokio::spawn(async move {
             let (shared, identity, request, output) = (&*shared, &*identity, &request, &output);
+            let cancelled = &ongoing.cancelled;
             match &controls.sync {
-                Some(sync) => {
-                    SyncSearch { shared, identity, id, request, output, cancelled: &cancelled }.run(sync).await
-                }
+                Some(sync) => SyncSearch { shared, identity, id, request, output, cancelled }.run(sync).await,
                 None => {
-                    let (cancelled, pages) = (&cancelled, &*pages);
+                    let pages = &*pages;
                     let _turn = match identity.is_privileged() {
                         true => None,
                         false => turn.acquire().await.ok(),
@@ -413,7 +416,7 @@ impl Session {
                     RunningSearch { shared, identity, id, request, output, cancelled, pages }.run(&controls).await;
                 }
             }
-            searches.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            searches.lock().unwrap_or_else(PoisonError::into_inner).retain(|one| !Arc::ptr_eq(one, &ongoing));
             drop(permits);
         });
         AfterRequest::Continue

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::catalogue::{Catalogue, TypeId};
 use crate::csn::{ContextCsn, Csn};
-use crate::names::{AttributeMeaning, NameTables};
+use crate::names::NameTables;
 use crate::record::{EncodedEntry, EntryDraft};
 
 /// The number of an entry's place in memory, and of its row on disk.
@@ -475,20 +475,16 @@ impl Tree {
         }
     }
 
-    /// Returns the values of an attribute, those of its subtypes and under options included, for the server's own use.
+    /// Returns the values of an attribute for the server's own use. Values under options are not among them: a new
+    /// password replaces only those without, so an old one under an option would remain valid.
     pub(crate) fn values(&self, place: EntryNumber, name: &str) -> Vec<Vec<u8>> {
         let (Some(subject), Some(type_id)) = (self.subject(place), self.catalogue.type_id(name)) else {
             return Vec::new();
         };
-        let wanted = AttributeMeaning { type_id, options: Vec::new(), binary: false };
-        let mut found = Vec::new();
-        for (name, values) in subject.record.attributes() {
-            let description = self.names.description(name);
-            if description.is_some_and(|d| wanted.covers(&self.catalogue, d.type_id, &d.text)) {
-                found.extend(values.map(<[u8]>::to_vec));
-            }
-        }
-        found
+        let text = &self.catalogue.type_of(type_id).name;
+        let is_wanted = |name| self.names.description(name).is_some_and(|description| description.text == *text);
+        let found = subject.record.attributes().find(|(name, _)| is_wanted(*name));
+        found.map(|(_, values)| values.map(<[u8]>::to_vec).collect()).unwrap_or_default()
     }
 
     /// Whether the entry has this class or a subclass of it.
