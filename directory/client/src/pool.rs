@@ -177,11 +177,11 @@ impl PooledServer {
         }
     }
 
-    /// Drops the connections for operations and paging: the next operation connects anew, perhaps to another machine
-    /// under the same name. Those for binds of users stay.
+    /// Drops all connections: the next operation connects anew, perhaps to another machine under the same name.
     pub(crate) fn forget_connections(&self) {
         lock(&self.shared).drain(..).for_each(|connection| connection.retire());
         lock(&self.paging).clear();
+        lock(&self.binding).clear();
     }
 
     /// Opens a connection with our identity. Fails for a replica that is not ready.
