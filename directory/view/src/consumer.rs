@@ -75,7 +75,7 @@ impl Consumer {
                     self.wait_parked(guard).await;
                     continue;
                 }
-                // Waits too: a server may answer every request so.
+                // Waits as well: a server may give this result every time.
                 SessionEnd::StartOver => {}
                 SessionEnd::Lost(error) => {
                     tracing::warn!(%error, "the View does not follow the directory now");
