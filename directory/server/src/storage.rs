@@ -152,7 +152,8 @@ impl Storage {
             let damaged = || StorageError::Content(format!("the entry in row {place} is damaged"));
             let mut record = EncodedEntry::from_octets(octets).ok_or_else(damaged)?;
             let classes = record.head().and_then(|head| tree.names.classes(head.classes)).ok_or_else(damaged)?;
-            let structural = constraint::structural_class(&tree.catalogue, &classes.listed).map_err(|_| damaged())?;
+            let structural = constraint::structural_class(&tree.catalogue, &classes.listed)
+                .map_err(|refusal| StorageError::Content(format!("the entry in row {place}: {}", refusal.message)))?;
             record.set_structural(structural);
             tree.reserve(if parent == NO_PLACE { place } else { place.max(parent) });
             tree.insert(place, parent, record);
