@@ -46,12 +46,12 @@ impl AuditLog for StateAudit {
         &self,
         subject: Option<&str>,
         before: Option<u64>,
-        most: usize,
+        limit: usize,
     ) -> LogFuture<'_, Vec<(u64, AuditRecord)>> {
         let subject = subject.map(|subject| cut(subject).to_owned());
         Box::pin(async move {
             let entries =
-                self.state.entries(&AUDIT, subject.as_deref(), before, most).await.map_err(io::Error::other)?;
+                self.state.entries(&AUDIT, subject.as_deref(), before, limit).await.map_err(io::Error::other)?;
             entries.iter().map(|entry| Ok((entry.sequence, serde_json::from_slice(&entry.value)?))).collect()
         })
     }

@@ -38,6 +38,7 @@ use crate::reload::{Reload, ReloadableParts};
 const CURRENT_LIMIT: Duration = Duration::from_secs(3);
 /// Longest time for running commands to end when the node stops.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
+const _: () = assert!(provost_queue::STOP_MAX.as_millis() < DRAIN_LIMIT.as_millis());
 /// Room for Received, Return-Path and Delivered-To of one message, in octets.
 const TRACE_OCTETS_MAX: u64 = 64 * 1024;
 /// Maximum number of recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.

@@ -76,9 +76,9 @@ impl Throttle {
         let counted = [(of_address(address), of_address_max), (of_name(name, address), ATTEMPTS_OF_NAME_MAX)];
         for _ in 0..TRIES {
             let mut changes = Vec::with_capacity(counted.len());
-            for (key, most) in &counted {
+            for (key, limit) in &counted {
                 let (mut count, expect) = self.count(key, now).await?;
-                if count.attempts >= *most {
+                if count.attempts >= *limit {
                     let rest = WINDOW - now.duration_since(count.since);
                     return Ok(Some((rest.as_secs() + i64::from(rest.subsec_nanos() > 0)).max(1)));
                 }

@@ -257,7 +257,7 @@ impl Desk {
     }
 
     /// People whose name, login, address, number or source id matches each word of `text`, case ignored, sorted by
-    /// name. When more than `most` or [`SEARCH_RESULTS_MAX`] people match, the directory decides which of them are
+    /// name. When more than `limit` or [`SEARCH_RESULTS_MAX`] people match, the directory decides which of them are
     /// returned.
     ///
     /// Logins and addresses are folded names, so a word without accents finds the accented name. A search without words
@@ -266,7 +266,7 @@ impl Desk {
         &self,
         principal: &Principal,
         text: &str,
-        most: usize,
+        limit: usize,
     ) -> Result<Vec<PersonSummary>, DeskError> {
         self.permit(principal, Permission::SearchPeople).await?;
         let words: Vec<String> = text
@@ -275,7 +275,7 @@ impl Desk {
             // Compose letters and marks, as in stored names: a keyboard or a copied text may send them separately.
             .map(|word| word.nfc().take(SEARCH_WORD_CHARS_MAX).collect())
             .collect();
-        if words.is_empty() || most == 0 {
+        if words.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
         let mut all = vec![Filter::equal(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT)];
@@ -286,7 +286,7 @@ impl Desk {
             scope: Scope::One,
             filter: Filter::And(all),
             attributes: detail::SUMMARY_ATTRIBUTES.iter().map(|name| (*name).to_owned()).collect(),
-            limit: Some(most.min(SEARCH_RESULTS_MAX)),
+            limit: Some(limit.min(SEARCH_RESULTS_MAX)),
         };
         let mut people: Vec<PersonSummary> = self.directory.search(search).await?.iter().map(detail::summary).collect();
         people.sort_by_cached_key(|person| (sort_key(&person.display_name), person.uid.clone()));
@@ -305,17 +305,17 @@ impl Desk {
         Ok(detail)
     }
 
-    /// The last `most` changes of a person, newest first, each with its outcome unless it succeeded completely; views
+    /// The last `limit` changes of a person, newest first, each with its outcome unless it succeeded completely; views
     /// are left out.
     pub async fn history(
         &self,
         principal: &Principal,
         person: &PersonDetail,
-        most: usize,
+        limit: usize,
     ) -> Result<Vec<HistoryEntry>, DeskError> {
         let roles = person.roles.iter().map(String::as_str);
         self.permit_on(principal, Permission::ViewPerson, &person.dn, Some(person.entry_uuid), roles).await?;
-        let records = self.audit.history(&person.dn, most.min(HISTORY_MAX)).await;
+        let records = self.audit.history(&person.dn, limit.min(HISTORY_MAX)).await;
         let records = records.map_err(|error| DeskError::Unavailable(format!("the audit cannot be read: {error}")))?;
         Ok(records.into_iter().map(HistoryEntry::from).collect())
     }

@@ -43,17 +43,17 @@ impl Desk {
         }
     }
 
-    /// The last `most` audit records, of one subject (a DN, a digest, a token) or of all, newest first.
+    /// The last `limit` audit records, of one subject (a DN, a digest, a token) or of all, newest first.
     pub async fn audit_records(
         &self,
         principal: &Principal,
         subject: Option<&str>,
-        most: usize,
+        limit: usize,
     ) -> Result<Vec<AuditRecord>, DeskError> {
         self.permit(principal, Permission::ViewAudit).await?;
         let records = match subject {
-            Some(subject) => self.audit.about(subject, most).await,
-            None => self.audit.newest(most).await,
+            Some(subject) => self.audit.about(subject, limit).await,
+            None => self.audit.newest(limit).await,
         };
         records.map_err(|error| DeskError::Unavailable(format!("the audit cannot be read: {error}")))
     }

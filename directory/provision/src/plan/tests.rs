@@ -44,10 +44,10 @@ impl Model {
         plan_of(source(rows), &self.actual()).unwrap()
     }
 
-    /// Applies the first `most` writes.
-    fn apply(&mut self, plan: &Plan, most: usize) {
+    /// Applies the first `limit` writes.
+    fn apply(&mut self, plan: &Plan, limit: usize) {
         let context = WriteContext { id: "batch".into(), since: plan.since.clone() };
-        for write in plan.changes.iter().flat_map(|change| &change.writes).take(most) {
+        for write in plan.changes.iter().flat_map(|change| &change.writes).take(limit) {
             let hash = write.password.map(|_| "{SSHA}hash");
             match write.operation(&context, hash) {
                 LdapWrite::Add(entry) => assert!(self.entries.insert(entry.dn.clone(), entry).is_none(), "{write}"),
