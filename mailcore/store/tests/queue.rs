@@ -366,6 +366,15 @@ async fn arrivals_tick(one: OneAccount) {
     arrivals.mark_unchanged();
     one.apply(vec![append("INBOX", "hello")]).await.unwrap();
     assert!(!arrivals.has_changed().unwrap());
+    let first = one.take(100, 1).await.remove(0);
+    let second = one.take(100 + LEASE, 1).await.remove(0);
+    let caused = || vec![outgoing(3, &["c@z.example"], 200)];
+    assert_eq!(one.store.settle(first.claim, done(200), caused()).await, Err(LeaseError::Fenced));
+    let remaining = first.row.recipients.clone();
+    assert_eq!(one.store.advance(first.claim, remaining, at(300), caused()).await, Err(LeaseError::Fenced));
+    assert!(!arrivals.has_changed().unwrap(), "a fenced worker queues nothing");
+    one.store.settle(second.claim, done(200), caused()).await.unwrap();
+    assert!(arrivals.has_changed().unwrap());
 }
 
 /// A start releases the leases of the process before: the store is locked, so no worker of that process is left. A row

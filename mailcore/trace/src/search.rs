@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::TraceRecord;
 use crate::event::{message_id, trace_id};
-use crate::segment::TraceFile;
+use crate::trace_file::TraceFile;
 
 /// Octets read at once.
 const BLOCK_OCTETS: usize = 1024 * 1024;
@@ -76,7 +76,7 @@ pub struct TraceResult {
 pub struct MessageTrace {
     /// The message's number, 32 hexadecimal digits.
     pub id: String,
-    /// Oldest first.
+    /// Oldest first; none from before the first searched day (UTC).
     pub events: Vec<TraceRecord>,
     /// Whether some events are left out, because the message has too many.
     pub left_out: bool,
@@ -98,11 +98,10 @@ pub fn search(folder: &Path, query: &TraceQuery) -> io::Result<TraceResult> {
     let day = |at: Timestamp| at.to_zoned_datetime(TimeZone::UTC).date();
     // An event from right before midnight can be in the file of the next day.
     let last = day(query.until).tomorrow().unwrap_or(Date::MAX);
-    let segments: Vec<TraceFile> =
-        TraceFile::all(folder)?.into_iter().filter(|one| one.day >= day(query.since)).collect();
-    let searched = segments.iter().filter(|segment| segment.day <= last);
-    for segment in searched.rev() {
-        each_block(&segment.path(folder), |block| {
+    let files: Vec<TraceFile> = TraceFile::all(folder)?.into_iter().filter(|one| one.day >= day(query.since)).collect();
+    let searched = files.iter().filter(|file| file.day <= last);
+    for file in searched.rev() {
+        each_block(&file.path(folder), |block| {
             found.lost += matcher.lost(block);
             matcher.find(block, |record| {
                 let last = hits.entry(record.id).or_insert(record.at);
@@ -118,14 +117,14 @@ pub fn search(folder: &Path, query: &TraceQuery) -> io::Result<TraceResult> {
     newest.sort_unstable_by(|one, other| other.cmp(one));
     found.more |= newest.len() > query.limit;
     newest.truncate(query.limit);
-    found.messages = journeys(folder, &segments, &matcher, newest)?;
+    found.messages = journeys(folder, &files, &matcher, newest)?;
     Ok(found)
 }
 
 /// Returns the events of the messages since the first searched day, also those outside the searched time.
 fn journeys(
     folder: &Path,
-    segments: &[TraceFile],
+    files: &[TraceFile],
     matcher: &TraceMatcher,
     newest: Vec<(Timestamp, String)>,
 ) -> io::Result<Vec<MessageTrace>> {
@@ -136,8 +135,8 @@ fn journeys(
     if journeys.is_empty() {
         return Ok(journeys);
     }
-    for segment in segments {
-        each_block(&segment.path(folder), |block| {
+    for file in files {
+        each_block(&file.path(folder), |block| {
             for line in block.split_inclusive(|octet| *octet == b'\n') {
                 let place = line.get(ID_AT).and_then(|id| places.get(id)).copied();
                 let Some(journey) = place.and_then(|place| journeys.get_mut(place)) else { continue };

@@ -38,7 +38,7 @@ impl Desk {
             Err(error) => return Err(self.not_claimed(audited_change, error).await),
         };
         audited_change.is_begun = !matches!(claim, AddressClaim::Held);
-        if projected(&person.entry, &address).is_some() {
+        if local_address_value(&person.entry, &address).is_some() {
             return self.conclude(audited_change, Ok(())).await;
         }
         let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
@@ -56,7 +56,7 @@ impl Desk {
     async fn give_back(&self, address: &Address, owner: &Dn, claim: &AddressClaim) -> bool {
         let undone = async {
             let person = tree::read_provider(&self.directory, owner, &[attr::MAIL_LOCAL_ADDRESS]).await?;
-            if person.is_some_and(|person| projected(&person, address).is_some()) {
+            if person.is_some_and(|person| local_address_value(&person, address).is_some()) {
                 return Ok(());
             }
             self.unclaim(address, owner, claim).await
@@ -82,15 +82,15 @@ impl Desk {
             return Err(DeskError::Invalid { field: "address", rule: "the primary address stays".to_owned() });
         }
         let registration = self.registered(&address).await?.filter(|held| held.is_held_by(person.dn()));
-        let projected = projected(&person.entry, &address);
-        if projected.is_none() && registration.is_none() {
+        let spelling = local_address_value(&person.entry, &address);
+        if spelling.is_none() && registration.is_none() {
             return Err(DeskError::NotFound(address.to_string()));
         }
         let detail = json!({ "address": address });
         let mut audited_change = self.announce(principal.actor(), "address.remove", person.dn(), detail).await?;
         // Remove mailLocalAddress first: until the address entry has changed as well, no other person can claim the
         // address.
-        if let Some(spelling) = projected {
+        if let Some(spelling) = spelling {
             let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
             let change = Modification::delete(name, vec![spelling]);
             let written = self.directory.modify(person.dn(), vec![change], tree::unchanged_since(person.csn())).await;
@@ -176,7 +176,7 @@ fn parse(address: &str) -> Result<Address, DeskError> {
 
 /// The person's mailLocalAddress that equals `address`, in the spelling that the entry holds; `None` when there is
 /// none.
-fn projected(person: &Entry, address: &Address) -> Option<Vec<u8>> {
+fn local_address_value(person: &Entry, address: &Address) -> Option<Vec<u8>> {
     let mut values = person.values(attr::MAIL_LOCAL_ADDRESS).iter();
     values.find(|value| value.eq_ignore_ascii_case(address.as_str().as_bytes())).cloned()
 }

@@ -155,6 +155,15 @@ impl MemoryRow {
     }
 }
 
+impl MemoryStore {
+    /// Publishes the arrival of the messages that an attempt caused, if there are any.
+    fn publish_caused(&self, changed: &Result<(), LeaseError>, caused: &[NewMessage]) {
+        if changed.is_ok() && !caused.is_empty() {
+            self.notices.publish_arrival();
+        }
+    }
+}
+
 impl QueueStore for MemoryStore {
     fn enqueue(&self, outgoing: NewMessage) -> BoxFuture<'_, Result<(), StoreError>> {
         self.state().queue.enqueue(&outgoing);
@@ -189,7 +198,7 @@ impl QueueStore for MemoryStore {
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
         let advanced = self.state().queue.advance(claim, remaining, held_until, &caused);
-        self.notices.publish_arrival();
+        self.publish_caused(&advanced, &caused);
         ready(advanced)
     }
 
@@ -200,7 +209,7 @@ impl QueueStore for MemoryStore {
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
         let settled = self.state().queue.settle(claim, outcome, &caused);
-        self.notices.publish_arrival();
+        self.publish_caused(&settled, &caused);
         ready(settled)
     }
 
