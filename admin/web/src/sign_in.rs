@@ -74,7 +74,7 @@ pub(crate) async fn sign_in(
     let now = Timestamp::now();
     let name = form.name.trim();
     let show_again = |status, key: &str, values: &[(&str, &str)]| {
-        let error = Some(visitor.language.say(key, values));
+        let error = Some(visitor.language.text(key, values));
         page(&visitor, status, "sign_in", &SignInPage { next: way_back(&form.next), name, error })
     };
     if name.len() > NAME_OCTETS_MAX {

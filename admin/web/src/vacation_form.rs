@@ -29,7 +29,7 @@ impl VacationForm {
     /// The vacation rule that the form states, or every mistake that shows without asking the desk, in `language`.
     pub(crate) fn read(&self, language: Language) -> Result<VacationChange, Vec<FieldProblem>> {
         let mut mistakes = Vec::new();
-        let mut wrong = |field: &'static str, key: &str| mistakes.push((field, language.say(key, &[])));
+        let mut wrong = |field: &'static str, key: &str| mistakes.push((field, language.text(key, &[])));
         let start = date(&self.start).unwrap_or_else(|()| {
             wrong("start", "error.date");
             None

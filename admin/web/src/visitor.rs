@@ -7,6 +7,7 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use provost_store::StateError;
 
 use crate::language::Language;
@@ -19,14 +20,16 @@ use crate::web::Web;
 pub(crate) const SESSION_COOKIE: &str = "provost_session";
 /// Maximum number of cookies that are read in one request; further ones are ignored.
 const COOKIES_MAX: usize = 64;
-/// Longest path to return to after a sign-in, in octets: that of a page, with the longest search text.
-const WAY_BACK_OCTETS_MAX: usize = 2000;
+/// Longest path to return to after a sign-in, in octets: the longest search text has 2,400 when percent-encoded.
+const WAY_BACK_OCTETS_MAX: usize = 3000;
 
 /// The sender of a request.
 #[derive(Clone)]
 pub(crate) struct Visitor {
     /// The language of the query, else of the cookie, else the best one of `Accept-Language`, else French.
     pub(crate) language: Language,
+    /// The time zone of the site, in which pages show days.
+    pub(crate) time_zone: TimeZone,
     /// The peer's address, when the listener reports it.
     pub(crate) address: Option<IpAddr>,
     /// Path and query of the page, for the language switch and for the return after a sign-in. `/` when the request is
@@ -62,6 +65,7 @@ impl FromRequestParts<Web> for Visitor {
         };
         Ok(Self {
             language: language(parts),
+            time_zone: web.services.view.snapshot().settings().time_zone.clone(),
             address: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()),
             here,
             user,

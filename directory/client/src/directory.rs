@@ -19,14 +19,14 @@ use crate::{
     DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerCondition, ServerRole, WriteConditions, WriteReceipt, tls,
 };
 
-/// Entries in one page of a search (RFC 2696): bounds what the library queues. The access rules for slapd (`olcLimits`
-/// in docs/openldap.md) lift its default limit of 500 entries for our identities.
+/// Entries in one page of a search (RFC 2696): bounds what the library queues. docs/openldap.md lifts slapd's default
+/// limit of 500 entries for our identities (`olcLimits`).
 const PAGE_ENTRIES: i32 = 1000;
 /// Maximum number of entries of a search without a limit: twice the largest site.
 const SEARCH_ENTRIES_MAX: usize = 4_000_000;
 /// Longest duration of a whole search, however steadily its entries arrive.
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(300);
-/// How often the servers before the present one in the list are probed.
+/// How often the preferred servers, which are earlier in the list, are probed while another one serves.
 const RETURN_INTERVAL: Duration = Duration::from_secs(5);
 /// sizeLimitExceeded (RFC 4511 appendix A).
 const SIZE_LIMIT_EXCEEDED: u32 = 4;
@@ -202,7 +202,8 @@ impl Directory {
         Ok(definitions.collect())
     }
 
-    /// Asks servers, all or those of `role`, until one answers or decides. One that answers is asked first next time.
+    /// Asks servers, all or those of `role`, until one succeeds or decides ([`OperationFailure::Decided`]). One that
+    /// succeeds is asked first next time.
     pub(crate) async fn read_from<'a, T, F>(
         &'a self,
         role: Option<ServerRole>,
@@ -241,7 +242,7 @@ impl Directory {
     }
 
     /// Makes this server the first one to ask, because it answered.
-    pub(crate) fn keep_to(&self, index: usize) {
+    pub(crate) fn ask_first(&self, index: usize) {
         self.inner.reader.store(index, Ordering::Relaxed);
         self.return_later();
     }
@@ -332,8 +333,8 @@ impl Directory {
     }
 }
 
-/// Probes the servers before the present one in the list, and makes the first that works the present one, until the
-/// whole list's first one is.
+/// Probes the servers that are listed before the present one, every [`RETURN_INTERVAL`]. The first that works becomes
+/// the present one. Ends when the present one is the first of the list.
 async fn return_to_preferred(inner: Weak<Inner>) {
     loop {
         tokio::time::sleep(RETURN_INTERVAL).await;

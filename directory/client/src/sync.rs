@@ -126,14 +126,14 @@ impl Directory {
     /// Starts refreshAndPersist over the suffix, at a server that has a contextCSN; servers without one count as down.
     pub async fn sync(&self, cookie: Option<Cookie>) -> Result<SyncStream, DirectoryError> {
         let mut last = DirectoryError::Unavailable("no server is configured".to_owned());
-        // Ignore the circuit breakers: the one consumer waits between its attempts anyway, and reports a server that it
-        // finds alive to them, for all other callers.
+        // Ask also where a circuit is open: the one consumer waits between its attempts anyway, and a server that it
+        // finds alive serves all callers again.
         for (index, server) in self.readers() {
             let outcome = start(server, self.suffix(), cookie.clone()).await;
             server.report(&outcome);
             match outcome {
                 Ok(parts) => {
-                    self.keep_to(index);
+                    self.ask_first(index);
                     return Ok(SyncStream::new(self.clone(), index, server.url(), parts));
                 }
                 Err(failure) => last = failure.of_read(server.url()),
@@ -145,6 +145,8 @@ impl Directory {
 
 type SearchResults = SearchStream<'static, &'static str, [&'static str; 1]>;
 
+/// Sends the request on a new connection, and returns its results with the state of the cookie. A cookie that cannot be
+/// merged is not sent: the provider then sends the whole content.
 async fn start(
     server: &PooledServer,
     suffix: &Dn,

@@ -273,6 +273,26 @@ fn bind_result(code: u16) -> fake::ScriptedStep {
     Reply(LdapOp::BindResponse(LdapBindResponse { res: result(code), saslcreds: None }))
 }
 
+/// The name of a server that is no longer the provider may mean another machine by now, also for the binds of users.
+#[tokio::test]
+async fn idle_connections_for_binds_end_when_the_server_is_no_longer_the_provider() {
+    let server = Fake::start(healthy(|message| match message.op {
+        LdapOp::AddRequest(_) => Some(vec![Reply(LdapOp::AddResponse(result(10)))]),
+        _ => is_login(message).then(|| vec![bind_result(0)]),
+    }))
+    .await;
+    let directory = server.directory();
+    let first_on_its_connection =
+        || server.received(r#"msgid: 1, op: BindRequest(LdapBindRequest { version: 3, dn: "uid=zoe"#);
+    for _ in 0..2 {
+        directory.bind(&zoe(), "right").await.unwrap();
+        assert_eq!(first_on_its_connection(), 1, "the idle connection was not used again");
+    }
+    assert!(is_unavailable(&directory.add(Entry::new(zoe()).with("uid", "zoe")).await));
+    directory.bind(&zoe(), "right").await.unwrap();
+    assert_eq!(first_on_its_connection(), 2, "the old connection was used again");
+}
+
 /// After an answer that says nothing about the password, the next server is asked.
 #[tokio::test]
 async fn a_bind_is_unavailable_when_no_server_compares_the_password() {
