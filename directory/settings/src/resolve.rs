@@ -294,7 +294,7 @@ mod tests {
             let entry = entry.map(|(value, good)| stated("Removal-Guard", GUARD, value, good));
             let settings = SharedSettings::resolve(&fallback, entry.as_ref(), ServedDomains::Unknown);
             assert_eq!((settings.removal_guard, settings.origin("removal-guard")), (value, origin), "{entry:?}");
-            let bad = entry.is_some_and(|entry| entry.values[0].as_ref() == "500");
+            let bad = entry.as_ref().is_some_and(|entry| entry.values[0].as_ref() == "500");
             assert_eq!(settings.faults().len(), usize::from(bad), "{entry:?}");
             if let Some(fault) = settings.faults().first() {
                 assert_eq!((fault.dn.as_str(), fault.rule.as_str()), (GUARD, "a whole number from 1 to 100"));
