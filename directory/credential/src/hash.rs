@@ -44,8 +44,8 @@ impl From<Choice> for Verification {
     }
 }
 
-/// Hashes the [`opaque_string`] form of a password for `userPassword`. Slow by design, except with [`Scheme::Ssha`]
-/// (tens or hundreds of milliseconds): call it off the async threads.
+/// Hashes the [`opaque_string`] form of a password for `userPassword`. Takes tens or hundreds of milliseconds by design,
+/// except with [`Scheme::Ssha`]: call it off the async threads.
 ///
 /// Check [`Secret::is_usable`] first: an unusable password can be hashed, but no login will ever match it.
 pub fn hash(password: &Secret, scheme: Scheme) -> String {

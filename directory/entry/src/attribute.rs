@@ -10,7 +10,7 @@ pub const ATTRIBUTE_OCTETS_MAX: usize = 256;
 /// An attribute description (RFC 4512 §2.5) such as `mailAutoReplyText;lang-fr`. Keeps the case as written; comparison
 /// ignores it.
 ///
-/// Options are compared in the order written: our schema uses at most one.
+/// Options are compared in the order written, which suffices because our schema uses at most one.
 #[derive(Clone)]
 pub struct AttributeDescription(Box<str>);
 
