@@ -236,7 +236,7 @@ impl Directory {
     }
 
     /// Makes this server the first one to ask, because it answered.
-    pub(crate) fn keep_to(&self, index: usize) {
+    pub(crate) fn ask_first(&self, index: usize) {
         self.inner.reader.store(index, Ordering::Relaxed);
         self.return_later();
     }

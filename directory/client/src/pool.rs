@@ -50,7 +50,7 @@ pub(crate) struct ExclusiveConnection<'a> {
     pub(crate) connection: Connection,
     /// Whether the connection was just opened: a failure is then the server's, not an effect of idling.
     pub(crate) fresh: bool,
-    lane: ConnectionUse,
+    usage: ConnectionUse,
     _permit: SemaphorePermit<'a>,
 }
 
@@ -147,41 +147,41 @@ impl PooledServer {
     }
 
     /// Returns an exclusive connection: with our identity for paging, unbound for binds.
-    pub(crate) async fn take(&self, lane: ConnectionUse) -> Result<ExclusiveConnection<'_>, OperationFailure> {
+    pub(crate) async fn take(&self, usage: ConnectionUse) -> Result<ExclusiveConnection<'_>, OperationFailure> {
         let permit = self.permit(&self.exclusive).await?;
         let idle = {
-            let mut idle = lock(self.idle(lane));
+            let mut idle = lock(self.idle(usage));
             idle.retain(Connection::usable);
             idle.pop()
         };
-        let (connection, fresh) = match (idle, lane) {
+        let (connection, fresh) = match (idle, usage) {
             (Some(connection), _) => (connection, false),
             (None, ConnectionUse::Paging) => (self.open().await?, true),
             (None, ConnectionUse::Binding) => (Connection::open(&self.target).await?, true),
         };
-        Ok(ExclusiveConnection { connection, fresh, lane, _permit: permit })
+        Ok(ExclusiveConnection { connection, fresh, usage, _permit: permit })
     }
 
     /// Keeps the connection for the next caller.
     pub(crate) fn give_back(&self, exclusive: ExclusiveConnection<'_>) {
-        let mut idle = lock(self.idle(exclusive.lane));
+        let mut idle = lock(self.idle(exclusive.usage));
         if exclusive.connection.usable() && idle.len() < IDLE_MAX {
             idle.push(exclusive.connection);
         }
     }
 
-    fn idle(&self, lane: ConnectionUse) -> &Mutex<Vec<Connection>> {
-        match lane {
+    fn idle(&self, usage: ConnectionUse) -> &Mutex<Vec<Connection>> {
+        match usage {
             ConnectionUse::Paging => &self.paging,
             ConnectionUse::Binding => &self.binding,
         }
     }
 
-    /// Drops the connections for operations and paging: the next operation connects anew, perhaps to another machine
-    /// under the same name. Those for binds of users stay.
+    /// Drops all connections: the next operation connects anew, perhaps to another machine under the same name.
     pub(crate) fn forget_connections(&self) {
         lock(&self.shared).drain(..).for_each(|connection| connection.retire());
         lock(&self.paging).clear();
+        lock(&self.binding).clear();
     }
 
     /// Opens a connection with our identity. Fails for a replica that is not ready.

@@ -132,7 +132,7 @@ impl Directory {
             server.report(&outcome);
             match outcome {
                 Ok(parts) => {
-                    self.keep_to(index);
+                    self.ask_first(index);
                     return Ok(SyncStream::new(self.clone(), index, server.url(), parts));
                 }
                 Err(failure) => last = failure.of_read(server.url()),

@@ -267,6 +267,26 @@ fn bound(code: u16) -> fake::ScriptedStep {
     Say(LdapOp::BindResponse(LdapBindResponse { res: result(code), saslcreds: None }))
 }
 
+/// The name of a server that is no longer the provider may mean another machine by now, also for the binds of users.
+#[tokio::test]
+async fn a_topology_change_ends_the_idle_connections_for_binds() {
+    let server = Fake::start(good(|message| match message.op {
+        LdapOp::AddRequest(_) => Some(vec![Say(LdapOp::AddResponse(result(10)))]),
+        _ => is_login(message).then(|| vec![bound(0)]),
+    }))
+    .await;
+    let directory = server.directory();
+    let first_on_its_connection =
+        || server.received(r#"msgid: 1, op: BindRequest(LdapBindRequest { version: 3, dn: "uid=zoe"#);
+    for binds in [1, 1] {
+        directory.bind(&zoe(), "right").await.unwrap();
+        assert_eq!(first_on_its_connection(), binds);
+    }
+    assert!(unavailable(&directory.add(Entry::new(zoe()).with("uid", "zoe")).await));
+    directory.bind(&zoe(), "right").await.unwrap();
+    assert_eq!(first_on_its_connection(), 2);
+}
+
 /// Only a server that compared the password refuses it; the next server is asked after any other answer.
 #[tokio::test]
 async fn a_bind_that_no_server_judges_is_unavailable() {

@@ -174,6 +174,7 @@ pub fn result(code: u16) -> LdapResult {
         51 => LdapResultCode::Busy,
         52 => LdapResultCode::Unavailable,
         53 => LdapResultCode::UnwillingToPerform,
+        4096 => LdapResultCode::EsyncRefreshRequired,
         _ => LdapResultCode::Other,
     };
     LdapResult { code, matcheddn: String::new(), message: String::new(), referral: vec![] }
