@@ -80,7 +80,7 @@ const STEPS = {
   async refused() {
     const page = await open();
     await signIn(page, NAME, "not the password");
-    await shows(page, ["Il y a un problème", "Le nom ou le mot de passe est faux."]);
+    await shows(page, ["Il y a un problème", "Le nom d’utilisateur ou le mot de passe est incorrect."]);
     assert.match(await page.title(), /^Erreur/);
     await signIn(page, STRANGER, STRANGER_PASSWORD);
     await shows(page, "Ce compte n’a pas de rôle au guichet informatique.");

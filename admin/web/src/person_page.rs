@@ -543,10 +543,10 @@ mod tests {
         let today = "2026-12-24".parse().unwrap();
         for (start, end, text, level) in [
             ("", "", "On, without an end", "good"),
-            ("2026-12-24", "2026-12-24", "On, until December 24, 2026 included", "good"),
-            ("2026-12-25", "2027-01-01", "Planned from December 25, 2026 to January 1, 2027 included", "warn"),
+            ("2026-12-24", "2026-12-24", "On, up to and including December 24, 2026", "good"),
+            ("2026-12-25", "2027-01-01", "Planned from December 25, 2026 up to and including January 1, 2027", "warn"),
             ("2026-12-25", "", "Planned from December 25, 2026, without an end", "warn"),
-            ("", "2026-12-23", "Over since December 23, 2026: no longer sent", "warn"),
+            ("", "2026-12-23", "Over, last day December 23, 2026: no longer sent", "warn"),
         ] {
             let summary = vacation_summary(Some(&rule(start, end)), today, Language::English);
             assert_eq!((summary.0.as_str(), summary.1), (text, level), "'{start}' to '{end}'");

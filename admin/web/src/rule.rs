@@ -51,7 +51,7 @@ mod tests {
         }
         assert_eq!(
             in_words("'é' is not allowed here in an address", Language::French),
-            "« é » n’est pas permis dans une adresse."
+            "« é » n’est pas permis à cet endroit d’une adresse."
         );
         assert_eq!(in_words("at most 200 characters", Language::English), "At most 200 characters.");
         assert_eq!(in_words("a new rule", Language::French), "Valeur refusée : a new rule");

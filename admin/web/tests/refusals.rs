@@ -67,10 +67,10 @@ async fn only_people_whose_role_may_view_people_sign_in() {
         ("rita", "correct+horse", 303, ""),
         ("noa", "correct+horse", 303, ""),
         ("ben", "correct+horse", 403, "pas de rôle"),
-        ("sue", "correct+horse", 422, "est faux"),
-        ("helen", "wrong", 422, "est faux"),
-        ("nobody", "correct+horse", 422, "est faux"),
-        ("", "", 422, "est faux"),
+        ("sue", "correct+horse", 422, "est incorrect"),
+        ("helen", "wrong", 422, "est incorrect"),
+        ("nobody", "correct+horse", 422, "est incorrect"),
+        ("", "", 422, "est incorrect"),
     ] {
         let reply = post(&web, "/sign-in", "", &format!("name={name}&password={password}")).await;
         assert_eq!(reply.status, status, "{name} {password}: {}", reply.text);

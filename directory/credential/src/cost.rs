@@ -16,23 +16,23 @@ const ARGON2_PASSES: u32 = 2;
 const ARGON2_LANES: u32 = 1;
 const ARGON2_OUTPUT_OCTETS: usize = 32;
 
-/// Maximum cost that a stored value may demand, which a person may have written: memory in KiB (256 MiB), passes,
-/// lanes.
+/// Maximum cost of a stored value, because any person may have written it: memory in KiB (256 MiB), passes, lanes.
 const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
 const ARGON2_PASSES_MAX: u32 = 16;
 const ARGON2_LANES_MAX: u32 = 8;
 
 /// Rounds of a new PBKDF2-SHA256 hash. OWASP Password Storage Cheat Sheet, 2023.
 const PBKDF2_ROUNDS: u32 = 600_000;
-/// Maximum number of rounds that a stored value may demand: one or two seconds.
+/// Maximum number of rounds of a stored value: one or two seconds.
 const PBKDF2_ROUNDS_MAX: u32 = 2_000_000;
 
-/// Bounds of salt and digest in a stored value, octets. The argon2 library accepts no salt shorter than 8.
+/// Bounds of the salt and the output in a stored value, octets. The argon2 crate accepts no salt shorter than 8.
 const SALT_OCTETS_MAX: usize = 64;
 const ARGON2_SALT_OCTETS_MIN: usize = 8;
 const ARGON2_OUTPUT_OCTETS_MIN: usize = 16;
 const ARGON2_OUTPUT_OCTETS_MAX: usize = 64;
 
+/// Base64 that is written without padding and read with or without it.
 const UNPADDED: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_encode_padding(false)
     .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -50,7 +50,7 @@ const ADAPTED: GeneralPurpose = GeneralPurpose::new(
     UNPADDED,
 );
 
-/// Hashes a password with argon2id; returns the PHC string.
+/// Hashes a password with argon2id; returns the PHC string. `None` only when our constants are invalid.
 pub(crate) fn argon2_hash(password: &[u8], salt: &[u8]) -> Option<String> {
     let params = Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES, None).ok()?;
     let mut output = [0; ARGON2_OUTPUT_OCTETS];
@@ -59,7 +59,7 @@ pub(crate) fn argon2_hash(password: &[u8], salt: &[u8]) -> Option<String> {
     Some(format!("$argon2id$v=19$m={ARGON2_MEMORY_KIB},t={ARGON2_PASSES},p={ARGON2_LANES}${salt}${output}"))
 }
 
-/// Verifies a password against an argon2 PHC string of any variant: slapd's module writes argon2i by default.
+/// Verifies a password against a PHC string of argon2d, argon2i (the default of OpenLDAP's module) or argon2id.
 pub(crate) fn argon2_verify(password: &[u8], value: &str) -> Verification {
     let Some(stored) = Argon2Value::parse(value) else { return Verification::Unsupported };
     let mut output = vec![0; stored.output.len()];
@@ -102,7 +102,7 @@ impl Argon2Value {
     }
 }
 
-/// The HMAC of a PBKDF2 value.
+/// The pseudorandom function of a PBKDF2 value: HMAC with this hash function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Prf {
     Sha1,
@@ -110,14 +110,14 @@ pub(crate) enum Prf {
     Sha512,
 }
 
-/// Hashes a password with PBKDF2; returns `rounds$salt$hash`.
+/// Hashes a password with PBKDF2-HMAC-SHA256; returns `rounds$salt$hash`.
 pub(crate) fn pbkdf2_hash(password: &[u8], salt: &[u8]) -> String {
     let mut output = [0; 32];
     derive(Prf::Sha256, password, salt, PBKDF2_ROUNDS, &mut output);
     format!("{PBKDF2_ROUNDS}${}${}", ADAPTED.encode(salt), ADAPTED.encode(output))
 }
 
-/// Verifies a password against `rounds$salt$hash`. The hash must have the full length of its digest.
+/// Verifies a password against `rounds$salt$hash`. The hash must be as long as the output of `prf`.
 pub(crate) fn pbkdf2_verify(prf: Prf, password: &[u8], value: &str) -> Verification {
     let octets = match prf {
         Prf::Sha1 => 20,

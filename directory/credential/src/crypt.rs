@@ -8,13 +8,13 @@ use crate::Verification;
 const ROUNDS_MAX: u32 = 1_000_000;
 /// Minimum number of rounds: SHA-crypt's own limit.
 const ROUNDS_MIN: u32 = 1_000;
-/// Longest value, octets: identifier, rounds, 16 octets of salt, 86 of digest.
+/// Longest value accepted, octets: identifier (3), rounds (15), salt and `$` (17) and digest (86) take at most 121.
 const VALUE_OCTETS_MAX: usize = 128;
 
 /// Verifies a password against a crypt(3) value.
 ///
-/// Descrypt and `$1$` are broken; `$2b$` and `$y$` would need crates that nothing else needs. All of them are
-/// unsupported, and a bind at the server that wrote them decides instead.
+/// DES crypt and `$1$` are broken; `$2b$` and `$y$` would need crates that nothing else needs. All of them are
+/// unsupported: the login binds to the directory server instead, which may know them.
 pub(crate) fn verify(password: &[u8], value: &str) -> Verification {
     let Some(rest) = value.strip_prefix("$5$").or_else(|| value.strip_prefix("$6$")) else {
         return Verification::Unsupported;
@@ -29,7 +29,7 @@ pub(crate) fn verify(password: &[u8], value: &str) -> Verification {
     }
 }
 
-/// Checks `rounds=` before the sha-crypt crate does, which reads a malformed one as the salt.
+/// Whether `rounds=` is absent or within the bounds. The sha-crypt crate reads a malformed `rounds=` as the salt.
 fn rounds_are_bounded(rest: &str) -> bool {
     match rest.strip_prefix("rounds=") {
         None => true,

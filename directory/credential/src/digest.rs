@@ -11,7 +11,7 @@ use crate::Verification;
 /// Longest salt after a digest, octets. OpenLDAP writes 4 or 8, 389-DS 8, Dovecot 4.
 const SALT_OCTETS_MAX: usize = 64;
 
-/// The digest of a value.
+/// The hash function of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ShaDigest {
     Sha1,
@@ -26,14 +26,15 @@ pub(crate) enum Salt {
     Present,
 }
 
-/// Returns an `{SSHA}` value: base64 of the digest of password and salt, followed by the salt.
+/// Returns what follows `{SSHA}` in a value: base64 of the digest of password and salt, then the salt.
 pub(crate) fn salted_sha1(password: &[u8], salt: &[u8]) -> String {
     let mut value = digest(ShaDigest::Sha1, password, salt);
     value.extend_from_slice(salt);
     STANDARD.encode(value)
 }
 
-/// Verifies a password against base64 of `digest [salt]`. The scheme's name decides whether a salt must be there.
+/// Verifies a password against base64 of a digest and, if one is expected, a salt. A missing or unexpected salt makes
+/// the value unsupported.
 pub(crate) fn verify(kind: ShaDigest, expected_salt: Salt, password: &[u8], encoded: &[u8]) -> Verification {
     let octets = match kind {
         ShaDigest::Sha1 => 20,

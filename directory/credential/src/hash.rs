@@ -9,10 +9,10 @@ use crate::{PASSWORD_OCTETS_MAX, Secret, cost, crypt, digest, opaque_string};
 
 /// Salt of a new hash, octets. RFC 9106 §3.1 recommends 16 for password hashing.
 const SALT_OCTETS: usize = 16;
-/// Salt of a new `{SSHA}` value, octets, as OpenLDAP 2.4 and later write it.
+/// Salt of a new `{SSHA}` value, octets, as 389-DS writes it. OpenLDAP writes 4 and reads any length.
 const SSHA_SALT_OCTETS: usize = 8;
-/// Longest scheme name, octets: `PBKDF2-SHA512` has 13.
-const SCHEME_OCTETS_MAX: usize = 16;
+/// Number of characters that tell a known scheme from any other: `PBKDF2-SHA512`, the longest, has 13.
+const SCHEME_CHARACTERS_MAX: usize = 16;
 
 /// The scheme in which a new password is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -44,32 +44,35 @@ impl From<Choice> for Verification {
     }
 }
 
-/// Hashes a password for `userPassword`, in the form of [`opaque_string`]. Slow by design (tens of milliseconds): call
-/// it off the async threads.
+/// Hashes the [`opaque_string`] form of a password for `userPassword`. Takes tens or hundreds of milliseconds by design,
+/// except with [`Scheme::Ssha`]: call it off the async threads.
 ///
 /// Check [`Secret::is_usable`] first: an unusable password can be hashed, but no login will ever match it.
 pub fn hash(password: &Secret, scheme: Scheme) -> String {
     hash_with_salt(password, scheme, rand::random())
 }
 
-/// Verifies a password in constant time. Slow by design: call it off the async threads.
+/// Verifies a password; digests are compared in constant time. Slow by design: call it off the async threads.
 ///
-/// Compares the form of [`opaque_string`] and, where that differs, the password as typed, because other software may
-/// have set it so. Hashes at most [`PASSWORD_OCTETS_MAX`] octets.
+/// An unusable password ([`Secret::is_usable`]) matches nothing. Hashes at most [`PASSWORD_OCTETS_MAX`] octets at once.
 ///
 /// RFC 2307 §5.3: a value is `{scheme}value`, with the scheme in any case. A value without a scheme is a clear
 /// password, as in slapd.
 pub fn verify(password: &Secret, stored: &[u8]) -> Verification {
+    compare_forms(password, |octets| verify_octets(octets, stored))
+}
+
+/// Compares the form of [`opaque_string`] and, on a mismatch, the password as typed, because other software may have
+/// hashed it so.
+fn compare_forms(password: &Secret, mut compare: impl FnMut(&[u8]) -> Verification) -> Verification {
     if !password.is_usable() {
         return Verification::Mismatch;
     }
     let typed = password.reveal();
     let opaque = opaque_string(typed);
-    match verify_octets(opaque.as_bytes(), stored) {
-        Verification::Mismatch if opaque != typed && typed.len() <= PASSWORD_OCTETS_MAX => {
-            verify_octets(typed.as_bytes(), stored)
-        }
-        verdict => verdict,
+    match compare(opaque.as_bytes()) {
+        Verification::Mismatch if opaque != typed && typed.len() <= PASSWORD_OCTETS_MAX => compare(typed.as_bytes()),
+        result => result,
     }
 }
 
@@ -93,14 +96,14 @@ fn verify_octets(password: &[u8], stored: &[u8]) -> Verification {
     }
 }
 
-/// Takes as long as a verification against a new argon2 value, and returns nothing.
+/// Takes as long as a mismatch with a new argon2 value.
 ///
 /// For a login with an unknown name: without it, the response time would reveal which names exist.
 pub fn dummy_verify(password: &Secret) {
-    // Too long and empty passwords are refused without hashing for existing names too.
-    if password.is_usable() {
-        std::hint::black_box(cost::argon2_hash(opaque_string(password.reveal()).as_bytes(), &[0; SALT_OCTETS]));
-    }
+    compare_forms(password, |octets| {
+        std::hint::black_box(cost::argon2_hash(octets, &[0; SALT_OCTETS]));
+        Verification::Mismatch
+    });
 }
 
 /// Implements [`hash`] with the random salt as an argument.
@@ -110,8 +113,7 @@ fn hash_with_salt(password: &Secret, scheme: Scheme, salt: [u8; SALT_OCTETS]) ->
     match scheme {
         Scheme::Argon2 => match cost::argon2_hash(octets, &salt) {
             Some(value) => format!("{{ARGON2}}{value}"),
-            // Only wrong constants of ours could make argon2 fail, which a test excludes. Even then, no clear value is
-            // stored.
+            // Cannot happen with valid constants, which a test checks. Even then, no clear password is stored.
             None => hash_with_salt(password, Scheme::Pbkdf2Sha256, salt),
         },
         Scheme::Pbkdf2Sha256 => format!("{{PBKDF2-SHA256}}{}", cost::pbkdf2_hash(octets, &salt)),
@@ -122,16 +124,15 @@ fn hash_with_salt(password: &Secret, scheme: Scheme, salt: [u8; SALT_OCTETS]) ->
     }
 }
 
-/// Splits `{scheme}value`, the scheme in capitals; `None` without a scheme. A scheme has at least one character, as in
-/// slapd, so `{}x` is a clear password.
+/// Splits `{scheme}value` and returns the scheme in capitals; `None` without a scheme. A scheme has at least one
+/// character, as in slapd, so `{}x` is a clear password.
 fn split_scheme(text: &str) -> Option<(String, &str)> {
     let (scheme, value) = text.strip_prefix('{')?.split_once('}')?;
     if scheme.is_empty() {
         return None;
     }
-    // A longer scheme is unknown anyway; the cut bounds its memory.
-    let scheme = scheme.get(..SCHEME_OCTETS_MAX).unwrap_or(scheme);
-    Some((scheme.to_ascii_uppercase(), value))
+    // A longer scheme is unknown, even when cut; the cut bounds the copy.
+    Some((scheme.chars().take(SCHEME_CHARACTERS_MAX).map(|c| c.to_ascii_uppercase()).collect(), value))
 }
 
 #[cfg(test)]
@@ -152,7 +153,7 @@ mod tests {
         }
     }
 
-    // RFC 8265 §4.2: a password set in one form is typed in another.
+    // RFC 8265 §4.2: a password that was set in one form may be typed in another.
     #[test]
     fn forms_of_one_password_match() {
         let forms = ["café café", "cafe\u{301} cafe\u{301}", "café\u{A0}café", "cafe\u{301}\u{202F}café"];
@@ -165,14 +166,13 @@ mod tests {
                 assert_eq!(verify(&Secret::new(other), stored.as_bytes()), Verification::Mismatch, "{set:?} {other:?}");
             }
         }
-        // Set as typed, by other software or an earlier version.
+        // Hashed as typed, by other software.
         let stored = format!("{{SSHA}}{}", digest::salted_sha1("cafe\u{301} cafe\u{301}".as_bytes(), b"saltsalt"));
         assert_eq!(verify(&Secret::new("cafe\u{301} cafe\u{301}"), stored.as_bytes()), Verification::Match);
     }
 
-    /// The longest password matches in either form.
     #[test]
-    fn the_longest_password_matches() {
+    fn the_longest_password_matches_in_either_form() {
         let (composed, apart) = ("é".repeat(256), "e\u{301}".repeat(256));
         for set in [&composed, &apart] {
             let stored = hash(&Secret::new(set.as_str()), Scheme::Ssha);
@@ -187,6 +187,19 @@ mod tests {
     fn two_hashes_of_one_password_differ() {
         let password = Secret::new("x");
         assert_ne!(hash(&password, Scheme::Ssha), hash(&password, Scheme::Ssha));
+    }
+
+    /// Both [`verify`] and [`dummy_verify`] hash this often, so the response time does not depend on the name.
+    #[test]
+    fn a_mismatch_hashes_each_form_once() {
+        for (typed, hashes) in [("", 0), ("café", 1), ("cafe\u{301}", 2), (&"é".repeat(257), 0)] {
+            let mut count = 0;
+            let result = compare_forms(&Secret::new(typed), |_| {
+                count += 1;
+                Verification::Mismatch
+            });
+            assert_eq!((result, count), (Verification::Mismatch, hashes), "{typed:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Passwords: hashes as the directory stores them, and the SASL mechanisms that carry a password.
+//! Passwords: the `{SCHEME}` values of `userPassword` (RFC 2307 §5.3), and the SASL mechanism PLAIN (RFC 4616).
 //!
-//! RFC 4616 (PLAIN), RFC 2307 `{SCHEME}` values. Uses no socket and no directory. The cost that a stored value demands
-//! is bounded here, because a person who can write a `userPassword` must not be able to stop a mail node with it.
+//! Uses no socket and no directory. The cost that a stored value demands is bounded here, because a person who can
+//! write a `userPassword` must not be able to stop a mail node with it.
 
 mod cost;
 mod crypt;
@@ -13,5 +13,5 @@ mod secret;
 
 pub use hash::{Scheme, Verification, dummy_verify, hash, verify};
 pub use opaque::opaque_string;
-pub use sasl::{PLAIN_BASE64_OCTETS_MAX, PLAIN_OCTETS_MAX, PlainError, PlainIdentity, plain};
+pub use sasl::{PLAIN_BASE64_OCTETS_MAX, PLAIN_OCTETS_MAX, PlainError, PlainIdentity, parse_plain};
 pub use secret::{PASSWORD_OCTETS_MAX, Secret, TYPED_OCTETS_MAX};

@@ -7,7 +7,7 @@ use unicode_normalization::UnicodeNormalization;
 /// Returns the form in which passwords are hashed and compared: other spaces become U+0020, then NFC (RFC 8265 §4.2.2).
 /// Keyboards differ: a Macintosh may send letters and marks apart, and a French layout a no-break space.
 ///
-/// Accepts any text: the rules for new passwords are checked where one is set.
+/// Accepts any text, because existing passwords may break the rules for new ones.
 pub fn opaque_string(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forms_of_one_password() {
+    fn spaces_and_composition_are_normalised_and_nothing_else() {
         for (text, expect) in [
             ("plain ASCII  ", "plain ASCII  "),
             ("café café", "café café"),
@@ -33,12 +33,12 @@ mod tests {
             ("café\u{A0}café", "café café"),
             ("café\u{202F}café\u{3000}", "café café "),
             ("a\u{2003}\u{1680}\u{205F}b", "a   b"),
-            // Neither case, nor width, nor compatibility characters are mapped (§4.2.2 rules 1 and 3).
+            // Neither case, nor width, nor compatibility characters are mapped (§4.2.2, rules 1, 3 and 4).
             ("Ａﬁ Straße", "Ａﬁ Straße"),
             ("\u{1112}\u{1161}\u{11AB}", "한"),
         ] {
             assert_eq!(opaque_string(text), expect, "{text:?}");
-            assert_eq!(opaque_string(expect), expect, "{text:?}: a second time changes nothing");
+            assert_eq!(opaque_string(expect), expect, "{text:?}: changed when prepared again");
         }
     }
 }

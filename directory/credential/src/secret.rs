@@ -10,8 +10,8 @@ use crate::opaque_string;
 /// RFC 4616 §2 asks for at least 255. The bound is the same in every protocol, in imports and for the help desk.
 pub const PASSWORD_OCTETS_MAX: usize = 512;
 
-/// Longest password as typed, octets. Letters and marks sent apart take at most three times the octets of NFC
-/// (UAX #15), and so do wide spaces.
+/// Longest password as typed, octets: [`opaque_string`] shortens a text to a third at most. Decomposed letters take at
+/// most three times the octets of NFC (UAX #15), and other spaces three octets for one.
 pub const TYPED_OCTETS_MAX: usize = 3 * PASSWORD_OCTETS_MAX;
 
 /// A clear password. `Debug` redacts it, `Display` does not exist, and comparison takes constant time.
@@ -29,14 +29,14 @@ impl Secret {
         &self.0
     }
 
-    /// Whether [`crate::verify`] could ever match it: one to [`PASSWORD_OCTETS_MAX`] octets in the form that is hashed,
-    /// and no NUL, which PLAIN cannot carry (RFC 4616 §2). Check before hashing a new password.
+    /// Whether [`crate::verify`] could ever match the password: one to [`PASSWORD_OCTETS_MAX`] octets in the form that
+    /// is hashed, and no NUL, which PLAIN cannot carry (RFC 4616 §2). Check this before hashing a new password.
     pub fn is_usable(&self) -> bool {
         !self.0.is_empty() && !self.is_too_long() && !self.0.contains('\0')
     }
 
-    /// Whether it is longer than [`PASSWORD_OCTETS_MAX`] in the form that is hashed, or than [`TYPED_OCTETS_MAX`] as
-    /// typed.
+    /// Whether the password is longer than [`PASSWORD_OCTETS_MAX`] in the form that is hashed, or than
+    /// [`TYPED_OCTETS_MAX`] as typed.
     pub fn is_too_long(&self) -> bool {
         // The length as typed is checked first, so that the input of the preparation is bounded.
         self.0.len() > TYPED_OCTETS_MAX || opaque_string(&self.0).len() > PASSWORD_OCTETS_MAX
@@ -65,14 +65,14 @@ mod tests {
     }
 
     #[test]
-    fn usable_passwords() {
+    fn passwords_of_1_to_512_octets_without_nul_are_usable() {
         for (text, usable) in [
             ("", false),
             ("a", true),
             ("a\0b", false),
             (&"x".repeat(PASSWORD_OCTETS_MAX), true),
             (&"x".repeat(PASSWORD_OCTETS_MAX + 1), false),
-            // RFC 8265 §4.2.2: the length of the hashed form counts, whichever was typed.
+            // The length of the form that is hashed counts, not that of the form typed.
             (&"é".repeat(256), true),
             (&"e\u{301}".repeat(256), true),
             (&"\u{3000}".repeat(512), true),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn equality() {
+    fn secrets_of_one_text_are_equal() {
         assert_eq!(Secret::new("a"), Secret::new("a"));
         assert_ne!(Secret::new("a"), Secret::new("b"));
         assert_ne!(Secret::new("a"), Secret::new("aa"));

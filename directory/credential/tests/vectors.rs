@@ -1,12 +1,12 @@
-//! Stored values made by other software, and values that must not be computed.
+//! Stored values made by other software, test vectors of standards, and values that are refused without hashing.
 
 use proptest::prelude::*;
 use provost_credential::{Secret, Verification, verify};
 
 const PASSWORD: &str = "Élan vital 7";
 
-/// Tool, and the value that it made of [`PASSWORD`].
-const MADE_BY_OTHERS: &[(&str, &str)] = &[
+/// The tool or the rule, and a value of [`PASSWORD`] that it made or allows.
+const VALUES_OF_PASSWORD: &[(&str, &str)] = &[
     ("slappasswd 2.5.13 -h {SSHA}", "{SSHA}aEheIjCgnyExQu5bOvZAaQ9EzWixu5YS"),
     ("slappasswd 2.5.13 -h {SHA}", "{SHA}Zie+k5UOtCZYww+cQiiZbNjpnsU="),
     (
@@ -48,7 +48,7 @@ const MADE_BY_OTHERS: &[(&str, &str)] = &[
         "{SSHA512}fRdjY6ByMOEvp+gRGZR512s8VL8jQ2JYBhoQrZO8DecHPJYYj15ylXDZWWKuRhLiwpmCMNBlzSbGuIpdkOlA5OWeGvMumtX5",
     ),
     ("doveadm pw -s SSHA256, 4 octets of salt", "{SSHA256}374lTRuAVQP1ZIbl36fWxmRDEbp23AKIoLOAfE37oskHw9+H"),
-    ("RFC 2307 names are compared without case", "{ssha}aEheIjCgnyExQu5bOvZAaQ9EzWixu5YS"),
+    ("RFC 2307 §5.3: a scheme in any case", "{ssha}aEheIjCgnyExQu5bOvZAaQ9EzWixu5YS"),
     ("no scheme: a clear password, as in slapd", "Élan vital 7"),
     ("slapd's name for clear", "{CLEARTEXT}Élan vital 7"),
 ];
@@ -58,18 +58,17 @@ fn secret(text: &str) -> Secret {
 }
 
 #[test]
-fn values_made_by_others_match_and_mismatch() {
-    for (source, stored) in MADE_BY_OTHERS {
+fn only_the_right_password_matches_values_of_other_software() {
+    for (source, stored) in VALUES_OF_PASSWORD {
         assert_eq!(verify(&secret(PASSWORD), stored.as_bytes()), Verification::Match, "{source}: {stored}");
         assert_eq!(verify(&secret("Élan vital 8"), stored.as_bytes()), Verification::Mismatch, "{source}: {stored}");
     }
 }
 
-/// Test vectors of the standards.
 #[test]
-fn standard_vectors() {
+fn test_vectors_of_standards_match() {
     let table: &[(&str, &str, &str)] = &[
-        // Drepper's SHA-crypt.txt, test cases 1 of both kinds (the same from `openssl passwd`).
+        // Drepper's SHA-crypt.txt, the first test of each hash function; `openssl passwd` gives the same.
         ("Hello world!", "{CRYPT}$5$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5", "SHA-crypt specification"),
         (
             "Hello world!",
@@ -89,9 +88,8 @@ fn standard_vectors() {
     }
 }
 
-/// Unknown, malformed and too costly values give no result and cost no computation.
 #[test]
-fn values_that_are_not_believed() {
+fn unknown_malformed_and_costly_values_are_unsupported() {
     let salt_and_output = "0Pxqff2owyCJsT2TPFCoxQ$/kFCQTX+jDZ1kmydJjLbAvvIG+Q+16/GNzyKVnGAgsg";
     let argon2 = |costs: &str| format!("{{ARGON2}}$argon2id$v=19${costs}${salt_and_output}");
     let table = [
@@ -138,9 +136,9 @@ fn values_that_are_not_believed() {
     }
 }
 
-/// RFC 4513 §5.1.2: an empty password proves nothing, even against an empty value.
+/// RFC 4513 §5.1.2: an empty password proves nothing, even against an empty value. A long one is not even compared.
 #[test]
-fn passwords_that_never_match() {
+fn empty_and_too_long_passwords_never_match() {
     assert_eq!(verify(&secret(""), b""), Verification::Mismatch);
     assert_eq!(verify(&secret(""), b"{CLEARTEXT}"), Verification::Mismatch);
     let long = "p".repeat(513);
@@ -148,7 +146,7 @@ fn passwords_that_never_match() {
 }
 
 #[test]
-fn a_clear_value_that_is_no_utf8_matches_nothing() {
+fn a_clear_value_that_is_not_utf8_matches_no_password() {
     assert_eq!(verify(&secret("x"), b"\xff\xfe"), Verification::Mismatch);
 }
 
@@ -164,7 +162,7 @@ proptest! {
     }
 
     #[test]
-    fn random_costs_end_soon(memory in any::<u32>(), passes in any::<u32>(), rounds in 2_000_001u32..) {
+    fn costs_beyond_the_bounds_are_unsupported(memory in any::<u32>(), passes in any::<u32>(), rounds in 2_000_001u32..) {
         let stored = format!("{{ARGON2}}$argon2id$v=19$m={memory},t={},p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA", passes | 32);
         prop_assert_eq!(verify(&secret("x"), stored.as_bytes()), Verification::Unsupported);
         let stored = format!("{{PBKDF2}}{rounds}$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAA");

@@ -9,12 +9,13 @@ pub const DOMAIN_OCTETS_MAX: usize = 255;
 
 /// A normalised mail address: `local@domain`, lower case, ASCII, dot-atom local part, domain without trailing dot.
 ///
-/// Two spellings that reach the same mailbox are one value, so it can be an RDN and a map key. RFC 5321 §2.4 lets a
-/// host treat its own local parts as case-insensitive; this site does.
+/// Spellings that differ only in case or in that dot are one value, which can be an RDN and a map key. RFC 5321 §2.4
+/// lets a host ignore the case of its own local parts; Provost does.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Address {
     text: Box<str>,
-    at: u16,
+    /// Octets before the `@`.
+    local_octets: u16,
 }
 
 /// Why a text is not an [`Address`].
@@ -26,13 +27,14 @@ pub enum AddressError {
     /// A part is too long (RFC 5321 §4.5.3.1).
     #[error("the local part is longer than {LOCAL_PART_OCTETS_MAX} octets or the domain than {DOMAIN_OCTETS_MAX}")]
     Length,
-    /// A character outside the dot-atom of RFC 5322, or a misplaced dot.
+    /// A character outside `atext` (RFC 5322 §3.2.3) in the local part, one other than a letter, digit or hyphen in the
+    /// domain, or a misplaced dot.
     #[error("'{0}' is not allowed here in an address")]
     Character(char),
 }
 
 impl Address {
-    /// Parses and normalises `local@domain`.
+    /// Parses and normalises `local@domain`. Spaces around it are ignored.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let (local, domain) = text.trim().rsplit_once('@').ok_or(AddressError::Shape)?;
         Self::from_parts(local, domain)
@@ -50,7 +52,7 @@ impl Address {
         check_dot_atom(local, is_atext)?;
         check_dot_atom(domain, |c| c.is_ascii_alphanumeric() || c == '-')?;
         let text = format!("{}@{}", local.to_ascii_lowercase(), domain.to_ascii_lowercase());
-        Ok(Self { text: text.into_boxed_str(), at: local.len() as u16 })
+        Ok(Self { text: text.into_boxed_str(), local_octets: local.len() as u16 })
     }
 
     /// Returns the whole address, `local@domain`.
@@ -60,12 +62,12 @@ impl Address {
 
     /// Returns the local part.
     pub fn local(&self) -> &str {
-        &self.text[..usize::from(self.at)]
+        &self.text[..usize::from(self.local_octets)]
     }
 
     /// Returns the domain.
     pub fn domain(&self) -> &str {
-        &self.text[usize::from(self.at) + 1..]
+        &self.text[usize::from(self.local_octets) + 1..]
     }
 }
 
@@ -126,7 +128,12 @@ mod tests {
 
     #[test]
     fn normalises_or_refuses() {
+        let (local, domain) = ("l".repeat(LOCAL_PART_OCTETS_MAX), format!("{}.edu", "d".repeat(DOMAIN_OCTETS_MAX - 4)));
+        let longest = format!("{local}@{domain}");
         for (text, expect) in [
+            (&*longest, Ok(&*longest)),
+            (&format!("l{longest}"), Err(AddressError::Length)),
+            (&format!("{local}@d{domain}"), Err(AddressError::Length)),
             ("Zoe.Tremblay@Example.EDU.", Ok("zoe.tremblay@example.edu")),
             (" a+b@example.edu ", Ok("a+b@example.edu")),
             ("no-at", Err(AddressError::Shape)),

@@ -7,13 +7,15 @@ use std::hash::{Hash, Hasher};
 /// Longest attribute description accepted, octets.
 pub const ATTRIBUTE_OCTETS_MAX: usize = 256;
 
-/// An attribute description such as `mailAutoReplyText;lang-fr`. Keeps the case as written; comparison ignores it.
+/// An attribute description (RFC 4512 §2.5) such as `mailAutoReplyText;lang-fr`. Keeps the case as written; comparison
+/// ignores it.
 ///
-/// RFC 4512 §2.5. Options keep their order; this project uses at most one.
+/// Options are compared in the order written, which suffices because our schema uses at most one.
 #[derive(Clone)]
 pub struct AttributeDescription(Box<str>);
 
-/// The text is not an attribute description (RFC 4512 §2.5). Holds its first 64 characters.
+/// The text is not an attribute description (RFC 4512 §2.5), or longer than [`ATTRIBUTE_OCTETS_MAX`]. Holds its first
+/// 64 characters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not an attribute description")]
 pub struct AttributeError(String);
@@ -30,12 +32,12 @@ impl AttributeDescription {
         }
     }
 
-    /// Makes a description from a well-formed constant (the names in `schema`).
+    /// Makes a description from a well-formed constant, such as a name in `schema`. Checks nothing.
     pub fn of(name: &'static str) -> Self {
         Self(name.into())
     }
 
-    /// Makes `name;option` from two well-formed names.
+    /// Makes `name;option` from a well-formed name and option. Checks nothing.
     pub fn with_option(name: &'static str, option: &str) -> Self {
         Self(format!("{name};{option}").into_boxed_str())
     }
@@ -55,7 +57,7 @@ impl AttributeDescription {
         self.0.split(';').skip(1)
     }
 
-    /// Whether this is `name` including its options, ignoring case.
+    /// Whether this is `name`, options included, ignoring case.
     pub fn is(&self, name: &str) -> bool {
         self.0.eq_ignore_ascii_case(name)
     }

@@ -22,8 +22,9 @@ pub struct Rdn {
 
 /// A distinguished name. The empty one names the root DSE.
 ///
-/// Keeps its spelling, except that types under another name or OID and hexadecimal values are converted:
-/// `commonName=x`, `2.5.4.3=x` and `cn=#0C0178` become `cn=x`. Equality, order and hash use the normalised form.
+/// Keeps the spelling of types and values, except that types under another name or OID and hexadecimal values are
+/// converted: `commonName=x`, `2.5.4.3=x` and `cn=#0C0178` become `cn=x`. Equality, order and hash use the normalised
+/// form.
 #[derive(Clone)]
 pub struct Dn {
     text: Box<str>,
@@ -51,7 +52,7 @@ impl Rdn {
         Self { pairs }
     }
 
-    /// Whether two of the pairs have one type (RFC 4512 §2.3.1 forbids it).
+    /// Whether two of the pairs have one type (X.501 forbids it).
     fn repeats_a_type(&self) -> bool {
         let mut types: Vec<String> = self.pairs().map(|(attribute, _)| attribute.to_ascii_lowercase()).collect();
         types.sort_unstable();
@@ -77,8 +78,9 @@ impl fmt::Display for Rdn {
 }
 
 impl Dn {
-    /// Parses RFC 4514 text. A hex-string value (`#04...`) must be the BER encoding of a string (§2.4). As §3 allows,
-    /// spaces around types, values and separators are skipped, and a semicolon also separates RDNs.
+    /// Parses RFC 4514 text. A hex-string value (`#04...`) must be the BER encoding of a string (§2.4); an empty
+    /// value is refused. As in RFC 2253 §4, spaces around types and values are skipped, and a semicolon may separate
+    /// RDNs.
     pub fn parse(text: &str) -> Result<Self, DnError> {
         let rdns = parse_rdns(text).ok_or_else(|| DnError(text.chars().take(128).collect()))?;
         Ok(Self::build(&rdns))
@@ -105,7 +107,7 @@ impl Dn {
         }
     }
 
-    /// Returns the text, escaped where RFC 4514 requires it.
+    /// Returns the text, with special characters escaped (RFC 4514 §2.4).
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -130,7 +132,7 @@ impl Dn {
         self.rdns().into_iter().next()
     }
 
-    /// Returns the leaf's first value (unescaped) if its type is `attribute`.
+    /// Returns the unescaped value of `attribute`, given by its preferred name, in the leaf RDN; `None` without one.
     pub fn rdn_value(&self, attribute: &str) -> Option<String> {
         let rdn = self.rdn()?;
         rdn.pairs().find(|(name, _)| name.eq_ignore_ascii_case(attribute)).map(|(_, value)| value.to_owned())
@@ -171,7 +173,7 @@ fn normalise(rdns: &[Rdn], nesting: Nesting) -> String {
     rdns.iter().map(|rdn| normalise_rdn(rdn, nesting)).collect::<Vec<_>>().join(",")
 }
 
-/// RFC 4512 §2.3: an RDN is a set, so the order of its pairs does not count.
+/// RFC 4512 §2.3.1: an RDN is a set, so the order of its pairs does not count.
 fn normalise_rdn(rdn: &Rdn, nesting: Nesting) -> String {
     let mut pairs: Vec<String> = rdn
         .pairs()
@@ -183,8 +185,9 @@ fn normalise_rdn(rdn: &Rdn, nesting: Nesting) -> String {
     pairs.join("+")
 }
 
-/// Returns the normalised value, which is the same for equal values of a type. Types unknown to the schema are compared
-/// ignoring case. A value that cannot be prepared (RFC 4518 §2.4) equals only itself.
+/// Returns the normalised value, which is the same for equal values of a type. Values of types that are unknown to the
+/// schema or have another rule are compared ignoring case. A value that cannot be prepared (RFC 4518 §2.4) equals only
+/// itself.
 fn key(attribute: &str, value: &str, nesting: Nesting) -> String {
     let rule = naming_type(attribute).and_then(|found| found.equality.as_deref()).unwrap_or("caseIgnoreMatch");
     let key = match rule {
@@ -201,8 +204,8 @@ fn key(attribute: &str, value: &str, nesting: Nesting) -> String {
     key.unwrap_or_else(|| value.to_owned())
 }
 
-/// Returns the preferred name of an attribute type given by any name or OID (RFC 4514 §3); unchanged when that is the
-/// preferred one or the schema lacks the type. The prefix `oid.` comes from RFC 1779.
+/// Returns the preferred name of an attribute type given by any name or OID (RFC 4514 §3). A type that the schema lacks
+/// stays as it is, without the prefix `oid.` of RFC 1779.
 fn preferred(attribute: &str) -> String {
     let attribute = without_oid_prefix(attribute);
     match naming_type(attribute) {
@@ -303,7 +306,7 @@ fn hex_string(digits: &str) -> Option<String> {
     let octets = octets?;
     let (tag, rest) = octets.split_first()?;
     let (first, rest) = rest.split_first()?;
-    // A DN is shorter than the largest length in two octets.
+    // Two octets of length suffice: a DN has at most DN_OCTETS_MAX octets.
     let (length, content) = match (*first, rest) {
         (0x81, [length, content @ ..]) => (usize::from(*length), content),
         (0x82, [high, low, content @ ..]) => (usize::from(*high) << 8 | usize::from(*low), content),
@@ -336,7 +339,7 @@ fn hex_octet(digits: &[u8]) -> Option<u8> {
 }
 
 /// Unescapes a string (RFC 4514 §3): a backslash may precede only a special character or two hexadecimal digits, and
-/// special characters must be escaped.
+/// `"`, `+`, `,`, `;`, `<`, `>` and NUL must be escaped.
 fn unescape(value: &str) -> Option<String> {
     let mut out: Vec<u8> = Vec::with_capacity(value.len());
     let bytes = value.as_bytes();
@@ -476,9 +479,9 @@ mod tests {
         }
     }
 
-    // RFC 4514 §3 allows these unescaped.
+    // RFC 4514 §3: only some characters must be escaped, and spaces only at the ends.
     #[test]
-    fn accepts_unescaped_characters() {
+    fn accepts_characters_that_need_no_escape() {
         for (text, value) in
             [("cn=a#b=c", "a#b=c"), ("cn=a'b!", "a'b!"), (r"cn=\20a\ ", " a "), ("cn=\u{1}x", "\u{1}x")]
         {
@@ -491,9 +494,9 @@ mod tests {
         assert_eq!(Dn::parse("OU=People,commonName=x").unwrap().as_str(), "OU=People,cn=x");
     }
 
-    // RFC 4517 §4.2: case counts where the type's rule demands it.
+    // RFC 4517 §4.2: the equality rule of the type decides. Values that cannot be prepared equal only themselves.
     #[test]
-    fn names_that_differ() {
+    fn different_names_are_unequal() {
         for (a, b) in
             [("vendorName=A", "vendorName=a"), ("cn=e", "cn=é"), ("cn=a", "sn=a"), ("cn=\u{e000}", "cn=\u{e001}")]
         {

@@ -5,8 +5,7 @@ use std::fmt;
 
 use crate::{AttributeDescription, Dn};
 
-/// One directory entry. Attribute descriptions compare ignoring case; values are octets, in the server's order. `Debug`
-/// redacts passwords.
+/// One directory entry. Values are octets, in the order in which they were added. `Debug` redacts passwords.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The name of the entry.
@@ -44,7 +43,7 @@ impl Entry {
         }
     }
 
-    /// Returns all values of `name` with exactly its options; empty when absent.
+    /// Returns all values of the attribute `name`, which includes its options; empty when absent.
     pub fn values(&self, name: &str) -> &[Vec<u8>] {
         match AttributeDescription::parse(name) {
             Ok(name) => self.attributes.get(&name).map_or(&[], Vec::as_slice),
@@ -57,7 +56,7 @@ impl Entry {
         self.values(name).first().and_then(|value| std::str::from_utf8(value).ok())
     }
 
-    /// Returns every value of `name` that is UTF-8.
+    /// Returns the values of `name` that are UTF-8.
     pub fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
         self.values(name).iter().filter_map(|value| std::str::from_utf8(value).ok())
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::AttributeDescription;
 
-/// Deepest nesting of `&`, `|` and `!` accepted: bounds the recursion.
+/// Maximum depth of a filter, counting each enclosing `&`, `|` and `!` and the innermost item: bounds the recursion.
 pub const FILTER_DEPTH_MAX: usize = 32;
 /// Longest filter text accepted, octets.
 pub const FILTER_OCTETS_MAX: usize = 64 * 1024;
@@ -22,11 +22,11 @@ pub enum Filter {
     Equal(AttributeDescription, Vec<u8>),
     /// `(a=*)`: presence.
     Present(AttributeDescription),
-    /// `(a>=v)`: ordering.
+    /// `(a>=v)`: greater or equal.
     GreaterOrEqual(AttributeDescription, Vec<u8>),
-    /// `(a<=v)`: ordering.
+    /// `(a<=v)`: less or equal.
     LessOrEqual(AttributeDescription, Vec<u8>),
-    /// `(a~=v)`; evaluated as equality.
+    /// `(a~=v)`: approximate match; evaluated as equality.
     Approx(AttributeDescription, Vec<u8>),
     /// `(a=i*x*y*f)`: substrings.
     Substring {
@@ -44,9 +44,9 @@ pub enum Filter {
     Undefined,
 }
 
-/// The text is not a filter, or is nested deeper than [`FILTER_DEPTH_MAX`]. Holds the reason.
+/// The text is not a filter, is an extensible match, or exceeds a limit. Holds the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a search filter: {0}")]
+#[error("search filter refused: {0}")]
 pub struct FilterError(String);
 
 impl Filter {
@@ -67,12 +67,13 @@ impl Filter {
         }
         let mut rest = text.trim();
         let filter = parse_filter(&mut rest, FILTER_DEPTH_MAX)?;
-        if rest.is_empty() { Ok(filter) } else { Err(refusal("text after the end at", rest)) }
+        if rest.is_empty() { Ok(filter) } else { Err(refusal("text after its end:", rest)) }
     }
 }
 
-fn refusal(rule: &str, rest: &str) -> FilterError {
-    FilterError(format!("{rule} '{}'", rest.chars().take(32).collect::<String>()))
+/// Makes an error of the fault and the first 32 characters of the text.
+fn refusal(fault: &str, text: &str) -> FilterError {
+    FilterError(format!("{fault} '{}'", text.chars().take(32).collect::<String>()))
 }
 
 /// Parses `filter = "(" filtercomp ")"` at the start of `rest`, and advances it.
@@ -109,7 +110,7 @@ fn parse_list(rest: &mut &str, depth: usize) -> Result<Vec<Filter>, FilterError>
     Ok(filters)
 }
 
-/// Parses `attr filtertype assertionvalue`, presence or substrings.
+/// Parses an item without its parentheses (RFC 4515 §3).
 fn parse_item(item: &str) -> Result<Filter, FilterError> {
     let (left, value) = item.split_once('=').ok_or_else(|| refusal("'=' expected in", item))?;
     let attribute = |name: &str| AttributeDescription::parse(name).map_err(|error| FilterError(error.to_string()));
@@ -157,7 +158,7 @@ fn plain_value(value: &str) -> Result<Vec<u8>, FilterError> {
     if value.contains('*') { Err(refusal("'*' must be escaped in", value)) } else { unescape(value) }
 }
 
-/// Unescapes a value (RFC 4515 §3): a backslash and two hexadecimal digits are one octet.
+/// Unescapes a value (RFC 4515 §3): a backslash and two hexadecimal digits stand for one octet.
 fn unescape(value: &str) -> Result<Vec<u8>, FilterError> {
     let mut out = Vec::with_capacity(value.len());
     let mut parts = value.split('\\');
@@ -243,7 +244,7 @@ mod tests {
 
     // The examples of RFC 4515 §4, and similar filters.
     #[test]
-    fn text_to_filter() {
+    fn parses_and_writes_filters() {
         for (text, expect) in [
             ("(cn=Babs Jensen)", Filter::equal("cn", "Babs Jensen")),
             ("(!(cn=Tim Howes))", Filter::Not(Box::new(Filter::equal("cn", "Tim Howes")))),

@@ -1,25 +1,25 @@
-//! LDIF (RFC 2849): parsing and writing entries. Content records only.
+//! LDIF (RFC 2849): parsing and writing of content records.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::{AttributeDescription, Dn, Entry};
 
-/// Longest logical line (continuations joined) accepted, octets: bounds the memory of a value.
+/// Longest line accepted, with its continuation lines, octets: bounds the memory of a value.
 pub const LINE_OCTETS_MAX: usize = 4 * 1024 * 1024;
-/// Maximum number of values in one record: adding one compares it with all others of its attribute.
+/// Maximum number of values in one record, because each new value is compared with all others of its attribute.
 pub const RECORD_VALUES_MAX: usize = 10_000;
-/// Length at which a written line is folded, octets: fits 80 columns. RFC 2849 sets no length.
+/// Length at which a written line is folded, octets: fits 80 columns. RFC 2849 sets none.
 const FOLD_OCTETS: usize = 76;
 
-/// The text is not LDIF. Holds the line and the broken rule.
+/// The text is not LDIF, or LDIF that is not supported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {rule}")]
+#[error("line {line}: {fault}")]
 pub struct LdifError {
     /// The line number, from one.
     pub line: usize,
-    /// The broken rule.
-    pub rule: String,
+    /// What is wrong in the line.
+    pub fault: String,
 }
 
 /// Parses all content records of a text. Change records and values by URL (`attr:< file:...`) are refused.
@@ -36,7 +36,7 @@ pub fn parse(text: &str) -> Result<Vec<Entry>, LdifError> {
             Some(record) => record.add(&line, name, value)?,
             None if name.eq_ignore_ascii_case("version") && entries.is_empty() => {
                 if value != b"1" {
-                    return Err(line.refuse("only version 1 is read"));
+                    return Err(line.refuse("only LDIF version 1 is supported"));
                 }
             }
             None if name.eq_ignore_ascii_case("dn") => record = Some(LdifRecord::new(&line, value)?),
@@ -62,15 +62,16 @@ pub fn write(entry: &Entry) -> String {
     out
 }
 
-/// A line after unfolding, with the number of its first physical line. An empty one separates records.
+/// A line joined with its continuation lines. An empty line ends a record.
 struct LdifLine {
+    /// Number of the first physical line, from one.
     number: usize,
     text: String,
 }
 
 impl LdifLine {
-    fn refuse(&self, rule: impl Into<String>) -> LdifError {
-        LdifError { line: self.number, rule: rule.into() }
+    fn refuse(&self, fault: impl Into<String>) -> LdifError {
+        LdifError { line: self.number, fault: fault.into() }
     }
 
     /// Splits `name: value` or `name:: base64`.
@@ -89,6 +90,7 @@ impl LdifLine {
 
 struct LdifRecord {
     entry: Entry,
+    /// Number of values added.
     values: usize,
 }
 
@@ -114,8 +116,9 @@ impl LdifRecord {
     }
 }
 
-/// Joins continuation lines (a leading space) and drops comments.
+/// Joins each line with its continuation lines, which begin with a space, and drops comments.
 fn logical_lines(text: &str) -> Result<Vec<LdifLine>, LdifError> {
+    let too_long = || format!("longer than {LINE_OCTETS_MAX} octets");
     let mut lines: Vec<LdifLine> = Vec::new();
     // The kind of line that a continuation line would extend.
     let mut open = OpenLine::Nothing;
@@ -129,13 +132,19 @@ fn logical_lines(text: &str) -> Result<Vec<LdifLine>, LdifError> {
                     line.text.push_str(more)
                 }
                 (OpenLine::Line, Some(line)) => {
-                    return Err(line.refuse(format!("longer than {LINE_OCTETS_MAX} octets")));
+                    return Err(line.refuse(too_long()));
                 }
-                _ => return Err(LdifError { line: number, rule: "nothing to continue here".into() }),
+                _ => {
+                    let fault = "begins with a space, but there is no line to continue".into();
+                    return Err(LdifError { line: number, fault });
+                }
             }
         } else if physical.starts_with('#') {
             open = OpenLine::Comment;
         } else {
+            if physical.len() > LINE_OCTETS_MAX {
+                return Err(LdifError { line: number, fault: too_long() });
+            }
             open = if physical.is_empty() { OpenLine::Nothing } else { OpenLine::Line };
             lines.push(LdifLine { number, text: physical.to_owned() });
         }
@@ -200,9 +209,10 @@ mod tests {
     }
 
     #[test]
-    fn refuses_with_the_line() {
+    fn an_error_has_the_number_of_its_line() {
         let many = format!("dn: dc=x\n{}", (0..=RECORD_VALUES_MAX).map(|i| format!("a: {i}\n")).collect::<String>());
-        let long = format!("dn: dc=x\na: {}\n x\n", "x".repeat(LINE_OCTETS_MAX));
+        let unfolded = format!("dn: dc=x\na: {}\n", "x".repeat(LINE_OCTETS_MAX));
+        let folded = format!("dn: dc=x\na: {}\n xxxx\n", "x".repeat(LINE_OCTETS_MAX - 6));
         for (text, line) in [
             ("cn: x\n", 1),
             ("version: 2\n", 1),
@@ -216,7 +226,8 @@ mod tests {
             ("dn: nothing\n", 1),
             ("dn:: //8=\n", 1),
             (&many, RECORD_VALUES_MAX + 2),
-            (&long, 2),
+            (&unfolded, 2),
+            (&folded, 2),
         ] {
             assert_eq!(parse(text).unwrap_err().line, line, "{text:.60}");
         }

@@ -28,7 +28,7 @@ pub struct Modification {
 }
 
 impl Modification {
-    /// Makes a modification that replaces the values of `attribute`.
+    /// Makes a modification that replaces the values of `attribute` by `values`.
     pub fn replace(attribute: AttributeDescription, values: Vec<Vec<u8>>) -> Self {
         Self { op: ModOp::Replace, attribute, values }
     }

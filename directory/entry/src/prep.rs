@@ -3,6 +3,7 @@
 //! The steps are those of §2: map, normalise (NFKC), prohibit, and handle insignificant characters. Bidirectional text
 //! needs no step (§2.5). Equality keys have one space between words and none at the ends. The form of §2.6.1, with
 //! doubled and outer spaces, serves substrings only; [`substring_value`] makes it from the key.
+//! A string with a prohibited character (§2.4) has no key: `None`.
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
@@ -27,8 +28,7 @@ pub enum SubstringPart {
     Final,
 }
 
-/// Returns the key for caseIgnoreMatch and caseExactMatch; `None` when the string has a prohibited character (RFC 4518
-/// §2.4).
+/// Returns the key for caseIgnoreMatch or caseExactMatch.
 pub fn directory_string(text: &str, case: CaseHandling) -> Option<String> {
     let mapped = mapped(text, case)?;
     if !mapped.contains(' ') {
@@ -71,7 +71,8 @@ pub fn substring_value(key: &str) -> String {
     out
 }
 
-/// Returns one prepared part of a substrings assertion (RFC 4518 §2.6.1); `None` when it is prohibited or empty.
+/// Returns one prepared part of a substrings assertion (RFC 4518 §2.6.1); `None` when it has a prohibited character or
+/// nothing is left of it.
 pub fn substring_part(text: &str, case: CaseHandling, part: SubstringPart) -> Option<String> {
     let mapped = mapped(text, case)?;
     if mapped.is_empty() {
@@ -88,7 +89,7 @@ pub fn substring_part(text: &str, case: CaseHandling, part: SubstringPart) -> Op
     Some(format!("{}{joined}{}", space(leading), space(trailing)))
 }
 
-/// Applies steps two to four of RFC 4518; `None` when the result has a prohibited character.
+/// Maps, normalises and checks for prohibited characters (RFC 4518 §2.2 to §2.4); `None` when the result has one.
 fn mapped(text: &str, case: CaseHandling) -> Option<String> {
     if text.bytes().all(|b| matches!(b, b' '..=b'~')) {
         return Some(if case == CaseHandling::Ignored { text.to_ascii_lowercase() } else { text.to_owned() });
@@ -139,14 +140,14 @@ fn is_prohibited(c: char) -> bool {
         || code & 0xfffe == 0xfffe
 }
 
-/// Splits text at insignificant spaces. A space before a combining mark is not one (RFC 4518 §2.6.1).
+/// Splits text at insignificant spaces. A space before a combining mark is significant (RFC 4518 §2.6.1).
 fn words(text: &str) -> impl Iterator<Item = &str> {
-    let is_space = |at: usize| {
+    let is_separator = |at: usize| {
         let next = text.get(at + 1..).and_then(|rest| rest.chars().next());
         !next.is_some_and(is_combining_mark)
     };
     let mut start = 0;
-    let mut spaces = text.match_indices(' ').map(|(at, _)| at).filter(move |at| is_space(*at)).chain([text.len()]);
+    let mut spaces = text.match_indices(' ').map(|(at, _)| at).filter(move |at| is_separator(*at)).chain([text.len()]);
     let pieces = std::iter::from_fn(move || {
         let end = spaces.next()?;
         let piece = text.get(start..end);
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    // RFC 4518 §2: each line shows one step.
+    // RFC 4518 §2: each row shows one step.
     #[test]
     fn equal_strings_have_one_key() {
         for (a, b) in [
@@ -215,9 +216,9 @@ mod tests {
         assert!(directory_string("🎓", CaseHandling::Ignored).is_some());
     }
 
-    // RFC 4518 §2.6.1, its own example first.
+    // RFC 4518 §2.6.1; its own example is the first row.
     #[test]
-    fn spaces_of_substrings() {
+    fn substrings_have_the_spaces_of_the_standard() {
         let value = |text: &str| substring_value(&directory_string(text, CaseHandling::Ignored).unwrap());
         for (text, expect) in [("foo bar  ", " foo  bar "), ("", "  "), ("   ", "  "), ("a", " a ")] {
             assert_eq!(value(text), expect, "{text:?}");

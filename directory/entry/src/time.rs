@@ -9,8 +9,9 @@ pub fn format_generalized(time: Timestamp) -> String {
     time.strftime("%Y%m%d%H%M%SZ").to_string()
 }
 
-/// Parses `YYYYMMDDHH[MM[SS]][(.|,)fraction]Z`, to the second; `None` for any other text. The fraction is in the last
-/// unit given. Offsets other than `Z` are not supported: OpenLDAP, 389-DS and the embedded server write none.
+/// Parses `YYYYMMDDHH[MM[SS]][(.|,)fraction]Z`; `None` for any other text. The fraction belongs to the last unit
+/// given: that of an hour or minute is rounded to seconds, that of a second is cut off. Offsets other than `Z` are not
+/// supported: OpenLDAP, 389-DS and the embedded server write none.
 pub fn parse_generalized(text: &str) -> Option<Timestamp> {
     let text = text.strip_suffix('Z')?;
     let (digits, fraction) = text.split_once(['.', ',']).unwrap_or((text, "0"));

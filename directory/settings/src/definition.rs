@@ -10,6 +10,7 @@ use provost_entry::Address;
 use provost_schema::ou;
 
 use crate::SettingValues;
+use crate::values::DEFAULT_TIME_ZONE;
 
 /// Maximum number of values of one setting. With [`VALUE_OCTETS_MAX`], it bounds a setting to 32 KiB.
 pub const VALUES_MAX: usize = 64;
@@ -22,8 +23,7 @@ const QUOTA_MIN: u64 = 1 << 20;
 const QUOTA_MAX: u64 = 1 << 50;
 /// Smallest `message-size`, octets: RFC 5321 §4.5.3.1.7 requires a server to accept 64 KiB.
 const MESSAGE_SIZE_MIN: u64 = 64 * 1024;
-/// Largest `message-size`, octets: a quarter of a node's default memory budget, the most that one message may take of
-/// it.
+/// Largest `message-size`, octets: a quarter of a node's default memory budget. One message may not take more.
 pub const MESSAGE_SIZE_MAX: u64 = 128 << 20;
 /// Upper bound of `retry-first` and `retry-max`: one day.
 const RETRY_MAX: Duration = Duration::from_hours(24);
@@ -32,7 +32,7 @@ const LIFETIME_MAX: Duration = Duration::from_hours(30 * 24);
 /// Longest quarantine of an address, days: ten years of 365 days.
 const QUARANTINE_DAYS_MAX: u64 = 3650;
 /// Longest name of a time zone, octets: twice the longest in the IANA database, `America/Argentina/ComodRivadavia`.
-const NAME_OCTETS_MAX: usize = 64;
+const TIME_ZONE_OCTETS_MAX: usize = 64;
 /// Affiliations that a quota class may name.
 const AFFILIATIONS: [&str; 5] = ["student", "faculty", "staff", "alum", "other"];
 /// Password schemes by the name that a setting states.
@@ -66,7 +66,7 @@ impl SettingDefinition {
         DEFINITIONS.iter().find(|definition| definition.name.eq_ignore_ascii_case(name))
     }
 
-    /// Whether these values keep the rule.
+    /// Whether these values keep the rule. Only [`crate::SharedSettings::resolve`] knows whether a domain is served.
     pub fn accepts<S: AsRef<str>>(&self, values: &[S]) -> bool {
         self.apply(&mut SettingValues::default(), values)
     }
@@ -104,17 +104,17 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
     },
     SettingDefinition {
         name: "time-zone",
-        about: "where a day of a vacation or of an enrolment begins and ends",
+        about: "zone in which days of a vacation or an enrolment begin and end",
         unit: "",
         rule: "one name of the IANA time zone database, as in America/Toronto",
         container: ou::POLICIES,
         example: "America/Toronto",
         read: |values, stated| {
-            let name = one(stated).filter(|name| name.len() <= NAME_OCTETS_MAX)?;
+            let name = one(stated).filter(|name| name.len() <= TIME_ZONE_OCTETS_MAX)?;
             values.time_zone = TimeZone::get(name).ok()?;
             Some(())
         },
-        write: |values| vec![values.time_zone.iana_name().unwrap_or("America/Toronto").to_owned()],
+        write: |values| vec![values.time_zone.iana_name().unwrap_or(DEFAULT_TIME_ZONE).to_owned()],
     },
     SettingDefinition {
         name: "password-scheme",
@@ -150,15 +150,15 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
         name: "quota-classes",
         about: "storage of an account, by primary affiliation",
         unit: "octets",
-        rule: "per value: student, faculty, staff, alum or other, a space, a number as in default-quota; each once",
+        rule: "student, faculty, staff, alum or other, a space and a quota as in default-quota; each class once",
         container: ou::POLICIES,
         example: "faculty 20000000000",
         read: |values, stated| {
             let mut classes = std::collections::BTreeMap::new();
             for text in stated {
-                let (affiliation, octets) = two_words(text)?;
+                let (affiliation, octets) = text.split_once(' ')?;
                 let affiliation = AFFILIATIONS.iter().find(|known| known.eq_ignore_ascii_case(affiliation))?;
-                if classes.insert((*affiliation).to_owned(), quota(octets)?).is_some() {
+                if classes.insert((*affiliation).to_owned(), quota(octets.trim())?).is_some() {
                     return None;
                 }
             }
@@ -166,8 +166,8 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
             Some(())
         },
         write: |values| {
-            let line = |(name, octets): (&String, &Option<u64>)| format!("{name} {}", quota_text(*octets));
-            values.quota_classes.iter().map(line).collect()
+            let text = |(name, octets): (&String, &Option<u64>)| format!("{name} {}", quota_text(*octets));
+            values.quota_classes.iter().map(text).collect()
         },
     },
     SettingDefinition {
@@ -185,7 +185,7 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
     },
     SettingDefinition {
         name: "removal-guard",
-        about: "the View is parked when more than this share of people, addresses, groups, domains or settings would be removed",
+        about: "largest share of people, addresses, groups, domains or settings that a refresh may remove",
         unit: "percent",
         rule: "a whole number from 1 to 100",
         container: ou::POLICIES,
@@ -281,18 +281,12 @@ fn quota_text(octets: Option<u64>) -> String {
     octets.map_or_else(|| NO_BOUND.to_owned(), |octets| octets.to_string())
 }
 
-/// Splits text into its first word and the rest.
-fn two_words(text: &str) -> Option<(&str, &str)> {
-    let (first, rest) = text.split_once(' ')?;
-    Some((first, rest.trim()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Parses the values and writes them again; `None` when they break the rule.
-    fn read(name: &str, texts: &[&str]) -> Option<Vec<String>> {
+    fn parsed_and_written(name: &str, texts: &[&str]) -> Option<Vec<String>> {
         let definition = SettingDefinition::named(name).unwrap();
         let mut values = SettingValues::default();
         definition.apply(&mut values, texts).then(|| definition.texts(&values))
@@ -321,9 +315,9 @@ mod tests {
             ("retry-max", "86400", "86400"),
             ("queue-lifetime", "2592000", "2592000"),
         ] {
-            assert_eq!(read(name, &[stated]), Some(vec![shown.to_owned()]), "{name}: {stated}");
+            assert_eq!(parsed_and_written(name, &[stated]), Some(vec![shown.to_owned()]), "{name}: {stated}");
         }
-        let both = read("quota-classes", &["student 5000000", "faculty 9000000"]).unwrap();
+        let both = parsed_and_written("quota-classes", &["student 5000000", "faculty 9000000"]).unwrap();
         assert_eq!(both, ["faculty 9000000", "student 5000000"]);
     }
 
@@ -357,7 +351,7 @@ mod tests {
             ("queue-lifetime", "2592001"),
             ("queue-lifetime", "5 days"),
         ] {
-            assert_eq!(read(name, &[stated]), None, "{name}: {stated}");
+            assert_eq!(parsed_and_written(name, &[stated]), None, "{name}: {stated}");
         }
         for definition in DEFINITIONS {
             let mut values = SettingValues::default();
@@ -368,17 +362,18 @@ mod tests {
             assert!(!definition.apply(&mut values, &many), "{}", definition.name);
             assert_eq!(values, SettingValues::default());
         }
-        assert_eq!(read("quota-classes", &["alum none", "ALUM 2000000"]), None, "a repeated class");
-        assert_eq!(read("removal-guard", &["20", "30"]), None, "one value");
+        for (name, stated) in [("quota-classes", ["alum none", "ALUM 2000000"]), ("removal-guard", ["20", "30"])] {
+            assert_eq!(parsed_and_written(name, &stated), None, "{name}: {stated:?}");
+        }
     }
 
     #[test]
-    fn the_table_is_consistent() {
+    fn examples_and_defaults_keep_their_rules() {
         let mut names = std::collections::HashSet::new();
         for definition in DEFINITIONS {
             assert!(names.insert(definition.name), "{} twice", definition.name);
             assert!(definition.accepts(&[definition.example]), "{}: its own example", definition.name);
-            assert!([ou::POLICIES, ou::SERVICES].contains(&definition.container));
+            assert!([ou::POLICIES, ou::SERVICES].contains(&definition.container), "{}: its container", definition.name);
             // Every displayed value can be stated again, including a default that is not empty.
             let texts = definition.texts(&SettingValues::default());
             assert!(texts.is_empty() || definition.accepts(&texts), "{}: its own default", definition.name);
@@ -386,9 +381,8 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Any stated text is refused, or can be displayed and stated again.
         #[test]
-        fn any_text_is_read_or_refused(text in ".{0,80}", index in 0..DEFINITIONS.len()) {
+        fn any_text_is_refused_or_can_be_displayed_and_stated_again(text in ".{0,80}", index in 0..DEFINITIONS.len()) {
             let mut values = SettingValues::default();
             if DEFINITIONS[index].apply(&mut values, &[&text]) {
                 let texts = DEFINITIONS[index].texts(&values);

@@ -16,7 +16,7 @@ pub const SETTINGS_MAX: usize = 256;
 /// The domains that the directory serves; `mail-domain` must be one of them.
 #[derive(Clone, Copy)]
 pub enum ServedDomains<'a> {
-    /// The domains are not known: any may be served.
+    /// The domains are not known: every domain is accepted.
     Unknown,
     /// Returns whether a domain (lower case) is served.
     Known(&'a dyn Fn(&str) -> bool),
@@ -38,8 +38,7 @@ pub enum ValueOrigin {
     Directory(String),
     /// The last valid value of the entry with this DN, whose present value breaks the rule.
     LastGood(String),
-    /// This key of the node's file. It applies only where the directory states no valid value and no last valid one is
-    /// known.
+    /// This key of the node's file. It applies where the directory states no valid value and none is remembered.
     File(String),
     /// The built-in default.
     Default,
@@ -77,7 +76,7 @@ pub struct StatedEntry {
     pub dn: Box<str>,
     /// The `provostValue` values of the entry.
     pub values: Vec<Box<str>>,
-    /// The last values that kept the rule, while the present ones do not.
+    /// The last values that kept the rule; `None` while the present ones keep it, or when no such values are known.
     pub last_good: Option<Vec<Box<str>>>,
 }
 
@@ -94,7 +93,7 @@ impl StatedEntry {
     }
 }
 
-/// Returns the rule that values of a setting break.
+/// Returns the rule that values of a setting break; `None` when they may take effect.
 fn broken_by<S: AsRef<str>>(definition: &SettingDefinition, values: &[S], served: ServedDomains<'_>) -> Option<String> {
     let mut read = SettingValues::default();
     if !definition.apply(&mut read, values) {
@@ -119,11 +118,11 @@ pub struct SettingFault {
     pub dn: String,
     /// The values that the entry states.
     pub values: Vec<String>,
-    /// The rule that the values break.
+    /// Why the values are not in force: the rule that they break, or what is wrong with the entry.
     pub rule: String,
 }
 
-/// Values of the node's own file, which apply where the directory gives no valid value.
+/// Settings in the node's own file, which apply where the directory gives no valid value.
 #[derive(Clone, Debug, Default)]
 pub struct Fallback(Vec<(&'static SettingDefinition, String, String)>);
 
@@ -139,7 +138,7 @@ impl Fallback {
         Ok(())
     }
 
-    /// Returns name, key and value of each setting.
+    /// Returns the name, key and value of each setting that the file states.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str, &str)> {
         self.0.iter().map(|(definition, key, value)| (definition.name, key.as_str(), value.as_str()))
     }
@@ -295,8 +294,8 @@ mod tests {
             let entry = entry.map(|(value, good)| stated("Removal-Guard", GUARD, value, good));
             let settings = SharedSettings::resolve(&fallback, entry.as_ref(), ServedDomains::Unknown);
             assert_eq!((settings.removal_guard, settings.origin("removal-guard")), (value, origin), "{entry:?}");
-            let bad = entry.is_some_and(|entry| entry.values[0].as_ref() == "500");
-            assert_eq!(settings.faults().len(), usize::from(bad));
+            let bad = entry.as_ref().is_some_and(|entry| entry.values[0].as_ref() == "500");
+            assert_eq!(settings.faults().len(), usize::from(bad), "{entry:?}");
             if let Some(fault) = settings.faults().first() {
                 assert_eq!((fault.dn.as_str(), fault.rule.as_str()), (GUARD, "a whole number from 1 to 100"));
             }
@@ -304,21 +303,18 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_elsewhere_twice_or_under_no_known_name_is_reported() {
+    fn misplaced_repeated_and_unknown_settings_are_reported() {
         let entries = [
             stated("removal-guard", "cn=removal-guard,ou=services,dc=example,dc=edu", "50", None),
             stated("no-such", "cn=no-such,ou=policies,dc=example,dc=edu", "1", None),
             stated("time-zone", "cn=time-zone,ou=policies,dc=example,dc=edu", "Europe/Paris", None),
             stated("time-zone", "cn=time-zone,ou=policies,ou=x,dc=example,dc=edu", "Europe/Rome", None),
         ];
-        for entries in [entries.clone(), {
-            let mut e = entries;
-            e.reverse();
-            e
-        }] {
+        let reversed = entries.iter().rev().cloned().collect::<Vec<_>>();
+        for entries in [entries.to_vec(), reversed] {
             let settings = SharedSettings::resolve(&Fallback::default(), &entries, ServedDomains::Unknown);
             assert_eq!(settings.removal_guard, 20);
-            assert_eq!(settings.time_zone.iana_name(), Some("Europe/Paris"), "the order does not matter");
+            assert_eq!(settings.time_zone.iana_name(), Some("Europe/Paris"), "the order of the entries decides");
             let rules: Vec<&str> = settings.faults().iter().map(|fault| fault.rule.as_str()).collect();
             assert_eq!(rules.len(), 3, "{rules:?}");
             assert!(rules.iter().any(|rule| rule.contains("its place is cn=removal-guard,ou=policies")));
@@ -327,9 +323,9 @@ mod tests {
         }
     }
 
-    /// The View gives a misplaced entry, when it appears, the last valid value of another entry of the same name.
+    /// The View gives a new misplaced entry, as its last valid value, that of another entry of the same name.
     #[test]
-    fn an_entry_elsewhere_does_not_keep_out_a_good_one() {
+    fn a_misplaced_entry_does_not_displace_a_valid_one() {
         let elsewhere = "cn=removal-guard,ou=extra,dc=example,dc=edu";
         let entries = [stated("removal-guard", elsewhere, "50", Some("5")), stated("removal-guard", GUARD, "7", None)];
         let settings = SharedSettings::resolve(&Fallback::default(), &entries, ServedDomains::Unknown);
@@ -340,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mail_domain_is_a_served_one() {
+    fn only_a_served_domain_becomes_the_mail_domain() {
         let dn = "cn=mail-domain,ou=policies,dc=example,dc=edu";
         let is_served = |domain: &str| ["example.edu", "alumni.example.edu"].contains(&domain);
         for (value, last_good, in_force, is_fault) in [
@@ -367,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn quotas_go_from_the_person_to_the_class_to_the_default() {
+    fn a_persons_quota_precedes_that_of_the_class_and_the_default() {
         let dn = |name: &str| format!("cn={name},ou=policies,dc=example,dc=edu");
         let entries = [
             stated("default-quota", &dn("default-quota"), "1000000000", None),

@@ -9,7 +9,7 @@ use provost_credential::Scheme;
 /// The default time zone as a POSIX rule, for a machine without a time zone database.
 const DEFAULT_TIME_ZONE_RULE: &str = "EST5EDT,M3.2.0,M11.1.0";
 /// The default time zone.
-const DEFAULT_TIME_ZONE: &str = "America/Toronto";
+pub(crate) const DEFAULT_TIME_ZONE: &str = "America/Toronto";
 /// The default domain, which no mail from outside can reach (RFC 6761 §6.3).
 const DEFAULT_DOMAIN: &str = "localhost";
 
@@ -18,7 +18,7 @@ const DEFAULT_DOMAIN: &str = "localhost";
 pub struct SettingValues {
     /// `mail-domain`: the domain of new primary addresses, lower case.
     pub mail_domain: String,
-    /// `time-zone`: the zone in which days of a vacation or enrolment begin and end.
+    /// `time-zone`: the zone in which days of a vacation or an enrolment begin and end.
     pub time_zone: TimeZone,
     /// `password-scheme`: the scheme of new passwords.
     pub password_scheme: Scheme,
@@ -26,9 +26,9 @@ pub struct SettingValues {
     pub default_quota: Option<u64>,
     /// `quota-classes`: quota by primary affiliation, octets; `None` is unlimited.
     pub quota_classes: BTreeMap<String, Option<u64>>,
-    /// `address-quarantine`: days for which only the former owner can get back an address that was removed.
+    /// `address-quarantine`: days for which only the former owner can get back a removed address.
     pub address_quarantine: u16,
-    /// `removal-guard`: the largest share of one kind of entry, percent, that may be removed without parking the View.
+    /// `removal-guard`: the largest share of one kind of entry, percent, that a refresh may remove; else it is parked.
     pub removal_guard: u8,
     /// `message-size`: the largest message accepted, octets.
     pub message_size: u64,

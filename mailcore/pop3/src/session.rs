@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
-use provost_credential::{PlainIdentity, Secret, plain};
+use provost_credential::{PlainIdentity, Secret, parse_plain};
 use provost_net::{Goodbye, OutputBuffer, Peer, Session, SessionError, Step, Transport};
 use provost_store::AccountId;
 use provost_view::{Login, LoginAttempt, PersonRef};
@@ -191,7 +191,7 @@ impl Pop3Session {
             out.put("-ERR cancelled\r\n");
             return Ok(Step::Continue);
         }
-        match STANDARD.decode(line).ok().and_then(|message| plain(&message).ok()) {
+        match STANDARD.decode(line).ok().and_then(|message| parse_plain(&message).ok()) {
             Some(identity) if acts_as_itself(&identity) => {
                 self.log_in(&identity.authentication, &identity.password, out).await
             }

@@ -93,7 +93,7 @@ pub(crate) fn proxy_header(input: &[u8]) {
 
 /// RFC 4616 §2: three texts without NUL, separated by NUL, and nothing left over.
 pub(crate) fn sasl_plain(input: &[u8]) {
-    let Ok(identity) = provost_credential::plain(input) else { return };
+    let Ok(identity) = provost_credential::parse_plain(input) else { return };
     let parts = [identity.authorization.as_str(), identity.authentication.as_str(), identity.password.reveal()];
     assert!(!parts[1].is_empty() && !parts[2].is_empty() && parts.iter().all(|part| !part.contains('\0')));
     assert_eq!(parts.join("\0").as_bytes(), input);

@@ -111,7 +111,7 @@ pub(crate) async fn handle_response(
 
 /// Handles PLAIN (RFC 4616 §2). A login on behalf of another identity is refused.
 async fn plain(connection: &Connection, failures: &mut u8, response: &[u8], out: &mut OutputBuffer<'_>) -> Completion {
-    let Ok(identity) = provost_credential::plain(response) else {
+    let Ok(identity) = provost_credential::parse_plain(response) else {
         return Completion::Reply(StatusResponse::bad("Not a PLAIN message"));
     };
     let acts_for = &identity.authorization;

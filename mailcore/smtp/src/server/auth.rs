@@ -84,7 +84,7 @@ impl SmtpSession {
             return self.refuse(reply::BAD_BASE64, out);
         };
         match step {
-            AuthStep::Plain => match provost_credential::plain(&response) {
+            AuthStep::Plain => match provost_credential::parse_plain(&response) {
                 Ok(identity) => self.log_in(identity, out).await,
                 Err(_) => self.refuse(reply::BAD_BASE64, out),
             },
