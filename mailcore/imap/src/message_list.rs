@@ -1,8 +1,8 @@
 //! The data that a session keeps for each message of its mailbox: eight octets.
 //!
-//! A session may idle for hours with thousands of messages selected. UID and flags that were reported to the client
-//! must be kept; constant data (size, date, body) is read from the store when a command needs it. A message list
-//! consists of blocks that are shared until they differ: a clone costs next to nothing, and a change copies one block.
+//! A session may idle for hours with thousands of messages selected. UIDs and flags must be kept as they were reported to
+//! the client; constant data (size, date, body) is read from the store when a command needs it. A message list consists
+//! of blocks that clones share until they differ: a clone costs next to nothing, and a change copies one block.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn gives_back_what_it_took() {
+    fn keeps_and_removes_messages_with_their_flags() {
         let mut message_list = message_list((1..=2_000).map(|number| meta(number, flags(number))));
         message_list.push(&meta(5, Flags::none()));
         assert_eq!(message_list.len(), 2_000);
@@ -318,7 +318,7 @@ mod tests {
         }
     }
 
-    /// Sessions with the same mailbox share the blocks that do not differ.
+    /// A clone shares the blocks that do not differ, as do sessions with the same mailbox.
     #[test]
     fn a_change_copies_one_block() {
         let first = message_list((1..=100_000).map(|number| meta(number, Flags::none())));
