@@ -21,8 +21,8 @@ fn slow_readers_of_a_large_message_cost_little_memory() {
     append_large(&node).unwrap();
     for command in ["FETCH * (BODY.PEEK[])", "FETCH * (BODY.PEEK[TEXT])", "FETCH * (UID RFC822.SIZE BODY.PEEK[2])"] {
         let before = resident_mib(node.pid()).unwrap();
-        let most = sip(&node, command).context(command).unwrap();
-        assert!(most.saturating_sub(before) < GROWTH_MIB_MAX, "{command}: {before} to {most} MiB");
+        let peak = sip(&node, command).context(command).unwrap();
+        assert!(peak.saturating_sub(before) < GROWTH_MIB_MAX, "{command}: {before} to {peak} MiB");
     }
 }
 
@@ -74,14 +74,14 @@ fn sip(node: &Node, command: &str) -> anyhow::Result<u64> {
         write!(socket, "c {command}\r\n")?;
         sessions.push(socket);
     }
-    let (mut most, mut sip) = (0, vec![0; SIP_OCTETS]);
+    let (mut peak, mut sip) = (0, vec![0; SIP_OCTETS]);
     for _ in 0..SIPS {
         for socket in &mut sessions {
             socket.read_exact(&mut sip).context("a slow reader")?;
         }
-        most = most.max(resident_mib(node.pid())?);
+        peak = peak.max(resident_mib(node.pid())?);
     }
-    Ok(most)
+    Ok(peak)
 }
 
 fn resident_mib(pid: u32) -> anyhow::Result<u64> {

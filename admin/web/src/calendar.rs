@@ -7,7 +7,7 @@ use crate::language::Language;
 
 /// A day: "5 janvier 2027", "January 5, 2027".
 pub(crate) fn day(date: Date, language: Language) -> String {
-    let month = language.say(&format!("month.{}", date.month()), &[]);
+    let month = language.text(&format!("month.{}", date.month()), &[]);
     let (number, year) = (date.day(), date.year());
     match language {
         Language::French if number == 1 => format!("1er {month} {year}"),
@@ -27,12 +27,12 @@ pub(crate) fn moment(text: &str, now: &ZonedDateTime, language: Language) -> Str
     let at = time.to_zoned_datetime(now.time_zone().clone());
     let today = now.date();
     let day = match at.date() {
-        date if date == today => language.say("moment.today", &[]),
-        date if today.yesterday().is_ok_and(|yesterday| date == yesterday) => language.say("moment.yesterday", &[]),
+        date if date == today => language.text("moment.today", &[]),
+        date if today.yesterday().is_ok_and(|yesterday| date == yesterday) => language.text("moment.yesterday", &[]),
         date => day(date, language),
     };
     let (hour, minute) = (at.hour().to_string(), format!("{:02}", at.minute()));
-    language.say("moment.at", &[("day", &day), ("hour", &hour), ("minute", &minute)])
+    language.text("moment.at", &[("day", &day), ("hour", &hour), ("minute", &minute)])
 }
 
 #[cfg(test)]

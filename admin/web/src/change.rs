@@ -22,6 +22,6 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
 /// Redirects to the person's page after a change, with a message for it: reloading that page does not send the form
 /// again.
 pub(crate) async fn done(web: &Web, signed_in: &SignedIn, id: &str, key: &str, value: String) -> Response {
-    web.sessions.leave_flash(&signed_in.user.session, Flash { key: key.to_owned(), value }).await;
+    web.sessions.store_flash(&signed_in.user.session, Flash { key: key.to_owned(), value }).await;
     Redirect::to(&person_url(id)).into_response()
 }

@@ -77,7 +77,7 @@ impl Language {
 
     /// The text of `key` with each `{name}` replaced by its value. A key without a text is shown itself, so that the
     /// mistake is visible.
-    pub(crate) fn say(self, key: &str, values: &[(&str, &str)]) -> String {
+    pub(crate) fn text(self, key: &str, values: &[(&str, &str)]) -> String {
         fill(self.find(key).unwrap_or(key), values)
     }
 
@@ -149,7 +149,7 @@ mod tests {
     fn values_are_put_in_once() {
         assert_eq!(fill("{a} and {b}, {c}", &[("a", "{b}"), ("b", "2")]), "{b} and 2, {c}");
         assert_eq!(fill("open { end", &[("a", "1")]), "open { end");
-        assert_eq!(Language::English.say("no.such.key", &[]), "no.such.key");
+        assert_eq!(Language::English.text("no.such.key", &[]), "no.such.key");
         assert_eq!(Language::French.name("state", "unheard-of"), "unheard-of");
     }
 

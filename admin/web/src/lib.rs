@@ -58,7 +58,7 @@ pub fn router(state: WebState) -> Router {
         .route("/sign-out", post(sign_in::sign_out))
         .route("/assets/style.css", get(page::style))
         .route("/assets/icon.svg", get(page::icon))
-        .method_not_allowed_fallback(page::no_such_page)
+        .method_not_allowed_fallback(page::method_not_allowed)
         .fallback(page::no_such_page)
         .layer(DefaultBodyLimit::max(FORM_OCTETS_MAX))
         .layer(from_fn(security::with_headers_and_deadline))

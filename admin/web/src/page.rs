@@ -37,7 +37,7 @@ const TEMPLATES: [(&str, &str); 9] = [
 static PAGES: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
     let mut pages = Handlebars::new();
     pages.set_strict_mode(true);
-    pages.register_helper("say", Box::new(TextHelper));
+    pages.register_helper("text_of", Box::new(TextHelper));
     for (name, text) in TEMPLATES {
         if let Err(error) = pages.register_template_string(name, text) {
             tracing::error!(%error, name, "a template cannot be read");
@@ -46,7 +46,7 @@ static PAGES: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
     pages
 });
 
-/// `{{say "key" name=value}}`: a text in the page's language, escaped like any other value.
+/// `{{text_of "key" name=value}}`: a text in the page's language, escaped like any other value.
 struct TextHelper;
 
 impl HelperDef for TextHelper {
@@ -131,7 +131,7 @@ pub(crate) fn failure(
     text_key: &str,
     values: &[(&str, &str)],
 ) -> Response {
-    message_page(visitor, status, title_key, visitor.language.say(text_key, values))
+    message_page(visitor, status, title_key, visitor.language.text(text_key, values))
 }
 
 /// The page of an error, with `text`.
@@ -167,12 +167,8 @@ pub(crate) fn desk_failure(visitor: &Visitor, error: &DeskError) -> Response {
         }
         DeskError::InUse(what) => (StatusCode::CONFLICT, "title.refused", "error.in_use", what.as_str()),
         DeskError::Quarantined { address, until } => {
-            return message_page(
-                visitor,
-                StatusCode::CONFLICT,
-                "title.refused",
-                in_quarantine(visitor.language, address, until.as_deref()),
-            );
+            let text = in_quarantine(visitor, address, until.as_deref());
+            return message_page(visitor, StatusCode::CONFLICT, "title.refused", text);
         }
         DeskError::NotAllowed(_) => (StatusCode::FORBIDDEN, "title.forbidden", "error.not_allowed", ""),
         DeskError::Stale | DeskError::VersionMismatch(_) => (StatusCode::CONFLICT, "title.refused", "error.stale", ""),
@@ -185,15 +181,16 @@ pub(crate) fn desk_failure(visitor: &Visitor, error: &DeskError) -> Response {
     failure(visitor, status, title, text, &[("rule", value), ("value", value)])
 }
 
-/// The reason why an address cannot be given yet, with the day from which it can.
-pub(crate) fn in_quarantine(language: Language, address: &str, until: Option<&str>) -> String {
+/// The reason why an address cannot be given yet, with the day on which the quarantine ends in the site's time zone.
+pub(crate) fn in_quarantine(visitor: &Visitor, address: &str, until: Option<&str>) -> String {
+    let language = visitor.language;
     let end = until.and_then(|until| until.parse::<jiff::Timestamp>().ok());
     match end {
         Some(end) => {
-            let day = calendar::day(end.to_zoned_datetime(jiff::tz::TimeZone::UTC).date(), language);
-            language.say("error.in_quarantine", &[("value", address), ("day", &day)])
+            let day = calendar::day(end.to_zoned_datetime(visitor.time_zone.clone()).date(), language);
+            language.text("error.in_quarantine", &[("value", address), ("day", &day)])
         }
-        None => language.say("error.in_quarantine_open", &[("value", address)]),
+        None => language.text("error.in_quarantine_open", &[("value", address)]),
     }
 }
 
@@ -203,9 +200,15 @@ pub(crate) fn bug(visitor: &Visitor, what: &str, error: &dyn std::fmt::Display) 
     failure(visitor, StatusCode::INTERNAL_SERVER_ERROR, "title.bug", "error.bug", &[])
 }
 
-/// The page of an unknown path, and of a method that a path does not support.
+/// The page of an unknown path.
 pub(crate) async fn no_such_page(visitor: Visitor) -> Response {
     failure(&visitor, StatusCode::NOT_FOUND, "title.not_found", "error.not_found", &[])
+}
+
+/// The page of a method that a path does not support, such as a reload of a path that only takes forms. The router adds
+/// `Allow` (RFC 9110 §15.5.6).
+pub(crate) async fn method_not_allowed(visitor: Visitor) -> Response {
+    failure(&visitor, StatusCode::METHOD_NOT_ALLOWED, "title.refused", "error.method", &[])
 }
 
 pub(crate) async fn style() -> impl IntoResponse {
@@ -226,7 +229,7 @@ mod tests {
     fn every_template_is_read_and_every_key_has_words() {
         for (name, text) in TEMPLATES {
             assert!(PAGES.has_template(name), "{name}");
-            for key in text.split("say \"").skip(1).filter_map(|part| part.split('"').next()) {
+            for key in text.split("text_of \"").skip(1).filter_map(|part| part.split('"').next()) {
                 assert!(Language::French.find(key).is_some(), "{name}: {key}");
             }
             assert!(!text.contains("{{{") && !text.contains("{{&"), "{name}: nothing is put in unescaped");
@@ -238,9 +241,25 @@ mod tests {
     }
 
     #[test]
+    fn a_quarantine_ends_on_a_day_of_the_site() {
+        let visitor = Visitor {
+            language: Language::English,
+            time_zone: jiff::tz::TimeZone::get("America/Toronto").unwrap(),
+            address: None,
+            here: "/".to_owned(),
+            user: None,
+            flash: None,
+            is_unknown: false,
+        };
+        // 21:00 on the 4th in Toronto.
+        let text = in_quarantine(&visitor, "z@example.edu", Some("2027-01-05T02:00:00Z"));
+        assert!(text.contains("Until January 4, 2027"), "{text}");
+    }
+
+    #[test]
     fn words_are_escaped_with_their_values() {
         let mut pages = PAGES.clone();
-        pages.register_template_string("t", "{{say \"addresses.added\" value=v}}").unwrap();
+        pages.register_template_string("t", "{{text_of \"addresses.added\" value=v}}").unwrap();
         let text = pages.render("t", &serde_json::json!({"lang": "en", "v": "<b>\"&"})).unwrap();
         assert_eq!(text, "&lt;b&gt;&quot;&amp; was added.");
         assert!(pages.render("t", &serde_json::json!({"lang": "de", "v": ""})).is_err());

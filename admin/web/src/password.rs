@@ -64,7 +64,7 @@ pub(crate) async fn reset(
         Ok(StoredPassword { password, hash, .. }) => {
             let slip = PasswordSlip { person: id.clone(), password };
             let cookie = cookie(&headers, SESSION_COOKIE).unwrap_or_default();
-            let left = web.sessions.leave_slip(&cookie, &slip, Timestamp::now()).await;
+            let left = web.sessions.store_slip(&cookie, &slip, Timestamp::now()).await;
             left.map_err(|error| not_now(visitor, &error))?;
             if signed_in.user.is_person(&id) {
                 let renewed = web.sessions.record_own_password(&signed_in.user.session, &hash, Timestamp::now()).await;

@@ -82,7 +82,7 @@ pub(crate) async fn search(State(web): State<Web>, signed_in: SignedIn, Query(qu
         return Redirect::to("/").into_response();
     }
     if q.chars().count() > SEARCH_CHARS_MAX {
-        let error = Some(visitor.language.say("search.too_long", &[]));
+        let error = Some(visitor.language.text("search.too_long", &[]));
         let q = q.chars().take(SEARCH_CHARS_MAX).collect();
         return page(visitor, StatusCode::UNPROCESSABLE_ENTITY, "search", &SearchPage { q, error, results: None });
     }
@@ -133,12 +133,12 @@ pub(crate) async fn add_alias(
                 DeskError::Invalid { field: "address", rule } => {
                     (StatusCode::UNPROCESSABLE_ENTITY, rule::in_words(rule, language))
                 }
-                DeskError::InUse(_) => (StatusCode::CONFLICT, language.say("error.in_use", &[("value", &address)])),
+                DeskError::InUse(_) => (StatusCode::CONFLICT, language.text("error.in_use", &[("value", &address)])),
                 DeskError::Quarantined { address, until } => {
-                    (StatusCode::CONFLICT, in_quarantine(language, address, until.as_deref()))
+                    (StatusCode::CONFLICT, in_quarantine(&signed_in.visitor, address, until.as_deref()))
                 }
                 DeskError::Refused(why) => {
-                    (StatusCode::UNPROCESSABLE_ENTITY, language.say("error.refused", &[("rule", why)]))
+                    (StatusCode::UNPROCESSABLE_ENTITY, language.text("error.refused", &[("rule", why)]))
                 }
                 other => return Err(desk_failure(&signed_in.visitor, other)),
             };

@@ -7,6 +7,7 @@ use jiff::{Timestamp, ZonedDateTime};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use provost_provision::{HistoryEntry, Permission, PersonDetail, Principal, VacationChange, ValueChange};
 use provost_store::{AccountId, AccountSnapshot};
+use provost_view::VACATION_INTERVAL_DAYS;
 use serde::Serialize;
 
 use crate::calendar::{day, day_of, moment};
@@ -22,8 +23,6 @@ use crate::web::Web;
 const HISTORY_MAX: usize = 10;
 /// Percentage of its quota from which a mailbox shows a warning.
 const NEARLY_FULL_PERCENT: u128 = 90;
-/// Days between two replies when the rule states none (RFC 5230 §4.1).
-const INTERVAL_DAYS_DEFAULT: u16 = 7;
 
 /// Mistakes in a form, which the page shows at the fields.
 #[derive(Default)]
@@ -67,7 +66,8 @@ struct ShownForms {
 }
 
 impl ShownForms {
-    fn on(detail: &PersonDetail, principal: &Principal) -> Self {
+    /// The forms of changes that `principal` may make on the person.
+    fn allowed(detail: &PersonDetail, principal: &Principal) -> Self {
         let may = |operation| {
             let roles = detail.roles.iter().map(String::as_str);
             principal.may_on(operation, Some(detail.entry_uuid), roles)
@@ -211,7 +211,7 @@ pub(crate) async fn show(
         history: history.into_iter().map(|record| history_line(record, now, language)).collect(),
         errors: error_links(&mistakes, language),
         alias: alias_field(&mistakes),
-        person: person_data(&detail, ShownForms::on(&detail, principal), glance, now, language),
+        person: person_data(&detail, ShownForms::allowed(&detail, principal), glance, now, language),
         mailbox,
         vacation,
     };
@@ -231,23 +231,23 @@ fn glance(
     let state = &detail.summary.state;
     let password =
         if detail.has_password { ("person.has_password_yes", "") } else { ("person.has_password_no", "bad") };
-    let say = |key: &str| language.say(key, &[]);
+    let text = |key: &str| language.text(key, &[]);
     let (used, fullness) =
-        mailbox.map_or_else(|| (say("glance.unavailable"), "warn"), |mailbox| mailbox.glance.clone());
+        mailbox.map_or_else(|| (text("glance.unavailable"), "warn"), |mailbox| mailbox.glance.clone());
     let login = mailbox.map(|mailbox| mailbox.logins.first());
     let login = match login {
         Some(Some(login)) => format!("{}, {}", login.at, login.protocol),
-        Some(None) => say("glance.never"),
-        None => say("glance.unavailable"),
+        Some(None) => text("glance.never"),
+        None => text("glance.unavailable"),
     };
     let lines = [
         ("glance.state", language.name("state", state), state_level(state)),
-        ("glance.password", say(password.0), password.1),
+        ("glance.password", text(password.0), password.1),
         ("glance.vacation", vacation.summary.clone(), vacation.level),
         ("glance.mailbox", used, fullness),
         ("glance.last_login", login, ""),
     ];
-    lines.into_iter().map(|(key, value, level)| CallerFacts { label: say(key), value, level }).collect()
+    lines.into_iter().map(|(key, value, level)| CallerFacts { label: text(key), value, level }).collect()
 }
 
 fn person_data(
@@ -259,7 +259,7 @@ fn person_data(
 ) -> PersonData {
     let summary = &detail.summary;
     let url = person_url(&summary.id);
-    let none = || language.say("person.none", &[]);
+    let none = || language.text("person.none", &[]);
     let date = |text: &Option<String>| text.as_deref().map_or_else(none, |text| day_of(text, language));
     let moment = |text: &Option<String>| text.as_deref().map_or_else(none, |text| moment(text, now, language));
     let facts = [
@@ -287,7 +287,7 @@ fn person_data(
         program: detail.program.clone(),
         can,
         glance,
-        facts: facts.into_iter().map(|(key, value)| LabelledText { label: language.say(key, &[]), value }).collect(),
+        facts: facts.into_iter().map(|(key, value)| LabelledText { label: language.text(key, &[]), value }).collect(),
         addresses: detail.addresses.iter().map(address).collect(),
         url,
     }
@@ -302,7 +302,7 @@ fn alias_field(mistakes: &FormProblems) -> FormField {
 fn error_links(mistakes: &FormProblems, language: Language) -> Vec<ErrorLink> {
     let link = |field: &str, key: &str, text: &str| ErrorLink {
         field: field.to_owned(),
-        label: language.say(key, &[]),
+        label: language.text(key, &[]),
         text: text.to_owned(),
     };
     let alias = mistakes.alias.iter().map(|(_, text)| link("address", "addresses.new", text));
@@ -355,7 +355,7 @@ fn reply_texts(change: &VacationChange, language: Language) -> Vec<ShownText> {
         .into_iter()
         .filter(|(_, _, subject, text)| subject.is_some() || text.is_some())
         .map(|(key, lang, subject, text)| ShownText {
-            label: language.say(key, &[]),
+            label: language.text(key, &[]),
             lang,
             subject: subject.clone(),
             text: text.clone(),
@@ -364,14 +364,14 @@ fn reply_texts(change: &VacationChange, language: Language) -> Vec<ShownText> {
 }
 
 fn rhythm(change: &VacationChange, language: Language) -> String {
-    let days = change.interval_days.unwrap_or(INTERVAL_DAYS_DEFAULT);
+    let days = change.interval_days.unwrap_or(VACATION_INTERVAL_DAYS);
     let key = if days == 1 { "vacation.rhythm_one" } else { "vacation.rhythm_many" };
-    language.say(key, &[("days", &days.to_string())])
+    language.text(key, &[("days", &days.to_string())])
 }
 
 /// Whether the rule replies on the day `today`, as text, and the colour of that line.
 fn vacation_summary(set: Option<&VacationChange>, today: Date, language: Language) -> (String, &'static str) {
-    let Some(change) = set else { return (language.say("vacation.off", &[]), "") };
+    let Some(change) = set else { return (language.text("vacation.off", &[]), "") };
     let day_text = |date: Option<Date>| date.map_or_else(String::new, |date| day(date, language));
     let (start, end) = (day_text(change.start), day_text(change.end));
     let is_over = change.end.is_some_and(|end| end < today);
@@ -383,7 +383,7 @@ fn vacation_summary(set: Option<&VacationChange>, today: Date, language: Languag
         Some(_) => ("vacation.on_until", "good"),
         None => ("vacation.on_open", "good"),
     };
-    (language.say(key, &[("start", &start), ("end", &end)]), level)
+    (language.text(key, &[("start", &start), ("end", &end)]), level)
 }
 
 /// How full a mailbox is, in one line, and the colour of that line.
@@ -394,7 +394,7 @@ fn fullness(used: u64, quota: Option<u64>, language: Language) -> (String, &'sta
         NEARLY_FULL_PERCENT.. => ("glance.nearly_full", "warn"),
         _ => ("glance.used_of", ""),
     };
-    (language.say(key, &[("used", &octets(used, language)), ("quota", &octets(quota, language))]), level)
+    (language.text(key, &[("used", &octets(used, language)), ("quota", &octets(quota, language))]), level)
 }
 
 fn percent(used: u64, quota: u64) -> u128 {
@@ -413,10 +413,12 @@ fn mailbox_data(
         Some(quota) => {
             let percent = percent(snapshot.octets, quota).to_string();
             let quota = octets(quota, language);
-            language
-                .say("mailbox.used_of", &[("used", &used), ("quota", &quota), ("percent", &percent), ("count", &count)])
+            language.text(
+                "mailbox.used_of",
+                &[("used", &used), ("quota", &quota), ("percent", &percent), ("count", &count)],
+            )
         }
-        None => language.say("mailbox.used", &[("used", &used), ("count", &count)]),
+        None => language.text("mailbox.used", &[("used", &used), ("count", &count)]),
     };
     let login = |(protocol, at): &(String, Timestamp)| {
         let iso = at.to_string();
@@ -438,16 +440,16 @@ fn mailbox_data(
 fn history_line(entry: HistoryEntry, now: &ZonedDateTime, language: Language) -> HistoryLine {
     let mut details: Vec<String> = entry.changes.iter().map(|change| change_words(change, language)).collect();
     if entry.password_set {
-        details.push(language.say("history.password_set", &[]));
+        details.push(language.text("history.password_set", &[]));
     }
     if let Some(import) = &entry.import {
         let row = import.row.to_string();
         let values = [("row", row.as_str()), ("source", &import.source), ("batch", &import.batch)];
-        details.push(language.say("history.by_import", &values));
+        details.push(language.text("history.by_import", &values));
     }
     let reason = entry.outcome_reason.unwrap_or_default();
     let outcome =
-        entry.outcome.map(|outcome| language.say(&format!("history.outcome.{outcome}"), &[("reason", &reason)]));
+        entry.outcome.map(|outcome| language.text(&format!("history.outcome.{outcome}"), &[("reason", &reason)]));
     HistoryLine {
         at: moment(&entry.at, now, language),
         at_iso: entry.at,
@@ -469,20 +471,20 @@ fn change_words(change: &ValueChange, language: Language) -> String {
         (false, true) => "history.removed",
         (false, false) => "history.change",
     };
-    language.say(key, &[("name", &name), ("before", &before), ("after", &after)])
+    language.text(key, &[("name", &name), ("before", &before), ("after", &after)])
 }
 
 /// Formats octets for readers, in powers of a thousand, with one decimal.
 fn octets(octets: u64, language: Language) -> String {
     let (key, unit) = match octets {
-        0..1_000 => return language.say("size.b", &[("n", &octets.to_string())]),
+        0..1_000 => return language.text("size.b", &[("n", &octets.to_string())]),
         1_000..1_000_000 => ("size.kb", 1_000),
         1_000_000..1_000_000_000 => ("size.mb", 1_000_000),
         _ => ("size.gb", 1_000_000_000),
     };
     let tenths = octets / (unit / 10);
     let point = if language == Language::French { ',' } else { '.' };
-    language.say(key, &[("n", &format!("{}{point}{}", tenths / 10, tenths % 10))])
+    language.text(key, &[("n", &format!("{}{point}{}", tenths / 10, tenths % 10))])
 }
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ const RULES: [(&str, &str); 12] = [
 pub(crate) fn in_words(rule: &str, language: Language) -> String {
     let known = RULES.iter().find_map(|(pattern, key)| Some((key, value_of(pattern, rule)?)));
     match known {
-        Some((key, value)) => language.say(key, &[("value", value)]),
-        None => language.say("error.invalid", &[("rule", rule)]),
+        Some((key, value)) => language.text(key, &[("value", value)]),
+        None => language.text("error.invalid", &[("rule", rule)]),
     }
 }
 

@@ -195,7 +195,7 @@ impl WebSessions {
     }
 
     /// Stores a message for the next page. Best effort: a message that cannot be stored is not shown.
-    pub(crate) async fn leave_flash(&self, key: &str, flash: Flash) {
+    pub(crate) async fn store_flash(&self, key: &str, flash: Flash) {
         let left = self.change(key, Timestamp::now(), |session| {
             session.flash = Some(flash.clone());
             true
@@ -206,7 +206,7 @@ impl WebSessions {
     }
 
     /// Stores a new password for the page that shows it once.
-    pub(crate) async fn leave_slip(&self, cookie: &str, slip: &PasswordSlip, now: Timestamp) -> Result<(), StateError> {
+    pub(crate) async fn store_slip(&self, cookie: &str, slip: &PasswordSlip, now: Timestamp) -> Result<(), StateError> {
         let sealed = seal(cookie, slip);
         self.change(&key_of(cookie), now, |session| {
             session.slip = Some(sealed.clone());
@@ -344,14 +344,14 @@ mod tests {
         let now = Timestamp::now();
         let cookie = one.begin(Uuid::nil(), String::new(), now).await.unwrap();
         let key = one.visit(&cookie, true, now).await.unwrap().unwrap().key;
-        one.leave_flash(&key, Flash { key: "vacation.saved".into(), value: String::new() }).await;
+        one.store_flash(&key, Flash { key: "vacation.saved".into(), value: String::new() }).await;
         let flash =
             async |sessions: &WebSessions, take| sessions.visit(&cookie, take, now).await.unwrap().unwrap().flash;
         assert!(flash(&two, false).await.is_none(), "a form does not take it");
         assert!(flash(&two, true).await.is_some());
         assert!(flash(&one, true).await.is_none());
         let slip = PasswordSlip { person: "p".into(), password: Secret::new("café-x") };
-        one.leave_slip(&cookie, &slip, now).await.unwrap();
+        one.store_slip(&cookie, &slip, now).await.unwrap();
         let take = async |person| two.take_slip(&cookie, person, now).await.unwrap();
         assert!(take("q").await.is_none(), "only on the page of its person");
         assert_eq!(take("p").await, Some(slip));
@@ -366,7 +366,7 @@ mod tests {
         let now = Timestamp::now();
         let cookie = sessions.begin(Uuid::nil(), String::new(), now).await.unwrap();
         let slip = PasswordSlip { person: "p".into(), password: Secret::new("xk4m-29ab") };
-        sessions.leave_slip(&cookie, &slip, now).await.unwrap();
+        sessions.store_slip(&cookie, &slip, now).await.unwrap();
         let kept = state.records(&SESSIONS, None, 10, now).await.unwrap();
         let text = format!("{kept:?}");
         assert!(!text.contains(&cookie) && !text.contains("xk4m"), "{text}");

@@ -72,7 +72,7 @@ pub(crate) async fn sign_in(
     let now = Timestamp::now();
     let name = form.name.trim();
     let again = |status, key: &str, values: &[(&str, &str)]| {
-        let error = Some(visitor.language.say(key, values));
+        let error = Some(visitor.language.text(key, values));
         page(&visitor, status, "sign_in", &SignInPage { next: way_back(&form.next), name, error })
     };
     if name.len() > NAME_OCTETS_MAX {
@@ -102,7 +102,7 @@ pub(crate) async fn sign_in(
     let person = match web.site.view.login(attempt, now).await {
         Login::Throttled => return again(StatusCode::TOO_MANY_REQUESTS, "sign_in.throttled_for_a_while", &[]),
         Login::Unavailable => {
-            web.throttle.not_judged(name, visitor.address, now).await;
+            web.throttle.not_verified(name, visitor.address, now).await;
             return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
         }
         Login::Refused => {

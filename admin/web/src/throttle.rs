@@ -76,9 +76,9 @@ impl Throttle {
         let counted = [(of_address(address), of_address_max), (of_name(name, address), ATTEMPTS_OF_NAME_MAX)];
         for _ in 0..TRIES {
             let mut changes = Vec::with_capacity(counted.len());
-            for (key, most) in &counted {
+            for (key, limit) in &counted {
                 let (mut count, expect) = self.count(key, now).await?;
-                if count.attempts >= *most {
+                if count.attempts >= *limit {
                     let rest = WINDOW - now.duration_since(count.since);
                     return Ok(Some((rest.as_secs() + i64::from(rest.subsec_nanos() > 0)).max(1)));
                 }
@@ -104,7 +104,7 @@ impl Throttle {
     }
 
     /// Removes an attempt whose password could not be verified; those before it still count.
-    pub(crate) async fn not_judged(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
+    pub(crate) async fn not_verified(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
         if let Err(error) = self.take_back(name, address, now, CountKept::Others).await {
             tracing::warn!(%error, "a sign-in that could not be verified still counts as an attempt");
         }
@@ -191,18 +191,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_attempt_that_nobody_could_judge_does_not_count() {
+    async fn an_attempt_that_could_not_be_verified_does_not_count() {
         let (one, _) = nodes();
         let address = Some(IpAddr::from([192, 0, 2, 1]));
         for second in 0..20 {
             assert_eq!(one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(second)).await, Ok(None));
-            one.not_judged("zoe", address, at(second)).await;
+            one.not_verified("zoe", address, at(second)).await;
         }
         for _ in 0..4 {
             assert_eq!(one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(20)).await, Ok(None));
         }
         assert_eq!(one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(20)).await, Ok(None));
-        one.not_judged("zoe", address, at(20)).await;
+        one.not_verified("zoe", address, at(20)).await;
         assert_eq!(one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(20)).await, Ok(None));
         assert!(
             one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(20)).await.unwrap().is_some(),

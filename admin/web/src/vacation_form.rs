@@ -29,7 +29,7 @@ impl VacationForm {
     /// The rule that the form states, or every error in it.
     pub(crate) fn read(&self, language: Language) -> Result<VacationChange, Vec<FieldProblem>> {
         let mut mistakes = Vec::new();
-        let mut wrong = |field: &'static str, key: &str| mistakes.push((field, language.say(key, &[])));
+        let mut wrong = |field: &'static str, key: &str| mistakes.push((field, language.text(key, &[])));
         let start = date(&self.start).unwrap_or_else(|()| {
             wrong("start", "error.date");
             None

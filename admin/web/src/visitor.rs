@@ -7,6 +7,7 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use provost_store::StateError;
 
 use crate::language::Language;
@@ -25,6 +26,8 @@ const COOKIES_MAX: usize = 64;
 pub(crate) struct Visitor {
     /// The language: chosen, remembered, or the best of the browser's list; else French.
     pub(crate) language: Language,
+    /// The time zone of the site, in which pages show days.
+    pub(crate) time_zone: TimeZone,
     /// The peer's address, when the listener reports it.
     pub(crate) address: Option<IpAddr>,
     /// Path and query of the page, for the language switch and for the return after a sign-in.
@@ -55,6 +58,7 @@ impl FromRequestParts<Web> for Visitor {
         };
         Ok(Self {
             language: language(parts),
+            time_zone: web.site.view.snapshot().settings().time_zone.clone(),
             address: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()),
             here: parts.uri.path_and_query().map_or("/", |here| here.as_str()).to_owned(),
             user,

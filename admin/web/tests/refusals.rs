@@ -198,8 +198,14 @@ async fn every_reply_forbids_scripts_frames_and_caches() {
     assert!(style.header("cache-control").contains("max-age"));
     assert_eq!(get(&web, "/assets/icon.svg", "").await.status, 200);
     assert_eq!(get(&web, "/no/such/page", "").await.status, 404);
-    let reply = send(&web, Request::delete("/people").body(Body::empty()).unwrap()).await;
-    assert_eq!(reply.status, 404);
+    for (request, allow) in [
+        (Request::delete("/people"), "GET,HEAD"),
+        (Request::get("/people/x/vacation"), "POST"),
+        (Request::post("/assets/icon.svg"), "GET,HEAD"),
+    ] {
+        let reply = send(&web, request.body(Body::empty()).unwrap()).await;
+        assert_eq!((reply.status.as_u16(), reply.header("allow")), (405, allow));
+    }
 }
 
 #[tokio::test]

@@ -72,8 +72,8 @@ impl OneAccount {
         self.store.enqueue(outgoing(number, to, when)).await.unwrap();
     }
 
-    async fn take(&self, now: i64, most: usize) -> Vec<TakenRow> {
-        self.store.take_due(TakeLimits::any(at(now), most, Duration::from_secs(LEASE.unsigned_abs()))).await.unwrap()
+    async fn take(&self, now: i64, limit: usize) -> Vec<TakenRow> {
+        self.store.take_due(TakeLimits::any(at(now), limit, Duration::from_secs(LEASE.unsigned_abs()))).await.unwrap()
     }
 
     async fn rows(&self) -> Vec<QueueRow> {
@@ -492,9 +492,9 @@ async fn run(history: Vec<WorkerStep>) {
                 let batch = Batch { now: at(now), ..batch(account(1), ops) };
                 assert_eq!(tested.apply(batch.clone()).await.is_ok(), model.apply(batch).await.is_ok());
             }
-            WorkerStep::Take(most) => {
+            WorkerStep::Take(limit) => {
                 let take =
-                    TakeLimits { per_destination: 2, ..TakeLimits::any(at(now), *most, Duration::from_secs(60)) };
+                    TakeLimits { per_destination: 2, ..TakeLimits::any(at(now), *limit, Duration::from_secs(60)) };
                 let expected = model.take_due(take.clone()).await.unwrap();
                 let got = tested.take_due(take).await.unwrap();
                 assert_eq!(got.len(), expected.len(), "{step:?}");

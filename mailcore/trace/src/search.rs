@@ -57,7 +57,7 @@ pub struct TraceQuery {
     /// Latest time of an event, inclusive.
     pub until: Timestamp,
     /// Largest number of messages; the newest are returned.
-    pub most: usize,
+    pub limit: usize,
 }
 
 /// The result of a search.
@@ -65,7 +65,7 @@ pub struct TraceQuery {
 pub struct TraceResult {
     /// The messages found, newest first by the last event that matched.
     pub messages: Vec<MessageTrace>,
-    /// Whether more messages match than `most`.
+    /// Whether more messages match than `limit`.
     pub more: bool,
     /// Events of the searched days that could not be recorded.
     pub lost: u64,
@@ -92,7 +92,7 @@ struct LostEvents {
 pub fn search(folder: &Path, query: &TraceQuery) -> io::Result<TraceResult> {
     let matcher = TraceMatcher::new(query);
     let (mut found, mut hits) = (TraceResult::default(), BTreeMap::new());
-    if matcher.needles.is_empty() || query.most == 0 {
+    if matcher.needles.is_empty() || query.limit == 0 {
         return Ok(found);
     }
     let day = |at: Timestamp| at.to_zoned_datetime(TimeZone::UTC).date();
@@ -116,8 +116,8 @@ pub fn search(folder: &Path, query: &TraceQuery) -> io::Result<TraceResult> {
     }
     let mut newest: Vec<(Timestamp, String)> = hits.into_iter().map(|(id, at)| (at, id)).collect();
     newest.sort_unstable_by(|one, other| other.cmp(one));
-    found.more |= newest.len() > query.most;
-    newest.truncate(query.most);
+    found.more |= newest.len() > query.limit;
+    newest.truncate(query.limit);
     found.messages = journeys(folder, &segments, &matcher, newest)?;
     Ok(found)
 }
@@ -142,8 +142,8 @@ fn journeys(
                 let place = line.get(ID_AT).and_then(|id| places.get(id)).copied();
                 let Some(journey) = place.and_then(|place| journeys.get_mut(place)) else { continue };
                 let Ok(record) = serde_json::from_slice::<TraceRecord>(line) else { continue };
-                let most = if matcher.matches(&record) { EVENTS_MAX } else { OTHER_EVENTS_MAX };
-                if journey.events.len() < most { journey.events.push(record) } else { journey.left_out = true }
+                let limit = if matcher.matches(&record) { EVENTS_MAX } else { OTHER_EVENTS_MAX };
+                if journey.events.len() < limit { journey.events.push(record) } else { journey.left_out = true }
             }
         })?;
     }

@@ -22,10 +22,11 @@ const HOSTNAME: &str = "mx.example.edu";
 const MESSAGE: &str = "From: Zoe <zoe@example.edu>\r\nTo: ann@example.edu\r\nSubject: =?utf-8?q?=C3=89t=C3=A9?=\r\n\
     Message-ID: <1@example.edu>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n.one\r\n--b\r\n\
     Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\ntwo\r\n--b--\r\n";
-/// Steps that a session may take for each octet of input, and [`STEPS`] in addition: more is a session without
+/// Steps that a session may take for each octet of input. A session that takes more, beyond [`STEPS_BASE`], makes no
 /// progress.
 const STEPS_PER_OCTET: usize = 2;
-const STEPS: usize = 100;
+/// Steps that a session may take whatever the input.
+const STEPS_BASE: usize = 100;
 
 fn peer() -> Peer {
     let end = |port| SocketAddr::from(([127, 0, 0, 1], port));
@@ -44,7 +45,7 @@ async fn session_output(session: &mut impl Session, pieces: &[&[u8]]) -> Vec<u8>
     let mut out = OutputBuffer::new(&mut buffer, &mut sent);
     session.open(&mut out).await.expect("no bug at the greeting");
     let octets: usize = pieces.iter().map(|piece| piece.len()).sum();
-    let mut steps_left = STEPS + STEPS_PER_OCTET * octets;
+    let mut steps_left = STEPS_BASE + STEPS_PER_OCTET * octets;
     'conversation: for piece in pieces {
         input.extend_from_slice(piece);
         loop {

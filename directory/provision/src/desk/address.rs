@@ -5,13 +5,16 @@ use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modificati
 use provost_schema::attr;
 use serde_json::json;
 
-use super::registry::AddressClaim;
+use super::registry::{AddressClaim, RegisteredAddress};
 use super::{ChangeTarget, Desk, DeskError, ReadPurpose};
 use crate::write::AddressKind;
 use crate::{Permission, Principal, tree};
 
 /// Maximum number of addresses of one person that are shown.
 const ADDRESSES_MAX: usize = 200;
+/// Maximum number of times that an address entry is written when it is taken from its owner: each further one follows a
+/// change by another writer.
+const RETIRE_TRIES: usize = 3;
 
 impl Desk {
     /// Gives an alias: writes first the audit record, then the address entry, then mailLocalAddress of the person.
@@ -41,8 +44,8 @@ impl Desk {
         let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
         let change = Modification::add(name, vec![address.as_str().into()]);
         let added = self.directory.modify(person.dn(), vec![change], tree::unchanged_since(person.csn())).await;
-        if matches!(added, Err(DirectoryError::AssertionFailed)) {
-            audited_change.is_begun &= !self.give_back(&address, person.dn(), &claim).await;
+        if audited_change.is_begun && matches!(added, Err(DirectoryError::AssertionFailed)) {
+            audited_change.is_begun = !self.give_back(&address, person.dn(), &claim).await;
         }
         self.conclude(audited_change, added.map(drop)).await.map_err(|error| person.lost_race(error))
     }
@@ -96,11 +99,33 @@ impl Desk {
             }
             audited_change.is_begun = true;
         }
-        let removed = match &registration {
-            Some(registration) => self.retire(&address, registration).await,
+        let removed = match registration {
+            Some(registration) => self.retire_from(&address, person.dn(), registration).await,
             None => Ok(()),
         };
         self.conclude(audited_change, removed).await
+    }
+
+    /// Takes the address from `owner` as [`Desk::retire`] does. When the address entry has changed since it was read, it
+    /// is read again: the person may be written already, so the removal must be completed and not refused as outdated.
+    async fn retire_from(
+        &self,
+        address: &Address,
+        owner: &Dn,
+        mut registration: RegisteredAddress,
+    ) -> Result<(), DirectoryError> {
+        for _ in 0..RETIRE_TRIES {
+            match self.retire(address, &registration).await {
+                Err(DirectoryError::AssertionFailed | DirectoryError::NoSuchObject(_)) => {}
+                ended => return ended,
+            }
+            match self.registered(address).await?.filter(|held| held.is_held_by(owner)) {
+                Some(newer) => registration = newer,
+                // Another call has taken it.
+                None => return Ok(()),
+            }
+        }
+        Err(DirectoryError::Unavailable(format!("the entry of {address} changes too often; remove the address again")))
     }
 
     /// The address entries of one owner, including those in quarantine.

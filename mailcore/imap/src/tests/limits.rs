@@ -115,13 +115,13 @@ async fn commands_outside_the_grammar_are_bad() {
 #[tokio::test]
 async fn consecutive_bad_commands_end_the_session() {
     let site = Site::new();
-    for (mut client, most) in [(site.client(), 20), (site.logged_in().await, 100)] {
+    for (mut client, limit) in [(site.client(), 20), (site.logged_in().await, 100)] {
         for command in ["a BOGUS\r\n", "\r\n"] {
-            client.send(command.repeat(most / 2 - 1)).await;
+            client.send(command.repeat(limit / 2 - 1)).await;
             client.send("b NOOP\r\n").await;
             assert!(client.take().ends_with("b OK NOOP completed\r\n"));
         }
-        client.send("a BOGUS\r\n".repeat(most - 1)).await;
+        client.send("a BOGUS\r\n".repeat(limit - 1)).await;
         assert_eq!(client.step, Step::NeedMore);
         client.take();
         client.send("a BOGUS\r\n").await;

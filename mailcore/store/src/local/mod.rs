@@ -240,14 +240,14 @@ impl MessageStore for LocalStore {
         Box::pin(std::future::ready(self.leases.renew(lease, ttl, Instant::now())))
     }
 
-    fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
+    fn accounts(&self, after: Option<AccountId>, limit: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
         Box::pin(async move {
             let mut accounts = Vec::new();
             for shard in &self.shards {
-                accounts.extend(shard.accounts(after, most).await?);
+                accounts.extend(shard.accounts(after, limit).await?);
             }
             accounts.sort_unstable();
-            accounts.truncate(most);
+            accounts.truncate(limit);
             Ok(accounts)
         })
     }

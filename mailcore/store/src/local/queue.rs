@@ -36,7 +36,7 @@ impl LocalStore {
         let mut taken = Vec::new();
         for (_, number) in due {
             let Some(shard) = self.shards.get(usize::from(number)) else { continue };
-            if take.most == 0 {
+            if take.rows_max == 0 {
                 break;
             }
             let rest = take.clone();
@@ -71,13 +71,13 @@ impl LocalStore {
         }
     }
 
-    async fn list_all(&self, most: usize) -> Result<Vec<QueueRow>, StoreError> {
+    async fn list_all(&self, limit: usize) -> Result<Vec<QueueRow>, StoreError> {
         let mut rows = Vec::new();
         for (number, shard) in self.numbered() {
-            rows.extend(shard.view(move |connection| queue_rows::list(connection, number, most)).await?);
+            rows.extend(shard.view(move |connection| queue_rows::list(connection, number, limit)).await?);
         }
         rows.sort_by(|a, b| (a.queued_at, a.id, &a.destination).cmp(&(b.queued_at, b.id, &b.destination)));
-        rows.truncate(most);
+        rows.truncate(limit);
         Ok(rows)
     }
 
@@ -157,8 +157,8 @@ impl QueueStore for LocalStore {
         Box::pin(self.end(claim, outcome, caused))
     }
 
-    fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
-        Box::pin(self.list_all(most))
+    fn list(&self, limit: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
+        Box::pin(self.list_all(limit))
     }
 
     fn tally(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueTally, StoreError>> {

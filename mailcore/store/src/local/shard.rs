@@ -126,8 +126,8 @@ impl Shard {
         self.readers.read(read).await
     }
 
-    pub(super) async fn accounts(&self, after: Option<AccountId>, most: usize) -> Result<Vec<AccountId>, StoreError> {
-        self.readers.read(move |connection| rows::accounts(connection, after, most)).await
+    pub(super) async fn accounts(&self, after: Option<AccountId>, limit: usize) -> Result<Vec<AccountId>, StoreError> {
+        self.readers.read(move |connection| rows::accounts(connection, after, limit)).await
     }
 
     pub(super) async fn read(

@@ -77,7 +77,7 @@ impl MemoryQueue {
         });
         let mut room = take.clone();
         let mut fits = |kept: &MemoryRow| {
-            let fits = room.most > 0 && room.has_room_for(&kept.row.destination);
+            let fits = room.rows_max > 0 && room.has_room_for(&kept.row.destination);
             if fits {
                 room.count(&kept.row.destination);
             }
@@ -204,10 +204,10 @@ impl QueueStore for MemoryStore {
         ready(settled)
     }
 
-    fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
+    fn list(&self, limit: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
         let mut rows: Vec<QueueRow> = self.state().queue.rows.values().map(MemoryRow::as_held).collect();
         rows.sort_by(|a, b| (a.queued_at, a.id, &a.destination).cmp(&(b.queued_at, b.id, &b.destination)));
-        rows.truncate(most);
+        rows.truncate(limit);
         ready(Ok(rows))
     }
 
