@@ -1,8 +1,9 @@
 //! The data that a session keeps for each message of its mailbox: eight octets.
 //!
-//! A session may idle for hours with thousands of messages selected. UIDs and flags must be kept as they were reported to
-//! the client; constant data (size, date, body) is read from the store when a command needs it. A message list consists
-//! of blocks that clones share until they differ: a clone costs next to nothing, and a change copies one block.
+//! A session may idle for hours with thousands of messages selected. UIDs and flags must be kept as they were reported
+//! to the client; constant data (size, date, body) is read from the store when a command needs it. A message list
+//! consists of blocks that clones share until they differ: a clone costs next to nothing, and a change copies one
+//! block.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

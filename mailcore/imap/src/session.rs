@@ -273,7 +273,7 @@ impl ImapSession {
         if !account.person.is_revoked(view) {
             return None;
         }
-        tracing::info!(account = %account.name, "IMAP session ended: the person is no longer active, or their password changed");
+        tracing::info!(account = %account.name, "IMAP session ended: no longer active, or the password was changed");
         out.put("* BYE The account is no longer active, or its password was changed\r\n");
         self.state = State::Logout;
         Some(Step::Close)

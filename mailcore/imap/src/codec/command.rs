@@ -211,8 +211,8 @@ pub(crate) struct SearchReturn {
     pub(crate) count: bool,
 }
 
-/// A search key (RFC 3501 §6.4.4). Texts are in the form of [`provost_message::search_form`]. UNSEEN, UNKEYWORD, OLD and
-/// their like are `Not` of the opposite key.
+/// A search key (RFC 3501 §6.4.4). Texts are in the form of [`provost_message::search_form`]. UNSEEN, UNKEYWORD, OLD
+/// and their like are `Not` of the opposite key.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SearchKey {
     All,

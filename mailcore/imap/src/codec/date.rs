@@ -25,8 +25,8 @@ fn number<T: std::str::FromStr>(digits: &str) -> Option<T> {
     digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
-/// Reads `date-time` without its quotation marks, such as `17-Jul-1996 02:44:25 -0700`. A day below 10 may have a leading
-/// space. `None` when there is no such time.
+/// Reads `date-time` without its quotation marks, such as `17-Jul-1996 02:44:25 -0700`. A day below 10 may have a
+/// leading space. `None` when there is no such time.
 pub(crate) fn parse_date_time(text: &str) -> Option<Timestamp> {
     let mut words = text.trim_start_matches(' ').split(' ');
     let (date, time, zone) = (parse_date(words.next()?)?, words.next()?, words.next()?);

@@ -252,8 +252,8 @@ fn announced_literal(line: &[u8]) -> Option<AnnouncedLiteral> {
     Some(AnnouncedLiteral { octets: digits.parse().unwrap_or(u64::MAX), synchronizing })
 }
 
-/// Takes one line, without its CRLF, for SASL and IDLE, which have no literals; `Ok(None)` while it is incomplete. `Err`
-/// when it is longer than `octets_max` or ends in LF without CR.
+/// Takes one line, without its CRLF, for SASL and IDLE, which have no literals; `Ok(None)` while it is incomplete.
+/// `Err` when it is longer than `octets_max` or ends in LF without CR.
 pub(crate) fn plain_line(input: &mut BytesMut, octets_max: usize) -> Result<Option<Bytes>, FrameRefusal> {
     let Some(end) = input.iter().take(octets_max + 2).position(|octet| *octet == b'\n') else {
         // The CR of a line of `octets_max` may have arrived before its LF.

@@ -31,8 +31,8 @@ pub(crate) async fn select(
     Completion::Select(selected.map(Box::new), reply)
 }
 
-/// Opens the mailbox and sends the untagged responses of RFC 3501 §6.3.1. Returns the reply, and the mailbox if it could
-/// be opened.
+/// Opens the mailbox and sends the untagged responses of RFC 3501 §6.3.1. Returns the reply, and the mailbox if it
+/// could be opened.
 async fn open(
     context: &CommandContext<'_>,
     mailbox: &NamedMailbox,

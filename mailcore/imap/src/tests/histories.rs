@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What a client knows: for each sequence number, the UID and whether the message is `\Flagged`, if it has received them.
+/// What a client knows: for each sequence number, the UID and whether the message is `\Flagged`, if it has received
+/// them.
 #[derive(Default)]
 struct ClientState {
     messages: Vec<(Option<u32>, Option<bool>)>,

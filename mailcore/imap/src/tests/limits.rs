@@ -61,7 +61,8 @@ async fn a_fault_after_login_is_refused_and_the_session_goes_on() {
     }
 }
 
-/// The large literals of all sessions share one bound. A literal's octets are free again when its command or session ends.
+/// The large literals of all sessions share one bound. A literal's octets are free again when its command or session
+/// ends.
 #[tokio::test]
 async fn large_literals_share_one_bound() {
     let site = Site::new();

@@ -319,8 +319,8 @@ async fn a_silent_store_reports_changes_by_others() {
     site.play(script).await;
 }
 
-/// RFC 3501 §2.3.2: a message is \Recent only in the first session that is notified of it, even while both sessions have
-/// the mailbox selected.
+/// RFC 3501 §2.3.2: a message is \Recent only in the first session that is notified of it, even while both sessions
+/// have the mailbox selected.
 #[tokio::test]
 async fn a_message_is_recent_in_one_session() {
     let site = Site::new();

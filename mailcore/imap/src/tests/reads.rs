@@ -1,5 +1,5 @@
-//! What each command reads of the store: only the requested rows, no body where columns suffice, and no large body whole
-//! if its structure is kept.
+//! What each command reads of the store: only the requested rows, no body where columns suffice, and no large body
+//! whole if its structure is kept.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

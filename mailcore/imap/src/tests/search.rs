@@ -27,7 +27,7 @@ async fn client() -> Client {
             None,
         ),
         (
-            "Subject: fourth\r\n\r\nlonger than the second message, so that LARGER finds it, and needle is not in its header; padding padding padding padding\r\n",
+            "Subject: fourth\r\n\r\nlonger than 120 octets, so that LARGER finds it, and needle is not in its header; padding padding padding padding\r\n",
             "4-Feb-2026",
             &[],
             None,

@@ -1,8 +1,8 @@
 //! The response for a message that another session has expunged.
 //!
 //! RFC 2180 §4.1.2: the expunge was not reported to the client, and may not be during FETCH. The client gets the known
-//! flags and UID of the message, and NIL or the values of an empty message for the rest. If the whole command were refused,
-//! the client would lack the other messages too.
+//! flags and UID of the message, and NIL or the values of an empty message for the rest. If the whole command were
+//! refused, the client would lack the other messages too.
 
 use jiff::Timestamp;
 use provost_message::ImapEnvelope;
@@ -13,8 +13,8 @@ use crate::codec::envelope::envelope;
 
 use super::item::{MessageData, label};
 
-/// The structure of an empty text part, as Dovecot sends it for an expunged message: the grammar has no NIL for a `body`
-/// (RFC 3501 §9).
+/// The structure of an empty text part, as Dovecot sends it for an expunged message: the grammar has no NIL for a
+/// `body` (RFC 3501 §9).
 const NO_BODY: &str = r#""text" "plain" NIL NIL NIL "7bit" 0 0"#;
 
 /// `* 2 FETCH (...)` for a message of which only flags and UID are known.

@@ -14,8 +14,8 @@ use super::item::{MessageData, PreparedItem};
 use super::needs::FetchNeeds;
 use super::stream;
 
-/// Octets of prepared items that are held before any is sent: in nearly every FETCH, a failed read then shows before the
-/// response begins.
+/// Octets of prepared items that are held before any is sent: in nearly every FETCH, a failed read then shows before
+/// the response begins.
 const HELD_OCTETS_MAX: usize = 256 * 1024;
 
 /// The FETCH response for one message.

@@ -12,9 +12,9 @@ use crate::context::CommandContext;
 use crate::mailbox::SelectedMailbox;
 use crate::source::{HEADER_OCTETS_MAX, MessageSource, PIECE_OCTETS};
 
-/// For each of the texts, which are in the form of [`provost_message::search_form`], whether the body contains it. At most
-/// one piece of a large message is in memory, unless its structure is not kept: then the message is read whole once,
-/// while no other body search has a turn.
+/// For each of the texts, which are in the form of [`provost_message::search_form`], whether the body contains it. At
+/// most one piece of a large message is in memory, unless its structure is not kept: then the message is read whole
+/// once, while no other body search has a turn.
 pub(super) async fn search_body(
     context: &CommandContext<'_>,
     selected: &SelectedMailbox,
@@ -77,7 +77,8 @@ async fn structure(
     off_thread(work).await
 }
 
-/// Runs `work` on a blocking thread: decoding takes CPU time, so it must not run on the threads that serve all sessions.
+/// Runs `work` on a blocking thread: decoding takes CPU time, so it must not run on the threads that serve all
+/// sessions.
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
     let outcome = tokio::task::spawn_blocking(work).await;
     outcome.map_err(|error| StoreError::Unavailable(format!("a search task failed: {error}")))
@@ -122,8 +123,8 @@ impl OctetReader<'_> {
         Ok(search)
     }
 
-    /// Searches a part piece by piece, each with its own turn, so that a large message does not delay small ones. The part
-    /// is read again from its start when the search has found that it guessed the charset wrong.
+    /// Searches a part piece by piece, each with its own turn, so that a large message does not delay small ones. The
+    /// part is read again from its start when the search has found that it guessed the charset wrong.
     async fn text(&mut self, mut search: BodySearch, part: &MimePart) -> Result<BodySearch, StoreError> {
         search.begin(part);
         let mut at = part.body.start;
