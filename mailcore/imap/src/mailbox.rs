@@ -198,6 +198,7 @@ impl SelectedMailbox {
     pub(crate) fn sync(&mut self, changes: &Rows, expunges: Expunges, first_recent: Uid) -> String {
         let mut lines = String::new();
         let before = self.messages.len();
+        self.messages.forget_unused_keywords();
         self.modseq = self.modseq.max(changes.info.highest_modseq);
         let arrived = assigned_from(self.uid_next.max(first_recent), changes.info.uid_next);
         self.recent.extend(&arrived);

@@ -32,8 +32,8 @@ impl SequenceSet {
             if ranges.len() >= RANGES_MAX {
                 return Err(ParseError("a sequence set has too many ranges"));
             }
-            let first = end(cursor)?;
-            let second = if cursor.eat(b':') { end(cursor)? } else { first };
+            let first = sequence_number(cursor)?;
+            let second = if cursor.eat(b':') { sequence_number(cursor)? } else { first };
             ranges.push((first, second));
             if !cursor.eat(b',') {
                 return Ok(Self(ranges));
@@ -70,7 +70,7 @@ impl SequenceSet {
     }
 }
 
-fn end(cursor: &mut Cursor<'_>) -> Result<SequenceNumber, ParseError> {
+fn sequence_number(cursor: &mut Cursor<'_>) -> Result<SequenceNumber, ParseError> {
     if cursor.eat(b'*') {
         return Ok(SequenceNumber::Last);
     }

@@ -11,7 +11,7 @@ use crate::mailbox::{MailboxAccess, SelectedMailbox};
 use super::expunge::{expunge_issued, read_only};
 
 /// STORE. Sequence numbers may name messages that another session has expunged, which must not be reported during the
-/// command (RFC 3501 §7.4.1). The flags of the others are stored and reported, and the reply is NO [EXPUNGEISSUED].
+/// command (RFC 3501 §7.4.1). The flags of the others are stored and reported, and the reply is `NO [EXPUNGEISSUED]`.
 /// With `.SILENT` it is OK with that code, unless every message is gone (RFC 2180 §4.2, RFC 5530 §3).
 pub(crate) async fn store(
     context: &CommandContext<'_>,

@@ -138,6 +138,22 @@ async fn store() {
     selected(script).await;
 }
 
+/// A client that replaces its keywords again and again is not sent all that it ever used.
+#[tokio::test]
+async fn flags_do_not_grow_with_replaced_keywords() {
+    let site = Site::new();
+    site.deliver("INBOX", MESSAGE).await;
+    let mut client = site.logged_in().await;
+    client.send("s SELECT INBOX\r\n").await;
+    client.take();
+    for number in 0..500 {
+        client.send(format!("a STORE 1 FLAGS (K{number})\r\n")).await;
+        let responses = client.take();
+        assert!(responses.contains(&format!("* 1 FETCH (FLAGS (K{number} \\Recent))")), "{responses}");
+        assert!(responses.len() < 2_500, "{} octets after {number} keywords", responses.len());
+    }
+}
+
 #[tokio::test]
 async fn expunge() {
     let script = r"

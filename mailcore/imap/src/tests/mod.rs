@@ -179,7 +179,7 @@ pub(super) async fn play(clients: &mut [Client], script: &str) {
             Some(line) => (1, line),
             None => (0, line),
         };
-        let (kind, text) = line.split_once(':').expect("C:, S: or E:");
+        let (kind, text) = line.split_once(':').expect("a line without C:, S: or E:");
         let text = text.strip_prefix(' ').unwrap_or(text);
         match kind {
             "C" => {
