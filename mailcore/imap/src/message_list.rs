@@ -104,9 +104,9 @@ impl MessageList {
     }
 
     /// How many messages at the start satisfy a condition that holds up to some message and for none after it.
-    fn count_while(&self, is_so: impl Fn(&KnownMessage) -> bool) -> usize {
-        let full = self.blocks.partition_point(|block| block.last().is_some_and(&is_so));
-        let within = self.blocks.get(full).map_or(0, |block| block.partition_point(is_so));
+    fn count_while(&self, condition: impl Fn(&KnownMessage) -> bool) -> usize {
+        let full = self.blocks.partition_point(|block| block.last().is_some_and(&condition));
+        let within = self.blocks.get(full).map_or(0, |block| block.partition_point(condition));
         (full * BLOCK_MESSAGES + within).min(self.len())
     }
 
@@ -222,8 +222,8 @@ impl MessageList {
     fn pack(&mut self, uid: Uid, flags: &Flags) -> u32 {
         let mut packed = flags.system().map(system_bit).fold(0, |all, bit| all | bit);
         for keyword in flags.keywords() {
-            let is_it = |one: &Keyword| one.as_str().eq_ignore_ascii_case(keyword.as_str());
-            match self.keywords.iter().position(is_it).filter(|at| *at < KEYWORD_BITS) {
+            let is_same = |one: &Keyword| one.as_str().eq_ignore_ascii_case(keyword.as_str());
+            match self.keywords.iter().position(is_same).filter(|at| *at < KEYWORD_BITS) {
                 Some(at) => packed |= 1 << (SYSTEM_FLAGS.len() + at),
                 None => packed |= UNPACKED,
             }

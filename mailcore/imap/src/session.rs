@@ -189,7 +189,7 @@ impl ImapSession {
 
     /// Runs a parsed command, reports changes, then sends the tagged reply (RFC 3501 §2.2.1).
     async fn run_command(&mut self, parsed: ParsedCommand, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
-        if let Some(step) = self.cut_off(out) {
+        if let Some(step) = self.end_if_revoked(out) {
             return Ok(step);
         }
         let Some(tag) = parsed.tag else {
@@ -267,7 +267,7 @@ impl ImapSession {
 
     /// Ends the session when its person is no longer active or has other passwords than at login. Such a change wakes
     /// the session at once.
-    fn cut_off(&mut self, out: &mut OutputBuffer<'_>) -> Option<Step> {
+    fn end_if_revoked(&mut self, out: &mut OutputBuffer<'_>) -> Option<Step> {
         let view = &self.connection.config.view;
         let account = self.state.account_mut()?;
         if !account.person.is_revoked(view) {
@@ -345,7 +345,7 @@ impl Session for ImapSession {
     }
 
     async fn on_event(&mut self, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
-        if let Some(step) = self.cut_off(out) {
+        if let Some(step) = self.end_if_revoked(out) {
             return Ok(step);
         }
         if self.is_idling() && !self.report_changes(UpdatePolicy::now(Expunges::Reported), out).await {

@@ -20,28 +20,28 @@ pub(super) fn fetch(cursor: &mut Cursor<'_>, numbers: NumberKind) -> Result<Comm
             return Err(ParseError("no FETCH item"));
         }
     } else {
-        match macro_items(cursor)? {
-            FetchMacro::Items(list) => items.extend_from_slice(list),
-            FetchMacro::Named(name) => items.push(named(&name, cursor)?),
+        match macro_or_name(cursor)? {
+            MacroOrName::Items(list) => items.extend_from_slice(list),
+            MacroOrName::Name(name) => items.push(named(&name, cursor)?),
         }
     }
     Ok(Command::Fetch(Box::new(FetchArguments { messages, items })))
 }
 
-enum FetchMacro {
+enum MacroOrName {
     Items(&'static [FetchItem]),
-    Named(String),
+    Name(String),
 }
 
 /// Reads a name outside of a list: only there, ALL, FAST and FULL stand for several items.
-fn macro_items(cursor: &mut Cursor<'_>) -> Result<FetchMacro> {
+fn macro_or_name(cursor: &mut Cursor<'_>) -> Result<MacroOrName> {
     use FetchItem::{Body, Envelope, Flags, InternalDate, Rfc822Size};
     let name = cursor.item_name()?;
     Ok(match name.as_str() {
-        "ALL" => FetchMacro::Items(&[Flags, InternalDate, Rfc822Size, Envelope]),
-        "FAST" => FetchMacro::Items(&[Flags, InternalDate, Rfc822Size]),
-        "FULL" => FetchMacro::Items(&[Flags, InternalDate, Rfc822Size, Envelope, Body]),
-        _ => FetchMacro::Named(name),
+        "ALL" => MacroOrName::Items(&[Flags, InternalDate, Rfc822Size, Envelope]),
+        "FAST" => MacroOrName::Items(&[Flags, InternalDate, Rfc822Size]),
+        "FULL" => MacroOrName::Items(&[Flags, InternalDate, Rfc822Size, Envelope, Body]),
+        _ => MacroOrName::Name(name),
     })
 }
 

@@ -83,15 +83,15 @@ impl SearchKeyParser<'_, '_> {
             Some(b'*' | b'0'..=b'9') => Ok(SearchKey::Sequence(SequenceSet::parse(self.cursor)?)),
             _ => {
                 let word = self.cursor.word()?;
-                match flag_key(&word) {
+                match key_without_argument(&word) {
                     Some(key) => Ok(key),
-                    None => self.with_argument(&word, depth),
+                    None => self.key_with_argument(&word, depth),
                 }
             }
         }
     }
 
-    fn with_argument(&mut self, word: &str, depth: usize) -> Result<SearchKey> {
+    fn key_with_argument(&mut self, word: &str, depth: usize) -> Result<SearchKey> {
         if !ARGUMENT_KEYS.contains(&word) {
             return Err(ParseError("unknown search key"));
         }
@@ -166,7 +166,7 @@ fn not(key: SearchKey) -> SearchKey {
 }
 
 /// A key without arguments.
-fn flag_key(word: &str) -> Option<SearchKey> {
+fn key_without_argument(word: &str) -> Option<SearchKey> {
     Some(match word {
         "ALL" => SearchKey::All,
         "ANSWERED" => SearchKey::Flag(Flag::Answered),

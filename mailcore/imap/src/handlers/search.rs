@@ -53,8 +53,8 @@ pub(crate) async fn search(
     };
     let found: Vec<u32> = found.iter().map(number).collect();
     match search.returns {
-        None => out.put(plain(&found)),
-        Some(returns) => out.put(extended(tag, &found, returns, search.numbers)),
+        None => out.put(search_response(&found)),
+        Some(returns) => out.put(esearch_response(tag, &found, returns, search.numbers)),
     }
     StatusResponse::ok("SEARCH completed")
 }
@@ -124,7 +124,7 @@ fn number(index: usize) -> u32 {
 }
 
 /// Writes the SEARCH response (RFC 3501 §7.2.5).
-fn plain(found: &[u32]) -> String {
+fn search_response(found: &[u32]) -> String {
     let mut line = "* SEARCH".to_owned();
     for number in found {
         line.push(' ');
@@ -135,7 +135,7 @@ fn plain(found: &[u32]) -> String {
 }
 
 /// Writes the ESEARCH response (RFC 4731 §3.1).
-fn extended(tag: &str, found: &[u32], returns: SearchReturn, numbers: NumberKind) -> String {
+fn esearch_response(tag: &str, found: &[u32], returns: SearchReturn, numbers: NumberKind) -> String {
     let mut line = format!("* ESEARCH (TAG \"{tag}\")");
     if numbers == NumberKind::Uid {
         line.push_str(" UID");

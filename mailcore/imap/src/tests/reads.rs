@@ -15,7 +15,7 @@ use super::*;
 
 /// The memory engine, which counts its reads.
 #[derive(Default)]
-struct Counted {
+struct CountingStore {
     engine: MemoryStore,
     rows: AtomicU64,
     bodies: AtomicU64,
@@ -25,14 +25,14 @@ struct Counted {
     has_no_columns: AtomicBool,
 }
 
-impl Counted {
+impl CountingStore {
     /// Rows and bodies read since the last call.
     fn take(&self) -> (u64, u64) {
         (self.rows.swap(0, Ordering::SeqCst), self.bodies.swap(0, Ordering::SeqCst))
     }
 }
 
-impl MessageStore for Counted {
+impl MessageStore for CountingStore {
     fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, BatchError>> {
         self.engine.apply(batch)
     }
@@ -88,9 +88,9 @@ impl MessageStore for Counted {
     }
 }
 
-fn site(view: View) -> (Site, Arc<Counted>) {
+fn site(view: View) -> (Site, Arc<CountingStore>) {
     let mut site = Site::new();
-    let store = Arc::new(Counted::default());
+    let store = Arc::new(CountingStore::default());
     site.config = Arc::new(ImapConfig { view, store: store.clone(), ..(*site.config).clone() });
     (site, store)
 }
