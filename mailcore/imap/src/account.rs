@@ -6,8 +6,8 @@ use provost_store::AccountId;
 use provost_view::{AccountWatch, View};
 use tokio::sync::watch;
 
-/// How soon the session of an IDLE client retries a read of changes that failed.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Pause before the session of an IDLE client repeats a read of changes that failed.
+const READ_RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// The account that a session is logged in to, and what wakes the session.
 pub(crate) struct LoggedInAccount {
@@ -23,23 +23,23 @@ pub(crate) struct LoggedInAccount {
 }
 
 impl LoggedInAccount {
-    /// Resolves when the person has changed in the directory, or, if `listens`, when the selected mailbox may have
-    /// changed.
-    pub(crate) async fn changed(&mut self, view: &View, listens: bool) {
+    /// Resolves when the person has changed in the directory, or, if `in_mailbox`, when the selected mailbox may have
+    /// changed or a read of its changes is due again.
+    pub(crate) async fn changed(&mut self, view: &View, in_mailbox: bool) {
         let Self { person, notices, is_overdue, .. } = self;
         tokio::select! {
             () = person.changed(view) => {}
-            () = ticked(notices), if listens => {}
-            () = tokio::time::sleep(LOOK_AGAIN), if listens && *is_overdue => {}
+            () = noticed(notices), if in_mailbox => {}
+            () = tokio::time::sleep(READ_RETRY_PAUSE), if in_mailbox && *is_overdue => {}
         }
     }
 }
 
-/// Resolves when a watched value has changed, and leaves it marked as changed; never when the sender is gone.
-async fn ticked(watched: &mut watch::Receiver<u64>) {
-    if watched.changed().await.is_err() {
+/// Resolves at a notice, and leaves it marked as unseen; never when the sender is gone.
+async fn noticed(notices: &mut watch::Receiver<u64>) {
+    if notices.changed().await.is_err() {
         return std::future::pending().await;
     }
-    // `changed` marks the value as seen, but the next check must still find it new.
-    watched.mark_changed();
+    // `changed` marks the notice as seen, but `updates::report` must still find it.
+    notices.mark_changed();
 }

@@ -1,4 +1,4 @@
-//! Resources that all sessions share: disk and memory for messages being received, and turns for bodies being searched.
+//! Resources that all sessions share: disk and memory for large literals, and turns to search bodies.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -9,28 +9,28 @@ use std::time::Duration;
 use provost_net::{MemoryBudget, Reservation};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Octets of large literals on disk at one time, over all sessions: forty messages of 50 MB.
+/// Octets of large literals on disk at one time, over all sessions: about forty messages of 50 MB.
 const SPOOLED_OCTETS_MAX: u64 = 2 * 1024 * 1024 * 1024;
-/// How long a complete command waits for memory.
-const ROOM_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Longest wait of a complete command for memory.
+const MEMORY_WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Disk and memory that all sessions may use for literals. Clones share the budget.
+/// Disk and memory that all sessions may use for large literals. Clones share the budget.
 #[derive(Clone, Debug)]
 pub struct LiteralBudget {
     folder: Arc<Path>,
-    octets_left: Arc<AtomicU64>,
+    disk_octets_left: Arc<AtomicU64>,
     memory: MemoryBudget,
 }
 
 impl LiteralBudget {
-    /// A budget with unnamed files in `folder`, and complete commands in `memory`.
+    /// A budget with arriving literals in unnamed files in `folder`, and complete commands in `memory`.
     pub fn within(folder: PathBuf, memory: MemoryBudget) -> Self {
         Self::new(folder, SPOOLED_OCTETS_MAX, memory)
     }
 
     /// Like [`LiteralBudget::within`], with at most `octets` on disk.
     pub fn new(folder: PathBuf, octets: u64, memory: MemoryBudget) -> Self {
-        Self { folder: folder.into(), octets_left: Arc::new(AtomicU64::new(octets)), memory }
+        Self { folder: folder.into(), disk_octets_left: Arc::new(AtomicU64::new(octets)), memory }
     }
 
     /// The largest message, octets, that the memory budget ever admits.
@@ -43,19 +43,19 @@ impl LiteralBudget {
         Arc::clone(&self.folder)
     }
 
-    /// Memory for a command with a literal of `octets`, held while the command is parsed and stored: neither waits for
-    /// a client. `None` when no memory became free in time.
-    pub(crate) async fn room(&self, octets: u64) -> Option<Reservation> {
-        let mut room = self.memory.body();
-        if room.grow_within(octets, ROOM_WAIT_MAX).await {
-            return Some(room);
+    /// Reserves memory for a command with a literal of `octets`, held while the command is parsed and stored: neither
+    /// waits for a client. `None` when no memory became free in time.
+    pub(crate) async fn reserve_memory(&self, octets: u64) -> Option<Reservation> {
+        let mut reservation = self.memory.body();
+        if reservation.grow_within(octets, MEMORY_WAIT_MAX).await {
+            return Some(reservation);
         }
         metrics::counter!("provost_memory_budget_refused_total", "what" => "literal").increment(1);
         None
     }
 }
 
-/// The octets that one session holds of the budget; given back when dropped.
+/// The disk octets that one session holds of the budget; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct BudgetShare {
     budget: LiteralBudget,
@@ -70,7 +70,7 @@ impl BudgetShare {
 
     /// Takes `octets` more; `false`, with nothing taken, when the budget does not have them.
     pub(crate) fn grow(&mut self, octets: u64) -> bool {
-        let left = &self.budget.octets_left;
+        let left = &self.budget.disk_octets_left;
         let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(octets)).is_ok();
         self.octets += if taken { octets } else { 0 };
         taken
@@ -78,7 +78,7 @@ impl BudgetShare {
 
     /// Gives all octets back.
     pub(crate) fn release(&mut self) {
-        self.budget.octets_left.fetch_add(std::mem::take(&mut self.octets), Ordering::Relaxed);
+        self.budget.disk_octets_left.fetch_add(std::mem::take(&mut self.octets), Ordering::Relaxed);
     }
 }
 
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_shared_and_given_back() {
+    fn a_budget_is_shared_and_given_back() {
         let budget = LiteralBudget::new(std::env::temp_dir(), 10, MemoryBudget::default());
         let (mut one, mut other) = (BudgetShare::new(&budget), BudgetShare::new(&budget));
         assert!(one.grow(6) && !other.grow(5) && other.grow(4) && !one.grow(1));

@@ -18,9 +18,9 @@ pub struct ImapConfig {
     pub view: View,
     /// The store.
     pub store: Arc<dyn MessageStore>,
-    /// Disk and memory for messages being received; shared by all listeners.
+    /// Disk and memory for large literals while they arrive; shared by all listeners.
     pub literals: LiteralBudget,
-    /// Turns to search bodies; shared by all listeners.
+    /// Turns to read and decode bodies for SEARCH; shared by all listeners.
     pub searches: SearchTurns,
     /// Message lists of recently selected mailboxes; shared by all listeners.
     pub message_lists: MessageLists,
@@ -29,8 +29,8 @@ pub struct ImapConfig {
 }
 
 impl ImapConfig {
-    /// The largest message of APPEND, octets: the directory's `message-size` now, or less where this node has no memory
-    /// for that size.
+    /// The largest message of APPEND, octets: the setting `message-size` as it is now, or less where this node has no
+    /// memory for that size.
     pub(crate) fn message_octets_max(&self) -> u64 {
         self.view.snapshot().settings().message_size.min(self.literals.message_octets_max())
     }

@@ -14,7 +14,7 @@ use crate::context::CommandContext;
 /// later one two.
 const LOGIN_PENALTY: Duration = Duration::from_secs(1);
 
-/// One client's connection.
+/// One client's connection, and the parts of the session that last as long.
 pub(crate) struct Connection {
     pub(crate) config: Arc<ImapConfig>,
     pub(crate) peer: Peer,
@@ -22,16 +22,16 @@ pub(crate) struct Connection {
     tls_offered: bool,
     /// Source of the time; tests set their own.
     pub(crate) clock: fn() -> Timestamp,
-    pub(crate) penalty: Duration,
+    pub(crate) login_penalty: Duration,
 }
 
 impl Connection {
-    /// The state at the start of a connection. `tls_offered` is whether STARTTLS can be offered.
+    /// The state at the start of a connection. `tls_offered` is whether this listener has a certificate for STARTTLS.
     pub(crate) fn new(config: Arc<ImapConfig>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
-        Self { config, peer, transport, tls_offered, clock: Timestamp::now, penalty: LOGIN_PENALTY }
+        Self { config, peer, transport, tls_offered, clock: Timestamp::now, login_penalty: LOGIN_PENALTY }
     }
 
-    /// Whether STARTTLS is allowed now (RFC 3501 §6.2.1).
+    /// Whether TLS can be started on this connection (RFC 3501 §6.2.1); dispatch checks the state.
     pub(crate) fn can_start_tls(&self) -> bool {
         self.tls_offered && self.transport == Transport::Plain
     }

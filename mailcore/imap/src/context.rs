@@ -25,12 +25,13 @@ pub(crate) struct CommandContext<'a> {
 }
 
 impl CommandContext<'_> {
-    /// Applies ops that are safe to repeat.
+    /// Applies ops once. Only for ops that the client may safely repeat when it gets no clear answer.
     pub(crate) async fn apply(&self, ops: Vec<Op>) -> Result<Applied, BatchError> {
         self.config.store.apply(self.batch(None, Vec::new(), ops)).await
     }
 
-    /// Applies ops that create messages: exactly once, even when the outcome of the first try is unknown.
+    /// Applies ops that create messages. While the outcome is unknown, the batch is tried again under the same id, so
+    /// that its messages are created at most once.
     pub(crate) async fn apply_once(&self, require: Vec<BatchCondition>, ops: Vec<Op>) -> Result<Applied, BatchError> {
         let batch = self.batch(Some(BatchId::new(Uuid::now_v7())), require, ops);
         for _ in 0..TRIES_MAX {
@@ -70,7 +71,7 @@ impl CommandContext<'_> {
         read.await.map(|rows| rows.rows)
     }
 
-    /// The mailbox of that name, or the reply that refuses.
+    /// The mailbox of that name, or the reply when there is none or the store cannot be read.
     pub(crate) async fn mailbox(&self, name: &NamedMailbox) -> Result<MailboxInfo, StatusResponse> {
         let name = name.as_ref().ok_or_else(no_mailbox)?;
         let snapshot = self.snapshot().await?;
@@ -85,7 +86,7 @@ fn no_mailbox() -> StatusResponse {
 /// The reply for a name that no mailbox can have. As the destination of APPEND, COPY or MOVE, it must not cause
 /// TRYCREATE: the mailbox cannot be created (RFC 3501 §6.3.11, §6.4.7).
 pub(crate) fn bad_name() -> StatusResponse {
-    StatusResponse::no("CANNOT", "Not a possible mailbox name")
+    StatusResponse::no("CANNOT", "No mailbox can have this name")
 }
 
 /// The reply to a failed read (RFC 5530 §3).
@@ -97,8 +98,8 @@ pub(crate) fn unreadable(error: &StoreError) -> StatusResponse {
             StatusResponse::no("UNAVAILABLE", "Storage is not available now")
         }
         StoreError::Damaged(reason) => {
-            tracing::error!(%reason, "damaged message");
-            StatusResponse::no("CORRUPTION", "What is stored cannot be read")
+            tracing::error!(%reason, "stored data is damaged");
+            StatusResponse::no("CORRUPTION", "The stored data is damaged")
         }
     }
 }
@@ -111,10 +112,10 @@ pub(crate) fn refused(error: BatchError, missing: &'static str) -> StatusRespons
         BatchError::OverQuota => StatusResponse::no("OVERQUOTA", "Over quota"),
         BatchError::Refused(reason) => StatusResponse::no("CANNOT", reason),
         BatchError::Fenced | BatchError::Conflict(_) => {
-            StatusResponse::no("INUSE", "The mailbox has changed meanwhile")
+            StatusResponse::no("INUSE", "The mailbox was changed during the command, try again")
         }
         BatchError::Unknown | BatchError::Unavailable(_) => {
-            tracing::warn!(%error, "store unavailable");
+            tracing::warn!(%error, "a change was not confirmed by the store");
             StatusResponse::no("UNAVAILABLE", "Storage is not available now")
         }
     }

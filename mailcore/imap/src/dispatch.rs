@@ -1,4 +1,4 @@
-//! Selects the handler of a command by the state that the command needs (RFC 3501 §6).
+//! Calls the handler of a command, or refuses the command in a state that does not allow it (RFC 3501 §6).
 
 use provost_net::{OutputBuffer, SessionError};
 
@@ -7,8 +7,8 @@ use crate::connection::Connection;
 use crate::handlers;
 use crate::state::{Completion, State};
 
-/// The dispatch table: one row for each command and state, hence the length. The first matching row wins: after the
-/// refusals at the start of a section, only the allowed states remain.
+/// The dispatch table, long because it has a row for each command. The first matching row wins: below the rows that
+/// refuse every command of a state, that state does not occur.
 pub(crate) async fn dispatch(
     connection: &Connection,
     state: &mut State,

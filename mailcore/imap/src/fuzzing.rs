@@ -1,5 +1,5 @@
-//! Properties of the codec that `tests/targets` checks over arbitrary octets. A broken property panics, which the
-//! fuzzer reports.
+//! Properties of the codec that `tests/targets` checks over arbitrary octets, and a session for them. A broken property
+//! panics, which the fuzzer reports.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,10 @@ use crate::codec::sequence::SequenceSet;
 use crate::codec::{date, encode, parse, sequence, utf7};
 use crate::{ImapConfig, ImapSession};
 
-/// Small bounds, so that short inputs reach every one; APPEND may have a literal that is not kept in memory.
+/// Small bounds, so that short inputs reach each of them. APPEND may have a literal that the framer does not keep.
 const BOUNDS: FrameBounds = FrameBounds { line: 512, literal: 256, command: 1_024, append: Some(80_000) };
-/// Deepest nesting of SEARCH keys that passes: well above the parser's limit of 128 levels and the conjunction around
-/// them.
-const SEARCH_DEPTH_MAX: usize = 2 * 128 + 2;
+/// Deepest nesting of SEARCH keys: the parser's limit, and the conjunction around all keys.
+const SEARCH_DEPTH_MAX: usize = 128 + 1;
 
 /// One event of the framing: its kind, and its octets.
 pub type Framed = (String, Vec<u8>);
@@ -54,7 +53,7 @@ fn next_frame(framer: &mut Framer, input: &mut BytesMut, large: &mut Vec<u8>) ->
         }
         Frame::Command(text) => Some(("command".to_owned(), text.to_vec())),
         Frame::Large { text, at } => {
-            assert!(at <= text.len(), "the literal's offset is behind the end of its command");
+            assert!(at <= text.len(), "the literal's offset is after the end of its command");
             Some((format!("command with {} at {at}", text.escape_ascii()), std::mem::take(large)))
         }
         Frame::Refused(tag, refusal) => {
@@ -64,7 +63,8 @@ fn next_frame(framer: &mut Framer, input: &mut BytesMut, large: &mut Vec<u8>) ->
     })
 }
 
-/// Parses one framed command: two parses agree, its parts are well-formed, and printable parts survive print and parse.
+/// Checks that two parses of a framed command agree, that its parts are within their bounds, and that names, sets and
+/// dates survive writing and parsing.
 pub fn command(frame: &[u8]) {
     let frame = Bytes::copy_from_slice(frame);
     let (parsed, again) = (parse(&frame), parse(&frame));
@@ -121,12 +121,12 @@ fn search_key(key: &SearchKey, depth: usize) {
     }
 }
 
-/// The ranges of a set ascend and do not touch, and the printed set has the same numbers.
+/// The ranges of a set ascend and do not touch, and a small set survives writing and parsing.
 fn set_comes_back(set: &SequenceSet) {
     for last in [0, 1, 7, u32::MAX] {
         let ranges = set.resolve(last);
         assert!(ranges.iter().all(|(low, high)| 1 <= *low && low <= high), "{ranges:?}");
-        assert!(ranges.windows(2).all(|pair| pair[0].1 < pair[1].0), "{ranges:?}");
+        assert!(ranges.windows(2).all(|pair| pair[0].1 + 1 < pair[1].0), "{ranges:?}");
         let Some(numbers) = numbers(&ranges) else { continue };
         let wire = Bytes::from(sequence::format(numbers));
         let read = SequenceSet::parse(&mut Cursor::new(&wire)).map(|set| set.resolve(u32::MAX));
@@ -157,10 +157,10 @@ pub fn strings(octets: &[u8]) {
     }
 }
 
-/// A session on this machine with a fixed clock, in which a refused login causes no delay.
+/// A session without TLS and with a fixed clock, in which a refused login causes no delay.
 pub fn session(config: Arc<ImapConfig>, peer: Peer) -> ImapSession {
     let mut session = ImapSession::new(config, peer, Transport::Plain, false);
     session.connection.clock = || Timestamp::UNIX_EPOCH;
-    session.connection.penalty = Duration::ZERO;
+    session.connection.login_penalty = Duration::ZERO;
     session
 }

@@ -1,12 +1,12 @@
-//! IMAP4rev1 (RFC 3501) and its extensions: codec, session, one handler per command.
+//! IMAP4rev1 (RFC 3501) and its extensions: codec, session, one handler per command or family of commands.
 //!
 //! * `codec`: bytes to commands and replies to bytes, bounded, without I/O.
 //! * `session`: the conversation; `state`: the four states of RFC 3501 §3; `dispatch`: the table of what each allows;
 //!   `updates`: the responses that report changes of the selected mailbox.
-//! * `mailbox`: the selected mailbox as the client numbers it; `message_list`: UID and flags of its messages;
-//!   `message_lists`: the lists of recently selected mailboxes; `recents`: which messages are `\\Recent` in some
-//!   session already.
-//! * `handlers`: the work of each command on the directory and the store.
+//! * `mailbox`: the selected mailbox under the client's sequence numbers; `message_list`: UID and flags of its
+//!   messages; `message_lists`: the lists of recently selected mailboxes; `recents`: which messages are `\Recent` in
+//!   some session already.
+//! * `handlers`: the work of each command on the directory and the store, which `context` gives them.
 //! * `spool`: storage of a large message while it arrives; `budget`: resources that all sessions share.
 //! * `section`, `source`: parts of messages, read in ranges. `provost_message` knows the structure of messages.
 //!

@@ -1,4 +1,5 @@
-//! The selected mailbox as its client numbers it (RFC 3501 §2.3.1.2), and the responses that report its changes.
+//! The selected mailbox under its client's sequence numbers (RFC 3501 §2.3.1.2), and the responses that report its
+//! changes.
 
 use provost_store::{
     AccountId, Flag, FlagChange, MailboxId, MailboxInfo, MessageMeta, Modseq, Rows, Uid, UidSet, UidValidity,
@@ -19,7 +20,7 @@ pub(crate) enum Expunges {
     Held,
 }
 
-/// Whether a mailbox is selected with write access.
+/// Whether a session may change its selected mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MailboxAccess {
     /// Selected by SELECT.
@@ -34,7 +35,7 @@ impl MailboxAccess {
     pub(crate) fn first_recent(self, recents: &Recents, account: AccountId, mailbox: &MailboxInfo) -> Uid {
         match self {
             Self::ReadWrite => recents.claim(account, mailbox),
-            Self::ReadOnly => recents.first(account, mailbox),
+            Self::ReadOnly => recents.first_unclaimed(account, mailbox),
         }
     }
 }
@@ -50,7 +51,7 @@ pub(crate) struct SelectedMailbox {
     pub(crate) modseq: Modseq,
     /// UIDs that are `\Recent` in this session, including expunged ones.
     recent: UidSet,
-    /// Messages below this UID are no longer `\Recent` for other sessions, according to the store.
+    /// The store has recorded that messages below this UID are not `\Recent` in other sessions.
     pub(crate) recent_cleared: Uid,
     /// The messages as the client knows them: ascending UID, number = index + 1. Includes the messages of `unreported`.
     pub(crate) messages: MessageList,
@@ -61,7 +62,7 @@ pub(crate) struct SelectedMailbox {
 }
 
 impl SelectedMailbox {
-    /// A selection with all messages of the mailbox; those from `first_recent` on are `\Recent`.
+    /// A newly selected mailbox with all its messages; those from `first_recent` on are `\Recent` in this session.
     pub(crate) fn open(info: &MailboxInfo, messages: MessageList, access: MailboxAccess, first_recent: Uid) -> Self {
         Self {
             id: info.id,
@@ -69,7 +70,7 @@ impl SelectedMailbox {
             uid_validity: info.uid_validity,
             uid_next: info.uid_next,
             modseq: info.highest_modseq,
-            recent: new_messages(first_recent, info.uid_next),
+            recent: assigned_from(first_recent, info.uid_next),
             recent_cleared: info.recent_from,
             messages,
             unreported: Vec::new(),
@@ -135,7 +136,7 @@ impl SelectedMailbox {
         UidSet::from_uids(indices.iter().filter_map(|at| self.messages.uid(*at)))
     }
 
-    /// Records a message's new state, so that the next read of changes does not report it again.
+    /// Records a message's new flags, so that the next read of changes does not report them again.
     pub(crate) fn record_flags(&mut self, changed: &MessageMeta) {
         if let Some(at) = self.index_of(changed.uid) {
             self.messages.set_flags(at, &changed.flags);
@@ -156,7 +157,7 @@ impl SelectedMailbox {
         stored.is_none_or(|row| !self.messages.set_flags(index, &row.flags))
     }
 
-    /// `FLAGS` and `PERMANENTFLAGS` (RFC 3501 §7.2.6, §7.1).
+    /// The FLAGS response, and the OK response with PERMANENTFLAGS (RFC 3501 §7.2.6, §7.1).
     pub(crate) fn flags_lines(&self) -> String {
         let mut all = "\\Answered \\Flagged \\Deleted \\Seen \\Draft".to_owned();
         for keyword in self.messages.keywords() {
@@ -197,8 +198,9 @@ impl SelectedMailbox {
     pub(crate) fn sync(&mut self, changes: &Rows, expunges: Expunges, first_recent: Uid) -> String {
         let mut lines = String::new();
         let before = self.messages.len();
+        self.messages.forget_unused_keywords();
         self.modseq = self.modseq.max(changes.info.highest_modseq);
-        let arrived = new_messages(self.uid_next.max(first_recent), changes.info.uid_next);
+        let arrived = assigned_from(self.uid_next.max(first_recent), changes.info.uid_next);
         self.recent.extend(&arrived);
         self.uid_next = changes.info.uid_next;
         let mut is_new_keyword = false;
@@ -226,7 +228,7 @@ impl SelectedMailbox {
         if added {
             lines.push_str(&self.size_lines());
         } else if self.recent() != self.recent_reported {
-            // EXPUNGE does not say whether the message was \Recent: the client cannot count by itself.
+            // EXPUNGE does not show whether the message was \Recent, so the client cannot know the new count.
             self.recent_reported = self.recent();
             lines.push_str(&format!("* {} RECENT\r\n", self.recent_reported));
         }
@@ -253,8 +255,8 @@ impl SelectedMailbox {
     }
 }
 
-/// The UIDs from `first` up to the last assigned one.
-fn new_messages(first: Uid, uid_next: Uid) -> UidSet {
+/// The UIDs from `first` up to the last assigned one; empty when `first` is not assigned yet.
+fn assigned_from(first: Uid, uid_next: Uid) -> UidSet {
     let last = Uid::new(uid_next.get() - 1).filter(|last| *last >= first);
     UidSet::from_ranges(last.map(|last| (first, last)))
 }

@@ -1,8 +1,9 @@
 //! The data that a session keeps for each message of its mailbox: eight octets.
 //!
-//! A session may idle for hours with thousands of messages selected. UID and flags that were reported to the client
-//! must be kept; constant data (size, date, body) is read from the store when a command needs it. A message list
-//! consists of blocks that are shared until they differ: a clone costs next to nothing, and a change copies one block.
+//! A session may idle for hours with thousands of messages selected. UIDs and flags must be kept as they were reported
+//! to the client; constant data (size, date, body) is read from the store when a command needs it. A message list
+//! consists of blocks that clones share until they differ: a clone costs next to nothing, and a change copies one
+//! block.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,9 @@ const SYSTEM_FLAGS: [Flag; 5] = [Flag::Answered, Flag::Flagged, Flag::Deleted, F
 const KEYWORD_BITS: usize = 26;
 /// Set when the message has keywords without a bit: all its flags are in `MessageList::unpacked`.
 const UNPACKED: u32 = 1 << 31;
+/// Number of keywords above which the list forgets those that no message has. The store keeps at most 64 for a mailbox,
+/// but a client can replace them without end in one session.
+const KEYWORDS_MAX: usize = 128;
 /// Messages in one block: 4 KiB, which a change of one message copies.
 const BLOCK_MESSAGES: usize = 512;
 
@@ -49,6 +53,7 @@ impl MessageList {
     /// Applies a read of the mailbox: new messages, changed flags, expunged messages. Applied to an empty list, a read
     /// of all messages gives the whole mailbox.
     pub(crate) fn apply(&mut self, rows: &Rows) {
+        self.forget_unused_keywords();
         for row in &rows.rows {
             match self.index_of(row.meta.uid) {
                 Some(at) => drop(self.set_flags(at, &row.meta.flags)),
@@ -99,9 +104,9 @@ impl MessageList {
     }
 
     /// How many messages at the start satisfy a condition that holds up to some message and for none after it.
-    fn count_while(&self, is_so: impl Fn(&KnownMessage) -> bool) -> usize {
-        let full = self.blocks.partition_point(|block| block.last().is_some_and(&is_so));
-        let within = self.blocks.get(full).map_or(0, |block| block.partition_point(is_so));
+    fn count_while(&self, condition: impl Fn(&KnownMessage) -> bool) -> usize {
+        let full = self.blocks.partition_point(|block| block.last().is_some_and(&condition));
+        let within = self.blocks.get(full).map_or(0, |block| block.partition_point(condition));
         (full * BLOCK_MESSAGES + within).min(self.len())
     }
 
@@ -122,7 +127,7 @@ impl MessageList {
         self.known(index).is_some_and(|known| known.flags & system_bit(flag) != 0)
     }
 
-    /// The keywords that any message has or had, in the order in which they first appeared.
+    /// The keywords that any message has, or had until they were forgotten, in the order in which they first appeared.
     pub(crate) fn keywords(&self) -> &[Keyword] {
         &self.keywords
     }
@@ -145,14 +150,30 @@ impl MessageList {
         self.keywords.len() > known
     }
 
-    /// Appends a message; ignored when its UID does not follow the last one.
-    pub(crate) fn push(&mut self, message: &MessageMeta) {
-        if self.last_uid().is_some_and(|last| last >= message.uid) {
+    /// Forgets the keywords that no message has, if there are more than [`KEYWORDS_MAX`]. FLAGS may still list them for
+    /// the client (RFC 3501 §7.2.6).
+    pub(crate) fn forget_unused_keywords(&mut self) {
+        if self.keywords.len() <= KEYWORDS_MAX {
             return;
         }
-        self.learn_keywords(&message.flags);
-        let flags = self.pack(message.uid, &message.flags);
-        let known = KnownMessage { uid: message.uid, flags };
+        let mut kept = Self::default();
+        for message in (0..self.len()).filter_map(|index| self.message(index)) {
+            kept.push_known(message.uid, &message.flags);
+        }
+        *self = kept;
+    }
+
+    /// Appends a message; ignored when its UID does not follow the last one.
+    pub(crate) fn push(&mut self, message: &MessageMeta) {
+        self.push_known(message.uid, &message.flags);
+    }
+
+    fn push_known(&mut self, uid: Uid, flags: &Flags) {
+        if self.last_uid().is_some_and(|last| last >= uid) {
+            return;
+        }
+        self.learn_keywords(flags);
+        let known = KnownMessage { uid, flags: self.pack(uid, flags) };
         match self.blocks.last_mut().filter(|block| block.len() < BLOCK_MESSAGES) {
             Some(block) => Arc::make_mut(block).push(known),
             None => self.blocks.push(Arc::new(vec![known])),
@@ -201,8 +222,8 @@ impl MessageList {
     fn pack(&mut self, uid: Uid, flags: &Flags) -> u32 {
         let mut packed = flags.system().map(system_bit).fold(0, |all, bit| all | bit);
         for keyword in flags.keywords() {
-            let is_it = |one: &Keyword| one.as_str().eq_ignore_ascii_case(keyword.as_str());
-            match self.keywords.iter().position(is_it).filter(|at| *at < KEYWORD_BITS) {
+            let is_same = |one: &Keyword| one.as_str().eq_ignore_ascii_case(keyword.as_str());
+            match self.keywords.iter().position(is_same).filter(|at| *at < KEYWORD_BITS) {
                 Some(at) => packed |= 1 << (SYSTEM_FLAGS.len() + at),
                 None => packed |= UNPACKED,
             }
@@ -270,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn gives_back_what_it_took() {
+    fn keeps_and_removes_messages_with_their_flags() {
         let mut message_list = message_list((1..=2_000).map(|number| meta(number, flags(number))));
         message_list.push(&meta(5, Flags::none()));
         assert_eq!(message_list.len(), 2_000);
@@ -290,6 +311,28 @@ mod tests {
         let mut reported = Vec::new();
         message_list.remove(&[uid(1), uid(3), uid(2_000)], |number| reported.push(number));
         assert_eq!((reported, message_list.len()), (vec![1, 2, 1_998], 1_997));
+    }
+
+    #[test]
+    fn forgets_keywords_that_no_message_has() {
+        let mut message_list = message_list((1..=40).map(|number| meta(number, flags(number))));
+        for number in 0..1_000 {
+            let name = format!("New{number}");
+            let mut flags = Flags::none();
+            flags.insert_keyword(Keyword::parse(&name).unwrap());
+            message_list.forget_unused_keywords();
+            message_list.set_flags(0, &flags);
+            assert!(message_list.keywords().len() <= KEYWORDS_MAX + 1, "{name}");
+            assert!(message_list.message(0).unwrap().flags.has_keyword(&name), "{name}");
+        }
+        for number in 2..=40 {
+            let message = message_list.message(number as usize - 1).unwrap();
+            assert!(
+                flags(number).keywords().iter().all(|keyword| message.flags.has_keyword(keyword.as_str())),
+                "{number}"
+            );
+            assert!(flags(number).system().eq(message.flags.system()), "{number}");
+        }
     }
 
     /// Compares with a plain list: numbers, look-ups and removals over several blocks.
@@ -318,7 +361,7 @@ mod tests {
         }
     }
 
-    /// Sessions with the same mailbox share the blocks that do not differ.
+    /// A clone shares the blocks that do not differ, as do sessions with the same mailbox.
     #[test]
     fn a_change_copies_one_block() {
         let first = message_list((1..=100_000).map(|number| meta(number, Flags::none())));

@@ -1,5 +1,5 @@
-//! Message lists of recently selected mailboxes: a SELECT reads only what has changed since, and sessions with the same
-//! mailbox share one message list until they differ.
+//! Message lists of recently selected mailboxes: a SELECT reads only the changes after the kept list, and sessions with
+//! the same mailbox share one message list until theirs differ.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,9 +8,9 @@ use provost_store::{AccountId, MailboxId, MailboxInfo, Modseq, UidValidity};
 
 use crate::message_list::MessageList;
 
-/// Messages in all kept lists together: 16 MiB.
+/// Maximum number of messages in all kept lists together: 16 MiB.
 const MESSAGES_MAX: usize = 2 * 1024 * 1024;
-/// Number of kept message lists.
+/// Maximum number of kept message lists.
 const LISTS_MAX: usize = 4_096;
 
 /// Message lists that all sessions of a node share. Clones share them.
@@ -21,8 +21,8 @@ pub struct MessageLists(Arc<Mutex<SharedLists>>);
 struct SharedLists {
     entries: HashMap<(AccountId, MailboxId), SharedList>,
     messages: usize,
-    /// Grows with every use.
-    clock: u64,
+    /// How many uses there were.
+    uses: u64,
 }
 
 struct SharedList {
@@ -30,7 +30,8 @@ struct SharedList {
     /// The message list is complete up to this modseq.
     modseq: Modseq,
     uid_validity: UidValidity,
-    used: u64,
+    /// The number of its last use.
+    last_use: u64,
 }
 
 impl MessageLists {
@@ -42,11 +43,11 @@ impl MessageLists {
     /// it has another UIDVALIDITY or is newer than `mailbox`.
     pub(crate) fn get(&self, account: AccountId, mailbox: &MailboxInfo) -> Option<(MessageList, Modseq)> {
         let mut lists = self.lists();
-        lists.clock += 1;
-        let clock = lists.clock;
+        lists.uses += 1;
+        let this_use = lists.uses;
         let entry = lists.entries.get_mut(&(account, mailbox.id))?;
         let is_same = entry.uid_validity == mailbox.uid_validity && entry.modseq <= mailbox.highest_modseq;
-        entry.used = clock;
+        entry.last_use = this_use;
         is_same.then(|| (entry.message_list.clone(), entry.modseq))
     }
 
@@ -61,12 +62,12 @@ impl MessageLists {
         message_list: &mut MessageList,
     ) {
         let mut lists = self.lists();
-        lists.clock += 1;
-        let used = lists.clock;
+        lists.uses += 1;
+        let last_use = lists.uses;
         let key = (account, mailbox.id);
         match lists.entries.get_mut(&key) {
             Some(entry) if entry.uid_validity == mailbox.uid_validity && entry.modseq == modseq => {
-                entry.used = used;
+                entry.last_use = last_use;
                 if entry.message_list.keywords() == message_list.keywords() {
                     message_list.clone_from(&entry.message_list);
                 }
@@ -78,24 +79,25 @@ impl MessageLists {
         if message_list.len() > MESSAGES_MAX / 2 {
             return;
         }
-        let entry = SharedList { message_list: message_list.clone(), modseq, uid_validity: mailbox.uid_validity, used };
+        let entry =
+            SharedList { message_list: message_list.clone(), modseq, uid_validity: mailbox.uid_validity, last_use };
         lists.messages += message_list.len();
         if let Some(before) = lists.entries.insert(key, entry) {
             lists.messages -= before.message_list.len();
         }
-        lists.make_room();
+        lists.evict();
     }
 }
 
 impl SharedLists {
-    /// When a limit is exceeded, drops the half of the lists that was used least recently.
-    fn make_room(&mut self) {
+    /// While a limit is exceeded, drops the half of the lists that was used least recently.
+    fn evict(&mut self) {
         while self.messages > MESSAGES_MAX || self.entries.len() > LISTS_MAX {
-            let mut uses: Vec<u64> = self.entries.values().map(|entry| entry.used).collect();
+            let mut uses: Vec<u64> = self.entries.values().map(|entry| entry.last_use).collect();
             let half = uses.len() / 2;
             let (_, median, _) = uses.select_nth_unstable(half);
             let oldest_kept = *median;
-            self.entries.retain(|_, entry| entry.used >= oldest_kept);
+            self.entries.retain(|_, entry| entry.last_use >= oldest_kept);
             self.messages = self.entries.values().map(|entry| entry.message_list.len()).sum();
         }
     }

@@ -9,16 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use provost_store::{AccountId, MailboxId, MailboxInfo, Uid};
 
-/// Number of recorded mailboxes: 3 MiB. At the limit all records are dropped.
+/// Maximum number of recorded mailboxes: about 3 MiB. At the limit all records are dropped.
 const MAILBOXES_MAX: usize = 65_536;
 
-/// Recent UIDs that all sessions of a node share. Clones share them.
+/// For each mailbox, the first UID that is `\Recent` in no session yet. Clones share the record.
 #[derive(Clone, Default)]
 pub struct Recents(Arc<Mutex<HashMap<(AccountId, MailboxId), Uid>>>);
 
 impl Recents {
-    /// The first UID of a mailbox that is `\Recent` in no session yet.
-    pub(crate) fn first(&self, account: AccountId, mailbox: &MailboxInfo) -> Uid {
+    /// The first UID of a mailbox that is `\Recent` in no session yet; UIDNEXT when every message is in some.
+    pub(crate) fn first_unclaimed(&self, account: AccountId, mailbox: &MailboxInfo) -> Uid {
         let first_uids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         first_uids
             .get(&(account, mailbox.id))
@@ -26,8 +26,8 @@ impl Recents {
             .map_or(mailbox.recent_from, |first| first.max(mailbox.recent_from))
     }
 
-    /// Claims for the caller the messages that are `\Recent` in no session yet, up to UIDNEXT. Returns the first of
-    /// them.
+    /// Claims for the caller the messages that are `\Recent` in no session yet. Returns what [`Self::first_unclaimed`]
+    /// was.
     pub(crate) fn claim(&self, account: AccountId, mailbox: &MailboxInfo) -> Uid {
         let mut first_uids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (account, mailbox.id);

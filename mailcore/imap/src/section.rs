@@ -6,44 +6,46 @@ use provost_message::{MimePart, PartContent, fields};
 
 use crate::codec::command::{BodySection, PartialRange, SectionText};
 
-/// The location of a section's octets.
+/// Where the octets of a section are in its message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum OctetRange<'a> {
+pub(crate) enum LocatedSection<'a> {
     /// A range of the message, sent unchanged.
     Octets(Range<u64>),
     /// Selected fields of the header at this range.
     Fields { header: Range<u64>, names: &'a [String], not: bool },
 }
 
-/// Locates a section in a message of that structure and size; `None` (NIL) when the message has no such part.
-pub(crate) fn locate<'a>(section: &'a BodySection, root: &MimePart, octets: u64) -> Option<OctetRange<'a>> {
+/// Locates a section in a message with the structure `root` and a size of `octets`. `None` (NIL) when the message has
+/// no such part, or the part no such text: only an embedded message has a HEADER and a TEXT.
+pub(crate) fn locate<'a>(section: &'a BodySection, root: &MimePart, octets: u64) -> Option<LocatedSection<'a>> {
     if section.part.is_empty() {
         let header = root.header.clone();
         return Some(match &section.text {
-            SectionText::All => OctetRange::Octets(0..octets),
-            SectionText::Text => OctetRange::Octets(header.end.min(octets)..octets),
-            text => of_header(header, text),
+            SectionText::All => LocatedSection::Octets(0..octets),
+            SectionText::Text => LocatedSection::Octets(header.end.min(octets)..octets),
+            text => header_section(header, text),
         });
     }
     let part = find(root, &section.part)?;
     match (&section.text, &part.content) {
-        (SectionText::All, _) => Some(OctetRange::Octets(part.body.clone())),
-        (SectionText::Mime, _) => Some(OctetRange::Octets(part.header.clone())),
-        (SectionText::Text, PartContent::Message(inner, _)) => Some(OctetRange::Octets(inner.body.clone())),
-        (text, PartContent::Message(inner, _)) => Some(of_header(inner.header.clone(), text)),
+        (SectionText::All, _) => Some(LocatedSection::Octets(part.body.clone())),
+        (SectionText::Mime, _) => Some(LocatedSection::Octets(part.header.clone())),
+        (SectionText::Text, PartContent::Message(inner, _)) => Some(LocatedSection::Octets(inner.body.clone())),
+        (text, PartContent::Message(inner, _)) => Some(header_section(inner.header.clone(), text)),
         _ => None,
     }
 }
 
-fn of_header(header: Range<u64>, text: &SectionText) -> OctetRange<'_> {
+fn header_section(header: Range<u64>, text: &SectionText) -> LocatedSection<'_> {
     match text {
-        SectionText::HeaderFields { names, not } => OctetRange::Fields { header, names, not: *not },
-        _ => OctetRange::Octets(header),
+        SectionText::HeaderFields { names, not } => LocatedSection::Fields { header, names, not: *not },
+        _ => LocatedSection::Octets(header),
     }
 }
 
-/// HEADER.FIELDS and HEADER.FIELDS.NOT: the fields unchanged, and the empty line (RFC 3501 §6.4.5).
-pub(crate) fn select(header: &[u8], names: &[String], not: bool) -> Vec<u8> {
+/// The text of HEADER.FIELDS, or of HEADER.FIELDS.NOT if `not`: the fields unchanged, and the empty line (RFC 3501
+/// §6.4.5).
+pub(crate) fn select_fields(header: &[u8], names: &[String], not: bool) -> Vec<u8> {
     let mut selected = Vec::new();
     for field in fields(header) {
         if names.iter().any(|name| field.is(name)) != not {
@@ -69,7 +71,7 @@ fn find<'a>(root: &'a MimePart, numbers: &[u32]) -> Option<&'a MimePart> {
     Some(part)
 }
 
-/// A part of a message by number.
+/// A top-level part of a message by number.
 fn child(message: &MimePart, number: u32) -> Option<&MimePart> {
     match &message.content {
         PartContent::Multipart(parts) => nth(parts, number),
@@ -81,7 +83,8 @@ fn nth(parts: &[MimePart], number: u32) -> Option<&MimePart> {
     parts.get(usize::try_from(number).ok()?.checked_sub(1)?)
 }
 
-/// RFC 3501 §6.4.5: a range is cut at the end of the text, and a start behind the end gives an empty string.
+/// The part of a range that a FETCH with this partial sends; without one, the whole range. RFC 3501 §6.4.5: a partial
+/// is cut at the end of the text, and an origin beyond the end gives an empty string.
 pub(crate) fn partial_range(partial: Option<PartialRange>, whole: Range<u64>) -> Range<u64> {
     let Some(partial) = partial else { return whole };
     let start = whole.start.saturating_add(u64::from(partial.origin)).min(whole.end);
@@ -104,15 +107,15 @@ mod tests {
         let located = locate(&section, &MimePart::of(MESSAGE.as_bytes()), MESSAGE.len() as u64)?;
         let of = |range: Range<u64>| &MESSAGE.as_bytes()[range.start as usize..range.end as usize];
         let octets = match located {
-            OctetRange::Octets(range) => of(range).to_vec(),
-            OctetRange::Fields { header, names, not } => select(of(header), names, not),
+            LocatedSection::Octets(range) => of(range).to_vec(),
+            LocatedSection::Fields { header, names, not } => select_fields(of(header), names, not),
         };
         Some(String::from_utf8(octets).unwrap())
     }
 
-    /// RFC 3501 §6.4.5, the numbering in its example.
+    /// Parts are numbered as in the example of RFC 3501 §6.4.5.
     #[test]
-    fn names_octets() {
+    fn locates_sections() {
         use SectionText::{All, Header, HeaderFields, Mime, Text};
         let fields = |not| HeaderFields { names: vec!["SUBJECT".to_owned()], not };
         for (part, text, expect) in [
@@ -144,11 +147,11 @@ mod tests {
 
     #[test]
     fn a_simple_message_is_part_one() {
-        let section = |part: &[u32]| {
+        let is_body = |part: &[u32]| {
             let section = BodySection { part: part.to_vec(), text: SectionText::All };
-            matches!(locate(&section, &MimePart::of(b"A: b\r\n\r\nbody"), 12), Some(OctetRange::Octets(range)) if range == (8..12))
+            matches!(locate(&section, &MimePart::of(b"A: b\r\n\r\nbody"), 12), Some(LocatedSection::Octets(range)) if range == (8..12))
         };
-        assert!(section(&[1]) && !section(&[2]));
+        assert!(is_body(&[1]) && !is_body(&[2]));
     }
 
     /// RFC 3501 §6.4.5: the result always has the empty line.
@@ -156,13 +159,13 @@ mod tests {
     fn selects_fields() {
         let header = b"From: a\r\nSubject: one\r\n two\r\nbroken line\r\nTO : c\r\nX-Empty:\r\n\r\nBody: no\r\n";
         let names = ["subject".to_owned(), "NONE".to_owned()];
-        assert_eq!(select(header, &names, false), b"Subject: one\r\n two\r\n\r\n");
-        assert_eq!(select(header, &names, true), b"From: a\r\nTO : c\r\nX-Empty:\r\n\r\n");
-        assert_eq!(select(b"", &names, false), b"\r\n");
+        assert_eq!(select_fields(header, &names, false), b"Subject: one\r\n two\r\n\r\n");
+        assert_eq!(select_fields(header, &names, true), b"From: a\r\nTO : c\r\nX-Empty:\r\n\r\n");
+        assert_eq!(select_fields(b"", &names, false), b"\r\n");
     }
 
     #[test]
-    fn partials() {
+    fn cuts_partials() {
         for (origin, octets, expect) in
             [(0, 5, 5..10), (3, 100, 8..15), (10, 1, 15..15), (11, 1, 15..15), (u32::MAX, u32::MAX, 15..15)]
         {

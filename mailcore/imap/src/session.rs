@@ -19,27 +19,28 @@ use crate::updates::{MailboxGone, UpdatePolicy, report};
 
 /// Longest line before login, octets: room for LOGIN, or for AUTHENTICATE with an initial response.
 const LINE_OCTETS_MAX_BEFORE_LOGIN: usize = 8 * 1024;
-/// Octets of one literal before login: a name or a password.
+/// Largest literal before login, octets: a name or a password.
 const LITERAL_OCTETS_MAX_BEFORE_LOGIN: u64 = 4 * 1024;
 /// Longest command before login, octets, literals included: room for LOGIN with two literals. The bound is low because
 /// anybody may open connections, and unfinished commands stay in memory.
 const COMMAND_OCTETS_MAX_BEFORE_LOGIN: usize = 16 * 1024;
-/// Octets of one line after login: room for long sequence sets.
+/// Longest line after login, octets: room for long sequence sets.
 const LINE_OCTETS_MAX: usize = 64 * 1024;
-/// Octets of one literal after login, APPEND's message aside.
+/// Largest literal after login, octets, APPEND's message aside.
 const LITERAL_OCTETS_MAX: u64 = 64 * 1024;
-/// Octets of one command after login, APPEND's message aside.
+/// Longest command after login, octets, literals included, APPEND's message aside.
 const COMMAND_OCTETS_MAX: usize = 256 * 1024;
-/// Octets of one line within AUTHENTICATE and IDLE. A PLAIN message (RFC 4616) with the longest allowed password needs
-/// far less.
+/// Longest line within AUTHENTICATE and IDLE, octets, without CRLF. A PLAIN message (RFC 4616) with the longest allowed
+/// password needs far less.
 const ANSWER_OCTETS_MAX: usize = 8 * 1024;
 /// Longest silence before login; then the connection is closed.
 const IDLE_LIMIT_BEFORE_LOGIN: Duration = Duration::from_secs(45);
 /// Longest silence after login. RFC 3501 §5.4: at least 30 minutes.
 const IDLE_LIMIT: Duration = Duration::from_secs(31 * 60);
-/// Longest silence within a literal: its received part occupies disk space that all sessions share.
+/// Longest silence within a literal after login: what has arrived of the command occupies memory or disk that all
+/// sessions share.
 const IDLE_LIMIT_WITHIN_LITERAL: Duration = Duration::from_secs(2 * 60);
-/// Consecutive BAD commands that end the conversation before login. A legitimate client sends none.
+/// Consecutive BAD commands that end the conversation before login. A mail client sends hardly any.
 const BAD_COMMANDS_MAX_BEFORE_LOGIN: u8 = 20;
 /// Consecutive BAD commands that end the conversation after login.
 const BAD_COMMANDS_MAX: u8 = 100;
@@ -57,7 +58,7 @@ pub struct ImapSession {
 }
 
 impl ImapSession {
-    /// Starts a session that is not logged in. `tls_offered` is whether STARTTLS can be offered.
+    /// Starts a session that is not logged in. `tls_offered` is whether this listener has a certificate for STARTTLS.
     pub fn new(config: Arc<ImapConfig>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
         Self {
             connection: Connection::new(config, peer, transport, tls_offered),
@@ -86,7 +87,7 @@ impl ImapSession {
         }
     }
 
-    /// Handles a command, or the next line of a command that waits.
+    /// Handles a command, or the next line for the command that waits for it.
     async fn advance(&mut self, input: &mut BytesMut, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         if !matches!(self.waiting, Continuation::Nothing) {
             return self.answer_line(input, out).await;
@@ -124,28 +125,28 @@ impl ImapSession {
         let (literals, now) = (&self.connection.config.literals, (self.connection.clock)());
         let spool = self.spool.get_or_insert_with(|| Box::new(Spool::new(literals, now)));
         if let Err(error) = spool.append(octets).await {
-            tracing::warn!(%error, "a message cannot be received");
+            tracing::warn!(%error, "a large literal cannot be kept");
             self.spool = None;
-            self.framer.give_up(FrameRefusal::NoRoom);
+            self.framer.give_up(FrameRefusal::Unavailable);
         }
     }
 
     /// Runs a command whose large literal is complete.
     async fn run_large(&mut self, text: Bytes, at: usize, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         let Some(spool) = self.spool.take() else {
-            return Err(SessionError::Bug("a large literal that was not kept".to_owned()));
+            return Err(SessionError::Bug("a large literal has no spool".to_owned()));
         };
         let joined = match spool.join(text.clone(), at).await {
             Ok(joined) => joined,
             Err(error) => {
-                tracing::warn!(%error, "a spooled message cannot be processed");
-                return Ok(self.refuse(parse(&text).tag.as_deref(), FrameRefusal::NoRoom, out));
+                tracing::warn!(%error, "a spooled literal cannot be joined with its command");
+                return Ok(self.refuse(parse(&text).tag.as_deref(), FrameRefusal::Unavailable, out));
             }
         };
         let parsed = parse(&joined.frame);
         drop(joined.frame);
         let step = self.run_command(parsed, out).await;
-        drop(joined.room);
+        drop(joined.memory);
         step
     }
 
@@ -156,18 +157,18 @@ impl ImapSession {
             FrameRefusal::BareLf => "Lines end with CRLF",
             FrameRefusal::LiteralTooBig => "Literal too large",
             FrameRefusal::CommandTooLong => "Command too long",
-            FrameRefusal::NoRoom => "Too much is coming in now",
+            FrameRefusal::Unavailable => "A message of this size cannot be received now, try again later",
         };
         let reply = match refusal {
             FrameRefusal::LiteralTooBig => StatusResponse::no("TOOBIG", words),
-            FrameRefusal::NoRoom => StatusResponse::no("UNAVAILABLE", words),
+            FrameRefusal::Unavailable => StatusResponse::no("UNAVAILABLE", words),
             _ => StatusResponse::bad(words),
         };
         out.put(reply.line(tag.unwrap_or("*")));
         if self.state.account().is_some() {
             return self.count_bad(&reply, out);
         }
-        // Before login, a legitimate client sends nothing that the framer refuses.
+        // Before login, a mail client sends nothing that the framer refuses.
         self.state = State::Logout;
         out.put(format!("* BYE {words}\r\n"));
         Step::Close
@@ -188,7 +189,7 @@ impl ImapSession {
 
     /// Runs a parsed command, reports changes, then sends the tagged reply (RFC 3501 §2.2.1).
     async fn run_command(&mut self, parsed: ParsedCommand, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
-        if let Some(step) = self.cut_off(out) {
+        if let Some(step) = self.end_if_revoked(out) {
             return Ok(step);
         }
         let Some(tag) = parsed.tag else {
@@ -264,21 +265,21 @@ impl ImapSession {
         }
     }
 
-    /// Ends the session when its person is no longer active or has a new password. Such a change wakes the session at
-    /// once.
-    fn cut_off(&mut self, out: &mut OutputBuffer<'_>) -> Option<Step> {
+    /// Ends the session when its person is no longer active or has other passwords than at login. Such a change wakes
+    /// the session at once.
+    fn end_if_revoked(&mut self, out: &mut OutputBuffer<'_>) -> Option<Step> {
         let view = &self.connection.config.view;
         let account = self.state.account_mut()?;
         if !account.person.is_revoked(view) {
             return None;
         }
-        tracing::info!(account = %account.name, "IMAP session ended: the account was suspended, or its password changed");
-        out.put("* BYE [UNAVAILABLE] The account or its password was changed: log in anew\r\n");
+        tracing::info!(account = %account.name, "IMAP session ended: no longer active, or the password was changed");
+        out.put("* BYE The account is no longer active, or its password was changed\r\n");
         self.state = State::Logout;
         Some(Step::Close)
     }
 
-    /// Handles a line for AUTHENTICATE or IDLE.
+    /// Handles a line for the AUTHENTICATE or IDLE that waits.
     async fn answer_line(&mut self, input: &mut BytesMut, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         let line = match plain_line(input, ANSWER_OCTETS_MAX) {
             Ok(None) => return Ok(Step::NeedMore),
@@ -290,7 +291,7 @@ impl ImapSession {
             }
         };
         match std::mem::replace(&mut self.waiting, Continuation::Nothing) {
-            Continuation::Nothing => Err(SessionError::Bug("a line that no command waits for".to_owned())),
+            Continuation::Nothing => Err(SessionError::Bug("no command waits for a line".to_owned())),
             Continuation::Idle { tag } => {
                 let is_done = line.eq_ignore_ascii_case(b"DONE");
                 let reply = if is_done {
@@ -312,7 +313,7 @@ impl ImapSession {
         out: &mut OutputBuffer<'_>,
     ) -> Result<Step, SessionError> {
         let State::NotAuthenticated { failures } = &mut self.state else {
-            return Err(SessionError::Bug("AUTHENTICATE after login".to_owned()));
+            return Err(SessionError::Bug("AUTHENTICATE waits after login".to_owned()));
         };
         let answer = Box::pin(handlers::handle_response(&self.connection, failures, tag, exchange, &line, out)).await;
         self.conclude(tag, answer, UpdatePolicy::hinted(Expunges::Held), out).await
@@ -344,7 +345,7 @@ impl Session for ImapSession {
     }
 
     async fn on_event(&mut self, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
-        if let Some(step) = self.cut_off(out) {
+        if let Some(step) = self.end_if_revoked(out) {
             return Ok(step);
         }
         if self.is_idling() && !self.report_changes(UpdatePolicy::now(Expunges::Reported), out).await {
@@ -380,7 +381,7 @@ impl Session for ImapSession {
         let words: &[u8] = match reason {
             Goodbye::Timeout => b"* BYE Autologout; idle for too long\r\n",
             Goodbye::Shutdown => b"* BYE Server shutting down\r\n",
-            Goodbye::TooMuch => b"* BYE Too much\r\n",
+            Goodbye::TooMuch => b"* BYE Too many connections or too much input\r\n",
             Goodbye::Internal => b"* BYE [SERVERBUG] Internal error\r\n",
         };
         self.state = State::Logout;

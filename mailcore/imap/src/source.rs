@@ -8,10 +8,9 @@ use provost_store::{BodyId, MessageRow, StoreError};
 
 use crate::context::CommandContext;
 
-/// Octets read at once. A message up to this size is read whole, so that the store verifies it whole, and once.
+/// Maximum number of octets read at once. A message up to this size is read whole and once, however many items need it.
 pub(crate) const PIECE_OCTETS: u64 = 128 * 1024;
-/// Octets of a header that are read to find fields; fields beyond are not found. Nearly every header is a hundredth as
-/// long.
+/// Octets of a header that are read to find fields; fields beyond are not found. Most headers are a hundredth as long.
 pub(crate) const HEADER_OCTETS_MAX: u64 = 1024 * 1024;
 
 /// One message's octets.
@@ -19,7 +18,7 @@ pub(crate) struct MessageSource<'a> {
     context: &'a CommandContext<'a>,
     body: BodyId,
     octets: u64,
-    /// The encoded structure; empty when the store does not keep one.
+    /// The encoded structure; empty when the store has none, or the column was not read.
     structure_column: &'a [u8],
     structure: Option<MimePart>,
     /// The message, once read, if it is small.
@@ -29,7 +28,7 @@ pub(crate) struct MessageSource<'a> {
 }
 
 impl<'a> MessageSource<'a> {
-    /// A source for a row; with its structure if that column was read.
+    /// A source for the message of a row.
     pub(crate) fn new(context: &'a CommandContext<'a>, row: &'a MessageRow) -> Self {
         Self {
             context,
@@ -59,8 +58,8 @@ impl<'a> MessageSource<'a> {
         self.context.config.store.body(self.context.account.id, self.body, Some(range)).await
     }
 
-    /// Reads the first piece of a range ahead, for [`Self::piece`].
-    pub(crate) async fn begin(&mut self, range: Range<u64>) -> Result<(), StoreError> {
+    /// Reads the first piece of a range ahead of the [`Self::piece`] that will need it, so that a failure shows early.
+    pub(crate) async fn read_ahead(&mut self, range: Range<u64>) -> Result<(), StoreError> {
         if self.octets == 0 || range.is_empty() {
             return Ok(());
         }
@@ -85,8 +84,8 @@ impl<'a> MessageSource<'a> {
         self.context.config.store.body(self.context.account.id, self.body, None).await
     }
 
-    /// The octets of a header at this range, up to [`HEADER_OCTETS_MAX`].
-    pub(crate) async fn fields(&mut self, header: Range<u64>) -> Result<Bytes, StoreError> {
+    /// The header at this range, at most [`HEADER_OCTETS_MAX`] octets of it.
+    pub(crate) async fn header_at(&mut self, header: Range<u64>) -> Result<Bytes, StoreError> {
         let end = header.end.min(header.start + HEADER_OCTETS_MAX);
         if self.octets <= PIECE_OCTETS {
             return Ok(slice(self.whole().await?, header.start..end));
@@ -94,17 +93,17 @@ impl<'a> MessageSource<'a> {
         self.context.config.store.body(self.context.account.id, self.body, Some(header.start..end)).await
     }
 
-    /// The message's own header, up to [`HEADER_OCTETS_MAX`].
+    /// The message's own header, at most [`HEADER_OCTETS_MAX`] octets of it.
     pub(crate) async fn header(&mut self) -> Result<Bytes, StoreError> {
         let mut head = self.piece(0..self.octets).await?;
         if header_end(&head).is_none() && (head.len() as u64) < self.octets {
-            head = self.fields(0..self.octets).await?;
+            head = self.header_at(0..self.octets).await?;
         }
         let end = header_end(&head).unwrap_or(head.len());
         Ok(head.slice(..end))
     }
 
-    /// The MIME structure: from its column, or from the whole message, which is not cached for it.
+    /// The MIME structure: from its column, or else from the whole message.
     pub(crate) async fn structure(&mut self) -> Result<&MimePart, StoreError> {
         let structure = match self.structure.take().or_else(|| MimePart::decode(self.structure_column)) {
             Some(structure) => structure,

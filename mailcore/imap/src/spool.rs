@@ -1,5 +1,5 @@
 //! The one large literal of a command while it arrives: in an unnamed file, so that clients with slow lines, or clients
-//! that stop sending, cost disk space and no memory.
+//! that stop sending, occupy disk space and no memory.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -12,26 +12,26 @@ use provost_net::Reservation;
 
 use crate::budget::{BudgetShare, LiteralBudget};
 
-/// Time that every literal may take, whatever its size. The data of a message has the same limit in SMTP.
+/// Time that a literal may take whatever its size. In SMTP, the data of a message has the same limit.
 const LITERAL_LIMIT: Duration = Duration::from_secs(10 * 60);
-/// Octets that add one more second, as in SMTP.
+/// Each time that so many octets have arrived, the literal may take a second more, as in SMTP.
 const OCTETS_PER_SECOND_MIN: u64 = 2_000;
 
 /// Why a literal cannot be kept. All causes are temporary.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SpoolError {
     /// The literals of all sessions have reached their limit.
-    #[error("the literals of all sessions are too large")]
+    #[error("the large literals of all sessions have reached their limit")]
     Full,
     /// Memory for the complete command did not become free in time.
-    #[error("no memory for the message in time")]
+    #[error("no memory became free for the complete command")]
     NoMemory,
     /// An I/O error of the file.
-    #[error("file of a literal: {0}")]
+    #[error("the file of a literal: {0}")]
     File(#[from] io::Error),
-    /// The blocking task was cancelled, or panicked.
-    #[error("cut off: {0}")]
-    CutOff(#[from] tokio::task::JoinError),
+    /// The blocking task that uses the file was cancelled, or panicked.
+    #[error("the task that uses the file of a literal: {0}")]
+    Task(#[from] tokio::task::JoinError),
 }
 
 /// The received part of a literal.
@@ -48,8 +48,8 @@ pub(crate) struct Spool {
 /// A complete command in memory.
 pub(crate) struct WholeCommand {
     pub(crate) frame: Bytes,
-    /// The memory of the frame and of its results.
-    pub(crate) room: Reservation,
+    /// Memory for the frame and the values parsed from it, reserved until this is dropped.
+    pub(crate) memory: Reservation,
 }
 
 impl Spool {
@@ -86,10 +86,11 @@ impl Spool {
         Ok(())
     }
 
-    /// The command with the literal inserted into `text` at this offset. Waits for memory in the order of the requests.
+    /// The command: `text` with the literal inserted at this offset. Waits for memory in the order of the calls, up to
+    /// the limit of [`LiteralBudget::reserve_memory`].
     pub(crate) async fn join(self, text: Bytes, at: usize) -> Result<WholeCommand, SpoolError> {
-        let room = self.budget.room(self.octets).await.ok_or(SpoolError::NoMemory)?;
-        let Some(file) = self.file else { return Ok(WholeCommand { frame: text, room }) };
+        let memory = self.budget.reserve_memory(self.octets).await.ok_or(SpoolError::NoMemory)?;
+        let Some(file) = self.file else { return Ok(WholeCommand { frame: text, memory }) };
         let octets = usize::try_from(self.octets).map_err(io::Error::other)?;
         let work = move || {
             let (before, after) = text.split_at_checked(at).unwrap_or((&text, &[]));
@@ -101,7 +102,7 @@ impl Spool {
             Ok::<_, io::Error>(Bytes::from(frame))
         };
         let frame = tokio::task::spawn_blocking(work).await??;
-        Ok(WholeCommand { frame, room })
+        Ok(WholeCommand { frame, memory })
     }
 }
 
@@ -133,13 +134,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_that_is_not_there_is_an_error() {
+    async fn a_missing_folder_is_an_error() {
         let mut spool = Spool::new(&LiteralBudget::new("/nonexistent".into(), 100, MemoryBudget::default()), at(0));
         assert!(matches!(spool.append(Bytes::from_static(b"x")).await, Err(SpoolError::File(_))));
     }
 
     #[test]
-    fn who_trickles_runs_out_of_time() {
+    fn a_trickling_client_runs_out_of_time() {
         let spool = Spool { octets: 20_000, ..Spool::new(&literals(0), at(1_000)) };
         for (now, left) in [(1_000, 610), (900, 610), (1_600, 10), (1_610, 0), (9_999, 0)] {
             assert_eq!(spool.time_left(at(now)).as_secs(), left, "{now}");

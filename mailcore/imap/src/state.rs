@@ -36,7 +36,7 @@ impl State {
         }
     }
 
-    /// Selects another mailbox, or none.
+    /// Selects a mailbox, or none. Does nothing before login or in the logout state.
     pub(crate) fn select(&mut self, mailbox: Option<Box<SelectedMailbox>>) {
         *self = match (std::mem::replace(self, Self::Logout), mailbox) {
             (Self::Authenticated(account) | Self::Selected(account, _), Some(mailbox)) => {

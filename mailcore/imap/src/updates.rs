@@ -12,13 +12,13 @@ use crate::mailbox::{Expunges, SelectedMailbox};
 /// Whether the end of a command reads the store, and whether it may report EXPUNGE.
 #[derive(Clone, Copy)]
 pub(crate) struct UpdatePolicy {
-    /// Read even without a notice: the client asks for updates, or the command made changes.
+    /// Read even without a notice: the client asks for updates, or expects those of its own change.
     always: bool,
     expunges: Expunges,
 }
 
 impl UpdatePolicy {
-    /// Reads in any case.
+    /// Reads even without a notice.
     pub(crate) fn now(expunges: Expunges) -> Self {
         Self { always: true, expunges }
     }
@@ -48,7 +48,7 @@ impl UpdatePolicy {
 pub(crate) struct MailboxGone;
 
 /// Reads and reports the changes of the selected mailbox, if the policy, a notice or held EXPUNGE responses ask for it.
-/// A failed read is logged, and due again.
+/// A failed read is logged, and repeated at the next report.
 pub(crate) async fn report(
     config: &ImapConfig,
     account: &mut LoggedInAccount,

@@ -13,12 +13,12 @@ const FLAGS_MAX: usize = 128;
 /// Maximum number of items in one STATUS.
 const ITEMS_MAX: usize = 32;
 
-/// A string that must be UTF-8.
+/// The text of a string; an error when it is not UTF-8.
 pub(super) fn text(bytes: &Bytes) -> Result<String> {
     std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| ParseError("a string is not UTF-8"))
 }
 
-/// A mailbox name: modified UTF-7 (RFC 3501 §5.1.3).
+/// Reads a mailbox name, which is modified UTF-7 (RFC 3501 §5.1.3).
 pub(super) fn mailbox(cursor: &mut Cursor<'_>) -> Result<NamedMailbox> {
     Ok(utf7::decode(&cursor.astring()?).and_then(|name| MailboxName::parse(&name)))
 }

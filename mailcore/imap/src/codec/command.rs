@@ -8,7 +8,7 @@ use provost_store::{Flag, Flags, MailboxName, SpecialUse};
 
 use super::sequence::SequenceSet;
 
-/// A mailbox as the client named it; `None` when the name is not valid here.
+/// A mailbox as the client named it; `None` when no mailbox can have the name.
 pub(crate) type NamedMailbox = Option<MailboxName>;
 
 /// Whether a command names messages by sequence number or by UID.
@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Status { mailbox: NamedMailbox, items: Vec<StatusItem> },
     List(ListArguments),
     Lsub { reference: ListPattern, pattern: ListPattern },
-    Create { mailbox: NamedMailbox, special_use: Option<WantedUse> },
+    Create { mailbox: NamedMailbox, special_use: Option<RequestedUse> },
     Delete { mailbox: NamedMailbox },
     Rename { from: NamedMailbox, to: NamedMailbox },
     Subscribe { mailbox: NamedMailbox, on: bool },
@@ -68,9 +68,9 @@ pub(crate) enum CopyOrMove {
 
 /// What CREATE ... (USE (...)) asks for (RFC 6154 §3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WantedUse {
+pub(crate) enum RequestedUse {
     Known(SpecialUse),
-    /// A use that no mailbox can have here: `NO [USEATTR]`.
+    /// A use that no mailbox can have here, or several uses: `NO [USEATTR]`.
     Unknown,
 }
 
@@ -96,7 +96,7 @@ pub(crate) struct ListArguments {
     pub(crate) patterns: Vec<ListPattern>,
     pub(crate) status: Vec<StatusItem>,
     pub(crate) return_subscribed: bool,
-    /// Extended LIST treats `LIST "" ""` as a pattern, not as the request for the separator.
+    /// Extended LIST treats an empty pattern as a pattern, not as the request for the separator (RFC 5258 §3).
     pub(crate) extended: bool,
 }
 
@@ -178,10 +178,10 @@ pub(crate) struct BodySection {
     pub(crate) text: SectionText,
 }
 
-/// The last word of a section, which names a text of the part.
+/// The last word of a section: which text of the part it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SectionText {
-    /// Without a word: the body of the part, or the whole message.
+    /// No word: the body of the part, or without a part the whole message.
     All,
     Header,
     HeaderFields {
@@ -211,8 +211,8 @@ pub(crate) struct SearchReturn {
     pub(crate) count: bool,
 }
 
-/// A search key (RFC 3501 §6.4.4). Texts are in the form of [`provost_message::search_form`]. UNSEEN, UNKEYWORD, OLD and
-/// their like are `Not` of the opposite key.
+/// A search key (RFC 3501 §6.4.4). Texts are in the form of [`provost_message::search_form`]. UNSEEN, UNKEYWORD, OLD
+/// and their like are `Not` of the opposite key.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SearchKey {
     All,

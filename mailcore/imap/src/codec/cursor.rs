@@ -48,7 +48,7 @@ impl<'a> Cursor<'a> {
         is_next
     }
 
-    /// Skips `octet`; any other octet is the error `otherwise`.
+    /// Skips `octet`; anything else is the error `otherwise`.
     pub(crate) fn expect(&mut self, octet: u8, otherwise: &'static str) -> Result<()> {
         if self.eat(octet) { Ok(()) } else { Err(ParseError(otherwise)) }
     }
@@ -93,8 +93,8 @@ impl<'a> Cursor<'a> {
         self.atom().map(str::to_ascii_uppercase)
     }
 
-    /// Reads letters, digits, dots, hyphens and equals signs, in upper case. Unlike an atom, the name of a FETCH item
-    /// ends before `[`.
+    /// Reads letters, digits, dots, hyphens and equals signs, in upper case. The name of a FETCH item ends before `[`,
+    /// which an atom may contain.
     pub(crate) fn item_name(&mut self) -> Result<String> {
         let name = self
             .take_str_while(|octet| octet.is_ascii_alphanumeric() || b".-=".contains(&octet), "a name was expected")?;
@@ -180,7 +180,8 @@ impl<'a> Cursor<'a> {
                     text.push(escaped.ok_or(ParseError("only \\\" and \\\\ can be escaped"))?);
                     self.at += 1;
                 }
-                Some(b'\r' | b'\n' | 0) | None => return Err(ParseError("a quoted string has no end")),
+                Some(b'\r' | b'\n' | 0) => return Err(ParseError("a quoted string holds CR, LF or NUL")),
+                None => return Err(ParseError("a quoted string has no closing quotation mark")),
                 Some(octet) => {
                     text.push(octet);
                     self.at += 1;
@@ -207,13 +208,13 @@ impl<'a> Cursor<'a> {
         Ok(text)
     }
 
-    /// Reads a number that fits 63 bits.
+    /// Reads a number below 2^63.
     pub(crate) fn number64(&mut self) -> Result<u64> {
         let digits = self.take_str_while(|octet| octet.is_ascii_digit(), "a number was expected")?;
         digits.parse().ok().filter(|number| *number <= i64::MAX as u64).ok_or(ParseError("a number is too large"))
     }
 
-    /// Reads `number`, which fits 32 bits.
+    /// Reads `number`, which is below 2^32.
     pub(crate) fn number(&mut self) -> Result<u32> {
         u32::try_from(self.number64()?).map_err(|_| ParseError("a number is too large"))
     }
@@ -233,7 +234,7 @@ impl<'a> Cursor<'a> {
             if self.eat(b')') {
                 return Ok(items);
             }
-            self.expect(b' ', "a list has no end")?;
+            self.expect(b' ', "a space or ')' was expected")?;
         }
     }
 }
@@ -242,7 +243,7 @@ impl<'a> Cursor<'a> {
 mod tests {
     use super::*;
 
-    /// RFC 3501 §4.3, §9: strings in their three forms, and texts that are not strings.
+    /// RFC 3501 §4.3, §9: an `astring` as atom, quoted string or literal, and texts that are none.
     #[test]
     fn reads_astrings() {
         for (text, expect) in [

@@ -25,7 +25,8 @@ fn number<T: std::str::FromStr>(digits: &str) -> Option<T> {
     digits.bytes().all(|digit| digit.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
-/// Reads `date-time` without its quotes: `17-Jul-1996 02:44:25 -0700`, days below 10 with a leading space.
+/// Reads `date-time` without its quotation marks, such as `17-Jul-1996 02:44:25 -0700`. A day below 10 may have a
+/// leading space. `None` when there is no such time.
 pub(crate) fn parse_date_time(text: &str) -> Option<Timestamp> {
     let mut words = text.trim_start_matches(' ').split(' ');
     let (date, time, zone) = (parse_date(words.next()?)?, words.next()?, words.next()?);
@@ -35,10 +36,11 @@ pub(crate) fn parse_date_time(text: &str) -> Option<Timestamp> {
     let mut fields = time.split(':');
     let (hour, minute, second) = (fields.next()?, fields.next()?, fields.next()?);
     // A leap second becomes the second before it.
-    let second = number::<i8>(second)?.min(59);
+    let second = number::<i8>(second).map(|second| if second == 60 { 59 } else { second })?;
     let (hour, minute) = (number(hour)?, number(minute)?);
     let at = DateTime::new(date.year(), date.month(), date.day(), hour, minute, second, 0).ok()?;
-    offset(zone)?.to_timestamp(at).ok()
+    // In UTC, a day of the year 0000 can be in the year before, which `date-year` cannot express.
+    offset(zone)?.to_timestamp(at).ok().filter(|at| utc_date(*at).year() >= 0)
 }
 
 fn offset(zone: &str) -> Option<Offset> {
@@ -57,7 +59,7 @@ pub(crate) fn utc_date(at: Timestamp) -> Date {
     Offset::UTC.to_datetime(at).date()
 }
 
-/// Writes `date-time` in UTC, without its quotes.
+/// Writes `date-time` in UTC, without its quotation marks.
 pub(crate) fn format_date_time(at: Timestamp) -> String {
     let at = Offset::UTC.to_datetime(at);
     let name = usize::try_from(at.month() - 1).ok().and_then(|month| MONTHS.get(month)).copied().unwrap_or("Jan");
@@ -69,15 +71,18 @@ pub(crate) fn format_date_time(at: Timestamp) -> String {
 mod tests {
     use super::*;
 
-    /// RFC 3501 §9 `date-time`.
     #[test]
-    fn date_times() {
+    fn reads_and_writes_date_times() {
         for (text, seconds) in [
             ("17-Jul-1996 02:44:25 -0700", Some(837_596_665)),
             (" 1-Jan-1970 00:00:00 +0000", Some(0)),
             ("01-Jan-1970 01:00:00 +0100", Some(0)),
             ("30-Feb-1996 02:44:25 -0700", None),
             ("17-Jul-1996 02:44:25", None),
+            ("31-Dec-2016 23:59:60 +0000", Some(1_483_228_799)),
+            ("31-Dec-2016 23:59:61 +0000", None),
+            ("01-Jan-0000 00:00:00 +0000", Some(-62_167_219_200)),
+            ("01-Jan-0000 00:00:00 +0100", None),
             ("17-Jul-1996 24:44:25 +0000", None),
             ("17-Jul-1996 02:44:25 0700", None),
             ("17-Jul-1996 02:44:25 +0060", None),

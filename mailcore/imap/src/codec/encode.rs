@@ -8,7 +8,8 @@ use super::utf7;
 /// Longer strings are sent as literals: some clients read quoted strings into small buffers.
 const QUOTED_OCTETS_MAX: usize = 1_000;
 
-/// Writes `string`: quoted if possible, else a literal. A literal has no NUL (RFC 3501 §9, CHAR8): `?` replaces it.
+/// Writes `string`: quoted if it is short and printable, else as a literal. A literal has no NUL (RFC 3501 §9, CHAR8):
+/// `?` replaces it.
 pub(crate) fn string(wire: &mut Vec<u8>, text: &[u8]) {
     let quotable = |octet: &u8| (0x20..0x7f).contains(octet) || *octet == b'\t';
     if text.len() <= QUOTED_OCTETS_MAX && text.iter().all(quotable) {
@@ -39,7 +40,7 @@ pub(crate) fn mailbox(name: &MailboxName) -> String {
     mailbox_text(name.as_str())
 }
 
-/// Like [`mailbox`], for parent names that are not mailboxes.
+/// Like [`mailbox`], for any listed name: a level above mailboxes is not a [`MailboxName`].
 pub(crate) fn mailbox_text(name: &str) -> String {
     let wire = utf7::encode(name);
     if !wire.is_empty() && wire.bytes().all(is_atom_char) && !wire.eq_ignore_ascii_case("NIL") {
@@ -79,11 +80,11 @@ pub(crate) fn special_use(special_use: SpecialUse) -> &'static str {
     }
 }
 
-/// A flag list in parentheses, such as `(\Seen Keyword)`.
-pub(crate) fn flags(flags: &Flags, recent: bool) -> String {
+/// A flag list in parentheses, such as `(\Seen Keyword)`, with `\Recent` if `is_recent`.
+pub(crate) fn flags(flags: &Flags, is_recent: bool) -> String {
     let mut words: Vec<&str> = flags.system().map(flag).collect();
     words.extend(flags.keywords().iter().map(|keyword| keyword.as_str()));
-    words.extend(recent.then_some("\\Recent"));
+    words.extend(is_recent.then_some("\\Recent"));
     format!("({})", words.join(" "))
 }
 

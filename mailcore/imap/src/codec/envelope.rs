@@ -11,7 +11,7 @@ pub(crate) fn envelope(wire: &mut Vec<u8>, envelope: &ImapEnvelope) {
         nstring(wire, text.as_deref());
         wire.push(b' ');
     }
-    // RFC 3501 §7.4.2: the server sets these from From when they are absent or empty.
+    // RFC 3501 §7.4.2: Sender and Reply-To take the addresses of From when they are absent or empty.
     let or_from = |list| if <[ListedAddress]>::is_empty(list) { envelope.from.as_slice() } else { list };
     address_list(wire, &envelope.from);
     address_list(wire, or_from(&envelope.sender));
@@ -60,9 +60,8 @@ fn address_list(wire: &mut Vec<u8>, list: &[ListedAddress]) {
 mod tests {
     use super::*;
 
-    /// The output for a message that consists of addresses only is bounded.
     #[test]
-    fn is_bounded() {
+    fn bounds_the_envelope_of_endless_address_lists() {
         let header = format!("{}From: {}\r\n\r\n", "From: x,y\r\n".repeat(30_000), "a,".repeat(5_000_000));
         let mut wire = Vec::new();
         envelope(&mut wire, &ImapEnvelope::of(header.as_bytes()));
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn envelopes() {
+    fn writes_envelopes() {
         for (header, expect) in [
             ("", r#"(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"#),
             (

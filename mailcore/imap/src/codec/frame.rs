@@ -9,8 +9,8 @@ const TAG_OCTETS_MAX: usize = 64;
 /// Octets of an incomplete line that stay in the driver's buffer. The driver gives a client more time when octets are
 /// taken from the buffer, so taking them early would let a client trickle for ever.
 const LINE_OCTETS_LEFT: usize = 8 * 1024;
-/// Largest literal that is kept in memory, octets, within the bounds of one session. The session keeps a larger one,
-/// which only APPEND may send, in a file.
+/// Largest literal that the framer keeps in memory, octets. The session writes a larger one, which only APPEND may
+/// send, to a file.
 pub(crate) const LITERAL_OCTETS_SMALL: u64 = 64 * 1024;
 /// Octets kept of the end of a line while a refused command is skipped: enough to find an announced literal.
 const TAIL_OCTETS: usize = 32;
@@ -40,8 +40,9 @@ pub(crate) enum FrameRefusal {
     LiteralTooBig,
     /// The command has more literals, or more octets in all, than the bound.
     CommandTooLong,
-    /// A large literal cannot be kept now: the literals of all sessions have reached their limit, or the disk is full.
-    NoRoom,
+    /// A large literal cannot be kept now: the literals of all sessions have reached their limit, the disk fails, or no
+    /// memory became free for the complete command.
+    Unavailable,
 }
 
 /// The result of one step over the bytes received so far.
@@ -76,8 +77,8 @@ pub(crate) struct Framer {
 }
 
 impl Framer {
-    /// Takes what can be used from `input`. Parts of an incomplete command are moved out of `input`, so that a large
-    /// literal never reaches the driver's bound.
+    /// Takes what can be used from `input`. Parts of an incomplete command are moved out of `input`, so that a literal
+    /// never fills the driver's buffer.
     pub(crate) fn advance(&mut self, input: &mut BytesMut, bounds: &FrameBounds) -> Frame {
         loop {
             if let Some(octets) = self.take_literal(input) {
@@ -118,7 +119,7 @@ impl Framer {
         self.literal_left > 0
     }
 
-    /// Skips the rest of the command, because its large literal cannot be kept.
+    /// Makes the framer skip the rest of the command, because its large literal cannot be kept.
     pub(crate) fn give_up(&mut self, refusal: FrameRefusal) {
         if self.refused.is_none() {
             self.refuse(refusal);
@@ -205,7 +206,7 @@ impl Framer {
         words.nth(1).is_some_and(|word| word.eq_ignore_ascii_case(b"APPEND"))
     }
 
-    /// Drops what was received of the command, except its tag, and skips the rest.
+    /// Drops what was received of the command, except its tag; the rest will be skipped.
     fn refuse(&mut self, refusal: FrameRefusal) {
         let head = self.buffer.get(..self.buffer.len().min(TAG_OCTETS_MAX)).unwrap_or_default();
         let tag = head.split(|octet| *octet == b' ').next().filter(|tag| tag.len() < head.len());
@@ -251,11 +252,12 @@ fn announced_literal(line: &[u8]) -> Option<AnnouncedLiteral> {
     Some(AnnouncedLiteral { octets: digits.parse().unwrap_or(u64::MAX), synchronizing })
 }
 
-/// Takes one plain line for SASL and IDLE (no literals). `Err` when it is longer than `octets_max` or ends in LF
-/// without CR.
+/// Takes one line, without its CRLF, for SASL and IDLE, which have no literals; `Ok(None)` while it is incomplete.
+/// `Err` when it is longer than `octets_max` or ends in LF without CR.
 pub(crate) fn plain_line(input: &mut BytesMut, octets_max: usize) -> Result<Option<Bytes>, FrameRefusal> {
     let Some(end) = input.iter().take(octets_max + 2).position(|octet| *octet == b'\n') else {
-        return if input.len() > octets_max { Err(FrameRefusal::LineTooLong) } else { Ok(None) };
+        // The CR of a line of `octets_max` may have arrived before its LF.
+        return if input.len() > octets_max + 1 { Err(FrameRefusal::LineTooLong) } else { Ok(None) };
     };
     let mut line = input.split_to(end + 1);
     if !line.ends_with(b"\r\n") {
@@ -294,7 +296,7 @@ mod tests {
         seen
     }
 
-    /// RFC 3501 §4.3, RFC 7888 §4: however the bytes are cut, the commands are the same.
+    /// RFC 3501 §4.3, RFC 7888 §4: however the bytes arrive, the commands are the same.
     #[test]
     fn cuts_commands() {
         let long = format!("a LIST {}\r\nb NOOP\r\n", "x".repeat(80));
@@ -325,9 +327,9 @@ mod tests {
         }
     }
 
-    /// Only one message is added to the bound of a command, or 64 of them would be held in memory.
+    /// APPEND may exceed the bound of a command by one small message, not by one for each literal.
     #[test]
-    fn bounds_the_octets_of_small_literals() {
+    fn bounds_the_small_messages_of_append() {
         let literal = format!(" {{65000+}}\r\n{}", "z".repeat(65_000));
         assert_eq!(frames(format!("a APPEND x{literal}\r\n").as_bytes(), 1000).len(), 1);
         let two = format!("a APPEND x{literal}{literal}\r\nb NOOP\r\n");
@@ -340,12 +342,30 @@ mod tests {
         assert_eq!(frames(many.as_bytes(), 5), ["a CommandTooLong"]);
     }
 
-    /// Many small literals cannot exceed the bound of one.
+    /// Literals that are allowed singly are refused when together they exceed the bound of a command.
     #[test]
     fn bounds_the_octets_of_all_literals() {
-        let some = format!("a X{}\r\nb NOOP\r\n", " {9+}\r\n012345678".repeat(20));
-        assert!(frames(some.as_bytes(), 5)[0].starts_with("a X {9+}"));
-        let more = format!("a X{}\r\nb NOOP\r\n", " {9+}\r\n012345678".repeat(40));
-        assert_eq!(frames(more.as_bytes(), 5), ["a CommandTooLong", "b NOOP"]);
+        let within = format!("a X{}\r\nb NOOP\r\n", " {9+}\r\n012345678".repeat(20));
+        assert!(frames(within.as_bytes(), 5)[0].starts_with("a X {9+}"));
+        let beyond = format!("a X{}\r\nb NOOP\r\n", " {9+}\r\n012345678".repeat(40));
+        assert_eq!(frames(beyond.as_bytes(), 5), ["a CommandTooLong", "b NOOP"]);
+    }
+
+    /// However a line arrives, its length alone decides.
+    #[test]
+    fn bounds_plain_lines() {
+        for (octets, expect) in [(8, Ok(Some(8))), (9, Err(FrameRefusal::LineTooLong))] {
+            let line = format!("{}\r\n", "x".repeat(octets));
+            for cut in 0..line.len() {
+                let mut input = BytesMut::from(&line[..cut]);
+                let mut taken = plain_line(&mut input, 8);
+                if taken == Ok(None) {
+                    input.extend_from_slice(&line.as_bytes()[cut..]);
+                    taken = plain_line(&mut input, 8);
+                }
+                let taken = taken.map(|line| line.map(|line| line.len()));
+                assert_eq!(taken, expect, "{octets} octets, cut at {cut}");
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use provost_store::{Flags, MailboxName, SpecialUse};
 
 use super::arguments::{bare_flags, flag_list, mailbox, messages, status_items, text};
 use super::command::{
-    AppendArguments, Command, CopyOrMove, NamedMailbox, NumberKind, StoreArguments, StoreChange, WantedUse,
+    AppendArguments, Command, CopyOrMove, NamedMailbox, NumberKind, RequestedUse, StoreArguments, StoreChange,
 };
 use super::cursor::{Cursor, ParseError, Result};
 use super::parse_fetch::fetch;
@@ -17,10 +17,10 @@ use super::{date, utf7};
 
 /// Maximum number of strings in an ID command: RFC 2971 §3.3 allows 30 pairs of a field and its value.
 const ID_STRINGS_MAX: usize = 60;
-/// Maximum number of arguments of ENABLE and of CREATE.
+/// Maximum number of capabilities in one ENABLE, and of special uses in one CREATE.
 const ITEMS_MAX: usize = 32;
 
-/// A command and its tag; the tag is known even when the rest is wrong.
+/// A command and its tag. `tag` is `None` when the line does not begin with one.
 #[derive(Debug)]
 pub(crate) struct ParsedCommand {
     pub(crate) tag: Option<Box<str>>,
@@ -51,6 +51,7 @@ fn command(cursor: &mut Cursor<'_>) -> Result<Command> {
         "CLOSE" => Command::Close,
         "UNSELECT" => Command::Unselect,
         "EXPUNGE" => Command::Expunge { uids: None },
+        _ if cursor.peek().is_none() => return Err(ParseError("unknown command, or its arguments are missing")),
         _ => {
             cursor.space()?;
             with_arguments(&word, cursor)?
@@ -82,7 +83,7 @@ fn with_arguments(word: &str, cursor: &mut Cursor<'_>) -> Result<Command> {
     }
 }
 
-/// Reads the command after UID (RFC 3501 §6.4.8, RFC 4315 §2.1).
+/// Reads the command after UID (RFC 3501 §6.4.8, RFC 4315 §2.1, RFC 6851 §3.2).
 fn uid(cursor: &mut Cursor<'_>) -> Result<Command> {
     let word = cursor.word()?;
     cursor.space()?;
@@ -92,7 +93,7 @@ fn uid(cursor: &mut Cursor<'_>) -> Result<Command> {
     numbered(&word, cursor, NumberKind::Uid)
 }
 
-/// The commands that have a UID form.
+/// Reads one of the commands that name messages by sequence number or, after UID, by UID.
 fn numbered(word: &str, cursor: &mut Cursor<'_>, numbers: NumberKind) -> Result<Command> {
     match word {
         "FETCH" => fetch(cursor, numbers),
@@ -164,17 +165,17 @@ fn create(cursor: &mut Cursor<'_>) -> Result<Command> {
     let mailbox = name.and_then(|name| MailboxName::parse(name.strip_suffix(MailboxName::SEPARATOR).unwrap_or(&name)));
     let mut special_use = None;
     if cursor.eat(b' ') {
-        cursor.expect(b'(', "CREATE parameters were expected")?;
+        cursor.expect(b'(', "(USE (...)) was expected")?;
         if cursor.word()? != "USE" {
             return Err(ParseError("unknown CREATE parameter"));
         }
         cursor.space()?;
         let uses = cursor.list(ITEMS_MAX, Cursor::flag)?;
-        cursor.expect(b')', "CREATE parameters have no end")?;
+        cursor.expect(b')', "')' was expected")?;
         special_use = match uses.as_slice() {
             [] => None,
-            [one] => Some(special_use_named(one).map_or(WantedUse::Unknown, WantedUse::Known)),
-            _ => Some(WantedUse::Unknown),
+            [one] => Some(special_use_named(one).map_or(RequestedUse::Unknown, RequestedUse::Known)),
+            _ => Some(RequestedUse::Unknown),
         };
     }
     Ok(Command::Create { mailbox, special_use })

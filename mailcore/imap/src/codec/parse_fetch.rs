@@ -8,7 +8,7 @@ use super::cursor::{Cursor, ParseError, Result};
 const ITEMS_MAX: usize = 64;
 /// Maximum number of field names in one HEADER.FIELDS.
 const FIELDS_MAX: usize = 256;
-/// Part numbers in one section: the depth to which the structure is split.
+/// Maximum number of part numbers in one section: messages are not split into deeper parts.
 const PART_DEPTH_MAX: usize = provost_message::PART_DEPTH_MAX;
 
 pub(super) fn fetch(cursor: &mut Cursor<'_>, numbers: NumberKind) -> Result<Command> {
@@ -20,28 +20,28 @@ pub(super) fn fetch(cursor: &mut Cursor<'_>, numbers: NumberKind) -> Result<Comm
             return Err(ParseError("no FETCH item"));
         }
     } else {
-        match macro_items(cursor)? {
-            FetchMacro::Items(list) => items.extend_from_slice(list),
-            FetchMacro::Named(name) => items.push(named(&name, cursor)?),
+        match macro_or_name(cursor)? {
+            MacroOrName::Items(list) => items.extend_from_slice(list),
+            MacroOrName::Name(name) => items.push(named(&name, cursor)?),
         }
     }
     Ok(Command::Fetch(Box::new(FetchArguments { messages, items })))
 }
 
-enum FetchMacro {
+enum MacroOrName {
     Items(&'static [FetchItem]),
-    Named(String),
+    Name(String),
 }
 
-/// Reads ALL, FAST or FULL, which stand alone, never in a list.
-fn macro_items(cursor: &mut Cursor<'_>) -> Result<FetchMacro> {
+/// Reads a name outside of a list: only there, ALL, FAST and FULL stand for several items.
+fn macro_or_name(cursor: &mut Cursor<'_>) -> Result<MacroOrName> {
     use FetchItem::{Body, Envelope, Flags, InternalDate, Rfc822Size};
     let name = cursor.item_name()?;
     Ok(match name.as_str() {
-        "ALL" => FetchMacro::Items(&[Flags, InternalDate, Rfc822Size, Envelope]),
-        "FAST" => FetchMacro::Items(&[Flags, InternalDate, Rfc822Size]),
-        "FULL" => FetchMacro::Items(&[Flags, InternalDate, Rfc822Size, Envelope, Body]),
-        _ => FetchMacro::Named(name),
+        "ALL" => MacroOrName::Items(&[Flags, InternalDate, Rfc822Size, Envelope]),
+        "FAST" => MacroOrName::Items(&[Flags, InternalDate, Rfc822Size]),
+        "FULL" => MacroOrName::Items(&[Flags, InternalDate, Rfc822Size, Envelope, Body]),
+        _ => MacroOrName::Name(name),
     })
 }
 
@@ -76,17 +76,17 @@ enum SeenFlag {
 }
 
 fn section_item(cursor: &mut Cursor<'_>, seen: SeenFlag) -> Result<FetchItem> {
-    cursor.expect(b'[', "a section was expected")?;
+    cursor.expect(b'[', "'[' was expected")?;
     let section = section(cursor)?;
-    cursor.expect(b']', "a section has no end")?;
+    cursor.expect(b']', "']' was expected")?;
     let mut partial = None;
     if cursor.eat(b'<') {
         let origin = cursor.number()?;
         cursor.expect(b'.', "a partial is <origin.octets>")?;
         let octets = cursor.number()?;
-        cursor.expect(b'>', "a partial has no end")?;
+        cursor.expect(b'>', "'>' was expected")?;
         if octets == 0 {
-            return Err(ParseError("a partial has at least one octet"));
+            return Err(ParseError("a partial of 0 octets"));
         }
         partial = Some(PartialRange { origin, octets });
     }
@@ -126,7 +126,7 @@ fn field_names(cursor: &mut Cursor<'_>) -> Result<Vec<String>> {
     cursor.space()?;
     let names = cursor.list(FIELDS_MAX, |cursor| {
         let name = cursor.astring()?;
-        // RFC 5322 §3.6.8 `ftext`: other octets name no field, and would have to be quoted in the response.
+        // RFC 5322 §3.6.8 `ftext`: no field name has other octets, and the response could not repeat some of them.
         let is_field = name.iter().all(|octet| (0x21..0x7f).contains(octet) && *octet != b':');
         String::from_utf8(name.to_vec())
             .ok()

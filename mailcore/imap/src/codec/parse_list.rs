@@ -5,9 +5,9 @@ use super::command::{Command, ListArguments, ListPattern, ListSelect};
 use super::cursor::{Cursor, ParseError, Result};
 use super::utf7;
 
-/// Maximum number of patterns in one extended LIST (RFC 5258 §3).
+/// Maximum number of patterns in one extended LIST.
 const PATTERNS_MAX: usize = 32;
-/// Selection and return options of one extended LIST.
+/// Maximum number of selection options, and of return options, in one extended LIST.
 const OPTIONS_MAX: usize = 16;
 
 fn pattern(cursor: &mut Cursor<'_>) -> Result<ListPattern> {
@@ -44,7 +44,7 @@ pub(super) fn list(cursor: &mut Cursor<'_>) -> Result<Command> {
         list.extended = true;
         list.patterns = cursor.list(PATTERNS_MAX, pattern)?;
         if list.patterns.is_empty() {
-            return Err(ParseError("a list of patterns has at least one"));
+            return Err(ParseError("the list of patterns is empty"));
         }
     } else {
         list.patterns.push(pattern(cursor)?);
@@ -55,7 +55,8 @@ pub(super) fn list(cursor: &mut Cursor<'_>) -> Result<Command> {
     Ok(Command::List(list))
 }
 
-/// Reads selection options. RECURSIVEMATCH needs another option (RFC 5258 §3.1); here it must be SUBSCRIBED.
+/// Reads selection options. RECURSIVEMATCH needs an option to match children by (RFC 5258 §3.1); SUBSCRIBED is the only
+/// one that LIST evaluates for children.
 fn select_options(cursor: &mut Cursor<'_>) -> Result<ListSelect> {
     let mut select = ListSelect::default();
     for option in cursor.list(OPTIONS_MAX, Cursor::word)? {

@@ -34,7 +34,7 @@ pub(super) fn search(cursor: &mut Cursor<'_>, numbers: NumberKind) -> Result<Com
     Ok(Command::Search(Box::new(SearchArguments { numbers, returns, charset_known, key })))
 }
 
-/// Reads the options of RETURN; none means ALL (RFC 4731 §3.1).
+/// Reads the options of RETURN; an empty list means ALL (RFC 4731 §3.1).
 fn return_options(cursor: &mut Cursor<'_>) -> Result<SearchReturn> {
     let mut returns = SearchReturn::default();
     for option in cursor.list(OPTIONS_MAX, Cursor::word)? {
@@ -56,7 +56,7 @@ struct SearchKeyParser<'a, 'b> {
 }
 
 impl SearchKeyParser<'_, '_> {
-    /// Reads `key *(SP key)` up to `close` or the end.
+    /// Reads `key *(SP key)` up to and including `close`, or up to the end of the command.
     fn all_of(&mut self, depth: usize, close: Option<u8>) -> Result<SearchKey> {
         let mut keys = Vec::new();
         loop {
@@ -83,15 +83,15 @@ impl SearchKeyParser<'_, '_> {
             Some(b'*' | b'0'..=b'9') => Ok(SearchKey::Sequence(SequenceSet::parse(self.cursor)?)),
             _ => {
                 let word = self.cursor.word()?;
-                match flag_key(&word) {
+                match key_without_argument(&word) {
                     Some(key) => Ok(key),
-                    None => self.with_argument(&word, depth),
+                    None => self.key_with_argument(&word, depth),
                 }
             }
         }
     }
 
-    fn with_argument(&mut self, word: &str, depth: usize) -> Result<SearchKey> {
+    fn key_with_argument(&mut self, word: &str, depth: usize) -> Result<SearchKey> {
         if !ARGUMENT_KEYS.contains(&word) {
             return Err(ParseError("unknown search key"));
         }
@@ -125,7 +125,7 @@ impl SearchKeyParser<'_, '_> {
         })
     }
 
-    /// Reads a search string, in the form in which texts are compared.
+    /// Reads a search string, and brings it into the form in which texts are compared.
     fn text(&mut self) -> Result<String> {
         Ok(provost_message::search_form(&String::from_utf8_lossy(&self.cursor.astring()?)))
     }
@@ -166,7 +166,7 @@ fn not(key: SearchKey) -> SearchKey {
 }
 
 /// A key without arguments.
-fn flag_key(word: &str) -> Option<SearchKey> {
+fn key_without_argument(word: &str) -> Option<SearchKey> {
     Some(match word {
         "ALL" => SearchKey::All,
         "ANSWERED" => SearchKey::Flag(Flag::Answered),

@@ -1,8 +1,8 @@
-//! Status responses (RFC 3501 §7.1; response codes of RFC 3501, 4315, 5530).
+//! Status responses (RFC 3501 §7.1; response codes of RFC 3501, 4315, 5530 and 6154).
 
 use std::borrow::Cow;
 
-/// The longest human-readable text of a reply, characters; a longer text is cut.
+/// Longest human-readable text of a reply, characters; a longer text is cut.
 const TEXT_CHARS_MAX: usize = 200;
 
 /// OK, NO or BAD with code and text: the result of a handler.
@@ -51,7 +51,7 @@ impl StatusResponse {
         if let Some(code) = &self.code {
             line.push_str(&format!("[{code}] "));
         }
-        // Text from the store or a peer must not end the line early.
+        // A line end in a text from the store must not end the reply early.
         let clean = |c: char| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' };
         line.extend(self.text.chars().take(TEXT_CHARS_MAX).map(clean));
         line.push_str("\r\n");
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines() {
+    fn writes_lines() {
         assert_eq!(StatusResponse::ok("done").line("a1"), "a1 OK done\r\n");
         assert_eq!(StatusResponse::no("TRYCREATE", "no é\r\nx").line("a1"), "a1 NO [TRYCREATE] no ???x\r\n");
         assert_eq!(StatusResponse::ok("x").with_code("APPENDUID 1 2").line("*"), "* OK [APPENDUID 1 2] x\r\n");

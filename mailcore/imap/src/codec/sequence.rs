@@ -6,7 +6,7 @@ use provost_store::Uid;
 
 use super::cursor::{Cursor, ParseError};
 
-/// Ranges in one set: roughly what a line of 64 KiB can hold.
+/// Maximum number of ranges in one set: a line of 64 KiB holds no more of four octets each.
 const RANGES_MAX: usize = 16_384;
 
 /// One end of a range in a sequence set (RFC 3501 §9, `seq-number`).
@@ -32,8 +32,8 @@ impl SequenceSet {
             if ranges.len() >= RANGES_MAX {
                 return Err(ParseError("a sequence set has too many ranges"));
             }
-            let first = end(cursor)?;
-            let second = if cursor.eat(b':') { end(cursor)? } else { first };
+            let first = sequence_number(cursor)?;
+            let second = if cursor.eat(b':') { sequence_number(cursor)? } else { first };
             ranges.push((first, second));
             if !cursor.eat(b',') {
                 return Ok(Self(ranges));
@@ -41,7 +41,7 @@ impl SequenceSet {
         }
     }
 
-    /// The set with `*` replaced by `last`; with `last` 0, for an empty mailbox, `*` matches nothing.
+    /// The set with `*` replaced by `last`. For an empty mailbox `last` is 0, and `*` alone names nothing.
     pub(crate) fn resolve(&self, last: u32) -> Ranges {
         let value = |end: SequenceNumber| match end {
             SequenceNumber::Number(number) => number.get(),
@@ -61,7 +61,7 @@ impl SequenceSet {
         merged
     }
 
-    /// Whether the set names a number above `last`. Ranges with `*` are not counted.
+    /// Whether the set names a number above `last`, other than in a range with `*`, which always names `last`.
     pub(crate) fn is_beyond(&self, last: u32) -> bool {
         self.0.iter().any(|ends| match ends {
             (SequenceNumber::Number(first), SequenceNumber::Number(second)) => first.max(second).get() > last,
@@ -70,7 +70,7 @@ impl SequenceSet {
     }
 }
 
-fn end(cursor: &mut Cursor<'_>) -> Result<SequenceNumber, ParseError> {
+fn sequence_number(cursor: &mut Cursor<'_>) -> Result<SequenceNumber, ParseError> {
     if cursor.eat(b'*') {
         return Ok(SequenceNumber::Last);
     }
@@ -83,7 +83,7 @@ pub(crate) fn contains(ranges: &Ranges, number: u32) -> bool {
     after.checked_sub(1).and_then(|at| ranges.get(at)).is_some_and(|range| number <= range.1)
 }
 
-/// Numbers as a `sequence-set` in their order: consecutive numbers become ranges.
+/// Writes numbers in their order as a `sequence-set`, with ranges for consecutive numbers; empty without numbers.
 pub(crate) fn format(numbers: impl IntoIterator<Item = u32>) -> String {
     let mut text = String::new();
     let mut numbers = numbers.into_iter().peekable();
@@ -103,7 +103,7 @@ pub(crate) fn format(numbers: impl IntoIterator<Item = u32>) -> String {
     text
 }
 
-/// UIDs as a `uid-set` (RFC 4315 §4).
+/// Writes UIDs as a `uid-set` (RFC 4315 §4).
 pub(crate) fn format_uids(uids: impl IntoIterator<Item = Uid>) -> String {
     format(uids.into_iter().map(|uid| uid.get()))
 }

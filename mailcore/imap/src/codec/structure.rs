@@ -5,23 +5,23 @@ use provost_message::{ImapEnvelope, MediaType, MimePart, PartContent};
 use super::encode::{nstring, string};
 use super::envelope::envelope;
 
-/// Whether a structure is written with the extension data of RFC 3501 §7.4.2.
+/// Whether a structure is written with the extension data of RFC 3501 §7.4.2, such as the disposition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExtensionData {
-    /// For BODY: without extension data.
-    Basic,
-    /// For BODYSTRUCTURE: with extension data.
-    Extended,
+    /// For BODY.
+    Omitted,
+    /// For BODYSTRUCTURE.
+    Included,
 }
 
-/// Writes the `body` of a whole message.
-pub(crate) fn structure(wire: &mut Vec<u8>, message: &MimePart, detail: ExtensionData) {
-    StructureWriter { wire, detail }.part(message);
+/// Writes the structure of a whole message (RFC 3501 §9, `body`).
+pub(crate) fn structure(wire: &mut Vec<u8>, message: &MimePart, extension_data: ExtensionData) {
+    StructureWriter { wire, extension_data }.part(message);
 }
 
 struct StructureWriter<'a> {
     wire: &'a mut Vec<u8>,
-    detail: ExtensionData,
+    extension_data: ExtensionData,
 }
 
 impl StructureWriter<'_> {
@@ -41,17 +41,17 @@ impl StructureWriter<'_> {
         }
         self.wire.push(b' ');
         string(self.wire, &part.media.subtype);
-        if self.detail == ExtensionData::Extended {
+        if self.extension_data == ExtensionData::Included {
             self.wire.push(b' ');
             self.parameters(&part.media.parameters);
             self.extension(part);
         }
     }
 
-    fn message(&mut self, part: &MimePart, inner: &MimePart, of_inner: &ImapEnvelope) {
+    fn message(&mut self, part: &MimePart, inner: &MimePart, inner_envelope: &ImapEnvelope) {
         self.fields(part, &part.media);
         self.wire.push(b' ');
-        envelope(self.wire, of_inner);
+        envelope(self.wire, inner_envelope);
         self.wire.push(b' ');
         self.part(inner);
         self.lines(part);
@@ -59,10 +59,11 @@ impl StructureWriter<'_> {
     }
 
     fn leaf(&mut self, part: &MimePart) {
-        // The grammar has no multipart without parts and no message without envelope, so such a part is sent as text.
-        let is_sent = !part.media.is("multipart") && !part.media.is_exactly("message", "rfc822");
+        // The grammar has no multipart without parts and no message/rfc822 without envelope, so such a part is sent as
+        // text/plain.
+        let keeps_type = !part.media.is("multipart") && !part.media.is_exactly("message", "rfc822");
         let plain = MediaType::plain_text();
-        let media = if is_sent { &part.media } else { &plain };
+        let media = if keeps_type { &part.media } else { &plain };
         self.fields(part, media);
         if media.is("text") {
             self.lines(part);
@@ -90,9 +91,9 @@ impl StructureWriter<'_> {
         self.wire.extend_from_slice(format!(" {}", part.lines).as_bytes());
     }
 
-    /// Writes `body-ext-1part`, unless the structure is basic.
+    /// Writes `body-ext-1part`, unless extension data is omitted.
     fn single_extension(&mut self, part: &MimePart) {
-        if self.detail == ExtensionData::Extended {
+        if self.extension_data == ExtensionData::Included {
             self.wire.push(b' ');
             nstring(self.wire, part.attributes.md5.as_deref());
             self.extension(part);
@@ -149,22 +150,22 @@ impl StructureWriter<'_> {
 mod tests {
     use super::*;
 
-    fn written(message: &str, detail: ExtensionData) -> String {
+    fn written(message: &str, extension_data: ExtensionData) -> String {
         let mut wire = Vec::new();
-        structure(&mut wire, &MimePart::of(message.as_bytes()), detail);
+        structure(&mut wire, &MimePart::of(message.as_bytes()), extension_data);
         String::from_utf8_lossy(&wire).into_owned()
     }
 
     /// RFC 3501 §7.4.2.
     #[test]
-    fn structures() {
+    fn writes_structures() {
         let plain = r#"("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 6 1"#;
-        assert_eq!(written("A: b\r\n\r\nbody\r\n", ExtensionData::Basic), format!("{plain})"));
-        assert_eq!(written("A: b\r\n\r\nbody\r\n", ExtensionData::Extended), format!("{plain} NIL NIL NIL NIL)"));
+        assert_eq!(written("A: b\r\n\r\nbody\r\n", ExtensionData::Omitted), format!("{plain})"));
+        assert_eq!(written("A: b\r\n\r\nbody\r\n", ExtensionData::Included), format!("{plain} NIL NIL NIL NIL)"));
         let image = "Content-Type: image/png; name=\"a b.png\"\r\nContent-Transfer-Encoding: base64\r\n\
             Content-ID: <i>\r\nContent-Disposition: attachment; filename=x\r\nContent-Language: fr, en\r\n\r\nAAAA";
         assert_eq!(
-            written(image, ExtensionData::Extended),
+            written(image, ExtensionData::Included),
             concat!(
                 r#"("image" "png" ("name" "a b.png") "<i>" NIL "base64" 4 NIL "#,
                 r#"("attachment" ("filename" "x")) ("fr" "en") NIL)"#
@@ -174,7 +175,7 @@ mod tests {
             Content-Transfer-Encoding: Quoted-Printable (c)\r\n\
             Content-Disposition: attachment; filename*0=\"very-long-\"; filename*1=\"name.pdf\"\r\n\r\nx";
         assert_eq!(
-            written(encoded, ExtensionData::Extended),
+            written(encoded, ExtensionData::Included),
             concat!(
                 r#"("text" "plain" ("charset" "utf-8") NIL NIL "Quoted-Printable" 1 0 NIL "#,
                 r#"("attachment" ("filename" "very-long-name.pdf")) NIL NIL)"#
@@ -184,7 +185,7 @@ mod tests {
             Subject: s\r\n\r\nx\r\n--b--";
         let text = |octets| format!(r#"("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" {octets} 0)"#);
         assert_eq!(
-            written(mixed, ExtensionData::Basic),
+            written(mixed, ExtensionData::Omitted),
             format!(
                 r#"({}("message" "rfc822" NIL NIL NIL "7bit" 15 (NIL "s" NIL NIL NIL NIL NIL NIL NIL NIL) {} 2) "mixed")"#,
                 text(3),
@@ -192,7 +193,7 @@ mod tests {
             )
         );
         let empty = "Content-Type: multipart/mixed; boundary=b\r\n\r\nnothing";
-        assert_eq!(written(empty, ExtensionData::Basic), text(7));
-        assert!(written(mixed, ExtensionData::Extended).ends_with(r#" "mixed" ("boundary" "b") NIL NIL NIL)"#));
+        assert_eq!(written(empty, ExtensionData::Omitted), text(7));
+        assert!(written(mixed, ExtensionData::Included).ends_with(r#" "mixed" ("boundary" "b") NIL NIL NIL)"#));
     }
 }

@@ -37,8 +37,8 @@ fn flush(wire: &mut String, shifted: &mut Vec<u8>) {
     }
 }
 
-/// Decodes modified UTF-7. `None` when `wire` is not the canonical form: a client would see two spellings of one name
-/// as two mailboxes.
+/// Decodes modified UTF-7. `None` when `wire` is not what [`encode`] writes: a client would take two spellings of one
+/// name for two mailboxes.
 pub(crate) fn decode(wire: &[u8]) -> Option<String> {
     let wire = std::str::from_utf8(wire).ok().filter(|wire| wire.is_ascii())?;
     let mut text = String::with_capacity(wire.len());
@@ -70,7 +70,6 @@ mod tests {
 
     use super::*;
 
-    /// RFC 3501 §5.1.3.
     #[test]
     fn converts_both_ways() {
         for (text, wire) in [
@@ -103,7 +102,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_bounded(wire in proptest::collection::vec(any::<u8>(), 0..60)) {
+        fn any_bytes_are_decoded_or_refused(wire in proptest::collection::vec(any::<u8>(), 0..60)) {
             let _ = decode(&wire);
         }
     }

@@ -10,7 +10,7 @@ use crate::context::{CommandContext, bad_name, refused};
 pub(crate) async fn append(context: &CommandContext<'_>, append: command::AppendArguments) -> StatusResponse {
     let Some(mailbox) = append.mailbox else { return bad_name() };
     if append.message.is_empty() {
-        // RFC 3502 §6.3.11: an empty literal cancels the APPEND.
+        // RFC 3502 §6.3.11: with an empty literal, the client cancels the APPEND.
         return StatusResponse::no("CANNOT", "A message cannot be empty");
     }
     if !has_crlf_only(&append.message) {
@@ -37,10 +37,10 @@ pub(crate) async fn append(context: &CommandContext<'_>, append: command::Append
     }
 }
 
-/// Whether every LF has its CR (RFC 3501 §6.3.11, RFC 5322 §2.3); SMTP, POP3 and the offsets of `BODY[n]` rely on it. A
-/// message with bare LFs is refused, not mended: a fetched message must be, octet for octet, the appended one, or a
-/// client that compares them, as migration tools do, appends it again and again. A CR without LF ends no line, and is
-/// allowed.
+/// Whether a CR precedes every LF (RFC 3501 §6.3.11, RFC 5322 §2.3); SMTP, POP3 and the offsets of `BODY[n]` rely on
+/// it. A message with bare LFs is refused, not converted: a fetched message must be, octet for octet, the appended one,
+/// or a client that compares them, as migration tools do, appends it again and again. A CR without LF is against RFC
+/// 5322 too, but it ends no line, so it is accepted.
 fn has_crlf_only(message: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', message)
         .all(|at| at.checked_sub(1).and_then(|before| message.get(before)) == Some(&b'\r'))
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn looks_at_line_ends() {
+    fn finds_a_bare_lf() {
         for (message, expect) in [
             ("", true),
             ("a\r\nb\r\n", true),

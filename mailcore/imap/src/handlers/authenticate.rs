@@ -16,9 +16,9 @@ use crate::state::{AuthenticateStep, Completion, Continuation};
 
 use super::capability::capabilities;
 
-/// Refused logins on one connection, after which it is closed.
+/// The connection is closed at this number of refused logins.
 const LOGIN_FAILURES_MAX: u8 = 5;
-/// Text of the reply when a login is throttled: the password was not checked.
+/// Text of the reply to a throttled login, whose password is not checked.
 const TOO_MANY_REFUSED: &str = "Too many refused logins, try again later";
 
 /// STARTTLS (RFC 3501 §6.2.1).
@@ -109,15 +109,16 @@ pub(crate) async fn handle_response(
     }
 }
 
-/// Handles PLAIN (RFC 4616 §2). A login on behalf of another identity is refused.
+/// Handles the message of PLAIN (RFC 4616 §2). A request to act as another identity gets the reply to a wrong
+/// password.
 async fn plain(connection: &Connection, failures: &mut u8, response: &[u8], out: &mut OutputBuffer<'_>) -> Completion {
     let Ok(identity) = provost_credential::parse_plain(response) else {
         return Completion::Reply(StatusResponse::bad("Not a PLAIN message"));
     };
-    let acts_for = &identity.authorization;
-    if !acts_for.is_empty() && !acts_for.eq_ignore_ascii_case(&identity.authentication) {
+    let authorization = &identity.authorization;
+    if !authorization.is_empty() && !authorization.eq_ignore_ascii_case(&identity.authentication) {
         attempt(connection, &identity.authentication, &identity.password).refuse();
-        return refuse(connection, failures, wrong(), out).await;
+        return refuse(connection, failures, authentication_failed(), out).await;
     }
     verify(connection, failures, &identity.authentication, &identity.password, out).await
 }
@@ -132,7 +133,7 @@ async fn verify(
     let now = (connection.clock)();
     match connection.config.view.login(attempt(connection, name, password), now).await {
         Login::Accepted(person) => accept(connection, &person, now),
-        Login::Refused => refuse(connection, failures, wrong(), out).await,
+        Login::Refused => refuse(connection, failures, authentication_failed(), out).await,
         Login::Throttled => {
             refuse(connection, failures, StatusResponse::no("UNAVAILABLE", TOO_MANY_REFUSED), out).await
         }
@@ -154,22 +155,22 @@ fn accept(connection: &Connection, person: &PersonRef, now: Timestamp) -> Comple
     Completion::LoggedIn(account, StatusResponse::ok("Logged in").with_code(code))
 }
 
-/// The same reply for every cause, so that it does not show whether the name exists.
-fn wrong() -> StatusResponse {
+/// The one reply to every refused login, so that it does not show whether the name exists.
+fn authentication_failed() -> StatusResponse {
     StatusResponse::no("AUTHENTICATIONFAILED", "Wrong name or password")
 }
 
-/// Refuses a login, from the second refusal on after a delay. The connection is closed at [`LOGIN_FAILURES_MAX`].
+/// Refuses a login; the second and later refusals are delayed, and [`LOGIN_FAILURES_MAX`] close the connection.
 async fn refuse(
     connection: &Connection,
     failures: &mut u8,
     reply: StatusResponse,
     out: &mut OutputBuffer<'_>,
 ) -> Completion {
-    let before = u32::from(*failures);
+    let earlier_failures = u32::from(*failures);
     *failures = failures.saturating_add(1);
     let is_last = *failures >= LOGIN_FAILURES_MAX;
-    tokio::time::sleep(connection.penalty * before.min(2)).await;
+    tokio::time::sleep(connection.login_penalty * earlier_failures.min(2)).await;
     if is_last {
         out.put("* BYE Too many refused logins\r\n");
         return Completion::Close(reply);

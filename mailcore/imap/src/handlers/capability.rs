@@ -6,7 +6,7 @@ use crate::codec::StatusResponse;
 use crate::connection::Connection;
 use crate::state::{Completion, Continuation};
 
-/// The capabilities of every connection. They are the same before and after login, as some clients ask only once.
+/// The capabilities of every connection, the same before and after login: some clients ask only once.
 const CAPABILITIES: &str = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE NAMESPACE UIDPLUS MOVE UNSELECT CHILDREN \
     SPECIAL-USE CREATE-SPECIAL-USE LIST-EXTENDED LIST-STATUS STATUS=SIZE ESEARCH";
 
@@ -38,7 +38,7 @@ pub(crate) fn logout(out: &mut OutputBuffer<'_>) -> Completion {
     Completion::Close(StatusResponse::ok("LOGOUT completed"))
 }
 
-/// ENABLE (RFC 5161 §3.1): no extension here needs it.
+/// ENABLE (RFC 5161 §3.1): enables nothing, as no extension here has to be enabled.
 pub(crate) fn enable(out: &mut OutputBuffer<'_>) -> StatusResponse {
     out.put("* ENABLED\r\n");
     StatusResponse::ok("ENABLE completed")

@@ -10,8 +10,8 @@ use crate::mailbox::{MailboxAccess, SelectedMailbox};
 
 use super::expunge::{expunge_issued, read_only};
 
-/// COPY and MOVE, all or nothing: the command is refused when a number names an expunged message (RFC 2180 §4.4.1). An
-/// unknown UID is ignored (RFC 3501 §6.4.8).
+/// COPY and MOVE, all or nothing: when a sequence number names an expunged message, the command is refused (RFC 2180
+/// §4.4.1). A UID without a message is ignored (RFC 3501 §6.4.8).
 pub(crate) async fn copy(
     context: &CommandContext<'_>,
     selected: &SelectedMailbox,
@@ -56,7 +56,7 @@ pub(crate) async fn copy(
     }
 }
 
-/// `COPYUID uidvalidity from to`; `None` when none of the messages existed any more.
+/// The response code `COPYUID uidvalidity from to`; `None` when none of the messages existed any more.
 fn copy_uid(effects: Vec<OpEffect>) -> Option<String> {
     let Some(OpEffect::Copied { uid_validity, uids, .. }) = effects.into_iter().next() else { return None };
     if uids.is_empty() {

@@ -37,17 +37,19 @@ pub(crate) async fn expunge(
     }
 }
 
-/// CLOSE: expunges without EXPUNGE responses; an examined mailbox is closed without expunging.
+/// CLOSE: expunges without EXPUNGE responses; an examined mailbox is closed without expunging. When the expunge fails,
+/// the reply is NO and the mailbox stays selected.
 pub(crate) async fn close(context: &CommandContext<'_>, selected: &SelectedMailbox) -> Completion {
-    let mut reply = StatusResponse::ok("CLOSE completed");
+    // Without a message that this session knows as \Deleted, nothing is written to the store. What another session has
+    // just marked stays, as if it had been marked after this command.
     if selected.access == MailboxAccess::ReadWrite && selected.messages.any_has(Flag::Deleted) {
         let op = Op::Expunge { mailbox: selected.id, uids: None, only_deleted: true };
         if let Err(error) = context.apply(vec![op]).await {
-            reply = refused(error, "NONEXISTENT");
+            return refused(error, "NONEXISTENT").into();
         }
     }
     store_recent(context, selected).await;
-    Completion::Select(None, reply)
+    Completion::Select(None, StatusResponse::ok("CLOSE completed"))
 }
 
 /// UNSELECT (RFC 3691): closes without expunging.
@@ -61,7 +63,7 @@ pub(crate) fn read_only() -> StatusResponse {
     StatusResponse::no("READ-ONLY", "The mailbox is read-only")
 }
 
-/// The reply when the client's numbers are older than an expunge that was not reported to it (RFC 5530 §3).
+/// The reply when a sequence number names a message whose expunge was not reported to the client yet (RFC 5530 §3).
 pub(crate) fn expunge_issued() -> StatusResponse {
     StatusResponse::no("EXPUNGEISSUED", "Some of these messages have been deleted")
 }

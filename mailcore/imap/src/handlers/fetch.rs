@@ -60,7 +60,7 @@ pub(crate) async fn fetch(
     Ok(reply)
 }
 
-/// State of the responses of one FETCH.
+/// The responses of one FETCH, while they are sent.
 struct FetchResponses<'a> {
     context: &'a CommandContext<'a>,
     selected: &'a SelectedMailbox,
@@ -93,7 +93,7 @@ impl FetchResponses<'_> {
         }
         let ok = StatusResponse::ok("FETCH completed");
         Ok(match failure {
-            // RFC 5530 §3: the client's numbers are older than an expunge that was not reported to it.
+            // RFC 5530 §3: a sequence number names a message whose expunge was not reported to the client yet.
             None if is_partial => ok.with_code("EXPUNGEISSUED"),
             None => ok,
             Some(error) => crate::context::unreadable(&error),
@@ -138,13 +138,13 @@ async fn read_rows(
     }
 }
 
-/// RFC 3501 §6.4.5: fetching text sets `\Seen`; BODY.PEEK and RFC822.HEADER do not.
+/// RFC 3501 §6.4.5: fetching text sets `\Seen`, but with BODY.PEEK or RFC822.HEADER it does not.
 fn marks_seen(item: &FetchItem) -> bool {
     matches!(item, FetchItem::Rfc822 | FetchItem::Rfc822Text | FetchItem::Section { peek: false, .. })
 }
 
-/// Sets `\Seen` where it is missing, in one batch; returns the changed messages. If the store refuses, the client can
-/// still read.
+/// Sets `\Seen` where it is missing, in one batch; returns the changed messages. If the batch fails, the messages are
+/// fetched nevertheless.
 async fn mark_seen(
     context: &CommandContext<'_>,
     selected: &mut SelectedMailbox,

@@ -11,13 +11,14 @@ use crate::context::CommandContext;
 
 use super::status::status_line;
 
-/// Longest reference and pattern together, octets. A longer pattern matches nothing; names are much shorter.
+/// Longest reference and pattern together, octets. A longer one is answered as if it matched nothing: the longest name
+/// has 255.
 const PATTERN_OCTETS_MAX: usize = 1_024;
 
-/// Names tested before other sessions get a turn.
-const NAMES_PER_TURN: usize = 64;
+/// Names tested before the task yields to other sessions.
+const NAMES_PER_YIELD: usize = 64;
 
-/// The known facts about one name.
+/// What LIST and LSUB report about one name.
 #[derive(Default)]
 struct ListedName<'a> {
     mailbox: Option<&'a MailboxInfo>,
@@ -28,7 +29,7 @@ struct ListedName<'a> {
     subscribed_below: bool,
 }
 
-/// Every name that can be listed: mailboxes, subscriptions, and the levels above them.
+/// Every name that LIST or LSUB may report: mailboxes, subscribed names, and the levels above them.
 fn names(snapshot: &AccountSnapshot) -> BTreeMap<&str, ListedName<'_>> {
     let mut names: BTreeMap<&str, ListedName<'_>> = BTreeMap::new();
     for mailbox in &snapshot.mailboxes {
@@ -50,7 +51,7 @@ fn names(snapshot: &AccountSnapshot) -> BTreeMap<&str, ListedName<'_>> {
     names
 }
 
-/// The parents of a name: `a`, `a/b` of `a/b/c`.
+/// The levels above a name: `a` and `a/b` for `a/b/c`.
 fn parents(name: &str) -> impl Iterator<Item = &str> {
     name.match_indices(MailboxName::SEPARATOR).filter_map(|(at, _)| name.get(..at))
 }
@@ -80,7 +81,7 @@ pub(crate) async fn list(
     let globs: Vec<Glob> = list.patterns.iter().filter_map(|pattern| Glob::new(&list.reference, pattern)).collect();
     let names = names(&snapshot);
     for (at, (name, listed)) in in_order(&names).enumerate() {
-        if at % NAMES_PER_TURN == NAMES_PER_TURN - 1 {
+        if at % NAMES_PER_YIELD == NAMES_PER_YIELD - 1 {
             tokio::task::yield_now().await;
         }
         if !globs.iter().any(|glob| glob.matches(name)) {
@@ -99,13 +100,13 @@ pub(crate) async fn list(
     Ok(ok)
 }
 
-/// A line for a name whose pattern matched; `None` when the selection options leave it out (RFC 5258 §3).
+/// The LIST response for a name that matches a pattern; `None` when the selection options leave it out (RFC 5258 §3).
 fn list_line(name: &str, listed: &ListedName<'_>, list: &ListArguments) -> Option<String> {
     let select = list.select;
     let special_use = listed.mailbox.and_then(|mailbox| mailbox.special_use);
     let selected = (!select.subscribed || listed.subscribed) && (!select.special_use || special_use.is_some());
     let below = select.recursive && listed.subscribed_below;
-    // Without options, list only mailboxes and the parents of mailboxes.
+    // Without SUBSCRIBED, only mailboxes and the levels above mailboxes are listed.
     let is_listed = listed.mailbox.is_some() || listed.has_children || select.subscribed;
     if !is_listed || !(selected || below) {
         return None;
@@ -124,7 +125,7 @@ fn list_line(name: &str, listed: &ListedName<'_>, list: &ListArguments) -> Optio
     Some(format!("* LIST ({}) \"/\" {}{child_info}\r\n", attributes.join(" "), encode::mailbox_text(name)))
 }
 
-/// LSUB: subscribed names that match (RFC 3501 §6.3.9).
+/// LSUB: the subscribed names that match, whether their mailboxes exist or not (RFC 3501 §6.3.9).
 pub(crate) async fn lsub(
     context: &CommandContext<'_>,
     reference: ListPattern,
@@ -137,10 +138,10 @@ pub(crate) async fn lsub(
     };
     let Some(glob) = Glob::new(&reference, &pattern) else { return StatusResponse::ok("LSUB completed") };
     let names = names(&snapshot);
-    // RFC 3501 §6.3.9: with `%`, a level above a subscribed name is listed as \Noselect.
-    let levels_count = glob.pattern.contains('%') && !glob.pattern.contains('*');
+    // RFC 3501 §6.3.9: with `%`, a level above a subscribed name is listed as \Noselect; `*` reaches the name itself.
+    let lists_levels = glob.pattern.contains('%') && !glob.pattern.contains('*');
     for (name, listed) in in_order(&names) {
-        if glob.matches(name) && (listed.subscribed || (levels_count && listed.subscribed_below)) {
+        if glob.matches(name) && (listed.subscribed || (lists_levels && listed.subscribed_below)) {
             let attributes = if listed.subscribed { "" } else { "\\Noselect" };
             out.put(format!("* LSUB ({attributes}) \"/\" {}\r\n", encode::mailbox_text(name)));
         }
@@ -156,6 +157,7 @@ struct Glob {
 }
 
 impl Glob {
+    /// `None` for a pattern that matches nothing: one that is not modified UTF-7, or is too long.
     fn new(reference: &ListPattern, pattern: &ListPattern) -> Option<Self> {
         let mut whole = reference.clone()?;
         whole.push_str(pattern.as_deref()?);

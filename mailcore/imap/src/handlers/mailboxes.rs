@@ -3,7 +3,7 @@
 use provost_store::Op;
 
 use crate::codec::StatusResponse;
-use crate::codec::command::{NamedMailbox, WantedUse};
+use crate::codec::command::{NamedMailbox, RequestedUse};
 use crate::context::{CommandContext, bad_name, refused};
 use crate::mailbox::SelectedMailbox;
 use crate::state::Completion;
@@ -15,22 +15,22 @@ async fn apply(context: &CommandContext<'_>, op: Op, completed: &'static str) ->
     }
 }
 
-/// CREATE, with an optional special use (RFC 6154 §3).
+/// CREATE, with an optional special use (RFC 3501 §6.3.3, RFC 6154 §3).
 pub(crate) async fn create(
     context: &CommandContext<'_>,
     mailbox: NamedMailbox,
-    special_use: Option<WantedUse>,
+    special_use: Option<RequestedUse>,
 ) -> StatusResponse {
     let Some(name) = mailbox else { return bad_name() };
     let special_use = match special_use {
         None => None,
-        Some(WantedUse::Known(special_use)) => Some(special_use),
-        Some(WantedUse::Unknown) => return StatusResponse::no("USEATTR", "No mailbox can have that use"),
+        Some(RequestedUse::Known(special_use)) => Some(special_use),
+        Some(RequestedUse::Unknown) => return StatusResponse::no("USEATTR", "No mailbox can have that use"),
     };
     apply(context, Op::CreateMailbox { name, special_use }, "CREATE completed").await
 }
 
-/// DELETE; a mailbox that this session has selected is also closed.
+/// DELETE (RFC 3501 §6.3.4); if the mailbox is selected in this session, none is selected afterwards.
 pub(crate) async fn delete(
     context: &CommandContext<'_>,
     selected: Option<&SelectedMailbox>,
@@ -56,7 +56,7 @@ pub(crate) async fn rename(context: &CommandContext<'_>, from: NamedMailbox, to:
     apply(context, Op::RenameMailbox { from, to }, "RENAME completed").await
 }
 
-/// SUBSCRIBE and UNSUBSCRIBE.
+/// SUBSCRIBE if `on`, else UNSUBSCRIBE (RFC 3501 §6.3.6, §6.3.7).
 pub(crate) async fn subscribe(context: &CommandContext<'_>, mailbox: NamedMailbox, on: bool) -> StatusResponse {
     let Some(name) = mailbox else { return bad_name() };
     let text = if on { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" };

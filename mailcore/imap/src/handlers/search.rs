@@ -1,6 +1,6 @@
 //! SEARCH and UID SEARCH (RFC 3501 §6.4.4; ESEARCH, RFC 4731).
 //!
-//! Each message is read only as far as the answer needs: first flags and UID from memory, then the row with the kept
+//! Each message is read only until its keys are decided: first flags and UID from memory, then the row with the kept
 //! header fields, then the header, then the body in pieces.
 
 mod body;
@@ -20,8 +20,8 @@ use crate::source::MessageSource;
 use content::LoadedContent;
 use key::{ResolvedKey, SearchCandidate};
 
-/// Messages tested before other sessions get a turn, and rows read at once.
-const MESSAGES_PER_TURN: usize = 256;
+/// Messages tested before the task yields to other sessions, and rows read at once.
+const MESSAGES_PER_YIELD: usize = 256;
 
 /// SEARCH and UID SEARCH: the matching numbers in a SEARCH or ESEARCH response.
 pub(crate) async fn search(
@@ -39,8 +39,8 @@ pub(crate) async fn search(
     let mut found = Vec::new();
     let mut from = 0;
     while from < selected.messages.len() {
-        let to = selected.messages.len().min(from + MESSAGES_PER_TURN);
-        match in_turn(context, selected, &key, columns, from..to).await {
+        let to = selected.messages.len().min(from + MESSAGES_PER_YIELD);
+        match matches_among(context, selected, &key, columns, from..to).await {
             Ok(indices) => found.extend(indices),
             Err(error) => return unreadable(&error),
         }
@@ -53,14 +53,14 @@ pub(crate) async fn search(
     };
     let found: Vec<u32> = found.iter().map(number).collect();
     match search.returns {
-        None => out.put(plain(&found)),
-        Some(returns) => out.put(extended(tag, &found, returns, search.numbers)),
+        None => out.put(search_response(&found)),
+        Some(returns) => out.put(esearch_response(tag, &found, returns, search.numbers)),
     }
     StatusResponse::ok("SEARCH completed")
 }
 
-/// The indices, among `indices`, of the messages that match, ascending.
-async fn in_turn(
+/// The indices, among `indices`, of the messages that match, ascending. A message that is damaged does not match.
+async fn matches_among(
     context: &CommandContext<'_>,
     selected: &SelectedMailbox,
     key: &ResolvedKey<'_>,
@@ -71,11 +71,11 @@ async fn in_turn(
     for index in indices {
         let Some(message) = selected.messages.message(index) else { continue };
         let is_recent = selected.is_recent(message.uid);
-        let subject = SearchCandidate { message, number: number(index), is_recent, row: None };
-        match key.test(&subject, &LoadedContent::Nothing) {
+        let candidate = SearchCandidate { message, number: number(index), is_recent, row: None };
+        match key.test(&candidate, &LoadedContent::Nothing) {
             Some(true) => found.push(index),
             Some(false) => {}
-            None => undecided.push((index, subject)),
+            None => undecided.push((index, candidate)),
         }
     }
     if undecided.is_empty() {
@@ -83,10 +83,10 @@ async fn in_turn(
     }
     let indices: Vec<usize> = undecided.iter().map(|(index, _)| *index).collect();
     let mut rows = context.rows(selected, selected.uids(&indices), columns).await?.into_iter().peekable();
-    for (index, mut subject) in undecided {
+    for (index, mut candidate) in undecided {
         // A message without a row has been expunged, which is not reported to the client yet: no match.
-        subject.row = rows.next_if(|row| row.meta.uid == subject.message.uid);
-        match is_match(context, selected, key, &subject).await {
+        candidate.row = rows.next_if(|row| row.meta.uid == candidate.message.uid);
+        match is_match(context, selected, key, &candidate).await {
             Ok(true) => found.push(index),
             Ok(false) | Err(StoreError::Gone | StoreError::Damaged(_)) => {}
             Err(error) => return Err(error),
@@ -96,27 +96,27 @@ async fn in_turn(
     Ok(found)
 }
 
-/// Tests one message, and reads no more of it than the answer needs.
+/// Tests one message, and reads it only until its keys are decided.
 async fn is_match(
     context: &CommandContext<'_>,
     selected: &SelectedMailbox,
     key: &ResolvedKey<'_>,
-    subject: &SearchCandidate,
+    candidate: &SearchCandidate,
 ) -> Result<bool, StoreError> {
-    let Some(row) = &subject.row else { return Ok(false) };
-    if let Some(answer) = key.test(subject, &LoadedContent::of_row(row)) {
+    let Some(row) = &candidate.row else { return Ok(false) };
+    if let Some(answer) = key.test(candidate, &LoadedContent::of_row(row)) {
         return Ok(answer);
     }
     let mut source = MessageSource::new(context, row);
     let header = LoadedContent::header(source.header().await?);
-    if let Some(answer) = key.test(subject, &header) {
+    if let Some(answer) = key.test(candidate, &header) {
         return Ok(answer);
     }
     let mut texts = Vec::new();
     key.body_texts(&header, &mut texts);
     let found = body::search_body(context, selected, row.meta.uid, source, &texts).await?;
     let content = header.with_body(texts.into_iter().zip(found).collect());
-    Ok(key.test(subject, &content).unwrap_or(false))
+    Ok(key.test(candidate, &content).unwrap_or(false))
 }
 
 fn number(index: usize) -> u32 {
@@ -124,7 +124,7 @@ fn number(index: usize) -> u32 {
 }
 
 /// Writes the SEARCH response (RFC 3501 §7.2.5).
-fn plain(found: &[u32]) -> String {
+fn search_response(found: &[u32]) -> String {
     let mut line = "* SEARCH".to_owned();
     for number in found {
         line.push(' ');
@@ -135,7 +135,7 @@ fn plain(found: &[u32]) -> String {
 }
 
 /// Writes the ESEARCH response (RFC 4731 §3.1).
-fn extended(tag: &str, found: &[u32], returns: SearchReturn, numbers: NumberKind) -> String {
+fn esearch_response(tag: &str, found: &[u32], returns: SearchReturn, numbers: NumberKind) -> String {
     let mut line = format!("* ESEARCH (TAG \"{tag}\")");
     if numbers == NumberKind::Uid {
         line.push_str(" UID");

@@ -12,7 +12,7 @@ use crate::mailbox::{MailboxAccess, SelectedMailbox};
 use crate::message_list::MessageList;
 use crate::state::Completion;
 
-/// SELECT and EXAMINE: leaves the previous mailbox, even when the new one cannot be opened.
+/// SELECT, or EXAMINE if `read_only`: leaves the previous mailbox, even when the new one cannot be opened.
 pub(crate) async fn select(
     connection: &Connection,
     account: &mut LoggedInAccount,
@@ -21,18 +21,19 @@ pub(crate) async fn select(
     read_only: bool,
     out: &mut OutputBuffer<'_>,
 ) -> Completion {
-    // Notices are marked as seen before the read: a message that arrives meanwhile must cause another read.
+    // Notices are marked as seen before the read, so that a message that arrives after it causes another read.
     account.notices.borrow_and_update();
     let context = connection.context(account);
     if let Some(before) = before {
         store_recent(&context, before).await;
     }
-    let (reply, selected) = examine(&context, mailbox, read_only, out).await;
+    let (reply, selected) = open(&context, mailbox, read_only, out).await;
     Completion::Select(selected.map(Box::new), reply)
 }
 
-/// The reply, and the mailbox if it could be opened.
-async fn examine(
+/// Opens the mailbox and sends the untagged responses of RFC 3501 §6.3.1. Returns the reply, and the mailbox if it
+/// could be opened.
+async fn open(
     context: &CommandContext<'_>,
     mailbox: &NamedMailbox,
     read_only: bool,
@@ -42,8 +43,8 @@ async fn examine(
         Ok(info) => info,
         Err(reply) => return (reply, None),
     };
-    let (info, message_list) = match open(context, &info).await {
-        Ok(opened) => opened,
+    let (info, message_list) = match read_messages(context, &info).await {
+        Ok(read) => read,
         Err(error) => return (unreadable(&error), None),
     };
     let access = if read_only { MailboxAccess::ReadOnly } else { MailboxAccess::ReadWrite };
@@ -65,8 +66,11 @@ async fn examine(
     (reply, Some(selected))
 }
 
-/// The mailbox with its message list, from the kept list and the changes since.
-async fn open(context: &CommandContext<'_>, mailbox: &MailboxInfo) -> Result<(MailboxInfo, MessageList), StoreError> {
+/// Reads the mailbox and its messages: the kept message list with the changes after it, or all messages.
+async fn read_messages(
+    context: &CommandContext<'_>,
+    mailbox: &MailboxInfo,
+) -> Result<(MailboxInfo, MessageList), StoreError> {
     let (account, message_lists) = (context.account.id, &context.config.message_lists);
     let (mut message_list, after) = message_lists.get(account, mailbox).unwrap_or_default();
     let read = |after| {
@@ -75,7 +79,7 @@ async fn open(context: &CommandContext<'_>, mailbox: &MailboxInfo) -> Result<(Ma
     let mut rows = read(after).await?;
     message_list.apply(&rows);
     if message_list.len() != rows.info.messages as usize && after != Modseq::new(0) {
-        // The store no longer records all expunges since then.
+        // The store no longer has all expunges after the kept list.
         rows = read(Modseq::new(0)).await?;
         message_list = MessageList::default();
         message_list.apply(&rows);
@@ -84,8 +88,8 @@ async fn open(context: &CommandContext<'_>, mailbox: &MailboxInfo) -> Result<(Ma
     Ok((rows.info, message_list))
 }
 
-/// Records in the store that the messages reported here are not `\Recent` elsewhere (RFC 3501 §2.3.2); not for EXAMINE
-/// (§6.3.2). Best effort: on failure a message can be recent in two sessions.
+/// Records in the store that the messages reported to this session are not `\Recent` in others (RFC 3501 §2.3.2); not
+/// for EXAMINE (§6.3.2). A failure is only logged: a message may then be `\Recent` in two sessions.
 pub(crate) async fn store_recent(context: &CommandContext<'_>, selected: &SelectedMailbox) {
     if selected.access == MailboxAccess::ReadOnly || selected.recent_cleared >= selected.uid_next {
         return;

@@ -47,9 +47,10 @@ pub(crate) async fn status_line(
     Ok(format!("* STATUS {} ({})\r\n", encode::mailbox(&info.name), words.join(" ")))
 }
 
-/// Counts the `\Recent` messages. Only the first recent UID is recorded, and some messages after it may be gone.
+/// Counts the messages that are `\Recent` in no session yet. Only the first UID is recorded, so the rows are read to
+/// leave out expunged messages.
 async fn recent(context: &CommandContext<'_>, info: &MailboxInfo) -> Result<usize, StatusResponse> {
-    let first = context.config.recents.first(context.account.id, info);
+    let first = context.config.recents.first_unclaimed(context.account.id, info);
     if first >= info.uid_next || info.messages == 0 {
         return Ok(0);
     }

@@ -10,10 +10,9 @@ use crate::mailbox::{MailboxAccess, SelectedMailbox};
 
 use super::expunge::{expunge_issued, read_only};
 
-/// STORE. The numbers may name messages that another session has expunged, which must not be reported during the
-/// command (RFC 3501 §7.4.1). The flags of the others are stored and reported, and the answer is NO with the code
-/// EXPUNGEISSUED. With `.SILENT` no report is expected, so the answer is OK with that code, unless every message is
-/// gone (RFC 2180 §4.2, RFC 5530 §3).
+/// STORE. Sequence numbers may name messages that another session has expunged, which must not be reported during the
+/// command (RFC 3501 §7.4.1). The flags of the others are stored and reported, and the reply is `NO [EXPUNGEISSUED]`.
+/// With `.SILENT` it is OK with that code, unless every message is gone (RFC 2180 §4.2, RFC 5530 §3).
 pub(crate) async fn store(
     context: &CommandContext<'_>,
     selected: &mut SelectedMailbox,
@@ -74,7 +73,7 @@ pub(crate) async fn store(
     })
 }
 
-/// The messages that a Store op has changed.
+/// The messages that a batch of one `Op::Store` has changed.
 pub(crate) fn stored(effects: Vec<OpEffect>) -> Vec<MessageMeta> {
     match effects.into_iter().next() {
         Some(OpEffect::Stored { messages, .. }) => messages,

@@ -80,7 +80,7 @@ async fn log_in() {
 }
 
 #[tokio::test]
-async fn refusals() {
+async fn refused_logins() {
     let script = "
         C: a LOGIN zoe wrong
         S: a NO [AUTHENTICATIONFAILED] Wrong name or password
@@ -100,7 +100,7 @@ async fn refusals() {
         S: f BAD Not a PLAIN message
         C: f2 AUTHENTICATE PLAIN =
         S: f2 BAD Not a PLAIN message
-        # RFC 4616 §2: no user acts for another
+        # RFC 4616 §2: no user may act as another
         C: g AUTHENTICATE PLAIN b3RoZXIAem9lAHNlY3JldA==
         S: g NO [AUTHENTICATIONFAILED] Wrong name or password
         C: h AUTHENTICATE LOGIN /w==
@@ -109,7 +109,7 @@ async fn refusals() {
         S: + UGFzc3dvcmQ6
         C: /w==
         S: h2 BAD Not UTF-8
-        # RFC 3501 §3.1: nothing else is allowed yet
+        # RFC 3501 §3.1: other commands are not allowed before login
         C: i SELECT INBOX
         S: i BAD Log in first
         C: j NOSUCH
@@ -119,9 +119,8 @@ async fn refusals() {
     before_login(script).await;
 }
 
-/// Repeated password guesses end the connection.
 #[tokio::test]
-async fn five_failures() {
+async fn five_refused_logins_end_the_connection() {
     let mut script = String::new();
     for number in 1..5 {
         script.push_str(&format!("C: a{number} LOGIN zoe x\nS: a{number} NO [AUTHENTICATIONFAILED] ~\n"));
@@ -138,7 +137,7 @@ async fn suspended_people_do_not_log_in() {
     play(&mut [site.client()], "C: a LOGIN zoe secret\nS: a NO [AUTHENTICATIONFAILED] ~").await;
 }
 
-/// RFC 3501 §6.2.3, RFC 5530 §3: no password without TLS from another machine.
+/// RFC 3501 §6.2.3, RFC 5530 §3: without TLS, no password is accepted from another machine.
 #[tokio::test]
 async fn privacy_required() {
     let site = Site::new();
@@ -168,7 +167,7 @@ async fn privacy_required() {
 }
 
 #[tokio::test]
-async fn tls_is_not_offered_twice() {
+async fn starttls_is_bad_where_it_is_not_offered() {
     let site = Site::new();
     let mut clients = [Client::new(&site, LOCAL, Transport::Plain, false)];
     play(&mut clients, "C: a STARTTLS\nS: a BAD ~").await;
@@ -213,16 +212,16 @@ async fn the_longest_password_logs_in() {
 }
 
 #[tokio::test]
-async fn goodbyes() {
+async fn every_goodbye_is_a_bye() {
     for reason in [Goodbye::Timeout, Goodbye::Shutdown, Goodbye::TooMuch, Goodbye::Internal] {
         let reply = Site::new().client().session.goodbye(reason);
         assert!(reply.starts_with(b"* BYE ") && reply.ends_with(b"\r\n"));
     }
 }
 
-/// A suspended person's session ends at its next command, or at once if it sends none.
+/// The session ends at its next command, or at once if the client sends none.
 #[tokio::test]
-async fn the_suspended_are_cut_off() {
+async fn a_suspension_ends_the_session() {
     for script in ["C: a NOOP", "E:"] {
         let site = Site::new();
         let mut clients = [site.logged_in().await];
@@ -231,11 +230,8 @@ async fn the_suspended_are_cut_off() {
         // The person as of the login, watched in a view where they are suspended.
         account.person = view.watch(&site.config.view.snapshot().person(account.id.get()).unwrap());
         clients[0].session.connection.config = Arc::new(ImapConfig { view, ..(*site.config).clone() });
-        play(
-            &mut clients,
-            &format!("{script}\nS: * BYE [UNAVAILABLE] The account or its password was changed: log in anew"),
-        )
-        .await;
+        play(&mut clients, &format!("{script}\nS: * BYE The account is no longer active, or its password was changed"))
+            .await;
         assert_eq!(clients[0].step, Step::Close);
     }
 }

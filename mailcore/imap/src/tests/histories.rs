@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The state of a client: per message number its UID and whether it is `\Flagged`, as far as received.
+/// What a client knows: for each sequence number, the UID and whether the message is `\Flagged`, if it has received
+/// them.
 #[derive(Default)]
 struct ClientState {
     messages: Vec<(Option<u32>, Option<bool>)>,
@@ -33,7 +34,7 @@ impl ClientState {
         let (uid, flagged) = &mut self.messages[index];
         if let Some((_, rest)) = items.split_once("UID ") {
             let received = rest.split([' ', ')']).next().and_then(|digits| digits.parse().ok());
-            assert!(uid.is_none() || *uid == received, "a number changed its meaning: {items}");
+            assert!(uid.is_none() || *uid == received, "a sequence number names another message: {items}");
             *uid = received;
         }
         if let Some((_, rest)) = items.split_once("FLAGS (") {
@@ -78,7 +79,7 @@ async fn run(acts: &[(u8, usize, usize)]) {
         let is_numbered = ["STORE", "FETCH", "SEARCH"].iter().any(|word| command.starts_with(word));
         assert!(!is_numbered || !received.contains(" EXPUNGE\r\n"), "{command}: {received}");
         if command.contains("SILENT") {
-            // The client has made this change itself.
+            // The client assumes the change that it has made itself.
             known.messages.iter_mut().for_each(|message| message.1 = message.1.map(|_| false));
         }
         known.listen(&received);

@@ -33,14 +33,14 @@ async fn idle() {
         S: * 1 RECENT
         C: done
         S: a OK IDLE terminated
-        # Nothing but DONE ends it well
+        # Any other line than DONE ends IDLE with BAD
         C: d IDLE
         S: + idling
         C: e NOOP
         S: d BAD DONE was expected
         C: f NOOP
         S: f OK NOOP completed
-        # Without a mailbox it is allowed too (RFC 2177 §3)
+        # RFC 2177 §4: IDLE is allowed without a selected mailbox
         C: g UNSELECT
         S: g OK UNSELECT completed
         C: h IDLE
@@ -50,7 +50,7 @@ async fn idle() {
     play(&mut clients, script).await;
 }
 
-/// Responses that a FETCH held back are sent when IDLE begins.
+/// EXPUNGE responses that a FETCH held back are sent when IDLE begins.
 #[tokio::test]
 async fn idle_begins_with_what_was_held_back() {
     let site = Site::new();
@@ -80,24 +80,24 @@ async fn idle_begins_with_what_was_held_back() {
     play(&mut clients, script).await;
 }
 
-#[tokio::test]
-async fn nothing_happens_without_news() {
+#[tokio::test(start_paused = true)]
+async fn only_a_change_wakes_an_idle_session() {
     let site = Site::new();
     let mut client = site.logged_in().await;
     client.send("a SELECT INBOX\r\nb IDLE\r\n").await;
-    let quiet = Duration::from_millis(20);
-    assert!(tokio::time::timeout(quiet, client.session.event()).await.is_err());
+    let quiet = Duration::from_secs(3_600);
+    assert!(tokio::time::timeout(quiet, client.session.event()).await.is_err(), "an event without a change");
     // A delivery is no event for a session that is not in IDLE.
     let mut other = site.logged_in().await;
     other.send("a SELECT INBOX\r\n").await;
     site.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
-    assert!(tokio::time::timeout(quiet, other.session.event()).await.is_err());
-    assert!(tokio::time::timeout(quiet, client.session.event()).await.is_ok());
+    assert!(tokio::time::timeout(quiet, other.session.event()).await.is_err(), "an event without IDLE");
+    assert!(tokio::time::timeout(quiet, client.session.event()).await.is_ok(), "no event in IDLE");
 }
 
 /// New mail is reported with the next command of any kind.
 #[tokio::test]
-async fn news_with_any_command() {
+async fn new_mail_is_reported_with_any_command() {
     let site = Site::new();
     let mut clients = [site.logged_in().await];
     clients[0].send("s SELECT INBOX\r\n").await;

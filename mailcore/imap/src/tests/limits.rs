@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn before_login_it_ends() {
+async fn a_fault_before_login_ends_the_session() {
     for bytes in [
         format!("a LOGIN {}\r\n", "x".repeat(9_000)),
         "x".repeat(9_000),
@@ -21,7 +21,7 @@ async fn before_login_it_ends() {
             let Some(piece) = pieces.next() else { break };
             client.send(piece).await;
         }
-        // An overlong line is refused when its end arrives, and not buffered before.
+        // An overlong line is refused only when its end arrives.
         if client.step != Step::Close {
             assert!(client.input.len() <= 9_000);
             client.send("\r\n").await;
@@ -33,7 +33,7 @@ async fn before_login_it_ends() {
 }
 
 #[tokio::test]
-async fn after_login_it_goes_on() {
+async fn a_fault_after_login_is_refused_and_the_session_goes_on() {
     let mut client = Site::new().logged_in().await;
     for (bytes, expect) in [
         (format!("a SEARCH {}\r\n", "x".repeat(70_000)), "a BAD Line too long\r\n"),
@@ -61,7 +61,8 @@ async fn after_login_it_goes_on() {
     }
 }
 
-/// The literals of all sessions are bounded, and their share is free again when a command or a session ends.
+/// The large literals of all sessions share one bound. A literal's octets are free again when its command or session
+/// ends.
 #[tokio::test]
 async fn large_literals_share_one_bound() {
     let site = Site::new();
@@ -71,10 +72,11 @@ async fn large_literals_share_one_bound() {
     let mut client = site.logged_in().await;
     let append = format!("b APPEND Trash {{90000+}}\r\nA: b\r\n\r\n{}\r\nc NOOP\r\n", "x".repeat(89_992));
     client.send(&append).await;
-    assert_eq!(client.take(), "b NO [UNAVAILABLE] Too much is coming in now\r\nc OK NOOP completed\r\n");
+    let unavailable = "b NO [UNAVAILABLE] A message of this size cannot be received now, try again later\r\n";
+    assert_eq!(client.take(), format!("{unavailable}c OK NOOP completed\r\n"));
     drop(hog);
     for _ in 0..2 {
-        // The second reply may be OVERQUOTA, which also shows that memory was free.
+        // The second reply may be OVERQUOTA, which also shows that the literal was received.
         client.send(&append).await;
         let responses = client.take();
         assert!(responses.starts_with("b OK [APPENDUID") || responses.starts_with("b NO [OVERQUOTA]"), "{responses}");
@@ -83,7 +85,7 @@ async fn large_literals_share_one_bound() {
 
 /// One APPEND may send one large message, not as many as a command may have literals.
 #[tokio::test]
-async fn an_append_has_a_bound_of_its_own() {
+async fn an_append_has_one_large_literal() {
     let mut client = Site::new().logged_in().await;
     let literal = format!(" {{150000+}}\r\n{}", "x".repeat(150_000));
     client.send(format!("a APPEND INBOX{}\r\n", literal.repeat(4))).await;
@@ -91,9 +93,9 @@ async fn an_append_has_a_bound_of_its_own() {
     assert!(responses == "a BAD Command too long\r\n" || responses.starts_with("a NO [UNAVAILABLE]"), "{responses}");
 }
 
-/// RFC 3501 §9, RFC 2971 §3.3, RFC 5258 §6: commands outside the grammar.
+/// RFC 3501 §9, RFC 2971 §3.3, RFC 5258 §6.
 #[tokio::test]
-async fn the_grammar_is_kept() {
+async fn commands_outside_the_grammar_are_bad() {
     let mut client = Site::new().logged_in().await;
     for command in [
         "NOOP ",
@@ -110,9 +112,9 @@ async fn the_grammar_is_kept() {
     }
 }
 
-/// A session of only bad commands ends; one good command resets the count.
+/// A good command resets the count.
 #[tokio::test]
-async fn bad_commands_in_a_row_end_it() {
+async fn consecutive_bad_commands_end_the_session() {
     let site = Site::new();
     for (mut client, limit) in [(site.client(), 20), (site.logged_in().await, 100)] {
         for command in ["a BOGUS\r\n", "\r\n"] {
@@ -124,14 +126,14 @@ async fn bad_commands_in_a_row_end_it() {
         assert_eq!(client.step, Step::NeedMore);
         client.take();
         client.send("a BOGUS\r\n").await;
-        assert_eq!(client.take(), "a BAD a space was expected\r\n* BYE Too many bad commands\r\n");
+        let bad = "a BAD unknown command, or its arguments are missing\r\n";
+        assert_eq!(client.take(), format!("{bad}* BYE Too many bad commands\r\n"));
         assert_eq!(client.step, Step::Close);
     }
 }
 
-/// The last reply before login names the fault.
 #[tokio::test]
-async fn the_goodbye_names_the_fault() {
+async fn the_bye_before_login_names_the_fault() {
     for (bytes, expect) in [
         ("a NOOP\n", "a BAD Lines end with CRLF\r\n* BYE Lines end with CRLF\r\n"),
         ("a LOGIN {99999999999999999999999999}\r\n", "a NO [TOOBIG] Literal too large\r\n* BYE Literal too large\r\n"),
@@ -142,9 +144,8 @@ async fn the_goodbye_names_the_fault() {
     }
 }
 
-/// Several commands in one packet are answered in order.
 #[tokio::test]
-async fn pipelining() {
+async fn pipelined_commands_are_answered_in_order() {
     let mut client = Site::new().client();
     client.send("a LOGIN zoe secret\r\nb NOOP\r\nc LOGIN {3}\r\n").await;
     let responses = client.take();

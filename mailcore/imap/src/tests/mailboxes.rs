@@ -27,7 +27,7 @@ async fn list() {
         C: f LIST "a b/" %
         S: * LIST (\HasNoChildren) "/" "a b/c"
         S: f OK LIST completed
-        # RFC 3501 §6.3.4: what is below a deleted mailbox stays
+        # RFC 3501 §6.3.4: the mailboxes below a deleted one stay
         C: g DELETE "a b"
         S: g OK DELETE completed
         C: h LIST "" a*
@@ -129,7 +129,7 @@ async fn create_delete_rename() {
         S: h OK RENAME completed
         C: i RENAME x y
         S: i NO [NONEXISTENT] ~
-        # RFC 3501 §6.3.5: a name with mailboxes below it and none of its own
+        # RFC 3501 §6.3.5: RENAME of a name that is only a level above mailboxes
         C: i2 CREATE rn/y
         S: i2 OK ~
         C: i3 DELETE rn
@@ -145,7 +145,7 @@ async fn create_delete_rename() {
         C: i7 DELETE rn2/y
         S: i7 OK ~
         C: i8 DELETE rn2
-        S: i8 ~
+        S: i8 NO [NONEXISTENT] ~
         C: j RENAME y INBOX
         S: j NO [ALREADYEXISTS] ~
         C: k RENAME y "%"
@@ -157,7 +157,7 @@ async fn create_delete_rename() {
         S: m OK CREATE completed
         C: n CREATE o (NOSUCH (\Sent))
         S: n BAD ~
-        # A mailbox that is selected here is left when it is deleted here.
+        # After DELETE of the selected mailbox, none is selected
         C: o SELECT y
         S: * FLAGS ~
         S: * OK [PERMANENTFLAGS ~
@@ -173,9 +173,9 @@ async fn create_delete_rename() {
     Site::new().play(script).await;
 }
 
-/// RFC 2180 §3.3: another session deletes the selected mailbox.
+/// RFC 2180 §3.3: the connection is closed.
 #[tokio::test]
-async fn deleted_elsewhere() {
+async fn another_session_deletes_the_selected_mailbox() {
     let site = Site::new();
     site.deliver("x", "A: b\r\n\r\nc\r\n").await;
     let mut clients = [site.logged_in().await, site.logged_in().await];
@@ -212,7 +212,7 @@ async fn select_and_examine() {
     site.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
     site.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
     let script = r"
-        # RFC 3501 §6.3.2: EXAMINE changes nothing, \Recent either
+        # RFC 3501 §6.3.2: EXAMINE changes nothing, not even \Recent
         C: a EXAMINE inbox
         S: * FLAGS (\Answered \Flagged \Deleted \Seen \Draft)
         S: * OK [PERMANENTFLAGS ()] Read-only mailbox
@@ -239,7 +239,7 @@ async fn select_and_examine() {
         S: g BAD Select a mailbox first
         C: h CLOSE
         S: h BAD Select a mailbox first
-        # RFC 3501 §2.3.2: responses once as \Recent
+        # RFC 3501 §2.3.2: a message is \Recent in one session
         C: i SELECT INBOX
         S: * FLAGS (\Answered \Flagged \Deleted \Seen \Draft)
         S: * OK [PERMANENTFLAGS (\Answered \Flagged \Deleted \Seen \Draft \*)] Flags permitted

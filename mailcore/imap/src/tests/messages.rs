@@ -4,7 +4,7 @@ use super::*;
 
 const MESSAGE: &str = "Subject: x\r\n\r\nbody\r\n";
 
-/// A site with three messages, and INBOX selected in both sessions.
+/// Plays a conversation of two sessions that have selected INBOX, which has three messages.
 async fn selected(script: &str) -> [Client; 2] {
     let site = Site::new();
     for _ in 0..3 {
@@ -71,9 +71,9 @@ async fn append() {
     Site::new().play(script).await;
 }
 
-/// RFC 5530 §3 OVERQUOTA; moving and deleting still work.
+/// RFC 5530 §3 OVERQUOTA: APPEND and COPY are refused, MOVE is not.
 #[tokio::test]
-async fn quota() {
+async fn a_full_account_can_only_move() {
     let site = Site::new();
     let mut clients = [site.logged_in().await];
     let large = "x".repeat(18_000);
@@ -138,6 +138,22 @@ async fn store() {
     selected(script).await;
 }
 
+/// A client that replaces its keywords again and again is not sent all that it ever used.
+#[tokio::test]
+async fn flags_do_not_grow_with_replaced_keywords() {
+    let site = Site::new();
+    site.deliver("INBOX", MESSAGE).await;
+    let mut client = site.logged_in().await;
+    client.send("s SELECT INBOX\r\n").await;
+    client.take();
+    for number in 0..500 {
+        client.send(format!("a STORE 1 FLAGS (K{number})\r\n")).await;
+        let responses = client.take();
+        assert!(responses.contains(&format!("* 1 FETCH (FLAGS (K{number} \\Recent))")), "{responses}");
+        assert!(responses.len() < 2_500, "{} octets after {number} keywords", responses.len());
+    }
+}
+
 #[tokio::test]
 async fn expunge() {
     let script = r"
@@ -179,7 +195,7 @@ async fn expunge() {
     selected(script).await;
 }
 
-/// The first session expunges before the second uses the number of an expunged message.
+/// The first session expunges message 2, before the second session uses its number.
 const EXPUNGED: &str = r"
     C: a STORE 2 +FLAGS.SILENT (\Deleted)
     S: a OK ~
@@ -191,7 +207,7 @@ const EXPUNGED: &str = r"
 
 /// RFC 2180 §4.1.2: NIL for expunged messages, and no EXPUNGE (RFC 3501 §7.4.1).
 #[tokio::test]
-async fn fetch_of_the_expunged() {
+async fn fetch_of_expunged_messages() {
     let mut clients = selected(EXPUNGED).await;
     let script = r#"
         2C: h FETCH 1:3 (BODY.PEEK[TEXT])
@@ -215,9 +231,9 @@ async fn fetch_of_the_expunged() {
     play(&mut clients, script).await;
 }
 
-/// RFC 2180 §4.4.1: a number of an expunged message refuses COPY and MOVE, and nothing is copied.
+/// RFC 2180 §4.4.1: when a sequence number names an expunged message, COPY and MOVE are refused and copy nothing.
 #[tokio::test]
-async fn copy_of_the_expunged() {
+async fn copy_of_expunged_messages() {
     for command in ["COPY 1:3 Trash", "MOVE 1:3 Trash"] {
         let mut clients = selected(EXPUNGED).await;
         let refused = format!("2C: h {command}\n2S: * 2 EXPUNGE\n2S: h NO [EXPUNGEISSUED] ~");
@@ -228,9 +244,9 @@ async fn copy_of_the_expunged() {
     play(&mut selected(EXPUNGED).await, by_uid).await;
 }
 
-/// RFC 2180 §4.2: the flags of the others are stored. The answer is NO, or OK for `.SILENT` if a part was stored.
+/// RFC 2180 §4.2: the flags of the other messages are stored. The reply is NO, but OK to `.SILENT` if any were stored.
 #[tokio::test]
-async fn store_of_the_expunged() {
+async fn store_of_expunged_messages() {
     let mut clients = selected(EXPUNGED).await;
     let script = r"
         2C: h STORE 1:3 +FLAGS (\Flagged)
@@ -250,7 +266,7 @@ async fn store_of_the_expunged() {
     play(&mut clients, script).await;
 }
 
-/// A fetched message is, octet for octet, the appended one; lines that end with a bare LF are refused, not mended.
+/// A fetched message is, octet for octet, the appended one; a message with a bare LF is refused, not converted.
 #[tokio::test]
 async fn append_keeps_octets_or_refuses() {
     let site = Site::new();
@@ -267,7 +283,7 @@ async fn append_keeps_octets_or_refuses() {
 
 /// RFC 3501 §6.4.6: .SILENT omits this client's own changes, never those of another one. Each change is reported once.
 #[tokio::test]
-async fn silent_store_hides_nothing_of_others() {
+async fn a_silent_store_reports_changes_by_others() {
     let site = Site::new();
     for _ in 0..3 {
         site.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
@@ -306,7 +322,7 @@ async fn silent_store_hides_nothing_of_others() {
         2C: d UID STORE 3 -FLAGS.SILENT (\Flagged)
         2S: * 1 FETCH (FLAGS (\Flagged \Seen Work))
         2S: d OK STORE completed
-        # Both have changed it alike: nothing to report, but for the one that the other does not know of
+        # Both sessions store the same flags, so neither has anything to report
         C: e STORE 3 FLAGS.SILENT (\Draft)
         S: e OK STORE completed
         2C: f STORE 3 FLAGS.SILENT (\Draft)
@@ -319,9 +335,10 @@ async fn silent_store_hides_nothing_of_others() {
     site.play(script).await;
 }
 
-/// RFC 3501 §2.3.2: a message that one session was notified of is not recent in another, even while both stay.
+/// RFC 3501 §2.3.2: a message is \Recent only in the first session that is notified of it, even while both sessions
+/// have the mailbox selected.
 #[tokio::test]
-async fn recent_in_one_session() {
+async fn a_message_is_recent_in_one_session() {
     let site = Site::new();
     let mut clients = [site.logged_in().await, site.logged_in().await];
     clients[0].send("s SELECT INBOX\r\n").await;
@@ -389,7 +406,7 @@ async fn recent_in_one_session() {
 }
 
 #[tokio::test]
-async fn close_expunges_silently() {
+async fn close_expunges_silently_and_unselect_does_not_expunge() {
     let script = r"
         # RFC 3501 §6.4.2
         C: a STORE 1 +FLAGS.SILENT (\Deleted)

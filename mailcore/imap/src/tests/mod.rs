@@ -1,7 +1,8 @@
 //! Conversations with a session over the memory engine, without a socket.
 //!
-//! `C:` is sent with CRLF, `S:` is the next line received (`~` stands for any text), `2C:` and `2S:` are a second session
-//! of the same person, `E:` lets an event happen. An unexpected line is a failure.
+//! `C:` is sent with CRLF, `S:` is the next line received (`~` stands for any text), `E:` waits for an event of the
+//! session and lets it handle the event. `2C:`, `2S:` and `2E:` are a second session of the same person. `# ` begins a
+//! comment. An unexpected line is a failure.
 
 mod authenticate;
 mod fetch;
@@ -129,7 +130,7 @@ impl Client {
         let peer = Peer { remote: remote.parse().unwrap(), local: "127.0.0.1:143".parse().unwrap() };
         let mut session = ImapSession::new(site.config.clone(), peer, transport, tls_offered);
         session.connection.clock = || NOW;
-        session.connection.penalty = Duration::from_millis(1);
+        session.connection.login_penalty = Duration::from_millis(1);
         let (input, output) = (BytesMut::new(), BytesMut::new());
         Self { session, input, output, sink: Vec::new(), lines: VecDeque::new(), step: Step::NeedMore }
     }
@@ -139,7 +140,7 @@ impl Client {
         self.step = self.session.open(&mut out).await.unwrap();
     }
 
-    /// Feeds bytes to the session until it needs more.
+    /// Feeds bytes to the session until it needs more, or ends the conversation.
     pub(super) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.input.extend_from_slice(bytes.as_ref());
         loop {
@@ -151,9 +152,9 @@ impl Client {
         }
     }
 
-    /// Waits for an event and reports it.
-    async fn happen(&mut self) {
-        tokio::time::timeout(Duration::from_secs(5), self.session.event()).await.expect("no event");
+    /// Waits for an event of the session, and lets it handle the event.
+    async fn handle_event(&mut self) {
+        tokio::time::timeout(Duration::from_secs(5), self.session.event()).await.expect("no event within 5 s");
         let mut out = OutputBuffer::new(&mut self.output, &mut self.sink);
         self.step = self.session.on_event(&mut out).await.unwrap();
     }
@@ -178,7 +179,7 @@ pub(super) async fn play(clients: &mut [Client], script: &str) {
             Some(line) => (1, line),
             None => (0, line),
         };
-        let (kind, text) = line.split_once(':').expect("C:, S: or E:");
+        let (kind, text) = line.split_once(':').expect("a line without C:, S: or E:");
         let text = text.strip_prefix(' ').unwrap_or(text);
         match kind {
             "C" => {
@@ -189,11 +190,11 @@ pub(super) async fn play(clients: &mut [Client], script: &str) {
             }
             "S" => {
                 let received = clients[who].next_line();
-                let is_expected = received.as_deref().is_some_and(|received| like(text, received));
+                let is_expected = received.as_deref().is_some_and(|received| is_like(text, received));
                 assert!(is_expected, "expected {text:?}\nreceived {received:?}\nin\n{script}");
             }
-            "E" => clients[who].happen().await,
-            other => panic!("{other}: C, S or E"),
+            "E" => clients[who].handle_event().await,
+            other => panic!("{other}: is neither C, S nor E"),
         }
     }
     for client in clients {
@@ -202,8 +203,8 @@ pub(super) async fn play(clients: &mut [Client], script: &str) {
 }
 
 /// Whether `text` matches `pattern`, in which `~` is any text.
-fn like(pattern: &str, text: &str) -> bool {
+fn is_like(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('~') else { return pattern == text };
     let Some(after) = text.strip_prefix(head) else { return false };
-    (0..=after.len()).filter_map(|at| after.get(at..)).any(|tail| like(rest, tail))
+    (0..=after.len()).filter_map(|at| after.get(at..)).any(|tail| is_like(rest, tail))
 }

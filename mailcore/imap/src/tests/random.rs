@@ -1,4 +1,4 @@
-//! Random and mutated input: no panic, and no more buffered than allowed.
+//! Random and mutated input: the session does not panic, and leaves no more input unread than its bounds allow.
 
 use proptest::prelude::*;
 
@@ -44,7 +44,7 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Feeds a logged-in session with a selected mailbox and checks how much it buffers.
+/// Feeds a session with a selected mailbox, and checks how much input it leaves unread.
 async fn feed(pieces: &[Vec<u8>]) {
     let site = Site::new();
     site.deliver("INBOX", "From: a@b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n\r\nd\r\n--c--\r\n")

@@ -1,4 +1,5 @@
-//! Reads of the store per command: only the requested rows, no body where columns answer, and never a large body whole.
+//! What each command reads of the store: only the requested rows, no body where columns suffice, and no large body
+//! whole if its structure is kept.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,24 +15,24 @@ use super::*;
 
 /// The memory engine, which counts its reads.
 #[derive(Default)]
-struct Counted {
+struct CountingStore {
     engine: MemoryStore,
     rows: AtomicU64,
     bodies: AtomicU64,
     /// Maximum number of octets of one body requested at once.
     octets_at_once: AtomicU64,
-    /// Answers like a store whose columns are of an earlier version.
+    /// Answers without columns, like a store whose columns are of an earlier version.
     has_no_columns: AtomicBool,
 }
 
-impl Counted {
+impl CountingStore {
     /// Rows and bodies read since the last call.
     fn take(&self) -> (u64, u64) {
         (self.rows.swap(0, Ordering::SeqCst), self.bodies.swap(0, Ordering::SeqCst))
     }
 }
 
-impl MessageStore for Counted {
+impl MessageStore for CountingStore {
     fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, BatchError>> {
         self.engine.apply(batch)
     }
@@ -87,9 +88,9 @@ impl MessageStore for Counted {
     }
 }
 
-fn site(view: View) -> (Site, Arc<Counted>) {
+fn site(view: View) -> (Site, Arc<CountingStore>) {
     let mut site = Site::new();
-    let store = Arc::new(Counted::default());
+    let store = Arc::new(CountingStore::default());
     site.config = Arc::new(ImapConfig { view, store: store.clone(), ..(*site.config).clone() });
     (site, store)
 }
@@ -121,7 +122,7 @@ const MESSAGE: &[u8] = b"From: Zoe <zoe@example.edu>\r\nTo: a@b\r\nSubject: Hell
 
 /// A command about one or ten messages reads the same amount in a mailbox of 100,000 as in one of ten.
 #[tokio::test]
-async fn a_large_mailbox_costs_what_is_asked_for() {
+async fn cost_depends_on_the_requested_messages_only() {
     let mut costs = Vec::new();
     for messages in [10, 100_000] {
         let (site, store) = site(without_quota());
@@ -154,13 +155,13 @@ async fn a_large_mailbox_costs_what_is_asked_for() {
         assert_eq!(store.take(), (0, 0));
     }
     assert_eq!(costs[0], costs[1]);
-    assert_eq!(costs[1][0].1, (0, 0), "FETCH of flags reads no rows");
-    assert_eq!(costs[1][1].1, (10, 0));
+    assert_eq!(costs[1][0].1, (0, 0), "rows and bodies read for FETCH 1:10 FLAGS");
+    assert_eq!(costs[1][1].1, (10, 0), "rows and bodies read for ten messages");
 }
 
 /// ENVELOPE, BODYSTRUCTURE, kept header fields and SEARCH in them read no body.
 #[tokio::test]
-async fn columns_answer_without_bodies() {
+async fn no_body_is_read_where_columns_suffice() {
     let (site, store) = site(without_quota());
     fill(&site, 20, MESSAGE).await;
     let mut client = site.logged_in().await;
@@ -187,7 +188,7 @@ async fn columns_answer_without_bodies() {
     }
 }
 
-/// Thirty clients fetch one message of 40 MB and read nothing: no session holds more of it than a piece.
+/// A client fetches a message of 40 MB and stops reading: the session holds no more of the message than a few pieces.
 #[tokio::test]
 async fn bodies_are_streamed() {
     const OCTETS: usize = 40 * 1024 * 1024;
@@ -207,10 +208,10 @@ async fn bodies_are_streamed() {
         let mut buffer = BytesMut::new();
         let mut out = OutputBuffer::new(&mut buffer, &mut sink);
         let step = tokio::time::timeout(Duration::ZERO, client.session.step(&mut input, &mut out)).await;
-        assert!(step.is_err(), "{item}: the client has not read it all");
+        assert!(step.is_err(), "{item}: the command ended although the client does not read");
         let octets = store.octets_at_once.load(Ordering::SeqCst);
         assert!(octets <= 128 * 1024 && sink.largest <= 256 * 1024, "{item}: {octets} {}", sink.largest);
-        assert!(store.take().1 <= 4, "{item}: no more is read than the client takes");
+        assert!(store.take().1 <= 4, "{item}: the store was read ahead of the client");
     }
     // A client that reads gets the message octet for octet.
     let mut client = site.logged_in().await;
@@ -220,10 +221,9 @@ async fn bodies_are_streamed() {
     let received = client.take();
     let (of_part, rest) = received.split_once(" BODY[] ").unwrap();
     assert_eq!(of_part, format!("* 1 FETCH (BODY[2] {{{}}}\r\n{}", part.len(), std::str::from_utf8(&part).unwrap()));
-    assert_eq!(
-        rest.len(),
-        format!("{{{0}}}\r\n", message.len()).len() + message.len() + ")\r\nf OK FETCH completed\r\n".len()
-    );
+    let message = std::str::from_utf8(&message).unwrap();
+    let expect = format!("{{{}}}\r\n{message})\r\nf OK FETCH completed\r\n", message.len());
+    assert!(rest == expect, "BODY[] is not the message: {} octets instead of {}", rest.len(), expect.len());
 }
 
 /// SEARCH of a message of 40 MB holds no more than a piece in memory, and finds texts anywhere in the message.
@@ -233,12 +233,13 @@ async fn bodies_are_searched_in_pieces() {
     let (site, store) = site(without_quota());
     let line = "0123456789012345678901234567890123456789012345678901234567890123456789012345\r\n";
     let part = line.repeat(OCTETS / 2 / line.len());
-    // A text across two pieces, the first of which has the full length of a piece.
-    let across = format!("{}needle one\r\n", "x".repeat(128 * 1024 - 5));
+    // The first piece begins with the header of the first part. This text crosses its end.
+    let head = "Content-Type: text/plain; charset=utf-8\r\n\r\n";
+    let across = format!("{}needle one\r\n", "x".repeat(128 * 1024 - head.len() - 5));
     let latin = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nbmVlZGxlIMOJVMOJ";
     let message = format!(
         "Subject: large\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
-        Content-Type: text/plain; charset=utf-8\r\n\r\n{across}{part}\r\n\
+        {head}{across}{part}\r\n\
         --b\r\nContent-Type: image/png\r\n\r\n{part}hidden\r\n--b\r\nX-Field: two\r\n{latin}\r\n--b--\r\n"
     );
     site.deliver("INBOX", &message).await;
@@ -269,7 +270,7 @@ async fn bodies_are_searched_in_pieces() {
     client.send("f SEARCH 1 BODY xxx\r\n").await;
     assert_eq!(client.take(), "* SEARCH 1\r\nf OK SEARCH completed\r\n");
     let reads = store.take().1;
-    assert!(reads <= 4, "the search must stop after a match: {reads} reads");
+    assert!(reads <= 4, "the search did not stop after a match: {reads} reads");
     // A message without a kept structure is read whole once to find its parts.
     store.has_no_columns.store(true, Ordering::SeqCst);
     client.send("f SEARCH BODY \"needle one\"\r\n").await;
@@ -277,7 +278,7 @@ async fn bodies_are_searched_in_pieces() {
     assert_eq!(store.octets_at_once.load(Ordering::SeqCst), message.len() as u64);
 }
 
-/// A client that reads some buffers and then stops.
+/// A client that takes some buffers and then reads no more.
 struct SlowClient {
     taken: usize,
     limit: usize,

@@ -27,7 +27,7 @@ async fn client() -> Client {
             None,
         ),
         (
-            "Subject: fourth\r\n\r\nlonger than all the others, by far, so that LARGER finds it, and needle is not in its header; padding padding padding padding\r\n",
+            "Subject: fourth\r\n\r\nlonger than 120 octets, so that LARGER finds it, and needle is not in its header; padding padding padding padding\r\n",
             "4-Feb-2026",
             &[],
             None,
@@ -48,7 +48,7 @@ async fn client() -> Client {
 }
 
 #[tokio::test]
-async fn keys() {
+async fn keys_select_messages() {
     let mut client = client().await;
     for (keys, expect) in [
         ("ALL", "1 2 3 4"),
@@ -113,7 +113,7 @@ async fn keys() {
 }
 
 #[tokio::test]
-async fn refusals() {
+async fn malformed_searches_are_refused() {
     let mut client = client().await;
     client.send("f SEARCH CHARSET KOI8-R SUBJECT x\r\n").await;
     assert_eq!(client.take(), "f NO [BADCHARSET (US-ASCII UTF-8)] Unknown charset\r\n");
@@ -148,7 +148,7 @@ async fn refusals() {
 }
 
 #[tokio::test]
-async fn extended() {
+async fn esearch_reports_what_return_asks_for() {
     let script = r#"
         # RFC 4731 §3.1
         C: a SEARCH RETURN (MIN MAX COUNT) UNSEEN

@@ -1,4 +1,4 @@
-//! The same session behind the driver's socket.
+//! A session behind the driver, over a socket.
 
 use provost_net::{Budgets, Drain, Limits, Listener, ProxyNetworks, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -18,7 +18,7 @@ async fn read_until(stream: &mut TcpStream, end: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_connection() {
+async fn a_client_logs_in_idles_and_fetches() {
     let site = Site::new();
     let config = site.config.clone();
     let address = "127.0.0.1:0".parse().unwrap();

@@ -16,10 +16,10 @@ use super::*;
 const UP: u8 = 0;
 const DOWN: u8 = 1;
 const DAMAGED: u8 = 2;
-/// The store applies the batch but its first answer is lost.
-const FORGETFUL: u8 = 3;
+/// The store applies the next batch, but its answer is lost.
+const ANSWER_LOST: u8 = 3;
 
-/// The memory engine with simulated loss of its connection.
+/// The memory engine with simulated faults.
 struct LossyStore {
     engine: MemoryStore,
     state: AtomicU8,
@@ -35,7 +35,7 @@ impl LossyStore {
         read: BoxFuture<'a, Result<T, StoreError>>,
     ) -> BoxFuture<'a, Result<T, StoreError>> {
         match self.state() {
-            DOWN => Box::pin(std::future::ready(Err(StoreError::Unavailable("pulled".to_owned())))),
+            DOWN => Box::pin(std::future::ready(Err(StoreError::Unavailable("simulated".to_owned())))),
             _ => read,
         }
     }
@@ -44,8 +44,8 @@ impl LossyStore {
 impl MessageStore for LossyStore {
     fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, BatchError>> {
         match self.state() {
-            DOWN => Box::pin(std::future::ready(Err(BatchError::Unavailable("pulled".to_owned())))),
-            FORGETFUL => Box::pin(async move {
+            DOWN => Box::pin(std::future::ready(Err(BatchError::Unavailable("simulated".to_owned())))),
+            ANSWER_LOST => Box::pin(async move {
                 self.state.store(UP, Ordering::SeqCst);
                 self.engine.apply(batch).await?;
                 Err(BatchError::Unknown)
@@ -99,20 +99,21 @@ impl MessageStore for LossyStore {
 }
 
 /// A session with INBOX selected, which has one message.
-async fn on_cable() -> (Site, Arc<LossyStore>, [Client; 1]) {
+async fn with_lossy_store() -> (Site, Arc<LossyStore>, [Client; 1]) {
     let mut site = Site::new();
-    let cable = Arc::new(LossyStore { engine: MemoryStore::default(), state: AtomicU8::new(UP) });
-    site.config = Arc::new(ImapConfig { store: cable.clone(), ..(*site.config).clone() });
+    let store = Arc::new(LossyStore { engine: MemoryStore::default(), state: AtomicU8::new(UP) });
+    site.config = Arc::new(ImapConfig { store: store.clone(), ..(*site.config).clone() });
     site.deliver("INBOX", "A: b\r\n\r\nc\r\n").await;
     let mut clients = [site.logged_in().await];
     clients[0].send("s SELECT INBOX\r\n").await;
     clients[0].take();
-    (site, cable, clients)
+    (site, store, clients)
 }
 
-async fn pulled(state: u8, script: &str) {
-    let (_world, cable, mut clients) = on_cable().await;
-    cable.state.store(state, Ordering::SeqCst);
+/// Plays a conversation after the store has entered `state`.
+async fn play_in(state: u8, script: &str) {
+    let (_site, store, mut clients) = with_lossy_store().await;
+    store.state.store(state, Ordering::SeqCst);
     play(&mut clients, script).await;
 }
 
@@ -120,16 +121,16 @@ async fn pulled(state: u8, script: &str) {
 /// another notice, and meanwhile the session does not query the store in a tight loop.
 #[tokio::test(start_paused = true)]
 async fn an_idle_notice_survives_a_failed_read() {
-    let (site, cable, mut clients) = on_cable().await;
+    let (site, store, mut clients) = with_lossy_store().await;
     play(&mut clients, "C: a IDLE\nS: + idling").await;
     site.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
-    cable.state.store(DOWN, Ordering::SeqCst);
+    store.state.store(DOWN, Ordering::SeqCst);
     let begin = tokio::time::Instant::now();
     for _ in 0..10 {
         play(&mut clients, "E:").await;
     }
     assert!(begin.elapsed() >= Duration::from_secs(9), "{:?}", begin.elapsed());
-    cable.state.store(UP, Ordering::SeqCst);
+    store.state.store(UP, Ordering::SeqCst);
     play(&mut clients, "E:\nS: * 2 EXISTS\nS: * 2 RECENT\nC: DONE\nS: a OK ~").await;
     let more = tokio::time::timeout(Duration::from_secs(60), clients[0].session.event());
     assert!(more.await.is_err(), "an event without a change");
@@ -138,17 +139,17 @@ async fn an_idle_notice_survives_a_failed_read() {
 /// Without IDLE, the next command reports the changes that the previous command could not read.
 #[tokio::test]
 async fn a_failed_read_is_made_up_for() {
-    let (site, cable, mut clients) = on_cable().await;
+    let (site, store, mut clients) = with_lossy_store().await;
     site.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
-    cable.state.store(DOWN, Ordering::SeqCst);
+    store.state.store(DOWN, Ordering::SeqCst);
     play(&mut clients, "C: a FETCH 1 (UID)\nS: * 1 FETCH (UID 1)\nS: a OK ~").await;
-    cable.state.store(UP, Ordering::SeqCst);
+    store.state.store(UP, Ordering::SeqCst);
     let script = "C: b FETCH 1 (UID)\nS: * 1 FETCH (UID 1)\nS: * 2 EXISTS\nS: * 2 RECENT\nS: b OK ~";
     play(&mut clients, script).await;
 }
 
 #[tokio::test]
-async fn store_down() {
+async fn commands_are_unavailable_while_the_store_is_down() {
     let script = r#"
         C: a NOOP
         S: a OK NOOP completed
@@ -175,33 +176,48 @@ async fn store_down() {
         S: k NO [UNAVAILABLE] ~
         C: l DELETE x
         S: l NO [UNAVAILABLE] ~
-        # What needs no store goes on
+        # A command that needs no store is answered as always
         C: m FETCH 1 FLAGS
         S: * 1 FETCH (FLAGS (\Recent))
         S: m OK FETCH completed
         C: n SELECT INBOX
         S: n NO [UNAVAILABLE] ~"#;
-    pulled(DOWN, script).await;
+    play_in(DOWN, script).await;
+}
+
+/// RFC 3501 §6.4.2: only an OK to CLOSE leads to the authenticated state.
+#[tokio::test]
+async fn a_close_that_cannot_expunge_leaves_the_mailbox_selected() {
+    let (_site, store, mut clients) = with_lossy_store().await;
+    play(&mut clients, "C: a STORE 1 +FLAGS.SILENT (\\Deleted)\nS: a OK ~").await;
+    store.state.store(DOWN, Ordering::SeqCst);
+    play(&mut clients, "C: b CLOSE\nS: b NO [UNAVAILABLE] ~").await;
+    store.state.store(UP, Ordering::SeqCst);
+    play(
+        &mut clients,
+        "C: c CLOSE\nS: c OK ~\nC: d STATUS INBOX (MESSAGES)\nS: * STATUS INBOX (MESSAGES 0)\nS: d OK ~",
+    )
+    .await;
 }
 
 #[tokio::test]
-async fn damaged_bodies() {
+async fn a_damaged_body_is_reported_as_corruption() {
     let script = r"
         C: a FETCH 1 (UID BODY.PEEK[])
         S: a NO [CORRUPTION] ~
         C: b SEARCH BODY c
         S: * SEARCH
         S: b OK SEARCH completed
-        # The message is marked as seen before its text is read: the client is sent the flag, whatever becomes of the text
+        # \Seen is set before the text is read, so it is reported although the text cannot be sent
         C: c FETCH 1 (BODY[])
         S: * 1 FETCH (FLAGS (\Seen \Recent))
         S: c NO [CORRUPTION] ~";
-    pulled(DAMAGED, script).await;
+    play_in(DAMAGED, script).await;
 }
 
 /// An unknown outcome is retried under the same batch id, so one message is stored, not two.
 #[tokio::test]
-async fn unknown_outcomes() {
+async fn an_append_of_unknown_outcome_is_stored_once() {
     let script = r"
         C: a APPEND Drafts {1+}
         C: x
@@ -209,12 +225,12 @@ async fn unknown_outcomes() {
         C: b STATUS Drafts (MESSAGES)
         S: * STATUS Drafts (MESSAGES 1)
         S: b OK STATUS completed";
-    pulled(FORGETFUL, script).await;
+    play_in(ANSWER_LOST, script).await;
 }
 
-/// With no hash to verify and no directory to ask, the reply must not blame the password.
+/// When there is neither a hash to verify nor a directory to ask, the reply must not be "Wrong name or password".
 #[tokio::test]
-async fn directory_down() {
+async fn a_login_is_unavailable_without_hash_and_directory() {
     let mut site = Site::new();
     let unverifiable = Person { passwords: Vec::new(), ..person(PersonState::Active) };
     let view = View::fixed(vec![unverifiable]);

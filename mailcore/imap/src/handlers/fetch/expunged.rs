@@ -1,8 +1,8 @@
 //! The response for a message that another session has expunged.
 //!
 //! RFC 2180 §4.1.2: the expunge was not reported to the client, and may not be during FETCH. The client gets the known
-//! data of the message, and NIL or nothing for the rest; a refusal of the whole command would look like an error of the
-//! server.
+//! flags and UID of the message, and NIL or the values of an empty message for the rest. If the whole command were
+//! refused, the client would lack the other messages too.
 
 use jiff::Timestamp;
 use provost_message::ImapEnvelope;
@@ -13,8 +13,8 @@ use crate::codec::envelope::envelope;
 
 use super::item::{MessageData, label};
 
-/// The structure of an empty text part. Other servers send the same for an expunged message, and clients that cache
-/// structures recognize it as absent.
+/// The structure of an empty text part, as Dovecot sends it for an expunged message: the grammar has no NIL for a
+/// `body` (RFC 3501 §9).
 const NO_BODY: &str = r#""text" "plain" NIL NIL NIL "7bit" 0 0"#;
 
 /// `* 2 FETCH (...)` for a message of which only flags and UID are known.
@@ -50,7 +50,7 @@ fn write_item(wire: &mut Vec<u8>, item: &FetchItem, data: &MessageData) {
     wire.extend_from_slice(text.as_bytes());
 }
 
-/// A section with the value NIL, which is sent without an origin.
+/// A section whose value is NIL, without an origin.
 fn nil_section(section: &BodySection) -> String {
     format!("{} NIL", label(section, None))
 }

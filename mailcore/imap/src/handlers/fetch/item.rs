@@ -11,7 +11,7 @@ use crate::codec::envelope::envelope;
 use crate::codec::structure::{ExtensionData, structure};
 use crate::codec::{date, encode};
 use crate::message_list::ListedMessage;
-use crate::section::{OctetRange, locate, partial_range, select};
+use crate::section::{LocatedSection, locate, partial_range, select_fields};
 use crate::source::MessageSource;
 
 use super::needs::kept_names;
@@ -21,7 +21,7 @@ use super::stream;
 pub(super) enum PreparedItem {
     /// Text in wire form.
     Text(Vec<u8>),
-    /// A literal of the message's octets.
+    /// A label, and this range of the message as a literal.
     Stream { label: String, range: Range<u64> },
 }
 
@@ -34,7 +34,7 @@ impl PreparedItem {
         }
     }
 
-    /// The octets of the message that the item needs.
+    /// The range of the message that the item sends; `None` for a text.
     pub(super) fn range(&self) -> Option<Range<u64>> {
         match self {
             Self::Text(_) => None,
@@ -69,7 +69,8 @@ impl MessageData {
         encode::flags(&self.message.flags, self.is_recent)
     }
 
-    /// Prepares an item, and reads missing data of the message.
+    /// Prepares an item, and reads what it needs of the message. An item that needs the row of a message without row is
+    /// [`StoreError::Gone`].
     pub(super) async fn prepare(
         &self,
         item: &FetchItem,
@@ -99,17 +100,18 @@ async fn from_message(
     let text = BodySection { part: Vec::new(), text: SectionText::Text };
     match item {
         FetchItem::Envelope => envelope_item(row, source).await,
-        FetchItem::Body => structure_item("BODY ", ExtensionData::Basic, source).await,
-        FetchItem::BodyStructure => structure_item("BODYSTRUCTURE ", ExtensionData::Extended, source).await,
+        FetchItem::Body => structure_item("BODY ", ExtensionData::Omitted, source).await,
+        FetchItem::BodyStructure => structure_item("BODYSTRUCTURE ", ExtensionData::Included, source).await,
         FetchItem::Rfc822 => Ok(PreparedItem::Stream { label: "RFC822".to_owned(), range: 0..row.meta.octets }),
-        FetchItem::Rfc822Header => of_section("RFC822.HEADER".to_owned(), &header, None, source).await,
-        FetchItem::Rfc822Text => of_section("RFC822.TEXT".to_owned(), &text, None, source).await,
+        FetchItem::Rfc822Header => section_item("RFC822.HEADER".to_owned(), &header, None, source).await,
+        FetchItem::Rfc822Text => section_item("RFC822.TEXT".to_owned(), &text, None, source).await,
         FetchItem::Section { section, partial, .. } => {
             if let Some(selected) = from_kept_fields(section, row) {
                 return Ok(literal(&label(section, *partial), &selected, *partial));
             }
-            of_section(label(section, *partial), section, *partial, source).await
+            section_item(label(section, *partial), section, *partial, source).await
         }
+        // `MessageData::prepare` has prepared these.
         FetchItem::Flags | FetchItem::Uid | FetchItem::Rfc822Size | FetchItem::InternalDate => Err(StoreError::Gone),
     }
 }
@@ -127,22 +129,22 @@ async fn envelope_item(row: &MessageRow, source: &mut MessageSource<'_>) -> Resu
 
 async fn structure_item(
     name: &str,
-    detail: ExtensionData,
+    extension_data: ExtensionData,
     source: &mut MessageSource<'_>,
 ) -> Result<PreparedItem, StoreError> {
     let mut wire = name.as_bytes().to_vec();
-    structure(&mut wire, source.structure().await?, detail);
+    structure(&mut wire, source.structure().await?, extension_data);
     Ok(PreparedItem::Text(wire))
 }
 
-/// A `HEADER.FIELDS` item from the kept header fields; `None` when one of the fields is not kept.
+/// The text of a `HEADER.FIELDS` from the kept header fields; `None` when they do not answer it, or were not read.
 fn from_kept_fields(section: &BodySection, row: &MessageRow) -> Option<Vec<u8>> {
     let names = kept_names(section)?;
     let kept = KeptFields::decode(&row.derived.as_ref()?.fields)?;
-    Some(select(kept.section(), names, false))
+    Some(select_fields(kept.section(), names, false))
 }
 
-async fn of_section(
+async fn section_item(
     label: String,
     section: &BodySection,
     partial: Option<PartialRange>,
@@ -153,12 +155,12 @@ async fn of_section(
         return Ok(PreparedItem::Stream { label, range: partial_range(partial, 0..octets) });
     }
     match locate(section, source.structure().await?, octets) {
-        // The message has no such part. The answer NIL is sent without an origin.
+        // The message has no such section. NIL is sent without an origin.
         None => Ok(PreparedItem::Text(format!("{} NIL", self::label(section, None)).into_bytes())),
-        Some(OctetRange::Octets(range)) => Ok(PreparedItem::Stream { label, range: partial_range(partial, range) }),
-        Some(OctetRange::Fields { header, names, not }) => {
-            let header = source.fields(header).await?;
-            Ok(literal(&label, &select(&header, names, not), partial))
+        Some(LocatedSection::Octets(range)) => Ok(PreparedItem::Stream { label, range: partial_range(partial, range) }),
+        Some(LocatedSection::Fields { header, names, not }) => {
+            let header = source.header_at(header).await?;
+            Ok(literal(&label, &select_fields(&header, names, not), partial))
         }
     }
 }
@@ -172,8 +174,8 @@ fn literal(label: &str, octets: &[u8], partial: Option<PartialRange>) -> Prepare
     PreparedItem::Text(wire)
 }
 
-/// The name of a section in the response, such as `BODY[1.HEADER.FIELDS (From)]<0>`: as requested, but of the partial
-/// only the origin.
+/// The name of a section in the response, such as `BODY[1.HEADER.FIELDS (From)]<0>`: as requested, but without `.PEEK`,
+/// and of the partial only the origin.
 pub(super) fn label(section: &BodySection, partial: Option<PartialRange>) -> String {
     let mut words: Vec<String> = section.part.iter().map(u32::to_string).collect();
     match &section.text {

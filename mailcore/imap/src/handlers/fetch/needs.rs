@@ -1,4 +1,4 @@
-//! The reads that the items of a FETCH need.
+//! Which rows and columns the items of a FETCH need.
 
 use provost_message::KeptFields;
 use provost_store::Columns;
@@ -7,13 +7,13 @@ use crate::codec::command::{BodySection, FetchItem, SectionText};
 
 /// Rows read at once without derived columns, about a hundred octets each.
 const ROWS_AT_ONCE: usize = 1_000;
-/// Rows read at once with derived columns: one or two KiB each, at most 128 KiB.
+/// Rows read at once with derived columns: a row has usually one or two KiB, at most 112 KiB.
 const ROWS_AT_ONCE_WITH_COLUMNS: usize = 64;
 
 /// The rows and columns that the items need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FetchNeeds {
-    /// An item other than flags and UID is requested.
+    /// Whether an item other than FLAGS and UID is requested.
     pub(super) needs_rows: bool,
     pub(super) columns: Columns,
 }
@@ -47,7 +47,7 @@ fn columns(item: &FetchItem) -> Columns {
     }
 }
 
-/// The field names, if kept header fields can answer this `HEADER.FIELDS`.
+/// The field names of a `HEADER.FIELDS` that the kept header fields answer; `None` for any other section.
 pub(super) fn kept_names(section: &BodySection) -> Option<&[String]> {
     match &section.text {
         SectionText::HeaderFields { names, not: false } if section.part.is_empty() => {
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_is_needed() {
+    fn items_need_rows_and_columns() {
         let section = |part: &[u32], text| FetchItem::Section {
             section: BodySection { part: part.to_vec(), text },
             partial: None,

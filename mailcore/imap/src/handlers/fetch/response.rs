@@ -14,8 +14,8 @@ use super::item::{MessageData, PreparedItem};
 use super::needs::FetchNeeds;
 use super::stream;
 
-/// Octets of items prepared before any is sent: for nearly every FETCH a read error then shows before the response
-/// begins.
+/// Octets of prepared items that are held before any is sent: in nearly every FETCH, a failed read then shows before
+/// the response begins.
 const HELD_OCTETS_MAX: usize = 256 * 1024;
 
 /// The FETCH response for one message.
@@ -42,24 +42,24 @@ impl FetchResponse<'_> {
             None if needs.needs_rows => return Ok(Err(StoreError::Gone)),
             None => None,
         };
-        let mut sending = UnsentItems::new(self.index);
+        let mut unsent = UnsentItems::new(self.index);
         for item in items {
             match self.data.prepare(item, source.as_mut()).await {
-                Ok(ready) => sending.push(ready),
-                Err(error) if !sending.has_begun => return Ok(Err(error)),
+                Ok(ready) => unsent.push(ready),
+                Err(error) if !unsent.has_begun => return Ok(Err(error)),
                 Err(error) => return Err(stream::broken(&error)),
             }
-            if sending.held_octets > HELD_OCTETS_MAX {
-                sending.release(source.as_mut(), out).await?;
+            if unsent.held_octets > HELD_OCTETS_MAX {
+                unsent.send(source.as_mut(), out).await?;
             }
         }
-        if !sending.has_begun
-            && let (Some(range), Some(source)) = (sending.first_range(), &mut source)
-            && let Err(error) = source.begin(range).await
+        if !unsent.has_begun
+            && let (Some(range), Some(source)) = (unsent.first_range(), &mut source)
+            && let Err(error) = source.read_ahead(range).await
         {
             return Ok(Err(error));
         }
-        sending.release(source.as_mut(), out).await?;
+        unsent.send(source.as_mut(), out).await?;
         if newly_seen.contains(&self.data.message.uid) && !items.contains(&FetchItem::Flags) {
             out.put(format!(" FLAGS {}", self.data.flags()));
         }
@@ -91,7 +91,8 @@ impl UnsentItems {
         self.items.iter().find_map(PreparedItem::range)
     }
 
-    async fn release(
+    /// Sends the held items; the first of all begins the response.
+    async fn send(
         &mut self,
         mut source: Option<&mut MessageSource<'_>>,
         out: &mut OutputBuffer<'_>,

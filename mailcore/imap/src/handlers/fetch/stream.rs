@@ -1,5 +1,4 @@
-//! Sends octets of a message piece by piece: no more than one piece is in memory, however slowly the client
-//! reads.
+//! Sends octets of a message piece by piece: however slowly the client reads, no more than one piece is in memory.
 
 use std::ops::Range;
 
@@ -20,10 +19,9 @@ pub(super) async fn text(text: &[u8], out: &mut OutputBuffer<'_>) -> Result<(), 
     Ok(())
 }
 
-/// Sends a label and a literal.
+/// Sends a label, and a range of the message as a literal.
 ///
-/// The literal's length is announced first: if the store then fails in the middle, only closing the connection can
-/// report it.
+/// The length is announced first: if a read fails after that, only closing the connection can report it.
 pub(super) async fn literal(
     label: &str,
     range: Range<u64>,

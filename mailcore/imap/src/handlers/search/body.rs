@@ -1,5 +1,5 @@
-//! Searches texts in a message body (RFC 3501 §6.4.4 BODY, TEXT), which is read and decoded in pieces. A process
-//! decodes only a few pieces at a time.
+//! Searches a message body for texts (RFC 3501 §6.4.4 BODY, TEXT). The body is read and decoded in pieces, of which
+//! [`SearchTurns`] allows only a few at a time.
 
 use std::ops::Range;
 
@@ -12,8 +12,9 @@ use crate::context::CommandContext;
 use crate::mailbox::SelectedMailbox;
 use crate::source::{HEADER_OCTETS_MAX, MessageSource, PIECE_OCTETS};
 
-/// Which of the texts, in lower case, the body contains. At most one piece of a large message is in memory, unless its
-/// structure is not kept: then the message is read whole once, with no other search running.
+/// For each of the texts, which are in the form of [`provost_message::search_form`], whether the body contains it. At
+/// most one piece of a large message is in memory, unless its structure is not kept: then the message is read whole
+/// once, while no other body search has a turn.
 pub(super) async fn search_body(
     context: &CommandContext<'_>,
     selected: &SelectedMailbox,
@@ -76,22 +77,23 @@ async fn structure(
     off_thread(work).await
 }
 
-/// Decoding takes CPU time, so it must not run on the threads that serve all sessions.
+/// Runs `work` on a blocking thread: decoding takes CPU time, so it must not run on the threads that serve all
+/// sessions.
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
     let outcome = tokio::task::spawn_blocking(work).await;
-    outcome.map_err(|error| StoreError::Unavailable(format!("a search ended: {error}")))
+    outcome.map_err(|error| StoreError::Unavailable(format!("a search task failed: {error}")))
 }
 
 /// Reads a message's octets in ascending order.
 struct OctetReader<'a> {
     turns: &'a SearchTurns,
     source: MessageSource<'a>,
-    /// The last piece and its offset: small parts share one piece.
+    /// The offset of the last piece, and the piece: small parts share one.
     last: (u64, Bytes),
 }
 
 impl OctetReader<'_> {
-    /// The first octets of a range, which is not empty.
+    /// The first octets of a range, which must not be empty: at least one.
     async fn piece(&mut self, range: Range<u64>) -> Result<Bytes, StoreError> {
         let at = &self.last.0;
         if !(*at..at + self.last.1.len() as u64).contains(&range.start) {
@@ -106,6 +108,7 @@ impl OctetReader<'_> {
         }
     }
 
+    /// Searches the header of a part, at most [`HEADER_OCTETS_MAX`] octets of it.
     async fn header(&mut self, mut search: BodySearch, part: &MimePart) -> Result<BodySearch, StoreError> {
         let _turn = self.turns.turn().await;
         let end = part.header.end.min(part.header.start.saturating_add(HEADER_OCTETS_MAX));
@@ -120,7 +123,8 @@ impl OctetReader<'_> {
         Ok(search)
     }
 
-    /// Searches a part piece by piece, each with its own turn, so that a large message does not delay small ones.
+    /// Searches a part piece by piece, each with its own turn, so that a large message does not delay small ones. The
+    /// part is read again from its start when the search has found that it guessed the charset wrong.
     async fn text(&mut self, mut search: BodySearch, part: &MimePart) -> Result<BodySearch, StoreError> {
         search.begin(part);
         let mut at = part.body.start;
@@ -150,6 +154,7 @@ impl OctetReader<'_> {
     }
 }
 
+/// Gives a piece of a part to the search, or with `None` the part's end.
 fn feed(mut search: BodySearch, piece: Option<&[u8]>) -> (BodySearch, FeedResult) {
     let fed = match piece {
         Some(piece) => search.feed(piece),

@@ -1,4 +1,4 @@
-//! The parts of a message read for SEARCH, and their decoded forms, which several keys may use.
+//! What SEARCH has read of a message, and the decoded text of its header, which several keys may use.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -7,19 +7,19 @@ use bytes::Bytes;
 use provost_message::{KeptFields, SentDate, field_text, fields, header_text};
 use provost_store::MessageRow;
 
-/// The parts read so far, from nothing to everything.
+/// What has been read of a message so far.
 pub(super) enum LoadedContent<'a> {
-    /// Not even the row was read.
+    /// Neither the header nor kept header fields: the row was not read, or has none.
     Nothing,
-    /// Kept header fields: a header section without the other fields.
+    /// The kept header fields as a header section, which lacks the other fields.
     Kept(&'a [u8]),
-    /// The whole header.
+    /// The header, at most [`crate::source::HEADER_OCTETS_MAX`] octets of it.
     Header(DecodedHeader),
     /// The header, and for each searched text whether the body contains it.
     Searched { header: DecodedHeader, body: HashMap<&'a str, bool> },
 }
 
-/// A header and its decoded text.
+/// A header, and its decoded text once a key has needed it.
 pub(super) struct DecodedHeader {
     section: Bytes,
     text: OnceLock<String>,
@@ -36,7 +36,7 @@ impl<'a> LoadedContent<'a> {
         Self::Header(DecodedHeader { section, text: OnceLock::new() })
     }
 
-    /// Adds the results of the body search.
+    /// A header with the results of the body search, which replace earlier ones. Without a header, nothing changes.
     pub(super) fn with_body(self, body: HashMap<&'a str, bool>) -> Self {
         match self {
             Self::Header(header) | Self::Searched { header, .. } => Self::Searched { header, body },
@@ -44,7 +44,7 @@ impl<'a> LoadedContent<'a> {
         }
     }
 
-    /// A header section that would contain the fields of this name; `None` when more must be read first.
+    /// A header section with all fields of this name; `None` when more must be read first.
     fn section_with(&self, name: &str) -> Option<&[u8]> {
         match self {
             Self::Nothing => None,
@@ -53,13 +53,15 @@ impl<'a> LoadedContent<'a> {
         }
     }
 
-    /// RFC 3501 §6.4.4: an empty text matches any message that has the field. `None` when more must be read first.
+    /// Whether a field of this name contains the text; an empty text matches any such field (RFC 3501 §6.4.4, HEADER).
+    /// `None` when more must be read first.
     pub(super) fn field_has(&self, name: &str, wanted: &str) -> Option<bool> {
         let mut named = fields(self.section_with(name)?).filter(|field| field.is(name));
         Some(named.any(|field| wanted.is_empty() || field_text(&field).contains(wanted)))
     }
 
-    /// The date of the Date field, `Some(None)` when there is none. `None` when more must be read first.
+    /// The date of the Date field; `Some(None)` when there is no such field or its date is malformed. `None` when more
+    /// must be read first.
     pub(super) fn sent(&self) -> Option<Option<SentDate>> {
         let field = fields(self.section_with("Date")?).find(|field| field.is("Date"));
         Some(field.and_then(|field| SentDate::parse(&field.unfolded())))

@@ -12,16 +12,16 @@ use crate::message_list::ListedMessage;
 
 use super::content::LoadedContent;
 
-/// One message without its octets.
+/// What is known of one message without reading its octets.
 pub(super) struct SearchCandidate {
     pub(super) message: ListedMessage,
     pub(super) number: u32,
     pub(super) is_recent: bool,
-    /// The row, once it was read.
+    /// The row; `None` before it is read, or when the message is expunged.
     pub(super) row: Option<MessageRow>,
 }
 
-/// The columns that may answer a key.
+/// The columns that may decide a key.
 pub(super) fn columns(key: &SearchKey) -> Columns {
     match key {
         SearchKey::Not(key) => columns(key),
@@ -56,7 +56,7 @@ impl<'a> ResolvedKey<'a> {
         }
     }
 
-    /// Adds the texts to look for in the body of a message with this header; a text can occur twice.
+    /// Adds the texts to search in the body of a message with this header; `texts` may get one text twice.
     pub(super) fn body_texts(&self, header: &LoadedContent<'_>, texts: &mut Vec<&'a str>) {
         match self {
             Self::Leaf(SearchKey::Body(text)) => texts.push(text),
@@ -72,15 +72,15 @@ impl<'a> ResolvedKey<'a> {
     }
 
     /// Whether the message matches; `None` when more of it must be read first.
-    pub(super) fn test(&self, subject: &SearchCandidate, content: &LoadedContent<'_>) -> Option<bool> {
+    pub(super) fn test(&self, candidate: &SearchCandidate, content: &LoadedContent<'_>) -> Option<bool> {
         match self {
-            Self::Leaf(key) => leaf(key, subject, content),
-            Self::Sequence(ranges) => Some(sequence::contains(ranges, subject.number)),
-            Self::Uid(ranges) => Some(sequence::contains(ranges, subject.message.uid.get())),
-            Self::Not(key) => key.test(subject, content).map(|answer| !answer),
-            Self::Or(first, second) => match first.test(subject, content) {
+            Self::Leaf(key) => leaf(key, candidate, content),
+            Self::Sequence(ranges) => Some(sequence::contains(ranges, candidate.number)),
+            Self::Uid(ranges) => Some(sequence::contains(ranges, candidate.message.uid.get())),
+            Self::Not(key) => key.test(candidate, content).map(|answer| !answer),
+            Self::Or(first, second) => match first.test(candidate, content) {
                 Some(true) => Some(true),
-                first => match (first, second.test(subject, content)) {
+                first => match (first, second.test(candidate, content)) {
                     (_, Some(true)) => Some(true),
                     (Some(false), Some(false)) => Some(false),
                     _ => None,
@@ -89,7 +89,7 @@ impl<'a> ResolvedKey<'a> {
             Self::And(keys) => {
                 let mut answer = Some(true);
                 for key in keys {
-                    match key.test(subject, content) {
+                    match key.test(candidate, content) {
                         Some(false) => return Some(false),
                         Some(true) => {}
                         None => answer = None,
@@ -101,15 +101,15 @@ impl<'a> ResolvedKey<'a> {
     }
 }
 
-fn leaf(key: &SearchKey, subject: &SearchCandidate, content: &LoadedContent<'_>) -> Option<bool> {
-    let flags = &subject.message.flags;
-    let meta = || subject.row.as_ref().map(|row| &row.meta);
+fn leaf(key: &SearchKey, candidate: &SearchCandidate, content: &LoadedContent<'_>) -> Option<bool> {
+    let flags = &candidate.message.flags;
+    let meta = || candidate.row.as_ref().map(|row| &row.meta);
     Some(match key {
         SearchKey::All => true,
         SearchKey::Flag(flag) => flags.has(*flag),
         SearchKey::Keyword(keyword) => flags.has_keyword(keyword),
-        SearchKey::Recent => subject.is_recent,
-        SearchKey::New => subject.is_recent && !flags.has(Flag::Seen),
+        SearchKey::Recent => candidate.is_recent,
+        SearchKey::New => candidate.is_recent && !flags.has(Flag::Seen),
         SearchKey::Internal(compare, day) => compares(*compare, date::utc_date(meta()?.internal_date), *day),
         SearchKey::Larger(octets) => meta()?.octets > u64::from(*octets),
         SearchKey::Smaller(octets) => meta()?.octets < u64::from(*octets),
@@ -117,7 +117,7 @@ fn leaf(key: &SearchKey, subject: &SearchCandidate, content: &LoadedContent<'_>)
         SearchKey::Header { name, text } => content.field_has(name, text)?,
         SearchKey::Body(text) => content.body_has(text)?,
         SearchKey::Text(text) => content.header_has(text)? || content.body_has(text)?,
-        // `ResolvedKey::new` leaves none of these as a leaf.
+        // `ResolvedKey::new` makes no leaf of these.
         SearchKey::Sequence(_) | SearchKey::Uid(_) | SearchKey::Not(_) | SearchKey::Or(..) | SearchKey::And(_) => false,
     })
 }
