@@ -285,7 +285,7 @@ struct SlowClient {
 }
 
 impl provost_net::Sink for SlowClient {
-    fn drain<'a>(
+    fn send<'a>(
         &'a mut self,
         bytes: &'a mut BytesMut,
     ) -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>> {
