@@ -20,7 +20,7 @@ pub struct Limits {
     pub input_octets: usize,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
-    /// How long the output that is sent at once may take until the system has accepted all of it.
+    /// Time for one flush of output: until the system has taken all of it.
     pub write: Duration,
 }
 

@@ -88,7 +88,7 @@ impl MemoryBudget {
         self.0.limit.saturating_sub(self.used()) >= octets
     }
 
-    /// An empty reservation for a message or a request body. With all others it may use up the whole budget.
+    /// An empty reservation for a message or a request body, whatever its source.
     pub fn body(&self) -> Reservation {
         Reservation { budget: self.clone(), ceiling: self.0.limit, octets: 0, source: None }
     }

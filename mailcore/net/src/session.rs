@@ -63,8 +63,8 @@ pub trait Session: Send + 'static {
     fn open(&mut self, out: &mut OutputBuffer<'_>) -> impl Future<Output = Result<Step, SessionError>> + Send;
 
     /// Handles at most one command (or one piece of data) from `input`, and removes its bytes. Returns
-    /// [`Step::NeedMore`] when `input` holds no complete command, and refuses a command that is longer than the
-    /// protocol allows: the driver only closes when `input` reaches `Limits::input_octets`.
+    /// [`Step::NeedMore`] when `input` holds no complete command. A command that is too long must be refused here: the
+    /// driver reads on up to `Limits::input_octets`.
     fn step(
         &mut self,
         input: &mut BytesMut,
@@ -90,7 +90,7 @@ pub trait Session: Send + 'static {
     }
 
     /// Called when TLS is established after [`Step::StartTls`]: discards what the client sent before, such as its name
-    /// (RFC 3207 §4.2, RFC 2595 §4).
+    /// (RFC 3207 §4.2).
     fn on_tls(&mut self);
 
     /// How long the peer may take for its next command. After that time the driver closes, with [`Session::goodbye`].

@@ -175,7 +175,7 @@ async fn a_bug_or_a_panic_ends_its_own_session_only() {
     assert_eq!(answers_to(node.address, "x\r\nquit\r\n").await, "hello\r\nx\r\n");
 }
 
-// RFC 1939 §3: a maildrop's lock must be free when its owner comes back.
+// RFC 1939 §4: the lock of a maildrop must be free when its owner comes back.
 #[tokio::test]
 async fn a_session_is_gone_before_its_peer_sees_the_end() {
     let node = start(Limits::default(), Duration::from_millis(50)).await;

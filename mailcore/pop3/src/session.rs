@@ -19,9 +19,9 @@ use crate::transaction::{OpenError, REVOKED, TransactionState};
 const IDLE_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// Time for the next command before login: shorter, so that silent clients do not fill the listener.
 const LOGIN_IDLE_LIMIT: Duration = Duration::from_secs(45);
-/// The refused login that closes the connection.
+/// Number of refused logins at which the connection is closed.
 const LOGIN_FAILURES_MAX: u32 = 3;
-/// The line without a valid command that closes the connection.
+/// Number of lines without a valid command at which the connection is closed.
 const MALFORMED_LINES_MAX: u32 = 20;
 
 /// One conversation (implements `provost_net::Session`).
@@ -244,7 +244,7 @@ impl Pop3Session {
                 self.state = State::Transaction(Box::new(transaction));
                 out.put("+OK logged in\r\n");
             }
-            // RFC 2449 §8.1.1.
+            // RFC 2449 §8.1.2.
             Err(OpenError::InUse) => out.put("-ERR [IN-USE] another session has this maildrop\r\n"),
             Err(OpenError::Unavailable) => out.put("-ERR [SYS/TEMP] the maildrop cannot be opened now\r\n"),
         }
@@ -310,7 +310,7 @@ impl Session for Pop3Session {
 
     fn on_tls(&mut self) {
         self.transport = Transport::Tls;
-        // RFC 2595 §4: state from before TLS is discarded.
+        // What came before TLS is discarded: an attacker can have sent it.
         self.state = State::Authorization(Authorization::default());
     }
 

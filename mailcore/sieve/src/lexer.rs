@@ -1,4 +1,4 @@
-//! The lexer (RFC 5228 §8.1).
+//! The lexer (RFC 5228 §8.1). A line may also end with LF alone, which RFC 5228 §2.1 does not allow.
 
 use crate::SieveError;
 

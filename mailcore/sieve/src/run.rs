@@ -57,7 +57,7 @@ pub enum Action {
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptOutcome {
-    /// None when the message is discarded; no action twice.
+    /// Empty when the message is discarded; no action twice.
     pub actions: Vec<Action>,
     /// A vacation reply; delivery still checks it against earlier replies to the same correspondent.
     pub vacation: Option<VacationReply>,
@@ -287,10 +287,12 @@ impl ScriptRun<'_> {
     }
 }
 
-/// Returns a part of an address in a header field (RFC 5228 §2.7.4).
+/// Returns a part of an address in a header field (RFC 5228 §2.7.4). An address without a domain is not valid: it has no
+/// parts.
 fn part_of_mailbox(mailbox: &ListedMailbox, part: AddressPart) -> Option<String> {
     match part {
         AddressPart::All => mailbox.address(),
+        _ if mailbox.host.is_empty() => None,
         AddressPart::Domain => Some(String::from_utf8_lossy(&mailbox.host).into_owned()),
         _ => part_of_local(&String::from_utf8_lossy(&mailbox.local), part),
     }

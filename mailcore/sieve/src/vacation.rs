@@ -46,7 +46,7 @@ const LIST_FIELDS: &[&str] = &[
 /// Fields of which one must name the recipient for a reply (RFC 5230 §4.5).
 const RECIPIENT_FIELDS: &[&str] = &["To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc"];
 
-/// Local parts from which only programs send (RFC 3834 §2, RFC 5230 §4.6, and common usage).
+/// Local parts of programs and roles, which get no reply (RFC 3834 §2, RFC 5230 §4.6, and common usage).
 const PROGRAMS: &[&str] = &[
     "mailer-daemon",
     "mailerdaemon",
@@ -67,10 +67,10 @@ const PROGRAMS: &[&str] = &[
     "root",
     "nobody",
 ];
-/// Beginnings of such local parts. `prvs=` is not among them: it signs the reverse-path of a person's message.
+/// Beginnings of local parts that get no reply. `prvs=` is not among them: it signs the reverse-path of a person.
 const PROGRAM_PREFIXES: &[&str] =
     &["owner-", "bounce-", "bounce+", "bounces-", "bounces+", "noreply-", "noreply+", "no-reply-", "no-reply+"];
-/// Ends of such local parts.
+/// Ends of local parts that get no reply.
 const PROGRAM_SUFFIXES: &[&str] = &["-request", "-owner", "-bounce", "-bounces", "-noreply", "-no-reply"];
 
 /// Longest subject copied from the answered message, characters.

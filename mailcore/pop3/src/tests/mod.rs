@@ -351,7 +351,7 @@ async fn capabilities_and_tls() {
     client.play(&format!("S: +OK...\nC: CAPA\n{always}{login}S: STLS\n{end}")).await;
 }
 
-/// RFC 2595 §4: commands before TLS have no effect after it.
+/// A command before TLS, which an attacker can have sent, has no effect after it.
 #[tokio::test]
 async fn stls_discards_the_user() {
     let site = Site::new();
@@ -409,7 +409,7 @@ async fn a_login_waits_for_the_end_of_another_session() {
     tokio::join!(logged_in(&site), end);
 }
 
-/// RFC 1939 §4: one session at a time; RFC 2449 §8.1.1: [IN-USE].
+/// RFC 1939 §4: one session at a time; RFC 2449 §8.1.2: [IN-USE].
 #[tokio::test(start_paused = true)]
 async fn one_session_at_a_time() {
     let site = Site::new();
