@@ -21,7 +21,7 @@ pub(crate) struct Disposition {
     /// Mailboxes that the message is filed into; with none and no redirect it is discarded.
     pub(crate) mailboxes: Vec<MailboxName>,
     /// Addresses that the message is redirected to (RFC 5228 §4.2).
-    pub(crate) redirects: Vec<Address>,
+    pub(crate) redirects: Vec<Path>,
     /// The text of a `reject`.
     pub(crate) reject: Option<String>,
     /// A vacation reply that may be due.
@@ -31,7 +31,7 @@ pub(crate) struct Disposition {
 impl Disposition {
     /// Runs the person's managed script. People without rules cost no parsing. A broken script keeps the message.
     pub(crate) fn of(person: &Person, incoming: IncomingMessage<'_>, view: &View) -> Self {
-        let IncomingMessage { arrival, address, message, now, .. } = incoming;
+        let IncomingMessage { arrival, recipient, address, message, now, .. } = incoming;
         if !person.vacation.as_ref().is_some_and(|vacation| vacation.is_on(now)) {
             return Self::keep_in_inbox();
         }
@@ -41,7 +41,8 @@ impl Disposition {
         }
         let addresses = view.snapshot().addresses_of(person.entry_uuid);
         let addresses: Vec<Address> = addresses.into_iter().map(|(address, _kind)| address).collect();
-        let context = ScriptContext { arrival, recipient: address, addresses: &addresses, now };
+        let context =
+            ScriptContext { arrival, forward_path: &recipient.path, recipient: address, addresses: &addresses, now };
         match provost_sieve::run(&script, message, &context) {
             Ok(outcome) => Self::from(outcome),
             Err(error) => Self::keep_after(&error, person),
@@ -85,8 +86,8 @@ impl Disposition {
         let stays = !self.mailboxes.is_empty();
         let notify = incoming.recipient.notify;
         let notify = notify.map(|notify| Notify { success: notify.success && !stays, ..notify });
-        let redirect = |to: &Address| {
-            let recipient = Recipient { path: Path::from(to), notify, original: incoming.recipient.original.clone() };
+        let redirect = |to: &Path| {
+            let recipient = Recipient { path: to.clone(), notify, original: incoming.recipient.original.clone() };
             let envelope = incoming.arrival.envelope.with_recipients(vec![recipient]);
             let id = caused_id(incoming.id, &format!("redirect {to}"));
             Op::Enqueue(Box::new(NewMessage {

@@ -415,3 +415,16 @@ async fn postmaster_is_an_address_or_a_login() {
     with_address.view = View::fixed(vec![Person { uid: "postmaster".into(), ..person("zoe") }]);
     assert_eq!(with_address.postmaster().unwrap().as_str(), "zoe@example.edu");
 }
+
+/// The Sieve compiler accepts the mailbox names that the store accepts: a `fileinto` of any other would go to INBOX.
+#[test]
+fn sieve_and_the_store_accept_the_same_mailbox_names() {
+    let levels = |n: usize| vec!["a"; n].join("/");
+    let (deep, too_deep, long, too_long) = (levels(16), levels(17), "x".repeat(255), "x".repeat(256));
+    for name in
+        ["Cours/été", "inbox", "", "/a", "a/", "a//b", "a*", "a%b", "a\u{85}", &deep, &too_deep, &long, &too_long]
+    {
+        let compiled = provost_sieve::Script::compile(&format!("require \"fileinto\"; fileinto \"{name}\";"));
+        assert_eq!(compiled.is_ok(), MailboxName::parse(name).is_some(), "{name:?}");
+    }
+}

@@ -13,11 +13,11 @@ use crate::limits::ConnectionCounts;
 use crate::listener::{Listener, ListenerState};
 use crate::{ConnectionsBySource, Drain, Peer, Session, SourceSlot, Transport};
 
-/// Pause before the next accept when the system is out of descriptors or memory.
+/// Pause after a failed accept: when the system is out of descriptors or memory, the next one would fail at once.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// A running listener.
-pub struct Serve {
+pub struct RunningListener {
     /// The bound address, with port 0 resolved.
     pub address: SocketAddr,
 }
@@ -26,16 +26,16 @@ pub struct Serve {
 pub struct AcceptedConnection {
     /// The accepted TCP socket.
     pub socket: TcpStream,
-    /// The client's address; behind a balancer, the one from the PROXY header.
+    /// Both addresses of the connection; behind a balancer, those from the PROXY header.
     pub peer: Peer,
     /// The connection's place in the count of its source; keep it as long as the connection. `None` when the source has
     /// as many connections as the limit allows: refuse this one.
     pub place: Option<SourceSlot>,
 }
 
-/// Binds and serves until `drain` stops. `make` builds one session per connection, from the transport (plain or TLS)
-/// and from whether STARTTLS can be offered.
-pub async fn serve<S, F>(listener: Listener, drain: Drain, make: F) -> io::Result<Serve>
+/// Binds and serves until `drain` stops. `make` builds the session of a connection from its peer, its transport, and
+/// whether STARTTLS can be offered.
+pub async fn serve<S, F>(listener: Listener, drain: Drain, make: F) -> io::Result<RunningListener>
 where
     S: Session,
     F: Fn(Peer, Transport, bool) -> S + Send + Sync + 'static,
@@ -49,7 +49,7 @@ where
 /// Binds and hands each connection to `handle` until `drain` stops; a connection lives as long as the future of
 /// `handle`. For protocols that are not a [`Session`]: `handle` must keep all deadlines, begin TLS, and end when
 /// `drain` stops.
-pub async fn serve_connections<H, W>(listener: Listener, drain: Drain, handle: H) -> io::Result<Serve>
+pub async fn serve_connections<H, W>(listener: Listener, drain: Drain, handle: H) -> io::Result<RunningListener>
 where
     H: Fn(AcceptedConnection) -> W + Send + Sync + 'static,
     W: Future<Output = ()> + Send + 'static,
@@ -60,7 +60,7 @@ where
     let socket = TcpListener::bind(listener.address).await?;
     let address = socket.local_addr()?;
     drain.spawn(accept_all(socket, Arc::new(listener), drain.clone(), Arc::new(handle)));
-    Ok(Serve { address })
+    Ok(RunningListener { address })
 }
 
 async fn accept_all<H, W>(socket: TcpListener, listener: Arc<Listener>, drain: Drain, handle: Arc<H>)

@@ -30,7 +30,9 @@ pub(crate) struct Conversation<'a, S> {
 
 /// Why the driver, not the session, ends a conversation.
 enum DriverClose {
+    /// The session says goodbye for this reason.
     Goodbye(Goodbye),
+    /// The connection is lost: nothing more is sent.
     Lost,
 }
 
@@ -71,7 +73,7 @@ impl<'a, S: Session> Conversation<'a, S> {
         let Self { mut stream, session, mut output, account, .. } = self;
         // Release the session's locks (such as a maildrop's) before the peer can see the close and reconnect.
         drop((session, account));
-        if !matches!(ended, Err(DriverClose::Lost)) && stream.drain(&mut output).await.is_ok() {
+        if !matches!(ended, Err(DriverClose::Lost)) && stream.send(&mut output).await.is_ok() {
             stream.close().await;
         }
     }
@@ -82,7 +84,7 @@ impl<'a, S: Session> Conversation<'a, S> {
         let mut deadline = Instant::now() + self.session.idle_limit();
         let mut steps: u32 = 0;
         loop {
-            match step.map_err(|error| self.end_of(&error, peer))? {
+            match step.map_err(|error| self.close_after(&error, peer))? {
                 Step::Close => return Ok(()),
                 Step::Continue => {
                     // A peer that sends many requests and reads nothing must wait: its answers must not pile up in
@@ -102,7 +104,7 @@ impl<'a, S: Session> Conversation<'a, S> {
                     self.count_account()?;
                 }
                 Step::NeedMore => {
-                    self.stream.drain(&mut self.output).await.map_err(|_| DriverClose::Lost)?;
+                    self.stream.send(&mut self.output).await.map_err(|_| DriverClose::Lost)?;
                     step = match self.wait(deadline).await? {
                         Wakeup::Bytes => Ok(Step::Continue),
                         Wakeup::Event => {
@@ -113,8 +115,8 @@ impl<'a, S: Session> Conversation<'a, S> {
                     };
                 }
                 Step::StartTls => {
-                    self.stream.drain(&mut self.output).await.map_err(|_| DriverClose::Lost)?;
-                    // RFC 3207 §4.2, RFC 2595 §4: octets from before the handshake are not authenticated; discard them.
+                    self.stream.send(&mut self.output).await.map_err(|_| DriverClose::Lost)?;
+                    // An attacker can have put octets before the handshake (CVE-2011-0411).
                     self.input.clear();
                     if let Err(error) = self.start_tls().await {
                         note_tls_failure(self.shared.listener.name, peer, &error);
@@ -170,7 +172,8 @@ impl<'a, S: Session> Conversation<'a, S> {
         self.output_held.record(beyond_free(self.output.capacity()));
     }
 
-    /// Counts a logged-in session against the limit of its account; an error when the account has too many.
+    /// Counts a session, once it has logged in, against the limit of its account; an error when the account is at its
+    /// limit.
     fn count_account(&mut self) -> Result<(), DriverClose> {
         if self.account.is_some() {
             return Ok(());
@@ -181,21 +184,22 @@ impl<'a, S: Session> Conversation<'a, S> {
         if self.account.is_none() { Err(DriverClose::Goodbye(Goodbye::TooMuch)) } else { Ok(()) }
     }
 
-    fn end_of(&self, error: &SessionError, peer: Peer) -> DriverClose {
+    fn close_after(&self, error: &SessionError, peer: Peer) -> DriverClose {
         match error {
             SessionError::Lost(_) => DriverClose::Lost,
             SessionError::Bug(what) => {
                 let name = self.shared.listener.name;
                 metrics::counter!("provost_net_bugs_total", "listener" => name).increment(1);
-                tracing::error!(listener = name, peer = %peer.remote, what, "a session failed");
+                tracing::error!(listener = name, peer = %peer.remote, what, "a session ended because of a bug");
                 DriverClose::Goodbye(Goodbye::Internal)
             }
         }
     }
 }
 
-/// Octets to read when `filled` octets are held already: `wanted` if the memory budget has room for them, else a small
-/// piece. Waits while there is no room for the small piece either: the caller must set the deadline.
+/// Reserves memory for a read when `filled` octets are held already, and returns its octets: `wanted`, or
+/// [`READ_OCTETS_MIN`] when the budget has no room for more. Waits while there is no room for these either: the caller
+/// must set the deadline.
 async fn read_room(reservation: &mut Reservation, filled: usize, wanted: usize) -> usize {
     if reservation.resize(beyond_free(filled + wanted)) {
         return wanted;
@@ -209,14 +213,15 @@ fn note_tls_failure(name: &'static str, peer: Peer, error: &std::io::Error) {
     tracing::debug!(listener = name, peer = %peer.remote, %error, "TLS handshake failed");
 }
 
-/// Refuses a connection beyond the limits with the protocol's own goodbye, and closes it.
+/// Closes a connection whose source is at its limit, with the protocol's goodbye. With implicit TLS there is none: it
+/// would cost a handshake.
 pub(crate) async fn refuse<S: Session>(socket: TcpStream, mut session: S, shared: &ListenerState) {
     if shared.listener.implicit_tls {
         return;
     }
     let mut stream = Stream::new(socket, shared.listener.limits.write);
     let mut text = BytesMut::from(session.goodbye(Goodbye::TooMuch).as_slice());
-    if stream.drain(&mut text).await.is_ok() {
+    if stream.send(&mut text).await.is_ok() {
         stream.close().await;
     }
 }

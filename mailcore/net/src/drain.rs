@@ -13,7 +13,7 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// A drain for a whole node, not yet stopping.
+    /// Makes a drain that is not stopped yet.
     pub fn new() -> Self {
         Self::default()
     }

@@ -1,7 +1,7 @@
-//! The one driver of all listeners: sockets, TLS, deadlines, limits, drain. Protocols are values that it feeds.
+//! Listeners and their connections: sockets, TLS, deadlines, limits, drain.
 //!
-//! Protocol logic never sees a socket: it implements [`Session`], takes bytes from a buffer and puts bytes into an
-//! [`OutputBuffer`]. Nothing here may depend on any one protocol.
+//! A mail protocol never sees a socket: it implements [`Session`], takes bytes from a buffer and puts bytes into an
+//! [`OutputBuffer`]; the driver (`conversation`) does the rest. Nothing here may depend on any one protocol.
 
 mod accept;
 mod conversation;
@@ -19,7 +19,7 @@ mod session;
 mod stream;
 mod tls;
 
-pub use accept::{AcceptedConnection, Serve, serve, serve_connections};
+pub use accept::{AcceptedConnection, RunningListener, serve, serve_connections};
 pub use drain::Drain;
 pub use limits::{ConnectionBudget, ConnectionsBySource, Limits, SourceSlot};
 pub use listener::{Budgets, Listener};

@@ -1,4 +1,4 @@
-//! Bounds of a listener and the counts held against them.
+//! Limits of connections, and the counts that are held against them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -20,7 +20,7 @@ pub struct Limits {
     pub input_octets: usize,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
-    /// How long one write to the peer may stall.
+    /// Time for one flush of output: until the system has taken all of it.
     pub write: Duration,
 }
 
@@ -70,9 +70,9 @@ impl ConnectionBudget {
         Self { limit, open: Arc::default() }
     }
 
-    /// A place for one more connection of a listener that has `of_listener` open; `None` when the budget is used up.
-    pub(crate) fn enter(&self, of_listener: usize) -> Option<ConnectionSlot> {
-        if of_listener < LISTENER_CONNECTIONS_MIN {
+    /// A place for one more connection of a listener that has `open_here` open; `None` when the budget is used up.
+    pub(crate) fn enter(&self, open_here: usize) -> Option<ConnectionSlot> {
+        if open_here < LISTENER_CONNECTIONS_MIN {
             return Some(ConnectionSlot { counted: None });
         }
         let more = |open: usize| (open < self.limit).then_some(open + 1);
@@ -150,11 +150,10 @@ impl<K: Eq + Hash + Clone> ConnectionCounts<K> {
     /// Counts one more for `key`; `None` when the count would exceed `limit`.
     pub(crate) fn enter(&self, key: K, limit: usize) -> Option<CountedSlot<K>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(key.clone()).or_default();
-        if *count >= limit {
+        if open.get(&key).copied().unwrap_or_default() >= limit {
             return None;
         }
-        *count += 1;
+        *open.entry(key.clone()).or_default() += 1;
         Some(CountedSlot { key, open: self.open.clone() })
     }
 }
@@ -183,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ipv6_host_is_one_source() {
+    fn the_addresses_of_an_ipv6_host_are_one_source() {
         for (address, expect) in [
             ("192.0.2.1", "192.0.2.1"),
             ("::ffff:192.0.2.1", "192.0.2.1"),
@@ -213,5 +212,8 @@ mod tests {
         assert!(counts.enter("b", 2).is_some());
         drop(first);
         assert!(counts.enter("a", 2).is_some());
+        // What is refused leaves nothing behind.
+        assert!(counts.enter("c", 0).is_none());
+        assert!(!counts.open.lock().unwrap().contains_key("c"));
     }
 }

@@ -31,7 +31,7 @@ const SOURCE_PART: u64 = 4;
 /// Divisor of the budget for all input and output buffers: peers that only send commands leave the rest to message
 /// bodies.
 const BUFFERS_PART: u64 = 2;
-/// How often a waiting reservation tries again. Waiting is rare, and a try costs one atomic load.
+/// How often a waiting reservation tries again. Waiting is rare, and a try costs a few atomic operations.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How often the metric is updated.
 const REPORT_INTERVAL: Duration = Duration::from_secs(5);
@@ -72,23 +72,23 @@ impl MemoryBudget {
         self.0.limit
     }
 
-    /// Octets held now. Can exceed the limit by octets that [`Reservation::record`] counts: those on their way out.
+    /// Octets held now. Can exceed the limit by octets that [`Reservation::record`] has counted.
     pub fn used(&self) -> u64 {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// The largest body, octets, that the budget ever admits: a quarter of the limit.
+    /// The largest body, octets, that a node with this budget should accept: a quarter of the limit.
     pub fn body_octets_max(&self) -> u64 {
         self.0.limit / BODY_PART
     }
 
-    /// Whether a body of `octets` would fit now. Not a promise: it spares a peer from sending a body that would be
-    /// refused.
+    /// Whether `octets` are free now. If not, a peer can be spared from sending a body that would be refused; if so,
+    /// the body can still be refused, because it must leave as much as it takes.
     pub fn has_room(&self, octets: u64) -> bool {
         self.0.limit.saturating_sub(self.used()) >= octets
     }
 
-    /// An empty reservation for a message or a request body, up to the whole budget.
+    /// An empty reservation for a message or a request body, whatever its source.
     pub fn body(&self) -> Reservation {
         Reservation { budget: self.clone(), ceiling: self.0.limit, octets: 0, source: None }
     }
@@ -103,7 +103,7 @@ impl MemoryBudget {
         body
     }
 
-    /// An empty reservation for a connection's input or output, up to half of the budget.
+    /// An empty reservation for a connection's input or output. It may not grow while half of the budget is in use.
     pub(crate) fn buffer(&self) -> Reservation {
         Reservation { budget: self.clone(), ceiling: self.0.limit / BUFFERS_PART, octets: 0, source: None }
     }
@@ -279,7 +279,7 @@ mod tests {
 
     /// Octets that are in memory already count even beyond the limit; other reservations wait for them.
     #[tokio::test]
-    async fn what_is_recorded_keeps_others_out() {
+    async fn recorded_octets_keep_others_out() {
         let budget = MemoryBudget::new(100);
         let (mut output, mut body) = (budget.buffer(), budget.body());
         output.record(150);

@@ -11,7 +11,9 @@ const IPV6_BITS: u8 = 128;
 /// The addresses that share the first `prefix` bits (RFC 4632 §3.1, RFC 4291 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
+    /// In its own family: never an IPv4 address in IPv6 form.
     address: IpAddr,
+    /// Number of bits, counted in that family.
     prefix: u8,
 }
 
@@ -82,7 +84,9 @@ impl FromStr for Network {
         if bits(address) & !network.mask() & width_mask(address) != 0 {
             return Err(NetworkError::HostBits(text.to_owned()));
         }
-        Ok(network)
+        // `contains` compares an IPv4 address in IPv6 form as IPv4.
+        let canonical = address.to_canonical();
+        Ok(Self { address: canonical, prefix: prefix.saturating_sub(width(address) - width(canonical)) })
     }
 }
 
@@ -96,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn membership() {
+    fn a_network_contains_its_addresses() {
         for (network, address, expect) in [
             ("127.0.0.0/8", "127.0.0.1", true),
             ("127.0.0.0/8", "127.255.255.255", true),
@@ -112,6 +116,10 @@ mod tests {
             ("::/0", "2001:db8::1", true),
             ("::/0", "192.0.2.1", false),
             ("::1", "::1", true),
+            ("::ffff:192.0.2.0/120", "192.0.2.7", true),
+            ("::ffff:192.0.2.0/120", "192.0.3.7", false),
+            ("::ffff:192.0.2.7", "::ffff:192.0.2.7", true),
+            ("::ffff:0:0/96", "203.0.113.9", true),
         ] {
             let parsed: Network = network.parse().unwrap();
             assert_eq!(parsed.contains(address.parse().unwrap()), expect, "{address} in {network}");
@@ -127,7 +135,7 @@ mod tests {
         for text in ["10.0.0.0/33", "::/129", "10.0.0.0/999999"] {
             assert_eq!(text.parse::<Network>(), Err(NetworkError::Prefix(text.to_owned())), "{text}");
         }
-        for text in ["10.0.0.1/8", "2001:db8::1/32", "0.0.0.1/0"] {
+        for text in ["10.0.0.1/8", "2001:db8::1/32", "0.0.0.1/0", "::ffff:0:0/95"] {
             assert_eq!(text.parse::<Network>(), Err(NetworkError::HostBits(text.to_owned())), "{text}");
         }
     }

@@ -9,15 +9,15 @@ use bytes::BytesMut;
 use crate::Reservation;
 use crate::memory::FREE_OCTETS;
 
-/// Queued octets past which [`OutputBuffer::relieve`] sends them: one TLS record (RFC 8446 §5.1).
+/// Number of queued octets from which [`OutputBuffer::relieve`] sends them: one TLS record (RFC 8446 §5.1).
 pub const OUTPUT_OCTETS_HIGH: usize = 16 * 1024;
-/// Octets of a body that are read at once while the memory budget has no room for a larger piece.
+/// Octets of a body that may be read at once even while the memory budget has no room.
 const PIECE_OCTETS_SMALL: u64 = 4 * 1024;
 
-/// Destination of flushed bytes: the driver's socket, or a test's vector.
+/// Destination of the output: the driver's socket, or a test's vector.
 pub trait Sink: Send {
-    /// Writes all of `bytes` and leaves it empty.
-    fn drain<'a>(&'a mut self, bytes: &'a mut BytesMut) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>>;
+    /// Sends all of `bytes` and leaves it empty.
+    fn send<'a>(&'a mut self, bytes: &'a mut BytesMut) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>>;
 }
 
 /// The buffer that a session writes its replies into.
@@ -29,12 +29,12 @@ pub struct OutputBuffer<'a> {
 }
 
 impl<'a> OutputBuffer<'a> {
-    /// An output over `buffer` that drains into `sink`, outside of any memory budget.
+    /// An output over `buffer` that is sent to `sink`, outside of any memory budget.
     pub fn new(buffer: &'a mut BytesMut, sink: &'a mut dyn Sink) -> Self {
         Self { buffer, sink, reservation: None }
     }
 
-    /// An output over `buffer` that drains into `sink`, with its octets counted in `reservation`.
+    /// An output over `buffer` that is sent to `sink`, with its octets counted in `reservation`.
     pub(crate) fn counted(buffer: &'a mut BytesMut, sink: &'a mut dyn Sink, reservation: &'a mut Reservation) -> Self {
         Self { buffer, sink, reservation: Some(reservation) }
     }
@@ -52,8 +52,8 @@ impl<'a> OutputBuffer<'a> {
         }
     }
 
-    /// Octets of a body to read now, at most `octets`; fewer when the memory budget has no room for them. At least 1
-    /// unless `octets` is 0, so that a long reply goes on in smaller pieces, however much other peers hold.
+    /// How many of `octets` of a body to read now: all, or a small piece when the memory budget has no room for all.
+    /// Never 0 unless `octets` is, so that a long reply goes on, however much other peers hold.
     pub fn piece_octets(&mut self, octets: u64) -> u64 {
         let Some(reservation) = &mut self.reservation else { return octets };
         let whole = (self.buffer.len() as u64).saturating_add(octets).max(self.buffer.capacity() as u64);
@@ -61,14 +61,15 @@ impl<'a> OutputBuffer<'a> {
         if fits { octets } else { octets.min(PIECE_OCTETS_SMALL) }
     }
 
-    /// Sends the queued bytes if they exceed [`OUTPUT_OCTETS_HIGH`], so that a long reply does not pile up in memory.
+    /// Sends the queued bytes if there are [`OUTPUT_OCTETS_HIGH`] or more, so that a long reply does not pile up in
+    /// memory.
     pub async fn relieve(&mut self) -> io::Result<()> {
         if self.buffer.len() >= OUTPUT_OCTETS_HIGH { self.flush().await } else { Ok(()) }
     }
 
     /// Sends the queued bytes now, such as a continuation request that the peer waits for.
     pub async fn flush(&mut self) -> io::Result<()> {
-        self.sink.drain(self.buffer).await
+        self.sink.send(self.buffer).await
     }
 }
 
@@ -79,7 +80,7 @@ pub(crate) fn beyond_free(octets: usize) -> u64 {
 
 /// Collects all output, for tests.
 impl Sink for Vec<u8> {
-    fn drain<'a>(&'a mut self, bytes: &'a mut BytesMut) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>> {
+    fn send<'a>(&'a mut self, bytes: &'a mut BytesMut) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>> {
         self.extend_from_slice(bytes);
         bytes.clear();
         Box::pin(std::future::ready(Ok(())))
@@ -97,13 +98,13 @@ mod tests {
         let (mut buffer, mut sink, mut reservation) = (BytesMut::new(), Vec::new(), budget.buffer());
         let mut out = OutputBuffer::counted(&mut buffer, &mut sink, &mut reservation);
         out.put([0; 100]);
-        assert_eq!(budget.used(), 0, "free octets are not counted");
+        assert_eq!(budget.used(), 0, "octets within FREE_OCTETS were counted");
         assert_eq!((out.piece_octets(50_000), out.piece_octets(0)), (50_000, 0));
         let mut other = budget.body();
         assert!(other.grow(170_000));
         assert_eq!((out.piece_octets(90_000), out.piece_octets(10)), (PIECE_OCTETS_SMALL, 10));
         out.put(vec![0; 90_000]);
-        assert!(budget.used() >= 170_000 + 80_000, "queued octets count");
+        assert!(budget.used() >= 170_000 + 80_000, "{} octets counted", budget.used());
         drop((other, reservation));
         assert_eq!(budget.used(), 0);
     }

@@ -23,8 +23,7 @@ const SIGNATURE_V1: &[u8] = b"PROXY ";
 const FIXED_OCTETS: usize = 16;
 /// Largest header, octets, TLVs included. The length field allows 65,535; a client certificate in the TLVs fits here.
 const HEADER_OCTETS_MAX: usize = 4 * 1024;
-/// Time that a trusted balancer has to send its header. §2.2 wants it in the first segment; TCP resends a lost segment
-/// after 3 s.
+/// Time that a trusted balancer has to send its header. §2 recommends at least 3 s: TCP may have to send it again.
 pub const PROXY_HEADER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Octets of two addresses and two ports of IPv4 (§2.2).
@@ -123,8 +122,8 @@ fn addresses(family: u8, block: &[u8]) -> Result<ProxyHeader, ProxyError> {
             let block: [u8; IPV4_BLOCK_OCTETS] = leading(block)?;
             let [a, b, c, d, e, f, g, h, source_high, source_low, high, low] = block;
             Ok(ProxyHeader::Proxied {
-                source: end(Ipv4Addr::new(a, b, c, d), [source_high, source_low]),
-                destination: end(Ipv4Addr::new(e, f, g, h), [high, low]),
+                source: socket_address(Ipv4Addr::new(a, b, c, d), [source_high, source_low]),
+                destination: socket_address(Ipv4Addr::new(e, f, g, h), [high, low]),
             })
         }
         0x21 => {
@@ -133,8 +132,8 @@ fn addresses(family: u8, block: &[u8]) -> Result<ProxyHeader, ProxyError> {
             let destination: [u8; 16] = leading(block.get(16..).unwrap_or_default())?;
             let [source_high, source_low, high, low] = leading(block.get(32..).unwrap_or_default())?;
             Ok(ProxyHeader::Proxied {
-                source: end(Ipv6Addr::from(source), [source_high, source_low]),
-                destination: end(Ipv6Addr::from(destination), [high, low]),
+                source: socket_address(Ipv6Addr::from(source), [source_high, source_low]),
+                destination: socket_address(Ipv6Addr::from(destination), [high, low]),
             })
         }
         // Unspecified, datagrams, UNIX sockets: §2.2 lets a receiver refuse them. Taking the balancer's address instead
@@ -148,14 +147,14 @@ fn leading<const N: usize>(octets: &[u8]) -> Result<[u8; N], ProxyError> {
     octets.first_chunk().copied().ok_or(ProxyError::Short)
 }
 
-fn end(address: impl Into<IpAddr>, port: [u8; 2]) -> SocketAddr {
+fn socket_address(address: impl Into<IpAddr>, port: [u8; 2]) -> SocketAddr {
     canonical(SocketAddr::new(address.into(), u16::from_be_bytes(port)))
 }
 
 /// Converts an IPv4 address in IPv6 form, as a dual-stack socket reports it, to IPv4, so that counts, comparisons and
 /// logs see one form.
-fn canonical(end: SocketAddr) -> SocketAddr {
-    SocketAddr::new(end.ip().to_canonical(), end.port())
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// The networks whose connections begin with a header. Empty: no connection does.
@@ -178,9 +177,9 @@ impl ProxyNetworks {
         self.0.iter().any(|network| network.contains(address))
     }
 
-    /// Both ends of an accepted connection: those of its header if it comes from a trusted network, else the socket's.
-    /// On error (refused or late) the fault is logged and counted for `listener`; close the connection without an
-    /// answer.
+    /// Both addresses of an accepted connection: those of its header if it comes from a trusted network, else the
+    /// socket's. `None` when the header is refused, late or lost, which is logged and counted for `listener`: close the
+    /// connection without an answer.
     pub async fn peer(&self, socket: &mut TcpStream, remote: SocketAddr, listener: &'static str) -> Option<Peer> {
         let found = self.find_peer(socket, remote).await;
         if let Err(error) = &found {
@@ -199,12 +198,12 @@ impl ProxyNetworks {
             return Ok(own);
         }
         let read = tokio::time::timeout(PROXY_HEADER_LIMIT, read_header(socket));
-        Ok(ends(own, read.await.map_err(|_| ProxyError::Late)??))
+        Ok(peer_of(own, read.await.map_err(|_| ProxyError::Late)??))
     }
 }
 
-/// Both ends of a connection that came with this header; `own` holds those of its socket.
-fn ends(own: Peer, header: ProxyHeader) -> Peer {
+/// The peer of a connection that came with this header; `own` is that of its socket.
+fn peer_of(own: Peer, header: ProxyHeader) -> Peer {
     match header {
         ProxyHeader::Local => own,
         // A client on the balancer's machine. Unless that is this machine too, its octets have crossed the network, so

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use crate::OutputBuffer;
 
-/// Both ends of a connection, fixed for its life.
+/// The peer of a connection: its address, and the address that it connected to.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
     /// The client's address.
@@ -17,8 +17,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Whether the client connects through the loopback interface: nobody outside this machine can read a password in
-    /// the clear.
+    /// Whether the client is on this machine, where a login without TLS is allowed.
     pub fn is_loopback(&self) -> bool {
         self.remote.ip().to_canonical().is_loopback()
     }
@@ -40,17 +39,17 @@ pub enum Step {
     Continue,
     /// The buffer holds no complete command: read from the peer, or wait for an event.
     NeedMore,
-    /// Flush, then start TLS as the server. Bytes already in the buffer are discarded (RFC 3207 §4.2: they may be
-    /// injected).
+    /// Flush, then start TLS as the server. Bytes already in the input are discarded: an attacker can have put them
+    /// before the handshake (CVE-2011-0411).
     StartTls,
     /// Flush and close.
     Close,
 }
 
-/// A failure of a session that only a bug or a lost peer explains.
+/// A failure that ends a session.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// The peer closed the connection during a write.
+    /// The peer closed the connection during a write, or did not take the output in time.
     #[error("connection lost: {0}")]
     Lost(#[from] std::io::Error),
     /// A failed assertion. Logged and counted; the peer gets the protocol's "internal error" if it can still be sent.
@@ -63,17 +62,17 @@ pub trait Session: Send + 'static {
     /// Writes the greeting. Called once, after TLS on an implicit-TLS listener.
     fn open(&mut self, out: &mut OutputBuffer<'_>) -> impl Future<Output = Result<Step, SessionError>> + Send;
 
-    /// Handles at most one command (or one piece of data) from `input`, and removes the bytes it used. Must return
-    /// [`Step::NeedMore`] when `input` holds no complete command, and must itself bound how much the peer may pile up
-    /// there: the driver refuses to buffer more than `Limits::input_octets`.
+    /// Handles at most one command (or one piece of data) from `input`, and removes its bytes. Returns
+    /// [`Step::NeedMore`] when `input` holds no complete command. A command that is too long must be refused here: the
+    /// driver reads on up to `Limits::input_octets`.
     fn step(
         &mut self,
         input: &mut BytesMut,
         out: &mut OutputBuffer<'_>,
     ) -> impl Future<Output = Result<Step, SessionError>> + Send;
 
-    /// Resolves when there is news for the peer (IMAP IDLE). Default: never. Must be cancel-safe: the future is dropped
-    /// whenever bytes arrive first. When it resolves, the driver calls [`Session::on_event`].
+    /// Resolves when something happened that the peer must learn (IMAP IDLE); the driver then calls
+    /// [`Session::on_event`]. Default: never. Must be cancel-safe: the future is dropped whenever bytes arrive first.
     fn event(&mut self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
@@ -90,29 +89,30 @@ pub trait Session: Send + 'static {
         0
     }
 
-    /// TLS is established after [`Step::StartTls`]: forget all earlier state (RFC 3207 §4.2, RFC 3501 §6.2.1).
+    /// Called when TLS is established after [`Step::StartTls`]: discards what the client sent before, such as its name
+    /// (RFC 3207 §4.2).
     fn on_tls(&mut self);
 
-    /// How long the peer may be silent now. After that time the driver closes, with [`Session::goodbye`].
+    /// How long the peer may take for its next command. After that time the driver closes, with [`Session::goodbye`].
     fn idle_limit(&self) -> std::time::Duration;
 
     /// The last reply when the driver closes: `421`, `* BYE`, `-ERR`.
     fn goodbye(&mut self, reason: Goodbye) -> Vec<u8>;
 
-    /// The name of the logged-in account, for per-account limits and logs; `None` before login.
+    /// The login name, for the limit of connections per account; `None` before login.
     fn account(&self) -> Option<String> {
         None
     }
 }
 
-/// Why the driver closes.
+/// Why the driver closes; the session tells the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goodbye {
-    /// The peer was silent longer than [`Session::idle_limit`].
+    /// The peer completed no command within [`Session::idle_limit`].
     Timeout,
     /// The node is stopping.
     Shutdown,
-    /// The peer exceeded a limit.
+    /// The peer exceeded a limit of input or connections.
     TooMuch,
     /// A bug in this process.
     Internal,

@@ -1,4 +1,4 @@
-//! A connection's bytes, in the clear or through TLS, as one type.
+//! The socket of a connection, without TLS or through it, as one type.
 
 use std::future::Future;
 use std::io;
@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -14,11 +14,11 @@ use tokio_rustls::server::TlsStream;
 
 use crate::Sink;
 
-/// First read buffer of a connection, octets; an idle connection keeps no more.
+/// Octets of the first read of a connection; an idle connection keeps no larger buffer.
 pub(crate) const READ_OCTETS_MIN: usize = 2 * 1024;
-/// Read buffer of a connection that sends much, octets.
+/// Octets of one read of a connection that sends much.
 const READ_OCTETS_MAX: usize = 64 * 1024;
-/// Growth factor of the read buffer while each read fills it: the second full read reaches the largest size.
+/// Growth factor of a read after one that was full: the second full read reaches the largest size.
 const READ_GROWTH: usize = 8;
 
 enum PlainOrTls {
@@ -30,28 +30,28 @@ enum PlainOrTls {
 
 /// The socket of one session.
 pub(crate) struct Stream {
-    bytes: PlainOrTls,
+    socket: PlainOrTls,
     write_limit: Duration,
     read_octets: usize,
 }
 
 impl Stream {
     pub(crate) fn new(socket: TcpStream, write_limit: Duration) -> Self {
-        Self { bytes: PlainOrTls::Plain(socket), write_limit, read_octets: READ_OCTETS_MIN }
+        Self { socket: PlainOrTls::Plain(socket), write_limit, read_octets: READ_OCTETS_MIN }
     }
 
     /// Takes the server's part of a TLS handshake.
     pub(crate) async fn start_tls(&mut self, config: Arc<rustls::ServerConfig>, limit: Duration) -> io::Result<()> {
-        let PlainOrTls::Plain(socket) = std::mem::replace(&mut self.bytes, PlainOrTls::Closed) else {
+        let PlainOrTls::Plain(socket) = std::mem::replace(&mut self.socket, PlainOrTls::Closed) else {
             return Err(io::Error::other("TLS is already active"));
         };
         let accept = TlsAcceptor::from(config).accept(socket);
         let stream = tokio::time::timeout(limit, accept).await.map_err(|_| io::ErrorKind::TimedOut)??;
-        self.bytes = PlainOrTls::Tls(Box::new(stream));
+        self.socket = PlainOrTls::Tls(Box::new(stream));
         Ok(())
     }
 
-    /// Octets of room that the next read should have.
+    /// Octets that the next read should have room for.
     pub(crate) fn read_octets(&self) -> usize {
         self.read_octets
     }
@@ -59,21 +59,22 @@ impl Stream {
     /// Reads the available octets into `input`, at most `octets`; 0 is the end of the stream. Cancel-safe.
     pub(crate) async fn read(&mut self, input: &mut BytesMut, octets: usize) -> io::Result<usize> {
         input.reserve(octets);
-        let room = input.capacity() - input.len();
-        let read = match &mut self.bytes {
-            PlainOrTls::Plain(socket) => socket.read_buf(input).await?,
-            PlainOrTls::Tls(stream) => stream.read_buf(input).await?,
+        // The buffer may have more room, which the memory budget has not granted.
+        let mut room = input.limit(octets);
+        let read = match &mut self.socket {
+            PlainOrTls::Plain(socket) => socket.read_buf(&mut room).await?,
+            PlainOrTls::Tls(stream) => stream.read_buf(&mut room).await?,
             PlainOrTls::Closed => 0,
         };
-        self.read_octets = match read == room {
+        self.read_octets = match read == octets {
             true => (self.read_octets * READ_GROWTH).min(READ_OCTETS_MAX),
             false => READ_OCTETS_MIN,
         };
         Ok(read)
     }
 
-    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.bytes {
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.socket {
             PlainOrTls::Plain(socket) => socket.write_all(bytes).await,
             PlainOrTls::Tls(stream) => {
                 stream.write_all(bytes).await?;
@@ -86,7 +87,7 @@ impl Stream {
     /// Closes the connection in order; errors are ignored because nothing follows.
     pub(crate) async fn close(&mut self) {
         let end = async {
-            match &mut self.bytes {
+            match &mut self.socket {
                 PlainOrTls::Plain(socket) => socket.shutdown().await,
                 PlainOrTls::Tls(stream) => stream.shutdown().await,
                 PlainOrTls::Closed => Ok(()),
@@ -97,15 +98,33 @@ impl Stream {
 }
 
 impl Sink for Stream {
-    fn drain<'a>(&'a mut self, bytes: &'a mut BytesMut) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>> {
+    fn send<'a>(&'a mut self, bytes: &'a mut BytesMut) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>> {
         Box::pin(async move {
             if bytes.is_empty() {
                 return Ok(());
             }
             let limit = self.write_limit;
-            tokio::time::timeout(limit, self.write_all(bytes)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+            tokio::time::timeout(limit, self.write(bytes)).await.map_err(|_| io::ErrorKind::TimedOut)??;
             bytes.clear();
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The memory budget grants the octets of one read, however much room the buffer has.
+    #[tokio::test]
+    async fn a_read_takes_no_more_octets_than_it_may() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        peer.write_all(&[b'x'; 10_000]).await.unwrap();
+        let mut stream = Stream::new(listener.accept().await.unwrap().0, Duration::from_secs(60));
+        let mut input = BytesMut::with_capacity(READ_OCTETS_MAX);
+        while input.len() < 10_000 {
+            assert!((1..=3_000).contains(&stream.read(&mut input, 3_000).await.unwrap()));
+        }
     }
 }

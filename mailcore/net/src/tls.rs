@@ -165,7 +165,8 @@ fn read_pair(chain: &Path, key: &Path, provider: &CryptoProvider) -> Result<Cert
         return Err(fault(chain, &"no certificate in the file"));
     }
     let key_der = PrivateKeyDer::from_pem_slice(&read_bounded(key)?).map_err(|e| fault(key, &e))?;
-    CertifiedKey::from_der(certificates, key_der, provider).map_err(|e| fault(chain, &e))
+    CertifiedKey::from_der(certificates, key_der, provider)
+        .map_err(|e| fault(chain, &format!("cannot be used with the key {}: {e}", key.display())))
 }
 
 fn read_bounded(file: &Path) -> Result<Vec<u8>, TlsError> {
@@ -188,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_the_file_that_is_wrong() {
+    fn the_error_names_the_wrong_file() {
         let folder = tempfile::tempdir().unwrap();
         let empty = folder.path().join("empty.pem");
         std::fs::write(&empty, "no PEM here").unwrap();
@@ -199,11 +200,18 @@ mod tests {
         }
     }
 
+    /// Puts another file in place. Its inode differs from that of the old one, whatever the resolution of file times.
+    fn replace(file: &Path, text: &str) {
+        let new = file.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, file).unwrap();
+    }
+
     /// Writes a new pair; returns its certificate.
     fn write_pair(folder: &Path) -> CertificateDer<'static> {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        std::fs::write(folder.join("chain.pem"), made.cert.pem()).unwrap();
-        std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        replace(&folder.join("chain.pem"), &made.cert.pem());
+        replace(&folder.join("key.pem"), &made.signing_key.serialize_pem());
         made.cert.der().clone()
     }
 
@@ -217,9 +225,9 @@ mod tests {
         let first = write_pair(folder.path());
         let certificates =
             Certificates::open(&folder.path().join("chain.pem"), &folder.path().join("key.pem")).unwrap();
-        assert!(!certificates.is_due(), "nothing has changed");
+        assert!(!certificates.is_due(), "due without a change");
         let second = write_pair(folder.path());
-        assert!(!certificates.is_due(), "the new pair may still be incomplete");
+        assert!(!certificates.is_due(), "due while the pair may still be incomplete");
         assert!(certificates.is_due());
         assert_eq!(in_force(&certificates), first);
         certificates.reload().unwrap();
@@ -236,11 +244,13 @@ mod tests {
         let others_key = rcgen::KeyPair::generate().unwrap().serialize_pem();
         let much = " ".repeat(FILE_OCTETS_MAX as usize + 1);
         for (file, text) in [(&key, others_key.as_str()), (&chain, "half a certificate"), (&key, much.as_str())] {
-            std::fs::write(file, text).unwrap();
+            replace(file, text);
             assert!(!certificates.is_due());
             assert!(certificates.is_due());
-            certificates.reload().unwrap_err();
-            assert!(!certificates.is_due(), "the same bad pair is reported once");
+            let error = certificates.reload().unwrap_err().to_string();
+            assert!([&chain, &key].iter().any(|file| error.starts_with(&file.display().to_string())), "{error}");
+            assert_eq!(error.contains("cannot be used with the key"), text == others_key, "{error}");
+            assert!(!certificates.is_due(), "the same bad pair is reported again");
             assert_eq!(in_force(&certificates), first);
         }
         std::fs::remove_file(&key).unwrap();

@@ -36,7 +36,7 @@ pub(crate) fn take_line(input: &mut BytesMut, limit: usize) -> LineState {
     }
 }
 
-/// A message number from the client; it may not exist.
+/// A message number from the client; there may be no such message.
 pub(crate) type MessageNumber = u32;
 
 /// A client's command.
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn lines() {
+    fn only_crlf_ends_a_line() {
         let mut input = BytesMut::from("NOOP\r\nSTAT\nSTAT\r\nQU");
         assert_eq!(take_line(&mut input, 255), LineState::Whole("NOOP".into()));
         // RFC 1939 §3: a bare LF does not end a line.

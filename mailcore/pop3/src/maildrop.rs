@@ -47,16 +47,16 @@ impl Maildrop {
 
     /// The message of that number; `None` when it does not exist or is marked as deleted.
     pub(crate) fn message(&self, number: MessageNumber) -> Option<&MaildropMessage> {
-        self.messages.get(place(number)?).filter(|message| !message.deleted)
+        self.messages.get(index(number)?).filter(|message| !message.deleted)
     }
 
     /// Marks a message as deleted; `false` when it does not exist or is marked already.
     pub(crate) fn delete(&mut self, number: MessageNumber) -> bool {
-        let message = place(number).and_then(|place| self.messages.get_mut(place)).filter(|message| !message.deleted);
+        let message = index(number).and_then(|index| self.messages.get_mut(index)).filter(|message| !message.deleted);
         message.map(|message| message.deleted = true).is_some()
     }
 
-    /// Clears all marks.
+    /// Clears all deletion marks.
     pub(crate) fn reset(&mut self) {
         self.messages.iter_mut().for_each(|message| message.deleted = false);
     }
@@ -67,7 +67,7 @@ impl Maildrop {
             .iter()
             .enumerate()
             .filter(|(_, message)| !message.deleted)
-            .map(|(place, message)| (place + 1, message))
+            .map(|(index, message)| (index + 1, message))
     }
 
     /// The number of messages that are not marked, and their octets.
@@ -86,6 +86,6 @@ impl Maildrop {
     }
 }
 
-fn place(number: MessageNumber) -> Option<usize> {
+fn index(number: MessageNumber) -> Option<usize> {
     usize::try_from(number).ok()?.checked_sub(1)
 }

@@ -15,14 +15,14 @@ use crate::Pop3Config;
 use crate::command::{Command, LINE_OCTETS_MAX, LOGIN_LINE_OCTETS_MAX, LineState, take_line};
 use crate::transaction::{OpenError, REVOKED, TransactionState};
 
-/// Longest silence after login. RFC 1939 §3: at least ten minutes.
+/// Time for the next command after login. RFC 1939 §3: at least ten minutes.
 const IDLE_LIMIT: Duration = Duration::from_secs(10 * 60);
-/// Longest silence before login: shorter, so that silent clients do not fill the listener.
-const LOGIN_LIMIT: Duration = Duration::from_secs(45);
-/// Refused logins on one connection, after which it is closed.
+/// Time for the next command before login: shorter, so that silent clients do not fill the listener.
+const LOGIN_IDLE_LIMIT: Duration = Duration::from_secs(45);
+/// Number of refused logins at which the connection is closed.
 const LOGIN_FAILURES_MAX: u32 = 3;
-/// Lines on one connection that are not commands, after which it is closed.
-const MALFORMED_MAX: u32 = 20;
+/// Number of lines without a valid command at which the connection is closed.
+const MALFORMED_LINES_MAX: u32 = 20;
 
 /// One conversation (implements `provost_net::Session`).
 pub struct Pop3Session {
@@ -31,7 +31,7 @@ pub struct Pop3Session {
     transport: Transport,
     tls_offered: bool,
     login_failures: u32,
-    malformed: u32,
+    malformed_lines: u32,
     state: State,
 }
 
@@ -51,17 +51,17 @@ struct Authorization {
 }
 
 impl Pop3Session {
-    /// `tls_offered`: STLS can be offered in CAPA.
+    /// Makes the session of one connection. `tls_offered`: the listener has a certificate for STLS.
     pub fn new(config: Arc<Pop3Config>, peer: Peer, transport: Transport, tls_offered: bool) -> Self {
         let state = State::Authorization(Authorization::default());
-        Self { config, peer, transport, tls_offered, login_failures: 0, malformed: 0, state }
+        Self { config, peer, transport, tls_offered, login_failures: 0, malformed_lines: 0, state }
     }
 
-    async fn line(&mut self, line: &[u8], out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
+    async fn handle_line(&mut self, line: &[u8], out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         if let State::Authorization(authorization) = &mut self.state
             && std::mem::take(&mut authorization.awaits_response)
         {
-            return self.response(line, out).await;
+            return self.sasl_response(line, out).await;
         }
         if let State::Transaction(transaction) = &mut self.state
             && let Err(reply) = transaction.may_go_on(&self.config.view, &*self.config.store, Instant::now()).await
@@ -73,8 +73,8 @@ impl Pop3Session {
             Ok(command) => command,
             Err(malformed) => {
                 out.put(format!("-ERR {}\r\n", malformed.0));
-                self.malformed += 1;
-                return Ok(if self.malformed < MALFORMED_MAX { Step::Continue } else { Step::Close });
+                self.malformed_lines += 1;
+                return Ok(if self.malformed_lines < MALFORMED_LINES_MAX { Step::Continue } else { Step::Close });
             }
         };
         match (&mut self.state, command) {
@@ -111,7 +111,8 @@ impl Pop3Session {
         Ok(Step::Continue)
     }
 
-    /// Handles PASS (RFC 1939 §7), which needs a USER since the last PASS. Other commands may come between them.
+    /// Handles PASS, which needs a USER since the last PASS. RFC 1939 §7 wants USER immediately before it; here other
+    /// commands may come between them.
     async fn pass(&mut self, password: &Secret, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         let user = match &mut self.state {
             State::Authorization(authorization) => authorization.user.take(),
@@ -124,7 +125,7 @@ impl Pop3Session {
         self.log_in(&name, password, out).await
     }
 
-    /// RFC 2595 §2.3, RFC 8314: a password needs TLS, or a connection within this machine.
+    /// RFC 2595 §2.3, RFC 8314: a password needs TLS. Within this machine it does not.
     fn may_log_in(&self) -> bool {
         self.transport == Transport::Tls || self.peer.is_loopback()
     }
@@ -175,7 +176,7 @@ impl Pop3Session {
             return Ok(Step::Continue);
         }
         match (initial, &mut self.state) {
-            (Some(initial), _) => self.response(initial.as_bytes(), out).await,
+            (Some(initial), _) => self.sasl_response(initial.as_bytes(), out).await,
             (None, State::Authorization(authorization)) => {
                 authorization.awaits_response = true;
                 out.put("+ \r\n");
@@ -186,7 +187,7 @@ impl Pop3Session {
     }
 
     /// Handles the client's PLAIN message in base64; `*` cancels AUTH.
-    async fn response(&mut self, line: &[u8], out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
+    async fn sasl_response(&mut self, line: &[u8], out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         if line == b"*" {
             out.put("-ERR cancelled\r\n");
             return Ok(Step::Continue);
@@ -197,7 +198,7 @@ impl Pop3Session {
             }
             Some(identity) => {
                 self.attempt(&identity.authentication, &identity.password).refuse();
-                Ok(self.refuse(out))
+                Ok(self.refuse_login(out))
             }
             None => {
                 out.put("-ERR not a PLAIN message\r\n");
@@ -217,8 +218,8 @@ impl Pop3Session {
         out: &mut OutputBuffer<'_>,
     ) -> Result<Step, SessionError> {
         match self.config.view.login(self.attempt(name, password), crate::clock::now()).await {
-            Login::Accepted(person) => self.enter(&person, out).await,
-            Login::Refused => Ok(self.refuse(out)),
+            Login::Accepted(person) => self.enter_transaction(&person, out).await,
+            Login::Refused => Ok(self.refuse_login(out)),
             Login::Throttled => {
                 out.put("-ERR [SYS/TEMP] too many refused logins, try again later\r\n");
                 Ok(self.count_failure())
@@ -231,7 +232,11 @@ impl Pop3Session {
     }
 
     /// Enters TRANSACTION from AUTHORIZATION (RFC 1939 §4).
-    async fn enter(&mut self, person: &PersonRef, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
+    async fn enter_transaction(
+        &mut self,
+        person: &PersonRef,
+        out: &mut OutputBuffer<'_>,
+    ) -> Result<Step, SessionError> {
         match TransactionState::open(&*self.config.store, &self.config.view, person).await {
             Ok(transaction) => {
                 let now = crate::clock::now();
@@ -239,15 +244,16 @@ impl Pop3Session {
                 self.state = State::Transaction(Box::new(transaction));
                 out.put("+OK logged in\r\n");
             }
-            // RFC 2449 §8.1.1.
+            // RFC 2449 §8.1.2.
             Err(OpenError::InUse) => out.put("-ERR [IN-USE] another session has this maildrop\r\n"),
             Err(OpenError::Unavailable) => out.put("-ERR [SYS/TEMP] the maildrop cannot be opened now\r\n"),
         }
         Ok(Step::Continue)
     }
 
-    /// Refuses a login. RFC 3206 §5: `[AUTH]` means that the credentials are at fault, and nothing else.
-    fn refuse(&mut self, out: &mut OutputBuffer<'_>) -> Step {
+    /// Refuses a login. RFC 3206 §5: `[AUTH]` means that the credentials are at fault. A suspended account gets the
+    /// same reply, which does not show that the account exists.
+    fn refuse_login(&mut self, out: &mut OutputBuffer<'_>) -> Step {
         out.put("-ERR [AUTH] wrong name or password\r\n");
         self.count_failure()
     }
@@ -276,7 +282,7 @@ impl Session for Pop3Session {
             State::Transaction(_) => LINE_OCTETS_MAX,
         };
         match take_line(input, limit) {
-            LineState::Whole(line) => self.line(&line, out).await,
+            LineState::Whole(line) => self.handle_line(&line, out).await,
             LineState::Partial => Ok(Step::NeedMore),
             LineState::TooLong => {
                 out.put("-ERR the line is too long\r\n");
@@ -304,22 +310,22 @@ impl Session for Pop3Session {
 
     fn on_tls(&mut self) {
         self.transport = Transport::Tls;
-        // RFC 2595 §4: state from before TLS is discarded.
+        // What came before TLS is discarded: an attacker can have sent it.
         self.state = State::Authorization(Authorization::default());
     }
 
     fn idle_limit(&self) -> Duration {
         match self.state {
-            State::Authorization(_) => LOGIN_LIMIT,
+            State::Authorization(_) => LOGIN_IDLE_LIMIT,
             State::Transaction(_) => IDLE_LIMIT,
         }
     }
 
     fn goodbye(&mut self, reason: Goodbye) -> Vec<u8> {
         let reply: &[u8] = match reason {
-            Goodbye::Timeout => b"-ERR silent for too long\r\n",
-            Goodbye::Shutdown => b"-ERR [SYS/TEMP] the server stops\r\n",
-            Goodbye::TooMuch => b"-ERR [SYS/TEMP] too much\r\n",
+            Goodbye::Timeout => b"-ERR no command came in time\r\n",
+            Goodbye::Shutdown => b"-ERR [SYS/TEMP] the server is shutting down\r\n",
+            Goodbye::TooMuch => b"-ERR [SYS/TEMP] too many connections, or too much input\r\n",
             Goodbye::Internal => b"-ERR [SYS/TEMP] internal error\r\n",
         };
         reply.to_vec()

@@ -18,13 +18,13 @@ const LEASE_TTL: Duration = Duration::from_secs(30 * 60);
 /// A lease older than this is renewed at the next command.
 const LEASE_RENEWAL: Duration = Duration::from_secs(10 * 60);
 /// The reply to a session that must end because of a change in the directory.
-pub(crate) const REVOKED: &str = "-ERR [SYS/PERM] the account or its password was changed: log in anew\r\n";
+pub(crate) const REVOKED: &str = "-ERR [SYS/PERM] the account was suspended or closed, or its password was changed\r\n";
 /// How long a login waits for a maildrop that another session holds. A client that lost its connection returns at once,
 /// often before the driver has seen the end of the old connection.
 const IN_USE_WAIT: Duration = Duration::from_secs(1);
 /// Interval between attempts to take the lease during that time.
 const IN_USE_LOOK: Duration = Duration::from_millis(25);
-/// Octets of a message in memory at once.
+/// Octets of a message that are read at once.
 const PIECE_OCTETS: u64 = 256 * 1024;
 /// How often UPDATE is tried while its outcome is unknown, always under the same batch id, so that it is applied once.
 const UPDATE_ATTEMPTS: usize = 3;
@@ -40,8 +40,8 @@ pub(crate) enum OpenError {
 
 /// A session in TRANSACTION: the person and the maildrop.
 pub(crate) struct TransactionState {
-    /// Changes of the person in the directory.
-    person: AccountWatch,
+    /// Whether the person may still be logged in.
+    watch: AccountWatch,
     /// The login name, for logs and for the limit of connections per account.
     pub(crate) uid: String,
     account: AccountId,
@@ -61,7 +61,7 @@ impl TransactionState {
             OpenError::Unavailable
         })?;
         Ok(Self {
-            person: view.watch(person),
+            watch: view.watch(person),
             uid: person.uid.to_string(),
             account,
             maildrop,
@@ -84,12 +84,12 @@ impl TransactionState {
         if now.duration_since(self.leased_at) < LEASE_RENEWAL {
             return Ok(());
         }
-        let Some(lease) = &self.lease else { return Err(LOST) };
+        let Some(lease) = &self.lease else { return Err(MAILDROP_LOST) };
         match store.renew(lease, LEASE_TTL).await {
             Ok(()) => self.leased_at = now,
             Err(LeaseError::Fenced) => {
                 self.lease = None;
-                return Err(LOST);
+                return Err(MAILDROP_LOST);
             }
             // The lease stays in force until it expires, and the next command tries again; UPDATE requires it in any
             // case.
@@ -100,12 +100,12 @@ impl TransactionState {
 
     /// Resolves when the person has changed in the directory.
     pub(crate) async fn changed(&mut self, view: &View) {
-        self.person.changed(view).await;
+        self.watch.changed(view).await;
     }
 
     /// Whether the account was suspended or closed, or its password changed.
     pub(crate) fn is_revoked(&mut self, view: &View) -> bool {
-        self.person.is_revoked(view)
+        self.watch.is_revoked(view)
     }
 
     /// Runs one command of TRANSACTION; QUIT closes the session.
@@ -138,7 +138,7 @@ impl TransactionState {
                 out.put(answer);
                 return Ok(Step::Close);
             }
-            _ => out.put("-ERR not in this state\r\n"),
+            _ => out.put("-ERR not allowed after login\r\n"),
         }
         Ok(Step::Continue)
     }
@@ -259,7 +259,7 @@ impl TransactionState {
     }
 }
 
-const LOST: &str = "-ERR [SYS/TEMP] the maildrop is lost to another session\r\n";
+const MAILDROP_LOST: &str = "-ERR [SYS/TEMP] this session no longer holds the maildrop\r\n";
 const NOT_REMOVED: &str = "-ERR [SYS/TEMP] some deleted messages are not removed\r\n";
 const NO_SUCH_MESSAGE: &str = "-ERR no such message\r\n";
 

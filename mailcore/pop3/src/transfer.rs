@@ -1,4 +1,4 @@
-//! Message text in a multi-line response (RFC 1939 §3): byte-stuffed, ended by CRLF, and cut for TOP.
+//! Message text as a multi-line response (RFC 1939 §3): byte-stuffed, ended by CRLF and a dot, and cut for TOP.
 
 use memchr::{memchr, memmem};
 use provost_net::OutputBuffer;
@@ -9,7 +9,9 @@ pub(crate) struct Transfer {
     /// Lines of the body still to be sent; `None` for all.
     body_lines: Option<u32>,
     part: TransferPart,
+    /// Whether the current line has only CR and LF so far; kept for TOP only.
     line_is_empty: bool,
+    /// The last two octets of the message that were written; CRLF before the first.
     last: [u8; 2],
 }
 
@@ -31,7 +33,7 @@ impl Transfer {
         Self { body_lines: Some(lines), ..Self::whole() }
     }
 
-    /// Whether the response needs no more text.
+    /// Whether TOP has all its lines. RETR needs all text.
     pub(crate) fn is_done(&self) -> bool {
         self.part == TransferPart::Done
     }
@@ -134,7 +136,7 @@ mod tests {
 
     /// RFC 1939 §3: byte-stuffing.
     #[test]
-    fn stuffs() {
+    fn a_line_that_begins_with_a_dot_gets_another() {
         for (text, expected) in [
             ("A: b\r\n\r\nx\r\n", "A: b\r\n\r\nx\r\n.\r\n"),
             ("A: b\r\n\r\n.\r\n..\r\n.x\r\n", "A: b\r\n\r\n..\r\n...\r\n..x\r\n.\r\n"),
@@ -151,7 +153,7 @@ mod tests {
 
     /// RFC 1939 §7, TOP.
     #[test]
-    fn cuts() {
+    fn top_sends_the_header_and_some_lines() {
         let text = b"A: b\r\nC: d\r\n\r\none\r\n.two\r\n\r\nfour\r\n";
         for (lines, expected) in [
             (0, "A: b\r\nC: d\r\n\r\n.\r\n"),
@@ -159,15 +161,15 @@ mod tests {
             (3, "A: b\r\nC: d\r\n\r\none\r\n..two\r\n\r\n.\r\n"),
             (9, "A: b\r\nC: d\r\n\r\none\r\n..two\r\n\r\nfour\r\n.\r\n"),
         ] {
-            assert_eq!(sent(Transfer::top(lines), &[text]), expected, "{lines}");
+            assert_eq!(sent(Transfer::top(lines), &[text]), expected, "TOP 1 {lines}");
         }
-        assert_eq!(sent(Transfer::top(5), &[b"A: b\r\n"]), "A: b\r\n.\r\n", "no body at all");
+        assert_eq!(sent(Transfer::top(5), &[b"A: b\r\n"]), "A: b\r\n.\r\n");
     }
 
     proptest! {
         /// The result does not depend on where the pieces are cut.
         #[test]
-        fn pieces_do_not_matter(text in "([.a]|\r\n|\r|\n){0,30}", cut in 0usize..30, lines in 0u32..4) {
+        fn the_response_is_the_same_in_any_pieces(text in "([.a]|\r\n|\r|\n){0,30}", cut in 0usize..30, lines in 0u32..4) {
             let (first, second) = text.as_bytes().split_at(cut.min(text.len()));
             prop_assert_eq!(sent(Transfer::whole(), &[first, second]), sent(Transfer::whole(), &[text.as_bytes()]));
             let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
@@ -177,7 +179,7 @@ mod tests {
 
         /// A client that removes the stuffing gets the original message.
         #[test]
-        fn can_be_undone(lines in proptest::collection::vec("[.a]{0,4}", 0..8)) {
+        fn unstuffing_gives_the_message(lines in proptest::collection::vec("[.a]{0,4}", 0..8)) {
             let text: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
             let response = sent(Transfer::whole(), &[text.as_bytes()]);
             let body = response.strip_suffix(".\r\n").unwrap();

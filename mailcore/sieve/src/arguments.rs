@@ -1,4 +1,4 @@
-//! The arguments of a command, taken one by one: tags first, then positional arguments (RFC 5228 §2.6).
+//! The arguments of a command, taken one by one: tags first, then positional arguments (RFC 5228 §2.6.2).
 
 use crate::SieveError;
 use crate::syntax::{Argument, ArgumentValue, Command};
@@ -15,9 +15,9 @@ impl<'a> Arguments<'a> {
         Self { name: &command.name, line: command.line, rest: command.arguments.iter() }
     }
 
-    /// Makes an error at this command.
-    pub(crate) fn error(&self, rule: impl std::fmt::Display) -> SieveError {
-        SieveError::new(self.line, format!("{}: {rule}", self.name))
+    /// Makes an error of this command, at the line of the argument taken last.
+    pub(crate) fn error(&self, problem: impl std::fmt::Display) -> SieveError {
+        SieveError::new(self.line, format!("{}: {problem}", self.name))
     }
 
     /// Takes the next argument if it is a tag.
@@ -61,7 +61,7 @@ impl<'a> Arguments<'a> {
             None => Ok(()),
             Some(argument) => {
                 self.line = argument.line;
-                Err(self.error("one argument too many"))
+                Err(self.error("too many arguments"))
             }
         }
     }
@@ -76,7 +76,7 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// Stores the value of a tag. A second one is an error (RFC 5228 §2.7.1 and similar rules).
+/// Stores the value of a tag. An error if the tag, or one that excludes it, was there already (RFC 5228 §2.6).
 pub(crate) fn once<T>(slot: &mut Option<T>, value: T, arguments: &Arguments<'_>) -> Result<(), SieveError> {
     if slot.is_some() {
         return Err(arguments.error("two tags of the same kind"));

@@ -1,54 +1,56 @@
-//! Compiles a syntax tree to a program. Unknown, misplaced and unrequired names are found here, with their line, before
-//! the script runs (RFC 5228 §2.10.5, §3.2).
-
-use provost_view::Address;
+//! Compiles a syntax tree to a program.
+//!
+//! Unknown and misplaced commands, tests and tags, and extensions that are used without `require`, are found before the
+//! script runs (RFC 5228 §2.10.5, §3.2).
 
 use crate::SieveError;
+use crate::address::path;
 use crate::arguments::Arguments;
 use crate::compile_test::test;
 use crate::compile_vacation::vacation;
-use crate::program::{Statement, Test, Verb};
+use crate::program::{CompiledCommand, Statement, Test};
 use crate::require::RequiredExtensions;
 use crate::syntax::{Command, parse};
 
-/// Longest mailbox name, octets, as in the store.
+/// Longest mailbox name, octets, as in the store. RFC 5228 §4.1 leaves the rules for names to the server.
 const MAILBOX_OCTETS_MAX: usize = 255;
+/// Maximum number of levels of a mailbox name, as in the store.
+const MAILBOX_LEVELS_MAX: usize = 16;
 
 /// Parses and checks a whole script.
 pub(crate) fn compile(script: &str) -> Result<Vec<Statement>, SieveError> {
-    let commands = parse(script)?;
+    let mut commands = parse(script)?.into_iter().peekable();
     let mut required = RequiredExtensions::default();
     // RFC 5228 §3.2: require precedes all other commands.
-    let requires = commands.iter().take_while(|command| command.name == "require").count();
-    let (requires, commands) = commands.split_at_checked(requires).unwrap_or((&[], &[]));
-    for command in requires {
-        plain(command)?;
-        required.declare(command)?;
+    while let Some(command) = commands.next_if(|command| command.name == "require") {
+        check_no_test_or_block(&command)?;
+        required.declare(&command)?;
     }
-    block(commands, &required)
+    block(&commands.collect::<Vec<_>>(), &required)
 }
 
 fn block(commands: &[Command], required: &RequiredExtensions) -> Result<Vec<Statement>, SieveError> {
     let mut statements: Vec<Statement> = Vec::new();
-    let mut may_continue_if = false;
+    // Whether the command before was `if` or `elsif`.
+    let mut is_after_if = false;
     for command in commands {
         match command.name.as_str() {
             "if" => {
                 let branches = vec![branch(command, required)?];
-                statements.push(Statement { line: command.line, verb: Verb::If(branches) });
+                statements.push(Statement { line: command.line, command: CompiledCommand::If(branches) });
             }
             "elsif" | "else" => match statements.last_mut() {
-                Some(Statement { verb: Verb::If(branches), .. }) if may_continue_if => {
+                Some(Statement { command: CompiledCommand::If(branches), .. }) if is_after_if => {
                     branches.push(branch(command, required)?);
                 }
-                _ => return Err(SieveError::new(command.line, format!("'{}' without 'if' before it", command.name))),
+                _ => return Err(Arguments::of(command).error("must follow 'if' or 'elsif'")),
             },
             _ => {
-                plain(command)?;
-                statements.push(Statement { line: command.line, verb: verb(command, required)? });
+                check_no_test_or_block(command)?;
+                statements.push(Statement { line: command.line, command: simple_command(command, required)? });
             }
         }
-        may_continue_if = matches!(command.name.as_str(), "if" | "elsif");
+        is_after_if = matches!(command.name.as_str(), "if" | "elsif");
     }
     Ok(statements)
 }
@@ -67,8 +69,7 @@ fn branch(command: &Command, required: &RequiredExtensions) -> Result<(Test, Vec
     Ok((condition, block(commands, required)?))
 }
 
-/// Checks that a command has neither tests nor a block.
-fn plain(command: &Command) -> Result<(), SieveError> {
+fn check_no_test_or_block(command: &Command) -> Result<(), SieveError> {
     let arguments = Arguments::of(command);
     if !command.tests.is_empty() {
         return Err(arguments.error("takes no test"));
@@ -79,40 +80,40 @@ fn plain(command: &Command) -> Result<(), SieveError> {
     Ok(())
 }
 
-fn verb(command: &Command, required: &RequiredExtensions) -> Result<Verb, SieveError> {
+/// Compiles a command other than `if`, `elsif` and `else`.
+fn simple_command(command: &Command, required: &RequiredExtensions) -> Result<CompiledCommand, SieveError> {
     let mut arguments = Arguments::of(command);
-    let verb = match command.name.as_str() {
-        "stop" => Verb::Stop,
-        "keep" => Verb::Keep,
-        "discard" => Verb::Discard,
-        "redirect" => Verb::Redirect(redirect(&mut arguments)?),
+    let compiled = match command.name.as_str() {
+        "stop" => CompiledCommand::Stop,
+        "keep" => CompiledCommand::Keep,
+        "discard" => CompiledCommand::Discard,
+        "redirect" => CompiledCommand::Redirect(path(arguments.text("an address")?, &arguments)?),
         "fileinto" => {
             required.need("fileinto", command.line)?;
-            Verb::FileInto(mailbox(&mut arguments)?)
+            CompiledCommand::FileInto(mailbox(&mut arguments)?)
         }
         "reject" => {
             required.need("reject", command.line)?;
-            Verb::Reject(arguments.text("a reason")?.into())
+            CompiledCommand::Reject(arguments.text("a reason")?.into())
         }
         "vacation" => {
             required.need("vacation", command.line)?;
-            Verb::Vacation(Box::new(vacation(&mut arguments)?))
+            CompiledCommand::Vacation(Box::new(vacation(&mut arguments)?))
         }
         "require" => return Err(arguments.error("must precede all other commands")),
         other => return Err(SieveError::new(command.line, format!("unknown command '{other}'"))),
     };
     arguments.finish()?;
-    Ok(verb)
+    Ok(compiled)
 }
 
-fn redirect(arguments: &mut Arguments<'_>) -> Result<Address, SieveError> {
-    let text = arguments.text("an address")?;
-    Address::parse(text).map_err(|error| arguments.error(format_args!("{text:?}: {error}")))
-}
-
+/// Takes a mailbox name that the store accepts too.
 fn mailbox(arguments: &mut Arguments<'_>) -> Result<String, SieveError> {
     let name = arguments.text("a mailbox")?;
-    if name.is_empty() || name.len() > MAILBOX_OCTETS_MAX || name.contains(char::is_control) {
+    let has_invalid_character = name.contains(|c: char| c.is_control() || matches!(c, '*' | '%'));
+    let has_empty_level = name.split('/').any(str::is_empty);
+    let is_too_deep = name.split('/').count() > MAILBOX_LEVELS_MAX;
+    if has_invalid_character || has_empty_level || is_too_deep || name.len() > MAILBOX_OCTETS_MAX {
         return Err(arguments.error(format_args!("{name:?} is not a valid mailbox name")));
     }
     Ok(name.into())

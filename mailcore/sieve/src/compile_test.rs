@@ -1,4 +1,4 @@
-//! Compiles tests (RFC 5228 §5, RFC 5231, RFC 5260).
+//! Compiles the tests of a script (RFC 5228 §5, RFC 5260).
 
 use crate::SieveError;
 use crate::arguments::{Arguments, once};
@@ -8,7 +8,8 @@ use crate::program::{AddressPart, DateSource, EnvelopePart, Test};
 use crate::require::RequiredExtensions;
 use crate::syntax::Command;
 
-/// Fields that hold an address list (RFC 5228 §5.1), and trace fields that hold one address.
+/// The fields that `address` accepts: those with an address list (RFC 5228 §5.1), and those in which servers record
+/// envelope addresses.
 const ADDRESS_FIELDS: &[&str] = &[
     "from",
     "to",
@@ -31,12 +32,9 @@ const ADDRESS_FIELDS: &[&str] = &[
 /// Compiles one test.
 pub(crate) fn test(command: &Command, required: &RequiredExtensions) -> Result<Test, SieveError> {
     let mut arguments = Arguments::of(command);
-    if command.block.is_some() {
-        return Err(arguments.error("a test takes no block"));
-    }
-    let nested = matches!(command.name.as_str(), "not" | "allof" | "anyof");
-    if nested == command.tests.is_empty() {
-        return Err(arguments.error(if nested { "a test is missing" } else { "takes no test" }));
+    let takes_tests = matches!(command.name.as_str(), "not" | "allof" | "anyof");
+    if takes_tests == command.tests.is_empty() {
+        return Err(arguments.error(if takes_tests { "a test is missing" } else { "takes no test" }));
     }
     let test = match command.name.as_str() {
         "true" => Test::Constant(true),
@@ -44,7 +42,7 @@ pub(crate) fn test(command: &Command, required: &RequiredExtensions) -> Result<T
         "not" => not(command, required)?,
         "allof" => Test::AllOf(tests(command, required)?),
         "anyof" => Test::AnyOf(tests(command, required)?),
-        "exists" => Test::Exists(field_names(&mut arguments)?),
+        "exists" => Test::Exists(arguments.strings("field names")?),
         "size" => size(&mut arguments)?,
         "header" => header(&mut arguments, required, command.line)?,
         "address" => address(&mut arguments, required, command.line)?,
@@ -81,24 +79,24 @@ fn size(arguments: &mut Arguments<'_>) -> Result<Test, SieveError> {
 /// Compiles `header` (RFC 5228 §5.7).
 fn header(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usize) -> Result<Test, SieveError> {
     let tags = Tags::parse(arguments, required, line, AllowedTags::default())?;
-    let names = field_names(arguments)?;
+    let names = arguments.strings("field names")?;
     Ok(Test::Header { names, matcher: tags.matcher(arguments)? })
 }
 
 /// Compiles `address` (RFC 5228 §5.1).
 fn address(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usize) -> Result<Test, SieveError> {
-    let tags = Tags::parse(arguments, required, line, AllowedTags { part: true, ..AllowedTags::default() })?;
-    let names = field_names(arguments)?;
+    let tags = Tags::parse(arguments, required, line, AllowedTags { address_part: true, ..AllowedTags::default() })?;
+    let names = arguments.strings("field names")?;
     if let Some(name) = names.iter().find(|n| !ADDRESS_FIELDS.contains(&n.to_ascii_lowercase().as_str())) {
         return Err(arguments.error(format_args!("the field {name:?} holds no addresses")));
     }
-    Ok(Test::Address { names, part: tags.part(), matcher: tags.matcher(arguments)? })
+    Ok(Test::Address { names, part: tags.address_part(), matcher: tags.matcher(arguments)? })
 }
 
 /// Compiles `envelope` (RFC 5228 §5.4).
 fn envelope(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usize) -> Result<Test, SieveError> {
     required.need("envelope", line)?;
-    let tags = Tags::parse(arguments, required, line, AllowedTags { part: true, ..AllowedTags::default() })?;
+    let tags = Tags::parse(arguments, required, line, AllowedTags { address_part: true, ..AllowedTags::default() })?;
     let mut parts = Vec::new();
     for name in arguments.strings("envelope parts")? {
         parts.push(match name.to_ascii_lowercase().as_str() {
@@ -107,7 +105,7 @@ fn envelope(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: 
             _ => return Err(arguments.error(format_args!("unknown envelope part {name:?}"))),
         });
     }
-    Ok(Test::Envelope { parts, part: tags.part(), matcher: tags.matcher(arguments)? })
+    Ok(Test::Envelope { parts, part: tags.address_part(), matcher: tags.matcher(arguments)? })
 }
 
 /// Compiles `date` (RFC 5260 §4).
@@ -116,8 +114,7 @@ fn date(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usiz
     let allowed = AllowedTags { zone: true, original_zone: true, ..AllowedTags::default() };
     let tags = Tags::parse(arguments, required, line, allowed)?;
     let name = arguments.text("a field name")?;
-    check_field_name(name, arguments)?;
-    // The default is the local zone (RFC 5260 §4.1). UTC stands for it, so that a script means the same on every node.
+    // The default is the local zone (RFC 5260 §4.1). Here that is always UTC: a script means the same on every node.
     let zone = tags.zone.unwrap_or(Some(0));
     let source = DateSource::Header { name: name.into(), zone };
     Ok(Test::Date { source, part: date_part(arguments)?, matcher: tags.matcher(arguments)? })
@@ -136,37 +133,21 @@ fn date_part(arguments: &mut Arguments<'_>) -> Result<DatePart, SieveError> {
     DatePart::parse(name).ok_or_else(|| arguments.error(format_args!("unknown date part {name:?}")))
 }
 
-fn field_names(arguments: &mut Arguments<'_>) -> Result<Vec<String>, SieveError> {
-    let names = arguments.strings("field names")?;
-    for name in &names {
-        check_field_name(name, arguments)?;
-    }
-    Ok(names)
-}
-
-/// Checks the name of a header field (RFC 5322 §2.2).
-fn check_field_name(name: &str, arguments: &Arguments<'_>) -> Result<(), SieveError> {
-    if !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
-        return Ok(());
-    }
-    Err(arguments.error(format_args!("{name:?} is not a valid field name")))
-}
-
-/// The tags that a test accepts besides comparator and match type.
+/// The tags that a comparing test accepts besides `:comparator` and the match types.
 #[derive(Clone, Copy, Default)]
 struct AllowedTags {
-    part: bool,
+    address_part: bool,
     zone: bool,
     original_zone: bool,
 }
 
-/// The tags of a test that compares.
+/// The tags of a comparing test.
 #[derive(Default)]
 struct Tags {
     comparator: Option<Comparator>,
-    kind: Option<MatchType>,
-    part: Option<AddressPart>,
-    /// `Some(None)` is `:originalzone`.
+    match_type: Option<MatchType>,
+    address_part: Option<AddressPart>,
+    /// The seconds east of UTC of `:zone`; `Some(None)` for `:originalzone`.
     zone: Option<Option<i32>>,
 }
 
@@ -181,22 +162,23 @@ impl Tags {
         while let Some(tag) = arguments.tag() {
             match tag {
                 "comparator" => once(&mut tags.comparator, comparator(arguments, required, line)?, arguments)?,
-                "is" => once(&mut tags.kind, MatchType::Is, arguments)?,
-                "contains" => once(&mut tags.kind, MatchType::Contains, arguments)?,
-                "matches" => once(&mut tags.kind, MatchType::Matches, arguments)?,
+                "is" => once(&mut tags.match_type, MatchType::Is, arguments)?,
+                "contains" => once(&mut tags.match_type, MatchType::Contains, arguments)?,
+                "matches" => once(&mut tags.match_type, MatchType::Matches, arguments)?,
                 "value" | "count" => {
                     required.need("relational", line)?;
                     let relation = relation(arguments)?;
-                    let kind = if tag == "value" { MatchType::Value(relation) } else { MatchType::Count(relation) };
-                    once(&mut tags.kind, kind, arguments)?;
+                    let match_type =
+                        if tag == "value" { MatchType::Value(relation) } else { MatchType::Count(relation) };
+                    once(&mut tags.match_type, match_type, arguments)?;
                 }
-                "all" if allowed.part => once(&mut tags.part, AddressPart::All, arguments)?,
-                "localpart" if allowed.part => once(&mut tags.part, AddressPart::LocalPart, arguments)?,
-                "domain" if allowed.part => once(&mut tags.part, AddressPart::Domain, arguments)?,
-                "user" | "detail" if allowed.part => {
+                "all" if allowed.address_part => once(&mut tags.address_part, AddressPart::All, arguments)?,
+                "localpart" if allowed.address_part => once(&mut tags.address_part, AddressPart::LocalPart, arguments)?,
+                "domain" if allowed.address_part => once(&mut tags.address_part, AddressPart::Domain, arguments)?,
+                "user" | "detail" if allowed.address_part => {
                     required.need("subaddress", line)?;
                     let part = if tag == "user" { AddressPart::User } else { AddressPart::Detail };
-                    once(&mut tags.part, part, arguments)?;
+                    once(&mut tags.address_part, part, arguments)?;
                 }
                 "zone" if allowed.zone => {
                     let text = arguments.text("a zone")?;
@@ -211,23 +193,23 @@ impl Tags {
         Ok(tags)
     }
 
-    fn part(&self) -> AddressPart {
-        self.part.unwrap_or(AddressPart::All)
+    fn address_part(&self) -> AddressPart {
+        self.address_part.unwrap_or(AddressPart::All)
     }
 
-    /// Takes the keys, the last argument of each comparing test.
+    /// Takes the keys, which are the last argument of every comparing test.
     fn matcher(self, arguments: &mut Arguments<'_>) -> Result<TestMatcher, SieveError> {
         let comparator = self.comparator.unwrap_or(Comparator::AsciiCasemap);
-        let kind = self.kind.unwrap_or(MatchType::Is);
+        let match_type = self.match_type.unwrap_or(MatchType::Is);
         // RFC 4790 §9.1.1: i;ascii-numeric has no substring operation.
-        if comparator == Comparator::AsciiNumeric && matches!(kind, MatchType::Contains | MatchType::Matches) {
+        if comparator == Comparator::AsciiNumeric && matches!(match_type, MatchType::Contains | MatchType::Matches) {
             return Err(arguments.error("i;ascii-numeric cannot be used with :contains or :matches"));
         }
-        Ok(TestMatcher { comparator, kind, keys: arguments.strings("keys")? })
+        Ok(TestMatcher { comparator, match_type, keys: arguments.strings("keys")? })
     }
 }
 
-/// Parses a comparator. The first two need no require (RFC 5228 §2.7.3).
+/// Takes the name of a comparator. `i;octet` and `i;ascii-casemap` need no require (RFC 5228 §2.7.3).
 fn comparator(
     arguments: &mut Arguments<'_>,
     required: &RequiredExtensions,
@@ -244,7 +226,7 @@ fn comparator(
     }
 }
 
-/// Parses a relation (RFC 5231 §4).
+/// Takes the relation of `:value` or `:count` (RFC 5231 §4).
 fn relation(arguments: &mut Arguments<'_>) -> Result<Relation, SieveError> {
     let text = arguments.text("a relation")?;
     Ok(match text.to_ascii_lowercase().as_str() {

@@ -1,19 +1,20 @@
 //! Compiles the arguments of `vacation` (RFC 5230 §4).
 
-use provost_message::{MimePart, mailboxes, shown_text};
+use provost_message::{MimePart, shown_text};
 use provost_view::Address;
 
 use crate::SieveError;
+use crate::address::address;
 use crate::arguments::{Arguments, once};
 use crate::program::VacationAction;
 
-/// This server's bounds of `:days`, and the default (RFC 5230 §4.1).
+/// The bounds of `:days`, and its default. RFC 5230 §4.1 leaves them to the site.
 const DAYS_MIN: u64 = 1;
 const DAYS_MAX: u64 = 365;
 const DAYS_DEFAULT: u64 = 7;
-/// Longest `:subject`, in octets: a line (RFC 5322 §2.1.1), since longer subjects are of no use.
+/// Longest `:subject`, in octets. No standard sets a bound; this is the longest line of RFC 5322 §2.1.1.
 pub(crate) const SUBJECT_OCTETS_MAX: usize = 998;
-/// Longest `:handle`, in octets: ten times what scripts use.
+/// Longest `:handle`, in octets. No standard sets a bound.
 const HANDLE_OCTETS_MAX: usize = 256;
 /// Maximum number of `:addresses`: several times what one person has.
 const ADDRESSES_MAX: usize = 100;
@@ -25,10 +26,10 @@ pub(crate) fn vacation(arguments: &mut Arguments<'_>) -> Result<VacationAction, 
     while let Some(tag) = arguments.tag() {
         match tag {
             "days" => once(&mut days, arguments.number("days")?, arguments)?,
-            "subject" => once(&mut subject, line_of_text(arguments, "a subject", SUBJECT_OCTETS_MAX)?, arguments)?,
-            "from" => once(&mut from, sender(arguments)?, arguments)?,
+            "subject" => once(&mut subject, one_line(arguments, "the subject", SUBJECT_OCTETS_MAX)?, arguments)?,
+            "from" => once(&mut from, address(arguments.text("a sender")?, arguments)?, arguments)?,
             "addresses" => once(&mut addresses, own_addresses(arguments)?, arguments)?,
-            "handle" => once(&mut handle, line_of_text(arguments, "a handle", HANDLE_OCTETS_MAX)?, arguments)?,
+            "handle" => once(&mut handle, one_line(arguments, "the handle", HANDLE_OCTETS_MAX)?, arguments)?,
             "mime" => once(&mut mime, (), arguments)?,
             other => return Err(arguments.error(format_args!("':{other}' is unknown, or not allowed here"))),
         }
@@ -37,28 +38,20 @@ pub(crate) fn vacation(arguments: &mut Arguments<'_>) -> Result<VacationAction, 
     let text = if mime.is_some() { entity_text(reason, arguments)? } else { reason.to_owned() };
     // DAYS_MAX fits the type.
     let days = days.unwrap_or(DAYS_DEFAULT).clamp(DAYS_MIN, DAYS_MAX) as u16;
-    let handle = handle.unwrap_or_else(|| default_handle(subject.as_deref(), from.as_ref(), reason));
+    let handle = handle.unwrap_or_else(|| {
+        let form = if mime.is_some() { "mime" } else { "text" };
+        default_handle([subject.as_deref(), from.as_ref().map(Address::as_str), Some(form), Some(reason)])
+    });
     Ok(VacationAction { days, subject, from, addresses: addresses.unwrap_or_default(), handle, text })
 }
 
-fn line_of_text(arguments: &mut Arguments<'_>, what: &str, limit: usize) -> Result<String, SieveError> {
+fn one_line(arguments: &mut Arguments<'_>, what: &str, octets_max: usize) -> Result<String, SieveError> {
     let text = arguments.text(what)?;
-    if text.len() > limit {
-        return Err(arguments.error(format_args!("{what} is longer than {limit} octets")));
+    if text.len() > octets_max {
+        return Err(arguments.error(format_args!("{what} is longer than {octets_max} octets")));
     }
-    // Without this, a line end in a subject would let a script add a header field (RFC 5322 §2.2).
+    // Each run of control characters becomes a space: a line end in a subject could add a header field to the reply.
     Ok(text.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "))
-}
-
-/// Parses one valid address, with or without a display name (RFC 5230 §4.3). Whether it is the owner's is checked at
-/// run time.
-fn sender(arguments: &mut Arguments<'_>) -> Result<Address, SieveError> {
-    let text = arguments.text("a sender")?;
-    let mut listed = mailboxes(text.as_bytes());
-    match (listed.next().and_then(|one| one.address()), listed.next()) {
-        (Some(one), None) => Address::parse(&one).map_err(|error| arguments.error(error)),
-        _ => Err(arguments.error(format_args!("{text:?} is not a single address"))),
-    }
 }
 
 fn own_addresses(arguments: &mut Arguments<'_>) -> Result<Vec<Address>, SieveError> {
@@ -66,23 +59,21 @@ fn own_addresses(arguments: &mut Arguments<'_>) -> Result<Vec<Address>, SieveErr
     if texts.len() > ADDRESSES_MAX {
         return Err(arguments.error(format_args!("more than {ADDRESSES_MAX} addresses")));
     }
-    let parse =
-        |text: &String| Address::parse(text).map_err(|error| arguments.error(format_args!("{text:?}: {error}")));
-    texts.iter().map(parse).collect()
+    texts.iter().map(|text| address(text, arguments)).collect()
 }
 
-/// Reads the text of a MIME entity (`:mime`, RFC 5230 §4.4). The reply contains only its text, because replies are
-/// always plain text.
+/// Returns the text of a MIME entity (`:mime`, RFC 5230 §4.4). The rest of the entity is not sent: a reply is always
+/// plain text.
 fn entity_text(reason: &str, arguments: &Arguments<'_>) -> Result<String, SieveError> {
     shown_text(reason.as_bytes(), &MimePart::of(reason.as_bytes()))
-        .ok_or_else(|| arguments.error("the reason must be a MIME entity with a text"))
+        .ok_or_else(|| arguments.error("with ':mime', the reason must be a MIME entity that holds a text"))
 }
 
-/// The handle of a `vacation` without `:handle`: a hash of subject, sender and reason. Two actions that agree in these
-/// are one rule (RFC 5230 §4.2).
-fn default_handle(subject: Option<&str>, from: Option<&Address>, reason: &str) -> String {
+/// The handle of a `vacation` without `:handle`: a hash of subject, sender, form and reason. Two actions that agree in
+/// these are one rule (RFC 5230 §4.2).
+fn default_handle(arguments: [Option<&str>; 4]) -> String {
     let mut hasher = blake3::Hasher::new();
-    for part in [subject.unwrap_or_default(), from.map(Address::as_str).unwrap_or_default(), reason] {
+    for part in arguments.map(Option::unwrap_or_default) {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }
@@ -90,5 +81,5 @@ fn default_handle(subject: Option<&str>, from: Option<&Address>, reason: &str) -
     format!("auto-{}", hex.get(..HANDLE_HEX_DIGITS).unwrap_or_default())
 }
 
-/// Digits of a default handle: 128 bits.
-const HANDLE_HEX_DIGITS: usize = 32;
+/// Digits of a handle that is a hash: 128 bits.
+pub(crate) const HANDLE_HEX_DIGITS: usize = 32;

@@ -23,6 +23,7 @@ pub(crate) enum DatePart {
 }
 
 impl DatePart {
+    /// Parses the name of a date part, ignoring case; `None` when there is no such part.
     pub(crate) fn parse(name: &str) -> Option<Self> {
         Some(match name.to_ascii_lowercase().as_str() {
             "year" => Self::Year,
@@ -54,7 +55,7 @@ impl DatePart {
             Self::Minute => "%M",
             Self::Second => "%S",
             Self::Time => "%H:%M:%S",
-            // RFC 3339 §5.6 allows Z and +00:00 for UTC. One form makes strings of one zone sort in order of time.
+            // RFC 3339 §5.6 allows Z and +00:00 for UTC. With one form, the strings of one zone sort in order of time.
             Self::Iso8601 if moment.offset().seconds() == 0 => "%Y-%m-%dT%H:%M:%SZ",
             Self::Iso8601 => "%Y-%m-%dT%H:%M:%S%:z",
             Self::Std11 => "%a, %d %b %Y %H:%M:%S %z",
@@ -90,7 +91,7 @@ pub(crate) fn zone(text: &str) -> Option<i32> {
     (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes) * 60)
 }
 
-/// Converts a moment to the zone `seconds` east of UTC.
+/// Converts a moment to the zone `seconds` east of UTC, which is always in range for the result of [`zone`].
 pub(crate) fn in_zone(moment: Timestamp, seconds: i32) -> ZonedDateTime {
     let offset = Offset::from_seconds(seconds).unwrap_or(Offset::UTC);
     moment.to_zoned_datetime(TimeZone::fixed(offset))

@@ -1,19 +1,17 @@
 //! Errors in a script.
 
-/// The script is invalid, or exceeded a bound at run time. Holds the line and the broken rule.
-///
-/// RFC 5228 §2.10.6: when a script fails, the caller keeps the message.
+/// The script is invalid, or failed when it ran. RFC 5228 §2.10.6: the caller keeps the message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {rule}")]
+#[error("line {line}: {problem}")]
 pub struct SieveError {
-    /// The line number, from one.
+    /// The number of the line, from one.
     pub line: usize,
-    /// The broken rule.
-    pub rule: String,
+    /// What is wrong there.
+    pub problem: String,
 }
 
 impl SieveError {
-    pub(crate) fn new(line: usize, rule: impl Into<String>) -> Self {
-        Self { line, rule: rule.into() }
+    pub(crate) fn new(line: usize, problem: impl Into<String>) -> Self {
+        Self { line, problem: problem.into() }
     }
 }

@@ -1,5 +1,6 @@
 //! A compiled script: all names are known, all arguments checked, all extensions required.
 
+use provost_message::Path;
 use provost_view::Address;
 
 use crate::date::DatePart;
@@ -9,12 +10,12 @@ use crate::matching::TestMatcher;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Statement {
     pub(crate) line: usize,
-    pub(crate) verb: Verb,
+    pub(crate) command: CompiledCommand,
 }
 
-/// The action of a statement.
+/// A control or action command (RFC 5228 §2.9), compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verb {
+pub(crate) enum CompiledCommand {
     /// Runs the first branch whose test is true; `else` has [`Test::Constant`] (RFC 5228 §3.1).
     If(Vec<(Test, Vec<Statement>)>),
     /// Ends the script (RFC 5228 §3.3).
@@ -24,7 +25,7 @@ pub(crate) enum Verb {
     /// Cancels the implicit keep (RFC 5228 §4.4).
     Discard,
     /// Forwards to an address (RFC 5228 §4.2).
-    Redirect(Address),
+    Redirect(Path),
     /// Delivers into a mailbox (RFC 5228 §4.1).
     FileInto(String),
     /// Refuses the message with a reason (RFC 5429 §2.2).
@@ -36,12 +37,12 @@ pub(crate) enum Verb {
 /// The arguments of `vacation` (RFC 5230 §4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct VacationAction {
-    /// Days between two replies, within the site's bounds.
+    /// Days between two replies to one correspondent, within the bounds of the compiler.
     pub(crate) days: u16,
     pub(crate) subject: Option<String>,
     pub(crate) from: Option<Address>,
     pub(crate) addresses: Vec<Address>,
-    /// The given handle, or one made from the other arguments.
+    /// The `:handle`, or one made from other arguments.
     pub(crate) handle: String,
     /// The plain text; with `:mime`, the text of the entity.
     pub(crate) text: String,
@@ -55,6 +56,7 @@ pub(crate) enum Test {
     AllOf(Vec<Test>),
     AnyOf(Vec<Test>),
     Exists(Vec<String>),
+    /// Whether the message is larger than `octets` (`over`), or smaller.
     Size {
         over: bool,
         octets: u64,
@@ -98,11 +100,11 @@ pub(crate) enum EnvelopePart {
     To,
 }
 
-/// The moment that a date test compares, and the zone.
+/// The time that a date test compares, and its zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DateSource {
     /// `currentdate`; the zone in seconds east of UTC.
     Now { zone: i32 },
-    /// `date`; `None` keeps the field's own zone.
+    /// `date`; the zone in seconds east of UTC, `None` for the field's own.
     Header { name: String, zone: Option<i32> },
 }

@@ -25,7 +25,7 @@ const EXTENSIONS: &[&str] = &[
 pub(crate) struct RequiredExtensions(HashSet<&'static str>);
 
 impl RequiredExtensions {
-    /// Checks that an extension in use was required (RFC 5228 §2.10.5).
+    /// Checks that the script has required an extension that it uses (RFC 5228 §2.10.5).
     pub(crate) fn need(&self, extension: &str, line: usize) -> Result<(), SieveError> {
         if self.0.contains(extension) {
             return Ok(());

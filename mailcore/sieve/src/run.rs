@@ -7,15 +7,16 @@ use crate::SieveError;
 use crate::compile::compile;
 use crate::date::in_zone;
 use crate::matching::{Budget, Exhausted, TestMatcher};
-use crate::program::{AddressPart, DateSource, EnvelopePart, Statement, Test, Verb};
+use crate::program::{AddressPart, CompiledCommand, DateSource, EnvelopePart, Statement, Test};
 use crate::vacation::{VacationReply, reply_of_rule};
 
 /// Budget of one run: about one unit per octet compared, some tens of milliseconds in all.
 const BUDGET_UNITS: u64 = 10_000_000;
-/// Maximum number of actions of one run, and of redirects among them (RFC 5228 §2.10.4, §10).
+/// Maximum number of actions of one run. RFC 5228 §2.10.4 leaves it to the site.
 const ACTIONS_MAX: usize = 32;
+/// Maximum number of redirects of one run, so that a message cannot be multiplied (RFC 5228 §10).
 const REDIRECTS_MAX: usize = 5;
-/// Maximum number of addresses that one test reads; further ones are ignored.
+/// Maximum number of addresses that one `address` test reads; further ones are ignored.
 const ADDRESSES_MAX: usize = 1_000;
 
 /// The input of a script besides the message.
@@ -23,9 +24,11 @@ const ADDRESSES_MAX: usize = 1_000;
 pub struct ScriptContext<'a> {
     /// The arrival of the message: envelope, connection, results of the SMTP stages.
     pub arrival: &'a Arrival,
-    /// The recipient as addressed.
+    /// The recipient as RCPT named it, for `envelope`.
+    pub forward_path: &'a Path,
+    /// The address of this site that the recipient resolves to.
     pub recipient: &'a Address,
-    /// All addresses of the recipient in lower case, as the known `:addresses` (RFC 5230 §4.5).
+    /// All addresses of the recipient's account: a `vacation` needs no `:addresses` for them (RFC 5230 §4.5).
     pub addresses: &'a [Address],
     /// The time, for `currentdate` (RFC 5260).
     pub now: jiff::Timestamp,
@@ -46,17 +49,17 @@ pub enum Action {
     /// Deliver into this mailbox.
     FileInto(String),
     /// Forward to this address.
-    Redirect(Address),
-    /// Refuse with this reason.
+    Redirect(Path),
+    /// Refuse the message with this reason.
     Reject(String),
 }
 
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptOutcome {
-    /// At least one action unless the message is discarded, and none twice.
+    /// Empty when the message is discarded; no action twice.
     pub actions: Vec<Action>,
-    /// The vacation reply, not yet checked against earlier replies to the same correspondent.
+    /// A vacation reply; delivery still checks it against earlier replies to the same correspondent.
     pub vacation: Option<VacationReply>,
 }
 
@@ -120,23 +123,23 @@ impl ScriptRun<'_> {
     fn block(&mut self, statements: &[Statement]) -> Result<ControlFlow, SieveError> {
         for statement in statements {
             self.line = statement.line;
-            if self.statement(&statement.verb)? == ControlFlow::Stop {
+            if self.command(&statement.command)? == ControlFlow::Stop {
                 return Ok(ControlFlow::Stop);
             }
         }
         Ok(ControlFlow::Next)
     }
 
-    fn statement(&mut self, verb: &Verb) -> Result<ControlFlow, SieveError> {
-        match verb {
-            Verb::If(branches) => return self.branches(branches),
-            Verb::Stop => return Ok(ControlFlow::Stop),
-            Verb::Keep => self.record_action(Action::Keep)?,
-            Verb::Discard => self.implicit_keep = false,
-            Verb::Redirect(address) => self.record_action(Action::Redirect(address.clone()))?,
-            Verb::FileInto(mailbox) => self.record_action(Action::FileInto(mailbox.clone()))?,
-            Verb::Reject(reason) => self.reject(reason)?,
-            Verb::Vacation(rule) => {
+    fn command(&mut self, command: &CompiledCommand) -> Result<ControlFlow, SieveError> {
+        match command {
+            CompiledCommand::If(branches) => return self.branches(branches),
+            CompiledCommand::Stop => return Ok(ControlFlow::Stop),
+            CompiledCommand::Keep => self.record_action(Action::Keep)?,
+            CompiledCommand::Discard => self.implicit_keep = false,
+            CompiledCommand::Redirect(address) => self.record_action(Action::Redirect(address.clone()))?,
+            CompiledCommand::FileInto(mailbox) => self.record_action(Action::FileInto(mailbox.clone()))?,
+            CompiledCommand::Reject(reason) => self.reject(reason)?,
+            CompiledCommand::Vacation(rule) => {
                 // RFC 5230 §4.7: vacation runs at most once, and not together with reject.
                 if self.vacation.is_some() || self.rejected() {
                     return Err(self.error("vacation must not run twice or after reject"));
@@ -156,7 +159,7 @@ impl ScriptRun<'_> {
         Ok(ControlFlow::Next)
     }
 
-    /// Records an action once (RFC 5228 §2.10.3). Every action cancels the implicit keep.
+    /// Records an action and cancels the implicit keep. A repeated action is recorded once (RFC 5228 §2.10.3).
     fn record_action(&mut self, action: Action) -> Result<(), SieveError> {
         if self.rejected() {
             return Err(self.error("no other action is possible after reject"));
@@ -185,8 +188,8 @@ impl ScriptRun<'_> {
         self.actions.iter().any(|action| matches!(action, Action::Reject(_)))
     }
 
-    fn error(&self, rule: impl Into<String>) -> SieveError {
-        SieveError::new(self.line, rule)
+    fn error(&self, problem: impl Into<String>) -> SieveError {
+        SieveError::new(self.line, problem)
     }
 
     fn test(&mut self, test: &Test) -> Result<bool, Exhausted> {
@@ -194,8 +197,8 @@ impl ScriptRun<'_> {
         match test {
             Test::Constant(value) => Ok(*value),
             Test::Not(test) => Ok(!self.test(test)?),
-            Test::AllOf(tests) => Ok(!self.one_is(tests, false)?),
-            Test::AnyOf(tests) => self.one_is(tests, true),
+            Test::AllOf(tests) => Ok(!self.any_returns(tests, false)?),
+            Test::AnyOf(tests) => self.any_returns(tests, true),
             Test::Exists(names) => self.exists(names),
             Test::Size { over: true, octets } => Ok(self.message.len() as u64 > *octets),
             Test::Size { over: false, octets } => Ok((self.message.len() as u64) < *octets),
@@ -209,8 +212,8 @@ impl ScriptRun<'_> {
         }
     }
 
-    /// Whether one of the tests returns `wanted`; tests after it do not run (RFC 5228 §5.2).
-    fn one_is(&mut self, tests: &[Test], wanted: bool) -> Result<bool, Exhausted> {
+    /// Whether any of the tests returns `wanted`; later tests do not run.
+    fn any_returns(&mut self, tests: &[Test], wanted: bool) -> Result<bool, Exhausted> {
         for test in tests {
             if self.test(test)? == wanted {
                 return Ok(true);
@@ -225,7 +228,8 @@ impl ScriptRun<'_> {
         Ok(names.iter().all(|name| self.fields.iter().any(|field| field.is(name))))
     }
 
-    fn named(&mut self, names: &[String]) -> Result<Vec<HeaderField<'_>>, Exhausted> {
+    /// Returns the fields with one of these names.
+    fn fields_named(&mut self, names: &[String]) -> Result<Vec<HeaderField<'_>>, Exhausted> {
         self.budget.spend(names.len() * self.fields.len())?;
         let fields: Vec<_> =
             self.fields.iter().filter(|field| names.iter().any(|name| field.is(name))).copied().collect();
@@ -234,17 +238,17 @@ impl ScriptRun<'_> {
     }
 
     fn header(&mut self, names: &[String], matcher: &TestMatcher) -> Result<bool, Exhausted> {
-        let values: Vec<String> = self.named(names)?.iter().map(|field| field.decoded()).collect();
+        let values: Vec<String> = self.fields_named(names)?.iter().map(|field| field.decoded()).collect();
         matcher.any(&values, &mut self.budget)
     }
 
     fn address(&mut self, names: &[String], part: AddressPart, matcher: &TestMatcher) -> Result<bool, Exhausted> {
-        let fields = self.named(names)?;
+        let fields = self.fields_named(names)?;
         let values: Vec<String> = fields
             .iter()
             .flat_map(HeaderField::mailboxes)
             .take(ADDRESSES_MAX)
-            .filter_map(|mailbox| part_of(&mailbox, part))
+            .filter_map(|mailbox| part_of_mailbox(&mailbox, part))
             .collect();
         matcher.any(&values, &mut self.budget)
     }
@@ -256,28 +260,23 @@ impl ScriptRun<'_> {
         part: AddressPart,
         matcher: &TestMatcher,
     ) -> Result<bool, Exhausted> {
-        let of = |local: &str, domain: &str| match part {
-            AddressPart::All => Some(format!("{local}@{domain}")),
-            AddressPart::Domain => Some(domain.into()),
-            _ => of_local(local, part),
-        };
         let value = |which: &EnvelopePart| match which {
             EnvelopePart::From => {
-                self.context.reverse_path().map_or(Some(String::new()), |path| of(path.local(), path.domain()))
+                self.context.reverse_path().map_or(Some(String::new()), |path| part_of_path(path, part))
             }
-            EnvelopePart::To => of(self.context.recipient.local(), self.context.recipient.domain()),
+            EnvelopePart::To => part_of_path(self.context.forward_path, part),
         };
         let values: Vec<String> = parts.iter().filter_map(value).collect();
         matcher.any(&values, &mut self.budget)
     }
 
-    /// Returns the moment of a date test. The first of several fields counts; without a valid date there is no value
-    /// (RFC 5260 §4).
+    /// Returns the moment that a date test compares: of several fields, that of the first (RFC 5260 §4). `None` when
+    /// there is no field, or its date is invalid.
     fn moment(&mut self, source: &DateSource) -> Result<Option<jiff::ZonedDateTime>, Exhausted> {
         match source {
             DateSource::Now { zone } => Ok(Some(in_zone(self.context.now, *zone))),
             DateSource::Header { name, zone } => {
-                let fields = self.named(std::slice::from_ref(name))?;
+                let fields = self.fields_named(std::slice::from_ref(name))?;
                 let moment = fields.first().and_then(|field| SentDate::parse(&field.unfolded())?.zoned());
                 Ok(moment.map(|moment| match zone {
                     Some(zone) => in_zone(moment.timestamp(), *zone),
@@ -288,18 +287,29 @@ impl ScriptRun<'_> {
     }
 }
 
-/// Returns a part of an address (RFC 5228 §2.7.4).
-fn part_of(mailbox: &ListedMailbox, part: AddressPart) -> Option<String> {
+/// Returns a part of an address in a header field (RFC 5228 §2.7.4). An address without a domain is not valid: it has no
+/// parts.
+fn part_of_mailbox(mailbox: &ListedMailbox, part: AddressPart) -> Option<String> {
     match part {
         AddressPart::All => mailbox.address(),
+        _ if mailbox.host.is_empty() => None,
         AddressPart::Domain => Some(String::from_utf8_lossy(&mailbox.host).into_owned()),
-        _ => of_local(&String::from_utf8_lossy(&mailbox.local), part),
+        _ => part_of_local(&String::from_utf8_lossy(&mailbox.local), part),
     }
 }
 
-/// Returns a part of a local part. Without a separator, the user is the whole local part, and there is no detail, not
-/// an empty one (RFC 5233 §4).
-fn of_local(local: &str, part: AddressPart) -> Option<String> {
+/// Returns a part of an envelope address.
+fn part_of_path(path: &Path, part: AddressPart) -> Option<String> {
+    match part {
+        AddressPart::All => Some(path.to_string()),
+        AddressPart::Domain => Some(path.domain().into()),
+        _ => part_of_local(path.local(), part),
+    }
+}
+
+/// Returns the local part, or its user or detail. Without a separator the user is the whole local part, and the detail
+/// is `None`, which no key matches (RFC 5233 §4).
+fn part_of_local(local: &str, part: AddressPart) -> Option<String> {
     let (user, detail) = split_detail(local);
     match part {
         AddressPart::User => Some(user.to_owned()),

@@ -6,7 +6,7 @@ use std::vec::IntoIter;
 use crate::SieveError;
 use crate::lexer::{LexedToken, TokenKind, tokens};
 
-/// Deepest nesting of blocks, and of tests. RFC 5228 asks for at least 15 of each.
+/// Deepest nesting of blocks, and of tests. RFC 5228 §2.10.7 asks for at least 15 of each.
 pub(crate) const NESTING_MAX: usize = 32;
 
 /// A command or a test: both have a name, arguments, and nested tests.
@@ -38,8 +38,8 @@ pub(crate) enum ArgumentValue {
 
 /// Parses a whole script.
 pub(crate) fn parse(script: &str) -> Result<Vec<Command>, SieveError> {
-    let last = script.lines().count().max(1);
-    let mut parser = ScriptParser { tokens: tokens(script)?.into_iter().peekable(), last };
+    let last_line = script.lines().count().max(1);
+    let mut parser = ScriptParser { tokens: tokens(script)?.into_iter().peekable(), last_line };
     let commands = parser.commands(0)?;
     match parser.tokens.next() {
         None => Ok(commands),
@@ -49,31 +49,31 @@ pub(crate) fn parse(script: &str) -> Result<Vec<Command>, SieveError> {
 
 struct ScriptParser {
     tokens: Peekable<IntoIter<LexedToken>>,
-    /// The last line, for errors at the end.
-    last: usize,
+    /// The number of the script's last line, where a missing token is reported.
+    last_line: usize,
 }
 
 impl ScriptParser {
-    /// Parses commands up to a `}` (not consumed) or the end.
+    /// Parses commands up to the first token that cannot begin one, such as `}`; that token stays.
     fn commands(&mut self, depth: usize) -> Result<Vec<Command>, SieveError> {
         let mut commands = Vec::new();
         while matches!(self.tokens.peek(), Some(LexedToken { kind: TokenKind::Identifier(_), .. })) {
-            let mut command = self.head(0)?;
+            let mut command = self.name_and_arguments(0)?;
             command.block = self.block(depth, command.line)?;
             commands.push(command);
         }
         Ok(commands)
     }
 
-    /// Parses `;` or `{ ... }`.
+    /// Parses `;` (`None`) or `{ ... }`.
     fn block(&mut self, depth: usize, line: usize) -> Result<Option<Vec<Command>>, SieveError> {
         let token = self.next("';' or '{'")?;
         match token.kind {
-            TokenKind::Mark(';') => Ok(None),
-            TokenKind::Mark('{') if depth >= NESTING_MAX => {
+            TokenKind::Punctuation(';') => Ok(None),
+            TokenKind::Punctuation('{') if depth >= NESTING_MAX => {
                 Err(SieveError::new(line, format!("blocks are nested deeper than {NESTING_MAX}")))
             }
-            TokenKind::Mark('{') => {
+            TokenKind::Punctuation('{') => {
                 let commands = self.commands(depth + 1)?;
                 self.expect('}')?;
                 Ok(Some(commands))
@@ -83,7 +83,7 @@ impl ScriptParser {
     }
 
     /// Parses `identifier *argument [test / test-list]`.
-    fn head(&mut self, depth: usize) -> Result<Command, SieveError> {
+    fn name_and_arguments(&mut self, depth: usize) -> Result<Command, SieveError> {
         let token = self.next("a name")?;
         let TokenKind::Identifier(name) = token.kind else { return Err(unexpected(&token)) };
         if depth > NESTING_MAX {
@@ -94,8 +94,8 @@ impl ScriptParser {
             arguments.push(argument);
         }
         let tests = match self.tokens.peek().map(|t| &t.kind) {
-            Some(TokenKind::Identifier(_)) => vec![self.head(depth + 1)?],
-            Some(TokenKind::Mark('(')) => self.test_list(depth + 1)?,
+            Some(TokenKind::Identifier(_)) => vec![self.name_and_arguments(depth + 1)?],
+            Some(TokenKind::Punctuation('(')) => self.test_list(depth + 1)?,
             _ => Vec::new(),
         };
         Ok(Command { line: token.line, name, arguments, tests, block: None })
@@ -103,14 +103,18 @@ impl ScriptParser {
 
     fn argument(&mut self) -> Result<Option<Argument>, SieveError> {
         let is_argument = |token: &LexedToken| {
-            matches!(token.kind, TokenKind::Tag(_) | TokenKind::Number(_) | TokenKind::Text(_) | TokenKind::Mark('['))
+            matches!(
+                token.kind,
+                TokenKind::Tag(_) | TokenKind::Number(_) | TokenKind::Text(_) | TokenKind::Punctuation('[')
+            )
         };
         let Some(token) = self.tokens.next_if(is_argument) else { return Ok(None) };
         let value = match token.kind {
             TokenKind::Tag(tag) => ArgumentValue::Tag(tag),
             TokenKind::Number(number) => ArgumentValue::Number(number),
             TokenKind::Text(text) => ArgumentValue::Text(text),
-            TokenKind::Identifier(_) | TokenKind::Mark(_) => ArgumentValue::List(self.list()?),
+            // Of these, `is_argument` admits only `[`.
+            TokenKind::Identifier(_) | TokenKind::Punctuation(_) => ArgumentValue::List(self.list()?),
         };
         Ok(Some(Argument { line: token.line, value }))
     }
@@ -132,7 +136,7 @@ impl ScriptParser {
         self.expect('(')?;
         let mut tests = Vec::new();
         loop {
-            tests.push(self.head(depth)?);
+            tests.push(self.name_and_arguments(depth)?);
             if self.comma_or(')')? {
                 return Ok(tests);
             }
@@ -143,20 +147,22 @@ impl ScriptParser {
     fn comma_or(&mut self, close: char) -> Result<bool, SieveError> {
         let token = self.next(&format!("',' or '{close}'"))?;
         match token.kind {
-            TokenKind::Mark(',') => Ok(false),
-            TokenKind::Mark(mark) if mark == close => Ok(true),
+            TokenKind::Punctuation(',') => Ok(false),
+            TokenKind::Punctuation(character) if character == close => Ok(true),
             _ => Err(unexpected(&token)),
         }
     }
 
-    fn expect(&mut self, mark: char) -> Result<(), SieveError> {
-        let token = self.next(&format!("'{mark}'"))?;
-        if token.kind == TokenKind::Mark(mark) { Ok(()) } else { Err(unexpected(&token)) }
+    fn expect(&mut self, wanted: char) -> Result<(), SieveError> {
+        let token = self.next(&format!("'{wanted}'"))?;
+        if token.kind == TokenKind::Punctuation(wanted) { Ok(()) } else { Err(unexpected(&token)) }
     }
 
     fn next(&mut self, wanted: &str) -> Result<LexedToken, SieveError> {
-        let last = self.last;
-        self.tokens.next().ok_or_else(|| SieveError::new(last, format!("the script ends where {wanted} is expected")))
+        let last_line = self.last_line;
+        self.tokens
+            .next()
+            .ok_or_else(|| SieveError::new(last_line, format!("the script ends where {wanted} is expected")))
     }
 }
 
@@ -166,7 +172,7 @@ fn unexpected(token: &LexedToken) -> SieveError {
         TokenKind::Tag(name) => format!("':{name}'"),
         TokenKind::Number(number) => format!("the number {number}"),
         TokenKind::Text(_) => "a string".into(),
-        TokenKind::Mark(mark) => format!("'{mark}'"),
+        TokenKind::Punctuation(character) => format!("'{character}'"),
     };
     SieveError::new(token.line, format!("{what} is unexpected here"))
 }
@@ -189,7 +195,7 @@ mod tests {
 
     /// RFC 5228 §8.2.
     #[test]
-    fn refuses_with_a_line() {
+    fn errors_name_the_line() {
         let blocks = |n| format!("{}keep;{}", "if true {".repeat(n), "}".repeat(n));
         let tests = |n| format!("if {} true {{ keep; }}", "not ".repeat(n));
         for (script, expected) in [

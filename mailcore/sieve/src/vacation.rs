@@ -6,15 +6,15 @@ use provost_view::Address;
 use crate::ScriptContext;
 use crate::program::VacationAction;
 
-/// A vacation reply that may be sent, once per correspondent and handle.
+/// A vacation reply, to be sent unless the correspondent got one with the same handle in the last `days` days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VacationReply {
-    /// The handle of the rule (RFC 5230 §4.2): that of `:handle`, or a hash of the text and other arguments, so that a
-    /// new text is a new rule.
+    /// The handle of the rule (RFC 5230 §4.2): the `:handle`, or a hash of text, subject and sender, so that a new text
+    /// is a new rule.
     pub handle: String,
     /// The recipient of the reply: the reverse-path of the message.
     pub to: Path,
-    /// The sender address of the reply.
+    /// The address in the From field of the reply.
     pub from: Address,
     /// Days until the same correspondent gets another reply.
     pub days: u16,
@@ -22,13 +22,13 @@ pub struct VacationReply {
     pub subject: String,
     /// The text, plain UTF-8.
     pub text: String,
-    /// The `Message-ID` of the answered message, for In-Reply-To and References.
+    /// The Message-ID of the answered message, for In-Reply-To and References; `None` when it is missing or too long.
     pub in_reply_to: Option<String>,
-    /// The References of the answered message.
+    /// The References of the answered message, or its In-Reply-To; `None` when both are missing or too long.
     pub references: Option<String>,
 }
 
-/// Fields of mailing lists (RFC 2369, RFC 2919, RFC 8058): a message with one of them was not sent by one person.
+/// Fields that mailing lists add (RFC 2369, RFC 2919, RFC 8058, and common usage).
 const LIST_FIELDS: &[&str] = &[
     "List-Id",
     "List-Help",
@@ -46,8 +46,7 @@ const LIST_FIELDS: &[&str] = &[
 /// Fields of which one must name the recipient for a reply (RFC 5230 §4.5).
 const RECIPIENT_FIELDS: &[&str] = &["To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc"];
 
-/// Local parts of programs and their roles (RFC 3834 §2, RFC 5230 §4.6, and common usage). The signed reverse-path of a
-/// person (`prvs=...`) is not among them.
+/// Local parts of programs and roles, which get no reply (RFC 3834 §2, RFC 5230 §4.6, and common usage).
 const PROGRAMS: &[&str] = &[
     "mailer-daemon",
     "mailerdaemon",
@@ -68,14 +67,17 @@ const PROGRAMS: &[&str] = &[
     "root",
     "nobody",
 ];
+/// Beginnings of local parts that get no reply. `prvs=` is not among them: it signs the reverse-path of a person.
 const PROGRAM_PREFIXES: &[&str] =
     &["owner-", "bounce-", "bounce+", "bounces-", "bounces+", "noreply-", "noreply+", "no-reply-", "no-reply+"];
+/// Ends of local parts that get no reply.
 const PROGRAM_SUFFIXES: &[&str] = &["-request", "-owner", "-bounce", "-bounces", "-noreply", "-no-reply"];
 
 /// Longest subject copied from the answered message, characters.
 const SUBJECT_CHARS_MAX: usize = 200;
-/// Longest Message-ID copied (RFC 5322 §2.1.1), and longest References, which has room for about twenty ids; octets.
+/// Longest Message-ID copied, octets (RFC 5322 §2.1.1).
 const MESSAGE_ID_OCTETS_MAX: usize = 998;
+/// Longest References copied, octets: sixteen of the longest ids, or hundreds of usual length.
 const REFERENCES_OCTETS_MAX: usize = 16 * 1024;
 
 /// Returns the reply of a rule to a message; `None` when no reply is due.
@@ -87,11 +89,11 @@ pub(crate) fn reply_of_rule(
     let to = context.reverse_path()?;
     let message = AnsweredMessage { fields };
     let own = OwnAddresses { rule, context };
-    if is_program(to.local()) || own.is(to.local(), to.domain()) || message.is_automatic() {
+    if is_program(to.local()) || own.contains(to.local(), to.domain()) || message.is_automatic() {
         return None;
     }
-    // The owner sent the message, under another reverse-path or through a program that names the owner in Sender.
-    if message.names(&["Sender", "Return-Path"], &own) || !message.names(RECIPIENT_FIELDS, &own) {
+    // With an address of the owner in Sender or Return-Path, the owner sent the message under another reverse-path.
+    if message.has_address_in(&["Sender", "Return-Path"], &own) || !message.has_address_in(RECIPIENT_FIELDS, &own) {
         return None;
     }
     Some(VacationReply {
@@ -101,15 +103,15 @@ pub(crate) fn reply_of_rule(
         days: rule.days,
         subject: rule.subject.clone().unwrap_or_else(|| message.reply_subject()),
         text: rule.text.clone(),
-        in_reply_to: message.bounded("Message-ID", MESSAGE_ID_OCTETS_MAX),
+        in_reply_to: message.value_up_to("Message-ID", MESSAGE_ID_OCTETS_MAX),
         // RFC 5322 §3.6.4: an In-Reply-To with a single id stands in for missing References.
-        references: message.bounded("References", REFERENCES_OCTETS_MAX).or_else(|| {
-            message.bounded("In-Reply-To", MESSAGE_ID_OCTETS_MAX).filter(|ids| is_message_id(ids.as_bytes()))
+        references: message.value_up_to("References", REFERENCES_OCTETS_MAX).or_else(|| {
+            message.value_up_to("In-Reply-To", MESSAGE_ID_OCTETS_MAX).filter(|ids| is_message_id(ids.as_bytes()))
         }),
     })
 }
 
-/// Whether a local part belongs to a program, a list or their owners.
+/// Whether a local part belongs to a program or a list, or to the owners of one.
 fn is_program(local: &str) -> bool {
     let local = local.to_ascii_lowercase();
     PROGRAMS.contains(&local.as_str())
@@ -117,25 +119,25 @@ fn is_program(local: &str) -> bool {
         || PROGRAM_SUFFIXES.iter().any(|suffix| local.ends_with(suffix))
 }
 
-/// The addresses of the rule's owner.
+/// The addresses of the rule's owner: those of the account, and those of `:addresses`.
 struct OwnAddresses<'a> {
     rule: &'a VacationAction,
     context: &'a ScriptContext<'a>,
 }
 
 impl OwnAddresses<'_> {
-    fn is(&self, local: &str, domain: &str) -> bool {
+    fn contains(&self, local: &str, domain: &str) -> bool {
         let Ok(address) = Address::from_parts(local, domain) else { return false };
         *self.context.recipient == address
             || self.context.addresses.contains(&address)
             || self.rule.addresses.contains(&address)
     }
 
-    /// Returns `:from` if it is the owner's, else the address that the message was sent to (RFC 5230 §4.3). Any other
-    /// address would let a script send in another person's name.
+    /// Returns `:from` if it is an address of the account, else the address that the message was sent to (RFC 5230
+    /// §4.3). Any other `:from` would let a script send in another person's name.
     fn sender(&self) -> Address {
-        let mut of_owner = self.context.addresses.iter().chain([self.context.recipient]);
-        let from = self.rule.from.as_ref().filter(|from| of_owner.any(|own| own == *from));
+        let mut of_account = self.context.addresses.iter().chain([self.context.recipient]);
+        let from = self.rule.from.as_ref().filter(|from| of_account.any(|own| own == *from));
         from.unwrap_or(self.context.recipient).clone()
     }
 }
@@ -161,15 +163,14 @@ impl AnsweredMessage<'_> {
     }
 
     /// Whether one of the fields of these names holds an address of the owner.
-    fn names(&self, names: &[&str], own: &OwnAddresses<'_>) -> bool {
-        self.fields
-            .iter()
-            .filter(|field| names.iter().any(|name| field.is(name)))
-            .flat_map(HeaderField::mailboxes)
-            .any(|mailbox| own.is(&String::from_utf8_lossy(&mailbox.local), &String::from_utf8_lossy(&mailbox.host)))
+    fn has_address_in(&self, names: &[&str], own: &OwnAddresses<'_>) -> bool {
+        self.fields.iter().filter(|field| names.iter().any(|name| field.is(name))).flat_map(HeaderField::mailboxes).any(
+            |mailbox| own.contains(&String::from_utf8_lossy(&mailbox.local), &String::from_utf8_lossy(&mailbox.host)),
+        )
     }
 
-    /// Returns the subject: without `:subject`, "Auto: " and the subject of the answered message (RFC 5230 §4.4).
+    /// Returns the subject of a reply without `:subject`: "Auto: " and the subject of the answered message, if it has
+    /// one (RFC 5230 §5.3).
     fn reply_subject(&self) -> String {
         let subject = self.fields.iter().find(|field| field.is("Subject")).map(|field| field.decoded());
         match subject.filter(|subject| !subject.trim().is_empty()) {
@@ -178,7 +179,8 @@ impl AnsweredMessage<'_> {
         }
     }
 
-    fn bounded(&self, name: &str, octets: usize) -> Option<String> {
+    /// Returns the value of the first field of this name; `None` when it is missing, empty, or longer than `octets`.
+    fn value_up_to(&self, name: &str, octets: usize) -> Option<String> {
         let value = self.fields.iter().find(|field| field.is(name))?.value().into_owned();
         (!value.is_empty() && value.len() <= octets).then_some(value)
     }

@@ -15,16 +15,19 @@ const MESSAGE: &str = "Received: from a by b; Thu, 01 Jan 2026 12:00:00 +0000\r\
     X-Score: 12\r\n\
     X-Score: 7\r\n\
     X-Empty:\r\n\
+    Reply-To: nobody\r\n\
     Date: Wed, 31 Dec 2025 23:30:00 -0500\r\n\
     \r\n\
     Bonjour\r\n";
 
 fn outcome(script: &str, message: &str) -> Result<ScriptOutcome, SieveError> {
     let recipient = Address::parse("helene@example.edu").unwrap();
+    let forward_path = Path::parse("Helene@example.edu").unwrap();
     let envelope = Envelope::new(Path::parse("bounce-7@One.test").ok(), []);
     let arrival = Arrival::from_queue(uuid::Uuid::nil().into(), envelope, message.as_bytes());
     let context = ScriptContext {
         arrival: &arrival,
+        forward_path: &forward_path,
         recipient: &recipient,
         addresses: &[],
         // Saturday, 2026-02-28T22:30:05Z.
@@ -37,7 +40,7 @@ fn actions(script: &str) -> Vec<Action> {
     outcome(script, MESSAGE).unwrap_or_else(|error| panic!("{script}: {error}")).actions
 }
 
-fn file(name: &str) -> Action {
+fn fileinto(name: &str) -> Action {
     Action::FileInto(name.into())
 }
 
@@ -45,17 +48,19 @@ fn file(name: &str) -> Action {
 #[test]
 fn commands() {
     let keep = || vec![Action::Keep];
-    let zoe = || Action::Redirect(Address::parse("zoe@one.test").unwrap());
+    let redirect = |path: &str| vec![Action::Redirect(Path::parse(path).unwrap())];
     for (rule, script, expected) in [
         ("§2.10.2 implicit keep", "", keep()),
         ("§2.10.2 implicit keep", "# nothing\r\n/* at\nall */", keep()),
         ("§4.3", "keep; keep;", keep()),
         ("§4.4 discard cancels the implicit keep", "discard;", vec![]),
-        ("§4.4 and no other keep", "discard; keep;", keep()),
-        ("§4.1", "require \"fileinto\"; fileinto \"Travaux\";", vec![file("Travaux")]),
-        ("§2.10.3 no action twice", "require \"fileinto\"; fileinto \"A\"; fileinto \"A\";", vec![file("A")]),
-        ("§4.1 with keep", "require [\"fileinto\"]; fileinto \"A\"; keep;", vec![file("A"), Action::Keep]),
-        ("§4.2", "redirect \"Zoe@ONE.test\";", vec![zoe()]),
+        ("§4.4 discard does not cancel an explicit keep", "discard; keep;", keep()),
+        ("§4.1", "require \"fileinto\"; fileinto \"Travaux\";", vec![fileinto("Travaux")]),
+        ("§2.10.3 no action twice", "require \"fileinto\"; fileinto \"A\"; fileinto \"A\";", vec![fileinto("A")]),
+        ("§4.1 with keep", "require [\"fileinto\"]; fileinto \"A\"; keep;", vec![fileinto("A"), Action::Keep]),
+        ("RFC 5321 §2.4 the case is kept", "redirect \"Zoe@ONE.test\";", redirect("Zoe@ONE.test")),
+        ("§2.4.2.3 a display name", "redirect \"Zoe T <zoe@one.test>\";", redirect("zoe@one.test")),
+        ("RFC 5321 §4.1.2 a quoted local part", r#"redirect "\"zoe t\"@one.test";"#, redirect("\"zoe t\"@one.test")),
         ("RFC 5429 §2.2", "require \"reject\"; reject \"no\";", vec![Action::Reject("no".into())]),
         ("§3.3 stop", "stop; discard;", keep()),
         ("§3.3 stop within a block", "if true { stop; } discard;", keep()),
@@ -63,7 +68,7 @@ fn commands() {
         ("§3.1 elsif", "if false { keep; } elsif true { discard; } else { keep; }", vec![]),
         ("§3.1 else", "if false { keep; } elsif false { keep; } else { discard; }", vec![]),
         ("§3.1 first branch only", "if true { keep; } elsif true { redirect \"a@b.c\"; }", keep()),
-        ("§2.6 names without case", "IF TRUE { DISCARD; }", vec![]),
+        ("§2.1 names ignore case", "IF TRUE { DISCARD; }", vec![]),
     ] {
         assert_eq!(actions(script), expected, "{rule}: {script}");
     }
@@ -83,6 +88,10 @@ fn tests_that_hold() {
         "|exists \"subject\"",
         "|exists [\"X-Empty\", \"From\"]",
         "|not exists [\"From\", \"Cc\"]",
+        // §2.4.2.2: a name that no field can have is no error.
+        "|not exists [\"a b\", \"From:\", \"\"]",
+        "|not header :contains \"From:\" \"\"",
+        "date|not date \"a b\" \"year\" \"2026\"",
         // §5.9
         "|size :over 100",
         "|size :under 1K",
@@ -92,7 +101,7 @@ fn tests_that_hold() {
         "|not header \"Subject\" \"réunion\"",
         "|header :contains \"subject\" \"LUNDI\"",
         "|not header :contains :comparator \"i;octet\" \"subject\" \"LUNDI\"",
-        "|header :matches [\"X-None\", \"Subject\"] [\"x\", \"r?union*\"]",
+        "|header :matches [\"X-None\", \"Subject\"] [\"x\", \"r??union*\"]",
         "|header :is \"X-Empty\" \"\"",
         "|header :contains \"X-Empty\" \"\"",
         "|not header :contains \"X-None\" \"\"",
@@ -103,10 +112,15 @@ fn tests_that_hold() {
         "|address :domain :is [\"to\", \"cc\"] \"two.test\"",
         "|not address :domain \"to\" \"one.test\"",
         "|address :domain :contains \"to\" \"example\"",
+        // An address that is not valid matches as a whole only.
+        "|address \"reply-to\" \"nobody\"",
+        "|not address :localpart \"reply-to\" \"nobody\"",
+        "|not address :domain \"reply-to\" \"\"",
         // §5.4
         "envelope|envelope \"from\" \"bounce-7@one.test\"",
         "envelope|envelope :localpart :matches \"from\" \"bounce-*\"",
         "envelope|envelope :domain [\"from\", \"to\"] \"example.edu\"",
+        "envelope|envelope :localpart :comparator \"i;octet\" \"to\" \"Helene\"",
         // RFC 5231 §4
         "relational,comparator-i;ascii-numeric|header :value \"gt\" :comparator \"i;ascii-numeric\" \"X-Score\" \"9\"",
         "relational|not header :value \"gt\" \"X-Score\" \"9\"",
@@ -135,7 +149,7 @@ fn tests_that_hold() {
         };
         let script = format!("{require} if {test} {{ discard; }}");
         assert_eq!(actions(&script), [], "{row}");
-        // Without the require, each is an error.
+        // RFC 5228 §2.10.5: without `require`, a test of an extension is an error.
         if !extensions.is_empty() {
             assert!(outcome(&format!("if {test} {{ discard; }}"), MESSAGE).is_err(), "{row}");
         }
@@ -147,8 +161,13 @@ fn tests_that_hold() {
 fn null_reverse_path() {
     let recipient = Address::parse("helene@example.edu").unwrap();
     let arrival = Arrival::from_queue(uuid::Uuid::nil().into(), Envelope::new(None, []), b"");
-    let context =
-        ScriptContext { arrival: &arrival, recipient: &recipient, addresses: &[], now: Timestamp::UNIX_EPOCH };
+    let context = ScriptContext {
+        arrival: &arrival,
+        forward_path: &Path::from(&recipient),
+        recipient: &recipient,
+        addresses: &[],
+        now: Timestamp::UNIX_EPOCH,
+    };
     for part in [":all", ":localpart", ":domain"] {
         let script = format!("require \"envelope\"; if envelope {part} \"from\" \"\" {{ discard; }}");
         assert_eq!(run(&script, b"", &context).unwrap().actions, [], "{part}");
@@ -169,20 +188,26 @@ fn subaddresses() {
         ("helene@example.edu", "envelope :detail \"to\" \"\"", false),
         ("helene@example.edu", "envelope :detail :matches \"to\" \"*\"", false),
         ("helene+@example.edu", "envelope :detail \"to\" \"\"", true),
+        ("\"helene+a b\"@example.edu", "envelope :detail \"to\" \"a b\"", true),
         ("helene@example.edu", "envelope :detail \"from\" \"7+x\"", true),
         ("helene@example.edu", "address :detail \"to\" \"work\"", true),
         ("helene@example.edu", "address :user \"to\" \"helene\"", true),
     ] {
-        let recipient = Address::parse(to).unwrap();
-        let context =
-            ScriptContext { arrival: &arrival, recipient: &recipient, addresses: &[], now: Timestamp::UNIX_EPOCH };
+        let forward_path = Path::parse(to).unwrap();
+        let context = ScriptContext {
+            arrival: &arrival,
+            forward_path: &forward_path,
+            recipient: &forward_path.address().unwrap(),
+            addresses: &[],
+            now: Timestamp::UNIX_EPOCH,
+        };
         let script = format!("require [\"envelope\", \"subaddress\"]; if {test} {{ discard; }}");
         let discarded = run(&script, message.as_bytes(), &context).unwrap().actions.is_empty();
         assert_eq!(discarded, expect, "{to} {test}");
     }
 }
 
-/// Every error at compile time, with its line.
+/// Every error of the compiler, with its line.
 #[test]
 fn refused_scripts() {
     let many = format!("require \"vacation\"; vacation :addresses [{}\"a@b.c\"] \"x\";", "\"a@b.c\",".repeat(100));
@@ -209,24 +234,28 @@ fn refused_scripts() {
             "line 1: header: i;ascii-numeric cannot be used with :contains or :matches",
         ),
         ("require \"relational\"; if header :value \"xx\" \"a\" \"b\" {}", "line 1: header: unknown relation \"xx\""),
-        ("else { keep; }", "line 1: 'else' without 'if' before it"),
-        ("if true {} keep; elsif true {}", "line 1: 'elsif' without 'if' before it"),
-        ("if true {} else {} else {}", "line 1: 'else' without 'if' before it"),
+        ("else { keep; }", "line 1: else: must follow 'if' or 'elsif'"),
+        ("if true {} keep; elsif true {}", "line 1: elsif: must follow 'if' or 'elsif'"),
+        ("if true {} else {} else {}", "line 1: else: must follow 'if' or 'elsif'"),
         ("if true;", "line 1: if: a block is missing"),
         ("if { keep; }", "line 1: if: takes one test"),
         ("if (true, true) { keep; }", "line 1: if: takes one test"),
         ("if true { } else true { }", "line 1: else: takes no test"),
-        ("if \"x\" true { }", "line 1: if: one argument too many"),
+        ("if \"x\" true { }", "line 1: if: too many arguments"),
         ("keep { stop; }", "line 1: keep: takes no block"),
         ("keep true;", "line 1: keep: takes no test"),
-        ("keep \"x\";", "line 1: keep: one argument too many"),
-        ("stop 1;", "line 1: stop: one argument too many"),
+        ("keep \"x\";", "line 1: keep: too many arguments"),
+        ("stop 1;", "line 1: stop: too many arguments"),
         ("redirect;", "line 1: redirect: missing argument: an address"),
         ("redirect 1;", "line 1: redirect: expected an address (a string)"),
         ("redirect [\"a@b.c\"];", "line 1: redirect: expected an address (a string)"),
-        ("redirect \"nobody\";", "line 1: redirect: \"nobody\": an address has the form local@domain"),
+        ("redirect \"nobody\";", "line 1: redirect: \"nobody\" is not one address (local@domain)"),
+        ("redirect \"g: a@b.c;\";", "line 1: redirect: \"g: a@b.c;\" is not one address (local@domain)"),
+        ("redirect \"<@x.y:a@b.c>\";", "line 1: redirect: \"<@x.y:a@b.c>\" is not one address (local@domain)"),
         ("redirect :copy \"a@b.c\";", "line 1: redirect: ':copy' is unknown, or not allowed here"),
         ("require \"fileinto\"; fileinto \"\";", "line 1: fileinto: \"\" is not a valid mailbox name"),
+        ("require \"fileinto\"; fileinto \"a//b\";", "line 1: fileinto: \"a//b\" is not a valid mailbox name"),
+        ("require \"fileinto\"; fileinto \"x*\";", "line 1: fileinto: \"x*\" is not a valid mailbox name"),
         ("require \"fileinto\"; fileinto \"a\nb\";", "line 1: fileinto: \"a\\nb\" is not a valid mailbox name"),
         ("if not { }", "line 1: not: a test is missing"),
         ("if not (true, true) { }", "line 1: not: takes one test"),
@@ -234,8 +263,6 @@ fn refused_scripts() {
         ("if size 1 { }", "line 1: size: expected ':over' or ':under'"),
         ("if size :over \"1\" { }", "line 1: size: expected a limit (a number)"),
         ("if exists 1 { }", "line 1: exists: expected field names (a list of strings)"),
-        ("if exists \"a b\" { }", "line 1: exists: \"a b\" is not a valid field name"),
-        ("if header \"a:\" \"x\" { }", "line 1: header: \"a:\" is not a valid field name"),
         ("if header \"a\" { }", "line 1: header: missing argument: keys"),
         ("if header :is :is \"a\" \"b\" { }", "line 1: header: two tags of the same kind"),
         ("if header :over \"a\" \"b\" { }", "line 1: header: ':over' is unknown, or not allowed here"),
@@ -261,14 +288,14 @@ fn refused_scripts() {
         ("require \"vacation\"; vacation :days 7 :days 8 \"x\";", "line 1: vacation: two tags of the same kind"),
         (
             "require \"vacation\"; vacation :from \"a@b, c@d\" \"x\";",
-            "line 1: vacation: \"a@b, c@d\" is not a single address",
+            "line 1: vacation: \"a@b, c@d\" is not one address (local@domain)",
         ),
         (
             "require \"vacation\"; vacation :from \"nobody\" \"x\";",
-            "line 1: vacation: an address has the form local@domain",
+            "line 1: vacation: \"nobody\" is not one address (local@domain)",
         ),
         (&many, "line 1: vacation: more than 100 addresses"),
-        (&long, "line 1: vacation: a subject is longer than 998 octets"),
+        (&long, "line 1: vacation: the subject is longer than 998 octets"),
     ] {
         assert_eq!(outcome(script, MESSAGE).unwrap_err().to_string(), expected, "{script:.120}");
     }
@@ -282,11 +309,11 @@ fn refused_runs() {
     let bomb = format!("\nif header :matches \"Subject\" \"*{}b\" {{ keep; }}", "a".repeat(20_000));
     let bomb_message = format!("Subject: {}\r\n\r\n", "a".repeat(60_000));
     let require = "require [\"reject\", \"vacation\", \"fileinto\"];";
-    let loud = "line 1: reject cannot be combined with another action";
+    let combined = "line 1: reject cannot be combined with another action";
     for (script, message, expected) in [
-        (format!("{require} keep; reject \"x\";"), MESSAGE, loud),
-        (format!("{require} reject \"x\"; reject \"y\";"), MESSAGE, loud),
-        (format!("{require} vacation \"x\"; reject \"y\";"), MESSAGE, loud),
+        (format!("{require} keep; reject \"x\";"), MESSAGE, combined),
+        (format!("{require} reject \"x\"; reject \"y\";"), MESSAGE, combined),
+        (format!("{require} vacation \"x\"; reject \"y\";"), MESSAGE, combined),
         (format!("{require} reject \"x\";\nkeep;"), MESSAGE, "line 2: no other action is possible after reject"),
         (
             format!("{require} reject \"x\"; vacation \"y\";"),
@@ -306,22 +333,20 @@ fn refused_runs() {
     }
 }
 
-/// Thirty `*a`, exponential in a naive matcher, do no harm.
+/// A pattern of thirty `*a`, exponential in a naive matcher.
 #[test]
-fn a_glob_bomb() {
+fn a_hostile_pattern_runs_within_the_budget() {
     let script = format!("if header :matches \"Subject\" \"{}b\" {{ discard; }}", "*a".repeat(30));
     let message = format!("Subject: {}\r\n\r\n", "a".repeat(60_000));
     assert_eq!(outcome(&script, &message).unwrap().actions, [Action::Keep]);
 }
 
-/// The most expensive run that the budget allows ends soon: many tests over the largest header that is read.
+/// Many costly tests over a large header.
 #[test]
-fn a_run_ends_soon() {
+fn the_budget_ends_a_costly_run() {
     let message = format!("{}\r\n\r\n", "X-A: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n".repeat(1000));
     let script = "if header :matches \"X-A\" \"*a*a*a*a*b\" { discard; }\r\n".repeat(4000);
-    let start = std::time::Instant::now();
-    assert!(outcome(&script, &message).unwrap_err().rule.contains("too long"));
-    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+    assert_eq!(outcome(&script, &message).unwrap_err().problem, "the script takes too long");
 }
 
 proptest! {

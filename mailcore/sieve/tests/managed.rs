@@ -1,4 +1,4 @@
-//! The managed script: from a person's attributes to the actions on a message, over simulated years.
+//! The managed script: from a person's attributes to the reply to a message, over simulated years.
 
 // Helper functions of tests may panic: clippy exempts only `#[test]` functions.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
@@ -51,9 +51,10 @@ fn reply(person: &Person, now: i64) -> Option<VacationReply> {
     let arrival = Arrival::from_queue(uuid::Uuid::nil().into(), envelope, b"");
     let context = ScriptContext {
         arrival: &arrival,
+        forward_path: &Path::from(&person.primary),
         recipient: &person.primary,
         addresses: std::slice::from_ref(&person.primary),
-        now: Timestamp::from_second(now).unwrap(),
+        now: at(now),
     };
     let outcome = script.run(b"To: zoe.tremblay@example.edu\r\nSubject: s\r\n\r\nx\r\n", &context).unwrap();
     assert_eq!(outcome.actions, [Action::Keep]);
@@ -67,10 +68,12 @@ fn attributes_without_effect_give_no_script() {
     assert_eq!(managed_script(&person(None, Some(Vacation { text_fr: Some("  ".into()), ..vacation() }))), "");
 }
 
-/// `currentdate` in the script and [`Vacation::is_on`] agree, day by day over years, and at each edge.
+/// The script replies when [`Vacation::is_on`], day by day over years, and in the seconds around start and end.
 #[test]
-fn answers_from_start_to_end() {
+fn replies_from_start_to_end() {
     const DAY: i64 = 86_400;
+    const YEAR_0: i64 = -62_167_219_200;
+    let first_day = 1_767_225_600; // 2026-01-01T00:00:00Z
     let start = 1_798_693_200; // 2026-12-31T05:00:00Z: midnight in Montréal
     let end = start + 400 * DAY;
     for (start, end) in [
@@ -83,25 +86,28 @@ fn answers_from_start_to_end() {
     ] {
         let vacation = Vacation { start: start.map(at), end: end.map(at), ..vacation() };
         let person = person(None, Some(vacation.clone()));
-        let days = (0..1500).map(|day| 1_767_225_600 + day * DAY);
-        let edges =
-            [start, end].into_iter().flatten().filter(|s| s.unsigned_abs() < 1 << 37).flat_map(|s| [s - 1, s, s + 1]);
-        for now in days.chain(edges) {
-            let expected = vacation.is_on(Timestamp::from_second(now).unwrap());
+        let days = (0..1500).map(|day| first_day + day * DAY);
+        let edges = [start, end].into_iter().flatten().flat_map(|edge| [edge - 1, edge, edge + 1]);
+        // The script compares years of four digits; a timestamp goes further back, and ends with the year 9999.
+        let is_time = |second: &i64| *second >= YEAR_0 && Timestamp::from_second(*second).is_ok();
+        for now in days.chain(edges).filter(is_time) {
+            let expected = vacation.is_on(at(now));
             assert_eq!(reply(&person, now).is_some(), expected, "{start:?} {end:?} {now}");
         }
     }
 }
 
-/// Both languages when both are given, the person's first.
+/// The texts of both languages, the person's first; one without a language when another is missing. A rule without a
+/// subject has one in the languages of its texts.
 #[test]
 fn languages() {
     let text = |t: &str| -> Option<Box<str>> { Some(t.into()) };
     let french = || Vacation { text_fr: text("Absente."), ..vacation() };
+    let blank_french = || Vacation { text_fr: text(" "), text_en: text("I am away."), ..vacation() };
     let both = || Vacation { text_en: text("I am away."), ..french() };
     let subjects = Vacation { subject_fr: text("Vacances"), subject_en: text("Holidays"), ..both() };
     let neutral = Vacation { text_fr: None, text: text("Weg."), subject: text("Ferien"), ..vacation() };
-    for (language, vacation, subject, body) in [
+    for (language, vacation, subject, text) in [
         (None, french(), "Absence", "Absente.\r\n"),
         (
             None,
@@ -109,6 +115,7 @@ fn languages() {
             "Out of office",
             "I am away.\r\n",
         ),
+        (None, blank_french(), "Out of office", "I am away.\r\n"),
         (None, both(), "Absence / Out of office", "Absente.\r\n\r\n---\r\n\r\nI am away.\r\n"),
         (Some("fr"), both(), "Absence / Out of office", "Absente.\r\n\r\n---\r\n\r\nI am away.\r\n"),
         (Some("en"), both(), "Out of office / Absence", "I am away.\r\n\r\n---\r\n\r\nAbsente.\r\n"),
@@ -124,11 +131,11 @@ fn languages() {
         ),
     ] {
         let reply = reply(&person(language, Some(vacation)), 0).unwrap();
-        assert_eq!((reply.subject.as_str(), reply.text.as_str()), (subject, body), "{language:?}");
+        assert_eq!((reply.subject.as_str(), reply.text.as_str()), (subject, text), "{language:?}");
     }
 }
 
-/// Texts in two languages that together exceed the bound are cut at the end; the reply is sent all the same.
+/// Texts in two languages that together exceed the bounds of Sieve are cut at the end.
 #[test]
 fn long_texts_are_cut() {
     let (subject, text) = ("文".repeat(200), "..文\n".repeat(8_000));
@@ -140,11 +147,24 @@ fn long_texts_are_cut() {
         ..vacation()
     };
     let reply = reply(&person(None, Some(long)), 0).unwrap();
-    assert!(reply.subject.starts_with("文"), "{}", reply.subject);
-    assert!(reply.text.starts_with("..文\r\n..文") && reply.text.len() > 60_000, "{}", reply.text.len());
+    let whole_subject = format!("{subject} / {subject}!");
+    assert!(whole_subject.starts_with(&reply.subject) && reply.subject.len() > 990, "{}", reply.subject);
+    let text = text.trim().replace('\n', "\r\n");
+    let whole_text = format!("{text}\r\n\r\n---\r\n\r\n{text}");
+    assert!(whole_text.starts_with(reply.text.trim_end()), "not the start of the text");
+    assert!(reply.text.len() > 65_000, "{} octets", reply.text.len());
 }
 
-/// RFC 5230 §4.2: a new text or subject answers every correspondent again; new dates do not.
+/// Nothing follows a line that is cut, though an octet of the next line would fit after it.
+#[test]
+fn a_text_ends_where_it_is_cut() {
+    let first = "x".repeat(64 * 1024 - "\r\n".len() - 3);
+    let text = format!("{first}😀\nab");
+    let reply = reply(&person(None, Some(Vacation { text_fr: Some(text.into()), ..vacation() })), 0).unwrap();
+    assert!(reply.text == first + "\r\n", "ends with {:?}", reply.text.get(65_520..));
+}
+
+/// RFC 5230 §4.2: with a new text or subject every correspondent gets a reply again, with new dates not.
 #[test]
 fn handles() {
     let handle = |vacation| reply(&person(None, Some(vacation)), 0).unwrap().handle;
@@ -163,9 +183,9 @@ fn the_interval_is_bounded() {
 }
 
 proptest! {
-    /// Whatever the attributes contain, the script is valid and has exactly their texts.
+    /// Whatever the attributes hold, the script is valid, and the reply has their text with CRLF line ends.
     #[test]
-    fn any_text_stays_text(
+    fn any_text_is_sent_as_it_is(
         text in "([ -~éœ\t]|\r\n|\n|\r|\\.|\"|\\\\|;|\\}){1,80}",
         subject in any::<String>(),
         start in Timestamp::MIN.as_second()..=Timestamp::MAX.as_second(),

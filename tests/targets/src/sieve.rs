@@ -47,7 +47,15 @@ fn run(script: &Script, message: &[u8]) -> Option<ScriptOutcome> {
     let addresses = [recipient.clone()];
     // Thursday, 2026-01-01T04:30:00Z.
     let now = Timestamp::from_second(1_767_241_800).expect("a time");
-    script.run(message, &ScriptContext { arrival: &arrival, recipient: &recipient, addresses: &addresses, now }).ok()
+    let forward_path = Path::from(&recipient);
+    let context = ScriptContext {
+        arrival: &arrival,
+        forward_path: &forward_path,
+        recipient: &recipient,
+        addresses: &addresses,
+        now,
+    };
+    script.run(message, &context).ok()
 }
 
 fn check(outcome: &ScriptOutcome, message: &[u8]) {

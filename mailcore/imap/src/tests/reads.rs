@@ -286,7 +286,7 @@ struct SlowClient {
 }
 
 impl provost_net::Sink for SlowClient {
-    fn drain<'a>(
+    fn send<'a>(
         &'a mut self,
         bytes: &'a mut BytesMut,
     ) -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>> {

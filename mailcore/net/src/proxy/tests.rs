@@ -19,14 +19,14 @@ fn proxied(source: &str, destination: &str) -> ProxyHeader {
 }
 
 #[test]
-fn headers_that_are_taken() {
+fn valid_headers() {
     let with_tlvs = [&V4[..], &[0x04, 0, 2, 0, 0, 0x20, 0, 5, 1, 0, 0, 0, 0]].concat();
-    let fills_it = [&V4[..], &vec![0; HEADER_OCTETS_MAX - FIXED_OCTETS - V4.len()]].concat();
+    let largest = [&V4[..], &vec![0; HEADER_OCTETS_MAX - FIXED_OCTETS - V4.len()]].concat();
     let v4 = proxied("203.0.113.7:40000", "192.0.2.1:143");
     for (what, octets, expect) in [
         ("IPv4", built(0x21, 0x11, &V4), v4),
-        ("TLVs behind the addresses", built(0x21, 0x11, &with_tlvs), v4),
-        ("the largest one", built(0x21, 0x11, &fills_it), v4),
+        ("TLVs after the addresses", built(0x21, 0x11, &with_tlvs), v4),
+        ("the largest header", built(0x21, 0x11, &largest), v4),
         (
             "IPv6",
             built(0x21, 0x21, &v6("2001:db8::7", "2001:db8::1")),
@@ -46,8 +46,8 @@ fn headers_that_are_taken() {
 }
 
 #[test]
-fn headers_that_are_refused() {
-    let long = vec![0; HEADER_OCTETS_MAX - FIXED_OCTETS + 1];
+fn refused_headers() {
+    let too_long = vec![0; HEADER_OCTETS_MAX - FIXED_OCTETS + 1];
     for (octets, expect) in [
         (b"PROXY TCP4 203.0.113.7 192.0.2.1 40000 143\r\n".to_vec(), "version 1"),
         (b"PRO".to_vec(), "version 1"),
@@ -66,7 +66,7 @@ fn headers_that_are_refused() {
         (built(0x21, 0x32, &[0; 216]), "other than TCP"),
         (built(0x21, 0x11, &V4[..11]), "too short"),
         (built(0x21, 0x21, &V4), "too short"),
-        (built(0x21, 0x11, &long), "at most 4096"),
+        (built(0x21, 0x11, &too_long), "at most 4096"),
     ] {
         let error = header(&octets).unwrap_err().to_string();
         assert!(error.contains(expect), "{octets:?}: {error}");
@@ -76,17 +76,17 @@ fn headers_that_are_refused() {
 // A loopback address in the header of a remote balancer means the balancer's machine.
 #[test]
 fn the_loopback_of_another_machine_is_not_ours() {
-    let far = "192.0.2.10:50000";
+    let remote = "192.0.2.10:50000";
     for (balancer, header, expect) in [
-        (far, proxied("203.0.113.7:40000", "192.0.2.1:143"), "203.0.113.7:40000"),
-        (far, proxied("127.0.0.1:40000", "127.0.0.1:143"), far),
-        (far, proxied("[::1]:40000", "[::1]:143"), far),
-        (far, ProxyHeader::Local, far),
+        (remote, proxied("203.0.113.7:40000", "192.0.2.1:143"), "203.0.113.7:40000"),
+        (remote, proxied("127.0.0.1:40000", "127.0.0.1:143"), remote),
+        (remote, proxied("[::1]:40000", "[::1]:143"), remote),
+        (remote, ProxyHeader::Local, remote),
         ("127.0.0.1:50000", proxied("127.0.0.1:40000", "127.0.0.1:143"), "127.0.0.1:40000"),
         ("[::1]:50000", proxied("203.0.113.7:40000", "192.0.2.1:143"), "203.0.113.7:40000"),
     ] {
         let own = Peer { remote: balancer.parse().unwrap(), local: "192.0.2.21:143".parse().unwrap() };
-        let found = ends(own, header);
+        let found = peer_of(own, header);
         assert_eq!(found.remote, expect.parse().unwrap(), "{header:?} from {balancer}");
         assert_eq!(found.is_loopback(), found.remote.ip().is_loopback());
     }
@@ -95,14 +95,14 @@ fn the_loopback_of_another_machine_is_not_ours() {
 
 proptest! {
     #[test]
-    fn any_octets_end_in_an_answer(octets in proptest::collection::vec(any::<u8>(), 0..64)) {
+    fn random_octets_never_panic(octets in proptest::collection::vec(any::<u8>(), 0..64)) {
         let _ = header(&octets);
         let _ = header(&[&SIGNATURE[..], &octets].concat());
     }
 
-    // Where the network cuts the octets makes no difference, and the parser never asks for octets after the header.
+    // A header that arrives in parts never needs octets after its end, and octets after it change nothing.
     #[test]
-    fn every_part_of_a_header_asks_for_the_rest(
+    fn an_unfinished_header_needs_octets_of_its_rest_only(
         command in 0x20_u8..=0x21, block in proptest::collection::vec(any::<u8>(), 12..300), cut in any::<proptest::sample::Index>(),
     ) {
         let octets = built(command, 0x11, &block);

@@ -39,7 +39,7 @@ async fn logged_in(site: &Site) -> Client {
 }
 
 #[tokio::test]
-async fn reading() {
+async fn list_retr_and_top() {
     let site = Site::new();
     site.deliver(&[ONE, TWO]).await;
     let mut client = logged_in(&site).await;
@@ -105,7 +105,7 @@ async fn reading() {
 
 /// RFC 1939 §5, §6: deletions are marks until QUIT, and RSET lifts them.
 #[tokio::test]
-async fn deleting() {
+async fn dele_and_rset() {
     let site = Site::new();
     site.deliver(&[ONE, TWO, ONE]).await;
     let mut client = logged_in(&site).await;
@@ -134,9 +134,13 @@ async fn deleting() {
             S: -ERR no such message",
         )
         .await;
-    assert_eq!(site.uids().await, [1, 2, 3], "a mark deletes nothing");
+    assert_eq!(site.uids().await, [1, 2, 3], "DELE deleted a message before QUIT");
     site.deliver(&[ONE]).await;
-    client.play("# What came meanwhile stays.\nC: STAT\nS: +OK 2 78\nC: QUIT\nS: +OK bye\nS! closed").await;
+    client
+        .play(
+            "# A message that arrives during the session stays.\nC: STAT\nS: +OK 2 78\nC: QUIT\nS: +OK bye\nS! closed",
+        )
+        .await;
     assert_eq!(site.uids().await, [1, 3, 4]);
 }
 
@@ -154,7 +158,7 @@ async fn a_lost_connection_deletes_nothing() {
 
 /// RFC 1939 §7: a unique-id is constant over all sessions, and no other message ever has it.
 #[tokio::test]
-async fn unique_ids() {
+async fn unique_ids_last_and_are_not_reused() {
     let site = Site::new();
     site.deliver(&[ONE, TWO]).await;
     let mut client = logged_in(&site).await;
@@ -175,7 +179,7 @@ async fn unique_ids() {
 }
 
 #[tokio::test]
-async fn an_account_never_written_is_an_empty_maildrop() {
+async fn a_new_account_has_an_empty_maildrop() {
     let site = Site::new();
     let mut client = logged_in(&site).await;
     client
@@ -184,7 +188,7 @@ async fn an_account_never_written_is_an_empty_maildrop() {
 }
 
 #[tokio::test]
-async fn logging_in() {
+async fn login_by_user_and_pass() {
     let site = Site::new();
     let mut client = site.connect().await;
     client
@@ -197,7 +201,7 @@ async fn logging_in() {
             S: -ERR log in first
             C: PASS let me in
             S: -ERR USER comes first
-            # RFC 1939 §13: an unknown name looks like a wrong password. RFC 3206 §4: [AUTH].
+            # RFC 1939 §13: an unknown name looks like a wrong password. RFC 3206 §5: [AUTH].
             C: USER nobody
             S: +OK
             C: PASS x
@@ -212,18 +216,18 @@ async fn logging_in() {
             C: PASS let me in
             S: +OK logged in
             C: USER zoe
-            S: -ERR not in this state
+            S: -ERR not allowed after login
             C: STLS
-            S: -ERR not in this state
+            S: -ERR not allowed after login
             C: AUTH PLAIN
-            S: -ERR not in this state",
+            S: -ERR not allowed after login",
         )
         .await;
     assert_eq!(client.session.account().as_deref(), Some("zoe"));
 }
 
 #[tokio::test]
-async fn the_help_desk_sees_the_login() {
+async fn a_login_is_recorded_for_the_help_desk() {
     let site = Site::new();
     site.deliver(&[ONE]).await;
     logged_in(&site).await;
@@ -232,7 +236,7 @@ async fn the_help_desk_sees_the_login() {
 
 /// RFC 5034 §4, RFC 4616.
 #[tokio::test]
-async fn sasl_plain() {
+async fn login_by_auth_plain() {
     let site = Site::new();
     let mut client = site.connect().await;
     client
@@ -274,7 +278,7 @@ async fn sasl_plain() {
 
 /// Password guesses on one connection are limited.
 #[tokio::test]
-async fn three_refusals_close() {
+async fn the_third_refused_login_closes() {
     let site = Site::new();
     let mut client = site.connect().await;
     client
@@ -298,7 +302,7 @@ async fn three_refusals_close() {
 }
 
 #[tokio::test]
-async fn a_suspended_person_does_not_log_in() {
+async fn a_suspended_person_cannot_log_in() {
     let site = Site::new();
     let mut client = site.connect().await;
     client.play("S: +OK...\nC: USER ana\nS: +OK\nC: PASS let me in\nS: -ERR [AUTH] wrong name or password").await;
@@ -347,9 +351,9 @@ async fn capabilities_and_tls() {
     client.play(&format!("S: +OK...\nC: CAPA\n{always}{login}S: STLS\n{end}")).await;
 }
 
-/// RFC 2595 §4: commands before TLS have no effect after it.
+/// A command before TLS, which an attacker can have sent, has no effect after it.
 #[tokio::test]
-async fn tls_forgets_the_user() {
+async fn stls_discards_the_user() {
     let site = Site::new();
     let mut client = site.connect().await;
     client.play("S: +OK...\nC: USER zoe\nS: +OK\nC: STLS\nS: +OK\nS! tls").await;
@@ -368,10 +372,10 @@ async fn quit_frees_the_maildrop_at_once() {
     drop(first);
 }
 
-/// The deletions are done when QUIT replies, and the next login sees the maildrop without them. This holds repeatedly,
-/// while the old session still exists, and when the connection is lost before the reply was read.
+/// The deletions are done when QUIT replies: the next login does not see the deleted messages, even while the old
+/// session still exists.
 #[tokio::test]
-async fn login_after_login() {
+async fn the_next_login_sees_the_deletions() {
     let site = Site::new();
     for turn in 0..100 {
         site.deliver(&[ONE, TWO]).await;
@@ -393,7 +397,7 @@ async fn login_after_login() {
     }
 }
 
-/// A login waits for a short time for a session that is about to end.
+/// A login waits up to a second for the end of the session that holds the maildrop.
 #[tokio::test(start_paused = true)]
 async fn a_login_waits_for_the_end_of_another_session() {
     let site = Site::new();
@@ -405,7 +409,7 @@ async fn a_login_waits_for_the_end_of_another_session() {
     tokio::join!(logged_in(&site), end);
 }
 
-/// RFC 1939 §4: one session at a time; RFC 2449 §8.1.1: [IN-USE].
+/// RFC 1939 §4: one session at a time; RFC 2449 §8.1.2: [IN-USE].
 #[tokio::test(start_paused = true)]
 async fn one_session_at_a_time() {
     let site = Site::new();
@@ -435,7 +439,7 @@ async fn pipelining() {
 }
 
 #[tokio::test]
-async fn what_is_no_command() {
+async fn lines_that_are_not_commands() {
     let site = Site::new();
     let mut client = site.connect().await;
     client
@@ -454,18 +458,18 @@ async fn what_is_no_command() {
     client.send(b"USER \xff\r\n").await;
     assert_eq!(client.replies(), "-ERR the line is not UTF-8\r\n");
     client.send(&b"X\r\n".repeat(15)).await;
-    assert_eq!(client.last, Step::Close, "the twentieth malformed line closes");
+    assert_eq!(client.last, Step::Close, "still open after twenty malformed lines");
 }
 
 /// RFC 2449 §4: 255 octets; before login as many as the longest password needs.
 #[tokio::test]
-async fn a_line_too_long_closes() {
+async fn a_line_that_is_too_long_closes() {
     let site = Site::new();
     let (fresh, waiting) = (site.connect().await, site.connect().await);
-    let (mut waiting, inside) = (waiting, logged_in(&site).await);
+    let (mut waiting, transaction) = (waiting, logged_in(&site).await);
     waiting.play("S: +OK...\nC: AUTH PLAIN\nS: +...").await;
     for (mut client, limit) in
-        [(fresh, LOGIN_LINE_OCTETS_MAX), (waiting, LOGIN_LINE_OCTETS_MAX), (inside, LINE_OCTETS_MAX)]
+        [(fresh, LOGIN_LINE_OCTETS_MAX), (waiting, LOGIN_LINE_OCTETS_MAX), (transaction, LINE_OCTETS_MAX)]
     {
         client.replies();
         client.send(&vec![b'x'; limit - 1]).await;
@@ -504,7 +508,7 @@ async fn the_longest_password_logs_in() {
 
 /// RFC 3206 §4: [SYS/TEMP]. QUIT replies +OK only for completed deletions.
 #[tokio::test]
-async fn a_store_that_fails() {
+async fn failures_of_the_store() {
     let site = Site::new();
     site.deliver(&[ONE]).await;
     site.store.down.store(1, Ordering::SeqCst);
@@ -525,7 +529,7 @@ async fn a_store_that_fails() {
     let mut client = logged_in(&site).await;
     site.store.unknown.store(2, Ordering::SeqCst);
     client.play("C: DELE 1\nS: +OK marked\nC: QUIT\nS: +OK bye\nS! closed").await;
-    assert!(site.uids().await.is_empty(), "the retry with the same id deletes them");
+    assert!(site.uids().await.is_empty(), "the message is still there after QUIT");
     drop(client);
 
     site.deliver(&[ONE]).await;
@@ -534,10 +538,10 @@ async fn a_store_that_fails() {
     client.play("C: DELE 1\nS: +OK marked\nC: QUIT\nS: -ERR [SYS/TEMP] some deleted...\nS! closed").await;
 }
 
-/// A large message is sent in pieces; if one fails, the connection ends without the final dot, so the client sees a
-/// cut.
+/// A large message is sent in pieces. When one cannot be read, the connection ends without the final dot, so that the
+/// client knows that the message is cut.
 #[tokio::test]
-async fn a_large_message() {
+async fn a_large_message_is_sent_in_pieces() {
     let site = Site::new();
     let large = format!("Subject: large\r\n\r\n{}", ".0123456789\r\n".repeat(60_000));
     site.deliver(&[&large]).await;
@@ -556,9 +560,9 @@ async fn a_large_message() {
     assert!(!client.replies().ends_with("\r\n.\r\n"));
 }
 
-/// The session of an account that was suspended, or whose password was changed, ends.
+/// The session ends when its account is suspended or removed, or its password changes.
 #[tokio::test]
-async fn a_person_suspended_meanwhile() {
+async fn a_revoked_session_ends() {
     let zoe = Arc::new(person(1, "zoe", PersonState::Active));
     let other_password = Person { passwords: vec!["{SSHA}other".into()], ..(*zoe).clone() };
     for (people, goes_on) in [
@@ -583,7 +587,10 @@ async fn the_lease_is_renewed() {
     let mut transaction = TransactionState::open(&*site.store, &site.config.view, &zoe).await.unwrap();
     let now = Instant::now() + Duration::from_secs(11 * 60);
     assert_eq!(transaction.may_go_on(&site.config.view, &*site.store, now).await, Ok(()));
-    assert!(TransactionState::open(&*site.store, &site.config.view, &zoe).await.is_err(), "still held");
+    assert!(
+        TransactionState::open(&*site.store, &site.config.view, &zoe).await.is_err(),
+        "two sessions hold the maildrop"
+    );
 
     transaction.lease = None;
     let _other = TransactionState::open(&*site.store, &site.config.view, &zoe).await.unwrap();
@@ -592,9 +599,9 @@ async fn the_lease_is_renewed() {
     assert!(reply.starts_with("-ERR [SYS/TEMP]"), "{reply}");
 }
 
-/// A session that was frozen past its lease deletes nothing: another session has the maildrop.
+/// A session that has lost its lease deletes nothing: another session may hold the maildrop.
 #[tokio::test]
-async fn an_update_without_the_lease_removes_nothing() {
+async fn quit_without_the_lease_deletes_nothing() {
     let site = Site::new();
     site.deliver(&[ONE, TWO]).await;
     let zoe = Arc::new(person(1, "zoe", PersonState::Active));
@@ -618,7 +625,7 @@ async fn an_update_without_the_lease_removes_nothing() {
 }
 
 #[tokio::test]
-async fn last_words_and_patience() {
+async fn goodbyes_and_idle_limits() {
     let site = Site::new();
     let mut client = logged_in(&site).await;
     for reason in [Goodbye::Timeout, Goodbye::Shutdown, Goodbye::TooMuch, Goodbye::Internal] {
@@ -634,7 +641,7 @@ proptest! {
 
     /// Random input in random pieces: no panic, and every reply is a line.
     #[test]
-    fn random_input(words in proptest::collection::vec(
+    fn random_input_gets_whole_lines(words in proptest::collection::vec(
         proptest::sample::select(vec![
             "USER", "PASS", "zoe", "let me in", "AUTH PLAIN", "AHpvZQBsZXQgbWUgaW4=", "STAT", "LIST", "RETR", "TOP", "DELE",
             "UIDL", "RSET", "NOOP", "CAPA", "STLS", "QUIT", " ", " 1", " 2", "\r\n", "\r\n", "\r\n", "\n", "\0", "é", "*",

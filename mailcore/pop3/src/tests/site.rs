@@ -45,9 +45,9 @@ pub(super) struct FaultyStore {
     pub(super) unknown: AtomicUsize,
     /// This many applies fail as unavailable, without effect.
     pub(super) unavailable: AtomicUsize,
-    /// Reads of a body at or after this octet fail (0: none fails).
+    /// Reads of a body that end at or after this octet fail; with 0 none fails.
     pub(super) bodies_fail: AtomicUsize,
-    /// All look-ups fail unless this is 0.
+    /// Snapshots fail unless this is 0.
     pub(super) down: AtomicUsize,
 }
 
@@ -55,7 +55,7 @@ impl FaultyStore {
     fn take(counter: &AtomicUsize) -> bool {
         counter.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
     }
-    fn up(&self) -> Result<(), StoreError> {
+    fn check_up(&self) -> Result<(), StoreError> {
         if self.down.load(Ordering::SeqCst) == 0 { Ok(()) } else { Err(StoreError::Unavailable("down".into())) }
     }
 }
@@ -76,7 +76,7 @@ impl MessageStore for FaultyStore {
         at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<AccountSnapshot, StoreError>> {
         Box::pin(async move {
-            self.up()?;
+            self.check_up()?;
             self.inner.snapshot(account, at_least).await
         })
     }

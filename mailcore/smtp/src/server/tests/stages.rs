@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use provost_message::{Arrival, AuthenticationResult, Envelope, HelloVerb, Service, SmtpReply, Verdict};
+use provost_message::{Arrival, AuthenticationResult, Envelope, HelloVerb, Path, Service, SmtpReply, Verdict};
 use provost_net::{OutputBuffer, Session, Step};
 
 use super::site::{Site, TestConversation, person, site};
@@ -308,7 +308,8 @@ async fn sieve_reads_a_tag() {
         let body = site.inbox("zoe").await.remove(0);
         let arrival = Arrival::from_queue(uuid::Uuid::nil().into(), Envelope::new(None, []), body.as_bytes());
         let (recipient, now) = (&person("zoe").primary, jiff::Timestamp::UNIX_EPOCH);
-        let context = provost_sieve::ScriptContext { arrival: &arrival, recipient, addresses: &[], now };
+        let forward_path = &Path::from(recipient);
+        let context = provost_sieve::ScriptContext { arrival: &arrival, forward_path, recipient, addresses: &[], now };
         let outcome = provost_sieve::run(script, body.as_bytes(), &context).unwrap();
         let filed = outcome.actions.contains(&provost_sieve::Action::FileInto("Tagged".into()));
         assert_eq!(if filed { "Tagged" } else { "INBOX" }, expect, "{body}");
