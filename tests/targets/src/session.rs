@@ -22,10 +22,10 @@ const HOSTNAME: &str = "mx.example.edu";
 const MESSAGE: &str = "From: Zoe <zoe@example.edu>\r\nTo: ann@example.edu\r\nSubject: =?utf-8?q?=C3=89t=C3=A9?=\r\n\
     Message-ID: <1@example.edu>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n.one\r\n--b\r\n\
     Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\ntwo\r\n--b--\r\n";
-/// Steps that a session may take for each octet of input, and [`STEPS`] in addition: more is a session without
-/// progress.
+/// Steps that a session may take for each octet of input: one that takes more makes no progress.
 const STEPS_PER_OCTET: usize = 2;
-const STEPS: usize = 100;
+/// Steps that a session may take besides those for its input.
+const STEPS_BASE: usize = 100;
 
 fn peer() -> Peer {
     let end = |port| SocketAddr::from(([127, 0, 0, 1], port));
@@ -44,7 +44,7 @@ async fn session_output(session: &mut impl Session, pieces: &[&[u8]]) -> Vec<u8>
     let mut out = OutputBuffer::new(&mut buffer, &mut sent);
     session.open(&mut out).await.expect("no bug at the greeting");
     let octets: usize = pieces.iter().map(|piece| piece.len()).sum();
-    let mut steps_left = STEPS + STEPS_PER_OCTET * octets;
+    let mut steps_left = STEPS_BASE + STEPS_PER_OCTET * octets;
     'conversation: for piece in pieces {
         input.extend_from_slice(piece);
         loop {
@@ -81,15 +81,15 @@ async fn store() -> Arc<MemoryStore> {
     store
 }
 
-/// The commands before the input; none for about one input in four, to cover the state before login.
-fn first(input: &[u8], login: &'static [u8]) -> &'static [u8] {
+/// The commands of a login, before the input; none for about one input in four, to cover the state before login.
+fn first_commands(input: &[u8], login: &'static [u8]) -> &'static [u8] {
     if chooses_last(input, 4) { b"" } else { login }
 }
 
 /// The answers do not depend on how the commands are cut into pieces, before login and after.
 pub(crate) fn imap(input: &[u8]) {
     let (wire, pieces) = cut(input);
-    let first = first(input, b"l LOGIN zoe secret\r\ns SELECT INBOX\r\n");
+    let first = first_commands(input, b"l LOGIN zoe secret\r\ns SELECT INBOX\r\n");
     let answers = block_on(imap_answers(&[&[first], pieces.as_slice()].concat()));
     let at_once = block_on(imap_answers(&[&[first, wire].concat()]));
     assert_eq!(answers.escape_ascii().to_string(), at_once.escape_ascii().to_string());
@@ -110,7 +110,7 @@ async fn imap_answers(pieces: &[&[u8]]) -> Vec<u8> {
 
 pub(crate) fn pop3(input: &[u8]) {
     let (_, pieces) = cut(input);
-    let first = first(input, b"USER zoe\r\nPASS secret\r\n");
+    let first = first_commands(input, b"USER zoe\r\nPASS secret\r\n");
     block_on(async {
         let config = Pop3Config { hostname: HOSTNAME.into(), view: view().await, store: store().await };
         let mut session = Pop3Session::new(Arc::new(config), peer(), Transport::Plain, false);
@@ -118,7 +118,7 @@ pub(crate) fn pop3(input: &[u8]) {
     });
 }
 
-/// Every answer is a line of a reply: three digits, then nothing, or a space or a hyphen and text (RFC 5321 §4.2).
+/// Every line of output is one of a reply: three digits, then nothing, or a space or a hyphen and text (RFC 5321 §4.2).
 pub(crate) fn smtp(input: &[u8]) {
     let (_, pieces) = cut(input);
     for service in [Service::Mx, Service::Submission, Service::Lmtp] {
@@ -132,11 +132,11 @@ pub(crate) fn smtp(input: &[u8]) {
             session_output(&mut session, &pieces).await
         });
         let answers = String::from_utf8(answers).expect("replies are text");
-        answers.split_terminator("\r\n").for_each(is_reply);
+        answers.split_terminator("\r\n").for_each(assert_reply);
     }
 }
 
-fn is_reply(line: &str) {
+fn assert_reply(line: &str) {
     let (code, rest) = line.split_at_checked(3).unwrap_or_default();
     assert!(code.parse().is_ok_and(|code: u16| (200..600).contains(&code)), "{line:?}");
     assert!(rest.is_empty() || rest.starts_with([' ', '-']), "{line:?}");
