@@ -61,7 +61,8 @@ impl Ldap {
     pub fn feed(&self, tool: &str, ldif: &str) -> anyhow::Result<Ran> {
         let mut command = self.command(tool, &[]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        child.stdin.take().context("no input")?.write_all(ldif.as_bytes())?;
+        // A tool that fails before it reads closes its input: its own error says more than that of the write.
+        let _ = child.stdin.take().context("no input")?.write_all(ldif.as_bytes());
         let output = child.wait_with_output()?;
         Ok(Ran {
             code: output.status.code(),

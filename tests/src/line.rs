@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
@@ -135,7 +135,7 @@ impl TextClient {
     /// Reads lines until one begins with one of `prefixes`; returns all lines read.
     pub fn until(&mut self, prefixes: &[&str]) -> anyhow::Result<Vec<String>> {
         let mut lines = Vec::new();
-        while let Some(line) = self.next()? {
+        while let Some(line) = self.next().with_context(|| format!("no line with {prefixes:?}, after {lines:?}"))? {
             let last = prefixes.iter().any(|prefix| line.starts_with(prefix));
             lines.push(line);
             if last {

@@ -193,7 +193,7 @@ impl Node {
         self.ports.of(port)
     }
 
-    /// A secret file of the quickstart: `api-token`, `helpdesk-password`, `directory-password`.
+    /// The content of a secret file of the quickstart: `api-token`, `helpdesk-password`, `directory-password`.
     pub fn secret(&self, name: &str) -> String {
         fs::read_to_string(self.data().join("secrets").join(name)).unwrap_or_default().trim().to_owned()
     }

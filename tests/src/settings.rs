@@ -79,16 +79,17 @@ impl Site<'_> {
         let dn = dn_of("policies", "default-quota");
         ensure!(self.show()?.contains("from: default"), "{}", self.show()?);
         self.add("policies", "default-quota", "2000000")?;
-        let refused = || match self.deliver_large() {
+        let is_refused = || match self.deliver_large() {
             Err(error) if format!("{error:#}").contains("552") => Ok(Some(())),
             other => other.map(|()| None),
         };
-        let ((), after) = deadline::until(EFFECT_LIMIT, refused).context("waiting for a refusal as over quota")?;
+        let ((), after) = deadline::until(EFFECT_LIMIT, is_refused).context("waiting for a refusal as over quota")?;
         println!("default-quota obeyed by a delivery {after:?} after ldapadd ended");
         self.until_shown("default-quota", "2000000", &dn)?;
         self.modify("policies", "default-quota", "90000000")?;
-        let taken = || Ok(self.deliver_large().is_ok().then_some(()));
-        let ((), after) = deadline::until(EFFECT_LIMIT, taken).context("waiting for the message to be accepted")?;
+        let is_accepted = || Ok(self.deliver_large().is_ok().then_some(()));
+        let ((), after) =
+            deadline::until(EFFECT_LIMIT, is_accepted).context("waiting for the message to be accepted")?;
         println!("default-quota obeyed by a delivery {after:?} after ldapmodify ended");
         Ok(())
     }
@@ -157,8 +158,8 @@ impl Site<'_> {
             (["default-quota", "5 GB"], "1048576"),
         ] {
             let refused = (self.provost)(&["settings", "set", arguments[0], arguments[1]]);
-            let names_both = refused.err.contains(rule) && refused.err.contains(arguments[0]);
-            ensure!(refused.code == Some(1) && names_both, "{arguments:?}: {refused:?}");
+            let names_rule_and_setting = refused.err.contains(rule) && refused.err.contains(arguments[0]);
+            ensure!(refused.code == Some(1) && names_rule_and_setting, "{arguments:?}: {refused:?}");
         }
         (self.provost)(&["settings", "set", "removal-guard", "25"]).good()?;
         let after = self.until_shown("removal-guard", "25", &dn_of("policies", "removal-guard"))?;

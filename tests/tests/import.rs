@@ -14,12 +14,15 @@ use provost_tests::{MailSink, Node, Options, Port, Ran, SamplePerson, deadline, 
 
 /// Longest time for each wait.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Exit codes of the command line.
+/// Exit code: the command failed.
 const FAILED: Option<i32> = Some(1);
-/// A dry run that found something to write.
+/// Exit code: a dry run found something to write.
 const PENDING: Option<i32> = Some(2);
+/// Exit code: wrong arguments.
 const USAGE: Option<i32> = Some(2);
+/// Exit code: rows were left out or not applied.
 const REJECTED: Option<i32> = Some(4);
+/// Exit code: the directory is unavailable.
 const UNAVAILABLE: Option<i32> = Some(5);
 
 fn start(people: u32) -> Node {
@@ -63,8 +66,8 @@ fn accepts(node: &Node, address: &str) -> bool {
 
 /// Waits until RCPT is accepted. A 451 before that is correct: the address exists before its owner does.
 fn wait_until_accepted(node: &Node, address: &str) {
-    let taken = || Ok(mail::rcpt_reply(node.address(Port::Mx), address)?.starts_with("250").then_some(()));
-    deadline::until(LIMIT, taken).unwrap();
+    let is_accepted = || Ok(mail::rcpt_reply(node.address(Port::Mx), address)?.starts_with("250").then_some(()));
+    deadline::until(LIMIT, is_accepted).unwrap();
 }
 
 fn logs_in(node: &Node, user: &str, password: &str) -> bool {

@@ -132,8 +132,8 @@ fn an_alias_takes_effect_within_a_second() {
          provostAddressKind: alias\nprovostOwner: {dn}\n"
     );
     ldap.feed("ldapadd", &entry).unwrap().good().unwrap();
-    let taken = || Ok(mail::rcpt_reply(mx, alias)?.starts_with("250").then_some(()));
-    let ((), after) = deadline::until(EFFECT_LIMIT, taken).unwrap();
+    let is_accepted = || Ok(mail::rcpt_reply(mx, alias)?.starts_with("250").then_some(()));
+    let ((), after) = deadline::until(EFFECT_LIMIT, is_accepted).unwrap();
     println!("alias accepted {after:?} after ldapadd ended");
     let projection = format!("dn: {dn}\nchangetype: modify\nadd: mailLocalAddress\nmailLocalAddress: {alias}\n");
     ldap.feed("ldapmodify", &projection).unwrap().good().unwrap();

@@ -187,7 +187,7 @@ fn what_a_delivery_causes_survives_kill_9_exactly_once() {
         acknowledged.extend(send_until_killed(&mut node, &sink, round));
         kills.push(Instant::now());
         serve(&mut node);
-        // So that no row is claimed at two kills in a row: it would wait a quarter of an hour.
+        // Otherwise a row claimed at two consecutive kills would wait a quarter of an hour.
         wait_for_empty_queue(&node);
     }
     let (stored, bounces) = (tokens(&node, AWAY, "X-Token: ", ""), tokens(&node, WRITER, BOUNCE, "@example.net"));

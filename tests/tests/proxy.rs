@@ -153,6 +153,7 @@ fn behind_haproxy_the_peer_is_the_client() {
     pop3s.until(&["+OK"]).unwrap();
     pop3s.ask(&format!("USER {}", person.mail()), &["+OK"]).unwrap();
     pop3s.ask(&format!("PASS {}", person.password()), &["+OK"]).unwrap();
+    pop3s.ask("QUIT", &["+OK"]).unwrap();
     imap.ask("b STARTTLS", &["b OK"]).unwrap();
     imap.start_tls().unwrap();
     imap.ask(&login, &["a OK"]).unwrap();

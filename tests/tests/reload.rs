@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use provost_tests::{Node, Options, Port, TextClient, deadline, http};
 
-/// Longest time until a changed certificate is in force: the node looks at the files every two seconds, and reads one
-/// that it finds changed once it has not changed again.
+/// Longest time until a changed certificate is in force: the node looks at the files every two seconds, and reads a
+/// changed one when the next look finds it unchanged.
 const CHANGE_LIMIT: Duration = Duration::from_secs(15);
 
 /// A self-signed certificate with its key.

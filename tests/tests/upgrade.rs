@@ -15,16 +15,16 @@ const QUEUE_LIMIT: Duration = Duration::from_secs(90);
 #[test]
 fn every_earlier_data_folder_opens_with_all_that_was_in_it() {
     for fixture in FIXTURES {
-        let relay = MailSink::start().unwrap();
-        let mut node = Node::from_fixture(fixture, &relay.relay()).unwrap();
+        let sink = MailSink::start().unwrap();
+        let mut node = Node::from_fixture(fixture, &sink.relay()).unwrap();
         compare(&node, fixture).unwrap();
-        deadline::until(QUEUE_LIMIT, || Ok((!relay.accepted().is_empty()).then_some(()))).unwrap();
+        deadline::until(QUEUE_LIMIT, || Ok((!sink.accepted().is_empty()).then_some(()))).unwrap();
         node.stop().unwrap();
         // A second start finds the new format, and sends no message twice.
         node.serve_again(&[Port::Imap, Port::Mx]).unwrap();
         compare(&node, fixture).unwrap();
         node.stop().unwrap();
-        let accepted = relay.accepted();
+        let accepted = sink.accepted();
         assert_eq!(accepted.len(), 1, "{fixture}: {accepted:?}");
         assert_eq!(accepted[0].recipients, ["friend@elsewhere.example"], "{fixture}");
     }

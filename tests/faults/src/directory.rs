@@ -19,7 +19,7 @@ use rand::{Rng, SeedableRng};
 use crate::mark::{HistoryMark, Marks, StepProgress};
 
 const SUFFIX: &str = "dc=example,dc=edu";
-const ROOT: &str = "cn=root";
+const ROOT_DN: &str = "cn=root";
 const PASSWORD: &str = "correct horse";
 const STEPS: usize = 30;
 const PEOPLE: u32 = 6;
@@ -110,7 +110,7 @@ async fn start(root: &Path) -> anyhow::Result<(Server, Directory)> {
     let config = ServerConfig {
         folder: root.join("directory"),
         suffix: Dn::parse(SUFFIX)?,
-        root_dn: Dn::parse(ROOT)?,
+        root_dn: Dn::parse(ROOT_DN)?,
         root_password: hash(&Secret::new(PASSWORD), Scheme::Ssha),
         listen: vec![([127, 0, 0, 1], 0).into()],
         tls: None,
@@ -126,7 +126,7 @@ fn client(url: &str) -> Directory {
     let server = provost_client::ServerAddress { url: url.to_owned(), role: ServerRole::Provider, start_tls: false };
     Directory::new(DirectoryConfig {
         servers: vec![server],
-        bind_dn: ROOT.into(),
+        bind_dn: ROOT_DN.into(),
         bind_password: PASSWORD.into(),
         suffix: Dn::parse(SUFFIX).unwrap(),
         ca_file: None,

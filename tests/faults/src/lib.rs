@@ -4,8 +4,7 @@
 //! one after the other. The layer records every call that changes the disk, and the marks of each step begun or
 //! answered. From the record, [`disk`] computes the possible states after a power cut at any call; each such *crash
 //! state* is written into a folder, opened by the program, and compared with a model of the acknowledged steps
-//! ([`store`], [`directory`]). See
-//! `docs/decisions/0014-fault-layer.md`.
+//! ([`store`], [`directory`]). See `docs/decisions/0014-fault-layer.md`.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 

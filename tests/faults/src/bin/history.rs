@@ -1,7 +1,7 @@
 //! Makes the history of a seed, or continues it after a crash.
 //!
-//! `history store|directory FOLDER SEED LIFE [FIRST-STEP-OF-EACH-CALLER...]`. LIFE is the
-//! number of the process start, from 0.
+//! `history store|directory FOLDER SEED LIFE [FIRST-STEP-OF-EACH-CALLER...]`. LIFE is the number of the process start,
+//! from 0.
 #![allow(missing_docs)]
 
 use std::path::PathBuf;
