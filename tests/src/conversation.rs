@@ -53,11 +53,18 @@ pub fn play(node: &Node, port: Port, file: &Path) -> anyhow::Result<()> {
         {
             failed.push(at(error));
             client.take().into_iter().for_each(TextClient::hang_up);
+        } else if blocks == 0 && !is_head(raw) {
+            failed.push(at(anyhow!("a line before the first block")));
         }
     }
     ensure!(blocks > 0, "{}: no block", file.display());
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
+}
+
+/// Whether a line may stand before the first block.
+fn is_head(raw: &str) -> bool {
+    raw.trim().is_empty() || raw.starts_with('#') || raw.starts_with("person: ")
 }
 
 fn listener(block: &str, port: Port) -> anyhow::Result<Port> {
@@ -254,6 +261,12 @@ mod tests {
     fn repeats_letters_and_leaves_literals() {
         let filled = |text| fill(text, &placeholders(&SamplePerson::of(7), &SamplePerson::of(8))).unwrap();
         assert_eq!(filled("{3*(}{2*x}y {uid} {20} {5+}"), "(((xxy test.p07 {20} {5+}");
+    }
+
+    #[test]
+    fn no_command_is_skipped_before_the_first_block() {
+        assert!(["# RFC 1939 §5", "", "person: 12"].into_iter().all(is_head));
+        assert!(!["C: NOOP", "== a block with a mark too short", "person 12"].into_iter().any(is_head));
     }
 
     #[test]

@@ -61,14 +61,19 @@ pub fn send(
         expect(&mut client, &format!("RCPT TO:<{recipient}>"), "250")?;
     }
     expect(&mut client, "DATA", "354")?;
-    let stuffed = text.replace("\r\n.", "\r\n..");
     // SMTP has one final reply, LMTP one for each accepted recipient (RFC 2033 §4.2).
-    expect(&mut client, &format!("{}\r\n.", stuffed.strip_suffix("\r\n").unwrap_or(&stuffed)), "250")?;
+    expect(&mut client, &format!("{}\r\n.", dot_stuffed(text)), "250")?;
     for _ in 1..if is_lmtp { recipients.len() } else { 1 } {
         let answer = last_line(&mut client)?;
         ensure!(answer.starts_with("250"), "message refused: {answer}");
     }
     expect(&mut client, "QUIT", "221")
+}
+
+/// A message with dot-stuffing (RFC 5321 §4.5.2), without its last line end.
+fn dot_stuffed(text: &str) -> String {
+    let stuffed = text.strip_suffix("\r\n").unwrap_or(text).replace("\r\n.", "\r\n..");
+    if stuffed.starts_with('.') { format!(".{stuffed}") } else { stuffed }
 }
 
 /// The reply to RCPT for a recipient.
@@ -139,5 +144,15 @@ pub fn inbox(address: SocketAddr, user: &str, password: &str) -> anyhow::Result<
         if let Some(octets) = octets {
             messages.push(String::from_utf8_lossy(&client.octets(octets)?).into_owned());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_that_begins_with_a_dot_gets_another() {
+        assert_eq!(dot_stuffed(".one\r\n.\r\n..two\r\nthree.\r\n"), "..one\r\n..\r\n...two\r\nthree.");
     }
 }
