@@ -243,7 +243,7 @@ impl Node {
         Ok(())
     }
 
-    /// Sends SIGTERM and waits for the exit. A node that does not end within [`STOP_LIMIT`] is killed, and is an error.
+    /// Sends SIGTERM and waits for the exit. A node that does not end within `STOP_LIMIT` is killed, and is an error.
     pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         let Some(mut child) = self.child.take() else { return Ok(ExitStatus::from_raw(0)) };
         let status = Command::new("kill").arg(child.id().to_string()).status()?;

@@ -74,7 +74,7 @@ impl Site<'_> {
         mail::send(self.lmtp, None, "a@example.net", &[&self.person], &text)
     }
 
-    /// A changed default quota applies to deliveries within [`EFFECT_LIMIT`].
+    /// A changed default quota applies to deliveries within `EFFECT_LIMIT`.
     pub fn a_default_quota_is_obeyed(&self) -> anyhow::Result<()> {
         let dn = dn_of("policies", "default-quota");
         ensure!(self.show()?.contains("from: default"), "{}", self.show()?);
@@ -94,7 +94,7 @@ impl Site<'_> {
         Ok(())
     }
 
-    /// A changed time zone applies to the days in REST within [`EFFECT_LIMIT`].
+    /// A changed time zone applies to the days in REST within `EFFECT_LIMIT`.
     pub fn a_time_zone_is_obeyed(&self) -> anyhow::Result<()> {
         let person = self.ldap.dn(&format!("(mail={})", self.person))?;
         // Late in the evening of the last day of 2026 in Toronto, the next day in Paris.
@@ -123,7 +123,7 @@ impl Site<'_> {
         run(Command::new("curl").args(["--silent", "--show-error", "--fail", "-H", &token, &url]))?.good()
     }
 
-    /// A guard limit is in force within [`EFFECT_LIMIT`]; an invalid one is reported and ignored.
+    /// A guard limit is in force within `EFFECT_LIMIT`; an invalid one is reported and ignored.
     pub fn a_guard_is_obeyed_and_a_bad_one_ignored(&self) -> anyhow::Result<()> {
         let dn = dn_of("policies", "removal-guard");
         self.add("policies", "removal-guard", "20")?;
