@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
+use provost_tests::ldap::{Ldap, SUFFIX};
 use provost_tests::{Node, Options, Port, Ran, binary, http, run};
 
 fn doctor(node: &Node) -> Ran {
@@ -111,20 +112,42 @@ fn the_doctor_visits_a_web_listener_with_tls() {
     assert!(after.contains_key(ends), "{after:?}");
 }
 
-/// A client in a balancer's network must send a PROXY header; the doctor, on this machine, does.
+/// A client in a balancer's network must send a PROXY header; the doctor and the commands that ask the node, on this
+/// machine, do.
 #[test]
-fn the_doctor_visits_listeners_that_require_a_proxy_header() {
+fn the_doctor_and_commands_reach_listeners_that_require_a_proxy_header() {
     let mut node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
     node.stop().unwrap();
-    let address = node.address(Port::Imaps);
-    let table = format!("imaps = {{ address = \"{address}\", proxy_networks = [\"127.0.0.0/8\"] }}");
-    node.configure(|text| {
-        let line = text.lines().find(|line| line.starts_with("imaps")).unwrap().to_owned();
-        text.replace(&line, &table)
-    })
-    .unwrap();
-    node.serve_again(&[Port::Imap]).unwrap();
+    for (name, address) in [("imaps", node.address(Port::Imaps)), ("http", node.address(Port::Http))] {
+        let table = format!("{name} = {{ address = \"{address}\", proxy_networks = [\"127.0.0.0/8\"] }}");
+        node.configure(|text| {
+            let line = text.lines().find(|line| line.starts_with(&format!("{name} ="))).unwrap().to_owned();
+            text.replace(&line, &table)
+        })
+        .unwrap();
+    }
+    node.serve_again(&[Port::Health]).unwrap();
     let found = doctor(&node);
-    assert!(found.out.contains("good listener imaps"), "{found:?}");
-    assert_eq!(scrape(&node)["provost_net_proxy_refused_total{listener=\"imaps\"}"], 0.0);
+    let listed = run(Command::new(binary()).arg("--config").arg(node.config()).args(["queue", "list"])).unwrap();
+    assert_eq!(listed.code, Some(0), "{listed:?}");
+    for name in ["imaps", "http"] {
+        assert!(found.out.contains(&format!("good listener {name}")), "{found:?}");
+        let refused = format!("provost_net_proxy_refused_total{{listener=\"{name}\"}}");
+        assert_eq!(scrape(&node)[&refused], 0.0, "{name}");
+    }
+}
+
+/// Each served domain needs a postmaster (RFC 5321 §4.5.1), and so does one that was added to the directory.
+#[test]
+fn the_doctor_looks_for_the_postmaster_of_each_domain() {
+    let node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
+    let domain = "arts.example.edu";
+    let entry = format!(
+        "dn: provostDomain={domain},ou=domains,{SUFFIX}\nobjectClass: provostDomainEntry\nprovostDomain: {domain}\n"
+    );
+    Ldap::of(&node).feed("ldapadd", &entry).unwrap().good().unwrap();
+    let found = doctor(&node);
+    assert_eq!(found.code, Some(1), "{found:?}");
+    assert!(found.out.contains("good postmaster@example.edu"), "{found:?}");
+    assert!(found.out.contains("BAD  postmaster@arts.example.edu: no person has it"), "{found:?}");
 }

@@ -69,7 +69,7 @@ impl MessageTraces {
         Self { desk, folder: folder.into(), turns: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)) }
     }
 
-    /// Finds the newest `most` messages that match, at most [`MESSAGES_MAX`]. Audits the search and returns the audit
+    /// Finds the newest `limit` messages that match, at most [`MESSAGES_MAX`]. Audits the search and returns the audit
     /// id as the second value.
     ///
     /// Works while the directory is down, but then finds only messages for the key as written, not for the other
@@ -78,7 +78,7 @@ impl MessageTraces {
         &self,
         principal: &Principal,
         wanted: &MessageSearch,
-        most: usize,
+        limit: usize,
     ) -> Result<(TraceResult, String), MessageSearchError> {
         let words = [&wanted.recipient, &wanted.sender, &wanted.message_id, &wanted.any];
         let words = || words.into_iter().flatten();
@@ -107,7 +107,7 @@ impl MessageTraces {
         let now = Timestamp::now();
         let week_ago = now.checked_sub((SINCE_DEFAULT_DAYS * 24).hours()).unwrap_or(Timestamp::MIN);
         let (since, until) = (wanted.since.unwrap_or(week_ago), wanted.until.unwrap_or(now));
-        let query = TraceQuery { all, since, until, most: most.min(MESSAGES_MAX) };
+        let query = TraceQuery { all, since, until, limit: limit.min(MESSAGES_MAX) };
         let _turn = self.turns.acquire().await;
         let folder = Arc::clone(&self.folder);
         let found = tokio::task::spawn_blocking(move || search(&folder, &query)).await;

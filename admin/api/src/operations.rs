@@ -30,10 +30,10 @@ impl Operations {
         Self { desk, queue, view, jobs }
     }
 
-    /// Messages in the queue, at most `most` rows of message and destination, oldest first.
-    pub(crate) async fn queue(&self, principal: &Principal, most: usize) -> Result<Vec<QueueRow>, Problem> {
+    /// Messages in the queue, at most `limit` rows of message and destination, oldest first.
+    pub(crate) async fn queue(&self, principal: &Principal, limit: usize) -> Result<Vec<QueueRow>, Problem> {
         self.desk.permit(principal, Permission::ViewQueue).await?;
-        self.queue.list(most).await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))
+        self.queue.list(limit).await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))
     }
 
     /// State of the View: whether it is complete and current.

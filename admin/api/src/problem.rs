@@ -348,6 +348,7 @@ mod tests {
 
     #[test]
     fn each_kind_has_one_row_and_one_name() {
+        assert_eq!(KINDS.len(), ProblemKind::Internal as usize + 1, "the last kind counts them all");
         for (at, row) in KINDS.iter().enumerate() {
             assert_eq!(row.0.row().1, row.1);
             assert!(KINDS.iter().skip(at + 1).all(|other| other.0 != row.0 && other.1 != row.1), "{}", row.1);

@@ -170,8 +170,9 @@ impl Tokens {
         records.iter().map(info).collect()
     }
 
-    /// Revokes a token at once on every node. Returns the audit id. The token is removed before the audit record is
-    /// written, so it stays revoked even if an error about the audit is returned.
+    /// Revokes a token at once on every node. Returns the audit id. The audit record is written first, but the token is
+    /// removed even when the audit is unavailable, and the error about the audit is returned afterwards: a stolen token
+    /// must not stay valid because a disk is full.
     pub async fn revoke(
         &self,
         desk: &Desk,
@@ -182,9 +183,11 @@ impl Tokens {
         desk.permit(principal, Permission::ChangeTokens).await?;
         let record = self.state.record(&TOKENS, name, now).await?;
         let record = record.ok_or_else(|| TokenError::NotFound(name.to_owned()))?;
+        let detail = json!({ "revoke": name });
+        let audited = desk.permit_change(principal, Permission::ChangeTokens, &subject(name), detail).await;
         let remove = StateChange::remove(&TOKENS, record.key, ChangeCondition::Any);
         self.state.change(vec![remove], now).await?;
-        Ok(desk.permit_change(principal, Permission::ChangeTokens, &subject(name), json!({ "revoke": name })).await?)
+        Ok(audited?)
     }
 }
 

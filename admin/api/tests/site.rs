@@ -90,9 +90,9 @@ async fn finds_and_shows_people() {
         assert!(!reply.text.contains("correct horse") && !reply.text.contains("SSHA"), "no secret is shown");
     }
     let dn = get(&api, "/api/v1/people/zoe.tremblay").await.json()["dn"].as_str().unwrap().to_owned();
-    let looks = site.audit.about(&dn, 10).await.unwrap();
+    let views = site.audit.about(&dn, 10).await.unwrap();
     assert!(
-        looks
+        views
             .iter()
             .any(|r| (r.action.as_str(), r.actor.as_str(), r.via.as_str()) == ("person.view", "token:tests", "api"))
     );

@@ -15,7 +15,7 @@ use provost_store::{
 
 /// The audit file of earlier versions, in the data folder.
 const FILE: &str = "audit.jsonl";
-/// Value of the record in [`TAKEN_OVER`] when the migration is complete; before that, the value is the number of octets
+/// Value of the record in [`MIGRATION`] when the migration is complete; before that, the value is the number of octets
 /// migrated.
 const DONE: &str = "done";
 /// Maximum number of lines that one transaction migrates: one of its changes is the record of the progress.
@@ -24,7 +24,7 @@ const LINES_MAX: usize = STATE_CHANGES_MAX - 1;
 const LINE_OCTETS_MAX: u64 = AUDIT_RECORD_OCTETS_MAX as u64 + 1;
 
 static AUDIT: StateLog = StateLog { name: "audit", octets_max: AUDIT_RECORD_OCTETS_MAX };
-static TAKEN_OVER: StateSpace =
+static MIGRATION: StateSpace =
     StateSpace { name: "audit-file", records_max: 1, octets_max: 32, when_full: WhenFull::Refuse };
 
 type LogFuture<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
@@ -46,12 +46,12 @@ impl AuditLog for StateAudit {
         &self,
         subject: Option<&str>,
         before: Option<u64>,
-        most: usize,
+        limit: usize,
     ) -> LogFuture<'_, Vec<(u64, AuditRecord)>> {
         let subject = subject.map(|subject| cut(subject).to_owned());
         Box::pin(async move {
             let entries =
-                self.state.entries(&AUDIT, subject.as_deref(), before, most).await.map_err(io::Error::other)?;
+                self.state.entries(&AUDIT, subject.as_deref(), before, limit).await.map_err(io::Error::other)?;
             entries.iter().map(|entry| Ok((entry.sequence, serde_json::from_slice(&entry.value)?))).collect()
         })
     }
@@ -68,15 +68,15 @@ fn cut(subject: &str) -> &str {
 
 /// The audit in `state`. Records in `audit.jsonl` of an earlier version are migrated once; the file stays unchanged.
 pub(crate) async fn open(data: &Path, state: Arc<dyn StateStore>) -> anyhow::Result<Audit> {
-    while !take_over_some(&data.join(FILE), &*state).await? {}
+    while !migrate_some(&data.join(FILE), &*state).await? {}
     Ok(Audit::new(Arc::new(StateAudit { state })))
 }
 
 /// Migrates the next lines; `true` once the migration is recorded as complete. Each transaction records its progress,
 /// so that an interruption or two concurrent processes neither lose nor duplicate a line.
-async fn take_over_some(file: &Path, state: &dyn StateStore) -> anyhow::Result<bool> {
+async fn migrate_some(file: &Path, state: &dyn StateStore) -> anyhow::Result<bool> {
     let now = Timestamp::now();
-    let record = state.record(&TAKEN_OVER, FILE, now).await?;
+    let record = state.record(&MIGRATION, FILE, now).await?;
     let (from, expect) = match &record {
         None => (0, ChangeCondition::Absent),
         Some(record) if record.value == DONE => return Ok(true),
@@ -85,7 +85,7 @@ async fn take_over_some(file: &Path, state: &dyn StateStore) -> anyhow::Result<b
     let (records, to) = read_lines(file, from)?;
     let mut changes = records.iter().map(encode).collect::<io::Result<Vec<_>>>()?;
     let reached = if to == from { DONE.to_owned() } else { to.to_string() };
-    changes.push(StateChange::put(&TAKEN_OVER, FILE, expect, reached, None));
+    changes.push(StateChange::put(&MIGRATION, FILE, expect, reached, None));
     match state.change(changes, now).await {
         // A conflict means that another process was faster. In both cases, continue from what is recorded now.
         Ok(_) | Err(StateError::Conflict) => Ok(false),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_file_of_an_earlier_version_is_taken_over_once() {
+    async fn the_file_of_an_earlier_version_is_migrated_once() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(FILE);
         let text: String = (0..200).map(line).collect::<String>() + "{\"id\":\"torn";

@@ -38,6 +38,7 @@ use crate::reload::{Reload, ReloadableParts};
 const CURRENT_LIMIT: Duration = Duration::from_secs(3);
 /// Longest time for running commands to end when the node stops.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
+const _: () = assert!(provost_queue::STOP_MAX.as_millis() < DRAIN_LIMIT.as_millis());
 /// Room for Received, Return-Path and Delivered-To of one message, in octets.
 const TRACE_OCTETS_MAX: u64 = 64 * 1024;
 /// Maximum number of recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.
@@ -123,7 +124,7 @@ impl Node {
         let budgets = Budgets { memory, connections: descriptors::connections() };
         drain.spawn(budgets.memory.clone().report(drain.clone()));
         let tokens = Tokens::new(state.clone(), fixed_tokens(config)?);
-        let rooms = NodeParts {
+        let parts = NodeParts {
             config,
             tls,
             budgets,
@@ -139,8 +140,8 @@ impl Node {
             tokens: tokens.clone(),
             hostname,
         };
-        rooms.listen_mail().await?;
-        rooms.listen_http(metrics.clone().scrape(rooms.gauges(&directory, certificates.clone()))).await?;
+        parts.listen_mail().await?;
+        parts.listen_http(metrics.clone().scrape(parts.gauges(&directory, certificates.clone()))).await?;
         drain.spawn(metrics.keep_up(drain.clone()));
         drain.spawn(watch_directory(directory, drain.clone()));
         let (working, stopping) = (queue.clone(), drain.clone());
@@ -300,28 +301,28 @@ impl NodeParts<'_> {
     }
 
     async fn listen_mail(&self) -> anyhow::Result<()> {
-        let on = &self.config.listeners;
-        for (name, on, service, implicit) in [
-            ("mx", &on.mx, Service::Mx, false),
-            ("submission", &on.submission, Service::Submission, false),
-            ("submissions", &on.submissions, Service::Submission, true),
-            ("lmtp", &on.lmtp, Service::Lmtp, false),
+        let listeners = &self.config.listeners;
+        for (name, section, service, implicit) in [
+            ("mx", &listeners.mx, Service::Mx, false),
+            ("submission", &listeners.submission, Service::Submission, false),
+            ("submissions", &listeners.submissions, Service::Submission, true),
+            ("lmtp", &listeners.lmtp, Service::Lmtp, false),
         ] {
             let config = Arc::new(self.smtp());
             let make = move |peer, transport, tls| SmtpSession::new(service, config.clone(), peer, transport, tls);
-            self.listen(name, on, implicit, make).await?;
+            self.listen(name, section, implicit, make).await?;
         }
         let imap = Arc::new(self.imap());
-        for (name, on, implicit) in [("imap", &on.imap, false), ("imaps", &on.imaps, true)] {
+        for (name, section, implicit) in [("imap", &listeners.imap, false), ("imaps", &listeners.imaps, true)] {
             let config = imap.clone();
             let make = move |peer, transport, tls| ImapSession::new(config.clone(), peer, transport, tls);
-            self.listen(name, on, implicit, make).await?;
+            self.listen(name, section, implicit, make).await?;
         }
         let pop3 = Arc::new(self.pop3());
-        for (name, on, implicit) in [("pop3", &on.pop3, false), ("pop3s", &on.pop3s, true)] {
+        for (name, section, implicit) in [("pop3", &listeners.pop3, false), ("pop3s", &listeners.pop3s, true)] {
             let config = pop3.clone();
             let make = move |peer, transport, tls| Pop3Session::new(config.clone(), peer, transport, tls);
-            self.listen(name, on, implicit, make).await?;
+            self.listen(name, section, implicit, make).await?;
         }
         Ok(())
     }
@@ -329,27 +330,27 @@ impl NodeParts<'_> {
     async fn listen<S: Session>(
         &self,
         name: &'static str,
-        on: &Option<ListenerConfig>,
+        section: &Option<ListenerConfig>,
         implicit_tls: bool,
         make: impl Fn(provost_net::Peer, Transport, bool) -> S + Send + Sync + 'static,
     ) -> anyhow::Result<()> {
-        let Some(on) = on else { return Ok(()) };
-        let listener = self.listener(name, on, implicit_tls, self.config.listeners.proxies(on));
+        let Some(section) = section else { return Ok(()) };
+        let listener = self.listener(name, section, implicit_tls, self.config.listeners.proxies(section));
         let served = listen(listener, self.drain.clone(), make).await;
-        served.with_context(|| format!("listener {name} {}", on.address))?;
+        served.with_context(|| format!("listener {name} {}", section.address))?;
         Ok(())
     }
 
     fn listener(
         &self,
         name: &'static str,
-        on: &ListenerConfig,
+        section: &ListenerConfig,
         implicit_tls: bool,
         proxies: ProxyNetworks,
     ) -> Listener {
         let mut limits = Limits::default();
-        limits.connections_per_address = on.connections_per_address.unwrap_or(limits.connections_per_address);
-        let (address, tls, budgets) = (on.address, self.tls.clone(), self.budgets.clone());
+        limits.connections_per_address = section.connections_per_address.unwrap_or(limits.connections_per_address);
+        let (address, tls, budgets) = (section.address, self.tls.clone(), self.budgets.clone());
         Listener { name, address, implicit_tls, tls, proxies, limits, budgets }
     }
 
@@ -381,7 +382,7 @@ impl NodeParts<'_> {
     }
 
     async fn listen_http(&self, metrics: Scrape) -> anyhow::Result<()> {
-        if let Some(on) = &self.config.listeners.http {
+        if let Some(section) = &self.config.listeners.http {
             let store: Arc<dyn MessageStore> = self.store.clone();
             let api = ApiState {
                 desk: self.desk.clone(),
@@ -396,13 +397,13 @@ impl NodeParts<'_> {
             let (desk, state, view) = (self.desk.clone(), self.state.clone(), self.view.clone());
             let web = WebState { desk, store, state, view };
             let pages = provost_web::router(web).merge(provost_api::router(api));
-            let proxies = self.config.listeners.proxies(on);
-            self.serve_http("http", CountedReplies::Large, on, proxies, pages).await?;
+            let proxies = self.config.listeners.proxies(section);
+            self.serve_http("http", CountedReplies::Large, section, proxies, pages).await?;
         }
-        if let Some(on) = &self.config.listeners.health {
+        if let Some(section) = &self.config.listeners.health {
             let pages = provost_api::health_router(self.health(), metrics);
-            let proxies = self.config.listeners.health_proxies(on);
-            self.serve_http("health", CountedReplies::None, on, proxies, pages).await?;
+            let proxies = self.config.listeners.health_proxies(section);
+            self.serve_http("health", CountedReplies::None, section, proxies, pages).await?;
         }
         Ok(())
     }
@@ -422,13 +423,13 @@ impl NodeParts<'_> {
         &self,
         name: &'static str,
         replies: CountedReplies,
-        on: &ListenerConfig,
+        section: &ListenerConfig,
         proxies: ProxyNetworks,
         pages: axum::Router,
     ) -> anyhow::Result<()> {
-        let listener = self.listener(name, on, on.tls, proxies);
+        let listener = self.listener(name, section, section.tls, proxies);
         let served = crate::http::serve(listener, replies, pages, self.drain).await;
-        served.with_context(|| format!("listener {name} {}", on.address))
+        served.with_context(|| format!("listener {name} {}", section.address))
     }
 }
 

@@ -381,14 +381,6 @@ impl Config {
         self.moved_keys().into_iter().map(|(key, setting, value)| (key, command(setting, &value))).collect()
     }
 
-    /// URL of the node's REST API for commands of this machine, as in `http://127.0.0.1:8080`; `None` when
-    /// `listeners.http` is off.
-    pub(crate) fn rest_url(&self) -> Option<String> {
-        let http = self.listeners.http.as_ref()?;
-        let scheme = if http.tls { "https" } else { "http" };
-        Some(format!("{scheme}://{}", http.address))
-    }
-
     /// Folder of the store and of the shared state.
     pub(crate) fn store_folder(&self) -> PathBuf {
         self.node.data.join("store")

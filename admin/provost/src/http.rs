@@ -43,7 +43,7 @@ const BUFFER_OCTETS_MAX: usize = 64 * 1024;
 /// Longest time for the rest of a reply or of a header when the node stops: a restart should take about a second.
 const STOP_LIMIT: Duration = Duration::from_millis(500);
 /// Seconds in `Retry-After` of a 503 reply: memory is usually free again when the present requests have ended.
-const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 /// RFC 6797 §6.1: browsers use only TLS for this name, for a year.
 const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
 /// Header in which a proxy that ends TLS in front of a plain listener states `https`. A TLS listener overwrites what
@@ -201,7 +201,7 @@ impl HttpListener {
 fn busy() -> Response<Body> {
     metrics::counter!("provost_memory_budget_refused_total", "what" => "http").increment(1);
     let mut reply = refusal(StatusCode::SERVICE_UNAVAILABLE, "the server is short of memory; try again later");
-    reply.headers_mut().insert(header::RETRY_AFTER, RETRY_SECONDS);
+    reply.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     reply
 }
 

@@ -122,31 +122,29 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
-    let print = output::Printer::new(cli.json);
-    if let Command::Quickstart(arguments) = cli.command {
-        return quickstart::run(arguments, log).await;
-    }
-    if let Command::Roles(command) = &cli.command {
-        return roles::run(command, &print);
-    }
-    let mut config = Config::read(&cli.config)
-        .context("no usable configuration: name the file with --config FILE or in PROVOST_CONFIG")?;
-    config.token_for_role = cli.token_file;
-    match cli.command {
-        Command::Serve => compose::serve(&config, log).await,
+    let Cli { config: file, json, token_file, command } = cli;
+    let print = output::Printer::new(json);
+    // Some commands need no configuration.
+    let config = || -> anyhow::Result<Config> {
+        let config = Config::read(&file)
+            .context("no usable configuration: name the file with --config FILE or in PROVOST_CONFIG")?;
+        Ok(Config { token_for_role: token_file.clone(), ..config })
+    };
+    match command {
+        Command::Serve => compose::serve(&config()?, log).await,
         Command::Quickstart(arguments) => quickstart::run(arguments, log).await,
-        Command::Proof(arguments) => quickstart::proof(&config, &arguments).await,
-        Command::Import(arguments) => import::run(&config, &arguments, &print).await,
-        Command::Person(command) => person::run(&config, command, &print).await,
-        Command::Vacation(command) => vacation::run(&config, command, &print).await,
-        Command::Address(command) => address::run(&config, command, &print).await,
-        Command::Directory(command) => directory::run(&config, command, &print).await,
+        Command::Proof(arguments) => quickstart::proof(&config()?, &arguments).await,
+        Command::Import(arguments) => import::run(&config()?, &arguments, &print).await,
+        Command::Person(command) => person::run(&config()?, command, &print).await,
+        Command::Vacation(command) => vacation::run(&config()?, command, &print).await,
+        Command::Address(command) => address::run(&config()?, command, &print).await,
+        Command::Directory(command) => directory::run(&config()?, command, &print).await,
         Command::Roles(command) => roles::run(&command, &print),
-        Command::Token(command) => token::run(&config, command, &print).await,
-        Command::Audit(command) => audit::run(&config, command, &print).await,
-        Command::Queue(command) => queue::run(&config, command, &print).await,
-        Command::Trace(arguments) => trace::run(&config, arguments, &print).await,
-        Command::Settings(command) => settings::run(&config, command, &print).await,
-        Command::Doctor => doctor::run(&config, &cli.config, &print).await,
+        Command::Token(command) => token::run(&config()?, command, &print).await,
+        Command::Audit(command) => audit::run(&config()?, command, &print).await,
+        Command::Queue(command) => queue::run(&config()?, command, &print).await,
+        Command::Trace(arguments) => trace::run(&config()?, arguments, &print).await,
+        Command::Settings(command) => settings::run(&config()?, command, &print).await,
+        Command::Doctor => doctor::run(&config()?, &file, &print).await,
     }
 }

@@ -7,7 +7,7 @@ use crate::language::Language;
 
 /// A day: "5 janvier 2027", "January 5, 2027".
 pub(crate) fn day(date: Date, language: Language) -> String {
-    let month = language.say(&format!("month.{}", date.month()), &[]);
+    let month = language.text(&format!("month.{}", date.month()), &[]);
     let (number, year) = (date.day(), date.year());
     match language {
         Language::French if number == 1 => format!("1er {month} {year}"),
@@ -16,23 +16,24 @@ pub(crate) fn day(date: Date, language: Language) -> String {
     }
 }
 
-/// A day as the directory states it (`YYYY-MM-DD`); other text is returned unchanged.
+/// The day that a text of the form `YYYY-MM-DD` names; other text is returned unchanged.
 pub(crate) fn day_of(text: &str, language: Language) -> String {
     text.parse::<Date>().map_or_else(|_| text.to_owned(), |date| day(date, language))
 }
 
-/// A time in RFC 3339 form: "aujourd’hui à 15 h 45", "January 5, 2027 at 15:45". Other text is returned unchanged.
+/// The time that a text in RFC 3339 form names: "aujourd’hui à 15 h 45", "January 5, 2027 at 15:45". Other text is
+/// returned unchanged. `now` gives today and the time zone.
 pub(crate) fn moment(text: &str, now: &ZonedDateTime, language: Language) -> String {
     let Ok(time) = text.parse::<Timestamp>() else { return text.to_owned() };
     let at = time.to_zoned_datetime(now.time_zone().clone());
     let today = now.date();
     let day = match at.date() {
-        date if date == today => language.say("moment.today", &[]),
-        date if today.yesterday().is_ok_and(|yesterday| date == yesterday) => language.say("moment.yesterday", &[]),
+        date if date == today => language.text("moment.today", &[]),
+        date if today.yesterday().is_ok_and(|yesterday| date == yesterday) => language.text("moment.yesterday", &[]),
         date => day(date, language),
     };
     let (hour, minute) = (at.hour().to_string(), format!("{:02}", at.minute()));
-    language.say("moment.at", &[("day", &day), ("hour", &hour), ("minute", &minute)])
+    language.text("moment.at", &[("day", &day), ("hour", &hour), ("minute", &minute)])
 }
 
 #[cfg(test)]
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_written_as_people_write_them() {
+    fn times_are_written_in_the_language_and_time_zone() {
         // 21:00 on the 23rd in Toronto.
         let now: ZonedDateTime = "2026-11-23T21:00:00-05:00[America/Toronto]".parse().unwrap();
         for (text, french, english) in [

@@ -1,4 +1,4 @@
-//! The common part of all changes of a person: each runs to its end, and the next page reports the result.
+//! The common part of all changes of a person: each runs to its end, and the next page confirms it.
 
 use axum::response::{IntoResponse, Redirect, Response};
 use provost_provision::DeskError;
@@ -11,17 +11,23 @@ use crate::visitor::Visitor;
 use crate::web::Web;
 
 /// Runs a change in its own task: a browser that closes its connection cancels its request, which must not stop a
-/// change between its first write and its last.
-pub(crate) async fn to_its_end<T: Send + 'static>(
+/// change between its first write and its last. `Err` is the page of an internal error: the change panicked.
+pub(crate) async fn run_to_end<T: Send + 'static>(
     visitor: &Visitor,
     change: impl Future<Output = Result<T, DeskError>> + Send + 'static,
 ) -> Result<Result<T, DeskError>, Response> {
-    tokio::spawn(change).await.map_err(|error| bug(visitor, "a change ended in a fault", &error))
+    tokio::spawn(change).await.map_err(|error| bug(visitor, "a change did not run to its end", &error))
 }
 
-/// Redirects to the person's page after a change, with a message for it: reloading that page does not send the form
-/// again.
-pub(crate) async fn done(web: &Web, signed_in: &SignedIn, id: &str, key: &str, value: String) -> Response {
-    web.sessions.leave_flash(&signed_in.user.session, Flash { key: key.to_owned(), value }).await;
+/// Redirects from a form to the person's page, so that a reload does not send the form again. That page shows the text
+/// `key` with `value`.
+pub(crate) async fn redirect_with_flash(
+    web: &Web,
+    signed_in: &SignedIn,
+    id: &str,
+    key: &str,
+    value: String,
+) -> Response {
+    web.sessions.store_flash(&signed_in.user.session, Flash { key: key.to_owned(), value }).await;
     Redirect::to(&person_url(id)).into_response()
 }

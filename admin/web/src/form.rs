@@ -43,7 +43,7 @@ impl<T: DeserializeOwned> FromRequest<Web> for SessionForm<T> {
             return Err(page::failure(visitor, StatusCode::FORBIDDEN, "title.forbidden", "error.expired_form", &[]));
         }
         let form = Form::<FormWithToken<T>>::from_request(Request::from_parts(parts, body), web).await;
-        let form = form.map_err(|rejection| match rejection.into_response_status() {
+        let form = form.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 page::failure(visitor, StatusCode::PAYLOAD_TOO_LARGE, "title.refused", "error.too_large", &[])
             }
@@ -56,16 +56,5 @@ impl<T: DeserializeOwned> FromRequest<Web> for SessionForm<T> {
         }
         let fields = form.0.fields;
         Ok(Self { signed_in, fields })
-    }
-}
-
-/// The HTTP status of a rejection, whatever its type.
-trait RejectionStatus {
-    fn into_response_status(self) -> StatusCode;
-}
-
-impl<T: axum::response::IntoResponse> RejectionStatus for T {
-    fn into_response_status(self) -> StatusCode {
-        self.into_response().status()
     }
 }

@@ -10,13 +10,16 @@ pub(crate) enum Language {
     English,
 }
 
+/// Maximum number of language ranges of `Accept-Language` that are read; further ones are ignored.
+const RANGES_MAX: usize = 32;
+
 type PageTexts = BTreeMap<String, String>;
 
 static FRENCH: LazyLock<PageTexts> = LazyLock::new(|| parse_texts(include_str!("../lang/fr.json")));
 static ENGLISH: LazyLock<PageTexts> = LazyLock::new(|| parse_texts(include_str!("../lang/en.json")));
 
-/// Parses a table of texts. The tables are part of the program and a test reads them; with an empty table the pages
-/// would show keys.
+/// Parses a table of texts. A test reads both tables, which are part of the program; if one were malformed, the pages
+/// would show keys instead of texts.
 fn parse_texts(text: &str) -> PageTexts {
     serde_json::from_str(text).unwrap_or_default()
 }
@@ -38,7 +41,7 @@ impl Language {
         }
     }
 
-    /// Parses the value of a cookie or query.
+    /// The language with this tag; `None` when the pages lack it.
     pub(crate) fn parse(tag: &str) -> Option<Self> {
         match tag {
             "fr" => Some(Self::French),
@@ -47,13 +50,13 @@ impl Language {
         }
     }
 
-    /// The best match for `Accept-Language` (RFC 9110 §12.5.4), by weight and then by order; `None` when neither is
-    /// named.
+    /// The best match for `Accept-Language` (RFC 9110 §12.5.4), by weight and then by order; `None` when it names
+    /// neither language with a weight above zero. A range of a region (`en-GB`) counts as its language.
     pub(crate) fn accepted(header: &str) -> Option<Self> {
         let mut best: Option<(Self, u32)> = None;
-        for range in header.split(',').take(32) {
+        for range in header.to_ascii_lowercase().split(',').take(RANGES_MAX) {
             let mut parts = range.split(';');
-            let tag = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
+            let tag = parts.next().unwrap_or_default().trim();
             let Some(language) = Self::parse(tag.split('-').next().unwrap_or_default()) else { continue };
             let weight =
                 parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(Some(1.0), |q| q.parse::<f32>().ok());
@@ -77,17 +80,18 @@ impl Language {
 
     /// The text of `key` with each `{name}` replaced by its value. A key without a text is shown itself, so that the
     /// mistake is visible.
-    pub(crate) fn say(self, key: &str, values: &[(&str, &str)]) -> String {
+    pub(crate) fn text(self, key: &str, values: &[(&str, &str)]) -> String {
         fill(self.find(key).unwrap_or(key), values)
     }
 
-    /// The text of `prefix.name`, or `name` unchanged where the directory has a value that the table lacks.
+    /// The text of `prefix.name`; `name` unchanged when the table lacks it, as for a value that is new in the
+    /// directory.
     pub(crate) fn name(self, prefix: &str, name: &str) -> String {
         self.find(&format!("{prefix}.{name}")).unwrap_or(name).to_owned()
     }
 }
 
-/// Replaces each `{name}` once, from left to right: braces within a value are not replaced again.
+/// Replaces each `{name}` that `values` has. A value is inserted as it is: `{name}` within it is not replaced.
 pub(crate) fn fill(text: &str, values: &[(&str, &str)]) -> String {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
@@ -115,7 +119,7 @@ mod tests {
 
     #[test]
     fn both_tables_have_the_same_keys_and_placeholders() {
-        assert!(FRENCH.len() > 100, "the table is read");
+        assert!(FRENCH.len() > 100, "the table was not read");
         assert_eq!(FRENCH.keys().collect::<Vec<_>>(), ENGLISH.keys().collect::<Vec<_>>());
         let names = |text: &str| {
             let mut names: Vec<_> =
@@ -137,6 +141,7 @@ mod tests {
             ("de, en-GB", Some(Language::English)),
             ("en, fr", Some(Language::English)),
             ("fr;q=0, en;q=0.1", Some(Language::English)),
+            ("FR;Q=0.1, EN;Q=0.2", Some(Language::English)),
             ("de, it", None),
             ("", None),
             ("fr;q=x", None),
@@ -146,16 +151,16 @@ mod tests {
     }
 
     #[test]
-    fn values_are_put_in_once() {
+    fn values_are_inserted_once_and_unknown_keys_are_shown() {
         assert_eq!(fill("{a} and {b}, {c}", &[("a", "{b}"), ("b", "2")]), "{b} and 2, {c}");
         assert_eq!(fill("open { end", &[("a", "1")]), "open { end");
-        assert_eq!(Language::English.say("no.such.key", &[]), "no.such.key");
+        assert_eq!(Language::English.text("no.such.key", &[]), "no.such.key");
         assert_eq!(Language::French.name("state", "unheard-of"), "unheard-of");
     }
 
     proptest::proptest! {
         #[test]
-        fn no_header_and_no_text_breaks_it(text in ".{0,80}", value in ".{0,20}") {
+        fn no_header_or_text_causes_a_panic(text in ".{0,80}", value in ".{0,20}") {
             let _ = Language::accepted(&text);
             let _ = fill(&text, &[("a", &value)]);
         }

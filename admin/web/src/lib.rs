@@ -33,12 +33,13 @@ use axum::routing::{get, post};
 
 pub use web::WebState;
 
-/// Largest form, in octets: two vacation texts of 10,000 characters of two octets each, percent-encoded.
-const FORM_OCTETS_MAX: usize = 128 * 1024;
+/// Largest form, in octets: the longest vacation reply that the desk accepts (two texts of 10,000 characters and two
+/// subjects of 200), with 12 octets for a character: up to four in UTF-8, each percent-encoded as three.
+const FORM_OCTETS_MAX: usize = 256 * 1024;
 
 /// All pages, from `/`, with the fallback for every path that no other router has.
 ///
-/// Requests must carry `ConnectInfo<SocketAddr>`: sign-in is throttled per name and address.
+/// Requests must carry `ConnectInfo<SocketAddr>`: sign-ins are throttled by the peer's address.
 pub fn router(state: WebState) -> Router {
     let web = web::Web::new(state);
     Router::new()
@@ -58,7 +59,7 @@ pub fn router(state: WebState) -> Router {
         .route("/sign-out", post(sign_in::sign_out))
         .route("/assets/style.css", get(page::style))
         .route("/assets/icon.svg", get(page::icon))
-        .method_not_allowed_fallback(page::no_such_page)
+        .method_not_allowed_fallback(page::method_not_allowed)
         .fallback(page::no_such_page)
         .layer(DefaultBodyLimit::max(FORM_OCTETS_MAX))
         .layer(from_fn(security::with_headers_and_deadline))

@@ -15,7 +15,7 @@ use crate::rule;
 use crate::session::Flash;
 use crate::visitor::{Visitor, in_language};
 
-/// Value of `Retry-After` on every 503 page, in seconds.
+/// Value of `Retry-After` of every 503 page, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 5;
 /// `Cache-Control` of the style sheet and the icon, which hold no personal data: an hour.
 const ASSET_CACHE: &str = "public, max-age=3600";
@@ -37,7 +37,7 @@ const TEMPLATES: [(&str, &str); 9] = [
 static PAGES: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
     let mut pages = Handlebars::new();
     pages.set_strict_mode(true);
-    pages.register_helper("say", Box::new(TextHelper));
+    pages.register_helper("text_of", Box::new(TextHelper));
     for (name, text) in TEMPLATES {
         if let Err(error) = pages.register_template_string(name, text) {
             tracing::error!(%error, name, "a template cannot be read");
@@ -46,7 +46,7 @@ static PAGES: LazyLock<Handlebars<'static>> = LazyLock::new(|| {
     pages
 });
 
-/// `{{say "key" name=value}}`: a text in the page's language, escaped like any other value.
+/// `{{text_of "key" name=value}}`: a text in the page's language, escaped like any other value.
 struct TextHelper;
 
 impl HelperDef for TextHelper {
@@ -66,21 +66,15 @@ impl HelperDef for TextHelper {
             return Err(RenderErrorReason::Other(format!("no value for '{name}' of '{key}'")).into());
         }
         let values: Vec<(&str, String)> =
-            helper.hash().iter().map(|(name, value)| (*name, value.value().render_plain())).collect();
+            helper.hash().iter().map(|(name, value)| (*name, plain_text(value.value()))).collect();
         let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
         Ok(ScopedJson::Derived(Value::String(fill(text, &values))))
     }
 }
 
-/// A JSON value as plain text.
-trait RenderPlain {
-    fn render_plain(&self) -> String;
-}
-
-impl RenderPlain for Value {
-    fn render_plain(&self) -> String {
-        self.as_str().map_or_else(|| self.to_string(), str::to_owned)
-    }
+/// A string without its quotation marks; any other value as JSON.
+fn plain_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// The values that every page needs, and the body of this page.
@@ -102,7 +96,8 @@ struct VisitorData<'a> {
     csrf: &'a str,
 }
 
-/// Renders a page. If the status is not a success, the title begins with the text `error.title_prefix`.
+/// Renders a page. If the status is not a success, the title begins with the text `error.title_prefix`; a 503 page
+/// carries `Retry-After`.
 pub(crate) fn page<T: Serialize>(visitor: &Visitor, status: StatusCode, template: &str, body: &T) -> Response {
     let user = visitor.user.as_ref();
     let page = PageFrame {
@@ -114,13 +109,17 @@ pub(crate) fn page<T: Serialize>(visitor: &Visitor, status: StatusCode, template
         failed: !status.is_success(),
         body,
     };
-    match PAGES.render(template, &page) {
+    let mut reply = match PAGES.render(template, &page) {
         Ok(text) => (status, [(header::CONTENT_LANGUAGE, page.lang)], Html(text)).into_response(),
         Err(error) => {
             tracing::error!(%error, template, "a page cannot be rendered");
-            (StatusCode::INTERNAL_SERVER_ERROR, "500").into_response()
+            return (StatusCode::INTERNAL_SERVER_ERROR, "500").into_response();
         }
+    };
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
     }
+    reply
 }
 
 /// The page of an error whose text has the key `text_key`.
@@ -131,7 +130,7 @@ pub(crate) fn failure(
     text_key: &str,
     values: &[(&str, &str)],
 ) -> Response {
-    message_page(visitor, status, title_key, visitor.language.say(text_key, values))
+    message_page(visitor, status, title_key, visitor.language.text(text_key, values))
 }
 
 /// The page of an error, with `text`.
@@ -141,17 +140,7 @@ fn message_page(visitor: &Visitor, status: StatusCode, title_key: &'static str, 
         title_key: &'static str,
         text: String,
     }
-    // The language switch of an error page that answers a form must not lead to a path that accepts only forms.
-    let mut visitor = visitor.clone();
-    if !matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE) {
-        visitor.here = "/".to_owned();
-    }
-    let message = MessagePage { title_key, text };
-    let mut reply = page(&visitor, status, "message", &message);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
-    }
-    reply
+    page(visitor, status, "message", &MessagePage { title_key, text })
 }
 
 /// The page of an operation that was refused or failed.
@@ -167,45 +156,48 @@ pub(crate) fn desk_failure(visitor: &Visitor, error: &DeskError) -> Response {
         }
         DeskError::InUse(what) => (StatusCode::CONFLICT, "title.refused", "error.in_use", what.as_str()),
         DeskError::Quarantined { address, until } => {
-            return message_page(
-                visitor,
-                StatusCode::CONFLICT,
-                "title.refused",
-                in_quarantine(visitor.language, address, until.as_deref()),
-            );
+            let text = in_quarantine(visitor, address, until.as_deref());
+            return message_page(visitor, StatusCode::CONFLICT, "title.refused", text);
         }
         DeskError::NotAllowed(_) => (StatusCode::FORBIDDEN, "title.forbidden", "error.not_allowed", ""),
         DeskError::Stale | DeskError::VersionMismatch(_) => (StatusCode::CONFLICT, "title.refused", "error.stale", ""),
         DeskError::Refused(why) => (StatusCode::UNPROCESSABLE_ENTITY, "title.refused", "error.refused", why.as_str()),
         DeskError::Unavailable(why) => {
-            tracing::warn!(why, "the directory is unavailable for the help desk");
+            tracing::warn!(why, "an operation of the help desk is not possible now");
             (StatusCode::SERVICE_UNAVAILABLE, "title.busy", "error.unavailable", "")
         }
     };
     failure(visitor, status, title, text, &[("rule", value), ("value", value)])
 }
 
-/// The reason why an address cannot be given yet, with the day from which it can.
-pub(crate) fn in_quarantine(language: Language, address: &str, until: Option<&str>) -> String {
+/// The reason why an address cannot be given yet, with the day on which the quarantine ends in the site's time zone.
+pub(crate) fn in_quarantine(visitor: &Visitor, address: &str, until: Option<&str>) -> String {
+    let language = visitor.language;
     let end = until.and_then(|until| until.parse::<jiff::Timestamp>().ok());
     match end {
         Some(end) => {
-            let day = calendar::day(end.to_zoned_datetime(jiff::tz::TimeZone::UTC).date(), language);
-            language.say("error.in_quarantine", &[("value", address), ("day", &day)])
+            let day = calendar::day(end.to_zoned_datetime(visitor.time_zone.clone()).date(), language);
+            language.text("error.in_quarantine", &[("value", address), ("day", &day)])
         }
-        None => language.say("error.in_quarantine_open", &[("value", address)]),
+        None => language.text("error.in_quarantine_open", &[("value", address)]),
     }
 }
 
-/// The page of an internal error, which is logged.
+/// Logs an internal error, and returns the page that reports it.
 pub(crate) fn bug(visitor: &Visitor, what: &str, error: &dyn std::fmt::Display) -> Response {
     tracing::error!(%error, "{what}");
     failure(visitor, StatusCode::INTERNAL_SERVER_ERROR, "title.bug", "error.bug", &[])
 }
 
-/// The page of an unknown path, and of a method that a path does not support.
+/// The page of an unknown path.
 pub(crate) async fn no_such_page(visitor: Visitor) -> Response {
     failure(&visitor, StatusCode::NOT_FOUND, "title.not_found", "error.not_found", &[])
+}
+
+/// The page of a method that a path does not support, such as a reload of a path that only takes forms. The router adds
+/// `Allow` (RFC 9110 §15.5.6).
+pub(crate) async fn method_not_allowed(visitor: Visitor) -> Response {
+    failure(&visitor, StatusCode::METHOD_NOT_ALLOWED, "title.refused", "error.method", &[])
 }
 
 pub(crate) async fn style() -> impl IntoResponse {
@@ -222,28 +214,60 @@ pub(crate) async fn icon() -> impl IntoResponse {
 mod tests {
     use super::*;
 
+    fn visitor() -> Visitor {
+        Visitor {
+            language: Language::English,
+            time_zone: jiff::tz::TimeZone::get("America/Toronto").unwrap(),
+            address: None,
+            here: "/".to_owned(),
+            user: None,
+            flash: None,
+            is_unknown: false,
+        }
+    }
+
     #[test]
-    fn every_template_is_read_and_every_key_has_words() {
+    fn every_template_is_read_and_every_key_has_a_text() {
         for (name, text) in TEMPLATES {
             assert!(PAGES.has_template(name), "{name}");
-            for key in text.split("say \"").skip(1).filter_map(|part| part.split('"').next()) {
+            for key in text.split("text_of \"").skip(1).filter_map(|part| part.split('"').next()) {
                 assert!(Language::French.find(key).is_some(), "{name}: {key}");
             }
-            assert!(!text.contains("{{{") && !text.contains("{{&"), "{name}: nothing is put in unescaped");
+            assert!(!text.contains("{{{") && !text.contains("{{&"), "{name}: a value is inserted unescaped");
             assert!(
                 !text.contains("<script") && !text.contains("style=") && !text.contains(" on"),
-                "{name}: no script"
+                "{name}: a script or an inline style"
             );
         }
     }
 
     #[test]
-    fn words_are_escaped_with_their_values() {
+    fn a_quarantine_ends_on_a_day_of_the_site() {
+        // 21:00 on the 4th in Toronto.
+        let text = in_quarantine(&visitor(), "z@example.edu", Some("2027-01-05T02:00:00Z"));
+        assert!(text.contains("Until January 4, 2027"), "{text}");
+    }
+
+    #[test]
+    fn texts_and_their_values_are_escaped() {
         let mut pages = PAGES.clone();
-        pages.register_template_string("t", "{{say \"addresses.added\" value=v}}").unwrap();
+        pages.register_template_string("t", "{{text_of \"addresses.added\" value=v}}").unwrap();
         let text = pages.render("t", &serde_json::json!({"lang": "en", "v": "<b>\"&"})).unwrap();
         assert_eq!(text, "&lt;b&gt;&quot;&amp; was added.");
         assert!(pages.render("t", &serde_json::json!({"lang": "de", "v": ""})).is_err());
-        assert!(pages.render("t", &serde_json::json!({"lang": "en"})).is_err(), "strict: a missing value is a fault");
+        assert!(
+            pages.render("t", &serde_json::json!({"lang": "en"})).is_err(),
+            "a text was rendered without its value"
+        );
+    }
+
+    #[test]
+    fn every_503_page_carries_retry_after() {
+        let visitor = visitor();
+        let body = serde_json::json!({"next": "/", "name": "zoe", "error": "later"});
+        for (status, expect) in [(StatusCode::SERVICE_UNAVAILABLE, true), (StatusCode::UNPROCESSABLE_ENTITY, false)] {
+            let reply = page(&visitor, status, "sign_in", &body);
+            assert_eq!((reply.status(), reply.headers().contains_key(header::RETRY_AFTER)), (status, expect));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Resets a password: confirmation, reset, and a page that shows the new password once, to print and hand out.
+//! Resets a password: confirmation, reset, and a page that shows the new password once, as a letter to print.
 
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -8,7 +8,7 @@ use provost_provision::{DeskError, Permission, PersonDetail, StoredPassword};
 use provost_store::StateError;
 use serde::Serialize;
 
-use crate::change::to_its_end;
+use crate::change::run_to_end;
 use crate::form::{NoFields, SessionForm};
 use crate::page::{desk_failure, page};
 use crate::person_link::person_url;
@@ -44,7 +44,7 @@ pub(crate) async fn confirm(
     signed_in: SignedIn,
     Path(id): Path<String>,
 ) -> Result<Response, Response> {
-    let person = may_reset(&web, &signed_in, &id).await?;
+    let person = person_to_reset(&web, &signed_in, &id).await?;
     let body = ConfirmPage { url: person_url(&id), name: person.summary.display_name, mail: person.summary.mail };
     Ok(page(&signed_in.visitor, StatusCode::OK, "password_confirm", &body))
 }
@@ -58,17 +58,17 @@ pub(crate) async fn reset(
 ) -> Result<Response, Response> {
     let signed_in = form.signed_in;
     let visitor = &signed_in.visitor;
-    let (desk, principal, key) = (web.site.desk.clone(), signed_in.principal(), id.clone());
+    let (desk, principal, key) = (web.services.desk.clone(), signed_in.principal(), id.clone());
     let change = async move { desk.reset_password(&principal, &key, None).await };
-    match to_its_end(visitor, change).await? {
+    match run_to_end(visitor, change).await? {
         Ok(StoredPassword { password, hash, .. }) => {
             let slip = PasswordSlip { person: id.clone(), password };
             let cookie = cookie(&headers, SESSION_COOKIE).unwrap_or_default();
-            let left = web.sessions.leave_slip(&cookie, &slip, Timestamp::now()).await;
-            left.map_err(|error| not_now(visitor, &error))?;
+            let stored = web.sessions.store_slip(&cookie, &slip, Timestamp::now()).await;
+            stored.map_err(|error| not_now(visitor, &error))?;
             if signed_in.user.is_person(&id) {
-                let renewed = web.sessions.record_own_password(&signed_in.user.session, &hash, Timestamp::now()).await;
-                renewed.map_err(|error| not_now(visitor, &error))?;
+                let recorded = web.sessions.record_own_password(&signed_in.user.session, &hash, Timestamp::now()).await;
+                recorded.map_err(|error| not_now(visitor, &error))?;
             }
             Ok(Redirect::to(&format!("{}/password/new", person_url(&id))).into_response())
         }
@@ -84,7 +84,7 @@ pub(crate) async fn slip(
     Path(id): Path<String>,
 ) -> Result<Response, Response> {
     // Check the person first: if the directory is unavailable, the slip is kept for the next try.
-    let person = may_reset(&web, &signed_in, &id).await?;
+    let person = person_to_reset(&web, &signed_in, &id).await?;
     let cookie = cookie(&headers, SESSION_COOKIE).unwrap_or_default();
     let taken = web.sessions.take_slip(&cookie, &id, Timestamp::now()).await;
     let taken = taken.map_err(|error| not_now(&signed_in.visitor, &error))?;
@@ -97,9 +97,10 @@ pub(crate) async fn slip(
     Ok(page(&signed_in.visitor, StatusCode::OK, "password_slip", &PasswordSlipPage { url: person_url(&id), slip }))
 }
 
-/// The person, if the signed-in user may reset passwords; otherwise the response to send.
-async fn may_reset(web: &Web, signed_in: &SignedIn, id: &str) -> Result<PersonDetail, Response> {
-    let (desk, principal) = (&web.site.desk, &signed_in.user.principal);
+/// The person, if the signed-in user may reset anyone's password; otherwise the error page. The reset itself checks
+/// whether the role reaches this person.
+async fn person_to_reset(web: &Web, signed_in: &SignedIn, id: &str) -> Result<PersonDetail, Response> {
+    let (desk, principal) = (&web.services.desk, &signed_in.user.principal);
     let person = async {
         desk.permit(principal, Permission::ResetPassword).await?;
         desk.person(principal, id).await
@@ -107,6 +108,7 @@ async fn may_reset(web: &Web, signed_in: &SignedIn, id: &str) -> Result<PersonDe
     person.await.map_err(|error| desk_failure(&signed_in.visitor, &error))
 }
 
+/// The page of a shared state that is unavailable.
 fn not_now(visitor: &Visitor, error: &StateError) -> Response {
     desk_failure(visitor, &DeskError::Unavailable(error.to_string()))
 }

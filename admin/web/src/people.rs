@@ -1,4 +1,4 @@
-//! The search, the page of one person, and a person's addresses.
+//! Searching for people, showing one, and changing a person's addresses.
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use provost_provision::{AddressInfo, DeskError, Permission, PersonSummary};
 use serde::{Deserialize, Serialize};
 
-use crate::change::{done, to_its_end};
+use crate::change::{redirect_with_flash, run_to_end};
 use crate::form::SessionForm;
 use crate::language::Language;
 use crate::page::{desk_failure, in_quarantine, page};
@@ -16,7 +16,7 @@ use crate::rule;
 use crate::signed_in::SignedIn;
 use crate::web::Web;
 
-/// Maximum number of people on one page.
+/// Maximum number of people that a search shows.
 const PEOPLE_MAX: usize = 50;
 /// Longest search text, in characters.
 const SEARCH_CHARS_MAX: usize = 200;
@@ -50,7 +50,7 @@ struct FoundPerson {
     uid: String,
     affiliation: String,
     state: String,
-    /// The colour of the state, whose text has the same meaning.
+    /// The CSS class that colours the state.
     level: &'static str,
 }
 
@@ -74,7 +74,7 @@ pub(crate) async fn start(signed_in: SignedIn) -> Response {
     page(&signed_in.visitor, StatusCode::OK, "search", &body)
 }
 
-/// Shows the people found.
+/// Shows the people found; redirects a blank search to the form.
 pub(crate) async fn search(State(web): State<Web>, signed_in: SignedIn, Query(query): Query<SearchQuery>) -> Response {
     let visitor = &signed_in.visitor;
     let q = query.q.trim().to_owned();
@@ -82,11 +82,11 @@ pub(crate) async fn search(State(web): State<Web>, signed_in: SignedIn, Query(qu
         return Redirect::to("/").into_response();
     }
     if q.chars().count() > SEARCH_CHARS_MAX {
-        let error = Some(visitor.language.say("search.too_long", &[]));
+        let error = Some(visitor.language.text("search.too_long", &[]));
         let q = q.chars().take(SEARCH_CHARS_MAX).collect();
         return page(visitor, StatusCode::UNPROCESSABLE_ENTITY, "search", &SearchPage { q, error, results: None });
     }
-    let mut people = match web.site.desk.search(&signed_in.user.principal, &q, PEOPLE_MAX + 1).await {
+    let mut people = match web.services.desk.search(&signed_in.user.principal, &q, PEOPLE_MAX + 1).await {
         Ok(people) => people,
         Err(error) => return desk_failure(visitor, &error),
     };
@@ -114,7 +114,7 @@ pub(crate) struct AddressForm {
     address: String,
 }
 
-/// Adds an alias.
+/// Adds an alias. A refused one is shown again in its form, with the reason.
 pub(crate) async fn add_alias(
     State(web): State<Web>,
     Path(id): Path<String>,
@@ -122,23 +122,23 @@ pub(crate) async fn add_alias(
 ) -> Result<Response, Response> {
     let SessionForm { signed_in, fields } = form;
     let address = fields.address.trim().to_owned();
-    let (desk, principal) = (web.site.desk.clone(), signed_in.principal());
+    let (desk, principal) = (web.services.desk.clone(), signed_in.principal());
     let (key, wanted) = (id.clone(), address.clone());
     let change = async move { desk.add_alias(&principal, &key, &wanted).await };
-    match to_its_end(&signed_in.visitor, change).await? {
-        Ok(_) => Ok(done(&web, &signed_in, &id, "addresses.added", address).await),
+    match run_to_end(&signed_in.visitor, change).await? {
+        Ok(_) => Ok(redirect_with_flash(&web, &signed_in, &id, "addresses.added", address).await),
         Err(error) => {
             let language = signed_in.visitor.language;
             let (status, text) = match &error {
                 DeskError::Invalid { field: "address", rule } => {
                     (StatusCode::UNPROCESSABLE_ENTITY, rule::in_words(rule, language))
                 }
-                DeskError::InUse(_) => (StatusCode::CONFLICT, language.say("error.in_use", &[("value", &address)])),
+                DeskError::InUse(_) => (StatusCode::CONFLICT, language.text("error.in_use", &[("value", &address)])),
                 DeskError::Quarantined { address, until } => {
-                    (StatusCode::CONFLICT, in_quarantine(language, address, until.as_deref()))
+                    (StatusCode::CONFLICT, in_quarantine(&signed_in.visitor, address, until.as_deref()))
                 }
                 DeskError::Refused(why) => {
-                    (StatusCode::UNPROCESSABLE_ENTITY, language.say("error.refused", &[("rule", why)]))
+                    (StatusCode::UNPROCESSABLE_ENTITY, language.text("error.refused", &[("rule", why)]))
                 }
                 other => return Err(desk_failure(&signed_in.visitor, other)),
             };
@@ -148,7 +148,7 @@ pub(crate) async fn add_alias(
     }
 }
 
-/// Whether the help desk may remove the address.
+/// Whether addresses of this kind can be removed. The desk checks again.
 pub(crate) fn can_be_removed(info: &AddressInfo) -> bool {
     !matches!(info.kind.as_str(), "primary" | "quarantined")
 }
@@ -167,7 +167,7 @@ pub(crate) async fn confirm_removal(
     Path(id): Path<String>,
     Query(query): Query<AddressForm>,
 ) -> Result<Response, Response> {
-    let (visitor, principal, desk) = (&signed_in.visitor, &signed_in.user.principal, &web.site.desk);
+    let (visitor, principal, desk) = (&signed_in.visitor, &signed_in.user.principal, &web.services.desk);
     desk.permit(principal, Permission::ChangeAddresses).await.map_err(|error| desk_failure(visitor, &error))?;
     let person = desk.person(principal, &id).await.map_err(|error| desk_failure(visitor, &error))?;
     let Some(info) = person.addresses.iter().find(|info| info.address == query.address && can_be_removed(info)) else {
@@ -185,11 +185,11 @@ pub(crate) async fn remove_alias(
     form: SessionForm<AddressForm>,
 ) -> Result<Response, Response> {
     let SessionForm { signed_in, fields } = form;
-    let (desk, principal) = (web.site.desk.clone(), signed_in.principal());
+    let (desk, principal) = (web.services.desk.clone(), signed_in.principal());
     let (key, address) = (id.clone(), fields.address.clone());
     let change = async move { desk.remove_alias(&principal, &key, &address).await };
-    match to_its_end(&signed_in.visitor, change).await? {
-        Ok(_) => Ok(done(&web, &signed_in, &id, "addresses.removed", fields.address).await),
+    match run_to_end(&signed_in.visitor, change).await? {
+        Ok(_) => Ok(redirect_with_flash(&web, &signed_in, &id, "addresses.removed", fields.address).await),
         Err(error) => Err(desk_failure(&signed_in.visitor, &error)),
     }
 }

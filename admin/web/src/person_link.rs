@@ -1,17 +1,17 @@
-//! Links to people, and the colours of their states.
+//! The path of a person's page, and the colours of states.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// The characters that are encoded in a path segment: all except the unreserved ones of RFC 3986 §2.3, and also the
-/// dot, so that no segment can be `..`.
-const PATH_PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
+/// The characters that are encoded in a path segment: all but the unreserved ones (RFC 3986 §2.3), of which the dot is
+/// encoded too, so that no segment is `.` or `..`.
+const SEGMENT_ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 
 /// Path of a person's page.
 pub(crate) fn person_url(id: &str) -> String {
-    format!("/people/{}", utf8_percent_encode(id, PATH_PART))
+    format!("/people/{}", utf8_percent_encode(id, SEGMENT_ENCODED))
 }
 
-/// The colour of a state; the text beside it has the same meaning.
+/// The CSS class that colours a state. The page also names the state, so that nothing depends on the colour.
 pub(crate) fn state_level(state: &str) -> &'static str {
     match state {
         "active" | "alumni" => "good",

@@ -1,4 +1,4 @@
-//! The page of one person: all known data, and the forms.
+//! The page of one person: their data, mailbox and history, and the forms for changes.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -7,6 +7,7 @@ use jiff::{Timestamp, ZonedDateTime};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use provost_provision::{HistoryEntry, Permission, PersonDetail, Principal, VacationChange, ValueChange};
 use provost_store::{AccountId, AccountSnapshot};
+use provost_view::VACATION_INTERVAL_DAYS;
 use serde::Serialize;
 
 use crate::calendar::{day, day_of, moment};
@@ -20,12 +21,10 @@ use crate::web::Web;
 
 /// Maximum number of audit records that the page shows.
 const HISTORY_MAX: usize = 10;
-/// Percentage of its quota from which a mailbox shows a warning.
+/// Percentage of its quota from which a mailbox counts as nearly full.
 const NEARLY_FULL_PERCENT: u128 = 90;
-/// Days between two replies when the rule states none (RFC 5230 §4.1).
-const INTERVAL_DAYS_DEFAULT: u16 = 7;
 
-/// Mistakes in a form, which the page shows at the fields.
+/// The mistakes of a form that was sent, which the page shows at the fields.
 #[derive(Default)]
 pub(crate) struct FormProblems {
     /// The address as sent, and the message.
@@ -52,7 +51,7 @@ struct PersonData {
     affiliation: String,
     program: Option<String>,
     can: ShownForms,
-    glance: Vec<CallerFacts>,
+    glance: Vec<GlanceLine>,
     facts: Vec<LabelledText>,
     addresses: Vec<AddressRow>,
 }
@@ -67,13 +66,13 @@ struct ShownForms {
 }
 
 impl ShownForms {
-    fn on(detail: &PersonDetail, principal: &Principal) -> Self {
+    /// The forms of changes that `principal` may make on the person.
+    fn allowed(detail: &PersonDetail, principal: &Principal) -> Self {
         let may = |operation| {
             let roles = detail.roles.iter().map(String::as_str);
             principal.may_on(operation, Some(detail.entry_uuid), roles)
         };
-        // The pages for a reset and for addresses belong to the help desk; people edit their own data in the
-        // self-service.
+        // The reset has a page of its own, which only those see who may reset any person's password.
         let reset = principal.may(Permission::ResetPassword) && may(Permission::ResetPassword);
         let (vacation, addresses) = (may(Permission::SetVacation), may(Permission::ChangeAddresses));
         Self { reset, vacation, addresses, any: reset || vacation || addresses }
@@ -88,10 +87,10 @@ struct LabelledText {
 
 /// One line of the summary at the head of the page.
 #[derive(Serialize)]
-struct CallerFacts {
+struct GlanceLine {
     label: String,
     value: String,
-    /// The colour of the value, whose text has the same meaning; empty for no colour.
+    /// The CSS class that colours the value; empty for none.
     level: &'static str,
 }
 
@@ -123,7 +122,7 @@ struct AddressRow {
     address: String,
     kind: String,
     since: String,
-    /// The end of the quarantine.
+    /// The end of the quarantine, if the address is in one.
     until: Option<String>,
     remove_url: Option<String>,
 }
@@ -132,8 +131,10 @@ struct AddressRow {
 struct MailboxData {
     octets: u64,
     quota_octets: Option<u64>,
+    /// Octets above which the bar changes its colour.
     quota_high: u64,
     quota_text: String,
+    /// The line for the summary, and the CSS class of its colour.
     #[serde(skip)]
     glance: (String, &'static str),
     logins: Vec<LoginLine>,
@@ -149,10 +150,11 @@ struct LoginLine {
 #[derive(Serialize)]
 struct VacationData {
     is_set: bool,
-    /// Whether the form is shown open: after it was sent with mistakes.
+    /// Whether the form is unfolded, because it was sent with mistakes.
     is_open: bool,
     summary: String,
     level: &'static str,
+    /// How often one sender gets a reply.
     rhythm: Option<String>,
     texts: Vec<ShownText>,
     start: FormField,
@@ -172,13 +174,13 @@ struct HistoryLine {
     via: String,
     action: String,
     id: String,
-    /// The outcome, unless the operation simply succeeded.
+    /// The outcome, unless the operation succeeded completely.
     outcome: Option<String>,
-    /// The values before and after, and the row of the import.
+    /// One text for each changed attribute, for a first password and for the row of an import.
     details: Vec<String>,
 }
 
-/// Reads the person, audits the view, and renders the page.
+/// Shows the page of a person, with `mistakes` of a form that was just sent. Reading the person audits the view.
 pub(crate) async fn show(
     web: &Web,
     signed_in: &SignedIn,
@@ -187,7 +189,7 @@ pub(crate) async fn show(
     status: StatusCode,
 ) -> Response {
     let visitor = &signed_in.visitor;
-    let desk = &web.site.desk;
+    let desk = &web.services.desk;
     let principal = &signed_in.user.principal;
     let detail = match desk.person(principal, id).await {
         Ok(detail) => detail,
@@ -197,11 +199,11 @@ pub(crate) async fn show(
         tracing::warn!(%error, "the history cannot be read");
         Vec::new()
     });
-    let snapshot = web.site.store.snapshot(AccountId::new(detail.entry_uuid), None).await.inspect_err(|error| {
-        tracing::warn!(%error, account = %detail.entry_uuid, "no mailbox facts");
+    let snapshot = web.services.store.snapshot(AccountId::new(detail.entry_uuid), None).await.inspect_err(|error| {
+        tracing::warn!(%error, account = %detail.entry_uuid, "the mailbox cannot be read");
     });
     let language = visitor.language;
-    let directory = web.site.view.snapshot();
+    let directory = web.services.view.snapshot();
     let quota = directory.settings().quota(detail.quota_octets, &detail.summary.affiliation.to_ascii_lowercase());
     let now = &Timestamp::now().to_zoned_datetime(directory.settings().time_zone.clone());
     let mailbox = snapshot.ok().map(|snapshot| mailbox_data(&snapshot, quota, now, language));
@@ -211,55 +213,54 @@ pub(crate) async fn show(
         history: history.into_iter().map(|record| history_line(record, now, language)).collect(),
         errors: error_links(&mistakes, language),
         alias: alias_field(&mistakes),
-        person: person_data(&detail, ShownForms::on(&detail, principal), glance, now, language),
+        person: person_data(&detail, ShownForms::allowed(&detail, principal), glance, now, language),
         mailbox,
         vacation,
     };
-    // The page may be the response to a form, whose path accepts no GET: the language switch must lead to the person's
-    // page.
+    // As the reply to a form, the page must not send its language switch to `/`, nor to the path of the form.
     let mut visitor = visitor.clone();
     visitor.here = person_url(id);
     page(&visitor, status, "person", &body)
 }
 
+/// The summary at the head of the page, for a clerk who has the person on the phone.
 fn glance(
     detail: &PersonDetail,
     mailbox: Option<&MailboxData>,
     vacation: &VacationData,
     language: Language,
-) -> Vec<CallerFacts> {
+) -> Vec<GlanceLine> {
     let state = &detail.summary.state;
     let password =
         if detail.has_password { ("person.has_password_yes", "") } else { ("person.has_password_no", "bad") };
-    let say = |key: &str| language.say(key, &[]);
+    let text = |key: &str| language.text(key, &[]);
     let (used, fullness) =
-        mailbox.map_or_else(|| (say("glance.unavailable"), "warn"), |mailbox| mailbox.glance.clone());
-    let login = mailbox.map(|mailbox| mailbox.logins.first());
-    let login = match login {
+        mailbox.map_or_else(|| (text("glance.unavailable"), "warn"), |mailbox| mailbox.glance.clone());
+    let last_login = match mailbox.map(|mailbox| mailbox.logins.first()) {
         Some(Some(login)) => format!("{}, {}", login.at, login.protocol),
-        Some(None) => say("glance.never"),
-        None => say("glance.unavailable"),
+        Some(None) => text("glance.never"),
+        None => text("glance.unavailable"),
     };
     let lines = [
         ("glance.state", language.name("state", state), state_level(state)),
-        ("glance.password", say(password.0), password.1),
+        ("glance.password", text(password.0), password.1),
         ("glance.vacation", vacation.summary.clone(), vacation.level),
         ("glance.mailbox", used, fullness),
-        ("glance.last_login", login, ""),
+        ("glance.last_login", last_login, ""),
     ];
-    lines.into_iter().map(|(key, value, level)| CallerFacts { label: say(key), value, level }).collect()
+    lines.into_iter().map(|(key, value, level)| GlanceLine { label: text(key), value, level }).collect()
 }
 
 fn person_data(
     detail: &PersonDetail,
     can: ShownForms,
-    glance: Vec<CallerFacts>,
+    glance: Vec<GlanceLine>,
     now: &ZonedDateTime,
     language: Language,
 ) -> PersonData {
     let summary = &detail.summary;
     let url = person_url(&summary.id);
-    let none = || language.say("person.none", &[]);
+    let none = || language.text("person.none", &[]);
     let date = |text: &Option<String>| text.as_deref().map_or_else(none, |text| day_of(text, language));
     let moment = |text: &Option<String>| text.as_deref().map_or_else(none, |text| moment(text, now, language));
     let facts = [
@@ -287,7 +288,7 @@ fn person_data(
         program: detail.program.clone(),
         can,
         glance,
-        facts: facts.into_iter().map(|(key, value)| LabelledText { label: language.say(key, &[]), value }).collect(),
+        facts: facts.into_iter().map(|(key, value)| LabelledText { label: language.text(key, &[]), value }).collect(),
         addresses: detail.addresses.iter().map(address).collect(),
         url,
     }
@@ -302,7 +303,7 @@ fn alias_field(mistakes: &FormProblems) -> FormField {
 fn error_links(mistakes: &FormProblems, language: Language) -> Vec<ErrorLink> {
     let link = |field: &str, key: &str, text: &str| ErrorLink {
         field: field.to_owned(),
-        label: language.say(key, &[]),
+        label: language.text(key, &[]),
         text: text.to_owned(),
     };
     let alias = mistakes.alias.iter().map(|(_, text)| link("address", "addresses.new", text));
@@ -345,7 +346,7 @@ fn vacation_data(
     }
 }
 
-/// The texts of a rule, one for each language that has a text.
+/// Subject and text of a vacation rule, for each language that has one of them.
 fn reply_texts(change: &VacationChange, language: Language) -> Vec<ShownText> {
     let texts = [
         ("vacation.french", "fr", &change.subject_fr, &change.text_fr),
@@ -355,7 +356,7 @@ fn reply_texts(change: &VacationChange, language: Language) -> Vec<ShownText> {
         .into_iter()
         .filter(|(_, _, subject, text)| subject.is_some() || text.is_some())
         .map(|(key, lang, subject, text)| ShownText {
-            label: language.say(key, &[]),
+            label: language.text(key, &[]),
             lang,
             subject: subject.clone(),
             text: text.clone(),
@@ -363,15 +364,16 @@ fn reply_texts(change: &VacationChange, language: Language) -> Vec<ShownText> {
         .collect()
 }
 
+/// How often the rule replies to one sender.
 fn rhythm(change: &VacationChange, language: Language) -> String {
-    let days = change.interval_days.unwrap_or(INTERVAL_DAYS_DEFAULT);
+    let days = change.interval_days.unwrap_or(VACATION_INTERVAL_DAYS);
     let key = if days == 1 { "vacation.rhythm_one" } else { "vacation.rhythm_many" };
-    language.say(key, &[("days", &days.to_string())])
+    language.text(key, &[("days", &days.to_string())])
 }
 
-/// Whether the rule replies on the day `today`, as text, and the colour of that line.
+/// A line that says whether the rule replies on the day `today`, and the CSS class of its colour.
 fn vacation_summary(set: Option<&VacationChange>, today: Date, language: Language) -> (String, &'static str) {
-    let Some(change) = set else { return (language.say("vacation.off", &[]), "") };
+    let Some(change) = set else { return (language.text("vacation.off", &[]), "") };
     let day_text = |date: Option<Date>| date.map_or_else(String::new, |date| day(date, language));
     let (start, end) = (day_text(change.start), day_text(change.end));
     let is_over = change.end.is_some_and(|end| end < today);
@@ -383,10 +385,10 @@ fn vacation_summary(set: Option<&VacationChange>, today: Date, language: Languag
         Some(_) => ("vacation.on_until", "good"),
         None => ("vacation.on_open", "good"),
     };
-    (language.say(key, &[("start", &start), ("end", &end)]), level)
+    (language.text(key, &[("start", &start), ("end", &end)]), level)
 }
 
-/// How full a mailbox is, in one line, and the colour of that line.
+/// A line that says how full a mailbox is, and the CSS class of its colour.
 fn fullness(used: u64, quota: Option<u64>, language: Language) -> (String, &'static str) {
     let Some(quota) = quota else { return (octets(used, language), "") };
     let (key, level) = match percent(used, quota) {
@@ -394,7 +396,7 @@ fn fullness(used: u64, quota: Option<u64>, language: Language) -> (String, &'sta
         NEARLY_FULL_PERCENT.. => ("glance.nearly_full", "warn"),
         _ => ("glance.used_of", ""),
     };
-    (language.say(key, &[("used", &octets(used, language)), ("quota", &octets(quota, language))]), level)
+    (language.text(key, &[("used", &octets(used, language)), ("quota", &octets(quota, language))]), level)
 }
 
 fn percent(used: u64, quota: u64) -> u128 {
@@ -413,10 +415,12 @@ fn mailbox_data(
         Some(quota) => {
             let percent = percent(snapshot.octets, quota).to_string();
             let quota = octets(quota, language);
-            language
-                .say("mailbox.used_of", &[("used", &used), ("quota", &quota), ("percent", &percent), ("count", &count)])
+            language.text(
+                "mailbox.used_of",
+                &[("used", &used), ("quota", &quota), ("percent", &percent), ("count", &count)],
+            )
         }
-        None => language.say("mailbox.used", &[("used", &used), ("count", &count)]),
+        None => language.text("mailbox.used", &[("used", &used), ("count", &count)]),
     };
     let login = |(protocol, at): &(String, Timestamp)| {
         let iso = at.to_string();
@@ -427,7 +431,6 @@ fn mailbox_data(
     MailboxData {
         octets: snapshot.octets,
         quota_octets: quota,
-        // The bar changes colour above nine tenths of the quota; the text beside it states the same in numbers.
         quota_high: quota.unwrap_or(0) / 10 * 9,
         quota_text,
         glance: fullness(snapshot.octets, quota, language),
@@ -438,16 +441,16 @@ fn mailbox_data(
 fn history_line(entry: HistoryEntry, now: &ZonedDateTime, language: Language) -> HistoryLine {
     let mut details: Vec<String> = entry.changes.iter().map(|change| change_words(change, language)).collect();
     if entry.password_set {
-        details.push(language.say("history.password_set", &[]));
+        details.push(language.text("history.password_set", &[]));
     }
     if let Some(import) = &entry.import {
         let row = import.row.to_string();
         let values = [("row", row.as_str()), ("source", &import.source), ("batch", &import.batch)];
-        details.push(language.say("history.by_import", &values));
+        details.push(language.text("history.by_import", &values));
     }
     let reason = entry.outcome_reason.unwrap_or_default();
     let outcome =
-        entry.outcome.map(|outcome| language.say(&format!("history.outcome.{outcome}"), &[("reason", &reason)]));
+        entry.outcome.map(|outcome| language.text(&format!("history.outcome.{outcome}"), &[("reason", &reason)]));
     HistoryLine {
         at: moment(&entry.at, now, language),
         at_iso: entry.at,
@@ -460,6 +463,7 @@ fn history_line(entry: HistoryEntry, now: &ZonedDateTime, language: Language) ->
     }
 }
 
+/// One changed attribute: its name, and its values before and after.
 fn change_words(change: &ValueChange, language: Language) -> String {
     let name = language.name("attribute", &change.attribute);
     let name = change.address.as_ref().map_or(name.clone(), |address| format!("{name} ({address})"));
@@ -469,20 +473,20 @@ fn change_words(change: &ValueChange, language: Language) -> String {
         (false, true) => "history.removed",
         (false, false) => "history.change",
     };
-    language.say(key, &[("name", &name), ("before", &before), ("after", &after)])
+    language.text(key, &[("name", &name), ("before", &before), ("after", &after)])
 }
 
-/// Formats octets for readers, in powers of a thousand, with one decimal.
+/// A number of octets as text: from 1,000 on in kB, MB or GB with one decimal, not rounded up.
 fn octets(octets: u64, language: Language) -> String {
     let (key, unit) = match octets {
-        0..1_000 => return language.say("size.b", &[("n", &octets.to_string())]),
+        0..1_000 => return language.text("size.b", &[("n", &octets.to_string())]),
         1_000..1_000_000 => ("size.kb", 1_000),
         1_000_000..1_000_000_000 => ("size.mb", 1_000_000),
         _ => ("size.gb", 1_000_000_000),
     };
     let tenths = octets / (unit / 10);
     let point = if language == Language::French { ',' } else { '.' };
-    language.say(key, &[("n", &format!("{}{point}{}", tenths / 10, tenths % 10))])
+    language.text(key, &[("n", &format!("{}{point}{}", tenths / 10, tenths % 10))])
 }
 
 #[cfg(test)]
@@ -490,7 +494,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_for_people() {
+    fn sizes_have_a_unit_and_one_decimal() {
         for (n, english, french) in [
             (0, "0 bytes", "0 octets"),
             (999, "999 bytes", "999 octets"),
@@ -507,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn the_quota_is_described() {
+    fn the_use_of_the_quota_is_described() {
         let snapshot = |octets| AccountSnapshot {
             mailboxes: Vec::new(),
             subscribed_only: Vec::new(),
@@ -545,13 +549,13 @@ mod tests {
             ("", "2026-12-23", "Over since December 23, 2026: no longer sent", "warn"),
         ] {
             let summary = vacation_summary(Some(&rule(start, end)), today, Language::English);
-            assert_eq!((summary.0.as_str(), summary.1), (text, level));
+            assert_eq!((summary.0.as_str(), summary.1), (text, level), "'{start}' to '{end}'");
         }
         assert_eq!(vacation_summary(None, today, Language::French), ("Aucune".to_owned(), ""));
     }
 
     #[test]
-    fn a_full_mailbox_is_marked() {
+    fn a_nearly_full_mailbox_is_coloured() {
         for (used, quota, text, level) in [
             (1_500_000, None, "1.5 MB", ""),
             (899, Some(1000), "899 bytes of 1.0 kB", ""),

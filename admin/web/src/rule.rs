@@ -1,10 +1,9 @@
-//! Translates the rules that the operations state into the page's language, so that a clerk can read which rule was
-//! broken.
+//! Translates the rules of `DeskError::Invalid`, which are in English, into the page's language.
 
 use crate::language::Language;
 
-/// A rule as the operations state it, and the key of its text. `*` stands for the text that becomes `{value}`.
-const RULES: [(&str, &str); 12] = [
+/// A rule as the desk states it, and the key of its text. `*` stands for the text that becomes `{value}`.
+const RULES: [(&str, &str); 14] = [
     ("the primary address stays", "rule.primary"),
     ("its domain is not served here", "rule.domain"),
     ("an address has the form local@domain", "rule.address"),
@@ -17,14 +16,16 @@ const RULES: [(&str, &str); 12] = [
     ("at most * characters", "rule.length"),
     ("one line without control characters", "rule.control"),
     ("no control characters but line ends and tabs", "rule.control"),
+    ("no invisible characters", "rule.control"),
+    ("no characters that change the direction of the text", "rule.control"),
 ];
 
-/// The rule in `language`. A rule without a text is shown unchanged.
+/// The rule in `language`. A rule that is not in [`RULES`] is shown in English.
 pub(crate) fn in_words(rule: &str, language: Language) -> String {
     let known = RULES.iter().find_map(|(pattern, key)| Some((key, value_of(pattern, rule)?)));
     match known {
-        Some((key, value)) => language.say(key, &[("value", value)]),
-        None => language.say("error.invalid", &[("rule", rule)]),
+        Some((key, value)) => language.text(key, &[("value", value)]),
+        None => language.text("error.invalid", &[("rule", rule)]),
     }
 }
 
@@ -42,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_rule_has_words_in_both_languages() {
+    fn each_rule_has_a_text_in_both_languages() {
         for (pattern, key) in RULES {
             for language in [Language::French, Language::English] {
                 assert!(language.find(key).is_some(), "{pattern}: {key}");
@@ -53,6 +54,6 @@ mod tests {
             "« é » n’est pas permis dans une adresse."
         );
         assert_eq!(in_words("at most 200 characters", Language::English), "At most 200 characters.");
-        assert_eq!(in_words("unheard of", Language::French), "Valeur refusée : unheard of");
+        assert_eq!(in_words("a new rule", Language::French), "Valeur refusée : a new rule");
     }
 }

@@ -1,4 +1,5 @@
-//! The layers around every page: headers that forbid scripts, frames and caches; the deadline; the check of the origin.
+//! The layer around every page: headers that forbid scripts, frames and caches, and a deadline. Also tells from a
+//! request's header whether it comes from our own pages and whether the browser uses TLS.
 
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
 ];
 
-/// Adds the headers, enforces the deadline, and stores a language chosen by `?lang=`.
+/// Adds the headers, enforces the deadline, and sets a cookie for a language chosen by `?lang=`.
 pub(crate) async fn with_headers_and_deadline(request: Request, next: Next) -> Response {
     let chosen = language_of_query(request.uri().query().unwrap_or_default());
     let secure = if came_by_tls(request.headers()) { "; Secure" } else { "" };
@@ -52,33 +53,35 @@ pub(crate) async fn with_headers_and_deadline(request: Request, next: Next) -> R
     reply
 }
 
-/// `lang=` of a query, when the pages have that language.
+/// The language that the query chooses by `lang=`, if the pages have it.
 pub(crate) fn language_of_query(query: &str) -> Option<Language> {
     query.split('&').find_map(|pair| Language::parse(pair.strip_prefix("lang=")?))
 }
 
-/// Whether a form can have been sent from our own pages. If the browser sends `Sec-Fetch-Site`, that decides; otherwise
-/// `Origin` must name the requested host. A request with neither comes from a very old browser or another program; the
-/// token in the form then protects the session.
+/// Whether a form may come from our own pages. If the browser sends `Sec-Fetch-Site`, that decides; otherwise `Origin`
+/// must name the requested host. A request with neither passes: it comes from a very old browser or another program,
+/// and the token in the form still protects the session.
 pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
+    // A value that is not text becomes "?", which names no origin.
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if let Some(site) = text(HeaderName::from_static("sec-fetch-site")) {
         return site == "same-origin" || site == "none";
     }
     match (text(header::ORIGIN), text(header::HOST)) {
         (None, _) => true,
-        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, of)| of.eq_ignore_ascii_case(host)),
+        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, name)| name.eq_ignore_ascii_case(host)),
         (Some(_), None) => false,
     }
 }
 
-/// Whether the browser uses TLS, which a proxy in front of this node may end. The browser shows this in the `Origin` of
-/// each form, the proxy in `X-Forwarded-Proto`. A client that forges a header only makes its own cookie unusable.
+/// Whether the browser uses TLS, either to this node or to a proxy in front of it. A browser shows this in the `Origin`
+/// of each form, the listener or the proxy in `X-Forwarded-Proto`. A client that forges a header only makes its own
+/// cookie unusable.
 pub(crate) fn came_by_tls(headers: &HeaderMap) -> bool {
-    let begins = |name: HeaderName, with: &str| {
-        headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|text| text.starts_with(with))
+    let begins_with = |name: HeaderName, prefix: &str| {
+        headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|text| text.starts_with(prefix))
     };
-    begins(header::ORIGIN, "https://") || begins(HeaderName::from_static("x-forwarded-proto"), "https")
+    begins_with(header::ORIGIN, "https://") || begins_with(HeaderName::from_static("x-forwarded-proto"), "https")
 }
 
 #[cfg(test)]
@@ -86,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_our_own_pages_send_forms() {
+    fn a_form_of_another_origin_is_recognised() {
         for (site, origin, host, expect) in [
             (Some("same-origin"), Some("http://desk:8080"), "desk:8080", true),
             (Some("none"), None, "desk:8080", true),
@@ -112,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_what_the_browser_or_the_proxy_says() {
+    fn tls_is_recognised_by_origin_or_forwarded_proto() {
         let with = |name: &'static str, value: &'static str| {
             came_by_tls(&HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))]))
         };

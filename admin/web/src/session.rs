@@ -1,18 +1,20 @@
-//! Sessions of signed-in users, in the shared state, so that any node serves them. The key is the digest of the cookie.
+//! Sessions of signed-in users. They are records of the shared state, so that any node serves them; the key of each is
+//! the digest of its cookie.
 
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use provost_store::{ChangeCondition, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull};
-use provost_view::{Person, Secret};
+use provost_view::Secret;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A session ends after this time without a request.
 const IDLE_MAX: SignedDuration = SignedDuration::from_mins(30);
-/// A session ends after this time in any case: a working day.
+/// A session ends after this time however much it is used: a working day.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(10);
-/// A request within this time of the last recorded one is not recorded, so that most pages cost no write.
+/// A request this soon after the last recorded one is not recorded, so that most pages cost no write. A session may
+/// therefore end this much before [`IDLE_MAX`].
 const LAST_USED_STEP: SignedDuration = SignedDuration::from_secs(60);
 /// Attempts to write one change while other requests change the same session: a browser sends few requests at once.
 const TRIES: usize = 10;
@@ -37,7 +39,7 @@ pub(crate) struct Flash {
 /// A new password that the next page shows once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PasswordSlip {
-    /// provostPersonId of the person whose password it is.
+    /// The person whose password it is, as the path of the page names them.
     pub(crate) person: String,
     pub(crate) password: Secret,
 }
@@ -54,11 +56,12 @@ struct SealedPasswordSlip {
 #[derive(Clone, Serialize, Deserialize)]
 struct WebSession {
     entry_uuid: Uuid,
-    /// [`passwords_digest`] at the sign-in. A record written by an earlier version has none, so its session ends.
+    /// [`passwords_digest`] of the user at the sign-in, or since the user's own change. Empty in a record of an earlier
+    /// version, whose session therefore ends.
     #[serde(default)]
     passwords: String,
-    /// [`passwords_digest`] of the password that the user has set in this session. A change to this password does not
-    /// end the session.
+    /// [`passwords_digest`] of the password that the user has set in this session, until the View has it: that change
+    /// does not end the session.
     #[serde(default)]
     own_passwords: Option<String>,
     csrf: String,
@@ -73,7 +76,7 @@ struct WebSession {
 }
 
 impl WebSession {
-    /// When the session ends unless it is used again.
+    /// When the session ends if it is not used again.
     fn end(&self) -> Timestamp {
         let idle = self.last_used.saturating_add(IDLE_MAX).unwrap_or(Timestamp::MAX);
         idle.min(self.began.saturating_add(AGE_MAX).unwrap_or(Timestamp::MAX))
@@ -86,6 +89,7 @@ pub(crate) struct RequestSession {
     pub(crate) key: SessionKey,
     /// The signed-in user.
     pub(crate) entry_uuid: Uuid,
+    /// As in [`WebSession`].
     passwords: String,
     own_passwords: Option<String>,
     /// The token that each form of this session must send.
@@ -130,7 +134,7 @@ impl WebSessions {
     }
 
     /// Returns the session of a cookie and prolongs it; `None` when the session is unknown or has ended. With
-    /// `take_flash`, removes the message from the session and returns it too.
+    /// `take_flash`, moves the session's message to the result.
     pub(crate) async fn visit(
         &self,
         cookie: &str,
@@ -141,7 +145,7 @@ impl WebSessions {
         let mut visit = None;
         self.change(&key, now, |session| {
             let flash = if take_flash { session.flash.take() } else { None };
-            let is_written = flash.is_some() || now.duration_since(session.last_used) >= LAST_USED_STEP;
+            let must_write = flash.is_some() || now.duration_since(session.last_used) >= LAST_USED_STEP;
             session.last_used = now;
             visit = Some(RequestSession {
                 key: key.clone(),
@@ -151,29 +155,32 @@ impl WebSessions {
                 csrf: session.csrf.clone(),
                 flash,
             });
-            is_written
+            must_write
         })
         .await?;
         Ok(visit)
     }
 
-    /// Whether the session is still valid with the person's present passwords: it ends when they change, unless the
-    /// user has set the present one in this session.
-    pub(crate) async fn has_passwords_of(&self, visit: &RequestSession, person: &Person) -> bool {
-        let passwords = passwords_digest(&person.passwords);
+    /// Whether the session goes on although `hashes` are now the user's passwords: they are those of the sign-in, or
+    /// one that the user has set in this session.
+    pub(crate) async fn has_passwords(&self, visit: &RequestSession, hashes: &[impl AsRef<str>]) -> bool {
+        let passwords = passwords_digest(hashes);
         if visit.passwords == passwords {
             return true;
         }
         if visit.own_passwords.as_ref() != Some(&passwords) {
             return false;
         }
-        let renewed = self.change(&visit.key, Timestamp::now(), |session| {
+        let recorded = self.change(&visit.key, Timestamp::now(), |session| {
             // Keep a newer password that the user has set meanwhile.
             session.own_passwords.take_if(|own| *own == passwords);
             session.passwords.clone_from(&passwords);
             true
         });
-        renewed.await.is_ok()
+        if let Err(error) = recorded.await {
+            tracing::warn!(%error, "a session still holds the digest of the user's old password");
+        }
+        true
     }
 
     /// Records that the user of the session has set their own password, which is stored as `hash`.
@@ -186,27 +193,27 @@ impl WebSessions {
         .await
     }
 
-    /// Ends a session. If the write fails, the session ends by its idle limit.
+    /// Ends a session. If the write fails, the session ends only at [`IDLE_MAX`].
     pub(crate) async fn end(&self, key: &str) {
         let remove = StateChange::remove(&SESSIONS, key, ChangeCondition::Any);
         if let Err(error) = self.state.change(vec![remove], Timestamp::now()).await {
-            tracing::warn!(%error, "a session cannot be ended now");
+            tracing::warn!(%error, "a session was not ended and stays valid until it is idle for long enough");
         }
     }
 
     /// Stores a message for the next page. Best effort: a message that cannot be stored is not shown.
-    pub(crate) async fn leave_flash(&self, key: &str, flash: Flash) {
-        let left = self.change(key, Timestamp::now(), |session| {
+    pub(crate) async fn store_flash(&self, key: &str, flash: Flash) {
+        let stored = self.change(key, Timestamp::now(), |session| {
             session.flash = Some(flash.clone());
             true
         });
-        if let Err(error) = left.await {
+        if let Err(error) = stored.await {
             tracing::warn!(%error, "a message for the next page is lost");
         }
     }
 
     /// Stores a new password for the page that shows it once.
-    pub(crate) async fn leave_slip(&self, cookie: &str, slip: &PasswordSlip, now: Timestamp) -> Result<(), StateError> {
+    pub(crate) async fn store_slip(&self, cookie: &str, slip: &PasswordSlip, now: Timestamp) -> Result<(), StateError> {
         let sealed = seal(cookie, slip);
         self.change(&key_of(cookie), now, |session| {
             session.slip = Some(sealed.clone());
@@ -215,7 +222,8 @@ impl WebSessions {
         .await
     }
 
-    /// Takes the password of `person`; it can be taken only once.
+    /// Takes the new password of `person` out of the session. `None` when the session has none, or that of another
+    /// person.
     pub(crate) async fn take_slip(
         &self,
         cookie: &str,
@@ -231,8 +239,8 @@ impl WebSessions {
         Ok(sealed_slip.map(|sealed| open(cookie, &sealed)))
     }
 
-    /// Changes a session's record, if there is one; `edit` returns whether to write it, and is called again after a
-    /// conflict.
+    /// Changes a session's record; does nothing when there is none. `edit` returns whether to write the record, and is
+    /// called again after a conflict.
     async fn change(
         &self,
         key: &str,
@@ -241,7 +249,7 @@ impl WebSessions {
     ) -> Result<(), StateError> {
         for _ in 0..TRIES {
             let Some(record) = self.state.record(&SESSIONS, key, now).await? else { return Ok(()) };
-            let mut session = read(&record)?;
+            let mut session = read_session(&record)?;
             if !edit(&mut session) {
                 return Ok(());
             }
@@ -261,11 +269,11 @@ fn put_session(key: &str, session: &WebSession, expect: ChangeCondition) -> Resu
     Ok(StateChange::put(&SESSIONS, key, expect, value, Some(session.end())))
 }
 
-fn read(record: &StateRecord) -> Result<WebSession, StateError> {
+fn read_session(record: &StateRecord) -> Result<WebSession, StateError> {
     serde_json::from_slice(&record.value).map_err(|error| StateError::Damaged(format!("a session: {error}")))
 }
 
-/// Digest of the stored hashes of a person's passwords: a session ends when they change.
+/// Digest of a person's stored password hashes, in hex.
 pub(crate) fn passwords_digest(hashes: &[impl AsRef<str>]) -> String {
     let mut hasher = blake3::Hasher::new();
     for hash in hashes {
@@ -298,8 +306,8 @@ fn open(cookie: &str, sealed: &SealedPasswordSlip) -> PasswordSlip {
     }
 }
 
-/// `text` XORed with the extended output of BLAKE3 keyed by the cookie; a second call restores the text. The
-/// nonce is random and used once, so that no two passwords meet the same keystream.
+/// XORs `text` with the extended output of BLAKE3 for a key derived from the cookie; a second call restores the text.
+/// Each password has its own random nonce, so that no keystream is used twice.
 fn masked(cookie: &str, nonce: &[u8; 32], text: &[u8]) -> Vec<u8> {
     let key = blake3::derive_key(SEAL_CONTEXT, cookie.as_bytes());
     let mut stream = vec![0; text.len()];
@@ -309,8 +317,10 @@ fn masked(cookie: &str, nonce: &[u8; 32], text: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+
     use super::*;
-    use provost_store::MemoryState;
+    use provost_store::{LogEntry, MemoryState, StateLog};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -322,38 +332,41 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ends_when_idle_and_when_old() {
+    async fn a_session_ends_when_idle_and_when_old() {
         let (_, one, two) = nodes();
         let cookie = one.begin(Uuid::nil(), String::new(), at("2026-09-01T08:00:00Z")).await.unwrap();
         assert_eq!(cookie.len(), 64);
         let mut now = at("2026-09-01T08:00:00Z");
         while now < at("2026-09-01T18:00:00Z") {
-            assert!(two.visit(&cookie, false, now).await.unwrap().is_some(), "used every 20 minutes: {now}");
+            assert!(
+                two.visit(&cookie, false, now).await.unwrap().is_some(),
+                "ended at {now}, although used every 20 minutes"
+            );
             now += SignedDuration::from_mins(20);
         }
-        assert!(one.visit(&cookie, false, now).await.unwrap().is_none(), "ten hours");
+        assert!(one.visit(&cookie, false, now).await.unwrap().is_none(), "goes on after ten hours");
         let cookie = one.begin(Uuid::nil(), String::new(), at("2026-09-01T08:00:00Z")).await.unwrap();
         let late = one.visit(&cookie, false, at("2026-09-01T08:30:01Z")).await.unwrap();
-        assert!(late.is_none(), "half an hour without a request");
+        assert!(late.is_none(), "goes on after half an hour without a request");
         assert!(one.visit("nonsense", false, at("2026-09-01T08:00:00Z")).await.unwrap().is_none());
     }
 
     #[tokio::test]
-    async fn shows_a_flash_and_a_password_slip_once() {
+    async fn a_flash_and_a_password_slip_can_be_taken_once() {
         let (_, one, two) = nodes();
         let now = Timestamp::now();
         let cookie = one.begin(Uuid::nil(), String::new(), now).await.unwrap();
         let key = one.visit(&cookie, true, now).await.unwrap().unwrap().key;
-        one.leave_flash(&key, Flash { key: "vacation.saved".into(), value: String::new() }).await;
+        one.store_flash(&key, Flash { key: "vacation.saved".into(), value: String::new() }).await;
         let flash =
             async |sessions: &WebSessions, take| sessions.visit(&cookie, take, now).await.unwrap().unwrap().flash;
-        assert!(flash(&two, false).await.is_none(), "a form does not take it");
+        assert!(flash(&two, false).await.is_none(), "returned although not asked for");
         assert!(flash(&two, true).await.is_some());
         assert!(flash(&one, true).await.is_none());
         let slip = PasswordSlip { person: "p".into(), password: Secret::new("café-x") };
-        one.leave_slip(&cookie, &slip, now).await.unwrap();
+        one.store_slip(&cookie, &slip, now).await.unwrap();
         let take = async |person| two.take_slip(&cookie, person, now).await.unwrap();
-        assert!(take("q").await.is_none(), "only on the page of its person");
+        assert!(take("q").await.is_none(), "the slip of another person");
         assert_eq!(take("p").await, Some(slip));
         assert!(take("p").await.is_none());
         one.end(&key).await;
@@ -361,15 +374,64 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_state_gives_neither_cookie_nor_password_away() {
+    async fn the_stored_record_reveals_neither_cookie_nor_password() {
         let (state, sessions, _) = nodes();
         let now = Timestamp::now();
         let cookie = sessions.begin(Uuid::nil(), String::new(), now).await.unwrap();
         let slip = PasswordSlip { person: "p".into(), password: Secret::new("xk4m-29ab") };
-        sessions.leave_slip(&cookie, &slip, now).await.unwrap();
-        let kept = state.records(&SESSIONS, None, 10, now).await.unwrap();
-        let text = format!("{kept:?}");
+        sessions.store_slip(&cookie, &slip, now).await.unwrap();
+        let stored = state.records(&SESSIONS, None, 10, now).await.unwrap();
+        let text = format!("{stored:?}");
         assert!(!text.contains(&cookie) && !text.contains("xk4m"), "{text}");
+        // The password as a list of octets, without its brackets.
         assert!(!text.contains(&format!("{:?}", b"xk4m-29ab")[1..20]), "{text}");
+    }
+
+    /// A state that can be read and not written.
+    struct ReadOnlyState(Arc<dyn StateStore>);
+
+    type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 'a>>;
+
+    impl StateStore for ReadOnlyState {
+        fn change(&self, _: Vec<StateChange>, _: Timestamp) -> Answer<'_, Vec<u64>> {
+            Box::pin(async { Err(StateError::Unavailable("read-only".into())) })
+        }
+
+        fn record(&self, space: &'static StateSpace, key: &str, now: Timestamp) -> Answer<'_, Option<StateRecord>> {
+            self.0.record(space, key, now)
+        }
+
+        fn records(
+            &self,
+            space: &'static StateSpace,
+            after: Option<&str>,
+            most: usize,
+            now: Timestamp,
+        ) -> Answer<'_, Vec<StateRecord>> {
+            self.0.records(space, after, most, now)
+        }
+
+        fn entries(
+            &self,
+            log: &'static StateLog,
+            subject: Option<&str>,
+            before: Option<u64>,
+            most: usize,
+        ) -> Answer<'_, Vec<LogEntry>> {
+            self.0.entries(log, subject, before, most)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_goes_on_with_its_own_new_password_while_the_state_is_read_only() {
+        let (state, sessions, _) = nodes();
+        let now = Timestamp::now();
+        let cookie = sessions.begin(Uuid::nil(), passwords_digest(&["old"]), now).await.unwrap();
+        sessions.record_own_password(&key_of(&cookie), "new", now).await.unwrap();
+        let read_only = WebSessions::new(Arc::new(ReadOnlyState(state)));
+        let visit = read_only.visit(&cookie, false, now).await.unwrap().unwrap();
+        for (password, expect) in [("old", true), ("new", true), ("another", false)] {
+            assert_eq!(read_only.has_passwords(&visit, &[password]).await, expect, "{password}");
+        }
     }
 }

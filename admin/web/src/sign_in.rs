@@ -21,7 +21,8 @@ use crate::user::principal_of;
 use crate::visitor::{SESSION_COOKIE, Visitor, way_back};
 use crate::web::Web;
 
-/// Longest login that is looked up, in octets: that of an address (RFC 5321 §4.5.3.1).
+/// Longest name that is looked up, in octets. People may sign in with an address, whose local part has at most 64
+/// octets and its domain 255 (RFC 5321 §4.5.3.1).
 const NAME_OCTETS_MAX: usize = 320;
 
 #[derive(Deserialize)]
@@ -49,7 +50,7 @@ struct SignInPage<'a> {
     error: Option<String>,
 }
 
-/// The form; signed-in people are redirected to the page from which they came, or to the search.
+/// Shows the form; people who are signed in already are redirected to `next`, or to the search.
 pub(crate) async fn show(visitor: Visitor, Query(query): Query<SignInQuery>) -> Response {
     let next = way_back(&query.next);
     if visitor.user.is_some() {
@@ -65,70 +66,71 @@ pub(crate) async fn sign_in(
     headers: HeaderMap,
     form: Result<Form<SignInForm>, FormRejection>,
 ) -> Response {
-    // There is no session yet that could hold a token: only the origin protects against a sign-in sent by another site.
+    // Before the sign-in no session holds a token, so only the origin shows that the form is ours and not another
+    // site's.
     let (Ok(Form(form)), true) = (form, is_same_origin(&headers)) else {
         return failure(&visitor, StatusCode::FORBIDDEN, "title.forbidden", "error.expired_form", &[]);
     };
     let now = Timestamp::now();
     let name = form.name.trim();
-    let again = |status, key: &str, values: &[(&str, &str)]| {
-        let error = Some(visitor.language.say(key, values));
+    let show_again = |status, key: &str, values: &[(&str, &str)]| {
+        let error = Some(visitor.language.text(key, values));
         page(&visitor, status, "sign_in", &SignInPage { next: way_back(&form.next), name, error })
     };
     if name.len() > NAME_OCTETS_MAX {
-        return again(StatusCode::UNPROCESSABLE_ENTITY, "sign_in.refused", &[]);
+        return show_again(StatusCode::UNPROCESSABLE_ENTITY, "sign_in.refused", &[]);
     }
     let source = visitor.address.unwrap_or(Ipv6Addr::UNSPECIFIED.into());
-    let familiarity = match web.site.view.is_familiar(name, source, now) {
+    let familiarity = match web.services.view.is_familiar(name, source, now) {
         true => SourceFamiliarity::Familiar,
         false => SourceFamiliarity::Unfamiliar,
     };
     match web.throttle.attempt(name, visitor.address, familiarity, now).await {
         Ok(None) => {}
         Ok(Some(seconds)) => {
-            let seconds_in_words = [("seconds", &*seconds.to_string())];
-            let mut reply = again(StatusCode::TOO_MANY_REQUESTS, "sign_in.throttled", &seconds_in_words);
+            let values = [("seconds", &*seconds.to_string())];
+            let mut reply = show_again(StatusCode::TOO_MANY_REQUESTS, "sign_in.throttled", &values);
             reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
             return reply;
         }
         Err(error) => {
             tracing::error!(%error, "sign-ins cannot be counted, so all are refused");
-            return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
+            return show_again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
         }
     }
-    let desk = &web.site.desk;
+    let desk = &web.services.desk;
     let password = Secret::new(form.password.as_str());
     let attempt = LoginAttempt { name, password: &password, source, service: "web" };
-    let person = match web.site.view.login(attempt, now).await {
-        Login::Throttled => return again(StatusCode::TOO_MANY_REQUESTS, "sign_in.throttled_for_a_while", &[]),
+    let person = match web.services.view.login(attempt, now).await {
+        Login::Throttled => return show_again(StatusCode::TOO_MANY_REQUESTS, "sign_in.throttled_for_a_while", &[]),
         Login::Unavailable => {
-            web.throttle.not_judged(name, visitor.address, now).await;
-            return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
+            web.throttle.not_verified(name, visitor.address, now).await;
+            return show_again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
         }
         Login::Refused => {
             // Only a login that exists is audited: other text in this field may be a password.
-            if let Some(person) = web.site.view.snapshot().by_login(name) {
+            if let Some(person) = web.services.view.snapshot().by_login(name) {
                 desk.sign_in_refused(&Principal::person(&person.uid, person.entry_uuid, []), &person.dn).await;
             }
-            return again(StatusCode::UNPROCESSABLE_ENTITY, "sign_in.refused", &[]);
+            return show_again(StatusCode::UNPROCESSABLE_ENTITY, "sign_in.refused", &[]);
         }
         Login::Accepted(person) => person,
     };
     let Some(principal) = principal_of(&person).filter(|principal| principal.may(Permission::ViewPerson)) else {
         desk.sign_in_refused(&Principal::person(&person.uid, person.entry_uuid, []), &person.dn).await;
-        return again(StatusCode::FORBIDDEN, "sign_in.no_role", &[]);
+        return show_again(StatusCode::FORBIDDEN, "sign_in.no_role", &[]);
     };
     web.throttle.succeeded(name, visitor.address, now).await;
     if let Err(error) = desk.signed_in(&principal, &person.dn).await {
         tracing::error!(%error, "a sign-in cannot be audited, so it is refused");
-        return again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
+        return show_again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[]);
     }
-    // Always a new cookie: a cookie from before the sign-in gets no rights.
+    // Always a new cookie: one that another site or person planted in the browser must not become a session.
     match web.sessions.begin(person.entry_uuid, passwords_digest(&person.passwords), now).await {
         Ok(cookie) => with_cookie(&headers, Redirect::to(way_back(&form.next)).into_response(), &cookie, None),
         Err(error) => {
             tracing::error!(%error, "a session cannot be started");
-            again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[])
+            show_again(StatusCode::SERVICE_UNAVAILABLE, "sign_in.unavailable", &[])
         }
     }
 }
@@ -139,6 +141,8 @@ pub(crate) async fn sign_out(State(web): State<Web>, headers: HeaderMap, form: S
     with_cookie(&headers, Redirect::to("/sign-in").into_response(), "", Some(0))
 }
 
+/// Adds the session's cookie to a reply. Without `max_age`, in seconds, the browser keeps it until it closes; zero
+/// removes it.
 fn with_cookie(headers: &HeaderMap, mut reply: Response, value: &str, max_age: Option<u32>) -> Response {
     let secure = if came_by_tls(headers) { "; Secure" } else { "" };
     let age = max_age.map_or(String::new(), |seconds| format!("; Max-Age={seconds}"));

@@ -1,8 +1,8 @@
 //! The extractor for handlers that serve only signed-in people.
 
 use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use provost_provision::Principal;
@@ -39,14 +39,14 @@ impl FromRequestParts<Web> for SignedIn {
         }
         match visitor.user.clone() {
             Some(user) => Ok(Self { visitor, user }),
-            None => Err(to_sign_in(&parts.method, &visitor.here)),
+            None => Err(to_sign_in(&visitor.here)),
         }
     }
 }
 
-/// Redirects to the sign-in, with the path to return to afterwards if the request was a GET.
-fn to_sign_in(method: &Method, here: &str) -> Response {
-    if *method != Method::GET || here == "/" {
+/// Redirects to the sign-in, with the path to return to afterwards.
+fn to_sign_in(here: &str) -> Response {
+    if here == "/" {
         return Redirect::to("/sign-in").into_response();
     }
     Redirect::to(&format!("/sign-in?next={}", utf8_percent_encode(here, NON_ALPHANUMERIC))).into_response()

@@ -1,5 +1,5 @@
-//! Limits how often a sign-in may fail: per name and address, and per address over all names. An IPv6 address counts
-//! with its network of 64 bits. All nodes share the counts.
+//! Limits how often a sign-in may fail: for one name from one address, and from one address for all names. An IPv6
+//! address stands for its /64 network. All nodes share the counts.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use provost_store::{ChangeCondition, StateChange, StateError, StateSpace, StateS
 use provost_view::source_network;
 use serde::{Deserialize, Serialize};
 
-/// Maximum number of attempts for one name from one address within the window.
+/// Maximum number of attempts for one name from one address within [`WINDOW`].
 const ATTEMPTS_OF_NAME_MAX: u32 = 5;
-/// Maximum number of attempts from one address within the window: a whole help desk may share an address.
+/// Maximum number of attempts from one address within [`WINDOW`]: a whole help desk may share an address.
 const ATTEMPTS_OF_ADDRESS_MAX: u32 = 50;
 /// Time over which attempts are counted, from the first one.
 const WINDOW: SignedDuration = SignedDuration::from_mins(1);
@@ -19,9 +19,9 @@ const WINDOW: SignedDuration = SignedDuration::from_mins(1);
 /// parallel attempts reach that limit first.
 const TRIES: usize = 60;
 
-/// The counts of names and addresses. So many within a minute are an attack on this table. The oldest counts are then
-/// removed rather than sign-ins refused: an attacker must not be able to keep the help desk out, and the check of the
-/// password has a throttle of its own.
+/// The counts of names and addresses. Only an attack fills this table within a minute. The oldest counts are then
+/// removed rather than sign-ins refused, so that an attacker cannot keep the help desk out; the check of the password
+/// has a throttle of its own.
 static ATTEMPTS: StateSpace =
     StateSpace { name: "sign-in", records_max: 20_000, octets_max: 100, when_full: WhenFull::RemoveOldest };
 
@@ -33,7 +33,7 @@ struct AttemptCount {
     attempts: u32,
 }
 
-/// Whether the person who signs in has done so from the same source before.
+/// Whether the person who signs in has logged in from the same source before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SourceFamiliarity {
     /// The limit of the address does not apply to this attempt: others behind the same address may have reached it.
@@ -45,11 +45,11 @@ pub(crate) enum SourceFamiliarity {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum CountKept {
     Nothing,
-    /// The attempts before the one that is taken back.
+    /// All attempts but the one that is taken back.
     Others,
 }
 
-/// The counts of attempts that have not succeeded. Cheap to clone.
+/// The counts of attempts that have not succeeded, in the shared state. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Throttle {
     state: Arc<dyn StateStore>,
@@ -60,8 +60,8 @@ impl Throttle {
         Self { state }
     }
 
-    /// Counts an attempt before its password is checked, so that parallel attempts gain nothing. Returns the seconds to
-    /// wait if there were too many: the password must then not be checked.
+    /// Counts an attempt before its password is checked, so that parallel attempts gain nothing. `Some` holds the
+    /// seconds to wait after too many attempts: this one is not counted, and its password must not be checked.
     pub(crate) async fn attempt(
         &self,
         name: &str,
@@ -69,16 +69,16 @@ impl Throttle {
         familiarity: SourceFamiliarity,
         now: Timestamp,
     ) -> Result<Option<i64>, StateError> {
-        let of_address_max = match familiarity {
+        let address_limit = match familiarity {
             SourceFamiliarity::Familiar => u32::MAX,
             SourceFamiliarity::Unfamiliar => ATTEMPTS_OF_ADDRESS_MAX,
         };
-        let counted = [(of_address(address), of_address_max), (of_name(name, address), ATTEMPTS_OF_NAME_MAX)];
+        let counted = [(address_key(address), address_limit), (name_key(name, address), ATTEMPTS_OF_NAME_MAX)];
         for _ in 0..TRIES {
             let mut changes = Vec::with_capacity(counted.len());
-            for (key, most) in &counted {
+            for (key, limit) in &counted {
                 let (mut count, expect) = self.count(key, now).await?;
-                if count.attempts >= *most {
+                if count.attempts >= *limit {
                     let rest = WINDOW - now.duration_since(count.since);
                     return Ok(Some((rest.as_secs() + i64::from(rest.subsec_nanos() > 0)).max(1)));
                 }
@@ -96,15 +96,15 @@ impl Throttle {
     }
 
     /// Takes a successful attempt off the count of its address, and clears the count of its name. If the write fails,
-    /// both stay as they are until the end of the window.
+    /// both counts stay until [`WINDOW`] ends.
     pub(crate) async fn succeeded(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
         if let Err(error) = self.take_back(name, address, now, CountKept::Nothing).await {
             tracing::warn!(%error, "a sign-in that succeeded still counts as an attempt");
         }
     }
 
-    /// Removes an attempt whose password could not be verified; those before it still count.
-    pub(crate) async fn not_judged(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
+    /// Takes off both counts an attempt whose password could not be verified.
+    pub(crate) async fn not_verified(&self, name: &str, address: Option<IpAddr>, now: Timestamp) {
         if let Err(error) = self.take_back(name, address, now, CountKept::Others).await {
             tracing::warn!(%error, "a sign-in that could not be verified still counts as an attempt");
         }
@@ -117,12 +117,12 @@ impl Throttle {
         now: Timestamp,
         keep: CountKept,
     ) -> Result<(), StateError> {
-        let (of_address, of_name) = (of_address(address), of_name(name, address));
+        let (address_key, name_key) = (address_key(address), name_key(name, address));
         for _ in 0..TRIES {
             let mut changes = Vec::new();
-            for key in [&of_address, &of_name] {
-                if keep == CountKept::Nothing && *key == of_name {
-                    changes.push(StateChange::remove(&ATTEMPTS, of_name.clone(), ChangeCondition::Any));
+            for key in [&address_key, &name_key] {
+                if keep == CountKept::Nothing && *key == name_key {
+                    changes.push(StateChange::remove(&ATTEMPTS, name_key.clone(), ChangeCondition::Any));
                     continue;
                 }
                 let (mut count, expect) = self.count(key, now).await?;
@@ -139,7 +139,7 @@ impl Throttle {
         Err(StateError::Conflict)
     }
 
-    /// The count of a key, and the condition that it is still unchanged when it is written.
+    /// The count of a key, and the condition that the stored count is still this one.
     async fn count(&self, key: &str, now: Timestamp) -> Result<(AttemptCount, ChangeCondition), StateError> {
         match self.state.record(&ATTEMPTS, key, now).await? {
             None => Ok((AttemptCount { since: now, attempts: 0 }, ChangeCondition::Absent)),
@@ -151,7 +151,7 @@ impl Throttle {
     }
 }
 
-/// The write of a count, which succeeds only if `expect` holds; the record is removed at the end of the window.
+/// The write of a count, which succeeds only if `expect` holds. The record expires when its [`WINDOW`] ends.
 fn put_count(key: &str, count: AttemptCount, expect: ChangeCondition) -> Result<StateChange, StateError> {
     let value = serde_json::to_vec(&count).map_err(|error| StateError::Damaged(error.to_string()))?;
     Ok(StateChange::put(
@@ -163,11 +163,11 @@ fn put_count(key: &str, count: AttemptCount, expect: ChangeCondition) -> Result<
     ))
 }
 
-fn of_address(address: Option<IpAddr>) -> String {
+fn address_key(address: Option<IpAddr>) -> String {
     digest(&format!("address {:?}", address.map(source_network)))
 }
 
-fn of_name(name: &str, address: Option<IpAddr>) -> String {
+fn name_key(name: &str, address: Option<IpAddr>) -> String {
     digest(&format!("name {:?} {}", address.map(source_network), name.trim().to_lowercase()))
 }
 
@@ -191,27 +191,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_attempt_that_nobody_could_judge_does_not_count() {
+    async fn an_attempt_that_could_not_be_verified_does_not_count() {
         let (one, _) = nodes();
         let address = Some(IpAddr::from([192, 0, 2, 1]));
         for second in 0..20 {
             assert_eq!(one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(second)).await, Ok(None));
-            one.not_judged("zoe", address, at(second)).await;
+            one.not_verified("zoe", address, at(second)).await;
         }
         for _ in 0..4 {
             assert_eq!(one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(20)).await, Ok(None));
         }
         assert_eq!(one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(20)).await, Ok(None));
-        one.not_judged("zoe", address, at(20)).await;
+        one.not_verified("zoe", address, at(20)).await;
         assert_eq!(one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(20)).await, Ok(None));
         assert!(
             one.attempt("zoe", address, SourceFamiliarity::Unfamiliar, at(20)).await.unwrap().is_some(),
-            "the four before count on"
+            "the four attempts before were forgotten"
         );
     }
 
     #[tokio::test]
-    async fn five_failures_a_minute_and_no_more_over_all_nodes() {
+    async fn all_nodes_together_check_five_attempts_a_minute() {
         let (one, two) = nodes();
         let here = Some("192.0.2.1".parse().unwrap());
         for second in 0..5 {
@@ -219,18 +219,26 @@ mod tests {
             assert_eq!(node.attempt("zoe", here, SourceFamiliarity::Unfamiliar, at(second)).await, Ok(None));
         }
         assert_eq!(one.attempt(" ZOE ", here, SourceFamiliarity::Unfamiliar, at(10)).await, Ok(Some(50)));
-        assert_eq!(two.attempt("noa", here, SourceFamiliarity::Unfamiliar, at(10)).await, Ok(None), "another name");
+        assert_eq!(
+            two.attempt("noa", here, SourceFamiliarity::Unfamiliar, at(10)).await,
+            Ok(None),
+            "the count of another name"
+        );
         assert_eq!(
             two.attempt("zoe", Some("192.0.2.2".parse().unwrap()), SourceFamiliarity::Unfamiliar, at(10)).await,
             Ok(None),
-            "another address"
+            "the count of another address"
         );
-        assert_eq!(one.attempt("zoe", here, SourceFamiliarity::Unfamiliar, at(60)).await, Ok(None), "another minute");
+        assert_eq!(
+            one.attempt("zoe", here, SourceFamiliarity::Unfamiliar, at(60)).await,
+            Ok(None),
+            "the count of the minute before"
+        );
     }
 
-    /// Behind a proxy or NAT, one visitor cannot shut out those who sign in from there every day.
+    /// One visitor behind a proxy or NAT cannot shut out those who sign in from there every day.
     #[tokio::test]
-    async fn a_familiar_person_is_stopped_by_the_own_count_only() {
+    async fn a_familiar_source_is_stopped_only_by_the_count_of_the_name() {
         let (throttle, _) = nodes();
         let here = Some("192.0.2.1".parse().unwrap());
         for n in 0..60 {
@@ -245,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_success_lifts_it() {
+    async fn a_success_clears_the_counts() {
         let (throttle, _) = nodes();
         for second in 0..55 {
             assert_eq!(throttle.attempt("zoe", None, SourceFamiliarity::Unfamiliar, at(second)).await, Ok(None));
@@ -254,9 +262,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_names_from_one_network_are_stopped() {
+    async fn an_ipv6_network_is_stopped_after_fifty_attempts_for_many_names() {
         let (throttle, _) = nodes();
-        let mut stopped = None;
+        let mut first_stopped = None;
         for n in 0..60 {
             let address = format!("2001:db8::{n:x}").parse().unwrap();
             if throttle
@@ -265,14 +273,14 @@ mod tests {
                 .unwrap()
                 .is_some()
             {
-                stopped = stopped.or(Some(n));
+                first_stopped = first_stopped.or(Some(n));
             }
         }
-        assert_eq!(stopped, Some(50));
+        assert_eq!(first_stopped, Some(50));
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn of_many_at_once_five_are_checked() {
+    async fn of_forty_attempts_at_once_five_are_checked() {
         let (throttle, _) = nodes();
         let tasks: Vec<_> = (0..40)
             .map(|_| {

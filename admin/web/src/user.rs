@@ -6,7 +6,7 @@ use provost_view::{Person, PersonState};
 use crate::session::{RequestSession, SessionKey};
 use crate::web::Web;
 
-/// The principal of a person; `None` when the account is not active.
+/// The principal of a person; `None` when their state is not active.
 pub(crate) fn principal_of(person: &Person) -> Option<Principal> {
     let roles = person.roles.iter().map(AsRef::as_ref);
     (person.state == PersonState::Active).then(|| Principal::person(&person.uid, person.entry_uuid, roles))
@@ -33,12 +33,12 @@ impl User {
         name.is_some_and(|(_, value)| value == id)
     }
 
-    /// The user of a session, as the present View has the person. A session whose person has left, lost the role, is
-    /// not active or has new passwords is ended: `None`.
+    /// The user of a session, as the present View has the person. `None` ends the session: the person has left, lost
+    /// the role or is not active, or the passwords were changed elsewhere.
     pub(crate) async fn of(web: &Web, visit: &RequestSession) -> Option<Self> {
-        let person = web.site.view.snapshot().person(visit.entry_uuid);
+        let person = web.services.view.snapshot().person(visit.entry_uuid);
         let has_passwords = match &person {
-            Some(person) => web.sessions.has_passwords_of(visit, person).await,
+            Some(person) => web.sessions.has_passwords(visit, &person.passwords).await,
             None => false,
         };
         let principal = person.as_deref().filter(|_| has_passwords).and_then(principal_of);

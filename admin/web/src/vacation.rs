@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use provost_provision::DeskError;
 
-use crate::change::{done, to_its_end};
+use crate::change::{redirect_with_flash, run_to_end};
 use crate::form::{NoFields, SessionForm};
 use crate::page::desk_failure;
 use crate::person_page::{self, FormProblems};
@@ -13,7 +13,7 @@ use crate::rule;
 use crate::vacation_form::{VacationForm, field_of};
 use crate::web::Web;
 
-/// Sets the reply; shows the form again with the mistakes if it has any.
+/// Sets the vacation reply. A form with mistakes is shown again, with a message at each wrong field.
 pub(crate) async fn set(
     State(web): State<Web>,
     Path(id): Path<String>,
@@ -28,10 +28,10 @@ pub(crate) async fn set(
             return Ok(person_page::show(&web, &signed_in, &id, mistakes, StatusCode::UNPROCESSABLE_ENTITY).await);
         }
     };
-    let (desk, principal, key) = (web.site.desk.clone(), signed_in.principal(), id.clone());
+    let (desk, principal, key) = (web.services.desk.clone(), signed_in.principal(), id.clone());
     let change = async move { desk.set_vacation(&principal, &key, change).await };
-    match to_its_end(&signed_in.visitor, change).await? {
-        Ok(_) => Ok(done(&web, &signed_in, &id, "vacation.saved", String::new()).await),
+    match run_to_end(&signed_in.visitor, change).await? {
+        Ok(_) => Ok(redirect_with_flash(&web, &signed_in, &id, "vacation.saved", String::new()).await),
         Err(DeskError::Invalid { field, rule }) => {
             let wrong = vec![(field_of(field).unwrap_or("text_fr"), rule::in_words(&rule, language))];
             let mistakes = FormProblems { vacation: Some((fields, wrong)), ..FormProblems::default() };
@@ -41,17 +41,17 @@ pub(crate) async fn set(
     }
 }
 
-/// Clears the reply, if there is one.
+/// Clears the vacation reply, if one is set.
 pub(crate) async fn clear(
     State(web): State<Web>,
     Path(id): Path<String>,
     form: SessionForm<NoFields>,
 ) -> Result<Response, Response> {
     let signed_in = form.signed_in;
-    let (desk, principal, key) = (web.site.desk.clone(), signed_in.principal(), id.clone());
+    let (desk, principal, key) = (web.services.desk.clone(), signed_in.principal(), id.clone());
     let change = async move { desk.clear_vacation(&principal, &key).await };
-    match to_its_end(&signed_in.visitor, change).await? {
-        Ok(_) => Ok(done(&web, &signed_in, &id, "vacation.cleared", String::new()).await),
+    match run_to_end(&signed_in.visitor, change).await? {
+        Ok(_) => Ok(redirect_with_flash(&web, &signed_in, &id, "vacation.cleared", String::new()).await),
         Err(error) => Err(desk_failure(&signed_in.visitor, &error)),
     }
 }

@@ -1,4 +1,4 @@
-//! The form of a vacation reply: its fields as sent, and the rule that they state.
+//! The form of a vacation reply: its fields as sent, and the vacation rule that they state.
 
 use jiff::civil::Date;
 use provost_provision::VacationChange;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::language::Language;
 
-/// Days between two replies to one sender (RFC 5230 §4.1 lets a site bound them).
+/// Days between two replies to one sender, as the desk bounds them too (RFC 5230 §4.1 lets a site set both bounds).
 const INTERVAL_DAYS: std::ops::RangeInclusive<u16> = 1..=365;
 
 /// The fields as they were sent.
@@ -26,10 +26,10 @@ pub(crate) struct VacationForm {
 pub(crate) type FieldProblem = (&'static str, String);
 
 impl VacationForm {
-    /// The rule that the form states, or every error in it.
+    /// The vacation rule that the form states, or every mistake that shows without asking the desk, in `language`.
     pub(crate) fn read(&self, language: Language) -> Result<VacationChange, Vec<FieldProblem>> {
         let mut mistakes = Vec::new();
-        let mut wrong = |field: &'static str, key: &str| mistakes.push((field, language.say(key, &[])));
+        let mut wrong = |field: &'static str, key: &str| mistakes.push((field, language.text(key, &[])));
         let start = date(&self.start).unwrap_or_else(|()| {
             wrong("start", "error.date");
             None
@@ -83,13 +83,13 @@ fn date(text: &str) -> Result<Option<Date>, ()> {
     }
 }
 
-/// `None` when empty. Browsers send CRLF line ends in forms; the directory holds LF.
+/// `None` when blank. Browsers send CRLF line ends in forms; the directory holds LF.
 fn text(text: &str) -> Option<String> {
     let text = text.replace("\r\n", "\n").trim_end().to_owned();
     (!text.trim().is_empty()).then_some(text)
 }
 
-/// The field of this form with the name that the desk refused; `None` if the form has no such field.
+/// The field of this form that the desk calls `name`; `None` if the form has none.
 pub(crate) fn field_of(name: &str) -> Option<&'static str> {
     ["start", "end", "subject_fr", "subject_en", "text_fr", "text_en", "interval_days"]
         .into_iter()
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_a_form_or_names_its_fields() {
+    fn reads_a_form_or_names_its_wrong_fields() {
         let wrong = |form: VacationForm| -> Vec<&str> {
             form.read(Language::English).err().unwrap_or_default().into_iter().map(|(field, _)| field).collect()
         };
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_become_lf_and_the_form_shows_what_was_set() {
+    fn line_ends_become_lf_and_a_rule_fills_the_form() {
         let change = fields("2026-12-24", "", "", "un\r\ndeux\r\n").read(Language::French).unwrap();
         assert_eq!(change.text_fr.as_deref(), Some("un\ndeux"));
         let again = VacationForm::from(&change);
@@ -132,7 +132,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_form_breaks_the_reader(start in ".{0,20}", days in ".{0,8}", text in ".{0,40}") {
+        fn no_form_makes_the_reader_panic(start in ".{0,20}", days in ".{0,8}", text in ".{0,40}") {
             let _ = fields(&start, &start, &days, &text).read(Language::French);
         }
     }

@@ -1,4 +1,4 @@
-//! The visitor who sends a request: the language, and the user if signed in.
+//! The visitor who sends a request: language, network address, and the user if signed in.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -7,6 +7,7 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use provost_store::StateError;
 
 use crate::language::Language;
@@ -17,21 +18,26 @@ use crate::web::Web;
 
 /// Name of the session's cookie.
 pub(crate) const SESSION_COOKIE: &str = "provost_session";
-/// Maximum number of cookies that are read in one request.
+/// Maximum number of cookies that are read in one request; further ones are ignored.
 const COOKIES_MAX: usize = 64;
+/// Longest path to return to after a sign-in, in octets: the longest search text has 2,400 when percent-encoded.
+const WAY_BACK_OCTETS_MAX: usize = 3000;
 
 /// The sender of a request.
 #[derive(Clone)]
 pub(crate) struct Visitor {
-    /// The language: chosen, remembered, or the best of the browser's list; else French.
+    /// The language of the query, else of the cookie, else the best one of `Accept-Language`, else French.
     pub(crate) language: Language,
+    /// The time zone of the site, in which pages show days.
+    pub(crate) time_zone: TimeZone,
     /// The peer's address, when the listener reports it.
     pub(crate) address: Option<IpAddr>,
-    /// Path and query of the page, for the language switch and for the return after a sign-in.
+    /// Path and query of the page, for the language switch and for the return after a sign-in. `/` when the request is
+    /// not a GET: the path of a form may accept no GET.
     pub(crate) here: String,
-    /// The user, when signed in and still allowed.
+    /// The user; `None` when not signed in, or no longer permitted to be.
     pub(crate) user: Option<User>,
-    /// The message that this page shows.
+    /// The message that this page shows once.
     pub(crate) flash: Option<Flash>,
     /// Whether the shared state could not answer, so that it is unknown whether the visitor is signed in.
     pub(crate) is_unknown: bool,
@@ -53,10 +59,15 @@ impl FromRequestParts<Web> for Visitor {
             Some(visit) => User::of(web, visit).await,
             None => None,
         };
+        let here = match (&parts.method, parts.uri.path_and_query()) {
+            (&Method::GET, Some(here)) => here.as_str().to_owned(),
+            _ => "/".to_owned(),
+        };
         Ok(Self {
             language: language(parts),
+            time_zone: web.services.view.snapshot().settings().time_zone.clone(),
             address: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip()),
-            here: parts.uri.path_and_query().map_or("/", |here| here.as_str()).to_owned(),
+            here,
             user,
             flash: visit.and_then(|visit| visit.flash),
             is_unknown,
@@ -64,7 +75,7 @@ impl FromRequestParts<Web> for Visitor {
     }
 }
 
-/// The session of the cookie. Only a GET takes the message, since only a page shows it.
+/// The session of the cookie. Only a GET takes the message: the reply to a form is a redirect or reports a mistake.
 async fn visit(parts: &Parts, web: &Web, now: Timestamp) -> Result<Option<RequestSession>, StateError> {
     let Some(cookie) = cookie(&parts.headers, SESSION_COOKIE) else { return Ok(None) };
     web.sessions.visit(&cookie, parts.method == Method::GET, now).await
@@ -79,7 +90,7 @@ fn language(parts: &Parts) -> Language {
         .unwrap_or(Language::French)
 }
 
-/// The value of a cookie (RFC 6265 §4.2).
+/// The value of the first cookie with this name (RFC 6265 §4.2).
 pub(crate) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let pairs =
         headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
@@ -95,10 +106,12 @@ pub(crate) fn in_language(here: &str, language: Language) -> String {
     format!("{path}?{}", query.join("&"))
 }
 
-/// The path to return to after a sign-in: always one of our pages, whatever the form states.
+/// The path to return to after a sign-in: `next`, or `/` when `next` could lead to another site or cannot stand in a
+/// header. Browsers read a backslash as a slash.
 pub(crate) fn way_back(next: &str) -> &str {
-    let ours = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n', '\t']);
-    if ours && next.len() <= 2000 && next.is_ascii() { next } else { "/" }
+    let is_path = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\');
+    let is_header_text = next.bytes().all(|octet| matches!(octet, b' '..=b'~'));
+    if is_path && is_header_text && next.len() <= WAY_BACK_OCTETS_MAX { next } else { "/" }
 }
 
 #[cfg(test)]
@@ -106,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_cookies() {
+    fn finds_a_cookie_by_its_name() {
         let mut headers = HeaderMap::new();
         headers.append(header::COOKIE, "a=1; provost_session=abc; lang=en".parse().unwrap());
         headers.append(header::COOKIE, "b=2".parse().unwrap());
@@ -116,22 +129,25 @@ mod tests {
     }
 
     #[test]
-    fn the_switch_keeps_the_page() {
+    fn the_language_switch_keeps_the_page() {
         assert_eq!(in_language("/people?q=a%26b&lang=fr", Language::English), "/people?q=a%26b&lang=en");
         assert_eq!(in_language("/", Language::French), "/?lang=fr");
     }
 
     #[test]
-    fn the_way_back_stays_here() {
+    fn the_way_back_stays_on_this_site() {
         for (next, expect) in [
             ("/people/1?lang=fr", "/people/1?lang=fr"),
             ("//evil.example", "/"),
             ("/\\evil.example", "/"),
             ("https://evil.example", "/"),
             ("/a\r\nSet-Cookie: x", "/"),
+            ("/a\u{1}", "/"),
+            ("/a\u{7f}", "/"),
+            ("/é", "/"),
             ("", "/"),
         ] {
-            assert_eq!(way_back(next), expect);
+            assert_eq!(way_back(next), expect, "{next:?}");
         }
     }
 }

@@ -14,24 +14,25 @@ use crate::throttle::Throttle;
 pub struct WebState {
     /// The operations on people and settings.
     pub desk: Desk,
-    /// Facts about mailboxes (quota, last logins).
+    /// Facts about mailboxes: octets used, number of messages, last logins.
     pub store: Arc<dyn MessageStore>,
     /// Sessions and sign-in counts, shared by all nodes.
     pub state: Arc<dyn StateStore>,
-    /// The View, for settings and for sign-in: the person must have a role that may view people.
+    /// The View, for settings, for sign-ins, and for the roles of signed-in people.
     pub view: View,
 }
 
-/// The services, and the sessions and sign-in counts in their shared state.
+/// The services, with the sessions and sign-in counts that their shared state holds.
 #[derive(Clone)]
 pub(crate) struct Web {
-    pub(crate) site: WebState,
+    pub(crate) services: WebState,
     pub(crate) sessions: WebSessions,
     pub(crate) throttle: Throttle,
 }
 
 impl Web {
-    pub(crate) fn new(site: WebState) -> Self {
-        Self { sessions: WebSessions::new(site.state.clone()), throttle: Throttle::new(site.state.clone()), site }
+    pub(crate) fn new(services: WebState) -> Self {
+        let (sessions, throttle) = (WebSessions::new(services.state.clone()), Throttle::new(services.state.clone()));
+        Self { services, sessions, throttle }
     }
 }

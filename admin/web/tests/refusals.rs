@@ -1,4 +1,4 @@
-//! Sign-in, and the refusals of the pages, without a directory.
+//! Sign-in, and the refusals of the pages, with a fixed View and no directory behind it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 #[path = "../../api/tests/support/mod.rs"]
@@ -32,7 +32,7 @@ async fn post(web: &Router, path: &str, cookie: &str, body: &str) -> HttpRespons
     send(web, request.body(Body::from(body.to_owned())).unwrap()).await
 }
 
-/// Signs in and returns the cookie and the token of the forms.
+/// Signs in; returns the session's cookie and the token that its forms must send.
 async fn sign_in(web: &Router, name: &str) -> (String, String) {
     let reply = post(web, "/sign-in", "", &format!("name={name}&password=correct+horse")).await;
     assert_eq!(reply.status, 303, "{}", reply.text);
@@ -59,7 +59,7 @@ async fn nothing_is_shown_before_a_sign_in() {
 }
 
 #[tokio::test]
-async fn only_roles_of_the_help_desk_sign_in() {
+async fn only_people_whose_role_may_view_people_sign_in() {
     let web = web();
     for (name, password, status, text) in [
         ("helen", "correct+horse", 303, ""),
@@ -75,7 +75,7 @@ async fn only_roles_of_the_help_desk_sign_in() {
         let reply = post(&web, "/sign-in", "", &format!("name={name}&password={password}")).await;
         assert_eq!(reply.status, status, "{name} {password}: {}", reply.text);
         assert!(reply.text.contains(text), "{name}: {}", reply.text);
-        assert_eq!(!reply.header("set-cookie").is_empty(), status == 303);
+        assert_eq!(!reply.header("set-cookie").is_empty(), status == 303, "{name} {password}");
     }
 }
 
@@ -86,35 +86,35 @@ async fn the_session_cookie_is_kept_from_scripts_and_other_sites() {
     assert_eq!(reply.header("location"), "/people?q=zoe");
     let cookie = reply.header("set-cookie").to_owned();
     let value = cookie.split(['=', ';']).nth(1).unwrap();
-    assert_eq!(value.len(), 64, "256 bits in hex");
+    assert_eq!(value.len(), 64, "not 256 bits in hex: {value}");
     for part in ["provost_session=", "; HttpOnly", "; SameSite=Strict", "; Path=/"] {
         assert!(cookie.contains(part), "{cookie}");
     }
-    assert!(!cookie.contains("Secure"), "plain HTTP on loopback");
+    assert!(!cookie.contains("Secure"), "Secure, although the form came by plain HTTP: {cookie}");
     let request = Request::post("/sign-in")
         .header("host", "desk.example.edu")
         .header("origin", "https://desk.example.edu")
         .header("content-type", "application/x-www-form-urlencoded");
     let reply = send(&web, request.body(Body::from("name=helen&password=correct+horse")).unwrap()).await;
-    assert!(reply.header("set-cookie").contains("; Secure"), "behind TLS");
+    assert!(reply.header("set-cookie").contains("; Secure"), "not Secure, although the form came by TLS");
     let away = post(&web, "/sign-in", "", "name=helen&password=correct+horse&next=%2F%2Fevil.example").await;
-    assert_eq!(away.header("location"), "/", "the redirect must stay within the site");
+    assert_eq!(away.header("location"), "/", "the redirect leaves the site");
 }
 
 #[tokio::test]
-async fn the_sixth_failure_of_a_minute_waits() {
+async fn after_five_failures_in_a_minute_a_sign_in_must_wait() {
     let web = web();
     for _ in 0..5 {
         assert_eq!(post(&web, "/sign-in", "", "name=helen&password=wrong").await.status, 422);
     }
     let reply = post(&web, "/sign-in", "", "name=helen&password=correct+horse").await;
-    assert_eq!(reply.status, 429, "also with the right password");
+    assert_eq!(reply.status, 429, "the right password was checked without a wait");
     assert!(reply.header("retry-after").parse::<u32>().unwrap() <= 60);
     assert_eq!(post(&web, "/sign-in", "", "name=rita&password=correct+horse").await.status, 303);
 }
 
 #[tokio::test]
-async fn forms_come_from_our_own_pages_only() {
+async fn forms_of_other_sites_and_too_large_ones_are_refused() {
     let web = web();
     let (cookie, csrf) = sign_in(&web, "helen").await;
     for body in ["", "csrf=", "csrf=0123456789abcdef", &format!("csrf={}", "0".repeat(64))] {
@@ -138,13 +138,24 @@ async fn forms_come_from_our_own_pages_only() {
         let reply = send(&web, request.body(Body::from(format!("csrf={csrf}"))).unwrap()).await;
         assert_eq!(reply.status, 403, "{name}: {value}");
     }
-    let huge = format!("csrf={csrf}&text_fr={}", "x".repeat(200 * 1024));
+    let huge = format!("csrf={csrf}&text_fr={}", "x".repeat(300 * 1024));
     assert_eq!(post(&web, "/people/1/vacation", &cookie, &huge).await.status, 413);
-    assert_eq!(get(&web, "/", &cookie).await.status, 200, "the session is untouched");
+    assert_eq!(get(&web, "/", &cookie).await.status, 200, "the refusals ended the session");
+}
+
+/// The longest reply that the desk accepts, in the characters that take most octets: it reaches the desk, whose
+/// directory is away.
+#[tokio::test]
+async fn the_longest_vacation_reply_is_not_too_large() {
+    let web = web();
+    let (cookie, csrf) = sign_in(&web, "helen").await;
+    let longest = "%F0%9F%8F%96".repeat(10_000);
+    let form = format!("csrf={csrf}&text_fr={longest}&text_en={longest}");
+    assert_eq!(post(&web, "/people/1/vacation", &cookie, &form).await.status, 503);
 }
 
 #[tokio::test]
-async fn a_registrar_may_look_and_not_change() {
+async fn a_registrar_changes_neither_addresses_nor_passwords() {
     let web = web();
     let (cookie, csrf) = sign_in(&web, "rita").await;
     for path in ["/people/1/addresses", "/people/1/addresses/remove"] {
@@ -168,7 +179,7 @@ async fn a_sign_out_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a_directory_that_cannot_answer_is_reported_as_such() {
+async fn a_directory_that_is_away_gives_a_503_page() {
     let web = web();
     let (cookie, csrf) = sign_in(&web, "helen").await;
     for path in ["/people?q=zoe", "/people/1", "/people/1/password"] {
@@ -178,6 +189,7 @@ async fn a_directory_that_cannot_answer_is_reported_as_such() {
     }
     let reply = post(&web, "/people/1/vacation", &cookie, &format!("csrf={csrf}&text_fr=Absente")).await;
     assert_eq!(reply.status, 503);
+    assert!(!reply.text.contains("/people/1/vacation"), "a link leads to a path without a page: {}", reply.text);
 }
 
 #[tokio::test]
@@ -198,8 +210,14 @@ async fn every_reply_forbids_scripts_frames_and_caches() {
     assert!(style.header("cache-control").contains("max-age"));
     assert_eq!(get(&web, "/assets/icon.svg", "").await.status, 200);
     assert_eq!(get(&web, "/no/such/page", "").await.status, 404);
-    let reply = send(&web, Request::delete("/people").body(Body::empty()).unwrap()).await;
-    assert_eq!(reply.status, 404);
+    for (request, allow) in [
+        (Request::delete("/people"), "GET,HEAD"),
+        (Request::get("/people/x/vacation"), "POST"),
+        (Request::post("/assets/icon.svg"), "GET,HEAD"),
+    ] {
+        let reply = send(&web, request.body(Body::empty()).unwrap()).await;
+        assert_eq!((reply.status.as_u16(), reply.header("allow")), (405, allow));
+    }
 }
 
 #[tokio::test]
@@ -222,7 +240,7 @@ async fn french_unless_english_is_asked_for() {
 }
 
 #[tokio::test]
-async fn what_is_sent_comes_back_escaped() {
+async fn text_from_a_form_or_query_is_escaped_in_the_page() {
     let web = web();
     let reply = post(&web, "/sign-in", "", "name=%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E&password=x").await;
     assert_eq!(reply.status, 422);

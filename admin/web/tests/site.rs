@@ -1,4 +1,4 @@
-//! The help desk's work on a whole site: embedded directory, imported people, memory store.
+//! The help desk's work on a whole site: an embedded directory with imported people, and a store in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 #[path = "../../api/tests/support/site.rs"]
@@ -24,7 +24,7 @@ fn web(site: &Site) -> Router {
     })
 }
 
-/// A browser without script: keeps its cookie and language, follows no redirect by itself.
+/// A signed-in browser without script. It keeps the cookies of session and language, and follows no redirect by itself.
 struct Browser {
     web: Router,
     cookie: String,
@@ -55,26 +55,27 @@ impl Browser {
         send(&self.web, request.body(Body::from(format!("csrf={}&{body}", self.csrf))).unwrap()).await
     }
 
-    /// Posts and follows to the page with the message.
+    /// Sends a form and follows its redirect to the page that confirms the change.
     async fn change(&self, path: &str, body: &str) -> HttpResponse {
         let reply = self.post(path, body).await;
         assert_eq!(reply.status, 303, "{path}: {}", reply.text);
         self.get(reply.header("location")).await
     }
 
-    /// Returns the path of the only person found.
+    /// Searches for `q`, which one person must match; returns the path of that person's page.
     async fn find(&self, q: &str) -> String {
         let page = self.get(&format!("/people?q={q}")).await;
         assert_eq!(page.status, 200, "{}", page.text);
         let mut links = page.text.split("<a href=\"/people/").skip(1).map(|rest| rest.split('"').next().unwrap());
         let link = format!("/people/{}", links.next().unwrap_or_else(|| panic!("{}", page.text)));
-        assert!(links.next().is_none(), "one person: {}", page.text);
+        assert!(links.next().is_none(), "more than one person: {}", page.text);
         link
     }
 }
 
-/// Makes the simple checks of a page validator: one h1, unique ids, a label for every visible field, no broken nesting.
-fn is_sound(page: &HttpResponse) {
+/// Makes the simple checks of a page validator: one h1, the landmarks, unique ids, references that lead to an id, a
+/// label for every visible field, as many end tags as start tags.
+fn check_markup(page: &HttpResponse) {
     let text = &page.text;
     assert_eq!(text.matches("<h1").count(), 1, "{text}");
     for part in ["<main id=\"main\"", "class=\"skip\"", "<nav aria-label=", "<footer", "<html lang=\""] {
@@ -87,7 +88,7 @@ fn is_sound(page: &HttpResponse) {
     let mut unique = ids.clone();
     unique.sort();
     unique.dedup();
-    assert_eq!(unique.len(), ids.len(), "ids are unique: {ids:?}");
+    assert_eq!(unique.len(), ids.len(), "an id occurs twice: {ids:?}");
     for name in ["for", "aria-describedby", "aria-labelledby"] {
         for target in attributes(name).iter().flat_map(|targets| targets.split(' ')) {
             assert!(ids.contains(&target), "{name}={target} leads nowhere");
@@ -102,17 +103,17 @@ fn is_sound(page: &HttpResponse) {
     }
     for tag in ["p", "div", "section", "form", "fieldset", "dl", "table", "ul", "span", "main", "body"] {
         let open = text.matches(&format!("<{tag}>")).count() + text.matches(&format!("<{tag} ")).count();
-        assert_eq!(open, text.matches(&format!("</{tag}>")).count(), "{tag}");
+        assert_eq!(open, text.matches(&format!("</{tag}>")).count(), "start and end tags of {tag}");
     }
 }
 
 #[tokio::test]
-async fn a_vacation_in_french() {
+async fn a_vacation_reply_is_set_refused_and_cleared_in_french() {
     let site = Site::start().await;
     let browser = Browser::sign_in(web(&site), "helen.desk", "fr").await;
     let person = browser.find("tremblay").await;
     let page = browser.get(&person).await;
-    is_sound(&page);
+    check_markup(&page);
     for text in [
         "Zoé Tremblay",
         "zoe.tremblay@example.edu",
@@ -127,7 +128,7 @@ async fn a_vacation_in_french() {
     }
     let body = "start=2026-01-01&end=2036-12-31&subject_fr=Absence&text_fr=Je+suis+absente+jusqu%27au+5.%0D%0AZo%C3%A9&subject_en=&text_en=&interval_days=3";
     let page = browser.change(&format!("{person}/vacation"), body).await;
-    is_sound(&page);
+    check_markup(&page);
     for text in [
         "Fait.",
         "La réponse d’absence a été définie.",
@@ -139,13 +140,13 @@ async fn a_vacation_in_french() {
         assert!(page.text.contains(text), "{text}: {}", page.text);
     }
     site.wait_for(|view| view.snapshot().by_login("zoe.tremblay").is_some_and(|zoe| zoe.vacation.is_some())).await;
-    assert!(!browser.get(&person).await.text.contains("role=\"status\""), "the message is shown once");
+    assert!(!browser.get(&person).await.text.contains("role=\"status\""), "the message is shown again");
 
     let wrong = browser
         .post(&format!("{person}/vacation"), "start=2026-12-24&end=2026-12-23&interval_days=400&text_fr=x")
         .await;
     assert_eq!(wrong.status, 422);
-    is_sound(&wrong);
+    check_markup(&wrong);
     for text in [
         "role=\"alert\"",
         "id=\"end-error\"",
@@ -161,7 +162,7 @@ async fn a_vacation_in_french() {
 }
 
 #[tokio::test]
-async fn an_alias_comes_and_goes() {
+async fn an_alias_is_added_and_removed() {
     let site = Site::start().await;
     let browser = Browser::sign_in(web(&site), "helen.desk", "en").await;
     let person = browser.find("tremblay").await;
@@ -171,7 +172,7 @@ async fn an_alias_comes_and_goes() {
         "{}",
         page.text
     );
-    is_sound(&page);
+    check_markup(&page);
     let conflict = browser.post(&format!("{person}/addresses"), "address=helen.desk%40example.edu").await;
     assert_eq!(conflict.status, 409, "{}", conflict.text);
     assert!(
@@ -179,13 +180,13 @@ async fn an_alias_comes_and_goes() {
         "{}",
         conflict.text
     );
-    is_sound(&conflict);
+    check_markup(&conflict);
     let wrong = browser.post(&format!("{person}/addresses"), "address=nonsense").await;
     assert_eq!(wrong.status, 422, "{}", wrong.text);
     let link = page.text.split("/addresses/remove?address&#x3D;").nth(1).unwrap().split('"').next().unwrap();
     let confirm = browser.get(&format!("{person}/addresses/remove?address={link}")).await;
     assert_eq!(confirm.status, 200, "{}", confirm.text);
-    is_sound(&confirm);
+    check_markup(&confirm);
     let page = browser.change(&format!("{person}/addresses/remove"), "address=zoe%2Bnews%40example.edu").await;
     assert!(page.text.contains("was removed") && !page.text.contains("/addresses/remove?"), "{}", page.text);
     for address in ["nobody@example.edu", "zoe.tremblay@example.edu"] {
@@ -195,7 +196,7 @@ async fn an_alias_comes_and_goes() {
     assert_eq!(primary.status, 422, "{}", primary.text);
 }
 
-/// A clerk's mistakes are reported in the clerk's language, although the operations report them in English.
+/// A clerk reads about a mistake in the language of the pages, although the desk states its rules in English.
 #[tokio::test]
 async fn mistakes_are_explained_in_french() {
     let site = Site::start().await;
@@ -217,12 +218,14 @@ async fn mistakes_are_explained_in_french() {
         ("vacation", "text_fr=x&interval_days=0", "Un nombre de jours de 1 à 365"),
         ("vacation", &format!("text_fr=x&subject_fr={long}"), "200 caractères au plus"),
         ("vacation", "text_fr=a%00b", "caractères de commande"),
+        ("vacation", "text_fr=a%E2%80%AEb", "caractères de commande"),
+        ("vacation", "text_fr=x&subject_fr=a%E2%80%8Bb", "caractères de commande"),
     ] {
         let reply = browser.post(&format!("{person}/{path}"), form).await;
         assert!(reply.status == 422 || reply.status == 409, "{form}: {}", reply.status);
         assert!(reply.text.contains(text), "{form}: {}", reply.text);
         assert!(!reply.text.contains("Valeur refusée"), "{form}: {}", reply.text);
-        is_sound(&reply);
+        check_markup(&reply);
     }
 }
 
@@ -231,22 +234,22 @@ async fn a_new_password_is_shown_once() {
     let site = Site::start().await;
     let browser = Browser::sign_in(web(&site), "helen.desk", "en").await;
     let person = browser.find("tremblay").await;
-    is_sound(&browser.get(&format!("{person}/password")).await);
-    let letter = browser.change(&format!("{person}/password"), "").await;
-    is_sound(&letter);
-    let password = letter.text.split("id=\"new-password\">").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    check_markup(&browser.get(&format!("{person}/password")).await);
+    let slip = browser.change(&format!("{person}/password"), "").await;
+    check_markup(&slip);
+    let password = slip.text.split("id=\"new-password\">").nth(1).unwrap().split('<').next().unwrap().to_owned();
     assert!(password.len() >= 10, "{password}");
     let again = browser.get(&format!("{person}/password/new")).await;
     assert!(!again.text.contains(&password) && again.text.contains("shown already"), "{}", again.text);
     let page = browser.get(&person).await;
     assert!(
         page.text.contains("Password reset") && page.text.contains("helen.desk (web)"),
-        "the history must show it: {}",
+        "the history lacks the reset: {}",
         page.text
     );
 }
 
-/// A stolen session must not survive the reset of its user's password; the session in which users reset their own goes on.
+/// A reset ends all sessions of its user, perhaps stolen ones, but not the one in which users reset their own password.
 #[tokio::test]
 async fn a_new_password_ends_the_sessions_of_its_user() {
     let site = Site::start().await;
@@ -260,26 +263,26 @@ async fn a_new_password_ends_the_sessions_of_its_user() {
     let slip = helen.change(&format!("{page}/password"), "").await;
     assert!(slip.text.contains("id=\"new-password\">"), "{}", slip.text);
     site.wait_for(|view| view.snapshot().by_login("helen.desk").is_some_and(|helen| helen.passwords != before)).await;
-    assert_eq!(stolen.get("/").await.status, 303, "the other session has ended");
-    assert_eq!(helen.get("/").await.status, 200, "their own session goes on");
+    assert_eq!(stolen.get("/").await.status, 303, "the stolen session goes on");
+    assert_eq!(helen.get("/").await.status, 200, "the session of the reset has ended");
     let before = site.view.snapshot().by_login("helen.desk").unwrap().passwords.clone();
     ada.change(&format!("{page}/password"), "").await;
     site.wait_for(|view| view.snapshot().by_login("helen.desk").is_some_and(|helen| helen.passwords != before)).await;
-    assert_eq!(helen.get("/").await.status, 303);
+    assert_eq!(helen.get("/").await.status, 303, "the session goes on after a reset by another person");
 }
 
 #[tokio::test]
-async fn names_are_escaped_and_looks_are_audited() {
+async fn names_are_escaped_and_views_are_audited() {
     let site = Site::start().await;
     let browser = Browser::sign_in(web(&site), "helen.desk", "en").await;
     let person = browser.find("neil").await;
     let page = browser.get(&person).await;
-    is_sound(&page);
+    check_markup(&page);
     assert!(!page.text.contains("<b>") && page.text.contains("&lt;b&gt;Bob"), "{}", page.text);
     assert!(page.text.contains("None set: cannot log in") && page.text.contains("Arts &amp; Crafts"), "{}", page.text);
     let audit = site.audit.newest(100).await.unwrap();
-    let look = audit.iter().find(|record| record.action == "person.view").unwrap();
-    assert_eq!((look.actor.as_str(), look.via.as_str()), ("helen.desk", "web"));
+    let view = audit.iter().find(|record| record.action == "person.view").unwrap();
+    assert_eq!((view.actor.as_str(), view.via.as_str()), ("helen.desk", "web"));
     assert!(audit.iter().any(|record| record.action == "session.open"));
 }
 
@@ -292,7 +295,7 @@ async fn the_page_shows_what_an_import_wrote() {
     ] {
         let browser = Browser::sign_in(web(&site), "helen.desk", language).await;
         let page = browser.get(&browser.find("tremblay").await).await;
-        is_sound(&page);
+        check_markup(&page);
         for text in text {
             assert!(page.text.contains(text), "{text}: {}", page.text);
         }
@@ -305,25 +308,25 @@ async fn a_registrar_sees_no_forms_and_a_lost_role_ends_the_session() {
     let browser = Browser::sign_in(web(&site), "rita.registrar", "en").await;
     let person = browser.find("tremblay").await;
     let page = browser.get(&person).await;
-    is_sound(&page);
-    assert_eq!(page.text.matches("<form").count(), 2, "only search and sign-out: {}", page.text);
+    check_markup(&page);
+    assert_eq!(page.text.matches("<form").count(), 2, "forms besides search and sign-out: {}", page.text);
     for path in ["vacation", "vacation/clear", "password", "addresses", "addresses/remove"] {
         let reply = browser.post(&format!("{person}/{path}"), "text_fr=x&address=a@example.edu").await;
         assert_eq!(reply.status, 403, "{path}: {}", reply.text);
     }
     give_role(&site.directory, "rita.registrar", "").await;
     site.wait_for(|view| view.snapshot().by_login("rita.registrar").is_some_and(|rita| rita.roles.is_empty())).await;
-    assert_eq!(browser.get(&person).await.status, 303);
+    assert_eq!(browser.get(&person).await.status, 303, "the session goes on without a role");
 }
 
 #[tokio::test]
-async fn a_search_tells_how_many() {
+async fn a_search_reports_that_it_found_no_person() {
     let site = Site::start().await;
     let browser = Browser::sign_in(web(&site), "helen.desk", "en").await;
     let none = browser.get("/people?q=zzzz").await;
     assert!(none.text.contains("No person found for “zzzz”"), "{}", none.text);
-    is_sound(&none);
-    is_sound(&browser.get("/").await);
+    check_markup(&none);
+    check_markup(&browser.get("/").await);
     assert_eq!(browser.get("/people?q=").await.status, 303);
     assert_eq!(browser.get("/people/no-such-id").await.status, 404);
     let switched = browser.get("/people?q=zzzz&lang=fr").await;
@@ -341,12 +344,12 @@ async fn a_help_desk_resets_no_administrator() {
     let browser = Browser::sign_in(web(&site), "helen.desk", "fr").await;
     let ada = browser.find("ada").await;
     let page = browser.get(&ada).await;
-    is_sound(&page);
-    assert!(!page.text.contains(&format!("{ada}/password")), "no link to it must be shown: {}", page.text);
+    check_markup(&page);
+    assert!(!page.text.contains(&format!("{ada}/password")), "the page links to the reset: {}", page.text);
     let refused = browser.post(&format!("{ada}/password"), "").await;
     assert_eq!(refused.status, 403, "{}", refused.text);
     assert!(refused.text.contains("Votre rôle ne permet pas"), "{}", refused.text);
-    is_sound(&refused);
+    check_markup(&refused);
     let audit = site.audit.newest(1).await.unwrap().remove(0);
     assert_eq!((audit.action.as_str(), audit.actor.as_str()), ("operation.refused", "helen.desk"));
     Browser::sign_in(web(&site), "ada.admin", "fr").await;
@@ -370,17 +373,17 @@ async fn a_session_goes_on_at_another_node() {
     let reply = browser.post(&format!("{person}/password"), "").await;
     assert_eq!(reply.status, 303, "{}", reply.text);
     browser.web = node();
-    let letter = browser.get(reply.header("location")).await;
-    assert!(letter.text.contains("id=\"new-password\">"), "{}", letter.text);
+    let slip = browser.get(reply.header("location")).await;
+    assert!(slip.text.contains("id=\"new-password\">"), "{}", slip.text);
     let reply = browser.post(&format!("{person}/vacation"), "text_en=Away").await;
     assert_eq!(reply.status, 303, "{}", reply.text);
     browser.web = node();
-    assert!(browser.get(&person).await.text.contains("role=\"status\""), "the message is shown");
+    assert!(browser.get(&person).await.text.contains("role=\"status\""), "the message is not shown");
 }
 
-/// Every page and form requires its own operation: exactly the roles that the table allows are permitted.
+/// Each page and form needs a permission, and exactly the roles that have it for any person are let in.
 #[tokio::test]
-async fn every_page_holds_the_table_of_roles() {
+async fn each_page_and_form_is_open_to_the_roles_of_the_permission_table() {
     use Permission as Op;
     let site = Site::start().await;
     let pages = [

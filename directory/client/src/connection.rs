@@ -22,13 +22,17 @@ use crate::decode;
 use crate::outcome::{OperationFailure, judge, judge_bind};
 use crate::{Scope, ServerAddress};
 
-/// Maximum number of operations on one connection before it is replaced: the library never frees the message id of a
-/// search, about seven octets each.
+/// Number of operations after which a connection is replaced: the library never frees the message id of a search, about
+/// seven octets each.
 const OPERATIONS_MAX: u64 = 200_000;
-/// Longest life of a connection, so that a changed address record or certificate takes effect.
+/// Age at which a connection takes no more operations, so that a changed address record or certificate takes effect.
 const AGE_MAX: Duration = Duration::from_secs(3600);
-/// Longest time to write the Abandon of an operation that timed out.
+/// Longest time to write an Abandon request.
 const ABANDON_TIMEOUT: Duration = Duration::from_secs(1);
+/// Tag number of a SearchResultEntry (RFC 4511 §4.5.2).
+const SEARCH_RESULT_ENTRY: u64 = 4;
+/// noSuchObject (RFC 4511 appendix A).
+const NO_SUCH_OBJECT: u32 = 32;
 
 /// The parameters of a new connection.
 #[derive(Clone)]
@@ -42,12 +46,15 @@ pub(crate) struct ConnectTarget {
 /// An open connection. Operations multiplex on it; dropping it closes the socket.
 pub(crate) struct Connection {
     ldap: Ldap,
+    /// The task that reads and writes the socket.
     driver: AbortHandle,
     closed: Arc<AtomicBool>,
     retired: AtomicBool,
     timeout: Duration,
-    born: Instant,
+    opened: Instant,
+    /// Operations begun so far.
     operations: AtomicU64,
+    /// Operations that run now.
     in_flight: AtomicUsize,
 }
 
@@ -72,7 +79,7 @@ pub(crate) struct WireSearch<'a> {
     pub(crate) page: Option<PagedResults>,
 }
 
-/// Counts an operation while it runs, whatever its end.
+/// Counts an operation as running until dropped.
 struct InFlight<'a>(&'a AtomicUsize);
 
 impl Drop for InFlight<'_> {
@@ -81,7 +88,7 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Sets the flag when the driver task ends, also by a panic.
+/// Sets the flag when dropped: at the end of the driver task, also by a panic.
 struct CloseFlag(Arc<AtomicBool>);
 
 impl Drop for CloseFlag {
@@ -92,7 +99,7 @@ impl Drop for CloseFlag {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // The driver may be blocked in a write to a frozen server.
+        // The driver does not end by itself while it is blocked in a write to a frozen server.
         self.driver.abort();
     }
 }
@@ -132,7 +139,7 @@ impl Connection {
             closed,
             retired: AtomicBool::new(false),
             timeout: target.operation_timeout,
-            born: Instant::now(),
+            opened: Instant::now(),
             operations: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
         })
@@ -143,7 +150,7 @@ impl Connection {
         !self.closed.load(Ordering::Acquire)
             && !self.retired.load(Ordering::Relaxed)
             && self.operations.load(Ordering::Relaxed) < OPERATIONS_MAX
-            && self.born.elapsed() < AGE_MAX
+            && self.opened.elapsed() < AGE_MAX
     }
 
     /// Stops accepting new operations; the running ones continue.
@@ -161,7 +168,7 @@ impl Connection {
         self.ldap.clone()
     }
 
-    /// Sends one request and waits for its response.
+    /// Sends one request and waits for its response. After the timeout, abandons the operation.
     pub(crate) async fn call(
         &self,
         operation: SingleRequest<'_>,
@@ -189,7 +196,8 @@ impl Connection {
         judge_bind(&self.call(SingleRequest::Bind { dn, password }, Vec::new()).await?)
     }
 
-    /// Runs one search and collects its entries. Referrals are dropped; unreadable entries are dropped and logged.
+    /// Runs one search; returns its entries and its result, whose code the caller judges. Referrals are dropped;
+    /// unreadable entries are dropped and logged.
     pub(crate) async fn search(&self, query: WireSearch<'_>) -> Result<(Vec<Entry>, LdapResult), OperationFailure> {
         let _in_flight = self.enter();
         let mut ldap = self.ldap.clone();
@@ -202,7 +210,7 @@ impl Connection {
         let mut entries = Vec::new();
         loop {
             match self.within(stream.next()).await {
-                Ok(Some(item)) if item.0.id == 4 => match decode::entry(item.0) {
+                Ok(Some(item)) if item.0.id == SEARCH_RESULT_ENTRY => match decode::entry(item.0) {
                     Some(entry) => entries.push(entry),
                     None => tracing::warn!(base = query.base, "an unreadable entry is dropped"),
                 },
@@ -217,7 +225,7 @@ impl Connection {
         }
     }
 
-    /// Reads the contextCSN of the suffix. A server without one is not ready, whatever else it answers.
+    /// Reads the contextCSN of the suffix. A server without one is not ready: [`OperationFailure::Undone`].
     pub(crate) async fn context_csn(&self, suffix: &Dn) -> Result<Vec<String>, OperationFailure> {
         let attributes = [attr::CONTEXT_CSN.to_owned()];
         let query = WireSearch {
@@ -229,7 +237,8 @@ impl Connection {
             page: None,
         };
         let (entries, result) = self.search(query).await?;
-        if result.rc != 32 {
+        // A server without the suffix is not ready either.
+        if result.rc != NO_SUCH_OBJECT {
             judge(&result)?;
         }
         let csns: Vec<String> =
@@ -240,13 +249,14 @@ impl Connection {
         Ok(csns)
     }
 
+    /// Counts an operation as begun, and as running until the result is dropped.
     fn enter(&self) -> InFlight<'_> {
         self.operations.fetch_add(1, Ordering::Relaxed);
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(&self.in_flight)
     }
 
-    /// Runs a step of the library within the deadline, and contains its panics.
+    /// Runs a step of the library within the operation timeout, and contains its panics.
     async fn within<T>(&self, step: impl Future<Output = Result<T, LdapError>>) -> Result<T, OperationFailure> {
         match tokio::time::timeout(self.timeout, AssertUnwindSafe(step).catch_unwind()).await {
             Err(_) => Err(OperationFailure::TimedOut),
@@ -270,7 +280,7 @@ fn failure_of(error: &LdapError) -> OperationFailure {
     }
 }
 
-/// Sends an Abandon. Neither the library's deadline nor dropping its future sends one.
+/// Sends an Abandon in the background. The library sends none, neither at its deadline nor when its future is dropped.
 fn abandon(mut ldap: Ldap, id: i32) {
     tokio::spawn(async move { tokio::time::timeout(ABANDON_TIMEOUT, ldap.abandon(id)).await });
 }
@@ -364,7 +374,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn sockets_are_prepared_and_bad_urls_refused() {
+    async fn urls_lead_to_sockets_without_nagle_delay_or_to_an_error() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ldap://{}/", listener.local_addr().unwrap());
         let StdStream::Tcp(stream) = socket(&url).await.unwrap() else { panic!("not TCP") };
@@ -379,9 +389,8 @@ mod tests {
         }
     }
 
-    /// The library never frees the message id of a search, so the connection is replaced before that matters.
     #[tokio::test]
-    async fn a_connection_is_used_up() {
+    async fn a_connection_is_not_usable_after_its_last_operation() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ldap://{}", listener.local_addr().unwrap());
         let server = ServerAddress { url, role: crate::ServerRole::Provider, start_tls: false };
@@ -398,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn assertions_are_critical() {
+    fn the_assertion_is_critical_and_the_post_read_is_not() {
         assert!(assertion(&Filter::present(attr::ENTRY_CSN)).crit);
         assert!(!post_read().crit);
     }

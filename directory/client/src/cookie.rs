@@ -1,20 +1,19 @@
 //! RFC 4533 cookies, merged per server id.
 //!
-//! In the persist phase OpenLDAP sends cookies that name a single server id. Resuming with one of those makes the
-//! provider send everything again, so this state keeps the newest CSN of each server id and writes a cookie with all of
-//! them.
+//! In the persist stage OpenLDAP sends cookies that name a single server id. When a consumer resumes with one of those,
+//! the provider sends everything again. The merged cookie therefore has the newest CSN of each server id.
 
 use std::collections::BTreeMap;
 
-/// Maximum number of server ids in one cookie: OpenLDAP allows 4096.
+/// Maximum number of server ids: OpenLDAP allows 4096.
 const SERVER_IDS_MAX: usize = 4096;
-/// Longest cookie that is kept, octets.
+/// Longest cookie that is accepted, octets.
 const COOKIE_OCTETS_MAX: usize = 512 * 1024;
 
 /// The provider's state, as its cookies describe it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CookieState {
-    /// `rid=...` of the first cookie.
+    /// `rid=...` of the first cookie that has one.
     rid: Option<String>,
     /// The newest CSN by server id.
     csns: BTreeMap<String, String>,
@@ -23,7 +22,8 @@ pub(crate) struct CookieState {
 }
 
 impl CookieState {
-    /// Merges a cookie into the state; returns `false` when it is too long.
+    /// Merges a cookie into the state; `false` when it is longer than [`COOKIE_OCTETS_MAX`] or brings more than
+    /// [`SERVER_IDS_MAX`] server ids.
     pub(crate) fn merge(&mut self, cookie: &[u8]) -> bool {
         if cookie.len() > COOKIE_OCTETS_MAX {
             return false;
@@ -36,11 +36,11 @@ impl CookieState {
             self.rid = rid.map(str::to_owned);
         }
         for (server, csn) in csns {
-            let known = self.csns.len();
+            let server_ids = self.csns.len();
             match self.csns.get_mut(server) {
                 Some(newest) if newest.as_str() < csn => csn.clone_into(newest),
                 Some(_) => {}
-                None if known < SERVER_IDS_MAX => {
+                None if server_ids < SERVER_IDS_MAX => {
                     self.csns.insert(server.to_owned(), csn.to_owned());
                 }
                 None => return false,
@@ -49,11 +49,11 @@ impl CookieState {
         true
     }
 
-    /// Returns the cookie to send and to save; `None` before the first one.
+    /// Returns the cookie to send and to save; `None` before any was merged.
     ///
     /// `sid=` is omitted: it would claim that *we* are that server, and the provider would withhold that server's
     /// changes.
-    pub(crate) fn text(&self) -> Option<Vec<u8>> {
+    pub(crate) fn to_octets(&self) -> Option<Vec<u8>> {
         if self.csns.is_empty() {
             return self.opaque.clone();
         }
@@ -66,7 +66,7 @@ impl CookieState {
 /// The rid of a cookie, and each CSN with its server id.
 type CookieParts<'a> = (Option<&'a str>, Vec<(&'a str, &'a str)>);
 
-/// Parses `rid=..[,sid=..],csn=a;b[,...]`. `None` for any other format.
+/// Parses `[rid=..,][sid=..,]csn=a;b[,..]`. `None` for any other format.
 fn parse(cookie: &str) -> Option<CookieParts<'_>> {
     let fields = || cookie.split(',');
     let rid = fields().find(|field| field.starts_with("rid="));
@@ -89,11 +89,11 @@ mod tests {
         for cookie in cookies {
             assert!(state.merge(cookie.as_bytes()));
         }
-        String::from_utf8(state.text().unwrap()).unwrap()
+        String::from_utf8(state.to_octets().unwrap()).unwrap()
     }
 
     #[test]
-    fn the_newest_of_each_server_is_kept() {
+    fn the_newest_csn_of_each_server_id_is_kept() {
         let whole = format!("rid=000,csn={A1};{B1}");
         assert_eq!(merged(&[&whole]), whole);
         assert_eq!(merged(&[&whole, &format!("rid=000,sid=001,csn={A2}")]), format!("rid=000,csn={A2};{B1}"));
@@ -105,7 +105,7 @@ mod tests {
     fn cookies_in_other_formats_are_kept_unchanged() {
         assert_eq!(merged(&["server:389#cn=changelog#7", "server:389#cn=changelog#8"]), "server:389#cn=changelog#8");
         assert_eq!(merged(&["csn=rubbish"]), "csn=rubbish");
-        assert_eq!(CookieState::default().text(), None);
+        assert_eq!(CookieState::default().to_octets(), None);
         assert!(!CookieState::default().merge(&vec![b'x'; COOKIE_OCTETS_MAX + 1]));
     }
 }

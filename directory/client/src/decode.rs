@@ -14,7 +14,7 @@ const PAGED_RESULTS_OID: &str = "1.2.840.113556.1.4.319";
 /// Post-read control (RFC 4527 §3.2).
 const POST_READ_OID: &str = "1.3.6.1.1.13.2";
 
-/// Deepest nesting of a value that is decoded; the attributes of an entry are four deep.
+/// Deepest nesting of constructed elements that is decoded; an entry needs four.
 const DEPTH_MAX: usize = 16;
 
 /// Universal tag numbers of BOOLEAN, OCTET STRING and SET.
@@ -43,16 +43,17 @@ pub(crate) struct SyncState {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SyncInfo {
     NewCookie(Vec<u8>),
-    /// The end of a delete phase.
+    /// The end of a delete phase, and with `refresh_done` of the refresh.
     RefreshDelete {
         cookie: Option<Vec<u8>>,
         refresh_done: bool,
     },
-    /// The end of a present phase.
+    /// The end of a present phase, and with `refresh_done` of the refresh.
     RefreshPresent {
         cookie: Option<Vec<u8>>,
         refresh_done: bool,
     },
+    /// Entries that are deleted, or else present.
     IdSet {
         cookie: Option<Vec<u8>>,
         deletes: bool,
@@ -80,19 +81,19 @@ pub(crate) fn control<'a>(controls: &'a [Control], oid: &str) -> Option<&'a [u8]
 
 /// Returns the cookie for the next page; `None` after the last one.
 pub(crate) fn page_cookie(controls: &[Control]) -> Option<Vec<u8>> {
-    let mut parts = constructed(whole(control(controls, PAGED_RESULTS_OID)?)?)?.into_iter();
+    let mut parts = constructed(element(control(controls, PAGED_RESULTS_OID)?)?)?.into_iter();
     let cookie = primitive(parts.nth(1)?)?;
     (!cookie.is_empty()).then_some(cookie)
 }
 
-/// Decodes the entry after a write (RFC 4527), with the attributes that the server shows.
+/// Decodes the entry of a post-read control; `None` when the server sent none that can be read.
 pub(crate) fn post_read(controls: &[Control]) -> Option<Entry> {
-    entry(whole(control(controls, POST_READ_OID)?)?)
+    entry(element(control(controls, POST_READ_OID)?)?)
 }
 
 /// Decodes the value of a Sync State control.
 pub(crate) fn sync_state(value: &[u8]) -> Option<SyncState> {
-    let mut parts = constructed(whole(value)?)?.into_iter();
+    let mut parts = constructed(element(value)?)?.into_iter();
     let state = match primitive(parts.next()?)?.as_slice() {
         [0] => EntryState::Present,
         [1] => EntryState::Add,
@@ -108,14 +109,14 @@ pub(crate) fn sync_state(value: &[u8]) -> Option<SyncState> {
     Some(SyncState { state, entry_uuid, cookie })
 }
 
-/// Decodes a Sync Info message. `None` for other intermediate messages too.
+/// Decodes a Sync Info message; `None` when malformed, or another intermediate message.
 pub(crate) fn sync_info(message: StructureTag) -> Option<SyncInfo> {
     let mut parts = constructed(message)?.into_iter();
     let (name, value) = (parts.next()?, parts.next()?);
     if name.id != 0 || value.id != 1 || text(name)? != SYNC_INFO_OID {
         return None;
     }
-    let info = whole(&primitive(value)?)?;
+    let info = element(&primitive(value)?)?;
     match info.id {
         0 => Some(SyncInfo::NewCookie(primitive(info)?)),
         1 | 2 => {
@@ -160,14 +161,16 @@ fn components(tag: StructureTag) -> Option<SyncInfoFields> {
     Some(found)
 }
 
-pub(crate) fn whole(octets: &[u8]) -> Option<StructureTag> {
-    // The library recurses once per level: a value of nothing but headers would overflow the stack and end the process.
+/// Parses one BER element; octets after it are ignored. `None` when malformed, or deeper than [`DEPTH_MAX`].
+pub(crate) fn element(octets: &[u8]) -> Option<StructureTag> {
+    // The library recurses once per level: elements nested without content would overflow the stack and end the
+    // process.
     is_shallow(octets).then(|| parse_tag(octets).ok()).flatten().map(|(_, tag)| tag)
 }
 
 /// Whether no element lies deeper than [`DEPTH_MAX`]. Octets that are not BER are left to the parser.
 fn is_shallow(octets: &[u8]) -> bool {
-    // Ends of the constructed elements that are open, outermost first.
+    // Where the constructed elements around `at` end, outermost first.
     let (mut open, mut at): (Vec<usize>, usize) = (Vec::new(), 0);
     while let Some((tag, content, length)) = header(octets.get(at..).unwrap_or_default()) {
         at = at.saturating_add(content);
@@ -230,18 +233,18 @@ mod tests {
         StructureTag { class: TagClass::Universal, id, payload: PL::C(parts) }
     }
 
-    /// Nesting as deep as its octets allow, which the library would follow to the end of the stack.
+    /// The library would follow 100,000 levels to the end of the stack.
     #[test]
-    fn a_value_of_headers_alone_is_refused() {
+    fn a_value_nested_too_deeply_is_refused() {
         let header = |depth: u32| [&[0x30, 0x84][..], &(6 * depth).to_be_bytes()].concat();
         let value: Vec<u8> = (0..100_000).rev().flat_map(header).collect();
         assert_eq!(sync_state(&value), None);
-        assert_eq!(whole(&value), None);
-        assert_eq!(whole(&[0x30, 0x82, 0, 2, 4, 0]), Some(c(16, vec![p(4, b"")])));
+        assert_eq!(element(&value), None);
+        assert_eq!(element(&[0x30, 0x82, 0, 2, 4, 0]), Some(c(16, vec![p(4, b"")])));
     }
 
     #[test]
-    fn an_entry_keeps_octets_and_options() {
+    fn an_entry_keeps_values_and_attribute_options_as_they_are() {
         let attribute = |name: &str, values: &[&[u8]]| {
             c(16, vec![p(4, name.as_bytes()), c(17, values.iter().map(|value| p(4, value)).collect())])
         };
@@ -263,13 +266,13 @@ mod tests {
         assert!(found.values("mailAutoReplyText").is_empty());
         assert_eq!(found.values("x"), [b"\xff".to_vec(), b"a".to_vec()]);
         assert!(entry(c(4, vec![p(4, b"not a dn")])).is_none());
-        // A referral in place of an entry, which makes the library panic.
+        // The library panics at a referral in place of an entry.
         assert!(entry(c(19, vec![p(4, b"ldap://elsewhere/")])).is_none());
         assert!(entry(p(4, b"")).is_none());
     }
 
     #[test]
-    fn sync_state_or_nothing() {
+    fn a_sync_state_is_decoded_or_refused() {
         let uuid = Uuid::from_u128(7);
         let value = [&[0x30, 21, 10, 1, 3, 4, 16][..], uuid.as_bytes()].concat();
         let expect = SyncState { state: EntryState::Delete, entry_uuid: uuid, cookie: None };
@@ -284,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn sync_info_with_and_without_its_optional_parts() {
+    fn sync_info_is_decoded_with_and_without_its_optional_parts() {
         assert_eq!(info(&[0x80, 2, b'a', b'b']), Some(SyncInfo::NewCookie(b"ab".to_vec())));
         assert_eq!(info(&[0xa1, 0]), Some(SyncInfo::RefreshDelete { cookie: None, refresh_done: true }));
         let expect = SyncInfo::RefreshPresent { cookie: Some(b"c".to_vec()), refresh_done: false };
@@ -301,12 +304,11 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
-        /// No octets from a server make these parsers panic.
         #[test]
-        fn nothing_panics(octets in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn no_octets_make_a_decoder_panic(octets in prop::collection::vec(any::<u8>(), 0..64)) {
             let _ = sync_state(&octets);
             let _ = info(&octets);
-            if let Some(tag) = whole(&octets) {
+            if let Some(tag) = element(&octets) {
                 let _ = entry(tag);
             }
         }

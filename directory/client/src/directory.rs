@@ -1,4 +1,4 @@
-//! The directory operations, sent to whichever server is in good health.
+//! The operations on the directory, each sent to a server that works.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,21 +19,21 @@ use crate::{
     DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerCondition, ServerRole, WriteConditions, WriteReceipt, tls,
 };
 
-/// Entries in one page of a search (RFC 2696): bounds what the library queues. slapd returns at most 500 entries by
-/// default, but without a limit to our service identities.
+/// Entries in one page of a search (RFC 2696): bounds what the library queues. docs/openldap.md lifts slapd's default
+/// limit of 500 entries for our identities (`olcLimits`).
 const PAGE_ENTRIES: i32 = 1000;
-/// Maximum number of entries of one search: twice the largest site.
+/// Maximum number of entries of a search without a limit: twice the largest site.
 const SEARCH_ENTRIES_MAX: usize = 4_000_000;
 /// Longest duration of a whole search, however steadily its entries arrive.
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(300);
-/// How often the preferred server is probed while another one serves.
+/// How often the preferred servers, which are earlier in the list, are probed while another one serves.
 const RETURN_INTERVAL: Duration = Duration::from_secs(5);
 /// sizeLimitExceeded (RFC 4511 appendix A).
 const SIZE_LIMIT_EXCEEDED: u32 = 4;
 /// unavailableCriticalExtension (RFC 4511 appendix A).
 const UNAVAILABLE_CRITICAL_EXTENSION: u32 = 12;
 
-/// The directory, through whichever server is in good health. Cheap to clone.
+/// The directory, through whichever of its servers works. Cheap to clone.
 #[derive(Clone)]
 pub struct Directory {
     pub(crate) inner: Arc<Inner>,
@@ -42,11 +42,13 @@ pub struct Directory {
 pub(crate) struct Inner {
     config: DirectoryConfig,
     servers: Vec<PooledServer>,
-    /// Index of the server that answered last; it is asked first until it fails.
+    /// Index of the server that is asked first: the one that answered last, or a preferred one that is back.
     reader: AtomicUsize,
+    /// Index of the provider that is asked first.
     writer: AtomicUsize,
+    /// Whether the task runs that returns to the preferred server.
     returning: AtomicBool,
-    /// Whether servers refused the post-read control, so that receipts are empty.
+    /// Whether a server has refused the post-read control: it is not sent any more, and receipts are empty.
     no_post_read: AtomicBool,
 }
 
@@ -86,8 +88,8 @@ impl Directory {
     }
 
     /// Reads the contextCSN of each server on a new connection with our identity, in the order of the configuration.
-    /// The circuit breakers and the failure counters do not see the results. A server that does not answer costs at
-    /// most the connect timeout and two operation timeouts.
+    /// The circuit breakers and the failure counters do not see the results. A server that is silent from the start
+    /// costs at most two connect timeouts and one operation timeout.
     pub async fn probe_servers(&self) -> Vec<ServerCondition> {
         let mut conditions = Vec::with_capacity(self.inner.servers.len());
         for server in &self.inner.servers {
@@ -98,7 +100,7 @@ impl Directory {
         conditions
     }
 
-    /// Searches at any healthy server. Collects the whole result; `search.limit` bounds it.
+    /// Searches at any server that works, and collects the whole result.
     pub async fn search(&self, search: LdapSearch) -> Result<Vec<Entry>, DirectoryError> {
         self.read_from(None, |server| search_at(server, &search)).await
     }
@@ -108,8 +110,9 @@ impl Directory {
         self.read_from(Some(ServerRole::Provider), |server| search_at(server, &search)).await
     }
 
-    /// Searches at the writable provider, or at any healthy server while the provider does not answer: to show the newest
-    /// state there is. With a replica's answer comes the provider's error: what a replica does not have may exist.
+    /// Searches at the writable provider, or at any server that works while the provider does not answer, to show the
+    /// newest state there is. With a replica's answer comes the provider's error: what a replica does not have may
+    /// exist.
     pub async fn search_newest(
         &self,
         search: LdapSearch,
@@ -121,7 +124,7 @@ impl Directory {
         }
     }
 
-    /// Reads one entry by name; `None` only when a server answered that it does not exist.
+    /// Reads one entry by name; `None` only when a server answered that the entry does not exist.
     pub async fn read(&self, dn: &Dn, attributes: &[&str]) -> Result<Option<Entry>, DirectoryError> {
         let search = LdapSearch {
             base: dn.clone(),
@@ -147,26 +150,27 @@ impl Directory {
         &self,
         dn: &Dn,
         changes: Vec<Modification>,
-        control: WriteConditions,
+        conditions: WriteConditions,
     ) -> Result<WriteReceipt, DirectoryError> {
-        self.write_with_receipt(SingleRequest::Modify(dn, &changes), control.assert.as_ref()).await
+        self.write_with_receipt(SingleRequest::Modify(dn, &changes), conditions.assert.as_ref()).await
     }
 
     /// Deletes an entry at the provider.
-    pub async fn delete(&self, dn: &Dn, control: WriteConditions) -> Result<(), DirectoryError> {
-        let controls: Vec<_> = control.assert.iter().map(assertion).collect();
+    pub async fn delete(&self, dn: &Dn, conditions: WriteConditions) -> Result<(), DirectoryError> {
+        let controls: Vec<_> = conditions.assert.iter().map(assertion).collect();
         self.write(SingleRequest::Delete(dn), &controls).await.map(|_| ())
     }
 
-    /// Renames an entry at the provider, and removes the old RDN value.
+    /// Renames an entry at the provider, moves it below `new_parent` if there is one, and removes the old RDN value.
     pub async fn rename(&self, dn: &Dn, new_rdn: &str, new_parent: Option<&Dn>) -> Result<(), DirectoryError> {
         self.write(SingleRequest::Rename { dn, rdn: new_rdn, parent: new_parent }, &[]).await.map(|_| ())
     }
 
-    /// Verifies a password by a bind as `dn` on a separate connection. An empty password is refused here.
+    /// Verifies a password by a bind as `dn` on a separate connection. An empty DN or password is refused without
+    /// asking.
     ///
-    /// [`DirectoryError::InvalidCredentials`] comes only from a server that accepts our own identity and has a
-    /// contextCSN. When no such server accepts or refuses the password, the error is [`DirectoryError::Unavailable`]:
+    /// Otherwise [`DirectoryError::InvalidCredentials`] comes only from a server that accepts our own identity and has
+    /// a contextCSN. When no such server accepts or refuses the password, the error is [`DirectoryError::Unavailable`]:
     /// other results prove nothing about the password (RFC 4511 appendix A: busy, unavailable, unwillingToPerform,
     /// referral and the like).
     pub async fn bind(&self, dn: &Dn, password: &str) -> Result<(), DirectoryError> {
@@ -176,12 +180,13 @@ impl Directory {
         self.read_from(None, |server| bind_at(server, self.suffix(), dn, password)).await
     }
 
-    /// Reads the attribute types and classes that the server publishes (subschema), one definition per string.
+    /// Reads the attribute types and object classes that the server publishes: for each definition the name of its
+    /// attribute, `attributeTypes` or `objectClasses`, and its text (RFC 4512 §4.2).
     pub async fn subschema(&self) -> Result<Vec<(AttributeDescription, String)>, DirectoryError> {
         let root = self.read(&Dn::root(), &["subschemaSubentry"]).await?;
         let name = root.as_ref().and_then(|root| root.first("subschemaSubentry"));
         let name = Dn::parse(name.unwrap_or("cn=Subschema")).map_err(|error| unreadable(&error.to_string()))?;
-        // A subschema subentry is only returned to a filter on its own class (RFC 4512 §4.4).
+        // RFC 4512 §4.4 prescribes this filter: some servers do not return the subschema subentry to another one.
         let search = LdapSearch {
             base: name,
             scope: Scope::Base,
@@ -197,7 +202,8 @@ impl Directory {
         Ok(definitions.collect())
     }
 
-    /// Asks servers in order until one answers; that one is asked first next time.
+    /// Asks servers, all or those of `role`, until one succeeds or decides ([`OperationFailure::Decided`]). One that
+    /// succeeds is asked first next time.
     pub(crate) async fn read_from<'a, T, F>(
         &'a self,
         role: Option<ServerRole>,
@@ -206,48 +212,48 @@ impl Directory {
     where
         F: Future<Output = Result<T, OperationFailure>>,
     {
-        let sticky = if role.is_some() { &self.inner.writer } else { &self.inner.reader };
+        let preferred = if role.is_some() { &self.inner.writer } else { &self.inner.reader };
         let mut last =
             DirectoryError::Unavailable("all servers have failed recently, or none is configured".to_owned());
-        let first = sticky.load(Ordering::Relaxed);
+        let first = preferred.load(Ordering::Relaxed);
         for index in self.order(first, role) {
             let Some(server) = self.inner.servers.get(index).filter(|server| server.allowed()) else { continue };
             let outcome = ask(server).await;
             server.report(&outcome);
             match outcome {
                 Ok(value) => {
-                    // Fails when the preferred server was restored meanwhile, which then stays.
-                    let _ = sticky.compare_exchange(first, index, Ordering::Relaxed, Ordering::Relaxed);
+                    // A change that another task has made meanwhile stays.
+                    let _ = preferred.compare_exchange(first, index, Ordering::Relaxed, Ordering::Relaxed);
                     self.return_later();
                     return Ok(value);
                 }
                 Err(OperationFailure::Decided(error)) => return Err(error),
                 Err(failure) => last = failure.of_read(server.url()),
             }
-            tracing::warn!(server = server.url(), error = %last, "the directory server did not answer");
+            tracing::warn!(server = server.url(), error = %last, "a directory server could not serve a read");
         }
         Err(last)
     }
 
-    /// Returns all servers with their indexes, the one that answered last first.
+    /// Returns all servers with their indexes, in the order in which to ask them.
     pub(crate) fn readers(&self) -> impl Iterator<Item = (usize, &PooledServer)> {
         let order = self.order(self.inner.reader.load(Ordering::Relaxed), None);
         order.into_iter().filter_map(|index| Some((index, self.inner.servers.get(index)?)))
     }
 
     /// Makes this server the first one to ask, because it answered.
-    pub(crate) fn keep_to(&self, index: usize) {
+    pub(crate) fn ask_first(&self, index: usize) {
         self.inner.reader.store(index, Ordering::Relaxed);
         self.return_later();
     }
 
-    /// Makes another server the first one to ask, because this one cannot serve the request.
+    /// Makes the next server the first one to ask, because this one cannot serve the request.
     pub(crate) fn pass_over(&self, index: usize) {
         let next = (index + 1) % self.inner.servers.len().max(1);
         let _ = self.inner.reader.compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// Returns the indexes of servers to ask: `first`, then the others in order of preference.
+    /// Returns the indexes of the servers of `role`, or of all: `first`, then the others as configured.
     fn order(&self, first: usize, role: Option<ServerRole>) -> Vec<usize> {
         let fits = |index: &usize| {
             self.inner.servers.get(*index).is_some_and(|server| role.is_none_or(|role| server.role() == role))
@@ -267,8 +273,8 @@ impl Directory {
         }
         controls.push(post_read());
         match self.write(operation, &controls).await {
-            // Some servers refuse this control although it is not critical. The write is repeated without it, and
-            // without a receipt.
+            // Some servers refuse this control although it is not critical: repeat the write without the control, and
+            // return an empty receipt.
             Err(DirectoryError::Refused { code: UNAVAILABLE_CRITICAL_EXTENSION, .. }) => {
                 controls.pop();
                 let result = self.write(operation, &controls).await?;
@@ -317,7 +323,7 @@ impl Directory {
         Err(last)
     }
 
-    /// Probes the preferred server in the background while another one serves.
+    /// Starts the task that returns to the preferred server, unless that one serves already or the task runs.
     fn return_later(&self) {
         let inner = &self.inner;
         if inner.reader.load(Ordering::Relaxed) == 0 || inner.returning.swap(true, Ordering::Relaxed) {
@@ -327,8 +333,8 @@ impl Directory {
     }
 }
 
-/// Probes the servers that are preferred to the present one, and returns to each that is healthy again, until the first
-/// one serves.
+/// Probes the servers that are listed before the present one, every [`RETURN_INTERVAL`]. The first that works becomes
+/// the present one. Ends when the present one is the first of the list.
 async fn return_to_preferred(inner: Weak<Inner>) {
     loop {
         tokio::time::sleep(RETURN_INTERVAL).await;
@@ -337,7 +343,7 @@ async fn return_to_preferred(inner: Weak<Inner>) {
         for (index, server) in inner.servers.iter().enumerate().take(present) {
             let outcome = probe_at(server, &inner.config.suffix).await;
             if outcome.is_ok() {
-                tracing::info!(server = server.url(), "back to the preferred directory server");
+                tracing::info!(server = server.url(), "a preferred directory server works again");
                 server.report(&outcome);
                 inner.reader.store(index, Ordering::Relaxed);
                 break;
@@ -366,7 +372,7 @@ async fn write_at(
             Ok(result) => return judge(&result).map(|()| result),
             Err(failure) => {
                 shared.connection.retire();
-                // A connection that died while idle: the request was not sent.
+                // The connection had died while idle, so the request was not sent.
                 if !shared.fresh && matches!(failure, OperationFailure::Undone(_)) {
                     continue;
                 }
@@ -396,15 +402,15 @@ async fn bind_at(server: &PooledServer, suffix: &Dn, dn: &Dn, password: &str) ->
     }
 }
 
-/// Checks whether a server's refusal of a password can be believed. A server that was emptied or is being filled
-/// refuses every password; such a server has no contextCSN, or does not know our own identity.
+/// Checks that a server may be believed when it refuses a password. One that was emptied or is being filled refuses
+/// every password, but has no contextCSN or does not know our own identity.
 async fn vouch_at(server: &PooledServer, suffix: &Dn) -> Result<(), OperationFailure> {
-    let vouched = async { server.share().await?.connection.context_csn(suffix).await };
-    match vouched.await {
+    let context_csn = async { server.share().await?.connection.context_csn(suffix).await };
+    match context_csn.await {
         Ok(_) => Ok(()),
-        Err(OperationFailure::Decided(error)) => {
-            Err(OperationFailure::Undone(format!("its refusal proves nothing: {error}")))
-        }
+        Err(OperationFailure::Decided(error)) => Err(OperationFailure::Undone(format!(
+            "the refused password proves nothing, because our own identity was refused: {error}"
+        ))),
         Err(failure) => Err(failure),
     }
 }
@@ -439,7 +445,7 @@ async fn search_pages(server: &PooledServer, search: &LdapSearch) -> Result<Vec<
         let taken = server.take(ConnectionUse::Paging).await?;
         match all_pages(&taken.connection, search).await {
             Ok((entries, whole)) => {
-                // A connection left before the last page would keep the server's paging state.
+                // On a connection left before the last page the server keeps its paging state: drop such a connection.
                 if whole {
                     server.give_back(taken);
                 }
@@ -463,6 +469,9 @@ async fn all_pages(connection: &Connection, search: &LdapSearch) -> Result<(Vec<
         match decode::page_cookie(&result.ctrls) {
             Some(next) if all.len() < limit => cookie = next,
             more => {
+                if search.limit.is_none() {
+                    refuse_part(all.len(), more.is_some())?;
+                }
                 all.truncate(limit);
                 return Ok((all, more.is_none()));
             }
@@ -470,6 +479,16 @@ async fn all_pages(connection: &Connection, search: &LdapSearch) -> Result<(Vec<
     }
 }
 
+/// Refuses a result without its last entries where the caller asked for all.
+fn refuse_part(entries: usize, has_more: bool) -> Result<(), OperationFailure> {
+    if entries < SEARCH_ENTRIES_MAX || (entries == SEARCH_ENTRIES_MAX && !has_more) {
+        return Ok(());
+    }
+    let message = format!("more than {SEARCH_ENTRIES_MAX} entries");
+    Err(OperationFailure::Decided(DirectoryError::Refused { code: SIZE_LIMIT_EXCEEDED, message }))
+}
+
+/// The request for a whole search, or for one page of it.
 fn query<'a>(search: &'a LdapSearch, filter: &'a str, page: Option<PagedResults>) -> WireSearch<'a> {
     let limit = if page.is_some() { None } else { search.limit };
     WireSearch {
@@ -482,7 +501,7 @@ fn query<'a>(search: &'a LdapSearch, filter: &'a str, page: Option<PagedResults>
     }
 }
 
-/// Returns the entries. Reaching the caller's own limit is not an error.
+/// Returns the entries if the result is a success. Reaching the caller's own limit is one.
 fn collected(entries: Vec<Entry>, result: &LdapResult, limit: Option<usize>) -> Result<Vec<Entry>, OperationFailure> {
     if !(result.rc == SIZE_LIMIT_EXCEEDED && limit.is_some_and(|limit| entries.len() >= limit)) {
         judge(result)?;
@@ -500,4 +519,21 @@ fn receipt(result: &LdapResult) -> WriteReceipt {
 
 fn unreadable(message: &str) -> DirectoryError {
     DirectoryError::Refused { code: 2, message: message.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_for_all_entries_never_returns_a_part() {
+        for (entries, has_more, expect) in [
+            (0, false, true),
+            (SEARCH_ENTRIES_MAX, false, true),
+            (SEARCH_ENTRIES_MAX, true, false),
+            (SEARCH_ENTRIES_MAX + 1, false, false),
+        ] {
+            assert_eq!(refuse_part(entries, has_more).is_ok(), expect, "{entries} {has_more}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Properties of LDAP answers that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
+//! Properties of LDAP answers that `tests/targets` checks over arbitrary octets. A property that does not hold panics.
 
 use crate::cookie::CookieState;
 use crate::decode::{self, SyncInfo};
@@ -11,21 +11,21 @@ pub fn cookies(cookies: &[&[u8]]) {
         if !state.merge(cookie) {
             return;
         }
-        let Some(text) = state.text() else { unreachable!("no cookie after a successful merge") };
+        let Some(merged) = state.to_octets() else { unreachable!("no cookie after a successful merge") };
         let octets: usize = cookies.iter().map(|cookie| cookie.len()).sum();
-        assert!(text.len() <= octets, "a cookie of {} octets from {octets}", text.len());
+        assert!(merged.len() <= octets, "a cookie of {} octets from {octets}", merged.len());
         let mut resumed = CookieState::default();
-        assert!(resumed.merge(&text), "the merged cookie is refused");
-        assert_eq!(resumed.text().as_deref(), Some(text.as_slice()));
+        assert!(resumed.merge(&merged), "the merged cookie is refused");
+        assert_eq!(resumed.to_octets().as_deref(), Some(merged.as_slice()));
     }
 }
 
-/// Values of RFC 4533, and entries: refused, or no larger than the input.
+/// A Sync State value, a Sync Info message or an entry: refused, or no larger than the input.
 pub fn answer(octets: &[u8]) {
     if let Some(state) = decode::sync_state(octets) {
         assert!(state.cookie.is_none_or(|cookie| cookie.len() <= octets.len()));
     }
-    let Some(tag) = decode::whole(octets) else { return };
+    let Some(tag) = decode::element(octets) else { return };
     if let Some(SyncInfo::IdSet { uuids, .. }) = decode::sync_info(tag.clone()) {
         assert!(uuids.len() * 16 <= octets.len(), "{} UUIDs", uuids.len());
     }

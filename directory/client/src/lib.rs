@@ -1,8 +1,8 @@
-//! Client connections to LDAP servers: a list of servers with roles, deadlines, circuit breakers, and routing of
-//! writes.
+//! The LDAP client: a list of servers with roles, to which it routes reads and writes with deadlines and circuit
+//! breakers.
 //!
-//! The only room that uses LDAP as a client. It handles entries, not people. Its tests list the known faults of the
-//! library underneath; none of them may hang or panic the caller.
+//! The only room that uses LDAP as a client. It handles entries, not people. Its tests (`tests/traps.rs`) list the
+//! known faults of the library underneath; none of them may hang or panic the caller.
 
 mod breaker;
 mod connection;

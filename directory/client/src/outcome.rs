@@ -7,26 +7,26 @@ use crate::DirectoryError;
 /// Longest diagnostic message kept, characters.
 const MESSAGE_CHARS_MAX: usize = 300;
 
-/// Why an operation on one connection has no result.
+/// Why an operation at one server did not succeed.
 #[derive(Debug, Clone)]
 pub(crate) enum OperationFailure {
-    /// The server's own decision; no other server is asked.
+    /// The server decided so: the caller gets this error, and no other server is asked.
     Decided(DirectoryError),
     /// Referral (10), unavailable (52) or unwillingToPerform (53): another server is the one to ask.
     Topology(DirectoryError),
-    /// Nothing was sent for a local reason, which is no evidence against the server.
+    /// For a reason of our own nothing was sent: no evidence against the server.
     NotAsked(&'static str),
-    /// The server reports that it did not do it (timeLimitExceeded, busy, other), or could not be reached: certainly
-    /// without effect.
+    /// Certainly without effect: the server could not be reached, has no contextCSN, or reports that the operation was
+    /// not done (timeLimitExceeded, busy, other).
     Undone(String),
-    /// The connection broke, or the response could not be read: the write may have been done.
+    /// The connection broke, or the response could not be read: a write may have been done.
     Lost(String),
-    /// No response in time: the write may have been done.
+    /// No response in time: a write may have been done.
     TimedOut,
 }
 
 impl OperationFailure {
-    /// Returns the error for the caller of a read, which has no effect in any case.
+    /// Returns the error for the caller of a read, whose outcome need not be known: the read can be repeated.
     pub(crate) fn of_read(self, url: &str) -> DirectoryError {
         match self {
             Self::Decided(error) | Self::Topology(error) => error,
@@ -52,22 +52,30 @@ pub(crate) fn judge(result: &LdapResult) -> Result<(), OperationFailure> {
     let refused = || DirectoryError::Refused { code: result.rc, message: message() };
     Err(match result.rc {
         0 => return Ok(()),
+        // referral, unavailable
         10 | 52 => {
             OperationFailure::Topology(DirectoryError::Unavailable(format!("result {}: {}", result.rc, message())))
         }
+        // unwillingToPerform
         53 => OperationFailure::Topology(refused()),
+        // timeLimitExceeded, busy, other
         3 | 51 | 80 => OperationFailure::Undone(format!("result {}: {}", result.rc, message())),
+        // noSuchObject
         32 => OperationFailure::Decided(DirectoryError::NoSuchObject(message())),
+        // inappropriateAuthentication, invalidCredentials
         48 | 49 => OperationFailure::Decided(DirectoryError::InvalidCredentials),
+        // insufficientAccessRights
         50 => OperationFailure::Decided(DirectoryError::InsufficientAccess(message())),
+        // entryAlreadyExists
         68 => OperationFailure::Decided(DirectoryError::AlreadyExists(message())),
+        // assertionFailed (RFC 4528)
         122 => OperationFailure::Decided(DirectoryError::AssertionFailed),
         _ => OperationFailure::Decided(refused()),
     })
 }
 
-/// Judges the result of a bind. Only a server that compared the password refuses it, with 48 or 49. After any other
-/// result another server is asked (RFC 4511 appendix A).
+/// Judges the result of a bind. Only invalidCredentials (49) and inappropriateAuthentication (48, no password to
+/// compare) refuse the password. After any other failure another server is asked.
 pub(crate) fn judge_bind(result: &LdapResult) -> Result<(), OperationFailure> {
     match judge(result) {
         Err(OperationFailure::Decided(DirectoryError::InvalidCredentials)) => {
@@ -85,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_is_a_decision() {
+    fn each_result_code_leads_to_its_failure() {
         let result = |rc| LdapResult { rc, matched: String::new(), text: "words".into(), refs: vec![], ctrls: vec![] };
         for (code, expect) in [
             (10, "Topology(Unavailable"),
@@ -108,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bind_is_refused_only_by_a_server_that_compared_the_password() {
+    fn only_results_48_and_49_refuse_a_password() {
         let result = |rc| LdapResult { rc, matched: String::new(), text: "words".into(), refs: vec![], ctrls: vec![] };
         assert!(judge_bind(&result(0)).is_ok());
         for code in 1..=123 {

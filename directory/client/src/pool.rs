@@ -13,13 +13,14 @@ use crate::outcome::OperationFailure;
 
 /// Maximum number of shared connections, on which operations multiplex.
 const SHARED_MAX: usize = 8;
-/// Operations per shared connection before another one is opened, because some servers process a connection serially.
-const SPREAD: usize = 4;
-/// Maximum number of concurrent operations at one server; more wait.
+/// Concurrent operations on every shared connection at which another one is opened, because some servers process the
+/// operations of a connection one by one.
+const BUSY_OPERATIONS: usize = 4;
+/// Maximum number of concurrent operations on the shared connections; more wait.
 const OPERATIONS_MAX: usize = 256;
-/// Maximum number of connections that serve a single caller (paged searches, binds).
+/// Maximum number of exclusive connections in use at once, for paged searches and binds together; more callers wait.
 const EXCLUSIVE_MAX: usize = 16;
-/// Maximum number of exclusive connections that stay open while idle.
+/// Maximum number of exclusive connections for each use that stay open while idle.
 const IDLE_MAX: usize = 4;
 
 /// The use of an exclusive connection.
@@ -34,10 +35,12 @@ pub(crate) enum ConnectionUse {
 /// One server and its connections.
 pub(crate) struct PooledServer {
     target: ConnectTarget,
+    /// Our bind DN and password; an empty DN binds anonymously.
     identity: (String, String),
     suffix: Dn,
     breaker: Mutex<Breaker>,
     shared: Mutex<Vec<Arc<Connection>>>,
+    /// Held while a shared connection is opened, so that one is opened at a time.
     connecting: tokio::sync::Mutex<()>,
     paging: Mutex<Vec<Connection>>,
     binding: Mutex<Vec<Connection>>,
@@ -50,11 +53,11 @@ pub(crate) struct ExclusiveConnection<'a> {
     pub(crate) connection: Connection,
     /// Whether the connection was just opened: a failure is then the server's, not an effect of idling.
     pub(crate) fresh: bool,
-    lane: ConnectionUse,
+    usage: ConnectionUse,
     _permit: SemaphorePermit<'a>,
 }
 
-/// A connection that other callers use too.
+/// A connection that other callers may use at the same time.
 pub(crate) struct SharedConnection<'a> {
     pub(crate) connection: Arc<Connection>,
     /// Whether it was just opened.
@@ -91,8 +94,9 @@ impl PooledServer {
         lock(&self.breaker).allows(Instant::now())
     }
 
-    /// Reports the result of an operation to the breaker. Any response counts as success. An operation that was not
-    /// sent counts as nothing: many callers at once would otherwise shut out a healthy server.
+    /// Reports the result of an operation to the breaker. An answer counts as success unless the server says that it
+    /// could not serve ([`OperationFailure::Undone`]). An operation that was not sent counts as neither: many callers
+    /// at once would otherwise shut out a healthy server.
     pub(crate) fn report<T>(&self, outcome: &Result<T, OperationFailure>) {
         let mut breaker = lock(&self.breaker);
         match outcome {
@@ -107,13 +111,14 @@ impl PooledServer {
         }
     }
 
-    /// Returns a connection with our identity that takes any number of concurrent operations.
+    /// Returns a connection with our identity on which operations of several callers run at once.
     pub(crate) async fn share(&self) -> Result<SharedConnection<'_>, OperationFailure> {
         let permit = self.permit(&self.operations).await?;
         let (connection, fresh) = self.share_connection().await?;
         Ok(SharedConnection { connection, fresh, _permit: permit })
     }
 
+    /// Returns the connection, and whether it was just opened.
     async fn share_connection(&self) -> Result<(Arc<Connection>, bool), OperationFailure> {
         let best = self.least_busy();
         if let Some((connection, enough)) = &best
@@ -123,7 +128,7 @@ impl PooledServer {
         }
         let _connecting = match (best, self.connecting.try_lock()) {
             (_, Ok(guard)) => guard,
-            // Another caller is opening a connection; until then a busy one serves.
+            // Another caller is opening a connection; a busy one serves meanwhile.
             (Some((connection, _)), Err(_)) => return Ok((connection, false)),
             (None, Err(_)) => self.connecting.lock().await,
         };
@@ -138,50 +143,53 @@ impl PooledServer {
         Ok((connection, true))
     }
 
-    /// Returns the connection with the fewest operations, and whether that one suffices, so that no other is opened.
+    /// Returns the connection with the fewest operations, and whether that one is enough: if not, another one is
+    /// opened.
     fn least_busy(&self) -> Option<(Arc<Connection>, bool)> {
         let mut shared = lock(&self.shared);
         shared.retain(|connection| connection.usable());
         let best = shared.iter().min_by_key(|connection| connection.in_flight())?;
-        Some((Arc::clone(best), best.in_flight() < SPREAD || shared.len() >= SHARED_MAX))
+        Some((Arc::clone(best), best.in_flight() < BUSY_OPERATIONS || shared.len() >= SHARED_MAX))
     }
 
-    /// Returns an exclusive connection: with our identity for paging, unbound for binds.
-    pub(crate) async fn take(&self, lane: ConnectionUse) -> Result<ExclusiveConnection<'_>, OperationFailure> {
+    /// Returns an exclusive connection: for paging with our identity, for binds with none or that of the last user
+    /// bound.
+    pub(crate) async fn take(&self, usage: ConnectionUse) -> Result<ExclusiveConnection<'_>, OperationFailure> {
         let permit = self.permit(&self.exclusive).await?;
         let idle = {
-            let mut idle = lock(self.idle(lane));
+            let mut idle = lock(self.idle(usage));
             idle.retain(Connection::usable);
             idle.pop()
         };
-        let (connection, fresh) = match (idle, lane) {
+        let (connection, fresh) = match (idle, usage) {
             (Some(connection), _) => (connection, false),
             (None, ConnectionUse::Paging) => (self.open().await?, true),
             (None, ConnectionUse::Binding) => (Connection::open(&self.target).await?, true),
         };
-        Ok(ExclusiveConnection { connection, fresh, lane, _permit: permit })
+        Ok(ExclusiveConnection { connection, fresh, usage, _permit: permit })
     }
 
-    /// Keeps the connection for the next caller.
+    /// Keeps the connection for the next caller; closes it when it is not usable or enough others are idle.
     pub(crate) fn give_back(&self, exclusive: ExclusiveConnection<'_>) {
-        let mut idle = lock(self.idle(exclusive.lane));
+        let mut idle = lock(self.idle(exclusive.usage));
         if exclusive.connection.usable() && idle.len() < IDLE_MAX {
             idle.push(exclusive.connection);
         }
     }
 
-    fn idle(&self, lane: ConnectionUse) -> &Mutex<Vec<Connection>> {
-        match lane {
+    fn idle(&self, usage: ConnectionUse) -> &Mutex<Vec<Connection>> {
+        match usage {
             ConnectionUse::Paging => &self.paging,
             ConnectionUse::Binding => &self.binding,
         }
     }
 
-    /// Drops the connections for operations and paging: the next operation connects anew, perhaps to another machine
-    /// under the same name. Those for binds of users stay.
+    /// Drops the idle connections, and the busy shared ones once their operations end: the next operation connects
+    /// anew, perhaps to another machine under the same name.
     pub(crate) fn forget_connections(&self) {
         lock(&self.shared).drain(..).for_each(|connection| connection.retire());
         lock(&self.paging).clear();
+        lock(&self.binding).clear();
     }
 
     /// Opens a connection with our identity. Fails for a replica that is not ready.
@@ -192,13 +200,14 @@ impl PooledServer {
             connection.bind(dn, password).await?;
         }
         if self.role() == ServerRole::Replica {
-            // A replica that is still being filled answers every question, but incompletely.
+            // A replica that is still being filled answers every search, but incompletely.
             connection.context_csn(&self.suffix).await?;
         }
         Ok(connection)
     }
 
-    /// Waits for a permit for one operation; [`OperationFailure::NotAsked`] when none is free in time.
+    /// Waits for a permit for one operation; [`OperationFailure::NotAsked`] when none is free within the operation
+    /// timeout.
     async fn permit<'a>(&self, semaphore: &'a Semaphore) -> Result<SemaphorePermit<'a>, OperationFailure> {
         match tokio::time::timeout(self.target.operation_timeout, semaphore.acquire()).await {
             Ok(Ok(permit)) => Ok(permit),

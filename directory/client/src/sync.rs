@@ -20,11 +20,11 @@ use crate::{Directory, DirectoryError};
 const SYNC_REFRESH_REQUIRED: u32 = 4096;
 /// All user attributes: the View decides which ones matter.
 const ATTRIBUTES: [&str; 1] = ["*"];
-/// Maximum number of UUIDs in one message; slapd sends 1,000 at a time.
+/// Maximum number of UUIDs in one message; slapd sends 256 at a time.
 const UUIDS_MAX: usize = 1_000_000;
 
-/// The synchronisation state, merged over server ids. It must be saved together with the content it describes, or not
-/// at all.
+/// The synchronisation state, merged over server ids. A cookie must be saved together with the content that it
+/// describes, or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cookie(Vec<u8>);
 
@@ -45,11 +45,11 @@ impl Cookie {
 pub enum SyncEvent {
     /// The entry was added or modified, and now has this content.
     Put(Uuid, Entry),
-    /// The entries are unchanged (present phase).
+    /// The entries exist, and their known content stays.
     Present(Vec<Uuid>),
     /// The entries were deleted.
     Delete(Vec<Uuid>),
-    /// The present phase ended: entries neither put nor present in this refresh are gone.
+    /// The present phase ended: entries that this refresh neither put nor named as present are gone.
     RefreshPresentDone,
     /// The refresh is complete and the content whole; changes follow as they happen.
     RefreshDone,
@@ -78,7 +78,7 @@ impl SyncStream {
         Self { connection, stream, translator, directory, server, url: url.to_owned(), ended: false }
     }
 
-    /// Returns the next event; `Err` ends the stream. Cancel-safe.
+    /// Returns the next event. After an `Err` or [`SyncEvent::RefreshRequired`] the stream has ended. Cancel-safe.
     pub async fn next(&mut self) -> Result<SyncEvent, DirectoryError> {
         loop {
             if let Some(event) = self.translator.events.pop_front() {
@@ -101,7 +101,8 @@ impl SyncStream {
             if let Err(failure) = step {
                 self.ended = true;
                 if self.translator.refreshing {
-                    // The server may answer without providing RFC 4533, so the next attempt starts at another one.
+                    // The server may be one that answers but does not support RFC 4533: start the next attempt at
+                    // another.
                     self.directory.pass_over(self.server);
                 }
                 return Err(failure.of_read(&self.url));
@@ -115,7 +116,7 @@ impl SyncStream {
         &self.url
     }
 
-    /// Asks the same server for its contextCSN within the operation timeout. `Ok` means that it is alive and ready.
+    /// Reads the server's contextCSN on the connection of the stream. `Ok` means that the server is alive and ready.
     pub async fn probe(&mut self) -> Result<Vec<String>, DirectoryError> {
         self.connection.context_csn(self.directory.suffix()).await.map_err(|failure| failure.of_read(&self.url))
     }
@@ -125,14 +126,14 @@ impl Directory {
     /// Starts refreshAndPersist over the suffix, at a server that has a contextCSN; servers without one count as down.
     pub async fn sync(&self, cookie: Option<Cookie>) -> Result<SyncStream, DirectoryError> {
         let mut last = DirectoryError::Unavailable("no server is configured".to_owned());
-        // Ignores the circuit breakers: the node's single follower waits between attempts by itself, and a server that
-        // it finds alive serves all callers again.
+        // Ask also where a circuit is open: the one consumer waits between its attempts anyway, and a server that it
+        // finds alive serves all callers again.
         for (index, server) in self.readers() {
             let outcome = start(server, self.suffix(), cookie.clone()).await;
             server.report(&outcome);
             match outcome {
                 Ok(parts) => {
-                    self.keep_to(index);
+                    self.ask_first(index);
                     return Ok(SyncStream::new(self.clone(), index, server.url(), parts));
                 }
                 Err(failure) => last = failure.of_read(server.url()),
@@ -144,6 +145,8 @@ impl Directory {
 
 type SearchResults = SearchStream<'static, &'static str, [&'static str; 1]>;
 
+/// Sends the request on a new connection, and returns its results with the state of the cookie. A cookie that cannot be
+/// merged is not sent: the provider then sends the whole content.
 async fn start(
     server: &PooledServer,
     suffix: &Dn,
@@ -155,7 +158,7 @@ async fn start(
     let cookie = cookie.map(|cookie| cookie.0).filter(|cookie| !cookie.is_empty() && state.merge(cookie));
     let request = SyncRequest { mode: RefreshMode::RefreshAndPersist, cookie, reload_hint: false };
     let mut ldap = connection.handle();
-    // Only the request is written here; responses come later.
+    // This only sends the request: its responses are the stream.
     let opening = ldap.with_controls(request.critical()).streaming_search(
         suffix.as_str(),
         ldap3::Scope::Subtree,
@@ -171,7 +174,7 @@ async fn start(
 struct SyncTranslator {
     state: CookieState,
     refreshing: bool,
-    /// Whether a merged cookie was not passed on yet.
+    /// Whether a cookie was merged into `state` after the last cookie event.
     has_unsent_cookie: bool,
     events: VecDeque<SyncEvent>,
 }
@@ -183,12 +186,13 @@ impl SyncTranslator {
         }
         if item.is_intermediate() {
             return match decode::sync_info(item.0) {
-                Some(info) => self.info(info),
-                None => Err(malformed("sync info")),
+                Some(info) => self.translate_info(info),
+                None => Err(malformed("Sync Info message")),
             };
         }
-        let value = decode::control(&item.1, decode::SYNC_STATE_OID).ok_or_else(|| malformed("entry without state"))?;
-        let state = decode::sync_state(value).ok_or_else(|| malformed("sync state"))?;
+        let value = decode::control(&item.1, decode::SYNC_STATE_OID)
+            .ok_or_else(|| malformed("entry without a Sync State control"))?;
+        let state = decode::sync_state(value).ok_or_else(|| malformed("Sync State control"))?;
         let uuid = state.entry_uuid;
         let event = match state.state {
             EntryState::Present => SyncEvent::Present(vec![uuid]),
@@ -203,56 +207,55 @@ impl SyncTranslator {
             },
         };
         self.events.push_back(event);
-        self.cookie(state.cookie)
+        self.take_cookie(state.cookie)
     }
 
-    fn info(&mut self, info: SyncInfo) -> Result<(), OperationFailure> {
+    fn translate_info(&mut self, info: SyncInfo) -> Result<(), OperationFailure> {
         match info {
-            SyncInfo::NewCookie(cookie) => self.cookie(Some(cookie)),
-            SyncInfo::RefreshDelete { cookie, refresh_done: done } => self.phase_end(cookie, done),
-            SyncInfo::RefreshPresent { cookie, refresh_done: done } => {
+            SyncInfo::NewCookie(cookie) => self.take_cookie(Some(cookie)),
+            SyncInfo::RefreshDelete { cookie, refresh_done } => self.end_phase(cookie, refresh_done),
+            SyncInfo::RefreshPresent { cookie, refresh_done } => {
                 if self.refreshing {
                     self.events.push_back(SyncEvent::RefreshPresentDone);
                 }
-                self.phase_end(cookie, done)
+                self.end_phase(cookie, refresh_done)
             }
             SyncInfo::IdSet { uuids, .. } if uuids.len() > UUIDS_MAX => Err(malformed("too many UUIDs")),
             SyncInfo::IdSet { cookie, deletes, uuids } => {
                 self.events.push_back(if deletes { SyncEvent::Delete(uuids) } else { SyncEvent::Present(uuids) });
-                self.cookie(cookie)
+                self.take_cookie(cookie)
             }
         }
     }
 
-    fn phase_end(&mut self, cookie: Option<Vec<u8>>, done: bool) -> Result<(), OperationFailure> {
-        if done && self.refreshing {
+    fn end_phase(&mut self, cookie: Option<Vec<u8>>, refresh_done: bool) -> Result<(), OperationFailure> {
+        if refresh_done && self.refreshing {
             self.refreshing = false;
             self.events.push_back(SyncEvent::RefreshDone);
-            self.cookie(cookie)?;
-            return self.cookie(None);
         }
-        self.cookie(cookie)
+        self.take_cookie(cookie)
     }
 
-    /// Merges a cookie, and passes it on once the content up to here is whole.
-    fn cookie(&mut self, cookie: Option<Vec<u8>>) -> Result<(), OperationFailure> {
+    /// Merges a cookie if there is one. Once the refresh is complete, passes on what was merged since the last time.
+    fn take_cookie(&mut self, cookie: Option<Vec<u8>>) -> Result<(), OperationFailure> {
         if let Some(cookie) = cookie {
             if !self.state.merge(&cookie) {
-                return Err(malformed("cookie too long"));
+                return Err(malformed("cookie too long, or of too many server ids"));
             }
             self.has_unsent_cookie = true;
         }
         if self.has_unsent_cookie
             && !self.refreshing
-            && let Some(text) = self.state.text()
+            && let Some(merged) = self.state.to_octets()
         {
             self.has_unsent_cookie = false;
-            self.events.push_back(SyncEvent::Cookie(Cookie(text)));
+            self.events.push_back(SyncEvent::Cookie(Cookie(merged)));
         }
         Ok(())
     }
 
-    /// Handles the end of the search, which is always an error: refreshAndPersist does not end by itself.
+    /// Handles the end of the search, which is an error: only a server that asks for a new refresh may end
+    /// refreshAndPersist.
     fn end(&mut self, result: &LdapResult) -> Result<(), OperationFailure> {
         if result.rc == SYNC_REFRESH_REQUIRED {
             self.events.push_back(SyncEvent::RefreshRequired);
@@ -293,26 +296,28 @@ mod tests {
         translator.events.drain(..).map(name).collect()
     }
 
-    /// RFC 4533 §3.3.2: a cookie within the refresh does not describe whole content yet.
+    /// A cookie that arrives within the refresh does not describe whole content yet.
     #[test]
     fn cookies_wait_for_the_end_of_the_refresh() {
         let mut translator = translator();
-        translator.info(SyncInfo::NewCookie(b"one".to_vec())).unwrap();
+        translator.translate_info(SyncInfo::NewCookie(b"one".to_vec())).unwrap();
         let uuids = vec![Uuid::nil(); 2];
-        translator.info(SyncInfo::IdSet { cookie: None, deletes: false, uuids: uuids.clone() }).unwrap();
-        translator.info(SyncInfo::RefreshPresent { cookie: None, refresh_done: false }).unwrap();
-        translator.info(SyncInfo::IdSet { cookie: None, deletes: true, uuids }).unwrap();
-        translator.info(SyncInfo::RefreshDelete { cookie: Some(b"two".to_vec()), refresh_done: true }).unwrap();
-        translator.info(SyncInfo::NewCookie(b"three".to_vec())).unwrap();
+        translator.translate_info(SyncInfo::IdSet { cookie: None, deletes: false, uuids: uuids.clone() }).unwrap();
+        translator.translate_info(SyncInfo::RefreshPresent { cookie: None, refresh_done: false }).unwrap();
+        translator.translate_info(SyncInfo::IdSet { cookie: None, deletes: true, uuids }).unwrap();
+        translator
+            .translate_info(SyncInfo::RefreshDelete { cookie: Some(b"two".to_vec()), refresh_done: true })
+            .unwrap();
+        translator.translate_info(SyncInfo::NewCookie(b"three".to_vec())).unwrap();
         let expect = ["present 2", "present done", "delete 2", "done", "two", "three"];
         assert_eq!(events(&mut translator), expect);
         // A present message after the refresh must not make all entries look deleted.
-        translator.info(SyncInfo::RefreshPresent { cookie: None, refresh_done: true }).unwrap();
+        translator.translate_info(SyncInfo::RefreshPresent { cookie: None, refresh_done: true }).unwrap();
         assert!(events(&mut translator).is_empty());
     }
 
     #[test]
-    fn the_end_is_an_error_or_a_new_start() {
+    fn the_end_of_the_search_is_an_error_unless_a_new_refresh_is_required() {
         let result = |rc| LdapResult { rc, matched: String::new(), text: String::new(), refs: vec![], ctrls: vec![] };
         let mut translator = translator();
         translator.end(&result(SYNC_REFRESH_REQUIRED)).unwrap();

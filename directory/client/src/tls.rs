@@ -1,5 +1,5 @@
-//! The TLS configuration, always built here: the library's default trusts no certificate once one system certificate is
-//! unreadable.
+//! The TLS configuration. It does not use the library's default, which trusts no certificate at all when one system
+//! certificate is unreadable.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,10 +16,11 @@ const SYSTEM_BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// Trusts the certificates of `ca_file`, or those of the system. `Err` explains what is missing.
+/// A configuration that trusts the certificates of `ca_file`, or those of the first system bundle found. `Err` says
+/// which file is missing or has no usable certificate.
 pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let system = || SYSTEM_BUNDLES.iter().map(PathBuf::from).find(|path| path.is_file());
-    let file = ca_file.map(Path::to_path_buf).or_else(system).ok_or("no certificates to trust: name a ca_file")?;
+    let file = ca_file.map(Path::to_path_buf).or_else(system).ok_or("no CA certificates found: set ca_file")?;
     let mut roots = RootCertStore::empty();
     let certificates = CertificateDer::pem_file_iter(&file).map_err(|error| format!("{}: {error}", file.display()))?;
     // One unreadable certificate must not disable the others.
@@ -45,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_or_missing_file_is_refused() {
+    fn a_file_without_a_certificate_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ca.pem");
         assert!(client_config(Some(&file)).is_err());

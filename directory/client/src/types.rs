@@ -1,4 +1,4 @@
-//! Requests to the directory, and their results.
+//! The configuration of the client, its requests, and their results.
 
 use std::fmt;
 use std::time::Duration;
@@ -39,20 +39,20 @@ pub struct DirectoryConfig {
     pub suffix: Dn,
     /// PEM file of trusted CA certificates; `None` trusts the system's.
     pub ca_file: Option<std::path::PathBuf>,
-    /// Longest time to connect. Default 1 s.
+    /// Longest time to connect, and again to negotiate TLS.
     pub connect_timeout: Duration,
-    /// Longest time for one operation, or for each entry of a search. Default 2 s.
+    /// Longest time for one operation, or for each entry of a search.
     pub operation_timeout: Duration,
 }
 
-/// The state of one server, as a probe of that server found it.
+/// The state of one server, as a probe found it.
 #[derive(Clone, Debug)]
 pub struct ServerCondition {
     /// URL as configured.
     pub url: String,
     /// Role as configured.
     pub role: ServerRole,
-    /// Its contextCSN values, one for each server id that wrote; or why it cannot be used.
+    /// The contextCSN values of the server, one for each server id with a write; or why the server cannot be used.
     pub context_csn: Result<Vec<String>, DirectoryError>,
 }
 
@@ -67,7 +67,7 @@ pub enum Scope {
     Subtree,
 }
 
-/// A search request. Paged (RFC 2696) unless the scope is `Base` or the limit fits one page.
+/// A search request. Paged (RFC 2696) unless the scope is `Base` or `limit` fits one page.
 #[derive(Clone, Debug)]
 pub struct LdapSearch {
     /// The base of the search.
@@ -78,7 +78,8 @@ pub struct LdapSearch {
     pub filter: Filter,
     /// The attributes to return; empty returns all user attributes. `*` and `+` are allowed.
     pub attributes: Vec<String>,
-    /// Maximum number of entries to return; `None` returns all. Reaching the limit is not an error.
+    /// Maximum number of entries to return. Reaching it is not an error. `None` returns all, up to 4,000,000: more are
+    /// refused with sizeLimitExceeded (4).
     pub limit: Option<usize>,
 }
 
@@ -102,7 +103,7 @@ pub struct WriteReceipt {
 /// Errors of an operation, by what the caller can do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DirectoryError {
-    /// noSuchObject (32): the base of a search or the target of a write does not exist.
+    /// noSuchObject (32): the base of a search, the target of a write or the parent of a new entry does not exist.
     #[error("no such entry: {0}")]
     NoSuchObject(String),
     /// entryAlreadyExists (68, RFC 4511 §4.1.9).
@@ -111,7 +112,7 @@ pub enum DirectoryError {
     /// assertionFailed (122, RFC 4528).
     #[error("the entry has changed meanwhile")]
     AssertionFailed,
-    /// The bind was refused: invalidCredentials (49) or inappropriateAuthentication (48).
+    /// A bind was refused: invalidCredentials (49) or inappropriateAuthentication (48).
     #[error("the credentials were refused")]
     InvalidCredentials,
     /// insufficientAccessRights (50, RFC 4511 §4.1.9).
@@ -120,16 +121,17 @@ pub enum DirectoryError {
     /// Any other refusal that a retry will not change.
     #[error("refused by the directory (result {code}): {message}")]
     Refused {
-        /// The LDAP result code.
+        /// The LDAP result code; protocolError (2) when this client refuses the request, or an answer that it cannot
+        /// read.
         code: u32,
         /// The diagnostic message of the server.
         message: String,
     },
-    /// No server could be asked, or none answered in time: a retry may succeed.
+    /// No server could be asked, or none of those asked could serve in time: a retry may succeed.
     #[error("the directory is unavailable: {0}")]
     Unavailable(String),
-    /// A write was sent and no response arrived: it may or may not have been done.
-    #[error("the outcome is unknown: {0}")]
+    /// A write was sent, and no response arrived that can be read: the write may have been done.
+    #[error("the outcome of a write is unknown: {0}")]
     Unknown(String),
 }
 

@@ -23,19 +23,19 @@ fn replace(name: &'static str, value: &str) -> Vec<Modification> {
 }
 
 #[tokio::test]
-async fn every_operation() {
+async fn each_operation_and_its_refusals() {
     let slapd = Slapd::start();
     let directory = slapd.directory();
     let added = directory.add(person(1)).await.unwrap();
     assert!(added.csn.is_some() && added.entry_uuid.is_some(), "{added:?}");
     assert!(matches!(directory.add(person(1)).await, Err(DirectoryError::AlreadyExists(_))));
 
-    let stale = WriteConditions { assert: Some(Filter::equal(attr::ENTRY_CSN, added.csn.clone().unwrap())) };
-    let changed = directory.modify(&person_dn(1), replace(attr::SN, "Roy"), stale.clone()).await.unwrap();
+    let unchanged = WriteConditions { assert: Some(Filter::equal(attr::ENTRY_CSN, added.csn.clone().unwrap())) };
+    let changed = directory.modify(&person_dn(1), replace(attr::SN, "Roy"), unchanged.clone()).await.unwrap();
     assert!(changed.csn > added.csn && changed.entry_uuid == added.entry_uuid);
-    let refused = directory.modify(&person_dn(1), replace(attr::SN, "Late"), stale.clone()).await;
+    let refused = directory.modify(&person_dn(1), replace(attr::SN, "Late"), unchanged.clone()).await;
     assert_eq!(refused, Err(DirectoryError::AssertionFailed));
-    assert_eq!(directory.delete(&person_dn(1), stale).await, Err(DirectoryError::AssertionFailed));
+    assert_eq!(directory.delete(&person_dn(1), unchanged).await, Err(DirectoryError::AssertionFailed));
 
     let found = directory.read(&person_dn(1), &["*", "+"]).await.unwrap().unwrap();
     assert_eq!(found.first(attr::SN), Some("Roy"));
@@ -48,7 +48,7 @@ async fn every_operation() {
     for wrong in ["", "password 2"] {
         assert_eq!(directory.bind(&person_dn(1), wrong).await, Err(DirectoryError::InvalidCredentials));
     }
-    // A user's bind must not change the identity of the pool.
+    // The binds above must not have changed the identity of the pool: Person 1 may not rename or delete.
     directory.rename(&person_dn(1), "provostPersonId=renamed", None).await.unwrap();
     directory.delete(&below("people").child("provostPersonId", "renamed"), WriteConditions::default()).await.unwrap();
     let gone = directory.delete(&person_dn(1), WriteConditions::default()).await;
@@ -61,7 +61,7 @@ async fn every_operation() {
 }
 
 #[tokio::test]
-async fn wrong_identity_of_our_own() {
+async fn a_refused_or_anonymous_identity_of_the_pool_is_reported() {
     let slapd = Slapd::start();
     let mut config = config_of(&[(&slapd.url, ServerRole::Provider)]);
     config.bind_password = "wrong".to_owned();
@@ -72,9 +72,9 @@ async fn wrong_identity_of_our_own() {
     assert!(matches!(anonymous, Err(DirectoryError::Refused { .. } | DirectoryError::InsufficientAccess(_))));
 }
 
-/// 64 concurrent writes over clones, as an import sends them; then pages, with two searches at once.
+/// 64 writes at once over clones, as an import sends them; then two paged searches at once, and searches with a limit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_at_a_time() {
+async fn many_operations_at_once() {
     const PEOPLE: u32 = 2500;
     let slapd = Slapd::start();
     let directory = slapd.directory();
@@ -105,20 +105,21 @@ async fn a_server_that_restarts_is_found_again() {
     let start = Instant::now();
     assert!(matches!(directory.read(&person_dn(1), &[]).await, Err(DirectoryError::Unavailable(_))));
     assert!(matches!(directory.add(person(2)).await, Err(DirectoryError::Unavailable(_))));
-    assert!(start.elapsed() < Duration::from_secs(2));
+    assert!(start.elapsed() < Duration::from_secs(4), "refused connections took as long as two operation timeouts");
     slapd.run();
     assert!(directory.read(&person_dn(1), &[]).await.unwrap().is_some());
     directory.add(person(2)).await.unwrap();
 }
 
+/// Returns the events up to the first cookie after the refresh, and that cookie.
 async fn until_cookie(stream: &mut SyncStream) -> (Vec<String>, provost_client::Cookie) {
     let mut events = Vec::new();
-    let mut complete = false;
+    let mut is_refreshed = false;
     loop {
         match stream.next().await.unwrap() {
-            SyncEvent::Cookie(cookie) if complete => return (events, cookie),
+            SyncEvent::Cookie(cookie) if is_refreshed => return (events, cookie),
             SyncEvent::RefreshDone => {
-                complete = true;
+                is_refreshed = true;
                 events.push("done".to_owned());
             }
             SyncEvent::Put(_, entry) => events.push(entry.dn.rdn().unwrap().to_string()),
@@ -128,7 +129,7 @@ async fn until_cookie(stream: &mut SyncStream) -> (Vec<String>, provost_client::
     }
 }
 
-/// RFC 4533: a refresh, changes as they happen, and a resume from a cookie of the persist phase without a full refresh.
+/// RFC 4533: a refresh, changes as they happen, and a resume without a full refresh from a cookie of the persist stage.
 #[tokio::test]
 async fn sync_and_resume() {
     let slapd = Slapd::start();
@@ -153,9 +154,9 @@ async fn sync_and_resume() {
     assert!(!events.contains(&"RefreshPresentDone".to_owned()), "{events:?}");
 }
 
-/// A suffix without an entry has no contextCSN, so the server cannot be followed.
+/// An entry that is not a database's suffix has no contextCSN.
 #[tokio::test]
-async fn no_context_csn_is_no_source() {
+async fn a_suffix_without_context_csn_cannot_be_followed() {
     let slapd = Slapd::start();
     let mut config = config_of(&[(&slapd.url, ServerRole::Provider)]);
     config.suffix = Dn::parse("ou=people,dc=example,dc=edu").unwrap();

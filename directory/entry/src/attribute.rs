@@ -19,13 +19,15 @@ pub struct AttributeDescription(Box<str>);
 pub struct AttributeError(String);
 
 impl AttributeDescription {
-    /// Parses `descr *(";" option)`, or a numeric OID with options. Checks only the length and the characters.
+    /// Parses `descr *(";" option)`, or a numeric OID with options.
     pub fn parse(text: &str) -> Result<Self, AttributeError> {
-        let good = text.len() <= ATTRIBUTE_OCTETS_MAX
-            && text.split(';').all(|part| {
-                !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
-            });
-        if good { Ok(Self(text.into())) } else { Err(AttributeError(text.chars().take(64).collect())) }
+        let mut parts = text.split(';');
+        let is_type = parts.next().is_some_and(|name| is_descr(name) || is_numeric_oid(name));
+        if is_type && parts.all(is_option) && text.len() <= ATTRIBUTE_OCTETS_MAX {
+            Ok(Self(text.into()))
+        } else {
+            Err(AttributeError(text.chars().take(64).collect()))
+        }
     }
 
     /// Makes a description from a well-formed constant (the names in `schema`).
@@ -57,6 +59,25 @@ impl AttributeDescription {
     pub fn is(&self, name: &str) -> bool {
         self.0.eq_ignore_ascii_case(name)
     }
+}
+
+/// Whether the text is a `descr` (RFC 4512 §1.4): a letter, then letters, digits and hyphens.
+pub(crate) fn is_descr(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && is_option(text)
+}
+
+/// Whether the text is a `numericoid` (RFC 4512 §1.4): at least two numbers, without leading zeros.
+pub(crate) fn is_numeric_oid(text: &str) -> bool {
+    let is_number = |number: &str| {
+        let digits = number.bytes().all(|b| b.is_ascii_digit());
+        digits && !number.is_empty() && (number == "0" || !number.starts_with('0'))
+    };
+    text.contains('.') && text.split('.').all(is_number)
+}
+
+/// Whether the text is an `option` (RFC 4512 §2.5): letters, digits and hyphens.
+fn is_option(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 impl PartialEq for AttributeDescription {
@@ -91,5 +112,28 @@ impl fmt::Display for AttributeDescription {
 impl fmt::Debug for AttributeDescription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 4512 §1.4, §2.5.
+    #[test]
+    fn reads_descriptions() {
+        let longest = "a".repeat(ATTRIBUTE_OCTETS_MAX);
+        for text in
+            ["cn", "mailAutoReplyText;lang-fr", "a;binary;lang-en", "2.5.4.3", "0.9.2342", "2.5.4.3;x-1", &longest]
+        {
+            assert_eq!(AttributeDescription::parse(text).as_ref().map(AttributeDescription::as_str), Ok(text));
+        }
+        let too_long = "a".repeat(ATTRIBUTE_OCTETS_MAX + 1);
+        for text in [
+            "", ";a", "cn;", "cn;;a", "-a", "1a", "2", "2.", ".2", "2..5", "2.05", "a.b", "cn;a.b", "c n", "é",
+            &too_long,
+        ] {
+            assert!(AttributeDescription::parse(text).is_err(), "{text}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use provost_schema::naming_type;
 
+use crate::attribute::{is_descr, is_numeric_oid};
 use crate::prep::{self, CaseHandling};
 
 /// Longest DN accepted, octets of its text: bounds the work of parsing and comparing.
@@ -265,14 +266,7 @@ fn split_unescaped<'a>(text: &'a str, separators: &[char]) -> Vec<&'a str> {
 
 /// Whether the text is a descr or numericoid (RFC 4512 §1.4), the latter also with the prefix of RFC 1779.
 fn is_attribute_type(text: &str) -> bool {
-    let is_number = |part: &str| {
-        let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        digits && (part == "0" || !part.starts_with('0'))
-    };
-    let is_oid = |text: &str| text.contains('.') && text.split('.').all(is_number);
-    let is_descr = text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    is_descr || is_oid(without_oid_prefix(text))
+    is_descr(text) || is_numeric_oid(without_oid_prefix(text))
 }
 
 fn without_oid_prefix(text: &str) -> &str {

@@ -36,7 +36,7 @@ const HASHED_AHEAD: usize = 64;
 /// Progress of an apply, reported after each person from one task.
 #[derive(Clone, Copy, Debug)]
 pub struct ApplyProgress {
-    /// People whose writes have ended, done or not.
+    /// People whose writes have ended, done or not, and people who failed before their first write.
     pub done: usize,
     /// People that the plan changes.
     pub total: usize,
@@ -129,10 +129,16 @@ impl Applier<'_> {
             return Err((outcomes, error));
         }
         let performer = Performer::new(self.directory, &journal, found.unwrap_or_default());
-        let noter = self.noter(plan, &journal);
+        let batch_audit = self.batch_audit(plan, &journal);
         let turns = Semaphore::new(WRITING);
-        let work =
-            ApplyContext { plan, passwords, scheme: self.scheme, performer: &performer, noter: &noter, turns: &turns };
+        let work = ApplyContext {
+            plan,
+            passwords,
+            scheme: self.scheme,
+            performer: &performer,
+            batch_audit: &batch_audit,
+            turns: &turns,
+        };
         let mut stopped = work.run(stop, &mut outcomes, progress).await;
         outcomes.failed.sort();
         if let Err(error) = self.close(&journal, &outcomes, stopped.is_some()).await {
@@ -181,9 +187,9 @@ impl Applier<'_> {
         for (journal, plan) in abandoned.await.map_err(|error| ApplyError::Unavailable(error.to_string()))?? {
             let found = perform::written_by(self.directory, &journal.batch).await?;
             let (end, undone) = perform::settle(&journal, &plan, &found).await.map_err(JournalError::from)?;
-            let noter = BatchAudit { is_resumed: true, ..self.noter(&plan, &journal) };
+            let batch_audit = BatchAudit { is_resumed: true, ..self.batch_audit(&plan, &journal) };
             for (change, outcome) in undone {
-                noter
+                batch_audit
                     .settle(change, outcome)
                     .await
                     .map_err(|error| ApplyError::Unavailable(format!("the audit cannot be read: {error}")))?;
@@ -194,7 +200,7 @@ impl Applier<'_> {
         Ok(())
     }
 
-    fn noter<'n>(&'n self, plan: &'n Plan, journal: &'n Journal) -> BatchAudit<'n> {
+    fn batch_audit<'b>(&'b self, plan: &'b Plan, journal: &'b Journal) -> BatchAudit<'b> {
         let (audit, actor) = (self.audit, self.actor);
         BatchAudit { audit, actor, plan, batch: &journal.batch, is_resumed: journal.is_resumed() }
     }
@@ -235,7 +241,7 @@ struct ApplyContext<'a> {
     passwords: &'a InitialPasswords,
     scheme: Scheme,
     performer: &'a Performer<'a>,
-    noter: &'a BatchAudit<'a>,
+    batch_audit: &'a BatchAudit<'a>,
     /// One permit for each person being written, [`WRITING`] in all.
     turns: &'a Semaphore,
 }
@@ -256,6 +262,10 @@ impl<'a> ApplyContext<'a> {
         let (mut hashing, mut writing) = (FuturesUnordered::new(), FuturesUnordered::new());
         let mut hashed: VecDeque<HashedChange<'_>> = VecDeque::new();
         let (mut core_time, mut done, mut stopped) = (Duration::ZERO, 0, None);
+        let mut report_end = || {
+            done += 1;
+            progress(ApplyProgress { done, total });
+        };
         loop {
             let going_on = stopped.is_none() && !outcomes.interrupted;
             while going_on && hashing.len() < cores && hashed.len() < HASHED_AHEAD {
@@ -263,7 +273,10 @@ impl<'a> ApplyContext<'a> {
                 match self.password(placed) {
                     Ok(Some(password)) => hashing.push(hash(placed, password.clone(), self.scheme)),
                     Ok(None) => hashed.push_back((placed, None)),
-                    Err(reason) => outcomes.failed.push((placed.1.line, reason)),
+                    Err(reason) => {
+                        outcomes.failed.push((placed.1.line, reason));
+                        report_end();
+                    }
                 }
             }
             while going_on && writing.len() < IN_FLIGHT {
@@ -281,12 +294,12 @@ impl<'a> ApplyContext<'a> {
                     }
                     Err(error) => {
                         outcomes.failed.push((placed.1.line, format!("the password was not hashed: {error}")));
+                        report_end();
                     }
                 },
                 Some(ended) = writing.next() => {
-                    done += 1;
                     stopped = outcomes.count(ended).or(stopped);
-                    progress(ApplyProgress { done, total });
+                    report_end();
                 }
                 () = &mut stop, if going_on => outcomes.interrupted = true,
             }
@@ -313,7 +326,7 @@ impl<'a> ApplyContext<'a> {
         if (0u32..).zip(&change.writes).all(|(write, _)| self.performer.is_done(place, write)) {
             return (change.line, 0, None);
         }
-        let id = match self.noter.begin(change).await {
+        let id = match self.batch_audit.begin(change).await {
             Ok(id) => id,
             Err(failure) => return (change.line, 0, Some(failure)),
         };
@@ -321,7 +334,7 @@ impl<'a> ApplyContext<'a> {
         let _turn = self.turns.acquire().await;
         let ended = self.write_change((place, change), hash).await;
         if let (_, done, Some(failure)) = &ended {
-            self.noter.fail(&id, change, *done, failure).await;
+            self.batch_audit.fail(&id, change, *done, failure).await;
         }
         ended
     }
@@ -364,4 +377,63 @@ async fn hash(
         (provost_credential::hash(&password, scheme), started.elapsed())
     });
     (placed, task.await)
+}
+
+#[cfg(test)]
+mod tests {
+    use provost_client::{DirectoryConfig, ServerAddress, ServerRole};
+    use provost_entry::Dn;
+
+    use super::*;
+    use crate::{CsvOptions, DirectoryContent, Policies, plan, read_source, wanted};
+
+    const SUFFIX: &str = "dc=example,dc=edu";
+
+    /// Applies two new people, `rows`, without the passwords that the file states, to a directory that is down. `stop`
+    /// is requested from the beginning. Returns the outcomes and the last progress.
+    async fn apply_without_passwords(rows: &str) -> (Outcomes, ApplyProgress) {
+        let file = format!("person_id,given_name,family_name,affiliation,password\n{rows}");
+        let mut sources = vec![read_source("registrar", file.as_bytes(), &CsvOptions::default()).unwrap()];
+        let suffix = Dn::parse(SUFFIX).unwrap();
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let actual = DirectoryContent::empty(suffix.clone());
+        let plan = plan(&wanted(&sources, &Policies::built_in("example.edu"), at), &actual).unwrap();
+        sources[0].records.clear();
+        let passwords = InitialPasswords::of(sources);
+        let directory = Directory::new(DirectoryConfig {
+            servers: vec![ServerAddress {
+                url: "ldap://127.0.0.1:1".to_owned(),
+                role: ServerRole::Provider,
+                start_tls: false,
+            }],
+            bind_dn: format!("cn=admin,{SUFFIX}"),
+            bind_password: "secret".into(),
+            suffix,
+            ca_file: None,
+            connect_timeout: Duration::from_secs(1),
+            operation_timeout: Duration::from_secs(1),
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let (audit, journals) = (Audit::in_memory(), Journals::new(folder.path().into()));
+        let actor = Actor { name: "cli:test".into(), via: "cli" };
+        let applier =
+            Applier { directory: &directory, scheme: Scheme::Ssha, actor: &actor, audit: &audit, journals: &journals };
+        let mut last = ApplyProgress { done: 0, total: 0 };
+        let ended =
+            applier.apply_until(std::future::ready(()), &Arc::new(plan), &passwords, &mut |now| last = now).await;
+        (ended.unwrap_or_else(|(outcomes, _)| outcomes), last)
+    }
+
+    #[tokio::test]
+    async fn people_without_their_password_count_as_ended() {
+        for (rows, failed) in [
+            ("1,Ann,Roy,staff,long enough\n2,Bo,Li,staff,long enough\n", &[2, 3][..]),
+            ("1,Ann,Roy,staff,\n2,Bo,Li,staff,long enough\n", &[3][..]),
+        ] {
+            let (outcomes, last) = apply_without_passwords(rows).await;
+            assert_eq!(outcomes.failed.iter().map(|(line, _)| *line).collect::<Vec<_>>(), failed);
+            assert_eq!((last.done, last.total), (2, 2), "{rows}");
+            assert!(!outcomes.interrupted, "no person was left when the stop was requested: {rows}");
+        }
+    }
 }

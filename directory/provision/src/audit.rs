@@ -73,13 +73,13 @@ pub trait AuditLog: Send + Sync + 'static {
     /// Adds a record; durable when it resolves to `Ok`. Concurrent calls share a sync of the disk.
     fn append(&self, record: &AuditRecord) -> BoxFuture<'_, io::Result<()>>;
 
-    /// The last `most` records from before a sequence (of all when `None`), of one subject or of all, newest first,
+    /// The last `limit` records from before a sequence (of all when `None`), of one subject or of all, newest first,
     /// each with its sequence. An engine may return fewer, but returns none only when there are no more.
     fn newest(
         &self,
         subject: Option<&str>,
         before: Option<u64>,
-        most: usize,
+        limit: usize,
     ) -> BoxFuture<'_, io::Result<Vec<(u64, AuditRecord)>>>;
 }
 
@@ -143,42 +143,44 @@ impl Audit {
         }
     }
 
-    /// The last `most` records about one subject, newest first.
-    pub async fn about(&self, subject: &str, most: usize) -> io::Result<Vec<AuditRecord>> {
-        Ok(without_sequence(self.log.newest(Some(subject), None, most).await?))
+    /// The last `limit` records about one subject, newest first.
+    pub async fn about(&self, subject: &str, limit: usize) -> io::Result<Vec<AuditRecord>> {
+        Ok(without_sequence(self.log.newest(Some(subject), None, limit).await?))
     }
 
-    /// The last `most` records, newest first.
-    pub async fn newest(&self, most: usize) -> io::Result<Vec<AuditRecord>> {
-        Ok(without_sequence(self.log.newest(None, None, most).await?))
+    /// The last `limit` records, newest first.
+    pub async fn newest(&self, limit: usize) -> io::Result<Vec<AuditRecord>> {
+        Ok(without_sequence(self.log.newest(None, None, limit).await?))
     }
 
-    /// The last `most` changes of one subject, newest first, without views. The detail of a change that did not succeed
+    /// The last `limit` changes of one subject, newest first, without views. The detail of a change that did not succeed
     /// completely holds its outcome as `outcome` and `outcome_reason`.
-    pub async fn history(&self, subject: &str, most: usize) -> io::Result<Vec<AuditRecord>> {
+    pub async fn history(&self, subject: &str, limit: usize) -> io::Result<Vec<AuditRecord>> {
         let (mut history, mut outcomes) = (Vec::new(), HashMap::new());
         let (mut before, mut read) = (None, 0);
-        while history.len() < most && read < HISTORY_READ_MAX {
+        while history.len() < limit && read < HISTORY_READ_MAX {
             let page = self.log.newest(Some(subject), before, HISTORY_PAGE).await?;
             let Some((last, _)) = page.last() else { break };
             (before, read) = (Some(*last), read + page.len());
             for (_, record) in page {
                 match record.action.as_str() {
-                    LOOK | MESSAGES => {}
-                    OUTCOME => drop(outcomes.insert(text(&record, "of"), record)),
+                    VIEW_PERSON | VIEW_MESSAGES => {}
+                    OUTCOME => {
+                        outcomes.insert(text(&record, "of"), record);
+                    }
                     _ => history.push(with_outcome(record, &outcomes)),
                 }
             }
         }
-        history.truncate(most);
+        history.truncate(limit);
         Ok(history)
     }
 }
 
 /// Action of viewing a person, which changes nothing.
-pub(crate) const LOOK: &str = "person.view";
+pub(crate) const VIEW_PERSON: &str = "person.view";
 /// Action of a search for messages, which changes nothing.
-pub(crate) const MESSAGES: &str = "message.view";
+pub(crate) const VIEW_MESSAGES: &str = "message.view";
 
 fn without_sequence(records: Vec<(u64, AuditRecord)>) -> Vec<AuditRecord> {
     records.into_iter().map(|(_, record)| record).collect()
@@ -212,7 +214,7 @@ impl AuditLog for MemoryAuditLog {
         &self,
         subject: Option<&str>,
         before: Option<u64>,
-        most: usize,
+        limit: usize,
     ) -> BoxFuture<'_, io::Result<Vec<(u64, AuditRecord)>>> {
         let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
         let numbered = (0u64..).zip(records.iter()).take_while(|(number, _)| before.is_none_or(|end| *number < end));
@@ -221,7 +223,7 @@ impl AuditLog for MemoryAuditLog {
             .map(|(number, record)| (number, record.clone()))
             .collect();
         found.reverse();
-        found.truncate(most);
+        found.truncate(limit);
         Box::pin(std::future::ready(Ok(found)))
     }
 }
@@ -254,7 +256,7 @@ mod tests {
         let (first, second) = (note("address.add").await, note("address.remove").await);
         audit.note_outcome(&actor(), &second, "cn=a", ChangeOutcome::NotDone, "changed meanwhile").await;
         for _ in 0..2 * HISTORY_PAGE {
-            note(LOOK).await;
+            note(VIEW_PERSON).await;
         }
         let history = audit.history("cn=a", 10).await.unwrap();
         assert_eq!(history.iter().map(|record| &record.id).collect::<Vec<_>>(), [&second, &first]);

@@ -29,7 +29,7 @@ use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
-use crate::audit::{ChangeOutcome, LOOK};
+use crate::audit::{ChangeOutcome, VIEW_PERSON};
 use crate::{Actor, Audit, HistoryEntry, Journals, Permission, Principal, SettingsSource, fold_name, tree};
 
 /// Longest key of a person, octets: the longest local part, `@` and the longest domain (RFC 5321 §4.5.3.1: 64 + 1 +
@@ -42,6 +42,9 @@ const SEARCH_WORDS_MAX: usize = 6;
 const SEARCH_WORD_CHARS_MAX: usize = 64;
 /// Maximum number of changes that one history returns, whatever the caller asks for.
 pub const HISTORY_MAX: usize = 1000;
+/// Maximum number of people that one search returns, whatever the caller asks for.
+pub const SEARCH_RESULTS_MAX: usize = 500;
+
 /// The purpose of a read, which decides the servers that may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReadPurpose {
@@ -50,9 +53,6 @@ enum ReadPurpose {
     /// For a change, which only the provider's state may decide.
     Change,
 }
-
-/// Maximum number of people that one search returns, whatever the caller asks for.
-pub const SEARCH_RESULTS_MAX: usize = 500;
 
 /// A person in a list.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -257,7 +257,7 @@ impl Desk {
     }
 
     /// People whose name, login, address, number or source id matches each word of `text`, case ignored, sorted by
-    /// name. When more than `most` or [`SEARCH_RESULTS_MAX`] people match, the directory decides which of them are
+    /// name. When more than `limit` or [`SEARCH_RESULTS_MAX`] people match, the directory decides which of them are
     /// returned.
     ///
     /// Logins and addresses are folded names, so a word without accents finds the accented name. A search without words
@@ -266,7 +266,7 @@ impl Desk {
         &self,
         principal: &Principal,
         text: &str,
-        most: usize,
+        limit: usize,
     ) -> Result<Vec<PersonSummary>, DeskError> {
         self.permit(principal, Permission::SearchPeople).await?;
         let words: Vec<String> = text
@@ -275,7 +275,7 @@ impl Desk {
             // Compose letters and marks, as in stored names: a keyboard or a copied text may send them separately.
             .map(|word| word.nfc().take(SEARCH_WORD_CHARS_MAX).collect())
             .collect();
-        if words.is_empty() || most == 0 {
+        if words.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
         let mut all = vec![Filter::equal(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT)];
@@ -286,7 +286,7 @@ impl Desk {
             scope: Scope::One,
             filter: Filter::And(all),
             attributes: detail::SUMMARY_ATTRIBUTES.iter().map(|name| (*name).to_owned()).collect(),
-            limit: Some(most.min(SEARCH_RESULTS_MAX)),
+            limit: Some(limit.min(SEARCH_RESULTS_MAX)),
         };
         let mut people: Vec<PersonSummary> = self.directory.search(search).await?.iter().map(detail::summary).collect();
         people.sort_by_cached_key(|person| (sort_key(&person.display_name), person.uid.clone()));
@@ -299,23 +299,23 @@ impl Desk {
         let found = self.target(principal, Permission::ViewPerson, &key.into()).await?;
         let addresses = self.addresses_of(found.dn(), ReadPurpose::Show).await?;
         let mut detail = detail::detail(&found.entry, &addresses, &self.settings.get().time_zone)?;
-        let audit_id = self.audit.record(principal.actor(), LOOK, &detail.dn, serde_json::json!({})).await;
+        let audit_id = self.audit.record(principal.actor(), VIEW_PERSON, &detail.dn, serde_json::json!({})).await;
         detail.audit_id =
             audit_id.map_err(|error| DeskError::Unavailable(format!("the access cannot be audited: {error}")))?;
         Ok(detail)
     }
 
-    /// The last `most` changes of a person, newest first, each with its outcome unless it succeeded completely; views
+    /// The last `limit` changes of a person, newest first, each with its outcome unless it succeeded completely; views
     /// are left out.
     pub async fn history(
         &self,
         principal: &Principal,
         person: &PersonDetail,
-        most: usize,
+        limit: usize,
     ) -> Result<Vec<HistoryEntry>, DeskError> {
         let roles = person.roles.iter().map(String::as_str);
         self.permit_on(principal, Permission::ViewPerson, &person.dn, Some(person.entry_uuid), roles).await?;
-        let records = self.audit.history(&person.dn, most.min(HISTORY_MAX)).await;
+        let records = self.audit.history(&person.dn, limit.min(HISTORY_MAX)).await;
         let records = records.map_err(|error| DeskError::Unavailable(format!("the audit cannot be read: {error}")))?;
         Ok(records.into_iter().map(HistoryEntry::from).collect())
     }

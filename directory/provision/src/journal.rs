@@ -63,6 +63,16 @@ pub struct KeptBatch {
     pub end: Option<EndLine>,
 }
 
+/// The state in which an unfinished batch is found.
+enum OpenBatch {
+    /// No other process has the file, which is locked now and open for appending.
+    Free(File, JournalContent),
+    /// Another process applies or settles the batch.
+    InUse,
+    /// The journal is damaged or of another version. Only this batch is concerned, and imports continue.
+    Unusable(JournalError),
+}
+
 /// A batch that this process is applying or settling: its file is locked.
 pub(crate) struct Journal {
     pub(crate) batch: String,
@@ -137,12 +147,15 @@ impl Journals {
         let begin = BeginLine { actor: actor.name.clone(), via: actor.via.to_owned(), at: at.to_owned() };
         for batch in self.open_batches()? {
             match self.open(&batch)? {
-                Some((file, lines)) if lines.is_of(plan.hash()) => return self.resume(file, lines, begin),
-                Some(_) => {}
+                OpenBatch::Free(file, lines) if lines.is_of(plan.hash()) => return self.resume(file, lines, begin),
+                OpenBatch::Free(..) => {}
                 // Refuse to begin a second batch of the same plan: it would find the first one's writes and fail those
                 // people.
-                None if self.is_of(&batch, plan)? => return Err(JournalError::InUse(batch)),
-                None => {}
+                OpenBatch::InUse if self.is_of(&batch, plan)? => return Err(JournalError::InUse(batch)),
+                OpenBatch::Unusable(fault) if self.is_of(&batch, plan)? => {
+                    return Err(JournalError::NotResumable { batch, fault: Box::new(fault) });
+                }
+                OpenBatch::InUse | OpenBatch::Unusable(_) => {}
             }
         }
         self.remove_old()?;
@@ -196,7 +209,10 @@ impl Journals {
         let _turn = self.lock()?;
         let mut abandoned = Vec::new();
         for batch in self.open_batches()? {
-            let Some((file, lines)) = self.open(&batch)?.filter(|(_, lines)| !lines.is_of(but)) else { continue };
+            let OpenBatch::Free(file, lines) = self.open(&batch)? else { continue };
+            if lines.is_of(but) {
+                continue;
+            }
             if lines.header.is_none() {
                 self.remove(&batch, OPEN)?;
                 continue;
@@ -219,17 +235,16 @@ impl Journals {
         Ok(self.batches()?.into_iter().filter(|(_, has_ended)| !has_ended).map(|(batch, _)| batch).collect())
     }
 
-    /// Opens and locks the file of an unfinished batch for appending, and cuts off a torn last line. `None` when
-    /// another process applies the batch or its file is damaged: damage concerns only this batch, and imports continue.
-    fn open(&self, batch: &str) -> Result<Option<(File, JournalContent)>, JournalError> {
+    /// Opens and locks the file of an unfinished batch for appending, and cuts off a torn last line.
+    fn open(&self, batch: &str) -> Result<OpenBatch, JournalError> {
         let file = OpenOptions::new().read(true).append(true).open(self.path(batch, OPEN)).map_err(gone)?;
         if file.try_lock().is_err() {
-            return Ok(None);
+            return Ok(OpenBatch::InUse);
         }
         let lines = match JournalContent::read(&file) {
             Err(error @ (JournalError::Damaged(_) | JournalError::Version(_))) => {
                 tracing::error!(batch, %error, "the journal of an interrupted batch cannot be used and stays unchanged");
-                return Ok(None);
+                return Ok(OpenBatch::Unusable(error));
             }
             lines => lines?,
         };
@@ -237,10 +252,10 @@ impl Journals {
             file.set_len(lines.octets)?;
             file.sync_all()?;
         }
-        Ok(Some((file, lines)))
+        Ok(OpenBatch::Free(file, lines))
     }
 
-    /// Whether the batch, in use or damaged, applies `plan`.
+    /// Whether the batch, in use or unusable, applies `plan`.
     fn is_of(&self, batch: &str, plan: &Plan) -> Result<bool, JournalError> {
         let header = JournalContent::header(&File::open(self.path(batch, OPEN))?)?;
         Ok(header.is_some_and(|header| header.plan == plan.hash()))

@@ -45,7 +45,7 @@ pub use policies::{AffiliationPolicy, BUILT_IN_POLICIES, NamingPolicy, Policies}
 pub use principal::Principal;
 pub use role::{Grant, Permission, ROLES, Role, TABLE};
 pub use rule::ReasonRule;
-pub use settings::{ProvisionSettings, SettingsSource, read_shared_settings};
+pub use settings::{ProvisionSettings, SettingsSource, read_domains, read_shared_settings};
 pub use source::{
     Affiliation, Column, CsvOptions, Encoding, FILE_MIB_MAX, FileError, REGISTRAR, ROWS_MAX, RecordError, RecordRef,
     Source, SourceRecord, read_source,

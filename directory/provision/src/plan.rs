@@ -96,10 +96,10 @@ pub fn plan(wanted: &WantedState<'_>, actual: &DirectoryContent) -> Result<Plan,
         match planner.change(person) {
             Ok(Some(change)) => changes.push(change),
             Ok(None) => unchanged += 1,
-            Err(problem) => rejected.push(problem),
+            Err(problem) => rejected.push((person.origin.source, problem)),
         }
     }
-    rejected.sort_by_key(|problem| problem.line);
+    rejected.sort_by_key(|(source, problem)| (*source, problem.line));
     let stamp = |source: &Source| SourceStamp { name: source.name.clone(), digest: source.digest.clone() };
     let sources: Vec<SourceStamp> = wanted.sources.iter().map(stamp).collect();
     let policies = wanted.policies.version.clone();
@@ -111,28 +111,28 @@ pub fn plan(wanted: &WantedState<'_>, actual: &DirectoryContent) -> Result<Plan,
         policies,
         sources,
         changes,
-        rejected,
+        rejected: rejected.into_iter().map(|(_, problem)| problem).collect(),
     })
 }
 
 fn summarise(
     wanted: &WantedState<'_>,
     changes: &[PersonChange],
-    rejected: &[RecordError],
+    rejected: &[(u16, RecordError)],
     unchanged: usize,
 ) -> PlanSummary {
     let count = |kind| changes.iter().filter(|change| change.kind == kind).count();
     let writes = || changes.iter().flat_map(|change| &change.writes);
     // A row with several problems counts once.
-    let mut lines: Vec<u64> = rejected.iter().map(|problem| problem.line).collect();
-    lines.dedup();
+    let mut rows: Vec<(u16, u64)> = rejected.iter().map(|(source, problem)| (*source, problem.line)).collect();
+    rows.dedup();
     PlanSummary {
         rows: wanted.sources.iter().map(|source| source.rows_read).sum(),
         create: count(ChangeKind::Create),
         update: count(ChangeKind::Update) + count(ChangeKind::Rename),
         rename: count(ChangeKind::Rename),
         unchanged,
-        rejected: lines.len(),
+        rejected: rows.len(),
         writes: writes().count(),
         passwords: writes().filter(|write| write.password.is_some()).count(),
     }
@@ -204,7 +204,7 @@ impl Plan {
         self.summary.writes == 0
     }
 
-    /// Records left out, by the wanted state or by planning.
+    /// Records left out, by the wanted state or by planning, in the order of the sources and of their lines.
     pub fn rejected(&self) -> &[RecordError] {
         &self.rejected
     }

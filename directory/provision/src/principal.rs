@@ -47,7 +47,7 @@ impl Principal {
         &self.actor
     }
 
-    /// The widest grant that any of its roles gives for an operation.
+    /// The widest grant that any of the principal's roles gives for an operation.
     pub fn grant(&self, operation: Permission) -> Grant {
         let grants = self.roles.iter().map(|role| role.grant(operation));
         grants.fold(Grant::No, |widest, grant| match (widest, grant) {
@@ -57,13 +57,13 @@ impl Principal {
         })
     }
 
-    /// Whether it may perform an operation on every entry. Pages use this to hide what would fail; the operation checks
+    /// Whether the principal may perform an operation on every entry. Pages use this to hide what would fail; the operation checks
     /// again.
     pub fn may(&self, operation: Permission) -> bool {
         self.grant(operation) == Grant::Any
     }
 
-    /// Whether it may perform an operation on the person with this entryUUID and these values of `provostRole`.
+    /// Whether the principal may perform an operation on the person with this entryUUID and these values of `provostRole`.
     pub fn may_on<'a>(
         &self,
         operation: Permission,
@@ -75,13 +75,13 @@ impl Principal {
             Grant::No => false,
             Grant::Own => is_own,
             // A person may always change their own credentials, even if the View shows outdated roles.
-            Grant::Any => !operation.changes_credentials() || is_own || self.outranks(roles),
+            Grant::Any => !operation.changes_credentials() || is_own || self.ranks_at_least(roles),
         }
     }
 
-    /// Whether none of `roles` ranks above its own highest one. A role that this version does not know allows nothing
-    /// to its holder, but ranks highest here: another version may allow everything with it.
-    pub(crate) fn outranks<'a>(&self, roles: impl IntoIterator<Item = &'a str>) -> bool {
+    /// Whether none of `roles` ranks above the principal's own highest one. A role that this version does not know
+    /// allows nothing to its holder, but ranks highest here: another version may allow everything with it.
+    pub(crate) fn ranks_at_least<'a>(&self, roles: impl IntoIterator<Item = &'a str>) -> bool {
         let own = self.roles.iter().max();
         roles.into_iter().map(|role| Role::parse(role).unwrap_or(Role::Admin)).max() <= own.copied()
     }

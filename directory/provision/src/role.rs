@@ -195,6 +195,7 @@ mod tests {
 
     #[test]
     fn each_operation_has_one_row_and_one_name() {
+        assert_eq!(TABLE.len(), Permission::InitDirectory as usize + 1, "the last operation counts them all");
         for (at, (operation, _)) in TABLE.iter().enumerate() {
             let others = TABLE.iter().skip(at + 1);
             assert!(others.clone().all(|(other, _)| other != operation && other.name() != operation.name()));

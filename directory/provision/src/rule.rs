@@ -31,8 +31,6 @@ pub enum ReasonRule {
     AddressEntry,
     /// A new account is active.
     NewAccount,
-    /// An initial password is set where there is none; it never replaces one.
-    FirstPassword,
     /// Reason of a change: no person in the directory has the number.
     UnknownPerson,
     /// Reason of a change: the name leads to an address other than the one held.
@@ -42,7 +40,7 @@ pub enum ReasonRule {
 }
 
 /// Ids of the rules that concern no column.
-const IDS: [(ReasonRule, &str); 12] = [
+const IDS: [(ReasonRule, &str); 11] = [
     (ReasonRule::FullName, "name.full"),
     (ReasonRule::SourceNumber, "identity.source-number"),
     (ReasonRule::PersonId, "identity.person-id"),
@@ -51,7 +49,6 @@ const IDS: [(ReasonRule, &str); 12] = [
     (ReasonRule::KeptAddress, "address.kept"),
     (ReasonRule::AddressEntry, "address.entry"),
     (ReasonRule::NewAccount, "account.new"),
-    (ReasonRule::FirstPassword, "password.first"),
     (ReasonRule::UnknownPerson, "person.unknown"),
     (ReasonRule::NameChanged, "person.renamed"),
     (ReasonRule::RecordDiffers, "person.differs"),

@@ -96,7 +96,7 @@ pub async fn read_shared_settings(
 }
 
 /// The domains that the directory serves; empty while the tree is being created.
-async fn read_domains(directory: &Directory) -> Result<Vec<String>, DirectoryError> {
+pub async fn read_domains(directory: &Directory) -> Result<Vec<String>, DirectoryError> {
     let search = LdapSearch {
         base: directory.suffix().child(attr::OU, ou::DOMAINS),
         scope: Scope::One,

@@ -23,7 +23,8 @@ pub struct WantedState<'a> {
     pub(crate) policies: &'a Policies,
     pub(crate) at: Timestamp,
     pub(crate) people: Vec<WantedPerson<'a>>,
-    pub(crate) rejected: Vec<RecordError>,
+    /// Problems of the records left out, each with the index of its source.
+    pub(crate) rejected: Vec<(u16, RecordError)>,
 }
 
 /// The wanted state of one person.
@@ -64,15 +65,15 @@ pub fn wanted<'a>(sources: &'a [Source], policies: &'a Policies, now: Timestamp)
     let mut state = WantedState { sources, policies, at: now, people: Vec::new(), rejected: Vec::new() };
     state.people.reserve(sources.iter().map(|source| source.records.len()).sum());
     for (place, source) in (0u16..).zip(sources.iter().take(SOURCES_MAX)) {
-        state.rejected.extend(source.rejected.iter().cloned());
+        state.rejected.extend(source.rejected.iter().map(|problem| (place, problem.clone())));
         for record in &source.records {
             match WantedPerson::of(record, place, source, policies) {
                 Ok(person) => state.people.push(person),
-                Err(problem) => state.rejected.push(problem),
+                Err(problem) => state.rejected.push((place, problem)),
             }
         }
     }
-    state.rejected.sort_by_key(|problem| problem.line);
+    state.rejected.sort_by_key(|(source, problem)| (*source, problem.line));
     state
 }
 
@@ -125,9 +126,9 @@ impl<'a> WantedState<'a> {
         self.at
     }
 
-    /// Problems of the records left out, of all sources, sorted by line.
-    pub fn rejected(&self) -> &[RecordError] {
-        &self.rejected
+    /// Problems of the records left out, in the order of the sources and of their lines.
+    pub fn rejected(&self) -> impl Iterator<Item = &RecordError> {
+        self.rejected.iter().map(|(_, problem)| problem)
     }
 
     /// Origin of the values of a person of this state; `None` when this state has no such source.

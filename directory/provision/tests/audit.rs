@@ -41,13 +41,13 @@ impl AuditLog for FullDiskLog {
         &self,
         subject: Option<&str>,
         before: Option<u64>,
-        most: usize,
+        limit: usize,
     ) -> BoxFuture<'_, io::Result<Vec<(u64, AuditRecord)>>> {
         let records = self.records.lock().unwrap();
         let numbered = (0u64..).zip(records.iter().cloned()).take_while(|(at, _)| before.is_none_or(|end| *at < end));
         let mut found: Vec<_> = numbered.filter(|(_, record)| subject.is_none_or(|s| record.subject == s)).collect();
         found.reverse();
-        found.truncate(most);
+        found.truncate(limit);
         std::future::ready(Ok(found)).boxed()
     }
 }

@@ -132,8 +132,8 @@ impl Site {
         Ok(PersonDetail { audit_id: String::new(), ..person })
     }
 
-    async fn search(&self, text: &str, most: usize) -> Result<Vec<PersonSummary>, DeskError> {
-        self.desk.search(&admin(), text, most).await
+    async fn search(&self, text: &str, limit: usize) -> Result<Vec<PersonSummary>, DeskError> {
+        self.desk.search(&admin(), text, limit).await
     }
 }
 

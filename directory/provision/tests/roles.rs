@@ -4,13 +4,14 @@
 
 use std::time::Duration;
 
-use provost_client::{Directory, DirectoryConfig, ServerAddress, ServerRole};
+use provost_client::{Directory, DirectoryConfig, ServerAddress, ServerRole, WriteConditions};
 use provost_credential::{Scheme, Secret, hash};
-use provost_entry::Dn;
+use provost_entry::{AttributeDescription, Dn, Modification};
 use provost_provision::{
     Audit, ChangeTarget, CsvOptions, Desk, DeskError, ExpectedVersion, Grant, ImportError, Journals, Permission,
     Principal, ProvisionSettings, ROLES, Role, TABLE, VacationChange, ensure_tree,
 };
+use provost_schema::attr;
 use provost_server::Server;
 use provost_settings::Fallback;
 use tempfile::TempDir;
@@ -23,6 +24,7 @@ const FILE: &str =
 struct Site {
     _folder: TempDir,
     _server: Server,
+    directory: Directory,
     desk: Desk,
     audit: Audit,
 }
@@ -67,13 +69,13 @@ impl Site {
         };
         ensure_tree(&directory, &settings).await.unwrap();
         let audit = Audit::in_memory();
-        let desk = Desk::new(directory, settings, audit.clone(), Journals::new(folder.path().join("journal")));
+        let desk = Desk::new(directory.clone(), settings, audit.clone(), Journals::new(folder.path().join("journal")));
         let plan = desk.plan_import(&admin(), FILE, CsvOptions::default()).await.unwrap();
         assert!(plan.plan.rejected().is_empty(), "{:?}", plan.plan.rejected());
         desk.apply_import(std::future::pending(), &admin(), &plan, &mut |_| {}).await.unwrap().unwrap();
         desk.set_roles(&admin(), "ida.admin", &["admin"]).await.unwrap();
         desk.set_roles(&admin(), "hal.desk", &["helpdesk"]).await.unwrap();
-        Self { _folder: folder, _server: server, desk, audit }
+        Self { _folder: folder, _server: server, directory, desk, audit }
     }
 }
 
@@ -294,6 +296,58 @@ async fn an_alias_that_lost_its_race_is_free_again() {
         let after = site.desk.person(&admin(), "zoe.roy").await.unwrap();
         assert!(after.addresses.iter().all(|info| info.address != lost), "{lost}: {:?}", after.addresses);
         site.desk.add_alias(&admin(), "hal.desk", &lost).await.unwrap();
+    }
+}
+
+/// When two calls remove an address that only its entry gives to the person, none is told that the entry is outdated.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_two_calls_remove_is_removed() {
+    let site = Site::start().await;
+    let zoe = Dn::parse(&site.desk.person(&admin(), "zoe.roy").await.unwrap().dn).unwrap();
+    for round in 0..20 {
+        let address = format!("old{round}@example.edu");
+        site.desk.add_alias(&admin(), "zoe.roy", &address).await.unwrap();
+        let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
+        let change = Modification::delete(name, vec![address.clone().into_bytes()]);
+        site.directory.modify(&zoe, vec![change], WriteConditions::default()).await.unwrap();
+        let remove = || {
+            let (desk, address) = (site.desk.clone(), address.clone());
+            tokio::spawn(async move { desk.remove_alias(&admin(), "zoe.roy", &address).await })
+        };
+        let (one, two) = tokio::join!(remove(), remove());
+        for removed in [one.unwrap(), two.unwrap()] {
+            assert!(matches!(removed, Ok(_) | Err(DeskError::NotFound(_))), "{removed:?}");
+        }
+        let after = site.desk.person(&admin(), "zoe.roy").await.unwrap();
+        assert!(after.addresses.iter().all(|info| info.address != address || info.kind == "quarantined"));
+    }
+}
+
+/// When two calls create the same person with different roles, the person has both.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_whom_two_calls_create_has_both_roles() {
+    let site = Site::start().await;
+    for round in 0..20 {
+        let uid = format!("dana{round}");
+        let create = |role: &'static str| {
+            let (desk, uid) = (site.desk.clone(), uid.clone());
+            let password = Secret::new("long enough");
+            tokio::spawn(async move { desk.ensure_operator(&admin(), &uid, "Dana Desk", role, password).await })
+        };
+        let (one, two) = tokio::join!(create("auditor"), create("helpdesk1"));
+        assert_eq!(usize::from(one.unwrap().unwrap()) + usize::from(two.unwrap().unwrap()), 1, "one call creates");
+        assert_eq!(site.desk.person(&admin(), &uid).await.unwrap().roles, ["auditor", "helpdesk1"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_call_returns_a_thousand_audit_records_at_most() {
+    let site = Site::start().await;
+    for _ in 0..1001 {
+        site.desk.sign_in_refused(&admin(), "cn=x").await;
+    }
+    for subject in [None, Some("cn=x")] {
+        assert_eq!(site.desk.audit_records(&admin(), subject, usize::MAX).await.unwrap().len(), 1000);
     }
 }
 

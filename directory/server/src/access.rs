@@ -12,8 +12,8 @@ use provost_entry::Dn;
 use provost_schema::{attr, class};
 use uuid::Uuid;
 
+use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 use crate::message::WriteOperation;
-use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::tree::{EntryNumber, Tree};
 
 /// Attributes that people may change in their own entry.
@@ -104,15 +104,17 @@ impl Identity {
     /// Returns the only place that it may read, or `None` for all. Refused for anonymous.
     pub(crate) fn readable(&self, tree: &Tree) -> OperationResult<Option<EntryNumber>> {
         match self.rights {
-            Rights::Anonymous => Err(Refusal::new(ResultCode::InsufficientAccessRights, "bind first")),
-            Rights::Person => tree.find(&self.dn).map(Some).ok_or_else(|| Refusal::new(ResultCode::NoSuchObject, "")),
+            Rights::Anonymous => Err(LdapResult::new(ResultCode::InsufficientAccessRights, "bind first")),
+            Rights::Person => {
+                tree.find(&self.dn).map(Some).ok_or_else(|| LdapResult::new(ResultCode::NoSuchObject, ""))
+            }
             _ => Ok(None),
         }
     }
 
     /// Checks that it may do this write.
     pub(crate) fn check_write(&self, operation: &WriteOperation) -> OperationResult<()> {
-        let refused = || Err(Refusal::new(ResultCode::InsufficientAccessRights, ""));
+        let refused = || Err(LdapResult::new(ResultCode::InsufficientAccessRights, ""));
         match (self.rights, operation) {
             (Rights::Provisioner | Rights::Root, _) => Ok(()),
             (Rights::Person, WriteOperation::Modify { dn, items }) => {
@@ -122,7 +124,7 @@ impl Identity {
                 }
                 let octets: usize = items.iter().flat_map(|item| &item.values).map(Vec::len).sum();
                 if octets > OWN_OCTETS_MAX {
-                    return Err(Refusal::new(
+                    return Err(LdapResult::new(
                         ResultCode::AdminLimitExceeded,
                         "the request is too large for a change of one's own entry",
                     ));

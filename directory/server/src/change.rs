@@ -10,10 +10,10 @@ use crate::access::Identity;
 use crate::catalogue::{Catalogue, ClassId, TypeId};
 use crate::constraint;
 use crate::csn::{Csn, CsnSequence};
+use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 use crate::matching::{self, VisibleEntry};
 use crate::message::{Attribute, ModifyItem, ModifyKind, WriteOperation};
 use crate::record::{EncodedEntry, EntryDraft, EntryHead, NameId};
-use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::reply::{ResponseControl, oid};
 use crate::result_entry::{self, AttributeSelection};
 use crate::tree::{EntryNumber, EntrySnapshot, NO_PLACE, Tree, TreeChange};
@@ -152,22 +152,24 @@ fn moved_with(tree: &Tree, place: EntryNumber, modifier: u32, author: &mut Write
 }
 
 pub(crate) fn parse_dn(text: &str) -> OperationResult<Dn> {
-    Dn::parse(text).map_err(|error| Refusal::new(ResultCode::InvalidDnSyntax, error.to_string()))
+    Dn::parse(text).map_err(|error| LdapResult::new(ResultCode::InvalidDnSyntax, error.to_string()))
 }
 
 /// Returns the place of an entry, or `noSuchObject` with the nearest existing ancestor (RFC 4511 §4.1.9).
 pub(crate) fn existing(tree: &Tree, dn: &Dn) -> OperationResult<EntryNumber> {
     match tree.nearest(dn) {
         Some((place, 0)) => Ok(place),
-        Some((place, _)) => Err(Refusal { matched: tree.dn(place), ..Refusal::new(ResultCode::NoSuchObject, "") }),
-        None => Err(Refusal::new(ResultCode::NoSuchObject, "")),
+        Some((place, _)) => {
+            Err(LdapResult { matched: tree.dn(place), ..LdapResult::new(ResultCode::NoSuchObject, "") })
+        }
+        None => Err(LdapResult::new(ResultCode::NoSuchObject, "")),
     }
 }
 
 fn check_leaf(tree: &Tree, place: EntryNumber) -> OperationResult<()> {
     match tree.subject(place) {
         Some(subject) if subject.children > 0 => {
-            Err(Refusal::new(ResultCode::NotAllowedOnNonLeaf, "the entry has subordinates"))
+            Err(LdapResult::new(ResultCode::NotAllowedOnNonLeaf, "the entry has subordinates"))
         }
         _ => Ok(()),
     }
@@ -184,19 +186,19 @@ fn check_assertion(
         let visible = VisibleEntry { tree, subject, password: identity.reads_passwords() };
         matching::matches(&tree.catalogue, &visible, filter) == Some(true)
     });
-    if holds { Ok(()) } else { Err(Refusal::new(ResultCode::AssertionFailed, "")) }
+    if holds { Ok(()) } else { Err(LdapResult::new(ResultCode::AssertionFailed, "")) }
 }
 
 /// Returns the parent for a new name, if the name is free.
 fn vacancy(tree: &Tree, dn: &Dn) -> OperationResult<EntryNumber> {
     match tree.nearest(dn) {
-        Some((_, 0)) => Err(Refusal::new(ResultCode::EntryAlreadyExists, "")),
+        Some((_, 0)) => Err(LdapResult::new(ResultCode::EntryAlreadyExists, "")),
         Some((parent, 1)) => Ok(parent),
         Some((nearest, _)) => {
-            Err(Refusal { matched: tree.dn(nearest), ..Refusal::new(ResultCode::NoSuchObject, "no such parent") })
+            Err(LdapResult { matched: tree.dn(nearest), ..LdapResult::new(ResultCode::NoSuchObject, "no such parent") })
         }
         None if *dn == tree.suffix => Ok(NO_PLACE),
-        None => Err(Refusal::new(ResultCode::NoSuchObject, "not below the suffix")),
+        None => Err(LdapResult::new(ResultCode::NoSuchObject, "not below the suffix")),
     }
 }
 
@@ -208,7 +210,7 @@ fn add(
     author: &mut WriteIdentity<'_>,
 ) -> OperationResult<(EntryNumber, EntryDraft)> {
     let dn = parse_dn(dn)?;
-    let rdn = dn.rdn().ok_or_else(|| Refusal::new(ResultCode::EntryAlreadyExists, "the root DSE"))?;
+    let rdn = dn.rdn().ok_or_else(|| LdapResult::new(ResultCode::EntryAlreadyExists, "the root DSE"))?;
     let vacancy = vacancy(tree, &dn);
     if let (Err(refusal), None) = (&vacancy, &controls.assertion) {
         return Err(refusal.clone());
@@ -271,29 +273,29 @@ fn target(tree: &mut Tree, name: &str) -> OperationResult<ModifyTarget> {
     let catalogue = tree.catalogue.clone();
     let id = tree.names.describe(&catalogue, name)?;
     let type_id = tree.names.description(id).map(|description| description.type_id);
-    let type_id = type_id.ok_or_else(|| Refusal::new(ResultCode::UndefinedAttributeType, name))?;
+    let type_id = type_id.ok_or_else(|| LdapResult::new(ResultCode::UndefinedAttributeType, name))?;
     if type_id == tree.synthetic.object_class {
         return Ok(ModifyTarget::Classes);
     }
     if catalogue.type_of(type_id).no_user_modification {
-        return Err(Refusal::new(ResultCode::ConstraintViolation, format!("{name}: no user modification allowed")));
+        return Err(LdapResult::new(ResultCode::ConstraintViolation, format!("{name}: no user modification allowed")));
     }
     Ok(ModifyTarget::Attribute(id, type_id))
 }
 
 fn class_ids(catalogue: &Catalogue, values: &[Vec<u8>]) -> OperationResult<Vec<ClassId>> {
     let id = |value: &Vec<u8>| std::str::from_utf8(value).ok().and_then(|name| catalogue.class_id(name));
-    let unknown = || Refusal::new(ResultCode::InvalidAttributeSyntax, "objectClass: unknown class");
+    let unknown = || LdapResult::new(ResultCode::InvalidAttributeSyntax, "objectClass: unknown class");
     values.iter().map(|value| id(value).ok_or_else(unknown)).collect()
 }
 
 impl AttributeContents {
     fn add(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> OperationResult<()> {
         if values.is_empty() {
-            return Err(Refusal::new(ResultCode::ProtocolError, format!("{name}: no values")));
+            return Err(LdapResult::new(ResultCode::ProtocolError, format!("{name}: no values")));
         }
         let exists = || {
-            Refusal::new(ResultCode::AttributeOrValueExists, format!("{name}: value given twice or already present"))
+            LdapResult::new(ResultCode::AttributeOrValueExists, format!("{name}: value given twice or already present"))
         };
         match target(tree, name)? {
             ModifyTarget::Classes => {
@@ -334,14 +336,14 @@ impl AttributeContents {
                 && self.attributes.get(&id).is_some_and(|values| values.len() > 1)
             {
                 let text = format!("naming attribute '{name}' is single-valued, and the entry has another value");
-                return Err(Refusal::new(ResultCode::NamingViolation, text));
+                return Err(LdapResult::new(ResultCode::NamingViolation, text));
             }
         }
         Ok(())
     }
 
     fn delete(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> OperationResult<()> {
-        let missing = || Refusal::new(ResultCode::NoSuchAttribute, format!("{name}: no such attribute or value"));
+        let missing = || LdapResult::new(ResultCode::NoSuchAttribute, format!("{name}: no such attribute or value"));
         match target(tree, name)? {
             ModifyTarget::Classes if values.is_empty() => self.classes.clear(),
             ModifyTarget::Classes => {
@@ -384,14 +386,14 @@ impl AttributeContents {
     fn increment(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> OperationResult<()> {
         let number = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.parse::<i64>().ok());
         let wrong =
-            || Refusal::new(ResultCode::ConstraintViolation, format!("{name}: cannot be incremented by this value"));
+            || LdapResult::new(ResultCode::ConstraintViolation, format!("{name}: cannot be incremented by this value"));
         let ModifyTarget::Attribute(id, type_id) = target(tree, name)? else { return Err(wrong()) };
         let ([value], true) = (values, tree.catalogue.type_of(type_id).rule == crate::catalogue::EqualityRule::Integer)
         else {
             return Err(wrong());
         };
         let step = number(value).ok_or_else(wrong)?;
-        let missing = || Refusal::new(ResultCode::NoSuchAttribute, format!("{name}: no such attribute"));
+        let missing = || LdapResult::new(ResultCode::NoSuchAttribute, format!("{name}: no such attribute"));
         for there in self.attributes.get_mut(&id).ok_or_else(missing)? {
             let sum = number(there).and_then(|number| number.checked_add(step)).ok_or_else(wrong)?;
             *there = sum.to_string().into_bytes();
@@ -401,7 +403,7 @@ impl AttributeContents {
 }
 
 fn open(tree: &Tree, place: EntryNumber) -> OperationResult<(EntryNumber, EntryDraft, AttributeContents)> {
-    let (parent, mut draft) = tree.open(place).ok_or_else(|| Refusal::new(ResultCode::NoSuchObject, ""))?;
+    let (parent, mut draft) = tree.open(place).ok_or_else(|| LdapResult::new(ResultCode::NoSuchObject, ""))?;
     let classes = tree.names.classes(draft.head.classes).map(|list| list.listed.clone()).unwrap_or_default();
     let contents = AttributeContents { classes, attributes: std::mem::take(&mut draft.attributes) };
     Ok((parent, draft, contents))
@@ -419,7 +421,7 @@ fn modify(tree: &mut Tree, place: EntryNumber, items: &[ModifyItem]) -> Operatio
     }
     // Checked first: with another structural class, many attributes would be refused for a secondary reason.
     if constraint::structural_class(&tree.catalogue, &contents.classes)? != draft.head.structural {
-        return Err(Refusal::new(
+        return Err(LdapResult::new(
             ResultCode::ObjectClassModsProhibited,
             "the structural class of an entry cannot change",
         ));
@@ -439,10 +441,10 @@ fn modify_dn(
     let (parent, mut draft, mut contents) = open(tree, place)?;
     let new_rdn = match parse_dn(new_rdn)?.rdns().as_slice() {
         [rdn] => rdn.clone(),
-        _ => return Err(Refusal::new(ResultCode::InvalidDnSyntax, "the new RDN is malformed")),
+        _ => return Err(LdapResult::new(ResultCode::InvalidDnSyntax, "the new RDN is malformed")),
     };
     if parent == NO_PLACE {
-        return Err(Refusal::new(ResultCode::UnwillingToPerform, "the suffix cannot be renamed"));
+        return Err(LdapResult::new(ResultCode::UnwillingToPerform, "the suffix cannot be renamed"));
     }
     let superior = match new_superior {
         Some(dn) => existing(tree, &parse_dn(dn)?)?,
@@ -454,7 +456,7 @@ fn modify_dn(
         vacancy(tree, &new_dn)?;
     }
     if tree.is_below(superior, place) {
-        return Err(Refusal::new(ResultCode::UnwillingToPerform, "an entry cannot be moved below itself"));
+        return Err(LdapResult::new(ResultCode::UnwillingToPerform, "an entry cannot be moved below itself"));
     }
     let moved = moved_entries(tree, place, &old_dn, &new_dn)?;
     if delete_old {
@@ -487,7 +489,10 @@ fn moved_entries(tree: &Tree, place: EntryNumber, old_dn: &Dn, new_dn: &Dn) -> O
     for (levels, place) in &below {
         let octets = tree.dn(*place).len().saturating_sub(old_dn.as_str().len()) + new_dn.as_str().len();
         if octets > DN_OCTETS_MAX || depth + levels > DN_DEPTH_MAX {
-            return Err(Refusal::new(ResultCode::UnwillingToPerform, "the DN of a subordinate would become too long"));
+            return Err(LdapResult::new(
+                ResultCode::UnwillingToPerform,
+                "the DN of a subordinate would become too long",
+            ));
         }
     }
     Ok(below.into_iter().map(|(_, place)| place).collect())
@@ -498,7 +503,7 @@ fn check_moved(entries: usize) -> OperationResult<()> {
         return Ok(());
     }
     let text = format!("the entry has {entries} subordinates; a rename moves at most {MOVED_ENTRIES_MAX}");
-    Err(Refusal::new(ResultCode::AdminLimitExceeded, text))
+    Err(LdapResult::new(ResultCode::AdminLimitExceeded, text))
 }
 
 #[cfg(test)]

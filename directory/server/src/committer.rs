@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 use crate::access::Identity;
 use crate::change::{self, PreparedWrite, WriteControls, WriteIdentity};
 use crate::csn::CsnSequence;
+use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 use crate::message::WriteOperation;
 use crate::record::EncodedEntry;
-use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::reply::ResponseControl;
 use crate::storage::Storage;
 use crate::tree::{EntryNumber, Tree, TreeChange};
@@ -188,7 +188,7 @@ impl Committer {
             for change in prepared.changes.iter().filter(|change| change.before.is_none()) {
                 self.directory.write().release(change.place);
             }
-            answer(Err(Refusal::new(ResultCode::Unavailable, "the directory cannot be written now")));
+            answer(Err(LdapResult::new(ResultCode::Unavailable, "the directory cannot be written now")));
         }
     }
 }
@@ -199,13 +199,13 @@ fn apply(tree: &mut Tree, changes: Vec<TreeChange>, watchers: &mut Watchers) {
         changes.iter().for_each(|change| tree.apply(change));
         return;
     }
-    let standing = |tree: &Tree, side: &Option<(EntryNumber, EncodedEntry)>| {
-        side.as_ref().map(|(parent, record)| tree.standing(*parent, record))
+    let position = |tree: &Tree, side: &Option<(EntryNumber, EncodedEntry)>| {
+        side.as_ref().map(|(parent, record)| tree.position(*parent, record))
     };
-    let before: Vec<_> = changes.iter().map(|change| standing(tree, &change.before)).collect();
+    let before: Vec<_> = changes.iter().map(|change| position(tree, &change.before)).collect();
     changes.iter().for_each(|change| tree.apply(change));
     for (change, before) in changes.into_iter().zip(before) {
-        let after = standing(tree, &change.after);
+        let after = position(tree, &change.after);
         watchers.publish(TreeEvent { change, before, after });
     }
 }

@@ -6,8 +6,8 @@ use provost_entry::Rdn;
 use provost_schema::definition::ObjectClassKind;
 
 use crate::catalogue::{Catalogue, ClassId, EqualityRule, TypeId};
+use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 use crate::record::EntryDraft;
-use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::tree::Tree;
 
 /// Returns the form in which values of an attribute are compared.
@@ -27,13 +27,13 @@ pub(crate) fn check_values(tree: &Tree, type_id: TypeId, name: &str, values: &[V
     for (i, value) in values.iter().enumerate() {
         if !tree.catalogue.fits(type_id, value) {
             let text = format!("{name}: value #{i} invalid per syntax");
-            return Err(Refusal::new(ResultCode::InvalidAttributeSyntax, text));
+            return Err(LdapResult::new(ResultCode::InvalidAttributeSyntax, text));
         }
         // A password in clear would be stored on disk and sent to every consumer.
         if is_password && value.first() != Some(&b'{') {
-            return Err(Refusal::new(
+            return Err(LdapResult::new(
                 ResultCode::ConstraintViolation,
-                "userPassword: must be a scheme in braces and a hash (RFC 3112)",
+                "userPassword: must be a scheme in braces and a hash (RFC 2307 §5.3)",
             ));
         }
     }
@@ -46,13 +46,13 @@ pub(crate) fn check_naming_types(tree: &Tree, rdn: &Rdn) -> OperationResult<()> 
     let mut seen = BTreeSet::new();
     for (name, _) in rdn.pairs() {
         let undefined =
-            || Refusal::new(ResultCode::UndefinedAttributeType, format!("{name:.64}: attribute type undefined"));
+            || LdapResult::new(ResultCode::UndefinedAttributeType, format!("{name:.64}: attribute type undefined"));
         let type_id = tree.catalogue.type_id(name).ok_or_else(undefined)?;
         if tree.catalogue.type_of(type_id).rule == EqualityRule::None || tree.catalogue.type_of(type_id).operational {
-            return Err(Refusal::new(ResultCode::NamingViolation, format!("'{name}' cannot name an entry")));
+            return Err(LdapResult::new(ResultCode::NamingViolation, format!("'{name}' cannot name an entry")));
         }
         if !seen.insert(type_id) {
-            return Err(Refusal::new(ResultCode::InvalidDnSyntax, format!("'{name}' is in the RDN twice")));
+            return Err(LdapResult::new(ResultCode::InvalidDnSyntax, format!("'{name}' is in the RDN twice")));
         }
     }
     Ok(())
@@ -61,7 +61,7 @@ pub(crate) fn check_naming_types(tree: &Tree, rdn: &Rdn) -> OperationResult<()> 
 /// Checks that the values of the RDN are values of the entry (RFC 4512 §2.3); otherwise refuses with `missing`.
 pub(crate) fn check_rdn(tree: &Tree, draft: &EntryDraft, rdn: &Rdn, missing: ResultCode) -> OperationResult<()> {
     for (name, value) in rdn.pairs() {
-        let refusal = |text: &str| Refusal::new(missing, format!("naming attribute '{name}': {text}"));
+        let refusal = |text: &str| LdapResult::new(missing, format!("naming attribute '{name}': {text}"));
         let type_id = tree.catalogue.type_id(name).ok_or_else(|| refusal("undefined"))?;
         let found = draft.attributes.iter().any(|(id, values)| {
             let same = tree.names.description(*id).is_some_and(|d| d.type_id == type_id && !d.text.contains(';'));
@@ -89,10 +89,10 @@ pub(crate) fn check(tree: &Tree, draft: &EntryDraft, classes: &[ClassId]) -> Ope
         let Some(description) = tree.names.description(*id) else { continue };
         let (type_id, name) = (description.type_id, &description.text);
         if !must.contains(&type_id) && !may.contains(&type_id) {
-            return Err(Refusal::new(ResultCode::ObjectClassViolation, format!("attribute '{name}' not allowed")));
+            return Err(LdapResult::new(ResultCode::ObjectClassViolation, format!("attribute '{name}' not allowed")));
         }
         if catalogue.type_of(type_id).single_value && values.len() > 1 {
-            return Err(Refusal::new(
+            return Err(LdapResult::new(
                 ResultCode::ConstraintViolation,
                 format!("{name}: the attribute is single-valued"),
             ));
@@ -103,7 +103,7 @@ pub(crate) fn check(tree: &Tree, draft: &EntryDraft, classes: &[ClassId]) -> Ope
         None => Ok(structural),
         Some(missing) => {
             let name = &catalogue.type_of(*missing).name;
-            Err(Refusal::new(ResultCode::ObjectClassViolation, format!("attribute '{name}' required")))
+            Err(LdapResult::new(ResultCode::ObjectClassViolation, format!("attribute '{name}' required")))
         }
     }
 }
@@ -119,5 +119,5 @@ pub(crate) fn structural_class(catalogue: &Catalogue, classes: &[ClassId]) -> Op
         let line = catalogue.class(**id).map(|class| &class.line);
         line.is_some_and(|line| structural.iter().all(|other| line.contains(other)))
     });
-    most.copied().ok_or_else(|| Refusal::new(ResultCode::ObjectClassViolation, "no single structural object class"))
+    most.copied().ok_or_else(|| LdapResult::new(ResultCode::ObjectClassViolation, "no single structural object class"))
 }

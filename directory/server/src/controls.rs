@@ -2,8 +2,8 @@
 
 use crate::ber::{BerReader, ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE};
 use crate::change::WriteControls;
+use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 use crate::message::{self, RawControl, WriteOperation};
-use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::reply::oid;
 
 /// A request for one page of a search (RFC 2696).
@@ -67,10 +67,10 @@ pub(crate) fn read(raw: &[RawControl], target: ControlledOperation) -> Operation
     let mut controls = Controls::default();
     for control in raw {
         let value = || {
-            let missing = || Refusal::new(ResultCode::ProtocolError, format!("control {}: no value", control.oid));
+            let missing = || LdapResult::new(ResultCode::ProtocolError, format!("control {}: no value", control.oid));
             control.value.as_deref().ok_or_else(missing)
         };
-        let broken = |_| Refusal::new(ResultCode::ProtocolError, format!("control {}: broken value", control.oid));
+        let broken = |_| LdapResult::new(ResultCode::ProtocolError, format!("control {}: broken value", control.oid));
         let selection = || message::attribute_selection(value()?).map(Some).map_err(broken);
         match (control.oid.as_str(), target) {
             (oid::MANAGE_DSA_IT, target) if target != ControlledOperation::Other => {}
@@ -83,13 +83,13 @@ pub(crate) fn read(raw: &[RawControl], target: ControlledOperation) -> Operation
             (oid::SYNC_REQUEST, ControlledOperation::Search) => controls.sync = Some(sync(value()?).map_err(broken)?),
             _ if control.critical => {
                 let text = format!("control {} is not supported for this operation", control.oid);
-                return Err(Refusal::new(ResultCode::UnavailableCriticalExtension, text));
+                return Err(LdapResult::new(ResultCode::UnavailableCriticalExtension, text));
             }
             _ => {}
         }
     }
     if controls.page.is_some() && controls.sync.is_some() {
-        return Err(Refusal::new(ResultCode::UnwillingToPerform, "sync and paged results cannot be combined"));
+        return Err(LdapResult::new(ResultCode::UnwillingToPerform, "sync and paged results cannot be combined"));
     }
     Ok(controls)
 }

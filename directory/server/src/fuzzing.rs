@@ -11,9 +11,9 @@ use crate::access::Identity;
 use crate::ber::{self, BerReader, BerWriter, ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE};
 use crate::controls::{self, ControlledOperation};
 use crate::csn::ContextCsn;
+use crate::ldap_result::{LdapResult, ResultCode};
 use crate::message::{self, ATTRIBUTES_MAX, CONTROLS_MAX, FILTER_NODES_MAX, Operation, VALUES_MAX, WriteOperation};
 use crate::record::EncodedEntry;
-use crate::refusal::{Refusal, ResultCode};
 use crate::session;
 use crate::shared::ServerContext;
 use crate::{ServerConfig, StartError, open, share};
@@ -167,7 +167,7 @@ impl ReadOnly {
         let (jobs, mut waiting) = mpsc::channel::<crate::committer::WriteJob>(16);
         tokio::spawn(async move {
             while let Some(job) = waiting.recv().await {
-                (job.answer)(Err(Refusal::new(ResultCode::UnwillingToPerform, "read only")));
+                (job.answer)(Err(LdapResult::new(ResultCode::UnwillingToPerform, "read only")));
             }
         });
         Ok(Self { shared: Arc::new(share(config, committer.directory, jobs, CancellationToken::new())) })

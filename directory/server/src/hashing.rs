@@ -2,7 +2,7 @@
 
 use tokio::sync::Semaphore;
 
-use crate::refusal::{OperationResult, Refusal, ResultCode};
+use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 
 /// Maximum number of passwords that are being hashed or verified, or wait for it; beyond, the result is `busy`.
 const WAITING_MAX: usize = 256;
@@ -23,7 +23,7 @@ impl Hashing {
 
     /// Runs slow work off the async threads; refused with `busy` when too much of it waits.
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> OperationResult<T> {
-        let busy = || Refusal::new(ResultCode::Busy, "too many passwords are being checked");
+        let busy = || LdapResult::new(ResultCode::Busy, "too many passwords are being checked");
         let _waiting = self.waiting.try_acquire().map_err(|_| busy())?;
         let _running = self.running.acquire().await.map_err(|_| busy())?;
         tokio::task::spawn_blocking(work).await.map_err(|_| busy())

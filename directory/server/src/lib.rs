@@ -20,6 +20,7 @@ mod csn;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hashing;
+mod ldap_result;
 mod matching;
 mod message;
 mod migration;
@@ -28,7 +29,6 @@ mod output;
 mod paging;
 mod password;
 mod record;
-mod refusal;
 mod reply;
 mod result_entry;
 mod root;
@@ -143,9 +143,9 @@ impl Server {
             .map_err(storage_error)?;
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let sessions = TaskTracker::new();
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         for listener in listeners {
-            sessions.spawn(accept(listener, shared.clone(), sessions.clone(), places.clone()));
+            sessions.spawn(accept(listener, shared.clone(), sessions.clone(), permits.clone()));
         }
         Ok(Self { addresses, stop, sessions, committer, pulse })
     }
@@ -196,7 +196,7 @@ fn add_seed(committer: &mut Committer, config: &ServerConfig, entry: &Entry) -> 
     match outcome.recv() {
         Ok(Ok(_)) => Ok(()),
         // Added by an earlier start that was interrupted afterwards.
-        Ok(Err(refusal)) if refusal.code == refusal::ResultCode::EntryAlreadyExists => Ok(()),
+        Ok(Err(refusal)) if refusal.code == ldap_result::ResultCode::EntryAlreadyExists => Ok(()),
         Ok(Err(refusal)) => {
             let text = format!("seed {}: {:?} {}", entry.dn, refusal.code, refusal.message);
             Err(StartError::Storage(text))
@@ -227,13 +227,13 @@ fn share(
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<ServerContext>, sessions: TaskTracker, places: Arc<Semaphore>) {
+async fn accept(listener: TcpListener, shared: Arc<ServerContext>, sessions: TaskTracker, permits: Arc<Semaphore>) {
     loop {
         let accepted: std::io::Result<(TcpStream, SocketAddr)> = tokio::select! {
             () = shared.stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        match (accepted, places.clone().try_acquire_owned()) {
+        match (accepted, permits.clone().try_acquire_owned()) {
             (Ok((socket, peer)), Ok(place)) => {
                 let session = session::serve(shared.clone(), socket, peer);
                 sessions.spawn(async move {

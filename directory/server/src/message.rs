@@ -6,7 +6,7 @@ use provost_credential::Secret;
 use provost_entry::{AttributeDescription, FILTER_DEPTH_MAX, Filter};
 
 use crate::ber::{self, BOOLEAN, BerReader, ENUMERATED, INTEGER, MalformedBer, OCTET_STRING, SEQUENCE, SET};
-use crate::refusal::{Refusal, ResultCode};
+use crate::ldap_result::{LdapResult, ResultCode};
 
 /// Maximum number of controls in one request.
 pub(crate) const CONTROLS_MAX: usize = 16;
@@ -139,7 +139,7 @@ pub(crate) enum DecodeError {
     /// The frame is not LDAP: the connection ends with a Notice of Disconnection.
     Malformed,
     /// The request is LDAP but refused: it is answered with this response tag, and the connection continues.
-    Refused { id: i32, response: u8, refusal: Refusal },
+    Refused { id: i32, response: u8, refusal: LdapResult },
 }
 
 impl From<MalformedBer> for DecodeError {
@@ -184,7 +184,7 @@ pub(crate) fn response_tag(request: u8) -> u8 {
 /// A [`DecodeError`] from a function that does not know the message id.
 enum EarlyError {
     Malformed,
-    Refused(Refusal),
+    Refused(LdapResult),
 }
 
 impl From<MalformedBer> for EarlyError {
@@ -212,7 +212,7 @@ fn controls(content: &[u8]) -> Result<Vec<RawControl>, MalformedBer> {
 /// Decodes an LDAPDN or RelativeLDAPDN (RFC 4511 §4.1.3). One that is not UTF-8 refuses this operation only.
 fn dn(octets: &[u8]) -> Result<String, EarlyError> {
     let text = std::str::from_utf8(octets).map(str::to_owned);
-    text.map_err(|_| EarlyError::Refused(Refusal::new(ResultCode::InvalidDnSyntax, "the name is not UTF-8")))
+    text.map_err(|_| EarlyError::Refused(LdapResult::new(ResultCode::InvalidDnSyntax, "the name is not UTF-8")))
 }
 
 /// Decodes an LDAPOID or AttributeDescription (RFC 4511 §4.1.2, §4.1.4). One that is not UTF-8 becomes a name that
@@ -247,7 +247,7 @@ fn bind(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
     let authentication = match body.element()? {
         (0x80, password) => match std::str::from_utf8(password) {
             Ok(password) => Authentication::Simple(Secret::new(password)),
-            Err(_) => return Err(EarlyError::Refused(Refusal::new(ResultCode::InvalidCredentials, ""))),
+            Err(_) => return Err(EarlyError::Refused(LdapResult::new(ResultCode::InvalidCredentials, ""))),
         },
         _ => Authentication::Other,
     };
@@ -261,7 +261,7 @@ fn search(body: &mut BerReader<'_>) -> Result<SearchRequest, EarlyError> {
         1 => Scope::One,
         2 => Scope::Subtree,
         3 => Scope::Children,
-        _ => return Err(EarlyError::Refused(Refusal::new(ResultCode::ProtocolError, "unknown scope"))),
+        _ => return Err(EarlyError::Refused(LdapResult::new(ResultCode::ProtocolError, "unknown scope"))),
     };
     // There are no aliases, so dereferencing makes no difference.
     body.integer(ENUMERATED)?;
@@ -297,7 +297,7 @@ fn modify(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
             1 => ModifyKind::Delete,
             2 => ModifyKind::Replace,
             3 => ModifyKind::Increment,
-            _ => return Err(EarlyError::Refused(Refusal::new(ResultCode::ProtocolError, "unknown modification"))),
+            _ => return Err(EarlyError::Refused(LdapResult::new(ResultCode::ProtocolError, "unknown modification"))),
         };
         let (attribute, values) = attribute(&mut item, &mut budget)?;
         items.push(ModifyItem { kind, attribute, values });
@@ -353,10 +353,10 @@ fn compare(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
 }
 
 /// Decodes the filter in an assertion control (RFC 4528).
-pub(crate) fn assertion_filter(value: &[u8]) -> Result<Filter, Refusal> {
+pub(crate) fn assertion_filter(value: &[u8]) -> Result<Filter, LdapResult> {
     filter(&mut BerReader::new(value)).map_err(|wrong| match wrong {
         EarlyError::Refused(refusal) => refusal,
-        EarlyError::Malformed => Refusal::new(ResultCode::ProtocolError, "the assertion is not a filter"),
+        EarlyError::Malformed => LdapResult::new(ResultCode::ProtocolError, "the assertion is not a filter"),
     })
 }
 
@@ -371,7 +371,7 @@ fn filter(body: &mut BerReader<'_>) -> Result<Filter, EarlyError> {
 }
 
 fn too_large() -> EarlyError {
-    EarlyError::Refused(Refusal::new(ResultCode::AdminLimitExceeded, "the filter is too large or too deep"))
+    EarlyError::Refused(LdapResult::new(ResultCode::AdminLimitExceeded, "the filter is too large or too deep"))
 }
 
 /// Decodes an attribute description. `None` when it is malformed: then the item is Undefined.
@@ -380,7 +380,7 @@ fn description(octets: &[u8]) -> Option<AttributeDescription> {
 }
 
 fn protocol_error(text: &str) -> EarlyError {
-    EarlyError::Refused(Refusal::new(ResultCode::ProtocolError, text))
+    EarlyError::Refused(LdapResult::new(ResultCode::ProtocolError, text))
 }
 
 /// Decodes a filter. An item whose attribute, rule or type is not recognised is Undefined, and the rest of the filter

@@ -38,7 +38,7 @@ pub(crate) fn format_of(connection: &Connection) -> Result<Option<i64>, StorageE
 }
 
 /// Upgrades a file of format `found` to [`FORMAT`].
-pub(crate) fn bring_forward(connection: &mut Connection, file: &Path, found: i64) -> Result<(), StorageError> {
+pub(crate) fn upgrade(connection: &mut Connection, file: &Path, found: i64) -> Result<(), StorageError> {
     take_steps(connection, file, found, STEPS)
 }
 

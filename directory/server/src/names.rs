@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use provost_entry::AttributeDescription;
 
 use crate::catalogue::{Catalogue, ClassId, TypeId};
+use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 use crate::record::NameId;
-use crate::refusal::{OperationResult, Refusal, ResultCode};
 
 /// Maximum number of distinct attribute descriptions. Bounds the memory that a writer can take by inventing options.
 pub(crate) const DESCRIPTIONS_MAX: usize = 4_096;
@@ -85,7 +85,7 @@ impl NameTables {
     /// (RFC 4512 §2.5).
     pub(crate) fn describe(&mut self, catalogue: &Catalogue, text: &str) -> OperationResult<NameId> {
         let undefined =
-            || Refusal::new(ResultCode::UndefinedAttributeType, format!("{text:.64}: attribute type undefined"));
+            || LdapResult::new(ResultCode::UndefinedAttributeType, format!("{text:.64}: attribute type undefined"));
         let description = AttributeDescription::parse(text).map_err(|_| undefined())?;
         let AttributeMeaning { type_id, options, .. } = parts_of(catalogue, &description).ok_or_else(undefined)?;
         // RFC 3866: language tags are the only options supported beside `binary`.
@@ -101,7 +101,7 @@ impl NameTables {
             return Ok(*id);
         }
         if self.descriptions.len() >= DESCRIPTIONS_MAX {
-            return Err(Refusal::new(ResultCode::AdminLimitExceeded, "too many attribute descriptions"));
+            return Err(LdapResult::new(ResultCode::AdminLimitExceeded, "too many attribute descriptions"));
         }
         let id = self.descriptions.len() as NameId;
         self.description_ids.insert(canonical.clone(), id);
@@ -127,7 +127,7 @@ impl NameTables {
             return Ok(*id);
         }
         if self.lists.len() >= CLASS_LISTS_MAX {
-            return Err(Refusal::new(ResultCode::AdminLimitExceeded, "too many combinations of object classes"));
+            return Err(LdapResult::new(ResultCode::AdminLimitExceeded, "too many combinations of object classes"));
         }
         let classes = listed.iter().filter_map(|id| catalogue.class(*id));
         let line = classes.flat_map(|class| class.line.iter().copied()).collect();

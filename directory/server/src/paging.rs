@@ -3,8 +3,8 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
+use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 use crate::message::SearchRequest;
-use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::tree::EntryNumber;
 
 /// The position of a search.
@@ -42,7 +42,7 @@ impl Pages {
             (rest == self.mark(request, progress).to_be_bytes()).then_some(progress)
         };
         let text = "this paged results cookie belongs to another search or connection";
-        read().ok_or_else(|| Refusal::new(ResultCode::UnwillingToPerform, text))
+        read().ok_or_else(|| LdapResult::new(ResultCode::UnwillingToPerform, text))
     }
 
     fn mark(&self, request: &SearchRequest, progress: PagingState) -> u64 {

@@ -8,8 +8,8 @@ use rand::Rng as _;
 use crate::access::Identity;
 use crate::ber::{BerReader, BerWriter, SEQUENCE};
 use crate::change::{existing, parse_dn};
+use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 use crate::message::{ModifyItem, ModifyKind, WriteOperation};
-use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::shared::ServerContext;
 
 /// Length of a generated password, characters: about 95 bits with the alphabet below.
@@ -21,7 +21,7 @@ const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ234567
 /// and both cost at least one hash.
 pub(crate) async fn authenticate(shared: &ServerContext, dn: &str, password: Secret) -> OperationResult<Identity> {
     let dn = parse_dn(dn)?;
-    let invalid = || Refusal::new(ResultCode::InvalidCredentials, "");
+    let invalid = || LdapResult::new(ResultCode::InvalidCredentials, "");
     let is_root = dn == shared.root_dn;
     let (identity, mut stored) = if is_root {
         (Some(Identity::root(dn)), vec![shared.root_password.clone().into_bytes()])
@@ -59,7 +59,7 @@ pub(crate) async fn modify(
     identity: &Identity,
     value: Option<&[u8]>,
 ) -> OperationResult<PasswordModify> {
-    let broken = |_| Refusal::new(ResultCode::ProtocolError, "password modify: broken value");
+    let broken = |_| LdapResult::new(ResultCode::ProtocolError, "password modify: broken value");
     let (mut user, mut old, mut new) = (None, None, None);
     if let Some(value) = value {
         let mut body = BerReader::new(value).within(SEQUENCE).map_err(broken)?;
@@ -80,10 +80,10 @@ pub(crate) async fn modify(
     check_target(shared, identity, &target, old).await?;
     let generated = if new.is_none() { Some(generate()) } else { None };
     let Some(password) = new.or_else(|| generated.clone()) else {
-        return Err(Refusal::new(ResultCode::ProtocolError, "no password"));
+        return Err(LdapResult::new(ResultCode::ProtocolError, "no password"));
     };
     if !password.is_usable() {
-        return Err(Refusal::new(ResultCode::ConstraintViolation, "this password cannot be used"));
+        return Err(LdapResult::new(ResultCode::ConstraintViolation, "this password cannot be used"));
     }
     let hash = shared.hashing.run(move || provost_credential::hash(&password, Scheme::default())).await?;
     let item = ModifyItem {
@@ -104,7 +104,7 @@ async fn check_target(
     old: Option<Secret>,
 ) -> OperationResult<()> {
     if !identity.may_set_password(target) {
-        return Err(Refusal::new(ResultCode::InsufficientAccessRights, ""));
+        return Err(LdapResult::new(ResultCode::InsufficientAccessRights, ""));
     }
     let stored = {
         let tree = shared.directory.read();
@@ -115,7 +115,7 @@ async fn check_target(
         Some(old) => check(shared, old, stored).await?,
         None => true,
     };
-    if right { Ok(()) } else { Err(Refusal::new(ResultCode::UnwillingToPerform, "the old password is wrong")) }
+    if right { Ok(()) } else { Err(LdapResult::new(ResultCode::UnwillingToPerform, "the old password is wrong")) }
 }
 
 fn generate() -> Secret {

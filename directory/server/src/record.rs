@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::catalogue::ClassId;
 use crate::csn::Csn;
 
 /// The number of an attribute description (type and options) in the table of names.
@@ -29,8 +30,9 @@ pub(crate) struct EntryHead {
     pub(crate) modifier: u32,
     /// The list of object classes, as a number in its table.
     pub(crate) classes: u16,
-    /// The structural class, by its index in the catalogue: the order of the schema's classes must not change.
-    pub(crate) structural: u16,
+    /// The structural class, by its index in the catalogue. Loading sets it anew, because a later schema may have
+    /// another order.
+    pub(crate) structural: ClassId,
 }
 
 impl EntryHead {
@@ -82,12 +84,12 @@ impl EncodedEntry {
     pub(crate) fn from_octets(octets: Vec<u8>) -> Option<Self> {
         let record = Self(octets.into_boxed_slice());
         record.head()?;
-        let mut walk = Octets(record.0.get(HEAD_OCTETS..)?);
-        std::str::from_utf8(walk.octets()?).ok()?;
-        while !walk.0.is_empty() {
-            u16::try_from(walk.number()?).ok()?;
-            for _ in 0..walk.number()? {
-                walk.octets()?;
+        let mut rest = Octets(record.0.get(HEAD_OCTETS..)?);
+        std::str::from_utf8(rest.octets()?).ok()?;
+        while !rest.0.is_empty() {
+            u16::try_from(rest.number()?).ok()?;
+            for _ in 0..rest.number()? {
+                rest.octets()?;
             }
         }
         Some(record)
@@ -114,6 +116,13 @@ impl EncodedEntry {
             classes: u16::from_le_bytes(take(&mut at)?),
             structural: u16::from_le_bytes(take(&mut at)?),
         })
+    }
+
+    /// Sets the structural class.
+    pub(crate) fn set_structural(&mut self, class: ClassId) {
+        if let Some(octets) = self.0.get_mut(HEAD_OCTETS - 2..HEAD_OCTETS) {
+            octets.copy_from_slice(&class.to_le_bytes());
+        }
     }
 
     /// Returns the RDN as displayed.

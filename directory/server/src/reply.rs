@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::ber::{BerWriter, ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE, SET};
-use crate::refusal::{Refusal, ResultCode};
+use crate::ldap_result::{LdapResult, ResultCode};
 
 /// Notice of Disconnection (RFC 4511 §4.4.1).
 const NOTICE_OF_DISCONNECTION: &str = "1.3.6.1.4.1.1466.20036";
@@ -66,30 +66,25 @@ fn write_control(w: &mut BerWriter, control: &ResponseControl) {
     });
 }
 
-fn result_body(w: &mut BerWriter, refusal: &Refusal) {
-    w.integer(ENUMERATED, i64::from(refusal.code as u32));
-    w.string(OCTET_STRING, refusal.matched.as_bytes());
-    w.string(OCTET_STRING, refusal.message.as_bytes());
+fn result_body(w: &mut BerWriter, result: &LdapResult) {
+    w.integer(ENUMERATED, i64::from(result.code as u32));
+    w.string(OCTET_STRING, result.matched.as_bytes());
+    w.string(OCTET_STRING, result.message.as_bytes());
 }
 
 /// Encodes a response that consists of an LDAPResult.
-pub(crate) fn result(id: i32, tag: u8, outcome: &Refusal, controls: &[ResponseControl]) -> Vec<u8> {
+pub(crate) fn result(id: i32, tag: u8, result: &LdapResult, controls: &[ResponseControl]) -> Vec<u8> {
     let mut w = BerWriter::default();
-    message(&mut w, id, controls, |w| w.within(tag, |w| result_body(w, outcome)));
+    message(&mut w, id, controls, |w| w.within(tag, |w| result_body(w, result)));
     w.into_octets()
 }
 
-/// Returns success as an LDAPResult.
-pub(crate) fn success() -> Refusal {
-    Refusal::new(ResultCode::Success, "")
-}
-
 /// Encodes an ExtendedResponse (RFC 4511 §4.12).
-pub(crate) fn extended(id: i32, outcome: &Refusal, name: Option<&str>, value: Option<&[u8]>) -> Vec<u8> {
+pub(crate) fn extended(id: i32, result: &LdapResult, name: Option<&str>, value: Option<&[u8]>) -> Vec<u8> {
     let mut w = BerWriter::default();
     message(&mut w, id, &[], |w| {
         w.within(0x78, |w| {
-            result_body(w, outcome);
+            result_body(w, result);
             if let Some(name) = name {
                 w.string(0x8a, name.as_bytes());
             }
@@ -103,7 +98,7 @@ pub(crate) fn extended(id: i32, outcome: &Refusal, name: Option<&str>, value: Op
 
 /// Encodes a Notice of Disconnection (RFC 4511 §4.4.1).
 pub(crate) fn disconnection(code: ResultCode, message: &str) -> Vec<u8> {
-    extended(0, &Refusal::new(code, message), Some(NOTICE_OF_DISCONNECTION), None)
+    extended(0, &LdapResult::new(code, message), Some(NOTICE_OF_DISCONNECTION), None)
 }
 
 /// Writes an attribute with its values within a search result entry.

@@ -103,7 +103,7 @@ fn write_attribute<'a>(
 }
 
 /// Writes a generated entry.
-pub(crate) fn write_made(w: &mut BerWriter, catalogue: &Catalogue, entry: &Entry, selection: &AttributeSelection) {
+pub(crate) fn write_generated(w: &mut BerWriter, catalogue: &Catalogue, entry: &Entry, selection: &AttributeSelection) {
     w.within(SEARCH_RESULT_ENTRY, |w| {
         w.string(OCTET_STRING, entry.dn.as_str().as_bytes());
         w.within(SEQUENCE, |w| {

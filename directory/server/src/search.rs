@@ -2,18 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use provost_entry::{Dn, Entry};
+use provost_entry::{Dn, Entry, Filter};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Identity;
 use crate::ber::BerWriter;
 use crate::change::{existing, parse_dn};
 use crate::controls::{Controls, PageRequest};
+use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 use crate::matching::{self, GeneratedEntry, VisibleEntry};
 use crate::message::{Scope, SearchRequest};
 use crate::output::ResponseSender;
 use crate::paging::{Pages, PagingState};
-use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::reply::{self, ResponseControl};
 use crate::result_entry::{self, AttributeSelection};
 use crate::shared::ServerContext;
@@ -46,7 +46,7 @@ impl SearchScope {
             (Err(refusal), None) => return Err(refusal),
             // A person may name only their own entry and its ancestors.
             (Ok(place), Some(own)) if tree.is_below(own, place) => place,
-            _ => return Err(Refusal::new(ResultCode::NoSuchObject, "")),
+            _ => return Err(LdapResult::new(ResultCode::NoSuchObject, "")),
         };
         Ok(Self { base: place, scope: request.scope, only })
     }
@@ -87,18 +87,19 @@ pub(crate) struct RunningSearch<'a> {
 }
 
 /// The result of a search, and its position when another page follows.
-type SearchEnd = (Refusal, Option<PagingState>);
+type SearchEnd = (LdapResult, Option<PagingState>);
 
 impl RunningSearch<'_> {
     /// Runs the search to its SearchResultDone. An abandoned search stops without one.
     pub(crate) async fn run(&self, controls: &Controls) {
-        let (end, response_controls) = match self.made_entry() {
-            Some(entry) => {
+        let (end, response_controls) = match self.generated_entry(controls.write.assertion.as_ref()) {
+            Some(Err(refusal)) => (refusal, Vec::new()),
+            Some(Ok(entry)) => {
                 // The subschema is large, so it waits for a slow reader like any other entry.
                 if self.output.send(entry).await.is_err() {
                     return;
                 }
-                (reply::success(), self.page_control(controls.page.as_ref(), None))
+                (LdapResult::success(), self.page_control(controls.page.as_ref(), None))
             }
             None => match self.entries(controls).await {
                 Some((end, next)) => (end, self.page_control(controls.page.as_ref(), next)),
@@ -109,8 +110,8 @@ impl RunningSearch<'_> {
         _ = self.output.send(octets).await;
     }
 
-    /// Answers from the root DSE and the subschema, which are not in the tree; `None` for any other base.
-    fn made_entry(&self) -> Option<Vec<u8>> {
+    /// Returns the result for the root DSE and the subschema, which are not in the tree; `None` for any other base.
+    fn generated_entry(&self, assertion: Option<&Filter>) -> Option<OperationResult<Vec<u8>>> {
         let base = Dn::parse(&self.request.base).ok()?;
         let entry: &Entry = match self.request.scope {
             Scope::Base | Scope::Subtree if base == self.shared.subschema.dn => &self.shared.subschema,
@@ -118,25 +119,29 @@ impl RunningSearch<'_> {
             _ => return None,
         };
         let catalogue = &self.shared.catalogue;
-        let mut w = BerWriter::default();
-        if matching::matches(catalogue, &GeneratedEntry { catalogue, entry }, &self.request.filter) == Some(true) {
-            let selection = AttributeSelection::parse(catalogue, &self.request.attributes, self.request.types_only);
-            reply::message(&mut w, self.id, &[], |w| result_entry::write_made(w, catalogue, entry, &selection));
+        let meets = |filter| matching::matches(catalogue, &GeneratedEntry { catalogue, entry }, filter) == Some(true);
+        if assertion.is_some_and(|assertion| !meets(assertion)) {
+            return Some(Err(LdapResult::new(ResultCode::AssertionFailed, "")));
         }
-        Some(w.into_octets())
+        let mut w = BerWriter::default();
+        if meets(&self.request.filter) {
+            let selection = AttributeSelection::parse(catalogue, &self.request.attributes, self.request.types_only);
+            reply::message(&mut w, self.id, &[], |w| result_entry::write_generated(w, catalogue, entry, &selection));
+        }
+        Some(Ok(w.into_octets()))
     }
 
     async fn entries(&self, controls: &Controls) -> Option<SearchEnd> {
         let started = Instant::now();
-        let mut walk = match self.begin(controls) {
-            Ok(Some(walk)) => walk,
-            Ok(None) => return Some((reply::success(), None)),
+        let mut progress = match self.begin(controls) {
+            Ok(Some(progress)) => progress,
+            Ok(None) => return Some((LdapResult::success(), None)),
             Err(refusal) => return Some((refusal, None)),
         };
         let client_limit = Duration::from_secs(self.request.time_limit_seconds);
         let limit = if client_limit.is_zero() { SEARCH_TIME_MAX } else { client_limit.min(SEARCH_TIME_MAX) };
         loop {
-            let (octets, end) = self.chunk(&mut walk);
+            let (octets, end) = self.chunk(&mut progress);
             if !octets.is_empty() {
                 self.output.send(octets).await.ok()?;
             }
@@ -147,7 +152,7 @@ impl RunningSearch<'_> {
                 return None;
             }
             if started.elapsed() > limit {
-                return Some((Refusal::new(ResultCode::TimeLimitExceeded, ""), None));
+                return Some((LdapResult::new(ResultCode::TimeLimitExceeded, ""), None));
             }
             // A long search must not block its thread.
             tokio::task::yield_now().await;
@@ -164,7 +169,7 @@ impl RunningSearch<'_> {
             // values.
             let hidden = field.only.is_some_and(|own| own != field.base);
             if hidden || matching::matches(&tree.catalogue, &visible, assertion) != Some(true) {
-                return Err(Refusal::new(ResultCode::AssertionFailed, ""));
+                return Err(LdapResult::new(ResultCode::AssertionFailed, ""));
             }
         }
         let candidates = match (self.request.scope, field.only) {
@@ -172,7 +177,7 @@ impl RunningSearch<'_> {
             (_, Some(only)) => Some(vec![only]),
             _ => tree.candidates(&self.request.filter),
         };
-        let PagingState { place: from, entries_sent: found } = match &controls.page {
+        let PagingState { place: from, entries_sent } = match &controls.page {
             Some(page) if !page.cookie.is_empty() => self.pages.progress(self.request, &page.cookie)?,
             _ => PagingState::default(),
         };
@@ -187,44 +192,47 @@ impl RunningSearch<'_> {
         };
         let selection = AttributeSelection::parse(&tree.catalogue, &self.request.attributes, self.request.types_only);
         let at = candidates.as_ref().map_or(from as usize, |places| places.partition_point(|place| *place < from));
-        Ok(Some(SearchProgress { field, candidates, at, page, wanted, entries_sent: found, on_page: 0, selection }))
+        Ok(Some(SearchProgress { field, candidates, at, page, wanted, entries_sent, on_page: 0, selection }))
     }
 
     /// Examines the next entries under one lock of the tree.
-    fn chunk(&self, walk: &mut SearchProgress) -> (Vec<u8>, Option<SearchEnd>) {
+    fn chunk(&self, progress: &mut SearchProgress) -> (Vec<u8>, Option<SearchEnd>) {
         let tree = self.shared.directory.read();
         let mut w = BerWriter::default();
         for _ in 0..CHUNK_ENTRIES {
             if w.len() > CHUNK_OCTETS {
                 break;
             }
-            let Some(place) = walk.place(&tree) else { return (w.into_octets(), Some((reply::success(), None))) };
-            if let Some(subject) = tree.subject(place).filter(|subject| self.selects(&tree, walk, place, *subject)) {
-                if walk.entries_sent == walk.wanted {
-                    return (w.into_octets(), Some((Refusal::new(ResultCode::SizeLimitExceeded, ""), None)));
+            let Some(place) = progress.place(&tree) else {
+                return (w.into_octets(), Some((LdapResult::success(), None)));
+            };
+            if let Some(subject) = tree.subject(place).filter(|subject| self.selects(&tree, progress, place, *subject))
+            {
+                if progress.entries_sent == progress.wanted {
+                    return (w.into_octets(), Some((LdapResult::new(ResultCode::SizeLimitExceeded, ""), None)));
                 }
-                if Some(walk.on_page) == walk.page {
-                    let progress = PagingState { place, entries_sent: walk.entries_sent };
-                    return (w.into_octets(), Some((reply::success(), Some(progress))));
+                if Some(progress.on_page) == progress.page {
+                    let next_page = PagingState { place, entries_sent: progress.entries_sent };
+                    return (w.into_octets(), Some((LdapResult::success(), Some(next_page))));
                 }
                 let visible = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
-                reply::message(&mut w, self.id, &[], |w| result_entry::write(w, &visible, &walk.selection));
-                walk.entries_sent += 1;
-                walk.on_page += 1;
+                reply::message(&mut w, self.id, &[], |w| result_entry::write(w, &visible, &progress.selection));
+                progress.entries_sent += 1;
+                progress.on_page += 1;
             }
-            walk.at += 1;
+            progress.at += 1;
         }
         (w.into_octets(), None)
     }
 
-    fn selects(&self, tree: &Tree, walk: &SearchProgress, place: EntryNumber, subject: EntrySnapshot<'_>) -> bool {
+    fn selects(&self, tree: &Tree, progress: &SearchProgress, place: EntryNumber, subject: EntrySnapshot<'_>) -> bool {
         let visible = VisibleEntry { tree, subject, password: self.identity.reads_passwords() };
-        walk.field.holds(tree, place, subject.parent)
+        progress.field.holds(tree, place, subject.parent)
             && matching::matches(&tree.catalogue, &visible, &self.request.filter) == Some(true)
     }
 
     fn page_control(&self, page: Option<&PageRequest>, next: Option<PagingState>) -> Vec<ResponseControl> {
-        let cookie = next.map(|progress| self.pages.cookie(self.request, progress)).unwrap_or_default();
+        let cookie = next.map(|page| self.pages.cookie(self.request, page)).unwrap_or_default();
         page.map(|_| reply::paged_results(0, &cookie)).into_iter().collect()
     }
 }
@@ -246,7 +254,7 @@ impl SearchProgress {
     fn place(&self, tree: &Tree) -> Option<EntryNumber> {
         match &self.candidates {
             Some(places) => places.get(self.at).copied(),
-            None => EntryNumber::try_from(self.at).ok().filter(|place| *place < tree.places()),
+            None => EntryNumber::try_from(self.at).ok().filter(|place| *place < tree.place_count()),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! One connection: reads frames, starts operations, writes responses.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,13 +19,13 @@ use crate::catalogue::EqualityRule;
 use crate::change::{existing, parse_dn};
 use crate::committer::WriteJob;
 use crate::controls::{self, ControlledOperation, Controls};
+use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 use crate::matching::{self, VisibleEntry};
 use crate::message::{self, Authentication, DecodeError, Operation, Request, SearchRequest, WriteOperation};
 use crate::names::AttributeMeaning;
 use crate::output::{self, ResponseSender};
 use crate::paging::Pages;
 use crate::password;
-use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::reply::{self, oid};
 use crate::search::{RunningSearch, SEARCH_RESULT_DONE};
 use crate::shared::ServerContext;
@@ -116,6 +115,12 @@ enum ChannelSecurity {
     Tls,
 }
 
+/// A search that was started and has not ended.
+struct OngoingSearch {
+    id: i32,
+    cancelled: CancellationToken,
+}
+
 struct Session {
     shared: Arc<ServerContext>,
     peer: IpAddr,
@@ -123,7 +128,7 @@ struct Session {
     place: Option<Arc<dyn ClientPlace>>,
     identity: Arc<Identity>,
     outstanding: Arc<Semaphore>,
-    searches: Arc<Mutex<HashMap<i32, CancellationToken>>>,
+    searches: Arc<Mutex<Vec<Arc<OngoingSearch>>>>,
     /// The searches that an identity without privileges may have under way; until one ends, no further request is read.
     search_slots: Arc<Semaphore>,
     /// One permit: one of these searches runs at a time, and the others wait without a result in memory.
@@ -181,7 +186,7 @@ impl Session {
         };
         self.ended.cancel();
         if let Some(id) = start_tls {
-            output.queue_response(reply::extended(id, &reply::success(), Some(oid::START_TLS), None));
+            output.queue_response(reply::extended(id, &LdapResult::success(), Some(oid::START_TLS), None));
         }
         drop(output);
         let writer = writing.await.ok()?;
@@ -208,14 +213,15 @@ impl Session {
     ) -> OperationResult<Option<BytesMut>> {
         let mut begun = Instant::now();
         loop {
-            let length = ber::frame_length(buffer).map_err(|_| Refusal::new(ResultCode::ProtocolError, "not LDAP"))?;
+            let length =
+                ber::frame_length(buffer).map_err(|_| LdapResult::new(ResultCode::ProtocolError, "not LDAP"))?;
             if let Some(length) = length {
                 if length > self.frame_octets_max() {
-                    return Err(Refusal::new(ResultCode::ProtocolError, "the request is too large"));
+                    return Err(LdapResult::new(ResultCode::ProtocolError, "the request is too large"));
                 }
                 let octets = buffer.len().min(length);
                 if octets > FRAME_OCTETS_FREE && !self.place.as_ref().is_none_or(|place| place.hold(octets)) {
-                    return Err(Refusal::new(ResultCode::Busy, "the server is short of memory; try again later"));
+                    return Err(LdapResult::new(ResultCode::Busy, "the server is short of memory; try again later"));
                 }
                 if buffer.len() >= length {
                     return Ok(Some(buffer.split_to(length)));
@@ -224,7 +230,7 @@ impl Session {
             let idle = if self.identity.dn.is_root() { IDLE_UNBOUND } else { IDLE_BOUND };
             tokio::select! {
                 () = self.shared.stop.cancelled() => {
-                    return Err(Refusal::new(ResultCode::Unavailable, "the server is shutting down"));
+                    return Err(LdapResult::new(ResultCode::Unavailable, "the server is shutting down"));
                 }
                 // The time limit covers the whole request, or one octet a minute would keep a connection for ever.
                 read = tokio::time::timeout_at(begun + idle, reader.read_buf(buffer)) => match read {
@@ -234,7 +240,7 @@ impl Session {
                     Err(_) if buffer.is_empty() && self.outstanding.available_permits() < OUTSTANDING_MAX => {
                         begun = Instant::now();
                     }
-                    Err(_) => return Err(Refusal::new(ResultCode::Unavailable, "idle for too long")),
+                    Err(_) => return Err(LdapResult::new(ResultCode::Unavailable, "idle for too long")),
                 },
             }
         }
@@ -261,8 +267,8 @@ impl Session {
     }
 
     /// Responds with a result and no controls; the session continues.
-    fn refuse(output: &ResponseSender, id: i32, tag: u8, refusal: &Refusal) -> AfterRequest {
-        output.queue_response(reply::result(id, tag, refusal, &[]));
+    fn respond(output: &ResponseSender, id: i32, tag: u8, result: &LdapResult) -> AfterRequest {
+        output.queue_response(reply::result(id, tag, result, &[]));
         AfterRequest::Continue
     }
 
@@ -285,7 +291,7 @@ impl Session {
                     // RFC 4513 §4: whatever the reason of a failed bind, the previous identity is gone.
                     self.identity = Arc::new(Identity::anonymous());
                 }
-                return Self::refuse(output, id, response_tag(&operation), &refusal);
+                return Self::respond(output, id, response_tag(&operation), &refusal);
             }
         };
         let weight = (1 + octets / OUTSTANDING_OCTETS).min(OUTSTANDING_MAX) as u32;
@@ -305,7 +311,7 @@ impl Session {
             Operation::Write(operation) => self.write(id, operation, controls, permit, output).await,
             Operation::Compare { dn, attribute, value } => {
                 let outcome = self.compare(&dn, &attribute, value, &controls);
-                Self::refuse(output, id, 0x6f, &outcome.unwrap_or_else(|refusal| refusal))
+                Self::respond(output, id, 0x6f, &outcome.unwrap_or_else(|refusal| refusal))
             }
             Operation::Extended { oid, value } => self.extended(id, &oid, value, permit, output).await,
             Operation::Unbind | Operation::Abandon(_) => AfterRequest::Close,
@@ -321,21 +327,19 @@ impl Session {
         }
     }
 
-    fn searches(&self) -> std::sync::MutexGuard<'_, HashMap<i32, CancellationToken>> {
+    fn searches(&self) -> std::sync::MutexGuard<'_, Vec<Arc<OngoingSearch>>> {
         self.searches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// RFC 4511 §4.11: a search stops; a write that has begun is completed.
     fn abandon(&self, id: i32) -> AfterRequest {
-        if let Some(search) = self.searches().get(&id) {
-            search.cancel();
-        }
+        self.searches().iter().filter(|search| search.id == id).for_each(|search| search.cancelled.cancel());
         AfterRequest::Continue
     }
 
     async fn bind(&mut self, id: i32, version: i64, dn: &str, authentication: Authentication, output: &ResponseSender) {
         // RFC 4511 §4.2.1: running operations are abandoned, and the connection is anonymous until the bind succeeds.
-        self.searches().values().for_each(CancellationToken::cancel);
+        self.searches().iter().for_each(|search| search.cancelled.cancel());
         self.identity = Arc::new(Identity::anonymous());
         let outcome = self.authenticate(version, dn, authentication).await;
         metrics::counter!("provost_ldap_binds_total", "outcome" => if outcome.is_ok() { "accepted" } else { "refused" })
@@ -343,7 +347,7 @@ impl Session {
         let result = match outcome {
             Ok(identity) => {
                 self.identity = Arc::new(identity);
-                reply::success()
+                LdapResult::success()
             }
             Err(refusal) => {
                 tracing::info!(peer = %self.peer, account = loggable(dn), code = ?refusal.code, "LDAP bind refused");
@@ -355,20 +359,20 @@ impl Session {
 
     async fn authenticate(&self, version: i64, dn: &str, authentication: Authentication) -> OperationResult<Identity> {
         if version != 3 {
-            return Err(Refusal::new(ResultCode::ProtocolError, "LDAP version 3 only"));
+            return Err(LdapResult::new(ResultCode::ProtocolError, "LDAP version 3 only"));
         }
         let Authentication::Simple(password) = authentication else {
-            return Err(Refusal::new(ResultCode::AuthMethodNotSupported, "simple bind only"));
+            return Err(LdapResult::new(ResultCode::AuthMethodNotSupported, "simple bind only"));
         };
         match (dn.is_empty(), password.reveal().is_empty()) {
             (true, true) => return Ok(Identity::anonymous()),
             // RFC 4513 §5.1.2: a program that forgot the password must not mistake this for success.
-            (false, true) => return Err(Refusal::new(ResultCode::UnwillingToPerform, "a name without a password")),
-            (true, false) => return Err(Refusal::new(ResultCode::InvalidCredentials, "")),
+            (false, true) => return Err(LdapResult::new(ResultCode::UnwillingToPerform, "a name without a password")),
+            (true, false) => return Err(LdapResult::new(ResultCode::InvalidCredentials, "")),
             (false, false) => {}
         }
         if self.security == ChannelSecurity::Clear && !self.peer.to_canonical().is_loopback() {
-            return Err(Refusal::new(ResultCode::ConfidentialityRequired, "StartTLS first"));
+            return Err(LdapResult::new(ResultCode::ConfidentialityRequired, "StartTLS first"));
         }
         password::authenticate(&self.shared, dn, password).await
     }
@@ -381,30 +385,30 @@ impl Session {
         permits: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
         output: &ResponseSender,
     ) -> AfterRequest {
-        let cancelled = self.ended.child_token();
+        let ongoing = Arc::new(OngoingSearch { id, cancelled: self.ended.child_token() });
         {
             let mut searches = self.searches();
-            if searches.len() >= SEARCHES_MAX || searches.contains_key(&id) {
+            if searches.len() >= SEARCHES_MAX {
                 drop(searches);
-                return Self::refuse(
+                return Self::respond(
                     output,
                     id,
                     SEARCH_RESULT_DONE,
-                    &Refusal::new(ResultCode::Busy, "too many searches"),
+                    &LdapResult::new(ResultCode::Busy, "too many searches"),
                 );
             }
-            searches.insert(id, cancelled.clone());
+            // A client may use the id again as soon as it has the result, which is before the search is removed here.
+            searches.push(ongoing.clone());
         }
         let (shared, identity, output) = (self.shared.clone(), self.identity.clone(), output.clone());
         let (searches, pages, turn) = (self.searches.clone(), self.pages.clone(), self.search_turn.clone());
         tokio::spawn(async move {
             let (shared, identity, request, output) = (&*shared, &*identity, &request, &output);
+            let cancelled = &ongoing.cancelled;
             match &controls.sync {
-                Some(sync) => {
-                    SyncSearch { shared, identity, id, request, output, cancelled: &cancelled }.run(sync).await
-                }
+                Some(sync) => SyncSearch { shared, identity, id, request, output, cancelled }.run(sync).await,
                 None => {
-                    let (cancelled, pages) = (&cancelled, &*pages);
+                    let pages = &*pages;
                     let _turn = match identity.is_privileged() {
                         true => None,
                         false => turn.acquire().await.ok(),
@@ -412,7 +416,7 @@ impl Session {
                     RunningSearch { shared, identity, id, request, output, cancelled, pages }.run(&controls).await;
                 }
             }
-            searches.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            searches.lock().unwrap_or_else(PoisonError::into_inner).retain(|one| !Arc::ptr_eq(one, &ongoing));
             drop(permits);
         });
         AfterRequest::Continue
@@ -435,7 +439,7 @@ impl Session {
             identity: Identity::clone(&self.identity),
             answer: Box::new(move |outcome| {
                 let octets = match outcome {
-                    Ok(controls) => reply::result(id, tag, &reply::success(), &controls),
+                    Ok(controls) => reply::result(id, tag, &LdapResult::success(), &controls),
                     Err(refusal) => reply::result(id, tag, &refusal, &[]),
                 };
                 answering.queue_response(octets);
@@ -445,41 +449,43 @@ impl Session {
         match self.shared.jobs.send(job).await {
             Ok(()) => AfterRequest::Continue,
             Err(_) => {
-                Self::refuse(output, id, tag, &Refusal::new(ResultCode::Unavailable, "the server is shutting down"))
+                Self::respond(output, id, tag, &LdapResult::new(ResultCode::Unavailable, "the server is shutting down"))
             }
         }
     }
 
-    fn compare(&self, dn: &str, attribute: &str, value: Vec<u8>, controls: &Controls) -> OperationResult<Refusal> {
+    fn compare(&self, dn: &str, attribute: &str, value: Vec<u8>, controls: &Controls) -> OperationResult<LdapResult> {
         let tree = self.shared.directory.read();
         let only = self.identity.readable(&tree)?;
         let place = match (existing(&tree, &parse_dn(dn)?), only) {
             (place, None) => place?,
             (Ok(place), Some(own)) if place == own => place,
             // The same response for hidden and for missing entries, without a matched name.
-            _ => return Err(Refusal::new(ResultCode::NoSuchObject, "")),
+            _ => return Err(LdapResult::new(ResultCode::NoSuchObject, "")),
         };
         let subject = tree.subject(place);
-        let subject = subject.ok_or_else(|| Refusal::new(ResultCode::NoSuchObject, ""))?;
+        let subject = subject.ok_or_else(|| LdapResult::new(ResultCode::NoSuchObject, ""))?;
         let visible = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
         if let Some(assertion) = &controls.write.assertion
             && matching::matches(&tree.catalogue, &visible, assertion) != Some(true)
         {
-            return Err(Refusal::new(ResultCode::AssertionFailed, ""));
+            return Err(LdapResult::new(ResultCode::AssertionFailed, ""));
         }
-        let undefined = || Refusal::new(ResultCode::UndefinedAttributeType, attribute);
+        let undefined = || LdapResult::new(ResultCode::UndefinedAttributeType, attribute);
         let name = AttributeDescription::parse(attribute).map_err(|_| undefined())?;
         let type_id = AttributeMeaning::of(&tree.catalogue, &name).ok_or_else(undefined)?.type_id;
         if matching::matches(&tree.catalogue, &visible, &Filter::Present(name.clone())) != Some(true) {
-            return Err(Refusal::new(ResultCode::NoSuchAttribute, ""));
+            return Err(LdapResult::new(ResultCode::NoSuchAttribute, ""));
         }
         match matching::matches(&tree.catalogue, &visible, &Filter::Equal(name, value)) {
-            Some(true) => Ok(Refusal::new(ResultCode::CompareTrue, "")),
-            Some(false) => Ok(Refusal::new(ResultCode::CompareFalse, "")),
+            Some(true) => Ok(LdapResult::new(ResultCode::CompareTrue, "")),
+            Some(false) => Ok(LdapResult::new(ResultCode::CompareFalse, "")),
             None if tree.catalogue.type_of(type_id).rule == EqualityRule::None => {
-                Err(Refusal::new(ResultCode::InappropriateMatching, ""))
+                Err(LdapResult::new(ResultCode::InappropriateMatching, ""))
             }
-            None => Err(Refusal::new(ResultCode::InvalidAttributeSyntax, "the value does not conform to the syntax")),
+            None => {
+                Err(LdapResult::new(ResultCode::InvalidAttributeSyntax, "the value does not conform to the syntax"))
+            }
         }
     }
 
@@ -491,15 +497,15 @@ impl Session {
         permit: OwnedSemaphorePermit,
         output: &ResponseSender,
     ) -> AfterRequest {
-        let answer = |refusal: &Refusal, value: Option<&[u8]>| {
-            output.queue_response(reply::extended(id, refusal, None, value));
+        let answer = |result: &LdapResult, value: Option<&[u8]>| {
+            output.queue_response(reply::extended(id, result, None, value));
             AfterRequest::Continue
         };
         match name {
             oid::WHO_AM_I => {
                 let dn = self.identity.dn.as_str();
                 let authz_id = if dn.is_empty() { String::new() } else { format!("dn:{dn}") };
-                answer(&reply::success(), Some(authz_id.as_bytes()))
+                answer(&LdapResult::success(), Some(authz_id.as_bytes()))
             }
             oid::START_TLS => match self.check_start_tls() {
                 Ok(()) => AfterRequest::StartTls(id),
@@ -516,7 +522,7 @@ impl Session {
                 }
                 AfterRequest::Continue
             }
-            _ => answer(&Refusal::new(ResultCode::ProtocolError, "unsupported extended operation"), None),
+            _ => answer(&LdapResult::new(ResultCode::ProtocolError, "unsupported extended operation"), None),
         }
     }
 
@@ -525,11 +531,11 @@ impl Session {
         // This request itself holds one permit.
         let idle = self.outstanding.available_permits() + 1 >= OUTSTANDING_MAX;
         match () {
-            () if self.shared.tls.is_none() => Err(Refusal::new(ResultCode::ProtocolError, "no TLS here")),
+            () if self.shared.tls.is_none() => Err(LdapResult::new(ResultCode::ProtocolError, "no TLS here")),
             () if self.security == ChannelSecurity::Tls => {
-                Err(Refusal::new(ResultCode::OperationsError, "under TLS already"))
+                Err(LdapResult::new(ResultCode::OperationsError, "under TLS already"))
             }
-            () if !idle => Err(Refusal::new(ResultCode::OperationsError, "operations are still running")),
+            () if !idle => Err(LdapResult::new(ResultCode::OperationsError, "operations are still running")),
             () => Ok(()),
         }
     }
@@ -553,7 +559,7 @@ async fn password_modify(
         controls: crate::change::WriteControls::default(),
         identity: request.identity,
         answer: Box::new(move |outcome| {
-            let result = outcome.err().unwrap_or_else(reply::success);
+            let result = outcome.err().unwrap_or_else(LdapResult::success);
             let value = generated.filter(|_| result.code == ResultCode::Success);
             output.queue_response(reply::extended(id, &result, None, value.as_deref()));
             drop(permit);

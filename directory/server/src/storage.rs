@@ -19,6 +19,7 @@ use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use crate::catalogue::Catalogue;
+use crate::constraint;
 use crate::csn::{ContextCsn, Csn};
 use crate::migration;
 use crate::record::EncodedEntry;
@@ -65,7 +66,7 @@ impl Storage {
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         match migration::format_of(&connection)? {
             None => make(&mut connection, suffix)?,
-            Some(found) => migration::bring_forward(&mut connection, &file, found)?,
+            Some(found) => migration::upgrade(&mut connection, &file, found)?,
         }
         settle(&connection, folder)?;
         let mut storage = Self { connection, saved: [0; 3] };
@@ -148,8 +149,12 @@ impl Storage {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let (place, parent, octets): (u32, u32, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let record = EncodedEntry::from_octets(octets)
-                .ok_or_else(|| StorageError::Content(format!("the entry in row {place} is damaged")))?;
+            let damaged = || StorageError::Content(format!("the entry in row {place} is damaged"));
+            let mut record = EncodedEntry::from_octets(octets).ok_or_else(damaged)?;
+            let classes = record.head().and_then(|head| tree.names.classes(head.classes)).ok_or_else(damaged)?;
+            let structural = constraint::structural_class(&tree.catalogue, &classes.listed)
+                .map_err(|refusal| StorageError::Content(format!("the entry in row {place}: {}", refusal.message)))?;
+            record.set_structural(structural);
             tree.reserve(if parent == NO_PLACE { place } else { place.max(parent) });
             tree.insert(place, parent, record);
         }

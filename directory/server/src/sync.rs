@@ -7,11 +7,11 @@ use crate::access::{Identity, Rights};
 use crate::ber::{BerWriter, OCTET_STRING, SEQUENCE};
 use crate::controls::SyncRequest;
 use crate::csn::{ContextCsn, Csn};
+use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 use crate::matching::{self, VisibleEntry};
 use crate::message::SearchRequest;
 use crate::output::{Closed, ResponseSender};
 use crate::record::EncodedEntry;
-use crate::refusal::{OperationResult, Refusal, ResultCode};
 use crate::reply::{self, SyncInfo, SyncState};
 use crate::result_entry::{self, AttributeSelection, SEARCH_RESULT_ENTRY};
 use crate::search::{CHUNK_ENTRIES, CHUNK_OCTETS, SEARCH_RESULT_DONE, SearchScope};
@@ -59,7 +59,7 @@ struct Refresh {
     consumer: ContextCsn,
     /// The state that the consumer will have.
     context: ContextCsn,
-    places: EntryNumber,
+    place_count: EntryNumber,
     deletions: Vec<Uuid>,
     changes: Option<SearchWatch>,
 }
@@ -79,13 +79,13 @@ impl SyncSearch<'_> {
         }
     }
 
-    async fn send_done(&self, outcome: &Refusal, controls: &[reply::ResponseControl]) -> Result<(), Closed> {
+    async fn send_done(&self, outcome: &LdapResult, controls: &[reply::ResponseControl]) -> Result<(), Closed> {
         self.output.send(reply::result(self.id, SEARCH_RESULT_DONE, outcome, controls)).await
     }
 
     fn begin(&self, sync: &SyncRequest) -> OperationResult<Refresh> {
         if matches!(self.identity.rights, Rights::Anonymous | Rights::Person) {
-            return Err(Refusal::new(ResultCode::InsufficientAccessRights, ""));
+            return Err(LdapResult::new(ResultCode::InsufficientAccessRights, ""));
         }
         let tree = self.shared.directory.read();
         let field = SearchScope::of(&tree, self.identity, self.request)?;
@@ -97,7 +97,7 @@ impl SyncSearch<'_> {
                 // restored from a backup.
                 let known = ContextCsn::parse_cookie(cookie).filter(|consumer| context.covers_all(consumer));
                 let text = "the cookie is not from this server's content";
-                Some(known.ok_or_else(|| Refusal::new(ResultCode::SyncRefreshRequired, text))?)
+                Some(known.ok_or_else(|| LdapResult::new(ResultCode::SyncRefreshRequired, text))?)
             }
         };
         let phase = match &consumer {
@@ -115,14 +115,14 @@ impl SyncSearch<'_> {
         };
         let selection = AttributeSelection::parse(&tree.catalogue, &self.request.attributes, self.request.types_only);
         let changes = sync.persist.then(|| self.shared.directory.watch(&tree));
-        Ok(Refresh { field, selection, phase, consumer, context, places: tree.places(), deletions, changes })
+        Ok(Refresh { field, selection, phase, consumer, context, place_count: tree.place_count(), deletions, changes })
     }
 
     async fn stages(&self, mut refresh: Refresh) -> Result<(), Closed> {
         // Nothing changed since the cookie, so the entries need not be examined.
         let unchanged = refresh.phase == DeletePhase::Delete && refresh.consumer.covers_all(&refresh.context);
-        let (mut at, mut present) = (if unchanged { refresh.places } else { 0 }, Vec::new());
-        while at < refresh.places {
+        let (mut at, mut present) = (if unchanged { refresh.place_count } else { 0 }, Vec::new());
+        while at < refresh.place_count {
             let octets = self.chunk(&mut refresh, &mut at, &mut present);
             if !octets.is_empty() {
                 self.output.send(octets).await?;
@@ -140,7 +140,7 @@ impl SyncSearch<'_> {
         let cookie = refresh.context.cookie();
         let deletes = refresh.phase == DeletePhase::Delete;
         let Some(changes) = refresh.changes.take() else {
-            return self.send_done(&reply::success(), &[reply::sync_done(&cookie, deletes)]).await;
+            return self.send_done(&LdapResult::success(), &[reply::sync_done(&cookie, deletes)]).await;
         };
         let info = match deletes {
             true => SyncInfo::RefreshDelete { cookie: &cookie },
@@ -163,7 +163,7 @@ impl SyncSearch<'_> {
     fn chunk(&self, refresh: &mut Refresh, at: &mut EntryNumber, present: &mut Vec<Uuid>) -> Vec<u8> {
         let tree = self.shared.directory.read();
         let mut w = BerWriter::default();
-        let end = refresh.places.min(at.saturating_add(CHUNK_ENTRIES));
+        let end = refresh.place_count.min(at.saturating_add(CHUNK_ENTRIES));
         while *at < end && w.len() < CHUNK_OCTETS {
             let place = *at;
             *at += 1;
@@ -208,11 +208,11 @@ impl SyncSearch<'_> {
             };
             let Some(first) = first else {
                 // The consumer reads more slowly than others write. It can resume at once with its cookie.
-                return self.send_done(&Refusal::new(ResultCode::Busy, "the consumer is too far behind"), &[]).await;
+                return self.send_done(&LdapResult::new(ResultCode::Busy, "the consumer is too far behind"), &[]).await;
             };
             let Some(octets) = self.encode_changes(&mut refresh, &first, &mut changes) else {
                 return self
-                    .send_done(&Refusal::new(ResultCode::InsufficientAccessRights, "the role was revoked"), &[])
+                    .send_done(&LdapResult::new(ResultCode::InsufficientAccessRights, "the role was revoked"), &[])
                     .await;
             };
             if !octets.is_empty() {
@@ -242,27 +242,27 @@ impl SyncSearch<'_> {
         let change = &event.change;
         refresh.context.advance(change.csn);
         let children = tree.subject(change.place).map_or(0, |subject| subject.children);
-        let side = |side: &'_ Option<(EntryNumber, EncodedEntry)>, standing: &Option<TreePosition>| {
-            let (Some((parent, record)), Some(standing)) = (side, standing) else { return false };
+        let side = |side: &'_ Option<(EntryNumber, EncodedEntry)>, position: &Option<TreePosition>| {
+            let (Some((parent, record)), Some(position)) = (side, position) else { return false };
             let subject = EntrySnapshot { parent: *parent, children, record };
-            refresh.field.holds_below(change.place, &standing.above) && self.matches(tree, subject)
+            refresh.field.holds_below(change.place, &position.above) && self.matches(tree, subject)
         };
         let (was_in, is_in) = (side(&change.before, &event.before), side(&change.after, &event.after));
         let cookie = refresh.context.cookie();
         let control = |state| [reply::sync_state(state, change.uuid, Some(&cookie))];
         match (is_in, &change.after, &event.after, &event.before) {
-            (true, Some((parent, record)), Some(standing), _) => {
+            (true, Some((parent, record)), Some(position), _) => {
                 let state = if was_in { SyncState::Modify } else { SyncState::Add };
                 let visible = self.visible_entry(tree, EntrySnapshot { parent: *parent, children, record });
                 let selection = &refresh.selection;
                 reply::message(w, self.id, &control(state), |w| {
-                    result_entry::write_named(w, &standing.dn, &visible, selection);
+                    result_entry::write_named(w, &position.dn, &visible, selection);
                 });
             }
-            (false, _, _, Some(standing)) if was_in => {
+            (false, _, _, Some(position)) if was_in => {
                 reply::message(w, self.id, &control(SyncState::Delete), |w| {
                     w.within(SEARCH_RESULT_ENTRY, |w| {
-                        w.string(OCTET_STRING, standing.dn.as_bytes());
+                        w.string(OCTET_STRING, position.dn.as_bytes());
                         w.within(SEQUENCE, |_| {});
                     });
                 });

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::catalogue::{Catalogue, TypeId};
 use crate::csn::{ContextCsn, Csn};
-use crate::names::{AttributeMeaning, NameTables};
+use crate::names::NameTables;
 use crate::record::{EncodedEntry, EntryDraft};
 
 /// The number of an entry's place in memory, and of its row on disk.
@@ -198,7 +198,7 @@ impl Tree {
     }
 
     /// Returns the number of places, free ones included.
-    pub(crate) fn places(&self) -> EntryNumber {
+    pub(crate) fn place_count(&self) -> EntryNumber {
         self.slots.len() as EntryNumber
     }
 
@@ -323,7 +323,7 @@ impl Tree {
             let above = self.subject(place).map(|subject| self.above(subject.parent)).unwrap_or_default();
             above.iter().position(|at| *at == ancestor).map(|at| (at + 1, place))
         };
-        let mut found: Vec<(usize, EntryNumber)> = (0..self.places()).filter_map(levels).collect();
+        let mut found: Vec<(usize, EntryNumber)> = (0..self.place_count()).filter_map(levels).collect();
         found.sort_unstable();
         found
     }
@@ -340,7 +340,7 @@ impl Tree {
     }
 
     /// Returns the position of a record below `parent`, in the present tree.
-    pub(crate) fn standing(&self, parent: EntryNumber, record: &EncodedEntry) -> TreePosition {
+    pub(crate) fn position(&self, parent: EntryNumber, record: &EncodedEntry) -> TreePosition {
         TreePosition { dn: self.dn_of(parent, record), above: self.above(parent) }
     }
 
@@ -475,20 +475,16 @@ impl Tree {
         }
     }
 
-    /// Returns the values of an attribute, those of its subtypes and under options included, for the server's own use.
+    /// Returns the values of an attribute for the server's own use. Values under options are not among them: a new
+    /// password replaces only those without, so an old one under an option would remain valid.
     pub(crate) fn values(&self, place: EntryNumber, name: &str) -> Vec<Vec<u8>> {
         let (Some(subject), Some(type_id)) = (self.subject(place), self.catalogue.type_id(name)) else {
             return Vec::new();
         };
-        let wanted = AttributeMeaning { type_id, options: Vec::new(), binary: false };
-        let mut found = Vec::new();
-        for (name, values) in subject.record.attributes() {
-            let description = self.names.description(name);
-            if description.is_some_and(|d| wanted.covers(&self.catalogue, d.type_id, &d.text)) {
-                found.extend(values.map(<[u8]>::to_vec));
-            }
-        }
-        found
+        let text = &self.catalogue.type_of(type_id).name;
+        let is_wanted = |name| self.names.description(name).is_some_and(|description| description.text == *text);
+        let found = subject.record.attributes().find(|(name, _)| is_wanted(*name));
+        found.map(|(_, values)| values.map(<[u8]>::to_vec).collect()).unwrap_or_default()
     }
 
     /// Whether the entry has this class or a subclass of it.

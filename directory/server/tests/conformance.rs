@@ -9,6 +9,7 @@ mod wire;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{MAILCORE, PASSWORD, PROVOST, SUFFIX, password_value, person_dn, run, start, url};
+use futures_util::SinkExt as _;
 use ldap3_proto::control::LdapControl;
 use ldap3_proto::proto::*;
 use provost_entry::{Dn, Entry};
@@ -300,6 +301,71 @@ async fn controls_are_obeyed_or_refused() {
         let (found, _) = run("ldapsearch", &url, PROVOST, &["-b", &name, "-s", "base"], "").await;
         assert_eq!(found == 0, *there, "{i} {program} {arguments:?}");
     }
+    for base in ["", "cn=subschema"] {
+        for (assertion, code) in [("!assert=(objectClass=*)", 0), ("!assert=(cn=other)", 122)] {
+            let (found, text) =
+                run("ldapsearch", &url, PROVOST, &["-b", base, "-s", "base", "-e", assertion], "").await;
+            assert_eq!(found, code, "{base:?} {assertion}: {text}");
+        }
+    }
+    server.stop().await;
+}
+
+// RFC 4511 §4.1.1.1: an id is free again when its operation has ended, and the client knows that before the server's own
+// bookkeeping does. An Abandon reaches every search under the id.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_can_be_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let mut client = Client::bound(server.addresses[0], PROVOST).await;
+    let search = |filter| LdapSearchRequest {
+        base: SUFFIX.into(),
+        scope: LdapSearchScope::Subtree,
+        aliases: LdapDerefAliases::Never,
+        sizelimit: 0,
+        timelimit: 0,
+        typesonly: false,
+        filter,
+        attrs: vec!["1.1".into()],
+    };
+    let persist = LdapControl::SyncRequest {
+        criticality: true,
+        mode: SyncRequestMode::RefreshAndPersist,
+        cookie: None,
+        reload_hint: false,
+    };
+    for ctrl in [vec![persist], vec![]] {
+        let op = LdapOp::SearchRequest(search(equal("uid", "zoe")));
+        client.framed.send(LdapMsg { msgid: 77, op, ctrl }).await.unwrap();
+    }
+    loop {
+        if let LdapOp::SearchResultDone(done) = client.receive().await.op {
+            assert_eq!(done.code, LdapResultCode::Success, "{}", done.message);
+            break;
+        }
+    }
+    server.stop().await;
+}
+
+// RFC 4512 §2.5.2 has `userPassword;lang-en` as an attribute of its own: a reset of the password does not replace it, so it
+// must not be accepted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_under_an_option_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = start(folder.path()).await;
+    let url = url(&server);
+    let luc = person_dn("2");
+    let change = format!(
+        "dn: {luc}\nchangetype: modify\nadd: userPassword;lang-en\nuserPassword;lang-en: {}\n",
+        password_value()
+    );
+    let (code, text) = run("ldapmodify", &url, PROVOST, &[], &change).await;
+    assert_eq!(code, 0, "{text}");
+    let mut client = Client::connect(server.addresses[0]).await;
+    let cred = LdapBindCred::Simple(PASSWORD.into());
+    let bind = |dn: &str| LdapOp::BindRequest(LdapBindRequest { version: 3, dn: dn.into(), cred: cred.clone() });
+    assert_eq!(self::code(&mut client, bind(&luc)).await, LdapResultCode::InvalidCredentials);
+    assert_eq!(self::code(&mut client, bind(&person_dn("1"))).await, LdapResultCode::Success);
     server.stop().await;
 }
 

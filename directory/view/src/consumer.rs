@@ -71,14 +71,18 @@ impl Consumer {
             self.end_session();
             backoff = if self.complete { BACKOFF_MIN } else { (backoff * 2).min(BACKOFF_MAX) };
             match end {
-                SessionEnd::Parked(guard) => self.wait_parked(guard).await,
+                SessionEnd::Parked(guard) => {
+                    self.wait_parked(guard).await;
+                    continue;
+                }
+                // Waits as well: a server may give this result every time.
                 SessionEnd::StartOver => {}
                 SessionEnd::Lost(error) => {
                     tracing::warn!(%error, "the View does not follow the directory now");
                     self.count_refusal(&error);
-                    sleep(backoff.mul_f64(rand::random_range(0.8..1.2))).await;
                 }
             }
+            sleep(backoff.mul_f64(rand::random_range(0.8..1.2))).await;
         }
     }
 

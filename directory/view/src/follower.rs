@@ -200,7 +200,7 @@ impl Follower {
     }
 
     fn guard(&self, percent: u8) -> Guard<'_> {
-        Guard { percent, standing: self.snapshot.counts(), recent: self.recent.sum() }
+        Guard { percent, present: self.snapshot.counts(), recent: self.recent.sum() }
     }
 
     fn park(&mut self, reason: String, guard: u8) -> EventOutcome {

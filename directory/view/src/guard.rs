@@ -115,7 +115,7 @@ impl EntryCounts {
 pub(crate) struct Guard<'a> {
     pub(crate) percent: u8,
     /// The entries in the snapshot.
-    pub(crate) standing: &'a EntryCounts,
+    pub(crate) present: &'a EntryCounts,
     /// The recent removals outside of a refresh.
     pub(crate) recent: EntryCounts,
 }
@@ -128,7 +128,7 @@ impl Guard<'_> {
         }
         EntryKind::ALL.into_iter().filter(|kind| removed.of(*kind) > 0).find_map(|kind| {
             let recent = self.recent.of(kind);
-            let (removed, before) = (removed.of(kind) + recent, self.standing.of(kind) + recent);
+            let (removed, before) = (removed.of(kind) + recent, self.present.of(kind) + recent);
             let is_beyond_share = removed > kind.free() && removed * 100 > before * usize::from(self.percent);
             (is_beyond_share || kind.are_needed(removed, before)).then(|| {
                 let (word, percent) = (kind.word(), self.percent);
@@ -217,8 +217,8 @@ mod tests {
             (EntryKind::Container, 1, 6, 20, false),
             (EntryKind::Container, 0, 6, 20, true),
         ] {
-            let standing = counts(&[(kind, before)]);
-            let guard = Guard { percent, standing: &standing, recent: EntryCounts::default() };
+            let present = counts(&[(kind, before)]);
+            let guard = Guard { percent, present: &present, recent: EntryCounts::default() };
             let objection = guard.objection(&counts(&[(kind, removed)]));
             assert_eq!(objection.is_none(), is_applied, "{kind:?} {removed} of {before} at {percent} %: {objection:?}");
         }
@@ -226,9 +226,9 @@ mod tests {
 
     #[test]
     fn what_went_lately_counts_where_more_goes() {
-        let standing = counts(&[(EntryKind::Person, 85), (EntryKind::Domain, 2)]);
+        let present = counts(&[(EntryKind::Person, 85), (EntryKind::Domain, 2)]);
         let recent = counts(&[(EntryKind::Person, 15)]);
-        let guard = Guard { percent: 20, standing: &standing, recent };
+        let guard = Guard { percent: 20, present: &present, recent };
         assert_eq!(guard.objection(&counts(&[(EntryKind::Person, 5)])), None);
         let (_, objection) = guard.objection(&counts(&[(EntryKind::Person, 6)])).unwrap();
         assert_eq!(objection, "21 of 100 people would be removed, the guard is 20 %");

@@ -193,7 +193,7 @@ impl View {
         for person in people {
             let (uuid, domain) = (person.entry_uuid, person.primary.domain().to_owned());
             snapshot.insert(Uuid::new_v5(&Uuid::NAMESPACE_DNS, domain.as_bytes()), ViewRecord::Domain(domain.into()));
-            let record = PersonRecord { person: Arc::new(person), projected: Box::default() };
+            let record = PersonRecord { person: Arc::new(person), local_addresses: Box::default() };
             snapshot.insert(uuid, ViewRecord::Person(Arc::new(record)));
         }
         let shared = ViewState::new(snapshot, None);

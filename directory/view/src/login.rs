@@ -131,8 +131,9 @@ pub(crate) struct Verifier {
     turns: HashTurns,
     failures: RecentRefusals,
     checks: AccountChecks,
-    /// Mean duration of a verification without its wait, microseconds. An unknown name is delayed as long.
-    hash_micros: AtomicU64,
+    /// Mean duration of a check by the configured source without its wait, microseconds; 0 before the first one. An
+    /// unknown name is delayed as long.
+    check_micros: AtomicU64,
     /// Random key of this process: without it, a cached digest cannot be tested against guesses.
     key: [u8; 32],
     remembered: Mutex<LruCache<[u8; 32], CachedResult>>,
@@ -153,7 +154,7 @@ impl Verifier {
             turns: HashTurns::new(cores),
             failures: RecentRefusals::new(),
             checks: AccountChecks::default(),
-            hash_micros: AtomicU64::new(0),
+            check_micros: AtomicU64::new(0),
             key: rand::random(),
             remembered: Mutex::new(LruCache::new(REMEMBERED_MAX)),
             refused: Mutex::new(LruCache::new(REMEMBERED_MAX)),
@@ -271,7 +272,7 @@ impl Verifier {
     async fn take_as_long_as_a_check(&self, request: VerifyRequest<'_>) -> Result<(), LaneFull> {
         match self.turns.take(request.source, request.lane).await {
             Ok(turn) => {
-                self.spend_hash_time(request.password, turn).await;
+                self.spend_check_time(request.password, turn).await;
                 Ok(())
             }
             Err(full) => {
@@ -293,7 +294,11 @@ impl Verifier {
         {
             return proof;
         }
+        let start = Instant::now();
         let proof = prove_by_bind(person, directory, request.password).await;
+        if self.source == PasswordSource::Bind && proof != PasswordProof::Unknown {
+            self.record_check_time(start.elapsed());
+        }
         // A refusal by bind is not cached: the password may change before the View receives the change.
         if proof == PasswordProof::Right {
             self.remember(digest, person, true, request.now);
@@ -332,15 +337,15 @@ impl Verifier {
             Ok(Verification::Unsupported) => return None,
             Err(_) => return Some(PasswordProof::Unknown),
         };
-        self.record_hash_time(start.elapsed());
+        self.record_check_time(start.elapsed());
         self.remember(*digest, person, right, request.now);
         Some(if right { PasswordProof::Right } else { PasswordProof::Wrong })
     }
 
-    /// Takes as long as a verification. Hashes only until a mean duration is known: later logins give the turn back at
-    /// once and sleep, so that unknown names cost known ones nothing.
-    async fn spend_hash_time(&self, password: &Secret, turn: HashTurn) {
-        let mean = self.hash_micros.load(Ordering::Relaxed);
+    /// Takes as long as a check. Hashes only until a mean duration is known: later logins give the turn back at once and
+    /// sleep, so that unknown names cost known ones nothing.
+    async fn spend_check_time(&self, password: &Secret, turn: HashTurn) {
+        let mean = self.check_micros.load(Ordering::Relaxed);
         if mean > 0 {
             drop(turn);
             let micros = mean as f64 * rand::random_range(0.8..1.2);
@@ -354,15 +359,17 @@ impl Verifier {
         };
         // The result does not matter.
         let _ = tokio::task::spawn_blocking(work).await;
-        self.record_hash_time(start.elapsed());
+        if self.source == PasswordSource::View {
+            self.record_check_time(start.elapsed());
+        }
     }
 
-    /// Updates the running mean: each verification counts for an eighth.
-    fn record_hash_time(&self, took: Duration) {
+    /// Updates the running mean: each check counts for an eighth.
+    fn record_check_time(&self, took: Duration) {
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
-        let mean = self.hash_micros.load(Ordering::Relaxed);
+        let mean = self.check_micros.load(Ordering::Relaxed);
         let next = if mean == 0 { took } else { (mean - mean / 8).saturating_add(took / 8).max(1) };
-        self.hash_micros.store(next, Ordering::Relaxed);
+        self.check_micros.store(next, Ordering::Relaxed);
     }
 
     /// Counts a refusal, unless the same password was refused before: a device with an outdated password is not
@@ -461,6 +468,7 @@ mod tests {
     use super::*;
     use crate::testing::{bare_person, uuid};
     use crate::{View, snapshot::PersonRecord, snapshot::ViewRecord};
+    use provost_client::{DirectoryConfig, ServerAddress, ServerRole};
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_700_000_000 + seconds).unwrap()
@@ -567,12 +575,44 @@ mod tests {
         assert_eq!(verifier.recall(&good, &person, at(1)), None, "and the old result is gone");
     }
 
+    /// With passwords checked by bind, an unknown name takes as long as a bind, not as long as a hash.
+    #[tokio::test]
+    async fn binds_give_the_time_of_an_unknown_name() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ldap://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            socket.read_u8().await.unwrap();
+            // BindResponse to message 1: success.
+            socket.write_all(b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00").await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let directory = Directory::new(DirectoryConfig {
+            servers: vec![ServerAddress { url, role: ServerRole::Provider, start_tls: false }],
+            bind_dn: String::new(),
+            bind_password: String::new(),
+            suffix: Dn::parse("dc=example,dc=edu").unwrap(),
+            ca_file: None,
+            connect_timeout: Duration::from_secs(5),
+            operation_timeout: Duration::from_secs(5),
+        });
+        let verifier = Verifier::new(PasswordSource::Bind, Duration::from_secs(600));
+        let (person, password) = (Arc::new(bare_person(1, "zoe")), Secret::new("right"));
+        verifier.take_as_long_as_a_check(request(&password)).await.unwrap();
+        assert_eq!(verifier.check_micros.load(Ordering::Relaxed), 0, "a hash is no bind");
+        let digest = verifier.digest(*person.entry_uuid.as_bytes(), &password);
+        let proof = verifier.prove(&person, digest, Some(&directory), request(&password)).await;
+        assert_eq!(proof, PasswordProof::Right);
+        assert!(verifier.check_micros.load(Ordering::Relaxed) > 0);
+    }
+
     #[tokio::test]
     async fn a_change_of_the_entry_counts_at_once() {
         let view = View::fixed(vec![with_password("old")]);
         assert_eq!(login(&view, "zoe", "old", at(0)).await, "accepted");
         let mut next = (*view.snapshot()).clone();
-        let record = PersonRecord { person: Arc::new(with_password("new")), projected: Box::default() };
+        let record = PersonRecord { person: Arc::new(with_password("new")), local_addresses: Box::default() };
         next.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         view.publish_for_test(next);
         assert_eq!(login(&view, "zoe", "old", at(1)).await, "refused");
@@ -596,7 +636,7 @@ mod tests {
         let turns = all_turns(&view.inner.verifier).await;
         let waiting = [login(&view, "zoe", "old", at(0)), login(&view, "zoe", "new", at(0))];
         let mut next = (*view.snapshot()).clone();
-        let record = PersonRecord { person: Arc::new(with_password("new")), projected: Box::default() };
+        let record = PersonRecord { person: Arc::new(with_password("new")), local_addresses: Box::default() };
         next.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         let replace = async {
             while view.inner.verifier.turns.waiting() < 2 {
@@ -637,7 +677,7 @@ mod tests {
         }
         view.inner.shared.health.set_current(true);
         let mut next = (*view.snapshot()).clone();
-        let record = PersonRecord { person: Arc::new(with_password("right")), projected: Box::default() };
+        let record = PersonRecord { person: Arc::new(with_password("right")), local_addresses: Box::default() };
         next.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         view.publish_for_test(next);
         assert_eq!(login(&view, "zoe", "right", at(0)).await, "accepted");

@@ -78,7 +78,7 @@ pub(crate) type Domains = BTreeMap<Arc<str>, MapKey>;
 pub(crate) struct PersonRecord {
     pub(crate) person: Arc<Person>,
     /// `mailLocalAddress` values other than the primary address. They receive mail unless an address entry claims them.
-    pub(crate) projected: Box<[Address]>,
+    pub(crate) local_addresses: Box<[Address]>,
 }
 
 /// What an address resolves to in one snapshot, regardless of how fresh that is.
@@ -190,8 +190,9 @@ impl Snapshot {
         let owned = dn_key(&record.person.dn).and_then(|key| self.owned.get(&key).cloned());
         let mut all: Vec<_> = owned.iter().flat_map(|list| list.iter()).map(|r| (r.address.clone(), r.kind)).collect();
         all.retain(|(_, kind)| *kind != AddressKind::Quarantined);
-        let projected = record.projected.iter().filter(|address| self.addresses.get(&address_key(address)).is_none());
-        all.extend(projected.map(|address| (address.clone(), AddressKind::Alias)));
+        let local_addresses =
+            record.local_addresses.iter().filter(|address| self.addresses.get(&address_key(address)).is_none());
+        all.extend(local_addresses.map(|address| (address.clone(), AddressKind::Alias)));
         all.sort_by(|a, b| (a.1 != AddressKind::Primary, &a.0).cmp(&(b.1 != AddressKind::Primary, &b.0)));
         all
     }
@@ -369,7 +370,7 @@ impl Snapshot {
             self.names.insert(name, key);
         }
         self.logins.insert(login_key(&record.person.uid), key);
-        for address in [&record.person.primary].into_iter().chain(&record.projected) {
+        for address in [&record.person.primary].into_iter().chain(&record.local_addresses) {
             self.projections.insert(address_key(address), key);
         }
     }
@@ -380,7 +381,7 @@ impl Snapshot {
             remove_name(&mut self.names, &name, key);
         }
         remove_name(&mut self.logins, &login_key(&record.person.uid), key);
-        for address in [&record.person.primary].into_iter().chain(&record.projected) {
+        for address in [&record.person.primary].into_iter().chain(&record.local_addresses) {
             remove_name(&mut self.projections, &address_key(address), key);
         }
     }
@@ -493,8 +494,8 @@ mod tests {
     fn a_projected_alias_receives_until_an_address_entry_says_otherwise() {
         let mut snapshot = filled();
         let ViewRecord::Person(record) = person(1, "zoe.tremblay") else { unreachable!() };
-        let projected = ["z@example.edu", "old@example.edu"].map(|text| Address::parse(text).unwrap());
-        let record = PersonRecord { person: Arc::clone(&record.person), projected: projected.into() };
+        let local_addresses = ["z@example.edu", "old@example.edu"].map(|text| Address::parse(text).unwrap());
+        let record = PersonRecord { person: Arc::clone(&record.person), local_addresses: local_addresses.into() };
         snapshot.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
         assert_eq!(at(&snapshot, "z@example.edu"), "zoe");
         assert_eq!(at(&snapshot, "old@example.edu"), "quarantined");

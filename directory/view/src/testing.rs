@@ -39,7 +39,10 @@ pub(crate) fn bare_person(n: u128, uid: &str) -> Person {
 }
 
 pub(crate) fn person(n: u128, uid: &str) -> ViewRecord {
-    ViewRecord::Person(Arc::new(PersonRecord { person: Arc::new(bare_person(n, uid)), projected: Box::default() }))
+    ViewRecord::Person(Arc::new(PersonRecord {
+        person: Arc::new(bare_person(n, uid)),
+        local_addresses: Box::default(),
+    }))
 }
 
 pub(crate) fn address_entry(n: u128, address: &str, kind: AddressKind, owner: Option<u128>) -> ViewRecord {

@@ -121,8 +121,8 @@ impl MessageStore for Faulty {
     fn renew(&self, lease: &Lease, ttl: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
         self.store.renew(lease, ttl)
     }
-    fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
-        self.store.accounts(after, most)
+    fn accounts(&self, after: Option<AccountId>, limit: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
+        self.store.accounts(after, limit)
     }
     fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp) {
         self.store.note_login(account, protocol, now);

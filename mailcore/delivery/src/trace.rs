@@ -5,9 +5,9 @@ use provost_message::{Address, HeaderSection, Path, is_own_received};
 
 /// Room for the two fields around their paths.
 const FIELD_OCTETS: usize = 64;
-/// Earlier deliveries by this host to one address at which a message is in a loop. One or two happen when people send a
+/// Number of earlier deliveries by this host to one address from which on a message is taken to be in a loop. One or two happen when people send a
 /// message from a mailbox to its own address again; a loop never ends, and each round costs a copy.
-const OWN_DELIVERIES_MAX: usize = 3;
+const LOOP_DELIVERIES_MIN: usize = 3;
 
 /// The message as this recipient gets it. This is the one copy of the body that a delivery makes.
 pub(crate) fn with_trace(message: &Bytes, reverse_path: Option<&Path>, recipient: &Address) -> Bytes {
@@ -35,7 +35,7 @@ pub(crate) fn is_looping(message: &[u8], recipient: &Address, hostname: &str) ->
             deliveries += 1;
         }
     }
-    deliveries >= OWN_DELIVERIES_MAX
+    deliveries >= LOOP_DELIVERIES_MIN
 }
 
 #[cfg(test)]

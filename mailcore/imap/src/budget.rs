@@ -95,7 +95,7 @@ impl Drop for BudgetShare {
 #[derive(Clone, Debug)]
 pub struct SearchTurns {
     turns: Arc<Semaphore>,
-    most: u32,
+    limit: u32,
 }
 
 impl Default for SearchTurns {
@@ -106,10 +106,10 @@ impl Default for SearchTurns {
 }
 
 impl SearchTurns {
-    /// `most` turns at a time, at least one.
-    pub fn new(most: u32) -> Self {
-        let most = most.max(1);
-        Self { turns: Arc::new(Semaphore::new(most as usize)), most }
+    /// `limit` turns at a time, at least one.
+    pub fn new(limit: u32) -> Self {
+        let limit = limit.max(1);
+        Self { turns: Arc::new(Semaphore::new(limit as usize)), limit }
     }
 
     /// One turn, for one piece. Never `None`, as the semaphore is never closed.
@@ -119,7 +119,7 @@ impl SearchTurns {
 
     /// All turns, so that no other search runs while a large message is read whole.
     pub(crate) async fn all_turns(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.turns).acquire_many_owned(self.most).await.ok()
+        Arc::clone(&self.turns).acquire_many_owned(self.limit).await.ok()
     }
 }
 

@@ -13,8 +13,8 @@ use crate::codec::StatusResponse;
 use crate::codec::command::NamedMailbox;
 use crate::mailbox::SelectedMailbox;
 
-/// How often a batch is tried under the same id while its outcome is unknown, the first try included.
-const UNKNOWN_RETRIES: usize = 3;
+/// Maximum number of times that a batch is sent under one id while its outcome is unknown.
+const TRIES_MAX: usize = 3;
 
 /// Directory, store and time for one command.
 pub(crate) struct CommandContext<'a> {
@@ -33,7 +33,7 @@ impl CommandContext<'_> {
     /// Applies ops that create messages: exactly once, even when the outcome of the first try is unknown.
     pub(crate) async fn apply_once(&self, require: Vec<BatchCondition>, ops: Vec<Op>) -> Result<Applied, BatchError> {
         let batch = self.batch(Some(BatchId::new(Uuid::now_v7())), require, ops);
-        for _ in 0..UNKNOWN_RETRIES {
+        for _ in 0..TRIES_MAX {
             match self.config.store.apply(batch.clone()).await {
                 Err(BatchError::Unknown) => {}
                 outcome => return outcome,
@@ -82,7 +82,8 @@ fn no_mailbox() -> StatusResponse {
     StatusResponse::no("NONEXISTENT", "No such mailbox")
 }
 
-/// The reply for a name that no mailbox can have.
+/// The reply for a name that no mailbox can have. As the destination of APPEND, COPY or MOVE, it must not cause
+/// TRYCREATE: the mailbox cannot be created (RFC 3501 §6.3.11, §6.4.7).
 pub(crate) fn bad_name() -> StatusResponse {
     StatusResponse::no("CANNOT", "Not a possible mailbox name")
 }

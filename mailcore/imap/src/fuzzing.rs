@@ -35,9 +35,9 @@ pub fn frames(pieces: &[&[u8]]) -> Vec<Framed> {
             seen.extend(framed);
         }
         assert!(input.len() <= BOUNDS.line, "{} octets are left in the input", input.len());
-        let held = framer.octets_held();
-        let most = BOUNDS.command + BOUNDS.line + LITERAL_OCTETS_SMALL as usize;
-        assert!(held <= most, "{held} octets are held");
+        let held = framer.buffered_octets();
+        let limit = BOUNDS.command + BOUNDS.line + LITERAL_OCTETS_SMALL as usize;
+        assert!(held <= limit, "{held} octets are held");
     }
     seen
 }

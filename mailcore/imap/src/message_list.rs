@@ -11,11 +11,11 @@ use provost_store::{Flag, Flags, Keyword, MessageMeta, Rows, Uid};
 
 /// System flags in the order of their bits.
 const SYSTEM_FLAGS: [Flag; 5] = [Flag::Answered, Flag::Flagged, Flag::Deleted, Flag::Seen, Flag::Draft];
-/// Keywords of a mailbox that have a bit of their own: those left of 32 beside the system flags and [`BESIDE`]. The
-/// store allows more keywords; those are kept in `MessageList::beside`.
+/// Keywords of a mailbox that have a bit of their own: 32 bits less the system flags and [`UNPACKED`]. The store allows
+/// more keywords; a message with one of those has its flags in `MessageList::unpacked`.
 const KEYWORD_BITS: usize = 26;
-/// Set when the message has keywords without a bit: all its flags are in `MessageList::beside`.
-const BESIDE: u32 = 1 << 31;
+/// Set when the message has keywords without a bit: all its flags are in `MessageList::unpacked`.
+const UNPACKED: u32 = 1 << 31;
 /// Messages in one block: 4 KiB, which a change of one message copies.
 const BLOCK_MESSAGES: usize = 512;
 
@@ -23,7 +23,7 @@ const BLOCK_MESSAGES: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct KnownMessage {
     uid: Uid,
-    /// System flags, then keywords, then [`BESIDE`].
+    /// System flags, then keywords, then [`UNPACKED`].
     flags: u32,
 }
 
@@ -41,8 +41,8 @@ pub(crate) struct MessageList {
     blocks: Vec<Arc<Vec<KnownMessage>>>,
     /// Keywords in the order in which they first appeared; the first [`KEYWORD_BITS`] have bits.
     keywords: Arc<Vec<Keyword>>,
-    /// Flags of messages that have a keyword without a bit.
-    beside: Arc<BTreeMap<Uid, Flags>>,
+    /// All flags of each message that has a keyword without a bit.
+    unpacked: Arc<BTreeMap<Uid, Flags>>,
 }
 
 impl MessageList {
@@ -130,7 +130,7 @@ impl MessageList {
     /// A message with its flags.
     pub(crate) fn message(&self, index: usize) -> Option<ListedMessage> {
         let known = self.known(index)?;
-        let flags = self.beside.get(&known.uid).cloned().unwrap_or_else(|| self.unpack(known.flags));
+        let flags = self.unpacked.get(&known.uid).cloned().unwrap_or_else(|| self.unpack(known.flags));
         Some(ListedMessage { uid: known.uid, flags })
     }
 
@@ -163,8 +163,8 @@ impl MessageList {
     pub(crate) fn set_flags(&mut self, index: usize, flags: &Flags) -> bool {
         self.learn_keywords(flags);
         let Some(before) = self.known(index).copied() else { return false };
-        let beside = match self.beside.contains_key(&before.uid) {
-            true => Arc::make_mut(&mut self.beside).remove(&before.uid),
+        let unpacked = match self.unpacked.contains_key(&before.uid) {
+            true => Arc::make_mut(&mut self.unpacked).remove(&before.uid),
             false => None,
         };
         let packed = self.pack(before.uid, flags);
@@ -173,7 +173,7 @@ impl MessageList {
         {
             known.flags = packed;
         }
-        before.flags != packed || beside.as_ref() != self.beside.get(&before.uid)
+        before.flags != packed || unpacked.as_ref() != self.unpacked.get(&before.uid)
     }
 
     /// Removes the messages with these UIDs (ascending); `report` gets the number of each as the client counts at that
@@ -192,9 +192,9 @@ impl MessageList {
             }
         }
         self.blocks.extend(left.chunks(BLOCK_MESSAGES).map(|block| Arc::new(block.to_vec())));
-        if expunged.iter().any(|uid| self.beside.contains_key(uid)) {
-            let beside = Arc::make_mut(&mut self.beside);
-            expunged.iter().for_each(|uid| drop(beside.remove(uid)));
+        if expunged.iter().any(|uid| self.unpacked.contains_key(uid)) {
+            let unpacked = Arc::make_mut(&mut self.unpacked);
+            expunged.iter().for_each(|uid| drop(unpacked.remove(uid)));
         }
     }
 
@@ -204,11 +204,11 @@ impl MessageList {
             let is_it = |one: &Keyword| one.as_str().eq_ignore_ascii_case(keyword.as_str());
             match self.keywords.iter().position(is_it).filter(|at| *at < KEYWORD_BITS) {
                 Some(at) => packed |= 1 << (SYSTEM_FLAGS.len() + at),
-                None => packed |= BESIDE,
+                None => packed |= UNPACKED,
             }
         }
-        if packed & BESIDE != 0 {
-            Arc::make_mut(&mut self.beside).insert(uid, flags.clone());
+        if packed & UNPACKED != 0 {
+            Arc::make_mut(&mut self.unpacked).insert(uid, flags.clone());
         }
         packed
     }

@@ -176,9 +176,9 @@ impl ImapSession {
     /// Counts consecutive BAD replies, and ends the conversation when there are too many: the client speaks another
     /// protocol, or attacks.
     fn count_bad(&mut self, reply: &StatusResponse, out: &mut OutputBuffer<'_>) -> Step {
-        let most = if self.state.account().is_some() { BAD_COMMANDS_MAX } else { BAD_COMMANDS_MAX_BEFORE_LOGIN };
+        let limit = if self.state.account().is_some() { BAD_COMMANDS_MAX } else { BAD_COMMANDS_MAX_BEFORE_LOGIN };
         self.bad_commands = if reply.is_bad() { self.bad_commands.saturating_add(1) } else { 0 };
-        if self.bad_commands < most {
+        if self.bad_commands < limit {
             return Step::Continue;
         }
         out.put("* BYE Too many bad commands\r\n");
@@ -196,14 +196,14 @@ impl ImapSession {
             out.put(reply.line("*"));
             return Ok(self.count_bad(&reply, out));
         };
-        let (answer, look) = match parsed.command {
+        let (answer, policy) = match parsed.command {
             Err(error) => (StatusResponse::bad(error.0).into(), UpdatePolicy::hinted(Expunges::Held)),
             Ok(command) => {
-                let look = UpdatePolicy::after(&command);
-                (dispatch(&self.connection, &mut self.state, &tag, command, out).await?, look)
+                let policy = UpdatePolicy::after(&command);
+                (dispatch(&self.connection, &mut self.state, &tag, command, out).await?, policy)
             }
         };
-        self.conclude(&tag, answer, look, out).await
+        self.conclude(&tag, answer, policy, out).await
     }
 
     /// Ends a command: enters the state that it leads to, reports changes and sends the tagged reply.
@@ -211,7 +211,7 @@ impl ImapSession {
         &mut self,
         tag: &str,
         answer: Completion,
-        look: UpdatePolicy,
+        policy: UpdatePolicy,
         out: &mut OutputBuffer<'_>,
     ) -> Result<Step, SessionError> {
         let (reply, step) = match answer {
@@ -228,7 +228,7 @@ impl ImapSession {
             Completion::StartTls(reply) => (reply, Step::StartTls),
             Completion::Close(reply) => (reply, Step::Close),
         };
-        if step == Step::Continue && !self.report_changes(look, out).await {
+        if step == Step::Continue && !self.report_changes(policy, out).await {
             return Ok(Step::Close);
         }
         out.put(reply.line(tag));
@@ -252,9 +252,9 @@ impl ImapSession {
     }
 
     /// Reports changes of the selected mailbox; false when the mailbox is gone, which ends the conversation.
-    async fn report_changes(&mut self, look: UpdatePolicy, out: &mut OutputBuffer<'_>) -> bool {
+    async fn report_changes(&mut self, policy: UpdatePolicy, out: &mut OutputBuffer<'_>) -> bool {
         let State::Selected(account, selected) = &mut self.state else { return true };
-        match report(&self.connection.config, account, selected, look, out).await {
+        match report(&self.connection.config, account, selected, policy, out).await {
             Ok(()) => true,
             Err(MailboxGone) => {
                 out.put("* BYE The selected mailbox was deleted\r\n");

@@ -53,12 +53,12 @@ pub(crate) async fn report(
     config: &ImapConfig,
     account: &mut LoggedInAccount,
     selected: &mut SelectedMailbox,
-    look: UpdatePolicy,
+    policy: UpdatePolicy,
     out: &mut OutputBuffer<'_>,
 ) -> Result<(), MailboxGone> {
     let has_news = account.is_overdue || account.notices.has_changed().unwrap_or(true);
-    let is_due = look.expunges == Expunges::Reported && selected.has_unreported();
-    if !(look.always || has_news || is_due) {
+    let is_due = policy.expunges == Expunges::Reported && selected.has_unreported();
+    if !(policy.always || has_news || is_due) {
         return Ok(());
     }
     account.notices.borrow_and_update();
@@ -70,7 +70,7 @@ pub(crate) async fn report(
     match read {
         Ok(changes) => {
             let first_recent = selected.access.first_recent(&config.recents, account.id, &changes.info);
-            out.put(selected.sync(&changes, look.expunges, first_recent));
+            out.put(selected.sync(&changes, policy.expunges, first_recent));
             if !selected.has_unreported() {
                 let modseq = selected.modseq;
                 config.message_lists.share(account.id, &changes.info, modseq, &mut selected.messages);

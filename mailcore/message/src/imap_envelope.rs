@@ -68,9 +68,9 @@ impl ImapEnvelope {
         self.lists().into_iter().map(Vec::len).sum()
     }
 
-    /// Drops all addresses when there are more than `most` items.
-    pub(crate) fn bounded(self, most: usize) -> Self {
-        if self.items() <= most {
+    /// Drops all addresses when there are more than `limit` items.
+    pub(crate) fn bounded(self, limit: usize) -> Self {
+        if self.items() <= limit {
             return self;
         }
         let Self { date, subject, in_reply_to, message_id, .. } = self;

@@ -164,6 +164,10 @@ fn slice<'m>(message: &'m [u8], range: &Range<u64>) -> &'m [u8] {
     message.get(offset(range.start)..offset(range.end)).unwrap_or_default()
 }
 
+/// The fields that are read, without `Content-`.
+const CONTENT_FIELDS: [&str; 8] =
+    ["Type", "Transfer-Encoding", "ID", "Description", "MD5", "Disposition", "Language", "Location"];
+
 /// The Content- fields of one header, as they are collected.
 #[derive(Default)]
 struct ContentFields {
@@ -173,26 +177,29 @@ struct ContentFields {
 }
 
 impl ContentFields {
+    /// Reads the fields. Of repeated ones, the first counts, even when it is malformed or empty: with another type or
+    /// encoding than other readers find, a part would have other content.
     fn of(header: &[u8]) -> Self {
-        let mut read = Self::default();
-        let mut has_type = false;
+        let (mut read, mut seen) = (Self::default(), 0_u8);
         for field in fields(header).take(FIELDS_MAX) {
-            if field.name().len() < 10
-                || !field.name().get(..8).is_some_and(|head| head.eq_ignore_ascii_case("content-"))
-            {
-                continue;
-            }
-            // Of repeated fields, the first one counts.
-            if field.is("Content-Type") && !has_type {
-                has_type = true;
-                read.media = MediaType::parse(&field.unfolded());
-            } else if field.is("Content-Transfer-Encoding") && read.encoding.is_empty() {
-                read.encoding = token(&field);
-            } else {
-                read.attributes.read_field(&field);
+            let Some(rest) = content_name(&field) else { continue };
+            let Some(at) = CONTENT_FIELDS.iter().position(|name| name.eq_ignore_ascii_case(rest)) else { continue };
+            if seen & (1 << at) == 0 {
+                seen |= 1 << at;
+                read.read_field(&field);
             }
         }
         read
+    }
+
+    fn read_field(&mut self, field: &HeaderField<'_>) {
+        if field.is("Content-Type") {
+            self.media = MediaType::parse(&field.unfolded());
+        } else if field.is("Content-Transfer-Encoding") {
+            self.encoding = token(field);
+        } else {
+            self.attributes.read_field(field);
+        }
     }
 
     /// Counts parameters and languages.
@@ -206,30 +213,29 @@ impl ContentFields {
 
 impl ContentAttributes {
     fn read_field(&mut self, field: &HeaderField<'_>) {
-        if field.is("Content-ID") && self.id.is_none() {
-            self.id = Some(ids_without_comments(&field.unfolded()).into_owned());
-            return;
-        }
-        if field.is("Content-MD5") && self.md5.is_none() {
+        let unfolded = field.unfolded();
+        if field.is("Content-ID") {
+            self.id = Some(ids_without_comments(&unfolded).into_owned());
+        } else if field.is("Content-MD5") {
             self.md5 = Some(token(field));
-            return;
-        }
-        let texts = [("Content-Description", &mut self.description), ("Content-Location", &mut self.location)];
-        for (name, text) in texts {
-            if text.is_none() && field.is(name) {
-                *text = Some(field.unfolded().into_owned());
-                return;
-            }
-        }
-        if field.is("Content-Disposition") && self.disposition.is_none() {
-            self.disposition = Some(Parameterised::parse(&field.unfolded())).filter(|read| !read.value.is_empty());
-        } else if field.is("Content-Language") && self.languages.is_empty() {
-            let unfolded = field.unfolded();
+        } else if field.is("Content-Description") {
+            self.description = Some(unfolded.into_owned());
+        } else if field.is("Content-Location") {
+            self.location = Some(unfolded.into_owned());
+        } else if field.is("Content-Disposition") {
+            self.disposition = Some(Parameterised::parse(&unfolded)).filter(|read| !read.value.is_empty());
+        } else if field.is("Content-Language") {
             let value = without_comments(&unfolded);
             let tags = value.split(|octet| *octet == b',').map(<[u8]>::trim_ascii).filter(|tag| !tag.is_empty());
             self.languages = tags.take(LANGUAGES_MAX).map(<[u8]>::to_vec).collect();
         }
     }
+}
+
+/// The name of a field after `Content-`; `None` for other fields.
+fn content_name<'a>(field: &HeaderField<'a>) -> Option<&'a str> {
+    let (head, rest) = field.name().split_at_checked("Content-".len())?;
+    head.eq_ignore_ascii_case("Content-").then_some(rest)
 }
 
 /// Reads the first word of a structured field, without comments and without quotation marks, which some programs add.

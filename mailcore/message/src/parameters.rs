@@ -7,10 +7,11 @@ use crate::charset;
 use crate::tokens::TokenCursor;
 use crate::transfer::hex;
 
-/// Maximum number of parameters of one field; later ones are ignored.
+/// Maximum number of parameters of one field, after continued ones are joined; later ones are ignored.
 const PARAMETERS_MAX: usize = 64;
-/// Maximum number of parameters read from one field, where each section of a continued one counts (RFC 2231 §3).
-const SECTIONS_MAX: usize = 1_000;
+/// Maximum number of parameters read from one field as they are written: each section of a continued one counts (RFC
+/// 2231 §3).
+const RAW_PARAMETERS_MAX: usize = 1_000;
 
 /// A value and its parameters, as in Content-Type and Content-Disposition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,7 +38,7 @@ impl Parameterised {
             value.extend(token(&mut tokens, b";"));
         }
         let mut raw = Vec::new();
-        while next_parameter(&mut tokens) && raw.len() < SECTIONS_MAX {
+        while next_parameter(&mut tokens) && raw.len() < RAW_PARAMETERS_MAX {
             let name = token(&mut tokens, b"=;");
             tokens.skip_space();
             if tokens.eat(b'=') && !name.is_empty() {
@@ -102,7 +103,7 @@ fn section(name: &[u8]) -> Option<ParameterSection> {
     };
     let star = memchr::memrchr(b'*', name)?;
     let digits = std::str::from_utf8(name.get(star + 1..)?).ok()?;
-    let number = digits.parse().ok().filter(|number| *number < SECTIONS_MAX && !digits.starts_with('+'))?;
+    let number = digits.parse().ok().filter(|number| *number < RAW_PARAMETERS_MAX && !digits.starts_with('+'))?;
     Some(ParameterSection { name: name.get(..star)?.to_vec(), number, is_encoded })
 }
 
@@ -255,7 +256,7 @@ mod tests {
         assert_eq!(Parameterised::parse(many.as_bytes()).parameters.len(), PARAMETERS_MAX);
         let sections: String = (0..5_000).map(|number| format!("; b*{number}=c")).collect();
         let read = Parameterised::parse(format!("a{sections}").as_bytes());
-        assert_eq!(read.parameters, [(b"b".to_vec(), b"c".repeat(SECTIONS_MAX))]);
+        assert_eq!(read.parameters, [(b"b".to_vec(), b"c".repeat(RAW_PARAMETERS_MAX))]);
     }
 
     proptest! {

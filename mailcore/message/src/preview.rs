@@ -72,7 +72,7 @@ fn without_tags(html: &str) -> String {
     let mut rest = html;
     while let Some((before, tag)) = rest.split_once('<') {
         text.push_str(before);
-        let hidden = ["style", "script", "title"].into_iter().find(|name| begins_with(tag, name));
+        let hidden = ["style", "script", "title"].into_iter().find(|name| is_tag(tag, name));
         rest = match hidden {
             Some(name) => after_element(tag, name),
             None if tag.starts_with("!--") => tag.split_once("-->").map_or("", |(_, after)| after),
@@ -91,7 +91,7 @@ fn without_tags(html: &str) -> String {
 fn after_element<'a>(tag: &'a str, name: &str) -> &'a str {
     let mut rest = tag;
     while let Some((_, after)) = rest.split_once("</") {
-        if begins_with(after, name) {
+        if is_tag(after, name) {
             return after.split_once('>').map_or("", |(_, after)| after);
         }
         rest = after;
@@ -99,8 +99,12 @@ fn after_element<'a>(tag: &'a str, name: &str) -> &'a str {
     ""
 }
 
-fn begins_with(text: &str, word: &str) -> bool {
-    text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
+/// Whether the text after `<` or `</` begins with this tag name, and not with a longer one.
+fn is_tag(text: &str, name: &str) -> bool {
+    text.split_at_checked(name.len()).is_some_and(|(head, rest)| {
+        let is_end = |c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>');
+        head.eq_ignore_ascii_case(name) && rest.chars().next().is_none_or(is_end)
+    })
 }
 
 #[cfg(test)]
@@ -124,6 +128,7 @@ mod tests {
             ("Content-Type: image/png\r\n\r\nabc", ""),
             ("", ""),
             ("Content-Type: text/html\r\n\r\n<style>open", ""),
+            ("Content-Type: text/html\r\n\r\n<styled-box>a<title\n>no</titles>no</TITLE >b", "a b"),
         ] {
             assert_eq!(of(message), expect, "{message}");
         }

@@ -15,7 +15,7 @@ use crate::{Address, Path, message_id};
 /// kept (RFC 5537 §3.4.4).
 const REFERENCES_MAX: usize = 20;
 /// Longest identifier taken from the answered message, octets: it must fit a line of 998 octets (RFC 5322 §2.1.1).
-const MESSAGE_ID_OCTETS_MAX: usize = 900;
+const PARENT_ID_OCTETS_MAX: usize = 900;
 
 /// A vacation reply. It is sent with the null reverse-path (RFC 3834 §3.3).
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +70,7 @@ impl AutoReply<'_> {
 /// without any brackets is taken as one identifier. Malformed identifiers are dropped.
 fn identifiers(field: &str) -> Vec<&str> {
     let is_identifier = |id: &&str| {
-        (1..=MESSAGE_ID_OCTETS_MAX).contains(&id.len())
+        (1..=PARENT_ID_OCTETS_MAX).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_graphic() && !b"<>".contains(&b))
     };
     if !field.contains('<') {

@@ -15,7 +15,7 @@ const SUBJECT_CHARS_MAX: usize = 500;
 /// The keys by which messages are grouped into threads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ThreadKeys {
-    /// The id of Message-ID, without angle brackets.
+    /// The id of Message-ID, without angle brackets and quotes.
     pub message_id: Option<Vec<u8>>,
     /// The ids of References; without any, the first id of In-Reply-To (RFC 5256 §3 REFERENCES step 1).
     pub references: Vec<Vec<u8>>,
@@ -28,7 +28,7 @@ pub struct ThreadKeys {
 impl ThreadKeys {
     pub(crate) fn of_fields(fields: &[HeaderField<'_>]) -> Self {
         let value = |name: &str| fields.iter().find(|field| field.is(name)).map(|field| field.unfolded());
-        let ids = |name: &str, most: usize| value(name).map_or_else(Vec::new, |value| message_ids(&value, most));
+        let ids = |name: &str, limit: usize| value(name).map_or_else(Vec::new, |value| message_ids(&value, limit));
         let mut references = ids("References", REFERENCES_MAX);
         if references.is_empty() {
             references = ids("In-Reply-To", 1);
@@ -56,9 +56,9 @@ impl ThreadKeys {
     }
 }
 
-/// Returns the ids that stand in angle brackets outside of comments, as written. Of more than `most`, the first and the
-/// last ones are returned.
-fn message_ids(value: &[u8], most: usize) -> Vec<Vec<u8>> {
+/// Returns the ids that stand in angle brackets outside of comments. Of more than `limit`, the first and the last ones
+/// are returned.
+fn message_ids(value: &[u8], limit: usize) -> Vec<Vec<u8>> {
     let mut tokens = TokenCursor::new(value);
     let mut ids = Vec::new();
     loop {
@@ -68,19 +68,35 @@ fn message_ids(value: &[u8], most: usize) -> Vec<Vec<u8>> {
             Some(b'(') => drop(tokens.comment()),
             Some(_) => {
                 tokens.next();
-                let id = tokens.run_until(b">").trim_ascii();
+                let id = message_id(&mut tokens);
                 if tokens.eat(b'>') && (1..=ID_OCTETS_MAX).contains(&id.len()) {
-                    if ids.len() >= most.max(1) {
-                        if most <= 1 {
+                    if ids.len() >= limit.max(1) {
+                        if limit <= 1 {
                             return ids;
                         }
                         ids.remove(1);
                     }
-                    ids.push(id.to_vec());
+                    ids.push(id);
                 }
             }
         }
     }
+}
+
+/// Reads an id up to its closing bracket. RFC 5256 §3: `<"a"@x>` and `<a@x>` are the same id, so the quotes are removed.
+fn message_id(tokens: &mut TokenCursor<'_>) -> Vec<u8> {
+    tokens.skip_blanks();
+    let mut id = Vec::new();
+    if tokens.peek() == Some(b'"') {
+        let mut after = *tokens;
+        let left = after.quoted();
+        // Otherwise the quote has no end, or stands for itself.
+        if after.peek() == Some(b'@') {
+            (id, *tokens) = (left, after);
+        }
+    }
+    id.extend_from_slice(tokens.run_until(b">").trim_ascii_end());
+    id
 }
 
 /// Returns the base subject (RFC 5256 §2.1), and whether a mark of a reply or forward was removed.
@@ -176,6 +192,7 @@ mod tests {
             keys(header).references.iter().map(|id| String::from_utf8_lossy(id).into_owned()).collect::<Vec<_>>()
         };
         assert_eq!(of("References: <a@x> (<no@x>)\r\n <b@x>\r\nIn-Reply-To: <c@x>\r\n"), ["a@x", "b@x"]);
+        assert_eq!(of("References: <\"a\"@x> < \"b>c\"@x > <\"d@x> <e@x>\r\n"), ["a@x", "b>c@x", "\"d@x", "e@x"]);
         assert_eq!(of("In-Reply-To: your message <c@x> of <d@x>\r\n"), ["c@x"]);
         assert_eq!(keys("Message-ID: <m@x>\r\n").message_id.as_deref(), Some(&b"m@x"[..]));
         assert_eq!(keys("Message-ID: <>\r\n").message_id, None);

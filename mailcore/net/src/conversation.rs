@@ -176,8 +176,8 @@ impl<'a, S: Session> Conversation<'a, S> {
             return Ok(());
         }
         let Some(name) = self.session.account() else { return Ok(()) };
-        let most = self.shared.listener.limits.connections_per_account;
-        self.account = self.shared.accounts.enter(name, most);
+        let limit = self.shared.listener.limits.connections_per_account;
+        self.account = self.shared.accounts.enter(name, limit);
         if self.account.is_none() { Err(DriverClose::Goodbye(Goodbye::TooMuch)) } else { Ok(()) }
     }
 

@@ -110,9 +110,9 @@ impl ConnectionsBySource {
         Self(ConnectionCounts::new())
     }
 
-    /// Counts one more connection from `address`; `None` when its source has `most` already.
-    pub fn enter(&self, address: IpAddr, most: usize) -> Option<SourceSlot> {
-        Some(SourceSlot { _place: self.0.enter(source(address), most)? })
+    /// Counts one more connection from `address`; `None` when its source has `limit` already.
+    pub fn enter(&self, address: IpAddr, limit: usize) -> Option<SourceSlot> {
+        Some(SourceSlot { _place: self.0.enter(source(address), limit)? })
     }
 }
 
@@ -147,11 +147,11 @@ impl<K: Eq + Hash + Clone> ConnectionCounts<K> {
         Self { open: Arc::default() }
     }
 
-    /// Counts one more for `key`; `None` when the count would exceed `most`.
-    pub(crate) fn enter(&self, key: K, most: usize) -> Option<CountedSlot<K>> {
+    /// Counts one more for `key`; `None` when the count would exceed `limit`.
+    pub(crate) fn enter(&self, key: K, limit: usize) -> Option<CountedSlot<K>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(key.clone()).or_default();
-        if *count >= most {
+        if *count >= limit {
             return None;
         }
         *count += 1;

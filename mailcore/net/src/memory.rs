@@ -170,8 +170,8 @@ impl Reservation {
     /// Takes `octets` of the source's share; `false` when it has too few left.
     fn grow_share(&self, octets: u64) -> bool {
         let Some(source) = &self.source else { return true };
-        let most = self.budget.0.limit / SOURCE_PART;
-        let take = |used: u64| used.checked_add(octets).filter(|then| *then <= most);
+        let limit = self.budget.0.limit / SOURCE_PART;
+        let take = |used: u64| used.checked_add(octets).filter(|then| *then <= limit);
         source.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 

@@ -17,7 +17,8 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Whether both ends are on this machine, where a plaintext login is allowed.
+    /// Whether the client connects through the loopback interface: nobody outside this machine can read a password in
+    /// the clear.
     pub fn is_loopback(&self) -> bool {
         self.remote.ip().to_canonical().is_loopback()
     }

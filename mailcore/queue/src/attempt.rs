@@ -36,11 +36,11 @@ const SETTLE_MAX: Duration = Duration::from_secs(15 * 60);
 const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 
 /// The route of a message to a recipient.
-enum RelayRoute {
-    /// By local delivery.
+enum RecipientRoute {
+    /// Local delivery to this address.
     Local(Address),
-    /// By the next hop.
-    Remote,
+    /// The next hop.
+    NextHop,
 }
 
 /// One fate for each recipient of a part of a row, and the data that a report needs.
@@ -52,13 +52,13 @@ pub(crate) struct PartFates<'a> {
     _room: Option<SemaphorePermit<'a>>,
 }
 
-/// The recipients of a row outside the part that is tried.
-pub(crate) struct UntriedRecipients {
+/// The recipients of a row outside the part that is tried, less those that are settled.
+pub(crate) struct RemainingRecipients {
     deferred: Vec<QueuedRecipient>,
     untried: Vec<QueuedRecipient>,
 }
 
-impl UntriedRecipients {
+impl RemainingRecipients {
     /// All recipients of the row, none tried yet.
     pub(crate) fn of(row: &QueueRow) -> Self {
         Self { deferred: Vec::new(), untried: row.recipients.clone() }
@@ -118,7 +118,7 @@ impl Queue {
         &self,
         part: &TakenRow,
         part_fates: PartFates<'_>,
-        rest: &mut UntriedRecipients,
+        rest: &mut RemainingRecipients,
         now: Timestamp,
     ) -> Result<(), LeaseError> {
         let (row, PartFates { fates, body, _room }) = (&part.row, part_fates);
@@ -126,9 +126,9 @@ impl Queue {
             metrics::counter!("provost_queue_attempts_total", "outcome" => fate.as_label()).increment(1);
         }
         self.trace(row, &fates, &body, now);
-        let verdict = AttemptFates::of(&self.inner, row, fates, now);
-        let caused = self.report(row, &verdict.reported, &body, now);
-        rest.deferred.extend(verdict.deferred);
+        let sorted = AttemptFates::of(&self.inner, row, fates, now);
+        let caused = self.report(row, &sorted.reported, &body, now);
+        rest.deferred.extend(sorted.deferred);
         let due_at = next_attempt(&self.inner.settings(), row.attempts, now);
         let end = Instant::now() + SETTLE_MAX;
         loop {
@@ -174,7 +174,7 @@ impl Queue {
     pub(crate) async fn put_back(
         &self,
         part: &TakenRow,
-        rest: UntriedRecipients,
+        rest: RemainingRecipients,
         why: &str,
         now: Timestamp,
     ) -> Result<(), LeaseError> {
@@ -204,21 +204,21 @@ impl Queue {
         now: Timestamp,
     ) -> Result<Vec<Fate>, LeaseError> {
         let recipients = || row.recipients.iter().map(|one| &one.recipient);
-        let routes: Vec<RelayRoute> = recipients().map(|recipient| self.inner.route(&recipient.path)).collect();
-        let remote = recipients().zip(&routes).filter(|(_, route)| matches!(route, RelayRoute::Remote));
+        let routes: Vec<RecipientRoute> = recipients().map(|recipient| self.inner.route(&recipient.path)).collect();
+        let remote = recipients().zip(&routes).filter(|(_, route)| matches!(route, RecipientRoute::NextHop));
         let remote: Vec<Recipient> = remote.map(|(recipient, _)| recipient.clone()).collect();
         let mut sent = self.send(row.envelope(remote), body, permit).await.into_iter();
         let arrival = &self.inner.arrival(row, body);
         let mut fates = Vec::with_capacity(routes.len());
         for (recipient, route) in recipients().zip(routes) {
             fates.push(match route {
-                RelayRoute::Local(address) => {
+                RecipientRoute::Local(address) => {
                     permit.renew().await?;
                     let id = batch_id(row.id.get(), &recipient.path);
                     let address = &address;
                     self.deliver(IncomingMessage { id, arrival, recipient, address, message: body, now }).await
                 }
-                RelayRoute::Remote => {
+                RecipientRoute::NextHop => {
                     sent.next().unwrap_or_else(|| Fate::Deferred("the next hop gave no answer".into()))
                 }
             });
@@ -283,13 +283,13 @@ impl Inner {
 
     /// Chooses the route by the present View. While the directory cannot tell whether a domain is local, its recipients
     /// go to local delivery, which defers them.
-    fn route(&self, path: &Path) -> RelayRoute {
+    fn route(&self, path: &Path) -> RecipientRoute {
         let Some(address) = path.address().or_else(|| self.postmaster_of(path)) else {
-            return RelayRoute::Remote;
+            return RecipientRoute::NextHop;
         };
         match self.delivery.check(&address) {
-            Err(Delivered::Refused(RecipientRefusal::NotLocal)) => RelayRoute::Remote,
-            _ => RelayRoute::Local(address),
+            Err(Delivered::Refused(RecipientRefusal::NotLocal)) => RecipientRoute::NextHop,
+            _ => RecipientRoute::Local(address),
         }
     }
 
@@ -314,7 +314,7 @@ struct AttemptFates {
 impl AttemptFates {
     fn of(inner: &Inner, row: &QueueRow, fates: Vec<Fate>, now: Timestamp) -> Self {
         let expired = is_expired(&inner.settings(), row.queued_at, now);
-        let mut verdict = Self { deferred: Vec::new(), reported: Vec::new() };
+        let mut sorted = Self { deferred: Vec::new(), reported: Vec::new() };
         for (one, fate) in row.recipients.iter().zip(fates) {
             let action = match fate {
                 Fate::Delivered | Fate::Sent { reports: true, .. } => continue,
@@ -322,13 +322,13 @@ impl AttemptFates {
                 Fate::Failed(diagnostic) => ReportAction::Failed { diagnostic, expired: false },
                 Fate::Deferred(diagnostic) if expired => ReportAction::Failed { diagnostic, expired },
                 Fate::Deferred(why) => {
-                    verdict.deferred.push(QueuedRecipient { last_error: Some(why), ..one.clone() });
+                    sorted.deferred.push(QueuedRecipient { last_error: Some(why), ..one.clone() });
                     continue;
                 }
             };
-            verdict.reported.push(ReportedRecipient { recipient: one.recipient.clone(), action });
+            sorted.reported.push(ReportedRecipient { recipient: one.recipient.clone(), action });
         }
-        verdict
+        sorted
     }
 }
 

@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 pub use fate::{Fate, NextHop, SendPermit};
 pub use schedule::{QueueConfig, next_attempt};
+pub use work::STOP_MAX;
 
 /// The queue. Cheap to clone.
 #[derive(Clone)]
@@ -77,9 +78,9 @@ impl Queue {
         Ok(())
     }
 
-    /// Returns at most `most` rows, waiting or set aside, oldest first.
-    pub async fn list(&self, most: usize) -> Result<Vec<QueueRow>, StoreError> {
-        self.inner.store.list(most).await
+    /// Returns at most `limit` rows, waiting or set aside, oldest first.
+    pub async fn list(&self, limit: usize) -> Result<Vec<QueueRow>, StoreError> {
+        self.inner.store.list(limit).await
     }
 
     /// Returns the number of rows in each state at `now`.

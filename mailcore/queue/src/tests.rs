@@ -395,8 +395,8 @@ impl QueueStore for DamagedRows {
             false => self.rows.settle(claim, outcome, caused),
         }
     }
-    fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
-        self.rows.list(most)
+    fn list(&self, limit: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
+        self.rows.list(limit)
     }
     fn next_due(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, StoreError>> {
         self.rows.next_due(after)

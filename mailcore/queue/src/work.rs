@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::Queue;
-use crate::attempt::{PartFates, UntriedRecipients};
+use crate::attempt::{PartFates, RemainingRecipients};
 use crate::permit::LEASE;
 
 /// Time limit of one part of an attempt, more than the sum of its steps: 45 s for memory and 13 min up to the end of
@@ -24,10 +24,12 @@ const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// How long running attempts may go on when the node stops. Those that are cut off release their rows.
 const STOP_GRACE: Duration = Duration::from_secs(3);
 /// How much longer attempts may go on that wait for the next hop's reply to a whole message: cut off, they would send
-/// the message again. With the limits above and below, this stays within the time that a node gives its parts to stop.
+/// the message again.
 const REPLY_GRACE: Duration = Duration::from_secs(9);
 /// How long releasing the rows of interrupted attempts may take.
 const PUT_BACK_GRACE: Duration = Duration::from_secs(2);
+/// Longest time from the signal to stop until [`Queue::run`] returns. A node that ends earlier may send a message again.
+pub const STOP_MAX: Duration = STOP_GRACE.saturating_add(REPLY_GRACE).saturating_add(PUT_BACK_GRACE);
 
 /// Which attempts are cut off while the node stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,13 +95,13 @@ impl Queue {
     ) -> Duration {
         let now = (self.inner.clock)();
         let config = &self.inner.config;
-        let most = config.concurrency.max(1).saturating_sub(running.tasks.len());
-        if most == 0 {
+        let rows_max = config.concurrency.max(1).saturating_sub(running.tasks.len());
+        if rows_max == 0 {
             return SLEEP_MAX;
         }
         let take = TakeLimits {
             now,
-            most,
+            rows_max,
             lease: LEASE,
             per_destination: config.per_destination.max(1),
             running: running.by_destination(),
@@ -139,7 +141,7 @@ impl Queue {
         now: Timestamp,
         mut cuts: watch::Receiver<DrainPolicy>,
     ) -> Result<(), LeaseError> {
-        let mut rest = UntriedRecipients::of(&taken.row);
+        let mut rest = RemainingRecipients::of(&taken.row);
         loop {
             let part = rest.next_part(taken);
             let handed_over = AtomicBool::new(false);

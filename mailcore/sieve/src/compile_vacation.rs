@@ -41,10 +41,10 @@ pub(crate) fn vacation(arguments: &mut Arguments<'_>) -> Result<VacationAction, 
     Ok(VacationAction { days, subject, from, addresses: addresses.unwrap_or_default(), handle, text })
 }
 
-fn line_of_text(arguments: &mut Arguments<'_>, what: &str, most: usize) -> Result<String, SieveError> {
+fn line_of_text(arguments: &mut Arguments<'_>, what: &str, limit: usize) -> Result<String, SieveError> {
     let text = arguments.text(what)?;
-    if text.len() > most {
-        return Err(arguments.error(format_args!("{what} is longer than {most} octets")));
+    if text.len() > limit {
+        return Err(arguments.error(format_args!("{what} is longer than {limit} octets")));
     }
     // Without this, a line end in a subject would let a script add a header field (RFC 5322 §2.2).
     Ok(text.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "))

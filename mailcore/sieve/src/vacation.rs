@@ -1,6 +1,6 @@
 //! The conditions of a vacation reply (RFC 5230 §4.5-4.7, RFC 3834 §2).
 
-use provost_message::{HeaderField, Path};
+use provost_message::{HeaderField, Path, is_message_id};
 use provost_view::Address;
 
 use crate::ScriptContext;
@@ -102,10 +102,10 @@ pub(crate) fn reply_of_rule(
         subject: rule.subject.clone().unwrap_or_else(|| message.reply_subject()),
         text: rule.text.clone(),
         in_reply_to: message.bounded("Message-ID", MESSAGE_ID_OCTETS_MAX),
-        // RFC 5322 §3.6.4: In-Reply-To stands in for missing References. That it has a single id is not checked.
-        references: message
-            .bounded("References", REFERENCES_OCTETS_MAX)
-            .or_else(|| message.bounded("In-Reply-To", MESSAGE_ID_OCTETS_MAX)),
+        // RFC 5322 §3.6.4: an In-Reply-To with a single id stands in for missing References.
+        references: message.bounded("References", REFERENCES_OCTETS_MAX).or_else(|| {
+            message.bounded("In-Reply-To", MESSAGE_ID_OCTETS_MAX).filter(|ids| is_message_id(ids.as_bytes()))
+        }),
     })
 }
 

@@ -153,6 +153,8 @@ fn the_reply() {
         (bare.subject.as_str(), bare.in_reply_to, bare.references.as_deref()),
         ("Automated reply", None, Some("<9@x>"))
     );
+    let several = "To: zoe@example.edu\r\nIn-Reply-To: <8@x> <9@x>\r\n\r\n";
+    assert_eq!(reply_to(SCRIPT, Some("ana@one.test"), several).unwrap().references, None, "RFC 5322 §3.6.4");
 }
 
 /// RFC 5230 §4.1 to §4.6, each tag.

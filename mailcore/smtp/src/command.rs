@@ -2,9 +2,7 @@
 
 use bytes::{Buf, BytesMut};
 use provost_credential::PLAIN_BASE64_OCTETS_MAX;
-use provost_message::{
-    EnvelopeId, HelloVerb, NotificationError, Notify, OriginalRecipient, Path, Recipient, ReturnContent,
-};
+use provost_message::{EnvelopeId, HelloVerb, Notify, OriginalRecipient, Path, Recipient, ReturnContent};
 
 use crate::reply::{self, Reply};
 
@@ -162,28 +160,45 @@ fn mail(rest: &str) -> Result<Command, Reply> {
         "" => None,
         path => Some(Path::parse(path).map_err(|_| reply::BAD_SENDER)?),
     };
-    let (mut size, mut eight_bit, mut envelope_id, mut ret) = (None, false, None, None);
+    let (mut size, mut body, mut auth, mut envelope_id, mut ret) = (None, None, None, None, None);
     for parameter in parameters.split_ascii_whitespace() {
         let (keyword, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        match (keyword.to_ascii_uppercase().as_str(), value.to_ascii_uppercase().as_str()) {
-            ("SIZE", digits) => size = Some(octets(digits)?),
-            ("BODY", "8BITMIME") => eight_bit = true,
-            ("BODY", "7BIT") => eight_bit = false,
+        match keyword.to_ascii_uppercase().as_str() {
+            "SIZE" => once(&mut size, octets(value))?,
+            "BODY" => once(&mut body, BodyType::parse(value))?,
             // AUTH= (RFC 4954 §5) names the sender that an earlier hop authenticated. No hop is trusted here, so it is
             // ignored.
-            ("AUTH", value) if !value.is_empty() => {}
-            // The value of ENVID keeps its case: it belongs to the sender.
-            ("ENVID", _) => once(&mut envelope_id, EnvelopeId::parse(value))?,
-            ("RET", _) => once(&mut ret, ReturnContent::parse(value))?,
-            ("BODY" | "AUTH", _) => return Err(reply::BAD_ARGUMENT),
+            "AUTH" if !value.is_empty() => once(&mut auth, Ok::<_, Reply>(value))?,
+            "AUTH" => return Err(reply::BAD_ARGUMENT),
+            "ENVID" => once(&mut envelope_id, EnvelopeId::parse(value))?,
+            "RET" => once(&mut ret, ReturnContent::parse(value))?,
             _ => return Err(reply::UNKNOWN_PARAMETER),
         }
     }
+    let eight_bit = body == Some(BodyType::EightBitMime);
     Ok(Command::Mail { reverse_path, size, eight_bit, envelope_id, ret })
 }
 
-/// RFC 3461 §4: each parameter at most once.
-fn once<T>(place: &mut Option<T>, value: Result<T, NotificationError>) -> Result<(), Reply> {
+/// The value of BODY (RFC 6152 §2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BodyType {
+    SevenBit,
+    EightBitMime,
+}
+
+impl BodyType {
+    fn parse(value: &str) -> Result<Self, Reply> {
+        match value.to_ascii_uppercase().as_str() {
+            "7BIT" => Ok(Self::SevenBit),
+            "8BITMIME" => Ok(Self::EightBitMime),
+            _ => Err(reply::BAD_ARGUMENT),
+        }
+    }
+}
+
+/// RFC 3461 §4: each parameter at most once. The other parameters are treated alike: a second value would contradict the
+/// first.
+fn once<T, E>(place: &mut Option<T>, value: Result<T, E>) -> Result<(), Reply> {
     match (place.is_some(), value) {
         (false, Ok(value)) => {
             *place = Some(value);
@@ -355,6 +370,10 @@ mod tests {
             ("MAIL FROM:<a@b.example> SIZE=", reply::BAD_ARGUMENT),
             ("MAIL FROM:<a@b.example> SIZE=999999999999999999999", reply::BAD_ARGUMENT),
             ("MAIL FROM:<a@b.example> BODY=BINARYMIME", reply::BAD_ARGUMENT),
+            ("MAIL FROM:<a@b.example> SIZE=1 SIZE=1", reply::BAD_ARGUMENT),
+            ("MAIL FROM:<a@b.example> BODY=8BITMIME BODY=7BIT", reply::BAD_ARGUMENT),
+            ("MAIL FROM:<a@b.example> AUTH=<> auth=<>", reply::BAD_ARGUMENT),
+            ("MAIL FROM:<a@b.example> AUTH=", reply::BAD_ARGUMENT),
             ("MAIL FROM:<a@b.example> RET=ALL", reply::BAD_ARGUMENT),
             ("MAIL FROM:<a@b.example> RET=HDRS RET=FULL", reply::BAD_ARGUMENT),
             ("MAIL FROM:<a@b.example> ENVID=", reply::BAD_ARGUMENT),

@@ -178,7 +178,7 @@ pub struct TakeLimits {
     /// The present time.
     pub now: Timestamp,
     /// Maximum number of rows.
-    pub most: usize,
+    pub rows_max: usize,
     /// Length of each lease.
     pub lease: Duration,
     /// Maximum number of rows of one destination, running attempts included.
@@ -191,9 +191,9 @@ pub struct TakeLimits {
 }
 
 impl TakeLimits {
-    /// Makes limits of `most` rows, whatever their destinations.
-    pub fn any(now: Timestamp, most: usize, lease: Duration) -> Self {
-        Self { now, most, lease, per_destination: usize::MAX, running: HashMap::new(), held_rows: HashSet::new() }
+    /// Makes limits of `rows_max` rows, whatever their destinations.
+    pub fn any(now: Timestamp, rows_max: usize, lease: Duration) -> Self {
+        Self { now, rows_max, lease, per_destination: usize::MAX, running: HashMap::new(), held_rows: HashSet::new() }
     }
 
     /// Whether one more row of a destination may be taken.
@@ -203,7 +203,7 @@ impl TakeLimits {
 
     /// Counts a taken row.
     pub(crate) fn count(&mut self, destination: &Destination) {
-        self.most = self.most.saturating_sub(1);
+        self.rows_max = self.rows_max.saturating_sub(1);
         *self.running.entry(destination.clone()).or_default() += 1;
     }
 }
@@ -297,8 +297,8 @@ pub trait QueueStore: Send + Sync + 'static {
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>>;
 
-    /// Returns all rows, set-aside ones included, oldest first, at most `most`.
-    fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>>;
+    /// Returns all rows, set-aside ones included, oldest first, at most `limit`.
+    fn list(&self, limit: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>>;
 
     /// Counts all rows by their state at `now`. An engine overrides this when it can count without loading the rows.
     fn tally(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueTally, StoreError>> {

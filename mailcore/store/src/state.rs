@@ -176,24 +176,24 @@ pub trait StateStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Option<StateRecord>, StateError>>;
 
-    /// Returns records that have not expired at `now`, in ascending order of keys after `after`, at most `most` (and
+    /// Returns records that have not expired at `now`, in ascending order of keys after `after`, at most `limit` (and
     /// [`STATE_READ_MAX`]).
     fn records(
         &self,
         space: &'static StateSpace,
         after: Option<&str>,
-        most: usize,
+        limit: usize,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<StateRecord>, StateError>>;
 
-    /// Returns entries of a log, of one subject or of all, newest first, with sequences below `before`, at most `most`
+    /// Returns entries of a log, of one subject or of all, newest first, with sequences below `before`, at most `limit`
     /// (and [`STATE_READ_MAX`]).
     fn entries(
         &self,
         log: &'static StateLog,
         subject: Option<&str>,
         before: Option<u64>,
-        most: usize,
+        limit: usize,
     ) -> BoxFuture<'_, Result<Vec<LogEntry>, StateError>>;
 }
 
@@ -229,7 +229,7 @@ impl StateChange {
     }
 
     fn check(&self) -> Result<(), StateError> {
-        let (key, value, most) = match self {
+        let (key, value, limit) = match self {
             Self::Put { space, key, value, .. } => (key, value.len(), space.octets_max),
             Self::Remove { key, .. } => (key, 0, 0),
             Self::Append { log, subject, value } => (subject, value.len(), log.octets_max),
@@ -237,7 +237,7 @@ impl StateChange {
         if key.len() > STATE_KEY_OCTETS_MAX {
             return Err(StateError::TooLarge("the key"));
         }
-        if value > most.min(STATE_VALUE_OCTETS_MAX) {
+        if value > limit.min(STATE_VALUE_OCTETS_MAX) {
             return Err(StateError::TooLarge("the value"));
         }
         Ok(())

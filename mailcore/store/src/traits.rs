@@ -61,8 +61,8 @@ pub trait MessageStore: Send + Sync + 'static {
     /// stop.
     fn renew(&self, lease: &Lease, ttl: Duration) -> BoxFuture<'_, Result<(), LeaseError>>;
 
-    /// Returns accounts that were ever written and not deleted, in ascending order after `after`, at most `most`.
-    fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>>;
+    /// Returns accounts that were ever written and not deleted, in ascending order after `after`, at most `limit`.
+    fn accounts(&self, after: Option<AccountId>, limit: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>>;
 
     /// Records a login for the help desk. Never waits for the disk; a crash may lose it.
     fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp);

@@ -72,8 +72,8 @@ impl OneAccount {
         self.store.enqueue(outgoing(number, to, when)).await.unwrap();
     }
 
-    async fn take(&self, now: i64, most: usize) -> Vec<TakenRow> {
-        self.store.take_due(TakeLimits::any(at(now), most, Duration::from_secs(LEASE.unsigned_abs()))).await.unwrap()
+    async fn take(&self, now: i64, limit: usize) -> Vec<TakenRow> {
+        self.store.take_due(TakeLimits::any(at(now), limit, Duration::from_secs(LEASE.unsigned_abs()))).await.unwrap()
     }
 
     async fn rows(&self) -> Vec<QueueRow> {
@@ -366,6 +366,15 @@ async fn arrivals_tick(one: OneAccount) {
     arrivals.mark_unchanged();
     one.apply(vec![append("INBOX", "hello")]).await.unwrap();
     assert!(!arrivals.has_changed().unwrap());
+    let first = one.take(100, 1).await.remove(0);
+    let second = one.take(100 + LEASE, 1).await.remove(0);
+    let caused = || vec![outgoing(3, &["c@z.example"], 200)];
+    assert_eq!(one.store.settle(first.claim, done(200), caused()).await, Err(LeaseError::Fenced));
+    let remaining = first.row.recipients.clone();
+    assert_eq!(one.store.advance(first.claim, remaining, at(300), caused()).await, Err(LeaseError::Fenced));
+    assert!(!arrivals.has_changed().unwrap(), "a fenced worker queues nothing");
+    one.store.settle(second.claim, done(200), caused()).await.unwrap();
+    assert!(arrivals.has_changed().unwrap());
 }
 
 /// A start releases the leases of the process before: the store is locked, so no worker of that process is left. A row
@@ -492,9 +501,9 @@ async fn run(history: Vec<WorkerStep>) {
                 let batch = Batch { now: at(now), ..batch(account(1), ops) };
                 assert_eq!(tested.apply(batch.clone()).await.is_ok(), model.apply(batch).await.is_ok());
             }
-            WorkerStep::Take(most) => {
+            WorkerStep::Take(limit) => {
                 let take =
-                    TakeLimits { per_destination: 2, ..TakeLimits::any(at(now), *most, Duration::from_secs(60)) };
+                    TakeLimits { per_destination: 2, ..TakeLimits::any(at(now), *limit, Duration::from_secs(60)) };
                 let expected = model.take_due(take.clone()).await.unwrap();
                 let got = tested.take_due(take).await.unwrap();
                 assert_eq!(got.len(), expected.len(), "{step:?}");

@@ -177,8 +177,8 @@ async fn accounts_are_listed(one: OneAccount) {
     for number in [5, 1, 9, 3, 7] {
         one.store.snapshot(account(number), None).await.unwrap();
     }
-    let list = async |after: Option<u128>, most| -> Vec<u128> {
-        let listed = one.store.accounts(after.map(account), most).await.unwrap();
+    let list = async |after: Option<u128>, limit| -> Vec<u128> {
+        let listed = one.store.accounts(after.map(account), limit).await.unwrap();
         listed.iter().map(|id| id.get().as_u128()).collect()
     };
     assert_eq!(list(None, 10).await, [1, 3, 5, 7, 9]);

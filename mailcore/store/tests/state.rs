@@ -160,8 +160,8 @@ async fn a_log_keeps_its_order() {
         {
             state.change(vec![StateChange::append(log, subject, text)], at(0)).await.unwrap();
         }
-        let read = async |subject, before, most| {
-            let entries = state.entries(&DIARY, subject, before, most).await.unwrap();
+        let read = async |subject, before, limit| {
+            let entries = state.entries(&DIARY, subject, before, limit).await.unwrap();
             entries.into_iter().map(|entry| (entry.sequence, entry.value)).collect::<Vec<_>>()
         };
         let all = read(None, None, 10).await;

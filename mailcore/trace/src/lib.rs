@@ -9,7 +9,7 @@
 
 mod event;
 mod search;
-mod segment;
+mod trace_file;
 mod writer;
 
 pub use event::{LOG_TARGET, TraceEvent, TraceOutcome, TraceRecord};

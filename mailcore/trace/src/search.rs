@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::TraceRecord;
 use crate::event::{message_id, trace_id};
-use crate::segment::TraceFile;
+use crate::trace_file::TraceFile;
 
 /// Octets read at once.
 const BLOCK_OCTETS: usize = 1024 * 1024;
@@ -57,7 +57,7 @@ pub struct TraceQuery {
     /// Latest time of an event, inclusive.
     pub until: Timestamp,
     /// Largest number of messages; the newest are returned.
-    pub most: usize,
+    pub limit: usize,
 }
 
 /// The result of a search.
@@ -65,7 +65,7 @@ pub struct TraceQuery {
 pub struct TraceResult {
     /// The messages found, newest first by the last event that matched.
     pub messages: Vec<MessageTrace>,
-    /// Whether more messages match than `most`.
+    /// Whether more messages match than `limit`.
     pub more: bool,
     /// Events of the searched days that could not be recorded.
     pub lost: u64,
@@ -76,7 +76,7 @@ pub struct TraceResult {
 pub struct MessageTrace {
     /// The message's number, 32 hexadecimal digits.
     pub id: String,
-    /// Oldest first.
+    /// Oldest first; none from before the first searched day (UTC).
     pub events: Vec<TraceRecord>,
     /// Whether some events are left out, because the message has too many.
     pub left_out: bool,
@@ -92,17 +92,16 @@ struct LostEvents {
 pub fn search(folder: &Path, query: &TraceQuery) -> io::Result<TraceResult> {
     let matcher = TraceMatcher::new(query);
     let (mut found, mut hits) = (TraceResult::default(), BTreeMap::new());
-    if matcher.needles.is_empty() || query.most == 0 {
+    if matcher.needles.is_empty() || query.limit == 0 {
         return Ok(found);
     }
     let day = |at: Timestamp| at.to_zoned_datetime(TimeZone::UTC).date();
     // An event from right before midnight can be in the file of the next day.
     let last = day(query.until).tomorrow().unwrap_or(Date::MAX);
-    let segments: Vec<TraceFile> =
-        TraceFile::all(folder)?.into_iter().filter(|one| one.day >= day(query.since)).collect();
-    let searched = segments.iter().filter(|segment| segment.day <= last);
-    for segment in searched.rev() {
-        each_block(&segment.path(folder), |block| {
+    let files: Vec<TraceFile> = TraceFile::all(folder)?.into_iter().filter(|one| one.day >= day(query.since)).collect();
+    let searched = files.iter().filter(|file| file.day <= last);
+    for file in searched.rev() {
+        each_block(&file.path(folder), |block| {
             found.lost += matcher.lost(block);
             matcher.find(block, |record| {
                 let last = hits.entry(record.id).or_insert(record.at);
@@ -116,16 +115,16 @@ pub fn search(folder: &Path, query: &TraceQuery) -> io::Result<TraceResult> {
     }
     let mut newest: Vec<(Timestamp, String)> = hits.into_iter().map(|(id, at)| (at, id)).collect();
     newest.sort_unstable_by(|one, other| other.cmp(one));
-    found.more |= newest.len() > query.most;
-    newest.truncate(query.most);
-    found.messages = journeys(folder, &segments, &matcher, newest)?;
+    found.more |= newest.len() > query.limit;
+    newest.truncate(query.limit);
+    found.messages = journeys(folder, &files, &matcher, newest)?;
     Ok(found)
 }
 
 /// Returns the events of the messages since the first searched day, also those outside the searched time.
 fn journeys(
     folder: &Path,
-    segments: &[TraceFile],
+    files: &[TraceFile],
     matcher: &TraceMatcher,
     newest: Vec<(Timestamp, String)>,
 ) -> io::Result<Vec<MessageTrace>> {
@@ -136,14 +135,14 @@ fn journeys(
     if journeys.is_empty() {
         return Ok(journeys);
     }
-    for segment in segments {
-        each_block(&segment.path(folder), |block| {
+    for file in files {
+        each_block(&file.path(folder), |block| {
             for line in block.split_inclusive(|octet| *octet == b'\n') {
                 let place = line.get(ID_AT).and_then(|id| places.get(id)).copied();
                 let Some(journey) = place.and_then(|place| journeys.get_mut(place)) else { continue };
                 let Ok(record) = serde_json::from_slice::<TraceRecord>(line) else { continue };
-                let most = if matcher.matches(&record) { EVENTS_MAX } else { OTHER_EVENTS_MAX };
-                if journey.events.len() < most { journey.events.push(record) } else { journey.left_out = true }
+                let limit = if matcher.matches(&record) { EVENTS_MAX } else { OTHER_EVENTS_MAX };
+                if journey.events.len() < limit { journey.events.push(record) } else { journey.left_out = true }
             }
         })?;
     }

@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
 use crate::TraceRecord;
-use crate::segment::TraceFile;
+use crate::trace_file::TraceFile;
 
 /// Maximum number of events that wait for the thread, some 10 MB: more than arrive during a pause. Further ones are
 /// dropped and counted.
@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// Longest sleep of the thread without an event.
 const IDLE: Duration = Duration::from_secs(60);
 /// Size at which a new file is begun, octets. Old events are removed by whole files, so a file must not hold too many.
-const SEGMENT_OCTETS_MAX: u64 = 64 * 1024 * 1024;
+const FILE_OCTETS_MAX: u64 = 64 * 1024 * 1024;
 /// Interval between log lines about a disk that cannot write events.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -190,7 +190,7 @@ impl TraceWriter {
     fn append(&mut self, now: Timestamp) -> io::Result<()> {
         let day = now.to_zoned_datetime(TimeZone::UTC).date();
         let open = match self.open.take() {
-            Some(open) if open.day == day && open.octets < SEGMENT_OCTETS_MAX => self.open.insert(open),
+            Some(open) if open.day == day && open.octets < FILE_OCTETS_MAX => self.open.insert(open),
             _ => {
                 let (_, file) = TraceFile::begin(&self.config.folder, day)?;
                 let oldest = day.checked_sub(i64::from(self.config.days).days()).unwrap_or(day);

@@ -21,6 +21,7 @@ use crate::mark::{HistoryMark, Marks, StepProgress};
 const SUFFIX: &str = "dc=example,dc=edu";
 const ROOT_DN: &str = "cn=root";
 const PASSWORD: &str = "correct horse";
+/// Number of steps of one history.
 const STEPS: usize = 30;
 const PEOPLE: u32 = 6;
 /// Longest time for the View to follow a change.

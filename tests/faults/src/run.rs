@@ -102,14 +102,14 @@ impl RecordedRun {
         Ok(())
     }
 
-    /// Checks about `most` crash states, chosen by the seed among all cuts and losses; equal ones only once. `judge`
+    /// Checks about `limit` crash states, chosen by the seed among all cuts and losses; equal ones only once. `judge`
     /// gets each in a folder of its own, with the marks before the cut. Returns the number of states checked.
     ///
     /// # Errors
     /// The fault that `judge` found, with the cut.
     pub fn crash_states(
         &self,
-        most: usize,
+        limit: usize,
         seed: u64,
         mut judge: impl FnMut(&Path, &[HistoryMark]) -> Result<(), String>,
     ) -> anyhow::Result<usize> {
@@ -122,7 +122,7 @@ impl RecordedRun {
                 let marks: Vec<HistoryMark> =
                     self.marks.iter().filter(|(before, _)| *before <= cut).map(|(_, mark)| mark.clone()).collect();
                 for loss in Loss::ALL {
-                    if !rng.random_bool((most as f64 * weight / all).min(1.0)) {
+                    if !rng.random_bool((limit as f64 * weight / all).min(1.0)) {
                         continue;
                     }
                     let image = disk.after_crash(loss, &mut rng);

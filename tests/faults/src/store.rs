@@ -27,6 +27,7 @@ use crate::mark::{HistoryMark, Marks, StepProgress};
 pub const ACCOUNTS: usize = 2;
 /// Number of all callers.
 pub const CALLERS: usize = ACCOUNTS + 1;
+/// Number of steps of each caller with an account; the queue's caller has twice as many.
 const STEPS: usize = 12;
 const MESSAGE_OCTETS_MAX: u64 = 300_000;
 /// Time, seconds, at which rows that batches cause are due. No history reaches it, so the queue's caller does not claim
@@ -202,8 +203,8 @@ impl CallerModel {
                 Err(other) => answered(&other),
             },
             StoreStep::Enqueue(outgoing) => queue_outcome(store.enqueue(outgoing.clone()).await),
-            StoreStep::Take(most) => {
-                match store.take_due(TakeLimits::any(at(now), *most, Duration::from_secs(600))).await {
+            StoreStep::Take(limit) => {
+                match store.take_due(TakeLimits::any(at(now), *limit, Duration::from_secs(600))).await {
                     Ok(taken) => {
                         let rows: Vec<_> = taken.iter().map(|taken| comparable_row(&taken.row)).collect();
                         self.claims.extend(taken);

@@ -22,9 +22,10 @@ const HOSTNAME: &str = "mx.example.edu";
 const MESSAGE: &str = "From: Zoe <zoe@example.edu>\r\nTo: ann@example.edu\r\nSubject: =?utf-8?q?=C3=89t=C3=A9?=\r\n\
     Message-ID: <1@example.edu>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n.one\r\n--b\r\n\
     Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\ntwo\r\n--b--\r\n";
-/// Steps that a session may take for each octet of input: one that takes more makes no progress.
+/// Steps that a session may take for each octet of input. A session that takes more, beyond [`STEPS_BASE`], makes no
+/// progress.
 const STEPS_PER_OCTET: usize = 2;
-/// Steps that a session may take besides those for its input.
+/// Steps that a session may take whatever the input.
 const STEPS_BASE: usize = 100;
 
 fn peer() -> Peer {

@@ -48,8 +48,8 @@ fn run_within_bounds(target: &FuzzTarget, seed: &str, octets: &[u8]) {
     let (before, begun) = (ALLOCATOR.total_allocated(), Instant::now());
     provost_targets::run(target.name, octets);
     let (allocated, took) = (ALLOCATOR.total_allocated() - before, begun.elapsed());
-    let most = target.allocated_max + ALLOCATED_PER_OCTET * octets.len();
-    assert!(allocated <= most, "{} {seed}: {allocated} octets allocated for {}", target.name, octets.len());
+    let limit = target.allocated_max + ALLOCATED_PER_OCTET * octets.len();
+    assert!(allocated <= limit, "{} {seed}: {allocated} octets allocated for {}", target.name, octets.len());
     assert!(took <= RUN_MAX, "{} {seed}: {took:?} for {} octets", target.name, octets.len());
 }
 

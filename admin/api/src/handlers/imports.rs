@@ -195,8 +195,9 @@ pub(crate) async fn upload(
     let id = Uuid::new_v4();
     let body = ImportBody::new(id, &plan);
     let detail = serde_json::json!({ "import": id, "rows": plan.summary().rows, "writes": plan.summary().writes });
-    shared.uploaded_files.keep(id, &octets, upload).await?;
+    // Write the audit record first: a file with people and passwords must not wait without one.
     let audit_id = desk.permit_change(&principal, Permission::PlanImport, &body.hash, detail).await?;
+    shared.uploaded_files.keep(id, &octets, upload).await?;
     let location =
         AppendHeaders(HeaderValue::from_str(&format!("/api/v1/imports/{id}")).ok().map(|at| (header::LOCATION, at)));
     Ok((StatusCode::CREATED, audited(&audit_id, (location, Json(body)))))

@@ -100,8 +100,8 @@ impl From<TraceRecord> for MessageEvent {
 }
 
 impl From<MessageTrace> for TracedMessage {
-    fn from(journey: MessageTrace) -> Self {
-        let MessageTrace { id, events, left_out } = journey;
+    fn from(trace: MessageTrace) -> Self {
+        let MessageTrace { id, events, left_out } = trace;
         Self { id, events: events.into_iter().map(Into::into).collect(), left_out }
     }
 }

@@ -1,4 +1,5 @@
 //! A whole site: the embedded directory, a few imported people, and a View that follows the directory.
+#![allow(dead_code)] // Each test file uses only a part of this module.
 
 use std::time::Duration;
 

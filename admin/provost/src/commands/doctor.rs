@@ -6,11 +6,12 @@ mod probe;
 use std::path::Path;
 
 use provost_client::{Directory, DirectoryError};
-use provost_provision::{DeskError, read_shared_settings};
+use provost_provision::{DeskError, read_domains, read_shared_settings};
 use provost_schema::class;
 use provost_settings::SettingFault;
 use serde::Serialize;
 
+use super::DeskAccess;
 use super::servers::ServerState;
 use crate::config::Config;
 use crate::exit::{self, Exit};
@@ -52,7 +53,7 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     // Both checks query the provider, whose fault is already reported.
     if is_good && !is_provider_dead {
         findings.extend(settings(config).await);
-        findings.push(postmaster(config).await);
+        findings.extend(postmasters(config).await);
     }
     let bad = findings.iter().filter(|finding| !finding.good).count();
     print.show(&findings, |findings| {
@@ -243,20 +244,36 @@ async fn settings(config: &Config) -> Vec<DoctorFinding> {
     }
 }
 
-/// Checks that the primary domain has a postmaster (RFC 5321 §4.5.1).
-async fn postmaster(config: &Config) -> DoctorFinding {
-    let access = super::desk_access(config).await;
-    let domain = access.as_ref().map_or_else(|_| config.settings().domain, |access| access.settings.domain.clone());
-    let address = format!("postmaster@{domain}");
-    let check = async {
-        let super::DeskAccess { desk, principal, .. } = access.map_err(|e| format!("{e:#}"))?;
-        match desk.person(&principal, &address).await {
-            Ok(_) => Ok(()),
-            Err(DeskError::NotFound(_)) => Err("no person has it".to_owned()),
-            Err(error) => Err(error.to_string()),
-        }
+/// Checks that each served domain has a postmaster (RFC 5321 §4.5.1).
+async fn postmasters(config: &Config) -> Vec<DoctorFinding> {
+    let read = async {
+        let access = super::desk_access(config).await.map_err(|e| format!("{e:#}"))?;
+        let directory = Directory::new(config.directory_config().map_err(|e| format!("{e:#}"))?);
+        let domains = read_domains(&directory).await.map_err(|e| e.to_string())?;
+        Ok((access, domains))
     };
-    finding(address.clone(), check.await, &format!("give it to a person: provost address add PERSON {address}"))
+    let (access, mut domains) = match read.await {
+        Ok(read) => read,
+        Err(why) => return vec![finding("postmaster".to_owned(), Err(why), "may bind_dn read ou=domains?")],
+    };
+    if domains.is_empty() {
+        domains.push(access.settings.domain.clone());
+    }
+    let mut findings = Vec::new();
+    for domain in domains {
+        findings.push(postmaster(&access, &domain).await);
+    }
+    findings
+}
+
+async fn postmaster(access: &DeskAccess, domain: &str) -> DoctorFinding {
+    let address = format!("postmaster@{domain}");
+    let result = match access.desk.person(&access.principal, &address).await {
+        Ok(_) => Ok(()),
+        Err(DeskError::NotFound(_)) => Err("no person has it".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    finding(address.clone(), result, &format!("give it to a person: provost address add PERSON {address}"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `[listeners]`: the addresses of each protocol, and the balancers whose PROXY headers are accepted.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use provost_net::{Network, ProxyNetworks};
 use serde::de::value::MapAccessDeserializer;
@@ -45,7 +45,7 @@ impl Listeners {
 
     /// Names of the mail listeners that are on.
     pub(crate) fn mail_names(&self) -> Vec<&'static str> {
-        self.mail().into_iter().filter(|(_, on, _)| on.is_some()).map(|(name, ..)| name).collect()
+        self.mail().into_iter().filter(|(_, listener, _)| listener.is_some()).map(|(name, ..)| name).collect()
     }
 
     /// Names of the listeners that present the node's certificate, if it has one: every mail listener, from the start
@@ -53,20 +53,31 @@ impl Listeners {
     pub(crate) fn tls_names(&self) -> Vec<&'static str> {
         let is_tls = |listener: &Option<ListenerConfig>| listener.as_ref().is_some_and(|listener| listener.tls);
         let web = [("http", &self.http), ("health", &self.health)];
-        let web = web.into_iter().filter(|(_, on)| is_tls(on)).map(|(name, _)| name);
+        let web = web.into_iter().filter(|(_, listener)| is_tls(listener)).map(|(name, _)| name);
         self.mail_names().into_iter().chain(web).collect()
     }
 
     /// Names of all listeners that are on.
     pub(crate) fn names(&self) -> Vec<&'static str> {
         let web = [("http", &self.http), ("health", &self.health)];
-        let web = web.into_iter().filter(|(_, on)| on.is_some()).map(|(name, _)| name);
+        let web = web.into_iter().filter(|(_, listener)| listener.is_some()).map(|(name, _)| name);
         self.mail_names().into_iter().chain(web).collect()
     }
 
     /// The networks whose connections to `listener` begin with a PROXY header.
     pub(crate) fn proxies(&self, listener: &ListenerConfig) -> ProxyNetworks {
         ProxyNetworks::new(listener.proxy_networks.as_ref().unwrap_or(&self.proxy_networks).clone())
+    }
+
+    /// Whether a connection from this machine to `listener` begins with a PROXY header.
+    pub(crate) fn is_own_address_proxied(&self, listener: &ListenerConfig) -> bool {
+        // The system connects to one of its addresses from the same address, and to the unspecified one from loopback.
+        let own = match listener.address.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            address => address,
+        };
+        self.proxies(listener).networks().iter().any(|network| network.contains(own))
     }
 
     /// The networks whose connections to the health listener begin with a PROXY header. Balancers and monitors send
@@ -84,7 +95,8 @@ impl Listeners {
             format!("listeners.{name}: tls is for http and health; submissions, imaps and pop3s are TLS without it")
         });
         let mut complaints: Vec<String> = misplaced.collect();
-        let has_implicit = self.mail().into_iter().any(|(_, on, begin)| on.is_some() && begin == ConnectionStart::Tls);
+        let has_implicit =
+            self.mail().into_iter().any(|(_, listener, begin)| listener.is_some() && begin == ConnectionStart::Tls);
         if !has_certificate && has_implicit {
             complaints.push("tls: submissions, imaps and pop3s need [tls] certificate and key".to_owned());
         }
@@ -192,6 +204,21 @@ pop3 = { address = "0.0.0.0:110", proxy_networks = [] }
         assert_eq!(of(&found.imap), ["2001:db8::7".parse().unwrap()]);
         assert_eq!(of(&found.pop3), []);
         assert_eq!(found.imap.unwrap().connections_per_address, Some(20));
+    }
+
+    #[test]
+    fn own_connections_need_a_header_from_a_balancers_network() {
+        for (address, proxied) in [
+            ("127.0.0.1:80", true),
+            ("0.0.0.0:80", true),
+            ("192.0.2.7:80", true),
+            ("198.51.100.1:80", false),
+            ("[::]:80", false),
+        ] {
+            let text = format!("proxy_networks = [\"127.0.0.0/8\", \"192.0.2.0/24\"]\nhttp = \"{address}\"");
+            let listeners = read(&text).unwrap();
+            assert_eq!(listeners.is_own_address_proxied(listeners.http.as_ref().unwrap()), proxied, "{address}");
+        }
     }
 
     #[test]

@@ -15,7 +15,9 @@ pub(super) const TRANSFER_LIMIT: Duration = Duration::from_secs(30);
 const OCTETS_PER_SECOND_MIN: u64 = 2_000;
 
 /// Longest time for discarding the rest of a body for which there is no memory.
-const FORGET_LIMIT: Duration = Duration::from_secs(10);
+const DISCARD_LIMIT: Duration = Duration::from_secs(10);
+/// Maximum number of octets that are discarded: the largest body that a path accepts, an import file.
+const DISCARDED_OCTETS_MAX: usize = provost_api::CSV_OCTETS_MAX;
 
 /// Time limit of a transfer of `octets` octets.
 pub(super) fn time_for(octets: u64, limit: Duration) -> Duration {
@@ -73,8 +75,7 @@ impl BoundedBody {
             Ok(Some(Ok(piece))) if self.reserve(piece.len()) => Ok(Some(piece)),
             Ok(Some(Ok(_))) => {
                 // A client that is cut off while sending may never see the reason: read and discard the rest.
-                let rest = async { while let Some(Ok(_)) = body.next().await {} };
-                _ = tokio::time::timeout(FORGET_LIMIT.min(self.limit), rest).await;
+                _ = tokio::time::timeout(DISCARD_LIMIT.min(self.limit), discard(body)).await;
                 Err(io::Error::from(io::ErrorKind::OutOfMemory).into())
             }
             Ok(Some(Err(error))) => Err(error.into()),
@@ -97,5 +98,42 @@ impl BoundedBody {
             state.reservation.release();
         }
         has_memory
+    }
+}
+
+/// Reads and discards the rest of a body, up to [`DISCARDED_OCTETS_MAX`].
+async fn discard(body: &mut BodyDataStream) {
+    let mut octets = 0;
+    while octets < DISCARDED_OCTETS_MAX
+        && let Some(Ok(piece)) = body.next().await
+    {
+        octets += piece.len();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::stream::repeat_with;
+    use provost_net::MemoryBudget;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_rest_of_a_body_without_memory_is_discarded_up_to_a_bound() {
+        const PIECE_OCTETS: usize = 1024 * 1024;
+        let sent = Arc::new(AtomicUsize::new(0));
+        let counted = sent.clone();
+        let pieces = repeat_with(move || {
+            counted.fetch_add(PIECE_OCTETS, Ordering::Relaxed);
+            Ok::<_, io::Error>(Bytes::from_static(&[b'x'; PIECE_OCTETS]))
+        });
+        let memory = MemoryBudget::new(64 * 1024);
+        let bounded = BoundedBody::new(memory.body(), Duration::from_secs(60));
+        let body = bounded.around(Body::from_stream(pieces.take(4 * DISCARDED_OCTETS_MAX / PIECE_OCTETS)));
+        assert!(axum::body::to_bytes(body, usize::MAX).await.is_err());
+        assert_eq!(bounded.fault(), Some(BodyFault::NoMemory));
+        assert_eq!(sent.load(Ordering::Relaxed), DISCARDED_OCTETS_MAX + PIECE_OCTETS);
     }
 }

@@ -17,7 +17,7 @@ use super::body::time_for;
 pub(super) struct PacedStream<S> {
     stream: S,
     limit: Duration,
-    stall: Option<PeerWait>,
+    wait: Option<PeerWait>,
     reply: ReplyMemory,
 }
 
@@ -53,28 +53,28 @@ struct PeerWait {
 
 impl<S> PacedStream<S> {
     pub(super) fn new(stream: S, limit: Duration, reply: ReplyMemory) -> Self {
-        Self { stream, limit, stall: None, reply }
+        Self { stream, limit, wait: None, reply }
     }
 
     /// Returns the result of a write; a pending write fails when the wait for the peer has exceeded its limit.
     fn paced(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let limit = self.limit;
         if let Poll::Ready(Ok(octets)) = &written {
-            if let Some(stall) = &mut self.stall {
-                stall.octets = stall.octets.saturating_add(*octets as u64);
-                stall.end.as_mut().reset(stall.began + time_for(stall.octets, limit));
+            if let Some(wait) = &mut self.wait {
+                wait.octets = wait.octets.saturating_add(*octets as u64);
+                wait.end.as_mut().reset(wait.began + time_for(wait.octets, limit));
             }
             return written;
         }
         if written.is_ready() {
             return written;
         }
-        let stall = self.stall.get_or_insert_with(|| PeerWait {
+        let wait = self.wait.get_or_insert_with(|| PeerWait {
             began: Instant::now(),
             octets: 0,
             end: Box::pin(tokio::time::sleep(limit)),
         });
-        stall.end.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        wait.end.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -108,7 +108,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for PacedStream<S> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_flush(context) {
             Poll::Ready(flushed) => {
-                self.stall = None;
+                self.wait = None;
                 self.reply.release();
                 Poll::Ready(flushed)
             }

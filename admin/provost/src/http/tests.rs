@@ -59,9 +59,9 @@ async fn start_hasty(listener: Listener, header: Duration, transfer: Duration) -
 
 const HASTY: Duration = Duration::from_millis(150);
 
-async fn ask(address: SocketAddr, say: &[u8]) -> String {
+async fn ask(address: SocketAddr, request: &[u8]) -> String {
     let mut socket = TcpStream::connect(address).await.unwrap();
-    socket.write_all(say).await.unwrap();
+    socket.write_all(request).await.unwrap();
     rest(&mut socket).await
 }
 

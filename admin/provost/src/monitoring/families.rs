@@ -44,14 +44,14 @@ pub(super) struct EnabledListeners {
 
 impl Family {
     /// The label sets of the series that exist from the start.
-    pub(super) fn series(&self, on: &EnabledListeners) -> Vec<Vec<Label>> {
+    pub(super) fn series(&self, listeners: &EnabledListeners) -> Vec<Vec<Label>> {
         let Some(labels) = self.labels else { return Vec::new() };
         let mut series = vec![Vec::new()];
         for (name, values) in labels {
             let values: &[&'static str] = match values {
                 LabelValues::Fixed(values) => values,
-                LabelValues::MailListeners => &on.mail,
-                LabelValues::Listeners => &on.all,
+                LabelValues::MailListeners => &listeners.mail,
+                LabelValues::Listeners => &listeners.all,
             };
             let with = |labels: &Vec<Label>| -> Vec<Vec<Label>> {
                 let one = |value: &&'static str| {

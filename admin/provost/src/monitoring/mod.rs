@@ -25,7 +25,7 @@ use lag::LagChecks;
 use crate::config::Listeners;
 
 /// Interval between two checks of each directory server.
-const LOOK_INTERVAL: Duration = Duration::from_secs(15);
+const PROBE_INTERVAL: Duration = Duration::from_secs(15);
 /// Interval at which histogram samples are folded into buckets: without folding, a node without a monitor would keep
 /// every sample.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -80,17 +80,17 @@ fn builder() -> anyhow::Result<PrometheusBuilder> {
 }
 
 /// Describes all families and creates their known series in the current recorder.
-fn begin(on: &EnabledListeners) {
+fn begin(listeners: &EnabledListeners) {
     for family in FAMILIES {
         let Family { name, kind, help, .. } = *family;
         match kind {
             MetricKind::Counter => {
                 describe_counter!(name, help);
-                family.series(on).into_iter().for_each(|labels| counter!(name, labels).increment(0));
+                family.series(listeners).into_iter().for_each(|labels| counter!(name, labels).increment(0));
             }
             MetricKind::Gauge => {
                 describe_gauge!(name, help);
-                family.series(on).into_iter().for_each(|labels| gauge!(name, labels).set(0.0));
+                family.series(listeners).into_iter().for_each(|labels| gauge!(name, labels).set(0.0));
             }
             MetricKind::Histogram(_) => describe_histogram!(name, help),
         }
@@ -158,43 +158,43 @@ impl Gauges {
 /// Checks each directory server periodically until `drain` stops.
 pub(crate) async fn watch_directory(directory: Directory, drain: Drain) {
     let mut progress = LagChecks::default();
-    let looking = async {
+    let probing = async {
         loop {
-            let looks = directory.probe_servers().await;
-            record(&looks, &mut progress, Timestamp::now());
-            tokio::time::sleep(LOOK_INTERVAL).await;
+            let conditions = directory.probe_servers().await;
+            record(&conditions, &mut progress, Timestamp::now());
+            tokio::time::sleep(PROBE_INTERVAL).await;
         }
     };
     tokio::select! {
         () = drain.stopping() => {}
-        () = looking => {}
+        () = probing => {}
     }
 }
 
-fn record(looks: &[ServerCondition], progress: &mut LagChecks, now: Timestamp) {
-    for look in looks {
-        let labels = labels(look);
-        gauge!("provost_directory_server_up", labels.clone()).set(f64::from(u8::from(look.context_csn.is_ok())));
-        if let Ok(csns) = &look.context_csn {
+fn record(conditions: &[ServerCondition], progress: &mut LagChecks, now: Timestamp) {
+    for condition in conditions {
+        let labels = labels(condition);
+        gauge!("provost_directory_server_up", labels.clone()).set(f64::from(u8::from(condition.context_csn.is_ok())));
+        if let Ok(csns) = &condition.context_csn {
             gauge!("provost_directory_server_last_contact_timestamp_seconds", labels.clone())
                 .set(now.as_second() as f64);
-            progress.saw(&look.url, csns);
+            progress.saw(&condition.url, csns);
         }
     }
     progress.end_of_round(now);
-    for look in looks {
-        if let Some(lag) = progress.lag(&look.url, now) {
-            gauge!("provost_directory_server_lag_seconds", labels(look)).set(lag.as_secs_f64());
+    for condition in conditions {
+        if let Some(lag) = progress.lag(&condition.url, now) {
+            gauge!("provost_directory_server_lag_seconds", labels(condition)).set(lag.as_secs_f64());
         }
     }
 }
 
-fn labels(look: &ServerCondition) -> Vec<metrics::Label> {
-    let role = match look.role {
+fn labels(condition: &ServerCondition) -> Vec<metrics::Label> {
+    let role = match condition.role {
         ServerRole::Provider => "provider",
         ServerRole::Replica => "replica",
     };
-    vec![metrics::Label::new("server", look.url.clone()), metrics::Label::from_static_parts("role", role)]
+    vec![metrics::Label::new("server", condition.url.clone()), metrics::Label::from_static_parts("role", role)]
 }
 
 #[cfg(test)]

@@ -156,8 +156,9 @@ token_file = "{data}/secrets/api-token"
     /// Prints the node's addresses and some commands to try next.
     pub(super) fn print_summary(&self, config: &Config, operator: &str, password: &str) {
         let at = &config.listeners;
-        let of =
-            |listener: &Option<ListenerConfig>| listener.as_ref().map(|on| on.address.to_string()).unwrap_or_default();
+        let of = |listener: &Option<ListenerConfig>| {
+            listener.as_ref().map(|section| section.address.to_string()).unwrap_or_default()
+        };
         let data = self.data.display();
         let suffix = &config.directory.suffix;
         out!("\n== This node");

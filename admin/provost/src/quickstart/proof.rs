@@ -43,24 +43,24 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
         out!("No row of the file has a password, so none of these people can log in yet; the proof is skipped.");
         return Ok(Exit::Clean);
     };
-    let on = &config.listeners;
+    let listeners = &config.listeners;
     let address = |found: &Option<ListenerConfig>, name: &str| {
         found.as_ref().map(|listener| listener.address).ok_or_else(|| anyhow!("listeners.{name} is off"))
     };
     let token = uuid::Uuid::new_v4().simple().to_string();
-    send(address(&on.mx, "mx")?, config, &reader, &token).await.context("SMTP")?;
+    send(address(&listeners.mx, "mx")?, config, &reader, &token).await.context("SMTP")?;
     out!(
         "SMTP  {} took a message for {} <{}>",
-        address(&on.mx, "mx")?,
+        address(&listeners.mx, "mx")?,
         printable(&reader.name),
         printable(&reader.mail)
     );
-    let by_imap = read_imap(address(&on.imap, "imap")?, &reader, &token).await.context("IMAP")?;
-    out!("IMAP  {} found it in the INBOX of {}:\n", address(&on.imap, "imap")?, printable(&reader.mail));
+    let by_imap = read_imap(address(&listeners.imap, "imap")?, &reader, &token).await.context("IMAP")?;
+    out!("IMAP  {} found it in the INBOX of {}:\n", address(&listeners.imap, "imap")?, printable(&reader.mail));
     by_imap.lines().for_each(|line| out!("    {}", printable(line)));
-    let by_pop3 = read_pop3(address(&on.pop3, "pop3")?, &reader, &token).await.context("POP3")?;
+    let by_pop3 = read_pop3(address(&listeners.pop3, "pop3")?, &reader, &token).await.context("POP3")?;
     ensure!(by_imap == by_pop3, "IMAP and POP3 do not show the same message");
-    out!("\nPOP3  {} found the same {} octets", address(&on.pop3, "pop3")?, by_pop3.len());
+    out!("\nPOP3  {} found the same {} octets", address(&listeners.pop3, "pop3")?, by_pop3.len());
     Ok(Exit::Clean)
 }
 

@@ -1,4 +1,4 @@
-//! An LDAP server that follows a test's script, correct or malformed.
+//! An LDAP server that answers each request by a test's script, correctly or not.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 use std::sync::{Arc, Mutex};
@@ -19,8 +19,8 @@ use tokio_util::codec::Framed;
 
 /// A step in response to a request.
 pub enum ScriptedStep {
-    /// Send a message under the request's id.
-    Say(LdapOp),
+    /// Send a message with the request's message id.
+    Reply(LdapOp),
     /// Send these octets.
     Raw(Vec<u8>),
     /// Wait before the next step.
@@ -29,8 +29,9 @@ pub enum ScriptedStep {
     Close,
 }
 
-pub use ScriptedStep::{Close, Pause, Raw, Say};
+pub use ScriptedStep::{Close, Pause, Raw, Reply};
 
+/// Returns the steps that answer a request.
 type Handler = Arc<dyn Fn(&LdapMsg) -> Vec<ScriptedStep> + Send + Sync>;
 
 /// The TLS mode of the server.
@@ -99,12 +100,12 @@ impl Fake {
     }
 
     /// Waits until a received message contains `text`.
-    pub async fn hears(&self, text: &str) {
-        self.hears_times(text, 1).await;
+    pub async fn wait_until_received(&self, text: &str) {
+        self.wait_until_received_times(text, 1).await;
     }
 
     /// Waits until `times` received messages contain `text`.
-    pub async fn hears_times(&self, text: &str, times: usize) {
+    pub async fn wait_until_received_times(&self, text: &str, times: usize) {
         let waiting = async {
             while self.received(text) < times {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -119,7 +120,7 @@ impl Fake {
     }
 }
 
-/// Serves one connection; returns the socket after the response to StartTLS.
+/// Serves one connection to its end. With `until_start_tls`, answers one request as StartTLS and returns the socket.
 async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     socket: S,
     handler: &Handler,
@@ -134,9 +135,9 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             framed.send(LdapMsg { msgid: message.msgid, op, ctrl: vec![] }).await.ok()?;
             return Some(framed.into_inner());
         }
-        for reply in handler(&message) {
-            match reply {
-                Say(op) => framed.send(LdapMsg { msgid: message.msgid, op, ctrl: vec![] }).await.ok()?,
+        for step in handler(&message) {
+            match step {
+                Reply(op) => framed.send(LdapMsg { msgid: message.msgid, op, ctrl: vec![] }).await.ok()?,
                 Raw(octets) => framed.get_mut().write_all(&octets).await.ok()?,
                 Pause(time) => tokio::time::sleep(time).await,
                 Close => return None,
@@ -150,7 +151,7 @@ pub fn directory(servers: &[(&str, ServerRole)]) -> Directory {
     Directory::new(config(servers))
 }
 
-/// Timeouts short enough for tests that reach them.
+/// A client configuration for these servers, with timeouts short enough for tests that reach them.
 pub fn config(servers: &[(&str, ServerRole)]) -> DirectoryConfig {
     let server =
         |(url, role): &(&str, ServerRole)| ServerAddress { url: (*url).to_owned(), role: *role, start_tls: false };
@@ -165,6 +166,7 @@ pub fn config(servers: &[(&str, ServerRole)]) -> DirectoryConfig {
     }
 }
 
+/// A result with this code; `other` (80) for a code that no test needs.
 pub fn result(code: u16) -> LdapResult {
     let code = match code {
         0 => LdapResultCode::Success,
@@ -174,6 +176,7 @@ pub fn result(code: u16) -> LdapResult {
         51 => LdapResultCode::Busy,
         52 => LdapResultCode::Unavailable,
         53 => LdapResultCode::UnwillingToPerform,
+        4096 => LdapResultCode::EsyncRefreshRequired,
         _ => LdapResultCode::Other,
     };
     LdapResult { code, matcheddn: String::new(), message: String::new(), referral: vec![] }
@@ -181,30 +184,30 @@ pub fn result(code: u16) -> LdapResult {
 
 pub fn entry(dn: &str, name: &str, value: &str) -> ScriptedStep {
     let attributes = vec![LdapPartialAttribute { atype: name.to_owned(), vals: vec![value.into()] }];
-    Say(LdapOp::SearchResultEntry(LdapSearchResultEntry { dn: dn.to_owned(), attributes }))
+    Reply(LdapOp::SearchResultEntry(LdapSearchResultEntry { dn: dn.to_owned(), attributes }))
 }
 
 pub fn done(code: u16) -> ScriptedStep {
-    Say(LdapOp::SearchResultDone(result(code)))
+    Reply(LdapOp::SearchResultDone(result(code)))
 }
 
-/// Answers as a healthy server with one entry; `special` takes precedence.
-pub fn good(special: impl Fn(&LdapMsg) -> Option<Vec<ScriptedStep>>) -> impl Fn(&LdapMsg) -> Vec<ScriptedStep> {
+/// A handler that answers as a healthy server with one entry, except where `special` has an answer.
+pub fn healthy(special: impl Fn(&LdapMsg) -> Option<Vec<ScriptedStep>>) -> impl Fn(&LdapMsg) -> Vec<ScriptedStep> {
     move |message| {
-        if let Some(replies) = special(message) {
-            return replies;
+        if let Some(steps) = special(message) {
+            return steps;
         }
         match &message.op {
             LdapOp::BindRequest(_) => {
-                vec![Say(LdapOp::BindResponse(LdapBindResponse { res: result(0), saslcreds: None }))]
+                vec![Reply(LdapOp::BindResponse(LdapBindResponse { res: result(0), saslcreds: None }))]
             }
             LdapOp::SearchRequest(request) if request.attrs.iter().any(|name| name == "contextCSN") => {
                 vec![entry("dc=example", "contextCSN", "20260101000000.000000Z#000000#001#000000"), done(0)]
             }
             LdapOp::SearchRequest(_) => vec![entry("uid=zoe,dc=example", "uid", "zoe"), done(0)],
-            LdapOp::AddRequest(_) => vec![Say(LdapOp::AddResponse(result(0)))],
-            LdapOp::ModifyRequest(_) => vec![Say(LdapOp::ModifyResponse(result(0)))],
-            LdapOp::DelRequest(_) => vec![Say(LdapOp::DelResponse(result(0)))],
+            LdapOp::AddRequest(_) => vec![Reply(LdapOp::AddResponse(result(0)))],
+            LdapOp::ModifyRequest(_) => vec![Reply(LdapOp::ModifyResponse(result(0)))],
+            LdapOp::DelRequest(_) => vec![Reply(LdapOp::DelResponse(result(0)))],
             _ => vec![],
         }
     }

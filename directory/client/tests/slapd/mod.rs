@@ -22,11 +22,12 @@ pub struct Slapd {
 }
 
 impl Slapd {
-    /// Starts a slapd with the project's schema, syncprov and the containers.
+    /// Starts a slapd with the project's schema, syncprov and the containers; its database is not synced to disk.
     pub fn start() -> Self {
         Self::start_with("olcDbNoSync: TRUE\n")
     }
 
+    /// As [`Slapd::start`], with other `options` of the database, in LDIF.
     pub fn start_with(options: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("config")).unwrap();
@@ -52,7 +53,7 @@ impl Slapd {
         assert!(output.status.success(), "slapadd: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Starts or restarts it, and waits until it listens.
+    /// Starts slapd, for the first time or after [`Slapd::kill`], and waits until it listens.
     pub fn run(&mut self) {
         let child = Command::new("/usr/sbin/slapd")
             .args(["-d", "0", "-h", &self.url, "-F"])
@@ -77,7 +78,7 @@ impl Slapd {
         }
     }
 
-    /// Sends a signal by name: `STOP` or `CONT`.
+    /// Sends slapd a signal by name, as `STOP` or `CONT`.
     pub fn signal(&self, name: &str) {
         let id = self.child.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());

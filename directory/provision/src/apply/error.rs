@@ -7,8 +7,8 @@ use crate::journal::JournalError;
 /// Why an apply did not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// The plan cannot be applied to this directory or with these passwords, or its batch is in use; nothing was
-    /// written.
+    /// The plan cannot be applied to this directory or with these passwords, or its batch is in use or cannot be
+    /// resumed; nothing was written.
     #[error("{0}")]
     Refused(String),
     /// The directory failed. The same plan can be applied again.
@@ -22,7 +22,7 @@ pub enum ApplyError {
 impl From<JournalError> for ApplyError {
     fn from(error: JournalError) -> Self {
         match error {
-            JournalError::InUse(_) => Self::Refused(error.to_string()),
+            JournalError::InUse(_) | JournalError::NotResumable { .. } => Self::Refused(error.to_string()),
             error => Self::Unavailable(error.to_string()),
         }
     }

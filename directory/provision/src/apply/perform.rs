@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use provost_client::{Directory, DirectoryError, LdapSearch, Scope, WriteReceipt as Answer};
+use provost_client::{Directory, DirectoryError, LdapSearch, Scope, WriteReceipt};
 use provost_entry::{Dn, Entry, Filter};
 use provost_schema::{attr, class};
 use uuid::Uuid;
@@ -24,7 +24,7 @@ const CHANGED: &str = "the person was changed since the plan was made; import ag
 type WritePosition = (u32, u32);
 
 /// The entries whose provostLastBatch is one batch, each with its entryCSN and entryUUID.
-pub(super) type BatchEntries = HashMap<Dn, Answer>;
+pub(super) type BatchEntries = HashMap<Dn, WriteReceipt>;
 
 /// Sends the writes of one batch.
 pub(super) struct Performer<'a> {
@@ -38,7 +38,7 @@ pub(super) struct Performer<'a> {
 /// What the directory shows of a write that got no answer, or that was refused as already done or outdated.
 enum ReadBack {
     /// The write was done: by this batch, or, for an address, before this batch.
-    Is(WriteOutcome, Answer),
+    Is(WriteOutcome, WriteReceipt),
     /// The write was not done and can be sent again.
     IsNot,
     /// Another writer changed the entry first; the reason.
@@ -82,7 +82,7 @@ impl<'a> Performer<'a> {
     }
 
     /// Sends until the outcome is known. An error ends the apply: the outcome stays unknown and gets no receipt.
-    async fn send(&self, write: &Write, hash: Option<&str>) -> Result<(WriteOutcome, Answer), ApplyError> {
+    async fn send(&self, write: &Write, hash: Option<&str>) -> Result<(WriteOutcome, WriteReceipt), ApplyError> {
         let mut unknown = None;
         for _ in 0..SENT_MAX {
             let error = match self.request(write.operation(&self.context, hash)).await {
@@ -95,14 +95,14 @@ impl<'a> Performer<'a> {
             }
             match self.read_back(write, is_unknown).await? {
                 ReadBack::Is(outcome, answer) => return Ok((outcome, answer)),
-                ReadBack::Refused(reason) => return Ok((WriteOutcome::Refused(reason), Answer::default())),
+                ReadBack::Refused(reason) => return Ok((WriteOutcome::Refused(reason), WriteReceipt::default())),
                 ReadBack::IsNot => unknown = Some(error),
             }
         }
         Err(unknown.unwrap_or_else(|| DirectoryError::Unknown("no answer".to_owned())).into())
     }
 
-    async fn request(&self, operation: LdapWrite) -> Result<Answer, DirectoryError> {
+    async fn request(&self, operation: LdapWrite) -> Result<WriteReceipt, DirectoryError> {
         match operation {
             LdapWrite::Add(entry) => self.directory.add(entry).await,
             LdapWrite::Modify(dn, changes, control) => self.directory.modify(&dn, changes, control).await,
@@ -143,23 +143,23 @@ fn judge(write: &Write, entry: Option<&Entry>, batch: &str, is_unknown: bool) ->
 }
 
 /// Sorts an error into the refusal of one person's write or the end of the apply.
-fn refused(error: DirectoryError) -> Result<(WriteOutcome, Answer), ApplyError> {
+fn refused(error: DirectoryError) -> Result<(WriteOutcome, WriteReceipt), ApplyError> {
     match error {
         DirectoryError::Unavailable(_) | DirectoryError::Unknown(_) | DirectoryError::InvalidCredentials => {
             Err(error.into())
         }
-        other => Ok((WriteOutcome::Refused(other.to_string()), Answer::default())),
+        other => Ok((WriteOutcome::Refused(other.to_string()), WriteReceipt::default())),
     }
 }
 
-fn version(entry: &Entry) -> Answer {
-    Answer {
+fn version(entry: &Entry) -> WriteReceipt {
+    WriteReceipt {
         csn: entry.first(attr::ENTRY_CSN).map(str::to_owned),
         entry_uuid: entry.first(attr::ENTRY_UUID).and_then(|uuid| Uuid::try_parse(uuid).ok()),
     }
 }
 
-fn receipt((change, number): WritePosition, write: &Write, outcome: WriteOutcome, answer: Answer) -> Receipt {
+fn receipt((change, number): WritePosition, write: &Write, outcome: WriteOutcome, answer: WriteReceipt) -> Receipt {
     let is_new = matches!(write.action, WriteKind::AddAddress | WriteKind::AddPerson);
     Receipt {
         change,
@@ -219,7 +219,7 @@ pub(super) async fn settle<'p>(
             }
             let (outcome, answer) = match entries.get(&write.dn) {
                 Some(answer) => (WriteOutcome::Found, answer.clone()),
-                None => (WriteOutcome::NotDone, Answer::default()),
+                None => (WriteOutcome::NotDone, WriteReceipt::default()),
             };
             (all, some) = (all && outcome.is_done(), some || outcome.is_done());
             journal.record(receipt((place, number), write, outcome, answer)).await?;

@@ -2,7 +2,7 @@
 
 use provost_client::DirectoryError;
 use provost_credential::{Scheme, Secret};
-use provost_entry::{Address, AttributeDescription, Entry, Modification};
+use provost_entry::{Address, AttributeDescription, Dn, Entry, Modification};
 use provost_schema::attr;
 use rand::Rng;
 use serde_json::json;
@@ -96,11 +96,8 @@ impl Desk {
         let source_id = format!("{LOCAL_SOURCE}:{}", address.local());
         let id = person_uuid(&source_id);
         let dn = tree::person(self.directory.suffix(), id);
-        if let Some(entry) = tree::read_provider(&self.directory, &dn, &["*", "+"]).await? {
-            return self
-                .ensure_role(principal, &CurrentPerson { entry, is_expected: false }, role)
-                .await
-                .map(|()| false);
+        if self.ensure_role(principal, &dn, role).await? {
+            return Ok(false);
         }
         self.check_unused(&address, &dn).await?;
         let hash = hash(password, self.settings.get().scheme).await?;
@@ -118,19 +115,28 @@ impl Desk {
         let is_there = matches!(added, Err(DirectoryError::AlreadyExists(_)));
         match self.conclude(audited_change, added).await {
             // Another process has created the person since the read.
-            Err(_) if is_there => Ok(false),
+            Err(error) if is_there => {
+                if self.ensure_role(principal, &dn, role).await? {
+                    Ok(false)
+                } else {
+                    Err(error)
+                }
+            }
             concluded => concluded.map(|_| true),
         }
     }
 
-    async fn ensure_role(&self, principal: &Principal, person: &CurrentPerson, role: &str) -> Result<(), DeskError> {
+    /// Adds `role` to the person at `dn` if it is missing; `false` when there is no such person.
+    async fn ensure_role(&self, principal: &Principal, dn: &Dn, role: &str) -> Result<bool, DeskError> {
+        let Some(entry) = tree::read_provider(&self.directory, dn, &["*", "+"]).await? else { return Ok(false) };
+        let person = CurrentPerson { entry, is_expected: false };
         if person.entry.texts(attr::PROVOST_ROLE).any(|held| held.eq_ignore_ascii_case(role)) {
-            return Ok(());
+            return Ok(true);
         }
         let change = Modification::add(AttributeDescription::of(attr::PROVOST_ROLE), vec![role.into()]);
         let before: Vec<&str> = person.entry.texts(attr::PROVOST_ROLE).collect();
         let detail = json!({ "before": before, "after": before.iter().copied().chain([role]).collect::<Vec<_>>() });
-        self.change(principal.actor(), "role.set", person, vec![change], detail).await.map(drop)
+        self.change(principal.actor(), "role.set", &person, vec![change], detail).await.map(|_| true)
     }
 }
 

@@ -5,13 +5,16 @@ use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modificati
 use provost_schema::attr;
 use serde_json::json;
 
-use super::registry::AddressClaim;
+use super::registry::{AddressClaim, RegisteredAddress};
 use super::{ChangeTarget, Desk, DeskError, ReadPurpose};
 use crate::write::AddressKind;
 use crate::{Permission, Principal, tree};
 
 /// Maximum number of addresses of one person that are shown.
 const ADDRESSES_MAX: usize = 200;
+/// Maximum number of times that an address entry is written when it is taken from its owner: each further one follows a
+/// change by another writer.
+const RETIRE_TRIES: usize = 3;
 
 impl Desk {
     /// Gives an alias: writes first the audit record, then the address entry, then mailLocalAddress of the person.
@@ -35,14 +38,14 @@ impl Desk {
             Err(error) => return Err(self.not_claimed(audited_change, error).await),
         };
         audited_change.is_begun = !matches!(claim, AddressClaim::Held);
-        if projected(&person.entry, &address).is_some() {
+        if local_address_value(&person.entry, &address).is_some() {
             return self.conclude(audited_change, Ok(())).await;
         }
         let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
         let change = Modification::add(name, vec![address.as_str().into()]);
         let added = self.directory.modify(person.dn(), vec![change], tree::unchanged_since(person.csn())).await;
-        if matches!(added, Err(DirectoryError::AssertionFailed)) {
-            audited_change.is_begun &= !self.give_back(&address, person.dn(), &claim).await;
+        if audited_change.is_begun && matches!(added, Err(DirectoryError::AssertionFailed)) {
+            audited_change.is_begun = !self.give_back(&address, person.dn(), &claim).await;
         }
         self.conclude(audited_change, added.map(drop)).await.map_err(|error| person.lost_race(error))
     }
@@ -53,7 +56,7 @@ impl Desk {
     async fn give_back(&self, address: &Address, owner: &Dn, claim: &AddressClaim) -> bool {
         let undone = async {
             let person = tree::read_provider(&self.directory, owner, &[attr::MAIL_LOCAL_ADDRESS]).await?;
-            if person.is_some_and(|person| projected(&person, address).is_some()) {
+            if person.is_some_and(|person| local_address_value(&person, address).is_some()) {
                 return Ok(());
             }
             self.unclaim(address, owner, claim).await
@@ -79,15 +82,15 @@ impl Desk {
             return Err(DeskError::Invalid { field: "address", rule: "the primary address stays".to_owned() });
         }
         let registration = self.registered(&address).await?.filter(|held| held.is_held_by(person.dn()));
-        let projected = projected(&person.entry, &address);
-        if projected.is_none() && registration.is_none() {
+        let spelling = local_address_value(&person.entry, &address);
+        if spelling.is_none() && registration.is_none() {
             return Err(DeskError::NotFound(address.to_string()));
         }
         let detail = json!({ "address": address });
         let mut audited_change = self.announce(principal.actor(), "address.remove", person.dn(), detail).await?;
         // Remove mailLocalAddress first: until the address entry has changed as well, no other person can claim the
         // address.
-        if let Some(spelling) = projected {
+        if let Some(spelling) = spelling {
             let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
             let change = Modification::delete(name, vec![spelling]);
             let written = self.directory.modify(person.dn(), vec![change], tree::unchanged_since(person.csn())).await;
@@ -96,11 +99,33 @@ impl Desk {
             }
             audited_change.is_begun = true;
         }
-        let removed = match &registration {
-            Some(registration) => self.retire(&address, registration).await,
+        let removed = match registration {
+            Some(registration) => self.retire_from(&address, person.dn(), registration).await,
             None => Ok(()),
         };
         self.conclude(audited_change, removed).await
+    }
+
+    /// Takes the address from `owner` as [`Desk::retire`] does. When the address entry has changed since it was read, it
+    /// is read again: the person may be written already, so the removal must be completed and not refused as outdated.
+    async fn retire_from(
+        &self,
+        address: &Address,
+        owner: &Dn,
+        mut registration: RegisteredAddress,
+    ) -> Result<(), DirectoryError> {
+        for _ in 0..RETIRE_TRIES {
+            match self.retire(address, &registration).await {
+                Err(DirectoryError::AssertionFailed | DirectoryError::NoSuchObject(_)) => {}
+                ended => return ended,
+            }
+            match self.registered(address).await?.filter(|held| held.is_held_by(owner)) {
+                Some(newer) => registration = newer,
+                // Another call has taken it.
+                None => return Ok(()),
+            }
+        }
+        Err(DirectoryError::Unavailable(format!("the entry of {address} changes too often; remove the address again")))
     }
 
     /// The address entries of one owner, including those in quarantine.
@@ -151,7 +176,7 @@ fn parse(address: &str) -> Result<Address, DeskError> {
 
 /// The person's mailLocalAddress that equals `address`, in the spelling that the entry holds; `None` when there is
 /// none.
-fn projected(person: &Entry, address: &Address) -> Option<Vec<u8>> {
+fn local_address_value(person: &Entry, address: &Address) -> Option<Vec<u8>> {
     let mut values = person.values(attr::MAIL_LOCAL_ADDRESS).iter();
     values.find(|value| value.eq_ignore_ascii_case(address.as_str().as_bytes())).cloned()
 }

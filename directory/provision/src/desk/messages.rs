@@ -6,7 +6,7 @@ use uuid::Uuid;
 use provost_schema::attr;
 
 use super::{Desk, DeskError, ReadPurpose};
-use crate::audit::MESSAGES;
+use crate::audit::VIEW_MESSAGES;
 use crate::{Permission, Principal};
 
 /// The person whom an address, a login or a number names.
@@ -51,7 +51,7 @@ impl Desk {
         detail: Value,
     ) -> Result<String, DeskError> {
         self.permit(principal, Permission::ViewMessages).await?;
-        let audit_id = self.audit.record(principal.actor(), MESSAGES, subject, detail).await;
+        let audit_id = self.audit.record(principal.actor(), VIEW_MESSAGES, subject, detail).await;
         audit_id.map_err(|error| DeskError::Unavailable(format!("the access cannot be audited: {error}")))
     }
 }

@@ -8,6 +8,8 @@ use crate::{AuditRecord, Grant, Permission, Principal};
 
 /// Audit action of a refusal.
 const REFUSED: &str = "operation.refused";
+/// Maximum number of audit records that one call returns, whatever the caller asks for.
+const AUDIT_RECORDS_MAX: usize = 1000;
 
 impl Desk {
     /// Permits `operation` on any entry, or audits the refusal. For operations that another crate performs: the queue,
@@ -43,17 +45,18 @@ impl Desk {
         }
     }
 
-    /// The last `most` audit records, of one subject (a DN, a digest, a token) or of all, newest first.
+    /// The last `limit` audit records, at most 1000, of one subject (a DN, a digest, a token) or of all, newest first.
     pub async fn audit_records(
         &self,
         principal: &Principal,
         subject: Option<&str>,
-        most: usize,
+        limit: usize,
     ) -> Result<Vec<AuditRecord>, DeskError> {
         self.permit(principal, Permission::ViewAudit).await?;
+        let limit = limit.min(AUDIT_RECORDS_MAX);
         let records = match subject {
-            Some(subject) => self.audit.about(subject, most).await,
-            None => self.audit.newest(most).await,
+            Some(subject) => self.audit.about(subject, limit).await,
+            None => self.audit.newest(limit).await,
         };
         records.map_err(|error| DeskError::Unavailable(format!("the audit cannot be read: {error}")))
     }

@@ -158,7 +158,7 @@ impl Desk {
     }
 
     /// The entry of an address on the writable provider; `None` when there is none.
-    pub(super) async fn registered(&self, address: &Address) -> Result<Option<RegisteredAddress>, DeskError> {
+    pub(super) async fn registered(&self, address: &Address) -> Result<Option<RegisteredAddress>, DirectoryError> {
         let dn = tree::address(self.directory.suffix(), address.as_str());
         Ok(tree::read_provider(&self.directory, &dn, &REGISTRY_ATTRIBUTES).await?.map(RegisteredAddress))
     }

@@ -25,6 +25,17 @@ pub enum JournalError {
     /// Another process is applying the batch.
     #[error("batch {0} is being applied by another process")]
     InUse(String),
+    /// The plan was begun, and the journal of its batch cannot be used.
+    #[error(
+        "batch {batch} has begun this plan and cannot be resumed: {fault}; move its files out of the journal's folder \
+         and plan again"
+    )]
+    NotResumable {
+        /// Id of the batch, with which the names of its files begin.
+        batch: String,
+        /// What is wrong with its journal.
+        fault: Box<JournalError>,
+    },
     /// A line that has its line end cannot be read as a journal line, or a line is too long.
     #[error("line {0} of the journal is damaged")]
     Damaged(u64),

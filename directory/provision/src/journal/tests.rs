@@ -132,10 +132,10 @@ async fn what_cannot_be_resumed_is_named() {
     close(running, &journals);
     let path = journals.path(&batch, OPEN);
     let text = fs::read_to_string(&path).unwrap();
-    for (damaged, expect) in [
-        (text.replacen("\"journal\":1", "\"journal\":9", 1), "of version 9"),
-        (text.replacen("{\"receipt\"", "{\"recipe\"", 1), "line 3 of the journal is damaged"),
-        ("no journal\n".to_owned(), "line 1 of the journal is damaged"),
+    for (damaged, expect, names_its_plan) in [
+        (text.replacen("\"journal\":1", "\"journal\":9", 1), "of version 9", true),
+        (text.replacen("{\"receipt\"", "{\"recipe\"", 1), "line 3 of the journal is damaged", true),
+        ("no journal\n".to_owned(), "line 1 of the journal is damaged", false),
     ] {
         fs::write(&path, damaged).unwrap();
         let error = journals.read(&batch).unwrap_err().to_string();
@@ -146,6 +146,14 @@ async fn what_cannot_be_resumed_is_named() {
         drop(found);
         let other = journals.begin(&plan_of(&format!("3,Cy,Lee,staff,{expect}\n")), &actor(), AT).unwrap();
         assert_ne!(other.batch, batch);
+        match journals.begin(&two(), &actor(), AT) {
+            Err(error @ JournalError::NotResumable { .. }) if names_its_plan => {
+                let error = error.to_string();
+                assert!(error.contains(&batch) && error.contains(expect), "{error}");
+            }
+            Ok(other) if !names_its_plan => assert_ne!(other.batch, batch),
+            other => panic!("{expect}: {:?}", other.map(|journal| journal.batch)),
+        }
     }
 }
 

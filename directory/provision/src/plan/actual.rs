@@ -111,9 +111,9 @@ impl DirectoryContent {
         for uid in entry.texts(attr::UID) {
             self.uids.insert(uid.to_lowercase().into(), place);
         }
-        let projected: HashSet<Box<str>> =
+        let addresses: HashSet<Box<str>> =
             person.local_addresses.iter().chain(&person.mail).map(|value| lower(value)).collect();
-        for address in projected {
+        for address in addresses {
             self.insert_address(address, Some(person.dn.clone()), None);
         }
         self.by_dn.insert(person.dn.clone(), place);

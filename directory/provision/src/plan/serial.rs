@@ -72,7 +72,7 @@ struct SerialPlan<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Read {
+struct ParsedPlan {
     #[serde(rename = "version")]
     _version: u32,
     hash: String,
@@ -126,7 +126,7 @@ impl Plan {
         if version != PLAN_VERSION {
             return Err(PlanFileError::Version(version));
         }
-        let read: Read = serde_json::from_slice(octets).map_err(malformed)?;
+        let read: ParsedPlan = serde_json::from_slice(octets).map_err(malformed)?;
         let plan = Self {
             hash: super::hash(&read.suffix, &read.sources, &read.policies, &read.changes),
             suffix: read.suffix,

@@ -44,10 +44,10 @@ impl Model {
         plan_of(source(rows), &self.actual()).unwrap()
     }
 
-    /// Applies the first `most` writes.
-    fn apply(&mut self, plan: &Plan, most: usize) {
+    /// Applies the first `limit` writes.
+    fn apply(&mut self, plan: &Plan, limit: usize) {
         let context = WriteContext { id: "batch".into(), since: plan.since.clone() };
-        for write in plan.changes.iter().flat_map(|change| &change.writes).take(most) {
+        for write in plan.changes.iter().flat_map(|change| &change.writes).take(limit) {
             let hash = write.password.map(|_| "{SSHA}hash");
             match write.operation(&context, hash) {
                 LdapWrite::Add(entry) => assert!(self.entries.insert(entry.dn.clone(), entry).is_none(), "{write}"),
@@ -584,4 +584,14 @@ fn a_number_that_lost_its_zeros_makes_no_second_account() {
     let plan = Model::default().plan(&both);
     assert_eq!((plan.summary.create, plan.rejected[0].line), (1, 3));
     assert!(plan.rejected[0].rule.contains("line 2"), "{:?}", plan.rejected);
+}
+
+#[test]
+fn wrong_rows_of_two_files_are_counted_separately() {
+    let other = read_source("staff", format!("{HEADER}1,,Li,,,staff,,,\n").as_bytes(), &CsvOptions::default()).unwrap();
+    let sources = [source("1,,Roy,,,student,,,\n2,Bo,Li,,,student,,,\n"), other];
+    let (policies, actual) = (Policies::built_in("example.edu"), DirectoryContent::empty(suffix()));
+    let plan = plan(&wanted(&sources, &policies, jiff::Timestamp::UNIX_EPOCH), &actual).unwrap();
+    assert_eq!((plan.summary.rows, plan.summary.rejected, plan.summary.create), (3, 2, 1));
+    assert_eq!(plan.rejected().iter().map(|problem| problem.line).collect::<Vec<_>>(), [2, 2]);
 }

@@ -85,24 +85,29 @@ pub(super) struct ColumnMap {
 
 impl ColumnMap {
     pub(super) fn parse(record: &CsvRecord) -> Result<Self, FileError> {
+        let line = record.line;
         let found: Vec<Option<Column>> = record.fields.iter().map(Column::of_name).collect();
         if found.iter().all(Option::is_none) {
-            // The error does not show the line, which may be a row of data.
-            return refuse("this is not a header; expected ", &Column::ALL);
+            // The error does not show the text of the line, which may be a row of data.
+            let rule = format!("this is not a header; expected {}", names(&Column::ALL));
+            return Err(FileError::Header { line, rule });
         }
         let mut order = Vec::with_capacity(found.len());
         for (name, column) in record.fields.iter().zip(found) {
             let Some(column) = column else {
-                return Err(FileError::Header(format!("unknown column {}", shown(name))));
+                return Err(FileError::Header { line, rule: format!("unknown column {}", shown(name)) });
             };
             if order.contains(&column) {
-                return Err(FileError::Header(format!("column {column} occurs twice")));
+                return Err(FileError::Header { line, rule: format!("column {column} occurs twice") });
             }
             order.push(column);
         }
         let missing: Vec<Column> =
             Column::ALL.into_iter().filter(|column| column.is_required() && !order.contains(column)).collect();
-        if missing.is_empty() { Ok(Self { order }) } else { refuse("missing column ", &missing) }
+        if missing.is_empty() {
+            return Ok(Self { order });
+        }
+        Err(FileError::Header { line, rule: format!("missing column {}", names(&missing)) })
     }
 
     /// Number of fields of a record.
@@ -131,9 +136,8 @@ impl ColumnMap {
     }
 }
 
-fn refuse(what: &str, columns: &[Column]) -> Result<ColumnMap, FileError> {
-    let names: Vec<&str> = columns.iter().map(|column| column.name()).collect();
-    Err(FileError::Header(format!("{what}{}", names.join(", "))))
+fn names(columns: &[Column]) -> String {
+    columns.iter().map(|column| column.name()).collect::<Vec<_>>().join(", ")
 }
 
 /// A column's name as in the file, cut short and on one line.

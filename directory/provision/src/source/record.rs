@@ -95,8 +95,13 @@ pub enum FileError {
     #[error("the file is empty: it has no row of data")]
     Empty,
     /// The header lacks columns, repeats one, or is not a header.
-    #[error("line 1: {0}")]
-    Header(String),
+    #[error("line {line}: {rule}")]
+    Header {
+        /// Line of the header, from one: a line `sep=;` or blank lines may precede it.
+        line: u64,
+        /// The rule that the header breaks.
+        rule: String,
+    },
     /// A quoted field reaches the end of the file: every row after the mark may be part of that field.
     #[error("line {0}: a quotation mark opens here and never closes: it is one too many, or the file is truncated")]
     Unclosed(u64),

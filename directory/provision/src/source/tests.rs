@@ -89,7 +89,7 @@ fn lines_are_counted_as_people_see_them() {
 
 #[test]
 fn files_that_are_refused_whole() {
-    let header = |rule: &str| FileError::Header(rule.to_owned());
+    let header = |rule: &str| FileError::Header { line: 1, rule: rule.to_owned() };
     let not_utf8 = "not UTF-8; if a spreadsheet wrote the file, try --encoding windows-1252";
     let encoding = |line, rule: &str| FileError::Encoding { line, rule: rule.to_owned() };
     let full = format!("{HEADER}{GOOD}");
@@ -105,6 +105,10 @@ fn files_that_are_refused_whole() {
         (full.replace("family_name", "surname").into_bytes(), header("unknown column 'surname'")),
         (full.replace("family_name", "given_name").into_bytes(), header("column given_name occurs twice")),
         (b"person_id,given_name\n1,a\n".to_vec(), header("missing column family_name, affiliation")),
+        (
+            b"sep=,\n\nperson_id,given_name\n1,a\n".to_vec(),
+            FileError::Header { line: 3, rule: "missing column family_name, affiliation".to_owned() },
+        ),
         (full.replacen("password\n", "\n", 1).into_bytes(), header("unknown column without a name")),
         (cut(20), FileError::Truncated(2)),
         (cut(7), FileError::Truncated(2)),

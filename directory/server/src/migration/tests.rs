@@ -117,9 +117,29 @@ fn open_fixture(folder: &Path, name: &str) -> (Storage, Tree) {
     Storage::open(folder, catalogue, &Dn::parse(SUFFIX).unwrap()).unwrap()
 }
 
+// A record has its structural class by index, and the order of the classes is that of the schema that wrote it.
+#[test]
+fn structural_classes_follow_the_order_of_the_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let structural = |tree: &Tree| -> Vec<Vec<u8>> {
+        let entries = (0..tree.place_count()).filter_map(|place| tree.subject(place));
+        entries.flat_map(|subject| tree.synthesise(subject, tree.synthetic.structural)).collect()
+    };
+    let (storage, tree) = open_fixture(folder.path(), "directory-v1.sqlite");
+    let before = structural(&tree);
+    drop((storage, tree));
+    change(
+        &folder.path().join("directory.sqlite"),
+        "UPDATE entry SET record = CAST(substr(record, 1, 48) || x'0000' || substr(record, 51) AS BLOB)",
+    );
+    let catalogue = Arc::new(Catalogue::load().unwrap());
+    let (_, tree) = Storage::open(folder.path(), catalogue, &Dn::parse(SUFFIX).unwrap()).unwrap();
+    assert_eq!(structural(&tree), before);
+}
+
 /// Returns the names of the entries with this description.
 fn described(tree: &Tree, description: &str) -> String {
-    let places = (0..tree.places()).filter(|place| tree.values(*place, "description") == [description.as_bytes()]);
+    let places = (0..tree.place_count()).filter(|place| tree.values(*place, "description") == [description.as_bytes()]);
     places.map(|place| tree.dn(place)).collect::<Vec<_>>().join(" ")
 }
 
@@ -156,11 +176,11 @@ fn a_file_of_format_1_keeps_every_entry() {
     for (name, value) in [("jpegPhoto", "photo"), ("userSMIMECertificate", "smime"), ("title", "last"), ("sn", "x")] {
         assert_eq!(tree.values(cert, name), [value.as_bytes()], "{name}");
     }
-    let texts: Vec<_> = (0..tree.places()).map(|place| tree.dn(place)).collect();
+    let texts: Vec<_> = (0..tree.place_count()).map(|place| tree.dn(place)).collect();
     drop((storage, tree));
     // A second opening changes nothing.
     let catalogue = Arc::new(Catalogue::load().unwrap());
     let (_storage, tree) = Storage::open(folder.path(), catalogue, &Dn::parse(SUFFIX).unwrap()).unwrap();
-    assert_eq!((0..tree.places()).map(|place| tree.dn(place)).collect::<Vec<_>>(), texts);
+    assert_eq!((0..tree.place_count()).map(|place| tree.dn(place)).collect::<Vec<_>>(), texts);
     assert!(folder.path().join("directory.sqlite.backup-v1").exists());
 }

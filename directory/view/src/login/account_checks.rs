@@ -22,19 +22,19 @@ pub(super) struct AccountChecks(Arc<Mutex<ChecksUnderWay>>);
 
 #[derive(Default)]
 struct ChecksUnderWay {
-    /// The places of each account and source that has checks.
+    /// The permits of each account and source that has checks.
     pairs: HashMap<(NamedAccount, IpAddr), Arc<Semaphore>>,
     /// The number of checks of each account that run.
     accounts: HashMap<NamedAccount, usize>,
 }
 
-/// The place of one check, released on drop.
+/// One check, running or waiting. Dropping it ends it.
 pub(super) struct AccountCheck {
     checks: AccountChecks,
     account: NamedAccount,
     source: IpAddr,
-    /// `None` only within the drop.
-    places: Option<Arc<Semaphore>>,
+    /// Those of its account and source; `None` only within the drop.
+    permits: Option<Arc<Semaphore>>,
     /// `None` while it waits.
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -44,11 +44,11 @@ impl AccountChecks {
     /// a bind.
     pub(super) async fn enter(&self, account: NamedAccount, source: IpAddr) -> Option<AccountCheck> {
         let new = || Arc::new(Semaphore::new(OF_PAIR_MAX));
-        let places = Arc::clone(self.under_way().pairs.entry((account, source)).or_insert_with(new));
-        // The place exists before the wait, so that a wait that is cancelled leaves nothing behind.
+        let permits = Arc::clone(self.under_way().pairs.entry((account, source)).or_insert_with(new));
+        // The check exists before the wait, so that a wait that is cancelled leaves nothing behind.
         let mut check =
-            AccountCheck { checks: self.clone(), account, source, places: Some(places.clone()), permit: None };
-        check.permit = Some(places.acquire_owned().await.ok()?);
+            AccountCheck { checks: self.clone(), account, source, permits: Some(permits.clone()), permit: None };
+        check.permit = Some(permits.acquire_owned().await.ok()?);
         *self.under_way().accounts.entry(account).or_default() += 1;
         Some(check)
     }
@@ -73,10 +73,10 @@ impl Drop for AccountCheck {
                 under_way.accounts.remove(&self.account);
             }
         }
-        self.places = None;
+        self.permits = None;
         let pair = (self.account, self.source);
         // Only the map's own reference is left, and new ones can only come through the lock that is held here.
-        if under_way.pairs.get(&pair).is_some_and(|places| Arc::strong_count(places) == 1) {
+        if under_way.pairs.get(&pair).is_some_and(|permits| Arc::strong_count(permits) == 1) {
             under_way.pairs.remove(&pair);
         }
     }

@@ -83,8 +83,8 @@ struct AccountLevels {
 }
 
 impl AccountLevels {
-    fn new(most: NonZeroUsize) -> Self {
-        Self { pairs: LruCache::new(most), accounts: LruCache::new(most) }
+    fn new(limit: NonZeroUsize) -> Self {
+        Self { pairs: LruCache::new(limit), accounts: LruCache::new(limit) }
     }
 }
 

@@ -211,14 +211,14 @@ pub(crate) struct SearchReturn {
     pub(crate) count: bool,
 }
 
-/// A search key (RFC 3501 §6.4.4). Texts are in the form of [`provost_message::search_form`]; a `bool` is whether the
-/// flag, the keyword or `\Recent` must be set.
+/// A search key (RFC 3501 §6.4.4). Texts are in the form of [`provost_message::search_form`]. UNSEEN, UNKEYWORD, OLD and
+/// their like are `Not` of the opposite key.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SearchKey {
     All,
-    Flag(Flag, bool),
-    Keyword(String, bool),
-    Recent(bool),
+    Flag(Flag),
+    Keyword(String),
+    Recent,
     /// NEW: the same as RECENT and UNSEEN together.
     New,
     Internal(DayComparison, Date),

@@ -218,15 +218,15 @@ impl<'a> Cursor<'a> {
         u32::try_from(self.number64()?).map_err(|_| ParseError("a number is too large"))
     }
 
-    /// Reads `( one SP one ... )`, at most `most` items; the list may be empty.
-    pub(crate) fn list<T>(&mut self, most: usize, mut one: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
+    /// Reads `( one SP one ... )`, at most `limit` items; the list may be empty.
+    pub(crate) fn list<T>(&mut self, limit: usize, mut one: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
         self.expect(b'(', "a list was expected")?;
         let mut items = Vec::new();
         if self.eat(b')') {
             return Ok(items);
         }
         loop {
-            if items.len() >= most {
+            if items.len() >= limit {
                 return Err(ParseError("a list has too many items"));
             }
             items.push(one(self)?);

@@ -48,7 +48,8 @@ fn offset(zone: &str) -> Option<Offset> {
         _ => return None,
     };
     let (hours, minutes) = digits.split_at_checked(2).filter(|_| digits.len() == 4)?;
-    Offset::from_seconds(sign * (number::<i32>(hours)? * 3600 + number::<i32>(minutes)? * 60)).ok()
+    let minutes = number::<i32>(minutes).filter(|minutes| *minutes < 60)?;
+    Offset::from_seconds(sign * (number::<i32>(hours)? * 3600 + minutes * 60)).ok()
 }
 
 /// The day in UTC.
@@ -79,6 +80,7 @@ mod tests {
             ("17-Jul-1996 02:44:25", None),
             ("17-Jul-1996 24:44:25 +0000", None),
             ("17-Jul-1996 02:44:25 0700", None),
+            ("17-Jul-1996 02:44:25 +0060", None),
             ("17-Jul-96 02:44:25 +0700", None),
         ] {
             assert_eq!(parse_date_time(text).map(Timestamp::as_second), seconds, "{text}");

@@ -118,12 +118,6 @@ impl Framer {
         self.literal_left > 0
     }
 
-    /// Octets of the current command that are held.
-    #[cfg(feature = "fuzzing")]
-    pub(crate) fn octets_held(&self) -> usize {
-        self.buffer.len()
-    }
-
     /// Skips the rest of the command, because its large literal cannot be kept.
     pub(crate) fn give_up(&mut self, refusal: FrameRefusal) {
         if self.refused.is_none() {

@@ -113,14 +113,14 @@ fn login(cursor: &mut Cursor<'_>) -> Result<Command> {
 /// Reads AUTHENTICATE (RFC 3501 §6.2.2) with an optional initial response (RFC 4959).
 fn authenticate(cursor: &mut Cursor<'_>) -> Result<Command> {
     let mechanism = cursor.word()?;
-    let initial = if cursor.eat(b' ') {
-        Some(Bytes::copy_from_slice(
-            cursor.take_while(|octet| octet.is_ascii_alphanumeric() || b"+/=".contains(&octet)),
-        ))
-    } else {
-        None
-    };
-    Ok(Command::Authenticate { mechanism, initial })
+    if !cursor.eat(b' ') {
+        return Ok(Command::Authenticate { mechanism, initial: None });
+    }
+    match cursor.take_while(|octet| octet.is_ascii_alphanumeric() || b"+/=".contains(&octet)) {
+        // RFC 4959 §3: an empty response is sent as `=`.
+        b"" => Err(ParseError("an initial response was expected")),
+        response => Ok(Command::Authenticate { mechanism, initial: Some(Bytes::copy_from_slice(response)) }),
+    }
 }
 
 /// Reads ID (RFC 2971 §3.1). The client's values are discarded.
@@ -148,10 +148,7 @@ fn enable(cursor: &mut Cursor<'_>) -> Result<Command> {
 /// Reads SELECT or EXAMINE; SELECT parameters (RFC 4466 §2.1) are not supported.
 fn select(cursor: &mut Cursor<'_>) -> Result<NamedMailbox> {
     let name = mailbox(cursor)?;
-    if cursor.eat(b' ') && cursor.peek() == Some(b'(') {
-        return Err(ParseError("unknown SELECT parameter"));
-    }
-    Ok(name)
+    if cursor.eat(b' ') { Err(ParseError("unknown SELECT parameter")) } else { Ok(name) }
 }
 
 fn status(cursor: &mut Cursor<'_>) -> Result<Command> {
@@ -241,4 +238,38 @@ fn store(cursor: &mut Cursor<'_>, numbers: NumberKind) -> Result<Command> {
 fn copy(cursor: &mut Cursor<'_>, numbers: NumberKind, manner: CopyOrMove) -> Result<Command> {
     let messages = messages(cursor, numbers)?;
     Ok(Command::Copy { messages, to: mailbox(cursor)?, manner })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 3501 §9: a space is followed by an argument.
+    #[test]
+    fn refuses_a_space_at_the_end() {
+        for command in [
+            "NOOP",
+            "SELECT INBOX",
+            "EXAMINE INBOX",
+            "AUTHENTICATE PLAIN",
+            "AUTHENTICATE PLAIN =",
+            "ID NIL",
+            "ENABLE X",
+            "CREATE x",
+            "CREATE x (USE (\\Sent))",
+            "LIST \"\" *",
+            "LIST \"\" * RETURN (CHILDREN)",
+            "STATUS INBOX (MESSAGES)",
+            "SEARCH ALL",
+            "FETCH 1 FLAGS",
+            "FETCH 1 (FLAGS)",
+            "STORE 1 FLAGS \\Seen",
+            "COPY 1 x",
+            "UID EXPUNGE 1",
+        ] {
+            let command_of = |line: String| parse(&Bytes::from(line)).command;
+            assert!(command_of(format!("a {command}")).is_ok(), "{command}");
+            assert!(command_of(format!("a {command} ")).is_err(), "{command} and a space");
+        }
+    }
 }

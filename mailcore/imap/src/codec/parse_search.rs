@@ -97,7 +97,7 @@ impl SearchKeyParser<'_, '_> {
         }
         self.cursor.space()?;
         Ok(match word {
-            "NOT" => SearchKey::Not(Box::new(self.key(depth + 1)?)),
+            "NOT" => not(self.key(depth + 1)?),
             "OR" => {
                 let first = self.key(depth + 1)?;
                 self.cursor.space()?;
@@ -111,8 +111,8 @@ impl SearchKeyParser<'_, '_> {
             "SENTSINCE" => SearchKey::Sent(DayComparison::Since, self.date()?),
             "LARGER" => SearchKey::Larger(self.cursor.number()?),
             "SMALLER" => SearchKey::Smaller(self.cursor.number()?),
-            "KEYWORD" => SearchKey::Keyword(self.cursor.atom()?.to_owned(), true),
-            "UNKEYWORD" => SearchKey::Keyword(self.cursor.atom()?.to_owned(), false),
+            "KEYWORD" => SearchKey::Keyword(self.cursor.atom()?.to_owned()),
+            "UNKEYWORD" => not(SearchKey::Keyword(self.cursor.atom()?.to_owned())),
             "UID" => SearchKey::Uid(SequenceSet::parse(self.cursor)?),
             "BODY" => SearchKey::Body(self.text()?),
             "TEXT" => SearchKey::Text(self.text()?),
@@ -161,21 +161,26 @@ const ARGUMENT_KEYS: &[&str] = &[
     "SUBJECT",
 ];
 
+fn not(key: SearchKey) -> SearchKey {
+    SearchKey::Not(Box::new(key))
+}
+
+/// A key without arguments.
 fn flag_key(word: &str) -> Option<SearchKey> {
     Some(match word {
         "ALL" => SearchKey::All,
-        "ANSWERED" => SearchKey::Flag(Flag::Answered, true),
-        "UNANSWERED" => SearchKey::Flag(Flag::Answered, false),
-        "DELETED" => SearchKey::Flag(Flag::Deleted, true),
-        "UNDELETED" => SearchKey::Flag(Flag::Deleted, false),
-        "DRAFT" => SearchKey::Flag(Flag::Draft, true),
-        "UNDRAFT" => SearchKey::Flag(Flag::Draft, false),
-        "FLAGGED" => SearchKey::Flag(Flag::Flagged, true),
-        "UNFLAGGED" => SearchKey::Flag(Flag::Flagged, false),
-        "SEEN" => SearchKey::Flag(Flag::Seen, true),
-        "UNSEEN" => SearchKey::Flag(Flag::Seen, false),
-        "RECENT" => SearchKey::Recent(true),
-        "OLD" => SearchKey::Recent(false),
+        "ANSWERED" => SearchKey::Flag(Flag::Answered),
+        "UNANSWERED" => not(SearchKey::Flag(Flag::Answered)),
+        "DELETED" => SearchKey::Flag(Flag::Deleted),
+        "UNDELETED" => not(SearchKey::Flag(Flag::Deleted)),
+        "DRAFT" => SearchKey::Flag(Flag::Draft),
+        "UNDRAFT" => not(SearchKey::Flag(Flag::Draft)),
+        "FLAGGED" => SearchKey::Flag(Flag::Flagged),
+        "UNFLAGGED" => not(SearchKey::Flag(Flag::Flagged)),
+        "SEEN" => SearchKey::Flag(Flag::Seen),
+        "UNSEEN" => not(SearchKey::Flag(Flag::Seen)),
+        "RECENT" => SearchKey::Recent,
+        "OLD" => not(SearchKey::Recent),
         "NEW" => SearchKey::New,
         _ => return None,
     })

@@ -4,11 +4,11 @@ use provost_store::{Op, OpEffect};
 
 use crate::codec::StatusResponse;
 use crate::codec::command;
-use crate::context::{CommandContext, refused};
+use crate::context::{CommandContext, bad_name, refused};
 
 /// Handles APPEND (RFC 3501 §6.3.11): stores the message and replies with its APPENDUID.
 pub(crate) async fn append(context: &CommandContext<'_>, append: command::AppendArguments) -> StatusResponse {
-    let Some(mailbox) = append.mailbox else { return StatusResponse::no("NONEXISTENT", "No such mailbox") };
+    let Some(mailbox) = append.mailbox else { return bad_name() };
     if append.message.is_empty() {
         // RFC 3502 §6.3.11: an empty literal cancels the APPEND.
         return StatusResponse::no("CANNOT", "A message cannot be empty");

@@ -5,7 +5,7 @@ use provost_store::{BatchCondition, BatchError, Op, OpEffect};
 
 use crate::codec::command::{CopyOrMove, MessageNumbers, NamedMailbox, NumberKind};
 use crate::codec::{StatusResponse, sequence};
-use crate::context::{CommandContext, refused};
+use crate::context::{CommandContext, bad_name, refused};
 use crate::mailbox::{MailboxAccess, SelectedMailbox};
 
 use super::expunge::{expunge_issued, read_only};
@@ -23,7 +23,7 @@ pub(crate) async fn copy(
     if manner == CopyOrMove::Move && selected.access == MailboxAccess::ReadOnly {
         return read_only();
     }
-    let Some(to) = to else { return StatusResponse::no("TRYCREATE", "No such mailbox") };
+    let Some(to) = to else { return bad_name() };
     let uids = match selected.indices(messages) {
         Ok(indices) => selected.uids(&indices),
         Err(error) => return StatusResponse::bad(error.0),

@@ -40,8 +40,8 @@ pub(crate) async fn fetch(
     if fetch.messages.numbers == NumberKind::Uid && !items.contains(&FetchItem::Uid) {
         items.insert(0, FetchItem::Uid);
     }
-    let is_text = items.iter().any(marks_seen);
-    let newly_seen = if is_text { mark_seen(context, selected, &indices, out).await } else { BTreeSet::new() };
+    let sets_seen = items.iter().any(marks_seen);
+    let newly_seen = if sets_seen { mark_seen(context, selected, &indices, out).await } else { BTreeSet::new() };
     let mut sending = FetchResponses {
         context,
         selected,

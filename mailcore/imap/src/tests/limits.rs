@@ -114,13 +114,13 @@ async fn the_grammar_is_kept() {
 #[tokio::test]
 async fn bad_commands_in_a_row_end_it() {
     let site = Site::new();
-    for (mut client, most) in [(site.client(), 20), (site.logged_in().await, 100)] {
+    for (mut client, limit) in [(site.client(), 20), (site.logged_in().await, 100)] {
         for command in ["a BOGUS\r\n", "\r\n"] {
-            client.send(command.repeat(most / 2 - 1)).await;
+            client.send(command.repeat(limit / 2 - 1)).await;
             client.send("b NOOP\r\n").await;
             assert!(client.take().ends_with("b OK NOOP completed\r\n"));
         }
-        client.send("a BOGUS\r\n".repeat(most - 1)).await;
+        client.send("a BOGUS\r\n".repeat(limit - 1)).await;
         assert_eq!(client.step, Step::NeedMore);
         client.take();
         client.send("a BOGUS\r\n").await;

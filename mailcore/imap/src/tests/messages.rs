@@ -52,7 +52,7 @@ async fn append() {
         S: e NO [TRYCREATE] ~
         C: e2 APPEND "a*" {3+}
         C: abc
-        S: e2 NO [NONEXISTENT] ~
+        S: e2 NO [CANNOT] ~
         C: f APPEND INBOX {200001}
         S: f NO [TOOBIG] Literal too large
         C: g APPEND INBOX (\Nosuch) {3+}
@@ -427,9 +427,13 @@ async fn copy_and_move() {
         S: d BAD ~
         C: d2 COPY 1 %
         S: d2 BAD ~
+        # RFC 3501 §6.4.7: no TRYCREATE for a mailbox that cannot be created
         C: d3 COPY 1 {1+}
         C: %
-        S: d3 NO [TRYCREATE] ~
+        S: d3 NO [CANNOT] ~
+        C: d4 MOVE 1 {1+}
+        C: %
+        S: d4 NO [CANNOT] ~
         # RFC 6851 §4.3: COPYUID before the EXPUNGE
         C: e UID MOVE 1,3 Trash
         S: * OK [COPYUID ~ 1,3 3:4] Moved

@@ -204,8 +204,10 @@ fn key() -> impl Strategy<Value = String> {
 fn item() -> impl Strategy<Value = String> {
     let section =
         prop::sample::select(&["", "HEADER", "TEXT", "1", "2.1.MIME", "1.HEADER", "HEADER.FIELDS (To cc)"][..]);
-    let partial =
-        prop_oneof![Just(String::new()), (any::<u32>(), 1..u32::MAX).prop_map(|(at, most)| format!("<{at}.{most}>"))];
+    let partial = prop_oneof![
+        Just(String::new()),
+        (any::<u32>(), 1..u32::MAX).prop_map(|(origin, octets)| format!("<{origin}.{octets}>"))
+    ];
     prop_oneof![
         prop::sample::select(&["FLAGS", "UID", "ENVELOPE", "BODY", "BODYSTRUCTURE", "RFC822.SIZE", "INTERNALDATE"][..])
             .prop_map(str::to_owned),

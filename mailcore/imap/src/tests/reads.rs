@@ -79,8 +79,8 @@ impl MessageStore for Counted {
     fn renew(&self, lease: &Lease, ttl: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
         self.engine.renew(lease, ttl)
     }
-    fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
-        self.engine.accounts(after, most)
+    fn accounts(&self, after: Option<AccountId>, limit: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
+        self.engine.accounts(after, limit)
     }
     fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp) {
         self.engine.note_login(account, protocol, now);
@@ -202,14 +202,14 @@ async fn bodies_are_streamed() {
         client.send("s EXAMINE INBOX\r\n").await;
         client.take();
         store.octets_at_once.store(0, Ordering::SeqCst);
-        let mut sink = SlowClient { taken: 0, most: 3, largest: 0 };
+        let mut sink = SlowClient { taken: 0, limit: 3, largest: 0 };
         let mut input = BytesMut::from(format!("f FETCH 1 {item}\r\n").as_bytes());
         let mut buffer = BytesMut::new();
         let mut out = OutputBuffer::new(&mut buffer, &mut sink);
         let step = tokio::time::timeout(Duration::ZERO, client.session.step(&mut input, &mut out)).await;
         assert!(step.is_err(), "{item}: the client has not read it all");
-        let most = store.octets_at_once.load(Ordering::SeqCst);
-        assert!(most <= 128 * 1024 && sink.largest <= 256 * 1024, "{item}: {most} {}", sink.largest);
+        let octets = store.octets_at_once.load(Ordering::SeqCst);
+        assert!(octets <= 128 * 1024 && sink.largest <= 256 * 1024, "{item}: {octets} {}", sink.largest);
         assert!(store.take().1 <= 4, "{item}: no more is read than the client takes");
     }
     // A client that reads gets the message octet for octet.
@@ -263,8 +263,8 @@ async fn bodies_are_searched_in_pieces() {
         let expect = format!("* SEARCH{expect}\r\nf OK SEARCH completed\r\n");
         assert_eq!(client.take(), expect, "{keys}");
     }
-    let most = store.octets_at_once.load(Ordering::SeqCst);
-    assert!(most <= 128 * 1024, "{most}");
+    let octets = store.octets_at_once.load(Ordering::SeqCst);
+    assert!(octets <= 128 * 1024, "{octets}");
     store.take();
     client.send("f SEARCH 1 BODY xxx\r\n").await;
     assert_eq!(client.take(), "* SEARCH 1\r\nf OK SEARCH completed\r\n");
@@ -280,7 +280,7 @@ async fn bodies_are_searched_in_pieces() {
 /// A client that reads some buffers and then stops.
 struct SlowClient {
     taken: usize,
-    most: usize,
+    limit: usize,
     largest: usize,
 }
 
@@ -291,7 +291,7 @@ impl provost_net::Sink for SlowClient {
     ) -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send + 'a>> {
         self.taken += 1;
         self.largest = self.largest.max(bytes.len());
-        if self.taken > self.most {
+        if self.taken > self.limit {
             return Box::pin(std::future::pending());
         }
         bytes.clear();

@@ -90,8 +90,8 @@ impl MessageStore for LossyStore {
     fn renew(&self, lease: &Lease, ttl: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
         self.engine.renew(lease, ttl)
     }
-    fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
-        self.engine.accounts(after, most)
+    fn accounts(&self, after: Option<AccountId>, limit: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
+        self.engine.accounts(after, limit)
     }
     fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp) {
         self.engine.note_login(account, protocol, now);
@@ -137,7 +137,7 @@ async fn an_idle_notice_survives_a_failed_read() {
 
 /// Without IDLE, the next command reports the changes that the previous command could not read.
 #[tokio::test]
-async fn a_failed_look_is_made_up_for() {
+async fn a_failed_read_is_made_up_for() {
     let (site, cable, mut clients) = on_cable().await;
     site.deliver("INBOX", "A: b\r\n\r\nd\r\n").await;
     cable.state.store(DOWN, Ordering::SeqCst);

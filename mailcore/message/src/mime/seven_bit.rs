@@ -4,7 +4,7 @@
 //! The converted message decodes to the same leaves, with the same types, charsets and header fields. Signed and
 //! encrypted parts are never changed (RFC 1847 §2.1, RFC 2480 §4), and a message that can only be converted by guessing
 //! is refused. The conversion takes one pass, within the bounds of [`MimePart::of`]. Bodies grow by at most half, plus
-//! a few octets per part; headers can grow more, by labels and encoded words.
+//! a few octets per part. Encoded words can make a field several times longer, so the fields of a header are bounded.
 
 use super::split::PARTS_MAX;
 use super::{ContentFields, FIELDS_MAX, MimePart, PartContent};
@@ -169,6 +169,9 @@ impl Converter<'_> {
         let header = part.header_in(self.message);
         if encoding.is_none() && header.is_ascii() {
             return self.copy(offset(part.header.end));
+        }
+        if fields(header).nth(FIELDS_MAX).is_some() {
+            return Err(Unconvertible::Structure);
         }
         let label = encoding.map(|encoding| format!("Content-Transfer-Encoding: {encoding}\r\n"));
         let mut label = label.as_deref();
@@ -379,6 +382,7 @@ mod tests {
             ("Content-Type: a/b\r\nContent-Type: text/plain\r\n\r\né", Unconvertible::Structure),
             ("Content-Transfer-Encoding: 8bit\r\ncontent-transfer-encoding: base64\r\n\r\né", Unconvertible::Structure),
             (&many, Unconvertible::Structure),
+            (&"X-A:é\r\n".repeat(FIELDS_MAX + 1), Unconvertible::Structure),
             (&behind, Unconvertible::Structure),
         ] {
             assert_eq!(converted(message), Err(expect), "{message:.200}");

@@ -153,6 +153,18 @@ mod tests {
     }
 
     #[test]
+    fn the_first_of_repeated_fields_counts() {
+        for name in super::super::CONTENT_FIELDS {
+            for first in ["", " a/b"] {
+                let alone = MimePart::of(format!("Content-{name}:{first}\r\n\r\n").as_bytes());
+                let twice = MimePart::of(format!("Content-{name}:{first}\r\nContent-{name}: c/d\r\n\r\n").as_bytes());
+                let read = |part: MimePart| (part.media, part.encoding, part.attributes);
+                assert_eq!(read(twice), read(alone), "{name}:{first}");
+            }
+        }
+    }
+
+    #[test]
     fn survives_its_column() {
         let part = MimePart::of(MESSAGE.as_bytes());
         let column = encoded(&part);

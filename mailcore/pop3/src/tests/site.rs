@@ -115,8 +115,8 @@ impl MessageStore for FaultyStore {
     fn renew(&self, lease: &Lease, ttl: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
         self.inner.renew(lease, ttl)
     }
-    fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
-        self.inner.accounts(after, most)
+    fn accounts(&self, after: Option<AccountId>, limit: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
+        self.inner.accounts(after, limit)
     }
     fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp) {
         self.inner.note_login(account, protocol, now);

@@ -279,7 +279,7 @@ impl OfferedExtensions {
                 "8BITMIME" => offers.eight_bit = true,
                 "STARTTLS" => offers.start_tls = true,
                 "DSN" => offers.notifications = true,
-                "SIZE" => offers.size_max = Some(words.next().and_then(|most| most.parse().ok()).unwrap_or(0)),
+                "SIZE" => offers.size_max = Some(words.next().and_then(|limit| limit.parse().ok()).unwrap_or(0)),
                 _ => {}
             }
         }

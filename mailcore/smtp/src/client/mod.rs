@@ -178,7 +178,7 @@ impl Connection {
         known: &mut [Option<Fate>],
     ) -> Result<TransactionStage, ConnectionError> {
         let octets = message.body.len();
-        if self.offers.size_max.is_some_and(|most| most > 0 && octets > most) {
+        if self.offers.size_max.is_some_and(|limit| limit > 0 && octets > limit) {
             return Ok(TransactionStage::Decided(Reply::local(552, "5.3.4 Message too large for the relay")));
         }
         let mail = self.mail_command(message);

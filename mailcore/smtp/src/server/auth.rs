@@ -55,7 +55,7 @@ impl SmtpSession {
         if !matches!(self.state, State::Ready) {
             return self.refuse(reply::NESTED_MAIL, out);
         }
-        let exchange = match mechanism {
+        let step = match mechanism {
             "PLAIN" => AuthStep::Plain,
             "LOGIN" => AuthStep::LoginName,
             _ => return self.refuse(reply::UNKNOWN_MECHANISM, out),
@@ -64,26 +64,26 @@ impl SmtpSession {
             return self.refuse(reply::TLS_FIRST, out);
         }
         match initial {
-            Some(response) => self.auth_response(exchange, &response, out).await,
-            None => self.send_challenge(exchange, out),
+            Some(response) => self.auth_response(step, &response, out).await,
+            None => self.send_challenge(step, out),
         }
     }
 
-    fn send_challenge(&mut self, exchange: AuthStep, out: &mut OutputBuffer<'_>) -> Step {
-        out.put(exchange.challenge());
-        self.state = State::Auth(exchange);
+    fn send_challenge(&mut self, step: AuthStep, out: &mut OutputBuffer<'_>) -> Step {
+        out.put(step.challenge());
+        self.state = State::Auth(step);
         Step::Continue
     }
 
     /// Handles one line after a 334, or the initial response.
-    pub(super) async fn auth_response(&mut self, exchange: AuthStep, line: &str, out: &mut OutputBuffer<'_>) -> Step {
+    pub(super) async fn auth_response(&mut self, step: AuthStep, line: &str, out: &mut OutputBuffer<'_>) -> Step {
         if line == "*" {
             return self.refuse(reply::AUTH_CANCELLED, out);
         }
         let Ok(response) = STANDARD.decode(line) else {
             return self.refuse(reply::BAD_BASE64, out);
         };
-        match exchange {
+        match step {
             AuthStep::Plain => match provost_credential::plain(&response) {
                 Ok(identity) => self.log_in(identity, out).await,
                 Err(_) => self.refuse(reply::BAD_BASE64, out),

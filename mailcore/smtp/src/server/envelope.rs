@@ -7,7 +7,7 @@ use provost_net::{OutputBuffer, Step};
 use provost_view::PersonState;
 use uuid::Uuid;
 
-use super::error_budget::CountedError;
+use super::error_budget::CountedEvent;
 use super::route::DeliveryRoute;
 use super::stages::{JudgedItem, StageInput, judge};
 use super::transaction::{MailTransaction, ReceivingData};
@@ -97,7 +97,7 @@ impl SmtpSession {
         metrics::counter!("provost_smtp_recipients_refused_total", "service" => service.as_label()).increment(1);
         let reply = objection.into_reply();
         let is_permanent = reply.code() >= 500;
-        if is_permanent && service != Service::Lmtp && !self.error_budget.spend(CountedError::RefusedRecipient) {
+        if is_permanent && service != Service::Lmtp && !self.error_budget.spend(CountedEvent::RefusedRecipient) {
             send_reply(reply::TOO_MANY_ERRORS, out);
             return Step::Close;
         }

@@ -20,11 +20,11 @@ const WITHOUT_MESSAGE_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// The events that the budget counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CountedError {
+pub(super) enum CountedEvent {
     /// Any command line.
     Command,
     /// A line that is refused: unknown, malformed or out of order.
-    Error,
+    RefusedLine,
     /// A recipient that is refused for good (5xx).
     RefusedRecipient,
 }
@@ -45,14 +45,14 @@ impl ErrorBudget {
     }
 
     /// Counts one more; `false` when the session is to be closed.
-    pub(super) fn spend(&mut self, spent: CountedError) -> bool {
-        let (count, most) = match spent {
-            CountedError::Command => (&mut self.commands, COMMANDS_MAX),
-            CountedError::Error => (&mut self.errors, ERRORS_MAX),
-            CountedError::RefusedRecipient => (&mut self.recipients_refused, RECIPIENTS_REFUSED_MAX),
+    pub(super) fn spend(&mut self, spent: CountedEvent) -> bool {
+        let (count, limit) = match spent {
+            CountedEvent::Command => (&mut self.commands, COMMANDS_MAX),
+            CountedEvent::RefusedLine => (&mut self.errors, ERRORS_MAX),
+            CountedEvent::RefusedRecipient => (&mut self.recipients_refused, RECIPIENTS_REFUSED_MAX),
         };
         *count = count.saturating_add(1);
-        *count <= most
+        *count <= limit
     }
 
     /// Uncounts the last command, which was an accepted recipient.
@@ -81,11 +81,11 @@ mod tests {
 
     #[test]
     fn counts_each_kind_by_itself() {
-        for (spent, most) in
-            [(CountedError::Command, 10_000), (CountedError::Error, 20), (CountedError::RefusedRecipient, 100)]
+        for (spent, limit) in
+            [(CountedEvent::Command, 10_000), (CountedEvent::RefusedLine, 20), (CountedEvent::RefusedRecipient, 100)]
         {
             let mut budget = ErrorBudget::new(at(0));
-            assert_eq!((0..most + 5).filter(|_| budget.spend(spent)).count(), most, "{spent:?}");
+            assert_eq!((0..limit + 5).filter(|_| budget.spend(spent)).count(), limit, "{spent:?}");
         }
     }
 

@@ -31,7 +31,7 @@ use crate::data::DataProgress;
 use crate::reply::{self, Reply};
 use auth::AuthStep;
 pub use config::SmtpConfig;
-use error_budget::{CountedError, ErrorBudget};
+use error_budget::{CountedEvent, ErrorBudget};
 use stages::{JudgedItem, Stage, StageInput, StageTable, judge};
 use transaction::{MailTransaction, ReceivingData};
 
@@ -76,12 +76,12 @@ enum State {
 
 impl State {
     /// Takes the step of AUTH that the last 334 began, if any: the next line is its response.
-    fn take_exchange(&mut self) -> Option<AuthStep> {
+    fn take_auth_step(&mut self) -> Option<AuthStep> {
         if !matches!(self, Self::Auth(_)) {
             return None;
         }
         match std::mem::replace(self, Self::Ready) {
-            Self::Auth(exchange) => Some(exchange),
+            Self::Auth(step) => Some(step),
             _ => None,
         }
     }
@@ -140,12 +140,12 @@ impl SmtpSession {
             LineStart::Wrong(reply) => return self.refuse(reply, out),
             LineStart::Http => return self.http(out),
         };
-        if !self.error_budget.spend(CountedError::Command) {
+        if !self.error_budget.spend(CountedEvent::Command) {
             send_reply(reply::TOO_MANY_COMMANDS, out);
             return Step::Close;
         }
-        if let Some(exchange) = self.state.take_exchange() {
-            return self.auth_response(exchange, &line, out).await;
+        if let Some(step) = self.state.take_auth_step() {
+            return self.auth_response(step, &line, out).await;
         }
         match Command::parse(&line) {
             Ok(command) => self.command(command, out).await,
@@ -172,23 +172,23 @@ impl SmtpSession {
         }
     }
 
-    /// RFC 5321 §4.1.1.1; RFC 2033 §4.1: LMTP has LHLO and neither EHLO nor HELO.
+    /// RFC 5321 §4.1.1.1; RFC 2033 §4.1: LMTP has LHLO and neither EHLO nor HELO. An accepted greeting ends the
+    /// transaction; after a refused one, the session is in the same state as before (RFC 5321 §4.1.4).
     async fn hello(&mut self, verb: HelloVerb, name: String, out: &mut OutputBuffer<'_>) -> Step {
         if (verb == HelloVerb::Lhlo) != (self.connection.service == Service::Lmtp) {
             return self.refuse(reply::UNKNOWN_COMMAND, out);
         }
-        self.state = State::Ready;
         let hello = Greeting { verb, name, findings: Findings::default() };
         let before = self.connection_mut().hello.replace(hello);
         match self.judge_connection(self.stages.hello).await {
             Ok(findings) => {
+                self.state = State::Ready;
                 if let Some(hello) = &mut self.connection_mut().hello {
                     hello.findings = findings;
                 }
                 self.greet(verb, out)
             }
             Err(objection) => {
-                // RFC 5321 §4.1.4: after a refused greeting the earlier one stays in force.
                 self.connection_mut().hello = before;
                 self.object(objection, out)
             }
@@ -258,7 +258,7 @@ impl SmtpSession {
 
     /// Refuses a line that is unknown, malformed or out of order; too many of them close the session.
     fn refuse(&mut self, reply: Reply, out: &mut OutputBuffer<'_>) -> Step {
-        if !self.error_budget.spend(CountedError::Error) {
+        if !self.error_budget.spend(CountedEvent::RefusedLine) {
             send_reply(reply::TOO_MANY_ERRORS, out);
             return Step::Close;
         }

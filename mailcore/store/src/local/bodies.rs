@@ -20,7 +20,7 @@ use super::rows::{SecondColumn, signed};
 use crate::StoreError;
 
 /// Numbers reserved at once, so that not every commit writes the counter.
-const NUMBERS_SET_ASIDE: u64 = 1_000;
+const NUMBERS_RESERVED: u64 = 1_000;
 
 /// Address and length of a buffer: the same for all recipients of one message.
 pub(super) type BufferKey = (usize, usize);
@@ -129,8 +129,8 @@ impl IncomingBodies {
 
     fn number(&mut self, connection: &Connection) -> Result<u64, StoreError> {
         if self.numbers.0 >= self.numbers.1 {
-            let end = advance(connection, "body", NUMBERS_SET_ASIDE)?;
-            self.numbers = (end.saturating_sub(NUMBERS_SET_ASIDE), end);
+            let end = add_to_counter(connection, "body", NUMBERS_RESERVED)?;
+            self.numbers = (end.saturating_sub(NUMBERS_RESERVED), end);
         }
         let number = self.numbers.0;
         self.numbers.0 += 1;
@@ -139,7 +139,7 @@ impl IncomingBodies {
 }
 
 /// Adds to a counter of the shard; returns the sum.
-pub(super) fn advance(connection: &Connection, name: &str, by: u64) -> Result<u64, StoreError> {
+pub(super) fn add_to_counter(connection: &Connection, name: &str, by: u64) -> Result<u64, StoreError> {
     let sql = "UPDATE counter SET value = value + ? WHERE name = ? RETURNING value";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     let value: i64 = statement.query_row(params![signed(by), name], |row| row.get(0)).map_err(storage)?;
@@ -180,7 +180,7 @@ pub(super) fn insert_derived(connection: &Connection, number: u64, derived: &Der
 }
 
 /// Records a pack as made by this database.
-pub(super) fn name_pack(connection: &Connection, number: u32) -> Result<(), StoreError> {
+pub(super) fn record_pack(connection: &Connection, number: u32) -> Result<(), StoreError> {
     execute(connection, "INSERT OR IGNORE INTO pack (number) VALUES (?)", [number]).map(drop)
 }
 

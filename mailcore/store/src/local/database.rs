@@ -7,7 +7,7 @@ use bytes::Bytes;
 use provost_message::Derived;
 use rusqlite::{Connection, ErrorCode};
 
-use super::bodies::{self, BodyDestination, IncomingBodies, name_pack};
+use super::bodies::{self, BodyDestination, IncomingBodies, record_pack};
 use super::checkpoint::{CheckpointLog, Checkpointer};
 use super::committer::CommitFailure;
 use super::fault::{storage, unavailable};
@@ -24,7 +24,7 @@ pub(super) struct Database {
     pub(super) numbers: Arc<PackNumbers>,
     incoming: IncomingBodies,
     /// The open pack, once table `pack` lists it.
-    named_pack: Option<u32>,
+    recorded_pack: Option<u32>,
     /// Whether messages entered the queue in this transaction.
     pub(super) arrived: bool,
     log: CheckpointLog,
@@ -61,7 +61,7 @@ impl Database {
         let mut pack = PackWriter::new(folder, &numbers, pack_octets_max);
         pack.resume().map_err(unavailable)?;
         let (incoming, log) = (IncomingBodies::default(), checkpointer.log_of(path));
-        Ok(Self { connection, pack, numbers, incoming, named_pack: None, arrived: false, log })
+        Ok(Self { connection, pack, numbers, incoming, recorded_pack: None, arrived: false, log })
     }
 
     /// Begins the transaction of a group whose bodies go to `destination`.
@@ -76,12 +76,12 @@ impl Database {
     }
 
     /// Records the open pack as made by this database, before a row refers to a place in it.
-    pub(super) fn name_pack(&mut self) -> Result<(), CommitFailure> {
+    pub(super) fn record_pack(&mut self) -> Result<(), CommitFailure> {
         let number = self.pack.number();
-        if number.is_some() && number != self.named_pack {
-            let named = name_pack(&self.connection, number.unwrap_or_default());
-            named.map_err(|error| CommitFailure::NotDone(error.to_string()))?;
-            self.named_pack = number;
+        if number.is_some() && number != self.recorded_pack {
+            let recorded = record_pack(&self.connection, number.unwrap_or_default());
+            recorded.map_err(|error| CommitFailure::NotDone(error.to_string()))?;
+            self.recorded_pack = number;
         }
         Ok(())
     }
@@ -150,7 +150,7 @@ impl Database {
     pub(super) fn roll_back(&mut self) {
         self.pack.drop_unwritten();
         self.incoming.drop_reserved();
-        self.named_pack = None;
+        self.recorded_pack = None;
         if self.in_transaction()
             && let Err(error) = self.execute("ROLLBACK")
         {

@@ -53,7 +53,7 @@ pub(super) fn read(
     let mut expunged = Vec::new();
     let rows = match which {
         MessageSelection::Uids(uids) => reading.uids(uids)?,
-        MessageSelection::Last(most) => reading.last(*most)?,
+        MessageSelection::Last(limit) => reading.last(*limit)?,
         MessageSelection::ChangedSince(Modseq::ZERO) => reading.uids(&UidSet::all())?,
         MessageSelection::ChangedSince(after) if info.highest_modseq <= *after => Vec::new(),
         MessageSelection::ChangedSince(after) => {
@@ -103,10 +103,10 @@ impl MailboxRead<'_> {
         Ok(rows)
     }
 
-    fn last(&self, most: u32) -> Result<Vec<MessageRow>, StoreError> {
+    fn last(&self, limit: u32) -> Result<Vec<MessageRow>, StoreError> {
         let sql = self.sql("", "uid > 0 ORDER BY uid DESC LIMIT ?");
         let mut rows = Vec::new();
-        self.query(&sql, params![self.no.0, signed(self.mailbox.get()), most], |row| {
+        self.query(&sql, params![self.no.0, signed(self.mailbox.get()), limit], |row| {
             rows.push(self.row(row)?);
             Ok(true)
         })?;

@@ -150,13 +150,13 @@ impl LocalStore {
     }
 
     fn shard_by_hash(&self, id: Uuid) -> Result<&Shard, StoreError> {
-        let place = place_by_hash(id, self.shards.len());
-        self.shards.get(place).ok_or_else(|| StoreError::Unavailable("no shards".into()))
+        let index = shard_index(id, self.shards.len());
+        self.shards.get(index).ok_or_else(|| StoreError::Unavailable("no shards".into()))
     }
 }
 
-/// Returns the shard of an account, or of a message that was queued directly.
-fn place_by_hash(id: Uuid, shards: usize) -> usize {
+/// Returns the index of the shard of an account, or of a message that was queued directly.
+fn shard_index(id: Uuid, shards: usize) -> usize {
     let (high, low) = id.as_u64_pair();
     // Fibonacci hashing: entryUUIDs of version 1 differ in few bits, and the upper half of the product depends on all
     // bits.
@@ -180,7 +180,7 @@ fn free_queue(shards: &[Database]) -> Result<(), StoreError> {
 /// the start.
 fn first_epoch(shards: &[Database]) -> Result<u64, StoreError> {
     let first = shards.first().ok_or_else(|| StoreError::Unavailable("no shards".into()))?;
-    let start = bodies::advance(&first.connection, "start", 1)?;
+    let start = bodies::add_to_counter(&first.connection, "start", 1)?;
     Ok(start << 32)
 }
 
@@ -240,14 +240,14 @@ impl MessageStore for LocalStore {
         Box::pin(std::future::ready(self.leases.renew(lease, ttl, Instant::now())))
     }
 
-    fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
+    fn accounts(&self, after: Option<AccountId>, limit: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
         Box::pin(async move {
             let mut accounts = Vec::new();
             for shard in &self.shards {
-                accounts.extend(shard.accounts(after, most).await?);
+                accounts.extend(shard.accounts(after, limit).await?);
             }
             accounts.sort_unstable();
-            accounts.truncate(most);
+            accounts.truncate(limit);
             Ok(accounts)
         })
     }

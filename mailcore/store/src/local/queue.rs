@@ -36,7 +36,7 @@ impl LocalStore {
         let mut taken = Vec::new();
         for (_, number) in due {
             let Some(shard) = self.shards.get(usize::from(number)) else { continue };
-            if take.most == 0 {
+            if take.rows_max == 0 {
                 break;
             }
             let rest = take.clone();
@@ -48,7 +48,7 @@ impl LocalStore {
         Ok(taken)
     }
 
-    async fn prolong(&self, claim: Claim, now: Timestamp, lease: Duration) -> Result<(), LeaseError> {
+    async fn prove_lease(&self, claim: Claim, now: Timestamp, lease: Duration) -> Result<(), LeaseError> {
         let shard = self.shard_of(claim.key)?;
         let held = shard.view(move |connection| queue_rows::held_until(connection, claim)).await?;
         if is_long_enough(held.ok_or(LeaseError::Fenced)?, now, lease) {
@@ -62,7 +62,7 @@ impl LocalStore {
         }
     }
 
-    async fn end(&self, claim: Claim, left: AttemptOutcome, caused: Vec<NewMessage>) -> Result<(), LeaseError> {
+    async fn settle_row(&self, claim: Claim, left: AttemptOutcome, caused: Vec<NewMessage>) -> Result<(), LeaseError> {
         let octets = caused.iter().map(|outgoing| outgoing.body.len()).sum();
         let shard = self.shard_of(claim.key)?;
         match shard.change(octets, move |database| queue_rows::settle(database, claim, &left, &caused)).await? {
@@ -71,13 +71,13 @@ impl LocalStore {
         }
     }
 
-    async fn list_all(&self, most: usize) -> Result<Vec<QueueRow>, StoreError> {
+    async fn list_all(&self, limit: usize) -> Result<Vec<QueueRow>, StoreError> {
         let mut rows = Vec::new();
         for (number, shard) in self.numbered() {
-            rows.extend(shard.view(move |connection| queue_rows::list(connection, number, most)).await?);
+            rows.extend(shard.view(move |connection| queue_rows::list(connection, number, limit)).await?);
         }
         rows.sort_by(|a, b| (a.queued_at, a.id, &a.destination).cmp(&(b.queued_at, b.id, &b.destination)));
-        rows.truncate(most);
+        rows.truncate(limit);
         Ok(rows)
     }
 
@@ -89,7 +89,7 @@ impl LocalStore {
         Ok(tally)
     }
 
-    async fn earliest(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_due_of_all(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let mut earliest = None;
         for shard in &self.shards {
             let next = shard.view(move |connection| queue_rows::next_due(connection, after)).await?;
@@ -129,7 +129,7 @@ impl QueueStore for LocalStore {
     }
 
     fn prove(&self, claim: Claim, now: Timestamp, lease: Duration) -> BoxFuture<'_, Result<(), LeaseError>> {
-        Box::pin(self.prolong(claim, now, lease))
+        Box::pin(self.prove_lease(claim, now, lease))
     }
 
     fn advance(
@@ -154,11 +154,11 @@ impl QueueStore for LocalStore {
         outcome: AttemptOutcome,
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
-        Box::pin(self.end(claim, outcome, caused))
+        Box::pin(self.settle_row(claim, outcome, caused))
     }
 
-    fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
-        Box::pin(self.list_all(most))
+    fn list(&self, limit: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
+        Box::pin(self.list_all(limit))
     }
 
     fn tally(&self, now: Timestamp) -> BoxFuture<'_, Result<QueueTally, StoreError>> {
@@ -166,7 +166,7 @@ impl QueueStore for LocalStore {
     }
 
     fn next_due(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, StoreError>> {
-        Box::pin(self.earliest(after))
+        Box::pin(self.next_due_of_all(after))
     }
 
     fn arrivals(&self) -> watch::Receiver<u64> {

@@ -174,7 +174,7 @@ fn due(connection: &Connection, shard: u8, take: &TakeLimits) -> Result<Vec<(i64
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     let mut rows = statement.query([SecondColumn(take.now)]).map_err(storage)?;
     let (mut due, mut room) = (Vec::new(), take.clone());
-    while room.most > 0
+    while room.rows_max > 0
         && let Some(row) = rows.next().map_err(storage)?
     {
         let (number, destination) = (row.get(0).map_err(storage)?, Destination::of_stored(&text(row, 1)?));
@@ -281,10 +281,10 @@ fn envelope_for(connection: &Connection, claim: Claim, left: Vec<QueuedRecipient
 }
 
 /// Returns all rows, oldest first.
-pub(super) fn list(connection: &Connection, shard: u8, most: usize) -> Result<Vec<QueueRow>, StoreError> {
+pub(super) fn list(connection: &Connection, shard: u8, limit: usize) -> Result<Vec<QueueRow>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM outgoing ORDER BY queued_at, message, destination LIMIT ?");
     let mut statement = connection.prepare_cached(&sql).map_err(storage)?;
-    let mut rows = statement.query([signed(most as u64)]).map_err(storage)?;
+    let mut rows = statement.query([signed(limit as u64)]).map_err(storage)?;
     let mut listed = Vec::new();
     while let Some(row) = rows.next().map_err(storage)? {
         listed.push(read_row(row, shard)?);

@@ -230,13 +230,13 @@ pub(super) fn delete_account(connection: &Connection, no: AccountNo, id: Account
 pub(super) fn accounts(
     connection: &Connection,
     after: Option<AccountId>,
-    most: usize,
+    limit: usize,
 ) -> Result<Vec<AccountId>, StoreError> {
     let sql = "SELECT uuid FROM account WHERE uuid > ? ORDER BY uuid LIMIT ?";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     // Without `after`, compare with the empty blob: every UUID is greater.
     let after = after.map(|id| id.get().as_bytes().to_vec()).unwrap_or_default();
-    let mut rows = statement.query(params![after, i64::try_from(most).unwrap_or(i64::MAX)]).map_err(storage)?;
+    let mut rows = statement.query(params![after, i64::try_from(limit).unwrap_or(i64::MAX)]).map_err(storage)?;
     let mut accounts = Vec::new();
     while let Some(row) = rows.next().map_err(storage)? {
         let uuid = row.get_ref(0).map_err(storage)?.as_blob().ok().and_then(|octets| Uuid::from_slice(octets).ok());

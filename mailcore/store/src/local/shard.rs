@@ -31,7 +31,7 @@ use crate::{
 /// Maximum number of logins waiting to be written, about 1 MiB. Beyond that, logins of further accounts are dropped.
 const LOGINS_WAITING_MAX: usize = 16_384;
 /// Attempts to find a body: between look-up and read, the upkeep may have moved it and removed its pack.
-const LOOKS: usize = 4;
+const LOOKUP_ATTEMPTS: usize = 4;
 
 /// State shared by all shards of a store.
 pub(super) struct ShardContext {
@@ -126,8 +126,8 @@ impl Shard {
         self.readers.read(read).await
     }
 
-    pub(super) async fn accounts(&self, after: Option<AccountId>, most: usize) -> Result<Vec<AccountId>, StoreError> {
-        self.readers.read(move |connection| rows::accounts(connection, after, most)).await
+    pub(super) async fn accounts(&self, after: Option<AccountId>, limit: usize) -> Result<Vec<AccountId>, StoreError> {
+        self.readers.read(move |connection| rows::accounts(connection, after, limit)).await
     }
 
     pub(super) async fn read(
@@ -187,7 +187,7 @@ impl Shard {
         locate: impl Fn(&Connection) -> Result<BodyLocation, StoreError> + Copy + Send + 'static,
         then: impl Fn(Bytes) -> T + Copy + Send + 'static,
     ) -> Result<T, StoreError> {
-        for _ in 0..LOOKS {
+        for _ in 0..LOOKUP_ATTEMPTS {
             let (packs, range) = (Arc::clone(&self.packs), range.clone());
             let fetch = move |located| Ok(packs.fetch(located, range)?.map(then));
             if let Some(done) = self.readers.read_body(locate, fetch).await? {

@@ -256,12 +256,12 @@ fn check_expected(
 
 /// Makes room for one more record in the space.
 fn make_room(connection: &Connection, space: &'static StateSpace, now: Timestamp) -> Result<(), StateError> {
-    let most = i64::try_from(space.records_max).unwrap_or(i64::MAX);
-    if count(connection, space)? < most {
+    let limit = i64::try_from(space.records_max).unwrap_or(i64::MAX);
+    if count(connection, space)? < limit {
         return Ok(());
     }
     execute(connection, "DELETE FROM record WHERE space = ? AND expires <= ?", params![space.name, SecondColumn(now)])?;
-    if count(connection, space)? < most {
+    if count(connection, space)? < limit {
         return Ok(());
     }
     match space.when_full {
@@ -321,8 +321,8 @@ fn to_record((key, version, expires, value): RecordColumns) -> Result<StateRecor
     Ok(StateRecord { key, version: StateVersion(from_row(version)?), expires, value: value.into() })
 }
 
-fn limit(most: usize) -> i64 {
-    i64::try_from(most.min(STATE_READ_MAX)).unwrap_or(0)
+fn row_limit(limit: usize) -> i64 {
+    i64::try_from(limit.min(STATE_READ_MAX)).unwrap_or(0)
 }
 
 impl StateStore for LocalState {
@@ -360,7 +360,7 @@ impl StateStore for LocalState {
         &self,
         space: &'static StateSpace,
         after: Option<&str>,
-        most: usize,
+        limit: usize,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<StateRecord>, StateError>> {
         let after = after.map(str::to_owned);
@@ -369,8 +369,8 @@ impl StateStore for LocalState {
                        AND (expires IS NULL OR expires > ?3) ORDER BY key LIMIT ?4";
             let read = move |connection: &Connection| {
                 let rows = connection.prepare_cached(sql).and_then(|mut statement| {
-                    let rows =
-                        statement.query_map(params![space.name, after, SecondColumn(now), limit(most)], record_of)?;
+                    let rows = statement
+                        .query_map(params![space.name, after, SecondColumn(now), row_limit(limit)], record_of)?;
                     rows.collect::<rusqlite::Result<Vec<_>>>()
                 });
                 rows.map_err(storage)?.into_iter().map(to_record).collect()
@@ -384,7 +384,7 @@ impl StateStore for LocalState {
         log: &'static StateLog,
         subject: Option<&str>,
         before: Option<u64>,
-        most: usize,
+        limit: usize,
     ) -> BoxFuture<'_, Result<Vec<LogEntry>, StateError>> {
         let subject = subject.map(str::to_owned);
         Box::pin(async move {
@@ -396,7 +396,7 @@ impl StateStore for LocalState {
             );
             let read = move |connection: &Connection| {
                 let rows = connection.prepare_cached(&sql).and_then(|mut statement| {
-                    let values = params![log.name, before, limit(most), subject];
+                    let values = params![log.name, before, row_limit(limit), subject];
                     let rows = statement.query_map(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
                     rows.collect::<rusqlite::Result<Vec<(i64, String, Vec<u8>)>>>()
                 });

@@ -27,7 +27,7 @@ use crate::{AccountId, Applied, Batch, BatchError, BatchId};
 /// Largest size of a group's bodies that are stored inline, octets. Larger ones go to the pack, because an inline body
 /// is written twice: to the database, and later to a pack.
 const INLINE_GROUP_OCTETS: u64 = 64 * 1024;
-/// Mean number of jobs per group above which bodies go to the pack: groups are then of two jobs or more, which share
+/// Mean number of jobs per group above which bodies go to the pack: most groups then have two jobs or more, which share
 /// the second sync, and writing each body twice would cost more.
 const INLINE_JOBS_MEAN: f64 = 1.6;
 /// Weight of the newest group in that mean: an eighth, so that about the last eight groups decide.
@@ -98,6 +98,8 @@ pub(super) struct ShardWriter {
     pins: Vec<LeasePin>,
     logins: PendingLogins,
     logins_written: Instant,
+    /// Logins written in the present transaction. They are pending until its commit.
+    uncommitted_logins: HashMap<(AccountId, &'static str), Timestamp>,
     pruned: Instant,
     /// The account and batch id after which the deletion of old batch ids continues.
     prune_after: (i64, Vec<u8>),
@@ -124,11 +126,13 @@ impl Worker for ShardWriter {
                     self.notices.publish_arrival();
                 }
                 group.into_iter().zip(outcomes).for_each(|(job, outcome)| self.send_outcome(job, outcome));
+                self.drop_written_logins();
                 self.database.committed();
             }
             Err(failure) => {
                 tracing::error!(?failure, jobs = group.len(), "group not committed");
                 self.database.roll_back();
+                self.uncommitted_logins.clear();
                 self.drop_all_cached();
                 for job in group {
                     match job {
@@ -150,9 +154,13 @@ impl Worker for ShardWriter {
                 .begin(BodyDestination::Inline)
                 .and_then(|()| self.write_logins())
                 .and_then(|()| self.database.commit());
-            if let Err(failure) = written {
-                tracing::warn!(?failure, "last logins not written");
-                self.database.roll_back();
+            match written {
+                Ok(()) => self.drop_written_logins(),
+                Err(failure) => {
+                    tracing::warn!(?failure, "last logins not written");
+                    self.database.roll_back();
+                    self.uncommitted_logins.clear();
+                }
             }
         }
         self.database.idle();
@@ -178,6 +186,7 @@ impl ShardWriter {
             pins: Vec::new(),
             logins,
             logins_written: Instant::now(),
+            uncommitted_logins: HashMap::new(),
             pruned: Instant::now(),
             prune_after: (0, Vec::new()),
             latest: Timestamp::MIN,
@@ -229,7 +238,7 @@ impl ShardWriter {
     fn begin(&mut self, destination: BodyDestination) -> Result<(), CommitFailure> {
         self.database.begin(destination)?;
         match destination {
-            BodyDestination::Pack => self.database.name_pack(),
+            BodyDestination::Pack => self.database.record_pack(),
             BodyDestination::Inline => Ok(()),
         }
     }
@@ -402,9 +411,10 @@ impl ShardWriter {
         self.logins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes the pending logins within the transaction.
     fn write_logins(&mut self) -> Result<(), CommitFailure> {
         self.logins_written = Instant::now();
-        let logins = std::mem::take(&mut *self.logins_waiting());
+        let logins = self.logins_waiting().clone();
         let write = || {
             let sql = "INSERT OR REPLACE INTO login (uuid, protocol, at) VALUES (?, ?, ?)";
             let mut statement = self.database.connection.prepare_cached(sql)?;
@@ -412,7 +422,15 @@ impl ShardWriter {
                 statement.execute(params![account_id.get().as_bytes(), protocol, SecondColumn(*at)]).map(drop)
             })
         };
-        write().map_err(|error: rusqlite::Error| CommitFailure::NotDone(error.to_string()))
+        write().map_err(|error: rusqlite::Error| CommitFailure::NotDone(error.to_string()))?;
+        self.uncommitted_logins = logins;
+        Ok(())
+    }
+
+    /// Removes the logins that were committed from the pending ones, except those that a newer one replaced.
+    fn drop_written_logins(&mut self) {
+        let written = std::mem::take(&mut self.uncommitted_logins);
+        self.logins_waiting().retain(|login, at| written.get(login) != Some(at));
     }
 
     /// Deletes old batch ids, in one step of a walk through all of them.
@@ -618,6 +636,29 @@ mod tests {
         );
         assert!(commit(&mut writer, vec![append(0, None, at(0))])[0].is_ok());
         assert_eq!(messages(&writer, 0), 2);
+    }
+
+    #[test]
+    fn logins_wait_for_a_commit_that_succeeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpointer = Checkpointer::start().unwrap();
+        let mut writer = writer(folder.path(), &checkpointer);
+        let one = (AccountId::new(Uuid::from_u128(1)), "imap");
+        writer.logins_waiting().insert(one, at(77));
+        let rename = |writer: &ShardWriter, sql: &str| writer.database.connection.execute_batch(sql).unwrap();
+        rename(&writer, "ALTER TABLE login RENAME TO other");
+        writer.idle();
+        writer.logins_written = Instant::now().checked_sub(LOGINS_EVERY).unwrap();
+        assert!(commit(&mut writer, vec![append(2, None, at(0))])[0].is_err());
+        assert_eq!(writer.logins_waiting().get(&one), Some(&at(77)));
+        rename(&writer, "ALTER TABLE other RENAME TO login");
+        assert!(commit(&mut writer, vec![append(2, None, at(0))])[0].is_ok());
+        assert_eq!(writer.logins_waiting().get(&one), Some(&at(77)), "a commit without logins");
+        writer.idle();
+        assert!(writer.logins_waiting().is_empty());
+        let count: i64 =
+            writer.database.connection.query_row("SELECT count(*) FROM login", [], |row| row.get(0)).unwrap();
+        assert_eq!(count, 1);
     }
 
     #[test]

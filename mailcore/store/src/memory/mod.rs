@@ -126,7 +126,7 @@ impl MemoryTables {
         let found: Vec<&MessageMeta> = match which {
             MessageSelection::Uids(uids) => all().filter(|message| uids.contains(message.uid)).collect(),
             MessageSelection::ChangedSince(after) => all().filter(|message| message.modseq > *after).collect(),
-            MessageSelection::Last(most) => all().skip(all().count().saturating_sub(*most as usize)).collect(),
+            MessageSelection::Last(limit) => all().skip(all().count().saturating_sub(*limit as usize)).collect(),
         };
         let rows = found.into_iter().map(|meta| self.row(account, meta, columns)).collect();
         let mut expunged = Vec::new();
@@ -220,11 +220,11 @@ impl MessageStore for MemoryStore {
         ready(self.leases.renew(lease, ttl, Instant::now()))
     }
 
-    fn accounts(&self, after: Option<AccountId>, most: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
+    fn accounts(&self, after: Option<AccountId>, limit: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>> {
         let state = self.state();
         let mut accounts: Vec<AccountId> = state.accounts.keys().copied().filter(|id| Some(*id) > after).collect();
         accounts.sort_unstable();
-        accounts.truncate(most);
+        accounts.truncate(limit);
         ready(Ok(accounts))
     }
 

@@ -77,7 +77,7 @@ impl MemoryQueue {
         });
         let mut room = take.clone();
         let mut fits = |kept: &MemoryRow| {
-            let fits = room.most > 0 && room.has_room_for(&kept.row.destination);
+            let fits = room.rows_max > 0 && room.has_room_for(&kept.row.destination);
             if fits {
                 room.count(&kept.row.destination);
             }
@@ -155,6 +155,15 @@ impl MemoryRow {
     }
 }
 
+impl MemoryStore {
+    /// Publishes the arrival of the messages that an attempt caused, if there are any.
+    fn publish_caused(&self, changed: &Result<(), LeaseError>, caused: &[NewMessage]) {
+        if changed.is_ok() && !caused.is_empty() {
+            self.notices.publish_arrival();
+        }
+    }
+}
+
 impl QueueStore for MemoryStore {
     fn enqueue(&self, outgoing: NewMessage) -> BoxFuture<'_, Result<(), StoreError>> {
         self.state().queue.enqueue(&outgoing);
@@ -189,7 +198,7 @@ impl QueueStore for MemoryStore {
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
         let advanced = self.state().queue.advance(claim, remaining, held_until, &caused);
-        self.notices.publish_arrival();
+        self.publish_caused(&advanced, &caused);
         ready(advanced)
     }
 
@@ -200,14 +209,14 @@ impl QueueStore for MemoryStore {
         caused: Vec<NewMessage>,
     ) -> BoxFuture<'_, Result<(), LeaseError>> {
         let settled = self.state().queue.settle(claim, outcome, &caused);
-        self.notices.publish_arrival();
+        self.publish_caused(&settled, &caused);
         ready(settled)
     }
 
-    fn list(&self, most: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
+    fn list(&self, limit: usize) -> BoxFuture<'_, Result<Vec<QueueRow>, StoreError>> {
         let mut rows: Vec<QueueRow> = self.state().queue.rows.values().map(MemoryRow::as_held).collect();
         rows.sort_by(|a, b| (a.queued_at, a.id, &a.destination).cmp(&(b.queued_at, b.id, &b.destination)));
-        rows.truncate(most);
+        rows.truncate(limit);
         ready(Ok(rows))
     }
 

@@ -142,7 +142,7 @@ impl StateStore for MemoryState {
         &self,
         space: &'static StateSpace,
         after: Option<&str>,
-        most: usize,
+        limit: usize,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<StateRecord>, StateError>> {
         let rows = self.rows();
@@ -151,7 +151,7 @@ impl StateStore for MemoryState {
                 && after.is_none_or(|after| key.as_str() > after)
                 && record.expires.is_none_or(|expires| expires > now)
         });
-        let found = all.map(|(_, record)| record.clone()).take(most.min(STATE_READ_MAX)).collect();
+        let found = all.map(|(_, record)| record.clone()).take(limit.min(STATE_READ_MAX)).collect();
         Box::pin(std::future::ready(Ok(found)))
     }
 
@@ -160,7 +160,7 @@ impl StateStore for MemoryState {
         log: &'static StateLog,
         subject: Option<&str>,
         before: Option<u64>,
-        most: usize,
+        limit: usize,
     ) -> BoxFuture<'_, Result<Vec<LogEntry>, StateError>> {
         let rows = self.rows();
         let all = rows.entries.iter().rev().filter(|(name, entry)| {
@@ -168,7 +168,7 @@ impl StateStore for MemoryState {
                 && subject.is_none_or(|subject| entry.subject == subject)
                 && before.is_none_or(|before| entry.sequence < before)
         });
-        let found = all.map(|(_, entry)| entry.clone()).take(most.min(STATE_READ_MAX)).collect();
+        let found = all.map(|(_, entry)| entry.clone()).take(limit.min(STATE_READ_MAX)).collect();
         Box::pin(std::future::ready(Ok(found)))
     }
 }

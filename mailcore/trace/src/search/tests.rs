@@ -39,7 +39,7 @@ fn written(folder: &Path, records: &[TraceRecord]) {
 }
 
 fn query(criterion: Criterion) -> TraceQuery {
-    TraceQuery { all: vec![criterion], since: at(0), until: Timestamp::MAX, most: 10 }
+    TraceQuery { all: vec![criterion], since: at(0), until: Timestamp::MAX, limit: 10 }
 }
 
 fn ids(folder: &Path, query: &TraceQuery) -> Vec<u64> {
@@ -99,9 +99,9 @@ fn all_criteria_and_the_time_must_fit() {
     assert_eq!(ids(folder, &both), [16, 2]);
     let window = TraceQuery { since: at(*SECOND + 4), until: at(*SECOND + 8), ..query(to.clone()) };
     assert_eq!(ids(folder, &window), [8, 6, 4]);
-    let most = TraceQuery { most: 2, ..query(to) };
-    assert_eq!(ids(folder, &most), [28, 26]);
-    assert!(search(folder, &most).unwrap().more);
+    let two = TraceQuery { limit: 2, ..query(to) };
+    assert_eq!(ids(folder, &two), [28, 26]);
+    assert!(search(folder, &two).unwrap().more);
 }
 
 #[test]

@@ -14,14 +14,14 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
+use crate::commands::node_client::PROXY_LOCAL;
+
 /// Longest time for a listener to accept the connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// Longest time of a whole probe: an unknown program may listen at the address and answer slowly on purpose.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
 /// Maximum number of octets of lines that a probe reads: the other program may send without end.
 const READ_OCTETS_MAX: u64 = 64 * 1024;
-/// PROXY version 2, command LOCAL, without addresses (PROXY protocol §2.2): the sender connects for itself.
-const PROXY_LOCAL: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 /// StartTLS (RFC 4511 §4.14) as message 1, and unbind (§4.3) as message 2.
 const LDAP_START_TLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
 const LDAP_UNBIND: &[u8] = b"\x30\x05\x02\x01\x02\x42\0";

@@ -106,9 +106,9 @@ fn leaf(key: &SearchKey, subject: &SearchCandidate, content: &LoadedContent<'_>)
     let meta = || subject.row.as_ref().map(|row| &row.meta);
     Some(match key {
         SearchKey::All => true,
-        SearchKey::Flag(flag, is_set) => flags.has(*flag) == *is_set,
-        SearchKey::Keyword(keyword, is_set) => flags.has_keyword(keyword) == *is_set,
-        SearchKey::Recent(is_recent) => subject.is_recent == *is_recent,
+        SearchKey::Flag(flag) => flags.has(*flag),
+        SearchKey::Keyword(keyword) => flags.has_keyword(keyword),
+        SearchKey::Recent => subject.is_recent,
         SearchKey::New => subject.is_recent && !flags.has(Flag::Seen),
         SearchKey::Internal(compare, day) => compares(*compare, date::utc_date(meta()?.internal_date), *day),
         SearchKey::Larger(octets) => meta()?.octets > u64::from(*octets),

@@ -119,7 +119,13 @@ async fn converse(conversation: &mut TestConversation, service: Service, to: &[&
         return replies;
     }
     let hello = if service == Service::Lmtp { "LHLO client.example" } else { "EHLO client.example" };
-    let mut commands = vec![hello.to_owned(), "MAIL FROM:<a@b.example>".into()];
+    let mut commands = vec![hello.to_owned()];
+    match service {
+        Service::Submission => {
+            commands.extend(["AUTH PLAIN AHpvZQBzZWNyZXQ=".into(), "MAIL FROM:<zoe@example.edu>".into()]);
+        }
+        Service::Mx | Service::Lmtp => commands.push("MAIL FROM:<a@b.example>".into()),
+    }
     commands.extend(to.iter().map(|to| format!("RCPT TO:<{to}>")));
     commands.push("DATA".into());
     commands.push("Subject: hi\r\n\r\nhello\r\n.".into());
@@ -142,7 +148,7 @@ async fn last_reply(site: &Site, service: Service, point: StagePoint, script: Sc
 /// or contradicts itself counts as 451: a fault of the stage must not decide about the message.
 #[tokio::test(start_paused = true)]
 async fn each_verdict_at_each_point() {
-    for service in [Service::Mx, Service::Lmtp] {
+    for service in [Service::Mx, Service::Submission, Service::Lmtp] {
         for point in POINTS {
             for (script, expect) in [
                 (ScriptedStage::Accept, "250 2."),
@@ -187,6 +193,11 @@ async fn an_objection_ends_what_it_is_about() {
         assert!(converse(&mut conversation, Service::Mx, &["zoe@example.edu"]).await.starts_with("554"));
         conversation.run(&format!("C: {next}\nS: {expect}")).await;
     }
+    // RFC 5321 §4.1.4: a refused greeting leaves the transaction as it was.
+    let mut conversation = site().connect(Service::Mx);
+    conversation.run("C: HELO x\nS: 250\nC: MAIL FROM:<>\nS: 250").await;
+    conversation.session.stages = with_stage(Service::Mx, StagePoint::Hello, ScriptedStage::Refuse);
+    conversation.run("C: HELO y\nS: 554\nC: RCPT TO:<zoe@example.edu>\nS: 250 2.1.5").await;
     let mut conversation = site().connect(Service::Mx);
     conversation.session.stages = with_stage(Service::Mx, StagePoint::Connect, ScriptedStage::Refuse);
     converse(&mut conversation, Service::Mx, &["zoe@example.edu"]).await;
@@ -366,10 +377,10 @@ async fn a_stage_sees_what_came_before_it() {
     }
 }
 
-/// Every stage in the tables of MX and LMTP stands at a point where it can judge.
+/// Every stage in the tables stands at a point where it can judge.
 #[tokio::test]
 async fn the_tables_are_sound() {
-    for service in [Service::Mx, Service::Lmtp] {
+    for service in [Service::Mx, Service::Submission, Service::Lmtp] {
         let site = site();
         let mut conversation = site.connect(service);
         let replies = converse(&mut conversation, service, &["zoe@example.edu"]).await;

@@ -18,10 +18,10 @@ use super::super::committer::CommitFailure;
 use super::super::database::{self, Database};
 use super::super::fault::{storage, unavailable};
 use super::super::pack::{PackPosition, PackReader};
-use super::super::place_by_hash;
 use super::super::queue_rows::{self, NewQueueRow};
 use super::super::rows::time;
 use super::super::schema;
+use super::super::shard_index;
 use crate::queue::{KeptEnvelope, by_destination};
 use crate::{QueueId, StoreError};
 
@@ -80,7 +80,7 @@ fn move_items(old: &Connection, packs: &PackReader, shards: &mut [Database]) -> 
         let Some(row) = row(old, id)? else { continue };
         // A damaged body does not stop the move: the row without it ends in a bounce.
         let body = packs.read(row.place, None).ok();
-        if let Some(shard) = shards.get_mut(place_by_hash(id.get(), shards.len())) {
+        if let Some(shard) = shards.get_mut(shard_index(id.get(), shards.len())) {
             in_transaction(shard, |shard| insert(shard, id, &row, body.as_ref()))?;
         }
     }
@@ -156,7 +156,7 @@ fn move_finished(old: &Connection, shards: &mut [Database]) -> Result<(), StoreE
     let count = shards.len();
     for (number, shard) in shards.iter_mut().enumerate() {
         let own = rows.iter().map(|(id, at)| (QueueId::new(Uuid::from_bytes(*id)), *at));
-        let own = own.filter(|(id, _)| place_by_hash(id.get(), count) == number);
+        let own = own.filter(|(id, _)| shard_index(id.get(), count) == number);
         in_transaction(shard, |shard| {
             let mut own = own;
             own.try_for_each(|(id, at)| queue_rows::finish(&shard.connection, id, at))
@@ -172,7 +172,7 @@ fn in_transaction(
     let failed = |failure: CommitFailure| StoreError::from(failure);
     shard.begin(BodyDestination::Pack).map_err(failed)?;
     match change(shard) {
-        Ok(()) => shard.name_pack().and_then(|()| shard.commit()).map_err(failed),
+        Ok(()) => shard.record_pack().and_then(|()| shard.commit()).map_err(failed),
         Err(error) => {
             shard.roll_back();
             Err(error)
@@ -265,7 +265,7 @@ INSERT INTO start VALUES (0);
         assert_eq!(rows[0].recipients[1].last_error.as_deref(), Some("451 busy"));
         assert!(rows[3].set_aside.as_deref().unwrap().contains("layout 1"));
         for row in &rows {
-            let shard = &shards[place_by_hash(row.id.get(), SHARDS)];
+            let shard = &shards[shard_index(row.id.get(), SHARDS)];
             let body = queue_rows::body(&shard.connection, row.key, row.id).unwrap().unwrap();
             // The rows of a message share a body; that of the last is lost, and reading it reports so.
             let refs: Option<i64> = shard
@@ -277,7 +277,7 @@ INSERT INTO start VALUES (0);
             assert!(expect.contains(&refs) && (refs.is_none() == (row.id.get().as_u128() == 4)), "{refs:?}");
         }
         let finished_id = QueueId::new(Uuid::from_u128(9));
-        let shard = &shards[place_by_hash(finished_id.get(), SHARDS)];
+        let shard = &shards[shard_index(finished_id.get(), SHARDS)];
         assert!(queue_rows::is_known(&shard.connection, finished_id, at(100)).unwrap());
         assert!(!folder.path().join("queue").exists());
     }
@@ -291,7 +291,7 @@ INSERT INTO start VALUES (0);
         move_into(folder.path(), &mut shards).unwrap();
         let before = rows(&shards);
         let sent_id = QueueId::new(Uuid::from_u128(2));
-        let shard = &mut shards[place_by_hash(sent_id.get(), SHARDS)];
+        let shard = &mut shards[shard_index(sent_id.get(), SHARDS)];
         in_transaction(shard, |shard| {
             let (taken, _) = queue_rows::take_due(shard, 0, TakeLimits::any(at(1_000), 100, Duration::from_secs(60)))?;
             let taken = taken.into_iter().find(|taken| taken.row.id == sent_id).unwrap();

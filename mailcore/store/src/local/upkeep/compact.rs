@@ -24,12 +24,12 @@ const LIVE_PERCENT_MIN: u64 = 50;
 /// default), so that small packs are not rewritten over and over.
 const DEAD_PARTS: u64 = 64;
 /// Rounds of the upkeep between two checks of the packs while there is nothing to do.
-const LOOK_ROUNDS: u32 = 2;
+const CHECK_ROUNDS: u32 = 2;
 
 /// The compaction of one shard.
 pub(super) struct Compaction {
     dead_octets_min: u64,
-    look_every: Duration,
+    check_interval: Duration,
     grace: Duration,
     /// Dead octets of each pack; `None` before the count.
     dead: Option<HashMap<u32, u64>>,
@@ -37,7 +37,7 @@ pub(super) struct Compaction {
     current: Option<(u32, Vec<(u64, PackPosition)>)>,
     /// Packs with damaged records, kept for repair by hand.
     damaged_packs: BTreeSet<u32>,
-    look_at: Option<Instant>,
+    next_check: Option<Instant>,
 }
 
 /// A pack of this database.
@@ -51,12 +51,12 @@ impl Compaction {
     pub(super) fn new(config: &UpkeepConfig) -> Self {
         Self {
             dead_octets_min: config.pack_octets_max / DEAD_PARTS,
-            look_every: config.every * LOOK_ROUNDS,
+            check_interval: config.every * CHECK_ROUNDS,
             grace: config.grace,
             dead: None,
             current: None,
             damaged_packs: BTreeSet::new(),
-            look_at: None,
+            next_check: None,
         }
     }
 
@@ -79,9 +79,9 @@ impl Compaction {
         match self.current.take() {
             Some((pack, rest)) if rest.is_empty() => self.finish(access, pack, now).map(|()| Some(0)),
             Some((pack, rest)) => self.copy(access, writer, pack, rest).map(Some),
-            None if self.look_at.is_some_and(|at| now < at) => Ok(None),
+            None if self.next_check.is_some_and(|at| now < at) => Ok(None),
             None => {
-                self.look_at = Some(now + self.look_every);
+                self.next_check = Some(now + self.check_interval);
                 self.begin(access, writer)
             }
         }
@@ -132,7 +132,7 @@ impl Compaction {
         if self.damaged_packs.contains(&pack) || access.numbers.is_open(pack) {
             return Ok(());
         }
-        if access.read(|connection| is_named(connection, pack))? {
+        if access.read(|connection| is_referenced(connection, pack))? {
             self.damaged_packs.insert(pack);
             drop(damaged(format!("pack {pack} is missing, and bodies are in it")));
             return Ok(());
@@ -181,9 +181,9 @@ impl Compaction {
         if self.damaged_packs.contains(&pack) {
             return Ok(());
         }
-        if access.read(|connection| is_named(connection, pack))? {
+        if access.read(|connection| is_referenced(connection, pack))? {
             // Rows of garbage whose grace has not ended still refer to the pack.
-            self.look_at = Some(now + self.grace);
+            self.next_check = Some(now + self.grace);
             return Ok(());
         }
         match std::fs::remove_file(path(&access.folder, pack)) {
@@ -196,7 +196,7 @@ impl Compaction {
             metrics::counter!("provost_store_compaction_freed_bytes_total").increment(octets);
         }
         // The next pack may be due.
-        self.look_at = None;
+        self.next_check = None;
         forget_pack(access, pack)
     }
 }
@@ -236,7 +236,7 @@ fn live_bodies(connection: &Connection, pack: u32) -> Result<Vec<(u64, PackPosit
     Ok(live)
 }
 
-fn is_named(connection: &Connection, pack: u32) -> Result<bool, StoreError> {
+fn is_referenced(connection: &Connection, pack: u32) -> Result<bool, StoreError> {
     let mut statement = connection.prepare_cached("SELECT 1 FROM body WHERE pack = ? LIMIT 1").map_err(storage)?;
     statement.exists([pack]).map_err(storage)
 }

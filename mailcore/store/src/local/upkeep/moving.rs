@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rusqlite::{Connection, params};
 
-use super::super::bodies::{execute, name_pack};
+use super::super::bodies::{execute, record_pack};
 use super::super::fault::{storage, unavailable};
 use super::super::pack::{PackPosition, PackWriter, record_octets};
 use super::super::rows::{number, signed};
@@ -83,20 +83,20 @@ pub(super) fn move_bodies(
         moves.push((body, from, writer.place(&octets).map_err(unavailable)?));
     }
     writer.flush().map_err(unavailable)?;
-    let dead = access.change(move |database| name_places(&database.connection, &moves))?;
+    let dead = access.change(move |database| record_places(&database.connection, &moves))?;
     moved.dead = dead;
     Ok(moved)
 }
 
 /// Changes the places. Returns the records that are dead afterwards: the old one of each body, or the new one of a body
 /// that was removed or moved meanwhile.
-fn name_places(
+fn record_places(
     connection: &Connection,
     moves: &[(u64, Option<PackPosition>, PackPosition)],
 ) -> Result<Vec<(u32, u64)>, StoreError> {
     let mut dead = Vec::new();
     for (body, from, to) in moves {
-        name_pack(connection, to.pack)?;
+        record_pack(connection, to.pack)?;
         let (id, at) = (signed(*body), signed(to.at));
         let updated_rows = match from {
             Some(from) => execute(

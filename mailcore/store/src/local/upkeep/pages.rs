@@ -10,30 +10,31 @@ use crate::StoreError;
 /// Size of a page, octets; SQLite's default.
 const PAGE_OCTETS: u64 = 4_096;
 /// Consecutive checks that must find too many free pages, so that pages needed again soon are kept.
-const LOOKS: u32 = 4;
+const CHECKS_MIN: u32 = 4;
 /// Maximum number of pages returned in one step: the committer needs some milliseconds to move them.
 const STEP_PAGES: i64 = 256;
 
 /// The free pages of one database.
 pub(super) struct FreePages {
     pages_kept: u64,
-    looks: u32,
+    /// Consecutive checks that found too many.
+    checks: u32,
 }
 
 impl FreePages {
     pub(super) fn new(config: &UpkeepConfig) -> Self {
-        Self { pages_kept: config.free_octets_kept / PAGE_OCTETS, looks: 0 }
+        Self { pages_kept: config.free_octets_kept / PAGE_OCTETS, checks: 0 }
     }
 
     /// Makes one step; returns whether more work remains.
     pub(super) fn step(&mut self, access: &mut ShardAccess) -> Result<bool, StoreError> {
         let pages_kept = self.pages_kept;
         if !access.read(|connection| has_too_many(connection, pages_kept))? {
-            self.looks = 0;
+            self.checks = 0;
             return Ok(false);
         }
-        self.looks += 1;
-        if self.looks < LOOKS {
+        self.checks += 1;
+        if self.checks < CHECKS_MIN {
             return Ok(false);
         }
         access.change(|database| {

@@ -1,4 +1,4 @@
-//! Result codes (RFC 4511 §4.1.9) and refusals.
+//! Result codes (RFC 4511 §4.1.9) and results.
 
 /// A result code under its name in RFC 4511 appendix A.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +41,9 @@ pub(crate) enum ResultCode {
     SyncRefreshRequired = 4096,
 }
 
-/// A result (RFC 4511 §4.1.9): mostly of a refused operation, but success and the results of compare have the same
-/// form.
+/// An LDAPResult (RFC 4511 §4.1.9): of a refused operation, of a successful one or of a comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct LdapResult {
     /// The result code.
     pub(crate) code: ResultCode,
     /// The nearest existing ancestor, for `noSuchObject`.
@@ -53,12 +52,17 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
 }
 
-impl Refusal {
-    /// Makes a refusal with a diagnostic message.
+impl LdapResult {
+    /// Makes a result with a diagnostic message.
     pub(crate) fn new(code: ResultCode, message: impl Into<String>) -> Self {
         Self { code, matched: String::new(), message: message.into() }
     }
+
+    /// Returns success, without a message.
+    pub(crate) fn success() -> Self {
+        Self::new(ResultCode::Success, "")
+    }
 }
 
-/// The result of an operation.
-pub(crate) type OperationResult<T> = Result<T, Refusal>;
+/// The outcome of an operation: a value for its response, or the refusal.
+pub(crate) type OperationResult<T> = Result<T, LdapResult>;

@@ -46,20 +46,20 @@ impl TraceFile {
     /// Begins the next file of a day. A line that a crash has torn thus stays the last of its file.
     pub(crate) fn begin(folder: &Path, day: Date) -> io::Result<(Self, File)> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let last = Self::all(folder)?.into_iter().rfind(|segment| segment.day == day);
-        let segment = Self { day, number: last.map_or(0, |last| last.number.saturating_add(1)) };
-        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(segment.path(folder))?;
-        Ok((segment, file))
+        let last = Self::all(folder)?.into_iter().rfind(|trace_file| trace_file.day == day);
+        let trace_file = Self { day, number: last.map_or(0, |last| last.number.saturating_add(1)) };
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(trace_file.path(folder))?;
+        Ok((trace_file, file))
     }
 
     /// Removes files from before `oldest`, then the oldest ones while all together exceed `octets_max`. The newest
     /// stays.
     pub(crate) fn remove_old(folder: &Path, oldest: Date, octets_max: u64) -> io::Result<()> {
         let mut octets = 0u64;
-        for (age, segment) in Self::all(folder)?.iter().rev().enumerate() {
-            let path = segment.path(folder);
+        for (age, trace_file) in Self::all(folder)?.iter().rev().enumerate() {
+            let path = trace_file.path(folder);
             octets = octets.saturating_add(fs::metadata(&path).map_or(0, |metadata| metadata.len()));
-            if age > 0 && (segment.day < oldest || octets > octets_max) {
+            if age > 0 && (trace_file.day < oldest || octets > octets_max) {
                 fs::remove_file(path)?;
             }
         }
@@ -73,7 +73,7 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn segments_are_begun_anew_and_removed_by_age_and_size() {
+    fn files_are_begun_anew_and_removed_by_age_and_size() {
         let folder = tempfile::tempdir().unwrap();
         let folder = &folder.path().join("trace");
         assert!(TraceFile::all(folder).unwrap().is_empty());
