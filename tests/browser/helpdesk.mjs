@@ -1,8 +1,9 @@
-// A clerk's hour at the help desk, in Debian's Chromium: `node helpdesk.mjs STEP`, driven by tests/tests/browser.rs, which
-// looks at what each step did to the mail. Scripts are off in the browser but where axe, the checker of accessibility, runs.
+// One task of a clerk at the help desk, in Debian's Chromium: `node helpdesk.mjs STEP`. tests/tests/browser.rs runs the
+// steps and checks their effect on the mail. JavaScript is off, except where axe checks the accessibility of a page.
 //
 // Environment: BASE (URL), NAME and PASSWORD (a clerk's), STRANGER and STRANGER_PASSWORD (a person without a role),
-// PERSON (whom to find), SHOTS (a folder for pictures; none without it). A step prints one line of JSON on success.
+// PERSON (the name of the person to find), ALIAS (an address to add and remove), TAKEN (another person's address),
+// SHOTS (a folder for screenshots; without it none are made). A step prints one line of JSON on success.
 
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
@@ -19,16 +20,16 @@ const ARGUMENTS = [
   "--disable-sync",
 ];
 const NARROW = { width: 320, height: 640 };
-/** Milliseconds that a page may take. */
-const PATIENCE = 15_000;
+/** Longest wait for a page, milliseconds. */
+const PAGE_LIMIT = 15_000;
 const SEVERE = ["serious", "critical"];
 
 const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ARGUMENTS });
 
-/** A window of its own; French, because nothing asks for another language. */
+/** A page in a new browser session. It is in French, the default, because no browser asks for the language xx. */
 async function open(options = {}) {
   const context = await browser.newContext({ javaScriptEnabled: false, locale: "xx", ...options });
-  context.setDefaultTimeout(PATIENCE);
+  context.setDefaultTimeout(PAGE_LIMIT);
   return context.newPage();
 }
 
@@ -39,7 +40,7 @@ async function signIn(page, name = NAME, password = PASSWORD) {
   await page.click("main button");
 }
 
-/** From the search to the one person of that name. */
+/** Searches for a person, and opens the page of the one with exactly this name. */
 async function find(page, name = PERSON) {
   await page.goto(`${BASE}/`);
   await page.fill("#q", name);
@@ -48,10 +49,10 @@ async function find(page, name = PERSON) {
   await page.getByRole("heading", { level: 1, name, exact: true }).waitFor();
 }
 
-/** Waits until the texts are on the page: a key that is pressed does not wait for the page that it leads to. */
+/** Waits until the texts are on the page: pressing a key does not wait for the page that loads. */
 async function shows(page, texts) {
   for (const one of [texts].flat()) {
-    const until = Date.now() + PATIENCE;
+    const until = Date.now() + PAGE_LIMIT;
     for (let text = ""; !text.includes(one); ) {
       assert.ok(Date.now() < until, `"${one}" is not on the page:\n${text}`);
       text = await page.innerText("body");
@@ -59,7 +60,7 @@ async function shows(page, texts) {
   }
 }
 
-/** What must hold of every page: axe finds nothing severe, and nothing is cut off or scrolls sideways at 320 px. */
+/** Checks that axe finds nothing severe, and that a window of 320 px does not scroll sideways (WCAG 2.1, 1.4.10). */
 async function inspect(page, name) {
   await page.setViewportSize({ width: 1280, height: 900 });
   if (SHOTS) await page.screenshot({ path: `${SHOTS}/${name}.png`, fullPage: true });
@@ -76,7 +77,7 @@ async function inspect(page, name) {
 const axeSource = createRequire(import.meta.url)("axe-core").source;
 
 const STEPS = {
-  /** Who may not come in, and is told so in French. */
+  /** A wrong password and a person without a role are refused, in French. */
   async refused() {
     const page = await open();
     await signIn(page, NAME, "not the password");
@@ -88,7 +89,7 @@ const STEPS = {
     assert.match(page.url(), /\/sign-in\?next=/);
   },
 
-  /** Find a person by name, see the addresses, set a vacation in French. */
+  /** Finds a person by name, reads the addresses, sets a vacation in French. */
   async vacation() {
     const page = await open();
     await signIn(page);
@@ -113,7 +114,7 @@ const STEPS = {
     return { addresses };
   },
 
-  /** Clear it. */
+  /** Clears the vacation. */
   async clear() {
     const page = await open();
     await signIn(page);
@@ -122,7 +123,7 @@ const STEPS = {
     await shows(page, "La réponse d’absence a été supprimée.");
   },
 
-  /** An alias that is wrong, one that is taken, one that is given. */
+  /** Aliases that are refused, and one that is added. */
   async alias() {
     const page = await open();
     await signIn(page);
@@ -142,7 +143,7 @@ const STEPS = {
     await shows(page, `Fait. ${process.env.ALIAS} a été ajoutée.`);
   },
 
-  /** Take it away again. */
+  /** Removes the alias. */
   async unalias() {
     const page = await open();
     await signIn(page);
@@ -153,7 +154,7 @@ const STEPS = {
     await shows(page, `Fait. ${process.env.ALIAS} a été retirée.`);
   },
 
-  /** A new password, shown once. */
+  /** Sets a new password, which is shown once. */
   async password() {
     const page = await open();
     await signIn(page);
@@ -166,7 +167,7 @@ const STEPS = {
     return { password };
   },
 
-  /** The other language stays chosen; after the sign-out the pages are closed, also for the button Back. */
+  /** A chosen language stays; after the sign-out the button Back shows no page again. */
   async languages() {
     const page = await open();
     await signIn(page);
@@ -186,7 +187,7 @@ const STEPS = {
     await shows(asked, "Sign in");
   },
 
-  /** Sign-in and search with only the keyboard. */
+  /** Signs in and searches with only the keyboard. */
   async keyboard() {
     const page = await open();
     await page.goto(`${BASE}/sign-in`);
@@ -211,7 +212,7 @@ const STEPS = {
     assert.equal(await page.textContent("h1"), PERSON);
   },
 
-  /** Every page in both languages, in a window where axe may run. */
+  /** Every page in both languages, in a window in which axe can run. */
   async accessibility() {
     for (const lang of ["fr", "en"]) {
       const page = await open({ javaScriptEnabled: true, bypassCSP: true });
@@ -243,7 +244,7 @@ const STEPS = {
       await page.goto(`${person}/password`);
       await inspect(page, `password-${lang}`);
       await page.click("main button");
-      await inspect(page, `letter-${lang}`);
+      await inspect(page, `password-new-${lang}`);
       await page.goto(`${BASE}/no/such/page`);
       await inspect(page, `not-found-${lang}`);
     }
@@ -251,8 +252,8 @@ const STEPS = {
 };
 
 try {
-  const said = await STEPS[process.argv[2]]();
-  console.log(JSON.stringify(said ?? {}));
+  const result = await STEPS[process.argv[2]]();
+  console.log(JSON.stringify(result ?? {}));
 } finally {
   await browser.close();
 }

@@ -1,4 +1,4 @@
-"""python's imaplib against the node."""
+"""Python's imaplib against the node."""
 
 import imaplib
 import re
@@ -29,7 +29,8 @@ def open_plain(user=USER, password=PASSWORD):
 
 
 def message(subject, body="text\r\n"):
-    return f"From: a@example.net\r\nTo: {USER}\r\nSubject: {subject}\r\nDate: Mon, 7 Sep 2026 10:00:00 -0400\r\n\r\n{body}".encode()
+    header = f"From: a@example.net\r\nTo: {USER}\r\nSubject: {subject}\r\nDate: Mon, 7 Sep 2026 10:00:00 -0400\r\n"
+    return f"{header}\r\n{body}".encode()
 
 
 def numbers(answer):
@@ -95,7 +96,15 @@ def appends_and_fetches():
     data = good(client.fetch("1", "(UID FLAGS RFC822.SIZE INTERNALDATE ENVELOPE BODYSTRUCTURE BODY.PEEK[])"))
     text = b" ".join(part if isinstance(part, bytes) else b" ".join(part) for part in data)
     assert data[0][1] == first, data
-    for word in [rb"UID 1\b", rb"\\Seen", b"Forwarded", b"RFC822.SIZE %d" % len(first), rb'" 7-Sep-2026 14:00:00 \+0000"', b'"first"', b'"TEXT" "PLAIN"']:
+    for word in [
+        rb"UID 1\b",
+        rb"\\Seen",
+        b"Forwarded",
+        b"RFC822.SIZE %d" % len(first),
+        rb'" 7-Sep-2026 14:00:00 \+0000"',
+        b'"first"',
+        b'"TEXT" "PLAIN"',
+    ]:
         assert re.search(word, text, re.I), (word, text)
     assert good(client.fetch("1", "(BODY.PEEK[TEXT]<5.3>)"))[0][1] == b"two"
     header = good(client.fetch("1", "(BODY.PEEK[HEADER.FIELDS (Subject)])"))[0][1]
@@ -125,9 +134,10 @@ def searches():
     good(client.create("search"))
     for number in range(1, 6):
         flags = r"(\Seen)" if number % 2 else None
-        good(client.append("search", flags, f'"{number:02}-Sep-2026 12:00:00 +0000"', message(f"number {number}", f"word{number}\r\n")))
-    accented = "Subject: =?utf-8?q?R=C3=A9union?=\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nÀ l'été\r\n".encode()
-    good(client.append("search", None, None, accented))
+        date = f'"{number:02}-Sep-2026 12:00:00 +0000"'
+        good(client.append("search", flags, date, message(f"number {number}", f"word{number}\r\n")))
+    header = "Subject: =?utf-8?q?R=C3=A9union?=\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    good(client.append("search", None, None, f"{header}\r\nÀ l'été\r\n".encode()))
     client.select("search")
     assert numbers(client.search(None, "ALL")) == [b"1", b"2", b"3", b"4", b"5", b"6"]
     assert numbers(client.search(None, "SEEN")) == [b"1", b"3", b"5"]
@@ -160,7 +170,7 @@ def copies_moves_expunges():
     client.store("1,2", "+FLAGS", r"(\Deleted)")
     good(client.uid("EXPUNGE", "2"))
     assert numbers(client.uid("SEARCH", "ALL")) == [b"1", b"3", b"5", b"6"]
-    # Those of MOVE and UID EXPUNGE, which imaplib keeps.
+    # imaplib has collected the EXPUNGE responses to UID MOVE and UID EXPUNGE.
     assert client.response("EXPUNGE")[1] == [b"4", b"2"]
     assert good(client.expunge()) == [b"1"]
     assert numbers(client.uid("SEARCH", "ALL")) == [b"3", b"5", b"6"]
@@ -171,7 +181,7 @@ def copies_moves_expunges():
 
 
 @case
-def idle_hears_of_new_mail():
+def idle_reports_new_and_expunged_mail():
     watcher = open_plain()
     good(watcher.create("idle"))
     watcher.select("idle")

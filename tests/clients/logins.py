@@ -1,6 +1,7 @@
 """Every row of a registrar's file that is in the directory logs in by IMAP, POP3 and submission.
 
-logins.py FILE.csv ENTRIES.ldif: the LDIF has provostSourceId and mail of every person.
+logins.py FILE.csv ENTRIES.ldif: the LDIF has provostSourceId and mail of every person. Prints how many logged in, and
+the lines of the file whose person is not in the directory.
 """
 
 import csv
@@ -41,7 +42,8 @@ def main(file, entries):
     known = addresses(entries)
     rows = list(csv.DictReader(open(file, encoding="utf-8-sig", newline="")))
     wanted = [(known[row["person_id"]], row["password"]) for row in rows if row["person_id"] in known]
-    assert wanted and len(set(wanted)) == len(wanted), "two rows with one address"
+    assert wanted, "no row of the file is in the directory"
+    assert len(set(wanted)) == len(wanted), "two rows have one address and one password"
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(log_in, wanted))
     left_out = [number for number, row in enumerate(rows, 2) if row["person_id"] not in known]

@@ -1,11 +1,11 @@
-"""What the tests tell a client of the node: ports and people in the environment."""
+"""What all clients need: the node's ports and people, from the environment, and the run of a case."""
 
 import os
 import socket
 import ssl
 
 HOST = "127.0.0.1"
-# Seconds that one answer may take; a client that waits longer has failed.
+# Longest wait for the node's next octets, seconds.
 LIMIT = 30
 socket.setdefaulttimeout(LIMIT)
 
@@ -19,7 +19,7 @@ def person(number):
 
 
 def any_certificate():
-    """TLS to a server whose certificate is its own."""
+    """A TLS context that accepts any certificate: the node's is self-signed."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -27,7 +27,7 @@ def any_certificate():
 
 
 def case(function):
-    """Runs one case at import, with its name where it fails."""
+    """Runs a case when its module is loaded, and prints its name and whether it failed."""
     try:
         function()
     except Exception:

@@ -1,4 +1,4 @@
-"""python's poplib against the node."""
+"""Python's poplib against the node."""
 
 import imaplib
 import poplib
@@ -7,22 +7,23 @@ import time
 from node import HOST, LIMIT, any_certificate, case, person, port
 
 USER, PASSWORD = person(3)
-BODIES = [b"From: a@example.net\r\nSubject: %d\r\n\r\nfirst\r\n.\r\n..dots\r\nlast\r\n" % number for number in range(1, 6)]
+TEXT = b"From: a@example.net\r\nSubject: %d\r\n\r\nfirst\r\n.\r\n..dots\r\nlast\r\n"
+MESSAGES = [TEXT % number for number in range(1, 6)]
 
 
-def plain():
+def log_in():
     client = poplib.POP3(HOST, port("POP3"), timeout=LIMIT)
     client.user(USER)
     client.pass_(PASSWORD)
     return client
 
 
-def plain_again():
-    """After a connection that was cut: the server may not have heard of it yet."""
+def log_in_again():
+    """After a connection was cut: the server may hold the maildrop until it notices."""
     end = time.monotonic() + LIMIT
     while True:
         try:
-            return plain()
+            return log_in()
         except poplib.error_proto as error:
             if b"IN-USE" not in error.args[0] or time.monotonic() > end:
                 raise
@@ -34,22 +35,22 @@ def refused(call, *arguments):
         call(*arguments)
     except poplib.error_proto:
         return
-    raise AssertionError(f"{call} {arguments} was taken")
+    raise AssertionError(f"{call} {arguments} was not refused")
 
 
 @case
-def prepares():
+def fills_the_mailbox():
     client = imaplib.IMAP4(HOST, port("IMAP"), timeout=LIMIT)
     client.login(USER, PASSWORD)
-    for body in BODIES:
-        assert client.append("INBOX", None, None, body)[0] == "OK"
+    for message in MESSAGES:
+        assert client.append("INBOX", None, None, message)[0] == "OK"
     client.logout()
 
 
 @case
 def logs_in_three_ways():
-    client = plain()
-    assert client.stat() == (5, sum(map(len, BODIES)))
+    client = log_in()
+    assert client.stat() == (5, sum(map(len, MESSAGES)))
     client.quit()
     client = poplib.POP3(HOST, port("POP3"), timeout=LIMIT)
     assert "STLS" in client.capa()
@@ -75,26 +76,28 @@ def refuses_a_wrong_password():
 
 @case
 def reads():
-    client = plain()
-    assert [line.split() for line in client.list()[1]] == [[b"%d" % n, b"%d" % len(b)] for n, b in enumerate(BODIES, 1)]
-    for number, body in enumerate(BODIES, 1):
-        assert b"\r\n".join(client.retr(number)[1]) + b"\r\n" == body
+    client = log_in()
+    assert [line.split() for line in client.list()[1]] == [
+        [b"%d" % number, b"%d" % len(message)] for number, message in enumerate(MESSAGES, 1)
+    ]
+    for number, message in enumerate(MESSAGES, 1):
+        assert b"\r\n".join(client.retr(number)[1]) + b"\r\n" == message
     assert client.top(2, 1)[1] == [b"From: a@example.net", b"Subject: 2", b"", b"first"]
     uids = {line.split()[1] for line in client.uidl()[1]}
     assert len(uids) == 5
     refused(client.retr, 6)
     client.quit()
-    client = plain()
-    assert {line.split()[1] for line in client.uidl()[1]} == uids, "the same at each login"
+    client = log_in()
+    assert {line.split()[1] for line in client.uidl()[1]} == uids, "unique-ids have changed between two sessions"
     client.quit()
     for _ in range(50):
-        # RFC 1939 §6: after QUIT the maildrop is free at once.
-        plain().quit()
+        # RFC 1939 §6: QUIT releases the maildrop.
+        log_in().quit()
 
 
 @case
 def deletes_at_quit():
-    client = plain()
+    client = log_in()
     client.dele(1)
     client.dele(2)
     refused(client.retr, 1)
@@ -102,10 +105,10 @@ def deletes_at_quit():
     assert client.stat()[0] == 5
     client.dele(5)
     client.close()
-    client = plain_again()
-    assert client.stat()[0] == 5, "a connection that is cut deletes nothing"
+    client = log_in_again()
+    assert client.stat()[0] == 5, "a session without QUIT has deleted a message"
     client.dele(5)
     client.quit()
-    client = plain()
+    client = log_in()
     assert client.stat()[0] == 4
     client.quit()

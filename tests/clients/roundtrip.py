@@ -12,15 +12,16 @@ from node import HOST, LIMIT, case, person, port
 
 USER, PASSWORD = person(6)
 OTHER, OTHER_PASSWORD = person(7)
-WANTED = 200
-# What delivery puts on top, whole.
+MESSAGE_COUNT = 200
+# All that delivery prepends.
 TRACE = re.compile(
     rb"\AReturn-Path: <a@example\.net>\r\nDelivered-To: [^\r\n]+\r\n"
     rb"Received: from [^\r\n]+\r\n\tby [^\r\n]+ with LMTP id [^\r\n]+;\r\n\t[^\r\n]+\r\n\Z"
 )
 
-# How a header section begins, or the empty line before a body without one.
+# How a header field begins.
 FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
+# How a message with a header section begins, or one with an empty section.
 HEADER = re.compile(rb"\A(?:[!-9;-~]+[ \t]*:|>?From |\r\n)")
 
 
@@ -37,6 +38,7 @@ def collected():
 
 
 def written():
+    """Messages that a server could change by mistake."""
     head = b"From: a@example.net\r\nSubject: odd\r\n"
     yield b"\r\n"
     yield head + b"\r\n"
@@ -53,7 +55,8 @@ def written():
     yield head + b"\r\n" + bytes(octet for octet in range(1, 256) if octet not in (10, 13)) + b"\r\n"
     yield b"Subject: \xe9\xe8 raw latin\r\n\r\n\xff\xfe\x80\r\n"
     yield b"Subject: =?utf-8?q?broken\r\nContent-Type: multipart/mixed; boundary=\"\r\n\r\n--\r\n----\r\n"
-    yield b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n--b--\r\n"
+    part = b"--b\r\nContent-Type: message/rfc822\r\n\r\n--b--\r\n"
+    yield b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n" + part
     yield b": no name\r\n continued\r\n\r\nbody\r\n"
     yield b"From nobody Mon Sep  7 10:00:00 2026\r\nSubject: mbox line\r\n\r\nFrom here\r\n>From there\r\n"
     yield "Subject: ☀ été\r\n\r\n日本語 à l’été\r\n".encode()
@@ -61,9 +64,11 @@ def written():
 
 
 def made(count):
+    """Random messages: the same ones in every run."""
     chance = random.Random(2026)
     octets = [octet for octet in range(1, 256) if octet not in (10, 13)]
-    words = [b".", b"..", b"", b" ", b"\t", b"--b", b"From x", b"Content-Type: text/plain", b"=?utf-8?b?4pi?=", "été".encode()]
+    words = [b".", b"..", b"", b" ", b"\t", b"--b", b"From x", b"=?utf-8?b?4pi?=", "été".encode()]
+    words.append(b"Content-Type: text/plain")
     for number in range(count):
         lines = [b"Subject: made %d" % number]
         for _ in range(chance.randrange(0, 40)):
@@ -78,17 +83,17 @@ def made(count):
 
 
 MESSAGES = list(written()) + list(collected())
-MESSAGES += list(made(WANTED - len(MESSAGES)))
+MESSAGES += list(made(MESSAGE_COUNT - len(MESSAGES)))
 
 
 class Lmtp:
-    """smtplib changes line ends and dots: octets are sent as they are."""
+    """An LMTP client that keeps line ends, which smtplib would change."""
 
     def __init__(self):
         self.socket = socket.create_connection((HOST, port("LMTP")), LIMIT)
         self.file = self.socket.makefile("rb")
         self.expect(b"220")
-        self.say(b"LHLO odd.example.net", b"250")
+        self.command(b"LHLO odd.example.net", b"250")
 
     def expect(self, code):
         while True:
@@ -97,14 +102,14 @@ class Lmtp:
             if line[3:4] != b"-":
                 return
 
-    def say(self, line, code):
+    def command(self, line, code):
         self.socket.sendall(line + b"\r\n")
         self.expect(code)
 
     def deliver(self, message):
-        self.say(b"MAIL FROM:<a@example.net> BODY=8BITMIME", b"250")
-        self.say(b"RCPT TO:<" + USER.encode() + b">", b"250")
-        self.say(b"DATA", b"354")
+        self.command(b"MAIL FROM:<a@example.net> BODY=8BITMIME", b"250")
+        self.command(b"RCPT TO:<" + USER.encode() + b">", b"250")
+        self.command(b"DATA", b"354")
         stuffed = re.sub(rb"(\A|\r\n)\.", rb"\1..", message)
         self.socket.sendall(stuffed + b".\r\n")
         self.expect(b"250")
@@ -126,11 +131,11 @@ def with_empty_line(message):
     return message
 
 
-def same(found, message, number, by):
+def assert_same(found, message, number, protocol):
     whole = with_empty_line(message)
-    assert found.endswith(whole), (by, number, whole[:200], found[:600])
+    assert found.endswith(whole), (protocol, number, whole[:200], found[:600])
     added = found[: len(found) - len(whole)]
-    assert TRACE.match(added), (by, number, added)
+    assert TRACE.match(added), (protocol, number, added)
 
 
 def by_imap(user, password):
@@ -152,7 +157,7 @@ def by_pop3(user, password):
     count, _ = client.stat()
     messages = []
     for number in range(1, count + 1):
-        # Lines are kept raw: poplib removes the stuffing, and nothing else.
+        # poplib removes only the dot-stuffing and the line ends.
         messages.append(b"".join(line + b"\r\n" for line in client.retr(number)[1]))
     client.quit()
     return messages
@@ -160,7 +165,7 @@ def by_pop3(user, password):
 
 @case
 def there_are_enough():
-    assert len(MESSAGES) >= WANTED, len(MESSAGES)
+    assert len(MESSAGES) >= MESSAGE_COUNT, len(MESSAGES)
     print(f"{len(MESSAGES)} messages, {sum(map(len, MESSAGES))} octets")
 
 
@@ -169,7 +174,7 @@ def lmtp_in():
     client = Lmtp()
     for message in MESSAGES:
         client.deliver(message)
-    client.say(b"QUIT", b"221")
+    client.command(b"QUIT", b"221")
 
 
 @case
@@ -177,7 +182,7 @@ def imap_out():
     found = by_imap(USER, PASSWORD)
     assert len(found) == len(MESSAGES), len(found)
     for number, (octets, message) in enumerate(zip(found, MESSAGES)):
-        same(octets, message, number, "IMAP")
+        assert_same(octets, message, number, "IMAP")
 
 
 @case
@@ -185,7 +190,7 @@ def pop3_out():
     found = by_pop3(USER, PASSWORD)
     assert len(found) == len(MESSAGES), len(found)
     for number, (octets, message) in enumerate(zip(found, MESSAGES)):
-        same(octets, message, number, "POP3")
+        assert_same(octets, message, number, "POP3")
 
 
 @case
@@ -193,7 +198,7 @@ def append_keeps_a_message_without_final_line_end():
     raw = [message[:-2] for message in MESSAGES if len(message) > 2]
     client = imaplib.IMAP4(HOST, port("IMAP"), timeout=LIMIT)
     client.login(OTHER, OTHER_PASSWORD)
-    # imaplib would make CRLF of what it takes for line ends.
+    # imaplib would turn each bare CR and LF into CRLF.
     imaplib.MapCRLF = re.compile(rb"(?!)")
     for message in raw:
         status, data = client.append("INBOX", None, None, message)

@@ -1,5 +1,5 @@
-//! A light load client for `scripts/bench/sessions` and `scripts/bench/mailbox`: whole IMAP and POP3 sessions, one
-//! thread per connection, which parses only the end of each answer.
+//! A load client for `scripts/bench/sessions` and `scripts/bench/mailbox`. It uses little processor time: it parses
+//! only the end of each answer.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use provost_tests::TextClient;
 
-const USAGE: &str = "sessions imap|pop3 ADDRESS CONNECTIONS SESSIONS USERS PASSWORD
-sessions idle ADDRESS CONNECTIONS USERS PASSWORD     TLS connections with INBOX selected, in IDLE; ends with standard input
+const USAGE: &str =
+    "sessions imap|pop3 ADDRESS CONNECTIONS SESSIONS USERS PASSWORD    whole sessions; their rate per second
+sessions idle ADDRESS CONNECTIONS USERS PASSWORD     TLS connections in IDLE on INBOX; ends at a line on standard input
 sessions time ADDRESS USER PASSWORD ROUNDS COMMAND... one IMAP connection; the median of each command, milliseconds";
 /// Accounts are named `1bench`, `2bench`, ... as smtp-source names its recipients.
 const LOGIN_SUFFIX: &str = "bench";
@@ -100,20 +101,20 @@ impl BenchLoad<'_> {
         peer.pop3("QUIT", Pop3Reply::OneLine)
     }
 
-    /// Holds connections open until standard input ends.
+    /// Opens connections, prints their number, and holds them until a line or the end of standard input.
     fn idle(&self, connections: u32) -> anyhow::Result<()> {
-        let mut lines = Vec::new();
+        let mut clients = Vec::new();
         for number in 0..connections {
-            let mut line = TextClient::open(self.address)?;
-            line.start_tls()?;
-            line.until(&["* OK"])?;
-            line.ask(&format!("a LOGIN {} {}", self.login(number), self.password), &["a OK"])?;
-            line.ask("b SELECT INBOX", &["b OK"])?;
-            line.send_line("c IDLE")?;
-            line.until(&["+"])?;
-            lines.push(line);
+            let mut client = TextClient::open(self.address)?;
+            client.start_tls()?;
+            client.until(&["* OK"])?;
+            client.ask(&format!("a LOGIN {} {}", self.login(number), self.password), &["a OK"])?;
+            client.ask("b SELECT INBOX", &["b OK"])?;
+            client.send_line("c IDLE")?;
+            client.until(&["+"])?;
+            clients.push(client);
         }
-        println!("{}", lines.len());
+        println!("{}", clients.len());
         std::io::stdin().read_line(&mut String::new())?;
         Ok(())
     }
@@ -176,7 +177,7 @@ impl PlainPeer {
                 return Ok(());
             }
             if let Some(octets) = literal(line) {
-                self.pass_over(octets).context("a literal")?;
+                self.skip(octets).context("a literal")?;
             }
         }
     }
@@ -189,7 +190,7 @@ impl PlainPeer {
         Ok(())
     }
 
-    fn pass_over(&mut self, mut octets: usize) -> anyhow::Result<()> {
+    fn skip(&mut self, mut octets: usize) -> anyhow::Result<()> {
         while octets > 0 {
             let there = self.socket.fill_buf()?.len().min(octets);
             ensure!(there > 0, "the peer closed");
@@ -200,7 +201,7 @@ impl PlainPeer {
     }
 }
 
-/// The octets of a literal that a line announces.
+/// The number of octets of the literal that a line announces.
 fn literal(line: &[u8]) -> Option<usize> {
     let line = line.strip_suffix(b"}\r\n")?;
     let from = line.iter().rposition(|octet| *octet == b'{')? + 1;

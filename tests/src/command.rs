@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Context;
 
-/// The result of a program.
+/// How a program ended, and its output.
 #[derive(Debug)]
 pub struct Ran {
     /// Exit code; `None` when the program ended by a signal.

@@ -8,7 +8,7 @@
 //! C: text     send a line (CRLF is added)
 //! C! text     send bytes: \r \n \t \0 \\ \xNN are replaced, nothing is added
 //! R N text    send a line N times without waiting; # in the text becomes the turn, 1 to N
-//! S: glob     the next line must match; * stands for any text; `A | B` allows either, where the rule allows both
+//! S: glob     the next line must match; * stands for any text, and case is ignored; `A | B` allows either
 //! S> glob     skip lines up to one that matches
 //! T           start TLS
 //! E           the peer must close now
@@ -16,7 +16,7 @@
 //! M text      deliver a message with this subject to {user} by LMTP; its body: `one`, `.two`, `three`
 //! ```
 //!
-//! `{user}`, `{uid}`, `{password}` belong to the person of the file (`person: N` in its head), `{plain}` is the
+//! `{user}`, `{uid}`, `{password}` belong to the person of the file (`person: N` in its head, else 1), `{plain}` is the
 //! person's SASL PLAIN message in base64; `{user2}`, `{password2}` belong to the next person. `{user64}`,
 //! `{password64}` are those of the person in base64. `{N*x}` is x, or any other letter, N times.
 
@@ -40,24 +40,31 @@ pub fn play(node: &Node, port: Port, file: &Path) -> anyhow::Result<()> {
     let person = SamplePerson::of(number);
     let placeholders = placeholders(&person, &SamplePerson::of(number + 1));
     let playback = Playback { node, person, placeholders };
-    let (mut line, mut block, mut failed, mut blocks) = (None::<TextClient>, String::new(), Vec::new(), 0);
+    let (mut client, mut block, mut failed, mut blocks) = (None::<TextClient>, String::new(), Vec::new(), 0);
     for (index, raw) in text.lines().enumerate() {
         let at = |error| format!("{}:{} [{block}] {raw}: {error:#}", file.display(), index + 1);
         if let Some(name) = raw.strip_prefix("=== ") {
             block = name.to_owned();
             blocks += 1;
-            line.take().into_iter().for_each(TextClient::hang_up);
-            line = Some(open(node, listener(name, port)?).with_context(|| block.clone())?);
-        } else if let Some(open) = &mut line
-            && let Err(error) = playback.step(open, raw)
+            client.take().into_iter().for_each(TextClient::hang_up);
+            client = Some(open(node, listener(name, port)?).with_context(|| block.clone())?);
+        } else if let Some(opened) = &mut client
+            && let Err(error) = playback.step(opened, raw)
         {
             failed.push(at(error));
-            line.take().into_iter().for_each(TextClient::hang_up);
+            client.take().into_iter().for_each(TextClient::hang_up);
+        } else if blocks == 0 && !is_head(raw) {
+            failed.push(at(anyhow!("a line before the first block")));
         }
     }
     ensure!(blocks > 0, "{}: no block", file.display());
     ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
+}
+
+/// Whether a line may stand before the first block.
+fn is_head(raw: &str) -> bool {
+    raw.trim().is_empty() || raw.starts_with('#') || raw.starts_with("person: ")
 }
 
 fn listener(block: &str, port: Port) -> anyhow::Result<Port> {
@@ -73,33 +80,33 @@ fn listener(block: &str, port: Port) -> anyhow::Result<Port> {
 }
 
 fn open(node: &Node, port: Port) -> anyhow::Result<TextClient> {
-    let mut line = TextClient::open(node.address(port))?;
+    let mut client = TextClient::open(node.address(port))?;
     if matches!(port, Port::Imaps | Port::Pop3s | Port::Submissions) {
-        line.start_tls()?;
+        client.start_tls()?;
     }
-    Ok(line)
+    Ok(client)
 }
 
 impl Playback<'_> {
-    fn step(&self, line: &mut TextClient, raw: &str) -> anyhow::Result<()> {
+    fn step(&self, client: &mut TextClient, raw: &str) -> anyhow::Result<()> {
         let (kind, rest) = raw.split_at_checked(2).unwrap_or((raw, ""));
         let text = fill(rest.strip_prefix(' ').unwrap_or(rest), &self.placeholders)?;
         match kind {
-            "C:" => line.send_line(&text)?,
-            "C!" => line.send(&unescape(&text)?)?,
-            "R " => repeat(line, &text)?,
+            "C:" => client.send_line(&text)?,
+            "C!" => client.send(&unescape(&text)?)?,
+            "R " => repeat(client, &text)?,
             "S:" => {
-                let answer = line.next()?.ok_or_else(|| anyhow!("the peer closed"))?;
+                let answer = client.next()?.ok_or_else(|| anyhow!("the peer closed"))?;
                 ensure!(matches_one(&text, &answer), "answer: {answer}");
             }
-            "S>" => skip_to(line, &text)?,
-            "T" => line.start_tls()?,
+            "S>" => skip_to(client, &text)?,
+            "T" => client.start_tls()?,
             "E" => {
-                if let Some(answer) = line.next()? {
+                if let Some(answer) = client.next()? {
                     bail!("the peer must close, but sent: {answer}");
                 }
             }
-            "E>" => while line.next()?.is_some() {},
+            "E>" => while client.next()?.is_some() {},
             "M " => deliver(self.node, &self.person, &text)?,
             _ if raw.trim().is_empty() || raw.starts_with('#') => {}
             _ => bail!("not a conversation line"),
@@ -108,11 +115,11 @@ impl Playback<'_> {
     }
 }
 
-/// Sends a line several times. The peer may close before the last line; its output is read afterwards.
-fn repeat(line: &mut TextClient, text: &str) -> anyhow::Result<()> {
+/// Sends a line several times. The peer may close before the last one; what it has sent can still be read.
+fn repeat(client: &mut TextClient, text: &str) -> anyhow::Result<()> {
     let (count, text) = text.split_once(' ').ok_or_else(|| anyhow!("R without a text"))?;
     for turn in 1..=count.parse::<u32>()? {
-        if line.send_line(&text.replace('#', &turn.to_string())).is_err() {
+        if client.send_line(&text.replace('#', &turn.to_string())).is_err() {
             break;
         }
     }
@@ -120,13 +127,13 @@ fn repeat(line: &mut TextClient, text: &str) -> anyhow::Result<()> {
 }
 
 fn deliver(node: &Node, to: &SamplePerson, subject: &str) -> anyhow::Result<()> {
-    let mut line = TextClient::open(node.address(Port::Lmtp))?;
-    line.until(&["220 "])?;
-    line.ask("LHLO conversation.invalid", &["250 "])?;
-    line.ask("MAIL FROM:<sender@example.net>", &["250 "])?;
-    line.ask(&format!("RCPT TO:<{}>", to.mail()), &["250 "])?;
-    line.ask("DATA", &["354 "])?;
-    line.ask(
+    let mut client = TextClient::open(node.address(Port::Lmtp))?;
+    client.until(&["220 "])?;
+    client.ask("LHLO conversation.invalid", &["250 "])?;
+    client.ask("MAIL FROM:<sender@example.net>", &["250 "])?;
+    client.ask(&format!("RCPT TO:<{}>", to.mail()), &["250 "])?;
+    client.ask("DATA", &["354 "])?;
+    client.ask(
         &format!("From: <sender@example.net>\r\nSubject: {subject}\r\n\r\none\r\n..two\r\nthree\r\n."),
         &["250 "],
     )?;
@@ -137,9 +144,9 @@ fn matches_one(globs: &str, text: &str) -> bool {
     globs.split(" | ").any(|glob| matches(glob, text))
 }
 
-fn skip_to(line: &mut TextClient, glob: &str) -> anyhow::Result<()> {
+fn skip_to(client: &mut TextClient, glob: &str) -> anyhow::Result<()> {
     let mut passed = Vec::new();
-    while let Some(answer) = line.next()? {
+    while let Some(answer) = client.next()? {
         if matches_one(glob, &answer) {
             return Ok(());
         }
@@ -184,8 +191,8 @@ fn fill(text: &str, placeholders: &[(String, String)]) -> anyhow::Result<String>
     Ok(out)
 }
 
-/// Expands `N*x}`, which follows a brace; returns the letters and the rest. `None` for a brace that begins an IMAP
-/// literal.
+/// Expands `N*x}`, which follows a brace; returns the letters and the rest. `None` for any other brace, such
+/// as that of an IMAP literal.
 fn repeated(text: &str) -> anyhow::Result<Option<(String, &str)>> {
     let Some((count, rest)) = text.split_once('*') else { return Ok(None) };
     let Some(letter) = rest.chars().next() else { return Ok(None) };
@@ -257,9 +264,19 @@ mod tests {
     }
 
     #[test]
-    fn globs_and_base64() {
+    fn no_command_is_skipped_before_the_first_block() {
+        assert!(["# RFC 1939 §5", "", "person: 12"].into_iter().all(is_head));
+        assert!(!["C: NOOP", "== a block with a mark too short", "person 12"].into_iter().any(is_head));
+    }
+
+    #[test]
+    fn a_glob_matches_the_whole_line() {
         assert!(matches("+OK*messages*", "+OK 3 messages (120 octets)"));
         assert!(!matches("+OK", "+OK 3") && matches("* LIST*INBOX", "* LIST () \"/\" INBOX"));
+    }
+
+    #[test]
+    fn base64_is_padded() {
         assert_eq!([base64(b""), base64(b"f"), base64(b"fo"), base64(b"foo")], ["", "Zg==", "Zm8=", "Zm9v"]);
     }
 }

@@ -7,7 +7,8 @@ use anyhow::bail;
 /// Pause between two checks.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Repeats `look` until it returns a value. Returns that value and the time that passed; an error after `limit`.
+/// Repeats `look` until it returns a value. Returns that value and the time that passed; an error after `limit`, or the
+/// first error of `look`.
 pub fn until<T>(limit: Duration, mut look: impl FnMut() -> anyhow::Result<Option<T>>) -> anyhow::Result<(T, Duration)> {
     let begin = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! OpenLDAP's tools, with one identity and one server.
+//! Runs OpenLDAP's tools against one server with one identity.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::{Ran, run};
 /// The suffix of every test's directory.
 pub const SUFFIX: &str = "dc=example,dc=edu";
 
-/// The server and the identity.
+/// The server, and the DN and password to bind with; anonymous without them.
 #[derive(Clone, Debug)]
 pub struct Ldap {
     url: String,
@@ -20,13 +20,13 @@ pub struct Ldap {
 }
 
 impl Ldap {
-    /// The service identity of a node's embedded server, as the quickstart prints it.
+    /// The embedded server of a node, with the node's own service identity.
     pub fn of(node: &Node) -> Self {
         let url = format!("ldap://127.0.0.1:{}", node.port(Port::Ldap));
         Self::bound(url, &format!("cn=provost,{SUFFIX}"), &node.secret("directory-password"))
     }
 
-    /// Simple bind as `dn`.
+    /// The server at `url`, with a simple bind as `dn`.
     pub fn bound(url: String, dn: &str, password: &str) -> Self {
         Self { url, identity: Some((dn.to_owned(), password.to_owned())) }
     }
@@ -41,7 +41,7 @@ impl Ldap {
         Self { url: self.url.clone(), identity: None }
     }
 
-    /// A tool with server and identity as arguments, not yet run.
+    /// The command for a tool, with server and identity among its arguments.
     pub fn command(&self, tool: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(tool);
         command.args(["-x", "-H", &self.url]);
@@ -61,7 +61,8 @@ impl Ldap {
     pub fn feed(&self, tool: &str, ldif: &str) -> anyhow::Result<Ran> {
         let mut command = self.command(tool, &[]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        child.stdin.take().context("no input")?.write_all(ldif.as_bytes())?;
+        // A tool that fails before it reads closes its input: its own error says more than that of the write.
+        let _ = child.stdin.take().context("no input")?.write_all(ldif.as_bytes());
         let output = child.wait_with_output()?;
         Ok(Ran {
             code: output.status.code(),
@@ -77,7 +78,7 @@ impl Ldap {
         self.run("ldapsearch", &arguments)
     }
 
-    /// The DN of the one entry that a filter finds.
+    /// The DN of the one entry that a filter finds; an error when it finds none or several.
     pub fn dn(&self, filter: &str) -> anyhow::Result<String> {
         let found = self.search(filter, &["1.1"])?.good()?;
         let mut dns = found.lines().filter_map(|line| line.strip_prefix("dn: "));
@@ -86,7 +87,7 @@ impl Ldap {
         Ok(dn.to_owned())
     }
 
-    /// Writes `provostSourceId` and `mail` of every person into a file as LDIF, for `clients/logins.py`.
+    /// Writes `provostSourceId` and `mail` of every imported person into a file as LDIF, for `clients/logins.py`.
     pub fn write_addresses(&self, file: PathBuf) -> anyhow::Result<PathBuf> {
         let found =
             self.search("(&(objectClass=provostAccount)(provostSourceId=*))", &["provostSourceId", "mail"])?.good()?;

@@ -1,42 +1,44 @@
-//! A connection that is read by lines, with or without TLS.
+//! The client's end of a text protocol, with or without TLS.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
+use anyhow::{Context, bail, ensure};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
-/// Longest wait for one answer.
-const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+/// Longest wait for the peer's next octets.
+const READ_LIMIT: Duration = Duration::from_secs(20);
 
-enum LineStream {
+enum ClientStream {
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
 /// A connection that is read by lines.
 pub struct TextClient {
-    bytes: Option<LineStream>,
-    waiting: Vec<u8>,
+    /// `None` only after a failed start of TLS.
+    stream: Option<ClientStream>,
+    /// Octets received and not yet returned.
+    unread: Vec<u8>,
 }
 
 impl TextClient {
     /// Connects without TLS.
     pub fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let socket = TcpStream::connect(address)?;
-        socket.set_read_timeout(Some(ANSWER_LIMIT))?;
+        socket.set_read_timeout(Some(READ_LIMIT))?;
         socket.set_nodelay(true)?;
-        Ok(Self { bytes: Some(LineStream::Plain(socket)), waiting: Vec::new() })
+        Ok(Self { stream: Some(ClientStream::Plain(socket)), unread: Vec::new() })
     }
 
     /// Starts TLS and accepts any certificate, because a node makes its own.
     pub fn start_tls(&mut self) -> anyhow::Result<()> {
-        ensure!(self.waiting.is_empty(), "the peer sent text before the handshake");
-        let Some(LineStream::Plain(socket)) = self.bytes.take() else { bail!("TLS is already active") };
+        ensure!(self.unread.is_empty(), "the peer sent text before the handshake");
+        let Some(ClientStream::Plain(socket)) = self.stream.take() else { bail!("TLS is already active") };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()?
@@ -44,21 +46,22 @@ impl TextClient {
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
             .with_no_client_auth();
         let client = ClientConnection::new(Arc::new(config), "localhost".try_into()?)?;
-        self.bytes = Some(LineStream::Tls(Box::new(StreamOwned::new(client, socket))));
+        self.stream = Some(ClientStream::Tls(Box::new(StreamOwned::new(client, socket))));
         Ok(())
     }
 
-    /// The certificate that the peer presented; `None` before the first answer under TLS.
+    /// The certificate that the peer presented; `None` without TLS, and before the first read or write in TLS, which
+    /// does the handshake.
     pub fn certificate(&self) -> Option<CertificateDer<'static>> {
-        let Some(LineStream::Tls(stream)) = &self.bytes else { return None };
+        let Some(ClientStream::Tls(stream)) = &self.stream else { return None };
         Some(stream.conn.peer_certificates()?.first()?.clone().into_owned())
     }
 
-    /// Sends bytes unchanged.
-    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.bytes {
-            Some(LineStream::Plain(socket)) => socket.write_all(bytes),
-            Some(LineStream::Tls(stream)) => stream.write_all(bytes).and_then(|()| stream.flush()),
+    /// Sends octets unchanged.
+    pub fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+        match &mut self.stream {
+            Some(ClientStream::Plain(socket)) => socket.write_all(octets),
+            Some(ClientStream::Tls(stream)) => stream.write_all(octets).and_then(|()| stream.flush()),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -70,21 +73,21 @@ impl TextClient {
 
     fn fill(&mut self) -> io::Result<usize> {
         let mut chunk = [0; 16 * 1024];
-        let read = match &mut self.bytes {
-            Some(LineStream::Plain(socket)) => socket.read(&mut chunk)?,
-            Some(LineStream::Tls(stream)) => stream.read(&mut chunk)?,
+        let read = match &mut self.stream {
+            Some(ClientStream::Plain(socket)) => socket.read(&mut chunk)?,
+            Some(ClientStream::Tls(stream)) => stream.read(&mut chunk)?,
             None => 0,
         };
-        self.waiting.extend_from_slice(&chunk[..read]);
+        self.unread.extend_from_slice(&chunk[..read]);
         Ok(read)
     }
 
-    /// The next line, without its end; `None` when the peer has closed.
+    /// The next line, without its end; `None` when the peer has closed, also within a line.
     #[allow(clippy::should_implement_trait)] // Unlike an iterator's `next`, this one can fail.
     pub fn next(&mut self) -> io::Result<Option<String>> {
         loop {
-            if let Some(end) = self.waiting.windows(2).position(|pair| pair == b"\r\n") {
-                let line: Vec<u8> = self.waiting.drain(..end + 2).collect();
+            if let Some(end) = self.unread.windows(2).position(|pair| pair == b"\r\n") {
+                let line: Vec<u8> = self.unread.drain(..end + 2).collect();
                 return Ok(Some(String::from_utf8_lossy(&line[..end]).into_owned()));
             }
             match self.fill() {
@@ -100,45 +103,46 @@ impl TextClient {
 
     /// Reads exactly `count` octets.
     pub fn octets(&mut self, count: usize) -> io::Result<Vec<u8>> {
-        while self.waiting.len() < count {
+        while self.unread.len() < count {
             if self.fill()? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        Ok(self.waiting.drain(..count).collect())
+        Ok(self.unread.drain(..count).collect())
     }
 
-    /// Closes this end and waits until the peer has closed its own, so that its resources (a maildrop) are free again.
+    /// Closes this end and waits until the peer has closed its own, so that what the session held, such as
+    /// a maildrop, is free again.
     pub fn hang_up(mut self) {
-        if let Some(LineStream::Plain(socket)) = &self.bytes {
+        if let Some(ClientStream::Plain(socket)) = &self.stream {
             let _ = socket.shutdown(Shutdown::Write);
-        } else if let Some(LineStream::Tls(stream)) = &mut self.bytes {
+        } else if let Some(ClientStream::Tls(stream)) = &mut self.stream {
             stream.conn.send_close_notify();
             let _ = stream.flush();
             let _ = stream.sock.shutdown(Shutdown::Write);
         }
         while matches!(self.fill(), Ok(count) if count > 0) {
-            self.waiting.clear();
+            self.unread.clear();
         }
     }
 
-    /// Sends a line and reads lines until one begins with one of `ends`; returns all of them.
-    pub fn ask(&mut self, line: &str, ends: &[&str]) -> anyhow::Result<Vec<String>> {
+    /// Sends a line and reads lines until one begins with one of `prefixes`; returns all lines read.
+    pub fn ask(&mut self, line: &str, prefixes: &[&str]) -> anyhow::Result<Vec<String>> {
         self.send_line(line)?;
-        self.until(ends)
+        self.until(prefixes)
     }
 
-    /// Reads lines until one begins with one of `ends`; returns all of them.
-    pub fn until(&mut self, ends: &[&str]) -> anyhow::Result<Vec<String>> {
+    /// Reads lines until one begins with one of `prefixes`; returns all lines read.
+    pub fn until(&mut self, prefixes: &[&str]) -> anyhow::Result<Vec<String>> {
         let mut lines = Vec::new();
-        while let Some(line) = self.next()? {
-            let last = ends.iter().any(|end| line.starts_with(end));
+        while let Some(line) = self.next().with_context(|| format!("no line with {prefixes:?}, after {lines:?}"))? {
+            let last = prefixes.iter().any(|prefix| line.starts_with(prefix));
             lines.push(line);
             if last {
                 return Ok(lines);
             }
         }
-        bail!("the peer closed before {ends:?}, after {lines:?}")
+        bail!("the peer closed before a line with {prefixes:?}, after {lines:?}")
     }
 }
 

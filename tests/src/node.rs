@@ -16,7 +16,7 @@ const START_LIMIT: Duration = Duration::from_secs(180);
 /// How long a node may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
-/// The listeners, by their offset from `--port-base`.
+/// The listeners; the values are the offsets of their ports from `--port-base`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Port {
@@ -61,7 +61,7 @@ pub struct Node {
     ports: Ports,
     options: Options,
     child: Option<Child>,
-    /// Environment variables of the next `serve_again`.
+    /// Environment variables of each `serve_again`.
     environment: Vec<(&'static str, PathBuf)>,
 }
 
@@ -114,15 +114,12 @@ impl Node {
             line.unwrap_or_default().trim_matches('"').to_owned()
         };
         let base: u16 = value("http").rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(1) - 1;
-        let mut moved = text.replace(&value("data"), &self.data().display().to_string());
-        moved = moved.replace(&format!("relay = \"{}\"", value("relay")), &format!("relay = \"{relay}\""));
-        for offset in 0..12 {
-            let (old, new) = (base + offset, self.ports.base + offset);
-            moved = moved.replace(&format!("127.0.0.1:{old}\""), &format!("127.0.0.1:{new}\""));
-        }
-        moved
+        let moved = text.replace(&value("data"), &self.data().display().to_string());
+        let moved = moved.replace(&format!("relay = \"{}\"", value("relay")), &format!("relay = \"{relay}\""));
+        move_ports(&moved, base, self.ports.base)
     }
 
+    /// Starts the quickstart, and waits until it serves.
     fn launch(&mut self) -> anyhow::Result<()> {
         let import = match &self.options.import {
             Some(file) => file.clone(),
@@ -166,7 +163,7 @@ impl Node {
         bail!("the node did not start in {START_LIMIT:?}:\n{}", self.log())
     }
 
-    /// The node's output so far.
+    /// The node's output since its last start.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -176,7 +173,7 @@ impl Node {
         self.folder.path().join("data")
     }
 
-    /// The temporary folder beside the data folder, for files of a test.
+    /// The temporary folder around the data folder, for a test's own files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -196,18 +193,18 @@ impl Node {
         self.ports.of(port)
     }
 
-    /// A secret file of the quickstart: `api-token`, `helpdesk-password`, `directory-password`.
+    /// The content of a secret file of the quickstart: `api-token`, `helpdesk-password`, `directory-password`.
     pub fn secret(&self, name: &str) -> String {
         fs::read_to_string(self.data().join("secrets").join(name)).unwrap_or_default().trim().to_owned()
     }
 
-    /// Changes the configuration for the next `serve_again`.
+    /// Edits the configuration file, which the node reads at its next start or SIGHUP.
     pub fn configure(&self, edit: impl FnOnce(String) -> String) -> anyhow::Result<()> {
         Ok(fs::write(self.config(), edit(fs::read_to_string(self.config())?))?)
     }
 
-    /// Puts the file layer of `shim.c` under the data folder of the next `serve_again`. The content of the returned
-    /// file sets the state of the disk: `full`, `eio`, or empty for a sound disk.
+    /// Puts the file layer of `shim.c` under the data folder from the next `serve_again` on. The content of the
+    /// returned file sets the state of the disk: `full`, `eio` (every sync fails), or empty for a disk without faults.
     pub fn put_on_faulty_disk(&mut self) -> anyhow::Result<PathBuf> {
         let control = self.folder.path().join("disk");
         self.environment = vec![
@@ -218,17 +215,17 @@ impl Node {
         Ok(control)
     }
 
-    /// Runs the next `serve_again` without the file layer.
+    /// Removes the file layer from the next `serve_again` on.
     pub fn put_on_sound_disk(&mut self) {
         self.environment.clear();
     }
 
-    /// The program's process id.
+    /// The node's process id; 0 when it does not run.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().map_or(0, Child::id)
     }
 
-    /// Kills the process with SIGKILL, which loses its memory as a power cut does.
+    /// Kills the node with SIGKILL: its memory is lost; what it has written to files is kept, synced or not.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         if let Some(mut child) = self.child.take() {
             child.kill()?;
@@ -239,12 +236,14 @@ impl Node {
 
     /// Sends a signal by its name, such as `HUP`.
     pub fn signal(&self, name: &str) -> anyhow::Result<()> {
-        let sent = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status()?;
+        // `kill` takes the process id 0 for its own process group.
+        let child = self.child.as_ref().context("the node does not run")?;
+        let sent = Command::new("kill").args(["-s", name, &child.id().to_string()]).status()?;
         ensure!(sent.success(), "kill -s {name} failed");
         Ok(())
     }
 
-    /// Sends SIGTERM, and waits for the exit.
+    /// Sends SIGTERM and waits for the exit. A node that does not end within `STOP_LIMIT` is killed, and is an error.
     pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         let Some(mut child) = self.child.take() else { return Ok(ExitStatus::from_raw(0)) };
         let status = Command::new("kill").arg(child.id().to_string()).status()?;
@@ -257,6 +256,7 @@ impl Node {
             std::thread::sleep(Duration::from_millis(20));
         }
         child.kill()?;
+        child.wait()?;
         bail!("the node did not stop in {STOP_LIMIT:?}")
     }
 
@@ -282,8 +282,8 @@ impl Node {
         Ok(begin.elapsed())
     }
 
-    /// Whether `/readyz` reports that the View follows the directory: before that, people not in the saved View get
-    /// 4xx.
+    /// Whether `/readyz` reports that the View follows the directory: until then, RCPT for a person who is not in the
+    /// saved View gets a 4xx reply.
     fn is_current(&self) -> anyhow::Result<bool> {
         let mut socket = match TcpStream::connect(self.address(Port::Health)) {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Ok(false),
@@ -299,7 +299,7 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("the node said:\n{}", self.log());
+            println!("output of the node:\n{}", self.log());
         }
         if self.stop().is_err() {
             let _ = self.kill();
@@ -317,6 +317,16 @@ pub fn wait_port(address: SocketAddr) -> anyhow::Result<()> {
         std::thread::sleep(Duration::from_millis(5));
     }
     bail!("nothing listens at {address}")
+}
+
+/// The configuration with the twelve ports from `old` on replaced by those from `new` on. The two ranges may overlap.
+fn move_ports(text: &str, old: u16, new: u16) -> String {
+    let marked = (0..12).fold(text.to_owned(), |text, offset| {
+        text.replace(&format!("127.0.0.1:{}\"", old + offset), &format!("127.0.0.1:+{offset}\""))
+    });
+    (0..12).fold(marked, |text, offset| {
+        text.replace(&format!("127.0.0.1:+{offset}\""), &format!("127.0.0.1:{}\"", new + offset))
+    })
 }
 
 /// Twelve consecutive ports, reserved from other tests until dropped: a listener stays open on the eleventh, which no
@@ -348,5 +358,18 @@ impl Ports {
     /// The address of a listener.
     pub fn address(&self, port: Port) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.of(port)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_move_to_an_overlapping_range() {
+        let text = |base: u16| format!("ldap = \"127.0.0.1:{base}\"\nhealth = \"127.0.0.1:{}\"\n", base + 4);
+        for new in [23_496, 23_500, 23_504, 31_000] {
+            assert_eq!(move_ports(&text(23_500), 23_500, new), text(new));
+        }
     }
 }

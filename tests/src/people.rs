@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How many people there are.
+/// How many people there are in all.
 pub const PEOPLE: u32 = 99;
 
 /// One person.
@@ -40,7 +40,8 @@ impl SamplePerson {
 pub const HEADER: &str =
     "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n";
 
-/// Writes a registrar's file with the first `count` people: most tests need few, and each costs a password hash.
+/// Writes a registrar's file with the first `count` people. Most tests need few, and importing a person costs a
+/// password hash.
 pub fn write_first(folder: &Path, count: u32) -> anyhow::Result<PathBuf> {
     let mut text = HEADER.to_owned();
     for number in 1..=count {

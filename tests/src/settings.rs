@@ -1,4 +1,5 @@
-//! Changes of the settings that all nodes share, by OpenLDAP's tools, and how soon a running node applies them.
+//! Changes of the settings that all nodes share, by OpenLDAP's tools and by `provost settings`, and how soon a running
+//! node applies them.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -11,7 +12,7 @@ use crate::{Ran, deadline, mail, run};
 
 /// Longest time until a node applies a changed setting.
 const EFFECT_LIMIT: Duration = Duration::from_secs(1);
-/// Octets of a message that exceeds the smaller of the two quotas.
+/// Octets of a message that exceeds the smaller of the two quotas, and not the larger.
 const LARGE: usize = 2_500_000;
 
 /// A running node, its directory, and a function that runs its command.
@@ -73,26 +74,27 @@ impl Site<'_> {
         mail::send(self.lmtp, None, "a@example.net", &[&self.person], &text)
     }
 
-    /// A changed default quota applies to the next delivery.
+    /// A changed default quota applies to deliveries within `EFFECT_LIMIT`.
     pub fn a_default_quota_is_obeyed(&self) -> anyhow::Result<()> {
         let dn = dn_of("policies", "default-quota");
         ensure!(self.show()?.contains("from: default"), "{}", self.show()?);
         self.add("policies", "default-quota", "2000000")?;
-        let refused = || match self.deliver_large() {
+        let is_refused = || match self.deliver_large() {
             Err(error) if format!("{error:#}").contains("552") => Ok(Some(())),
             other => other.map(|()| None),
         };
-        let ((), after) = deadline::until(EFFECT_LIMIT, refused).context("waiting for a refusal as over quota")?;
+        let ((), after) = deadline::until(EFFECT_LIMIT, is_refused).context("waiting for a refusal as over quota")?;
         println!("default-quota obeyed by a delivery {after:?} after ldapadd ended");
         self.until_shown("default-quota", "2000000", &dn)?;
         self.modify("policies", "default-quota", "90000000")?;
-        let taken = || Ok(self.deliver_large().is_ok().then_some(()));
-        let ((), after) = deadline::until(EFFECT_LIMIT, taken).context("taken again")?;
+        let is_accepted = || Ok(self.deliver_large().is_ok().then_some(()));
+        let ((), after) =
+            deadline::until(EFFECT_LIMIT, is_accepted).context("waiting for the message to be accepted")?;
         println!("default-quota obeyed by a delivery {after:?} after ldapmodify ended");
         Ok(())
     }
 
-    /// A changed time zone applies to the days that the node shows.
+    /// A changed time zone applies to the days in REST within `EFFECT_LIMIT`.
     pub fn a_time_zone_is_obeyed(&self) -> anyhow::Result<()> {
         let person = self.ldap.dn(&format!("(mail={})", self.person))?;
         // Late in the evening of the last day of 2026 in Toronto, the next day in Paris.
@@ -105,23 +107,23 @@ impl Site<'_> {
         ensure!(self.vacation()?.contains("\"2026-12-31\""), "{}", self.vacation()?);
         self.add("policies", "time-zone", "Europe/Paris")?;
         let next_day = || Ok(self.vacation()?.contains("\"2027-01-01\"").then_some(()));
-        let ((), after) = deadline::until(EFFECT_LIMIT, next_day).context("waiting for the day of Paris")?;
+        let ((), after) = deadline::until(EFFECT_LIMIT, next_day).context("waiting for the day in Paris")?;
         println!("time-zone obeyed by REST {after:?} after ldapadd ended");
         self.modify("policies", "time-zone", "America/Toronto")?;
         let day_before = || Ok(self.vacation()?.contains("\"2026-12-31\"").then_some(()));
-        let ((), after) = deadline::until(EFFECT_LIMIT, day_before).context("waiting for the day of Toronto")?;
+        let ((), after) = deadline::until(EFFECT_LIMIT, day_before).context("waiting for the day in Toronto")?;
         println!("time-zone obeyed by REST {after:?} after ldapmodify ended");
         Ok(())
     }
 
-    /// The person with their vacation rule, from REST.
+    /// The person's resource in REST, which has the vacation rule.
     fn vacation(&self) -> anyhow::Result<String> {
         let url = format!("http://{}/api/v1/people/{}", self.http, self.person);
         let token = format!("Authorization: Bearer {}", self.token);
         run(Command::new("curl").args(["--silent", "--show-error", "--fail", "-H", &token, &url]))?.good()
     }
 
-    /// A guard limit is in force at once; an invalid one is reported and ignored.
+    /// A guard limit is in force within `EFFECT_LIMIT`; an invalid one is reported and ignored.
     pub fn a_guard_is_obeyed_and_a_bad_one_ignored(&self) -> anyhow::Result<()> {
         let dn = dn_of("policies", "removal-guard");
         self.add("policies", "removal-guard", "20")?;
@@ -156,8 +158,8 @@ impl Site<'_> {
             (["default-quota", "5 GB"], "1048576"),
         ] {
             let refused = (self.provost)(&["settings", "set", arguments[0], arguments[1]]);
-            let names_it = refused.err.contains(rule) && refused.err.contains(arguments[0]);
-            ensure!(refused.code == Some(1) && names_it, "{arguments:?}: {refused:?}");
+            let names_rule_and_setting = refused.err.contains(rule) && refused.err.contains(arguments[0]);
+            ensure!(refused.code == Some(1) && names_rule_and_setting, "{arguments:?}: {refused:?}");
         }
         (self.provost)(&["settings", "set", "removal-guard", "25"]).good()?;
         let after = self.until_shown("removal-guard", "25", &dn_of("policies", "removal-guard"))?;

@@ -19,7 +19,7 @@ pub fn library() -> anyhow::Result<&'static Path> {
 fn build() -> anyhow::Result<PathBuf> {
     let source = checkout().join("tests/faults/shim.c");
     let text = fs::read(&source).with_context(|| source.display().to_string())?;
-    // FNV-1a: the name changes with the source, so that no test uses the layer of another checkout.
+    // FNV-1a: the name changes with the source, so that no test uses a layer built from another version.
     let hash = text
         .iter()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| (hash ^ u64::from(*octet)).wrapping_mul(0x100_0000_01b3));
@@ -40,7 +40,7 @@ fn build() -> anyhow::Result<PathBuf> {
 }
 
 /// Preloads the layer into a command. Only files below `root`, which must exist, are affected.
-pub fn put_under(command: &mut Command, root: &Path) -> anyhow::Result<()> {
+pub fn preload(command: &mut Command, root: &Path) -> anyhow::Result<()> {
     command.env("LD_PRELOAD", library()?).env("PROVOST_FAULT_ROOT", root);
     Ok(())
 }

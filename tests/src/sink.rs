@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::deadline;
 
-/// How long a node may be silent before the sink closes.
+/// How long a node may be silent before the sink closes the connection.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 
 /// An accepted message.
@@ -41,13 +41,13 @@ pub enum SilentStage {
 #[derive(Default)]
 struct SinkState {
     messages: Mutex<Vec<AcceptedMessage>>,
-    /// The reply to RCPT for a recipient that is not to be accepted.
+    /// The replies to RCPT, by recipient; a recipient without one is accepted.
     rcpt_replies: Mutex<HashMap<String, String>>,
     /// The recipient of each RCPT command.
     rcpt_recipients: Mutex<Vec<String>>,
     /// The stage at which the sink falls silent, and the number of conversations that have reached it.
     silence: Mutex<(Option<SilentStage>, usize)>,
-    over: AtomicBool,
+    is_over: AtomicBool,
 }
 
 /// A running sink, stopped when dropped.
@@ -69,7 +69,7 @@ impl MailSink {
         let shared = state.clone();
         std::thread::spawn(move || {
             for socket in listener.incoming().flatten() {
-                if shared.over.load(Ordering::Relaxed) {
+                if shared.is_over.load(Ordering::Relaxed) {
                     break;
                 }
                 let shared = shared.clone();
@@ -84,7 +84,7 @@ impl MailSink {
         self.address.to_string()
     }
 
-    /// Sets the reply to RCPT for `recipient` from now on; `None` accepts it again.
+    /// Sets the reply to RCPT for `recipient` from now on; with `None` the recipient is accepted again.
     pub fn set_rcpt_reply(&self, recipient: &str, reply: Option<&str>) {
         let mut replies = lock(&self.state.rcpt_replies);
         match reply {
@@ -93,24 +93,25 @@ impl MailSink {
         };
     }
 
-    /// From now on falls silent at a stage, until the node closes the connection; `None` ends that.
+    /// From now on falls silent at this stage of each conversation, until the node closes the connection; with `None`,
+    /// at no stage.
     pub fn fall_silent(&self, at: Option<SilentStage>) {
         *lock(&self.state.silence) = (at, 0);
     }
 
-    /// The number of conversations that have reached the silence.
-    pub fn silenced(&self) -> usize {
+    /// The number of conversations that have reached the silent stage since [`Self::fall_silent`].
+    pub fn silent_count(&self) -> usize {
         lock(&self.state.silence).1
     }
 
     /// All accepted messages.
-    pub fn taken(&self) -> Vec<AcceptedMessage> {
+    pub fn accepted(&self) -> Vec<AcceptedMessage> {
         lock(&self.state.messages).clone()
     }
 
     /// The messages accepted for one recipient.
-    pub fn taken_for(&self, recipient: &str) -> Vec<AcceptedMessage> {
-        self.taken().into_iter().filter(|taken| taken.recipients.iter().any(|one| one == recipient)).collect()
+    pub fn accepted_for(&self, recipient: &str) -> Vec<AcceptedMessage> {
+        self.accepted().into_iter().filter(|message| message.recipients.iter().any(|one| one == recipient)).collect()
     }
 
     /// The number of RCPT commands for a recipient.
@@ -120,14 +121,14 @@ impl MailSink {
 
     /// Waits for the first message for a recipient, and returns it.
     pub fn wait_for(&self, recipient: &str, limit: Duration) -> anyhow::Result<AcceptedMessage> {
-        let (taken, _) = deadline::until(limit, || Ok(self.taken_for(recipient).into_iter().next()))?;
-        Ok(taken)
+        let (message, _) = deadline::until(limit, || Ok(self.accepted_for(recipient).into_iter().next()))?;
+        Ok(message)
     }
 }
 
 impl Drop for MailSink {
     fn drop(&mut self) {
-        self.state.over.store(true, Ordering::Relaxed);
+        self.state.is_over.store(true, Ordering::Relaxed);
         // Wakes the accepting thread.
         let _ = TcpStream::connect(self.address);
     }
@@ -137,14 +138,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Handles one conversation. A node that disconnects ends its own conversation, and nothing else.
+/// Handles one conversation; an error ends no other.
 fn serve_connection(socket: TcpStream, state: &SinkState) {
     let _ = socket.set_read_timeout(Some(IDLE_LIMIT));
     let _ = run_session(&socket, state);
 }
 
-/// Whether the sink is silent at this stage; then it first waits until the node closes the connection.
-fn is_silent(socket: &TcpStream, state: &SinkState, stage: SilentStage) -> bool {
+/// When the sink is to be silent at this stage, waits until the node closes the connection, and returns `true`.
+fn wait_if_silent(socket: &TcpStream, state: &SinkState, stage: SilentStage) -> bool {
     {
         let mut silence = lock(&state.silence);
         if silence.0 != Some(stage) {
@@ -159,13 +160,13 @@ fn is_silent(socket: &TcpStream, state: &SinkState, stage: SilentStage) -> bool 
 
 fn run_session(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
     let mut out = socket;
-    if is_silent(socket, state, SilentStage::Greeting) {
+    if wait_if_silent(socket, state, SilentStage::Greeting) {
         return Ok(());
     }
     let mut lines = BufReader::new(socket);
     let (mut reverse_path, mut recipients) = (String::new(), Vec::new());
     out.write_all(b"220 sink.invalid ESMTP\r\n")?;
-    while let Some(line) = next(&mut lines)? {
+    while let Some(line) = next_line(&mut lines)? {
         let line = String::from_utf8_lossy(&line).into_owned();
         let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
         let stage = match verb.as_str() {
@@ -173,7 +174,7 @@ fn run_session(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
             "DATA" => Some(SilentStage::Data),
             _ => None,
         };
-        if stage.is_some_and(|stage| is_silent(socket, state, stage)) {
+        if stage.is_some_and(|stage| wait_if_silent(socket, state, stage)) {
             return Ok(());
         }
         let reply = match verb.as_str() {
@@ -203,12 +204,12 @@ fn run_session(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
             "DATA" => {
                 out.write_all(b"354 go on\r\n")?;
                 let text = data(&mut lines)?;
-                if is_silent(socket, state, SilentStage::End) {
+                if wait_if_silent(socket, state, SilentStage::End) {
                     return Ok(());
                 }
                 let (reverse_path, recipients) = (reverse_path.clone(), std::mem::take(&mut recipients));
                 lock(&state.messages).push(AcceptedMessage { reverse_path, recipients, text, at: Instant::now() });
-                "250 2.0.0 taken".to_owned()
+                "250 2.0.0 accepted".to_owned()
             }
             "QUIT" => {
                 out.write_all(b"221 2.0.0 bye\r\n")?;
@@ -222,7 +223,7 @@ fn run_session(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
 }
 
 /// The next line without its end; `None` at the end of the stream.
-fn next(lines: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+fn next_line(lines: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     lines.read_until(b'\n', &mut line)?;
     if line.is_empty() {
@@ -234,9 +235,10 @@ fn next(lines: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(line))
 }
 
+/// A message up to the line that is only a dot, without dot-stuffing (RFC 5321 §4.5.2).
 fn data(lines: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    while let Some(line) = next(lines)? {
+    while let Some(line) = next_line(lines)? {
         if line == b"." {
             return Ok(text);
         }

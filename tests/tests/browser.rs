@@ -37,7 +37,7 @@ impl Clerk {
         Self { node, sink }
     }
 
-    /// Runs one step in the browser; the line that it printed.
+    /// Runs one step in the browser; returns the line that the step printed.
     fn does(&self, step: &str) -> String {
         let mut command = Command::new("node");
         command
@@ -54,19 +54,20 @@ impl Clerk {
         run(&mut command).unwrap().good().unwrap_or_else(|error| panic!("{step}: {error}"))
     }
 
-    /// Sends a message from outside, to see whether a reply comes back.
+    /// Sends a message from outside to the person on vacation, whose rule may reply.
     fn write_to(&self, recipient: &str, from: &str) {
         let text = format!("From: {from}\r\nTo: {recipient}\r\nSubject: Question\r\n\r\nHello?\r\n");
         mail::send(self.node.address(Port::Mx), None, from, &[recipient], &text).unwrap();
     }
 
-    fn takes(&self, recipient: &str) -> bool {
-        mail::recipient(self.node.address(Port::Mx), recipient).unwrap().starts_with("250")
+    fn rcpt_reply(&self, recipient: &str) -> String {
+        mail::rcpt_reply(self.node.address(Port::Mx), recipient).unwrap()
     }
 
-    fn waits_until(&self, is_accepted: bool) {
-        let is_done = || Ok((self.takes(ALIAS) == is_accepted).then_some(()));
-        deadline::until(LIMIT, is_done).unwrap_or_else(|_| panic!("accepted is not {is_accepted}"));
+    /// Waits until RCPT for the alias gets this code.
+    fn wait_for_rcpt_code(&self, code: &str) {
+        let gets_code = || Ok(self.rcpt_reply(ALIAS).starts_with(code).then_some(()));
+        deadline::until(LIMIT, gets_code).unwrap_or_else(|_| panic!("{ALIAS}: no {code} within {LIMIT:?}"));
     }
 }
 
@@ -75,15 +76,15 @@ impl Clerk {
 fn an_afternoon_at_the_help_desk() {
     assert!(
         node::checkout().join("tests/browser/node_modules").exists(),
-        "npm install in tests/browser; see scripts/test"
+        "run npm install in tests/browser, as scripts/test does"
     );
     let clerk = Clerk::start();
     clerk.does("refused");
 
     let output = clerk.does("vacation");
     assert!(output.contains(MAIL), "{output}");
-    let before = clerk.sink.taken().len();
-    assert_eq!(before, 0, "nothing was sent yet");
+    let before = clerk.sink.accepted().len();
+    assert_eq!(before, 0, "mail was sent before anything could cause it");
     clerk.write_to(MAIL, OUTSIDE);
     let reply = clerk.sink.wait_for(OUTSIDE, LIMIT).unwrap();
     assert_eq!(reply.reverse_path, "", "RFC 3834 §3.3: a reply has the null reverse-path");
@@ -93,13 +94,13 @@ fn an_afternoon_at_the_help_desk() {
     }
 
     clerk.does("keyboard");
-    assert!(!clerk.takes(ALIAS));
+    assert!(clerk.rcpt_reply(ALIAS).starts_with("550"));
     clerk.does("alias");
-    clerk.waits_until(true);
+    clerk.wait_for_rcpt_code("250");
     clerk.does("accessibility");
     clerk.does("languages");
     clerk.does("unalias");
-    clerk.waits_until(false);
+    clerk.wait_for_rcpt_code("550");
     clerk.does("clear");
 
     let printed = clerk.does("password");
@@ -110,7 +111,7 @@ fn an_afternoon_at_the_help_desk() {
     assert!(!mail::logs_in_by_imap(imap, MAIL, "secret of zoe").unwrap(), "the old password must be refused");
 }
 
-/// A message's text with its transfer encodings undone: quoted-printable and base64 bodies (RFC 2045 §6).
+/// A message's header fields and text, decoded (RFC 2047, RFC 2045 §6).
 fn decoded(text: &str) -> String {
     let script = "import sys,email,email.policy as p\n\
         m=email.message_from_bytes(sys.stdin.buffer.read(),policy=p.default)\n\

@@ -1,4 +1,4 @@
-//! Third-party mail programs against the running program: Python's libraries, mbsync, fetchmail, curl.
+//! Third-party mail programs against a running node: Python's libraries, mbsync, fetchmail, curl.
 #![allow(clippy::unwrap_used)] // A test fails by a panic.
 
 use std::fs;
@@ -8,8 +8,8 @@ use std::process::Command;
 
 use provost_tests::{Node, Options, Port, SamplePerson, mail, run};
 
-/// Number of people on the node. No two Python files use the same person, because each expects an empty INBOX; person 1
-/// already has the message that the quickstart sends.
+/// Number of people on the node. Each Python file has people of its own. Their INBOX is empty at first, except that of
+/// person 1, which has the message that the quickstart sends.
 const PEOPLE: u32 = 7;
 const TEXT: &str =
     "From: a@example.net\r\nSubject: first\r\nMessage-ID: <first@example.net>\r\n\r\n.hello\r\nlast line\r\n";
@@ -57,8 +57,8 @@ fn python_libraries() {
     }
 }
 
-/// Twenty connections read and change two mailboxes concurrently; no response contradicts another. For a longer run, start
-/// `scripts/bench/imapstress` by hand.
+/// Twenty connections read and change two mailboxes concurrently; no response contradicts another. For a longer run,
+/// start `scripts/bench/imapstress` by hand.
 #[test]
 fn concurrent_sessions_agree() {
     let (node, person) = (node(), SamplePerson::of(3));
@@ -88,7 +88,7 @@ fn maildir(folder: &Path) -> Vec<(String, String)> {
 }
 
 #[test]
-fn mbsync_goes_both_ways() {
+fn mbsync_synchronises_in_both_directions() {
     let (node, person) = (node(), SamplePerson::of(2));
     deliver(&node, &person, TEXT);
     deliver(&node, &person, &TEXT.replace("first", "second"));
@@ -156,7 +156,7 @@ fn mbsync_goes_both_ways() {
 }
 
 #[test]
-fn fetchmail_takes_all_once() {
+fn fetchmail_fetches_each_message_once() {
     let node = node();
     for (number, protocol, port, tls) in [
         (2, "imap", Port::Imap, ""),
@@ -167,17 +167,17 @@ fn fetchmail_takes_all_once() {
         let person = SamplePerson::of(number);
         deliver(&node, &person, TEXT);
         deliver(&node, &person, &TEXT.replace("first", "second"));
-        let (home, taken) =
-            (node.folder().join(format!("fetchmail{number}")), node.folder().join(format!("taken{number}")));
+        let home = node.folder().join(format!("fetchmail{number}"));
+        let fetched = node.folder().join(format!("fetched{number}"));
         fs::create_dir(&home).unwrap();
         let config = home.join("fetchmailrc");
         let text = format!(
-            "poll 127.0.0.1 protocol {protocol} port {} auth password\n  user \"{}\" password \"{}\" {tls} no sslcertck\n  \
-             no keep mda \"cat >> {}\"\n",
+            "poll 127.0.0.1 protocol {protocol} port {} auth password\n  \
+             user \"{}\" password \"{}\" {tls} no sslcertck\n  no keep mda \"cat >> {}\"\n",
             node.port(port),
             person.mail(),
             person.password(),
-            taken.display(),
+            fetched.display(),
         );
         fs::write(&config, text).unwrap();
         fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
@@ -189,7 +189,7 @@ fn fetchmail_takes_all_once() {
             run(&mut command).unwrap()
         };
         fetch().good().unwrap();
-        let text = fs::read_to_string(&taken).unwrap();
+        let text = fs::read_to_string(&fetched).unwrap();
         for words in ["Subject: first", "Subject: second", "\n.hello\nlast line\n"] {
             assert!(text.contains(words), "{protocol} {tls}: no {words} in\n{text}");
         }

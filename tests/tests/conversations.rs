@@ -13,19 +13,19 @@ const LISTENERS: [(&str, Port); 5] = [
     ("pop3", Port::Pop3),
 ];
 
-/// One node for all files; each file has its own person, so that they do not affect each other.
+/// One node for all files; each file has a person of its own, so that the files do not affect each other.
 #[test]
 fn every_conversation_goes_as_written() {
     let node = Node::start().unwrap();
     let failed: Vec<String> = std::thread::scope(|scope| {
         let started: Vec<_> =
-            LISTENERS.iter().map(|(folder, port)| scope.spawn(|| hold_all(&node, folder, *port))).collect();
+            LISTENERS.iter().map(|(folder, port)| scope.spawn(|| play_all(&node, folder, *port))).collect();
         started.into_iter().flat_map(|thread| thread.join().unwrap().unwrap()).collect()
     });
     assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
 }
 
-fn hold_all(node: &Node, folder: &str, port: Port) -> anyhow::Result<Vec<String>> {
+fn play_all(node: &Node, folder: &str, port: Port) -> anyhow::Result<Vec<String>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("conversations").join(folder);
     let mut files = Vec::new();
     for entry in std::fs::read_dir(&folder)? {

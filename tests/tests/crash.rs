@@ -1,8 +1,9 @@
-//! kill -9 under LMTP load: every acknowledged message is stored exactly once, and the node is back at once.
+//! kill -9 under LMTP load: every acknowledged message is stored exactly once.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use provost_tests::people::PEOPLE;
 use provost_tests::{Node, Port, SamplePerson, TextClient};
@@ -10,44 +11,37 @@ use provost_tests::{Node, Port, SamplePerson, TextClient};
 const CONNECTIONS: u32 = 16;
 /// Acknowledgements before the kill; the load continues until it loses the connection. `PROVOST_KILL_AFTER` sets
 /// another number.
-const KILL_AFTER: u32 = 1200;
+const KILL_AFTER: usize = 1200;
 
 #[test]
 fn acknowledged_mail_survives_kill_9_exactly_once() {
     let from_environment = std::env::var("PROVOST_KILL_AFTER").ok().and_then(|count| count.parse().ok());
-    let kill_after: u32 = from_environment.unwrap_or(KILL_AFTER);
+    let kill_after: usize = from_environment.unwrap_or(KILL_AFTER);
     let mut node = Node::start().unwrap();
     let address = node.address(Port::Lmtp);
     let acknowledged = Mutex::new(Vec::new());
-    let (count, over) = (AtomicU32::new(0), AtomicBool::new(false));
+    let (ended, is_over) = (AtomicU32::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         for connection in 0..CONNECTIONS {
-            let (acknowledged, count, over) = (&acknowledged, &count, &over);
+            let (acknowledged, ended, is_over) = (&acknowledged, &ended, &is_over);
             scope.spawn(move || {
-                let mut line = TextClient::open(address).unwrap();
-                line.until(&["220"]).unwrap();
-                line.ask("LHLO load.invalid", &["250 "]).unwrap();
-                for number in 0.. {
-                    let token = format!("{connection}-{number}");
-                    let to = SamplePerson::of((connection * 7919 + number) % PEOPLE + 1);
-                    if over.load(Ordering::Relaxed) || deliver(&mut line, &to, &token).is_err() {
-                        break;
-                    }
-                    acknowledged.lock().unwrap().push(token);
-                    count.fetch_add(1, Ordering::Relaxed);
-                }
+                let end = deliver_until_over(address, connection, acknowledged, is_over);
+                ended.fetch_add(1, Ordering::Relaxed);
+                end
             });
         }
-        while count.load(Ordering::Relaxed) < kill_after {
+        while acknowledged.lock().unwrap().len() < kill_after && ended.load(Ordering::Relaxed) == 0 {
             std::thread::yield_now();
         }
+        let ended_before = ended.load(Ordering::Relaxed);
         node.kill().unwrap();
-        over.store(true, Ordering::Relaxed);
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(ended_before, 0, "a delivery failed before the kill:\n{}", node.log());
     });
     let back = node.serve_again(&[Port::Lmtp, Port::Imap, Port::Pop3]).unwrap();
     let counts = tokens_found(&node).unwrap();
     let acknowledged = acknowledged.into_inner().unwrap();
-    assert!(acknowledged.len() >= kill_after as usize);
+    assert!(acknowledged.len() >= kill_after);
     let wrong: Vec<_> = acknowledged.iter().filter(|token| counts.get(*token) != Some(&1)).collect();
     assert!(
         wrong.is_empty(),
@@ -56,15 +50,34 @@ fn acknowledged_mail_survives_kill_9_exactly_once() {
         acknowledged.len()
     );
     assert!(counts.values().all(|count| *count == 1), "a message is stored twice");
-    println!("{} acknowledged, {} counts, back after {back:?}", acknowledged.len(), counts.len());
+    println!("{} acknowledged, {} stored, ready again after {back:?}", acknowledged.len(), counts.len());
 }
 
-fn deliver(line: &mut TextClient, to: &SamplePerson, token: &str) -> anyhow::Result<()> {
-    line.ask("MAIL FROM:<load@example.net>", &["250"])?;
-    line.ask(&format!("RCPT TO:<{}>", to.mail()), &["250"])?;
-    line.ask("DATA", &["354"])?;
+/// Delivers over one connection; an error when a delivery fails.
+fn deliver_until_over(
+    address: SocketAddr,
+    connection: u32,
+    acknowledged: &Mutex<Vec<String>>,
+    is_over: &AtomicBool,
+) -> anyhow::Result<()> {
+    let mut client = TextClient::open(address)?;
+    client.until(&["220"])?;
+    client.ask("LHLO load.invalid", &["250 "])?;
+    for number in (0..).take_while(|_| !is_over.load(Ordering::Relaxed)) {
+        let token = format!("{connection}-{number}");
+        let recipient = SamplePerson::of((connection * 7919 + number) % PEOPLE + 1);
+        deliver(&mut client, &recipient, &token)?;
+        acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push(token);
+    }
+    Ok(())
+}
+
+fn deliver(client: &mut TextClient, recipient: &SamplePerson, token: &str) -> anyhow::Result<()> {
+    client.ask("MAIL FROM:<load@example.net>", &["250"])?;
+    client.ask(&format!("RCPT TO:<{}>", recipient.mail()), &["250"])?;
+    client.ask("DATA", &["354"])?;
     let body = "0123456789abcdefghijklmnopqrstuvwxyz\r\n".repeat(100);
-    line.ask(&format!("Subject: load\r\nX-Token: {token}\r\n\r\n{body}."), &["250"])?;
+    client.ask(&format!("Subject: load\r\nX-Token: {token}\r\n\r\n{body}."), &["250"])?;
     Ok(())
 }
 
@@ -73,12 +86,12 @@ fn tokens_found(node: &Node) -> anyhow::Result<HashMap<String, u32>> {
     let mut counts = HashMap::new();
     for number in 1..=PEOPLE {
         let person = SamplePerson::of(number);
-        let mut line = TextClient::open(node.address(Port::Imap))?;
-        line.until(&["* OK"])?;
-        line.ask(&format!("a LOGIN {} \"{}\"", person.mail(), person.password()), &["a OK"])?;
-        let selected = line.ask("b EXAMINE INBOX", &["b OK"])?;
+        let mut client = TextClient::open(node.address(Port::Imap))?;
+        client.until(&["* OK"])?;
+        client.ask(&format!("a LOGIN {} \"{}\"", person.mail(), person.password()), &["a OK"])?;
+        let selected = client.ask("b EXAMINE INBOX", &["b OK"])?;
         if !selected.iter().any(|line| line == "* 0 EXISTS") {
-            let lines = line.ask("c FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (X-Token)])", &["c OK"])?;
+            let lines = client.ask("c FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (X-Token)])", &["c OK"])?;
             for token in lines.iter().filter_map(|line| line.strip_prefix("X-Token: ")) {
                 *counts.entry(token.to_owned()).or_default() += 1;
             }

@@ -1,5 +1,5 @@
-//! kill -9 while clients append, move and delete: every acknowledged change is there, and a change that was not acknowledged is
-//! there whole or not at all.
+//! kill -9 while clients append, move and delete: every acknowledged change is kept, and a change without an answer is
+//! made whole or not at all.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ const ROUNDS: u32 = 3;
 /// Acknowledged changes after which the node is killed.
 const KILL_AFTER: u32 = 150;
 
-/// The last requested change of a message, and whether it was acknowledged.
+/// The change of a message that was requested last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LastChange {
     Append,
@@ -20,25 +20,26 @@ enum LastChange {
     Delete,
 }
 
+/// The last change of each message, by its token, and whether the change was acknowledged.
 type ChangeLog = HashMap<String, (LastChange, bool)>;
 
-/// Copies of a message in INBOX and in Archive.
+/// The number of copies of each message in INBOX and in Archive, by its token.
 type Copies = HashMap<String, (u32, u32)>;
 
 #[test]
-fn append_move_and_pop3_update_survive_kill_9() {
+fn appends_moves_and_pop3_deletions_survive_kill_9() {
     let mut node = Node::start_with(Options { people: Some(PEOPLE), ..Options::default() }).unwrap();
     for number in 1..=PEOPLE {
         imap(&node, number).unwrap().ask("c CREATE Archive", &["c OK"]).unwrap();
     }
-    let mut journals = vec![ChangeLog::new(); PEOPLE as usize];
+    let mut change_logs = vec![ChangeLog::new(); PEOPLE as usize];
     for round in 0..ROUNDS {
         let (acknowledged, ended) = (AtomicU32::new(0), AtomicU32::new(0));
         std::thread::scope(|scope| {
-            for (number, journal) in (1..).zip(&mut journals) {
+            for (number, change_log) in (1..).zip(&mut change_logs) {
                 let (node, acknowledged, ended) = (&node, &acknowledged, &ended);
                 scope.spawn(move || {
-                    let end = change_mail(node, number, round, journal, acknowledged);
+                    let end = change_mail(node, number, round, change_log, acknowledged);
                     ended.fetch_add(1, Ordering::Relaxed);
                     end
                 });
@@ -46,57 +47,57 @@ fn append_move_and_pop3_update_survive_kill_9() {
             while acknowledged.load(Ordering::Relaxed) < KILL_AFTER && ended.load(Ordering::Relaxed) == 0 {
                 std::thread::yield_now();
             }
-            // The clients continue until the node is gone.
-            assert_eq!(ended.load(Ordering::Relaxed), 0, "{}", node.log());
+            // Only the kill ends the clients.
+            assert_eq!(ended.load(Ordering::Relaxed), 0, "a client failed before the kill:\n{}", node.log());
             node.signal("KILL").unwrap();
         });
         node.kill().unwrap();
         node.serve_again(&[Port::Imap, Port::Pop3]).unwrap();
-        for (number, journal) in (1..).zip(&mut journals) {
-            check(journal, &copies(&node, number).unwrap());
+        for (number, change_log) in (1..).zip(&mut change_logs) {
+            check(change_log, &copies(&node, number).unwrap());
         }
     }
-    let steps = |step| journals.iter().flat_map(HashMap::values).filter(|known| known.0 == step).count();
+    let count = |change| change_logs.iter().flat_map(HashMap::values).filter(|last| last.0 == change).count();
     println!(
         "{} appended, {} moved, {} deleted",
-        steps(LastChange::Append),
-        steps(LastChange::Move),
-        steps(LastChange::Delete)
+        count(LastChange::Append),
+        count(LastChange::Move),
+        count(LastChange::Delete)
     );
-    assert!(steps(LastChange::Move) > 0 && steps(LastChange::Delete) > 0);
+    assert!(count(LastChange::Move) > 0 && count(LastChange::Delete) > 0);
 }
 
-/// Appends messages; moves every second one, and deletes every third one by POP3.
+/// Appends messages; of each three, moves the second by IMAP and deletes the third by POP3.
 fn change_mail(
     node: &Node,
     number: u32,
     round: u32,
-    journal: &mut ChangeLog,
+    change_log: &mut ChangeLog,
     acknowledged: &AtomicU32,
 ) -> anyhow::Result<()> {
-    let mut line = imap(node, number)?;
-    line.ask("c SELECT INBOX", &["c OK"])?;
+    let mut client = imap(node, number)?;
+    client.ask("c SELECT INBOX", &["c OK"])?;
     for message in 0.. {
         let token = format!("{round}-{message}");
-        let mut step = |step, is_done| {
-            journal.insert(token.clone(), (step, is_done));
-            acknowledged.fetch_add(u32::from(is_done), Ordering::Relaxed);
+        let mut note = |change, is_acknowledged| {
+            change_log.insert(token.clone(), (change, is_acknowledged));
+            acknowledged.fetch_add(u32::from(is_acknowledged), Ordering::Relaxed);
         };
-        step(LastChange::Append, false);
+        note(LastChange::Append, false);
         let text = format!("Subject: x\r\nX-Token: {token}\r\n\r\n{}", "line\r\n".repeat(200));
-        line.ask(&format!("d APPEND INBOX {{{}}}", text.len()), &["+"])?;
-        let done = line.ask(&text, &["d OK"])?.pop().unwrap_or_default();
-        step(LastChange::Append, true);
+        client.ask(&format!("d APPEND INBOX {{{}}}", text.len()), &["+"])?;
+        let done = client.ask(&text, &["d OK"])?.pop().unwrap_or_default();
+        note(LastChange::Append, true);
         if message % 3 == 1 {
             // d OK [APPENDUID validity uid] ...
             let uid = done.split([' ', ']']).nth(4).unwrap_or_default();
-            step(LastChange::Move, false);
-            line.ask(&format!("e UID MOVE {uid} Archive"), &["e OK"])?;
-            step(LastChange::Move, true);
+            note(LastChange::Move, false);
+            client.ask(&format!("e UID MOVE {uid} Archive"), &["e OK"])?;
+            note(LastChange::Move, true);
         } else if message % 3 == 2 {
-            step(LastChange::Delete, false);
+            note(LastChange::Delete, false);
             delete_last(node, number)?;
-            step(LastChange::Delete, true);
+            note(LastChange::Delete, true);
         }
     }
     Ok(())
@@ -105,34 +106,34 @@ fn change_mail(
 /// Deletes the newest message of INBOX by POP3.
 fn delete_last(node: &Node, number: u32) -> anyhow::Result<()> {
     let person = SamplePerson::of(number);
-    let mut line = TextClient::open(node.address(Port::Pop3))?;
-    line.until(&["+OK"])?;
-    line.ask(&format!("USER {}", person.mail()), &["+OK"])?;
-    line.ask(&format!("PASS {}", person.password()), &["+OK"])?;
-    let stat = line.ask("STAT", &["+OK"])?.pop().unwrap_or_default();
+    let mut client = TextClient::open(node.address(Port::Pop3))?;
+    client.until(&["+OK"])?;
+    client.ask(&format!("USER {}", person.mail()), &["+OK"])?;
+    client.ask(&format!("PASS {}", person.password()), &["+OK"])?;
+    let stat = client.ask("STAT", &["+OK"])?.pop().unwrap_or_default();
     let last = stat.split(' ').nth(1).unwrap_or_default();
-    line.ask(&format!("DELE {last}"), &["+OK"])?;
-    line.ask("QUIT", &["+OK"])?;
+    client.ask(&format!("DELE {last}"), &["+OK"])?;
+    client.ask("QUIT", &["+OK"])?;
     Ok(())
 }
 
 fn imap(node: &Node, number: u32) -> anyhow::Result<TextClient> {
     let person = SamplePerson::of(number);
-    let mut line = TextClient::open(node.address(Port::Imap))?;
-    line.until(&["* OK"])?;
-    line.ask(&format!("a LOGIN {} \"{}\"", person.mail(), person.password()), &["a OK"])?;
-    Ok(line)
+    let mut client = TextClient::open(node.address(Port::Imap))?;
+    client.until(&["* OK"])?;
+    client.ask(&format!("a LOGIN {} \"{}\"", person.mail(), person.password()), &["a OK"])?;
+    Ok(client)
 }
 
 fn copies(node: &Node, number: u32) -> anyhow::Result<Copies> {
     let mut copies = Copies::new();
-    let mut line = imap(node, number)?;
+    let mut client = imap(node, number)?;
     for mailbox in ["INBOX", "Archive"] {
-        let selected = line.ask(&format!("b EXAMINE {mailbox}"), &["b OK"])?;
+        let selected = client.ask(&format!("b EXAMINE {mailbox}"), &["b OK"])?;
         if selected.iter().any(|line| line == "* 0 EXISTS") {
             continue;
         }
-        let lines = line.ask("c FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (X-Token)])", &["c OK"])?;
+        let lines = client.ask("c FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (X-Token)])", &["c OK"])?;
         for token in lines.iter().filter_map(|line| line.strip_prefix("X-Token: ")) {
             let (inbox, archive) = copies.entry(token.to_owned()).or_default();
             *(if mailbox == "INBOX" { inbox } else { archive }) += 1;
@@ -141,11 +142,11 @@ fn copies(node: &Node, number: u32) -> anyhow::Result<Copies> {
     Ok(copies)
 }
 
-/// Compares the journal with the mailboxes, and adopts the outcome of changes that were not acknowledged.
-fn check(journal: &mut ChangeLog, copies: &Copies) {
-    for (token, (step, is_done)) in journal.iter_mut() {
+/// Compares the mailboxes with the log, and records in the log what became of the changes without an answer.
+fn check(change_log: &mut ChangeLog, copies: &Copies) {
+    for (token, (change, is_acknowledged)) in change_log.iter_mut() {
         let there = copies.get(token).copied().unwrap_or_default();
-        let may_be: &[(u32, u32)] = match (*step, *is_done) {
+        let may_be: &[(u32, u32)] = match (*change, *is_acknowledged) {
             (LastChange::Append, false) => &[(0, 0), (1, 0)],
             (LastChange::Append, true) => &[(1, 0)],
             (LastChange::Move, false) => &[(1, 0), (0, 1)],
@@ -153,14 +154,17 @@ fn check(journal: &mut ChangeLog, copies: &Copies) {
             (LastChange::Delete, false) => &[(1, 0), (0, 0)],
             (LastChange::Delete, true) => &[(0, 0)],
         };
-        assert!(may_be.contains(&there), "{token}: {step:?}, acknowledged {is_done}: {there:?} in INBOX and Archive");
-        *is_done = true;
-        *step = match there {
+        assert!(
+            may_be.contains(&there),
+            "{token}: {change:?}, acknowledged {is_acknowledged}: {there:?} in INBOX and Archive"
+        );
+        *is_acknowledged = true;
+        *change = match there {
             (1, 0) => LastChange::Append,
             (0, 1) => LastChange::Move,
             _ => LastChange::Delete,
         };
     }
-    let strange: Vec<_> = copies.keys().filter(|token| !journal.contains_key(*token)).collect();
-    assert!(strange.is_empty(), "never appended: {strange:?}");
+    let unknown: Vec<_> = copies.keys().filter(|token| !change_log.contains_key(*token)).collect();
+    assert!(unknown.is_empty(), "never appended: {unknown:?}");
 }

@@ -1,5 +1,5 @@
-//! A full disk, and a disk whose syncs fail, under load: every protocol replies with a temporary failure, no acknowledged
-//! mail is lost, and the service continues when the disk recovers, without a restart.
+//! A full disk, and a disk whose syncs fail, under load: every protocol replies with a temporary failure, no
+//! acknowledged mail is lost, and the node accepts mail again when the disk recovers, without a restart.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::collections::HashMap;
@@ -15,9 +15,10 @@ use provost_tests::{Node, Options, Port, SamplePerson, TextClient, deadline, mai
 const PEOPLE: u32 = 6;
 const CONNECTIONS: u32 = 4;
 /// Messages accepted before the fault, and again after it.
-const TAKEN: usize = 60;
-/// Lines of a message of the load, and of one that is too large for any room left.
+const ACCEPTED_MIN: usize = 60;
+/// Lines of a message of the load.
 const LOAD_LINES: usize = 100;
+/// Lines of a message that is too large for the room left in any file.
 const LARGE_LINES: usize = 10_000;
 /// Deferrals after which the fault is known to be in effect.
 const DEFERRALS_MIN: usize = 20;
@@ -41,70 +42,70 @@ impl LoadResult {
 
     /// Delivers by LMTP until the load ends. A reply that is neither 2xx nor 4xx fails the test.
     fn deliver_until_over(&self, node: &Node, connection: u32) {
-        let mut line = TextClient::open(node.address(Port::Lmtp)).unwrap();
-        line.until(&["220"]).unwrap();
-        line.ask("LHLO load.invalid", &["250 "]).unwrap();
+        let mut client = TextClient::open(node.address(Port::Lmtp)).unwrap();
+        client.until(&["220"]).unwrap();
+        client.ask("LHLO load.invalid", &["250 "]).unwrap();
         for number in 0.. {
             if self.is_over.load(Ordering::Relaxed) {
                 return;
             }
-            let (token, to) =
+            let (token, recipient) =
                 (format!("{connection}-{number}"), SamplePerson::of((connection + number) % (PEOPLE - 1) + 1));
-            let reply = transact(&mut line, &to, &token, LOAD_LINES);
+            let reply = transact(&mut client, &recipient, &token, LOAD_LINES);
             match reply.split_at(1).0 {
                 "2" => self.acknowledged.lock().unwrap().push(token),
-                "4" => drop(self.deferrals.fetch_add(1, Ordering::Relaxed)),
+                "4" => _ = self.deferrals.fetch_add(1, Ordering::Relaxed),
                 _ => panic!("{reply}"),
             }
         }
     }
 }
 
-/// Sends one message and returns the reply.
-fn transact(line: &mut TextClient, to: &SamplePerson, token: &str, lines: usize) -> String {
-    let answer = mail::reply(line, "MAIL FROM:<load@example.net>").unwrap();
+/// Sends one message and returns the reply to the end of data.
+fn transact(client: &mut TextClient, recipient: &SamplePerson, token: &str, lines: usize) -> String {
+    let answer = mail::reply(client, "MAIL FROM:<load@example.net>").unwrap();
     assert!(answer.starts_with("250"), "{answer}");
-    let answer = mail::reply(line, &format!("RCPT TO:<{}>", to.mail())).unwrap();
+    let answer = mail::reply(client, &format!("RCPT TO:<{}>", recipient.mail())).unwrap();
     assert!(answer.starts_with("250"), "{answer}");
-    let answer = mail::reply(line, "DATA").unwrap();
+    let answer = mail::reply(client, "DATA").unwrap();
     assert!(answer.starts_with("354"), "{answer}");
     let body = "0123456789abcdefghijklmnopqrstuvwxyz\r\n".repeat(lines);
-    mail::reply(line, &format!("Subject: load\r\nX-Token: {token}\r\n\r\n{body}.")).unwrap()
+    mail::reply(client, &format!("Subject: load\r\nX-Token: {token}\r\n\r\n{body}.")).unwrap()
 }
 
-fn until(what: &str, node: &Node, is_so: impl Fn() -> bool) {
-    let waited = deadline::until(LIMIT, || Ok(is_so().then_some(())));
+fn until(what: &str, node: &Node, is_met: impl Fn() -> bool) {
+    let waited = deadline::until(LIMIT, || Ok(is_met().then_some(())));
     waited.unwrap_or_else(|error| panic!("{what}: {error}\n{}", node.log()));
 }
 
 /// An IMAP connection of the reader.
 fn imap(node: &Node) -> TextClient {
     let reader = SamplePerson::of(READER);
-    let mut line = TextClient::open(node.address(Port::Imap)).unwrap();
-    line.until(&["* OK"]).unwrap();
-    line.ask(&format!("a LOGIN {} \"{}\"", reader.mail(), reader.password()), &["a OK"]).unwrap();
-    line.ask("b SELECT INBOX", &["b OK"]).unwrap();
-    line
+    let mut client = TextClient::open(node.address(Port::Imap)).unwrap();
+    client.until(&["* OK"]).unwrap();
+    client.ask(&format!("a LOGIN {} \"{}\"", reader.mail(), reader.password()), &["a OK"]).unwrap();
+    client.ask("b SELECT INBOX", &["b OK"]).unwrap();
+    client
 }
 
 /// A POP3 connection of the reader, with the first message marked as deleted.
 fn pop3(node: &Node) -> TextClient {
     let reader = SamplePerson::of(READER);
-    let mut line = TextClient::open(node.address(Port::Pop3)).unwrap();
-    line.until(&["+OK"]).unwrap();
-    line.ask(&format!("USER {}", reader.mail()), &["+OK"]).unwrap();
-    line.ask(&format!("PASS {}", reader.password()), &["+OK"]).unwrap();
-    line.ask("DELE 1", &["+OK"]).unwrap();
-    line
+    let mut client = TextClient::open(node.address(Port::Pop3)).unwrap();
+    client.until(&["+OK"]).unwrap();
+    client.ask(&format!("USER {}", reader.mail()), &["+OK"]).unwrap();
+    client.ask(&format!("PASS {}", reader.password()), &["+OK"]).unwrap();
+    client.ask("DELE 1", &["+OK"]).unwrap();
+    client
 }
 
 /// Appends a message of this size, and returns the reply.
-fn append(line: &mut TextClient, octets: usize) -> String {
-    line.ask(&format!("c APPEND INBOX {{{octets}}}"), &["+ "]).unwrap();
-    line.ask(&"x".repeat(octets), &["c "]).unwrap().pop().unwrap()
+fn append(client: &mut TextClient, octets: usize) -> String {
+    client.ask(&format!("c APPEND INBOX {{{octets}}}"), &["+ "]).unwrap();
+    client.ask(&"x".repeat(octets), &["c "]).unwrap().pop().unwrap()
 }
 
-/// Whether a small change is refused, or accepted: a full disk may still have room in an existing file.
+/// Whether a small change is refused. A full disk may also accept it, as a file can have room left.
 fn is_refused_or_fits(answer: &str, refused: &str, accepted: &str, disk: &str) -> bool {
     answer.starts_with(refused) || disk == "full" && answer.starts_with(accepted)
 }
@@ -120,20 +121,20 @@ fn put_vacation(node: &Node) -> u16 {
 
 /// The replies of each protocol while no write is possible; requests that need no write still work.
 fn check_refusals(node: &Node, mut pop3: TextClient, disk: &str) {
-    let mut line = imap(node);
-    let answer = append(&mut line, 300_000);
+    let mut client = imap(node);
+    let answer = append(&mut client, 300_000);
     assert!(answer.starts_with("c NO [UNAVAILABLE]"), "{answer}");
-    let answer = line.ask("d STORE 1 +FLAGS (\\Flagged)", &["d "]).unwrap().pop().unwrap();
+    let answer = client.ask("d STORE 1 +FLAGS (\\Flagged)", &["d "]).unwrap().pop().unwrap();
     assert!(is_refused_or_fits(&answer, "d NO [UNAVAILABLE]", "d OK", disk), "{answer}");
-    line.ask("e FETCH 1 BODY.PEEK[]", &["e OK"]).unwrap();
+    client.ask("e FETCH 1 BODY.PEEK[]", &["e OK"]).unwrap();
     let answer = pop3.ask("QUIT", &["+", "-"]).unwrap().pop().unwrap();
     assert!(is_refused_or_fits(&answer, "-ERR [SYS/TEMP]", "+OK", disk), "{answer}");
     for port in [Port::Mx, Port::Lmtp] {
-        let mut line = TextClient::open(node.address(port)).unwrap();
-        line.until(&["220"]).unwrap();
+        let mut client = TextClient::open(node.address(port)).unwrap();
+        client.until(&["220"]).unwrap();
         let verb = if port == Port::Lmtp { "LHLO" } else { "EHLO" };
-        line.ask(&format!("{verb} client.example.net"), &["250 "]).unwrap();
-        let answer = transact(&mut line, &SamplePerson::of(READER), "refused", LARGE_LINES);
+        client.ask(&format!("{verb} client.example.net"), &["250 "]).unwrap();
+        let answer = transact(&mut client, &SamplePerson::of(READER), "refused", LARGE_LINES);
         assert!(answer.starts_with("4"), "{port:?}: {answer}");
     }
     let status = put_vacation(node).to_string();
@@ -153,7 +154,8 @@ fn tokens_found(node: &Node) -> HashMap<String, u32> {
     counts
 }
 
-fn go_through(disk: &str) {
+/// Puts a node under load on a disk that fails for a while; `disk` is `full` or `eio`, as in `shim.c`.
+fn load_through_a_fault(disk: &str) {
     let mut node = Node::start_with(Options { people: Some(PEOPLE), ..Options::default() }).unwrap();
     node.stop().unwrap();
     let control = node.put_on_faulty_disk().unwrap();
@@ -190,18 +192,18 @@ fn go_through(disk: &str) {
         wrong.len(),
         acknowledged.len()
     );
-    println!("{} taken and found, {} put off", acknowledged.len(), load.deferrals.into_inner());
+    println!("{} accepted and found, {} deferred", acknowledged.len(), load.deferrals.into_inner());
 }
 
 fn with_load(node: &Node, load: &LoadResult, control: &Path, disk: &str) {
-    until("load", node, || load.acknowledged_count() >= TAKEN);
+    until("messages before the fault", node, || load.acknowledged_count() >= ACCEPTED_MIN);
     let pop3 = pop3(node);
     fs::write(control, disk).unwrap();
-    until("put off", node, || load.deferrals.load(Ordering::Relaxed) >= DEFERRALS_MIN);
+    until("deferrals", node, || load.deferrals.load(Ordering::Relaxed) >= DEFERRALS_MIN);
     check_refusals(node, pop3, disk);
     fs::write(control, "").unwrap();
     let before = load.acknowledged_count();
-    until("taken again", node, || load.acknowledged_count() >= before + TAKEN);
+    until("messages after the fault", node, || load.acknowledged_count() >= before + ACCEPTED_MIN);
     let answer = append(&mut imap(node), 5);
     assert!(answer.starts_with("c OK"), "{answer}");
     assert_eq!(put_vacation(node), 200);
@@ -209,10 +211,10 @@ fn with_load(node: &Node, load: &LoadResult, control: &Path, disk: &str) {
 
 #[test]
 fn a_full_disk_under_load() {
-    go_through("full");
+    load_through_a_fault("full");
 }
 
 #[test]
 fn failing_syncs_under_load() {
-    go_through("eio");
+    load_through_a_fault("eio");
 }

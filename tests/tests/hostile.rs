@@ -20,15 +20,15 @@ fn node() -> Node {
     Node::start_with(Options { people: Some(2), ..Options::default() }).unwrap()
 }
 
-/// A connection that has sent `octets`, and will read nothing.
-fn stuck(address: SocketAddr, octets: &[u8]) -> TcpStream {
+/// A connection on which this end sends `octets`, as far as the node reads them, and reads nothing.
+fn unread_connection(address: SocketAddr, octets: &[u8]) -> TcpStream {
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_nonblocking(true).unwrap();
     let mut rest = octets;
     while !rest.is_empty() {
         match socket.write(rest) {
             Ok(written) => rest = &rest[written..],
-            // The node reads no more because its answers are not read. The octets that it has read are in its memory.
+            // The buffers between both ends are full: the node reads no more, or not fast enough.
             Err(error) if error.kind() == ErrorKind::WouldBlock => break,
             Err(error) => panic!("{error}"),
         }
@@ -44,9 +44,9 @@ fn resident_mib(node: &Node) -> u64 {
 
 fn log_in(node: &Node) -> Duration {
     let (begin, person) = (Instant::now(), SamplePerson::of(1));
-    let mut line = TextClient::open(node.address(Port::Imap)).unwrap();
-    line.until(&["* OK"]).unwrap();
-    line.ask(&format!("a LOGIN {} \"{}\"", person.mail(), person.password()), &["a OK"]).unwrap();
+    let mut client = TextClient::open(node.address(Port::Imap)).unwrap();
+    client.until(&["* OK"]).unwrap();
+    client.ask(&format!("a LOGIN {} \"{}\"", person.mail(), person.password()), &["a OK"]).unwrap();
     begin.elapsed()
 }
 
@@ -58,7 +58,7 @@ fn ask_rest(node: &Node) -> Duration {
     begin.elapsed()
 }
 
-fn is_served(node: &Node, meanwhile: &str) {
+fn assert_served(node: &Node, meanwhile: &str) {
     let (login, rest) = (log_in(node), ask_rest(node));
     assert!(login < ANSWER_MAX && rest < ANSWER_MAX, "{meanwhile}: login {login:?}, REST {rest:?}");
 }
@@ -66,8 +66,8 @@ fn is_served(node: &Node, meanwhile: &str) {
 #[test]
 fn peers_that_never_read_cost_little_memory() {
     let node = node();
-    is_served(&node, "nothing");
-    for (port, one) in [
+    assert_served(&node, "no attack");
+    for (port, request) in [
         (Port::Imap, "a CAPABILITY\r\n"),
         (Port::Pop3, "CAPA\r\n"),
         (Port::Mx, "EHLO x\r\n"),
@@ -75,17 +75,18 @@ fn peers_that_never_read_cost_little_memory() {
         (Port::Http, "GET /sign-in HTTP/1.1\r\nHost: a\r\n\r\n"),
         (Port::Health, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"),
     ] {
-        let many = one.repeat(1024 * 1024 / one.len());
-        costs_little(&node, port, many.as_bytes(), one);
+        let requests = request.repeat(1024 * 1024 / request.len());
+        assert_cheap(&node, port, requests.as_bytes(), request);
     }
     let searches: Vec<u8> = (1..=120).flat_map(subschema_search).collect();
-    costs_little(&node, Port::Ldap, &searches, "searches of the subschema");
+    assert_cheap(&node, Port::Ldap, &searches, "searches of the subschema");
 }
 
-fn costs_little(node: &Node, port: Port, octets: &[u8], what: &str) {
+/// The node's memory hardly grows while many peers send these octets and read no answer.
+fn assert_cheap(node: &Node, port: Port, octets: &[u8], what: &str) {
     let before = resident_mib(node);
-    let peers: Vec<TcpStream> = (0..PEERS).map(|_| stuck(node.address(port), octets)).collect();
-    is_served(node, what);
+    let peers: Vec<TcpStream> = (0..PEERS).map(|_| unread_connection(node.address(port), octets)).collect();
+    assert_served(node, what);
     let growth = resident_mib(node).saturating_sub(before);
     assert!(growth < GROWTH_MIB_MAX, "{what:?}: {growth} MiB");
     drop(peers);
@@ -101,8 +102,8 @@ fn subschema_search(id: u8) -> Vec<u8> {
     search
 }
 
-/// Octets that each listener gets on a connection that then stalls.
-const HALVES: [(Port, &[u8]); 19] = [
+/// What a client has sent to which listener before it stalls.
+const STALLS: [(Port, &[u8]); 19] = [
     (Port::Mx, b""),
     (Port::Mx, b"EHLO "),
     (Port::Submission, b"EH"),
@@ -117,31 +118,35 @@ const HALVES: [(Port, &[u8]); 19] = [
     (Port::Http, b""),
     (Port::Http, b"GET /sign"),
     (Port::Http, b"GET / HTTP/1.1\r\nHost: a\r\nX-Y: "),
-    (Port::Http, b"POST /sign-in HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\nname"),
+    (
+        Port::Http,
+        b"POST /sign-in HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+          Content-Length: 9\r\n\r\nname",
+    ),
     (Port::Http, b"GET /sign-in HTTP/1.1\r\nHost: a\r\n\r\n"),
     (Port::Health, b"GET"),
     (Port::Ldap, b""),
     (Port::Ldap, b"\x30\x50"),
 ];
 
-fn half_open(node: &Node, each: usize) -> Vec<(Port, TcpStream)> {
-    let all = HALVES.iter().flat_map(|half| std::iter::repeat_n(half, each));
-    all.map(|(port, octets)| (*port, stuck(node.address(*port), octets))).collect()
+fn stalled(node: &Node, each: usize) -> Vec<(Port, TcpStream)> {
+    let all = STALLS.iter().flat_map(|stall| std::iter::repeat_n(stall, each));
+    all.map(|(port, octets)| (*port, unread_connection(node.address(*port), octets))).collect()
 }
 
 #[test]
-fn half_open_connections_delay_no_other_client() {
+fn stalled_connections_delay_no_other_client() {
     let node = node();
-    let connections = half_open(&node, 40);
-    is_served(&node, "half-open connections");
+    let connections = stalled(&node, 40);
+    assert_served(&node, "stalled connections");
     drop(connections);
 }
 
 #[test]
-fn half_open_connections_are_cut_off_within_a_minute() {
+fn stalled_connections_are_closed_within_a_minute() {
     let node = node();
     let begin = Instant::now();
-    for (port, mut socket) in half_open(&node, 10) {
+    for (port, mut socket) in stalled(&node, 10) {
         socket.set_nonblocking(false).unwrap();
         loop {
             let left = Duration::from_secs(60).saturating_sub(begin.elapsed()).max(Duration::from_millis(1));
@@ -153,7 +158,7 @@ fn half_open_connections_are_cut_off_within_a_minute() {
                 Err(error) => panic!("{port:?} is open after {:?}: {error}", begin.elapsed()),
             }
         }
-        is_served(&node, "half-open connections");
+        assert_served(&node, "stalled connections");
     }
 }
 
@@ -170,23 +175,28 @@ fn a_login_is_quick_among_wrong_passwords() {
                     if stop.load(Ordering::Relaxed) {
                         return;
                     }
-                    let mut line = TextClient::open(node.address(Port::Imap)).unwrap();
-                    line.until(&["* OK"]).unwrap();
+                    let mut client = TextClient::open(node.address(Port::Imap)).unwrap();
+                    client.until(&["* OK"]).unwrap();
                     let login = format!("a LOGIN {} wrong-{peer}-{round}", SamplePerson::of(2).mail());
-                    line.ask(&login, &["a NO"]).unwrap();
+                    client.ask(&login, &["a NO"]).unwrap();
                     refused.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
-        deadline::until(ANSWER_MAX * 20, || Ok((refused.load(Ordering::Relaxed) > WRONG).then_some(()))).unwrap();
-        let took = log_in(&node);
+        // In a thread of its own: the others must stop even when it panics.
+        let measured = scope.spawn(|| {
+            deadline::until(ANSWER_MAX * 20, || Ok((refused.load(Ordering::Relaxed) > WRONG).then_some(()))).unwrap();
+            log_in(&node)
+        });
+        let took = measured.join();
         stop.store(true, Ordering::Relaxed);
+        let took = took.unwrap();
         assert!(took < ANSWER_MAX, "{took:?}");
     });
 }
 
-/// Starts a node, and serves again with a changed configuration.
-fn changed(edit: impl FnOnce(String) -> String) -> Node {
+/// A node that was started again with a changed configuration.
+fn configured_node(edit: impl FnOnce(String) -> String) -> Node {
     let mut node = node();
     node.stop().unwrap();
     node.configure(edit).unwrap();
@@ -194,19 +204,19 @@ fn changed(edit: impl FnOnce(String) -> String) -> Node {
     node
 }
 
-/// One budget for all protocols: bodies in one protocol use up the room of the others, which reply with temporary failures.
+/// Message bodies in one protocol use up the budget of the others, which then reply with temporary failures.
 #[test]
-fn one_memory_budget_for_all_protocols() {
+fn all_protocols_share_one_memory_budget() {
     const MIB: usize = 1024 * 1024;
-    let node = changed(|text| text.replacen("[node]\n", "[node]\nmemory_octets = 67108864\n", 1));
+    let node = configured_node(|text| text.replacen("[node]\n", "[node]\nmemory_octets = 67108864\n", 1));
     let mut mx = TextClient::open(node.address(Port::Mx)).unwrap();
     mx.until(&["220 "]).unwrap();
     let offers = mx.ask("EHLO x", &["250 "]).unwrap();
-    assert!(offers.contains(&"250-SIZE 16777216".to_owned()), "a quarter of the budget: {offers:?}");
+    assert!(offers.contains(&"250-SIZE 16777216".to_owned()), "SIZE must be a quarter of the budget: {offers:?}");
 
-    // Bodies without an end.
+    // Messages whose data does not end.
     let begin = format!("LHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<{}>\r\nDATA\r\n", SamplePerson::of(2).mail());
-    let endless: Vec<TcpStream> = (0..12)
+    let unfinished: Vec<TcpStream> = (0..12)
         .map(|_| {
             let mut socket = TcpStream::connect(node.address(Port::Lmtp)).unwrap();
             socket.write_all(begin.as_bytes()).unwrap();
@@ -217,10 +227,10 @@ fn one_memory_budget_for_all_protocols() {
         })
         .collect();
     let refused = |node: &Node| -> anyhow::Result<Option<()>> {
-        let mut line = TextClient::open(node.address(Port::Mx))?;
-        line.until(&["220 "])?;
-        line.ask("EHLO x", &["250 "])?;
-        let answer = line.ask("MAIL FROM:<a@example.net> SIZE=16000000", &["250", "452"])?;
+        let mut client = TextClient::open(node.address(Port::Mx))?;
+        client.until(&["220 "])?;
+        client.ask("EHLO x", &["250 "])?;
+        let answer = client.ask("MAIL FROM:<a@example.net> SIZE=16000000", &["250", "452"])?;
         Ok(answer.iter().any(|line| line.starts_with("452 4.3.1")).then_some(()))
     };
     deadline::until(ANSWER_MAX * 20, || refused(&node)).unwrap();
@@ -232,7 +242,7 @@ fn one_memory_budget_for_all_protocols() {
     let answer = send(node.address(Port::Http), upload).unwrap();
     assert_eq!((answer.status, answer.header("retry-after")), (503, "5"), "{answer:?}");
     // Small requests still work.
-    is_served(&node, "endless bodies");
+    assert_served(&node, "unfinished messages");
     let used = |node: &Node| {
         let answer =
             send(node.address(Port::Health), HttpRequest { method: "GET", path: "/metrics", headers: &[], body: "" });
@@ -241,29 +251,29 @@ fn one_memory_budget_for_all_protocols() {
         line.map_or(f64::NAN, |octets| octets.parse().unwrap())
     };
     deadline::until(ANSWER_MAX * 20, || Ok((used(&node) > 30e6).then_some(()))).unwrap();
-    drop(endless);
+    drop(unfinished);
     deadline::until(ANSWER_MAX * 20, || Ok(refused(&node)?.is_none().then_some(()))).unwrap();
     deadline::until(ANSWER_MAX * 20, || Ok((used(&node) < 1e6).then_some(()))).unwrap();
 }
 
 fn over_tls(node: &Node, request: &str) -> (Vec<String>, Vec<u8>) {
-    let mut line = TextClient::open(node.address(Port::Http)).unwrap();
-    line.start_tls().unwrap();
-    line.send_line(&format!("{request}\r\nHost: localhost\r\nConnection: close\r\n")).unwrap();
+    let mut client = TextClient::open(node.address(Port::Http)).unwrap();
+    client.start_tls().unwrap();
+    client.send_line(&format!("{request}\r\nHost: localhost\r\nConnection: close\r\n")).unwrap();
     let mut head = Vec::new();
-    while let Some(next) = line.next().unwrap() {
+    while let Some(next) = client.next().unwrap() {
         if next.is_empty() {
             break;
         }
         head.push(next.to_lowercase());
     }
-    (head, line.certificate().unwrap().to_vec())
+    (head, client.certificate().unwrap().to_vec())
 }
 
-/// TLS on `http`, with the certificate of the mail listeners, which SIGHUP reloads; commands on this machine still connect.
+/// The certificate is that of the mail listeners, which SIGHUP reloads; commands on this machine still connect.
 #[test]
-fn http_in_tls() {
-    let node = changed(|text| {
+fn http_listener_with_tls() {
+    let node = configured_node(|text| {
         let begin = text.find("http = \"").unwrap();
         let (before, after) = text.split_at(begin);
         let (line, rest) = after.split_once('\n').unwrap();

@@ -14,10 +14,16 @@ use provost_tests::{MailSink, Node, Options, Port, Ran, SamplePerson, deadline, 
 
 /// Longest time for each wait.
 const LIMIT: Duration = Duration::from_secs(30);
-/// Exit codes of the command line.
+/// Exit code: the command failed.
 const FAILED: Option<i32> = Some(1);
+/// Exit code: a dry run found something to write.
 const PENDING: Option<i32> = Some(2);
+/// Exit code: wrong arguments.
+const USAGE: Option<i32> = Some(2);
+/// Exit code: rows were left out or not applied.
 const REJECTED: Option<i32> = Some(4);
+/// Exit code: the directory is unavailable.
+const UNAVAILABLE: Option<i32> = Some(5);
 
 fn start(people: u32) -> Node {
     Node::start_with(Options { people: Some(people), ..Options::default() }).unwrap()
@@ -52,16 +58,16 @@ fn addresses(node: &Node) -> BTreeMap<String, String> {
     found.split("\n\n").filter(|entry| !entry.trim().is_empty()).map(pair).collect()
 }
 
-fn takes(node: &Node, address: &str) -> bool {
-    let answer = mail::recipient(node.address(Port::Mx), address).unwrap();
+fn accepts(node: &Node, address: &str) -> bool {
+    let answer = mail::rcpt_reply(node.address(Port::Mx), address).unwrap();
     assert!(answer.starts_with("250") || answer.starts_with("550"), "{answer}");
     answer.starts_with("250")
 }
 
 /// Waits until RCPT is accepted. A 451 before that is correct: the address exists before its owner does.
-fn wait_until_taken(node: &Node, address: &str) {
-    let taken = || Ok(mail::recipient(node.address(Port::Mx), address)?.starts_with("250").then_some(()));
-    deadline::until(LIMIT, taken).unwrap();
+fn wait_until_accepted(node: &Node, address: &str) {
+    let is_accepted = || Ok(mail::rcpt_reply(node.address(Port::Mx), address)?.starts_with("250").then_some(()));
+    deadline::until(LIMIT, is_accepted).unwrap();
 }
 
 fn logs_in(node: &Node, user: &str, password: &str) -> bool {
@@ -89,12 +95,12 @@ fn dry_run_then_import_then_nothing_more() {
     }
     assert!(!plan.out.contains("secret of"), "a password is shown: {}", plan.out);
     assert_eq!(state(&node), before);
-    assert!(!takes(&node, "zoe.tremblay@example.edu"));
+    assert!(!accepts(&node, "zoe.tremblay@example.edu"));
 
     let outcome = import(&node, "three.csv", &file, &[]);
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     assert!(outcome.out.contains("applied: 3 of 3 people, 6 writes"), "{}", outcome.out);
-    wait_until_taken(&node, "lukasz.zak@example.edu");
+    wait_until_accepted(&node, "lukasz.zak@example.edu");
     deadline::until(LIMIT, || Ok(logs_in(&node, "zoe.tremblay@example.edu", "secret of A1").then_some(()))).unwrap();
     assert!(logs_in(&node, "zoe.tremblay", "secret of A1") && !logs_in(&node, "zoe.tremblay", "secret of A2"));
 
@@ -106,28 +112,29 @@ fn dry_run_then_import_then_nothing_more() {
     }
     assert_eq!(state(&node), after, "the same file again must write nothing");
 
-    // A person who is absent from the file is left unchanged; a new one is added; a password in the file does not replace one.
+    // A person who is absent from the file stays unchanged, and a password in the file does not replace an existing
+    // one.
     let other =
         [HEADER, &row("A1", "Zoé", "Tremblay").replace("secret of A1", "another one"), &row("A4", "Mei", "Chen")]
             .concat();
     let outcome = import(&node, "other.csv", &other, &[]);
     assert!(outcome.code == Some(0) && outcome.out.contains("1 to create, 0 to update"), "{outcome:?}");
-    assert!(takes(&node, "ann.lee@example.edu"));
+    assert!(accepts(&node, "ann.lee@example.edu"));
     assert!(logs_in(&node, "zoe.tremblay", "secret of A1") && !logs_in(&node, "zoe.tremblay", "another one"));
 
-    // A file on standard input, and JSON output.
+    // JSON output.
     let json =
         provost(&node, &["--json", "import", "--dry-run", &write(&node, "three.csv", &file)]).unwrap().good().unwrap();
     assert!(json.starts_with('{') && json.contains("\"unchanged\": 3"), "{json}");
 }
 
-// RFC 8265 §4.2: the file has a password in one Unicode form, keyboards send another.
+/// RFC 8265 §4.2: normalisation and the mapping of spaces make equal what keyboards send in different forms.
 #[test]
-fn a_password_logs_in_in_every_form() {
+fn a_password_is_accepted_in_each_unicode_form() {
     let node = start(1);
     let file = format!("{HEADER}PW3,Pass,Accent,,,student,,,,café café\n");
     import(&node, "forms.csv", file, &[]).good().unwrap();
-    wait_until_taken(&node, "pass.accent@example.edu");
+    wait_until_accepted(&node, "pass.accent@example.edu");
     for (typed, expect) in
         [("café café", true), ("cafe\u{301} cafe\u{301}", true), ("café\u{A0}café", true), ("cafe cafe", false)]
     {
@@ -136,9 +143,9 @@ fn a_password_logs_in_in_every_form() {
     }
 }
 
-// A plan shows each change with its reason, the values before and the values after.
+/// A plan shows each change with its reason, the values before and the values after.
 #[test]
-fn a_plan_says_why_and_what_was_there() {
+fn a_plan_shows_reasons_and_values() {
     let node = start(1);
     import(&node, "why.csv", [HEADER, &row("Y1", "Zoé", "Tremblay")].concat(), &[]).good().unwrap();
     let renamed = write(&node, "why.csv", [HEADER, &row("Y1", "Zoé", "Gagné")].concat());
@@ -165,7 +172,7 @@ fn a_changed_name_keeps_the_old_address() {
     let renamed = [HEADER, &row("N1", "Zoé", "Gagné-Roy")].concat();
     let done = import(&node, "names.csv", &renamed, &[]).good().unwrap();
     assert!(done.contains("1 to update (1 with a new primary address)"), "{done}");
-    wait_until_taken(&node, "zoe.gagne-roy@example.edu");
+    wait_until_accepted(&node, "zoe.gagne-roy@example.edu");
     let both = ["zoe.tremblay@example.edu", "zoe.gagne-roy@example.edu"];
     for address in both {
         mail::send(
@@ -299,7 +306,7 @@ fn separators_encodings_and_line_ends() {
     // ldapsearch prints non-ASCII values in base64: "Zoé œuvre".
     assert!(name.contains("givenName:: Wm/DqSDFk3V2cmU="), "{name}");
     assert_eq!(import(&node, "form.csv", latin("S8"), &[]).code, FAILED);
-    assert_eq!(import(&node, "form.csv", latin("S8"), &["--encoding", "klingon"]).code, PENDING, "wrong usage");
+    assert_eq!(import(&node, "form.csv", latin("S8"), &["--encoding", "klingon"]).code, USAGE);
 }
 
 #[test]
@@ -331,26 +338,26 @@ fn names_become_addresses() {
     for (number, (given, family, login)) in names.iter().enumerate() {
         assert_eq!(made[&format!("F{number:02}")], format!("{login}@example.edu"), "{given} {family}");
     }
-    wait_until_taken(&node, "john.smith3@example.edu");
+    wait_until_accepted(&node, "john.smith3@example.edu");
     deadline::until(LIMIT, || Ok(logs_in(&node, "john.smith2@example.edu", "secret of F11").then_some(()))).unwrap();
     assert!(!logs_in(&node, "john.smith3@example.edu", "secret of F11"));
     let again = import(&node, "folding.csv", &file, &[]).good().unwrap();
     assert!(again.contains("0 writes"), "{again}");
 }
 
-/// Every valid row of the sample file logs in by IMAP, POP3 and submission; the others are reported by line.
+/// The person of every valid row of the sample logs in by IMAP, POP3 and submission; the other rows are reported.
 #[test]
 fn everybody_of_the_sample_logs_in() {
     let sample = node::checkout().join("docs/sample/people.csv");
     let node = Node::start_with(Options { import: Some(sample.clone()), ..Options::default() }).unwrap();
-    let dirty: Vec<String> = node
+    let problems: Vec<String> = node
         .log()
         .lines()
         .filter_map(|line| line.strip_prefix("line ")?.split_once(", column ").map(|(line, _)| line.to_owned()))
         .collect();
-    let mut lines = dirty.clone();
+    let mut lines = problems.clone();
     lines.dedup();
-    assert!(lines.len() >= 3, "{dirty:?}");
+    assert!(lines.len() >= 3, "{problems:?}");
     let entries = Ldap::of(&node).write_addresses(node.folder().join("people.ldif")).unwrap();
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients/logins.py");
     let mut command = Command::new("python3");
@@ -372,7 +379,8 @@ fn day(offset: i32) -> String {
 fn from_outside(node: &Node, from: &str, to: &SamplePerson, extra: &str) {
     let sender = if from.is_empty() { "daemon@example.net" } else { from };
     let text = format!(
-        "From: {sender}\r\nTo: {}\r\nSubject: a question\r\nMessage-ID: <{from}.1@example.net>\r\n{extra}\r\nAre you there?\r\n",
+        "From: {sender}\r\nTo: {}\r\nSubject: a question\r\nMessage-ID: <{from}.1@example.net>\r\n{extra}\r\n\
+         Are you there?\r\n",
         to.mail()
     );
     mail::send(node.address(Port::Mx), None, from, &[&to.mail()], &text).unwrap();
@@ -400,7 +408,7 @@ fn wait_for_reply(node: &Node, sink: &MailSink, person: &SamplePerson) {
         number += 1;
         from_outside(node, &format!("probe{number}.{}@example.net", person.number), person, "");
         let end = format!(".{}@example.net", person.number);
-        Ok(sink.taken().iter().any(|taken| taken.recipients.iter().any(|to| to.ends_with(&end))).then_some(()))
+        Ok(sink.accepted().iter().any(|taken| taken.recipients.iter().any(|to| to.ends_with(&end))).then_some(()))
     };
     deadline::until(LIMIT, probe).unwrap();
 }
@@ -418,7 +426,7 @@ fn a_vacation_answers_people_once_and_nobody_else() {
     set(&before, &["--start", &day(3), "--end", &day(9), "--text-fr", "pas encore"]);
     set(&after, &["--start", &day(-9), "--end", &day(-3), "--text-fr", "plus"]);
     set(&person, &["--start", &day(-2), "--end", &day(2), "--subject-fr", "Absence été", "--text-fr", french]);
-    // Set last: when this rule replies, the earlier ones are known, too.
+    // Set last: when this rule replies, the mail core knows the earlier ones too.
     set(&open, &["--text-en", "Out."]);
     wait_for_reply(&node, &sink, &open);
 
@@ -447,14 +455,14 @@ fn a_vacation_answers_people_once_and_nobody_else() {
 
     sink.wait_for("second@example.net", LIMIT).unwrap();
     wait_for_empty_queue(&node);
-    let mut answered: Vec<String> = sink.taken().into_iter().flat_map(|taken| taken.recipients).collect();
+    let mut answered: Vec<String> = sink.accepted().into_iter().flat_map(|taken| taken.recipients).collect();
     answered.retain(|to| !to.starts_with("probe"));
     answered.sort();
     assert_eq!(answered, ["friend@example.net", "second@example.net"]);
     // 3 from the friend, 10 without a reply, the hidden and the second one: all are kept.
     assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 15);
 
-    let [reply] = &sink.taken_for("friend@example.net")[..] else { panic!("not one reply") };
+    let [reply] = &sink.accepted_for("friend@example.net")[..] else { panic!("not one reply") };
     assert_eq!(reply.reverse_path, "");
     let file = write(&node, "reply.eml", &reply.text);
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients/show.py");
@@ -480,17 +488,17 @@ fn a_vacation_answers_people_once_and_nobody_else() {
     let show = provost(&node, &["vacation", "show", &person.uid()]).unwrap().good().unwrap();
     assert!(show.contains("Je suis absente") && show.contains(&day(2)), "{show}");
     provost(&node, &["vacation", "clear", &person.mail()]).unwrap().good().unwrap();
-    // When the next change of another person is visible, this one is, too.
+    // When a later change of another person has taken effect, this one has too.
     let marker = SamplePerson::of(6);
     set(&marker, &["--text-fr", "Absent."]);
     wait_for_reply(&node, &sink, &marker);
     from_outside(&node, "third@example.net", &person, "");
     wait_for_empty_queue(&node);
-    assert!(sink.taken_for("third@example.net").is_empty());
+    assert!(sink.accepted_for("third@example.net").is_empty());
 }
 
 #[test]
-fn wrong_vacations_are_refused() {
+fn invalid_vacations_are_refused() {
     let node = start(1);
     for (options, text) in [
         (&["--start", "2026-12-20", "--end", "2026-12-19", "--text-fr", "x"][..], "the end is before the start"),
@@ -501,7 +509,7 @@ fn wrong_vacations_are_refused() {
         assert!(refused.code == FAILED && refused.err.contains(text), "{refused:?}");
     }
     let usage = provost(&node, &["vacation", "set", "test.p01", "--start", "tomorrow", "--text-fr", "x"]).unwrap();
-    assert_eq!(usage.code, PENDING, "{usage:?}");
+    assert_eq!(usage.code, USAGE, "{usage:?}");
     let nobody = provost(&node, &["vacation", "set", "nobody", "--text-fr", "x"]).unwrap();
     assert!(nobody.code == FAILED && nobody.err.contains("nobody"), "{nobody:?}");
     let none = provost(&node, &["vacation", "show", "test.p01"]).unwrap().good().unwrap();
@@ -554,7 +562,7 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
         assert!(bounce.to_lowercase().contains(&text.to_lowercase()), "no '{text}' in\n{bounce}");
     }
     assert!(!bounce.contains("there@example.net"), "the bounce must name only the failed recipient: {bounce}");
-    assert_eq!(sink.taken_for("there@example.net").len(), 2);
+    assert_eq!(sink.accepted_for("there@example.net").len(), 2);
     wait_for_empty_queue(&node);
 
     submit(&node, &person, &["busy@example.net", "also@example.net"], "waiting");
@@ -570,21 +578,21 @@ fn mail_to_outside_is_sent_bounced_or_tried_again() {
     node.serve_again(&[Port::Http, Port::Submission]).unwrap();
     submit(&node, &person, &["busy@example.net"], "again");
     deadline::until(LIMIT, || Ok((sink.rcpt_count("busy@example.net") >= 4).then_some(()))).unwrap();
-    assert!(sink.taken_for("busy@example.net").is_empty());
+    assert!(sink.accepted_for("busy@example.net").is_empty());
     sink.set_rcpt_reply("busy@example.net", None);
     let message = sink.wait_for("busy@example.net", LIMIT).unwrap();
     assert!(String::from_utf8_lossy(&message.text).contains("Subject: again"), "{message:?}");
     assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 1, "a deferral must not cause a bounce");
 }
 
-/// Enough rows to interrupt an import.
+/// Rows of each half of a file whose import is interrupted.
 const MANY: u32 = 120;
 
 #[test]
-fn an_import_that_was_cut_off_goes_on() {
+fn an_interrupted_import_is_completed_by_the_same_command() {
     let mut node = start(1);
     let rows = (1..=MANY).map(|number| row(&format!("K{number:03}"), "Ann", &format!("Person{number}")));
-    // Equal names, so that an interrupted import could give a second address to the same person.
+    // Equal names: an import that forgets what it has given would give a person a second address.
     let same = (1..=MANY).map(|number| row(&format!("L{number:03}"), "John", "Smith"));
     let file = write(&node, "many.csv", HEADER.to_owned() + &rows.chain(same).collect::<String>());
     let begin = |node: &Node| {
@@ -616,7 +624,7 @@ fn an_import_that_was_cut_off_goes_on() {
     node.kill().unwrap();
     let ended = child.wait().unwrap();
     let output = fs::read_to_string(node.folder().join("import.log")).unwrap();
-    assert_eq!(ended.code(), Some(5), "the directory is unavailable: {output}");
+    assert_eq!(ended.code(), UNAVAILABLE, "{output}");
     assert!(output.contains("the same command continues where it stopped"), "{output}");
     node.serve_again(&[Port::Ldap, Port::Imap, Port::Mx]).unwrap();
 
@@ -634,7 +642,7 @@ fn an_import_that_was_cut_off_goes_on() {
     let found = Ldap::of(&node).search("(objectClass=provostAddressEntry)", &["1.1"]).unwrap().good().unwrap();
     let (entries, people) = (found.matches("dn: ").count(), all.len());
     // The two others are the help desk operator's address and the postmaster address.
-    assert_eq!(entries, people + 2, "{entries} addresses of {people} people");
+    assert_eq!(entries, people + 2, "{entries} address entries for {people} people");
 }
 
 #[test]
@@ -679,11 +687,12 @@ fn a_reply_is_remembered_through_kill_9() {
     from_outside(&node, "other@example.net", &person, "");
     sink.wait_for("other@example.net", LIMIT).unwrap();
     wait_for_empty_queue(&node);
-    assert_eq!(sink.taken_for("friend@example.net").len(), 1);
+    assert_eq!(sink.accepted_for("friend@example.net").len(), 1);
 }
 
 #[test]
 fn a_relay_that_is_down_gets_the_mail_later() {
+    // A port on which nothing listens: the sink is dropped at once.
     let relay = MailSink::start().unwrap().relay();
     let mut node =
         Node::start_with(Options { people: Some(3), relay: Some(relay.clone()), ..Options::default() }).unwrap();
@@ -698,10 +707,10 @@ fn a_relay_that_is_down_gets_the_mail_later() {
     node.kill().unwrap();
     let sink = MailSink::start_at(&relay).unwrap();
     node.serve_again(&[Port::Http, Port::Imap]).unwrap();
-    deadline::until(LIMIT, || Ok((sink.taken().len() >= 20).then_some(()))).unwrap();
+    deadline::until(LIMIT, || Ok((sink.accepted().len() >= 20).then_some(()))).unwrap();
     wait_for_empty_queue(&node);
     let texts: Vec<_> =
-        sink.taken().into_iter().map(|taken| String::from_utf8_lossy(&taken.text).into_owned()).collect();
+        sink.accepted().into_iter().map(|taken| String::from_utf8_lossy(&taken.text).into_owned()).collect();
     for number in 0..20 {
         let subject = format!("Subject: waits{number}\r\n");
         assert_eq!(texts.iter().filter(|text| text.contains(&subject)).count(), 1, "{subject}");
@@ -710,7 +719,7 @@ fn a_relay_that_is_down_gets_the_mail_later() {
 }
 
 #[test]
-fn mail_that_is_never_taken_comes_back() {
+fn mail_that_is_never_accepted_is_bounced() {
     let sink = MailSink::start().unwrap();
     let mut node = start_with(&sink);
     sink.set_rcpt_reply("busy@example.net", Some("451 4.7.1 Greylisted, come later"));

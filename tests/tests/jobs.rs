@@ -1,4 +1,5 @@
-//! Imports over REST and kill -9: an uploaded plan still waits afterwards, and an interrupted apply is reported as ended.
+//! Imports over REST and kill -9: an uploaded plan still waits afterwards, and an interrupted apply is reported as
+//! failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 use std::fmt::Write as _;
@@ -12,10 +13,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Rows of the file whose apply is interrupted: the apply takes some seconds.
 const ROWS: usize = 4000;
 
-fn ask(node: &Node, method: &str, path: &str, (kind, body): (&str, &str)) -> HttpResponse {
+fn ask(node: &Node, method: &str, path: &str, (content_type, body): (&str, &str)) -> HttpResponse {
     let bearer = format!("Authorization: Bearer {}", node.secret("api-token"));
-    let kind = format!("Content-Type: {kind}");
-    send(node.address(Port::Http), HttpRequest { method, path, headers: &[&bearer, &kind], body }).unwrap()
+    let content_type = format!("Content-Type: {content_type}");
+    send(node.address(Port::Http), HttpRequest { method, path, headers: &[&bearer, &content_type], body }).unwrap()
 }
 
 fn get(node: &Node, path: &str) -> HttpResponse {
@@ -29,6 +30,7 @@ fn upload(node: &Node, rows: &str) -> (String, String) {
     (plan.header("location").to_owned(), plan.between("\"hash\":\"", "\"").to_owned())
 }
 
+/// Applies a plan, and waits at most `wait` seconds for the end of the job.
 fn apply(node: &Node, (path, hash): (&str, &str), wait: u32) -> HttpResponse {
     let body = format!(r#"{{"hash":"{hash}"}}"#);
     ask(node, "POST", &format!("{path}/apply?wait={wait}"), ("application/json", &body))
@@ -45,19 +47,22 @@ fn plans_and_jobs_survive_kill_9() {
     let plan = upload(&node, &rows);
     let job = apply(&node, (&plan.0, &plan.1), 0);
     assert_eq!(job.status, 202, "{job:?}");
-    let place = job.header("location").to_owned();
-    let is_under_way = || Ok((!get(&node, &place).between("\"done\":", ",").starts_with('0')).then_some(()));
+    let job_path = job.header("location").to_owned();
+    let is_under_way = || {
+        let done: u32 = get(&node, &job_path).between("\"done\":", ",").parse()?;
+        Ok((done > 0).then_some(()))
+    };
     deadline::until(LIMIT, is_under_way).unwrap();
-    assert!(get(&node, &place).body.contains("\"state\":\"running\""), "the job ended before the kill");
+    assert!(get(&node, &job_path).body.contains("\"state\":\"running\""), "the job ended before the kill");
     node.kill().unwrap();
     node.serve_again(&[Port::Http]).unwrap();
 
-    let ended = get(&node, &place);
+    let ended = get(&node, &job_path);
     assert!(ended.body.contains("\"state\":\"failed\"") && ended.body.contains("its node stopped"), "{ended:?}");
     let waiting = get(&node, &other.0);
     assert_eq!((waiting.status, waiting.between("\"hash\":\"", "\"")), (200, &*other.1), "{waiting:?}");
 
-    // The plan now has the rest. Its apply does not wait until the lease of the killed node has expired.
+    // The plan now has the rows that are left. A new apply does not wait for the lease of the killed node to expire.
     let left = get(&node, &plan.0);
     let (creates, hash) = (left.between("\"create\":", ","), left.between("\"hash\":\"", "\""));
     let creates: usize = creates.parse().unwrap();
@@ -74,7 +79,7 @@ fn plans_and_jobs_survive_kill_9() {
     );
 }
 
-/// A number in letters, because names have no digits.
+/// A number as three letters, so that each row has a name of its own.
 fn letters(number: usize) -> String {
     let letter = |value: usize| char::from(b'a' + u8::try_from(value % 26).unwrap_or_default());
     [letter(number / 676), letter(number / 26), letter(number)].iter().collect()

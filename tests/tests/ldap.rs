@@ -121,20 +121,20 @@ fn each_user_reads_only_their_entry() {
 }
 
 #[test]
-fn an_alias_is_obeyed_within_a_second() {
+fn an_alias_takes_effect_within_a_second() {
     let node = node(None);
     let (ldap, person) = (Ldap::of(&node), SamplePerson::of(3));
     let (dn, mx) = (person_dn(&ldap, &person), node.address(Port::Mx));
     let alias = "dean.of.arts@example.edu";
-    assert!(mail::recipient(mx, alias).unwrap().starts_with("550"));
+    assert!(mail::rcpt_reply(mx, alias).unwrap().starts_with("550"));
     let entry = format!(
         "dn: provostAddress={alias},ou=addresses,{SUFFIX}\nobjectClass: provostAddressEntry\nprovostAddress: {alias}\n\
          provostAddressKind: alias\nprovostOwner: {dn}\n"
     );
     ldap.feed("ldapadd", &entry).unwrap().good().unwrap();
-    let taken = || Ok(mail::recipient(mx, alias)?.starts_with("250").then_some(()));
-    let ((), after) = deadline::until(EFFECT_LIMIT, taken).unwrap();
-    println!("alias taken {after:?} after ldapadd ended");
+    let is_accepted = || Ok(mail::rcpt_reply(mx, alias)?.starts_with("250").then_some(()));
+    let ((), after) = deadline::until(EFFECT_LIMIT, is_accepted).unwrap();
+    println!("alias accepted {after:?} after ldapadd ended");
     let projection = format!("dn: {dn}\nchangetype: modify\nadd: mailLocalAddress\nmailLocalAddress: {alias}\n");
     ldap.feed("ldapmodify", &projection).unwrap().good().unwrap();
     mail::send(mx, None, "a@example.net", &[alias], "Subject: to the dean\r\n\r\nx\r\n").unwrap();
@@ -144,7 +144,7 @@ fn an_alias_is_obeyed_within_a_second() {
     let remove = format!("dn: {dn}\nchangetype: modify\ndelete: mailLocalAddress\nmailLocalAddress: {alias}\n");
     ldap.feed("ldapmodify", &remove).unwrap().good().unwrap();
     ldap.run("ldapdelete", &[&format!("provostAddress={alias},ou=addresses,{SUFFIX}")]).unwrap().good().unwrap();
-    let gone = || Ok(mail::recipient(mx, alias)?.starts_with("550").then_some(()));
+    let gone = || Ok(mail::rcpt_reply(mx, alias)?.starts_with("550").then_some(()));
     let ((), after) = deadline::until(EFFECT_LIMIT, gone).unwrap();
     println!("alias gone {after:?} after ldapdelete ended");
     // 68: entryAlreadyExists: an address belongs to one person.
@@ -153,7 +153,7 @@ fn an_alias_is_obeyed_within_a_second() {
 }
 
 #[test]
-fn a_vacation_is_obeyed_within_a_second() {
+fn a_vacation_takes_effect_within_a_second() {
     let sink = MailSink::start().unwrap();
     let node = node(Some(&sink));
     let (ldap, person) = (Ldap::of(&node), SamplePerson::of(4));
@@ -171,14 +171,14 @@ fn a_vacation_is_obeyed_within_a_second() {
         let (from, subject) = (format!("probe{number}@example.net"), format!("Subject: probe {number}"));
         let text = format!("From: {from}\r\nTo: {}\r\n{subject}\r\n\r\nx\r\n", person.mail());
         mail::send(node.address(Port::Mx), None, &from, &[&person.mail()], &text)?;
-        Ok(sink.taken().into_iter().next())
+        Ok(sink.accepted().into_iter().next())
     };
     let (reply, after) = deadline::until(EFFECT_LIMIT, probe).unwrap();
     println!("vacation answered {after:?} after ldapmodify ended, at message {number} or before");
     assert_eq!(reply.reverse_path, "");
     assert!(String::from_utf8_lossy(&reply.text).contains("Je reviens lundi."), "{reply:?}");
 
-    // 21: invalidAttributeSyntax; the modify has no effect at all.
+    // 21: invalidAttributeSyntax.
     let wrong = set.replace(
         "mailAutoReplyMode: reply",
         "mailAutoReplyMode: reply\n-\nreplace: vacationStartDate\nvacationStartDate: soon",
@@ -194,14 +194,14 @@ fn ldappasswd_changes_the_login() {
     let node = node(None);
     let (ldap, person, other) = (Ldap::of(&node), SamplePerson::of(5), SamplePerson::of(6));
     let dn = person_dn(&ldap, &person);
-    assert!(logs_in(&node, &person.mail(), &person.password()), "remembered before the change");
+    assert!(logs_in(&node, &person.mail(), &person.password()), "the old password must be accepted before the change");
     ldap.run("ldappasswd", &["-s", "another secret", &dn]).unwrap().good().unwrap();
     let new_one = || Ok(logs_in(&node, &person.mail(), "another secret").then_some(()));
     let ((), after) = deadline::until(EFFECT_LIMIT, new_one).unwrap();
-    println!("new password taken {after:?} after ldappasswd ended");
+    println!("new password accepted {after:?} after ldappasswd ended");
     assert!(!logs_in(&node, &person.mail(), &person.password()), "the old password must not be cached");
 
-    // By the person, with the old password.
+    // The person's own change, with the current password.
     let own = ldap.with(&dn, "another secret");
     own.run("ldappasswd", &["-a", "another secret", "-s", "a third secret"]).unwrap().good().unwrap();
     let third = || Ok(logs_in(&node, &person.mail(), "a third secret").then_some(()));
@@ -223,17 +223,21 @@ fn compare_rename_and_delete() {
     assert_eq!(ldap.run("ldapcompare", &[&dn, "title:x"]).unwrap().code, Some(16));
     assert_eq!(ldap.run("ldapwhoami", &[]).unwrap().good().unwrap().trim(), format!("dn:cn=provost,{SUFFIX}"));
 
-    // Renaming a role removes the old address and adds the new one.
-    let role = |name: &str| format!("provostAddress={name}@example.edu,ou=addresses,{SUFFIX}");
+    // Renaming the entry of an alias removes the old address and adds the new one.
+    let address_dn = |name: &str| format!("provostAddress={name}@example.edu,ou=addresses,{SUFFIX}");
     let entry = format!(
-        "dn: {}\nobjectClass: provostAddressEntry\nprovostAddress: library@example.edu\nprovostAddressKind: alias\nprovostOwner: {dn}\n",
-        role("library")
+        "dn: {}\nobjectClass: provostAddressEntry\nprovostAddress: library@example.edu\n\
+         provostAddressKind: alias\nprovostOwner: {dn}\n",
+        address_dn("library")
     );
     ldap.feed("ldapadd", &entry).unwrap().good().unwrap();
-    ldap.run("ldapmodrdn", &["-r", &role("library"), "provostAddress=books@example.edu"]).unwrap().good().unwrap();
+    ldap.run("ldapmodrdn", &["-r", &address_dn("library"), "provostAddress=books@example.edu"])
+        .unwrap()
+        .good()
+        .unwrap();
     let moved = || {
         let answers =
-            ["library", "books"].map(|name| mail::recipient(node.address(Port::Mx), &format!("{name}@example.edu")));
+            ["library", "books"].map(|name| mail::rcpt_reply(node.address(Port::Mx), &format!("{name}@example.edu")));
         let [old, new] = answers;
         Ok((old?.starts_with("550") && new?.starts_with("250")).then_some(()))
     };
@@ -241,20 +245,23 @@ fn compare_rename_and_delete() {
 
     // 66: notAllowedOnNonLeaf, 32: noSuchObject.
     assert_eq!(ldap.run("ldapdelete", &[&format!("ou=people,{SUFFIX}")]).unwrap().code, Some(66));
-    ldap.run("ldapdelete", &[&role("books"), &format!("provostAddress={},ou=addresses,{SUFFIX}", person.mail()), &dn])
-        .unwrap()
-        .good()
-        .unwrap();
+    ldap.run(
+        "ldapdelete",
+        &[&address_dn("books"), &format!("provostAddress={},ou=addresses,{SUFFIX}", person.mail()), &dn],
+    )
+    .unwrap()
+    .good()
+    .unwrap();
     assert_eq!(ldap.run("ldapdelete", &[&dn]).unwrap().code, Some(32));
     let gone = || {
-        let answer = mail::recipient(node.address(Port::Mx), &person.mail())?;
+        let answer = mail::rcpt_reply(node.address(Port::Mx), &person.mail())?;
         let login = logs_in(&node, &person.mail(), &person.password());
         Ok((answer.starts_with("550") && !login).then_some(()))
     };
     deadline::until(EFFECT_LIMIT, gone).unwrap();
 }
 
-/// `ldapsearch -E sync=rp`, read line by line while it runs; killed by its pid when dropped.
+/// `ldapsearch -E sync=rp`, read line by line while it runs; killed when dropped.
 struct SyncWatch {
     child: Child,
     lines: Receiver<String>,
@@ -290,7 +297,7 @@ impl Drop for SyncWatch {
 }
 
 #[test]
-fn a_sync_search_hears_of_changes() {
+fn a_persistent_sync_search_reports_changes() {
     let node = node(None);
     let (ldap, person) = (Ldap::of(&node), SamplePerson::of(9));
     let dn = person_dn(&ldap, &person);
@@ -332,40 +339,41 @@ fn acknowledged_writes_survive_kill_9() {
     assert_eq!(people.matches("dn: ").count(), PEOPLE as usize);
 }
 
-/// The replies to logins and RCPT for a person: IMAP, POP3, submission, MX.
-fn standing(node: &Node, person: &SamplePerson) -> anyhow::Result<([bool; 3], String)> {
+/// Whether IMAP, POP3 and submission accept a person's login, and the code of MX's reply to RCPT.
+fn logins_and_rcpt_code(node: &Node, person: &SamplePerson) -> anyhow::Result<([bool; 3], String)> {
     let (user, password) = (person.mail(), person.password());
     let logins = [
         mail::logs_in_by_imap(node.address(Port::Imap), &user, &password)?,
         mail::logs_in_by_pop3(node.address(Port::Pop3), &user, &password)?,
         mail::logs_in_by_submission(node.address(Port::Submission), &user, &password)?,
     ];
-    let answer = mail::recipient(node.address(Port::Mx), &user)?;
+    let answer = mail::rcpt_reply(node.address(Port::Mx), &user)?;
     Ok((logins, answer.chars().take(3).collect()))
 }
 
 #[test]
-fn a_state_is_obeyed_within_a_second() {
+fn a_persons_state_takes_effect_within_a_second() {
     let node = node(None);
     let (ldap, person) = (Ldap::of(&node), SamplePerson::of(11));
     let dn = person_dn(&ldap, &person);
-    assert_eq!(standing(&node, &person).unwrap(), ([true; 3], "250".to_owned()));
+    assert_eq!(logins_and_rcpt_code(&node, &person).unwrap(), ([true; 3], "250".to_owned()));
     // Suspended: mail is accepted, logins are refused. Closed: neither is accepted.
     for (state, logins, code) in [("suspended", false, "250"), ("active", true, "250"), ("closed", false, "550")] {
         let change = format!("dn: {dn}\nchangetype: modify\nreplace: provostState\nprovostState: {state}\n");
         ldap.feed("ldapmodify", &change).unwrap().good().unwrap();
         // A session that the change itself disconnects gives no answer: ask again.
         let obeyed = || {
-            let now = standing(&node, &person);
+            let now = logins_and_rcpt_code(&node, &person);
             Ok(now.is_ok_and(|now| now == ([logins; 3], code.to_owned())).then_some(()))
         };
         let waited = deadline::until(EFFECT_LIMIT, obeyed);
-        let ((), after) = waited.unwrap_or_else(|error| panic!("{state}: {error}: {:?}", standing(&node, &person)));
+        let ((), after) =
+            waited.unwrap_or_else(|error| panic!("{state}: {error}: {:?}", logins_and_rcpt_code(&node, &person)));
         println!("{state} obeyed {after:?} after ldapmodify ended");
     }
 }
 
-/// Runs `check` against the node in its present state.
+/// Runs a check of the settings against the node.
 fn on_site(node: &Node, check: impl FnOnce(&Site<'_>) -> anyhow::Result<()>) {
     let (ldap, provost) = (Ldap::of(node), |arguments: &[&str]| command::provost(node, arguments).unwrap());
     let person = SamplePerson::of(12).mail();
@@ -373,9 +381,9 @@ fn on_site(node: &Node, check: impl FnOnce(&Site<'_>) -> anyhow::Result<()>) {
     check(&Site { ldap: &ldap, provost: &provost, lmtp, http, token, person }).unwrap();
 }
 
-/// Changed settings take effect within a second, on the embedded directory.
+/// With the embedded directory; `slapd.rs` does the same with OpenLDAP.
 #[test]
-fn shared_settings_are_obeyed_within_a_second() {
+fn shared_settings_take_effect_within_a_second() {
     let mut node = node(None);
     on_site(&node, |site| site.a_default_quota_is_obeyed());
     on_site(&node, |site| site.a_time_zone_is_obeyed());
@@ -393,19 +401,19 @@ fn shared_settings_are_obeyed_within_a_second() {
 }
 
 #[test]
-fn start_tls_with_the_certificate_of_the_node() {
+fn start_tls_uses_the_certificate_of_the_node() {
     let node = node(None);
     let ldap = Ldap::of(&node);
     let mut command = ldap.command("ldapwhoami", &["-ZZ"]);
     command.env("LDAPTLS_CACERT", node.data().join("tls/cert.pem"));
     let output = run(&mut command).unwrap().good().unwrap();
     assert_eq!(output.trim(), format!("dn:cn=provost,{SUFFIX}"));
-    // Another certificate is not trusted: the client disconnects, and the server continues.
+    // Without that file the client does not trust the certificate and disconnects; the server continues.
     assert_ne!(ldap.run("ldapwhoami", &["-ZZ"]).unwrap().code, Some(0));
     ldap.run("ldapwhoami", &[]).unwrap().good().unwrap();
 }
 
-/// A replica has what is shown; what it does not have may exist, and only the provider decides a change.
+/// Exit code 5 is "unavailable": a person whom the replica lacks may exist, and a change needs the provider.
 #[test]
 fn people_are_shown_from_a_replica_while_the_provider_is_down() {
     let (node, person) = (node(None), SamplePerson::of(3));

@@ -1,9 +1,9 @@
 //! kill -9 between a delivery and its effects: vacation replies, success reports, messages to a relay and bounces are
 //! sent exactly once.
 //!
-//! No SMTP sender can avoid one case (RFC 1047): the relay has accepted a message, and the node dies before its queue has
-//! recorded that on disk. The message is then sent again, with the same Message-ID. The tests allow a second copy only if the
-//! first was accepted less than [`WINDOW`] before a kill.
+//! No SMTP sender can avoid one case (RFC 1047): the relay has accepted a message, and the node dies before its queue
+//! has recorded that on disk. The message is then sent again, with the same Message-ID. The tests allow a second copy
+//! only if the first was accepted less than [`WINDOW`] before a kill.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::collections::HashMap;
@@ -66,40 +66,40 @@ fn a_rule_made_just_before_a_kill_is_obeyed_after_it() {
         node.kill().unwrap();
         serve(&mut node);
         let from = format!("first{round}@example.net");
-        let mut line = open(&node, Port::Mx).unwrap();
-        transact(&mut line, &from, &SamplePerson::of(AWAY).mail(), "", "first").unwrap();
-        let reply = || Ok(sink.taken().into_iter().find(|taken| taken.recipients == [from.as_str()]));
-        let (taken, _) = deadline::until(LIMIT, reply).unwrap();
-        assert!(String::from_utf8_lossy(&taken.text).contains(&text), "round {round}: {taken:?}");
+        let mut client = open(&node, Port::Mx).unwrap();
+        transact(&mut client, &from, &SamplePerson::of(AWAY).mail(), "", "first").unwrap();
+        let reply = || Ok(sink.accepted().into_iter().find(|message| message.recipients == [from.as_str()]));
+        let (reply, _) = deadline::until(LIMIT, reply).unwrap();
+        assert!(String::from_utf8_lossy(&reply.text).contains(&text), "round {round}: {reply:?}");
     }
 }
 
-/// A connection after the greeting and EHLO or LHLO.
+/// A connection after the greeting and EHLO.
 fn open(node: &Node, port: Port) -> anyhow::Result<TextClient> {
-    let mut line = TextClient::open(node.address(port))?;
-    line.until(&["220 "])?;
-    line.ask("EHLO client.example.net", &["250 "])?;
-    Ok(line)
+    let mut client = TextClient::open(node.address(port))?;
+    client.until(&["220 "])?;
+    client.ask("EHLO client.example.net", &["250 "])?;
+    Ok(client)
 }
 
 fn submission(node: &Node) -> anyhow::Result<TextClient> {
-    let (mut line, writer) = (open(node, Port::Submission)?, SamplePerson::of(WRITER));
+    let (mut client, writer) = (open(node, Port::Submission)?, SamplePerson::of(WRITER));
     let plain = format!("\0{}\0{}", writer.mail(), writer.password());
-    line.ask(&format!("AUTH PLAIN {}", provost_tests::conversation::base64(plain.as_bytes())), &["235"])?;
-    Ok(line)
+    client.ask(&format!("AUTH PLAIN {}", provost_tests::conversation::base64(plain.as_bytes())), &["235"])?;
+    Ok(client)
 }
 
 /// Sends one message; `Ok` means acknowledged.
-fn transact(line: &mut TextClient, from: &str, to: &str, rcpt: &str, token: &str) -> anyhow::Result<()> {
-    line.ask(&format!("MAIL FROM:<{from}>"), &["250"])?;
-    line.ask(&format!("RCPT TO:<{to}>{rcpt}"), &["250"])?;
-    line.ask("DATA", &["354"])?;
+fn transact(client: &mut TextClient, from: &str, to: &str, rcpt_parameters: &str, token: &str) -> anyhow::Result<()> {
+    client.ask(&format!("MAIL FROM:<{from}>"), &["250"])?;
+    client.ask(&format!("RCPT TO:<{to}>{rcpt_parameters}"), &["250"])?;
+    client.ask("DATA", &["354"])?;
     let text = format!("From: {from}\r\nTo: {to}\r\nSubject: {token}\r\nX-Token: {token}\r\n\r\nhello\r\n.");
-    line.ask(&text, &["250"])?;
+    client.ask(&text, &["250"])?;
     Ok(())
 }
 
-/// The effect that a message is meant to cause.
+/// The effect for which a message is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
     /// To a person on vacation, with NOTIFY=SUCCESS: causes a reply and a report.
@@ -113,14 +113,14 @@ enum Purpose {
 impl Purpose {
     const ALL: [Self; 3] = [Self::Answered, Self::Relayed, Self::Bounced];
 
-    fn send(self, line: &mut TextClient, sink: &MailSink, token: &str) -> anyhow::Result<()> {
+    fn send(self, client: &mut TextClient, sink: &MailSink, token: &str) -> anyhow::Result<()> {
         let (away, writer, outside) = (SamplePerson::of(AWAY).mail(), SamplePerson::of(WRITER).mail(), outside(token));
         match self {
-            Self::Answered => transact(line, &outside, &away, " NOTIFY=SUCCESS,FAILURE", token),
-            Self::Relayed => transact(line, &writer, &outside, "", token),
+            Self::Answered => transact(client, &outside, &away, " NOTIFY=SUCCESS,FAILURE", token),
+            Self::Relayed => transact(client, &writer, &outside, "", token),
             Self::Bounced => {
                 sink.set_rcpt_reply(&outside, Some("550 5.1.1 No such user here"));
-                transact(line, &writer, &outside, "", token)
+                transact(client, &writer, &outside, "", token)
             }
         }
     }
@@ -147,27 +147,28 @@ fn wait_for_empty_queue(node: &Node) {
     assert!(!listed.contains("SET ASIDE"), "{listed}");
 }
 
-/// The tokens in a person's messages, and how often each occurs; bounces by the recipient that they name.
-fn tokens(node: &Node, number: u32, before: &str, after: &str) -> HashMap<String, usize> {
+/// How often each token occurs in a person's messages: the text of a line between `prefix` and `suffix`.
+fn tokens(node: &Node, number: u32, prefix: &str, suffix: &str) -> HashMap<String, usize> {
     let person = SamplePerson::of(number);
     let mut counts = HashMap::new();
     for message in inbox(node.address(Port::Imap), &person.mail(), &person.password()).unwrap() {
-        let named = message.lines().find_map(|line| line.strip_prefix(before)?.strip_suffix(after));
-        *counts.entry(named.unwrap_or_else(|| panic!("no '{before}' in {message}")).to_owned()).or_default() += 1;
+        let named = message.lines().find_map(|line| line.strip_prefix(prefix)?.strip_suffix(suffix));
+        *counts.entry(named.unwrap_or_else(|| panic!("no '{prefix}' in {message}")).to_owned()).or_default() += 1;
     }
     counts
 }
 
-/// Checks the copies of one message that the relay accepted: one, and one more for each kill right after a copy.
-fn check_once(copies: &[AcceptedMessage], is_expected: bool, kills: &[Instant], what: &str) -> usize {
-    assert!(!is_expected || !copies.is_empty(), "{what}: lost");
+/// Checks the copies of one message that the relay accepted: at least one, and another only after a copy accepted right
+/// before a kill. Returns the number of copies after the first.
+fn check_copies(copies: &[AcceptedMessage], kills: &[Instant], what: &str) -> usize {
+    assert!(!copies.is_empty(), "{what}: lost");
     let mut again = 0;
     for pair in copies.windows(2) {
         let at = pair[0].at;
         let near = kills.iter().any(|kill| at <= *kill && kill.duration_since(at) < WINDOW);
-        assert!(near, "{what}: {} copies, none of them accepted right before a kill", copies.len());
-        let id = |taken: &AcceptedMessage| {
-            let text = String::from_utf8_lossy(&taken.text).into_owned();
+        assert!(near, "{what}: sent again, although the relay accepted it long before the next kill");
+        let id = |message: &AcceptedMessage| {
+            let text = String::from_utf8_lossy(&message.text).into_owned();
             text.lines().find(|line| line.starts_with("Message-ID")).map(str::to_owned)
         };
         assert_eq!(id(&pair[0]), id(&pair[1]), "{what}: both copies must have one Message-ID");
@@ -186,72 +187,71 @@ fn what_a_delivery_causes_survives_kill_9_exactly_once() {
         acknowledged.extend(send_until_killed(&mut node, &sink, round));
         kills.push(Instant::now());
         serve(&mut node);
-        // A row that is claimed during two consecutive kills waits a quarter of an hour.
+        // Otherwise a row claimed at two consecutive kills would wait a quarter of an hour.
         wait_for_empty_queue(&node);
     }
     let (stored, bounces) = (tokens(&node, AWAY, "X-Token: ", ""), tokens(&node, WRITER, BOUNCE, "@example.net"));
     let mut again = 0;
     for (purpose, token) in &acknowledged {
-        let copies = sink.taken_for(&outside(token));
+        let copies = sink.accepted_for(&outside(token));
         let (reports, others): (Vec<_>, Vec<_>) = copies.into_iter().partition(is_report);
-        let once = |copies: &[AcceptedMessage], is_expected| {
-            check_once(copies, is_expected, &kills, &format!("{purpose:?} {token}"))
-        };
+        let resent = |copies: &[AcceptedMessage]| check_copies(copies, &kills, &format!("{purpose:?} {token}"));
         match purpose {
             Purpose::Answered => {
-                assert_eq!(stored.get(token), Some(&1), "{token} is kept");
-                again += once(&others, true) + once(&reports, true);
+                assert_eq!(stored.get(token), Some(&1), "{token} must be stored once");
+                again += resent(&others) + resent(&reports);
             }
-            Purpose::Relayed => again += once(&others, true),
-            Purpose::Bounced => assert_eq!(bounces.get(token), Some(&1), "{token} is bounced"),
+            Purpose::Relayed => again += resent(&others),
+            Purpose::Bounced => assert_eq!(bounces.get(token), Some(&1), "{token} must be bounced once"),
         }
     }
     // A message that was not acknowledged is stored with all its effects, or not at all.
     for (token, copies) in &stored {
-        assert_eq!(*copies, 1, "{token}");
-        let (reports, replies): (Vec<_>, Vec<_>) = sink.taken_for(&outside(token)).into_iter().partition(is_report);
+        assert_eq!(*copies, 1, "{token} must be stored once");
+        let (reports, replies): (Vec<_>, Vec<_>) = sink.accepted_for(&outside(token)).into_iter().partition(is_report);
         assert!(!reports.is_empty() && !replies.is_empty(), "{token} is stored without its reply or report");
     }
     assert!(bounces.values().all(|copies| *copies == 1), "{bounces:?}");
     let count = |wanted| acknowledged.iter().filter(|(purpose, _)| *purpose == wanted).count();
     for purpose in Purpose::ALL {
-        assert!(count(purpose) > 0, "{purpose:?} was tested");
+        assert!(count(purpose) > 0, "no {purpose:?} message was acknowledged");
         println!("{purpose:?}: {} acknowledged, {} kills", count(purpose), kills.len());
     }
-    println!("{again} sent again: taken by the relay within {WINDOW:?} before a kill");
+    println!("{again} sent again: accepted by the relay within {WINDOW:?} before a kill");
 }
 
-/// Sends messages of all purposes concurrently, until the node is killed at a random moment; returns those acknowledged.
+/// Sends messages of all purposes concurrently, until the node is killed at a random moment. Returns the acknowledged
+/// ones.
 fn send_until_killed(node: &mut Node, sink: &MailSink, round: u32) -> Vec<(Purpose, String)> {
-    let (acknowledged, over) = (Mutex::new(Vec::new()), AtomicBool::new(false));
+    let (acknowledged, is_over) = (Mutex::new(Vec::new()), AtomicBool::new(false));
     let kill_at = Instant::now() + KILL_WITHIN.mul_f64(rand::random_range(0.02..1.0));
     std::thread::scope(|scope| {
         for (number, purpose) in Purpose::ALL.into_iter().cycle().take(6).enumerate() {
-            let (node, acknowledged, over) = (&*node, &acknowledged, &over);
+            let (node, acknowledged, is_over) = (&*node, &acknowledged, &is_over);
             scope.spawn(move || {
-                let Ok(mut line) = purpose.open(node) else { return };
+                let Ok(mut client) = purpose.open(node) else { return };
                 for message in 0.. {
                     let token = format!("r{round}-{number}-{message}");
-                    if over.load(Ordering::Relaxed) || purpose.send(&mut line, sink, &token).is_err() {
+                    if is_over.load(Ordering::Relaxed) || purpose.send(&mut client, sink, &token).is_err() {
                         return;
                     }
                     acknowledged.lock().unwrap().push((purpose, token));
                 }
             });
         }
-        let pid = node.pid().to_string();
         while Instant::now() < kill_at {
             std::thread::yield_now();
         }
-        let killed = std::process::Command::new("kill").args(["-s", "KILL", &pid]).status().unwrap();
-        over.store(true, Ordering::Relaxed);
-        assert!(killed.success());
+        let killed = node.signal("KILL");
+        is_over.store(true, Ordering::Relaxed);
+        killed.unwrap();
     });
     node.kill().unwrap();
     acknowledged.into_inner().unwrap()
 }
 
-/// A kill at each stage of the relay's conversation before the relay has the message: it is sent once, only after the restart.
+/// A kill at each stage of the relay's conversation before the relay has accepted the message: the message is sent
+/// once, after the restart.
 #[test]
 fn kill_9_at_each_stage_of_an_attempt_sends_once() {
     let sink = MailSink::start().unwrap();
@@ -265,16 +265,16 @@ fn kill_9_at_each_stage_of_an_attempt_sends_once() {
             purpose.send(&mut purpose.open(&node).unwrap(), &sink, &token).unwrap();
         }
         // A reply, a report and a message to the relay; the refused message gets as far as RCPT.
-        let met = if matches!(stage, SilentStage::Greeting | SilentStage::Recipient) { 4 } else { 3 };
-        deadline::until(LIMIT, || Ok((sink.silenced() >= met).then_some(()))).unwrap();
+        let silent = if matches!(stage, SilentStage::Greeting | SilentStage::Recipient) { 4 } else { 3 };
+        deadline::until(LIMIT, || Ok((sink.silent_count() >= silent).then_some(()))).unwrap();
         node.kill().unwrap();
         let answered = outside(&format!("stage{number}-answered"));
-        assert!(sink.taken_for(&answered).is_empty(), "{stage:?}");
+        assert!(sink.accepted_for(&answered).is_empty(), "{stage:?}");
         sink.fall_silent(None);
         serve(&mut node);
         wait_for_empty_queue(&node);
-        let (reports, replies): (Vec<_>, Vec<_>) = sink.taken_for(&answered).into_iter().partition(is_report);
-        let relayed = sink.taken_for(&outside(&format!("stage{number}-relayed")));
+        let (reports, replies): (Vec<_>, Vec<_>) = sink.accepted_for(&answered).into_iter().partition(is_report);
+        let relayed = sink.accepted_for(&outside(&format!("stage{number}-relayed")));
         assert_eq!((reports.len(), replies.len(), relayed.len()), (1, 1, 1), "{stage:?}");
         let bounced = tokens(&node, WRITER, BOUNCE, "@example.net");
         assert_eq!(bounced.get(&format!("stage{number}-bounced")), Some(&1), "{stage:?}");

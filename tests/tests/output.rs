@@ -1,4 +1,4 @@
-//! Exit of a command whose standard output cannot be written.
+//! Exit codes of commands whose standard output or standard error cannot be written.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 use std::fs::OpenOptions;
@@ -13,7 +13,7 @@ fn roles_show_into(out: impl Into<Stdio>) -> Output {
 
 /// The reader of `provost roles show | head` closes early: the command still succeeds.
 #[test]
-fn a_reader_that_goes_is_no_failure() {
+fn a_closed_standard_output_is_no_failure() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let ended = roles_show_into(writer);
@@ -21,7 +21,7 @@ fn a_reader_that_goes_is_no_failure() {
 }
 
 #[test]
-fn a_full_disk_is_a_failure() {
+fn output_to_a_full_disk_is_a_failure() {
     let ended = roles_show_into(OpenOptions::new().write(true).open("/dev/full").unwrap());
     assert_eq!(ended.status.code(), Some(1));
     let text = String::from_utf8(ended.stderr).unwrap();
@@ -30,7 +30,7 @@ fn a_full_disk_is_a_failure() {
 
 /// The reader of `provost import FILE 2>&1 | head -1` closes early: the import goes on to its end.
 #[test]
-fn a_reader_of_standard_error_that_goes_does_not_end_an_import() {
+fn a_closed_standard_error_does_not_end_an_import() {
     let node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
     let file = node.folder().join("more.csv");
     let mut text = "person_id,given_name,family_name,affiliation\n".to_owned();
@@ -41,10 +41,11 @@ fn a_reader_of_standard_error_that_goes_does_not_end_an_import() {
     drop(reader);
     let mut import = Command::new(binary());
     import.arg("--config").arg(node.config()).arg("import").arg(&file).stdout(Stdio::null()).stderr(writer);
-    assert_eq!(import.status().unwrap().code(), Some(4), "a row is wrong");
+    assert_eq!(import.status().unwrap().code(), Some(4), "exit code 4 reports the wrong row");
     let found = command::provost(&node, &["person", "search", "more", "--limit", "50"]).unwrap().good().unwrap();
     assert!(found.contains("\n20 people found"), "{found}");
 
+    // A refusal that cannot be printed keeps its exit code.
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let mut unknown = Command::new(binary());

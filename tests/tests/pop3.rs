@@ -3,13 +3,13 @@
 
 use provost_tests::{Node, Options, Port, SamplePerson, TextClient, mail};
 
-/// Consecutive logins of each kind.
+/// Sessions for each kind of end.
 const TURNS: usize = 60;
 
 /// How the previous session ends.
 #[derive(Clone, Copy, Debug)]
 enum PreviousEnd {
-    /// QUIT with its reply read, and the connection left open.
+    /// QUIT with its reply read; this end leaves the connection open.
     Quit,
     /// QUIT, and the connection is closed before the reply is read.
     QuitUnread,
@@ -18,51 +18,51 @@ enum PreviousEnd {
 }
 
 fn logged_in(node: &Node, person: &SamplePerson) -> TextClient {
-    let mut line = TextClient::open(node.address(Port::Pop3)).unwrap();
-    line.until(&["+OK"]).unwrap();
-    line.ask(&format!("USER {}", person.mail()), &["+OK"]).unwrap();
-    line.send_line(&format!("PASS {}", person.password())).unwrap();
-    let answer = line.next().unwrap().unwrap();
+    let mut client = TextClient::open(node.address(Port::Pop3)).unwrap();
+    client.until(&["+OK"]).unwrap();
+    client.ask(&format!("USER {}", person.mail()), &["+OK"]).unwrap();
+    client.send_line(&format!("PASS {}", person.password())).unwrap();
+    let answer = client.next().unwrap().unwrap();
     assert!(answer.starts_with("+OK"), "{answer}");
-    line
+    client
 }
 
-fn messages(line: &mut TextClient) -> usize {
-    line.send_line("STAT").unwrap();
-    let answer = line.next().unwrap().unwrap();
+fn message_count(client: &mut TextClient) -> usize {
+    client.send_line("STAT").unwrap();
+    let answer = client.next().unwrap().unwrap();
     answer.split(' ').nth(1).and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{answer}"))
 }
 
 #[test]
-fn a_login_after_the_end_of_another_session() {
+fn a_login_finds_the_maildrop_free_after_each_end_of_a_session() {
     let node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
     let person = SamplePerson::of(1);
     for turn in 0..TURNS {
         for end in [PreviousEnd::Quit, PreviousEnd::QuitUnread, PreviousEnd::HangUp] {
             let text = format!("Subject: {turn}\r\n\r\n{end:?}\r\n");
             mail::send(node.address(Port::Lmtp), None, "a@example.net", &[&person.mail()], &text).unwrap();
-            let mut before = logged_in(&node, &person);
-            let count = messages(&mut before);
-            before.ask(&format!("DELE {count}"), &["+OK"]).unwrap();
-            let (before, count_after) = match end {
+            let mut previous = logged_in(&node, &person);
+            let count = message_count(&mut previous);
+            previous.ask(&format!("DELE {count}"), &["+OK"]).unwrap();
+            let (still_open, count_after) = match end {
                 PreviousEnd::Quit => {
-                    before.ask("QUIT", &["+OK"]).unwrap();
-                    (Some(before), count - 1)
+                    previous.ask("QUIT", &["+OK"]).unwrap();
+                    (Some(previous), count - 1)
                 }
                 PreviousEnd::QuitUnread => {
-                    before.send_line("QUIT").unwrap();
-                    before.hang_up();
+                    previous.send_line("QUIT").unwrap();
+                    previous.hang_up();
                     (None, count - 1)
                 }
                 PreviousEnd::HangUp => {
-                    before.hang_up();
+                    previous.hang_up();
                     (None, count)
                 }
             };
-            let mut after = logged_in(&node, &person);
-            assert_eq!(messages(&mut after), count_after, "{turn} {end:?}");
-            after.ask("QUIT", &["+OK"]).unwrap();
-            drop(before);
+            let mut next = logged_in(&node, &person);
+            assert_eq!(message_count(&mut next), count_after, "{turn} {end:?}");
+            next.ask("QUIT", &["+OK"]).unwrap();
+            drop(still_open);
         }
     }
 }

@@ -9,13 +9,14 @@ use provost_tests::ldap::{Ldap, SUFFIX};
 use provost_tests::node::{Ports, wait_port};
 use provost_tests::{Node, Options, Port, SamplePerson, TextClient, deadline, mail};
 
-/// The client in every header here.
+/// A client whose address the headers carry.
 const CLIENT: [u8; 4] = [203, 0, 113, 7];
 /// A second client.
 const OTHER: [u8; 4] = [203, 0, 113, 8];
-/// The source of HAProxy's LDAP connections: the node itself connects to its directory from 127.0.0.1, without a header.
+/// The source of HAProxy's LDAP connections. It is not 127.0.0.1, from which the node connects to its own directory
+/// without a header.
 const LDAP_BALANCER: &str = "127.0.0.2";
-/// The listeners that require a header.
+/// The listeners behind HAProxy.
 const BALANCED: [(&str, Port); 10] = [
     ("http", Port::Http),
     ("mx", Port::Mx),
@@ -34,7 +35,8 @@ fn header(source: [u8; 4]) -> Vec<u8> {
     [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &source, &[192, 0, 2, 1], &[0x9c, 0x40, 0, 143]].concat()
 }
 
-/// A node that requires headers from loopback on all listeners, and allows two IMAP connections from one address.
+/// A node that requires a header of each client on loopback, on LDAP only of [`LDAP_BALANCER`], and allows two IMAP
+/// connections from one address.
 fn node() -> Node {
     let mut node = Node::start_with(Options { people: Some(2), ..Options::default() }).unwrap();
     node.stop().unwrap();
@@ -53,22 +55,25 @@ fn node() -> Node {
     node
 }
 
-/// HAProxy in front of a node. On one row of ports it takes the client's address from a header (`accept-proxy`), as from a
-/// balancer before it; on another row it reports the real address of its clients.
+/// HAProxy in front of a node, with two ports for each listener.
 struct Balancer {
     process: Child,
-    far: Ports,
-    near: Ports,
+    /// Take the client's address from a header (`accept-proxy`), as from another balancer in front.
+    with_header: Ports,
+    /// Take the address that the client connects from, which here is on loopback.
+    without_header: Ports,
 }
 
 impl Balancer {
     fn start(node: &Node) -> Self {
-        let (far, near) = (Ports::find().unwrap(), Ports::find().unwrap());
+        let (with_header, without_header) = (Ports::find().unwrap(), Ports::find().unwrap());
         let mut text =
             "defaults\n mode tcp\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n".to_owned();
         for (name, port) in BALANCED {
             let from = if port == Port::Ldap { format!("source {LDAP_BALANCER}") } else { String::new() };
-            for (side, at, accept) in [("far", far.of(port), "accept-proxy"), ("near", near.of(port), "")] {
+            for (side, at, accept) in
+                [("with-header", with_header.of(port), "accept-proxy"), ("without-header", without_header.of(port), "")]
+            {
                 let to = node.address(port);
                 writeln!(
                     text,
@@ -80,18 +85,18 @@ impl Balancer {
         let file = node.folder().join("haproxy.cfg");
         fs::write(&file, text).unwrap();
         let process = Command::new("/usr/sbin/haproxy").args(["-db", "-f"]).arg(&file).stdin(Stdio::null()).spawn();
-        let balancer = Self { process: process.unwrap(), far, near };
+        let balancer = Self { process: process.unwrap(), with_header, without_header };
         for (_, port) in BALANCED {
-            wait_port(balancer.near.address(port)).unwrap();
+            wait_port(balancer.without_header.address(port)).unwrap();
         }
         balancer
     }
 
     /// A connection of the client at `source`.
     fn open(&self, port: Port, source: [u8; 4]) -> TextClient {
-        let mut line = TextClient::open(self.far.address(port)).unwrap();
-        line.send(&header(source)).unwrap();
-        line
+        let mut client = TextClient::open(self.with_header.address(port)).unwrap();
+        client.send(&header(source)).unwrap();
+        client
     }
 }
 
@@ -138,7 +143,7 @@ fn behind_haproxy_the_peer_is_the_client() {
     // RFC 4511 §4.1.9: in so short an answer the resultCode is the tenth octet; 13 is confidentialityRequired.
     assert_eq!(ldap.octets(10).unwrap()[9], 13);
 
-    // After TLS it may log in, on both kinds of listener.
+    // In TLS the client may log in, on a port of TLS and after STARTTLS.
     let mut imaps = balancer.open(Port::Imaps, CLIENT);
     imaps.start_tls().unwrap();
     imaps.until(&["* OK"]).unwrap();
@@ -146,29 +151,32 @@ fn behind_haproxy_the_peer_is_the_client() {
     let mut pop3s = balancer.open(Port::Pop3s, CLIENT);
     pop3s.start_tls().unwrap();
     pop3s.until(&["+OK"]).unwrap();
+    pop3s.ask(&format!("USER {}", person.mail()), &["+OK"]).unwrap();
+    pop3s.ask(&format!("PASS {}", person.password()), &["+OK"]).unwrap();
+    pop3s.ask("QUIT", &["+OK"]).unwrap();
     imap.ask("b STARTTLS", &["b OK"]).unwrap();
     imap.start_tls().unwrap();
     imap.ask(&login, &["a OK"]).unwrap();
 
     // Clients on this machine may log in without TLS, through HAProxy too.
     let (user, password) = (person.mail(), person.password());
-    assert!(mail::logs_in_by_imap(balancer.near.address(Port::Imap), &user, &password).unwrap());
-    assert!(mail::logs_in_by_pop3(balancer.near.address(Port::Pop3), &user, &password).unwrap());
-    assert!(mail::logs_in_by_submission(balancer.near.address(Port::Submission), &user, &password).unwrap());
-    let url = format!("ldap://{}", balancer.near.address(Port::Ldap));
+    assert!(mail::logs_in_by_imap(balancer.without_header.address(Port::Imap), &user, &password).unwrap());
+    assert!(mail::logs_in_by_pop3(balancer.without_header.address(Port::Pop3), &user, &password).unwrap());
+    assert!(mail::logs_in_by_submission(balancer.without_header.address(Port::Submission), &user, &password).unwrap());
+    let url = format!("ldap://{}", balancer.without_header.address(Port::Ldap));
     let ldap = Ldap::bound(url, &format!("cn=provost,{SUFFIX}"), &node.secret("directory-password"));
     ldap.search("(uid=test.p01)", &["mail"]).unwrap().good().unwrap();
 }
 
 #[test]
-fn counts_traces_and_pages_name_the_client() {
+fn limits_received_fields_and_logs_go_by_the_client() {
     let node = node();
     let balancer = Balancer::start(&node);
     let person = SamplePerson::of(2);
 
     // The client may have two connections; a second client is still served, though both come from HAProxy's address.
     let mut connections: Vec<TextClient> = (0..2).map(|_| balancer.open(Port::Imap, CLIENT)).collect();
-    connections.iter_mut().for_each(|line| _ = line.until(&["* OK"]).unwrap());
+    connections.iter_mut().for_each(|client| _ = client.until(&["* OK"]).unwrap());
     let refused = balancer.open(Port::Imap, CLIENT).next().unwrap().unwrap();
     assert!(refused.starts_with("* BYE"), "{refused}");
     balancer.open(Port::Imap, OTHER).until(&["* OK"]).unwrap();
@@ -181,9 +189,9 @@ fn counts_traces_and_pages_name_the_client() {
     mx.ask(&format!("RCPT TO:<{}>", person.mail()), &["250 "]).unwrap();
     mx.ask("DATA", &["354 "]).unwrap();
     mx.ask("Subject: far away\r\n\r\ntext\r\n.", &["250 "]).unwrap();
-    let near = balancer.near.address(Port::Imap);
+    let imap = balancer.without_header.address(Port::Imap);
     let (inbox, _) = deadline::until(std::time::Duration::from_secs(10), || {
-        let inbox = mail::inbox(near, &person.mail(), &person.password())?.concat();
+        let inbox = mail::inbox(imap, &person.mail(), &person.password())?.concat();
         Ok(inbox.contains("far away").then_some(inbox))
     })
     .unwrap();
@@ -233,46 +241,47 @@ fn failed_sign_ins_are_counted_by_client() {
     let throttled = sign_in(&balancer, CLIENT, &person);
     assert!(throttled.contains(" 429 "), "{throttled}");
     let other = sign_in(&balancer, OTHER, &person);
-    assert!(other.contains(" 422 "), "all come from HAProxy's address: {other}");
+    assert!(other.contains(" 422 "), "the attempts of one client must not count for another: {other}");
 }
 
 #[test]
-fn a_header_from_elsewhere_is_only_octets() {
+fn a_header_from_outside_the_proxy_networks_is_not_believed() {
     let mut node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
     node.stop().unwrap();
     let trusted = "[listeners]\nproxy_networks = [\"192.0.2.10\"]\n";
     node.configure(|text| text.replace("[listeners]\n", trusted)).unwrap();
     node.serve_again(&[Port::Imap]).unwrap();
     for (name, port) in BALANCED {
-        let mut line = TextClient::open(node.address(port)).unwrap();
-        line.send(&header(CLIENT)).unwrap();
+        let mut client = TextClient::open(node.address(port)).unwrap();
+        client.send(&header(CLIENT)).unwrap();
         match name {
-            "mx" | "submission" | "lmtp" => _ = line.until(&["220 "]).unwrap(),
-            "imap" => _ = line.until(&["* OK"]).unwrap(),
-            "pop3" => _ = line.until(&["+OK"]).unwrap(),
-            "http" => assert!(!line.next().unwrap().unwrap_or_default().contains(" 200 ")),
-            // A TLS alert or a close: no handshake continues after a header.
-            _ => assert!(line.octets(64).is_err(), "{name}"),
+            "mx" | "submission" | "lmtp" => _ = client.until(&["220 "]).unwrap(),
+            "imap" => _ = client.until(&["* OK"]).unwrap(),
+            "pop3" => _ = client.until(&["+OK"]).unwrap(),
+            "http" => assert!(!client.next().unwrap().unwrap_or_default().contains(" 200 ")),
+            // LDAP and TLS: a header is no message and no handshake, so the node closes, perhaps after an alert.
+            _ => assert!(client.octets(64).is_err(), "{name}"),
         }
     }
     assert!(!node.log().contains("203.0.113.7"), "{}", node.log());
-    // The node's own clients are not affected.
+    // Clients without a header are served.
     let person = SamplePerson::of(1);
     assert!(mail::logs_in_by_imap(node.address(Port::Imap), &person.mail(), &person.password()).unwrap());
 }
 
 #[test]
-fn a_trusted_network_must_send_version_2_and_others_cannot() {
+fn clients_in_the_proxy_networks_must_send_a_header_of_version_2() {
     let node = node();
     for (name, port) in BALANCED {
         // LDAP needs no header from 127.0.0.1: its balancer has another address.
         if port == Port::Ldap {
             continue;
         }
-        for say in [&b"PROXY TCP4 203.0.113.7 192.0.2.1 40000 143\r\n"[..], b"\r\n\r\nQUIT\r\n", b"\x16\x03\x01\x02"] {
-            let mut line = TextClient::open(node.address(port)).unwrap();
-            line.send(say).unwrap();
-            assert_eq!(line.next().unwrap(), None, "{name}: {}", say.escape_ascii());
+        for begin in [&b"PROXY TCP4 203.0.113.7 192.0.2.1 40000 143\r\n"[..], b"\r\n\r\nQUIT\r\n", b"\x16\x03\x01\x02"]
+        {
+            let mut client = TextClient::open(node.address(port)).unwrap();
+            client.send(begin).unwrap();
+            assert_eq!(client.next().unwrap(), None, "{name}: {}", begin.escape_ascii());
         }
     }
     let log = node.log();
@@ -282,7 +291,7 @@ fn a_trusted_network_must_send_version_2_and_others_cannot() {
     let mut health = TextClient::open(node.address(Port::Health)).unwrap();
     health.send(b"GET /readyz HTTP/1.0\r\n\r\n").unwrap();
     assert!(health.next().unwrap().unwrap().contains(" 200 "));
-    // LDAP trusts one balancer and accepts a header from no other address.
+    // LDAP accepts a header only from its balancer.
     let mut ldap = TextClient::open(node.address(Port::Ldap)).unwrap();
     ldap.send(&header(CLIENT)).unwrap();
     ldap.send(&ldap_bind(&node.secret("directory-password"))).unwrap();
@@ -291,24 +300,24 @@ fn a_trusted_network_must_send_version_2_and_others_cannot() {
     assert_eq!(answer[4], 0, "{answer:?}");
 }
 
-/// One source cannot take all connections of the directory: it has 256 of 1,024.
+/// One source gets at most 256 of the directory's 1,024 connections.
 #[test]
-fn one_source_leaves_the_directory_to_others() {
+fn one_source_cannot_take_all_connections_of_the_directory() {
     /// An anonymous simple bind (RFC 4511 §4.2, RFC 4513 §5.1.1) and its success.
     const BIND: &[u8] = b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00";
     const SUCCESS: &[u8] = b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00";
     let node = node();
     let balancer = Balancer::start(&node);
     let bind = |source| {
-        let mut line = balancer.open(Port::Ldap, source);
-        line.send(BIND).unwrap();
-        let answer = line.octets(SUCCESS.len());
-        (line, answer.is_ok_and(|answer| answer == SUCCESS))
+        let mut client = balancer.open(Port::Ldap, source);
+        client.send(BIND).unwrap();
+        let answer = client.octets(SUCCESS.len());
+        (client, answer.is_ok_and(|answer| answer == SUCCESS))
     };
     let open: Vec<_> = (0..256).map(|_| bind(CLIENT)).collect();
     assert!(open.iter().all(|(_, is_bound)| *is_bound));
-    assert!(!bind(CLIENT).1, "the source has its share");
-    assert!(bind(OTHER).1, "another source is served");
+    assert!(!bind(CLIENT).1, "the 257th connection of a source must be refused");
+    assert!(bind(OTHER).1, "another source must be served");
     drop(open);
     deadline::until(std::time::Duration::from_secs(10), || Ok(bind(CLIENT).1.then_some(()))).unwrap();
 }

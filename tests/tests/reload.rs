@@ -1,4 +1,4 @@
-//! Certificate, key and settings of the configuration file change while the node runs: no restart, and no session ends.
+//! Certificate, key and configuration change while the node runs: without a restart, and without the end of a session.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::fs;
@@ -7,18 +7,23 @@ use std::time::Duration;
 
 use provost_tests::{Node, Options, Port, TextClient, deadline, http};
 
-/// The files are checked every two seconds, and a change must be unchanged at the next check.
+/// Longest time until a changed certificate is in force: the node looks at the files every two seconds, and reads a
+/// changed one when the next look finds it unchanged.
 const CHANGE_LIMIT: Duration = Duration::from_secs(15);
 
-struct Pair {
+/// A self-signed certificate with its key.
+struct KeyPair {
+    /// DER.
     certificate: Vec<u8>,
+    /// The same certificate in PEM.
     chain: String,
+    /// PEM.
     key: String,
 }
 
-fn pair() -> Pair {
+fn key_pair() -> KeyPair {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    Pair { certificate: made.cert.der().to_vec(), chain: made.cert.pem(), key: made.signing_key.serialize_pem() }
+    KeyPair { certificate: made.cert.der().to_vec(), chain: made.cert.pem(), key: made.signing_key.serialize_pem() }
 }
 
 fn node() -> Node {
@@ -28,20 +33,21 @@ fn node() -> Node {
     node
 }
 
-fn files(node: &Node) -> (PathBuf, PathBuf) {
+/// The files of certificate and key.
+fn tls_files(node: &Node) -> (PathBuf, PathBuf) {
     (node.data().join("tls/cert.pem"), node.data().join("tls/key.pem"))
 }
 
-/// A new TLS session with the listener, and the certificate that it got.
+/// A new IMAP session in TLS, and the certificate that the node presented.
 fn session(node: &Node) -> (TextClient, Vec<u8>) {
-    let mut line = TextClient::open(node.address(Port::Imaps)).unwrap();
-    line.start_tls().unwrap();
-    line.until(&["* OK"]).unwrap();
-    let certificate = line.certificate().unwrap().to_vec();
-    (line, certificate)
+    let mut client = TextClient::open(node.address(Port::Imaps)).unwrap();
+    client.start_tls().unwrap();
+    client.until(&["* OK"]).unwrap();
+    let certificate = client.certificate().unwrap().to_vec();
+    (client, certificate)
 }
 
-fn wait_for(node: &Node, certificate: &[u8]) {
+fn wait_for_certificate(node: &Node, certificate: &[u8]) {
     deadline::until(CHANGE_LIMIT, || Ok((session(node).1 == certificate).then_some(()))).unwrap();
 }
 
@@ -53,14 +59,14 @@ const RELOADED: &str = "certificate and key reloaded";
 const KEPT: &str = "the old one stays in force";
 
 #[test]
-fn changed_files_come_into_force_by_themselves() {
+fn changed_tls_files_come_into_force_without_a_signal() {
     let node = node();
-    let (chain, key) = files(&node);
+    let (chain, key) = tls_files(&node);
     let (mut open, first) = session(&node);
-    let second = pair();
+    let second = key_pair();
     fs::write(&chain, &second.chain).unwrap();
     fs::write(&key, &second.key).unwrap();
-    wait_for(&node, &second.certificate);
+    wait_for_certificate(&node, &second.certificate);
     open.ask("a NOOP", &["a OK"]).unwrap();
 
     // Half a file is reported, and the previous pair stays in force.
@@ -70,32 +76,32 @@ fn changed_files_come_into_force_by_themselves() {
     assert_ne!(first, second.certificate);
 
     // A file moved into place, as ACME clients do; STARTTLS uses the new pair as well.
-    let third = pair();
+    let third = key_pair();
     for (file, text) in [(&key, &third.key), (&chain, &third.chain)] {
         let beside = file.with_extension("new");
         fs::write(&beside, text).unwrap();
         fs::rename(&beside, file).unwrap();
     }
-    wait_for(&node, &third.certificate);
-    let mut line = TextClient::open(node.address(Port::Imap)).unwrap();
-    line.until(&["* OK"]).unwrap();
-    line.ask("a STARTTLS", &["a OK"]).unwrap();
-    line.start_tls().unwrap();
-    line.ask("b NOOP", &["b OK"]).unwrap();
-    assert_eq!(line.certificate().unwrap().to_vec(), third.certificate);
+    wait_for_certificate(&node, &third.certificate);
+    let mut client = TextClient::open(node.address(Port::Imap)).unwrap();
+    client.until(&["* OK"]).unwrap();
+    client.ask("a STARTTLS", &["a OK"]).unwrap();
+    client.start_tls().unwrap();
+    client.ask("b NOOP", &["b OK"]).unwrap();
+    assert_eq!(client.certificate().unwrap().to_vec(), third.certificate);
     open.ask("b NOOP", &["b OK"]).unwrap();
 }
 
 #[test]
-fn hup_reloads_at_once_and_ends_nothing() {
+fn hup_reloads_the_tls_files_and_ends_no_session() {
     let node = node();
-    let (chain, key) = files(&node);
+    let (chain, key) = tls_files(&node);
     let (mut open, _) = session(&node);
     node.signal("HUP").unwrap();
     wait_for_log(&node, RELOADED, 1);
-    let others_key = pair().key;
+    let foreign_key = key_pair().key;
     let own_key = fs::read_to_string(&key).unwrap();
-    fs::write(&key, others_key).unwrap();
+    fs::write(&key, foreign_key).unwrap();
     node.signal("HUP").unwrap();
     wait_for_log(&node, KEPT, 1);
     fs::write(&key, own_key).unwrap();
@@ -106,17 +112,17 @@ fn hup_reloads_at_once_and_ends_nothing() {
     open.ask("a NOOP", &["a OK"]).unwrap();
 }
 
-// Without a terminal the quickstart runs like a service: SIGHUP does not end it.
+/// Without a terminal the quickstart runs like a service: SIGHUP does not end it.
 #[test]
 fn hup_reloads_in_the_quickstart_too() {
     let node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
-    let (chain, key) = files(&node);
+    let (chain, key) = tls_files(&node);
     let (mut open, _) = session(&node);
-    let second = pair();
+    let second = key_pair();
     fs::write(&chain, &second.chain).unwrap();
     fs::write(&key, &second.key).unwrap();
     node.signal("HUP").unwrap();
-    wait_for(&node, &second.certificate);
+    wait_for_certificate(&node, &second.certificate);
     wait_for_log(&node, RELOADED, 1);
     open.ask("a NOOP", &["a OK"]).unwrap();
 }
@@ -127,20 +133,20 @@ fn status_with_token(node: &Node) -> u16 {
     http::send(node.address(Port::Http), request).unwrap().status
 }
 
-/// SIGHUP applies the settings that can change; those that need a restart are named, at each SIGHUP again.
+/// Values that need a restart are named at each SIGHUP.
 #[test]
-fn hup_takes_what_can_change_and_names_what_cannot() {
+fn hup_applies_what_can_change_and_names_what_needs_a_restart() {
     let node = node();
     let (mut open, first) = session(&node);
     assert_eq!(status_with_token(&node), 200);
-    let second = pair();
+    let second = key_pair();
     let (chain, key) = (node.folder().join("second.pem"), node.folder().join("second.key"));
     fs::write(&chain, &second.chain).unwrap();
     fs::write(&key, &second.key).unwrap();
     // A token that is removed from the file is revoked.
     let tokens = node.data().join("secrets/api-tokens");
     fs::write(&tokens, "").unwrap();
-    let (old_chain, old_key) = files(&node);
+    let (old_chain, old_key) = tls_files(&node);
     let (port, moved) = (node.port(Port::Pop3), node.port(Port::Pop3) + 2);
     node.configure(|text| {
         let text = text.replace(&old_chain.display().to_string(), &chain.display().to_string());
@@ -166,11 +172,11 @@ fn hup_takes_what_can_change_and_names_what_cannot() {
     assert_eq!(status_with_token(&node), 401);
     open.ask("a NOOP", &["a OK"]).unwrap();
 
-    // The files under the new names are followed.
-    let third = pair();
+    // The node now watches the files of the new names.
+    let third = key_pair();
     fs::write(&chain, &third.chain).unwrap();
     fs::write(&key, &third.key).unwrap();
-    wait_for(&node, &third.certificate);
+    wait_for_certificate(&node, &third.certificate);
     node.signal("HUP").unwrap();
     wait_for_log(&node, "configuration read again changed=1", 1);
     assert_eq!(node.log().matches("needs a restart: listeners.pop3").count(), 2);
@@ -178,11 +184,11 @@ fn hup_takes_what_can_change_and_names_what_cannot() {
 }
 
 #[test]
-fn a_bad_file_changes_nothing_and_is_named_with_line_and_field() {
+fn a_bad_configuration_changes_nothing_and_its_fault_is_named() {
     let node = node();
     let (_, first) = session(&node);
-    let second = pair();
-    let (chain, key) = files(&node);
+    let second = key_pair();
+    let (chain, key) = tls_files(&node);
     let text = fs::read_to_string(node.config()).unwrap();
     let lines = text.lines().count();
     let missing = node.folder().join("missing.pem").display().to_string();
@@ -205,8 +211,8 @@ fn a_bad_file_changes_nothing_and_is_named_with_line_and_field() {
     assert_eq!((session(&node).1, status_with_token(&node)), (first, 200));
     let metrics = http::get(node.address(Port::Health), "/metrics").unwrap();
     assert!(metrics.contains("provost_config_reloads_total{outcome=\"bad\"} 4"), "{metrics}");
-    // The old files are still followed.
+    // The node still watches the old files.
     fs::write(&chain, &second.chain).unwrap();
     fs::write(&key, &second.key).unwrap();
-    wait_for(&node, &second.certificate);
+    wait_for_certificate(&node, &second.certificate);
 }

@@ -1,4 +1,4 @@
-//! The REST API as in the README, by curl against a running node, and the effect of changes on the mail.
+//! The REST API of a running node, by curl as in the README, and the effect of its changes on the mail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 use std::path::PathBuf;
@@ -7,18 +7,17 @@ use std::time::{Duration, Instant};
 
 use provost_tests::conversation::base64;
 use provost_tests::http::{Race, two_puts_with_one_etag};
+use provost_tests::people::HEADER;
 use provost_tests::{MailSink, Node, Options, Port, Ran, SamplePerson, TextClient, binary, deadline, mail, run};
 
 /// Longest time for a change to reach the mail core, and for a reply to reach the relay.
 const LIMIT: Duration = Duration::from_secs(10);
 const OUTSIDE: &str = "outside@example.net";
-/// The person that the changes apply to.
+/// The person whom the tests change.
 const ONE: SamplePerson = SamplePerson { number: 11 };
 const PROBLEM: &str = "application/problem+json";
-const HEADER: &str =
-    "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n";
 
-/// The reply that curl received.
+/// The response that curl received.
 struct CurlResponse {
     status: String,
     content_type: String,
@@ -63,7 +62,8 @@ impl Api<'_> {
         reply
     }
 
-    fn good(&self, status: &str, arguments: &[&str], path: &str) -> CurlResponse {
+    /// A request that must get this status.
+    fn expect(&self, status: &str, arguments: &[&str], path: &str) -> CurlResponse {
         let reply = self.curl(arguments, path);
         assert_eq!(reply.status, status, "{path}: {}", reply.body);
         reply
@@ -74,8 +74,9 @@ fn json(body: &str) -> [&str; 4] {
     ["-H", "Content-Type: application/json", "-d", body]
 }
 
-fn with<'a>(method: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
-    ["-X", method].iter().chain(rest).copied().collect()
+/// Arguments of curl for a method other than GET and POST.
+fn method<'a>(name: &'a str, arguments: &[&'a str]) -> Vec<&'a str> {
+    ["-X", name].iter().chain(arguments).copied().collect()
 }
 
 fn write_to(node: &Node, recipient: &str) {
@@ -92,7 +93,7 @@ fn command(node: &Node, arguments: &[&str]) -> String {
 
 /// One node for all checks, as a node takes longer to start than all of them.
 #[test]
-fn the_readmes_commands_do_what_it_says() {
+fn the_readmes_requests_have_the_effects_that_it_describes() {
     let sink = MailSink::start().unwrap();
     let node = Node::start_with(Options { relay: Some(sink.relay()), ..Options::default() }).unwrap();
     let api = Api(&node);
@@ -110,12 +111,12 @@ fn the_readmes_commands_do_what_it_says() {
 }
 
 fn finds_and_shows(api: &Api<'_>) {
-    let found = api.good("200", &[], "/people?q=test%20p11");
+    let found = api.expect("200", &[], "/people?q=test%20p11");
     assert_eq!(found.text("mail"), ONE.mail());
     assert_eq!(found.body.matches("\"uid\"").count(), 1, "{}", found.body);
-    assert!(api.good("200", &[], "/people?q=test&limit=2").body.contains("\"more\":true"));
+    assert!(api.expect("200", &[], "/people?q=test&limit=2").body.contains("\"more\":true"));
     for key in [ONE.uid(), ONE.mail(), found.text("id"), "registrar:T0011".to_owned()] {
-        let person = api.good("200", &[], &format!("/people/{key}"));
+        let person = api.expect("200", &[], &format!("/people/{key}"));
         assert_eq!(person.text("uid"), ONE.uid(), "{key}");
         assert_eq!(person.header("etag"), format!("\"{}\"", person.text("version")));
         assert_eq!(person.header("x-audit-id"), person.text("audit_id"));
@@ -125,8 +126,9 @@ fn finds_and_shows(api: &Api<'_>) {
 
 fn vacation_is_answered(node: &Node, api: &Api<'_>, sink: &MailSink) {
     let path = format!("/people/{}/vacation", ONE.uid());
-    let rule = r#"{"start":"2026-01-01","end":"2099-01-05","text_fr":"De retour le 6 janvier.","text_en":"Back on January 6."}"#;
-    let set = api.good("200", &with("PUT", &json(rule)), &path);
+    let rule = r#"{"start":"2026-01-01","end":"2099-01-05",
+        "text_fr":"De retour le 6 janvier.","text_en":"Back on January 6."}"#;
+    let set = api.expect("200", &method("PUT", &json(rule)), &path);
     assert_eq!(set.header("x-audit-id"), set.text("audit_id"));
     assert!(command(node, &["audit", "list", "--person", &ONE.uid()]).contains(&set.text("audit_id")));
     // The change reaches the mail core through the directory: send messages until one gets a reply.
@@ -137,30 +139,30 @@ fn vacation_is_answered(node: &Node, api: &Api<'_>, sink: &MailSink) {
     let (reply, _) = deadline::until(LIMIT, answered).unwrap();
     let text = String::from_utf8_lossy(&reply.text).into_owned();
     assert!(text.contains("De retour le 6 janvier.") && text.contains("Back on January 6."), "{text}");
-    assert!(api.good("200", &[], &format!("/people/{}", ONE.uid())).body.contains("\"end\":\"2099-01-05\""));
-    api.good("200", &["-X", "DELETE"], &path);
-    assert!(api.good("200", &[], &format!("/people/{}", ONE.uid())).body.contains("\"vacation\":null"));
+    assert!(api.expect("200", &[], &format!("/people/{}", ONE.uid())).body.contains("\"end\":\"2099-01-05\""));
+    api.expect("200", &["-X", "DELETE"], &path);
+    assert!(api.expect("200", &[], &format!("/people/{}", ONE.uid())).body.contains("\"vacation\":null"));
 }
 
 fn alias_takes_effect(node: &Node, api: &Api<'_>) {
     let alias = "eleven@example.edu";
-    let takes = |expect: bool| {
-        let look = || Ok((mail::recipient(node.address(Port::Mx), alias)?.starts_with("250") == expect).then_some(()));
-        deadline::until(LIMIT, look).unwrap_or_else(|_| panic!("{alias}: accepted is not {expect}"));
+    let wait_for_rcpt_code = |code: &str| {
+        let gets_code = || Ok(mail::rcpt_reply(node.address(Port::Mx), alias)?.starts_with(code).then_some(()));
+        deadline::until(LIMIT, gets_code).unwrap_or_else(|_| panic!("{alias}: no {code} within {LIMIT:?}"));
     };
-    takes(false);
+    wait_for_rcpt_code("550");
     let added =
-        api.good("201", &json(r#"{"address":"Eleven@example.edu"}"#), &format!("/people/{}/addresses", ONE.uid()));
-    takes(true);
+        api.expect("201", &json(r#"{"address":"Eleven@example.edu"}"#), &format!("/people/{}/addresses", ONE.uid()));
+    wait_for_rcpt_code("250");
     write_to(node, alias);
     let arrived = mail::inbox(node.address(Port::Imap), &ONE.mail(), &ONE.password()).unwrap();
     assert!(arrived.iter().any(|message| message.contains(&format!("To: {alias}"))), "{arrived:?}");
-    let listed = api.good("200", &[], &format!("/people/{}/addresses", ONE.uid()));
+    let listed = api.expect("200", &[], &format!("/people/{}/addresses", ONE.uid()));
     assert!(listed.body.contains(&format!("\"{alias}\"")), "{}", listed.body);
-    let place = added.header("location");
-    api.good("200", &["-X", "DELETE"], place.trim_start_matches("/api/v1"));
-    takes(false);
-    api.good("404", &["-X", "DELETE"], place.trim_start_matches("/api/v1"));
+    let location = added.header("location");
+    api.expect("200", &["-X", "DELETE"], location.trim_start_matches("/api/v1"));
+    wait_for_rcpt_code("550");
+    api.expect("404", &["-X", "DELETE"], location.trim_start_matches("/api/v1"));
 }
 
 fn password_takes_effect(node: &Node, api: &Api<'_>) {
@@ -171,11 +173,11 @@ fn password_takes_effect(node: &Node, api: &Api<'_>) {
         deadline::until(LIMIT, look).unwrap();
     };
     let open = open_sessions(node);
-    let reset = api.good("200", &["-X", "POST"], &path);
-    end_at_once(open);
+    let reset = api.expect("200", &["-X", "POST"], &path);
+    must_end(open);
     logs_in(&reset.text("password"));
     assert!(!mail::logs_in_by_imap(imap, &ONE.mail(), &ONE.password()).unwrap());
-    let chosen = api.good("200", &json(r#"{"password":"chosen by the caller"}"#), &path);
+    let chosen = api.expect("200", &json(r#"{"password":"chosen by the caller"}"#), &path);
     assert!(!chosen.body.contains("password"), "the reply must not contain the password: {}", chosen.body);
     logs_in("chosen by the caller");
     let audit = command(node, &["audit", "list", "--limit", "1000"]);
@@ -185,9 +187,9 @@ fn password_takes_effect(node: &Node, api: &Api<'_>) {
 /// Idle sessions of one person in every protocol.
 fn open_sessions(node: &Node) -> Vec<(&'static str, TextClient)> {
     let open = |port, greeting: &str| {
-        let mut line = TextClient::open(node.address(port)).unwrap();
-        line.until(&[greeting]).unwrap();
-        line
+        let mut client = TextClient::open(node.address(port)).unwrap();
+        client.until(&[greeting]).unwrap();
+        client
     };
     let login = format!("LOGIN {} \"{}\"", ONE.mail(), ONE.password());
     let mut imap = open(Port::Imap, "* OK");
@@ -207,12 +209,12 @@ fn open_sessions(node: &Node) -> Vec<(&'static str, TextClient)> {
 }
 
 /// As the help desk's page promises, a password change ends the sessions opened with the old password.
-fn end_at_once(open: Vec<(&'static str, TextClient)>) {
+fn must_end(open: Vec<(&'static str, TextClient)>) {
     let start = Instant::now();
-    for (name, mut line) in open {
-        let last = line.next().unwrap().unwrap_or_default();
+    for (name, mut client) in open {
+        let last = client.next().unwrap().unwrap_or_default();
         assert!(["* BYE", "-ERR", "421 "].iter().any(|end| last.starts_with(end)), "{name}: {last}");
-        assert_eq!(line.next().unwrap(), None, "{name} is closed");
+        assert_eq!(client.next().unwrap(), None, "{name} must be closed");
     }
     println!("open sessions ended {:?} after the reset", start.elapsed());
     assert!(start.elapsed() < LIMIT);
@@ -225,32 +227,32 @@ fn file_is_planned_and_applied(node: &Node, api: &Api<'_>) {
     std::fs::write(&file, format!("{HEADER}{row}{wrong}")).unwrap();
     let data = format!("@{}", file.display());
     let upload = ["-H", "Content-Type: text/csv", "--data-binary", &data];
-    let plan = api.good("201", &upload, "/imports");
+    let plan = api.expect("201", &upload, "/imports");
     assert!(plan.body.contains("\"create\":1") && plan.body.contains("\"line\":3"), "{}", plan.body);
-    let place = plan.header("location").trim_start_matches("/api/v1").to_owned();
-    assert_eq!(api.good("200", &[], &place).text("hash"), plan.text("hash"));
-    let found = api.good("200", &[], "/people?q=celik");
+    let location = plan.header("location").trim_start_matches("/api/v1").to_owned();
+    assert_eq!(api.expect("200", &[], &location).text("hash"), plan.text("hash"));
+    let found = api.expect("200", &[], "/people?q=celik");
     assert!(found.body.contains("\"people\":[]"), "a plan must change nothing: {}", found.body);
-    let other = api.good("409", &json(r#"{"hash":"of another plan"}"#), &format!("{place}/apply"));
+    let other = api.expect("409", &json(r#"{"hash":"of another plan"}"#), &format!("{location}/apply"));
     assert_eq!((other.content_type.as_str(), other.text("hash")), (PROBLEM, plan.text("hash")));
     let hash = format!(r#"{{"hash":"{}"}}"#, plan.text("hash"));
-    let job = api.good("200", &json(&hash), &format!("{place}/apply?wait=30"));
+    let job = api.expect("200", &json(&hash), &format!("{location}/apply?wait=30"));
     assert_eq!(job.text("state"), "done", "{}", job.body);
     let look = || {
         Ok(mail::logs_in_by_imap(node.address(Port::Imap), "celik.astrom@example.edu", "secret of celik")?
             .then_some(()))
     };
     deadline::until(LIMIT, look).unwrap();
-    api.good("404", &[], &place);
-    let again = api.good("201", &upload, "/imports");
-    assert!(again.body.contains("\"writes\":0"), "the same file again: {}", again.body);
+    api.expect("404", &[], &location);
+    let again = api.expect("201", &upload, "/imports");
+    assert!(again.body.contains("\"writes\":0"), "the same file again must need no writes: {}", again.body);
 }
 
 fn refusals_are_problems(api: &Api<'_>) {
     let one = format!("/people/{}", ONE.uid());
     let vacation = format!("{one}/vacation");
     let addresses = format!("{one}/addresses");
-    let stale = with("PUT", &["-H", "If-Match: \"20200101000000.000000Z#000000#000#000000\""]);
+    let stale = method("PUT", &["-H", "If-Match: \"20200101000000.000000Z#000000#000#000000\""]);
     let stale: Vec<_> = stale.into_iter().chain(json(r#"{"text_fr":"x"}"#)).collect();
     for (status, arguments, path) in [
         ("404", vec![], "/people/nobody-at-all"),
@@ -262,11 +264,11 @@ fn refusals_are_problems(api: &Api<'_>) {
         ("415", vec!["-H", "Content-Type: text/plain", "-d", "x"], &addresses),
         ("422", json(r#"{"address":"no address"}"#).to_vec(), &addresses),
         ("422", json(r#"{"address":"eleven@example.com"}"#).to_vec(), &addresses),
-        ("422", with("PUT", &json(r#"{"text_fr":" "}"#)), &vacation),
-        ("422", with("PUT", &json(r#"{"text_fr":"x","start":"2026-12-24","end":"2026-12-23"}"#)), &vacation),
+        ("422", method("PUT", &json(r#"{"text_fr":" "}"#)), &vacation),
+        ("422", method("PUT", &json(r#"{"text_fr":"x","start":"2026-12-24","end":"2026-12-23"}"#)), &vacation),
         ("422", json(r#"{"password":"short"}"#).to_vec(), &format!("{one}/password")),
         ("422", vec!["-H", "Content-Type: text/csv", "--data-binary", "name;mail\n"], "/imports"),
-        ("400", with("PUT", &json("{")), &vacation),
+        ("400", method("PUT", &json("{")), &vacation),
         ("400", vec!["-X", "DELETE", "-H", "If-Match;"], &vacation),
     ] {
         let reply = api.curl(&arguments, path);
@@ -281,7 +283,7 @@ fn refusals_are_problems(api: &Api<'_>) {
     }
 }
 
-/// Checks the document, also with an external validator if installed (`pip install openapi-spec-validator`).
+/// Also runs an external validator on the document if it is installed (`pip install openapi-spec-validator`).
 fn document_is_openapi(api: &Api<'_>) {
     let document = api.curl_as("X-Nothing: at all", &[], "/openapi.json");
     assert_eq!((document.status.as_str(), document.text("openapi").as_str()), ("200", "3.1.0"));
@@ -299,14 +301,14 @@ fn document_is_openapi(api: &Api<'_>) {
     run(Command::new("python3").args(["-c", script]).arg(file)).unwrap().good().unwrap();
 }
 
-/// A token with the help desk's role cannot reset an administrator's password, by REST or by command. A revoked token is
-/// refused within a second.
+/// A token with the help desk's role cannot reset an administrator's password, by REST or by command. A revoked token
+/// is refused within a second.
 fn tokens_have_a_role_and_an_end(node: &Node, api: &Api<'_>) {
     let token = command(node, &["token", "create", "desk", "--role", "helpdesk2", "--expires", "1d"]);
     let file = node.folder().join("desk-token");
     std::fs::write(&file, &token).unwrap();
     let bearer = format!("Authorization: Bearer {}", token.trim());
-    // A directory administrator makes the quickstart's operator an administrator.
+    // The directory gives the quickstart's help desk operator the role of an administrator.
     make_admin(node, "helpdesk");
     let reset = |who: &str| api.curl_as(&bearer, &["-X", "POST"], &format!("/people/{who}/password"));
     let refused = reset("helpdesk");

@@ -1,4 +1,4 @@
-//! Permissions on a running node: a help desk cannot change an administrator's account by any interface, or by a detour.
+//! Permissions on a running node: the help desk can change an administrator's account by no interface.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 use std::process::Command;
@@ -13,11 +13,12 @@ use provost_tests::{Node, Options, Port, Ran, SamplePerson, binary, deadline, ma
 const LIMIT: Duration = Duration::from_secs(10);
 /// Exit code: not allowed.
 const NOT_ALLOWED: Option<i32> = Some(6);
-/// An administrator with a password, and one without a password yet.
+/// An administrator with a password.
 const ADMIN: SamplePerson = SamplePerson { number: 2 };
+/// An administrator without a password yet.
 const NEW_ADMIN: SamplePerson = SamplePerson { number: 3 };
 /// A person without a role.
-const ONE: SamplePerson = SamplePerson { number: 1 };
+const NO_ROLE: SamplePerson = SamplePerson { number: 1 };
 
 fn command(node: &Node, arguments: &[&str]) -> Ran {
     run(Command::new(binary()).arg("--config").arg(node.config()).args(arguments)).unwrap()
@@ -27,11 +28,12 @@ fn new_token(node: &Node, name: &str, role: &str) -> String {
     command(node, &["token", "create", name, "--role", role, "--expires", "1d"]).good().unwrap().trim().to_owned()
 }
 
-fn ask(node: &Node, token: &str, method: &str, path: &str, (kind, body): (&str, &str)) -> HttpResponse {
+fn ask(node: &Node, token: &str, method: &str, path: &str, (content_type, body): (&str, &str)) -> HttpResponse {
     let bearer = format!("Authorization: Bearer {token}");
-    let kind = format!("Content-Type: {kind}");
+    let content_type = format!("Content-Type: {content_type}");
     let path = format!("/api/v1{path}");
-    send(node.address(Port::Http), HttpRequest { method, path: &path, headers: &[&bearer, &kind], body }).unwrap()
+    send(node.address(Port::Http), HttpRequest { method, path: &path, headers: &[&bearer, &content_type], body })
+        .unwrap()
 }
 
 const JSON: (&str, &str) = ("application/json", "{}");
@@ -42,13 +44,13 @@ fn a_help_desk_stays_below_an_administrator() {
     let node = Node::start_with(Options { people: Some(4), ..Options::default() }).unwrap();
     let ldap = Ldap::of(&node);
     make_admins(&ldap);
-    the_page_shows_what_the_command_prints(&node);
-    by_rest_and_command(&node);
-    by_the_pages(&node);
-    by_ldap(&node, &ldap);
-    by_a_registrars_file(&node);
+    the_document_has_the_table_that_the_command_prints(&node);
+    refused_by_rest_and_command(&node);
+    refused_by_the_pages(&node);
+    refused_by_ldap(&node, &ldap);
+    refused_by_a_registrars_file(&node);
     the_nodes_token_lends_its_role_to_no_user(&node);
-    tokens_end(&node);
+    expired_and_revoked_tokens_are_refused(&node);
     assert!(mail::logs_in_by_imap(node.address(Port::Imap), &ADMIN.mail(), &ADMIN.password()).unwrap());
 }
 
@@ -60,13 +62,13 @@ fn make_admins(ldap: &Ldap) {
     }
 }
 
-fn the_page_shows_what_the_command_prints(node: &Node) {
+fn the_document_has_the_table_that_the_command_prints(node: &Node) {
     let page = std::fs::read_to_string(checkout().join("docs/roles.md")).unwrap();
     let printed = command(node, &["roles", "show"]).good().unwrap();
     assert_eq!(page.split("```\n").nth(1).unwrap(), printed);
 }
 
-fn by_rest_and_command(node: &Node) {
+fn refused_by_rest_and_command(node: &Node) {
     for (name, role) in [("one", "helpdesk1"), ("two", "helpdesk2")] {
         let token = new_token(node, name, role);
         for admin in [ADMIN, NEW_ADMIN] {
@@ -75,7 +77,7 @@ fn by_rest_and_command(node: &Node) {
             let chosen = ("application/json", r#"{"password":"chosen by the desk"}"#);
             assert_eq!(ask(node, &token, "POST", &path, chosen).status, 403, "{role}");
         }
-        assert_eq!(ask(node, &token, "POST", &format!("/people/{}/password", ONE.uid()), JSON).status, 200);
+        assert_eq!(ask(node, &token, "POST", &format!("/people/{}/password", NO_ROLE.uid()), JSON).status, 200);
         let row = format!("{HEADER}T0003,Test,P03,2001-02-03,,student,Arts,,,chosen by the desk\n");
         assert_eq!(ask(node, &token, "POST", "/imports", ("text/csv", &row)).status, 403, "{role}");
         let file = node.folder().join(format!("token-{name}"));
@@ -99,7 +101,7 @@ fn by_rest_and_command(node: &Node) {
 }
 
 /// The quickstart's operator has the second level of the help desk.
-fn by_the_pages(node: &Node) {
+fn refused_by_the_pages(node: &Node) {
     let http = node.address(Port::Http);
     let form = "Content-Type: application/x-www-form-urlencoded";
     let origin = format!("Origin: http://{http}");
@@ -110,19 +112,19 @@ fn by_the_pages(node: &Node) {
     let cookie = format!("Cookie: {}", signed_in.header("set-cookie").split(';').next().unwrap());
     let get = |path: &str| send(http, HttpRequest { method: "GET", path, headers: &[&cookie], body: "" }).unwrap();
     let csrf = get("/").between("name=\"csrf\" value=\"", "\"").to_owned();
-    assert!(csrf.len() > 20);
+    assert!(csrf.len() > 20, "no CSRF token on the page");
     let reset = |person: &SamplePerson| {
         let id = get(&format!("/people?q={}", person.uid())).between("href=\"/people/", "\"").to_owned();
-        assert!(id.len() > 20, "{} is found", person.uid());
+        assert!(id.len() > 20, "{} is not found", person.uid());
         let (path, body) = (format!("/people/{id}/password"), format!("csrf={csrf}"));
         let headers = [form, &*origin, &*cookie];
         send(http, HttpRequest { method: "POST", path: &path, headers: &headers, body: &body }).unwrap().status
     };
-    assert_eq!((reset(&ONE), reset(&ADMIN), reset(&NEW_ADMIN)), (303, 403, 403));
+    assert_eq!((reset(&NO_ROLE), reset(&ADMIN), reset(&NEW_ADMIN)), (303, 403, 403));
 }
 
 /// A help desk role applies to web, REST and command: in the directory its holder has an ordinary person's rights.
-fn by_ldap(node: &Node, ldap: &Ldap) {
+fn refused_by_ldap(node: &Node, ldap: &Ldap) {
     let dn_of = |uid: &str| ldap.dn(&format!("(uid={uid})")).unwrap();
     let (own, admin) = (dn_of("helpdesk"), dn_of(&ADMIN.uid()));
     let desk = ldap.with(&own, &node.secret("helpdesk-password"));
@@ -143,8 +145,8 @@ fn by_ldap(node: &Node, ldap: &Ldap) {
     assert_eq!(desk.feed("ldapmodify", &group).unwrap().code, Some(50));
 }
 
-/// A user who may import sets first passwords; but not that of an administrator without a password.
-fn by_a_registrars_file(node: &Node) {
+/// An import sets first passwords, but not that of an administrator.
+fn refused_by_a_registrars_file(node: &Node) {
     let token = new_token(node, "registrar", "registrar");
     let chosen = "chosen by a registrar";
     let rows = |first: &str| {
@@ -153,7 +155,7 @@ fn by_a_registrars_file(node: &Node) {
              T0009,New,Person,2001-02-03,,student,Arts,2026-09-01,,{chosen}\n"
         )
     };
-    // Not even when another value of the administrator's entry is written at the same time.
+    // The file also changes the administrator's name, which may be written.
     let plan = ask(node, &token, "POST", "/imports", ("text/csv", &rows("Tess")));
     assert!(plan.status == 201 && plan.body.contains("\"passwords\":1"), "{plan:?}");
     let path = format!("{}/apply?wait=30", plan.header("location").trim_start_matches("/api/v1"));
@@ -190,7 +192,7 @@ fn the_nodes_token_lends_its_role_to_no_user(node: &Node) {
 }
 
 /// An expired or a revoked token is refused from the next request on.
-fn tokens_end(node: &Node) {
+fn expired_and_revoked_tokens_are_refused(node: &Node) {
     let (late, revoked) = (new_token(node, "late", "auditor"), new_token(node, "revoked", "auditor"));
     let status = |token: &str| ask(node, token, "GET", "/status", JSON).status;
     assert_eq!((status(&late), status(&revoked)), (200, 200));

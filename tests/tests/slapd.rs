@@ -1,4 +1,5 @@
-//! The same binary with OpenLDAP's slapd 2.5: import, logins, changes that apply at once; then without slapd.
+//! A node with OpenLDAP's slapd 2.5 for its directory: import, logins, and changes that apply at once; then without
+//! slapd.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::fs::{self, File};
@@ -6,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use provost_tests::conversation::base64;
 use provost_tests::http::Race;
 use provost_tests::ldap::{Ldap, SUFFIX};
 use provost_tests::node::{Ports, binary, checkout, wait_port};
@@ -24,7 +26,7 @@ const TOKEN_DIGEST: &str = "e5f37fe130be166cb9d69d87171b5c78e8e5bd6155ba5b7f339d
 /// Exit code: the directory is unavailable.
 const UNAVAILABLE: Option<i32> = Some(5);
 
-/// A slapd with the project's schema, set up by the project's own script; killed by its pid when dropped.
+/// A slapd with the project's schema, set up by the project's own script; stopped when dropped.
 struct Slapd {
     folder: PathBuf,
     port: u16,
@@ -50,7 +52,7 @@ impl Slapd {
         self.pid = Some(fs::read_to_string(self.folder.join("slapd.pid")).unwrap().trim().to_owned());
     }
 
-    /// Stops slapd, and waits until its port is closed.
+    /// Stops slapd, and waits until its process is gone.
     fn stop(&mut self) {
         let Some(pid) = self.pid.take() else { return };
         let _ = Command::new("kill").arg(&pid).status();
@@ -58,7 +60,7 @@ impl Slapd {
         deadline::until(LIMIT, gone).unwrap();
     }
 
-    /// All entries with their operational attributes, as LDIF.
+    /// All entries of slapd with their operational attributes, as LDIF.
     fn dump(&self) -> String {
         let mut command = Command::new("/usr/sbin/slapcat");
         command.args(["-o", "ldif_wrap=no", "-n", "1", "-F"]).arg(self.folder.join("config"));
@@ -175,18 +177,18 @@ impl Site {
         run(Command::new(binary()).arg("--config").arg(self.config()).args(arguments)).unwrap()
     }
 
-    fn recipient(&self, address: &str) -> anyhow::Result<String> {
-        mail::recipient(self.ports.address(Port::Mx), address)
+    fn rcpt_reply(&self, address: &str) -> anyhow::Result<String> {
+        mail::rcpt_reply(self.ports.address(Port::Mx), address)
     }
 
     /// Waits until RCPT for an address gets this code; returns the time that passed.
     fn wait_for(&self, address: &str, code: &str, limit: Duration) -> Duration {
-        let look = || Ok(self.recipient(address)?.starts_with(code).then_some(()));
+        let look = || Ok(self.rcpt_reply(address)?.starts_with(code).then_some(()));
         let waited = deadline::until(limit, look);
-        waited.unwrap_or_else(|error| panic!("{address} {code}: {error}, now {:?}", self.recipient(address))).1
+        waited.unwrap_or_else(|error| panic!("{address} {code}: {error}, now {:?}", self.rcpt_reply(address))).1
     }
 
-    /// Every person of the sample logs in; returns the lines that were left out.
+    /// Every person of the sample logs in; returns the output of `logins.py`, with the lines that the import left out.
     fn everybody_logs_in(&self, entries: &Path) -> String {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients/logins.py");
         let mut command = Command::new("python3");
@@ -201,7 +203,7 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("the node said:\n{}", self.log());
+            println!("output of the node:\n{}", self.log());
         }
         self.kill();
     }
@@ -237,8 +239,8 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     assert!(output.trim().ends_with(&format!("left out: {}", left_out.join(" "))), "{output}\n{left_out:?}");
 
     // Changes by OpenLDAP tools.
-    a_person_is_found(&ldap);
-    a_change_is_obeyed(&site, &ldap, &sink);
+    the_imported_person_is_found(&ldap);
+    an_alias_and_a_vacation_take_effect(&site, &ldap, &sink);
 
     // When two writers use one version, one of them is refused.
     for (race, rounds) in [(Race::Vacation("zoe.tremblay"), 200), (Race::Setting("message-size"), 100)] {
@@ -257,10 +259,10 @@ fn openldap_takes_the_place_of_the_embedded_server() {
 
     // Behaviour without the directory.
     let (known, unknown) = ("zoe.tremblay@example.edu", "nobody.of.that.name@example.edu");
-    assert!(site.recipient(unknown).unwrap().starts_with("550"));
+    assert!(site.rcpt_reply(unknown).unwrap().starts_with("550"));
     site.slapd.stop();
     println!("unknown is deferred {:?} after slapd ended", site.wait_for(unknown, "451", LIMIT));
-    without_directory(&site, &entries, known, unknown);
+    works_without_directory(&site, &entries, known, unknown);
     let refused = site.provost(&["person", "show", "zoe.tremblay"]);
     assert_eq!(refused.code, UNAVAILABLE, "{refused:?}");
     let refused = site.provost(&["import", file.to_str().unwrap()]);
@@ -275,13 +277,13 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     // A restart while the directory is down.
     site.kill();
     site.serve();
-    without_directory(&site, &entries, known, unknown);
+    works_without_directory(&site, &entries, known, unknown);
 
     site.slapd.launch();
     println!("unknown is refused {:?} after slapd came back", site.wait_for(unknown, "550", LIMIT));
     let status = site.provost(&["directory", "status"]).good().unwrap();
     assert!(status.contains("people      242"), "{status}");
-    a_change_is_obeyed_again(&site, &ldap);
+    a_removed_alias_is_refused(&site, &ldap);
 
     // Changes made while the node was down.
     site.kill();
@@ -297,10 +299,10 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     site.wait_for("aoife.nidhomhnaill@example.edu", "550", LIMIT);
 }
 
-/// The node parks a View without the domains, the addresses or the policies, continues with the last good View, and
-/// follows the directory again when they are back.
+/// A node parks a refresh without the domains, the addresses or the policies, keeps its last accepted View, and follows
+/// the directory again when they are back.
 #[test]
-fn a_directory_that_lost_a_container_is_parked() {
+fn a_refresh_without_a_container_is_parked() {
     let sink = MailSink::start().unwrap();
     let mut site = Site::start(&sink);
     let ldap = site.slapd.ldap();
@@ -314,7 +316,7 @@ fn a_directory_that_lost_a_container_is_parked() {
     for lost in ["domains", "addresses", "policies"] {
         let whole = site.slapd.dump();
         ldap.run("ldapdelete", &["-r", &format!("ou={lost},{SUFFIX}")]).unwrap().good().unwrap();
-        mail_goes_on_from_the_parked_view(&site, lost);
+        mail_goes_on_while_a_refresh_is_parked(&site, lost);
         if lost == "addresses" {
             site.slapd.restore(&whole);
             site.wait_for("nobody.of.that.name@example.edu", "550", RESTORED_LIMIT);
@@ -322,14 +324,14 @@ fn a_directory_that_lost_a_container_is_parked() {
 
         site.kill();
         site.slapd.restore(&without(&whole, lost));
-        // A later write, and a start: the server compares all entries with those of a consumer whose cookie is older than its log.
+        // A later write and a restart: the node's cookie is now older than slapd's log, so slapd compares all entries.
         let later = format!("dn: {zoe}\nchangetype: modify\nreplace: description\ndescription: without {lost}\n");
         ldap.feed("ldapmodify", &later).unwrap().good().unwrap();
         site.slapd.stop();
         site.slapd.launch();
         site.serve();
-        mail_goes_on_from_the_parked_view(&site, lost);
-        // A start does not wait for the next try of a parked node.
+        mail_goes_on_while_a_refresh_is_parked(&site, lost);
+        // A node that starts tries at once, not after the pause of a parked one.
         site.kill();
         site.slapd.restore(&whole);
         site.serve();
@@ -340,7 +342,7 @@ fn a_directory_that_lost_a_container_is_parked() {
 }
 
 /// Known addresses are served, unknown ones deferred, and the operator is warned.
-fn mail_goes_on_from_the_parked_view(site: &Site, lost: &str) {
+fn mail_goes_on_while_a_refresh_is_parked(site: &Site, lost: &str) {
     let is_parked = || Ok(site.provost(&["directory", "status"]).out.contains("PARKED").then_some(()));
     deadline::until(LIMIT, is_parked).unwrap_or_else(|error| panic!("without ou={lost}: {error}\n{}", site.log()));
     for (address, code) in [
@@ -349,7 +351,7 @@ fn mail_goes_on_from_the_parked_view(site: &Site, lost: &str) {
         ("nobody.of.that.name@example.edu", "451"),
         ("somebody@new.example.org", "451"),
     ] {
-        let answer = site.recipient(address).unwrap();
+        let answer = site.rcpt_reply(address).unwrap();
         assert!(answer.starts_with(code), "without ou={lost}, {address}: {answer}");
     }
     let text = "Subject: parked\r\n\r\nx\r\n";
@@ -358,14 +360,14 @@ fn mail_goes_on_from_the_parked_view(site: &Site, lost: &str) {
     assert!(doctor.out.contains("parked"), "{doctor:?}");
 }
 
-/// LDIF without the entries of a container, other CSNs unchanged: the content of a half restored server.
+/// LDIF without a container and its entries, and the others unchanged: the content of a server restored in part.
 fn without(whole: &str, container: &str) -> String {
     let end = format!("ou={container},{SUFFIX}");
     let is_kept = |entry: &&str| !entry.lines().next().is_some_and(|dn| dn.ends_with(&end));
     whole.split("\n\n").filter(is_kept).collect::<Vec<_>>().join("\n\n")
 }
 
-/// A stolen token is revoked at once, whatever else is down.
+/// While slapd is down, tokens can be made, listed and revoked, and the audit can be read.
 fn tokens_and_audit_need_no_directory(site: &Site) {
     let token = site.provost(&["token", "create", "desk", "--role", "helpdesk1", "--expires", "1d"]).good().unwrap();
     let bearer = format!("Authorization: Bearer {}", token.trim());
@@ -385,7 +387,7 @@ fn alias_entry(alias: &str, owner: &str) -> String {
     )
 }
 
-fn a_person_is_found(ldap: &Ldap) {
+fn the_imported_person_is_found(ldap: &Ldap) {
     for filter in ["(uid=zoe.tremblay)", "(mail=zoe.tremblay@example.edu)", "(employeeNumber=20260001)"] {
         let output = ldap.search(filter, &["*", "+"]).unwrap().good().unwrap();
         for line in [
@@ -399,12 +401,12 @@ fn a_person_is_found(ldap: &Ldap) {
     }
 }
 
-fn a_change_is_obeyed(site: &Site, ldap: &Ldap, sink: &MailSink) {
+fn an_alias_and_a_vacation_take_effect(site: &Site, ldap: &Ldap, sink: &MailSink) {
     let dn = ldap.dn("(uid=zoe.tremblay)").unwrap();
     let alias = "registrar.office@example.edu";
     let modify = format!("dn: {dn}\nchangetype: modify\nadd: mailLocalAddress\nmailLocalAddress: {alias}\n");
     ldap.feed("ldapadd", &alias_entry(alias, &dn)).unwrap().good().unwrap();
-    println!("alias taken {:?} after ldapadd ended", site.wait_for(alias, "250", EFFECT_LIMIT));
+    println!("alias accepted {:?} after ldapadd ended", site.wait_for(alias, "250", EFFECT_LIMIT));
     ldap.feed("ldapmodify", &modify).unwrap().good().unwrap();
 
     let vacation = format!(
@@ -418,27 +420,27 @@ fn a_change_is_obeyed(site: &Site, ldap: &Ldap, sink: &MailSink) {
         let from = format!("probe{number}@example.net");
         let text = format!("From: {from}\r\nTo: {alias}\r\nSubject: probe\r\n\r\nx\r\n");
         mail::send(site.ports.address(Port::Mx), None, &from, &[alias], &text)?;
-        Ok(sink.taken().into_iter().next())
+        Ok(sink.accepted().into_iter().next())
     };
     let (reply, after) = deadline::until(EFFECT_LIMIT, probe).unwrap();
     println!("vacation answered {after:?} after ldapmodify ended");
     assert!(String::from_utf8_lossy(&reply.text).contains("De retour lundi."), "{reply:?}");
 }
 
-/// Known people are served, unknown ones are deferred, and no address is refused.
-fn without_directory(site: &Site, entries: &Path, known: &str, unknown: &str) {
-    assert!(site.recipient(known).unwrap().starts_with("250"));
-    assert!(site.recipient("registrar.office@example.edu").unwrap().starts_with("250"));
-    let answer = site.recipient(unknown).unwrap();
+/// Known addresses are served and unknown ones deferred: none is refused.
+fn works_without_directory(site: &Site, entries: &Path, known: &str, unknown: &str) {
+    assert!(site.rcpt_reply(known).unwrap().starts_with("250"));
+    assert!(site.rcpt_reply("registrar.office@example.edu").unwrap().starts_with("250"));
+    let answer = site.rcpt_reply(unknown).unwrap();
     assert!(answer.starts_with("451"), "{answer}");
-    let answer = site.recipient("somebody@new.example.org").unwrap();
+    let answer = site.rcpt_reply("somebody@new.example.org").unwrap();
     assert!(answer.starts_with("451"), "an unknown domain must be deferred: {answer}");
     mail::send(site.ports.address(Port::Lmtp), None, "a@example.net", &[known], "Subject: without\r\n\r\nx\r\n")
         .unwrap();
     site.everybody_logs_in(entries);
 }
 
-fn a_change_is_obeyed_again(site: &Site, ldap: &Ldap) {
+fn a_removed_alias_is_refused(site: &Site, ldap: &Ldap) {
     let alias = "registrar.office@example.edu";
     ldap.run("ldapdelete", &[&format!("provostAddress={alias},ou=addresses,{SUFFIX}")]).unwrap().good().unwrap();
     let dn = ldap.dn("(uid=zoe.tremblay)").unwrap();
@@ -447,7 +449,7 @@ fn a_change_is_obeyed_again(site: &Site, ldap: &Ldap) {
     println!("alias gone {:?} after ldapdelete ended", site.wait_for(alias, "550", EFFECT_LIMIT));
 }
 
-/// The answer of each protocol to a login, without the text after the code.
+/// The last line of each protocol's answer to a login; of the web, the status.
 fn logins(site: &Site, name: &str, password: &str) -> Vec<(&'static str, String)> {
     let last = |lines: Vec<String>| lines.last().cloned().unwrap_or_default();
     let mut imap = TextClient::open(site.ports.address(Port::Imap)).unwrap();
@@ -461,8 +463,8 @@ fn logins(site: &Site, name: &str, password: &str) -> Vec<(&'static str, String)
     smtp.until(&["220 "]).unwrap();
     smtp.ask("EHLO client.example", &["250 "]).unwrap();
     smtp.ask("AUTH LOGIN", &["334 "]).unwrap();
-    smtp.ask(&base64(name), &["334 "]).unwrap();
-    let smtp = last(smtp.ask(&base64(password), &["235 ", "4", "5"]).unwrap());
+    smtp.ask(&base64(name.as_bytes()), &["334 "]).unwrap();
+    let smtp = last(smtp.ask(&base64(password.as_bytes()), &["235 ", "4", "5"]).unwrap());
     let address = site.ports.address(Port::Http);
     let headers = ["Content-Type: application/x-www-form-urlencoded", &format!("Origin: http://{address}")];
     let body = format!("name={name}&password={}", password.replace(' ', "+"));
@@ -471,25 +473,15 @@ fn logins(site: &Site, name: &str, password: &str) -> Vec<(&'static str, String)
     vec![("imap", imap), ("pop3", pop3), ("submission", smtp), ("web", web)]
 }
 
-fn base64(text: &str) -> String {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let groups = text.as_bytes().chunks(3).map(|chunk| {
-        let bits = chunk.iter().fold(0u32, |bits, octet| bits << 8 | u32::from(*octet)) << (8 * (3 - chunk.len()));
-        let digit = |place: usize| char::from(DIGITS[(bits >> (18 - 6 * place)) as usize & 63]);
-        (0..4).map(|place| if place <= chunk.len() { digit(place) } else { '=' }).collect::<String>()
-    });
-    groups.collect()
-}
-
 fn assert_logins(site: &Site, password: &str, expect: [&str; 4], when: &str) {
     for ((protocol, answer), expect) in logins(site, "test.p01", password).into_iter().zip(expect) {
         assert!(answer.starts_with(expect), "{when}, {protocol}: {answer}");
     }
 }
 
-/// Only a server that compared the password may reply "wrong password".
+/// Only a server that has compared a password can find it wrong.
 #[test]
-fn without_a_server_that_can_judge_no_password_is_wrong() {
+fn no_password_is_called_wrong_while_slapd_cannot_compare_it() {
     const LATER: [&str; 4] = ["a NO [UNAVAILABLE]", "-ERR [SYS/TEMP]", "454 4.7.0", "503"];
     const WRONG: [&str; 4] = ["a NO [AUTHENTICATIONFAILED]", "-ERR [AUTH]", "535 5.7.8", "422"];
     let sink = MailSink::start().unwrap();
@@ -510,9 +502,9 @@ fn without_a_server_that_can_judge_no_password_is_wrong() {
     let signal = |name: &str| assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     signal("STOP");
     for round in 0..3 {
-        assert_logins(&site, &format!("typed in round {round}"), LATER, "slapd is frozen");
+        assert_logins(&site, &format!("typed in round {round}"), LATER, "slapd is stopped");
     }
-    assert_logins(&site, &right, LATER, "slapd is frozen");
+    assert_logins(&site, &right, LATER, "slapd is stopped");
     signal("CONT");
     let accepted = || Ok(logins(&site, "test.p01", &right)[0].1.starts_with("a OK").then_some(()));
     deadline::until(LIMIT, accepted).unwrap();
@@ -522,7 +514,7 @@ fn without_a_server_that_can_judge_no_password_is_wrong() {
     }
     site.slapd.launch();
     site.wait_for("nobody@example.edu", "550", LIMIT);
-    let judged = || Ok(logins(&site, "test.p01", "typed later")[0].1.starts_with(WRONG[0]).then_some(()));
-    deadline::until(LIMIT, judged).unwrap();
+    let is_compared = || Ok(logins(&site, "test.p01", "typed later")[0].1.starts_with(WRONG[0]).then_some(()));
+    deadline::until(LIMIT, is_compared).unwrap();
     assert_logins(&site, "typed at last", WRONG, "attempts without slapd must not count");
 }

@@ -1,4 +1,4 @@
-//! Thirty sessions fetch one message of 40 MB and hardly read: the node holds only parts of it, never the whole per session.
+//! Thirty sessions fetch one message of 40 MiB and read slowly: the node does not hold the whole message for each.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,10 +9,11 @@ use provost_tests::{Node, Options, Port, SamplePerson, TextClient};
 
 const SESSIONS: usize = 30;
 const MESSAGE_OCTETS: usize = 40 * 1024 * 1024;
-/// Limit for the growth of memory, MiB.
+/// Limit for the growth of the node's resident memory.
 const GROWTH_MIB_MAX: u64 = 200;
 /// Octets that each session reads between two measurements of the node's memory.
 const SIP_OCTETS: usize = 8 * 1024;
+/// Number of measurements.
 const SIPS: usize = 40;
 
 #[test]
@@ -21,7 +22,7 @@ fn slow_readers_of_a_large_message_cost_little_memory() {
     append_large(&node).unwrap();
     for command in ["FETCH * (BODY.PEEK[])", "FETCH * (BODY.PEEK[TEXT])", "FETCH * (UID RFC822.SIZE BODY.PEEK[2])"] {
         let before = resident_mib(node.pid()).unwrap();
-        let peak = sip(&node, command).context(command).unwrap();
+        let peak = peak_mib(&node, command).context(command).unwrap();
         assert!(peak.saturating_sub(before) < GROWTH_MIB_MAX, "{command}: {before} to {peak} MiB");
     }
 }
@@ -35,7 +36,7 @@ fn logged_in(node: &Node) -> anyhow::Result<TcpStream> {
     Ok(socket)
 }
 
-/// Reads in small pieces up to `wanted` and the rest of its line.
+/// Reads octet by octet up to the end of the line that contains `wanted`, and nothing after it.
 fn until(socket: &mut TcpStream, wanted: &[u8]) -> anyhow::Result<()> {
     let (mut input, mut octet) = (Vec::new(), [0]);
     while !(input.ends_with(b"\r\n") && input.windows(wanted.len()).any(|window| window == wanted)) {
@@ -48,24 +49,24 @@ fn until(socket: &mut TcpStream, wanted: &[u8]) -> anyhow::Result<()> {
 
 fn append_large(node: &Node) -> anyhow::Result<()> {
     let person = SamplePerson::of(1);
-    let mut line = TextClient::open(node.address(Port::Imap))?;
-    line.until(&["* OK"])?;
-    line.ask(&format!("a LOGIN {} \"{}\"", person.mail(), person.password()), &["a OK"])?;
+    let mut client = TextClient::open(node.address(Port::Imap))?;
+    client.until(&["* OK"])?;
+    client.ask(&format!("a LOGIN {} \"{}\"", person.mail(), person.password()), &["a OK"])?;
     let head = "Subject: large\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
                 --b\r\n\r\ntext\r\n--b\r\nContent-Type: application/octet-stream\r\n\r\n";
     let filler = "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwx\r\n";
     let mut message = head.to_owned();
     message.push_str(&filler.repeat(MESSAGE_OCTETS / filler.len()));
     message.push_str("--b--\r\n");
-    line.send_line(&format!("b APPEND INBOX {{{}}}", message.len()))?;
-    line.until(&["+"])?;
-    line.send(message.as_bytes())?;
-    line.ask("", &["b OK"]).context("APPEND")?;
+    client.send_line(&format!("b APPEND INBOX {{{}}}", message.len()))?;
+    client.until(&["+"])?;
+    client.send(message.as_bytes())?;
+    client.ask("", &["b OK"]).context("APPEND")?;
     Ok(())
 }
 
-/// The largest memory of the node while all sessions read slowly, MiB.
-fn sip(node: &Node, command: &str) -> anyhow::Result<u64> {
+/// The largest resident memory of the node while all sessions read slowly, MiB.
+fn peak_mib(node: &Node, command: &str) -> anyhow::Result<u64> {
     let mut sessions = Vec::new();
     for _ in 0..SESSIONS {
         let mut socket = logged_in(node)?;

@@ -1,11 +1,11 @@
-//! A person reports that a message never arrived: one command finds it, by recipient, sender or Message-ID. A person's history
-//! shows the import that renamed them.
+//! One command finds what became of a message, by recipient, sender or Message-ID. A person's history shows the import
+//! that renamed them.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::time::Duration;
 
 use provost_tests::command::provost;
-use provost_tests::mail::{recipient, send};
+use provost_tests::mail::{rcpt_reply, send};
 use provost_tests::people::HEADER;
 use provost_tests::{MailSink, Node, Options, Port, SamplePerson, deadline};
 use serde_json::Value;
@@ -19,8 +19,8 @@ fn trace(node: &Node, arguments: &[&str]) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(&out)?)
 }
 
-/// The events of the newest message found, as `event to: text`, once one of them is `event`. Events are written within
-/// some hundredths of a second.
+/// The events of the newest message found, as `event to: text`. Waits until `event` is among them: events are written
+/// some hundredths of a second late.
 fn events(node: &Node, arguments: &[&str], event: &str) -> Vec<String> {
     let read = || {
         let found = trace(node, arguments)?;
@@ -58,16 +58,16 @@ fn a_message_is_found_whatever_became_of_it() {
 
     // A search by an alias also finds mail from before the alias was added, and works after it was removed.
     provost(&node, &["address", "add", &zoe.uid(), "zoe@example.edu"]).unwrap().good().unwrap();
-    deadline::until(LIMIT, || Ok(recipient(mx, "zoe@example.edu")?.starts_with("250").then_some(()))).unwrap();
+    deadline::until(LIMIT, || Ok(rcpt_reply(mx, "zoe@example.edu")?.starts_with("250").then_some(()))).unwrap();
     send(mx, None, "ann@example.org", &["Zoe@Example.edu"], &message("three@example.org")).unwrap();
     assert_eq!(events(&node, &["three@example.org"], "delivered"), ["delivered zoe@example.edu: in INBOX"]);
     provost(&node, &["address", "remove", &zoe.uid(), "zoe@example.edu"]).unwrap().good().unwrap();
     let all = trace(&node, &["--recipient", &zoe.uid()]).unwrap();
-    assert_eq!(all["messages"].as_array().unwrap().len(), 3 + 1, "the quickstart has sent one message: {all}");
+    assert_eq!(all["messages"].as_array().unwrap().len(), 4, "three here, and one from the quickstart: {all}");
 
     // Refused in the session: no message was received, so there is no Message-ID.
-    assert!(recipient(mx, "nobody@example.edu").unwrap().starts_with("550"));
-    assert!(recipient(mx, "zoe@elsewhere.example").unwrap().starts_with("550"));
+    assert!(rcpt_reply(mx, "nobody@example.edu").unwrap().starts_with("550"));
+    assert!(rcpt_reply(mx, "zoe@elsewhere.example").unwrap().starts_with("550"));
     let refused = events(&node, &["--recipient", "nobody@example.edu"], "refused");
     assert_eq!(refused, ["refused nobody@example.edu: 550 5.1.1 No such user here"]);
     let refused = trace(&node, &["--sender", "asker@example.net"]).unwrap().to_string();
@@ -140,11 +140,11 @@ fn a_person_who_was_renamed_is_found_by_the_old_name_and_the_new_one() {
             assert!(history.contains(text), "{key}: {text}: {history}");
         }
     }
-    // A search by either name also finds the mail to the other; also while the node is down.
+    // A search by either name finds the mail to both, and works while the node is down.
     node.stop().unwrap();
     node.serve_again(&[Port::Mx]).unwrap();
     let mx = node.address(Port::Mx);
-    deadline::until(LIMIT, || Ok(recipient(mx, "test.cote@example.edu")?.starts_with("250").then_some(()))).unwrap();
+    deadline::until(LIMIT, || Ok(rcpt_reply(mx, "test.cote@example.edu")?.starts_with("250").then_some(()))).unwrap();
     send(mx, None, "ann@example.org", &["test.cote@example.edu"], &message("new@example.org")).unwrap();
     events(&node, &["new@example.org"], "delivered");
     for key in [zoe.mail().as_str(), "test.cote@example.edu"] {
@@ -153,5 +153,5 @@ fn a_person_who_was_renamed_is_found_by_the_old_name_and_the_new_one() {
     }
     node.stop().unwrap();
     let found = trace(&node, &["--recipient", "test.cote@example.edu"]).unwrap();
-    assert_eq!(found["messages"][0]["events"][0]["message_id"], "new@example.org", "the directory is down: {found}");
+    assert_eq!(found["messages"][0]["events"][0]["message_id"], "new@example.org", "while the node is down: {found}");
 }

@@ -24,7 +24,7 @@ pub enum Loss {
     Nothing,
     /// All data that was not synced is lost.
     All,
-    /// All calls before some call are kept, and that call in part.
+    /// The unsynced calls before some call are kept, and that call in part.
     Torn,
     /// Each sector may be kept or lost.
     Scattered,
@@ -94,14 +94,14 @@ fn parent(path: &str) -> &str {
 #[derive(Clone, Debug)]
 enum DiskChange {
     Write(u64, Rc<[u8]>),
-    Cut(u64),
+    Truncate(u64),
 }
 
 impl DiskChange {
     fn apply(&self, octets: &mut Vec<u8>) {
         match self {
             Self::Write(at, data) => write_at(octets, *at as usize, data),
-            Self::Cut(length) => octets.resize(*length as usize, 0),
+            Self::Truncate(length) => octets.resize(*length as usize, 0),
         }
     }
 }
@@ -145,10 +145,12 @@ impl Disk {
                 self.files.push(File::default());
                 let file = self.files.len() - 1;
                 self.by_inode.insert(record.inode, file);
-                self.rename(number, NameChange::Add(path.clone(), FileNode::File(file)));
+                self.change_names(number, NameChange::Add(path.clone(), FileNode::File(file)));
             }
-            FileCall::Write(at, data) => self.change(number, record.inode, DiskChange::Write(*at, Rc::clone(data))),
-            FileCall::Cut(length) => self.change(number, record.inode, DiskChange::Cut(*length)),
+            FileCall::Write(at, data) => {
+                self.change_file(number, record.inode, DiskChange::Write(*at, Rc::clone(data)))
+            }
+            FileCall::Truncate(length) => self.change_file(number, record.inode, DiskChange::Truncate(*length)),
             FileCall::Sync => {
                 let file = self.file(record.inode);
                 let pending = std::mem::take(&mut file.pending);
@@ -164,15 +166,15 @@ impl Disk {
                 let synced: Vec<(usize, NameChange)> = synced;
                 synced.iter().for_each(|(_, change)| change.apply(&mut self.durable));
             }
-            FileCall::Rename(from, to) => self.rename(number, NameChange::Move(from.clone(), to.clone())),
+            FileCall::Rename(from, to) => self.change_names(number, NameChange::Move(from.clone(), to.clone())),
             FileCall::Link(from, to) => {
                 let node = self.live[from];
-                self.rename(number, NameChange::Add(to.clone(), node));
+                self.change_names(number, NameChange::Add(to.clone(), node));
             }
             FileCall::Unlink(path) | FileCall::RemoveFolder(path) => {
-                self.rename(number, NameChange::Remove(path.clone()))
+                self.change_names(number, NameChange::Remove(path.clone()))
             }
-            FileCall::MakeFolder(path) => self.rename(number, NameChange::Add(path.clone(), FileNode::Folder)),
+            FileCall::MakeFolder(path) => self.change_names(number, NameChange::Add(path.clone(), FileNode::Folder)),
             FileCall::FailedSync | FileCall::Killed => (),
         }
     }
@@ -182,13 +184,13 @@ impl Disk {
         &mut self.files[file]
     }
 
-    fn change(&mut self, number: usize, inode: u64, change: DiskChange) {
+    fn change_file(&mut self, number: usize, inode: u64, change: DiskChange) {
         let file = self.file(inode);
         change.apply(&mut file.live);
         file.pending.push((number, change));
     }
 
-    fn rename(&mut self, number: usize, change: NameChange) {
+    fn change_names(&mut self, number: usize, change: NameChange) {
         change.apply(&mut self.live);
         self.pending.push((number, change));
     }
@@ -221,7 +223,7 @@ impl Disk {
         }
     }
 
-    /// Everything up to a call, and a part of that call when it is a write.
+    /// All calls before a random unsynced one are kept, and of that one a part when it is a write.
     fn torn(&self, rng: &mut StdRng) -> Image {
         let mut numbers: Vec<usize> = self.pending.iter().map(|(number, _)| *number).collect();
         numbers.extend(self.files.iter().flat_map(|file| file.pending.iter().map(|(number, _)| *number)));
@@ -247,7 +249,7 @@ impl Disk {
         })
     }
 
-    /// The durable names, with a random number of the later changes in each folder, from the first on.
+    /// The durable names, and of the unsynced changes in each folder a random number, from the first on.
     fn some_names(&self, rng: &mut StdRng) -> FileNames {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         self.pending.iter().for_each(|(_, change)| *counts.entry(change.folder()).or_default() += 1);
@@ -349,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_synced_is_sure() {
+    fn only_synced_data_is_kept_for_certain() {
         let (create, name) = (FileCall::Create("/a".into()), || FileCall::SyncFolder(String::new()));
         let file = |text: &str| Image::from([("/a".to_owned(), Some(text.as_bytes().to_vec()))]);
         for (calls, left) in [

@@ -1,10 +1,10 @@
 //! The state of the program's files after a power cut, a disk failure or a full disk.
 //!
-//! A *run* is one process (`bin/history.rs`) that makes a random history under the file layer of `shim.c`. The layer
-//! records every call that changes the disk, and the marks of each step begun or acknowledged. From the record,
-//! [`disk`] computes the possible states after a power cut at any call; each such *crash state* is written into a
-//! folder, opened by the program, and compared with a model of the acknowledged steps ([`store`], [`directory`]). See
-//! `docs/decisions/0014-fault-layer.md`.
+//! A *run* makes a random history under the file layer of `shim.c`, in one process (`bin/history.rs`) or in several,
+//! one after the other. The layer records every call that changes the disk, and the marks of each step begun or
+//! answered. From the record, [`disk`] computes the possible states after a power cut at any call; each such *crash
+//! state* is written into a folder, opened by the program, and compared with a model of the acknowledged steps
+//! ([`store`], [`directory`]). See `docs/decisions/0014-fault-layer.md`.
 
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 

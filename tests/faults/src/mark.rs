@@ -1,4 +1,4 @@
-//! The progress of a history: one line for each step begun and each outcome.
+//! The progress of a history: one line for each step that begins, and one for its outcome.
 //!
 //! The lines go to a file in the watched folder, so that they appear in the record between the calls to the disk. They
 //! are not part of the crash states: the client that got an answer is on another machine.
@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Name of the marks file in the watched folder.
+/// The marks file, as a path below the watched folder.
 pub const FILE: &str = "/marks";
 
 /// Progress of one step of one caller.
@@ -16,7 +16,7 @@ pub const FILE: &str = "/marks";
 pub enum StepProgress {
     /// The step is about to be requested.
     Begun,
-    /// Acknowledged, or refused by the rules of the engine; with a digest of the answer.
+    /// Acknowledged, or refused by the rules of the engine; with the answer or a digest of it.
     Answered(String),
     /// The step certainly had no effect.
     NotDone,
@@ -31,7 +31,7 @@ pub struct HistoryMark {
     pub caller: usize,
     /// The index of the step among the caller's steps.
     pub step: usize,
-    /// The number of the process start.
+    /// The number of the process start, from 0.
     pub life: usize,
     /// The progress of the step.
     pub progress: StepProgress,
@@ -75,7 +75,7 @@ impl Marks {
             StepProgress::Unknown => "unknown".to_owned(),
         };
         let line = format!("{} {caller} {step} {text}\n", self.life);
-        // The layer never fails writes of marks; a lost mark would cause a false alarm, not hide a fault.
-        let _ = self.file.lock().unwrap().write_all(line.as_bytes());
+        // The layer fails no writes of marks. A lost mark could hide a fault.
+        self.file.lock().unwrap().write_all(line.as_bytes()).unwrap();
     }
 }

@@ -7,11 +7,11 @@ use std::rc::Rc;
 pub struct CallRecord {
     /// The operation.
     pub call: FileCall,
-    /// The file's number, for calls on an open file.
+    /// The file's inode number, for calls on an open file.
     pub inode: u64,
 }
 
-/// The operation of a call. Paths begin with `/` and are below the watched folder.
+/// The operation of a call. Paths begin with `/`, which stands for the watched folder.
 #[derive(Clone, Debug)]
 pub enum FileCall {
     /// Creates an empty file.
@@ -19,14 +19,14 @@ pub enum FileCall {
     /// Writes octets at an offset.
     Write(u64, Rc<[u8]>),
     /// Sets the length of the file.
-    Cut(u64),
+    Truncate(u64),
     /// Syncs the octets of the file to disk.
     Sync,
     /// A sync that failed. [`crate::disk::FailedSync`] has the possible effects.
     FailedSync,
     /// Syncs the names in a folder to disk.
     SyncFolder(String),
-    /// Renames a file, and replaces the target.
+    /// Renames a file or a folder; replaces the target if there is one.
     Rename(String, String),
     /// Adds a name to a file.
     Link(String, String),
@@ -40,12 +40,13 @@ pub enum FileCall {
     Killed,
 }
 
-const HEAD: usize = 32;
+/// Octets of a record before its path.
+const HEAD_OCTETS: usize = 32;
 
 /// Parses a whole record. An incomplete call at its end is left out.
 pub fn parse(mut octets: &[u8]) -> Vec<CallRecord> {
     let mut records = Vec::new();
-    while let Some((head, rest)) = octets.split_at_checked(HEAD) {
+    while let Some((head, rest)) = octets.split_at_checked(HEAD_OCTETS) {
         let word = |at: usize| u64::from_ne_bytes(head[at..at + 8].try_into().unwrap());
         let path_octets = u32::from_ne_bytes(head[24..28].try_into().unwrap()) as usize;
         let Some((path, rest)) = rest.split_at_checked(path_octets) else { break };
@@ -54,7 +55,7 @@ pub fn parse(mut octets: &[u8]) -> Vec<CallRecord> {
         let call = match head[28] {
             b'C' => FileCall::Create(text(path)),
             b'W' => FileCall::Write(word(8), data.into()),
-            b'T' => FileCall::Cut(word(8)),
+            b'T' => FileCall::Truncate(word(8)),
             b'S' => FileCall::Sync,
             b'F' => FileCall::FailedSync,
             b'D' => FileCall::SyncFolder(text(path)),

@@ -14,7 +14,7 @@ use crate::disk::{self, Disk, FailedSync, Image, Loss};
 use crate::mark::{self, HistoryMark, StepProgress};
 use crate::record::{self, CallRecord, FileCall};
 
-/// The subject of a recording.
+/// What a run makes the history of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunSubject {
     /// The store with its queue.
@@ -56,19 +56,21 @@ pub fn scratch() -> std::io::Result<TempDir> {
 }
 
 impl RecordedRun {
-    /// Runs the program `history` once for each plan, each time on the folder that the previous run left.
+    /// Runs the program `history` once for each plan of faults (`PROVOST_FAULT_PLAN` in `shim.c`), each time on the
+    /// folder that the previous process left.
     ///
     /// # Errors
-    /// The layer is missing, or the record does not explain the folder's content.
+    /// The layer cannot be built, the program panics or fails without a planned fault, or the record does not explain
+    /// the folder's content.
     pub fn record(history: &Path, subject: RunSubject, seed: u64, plans: &[String]) -> anyhow::Result<Self> {
         let folder = scratch()?;
         let (root, log) = (folder.path().join("root"), folder.path().join("record"));
         fs::create_dir(&root)?;
-        let mut from = Vec::new();
+        let mut first_steps = Vec::new();
         for (life, plan) in plans.iter().enumerate() {
             let mut command = Command::new(history);
-            command.arg(subject.word()).arg(&root).args([seed.to_string(), life.to_string()]).args(&from);
-            provost_tests::shim::put_under(&mut command, &root)?;
+            command.arg(subject.word()).arg(&root).args([seed.to_string(), life.to_string()]).args(&first_steps);
+            provost_tests::shim::preload(&mut command, &root)?;
             command.env("PROVOST_FAULT_LOG", &log).env("PROVOST_FAULT_PLAN", plan);
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
             let ended = command.spawn().context("history")?.wait_with_output()?;
@@ -77,7 +79,7 @@ impl RecordedRun {
             // A panic is a bug, in any state of the disk.
             ensure!(ended.status.code() != Some(101), "{}", String::from_utf8_lossy(&ended.stderr));
             let (_, marks) = read(&log)?;
-            from = next_steps(&marks);
+            first_steps = next_steps(&marks);
         }
         let (calls, marks) = read(&log)?;
         let run = Self { calls, marks, root, _folder: folder };
@@ -89,7 +91,7 @@ impl RecordedRun {
     fn check_record(&self) -> anyhow::Result<()> {
         let mut disk = Disk::new(FailedSync::Retried);
         self.calls.iter().enumerate().for_each(|(number, call)| disk.apply(number, call));
-        let (expected, files) = (disk.live(), found(&self.root, &self.root)?);
+        let (expected, files) = (disk.live(), content_of(&self.root, &self.root)?);
         for (path, content) in &files {
             ensure!(expected.contains_key(path), "{path} is not in the record");
             ensure!(expected.get(path) == Some(content), "{path} is not as recorded");
@@ -100,8 +102,8 @@ impl RecordedRun {
         Ok(())
     }
 
-    /// Checks crash states, about `limit` or fewer, chosen by the seed among all cuts and losses; equal states once.
-    /// `judge` gets each in a folder of its own, with the marks before it. Returns the number of states checked.
+    /// Checks about `limit` crash states, chosen by the seed among all cuts and losses; equal ones only once. `judge`
+    /// gets each in a folder of its own, with the marks before the cut. Returns the number of states checked.
     ///
     /// # Errors
     /// The fault that `judge` found, with the cut.
@@ -132,10 +134,11 @@ impl RecordedRun {
                     checked += 1;
                     let verdict = judge(folder.path(), &marks);
                     if let Err(why) = verdict {
-                        let calls = self.around(cut);
+                        let calls = self.calls_before(cut);
                         let files = folder.keep();
                         anyhow::bail!(
-                            "cut at {cut} of {}, {loss:?}, {failed_sync:?}:\n{why}\ncalls:\n{calls}\nmarks: {:?}\nfiles: {}",
+                            "cut at {cut} of {}, {loss:?}, {failed_sync:?}:\n{why}\n\
+                             calls:\n{calls}\nlast mark: {:?}\nfiles: {}",
                             self.calls.len(),
                             marks.last(),
                             files.display()
@@ -150,8 +153,8 @@ impl RecordedRun {
         Ok(checked)
     }
 
-    /// The weights of the cuts: higher right after an answer, where most data may be missing, and right after the start
-    /// that follows a kill, where the system has data that the disk lacks.
+    /// The weights of the cuts: higher right after an answer, when acknowledged data may be missing, and in the calls
+    /// after a kill, when the system has data that the disk lacks.
     fn weights(&self) -> Vec<f64> {
         let mut weights = vec![1.0; self.calls.len() + 1];
         for (before, mark) in &self.marks {
@@ -172,7 +175,7 @@ impl RecordedRun {
     }
 
     /// The last calls before a cut, as text for the report.
-    fn around(&self, cut: usize) -> String {
+    fn calls_before(&self, cut: usize) -> String {
         let lines = self.calls.iter().take(cut).skip(cut.saturating_sub(15)).map(|record| match &record.call {
             FileCall::Write(at, data) => format!("{} write {} at {at}", record.inode, data.len()),
             other => format!("{} {other:?}", record.inode),
@@ -199,7 +202,7 @@ fn read(log: &Path) -> anyhow::Result<(Vec<CallRecord>, PlacedMarks)> {
     Ok((calls, marks))
 }
 
-/// The step that each caller continues with after a crash: the one in progress, or the next one.
+/// The step with which each caller continues in the next process: the one in progress, or the next one.
 fn next_steps(marks: &[(usize, HistoryMark)]) -> Vec<String> {
     let callers = marks.iter().map(|(_, mark)| mark.caller + 1).max().unwrap_or(0);
     let mut next = vec![0; callers];
@@ -210,7 +213,7 @@ fn next_steps(marks: &[(usize, HistoryMark)]) -> Vec<String> {
 }
 
 /// The content of a folder, without the files that the layer does not record.
-fn found(root: &Path, folder: &Path) -> anyhow::Result<Image> {
+fn content_of(root: &Path, folder: &Path) -> anyhow::Result<Image> {
     let mut image = Image::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -220,7 +223,7 @@ fn found(root: &Path, folder: &Path) -> anyhow::Result<Image> {
         }
         if path.is_dir() {
             image.insert(name, None);
-            image.extend(found(root, &path)?);
+            image.extend(content_of(root, &path)?);
         } else {
             image.insert(name, Some(fs::read(&path)?));
         }

@@ -1,8 +1,8 @@
 //! Histories of the store and its queue, and checks of both after a crash.
 //!
 //! Two callers change an account each and one works on the queue, concurrently. The steps of a caller run in sequence
-//! and depend on the seed only, so the memory engine computes the expected state: the acknowledged steps, and all or
-//! nothing of the step in progress.
+//! and depend on the seed only, so the memory engine can compute the expected state: the acknowledged steps, and all or
+//! nothing of each step without an answer.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -30,13 +30,14 @@ pub const CALLERS: usize = ACCOUNTS + 1;
 /// Number of steps of each caller with an account; the queue's caller has twice as many.
 const STEPS: usize = 12;
 const MESSAGE_OCTETS_MAX: u64 = 300_000;
-/// Rows that batches cause are due at this time, which no history reaches, so the queue's caller does not claim them.
+/// Time, seconds, at which rows that batches cause are due. No history reaches it, so the queue's caller does not claim
+/// them.
 const FAR: i64 = 200_000_000_000;
 /// Time between two starts, seconds: every lease of the earlier start has expired.
 const LIFE_SECONDS: i64 = 100_000;
-/// Attempts of a failed step that has an id.
+/// Attempts of a step that may be repeated, while it fails.
 const TRIES: usize = 4;
-/// Attempts of the last step: enough that all faults of a plan are over.
+/// Attempts of the last step: more than any plan has faults.
 const LAST_TRIES: usize = 40;
 
 fn at(second: i64) -> Timestamp {
@@ -56,9 +57,9 @@ pub enum StoreStep {
     Enqueue(NewMessage),
     /// Claims at most this many rows of the queue.
     Take(usize),
-    /// Settles a claimed row: whether recipients are left, and a report that the row causes.
+    /// Settles a claimed row: whether its recipients are left, and a report that the attempt causes.
     Settle(bool, Option<NewMessage>),
-    /// Records a part of the outcome of a claimed row.
+    /// Records that the first recipient of a claimed row is done, and a report that this causes.
     Advance(Option<NewMessage>),
 }
 
@@ -149,7 +150,7 @@ fn outgoing(caller: usize, number: usize, when: i64, rng: &mut StdRng) -> NewMes
     NewMessage { id: QueueId::new(unique(caller, number, 1)), envelope, body: body(number, rng), when: at(when) }
 }
 
-/// An id that contains the caller, so that the rows of each caller can be told apart.
+/// An id that contains the caller, so that [`stored_state`] finds the rows of a caller.
 fn unique(caller: usize, number: usize, kind: usize) -> Uuid {
     Uuid::from_u128(((caller as u128 + 1) << 64) | ((kind as u128) << 32) | (number as u128 + 1))
 }
@@ -201,13 +202,13 @@ impl CallerModel {
                 Err(BatchError::Unknown) => StepOutcome::Unknown("unknown".into()),
                 Err(other) => answered(&other),
             },
-            StoreStep::Enqueue(outgoing) => in_doubt(store.enqueue(outgoing.clone()).await),
+            StoreStep::Enqueue(outgoing) => queue_outcome(store.enqueue(outgoing.clone()).await),
             StoreStep::Take(limit) => {
                 match store.take_due(TakeLimits::any(at(now), *limit, Duration::from_secs(600))).await {
                     Ok(taken) => {
                         let rows: Vec<_> = taken.iter().map(|taken| comparable_row(&taken.row)).collect();
                         self.claims.extend(taken);
-                        self.claims.sort_by_key(|taken| order(&taken.row));
+                        self.claims.sort_by_key(|taken| row_key(&taken.row));
                         answered(&rows)
                     }
                     Err(error) => failed(error.to_string()),
@@ -221,7 +222,7 @@ impl CallerModel {
                 if !matches!(settled, Err(LeaseError::Unavailable(_))) {
                     self.claims.remove(0);
                 }
-                in_doubt_of_lease(settled)
+                lease_outcome(settled)
             }
             StoreStep::Advance(report) => {
                 let Some(taken) = self.claims.first() else { return answered(&"nothing taken") };
@@ -235,7 +236,7 @@ impl CallerModel {
                 if advanced.is_ok() {
                     self.claims[0].row.recipients = remaining;
                 }
-                in_doubt_of_lease(advanced)
+                lease_outcome(advanced)
             }
         }
     }
@@ -253,14 +254,14 @@ fn failed(why: String) -> StepOutcome {
     }
 }
 
-fn in_doubt(result: Result<(), provost_store::StoreError>) -> StepOutcome {
+fn queue_outcome(result: Result<(), provost_store::StoreError>) -> StepOutcome {
     match result {
         Ok(()) => answered(&()),
         Err(error) => failed(error.to_string()),
     }
 }
 
-fn in_doubt_of_lease(result: Result<(), LeaseError>) -> StepOutcome {
+fn lease_outcome(result: Result<(), LeaseError>) -> StepOutcome {
     match result {
         Err(LeaseError::Unavailable(why)) => failed(why),
         other => answered(&other),
@@ -277,7 +278,7 @@ fn comparable(mut effects: Vec<OpEffect>) -> Vec<OpEffect> {
     effects
 }
 
-fn order(row: &QueueRow) -> (QueueId, String) {
+fn row_key(row: &QueueRow) -> (QueueId, String) {
     (row.id, row.destination.as_str().to_owned())
 }
 
@@ -296,8 +297,8 @@ fn comparable_row(row: &QueueRow) -> String {
     )
 }
 
-/// A configuration in which upkeep runs all the time.
-fn busy(folder: &Path, shards: u8) -> LocalConfig {
+/// A configuration whose upkeep runs all the time.
+fn config_with_upkeep(folder: &Path, shards: u8) -> LocalConfig {
     let upkeep = UpkeepConfig {
         every: Duration::from_millis(2),
         grace: Duration::from_millis(3),
@@ -320,22 +321,29 @@ fn folder(root: &Path) -> std::path::PathBuf {
 }
 
 /// Runs under the layer: makes the history of a seed, from the given steps on. Fails when the store cannot be opened.
-pub fn live(root: &Path, seed: u64, life: usize, from: &[usize]) -> anyhow::Result<()> {
+pub fn make_history(root: &Path, seed: u64, life: usize, from: &[usize]) -> anyhow::Result<()> {
     let marks = Arc::new(Marks::open(root, life)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let store: Arc<dyn BothStores> = Arc::new(LocalStore::open(&busy(&folder(root), shards(seed)))?);
+    let store: Arc<dyn BothStores> = Arc::new(LocalStore::open(&config_with_upkeep(&folder(root), shards(seed)))?);
     runtime.block_on(async {
         let mut callers = tokio::task::JoinSet::new();
         for (caller, steps) in steps(seed).into_iter().enumerate() {
             let (marks, store, from) = (Arc::clone(&marks), Arc::clone(&store), from.get(caller).copied().unwrap_or(0));
-            callers.spawn(async move { call(&*store, &marks, (caller, life), &steps, from).await });
+            callers.spawn(async move { make_steps(&*store, &marks, (caller, life), &steps, from).await });
         }
         callers.join_all().await;
     });
     Ok(())
 }
 
-async fn call(store: &dyn BothStores, marks: &Marks, (caller, life): (usize, usize), steps: &[StoreStep], from: usize) {
+/// Makes the steps of one caller, from the given one on.
+async fn make_steps(
+    store: &dyn BothStores,
+    marks: &Marks,
+    (caller, life): (usize, usize),
+    steps: &[StoreStep],
+    from: usize,
+) {
     let mut state = CallerModel::default();
     for (number, step) in steps.iter().enumerate().skip(from) {
         let is_last = number + 1 == steps.len();
@@ -403,7 +411,7 @@ impl StoreJudge {
     /// # Errors
     /// A description of the fault.
     pub fn judge(&mut self, root: &Path, marks: &[HistoryMark]) -> Result<(), String> {
-        let store: Arc<dyn BothStores> = match LocalStore::open(&quiet(&folder(root))) {
+        let store: Arc<dyn BothStores> = match LocalStore::open(&config_without_upkeep(&folder(root))) {
             Ok(store) => Arc::new(store),
             Err(error) => return Err(format!("does not open: {error}")),
         };
@@ -419,13 +427,13 @@ impl StoreJudge {
                 return Err(format!("caller {caller}:\n found {found}\n expected one of\n {}", expected.join("\n ")));
             }
         }
-        self.goes_on(&*store)?;
+        self.accepts_changes(&*store)?;
         drop(store);
-        sound(&folder(root))
+        check_databases(&folder(root))
     }
 
     /// Checks that the store accepts changes after the crash.
-    fn goes_on(&self, store: &dyn BothStores) -> Result<(), String> {
+    fn accepts_changes(&self, store: &dyn BothStores) -> Result<(), String> {
         for caller in 0..ACCOUNTS {
             let ops = vec![append("INBOX", Bytes::from_static(b"after the crash"))];
             let batch = Batch { id: None, account: account(caller), now: at(2_000_000), require: vec![], ops };
@@ -436,8 +444,8 @@ impl StoreJudge {
 
     /// Every list of events that agrees with the marks.
     ///
-    /// A step of unknown outcome may be in the log although the running process answers as if it were not. A crash can
-    /// then restore it, until the caller's next change overwrites it.
+    /// A step of unknown outcome may be in SQLite's log although the running process answers as if it were not. A crash
+    /// can bring it back until the caller's next change overwrites it in the log.
     fn possible(&mut self, caller: usize, marks: &[HistoryMark]) -> Possible {
         let mut possible: Possible = vec![Vec::new()];
         let mut under_way: Option<(usize, usize)> = None;
@@ -548,26 +556,27 @@ async fn stored_state(store: &dyn BothStores, caller: usize) -> String {
                 Ok(body) => blake3::hash(&body).to_hex()[..16].to_owned(),
                 Err(error) => error.to_string(),
             };
-            rows.insert(order(&row), format!("{} {body}", comparable_row(&row)));
+            rows.insert(row_key(&row), format!("{} {body}", comparable_row(&row)));
         }
     }
     lines.extend(rows.into_values());
     lines.join("\n ")
 }
 
-/// A configuration whose upkeep does not run during a check, so that the crash state stays unchanged.
-fn quiet(folder: &Path) -> LocalConfig {
+/// A configuration whose upkeep does not run during a check, so that the crash state stays unchanged. A store that
+/// exists keeps its number of shards.
+fn config_without_upkeep(folder: &Path) -> LocalConfig {
     let upkeep = UpkeepConfig { every: Duration::from_secs(60), ..UpkeepConfig::default() };
-    LocalConfig { upkeep, ..busy(folder, 1) }
+    LocalConfig { upkeep, ..config_with_upkeep(folder, 1) }
 }
 
-/// Checks that the databases are intact, and that every row's references exist.
-fn sound(folder: &Path) -> Result<(), String> {
+/// Checks that the databases are intact, that every reference has its target, and that the counts of references agree.
+fn check_databases(folder: &Path) -> Result<(), String> {
     let shards = ["shard-00", "shard-01"].map(|shard| folder.join(shard).join("meta.sqlite"));
-    shards.iter().filter(|database| database.exists()).try_for_each(|database| is_sound(database))
+    shards.iter().filter(|database| database.exists()).try_for_each(|database| check_database(database))
 }
 
-fn is_sound(database: &Path) -> Result<(), String> {
+fn check_database(database: &Path) -> Result<(), String> {
     let connection = rusqlite::Connection::open(database).unwrap();
     let verdict: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     if verdict != "ok" {

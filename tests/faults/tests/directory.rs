@@ -1,4 +1,5 @@
-//! The embedded directory and the View's file after power cuts and on failing disks. Bounds as in `store.rs`.
+//! The embedded directory and the View's file after power cuts and on failing disks. `store.rs` has the variables and
+//! the plans.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::path::Path;
@@ -11,15 +12,16 @@ use rand::{Rng, SeedableRng};
 /// Crash states checked per run.
 const STATES_OF_A_RUN: usize = 30;
 
-fn number(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+/// The number in an environment variable, or the default.
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Records runs until so many crash states have been checked.
-fn check_crash_states(histories: u64, plans: impl Fn(&mut StdRng) -> Vec<String>) {
-    let (histories, first) = (number("PROVOST_FAULT_HISTORIES", histories) as usize, number("PROVOST_FAULT_SEED", 1));
+/// Records runs until `states` crash states have been checked.
+fn check_crash_states(states: u64, plans: impl Fn(&mut StdRng) -> Vec<String>) {
+    let (states, first) = (number("PROVOST_FAULT_HISTORIES", states) as usize, number("PROVOST_FAULT_SEED", 1));
     let (mut checked, mut seed) = (0, first);
-    while checked < histories {
+    while checked < states {
         let plans = plans(&mut StdRng::seed_from_u64(seed));
         let history = Path::new(env!("CARGO_BIN_EXE_history"));
         let run = RecordedRun::record(history, RunSubject::Directory, seed, &plans)
@@ -52,7 +54,7 @@ fn a_sync_that_fails() {
 }
 
 #[test]
-fn a_disk_that_is_full_for_a_while() {
+fn writes_while_the_disk_is_full() {
     check_crash_states(60, |rng| {
         vec![format!("w:{}:{}:enospc", rng.random_range(20..120), rng.random_range(1..12)), String::new()]
     });

@@ -1,6 +1,7 @@
 //! The store and its queue after power cuts and on failing disks.
 //!
-//! `PROVOST_FAULT_HISTORIES`: crash states checked per test; `PROVOST_FAULT_SEED`: the first seed; see `scripts/faults`.
+//! `PROVOST_FAULT_HISTORIES` sets the number of crash states checked per test, `PROVOST_FAULT_SEED` the first seed: see
+//! `scripts/faults`. The plans of faults are those of `shim.c`.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::path::Path;
@@ -13,15 +14,16 @@ use rand::{Rng, SeedableRng};
 /// Crash states checked per run.
 const STATES_OF_A_RUN: usize = 40;
 
-fn number(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+/// The number in an environment variable, or the default.
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Records runs until so many crash states have been checked.
-fn check_crash_states(histories: u64, plans: impl Fn(&mut StdRng) -> Vec<String>) {
-    let (histories, first) = (number("PROVOST_FAULT_HISTORIES", histories) as usize, number("PROVOST_FAULT_SEED", 1));
+/// Records runs until `states` crash states have been checked.
+fn check_crash_states(states: u64, plans: impl Fn(&mut StdRng) -> Vec<String>) {
+    let (states, first) = (number("PROVOST_FAULT_HISTORIES", states) as usize, number("PROVOST_FAULT_SEED", 1));
     let (mut checked, mut seed) = (0, first);
-    while checked < histories {
+    while checked < states {
         let plans = plans(&mut StdRng::seed_from_u64(seed));
         let history = Path::new(env!("CARGO_BIN_EXE_history"));
         let run = RecordedRun::record(history, RunSubject::Store, seed, &plans)
@@ -40,7 +42,8 @@ fn a_power_cut_at_any_call() {
     check_crash_states(120, |_| vec![String::new()]);
 }
 
-/// The first process is killed between two calls, and the second one finds the system's state, of which a part is not on disk.
+/// The first process is killed between two calls; the second one finds the system's state, of which a part is not on
+/// disk.
 #[test]
 fn a_power_cut_after_a_kill() {
     check_crash_states(120, |rng| {
@@ -59,7 +62,7 @@ fn a_sync_that_fails() {
 }
 
 #[test]
-fn a_disk_that_is_full_for_a_while() {
+fn writes_while_the_disk_is_full() {
     check_crash_states(80, |rng| {
         vec![format!("w:{}:{}:enospc", rng.random_range(20..200), rng.random_range(1..20)), String::new()]
     });
@@ -74,6 +77,6 @@ fn writes_that_fail_and_writes_that_are_short() {
 }
 
 #[test]
-fn names_that_cannot_be_made() {
+fn changes_of_names_that_fail() {
     check_crash_states(60, |rng| vec![format!("m:{}:2:enospc", rng.random_range(8..40)), String::new()]);
 }

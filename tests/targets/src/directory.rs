@@ -36,13 +36,13 @@ pub(crate) fn session(input: &[u8]) {
         server::ber(&answers);
         let mut rest = answers.as_slice();
         while !rest.is_empty() {
-            rest = rest.get(frame_octets(rest)..).expect("a whole answer");
+            rest = rest.get(message_octets(rest)..).expect("a whole answer");
         }
     }
 }
 
-/// Octets of the first frame.
-fn frame_octets(octets: &[u8]) -> usize {
+/// The number of octets of the first message.
+fn message_octets(octets: &[u8]) -> usize {
     assert_eq!(octets.first(), Some(&0x30), "an answer that is not a SEQUENCE");
     let length = usize::from(octets.get(1).copied().unwrap_or_default());
     if length < 0x80 {

@@ -4,8 +4,7 @@
 //! (`scripts/fuzz`); `tests/` here runs each over its seeds, `tests/fuzz/corpus/NAME/`, in every ordinary test run. A
 //! private item of a room is reached through its module `fuzzing`, which exists only with the feature of that name.
 //!
-//! Besides the stated properties, each target checks that nothing panics, and that memory and time stay in proportion
-//! to the input.
+//! Besides the stated properties, no target may panic; the runs over the seeds also bound memory and time.
 
 #![allow(clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
@@ -32,9 +31,9 @@ pub struct FuzzTarget {
     pub run: fn(&[u8]),
 }
 
-/// Octets that a run may allocate in total, freed or not, whatever its input: the buffers of a parser, or a store, a
-/// directory and a runtime.
+/// Octets that a run may allocate in total, freed or not, besides those for its input: for the buffers of a parser.
 const PARSER: usize = 1024 * 1024;
+/// The same for a session: with a store, a directory and a runtime.
 const SESSION: usize = 32 * 1024 * 1024;
 
 /// All targets. Targets with sessions get short inputs: each octet may be a command that reads the store.
@@ -74,7 +73,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     },
 ];
 
-/// Runs the target of that name; an input beyond its longest is cut.
+/// Runs the target of that name; a longer input than [`FuzzTarget::octets_max`] is cut.
 pub fn run(name: &str, octets: &[u8]) {
     let target = TARGETS.iter().find(|target| target.name == name).expect("a target of this name");
     (target.run)(octets.get(..target.octets_max).unwrap_or(octets));

@@ -7,7 +7,7 @@ use provost_message::{
     seven_bit as to_seven_bit, shown_text,
 };
 
-use crate::pieces::{cut, single};
+use crate::pieces::cut;
 
 /// Maximum number of parts of one message.
 const PARTS_MAX: usize = 10_000;
@@ -23,7 +23,7 @@ pub(crate) fn mime(message: &[u8]) {
     check_part(&root, 0..message.len() as u64, 0, &mut count);
     assert!(count <= PARTS_MAX, "{count} parts");
     let derived = derive(message);
-    assert_eq!(derived, derive(message), "version {DERIVED_VERSION}");
+    assert_eq!(derived, derive(message), "two derivations of version {DERIVED_VERSION} differ");
     check_columns(message, &root, &derived);
     assert!(derived.preview.chars().count() <= PREVIEW_CHARS_MAX, "{:?}", derived.preview);
     _ = shown_text(message, &root);
@@ -77,7 +77,7 @@ pub(crate) fn search(input: &[u8]) {
     let largest = pieces.iter().map(|piece| piece.len()).max().unwrap_or(1);
     assert_eq!(found_in_pieces(message, largest), at_once, "in pieces of {largest}");
     if message.len() <= 4 * 1024 {
-        assert_eq!(found_in_pieces(message, single(message).first().map_or(1, |one| one.len())), at_once, "by octets");
+        assert_eq!(found_in_pieces(message, 1), at_once, "octet by octet");
     }
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn seven_bit(message: &[u8]) {
         return;
     }
     let (before, after) = (MimePart::of(message), MimePart::of(&converted));
-    same_content(message, &before, &converted, &after);
+    assert_same_content(message, &before, &converted, &after);
     assert_eq!(to_seven_bit(&converted).as_ref(), Ok(&converted));
 }
 
@@ -126,7 +126,7 @@ fn holds(octets: &[u8], word: &[u8]) -> bool {
     octets.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word))
 }
 
-fn same_content(message: &[u8], before: &MimePart, converted: &[u8], after: &MimePart) {
+fn assert_same_content(message: &[u8], before: &MimePart, converted: &[u8], after: &MimePart) {
     assert_eq!((&before.media.kind, &before.media.subtype), (&after.media.kind, &after.media.subtype));
     match (&before.content, &after.content) {
         (PartContent::Leaf, PartContent::Leaf) => {
@@ -135,10 +135,12 @@ fn same_content(message: &[u8], before: &MimePart, converted: &[u8], after: &Mim
         }
         (PartContent::Multipart(old), PartContent::Multipart(new)) => {
             assert_eq!(old.len(), new.len());
-            old.iter().zip(new).for_each(|(old, new)| same_content(message, old, converted, new));
+            old.iter().zip(new).for_each(|(old, new)| assert_same_content(message, old, converted, new));
         }
-        (PartContent::Message(old, _), PartContent::Message(new, _)) => same_content(message, old, converted, new),
-        _ => panic!("another structure: {before:?} {after:?}"),
+        (PartContent::Message(old, _), PartContent::Message(new, _)) => {
+            assert_same_content(message, old, converted, new)
+        }
+        _ => panic!("the structure has changed: {before:?} {after:?}"),
     }
 }
 
@@ -149,7 +151,7 @@ pub(crate) fn header_fields(message: &[u8]) {
     let mut at = 0;
     for field in headers.iter() {
         let span = headers.span(&field);
-        assert!(at <= span.start && span.end <= end, "{span:?} behind {at}, before {end}");
+        assert!(at <= span.start && span.end <= end, "{span:?} is not between {at} and {end}");
         assert_eq!(message.get(span.clone()), Some(field.whole()));
         at = span.end;
         check_field(&field);
@@ -165,21 +167,21 @@ fn check_field(field: &HeaderField<'_>) {
     let decoded = field.decoded();
     assert!(!decoded.contains(|c: char| c.is_ascii_control() && c != '\t'), "{decoded:?}");
     assert!(decoded.len() <= 4 * field.raw().len(), "{} octets from {}", decoded.len(), field.raw().len());
-    field.mailboxes().for_each(|mailbox| is_in_text(field.raw(), [&mailbox.local, &mailbox.host]));
+    field.mailboxes().for_each(|mailbox| assert_in_text(field.raw(), [&mailbox.local, &mailbox.host]));
 }
 
-/// Reads one value as every kind of field value.
+/// Reads one input as every kind of field value.
 pub(crate) fn header_values(value: &[u8]) {
     let text = decode_words(value);
     assert!(!text.contains(|c: char| c.is_ascii_control() && c != '\t'), "{text:?}");
     assert!(text.len() <= 4 * value.len(), "{} octets from {}", text.len(), value.len());
-    encoded_words(&text);
+    check_encoded_words(&text);
     let listed = address_list(value);
     assert!(listed.len() <= LISTED_MAX + 1);
     let starts = listed.iter().filter(|item| matches!(item, ListedAddress::GroupStart(_))).count();
     let ends = listed.iter().filter(|item| matches!(item, ListedAddress::GroupEnd)).count();
     assert!(starts == ends || listed.len() >= LISTED_MAX, "{starts} groups begin, {ends} end");
-    mailboxes(value).for_each(|mailbox| is_in_text(value, [&mailbox.local, &mailbox.host]));
+    mailboxes(value).for_each(|mailbox| assert_in_text(value, [&mailbox.local, &mailbox.host]));
     let parsed = Parameterised::parse(value);
     assert!(parsed.value.len() <= value.len());
     parsed.parameters.iter().for_each(|(name, _)| _ = parsed.parameter(&String::from_utf8_lossy(name)));
@@ -192,7 +194,7 @@ pub(crate) fn header_values(value: &[u8]) {
 }
 
 /// Text written as encoded words is read back unchanged, except for a byte order mark at the start of a word.
-fn encoded_words(text: &str) {
+fn check_encoded_words(text: &str) {
     let text = &text.replace('\u{feff}', "");
     let written = encode_words(text, 0);
     assert!(written.is_ascii() && written.split("\r\n").all(|line| line.len() <= 76), "{written:?}");
@@ -200,8 +202,8 @@ fn encoded_words(text: &str) {
     assert_eq!(decode_words(unfolded.as_bytes()).trim_start(), text.trim_start());
 }
 
-/// No address is invented: its octets occur in the text, in their order.
-fn is_in_text(text: &[u8], parts: [&Vec<u8>; 2]) {
+/// No address is invented: its octets other than white space occur in the text, in their order.
+fn assert_in_text(text: &[u8], parts: [&Vec<u8>; 2]) {
     let mut rest = text.iter();
     let wanted = parts.into_iter().flatten();
     let is_there = |octet: &u8| octet.is_ascii_whitespace() || rest.any(|there| there == octet);

@@ -16,7 +16,7 @@ pub(crate) fn names(input: &[u8]) {
     }
 }
 
-/// A name survives printing and parsing with the same meaning; its parent is the rest of the name.
+/// A name that is printed and parsed stays the same; its parent is the rest of the name.
 fn dn(text: &str) {
     let Ok(dn) = Dn::parse(text) else { return };
     let again = Dn::parse(dn.as_str());
@@ -63,7 +63,7 @@ fn moment(text: &str) {
     assert_eq!(read.as_second(), moment.as_second(), "{text:?}");
 }
 
-/// RFC 4518: preparing a prepared text does not change it.
+/// Preparing a prepared text (RFC 4518) does not change it.
 fn prepared(text: &str) {
     for case in [CaseHandling::Ignored, CaseHandling::Exact] {
         if let Some(once) = prep::directory_string(text, case) {

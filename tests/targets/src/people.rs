@@ -26,8 +26,8 @@ pub(crate) fn zoe(vacation: Option<Vacation>) -> Person {
     }
 }
 
-/// A directory with this one person, who has logged in from another address. That login measured the time of a password
-/// check, so that an unknown name costs that time and no hash.
+/// A directory with this one person. Their login here lets the View measure the time of a password check: a refusal of
+/// an unknown name then waits that time instead of computing a hash.
 pub(crate) async fn view() -> View {
     let mut fallback = Fallback::default();
     fallback.add("message-size", "fuzz", "65536").expect("a size");

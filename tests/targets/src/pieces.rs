@@ -10,7 +10,7 @@ pub(crate) fn cut(input: &[u8]) -> (&[u8], Vec<&[u8]>) {
     let largest = 1 << (seed[0] & 7);
     let (mut rest, mut pieces) = (wire, Vec::new());
     while !rest.is_empty() {
-        // Xorshift: any sequence works that the fuzzer can influence.
+        // Xorshift: the fuzzer controls the sequence through the seed.
         state ^= state << 13;
         state ^= state >> 17;
         state ^= state << 5;

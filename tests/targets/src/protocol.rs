@@ -17,12 +17,12 @@ pub(crate) fn imap_framing(input: &[u8]) {
 }
 
 fn same_in_pieces<T: PartialEq + std::fmt::Debug>(wire: &[u8], pieces: &[&[u8]], read: fn(&[&[u8]]) -> T) {
-    let whole = read(pieces);
+    let expected = read(pieces);
     if wire.len() <= SINGLE_OCTETS_MAX {
-        assert_eq!(read(&single(wire)), whole, "octet by octet");
+        assert_eq!(read(&single(wire)), expected, "octet by octet");
     }
     let halves = wire.split_at(wire.len() / 2);
-    assert_eq!(read(&[halves.0, halves.1]), whole, "in halves");
+    assert_eq!(read(&[halves.0, halves.1]), expected, "in halves");
 }
 
 pub(crate) fn imap_commands(input: &[u8]) {
@@ -56,7 +56,11 @@ pub(crate) fn smtp_data(input: &[u8]) {
     if !message.is_empty() && !message.ends_with("\r\n") {
         message.push_str("\r\n");
     }
-    assert_eq!(smtp::data(&[&sent], u64::MAX / 4), Some((Ok(message.into_bytes()), Vec::new())), "stuffed and read");
+    assert_eq!(
+        smtp::data(&[&sent], u64::MAX / 4),
+        Some((Ok(message.into_bytes()), Vec::new())),
+        "a message written and read"
+    );
 }
 
 /// The expected result, from the definition in RFC 5321 §4.1.1.4, §4.5.2.

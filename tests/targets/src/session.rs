@@ -82,15 +82,15 @@ async fn store() -> Arc<MemoryStore> {
     store
 }
 
-/// The commands before the input; none for about one input in four, to cover the state before login.
-fn first(input: &[u8], login: &'static [u8]) -> &'static [u8] {
+/// The commands of a login, before the input; none for about one input in four, to cover the state before login.
+fn first_commands(input: &[u8], login: &'static [u8]) -> &'static [u8] {
     if chooses_last(input, 4) { b"" } else { login }
 }
 
 /// The answers do not depend on how the commands are cut into pieces, before login and after.
 pub(crate) fn imap(input: &[u8]) {
     let (wire, pieces) = cut(input);
-    let first = first(input, b"l LOGIN zoe secret\r\ns SELECT INBOX\r\n");
+    let first = first_commands(input, b"l LOGIN zoe secret\r\ns SELECT INBOX\r\n");
     let answers = block_on(imap_answers(&[&[first], pieces.as_slice()].concat()));
     let at_once = block_on(imap_answers(&[&[first, wire].concat()]));
     assert_eq!(answers.escape_ascii().to_string(), at_once.escape_ascii().to_string());
@@ -111,7 +111,7 @@ async fn imap_answers(pieces: &[&[u8]]) -> Vec<u8> {
 
 pub(crate) fn pop3(input: &[u8]) {
     let (_, pieces) = cut(input);
-    let first = first(input, b"USER zoe\r\nPASS secret\r\n");
+    let first = first_commands(input, b"USER zoe\r\nPASS secret\r\n");
     block_on(async {
         let config = Pop3Config { hostname: HOSTNAME.into(), view: view().await, store: store().await };
         let mut session = Pop3Session::new(Arc::new(config), peer(), Transport::Plain, false);
@@ -119,7 +119,7 @@ pub(crate) fn pop3(input: &[u8]) {
     });
 }
 
-/// Every answer is a line of a reply: three digits, then nothing, or a space or a hyphen and text (RFC 5321 §4.2).
+/// Every line of output is one of a reply: three digits, then nothing, or a space or a hyphen and text (RFC 5321 §4.2).
 pub(crate) fn smtp(input: &[u8]) {
     let (_, pieces) = cut(input);
     for service in [Service::Mx, Service::Submission, Service::Lmtp] {
@@ -133,11 +133,11 @@ pub(crate) fn smtp(input: &[u8]) {
             session_output(&mut session, &pieces).await
         });
         let answers = String::from_utf8(answers).expect("replies are text");
-        answers.split_terminator("\r\n").for_each(is_reply);
+        answers.split_terminator("\r\n").for_each(assert_reply);
     }
 }
 
-fn is_reply(line: &str) {
+fn assert_reply(line: &str) {
     let (code, rest) = line.split_at_checked(3).unwrap_or_default();
     assert!(code.parse().is_ok_and(|code: u16| (200..600).contains(&code)), "{line:?}");
     assert!(rest.is_empty() || rest.starts_with([' ', '-']), "{line:?}");

@@ -13,12 +13,13 @@ const SEPARATOR: &[u8] = b"\n=====\n";
 const MESSAGE: &[u8] =
     b"From: Ann <ann@one.test>\r\nTo: Zoe <zoe@example.edu>\r\nSubject: =?utf-8?q?R=C3=A9union?=\r\n\
     Date: Wed, 31 Dec 2025 23:30:00 -0500\r\nMessage-ID: <1@one.test>\r\nX-Score: 12\r\n\r\nBonjour\r\n";
-/// Maximum number of actions of one run, and of redirects among them.
+/// Maximum number of actions of one run.
 const ACTIONS_MAX: usize = 32;
+/// Maximum number of redirects of one run.
 const REDIRECTS_MAX: usize = 5;
 
-/// A script is refused with the number of a line, or takes a bounded number of actions, none twice, the same in each
-/// run.
+/// A script is refused with the number of one of its lines, or takes a bounded number of actions, none twice, and the
+/// same in each run.
 pub(crate) fn script(input: &[u8]) {
     let at = input.windows(SEPARATOR.len()).position(|part| part == SEPARATOR);
     let (script, message) = match at {
@@ -72,7 +73,7 @@ fn check(outcome: &ScriptOutcome, message: &[u8]) {
     }
 }
 
-/// The script generated from any directory attributes is valid, and only sends a reply.
+/// The script generated from any vacation attributes is valid, keeps the message, and does no more than reply.
 pub(crate) fn vacation(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let parts: Vec<Option<Box<str>>> = text.split('\x1f').map(|part| Some(part.into())).collect();

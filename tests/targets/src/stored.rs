@@ -23,7 +23,7 @@ pub(crate) fn plan_file(input: &[u8]) {
     assert_eq!(plan.to_bytes(), again.to_bytes());
 }
 
-/// The last four octets select the damage to the file.
+/// The last four octets select the damage to the file before them.
 pub(crate) fn view_file(input: &[u8]) {
     provost_view::fuzzing::file(input);
     let Some((file, [low, high, bits, more])) = input.split_last_chunk::<4>() else { return };

@@ -43,7 +43,7 @@ fn seeds(target: &FuzzTarget) -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
-/// Runs an input, and ends the test at the first broken property, also in a thread that is never joined.
+/// Runs an input, and checks the bounds of memory and time.
 fn run_within_bounds(target: &FuzzTarget, seed: &str, octets: &[u8]) {
     let (before, begun) = (ALLOCATOR.total_allocated(), Instant::now());
     provost_targets::run(target.name, octets);
@@ -53,7 +53,7 @@ fn run_within_bounds(target: &FuzzTarget, seed: &str, octets: &[u8]) {
     assert!(took <= RUN_MAX, "{} {seed}: {took:?} for {} octets", target.name, octets.len());
 }
 
-/// Xorshift: the same numbers in every run.
+/// A random generator (xorshift) that gives the same numbers in every run.
 struct Chance(u64);
 
 impl Chance {
@@ -93,15 +93,17 @@ fn changed(chance: &mut Chance, seed: &[u8], other: &[u8]) -> Vec<u8> {
 #[test]
 fn every_target_holds_over_its_seeds() {
     let default = std::panic::take_hook();
+    // A panic ends the test also in a thread that is never joined.
     std::panic::set_hook(Box::new(move |panic| {
         default(panic);
         std::process::abort();
     }));
-    let slowest = TARGETS.iter().map(|target| (time_of(target), target.name)).collect::<Vec<_>>();
+    let slowest = TARGETS.iter().map(|target| (run_all(target), target.name)).collect::<Vec<_>>();
     slowest.iter().for_each(|(took, name)| println!("{name}: {took:.1?}"));
 }
 
-fn time_of(target: &FuzzTarget) -> Duration {
+/// Runs a target over its seeds and their changed copies; returns the time that this took.
+fn run_all(target: &FuzzTarget) -> Duration {
     let begun = Instant::now();
     let seeds = seeds(target);
     for (name, octets) in &seeds {
@@ -120,14 +122,14 @@ fn time_of(target: &FuzzTarget) -> Duration {
     begun.elapsed()
 }
 
-/// `scripts/fuzz` runs the targets of that manifest.
+/// `scripts/fuzz` runs the targets in the manifest of `tests/fuzz`.
 #[test]
 fn every_target_is_fuzzed() {
     let manifest = fs::read_to_string(corpus().join("../Cargo.toml")).unwrap();
     for FuzzTarget { name, .. } in TARGETS {
         assert!(manifest.contains(&format!("name = \"{name}\"")), "{name} is no [[bin]]");
         let main = fs::read_to_string(corpus().join(format!("../fuzz_targets/{name}.rs"))).unwrap();
-        assert!(main.contains(&format!("run(\"{name}\"")), "{name}");
+        assert!(main.contains(&format!("run(\"{name}\"")), "{name}.rs runs another target");
     }
 }
 

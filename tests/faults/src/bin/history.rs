@@ -1,4 +1,7 @@
-//! Makes one random history: `history SUBJECT FOLDER SEED LIFE [FIRST-STEP-OF-EACH-CALLER...]`.
+//! Makes the history of a seed, or continues it after a crash.
+//!
+//! `history store|directory FOLDER SEED LIFE [FIRST-STEP-OF-EACH-CALLER...]`. LIFE is the number of the process start,
+//! from 0.
 #![allow(missing_docs)]
 
 use std::path::PathBuf;
@@ -8,13 +11,13 @@ use anyhow::{Context, bail};
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [subject, folder, seed, life, from @ ..] = arguments.as_slice() else {
-        bail!("history SUBJECT FOLDER SEED LIFE")
+        bail!("usage: history store|directory FOLDER SEED LIFE [FIRST-STEP-OF-EACH-CALLER...]")
     };
     let from = from.iter().map(|step| step.parse()).collect::<Result<Vec<usize>, _>>().context("first steps")?;
     let (folder, seed, life) = (PathBuf::from(folder), seed.parse()?, life.parse()?);
     match subject.as_str() {
-        "store" => provost_faults::store::live(&folder, seed, life, &from),
-        "directory" => provost_faults::directory::live(&folder, seed, life, from.first().copied().unwrap_or(0)),
-        other => bail!("{other}"),
+        "store" => provost_faults::store::make_history(&folder, seed, life, &from),
+        "directory" => provost_faults::directory::make_history(&folder, seed, life, from.first().copied().unwrap_or(0)),
+        other => bail!("no subject '{other}'"),
     }
 }
