@@ -21,11 +21,14 @@ impl Hashing {
         Self { waiting: Semaphore::new(WAITING_MAX), running: Semaphore::new(processors) }
     }
 
-    /// Runs slow work off the async threads; refused with `busy` when too much of it waits.
+    /// Hashes or verifies off the async threads; `busy` when [`WAITING_MAX`] others are running or waiting.
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> OperationResult<T> {
-        let busy = || LdapResult::new(ResultCode::Busy, "too many passwords are being checked");
+        let busy = || LdapResult::new(ResultCode::Busy, "too many passwords are being checked; try again later");
         let _waiting = self.waiting.try_acquire().map_err(|_| busy())?;
         let _running = self.running.acquire().await.map_err(|_| busy())?;
-        tokio::task::spawn_blocking(work).await.map_err(|_| busy())
+        tokio::task::spawn_blocking(work).await.map_err(|error| {
+            tracing::error!(%error, "hashing a password ended because of a bug");
+            LdapResult::new(ResultCode::Unavailable, "the password cannot be checked now")
+        })
     }
 }
