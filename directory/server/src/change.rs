@@ -64,7 +64,7 @@ pub(crate) fn prepare(
             Some(existing(tree, &parse_dn(dn)?)?)
         }
     };
-    // RFC 4528 §3: the assertion comes before the checks of the write itself; otherwise a client with a stale copy would
+    // RFC 4528 §3: the assertion comes before the checks of the write itself. Otherwise a client with a stale copy would
     // get the result of those checks.
     if let Some(place) = target {
         check_assertion(tree, tree.snapshot(place), author.identity, controls)?;
@@ -87,9 +87,9 @@ pub(crate) fn prepare(
 /// The effect of one write.
 #[derive(Default)]
 struct WriteEffect {
-    /// The entry's parent and content afterwards; `None` when it is deleted.
+    /// The parent and content of the entry afterwards; `None` when it is deleted.
     draft: Option<(EntryNumber, EntryDraft)>,
-    /// Entries whose DNs change with it.
+    /// Entries whose DNs change with the entry's.
     moved: Vec<EntryNumber>,
 }
 
@@ -366,7 +366,7 @@ impl AttributeContents {
                 if removed.len() < values.len() || !removed.is_subset(&known) {
                     return Err(missing());
                 }
-                // Stored values can be equal, because a file of an older format had another matching rule: all are removed.
+                // Stored values may be equal: a file of an older format had another matching rule. All are removed.
                 there.retain(|value| !removed.contains(&normal(value)));
                 if there.is_empty() {
                     self.attributes.remove(&id);

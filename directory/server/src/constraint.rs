@@ -40,8 +40,8 @@ pub(crate) fn check_values(tree: &Tree, type_id: TypeId, name: &str, values: &[V
     Ok(())
 }
 
-/// Checks whether an entry may have this RDN: each type occurs once (RFC 4512 §2.3, X.501), has an equality rule, and is
-/// not operational.
+/// Checks whether an entry may have this RDN: each type occurs once (RFC 4512 §2.3, X.501), has an equality rule, and
+/// is not operational.
 pub(crate) fn check_naming_types(tree: &Tree, rdn: &Rdn) -> OperationResult<()> {
     let mut seen = BTreeSet::new();
     for (name, _) in rdn.pairs() {

@@ -128,7 +128,8 @@ mod tests {
         vec![RawControl { oid: oid.into(), critical, value: value.map(<[u8]>::to_vec) }]
     }
 
-    // RFC 4511 §4.1.11: an unsupported critical control gives result 12; any other is ignored. The last row has no value.
+    // RFC 4511 §4.1.11: an unsupported critical control gives result 12; any other is ignored. The last control is
+    // supported, and its value is missing.
     #[test]
     fn unsupported_controls_are_refused_only_when_critical() {
         for (oid, critical, target, expect) in [

@@ -18,7 +18,7 @@ use crate::session;
 use crate::shared::ServerContext;
 use crate::{ServerConfig, StartError, open, server_context};
 
-/// Deepest nesting that [`elements`] enters, more than any request has.
+/// Deepest nesting that [`check_elements`] enters, more than any request has.
 const WALK_DEPTH_MAX: usize = 64;
 /// Capacity of a duplex pipe, octets.
 const PIPE_OCTETS: usize = 16 * 1024;

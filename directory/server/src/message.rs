@@ -568,7 +568,8 @@ mod tests {
         }
     }
 
-    // RFC 4511 §4.5.1.7: unrecognised items are Undefined, malformed filters are refused. `Err(None)` is not BER of LDAP.
+    // RFC 4511 §4.5.1.7: unrecognised items are Undefined, malformed filters are refused. `Err(None)` ends the
+    // connection.
     #[test]
     fn unrecognised_filter_items_are_undefined() {
         let is_undefined = |octets: &[u8]| {

@@ -54,9 +54,9 @@ pub(crate) struct NameTables {
 const BINARY: &str = "binary";
 
 impl AttributeMeaning {
-    /// Returns the meaning of a description, its options in lower case and sorted. `None` when the schema lacks the type,
-    /// when the type cannot be transferred with `;binary`, or when another option is not a language tag (RFC 3866), the
-    /// only other options that are supported: the description is unrecognised (RFC 4512 §2.5).
+    /// Returns the meaning of a description, its options in lower case and sorted. `None` when the description is
+    /// unrecognised (RFC 4512 §2.5): the schema lacks its type, the type cannot be transferred with `;binary`, or an
+    /// option is neither `binary` nor a language tag (RFC 3866).
     pub(crate) fn of(catalogue: &Catalogue, description: &AttributeDescription) -> Option<Self> {
         let type_id = catalogue.type_id(description.attribute_type())?;
         let mut options: Vec<String> = description.options().map(str::to_ascii_lowercase).collect();

@@ -23,11 +23,11 @@ struct Backlog {
     fewer: Notify,
 }
 
-/// The session has ended, so nothing more can be sent.
+/// The output of the connection has ended, so nothing more can be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Closed;
 
-/// Where the operations of a connection put their messages. Cheap to clone.
+/// Takes the messages of a connection's operations. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct ResponseSender {
     bulk: mpsc::Sender<Vec<u8>>,
@@ -59,12 +59,12 @@ impl ResponseSender {
     /// Queues the response of an operation. Callable from any thread.
     pub(crate) fn queue_response(&self, octets: Vec<u8>) {
         self.waiting.octets.fetch_add(octets.len(), Ordering::Relaxed);
-        // A session that has ended needs no response.
+        // After the end of the output, nobody needs the response.
         _ = self.responses.send(octets);
     }
 
-    /// Waits until there is room for further responses; an error when the connection has ended. A client that sends requests and never reads must not fill the
-    /// memory.
+    /// Waits until there is room for further responses, because a client that sends requests and never reads must not
+    /// fill the memory.
     pub(crate) async fn room(&self) -> Result<(), Closed> {
         loop {
             let fewer = self.waiting.fewer.notified();

@@ -13,7 +13,7 @@ use crate::csn::Csn;
 /// The number of an attribute description (type and options) in the table of names.
 pub(crate) type NameId = u16;
 
-/// OctetReader of an encoded [`EntryHead`]: its fields in their order, the CSN in 14.
+/// RecordReader of an encoded [`EntryHead`]: its fields in their order, the CSN in 14.
 const HEAD_OCTETS: usize = 16 + 14 + 8 + 4 + 4 + 2 + 2;
 
 /// The fixed part of every entry.
@@ -84,7 +84,7 @@ impl EncodedEntry {
     pub(crate) fn from_octets(octets: Vec<u8>) -> Option<Self> {
         let record = Self(octets.into_boxed_slice());
         record.head()?;
-        let mut rest = OctetReader(record.0.get(HEAD_OCTETS..)?);
+        let mut rest = RecordReader(record.0.get(HEAD_OCTETS..)?);
         std::str::from_utf8(rest.read_octets()?).ok()?;
         while !rest.0.is_empty() {
             u16::try_from(rest.read_number()?).ok()?;
@@ -127,13 +127,13 @@ impl EncodedEntry {
 
     /// Returns the RDN as displayed.
     pub(crate) fn rdn(&self) -> &str {
-        let octets = self.0.get(HEAD_OCTETS..).and_then(|body| OctetReader(body).read_octets());
+        let octets = self.0.get(HEAD_OCTETS..).and_then(|body| RecordReader(body).read_octets());
         octets.and_then(|octets| std::str::from_utf8(octets).ok()).unwrap_or_default()
     }
 
     /// Returns the attributes in order of their numbers, without objectClass.
     pub(crate) fn attributes(&self) -> Attributes<'_> {
-        let mut body = OctetReader(self.0.get(HEAD_OCTETS..).unwrap_or_default());
+        let mut body = RecordReader(self.0.get(HEAD_OCTETS..).unwrap_or_default());
         body.read_octets();
         Attributes(body)
     }
@@ -167,9 +167,9 @@ fn write_octets(out: &mut Vec<u8>, octets: &[u8]) {
 
 /// Reads numbers and lengths from the front of encoded octets.
 #[derive(Clone, Copy, Debug)]
-struct OctetReader<'a>(&'a [u8]);
+struct RecordReader<'a>(&'a [u8]);
 
-impl<'a> OctetReader<'a> {
+impl<'a> RecordReader<'a> {
     fn read_number(&mut self) -> Option<usize> {
         let mut number = 0_usize;
         for shift in (0..35).step_by(7) {
@@ -193,7 +193,7 @@ impl<'a> OctetReader<'a> {
 
 /// The iterator of [`EncodedEntry::attributes`].
 #[derive(Clone, Debug)]
-pub(crate) struct Attributes<'a>(OctetReader<'a>);
+pub(crate) struct Attributes<'a>(RecordReader<'a>);
 
 impl<'a> Iterator for Attributes<'a> {
     type Item = (NameId, AttributeValues<'a>);
@@ -212,7 +212,7 @@ impl<'a> Iterator for Attributes<'a> {
 /// The iterator over the values of one attribute.
 #[derive(Clone, Debug)]
 pub(crate) struct AttributeValues<'a> {
-    rest: OctetReader<'a>,
+    rest: RecordReader<'a>,
     values_left: usize,
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct SearchScope {
 }
 
 impl SearchScope {
-    /// Refused when the base does not exist, or the identity may not name it.
+    /// Finds the base; refused when it does not exist, or the identity may not name it.
     pub(crate) fn of(tree: &Tree, identity: &Identity, request: &SearchRequest) -> OperationResult<Self> {
         let base = parse_dn(&request.base)?;
         let only = identity.readable(tree)?;
@@ -63,13 +63,13 @@ impl SearchScope {
     }
 
     /// Whether the search covers an entry that had these ancestors, its parent first.
-    pub(crate) fn holds_with_ancestors(&self, place: EntryNumber, above: &[EntryNumber]) -> bool {
+    pub(crate) fn holds_with_ancestors(&self, place: EntryNumber, ancestors: &[EntryNumber]) -> bool {
         self.only.is_none_or(|only| only == place)
             && match self.scope {
                 Scope::Base => place == self.base,
-                Scope::One => above.first() == Some(&self.base),
-                Scope::Subtree => place == self.base || above.contains(&self.base),
-                Scope::Children => above.contains(&self.base),
+                Scope::One => ancestors.first() == Some(&self.base),
+                Scope::Subtree => place == self.base || ancestors.contains(&self.base),
+                Scope::Children => ancestors.contains(&self.base),
             }
     }
 }

@@ -51,8 +51,8 @@ const SEARCHES_MAX: usize = 128;
 const UNPRIVILEGED_SEARCHES_MAX: usize = 4;
 /// Largest request that is not counted by [`ClientPlace::hold`], octets: most binds and searches.
 const FRAME_OCTETS_FREE: usize = 8 * 1024;
-/// Longest wait of an anonymous connection for a whole request. While an operation runs, the wait for its first octet is
-/// not limited.
+/// Longest wait of an anonymous connection for a whole request. While an operation runs, the wait for the first octet of
+/// the next request is not limited.
 const IDLE_ANONYMOUS: Duration = Duration::from_secs(45);
 /// The same for a bound connection.
 const IDLE_BOUND: Duration = Duration::from_secs(3_600);
@@ -81,7 +81,11 @@ pub(crate) async fn serve(shared: Arc<ServerContext>, mut socket: TcpStream, rem
     let plain = Session { place: place.clone(), ..Session::new(shared.clone(), peer.ip(), ChannelSecurity::Clear) };
     let Some(socket) = plain.run(socket).await else { return };
     let Some(acceptor) = shared.tls.clone() else { return };
-    match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(socket)).await {
+    let handshake = tokio::select! {
+        () = shared.stop.cancelled() => return,
+        handshake = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(socket)) => handshake,
+    };
+    match handshake {
         Ok(Ok(socket)) => {
             let secure = Session { place, ..Session::new(shared, peer.ip(), ChannelSecurity::Tls) };
             secure.run(socket).await;
@@ -130,6 +134,7 @@ struct Session {
     security: ChannelSecurity,
     place: Option<Arc<dyn ClientPlace>>,
     identity: Arc<Identity>,
+    /// [`OUTSTANDING_MAX`] permits, less those that running operations hold.
     outstanding: Arc<Semaphore>,
     searches: Arc<Mutex<Vec<Arc<OngoingSearch>>>>,
     /// Bounds the searches of an identity without privileges; when all slots are taken, no further request is read.
@@ -170,7 +175,7 @@ impl Session {
                 break None;
             }
             let received = tokio::select! {
-                received = self.frame(&mut reader, &mut buffer) => received,
+                received = self.read_frame(&mut reader, &mut buffer) => received,
                 // The client no longer gets responses; one that still waits must see the connection end.
                 () = output.closed() => break None,
             };
@@ -220,7 +225,7 @@ impl Session {
 
     /// Reads the next whole request; `None` when the peer has closed the connection or it failed. A refusal is for a
     /// Notice of Disconnection.
-    async fn frame<R: AsyncRead>(
+    async fn read_frame<R: AsyncRead>(
         &self,
         reader: &mut ReadHalf<R>,
         buffer: &mut BytesMut,
@@ -604,8 +609,8 @@ fn response_tag(operation: &Operation) -> u8 {
     }
 }
 
-/// Returns the name of a bind in a form that is safe to log: cut at [`SHOWN_OCTETS_MAX`], and without control characters,
-/// which could forge another line.
+/// Returns the name of a bind in a form that is safe to log: cut at [`SHOWN_OCTETS_MAX`], and without control
+/// characters, which could forge another line.
 fn loggable(dn: &str) -> String {
     let cut = dn.get(..dn.floor_char_boundary(SHOWN_OCTETS_MAX)).unwrap_or_default();
     cut.chars().map(|c| if c.is_control() { '?' } else { c }).collect()

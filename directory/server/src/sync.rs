@@ -256,7 +256,7 @@ impl SyncSearch<'_> {
         let is_covered = |side: &'_ Option<(EntryNumber, EncodedEntry)>, position: &Option<TreePosition>| {
             let (Some((parent, record)), Some(position)) = (side, position) else { return false };
             let snapshot = EntrySnapshot { parent: *parent, children, record };
-            refresh.scope.holds_with_ancestors(change.place, &position.above) && self.matches(tree, snapshot)
+            refresh.scope.holds_with_ancestors(change.place, &position.ancestors) && self.matches(tree, snapshot)
         };
         let (was_in, is_in) = (is_covered(&change.before, &event.before), is_covered(&change.after, &event.after));
         let cookie = refresh.context.cookie();

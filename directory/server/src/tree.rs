@@ -86,8 +86,8 @@ impl SpecialTypes {
 /// The DN of the subschema entry.
 pub(crate) const SUBSCHEMA_DN: &str = "cn=subschema";
 
-/// A map from a hash to the places of the entries that may have the hashed name or value. Nearly every hash has a single
-/// place, which is in `first`; further places are in `more`. Hashes collide, so the caller must check each entry.
+/// A map from a hash to the places of the entries that may have the hashed name or value. Nearly every hash has a
+/// single place, which is in `first`; further places are in `more`. Hashes collide, so the caller must check each entry.
 #[derive(Debug, Default)]
 struct HashIndex {
     first: HashMap<u32, EntryNumber>,
@@ -157,7 +157,7 @@ pub(crate) struct TreeChange {
 pub(crate) struct TreePosition {
     pub(crate) dn: String,
     /// The places of its ancestors, the parent first.
-    pub(crate) above: Vec<EntryNumber>,
+    pub(crate) ancestors: Vec<EntryNumber>,
 }
 
 /// The whole directory in memory.
@@ -271,8 +271,8 @@ impl Tree {
         self.nearest(dn).filter(|(_, missing)| *missing == 0).map(|(place, _)| place)
     }
 
-    /// Returns the entry with this name or its nearest ancestor, and how many RDNs are missing below that. `None` outside
-    /// the suffix, and while the suffix entry is missing.
+    /// Returns the entry with this name or its nearest ancestor, and how many RDNs are missing below that. `None`
+    /// outside the suffix, and while the suffix entry is missing.
     pub(crate) fn nearest(&self, dn: &Dn) -> Option<(EntryNumber, usize)> {
         if !dn.is_within(&self.suffix) {
             return None;
@@ -323,28 +323,28 @@ impl Tree {
     /// Returns all subordinates of an entry with their depth, parents before children.
     pub(crate) fn subordinates(&self, ancestor: EntryNumber) -> Vec<(usize, EntryNumber)> {
         let depth_and_place = |place: EntryNumber| {
-            let above = self.snapshot(place).map(|snapshot| self.above(snapshot.parent)).unwrap_or_default();
-            above.iter().position(|at| *at == ancestor).map(|at| (at + 1, place))
+            let ancestors = self.snapshot(place).map(|snapshot| self.with_ancestors(snapshot.parent));
+            ancestors?.iter().position(|at| *at == ancestor).map(|at| (at + 1, place))
         };
         let mut found: Vec<(usize, EntryNumber)> = (0..self.place_count()).filter_map(depth_and_place).collect();
         found.sort_unstable();
         found
     }
 
-    /// Returns `parent` and its ancestors, the nearest first.
-    fn above(&self, parent: EntryNumber) -> Vec<EntryNumber> {
-        let mut above = Vec::new();
-        let mut at = parent;
+    /// Returns `place` and its ancestors, the nearest first.
+    fn with_ancestors(&self, place: EntryNumber) -> Vec<EntryNumber> {
+        let mut places = Vec::new();
+        let mut at = place;
         while let Some(slot) = self.slot(at) {
-            above.push(at);
+            places.push(at);
             at = slot.parent;
         }
-        above
+        places
     }
 
     /// Returns the position of a record below `parent`, in the present tree.
     pub(crate) fn position(&self, parent: EntryNumber, record: &EncodedEntry) -> TreePosition {
-        TreePosition { dn: self.dn_of(parent, record), above: self.above(parent) }
+        TreePosition { dn: self.dn_of(parent, record), ancestors: self.with_ancestors(parent) }
     }
 
     /// Returns the hash keys of all indexed values of a record.
@@ -372,8 +372,8 @@ impl Tree {
         for key in self.value_keys(&record) {
             self.by_value.insert(key, place);
         }
-        if let Some(above) = self.slots.get_mut(parent as usize) {
-            above.children += 1;
+        if let Some(parent) = self.slots.get_mut(parent as usize) {
+            parent.children += 1;
         }
         if let Some(slot) = self.slots.get_mut(place as usize) {
             slot.parent = parent;
@@ -394,8 +394,8 @@ impl Tree {
         for key in self.value_keys(&record) {
             self.by_value.remove(key, place);
         }
-        if let Some(above) = self.slots.get_mut(parent as usize) {
-            above.children = above.children.saturating_sub(1);
+        if let Some(parent) = self.slots.get_mut(parent as usize) {
+            parent.children = parent.children.saturating_sub(1);
         }
     }
 
@@ -478,8 +478,8 @@ impl Tree {
         }
     }
 
-    /// Returns the values of an attribute for the server's own use, without those under options: a new password does not
-    /// replace a value under an option, which would therefore remain valid.
+    /// Returns the values of an attribute for the server's own use, without those under options: a new password does
+    /// not replace a value under an option, which would therefore remain valid.
     pub(crate) fn values(&self, place: EntryNumber, name: &str) -> Vec<Vec<u8>> {
         let (Some(snapshot), Some(type_id)) = (self.snapshot(place), self.catalogue.type_id(name)) else {
             return Vec::new();

@@ -366,8 +366,8 @@ async fn a_search_under_a_message_id_in_use_is_answered() {
     server.stop().await;
 }
 
-// RFC 4512 §2.5.2: `userPassword;lang-en` is an attribute of its own. A new password does not replace its values, so they
-// must not be accepted.
+// RFC 4512 §2.5.2: `userPassword;lang-en` is an attribute of its own. A new password does not replace its values, so
+// they must not be accepted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_under_an_option_is_not_accepted() {
     let folder = tempfile::tempdir().unwrap();

@@ -155,7 +155,7 @@ fn renew_csns(
     entries.values().for_each(|(_, draft)| context.advance(draft.head.csn));
     let below: HashSet<EntryNumber> =
         entries.keys().copied().filter(|place| is_within(entries, *place, renamed)).collect();
-    // At the Unix epoch, the sequence counts on from the last CSN in the file, so the result does not depend on the clock.
+    // With a time before the last CSN in the file, the sequence counts on from that CSN, whatever the clock says.
     let Some(last) = context.csns().max() else { return Ok(below) };
     let mut sequence = CsnSequence::new(last.server, Some(last));
     for (_, draft) in entries.iter_mut().filter(|(place, _)| below.contains(place)).map(|(_, entry)| entry) {
