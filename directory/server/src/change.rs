@@ -64,8 +64,8 @@ pub(crate) fn prepare(
             Some(existing(tree, &parse_dn(dn)?)?)
         }
     };
-    // RFC 4528 §3: the assertion comes before the checks of the write itself. Otherwise a client with a stale copy would
-    // get the result of those checks.
+    // RFC 4528 §3: the assertion comes before the checks of the write itself. Otherwise a client with a stale copy
+    // would get the result of those checks.
     if let Some(place) = target {
         check_assertion(tree, tree.snapshot(place), author.identity, controls)?;
     }

@@ -4,7 +4,7 @@
 //! needs and the new number are one transaction, so a crash leaves the old file or the new one. Before that, the file
 //! is copied to `directory.sqlite.backup-vN`, where N is its format; the copy is complete and synced before the first
 //! step. To go back, stop the node, remove the files `-wal` and `-shm`, and move the copy over `directory.sqlite`. The
-//! copy can be removed when it is no longer needed. A file of a later format than [`FORMAT`] is refused and not changed.
+//! copy can be removed when it is no longer needed. A file of a later format than [`FORMAT`] is refused unchanged.
 
 mod equal_names;
 

@@ -51,8 +51,8 @@ const SEARCHES_MAX: usize = 128;
 const UNPRIVILEGED_SEARCHES_MAX: usize = 4;
 /// Largest request that is not counted by [`ClientPlace::hold`], octets: most binds and searches.
 const FRAME_OCTETS_FREE: usize = 8 * 1024;
-/// Longest wait of an anonymous connection for a whole request. While an operation runs, the wait for the first octet of
-/// the next request is not limited.
+/// Longest wait of an anonymous connection for a whole request. While an operation runs, the wait for the first octet
+/// of the next request is not limited.
 const IDLE_ANONYMOUS: Duration = Duration::from_secs(45);
 /// The same for a bound connection.
 const IDLE_BOUND: Duration = Duration::from_secs(3_600);

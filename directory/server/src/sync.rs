@@ -176,7 +176,7 @@ impl SyncSearch<'_> {
                 continue;
             }
             if !self.selects(&tree, &refresh.scope, place, snapshot) {
-                // The entry may have matched before its change. Reporting an entry that the consumer lacks does no harm.
+                // The entry may have matched before its change. Reporting one that the consumer lacks does no harm.
                 if refresh.phase == RefreshPhase::Delete {
                     refresh.deletions.push(head.uuid);
                 }

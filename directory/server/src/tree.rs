@@ -87,7 +87,7 @@ impl SpecialTypes {
 pub(crate) const SUBSCHEMA_DN: &str = "cn=subschema";
 
 /// A map from a hash to the places of the entries that may have the hashed name or value. Nearly every hash has a
-/// single place, which is in `first`; further places are in `more`. Hashes collide, so the caller must check each entry.
+/// single place, which is in `first`; further places are in `more`. Hashes collide, so callers check each entry.
 #[derive(Debug, Default)]
 struct HashIndex {
     first: HashMap<u32, EntryNumber>,
