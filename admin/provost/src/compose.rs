@@ -133,7 +133,7 @@ impl Node {
             store,
             state,
             local_state,
-            pulse: server.as_ref().map(Server::pulse),
+            pulse: server.as_ref().map(Server::committer_probe),
             delivery,
             queue: &queue,
             desk: &desk,

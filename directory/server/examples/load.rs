@@ -1,4 +1,5 @@
-//! Measures how fast the directory fills, restarts and is read, and what it costs: 35,500 people and their addresses.
+//! Measures how fast the directory is filled, restarted and read, and how much memory it takes, with 35,500 people (or
+//! PEOPLE) and their addresses.
 //!
 //! `cargo run --release -p provost-server --example load [PEOPLE]`
 
@@ -18,7 +19,7 @@ use ldap3_proto::proto::{LdapFilter, LdapMsg, LdapOp, LdapResultCode, SyncReques
 use provost_entry::{Dn, Entry};
 use wire::{Client, add_request, result_code};
 
-/// Adds sent before their responses are read.
+/// Maximum number of adds without a response.
 const AHEAD: usize = 512;
 
 #[tokio::main]
@@ -79,14 +80,14 @@ async fn read(client: &mut Client, people: usize) {
     }
     println!("full refresh, {entries} entries: {:.2} s", begun.elapsed().as_secs_f64());
     let begun = Instant::now();
-    let looks = 5_000;
-    for i in 0..looks {
+    let look_ups = 5_000;
+    for i in 0..look_ups {
         let address = format!("given{0}.family{0}@example.edu", i * 7 % people);
         client.search(SUFFIX, LdapFilter::Equality("mail".into(), address), vec![]).await;
         assert!(matches!(client.receive().await.op, LdapOp::SearchResultEntry(_)));
         client.receive().await;
     }
-    println!("look-ups by mail: {:.0}/s", looks as f64 / begun.elapsed().as_secs_f64());
+    println!("look-ups by mail: {:.0}/s", look_ups as f64 / begun.elapsed().as_secs_f64());
     println!("resident at the end: {:.0} MiB", resident_mib());
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | identity | reads | writes |
 //! |---|---|---|
-//! | anonymous | root DSE, subschema | nothing |
+//! | any, also anonymous | root DSE, subschema | nothing |
 //! | person | own entry without userPassword | own vacation and language; own password by RFC 3062 |
 //! | `auditor` | all without userPassword | own password by RFC 3062 |
 //! | `mailcore` | all | own password by RFC 3062 |
@@ -34,7 +34,7 @@ const OWN_OPTIONS: &[&str] = &["lang-fr", "lang-en"];
 /// few for a file store.
 const OWN_OCTETS_MAX: usize = 32 * 1024;
 
-/// The rights of one line of the table above.
+/// The rights of one row of the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rights {
     Anonymous,
@@ -74,7 +74,8 @@ impl Identity {
         now.filter(|now| now.uuid == Some(uuid)).unwrap_or_else(Self::anonymous)
     }
 
-    /// Returns the identity of an entry: services get the rights of their role, all others those of a person.
+    /// Returns the identity of an entry. A service gets the rights of its role; a service without a role and all other
+    /// entries get those of a person.
     pub(crate) fn of_entry(tree: &Tree, place: EntryNumber, dn: Dn) -> Self {
         let roles = tree.values(place, attr::PROVOST_ROLE);
         let has = |role: &str| roles.iter().any(|value| value.eq_ignore_ascii_case(role.as_bytes()));
@@ -86,22 +87,23 @@ impl Identity {
             () if has("auditor") => Rights::Auditor,
             () => Rights::Person,
         };
-        let uuid = tree.subject(place).and_then(|subject| subject.record.head()).map(|head| head.uuid);
+        let uuid = tree.snapshot(place).and_then(|snapshot| snapshot.record.head()).map(|head| head.uuid);
         Self { dn, rights, uuid }
     }
 
-    /// Whether the identity is one of the institution's own programs, which may send larger requests and run many
-    /// searches at once.
+    /// Whether the identity is root or a service with a role, which may send larger requests and run many searches at
+    /// once.
     pub(crate) fn is_privileged(&self) -> bool {
         !matches!(self.rights, Rights::Anonymous | Rights::Person)
     }
 
-    /// Whether it may read userPassword.
+    /// Whether this identity may read userPassword.
     pub(crate) fn reads_passwords(&self) -> bool {
         matches!(self.rights, Rights::Mailcore | Rights::Provisioner | Rights::Root)
     }
 
-    /// Returns the only place that it may read, or `None` for all. Refused for anonymous.
+    /// Returns the only place that this identity may read, or `None` for all. Refused for anonymous, and for a person
+    /// whose entry is gone.
     pub(crate) fn readable(&self, tree: &Tree) -> OperationResult<Option<EntryNumber>> {
         match self.rights {
             Rights::Anonymous => Err(LdapResult::new(ResultCode::InsufficientAccessRights, "bind first")),
@@ -112,7 +114,7 @@ impl Identity {
         }
     }
 
-    /// Checks that it may do this write.
+    /// Checks that this identity may make this write.
     pub(crate) fn check_write(&self, operation: &WriteOperation) -> OperationResult<()> {
         let refused = || Err(LdapResult::new(ResultCode::InsufficientAccessRights, ""));
         match (self.rights, operation) {
@@ -135,7 +137,7 @@ impl Identity {
         }
     }
 
-    /// Whether it may set the password of this entry (RFC 3062).
+    /// Whether this identity may set the password of this entry (RFC 3062).
     pub(crate) fn may_set_password(&self, target: &Dn) -> bool {
         match self.rights {
             Rights::Provisioner | Rights::Root => true,
@@ -145,7 +147,7 @@ impl Identity {
     }
 }
 
-/// Whether people may change this attribute, with these options, in their own entry.
+/// Whether people may change this attribute in their own entry; with at most one option, of [`OWN_OPTIONS`].
 fn is_own(description: &str) -> bool {
     let mut parts = description.split(';');
     let base = parts.next().unwrap_or_default();

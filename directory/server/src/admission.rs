@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-/// A client that may speak.
+/// The client of a connection that was admitted.
 pub struct AdmittedClient {
     /// The client's address; behind a balancer, not that of the socket.
     pub address: SocketAddr,
@@ -17,7 +17,7 @@ pub struct AdmittedClient {
 /// The place of one connection in the counts of the process.
 pub trait ClientPlace: Send + Sync {
     /// Counts the `octets` of a large request that have arrived, until [`ClientPlace::release`]; `false` when there is
-    /// no memory for them. Called again with the new number while the request arrives.
+    /// no memory for them. Called again with the new total while the request arrives.
     fn hold(&self, octets: usize) -> bool;
 
     /// Releases the octets, once the request has been decoded.

@@ -93,7 +93,7 @@ impl<'a> BerReader<'a> {
         }
     }
 
-    /// Reads the content of the next element if it has this tag, else nothing.
+    /// Reads the content of the next element if it has this tag; otherwise reads nothing.
     pub(crate) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, MalformedBer> {
         if self.peek() == Some(tag) { self.expect(tag).map(Some) } else { Ok(None) }
     }
@@ -179,7 +179,7 @@ impl BerWriter {
         content(self);
         let mut length = Vec::with_capacity(5);
         write_length(&mut length, self.out.len() - start);
-        // In BER the length comes first. Shifting a small content by a few octets is cheaper than measuring it twice.
+        // The length comes before the content. Moving the content by a few octets is cheaper than measuring it first.
         self.out.splice(start..start, length);
     }
 }
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_truncated_and_foreign_elements() {
+    fn truncated_and_invalid_elements_are_refused() {
         for octets in [&[][..], &[4], &[4, 2, 1], &[0x1f, 1, 0], &[4, 0x80], &[4, 0x82, 1]] {
             assert_eq!(BerReader::new(octets).element(), Err(MalformedBer), "{octets:x?}");
         }

@@ -30,7 +30,7 @@ pub(crate) enum EqualityRule {
     Uuid,
     Csn,
     Octets,
-    /// No equality rule: assertions are Undefined, and values differ if their octets do.
+    /// No equality rule that the server implements: assertions are Undefined, and values differ if their octets do.
     None,
 }
 
@@ -52,6 +52,7 @@ enum Syntax {
     Ber,
     /// As `Ber`, and always transferred with `;binary` (RFC 4523 §2).
     Certificate,
+    /// Any other syntax: every value conforms.
     Any,
 }
 
@@ -65,7 +66,7 @@ pub(crate) struct TypeDefinition {
     pub(crate) single_value: bool,
     pub(crate) no_user_modification: bool,
     pub(crate) operational: bool,
-    /// Whether an equality index covers it.
+    /// Whether the type has an equality index.
     pub(crate) indexed: bool,
     superior: Option<TypeId>,
     syntax: Syntax,
@@ -77,7 +78,7 @@ pub(crate) struct ClassDefinition {
     pub(crate) name: String,
     pub(crate) kind: ObjectClassKind,
     /// The class and all its superclasses.
-    pub(crate) line: BTreeSet<ClassId>,
+    pub(crate) with_superclasses: BTreeSet<ClassId>,
     pub(crate) must: BTreeSet<TypeId>,
     pub(crate) may: BTreeSet<TypeId>,
 }
@@ -110,7 +111,8 @@ const INDEXED: &[&str] = &[
     "member",
 ];
 
-/// Matching rules that the server implements: OID, name, OID of the assertion syntax (RFC 4517 §4.2).
+/// Matching rules in use (RFC 4512 §4.2.3): OID, name, OID of the assertion syntax. All are implemented except
+/// objectIdentifierFirstComponentMatch, with which every assertion is Undefined.
 pub(crate) const MATCHING_RULES: &[(&str, &str, &str)] = &[
     ("2.5.13.0", "objectIdentifierMatch", "1.3.6.1.4.1.1466.115.121.1.38"),
     ("2.5.13.1", "distinguishedNameMatch", "1.3.6.1.4.1.1466.115.121.1.12"),
@@ -139,21 +141,35 @@ pub(crate) const MATCHING_RULES: &[(&str, &str, &str)] = &[
     ("1.3.6.1.4.1.4203.666.11.2.3", "CSNOrderingMatch", "1.3.6.1.4.1.4203.666.11.2.1"),
 ];
 
-/// Syntaxes in use: OID and description (RFC 4517 §3.3).
+/// Syntaxes in use (RFC 4512 §4.2.5): OID and description.
 pub(crate) const SYNTAXES: &[(&str, &str)] = &[
+    ("1.3.6.1.4.1.1466.115.121.1.3", "Attribute Type Description"),
+    ("1.3.6.1.4.1.1466.115.121.1.5", "Binary"),
+    ("1.3.6.1.4.1.1466.115.121.1.6", "Bit String"),
     ("1.3.6.1.4.1.1466.115.121.1.7", "Boolean"),
+    ("1.3.6.1.4.1.1466.115.121.1.8", "X.509 Certificate"),
+    ("1.3.6.1.4.1.1466.115.121.1.11", "Country String"),
     ("1.3.6.1.4.1.1466.115.121.1.12", "DN"),
+    ("1.3.6.1.4.1.1466.115.121.1.14", "Delivery Method"),
     ("1.3.6.1.4.1.1466.115.121.1.15", "Directory String"),
+    ("1.3.6.1.4.1.1466.115.121.1.22", "Facsimile Telephone Number"),
     ("1.3.6.1.4.1.1466.115.121.1.24", "Generalized Time"),
+    ("1.3.6.1.4.1.1466.115.121.1.25", "Guide"),
     ("1.3.6.1.4.1.1466.115.121.1.26", "IA5 String"),
     ("1.3.6.1.4.1.1466.115.121.1.27", "INTEGER"),
     ("1.3.6.1.4.1.1466.115.121.1.28", "JPEG"),
+    ("1.3.6.1.4.1.1466.115.121.1.30", "Matching Rule Description"),
     ("1.3.6.1.4.1.1466.115.121.1.36", "Numeric String"),
+    ("1.3.6.1.4.1.1466.115.121.1.37", "Object Class Description"),
     ("1.3.6.1.4.1.1466.115.121.1.38", "OID"),
     ("1.3.6.1.4.1.1466.115.121.1.40", "Octet String"),
     ("1.3.6.1.4.1.1466.115.121.1.41", "Postal Address"),
     ("1.3.6.1.4.1.1466.115.121.1.44", "Printable String"),
     ("1.3.6.1.4.1.1466.115.121.1.50", "Telephone Number"),
+    ("1.3.6.1.4.1.1466.115.121.1.51", "Teletex Terminal Identifier"),
+    ("1.3.6.1.4.1.1466.115.121.1.52", "Telex Number"),
+    ("1.3.6.1.4.1.1466.115.121.1.54", "LDAP Syntax Description"),
+    ("1.3.6.1.4.1.1466.115.121.1.58", "Substring Assertion"),
     ("1.3.6.1.1.16.1", "UUID"),
     ("1.3.6.1.4.1.4203.666.11.2.1", "CSN"),
 ];
@@ -215,15 +231,16 @@ impl Catalogue {
         let types = |names: &[String]| -> Result<BTreeSet<TypeId>, DefinitionError> {
             names.iter().map(|name| self.type_id(name).ok_or_else(wrong)).collect()
         };
-        let (mut line, mut must, mut may) = (BTreeSet::from([id]), types(&definition.must)?, types(&definition.may)?);
+        let mut with_superclasses = BTreeSet::from([id]);
+        let (mut must, mut may) = (types(&definition.must)?, types(&definition.may)?);
         for name in &definition.superiors {
             let above = self.class_id(name).and_then(|id| self.class(id)).ok_or_else(wrong)?;
-            line.extend(&above.line);
+            with_superclasses.extend(&above.with_superclasses);
             must.extend(&above.must);
             may.extend(&above.may);
         }
         let name = definition.names.first().ok_or_else(wrong)?.clone();
-        self.classes.push(ClassDefinition { name, kind: definition.kind, line, must, may });
+        self.classes.push(ClassDefinition { name, kind: definition.kind, with_superclasses, must, may });
         self.class_texts.push(definition.text.clone());
         for name in definition.names.iter().chain([&definition.oid]) {
             self.class_names.insert(name.to_lowercase(), id);
@@ -231,7 +248,7 @@ impl Catalogue {
         Ok(())
     }
 
-    /// Returns the attribute type of a name or OID, ignoring case; options are not allowed.
+    /// Returns the attribute type of a name or OID, ignoring case; `None` also for a name with options.
     pub(crate) fn type_id(&self, name: &str) -> Option<TypeId> {
         self.type_names.get(&name.to_ascii_lowercase()).copied()
     }
@@ -274,7 +291,9 @@ impl Catalogue {
         self.classes.get(usize::from(id))
     }
 
-    /// Whether a value conforms to the syntax of its type (RFC 4517 §3.3).
+    /// Whether a value conforms to the syntax of its type (RFC 4517 §3.3). A time with an offset from UTC is refused.
+    /// Printable strings and telephone numbers may have any printable ASCII; postal addresses are not split into lines;
+    /// syntaxes without a variant of [`Syntax`] are not checked.
     pub(crate) fn fits(&self, id: TypeId, value: &[u8]) -> bool {
         let text = std::str::from_utf8(value).ok();
         match self.type_of(id).syntax {
@@ -309,7 +328,7 @@ impl Catalogue {
             EqualityRule::Numeric => prep::numeric_string(text)?.into_bytes(),
             EqualityRule::Telephone => prep::telephone_number(text)?.into_bytes(),
             EqualityRule::Integer => is_integer(text).then(|| text.into())?,
-            EqualityRule::Time => provost_entry::time::format_generalized(parse_generalized(text)?).into_bytes(),
+            EqualityRule::Time => normal_time(text)?.into_bytes(),
             EqualityRule::Boolean => text.to_ascii_uppercase().into_bytes(),
             EqualityRule::DistinguishedName => Dn::parse(text).ok()?.normalised().into(),
             EqualityRule::ObjectIdentifier => match (self.class_id(text), self.type_id(text)) {
@@ -318,7 +337,8 @@ impl Catalogue {
                 (None, None) => text.to_lowercase().into_bytes(),
             },
             EqualityRule::Uuid => Uuid::try_parse(text).ok()?.to_string().into_bytes(),
-            EqualityRule::Csn | EqualityRule::Octets | EqualityRule::None => value.to_vec(),
+            EqualityRule::Csn => Csn::parse(text)?.to_string().into_bytes(),
+            EqualityRule::Octets | EqualityRule::None => value.to_vec(),
         })
     }
 
@@ -332,7 +352,9 @@ impl Catalogue {
             (EqualityRule::CaseIgnore | EqualityRule::CaseExact, Syntax::Ia5) => value.is_ascii(),
             (EqualityRule::CaseIgnore | EqualityRule::CaseExact, _) => !value.is_empty(),
             (EqualityRule::Numeric | EqualityRule::Telephone, _) => self.fits(id, value),
-            // RFC 4517 §4.2.26: an unrecognised name does not identify any object, so the assertion is Undefined.
+            // RFC 4517 §3.3.3: TRUE or FALSE. Its ABNF ignores case.
+            (EqualityRule::Boolean, _) => value.eq_ignore_ascii_case(b"TRUE") || value.eq_ignore_ascii_case(b"FALSE"),
+            // RFC 4517 §4.2.26: an assertion with an unrecognised name is Undefined.
             (EqualityRule::ObjectIdentifier, _) => text.is_ok_and(|text| {
                 let is_oid = text.starts_with(|c: char| c.is_ascii_digit());
                 is_oid || self.class_id(text).is_some() || self.type_id(text).is_some()
@@ -352,8 +374,8 @@ impl Catalogue {
         Some(prep::substring_value(std::str::from_utf8(&key).ok()?).into_bytes())
     }
 
-    /// Returns one prepared part of a substrings assertion; `None` when it is Undefined. Parts are never empty (RFC
-    /// 4511 §4.5.1.7.2, RFC 4517 §3.3.30).
+    /// Returns one prepared part of a substrings assertion. `None` when the assertion is Undefined: the type has no
+    /// substrings rule, or the part is empty (RFC 4511 §4.5.1.7.2) or cannot be prepared.
     pub(crate) fn substring_part(&self, id: TypeId, octets: &[u8], part: SubstringPart) -> Option<Vec<u8>> {
         let kind = self.type_of(id);
         let text = std::str::from_utf8(octets).ok().filter(|_| kind.substring)?;
@@ -380,6 +402,18 @@ impl Catalogue {
             ((false, x, a), (false, y, b)) => (x, a).cmp(&(y, b)),
             ((true, x, a), (true, y, b)) => (y, b).cmp(&(x, a)),
         }
+    }
+}
+
+/// Returns the normal form of a time: `YYYYMMDDHHMMSS` in UTC, and the fraction of a second without trailing zeros, so
+/// that the order of the octets is that of the times. A fraction of an hour or minute is rounded to seconds.
+fn normal_time(text: &str) -> Option<String> {
+    let seconds = provost_entry::time::format_generalized(parse_generalized(text)?);
+    let seconds = seconds.trim_end_matches('Z');
+    let (digits, fraction) = text.trim_end_matches('Z').split_once(['.', ',']).unwrap_or((text, ""));
+    match fraction.trim_end_matches('0') {
+        fraction if digits.len() == seconds.len() && !fraction.is_empty() => Some(format!("{seconds}.{fraction}")),
+        _ => Some(seconds.to_owned()),
     }
 }
 
@@ -436,24 +470,41 @@ mod tests {
     }
 
     #[test]
-    fn types_inherit() {
+    fn types_and_classes_inherit() {
         let c = Catalogue::load().unwrap();
         let cn = c.type_of(id(&c, "commonName"));
         assert_eq!((cn.name.as_str(), cn.rule, cn.substring), ("cn", EqualityRule::CaseIgnore, true));
         assert!(c.is_subtype(id(&c, "sn"), id(&c, "NAME")) && !c.is_subtype(id(&c, "name"), id(&c, "sn")));
         let person = c.class(c.class_id("inetorgperson").unwrap()).unwrap();
-        assert!(person.must.contains(&id(&c, "sn")) && person.line.len() == 4);
-        for (_, name, _) in MATCHING_RULES.iter().filter(|(_, name, _)| !name.contains("FirstComponent")) {
-            assert!(
-                rule_of(name) != EqualityRule::None || name.contains("Ordering") || name.contains("Substrings"),
-                "{name}"
-            );
+        assert!(person.must.contains(&id(&c, "sn")) && person.with_superclasses.len() == 4);
+    }
+
+    // RFC 4512 §4.2: the subschema lists the rules and syntaxes in use.
+    #[test]
+    fn rules_and_syntaxes_in_use_are_listed() {
+        let texts = std::iter::once(provost_schema::BASE_LDIF);
+        for ldif in texts.chain(provost_schema::LDIF_FILES.iter().map(|(_, ldif)| *ldif)) {
+            for attribute in definition::parse(ldif).unwrap().attribute_types {
+                for rule in [&attribute.equality, &attribute.ordering, &attribute.substring].into_iter().flatten() {
+                    assert!(MATCHING_RULES.iter().any(|(_, name, _)| name == rule), "{rule}");
+                }
+                if let Some(rule) = &attribute.equality {
+                    let is_implemented = rule_of(rule) != EqualityRule::None;
+                    assert_eq!(is_implemented, rule != "objectIdentifierFirstComponentMatch", "{rule}");
+                }
+                if let Some(syntax) = &attribute.syntax {
+                    assert!(SYNTAXES.iter().any(|(oid, _)| oid == syntax), "{syntax}");
+                }
+            }
+        }
+        for (_, name, syntax) in MATCHING_RULES {
+            assert!(SYNTAXES.iter().any(|(oid, _)| oid == syntax), "{name}");
         }
     }
 
     // RFC 4517 §3.3.
     #[test]
-    fn syntaxes() {
+    fn values_conform_to_their_syntax() {
         let c = Catalogue::load().unwrap();
         for (name, good, bad) in [
             ("cn", "é", ""),
@@ -476,7 +527,7 @@ mod tests {
 
     // RFC 4511 §4.5.1.7: a value that does not conform to the rule's syntax makes the assertion Undefined.
     #[test]
-    fn assertions() {
+    fn assertions_of_another_syntax_are_undefined() {
         let c = Catalogue::load().unwrap();
         for (name, good, bad) in [
             ("cn", "é", ""),
@@ -488,17 +539,27 @@ mod tests {
             ("objectClass", "commonName", "nosuch"),
             ("objectClass", "1.2.3.4", ""),
             ("provostVacationInterval", "7", "07"),
+            ("hasSubordinates", "true", "yes"),
+            ("entryCSN", "20261123194500.123456Z#000000#001#000000", "20261123194500Z"),
+            ("vacationStartDate", "2026010100Z", "20260101000000+0000"),
+            ("entryUUID", "1B4E28BA-2FA1-11D2-883F-0016D3CCA427", "1b4e"),
         ] {
             assert!(c.assertion(id(&c, name), good.as_bytes()).is_some(), "{name} {good}");
             assert!(c.assertion(id(&c, name), bad.as_bytes()).is_none(), "{name} {bad}");
         }
+    }
+
+    // RFC 4522 §3, RFC 4523 §2.
+    #[test]
+    fn only_values_in_ber_are_transferred_as_binary() {
+        let c = Catalogue::load().unwrap();
         assert!(c.takes_binary(id(&c, "userSMIMECertificate")) && !c.requires_binary(id(&c, "userSMIMECertificate")));
         assert!(c.requires_binary(id(&c, "userCertificate")) && !c.takes_binary(id(&c, "jpegPhoto")));
     }
 
-    // RFC 4517 §4.2: equal values have one form.
+    // RFC 4517 §4.2: equal values have one normal form, in which they are ordered.
     #[test]
-    fn equality() {
+    fn values_are_compared_by_their_normal_form() {
         let c = Catalogue::load().unwrap();
         for (name, a, b, equal) in [
             ("cn", " Zoé  TREMBLAY ", "zoé tremblay", true),
@@ -507,6 +568,9 @@ mod tests {
             ("schacDateOfBirth", "2001 02 03", "20010203", true),
             ("telephoneNumber", "514-555 1234", "5145551234", true),
             ("vacationStartDate", "202601010000Z", "20260101000000.0Z", true),
+            ("vacationStartDate", "20260101000000,90Z", "20260101000000.9Z", true),
+            ("vacationStartDate", "20260101000000.9Z", "20260101000000Z", false),
+            ("vacationStartDate", "2026010100.5Z", "20260101003000Z", true),
             ("provostOwner", "CN=A, dc=X", "cn=a,dc=x", true),
             ("objectClass", "2.5.6.6", "Person", true),
             ("userPassword", "A", "a", false),
@@ -519,9 +583,15 @@ mod tests {
             let normalise = |value: &str| c.normalise(id(&c, name), value.as_bytes()).unwrap();
             assert_eq!(normalise(a) == normalise(b), equal, "{name} {a} {b}");
         }
-        let interval = id(&c, "provostVacationInterval");
-        for (a, b) in [("-10", "-9"), ("-1", "0"), ("9", "10")] {
-            assert_eq!(c.order(interval, a.as_bytes(), b.as_bytes()), std::cmp::Ordering::Less, "{a} {b}");
+        for (name, a, b) in [
+            ("provostVacationInterval", "-10", "-9"),
+            ("provostVacationInterval", "-1", "0"),
+            ("provostVacationInterval", "9", "10"),
+            ("vacationStartDate", "20260101000000Z", "20260101000000.5Z"),
+            ("vacationStartDate", "20260101000000.5Z", "20260101000001Z"),
+        ] {
+            let normal = |value: &str| c.normalise(id(&c, name), value.as_bytes()).unwrap();
+            assert_eq!(c.order(id(&c, name), &normal(a), &normal(b)), std::cmp::Ordering::Less, "{a} {b}");
         }
     }
 }

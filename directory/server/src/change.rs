@@ -41,7 +41,7 @@ pub(crate) struct PreparedWrite {
     pub(crate) controls: Vec<ResponseControl>,
 }
 
-/// The identity and the time of a write.
+/// The identity and time of a write, and the sequence that numbers its changes.
 #[derive(Debug)]
 pub(crate) struct WriteIdentity<'a> {
     pub(crate) identity: &'a Identity,
@@ -64,10 +64,10 @@ pub(crate) fn prepare(
             Some(existing(tree, &parse_dn(dn)?)?)
         }
     };
-    // RFC 4528 §3: the assertion comes before the checks of the write itself, or a stale writer would get another
-    // result.
+    // RFC 4528 §3: the assertion comes before the checks of the write itself. Otherwise a client with a stale copy
+    // would get the result of those checks.
     if let Some(place) = target {
-        check_assertion(tree, tree.subject(place), author.identity, controls)?;
+        check_assertion(tree, tree.snapshot(place), author.identity, controls)?;
     }
     let effect = match (operation, target) {
         (WriteOperation::Add { dn, attributes }, _) => WriteEffect::of(add(tree, dn, attributes, controls, author)?),
@@ -75,11 +75,11 @@ pub(crate) fn prepare(
         (WriteOperation::ModifyDn { new_rdn, delete_old, new_superior, .. }, Some(place)) => {
             modify_dn(tree, place, new_rdn, *delete_old, new_superior.as_deref())?
         }
-        (_, Some(place)) => {
+        (WriteOperation::Delete { .. }, Some(place)) => {
             check_leaf(tree, place)?;
             WriteEffect::default()
         }
-        (_, None) => WriteEffect::default(),
+        (_, None) => return Err(LdapResult::new(ResultCode::NoSuchObject, "")),
     };
     Ok(finish(tree, target, effect, controls, author))
 }
@@ -87,9 +87,9 @@ pub(crate) fn prepare(
 /// The effect of one write.
 #[derive(Default)]
 struct WriteEffect {
-    /// The entry's parent and content afterwards; `None` when it is deleted.
+    /// The parent and content of the entry afterwards; `None` when it is deleted.
     draft: Option<(EntryNumber, EntryDraft)>,
-    /// Entries whose DNs change with it.
+    /// Entries whose DNs change with the entry's.
     moved: Vec<EntryNumber>,
 }
 
@@ -110,7 +110,7 @@ fn finish(
     let WriteEffect { draft, moved } = effect;
     let csn = author.sequence.next(author.now);
     let modifier = tree.names.identity_id(author.identity.dn.as_str());
-    let before = target.and_then(|place| tree.subject(place)).map(|s| (s.parent, s.record.clone()));
+    let before = target.and_then(|place| tree.snapshot(place)).map(|s| (s.parent, s.record.clone()));
     let uuid = match (&before, &draft) {
         (Some((_, record)), _) => record.head().map(|head| head.uuid),
         (None, Some((_, draft))) => Some(draft.head.uuid),
@@ -121,12 +121,12 @@ fn finish(
         draft.head.modifier = modifier;
         (parent, draft.encode())
     });
-    let children = target.and_then(|place| tree.subject(place)).map_or(0, |subject| subject.children);
+    let children = target.and_then(|place| tree.snapshot(place)).map_or(0, |snapshot| snapshot.children);
     let place = target.unwrap_or_else(|| tree.allocate());
     let read = |names: &Option<Vec<String>>, side: &Option<(EntryNumber, EncodedEntry)>, oid| {
         let (names, (parent, record)) = (names.as_ref()?, side.as_ref()?);
-        let subject = EntrySnapshot { parent: *parent, children, record };
-        let visible = VisibleEntry { tree, subject, password: author.identity.reads_passwords() };
+        let snapshot = EntrySnapshot { parent: *parent, children, record };
+        let visible = VisibleEntry { tree, snapshot, with_password: author.identity.reads_passwords() };
         let mut w = crate::ber::BerWriter::default();
         result_entry::write(&mut w, &visible, &AttributeSelection::parse(&tree.catalogue, names, false));
         Some(ResponseControl { oid, value: w.into_octets() })
@@ -144,13 +144,14 @@ fn finish(
 /// name (RFC 4533 §3.3).
 fn moved_with(tree: &Tree, place: EntryNumber, modifier: u32, author: &mut WriteIdentity<'_>) -> Option<TreeChange> {
     let (parent, mut draft) = tree.open(place)?;
-    let before = tree.subject(place).map(|subject| (parent, subject.record.clone()));
+    let before = tree.snapshot(place).map(|snapshot| (parent, snapshot.record.clone()));
     let csn = author.sequence.next(author.now);
     draft.head.csn = csn;
     draft.head.modifier = modifier;
     Some(TreeChange { place, csn, uuid: draft.head.uuid, before, after: Some((parent, draft.encode())) })
 }
 
+/// Parses a DN; refused with `invalidDNSyntax`.
 pub(crate) fn parse_dn(text: &str) -> OperationResult<Dn> {
     Dn::parse(text).map_err(|error| LdapResult::new(ResultCode::InvalidDnSyntax, error.to_string()))
 }
@@ -167,8 +168,8 @@ pub(crate) fn existing(tree: &Tree, dn: &Dn) -> OperationResult<EntryNumber> {
 }
 
 fn check_leaf(tree: &Tree, place: EntryNumber) -> OperationResult<()> {
-    match tree.subject(place) {
-        Some(subject) if subject.children > 0 => {
+    match tree.snapshot(place) {
+        Some(snapshot) if snapshot.children > 0 => {
             Err(LdapResult::new(ResultCode::NotAllowedOnNonLeaf, "the entry has subordinates"))
         }
         _ => Ok(()),
@@ -177,20 +178,20 @@ fn check_leaf(tree: &Tree, place: EntryNumber) -> OperationResult<()> {
 
 fn check_assertion(
     tree: &Tree,
-    subject: Option<EntrySnapshot<'_>>,
+    snapshot: Option<EntrySnapshot<'_>>,
     identity: &Identity,
     controls: &WriteControls,
 ) -> OperationResult<()> {
     let Some(filter) = &controls.assertion else { return Ok(()) };
-    let holds = subject.is_some_and(|subject| {
-        let visible = VisibleEntry { tree, subject, password: identity.reads_passwords() };
+    let holds = snapshot.is_some_and(|snapshot| {
+        let visible = VisibleEntry { tree, snapshot, with_password: identity.reads_passwords() };
         matching::matches(&tree.catalogue, &visible, filter) == Some(true)
     });
     if holds { Ok(()) } else { Err(LdapResult::new(ResultCode::AssertionFailed, "")) }
 }
 
-/// Returns the parent for a new name, if the name is free.
-fn vacancy(tree: &Tree, dn: &Dn) -> OperationResult<EntryNumber> {
+/// Returns the place of the parent for a new name; refused when the name is taken or the parent is missing.
+fn parent_of_new(tree: &Tree, dn: &Dn) -> OperationResult<EntryNumber> {
     match tree.nearest(dn) {
         Some((_, 0)) => Err(LdapResult::new(ResultCode::EntryAlreadyExists, "")),
         Some((parent, 1)) => Ok(parent),
@@ -211,8 +212,8 @@ fn add(
 ) -> OperationResult<(EntryNumber, EntryDraft)> {
     let dn = parse_dn(dn)?;
     let rdn = dn.rdn().ok_or_else(|| LdapResult::new(ResultCode::EntryAlreadyExists, "the root DSE"))?;
-    let vacancy = vacancy(tree, &dn);
-    if let (Err(refusal), None) = (&vacancy, &controls.assertion) {
+    let parent = parent_of_new(tree, &dn);
+    if let (Err(refusal), None) = (&parent, &controls.assertion) {
         return Err(refusal.clone());
     }
     let mut entry = AttributeContents { classes: Vec::new(), attributes: BTreeMap::new() };
@@ -229,21 +230,22 @@ fn add(
         classes: 0,
         structural: 0,
     };
-    let is_suffix = vacancy.as_ref().is_ok_and(|parent| *parent == NO_PLACE);
+    let is_suffix = parent == Ok(NO_PLACE);
     let rdn_text = if is_suffix { dn.as_str().to_owned() } else { rdn.to_string() };
     let mut draft = EntryDraft { head, rdn: rdn_text, attributes: entry.attributes };
     if controls.assertion.is_some() {
         // RFC 4528 §3: the assertion is evaluated on the entry to be added, even when its name turns out to be taken.
         draft.head.structural = constraint::structural_class(&tree.catalogue, &entry.classes)?;
         draft.head.classes = tree.names.class_list(&tree.catalogue.clone(), entry.classes.clone())?;
-        let subject =
-            EntrySnapshot { parent: *vacancy.as_ref().unwrap_or(&NO_PLACE), children: 0, record: &draft.encode() };
-        check_assertion(tree, Some(subject), author.identity, controls)?;
+        let snapshot =
+            EntrySnapshot { parent: *parent.as_ref().unwrap_or(&NO_PLACE), children: 0, record: &draft.encode() };
+        check_assertion(tree, Some(snapshot), author.identity, controls)?;
     }
-    Ok((vacancy?, complete(tree, draft, entry.classes, &rdn, ResultCode::NamingViolation)?))
+    Ok((parent?, complete(tree, draft, entry.classes, &rdn, ResultCode::NamingViolation)?))
 }
 
-/// Makes the last checks of a draft, and stores its classes.
+/// Makes the last checks of a draft, and stores its classes. An RDN value that is not in the entry is refused with
+/// `missing`.
 fn complete(
     tree: &mut Tree,
     mut draft: EntryDraft,
@@ -263,18 +265,18 @@ struct AttributeContents {
     attributes: BTreeMap<NameId, Vec<Vec<u8>>>,
 }
 
-/// The object of one modification.
+/// The attribute that a modification changes.
 enum ModifyTarget {
     Classes,
     Attribute(NameId, TypeId),
 }
 
-fn target(tree: &mut Tree, name: &str) -> OperationResult<ModifyTarget> {
+fn modify_target(tree: &mut Tree, name: &str) -> OperationResult<ModifyTarget> {
     let catalogue = tree.catalogue.clone();
     let id = tree.names.describe(&catalogue, name)?;
     let type_id = tree.names.description(id).map(|description| description.type_id);
     let type_id = type_id.ok_or_else(|| LdapResult::new(ResultCode::UndefinedAttributeType, name))?;
-    if type_id == tree.synthetic.object_class {
+    if type_id == tree.special.object_class {
         return Ok(ModifyTarget::Classes);
     }
     if catalogue.type_of(type_id).no_user_modification {
@@ -297,7 +299,7 @@ impl AttributeContents {
         let exists = || {
             LdapResult::new(ResultCode::AttributeOrValueExists, format!("{name}: value given twice or already present"))
         };
-        match target(tree, name)? {
+        match modify_target(tree, name)? {
             ModifyTarget::Classes => {
                 for class in class_ids(&tree.catalogue, values)? {
                     if self.classes.contains(&class) {
@@ -331,7 +333,7 @@ impl AttributeContents {
                 Err(refusal) if refusal.code != ResultCode::AttributeOrValueExists => return Err(refusal),
                 _ => {}
             }
-            if let ModifyTarget::Attribute(id, type_id) = target(tree, name)?
+            if let ModifyTarget::Attribute(id, type_id) = modify_target(tree, name)?
                 && tree.catalogue.type_of(type_id).single_value
                 && self.attributes.get(&id).is_some_and(|values| values.len() > 1)
             {
@@ -344,7 +346,7 @@ impl AttributeContents {
 
     fn delete(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> OperationResult<()> {
         let missing = || LdapResult::new(ResultCode::NoSuchAttribute, format!("{name}: no such attribute or value"));
-        match target(tree, name)? {
+        match modify_target(tree, name)? {
             ModifyTarget::Classes if values.is_empty() => self.classes.clear(),
             ModifyTarget::Classes => {
                 for class in class_ids(&tree.catalogue, values)? {
@@ -364,7 +366,7 @@ impl AttributeContents {
                 if removed.len() < values.len() || !removed.is_subset(&known) {
                     return Err(missing());
                 }
-                // Values that became equal by a change of the matching rule are removed together.
+                // Stored values may be equal: a file of an older format had another matching rule. All are removed.
                 there.retain(|value| !removed.contains(&normal(value)));
                 if there.is_empty() {
                     self.attributes.remove(&id);
@@ -375,7 +377,7 @@ impl AttributeContents {
     }
 
     fn replace(&mut self, tree: &mut Tree, name: &str, values: &[Vec<u8>]) -> OperationResult<()> {
-        match target(tree, name)? {
+        match modify_target(tree, name)? {
             ModifyTarget::Classes => self.classes.clear(),
             ModifyTarget::Attribute(id, _) => _ = self.attributes.remove(&id),
         }
@@ -387,7 +389,7 @@ impl AttributeContents {
         let number = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.parse::<i64>().ok());
         let wrong =
             || LdapResult::new(ResultCode::ConstraintViolation, format!("{name}: cannot be incremented by this value"));
-        let ModifyTarget::Attribute(id, type_id) = target(tree, name)? else { return Err(wrong()) };
+        let ModifyTarget::Attribute(id, type_id) = modify_target(tree, name)? else { return Err(wrong()) };
         let ([value], true) = (values, tree.catalogue.type_of(type_id).rule == crate::catalogue::EqualityRule::Integer)
         else {
             return Err(wrong());
@@ -419,7 +421,7 @@ fn modify(tree: &mut Tree, place: EntryNumber, items: &[ModifyItem]) -> Operatio
             ModifyKind::Increment => contents.increment(tree, &item.attribute, &item.values)?,
         }
     }
-    // Checked first: with another structural class, many attributes would be refused for a secondary reason.
+    // Checked first: with another structural class, attributes would be refused as not allowed.
     if constraint::structural_class(&tree.catalogue, &contents.classes)? != draft.head.structural {
         return Err(LdapResult::new(
             ResultCode::ObjectClassModsProhibited,
@@ -453,9 +455,9 @@ fn modify_dn(
     let new_dn = parse_dn(&format!("{new_rdn},{}", tree.dn(superior)))?;
     let old_dn = parse_dn(&tree.dn(place))?;
     if new_dn != old_dn {
-        vacancy(tree, &new_dn)?;
+        parent_of_new(tree, &new_dn)?;
     }
-    if tree.is_below(superior, place) {
+    if tree.is_within(superior, place) {
         return Err(LdapResult::new(ResultCode::UnwillingToPerform, "an entry cannot be moved below itself"));
     }
     let moved = moved_entries(tree, place, &old_dn, &new_dn)?;
@@ -480,7 +482,7 @@ fn modify_dn(
 /// Returns the subordinates that move with a renamed entry (RFC 4511 §4.9). Refused when they are too many, or when a
 /// resulting DN would be longer or deeper than a request can name.
 fn moved_entries(tree: &Tree, place: EntryNumber, old_dn: &Dn, new_dn: &Dn) -> OperationResult<Vec<EntryNumber>> {
-    if tree.subject(place).is_none_or(|subject| subject.children == 0) || old_dn.as_str() == new_dn.as_str() {
+    if tree.snapshot(place).is_none_or(|snapshot| snapshot.children == 0) || old_dn.as_str() == new_dn.as_str() {
         return Ok(Vec::new());
     }
     let below = tree.subordinates(place);
@@ -491,7 +493,7 @@ fn moved_entries(tree: &Tree, place: EntryNumber, old_dn: &Dn, new_dn: &Dn) -> O
         if octets > DN_OCTETS_MAX || depth + levels > DN_DEPTH_MAX {
             return Err(LdapResult::new(
                 ResultCode::UnwillingToPerform,
-                "the DN of a subordinate would become too long",
+                "the DN of a subordinate would become too long or too deep",
             ));
         }
     }
@@ -523,21 +525,21 @@ mod tests {
     fn tree(below: u32) -> Tree {
         let catalogue = Arc::new(Catalogue::load().unwrap());
         let mut tree = Tree::new(catalogue, Dn::parse(SUFFIX).unwrap()).unwrap();
-        tree.reserve(below + 1);
+        tree.grow_to(below + 1);
         tree.insert(0, NO_PLACE, record(SUFFIX));
         tree.insert(1, 0, record("ou=a"));
         (0..below).for_each(|i| tree.insert(i + 2, 1, record(&format!("cn={i}"))));
         tree
     }
 
-    // RFC 4511 §4.9, and our bounds.
+    // RFC 4511 §4.9: subordinates move with their entry. The bounds are ours.
     #[test]
-    fn renames_are_bounded() {
+    fn a_rename_moves_a_bounded_number_of_subordinates() {
         let name = |rdn: &str| Dn::parse(&format!("{rdn},{SUFFIX}")).unwrap();
         let moved = |tree: &Tree, new: &str| moved_entries(tree, 1, &name("ou=a"), &name(new)).map_err(|r| r.code);
         let small = tree(3);
         assert_eq!(moved(&small, "ou=b"), Ok(vec![2, 3, 4]));
-        assert_eq!(moved(&small, "ou=a"), Ok(vec![]), "the name is unchanged");
+        assert_eq!(moved(&small, "ou=a"), Ok(vec![]), "an unchanged name moves subordinates");
         let long = format!("ou={}", "x".repeat(DN_OCTETS_MAX - SUFFIX.len() - 5));
         assert_eq!(moved(&small, &long), Err(ResultCode::UnwillingToPerform));
         assert!(check_moved(MOVED_ENTRIES_MAX).is_ok());

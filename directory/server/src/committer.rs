@@ -1,4 +1,4 @@
-//! The single writer: commits all waiting write requests in one transaction, then notifies the watchers.
+//! The single writer: commits waiting write requests in groups, each in one transaction, then notifies the watchers.
 //!
 //! The order is disk, memory, watchers, responses: no client sees a change that a crash could undo.
 
@@ -69,20 +69,35 @@ pub(crate) struct WriteJob {
     pub(crate) answer: CommitCallback,
 }
 
-/// The names that the writes of one group depend on. Each write is checked against the tree before the group, so two
-/// that could observe each other must not share a group.
+impl WriteJob {
+    /// Queues the write, and waits while the queue is full. Without a committer, which only a bug ends, the outcome is
+    /// `unavailable`.
+    pub(crate) async fn queue(self, jobs: &mpsc::Sender<WriteJob>) {
+        if let Err(mpsc::error::SendError(job)) = jobs.send(self).await {
+            (job.answer)(Err(cannot_write()));
+        }
+    }
+}
+
+fn cannot_write() -> LdapResult {
+    LdapResult::new(ResultCode::Unavailable, "the directory cannot be written now")
+}
+
+/// The names that the writes of one group depend on. Each write is checked against the tree before the group, so no
+/// write may depend on another of its group.
 #[derive(Default)]
 struct Footprint {
     written: HashSet<Dn>,
+    /// Parents that must exist.
     relied_on: HashSet<Dn>,
     /// Old and new DNs of renamed entries: all their subordinates are written too.
     moved: Vec<Dn>,
 }
 
 impl Footprint {
-    /// Adds the write, unless it depends on one that was added.
+    /// Adds the write; `false` when it depends on one that was added before, or that one on it.
     fn admit(&mut self, operation: &WriteOperation) -> bool {
-        // A malformed DN will be refused, whatever else is in the group.
+        // A write with a malformed DN will be refused, whatever else is in the group.
         let name = |text: &str| Dn::parse(text).unwrap_or_else(|_| Dn::root());
         let parent = |dn: &str| name(dn).parent().unwrap_or_else(Dn::root);
         let (mut written, mut relied_on, mut moved) = (Vec::new(), Vec::new(), Vec::new());
@@ -188,7 +203,7 @@ impl Committer {
             for change in prepared.changes.iter().filter(|change| change.before.is_none()) {
                 self.directory.write().release(change.place);
             }
-            answer(Err(LdapResult::new(ResultCode::Unavailable, "the directory cannot be written now")));
+            answer(Err(cannot_write()));
         }
     }
 }
@@ -222,7 +237,7 @@ mod tests {
         WriteOperation::Delete { dn: dn.into() }
     }
 
-    // Writes of one group are checked against the tree before it, so none may depend on another.
+    // Writes of one group are checked against the tree before the group, so none may depend on another.
     #[test]
     fn a_dependent_write_waits_for_the_next_group() {
         let rename = WriteOperation::ModifyDn {
@@ -253,5 +268,20 @@ mod tests {
             assert!(footprint.admit(&first));
             assert_eq!(footprint.admit(&second), together, "{first:?} {second:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_write_without_a_committer_is_unavailable() {
+        let (jobs, waiting) = mpsc::channel(1);
+        drop(waiting);
+        let (answer, outcome) = std::sync::mpsc::channel();
+        let job = WriteJob {
+            operation: delete("cn=a,dc=e"),
+            controls: WriteControls::default(),
+            identity: Identity::root(Dn::root()),
+            answer: Box::new(move |outcome| _ = answer.send(outcome.map_err(|refusal| refusal.code).err())),
+        };
+        job.queue(&jobs).await;
+        assert_eq!(outcome.try_recv(), Ok(Some(ResultCode::Unavailable)));
     }
 }

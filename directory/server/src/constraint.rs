@@ -10,7 +10,7 @@ use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 use crate::record::EntryDraft;
 use crate::tree::Tree;
 
-/// Returns the form in which values of an attribute are compared.
+/// Returns the form in which a value is compared: its normal form, or its octets when the rule has none for it.
 pub(crate) fn normal(catalogue: &Catalogue, type_id: TypeId, value: &[u8]) -> Vec<u8> {
     catalogue.normalise(type_id, value).unwrap_or_else(|| value.to_vec())
 }
@@ -21,15 +21,15 @@ fn find_value(catalogue: &Catalogue, type_id: TypeId, values: &[Vec<u8>], value:
     values.iter().position(|there| normal(catalogue, type_id, there) == wanted)
 }
 
-/// Checks the syntax of each value.
+/// Checks the syntax of each value, and that a userPassword is a hash.
 pub(crate) fn check_values(tree: &Tree, type_id: TypeId, name: &str, values: &[Vec<u8>]) -> OperationResult<()> {
-    let is_password = type_id == tree.synthetic.user_password;
+    let is_password = type_id == tree.special.user_password;
     for (i, value) in values.iter().enumerate() {
         if !tree.catalogue.fits(type_id, value) {
             let text = format!("{name}: value #{i} invalid per syntax");
             return Err(LdapResult::new(ResultCode::InvalidAttributeSyntax, text));
         }
-        // A password in clear would be stored on disk and sent to every consumer.
+        // A password in the clear would be stored on disk and sent to every consumer.
         if is_password && value.first() != Some(&b'{') {
             return Err(LdapResult::new(
                 ResultCode::ConstraintViolation,
@@ -41,7 +41,7 @@ pub(crate) fn check_values(tree: &Tree, type_id: TypeId, name: &str, values: &[V
 }
 
 /// Checks whether an entry may have this RDN: each type occurs once (RFC 4512 §2.3, X.501), has an equality rule, and
-/// may be written by clients.
+/// is not operational.
 pub(crate) fn check_naming_types(tree: &Tree, rdn: &Rdn) -> OperationResult<()> {
     let mut seen = BTreeSet::new();
     for (name, _) in rdn.pairs() {
@@ -64,8 +64,8 @@ pub(crate) fn check_rdn(tree: &Tree, draft: &EntryDraft, rdn: &Rdn, missing: Res
         let refusal = |text: &str| LdapResult::new(missing, format!("naming attribute '{name}': {text}"));
         let type_id = tree.catalogue.type_id(name).ok_or_else(|| refusal("undefined"))?;
         let found = draft.attributes.iter().any(|(id, values)| {
-            let same = tree.names.description(*id).is_some_and(|d| d.type_id == type_id && !d.text.contains(';'));
-            same && find_value(&tree.catalogue, type_id, values, value.as_bytes()).is_some()
+            let is_naming = tree.names.description(*id).is_some_and(|d| d.type_id == type_id && !d.text.contains(';'));
+            is_naming && find_value(&tree.catalogue, type_id, values, value.as_bytes()).is_some()
         });
         if !found {
             return Err(refusal("its value is not in the entry"));
@@ -83,7 +83,7 @@ pub(crate) fn check(tree: &Tree, draft: &EntryDraft, classes: &[ClassId]) -> Ope
         must.extend(&class.must);
         may.extend(&class.may);
     }
-    must.remove(&tree.synthetic.object_class);
+    must.remove(&tree.special.object_class);
     let mut present = BTreeSet::new();
     for (id, values) in &draft.attributes {
         let Some(description) = tree.names.description(*id) else { continue };
@@ -108,16 +108,18 @@ pub(crate) fn check(tree: &Tree, draft: &EntryDraft, classes: &[ClassId]) -> Ope
     }
 }
 
-/// Returns the structural class that is a subclass of all others (RFC 4512 §2.4.2).
+/// Returns the structural class that is a subclass of all others (RFC 4512 §2.4.2); refused when there is none.
 pub(crate) fn structural_class(catalogue: &Catalogue, classes: &[ClassId]) -> OperationResult<ClassId> {
     let structural: Vec<ClassId> = classes
         .iter()
         .copied()
         .filter(|id| catalogue.class(*id).is_some_and(|class| class.kind == ObjectClassKind::Structural))
         .collect();
-    let most = structural.iter().find(|id| {
-        let line = catalogue.class(**id).map(|class| &class.line);
-        line.is_some_and(|line| structural.iter().all(|other| line.contains(other)))
+    let most_specific = structural.iter().find(|id| {
+        let covered = catalogue.class(**id).map(|class| &class.with_superclasses);
+        covered.is_some_and(|covered| structural.iter().all(|other| covered.contains(other)))
     });
-    most.copied().ok_or_else(|| LdapResult::new(ResultCode::ObjectClassViolation, "no single structural object class"))
+    most_specific
+        .copied()
+        .ok_or_else(|| LdapResult::new(ResultCode::ObjectClassViolation, "no single structural object class"))
 }

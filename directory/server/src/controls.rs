@@ -1,6 +1,6 @@
 //! Request controls (RFC 4511 §4.1.11): which ones apply to which operation.
 
-use crate::ber::{BerReader, ENUMERATED, INTEGER, OCTET_STRING, SEQUENCE};
+use crate::ber::{BerReader, ENUMERATED, INTEGER, MalformedBer, OCTET_STRING, SEQUENCE};
 use crate::change::WriteControls;
 use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 use crate::message::{self, RawControl, WriteOperation};
@@ -9,6 +9,7 @@ use crate::reply::oid;
 /// A request for one page of a search (RFC 2696).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PageRequest {
+    /// Entries on the page; 0 with a cookie ends the search.
     pub(crate) size: usize,
     pub(crate) cookie: Vec<u8>,
 }
@@ -16,6 +17,7 @@ pub(crate) struct PageRequest {
 /// A sync request (RFC 4533 §2.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SyncRequest {
+    /// Whether the mode is refreshAndPersist.
     pub(crate) persist: bool,
     pub(crate) cookie: Vec<u8>,
 }
@@ -43,13 +45,13 @@ impl ControlledOperation {
         }
     }
 
-    /// Whether an entry exists before the operation, for the pre-read control (RFC 4527 §3.1).
-    fn reads_before(self) -> bool {
+    /// Whether the operation takes the pre-read control: its entry exists before (RFC 4527 §3.1).
+    fn takes_pre_read(self) -> bool {
         matches!(self, Self::Modify | Self::ModifyDn | Self::Delete)
     }
 
-    /// Whether an entry exists after the operation, for the post-read control (RFC 4527 §3.2).
-    fn reads_after(self) -> bool {
+    /// Whether the operation takes the post-read control: its entry exists afterwards (RFC 4527 §3.2).
+    fn takes_post_read(self) -> bool {
         matches!(self, Self::Add | Self::Modify | Self::ModifyDn)
     }
 }
@@ -62,7 +64,8 @@ pub(crate) struct Controls {
     pub(crate) sync: Option<SyncRequest>,
 }
 
-/// Decodes the controls that apply to the operation. Others are ignored, or refused with result 12 when critical.
+/// Decodes the controls that apply to the operation; one with a malformed value is refused. Others are ignored, or
+/// refused with `unavailableCriticalExtension` when critical.
 pub(crate) fn read(raw: &[RawControl], target: ControlledOperation) -> OperationResult<Controls> {
     let mut controls = Controls::default();
     for control in raw {
@@ -70,17 +73,23 @@ pub(crate) fn read(raw: &[RawControl], target: ControlledOperation) -> Operation
             let missing = || LdapResult::new(ResultCode::ProtocolError, format!("control {}: no value", control.oid));
             control.value.as_deref().ok_or_else(missing)
         };
-        let broken = |_| LdapResult::new(ResultCode::ProtocolError, format!("control {}: broken value", control.oid));
-        let selection = || message::attribute_selection(value()?).map(Some).map_err(broken);
+        let malformed = |_: MalformedBer| {
+            LdapResult::new(ResultCode::ProtocolError, format!("control {}: malformed value", control.oid))
+        };
+        let selection = || message::attribute_selection(value()?).map(Some);
         match (control.oid.as_str(), target) {
             (oid::MANAGE_DSA_IT, target) if target != ControlledOperation::Other => {}
             (oid::ASSERTION, target) if target != ControlledOperation::Other => {
                 controls.write.assertion = Some(message::assertion_filter(value()?)?);
             }
-            (oid::PRE_READ, target) if target.reads_before() => controls.write.pre_read = selection()?,
-            (oid::POST_READ, target) if target.reads_after() => controls.write.post_read = selection()?,
-            (oid::PAGED_RESULTS, ControlledOperation::Search) => controls.page = Some(page(value()?).map_err(broken)?),
-            (oid::SYNC_REQUEST, ControlledOperation::Search) => controls.sync = Some(sync(value()?).map_err(broken)?),
+            (oid::PRE_READ, target) if target.takes_pre_read() => controls.write.pre_read = selection()?,
+            (oid::POST_READ, target) if target.takes_post_read() => controls.write.post_read = selection()?,
+            (oid::PAGED_RESULTS, ControlledOperation::Search) => {
+                controls.page = Some(page_request(value()?).map_err(malformed)?);
+            }
+            (oid::SYNC_REQUEST, ControlledOperation::Search) => {
+                controls.sync = Some(sync_request(value()?).map_err(malformed)?);
+            }
             _ if control.critical => {
                 let text = format!("control {} is not supported for this operation", control.oid);
                 return Err(LdapResult::new(ResultCode::UnavailableCriticalExtension, text));
@@ -94,18 +103,18 @@ pub(crate) fn read(raw: &[RawControl], target: ControlledOperation) -> Operation
     Ok(controls)
 }
 
-fn page(value: &[u8]) -> Result<PageRequest, crate::ber::MalformedBer> {
+fn page_request(value: &[u8]) -> Result<PageRequest, MalformedBer> {
     let mut body = BerReader::new(value).within(SEQUENCE)?;
-    let size = usize::try_from(body.integer(INTEGER)?).map_err(|_| crate::ber::MalformedBer)?;
+    let size = usize::try_from(body.integer(INTEGER)?).map_err(|_| MalformedBer)?;
     Ok(PageRequest { size, cookie: body.expect(OCTET_STRING)?.to_vec() })
 }
 
-fn sync(value: &[u8]) -> Result<SyncRequest, crate::ber::MalformedBer> {
+fn sync_request(value: &[u8]) -> Result<SyncRequest, MalformedBer> {
     let mut body = BerReader::new(value).within(SEQUENCE)?;
     let persist = match body.integer(ENUMERATED)? {
         1 => false,
         3 => true,
-        _ => return Err(crate::ber::MalformedBer),
+        _ => return Err(MalformedBer),
     };
     let cookie = body.optional(OCTET_STRING)?.unwrap_or_default().to_vec();
     Ok(SyncRequest { persist, cookie })
@@ -119,9 +128,10 @@ mod tests {
         vec![RawControl { oid: oid.into(), critical, value: value.map(<[u8]>::to_vec) }]
     }
 
-    // RFC 4511 §4.1.11: an unsupported critical control gives result 12; any other is ignored.
+    // RFC 4511 §4.1.11: an unsupported critical control gives result 12; any other is ignored. The last control is
+    // supported, and its value is missing.
     #[test]
-    fn criticality() {
+    fn unsupported_controls_are_refused_only_when_critical() {
         for (oid, critical, target, expect) in [
             ("1.2.3", true, ControlledOperation::Modify, Some(ResultCode::UnavailableCriticalExtension)),
             ("1.2.3", false, ControlledOperation::Modify, None),
@@ -143,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn values() {
+    fn control_values_are_decoded_or_refused() {
         let page = [0x30, 5, 2, 1, 10, 4, 0];
         let sync = [0x30, 6, 10, 1, 3, 4, 1, b'x'];
         let read_page =

@@ -8,19 +8,19 @@ use jiff::Timestamp;
 /// Longest cookie accepted, octets.
 const COOKIE_OCTETS_MAX: usize = 4096;
 
-/// A CSN such as `20261123194500.123456Z#000000#001#000000`: time, count within it, server id, modification.
+/// A CSN such as `20261123194500.123456Z#000000#001#000000`: time, change count, server id, modifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Csn {
     /// Microseconds since 1970.
     pub(crate) micros: i64,
-    /// Distinguishes changes within one microsecond.
+    /// Distinguishes changes with the same time.
     pub(crate) count: u32,
     /// Id of the server that made the change.
     pub(crate) server: u16,
 }
 
 impl Csn {
-    /// Parses the text form. The modification number is dropped, because no server writes one.
+    /// Parses the text form. The modifier is dropped: servers write zero.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('#');
         let time = parts.next()?;
@@ -54,7 +54,7 @@ impl fmt::Display for Csn {
 pub(crate) struct ContextCsn(BTreeMap<u16, Csn>);
 
 impl ContextCsn {
-    /// Adds a change to the state.
+    /// Adds a change, and all earlier ones of its server, to the state.
     pub(crate) fn advance(&mut self, csn: Csn) {
         let newest = self.0.entry(csn.server).or_insert(csn);
         *newest = (*newest).max(csn);
@@ -86,12 +86,16 @@ impl ContextCsn {
         format!("rid=000,csn={}", csns.join(";")).into_bytes()
     }
 
-    /// Parses a cookie; `None` when it has another format.
+    /// Parses a cookie from a consumer; `None` when it has another format, or more than [`COOKIE_OCTETS_MAX`] octets.
     pub(crate) fn parse_cookie(cookie: &[u8]) -> Option<Self> {
         if cookie.len() > COOKIE_OCTETS_MAX {
             return None;
         }
-        let text = std::str::from_utf8(cookie).ok()?;
+        Self::parse(std::str::from_utf8(cookie).ok()?)
+    }
+
+    /// Parses a state of any length, as [`ContextCsn::cookie`] writes it.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let list = text.split(',').find_map(|part| part.strip_prefix("csn="))?;
         let mut context = Self::default();
         for csn in list.split(';') {
@@ -101,7 +105,7 @@ impl ContextCsn {
     }
 }
 
-/// Generates ascending CSNs, even when the clock is set back.
+/// Generates CSNs that ascend even when the clock is set back.
 #[derive(Debug)]
 pub(crate) struct CsnSequence {
     server: u16,
@@ -135,7 +139,7 @@ mod tests {
     const TEXT: &str = "20261123194500.123456Z#000000#001#000000";
 
     #[test]
-    fn text_form() {
+    fn the_text_form_is_parsed_or_refused() {
         assert_eq!(Csn::parse(TEXT).unwrap().to_string(), TEXT);
         for bad in
             ["", "20261123194500Z#000000#001#000000", "20261123194500.1Z#0#1#0", &TEXT[1..], &format!("{TEXT}#0")]
@@ -144,9 +148,9 @@ mod tests {
         }
     }
 
-    // RFC 4533 §2.1.2: the provider resumes from its cookie.
+    // RFC 4533 §2.1.2: a cookie represents a state of the content.
     #[test]
-    fn cookies() {
+    fn cookies_hold_the_newest_csn_of_each_server() {
         let other = TEXT.replace("#001#", "#002#");
         let cookie = format!("rid=000,csn={TEXT};{other}");
         let context = ContextCsn::parse_cookie(cookie.as_bytes()).unwrap();
@@ -159,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_does_not_matter() {
+    fn csns_ascend_when_the_clock_is_set_back() {
         let mut sequence = CsnSequence::new(1, None);
         let now = Timestamp::from_second(1_000_000).unwrap();
         let first = sequence.next(now);

@@ -16,9 +16,9 @@ use crate::message::{self, ATTRIBUTES_MAX, CONTROLS_MAX, FILTER_NODES_MAX, Opera
 use crate::record::EncodedEntry;
 use crate::session;
 use crate::shared::ServerContext;
-use crate::{ServerConfig, StartError, open, share};
+use crate::{ServerConfig, StartError, open, server_context};
 
-/// Deepest nesting that the walk below enters, far more than any request has.
+/// Deepest nesting that [`check_elements`] enters, more than any request has.
 const WALK_DEPTH_MAX: usize = 64;
 /// Capacity of a duplex pipe, octets.
 const PIPE_OCTETS: usize = 16 * 1024;
@@ -29,23 +29,23 @@ pub fn ber(octets: &[u8]) {
         let whole = octets.get(..length).map(|frame| BerReader::new(frame).element().is_ok());
         assert_ne!(whole, Some(false), "a complete frame is not an element");
     }
-    elements(octets, 0);
+    check_elements(octets, 0);
 }
 
-fn elements(octets: &[u8], depth: usize) {
+fn check_elements(octets: &[u8], depth: usize) {
     let mut reader = BerReader::new(octets);
     let mut left = octets.len();
     while let Ok((tag, content)) = reader.element() {
         assert!(content.len() + 2 <= left, "an element is longer than its container");
         left -= content.len() + 2;
-        element_comes_back(tag, content);
+        check_round_trip(tag, content);
         if tag & 0x20 != 0 && depth < WALK_DEPTH_MAX {
-            elements(content, depth + 1);
+            check_elements(content, depth + 1);
         }
     }
 }
 
-fn element_comes_back(tag: u8, content: &[u8]) {
+fn check_round_trip(tag: u8, content: &[u8]) {
     let mut writer = BerWriter::default();
     writer.within(SEQUENCE, |writer| writer.string(tag, content));
     let wire = writer.into_octets();
@@ -63,7 +63,7 @@ fn element_comes_back(tag: u8, content: &[u8]) {
     }
     if tag == OCTET_STRING {
         // Values of controls are BER, too.
-        _ = message::assertion_filter(content).map(|filter| filter_is_bounded(&filter));
+        _ = message::assertion_filter(content).map(|filter| check_filter(&filter));
         _ = message::attribute_selection(content);
     }
 }
@@ -77,7 +77,7 @@ pub fn request(frame: &[u8]) {
     let target = match &request.operation {
         Operation::Search(search) => {
             assert!(search.attributes.len() <= ATTRIBUTES_MAX);
-            filter_is_bounded(&search.filter);
+            check_filter(&search.filter);
             ControlledOperation::Search
         }
         Operation::Compare { .. } => ControlledOperation::Compare,
@@ -89,7 +89,7 @@ pub fn request(frame: &[u8]) {
     };
     if let Ok(controls) = controls::read(&request.controls, target) {
         assert!(controls.page.is_none() || controls.sync.is_none());
-        controls.write.assertion.iter().for_each(filter_is_bounded);
+        controls.write.assertion.iter().for_each(check_filter);
     }
 }
 
@@ -101,7 +101,7 @@ fn values(operation: &WriteOperation) -> usize {
     }
 }
 
-fn filter_is_bounded(filter: &Filter) {
+fn check_filter(filter: &Filter) {
     let mut nodes = 0;
     let has_text = measure(filter, 1, &mut nodes);
     assert!(nodes <= FILTER_NODES_MAX, "{nodes} nodes");
@@ -111,20 +111,20 @@ fn filter_is_bounded(filter: &Filter) {
     }
 }
 
-/// Counts the nodes; `false` when a part has no text that could be parsed.
+/// Counts the nodes; returns whether the filter has a text that can be parsed.
 fn measure(filter: &Filter, depth: usize, nodes: &mut usize) -> bool {
     assert!(depth <= FILTER_DEPTH_MAX, "a filter of depth {depth}");
     *nodes += 1;
     match filter {
         Filter::And(parts) | Filter::Or(parts) => {
-            // Count all parts before one decides.
+            // Counts all parts, also after one without a text.
             let have_text: Vec<bool> = parts.iter().map(|part| measure(part, depth + 1, nodes)).collect();
             have_text.into_iter().all(|has_text| has_text)
         }
         Filter::Not(part) => measure(part, depth + 1, nodes),
         Filter::Undefined => false,
         Filter::Substring { initial, any, last, .. } => {
-            // An empty substring is refused by the match, and has no text of its own.
+            // RFC 4515 has no text for an empty part.
             initial.iter().chain(any).chain(last).all(|part| !part.is_empty())
         }
         _ => true,
@@ -155,7 +155,7 @@ pub fn record(octets: &[u8]) {
     assert_eq!(read, Some(draft));
 }
 
-/// A read-only directory: writes are checked up to the committer, which refuses all.
+/// A read-only directory: writes are decoded and queued, and all are refused in place of the committer.
 pub struct ReadOnly {
     shared: Arc<ServerContext>,
 }
@@ -170,7 +170,7 @@ impl ReadOnly {
                 (job.answer)(Err(LdapResult::new(ResultCode::UnwillingToPerform, "read only")));
             }
         });
-        Ok(Self { shared: Arc::new(share(config, committer.directory, jobs, CancellationToken::new())) })
+        Ok(Self { shared: Arc::new(server_context(config, committer.directory, jobs, CancellationToken::new())) })
     }
 
     /// Feeds a connection, authenticated as the root identity or anonymous, and returns all output until its end.

@@ -46,7 +46,7 @@ pub(crate) enum ResultCode {
 pub(crate) struct LdapResult {
     /// The result code.
     pub(crate) code: ResultCode,
-    /// The nearest existing ancestor, for `noSuchObject`.
+    /// The DN of the nearest existing ancestor, for `noSuchObject`; empty for a client that may not know it.
     pub(crate) matched: String,
     /// The diagnostic message, for people.
     pub(crate) message: String,

@@ -1,9 +1,9 @@
-//! The embedded LDAP server: LDAPv3 over the project's schema. It is durable, and an RFC 4533 provider.
+//! The embedded LDAP server: LDAPv3 with the project's schema, durable writes, and an RFC 4533 provider.
 //!
-//! The server handles entries, schema and access rules; it knows neither people nor mail. What it supports, it does as
-//! OpenLDAP does.
+//! The server handles entries, schema and access rules; of people it knows only what they may change in their own entry
+//! (`access`). The features that it has behave as in OpenLDAP.
 //!
-//! The path of a request: `session` cuts frames, `message` decodes one, `search` and `sync` answer from the `tree` in
+//! The path of a request: `session` reads a frame, `message` decodes it, `search` and `sync` answer from the `tree` in
 //! memory. Writes go through the single `committer`, which checks them (`change`), makes them durable (`storage`),
 //! updates the tree, notifies the watchers and only then responds.
 
@@ -62,8 +62,11 @@ use message::WriteOperation;
 use shared::ServerContext;
 use storage::Storage;
 
-/// Maximum number of concurrent connections; further ones are closed at once.
+/// Maximum number of concurrent connections to all listeners; further ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 1_024;
+
+/// Largest server id: three hexadecimal digits of a CSN.
+pub const SERVER_ID_MAX: u16 = 0xfff;
 
 /// Configuration of the server.
 #[derive(Clone)]
@@ -82,7 +85,7 @@ pub struct ServerConfig {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Determines and limits clients; `None` admits every connection under the socket's address.
     pub admission: Option<Arc<dyn ClientAdmission>>,
-    /// Server id in CSNs, 0 to 4095.
+    /// Server id in CSNs, at most [`SERVER_ID_MAX`].
     pub server_id: u16,
 }
 
@@ -93,7 +96,7 @@ pub struct Server {
     stop: CancellationToken,
     sessions: TaskTracker,
     committer: JoinHandle<()>,
-    pulse: CommitterProbe,
+    committer_probe: CommitterProbe,
 }
 
 /// Reports whether a server's committer is alive. Cheap to clone; does not keep the server running.
@@ -110,9 +113,12 @@ impl CommitterProbe {
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The database cannot be opened or filled.
-    #[error("directory folder: {0}")]
+    /// The database cannot be opened or filled, or the committer cannot start.
+    #[error("the embedded directory cannot start: {0}")]
     Storage(String),
+    /// The server id is larger than [`SERVER_ID_MAX`].
+    #[error("server id {0} is larger than {SERVER_ID_MAX}")]
+    ServerId(u16),
     /// The address cannot be bound.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -123,9 +129,12 @@ fn storage_error(error: impl std::fmt::Display) -> StartError {
 }
 
 impl Server {
-    /// Opens the database and listens. The `seed` entries (suffix, containers, service identities) are added to an
-    /// empty database.
+    /// Opens the database and listens. The `seed` entries (suffix, containers, service identities) are added to a
+    /// database that is empty or was not seeded to the end.
     pub async fn start(config: ServerConfig, seed: Vec<Entry>) -> Result<Self, StartError> {
+        if config.server_id > SERVER_ID_MAX {
+            return Err(StartError::ServerId(config.server_id));
+        }
         let mut listeners = Vec::new();
         for address in &config.listen {
             let listener = TcpListener::bind(address).await.map_err(|error| StartError::Listen(*address, error))?;
@@ -135,8 +144,8 @@ impl Server {
         let opened = tokio::task::spawn_blocking(move || open(&opening, &seed)).await.map_err(storage_error)?;
         let committer = opened?;
         let (jobs, waiting) = mpsc::channel(QUEUE_MAX);
-        let (stop, pulse) = (CancellationToken::new(), CommitterProbe(jobs.downgrade()));
-        let shared = Arc::new(share(&config, committer.directory.clone(), jobs, stop.clone()));
+        let (stop, committer_probe) = (CancellationToken::new(), CommitterProbe(jobs.downgrade()));
+        let shared = Arc::new(server_context(&config, committer.directory.clone(), jobs, stop.clone()));
         let committer = std::thread::Builder::new()
             .name("ldap-committer".into())
             .spawn(move || committer.run(waiting))
@@ -147,12 +156,12 @@ impl Server {
         for listener in listeners {
             sessions.spawn(accept(listener, shared.clone(), sessions.clone(), permits.clone()));
         }
-        Ok(Self { addresses, stop, sessions, committer, pulse })
+        Ok(Self { addresses, stop, sessions, committer, committer_probe })
     }
 
     /// Returns a handle that reports whether the committer is alive.
-    pub fn pulse(&self) -> CommitterProbe {
-        self.pulse.clone()
+    pub fn committer_probe(&self) -> CommitterProbe {
+        self.committer_probe.clone()
     }
 
     /// Refuses new connections, ends the running ones with a Notice of Disconnection, and closes the database.
@@ -168,7 +177,7 @@ impl Server {
     }
 }
 
-/// Opens the file, and adds the seed to an empty one.
+/// Opens the file, and adds the seed unless all of it was added before.
 fn open(config: &ServerConfig, seed: &[Entry]) -> Result<Committer, StartError> {
     let catalogue = Arc::new(catalogue::Catalogue::load().map_err(storage_error)?);
     let (storage, tree) = Storage::open(&config.folder, catalogue, &config.suffix).map_err(storage_error)?;
@@ -205,7 +214,7 @@ fn add_seed(committer: &mut Committer, config: &ServerConfig, entry: &Entry) -> 
     }
 }
 
-fn share(
+fn server_context(
     config: &ServerConfig,
     directory: Arc<DirectoryHandle>,
     jobs: mpsc::Sender<WriteJob>,
@@ -247,7 +256,7 @@ async fn accept(listener: TcpListener, shared: Arc<ServerContext>, sessions: Tas
             }
             (Err(error), _) => {
                 tracing::warn!(%error, "accept failed");
-                // Out of file descriptors: an immediate retry would only burn CPU time.
+                // Possibly out of file descriptors: an immediate retry would only burn CPU time.
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
         }

@@ -9,9 +9,9 @@ use crate::catalogue::{Catalogue, EqualityRule, TypeId};
 use crate::names::AttributeMeaning;
 use crate::tree::{EntrySnapshot, Tree};
 
-/// A source of attributes.
+/// An entry whose attributes a filter examines.
 pub(crate) trait AttributeSource {
-    /// Calls `visit` with each value that `wanted` covers until it returns true; returns whether it did.
+    /// Calls `visit` with each value that `wanted` covers until `visit` returns true; returns whether it did.
     fn visit(&self, wanted: &AttributeMeaning, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool;
 }
 
@@ -19,24 +19,24 @@ pub(crate) trait AttributeSource {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct VisibleEntry<'a> {
     pub(crate) tree: &'a Tree,
-    pub(crate) subject: EntrySnapshot<'a>,
+    pub(crate) snapshot: EntrySnapshot<'a>,
     /// Whether userPassword is visible.
-    pub(crate) password: bool,
+    pub(crate) with_password: bool,
 }
 
 impl AttributeSource for VisibleEntry<'_> {
     fn visit(&self, wanted: &AttributeMeaning, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool {
         let tree = self.tree;
-        if wanted.type_id == tree.synthetic.object_class {
+        if wanted.options.is_empty() && wanted.type_id == tree.special.object_class {
             return self.visit_classes(visit);
         }
-        if wanted.options.is_empty() && tree.synthetic.operational().contains(&wanted.type_id) {
-            let values = tree.synthesise(self.subject, wanted.type_id);
+        if wanted.options.is_empty() && tree.special.operational().contains(&wanted.type_id) {
+            let values = tree.synthesise(self.snapshot, wanted.type_id);
             return values.iter().any(|value| visit(wanted.type_id, value));
         }
-        for (name, mut values) in self.subject.record.attributes() {
+        for (name, mut values) in self.snapshot.record.attributes() {
             let Some(description) = tree.names.description(name) else { continue };
-            if !self.password && description.type_id == tree.synthetic.user_password {
+            if !self.with_password && description.type_id == tree.special.user_password {
                 continue;
             }
             if wanted.covers(&tree.catalogue, description.type_id, &description.text)
@@ -53,13 +53,14 @@ impl VisibleEntry<'_> {
     /// Visits all classes of the entry, superclasses included (RFC 4512 §2.4).
     fn visit_classes(&self, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool {
         let tree = self.tree;
-        let list = self.subject.record.head().and_then(|head| tree.names.classes(head.classes));
-        let classes = list.into_iter().flat_map(|list| &list.line).filter_map(|id| tree.catalogue.class(*id));
-        classes.into_iter().any(|class| visit(tree.synthetic.object_class, class.name.as_bytes()))
+        let list = self.snapshot.record.head().and_then(|head| tree.names.classes(head.classes));
+        let classes =
+            list.into_iter().flat_map(|list| &list.with_superclasses).filter_map(|id| tree.catalogue.class(*id));
+        classes.into_iter().any(|class| visit(tree.special.object_class, class.name.as_bytes()))
     }
 }
 
-/// An entry that is generated: the root DSE, the subschema.
+/// An entry that is not in the tree: the root DSE or the subschema.
 pub(crate) struct GeneratedEntry<'a> {
     pub(crate) catalogue: &'a Catalogue,
     pub(crate) entry: &'a Entry,
@@ -121,6 +122,7 @@ fn equal(c: &Catalogue, source: &impl AttributeSource, name: &AttributeDescripti
     let wanted = AttributeMeaning::of(c, name)?;
     let assertion = c.assertion(wanted.type_id, value)?;
     if c.type_of(wanted.type_id).rule == EqualityRule::ObjectIdentifier {
+        // Most values are spelled as in the schema and need no normalisation.
         return Some(source.visit(&wanted, &mut |id, value| {
             value.eq_ignore_ascii_case(&assertion) || c.normalise(id, value).as_deref() == Some(&assertion)
         }));
@@ -128,7 +130,7 @@ fn equal(c: &Catalogue, source: &impl AttributeSource, name: &AttributeDescripti
     Some(source.visit(&wanted, &mut |id, value| c.normalise(id, value).is_some_and(|value| value == assertion)))
 }
 
-/// Whether the order of a value and the assertion is any but `excluded`.
+/// Whether a value exists whose order relative to the assertion is not `excluded`.
 fn ordered(
     c: &Catalogue,
     source: &impl AttributeSource,
@@ -190,7 +192,7 @@ mod tests {
 
     // RFC 4511 §4.5.1.7: filters are three-valued. RFC 4517 §4.2: each kind of assertion.
     #[test]
-    fn table() {
+    fn filters_are_true_false_or_undefined() {
         let catalogue = Catalogue::load().unwrap();
         let entry = Entry::new(Dn::parse("cn=x").unwrap())
             .with("cn", "Zoé  Tremblay")
@@ -247,13 +249,16 @@ mod tests {
             ("(mail=é)", None),
             ("(mail=*é*)", None),
             ("(objectClass=nosuch)", None),
-            // RFC 4514 §3: one name, whichever names its types have.
+            // RFC 4514 §3: a DN may use any name or the OID of an attribute type.
             ("(seeAlso=commonName=a,2.5.4.11=Zoe\u{301})", Some(true)),
             ("(seeAlso=cn=#0c0161,ou=zoé)", Some(true)),
             ("(seeAlso=cn=CORP\\5cuser)", None),
             // RFC 4522: a transfer option is not part of the name, and does not apply to text.
             ("(userCertificate;binary=*)", Some(true)),
             ("(cn;binary=*)", None),
+            // RFC 4512 §2.5: with an unsupported option, the description is unrecognised.
+            ("(cn;x-odd=*)", None),
+            ("(!(cn;x-odd=*))", None),
         ] {
             assert_eq!(matches(&catalogue, &source, &Filter::parse(filter).unwrap()), expect, "{filter}");
         }

@@ -6,11 +6,12 @@ use provost_credential::Secret;
 use provost_entry::{AttributeDescription, FILTER_DEPTH_MAX, Filter};
 
 use crate::ber::{self, BOOLEAN, BerReader, ENUMERATED, INTEGER, MalformedBer, OCTET_STRING, SEQUENCE, SET};
-use crate::ldap_result::{LdapResult, ResultCode};
+use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 
-/// Maximum number of controls in one request.
+/// Maximum number of controls in one request; beyond, the connection ends.
 pub(crate) const CONTROLS_MAX: usize = 16;
-/// Maximum number of attributes selected by one search, or added or modified by one write.
+/// Maximum number of attributes selected by one search or read control, or added or modified by one write; beyond, the
+/// result is `adminLimitExceeded`, as for the bounds below.
 pub(crate) const ATTRIBUTES_MAX: usize = 1_000;
 /// Maximum number of values in one add or modify request.
 pub(crate) const VALUES_MAX: usize = 100_000;
@@ -44,12 +45,13 @@ pub(crate) enum Authentication {
     Other,
 }
 
-/// The scope of a search (RFC 4511 §4.5.1.2), with `subordinate` (draft-sermersheim-ldap-subordinate-scope).
+/// The scope of a search (RFC 4511 §4.5.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     Base,
     One,
     Subtree,
+    /// The subtree without its base (draft-sermersheim-ldap-subordinate-scope).
     Children,
 }
 
@@ -58,7 +60,9 @@ pub(crate) enum Scope {
 pub(crate) struct SearchRequest {
     pub(crate) base: String,
     pub(crate) scope: Scope,
+    /// Maximum number of entries; 0 is unlimited.
     pub(crate) size_limit: usize,
+    /// 0 leaves the limit to the server.
     pub(crate) time_limit_seconds: u64,
     pub(crate) types_only: bool,
     pub(crate) filter: Filter,
@@ -82,7 +86,7 @@ pub(crate) struct ModifyItem {
     pub(crate) values: Vec<Vec<u8>>,
 }
 
-/// A write request. `Debug` shows its target only: values may be passwords.
+/// A write request. `Debug` shows names and no values: they may be passwords.
 #[derive(Clone)]
 pub(crate) enum WriteOperation {
     Add { dn: String, attributes: Vec<Attribute> },
@@ -136,9 +140,9 @@ impl fmt::Debug for Operation {
 /// Why a frame could not be decoded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum DecodeError {
-    /// The frame is not LDAP: the connection ends with a Notice of Disconnection.
+    /// The frame is not an LDAP request, or has too many controls: the connection ends with a Notice of Disconnection.
     Malformed,
-    /// The request is LDAP but refused: it is answered with this response tag, and the connection continues.
+    /// The request is refused: the refusal is sent under this response tag, and the connection continues.
     Refused { id: i32, response: u8, refusal: LdapResult },
 }
 
@@ -198,7 +202,7 @@ fn controls(content: &[u8]) -> Result<Vec<RawControl>, MalformedBer> {
     let mut controls = Vec::new();
     while !reader.is_empty() {
         let mut control = reader.within(SEQUENCE)?;
-        let oid = word(control.expect(OCTET_STRING)?);
+        let oid = lossy_text(control.expect(OCTET_STRING)?);
         let critical = if control.peek() == Some(BOOLEAN) { control.boolean()? } else { false };
         let value = control.optional(OCTET_STRING)?.map(<[u8]>::to_vec);
         controls.push(RawControl { oid, critical, value });
@@ -215,9 +219,9 @@ fn dn(octets: &[u8]) -> Result<String, EarlyError> {
     text.map_err(|_| EarlyError::Refused(LdapResult::new(ResultCode::InvalidDnSyntax, "the name is not UTF-8")))
 }
 
-/// Decodes an LDAPOID or AttributeDescription (RFC 4511 §4.1.2, §4.1.4). One that is not UTF-8 becomes a name that
-/// nothing has, so that it is treated as unknown.
-fn word(octets: &[u8]) -> String {
+/// Decodes an LDAPOID or AttributeDescription (RFC 4511 §4.1.2, §4.1.4). Octets that are not UTF-8 become U+FFFD, which
+/// is in no known name, so that the name is treated as unknown.
+fn lossy_text(octets: &[u8]) -> String {
     String::from_utf8_lossy(octets).into_owned()
 }
 
@@ -234,7 +238,7 @@ fn operation(tag: u8, content: &[u8]) -> Result<Operation, EarlyError> {
         0x6e => compare(&mut body)?,
         0x50 => Operation::Abandon(i32::try_from(ber::integer(content)?).map_err(|_| EarlyError::Malformed)?),
         0x77 => {
-            let oid = word(body.expect(0x80)?);
+            let oid = lossy_text(body.expect(0x80)?);
             Operation::Extended { oid, value: body.optional(0x81)?.map(<[u8]>::to_vec) }
         }
         _ => return Err(EarlyError::Malformed),
@@ -275,12 +279,12 @@ fn search(body: &mut BerReader<'_>) -> Result<SearchRequest, EarlyError> {
 }
 
 /// Decodes a SEQUENCE OF LDAPString.
-fn texts(list: &mut BerReader<'_>) -> Result<Vec<String>, MalformedBer> {
+fn texts(list: &mut BerReader<'_>) -> Result<Vec<String>, EarlyError> {
     let mut texts = Vec::new();
     while !list.is_empty() {
-        texts.push(word(list.expect(OCTET_STRING)?));
+        texts.push(lossy_text(list.expect(OCTET_STRING)?));
         if texts.len() > ATTRIBUTES_MAX {
-            return Err(MalformedBer);
+            return Err(limit_exceeded("too many attributes"));
         }
     }
     Ok(texts)
@@ -289,7 +293,7 @@ fn texts(list: &mut BerReader<'_>) -> Result<Vec<String>, MalformedBer> {
 fn modify(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
     let dn = dn(body.expect(OCTET_STRING)?)?;
     let mut list = body.within(SEQUENCE)?;
-    let (mut items, mut budget) = (Vec::new(), VALUES_MAX);
+    let (mut items, mut values_left) = (Vec::new(), VALUES_MAX);
     while !list.is_empty() {
         let mut item = list.within(SEQUENCE)?;
         let kind = match item.integer(ENUMERATED)? {
@@ -299,10 +303,10 @@ fn modify(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
             3 => ModifyKind::Increment,
             _ => return Err(EarlyError::Refused(LdapResult::new(ResultCode::ProtocolError, "unknown modification"))),
         };
-        let (attribute, values) = attribute(&mut item, &mut budget)?;
+        let (attribute, values) = attribute(&mut item, &mut values_left)?;
         items.push(ModifyItem { kind, attribute, values });
         if items.len() > ATTRIBUTES_MAX {
-            return Err(EarlyError::Malformed);
+            return Err(limit_exceeded("too many modifications"));
         }
     }
     Ok(Operation::Write(WriteOperation::Modify { dn, items }))
@@ -311,25 +315,25 @@ fn modify(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
 fn add(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
     let dn = dn(body.expect(OCTET_STRING)?)?;
     let mut list = body.within(SEQUENCE)?;
-    let (mut attributes, mut budget) = (Vec::new(), VALUES_MAX);
+    let (mut attributes, mut values_left) = (Vec::new(), VALUES_MAX);
     while !list.is_empty() {
-        attributes.push(attribute(&mut list, &mut budget)?);
+        attributes.push(attribute(&mut list, &mut values_left)?);
         if attributes.len() > ATTRIBUTES_MAX {
-            return Err(EarlyError::Malformed);
+            return Err(limit_exceeded("too many attributes"));
         }
     }
     Ok(Operation::Write(WriteOperation::Add { dn, attributes }))
 }
 
-/// Decodes a PartialAttribute (RFC 4511 §4.1.7); `budget` bounds the values of the whole request.
-fn attribute(list: &mut BerReader<'_>, budget: &mut usize) -> Result<Attribute, MalformedBer> {
+/// Decodes a PartialAttribute (RFC 4511 §4.1.7); `values_left` is what the rest of the request may have.
+fn attribute(list: &mut BerReader<'_>, values_left: &mut usize) -> Result<Attribute, EarlyError> {
     let mut attribute = list.within(SEQUENCE)?;
-    let name = word(attribute.expect(OCTET_STRING)?);
+    let name = lossy_text(attribute.expect(OCTET_STRING)?);
     let mut set = attribute.within(SET)?;
     let mut values = Vec::new();
     while !set.is_empty() {
         values.push(set.expect(OCTET_STRING)?.to_vec());
-        *budget = budget.checked_sub(1).ok_or(MalformedBer)?;
+        *values_left = values_left.checked_sub(1).ok_or_else(|| limit_exceeded("too many values"))?;
     }
     Ok((name, values))
 }
@@ -348,33 +352,39 @@ fn modify_dn(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
 fn compare(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
     let dn = dn(body.expect(OCTET_STRING)?)?;
     let mut assertion = body.within(SEQUENCE)?;
-    let attribute = word(assertion.expect(OCTET_STRING)?);
+    let attribute = lossy_text(assertion.expect(OCTET_STRING)?);
     Ok(Operation::Compare { dn, attribute, value: assertion.expect(OCTET_STRING)?.to_vec() })
 }
 
 /// Decodes the filter in an assertion control (RFC 4528).
-pub(crate) fn assertion_filter(value: &[u8]) -> Result<Filter, LdapResult> {
-    filter(&mut BerReader::new(value)).map_err(|wrong| match wrong {
+pub(crate) fn assertion_filter(value: &[u8]) -> OperationResult<Filter> {
+    filter(&mut BerReader::new(value)).map_err(|error| control_refusal(error, "the assertion is not a filter"))
+}
+
+fn control_refusal(error: EarlyError, malformed: &str) -> LdapResult {
+    match error {
         EarlyError::Refused(refusal) => refusal,
-        EarlyError::Malformed => LdapResult::new(ResultCode::ProtocolError, "the assertion is not a filter"),
-    })
+        EarlyError::Malformed => LdapResult::new(ResultCode::ProtocolError, malformed),
+    }
 }
 
 /// Decodes the attribute selection of a read control (RFC 4527).
-pub(crate) fn attribute_selection(value: &[u8]) -> Result<Vec<String>, MalformedBer> {
-    texts(&mut BerReader::new(value).within(SEQUENCE)?)
+pub(crate) fn attribute_selection(value: &[u8]) -> OperationResult<Vec<String>> {
+    let list = BerReader::new(value).within(SEQUENCE).map_err(EarlyError::from);
+    let read = list.and_then(|mut list| texts(&mut list));
+    read.map_err(|error| control_refusal(error, "the read control has no list of attributes"))
 }
 
 fn filter(body: &mut BerReader<'_>) -> Result<Filter, EarlyError> {
-    let mut nodes = FILTER_NODES_MAX;
-    filter_node(body, FILTER_DEPTH_MAX, &mut nodes)
+    let mut nodes_left = FILTER_NODES_MAX;
+    filter_node(body, FILTER_DEPTH_MAX, &mut nodes_left)
 }
 
-fn too_large() -> EarlyError {
-    EarlyError::Refused(LdapResult::new(ResultCode::AdminLimitExceeded, "the filter is too large or too deep"))
+fn limit_exceeded(text: &str) -> EarlyError {
+    EarlyError::Refused(LdapResult::new(ResultCode::AdminLimitExceeded, text))
 }
 
-/// Decodes an attribute description. `None` when it is malformed: then the item is Undefined.
+/// Decodes the attribute description of a filter item; `None` when it is malformed, which makes the item Undefined.
 fn description(octets: &[u8]) -> Option<AttributeDescription> {
     AttributeDescription::parse(std::str::from_utf8(octets).ok()?).ok()
 }
@@ -383,26 +393,26 @@ fn protocol_error(text: &str) -> EarlyError {
     EarlyError::Refused(LdapResult::new(ResultCode::ProtocolError, text))
 }
 
-/// Decodes a filter. An item whose attribute, rule or type is not recognised is Undefined, and the rest of the filter
-/// counts (RFC 4511 §4.5.1.7).
-fn filter_node(body: &mut BerReader<'_>, depth: usize, nodes: &mut usize) -> Result<Filter, EarlyError> {
-    *nodes = nodes.checked_sub(1).ok_or_else(too_large)?;
-    let depth = depth.checked_sub(1).ok_or_else(too_large)?;
+/// Decodes a filter. An item of an unknown kind or with a malformed attribute description is Undefined, and the rest of
+/// the filter decides (RFC 4511 §4.5.1.7).
+fn filter_node(body: &mut BerReader<'_>, depth_left: usize, nodes_left: &mut usize) -> Result<Filter, EarlyError> {
+    *nodes_left = nodes_left.checked_sub(1).ok_or_else(|| limit_exceeded("the filter has too many items"))?;
+    let depth_left = depth_left.checked_sub(1).ok_or_else(|| limit_exceeded("the filter is nested too deeply"))?;
     let (tag, content) = body.element()?;
     let mut inner = BerReader::new(content);
-    let mut item = |made: fn(AttributeDescription, Vec<u8>) -> Filter| -> Result<Filter, EarlyError> {
+    let mut item = |make: fn(AttributeDescription, Vec<u8>) -> Filter| -> Result<Filter, EarlyError> {
         let (name, value) = (inner.expect(OCTET_STRING)?, inner.expect(OCTET_STRING)?);
-        Ok(description(name).map_or(Filter::Undefined, |name| made(name, value.to_vec())))
+        Ok(description(name).map_or(Filter::Undefined, |name| make(name, value.to_vec())))
     };
     Ok(match tag {
         0xa0 | 0xa1 => {
             let mut parts = Vec::new();
             while !inner.is_empty() {
-                parts.push(filter_node(&mut inner, depth, nodes)?);
+                parts.push(filter_node(&mut inner, depth_left, nodes_left)?);
             }
             if tag == 0xa0 { Filter::And(parts) } else { Filter::Or(parts) }
         }
-        0xa2 => Filter::Not(Box::new(filter_node(&mut inner, depth, nodes)?)),
+        0xa2 => Filter::Not(Box::new(filter_node(&mut inner, depth_left, nodes_left)?)),
         0xa3 => item(Filter::Equal)?,
         0xa4 => substring(&mut inner)?,
         0xa5 => item(Filter::GreaterOrEqual)?,
@@ -416,7 +426,7 @@ fn filter_node(body: &mut BerReader<'_>, depth: usize, nodes: &mut usize) -> Res
     })
 }
 
-/// Checks a MatchingRuleAssertion. It is always Undefined, because the server supports no extensible match.
+/// Checks a MatchingRuleAssertion. The item is always Undefined, because the server supports no extensible match.
 fn extensible(inner: &mut BerReader<'_>) -> Result<Filter, EarlyError> {
     let mut has_value = false;
     while !inner.is_empty() {
@@ -454,7 +464,9 @@ mod tests {
     use super::*;
     use bytes::BytesMut;
     use ldap3_proto::LdapCodec;
-    use ldap3_proto::proto::{LdapDerefAliases, LdapMsg, LdapOp, LdapSearchRequest, LdapSearchScope};
+    use ldap3_proto::proto::{
+        LdapAddRequest, LdapAttribute, LdapDerefAliases, LdapMsg, LdapOp, LdapSearchRequest, LdapSearchScope,
+    };
     use proptest::prelude::*;
     use tokio_util::codec::Encoder as _;
 
@@ -480,8 +492,8 @@ mod tests {
         }
     }
 
-    fn encoded(filter: &str) -> Vec<u8> {
-        let op = LdapOp::SearchRequest(LdapSearchRequest {
+    fn search_request(filter: &str) -> LdapSearchRequest {
+        LdapSearchRequest {
             base: "dc=e".into(),
             scope: LdapSearchScope::Subtree,
             aliases: LdapDerefAliases::Never,
@@ -490,17 +502,24 @@ mod tests {
             typesonly: true,
             filter: ldap3_proto::parse_ldap_filter_str(filter).unwrap(),
             attrs: vec!["cn".into(), "+".into()],
-        });
+        }
+    }
+
+    fn encoded_search(filter: &str) -> Vec<u8> {
+        encoded(LdapOp::SearchRequest(search_request(filter)))
+    }
+
+    fn encoded(op: LdapOp) -> Vec<u8> {
         let mut octets = BytesMut::new();
         LdapCodec::default().encode(LdapMsg { msgid: 7, op, ctrl: vec![] }, &mut octets).unwrap();
         octets.to_vec()
     }
 
-    // An independent encoder writes the same filters as our text form.
+    // A filter from an independent encoder is what our parser makes of its text.
     #[test]
-    fn filters_of_another_codec() {
+    fn filters_of_an_independent_codec_are_decoded() {
         for text in ["(cn=a)", "(cn=a*b*c)", "(&(a=1)(|(b>=2)(c<=3))(!(d~=4)))", "(e=*)", "(cn=*x)", "(cn=x*)"] {
-            match decode(&encoded(text)).unwrap().operation {
+            match decode(&encoded_search(text)).unwrap().operation {
                 Operation::Search(search) => {
                     assert_eq!(search.filter, Filter::parse(text).unwrap(), "{text}");
                     assert_eq!((search.size_limit, search.time_limit_seconds, search.types_only), (3, 4, true));
@@ -511,29 +530,49 @@ mod tests {
         }
     }
 
-    // RFC 4511 §4.5.1.7: values need not be text. A filter beyond our bounds is refused, and the connection continues.
+    // RFC 4511 §4.1.6: an assertion value is an OCTET STRING.
     #[test]
-    fn filters_at_the_edge() {
-        let mut octets = encoded("(cn=ab)");
+    fn assertion_values_need_not_be_utf8() {
+        let mut octets = encoded_search("(cn=ab)");
         let at = octets.windows(2).position(|window| window == b"ab").unwrap();
         octets[at..at + 2].copy_from_slice(&[0xff, 0xfe]);
         assert!(decode(&octets).is_ok());
+    }
+
+    // The bounds are ours, so a request beyond them is refused and the connection continues.
+    #[test]
+    fn requests_beyond_the_bounds_are_refused() {
         let deep = format!("{}(a=1){}", "(!".repeat(FILTER_DEPTH_MAX), ")".repeat(FILTER_DEPTH_MAX));
         let wide = format!("(&{})", "(a=1)".repeat(FILTER_NODES_MAX));
-        for filter in [deep, wide] {
-            match decode(&encoded(&filter)) {
-                Err(DecodeError::Refused { id: 7, response: 0x65, refusal }) => {
-                    assert_eq!(refusal.code, ResultCode::AdminLimitExceeded);
+        let attributes = LdapOp::SearchRequest(LdapSearchRequest {
+            attrs: vec!["cn".into(); ATTRIBUTES_MAX + 1],
+            ..search_request("(cn=a)")
+        });
+        let add = |attributes, values| {
+            let attribute = LdapAttribute { atype: "cn".into(), vals: vec![b"x".to_vec(); values] };
+            LdapOp::AddRequest(LdapAddRequest { dn: "dc=e".into(), attributes: vec![attribute; attributes] })
+        };
+        for (name, op, response) in [
+            ("depth", LdapOp::SearchRequest(search_request(&deep)), 0x65),
+            ("items", LdapOp::SearchRequest(search_request(&wide)), 0x65),
+            ("selected attributes", attributes, 0x65),
+            ("added attributes", add(ATTRIBUTES_MAX + 1, 1), 0x69),
+            ("values", add(1, VALUES_MAX + 1), 0x69),
+        ] {
+            match decode(&encoded(op)) {
+                Err(DecodeError::Refused { id: 7, response: found, refusal }) => {
+                    assert_eq!((found, refusal.code), (response, ResultCode::AdminLimitExceeded), "{name}");
                 }
-                other => panic!("{other:?}"),
+                other => panic!("{name}: {other:?}"),
             }
         }
     }
 
-    // RFC 4511 §4.5.1.7: unrecognised items are Undefined, malformed filters are refused, and the connection continues.
+    // RFC 4511 §4.5.1.7: unrecognised items are Undefined, malformed filters are refused. `Err(None)` ends the
+    // connection.
     #[test]
-    fn filter_items() {
-        let undefined = |octets: &[u8]| {
+    fn unrecognised_filter_items_are_undefined() {
+        let is_undefined = |octets: &[u8]| {
             let read = filter(&mut BerReader::new(octets));
             read.map(|filter| filter == Filter::Undefined).map_err(|wrong| match wrong {
                 EarlyError::Malformed => None,
@@ -556,13 +595,13 @@ mod tests {
             (&[0xa4, 8, 4, 1, 0xff, 0x30, 3, 0x82, 1, b'x'], Ok(true)),
             (&[0x04, 0], Err(None)),
         ] {
-            assert_eq!(undefined(octets), expect, "{octets:x?}");
+            assert_eq!(is_undefined(octets), expect, "{octets:x?}");
         }
     }
 
     // RFC 4511 §4.1.2 to §4.1.4: a name, type or OID that is not UTF-8 affects only its own operation.
     #[test]
-    fn texts_that_are_not_utf8() {
+    fn texts_that_are_not_utf8_affect_only_their_operation() {
         for (tag, body, expect) in [
             (0x60, &[2, 1, 3, 4, 1, 0xff, 0x80, 1, b'x'][..], Some(ResultCode::InvalidDnSyntax)),
             (0x4a, &[0xff], Some(ResultCode::InvalidDnSyntax)),
@@ -603,7 +642,7 @@ mod tests {
 
         #[test]
         fn damaged_requests_are_read_or_refused(at in 0_usize..60, octet: u8) {
-            let mut octets = encoded("(&(cn=a*b*c)(!(x>=2)))");
+            let mut octets = encoded_search("(&(cn=a*b*c)(!(x>=2)))");
             if let Some(there) = octets.get_mut(at) {
                 *there = octet;
             }

@@ -3,8 +3,8 @@
 //! The format is the row `format` of the table `state`. Each step upgrades a file by one format. All steps that a file
 //! needs and the new number are one transaction, so a crash leaves the old file or the new one. Before that, the file
 //! is copied to `directory.sqlite.backup-vN`, where N is its format; the copy is complete and synced before the first
-//! step. To go back, stop the node and move the copy over `directory.sqlite`, removing `-wal` and `-shm`. The copy can
-//! be removed when it is no longer needed. A file of a later format than [`FORMAT`] is refused and not changed.
+//! step. To go back, stop the node, remove the files `-wal` and `-shm`, and move the copy over `directory.sqlite`. The
+//! copy can be removed when it is no longer needed. A file of a later format than [`FORMAT`] is refused unchanged.
 
 mod equal_names;
 
@@ -24,13 +24,13 @@ const STEPS: &[Migration] = &[equal_names::step];
 /// The format that this version reads and writes.
 pub(crate) const FORMAT: i64 = 1 + STEPS.len() as i64;
 
-/// Returns the format of a file; `None` for a new one. Refused when it has tables and no valid format.
+/// Returns the format of a file; `None` for a new one. Refused when the file has tables and no valid format.
 pub(crate) fn format_of(connection: &Connection) -> Result<Option<i64>, StorageError> {
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
     if tables == 0 {
         return Ok(None);
     }
-    let damaged = || StorageError::Content("the file has tables, but no record of their format".into());
+    let damaged = || StorageError::Content("directory.sqlite has tables, but no record of their format".into());
     let found = connection.query_row("SELECT value FROM state WHERE key = 'format'", [], |row| row.get(0));
     // Without the table `state`, the file is not one of ours.
     let text: Option<String> = found.optional().map_err(|_| damaged())?;
@@ -48,13 +48,13 @@ fn take_steps(connection: &mut Connection, file: &Path, found: i64, steps: &[Mig
     if found > known {
         return refused(&format!(
             "this file has format {found}, and this program knows formats up to {known}: a later version wrote it. \
-             Run that version, or put the backup from before it back"
+             Run that version, or restore the backup from before the upgrade"
         ));
     }
-    let Some(done) = found.checked_sub(1).and_then(|done| usize::try_from(done).ok()) else {
+    let Some(steps_taken) = found.checked_sub(1).and_then(|taken| usize::try_from(taken).ok()) else {
         return refused(&format!("there is no format {found}"));
     };
-    let needed = steps.get(done..).unwrap_or_default();
+    let needed = steps.get(steps_taken..).unwrap_or_default();
     if needed.is_empty() {
         return Ok(());
     }
@@ -69,8 +69,8 @@ fn take_steps(connection: &mut Connection, file: &Path, found: i64, steps: &[Mig
     Ok(())
 }
 
-/// Copies the file with its log, and returns the path of the copy. Replaces an existing copy of the same format: its
-/// upgrade failed or was undone by hand, so the file is newer.
+/// Copies the file with its log, and returns the path of the copy. Replaces an existing copy of the same format: after
+/// that copy, the upgrade failed or was undone by hand, so the file is newer.
 fn back_up(connection: &Connection, file: &Path, found: i64) -> Result<PathBuf, StorageError> {
     let beside = |ending: String| {
         let mut name = file.file_name().unwrap_or_default().to_owned();

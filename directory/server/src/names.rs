@@ -26,11 +26,11 @@ pub(crate) struct Description {
 #[derive(Debug)]
 pub(crate) struct ClassList {
     pub(crate) listed: Vec<ClassId>,
-    /// The classes with all their superclasses.
-    pub(crate) line: BTreeSet<ClassId>,
+    /// The classes and all their superclasses.
+    pub(crate) with_superclasses: BTreeSet<ClassId>,
 }
 
-/// The meaning of an attribute in a filter or selection: a type and its subtypes, with at least these options.
+/// What an attribute description means in a filter or selection: a type and its subtypes, with at least these options.
 #[derive(Clone, Debug)]
 pub(crate) struct AttributeMeaning {
     pub(crate) type_id: TypeId,
@@ -53,24 +53,20 @@ pub(crate) struct NameTables {
 /// The transfer option of RFC 4522.
 const BINARY: &str = "binary";
 
-/// Splits a description into type and options, and whether `binary` was among them. `None` when the schema lacks the
-/// type, or the type cannot be transferred with `;binary`.
-fn parts_of(catalogue: &Catalogue, description: &AttributeDescription) -> Option<AttributeMeaning> {
-    let type_id = catalogue.type_id(description.attribute_type())?;
-    let mut options: Vec<String> = description.options().map(str::to_ascii_lowercase).collect();
-    options.sort();
-    options.dedup();
-    let all = options.len();
-    options.retain(|option| option != BINARY);
-    let binary = options.len() < all;
-    (!binary || catalogue.takes_binary(type_id)).then_some(AttributeMeaning { type_id, options, binary })
-}
-
 impl AttributeMeaning {
-    /// Returns the meaning of a description. `None` when the schema lacks the type, or the type cannot be transferred
-    /// with `;binary`.
+    /// Returns the meaning of a description, its options in lower case and sorted. `None` when the description is
+    /// unrecognised (RFC 4512 §2.5): the schema lacks its type, the type cannot be transferred with `;binary`, or an
+    /// option is neither `binary` nor a language tag (RFC 3866).
     pub(crate) fn of(catalogue: &Catalogue, description: &AttributeDescription) -> Option<Self> {
-        parts_of(catalogue, description)
+        let type_id = catalogue.type_id(description.attribute_type())?;
+        let mut options: Vec<String> = description.options().map(str::to_ascii_lowercase).collect();
+        options.sort();
+        options.dedup();
+        let all = options.len();
+        options.retain(|option| option != BINARY);
+        let binary = options.len() < all;
+        let is_supported = options.iter().all(|option| option.starts_with("lang-"));
+        (is_supported && (!binary || catalogue.takes_binary(type_id))).then_some(Self { type_id, options, binary })
     }
 
     /// Whether this meaning covers an attribute of this type with the options of `description` (RFC 4512 §2.5.2).
@@ -87,11 +83,8 @@ impl NameTables {
         let undefined =
             || LdapResult::new(ResultCode::UndefinedAttributeType, format!("{text:.64}: attribute type undefined"));
         let description = AttributeDescription::parse(text).map_err(|_| undefined())?;
-        let AttributeMeaning { type_id, options, .. } = parts_of(catalogue, &description).ok_or_else(undefined)?;
-        // RFC 3866: language tags are the only options supported beside `binary`.
-        if !options.iter().all(|option| option.starts_with("lang-")) {
-            return Err(undefined());
-        }
+        let meaning = AttributeMeaning::of(catalogue, &description).ok_or_else(undefined)?;
+        let AttributeMeaning { type_id, options, .. } = meaning;
         let mut canonical = catalogue.type_of(type_id).name.clone();
         for option in options {
             canonical.push(';');
@@ -130,10 +123,10 @@ impl NameTables {
             return Err(LdapResult::new(ResultCode::AdminLimitExceeded, "too many combinations of object classes"));
         }
         let classes = listed.iter().filter_map(|id| catalogue.class(*id));
-        let line = classes.flat_map(|class| class.line.iter().copied()).collect();
+        let with_superclasses = classes.flat_map(|class| class.with_superclasses.iter().copied()).collect();
         let id = self.lists.len() as u16;
         self.list_ids.insert(listed.clone(), id);
-        self.lists.push(ClassList { listed, line });
+        self.lists.push(ClassList { listed, with_superclasses });
         Ok(id)
     }
 

@@ -8,13 +8,13 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, mpsc};
 
 /// Maximum number of pieces of search results that wait for the socket, besides the one that is being written. A piece
-/// of 32 KiB for each of a thousand connections that read nothing must not fill the memory.
+/// has about 32 KiB, so a thousand connections that read nothing hold little memory.
 const BULK_MAX: usize = 1;
-/// How long the client may read nothing before the connection ends.
-const STALL_MAX: Duration = Duration::from_secs(30);
+/// Longest time for writing one piece to the socket; a client that reads more slowly loses the connection.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Maximum number of octets of responses that wait for the socket; beyond, no further request is read.
-const ANSWERS_OCTETS_MAX: usize = 32 * 1024;
+const RESPONSES_OCTETS_MAX: usize = 32 * 1024;
 
 /// The octets of waiting responses, and a notification when they become fewer.
 #[derive(Debug, Default)]
@@ -23,16 +23,16 @@ struct Backlog {
     fewer: Notify,
 }
 
-/// The session has ended, so nothing more can be sent.
+/// The output of the connection has ended, so nothing more can be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Closed;
 
-/// Where the operations of a connection put their messages. Cheap to clone.
+/// Takes the messages of a connection's operations. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct ResponseSender {
     bulk: mpsc::Sender<Vec<u8>>,
     /// Unbounded, because the committer cannot wait; [`ResponseSender::room`] bounds it.
-    quick: mpsc::UnboundedSender<Vec<u8>>,
+    responses: mpsc::UnboundedSender<Vec<u8>>,
     waiting: Arc<Backlog>,
 }
 
@@ -40,18 +40,18 @@ pub(crate) struct ResponseSender {
 #[derive(Debug)]
 pub(crate) struct ResponseReceiver {
     bulk: mpsc::Receiver<Vec<u8>>,
-    quick: mpsc::UnboundedReceiver<Vec<u8>>,
+    responses: mpsc::UnboundedReceiver<Vec<u8>>,
     waiting: Arc<Backlog>,
 }
 
-/// Makes the two ends of one connection's output.
+/// Makes the two ends of a connection's output.
 pub(crate) fn channel() -> (ResponseSender, ResponseReceiver) {
     let (bulk, bulk_out) = mpsc::channel(BULK_MAX);
-    let (quick, quick_out) = mpsc::unbounded_channel();
+    let (responses, responses_out) = mpsc::unbounded_channel();
     let waiting = Arc::new(Backlog::default());
     (
-        ResponseSender { bulk, quick, waiting: waiting.clone() },
-        ResponseReceiver { bulk: bulk_out, quick: quick_out, waiting },
+        ResponseSender { bulk, responses, waiting: waiting.clone() },
+        ResponseReceiver { bulk: bulk_out, responses: responses_out, waiting },
     )
 }
 
@@ -59,23 +59,28 @@ impl ResponseSender {
     /// Queues the response of an operation. Callable from any thread.
     pub(crate) fn queue_response(&self, octets: Vec<u8>) {
         self.waiting.octets.fetch_add(octets.len(), Ordering::Relaxed);
-        // A session that has ended needs no response.
-        _ = self.quick.send(octets);
+        // After the end of the output, nobody needs the response.
+        _ = self.responses.send(octets);
     }
 
-    /// Waits until there is room for further responses. A client that sends requests and never reads must not fill the
-    /// memory.
+    /// Waits until there is room for further responses, because a client that sends requests and never reads must not
+    /// fill the memory.
     pub(crate) async fn room(&self) -> Result<(), Closed> {
         loop {
             let fewer = self.waiting.fewer.notified();
-            if self.quick.is_closed() {
+            if self.responses.is_closed() {
                 return Err(Closed);
             }
-            if self.waiting.octets.load(Ordering::Relaxed) <= ANSWERS_OCTETS_MAX {
+            if self.waiting.octets.load(Ordering::Relaxed) <= RESPONSES_OCTETS_MAX {
                 return Ok(());
             }
             fewer.await;
         }
+    }
+
+    /// Waits until nothing more can be sent: the receiver is gone, or its socket failed or stalled.
+    pub(crate) async fn closed(&self) {
+        self.responses.closed().await;
     }
 
     /// Queues a part of a long result; waits while the socket is full.
@@ -85,16 +90,17 @@ impl ResponseSender {
 }
 
 impl ResponseReceiver {
-    /// Writes until every [`ResponseSender`] is gone, the socket fails, or the client stalls.
+    /// Writes until every [`ResponseSender`] is gone, the socket fails, or one write takes longer than
+    /// [`WRITE_TIME_MAX`]; then returns the socket.
     pub(crate) async fn write_to<W: AsyncWrite + Unpin>(mut self, mut socket: W) -> W {
-        let (mut quick_open, mut bulk_open) = (true, true);
-        while quick_open || bulk_open {
+        let (mut responses_open, mut bulk_open) = (true, true);
+        while responses_open || bulk_open {
             let mut answers = 0;
             let mut octets = tokio::select! {
                 biased;
-                octets = self.quick.recv(), if quick_open => match octets {
+                octets = self.responses.recv(), if responses_open => match octets {
                     Some(octets) => { answers += octets.len(); octets }
-                    None => { quick_open = false; continue }
+                    None => { responses_open = false; continue }
                 },
                 octets = self.bulk.recv(), if bulk_open => match octets {
                     Some(octets) => octets,
@@ -102,7 +108,7 @@ impl ResponseReceiver {
                 },
             };
             // The responses of one group commit arrive together; one system call sends them all.
-            while let Ok(more) = self.quick.try_recv() {
+            while let Ok(more) = self.responses.try_recv() {
                 answers += more.len();
                 octets.extend_from_slice(&more);
             }
@@ -110,13 +116,13 @@ impl ResponseReceiver {
                 socket.write_all(&octets).await?;
                 socket.flush().await
             };
-            if !matches!(tokio::time::timeout(STALL_MAX, write).await, Ok(Ok(()))) {
+            if !matches!(tokio::time::timeout(WRITE_TIME_MAX, write).await, Ok(Ok(()))) {
                 break;
             }
             self.waiting.octets.fetch_sub(answers, Ordering::Relaxed);
             self.waiting.fewer.notify_one();
         }
-        self.quick.close();
+        self.responses.close();
         self.waiting.fewer.notify_one();
         socket
     }

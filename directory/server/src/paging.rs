@@ -1,4 +1,4 @@
-//! Cookies of paged searches (RFC 2696). A cookie holds the position of a search and a keyed mark, which makes it valid
+//! Cookies of paged searches (RFC 2696). A cookie holds the position of a search and a keyed hash, which makes it valid
 //! only on its connection and for the same search. The server stores nothing between pages but one key per connection.
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -10,7 +10,7 @@ use crate::tree::EntryNumber;
 /// The position of a search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PagingState {
-    /// The place where its next page begins.
+    /// The place where the next page begins.
     pub(crate) place: EntryNumber,
     /// Entries sent on all pages so far.
     pub(crate) entries_sent: usize,
@@ -19,33 +19,33 @@ pub(crate) struct PagingState {
 /// Makes and checks the cookies of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Pages {
-    /// The random key of the connection, without which no mark can be forged.
+    /// The random key of the connection, without which a cookie cannot be forged.
     key: RandomState,
 }
 
 impl Pages {
-    /// Returns the cookie with which this search continues: position and mark.
+    /// Returns the cookie with which this search continues: position and keyed hash.
     pub(crate) fn cookie(&self, request: &SearchRequest, progress: PagingState) -> Vec<u8> {
-        let found = progress.entries_sent as u64;
-        let mark = self.mark(request, progress);
-        [&progress.place.to_be_bytes()[..], &found.to_be_bytes(), &mark.to_be_bytes()].concat()
+        let sent = progress.entries_sent as u64;
+        let hash = self.keyed_hash(request, progress);
+        [&progress.place.to_be_bytes()[..], &sent.to_be_bytes(), &hash.to_be_bytes()].concat()
     }
 
-    /// Returns the position in a cookie. Refused unless this connection received the cookie for this search (RFC 2696
-    /// §3).
+    /// Returns the position in a cookie. Refused unless this connection received the cookie for a search with the same
+    /// base, scope, size limit and filter.
     pub(crate) fn progress(&self, request: &SearchRequest, cookie: &[u8]) -> OperationResult<PagingState> {
         let read = || {
             let (place, rest) = cookie.split_first_chunk::<4>()?;
-            let (found, rest) = rest.split_first_chunk::<8>()?;
-            let found = usize::try_from(u64::from_be_bytes(*found)).ok()?;
-            let progress = PagingState { place: EntryNumber::from_be_bytes(*place), entries_sent: found };
-            (rest == self.mark(request, progress).to_be_bytes()).then_some(progress)
+            let (sent, rest) = rest.split_first_chunk::<8>()?;
+            let entries_sent = usize::try_from(u64::from_be_bytes(*sent)).ok()?;
+            let progress = PagingState { place: EntryNumber::from_be_bytes(*place), entries_sent };
+            (rest == self.keyed_hash(request, progress).to_be_bytes()).then_some(progress)
         };
-        let text = "this paged results cookie belongs to another search or connection";
+        let text = "the paged results cookie is not from this search on this connection";
         read().ok_or_else(|| LdapResult::new(ResultCode::UnwillingToPerform, text))
     }
 
-    fn mark(&self, request: &SearchRequest, progress: PagingState) -> u64 {
+    fn keyed_hash(&self, request: &SearchRequest, progress: PagingState) -> u64 {
         let search = (&request.base, request.scope as u8, request.size_limit, request.filter.to_string());
         self.key.hash_one((progress.place, progress.entries_sent, search))
     }
@@ -70,14 +70,14 @@ mod tests {
     }
 
     #[test]
-    fn cookies_are_good_where_they_were_given() {
+    fn a_cookie_is_valid_only_for_its_search_on_its_connection() {
         let (pages, other) = (Pages::default(), Pages::default());
         let search = request("(cn=a)");
         let progress = PagingState { place: 7, entries_sent: 3 };
         let cookie = pages.cookie(&search, progress);
         assert_eq!(pages.progress(&search, &cookie).unwrap(), progress);
-        assert!(other.progress(&search, &cookie).is_err(), "another connection");
-        assert!(pages.progress(&request("(cn=b)"), &cookie).is_err(), "another search");
+        assert!(other.progress(&search, &cookie).is_err(), "accepted on another connection");
+        assert!(pages.progress(&request("(cn=b)"), &cookie).is_err(), "accepted for another search");
         for at in 0..cookie.len() {
             let mut changed = cookie.clone();
             changed[at] ^= 1;

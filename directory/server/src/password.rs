@@ -6,19 +6,19 @@ use provost_schema::attr;
 use rand::Rng as _;
 
 use crate::access::Identity;
-use crate::ber::{BerReader, BerWriter, SEQUENCE};
+use crate::ber::{BerReader, BerWriter, MalformedBer, SEQUENCE};
 use crate::change::{existing, parse_dn};
 use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 use crate::message::{ModifyItem, ModifyKind, WriteOperation};
 use crate::shared::ServerContext;
 
 /// Length of a generated password, characters: about 95 bits with the alphabet below.
-const GENERATED_LETTERS: usize = 16;
+const GENERATED_CHARACTERS: usize = 16;
 /// The alphabet of generated passwords, without characters that look alike.
 const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789+-=%.";
 
 /// Returns the identity that this name and password prove. A wrong password and an unknown name get the same refusal,
-/// and both cost at least one hash.
+/// and the check takes about as long.
 pub(crate) async fn authenticate(shared: &ServerContext, dn: &str, password: Secret) -> OperationResult<Identity> {
     let dn = parse_dn(dn)?;
     let invalid = || LdapResult::new(ResultCode::InvalidCredentials, "");
@@ -31,13 +31,13 @@ pub(crate) async fn authenticate(shared: &ServerContext, dn: &str, password: Sec
         let stored = place.map(|place| tree.values(place, attr::USER_PASSWORD)).unwrap_or_default();
         (place.map(|place| Identity::of_entry(&tree, place, dn)), stored)
     };
-    let known = identity.is_some() && !stored.is_empty();
-    if !known {
-        // The same work for a name that does not exist, so that timing does not reveal it.
+    let has_password = identity.is_some() && !stored.is_empty();
+    if !has_password {
+        // Work for a name without a password too, so that the time does not reveal which names exist.
         stored = vec![shared.root_password.clone().into_bytes()];
     }
     let matched = check(shared, password, stored).await?;
-    identity.filter(|_| known && matched).ok_or_else(invalid)
+    identity.filter(|_| has_password && matched).ok_or_else(invalid)
 }
 
 async fn check(shared: &ServerContext, password: Secret, stored: Vec<Vec<u8>>) -> OperationResult<bool> {
@@ -45,7 +45,8 @@ async fn check(shared: &ServerContext, password: Secret, stored: Vec<Vec<u8>>) -
     shared.hashing.run(work).await
 }
 
-/// A checked password modify request: the write that it becomes, and the password generated for it.
+/// A checked password modify request: the write to queue, its identity, and the password that was generated, if the
+/// request has none.
 #[derive(Debug)]
 pub(crate) struct PasswordModify {
     pub(crate) operation: WriteOperation,
@@ -59,17 +60,17 @@ pub(crate) async fn modify(
     identity: &Identity,
     value: Option<&[u8]>,
 ) -> OperationResult<PasswordModify> {
-    let broken = |_| LdapResult::new(ResultCode::ProtocolError, "password modify: broken value");
+    let malformed = |_| LdapResult::new(ResultCode::ProtocolError, "password modify: malformed value");
     let (mut user, mut old, mut new) = (None, None, None);
     if let Some(value) = value {
-        let mut body = BerReader::new(value).within(SEQUENCE).map_err(broken)?;
+        let mut body = BerReader::new(value).within(SEQUENCE).map_err(malformed)?;
         while let Some(tag) = body.peek() {
-            let text = body.text(tag).map_err(broken)?;
+            let text = body.text(tag).map_err(malformed)?;
             match tag {
                 0x80 => user = Some(text.to_owned()),
                 0x81 => old = Some(Secret::new(text)),
                 0x82 => new = Some(Secret::new(text)),
-                _ => return Err(broken(crate::ber::MalformedBer)),
+                _ => return Err(malformed(MalformedBer)),
             }
         }
     }
@@ -78,12 +79,16 @@ pub(crate) async fn modify(
         None => identity.dn.clone(),
     };
     check_target(shared, identity, &target, old).await?;
-    let generated = if new.is_none() { Some(generate()) } else { None };
-    let Some(password) = new.or_else(|| generated.clone()) else {
-        return Err(LdapResult::new(ResultCode::ProtocolError, "no password"));
+    let (password, generated) = match new {
+        Some(new) => (new, None),
+        None => {
+            let generated = generate();
+            (generated.clone(), Some(generated))
+        }
     };
     if !password.is_usable() {
-        return Err(LdapResult::new(ResultCode::ConstraintViolation, "this password cannot be used"));
+        let text = "the new password is empty, too long, or contains U+0000";
+        return Err(LdapResult::new(ResultCode::ConstraintViolation, text));
     }
     let hash = shared.hashing.run(move || provost_credential::hash(&password, Scheme::default())).await?;
     let item = ModifyItem {
@@ -92,7 +97,7 @@ pub(crate) async fn modify(
         values: vec![hash.into_bytes()],
     };
     let operation = WriteOperation::Modify { dn: target.as_str().to_owned(), items: vec![item] };
-    // The right to do this was checked above; modifiersName stays that of the requester.
+    // The right was checked above, so the write runs with root's rights; modifiersName stays that of the requester.
     let identity = Identity::root(identity.dn.clone());
     Ok(PasswordModify { operation, identity, generated })
 }
@@ -111,11 +116,11 @@ async fn check_target(
         let place = existing(&tree, target)?;
         tree.values(place, attr::USER_PASSWORD)
     };
-    let right = match old {
+    let is_allowed = match old {
         Some(old) => check(shared, old, stored).await?,
         None => true,
     };
-    if right { Ok(()) } else { Err(LdapResult::new(ResultCode::UnwillingToPerform, "the old password is wrong")) }
+    if is_allowed { Ok(()) } else { Err(LdapResult::new(ResultCode::UnwillingToPerform, "the old password is wrong")) }
 }
 
 fn generate() -> Secret {
@@ -124,7 +129,7 @@ fn generate() -> Secret {
         let at = random.random_range(0..ALPHABET.len());
         char::from(ALPHABET.get(at).copied().unwrap_or(b'x'))
     };
-    Secret::new((0..GENERATED_LETTERS).map(|_| letter(&mut random)).collect::<String>())
+    Secret::new((0..GENERATED_CHARACTERS).map(|_| letter(&mut random)).collect::<String>())
 }
 
 /// Returns the response value that carries a generated password (RFC 3062 §2).

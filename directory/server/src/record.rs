@@ -1,6 +1,6 @@
 //! One entry as octets, the same in memory and on disk: a fixed head, its RDN, then attributes by number.
 //!
-//! A person takes about as much memory as the text of its values, so the whole directory fits in memory.
+//! An entry takes about as much memory as the text of its values, so the whole directory fits in memory.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::csn::Csn;
 /// The number of an attribute description (type and options) in the table of names.
 pub(crate) type NameId = u16;
 
-/// Octets of an encoded [`EntryHead`]: its fields in their order, the CSN in 14.
+/// RecordReader of an encoded [`EntryHead`]: its fields in their order, the CSN in 14.
 const HEAD_OCTETS: usize = 16 + 14 + 8 + 4 + 4 + 2 + 2;
 
 /// The fixed part of every entry.
@@ -80,16 +80,16 @@ impl EntryDraft {
 }
 
 impl EncodedEntry {
-    /// Checks octets from the disk.
+    /// Checks octets from the disk; `None` when they are not an encoded entry.
     pub(crate) fn from_octets(octets: Vec<u8>) -> Option<Self> {
         let record = Self(octets.into_boxed_slice());
         record.head()?;
-        let mut rest = Octets(record.0.get(HEAD_OCTETS..)?);
-        std::str::from_utf8(rest.octets()?).ok()?;
+        let mut rest = RecordReader(record.0.get(HEAD_OCTETS..)?);
+        std::str::from_utf8(rest.read_octets()?).ok()?;
         while !rest.0.is_empty() {
-            u16::try_from(rest.number()?).ok()?;
-            for _ in 0..rest.number()? {
-                rest.octets()?;
+            u16::try_from(rest.read_number()?).ok()?;
+            for _ in 0..rest.read_number()? {
+                rest.read_octets()?;
             }
         }
         Some(record)
@@ -127,18 +127,18 @@ impl EncodedEntry {
 
     /// Returns the RDN as displayed.
     pub(crate) fn rdn(&self) -> &str {
-        let octets = self.0.get(HEAD_OCTETS..).and_then(|body| Octets(body).octets());
+        let octets = self.0.get(HEAD_OCTETS..).and_then(|body| RecordReader(body).read_octets());
         octets.and_then(|octets| std::str::from_utf8(octets).ok()).unwrap_or_default()
     }
 
     /// Returns the attributes in order of their numbers, without objectClass.
     pub(crate) fn attributes(&self) -> Attributes<'_> {
-        let mut body = Octets(self.0.get(HEAD_OCTETS..).unwrap_or_default());
-        body.octets();
+        let mut body = RecordReader(self.0.get(HEAD_OCTETS..).unwrap_or_default());
+        body.read_octets();
         Attributes(body)
     }
 
-    /// Decodes the record for changes.
+    /// Decodes the whole record; `None` for an empty one.
     pub(crate) fn open(&self) -> Option<EntryDraft> {
         let attributes = self.attributes().map(|(name, values)| (name, values.map(<[u8]>::to_vec).collect()));
         Some(EntryDraft { head: self.head()?, rdn: self.rdn().to_owned(), attributes: attributes.collect() })
@@ -151,7 +151,7 @@ fn take<const N: usize>(at: &mut &[u8]) -> Option<[u8; N]> {
     Some(*head)
 }
 
-/// Writes seven bits per octet, the low ones first; a set high bit means that more follow.
+/// Writes seven bits per octet, the low ones first; a set high bit means that another octet follows.
 fn write_number(out: &mut Vec<u8>, mut number: usize) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
@@ -165,11 +165,12 @@ fn write_octets(out: &mut Vec<u8>, octets: &[u8]) {
     out.extend_from_slice(octets);
 }
 
+/// Reads numbers and lengths from the front of encoded octets.
 #[derive(Clone, Copy, Debug)]
-struct Octets<'a>(&'a [u8]);
+struct RecordReader<'a>(&'a [u8]);
 
-impl<'a> Octets<'a> {
-    fn number(&mut self) -> Option<usize> {
+impl<'a> RecordReader<'a> {
+    fn read_number(&mut self) -> Option<usize> {
         let mut number = 0_usize;
         for shift in (0..35).step_by(7) {
             let (&octet, rest) = self.0.split_first()?;
@@ -182,8 +183,8 @@ impl<'a> Octets<'a> {
         None
     }
 
-    fn octets(&mut self) -> Option<&'a [u8]> {
-        let length = self.number()?;
+    fn read_octets(&mut self) -> Option<&'a [u8]> {
+        let length = self.read_number()?;
         let (octets, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(octets)
@@ -192,17 +193,17 @@ impl<'a> Octets<'a> {
 
 /// The iterator of [`EncodedEntry::attributes`].
 #[derive(Clone, Debug)]
-pub(crate) struct Attributes<'a>(Octets<'a>);
+pub(crate) struct Attributes<'a>(RecordReader<'a>);
 
 impl<'a> Iterator for Attributes<'a> {
     type Item = (NameId, AttributeValues<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let name = u16::try_from(self.0.number()?).ok()?;
-        let count = self.0.number()?;
+        let name = u16::try_from(self.0.read_number()?).ok()?;
+        let count = self.0.read_number()?;
         let values = AttributeValues { rest: self.0, values_left: count };
         for _ in 0..count {
-            self.0.octets()?;
+            self.0.read_octets()?;
         }
         Some((name, values))
     }
@@ -211,7 +212,7 @@ impl<'a> Iterator for Attributes<'a> {
 /// The iterator over the values of one attribute.
 #[derive(Clone, Debug)]
 pub(crate) struct AttributeValues<'a> {
-    rest: Octets<'a>,
+    rest: RecordReader<'a>,
     values_left: usize,
 }
 
@@ -220,7 +221,7 @@ impl<'a> Iterator for AttributeValues<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         self.values_left = self.values_left.checked_sub(1)?;
-        self.rest.octets()
+        self.rest.read_octets()
     }
 }
 
@@ -233,7 +234,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(200))]
 
         #[test]
-        fn every_draft_survives(
+        fn every_draft_survives_encoding(
             attributes in prop::collection::btree_map(any::<u16>(), prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 1..4), 0..6),
             rdn in "[a-zé=]{0,200}",
             numbers: (i64, u32, u16, i64, u32, u16),

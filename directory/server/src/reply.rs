@@ -149,7 +149,7 @@ pub(crate) enum SyncInfo<'a> {
     RefreshDelete { cookie: &'a [u8] },
     /// The end of the present phase, and of the refresh.
     RefreshPresent { cookie: &'a [u8] },
-    /// Entries that were deleted (`deletes`), or are unchanged.
+    /// Entries that were deleted (`deletes` is true), or that are unchanged.
     IdSet { deletes: bool, uuids: &'a [Uuid] },
 }
 
@@ -177,7 +177,8 @@ pub(crate) fn sync_info(id: i32, info: &SyncInfo<'_>) -> Vec<u8> {
     w.into_octets()
 }
 
-/// Makes the paged results control of a response (RFC 2696 §2).
+/// Makes the paged results control of a response (RFC 2696 §2); an `estimate` of 0 means that the number of entries is
+/// unknown, an empty cookie that this is the last page.
 pub(crate) fn paged_results(estimate: usize, cookie: &[u8]) -> ResponseControl {
     let mut w = BerWriter::default();
     w.within(SEQUENCE, |w| {

@@ -23,7 +23,7 @@ pub(crate) struct AttributeSelection {
 }
 
 impl AttributeSelection {
-    /// Parses the list of a request. Unknown attributes are ignored (RFC 4511 §4.5.1.8).
+    /// Parses the list of a request. Unknown attributes are ignored, so `1.1` selects none (RFC 4511 §4.5.1.8).
     pub(crate) fn parse(catalogue: &Catalogue, attributes: &[String], types_only: bool) -> Self {
         let mut selection = Self { all_user: attributes.is_empty(), types_only, ..Self::default() };
         for name in attributes {
@@ -60,7 +60,7 @@ impl AttributeSelection {
 
 /// Writes one entry of the tree under its present name.
 pub(crate) fn write(w: &mut BerWriter, entry: &VisibleEntry<'_>, selection: &AttributeSelection) {
-    write_named(w, &entry.tree.dn_of(entry.subject.parent, entry.subject.record), entry, selection);
+    write_named(w, &entry.tree.dn_of(entry.snapshot.parent, entry.snapshot.record), entry, selection);
 }
 
 /// Writes an entry under the name `dn`, which may be an earlier one.
@@ -73,20 +73,20 @@ pub(crate) fn write_named(w: &mut BerWriter, dn: &str, entry: &VisibleEntry<'_>,
 
 fn write_attributes(w: &mut BerWriter, entry: &VisibleEntry<'_>, selection: &AttributeSelection) {
     let tree = entry.tree;
-    let made = std::iter::once(tree.synthetic.object_class).chain(tree.synthetic.operational());
-    for type_id in made {
+    let derived = std::iter::once(tree.special.object_class).chain(tree.special.operational());
+    for type_id in derived {
         let name = &tree.catalogue.type_of(type_id).name;
         if selection.wants(&tree.catalogue, type_id, name) {
-            let values = tree.synthesise(entry.subject, type_id);
+            let values = tree.synthesise(entry.snapshot, type_id);
             if !values.is_empty() {
                 write_attribute(w, name, values.iter().map(Vec::as_slice), selection);
             }
         }
     }
-    for (name, values) in entry.subject.record.attributes() {
+    for (name, values) in entry.snapshot.record.attributes() {
         let Some(description) = tree.names.description(name) else { continue };
-        let hidden = !entry.password && description.type_id == tree.synthetic.user_password;
-        if !hidden && selection.wants(&tree.catalogue, description.type_id, &description.text) {
+        let is_hidden = !entry.with_password && description.type_id == tree.special.user_password;
+        if !is_hidden && selection.wants(&tree.catalogue, description.type_id, &description.text) {
             let name = selection.name(&tree.catalogue, description.type_id, &description.text);
             write_attribute(w, &name, values, selection);
         }
@@ -102,7 +102,7 @@ fn write_attribute<'a>(
     reply::attribute(w, name, values.filter(|_| !selection.types_only));
 }
 
-/// Writes a generated entry.
+/// Writes an entry that is not in the tree: the root DSE or the subschema.
 pub(crate) fn write_generated(w: &mut BerWriter, catalogue: &Catalogue, entry: &Entry, selection: &AttributeSelection) {
     w.within(SEARCH_RESULT_ENTRY, |w| {
         w.string(OCTET_STRING, entry.dn.as_str().as_bytes());

@@ -21,23 +21,23 @@ use crate::tree::{EntryNumber, EntrySnapshot, Tree};
 
 /// Tag of SearchResultDone.
 pub(crate) const SEARCH_RESULT_DONE: u8 = 0x65;
-/// Longest time for one search, whatever limit the client requests.
+/// Longest time for one search that is not a synchronisation, whatever limit the client requests.
 const SEARCH_TIME_MAX: Duration = Duration::from_secs(60);
 /// Entries examined under one lock of the tree.
 pub(crate) const CHUNK_ENTRIES: EntryNumber = 256;
-/// Octets of results after which the lock is released early.
+/// Octets of results after which the lock is released before [`CHUNK_ENTRIES`] are examined.
 pub(crate) const CHUNK_OCTETS: usize = 32 * 1024;
 
 /// The entries within the base, scope and rights of a search.
 pub(crate) struct SearchScope {
     pub(crate) base: EntryNumber,
     pub(crate) scope: Scope,
-    /// The only visible entry, if not all are visible.
+    /// The only entry that the identity may read; `None` for all.
     pub(crate) only: Option<EntryNumber>,
 }
 
 impl SearchScope {
-    /// Checks base and rights.
+    /// Finds the base; refused when it does not exist, or the identity may not name it.
     pub(crate) fn of(tree: &Tree, identity: &Identity, request: &SearchRequest) -> OperationResult<Self> {
         let base = parse_dn(&request.base)?;
         let only = identity.readable(tree)?;
@@ -45,31 +45,31 @@ impl SearchScope {
             (Ok(place), None) => place,
             (Err(refusal), None) => return Err(refusal),
             // A person may name only their own entry and its ancestors.
-            (Ok(place), Some(own)) if tree.is_below(own, place) => place,
+            (Ok(place), Some(own)) if tree.is_within(own, place) => place,
             _ => return Err(LdapResult::new(ResultCode::NoSuchObject, "")),
         };
         Ok(Self { base: place, scope: request.scope, only })
     }
 
-    /// Whether it contains an entry at `place` below `parent`.
+    /// Whether the search covers the entry at `place` below `parent`.
     pub(crate) fn holds(&self, tree: &Tree, place: EntryNumber, parent: EntryNumber) -> bool {
         self.only.is_none_or(|only| only == place)
             && match self.scope {
                 Scope::Base => place == self.base,
                 Scope::One => parent == self.base,
-                Scope::Subtree => place == self.base || tree.is_below(parent, self.base),
-                Scope::Children => tree.is_below(parent, self.base),
+                Scope::Subtree => place == self.base || tree.is_within(parent, self.base),
+                Scope::Children => tree.is_within(parent, self.base),
             }
     }
 
-    /// Whether it contains an entry that had these ancestors, its parent first.
-    pub(crate) fn holds_below(&self, place: EntryNumber, above: &[EntryNumber]) -> bool {
+    /// Whether the search covers an entry that had these ancestors, its parent first.
+    pub(crate) fn holds_with_ancestors(&self, place: EntryNumber, ancestors: &[EntryNumber]) -> bool {
         self.only.is_none_or(|only| only == place)
             && match self.scope {
                 Scope::Base => place == self.base,
-                Scope::One => above.first() == Some(&self.base),
-                Scope::Subtree => place == self.base || above.contains(&self.base),
-                Scope::Children => above.contains(&self.base),
+                Scope::One => ancestors.first() == Some(&self.base),
+                Scope::Subtree => place == self.base || ancestors.contains(&self.base),
+                Scope::Children => ancestors.contains(&self.base),
             }
     }
 }
@@ -141,15 +141,15 @@ impl RunningSearch<'_> {
         let client_limit = Duration::from_secs(self.request.time_limit_seconds);
         let limit = if client_limit.is_zero() { SEARCH_TIME_MAX } else { client_limit.min(SEARCH_TIME_MAX) };
         loop {
+            if self.cancelled.is_cancelled() {
+                return None;
+            }
             let (octets, end) = self.chunk(&mut progress);
             if !octets.is_empty() {
                 self.output.send(octets).await.ok()?;
             }
             if let Some(end) = end {
                 return Some(end);
-            }
-            if self.cancelled.is_cancelled() {
-                return None;
             }
             if started.elapsed() > limit {
                 return Some((LdapResult::new(ResultCode::TimeLimitExceeded, ""), None));
@@ -159,21 +159,21 @@ impl RunningSearch<'_> {
         }
     }
 
-    /// Checks the request; `None` when no entry can match.
+    /// Checks the request; `None` when it only ends a paged search.
     fn begin(&self, controls: &Controls) -> OperationResult<Option<SearchProgress>> {
         let tree = self.shared.directory.read();
-        let field = SearchScope::of(&tree, self.identity, self.request)?;
-        if let (Some(assertion), Some(subject)) = (&controls.write.assertion, tree.subject(field.base)) {
-            let visible = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
+        let scope = SearchScope::of(&tree, self.identity, self.request)?;
+        if let (Some(assertion), Some(snapshot)) = (&controls.write.assertion, tree.snapshot(scope.base)) {
+            let visible = VisibleEntry { tree: &tree, snapshot, with_password: self.identity.reads_passwords() };
             // An assertion on an entry that the identity may not read must not be evaluated: its result would reveal
             // values.
-            let hidden = field.only.is_some_and(|own| own != field.base);
+            let hidden = scope.only.is_some_and(|own| own != scope.base);
             if hidden || matching::matches(&tree.catalogue, &visible, assertion) != Some(true) {
                 return Err(LdapResult::new(ResultCode::AssertionFailed, ""));
             }
         }
-        let candidates = match (self.request.scope, field.only) {
-            (Scope::Base, _) => Some(vec![field.base]),
+        let candidates = match (self.request.scope, scope.only) {
+            (Scope::Base, _) => Some(vec![scope.base]),
             (_, Some(only)) => Some(vec![only]),
             _ => tree.candidates(&self.request.filter),
         };
@@ -181,18 +181,18 @@ impl RunningSearch<'_> {
             Some(page) if !page.cookie.is_empty() => self.pages.progress(self.request, &page.cookie)?,
             _ => PagingState::default(),
         };
-        // RFC 2696 §3: page size zero with a cookie ends the search.
+        // RFC 2696 §3: a page size of zero with a cookie abandons the search.
         if controls.page.as_ref().is_some_and(|page| page.size == 0 && !page.cookie.is_empty()) {
             return Ok(None);
         }
-        let page = controls.page.as_ref().map(|page| page.size);
-        let wanted = match self.request.size_limit {
+        let page_size = controls.page.as_ref().map(|page| page.size);
+        let size_limit = match self.request.size_limit {
             0 => usize::MAX,
             limit => limit,
         };
         let selection = AttributeSelection::parse(&tree.catalogue, &self.request.attributes, self.request.types_only);
         let at = candidates.as_ref().map_or(from as usize, |places| places.partition_point(|place| *place < from));
-        Ok(Some(SearchProgress { field, candidates, at, page, wanted, entries_sent, on_page: 0, selection }))
+        Ok(Some(SearchProgress { scope, candidates, at, page_size, size_limit, entries_sent, on_page: 0, selection }))
     }
 
     /// Examines the next entries under one lock of the tree.
@@ -206,16 +206,17 @@ impl RunningSearch<'_> {
             let Some(place) = progress.place(&tree) else {
                 return (w.into_octets(), Some((LdapResult::success(), None)));
             };
-            if let Some(subject) = tree.subject(place).filter(|subject| self.selects(&tree, progress, place, *subject))
+            if let Some(snapshot) =
+                tree.snapshot(place).filter(|snapshot| self.selects(&tree, progress, place, *snapshot))
             {
-                if progress.entries_sent == progress.wanted {
+                if progress.entries_sent == progress.size_limit {
                     return (w.into_octets(), Some((LdapResult::new(ResultCode::SizeLimitExceeded, ""), None)));
                 }
-                if Some(progress.on_page) == progress.page {
+                if Some(progress.on_page) == progress.page_size {
                     let next_page = PagingState { place, entries_sent: progress.entries_sent };
                     return (w.into_octets(), Some((LdapResult::success(), Some(next_page))));
                 }
-                let visible = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
+                let visible = VisibleEntry { tree: &tree, snapshot, with_password: self.identity.reads_passwords() };
                 reply::message(&mut w, self.id, &[], |w| result_entry::write(w, &visible, &progress.selection));
                 progress.entries_sent += 1;
                 progress.on_page += 1;
@@ -225,9 +226,9 @@ impl RunningSearch<'_> {
         (w.into_octets(), None)
     }
 
-    fn selects(&self, tree: &Tree, progress: &SearchProgress, place: EntryNumber, subject: EntrySnapshot<'_>) -> bool {
-        let visible = VisibleEntry { tree, subject, password: self.identity.reads_passwords() };
-        progress.field.holds(tree, place, subject.parent)
+    fn selects(&self, tree: &Tree, progress: &SearchProgress, place: EntryNumber, snapshot: EntrySnapshot<'_>) -> bool {
+        let visible = VisibleEntry { tree, snapshot, with_password: self.identity.reads_passwords() };
+        progress.scope.holds(tree, place, snapshot.parent)
             && matching::matches(&tree.catalogue, &visible, &self.request.filter) == Some(true)
     }
 
@@ -239,13 +240,17 @@ impl RunningSearch<'_> {
 
 /// The progress of a search.
 struct SearchProgress {
-    field: SearchScope,
+    scope: SearchScope,
+    /// The places to examine, in order; `None` for all.
     candidates: Option<Vec<EntryNumber>>,
+    /// The next index in `candidates`, or the next place.
     at: usize,
-    page: Option<usize>,
-    /// The size limit, counted over all pages (RFC 2696 §3).
-    wanted: usize,
+    /// `None` without paging.
+    page_size: Option<usize>,
+    /// Counted over all pages.
+    size_limit: usize,
     entries_sent: usize,
+    /// Entries sent on this page.
     on_page: usize,
     selection: AttributeSelection,
 }

@@ -31,29 +31,30 @@ use crate::search::{RunningSearch, SEARCH_RESULT_DONE};
 use crate::shared::ServerContext;
 use crate::sync::SyncSearch;
 
-/// Longest name of a refused bind that the log shows, octets.
+/// Longest part of a refused bind's name that the log shows, octets.
 const SHOWN_OCTETS_MAX: usize = 256;
-/// Largest request before a bind, octets.
+/// Largest request of an anonymous connection, octets.
 const FRAME_OCTETS_ANONYMOUS: usize = 64 * 1024;
 /// Largest request of a person, octets.
 const FRAME_OCTETS_PERSON: usize = 256 * 1024;
-/// Largest request of the institution's own programs, octets: a large group, a photograph.
+/// Largest request of a privileged identity ([`Identity::is_privileged`]), octets: a large group, a photograph.
 const FRAME_OCTETS_PRIVILEGED: usize = 16 * 1024 * 1024;
 /// Maximum number of running operations on one connection; beyond, no further request is read.
 const OUTSTANDING_MAX: usize = 1_024;
 /// A request counts as one further operation per this many octets, so that [`OUTSTANDING_MAX`] bounds the memory of
 /// requests too.
 const OUTSTANDING_OCTETS: usize = 4 * 1024;
-/// Maximum number of running searches on one connection, persistent ones included; beyond, the result is busy.
+/// Maximum number of running searches on one connection, persistent ones included; beyond, the result is `busy`.
 const SEARCHES_MAX: usize = 128;
-/// Maximum number of searches under way on a connection without privileges, so that a thousand peers that read nothing
-/// hold little memory.
+/// Maximum number of searches that run or wait for their turn on a connection without privileges, so that a thousand
+/// peers that read nothing hold little memory.
 const UNPRIVILEGED_SEARCHES_MAX: usize = 4;
-/// Largest request that needs no memory budget, octets: most binds and searches.
+/// Largest request that is not counted by [`ClientPlace::hold`], octets: most binds and searches.
 const FRAME_OCTETS_FREE: usize = 8 * 1024;
-/// Longest silence of an anonymous connection without a running operation.
-const IDLE_UNBOUND: Duration = Duration::from_secs(45);
-/// Longest silence of a bound connection without a running operation.
+/// Longest wait of an anonymous connection for a whole request. While an operation runs, the wait for the first octet
+/// of the next request is not limited.
+const IDLE_ANONYMOUS: Duration = Duration::from_secs(45);
+/// The same for a bound connection.
 const IDLE_BOUND: Duration = Duration::from_secs(3_600);
 /// Longest time from StartTLS to the end of the handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -80,7 +81,11 @@ pub(crate) async fn serve(shared: Arc<ServerContext>, mut socket: TcpStream, rem
     let plain = Session { place: place.clone(), ..Session::new(shared.clone(), peer.ip(), ChannelSecurity::Clear) };
     let Some(socket) = plain.run(socket).await else { return };
     let Some(acceptor) = shared.tls.clone() else { return };
-    match tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(socket)).await {
+    let handshake = tokio::select! {
+        () = shared.stop.cancelled() => return,
+        handshake = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(socket)) => handshake,
+    };
+    match handshake {
         Ok(Ok(socket)) => {
             let secure = Session { place, ..Session::new(shared, peer.ip(), ChannelSecurity::Tls) };
             secure.run(socket).await;
@@ -105,6 +110,7 @@ where
 enum AfterRequest {
     Continue,
     Close,
+    /// Holds the message id of the StartTLS request.
     StartTls(i32),
 }
 
@@ -117,6 +123,7 @@ enum ChannelSecurity {
 
 /// A search that was started and has not ended.
 struct OngoingSearch {
+    /// The message id of the request.
     id: i32,
     cancelled: CancellationToken,
 }
@@ -127,11 +134,12 @@ struct Session {
     security: ChannelSecurity,
     place: Option<Arc<dyn ClientPlace>>,
     identity: Arc<Identity>,
+    /// [`OUTSTANDING_MAX`] permits, less those that running operations hold.
     outstanding: Arc<Semaphore>,
     searches: Arc<Mutex<Vec<Arc<OngoingSearch>>>>,
-    /// The searches that an identity without privileges may have under way; until one ends, no further request is read.
+    /// Bounds the searches of an identity without privileges; when all slots are taken, no further request is read.
     search_slots: Arc<Semaphore>,
-    /// One permit: one of these searches runs at a time, and the others wait without a result in memory.
+    /// One permit: one of these searches runs at a time, and the others wait without results in memory.
     search_turn: Arc<Semaphore>,
     pages: Arc<Pages>,
     /// Cancelled at the end of the connection.
@@ -166,7 +174,12 @@ impl Session {
             if output.room().await.is_err() {
                 break None;
             }
-            let frame = match self.frame(&mut reader, &mut buffer).await {
+            let received = tokio::select! {
+                received = self.read_frame(&mut reader, &mut buffer) => received,
+                // The client no longer gets responses; one that still waits must see the connection end.
+                () = output.closed() => break None,
+            };
+            let frame = match received {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break None,
                 Err(refusal) => {
@@ -176,7 +189,7 @@ impl Session {
             };
             let after = self.request(&frame, &output).await;
             if frame.len() > FRAME_OCTETS_FREE {
-                self.place.iter().for_each(|place| place.release());
+                self.release_memory();
             }
             match after {
                 AfterRequest::Continue => {}
@@ -196,6 +209,12 @@ impl Session {
         clean.then(|| reader.unsplit(writer))
     }
 
+    fn release_memory(&self) {
+        if let Some(place) = &self.place {
+            place.release();
+        }
+    }
+
     fn frame_octets_max(&self) -> usize {
         match () {
             () if self.identity.is_privileged() => FRAME_OCTETS_PRIVILEGED,
@@ -204,17 +223,17 @@ impl Session {
         }
     }
 
-    /// Reads the next whole request; `None` at the end of the connection. A refusal ends it with a Notice of
-    /// Disconnection.
-    async fn frame<R: AsyncRead>(
+    /// Reads the next whole request; `None` when the peer has closed the connection or it failed. A refusal is for a
+    /// Notice of Disconnection.
+    async fn read_frame<R: AsyncRead>(
         &self,
         reader: &mut ReadHalf<R>,
         buffer: &mut BytesMut,
     ) -> OperationResult<Option<BytesMut>> {
         let mut begun = Instant::now();
         loop {
-            let length =
-                ber::frame_length(buffer).map_err(|_| LdapResult::new(ResultCode::ProtocolError, "not LDAP"))?;
+            let length = ber::frame_length(buffer)
+                .map_err(|_| LdapResult::new(ResultCode::ProtocolError, "not an LDAP message"))?;
             if let Some(length) = length {
                 if length > self.frame_octets_max() {
                     return Err(LdapResult::new(ResultCode::ProtocolError, "the request is too large"));
@@ -227,7 +246,7 @@ impl Session {
                     return Ok(Some(buffer.split_to(length)));
                 }
             }
-            let idle = if self.identity.dn.is_root() { IDLE_UNBOUND } else { IDLE_BOUND };
+            let idle = if self.identity.dn.is_root() { IDLE_ANONYMOUS } else { IDLE_BOUND };
             tokio::select! {
                 () = self.shared.stop.cancelled() => {
                     return Err(LdapResult::new(ResultCode::Unavailable, "the server is shutting down"));
@@ -236,11 +255,11 @@ impl Session {
                 read = tokio::time::timeout_at(begun + idle, reader.read_buf(buffer)) => match read {
                     Ok(Ok(0) | Err(_)) => return Ok(None),
                     Ok(Ok(_)) => {}
-                    // A partial request does not extend the wait; a running operation does.
+                    // A running operation extends only the wait for the first octet of a request.
                     Err(_) if buffer.is_empty() && self.outstanding.available_permits() < OUTSTANDING_MAX => {
                         begun = Instant::now();
                     }
-                    Err(_) => return Err(LdapResult::new(ResultCode::Unavailable, "idle for too long")),
+                    Err(_) => return Err(LdapResult::new(ResultCode::Unavailable, "no whole request arrived in time")),
                 },
             }
         }
@@ -288,7 +307,7 @@ impl Session {
             Ok(controls) => controls,
             Err(refusal) => {
                 if matches!(operation, Operation::Bind { .. }) {
-                    // RFC 4513 §4: whatever the reason of a failed bind, the previous identity is gone.
+                    // RFC 4513 §4: a failed bind leaves the connection anonymous.
                     self.identity = Arc::new(Identity::anonymous());
                 }
                 return Self::respond(output, id, response_tag(&operation), &refusal);
@@ -298,6 +317,7 @@ impl Session {
         let Ok(permit) = self.outstanding.clone().acquire_many_owned(weight).await else { return AfterRequest::Close };
         match operation {
             Operation::Bind { version, dn, authentication } => {
+                drop(permit);
                 self.bind(id, version, &dn, authentication, output).await;
                 AfterRequest::Continue
             }
@@ -331,16 +351,18 @@ impl Session {
         self.searches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// RFC 4511 §4.11: a search stops; a write that has begun is completed.
+    /// Stops the searches with this message id. A write is not abandoned (RFC 4511 §4.11 allows both).
     fn abandon(&self, id: i32) -> AfterRequest {
         self.searches().iter().filter(|search| search.id == id).for_each(|search| search.cancelled.cancel());
         AfterRequest::Continue
     }
 
     async fn bind(&mut self, id: i32, version: i64, dn: &str, authentication: Authentication, output: &ResponseSender) {
-        // RFC 4511 §4.2.1: running operations are abandoned, and the connection is anonymous until the bind succeeds.
+        // RFC 4511 §4.2.1: before a bind, searches are abandoned and all other operations completed. RFC 4513 §4: the
+        // connection is anonymous until the bind succeeds.
         self.searches().iter().for_each(|search| search.cancelled.cancel());
         self.identity = Arc::new(Identity::anonymous());
+        _ = self.outstanding.acquire_many(OUTSTANDING_MAX as u32).await;
         let outcome = self.authenticate(version, dn, authentication).await;
         metrics::counter!("provost_ldap_binds_total", "outcome" => if outcome.is_ok() { "accepted" } else { "refused" })
             .increment(1);
@@ -397,7 +419,8 @@ impl Session {
                     &LdapResult::new(ResultCode::Busy, "too many searches"),
                 );
             }
-            // A client may use the id again as soon as it has the result, which is before the search is removed here.
+            // Searches are told apart by pointer: a client that has the result may use the message id again before the
+            // search is removed below.
             searches.push(ongoing.clone());
         }
         let (shared, identity, output) = (self.shared.clone(), self.identity.clone(), output.clone());
@@ -422,7 +445,7 @@ impl Session {
         AfterRequest::Continue
     }
 
-    /// Queues a write in order of arrival; its response is sent once it is durable.
+    /// Queues a write in order of arrival; the response is sent once the write is durable or refused.
     async fn write(
         &self,
         id: i32,
@@ -432,7 +455,7 @@ impl Session {
         output: &ResponseSender,
     ) -> AfterRequest {
         let tag = write_tag(&operation);
-        let answering = output.clone();
+        let output = output.clone();
         let job = WriteJob {
             operation,
             controls: controls.write,
@@ -442,16 +465,12 @@ impl Session {
                     Ok(controls) => reply::result(id, tag, &LdapResult::success(), &controls),
                     Err(refusal) => reply::result(id, tag, &refusal, &[]),
                 };
-                answering.queue_response(octets);
+                output.queue_response(octets);
                 drop(permit);
             }),
         };
-        match self.shared.jobs.send(job).await {
-            Ok(()) => AfterRequest::Continue,
-            Err(_) => {
-                Self::respond(output, id, tag, &LdapResult::new(ResultCode::Unavailable, "the server is shutting down"))
-            }
-        }
+        job.queue(&self.shared.jobs).await;
+        AfterRequest::Continue
     }
 
     fn compare(&self, dn: &str, attribute: &str, value: Vec<u8>, controls: &Controls) -> OperationResult<LdapResult> {
@@ -460,12 +479,12 @@ impl Session {
         let place = match (existing(&tree, &parse_dn(dn)?), only) {
             (place, None) => place?,
             (Ok(place), Some(own)) if place == own => place,
-            // The same response for hidden and for missing entries, without a matched name.
+            // The same response for hidden and for missing entries, without a matched DN.
             _ => return Err(LdapResult::new(ResultCode::NoSuchObject, "")),
         };
-        let subject = tree.subject(place);
-        let subject = subject.ok_or_else(|| LdapResult::new(ResultCode::NoSuchObject, ""))?;
-        let visible = VisibleEntry { tree: &tree, subject, password: self.identity.reads_passwords() };
+        let snapshot = tree.snapshot(place);
+        let snapshot = snapshot.ok_or_else(|| LdapResult::new(ResultCode::NoSuchObject, ""))?;
+        let visible = VisibleEntry { tree: &tree, snapshot, with_password: self.identity.reads_passwords() };
         if let Some(assertion) = &controls.write.assertion
             && matching::matches(&tree.catalogue, &visible, assertion) != Some(true)
         {
@@ -529,13 +548,15 @@ impl Session {
     /// Checks whether StartTLS is allowed now (RFC 4511 §4.14.1).
     fn check_start_tls(&self) -> OperationResult<()> {
         // This request itself holds one permit.
-        let idle = self.outstanding.available_permits() + 1 >= OUTSTANDING_MAX;
+        let is_idle = self.outstanding.available_permits() + 1 >= OUTSTANDING_MAX;
         match () {
-            () if self.shared.tls.is_none() => Err(LdapResult::new(ResultCode::ProtocolError, "no TLS here")),
-            () if self.security == ChannelSecurity::Tls => {
-                Err(LdapResult::new(ResultCode::OperationsError, "under TLS already"))
+            () if self.shared.tls.is_none() => {
+                Err(LdapResult::new(ResultCode::ProtocolError, "this server has no TLS"))
             }
-            () if !idle => Err(LdapResult::new(ResultCode::OperationsError, "operations are still running")),
+            () if self.security == ChannelSecurity::Tls => {
+                Err(LdapResult::new(ResultCode::OperationsError, "the connection is under TLS already"))
+            }
+            () if !is_idle => Err(LdapResult::new(ResultCode::OperationsError, "operations are still running")),
             () => Ok(()),
         }
     }
@@ -565,8 +586,7 @@ async fn password_modify(
             drop(permit);
         }),
     };
-    // Fails only when the server stops; the connection then ends with a notice.
-    _ = shared.jobs.send(job).await;
+    job.queue(&shared.jobs).await;
 }
 
 fn write_tag(operation: &WriteOperation) -> u8 {
@@ -578,6 +598,7 @@ fn write_tag(operation: &WriteOperation) -> u8 {
     }
 }
 
+/// Returns the tag of an operation's response. Unbind and Abandon have none; theirs is never used.
 fn response_tag(operation: &Operation) -> u8 {
     match operation {
         Operation::Bind { .. } => BIND_RESPONSE,
@@ -588,9 +609,47 @@ fn response_tag(operation: &Operation) -> u8 {
     }
 }
 
-/// Returns a client's name in a form that is safe to log: cut at [`SHOWN_OCTETS_MAX`], and without control characters,
-/// which could begin another line.
+/// Returns the name of a bind in a form that is safe to log: cut at [`SHOWN_OCTETS_MAX`], and without control
+/// characters, which could forge another line.
 fn loggable(dn: &str) -> String {
     let cut = dn.get(..dn.floor_char_boundary(SHOWN_OCTETS_MAX)).unwrap_or_default();
     cut.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use provost_entry::Dn;
+    use tokio::io::AsyncWriteExt as _;
+
+    fn server_context(folder: &std::path::Path) -> Arc<ServerContext> {
+        let config = crate::ServerConfig {
+            folder: folder.to_owned(),
+            suffix: Dn::parse("dc=example,dc=edu").unwrap(),
+            root_dn: Dn::parse("cn=root").unwrap(),
+            root_password: String::new(),
+            listen: Vec::new(),
+            tls: None,
+            admission: None,
+            server_id: 1,
+        };
+        let committer = crate::open(&config, &[]).unwrap();
+        let (jobs, _) = tokio::sync::mpsc::channel(1);
+        Arc::new(crate::server_context(&config, committer.directory, jobs, CancellationToken::new()))
+    }
+
+    // Without the end of the connection, a client that reads again would wait for the rest of a response.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_loses_the_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = Session::new(server_context(folder.path()), IpAddr::from([127, 0, 0, 1]), ChannelSecurity::Clear);
+        let (mut client, socket) = tokio::io::duplex(64);
+        let running = tokio::spawn(session.run(socket));
+        let whoami = [&[0x30, 30, 2, 1, 1, 0x77, 25, 0x80, 23][..], oid::WHO_AM_I.as_bytes()].concat();
+        for _ in 0..8 {
+            client.write_all(&whoami).await.unwrap();
+        }
+        let ended = tokio::time::timeout(IDLE_ANONYMOUS - Duration::from_secs(5), running).await;
+        assert!(ended.is_ok(), "the session outlives its output");
+    }
 }

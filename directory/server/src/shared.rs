@@ -1,4 +1,4 @@
-//! State shared by all sessions of the server. Operations (`search`, `sync`, `password`) use it and never call
+//! The state that all sessions of the server share. Operations (`search`, `sync`, `password`) use it and never call
 //! `session`, which calls them.
 
 use std::sync::Arc;
@@ -13,16 +13,17 @@ use crate::catalogue::Catalogue;
 use crate::committer::{DirectoryHandle, WriteJob};
 use crate::hashing::Hashing;
 
-/// State shared by all sessions.
+/// The state that all sessions share.
 pub(crate) struct ServerContext {
     pub(crate) directory: Arc<DirectoryHandle>,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) jobs: mpsc::Sender<WriteJob>,
     pub(crate) hashing: Hashing,
     pub(crate) root_dn: Dn,
+    /// A `userPassword` value.
     pub(crate) root_password: String,
     pub(crate) tls: Option<TlsAcceptor>,
-    /// Determines the client's address behind a balancer.
+    /// `None` admits every connection under the socket's address.
     pub(crate) admission: Option<Arc<dyn ClientAdmission>>,
     pub(crate) root_dse: Entry,
     pub(crate) subschema: Entry,

@@ -6,7 +6,7 @@
 //! | `entry` | each entry | its place (a number, reused after a deletion), its parent's place, its octets as encoded by `record` |
 //! | `name` | each text that entries refer to by number | kind (`description`: attribute type and options; `classes`: a list of object classes; `identity`: creators and modifiers), number, text |
 //! | `deletion` | each of the last deletions | order, CSN and entryUUID, for RFC 4533 consumers that were away |
-//! | `state` | each fact about the whole file | `format` (the version of the file format), `suffix`, `context` (contextCSN by server id), `floor` (the state that the log of deletions starts from), `unseeded` (until the first entries are all there) |
+//! | `state` | each fact about the whole file | `format` (the version of the file format), `suffix`, `context` (contextCSN by server id), `floor` (the state that the log of deletions starts from), `unseeded` (until all seed entries are there) |
 //!
 //! The schema is not stored, because it comes with the program. `migration` upgrades a file of an older format.
 
@@ -43,12 +43,13 @@ CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 #[derive(Debug)]
 pub(crate) struct Storage {
     connection: Connection,
-    /// Number of shared names already on disk, by kind.
+    /// Number of shared names already on disk: descriptions, class lists, identities.
     saved: [usize; 3],
 }
 
-/// Key in `state` of a file whose first entries are still to be added.
+/// Key in `state` of a file to which not all seed entries were added yet.
 const UNSEEDED: &str = "unseeded";
+/// Kinds of shared names.
 const DESCRIPTION: &str = "description";
 const CLASSES: &str = "classes";
 const IDENTITY: &str = "identity";
@@ -60,7 +61,7 @@ impl Storage {
         let file = folder.join(FILE);
         let mut connection = Connection::open(&file)?;
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-        use_log(&connection)?;
+        use_wal(&connection)?;
         // FULL syncs the log at every commit, which acknowledged writes depend on.
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
@@ -77,12 +78,12 @@ impl Storage {
         Ok((storage, tree))
     }
 
-    /// Whether some of a new file's first entries are missing, because the start that adds them was interrupted.
+    /// Whether seed entries may be missing: the file is new, or the start that adds them was interrupted.
     pub(crate) fn is_unseeded(&self) -> Result<bool, StorageError> {
         Ok(self.state(UNSEEDED)?.is_some())
     }
 
-    /// Records that all first entries are in the file.
+    /// Records that all seed entries are in the file.
     pub(crate) fn set_seeded(&self) -> Result<(), StorageError> {
         self.connection.execute("DELETE FROM state WHERE key = ?1", [UNSEEDED])?;
         Ok(())
@@ -94,21 +95,25 @@ impl Storage {
         Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
     }
 
+    /// Returns a state of the content; empty until it is first saved.
+    fn context_state(&self, key: &str) -> Result<ContextCsn, StorageError> {
+        let Some(text) = self.state(key)? else { return Ok(ContextCsn::default()) };
+        ContextCsn::parse(&text).ok_or_else(|| StorageError::Content(format!("state '{key}' is damaged")))
+    }
+
     fn check_suffix(&self, suffix: &Dn) -> Result<(), StorageError> {
         let found = self.state("suffix")?.unwrap_or_default();
         if found == suffix.normalised() {
             return Ok(());
         }
-        Err(StorageError::Content(format!("this file has suffix {found}, not {}", suffix.normalised())))
+        Err(StorageError::Content(format!("{FILE} has suffix {found}, not {} as configured", suffix.normalised())))
     }
 
     fn load(&mut self, tree: &mut Tree) -> Result<(), StorageError> {
         self.load_names(tree)?;
         self.load_entries(tree)?;
-        let context = self.state("context")?;
-        tree.context = context.and_then(|text| ContextCsn::parse_cookie(text.as_bytes())).unwrap_or_default();
-        let floor = self.state("floor")?;
-        tree.floor = floor.and_then(|text| ContextCsn::parse_cookie(text.as_bytes())).unwrap_or_default();
+        tree.context = self.context_state("context")?;
+        tree.floor = self.context_state("floor")?;
         let mut statement = self.connection.prepare("SELECT csn, uuid FROM deletion ORDER BY seq")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -155,14 +160,14 @@ impl Storage {
             let structural = constraint::structural_class(&tree.catalogue, &classes.listed)
                 .map_err(|refusal| StorageError::Content(format!("the entry in row {place}: {}", refusal.message)))?;
             record.set_structural(structural);
-            tree.reserve(if parent == NO_PLACE { place } else { place.max(parent) });
+            tree.grow_to(if parent == NO_PLACE { place } else { place.max(parent) });
             tree.insert(place, parent, record);
         }
         tree.collect_free();
         Ok(())
     }
 
-    /// Makes changes durable, all or none. `tree` has their shared names, but not the changes yet.
+    /// Makes changes durable, all or none. `tree` already has their shared names, and not the changes.
     pub(crate) fn commit(&mut self, tree: &Tree, changes: &[&TreeChange]) -> Result<(), StorageError> {
         let mut context = tree.context.clone();
         let saved = {
@@ -203,19 +208,22 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Asks for a write-ahead log, and fails when the file has another journal.
+/// Asks for a write-ahead log, and fails when the file keeps another journal mode.
 ///
 /// SQLite returns the row with the mode before it commits the change, and reports only at the end of the statement that
 /// a disk fault kept the old mode. In the old mode a commit is durable only when the removal of its journal is durable,
 /// and nothing syncs that removal.
-fn use_log(connection: &Connection) -> Result<(), StorageError> {
+fn use_wal(connection: &Connection) -> Result<(), StorageError> {
     let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
     let mut rows = statement.query([])?;
     let mode: Option<String> = rows.next()?.map(|row| row.get(0)).transpose()?;
     while rows.next()?.is_some() {}
     match mode.as_deref() {
         Some("wal") => Ok(()),
-        other => Err(StorageError::Content(format!("the journal mode is {other:?}, not wal"))),
+        other => {
+            let mode = other.unwrap_or("unknown");
+            Err(StorageError::Content(format!("{FILE} cannot use a write-ahead log: its journal mode stays {mode}")))
+        }
     }
 }
 
@@ -267,7 +275,8 @@ fn save_names(connection: &Connection, tree: &Tree, saved: [usize; 3]) -> Result
     Ok(now)
 }
 
-/// Deletes the oldest deletions as [`Tree::note_deletion`] will, and records how far the log reaches back.
+/// Removes the oldest rows of the log of deletions, as [`Tree::note_deletion`] does in memory after the commit, and
+/// records how far back the log reaches.
 fn trim_deletions(connection: &Connection, tree: &Tree, changes: &[&TreeChange]) -> Result<(), StorageError> {
     let new = changes.iter().filter(|change| change.after.is_none());
     let excess = (tree.deletions.len() + new.clone().count()).saturating_sub(DELETIONS_MAX);

@@ -1,9 +1,9 @@
-//! RFC 4533 provider: refresh, then persist.
+//! RFC 4533 provider: the refresh stage, then the persist stage.
 
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::access::{Identity, Rights};
+use crate::access::Identity;
 use crate::ber::{BerWriter, OCTET_STRING, SEQUENCE};
 use crate::controls::SyncRequest;
 use crate::csn::{ContextCsn, Csn};
@@ -29,14 +29,14 @@ enum IdSetKind {
     Deleted,
 }
 
-/// How the refresh reports deleted entries (RFC 4533 §3.3.2).
+/// What a refresh sends, and how it reports deleted entries (RFC 4533 §3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum DeletePhase {
-    /// Without a cookie: sends the whole content.
+enum RefreshPhase {
+    /// Without a cookie: the whole content.
     Initial,
-    /// Sends changed entries, then the UUIDs of deleted ones.
+    /// Changed entries, then the UUIDs of deleted ones.
     Delete,
-    /// Sends changed entries, and the UUIDs of unchanged ones.
+    /// Changed entries, and the UUIDs of unchanged ones; all others were deleted.
     Present,
 }
 
@@ -50,23 +50,24 @@ pub(crate) struct SyncSearch<'a> {
     pub(crate) cancelled: &'a CancellationToken,
 }
 
-/// The refresh stage, determined at one moment of the tree.
+/// The refresh stage, as determined from the tree at its start.
 struct Refresh {
-    field: SearchScope,
+    scope: SearchScope,
     selection: AttributeSelection,
-    phase: DeletePhase,
+    phase: RefreshPhase,
     /// The state that the consumer has.
     consumer: ContextCsn,
     /// The state that the consumer will have.
     context: ContextCsn,
     place_count: EntryNumber,
     deletions: Vec<Uuid>,
+    /// The changes since the start; `None` without a persist stage.
     changes: Option<SearchWatch>,
 }
 
 impl Refresh {
     fn is_new(&self, csn: Csn) -> bool {
-        self.phase == DeletePhase::Initial || !self.consumer.covers(csn)
+        self.phase == RefreshPhase::Initial || !self.consumer.covers(csn)
     }
 }
 
@@ -84,11 +85,11 @@ impl SyncSearch<'_> {
     }
 
     fn begin(&self, sync: &SyncRequest) -> OperationResult<Refresh> {
-        if matches!(self.identity.rights, Rights::Anonymous | Rights::Person) {
+        if !self.identity.is_privileged() {
             return Err(LdapResult::new(ResultCode::InsufficientAccessRights, ""));
         }
         let tree = self.shared.directory.read();
-        let field = SearchScope::of(&tree, self.identity, self.request)?;
+        let scope = SearchScope::of(&tree, self.identity, self.request)?;
         let context = tree.context.clone();
         let consumer = match sync.cookie.as_slice() {
             [] => None,
@@ -101,13 +102,13 @@ impl SyncSearch<'_> {
             }
         };
         let phase = match &consumer {
-            None => DeletePhase::Initial,
-            Some(consumer) if consumer.covers_all(&tree.floor) => DeletePhase::Delete,
-            Some(_) => DeletePhase::Present,
+            None => RefreshPhase::Initial,
+            Some(consumer) if consumer.covers_all(&tree.floor) => RefreshPhase::Delete,
+            Some(_) => RefreshPhase::Present,
         };
         let consumer = consumer.unwrap_or_default();
         let deletions = match phase {
-            DeletePhase::Delete => {
+            RefreshPhase::Delete => {
                 let new = tree.deletions.iter().filter(|(csn, _)| !consumer.covers(*csn));
                 new.map(|(_, uuid)| *uuid).collect()
             }
@@ -115,12 +116,12 @@ impl SyncSearch<'_> {
         };
         let selection = AttributeSelection::parse(&tree.catalogue, &self.request.attributes, self.request.types_only);
         let changes = sync.persist.then(|| self.shared.directory.watch(&tree));
-        Ok(Refresh { field, selection, phase, consumer, context, place_count: tree.place_count(), deletions, changes })
+        Ok(Refresh { scope, selection, phase, consumer, context, place_count: tree.place_count(), deletions, changes })
     }
 
     async fn stages(&self, mut refresh: Refresh) -> Result<(), Closed> {
         // Nothing changed since the cookie, so the entries need not be examined.
-        let unchanged = refresh.phase == DeletePhase::Delete && refresh.consumer.covers_all(&refresh.context);
+        let unchanged = refresh.phase == RefreshPhase::Delete && refresh.consumer.covers_all(&refresh.context);
         let (mut at, mut present) = (if unchanged { refresh.place_count } else { 0 }, Vec::new());
         while at < refresh.place_count {
             let octets = self.chunk(&mut refresh, &mut at, &mut present);
@@ -138,7 +139,7 @@ impl SyncSearch<'_> {
         self.id_sets(IdSetKind::Present, &present).await?;
         self.id_sets(IdSetKind::Deleted, &std::mem::take(&mut refresh.deletions)).await?;
         let cookie = refresh.context.cookie();
-        let deletes = refresh.phase == DeletePhase::Delete;
+        let deletes = refresh.phase == RefreshPhase::Delete;
         let Some(changes) = refresh.changes.take() else {
             return self.send_done(&LdapResult::success(), &[reply::sync_done(&cookie, deletes)]).await;
         };
@@ -167,19 +168,21 @@ impl SyncSearch<'_> {
         while *at < end && w.len() < CHUNK_OCTETS {
             let place = *at;
             *at += 1;
-            let Some((subject, head)) = tree.subject(place).and_then(|s| Some((s, s.record.head()?))) else { continue };
+            let Some((snapshot, head)) = tree.snapshot(place).and_then(|s| Some((s, s.record.head()?))) else {
+                continue;
+            };
             let is_new = refresh.is_new(head.csn);
-            if !is_new && refresh.phase != DeletePhase::Present {
+            if !is_new && refresh.phase != RefreshPhase::Present {
                 continue;
             }
-            if !self.selects(&tree, &refresh.field, place, subject) {
-                // The entry may have matched before it changed. Deleting an entry that the consumer lacks does no harm.
-                if refresh.phase == DeletePhase::Delete {
+            if !self.selects(&tree, &refresh.scope, place, snapshot) {
+                // The entry may have matched before its change. Reporting one that the consumer lacks does no harm.
+                if refresh.phase == RefreshPhase::Delete {
                     refresh.deletions.push(head.uuid);
                 }
             } else if is_new {
                 let control = reply::sync_state(SyncState::Add, head.uuid, None);
-                let visible = self.visible_entry(&tree, subject);
+                let visible = self.visible_entry(&tree, snapshot);
                 reply::message(&mut w, self.id, &[control], |w| result_entry::write(w, &visible, &refresh.selection));
             } else {
                 present.push(head.uuid);
@@ -188,21 +191,23 @@ impl SyncSearch<'_> {
         w.into_octets()
     }
 
-    fn visible_entry<'t>(&self, tree: &'t Tree, subject: EntrySnapshot<'t>) -> VisibleEntry<'t> {
-        VisibleEntry { tree, subject, password: self.identity.reads_passwords() }
+    fn visible_entry<'t>(&self, tree: &'t Tree, snapshot: EntrySnapshot<'t>) -> VisibleEntry<'t> {
+        VisibleEntry { tree, snapshot, with_password: self.identity.reads_passwords() }
     }
 
-    fn selects(&self, tree: &Tree, field: &SearchScope, place: EntryNumber, subject: EntrySnapshot<'_>) -> bool {
-        field.holds(tree, place, subject.parent) && self.matches(tree, subject)
+    fn selects(&self, tree: &Tree, scope: &SearchScope, place: EntryNumber, snapshot: EntrySnapshot<'_>) -> bool {
+        scope.holds(tree, place, snapshot.parent) && self.matches(tree, snapshot)
     }
 
-    fn matches(&self, tree: &Tree, subject: EntrySnapshot<'_>) -> bool {
-        matching::matches(&tree.catalogue, &self.visible_entry(tree, subject), &self.request.filter) == Some(true)
+    fn matches(&self, tree: &Tree, snapshot: EntrySnapshot<'_>) -> bool {
+        matching::matches(&tree.catalogue, &self.visible_entry(tree, snapshot), &self.request.filter) == Some(true)
     }
 
     async fn persist(&self, mut refresh: Refresh, mut changes: SearchWatch) -> Result<(), Closed> {
         loop {
             let first = tokio::select! {
+                // An abandoned search sends nothing more, even if a change is waiting.
+                biased;
                 () = self.cancelled.cancelled() => return Ok(()),
                 change = changes.next() => change,
             };
@@ -212,7 +217,13 @@ impl SyncSearch<'_> {
             };
             let Some(octets) = self.encode_changes(&mut refresh, &first, &mut changes) else {
                 return self
-                    .send_done(&LdapResult::new(ResultCode::InsufficientAccessRights, "the role was revoked"), &[])
+                    .send_done(
+                        &LdapResult::new(
+                            ResultCode::InsufficientAccessRights,
+                            "the rights of this identity have changed",
+                        ),
+                        &[],
+                    )
                     .await;
             };
             if !octets.is_empty() {
@@ -221,7 +232,7 @@ impl SyncSearch<'_> {
         }
     }
 
-    /// Encodes this change and those queued after it; `None` when the identity has lost its rights.
+    /// Encodes this change and those queued after it; `None` when the identity's rights have changed.
     fn encode_changes(&self, refresh: &mut Refresh, first: &TreeEvent, changes: &mut SearchWatch) -> Option<Vec<u8>> {
         let tree = self.shared.directory.read();
         if self.identity.renewed(&tree).rights != self.identity.rights {
@@ -241,13 +252,13 @@ impl SyncSearch<'_> {
     fn write(&self, tree: &Tree, refresh: &mut Refresh, event: &TreeEvent, w: &mut BerWriter) {
         let change = &event.change;
         refresh.context.advance(change.csn);
-        let children = tree.subject(change.place).map_or(0, |subject| subject.children);
-        let side = |side: &'_ Option<(EntryNumber, EncodedEntry)>, position: &Option<TreePosition>| {
+        let children = tree.snapshot(change.place).map_or(0, |snapshot| snapshot.children);
+        let is_covered = |side: &'_ Option<(EntryNumber, EncodedEntry)>, position: &Option<TreePosition>| {
             let (Some((parent, record)), Some(position)) = (side, position) else { return false };
-            let subject = EntrySnapshot { parent: *parent, children, record };
-            refresh.field.holds_below(change.place, &position.above) && self.matches(tree, subject)
+            let snapshot = EntrySnapshot { parent: *parent, children, record };
+            refresh.scope.holds_with_ancestors(change.place, &position.ancestors) && self.matches(tree, snapshot)
         };
-        let (was_in, is_in) = (side(&change.before, &event.before), side(&change.after, &event.after));
+        let (was_in, is_in) = (is_covered(&change.before, &event.before), is_covered(&change.after, &event.after));
         let cookie = refresh.context.cookie();
         let control = |state| [reply::sync_state(state, change.uuid, Some(&cookie))];
         match (is_in, &change.after, &event.after, &event.before) {

@@ -1,6 +1,6 @@
 //! The directory in memory, with indexes by name and by value.
 //!
-//! Its content is always on disk: the committer applies a change only after its transaction.
+//! Its content is always on disk: the committer applies a change only after the change's transaction is synced.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -29,10 +29,10 @@ struct TreeSlot {
     record: EncodedEntry,
 }
 
-/// Attribute types whose values derive from an entry's head and place, and userPassword, which not every identity may
-/// read.
+/// Attribute types that the server treats differently from others: values of userPassword are not visible to every
+/// identity, those of all others are derived from an entry's head and place.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Synthetic {
+pub(crate) struct SpecialTypes {
     pub(crate) object_class: TypeId,
     pub(crate) entry_uuid: TypeId,
     pub(crate) entry_csn: TypeId,
@@ -47,7 +47,7 @@ pub(crate) struct Synthetic {
     pub(crate) user_password: TypeId,
 }
 
-impl Synthetic {
+impl SpecialTypes {
     fn of(catalogue: &Catalogue) -> Option<Self> {
         let id = |name| catalogue.type_id(name);
         Some(Self {
@@ -66,7 +66,7 @@ impl Synthetic {
         })
     }
 
-    /// Returns the operational types among them, in the order of a search result.
+    /// Returns the operational types, in the order of a search result.
     pub(crate) fn operational(&self) -> [TypeId; 10] {
         [
             self.structural,
@@ -86,8 +86,8 @@ impl Synthetic {
 /// The DN of the subschema entry.
 pub(crate) const SUBSCHEMA_DN: &str = "cn=subschema";
 
-/// A map from hash to places. Nearly every hash has a single place, which is in `first`; further ones are in `more`.
-/// Hashes collide, so the caller must check each place against its entry.
+/// A map from a hash to the places of the entries that may have the hashed name or value. Nearly every hash has a
+/// single place, which is in `first`; further places are in `more`. Hashes collide, so callers check each entry.
 #[derive(Debug, Default)]
 struct HashIndex {
     first: HashMap<u32, EntryNumber>,
@@ -135,6 +135,7 @@ impl HashIndex {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EntrySnapshot<'a> {
     pub(crate) parent: EntryNumber,
+    /// The number of immediate subordinates.
     pub(crate) children: u32,
     pub(crate) record: &'a EncodedEntry,
 }
@@ -156,7 +157,7 @@ pub(crate) struct TreeChange {
 pub(crate) struct TreePosition {
     pub(crate) dn: String,
     /// The places of its ancestors, the parent first.
-    pub(crate) above: Vec<EntryNumber>,
+    pub(crate) ancestors: Vec<EntryNumber>,
 }
 
 /// The whole directory in memory.
@@ -165,11 +166,12 @@ pub(crate) struct Tree {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) names: NameTables,
     pub(crate) suffix: Dn,
-    pub(crate) synthetic: Synthetic,
+    pub(crate) special: SpecialTypes,
+    /// The newest CSN of each server (contextCSN).
     pub(crate) context: ContextCsn,
     /// Deletions since `floor`, oldest first.
     pub(crate) deletions: VecDeque<(Csn, Uuid)>,
-    /// The state that the log of deletions starts from. Consumers whose cookie does not cover it cannot use the log.
+    /// The state after which the log of deletions begins. A consumer whose cookie does not cover it cannot use the log.
     pub(crate) floor: ContextCsn,
     slots: Vec<TreeSlot>,
     free: Vec<EntryNumber>,
@@ -179,10 +181,10 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Makes an empty tree. `None` when the schema lacks an operational attribute, which a test of the schema excludes.
+    /// Makes an empty tree. `None` when the schema lacks one of [`SpecialTypes`]; every test with a tree excludes that.
     pub(crate) fn new(catalogue: Arc<Catalogue>, suffix: Dn) -> Option<Self> {
         Some(Self {
-            synthetic: Synthetic::of(&catalogue)?,
+            special: SpecialTypes::of(&catalogue)?,
             catalogue,
             names: NameTables::default(),
             suffix,
@@ -220,8 +222,8 @@ impl Tree {
         self.free.push(place);
     }
 
-    /// Grows to hold rows up to `place`, before they are loaded.
-    pub(crate) fn reserve(&mut self, place: EntryNumber) {
+    /// Makes free places up to `place`, for rows that are loaded next.
+    pub(crate) fn grow_to(&mut self, place: EntryNumber) {
         while self.slots.len() <= place as usize {
             self.slots.push(TreeSlot { parent: NO_PLACE, children: 0, record: EncodedEntry::default() });
         }
@@ -238,7 +240,7 @@ impl Tree {
     }
 
     /// Returns the entry at a place.
-    pub(crate) fn subject(&self, place: EntryNumber) -> Option<EntrySnapshot<'_>> {
+    pub(crate) fn snapshot(&self, place: EntryNumber) -> Option<EntrySnapshot<'_>> {
         self.slot(place).map(|s| EntrySnapshot { parent: s.parent, children: s.children, record: &s.record })
     }
 
@@ -269,16 +271,17 @@ impl Tree {
         self.nearest(dn).filter(|(_, missing)| *missing == 0).map(|(place, _)| place)
     }
 
-    /// Returns the entry with this name or its nearest ancestor, and how many RDNs are missing below that.
+    /// Returns the entry with this name or its nearest ancestor, and how many RDNs are missing below that. `None`
+    /// outside the suffix, and while the suffix entry is missing.
     pub(crate) fn nearest(&self, dn: &Dn) -> Option<(EntryNumber, usize)> {
         if !dn.is_within(&self.suffix) {
             return None;
         }
         let mut at = self.child(NO_PLACE, self.suffix.normalised())?;
-        let head = dn.normalised().strip_suffix(self.suffix.normalised())?;
-        // Strips one comma only: the one before it may be the escaped end of a value.
-        let head = head.strip_suffix(',').unwrap_or(head);
-        let rdns = if head.is_empty() { Vec::new() } else { split_normalised(head) };
+        let below_suffix = dn.normalised().strip_suffix(self.suffix.normalised())?;
+        // Strips one comma only: a comma before it is escaped and ends a value.
+        let below_suffix = below_suffix.strip_suffix(',').unwrap_or(below_suffix);
+        let rdns = if below_suffix.is_empty() { Vec::new() } else { split_normalised(below_suffix) };
         for (depth, rdn) in rdns.iter().rev().enumerate() {
             match self.child(at, rdn) {
                 Some(place) => at = place,
@@ -305,9 +308,9 @@ impl Tree {
         text
     }
 
-    /// Whether `parent` is `ancestor` or below it.
-    pub(crate) fn is_below(&self, parent: EntryNumber, ancestor: EntryNumber) -> bool {
-        let mut at = parent;
+    /// Whether `place` is `ancestor` or below it.
+    pub(crate) fn is_within(&self, place: EntryNumber, ancestor: EntryNumber) -> bool {
+        let mut at = place;
         while at != ancestor {
             match self.slot(at) {
                 Some(slot) => at = slot.parent,
@@ -319,36 +322,36 @@ impl Tree {
 
     /// Returns all subordinates of an entry with their depth, parents before children.
     pub(crate) fn subordinates(&self, ancestor: EntryNumber) -> Vec<(usize, EntryNumber)> {
-        let levels = |place: EntryNumber| {
-            let above = self.subject(place).map(|subject| self.above(subject.parent)).unwrap_or_default();
-            above.iter().position(|at| *at == ancestor).map(|at| (at + 1, place))
+        let depth_and_place = |place: EntryNumber| {
+            let ancestors = self.snapshot(place).map(|snapshot| self.with_ancestors(snapshot.parent));
+            ancestors?.iter().position(|at| *at == ancestor).map(|at| (at + 1, place))
         };
-        let mut found: Vec<(usize, EntryNumber)> = (0..self.place_count()).filter_map(levels).collect();
+        let mut found: Vec<(usize, EntryNumber)> = (0..self.place_count()).filter_map(depth_and_place).collect();
         found.sort_unstable();
         found
     }
 
-    /// Returns `parent` and its ancestors, the nearest first.
-    fn above(&self, parent: EntryNumber) -> Vec<EntryNumber> {
-        let mut above = Vec::new();
-        let mut at = parent;
+    /// Returns `place` and its ancestors, the nearest first.
+    fn with_ancestors(&self, place: EntryNumber) -> Vec<EntryNumber> {
+        let mut places = Vec::new();
+        let mut at = place;
         while let Some(slot) = self.slot(at) {
-            above.push(at);
+            places.push(at);
             at = slot.parent;
         }
-        above
+        places
     }
 
     /// Returns the position of a record below `parent`, in the present tree.
     pub(crate) fn position(&self, parent: EntryNumber, record: &EncodedEntry) -> TreePosition {
-        TreePosition { dn: self.dn_of(parent, record), above: self.above(parent) }
+        TreePosition { dn: self.dn_of(parent, record), ancestors: self.with_ancestors(parent) }
     }
 
     /// Returns the hash keys of all indexed values of a record.
     fn value_keys(&self, record: &EncodedEntry) -> Vec<u32> {
         let mut keys = Vec::new();
         if let Some(head) = record.head() {
-            keys.push(self.hash(u32::from(self.synthetic.entry_uuid), head.uuid.to_string().as_bytes()));
+            keys.push(self.hash(u32::from(self.special.entry_uuid), head.uuid.to_string().as_bytes()));
         }
         for (name, values) in record.attributes() {
             let Some(description) = self.names.description(name) else { continue };
@@ -369,8 +372,8 @@ impl Tree {
         for key in self.value_keys(&record) {
             self.by_value.insert(key, place);
         }
-        if let Some(above) = self.slots.get_mut(parent as usize) {
-            above.children += 1;
+        if let Some(parent) = self.slots.get_mut(parent as usize) {
+            parent.children += 1;
         }
         if let Some(slot) = self.slots.get_mut(place as usize) {
             slot.parent = parent;
@@ -391,8 +394,8 @@ impl Tree {
         for key in self.value_keys(&record) {
             self.by_value.remove(key, place);
         }
-        if let Some(above) = self.slots.get_mut(parent as usize) {
-            above.children = above.children.saturating_sub(1);
+        if let Some(parent) = self.slots.get_mut(parent as usize) {
+            parent.children = parent.children.saturating_sub(1);
         }
     }
 
@@ -449,9 +452,9 @@ impl Tree {
     }
 
     /// Returns the values of an operational attribute or of objectClass, derived from head and place.
-    pub(crate) fn synthesise(&self, subject: EntrySnapshot<'_>, type_id: TypeId) -> Vec<Vec<u8>> {
-        let Some(head) = subject.record.head() else { return Vec::new() };
-        let s = &self.synthetic;
+    pub(crate) fn synthesise(&self, snapshot: EntrySnapshot<'_>, type_id: TypeId) -> Vec<Vec<u8>> {
+        let Some(head) = snapshot.record.head() else { return Vec::new() };
+        let s = &self.special;
         let one = |text: String| vec![text.into_bytes()];
         let class_name = |id| self.catalogue.class(id).map(|class| class.name.clone().into_bytes());
         match type_id {
@@ -467,36 +470,36 @@ impl Tree {
             id if id == s.modify_timestamp => one(provost_entry::time::format_generalized(head.csn.time())),
             id if id == s.structural => class_name(head.structural).into_iter().collect(),
             id if id == s.subschema => one(SUBSCHEMA_DN.to_owned()),
-            id if id == s.has_subordinates => one(if subject.children > 0 { "TRUE" } else { "FALSE" }.to_owned()),
-            id if id == s.context_csn && subject.parent == NO_PLACE => {
+            id if id == s.has_subordinates => one(if snapshot.children > 0 { "TRUE" } else { "FALSE" }.to_owned()),
+            id if id == s.context_csn && snapshot.parent == NO_PLACE => {
                 self.context.csns().map(|csn| csn.to_string().into_bytes()).collect()
             }
             _ => Vec::new(),
         }
     }
 
-    /// Returns the values of an attribute for the server's own use. Values under options are not among them: a new
-    /// password replaces only those without, so an old one under an option would remain valid.
+    /// Returns the values of an attribute for the server's own use, without those under options: a new password does
+    /// not replace a value under an option, which would therefore remain valid.
     pub(crate) fn values(&self, place: EntryNumber, name: &str) -> Vec<Vec<u8>> {
-        let (Some(subject), Some(type_id)) = (self.subject(place), self.catalogue.type_id(name)) else {
+        let (Some(snapshot), Some(type_id)) = (self.snapshot(place), self.catalogue.type_id(name)) else {
             return Vec::new();
         };
         let text = &self.catalogue.type_of(type_id).name;
         let is_wanted = |name| self.names.description(name).is_some_and(|description| description.text == *text);
-        let found = subject.record.attributes().find(|(name, _)| is_wanted(*name));
+        let found = snapshot.record.attributes().find(|(name, _)| is_wanted(*name));
         found.map(|(_, values)| values.map(<[u8]>::to_vec).collect()).unwrap_or_default()
     }
 
     /// Whether the entry has this class or a subclass of it.
     pub(crate) fn has_class(&self, place: EntryNumber, class: &str) -> bool {
-        let list = self.subject(place).and_then(|s| s.record.head()).and_then(|head| self.names.classes(head.classes));
+        let list = self.snapshot(place).and_then(|s| s.record.head()).and_then(|head| self.names.classes(head.classes));
         match (list, self.catalogue.class_id(class)) {
-            (Some(list), Some(id)) => list.line.contains(&id),
+            (Some(list), Some(id)) => list.with_superclasses.contains(&id),
             _ => false,
         }
     }
 
-    /// Decodes an entry for changes; returns its parent too.
+    /// Decodes an entry for changes; returns its parent and its content.
     pub(crate) fn open(&self, place: EntryNumber) -> Option<(EntryNumber, EntryDraft)> {
         let slot = self.slot(place)?;
         Some((slot.parent, slot.record.open()?))

@@ -12,7 +12,7 @@ use crate::tree::{TreeChange, TreePosition};
 /// Maximum number of changes that wait for one persistent search; beyond, the search ends.
 const CHANGES_MAX: usize = 16_384;
 /// Maximum number of octets of waiting changes (entries before and after) for one search; beyond, the search ends. That
-/// is 4 KiB per change of [`CHANGES_MAX`]; a person's entry takes about one.
+/// is 4 KiB for each of [`CHANGES_MAX`] changes; a person's entry takes about 1 KiB.
 const OCTETS_MAX: usize = 64 * 1024 * 1024;
 
 /// A change, and the entry's position before and after.
@@ -64,7 +64,7 @@ impl Watchers {
 }
 
 impl Watcher {
-    /// Queues a change. `false` when there is no room for it, or no reader.
+    /// Queues a change; `false` when there is no room for it, or no reader.
     fn try_queue(&self, event: &Arc<TreeEvent>, octets: usize) -> bool {
         // Counted before it is sent, because the reader may take it at once.
         let waiting = self.waiting_octets.fetch_add(octets, Ordering::Relaxed);
@@ -88,7 +88,7 @@ impl SearchWatch {
     }
 }
 
-/// Returns the variable part of a change's memory, octets.
+/// Returns the octets of a change's records and DNs.
 fn octets(event: &TreeEvent) -> usize {
     let records = [&event.change.before, &event.change.after].into_iter().flatten();
     let names = [&event.before, &event.after].into_iter().flatten();
@@ -103,7 +103,7 @@ mod tests {
     use std::collections::BTreeMap;
     use uuid::Uuid;
 
-    /// Returns a deletion of an entry whose RDN has so many octets.
+    /// Returns a deletion of an entry whose RDN has `octets` octets.
     fn change(octets: usize) -> TreeEvent {
         let csn = Csn { micros: 0, count: 0, server: 1 };
         let head = EntryHead { uuid: Uuid::nil(), csn, created: 0, creator: 0, modifier: 0, classes: 0, structural: 0 };
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_octets_of_changes_are_bounded() {
+    fn a_watcher_whose_waiting_changes_are_too_large_is_dropped() {
         const LARGE: usize = 8 * 1024 * 1024;
         let fitting = OCTETS_MAX / octets(&change(LARGE));
         let mut watchers = Watchers::default();
@@ -135,9 +135,9 @@ mod tests {
             watchers.publish(change(LARGE));
             assert_eq!(count(&mut quick), 1);
         }
-        assert_eq!(watchers.0.len(), 2, "the queue is full");
+        assert_eq!(watchers.0.len(), 2, "a watcher was dropped although its changes fit");
         watchers.publish(change(LARGE));
-        assert_eq!(watchers.0.len(), 1, "the slow watcher is dropped");
+        assert_eq!(watchers.0.len(), 1, "the slow watcher was not dropped");
         assert_eq!(count(&mut slow), fitting);
         assert_eq!(count(&mut quick), 1);
         assert_eq!(quick.waiting_octets.load(Ordering::Relaxed), 0);

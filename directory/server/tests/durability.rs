@@ -1,4 +1,4 @@
-//! kill -9 at any moment: every acknowledged write survives.
+//! Every acknowledged write survives `kill -9`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
@@ -19,7 +19,7 @@ use wire::{Client, add_request, result_code};
 const FOLDER: &str = "PROVOST_TEST_FOLDER";
 const ROUNDS: usize = 3;
 
-/// Not a test of its own: the process that is killed. It serves until then.
+/// Not a test of its own: the process that serves until it is killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn child() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
@@ -74,7 +74,11 @@ async fn acknowledged_writes_survive_kill() {
     }
     assert!(acknowledged.len() >= ROUNDS * 150, "too few writes for a meaningful test");
     for number in acknowledged {
-        assert_eq!(found.get(&common::person_dn(&number.to_string())), Some(&1), "{number} was acknowledged");
+        assert_eq!(
+            found.get(&common::person_dn(&number.to_string())),
+            Some(&1),
+            "{number} was acknowledged and is lost"
+        );
     }
     server.stop().await;
 }

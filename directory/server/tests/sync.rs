@@ -8,10 +8,11 @@ mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{MAILCORE, PROVOST, SUFFIX, person_dn, person_ldif, start};
+use common::{MAILCORE, PROVOST, SUFFIX, config, person_dn, person_ldif, seed, start};
 use ldap3_proto::control::LdapControl;
 use ldap3_proto::proto::*;
 use provost_entry::{Entry, ldif};
+use provost_server::{SERVER_ID_MAX, Server, ServerConfig, StartError};
 use uuid::Uuid;
 use wire::{Client, result_code};
 
@@ -27,14 +28,15 @@ fn sync(mode: SyncRequestMode, cookie: Option<&[u8]>) -> Vec<LdapControl> {
     vec![LdapControl::SyncRequest { criticality: true, mode, cookie: cookie.map(<[u8]>::to_vec), reload_hint: false }]
 }
 
-/// The messages of one refresh.
+/// What one refresh sent.
 #[derive(Debug, Default, PartialEq)]
 struct RefreshMessages {
-    puts: BTreeMap<Uuid, String>,
+    /// The uid of each entry.
+    entries: BTreeMap<Uuid, String>,
     present: BTreeSet<Uuid>,
-    removed: BTreeSet<Uuid>,
-    /// Whether entries that were not named are still there.
-    by_deletes: bool,
+    deleted: BTreeSet<Uuid>,
+    /// Of the Sync Done control: whether entries that were not sent still exist.
+    refresh_deletes: bool,
     cookie: Vec<u8>,
 }
 
@@ -52,25 +54,25 @@ fn state(message: &LdapMsg) -> (SyncStateValue, Uuid, Option<Vec<u8>>) {
 
 async fn refresh(client: &mut Client, cookie: Option<&[u8]>) -> RefreshMessages {
     client.search(SUFFIX, people(), sync(SyncRequestMode::RefreshOnly, cookie)).await;
-    let mut round = RefreshMessages::default();
+    let mut sent = RefreshMessages::default();
     loop {
         let message = client.receive().await;
         match &message.op {
-            LdapOp::SearchResultEntry(entry) => _ = round.puts.insert(state(&message).1, uid(entry)),
+            LdapOp::SearchResultEntry(entry) => _ = sent.entries.insert(state(&message).1, uid(entry)),
             LdapOp::IntermediateResponse(LdapIntermediateResponse::SyncInfoIdSet {
                 refresh_deletes,
                 syncuuids,
                 ..
             }) => {
-                if *refresh_deletes { &mut round.removed } else { &mut round.present }.extend(syncuuids);
+                if *refresh_deletes { &mut sent.deleted } else { &mut sent.present }.extend(syncuuids);
             }
             LdapOp::SearchResultDone(done) => {
                 assert_eq!(done.code, LdapResultCode::Success, "{}", done.message);
                 match message.ctrl.as_slice() {
                     [LdapControl::SyncDone { cookie: Some(new), refresh_deletes }] => {
-                        round.by_deletes = *refresh_deletes;
-                        round.cookie = new.clone();
-                        return round;
+                        sent.refresh_deletes = *refresh_deletes;
+                        sent.cookie = new.clone();
+                        return sent;
                     }
                     other => panic!("{other:?}"),
                 }
@@ -80,8 +82,8 @@ async fn refresh(client: &mut Client, cookie: Option<&[u8]>) -> RefreshMessages 
     }
 }
 
-fn uids(round: &RefreshMessages) -> Vec<&str> {
-    let mut uids: Vec<&str> = round.puts.values().map(String::as_str).collect();
+fn uids(refresh: &RefreshMessages) -> Vec<&str> {
+    let mut uids: Vec<&str> = refresh.entries.values().map(String::as_str).collect();
     uids.sort_unstable();
     uids
 }
@@ -96,34 +98,34 @@ async fn cookies_survive_a_restart() {
     assert_eq!(writer.add(&person("4", "max")).await, LdapResultCode::Success);
     let first = refresh(&mut reader, None).await;
     assert_eq!(uids(&first), ["luc", "max", "zoe"]);
-    let max = *first.puts.iter().find(|(_, uid)| *uid == "max").unwrap().0;
+    let max = *first.entries.iter().find(|(_, uid)| *uid == "max").unwrap().0;
 
     assert_eq!(writer.delete(&person_dn("4")).await, LdapResultCode::Success);
     assert_eq!(writer.replace(&person_dn("1"), "title", "Dr").await, LdapResultCode::Success);
     assert_eq!(writer.add(&person("3", "ana")).await, LdapResultCode::Success);
     let second = refresh(&mut reader, Some(&first.cookie)).await;
     assert_eq!(uids(&second), ["ana", "zoe"]);
-    assert_eq!((&second.removed, &second.present), (&BTreeSet::from([max]), &BTreeSet::new()));
-    assert!(second.by_deletes && !first.by_deletes);
+    assert_eq!((&second.deleted, &second.present), (&BTreeSet::from([max]), &BTreeSet::new()));
+    assert!(second.refresh_deletes && !first.refresh_deletes);
     server.stop().await;
 
     let server = start(folder.path()).await;
     let mut reader = Client::bound(server.addresses[0], MAILCORE).await;
     assert_eq!(refresh(&mut reader, Some(&first.cookie)).await, second);
     let third = refresh(&mut reader, Some(&second.cookie)).await;
-    assert_eq!((third.puts.len(), third.removed.len(), &third.cookie), (0, 0, &second.cookie));
+    assert_eq!((third.entries.len(), third.deleted.len(), &third.cookie), (0, 0, &second.cookie));
     assert_eq!(uids(&refresh(&mut reader, None).await), ["ana", "luc", "zoe"]);
     server.stop().await;
 }
 
-// RFC 4533 §3.3.2: when the log of deletions does not reach back to the cookie, the unchanged entries are named.
+// RFC 4533 §3.3.2: when the log of deletions does not reach back to the cookie, the unchanged entries are reported.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_cookie_takes_the_present_phase() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path()).await;
     let mut client = Client::bound(server.addresses[0], PROVOST).await;
     let first = refresh(&mut client, None).await;
-    let luc = *first.puts.iter().find(|(_, uid)| *uid == "luc").unwrap().0;
+    let luc = *first.entries.iter().find(|(_, uid)| *uid == "luc").unwrap().0;
     assert_eq!(client.delete(&person_dn("1")).await, LdapResultCode::Success);
     assert_eq!(client.add(&person("3", "ana")).await, LdapResultCode::Success);
     server.stop().await;
@@ -138,11 +140,11 @@ async fn an_old_cookie_takes_the_present_phase() {
     let mut client = Client::bound(server.addresses[0], PROVOST).await;
     let second = refresh(&mut client, Some(&first.cookie)).await;
     assert_eq!((uids(&second), &second.present), (vec!["ana"], &BTreeSet::from([luc])));
-    assert!(!second.by_deletes && second.removed.is_empty());
+    assert!(!second.refresh_deletes && second.deleted.is_empty());
     server.stop().await;
 }
 
-// RFC 4533 §3.4: changes as they happen; an entry that leaves the content is a delete.
+// RFC 4533 §3.4: changes are sent as they happen; an entry that leaves the content is reported as deleted.
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_arrive_as_they_happen() {
     let folder = tempfile::tempdir().unwrap();
@@ -172,16 +174,18 @@ async fn changes_arrive_as_they_happen() {
 
     // RFC 4511 §4.11: an abandoned search sends nothing more.
     reader.send(LdapOp::AbandonRequest(id), vec![]).await;
-    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let compare = LdapCompareRequest { dn: SUFFIX.into(), atype: "dc".into(), val: "example".into() };
+    let compared = reader.send(LdapOp::CompareRequest(compare), vec![]).await;
+    assert_eq!(reader.receive().await.msgid, compared);
     writer.replace(&person_dn("2"), "title", "Dr").await;
     let other = reader.search(SUFFIX, people(), vec![]).await;
     assert_eq!(reader.receive().await.msgid, other);
     server.stop().await;
 }
 
-// RFC 4533 §2.8.4 (e-syncRefreshRequired): a state that this content never had.
+// RFC 4533 §2.6: a cookie of a state that this content never had is refused with e-syncRefreshRequired.
 #[tokio::test(flavor = "multi_thread")]
-async fn foreign_cookies_are_refused() {
+async fn cookies_of_another_content_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path()).await;
     let mut reader = Client::bound(server.addresses[0], MAILCORE).await;
@@ -189,5 +193,19 @@ async fn foreign_cookies_are_refused() {
         reader.search(SUFFIX, people(), sync(SyncRequestMode::RefreshOnly, Some(cookie))).await;
         assert_eq!(result_code(&reader.receive().await.op), LdapResultCode::EsyncRefreshRequired, "{cookie:?}");
     }
+    server.stop().await;
+}
+
+// A CSN has three hexadecimal digits for the server id.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_id_beyond_three_digits_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = ServerConfig { server_id: SERVER_ID_MAX + 1, ..config(folder.path()) };
+    assert!(matches!(Server::start(settings, seed()).await, Err(StartError::ServerId(0x1000))));
+    let settings = ServerConfig { server_id: SERVER_ID_MAX, ..config(folder.path()) };
+    let server = Server::start(settings, seed()).await.unwrap();
+    let mut client = Client::bound(server.addresses[0], MAILCORE).await;
+    let cookie = refresh(&mut client, None).await.cookie;
+    assert!(String::from_utf8(cookie).unwrap().contains("#fff#"));
     server.stop().await;
 }

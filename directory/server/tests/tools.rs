@@ -1,13 +1,13 @@
-//! The server tested with OpenLDAP's own tools: every operation, every refusal, every access rule.
+//! The server under OpenLDAP's own tools: operations, refusals and access rules.
 
 mod common;
 
 use common::{AUDITOR, MAILCORE, PASSWORD, PROVOST, ROOT, SUFFIX, person_dn, person_ldif, run, start, url};
 
-/// One run of a tool: identity, program, arguments, input, exit code, expected output.
+/// One run of a tool: identity, program, arguments, input, exit code, texts that the output contains.
 type ToolRun<'a> = (&'a str, &'static str, &'a [&'a str], &'a str, i32, &'a [&'a str]);
 
-async fn steps(url: &str, steps: &[ToolRun<'_>]) {
+async fn run_steps(url: &str, steps: &[ToolRun<'_>]) {
     for (i, (who, program, arguments, input, code, expected)) in steps.iter().enumerate() {
         let (found, text) = run(program, url, who, arguments, input).await;
         assert_eq!(found, *code, "step {i}: {program} {arguments:?} as '{who}'\n{text}");
@@ -18,7 +18,7 @@ async fn steps(url: &str, steps: &[ToolRun<'_>]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ldap_utils_work() {
+async fn every_operation_works_with_ldap_utils() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path()).await;
     let url = url(&server);
@@ -139,13 +139,13 @@ async fn ldap_utils_work() {
             &["NAME 'provostAddress'", "NAME 'inetOrgPerson'", "NAME 'caseIgnoreIA5Match'", "DESC 'Directory String'"],
         ),
     ];
-    steps(&url, conversation).await;
+    run_steps(&url, conversation).await;
     server.stop().await;
 }
 
-// RFC 4511 appendix A: each refusal by its number.
+// RFC 4511 appendix A: the tools exit with the result code.
 #[tokio::test(flavor = "multi_thread")]
-async fn refusals() {
+async fn refusals_have_their_result_codes() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path()).await;
     let url = url(&server);
@@ -227,20 +227,20 @@ async fn refusals() {
         let (found, text) = run(program, &url, who, &arguments, input).await;
         assert_eq!(found, *code, "case {i}: {program} {arguments:?}\n{input}\n{text}");
     }
-    // RFC 4513 §5.1.2: a name without a password.
+    // RFC 4513 §5.1.2: a name without a password is refused with unwillingToPerform (53).
     let unauthenticated = tokio::task::spawn_blocking({
         let url = url.clone();
         move || common::tool("ldapwhoami", &url, &["-x", "-D", PROVOST, "-w", ""], "")
     });
     assert_eq!(unauthenticated.await.unwrap().status.code(), Some(53));
     let (code, text) = run("ldapwhoami", &url, PROVOST, &["-ZZ"], "").await;
-    assert_ne!(code, 0, "StartTLS without a certificate: {text}");
+    assert_ne!(code, 0, "StartTLS works on a server without TLS: {text}");
     server.stop().await;
 }
 
-// The table of access rules, row by row.
+// The rows of the table in `access`.
 #[tokio::test(flavor = "multi_thread")]
-async fn access_rules() {
+async fn access_rules_hold_for_each_identity() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path()).await;
     let url = url(&server);
@@ -251,8 +251,8 @@ async fn access_rules() {
     let own = set(&zoe, "mailAutoReplyText;lang-fr", "Absente");
     let own_name = set(&zoe, "sn", "Roy");
     let other = set(&luc, "mailAutoReplyMode", "reply");
-    let option = set(&zoe, "mailAutoReplyText;lang-xx", "x");
-    let options = set(&zoe, "mailAutoReplyText;lang-en;lang-fr", "x");
+    let unknown_option = set(&zoe, "mailAutoReplyText;lang-xx", "x");
+    let two_options = set(&zoe, "mailAutoReplyText;lang-en;lang-fr", "x");
     let large = set(&zoe, "mailAutoReplyText;lang-en", &"x".repeat(33 * 1024));
     let everyone: &[&str] = &["-LLL", "-b", SUFFIX, "(objectClass=person)", "*"];
     let passwords: &[&str] = &["-LLL", "-b", SUFFIX, "(userPassword=*)", "userPassword"];
@@ -267,8 +267,8 @@ async fn access_rules() {
         (&zoe, "ldapcompare", &[&luc, "sn:Tremblay"], "", 32, &[]),
         (&zoe, "ldapmodify", &[], &own, 0, &[]),
         (&zoe, "ldapmodify", &[], &own_name, 50, &[]),
-        (&zoe, "ldapmodify", &[], &option, 50, &[]),
-        (&zoe, "ldapmodify", &[], &options, 50, &[]),
+        (&zoe, "ldapmodify", &[], &unknown_option, 50, &[]),
+        (&zoe, "ldapmodify", &[], &two_options, 50, &[]),
         (&zoe, "ldapmodify", &[], &large, 11, &[]),
         (&zoe, "ldapsearch", &["-b", SUFFIX, "-e", "!assert=(o=Example)"], "", 122, &[]),
         (&zoe, "ldapsearch", &["-b", &zoe, "-e", "!assert=(uid=zoe)"], "", 0, &[]),
@@ -283,12 +283,12 @@ async fn access_rules() {
         (ROOT, "ldapmodify", &[], &other, 0, &[]),
         (ROOT, "ldapsearch", passwords, "", 0, &["userPassword:: "]),
     ];
-    steps(&url, conversation).await;
+    run_steps(&url, conversation).await;
     for who in [zoe.as_str(), AUDITOR] {
         let (_, text) = run("ldapsearch", &url, who, everyone, "").await;
         assert!(!text.contains("userPassword"), "{who} reads a password\n{text}");
         let (_, text) = run("ldapsearch", &url, who, passwords, "").await;
-        assert!(!text.contains("dn:"), "{who} finds by password\n{text}");
+        assert!(!text.contains("dn:"), "{who} finds entries by userPassword\n{text}");
     }
     // Hidden and missing entries get the same response.
     for hidden in [&luc, &person_dn("99")] {
@@ -296,6 +296,6 @@ async fn access_rules() {
         assert!(!text.contains("atched"), "{hidden}: {text}");
     }
     let (_, text) = run("ldapsearch", &url, &zoe, everyone, "").await;
-    assert!(!text.contains("luc"), "a person sees another\n{text}");
+    assert!(!text.contains("luc"), "a person reads another's entry\n{text}");
     server.stop().await;
 }

@@ -2,7 +2,7 @@
 //! separate attribute.
 //!
 //! * Values of `a;binary` become values of `a`.
-//! * The stored suffix gets today's normal form.
+//! * The stored suffix gets the present normal form.
 //! * Where two entries under one parent now have the same name (`cn=Zoé` composed and decomposed), the older one keeps
 //!   it. The other one gets its entryUUID appended to its naming value, keeps everything else, and is logged.
 //!   References to its DN are not changed: they now mean the older entry, and only their owner knows which one was
@@ -155,7 +155,7 @@ fn renew_csns(
     entries.values().for_each(|(_, draft)| context.advance(draft.head.csn));
     let below: HashSet<EntryNumber> =
         entries.keys().copied().filter(|place| is_within(entries, *place, renamed)).collect();
-    // New CSNs follow the last change in the file, whenever the migration runs.
+    // With a time before the last CSN in the file, the sequence counts on from that CSN, whatever the clock says.
     let Some(last) = context.csns().max() else { return Ok(below) };
     let mut sequence = CsnSequence::new(last.server, Some(last));
     for (_, draft) in entries.iter_mut().filter(|(place, _)| below.contains(place)).map(|(_, entry)| entry) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 const SUFFIX: &str = "dc=example,dc=edu";
 
-/// Makes a file in today's format.
+/// Makes a file in the present format.
 fn new_file(folder: &Path) -> PathBuf {
     open(folder).unwrap();
     folder.join("directory.sqlite")
@@ -40,7 +40,7 @@ fn add_row(transaction: &Transaction<'_>) -> Result<(), StorageError> {
 }
 
 fn fail(_: &Transaction<'_>) -> Result<(), StorageError> {
-    Err(StorageError::Content("asked for".into()))
+    Err(StorageError::Content("fails as the test wants".into()))
 }
 
 fn row(key: &str, value: &str) -> (String, String) {
@@ -62,7 +62,7 @@ fn steps_are_taken_in_order_after_a_backup() {
     assert_eq!(state(&backup), old);
     assert_eq!(fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
 
-    // Starting in the middle: only the missing step, with its own backup.
+    // From format 2: only the second step, with its own backup.
     change(&file, "UPDATE state SET value = '2' WHERE key = 'format'; DELETE FROM state WHERE key = 'new'");
     let mut connection = Connection::open(&file).unwrap();
     take_steps(&mut connection, &file, 2, &[add_column, add_row]).unwrap();
@@ -88,7 +88,7 @@ fn a_step_that_fails_leaves_the_file_as_it_was() {
 }
 
 #[test]
-fn a_file_that_this_version_does_not_know_is_refused_untouched() {
+fn a_file_that_cannot_be_used_is_refused_and_left_unchanged() {
     let set = |format: &str| format!("UPDATE state SET value = '{format}' WHERE key = 'format'");
     for (sql, expect) in [
         (set("9"), "format 9, and this program knows formats up to 2: a later version wrote it"),
@@ -98,6 +98,8 @@ fn a_file_that_this_version_does_not_know_is_refused_untouched() {
         ("DELETE FROM state".to_owned(), "no record of their format"),
         ("DROP TABLE state".to_owned(), "no record of their format"),
         ("UPDATE state SET value = 'dc=other' WHERE key = 'suffix'".to_owned(), "suffix dc=other, not dc=example"),
+        ("INSERT INTO state VALUES ('context', 'x')".to_owned(), "state 'context' is damaged"),
+        ("INSERT INTO state VALUES ('floor', 'csn=x')".to_owned(), "state 'floor' is damaged"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let file = new_file(folder.path());
@@ -109,7 +111,7 @@ fn a_file_that_this_version_does_not_know_is_refused_untouched() {
     }
 }
 
-/// Opens a copy of `tests/fixtures/directory-vN.sqlite` with this version.
+/// Opens a copy of the file `name` in `tests/fixtures`.
 fn open_fixture(folder: &Path, name: &str) -> (Storage, Tree) {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name);
     fs::copy(fixture, folder.join("directory.sqlite")).unwrap();
@@ -117,13 +119,13 @@ fn open_fixture(folder: &Path, name: &str) -> (Storage, Tree) {
     Storage::open(folder, catalogue, &Dn::parse(SUFFIX).unwrap()).unwrap()
 }
 
-// A record has its structural class by index, and the order of the classes is that of the schema that wrote it.
+// A record has the index of its structural class in the schema that wrote it. A later schema may have another order.
 #[test]
-fn structural_classes_follow_the_order_of_the_schema() {
+fn loading_restores_the_structural_class() {
     let folder = tempfile::tempdir().unwrap();
     let structural = |tree: &Tree| -> Vec<Vec<u8>> {
-        let entries = (0..tree.place_count()).filter_map(|place| tree.subject(place));
-        entries.flat_map(|subject| tree.synthesise(subject, tree.synthetic.structural)).collect()
+        let entries = (0..tree.place_count()).filter_map(|place| tree.snapshot(place));
+        entries.flat_map(|snapshot| tree.synthesise(snapshot, tree.special.structural)).collect()
     };
     let (storage, tree) = open_fixture(folder.path(), "directory-v1.sqlite");
     let before = structural(&tree);
@@ -137,13 +139,13 @@ fn structural_classes_follow_the_order_of_the_schema() {
     assert_eq!(structural(&tree), before);
 }
 
-/// Returns the names of the entries with this description.
+/// Returns the DNs of the entries with this description.
 fn described(tree: &Tree, description: &str) -> String {
     let places = (0..tree.place_count()).filter(|place| tree.values(*place, "description") == [description.as_bytes()]);
     places.map(|place| tree.dn(place)).collect::<Vec<_>>().join(" ")
 }
 
-// RFC 4518 §2: names that format 1 distinguished are now equal; both entries stay, with all subordinates.
+// RFC 4518 §2: names that format 1 distinguished are equal since format 2; both entries stay, with all subordinates.
 #[test]
 fn a_file_of_format_1_keeps_every_entry() {
     let folder = tempfile::tempdir().unwrap();
@@ -158,15 +160,15 @@ fn a_file_of_format_1_keeps_every_entry() {
         ("below decomposed", "cn=a,ou=E\u{301}cole (ac14a465-96f2-4dbd-89df-d6133fa984b3)"),
     ] {
         let found = described(&tree, description);
-        assert!(found.split(' ').count() >= 1 && found.contains(name), "{description}: {found}");
+        assert!(found.contains(name), "{description}: {found}");
         assert!(find(name).is_some(), "{name}");
     }
     let second = find("cn=Zoé (ad724c61-b671-4d00-bf50-782882ee9f06),ou=groups").unwrap();
-    let names: Vec<_> = tree.values(second, "cn");
-    assert_eq!(names[0], "Zoe\u{301}".as_bytes(), "its previous value stays");
-    assert_eq!(names.len(), 2);
+    let cn_values = tree.values(second, "cn");
+    assert_eq!(cn_values[0], "Zoe\u{301}".as_bytes(), "the previous value is lost");
+    assert_eq!(cn_values.len(), 2);
     // RFC 4533 §3.3: a renamed entry is new for a consumer that was away.
-    let csn = |name: &str| tree.subject(find(name).unwrap()).unwrap().record.head().unwrap().csn;
+    let csn = |name: &str| tree.snapshot(find(name).unwrap()).unwrap().record.head().unwrap().csn;
     let before = ContextCsn::parse_cookie(b"rid=000,csn=20261126225125.741957Z#000000#001#000000").unwrap();
     assert!(!before.covers(csn("cn=a,ou=École (ac14a465-96f2-4dbd-89df-d6133fa984b3)")));
     assert!(before.covers(csn("cn=a,ou=École")) && tree.context.covers_all(&before));
@@ -176,11 +178,11 @@ fn a_file_of_format_1_keeps_every_entry() {
     for (name, value) in [("jpegPhoto", "photo"), ("userSMIMECertificate", "smime"), ("title", "last"), ("sn", "x")] {
         assert_eq!(tree.values(cert, name), [value.as_bytes()], "{name}");
     }
-    let texts: Vec<_> = (0..tree.place_count()).map(|place| tree.dn(place)).collect();
+    let dns: Vec<_> = (0..tree.place_count()).map(|place| tree.dn(place)).collect();
     drop((storage, tree));
     // A second opening changes nothing.
     let catalogue = Arc::new(Catalogue::load().unwrap());
     let (_storage, tree) = Storage::open(folder.path(), catalogue, &Dn::parse(SUFFIX).unwrap()).unwrap();
-    assert_eq!((0..tree.place_count()).map(|place| tree.dn(place)).collect::<Vec<_>>(), texts);
+    assert_eq!((0..tree.place_count()).map(|place| tree.dn(place)).collect::<Vec<_>>(), dns);
     assert!(folder.path().join("directory.sqlite.backup-v1").exists());
 }

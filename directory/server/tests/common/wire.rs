@@ -21,13 +21,13 @@ use tokio_util::codec::Framed;
 
 pub struct Client {
     pub framed: Framed<TcpStream, LdapCodec>,
-    next: i32,
+    last_id: i32,
 }
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).await.expect("connects");
-        Self { framed: Framed::new(socket, LdapCodec::new(Some(1 << 24), None)), next: 0 }
+        Self { framed: Framed::new(socket, LdapCodec::new(Some(1 << 24), None)), last_id: 0 }
     }
 
     pub async fn bound(address: SocketAddr, dn: &str) -> Self {
@@ -41,10 +41,11 @@ impl Client {
         client
     }
 
+    /// Sends a request; returns its message id.
     pub async fn send(&mut self, op: LdapOp, ctrl: Vec<LdapControl>) -> i32 {
-        self.next += 1;
-        self.framed.send(LdapMsg { msgid: self.next, op, ctrl }).await.expect("sends");
-        self.next
+        self.last_id += 1;
+        self.framed.send(LdapMsg { msgid: self.last_id, op, ctrl }).await.expect("sends");
+        self.last_id
     }
 
     /// Receives the next message; a long silence fails the test.
