@@ -179,8 +179,8 @@ impl Applier<'_> {
         Ok((journal, Some(found)))
     }
 
-    /// Completes the journals of interrupted batches of plans other than that with the hash `own_plan`: looks up each write without a receipt and records
-    /// its outcome. After that, these journals are complete and no plan resumes them.
+    /// Completes the journals of interrupted batches, except those of the plan whose hash is `own_plan`: looks up each
+    /// write without a receipt and records its outcome. After that, no plan resumes these batches.
     async fn settle_abandoned(&self, own_plan: &str) -> Result<(), ApplyError> {
         let (journals, own_plan) = (self.journals.clone(), own_plan.to_owned());
         let abandoned = tokio::task::spawn_blocking(move || journals.abandoned(&own_plan));

@@ -178,7 +178,8 @@ fn moment(
         None => Err(RecordError {
             line: record.line,
             column: column.name().to_owned(),
-            rule: "beyond the years that the directory can hold; leave the field blank if there is no such day".to_owned(),
+            rule: "beyond the years that the directory can hold; leave the field blank if there is no such day"
+                .to_owned(),
         }),
     }
 }

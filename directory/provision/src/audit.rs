@@ -254,7 +254,8 @@ mod tests {
     #[tokio::test]
     async fn a_history_has_changes_with_their_outcomes_and_no_views() {
         let audit = Audit::in_memory();
-        let record = async |action: &str| audit.record(&actor(), action, "cn=a", json!({ "reason": "r" })).await.unwrap();
+        let record =
+            async |action: &str| audit.record(&actor(), action, "cn=a", json!({ "reason": "r" })).await.unwrap();
         let (first, second) = (record("address.add").await, record("address.remove").await);
         audit.note_outcome(&actor(), &second, "cn=a", ChangeOutcome::NotDone, "changed meanwhile").await;
         for _ in 0..2 * HISTORY_PAGE {

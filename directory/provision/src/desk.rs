@@ -399,8 +399,9 @@ impl Desk {
         detail: Value,
     ) -> Result<AnnouncedChange<'a>, DeskError> {
         let audit_id = self.audit.record(actor, action, subject.as_str(), detail).await;
-        let not_audited =
-            |error| DeskError::Unavailable(format!("nothing was changed, because the audit cannot be written: {error}"));
+        let not_audited = |error| {
+            DeskError::Unavailable(format!("nothing was changed, because the audit cannot be written: {error}"))
+        };
         Ok(AnnouncedChange { id: audit_id.map_err(not_audited)?, actor, subject, is_begun: false })
     }
 
@@ -519,7 +520,9 @@ impl From<DirectoryError> for DeskError {
             DirectoryError::NoSuchObject(what) => Self::NotFound(what),
             DirectoryError::AlreadyExists(what) => Self::InUse(what),
             DirectoryError::AssertionFailed => Self::Stale,
-            error @ (DirectoryError::Unavailable(_) | DirectoryError::Unknown(_)) => Self::Unavailable(error.to_string()),
+            error @ (DirectoryError::Unavailable(_) | DirectoryError::Unknown(_)) => {
+                Self::Unavailable(error.to_string())
+            }
             other => Self::Refused(other.to_string()),
         }
     }

@@ -149,7 +149,9 @@ impl Journals {
         let begin = BeginLine { actor: actor.name.clone(), via: actor.via.to_owned(), at: at.to_owned() };
         for batch in self.open_batches()? {
             match self.open(&batch)? {
-                OpenBatch::Free(file, content) if content.is_of(plan.hash()) => return self.resume(file, content, begin),
+                OpenBatch::Free(file, content) if content.is_of(plan.hash()) => {
+                    return self.resume(file, content, begin);
+                }
                 OpenBatch::Free(..) => {}
                 // Refuse to begin a second batch of the same plan: it would find the first one's writes and fail those
                 // people.
@@ -205,8 +207,8 @@ impl Journals {
     }
 
     /// Unfinished batches that no process is applying, each with its plan, for looking up their outcomes; without those
-    /// of the plan whose hash is `own_plan`. A batch whose plan never became durable has written nothing and is removed.
-    /// Blocks.
+    /// of the plan whose hash is `own_plan`. A batch whose plan never became durable has written nothing and is
+    /// removed. Blocks.
     pub(crate) fn abandoned(&self, own_plan: &str) -> Result<Vec<(Journal, Plan)>, JournalError> {
         if self.batches()?.is_empty() {
             return Ok(Vec::new());
@@ -225,7 +227,7 @@ impl Journals {
             let plan = match self.plan(&batch) {
                 Ok(plan) => plan,
                 Err(error) => {
-                    tracing::error!(batch, %error, "cannot read the plan of an interrupted batch; its journal stays as it is");
+                    tracing::error!(batch, %error, "cannot read the plan of an interrupted batch; its journal is kept");
                     continue;
                 }
             };
@@ -251,7 +253,7 @@ impl Journals {
         }
         let content = match JournalContent::read(&file) {
             Err(error @ (JournalError::Damaged(_) | JournalError::Version(_))) => {
-                tracing::error!(batch, %error, "cannot use the journal of an interrupted batch; it stays as it is");
+                tracing::error!(batch, %error, "cannot use the journal of an interrupted batch; the file is kept");
                 return Ok(OpenBatch::Unusable(error));
             }
             content => content?,

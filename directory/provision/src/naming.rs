@@ -317,7 +317,10 @@ mod tests {
         ] {
             assert_eq!(policy.is_reserved(local), expect, "{local}");
         }
-        assert!(RESERVED.iter().all(|name| fold_name(name) == *name), "a reserved name that no name folds to has no effect");
+        assert!(
+            RESERVED.iter().all(|name| fold_name(name) == *name),
+            "a reserved name that no name folds to has no effect"
+        );
     }
 
     // A site may write German ü as ue.

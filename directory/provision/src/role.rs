@@ -195,7 +195,11 @@ mod tests {
 
     #[test]
     fn each_operation_has_one_row_and_one_name() {
-        assert_eq!(TABLE.len(), Permission::InitDirectory as usize + 1, "a row is missing, or InitDirectory is not the last operation");
+        assert_eq!(
+            TABLE.len(),
+            Permission::InitDirectory as usize + 1,
+            "a row is missing, or InitDirectory is not the last operation"
+        );
         for (at, (operation, _)) in TABLE.iter().enumerate() {
             let others = TABLE.iter().skip(at + 1);
             assert!(others.clone().all(|(other, _)| other != operation && other.name() != operation.name()));

@@ -334,7 +334,11 @@ async fn an_import_cut_off_by_a_stopped_server_is_completed_by_the_next() {
     assert_eq!((below(&desk, "people").await.len(), below(&desk, "addresses").await.len()), (600, 600));
     let records = desk.audit.about(&whole.digest(), 10).await.unwrap();
     let actions: Vec<&str> = records.iter().map(|record| record.action.as_str()).collect();
-    assert_eq!(actions, ["import.apply", "import.begin"], "the audit does not have exactly the two records of the second process");
+    assert_eq!(
+        actions,
+        ["import.apply", "import.begin"],
+        "the audit does not have exactly the two records of the second process"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -357,7 +361,11 @@ async fn an_import_that_is_asked_to_stop_ends_between_people() {
     let outcomes = applier.apply_until(stop, &whole.plan, &whole.passwords, &mut progress).await.unwrap();
     assert!(outcomes.interrupted && (100..600).contains(&outcomes.applied), "{outcomes:?}");
     assert_eq!((outcomes.writes, outcomes.failed.len()), (2 * outcomes.applied, 0));
-    assert_eq!(below(&desk, "people").await.len(), outcomes.applied, "a person was written who does not count as applied");
+    assert_eq!(
+        below(&desk, "people").await.len(),
+        outcomes.applied,
+        "a person was written who does not count as applied"
+    );
     // The registrar corrects the file in between: existing rows change, others are new.
     let changed = rows.replace("\n1,Ann,", "\n1,Anne,").replace("\n599,Ann,", "\n599,Anna,");
     let rest = plan_for(&desk, &changed).await;
@@ -443,7 +451,11 @@ async fn a_killed_apply_is_resumed_by_its_plan() {
     }
     let outcomes = apply_to(&site, &plan).await.unwrap();
     assert!(outcomes.resumed && outcomes.failed.is_empty(), "{outcomes:?}");
-    assert!(batches.iter().all(|batch| *batch == outcomes.batch), "more than one batch: {batches:?} {}", outcomes.batch);
+    assert!(
+        batches.iter().all(|batch| *batch == outcomes.batch),
+        "more than one batch: {batches:?} {}",
+        outcomes.batch
+    );
     assert_eq!(outcomes.applied, plan.changes().len());
     assert_eq!(content(&site).await, expect);
     assert!(plan_for(&site, &second).await.is_empty());

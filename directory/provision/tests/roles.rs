@@ -108,7 +108,9 @@ async fn ask(desk: &Desk, who: &Principal, operation: Permission) -> Result<(), 
         Permission::ResetPassword => desk.reset_password(who, zoe, None).await.map(drop),
         Permission::SetRoles => desk.set_roles(who, zoe, &[]).await.map(drop),
         Permission::PlanImport => plan(who).await.map(drop),
-        Permission::ViewImports => desk.review_import(who, FILE, CsvOptions::default()).await.map(drop).map_err(desk_error),
+        Permission::ViewImports => {
+            desk.review_import(who, FILE, CsvOptions::default()).await.map(drop).map_err(desk_error)
+        }
         Permission::ApplyImport => {
             let plan = plan(&admin()).await?;
             desk.apply_import(std::future::pending(), who, &plan, &mut |_| {}).await.map(drop)
@@ -233,7 +235,10 @@ async fn a_help_desk_changes_no_credentials_above_its_own() {
     assert_eq!(desk.set_roles(&person, "hal.desk", &["admin"]).await, Err(DeskError::NotAllowed(Permission::SetRoles)));
     let made = desk.ensure_operator(&two, "eve", "Eve", "admin", Secret::new("long enough")).await;
     assert_eq!(made, Err(DeskError::NotAllowed(Permission::SetRoles)));
-    assert!(desk.reset_password(&person, "hal.desk", None).await.is_ok(), "a person was refused a reset of their own password");
+    assert!(
+        desk.reset_password(&person, "hal.desk", None).await.is_ok(),
+        "a person was refused a reset of their own password"
+    );
 }
 
 /// The registrar's file states passwords for people with a role who have none yet: they must not get them.
@@ -334,7 +339,11 @@ async fn an_operator_whom_two_calls_create_has_both_roles() {
             tokio::spawn(async move { desk.ensure_operator(&admin(), &uid, "Dana Desk", role, password).await })
         };
         let (one, two) = tokio::join!(create("auditor"), create("helpdesk1"));
-        assert_eq!(usize::from(one.unwrap().unwrap()) + usize::from(two.unwrap().unwrap()), 1, "not exactly one call created the person");
+        assert_eq!(
+            usize::from(one.unwrap().unwrap()) + usize::from(two.unwrap().unwrap()),
+            1,
+            "not exactly one call created the person"
+        );
         assert_eq!(site.desk.person(&admin(), &uid).await.unwrap().roles, ["auditor", "helpdesk1"]);
     }
 }

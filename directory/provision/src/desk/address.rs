@@ -63,7 +63,7 @@ impl Desk {
         };
         let result: Result<(), DirectoryError> = undone.await;
         if let Err(error) = &result {
-            tracing::warn!(%error, %address, %owner, "cannot undo an address entry: its owner has the address, although adding it was refused");
+            tracing::warn!(%error, %address, %owner, "cannot undo an address entry: its owner keeps the refused address");
         }
         result.is_ok()
     }

@@ -130,7 +130,9 @@ impl Desk {
         match assignment {
             AddressAssignment::Held => Ok(()),
             AddressAssignment::Made => self.directory.delete(&dn, same_owner).await,
-            AddressAssignment::Released(before) => self.directory.modify(&dn, before.restore(), same_owner).await.map(drop),
+            AddressAssignment::Released(before) => {
+                self.directory.modify(&dn, before.restore(), same_owner).await.map(drop)
+            }
         }
     }
 

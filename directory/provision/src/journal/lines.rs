@@ -27,8 +27,8 @@ pub enum JournalError {
     InUse(String),
     /// An earlier run began the plan, and the journal of its batch cannot be used.
     #[error(
-        "this plan was begun as batch {batch}, which cannot be resumed: {fault}; move the files of that batch out of the \
-         journal's folder and plan again"
+        "this plan was begun as batch {batch}, which cannot be resumed: {fault}; move the files of that batch out of \
+         the journal's folder and plan again"
     )]
     NotResumable {
         /// Id of the batch, with which the names of its files begin.

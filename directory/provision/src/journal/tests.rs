@@ -128,7 +128,10 @@ async fn a_batch_that_cannot_be_resumed_is_named_in_the_error() {
     let running = journals.begin(&plan_of_two(), &actor(), AT).unwrap();
     let twice = journals.begin(&plan_of_two(), &actor(), AT);
     assert!(matches!(twice, Err(JournalError::InUse(of)) if of == batch), "two runs apply one batch");
-    assert!(journals.abandoned("another plan").unwrap().is_empty(), "the batch of a running process counts as abandoned");
+    assert!(
+        journals.abandoned("another plan").unwrap().is_empty(),
+        "the batch of a running process counts as abandoned"
+    );
     close(running, &journals);
     let path = journals.path(&batch, OPEN);
     let text = fs::read_to_string(&path).unwrap();
@@ -161,7 +164,10 @@ async fn a_batch_that_cannot_be_resumed_is_named_in_the_error() {
 async fn abandoned_batches_are_found_and_empty_ones_removed() {
     let folder = tempfile::tempdir().unwrap();
     let (journals, batch) = begun(&folder).await;
-    assert!(journals.abandoned(plan_of_two().hash()).unwrap().is_empty(), "the batch of the own plan counts as abandoned");
+    assert!(
+        journals.abandoned(plan_of_two().hash()).unwrap().is_empty(),
+        "the batch of the own plan counts as abandoned"
+    );
     // A crash before the plan was durable: no write can have been sent.
     let empty = Uuid::now_v7().to_string();
     create(&journals.path(&empty, OPEN)).unwrap();

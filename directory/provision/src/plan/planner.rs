@@ -30,8 +30,8 @@ pub(super) struct Planner<'a> {
     actual: &'a DirectoryContent,
     /// Addresses that this plan gives.
     given: HashSet<String>,
-    /// For each base, the lowest number that may be free. No number becomes free while planning, so a thousand people of
-    /// one name cost a thousand look-ups, not a million.
+    /// For each base, the lowest number that may be free. No number becomes free while planning, so a thousand people
+    /// of one name cost a thousand look-ups, not a million.
     next_number: HashMap<String, u32>,
     /// Records of new people of this plan, by their numbers without leading zeros.
     new_people: HashMap<String, Vec<&'a SourceRecord>>,
@@ -63,7 +63,7 @@ impl<'a> Planner<'a> {
         match self.actual.known(&wanted.source_id, &dn) {
             SourceIdState::Nobody => self.create(wanted, id, dn).map(Some),
             SourceIdState::One(person) if self.is_somebody_else(wanted, person) => {
-                let rule = "the directory has this number with another family name and birth date; was the number given to someone else?";
+                let rule = "the directory has another family name and birth date for this number: was it given anew?";
                 Err(refuse(wanted.record, Column::PersonId, rule))
             }
             SourceIdState::One(person) => self.update(wanted, person),
@@ -184,8 +184,8 @@ impl<'a> Planner<'a> {
         Ok((!writes.is_empty()).then(|| change(wanted, what, kind, reason, writes)))
     }
 
-    /// Whether the person needs another primary address: none is held, or the name leads to another one. A change of the
-    /// name that folds to the same text, such as one of accents, leads to the same address.
+    /// Whether the person needs another primary address: none is held, or the name leads to another one. A change of
+    /// the name that folds to the same text, such as one of accents, leads to the same address.
     fn is_renamed(&self, wanted: &WantedPerson<'_>, person: &DirectoryPerson, primary: Option<&Address>) -> bool {
         let base = wanted.address.base.as_str();
         let Some(held) = primary else { return true };
@@ -238,9 +238,9 @@ impl<'a> Planner<'a> {
         address.domain() == self.naming.domain && holding.is_none_or(|holding| holding.kind.is_none())
     }
 
-    /// The writes that make `primary` the only primary address of its owner; `new_entry` is the rule that asks for a new
-    /// address entry. The new address is settled before the person is written, former ones afterwards: every address of
-    /// the person has an entry at each moment.
+    /// The writes that make `primary` the only primary address of its owner; `new_entry` is the rule that asks for a
+    /// new address entry. The new address is settled before the person is written, former ones afterwards: every
+    /// address of the person has an entry at each moment.
     fn settle_kinds(&self, owner: &Dn, primary: &Address, new_entry: Option<ReasonRule>) -> OrderedWrites {
         let (mut writes, suffix) = (OrderedWrites::default(), &self.actual.suffix);
         let kind = AddressKind::Primary;
@@ -342,12 +342,12 @@ fn reason(
         return (ChangeKind::Rename, Reason { rule: ReasonRule::NameChanged, words });
     }
     let (rule, words) = if attributes.is_empty() {
-        (ReasonRule::AddressEntry, "an address entry is missing or of another kind, or the person has no password".to_owned())
-    } else {
         (
-            ReasonRule::RecordDiffers,
-            format!("the record of {} differs from the directory", wanted.source_id),
+            ReasonRule::AddressEntry,
+            "an address entry is missing or of another kind, or the person has no password".to_owned(),
         )
+    } else {
+        (ReasonRule::RecordDiffers, format!("the record of {} differs from the directory", wanted.source_id))
     };
     (ChangeKind::Update, Reason { rule, words })
 }

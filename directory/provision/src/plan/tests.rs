@@ -264,9 +264,24 @@ fn an_update_changes_only_what_the_record_decides() {
         (ZOE.replace("student", "alum"), attr::EDU_PERSON_AFFILIATION, Some("alum"), "another affiliation"),
         (ZOE.replace("B-INFO", ""), attr::PROVOST_PROGRAM, None, "a blank programme"),
         (ZOE.replace("2004-02-29", ""), attr::SCHAC_DATE_OF_BIRTH, Some("20040229"), "a blank birth date"),
-        (ZOE.replace("zoe@example.net", ""), attr::PROVOST_PRIVATE_MAIL, Some("zoe@example.net"), "a blank private address"),
-        (ZOE.replace("long enough", "another one"), attr::USER_PASSWORD, Some("{SSHA}hash"), "another initial password"),
-        (ZOE.replace("Tremblay", "TREMBLAY"), attr::MAIL, Some("zoe.tremblay@example.edu"), "a family name in capitals"),
+        (
+            ZOE.replace("zoe@example.net", ""),
+            attr::PROVOST_PRIVATE_MAIL,
+            Some("zoe@example.net"),
+            "a blank private address",
+        ),
+        (
+            ZOE.replace("long enough", "another one"),
+            attr::USER_PASSWORD,
+            Some("{SSHA}hash"),
+            "another initial password",
+        ),
+        (
+            ZOE.replace("Tremblay", "TREMBLAY"),
+            attr::MAIL,
+            Some("zoe.tremblay@example.edu"),
+            "a family name in capitals",
+        ),
     ] {
         let mut model = model.clone();
         let plan = model.import(&row);
@@ -309,7 +324,7 @@ fn a_person_with_a_role_gets_no_initial_password() {
 fn rows_that_planning_refuses() {
     let mut model = Model::default();
     model.import(ZOE);
-    let reused = "the directory has this number with another family name and birth date; was the number given to someone else?";
+    let reused = "the directory has another family name and birth date for this number: was it given anew?";
     for (row, column, rule) in [
         ("1,Zoé,Gagnon,1999-01-01,,student,,,\n", "person_id", reused),
         ("2,…,—?,,,student,,,\n", "family_name", "no login can be made from this name"),
@@ -543,7 +558,7 @@ proptest! {
     }
 
     #[test]
-    fn an_import_repeated_after_an_interruption_ends_as_without_it(first in rows(), second in rows(), writes in 0usize..30) {
+    fn an_interrupted_import_ends_as_an_uninterrupted_one(first in rows(), second in rows(), writes in 0usize..30) {
         let mut model = Model::default();
         model.import(&first);
         let interrupted = model.plan(&second);

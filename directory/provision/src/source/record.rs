@@ -18,8 +18,8 @@ pub enum Encoding {
 pub struct CsvOptions {
     /// Encoding of the file's octets.
     pub encoding: Encoding,
-    /// `,`, `;` or a tab. With `None`, a first line `sep=;` states it; without that line, it is the one that occurs most
-    /// often in the header.
+    /// `,`, `;` or a tab. With `None`, a first line `sep=;` states it; without such a line, it is the one that occurs
+    /// most often in the header.
     pub separator: Option<u8>,
 }
 

@@ -243,7 +243,7 @@ fn undamaged_names_and_numbers_are_accepted() {
         "JOÃO",
         "IRMÃ Ã",
         "SANTÉ–TRAVAIL",
-        "CÔTÉ’S",
+        "CAFÉ’S",
         "Ângela",
         "Łukasz",
         "Nguyễn Thị",
@@ -270,7 +270,7 @@ fn undamaged_names_and_numbers_are_accepted() {
 
 #[test]
 fn words_read_in_the_wrong_encoding_are_found_in_capitals_too() {
-    for name in ["SANTÉ", "Ökonomie", "ŁÓDŹ", "Юрий", "русь", "Ελένη", "“Zoé”", "Zoé – Ann"] {
+    for name in ["SANTÉ", "Ökonomie", "ŁÓDŹ", "Юрий", "трут", "Ελένη", "“Zoé”", "Zoé – Ann"] {
         let (damaged, _) = encoding_rs::WINDOWS_1252.decode_without_bom_handling(name.as_bytes());
         let source = with_rows(&format!("1,a{damaged},b,,,student,,,,\n"));
         assert!(source.records.is_empty(), "{name} as {damaged} was accepted");
@@ -402,10 +402,15 @@ fn no_rule_shows_a_password() {
     assert!(!format!("{:?}", source.rejected).contains("hunter2"));
 }
 
+/// Rows of ten fields, some of them wrong, repeated or with a stray quotation mark or line break.
+const ROWS: &str = "([0-9]{1,2},[a-zé\"\n]{0,4},[a-z;]{1,3},,,(student|staf),,,,\r?\n){1,9}";
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn any_octets_are_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), header: bool, windows: bool) {
+    fn any_octets_are_read_without_a_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..400), header: bool, windows: bool,
+    ) {
         let mut file = if header { HEADER.as_bytes().to_vec() } else { Vec::new() };
         file.extend(bytes);
         let encoding = if windows { Encoding::Windows1252 } else { Encoding::Utf8 };
@@ -413,7 +418,7 @@ proptest! {
     }
 
     #[test]
-    fn every_row_is_a_record_a_repeat_or_a_problem(rows in "([0-9]{1,2},[a-zé\"\n]{0,4},[a-z;]{1,3},,,(student|staf),,,,\r?\n){1,9}") {
+    fn every_row_is_a_record_a_repeat_or_a_problem(rows in ROWS) {
         if let Ok(source) = read(&format!("{HEADER}{rows}")) {
             let mut lines: Vec<u64> = source.rejected.iter().map(|error| error.line).collect();
             lines.dedup();
