@@ -40,7 +40,7 @@ const KEY_OCTETS_MAX: usize = 320;
 const SEARCH_WORDS_MAX: usize = 6;
 /// Longest word of a search, in characters; the rest is cut.
 const SEARCH_WORD_CHARS_MAX: usize = 64;
-/// Maximum number of changes that one history returns, whatever the caller asks for.
+/// Maximum number of records that one history returns, whatever the caller asks for.
 pub const HISTORY_MAX: usize = 1000;
 /// Maximum number of people that one search returns, whatever the caller asks for.
 pub const SEARCH_RESULTS_MAX: usize = 500;
@@ -305,8 +305,8 @@ impl Desk {
         Ok(detail)
     }
 
-    /// The last `limit` changes of a person, newest first, each with its outcome unless it succeeded completely; views
-    /// are left out.
+    /// The last `limit` audit records about a person without views, newest first. A change that did not succeed
+    /// completely has its outcome.
     pub async fn history(
         &self,
         principal: &Principal,
@@ -531,6 +531,14 @@ impl From<DirectoryError> for DeskError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_of_the_audit_is_not_reported_as_one_of_the_directory() {
+        let directory = DeskError::from(DirectoryError::Unavailable("no route".to_owned()));
+        assert_eq!(directory.to_string(), "the directory is unavailable: no route");
+        let audit = DeskError::Unavailable("the audit cannot be read: disk full".to_owned());
+        assert_eq!(audit.to_string(), "the audit cannot be read: disk full");
+    }
 
     #[test]
     fn lists_are_sorted_word_by_word() {

@@ -116,9 +116,9 @@ fn settle_repeats(records: &mut Vec<SourceRecord>, rejected: &mut Vec<RecordErro
         let Some((_, first)) = group.first() else { continue };
         let agree = group.iter().all(|(_, row)| SourceRecord { line: first.line, ..(*row).clone() } == **first);
         // Keep the first of equal rows, and none of different ones.
-        let kept = usize::from(agree);
-        repeated += kept * (group.len() - 1);
-        for (i, row) in group.iter().skip(kept) {
+        let first_kept = usize::from(agree);
+        repeated += first_kept * (group.len() - 1);
+        for (i, row) in group.iter().skip(first_kept) {
             if let Some(keep) = keep.get_mut(*i) {
                 *keep = false;
             }

@@ -63,7 +63,7 @@ impl<'a> Planner<'a> {
         match self.actual.known(&wanted.source_id, &dn) {
             SourceIdState::Nobody => self.create(wanted, id, dn).map(Some),
             SourceIdState::One(person) if self.is_somebody_else(wanted, person) => {
-                let rule = "the directory has another family name and birth date for this number: was it given anew?";
+                let rule = "the directory has another family name and birth date for this number: was it reassigned?";
                 Err(refuse(wanted.record, Column::PersonId, rule))
             }
             SourceIdState::One(person) => self.update(wanted, person),
@@ -101,12 +101,12 @@ impl<'a> Planner<'a> {
     fn check_zeros(&mut self, wanted: &WantedPerson<'a>) -> Result<(), RecordError> {
         let (record, naming) = (wanted.record, self.naming);
         let folds_alike = |name: &str, other: &str| naming.fold(name) == naming.fold(other);
-        let is_held = |person: &&DirectoryPerson| {
+        let is_same_person = |person: &&DirectoryPerson| {
             folds_alike(given_name(person), &record.given_name)
                 && folds_alike(family_name(person), &record.family_name)
                 && person.attributes.get(attr::SCHAC_DATE_OF_BIRTH) == record.birth_date.as_deref()
         };
-        if let Some(known) = self.actual.alike(&wanted.source_id).find(is_held) {
+        if let Some(known) = self.actual.alike(&wanted.source_id).find(is_same_person) {
             let rule = format!(
                 "probably {}, who has the same name and birth date and a number that differs in leading zeros only",
                 known.mail.as_deref().unwrap_or("a person in the directory")
@@ -114,12 +114,12 @@ impl<'a> Planner<'a> {
             return Err(refuse(record, Column::PersonId, &rule));
         }
         let same_number = self.new_people.entry(without_zeros(&wanted.source_id)).or_default();
-        let is_new = |other: &&&SourceRecord| {
+        let is_recorded_person = |other: &&&SourceRecord| {
             folds_alike(&other.given_name, &record.given_name)
                 && folds_alike(&other.family_name, &record.family_name)
                 && other.birth_date == record.birth_date
         };
-        if let Some(other) = same_number.iter().find(is_new) {
+        if let Some(other) = same_number.iter().find(is_recorded_person) {
             let rule = format!("probably the person of line {}: the numbers differ in leading zeros only", other.line);
             return Err(refuse(record, Column::PersonId, &rule));
         }

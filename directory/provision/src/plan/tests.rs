@@ -324,7 +324,7 @@ fn a_person_with_a_role_gets_no_initial_password() {
 fn rows_that_planning_refuses() {
     let mut model = Model::default();
     model.import(ZOE);
-    let reused = "the directory has another family name and birth date for this number: was it given anew?";
+    let reused = "the directory has another family name and birth date for this number: was it reassigned?";
     for (row, column, rule) in [
         ("1,Zoé,Gagnon,1999-01-01,,student,,,\n", "person_id", reused),
         ("2,…,—?,,,student,,,\n", "family_name", "no login can be made from this name"),
