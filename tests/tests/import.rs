@@ -220,7 +220,7 @@ fn wrong_rows_are_named_and_only_they_are_left_out() {
         ("D8,Ann,Roy,,,,,,,", "affiliation", "must not be empty"),
         ("D9,Ann,Roy,,,student,,2026-09-01,2026-08-31,", "end_date", "the end is before the start"),
         ("1.1E+07,Ann,Roy,,,student,,,,", "person_id", "exponent"),
-        ("D11,Ann,Roy,,,student,,,,short", "password", "at least 8 characters"),
+        ("D11,Ann,Roy,,,student,,,,short", "password", "shorter than 8 characters"),
         ("D12,ZoÃ©,Roy,,,student,,,,", "given_name", "read as Windows-1252"),
         ("D13,Ann,Roy,,,student", "program", "number of fields: 6 in the row, 10 in the header"),
         ("D14,Ann,Roy,,,student,,,,,,", "field 11", "number of fields: 12 in the row, 10 in the header"),

@@ -1,4 +1,5 @@
-//! Writes a registrar's file of N made-up people, the same each time: `generate N [--passwords] > file.csv`.
+//! Writes a registrar's file of N made-up people (1000 without N), the same each time:
+//! `generate [N] [--passwords] > file.csv`.
 
 use std::io::{BufWriter, Write};
 
@@ -103,8 +104,8 @@ fn main() -> std::io::Result<()> {
     out.flush()
 }
 
-/// The row of person `n`. Names get a second part once all pairs are used, so that some names collide, as in a
-/// university, but never hundreds of them.
+/// The row of person `n`. Once all pairs of names are used, most family names get a second part: some people have the
+/// same name, as in a university, but never hundreds of them.
 fn row(n: usize, passwords: bool) -> String {
     let given = GIVEN[n * 7 % GIVEN.len()];
     let family = FAMILY[(n / GIVEN.len()) * 11 % FAMILY.len()];

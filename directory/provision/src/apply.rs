@@ -30,7 +30,7 @@ use crate::{Actor, Audit, InitialPasswords, PersonChange, Plan};
 const WRITING: usize = 64;
 /// People in flight at once: while some are written, the next ones are recorded in the audit.
 const IN_FLIGHT: usize = 2 * WRITING;
-/// Hashed people that wait for a place in flight: the queue keeps the cores hashing while the directory is busy.
+/// People with a hashed password who wait for a place in flight: cores keep hashing while the directory is busy.
 const HASHED_AHEAD: usize = 64;
 
 /// Progress of an apply, reported after each person from one task.
@@ -55,7 +55,7 @@ pub struct Outcomes {
     pub writes: usize,
     /// Whether the apply stopped on request before every person was done.
     pub interrupted: bool,
-    /// Line and reason of each person whose writes failed.
+    /// Line and reason of each person who failed.
     pub failed: Vec<(u64, String)>,
     /// Wall-clock seconds of the whole apply.
     pub seconds: f64,
@@ -179,11 +179,11 @@ impl Applier<'_> {
         Ok((journal, Some(found)))
     }
 
-    /// Completes the journals of interrupted batches of other plans: looks up each write without a receipt and records
-    /// its outcome. After that, these journals are complete and no plan resumes them.
-    async fn settle_abandoned(&self, but: &str) -> Result<(), ApplyError> {
-        let (journals, but) = (self.journals.clone(), but.to_owned());
-        let abandoned = tokio::task::spawn_blocking(move || journals.abandoned(&but));
+    /// Completes the journals of interrupted batches, except those of the plan whose hash is `own_plan`: looks up each
+    /// write without a receipt and records its outcome. After that, no plan resumes these batches.
+    async fn settle_abandoned(&self, own_plan: &str) -> Result<(), ApplyError> {
+        let (journals, own_plan) = (self.journals.clone(), own_plan.to_owned());
+        let abandoned = tokio::task::spawn_blocking(move || journals.abandoned(&own_plan));
         for (journal, plan) in abandoned.await.map_err(|error| ApplyError::Unavailable(error.to_string()))?? {
             let found = perform::written_by(self.directory, &journal.batch).await?;
             let (end, undone) = perform::settle(&journal, &plan, &found).await.map_err(JournalError::from)?;
@@ -194,7 +194,8 @@ impl Applier<'_> {
                     .await
                     .map_err(|error| ApplyError::Unavailable(format!("the audit cannot be read: {error}")))?;
             }
-            tracing::info!(batch = journal.batch, applied = end.applied, left = end.failed, "an interrupted batch");
+            let (batch, applied, failed) = (&journal.batch, end.applied, end.failed);
+            tracing::info!(batch, applied, failed, "looked up the outcome of an interrupted import");
             journal.end(end).await.map_err(JournalError::from)?;
         }
         Ok(())
@@ -316,7 +317,7 @@ impl<'a> ApplyContext<'a> {
         let Some(of) = to_do.into_iter().find_map(|(_, write)| write.password) else { return Ok(None) };
         match self.passwords.get(of) {
             Some(password) => Ok(Some(password)),
-            None => Err("the password of its record is missing; import the file again".to_owned()),
+            None => Err("the password of this line is missing; import the file again".to_owned()),
         }
     }
 

@@ -55,7 +55,7 @@ impl AttributeChange {
         Self { name: AttributeDescription::of(name), how: ChangeMode::Add, before, after, rule }
     }
 
-    /// The modification of RFC 4511 §4.6.
+    /// The change as one modification of an LDAP Modify (RFC 4511 §4.6).
     pub(crate) fn modification(&self) -> Modification {
         let octets = |value: &String| value.clone().into_bytes();
         match self.how {

@@ -1,7 +1,7 @@
 //! The attributes of a person that sources decide: the values held by the directory and those wanted by a record.
 //!
-//! A new CSV column that only becomes an attribute is one line in [`PERSON_ATTRIBUTES`] and one in
-//! [`WantedAttributes::of`].
+//! A new CSV column that only becomes an attribute needs one line in [`PERSON_ATTRIBUTES`] and, at the same place, one
+//! in [`WantedAttributes::of`].
 
 use std::borrow::Cow;
 
@@ -164,8 +164,8 @@ impl<'a> WantedValue<'a> {
     }
 }
 
-/// Converts a day of a record to the moment that the directory holds. A day that cannot be represented refuses the
-/// record: treated as blank, it would remove the held date.
+/// Converts a day of a record to the moment that the directory holds, by `at`. A record with a day that cannot be
+/// represented is refused: treated as blank, the day would remove the held date.
 fn moment(
     record: &SourceRecord,
     column: Column,
@@ -178,7 +178,8 @@ fn moment(
         None => Err(RecordError {
             line: record.line,
             column: column.name().to_owned(),
-            rule: "beyond the years that can be held; leave the field blank where there is no such day".to_owned(),
+            rule: "beyond the years that the directory can hold; leave the field blank if there is no such day"
+                .to_owned(),
         }),
     }
 }

@@ -1,4 +1,4 @@
-//! The audit: records of every change, durable before the caller gets the answer.
+//! The audit: a record of each change, view and refusal. That of a change is durable before the change is tried.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,10 +10,10 @@ use futures_util::future::BoxFuture;
 /// disk.
 pub const AUDIT_RECORD_OCTETS_MAX: usize = 64 * 1024;
 
-/// The user, token or command that asks, and its interface.
+/// Who asks for an operation, and through which interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// `cli:root`, `token:quickstart`, a person's uid.
+    /// `cli:root` for a user of this machine, `token:quickstart` for a token, or a person's uid.
     pub name: String,
     /// The interface: cli, api or web.
     pub via: &'static str,
@@ -24,15 +24,15 @@ pub struct Actor {
 pub struct AuditRecord {
     /// Unique id, which the caller gets in the answer.
     pub id: String,
-    /// RFC 3339, UTC.
+    /// Time of the record: RFC 3339, UTC.
     pub at: String,
-    /// A login, the name of a token, or a user of the machine.
+    /// The name of the [`Actor`].
     pub actor: String,
     /// The interface that was used.
     pub via: String,
     /// `vacation.set`, `address.add`, `password.reset`, `person.view`, `import.apply`, `operation.refused`, ...
     pub action: String,
-    /// DN of the entry or digest of the file that the action concerns.
+    /// What the action concerns: a DN, the digest of a file, `token:NAME`; empty when the action names nothing.
     pub subject: String,
     /// Details, never a secret.
     pub detail: serde_json::Value,
@@ -52,7 +52,7 @@ const OUTCOME: &str = "change.outcome";
 pub(crate) enum ChangeOutcome {
     /// Certainly nothing was written.
     NotDone,
-    /// Some of the entries that it concerns were written.
+    /// Some of the entries that the change concerns were written.
     Partly,
     /// No answer arrived, so the outcome is unknown.
     Unknown,
@@ -73,8 +73,9 @@ pub trait AuditLog: Send + Sync + 'static {
     /// Adds a record; durable when it resolves to `Ok`. Concurrent calls share a sync of the disk.
     fn append(&self, record: &AuditRecord) -> BoxFuture<'_, io::Result<()>>;
 
-    /// The last `limit` records from before a sequence (of all when `None`), of one subject or of all, newest first,
-    /// each with its sequence. An engine may return fewer, but returns none only when there are no more.
+    /// The last records, newest first, at most `limit`, each with its sequence number: only those about `subject` and
+    /// with a number below `before`, where these are stated. An engine may return fewer than there are, but none only
+    /// when there are no more.
     fn newest(
         &self,
         subject: Option<&str>,
@@ -143,18 +144,19 @@ impl Audit {
         }
     }
 
-    /// The last `limit` records about one subject, newest first.
+    /// The last records about one subject, newest first: `limit` of them, or as many as the engine returns at once.
     pub async fn about(&self, subject: &str, limit: usize) -> io::Result<Vec<AuditRecord>> {
         Ok(without_sequence(self.log.newest(Some(subject), None, limit).await?))
     }
 
-    /// The last `limit` records, newest first.
+    /// The last records, newest first: `limit` of them, or as many as the engine returns at once.
     pub async fn newest(&self, limit: usize) -> io::Result<Vec<AuditRecord>> {
         Ok(without_sequence(self.log.newest(None, None, limit).await?))
     }
 
-    /// The last `limit` changes of one subject, newest first, without views. The detail of a change that did not succeed
-    /// completely holds its outcome as `outcome` and `outcome_reason`.
+    /// The last `limit` records about one subject without views, newest first, as far as they are among its last
+    /// [`HISTORY_READ_MAX`]. A change that did not succeed completely has its outcome in its detail, as `outcome` and
+    /// `outcome_reason`.
     pub async fn history(&self, subject: &str, limit: usize) -> io::Result<Vec<AuditRecord>> {
         let (mut history, mut outcomes) = (Vec::new(), HashMap::new());
         let (mut before, mut read) = (None, 0);
@@ -250,13 +252,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_history_is_of_changes_with_what_came_of_them() {
+    async fn a_history_has_changes_with_their_outcomes_and_no_views() {
         let audit = Audit::in_memory();
-        let note = async |action: &str| audit.record(&actor(), action, "cn=a", json!({ "reason": "r" })).await.unwrap();
-        let (first, second) = (note("address.add").await, note("address.remove").await);
+        let record =
+            async |action: &str| audit.record(&actor(), action, "cn=a", json!({ "reason": "r" })).await.unwrap();
+        let (first, second) = (record("address.add").await, record("address.remove").await);
         audit.note_outcome(&actor(), &second, "cn=a", ChangeOutcome::NotDone, "changed meanwhile").await;
         for _ in 0..2 * HISTORY_PAGE {
-            note(VIEW_PERSON).await;
+            record(VIEW_PERSON).await;
         }
         let history = audit.history("cn=a", 10).await.unwrap();
         assert_eq!(history.iter().map(|record| &record.id).collect::<Vec<_>>(), [&second, &first]);
@@ -267,7 +270,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_enormous_detail_is_left_out() {
+    async fn details_that_are_too_long_are_left_out() {
         let audit = Audit::in_memory();
         audit.record(&actor(), "x", "s", json!("a".repeat(AUDIT_RECORD_OCTETS_MAX))).await.unwrap();
         assert!(audit.about("s", 1).await.unwrap()[0].detail.get("left_out").is_some());

@@ -5,17 +5,18 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use provost_entry::time::{format_generalized, parse_generalized};
 
-/// The first moment of a day of that time zone as GeneralizedTime; `None` beyond the years that can be represented.
+/// The first second of a day in `zone` as GeneralizedTime; `None` for a day that cannot be represented.
 pub(crate) fn day_begins(zone: &TimeZone, date: Date) -> Option<String> {
     Some(format_generalized(zone.to_timestamp(date.at(0, 0, 0, 0)).ok()?))
 }
 
-/// The last second of a day of that time zone as GeneralizedTime; `None` beyond the years that can be represented.
+/// The last second of a day in `zone` as GeneralizedTime; `None` for a day that cannot be represented.
 pub(crate) fn day_ends(zone: &TimeZone, date: Date) -> Option<String> {
-    Some(format_generalized(zone.to_timestamp(date.at(23, 59, 59, 0)).ok()?))
+    // Where clocks go back at midnight, 23:59:59 occurs twice: the later one ends the day.
+    Some(format_generalized(zone.to_ambiguous_timestamp(date.at(23, 59, 59, 0)).later().ok()?))
 }
 
-/// The day in that time zone at a GeneralizedTime; `None` for text that is not a GeneralizedTime.
+/// The day in `zone` at a GeneralizedTime; `None` for text that is not a GeneralizedTime.
 pub(crate) fn day_of(zone: &TimeZone, time: &str) -> Option<Date> {
     Some(zone.to_datetime(parse_generalized(time)?).date())
 }
@@ -37,12 +38,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_begin_and_end_at_the_site() {
+    fn days_begin_and_end_by_the_clocks_of_the_zone() {
         for (zone, day, begins, ends) in [
             ("America/Toronto", "2026-07-01", "20260701040000Z", "20260702035959Z"),
             ("America/Toronto", "2026-12-24", "20261224050000Z", "20261225045959Z"),
             ("Europe/Paris", "2026-07-01", "20260630220000Z", "20260701215959Z"),
             ("UTC", "2026-12-24", "20261224000000Z", "20261224235959Z"),
+            // Clocks go back from 24:00 to 23:00, and forward from 24:00 to 1:00.
+            ("America/Santiago", "2024-04-06", "20240406030000Z", "20240407035959Z"),
+            ("America/Santiago", "2024-09-08", "20240908040000Z", "20240909025959Z"),
         ] {
             let (zone, day) = (TimeZone::get(zone).unwrap(), parse_date(day).unwrap());
             assert_eq!(
@@ -54,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_have_one_form() {
+    fn dates_of_other_forms_are_refused() {
         for bad in ["", "2026-7-1", "20260701", "2026-13-01", "2026-02-30", "01/07/2026", "2026-07-01T00", "２026-07-1"]
         {
             assert_eq!(parse_date(bad), None, "{bad}");

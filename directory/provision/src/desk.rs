@@ -32,15 +32,15 @@ use uuid::Uuid;
 use crate::audit::{ChangeOutcome, VIEW_PERSON};
 use crate::{Actor, Audit, HistoryEntry, Journals, Permission, Principal, SettingsSource, fold_name, tree};
 
-/// Longest key of a person, octets: the longest local part, `@` and the longest domain (RFC 5321 §4.5.3.1: 64 + 1 +
-/// 255).
+/// Longest key of a person, octets: that of an address with the longest local part and the longest domain (RFC 5321
+/// §4.5.3.1: 64 + 1 + 255).
 const KEY_OCTETS_MAX: usize = 320;
 /// Maximum number of words of a search, which bounds its filter: each word adds up to nine conditions. Further words
 /// are ignored.
 const SEARCH_WORDS_MAX: usize = 6;
 /// Longest word of a search, in characters; the rest is cut.
 const SEARCH_WORD_CHARS_MAX: usize = 64;
-/// Maximum number of changes that one history returns, whatever the caller asks for.
+/// Maximum number of records that one history returns, whatever the caller asks for.
 pub const HISTORY_MAX: usize = 1000;
 /// Maximum number of people that one search returns, whatever the caller asks for.
 pub const SEARCH_RESULTS_MAX: usize = 500;
@@ -103,7 +103,7 @@ pub struct VacationChange {
     pub interval_days: Option<u16>,
 }
 
-/// Everything that the directory holds about one person, for the help desk.
+/// What the help desk sees of one person.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct PersonDetail {
     /// The part that a search also returns.
@@ -171,7 +171,7 @@ pub enum DeskError {
     #[error("no setting is named '{0}'")]
     UnknownSetting(String),
     /// The directory states no value for the setting.
-    #[error("the directory does not state '{0}'")]
+    #[error("the directory states no value for '{0}'")]
     NotStated(&'static str),
     /// Another entry has the address, or another person has its local part as login.
     #[error("{0} is in use")]
@@ -199,7 +199,7 @@ pub enum DeskError {
     Refused(String),
     /// The directory or the audit is unavailable, or a write got no answer and may have been done. A later attempt may
     /// work.
-    #[error("the directory is unavailable: {0}")]
+    #[error("{0}")]
     Unavailable(String),
 }
 
@@ -293,8 +293,8 @@ impl Desk {
         Ok(people)
     }
 
-    /// One person by provostPersonId, login, address or source id (`registrar:12345` or bare `12345`). The view is
-    /// audited; when it cannot be, the person is not returned.
+    /// One person by provostPersonId, login, address, source id (`registrar:12345` or bare `12345`) or full name. The
+    /// view is audited; when it cannot be, the person is not returned.
     pub async fn person(&self, principal: &Principal, key: &str) -> Result<PersonDetail, DeskError> {
         let found = self.target(principal, Permission::ViewPerson, &key.into()).await?;
         let addresses = self.addresses_of(found.dn(), ReadPurpose::Show).await?;
@@ -305,8 +305,8 @@ impl Desk {
         Ok(detail)
     }
 
-    /// The last `limit` changes of a person, newest first, each with its outcome unless it succeeded completely; views
-    /// are left out.
+    /// The last `limit` audit records about a person without views, newest first. A change that did not succeed
+    /// completely has its outcome.
     pub async fn history(
         &self,
         principal: &Principal,
@@ -320,7 +320,7 @@ impl Desk {
         Ok(records.into_iter().map(HistoryEntry::from).collect())
     }
 
-    /// Reads the one person that a key names; a full name is tried last.
+    /// Reads the one person that a key names. A full name is tried last.
     async fn find(&self, key: &str, purpose: ReadPurpose) -> Result<CurrentPerson, DeskError> {
         let key = key.trim();
         if key.is_empty() || key.len() > KEY_OCTETS_MAX {
@@ -344,7 +344,7 @@ impl Desk {
         unavailable.map_or_else(|| Err(DeskError::NotFound(key.to_owned())), |error| Err(error.into()))
     }
 
-    /// People who match `filter`.
+    /// People who match `filter`. With a replica's answer comes the provider's error.
     async fn people(
         &self,
         filter: Filter,
@@ -363,7 +363,7 @@ impl Desk {
         self.read_for(purpose, search).await
     }
 
-    /// Searches for what is read for. With a replica's answer comes the error of the provider.
+    /// Searches the servers that `purpose` allows. With a replica's answer comes the provider's error.
     async fn read_for(
         &self,
         purpose: ReadPurpose,
@@ -385,8 +385,8 @@ impl Desk {
         detail: Value,
     ) -> Result<String, DeskError> {
         let audited_change = self.announce(actor, action, person.dn(), detail).await?;
-        let control = tree::unchanged_since(person.csn());
-        let result = self.directory.modify(person.dn(), changes, control).await.map(drop);
+        let conditions = tree::unchanged_since(person.csn());
+        let result = self.directory.modify(person.dn(), changes, conditions).await.map(drop);
         self.conclude(audited_change, result).await.map_err(|error| person.lost_race(error))
     }
 
@@ -399,8 +399,9 @@ impl Desk {
         detail: Value,
     ) -> Result<AnnouncedChange<'a>, DeskError> {
         let audit_id = self.audit.record(actor, action, subject.as_str(), detail).await;
-        let not_audited =
-            |error| DeskError::Unavailable(format!("nothing was changed, since it cannot be audited: {error}"));
+        let not_audited = |error| {
+            DeskError::Unavailable(format!("nothing was changed, because the audit cannot be written: {error}"))
+        };
         Ok(AnnouncedChange { id: audit_id.map_err(not_audited)?, actor, subject, is_begun: false })
     }
 
@@ -420,10 +421,10 @@ impl Desk {
         Err(error.into())
     }
 
-    /// Records that a change was not made because its address could not be claimed; returns the reason.
-    async fn not_claimed(&self, change: AnnouncedChange<'_>, error: DeskError) -> DeskError {
+    /// Records that a change was not made because its address could not be assigned; returns the reason.
+    async fn not_assigned(&self, change: AnnouncedChange<'_>, error: DeskError) -> DeskError {
         let outcome = match &error {
-            // The address may have been claimed although the answer was lost.
+            // The address may have been assigned although the answer was lost.
             DeskError::Unavailable(_) => ChangeOutcome::Unknown,
             _ => ChangeOutcome::NotDone,
         };
@@ -442,7 +443,7 @@ struct AnnouncedChange<'a> {
 }
 
 /// A key that names only this person when `key` also names another one: the source id when `key` is the person's
-/// number, the address otherwise.
+/// number; otherwise the primary address, or the provostPersonId of a person without one.
 fn exact_key(person: &Entry, key: &str) -> Option<String> {
     let is_number = person.texts(attr::EMPLOYEE_NUMBER).any(|number| number.eq_ignore_ascii_case(key));
     let source = person.first(attr::PROVOST_SOURCE_ID).filter(|_| is_number);
@@ -519,7 +520,9 @@ impl From<DirectoryError> for DeskError {
             DirectoryError::NoSuchObject(what) => Self::NotFound(what),
             DirectoryError::AlreadyExists(what) => Self::InUse(what),
             DirectoryError::AssertionFailed => Self::Stale,
-            DirectoryError::Unavailable(why) | DirectoryError::Unknown(why) => Self::Unavailable(why),
+            error @ (DirectoryError::Unavailable(_) | DirectoryError::Unknown(_)) => {
+                Self::Unavailable(error.to_string())
+            }
             other => Self::Refused(other.to_string()),
         }
     }
@@ -528,6 +531,14 @@ impl From<DirectoryError> for DeskError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_of_the_audit_is_not_reported_as_one_of_the_directory() {
+        let directory = DeskError::from(DirectoryError::Unavailable("no route".to_owned()));
+        assert_eq!(directory.to_string(), "the directory is unavailable: no route");
+        let audit = DeskError::Unavailable("the audit cannot be read: disk full".to_owned());
+        assert_eq!(audit.to_string(), "the audit cannot be read: disk full");
+    }
 
     #[test]
     fn lists_are_sorted_word_by_word() {

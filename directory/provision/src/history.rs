@@ -5,12 +5,12 @@ use serde_json::Value;
 
 use crate::AuditRecord;
 
-/// One change of a person, made or tried.
+/// One audit record about a person: a change that was made or tried, a sign-in or a refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HistoryEntry {
     /// Id of the audit record.
     pub id: String,
-    /// Time at which the change was begun: RFC 3339, UTC.
+    /// Time of the record, which precedes the change: RFC 3339, UTC.
     pub at: String,
     /// The actor: `cli:helen`, `token:registrar`, a login.
     pub actor: String,
@@ -24,9 +24,9 @@ pub struct HistoryEntry {
     pub changes: Vec<ValueChange>,
     /// Whether an import set an initial password.
     pub password_set: bool,
-    /// `not_done`, `partly` or `unknown`; `None` when the change succeeded completely.
+    /// `not_done`, `partly` or `unknown`; `None` for a change that succeeded completely and for other records.
     pub outcome: Option<String>,
-    /// The reason for such an outcome.
+    /// The reason for that outcome.
     pub outcome_reason: Option<String>,
 }
 

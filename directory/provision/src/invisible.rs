@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn joiners_stand_where_letters_join() {
+    fn joiners_are_accepted_only_where_a_script_uses_them() {
         for (text, expect) in [
             ("علی\u{200C}رضا", false),
             ("می\u{200C}نویس", false),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn joiners_that_show_nothing_go() {
+    fn needless_joiners_are_removed() {
         for (text, expect) in [
             ("محمد\u{200C}علی", "محمدعلی"),
             ("علی\u{200C}رضا", "علی\u{200C}رضا"),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_seen_and_what_is_not() {
+    fn bidi_controls_and_invisible_characters_are_recognised() {
         for (c, expect) in [
             ('\u{202E}', (true, true)),
             ('\u{2066}', (true, true)),

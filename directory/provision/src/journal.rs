@@ -15,7 +15,7 @@ mod lines;
 mod writer;
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ use writer::JournalWriter;
 
 use crate::{Actor, Plan};
 
-/// Number of finished batches that are kept for undo. Before a new batch begins, the oldest ones beyond it are removed.
+/// Number of finished batches that are kept for undo. Before a new batch begins, older ones are removed.
 /// A batch of 35,500 new people takes about 80 MB.
 const BATCHES_KEPT: usize = 500;
 
@@ -65,11 +65,13 @@ pub struct KeptBatch {
 
 /// The state in which an unfinished batch is found.
 enum OpenBatch {
-    /// No other process has the file, which is locked now and open for appending.
+    /// No other process uses the batch. Its file is locked now and open for appending.
     Free(File, JournalContent),
     /// Another process applies or settles the batch.
     InUse,
-    /// The journal is damaged or of another version. Only this batch is concerned, and imports continue.
+    /// Another process has ended the batch since the folder was listed.
+    Ended,
+    /// The journal is damaged or of another version. Imports of other plans continue.
     Unusable(JournalError),
 }
 
@@ -120,10 +122,10 @@ impl Journals {
             opened => opened,
         };
         let file = file.map_err(gone)?;
-        let lines = JournalContent::read(&file)?;
-        let HeaderLine { plan, since, .. } = lines.header.ok_or(JournalError::Gone)?;
+        let content = JournalContent::read(&file)?;
+        let HeaderLine { plan, since, .. } = content.header.ok_or(JournalError::Gone)?;
         let mut kept_batch = KeptBatch { batch, plan, since, begins: Vec::new(), receipts: Vec::new(), end: None };
-        for line in lines.lines {
+        for line in content.lines {
             match line {
                 JournalLine::Begin(begin) => kept_batch.begins.push(begin),
                 JournalLine::Receipt(receipt) => kept_batch.receipts.push(*receipt),
@@ -143,11 +145,13 @@ impl Journals {
     /// Opens the unfinished batch of exactly this plan, or begins a new one. Durable when it returns. Blocks.
     pub(crate) fn begin(&self, plan: &Plan, actor: &Actor, at: &str) -> Result<Journal, JournalError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-        let _turn = self.lock()?;
+        let _lock = self.lock()?;
         let begin = BeginLine { actor: actor.name.clone(), via: actor.via.to_owned(), at: at.to_owned() };
         for batch in self.open_batches()? {
             match self.open(&batch)? {
-                OpenBatch::Free(file, lines) if lines.is_of(plan.hash()) => return self.resume(file, lines, begin),
+                OpenBatch::Free(file, content) if content.is_of(plan.hash()) => {
+                    return self.resume(file, content, begin);
+                }
                 OpenBatch::Free(..) => {}
                 // Refuse to begin a second batch of the same plan: it would find the first one's writes and fail those
                 // people.
@@ -155,7 +159,7 @@ impl Journals {
                 OpenBatch::Unusable(fault) if self.is_of(&batch, plan)? => {
                     return Err(JournalError::NotResumable { batch, fault: Box::new(fault) });
                 }
-                OpenBatch::InUse | OpenBatch::Unusable(_) => {}
+                OpenBatch::InUse | OpenBatch::Ended | OpenBatch::Unusable(_) => {}
             }
         }
         self.remove_old()?;
@@ -172,7 +176,9 @@ impl Journals {
         };
         // Create the receipts' file first: a plan without one would never be removed.
         let mut file = create(&self.path(&batch, OPEN))?;
-        file.try_lock().map_err(|_| JournalError::InUse(batch.clone()))?;
+        if !try_lock(&file)? {
+            return Err(JournalError::InUse(batch));
+        }
         let mut plan_file = create(&self.path(&batch, PLAN))?;
         plan.write_to(&mut plan_file)?;
         plan_file.sync_all()?;
@@ -186,12 +192,12 @@ impl Journals {
         Ok(Journal { batch, since: header.since, known, is_resumed: false, folder, writer })
     }
 
-    fn resume(&self, mut file: File, lines: JournalContent, begin: BeginLine) -> Result<Journal, JournalError> {
-        let Some(header) = lines.header else { return Err(JournalError::Gone) };
+    fn resume(&self, mut file: File, content: JournalContent, begin: BeginLine) -> Result<Journal, JournalError> {
+        let Some(header) = content.header else { return Err(JournalError::Gone) };
         file.write_all((serde_json::to_string(&JournalLine::Begin(begin))? + "\n").as_bytes())?;
         file.sync_data()?;
         let mut known = HashMap::new();
-        for line in lines.lines {
+        for line in content.lines {
             if let JournalLine::Receipt(receipt) = line {
                 known.insert((receipt.change, receipt.write), receipt.outcome);
             }
@@ -200,33 +206,34 @@ impl Journals {
         Ok(Journal { batch: header.batch, since: header.since, known, is_resumed: true, folder, writer })
     }
 
-    /// Unfinished batches of other plans that no process is applying, each with its plan, for looking up their
-    /// outcomes. A batch whose plan never became durable has written nothing and is removed. Blocks.
-    pub(crate) fn abandoned(&self, but: &str) -> Result<Vec<(Journal, Plan)>, JournalError> {
+    /// Unfinished batches that no process is applying, each with its plan, for looking up their outcomes; without those
+    /// of the plan whose hash is `own_plan`. A batch whose plan never became durable has written nothing and is
+    /// removed. Blocks.
+    pub(crate) fn abandoned(&self, own_plan: &str) -> Result<Vec<(Journal, Plan)>, JournalError> {
         if self.batches()?.is_empty() {
             return Ok(Vec::new());
         }
-        let _turn = self.lock()?;
+        let _lock = self.lock()?;
         let mut abandoned = Vec::new();
         for batch in self.open_batches()? {
-            let OpenBatch::Free(file, lines) = self.open(&batch)? else { continue };
-            if lines.is_of(but) {
+            let OpenBatch::Free(file, content) = self.open(&batch)? else { continue };
+            if content.is_of(own_plan) {
                 continue;
             }
-            if lines.header.is_none() {
+            if content.header.is_none() {
                 self.remove(&batch, OPEN)?;
                 continue;
             }
             let plan = match self.plan(&batch) {
                 Ok(plan) => plan,
                 Err(error) => {
-                    tracing::error!(batch, %error, "the plan of an interrupted batch cannot be read; it stays unchanged");
+                    tracing::error!(batch, %error, "cannot read the plan of an interrupted batch; its journal is kept");
                     continue;
                 }
             };
             let at = jiff::Timestamp::now().to_string();
             let begin = BeginLine { actor: "provost".to_owned(), via: "look-up".to_owned(), at };
-            abandoned.push((self.resume(file, lines, begin)?, plan));
+            abandoned.push((self.resume(file, content, begin)?, plan));
         }
         Ok(abandoned)
     }
@@ -237,27 +244,34 @@ impl Journals {
 
     /// Opens and locks the file of an unfinished batch for appending, and cuts off a torn last line.
     fn open(&self, batch: &str) -> Result<OpenBatch, JournalError> {
-        let file = OpenOptions::new().read(true).append(true).open(self.path(batch, OPEN)).map_err(gone)?;
-        if file.try_lock().is_err() {
+        let file = match OpenOptions::new().read(true).append(true).open(self.path(batch, OPEN)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(OpenBatch::Ended),
+            opened => opened?,
+        };
+        if !try_lock(&file)? {
             return Ok(OpenBatch::InUse);
         }
-        let lines = match JournalContent::read(&file) {
+        let content = match JournalContent::read(&file) {
             Err(error @ (JournalError::Damaged(_) | JournalError::Version(_))) => {
-                tracing::error!(batch, %error, "the journal of an interrupted batch cannot be used and stays unchanged");
+                tracing::error!(batch, %error, "cannot use the journal of an interrupted batch; the file is kept");
                 return Ok(OpenBatch::Unusable(error));
             }
-            lines => lines?,
+            content => content?,
         };
-        if lines.octets < file.metadata()?.len() {
-            file.set_len(lines.octets)?;
+        if content.octets < file.metadata()?.len() {
+            file.set_len(content.octets)?;
             file.sync_all()?;
         }
-        Ok(OpenBatch::Free(file, lines))
+        Ok(OpenBatch::Free(file, content))
     }
 
-    /// Whether the batch, in use or unusable, applies `plan`.
+    /// Whether the batch, in use or unusable, applies `plan`; `false` when it has ended meanwhile.
     fn is_of(&self, batch: &str, plan: &Plan) -> Result<bool, JournalError> {
-        let header = JournalContent::header(&File::open(self.path(batch, OPEN))?)?;
+        let file = match File::open(self.path(batch, OPEN)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            opened => opened?,
+        };
+        let header = JournalContent::header(&file)?;
         Ok(header.is_some_and(|header| header.plan == plan.hash()))
     }
 
@@ -321,6 +335,15 @@ impl Journal {
 
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Locks a file; `false` when another process has locked it.
+fn try_lock(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 fn gone(error: io::Error) -> JournalError {

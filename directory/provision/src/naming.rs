@@ -8,8 +8,8 @@ use unicode_normalization::char::{decompose_canonical, is_combining_mark};
 use crate::NamingPolicy;
 
 /// Names of roles and systems, which people and mail programs trust: no person may have one as login. They come from
-/// RFC 2142 §3 to §6, RFC 5321 §4.5.1, and common usage. A hyphen stands for any separator or none: `no-reply` covers
-/// `no.reply`.
+/// RFC 2142 §3 to §6, RFC 5321 §4.5.1, and common usage. For a name with a hyphen, dots and hyphens do not count:
+/// `no-reply` covers `no.reply` and `noreply`.
 pub(crate) const RESERVED: &[&str] = &[
     // RFC 2142 §3: business.
     "info",
@@ -106,8 +106,8 @@ pub(crate) const LETTERS: [(char, &str); 11] = [
 ];
 
 /// Folds one name by the built-in rules to what a login may hold: lower case ASCII letters, digits and hyphens. Marks
-/// are dropped; ß becomes ss, œ oe, æ ae, ø o, ł l, đ d; other scripts are transliterated. Spaces, apostrophes and dots
-/// are dropped; hyphens are kept, except at the ends.
+/// are dropped, letters such as ß are spelled out (ss), and other scripts are transliterated. Every other character is
+/// dropped, also a hyphen at an end.
 pub fn fold_name(name: &str) -> String {
     fold(name, |c| LETTERS.iter().find(|(letter, _)| *letter == c).map(|(_, ascii)| *ascii))
 }
@@ -121,7 +121,7 @@ impl NamingPolicy {
     /// `given.family` folded and cut to 64 octets; only one of the names when the other folds to nothing; `None` when
     /// both do.
     pub fn login_base(&self, given: &str, family: &str) -> Option<String> {
-        join(self.fold(given), self.fold(family))
+        join_names(self.fold(given), self.fold(family))
     }
 
     /// Whether a local part belongs to a role and is therefore given to no person.
@@ -169,7 +169,7 @@ fn fold_canonical<'a>(c: char, letter: &impl Fn(char) -> Option<&'a str>, folded
     known
 }
 
-fn join(given: String, family: String) -> Option<String> {
+fn join_names(given: String, family: String) -> Option<String> {
     let joined = match (given.is_empty(), family.is_empty()) {
         (true, true) => return None,
         (false, true) => given,
@@ -218,9 +218,8 @@ mod tests {
         NamingPolicy::built_in("example.edu").login_base(given, family)
     }
 
-    // The policy's own examples first.
     #[test]
-    fn folds() {
+    fn names_fold_to_ascii() {
         for (name, expect) in [
             ("é", "e"),
             ("Ü", "u"),
@@ -266,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn bases_and_numbers() {
+    fn logins_are_joined_cut_and_numbered() {
         assert_eq!(login_base("Zoé", "Tremblay").as_deref(), Some("zoe.tremblay"));
         assert_eq!(login_base("Zoé", "'").as_deref(), Some("zoe"));
         assert_eq!(login_base("'", "Roy").as_deref(), Some("roy"));
@@ -280,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_its_own_numbers() {
+    fn only_numbers_that_are_given_are_recognised() {
         for (local, base, expect) in [
             ("a.b", "a.b", true),
             ("a.b2", "a.b", true),
@@ -295,9 +294,8 @@ mod tests {
         }
     }
 
-    // RFC 2142 §1: these names belong to roles.
     #[test]
-    fn roles_are_nobodys() {
+    fn names_of_roles_are_reserved() {
         let policy = NamingPolicy::built_in("example.edu");
         for (local, expect) in [
             ("postmaster", true),
@@ -319,10 +317,13 @@ mod tests {
         ] {
             assert_eq!(policy.is_reserved(local), expect, "{local}");
         }
-        assert!(RESERVED.iter().all(|name| fold_name(name) == *name), "each is what a name can fold to");
+        assert!(
+            RESERVED.iter().all(|name| fold_name(name) == *name),
+            "a reserved name that no name folds to has no effect"
+        );
     }
 
-    // A site that writes German ü as ue states that in its policy; everything else follows from it.
+    // A site may write German ü as ue.
     #[test]
     fn a_policy_has_its_own_letters_and_roles() {
         let mut policy = NamingPolicy::built_in("example.edu");

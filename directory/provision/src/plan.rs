@@ -1,8 +1,8 @@
 //! Compares the wanted with the actual state and makes the plan.
 //!
 //! Pure: the same wanted state and the same directory give the same plan, and after a plan is applied the same state
-//! gives an empty one. A plan takes nothing from a person: a person whom no source names stays unchanged, and an
-//! address once given stays with that person.
+//! gives an empty plan. A plan deletes no entry: a person whom no source names stays unchanged, and an address once
+//! given stays with that person.
 
 mod actual;
 mod change;
@@ -60,11 +60,11 @@ pub struct PlanSummary {
     pub rows: usize,
     /// People to create.
     pub create: usize,
-    /// People to change.
+    /// People who exist and are to be changed.
     pub update: usize,
     /// People among these whose primary address changes.
     pub rename: usize,
-    /// People who are already in the wanted state.
+    /// People who are already in the wanted state, and rows that repeat an earlier one.
     pub unchanged: usize,
     /// Rows left out because of a problem.
     pub rejected: usize,

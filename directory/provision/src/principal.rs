@@ -57,13 +57,14 @@ impl Principal {
         })
     }
 
-    /// Whether the principal may perform an operation on every entry. Pages use this to hide what would fail; the operation checks
-    /// again.
+    /// Whether the principal may perform an operation on every entry. Pages use this to hide what would fail; the
+    /// operation checks again.
     pub fn may(&self, operation: Permission) -> bool {
         self.grant(operation) == Grant::Any
     }
 
-    /// Whether the principal may perform an operation on the person with this entryUUID and these values of `provostRole`.
+    /// Whether the principal may perform an operation on the person with this entryUUID and these values of
+    /// `provostRole`.
     pub fn may_on<'a>(
         &self,
         operation: Permission,
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_widest_role_counts_and_own_is_own() {
+    fn the_widest_grant_counts_and_own_covers_only_the_own_entry() {
         let zoe = Uuid::from_u128(1);
         let person = Principal::person("zoe", zoe, ["nonsense"]);
         assert!(person.may_on(Permission::SetVacation, Some(zoe), []));

@@ -195,7 +195,11 @@ mod tests {
 
     #[test]
     fn each_operation_has_one_row_and_one_name() {
-        assert_eq!(TABLE.len(), Permission::InitDirectory as usize + 1, "the last operation counts them all");
+        assert_eq!(
+            TABLE.len(),
+            Permission::InitDirectory as usize + 1,
+            "a row is missing, or InitDirectory is not the last operation"
+        );
         for (at, (operation, _)) in TABLE.iter().enumerate() {
             let others = TABLE.iter().skip(at + 1);
             assert!(others.clone().all(|(other, _)| other != operation && other.name() != operation.name()));
@@ -207,7 +211,7 @@ mod tests {
         for role in ROLES.into_iter().filter(|role| *role != Role::Oneself) {
             assert_eq!(Role::parse(role.name()), Some(role));
         }
-        assert_eq!(Role::parse("HelpDesk"), Some(Role::HelpDesk2), "a value of earlier versions is accepted");
+        assert_eq!(Role::parse("HelpDesk"), Some(Role::HelpDesk2), "the value of earlier versions is refused");
         for name in ["self", "mailcore", "", "root"] {
             assert_eq!(Role::parse(name), None, "{name}");
         }

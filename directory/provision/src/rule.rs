@@ -1,4 +1,4 @@
-//! The rules that plans and explanations name: a stable id and a description of each.
+//! The rules that plans and explanations name, each by a stable id.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Settings of the site that provisioning needs, read anew for each operation.
+//! Settings of the site that provisioning needs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use provost_settings::{Fallback, SETTINGS_MAX, ServedDomains, SharedSettings, St
 
 use crate::REGISTRAR;
 
-/// Settings of the site that provisioning needs, for one operation.
+/// Settings of the site that provisioning needs, as of one moment.
 #[derive(Clone, Debug)]
 pub struct ProvisionSettings {
     /// Domain of primary addresses, lower case.
@@ -44,12 +44,12 @@ impl ProvisionSettings {
 pub struct SettingsSource(Arc<dyn Fn() -> ProvisionSettings + Send + Sync>);
 
 impl SettingsSource {
-    /// `read` is called once for each operation.
+    /// `read` is called whenever an operation needs a setting.
     pub fn new(read: impl Fn() -> ProvisionSettings + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
     }
 
-    /// The current settings, for one operation; do not keep them.
+    /// The settings as they are now. Do not keep them: they can change.
     pub fn get(&self) -> ProvisionSettings {
         (self.0)()
     }
@@ -67,10 +67,9 @@ impl fmt::Debug for SettingsSource {
     }
 }
 
-/// Reads the stated settings from the writable provider, or from a replica while the provider does not answer, for a command
-/// that has no View. A command knows no last good
-/// value: instead of a bad value, that of `fallback` or the default applies, and [`SharedSettings::faults`] lists the
-/// bad one.
+/// Reads the stated settings for a command, which has no View: from the writable provider, or from a replica while the
+/// provider does not answer. A command knows no last good value: instead of a bad value, that of `fallback` or the
+/// default applies, and [`SharedSettings::faults`] lists the bad one.
 pub async fn read_shared_settings(
     directory: &Directory,
     fallback: &Fallback,

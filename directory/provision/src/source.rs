@@ -1,7 +1,7 @@
-//! Reads a source file: CSV into records; an error names the line, the column and the rule.
+//! Reads a source's CSV file into records.
 //!
-//! A file can be refused as a whole ([`FileError`]) and a row left out ([`RecordError`]). An error never shows a value:
-//! with shifted columns, a password may stand in any field.
+//! A file can be refused as a whole ([`FileError`]) and a row left out ([`RecordError`]). No error shows a value of a
+//! row: with shifted columns, a password may stand in any field.
 
 mod csv_record;
 mod decode;
@@ -94,7 +94,8 @@ pub fn read_source(name: &str, bytes: &[u8], options: &CsvOptions) -> Result<Sou
     Ok(Source { name: name.to_owned(), records, rejected, digest, rows_read, repeated, columns: header.columns() })
 }
 
-/// Reports a line that a quotation mark made part of another row: without this report, no error would name its person.
+/// The problem of a line that a quotation mark made part of another row: without it, no error would name the line's
+/// person.
 fn swallowed(row: &csv_record::CsvRecord, line: u64) -> RecordError {
     let first = row.line;
     let rule = format!("this line was read as part of line {first}, which has a misplaced quotation mark");
@@ -114,9 +115,10 @@ fn settle_repeats(records: &mut Vec<SourceRecord>, rejected: &mut Vec<RecordErro
         let group: Vec<(usize, &SourceRecord)> = same.iter().filter_map(|i| Some((*i, records.get(*i)?))).collect();
         let Some((_, first)) = group.first() else { continue };
         let agree = group.iter().all(|(_, row)| SourceRecord { line: first.line, ..(*row).clone() } == **first);
-        let skip = usize::from(agree);
-        repeated += skip * (group.len() - 1);
-        for (i, row) in group.iter().skip(skip) {
+        // Keep the first of equal rows, and none of different ones.
+        let first_kept = usize::from(agree);
+        repeated += first_kept * (group.len() - 1);
+        for (i, row) in group.iter().skip(first_kept) {
             if let Some(keep) = keep.get_mut(*i) {
                 *keep = false;
             }
@@ -136,7 +138,7 @@ fn conflict(row: &SourceRecord, group: &[(usize, &SourceRecord)]) -> RecordError
     const LINES_NAMED_MAX: usize = 5;
     let others = group.iter().filter(|(_, other)| other.line != row.line).map(|(_, other)| other.line.to_string());
     let others: Vec<String> = others.take(LINES_NAMED_MAX).collect();
-    let rule = format!("this number is also on line {}, with other values", others.join(", "));
+    let rule = format!("this number is also on line {}, and the rows differ", others.join(", "));
     RecordError { line: row.line, column: Column::PersonId.name().to_owned(), rule }
 }
 

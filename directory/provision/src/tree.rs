@@ -52,7 +52,7 @@ pub fn base_tree(suffix: &Dn, settings: &ProvisionSettings) -> Result<Vec<Entry>
     Ok(wanted)
 }
 
-/// Creates the missing entries of [`base_tree`]; returns their DNs.
+/// Creates the missing entries of [`base_tree`]; returns the DNs of those that this call created.
 pub async fn ensure_tree(directory: &Directory, settings: &ProvisionSettings) -> Result<Vec<String>, DirectoryError> {
     let mut made = Vec::new();
     for entry in base_tree(directory.suffix(), settings)? {
@@ -121,7 +121,7 @@ pub(crate) async fn read_provider(
     }
 }
 
-/// The assertion that an entry still has the version that was read (RFC 4528).
+/// The assertion that an entry still has the entryCSN that was read (RFC 4528); no condition when none was shown.
 pub(crate) fn unchanged_since(csn: Option<&str>) -> WriteConditions {
     WriteConditions { assert: csn.map(|csn| Filter::equal(attr::ENTRY_CSN, csn)) }
 }
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_entry_follows_the_suffix() {
+    fn the_suffix_entry_has_the_class_of_its_first_rdn() {
         for (suffix, class) in [
             ("dc=example,dc=edu", Some("dcObject")),
             ("o=Example", Some("organization")),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_escaped() {
+    fn special_characters_of_an_address_are_escaped_in_its_dn() {
         let suffix = Dn::parse("dc=example,dc=edu").unwrap();
         let dn = address(&suffix, "a+b@example.edu");
         assert_eq!(dn.as_str(), r"provostAddress=a\+b@example.edu,ou=addresses,dc=example,dc=edu");

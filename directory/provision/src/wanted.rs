@@ -3,10 +3,10 @@
 //! Pure: the same sources, policies and moment give the same state. This module does not know the directory, so a
 //! wanted address is a pattern; `plan` chooses an address that the person already has, or the first free one.
 
-use provost_credential::Secret;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use provost_credential::Secret;
 
 use crate::Policies;
 use crate::attributes::WantedAttributes;
@@ -104,7 +104,7 @@ impl<'a> WantedPerson<'a> {
         self.origin
     }
 
-    /// The wanted primary address.
+    /// The wanted primary address, as a pattern.
     pub fn address(&self) -> &WantedAddress {
         &self.address
     }
@@ -153,8 +153,8 @@ impl InitialPasswords {
         let digests = sources.iter().map(|source| source.digest.clone()).collect();
         let mut secrets = HashMap::new();
         for (place, source) in (0u16..).zip(sources) {
-            let with = source.records.into_iter().filter_map(|record| Some((record.line, record.password?)));
-            secrets.extend(with.map(|(line, password)| (RecordRef { source: place, line }, password)));
+            let passwords = source.records.into_iter().filter_map(|record| Some((record.line, record.password?)));
+            secrets.extend(passwords.map(|(line, password)| (RecordRef { source: place, line }, password)));
         }
         Self { digests, secrets }
     }

@@ -81,7 +81,7 @@ pub(crate) struct WriteContext {
 pub(crate) enum LdapWrite {
     /// Adds an entry.
     Add(Entry),
-    /// Modifies an entry under a condition (RFC 4528).
+    /// Modifies an entry, under an assertion (RFC 4528) if there is one.
     Modify(Dn, Vec<Modification>, WriteConditions),
 }
 
@@ -117,20 +117,20 @@ impl Write {
         entry.with(attr::PROVOST_LAST_BATCH, context.id.as_str())
     }
 
-    fn modify(&self, context: &WriteContext, hash: Option<&str>, mut control: WriteConditions) -> LdapWrite {
+    fn modify(&self, context: &WriteContext, hash: Option<&str>, mut conditions: WriteConditions) -> LdapWrite {
         let mut changes: Vec<Modification> = self.attributes.iter().map(AttributeChange::modification).collect();
         if let Some(hash) = hash {
             let name = AttributeDescription::of(attr::USER_PASSWORD);
             changes.push(Modification::add(name, vec![hash.as_bytes().to_vec()]));
-            // Let the server check: an identity that may not read passwords sees none. A role, possibly given since
-            // the plan was made, forbids the registrar to set the password.
+            // Let the server check: this program may have no right to read passwords. A role may have been given since
+            // the plan was made, and a registrar must not set the password of a person with a role.
             let none = |attribute| Filter::Not(Box::new(Filter::present(attribute)));
             let neither = [none(attr::USER_PASSWORD), none(attr::PROVOST_ROLE)];
-            control.assert = Some(Filter::And(control.assert.into_iter().chain(neither).collect()));
+            conditions.assert = Some(Filter::And(conditions.assert.into_iter().chain(neither).collect()));
         }
         let last_batch = AttributeDescription::of(attr::PROVOST_LAST_BATCH);
         changes.push(Modification::replace(last_batch, vec![context.id.clone().into_bytes()]));
-        LdapWrite::Modify(self.dn.clone(), changes, control)
+        LdapWrite::Modify(self.dn.clone(), changes, conditions)
     }
 
     /// The owner of the address that this write adds; `None` for other writes.

@@ -23,17 +23,18 @@ use tempfile::TempDir;
 const SUFFIX: &str = "dc=example,dc=edu";
 const HEADER: &str = "person_id,given_name,family_name,affiliation\n";
 
-/// A log whose disk is full after a given number of records.
+/// A log whose disk is full after `records_left` further records.
 #[derive(Default)]
 struct FullDiskLog {
     records: Mutex<Vec<AuditRecord>>,
-    room: AtomicUsize,
+    /// Number of further records that the disk takes.
+    records_left: AtomicUsize,
 }
 
 impl AuditLog for FullDiskLog {
     fn append(&self, record: &AuditRecord) -> BoxFuture<'_, io::Result<()>> {
-        let room = self.room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |room| room.checked_sub(1));
-        let result = room.map(|_| self.records.lock().unwrap().push(record.clone()));
+        let taken = self.records_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let result = taken.map(|_| self.records.lock().unwrap().push(record.clone()));
         std::future::ready(result.map_err(|_| io::Error::other("the disk is full"))).boxed()
     }
 
@@ -97,7 +98,7 @@ impl Site {
             time_zone: jiff::tz::TimeZone::UTC,
         };
         ensure_tree(&directory, &settings).await.unwrap();
-        let log = Arc::new(FullDiskLog { room: AtomicUsize::new(usize::MAX), ..FullDiskLog::default() });
+        let log = Arc::new(FullDiskLog { records_left: AtomicUsize::new(usize::MAX), ..FullDiskLog::default() });
         let audit = Audit::new(log.clone());
         let journals = Journals::new(folder.path().join("journal"));
         let desk = Desk::new(directory.clone(), settings, audit.clone(), journals);
@@ -105,8 +106,8 @@ impl Site {
     }
 
     /// Lets the log take this many further records.
-    fn room(&self, records: usize) {
-        self.log.room.store(records, Ordering::SeqCst);
+    fn allow_records(&self, records: usize) {
+        self.log.records_left.store(records, Ordering::SeqCst);
     }
 
     async fn plan(&self, file: &str) -> PlannedImport {
@@ -174,16 +175,16 @@ async fn an_import_that_renames_shows_old_and_new_name() {
     let created = &history[1];
     let sn = created.changes.iter().find(|change| change.attribute == "sn").unwrap();
     assert!(sn.before.is_empty() && sn.after == ["Tremblay"], "{sn:?}");
-    assert_eq!(site.history("ida.roy").await.len(), 1, "an unchanged person has no record");
+    assert_eq!(site.history("ida.roy").await.len(), 1, "the unchanged person has a record of the second import");
     assert!(!format!("{:?}", site.audit.newest(100).await.unwrap()).contains("SSHA"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_written_that_the_audit_does_not_know() {
+async fn nothing_is_written_that_is_not_in_the_audit() {
     let site = Site::start().await;
     let plan = site.plan(&rows(0..150)).await;
-    // Room for the begin record and forty people.
-    site.room(41);
+    // The begin record and forty people.
+    site.allow_records(41);
     let applied = site.desk.apply_import(std::future::pending(), &admin(), &plan, &mut |_| {}).await.unwrap();
     let (outcomes, error) = applied.unwrap_err();
     assert!(error.to_string().contains("audit") && outcomes.applied <= 40, "{error} {outcomes:?}");
@@ -192,7 +193,7 @@ async fn nothing_is_written_that_the_audit_does_not_know() {
     assert!(people.len() <= 40 && people.iter().all(|person| records.contains_key(person.dn.as_str())));
 
     // The same plan resumes, and no person is recorded twice.
-    site.room(usize::MAX);
+    site.allow_records(usize::MAX);
     let applied = site.desk.apply_import(std::future::pending(), &admin(), &plan, &mut |_| {}).await.unwrap();
     assert!(applied.unwrap().resumed);
     let records = site.import_records();
@@ -228,7 +229,7 @@ async fn people_of_an_import_that_was_killed_are_recorded_once_and_settled() {
         assert!(records.values().all(|actions| actions.as_slice() == ["person.create"]), "{records:?}");
         assert!(site.below("people").await.iter().all(|person| records.contains_key(person.dn.as_str())));
     }
-    // Another file replaces it. The server may still do writes that it took from the killed run.
+    // Another file replaces the plan. The server may still do writes that it took from the killed run.
     while site
         .desk
         .apply_import(std::future::pending(), &admin(), &site.plan(&rows(0..10)).await, &mut |_| {})
@@ -264,18 +265,18 @@ async fn a_person_who_was_changed_meanwhile_is_recorded_as_not_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_is_not_claimed_before_it_is_audited() {
+async fn no_operation_writes_before_it_is_audited() {
     let site = Site::start().await;
     site.import(&format!("{HEADER}1,Zoé,Roy,student\n2,Ida,Roy,staff\n")).await;
-    site.room(0);
+    site.allow_records(0);
     let refused = site.desk.add_alias(&admin(), "zoe.roy", "z@example.edu").await;
     assert!(matches!(&refused, Err(DeskError::Unavailable(why)) if why.contains("nothing was changed")), "{refused:?}");
     let has =
         async |address: &str| site.below("addresses").await.iter().any(|entry| entry.dn.as_str().contains(address));
     assert!(!has("z@example.edu").await);
-    site.room(1);
+    site.allow_records(1);
     site.desk.add_alias(&admin(), "zoe.roy", "z@example.edu").await.unwrap();
-    site.room(0);
+    site.allow_records(0);
     for refused in [
         site.desk.remove_alias(&admin(), "zoe.roy", "z@example.edu").await.map(drop),
         site.desk.set_roles(&admin(), "zoe.roy", &["auditor"]).await.map(drop),
@@ -288,7 +289,7 @@ async fn an_address_is_not_claimed_before_it_is_audited() {
         site.desk.ensure_operator(&admin(), "dana", "Dana Desk", "auditor", Secret::new("long enough")).await;
     assert!(matches!(operator, Err(DeskError::Unavailable(_))), "{operator:?}");
     assert!(has("z@example.edu").await && !has("dana").await);
-    site.room(usize::MAX);
+    site.allow_records(usize::MAX);
     let zoe = site.desk.person(&admin(), "zoe.roy").await.unwrap();
     assert!(zoe.roles.is_empty() && !zoe.has_password && zoe.addresses.len() == 2, "{zoe:?}");
     let taken = site.desk.add_alias(&admin(), "ida.roy", "z@example.edu").await;

@@ -1,5 +1,5 @@
-//! Checks the table of roles and operations cell by cell through the operations layer on the embedded directory, and that
-//! a change applies only to the version that its caller saw.
+//! Checks the table of roles and operations cell by cell through the operations layer on the embedded directory, and
+//! that a change applies only to the version that its caller saw.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 use std::time::Duration;
@@ -83,7 +83,7 @@ fn rule() -> VacationChange {
     VacationChange { text_en: Some("Away.".into()), ..VacationChange::default() }
 }
 
-fn import(error: ImportError) -> DeskError {
+fn desk_error(error: ImportError) -> DeskError {
     match error {
         ImportError::Desk(error) => error,
         other => panic!("{other}"),
@@ -93,7 +93,7 @@ fn import(error: ImportError) -> DeskError {
 /// Performs an operation on the person `zoe` as an interface does.
 async fn ask(desk: &Desk, who: &Principal, operation: Permission) -> Result<(), DeskError> {
     let zoe = "zoe.roy";
-    let plan = async |who: &Principal| desk.plan_import(who, FILE, CsvOptions::default()).await.map_err(import);
+    let plan = async |who: &Principal| desk.plan_import(who, FILE, CsvOptions::default()).await.map_err(desk_error);
     match operation {
         Permission::SearchPeople => desk.search(who, "zoe", 5).await.map(drop),
         Permission::ViewPerson => desk.person(who, zoe).await.map(drop),
@@ -108,7 +108,9 @@ async fn ask(desk: &Desk, who: &Principal, operation: Permission) -> Result<(), 
         Permission::ResetPassword => desk.reset_password(who, zoe, None).await.map(drop),
         Permission::SetRoles => desk.set_roles(who, zoe, &[]).await.map(drop),
         Permission::PlanImport => plan(who).await.map(drop),
-        Permission::ViewImports => desk.review_import(who, FILE, CsvOptions::default()).await.map(drop).map_err(import),
+        Permission::ViewImports => {
+            desk.review_import(who, FILE, CsvOptions::default()).await.map(drop).map_err(desk_error)
+        }
         Permission::ApplyImport => {
             let plan = plan(&admin()).await?;
             desk.apply_import(std::future::pending(), who, &plan, &mut |_| {}).await.map(drop)
@@ -146,7 +148,7 @@ fn documented() -> Vec<(String, String, String)> {
 }
 
 #[test]
-fn the_table_is_that_of_the_page() {
+fn the_table_equals_that_of_docs_roles() {
     let documented = documented();
     assert_eq!(documented.len(), TABLE.len() * ROLES.len());
     for (role, operation, cell) in documented {
@@ -229,23 +231,25 @@ async fn a_help_desk_changes_no_credentials_above_its_own() {
     }
     assert!(!desk.person(&admin(), "ida.admin").await.unwrap().has_password);
     let hal = desk.person(&admin(), "hal.desk").await.unwrap();
-    // An outdated View may still show a person as admin: the directory's entry of the other person decides.
     let person = Principal::person("hal.desk", hal.entry_uuid, ["helpdesk"]);
     assert_eq!(desk.set_roles(&person, "hal.desk", &["admin"]).await, Err(DeskError::NotAllowed(Permission::SetRoles)));
     let made = desk.ensure_operator(&two, "eve", "Eve", "admin", Secret::new("long enough")).await;
     assert_eq!(made, Err(DeskError::NotAllowed(Permission::SetRoles)));
-    assert!(desk.reset_password(&person, "hal.desk", None).await.is_ok(), "a person may reset their own password");
+    assert!(
+        desk.reset_password(&person, "hal.desk", None).await.is_ok(),
+        "a person was refused a reset of their own password"
+    );
 }
 
-/// A file must not set an administrator's password: the administrator has none yet, and the registrar's file states one.
+/// The registrar's file states passwords for people with a role who have none yet: they must not get them.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_gives_nobody_with_a_role_a_password() {
+async fn a_file_sets_no_password_of_a_person_with_a_role() {
     let site = Site::start().await;
     let registrar = Principal::token("registrar", Role::Registrar);
     let file = "person_id,given_name,family_name,affiliation,password\n\
         1,Zoé,Roy,student,chosen by them\n2,Ida,Admin,staff,chosen by them\n3,Hal,Desk,staff,chosen by them\n";
     let plan = site.desk.plan_import(&registrar, file, CsvOptions::default()).await.unwrap();
-    assert_eq!(plan.plan.summary().passwords, 1, "zoe's alone: {:?}", plan.plan.changes());
+    assert_eq!(plan.plan.summary().passwords, 1, "others than zoe get a password: {:?}", plan.plan.changes());
     site.desk.apply_import(std::future::pending(), &registrar, &plan, &mut |_| {}).await.unwrap().unwrap();
     let has_one = async |uid: &str| site.desk.person(&admin(), uid).await.unwrap().has_password;
     assert_eq!((has_one("zoe.roy").await, has_one("ida.admin").await, has_one("hal.desk").await), (true, false, false));
@@ -335,13 +339,17 @@ async fn an_operator_whom_two_calls_create_has_both_roles() {
             tokio::spawn(async move { desk.ensure_operator(&admin(), &uid, "Dana Desk", role, password).await })
         };
         let (one, two) = tokio::join!(create("auditor"), create("helpdesk1"));
-        assert_eq!(usize::from(one.unwrap().unwrap()) + usize::from(two.unwrap().unwrap()), 1, "one call creates");
+        assert_eq!(
+            usize::from(one.unwrap().unwrap()) + usize::from(two.unwrap().unwrap()),
+            1,
+            "not exactly one call created the person"
+        );
         assert_eq!(site.desk.person(&admin(), &uid).await.unwrap().roles, ["auditor", "helpdesk1"]);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_call_returns_a_thousand_audit_records_at_most() {
+async fn one_call_returns_at_most_a_thousand_audit_records() {
     let site = Site::start().await;
     for _ in 0..1001 {
         site.desk.sign_in_refused(&admin(), "cn=x").await;
@@ -366,7 +374,7 @@ fn collect_files(folder: &std::path::Path, files: &mut Vec<std::path::PathBuf>) 
 /// Only `Desk` holds directory and audit. This test ensures that the interfaces have no other access: the API and the
 /// pages do not depend on the LDAP client, and no command writes by itself.
 #[test]
-fn faces_have_no_way_past_the_operations() {
+fn interfaces_reach_directory_and_audit_only_through_the_desk() {
     let admin = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../admin");
     for interface in ["api", "web"] {
         let manifest = std::fs::read_to_string(admin.join(interface).join("Cargo.toml")).unwrap();
@@ -382,8 +390,8 @@ fn faces_have_no_way_past_the_operations() {
     for path in &files {
         let text = std::fs::read_to_string(path).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap();
-        for past in ["Applier", "AuditLog", ".modify(", ".delete(", "directory.add(", "MemoryState"] {
-            assert!(!code.contains(past), "{}: {past}", path.display());
+        for bypass in ["Applier", "AuditLog", ".modify(", ".delete(", "directory.add(", "MemoryState"] {
+            assert!(!code.contains(bypass), "{}: {bypass}", path.display());
         }
     }
     assert!(files.len() > 30, "{} files", files.len());

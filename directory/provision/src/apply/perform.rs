@@ -18,7 +18,7 @@ use crate::{PersonChange, Plan, tree};
 const SENT_MAX: u32 = 3;
 
 /// Refusal of a write whose entry has changed since the plan was made.
-const CHANGED: &str = "the person was changed since the plan was made; import again";
+const CHANGED: &str = "the entry was changed since the plan was made; import again";
 
 /// Place of a change in its plan and of a write in its change.
 type WritePosition = (u32, u32);
@@ -31,7 +31,7 @@ pub(super) struct Performer<'a> {
     directory: &'a Directory,
     journal: &'a Journal,
     context: WriteContext,
-    /// Writes that earlier runs of the batch did without recording a receipt.
+    /// Entries that earlier runs of the batch wrote, with or without recording a receipt.
     entries: BatchEntries,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Performer<'a> {
         self.journal.known.get(&(change, write)).is_some_and(WriteOutcome::is_done)
     }
 
-    /// Does one write and records its outcome; `false` when this run wrote nothing.
+    /// Does one write and records its outcome; `false` when nothing was to be written or an earlier run wrote it.
     pub(super) async fn perform(
         &self,
         place: WritePosition,
@@ -91,7 +91,7 @@ impl<'a> Performer<'a> {
             };
             let is_unknown = matches!(error, DirectoryError::Unknown(_));
             if !is_unknown && !matches!(error, DirectoryError::AlreadyExists(_) | DirectoryError::AssertionFailed) {
-                return refused(error);
+                return refusal_or_end(error);
             }
             match self.read_back(write, is_unknown).await? {
                 ReadBack::Is(outcome, answer) => return Ok((outcome, answer)),
@@ -143,7 +143,7 @@ fn judge(write: &Write, entry: Option<&Entry>, batch: &str, is_unknown: bool) ->
 }
 
 /// Sorts an error into the refusal of one person's write or the end of the apply.
-fn refused(error: DirectoryError) -> Result<(WriteOutcome, WriteReceipt), ApplyError> {
+fn refusal_or_end(error: DirectoryError) -> Result<(WriteOutcome, WriteReceipt), ApplyError> {
     match error {
         DirectoryError::Unavailable(_) | DirectoryError::Unknown(_) | DirectoryError::InvalidCredentials => {
             Err(error.into())

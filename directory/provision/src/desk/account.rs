@@ -7,7 +7,7 @@ use provost_schema::attr;
 use rand::Rng;
 use serde_json::json;
 
-use super::registry::AddressClaim;
+use super::registry::AddressAssignment;
 use super::{ChangeTarget, CurrentPerson, Desk, DeskError};
 use crate::plan::person_uuid;
 use crate::source::check_password;
@@ -20,9 +20,7 @@ const READABLE: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 const GROUPS: usize = 4;
 /// Characters of one group.
 const GROUP_CHARS: usize = 4;
-/// Longest display name, in characters.
-const NAME_CHARS_MAX: usize = 200;
-/// Source name of people that are in no registrar's file.
+/// Source name of people who are in no registrar's file.
 const LOCAL_SOURCE: &str = "local";
 
 /// A password that was set.
@@ -74,7 +72,7 @@ impl Desk {
     }
 
     /// Creates a person who is in no registrar's file, with a login, an address and a role, such as the first user of
-    /// the help desk. `false` when the person already exists; then only a missing role is added and the password stays.
+    /// the help desk. Returns `false` when the person already exists: a missing role is added, and all else stays.
     pub async fn ensure_operator(
         &self,
         principal: &Principal,
@@ -85,10 +83,8 @@ impl Desk {
     ) -> Result<bool, DeskError> {
         check_role(role)?;
         self.permit_on(principal, Permission::SetRoles, uid, None, [role]).await?;
-        let name = crate::source::text(display_name.trim()).unwrap_or_default();
-        if name.is_empty() || name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
-            return Err(DeskError::Invalid { field: "display_name", rule: "1 to 200 characters".to_owned() });
-        }
+        let name = check_name(display_name)
+            .map_err(|rule| DeskError::Invalid { field: "display_name", rule: rule.to_owned() })?;
         check_password(password.reveal())
             .map_err(|rule| DeskError::Invalid { field: "password", rule: rule.to_owned() })?;
         let address = Address::from_parts(uid, &self.settings.get().domain)
@@ -103,9 +99,9 @@ impl Desk {
         let hash = hash(password, self.settings.get().scheme).await?;
         let detail = json!({ "address": address, "name": name, "role": role });
         let mut audited_change = self.announce(principal.actor(), "operator.add", &dn, detail).await?;
-        audited_change.is_begun = match self.claim(&address, &dn, AddressKind::Primary).await {
-            Ok(claim) => !matches!(claim, AddressClaim::Held),
-            Err(error) => return Err(self.not_claimed(audited_change, error).await),
+        audited_change.is_begun = match self.assign(&address, &dn, AddressKind::Primary).await {
+            Ok(assignment) => !matches!(assignment, AddressAssignment::Held),
+            Err(error) => return Err(self.not_assigned(audited_change, error).await),
         };
         let entry = operator_entry(person_entry(&dn, id), &name, &address)
             .with(attr::PROVOST_SOURCE_ID, source_id)
@@ -144,6 +140,18 @@ fn has_password(person: &CurrentPerson) -> bool {
     !person.entry.values(attr::USER_PASSWORD).is_empty()
 }
 
+/// Checks a display name by the rules for names of a registrar's file. The error is the broken rule.
+fn check_name(display_name: &str) -> Result<String, &'static str> {
+    let name = crate::source::text(display_name)?;
+    if name.is_empty() {
+        return Err("must not be empty");
+    }
+    if name.chars().any(char::is_control) {
+        return Err("a control character within the name");
+    }
+    Ok(name)
+}
+
 fn check_role(role: &str) -> Result<(), DeskError> {
     if Role::parse(role).is_some() {
         return Ok(());
@@ -169,7 +177,7 @@ fn operator_entry(entry: Entry, name: &str, address: &Address) -> Entry {
 /// Hashes on a blocking thread.
 async fn hash(password: Secret, scheme: Scheme) -> Result<String, DeskError> {
     let hashed = tokio::task::spawn_blocking(move || provost_credential::hash(&password, scheme)).await;
-    hashed.map_err(|error| DeskError::Unavailable(error.to_string()))
+    hashed.map_err(|error| DeskError::Unavailable(format!("the password was not hashed: {error}")))
 }
 
 /// Generates a password such as `xk4m-29ab-cdef-7hij`: 80 bits.
@@ -204,8 +212,24 @@ mod tests {
     }
 
     #[test]
-    fn roles_are_known_ones() {
+    fn only_roles_of_people_are_accepted() {
         assert!(check_role("helpdesk").is_ok());
-        assert!(check_role("mailcore").is_err(), "a service's role cannot be given to a person");
+        assert!(check_role("mailcore").is_err(), "the role of a service was accepted for a person");
+    }
+
+    #[test]
+    fn a_refused_display_name_is_answered_with_its_rule() {
+        assert_eq!(check_name("  Dana   Desk ").as_deref(), Ok("Dana Desk"));
+        let long = "x".repeat(201);
+        for (name, rule) in [
+            (" ", "must not be empty"),
+            ("a\u{1}b", "a control character within the name"),
+            ("a\u{202E}b", "an invisible character"),
+            ("Dana \u{E000}", "a character that is unassigned or private in Unicode"),
+            (&long, "longer than 200 characters"),
+        ] {
+            let refused = check_name(name).expect_err(name);
+            assert!(refused.starts_with(rule), "{name:?}: {refused}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modificati
 use provost_schema::attr;
 use serde_json::json;
 
-use super::registry::{AddressClaim, RegisteredAddress};
+use super::registry::{AddressAssignment, RegisteredAddress};
 use super::{ChangeTarget, Desk, DeskError, ReadPurpose};
 use crate::write::AddressKind;
 use crate::{Permission, Principal, tree};
@@ -33,11 +33,11 @@ impl Desk {
         self.check_unused(&address, person.dn()).await?;
         let detail = json!({ "address": address });
         let mut audited_change = self.announce(principal.actor(), "address.add", person.dn(), detail).await?;
-        let claim = match self.claim(&address, person.dn(), AddressKind::Alias).await {
-            Ok(claim) => claim,
-            Err(error) => return Err(self.not_claimed(audited_change, error).await),
+        let assignment = match self.assign(&address, person.dn(), AddressKind::Alias).await {
+            Ok(assignment) => assignment,
+            Err(error) => return Err(self.not_assigned(audited_change, error).await),
         };
-        audited_change.is_begun = !matches!(claim, AddressClaim::Held);
+        audited_change.is_begun = !matches!(assignment, AddressAssignment::Held);
         if local_address_value(&person.entry, &address).is_some() {
             return self.conclude(audited_change, Ok(())).await;
         }
@@ -45,25 +45,25 @@ impl Desk {
         let change = Modification::add(name, vec![address.as_str().into()]);
         let added = self.directory.modify(person.dn(), vec![change], tree::unchanged_since(person.csn())).await;
         if audited_change.is_begun && matches!(added, Err(DirectoryError::AssertionFailed)) {
-            audited_change.is_begun = !self.give_back(&address, person.dn(), &claim).await;
+            audited_change.is_begun = !self.give_back(&address, person.dn(), &assignment).await;
         }
         self.conclude(audited_change, added.map(drop)).await.map_err(|error| person.lost_race(error))
     }
 
-    /// Undoes a claim after the change of the person lost its race, since the error that the caller gets means that the
-    /// person was not changed. A claim is kept when the faster writer gave the person the same address. Returns `false`
-    /// when the claim could not be undone.
-    async fn give_back(&self, address: &Address, owner: &Dn, claim: &AddressClaim) -> bool {
+    /// Undoes an assignment after the change of the person lost its race, since the error that the caller gets means
+    /// that the person was not changed. The assignment is kept when the faster writer gave the person the same address.
+    /// Returns `false` when the assignment could not be undone.
+    async fn give_back(&self, address: &Address, owner: &Dn, assignment: &AddressAssignment) -> bool {
         let undone = async {
             let person = tree::read_provider(&self.directory, owner, &[attr::MAIL_LOCAL_ADDRESS]).await?;
             if person.is_some_and(|person| local_address_value(&person, address).is_some()) {
                 return Ok(());
             }
-            self.unclaim(address, owner, claim).await
+            self.unassign(address, owner, assignment).await
         };
         let result: Result<(), DirectoryError> = undone.await;
         if let Err(error) = &result {
-            tracing::warn!(%error, %address, %owner, "an address entry stays, but mail does not reach its owner yet");
+            tracing::warn!(%error, %address, %owner, "cannot undo an address entry: its owner keeps the refused address");
         }
         result.is_ok()
     }
@@ -88,7 +88,7 @@ impl Desk {
         }
         let detail = json!({ "address": address });
         let mut audited_change = self.announce(principal.actor(), "address.remove", person.dn(), detail).await?;
-        // Remove mailLocalAddress first: until the address entry has changed as well, no other person can claim the
+        // Remove mailLocalAddress first: until the address entry has changed as well, no other person can get the
         // address.
         if let Some(spelling) = spelling {
             let name = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
@@ -106,8 +106,8 @@ impl Desk {
         self.conclude(audited_change, removed).await
     }
 
-    /// Takes the address from `owner` as [`Desk::retire`] does. When the address entry has changed since it was read, it
-    /// is read again: the person may be written already, so the removal must be completed and not refused as outdated.
+    /// Takes the address from `owner` as [`Desk::retire`] does. An address entry that has changed since it was read is
+    /// read again: the person may be written already, so the removal must be completed and not refused as outdated.
     async fn retire_from(
         &self,
         address: &Address,
@@ -121,7 +121,7 @@ impl Desk {
             }
             match self.registered(address).await?.filter(|held| held.is_held_by(owner)) {
                 Some(newer) => registration = newer,
-                // Another call has taken it.
+                // Another call has taken the address away.
                 None => return Ok(()),
             }
         }

@@ -67,7 +67,7 @@ fn sorted(person: &Entry, name: &str) -> Vec<String> {
     values
 }
 
-/// Address entries, plus addresses that only the person's attributes name; the primary one first, then by name.
+/// Address entries, plus addresses that only the person's attributes name; the primary one first, the others sorted.
 fn merge_addresses(person: &Entry, entries: &[Entry], mail: &str) -> Vec<AddressInfo> {
     let mut addresses: Vec<AddressInfo> = entries
         .iter()

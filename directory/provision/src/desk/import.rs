@@ -26,7 +26,7 @@ pub enum ImportError {
     /// The whole file is refused.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The directory is inconsistent.
+    /// No plan can be made, because the directory is inconsistent.
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// A bug: planning ended in a panic.

@@ -21,15 +21,18 @@ pub struct NamedPerson {
 }
 
 impl Desk {
-    /// The person that a key names, for a search of messages; `None` when it names no person, or when the directory
-    /// cannot answer: the search then finds only messages addressed to the key itself.
+    /// The person that a key names, for a search of messages; `None` when the key names no person, or when the
+    /// directory cannot answer: the search then covers only the key itself.
     pub async fn correspondent(&self, principal: &Principal, key: &str) -> Result<Option<NamedPerson>, DeskError> {
         self.permit(principal, Permission::ViewMessages).await?;
         let found = match self.find(key, ReadPurpose::Show).await {
             Ok(found) => found,
             Err(DeskError::NotFound(_) | DeskError::Invalid { .. }) => return Ok(None),
             Err(DeskError::Unavailable(why)) => {
-                tracing::warn!(why, "a person's other addresses cannot be read; the search covers the given one only");
+                tracing::warn!(
+                    why,
+                    "cannot read the other addresses of a person; the search covers only the given one"
+                );
                 return Ok(None);
             }
             Err(error) => return Err(error),

@@ -12,14 +12,14 @@ const REFUSED: &str = "operation.refused";
 const AUDIT_RECORDS_MAX: usize = 1000;
 
 impl Desk {
-    /// Permits `operation` on any entry, or audits the refusal. For operations that another crate performs: the queue,
-    /// the node.
+    /// Permits `operation` on every entry, or audits the refusal and returns it. For operations that another crate
+    /// performs: the queue, the node.
     pub async fn permit(&self, principal: &Principal, operation: Permission) -> Result<(), DeskError> {
         if principal.may(operation) { Ok(()) } else { self.refuse(principal, operation, "").await }
     }
 
     /// As [`Desk::permit`], and records the change that follows. Returns the audit id. For changes that another crate
-    /// makes: tokens, settings.
+    /// makes, such as those of tokens.
     pub async fn permit_change(
         &self,
         principal: &Principal,
@@ -45,7 +45,7 @@ impl Desk {
         }
     }
 
-    /// The last `limit` audit records, at most 1000, of one subject (a DN, a digest, a token) or of all, newest first.
+    /// The last `limit` audit records, at most 1000, about one subject (a DN, a digest, a token) or all, newest first.
     pub async fn audit_records(
         &self,
         principal: &Principal,
@@ -95,7 +95,7 @@ impl Desk {
         Ok(found)
     }
 
-    /// Permits `operation` on a person with these roles, or audits the refusal.
+    /// Permits `operation` on a person with these roles, or audits the refusal and returns it.
     pub(super) async fn permit_on(
         &self,
         principal: &Principal,
@@ -110,7 +110,7 @@ impl Desk {
         self.refuse(principal, operation, subject).await
     }
 
-    /// Refuses the operation, whether or not the refusal can be audited.
+    /// Audits a refusal and returns it, also when it cannot be audited.
     async fn refuse<T>(&self, principal: &Principal, operation: Permission, subject: &str) -> Result<T, DeskError> {
         let detail = json!({ "operation": operation.name() });
         if let Err(error) = self.audit.record(principal.actor(), REFUSED, subject, detail).await {

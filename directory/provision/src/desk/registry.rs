@@ -23,7 +23,7 @@ pub(super) struct RegisteredAddress(Entry);
 
 /// How the owner obtained an address.
 #[derive(Clone, Debug)]
-pub(super) enum AddressClaim {
+pub(super) enum AddressAssignment {
     /// The owner had the address already.
     Held,
     /// A new entry was made.
@@ -38,7 +38,7 @@ impl RegisteredAddress {
         self.0.first(attr::PROVOST_OWNER).and_then(|owner| Dn::parse(owner).ok())
     }
 
-    /// Whether the address reaches `owner`.
+    /// Whether `owner` has the address now, and not only in quarantine.
     pub(super) fn is_held_by(&self, owner: &Dn) -> bool {
         !self.is_quarantined() && self.owner().as_ref() == Some(owner)
     }
@@ -48,7 +48,7 @@ impl RegisteredAddress {
     }
 
     /// Whether a person other than the former owner can have the address. A quarantine without an end never ends.
-    fn is_over(&self, now: Timestamp) -> bool {
+    fn is_quarantine_over(&self, now: Timestamp) -> bool {
         self.0.first(attr::PROVOST_UNTIL).and_then(parse_generalized).is_some_and(|until| until <= now)
     }
 
@@ -73,27 +73,27 @@ impl RegisteredAddress {
 impl Desk {
     /// Makes `owner` the owner of an address: creates its entry, takes the entry out of quarantine, or finds that
     /// `owner` already has it.
-    pub(super) async fn claim(
+    pub(super) async fn assign(
         &self,
         address: &Address,
         owner: &Dn,
         kind: AddressKind,
-    ) -> Result<AddressClaim, DeskError> {
+    ) -> Result<AddressAssignment, DeskError> {
         let since = Timestamp::now();
         let entry = address_entry(self.directory.suffix(), address, owner, kind, &format_generalized(since));
         match self.directory.add(entry).await {
-            Ok(_) => return Ok(AddressClaim::Made),
+            Ok(_) => return Ok(AddressAssignment::Made),
             Err(DirectoryError::AlreadyExists(_)) => {}
             Err(error) => return Err(error.into()),
         }
         match self.registered(address).await? {
-            Some(held) if held.is_held_by(owner) => Ok(AddressClaim::Held),
+            Some(held) if held.is_held_by(owner) => Ok(AddressAssignment::Held),
             Some(held) if !held.is_quarantined() => Err(DeskError::InUse(address.to_string())),
-            Some(held) if held.owner().as_ref() == Some(owner) || held.is_over(since) => {
-                self.release(address, owner, kind, since, &held).await.map(|()| AddressClaim::Released(held))
+            Some(held) if held.owner().as_ref() == Some(owner) || held.is_quarantine_over(since) => {
+                self.release(address, owner, kind, since, &held).await.map(|()| AddressAssignment::Released(held))
             }
             Some(held) => Err(held.in_quarantine(address)),
-            // The entry was removed after it had made the addition fail.
+            // The entry, which made the addition fail, has been removed since.
             None => Err(DeskError::Stale),
         }
     }
@@ -118,24 +118,26 @@ impl Desk {
         Ok(())
     }
 
-    /// Undoes a claim, unless the address entry has another owner by now.
-    pub(super) async fn unclaim(
+    /// Undoes an assignment, unless the address entry has another owner by now.
+    pub(super) async fn unassign(
         &self,
         address: &Address,
         owner: &Dn,
-        claim: &AddressClaim,
+        assignment: &AddressAssignment,
     ) -> Result<(), DirectoryError> {
         let dn = tree::address(self.directory.suffix(), address.as_str());
-        let still = WriteConditions { assert: Some(Filter::equal(attr::PROVOST_OWNER, owner.as_str())) };
-        match claim {
-            AddressClaim::Held => Ok(()),
-            AddressClaim::Made => self.directory.delete(&dn, still).await,
-            AddressClaim::Released(before) => self.directory.modify(&dn, before.restore(), still).await.map(drop),
+        let same_owner = WriteConditions { assert: Some(Filter::equal(attr::PROVOST_OWNER, owner.as_str())) };
+        match assignment {
+            AddressAssignment::Held => Ok(()),
+            AddressAssignment::Made => self.directory.delete(&dn, same_owner).await,
+            AddressAssignment::Released(before) => {
+                self.directory.modify(&dn, before.restore(), same_owner).await.map(drop)
+            }
         }
     }
 
     /// Takes an address from its owner. Its entry goes into quarantine for the days that `address-quarantine` states,
-    /// or is deleted when they are zero.
+    /// or is deleted when that is 0.
     pub(super) async fn retire(
         &self,
         address: &Address,

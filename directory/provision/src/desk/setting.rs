@@ -10,7 +10,7 @@ use super::{ChangeTarget, Desk, DeskError, ExpectedVersion};
 use crate::{Permission, Principal, read_shared_settings, tree};
 
 /// Attributes read of an entry before a change.
-const READ: [&str; 2] = [attr::PROVOST_VALUE, attr::ENTRY_CSN];
+const READ_ATTRIBUTES: [&str; 2] = [attr::PROVOST_VALUE, attr::ENTRY_CSN];
 
 /// The version of a setting for which the directory has no entry.
 const UNSTATED: &str = "unstated";
@@ -26,9 +26,10 @@ pub struct StatedSetting {
     pub version: String,
 }
 
-/// The place of a setting, and its entry as read for a change; `None` when there is no entry.
+/// A setting as read from the provider.
 struct SettingEntry {
     dn: Dn,
+    /// `None` when the directory has no entry at `dn`.
     entry: Option<Entry>,
     /// Whether the caller named versions: a concurrent change is then reported as a version mismatch.
     is_expected: bool,
@@ -71,7 +72,7 @@ impl Desk {
     pub async fn stated_setting(&self, principal: &Principal, name: &str) -> Result<StatedSetting, DeskError> {
         self.permit(principal, Permission::ViewSettings).await?;
         let definition = defined(name)?;
-        let before = self.before(definition, &ExpectedVersion::Any).await?;
+        let before = self.read_setting(definition, &ExpectedVersion::Any).await?;
         let (values, version) = (before.values().unwrap_or_default(), before.version().to_owned());
         Ok(StatedSetting { name: definition.name, values, version })
     }
@@ -93,7 +94,7 @@ impl Desk {
             return Err(DeskError::Invalid { field: definition.name, rule: definition.rule.to_owned() });
         }
         self.check_domain(definition, values).await?;
-        let before = self.before(definition, &target.expected).await?;
+        let before = self.read_setting(definition, &target.expected).await?;
         let dn = &before.dn;
         let octets: Vec<Vec<u8>> = values.iter().map(|value| value.trim().as_bytes().to_vec()).collect();
         let detail = json!({ "before": before.values(), "after": values });
@@ -101,8 +102,8 @@ impl Desk {
         let result = match &before.entry {
             Some(entry) => {
                 let change = Modification::replace(AttributeDescription::of(attr::PROVOST_VALUE), octets);
-                let control = tree::unchanged_since(entry.first(attr::ENTRY_CSN));
-                self.directory.modify(dn, vec![change], control).await
+                let conditions = tree::unchanged_since(entry.first(attr::ENTRY_CSN));
+                self.directory.modify(dn, vec![change], conditions).await
             }
             None => match self.directory.add(new_entry(dn, definition, octets)).await {
                 // Another writer has made the entry since it was read.
@@ -123,12 +124,12 @@ impl Desk {
         self.permit(principal, Permission::ChangeSettings).await?;
         let target = target.into();
         let definition = defined(target.key)?;
-        let before = self.before(definition, &target.expected).await?;
+        let before = self.read_setting(definition, &target.expected).await?;
         let entry = before.entry.as_ref().ok_or(DeskError::NotStated(definition.name))?;
-        let control = tree::unchanged_since(entry.first(attr::ENTRY_CSN));
+        let conditions = tree::unchanged_since(entry.first(attr::ENTRY_CSN));
         let detail = json!({ "before": before.values(), "after": null });
         let audited_change = self.announce(principal.actor(), "setting.clear", &before.dn, detail).await?;
-        let result = match self.directory.delete(&before.dn, control).await {
+        let result = match self.directory.delete(&before.dn, conditions).await {
             // Another writer has removed the entry since it was read.
             Err(DirectoryError::NoSuchObject(_)) => Err(DirectoryError::AssertionFailed),
             result => result,
@@ -137,13 +138,13 @@ impl Desk {
     }
 
     /// Reads the entry of a setting; refuses a version that the caller does not expect.
-    async fn before(
+    async fn read_setting(
         &self,
         definition: &SettingDefinition,
         expected: &ExpectedVersion,
     ) -> Result<SettingEntry, DeskError> {
         let dn = self.directory.suffix().child(attr::OU, definition.container).child(attr::CN, definition.name);
-        let entry = tree::read_provider(&self.directory, &dn, &READ).await?;
+        let entry = tree::read_provider(&self.directory, &dn, &READ_ATTRIBUTES).await?;
         let before = SettingEntry { dn, entry, is_expected: *expected != ExpectedVersion::Any };
         match expected {
             ExpectedVersion::OneOf(versions) if !versions.iter().any(|version| version == before.version()) => {

@@ -14,7 +14,7 @@ use crate::{Permission, Principal};
 const SUBJECT_CHARS_MAX: usize = 200;
 /// Longest text of a reply, in characters.
 const TEXT_CHARS_MAX: usize = 10_000;
-/// Days between two replies to one sender. RFC 5230 §4.1 leaves the upper bound to the site.
+/// Days between two replies to one sender. RFC 5230 §4.1 permits a maximum of our own above 7 days.
 const INTERVAL_DAYS: std::ops::RangeInclusive<u16> = 1..=365;
 /// mailAutoReplyMode when the rule is on.
 const MODE_REPLY: &str = "reply";
@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(
             entry.first(attr::VACATION_END_DATE),
             Some("20270105045959Z"),
-            "the rule lasts to the end of its last day"
+            "the rule does not last to the end of its last day"
         );
         for change in modifications(None, &toronto()) {
             entry.set(change.attribute, change.values);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_are_refused() {
+    fn a_rule_with_a_wrong_field_is_refused() {
         let with = |edit: fn(&mut VacationChange)| {
             let mut change = rule();
             edit(&mut change);

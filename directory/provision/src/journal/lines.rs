@@ -10,7 +10,7 @@ use crate::{AttributeChange, PlanFileError};
 
 /// Version of the journal's form. A journal of another version is refused.
 pub const JOURNAL_VERSION: u32 = 1;
-/// Longest line that is read, in octets: a receipt holds the values of one entry, which LDAP servers limit to less.
+/// Longest line that is read, in octets: a receipt holds the attributes of one entry that a plan changes, far less.
 const LINE_OCTETS_MAX: u64 = 16 * 1024 * 1024;
 
 /// Why a journal cannot be used.
@@ -25,10 +25,10 @@ pub enum JournalError {
     /// Another process is applying the batch.
     #[error("batch {0} is being applied by another process")]
     InUse(String),
-    /// The plan was begun, and the journal of its batch cannot be used.
+    /// An earlier run began the plan, and the journal of its batch cannot be used.
     #[error(
-        "batch {batch} has begun this plan and cannot be resumed: {fault}; move its files out of the journal's folder \
-         and plan again"
+        "this plan was begun as batch {batch}, which cannot be resumed: {fault}; move the files of that batch out of \
+         the journal's folder and plan again"
     )]
     NotResumable {
         /// Id of the batch, with which the names of its files begin.
@@ -75,14 +75,14 @@ pub(super) enum JournalLine {
     End(EndLine),
 }
 
-/// A run that began or resumed the batch; the receipts that follow are of writes in the actor's name.
+/// A run that began, resumed or settled the batch; the receipts that follow are those of this run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeginLine {
-    /// The actor: `cli:root`, `token:registrar`.
+    /// The actor: `cli:root`, `token:registrar`; `provost` for a look-up.
     pub actor: String,
     /// The interface: cli, api, web; `look-up` when another apply settled an abandoned batch.
     pub via: String,
-    /// RFC 3339, UTC.
+    /// Time at which the run began: RFC 3339, UTC.
     pub at: String,
 }
 
@@ -121,12 +121,12 @@ pub struct Receipt {
 pub enum WriteOutcome {
     /// The directory confirmed the write.
     Done,
-    /// No answer came, or an earlier run ended before it had recorded one. The entry names this batch, which proves the
-    /// write.
+    /// No answer came, or an earlier run ended before it had recorded the outcome. The entry names this batch, which
+    /// proves the write.
     Found,
     /// The person had the address before this batch: nothing was written.
     Already,
-    /// Not done; the directory's reason.
+    /// Not done, for this reason.
     Refused(String),
     /// Not done: an apply of another plan found that the abandoned batch had not reached this write.
     NotDone,
@@ -142,7 +142,7 @@ impl WriteOutcome {
 /// The end record of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndLine {
-    /// RFC 3339, UTC.
+    /// Time of the end: RFC 3339, UTC.
     pub at: String,
     /// People whose every write is done.
     pub applied: usize,
@@ -208,7 +208,7 @@ impl JournalContent {
         Ok(())
     }
 
-    pub(super) fn is_of(&self, plan: &str) -> bool {
-        self.header.as_ref().is_some_and(|header| header.plan == plan)
+    pub(super) fn is_of(&self, plan_hash: &str) -> bool {
+        self.header.as_ref().is_some_and(|header| header.plan == plan_hash)
     }
 }

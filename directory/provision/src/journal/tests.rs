@@ -13,7 +13,7 @@ fn plan_of(rows: &str) -> Plan {
     plan(&wanted(&sources, &Policies::built_in("example.edu"), now), &DirectoryContent::empty(suffix)).unwrap()
 }
 
-fn two() -> Plan {
+fn plan_of_two() -> Plan {
     plan_of("1,Ann,Roy,staff,long enough\n2,Bo,Li,student,\n")
 }
 
@@ -37,10 +37,10 @@ fn receipt(change: u32, write: u32, outcome: WriteOutcome) -> Receipt {
     }
 }
 
-/// A batch of `two` with four receipts, not ended.
+/// A batch of [`plan_of_two`] with four receipts, not ended.
 async fn begun(folder: &TempDir) -> (Journals, String) {
     let journals = Journals::new(folder.path().join("journal"));
-    let journal = journals.begin(&two(), &actor(), AT).unwrap();
+    let journal = journals.begin(&plan_of_two(), &actor(), AT).unwrap();
     for (change, write) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
         journal.record(receipt(change, write, WriteOutcome::Done)).await.unwrap();
     }
@@ -64,21 +64,21 @@ async fn a_batch_is_kept_with_its_plan_and_its_receipts() {
     let (journals, batch) = begun(&folder).await;
     assert_eq!(journals.batches().unwrap(), [(batch.clone(), false)]);
     let kept = journals.read(&batch).unwrap();
-    assert_eq!((kept.plan.as_str(), kept.since.as_str()), (two().hash(), "20260901080000Z"));
+    assert_eq!((kept.plan.as_str(), kept.since.as_str()), (plan_of_two().hash(), "20260901080000Z"));
     assert_eq!(kept.begins, [BeginLine { actor: "cli:test".into(), via: "cli".into(), at: AT.into() }]);
     assert_eq!((kept.receipts.len(), kept.end), (4, None));
     assert_eq!(kept.receipts[1], receipt(1, 0, WriteOutcome::Done));
-    assert_eq!(journals.plan(&batch).unwrap(), two());
+    assert_eq!(journals.plan(&batch).unwrap(), plan_of_two());
 
-    let journal = journals.begin(&two(), &actor(), AT).unwrap();
+    let journal = journals.begin(&plan_of_two(), &actor(), AT).unwrap();
     assert!(journal.is_resumed() && journal.batch == batch && journal.known.len() == 4);
     let end = EndLine { at: AT.into(), applied: 2, failed: 0 };
     journal.end(end.clone()).await.unwrap();
     let kept = journals.read(&batch).unwrap();
     assert_eq!((kept.begins.len(), kept.receipts.len(), kept.end), (2, 4, Some(end)));
     assert_eq!(journals.batches().unwrap(), [(batch.clone(), true)]);
-    let another = journals.begin(&two(), &actor(), AT).unwrap();
-    assert!(!another.is_resumed() && another.batch != batch, "a finished batch is not resumed");
+    let another = journals.begin(&plan_of_two(), &actor(), AT).unwrap();
+    assert!(!another.is_resumed() && another.batch != batch, "a finished batch was resumed");
 
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&folder.path().join("journal")), 0o700);
@@ -101,9 +101,9 @@ async fn a_journal_cut_anywhere_is_resumed() {
         let head = &whole[..cut];
         fs::write(&path, head).unwrap();
         let lines = head.iter().filter(|b| **b == b'\n').count();
-        let journal = journals.begin(&two(), &actor(), AT).unwrap();
+        let journal = journals.begin(&plan_of_two(), &actor(), AT).unwrap();
         if lines == 0 {
-            assert_ne!(journal.batch, batch, "cut at {cut}: a batch without a whole header was not begun");
+            assert_ne!(journal.batch, batch, "cut at {cut}: a batch without a whole header was resumed");
             fs::remove_file(journals.path(&journal.batch, OPEN)).unwrap();
             continue;
         }
@@ -122,13 +122,16 @@ async fn a_journal_cut_anywhere_is_resumed() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_resumed_is_named() {
+async fn a_batch_that_cannot_be_resumed_is_named_in_the_error() {
     let folder = tempfile::tempdir().unwrap();
     let (journals, batch) = begun(&folder).await;
-    let running = journals.begin(&two(), &actor(), AT).unwrap();
-    let twice = journals.begin(&two(), &actor(), AT);
-    assert!(matches!(twice, Err(JournalError::InUse(of)) if of == batch), "a second process is refused");
-    assert!(journals.abandoned("another plan").unwrap().is_empty(), "a batch of a running process is not abandoned");
+    let running = journals.begin(&plan_of_two(), &actor(), AT).unwrap();
+    let twice = journals.begin(&plan_of_two(), &actor(), AT);
+    assert!(matches!(twice, Err(JournalError::InUse(of)) if of == batch), "two runs apply one batch");
+    assert!(
+        journals.abandoned("another plan").unwrap().is_empty(),
+        "the batch of a running process counts as abandoned"
+    );
     close(running, &journals);
     let path = journals.path(&batch, OPEN);
     let text = fs::read_to_string(&path).unwrap();
@@ -140,13 +143,13 @@ async fn what_cannot_be_resumed_is_named() {
         fs::write(&path, damaged).unwrap();
         let error = journals.read(&batch).unwrap_err().to_string();
         assert!(error.contains(expect), "{error}");
-        // Applies of other plans continue in spite of it.
+        // Applies of other plans continue.
         let found = journals.abandoned("another plan").unwrap();
         assert!(found.iter().all(|(journal, _)| journal.batch != batch));
         drop(found);
         let other = journals.begin(&plan_of(&format!("3,Cy,Lee,staff,{expect}\n")), &actor(), AT).unwrap();
         assert_ne!(other.batch, batch);
-        match journals.begin(&two(), &actor(), AT) {
+        match journals.begin(&plan_of_two(), &actor(), AT) {
             Err(error @ JournalError::NotResumable { .. }) if names_its_plan => {
                 let error = error.to_string();
                 assert!(error.contains(&batch) && error.contains(expect), "{error}");
@@ -161,13 +164,16 @@ async fn what_cannot_be_resumed_is_named() {
 async fn abandoned_batches_are_found_and_empty_ones_removed() {
     let folder = tempfile::tempdir().unwrap();
     let (journals, batch) = begun(&folder).await;
-    assert!(journals.abandoned(two().hash()).unwrap().is_empty(), "the same plan resumes its batch");
+    assert!(
+        journals.abandoned(plan_of_two().hash()).unwrap().is_empty(),
+        "the batch of the own plan counts as abandoned"
+    );
     // A crash before the plan was durable: no write can have been sent.
     let empty = Uuid::now_v7().to_string();
     create(&journals.path(&empty, OPEN)).unwrap();
     let found = journals.abandoned("another plan").unwrap();
-    let [(journal, plan)] = &found[..] else { panic!("one batch") };
-    assert_eq!((journal.batch.as_str(), plan.hash()), (batch.as_str(), two().hash()));
+    let [(journal, plan)] = &found[..] else { panic!("not one batch") };
+    assert_eq!((journal.batch.as_str(), plan.hash()), (batch.as_str(), plan_of_two().hash()));
     assert!(!journals.path(&empty, OPEN).exists());
     let stamps: Vec<&SourceStamp> = plan.sources().iter().collect();
     assert_eq!(stamps[0].name, "registrar");
@@ -183,11 +189,21 @@ async fn only_the_newest_batches_are_kept() {
         create(&journals.path(batch, ENDED)).unwrap();
         create(&journals.path(batch, PLAN)).unwrap();
     }
-    let journal = journals.begin(&two(), &actor(), AT).unwrap();
+    let journal = journals.begin(&plan_of_two(), &actor(), AT).unwrap();
     let kept: Vec<String> = journals.batches().unwrap().into_iter().map(|(batch, _)| batch).collect();
     assert_eq!(kept.len(), BATCHES_KEPT + 1);
     assert!(kept.contains(&journal.batch) && !kept.contains(&old[2]) && kept.contains(&old[3]));
     assert!(!journals.path(&old[0], PLAN).exists());
+}
+
+/// Another process renames the file of its batch between the listing of the folder and the look at that file.
+#[tokio::test]
+async fn a_batch_that_ends_meanwhile_does_not_stop_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journals, batch) = begun(&folder).await;
+    fs::rename(journals.path(&batch, OPEN), journals.path(&batch, ENDED)).unwrap();
+    assert!(matches!(journals.open(&batch), Ok(OpenBatch::Ended)));
+    assert!(!journals.is_of(&batch, &plan_of_two()).unwrap());
 }
 
 // The form in which an earlier version wrote its journals stays readable.

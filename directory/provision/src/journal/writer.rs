@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-/// Maximum number of lines that wait for the disk; further callers wait for room.
+/// Maximum number of requests that wait for the disk, and that are written at once; further callers wait for room.
 const WAITING_MAX: usize = 4096;
-/// Shortest time between two syncs while lines keep coming: the directory's own log may be on the same disk.
+/// Shortest time between two syncs that no flush asks for: the directory's own log may be on the same disk.
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Handle of the writing thread. Dropping it makes the thread write the waiting lines, sync and end.
@@ -47,15 +47,15 @@ impl JournalWriter {
 }
 
 fn closed() -> io::Error {
-    io::Error::other("the journal cannot be written")
+    io::Error::other("an earlier line could not be written")
 }
 
 fn write(mut file: &File, mut requests: mpsc::Receiver<JournalRequest>) -> io::Result<()> {
     let mut synced = Instant::now();
     while let Some(first) = requests.blocking_recv() {
         let (mut text, mut flushes) = (String::new(), Vec::new());
-        let mut next = Some(first);
-        while let Some(request) = next {
+        let rest = std::iter::from_fn(|| requests.try_recv().ok());
+        for request in std::iter::once(first).chain(rest).take(WAITING_MAX) {
             match request {
                 JournalRequest::Append(line) => {
                     text.push_str(&line);
@@ -63,7 +63,6 @@ fn write(mut file: &File, mut requests: mpsc::Receiver<JournalRequest>) -> io::R
                 }
                 JournalRequest::Flush(done) => flushes.push(done),
             }
-            next = if flushes.len() < WAITING_MAX { requests.try_recv().ok() } else { None };
         }
         file.write_all(text.as_bytes())?;
         if !flushes.is_empty() || synced.elapsed() >= SYNC_INTERVAL {

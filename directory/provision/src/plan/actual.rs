@@ -12,18 +12,18 @@ use crate::source::{person_key, without_zeros};
 use crate::tree;
 use crate::write::QUARANTINED;
 
-/// The directory's present content that an import may touch, read in one paged search for people and one for addresses.
+/// The people and addresses of the directory, as far as planning needs them.
 pub struct DirectoryContent {
     pub(super) suffix: Dn,
     pub(super) people: Vec<DirectoryPerson>,
-    /// The person of each source id, in compared form; `None` when several people have the id.
+    /// The person of each source id, by [`person_key`] of the id; `None` when several people have the id.
     by_source: HashMap<String, Option<usize>>,
     /// People by their source ids without leading zeros.
     by_zeros: HashMap<String, Vec<usize>>,
     by_dn: HashMap<Dn, usize>,
     /// Logins in lower case, with the index of the person.
     pub(super) uids: HashMap<Box<str>, usize>,
-    /// Every address that is not free, in lower case.
+    /// Every address that is held or in quarantine, in lower case.
     pub(super) addresses: HashMap<Box<str>, Holding>,
     /// Addresses by owner. An owner's entry may be missing: an import may have stopped between address and person.
     by_owner: HashMap<Dn, Vec<Box<str>>>,
@@ -52,16 +52,16 @@ pub(super) struct Holding {
     pub(super) kind: Option<Box<str>>,
 }
 
-/// What the directory holds under a source id.
+/// The people who have a source id.
 pub(super) enum SourceIdState<'a> {
     Nobody,
     One(&'a DirectoryPerson),
+    /// Two or more people.
     Many,
 }
 
 impl DirectoryContent {
-    /// Reads people and addresses from the writable provider concurrently: serving and decoding the answers take about
-    /// equally long.
+    /// Reads people and addresses from the writable provider in two concurrent searches.
     pub async fn read(directory: &Directory) -> Result<Self, DirectoryError> {
         let suffix = directory.suffix();
         let mut attributes = PERSON_ATTRIBUTES.to_vec();
@@ -156,7 +156,8 @@ impl DirectoryContent {
         places.filter_map(|place| self.people.get(*place))
     }
 
-    /// The addresses that only `dn` owns, by address entry or by the person's own attributes.
+    /// The addresses of `dn`: those whose entry names `dn` as owner, and those without an entry that only the person's
+    /// attributes name.
     pub(super) fn held_by(&self, dn: &Dn) -> impl Iterator<Item = (&str, &Holding)> {
         let addresses = self.by_owner.get(dn).into_iter().flatten();
         addresses.filter_map(move |address| {
@@ -184,7 +185,8 @@ fn read_all(
     tokio::spawn(async move { directory.search_provider(search).await })
 }
 
-/// An absent container holds no entries: the first start of the server creates the tree.
+/// The entries that [`read_all`] has read. An absent container holds none: the first start of the server creates the
+/// tree.
 fn found(read: Result<Result<Vec<Entry>, DirectoryError>, JoinError>) -> Result<Vec<Entry>, DirectoryError> {
     match read {
         Ok(Err(DirectoryError::NoSuchObject(_))) => Ok(Vec::new()),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ReasonRule, Write};
 
-/// Kind of a change, for the counts.
+/// Kind of a change, by which [`crate::PlanSummary`] counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
@@ -38,11 +38,11 @@ pub struct PersonChange {
     pub line: u64,
     /// Description for people: `create zoe.tremblay@example.edu (Zoé Tremblay, student)`.
     pub what: String,
-    /// The count of [`crate::PlanSummary`] to which the change belongs.
+    /// Whether the person is created, renamed or otherwise changed.
     pub kind: ChangeKind,
     /// Why the change is made.
     pub reason: Reason,
-    /// The writes, in the order that keeps every state between them valid.
+    /// The writes, in an order that leaves the directory valid after each of them.
     pub writes: Vec<Write>,
 }
 

@@ -24,15 +24,16 @@ pub(crate) fn person_uuid(source_id: &str) -> Uuid {
     Uuid::new_v5(&PERSON_NAMESPACE, person_key(source_id).as_bytes())
 }
 
-/// Plans people in the order of the records and keeps the addresses that this plan has given.
+/// Plans people in the order of the records and remembers the addresses that this plan gives.
 pub(super) struct Planner<'a> {
     naming: &'a NamingPolicy,
     actual: &'a DirectoryContent,
-    claimed: HashSet<String>,
-    /// The lowest number of each base that may be free. No number becomes free while planning, so a thousand people of
-    /// one name cost a thousand look-ups, not a million.
+    /// Addresses that this plan gives.
+    given: HashSet<String>,
+    /// For each base, the lowest number that may be free. No number becomes free while planning, so a thousand people
+    /// of one name cost a thousand look-ups, not a million.
     next_number: HashMap<String, u32>,
-    /// New people of this plan, by their numbers without leading zeros.
+    /// Records of new people of this plan, by their numbers without leading zeros.
     new_people: HashMap<String, Vec<&'a SourceRecord>>,
 }
 
@@ -40,7 +41,7 @@ pub(super) struct Planner<'a> {
 struct ChosenAddress {
     address: Address,
     /// Whether an address entry must be made.
-    claim: bool,
+    needs_entry: bool,
     rule: ReasonRule,
 }
 
@@ -49,7 +50,7 @@ impl<'a> Planner<'a> {
         Self {
             naming: &wanted.policies.naming,
             actual,
-            claimed: HashSet::new(),
+            given: HashSet::new(),
             next_number: HashMap::new(),
             new_people: HashMap::new(),
         }
@@ -62,7 +63,7 @@ impl<'a> Planner<'a> {
         match self.actual.known(&wanted.source_id, &dn) {
             SourceIdState::Nobody => self.create(wanted, id, dn).map(Some),
             SourceIdState::One(person) if self.is_somebody_else(wanted, person) => {
-                let rule = "the directory knows this number with another family name and another birth date: reused?";
+                let rule = "the directory has another family name and birth date for this number: was it reassigned?";
                 Err(refuse(wanted.record, Column::PersonId, rule))
             }
             SourceIdState::One(person) => self.update(wanted, person),
@@ -88,40 +89,41 @@ impl<'a> Planner<'a> {
             words: format!("no person in the directory has the number {}", wanted.source_id),
         };
         let attributes = self.new_person(wanted, id, &dn, &choice);
-        let mut writes = self.settle_kinds(&dn, &choice.address, choice.claim.then_some(choice.rule));
-        // The address first: two concurrent imports can compete for it, and an address without a person is harmless.
+        let mut writes = self.settle_kinds(&dn, &choice.address, choice.needs_entry.then_some(choice.rule));
         let password = record.password.is_some().then_some(wanted.origin);
+        // The address first: two concurrent imports can compete for it, and an address without a person is harmless.
         writes.before.push(Write { dn, action: WriteKind::AddPerson, attributes, password });
         Ok(change(wanted, what, ChangeKind::Create, reason, writes))
     }
 
-    /// Refuses a number that lost leading zeros in a spreadsheet: equal names and birth dates suggest the same person.
+    /// Refuses a new person who has the name and birth date of another, and the same number but for leading zeros:
+    /// probably a spreadsheet has removed them.
     fn check_zeros(&mut self, wanted: &WantedPerson<'a>) -> Result<(), RecordError> {
         let (record, naming) = (wanted.record, self.naming);
-        let is = |name: &str, other: &str| naming.fold(name) == naming.fold(other);
-        let is_them = |person: &&DirectoryPerson| {
-            is(given_name(person), &record.given_name)
-                && is(family_name(person), &record.family_name)
+        let folds_alike = |name: &str, other: &str| naming.fold(name) == naming.fold(other);
+        let is_same_person = |person: &&DirectoryPerson| {
+            folds_alike(given_name(person), &record.given_name)
+                && folds_alike(family_name(person), &record.family_name)
                 && person.attributes.get(attr::SCHAC_DATE_OF_BIRTH) == record.birth_date.as_deref()
         };
-        if let Some(known) = self.actual.alike(&wanted.source_id).find(is_them) {
+        if let Some(known) = self.actual.alike(&wanted.source_id).find(is_same_person) {
             let rule = format!(
                 "probably {}, who has the same name and birth date and a number that differs in leading zeros only",
                 known.mail.as_deref().unwrap_or("a person in the directory")
             );
             return Err(refuse(record, Column::PersonId, &rule));
         }
-        let namesakes = self.new_people.entry(without_zeros(&wanted.source_id)).or_default();
-        let is_same = |other: &&&SourceRecord| {
-            is(&other.given_name, &record.given_name)
-                && is(&other.family_name, &record.family_name)
+        let same_number = self.new_people.entry(without_zeros(&wanted.source_id)).or_default();
+        let is_recorded_person = |other: &&&SourceRecord| {
+            folds_alike(&other.given_name, &record.given_name)
+                && folds_alike(&other.family_name, &record.family_name)
                 && other.birth_date == record.birth_date
         };
-        if let Some(other) = namesakes.iter().find(is_same) {
+        if let Some(other) = same_number.iter().find(is_recorded_person) {
             let rule = format!("probably the person of line {}: the numbers differ in leading zeros only", other.line);
             return Err(refuse(record, Column::PersonId, &rule));
         }
-        namesakes.push(record);
+        same_number.push(record);
         Ok(())
     }
 
@@ -153,13 +155,13 @@ impl<'a> Planner<'a> {
         let mut attributes = wanted.attributes.changes(&person.attributes);
         let primary = person.mail.as_deref().and_then(|mail| Address::parse(mail).ok());
         let is_renamed = self.is_renamed(wanted, person, primary.as_ref());
-        let mut writes = AddressWrites::default();
+        let mut writes = OrderedWrites::default();
         let mut label = primary.as_ref().map_or_else(|| wanted.record.person_id.clone(), Address::to_string);
         if is_renamed {
             let choice = self.choose(wanted, &person.dn, person.uid.as_deref())?;
             label = format!("{label} -> {}", choice.address);
             attributes.extend(new_primary(person, &choice));
-            writes = self.settle_kinds(&person.dn, &choice.address, choice.claim.then_some(choice.rule));
+            writes = self.settle_kinds(&person.dn, &choice.address, choice.needs_entry.then_some(choice.rule));
         } else if let Some(primary) = &primary {
             writes =
                 self.settle_kinds(&person.dn, primary, self.lacks_entry(primary).then_some(ReasonRule::AddressEntry));
@@ -182,8 +184,8 @@ impl<'a> Planner<'a> {
         Ok((!writes.is_empty()).then(|| change(wanted, what, kind, reason, writes)))
     }
 
-    /// Whether the person needs another primary address: none is held, or the name leads to another one. A name that
-    /// folds to the same text does not.
+    /// Whether the person needs another primary address: none is held, or the name leads to another one. A change of
+    /// the name that folds to the same text, such as one of accents, leads to the same address.
     fn is_renamed(&self, wanted: &WantedPerson<'_>, person: &DirectoryPerson, primary: Option<&Address>) -> bool {
         let base = wanted.address.base.as_str();
         let Some(held) = primary else { return true };
@@ -205,7 +207,7 @@ impl<'a> Planner<'a> {
         let own = own.filter(|(held, _)| !self.naming.is_reserved(held.local()));
         // The shortest one has the lowest number.
         if let Some((address, holding)) = own.min_by_key(|(held, _)| (held.as_str().len(), held.clone())) {
-            return Ok(ChosenAddress { claim: holding.kind.is_none(), address, rule: ReasonRule::KeptAddress });
+            return Ok(ChosenAddress { needs_entry: holding.kind.is_none(), address, rule: ReasonRule::KeptAddress });
         }
         let mut number = self.next_number.get(base).copied().unwrap_or(1);
         loop {
@@ -213,12 +215,11 @@ impl<'a> Planner<'a> {
             let address = Address::from_parts(&local, domain).map_err(|error| {
                 refuse(wanted.record, Column::FamilyName, &format!("no address can be made: {error}"))
             })?;
-            let uid_is_free = !self.actual.uids.contains_key(&*local);
-            if self.is_free(&address) && (uid_is_free || own_uid == Some(&local)) {
-                // Keep a number that only this person may take (their own login), so that others check it again.
-                self.next_number.insert(base.to_owned(), number + u32::from(uid_is_free));
-                self.claimed.insert(address.as_str().to_owned());
-                return Ok(ChosenAddress { address, claim: true, rule: ReasonRule::PrimaryAddress });
+            let is_login_free = !self.actual.uids.contains_key(&*local) || own_uid == Some(&local);
+            if self.is_free(&address) && is_login_free {
+                self.next_number.insert(base.to_owned(), number + 1);
+                self.given.insert(address.as_str().to_owned());
+                return Ok(ChosenAddress { address, needs_entry: true, rule: ReasonRule::PrimaryAddress });
             }
             number += 1;
         }
@@ -227,7 +228,7 @@ impl<'a> Planner<'a> {
     fn is_free(&self, address: &Address) -> bool {
         !self.naming.is_reserved(address.local())
             && !self.actual.addresses.contains_key(address.as_str())
-            && !self.claimed.contains(address.as_str())
+            && !self.given.contains(address.as_str())
     }
 
     /// Whether an address of this domain, which a person holds, has no address entry: the person was then written by
@@ -237,13 +238,13 @@ impl<'a> Planner<'a> {
         address.domain() == self.naming.domain && holding.is_none_or(|holding| holding.kind.is_none())
     }
 
-    /// The writes that make `primary` the only primary address of its owner; `claim` is the rule that asks for a new
-    /// entry. The new address is settled before the person is written, former ones afterwards: every address of the
-    /// person has an entry at each moment.
-    fn settle_kinds(&self, owner: &Dn, primary: &Address, claim: Option<ReasonRule>) -> AddressWrites {
-        let (mut writes, suffix) = (AddressWrites::default(), &self.actual.suffix);
+    /// The writes that make `primary` the only primary address of its owner; `new_entry` is the rule that asks for a
+    /// new address entry. The new address is settled before the person is written, former ones afterwards: every
+    /// address of the person has an entry at each moment.
+    fn settle_kinds(&self, owner: &Dn, primary: &Address, new_entry: Option<ReasonRule>) -> OrderedWrites {
+        let (mut writes, suffix) = (OrderedWrites::default(), &self.actual.suffix);
         let kind = AddressKind::Primary;
-        if let Some(rule) = claim {
+        if let Some(rule) = new_entry {
             writes.before.push(Write::add_address(suffix, primary, owner, kind, rule));
         }
         for (held, holding) in self.actual.held_by(owner) {
@@ -270,14 +271,16 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Writes to address entries, before and after that of the person.
+/// The writes of one person in order.
 #[derive(Default)]
-struct AddressWrites {
+struct OrderedWrites {
+    /// Writes to address entries that precede that of the person, then that of the person.
     before: Vec<Write>,
+    /// Writes to address entries that follow that of the person.
     after: Vec<Write>,
 }
 
-impl AddressWrites {
+impl OrderedWrites {
     fn is_empty(&self) -> bool {
         self.before.is_empty() && self.after.is_empty()
     }
@@ -301,12 +304,13 @@ fn change(
     what: String,
     kind: ChangeKind,
     reason: Reason,
-    writes: AddressWrites,
+    writes: OrderedWrites,
 ) -> PersonChange {
     PersonChange { source: wanted.origin.source, line: wanted.origin.line, what, kind, reason, writes: writes.all() }
 }
 
-/// The attributes that follow a new primary address; the former one stays among the person's addresses.
+/// The changes of `mail` and `mailLocalAddress` for a new primary address; the former one stays among the person's
+/// addresses.
 fn new_primary(person: &DirectoryPerson, choice: &ChosenAddress) -> Vec<AttributeChange> {
     let address = choice.address.as_str();
     let before = person.mail.iter().map(ToString::to_string).collect();
@@ -327,21 +331,23 @@ fn reason(
     is_renamed: bool,
     attributes: &[AttributeChange],
 ) -> (ChangeKind, Reason) {
+    let has_primary = person.mail.as_deref().is_some_and(|mail| Address::parse(mail).is_ok());
     if is_renamed {
         let (record, given, family) = (wanted.record, given_name(person), family_name(person));
-        let words = match person.mail {
-            Some(_) => format!("the name {given} {family} became {} {}", record.given_name, record.family_name),
-            None => "the person has no primary address".to_owned(),
+        let words = if has_primary {
+            format!("the name {given} {family} became {} {}", record.given_name, record.family_name)
+        } else {
+            "the person has no primary address".to_owned()
         };
         return (ChangeKind::Rename, Reason { rule: ReasonRule::NameChanged, words });
     }
     let (rule, words) = if attributes.is_empty() {
-        (ReasonRule::AddressEntry, "an entry of the person's addresses or the password is missing".to_owned())
-    } else {
         (
-            ReasonRule::RecordDiffers,
-            format!("the record states values that differ from the directory for {}", wanted.source_id),
+            ReasonRule::AddressEntry,
+            "an address entry is missing or of another kind, or the person has no password".to_owned(),
         )
+    } else {
+        (ReasonRule::RecordDiffers, format!("the record of {} differs from the directory", wanted.source_id))
     };
     (ChangeKind::Update, Reason { rule, words })
 }
@@ -351,15 +357,15 @@ fn describe(
     label: &str,
     attributes: &[AttributeChange],
     has_password: bool,
-    kinds: &AddressWrites,
+    address_writes: &OrderedWrites,
 ) -> String {
     let mut names: Vec<&str> = attributes.iter().map(|change| change.name.as_str()).collect();
     names.retain(|name| *name != attr::MAIL && *name != attr::MAIL_LOCAL_ADDRESS);
     if has_password {
         names.push(attr::USER_PASSWORD);
     }
-    if !kinds.is_empty() && !is_renamed {
-        names.push("kinds of addresses");
+    if !address_writes.is_empty() && !is_renamed {
+        names.push("address entries");
     }
     format!("{} {label} ({})", if is_renamed { "rename" } else { "update" }, names.join(", "))
 }

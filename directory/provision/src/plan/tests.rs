@@ -59,7 +59,7 @@ impl Model {
 
     fn modify(&mut self, dn: &Dn, changes: &[Modification], assert: Option<&Filter>) {
         let csn = self.writes.to_string();
-        let entry = self.entries.get_mut(dn).expect("a modify names an entry that is there");
+        let entry = self.entries.get_mut(dn).expect("modify of an absent entry");
         assert!(assert.is_none_or(|filter| matches(entry, filter)), "{dn}: {assert:?}");
         for change in changes {
             let mut values = entry.values(change.attribute.as_str()).to_vec();
@@ -93,7 +93,7 @@ impl Model {
     /// The person whose number is `id`.
     fn person(&self, id: &str) -> &Entry {
         let mut people = self.entries.values().filter(|entry| entry.first(attr::EMPLOYEE_NUMBER) == Some(id));
-        people.next().expect("the person is there")
+        people.next().expect("no person has this number")
     }
 
     fn mail(&self, id: &str) -> &str {
@@ -137,9 +137,8 @@ fn matches(entry: &Entry, filter: &Filter) -> bool {
 
 const ZOE: &str = "1,Zoé,Tremblay,2004-02-29,zoe@example.net,student,B-INFO,2030-04-30,long enough\n";
 
-// RFC 2142 §1: names of roles are never free.
 #[test]
-fn roles_are_never_given() {
+fn names_of_roles_are_given_to_nobody() {
     let mut model = Model::default();
     let row = |id, given, family| format!("{id},{given},{family},,,staff,,,\n");
     let rows = row(1, "'", "Postmaster") + &row(2, "Root", "'") + &row(3, "'", "root") + &row(4, "No", "Reply");
@@ -162,7 +161,7 @@ fn roles_are_never_given() {
 
 // A person keeps every address, whatever the same file gives to others.
 #[test]
-fn names_that_change_hands_in_one_file() {
+fn people_keep_their_addresses_when_names_are_exchanged() {
     let row = |id: u32, given: &str, family: &str| format!("{id},{given},{family},2000-01-0{id},,staff,,,\n");
     for (before, after, expect) in [
         // Two people swap names: each name leads to an address that the other still holds.
@@ -193,7 +192,7 @@ fn names_that_change_hands_in_one_file() {
 }
 
 #[test]
-fn a_new_person() {
+fn a_new_person_has_the_values_of_the_record() {
     let mut model = Model::default();
     let plan = model.import(ZOE);
     assert_eq!(plan.changes[0].to_string(), "line 2: create zoe.tremblay@example.edu (Zoé Tremblay, student)");
@@ -224,7 +223,7 @@ fn a_new_person() {
 }
 
 #[test]
-fn names_collide_in_file_order() {
+fn people_of_one_name_are_numbered_in_file_order() {
     let mut model = Model::default();
     model.import("1,Ann,Roy,,,staff,,,\n2,Ánn,Roy,,,staff,,,\n3,ANN,ROY,,,alum,,,\n");
     assert_eq!(
@@ -237,7 +236,7 @@ fn names_collide_in_file_order() {
 }
 
 #[test]
-fn a_name_changes_and_changes_back() {
+fn a_changed_name_keeps_its_former_address_for_later() {
     let mut model = Model::default();
     model.import("1,Ann,Roy,,,staff,,,\n2,Ann,Roy,,,staff,,,\n");
     let plan = model.import("2,Ann,Côté,,,staff,,,\n");
@@ -258,16 +257,31 @@ fn a_name_changes_and_changes_back() {
 }
 
 #[test]
-fn what_an_update_touches() {
+fn an_update_changes_only_what_the_record_decides() {
     let mut model = Model::default();
     model.import(ZOE);
     for (row, attribute, expect, what) in [
-        (ZOE.replace("student", "alum"), attr::EDU_PERSON_AFFILIATION, Some("alum"), "an alum keeps the account"),
-        (ZOE.replace("B-INFO", ""), attr::PROVOST_PROGRAM, None, "a programme can end"),
-        (ZOE.replace("2004-02-29", ""), attr::SCHAC_DATE_OF_BIRTH, Some("20040229"), "a birth does not"),
-        (ZOE.replace("zoe@example.net", ""), attr::PROVOST_PRIVATE_MAIL, Some("zoe@example.net"), "nor an address"),
-        (ZOE.replace("long enough", "another one"), attr::USER_PASSWORD, Some("{SSHA}hash"), "first passwords only"),
-        (ZOE.replace("Tremblay", "TREMBLAY"), attr::MAIL, Some("zoe.tremblay@example.edu"), "case is no new name"),
+        (ZOE.replace("student", "alum"), attr::EDU_PERSON_AFFILIATION, Some("alum"), "another affiliation"),
+        (ZOE.replace("B-INFO", ""), attr::PROVOST_PROGRAM, None, "a blank programme"),
+        (ZOE.replace("2004-02-29", ""), attr::SCHAC_DATE_OF_BIRTH, Some("20040229"), "a blank birth date"),
+        (
+            ZOE.replace("zoe@example.net", ""),
+            attr::PROVOST_PRIVATE_MAIL,
+            Some("zoe@example.net"),
+            "a blank private address",
+        ),
+        (
+            ZOE.replace("long enough", "another one"),
+            attr::USER_PASSWORD,
+            Some("{SSHA}hash"),
+            "another initial password",
+        ),
+        (
+            ZOE.replace("Tremblay", "TREMBLAY"),
+            attr::MAIL,
+            Some("zoe.tremblay@example.edu"),
+            "a family name in capitals",
+        ),
     ] {
         let mut model = model.clone();
         let plan = model.import(&row);
@@ -277,11 +291,11 @@ fn what_an_update_touches() {
     let without = "person_id,given_name,family_name,affiliation\n1,Zoé,Tremblay,student\n";
     let without = read_source("registrar", without.as_bytes(), &CsvOptions::default()).unwrap();
     let plan = plan_of(without, &model.actual()).unwrap();
-    assert!(plan.is_empty(), "an absent column changes nothing: {:?}", plan.changes);
+    assert!(plan.is_empty(), "absent columns changed something: {:?}", plan.changes);
 }
 
 #[test]
-fn a_first_password_comes_late() {
+fn a_person_without_a_password_gets_one_later() {
     let mut model = Model::default();
     model.import(&ZOE.replace("long enough", ""));
     let plan = model.import(ZOE);
@@ -291,7 +305,7 @@ fn a_first_password_comes_late() {
 
 /// A registrar could otherwise choose an administrator's password.
 #[test]
-fn who_has_a_role_gets_no_first_password() {
+fn a_person_with_a_role_gets_no_initial_password() {
     let mut model = Model::default();
     model.import(&ZOE.replace("long enough", ""));
     let late = model.plan(ZOE);
@@ -310,7 +324,7 @@ fn who_has_a_role_gets_no_first_password() {
 fn rows_that_planning_refuses() {
     let mut model = Model::default();
     model.import(ZOE);
-    let reused = "the directory knows this number with another family name and another birth date: reused?";
+    let reused = "the directory has another family name and birth date for this number: was it reassigned?";
     for (row, column, rule) in [
         ("1,Zoé,Gagnon,1999-01-01,,student,,,\n", "person_id", reused),
         ("2,…,—?,,,student,,,\n", "family_name", "no login can be made from this name"),
@@ -330,7 +344,7 @@ fn rows_that_planning_refuses() {
 }
 
 #[test]
-fn an_identity_that_sees_no_people_makes_none() {
+fn addresses_without_any_person_are_refused() {
     let mut model = Model::default();
     let rows: String = (0..=ORPHANS_MAX).map(|n| format!("{n},Ann,Roy,,,staff,,,\n")).collect();
     let plan = model.plan(&rows);
@@ -340,7 +354,7 @@ fn an_identity_that_sees_no_people_makes_none() {
 }
 
 #[test]
-fn addresses_of_others_are_never_given() {
+fn addresses_and_logins_of_others_are_never_given() {
     let mut model = Model::default();
     model.import("1,Ann,Roy,,,staff,,,\n");
     // An alias written by other means, and a login whose address is missing.
@@ -354,7 +368,7 @@ fn addresses_of_others_are_never_given() {
 }
 
 #[test]
-fn hash_names_a_plan() {
+fn the_hash_depends_on_changes_and_files() {
     let model = Model::default();
     let plan = model.plan(ZOE);
     assert_eq!(plan.hash(), model.plan(ZOE).hash());
@@ -363,7 +377,7 @@ fn hash_names_a_plan() {
 }
 
 #[test]
-fn the_time_of_planning_is_not_in_the_name() {
+fn the_hash_depends_on_the_policies_and_not_on_the_time() {
     let (sources, policies, actual) =
         ([source(ZOE)], Policies::built_in("example.edu"), DirectoryContent::empty(suffix()));
     let at = |at: &str| plan(&wanted(&sources, &policies, at.parse().unwrap()), &actual).unwrap();
@@ -372,11 +386,11 @@ fn the_time_of_planning_is_not_in_the_name() {
     assert_eq!(first.hash(), second.hash());
     let changed = Policies { version: "site/2".to_owned(), ..policies.clone() };
     let other = plan(&wanted(&sources, &changed, jiff::Timestamp::UNIX_EPOCH), &actual).unwrap();
-    assert_ne!(first.hash(), other.hash(), "another version of the policies gives another plan");
+    assert_ne!(first.hash(), other.hash(), "the hash is the same for another version of the policies");
 }
 
 #[test]
-fn a_change_says_why_and_what_was_there() {
+fn an_explanation_gives_the_reason_and_the_values_before_and_after() {
     let mut model = Model::default();
     model.import(ZOE);
     let plan = model.plan(&ZOE.replace("Tremblay", "Côté").replace("B-INFO", ""));
@@ -536,7 +550,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     /// `import` checks the invariants, and that the same file planned again gives an empty plan.
     #[test]
-    fn imports_settle(files in proptest::collection::vec(rows(), 1..5)) {
+    fn a_repeated_import_changes_nothing(files in proptest::collection::vec(rows(), 1..5)) {
         let mut model = Model::default();
         for file in files {
             model.import(&file);
@@ -544,7 +558,7 @@ proptest! {
     }
 
     #[test]
-    fn an_interrupted_import_goes_on(first in rows(), second in rows(), writes in 0usize..30) {
+    fn an_interrupted_import_ends_as_an_uninterrupted_one(first in rows(), second in rows(), writes in 0usize..30) {
         let mut model = Model::default();
         model.import(&first);
         let interrupted = model.plan(&second);
@@ -552,21 +566,22 @@ proptest! {
         whole.import(&second);
         model.apply(&interrupted, writes);
         model.import(&second);
-        let uids = |model: &Model| -> Vec<(Option<String>, Option<String>)> {
+        let logins_and_mails = |model: &Model| -> Vec<(Option<String>, Option<String>)> {
             let text = |entry: &Entry, name: &str| entry.first(name).map(str::to_owned);
             model.entries.values().map(|entry| (text(entry, attr::UID), text(entry, attr::MAIL))).collect()
         };
-        prop_assert_eq!(uids(&model), uids(&whole));
+        prop_assert_eq!(logins_and_mails(&model), logins_and_mails(&whole));
     }
 }
 
-/// A spreadsheet removes leading zeros: the row is refused, whether the full number is known or stands in the same file.
+/// A spreadsheet removes leading zeros: the row is refused, whether the directory has the full number or another row
+/// has it.
 #[test]
 fn a_number_that_lost_its_zeros_makes_no_second_account() {
     let row = |number: &str, given: &str, birth: &str| format!("{number},{given},Zero,{birth},,student,,,\n");
     let mut model = Model::default();
     model.import(&row("00001", "Zed", "2001-01-01"));
-    for (number, given, birth, is_held) in [
+    for (number, given, birth, is_refused) in [
         ("1", "Zed", "2001-01-01", true),
         ("0001", "ZED", "2001-01-01", true),
         ("1", "Zoé", "2001-01-01", false),
@@ -575,9 +590,10 @@ fn a_number_that_lost_its_zeros_makes_no_second_account() {
         ("10", "Zed", "2001-01-01", false),
     ] {
         let plan = model.plan(&row(number, given, birth));
-        assert_eq!(plan.rejected.len(), usize::from(is_held), "{number} {given} {birth}: {:?}", plan.rejected);
-        if let Some(held) = plan.rejected.first() {
-            assert!(held.column == "person_id" && held.rule.contains("zed.zero@example.edu"), "{held:?}");
+        assert_eq!(plan.rejected.len(), usize::from(is_refused), "{number} {given} {birth}: {:?}", plan.rejected);
+        if let Some(problem) = plan.rejected.first() {
+            let names_the_person = problem.rule.contains("zed.zero@example.edu");
+            assert!(problem.column == "person_id" && names_the_person, "{problem:?}");
         }
     }
     let both = row("0077", "Ann", "2002-02-02") + &row("77", "Ann", "2002-02-02");

@@ -21,16 +21,15 @@ pub(super) struct CsvRecord {
     pub(super) last_line: u64,
     /// Lines within the record that look like records themselves: a misplaced quotation mark swallowed them.
     pub(super) swallowed: Vec<u64>,
-    /// Whether text follows the closing quotation mark of a field, as in `"Ann"x`: the value of that field is
-    /// uncertain.
-    pub(super) is_misquoted: bool,
+    /// The first field with text after its closing quotation mark, as in `"Ann"x`, from zero: its value is uncertain.
+    pub(super) misquoted_field: Option<usize>,
 }
 
 /// Reads the records one by one.
 pub(super) struct CsvRecords<'a> {
     text: &'a str,
     separator: u8,
-    /// Separators in the header; a line with as many looks like a record. `None` until the header is read.
+    /// Number of separators in the header; a line with as many looks like a record. `None` until the header is read.
     separators: Option<usize>,
     reader: csv::Reader<Chain<&'a [u8], &'static [u8]>>,
     /// Offset up to which lines are counted (octets), and the number of the line at that offset.
@@ -71,8 +70,8 @@ impl<'a> CsvRecords<'a> {
                 let swallowed = self.swallowed(line, whole, &fields);
                 self.separators.get_or_insert(fields.len() - 1);
                 let last_line = line + line_ends(whole.trim_end_matches(['\r', '\n']).as_bytes());
-                let is_misquoted = is_misquoted(whole, self.separator);
-                return Ok(Some(CsvRecord { line, last_line, fields, swallowed, is_misquoted }));
+                let misquoted_field = misquoted_field(whole, self.separator);
+                return Ok(Some(CsvRecord { line, last_line, fields, swallowed, misquoted_field }));
             }
         }
     }
@@ -109,25 +108,24 @@ impl<'a> CsvRecords<'a> {
     }
 }
 
-/// Whether text follows the closing quotation mark of a field (RFC 4180 §2 rule 5).
-fn is_misquoted(record: &str, separator: u8) -> bool {
+/// The first field, from zero, with text after its closing quotation mark, which RFC 4180 §2 does not permit.
+fn misquoted_field(record: &str, separator: u8) -> Option<usize> {
     let mut rest = record.as_bytes();
-    loop {
+    for field in 0.. {
         if let Some(quoted) = rest.strip_prefix(b"\"") {
-            rest = behind_quoted(quoted);
+            rest = after_closing_quote(quoted);
             if !matches!(rest, [] | [b'\r' | b'\n', ..]) && rest.first() != Some(&separator) {
-                return true;
+                return Some(field);
             }
         }
-        match rest.iter().position(|octet| *octet == separator) {
-            Some(end) => rest = rest.get(end + 1..).unwrap_or_default(),
-            None => return false,
-        }
+        let end = rest.iter().position(|octet| *octet == separator)?;
+        rest = rest.get(end + 1..).unwrap_or_default();
     }
+    None
 }
 
-/// The octets after the closing quotation mark of a field; `rest` begins after the opening one.
-fn behind_quoted(mut rest: &[u8]) -> &[u8] {
+/// The octets after the closing quotation mark of a field, none without one; `rest` begins after the opening one.
+fn after_closing_quote(mut rest: &[u8]) -> &[u8] {
     while let Some(quote) = rest.iter().position(|octet| *octet == b'"') {
         rest = rest.get(quote + 1..).unwrap_or_default();
         match rest.strip_prefix(b"\"") {

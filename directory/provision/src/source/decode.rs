@@ -6,7 +6,7 @@ use super::record::{Encoding, FileError};
 
 const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
 
-/// Decodes a file to text without byte order mark, with lines ended by LF or CRLF.
+/// Decodes a file to text without a byte order mark. CR becomes LF in a file without any LF.
 pub(super) fn decode(bytes: &[u8], encoding: Encoding) -> Result<Cow<'_, str>, FileError> {
     if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
         return Err(refuse(bytes, 0, "the file is UTF-16; save it as UTF-8"));

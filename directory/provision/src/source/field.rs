@@ -28,30 +28,27 @@ pub(super) fn read_row(header: &ColumnMap, record: &CsvRecord) -> Result<SourceR
     if let Some(problem) = wrong_count(header, record) {
         return Err(vec![problem]);
     }
-    let mut cells = RowFields { header, record, problems: Vec::new() };
-    if record.is_misquoted {
-        cells.refuse(
-            Column::PersonId,
-            "text behind the closing quotation mark of a field (within quotes, \" is written \"\")",
-        );
+    let mut fields = RowFields { header, record, problems: Vec::new() };
+    if let Some(column) = record.misquoted_field.and_then(|field| header.at(field)) {
+        fields.refuse(column, "text after the closing quotation mark (within quotes, \" is written \"\")");
     }
-    let person_id = cells.required(Column::PersonId, person_id);
-    let given_name = cells.required(Column::GivenName, name);
-    let family_name = cells.required(Column::FamilyName, name);
-    let birth_date = cells.optional(Column::BirthDate, date);
-    let private_email = cells.optional(Column::PrivateEmail, private_email);
-    let affiliation = cells.required(Column::Affiliation, affiliation);
-    let program = cells.optional(Column::Program, text);
-    let start_date = cells.optional(Column::StartDate, date);
-    let end_date = cells.optional(Column::EndDate, date);
+    let person_id = fields.required(Column::PersonId, person_id);
+    let given_name = fields.required(Column::GivenName, name);
+    let family_name = fields.required(Column::FamilyName, name);
+    let birth_date = fields.optional(Column::BirthDate, date);
+    let private_email = fields.optional(Column::PrivateEmail, private_email);
+    let affiliation = fields.required(Column::Affiliation, affiliation);
+    let program = fields.optional(Column::Program, text);
+    let start_date = fields.optional(Column::StartDate, date);
+    let end_date = fields.optional(Column::EndDate, date);
     if let (Some(start), Some(end)) = (start_date, end_date)
         && end < start
     {
-        cells.refuse(Column::EndDate, "the end is before the start");
+        fields.refuse(Column::EndDate, "the end is before the start");
     }
-    let password = cells.password();
+    let password = fields.password();
     match (person_id, given_name, family_name, affiliation) {
-        (Some(person_id), Some(given_name), Some(family_name), Some(affiliation)) if cells.problems.is_empty() => {
+        (Some(person_id), Some(given_name), Some(family_name), Some(affiliation)) if fields.problems.is_empty() => {
             Ok(SourceRecord {
                 line: record.line,
                 person_id,
@@ -66,20 +63,21 @@ pub(super) fn read_row(header: &ColumnMap, record: &CsvRecord) -> Result<SourceR
                 password,
             })
         }
-        _ => Err(cells.problems),
+        _ => Err(fields.problems),
     }
 }
 
-/// Whether a record would look cut short if it were the last one of a file without a final line end: fields are
-/// missing, or the last field is wrong.
+/// Whether a record lacks fields or has a wrong last field, as the last record of a truncated file does. Text after a
+/// closing quotation mark is no sign of a cut.
 pub(super) fn may_be_cut(
     header: &ColumnMap,
     record: &CsvRecord,
     read: &Result<SourceRecord, Vec<RecordError>>,
 ) -> bool {
     let last = header.last().map_or("", Column::name);
-    record.fields.len() < header.len()
-        || matches!(read, Err(problems) if problems.iter().any(|problem| problem.column == last))
+    let is_last_wrong = matches!(read, Err(problems) if problems.iter().any(|problem| problem.column == last));
+    let is_last_misquoted = record.misquoted_field == Some(header.len() - 1);
+    record.fields.len() < header.len() || (is_last_wrong && !is_last_misquoted)
 }
 
 fn wrong_count(header: &ColumnMap, record: &CsvRecord) -> Option<RecordError> {
@@ -119,12 +117,13 @@ impl RowFields<'_> {
         self.header.place(column).and_then(|place| self.record.fields.get(place)).unwrap_or_default()
     }
 
+    /// The value of a field; `None` when the field is blank, or wrong and reported.
     fn optional<T>(&mut self, column: Column, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
         let field = self.raw(column).trim();
         if field.is_empty() {
             return None;
         }
-        match sound(field).and_then(read) {
+        match check_field(field).and_then(read) {
             Ok(value) => Some(value),
             Err(rule) => {
                 self.refuse(column, rule);
@@ -133,6 +132,7 @@ impl RowFields<'_> {
         }
     }
 
+    /// The value of a field; `None` when the field is blank or wrong, and reported.
     fn required<T>(&mut self, column: Column, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
         if self.raw(column).trim().is_empty() {
             self.refuse(column, "must not be empty");
@@ -141,7 +141,8 @@ impl RowFields<'_> {
         self.optional(column, read)
     }
 
-    /// The password without any change, blanks included: it must equal what its owner types.
+    /// The password without any change, since it must equal what its owner types; `None` when the field is blank, or
+    /// wrong and reported.
     fn password(&mut self) -> Option<Secret> {
         let field = self.raw(Column::Password);
         if field.trim().is_empty() {
@@ -157,31 +158,31 @@ impl RowFields<'_> {
     }
 }
 
-/// The rule for a password of any origin.
+/// Checks a password, whether from a file or set by the help desk. The error is the broken rule.
 pub(crate) fn check_password(password: &str) -> Result<(), &'static str> {
     if password.chars().count() < PASSWORD_CHARS_MIN {
-        return Err("a password has at least 8 characters");
+        return Err("shorter than 8 characters");
     }
     // Check the form that is hashed: no login could ever match a longer password.
     if Secret::new(password).is_too_long() {
-        return Err("a password has at most 512 octets");
+        return Err("longer than 512 octets");
     }
     if password.chars().any(char::is_control) {
-        return Err("a password has no control characters");
+        return Err("a control character within the password");
     }
     // RFC 8264 §4.3.3 disallows ignorable characters. Joiners are accepted, since some scripts are typed with them.
     let is_joiner = |c: char| matches!(c, '\u{200C}' | '\u{200D}');
-    match password.chars().any(|c| is_ignorable(c) && !is_joiner(c)) {
-        true => Err("a password has no invisible characters"),
-        false => Ok(()),
+    if password.chars().any(|c| is_ignorable(c) && !is_joiner(c)) {
+        return Err("an invisible character within the password");
     }
+    Ok(())
 }
 
 /// The rule that an invisible character breaks.
 const INVISIBLE: &str = "an invisible character (text direction, zero width, byte order mark): type the field anew";
 
-/// Checks what holds for every field except the password.
-fn sound(field: &str) -> Result<&str, &'static str> {
+/// Checks the rules for every field except the password.
+fn check_field(field: &str) -> Result<&str, &'static str> {
     if field.len() > FIELD_OCTETS_MAX {
         Err("longer than 4096 octets")
     } else if field.contains(['\r', '\n']) {
@@ -195,17 +196,17 @@ fn sound(field: &str) -> Result<&str, &'static str> {
     }
 }
 
-/// A person's name: a text without the traces that an export leaves. A hyphen alone is accepted: it stands for a name
-/// that the person does not have.
+/// Reads a person's name; what faulty exports leave in names is refused. A hyphen alone is accepted: it stands for a
+/// name that the person does not have.
 fn name(field: &str) -> Result<String, &'static str> {
-    const MARKS: [(char, char); 6] = [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’'), ('«', '»'), ('„', '“')];
+    const QUOTES: [(char, char); 6] = [('"', '"'), ('\'', '\''), ('“', '”'), ('‘', '’'), ('«', '»'), ('„', '“')];
     let is_quoted = |(open, close)| field.len() > 1 && field.starts_with(open) && field.ends_with(close);
-    if MARKS.into_iter().any(is_quoted) {
+    if QUOTES.into_iter().any(is_quoted) {
         Err("quotation marks around the name")
     } else if field.starts_with(['#', '=']) {
         Err("an error value or a formula of a spreadsheet (like #NAME?)")
-    } else if field.chars().all(is_mark) {
-        Err("the name has no visible character: its letters were lost")
+    } else if field.chars().all(is_combining_mark) {
+        Err("only combining marks: the letters of the name were lost")
     } else if has_entity(field) {
         Err("an HTML entity (like &eacute;): the name was damaged before this import")
     } else {
@@ -213,8 +214,8 @@ fn name(field: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Whether a character is a mark, which is shown only on another character.
-fn is_mark(c: char) -> bool {
+/// Whether a character is shown only on another one, as U+0301 is.
+fn is_combining_mark(c: char) -> bool {
     let category = CodePointMapData::<GeneralCategory>::new().get(c);
     matches!(category, GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark)
 }
@@ -228,14 +229,14 @@ fn has_entity(field: &str) -> bool {
     })
 }
 
-/// Whether a character is private use or unassigned, so that two programs need not agree on it.
+/// Whether a character is private use or unassigned, so that programs may show it differently or not at all.
 fn is_unknown(c: char) -> bool {
     let category = CodePointMapData::<GeneralCategory>::new().get(c);
     matches!(category, GeneralCategory::PrivateUse | GeneralCategory::Unassigned)
 }
 
-/// A name or a programme in NFC, with single spaces between words: padding and blanks of other kinds do not change a
-/// name, and the directory compares it in this way (RFC 4518 §2.6.1).
+/// A name or a programme in NFC, with single spaces between words. Other blanks do not change a name, and the directory
+/// compares it in this way too (RFC 4518 §2.6.1).
 pub(crate) fn text(field: &str) -> Result<String, &'static str> {
     let text: String = field.nfc().collect();
     let text = without_needless_joiners(&text.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -244,23 +245,25 @@ pub(crate) fn text(field: &str) -> Result<String, &'static str> {
     } else if has_invisible(&text) {
         Err(INVISIBLE)
     } else if text.contains('\u{FFFD}') {
-        Err("a replacement character: the name was damaged before this import")
+        Err("a replacement character (U+FFFD): the text was damaged by an earlier conversion")
     } else if text.chars().any(is_unknown) {
         Err("a character that is unassigned or private in Unicode: type the field anew")
     } else if is_mojibake(&text) {
-        Err("UTF-8 that was read as Windows-1252 (like 'Ã©' for 'é'): the name was damaged before this import")
+        Err("UTF-8 that was read as Windows-1252 (like 'Ã©' for 'é') by an earlier conversion")
     } else {
         Ok(text)
     }
 }
 
-/// Whether the text looks like UTF-8 octets read as Windows-1252: encoding it back gives UTF-8. Correct names do not.
+/// Whether the text looks like UTF-8 octets read as Windows-1252: encoding it back gives UTF-8.
 fn is_mojibake(text: &str) -> bool {
-    if text.is_ascii() {
-        return false;
-    }
-    let (octets, _, unmappable) = encoding_rs::WINDOWS_1252.encode(text);
-    !unmappable && std::str::from_utf8(&octets).is_ok()
+    let (octets, _, is_unmappable) = encoding_rs::WINDOWS_1252.encode(text);
+    let Some(original) = std::str::from_utf8(&octets).ok().filter(|_| !is_unmappable) else { return false };
+    // `É–` in SANTÉ–TRAVAIL is the two octets of U+0256. Such a pair of a capital and punctuation counts only next to
+    // another one, as in a word of a Cyrillic name.
+    let is_doubtful = |c: char| matches!(c, '\u{180}'..'\u{800}') && u32::from(c) & 0x3F < 0x20;
+    let mut pairs = original.chars().zip(original.chars().skip(1));
+    original.chars().any(|c| !c.is_ascii() && !is_doubtful(c)) || pairs.any(|(a, b)| is_doubtful(a) && is_doubtful(b))
 }
 
 fn date(field: &str) -> Result<Date, &'static str> {
@@ -268,11 +271,13 @@ fn date(field: &str) -> Result<Date, &'static str> {
     if date.year() < YEAR_MIN { Err("a year before 1900") } else { Ok(date) }
 }
 
-/// An address outside the site, kept as written: the case of a foreign local part has a meaning only to its own server.
+/// The person's private address, kept as written: only its own host may ignore the case of its local part (RFC 5321
+/// §2.4).
 fn private_email(field: &str) -> Result<String, &'static str> {
     match Address::parse(field) {
         Ok(address) if address.domain().contains('.') => Ok(field.to_owned()),
-        _ => Err("not a mail address (local@domain)"),
+        Ok(_) => Err("the domain of the address has no dot"),
+        Err(_) => Err("not a mail address (local@domain)"),
     }
 }
 

@@ -66,7 +66,7 @@ impl Column {
         matches!(self, Self::PersonId | Self::GivenName | Self::FamilyName | Self::Affiliation)
     }
 
-    /// The column with a name; case and surrounding blanks are ignored.
+    /// The column called `name`, or `None`; case and surrounding blanks are ignored.
     pub(crate) fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|column| column.name().eq_ignore_ascii_case(name.trim()))
     }

@@ -15,7 +15,7 @@ const MONTHS: [&str; 21] = [
     "avr", "mai", "juin", "juil", "aout",
 ];
 
-/// Words that an export writes in place of a missing number, lower case.
+/// What exports write in place of a missing number, in lower case.
 const PLACEHOLDERS: [&str; 14] = [
     "n/a",
     "na",
@@ -32,8 +32,8 @@ const PLACEHOLDERS: [&str; 14] = [
     "infinity",
     "(blank)",
 ];
-/// Truth values as spreadsheets show them, lower case.
-const TRUTHS: [&str; 6] = ["true", "false", "vrai", "faux", "wahr", "falsch"];
+/// Truth values as spreadsheets show them in English, French and German, in lower case.
+const TRUTH_VALUES: [&str; 6] = ["true", "false", "vrai", "faux", "wahr", "falsch"];
 
 /// Checks a number. A damaged number would create a second account for the same person, so it is refused.
 pub(super) fn person_id(field: &str) -> Result<String, &'static str> {
@@ -71,7 +71,7 @@ pub(super) fn is_ignorable(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
-/// The damage that a spreadsheet did to a number; `None` when there is none.
+/// The damage that an export or a spreadsheet did to a number; `None` when there is none.
 fn damage(field: &str) -> Option<&'static str> {
     let lower = field.to_lowercase();
     if field.starts_with('#') || lower.strip_prefix("err:").is_some_and(are_digits) {
@@ -80,7 +80,7 @@ fn damage(field: &str) -> Option<&'static str> {
         Some("a mark that a spreadsheet puts before a text (like '00123 or =\"00123\")")
     } else if PLACEHOLDERS.contains(&lower.as_str()) || !field.chars().any(char::is_alphanumeric) {
         Some("a placeholder instead of a number (like NULL or N/A)")
-    } else if TRUTHS.contains(&lower.as_str()) {
+    } else if TRUTH_VALUES.contains(&lower.as_str()) {
         Some("a truth value of a spreadsheet")
     } else if field.starts_with(['$', '€', '£']) || field.ends_with(['$', '€', '£', '%']) {
         Some("a currency or percent sign (like $1234): a spreadsheet damaged it")
@@ -101,7 +101,7 @@ fn damage(field: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a field is a signed number: `-123`, `+123`, `123-` or `(123)`, also with separators between its digits.
+/// Whether a field is a signed number: `-123`, `+123`, `123-` or `(123)`, also with separators between the digits.
 fn is_signed(field: &str) -> bool {
     let bare = field.strip_prefix(['-', '+', '\u{2212}']).or_else(|| field.strip_suffix('-'));
     let bare = bare.or_else(|| field.strip_prefix('(')?.strip_suffix(')'));
@@ -130,8 +130,8 @@ fn is_exponent(field: &str) -> bool {
     mantissa_is_number && are_digits(signed.unwrap_or(exponent)) && (signed.is_some() || !are_digits(mantissa))
 }
 
-/// Whether a field is a fraction: `12345.0`, `12345,00`, `12345.`, and `12345,6`, since no site has commas in its
-/// numbers. `1234.5678` may be a genuine number.
+/// Whether a field is a fraction: `12345.0`, `12345.`, or any with a comma, such as `12345,6`. `1234.5678` may be a
+/// genuine number of a site.
 fn is_fraction(field: &str) -> bool {
     match field.split_once(['.', ',']) {
         Some((whole, fraction)) if field.contains(',') => {
@@ -148,7 +148,7 @@ fn is_grouped(field: &str) -> bool {
     [',', '.', '\'', '’'].into_iter().any(|separator| {
         let Some((first, rest)) = field.split_once(separator) else { return false };
         let (rest, fraction) = match rest.rsplit_once(['.', ',']) {
-            Some((groups, fraction)) if !fraction_separator_is(rest, groups, separator) => (groups, Some(fraction)),
+            Some((groups, fraction)) if !continues_with(rest, groups, separator) => (groups, Some(fraction)),
             _ => (rest, None),
         };
         let groups: Vec<&str> = rest.split(separator).collect();
@@ -160,9 +160,9 @@ fn is_grouped(field: &str) -> bool {
     })
 }
 
-/// Whether `rest` continues after `groups` with `separator`.
-fn fraction_separator_is(rest: &str, groups: &str, separator: char) -> bool {
-    rest.get(groups.len()..).is_some_and(|tail| tail.starts_with(separator))
+/// Whether `separator` follows `head` in `text`, which begins with `head`.
+fn continues_with(text: &str, head: &str, separator: char) -> bool {
+    text.get(head.len()..).is_some_and(|tail| tail.starts_with(separator))
 }
 
 /// Whether a field is a date: `2001-01-02`, `01/02/2001`, `2.1.2001`, `Mar-01`, `1-Mar` or `1-Mar-2001`.
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_of_sites_are_taken_and_damaged_ones_refused() {
+    fn genuine_numbers_are_accepted_and_damaged_ones_refused() {
         for good in [
             "1",
             "00001",
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_are_one_where_the_directory_compares_them_as_equal() {
+    fn spellings_have_one_key_where_the_directory_compares_them_as_equal() {
         for (one, other, is_one) in [
             ("ABC9", "abc9", true),
             ("123450", "１２３４５０", true),
@@ -309,8 +309,12 @@ mod tests {
         assert_eq!(
             person_key("registrar:20260001A"),
             "registrar:20260001a",
-            "the key of an old number must not change"
+            "the key of an accepted number has changed"
         );
+    }
+
+    #[test]
+    fn leading_zeros_of_a_number_do_not_count() {
         for (one, other, is_one) in [
             ("registrar:0077", "registrar:77", true),
             ("registrar:0077", "hr:77", false),

@@ -18,7 +18,8 @@ pub enum Encoding {
 pub struct CsvOptions {
     /// Encoding of the file's octets.
     pub encoding: Encoding,
-    /// `,`, `;` or a tab; `None` guesses from the header.
+    /// `,`, `;` or a tab. With `None`, a first line `sep=;` states it; without such a line, it is the one that occurs
+    /// most often in the header.
     pub separator: Option<u8>,
 }
 
@@ -82,7 +83,7 @@ pub struct SourceRecord {
 pub struct RecordError {
     /// Line in the file, from one.
     pub line: u64,
-    /// Name of the column, as in the header.
+    /// Name of the column; `field 11` for a field after the last column.
     pub column: String,
     /// The broken rule, described for people, without any value of the file.
     pub rule: String,
@@ -108,10 +109,10 @@ pub enum FileError {
     /// The last row is cut: fields are missing or the last one is wrong, and there is no final line end.
     #[error("line {0}: the file looks truncated: its last line is incomplete")]
     Truncated(u64),
-    /// An octet is not valid in the stated encoding.
+    /// The file is not text in the stated encoding.
     #[error("line {line}: {rule}")]
     Encoding {
-        /// Line of the invalid octet, from one.
+        /// Line of the first octet that shows this, from one.
         line: u64,
         /// The rule that the file breaks.
         rule: String,

@@ -20,7 +20,7 @@ fn problems(source: &Source) -> Vec<(u64, &str, &str)> {
 const GOOD: &str = "1,Zoé,Tremblay,2004-02-29,zoe@example.net,student,B-INFO,2026-09-01,2030-04-30,long enough\n";
 
 #[test]
-fn a_good_row() {
+fn a_good_row_becomes_a_record() {
     let source = with_rows(GOOD);
     assert!(source.rejected.is_empty());
     let row = &source.records[0];
@@ -32,7 +32,7 @@ fn a_good_row() {
 }
 
 #[test]
-fn spellings_of_one_file_are_one() {
+fn variants_of_one_file_give_the_same_records() {
     let lf = format!("{HEADER}{GOOD}");
     let windows = |text: &str| encoding_rs::WINDOWS_1252.encode(text).0.into_owned();
     let cp1252 = CsvOptions { encoding: Encoding::Windows1252, separator: None };
@@ -47,8 +47,8 @@ fn spellings_of_one_file_are_one() {
         (format!("{lf},,,,,,,,,\n , ,,,,,,,,\n").into_bytes(), &default, "rows of blank cells"),
         (windows(&lf.replace(',', ";").replace('\n', "\r\n")), &cp1252, "Windows-1252"),
         (lf.replace("Zoé", "\"Zoe\u{301}\"").into_bytes(), &default, "NFD, quoted"),
-        (lf.replace("Zoé", "  Zoé\u{A0}").into_bytes(), &default, "blanks"),
-        (lf.replace("given_name", " Given_Name ").into_bytes(), &default, "header"),
+        (lf.replace("Zoé", "  Zoé\u{A0}").into_bytes(), &default, "blanks around a name"),
+        (lf.replace("given_name", " Given_Name ").into_bytes(), &default, "header with capitals and blanks"),
         (lf.replacen('\n', "\r\n", 1).into_bytes(), &default, "mixed line ends"),
         (format!("{lf}\n\r\n  \n").into_bytes(), &default, "blank lines at the end"),
         (lf.trim_end().as_bytes().to_vec(), &default, "no final line end"),
@@ -61,7 +61,7 @@ fn spellings_of_one_file_are_one() {
 }
 
 #[test]
-fn names_are_words_a_space_apart() {
+fn blanks_in_names_become_single_spaces_and_quotation_marks_stay() {
     for (given, family, expect) in [
         ("Jean\u{A0}Luc", "De\u{202F}La\u{2009}Cruz", ("Jean Luc", "De La Cruz")),
         ("Ann   Marie", "\tRoy ", ("Ann Marie", "Roy")),
@@ -69,7 +69,7 @@ fn names_are_words_a_space_apart() {
         ("\"Ann \"\"A\"\" B\"", "’t Hooft", ("Ann \"A\" B", "’t Hooft")),
     ] {
         let source = with_rows(&format!("1,{given},{family},,,staff,,,,\n"));
-        let row = source.records.first().expect("a good row");
+        let row = source.records.first().expect("the row was left out");
         assert_eq!((row.given_name.as_str(), row.family_name.as_str()), expect);
     }
     let semicolons = "person_id;given_name;family_name;affiliation;program\n1;Ann;Roy, Sr;staff;A, B\n";
@@ -88,7 +88,7 @@ fn lines_are_counted_as_people_see_them() {
 }
 
 #[test]
-fn files_that_are_refused_whole() {
+fn a_file_with_a_general_fault_is_refused_whole() {
     let header = |rule: &str| FileError::Header { line: 1, rule: rule.to_owned() };
     let not_utf8 = "not UTF-8; if a spreadsheet wrote the file, try --encoding windows-1252";
     let encoding = |line, rule: &str| FileError::Encoding { line, rule: rule.to_owned() };
@@ -137,11 +137,11 @@ fn files_that_are_refused_whole() {
 }
 
 #[test]
-fn rows_that_are_left_out() {
+fn a_wrong_row_is_left_out_with_its_column_and_rule() {
     let long = "x".repeat(201);
     let octets = "x".repeat(5000);
-    let damaged = "a replacement character: the name was damaged before this import";
-    let mojibake = "UTF-8 that was read as Windows-1252 (like 'Ã©' for 'é'): the name was damaged before this import";
+    let damaged = "a replacement character (U+FFFD): the text was damaged by an earlier conversion";
+    let mojibake = "UTF-8 that was read as Windows-1252 (like 'Ã©' for 'é') by an earlier conversion";
     let invisible = "an invisible character (text direction, zero width, byte order mark): type the field anew";
     for (row, column, rule) in [
         (",a,b,,,student,,,,".to_owned(), "person_id", "must not be empty"),
@@ -178,7 +178,7 @@ fn rows_that_are_left_out() {
         (
             "1,\u{301},b,,,student,,,,".to_owned(),
             "given_name",
-            "the name has no visible character: its letters were lost",
+            "only combining marks: the letters of the name were lost",
         ),
         ("1,\u{3164},b,,,student,,,,".to_owned(), "given_name", invisible),
         (
@@ -198,31 +198,31 @@ fn rows_that_are_left_out() {
         ),
         (
             "1,\"Ann\"x,b,,,student,,,,".to_owned(),
-            "person_id",
-            "text behind the closing quotation mark of a field (within quotes, \" is written \"\")",
+            "given_name",
+            "text after the closing quotation mark (within quotes, \" is written \"\")",
         ),
         (
             "1,\"Ann \\\"A\\\" B\",b,,,student,,,,".to_owned(),
-            "person_id",
-            "text behind the closing quotation mark of a field (within quotes, \" is written \"\")",
+            "given_name",
+            "text after the closing quotation mark (within quotes, \" is written \"\")",
         ),
         ("1,a,b,29/02/2004,,student,,,,".to_owned(), "birth_date", "not a date (YYYY-MM-DD)"),
         ("1,a,b,1204-01-01,,student,,,,".to_owned(), "birth_date", "a year before 1900"),
         ("1,a,b,,zoe at home,student,,,,".to_owned(), "private_email", "not a mail address (local@domain)"),
-        ("1,a,b,,zoe@localhost,student,,,,".to_owned(), "private_email", "not a mail address (local@domain)"),
+        ("1,a,b,,zoe@localhost,student,,,,".to_owned(), "private_email", "the domain of the address has no dot"),
         ("1,a,b,,,,,,,".to_owned(), "affiliation", "must not be empty"),
         ("1,a,b,,,visitor,,,,".to_owned(), "affiliation", "not one of student, faculty, staff, alum"),
         ("1,a,b,,,student,,2026-02-30,,".to_owned(), "start_date", "not a date (YYYY-MM-DD)"),
         ("1,a,b,,,student,,2026-02-02,2026-02-01,".to_owned(), "end_date", "the end is before the start"),
-        ("1,a,b,,,student,,,,short".to_owned(), "password", "a password has at least 8 characters"),
+        ("1,a,b,,,student,,,,short".to_owned(), "password", "shorter than 8 characters"),
         (
             // RFC 8265 §4.2.2: 514 octets in NFC.
             format!("1,a,b,,,student,,,,{}", "e\u{301}".repeat(257)),
             "password",
-            "a password has at most 512 octets",
+            "longer than 512 octets",
         ),
-        (format!("1,a,b,,,student,,,,{}", &octets[..513]), "password", "a password has at most 512 octets"),
-        ("1,a,b,,,student,,,,with\u{1}control".to_owned(), "password", "a password has no control characters"),
+        (format!("1,a,b,,,student,,,,{}", &octets[..513]), "password", "longer than 512 octets"),
+        ("1,a,b,,,student,,,,with\u{1}control".to_owned(), "password", "a control character within the password"),
         ("1,a,b,,,student".to_owned(), "program", "number of fields: 6 in the row, 10 in the header"),
         (
             "1,a,b,,,student,,,,long enough,x".to_owned(),
@@ -238,10 +238,12 @@ fn rows_that_are_left_out() {
 }
 
 #[test]
-fn names_that_are_not_damaged() {
+fn undamaged_names_and_numbers_are_accepted() {
     for name in [
         "JOÃO",
         "IRMÃ Ã",
+        "SANTÉ–TRAVAIL",
+        "CAFÉ’S",
         "Ângela",
         "Łukasz",
         "Nguyễn Thị",
@@ -264,6 +266,25 @@ fn names_that_are_not_damaged() {
     for id in ["00123", "12E345", "E+7", "TREM29020401", "1.2.3"] {
         assert!(with_rows(&format!("{id},a,b,,,student,,,,\n")).rejected.is_empty(), "{id}");
     }
+}
+
+#[test]
+fn words_read_in_the_wrong_encoding_are_found_in_capitals_too() {
+    for name in ["SANTÉ", "Ökonomie", "ŁÓDŹ", "Юрий", "трут", "Ελένη", "“Zoé”", "Zoé – Ann"] {
+        let (damaged, _) = encoding_rs::WINDOWS_1252.decode_without_bom_handling(name.as_bytes());
+        let source = with_rows(&format!("1,a{damaged},b,,,student,,,,\n"));
+        assert!(source.records.is_empty(), "{name} as {damaged} was accepted");
+    }
+}
+
+// The text of the other fields is complete, so the file is not truncated; the problem names the misquoted field.
+#[test]
+fn a_misquoted_last_field_does_not_make_the_file_look_truncated() {
+    let source = read("given_name,family_name,affiliation,person_id\nAnn,Roy,staff,\"7\"x").unwrap();
+    let rule = "text after the closing quotation mark (within quotes, \" is written \"\")";
+    assert_eq!(problems(&source), [(2, "person_id", rule)]);
+    let source = read("given_name,family_name,affiliation,person_id\nAnn,\"Roy\"x,staff,7").unwrap();
+    assert_eq!(problems(&source), [(2, "family_name", rule)]);
 }
 
 // Every person on a line that a quotation mark swallowed appears in a report.
@@ -339,7 +360,7 @@ fn a_row_of_several_lines_names_them_all() {
 }
 
 #[test]
-fn a_line_that_states_the_separator_is_passed_over() {
+fn a_first_line_that_states_the_separator_is_skipped() {
     for (separator, column) in [(";", ";"), (",", ","), ("\t", "\t")] {
         let file = format!("sep={separator}\n{HEADER}{GOOD}x{GOOD}").replace(',', column);
         let source = read(&file).unwrap();
@@ -361,7 +382,7 @@ fn every_problem_of_a_row_is_named_and_lines_are_physical() {
 }
 
 #[test]
-fn repeated_numbers() {
+fn equal_rows_of_one_number_are_kept_once_and_different_ones_left_out() {
     let source = with_rows("7,Ann,Roy,,,staff,,,,\n8,Bo,Li,,,staff,,,,\n7,Ann,Roy,,,staff,,,,\n");
     assert_eq!((source.records.len(), source.repeated, source.rejected.len()), (2, 1, 0));
     let source = with_rows("a7,Ann,Roy,,,staff,,,,\n8,Bo,Li,,,staff,,,,\nA7,Anna,Roy,,,staff,,,,\n");
@@ -369,8 +390,8 @@ fn repeated_numbers() {
     assert_eq!(
         problems(&source),
         [
-            (2, "person_id", "this number is also on line 4, with other values"),
-            (4, "person_id", "this number is also on line 2, with other values"),
+            (2, "person_id", "this number is also on line 4, and the rows differ"),
+            (4, "person_id", "this number is also on line 2, and the rows differ"),
         ]
     );
 }
@@ -381,10 +402,15 @@ fn no_rule_shows_a_password() {
     assert!(!format!("{:?}", source.rejected).contains("hunter2"));
 }
 
+/// Rows of ten fields, some of them wrong, repeated or with a stray quotation mark or line break.
+const ROWS: &str = "([0-9]{1,2},[a-zé\"\n]{0,4},[a-z;]{1,3},,,(student|staf),,,,\r?\n){1,9}";
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
-    fn any_octets_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..400), header: bool, windows: bool) {
+    fn any_octets_are_read_without_a_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..400), header: bool, windows: bool,
+    ) {
         let mut file = if header { HEADER.as_bytes().to_vec() } else { Vec::new() };
         file.extend(bytes);
         let encoding = if windows { Encoding::Windows1252 } else { Encoding::Utf8 };
@@ -392,7 +418,7 @@ proptest! {
     }
 
     #[test]
-    fn any_csv_is_a_row_or_a_problem(rows in "([0-9]{1,2},[a-zé\"\n]{0,4},[a-z;]{1,3},,,(student|staf),,,,\r?\n){1,9}") {
+    fn every_row_is_a_record_a_repeat_or_a_problem(rows in ROWS) {
         if let Ok(source) = read(&format!("{HEADER}{rows}")) {
             let mut lines: Vec<u64> = source.rejected.iter().map(|error| error.line).collect();
             lines.dedup();
@@ -421,7 +447,7 @@ fn numbers_that_look_alike_contradict_each_other() {
     {
         let source = with_rows(&format!("{one},Lola,Look,,,student,,,,\n{other},Lila,Look,,,student,,,,\n"));
         let rules: Vec<&str> = source.rejected.iter().map(|problem| problem.rule.as_str()).collect();
-        let on = |line| format!("this number is also on line {line}, with other values");
+        let on = |line| format!("this number is also on line {line}, and the rows differ");
         assert_eq!(rules, [on(3), on(2)], "{one} {other}");
     }
 }
