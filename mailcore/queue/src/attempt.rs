@@ -1,5 +1,5 @@
-//! One attempt at one row: a fate for every recipient, then the remaining recipients and the reports, in one
-//! transaction.
+//! One attempt at one row, in parts of at most 100 recipients: finds the fate of each recipient, then writes the
+//! remaining recipients and the reports in one transaction.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,18 +20,16 @@ use crate::permit::{LEASE, RowPermit};
 use crate::schedule::is_expired;
 use crate::{Fate, Inner, Queue, next_attempt};
 
-/// Memory for the bodies of all attempts, in units of 1 KiB: 64 MiB. Further attempts wait for their turn.
+/// Memory for the bodies of all running attempts, in units of [`BODY_UNIT_OCTETS`]: 64 MiB.
 pub(crate) const BODY_UNITS_MAX: usize = 64 * 1024;
 const BODY_UNIT_OCTETS: u64 = 1024;
-/// Recipients that are tried and recorded together: those of one SMTP transaction (RFC 5321 §4.5.3.1.8), so that after
-/// a crash at most one transaction is sent again.
+/// Maximum number of recipients of a part: as many as every server accepts in one transaction (RFC 5321 §4.5.3.1.8).
+/// Each part is recorded before the next one begins, so a crash repeats at most one transaction.
 const PART_RECIPIENTS_MAX: usize = 100;
-/// How long an attempt waits for memory for its body before it is deferred. Together with the client's time limit for
-/// one message, this stays below the limit of an attempt, which therefore cuts off no attempt in the middle.
-const ROOM_WAIT_MAX: Duration = Duration::from_secs(45);
-/// How long recording an outcome is retried: as long as a lease lasts, so that at the end another worker may take the
-/// row.
-const SETTLE_MAX: Duration = Duration::from_secs(15 * 60);
+/// How long an attempt waits for memory for its body before it is deferred. `work::ATTEMPT_MAX` includes this.
+const MEMORY_WAIT_MAX: Duration = Duration::from_secs(45);
+/// How long recording an outcome is retried. After that time the lease has ended, and another worker may take the row.
+const SETTLE_MAX: Duration = LEASE;
 /// The pause between two of these retries.
 const SETTLE_PAUSE: Duration = Duration::from_millis(500);
 
@@ -43,16 +41,16 @@ enum RecipientRoute {
     NextHop,
 }
 
-/// One fate for each recipient of a part of a row, and the data that a report needs.
+/// The fates of the recipients of a part, in their order, and the body for a report.
 pub(crate) struct PartFates<'a> {
     fates: Vec<Fate>,
-    /// The body; empty when it could not be read: a report then identifies the message by its envelope.
+    /// Empty when the body was not read, or could not be: a report then identifies the message by its envelope only.
     body: Bytes,
-    /// The permit for the memory of the body.
-    _room: Option<SemaphorePermit<'a>>,
+    /// Returns the memory for the body when it is dropped.
+    _memory: Option<SemaphorePermit<'a>>,
 }
 
-/// The recipients of a row outside the part that is tried, less those that are settled.
+/// The recipients of a row that were deferred in earlier parts of this attempt, and those of later parts.
 pub(crate) struct RemainingRecipients {
     deferred: Vec<QueuedRecipient>,
     untried: Vec<QueuedRecipient>,
@@ -64,14 +62,14 @@ impl RemainingRecipients {
         Self { deferred: Vec::new(), untried: row.recipients.clone() }
     }
 
-    /// Returns the row with the recipients to try next.
+    /// Takes the recipients of the next part out, and returns the row with these alone.
     pub(crate) fn next_part(&mut self, taken: &TakenRow) -> TakenRow {
-        let some = self.untried.len().min(PART_RECIPIENTS_MAX);
-        let recipients = self.untried.drain(..some).collect();
+        let count = self.untried.len().min(PART_RECIPIENTS_MAX);
+        let recipients = self.untried.drain(..count).collect();
         TakenRow { row: QueueRow { recipients, ..taken.row.clone() }, claim: taken.claim }
     }
 
-    /// Whether all recipients have been tried.
+    /// Whether no part is left.
     pub(crate) fn is_done(&self) -> bool {
         self.untried.is_empty()
     }
@@ -80,13 +78,13 @@ impl RemainingRecipients {
 impl PartFates<'_> {
     /// Defers every recipient of the part.
     pub(crate) fn deferred(row: &QueueRow, why: &str) -> Self {
-        Self { fates: vec![Fate::Deferred(why.into()); row.recipients.len()], body: Bytes::new(), _room: None }
+        Self { fates: vec![Fate::Deferred(why.into()); row.recipients.len()], body: Bytes::new(), _memory: None }
     }
 }
 
 impl Queue {
     /// Tries to deliver or send to each recipient of a part of a row, and returns their fates. Sets `handed_over`
-    /// before the next hop can have the message. Fenced when another worker has the row.
+    /// before the next hop can have the message. Fenced when the row is no longer this worker's.
     pub(crate) async fn try_part(
         &self,
         taken: &TakenRow,
@@ -94,8 +92,8 @@ impl Queue {
         handed_over: &AtomicBool,
     ) -> Result<PartFates<'_>, LeaseError> {
         let row = &taken.row;
-        let room = self.inner.bodies.acquire_many(body_units(row.octets));
-        let Ok(Ok(room)) = tokio::time::timeout(ROOM_WAIT_MAX, room).await else {
+        let memory = self.inner.body_memory.acquire_many(body_units(row.octets));
+        let Ok(Ok(memory)) = tokio::time::timeout(MEMORY_WAIT_MAX, memory).await else {
             return Ok(PartFates::deferred(row, "not enough memory for the message"));
         };
         let (body, fates) = match self.inner.store.queued_body(row).await {
@@ -107,13 +105,14 @@ impl Queue {
             Err(StoreError::Gone) => return Err(LeaseError::Fenced),
             Err(error) => (Bytes::new(), self.unreadable(row, &error, now)),
         };
-        Ok(PartFates { fates, body, _room: Some(room) })
+        Ok(PartFates { fates, body, _memory: Some(memory) })
     }
 
-    /// Records the outcome of a part: the remaining recipients and the reports. The last part releases the row.
+    /// Records the outcome of a part: the remaining recipients and the reports. The last part releases the row, and the
+    /// wait for the next attempt begins.
     ///
-    /// A message that was handed over but not recorded would be sent again, so a failed record is retried until the
-    /// lease ends.
+    /// A message that was handed over but not recorded would be sent again, so a failed write is retried for
+    /// [`SETTLE_MAX`].
     pub(crate) async fn conclude(
         &self,
         part: &TakenRow,
@@ -121,21 +120,22 @@ impl Queue {
         rest: &mut RemainingRecipients,
         now: Timestamp,
     ) -> Result<(), LeaseError> {
-        let (row, PartFates { fates, body, _room }) = (&part.row, part_fates);
+        let (row, PartFates { fates, body, _memory }) = (&part.row, part_fates);
         for fate in &fates {
             metrics::counter!("provost_queue_attempts_total", "outcome" => fate.as_label()).increment(1);
         }
         self.trace(row, &fates, &body, now);
-        let sorted = AttemptFates::of(&self.inner, row, fates, now);
+        let sorted = SortedFates::of(&self.inner, row, fates, now);
         let caused = self.report(row, &sorted.reported, &body, now);
         rest.deferred.extend(sorted.deferred);
-        let due_at = next_attempt(&self.inner.settings(), row.attempts, now);
-        let end = Instant::now() + SETTLE_MAX;
+        let ended_at = (self.inner.clock)();
+        let due_at = next_attempt(&self.inner.settings(), row.attempts, ended_at);
+        let deadline = Instant::now() + SETTLE_MAX;
         loop {
             let caused = caused.clone();
             let recorded = match rest.untried.is_empty() {
                 true => {
-                    let left = AttemptOutcome { recipients: rest.deferred.clone(), due_at, now };
+                    let left = AttemptOutcome { recipients: rest.deferred.clone(), due_at, now: ended_at };
                     self.inner.store.settle(part.claim, left, caused).await
                 }
                 false => {
@@ -145,8 +145,8 @@ impl Queue {
                 }
             };
             match recorded {
-                Err(LeaseError::Unavailable(why)) if Instant::now() < end => {
-                    tracing::error!(id = %row.id.get(), why, "outcome of an attempt cannot be recorded, trying again");
+                Err(LeaseError::Unavailable(why)) if Instant::now() < deadline => {
+                    tracing::error!(id = %row.id.get(), why, "outcome of a queue attempt not recorded, trying again");
                     tokio::time::sleep(SETTLE_PAUSE).await;
                 }
                 recorded => return recorded,
@@ -154,7 +154,7 @@ impl Queue {
         }
     }
 
-    /// Records one event for each recipient. Local delivery records its own.
+    /// Records one trace event for each recipient, except those delivered to: local delivery has recorded these.
     fn trace(&self, row: &QueueRow, fates: &[Fate], body: &[u8], now: Timestamp) {
         let (arrival, at) = (self.inner.arrival(row, body), (self.inner.clock)());
         let is_last = is_expired(&self.inner.settings(), row.queued_at, now);
@@ -170,7 +170,7 @@ impl Queue {
         }
     }
 
-    /// Releases a row when the node stops: it is due at once for all remaining recipients.
+    /// Releases a row whose attempt was cut off: it is due at once for the recipients of `part` and those of `rest`.
     pub(crate) async fn put_back(
         &self,
         part: &TakenRow,
@@ -179,14 +179,14 @@ impl Queue {
         now: Timestamp,
     ) -> Result<(), LeaseError> {
         let left = rest.deferred.into_iter().chain(part.row.recipients.iter().cloned()).chain(rest.untried);
-        let again = |one: QueuedRecipient| QueuedRecipient { last_error: Some(why.into()), ..one };
-        let left = AttemptOutcome { recipients: left.map(again).collect(), due_at: now, now };
+        let interrupted = |one: QueuedRecipient| QueuedRecipient { last_error: Some(why.into()), ..one };
+        let left = AttemptOutcome { recipients: left.map(interrupted).collect(), due_at: now, now };
         self.inner.store.settle(part.claim, left, Vec::new()).await
     }
 
-    /// Defers a message with an unreadable body, and fails it at the end of its life, so that the sender gets a report.
+    /// The fates of a message whose body cannot be read: deferred, and failed when a damaged one's lifetime is over.
     fn unreadable(&self, row: &QueueRow, error: &StoreError, now: Timestamp) -> Vec<Fate> {
-        tracing::error!(id = %row.id.get(), %error, "queued message cannot be read");
+        tracing::error!(id = %row.id.get(), %error, "body of a queued message cannot be read");
         let damaged = matches!(error, StoreError::Damaged(_));
         let fate = match damaged && is_expired(&self.inner.settings(), row.queued_at, now) {
             true => Fate::Failed("the message was damaged while it waited here".into()),
@@ -212,12 +212,16 @@ impl Queue {
         let mut fates = Vec::with_capacity(routes.len());
         for (recipient, route) in recipients().zip(routes) {
             fates.push(match route {
-                RecipientRoute::Local(address) => {
-                    permit.renew().await?;
-                    let id = batch_id(row.id.get(), &recipient.path);
-                    let address = &address;
-                    self.deliver(IncomingMessage { id, arrival, recipient, address, message: body, now }).await
-                }
+                RecipientRoute::Local(address) => match permit.renew().await {
+                    Ok(()) => {
+                        let id = batch_id(row.id.get(), &recipient.path);
+                        let address = &address;
+                        self.deliver(IncomingMessage { id, arrival, recipient, address, message: body, now }).await
+                    }
+                    Err(LeaseError::Fenced) => return Err(LeaseError::Fenced),
+                    // Not an error of the attempt: others of its recipients may have been sent the message.
+                    Err(error) => Fate::Deferred(error.to_string()),
+                },
                 RecipientRoute::NextHop => {
                     sent.next().unwrap_or_else(|| Fate::Deferred("the next hop gave no answer".into()))
                 }
@@ -234,7 +238,7 @@ impl Queue {
         }
     }
 
-    /// Each attempt uses the same id, so that an attempt after an interrupted one does not store the message twice.
+    /// Delivers to one local recipient. Every attempt gives the same id, so none stores the message a second time.
     async fn deliver(&self, incoming: IncomingMessage<'_>) -> Fate {
         match self.inner.delivery.deliver(incoming).await {
             Delivered::Stored => Fate::Delivered,
@@ -243,8 +247,9 @@ impl Queue {
         }
     }
 
-    /// RFC 5321 §6.1, RFC 3461 §6: one report to the reverse-path about the recipients that this attempt decided. The
-    /// report's id is derived from these recipients, so that it differs from every other report.
+    /// Makes the report to the reverse-path about the recipients that this part decided (RFC 5321 §6.1, RFC 3461 §6);
+    /// none when none is due. Its id is derived from these recipients: a repeated part repeats the id, and no other
+    /// part has it.
     fn report(
         &self,
         row: &QueueRow,
@@ -255,7 +260,7 @@ impl Queue {
         let failed = |one: &ReportedRecipient| matches!(one.action, ReportAction::Failed { .. });
         if row.reverse_path.is_none() && reported.iter().any(failed) {
             metrics::counter!("provost_queue_double_bounces_total").increment(1);
-            tracing::warn!(id = %row.id.get(), ?reported, "undeliverable message with null reverse-path dropped");
+            tracing::warn!(id = %row.id.get(), ?reported, "no bounce for failed recipients: the reverse-path is null");
         }
         let paths: Vec<String> = reported.iter().map(|one| one.recipient.path.to_string()).collect();
         let id = QueueId::new(Uuid::new_v5(&row.id.get(), format!("report {}", paths.join(" ")).as_bytes()));
@@ -266,17 +271,17 @@ impl Queue {
 }
 
 impl Inner {
-    /// The retry and lifetime settings as of this moment.
+    /// The shared settings as of this moment.
     pub(crate) fn settings(&self) -> Arc<SharedSettings> {
         Arc::clone(self.delivery.view.snapshot().settings())
     }
 
-    /// The trace id of a message: that of its arrival, else one made from the id of its row.
+    /// The trace id of a message: that of its arrival if the body still shows it, else the id of the queued message.
     fn trace_id(&self, row: &QueueRow, body: &[u8]) -> TraceId {
         TraceId::of_message(body, &self.delivery.hostname).unwrap_or_else(|| row.id.get().into())
     }
 
-    /// The arrival of a message as far as it is still known, with its marks.
+    /// Restores the arrival of a message from its row and body, without recipients.
     fn arrival(&self, row: &QueueRow, body: &[u8]) -> Arrival {
         Arrival::from_queue(self.trace_id(row, body), row.envelope(Vec::new()), body)
     }
@@ -299,19 +304,19 @@ impl Inner {
     }
 }
 
-/// The units of memory that a body takes; a body larger than the whole memory takes all of it.
+/// The units of memory that a body takes: a body larger than all the memory waits for all of it, and runs alone.
 fn body_units(octets: u64) -> u32 {
     let units = octets.div_ceil(BODY_UNIT_OCTETS);
     u32::try_from(units.min(BODY_UNITS_MAX as u64)).unwrap_or(u32::MAX)
 }
 
-/// The fates of one attempt, sorted into recipients to try again and recipients to report.
-struct AttemptFates {
+/// The recipients of a part for whom something follows: another attempt, or a report.
+struct SortedFates {
     deferred: Vec<QueuedRecipient>,
     reported: Vec<ReportedRecipient>,
 }
 
-impl AttemptFates {
+impl SortedFates {
     fn of(inner: &Inner, row: &QueueRow, fates: Vec<Fate>, now: Timestamp) -> Self {
         let expired = is_expired(&inner.settings(), row.queued_at, now);
         let mut sorted = Self { deferred: Vec::new(), reported: Vec::new() };
@@ -337,7 +342,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_never_waits_for_more_than_there_is() {
+    fn a_body_asks_for_no_more_memory_than_there_is() {
         for (octets, units) in [(0, 0), (1, 1), (1024, 1), (1025, 2), (64 << 20, 65_536), (u64::MAX, 65_536)] {
             assert_eq!(body_units(octets), units, "{octets}");
         }

@@ -7,7 +7,8 @@ use provost_store::BoxFuture;
 /// The fate of one recipient after an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// The message is in a mailbox of this site, and the reports that this causes are queued.
+    /// Local delivery stored the message or, by the person's rules, redirected or discarded it. The reports and replies
+    /// that this causes are queued.
     Delivered,
     /// The next hop took responsibility.
     Sent {
@@ -16,9 +17,11 @@ pub enum Fate {
         /// The reply of the next hop, one line.
         answer: String,
     },
-    /// Refused for good (5xx): the sender gets a bounce. Holds the peer's reply or the reason.
+    /// Refused for good (5xx): a bounce follows, unless NOTIFY or the null reverse-path forbids it. Holds the peer's
+    /// reply or the reason.
     Failed(String),
-    /// Refused for now (4xx), or no connection: another attempt follows. Holds the peer's reply or the reason.
+    /// Not decided (4xx, no connection, no reply): another attempt follows, or a bounce when the message's lifetime is
+    /// over. Holds the peer's reply or the reason.
     Deferred(String),
 }
 
@@ -35,14 +38,14 @@ impl Fate {
 
 /// The right to send one message, which lasts as long as the lease on its queue row.
 pub trait SendPermit: Send + Sync {
-    /// Renews the lease, and returns whether this worker still holds it for longer than the reply to the end of data
-    /// can take. The caller calls this immediately before it sends the octets that hand over the message.
+    /// Renews the lease if need be. Returns whether this worker holds it for longer than it takes to send the end of
+    /// data and to read the reply. The caller calls this immediately before it sends the end of data.
     fn prove(&self) -> BoxFuture<'_, bool>;
 }
 
-/// Sends a message to the next hop. The SMTP client implements this.
+/// The next hop of messages to other sites. The SMTP client implements this.
 pub trait NextHop: Send + Sync + 'static {
-    /// Returns one fate per recipient, in order. The implementation keeps its own deadlines, and hands the message over
-    /// only if `permit` was proven immediately before.
+    /// Sends a message, and returns one fate per recipient, in order. The implementation has its own time limits. It
+    /// hands the message over only after [`SendPermit::prove`] has returned true.
     fn send<'a>(&'a self, envelope: &'a Envelope, body: Bytes, permit: &'a dyn SendPermit) -> BoxFuture<'a, Vec<Fate>>;
 }

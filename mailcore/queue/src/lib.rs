@@ -1,12 +1,13 @@
 //! The queue: messages on their way out, retried with growing waits, bounced at the end of their life.
 //!
-//! A row is one message for one destination. It is *due*, or waits for its `due_at`. It is *leased* for one attempt;
-//! after the attempt each recipient is *done* (removed), *deferred* (stays, with a later `due_at`) or *failed*
-//! (removed; the report is committed with the row). A row without recipients is deleted. A row that cannot be read, or
-//! whose attempts end without an outcome again and again, is *set aside*.
+//! A row is one message for all its recipients in one domain, the row's *destination*. It is *due*, or waits for its
+//! `due_at`. A worker *leases* it for one attempt. Each recipient is then *delivered* or *sent* (removed), *failed*
+//! (removed in the transaction that queues the bounce) or *deferred* (stays, and the row gets a later `due_at`). A row
+//! without recipients is deleted. A row that cannot be read, or was taken five times in a row without an outcome, is
+//! *set aside*.
 //!
-//! Three things must never happen here: a recipient removed before another server or a mailbox took responsibility, a
-//! bounce for the null reverse-path, and anything sent by a worker whose lease has passed to another.
+//! Three things must never happen here: a recipient removed while the outcome is open, a bounce for the null
+//! reverse-path, and anything sent by a worker whose lease has passed to another.
 
 mod attempt;
 mod fate;
@@ -39,28 +40,28 @@ struct Inner {
     delivery: Delivery,
     next_hop: Option<Arc<dyn NextHop>>,
     config: QueueConfig,
-    /// Memory for the bodies of running attempts.
-    bodies: Semaphore,
+    /// Memory for the bodies of running attempts, one permit for each KiB.
+    body_memory: Semaphore,
     /// The clock that leases are checked against.
     clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
 impl Queue {
-    /// A queue over these rows, with local delivery, and the next hop for all other recipients. Without a next hop,
-    /// these are deferred.
+    /// A queue over the rows of `store`. Recipients at a domain of this site go to `delivery`, all others to
+    /// `next_hop`; without a next hop, these are deferred.
     pub fn new(
         store: Arc<dyn QueueStore>,
         delivery: Delivery,
         next_hop: Option<Arc<dyn NextHop>>,
         config: QueueConfig,
     ) -> Self {
-        let bodies = Semaphore::new(attempt::BODY_UNITS_MAX);
+        let body_memory = Semaphore::new(attempt::BODY_UNITS_MAX);
         let clock = Box::new(Timestamp::now);
-        Self { inner: Arc::new(Inner { store, delivery, next_hop, config, bodies, clock }) }
+        Self { inner: Arc::new(Inner { store, delivery, next_hop, config, body_memory, clock }) }
     }
 
-    /// Takes responsibility for a message. It is durable when this resolves to `Ok`; the first attempt follows in the
-    /// background.
+    /// Takes responsibility for a message, which is durable when this resolves to `Ok`. [`Queue::run`] makes the first
+    /// attempt.
     pub async fn accept(&self, envelope: Envelope, body: Bytes, now: Timestamp) -> Result<(), StoreError> {
         self.accept_as(Uuid::new_v4(), envelope, body, now).await
     }
@@ -71,7 +72,7 @@ impl Queue {
         self.accept_outgoing(NewMessage { id: QueueId::new(id), envelope, body, when: now }).await
     }
 
-    /// Like [`Queue::accept_as`], for a message that already has its id.
+    /// Like [`Queue::accept_as`], for a message that is already in the form of the store.
     pub async fn accept_outgoing(&self, outgoing: NewMessage) -> Result<(), StoreError> {
         self.inner.store.enqueue(outgoing).await?;
         metrics::counter!("provost_queue_accepted_total").increment(1);

@@ -7,8 +7,8 @@ use provost_store::{BoxFuture, Claim, LeaseError};
 
 use crate::{Inner, SendPermit};
 
-/// Length of the lease on a row, which each proof renews: longer than a part of an attempt may take before its proof,
-/// and longer than it may take after (see `work::ATTEMPT_MAX`).
+/// Length of the lease on a row: longer than the steps before the proof may take. The proof leaves at least 14 minutes,
+/// which is longer than the steps after it may take (see `work::ATTEMPT_MAX`).
 pub(crate) const LEASE: Duration = Duration::from_mins(15);
 
 /// The permit to send the message of one leased row.
@@ -20,7 +20,7 @@ pub(crate) struct RowPermit<'a> {
 }
 
 impl RowPermit<'_> {
-    /// Renews the lease; [`LeaseError::Fenced`] when another worker has or had the row.
+    /// Renews the lease unless it is still long enough; [`LeaseError::Fenced`] when the row is no longer this worker's.
     pub(crate) async fn renew(&self) -> Result<(), LeaseError> {
         // Reads the clock again: a machine that was suspended during the attempt must see that its lease ran out.
         let now = (self.inner.clock)();
@@ -37,8 +37,10 @@ impl SendPermit for RowPermit<'_> {
                     true
                 }
                 Err(error) => {
-                    metrics::counter!("provost_queue_holds_lost_total").increment(1);
-                    tracing::warn!(%error, "not sent: another worker may have taken the queue row");
+                    if error == LeaseError::Fenced {
+                        metrics::counter!("provost_queue_holds_lost_total").increment(1);
+                    }
+                    tracing::warn!(%error, "message not sent: the lease on its queue row is lost or cannot be renewed");
                     false
                 }
             }

@@ -1,20 +1,20 @@
-//! When to try again, by the present settings. Time is an argument.
+//! When a message is tried again, and when its lifetime ends, by the shared settings. Time is an argument.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use provost_view::SharedSettings;
 
-/// Shortest wait before another attempt: the queue does not spin, whatever the settings are.
+/// Shortest wait before another attempt, so that no setting makes the queue spin.
 const WAIT_MIN: Duration = Duration::from_secs(1);
 
 /// Limits of the queue on this node.
 #[derive(Clone, Debug)]
 pub struct QueueConfig {
-    /// Attempts that run at once. Default 16.
+    /// Maximum number of attempts that run at once; zero counts as one. Default 16.
     pub concurrency: usize,
-    /// Attempts that run at once for one domain. Default 8, so that one domain that does not answer leaves room for
-    /// others.
+    /// Maximum number of attempts that run at once for one domain; zero counts as one. Default 8, so that a domain that
+    /// does not answer leaves half of the attempts to others.
     pub per_destination: usize,
 }
 
@@ -24,17 +24,17 @@ impl Default for QueueConfig {
     }
 }
 
-/// When a message is due again after `attempts` deferrals (at least one).
+/// When a message is due again after its attempt number `attempts` ended at `end` with a deferral.
 ///
-/// RFC 5321 §4.5.4.1: the wait grows, and the message is tried for days. `retry-first` is the first wait, `retry-max`
-/// the longest.
-pub fn next_attempt(settings: &SharedSettings, attempts: u32, now: Timestamp) -> Timestamp {
+/// RFC 5321 §4.5.4.1: a wait follows each failed attempt, and the waits grow. The first is `retry-first`; each is twice
+/// the one before, up to `retry-max`.
+pub fn next_attempt(settings: &SharedSettings, attempts: u32, end: Timestamp) -> Timestamp {
     let doublings = attempts.saturating_sub(1).min(u32::BITS - 1);
     let wait = settings.retry_first.max(WAIT_MIN).saturating_mul(1 << doublings);
-    now.saturating_add(wait.min(settings.retry_max.max(WAIT_MIN))).unwrap_or(Timestamp::MAX)
+    end.saturating_add(wait.min(settings.retry_max.max(WAIT_MIN))).unwrap_or(Timestamp::MAX)
 }
 
-/// Whether a deferral at `now` is the last one: the message is older than `queue-lifetime`.
+/// Whether a message that is deferred at `now` fails instead, because it is `queue-lifetime` old or older.
 pub(crate) fn is_expired(settings: &SharedSettings, queued_at: Timestamp, now: Timestamp) -> bool {
     now >= queued_at.saturating_add(settings.queue_lifetime).unwrap_or(Timestamp::MAX)
 }
@@ -49,7 +49,7 @@ mod tests {
 
     /// RFC 5321 §4.5.4.1.
     #[test]
-    fn waits_double_up_to_the_longest() {
+    fn waits_double_up_to_retry_max() {
         let settings = SharedSettings::default();
         for (attempts, wait) in
             [(0, 60), (1, 60), (2, 120), (3, 240), (6, 1920), (7, 3600), (8, 3600), (100, 3600), (u32::MAX, 3600)]
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_lives_five_days_and_is_tried_often() {
+    fn default_settings_try_a_message_some_125_times_in_five_days() {
         let settings = SharedSettings::default();
         let (mut now, mut attempts) = (at(0), 0);
         while !is_expired(&settings, at(0), now) {
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_settings_do_not_spin() {
+    fn the_smallest_settings_still_wait_a_second() {
         let mut fallback = provost_view::Fallback::default();
         for name in ["retry-first", "retry-max", "queue-lifetime"] {
             fallback.add(name, "test", "1").unwrap();
@@ -84,7 +84,7 @@ mod tests {
 
     /// Each setting is valid alone, so `retry-first` may be longer than `retry-max`.
     #[test]
-    fn a_longest_wait_below_the_first_rules() {
+    fn retry_max_also_bounds_the_first_wait() {
         let mut fallback = provost_view::Fallback::default();
         fallback.add("retry-first", "test", "600").unwrap();
         fallback.add("retry-max", "test", "60").unwrap();

@@ -1,4 +1,4 @@
-//! The worker: takes rows that are due, within the limits of this node, and sleeps until the next one is.
+//! The worker: runs attempts at due rows, within the limits of this node, and sleeps until the next row is due.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -14,21 +14,23 @@ use crate::Queue;
 use crate::attempt::{PartFates, RemainingRecipients};
 use crate::permit::LEASE;
 
-/// Time limit of one part of an attempt, more than the sum of its steps: 45 s for memory and 13 min up to the end of
-/// data, together less than the lease, then 13 min to send the end and read the reply, less than the renewed lease.
+/// Time limit of one part of an attempt. Its steps have limits of their own, which are shorter together: 45 s for
+/// memory, 13 min up to the end of data, then the proof of the lease, 3 min to send the end of data, 10 min for the
+/// reply.
 const ATTEMPT_MAX: Duration = Duration::from_secs(28 * 60);
-/// The longest sleep: another process, or a clock that was set, may have made a row due.
+/// The longest sleep: a clock that is set, or another process, can make a row due without waking the worker.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
-/// The pause after a failed read of the rows.
+/// The pause after an error of the store.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
-/// How long running attempts may go on when the node stops. Those that are cut off release their rows.
+/// How long all running attempts may go on when the node stops. One that is cut off releases its row.
 const STOP_GRACE: Duration = Duration::from_secs(3);
-/// How much longer attempts may go on that wait for the next hop's reply to a whole message: cut off, they would send
-/// the message again.
+/// How much longer an attempt may go on after it has handed over its message: one that is cut off before the reply is
+/// recorded sends the message again.
 const REPLY_GRACE: Duration = Duration::from_secs(9);
 /// How long releasing the rows of interrupted attempts may take.
 const PUT_BACK_GRACE: Duration = Duration::from_secs(2);
-/// Longest time from the signal to stop until [`Queue::run`] returns. A node that ends earlier may send a message again.
+/// Longest time from the signal to stop until [`Queue::run`] returns. A node that does not wait for it may send a
+/// message again.
 pub const STOP_MAX: Duration = STOP_GRACE.saturating_add(REPLY_GRACE).saturating_add(PUT_BACK_GRACE);
 
 /// Which attempts are cut off while the node stops.
@@ -43,7 +45,7 @@ pub(crate) enum DrainPolicy {
 }
 
 impl DrainPolicy {
-    fn ends(self, handed_over: &AtomicBool) -> bool {
+    fn cuts_off(self, handed_over: &AtomicBool) -> bool {
         match self {
             Self::Nothing => false,
             Self::BeforeHandOver => !handed_over.load(Ordering::Relaxed),
@@ -60,14 +62,14 @@ pub(crate) struct AttemptsUnderWay {
 }
 
 impl Queue {
-    /// Works on the queue until `stop` resolves.
+    /// Works on the queue until `stop` resolves, then returns within [`STOP_MAX`].
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
         let mut stop = pin!(stop);
         let mut running = AttemptsUnderWay::default();
         let mut arrivals = self.inner.store.arrivals();
-        let (cut, cuts) = watch::channel(DrainPolicy::Nothing);
+        let (drain, policy) = watch::channel(DrainPolicy::Nothing);
         loop {
-            let pause = self.begin_due(&mut running, &cuts).await;
+            let pause = self.begin_due(&mut running, &policy).await;
             tokio::select! {
                 () = &mut stop => break,
                 Ok(()) = arrivals.changed() => {}
@@ -79,19 +81,19 @@ impl Queue {
             if tokio::time::timeout(grace, running.finish()).await.is_ok() {
                 return;
             }
-            tracing::warn!(?next, "queue attempts cut off because the node stops");
-            cut.send_replace(next);
+            tracing::warn!(cut_off = ?next, "the node stops and cuts off queue attempts");
+            drain.send_replace(next);
         }
         if tokio::time::timeout(PUT_BACK_GRACE, running.finish()).await.is_err() {
-            tracing::warn!("queue rows not released: the next start frees them");
+            tracing::warn!("queue rows not released in time: the next start releases them, or their leases end");
         }
     }
 
-    /// Starts attempts at due rows as far as there is room. Returns the time until the next row can be due.
+    /// Starts attempts at as many due rows as the limits allow. Returns how long the worker can sleep.
     pub(crate) async fn begin_due(
         &self,
         running: &mut AttemptsUnderWay,
-        cuts: &watch::Receiver<DrainPolicy>,
+        policy: &watch::Receiver<DrainPolicy>,
     ) -> Duration {
         let now = (self.inner.clock)();
         let config = &self.inner.config;
@@ -110,36 +112,38 @@ impl Queue {
         let due = match self.inner.store.take_due(take).await {
             Ok(due) => due,
             Err(error) => {
-                tracing::error!(%error, "queue rows cannot be read");
+                tracing::error!(%error, "due queue rows cannot be taken");
                 return STORE_PAUSE;
             }
         };
         for taken in due {
-            let (queue, cuts) = (self.clone(), cuts.clone());
+            let (queue, policy) = (self.clone(), policy.clone());
             let row = (taken.row.key, taken.row.destination.clone());
-            let task = running.tasks.spawn(async move { queue.attempt_to_end(taken, now, cuts).await });
+            let task = running.tasks.spawn(async move { queue.attempt_and_log(taken, now, policy).await });
             running.rows.insert(task.id(), row);
         }
-        // Due rows that were not taken wait for the end of an attempt, which wakes the worker.
+        // A due row that the limits left wakes nobody: the end of an attempt does.
         match self.inner.store.next_due(now).await {
             Ok(Some(due_at)) => pause_until(due_at, now),
             Ok(None) => SLEEP_MAX,
-            Err(_) => STORE_PAUSE,
+            Err(error) => {
+                tracing::error!(%error, "the next due time of the queue cannot be read");
+                STORE_PAUSE
+            }
         }
     }
 
-    pub(crate) async fn attempt_to_end(&self, taken: TakenRow, now: Timestamp, cuts: watch::Receiver<DrainPolicy>) {
-        note_outcome(taken.row.id.get(), self.attempt_parts(&taken, now, cuts).await);
+    pub(crate) async fn attempt_and_log(&self, taken: TakenRow, now: Timestamp, policy: watch::Receiver<DrainPolicy>) {
+        log_failure(taken.row.id.get(), self.attempt_parts(&taken, now, policy).await);
     }
 
-    /// Runs one attempt to a recorded outcome, one part of the recipients after another. A part that takes too long is
-    /// deferred like any other: the wait grows each time, and the sender gets a report at the end of the message's
-    /// life.
+    /// Runs one attempt, which begins at `now`, part by part, and records the outcome of each. A part that takes too
+    /// long is a deferral, so that its recipients get longer waits and at last a bounce.
     pub(crate) async fn attempt_parts(
         &self,
         taken: &TakenRow,
         now: Timestamp,
-        mut cuts: watch::Receiver<DrainPolicy>,
+        mut policy: watch::Receiver<DrainPolicy>,
     ) -> Result<(), LeaseError> {
         let mut rest = RemainingRecipients::of(&taken.row);
         loop {
@@ -147,8 +151,10 @@ impl Queue {
             let handed_over = AtomicBool::new(false);
             let attempt = tokio::time::timeout(ATTEMPT_MAX, self.try_part(&part, now, &handed_over));
             let outcome = tokio::select! {
+                // The fates first: a message whose reply has come is not sent again.
+                biased;
                 fates = attempt => Some(fates),
-                _ = cuts.wait_for(|cut| cut.ends(&handed_over)) => None,
+                _ = policy.wait_for(|policy| policy.cuts_off(&handed_over)) => None,
             };
             let fates = match outcome {
                 Some(Ok(fates)) => fates?,
@@ -172,8 +178,8 @@ impl AttemptsUnderWay {
         count
     }
 
-    /// Waits for the end of an attempt, then collects all that have ended, so that one read of the rows replaces them
-    /// all. `false` when none runs.
+    /// Waits for the end of an attempt, then collects all that have ended, so that the worker looks for due rows once
+    /// for all of them. False when none was running.
     async fn reap(&mut self) -> bool {
         let Some(ended) = self.tasks.join_next_with_id().await else { return false };
         self.note_end(ended);
@@ -187,8 +193,7 @@ impl AttemptsUnderWay {
         while self.reap().await {}
     }
 
-    /// Forgets an attempt that has ended. One that panicked leaves its row leased until the lease ends, and counts as
-    /// an attempt without an outcome.
+    /// Removes an attempt that has ended. One that panicked leaves its row leased, as a taking without an outcome.
     fn note_end(&mut self, ended: Result<(Id, ()), JoinError>) {
         let id = match &ended {
             Ok((id, ())) => *id,
@@ -204,16 +209,15 @@ impl AttemptsUnderWay {
     }
 }
 
-fn note_outcome(id: uuid::Uuid, outcome: Result<(), LeaseError>) {
+fn log_failure(id: uuid::Uuid, outcome: Result<(), LeaseError>) {
     match outcome {
         Ok(()) => (),
-        Err(LeaseError::Fenced) => tracing::warn!(%id, "queue row passed to another worker during the attempt"),
-        Err(error) => tracing::error!(%id, %error, "queue row left to its lease"),
+        Err(LeaseError::Fenced) => tracing::warn!(%id, "queue attempt dropped: another worker has taken the row"),
+        Err(error) => tracing::error!(%id, %error, "queue attempt without an outcome: repeated when the lease ends"),
     }
 }
 
-/// The time until `due_at`, at most [`SLEEP_MAX`], and at least 200 ms, so that a due row that cannot be taken does not
-/// make the worker spin.
+/// The time until `due_at`, at most [`SLEEP_MAX`], and at least 200 ms, so that the worker never spins.
 fn pause_until(due_at: Timestamp, now: Timestamp) -> Duration {
     let wait = Duration::try_from(due_at.duration_since(now)).unwrap_or_default();
     wait.clamp(Duration::from_millis(200), SLEEP_MAX)
@@ -224,11 +228,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sleeps_until_due_within_bounds() {
+    fn the_worker_sleeps_until_a_row_is_due_within_bounds() {
         let at = |second| Timestamp::from_second(second).unwrap();
         let now = at(1_000);
-        let far = [(Timestamp::MAX, 60_000), (Timestamp::MIN, 200)];
-        for (due_at, millis) in [(at(1_010), 10_000), (at(1_000), 200), (at(0), 200)].into_iter().chain(far) {
+        let extremes = [(Timestamp::MAX, 60_000), (Timestamp::MIN, 200)];
+        for (due_at, millis) in [(at(1_010), 10_000), (at(1_000), 200), (at(0), 200)].into_iter().chain(extremes) {
             assert_eq!(pause_until(due_at, now), Duration::from_millis(millis), "{due_at}");
         }
     }

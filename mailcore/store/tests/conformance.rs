@@ -1,4 +1,4 @@
-//! Rules that every engine keeps: each op, each refusal, the numbers. Run on both engines.
+//! Rules that every engine keeps, run on both: the effect of each op and its refusals, UIDs, modseqs, bounds.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use provost_store::*;
 use uuid::Uuid;
 
 conformance!(
-    a_new_account_has_its_mailboxes,
+    a_new_account_has_the_default_mailboxes,
     uidvalidity_only_grows,
     mailboxes_are_created,
     mailboxes_are_deleted,
@@ -25,31 +25,31 @@ conformance!(
     renaming_inbox_moves_its_messages,
     names_are_subscribed,
     messages_are_appended,
-    default_mailboxes_come_back,
+    append_creates_missing_default_mailboxes,
     flags_are_stored,
     flags_are_stored_unless_changed_since,
-    keywords_are_bounded,
+    keywords_of_a_mailbox_are_bounded,
     messages_are_copied,
     messages_are_moved,
     messages_are_expunged,
-    tombstones_tell_what_is_gone,
-    recent_is_reported_once,
+    expunged_uids_are_reported_by_modseq,
+    recent_from_only_rises,
     replies_are_remembered,
-    quota_holds,
-    requirements_are_checked,
+    the_quota_bounds_appends_and_copies,
+    a_required_mailbox_must_exist,
     a_batch_id_is_remembered,
     later_ops_see_earlier_ones,
-    bounds_are_held,
+    message_octets_and_ops_are_bounded,
     bodies_are_read_in_parts,
-    what_is_not_there_is_gone,
-    watchers_are_notified,
+    unknown_mailboxes_and_bodies_are_gone,
+    notices_follow_each_batch,
     leases_are_exclusive,
     logins_are_recorded,
-    mailboxes_are_bounded,
+    mailboxes_and_subscriptions_are_bounded,
     concurrent_appends_get_their_own_uids,
 );
 
-async fn a_new_account_has_its_mailboxes(one: OneAccount) {
+async fn a_new_account_has_the_default_mailboxes(one: OneAccount) {
     let first = one.snapshot().await;
     let listed: Vec<_> = first.mailboxes.iter().map(|m| (m.name.as_str(), m.special_use, m.subscribed)).collect();
     let expected = [
@@ -63,7 +63,11 @@ async fn a_new_account_has_its_mailboxes(one: OneAccount) {
     assert!(first.subscribed_only.is_empty() && first.octets == 0 && first.last_logins.is_empty());
     one.done(append("INBOX", "a")).await;
     for (before, after) in first.mailboxes.iter().zip(one.snapshot().await.mailboxes) {
-        assert_eq!((before.id, before.uid_validity), (after.id, after.uid_validity), "reading does not change them");
+        assert_eq!(
+            (before.id, before.uid_validity),
+            (after.id, after.uid_validity),
+            "the first batch replaced the mailboxes that were read"
+        );
         assert!(before.highest_modseq > Modseq::new(0) && before.uid_next == Uid::FIRST);
     }
 }
@@ -74,9 +78,9 @@ async fn uidvalidity_only_grows(one: OneAccount) {
     for now in [1_000_000, 1_000_000, 5, 2_000_000, 1] {
         let ops = vec![create("again")];
         one.store.apply(Batch { now: at(now), ..batch(one.account, ops) }).await.unwrap();
-        let made = one.mailbox("again").await;
-        assert!(made.uid_validity.get() > last);
-        last = made.uid_validity.get();
+        let recreated = one.mailbox("again").await;
+        assert!(recreated.uid_validity.get() > last);
+        last = recreated.uid_validity.get();
         one.done(delete("again")).await;
     }
     assert!(last > 2_000_000);
@@ -100,11 +104,15 @@ async fn mailboxes_are_deleted(one: OneAccount) {
     let id = one.id("a").await;
     assert_eq!(one.snapshot().await.octets, 8);
     one.done(delete("a")).await;
-    assert_eq!(one.names().await, ["INBOX", "Drafts", "Junk", "Sent", "Trash", "a/b"], "children stay");
+    assert_eq!(
+        one.names().await,
+        ["INBOX", "Drafts", "Junk", "Sent", "Trash", "a/b"],
+        "the child did not stay, or its parent did"
+    );
     assert_eq!(one.snapshot().await.octets, 3);
     assert_eq!(read(&one, id).await, Err(StoreError::Gone));
     one.done(create("a")).await;
-    assert_ne!(one.id("a").await, id, "a key is never reused");
+    assert_ne!(one.id("a").await, id, "the id of a deleted mailbox is reused");
     assert!(one.changes("a", 0).await.messages.is_empty());
     assert_eq!(one.refused(delete("b")).await, BatchError::NoMailbox("b".into()));
     assert!(matches!(one.refused(delete("INBOX")).await, BatchError::Refused(_)));
@@ -124,7 +132,7 @@ async fn mailboxes_are_renamed(one: OneAccount) {
     assert_eq!((before.id, before.uid_validity, before.messages), (after.id, after.uid_validity, after.messages));
     assert_eq!(one.listing("x/y/b").await, ["1 x"]);
 
-    // A name may move up into the place of a deleted one, over its own children's old names.
+    // A mailbox may take the name of its deleted parent; its children then take the names that it and they had.
     one.apply(vec![create("p/p/p/q"), delete("p"), rename("p/p", "p")]).await.unwrap();
     let names: Vec<String> = one.names().await.into_iter().filter(|text| text.starts_with('p')).collect();
     assert_eq!(names, ["p", "p/p", "p/p/q"]);
@@ -134,10 +142,17 @@ async fn mailboxes_are_renamed(one: OneAccount) {
     assert_eq!(one.refused(rename("x", "ab")).await, BatchError::MailboxExists("ab".into()));
     assert_eq!(one.refused(rename("ab", "ab")).await, BatchError::MailboxExists("ab".into()));
     assert_eq!(one.refused(rename("ab", "INBOX")).await, BatchError::MailboxExists("INBOX".into()));
-    assert_eq!(one.refused(rename("u", "t")).await, BatchError::MailboxExists("t/b".into()), "a child is in the way");
-    assert!(matches!(one.refused(rename("x", "x/z")).await, BatchError::Refused(_)), "below itself");
+    assert_eq!(
+        one.refused(rename("u", "t")).await,
+        BatchError::MailboxExists("t/b".into()),
+        "the name of the child is taken"
+    );
+    assert!(matches!(one.refused(rename("x", "x/z")).await, BatchError::Refused(_)), "renamed below itself");
     let deep = "d".repeat(253);
-    assert!(matches!(one.refused(rename("x", &deep)).await, BatchError::Refused(_)), "a child's name gets too long");
+    assert!(
+        matches!(one.refused(rename("x", &deep)).await, BatchError::Refused(_)),
+        "a child got a name that is too long"
+    );
 }
 
 /// RFC 3501 §6.3.5.
@@ -156,7 +171,7 @@ async fn renaming_inbox_moves_its_messages(one: OneAccount) {
     assert_eq!(one.refused(rename("INBOX", "old/mail")).await, BatchError::MailboxExists("old/mail".into()));
 }
 
-/// RFC 3501 §6.3.6, §6.3.9; RFC 9051 §6.3.6: a name stays subscribed when its mailbox goes.
+/// RFC 3501 §6.3.6, §6.3.9; RFC 9051 §6.3.7: a name stays subscribed when its mailbox is deleted or renamed.
 async fn names_are_subscribed(one: OneAccount) {
     let subscribe = |text: &str, on| Op::Subscribe { name: name(text), on };
     one.apply(vec![subscribe("later", true), subscribe("Trash", false), subscribe("never", false)]).await.unwrap();
@@ -184,25 +199,25 @@ async fn messages_are_appended(one: OneAccount) {
         |number| OpEffect::Appended { mailbox: inbox.id, uid_validity: inbox.uid_validity, uid: uid(number) };
     assert_eq!(applied.effects, [appended(1), appended(2)]);
     let changes = one.changes("INBOX", 0).await;
-    assert_sound(&changes);
+    assert_counters_agree(&changes);
     let first = &changes.messages[0];
     assert_eq!((first.modseq, first.internal_date, first.octets), (applied.modseq, at(1_700_000_000), 3));
     assert_eq!((inbox.messages, inbox.unseen, inbox.octets, inbox.uid_next), (2, 1, 7, uid(3)));
     assert_eq!(inbox.highest_modseq, applied.modseq);
     assert_eq!(one.listing("INBOX").await, ["1 \\Seen $Fwd one", "2 two!"]);
     let next = one.apply(vec![append("INBOX", "")]).await.unwrap();
-    assert_eq!(next.modseq.get(), applied.modseq.get() + 1, "one modseq per batch");
+    assert_eq!(next.modseq.get(), applied.modseq.get() + 1, "not one modseq for each batch");
     assert_eq!(one.listing("INBOX").await[2], "3 ");
     assert_eq!(one.refused(append("nowhere", "x")).await, BatchError::NoMailbox("nowhere".into()));
 }
 
-async fn default_mailboxes_come_back(one: OneAccount) {
+async fn append_creates_missing_default_mailboxes(one: OneAccount) {
     let subscribe = Op::Subscribe { name: name("Junk"), on: false };
     one.apply(vec![delete("Sent"), rename("Junk", "Spam"), subscribe]).await.unwrap();
     one.apply(vec![append("Sent", "s"), append("Junk", "j")]).await.unwrap();
     assert_eq!(one.mailbox("Sent").await.special_use, Some(SpecialUse::Sent));
     assert_eq!(one.mailbox("Spam").await.special_use, Some(SpecialUse::Junk));
-    assert_eq!(one.mailbox("Junk").await.special_use, None, "the renamed mailbox keeps the use");
+    assert_eq!(one.mailbox("Junk").await.special_use, None, "two mailboxes have the use");
     let mut filed = append("courses/mail", "c");
     if let Op::Append { create, .. } = &mut filed {
         *create = true;
@@ -226,8 +241,8 @@ async fn flags_are_stored(one: OneAccount) {
     let before = one.mailbox("INBOX").await.highest_modseq;
     let effect = one.done(store(&[1, 2, 9], FlagChange::Add(flags("\\Seen")))).await;
     let changes = one.changes("INBOX", before.get()).await;
-    assert_sound(&one.changes("INBOX", 0).await);
-    assert_eq!(changes.messages.len(), 1, "a message that had the flag keeps its modseq");
+    assert_counters_agree(&one.changes("INBOX", 0).await);
+    assert_eq!(changes.messages.len(), 1, "a message that had the flag already got a new modseq");
     assert_eq!(changes.messages[0].modseq, Modseq::new(before.get() + 1));
     let all = one.changes("INBOX", 0).await.messages;
     assert_eq!(effect, OpEffect::Stored { messages: all[..2].to_vec(), modified: vec![] });
@@ -256,7 +271,7 @@ async fn flags_are_stored_unless_changed_since(one: OneAccount) {
     assert_eq!(one.listing("INBOX").await, ["1 \\Flagged a", "2 b"]);
 }
 
-async fn keywords_are_bounded(one: OneAccount) {
+async fn keywords_of_a_mailbox_are_bounded(one: OneAccount) {
     let words: Vec<String> = (0..64).map(|n| format!("k{n}")).collect();
     one.apply(vec![append_flagged("INBOX", "a", &words.join(" ")), append("INBOX", "b")]).await.unwrap();
     let mailbox = one.id("INBOX").await;
@@ -272,7 +287,7 @@ async fn keywords_are_bounded(one: OneAccount) {
     let remove = FlagChange::Remove(flags("k0"));
     one.done(Op::Store { mailbox, uids: uids([1]), change: remove, unchanged_since: None }).await;
     one.done(add(2, "more")).await;
-    one.done(append_flagged("Sent", "other mailboxes have their own", "yet-more")).await;
+    one.done(append_flagged("Sent", "each mailbox has its own bound", "yet-more")).await;
 }
 
 async fn messages_are_copied(one: OneAccount) {
@@ -287,8 +302,8 @@ async fn messages_are_copied(one: OneAccount) {
     assert_eq!(one.listing("INBOX").await.len(), 3);
     assert_eq!(one.snapshot().await.octets, 6);
     one.done(Op::Copy { from, uids: UidSet::all(), to: name("INBOX") }).await;
-    assert_eq!(one.listing("INBOX").await.len(), 6, "a copy onto the same mailbox adds each message once");
-    assert_sound(&one.changes("INBOX", 0).await);
+    assert_eq!(one.listing("INBOX").await.len(), 6, "a copy onto the same mailbox did not add each message once");
+    assert_counters_agree(&one.changes("INBOX", 0).await);
     let nowhere = Op::Copy { from, uids: uids([1]), to: name("nowhere") };
     assert_eq!(one.refused(nowhere).await, BatchError::NoMailbox("nowhere".into()));
     let from = MailboxId::new(77);
@@ -298,7 +313,7 @@ async fn messages_are_copied(one: OneAccount) {
     ));
 }
 
-/// RFC 6851.
+/// RFC 6851 §3.
 async fn messages_are_moved(one: OneAccount) {
     one.apply(vec![append("INBOX", "a"), append_flagged("INBOX", "b", "\\Seen"), append("INBOX", "c")]).await.unwrap();
     let before = one.mailbox("INBOX").await;
@@ -309,7 +324,7 @@ async fn messages_are_moved(one: OneAccount) {
     assert_eq!(one.listing("Trash").await, ["1 \\Seen b", "2 c"]);
     let changes = one.changes("INBOX", before.highest_modseq.get()).await;
     assert_eq!((changes.expunged, changes.messages.len()), (vec![uid(2), uid(3)], 0));
-    assert_eq!(one.mailbox("INBOX").await.uid_next, uid(4), "never reused");
+    assert_eq!(one.mailbox("INBOX").await.uid_next, uid(4), "UIDNEXT fell");
     assert_eq!(one.snapshot().await.octets, 3);
     one.done(Op::Move { from: before.id, uids: uids([1]), to: name("INBOX") }).await;
     assert_eq!(one.listing("INBOX").await, ["4 a"]);
@@ -337,8 +352,8 @@ async fn messages_are_expunged(one: OneAccount) {
     assert!(matches!(one.refused(missing).await, BatchError::NoMailbox(_)));
 }
 
-/// RFC 7162 §3.2.5: VANISHED (EARLIER).
-async fn tombstones_tell_what_is_gone(one: OneAccount) {
+/// RFC 7162 §3.2.10.1: the UIDs of VANISHED (EARLIER).
+async fn expunged_uids_are_reported_by_modseq(one: OneAccount) {
     let start = one.apply((0..6).map(|n| append("INBOX", &n.to_string())).collect()).await.unwrap().modseq.get();
     let mailbox = one.id("INBOX").await;
     let expunge =
@@ -357,15 +372,11 @@ async fn tombstones_tell_what_is_gone(one: OneAccount) {
     assert_eq!(listed(one.changes("INBOX", start + 2).await), (vec![3, 7], vec![]));
     assert_eq!(listed(one.changes("INBOX", start + 3).await), (vec![7], vec![]));
     assert_eq!(listed(one.changes("INBOX", start + 4).await), (vec![], vec![]));
-    assert_eq!(
-        listed(one.changes("INBOX", 0).await),
-        (vec![3, 4, 6, 7], vec![]),
-        "after zero, nothing is reported as expunged"
-    );
+    assert_eq!(listed(one.changes("INBOX", 0).await), (vec![3, 4, 6, 7], vec![]), "expunged UIDs after zero");
     assert_eq!(listed(one.changes("INBOX", u64::MAX).await), (vec![], vec![]));
 }
 
-async fn recent_is_reported_once(one: OneAccount) {
+async fn recent_from_only_rises(one: OneAccount) {
     one.apply(vec![append("INBOX", "a"), append("INBOX", "b")]).await.unwrap();
     let info = one.mailbox("INBOX").await;
     assert_eq!(info.recent_from, uid(1));
@@ -373,9 +384,9 @@ async fn recent_is_reported_once(one: OneAccount) {
     one.done(clear(3)).await;
     assert_eq!(one.mailbox("INBOX").await.recent_from, uid(3));
     one.done(clear(2)).await;
-    assert_eq!(one.mailbox("INBOX").await.recent_from, uid(3), "never lower");
+    assert_eq!(one.mailbox("INBOX").await.recent_from, uid(3), "lowered");
     one.done(clear(500)).await;
-    assert_eq!(one.mailbox("INBOX").await.recent_from, uid(3), "never beyond UIDNEXT");
+    assert_eq!(one.mailbox("INBOX").await.recent_from, uid(3), "raised above UIDNEXT");
     assert_eq!(one.mailbox("INBOX").await.highest_modseq, info.highest_modseq);
     let missing = Op::ClearRecent { mailbox: MailboxId::new(99), up_to: uid(1) };
     assert!(matches!(one.refused(missing).await, BatchError::NoMailbox(_)));
@@ -410,7 +421,7 @@ async fn replies_are_remembered(one: OneAccount) {
     assert!(matches!(one.refused(reply("v", &long)).await, BatchError::Refused(_)));
 }
 
-async fn quota_holds(one: OneAccount) {
+async fn the_quota_bounds_appends_and_copies(one: OneAccount) {
     let with = |quota, ops| {
         one.store.apply(Batch { require: vec![BatchCondition::QuotaOctets(quota)], ..batch(one.account, ops) })
     };
@@ -419,7 +430,7 @@ async fn quota_holds(one: OneAccount) {
     assert_eq!(with(14, vec![append("INBOX", "12"), append("Sent", "123")]).await, Err(BatchError::OverQuota));
     let from = one.id("INBOX").await;
     let copy = || vec![Op::Copy { from, uids: uids([1]), to: name("Sent") }];
-    assert_eq!(with(14, copy()).await, Err(BatchError::OverQuota), "copies count");
+    assert_eq!(with(14, copy()).await, Err(BatchError::OverQuota), "copies do not count");
     with(15, copy()).await.unwrap();
     with(3, vec![Op::Move { from, uids: uids([1]), to: name("Trash") }]).await.unwrap();
     let change = FlagChange::Add(flags("\\Seen"));
@@ -428,7 +439,7 @@ async fn quota_holds(one: OneAccount) {
     assert_eq!(one.snapshot().await.octets, 10);
 }
 
-async fn requirements_are_checked(one: OneAccount) {
+async fn a_required_mailbox_must_exist(one: OneAccount) {
     one.done(create("a")).await;
     let id = one.id("a").await;
     let with = |ops| one.store.apply(Batch { require: vec![BatchCondition::Mailbox(id)], ..batch(one.account, ops) });
@@ -451,14 +462,14 @@ async fn a_batch_id_is_remembered(one: OneAccount) {
     assert_eq!(
         one.store.snapshot(other, None).await.unwrap().mailboxes[0].messages,
         1,
-        "a batch id belongs to its account"
+        "the batch id of one account counted in another"
     );
 
     let id = Some(BatchId::new(Uuid::from_u128(6)));
     let refused = Batch { id, ..batch(one.account, vec![append("later", "x")]) };
     assert!(matches!(one.store.apply(refused.clone()).await, Err(BatchError::NoMailbox(_))));
     one.done(create("later")).await;
-    one.store.apply(refused).await.expect("a refused batch is not remembered");
+    one.store.apply(refused).await.expect("the id of a refused batch was remembered");
     assert_eq!(one.listing("later").await, ["1 x"]);
 }
 
@@ -477,11 +488,11 @@ async fn later_ops_see_earlier_ones(one: OneAccount) {
     let applied = one.apply(ops).await.unwrap();
     assert_eq!(applied.effects[4], OpEffect::Expunged(vec![uid(1)]));
     assert_eq!(one.listing("INBOX").await, ["1 \\Deleted a"]);
-    assert_eq!(one.changes("INBOX", 0).await.messages[0].modseq, applied.modseq, "all changes get the same modseq");
+    assert_eq!(one.changes("INBOX", 0).await.messages[0].modseq, applied.modseq, "not the modseq of the batch");
     assert_ne!(one.id("first").await, id);
 }
 
-async fn bounds_are_held(one: OneAccount) {
+async fn message_octets_and_ops_are_bounded(one: OneAccount) {
     let large = "x".repeat(MESSAGE_OCTETS_MAX as usize);
     one.done(append("INBOX", &large)).await;
     assert!(matches!(one.refused(append("INBOX", &format!("{large}x"))).await, BatchError::Refused(_)));
@@ -501,8 +512,8 @@ async fn bodies_are_read_in_parts(one: OneAccount) {
     }
 }
 
-async fn what_is_not_there_is_gone(one: OneAccount) {
-    assert_eq!(read(&one, MailboxId::new(1)).await, Err(StoreError::Gone), "never written");
+async fn unknown_mailboxes_and_bodies_are_gone(one: OneAccount) {
+    assert_eq!(read(&one, MailboxId::new(1)).await, Err(StoreError::Gone), "an account that was never written");
     one.snapshot().await;
     assert_eq!(read(&one, MailboxId::new(99)).await, Err(StoreError::Gone));
     assert_eq!(one.store.body(one.account, BodyId::NONE, None).await, Err(StoreError::Gone));
@@ -511,20 +522,20 @@ async fn what_is_not_there_is_gone(one: OneAccount) {
     assert_eq!(
         one.store.body(account(8), body, None).await,
         Err(StoreError::Gone),
-        "an id is valid in its account only"
+        "the body of another account was read"
     );
 }
 
-async fn watchers_are_notified(one: OneAccount) {
-    let mut watcher = one.store.notices(one.account);
+async fn notices_follow_each_batch(one: OneAccount) {
+    let mut notices = one.store.notices(one.account);
     let mut other = one.store.notices(account(1_234));
     let applied = one.apply(vec![append("INBOX", "a")]).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(5), watcher.changed()).await.unwrap().unwrap();
-    assert_eq!(*watcher.borrow_and_update(), applied.modseq.get());
+    tokio::time::timeout(Duration::from_secs(5), notices.changed()).await.unwrap().unwrap();
+    assert_eq!(*notices.borrow_and_update(), applied.modseq.get());
     assert!(one.apply(vec![append("nowhere", "a")]).await.is_err());
-    assert!(!watcher.has_changed().unwrap());
+    assert!(!notices.has_changed().unwrap());
     assert!(!other.has_changed().unwrap());
-    drop(watcher);
+    drop(notices);
     one.done(append("INBOX", "b")).await;
     let mut again = one.store.notices(one.account);
     let applied = one.apply(vec![append("INBOX", "c")]).await.unwrap();
@@ -533,14 +544,14 @@ async fn watchers_are_notified(one: OneAccount) {
 }
 
 async fn leases_are_exclusive(one: OneAccount) {
-    let (long, short) = (Duration::from_secs(3600), Duration::from_millis(1));
+    let long = Duration::from_secs(3600);
     let first = one.store.lease("work", long).await.unwrap().unwrap();
     assert!(one.store.lease("work", long).await.unwrap().is_none());
     let epoch = first.epoch;
     drop(first);
-    let second = one.store.lease("work", short).await.unwrap().unwrap();
+    // Ends at once.
+    let second = one.store.lease("work", Duration::ZERO).await.unwrap().unwrap();
     assert!(second.epoch > epoch);
-    tokio::time::sleep(Duration::from_millis(5)).await;
     assert!(one.store.lease("work", long).await.unwrap().is_some_and(|third| third.epoch > second.epoch));
 }
 
@@ -552,7 +563,7 @@ async fn logins_are_recorded(one: OneAccount) {
     assert_eq!(one.snapshot().await.last_logins, [("imap".into(), at(70)), ("pop3".into(), at(60))]);
 }
 
-async fn mailboxes_are_bounded(one: OneAccount) {
+async fn mailboxes_and_subscriptions_are_bounded(one: OneAccount) {
     one.apply((0..9_995).map(|n| create(&format!("m{n}"))).collect()).await.unwrap();
     assert!(matches!(one.apply(vec![create("one too many")]).await, Err(BatchError::Refused(_))));
     one.apply(vec![delete("m5"), create("in its place")]).await.unwrap();
@@ -575,13 +586,13 @@ async fn concurrent_appends_get_their_own_uids(one: OneAccount) {
     for number in 0..5 {
         let one = OneAccount { store: one.store.clone(), account: account(number) };
         let changes = one.changes("INBOX", 0).await;
-        assert_sound(&changes);
+        assert_counters_agree(&changes);
         let listed: Vec<u32> = changes.messages.iter().map(|message| message.uid.get()).collect();
         assert_eq!(listed, (1..=40).collect::<Vec<_>>());
         let mut bodies: Vec<String> = one.listing("INBOX").await;
-        bodies.iter_mut().for_each(|line| *line = line.split(' ').nth(1).unwrap().to_owned());
+        bodies.iter_mut().for_each(|message| *message = message.split(' ').nth(1).unwrap().to_owned());
         bodies.sort();
         bodies.dedup();
-        assert_eq!(bodies.len(), 40, "each once");
+        assert_eq!(bodies.len(), 40, "a message is there twice");
     }
 }

@@ -1,5 +1,5 @@
-//! kill -9 at any moment: every acknowledged message is there exactly once and whole, the store opens at once, and two
-//! processes never share it.
+//! The local engine after kill -9 at any moment: every acknowledged message is there exactly once and whole. Also: two
+//! processes never share a store, and what a restart and a damaged body leave readable.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod engines;
@@ -17,14 +17,15 @@ use provost_store::*;
 use rand::Rng;
 use uuid::Uuid;
 
-/// Environment of the child: the store's folder, and the first number to use.
+/// Environment variable of the child that appends: the store's folder.
 const FOLDER: &str = "PROVOST_STORE_CRASH_FOLDER";
+/// Environment variable of both children: the number of the first message.
 const FIRST: &str = "PROVOST_STORE_CRASH_FIRST";
 const CALLERS: u64 = 16;
 const ACCOUNTS: u64 = 5;
 const ROUNDS: u64 = 8;
 
-/// Returns a body that contains its number and differs at each octet's place.
+/// Returns a body that begins with its number; the octets after it depend on the number and their position.
 fn body(number: u64) -> Bytes {
     let octets = 200 + (number * 7919 % 20_000) as usize;
     let mut body = format!("number {number}\r\n").into_bytes();
@@ -44,9 +45,9 @@ fn delivery(number: u64) -> Batch {
     Batch { id, ..batch(account(u128::from(number % ACCOUNTS)), vec![append]) }
 }
 
-/// The child: appends for ever and prints each acknowledged number.
+/// Not a test of its own, but the child: appends for ever, and prints the number of each acknowledged message.
 #[test]
-fn child_that_is_killed() {
+fn child_that_appends() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let first: u64 = std::env::var(FIRST).unwrap().parse().unwrap();
     let store = local(Path::new(&folder));
@@ -68,17 +69,16 @@ fn child_that_is_killed() {
 
 fn start_child(folder: &Path, first: u64) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "child_that_is_killed", "--nocapture"]);
+    command.args(["--exact", "child_that_appends", "--nocapture"]);
     command.env(FOLDER, folder).env(FIRST, first.to_string());
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Kills the child some time after its first acknowledgement; returns all acknowledged numbers.
+/// Kills the child when `run` has passed since its first acknowledgement; returns all acknowledged numbers.
 fn acknowledged(mut child: Child, run: Duration) -> Vec<u64> {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let number = |line: std::io::Result<String>| line.ok()?.strip_prefix("stored ")?.parse::<u64>().ok();
     let first = lines.by_ref().find_map(number).unwrap();
-    let id = child.id();
     let killer = std::thread::spawn(move || {
         std::thread::sleep(run);
         child.kill().unwrap();
@@ -87,7 +87,6 @@ fn acknowledged(mut child: Child, run: Duration) -> Vec<u64> {
     let mut numbers = vec![first];
     numbers.extend(lines.filter_map(number));
     killer.join().unwrap();
-    assert!(id > 0);
     numbers
 }
 
@@ -97,12 +96,12 @@ async fn stored(store: &Arc<dyn Engine>) -> HashMap<u64, u32> {
     for number in 0..ACCOUNTS {
         let one = OneAccount { store: Arc::clone(store), account: account(u128::from(number)) };
         let changes = one.changes("INBOX", 0).await;
-        assert_sound(&changes);
+        assert_counters_agree(&changes);
         for message in &changes.messages {
             let stored = one.body(message).await;
-            let line = stored.split(|octet| *octet == b'\r').next().unwrap();
-            let number: u64 = std::str::from_utf8(line).unwrap().strip_prefix("number ").unwrap().parse().unwrap();
-            assert_eq!(stored, body(number), "whole");
+            let first_line = stored.split(|octet| *octet == b'\r').next().unwrap();
+            let number = std::str::from_utf8(first_line).unwrap().strip_prefix("number ").unwrap().parse().unwrap();
+            assert_eq!(stored, body(number), "message {number} is not whole");
             *found.entry(number).or_default() += 1;
         }
     }
@@ -110,7 +109,7 @@ async fn stored(store: &Arc<dyn Engine>) -> HashMap<u64, u32> {
 }
 
 #[tokio::test]
-async fn nothing_acknowledged_is_lost_or_doubled() {
+async fn acknowledged_messages_are_there_once_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let (mut all, mut next) = (Vec::new(), 0);
     for _ in 0..ROUNDS {
@@ -119,34 +118,32 @@ async fn nothing_acknowledged_is_lost_or_doubled() {
         next = numbers.iter().max().unwrap() + 100;
         all.extend(numbers);
 
-        let start = Instant::now();
         let store = local(folder.path());
-        assert!(start.elapsed() < Duration::from_secs(1), "opened in {:?}", start.elapsed());
         let found = stored(&store).await;
-        assert!(all.iter().all(|number| found.contains_key(number)), "each acknowledged one is there");
-        // Repeat the same ids, as a sender does that received no answer.
+        assert!(all.iter().all(|number| found.contains_key(number)), "an acknowledged message is lost");
+        // Repeat batches with their ids, as a delivery does whose outcome is unknown.
         for number in all.iter().rev().take(40) {
             store.apply(delivery(*number)).await.unwrap();
         }
-        assert!(stored(&store).await.values().all(|times| *times == 1), "once");
+        assert!(stored(&store).await.values().all(|times| *times == 1), "a message is there twice");
     }
-    assert!(all.len() > ROUNDS as usize * 10, "{} acknowledged in all", all.len());
+    assert!(all.len() > ROUNDS as usize, "no kill came while messages were stored");
 }
 
-/// Callers of the child that fills packs and empties them again; each has its own account.
+/// Number of tasks in the child that appends and expunges; each has its own account.
 const FILLERS: u64 = 4;
-/// One of this many messages stays.
+/// One message of this many is not expunged.
 const STAYS: u64 = 10;
-/// Environment variable of that child.
-const FILL: &str = "PROVOST_STORE_CRASH_FILL";
+/// Environment variable of that child: the store's folder.
+const FILL_FOLDER: &str = "PROVOST_STORE_CRASH_FILL";
 
-/// The child: appends and expunges for ever, so that packs are rewritten all the time.
+/// Not a test of its own, but the child: appends and expunges for ever, so that packs are rewritten all the time.
 #[test]
-fn child_that_fills_and_empties() {
-    let Ok(folder) = std::env::var(FILL) else { return };
+fn child_that_appends_and_expunges() {
+    let Ok(folder) = std::env::var(FILL_FOLDER) else { return };
     let first: u64 = std::env::var(FIRST).unwrap().parse().unwrap();
     let store = local_sharded(Path::new(&folder), 1);
-    let say = |line: String| writeln!(std::io::stderr().lock(), "{line}").unwrap();
+    let report = |event: String| writeln!(std::io::stderr().lock(), "{event}").unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let mut callers = tokio::task::JoinSet::new();
@@ -157,9 +154,9 @@ fn child_that_fills_and_empties() {
                     let who = account(u128::from(caller));
                     let stored = store.apply(Batch { account: who, ..delivery(number) }).await.unwrap();
                     let [OpEffect::Appended { mailbox, uid, .. }] = stored.effects[..] else { panic!() };
-                    say(format!("stored {number}"));
+                    report(format!("stored {number}"));
                     if !(number / FILLERS).is_multiple_of(STAYS) {
-                        say(format!("expunging {number}"));
+                        report(format!("expunging {number}"));
                         let uids = Some(uids([uid.get()]));
                         let expunge = Op::Expunge { mailbox, uids, only_deleted: false };
                         store.apply(batch(who, vec![expunge])).await.unwrap();
@@ -171,11 +168,21 @@ fn child_that_fills_and_empties() {
     });
 }
 
-/// Kills the child after a while; returns what it stored and did not begin to expunge, and its last number.
-fn filled(folder: &Path, first: u64, run: Duration) -> (HashSet<u64>, u64) {
+/// The numbers that the child printed.
+struct Printed {
+    /// Messages that were stored, and were not about to be expunged.
+    kept: HashSet<u64>,
+    /// Highest number that was stored, or the first to use when none was.
+    last: u64,
+    /// Octets of all bodies that were stored.
+    octets: u64,
+}
+
+/// Kills the child when `run` has passed since its start.
+fn append_and_expunge(folder: &Path, first: u64, run: Duration) -> Printed {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "child_that_fills_and_empties", "--nocapture"]);
-    command.env(FILL, folder).env(FIRST, first.to_string());
+    command.args(["--exact", "child_that_appends_and_expunges", "--nocapture"]);
+    command.env(FILL_FOLDER, folder).env(FIRST, first.to_string());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let killer = std::thread::spawn(move || {
@@ -183,44 +190,45 @@ fn filled(folder: &Path, first: u64, run: Duration) -> (HashSet<u64>, u64) {
         child.kill().unwrap();
         child.wait().unwrap();
     });
-    let (mut kept, mut last) = (HashSet::new(), first);
+    let mut printed = Printed { kept: HashSet::new(), last: first, octets: 0 };
     for line in lines.map_while(Result::ok) {
         if let Some(number) = line.strip_prefix("stored ").and_then(|number| number.parse().ok()) {
-            kept.insert(number);
-            last = last.max(number);
+            printed.kept.insert(number);
+            printed.last = printed.last.max(number);
+            printed.octets += body(number).len() as u64;
         } else if let Some(number) = line.strip_prefix("expunging ").and_then(|number| number.parse().ok()) {
-            kept.remove(&number);
+            printed.kept.remove(&number);
         }
     }
     killer.join().unwrap();
-    (kept, last)
+    printed
 }
 
 #[tokio::test]
-async fn nothing_is_lost_while_packs_are_rewritten() {
+async fn no_message_is_lost_by_a_kill_while_packs_are_rewritten() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut kept, mut next) = (HashSet::new(), 0);
+    let (mut kept, mut next, mut written) = (HashSet::new(), 0, 0);
     for round in 0..ROUNDS {
         let run = Duration::from_millis(rand::rng().random_range(200..900));
-        let (more, last) = filled(folder.path(), next, run);
-        next = (last / FILLERS + 100) * FILLERS;
-        kept.extend(more);
+        let printed = append_and_expunge(folder.path(), next, run);
+        next = (printed.last / FILLERS + 100) * FILLERS;
+        written += printed.octets;
+        kept.extend(printed.kept);
         let store = local_sharded(folder.path(), 1);
         let found = stored(&store).await;
         let missing: Vec<_> = kept.iter().filter(|number| !found.contains_key(number)).collect();
-        assert!(missing.is_empty(), "round {round}: {missing:?}");
-        assert!(found.values().all(|times| *times == 1), "once");
+        assert!(missing.is_empty(), "round {round}: lost {missing:?}");
+        assert!(found.values().all(|times| *times == 1), "round {round}: a message is there twice");
     }
-    // The disk holds little more than the mail that is left: packs were rewritten, and will be.
+    // The upkeep rewrites packs until they are little larger than the messages that are left.
     let store = local_sharded(folder.path(), 1);
     let live: u64 = stored(&store).await.keys().map(|number| body(*number).len() as u64).sum();
-    let all: u64 = (0..next).step_by(FILLERS as usize).map(|number| body(number).len() as u64 * FILLERS).sum();
     let deadline = Instant::now() + Duration::from_secs(60);
     while octets(&folder.path().join("shard-00")) > live * 3 + 1_000_000 {
-        assert!(Instant::now() < deadline, "{live} octets are live");
+        assert!(Instant::now() < deadline, "packs larger than three times the {live} octets of live bodies");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(all > 2 * live, "{all} octets were written for {live}");
+    assert!(written > 2 * live, "only {written} octets were written for {live}: packs need no rewriting");
 }
 
 /// Returns the octets of the packs in a shard's folder.
@@ -231,7 +239,7 @@ fn octets(folder: &Path) -> u64 {
 }
 
 #[tokio::test]
-async fn a_store_is_opened_once() {
+async fn a_store_cannot_be_opened_twice() {
     let folder = tempfile::tempdir().unwrap();
     let first = local(folder.path());
     let second = LocalStore::open(&LocalConfig::new(folder.path()));
@@ -241,7 +249,7 @@ async fn a_store_is_opened_once() {
 }
 
 #[tokio::test]
-async fn the_number_of_shards_is_kept() {
+async fn the_format_file_gives_the_number_of_shards() {
     let folder = tempfile::tempdir().unwrap();
     let one = OneAccount::new(local(folder.path()));
     one.done(append("INBOX", "kept")).await;
@@ -255,7 +263,7 @@ async fn the_number_of_shards_is_kept() {
 }
 
 #[tokio::test]
-async fn what_was_recorded_survives_a_close() {
+async fn logins_and_lease_epochs_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let one = OneAccount::new(local(folder.path()));
     one.done(append("INBOX", "a")).await;
@@ -265,13 +273,14 @@ async fn what_was_recorded_survives_a_close() {
     let one = OneAccount::new(local(folder.path()));
     assert_eq!(one.snapshot().await.last_logins, [("imap".into(), at(50))]);
     let lease = one.store.lease("work", Duration::from_secs(3600)).await.unwrap().unwrap();
-    assert!(lease.epoch > epoch, "no lease outlives its process, epochs go on");
+    assert!(lease.epoch > epoch, "the epoch did not grow");
 }
 
 #[tokio::test]
 async fn a_damaged_body_is_reported_and_the_rest_is_served() {
     let folder = tempfile::tempdir().unwrap();
     let one = OneAccount::new(local(folder.path()));
+    // Too large a group to be stored inline.
     let large = "x".repeat(70_000);
     one.apply(vec![append("INBOX", "first body"), append("INBOX", "second body"), append("INBOX", &large)])
         .await
@@ -280,13 +289,13 @@ async fn a_damaged_body_is_reported_and_the_rest_is_served() {
     let messages = one.changes("INBOX", 0).await.messages;
     for shard in 0..3 {
         let pack = folder.path().join(format!("shard-{shard:02}/pack-00000001"));
-        let Ok(mut text) = std::fs::read(&pack) else { continue };
-        let Some(at) = text.windows(5).position(|window| window == b"first") else { continue };
-        text[at] ^= 1;
-        std::fs::write(&pack, text).unwrap();
+        let Ok(mut content) = std::fs::read(&pack) else { continue };
+        let Some(at) = content.windows(5).position(|window| window == b"first") else { continue };
+        content[at] ^= 1;
+        std::fs::write(&pack, content).unwrap();
         damaged += 1;
     }
-    assert_eq!(damaged, 1, "the group is too large to be inline");
+    assert_eq!(damaged, 1, "the body is not in one pack");
     let read = |message: &MessageMeta| one.store.body(one.account, message.body, None);
     assert!(matches!(read(&messages[0]).await, Err(StoreError::Damaged(_))));
     assert_eq!(read(&messages[1]).await.unwrap(), "second body");

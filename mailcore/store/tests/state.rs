@@ -1,5 +1,5 @@
-//! Rules of every engine of shared state: conditions, bounds, expiry, order. Also what the local engine keeps over
-//! restarts and between processes.
+//! Shared state: conditions, bounds, expiry and order, which every engine keeps; and what restarts and other openers of
+//! the local engine see.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -18,9 +18,10 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
-static BOX: StateSpace = StateSpace { name: "box", records_max: 3, octets_max: 100, when_full: WhenFull::Refuse };
-static RING: StateSpace =
-    StateSpace { name: "ring", records_max: 3, octets_max: 100, when_full: WhenFull::RemoveOldest };
+static REFUSING: StateSpace =
+    StateSpace { name: "refusing", records_max: 3, octets_max: 100, when_full: WhenFull::Refuse };
+static REMOVING: StateSpace =
+    StateSpace { name: "removing", records_max: 3, octets_max: 100, when_full: WhenFull::RemoveOldest };
 static DIARY: StateLog = StateLog { name: "diary", octets_max: 50 };
 static OTHER: StateLog = StateLog { name: "other", octets_max: 50 };
 
@@ -32,6 +33,7 @@ fn engines() -> (TempDir, [StoredState; 2]) {
     (folder, [Arc::new(MemoryState::default()), Arc::new(local)])
 }
 
+/// Puts a record whose value is its key; it expires at second 100. Returns its version.
 async fn put(
     state: &StoredState,
     space: &'static StateSpace,
@@ -40,9 +42,10 @@ async fn put(
     now: i64,
 ) -> Result<u64, StateError> {
     let change = StateChange::put(space, key, expect, key.to_owned(), Some(at(100)));
-    state.change(vec![change], at(now)).await.map(|made| made[0])
+    state.change(vec![change], at(now)).await.map(|versions| versions[0])
 }
 
+/// Returns the condition that the record still has its present version.
 async fn version(state: &StoredState, space: &'static StateSpace, key: &str) -> ChangeCondition {
     ChangeCondition::Version(state.record(space, key, at(0)).await.unwrap().unwrap().version)
 }
@@ -52,41 +55,45 @@ async fn keys(state: &StoredState, space: &'static StateSpace, now: i64) -> Vec<
 }
 
 #[tokio::test]
-async fn a_write_needs_what_it_expects() {
+async fn a_change_needs_the_state_that_it_expects() {
     for state in engines().1 {
-        assert!(state.record(&BOX, "a", at(0)).await.unwrap().is_none());
-        put(&state, &BOX, "a", ChangeCondition::Absent, 0).await.unwrap();
-        assert_eq!(put(&state, &BOX, "a", ChangeCondition::Absent, 0).await, Err(StateError::Conflict));
-        let first = version(&state, &BOX, "a").await;
-        put(&state, &BOX, "a", first, 0).await.unwrap();
-        assert_eq!(put(&state, &BOX, "a", first, 0).await, Err(StateError::Conflict), "the version has changed");
-        let second = version(&state, &BOX, "a").await;
-        let remove = |expect| state.change(vec![StateChange::remove(&BOX, "a", expect)], at(0));
+        assert!(state.record(&REFUSING, "a", at(0)).await.unwrap().is_none());
+        put(&state, &REFUSING, "a", ChangeCondition::Absent, 0).await.unwrap();
+        assert_eq!(put(&state, &REFUSING, "a", ChangeCondition::Absent, 0).await, Err(StateError::Conflict));
+        let first = version(&state, &REFUSING, "a").await;
+        put(&state, &REFUSING, "a", first, 0).await.unwrap();
+        assert_eq!(
+            put(&state, &REFUSING, "a", first, 0).await,
+            Err(StateError::Conflict),
+            "an old version was accepted"
+        );
+        let second = version(&state, &REFUSING, "a").await;
+        let remove = |expect| state.change(vec![StateChange::remove(&REFUSING, "a", expect)], at(0));
         assert_eq!(remove(first).await, Err(StateError::Conflict));
         remove(second).await.unwrap();
         assert_eq!(remove(second).await, Err(StateError::Conflict));
         remove(ChangeCondition::Any).await.unwrap();
-        put(&state, &BOX, "a", ChangeCondition::Any, 0).await.unwrap();
+        put(&state, &REFUSING, "a", ChangeCondition::Any, 0).await.unwrap();
         assert_eq!(
-            put(&state, &BOX, "a", second, 0).await,
+            put(&state, &REFUSING, "a", second, 0).await,
             Err(StateError::Conflict),
-            "a recreated record has another version"
+            "the version of a removed record was accepted"
         );
-        assert_eq!(state.record(&BOX, "a", at(0)).await.unwrap().unwrap().value, "a");
-        assert!(state.record(&RING, "a", at(0)).await.unwrap().is_none(), "spaces do not share keys");
+        assert_eq!(state.record(&REFUSING, "a", at(0)).await.unwrap().unwrap().value, "a");
+        assert!(state.record(&REMOVING, "a", at(0)).await.unwrap().is_none(), "two spaces share a key");
     }
 }
 
 #[tokio::test]
-async fn what_has_expired_is_absent() {
+async fn an_expired_record_is_absent() {
     for state in engines().1 {
-        put(&state, &BOX, "a", ChangeCondition::Absent, 0).await.unwrap();
-        let old = version(&state, &BOX, "a").await;
-        assert!(state.record(&BOX, "a", at(99)).await.unwrap().is_some());
-        assert!(state.record(&BOX, "a", at(100)).await.unwrap().is_none());
-        assert!(keys(&state, &BOX, 100).await.is_empty());
-        assert_eq!(put(&state, &BOX, "a", old, 100).await, Err(StateError::Conflict));
-        put(&state, &BOX, "a", ChangeCondition::Absent, 100).await.unwrap();
+        put(&state, &REFUSING, "a", ChangeCondition::Absent, 0).await.unwrap();
+        let old = version(&state, &REFUSING, "a").await;
+        assert!(state.record(&REFUSING, "a", at(99)).await.unwrap().is_some());
+        assert!(state.record(&REFUSING, "a", at(100)).await.unwrap().is_none());
+        assert!(keys(&state, &REFUSING, 100).await.is_empty());
+        assert_eq!(put(&state, &REFUSING, "a", old, 100).await, Err(StateError::Conflict));
+        put(&state, &REFUSING, "a", ChangeCondition::Absent, 100).await.unwrap();
     }
 }
 
@@ -94,19 +101,23 @@ async fn what_has_expired_is_absent() {
 async fn a_space_is_bounded() {
     for state in engines().1 {
         for key in ["a", "b", "c"] {
-            put(&state, &BOX, key, ChangeCondition::Absent, 0).await.unwrap();
-            put(&state, &RING, key, ChangeCondition::Absent, 0).await.unwrap();
+            put(&state, &REFUSING, key, ChangeCondition::Absent, 0).await.unwrap();
+            put(&state, &REMOVING, key, ChangeCondition::Absent, 0).await.unwrap();
         }
-        assert_eq!(put(&state, &BOX, "d", ChangeCondition::Absent, 0).await, Err(StateError::Full("box")));
-        put(&state, &BOX, "b", ChangeCondition::Any, 0).await.unwrap();
-        put(&state, &RING, "a", ChangeCondition::Any, 0).await.unwrap();
-        put(&state, &RING, "d", ChangeCondition::Absent, 0).await.unwrap();
-        assert_eq!(keys(&state, &RING, 0).await, ["a", "c", "d"], "the least recently written record is gone");
-        put(&state, &BOX, "e", ChangeCondition::Absent, 100).await.unwrap();
+        assert_eq!(put(&state, &REFUSING, "d", ChangeCondition::Absent, 0).await, Err(StateError::Full("refusing")));
+        put(&state, &REFUSING, "b", ChangeCondition::Any, 0).await.unwrap();
+        put(&state, &REMOVING, "a", ChangeCondition::Any, 0).await.unwrap();
+        put(&state, &REMOVING, "d", ChangeCondition::Absent, 0).await.unwrap();
+        assert_eq!(
+            keys(&state, &REMOVING, 0).await,
+            ["a", "c", "d"],
+            "not the least recently written record was removed"
+        );
+        put(&state, &REFUSING, "e", ChangeCondition::Absent, 100).await.unwrap();
         let large =
             |space| state.change(vec![StateChange::put(space, "x", ChangeCondition::Any, vec![0; 101], None)], at(0));
-        assert_eq!(large(&RING).await, Err(StateError::TooLarge("the value")));
-        let long = StateChange::remove(&RING, "x".repeat(STATE_KEY_OCTETS_MAX + 1), ChangeCondition::Any);
+        assert_eq!(large(&REMOVING).await, Err(StateError::TooLarge("the value")));
+        let long = StateChange::remove(&REMOVING, "x".repeat(STATE_KEY_OCTETS_MAX + 1), ChangeCondition::Any);
         assert_eq!(state.change(vec![long.clone()], at(0)).await, Err(StateError::TooLarge("the key")));
         let many = vec![long; STATE_CHANGES_MAX + 1];
         assert_eq!(state.change(many, at(0)).await, Err(StateError::TooLarge("the list of changes")));
@@ -119,23 +130,23 @@ async fn a_space_is_bounded() {
 async fn a_list_is_applied_whole_or_not_at_all() {
     for state in engines().1 {
         let list = |expect| {
-            let put = StateChange::put(&BOX, "b", expect, "1", None);
+            let put = StateChange::put(&REFUSING, "b", expect, "1", None);
             state.change(
                 vec![
-                    StateChange::put(&BOX, "a", ChangeCondition::Any, "1", None),
+                    StateChange::put(&REFUSING, "a", ChangeCondition::Any, "1", None),
                     StateChange::append(&DIARY, "s", "e"),
                     put,
                 ],
                 at(0),
             )
         };
-        let made = list(ChangeCondition::Absent).await.unwrap();
-        assert!(made[0] < made[1] && made[1] < made[2], "{made:?}");
+        let numbers = list(ChangeCondition::Absent).await.unwrap();
+        assert!(numbers[0] < numbers[1] && numbers[1] < numbers[2], "{numbers:?}");
         let before =
-            (state.record(&BOX, "a", at(0)).await.unwrap(), state.entries(&DIARY, None, None, 10).await.unwrap());
+            (state.record(&REFUSING, "a", at(0)).await.unwrap(), state.entries(&DIARY, None, None, 10).await.unwrap());
         assert_eq!(list(ChangeCondition::Absent).await, Err(StateError::Conflict));
         let after =
-            (state.record(&BOX, "a", at(0)).await.unwrap(), state.entries(&DIARY, None, None, 10).await.unwrap());
+            (state.record(&REFUSING, "a", at(0)).await.unwrap(), state.entries(&DIARY, None, None, 10).await.unwrap());
         assert_eq!((before.1.len(), before), (1, after));
     }
 }
@@ -144,11 +155,11 @@ async fn a_list_is_applied_whole_or_not_at_all() {
 async fn records_are_listed_in_order() {
     for state in engines().1 {
         for key in ["c", "a", "b"] {
-            put(&state, &BOX, key, ChangeCondition::Absent, 0).await.unwrap();
+            put(&state, &REFUSING, key, ChangeCondition::Absent, 0).await.unwrap();
         }
-        assert_eq!(keys(&state, &BOX, 0).await, ["a", "b", "c"]);
-        let behind = state.records(&BOX, Some("a"), 1, at(0)).await.unwrap();
-        assert_eq!(behind.iter().map(|record| record.key.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(keys(&state, &REFUSING, 0).await, ["a", "b", "c"]);
+        let after = state.records(&REFUSING, Some("a"), 1, at(0)).await.unwrap();
+        assert_eq!(after.iter().map(|record| record.key.as_str()).collect::<Vec<_>>(), ["b"]);
     }
 }
 
@@ -173,15 +184,15 @@ async fn a_log_keeps_its_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_at_once_each_write_counts() {
+async fn no_concurrent_increment_is_lost() {
     for state in engines().1 {
         let add = |state: StoredState| async move {
             loop {
-                let record = state.record(&BOX, "n", at(0)).await.unwrap();
+                let record = state.record(&REFUSING, "n", at(0)).await.unwrap();
                 let expect =
                     record.as_ref().map_or(ChangeCondition::Absent, |record| ChangeCondition::Version(record.version));
                 let n = record.map_or(0, |record| std::str::from_utf8(&record.value).unwrap().parse().unwrap());
-                let put = StateChange::put(&BOX, "n", expect, format!("{}", n + 1_u32), None);
+                let put = StateChange::put(&REFUSING, "n", expect, format!("{}", n + 1_u32), None);
                 match state.change(vec![put], at(0)).await {
                     Ok(_) => return,
                     Err(error) => assert_eq!(error, StateError::Conflict),
@@ -192,20 +203,20 @@ async fn of_many_at_once_each_write_counts() {
         for task in tasks {
             task.await.unwrap();
         }
-        assert_eq!(state.record(&BOX, "n", at(0)).await.unwrap().unwrap().value, "20");
+        assert_eq!(state.record(&REFUSING, "n", at(0)).await.unwrap().unwrap().value, "20");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_that_have_it_open_see_each_other_and_a_restart_forgets_nothing() {
+async fn two_open_engines_share_the_state_and_a_restart_keeps_it() {
     let folder = tempfile::tempdir().unwrap();
     let open = || -> StoredState { Arc::new(LocalState::open(folder.path()).unwrap()) };
     let (node, command) = (open(), open());
-    put(&node, &BOX, "a", ChangeCondition::Absent, 0).await.unwrap();
-    assert_eq!(put(&command, &BOX, "a", ChangeCondition::Absent, 0).await, Err(StateError::Conflict));
-    let seen = version(&command, &BOX, "a").await;
-    put(&command, &BOX, "a", seen, 0).await.unwrap();
-    assert_eq!(put(&node, &BOX, "a", seen, 0).await, Err(StateError::Conflict));
+    put(&node, &REFUSING, "a", ChangeCondition::Absent, 0).await.unwrap();
+    assert_eq!(put(&command, &REFUSING, "a", ChangeCondition::Absent, 0).await, Err(StateError::Conflict));
+    let seen = version(&command, &REFUSING, "a").await;
+    put(&command, &REFUSING, "a", seen, 0).await.unwrap();
+    assert_eq!(put(&node, &REFUSING, "a", seen, 0).await, Err(StateError::Conflict));
     let write = |state: StoredState| async move {
         for _ in 0..50 {
             state.change(vec![StateChange::append(&DIARY, "s", "e")], at(0)).await.unwrap();
@@ -215,22 +226,28 @@ async fn two_that_have_it_open_see_each_other_and_a_restart_forgets_nothing() {
     drop((node, command));
     let again = open();
     assert_eq!(again.entries(&DIARY, None, None, 1000).await.unwrap().len(), 100);
-    assert_eq!(keys(&again, &BOX, 0).await, ["a"]);
+    assert_eq!(keys(&again, &REFUSING, 0).await, ["a"]);
 }
 
 #[test]
-fn nobody_else_may_read_it_and_a_later_version_is_refused() {
+fn only_the_owner_may_read_the_file() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     drop(LocalState::open(folder.path()).unwrap());
     let file = folder.path().join("state.sqlite");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    let connection = rusqlite::Connection::open(&file).unwrap();
+}
+
+#[test]
+fn a_file_of_a_later_version_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(LocalState::open(folder.path()).unwrap());
+    let connection = rusqlite::Connection::open(folder.path().join("state.sqlite")).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
     drop(connection);
     match LocalState::open(folder.path()) {
         Err(StateError::Damaged(why)) => assert!(why.contains("99"), "{why}"),
         Err(other) => panic!("{other}"),
-        Ok(_) => panic!("opened"),
+        Ok(_) => panic!("a file of version 99 was opened"),
     }
 }

@@ -1,5 +1,5 @@
-//! Background work of the local engine: inline bodies move to packs, packs that are mostly dead are rewritten and space
-//! is returned, without an effect on callers.
+//! Upkeep of the local engine: inline bodies move to packs, packs of mostly dead bodies are rewritten, and space is
+//! returned to the disk; callers notice nothing.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod engines;
@@ -15,6 +15,7 @@ use rusqlite::Connection;
 
 const LONG: Duration = Duration::from_secs(60);
 
+/// Opens a store of one shard with the upkeep of [`config`].
 fn store(folder: &Path) -> OneAccount {
     OneAccount::new(local_sharded(folder, 1))
 }
@@ -25,6 +26,7 @@ fn body(number: u32, octets: usize) -> Bytes {
     body.into()
 }
 
+/// Appends [`body`]; the internal date is the number.
 fn append_number(number: u32, octets: usize) -> Op {
     Op::Append {
         mailbox: name("INBOX"),
@@ -46,7 +48,7 @@ fn octets(paths: &[PathBuf]) -> u64 {
 }
 
 /// Returns a number that a statement selects in the shard's database.
-fn ask(folder: &Path, sql: &str) -> i64 {
+fn select_number(folder: &Path, sql: &str) -> i64 {
     let connection = Connection::open(folder.join("shard-00/meta.sqlite")).unwrap();
     connection.query_row(sql, [], |row| row.get(0)).unwrap()
 }
@@ -59,7 +61,7 @@ async fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Checks that each message is whole, and is the one that its date names.
+/// Checks that each message is whole, and has the body of its internal date's number. Returns how many there are.
 async fn assert_whole(one: &OneAccount, octets: usize) -> usize {
     let messages = one.changes("INBOX", 0).await.messages;
     for message in &messages {
@@ -71,7 +73,7 @@ async fn assert_whole(one: &OneAccount, octets: usize) -> usize {
 }
 
 #[tokio::test]
-async fn small_groups_are_inline_until_they_are_moved() {
+async fn small_groups_are_inline_until_the_upkeep_moves_them() {
     let folder = tempfile::tempdir().unwrap();
     let upkeep = UpkeepConfig { every: LONG, ..UpkeepConfig::default() };
     let quiet = LocalConfig { upkeep, ..config(folder.path(), 1) };
@@ -79,25 +81,25 @@ async fn small_groups_are_inline_until_they_are_moved() {
     for number in 1..=5 {
         one.done(append_number(number, 5_000)).await;
     }
-    assert_eq!((ask(folder.path(), "SELECT count(*) FROM inline"), packs(folder.path()).len()), (5, 0));
+    assert_eq!((select_number(folder.path(), "SELECT count(*) FROM inline"), packs(folder.path()).len()), (5, 0));
     one.apply((6..=45).map(|number| append_number(number, 5_000)).collect()).await.unwrap();
     assert_eq!(
-        (ask(folder.path(), "SELECT count(*) FROM inline"), packs(folder.path()).len()),
+        (select_number(folder.path(), "SELECT count(*) FROM inline"), packs(folder.path()).len()),
         (5, 1),
-        "a large group"
+        "a large group is not in a pack"
     );
     assert_eq!(assert_whole(&one, 5_000).await, 45);
     drop(one);
     let one = store(folder.path());
-    wait_until("inline bodies moved", || ask(folder.path(), "SELECT count(*) FROM inline") == 0).await;
-    assert_eq!(ask(folder.path(), "SELECT count(*) FROM body WHERE pack IS NULL"), 0);
+    wait_until("inline bodies moved", || select_number(folder.path(), "SELECT count(*) FROM inline") == 0).await;
+    assert_eq!(select_number(folder.path(), "SELECT count(*) FROM body WHERE pack IS NULL"), 0);
     assert_eq!(assert_whole(&one, 5_000).await, 45);
     drop(one);
     assert_eq!(assert_whole(&store(folder.path()), 5_000).await, 45);
 }
 
 #[tokio::test]
-async fn space_comes_back_while_mail_comes_in() {
+async fn expunged_space_is_freed_while_messages_arrive() {
     let folder = tempfile::tempdir().unwrap();
     let one = store(folder.path());
     for hundred in 0..20 {
@@ -122,40 +124,42 @@ async fn space_comes_back_while_mail_comes_in() {
 }
 
 #[tokio::test]
-async fn nothing_is_left_of_what_is_gone() {
+async fn a_deleted_account_leaves_nothing_on_disk() {
     let folder = tempfile::tempdir().unwrap();
     let one = store(folder.path());
     one.apply((0..300).map(|number| append_number(number, 6_000)).collect()).await.unwrap();
     one.apply((300..330).map(|number| append_number(number, 100)).collect()).await.unwrap();
-    // They then have a small pack of their own, which is completely dead after the next line.
-    wait_until("inline bodies moved", || ask(folder.path(), "SELECT count(*) FROM inline") == 0).await;
-    let grown = ask(folder.path(), "PRAGMA page_count");
+    // The 30 small bodies move to a pack of their own, which the deletion leaves without a live body.
+    wait_until("inline bodies moved", || select_number(folder.path(), "SELECT count(*) FROM inline") == 0).await;
+    let grown = select_number(folder.path(), "PRAGMA page_count");
     one.done(Op::DeleteAccount).await;
-    wait_until("bodies taken away", || ask(folder.path(), "SELECT count(*) FROM body") == 0).await;
+    wait_until("bodies removed", || select_number(folder.path(), "SELECT count(*) FROM body") == 0).await;
     assert_eq!(
-        ask(folder.path(), "SELECT count(*) FROM derived") + ask(folder.path(), "SELECT count(*) FROM inline"),
+        select_number(folder.path(), "SELECT count(*) FROM derived")
+            + select_number(folder.path(), "SELECT count(*) FROM inline"),
         0
     );
     wait_until("packs removed", || octets(&packs(folder.path())) == 0).await;
-    wait_until("pages given back", || ask(folder.path(), "PRAGMA page_count") < grown.max(60) / 2 + 30).await;
+    // Half of the pages, and 30 for the empty tables.
+    wait_until("pages given back", || select_number(folder.path(), "PRAGMA page_count") < grown.max(60) / 2 + 30).await;
     assert_eq!(one.snapshot().await.octets, 0);
 }
 
-/// A pack that the database does not know may be all that is left of another one.
+/// A pack that the database does not know may be all that is left of another database.
 #[tokio::test]
-async fn a_foreign_pack_is_left_alone() {
+async fn an_unknown_pack_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     drop(store(folder.path()));
-    let foreign = folder.path().join("shard-00/pack-00000007");
-    std::fs::write(&foreign, b"somebody's mail").unwrap();
+    let unknown = folder.path().join("shard-00/pack-00000007");
+    std::fs::write(&unknown, b"other messages").unwrap();
     let one = store(folder.path());
     one.apply((0..100).map(|number| append_number(number, 6_000)).collect()).await.unwrap();
     one.done(Op::DeleteAccount).await;
-    wait_until("packs removed", || octets(&packs(folder.path())) == 15).await;
-    assert_eq!(std::fs::read(&foreign).unwrap(), b"somebody's mail");
+    wait_until("packs removed", || octets(&packs(folder.path())) == 14).await;
+    assert_eq!(std::fs::read(&unknown).unwrap(), b"other messages");
 }
 
-/// A damaged record keeps its pack; all others are moved out of it and stay readable.
+/// The other live bodies move to another pack and stay readable.
 #[tokio::test]
 async fn a_damaged_body_keeps_its_pack() {
     let folder = tempfile::tempdir().unwrap();
@@ -168,12 +172,13 @@ async fn a_damaged_body_keeps_its_pack() {
     drop(one);
     let pack = packs(folder.path()).remove(0);
     let mut content = std::fs::read(&pack).unwrap();
+    // Within the fourth body: each record has 20 octets before its body.
     content[6_020 * 3 + 3_000] ^= 1;
     std::fs::write(&pack, content).unwrap();
     let one = store(folder.path());
-    let moved = "SELECT count(*) FROM body WHERE pack = (SELECT min(pack) FROM body)";
-    wait_until("sound bodies moved", || {
-        ask(folder.path(), moved) == 1 && ask(folder.path(), "SELECT count(*) FROM body") == 10
+    let left = "SELECT count(*) FROM body WHERE pack = (SELECT min(pack) FROM body)";
+    wait_until("undamaged bodies moved", || {
+        select_number(folder.path(), left) == 1 && select_number(folder.path(), "SELECT count(*) FROM body") == 10
     })
     .await;
     for message in one.changes("INBOX", 0).await.messages {
@@ -186,15 +191,15 @@ async fn a_damaged_body_keeps_its_pack() {
     assert!(pack.exists());
 }
 
-/// Columns of another version, or none, are derived in the background.
+/// Missing columns, and those of another version, are derived again.
 #[tokio::test]
 async fn columns_are_derived_in_the_background() {
     let folder = tempfile::tempdir().unwrap();
     let one = store(folder.path());
     let message = "Date: Thu, 26 Nov 2026 10:00:00 +0100\r\n\r\ntext\r\n";
     one.apply((0..120).map(|_| append("INBOX", message)).collect()).await.unwrap();
-    let version = format!("SELECT count(*) FROM derived WHERE version = {}", provost_message::DERIVED_VERSION);
-    assert_eq!(ask(folder.path(), &version), 120, "at append");
+    let derived = format!("SELECT count(*) FROM derived WHERE version = {}", provost_message::DERIVED_VERSION);
+    assert_eq!(select_number(folder.path(), &derived), 120, "not derived by the append");
     drop(one);
     let connection = Connection::open(folder.path().join("shard-00/meta.sqlite")).unwrap();
     let old = "DELETE FROM derived WHERE body % 2 = 0; UPDATE derived SET version = 0, sent = 5;
@@ -203,9 +208,9 @@ async fn columns_are_derived_in_the_background() {
     drop(connection);
     let one = store(folder.path());
     for row in one.read("INBOX", MessageSelection::all(), Columns::SENT).await.rows {
-        assert_eq!(row.derived.unwrap().sent, Some(at(1_795_683_600)), "old columns are never returned");
+        assert_eq!(row.derived.unwrap().sent, Some(at(1_795_683_600)), "a column of an old version was returned");
     }
-    wait_until("derived", || ask(folder.path(), &version) == 120).await;
+    wait_until("derived", || select_number(folder.path(), &derived) == 120).await;
     assert_eq!(
         one.read("INBOX", MessageSelection::Last(1), Columns::SENT).await.rows[0].derived.clone().unwrap().sent,
         Some(at(1_795_683_600))

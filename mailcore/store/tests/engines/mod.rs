@@ -1,4 +1,4 @@
-//! Both engines behind one type, and short functions for batches.
+//! Both engines behind one type, and short functions that make and apply batches.
 
 #![allow(
     dead_code,
@@ -37,7 +37,7 @@ use jiff::Timestamp;
 use provost_store::*;
 use uuid::Uuid;
 
-/// Both traits together.
+/// An engine of messages and of queue rows.
 pub trait Engine: MessageStore + QueueStore {}
 impl<T: MessageStore + QueueStore> Engine for T {}
 
@@ -56,7 +56,7 @@ pub fn local_sharded(folder: &std::path::Path, shards: u8) -> Arc<dyn Engine> {
     Arc::new(LocalStore::open(&config(folder, shards)).unwrap())
 }
 
-/// Returns a configuration with constant upkeep and small packs.
+/// Returns a configuration with small packs and an upkeep that does everything at once.
 pub fn config(folder: &std::path::Path, shards: u8) -> LocalConfig {
     let upkeep = UpkeepConfig {
         every: Duration::from_millis(10),
@@ -143,7 +143,7 @@ pub fn restore(mailbox: &str, number: u32, modseq: u64, body: &str) -> Op {
     }
 }
 
-/// Returns the time `second` seconds after 1970 began.
+/// Returns a time by its Unix seconds.
 pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
@@ -152,7 +152,7 @@ pub fn batch(account: AccountId, ops: Vec<Op>) -> Batch {
     Batch { id: None, account, now: at(1_000_000), require: Vec::new(), ops }
 }
 
-/// The changes in a mailbox, metadata only.
+/// The result of a read with [`MessageSelection::ChangedSince`], without columns.
 #[derive(Debug, PartialEq)]
 pub struct Changes {
     pub info: MailboxInfo,
@@ -180,11 +180,11 @@ impl OneAccount {
         self.apply(vec![op]).await.unwrap().effects.pop().unwrap()
     }
 
-    /// Applies one op that must be refused.
+    /// Applies an append, a creation and then `op`, which must be refused. Checks that nothing of the batch is applied.
     pub async fn refused(&self, op: Op) -> BatchError {
         let before = self.snapshot().await;
         let error = self.apply(vec![append("INBOX", "taken back"), create("Also/Taken/Back"), op]).await.unwrap_err();
-        assert_eq!(self.snapshot().await, before, "a refused batch changes nothing");
+        assert_eq!(self.snapshot().await, before, "a refused batch changed the account");
         error
     }
 
@@ -204,13 +204,14 @@ impl OneAccount {
         self.snapshot().await.mailboxes.iter().map(|mailbox| mailbox.name.to_string()).collect()
     }
 
+    /// Reads what has changed in a mailbox since the modseq `after`; since zero, all messages.
     pub async fn changes(&self, text: &str, after: u64) -> Changes {
         let rows = self.read(text, MessageSelection::ChangedSince(Modseq::new(after)), Columns::NONE).await;
         let messages = rows.rows.into_iter().map(|row| row.meta).collect();
         Changes { info: rows.info, messages, expunged: rows.expunged }
     }
 
-    /// Reads some messages of a mailbox, with columns.
+    /// Reads the selected messages of a mailbox, with columns.
     pub async fn read(&self, text: &str, which: MessageSelection, columns: Columns) -> Rows {
         self.store.read(self.account, self.id(text).await, which, columns, None).await.unwrap()
     }
@@ -219,28 +220,30 @@ impl OneAccount {
         self.store.body(self.account, message.body, None).await.unwrap()
     }
 
-    /// Lists the UIDs, flags and bodies of a mailbox, one line each.
+    /// Lists the messages of a mailbox, one string each: UID, flags, body.
     pub async fn listing(&self, text: &str) -> Vec<String> {
-        let mut lines = Vec::new();
+        let mut listed = Vec::new();
         for message in self.changes(text, 0).await.messages {
             let body = String::from_utf8(self.body(&message).await.to_vec()).unwrap();
-            lines.push(format!("{} {}{body}", message.uid, flag_words(&message.flags)));
+            listed.push(format!("{} {}{body}", message.uid, flag_words(&message.flags)));
         }
-        lines
+        listed
     }
 }
 
+/// Returns the flags as IMAP writes them, a space after each.
 pub fn flag_words(flags: &Flags) -> String {
     let system = flags.system().map(|flag| format!("\\{flag:?} "));
     system.chain(flags.keywords().iter().map(|keyword| format!("{} ", keyword.as_str()))).collect()
 }
 
-/// Checks that a mailbox's counters agree with its messages.
-pub fn assert_sound(changes: &Changes) {
+/// Checks that UIDs ascend, and that a mailbox's counts, UIDNEXT and modseq agree with its messages, which are all in
+/// `changes`.
+pub fn assert_counters_agree(changes: &Changes) {
     let Changes { info, messages, .. } = changes;
     assert_eq!(info.messages as usize, messages.len());
     assert_eq!(info.octets, messages.iter().map(|message| message.octets).sum::<u64>());
     assert_eq!(info.unseen as usize, messages.iter().filter(|message| !message.flags.has(Flag::Seen)).count());
-    assert!(messages.windows(2).all(|pair| pair[0].uid < pair[1].uid), "ascending");
+    assert!(messages.windows(2).all(|pair| pair[0].uid < pair[1].uid), "UIDs do not ascend");
     assert!(messages.iter().all(|message| message.uid < info.uid_next && message.modseq <= info.highest_modseq));
 }

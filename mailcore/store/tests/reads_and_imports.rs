@@ -1,4 +1,4 @@
-//! Rules of every engine, continued: reads with columns, tokens, leases that guard writes, import, removal of accounts.
+//! Rules that every engine keeps, run on both: reads, conditions of batches, leases, deleted accounts, imports.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 #[macro_use]
@@ -11,25 +11,25 @@ use provost_store::*;
 use uuid::Uuid;
 
 conformance!(
-    reads_give_what_was_asked_for,
+    a_read_returns_the_selected_messages,
     columns_are_derived_from_the_message,
-    a_token_asks_for_a_moment,
-    an_unchanged_account_is_required,
-    present_messages_are_required,
+    reads_before_the_moment_of_a_token_are_unavailable,
+    a_batch_can_require_an_unchanged_account,
+    a_batch_can_require_present_messages,
     a_lease_guards_writes,
     leases_are_renewed,
     accounts_are_listed,
     accounts_are_deleted,
-    an_account_is_deleted_alone,
-    bodies_live_as_long_as_their_messages,
+    a_deletion_of_an_account_is_the_only_op_of_its_batch,
+    a_body_lives_as_long_as_its_last_message,
     mailboxes_are_restored,
-    uidvalidity_is_not_brought_back,
-    mailboxes_that_share_uidvalidity_never_meet,
+    a_retired_uidvalidity_is_not_restored,
+    a_renamed_mailbox_that_shares_its_uidvalidity_gets_a_new_one,
     special_uses_move_to_restored_mailboxes,
     messages_are_restored,
     restored_uids_ascend,
     restored_modseqs_are_kept,
-    restored_mail_counts,
+    restored_messages_are_bounded_by_quota_and_size,
 );
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -38,7 +38,7 @@ fn numbers(rows: &Rows) -> Vec<u32> {
     rows.rows.iter().map(|row| row.meta.uid.get()).collect()
 }
 
-async fn reads_give_what_was_asked_for(one: OneAccount) {
+async fn a_read_returns_the_selected_messages(one: OneAccount) {
     let first = one.apply((1..=6).map(|n| append("INBOX", &n.to_string())).collect()).await.unwrap();
     let mailbox = one.id("INBOX").await;
     let expunge = Op::Expunge { mailbox, uids: Some(uids([2, 5])), only_deleted: false };
@@ -59,7 +59,7 @@ async fn reads_give_what_was_asked_for(one: OneAccount) {
         let rows = one.read("INBOX", which.clone(), Columns::NONE).await;
         assert_eq!(numbers(&rows), *expected, "{which:?}");
         assert_eq!(rows.expunged.iter().map(|uid| uid.get()).collect::<Vec<_>>(), *expunged, "{which:?}");
-        assert!(rows.rows.iter().all(|row| row.derived.is_none()), "no columns were asked for");
+        assert!(rows.rows.iter().all(|row| row.derived.is_none()), "columns that were not selected");
         assert_eq!((rows.info, rows.token), (one.mailbox("INBOX").await, second.token()));
     }
     let gone = one.store.read(one.account, MailboxId::new(99), MessageSelection::all(), Columns::NONE, None).await;
@@ -76,7 +76,7 @@ async fn columns_are_derived_from_the_message(one: OneAccount) {
         let derived = rows.rows[0].derived.clone().unwrap();
         assert_eq!(derived.sent, Some(at(1_795_683_600)), "{mailbox}");
         let all = provost_message::derive(message.as_bytes());
-        assert!(derived.envelope.is_empty() && derived.fields.is_empty(), "only what was asked for");
+        assert!(derived.envelope.is_empty() && derived.fields.is_empty(), "columns that were not selected");
         let columns = Columns::SENT | Columns::ENVELOPE | Columns::STRUCTURE | Columns::PREVIEW;
         let rows = one.read(mailbox, MessageSelection::Last(9), columns | Columns::THREAD | Columns::FIELDS).await;
         assert_eq!(rows.rows[0].derived.as_deref(), Some(&all), "{mailbox}");
@@ -87,9 +87,9 @@ async fn columns_are_derived_from_the_message(one: OneAccount) {
     );
 }
 
-async fn a_token_asks_for_a_moment(one: OneAccount) {
+async fn reads_before_the_moment_of_a_token_are_unavailable(one: OneAccount) {
     let never = one.store.snapshot(one.account, Some(ReadToken::new(Modseq::new(1)))).await;
-    assert!(matches!(never, Err(StoreError::Unavailable(_))), "an account that was never written has no moments");
+    assert!(matches!(never, Err(StoreError::Unavailable(_))), "the first moment of an account that was never written");
     let applied = one.apply(vec![append("INBOX", "a")]).await.unwrap();
     let mailbox = one.id("INBOX").await;
     let read = |token| one.store.read(one.account, mailbox, MessageSelection::all(), Columns::NONE, Some(token));
@@ -108,13 +108,13 @@ async fn one_appended(one: &OneAccount, number: u32) -> OpEffect {
     OpEffect::Appended { mailbox: inbox.id, uid_validity: inbox.uid_validity, uid: uid(number) }
 }
 
-async fn an_unchanged_account_is_required(one: OneAccount) {
+async fn a_batch_can_require_an_unchanged_account(one: OneAccount) {
     let with = |token, ops| {
         one.store.apply(Batch { require: vec![BatchCondition::Unchanged(token)], ..batch(one.account, ops) })
     };
     assert!(
         matches!(with(ReadToken::new(Modseq::new(1)), vec![]).await, Err(BatchError::Conflict(_))),
-        "the account does not exist"
+        "the account did not exist"
     );
     let seen = one.snapshot().await.token;
     let next = with(seen, vec![append("INBOX", "a")]).await.unwrap();
@@ -123,7 +123,7 @@ async fn an_unchanged_account_is_required(one: OneAccount) {
     assert_eq!(one.listing("INBOX").await, ["1 a", "2 b"]);
 }
 
-async fn present_messages_are_required(one: OneAccount) {
+async fn a_batch_can_require_present_messages(one: OneAccount) {
     one.apply(vec![append("INBOX", "a"), append("INBOX", "b"), append("INBOX", "c")]).await.unwrap();
     let (from, to) = (one.id("INBOX").await, name("Trash"));
     one.done(Op::Expunge { mailbox: from, uids: Some(uids([2])), only_deleted: false }).await;
@@ -137,7 +137,7 @@ async fn present_messages_are_required(one: OneAccount) {
     ] {
         assert!(matches!(with(op).await, Err(BatchError::Conflict(_))));
     }
-    assert_eq!(one.snapshot().await, before, "nothing is copied, and nothing counted");
+    assert_eq!(one.snapshot().await, before, "a refused batch changed the account");
     with(Op::Copy { from, uids: uids([1, 3]), to }).await.unwrap();
     assert_eq!(one.listing("Trash").await, ["1 a", "2 c"]);
 }
@@ -147,16 +147,16 @@ async fn a_lease_guards_writes(one: OneAccount) {
         let require = vec![BatchCondition::Lease { name: "work".into(), epoch }];
         one.store.apply(Batch { require, ..batch(one.account, vec![append("INBOX", "x")]) })
     };
-    assert_eq!(with(1).await, Err(BatchError::Fenced), "no holder");
+    assert_eq!(with(1).await, Err(BatchError::Fenced), "a lease that nobody holds");
     let first = one.store.lease("work", LONG).await.unwrap().unwrap();
     assert_eq!(first.name(), "work");
     with(first.epoch).await.unwrap();
     assert_eq!(with(first.epoch + 1).await, Err(BatchError::Fenced));
     let frozen = first.epoch;
     drop(first);
-    assert_eq!(with(frozen).await, Err(BatchError::Fenced), "it was released");
+    assert_eq!(with(frozen).await, Err(BatchError::Fenced), "a released lease");
     let second = one.store.lease("work", LONG).await.unwrap().unwrap();
-    assert_eq!(with(frozen).await, Err(BatchError::Fenced), "its successor holds the lease");
+    assert_eq!(with(frozen).await, Err(BatchError::Fenced), "the epoch of an earlier holder");
     with(second.epoch).await.unwrap();
     assert_eq!(one.listing("INBOX").await, ["1 x", "2 x"]);
 }
@@ -164,9 +164,9 @@ async fn a_lease_guards_writes(one: OneAccount) {
 async fn leases_are_renewed(one: OneAccount) {
     let lease = one.store.lease("work", LONG).await.unwrap().unwrap();
     one.store.renew(&lease, Duration::ZERO).await.unwrap();
-    assert_eq!(one.store.renew(&lease, LONG).await, Err(LeaseError::Fenced), "it has expired");
+    assert_eq!(one.store.renew(&lease, LONG).await, Err(LeaseError::Fenced), "an expired lease");
     let next = one.store.lease("work", LONG).await.unwrap().unwrap();
-    assert_eq!(one.store.renew(&lease, LONG).await, Err(LeaseError::Fenced), "another holder has it");
+    assert_eq!(one.store.renew(&lease, LONG).await, Err(LeaseError::Fenced), "the lease of another holder");
     drop(lease);
     one.store.renew(&next, LONG).await.unwrap();
     assert!(one.store.lease("work", LONG).await.unwrap().is_none());
@@ -190,7 +190,7 @@ async fn accounts_are_listed(one: OneAccount) {
 
 async fn accounts_are_deleted(one: OneAccount) {
     one.done(Op::DeleteAccount).await;
-    assert!(one.store.accounts(None, 10).await.unwrap().is_empty(), "a deletion creates no account");
+    assert!(one.store.accounts(None, 10).await.unwrap().is_empty(), "the deletion created the account");
     let reply =
         || Op::RememberReply { handle: "v".into(), correspondent: "a@x".into(), until: at(2_000_000), reply: None };
     let send = || Batch {
@@ -202,11 +202,11 @@ async fn accounts_are_deleted(one: OneAccount) {
     let subscribe = Op::Subscribe { name: name("elsewhere"), on: true };
     one.apply(vec![subscribe, delete("Junk")]).await.unwrap();
     let message = one.changes("a/b", 0).await.messages.remove(0);
-    let mut watcher = one.store.notices(one.account);
+    let mut notices = one.store.notices(one.account);
     one.store.apply(batch(account(8), vec![append("INBOX", "of another")])).await.unwrap();
 
     one.done(Op::DeleteAccount).await;
-    tokio::time::timeout(Duration::from_secs(5), watcher.changed()).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(5), notices.changed()).await.unwrap().unwrap();
     assert_eq!(one.store.accounts(None, 10).await.unwrap(), [account(8)]);
     let read = one.store.read(one.account, MailboxId::new(1), MessageSelection::all(), Columns::NONE, None).await;
     assert_eq!(read, Err(StoreError::Gone));
@@ -216,14 +216,14 @@ async fn accounts_are_deleted(one: OneAccount) {
     assert_eq!(one.names().await, ["INBOX", "Drafts", "Junk", "Sent", "Trash"]);
     assert!(fresh.octets == 0 && fresh.subscribed_only.is_empty() && fresh.last_logins.is_empty());
     let effects = one.store.apply(send()).await.unwrap().effects;
-    assert_eq!(effects[3], OpEffect::Remembered(true), "batch ids and replies are forgotten");
+    assert_eq!(effects[3], OpEffect::Remembered(true), "a batch id or reply of the deleted account counted");
     assert_eq!(one.listing("a/b").await, ["1 x"]);
-    assert_ne!(one.changes("a/b", 0).await.messages[0].body, message.body, "a body's id is never reused");
+    assert_ne!(one.changes("a/b", 0).await.messages[0].body, message.body, "the id of a body is reused");
     let other = OneAccount { store: one.store.clone(), account: account(8) };
     assert_eq!(other.listing("INBOX").await, ["1 of another"]);
 }
 
-async fn an_account_is_deleted_alone(one: OneAccount) {
+async fn a_deletion_of_an_account_is_the_only_op_of_its_batch(one: OneAccount) {
     one.done(append("INBOX", "kept")).await;
     let refused = one.apply(vec![Op::DeleteAccount, append("INBOX", "x")]).await;
     assert!(matches!(refused, Err(BatchError::Refused(_))));
@@ -234,8 +234,8 @@ async fn an_account_is_deleted_alone(one: OneAccount) {
     assert_eq!(one.listing("INBOX").await, ["1 kept"]);
 }
 
-/// Copies and moves share a body; it is removed soon after the last one.
-async fn bodies_live_as_long_as_their_messages(one: OneAccount) {
+/// Copied and moved messages share the body, which is removed soon after the last of them.
+async fn a_body_lives_as_long_as_its_last_message(one: OneAccount) {
     one.apply(vec![append("INBOX", "shared"), append("INBOX", "alone")]).await.unwrap();
     let messages = one.changes("INBOX", 0).await.messages;
     let (inbox, sent) = (one.id("INBOX").await, one.id("Sent").await);
@@ -250,7 +250,7 @@ async fn bodies_live_as_long_as_their_messages(one: OneAccount) {
     assert_eq!(one.refused(delete("nowhere")).await, BatchError::NoMailbox("nowhere".into()));
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     while one.store.body(one.account, messages[0].body, None).await != Err(StoreError::Gone) {
-        assert!(std::time::Instant::now() < deadline, "the body of no message is still there");
+        assert!(std::time::Instant::now() < deadline, "a body without messages is still there");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(one.listing("old").await, ["1 alone"]);
@@ -262,6 +262,7 @@ async fn mailboxes_are_restored(one: OneAccount) {
     assert_eq!(effect, OpEffect::Mailbox(Box::new(info.clone())));
     assert_eq!((info.uid_validity.get(), info.uid_next, info.messages, info.subscribed), (77, uid(500), 0, false));
     assert!(one.names().await.contains(&"a".into()));
+    // INBOX never had a message, so it takes over the UIDVALIDITY.
     let inbox = Op::RestoreMailbox {
         name: name("INBOX"),
         uid_validity: UidValidity::of(5.try_into().unwrap()),
@@ -271,24 +272,20 @@ async fn mailboxes_are_restored(one: OneAccount) {
     };
     one.done(inbox).await;
     let info = one.mailbox("INBOX").await;
-    assert_eq!(
-        (info.uid_validity.get(), info.uid_next, info.subscribed),
-        (5, uid(10), false),
-        "the mailbox was never used"
-    );
+    assert_eq!((info.uid_validity.get(), info.uid_next, info.subscribed), (5, uid(10), false));
     one.done(append("INBOX", "next")).await;
     assert_eq!(one.listing("INBOX").await, ["10 next"]);
     one.done(restore_mailbox("INBOX", 5, 3)).await;
-    assert_eq!(one.mailbox("INBOX").await.uid_next, uid(11), "never lowered");
+    assert_eq!(one.mailbox("INBOX").await.uid_next, uid(11), "lowered");
     one.done(restore_mailbox("INBOX", 5, 30)).await;
     assert_eq!(one.mailbox("INBOX").await.uid_next, uid(30));
-    assert!(matches!(one.refused(restore_mailbox("INBOX", 6, 30)).await, BatchError::Refused(_)), "it is in use");
+    assert!(matches!(one.refused(restore_mailbox("INBOX", 6, 30)).await, BatchError::Refused(_)), "INBOX has messages");
     one.done(create("made later")).await;
     assert!(one.mailbox("made later").await.uid_validity.get() > 77);
 }
 
 /// RFC 3501 §2.3.1.1: name, UIDVALIDITY and UID identify one message for ever.
-async fn uidvalidity_is_not_brought_back(one: OneAccount) {
+async fn a_retired_uidvalidity_is_not_restored(one: OneAccount) {
     one.apply(vec![restore_mailbox("a", 100, 1), restore("a", 1, 1, "x"), restore_mailbox("empty", 200, 9)])
         .await
         .unwrap();
@@ -299,16 +296,15 @@ async fn uidvalidity_is_not_brought_back(one: OneAccount) {
     one.done(restore_mailbox("a", 101, 1)).await;
     one.done(restore_mailbox("empty", 200, 1)).await;
     one.apply(vec![restore("a", 1, 1, "y"), rename("a", "b")]).await.unwrap();
-    assert_eq!(one.mailbox("b").await.uid_validity.get(), 101, "UIDVALIDITY moves with the name");
-    assert!(
-        matches!(one.refused(restore_mailbox("a", 101, 1)).await, BatchError::Refused(_)),
-        "the name had this UIDVALIDITY"
-    );
+    assert_eq!(one.mailbox("b").await.uid_validity.get(), 101, "the rename changed UIDVALIDITY");
+    // The messages of the renamed mailbox had this name and UIDVALIDITY.
+    assert!(matches!(one.refused(restore_mailbox("a", 101, 1)).await, BatchError::Refused(_)));
     one.done(restore_mailbox("a", 102, 1)).await;
 }
 
-/// On a server that gives all mailboxes one UIDVALIDITY, a rename could put one in the place of another.
-async fn mailboxes_that_share_uidvalidity_never_meet(one: OneAccount) {
+/// Some servers give all mailboxes one UIDVALIDITY. A rename of one to the name of another would then repeat a name,
+/// UIDVALIDITY and UID.
+async fn a_renamed_mailbox_that_shares_its_uidvalidity_gets_a_new_one(one: OneAccount) {
     let ops = vec![
         restore_mailbox("a", 7, 1),
         restore_mailbox("b", 7, 1),
@@ -319,7 +315,7 @@ async fn mailboxes_that_share_uidvalidity_never_meet(one: OneAccount) {
     assert_eq!((one.mailbox("a").await.uid_validity.get(), one.mailbox("b").await.uid_validity.get()), (7, 7));
     one.apply(vec![delete("a"), rename("b", "a")]).await.unwrap();
     assert_eq!(one.listing("a").await, ["1 \\Seen kept of b"]);
-    assert!(one.mailbox("a").await.uid_validity.get() > 1_000_000, "from the counter");
+    assert!(one.mailbox("a").await.uid_validity.get() > 1_000_000, "not from the account's counter");
 }
 
 async fn special_uses_move_to_restored_mailboxes(one: OneAccount) {
@@ -334,7 +330,7 @@ async fn special_uses_move_to_restored_mailboxes(one: OneAccount) {
     assert_eq!(one.mailbox("Sent Items").await.special_use, Some(SpecialUse::Sent));
     assert_eq!(one.mailbox("Sent").await.special_use, None);
     one.done(with_use("Other", 51)).await;
-    assert_eq!(one.mailbox("Other").await.special_use, None, "the mailbox with messages keeps the use");
+    assert_eq!(one.mailbox("Other").await.special_use, None, "two mailboxes have the use");
     assert_eq!(one.mailbox("Sent Items").await.special_use, Some(SpecialUse::Sent));
 }
 
@@ -346,11 +342,11 @@ async fn messages_are_restored(one: OneAccount) {
     assert!(applied.modseq >= Modseq::new(41));
     assert_eq!(one.listing("INBOX").await, ["3 \\Seen kept three", "99 \\Seen kept last"]);
     let changes = one.changes("INBOX", 0).await;
-    assert_sound(&changes);
+    assert_counters_agree(&changes);
     let first = &changes.messages[0];
     assert_eq!((first.modseq, first.internal_date, first.octets), (Modseq::new(40), at(1_600_000_000), 5));
     assert_eq!((changes.info.uid_next, changes.info.unseen), (uid(100), 0));
-    assert_eq!(changes.info.recent_from, uid(100), "no restored message is recent");
+    assert_eq!(changes.info.recent_from, uid(100), "a restored message is recent");
     one.done(append("INBOX", "new")).await;
     assert_eq!(one.listing("INBOX").await[2], "100 new");
     assert_eq!(one.refused(restore("nowhere", 1, 1, "x")).await, BatchError::NoMailbox("nowhere".into()));
@@ -365,12 +361,12 @@ async fn restored_uids_ascend(one: OneAccount) {
     one.apply(vec![restore("a", 20, 1, "y"), Op::Expunge { mailbox, uids: None, only_deleted: false }]).await.unwrap();
     assert!(
         matches!(one.refused(restore("a", 20, 1, "y")).await, BatchError::Refused(_)),
-        "an expunged UID is not reused"
+        "the UID of an expunged message was reused"
     );
     one.done(restore("a", 21, 1, "z")).await;
     one.done(append("a", "new")).await;
     assert_eq!(one.listing("a").await, ["21 \\Seen kept z", "100 new"]);
-    assert!(matches!(one.refused(restore("a", 99, 1, "late")).await, BatchError::Refused(_)), "below a later UID");
+    assert!(matches!(one.refused(restore("a", 99, 1, "late")).await, BatchError::Refused(_)), "below the last UID");
     one.done(restore("a", 150, 1, "above")).await;
     assert_eq!(one.mailbox("a").await.uid_next, uid(151));
 }
@@ -387,14 +383,14 @@ async fn restored_modseqs_are_kept(one: OneAccount) {
         [1, 2]
     );
     let next = one.apply(vec![append("INBOX", "c")]).await.unwrap();
-    assert_eq!(next.modseq, Modseq::new(5_001), "the account continues above it");
+    assert_eq!(next.modseq, Modseq::new(5_001), "not above the restored modseqs");
     let mailbox = one.id("INBOX").await;
     let change = FlagChange::Add(flags("\\Deleted"));
     one.done(Op::Store { mailbox, uids: uids([2]), change, unchanged_since: Some(Modseq::new(900)) }).await;
     assert_eq!(numbers(&one.read("INBOX", MessageSelection::ChangedSince(next.modseq), Columns::NONE).await), [2]);
 }
 
-async fn restored_mail_counts(one: OneAccount) {
+async fn restored_messages_are_bounded_by_quota_and_size(one: OneAccount) {
     let with = |quota, op| {
         one.store.apply(Batch { require: vec![BatchCondition::QuotaOctets(quota)], ..batch(one.account, vec![op]) })
     };
