@@ -17,7 +17,7 @@ pub(crate) const MAILBOXES_MAX: usize = 10_000;
 /// these can be subscribed.
 pub(crate) const SUBSCRIPTIONS_MAX: usize = 10_000;
 
-/// The mailboxes that the first write creates, all subscribed.
+/// The mailboxes of a new account, all subscribed.
 const DEFAULT_MAILBOXES: [(&str, Option<SpecialUse>); 5] = [
     ("INBOX", None),
     ("Drafts", Some(SpecialUse::Drafts)),
@@ -153,7 +153,7 @@ pub(crate) struct Account {
     pub(crate) uid_validity_retired: u32,
     pub(crate) mailboxes: BTreeMap<MailboxId, Mailbox>,
     pub(crate) subscribed: BTreeSet<MailboxName>,
-    /// Mailboxes created, changed or deleted since the last write.
+    /// Mailboxes created, changed or deleted since the engine last wrote the account.
     pub(crate) changed: BTreeSet<MailboxId>,
     pub(crate) subscriptions_changed: bool,
     /// [`Self::numbers`] as last written by the engine.
@@ -250,7 +250,7 @@ impl Account {
     /// mailbox, left by a deletion, can be renamed when mailboxes exist below it.
     pub(crate) fn rename(&mut self, from: &MailboxName, to: &MailboxName, now: Timestamp) -> Result<(), BatchError> {
         if to.is_below(from) {
-            return Err(BatchError::Refused(format!("{from} cannot move below itself")));
+            return Err(BatchError::Refused(format!("mailbox {from} cannot be moved below itself")));
         }
         let (mut renamed, mut stay) = (Vec::new(), BTreeSet::new());
         for (id, mailbox) in &self.mailboxes {
@@ -267,7 +267,8 @@ impl Account {
         }
         let mut names = Vec::with_capacity(renamed.len());
         for (id, name) in renamed {
-            let name = name.ok_or_else(|| BatchError::Refused(format!("a name below {to} would be too long")))?;
+            let name =
+                name.ok_or_else(|| BatchError::Refused(format!("a name below {to} would be too long or too deep")))?;
             if stay.contains(&name) || (to == from && name == *to) {
                 return Err(BatchError::MailboxExists(name.to_string()));
             }
@@ -347,12 +348,13 @@ impl Account {
         Ok(id)
     }
 
-    /// Assigns a UIDVALIDITY: the greater of now and the last one plus one, so that it grows even when the clock was
-    /// set back.
+    /// Assigns a UIDVALIDITY: the seconds since 1970 or the last one plus one, whichever is greater, so that it grows
+    /// even when the clock was set back.
     fn take_uid_validity(&mut self, now: Timestamp) -> Result<UidValidity, BatchError> {
         let now = u32::try_from(now.as_second().max(1)).unwrap_or(u32::MAX);
         let number = self.uid_validity_last.checked_add(1).map(|next| next.max(now)).and_then(NonZeroU32::new);
-        let number = number.ok_or_else(|| BatchError::Refused("UIDVALIDITY used up".into()))?;
+        let number =
+            number.ok_or_else(|| BatchError::Refused("the account has used up its UIDVALIDITY numbers".into()))?;
         self.uid_validity_last = number.get();
         Ok(UidValidity::of(number))
     }

@@ -1,4 +1,5 @@
-//! Batches, the only way to write: a batch is applied as a whole or not at all, and returns one effect per op.
+//! Batches, the only way to change an account's mail: a batch is applied as a whole or not at all, and returns one
+//! effect per op.
 
 use std::time::Duration;
 
@@ -12,13 +13,14 @@ use crate::{
     UidSet, UidValidity,
 };
 
-/// How long a batch id is remembered: longer than a sending queue retries (RFC 5321 §4.5.4.1: 4-5 days).
+/// How long the ids of applied batches and of finished queue messages are kept: longer than most sending queues retry
+/// (RFC 5321 §4.5.4.1: at least 4-5 days).
 pub(crate) const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 /// Default size limit of a message, octets; a common limit at universities.
 pub(crate) const MESSAGE_OCTETS_MAX: u64 = 50 * 1024 * 1024;
 
-/// Idempotency key. The engine remembers it for seven days: a repeated id returns the first effects and changes
-/// nothing.
+/// Idempotency key within an account. For seven days after a batch was applied, its id returns the first result and
+/// changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BatchId(Uuid);
 
@@ -37,7 +39,8 @@ impl BatchId {
 /// A change to one account.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// `Some` for batches that may be repeated after an unknown outcome (deliveries). `None` is not remembered.
+    /// `Some` for batches that may be repeated after an unknown outcome (deliveries). Without an id, a repetition is
+    /// applied again.
     pub id: Option<BatchId>,
     /// The account that is changed; a batch never spans two.
     pub account: AccountId,
@@ -61,10 +64,10 @@ impl Batch {
 /// A condition of a batch.
 #[derive(Clone, Debug)]
 pub enum BatchCondition {
-    /// The account's octets, with those that the batch appends or copies, must not exceed this. A batch that adds none
-    /// is always allowed.
+    /// The account's octets, with those that the batch appends or copies, must not exceed this, else
+    /// [`BatchError::OverQuota`]. A batch that adds none is always allowed.
     QuotaOctets(u64),
-    /// The mailbox must still exist.
+    /// The mailbox must still exist, else [`BatchError::NoMailbox`].
     Mailbox(MailboxId),
     /// The lease must be in force with this epoch, else [`BatchError::Fenced`]. No other holder gets the lease before
     /// the commit.
@@ -106,9 +109,9 @@ pub enum Op {
     },
     /// Changes a subscription (RFC 3501 §6.3.6, §6.3.7). The mailbox need not exist.
     Subscribe {
-        /// The name.
+        /// The full name, from the top of the hierarchy.
         name: MailboxName,
-        /// Whether to subscribe or to unsubscribe.
+        /// True subscribes the name, false unsubscribes it.
         on: bool,
     },
     /// Adds a new message. Returns [`OpEffect::Appended`]. The body is durable no later than the batch.
@@ -200,17 +203,17 @@ pub enum Op {
         /// UIDVALIDITY stays the same.
         uid_next: Uid,
         /// The special use (RFC 6154). Another mailbox that has it loses it, unless that one ever had a message: then
-        /// this mailbox does not get it.
+        /// this mailbox does not get it. `None` changes nothing.
         special_use: Option<SpecialUse>,
-        /// Whether to subscribe or to unsubscribe the name.
+        /// True subscribes the name, false unsubscribes it.
         subscribed: bool,
     },
     /// Imports a message with the numbers that it had at another server. Returns [`OpEffect::Appended`].
     ///
     /// Messages must come in ascending order of UID. Refused when the UID is not above every UID that a message in this
-    /// mailbox ever had (RFC 3501 §2.3.1.1: ascending, never reused), or when the modseq is zero or too great.
-    /// [`MessageSelection::ChangedSince`](crate::MessageSelection::ChangedSince) compares the modseq given here, so a
-    /// session that has the mailbox open may not notice the message: import before the person logs in.
+    /// mailbox ever had (RFC 3501 §2.3.1.1: ascending, never reused) or is [`Uid::LAST`], or when the modseq is zero or
+    /// above 2^62. [`MessageSelection::ChangedSince`](crate::MessageSelection::ChangedSince) compares the modseq given
+    /// here, so a session that has the mailbox open may not notice the message: import before the person logs in.
     Restore {
         /// The mailbox, which must exist.
         mailbox: MailboxName,
@@ -218,7 +221,7 @@ pub enum Op {
         uid: Uid,
         /// The modseq to keep; the account's modseqs continue above it.
         modseq: Modseq,
-        /// Its system flags and keywords.
+        /// The system flags and keywords of the message.
         flags: Flags,
         /// INTERNALDATE.
         internal_date: Timestamp,
@@ -239,7 +242,7 @@ impl Op {
         }
     }
 
-    /// Returns the message that the op sends, or may send.
+    /// Returns the message that the op queues, or may queue.
     pub fn outgoing(&self) -> Option<&NewMessage> {
         match self {
             Self::Enqueue(outgoing) => Some(outgoing),
@@ -265,9 +268,9 @@ pub enum FlagChange {
 pub enum OpEffect {
     /// Nothing to report.
     Done,
-    /// The mailbox that was created.
+    /// The mailbox that was created or restored.
     Mailbox(Box<MailboxInfo>),
-    /// The position of the new message.
+    /// Where the new message is.
     Appended {
         /// The mailbox of the message.
         mailbox: MailboxId,
@@ -284,22 +287,22 @@ pub enum OpEffect {
         /// MODIFIED).
         modified: Vec<Uid>,
     },
-    /// The UIDs of copied messages and of their copies.
+    /// The UIDs of copied or moved messages, old and new.
     Copied {
-        /// The mailbox of the copies.
+        /// The target mailbox.
         mailbox: MailboxId,
-        /// UIDVALIDITY of the target mailbox (RFC 4315 COPYUID).
+        /// UIDVALIDITY of the target mailbox (RFC 4315 §3, COPYUID).
         uid_validity: UidValidity,
         /// Pairs of source UID and target UID, ascending.
         uids: Vec<(Uid, Uid)>,
     },
-    /// UIDs that were removed.
+    /// The UIDs of the removed messages, ascending.
     Expunged(Vec<Uid>),
-    /// Whether the record was new, so that the reply, if any, was queued: see [`Op::RememberReply`].
+    /// Whether a record was made, so that the reply, if any, was queued: see [`Op::RememberReply`].
     Remembered(bool),
 }
 
-/// The result of a batch.
+/// The result of an applied batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     /// The modseq of all its changes, except those of [`Op::Restore`].
@@ -333,8 +336,8 @@ pub enum BatchError {
     /// The account is not in the required state: read it again and decide anew.
     #[error("changed meanwhile: {0}")]
     Conflict(String),
-    /// Not possible for this mailbox (DELETE INBOX), or beyond a bound of the store (mailboxes, keywords, message
-    /// size).
+    /// Not possible for this mailbox (DELETE INBOX, an import that would use a number twice), or beyond a bound of the
+    /// store (mailboxes, keywords, message size).
     #[error("{0}")]
     Refused(String),
     /// The batch may or may not be committed: repeat it with the same id.
@@ -349,20 +352,53 @@ pub enum BatchError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The mailbox, message or queue row does not exist, or no longer exists.
-    #[error("no such mailbox or message")]
+    #[error("no such mailbox, message or queue row")]
     Gone,
     /// The store cannot do this now; a retry may succeed.
     #[error("store unavailable: {0}")]
     Unavailable(String),
-    /// The stored data is damaged: a checksum or record is wrong. Counted, never served.
+    /// The stored data is damaged: a checksum, row or file is wrong or missing. Counted, never served.
     #[error("damaged: {0}")]
     Damaged(String),
+}
+
+impl StoreError {
+    /// Returns the text for an error that is reported as unavailable, without the prefix that such an error adds.
+    pub(crate) fn into_reason(self) -> String {
+        match self {
+            Self::Unavailable(why) => why,
+            other => other.to_string(),
+        }
+    }
 }
 
 impl From<StoreError> for BatchError {
     /// Every error becomes unavailable, damage too: a batch is never decided by a damaged row, and a repair may let a
     /// retry succeed.
     fn from(error: StoreError) -> Self {
-        Self::Unavailable(error.to_string())
+        Self::Unavailable(error.into_reason())
+    }
+}
+
+/// Converts the error of [`Batch::first`] for the read that needed the batch.
+pub(crate) fn first_batch_failed(error: BatchError) -> StoreError {
+    match error {
+        BatchError::Unavailable(why) => StoreError::Unavailable(why),
+        other => StoreError::Unavailable(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LeaseError, StateError};
+
+    #[test]
+    fn a_converted_error_says_unavailable_once() {
+        let full = || StoreError::Unavailable("disk full".into());
+        assert_eq!(BatchError::from(full()).to_string(), "store unavailable: disk full");
+        assert_eq!(LeaseError::from(full()).to_string(), "store unavailable: disk full");
+        assert_eq!(StateError::from(full()).to_string(), "state unavailable: disk full");
+        assert_eq!(first_batch_failed(full().into()), full());
     }
 }

@@ -18,8 +18,8 @@ pub enum Flag {
     Draft,
 }
 
-/// A keyword: an IMAP atom, at most 64 octets, compared ignoring case. The messages of one mailbox have at most 64
-/// different ones.
+/// A keyword: an IMAP atom (RFC 3501 §9) of at most 64 octets. [`Flags`] compares keywords ignoring case, `==` does
+/// not. The messages of one mailbox have at most 64 different ones.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Keyword(Box<str>);
 
@@ -34,7 +34,7 @@ impl Keyword {
         (fits && text.bytes().all(atom)).then(|| Self(text.into()))
     }
 
-    /// Returns the keyword as first written.
+    /// Returns the keyword in the case in which it was parsed.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -71,7 +71,7 @@ impl Flags {
         self.bits &= !Self::bit(flag);
     }
 
-    /// Sets a keyword.
+    /// Sets a keyword, unless it is set in any case.
     pub fn insert_keyword(&mut self, keyword: Keyword) {
         if !self.has_keyword(keyword.as_str()) {
             self.keywords.push(keyword);
@@ -139,6 +139,7 @@ impl Flags {
         Some(Self { bits: *bits, keywords: keywords? })
     }
 
+    /// Returns the bit of a flag in stored rows, which the order of the variants decides.
     fn bit(flag: Flag) -> u8 {
         1 << (flag as u8)
     }
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn keywords_compare_without_case() {
+    fn keywords_are_compared_ignoring_case() {
         let mut flags = Flags::none();
         flags.insert_keyword(Keyword::parse("Work").unwrap());
         flags.insert_keyword(Keyword::parse("WORK").unwrap());
@@ -180,14 +181,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rows_come_back(bits in 0u8..32, words in prop::collection::vec("[!#$+-Z^-z]{1,20}", 0..8)) {
+        fn encoded_flags_are_decoded_unchanged(bits in 0u8..32, words in prop::collection::vec("[!#$+-Z^-z]{1,20}", 0..8)) {
             let mut flags = Flags { bits, keywords: Vec::new() };
             words.iter().filter_map(|w| Keyword::parse(w)).for_each(|k| flags.insert_keyword(k));
             prop_assert_eq!(Flags::from_row(&flags.to_row()), Some(flags));
         }
 
         #[test]
-        fn any_row_is_read_or_refused(row in prop::collection::vec(any::<u8>(), 0..40)) {
+        fn any_row_is_decoded_or_refused(row in prop::collection::vec(any::<u8>(), 0..40)) {
             if let Some(flags) = Flags::from_row(&row) {
                 prop_assert!(flags.bits < 32);
             }

@@ -21,9 +21,10 @@ pub(crate) const KEYWORDS_MAX: usize = 64;
 pub(crate) const REPLIES_MAX: u64 = 10_000;
 /// Maximum number of ops in one batch, which bounds the time that other batches wait for it.
 pub(crate) const OPS_MAX: usize = 10_000;
-/// Greatest modseq in an import: RFC 7162 §3.1 allows 63 bits, and half of the range stays for later changes.
+/// Greatest modseq in an import, a limit of ours: RFC 7162 §3.1 allows 63 bits, and half of the range stays for later
+/// changes.
 const RESTORED_MODSEQ_MAX: u64 = 1 << 62;
-/// Longest vacation handle and longest correspondent, octets. A path has at most 256 (RFC 5321 §4.5.3.1.3).
+/// Longest vacation handle and longest correspondent, octets: above the 256 of a path (RFC 5321 §4.5.3.1.3).
 const REPLY_KEY_OCTETS_MAX: usize = 1024;
 
 /// The rows of one account within one batch.
@@ -32,13 +33,14 @@ pub(crate) trait AccountRows {
     fn keep_body(&mut self, body: &Bytes) -> Result<BodyId, BatchError>;
     /// Adds a reference to a body.
     fn add_reference(&mut self, body: BodyId) -> Result<(), BatchError>;
-    /// Removes a reference to a body; without references it is garbage.
+    /// Removes a reference to a body; a body without references is garbage.
     fn drop_reference(&mut self, body: BodyId) -> Result<(), BatchError>;
-    /// Fenced when the lease has ended; otherwise no other holder gets the lease before this batch is committed.
+    /// Fenced when the lease with this epoch has ended; otherwise no other holder gets it before this batch is
+    /// committed.
     fn require_lease(&mut self, name: &str, epoch: u64) -> Result<(), BatchError>;
-    /// Adds a message in the batch with modseq `born`. The caller counts the reference to its body.
+    /// Adds a message; `born` is the modseq of the batch. The caller counts the reference to its body.
     fn insert(&mut self, mailbox: MailboxId, message: &MessageMeta, born: Modseq) -> Result<(), BatchError>;
-    /// Returns the messages in the set, or all, in ascending order.
+    /// Returns the messages in the set, or all, in ascending order of UID.
     fn select(&mut self, mailbox: MailboxId, uids: Option<&UidSet>) -> Result<Vec<MessageMeta>, BatchError>;
     /// Updates flags and modseq of an existing message.
     fn update(&mut self, mailbox: MailboxId, message: &MessageMeta) -> Result<(), BatchError>;
@@ -49,11 +51,11 @@ pub(crate) trait AccountRows {
     /// Removes the records of replies. The engine removes the account itself after the ops.
     fn drop_account(&mut self) -> Result<(), BatchError>;
     /// Returns when the record of a reply expires; `None` without a record.
-    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<Timestamp>, BatchError>;
+    fn reply_expiry(&mut self, handle: &str, correspondent: &str) -> Result<Option<Timestamp>, BatchError>;
     /// Drops expired records of replies, and counts the others.
-    fn count_remembered(&mut self, now: Timestamp) -> Result<u64, BatchError>;
+    fn count_replies(&mut self, now: Timestamp) -> Result<u64, BatchError>;
     /// Records a reply.
-    fn remember(&mut self, handle: &str, correspondent: &str, until: Timestamp) -> Result<(), BatchError>;
+    fn record_reply(&mut self, handle: &str, correspondent: &str, until: Timestamp) -> Result<(), BatchError>;
     /// Puts a message into the queue, unless its id is known there.
     fn enqueue(&mut self, outgoing: &NewMessage) -> Result<(), BatchError>;
 }
@@ -62,10 +64,10 @@ pub(crate) trait AccountRows {
 pub(crate) fn check(batch: &Batch, message_octets_max: u64) -> Result<(), BatchError> {
     let refused = |why: &str| Err(BatchError::Refused(why.into()));
     if batch.ops.len() > OPS_MAX {
-        return refused("too many changes at once");
+        return refused("too many changes in one batch");
     }
     if batch.ops.len() > 1 && batch.ops.iter().any(|op| matches!(op, Op::DeleteAccount)) {
-        return refused("an account is deleted by a batch of its own");
+        return refused("a batch that deletes an account can have no other change");
     }
     for op in &batch.ops {
         if op.body().is_some_and(|body| body.len() as u64 > message_octets_max) {
@@ -73,7 +75,7 @@ pub(crate) fn check(batch: &Batch, message_octets_max: u64) -> Result<(), BatchE
         }
         match op {
             Op::Restore { modseq, .. } if *modseq == Modseq::ZERO || modseq.get() > RESTORED_MODSEQ_MAX => {
-                return refused("a modseq that no message can have");
+                return refused("a restored modseq must be from 1 to 2^62");
             }
             Op::RememberReply { handle, correspondent, .. }
                 if handle.len().max(correspondent.len()) > REPLY_KEY_OCTETS_MAX =>
@@ -103,14 +105,15 @@ pub(crate) fn apply(
     let next = account.modseq.get().saturating_add(u64::from(existed)).max(greatest_restored(batch));
     account.modseq = Modseq::new(next);
     let mut run = BatchRun { account, rows, now: batch.now, grown: 0 };
-    run.require(batch, before)?;
+    run.check_conditions(batch, before)?;
     let effects = batch.ops.iter().map(|op| run.op(op)).collect::<Result<Vec<_>, _>>()?;
-    run.check(batch, &effects)?;
+    run.check_effects(batch, &effects)?;
     let applied = Applied { modseq: run.account.modseq, effects };
     Ok(((!delete).then_some(run.account), applied))
 }
 
-/// Returns the greatest restored modseq. The batch's own modseq is at least as great, so later changes are newer.
+/// Returns the greatest restored modseq, zero without one. The batch's own modseq is at least as great, so later
+/// changes get greater ones.
 fn greatest_restored(batch: &Batch) -> u64 {
     let restored = batch.ops.iter().map(|op| if let Op::Restore { modseq, .. } = op { modseq.get() } else { 0 });
     restored.max().unwrap_or(0)
@@ -128,15 +131,16 @@ pub(crate) struct BatchRun<'a, R> {
     pub(crate) account: Account,
     pub(crate) rows: &'a mut R,
     pub(crate) now: Timestamp,
-    /// Octets appended and copied so far.
+    /// Octets appended, restored and copied so far.
     pub(crate) grown: u64,
 }
 
 impl<R: AccountRows> BatchRun<'_, R> {
-    fn require(&mut self, batch: &Batch, before: Option<ReadToken>) -> Result<(), BatchError> {
+    /// Checks the conditions that hold or not before the ops.
+    fn check_conditions(&mut self, batch: &Batch, before: Option<ReadToken>) -> Result<(), BatchError> {
         let appended: u64 = batch.ops.iter().map(appended_octets).sum();
-        for require in &batch.require {
-            match require {
+        for condition in &batch.require {
+            match condition {
                 BatchCondition::QuotaOctets(quota) => within_quota(self.account.octets, appended, *quota)?,
                 BatchCondition::Mailbox(id) => drop(self.account.mailbox(*id)?),
                 BatchCondition::Lease { name, epoch } => self.rows.require_lease(name, *epoch)?,
@@ -150,9 +154,9 @@ impl<R: AccountRows> BatchRun<'_, R> {
     }
 
     /// Checks the conditions that depend on the effects. Copied octets count like appended ones (RFC 9208 §4.3.1).
-    fn check(&self, batch: &Batch, effects: &[OpEffect]) -> Result<(), BatchError> {
-        for require in &batch.require {
-            match require {
+    fn check_effects(&self, batch: &Batch, effects: &[OpEffect]) -> Result<(), BatchError> {
+        for condition in &batch.require {
+            match condition {
                 BatchCondition::QuotaOctets(quota) => {
                     within_quota(self.account.octets.saturating_sub(self.grown), self.grown, *quota)?;
                 }
@@ -354,17 +358,18 @@ impl<R: AccountRows> BatchRun<'_, R> {
         until: Timestamp,
         reply: Option<&NewMessage>,
     ) -> Result<OpEffect, BatchError> {
-        let still = self.rows.remembered(handle, correspondent)?.is_some_and(|end| end > self.now);
+        let is_valid = self.rows.reply_expiry(handle, correspondent)?.is_some_and(|end| end > self.now);
         // At the bound, new correspondents get no reply: a missing reply does less harm than a repeated one.
-        if still || self.rows.count_remembered(self.now)? >= REPLIES_MAX {
+        if is_valid || self.rows.count_replies(self.now)? >= REPLIES_MAX {
             return Ok(OpEffect::Remembered(false));
         }
-        self.rows.remember(handle, correspondent, whole_second(until))?;
+        self.rows.record_reply(handle, correspondent, whole_second(until))?;
         reply.map_or(Ok(()), |reply| self.rows.enqueue(reply))?;
         Ok(OpEffect::Remembered(true))
     }
 
-    /// Keeps the keywords of a mailbox within their bound; unused ones are forgotten first.
+    /// Adds the keywords of a message to those of its mailbox. Refused beyond their bound, after unused ones are
+    /// forgotten.
     fn admit_keywords(&mut self, id: MailboxId, flags: &Flags) -> Result<(), BatchError> {
         let wanted: BTreeSet<String> = flags.keywords().iter().map(|k| k.as_str().to_ascii_lowercase()).collect();
         if wanted.is_subset(&self.account.mailbox(id)?.keywords) {
@@ -385,7 +390,7 @@ impl<R: AccountRows> BatchRun<'_, R> {
     }
 }
 
-/// Checks the quota. A change that adds nothing is allowed even over quota.
+/// Over quota when `grown` octets more than `octets` exceed the quota. A change that adds nothing is always allowed.
 fn within_quota(octets: u64, grown: u64, quota: u64) -> Result<(), BatchError> {
     match grown > 0 && octets.saturating_add(grown) > quota {
         true => Err(BatchError::OverQuota),

@@ -1,6 +1,6 @@
 //! Exclusive leases within one process.
 //!
-//! Each holder of a lease gets a greater epoch than the holders before, in a persistent engine also after a restart. A
+//! Each holder of a lease gets a greater epoch than all earlier holders, in a persistent engine also after a restart. A
 //! batch that requires a lease is applied only while that lease is in force, and no other holder gets the lease before
 //! the batch is committed. A worker that was frozen past its lease therefore cannot write anything that its successor
 //! does not see.
@@ -42,7 +42,7 @@ impl Drop for Lease {
     }
 }
 
-/// Why a lease was not renewed, or why an operation on a queue row was refused its [`Claim`](crate::Claim).
+/// Why a lease was not renewed, or why an operation with a [`Claim`](crate::Claim) to a queue row failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseError {
     /// The lease or claim has expired, was released, or belongs to another holder: the guarded work must stop.
@@ -58,7 +58,7 @@ impl From<StoreError> for LeaseError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Gone => Self::Fenced,
-            error => Self::Unavailable(error.to_string()),
+            error => Self::Unavailable(error.into_reason()),
         }
     }
 }
@@ -96,7 +96,7 @@ impl Drop for LeasePin {
 }
 
 impl Leases {
-    /// Starts epochs above `epoch`, which a persistent engine raises with each start.
+    /// Makes leases whose epochs are above `epoch`. A persistent engine raises that with each start.
     pub(crate) fn new(epoch: u64) -> Self {
         Self { leases: Arc::default(), epoch: AtomicU64::new(epoch) }
     }
@@ -156,7 +156,7 @@ mod tests {
         let second = leases.take("queue", ttl, now + ttl).unwrap();
         assert!(second.epoch > first.epoch);
         drop(first);
-        assert!(leases.take("queue", ttl, now + ttl).is_none(), "dropping an expired lease does not end its successor");
+        assert!(leases.take("queue", ttl, now + ttl).is_none(), "the drop of an expired lease ended its successor");
         drop(second);
         assert!(leases.take("queue", ttl, now + ttl).is_some());
     }
@@ -168,8 +168,8 @@ mod tests {
         let lease = leases.take("queue", ttl, now).unwrap();
         let (almost, late) = (now + ttl - Duration::from_secs(1), now + ttl + ttl);
         assert_eq!(leases.renew(&lease, ttl, almost), Ok(()));
-        assert!(leases.take("queue", ttl, now + ttl).is_none(), "the renewal extends it");
-        assert_eq!(leases.renew(&lease, ttl, late), Err(LeaseError::Fenced), "too late");
+        assert!(leases.take("queue", ttl, now + ttl).is_none(), "taken although it was renewed");
+        assert_eq!(leases.renew(&lease, ttl, late), Err(LeaseError::Fenced), "renewed after its end");
         let next = leases.take("queue", ttl, late).unwrap();
         assert_eq!(leases.renew(&lease, ttl, late), Err(LeaseError::Fenced));
         assert_eq!(leases.renew(&next, ttl, late), Ok(()));
@@ -184,7 +184,7 @@ mod tests {
         assert!(leases.pin("queue", lease.epoch, now + ttl).is_none());
         let pins = [leases.pin("queue", lease.epoch, now).unwrap(), leases.pin("queue", lease.epoch, now).unwrap()];
         drop(lease);
-        assert!(leases.take("queue", ttl, now + ttl).is_none(), "not during a commit");
+        assert!(leases.take("queue", ttl, now + ttl).is_none(), "taken during a commit");
         let [one, other] = pins;
         drop(one);
         assert!(leases.take("queue", ttl, now + ttl).is_none());

@@ -81,7 +81,7 @@ pub struct MessageMeta {
     pub uid: Uid,
     /// The modseq of its last change.
     pub modseq: Modseq,
-    /// Its present system flags and keywords.
+    /// The present system flags and keywords.
     pub flags: Flags,
     /// INTERNALDATE.
     #[serde(with = "jiff::fmt::serde::timestamp::second::required")]
@@ -101,13 +101,14 @@ pub struct MailboxInfo {
     pub name: MailboxName,
     /// The special use that LIST reports (RFC 6154); `None` for most.
     pub special_use: Option<SpecialUse>,
-    /// Whether LSUB lists the name.
+    /// Whether the name is subscribed (RFC 3501 §6.3.6).
     pub subscribed: bool,
     /// UIDVALIDITY (RFC 3501 §2.3.1.1): greater when a mailbox of this name is recreated.
     pub uid_validity: UidValidity,
     /// UIDNEXT: the next UID to assign, which never decreases.
     pub uid_next: Uid,
-    /// HIGHESTMODSEQ (RFC 7162 §3.1.2.1): modseq of the last change in the mailbox.
+    /// HIGHESTMODSEQ (RFC 7162 §3.1.2.1): the modseq of the batch that last changed a message here, or else created the
+    /// mailbox.
     pub highest_modseq: Modseq,
     /// Number of messages.
     pub messages: u32,
@@ -128,7 +129,7 @@ pub struct AccountSnapshot {
     pub subscribed_only: Vec<MailboxName>,
     /// Octets of all messages.
     pub octets: u64,
-    /// Last login by protocol name; for the help desk.
+    /// The last login of each protocol, by its name; for the help desk.
     pub last_logins: Vec<(String, Timestamp)>,
     /// The token of this state: a read with it as `at_least` sees this state or a later one.
     pub token: ReadToken,

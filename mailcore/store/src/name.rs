@@ -2,14 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A mailbox name: UTF-8, `/` between levels, `INBOX` in capitals. At most 255 octets and 16 levels.
+/// A mailbox name: UTF-8, `/` between levels, a first level `INBOX` in capitals. At most 255 octets and 16 levels,
+/// which are limits of this store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MailboxName(Box<str>);
 
 impl MailboxName {
     /// The hierarchy separator.
     pub const SEPARATOR: char = '/';
-    /// Longest name, octets of UTF-8, as in other servers, so that a mailbox can move to them.
+    /// Longest name, octets of UTF-8: longer ones could not move to other servers.
     pub const OCTETS_MAX: usize = 255;
     /// Maximum number of levels, which bounds the parents that one CREATE makes.
     pub const LEVELS_MAX: usize = 16;
@@ -58,7 +59,7 @@ impl MailboxName {
     }
 
     /// Replaces the leading `from` by `to`, for that name and those below; `None` for others, and when the result is
-    /// too long.
+    /// too long or too deep.
     pub(crate) fn moved(&self, from: &Self, to: &Self) -> Option<Self> {
         if self == from {
             return Some(to.clone());
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn levels() {
+    fn parents_names_below_and_moved_names() {
         let name = |text: &str| MailboxName::parse(text).unwrap();
         assert_eq!(name("a/b/c").parents().collect::<Vec<_>>(), [name("a"), name("a/b")]);
         assert_eq!(name("a").parents().count(), 0);
@@ -123,7 +124,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text(text in ".{0,40}") {
+        fn a_parsed_name_parses_to_itself_and_is_below_its_parents(text in ".{0,40}") {
             if let Some(name) = MailboxName::parse(&text) {
                 prop_assert_eq!(MailboxName::parse(name.as_str()), Some(name.clone()));
                 prop_assert!(name.parents().all(|parent| name.is_below(&parent)));

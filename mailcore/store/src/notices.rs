@@ -1,4 +1,4 @@
-//! Watchers of accounts, and of the queue.
+//! The hints that an account has changed, or that messages were queued.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,11 +7,11 @@ use tokio::sync::watch;
 
 use crate::{AccountId, Modseq};
 
-/// One sender per watched account; senders without watchers are dropped as the map grows.
+/// One sender for each watched account, and one for the queue. Senders without watchers are dropped as the map grows.
 #[derive(Default)]
 pub(crate) struct Notices {
     watched: Mutex<WatchedAccounts>,
-    /// Counts the arrivals of messages in the queue.
+    /// Changes whenever messages were queued.
     arrivals: watch::Sender<u64>,
 }
 
@@ -22,10 +22,11 @@ struct WatchedAccounts {
     sweep_at: usize,
 }
 
-/// Fewest senders that are worth a sweep.
+/// Number of senders below which the map is not swept.
 const SWEEP_MIN: usize = 64;
 
 impl Notices {
+    /// Watches an account: the value is the modseq last published, at first zero.
     pub(crate) fn watch(&self, account: AccountId) -> watch::Receiver<u64> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         if watched.senders.len() >= watched.sweep_at {
@@ -35,12 +36,12 @@ impl Notices {
         watched.senders.entry(account).or_insert_with(|| watch::Sender::new(0)).subscribe()
     }
 
-    /// Subscribes to arrivals of messages in the queue.
+    /// Watches for messages that are queued.
     pub(crate) fn arrivals(&self) -> watch::Receiver<u64> {
         self.arrivals.subscribe()
     }
 
-    /// Reports arrivals in the queue. Called once they are durable, as [`Notices::publish`].
+    /// Reports that messages were queued. Called once they are durable, as [`Notices::publish`].
     pub(crate) fn publish_arrival(&self) {
         self.arrivals.send_modify(|count| *count = count.wrapping_add(1));
     }
@@ -69,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn watchers_are_notified_and_forgotten() {
+    fn watchers_are_notified_and_dropped_senders_removed() {
         let notices = Notices::default();
         let account = AccountId::new(Uuid::from_u128(1));
         let receiver = notices.watch(account);

@@ -7,8 +7,8 @@
 //!    part of the [`Claim`] that the worker presents with all later operations. A worker whose lease has ended, and
 //!    whose row another worker has taken, is [`Fenced`](LeaseError::Fenced).
 //! 3. The remaining recipients of an attempt and the messages that it causes are written in one transaction.
-//! 4. An unreadable row, and one taken [`UNSETTLED_MAX`] times without an outcome, is set aside: kept and listed, but
-//!    never taken again.
+//! 4. An unreadable row, and one taken [`UNSETTLED_MAX`] times in a row without an outcome, is set aside: kept and
+//!    listed, but never taken again.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -26,11 +26,11 @@ use crate::{BoxFuture, LeaseError, StoreError};
 /// Consecutive takings without an outcome (a crash, a panic) after which a row is set aside. One crash may have any
 /// cause; five in a row are probably the row's fault.
 pub const UNSETTLED_MAX: u32 = 5;
-/// A lease that would be extended by less than this is not renewed: most attempts take less than a second, and this
-/// saves a commit.
+/// A lease that would be extended by this or less is not renewed, which saves a commit: most attempts take less than a
+/// second.
 const RENEW_SLACK: Duration = Duration::from_secs(60);
-/// First octet of an encoded row: the version of its layout.
-const ROW_VERSION: u8 = 2;
+/// First octet of an encoded [`KeptEnvelope`]: the version of its layout.
+const ENVELOPE_VERSION: u8 = 2;
 
 /// The id of a queued message, shared by all its rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -87,7 +87,8 @@ impl Destination {
     }
 }
 
-/// The engine's key of a row. Opaque; permanent only together with the message's id.
+/// The engine's key of a row. Opaque. The engine may reuse it when the row has ended, so only the key together with the
+/// message's id names a row for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowKey(pub(crate) u64);
 
@@ -142,7 +143,7 @@ pub struct QueueRow {
 }
 
 impl QueueRow {
-    /// Returns the envelope for some of its recipients.
+    /// Returns the envelope with these recipients.
     pub fn envelope(&self, recipients: Vec<Recipient>) -> Envelope {
         Envelope {
             reverse_path: self.reverse_path.clone(),
@@ -208,7 +209,7 @@ impl TakeLimits {
     }
 }
 
-/// Numbers of rows by state, and the age of the oldest. Each row is counted once.
+/// Numbers of rows by state, and when the oldest was queued. Each row is counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueTally {
     /// Not due yet.
@@ -248,7 +249,7 @@ impl QueueTally {
     }
 }
 
-/// The state of a row after an attempt.
+/// What an attempt leaves of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptOutcome {
     /// The recipients that are not settled; without any, the row is removed.
@@ -270,7 +271,7 @@ pub trait QueueStore: Send + Sync + 'static {
     /// rows, and rows taken too often without an outcome.
     fn take_due(&self, take: TakeLimits) -> BoxFuture<'_, Result<Vec<TakenRow>, StoreError>>;
 
-    /// Returns the body of a row. Damaged when it cannot be read; gone when the row is gone.
+    /// Returns the body of a row. Damaged when it is missing or its checksum is wrong; gone when the row is gone.
     fn queued_body(&self, row: &QueueRow) -> BoxFuture<'_, Result<Bytes, StoreError>>;
 
     /// Proves that the row is still the worker's, for at least `lease` less a minute, counted from `now`.
@@ -309,7 +310,7 @@ pub trait QueueStore: Send + Sync + 'static {
         })
     }
 
-    /// Returns the earliest time after `after` at which a row becomes due or a lease ends.
+    /// Returns the earliest time after `after` at which a row becomes due or a lease ends; `None` when nothing will.
     fn next_due(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, StoreError>>;
 
     /// Ticks after messages were queued by any means. May skip ticks: `take_due` is authoritative.
@@ -322,7 +323,7 @@ pub(crate) fn lease_end(now: Timestamp, lease: Duration) -> Timestamp {
     whole_second(later(now, lease)).max(later(Timestamp::UNIX_EPOCH, Duration::from_secs(1)))
 }
 
-/// Whether a lease until `held_until` suffices at `now` without a renewal.
+/// Whether a lease until `held_until` need not be renewed at `now` to last for `lease` less [`RENEW_SLACK`].
 pub(crate) fn is_long_enough(held_until: Timestamp, now: Timestamp, lease: Duration) -> bool {
     held_until > now && held_until >= earlier(later(whole_second(now), lease), RENEW_SLACK)
 }
@@ -330,14 +331,14 @@ pub(crate) fn is_long_enough(held_until: Timestamp, now: Timestamp, lease: Durat
 /// Groups recipients by destination, in the order of first occurrence.
 pub(crate) fn by_destination(recipients: &[Recipient]) -> Vec<(Destination, Vec<QueuedRecipient>)> {
     let mut rows: Vec<(Destination, Vec<QueuedRecipient>)> = Vec::new();
-    let mut places: HashMap<Destination, usize> = HashMap::new();
+    let mut indices: HashMap<Destination, usize> = HashMap::new();
     for recipient in recipients {
         let destination = Destination::of(&recipient.path);
-        let place = *places.entry(destination.clone()).or_insert(rows.len());
-        if place == rows.len() {
+        let index = *indices.entry(destination.clone()).or_insert(rows.len());
+        if index == rows.len() {
             rows.push((destination, Vec::new()));
         }
-        if let Some((_, row)) = rows.get_mut(place) {
+        if let Some((_, row)) = rows.get_mut(index) {
             row.push(recipient.clone().into());
         }
     }
@@ -365,16 +366,18 @@ impl KeptEnvelope {
         }
     }
 
-    /// Encodes the row, with the version of the layout first.
+    /// Encodes the envelope, with the version of the layout first.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, StoreError> {
-        let encoded = postcard::to_extend(self, vec![ROW_VERSION]);
+        let encoded = postcard::to_extend(self, vec![ENVELOPE_VERSION]);
         encoded.map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 
-    /// Decodes a row. The error is the reason why the row is set aside.
+    /// Decodes an envelope. The error is the reason why its row is set aside.
     pub(crate) fn decode(octets: &[u8]) -> Result<Self, String> {
         match octets.split_first() {
-            Some((&ROW_VERSION, rest)) => postcard::from_bytes(rest).map_err(|error| format!("unreadable: {error}")),
+            Some((&ENVELOPE_VERSION, rest)) => {
+                postcard::from_bytes(rest).map_err(|error| format!("unreadable: {error}"))
+            }
             Some((version, _)) => Err(format!("unreadable: written in layout {version}")),
             None => Err("unreadable: empty".into()),
         }
@@ -391,7 +394,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recipients_are_sorted_by_destination() {
+    fn recipients_are_grouped_by_destination() {
         let recipients = ["a@x.example", "b@y.example", "c@X.Example", "postmaster"];
         let recipients = recipients.map(|path| Recipient::from(Path::parse(path).unwrap()));
         let rows: Vec<(String, usize)> =
@@ -400,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn only_its_own_layout_is_read() {
+    fn other_layouts_and_truncated_envelopes_are_refused() {
         let envelope = Envelope::new(None, [Path::parse("a@b.example").unwrap()]);
         let kept = KeptEnvelope::new(&envelope, envelope.recipients.iter().cloned().map(Into::into).collect());
         let octets = kept.encode().unwrap();

@@ -43,8 +43,8 @@ impl ReadToken {
 pub enum MessageSelection {
     /// The messages in the set that exist.
     Uids(UidSet),
-    /// Messages with a greater modseq, and UIDs expunged after it (RFC 7162 §3.2.6). After `Modseq(0)`: all messages,
-    /// and no expunged UIDs.
+    /// Messages with a greater modseq (RFC 7162 §3.1.4.1), and UIDs expunged after it (§3.2.6). With [`Modseq::ZERO`]:
+    /// all messages, and no expunged UIDs.
     ChangedSince(Modseq),
     /// At most this many messages, those with the highest UIDs.
     Last(u32),
@@ -87,7 +87,7 @@ impl Columns {
         self.0 == 0
     }
 
-    /// Returns the selected columns of a full set.
+    /// Returns the columns of this set; the others are empty.
     pub(crate) fn pick(self, all: &Derived) -> Derived {
         let mut picked = Derived::default();
         if self.has(Self::SENT) {
@@ -125,8 +125,8 @@ impl BitOr for Columns {
 pub struct MessageRow {
     /// UID, flags, dates and size; always read.
     pub meta: MessageMeta,
-    /// The selected columns, the others empty; `None` when none was selected. A selected column that is empty is not
-    /// kept: the caller must read the body.
+    /// The selected columns, the others empty; `None` when none was selected. A selected column that is empty is
+    /// unknown: the caller must read the body.
     pub derived: Option<Box<Derived>>,
 }
 

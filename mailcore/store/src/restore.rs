@@ -17,10 +17,12 @@ use crate::time::whole_second;
 use crate::{BatchError, MailboxId, MailboxName, MessageMeta, Op, OpEffect, SpecialUse, Uid, UidValidity};
 
 impl Mailbox {
-    /// Takes the UID that a message had elsewhere.
+    /// Takes the UID that a message had elsewhere. Refused when it is not above every UID used here.
     fn use_uid(&mut self, uid: Uid) -> Result<(), BatchError> {
         if uid.get() <= self.uid_used || uid == Uid::LAST {
-            return Err(BatchError::Refused(format!("UID {uid} cannot be given in mailbox {} any more", self.name)));
+            let first = self.uid_used.saturating_add(1);
+            let why = format!("UID {uid} is not free in mailbox {}: the lowest free one is {first}", self.name);
+            return Err(BatchError::Refused(why));
         }
         self.uid_used = uid.get();
         self.uid_last = self.uid_last.max(uid.get());
@@ -47,7 +49,7 @@ impl Account {
         match self.find(name) {
             Some(id) if self.mailbox(id)?.uid_validity == uid_validity => Ok(id),
             Some(id) if self.mailbox(id)?.uid_used > 0 => {
-                Err(BatchError::Refused(format!("mailbox {name} has messages under another UIDVALIDITY")))
+                Err(BatchError::Refused(format!("mailbox {name} has or had messages under another UIDVALIDITY")))
             }
             Some(id) => {
                 self.set_validity(id, uid_validity)?;
@@ -65,7 +67,9 @@ impl Account {
     /// Sets the UIDVALIDITY of a mailbox that never had a message.
     fn set_validity(&mut self, id: MailboxId, uid_validity: UidValidity) -> Result<(), BatchError> {
         if uid_validity.get() <= self.uid_validity_retired {
-            return Err(BatchError::Refused(format!("UIDVALIDITY {uid_validity} may have been in use here before")));
+            return Err(BatchError::Refused(format!(
+                "UIDVALIDITY {uid_validity} may have been used in this account before"
+            )));
         }
         let same = |mailbox: &Mailbox| mailbox.uid_validity == uid_validity;
         let sharing: Vec<MailboxId> =

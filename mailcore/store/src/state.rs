@@ -1,5 +1,5 @@
-//! State that the nodes of a site share besides mail and directory: audit, jobs, plans, web sessions, sign-in counts,
-//! tokens.
+//! State that the nodes of a site share besides mail and directory: audit, jobs, uploaded files, web sessions, counts
+//! of failed sign-ins, tokens.
 //!
 //! A record has a key in a named space, and a version that each write changes: nodes agree by compare and set. Log
 //! entries are only ever added. A list of changes is applied as a whole or not at all, and is durable when it resolves
@@ -105,7 +105,7 @@ pub enum StateChange {
         space: &'static StateSpace,
         /// The key within the space.
         key: String,
-        /// What must hold of the present record; else nothing of the list is changed.
+        /// What must hold of the present record; else no change of the list is made.
         expect: ChangeCondition,
         /// The new value.
         value: Bytes,
@@ -118,7 +118,7 @@ pub enum StateChange {
         space: &'static StateSpace,
         /// The key within the space.
         key: String,
-        /// What must hold of the present record; else nothing of the list is changed.
+        /// What must hold of the present record; else no change of the list is made.
         expect: ChangeCondition,
     },
     /// Adds an entry at the end of a log.
@@ -132,7 +132,7 @@ pub enum StateChange {
     },
 }
 
-/// Why no change of a list was applied, or nothing was read.
+/// Why no change of a list was applied, or may not have been, or nothing was read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
     /// A record is not as expected: read it again and decide anew.
@@ -141,11 +141,11 @@ pub enum StateError {
     /// The space is full.
     #[error("no room for another record of {0}")]
     Full(&'static str),
-    /// A key, a value or the list exceeds its bound.
+    /// A key, a subject, a value or the list exceeds its bound.
     #[error("too large: {0}")]
     TooLarge(&'static str),
-    /// The store cannot do this now. A change may have been made: one whose condition is not [`ChangeCondition::Any`]
-    /// can be repeated safely.
+    /// The store cannot do this now. The list may have been applied nevertheless: a repetition cannot apply it twice if
+    /// one of its conditions is not [`ChangeCondition::Any`].
     #[error("state unavailable: {0}")]
     Unavailable(String),
     /// The stored data is damaged.
@@ -157,7 +157,7 @@ impl From<StoreError> for StateError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Damaged(what) => Self::Damaged(what),
-            other => Self::Unavailable(other.to_string()),
+            other => Self::Unavailable(other.into_reason()),
         }
     }
 }
@@ -235,7 +235,7 @@ impl StateChange {
             Self::Append { log, subject, value } => (subject, value.len(), log.octets_max),
         };
         if key.len() > STATE_KEY_OCTETS_MAX {
-            return Err(StateError::TooLarge("the key"));
+            return Err(StateError::TooLarge("the key or subject"));
         }
         if value > limit.min(STATE_VALUE_OCTETS_MAX) {
             return Err(StateError::TooLarge("the value"));

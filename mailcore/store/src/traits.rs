@@ -21,16 +21,17 @@ pub trait MessageStore: Send + Sync + 'static {
     /// Applies one batch: durable when it resolves `Ok`. Dropping the future does not cancel the batch.
     fn apply(&self, batch: Batch) -> BoxFuture<'_, Result<Applied, BatchError>>;
 
-    /// Returns the account's present mailboxes. Unavailable while they are older than `at_least`.
+    /// Returns the account's present mailboxes; creates an account that was never written. Unavailable while the
+    /// account is older than `at_least`.
     fn snapshot(
         &self,
         account: AccountId,
         at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<AccountSnapshot, StoreError>>;
 
-    /// Reads messages of one mailbox, with the selected derived columns; reads no body when the columns are kept.
-    /// Unavailable while the account is older than `at_least`; gone when there is no such mailbox. The result is held
-    /// in memory: read a long mailbox in pieces when selecting columns.
+    /// Reads messages of one mailbox, with the selected derived columns. Derives columns that are not stored yet from
+    /// the bodies. Unavailable while the account is older than `at_least`; gone when there is no such mailbox. The
+    /// result is held in memory: read a long mailbox in pieces when selecting columns.
     fn read(
         &self,
         account: AccountId,
@@ -40,8 +41,8 @@ pub trait MessageStore: Send + Sync + 'static {
         at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>>;
 
-    /// Returns a body or a part of it; a range beyond the end is cut there. Gone soon after the last message with this
-    /// body was expunged.
+    /// Returns a body or a part of it; a range is cut at the end of the body. Gone soon after the last message with
+    /// this body was expunged.
     fn body(
         &self,
         account: AccountId,
@@ -64,6 +65,6 @@ pub trait MessageStore: Send + Sync + 'static {
     /// Returns accounts that were ever written and not deleted, in ascending order after `after`, at most `limit`.
     fn accounts(&self, after: Option<AccountId>, limit: usize) -> BoxFuture<'_, Result<Vec<AccountId>, StoreError>>;
 
-    /// Records a login for the help desk. Never waits for the disk; a crash may lose it.
+    /// Records a login for the help desk. Never waits for the disk; a crash or a flood of logins may lose it.
     fn note_login(&self, account: AccountId, protocol: &'static str, now: Timestamp);
 }

@@ -81,7 +81,7 @@ impl UidSet {
         Self(vec![(1, u32::MAX)])
     }
 
-    /// Makes a set of single UIDs in any order.
+    /// Makes a set of UIDs, which may come in any order and more than once.
     pub fn from_uids(uids: impl IntoIterator<Item = Uid>) -> Self {
         Self::from_ranges(uids.into_iter().map(|uid| (uid, uid)))
     }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_no_uid_and_numbers_end() {
+    fn zero_is_refused_and_the_highest_uid_has_no_next() {
         assert_eq!(Uid::new(0), None);
         assert_eq!(uid(7).next(), Some(uid(8)));
         assert_eq!(Uid::LAST.next(), None);
@@ -211,7 +211,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_set_of_uids_is_a_set(numbers in prop::collection::vec(1u32..60, 0..40)) {
+        fn a_uid_set_equals_a_set_of_its_numbers(numbers in prop::collection::vec(1u32..60, 0..40)) {
             let model: BTreeSet<u32> = numbers.iter().copied().collect();
             let set: UidSet = numbers.iter().map(|&n| uid(n)).collect();
             let mut grown = UidSet::default();

@@ -118,7 +118,7 @@ async fn a_space_is_bounded() {
             |space| state.change(vec![StateChange::put(space, "x", ChangeCondition::Any, vec![0; 101], None)], at(0));
         assert_eq!(large(&REMOVING).await, Err(StateError::TooLarge("the value")));
         let long = StateChange::remove(&REMOVING, "x".repeat(STATE_KEY_OCTETS_MAX + 1), ChangeCondition::Any);
-        assert_eq!(state.change(vec![long.clone()], at(0)).await, Err(StateError::TooLarge("the key")));
+        assert_eq!(state.change(vec![long.clone()], at(0)).await, Err(StateError::TooLarge("the key or subject")));
         let many = vec![long; STATE_CHANGES_MAX + 1];
         assert_eq!(state.change(many, at(0)).await, Err(StateError::TooLarge("the list of changes")));
         let entry = StateChange::append(&DIARY, "s", vec![0; 51]);

@@ -99,6 +99,18 @@ async fn small_groups_are_inline_until_the_upkeep_moves_them() {
 }
 
 #[tokio::test]
+async fn starts_do_not_each_leave_a_small_pack() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 1..=6 {
+        let one = store(folder.path());
+        one.done(append_number(number, 5_000)).await;
+        wait_until("inline bodies moved", || ask(folder.path(), "SELECT count(*) FROM inline") == 0).await;
+        assert_eq!(assert_whole(&one, 5_000).await, number as usize);
+    }
+    assert!(packs(folder.path()).len() <= 2, "more than one pack for each writer: {:?}", packs(folder.path()));
+}
+
+#[tokio::test]
 async fn expunged_space_is_freed_while_messages_arrive() {
     let folder = tempfile::tempdir().unwrap();
     let one = store(folder.path());

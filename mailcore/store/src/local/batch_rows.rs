@@ -25,7 +25,7 @@ pub(super) struct LocalRows<'a> {
     /// Columns derived from the batch's bodies before it was queued.
     pub(super) derived: &'a DerivedBodies,
     pub(super) leases: &'a Leases,
-    /// Kept until the group is committed.
+    /// Pins of the leases that batches of the group require, kept until the commit.
     pub(super) pins: &'a mut Vec<LeasePin>,
 }
 
@@ -38,7 +38,7 @@ impl LocalRows<'_> {
     fn number(&self, body: BodyId) -> Result<u64, BatchError> {
         Ok(body
             .number(self.account)
-            .ok_or_else(|| damaged(format!("body {body} is not one of account {}", self.account.get())))?)
+            .ok_or_else(|| damaged(format!("body {body} does not belong to account {}", self.account.get())))?)
     }
 }
 
@@ -51,14 +51,14 @@ impl AccountRows for LocalRows<'_> {
     fn add_reference(&mut self, body: BodyId) -> Result<(), BatchError> {
         match add_reference(&self.database.connection, self.number(body)?)? {
             true => Ok(()),
-            false => Err(damaged(format!("a message without its body {body}")).into()),
+            false => Err(damaged(format!("a message refers to body {body}, which is missing")).into()),
         }
     }
 
     fn drop_reference(&mut self, body: BodyId) -> Result<(), BatchError> {
         // A missing body is damage, but must not keep its message from being expunged.
         if !drop_reference(&self.database.connection, self.number(body)?)? {
-            drop(damaged(format!("a message without its body {body}")));
+            drop(damaged(format!("a message refers to body {body}, which is missing")));
         }
         Ok(())
     }
@@ -130,14 +130,14 @@ impl AccountRows for LocalRows<'_> {
         self.write("DELETE FROM reply WHERE account = ?", [self.no.0])
     }
 
-    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<Timestamp>, BatchError> {
+    fn reply_expiry(&mut self, handle: &str, correspondent: &str) -> Result<Option<Timestamp>, BatchError> {
         let sql = "SELECT until FROM reply WHERE account = ? AND handle = ? AND correspondent = ?";
         let mut statement = self.database.connection.prepare_cached(sql).map_err(storage)?;
         let until = statement.query_row(params![self.no.0, handle, correspondent], |row| time(row, 0)).optional();
         Ok(until.map_err(storage)?)
     }
 
-    fn count_remembered(&mut self, now: Timestamp) -> Result<u64, BatchError> {
+    fn count_replies(&mut self, now: Timestamp) -> Result<u64, BatchError> {
         self.write("DELETE FROM reply WHERE account = ? AND until <= ?", params![self.no.0, SecondColumn(now)])?;
         let mut statement =
             self.database.connection.prepare_cached("SELECT count(*) FROM reply WHERE account = ?").map_err(storage)?;
@@ -145,7 +145,7 @@ impl AccountRows for LocalRows<'_> {
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
-    fn remember(&mut self, handle: &str, correspondent: &str, until: Timestamp) -> Result<(), BatchError> {
+    fn record_reply(&mut self, handle: &str, correspondent: &str, until: Timestamp) -> Result<(), BatchError> {
         self.write(
             "INSERT OR REPLACE INTO reply (account, handle, correspondent, until) VALUES (?, ?, ?, ?)",
             params![self.no.0, handle, correspondent, SecondColumn(until)],

@@ -4,9 +4,10 @@
 //! the database, and the upkeep moves its bodies to a pack later. `body.pack` is null while the row of `inline` exists;
 //! one transaction changes both.
 //!
-//! A body has one row, however many messages share it, even in several accounts of the shard. The row holds the place
-//! of the octets and the number of references; a row without references is garbage and is removed in the background.
-//! Numbers are never reused, not even after a crash: a read by an old number returns nothing, never another body.
+//! A body has one row, however many messages share it: copies of a message, or deliveries of one buffer in one group,
+//! even to several accounts of the shard. The row holds the place of the octets and the number of references; a row
+//! without references is garbage and is removed in the background. Numbers are never reused, not even after a crash: a
+//! read by an old number returns nothing, never another body.
 
 use std::collections::HashMap;
 
@@ -67,7 +68,7 @@ impl IncomingBodies {
         self.order.clear();
     }
 
-    /// Forgets the bodies and the reserved numbers of a rolled-back group, because the rollback resets the counter too.
+    /// Forgets the bodies and the reserved numbers of a rolled-back group: the rollback may have reset the counter.
     pub(super) fn drop_reserved(&mut self) {
         self.begin(BodyDestination::default());
         self.numbers = (0, 0);
@@ -96,7 +97,7 @@ impl IncomingBodies {
         let key = buffer_key(body);
         let known = self.shared.get(&key).map(|(number, _)| *number);
         let number = match known {
-            // The row may be gone by now, if it lost its last reference.
+            // Without the row, the body is stored anew.
             Some(number) if add_reference(connection, number)? => number,
             _ => self.insert(connection, pack, body)?,
         };
@@ -143,7 +144,7 @@ pub(super) fn add_to_counter(connection: &Connection, name: &str, by: u64) -> Re
     let sql = "UPDATE counter SET value = value + ? WHERE name = ? RETURNING value";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     let value: i64 = statement.query_row(params![signed(by), name], |row| row.get(0)).map_err(storage)?;
-    u64::try_from(value).map_err(|_| damaged(format!("counter {name}")))
+    u64::try_from(value).map_err(|_| damaged(format!("counter {name} is negative")))
 }
 
 /// Adds a reference; false when the body does not exist.
@@ -206,7 +207,7 @@ pub(super) fn locate(connection: &Connection, number: u64) -> Result<Option<Body
             let mut statement = connection.prepare_cached(sql).map_err(storage)?;
             let content: Option<Vec<u8>> =
                 statement.query_row([signed(number)], |row| row.get(0)).optional().map_err(storage)?;
-            let content = content.ok_or_else(|| damaged(format!("no octets of body {number}")))?;
+            let content = content.ok_or_else(|| damaged(format!("body {number} has a row but no octets")))?;
             Ok(Some(BodyLocation::Inline(content.into())))
         }
     }

@@ -17,8 +17,8 @@ pub(super) trait QueuedChange: Send {
 }
 
 impl From<CommitFailure> for StoreError {
-    /// An unknown outcome becomes unavailable. The caller may repeat the change: a message id is queued once, and a
-    /// claim is settled once.
+    /// An unknown outcome becomes unavailable, because repeating the change does no harm: a message id is queued once,
+    /// a claim is settled once, and rows that nobody received are free again when their leases end.
     fn from(failure: CommitFailure) -> Self {
         match failure {
             CommitFailure::NotDone(why) => Self::Unavailable(why),
@@ -61,7 +61,7 @@ impl<T: Send, F: FnOnce(&mut Database) -> Result<T, StoreError> + Send> QueuedCh
     }
 }
 
-/// Makes a change from a function, and the receiver of its result.
+/// Returns a change that calls `run`, and the receiver of its result.
 pub(super) fn change<T: Send + 'static>(
     run: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
 ) -> (Box<dyn QueuedChange>, oneshot::Receiver<Result<T, StoreError>>) {

@@ -15,13 +15,13 @@ use rusqlite::Connection;
 
 use super::schema;
 
-/// Changed rows after which a checkpoint is due. A row takes at most about one page of 4 KiB in the log, so this is 16
-/// MiB, which a start after a crash reads in some tens of milliseconds.
+/// Changed rows after which a checkpoint is due. Most rows take at most one page of 4 KiB in the log, which then has 16
+/// MiB, and a start after a crash reads it in some tens of milliseconds. Inline bodies make it a few times as long.
 const ROWS_DUE: u64 = 4_000;
-/// Changed rows after which the committer copies the whole log itself (128 MiB), because the thread cannot keep up.
+/// Changed rows after which the committer copies the whole log itself, because the thread cannot keep up.
 const ROWS_OVERDUE: u64 = 8 * ROWS_DUE;
 
-/// One log to copy; `is_done` is set after the attempt.
+/// A request to copy the log of one database. `is_done` is set after the attempt, also after a failed one.
 struct CheckpointRequest {
     database: PathBuf,
     is_done: Arc<AtomicBool>,
@@ -47,7 +47,7 @@ impl Checkpointer {
             requests: self.requests.clone(),
             is_done: Arc::default(),
             is_requested: false,
-            moved_at: 0,
+            copied_at: 0,
             pages: 0,
         }
     }
@@ -68,7 +68,7 @@ fn run_checkpoints(inbox: &mpsc::Receiver<CheckpointRequest>) {
         if !connections.contains_key(&database) {
             match schema::connect(&database, schema::CHECKPOINT_CACHE_KIB) {
                 Ok(connection) => drop(connections.insert(database.clone(), connection)),
-                Err(error) => tracing::warn!(%error, "no connection for a checkpoint"),
+                Err(error) => tracing::warn!(%error, "a checkpoint cannot open the database"),
             }
         }
         if let Some(connection) = connections.get(&database) {
@@ -81,30 +81,30 @@ fn run_checkpoints(inbox: &mpsc::Receiver<CheckpointRequest>) {
 /// Runs a PASSIVE checkpoint, which never waits for readers or the writer.
 fn checkpoint(connection: &Connection) {
     if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-        tracing::warn!(%error, "checkpoint");
+        tracing::warn!(%error, "checkpoint failed");
     }
 }
 
-/// The committer's part of the checkpoints.
+/// One database's log, as its committer sees it: counts changes, and requests and completes checkpoints.
 pub(super) struct CheckpointLog {
     database: PathBuf,
     requests: Option<mpsc::Sender<CheckpointRequest>>,
     is_done: Arc<AtomicBool>,
     is_requested: bool,
-    /// The count of changes when the log was last copied completely.
-    moved_at: u64,
-    /// Changed pages that the connection does not count as rows.
+    /// The count of changes when the committer last copied the log.
+    copied_at: u64,
+    /// Changed pages that SQLite does not count as changed rows.
     pages: u64,
 }
 
 impl CheckpointLog {
     /// Requests a copy when one is due, and copies the rest once the thread is done. Called after each commit.
     pub(super) fn committed(&mut self, connection: &Connection) {
-        let rows = self.changes(connection).saturating_sub(self.moved_at);
+        let rows = self.changes(connection).saturating_sub(self.copied_at);
         let ready = self.is_requested && self.is_done.swap(false, Ordering::Acquire);
         if ready || rows > ROWS_OVERDUE {
             self.is_requested &= !ready;
-            self.move_rest(connection);
+            self.copy_rest(connection);
         } else if !self.is_requested && rows > ROWS_DUE {
             let request = CheckpointRequest { database: self.database.clone(), is_done: Arc::clone(&self.is_done) };
             self.is_requested = self.requests.as_ref().is_some_and(|requests| requests.send(request).is_ok());
@@ -113,21 +113,22 @@ impl CheckpointLog {
 
     /// Copies what is left in the log. Called when no job waits.
     pub(super) fn idle(&mut self, connection: &Connection) {
-        if self.changes(connection) > self.moved_at {
-            self.move_rest(connection);
+        if self.changes(connection) > self.copied_at {
+            self.copy_rest(connection);
         }
     }
 
-    fn move_rest(&mut self, connection: &Connection) {
+    fn copy_rest(&mut self, connection: &Connection) {
         checkpoint(connection);
-        self.moved_at = self.changes(connection);
+        self.copied_at = self.changes(connection);
     }
 
-    /// Counts changed pages that are not rows.
+    /// Adds changed pages that SQLite does not count as changed rows.
     pub(super) fn count_pages(&mut self, pages: u64) {
         self.pages += pages;
     }
 
+    /// Returns the changed rows and pages since the connection was opened.
     fn changes(&self, connection: &Connection) -> u64 {
         connection.total_changes() + self.pages
     }

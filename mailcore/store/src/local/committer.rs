@@ -9,11 +9,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Maximum number of jobs in one group. A longer group gains nothing, and its first job would wait for its last.
 const GROUP_JOBS_MAX: usize = 256;
-/// Maximum number of octets of bodies in one group. The disk reaches full speed with 64 KiB already, and memory stays
-/// bounded.
-const GROUP_OCTETS_MAX: usize = 1024 * 1024;
-/// Largest size of all bodies waiting in one inbox, KiB: 16 MiB. Beyond that, callers wait.
-const ROOM_UNITS: u32 = 16 * 1024;
+/// Octets of bodies with which a group is full: it takes no further job. The disk reaches full speed with 64 KiB
+/// already, and memory stays bounded.
+const GROUP_OCTETS_FULL: usize = 1024 * 1024;
+/// Size of an inbox, KiB: 16 MiB. A job takes one KiB and that of its bodies; one with larger bodies takes the whole
+/// inbox. While there is no room, callers wait.
+const INBOX_KIB: u32 = 16 * 1024;
 /// Longest wait for a job before the thread does idle work.
 const IDLE: Duration = Duration::from_secs(2);
 
@@ -56,7 +57,7 @@ impl<J> Inbox<J> {
             return None;
         }
         let (mut group, mut octets) = (Vec::new(), 0);
-        while group.len() < GROUP_JOBS_MAX && octets < GROUP_OCTETS_MAX {
+        while group.len() < GROUP_JOBS_MAX && octets < GROUP_OCTETS_FULL {
             let Some(waiting) = state.jobs.pop_front() else { break };
             octets += waiting.octets;
             group.push(waiting.job);
@@ -85,7 +86,7 @@ struct CloseAtEnd<J>(Arc<Inbox<J>>);
 impl<J> Drop for CloseAtEnd<J> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // From now on this shard answers "unavailable" until the node is restarted.
+            // From now on every change is unavailable, until the node is restarted. Reads go on.
             metrics::counter!("provost_store_committer_panics_total").increment(1);
             tracing::error!("a committer thread ended by a panic: restart the node");
         }
@@ -116,12 +117,12 @@ impl<J: Send + 'static> Committer<J> {
             worker.idle();
         };
         let thread = std::thread::Builder::new().name(name).spawn(work)?;
-        Ok(Self { inbox, room: Arc::new(Semaphore::new(ROOM_UNITS as usize)), thread: Some(thread) })
+        Ok(Self { inbox, room: Arc::new(Semaphore::new(INBOX_KIB as usize)), thread: Some(thread) })
     }
 
     /// Queues a job once there is room. When the thread is dead, the job is dropped, which answers its caller.
     pub(super) async fn send(&self, job: J, octets: usize) {
-        let units = u32::try_from(octets / 1024).unwrap_or(ROOM_UNITS).saturating_add(1).min(ROOM_UNITS);
+        let units = u32::try_from(octets / 1024).unwrap_or(INBOX_KIB).saturating_add(1).min(INBOX_KIB);
         let Ok(room) = Arc::clone(&self.room).acquire_many_owned(units).await else { return };
         self.enqueue(QueuedWork { job, octets, _room: Some(room) });
     }
@@ -155,12 +156,12 @@ impl<J: Send + 'static> Drop for Committer<J> {
     }
 }
 
-/// Why a group was not committed.
+/// Why a group was not committed, or may not have been.
 #[derive(Clone, Debug)]
 pub(super) enum CommitFailure {
     /// The group certainly had no effect.
     NotDone(String),
-    /// The group may turn out to be committed after a restart.
+    /// The commit failed half-way: a restart may find the group committed.
     Unknown,
 }
 
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_answers_everybody() {
+    async fn every_caller_gets_an_answer_after_a_panic() {
         let committer = Committer::start("fragile".into(), Fragile).unwrap();
         assert!(matches!(ask(&committer, 7).await, Ok(7)));
         assert!(!committer.is_dead());
@@ -247,8 +248,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_that_waits_is_done_before_the_end() {
-        let committer = Committer::start("sound".into(), Fragile).unwrap();
+    async fn a_dropped_committer_first_commits_all_queued_jobs() {
+        let committer = Committer::start("dropped".into(), Fragile).unwrap();
         let mut receivers = Vec::new();
         for _ in 0..500 {
             let (reply, receiver) = ReplySender::<u32, CommitFailure>::new();

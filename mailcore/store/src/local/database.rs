@@ -30,7 +30,7 @@ pub(super) struct Database {
     log: CheckpointLog,
 }
 
-/// The state of a transaction at the start of a part that may be rolled back alone.
+/// The state of a transaction at one point: shows whether anything was written since, and what to roll back.
 #[derive(PartialEq, Eq)]
 pub(super) struct Savepoint {
     /// Rows changed since the database was opened.
@@ -39,7 +39,7 @@ pub(super) struct Savepoint {
     incoming: bodies::BodySavepoint,
 }
 
-/// Returns the path of the database in the folder of a shard or queue.
+/// Returns the path of the database in the folder of a shard, or of the queue of a format 1 store.
 pub(super) fn path(folder: &Path) -> PathBuf {
     folder.join("meta.sqlite")
 }
@@ -56,7 +56,7 @@ impl Database {
         let connection = schema::connect(&path, schema::COMMITTER_CACHE_KIB)?;
         schema::create(&connection, tables)?;
         schema::settle(&connection, folder)?;
-        let known = tables.name_packs.then(|| known_packs(&connection)).transpose().map_err(storage)?;
+        let known = tables.lists_packs.then(|| known_packs(&connection)).transpose().map_err(storage)?;
         let numbers = Arc::new(PackNumbers::of(folder, known.as_deref()).map_err(unavailable)?);
         let mut pack = PackWriter::new(folder, &numbers, pack_octets_max);
         pack.resume().map_err(unavailable)?;
@@ -75,12 +75,12 @@ impl Database {
         self.execute("BEGIN IMMEDIATE").map_err(not_done)
     }
 
-    /// Records the open pack as made by this database, before a row refers to a place in it.
+    /// Records the open pack as made by this database, in the transaction of the first row that refers to it.
     pub(super) fn record_pack(&mut self) -> Result<(), CommitFailure> {
         let number = self.pack.number();
         if number.is_some() && number != self.recorded_pack {
             let recorded = record_pack(&self.connection, number.unwrap_or_default());
-            recorded.map_err(|error| CommitFailure::NotDone(error.to_string()))?;
+            recorded.map_err(|error| CommitFailure::NotDone(error.into_reason()))?;
             self.recorded_pack = number;
         }
         Ok(())
@@ -97,7 +97,7 @@ impl Database {
         Savepoint { changes: self.connection.total_changes(), placed: self.pack.mark(), incoming: self.incoming.mark() }
     }
 
-    /// Whether nothing was written since the mark, and the transaction still exists.
+    /// Whether nothing was written since the mark and the transaction still exists.
     pub(super) fn is_at(&self, mark: &Savepoint) -> bool {
         self.in_transaction() && self.mark() == *mark
     }
@@ -117,8 +117,7 @@ impl Database {
         self.incoming.store_body(&self.connection, &mut self.pack, body, derived)
     }
 
-    /// Whether a change inside the transaction can be rolled back alone: after some errors (disk full, I/O) SQLite ends
-    /// the whole transaction.
+    /// Whether the transaction still exists: after some errors (disk full, I/O) SQLite rolls it back.
     pub(super) fn in_transaction(&self) -> bool {
         !self.connection.is_autocommit()
     }
@@ -141,7 +140,7 @@ impl Database {
             }
             // The commit record may be on disk although its sync failed: a restart would find it.
             Err(error) => {
-                tracing::error!(%error, "commit of unknown outcome");
+                tracing::error!(%error, "a commit failed half-way: a restart may find it done");
                 Err(CommitFailure::Unknown)
             }
         }
@@ -154,11 +153,11 @@ impl Database {
         if self.in_transaction()
             && let Err(error) = self.execute("ROLLBACK")
         {
-            tracing::error!(%error, "rollback");
+            tracing::error!(%error, "rollback failed");
         }
     }
 
-    /// Runs prepared statements that return no rows.
+    /// Runs a prepared statement that returns no rows.
     pub(super) fn execute(&self, sql: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }

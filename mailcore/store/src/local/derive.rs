@@ -9,8 +9,9 @@ use super::bodies::{BufferKey, buffer_key};
 use super::fault::unavailable;
 use crate::{Batch, Op, StoreError};
 
-/// Maximum number of octets of bodies that are parsed on the caller's own thread: about a millisecond.
-const HERE_OCTETS_MAX: usize = 256 * 1024;
+/// Maximum number of octets of bodies that are parsed on the caller's own thread, which takes about a millisecond. More
+/// are parsed on a blocking thread.
+const CALLER_OCTETS_MAX: usize = 256 * 1024;
 
 /// Columns by buffer: a buffer is parsed once, however many messages of the batch share it.
 pub(super) type DerivedBodies = HashMap<BufferKey, Derived>;
@@ -21,7 +22,7 @@ pub(super) async fn derive_bodies(batch: &Batch) -> Result<DerivedBodies, StoreE
     for body in batch.ops.iter().filter_map(Op::body) {
         bodies.insert(buffer_key(body), body.clone());
     }
-    if bodies.values().map(Bytes::len).sum::<usize>() <= HERE_OCTETS_MAX {
+    if bodies.values().map(Bytes::len).sum::<usize>() <= CALLER_OCTETS_MAX {
         return Ok(derive_all(bodies));
     }
     tokio::task::spawn_blocking(move || derive_all(bodies)).await.map_err(unavailable)

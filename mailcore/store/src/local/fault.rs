@@ -2,12 +2,12 @@
 
 use crate::StoreError;
 
-/// Makes an error that may pass: of the disk, a thread or another process.
+/// Makes the error for a failure that may pass: of the disk, a thread or another process.
 pub(super) fn unavailable(error: impl std::fmt::Display) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
-/// Makes an error for stored data that differs from what was written: counted, never served.
+/// Makes the error for stored data that differs from what was written or cannot be read; counts and logs it.
 pub(super) fn damaged(what: impl Into<String>) -> StoreError {
     let what = what.into();
     metrics::counter!("provost_store_damaged_total").increment(1);
@@ -15,7 +15,7 @@ pub(super) fn damaged(what: impl Into<String>) -> StoreError {
     StoreError::Damaged(what)
 }
 
-/// Maps an error of SQLite: a wrong row or page is damage, anything else may pass.
+/// Maps an error of SQLite: a damaged page or a wrong type is damage, anything else may pass.
 pub(super) fn storage(error: rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
     match &error {

@@ -1,16 +1,22 @@
 //! The store's folder: its lock, its format file, and directory entries that survive a power cut.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::Path;
 
 use super::fault::{damaged, unavailable};
 use crate::StoreError;
 
-/// Creates a folder that survives a power cut.
+/// Creates a folder and its missing parents, all durable on return.
 pub(super) fn make_folder(folder: &Path) -> std::io::Result<()> {
+    let Some(parent) = folder.parent() else { return Ok(()) };
+    // The parent of a relative path's first folder is the working folder.
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    if !parent.exists() {
+        make_folder(parent)?;
+    }
     std::fs::create_dir_all(folder)?;
-    folder.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_folder)
+    sync_folder(parent)
 }
 
 /// Makes the entries of a folder durable.
@@ -18,13 +24,15 @@ pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Locks the folder: two writers would assign the same UIDs.
+/// Locks the folder until the returned file is closed: two writers would assign the same UIDs. Unavailable when another
+/// process has the lock.
 pub(super) fn lock(folder: &Path) -> Result<File, StoreError> {
     let file = File::options().create(true).truncate(false).write(true).open(folder.join("lock"));
     let file = file.map_err(unavailable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(error) => Err(unavailable(format!("{} is in use: {error}", folder.display()))),
+        Err(TryLockError::WouldBlock) => Err(unavailable(format!("{} is in use by another process", folder.display()))),
+        Err(TryLockError::Error(error)) => Err(unavailable(format!("{}: {error}", folder.join("lock").display()))),
     }
 }
 
@@ -44,7 +52,7 @@ impl Format {
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 let known = |format: &Self| (1..=FORMAT).contains(&format.version) && format.shards > 0;
-                let unknown = || damaged(format!("{} is not of a format that this program knows", path.display()));
+                let unknown = || damaged(format!("{} names a format that this program does not know", path.display()));
                 Self::parse(&text).filter(known).ok_or_else(unknown)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

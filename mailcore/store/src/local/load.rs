@@ -1,4 +1,4 @@
-//! Counters that a shard's committer reports to the upkeep: commits, and octets of inline bodies.
+//! What a shard's committer reports to the upkeep: commits and octets of inline bodies, and a signal that wakes it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,8 +6,7 @@ use std::time::Duration;
 
 /// Octets of inline bodies in one shard at which the upkeep moves them to a pack, however busy the shard is.
 pub(super) const INLINE_MOVED_AT: u64 = 8 * 1024 * 1024;
-/// Octets of inline bodies in one shard beyond which none are added, because the upkeep cannot keep up or the disk
-/// refuses.
+/// Octets of inline bodies in one shard beyond which none are added: the upkeep cannot keep up, or cannot write.
 pub(super) const INLINE_HELD_MAX: u64 = 64 * 1024 * 1024;
 
 /// Wakes and ends the upkeep thread.
@@ -38,7 +37,7 @@ impl UpkeepSignal {
         self.state().stopped
     }
 
-    /// Waits for some time, or until woken.
+    /// Waits for `time`, or until woken or stopped.
     pub(super) fn wait(&self, time: Duration) {
         let quiet = |state: &mut SignalState| !state.woken && !state.stopped;
         let wait = self.changed.wait_timeout_while(self.state(), time, quiet);
@@ -93,7 +92,7 @@ impl CommitterLoad {
         let _ = self.inline_octets.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 
-    /// Resets the count when no inline body is left, and with it the octets of refused batches.
+    /// Sets the octets to zero. Called when no inline body is left: octets of refused batches may still be counted.
     pub(super) fn reset(&self) {
         self.inline_octets.store(0, Ordering::Relaxed);
     }

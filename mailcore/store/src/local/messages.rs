@@ -13,12 +13,12 @@ use crate::{
     StoreError, Uid, UidSet,
 };
 
-/// Columns of [`MailboxRead::message`].
-const MESSAGE: &str = "m.uid, m.modseq, m.flags, m.internal_date, m.octets, m.body";
-/// Number of columns in [`MESSAGE`].
-const MESSAGE_COLUMNS: usize = 6;
-/// Columns of [`derived`], in the order of selection.
-const DERIVED: [(Columns, &str); 6] = [
+/// Columns of [`MailboxRead::message`], in its order.
+const MESSAGE_COLUMNS: &str = "m.uid, m.modseq, m.flags, m.internal_date, m.octets, m.body";
+/// Index of column `born`, which follows [`MESSAGE_COLUMNS`].
+const BORN_INDEX: usize = 6;
+/// Columns of [`derived`], in its order.
+const DERIVED_COLUMNS: [(Columns, &str); 6] = [
     (Columns::SENT, "sent"),
     (Columns::ENVELOPE, "envelope"),
     (Columns::STRUCTURE, "structure"),
@@ -27,7 +27,7 @@ const DERIVED: [(Columns, &str); 6] = [
     (Columns::FIELDS, "fields"),
 ];
 
-/// The result of a read. The rows at `missing` have no derived columns of this version yet.
+/// The result of a read. `missing` has the indices of the rows whose derived columns are missing or of another version.
 pub(super) struct ReadRows {
     pub(super) rows: Rows,
     pub(super) missing: Vec<usize>,
@@ -66,7 +66,7 @@ pub(super) fn read(
     Ok(ReadRows { rows: Rows { info, rows, expunged, token }, missing })
 }
 
-/// Reads the metadata of the messages in a set, or of all.
+/// Reads the metadata of the messages in a set, or of all, in ascending order of UID.
 pub(super) fn select(
     connection: &Connection,
     (account, no): (AccountId, AccountNo),
@@ -121,7 +121,8 @@ impl MailboxRead<'_> {
         Ok(changed.into_values().collect())
     }
 
-    /// Reads messages whose flags changed after a modseq, and after they were added: the index holds only those.
+    /// Reads messages whose flags changed after a modseq. The index holds only messages that changed after they were
+    /// added.
     fn flagged_since(&self, after: Modseq) -> Result<BTreeMap<Uid, MessageRow>, StoreError> {
         let sql = self.sql("INDEXED BY message_changed", "modseq > ? AND m.modseq > m.born");
         let mut rows = BTreeMap::new();
@@ -133,13 +134,12 @@ impl MailboxRead<'_> {
         Ok(rows)
     }
 
-    /// Reads messages added after a modseq. `born` ascends with the UID, so the search goes from the end to the first
-    /// older one. A restored message is skipped when the modseq that it brought is not above `after`.
+    /// Reads messages added after a modseq. `born` ascends with the UID, so the search runs backwards and ends at the
+    /// first older one. A restored message is skipped when the modseq that it brought is not above `after`.
     fn born_since(&self, after: Modseq, into: &mut BTreeMap<Uid, MessageRow>) -> Result<(), StoreError> {
         let sql = self.sql("", "uid > 0 ORDER BY uid DESC");
-        let born = MESSAGE_COLUMNS;
         self.query(&sql, params![self.no.0, signed(self.mailbox.get())], |sql_row| {
-            if number::<u64>(sql_row, born)? <= after.get() {
+            if number::<u64>(sql_row, BORN_INDEX)? <= after.get() {
                 return Ok(false);
             }
             let row = self.row(sql_row)?;
@@ -168,12 +168,12 @@ impl MailboxRead<'_> {
             derived.push_str(", d.version");
             join = "LEFT JOIN derived d ON d.body = m.body ";
         }
-        for (_, name) in DERIVED.iter().filter(|(column, _)| self.columns.has(*column)) {
+        for (_, name) in DERIVED_COLUMNS.iter().filter(|(column, _)| self.columns.has(*column)) {
             derived.push_str(", d.");
             derived.push_str(name);
         }
         format!(
-            "SELECT {MESSAGE}, m.born{derived} FROM message m {index} {join}WHERE m.account = ? AND m.mailbox = ? AND m.{condition}"
+            "SELECT {MESSAGE_COLUMNS}, m.born{derived} FROM message m {index} {join}WHERE m.account = ? AND m.mailbox = ? AND m.{condition}"
         )
     }
 
@@ -205,7 +205,7 @@ impl MailboxRead<'_> {
         Ok(MessageMeta {
             uid: uid(row, 0)?,
             modseq: Modseq::new(number(row, 1)?),
-            flags: flags.ok_or_else(|| damaged("flags of a message"))?,
+            flags: flags.ok_or_else(|| damaged("the flags of a message"))?,
             internal_date: time(row, 3).map_err(storage)?,
             octets: number(row, 4)?,
             body: BodyId::new(self.account, number(row, 5)?),
@@ -215,29 +215,29 @@ impl MailboxRead<'_> {
 
 /// Reads the derived columns. `None` when they are missing, or of another version.
 fn derived(row: &SqlRow<'_>, columns: Columns) -> Result<Option<Derived>, StoreError> {
-    let mut at = MESSAGE_COLUMNS + 1;
-    let version: Option<i64> = row.get(at).map_err(storage)?;
+    let mut index = BORN_INDEX + 1;
+    let version: Option<i64> = row.get(index).map_err(storage)?;
     if version != Some(i64::from(DERIVED_VERSION)) {
         return Ok(None);
     }
     let mut derived = Derived::default();
-    for (column, _) in DERIVED.iter().filter(|(column, _)| columns.has(*column)) {
-        at += 1;
+    for (column, _) in DERIVED_COLUMNS.iter().filter(|(column, _)| columns.has(*column)) {
+        index += 1;
         match *column {
-            Columns::SENT => derived.sent = optional_time(row, at).map_err(storage)?,
-            Columns::PREVIEW => derived.preview = row.get(at).map_err(storage)?,
-            Columns::ENVELOPE => derived.envelope = blob(row, at)?,
-            Columns::STRUCTURE => derived.structure = blob(row, at)?,
-            Columns::THREAD => derived.thread = blob(row, at)?,
-            _ => derived.fields = blob(row, at)?,
+            Columns::SENT => derived.sent = optional_time(row, index).map_err(storage)?,
+            Columns::PREVIEW => derived.preview = row.get(index).map_err(storage)?,
+            Columns::ENVELOPE => derived.envelope = blob(row, index)?,
+            Columns::STRUCTURE => derived.structure = blob(row, index)?,
+            Columns::THREAD => derived.thread = blob(row, index)?,
+            _ => derived.fields = blob(row, index)?,
         }
     }
     Ok(Some(derived))
 }
 
-fn blob(row: &SqlRow<'_>, at: usize) -> Result<Vec<u8>, StoreError> {
-    match row.get_ref(at).map_err(storage)? {
+fn blob(row: &SqlRow<'_>, index: usize) -> Result<Vec<u8>, StoreError> {
+    match row.get_ref(index).map_err(storage)? {
         ValueRef::Blob(octets) => Ok(octets.to_vec()),
-        _ => Err(damaged(format!("column {at} of a message"))),
+        _ => Err(damaged(format!("column {index} of a message is not a blob"))),
     }
 }

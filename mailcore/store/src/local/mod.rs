@@ -4,8 +4,8 @@
 //! applies them in one SQLite transaction (a refused batch rolls back alone), and commits once. The bodies of a small
 //! group are stored in the database with it; those of a large one are appended to the shard's pack, which is synced
 //! before the commit. So the number of syncs does not grow with the number of callers, and a single caller waits for
-//! one. Reads use a few read-only connections per shard on blocking threads, and read packs by position. `upkeep` does
-//! the rest in the background.
+//! one sync. Reads use a few read-only connections per shard on blocking threads. In the background, `upkeep` moves
+//! bodies to packs and returns unused space.
 //!
 //! ```text
 //! FOLDER/lock                     held while open: two processes never share a store
@@ -13,7 +13,7 @@
 //! FOLDER/shard-00/meta.sqlite     accounts, mailboxes, messages, batches, queue, new bodies; open it with sqlite3
 //! FOLDER/shard-00/pack-00000001   bodies
 //! FOLDER/backup-v2-...            a store of format 2 as it was before its upgrade (`migration`)
-//! FOLDER/state.sqlite             what nodes share besides mail; not under the lock
+//! FOLDER/state.sqlite             what nodes share besides mail (`state`); not under the lock
 //! ```
 
 mod batch_rows;
@@ -58,7 +58,7 @@ use self::shard::{Shard, ShardContext};
 pub use self::state::LocalState;
 use self::upkeep::Upkeep;
 pub use self::upkeep::UpkeepConfig;
-use crate::batch::MESSAGE_OCTETS_MAX;
+use crate::batch::{MESSAGE_OCTETS_MAX, first_batch_failed};
 use crate::interpret;
 use crate::lease::Leases;
 use crate::notices::Notices;
@@ -72,7 +72,7 @@ use crate::{
 pub struct LocalConfig {
     /// The store's own folder; created when missing.
     pub folder: PathBuf,
-    /// Number of shards created at the first start, and kept afterwards. Default 4.
+    /// Number of shards of a new store, at least one; an existing store keeps its number. Default 4.
     pub shards: u8,
     /// Largest message, octets. Default 50 MiB.
     pub message_octets_max: u64,
@@ -110,7 +110,7 @@ impl LocalStore {
         let Format { version, shards } = Format::read_or_make(folder, config.shards.max(1))?;
         let folders: Vec<PathBuf> = (0..shards).map(|number| folder.join(format!("shard-{number:02}"))).collect();
         if version < FORMAT {
-            migration::bring_forward(folder, &folders, version)?;
+            migration::upgrade(folder, &folders, version)?;
         }
         let checkpointer = Checkpointer::start().map_err(unavailable)?;
         let pack_octets_max = config.upkeep.pack_octets_max;
@@ -164,7 +164,7 @@ fn shard_index(id: Uuid, shards: usize) -> usize {
     hash as usize % shards.max(1)
 }
 
-/// Ends the leases of earlier starts, and reports rows that are set aside.
+/// Frees the rows that workers of earlier starts held, and logs how many rows are set aside.
 fn free_queue(shards: &[Database]) -> Result<(), StoreError> {
     let mut set_aside = 0;
     for shard in shards {
@@ -176,8 +176,8 @@ fn free_queue(shards: &[Database]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Returns the first lease epoch. Epochs of a start exceed those of all earlier ones: the upper half is the number of
-/// the start.
+/// Counts this start, and returns the number above which its lease epochs begin. The upper half is the number of the
+/// start, so these epochs exceed those of all earlier starts.
 fn first_epoch(shards: &[Database]) -> Result<u64, StoreError> {
     let first = shards.first().ok_or_else(|| StoreError::Unavailable("no shards".into()))?;
     let start = bodies::add_to_counter(&first.connection, "start", 1)?;
@@ -202,8 +202,7 @@ impl MessageStore for LocalStore {
             if let Some(snapshot) = shard.snapshot(account, at_least).await? {
                 return Ok(snapshot);
             }
-            let made = shard.apply(Batch::first(account)).await;
-            made.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            shard.apply(Batch::first(account)).await.map_err(first_batch_failed)?;
             shard.snapshot(account, at_least).await?.ok_or(StoreError::Gone)
         })
     }

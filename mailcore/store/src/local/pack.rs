@@ -1,8 +1,8 @@
 //! Packs: append-only files of bodies.
 //!
-//! A record is `magic, octets, one checksum per 64 KiB, body`. Rows refer to records by pack and offset, and only after
-//! the record is synced. A torn record that a crash leaves at the end is never referred to, and the next record begins
-//! after it.
+//! A record is `magic, octets, one checksum per 64 KiB, body`. Rows refer to records by pack and offset, and are
+//! committed only after the record is synced. A torn record that a crash leaves at the end is never referred to, and
+//! the next record begins after it.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -26,21 +26,23 @@ pub(super) const PACK_OCTETS_MAX: u64 = 256 * 1024 * 1024;
 /// Octets covered by one checksum, so that a part of a large message can be read and checked by itself.
 const CHUNK_OCTETS: u64 = 64 * 1024;
 /// Octets kept of a BLAKE3 hash: enough to detect accidents.
-const SUM_OCTETS: usize = 8;
+const CHECKSUM_OCTETS: usize = 8;
 /// First octets of each record, with the version of its layout.
 const MAGIC: [u8; 4] = *b"PVb1";
-/// Octets of a record before its checksums: [`MAGIC`], and the length of the body in 8.
+/// Octets of a record before its checksums: 4 of [`MAGIC`], and 8 for the length of the body.
 const HEAD_OCTETS: u64 = 12;
-/// Maximum number of bodies in one write, each with its head: a system call takes 1,024 pieces (IOV_MAX).
+/// Maximum number of bodies in one write, each with its prefix: a system call takes 1,024 pieces (IOV_MAX).
 const WRITE_BODIES: usize = 512;
-/// Maximum number of packs that a shard holds open for reading, which bounds its file descriptors.
+/// Maximum number of packs that a shard keeps open for later reads, which bounds its file descriptors.
 const FILES_OPEN_MAX: usize = 64;
 
 /// The place of a body in a folder's packs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PackPosition {
     pub(super) pack: u32,
+    /// Offset of the record.
     pub(super) at: u64,
+    /// Length of the body.
     pub(super) octets: u64,
 }
 
@@ -48,37 +50,38 @@ pub(super) fn path(folder: &Path, pack: u32) -> PathBuf {
     folder.join(format!("pack-{pack:08}"))
 }
 
-/// Parses the number in the name of a pack file.
+/// Parses the number in the name of a pack file; `None` for other names.
 pub(super) fn number(name: &OsStr) -> Option<u32> {
     name.to_str()?.strip_prefix("pack-")?.parse().ok()
 }
 
+/// Returns the octets of a record before its body.
 fn prefix_octets(octets: u64) -> u64 {
-    HEAD_OCTETS + octets.div_ceil(CHUNK_OCTETS) * SUM_OCTETS as u64
+    HEAD_OCTETS + octets.div_ceil(CHUNK_OCTETS) * CHECKSUM_OCTETS as u64
 }
 
-/// Returns the octets that a body takes in a pack.
+/// Returns the octets of the whole record of a body.
 pub(super) fn record_octets(octets: u64) -> u64 {
     prefix_octets(octets).saturating_add(octets)
 }
 
-fn sum(chunk: &[u8]) -> [u8; SUM_OCTETS] {
-    let mut sum = [0; SUM_OCTETS];
+fn checksum(chunk: &[u8]) -> [u8; CHECKSUM_OCTETS] {
+    let mut sum = [0; CHECKSUM_OCTETS];
     sum.iter_mut().zip(blake3::hash(chunk).as_bytes()).for_each(|(to, from)| *to = *from);
     sum
 }
 
-/// Returns the head of a body's record.
-fn head(body: &[u8]) -> Vec<u8> {
-    let mut head = Vec::with_capacity(prefix_octets(body.len() as u64) as usize);
-    head.extend_from_slice(&MAGIC);
-    head.extend_from_slice(&(body.len() as u64).to_le_bytes());
-    body.chunks(CHUNK_OCTETS as usize).for_each(|chunk| head.extend_from_slice(&sum(chunk)));
-    head
+/// Returns the part of a body's record before the body.
+fn prefix(body: &[u8]) -> Vec<u8> {
+    let mut prefix = Vec::with_capacity(prefix_octets(body.len() as u64) as usize);
+    prefix.extend_from_slice(&MAGIC);
+    prefix.extend_from_slice(&(body.len() as u64).to_le_bytes());
+    body.chunks(CHUNK_OCTETS as usize).for_each(|chunk| prefix.extend_from_slice(&checksum(chunk)));
+    prefix
 }
 
-/// The numbers of a folder's packs. A number is assigned once in the life of a process, and is open while its pack may
-/// be appended to.
+/// The numbers of a folder's packs. A process assigns each number to one new pack, and the number is open while a
+/// writer may append to the pack.
 pub(super) struct PackNumbers {
     state: Mutex<NumbersState>,
 }
@@ -87,15 +90,16 @@ pub(super) struct PackNumbers {
 const WRITERS: usize = 2;
 
 struct NumbersState {
+    /// The highest number of a pack that exists or is known.
     last: u32,
     open: Vec<u32>,
-    /// Packs that a writer may continue.
+    /// Packs of an earlier start that a writer may continue, in ascending order.
     resumable: Vec<u32>,
 }
 
 impl PackNumbers {
-    /// Reads the numbers of a folder's packs. The last [`WRITERS`] of those in `known` may be appended to again; `None`
-    /// means that all are known. The content of other packs is unknown.
+    /// Reads the numbers of a folder's packs. Writers may continue the last [`WRITERS`] of those in `known`, or of all
+    /// when that is `None`. Other packs may be from another database, and are left alone.
     pub(super) fn of(folder: &Path, known: Option<&[u32]>) -> io::Result<Self> {
         let mut resumable = numbers(folder)?;
         resumable.sort_unstable();
@@ -151,8 +155,8 @@ struct OpenPack {
     end: u64,
 }
 
-/// The writing end: the committer has one, and the upkeep another. Bodies get places first; `flush` writes and syncs
-/// them.
+/// A writer of packs: the committer has one, and the upkeep another. [`Self::place`] assigns a place to each body, and
+/// [`Self::flush`] writes and syncs all of them.
 pub(super) struct PackWriter {
     folder: PathBuf,
     numbers: Arc<PackNumbers>,
@@ -161,6 +165,7 @@ pub(super) struct PackWriter {
     /// Whether the open pack is closed after this group.
     full: bool,
     placed: Vec<(PackPosition, Bytes)>,
+    /// Offset of the next place in the open pack.
     end: u64,
 }
 
@@ -171,7 +176,7 @@ impl PackWriter {
         Self { folder, numbers, octets_max, open: None, full: false, placed, end: 0 }
     }
 
-    /// Continues an existing pack, so that not every start creates a small one.
+    /// Continues a pack of an earlier start, if there is one, so that not every start creates a small one.
     pub(super) fn resume(&mut self) -> io::Result<()> {
         if let Some(number) = self.numbers.reopen() {
             let file = File::options().write(true).open(path(&self.folder, number))?;
@@ -181,7 +186,7 @@ impl PackWriter {
         Ok(())
     }
 
-    /// Prepares for a group: opens a pack with room.
+    /// Prepares for a group that appends bodies: opens a pack with room.
     pub(super) fn begin(&mut self) -> io::Result<()> {
         if self.full || self.open.as_ref().is_some_and(|pack| pack.end >= self.octets_max) {
             self.close();
@@ -216,7 +221,7 @@ impl PackWriter {
         self.full = true;
     }
 
-    /// Prepares for a group that appends nothing.
+    /// Prepares for a group that appends nothing: closes a pack that [`Self::set_full`] has marked.
     pub(super) fn close_if_full(&mut self) {
         if self.full {
             self.close();
@@ -246,7 +251,7 @@ impl PackWriter {
         self.placed.len()
     }
 
-    /// Drops the bodies that got a place after a mark, because their batch or change has failed.
+    /// Drops the bodies that got a place after the mark, because their batch or change has failed.
     pub(super) fn take_back(&mut self, mark: usize) {
         if let Some((first, _)) = self.placed.get(mark) {
             self.end = first.at;
@@ -266,11 +271,11 @@ impl PackWriter {
             return Ok(());
         }
         let pack = self.open.as_mut().ok_or_else(|| io::Error::other("no pack open"))?;
-        if let Err(error) = write_all(&pack.file, pack.end, &self.placed).and_then(|()| pack.file.sync_data()) {
+        if let Err(error) = write_bodies(&pack.file, pack.end, &self.placed).and_then(|()| pack.file.sync_data()) {
             // After a failed sync the kernel may consider the lost pages clean, so a second sync could falsely succeed.
             // A full disk fails the write instead, and loses nothing: the same place is written again.
             if error.kind() != io::ErrorKind::StorageFull {
-                tracing::error!(%error, pack = pack.number, "pack closed for good");
+                tracing::error!(%error, pack = pack.number, "a write to a pack failed: new bodies go to another pack");
                 self.close();
             }
             return Err(error);
@@ -282,17 +287,18 @@ impl PackWriter {
 }
 
 /// Writes bodies directly from their buffers, many per system call.
-fn write_all(mut file: &File, at: u64, placed: &[(PackPosition, Bytes)]) -> io::Result<()> {
+fn write_bodies(mut file: &File, at: u64, placed: &[(PackPosition, Bytes)]) -> io::Result<()> {
     file.seek(SeekFrom::Start(at))?;
     for some in placed.chunks(WRITE_BODIES) {
-        let heads: Vec<Vec<u8>> = some.iter().map(|(_, body)| head(body)).collect();
-        let both = heads.iter().zip(some).flat_map(|(head, (_, body))| [IoSlice::new(head), IoSlice::new(body)]);
-        write_all_of(file, &mut both.collect::<Vec<_>>())?;
+        let prefixes: Vec<Vec<u8>> = some.iter().map(|(_, body)| prefix(body)).collect();
+        let parts =
+            prefixes.iter().zip(some).flat_map(|(prefix, (_, body))| [IoSlice::new(prefix), IoSlice::new(body)]);
+        write_slices(file, &mut parts.collect::<Vec<_>>())?;
     }
     Ok(())
 }
 
-fn write_all_of(mut file: &File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+fn write_slices(mut file: &File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
     while !slices.is_empty() {
         match file.write_vectored(slices) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -304,16 +310,16 @@ fn write_all_of(mut file: &File, mut slices: &mut [IoSlice<'_>]) -> io::Result<(
     Ok(())
 }
 
-/// The place of a body's octets.
+/// Where the octets of a body are.
 #[derive(Debug)]
 pub(super) enum BodyLocation {
-    /// In the database: the octets.
+    /// In the database; these are the octets.
     Inline(Bytes),
-    /// In a pack: the place.
+    /// In a pack, at this place.
     Pack(PackPosition),
 }
 
-/// The reading end, shared by all readers.
+/// The open packs of a shard, shared by all its readers.
 pub(super) struct PackReader {
     folder: PathBuf,
     files: Mutex<HashMap<u32, Arc<File>>>,
@@ -337,7 +343,7 @@ impl PackReader {
 
     /// Reads and checks a body or a part of it.
     pub(super) fn read(&self, place: PackPosition, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
-        self.read_if_there(place, range)?.ok_or_else(|| damaged(format!("no pack {}", place.pack)))
+        self.read_if_there(place, range)?.ok_or_else(|| damaged(format!("pack {} is missing", place.pack)))
     }
 
     /// Returns the octets of a located body; `None` as in [`Self::read_if_there`].
@@ -378,8 +384,8 @@ impl PackReader {
 
 fn read(file: &File, place: PackPosition, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
     let size = file.metadata().map_err(unavailable)?.len();
-    let prefix = prefix_octets(place.octets);
-    let end = place.at.checked_add(prefix).and_then(|start| start.checked_add(place.octets));
+    let prefix_octets = prefix_octets(place.octets);
+    let end = place.at.checked_add(prefix_octets).and_then(|start| start.checked_add(place.octets));
     // Checked before the allocation: a damaged row must not reserve all memory.
     if place.octets > size || end.is_none_or(|end| end > size) {
         return Err(damaged(format!("{place:?} is beyond the pack's end")));
@@ -387,38 +393,44 @@ fn read(file: &File, place: PackPosition, range: Option<Range<u64>>) -> Result<B
     let range = clip(range, place.octets);
     let first = range.start / CHUNK_OCTETS;
     let chunks = first * CHUNK_OCTETS..(range.end.div_ceil(CHUNK_OCTETS) * CHUNK_OCTETS).min(place.octets);
-    let (head, body) = read_parts(file, place, prefix, chunks.clone())?;
-    check(&head, &body, place, first)?;
+    let (prefix, body) = read_parts(file, place, prefix_octets, chunks.clone())?;
+    check_record(&prefix, &body, place, first)?;
     let start = range.start.saturating_sub(chunks.start) as usize;
     let length = range.end.saturating_sub(range.start) as usize;
     Ok(body.slice(start.min(body.len())..(start + length).min(body.len())))
 }
 
-/// Reads the head with checksums, and the requested chunks; in one read when they are adjacent.
-fn read_parts(file: &File, place: PackPosition, prefix: u64, chunks: Range<u64>) -> Result<(Bytes, Bytes), StoreError> {
+/// Reads the prefix of a record and the requested chunks of its body, in one read when they are adjacent.
+fn read_parts(
+    file: &File,
+    place: PackPosition,
+    prefix_octets: u64,
+    chunks: Range<u64>,
+) -> Result<(Bytes, Bytes), StoreError> {
     let read = |at: u64, octets: u64| {
         let mut buffer = vec![0; usize::try_from(octets).map_err(unavailable)?];
         file.read_exact_at(&mut buffer, at).map_err(unavailable)?;
         Ok::<_, StoreError>(Bytes::from(buffer))
     };
     if chunks.start == 0 {
-        let mut head = read(place.at, prefix + chunks.end)?;
-        let body = head.split_off(prefix as usize);
-        return Ok((head, body));
+        let mut prefix = read(place.at, prefix_octets + chunks.end)?;
+        let body = prefix.split_off(prefix_octets as usize);
+        return Ok((prefix, body));
     }
-    let head = read(place.at, prefix)?;
-    let body = read(place.at + prefix + chunks.start, chunks.end.saturating_sub(chunks.start))?;
-    Ok((head, body))
+    let prefix = read(place.at, prefix_octets)?;
+    let body = read(place.at + prefix_octets + chunks.start, chunks.end.saturating_sub(chunks.start))?;
+    Ok((prefix, body))
 }
 
-fn check(head: &[u8], body: &[u8], place: PackPosition, first_chunk: u64) -> Result<(), StoreError> {
-    let (start, sums) = head.split_at_checked(HEAD_OCTETS as usize).unwrap_or((head, &[]));
-    let expected = [&MAGIC[..], &place.octets.to_le_bytes()].concat();
-    let mut stored = sums.chunks(SUM_OCTETS).skip(first_chunk as usize);
-    let sound = body.chunks(CHUNK_OCTETS as usize).all(|chunk| stored.next() == Some(&sum(chunk)));
-    match start == expected && sound {
+/// Checks the prefix of a record, and the chunks of its body from `first_chunk` on.
+fn check_record(prefix: &[u8], chunks: &[u8], place: PackPosition, first_chunk: u64) -> Result<(), StoreError> {
+    let (head, checksums) = prefix.split_at_checked(HEAD_OCTETS as usize).unwrap_or((prefix, &[]));
+    let expected_head = [&MAGIC[..], &place.octets.to_le_bytes()].concat();
+    let mut stored = checksums.chunks(CHECKSUM_OCTETS).skip(first_chunk as usize);
+    let all_match = chunks.chunks(CHUNK_OCTETS as usize).all(|chunk| stored.next() == Some(&checksum(chunk)));
+    match head == expected_head && all_match {
         true => Ok(()),
-        false => Err(damaged(format!("checksum of {place:?}"))),
+        false => Err(damaged(format!("wrong head or checksum at {place:?}"))),
     }
 }
 
@@ -444,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_and_parts_come_back() {
+    fn bodies_and_their_parts_are_read_as_written() {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = open_writer(folder.path());
         let sizes = [0, 1, 10_000, 65_535, 65_536, 65_537, 300_000, 900_000, 1_200_000, 20];
@@ -504,7 +516,11 @@ mod tests {
         file.write_all_at(&[0xff], flipped).unwrap();
         assert!(matches!(reader.read(place, None), Err(StoreError::Damaged(_))));
         assert!(matches!(reader.read(place, Some(90_000..90_001)), Err(StoreError::Damaged(_))));
-        assert_eq!(reader.read(place, Some(0..10)).unwrap(), bodies[0].slice(0..10), "another chunk is intact");
+        assert_eq!(
+            reader.read(place, Some(0..10)).unwrap(),
+            bodies[0].slice(0..10),
+            "refused because of damage in another chunk"
+        );
         let table = [
             PackPosition { at: 1, ..place },
             PackPosition { octets: 199_999, ..place },
@@ -520,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_at_the_end_is_passed_over() {
+    fn a_torn_record_at_the_end_is_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let bodies = [body(1_000, 1), body(1_000, 2)];
         let first = write(&mut open_writer(folder.path()), &bodies[..1])[0];
@@ -546,7 +562,7 @@ mod tests {
             places.extend(write(&mut other, &pair[1..]));
         }
         let packs: Vec<u32> = places.iter().map(|place| place.pack).collect();
-        assert_eq!(packs, [1, 2, 1, 2, 3, 4], "each continues with a new pack when its own is full");
+        assert_eq!(packs, [1, 2, 1, 2, 3, 4], "each writer opens a new pack when its own is full");
         assert!(!numbers.is_open(1) && !numbers.is_open(2) && numbers.is_open(3));
         one.set_full();
         assert_eq!(write(&mut one, &bodies[..1])[0].pack, 5);

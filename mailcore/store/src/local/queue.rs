@@ -27,10 +27,13 @@ impl LocalStore {
     async fn take_due_rows(&self, mut take: TakeLimits) -> Result<Vec<TakenRow>, StoreError> {
         let now = take.now;
         let mut due = Vec::new();
+        let mut failure = None;
         for (number, shard) in self.numbered() {
             // A read-only check first: most shards have nothing due most of the time.
-            let first = shard.view(move |connection| queue_rows::first_due(connection, now)).await?;
-            due.extend(first.map(|first| (first, number)));
+            match shard.view(move |connection| queue_rows::first_due(connection, now)).await {
+                Ok(first) => due.extend(first.map(|first| (first, number))),
+                Err(error) => failure = Some((number, error)),
+            }
         }
         due.sort_unstable();
         let mut taken = Vec::new();
@@ -39,13 +42,25 @@ impl LocalStore {
             if take.rows_max == 0 {
                 break;
             }
-            let rest = take.clone();
-            let (some, rest) = shard.change(0, move |database| queue_rows::take_due(database, number, rest)).await?;
-            taken.extend(some);
-            take = rest;
+            let limits = take.clone();
+            match shard.change(0, move |database| queue_rows::take_due(database, number, limits)).await {
+                Ok((some, rest)) => {
+                    taken.extend(some);
+                    take = rest;
+                }
+                Err(error) => failure = Some((number, error)),
+            }
         }
         taken.sort_by(|a, b| order(&a.row).cmp(&order(&b.row)));
-        Ok(taken)
+        match failure {
+            None => Ok(taken),
+            Some((_, error)) if taken.is_empty() => Err(error),
+            // After an error the caller would not know of the rows that are taken, and each taking counts as unsettled.
+            Some((shard, error)) => {
+                tracing::error!(shard, %error, "the queue rows of a shard cannot be taken");
+                Ok(taken)
+            }
+        }
     }
 
     async fn prove_lease(&self, claim: Claim, now: Timestamp, lease: Duration) -> Result<(), LeaseError> {
@@ -62,10 +77,15 @@ impl LocalStore {
         }
     }
 
-    async fn settle_row(&self, claim: Claim, left: AttemptOutcome, caused: Vec<NewMessage>) -> Result<(), LeaseError> {
+    async fn settle_row(
+        &self,
+        claim: Claim,
+        outcome: AttemptOutcome,
+        caused: Vec<NewMessage>,
+    ) -> Result<(), LeaseError> {
         let octets = caused.iter().map(|outgoing| outgoing.body.len()).sum();
         let shard = self.shard_of(claim.key)?;
-        match shard.change(octets, move |database| queue_rows::settle(database, claim, &left, &caused)).await? {
+        match shard.change(octets, move |database| queue_rows::settle(database, claim, &outcome, &caused)).await? {
             true => Ok(()),
             false => Err(LeaseError::Fenced),
         }
@@ -98,11 +118,13 @@ impl LocalStore {
         Ok(earliest)
     }
 
+    /// Returns the shards with their numbers.
     fn numbered(&self) -> impl Iterator<Item = (u8, &Shard)> {
         (0..=u8::MAX).zip(&self.shards)
     }
 }
 
+/// Returns the key by which taken rows are sorted: the longest due first.
 fn order(row: &QueueRow) -> impl Ord + '_ {
     (row.due_at, row.id, &row.destination)
 }
@@ -171,5 +193,35 @@ impl QueueStore for LocalStore {
 
     fn arrivals(&self) -> watch::Receiver<u64> {
         self.notices.arrivals()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use provost_message::{Envelope, Path};
+    use uuid::Uuid;
+
+    use super::super::LocalConfig;
+    use super::*;
+    use crate::QueueId;
+    use crate::time::from_seconds as at;
+
+    #[tokio::test]
+    async fn rows_of_other_shards_are_taken_when_one_shard_has_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(&LocalConfig { shards: 2, ..LocalConfig::new(folder.path()) }).unwrap();
+        for number in 0..20 {
+            let envelope = Envelope::new(None, [Path::parse("a@b.example").unwrap()]);
+            let id = QueueId::new(Uuid::from_u128(number));
+            store.enqueue(NewMessage { id, envelope, body: Bytes::from_static(b"x"), when: at(100) }).await.unwrap();
+        }
+        let total = store.list(100).await.unwrap().len();
+        let died = store.shards[1].change(0, |_| -> Result<(), StoreError> { panic!("a bug in shard 1") }).await;
+        assert!(died.is_err());
+        let take = || TakeLimits::any(at(200), 100, Duration::from_secs(60));
+        let taken = store.take_due(take()).await.unwrap();
+        assert!(!taken.is_empty() && taken.len() < total, "{} of {total} rows", taken.len());
+        assert!(taken.iter().all(|taken| taken.row.key.shard() == 0));
+        assert!(matches!(store.take_due(take()).await, Err(StoreError::Unavailable(_))), "only shard 1 has due rows");
     }
 }

@@ -18,12 +18,12 @@ use crate::{
     TakeLimits, TakenRow, UNSETTLED_MAX,
 };
 
-/// Maximum number of old ids of finished messages that queuing one message deletes: more than it adds, so the table
-/// does not grow for ever.
+/// Maximum number of expired ids of finished messages that queuing one message deletes. One message adds one id, so the
+/// table does not grow for ever.
 const FORGET_ROWS: i64 = 20;
-/// After this many takings without an outcome, a row that was held at a start waits for the end of its lease.
+/// Takings without an outcome after which a row that an earlier start held waits for the end of its lease.
 const SUSPECT_TAKINGS: u32 = 2;
-/// Columns in the order of [`read_row`].
+/// Columns of [`read_row`], in its order.
 const COLUMNS: &str = "no, message, destination, queued_at, due_at, attempts, set_aside, octets, envelope, lease_until";
 /// Bits of a key that hold the row's number; those above hold the shard.
 const NUMBER_BITS: u32 = 48;
@@ -52,7 +52,7 @@ pub(super) struct NewQueueRow<'a> {
     pub(super) attempts: u32,
     pub(super) set_aside: Option<&'a str>,
     pub(super) octets: u64,
-    /// Number of its body, with the reference counted; zero when the body is lost.
+    /// Number of its body, whose references include this row; zero when the body is lost.
     pub(super) body: u64,
     pub(super) envelope: &'a [u8],
 }
@@ -134,7 +134,7 @@ pub(super) fn first_due(connection: &Connection, now: Timestamp) -> Result<Optio
     statement.query_row([SecondColumn(now)], |row| time(row, 0)).optional().map_err(storage)
 }
 
-/// Takes rows up to the limits of `take`; returns it with the remaining room.
+/// Takes rows up to the limits of `take`; returns them and the limits that remain.
 pub(super) fn take_due(
     database: &Database,
     shard: u8,
@@ -146,7 +146,7 @@ pub(super) fn take_due(
         let mut statement = database.connection.prepare_cached(&sql).map_err(storage)?;
         let mut rows = statement.query([number]).map_err(storage)?;
         let Some(found) = rows.next().map_err(storage)? else { continue };
-        // An impossible count means a damaged row, so it counts as too many.
+        // A count that cannot be read means a damaged row, so it is taken as too high.
         let (mut row, takings) = (read_row(found, shard)?, self::number(found, 10).unwrap_or(UNSETTLED_MAX));
         if takings >= UNSETTLED_MAX && row.set_aside.is_none() {
             row.set_aside = Some(unsettled(takings));
@@ -193,7 +193,7 @@ fn set_aside(connection: &Connection, row: &QueueRow, why: &str) -> Result<(), S
     execute(connection, sql, params![why, row.key.number()])
 }
 
-/// Extends a lease to `until`, and never shortens it; false when the row is no longer the worker's.
+/// Extends a lease to `until`, and never shortens it; false when the claim is no longer valid.
 pub(super) fn renew(connection: &Connection, claim: Claim, until: Timestamp) -> Result<bool, StoreError> {
     let sql = "UPDATE outgoing SET lease_until = max(lease_until, ?) WHERE no = ? AND message = ? AND attempts = ?
         AND lease_until <> 0";
@@ -202,7 +202,7 @@ pub(super) fn renew(connection: &Connection, claim: Claim, until: Timestamp) -> 
     Ok(statement.execute(values).map_err(storage)? == 1)
 }
 
-/// Returns until when the claim holds a row; `None` when it no longer does.
+/// Returns the end of the lease of a claim, which may be past; `None` when the claim is no longer valid.
 pub(super) fn held_until(connection: &Connection, claim: Claim) -> Result<Option<Timestamp>, StoreError> {
     let sql = "SELECT lease_until FROM outgoing WHERE no = ? AND message = ? AND attempts = ? AND lease_until <> 0";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
@@ -210,7 +210,7 @@ pub(super) fn held_until(connection: &Connection, claim: Claim) -> Result<Option
     statement.query_row(values, |row| time(row, 0)).optional().map_err(storage)
 }
 
-/// Ends a taking; false, without a change, when the row is no longer the worker's.
+/// Ends a taking; false, without a change, when the claim is no longer valid.
 pub(super) fn settle(
     database: &mut Database,
     claim: Claim,
@@ -235,7 +235,7 @@ fn remove(connection: &Connection, claim: Claim, now: Timestamp) -> Result<(), S
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     let (body, queued_at): (i64, Timestamp) =
         statement.query_row([claim.key.number()], |row| Ok((row.get(0)?, time(row, 1)?))).map_err(storage)?;
-    // The result is false when the body is lost; the queue row is removed all the same.
+    // False when the body is lost: the queue row is removed nevertheless.
     drop_reference(connection, body.unsigned_abs())?;
     let rest = "SELECT 1 FROM outgoing WHERE message = ?";
     let mut statement = connection.prepare_cached(rest).map_err(storage)?;
@@ -245,13 +245,13 @@ fn remove(connection: &Connection, claim: Claim, now: Timestamp) -> Result<(), S
     }
 }
 
-fn put_back(connection: &Connection, claim: Claim, left: &AttemptOutcome) -> Result<(), StoreError> {
-    let envelope = envelope_for(connection, claim, left.recipients.clone())?;
+fn put_back(connection: &Connection, claim: Claim, outcome: &AttemptOutcome) -> Result<(), StoreError> {
+    let envelope = envelope_with(connection, claim, outcome.recipients.clone())?;
     let sql = "UPDATE outgoing SET due_at = ?, envelope = ?, lease_until = 0, unsettled = 0 WHERE no = ?";
-    execute(connection, sql, params![SecondColumn(left.due_at), envelope, claim.key.number()])
+    execute(connection, sql, params![SecondColumn(outcome.due_at), envelope, claim.key.number()])
 }
 
-/// Records the result of a part of an attempt; false, without a change, when the row is no longer the worker's.
+/// Records the result of a part of an attempt; false, without a change, when the claim is no longer valid.
 pub(super) fn advance(
     database: &mut Database,
     claim: Claim,
@@ -262,7 +262,7 @@ pub(super) fn advance(
     if self::held_until(&database.connection, claim)?.is_none() {
         return Ok(false);
     }
-    let envelope = envelope_for(&database.connection, claim, remaining)?;
+    let envelope = envelope_with(&database.connection, claim, remaining)?;
     let sql = "UPDATE outgoing SET envelope = ?, lease_until = max(lease_until, ?), unsettled = 0 WHERE no = ?";
     execute(&database.connection, sql, params![envelope, SecondColumn(held_until), claim.key.number()])?;
     for outgoing in caused {
@@ -271,16 +271,20 @@ pub(super) fn advance(
     Ok(true)
 }
 
-/// Encodes the envelope of a row with the recipients that are left.
-fn envelope_for(connection: &Connection, claim: Claim, left: Vec<QueuedRecipient>) -> Result<Vec<u8>, StoreError> {
+/// Encodes the envelope of a row with these recipients instead of its present ones.
+fn envelope_with(
+    connection: &Connection,
+    claim: Claim,
+    recipients: Vec<QueuedRecipient>,
+) -> Result<Vec<u8>, StoreError> {
     let sql = "SELECT envelope FROM outgoing WHERE no = ?";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     let octets: Vec<u8> = statement.query_row([claim.key.number()], |row| row.get(0)).map_err(storage)?;
     let kept = KeptEnvelope::decode(&octets).map_err(|why| damaged(format!("queue row {}: {why}", claim.id.get())))?;
-    KeptEnvelope { recipients: left, ..kept }.encode()
+    KeptEnvelope { recipients, ..kept }.encode()
 }
 
-/// Returns all rows, oldest first.
+/// Returns at most `limit` rows, oldest first.
 pub(super) fn list(connection: &Connection, shard: u8, limit: usize) -> Result<Vec<QueueRow>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM outgoing ORDER BY queued_at, message, destination LIMIT ?");
     let mut statement = connection.prepare_cached(&sql).map_err(storage)?;
@@ -315,7 +319,7 @@ pub(super) fn tally(connection: &Connection, now: Timestamp) -> Result<QueueTall
     statement.query_row([SecondColumn(now)], read).map_err(storage)
 }
 
-/// Returns the earliest time after `after` at which a row becomes due or a lease ends.
+/// Returns the earliest time after `after` at which a row becomes due or a lease ends; `None` when nothing will.
 pub(super) fn next_due(connection: &Connection, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
     let sql = "SELECT min(at) FROM (
         SELECT min(due_at) AS at FROM outgoing WHERE set_aside IS NULL AND lease_until = 0 AND due_at > ?1
@@ -339,19 +343,21 @@ pub(super) fn body(connection: &Connection, key: RowKey, id: QueueId) -> Result<
     Ok(body.map(i64::unsigned_abs))
 }
 
-/// Reads a row. An unreadable one is returned as set aside, whether or not the database has it so: an error here would
-/// stop all other rows.
+/// Reads a row. An unreadable one is returned as set aside, even when the database does not mark it so: an error here
+/// would stop all other rows.
 fn read_row(row: &Row<'_>, shard: u8) -> Result<QueueRow, StoreError> {
     let id = row.get_ref(1).map_err(storage)?.as_blob().ok().and_then(|octets| Uuid::from_slice(octets).ok());
     let (attempts, octets) = (number(row, 5).ok(), number(row, 7).ok());
-    let set_aside: Option<String> = row.get(6).unwrap_or_else(|_| Some("unreadable: why it was set aside".into()));
+    let set_aside: Option<String> =
+        row.get(6).unwrap_or_else(|_| Some("unreadable: the reason why it was set aside".into()));
     let envelope = row.get_ref(8).map_err(storage)?.as_blob().unwrap_or_default();
     let (envelope, fault) = match KeptEnvelope::decode(envelope) {
         Ok(kept) => (kept, None),
         Err(why) => (KeptEnvelope::new(&Envelope::new(None, []), Vec::new()), Some(why)),
     };
     let faults = [(id.is_none(), "message id"), (attempts.is_none(), "attempts"), (octets.is_none(), "octets")];
-    let fault = fault.or_else(|| faults.iter().find(|(is, _)| *is).map(|(_, column)| format!("unreadable: {column}")));
+    let fault = fault
+        .or_else(|| faults.iter().find(|(is_faulty, _)| *is_faulty).map(|(_, column)| format!("unreadable: {column}")));
     Ok(QueueRow {
         key: RowKey::new(shard, row.get(0).map_err(storage)?),
         id: QueueId::new(id.unwrap_or_default()),

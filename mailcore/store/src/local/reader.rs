@@ -10,8 +10,8 @@ use super::fault::{storage, unavailable};
 use super::schema;
 use crate::StoreError;
 
-/// Maximum number of connections per database. The default four shards have eight in all: on a small machine, more
-/// would only cost memory.
+/// Maximum number of connections in the pool of one database. The default four shards have eight in all: on a small
+/// machine, more would only cost memory.
 const CONNECTIONS: usize = 2;
 /// Maximum number of concurrent body reads per folder of packs. They wait for the disk and hold no connection, so there
 /// may be more of them.
@@ -44,14 +44,14 @@ impl Readers {
         let turn = Arc::clone(&self.shared.turns).acquire_owned().await.map_err(unavailable)?;
         let shared = Arc::clone(&self.shared);
         let work = move || {
-            // The read keeps the turn, not the future: a caller that is cancelled does not end the read.
+            // Held by the read, not by the future: a read whose caller is cancelled still runs to its end.
             let _turn = turn;
             shared.read(read)
         };
         tokio::task::spawn_blocking(work).await.map_err(unavailable)?
     }
 
-    /// Looks up where a body is stored, and reads it without holding the connection.
+    /// Looks up where a body is stored, and reads it after the connection is free again.
     pub(super) async fn read_body<P: Send + 'static, T: Send + 'static>(
         &self,
         locate: impl FnOnce(&Connection) -> Result<P, StoreError> + Send + 'static,

@@ -18,7 +18,7 @@ use crate::{AccountId, MailboxId, MailboxName, Modseq, SpecialUse, StoreError, U
 pub(super) struct AccountNo(pub(super) i64);
 
 /// Separator of names in `subscription.names`: no name contains a control character.
-const NAME_END: char = '\n';
+const NAME_SEPARATOR: char = '\n';
 
 /// Special uses by their number in `mailbox.special_use`.
 const SPECIAL_USES: [SpecialUse; 5] =
@@ -44,7 +44,7 @@ pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> 
     row.get(column).map(|SecondColumn(at)| at)
 }
 
-/// Reads a time that may be missing from a column.
+/// Reads a time from a column that may be null.
 pub(super) fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
     row.get::<_, Option<SecondColumn>>(column).map(|found| found.map(|SecondColumn(at)| at))
 }
@@ -54,10 +54,10 @@ pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Reads a non-negative number; a negative one is damage.
+/// Reads a non-negative number. One that is negative or too large for its type is damage.
 pub(super) fn number<T: TryFrom<i64>>(row: &Row<'_>, column: usize) -> Result<T, StoreError> {
     let value: i64 = row.get(column).map_err(storage)?;
-    T::try_from(value).map_err(|_| damaged(format!("{value} in column {column}")))
+    T::try_from(value).map_err(|_| damaged(format!("impossible number {value} in column {column}")))
 }
 
 pub(super) fn uid(row: &Row<'_>, column: usize) -> Result<Uid, StoreError> {
@@ -66,14 +66,14 @@ pub(super) fn uid(row: &Row<'_>, column: usize) -> Result<Uid, StoreError> {
 
 fn mailbox(row: &Row<'_>) -> Result<(MailboxId, Mailbox), StoreError> {
     let name: String = row.get(1).map_err(storage)?;
-    let name = MailboxName::parse(&name).ok_or_else(|| damaged("name of a mailbox"))?;
+    let name = MailboxName::parse(&name).ok_or_else(|| damaged("the name of a mailbox"))?;
     let special_use: Option<u8> = row.get(2).map_err(storage)?;
     let uid_validity = NonZeroU32::new(number(row, 3)?).ok_or_else(|| damaged("a UIDVALIDITY of zero"))?;
     let keywords: String = row.get(11).map_err(storage)?;
     let shares_validity: bool = row.get(13).map_err(storage)?;
     let mailbox = Mailbox {
         name,
-        special_use: special_use.and_then(|at| SPECIAL_USES.get(usize::from(at))).copied(),
+        special_use: special_use.and_then(|number| SPECIAL_USES.get(usize::from(number))).copied(),
         uid_validity: UidValidity::of(uid_validity),
         uid_last: number(row, 4)?,
         uid_used: number(row, 12)?,
@@ -135,7 +135,7 @@ fn load_subscriptions(connection: &Connection, no: AccountNo) -> Result<BTreeSet
     let names: Option<String> = statement.query_row([no.0], |row| row.get(0)).optional().map_err(storage)?;
     match names {
         None => Ok(default_subscriptions()),
-        Some(names) => Ok(names.split(NAME_END).filter_map(MailboxName::parse).collect()),
+        Some(names) => Ok(names.split(NAME_SEPARATOR).filter_map(MailboxName::parse).collect()),
     }
 }
 
@@ -146,10 +146,10 @@ pub(super) fn insert_account(connection: &Connection, id: AccountId) -> rusqlite
     connection.prepare_cached(sql)?.insert([id.get().as_bytes()]).map(AccountNo)
 }
 
-/// Writes the changes of an account, except messages.
+/// Writes the changed rows of an account and its mailboxes. Messages are written by the batch itself.
 pub(super) fn save(connection: &Connection, no: AccountNo, account: &mut Account) -> rusqlite::Result<()> {
-    // The highest modseq of the mailboxes' rows is the account's too. A delivery changes one of these rows anyway, so
-    // it leaves the account's row alone and writes one page less.
+    // When a mailbox has the account's modseq, its row records it for the account too. A delivery writes such a row
+    // anyway, so it leaves the account's row alone and writes one page less.
     if account.numbers_saved != Some(account.numbers()) || highest_modseq(&account.mailboxes) < account.modseq {
         save_account(connection, no, account)?;
     }
@@ -164,7 +164,7 @@ pub(super) fn save(connection: &Connection, no: AccountNo, account: &mut Account
     }
     if std::mem::take(&mut account.subscriptions_changed) {
         let names: Vec<&str> = account.subscribed.iter().map(MailboxName::as_str).collect();
-        let names = names.join(&NAME_END.to_string());
+        let names = names.join(&NAME_SEPARATOR.to_string());
         let sql = "INSERT OR REPLACE INTO subscription (account, names) VALUES (?, ?)";
         connection.prepare_cached(sql)?.execute(params![no.0, names])?;
     }
@@ -194,8 +194,8 @@ fn save_mailbox(connection: &Connection, no: AccountNo, id: MailboxId, mailbox: 
         ON CONFLICT DO UPDATE SET name = ?3, special_use = ?4, uid_validity = ?5, uid_last = ?6, highest_modseq = ?7,
         messages = ?8, unseen = ?9, deleted = ?10, octets = ?11, recent_from = ?12, keywords = ?13, uid_used = ?14,
         shares_validity = ?15";
-    let place = |wanted| SPECIAL_USES.iter().zip(0_u8..).find(|(special_use, _)| **special_use == wanted);
-    let special_use = mailbox.special_use.and_then(place).map(|(_, at)| at);
+    let number_of = |wanted| SPECIAL_USES.iter().zip(0_u8..).find(|(special_use, _)| **special_use == wanted);
+    let special_use = mailbox.special_use.and_then(number_of).map(|(_, number)| number);
     let keywords: Vec<&str> = mailbox.keywords.iter().map(String::as_str).collect();
     connection.prepare_cached(sql)?.execute(params![
         no.0,
@@ -226,7 +226,7 @@ pub(super) fn delete_account(connection: &Connection, no: AccountNo, id: Account
     connection.prepare_cached("DELETE FROM account WHERE no = ?")?.execute([no.0]).map(drop)
 }
 
-/// Returns accounts in ascending order.
+/// Returns at most `limit` accounts after `after`, in ascending order.
 pub(super) fn accounts(
     connection: &Connection,
     after: Option<AccountId>,
@@ -240,7 +240,7 @@ pub(super) fn accounts(
     let mut accounts = Vec::new();
     while let Some(row) = rows.next().map_err(storage)? {
         let uuid = row.get_ref(0).map_err(storage)?.as_blob().ok().and_then(|octets| Uuid::from_slice(octets).ok());
-        accounts.push(AccountId::new(uuid.ok_or_else(|| damaged("key of an account"))?));
+        accounts.push(AccountId::new(uuid.ok_or_else(|| damaged("the UUID of an account"))?));
     }
     Ok(accounts)
 }

@@ -12,11 +12,11 @@ use crate::StoreError;
 pub(super) const COMMITTER_CACHE_KIB: i64 = 2048;
 /// Page cache of a reading connection, KiB; small, because the system caches the file.
 pub(super) const READER_CACHE_KIB: i64 = 512;
-/// Page cache of a checkpoint connection, KiB. Small, because a checkpoint does not read pages through the cache.
+/// Page cache of a checkpoint's connection, KiB. Small, because a checkpoint bypasses it.
 pub(super) const CHECKPOINT_CACHE_KIB: i64 = 64;
-/// Prepared statements kept per connection: more than there are different ones.
+/// Prepared statements kept per connection: more than a connection uses.
 const STATEMENTS: usize = 128;
-/// Size to which the log file is truncated when it restarts after a burst, octets: twice what it holds when a
+/// Size to which the log file is truncated when it restarts after a burst, octets: twice what it usually holds when a
 /// checkpoint is due.
 const LOG_OCTETS_KEPT: i64 = 32 * 1024 * 1024;
 /// Longest wait for another connection of this process (checkpoints only), milliseconds.
@@ -27,25 +27,26 @@ pub(super) struct SchemaTables {
     pub(super) version: i64,
     pub(super) sql: &'static [&'static str],
     /// Whether table `pack` lists the packs that the database has made.
-    pub(super) name_packs: bool,
+    pub(super) lists_packs: bool,
 }
 
 /// The tables of a shard.
 ///
-/// Version 3 has the columns of version 2 and changes the meaning of two: `account.modseq` and `account.octets` are as
-/// of the last batch that changed more of the account than mailboxes. The modseq of an account is the highest of its
-/// row and its mailboxes, and its octets are the sum over its mailboxes.
+/// Version 3 has the columns of version 2, but `account.modseq` and `account.octets` may be out of date: most batches
+/// write only the rows of mailboxes. The modseq of an account is the highest of its row and its mailboxes, and its
+/// octets are the sum over its mailboxes.
 ///
-/// `account.no` is a short form of `uuid` that leads each key, so that the rows of an account are adjacent. `born` is
-/// the modseq of the batch that added a message: it ascends with the UID, so new messages are at the end of a mailbox,
-/// and only messages whose flags changed later need the index. Rows of bodies are in order of arrival, so that a
-/// delivery writes to the end of `body` and `derived` for any account. These two are separate, so that reference counts
-/// and places of all bodies can be read without text columns. `pack` lists the pack files that this database has made;
-/// others are never removed. `counter` holds the last reserved body number and the number of starts.
+/// `account.no` stands for `uuid` and is the first column of each key, so that the rows of an account are adjacent.
+/// `born` is the modseq of the batch that added a message: it ascends with the UID, so new messages are at the end of a
+/// mailbox, and only messages whose flags changed later need the index. Rows of bodies are in order of arrival, so that
+/// a delivery to any account writes to the end of `body` and `derived`. These two are separate, so that reference
+/// counts and places of all bodies can be read without text columns. `pack` lists the pack files that this database has
+/// made; others are never removed. `counter` holds the first body number that is not reserved, the number of starts,
+/// and the position of the walk that derives columns (`upkeep::derive`).
 pub(super) const SHARD: SchemaTables =
-    SchemaTables { version: 3, sql: &[KEPT_FROM_1, NEW_IN_2[0], NEW_IN_2[1]], name_packs: true };
+    SchemaTables { version: 3, sql: &[KEPT_FROM_1, NEW_IN_2[0], NEW_IN_2[1]], lists_packs: true };
 
-/// Tables unchanged since version 1.
+/// Tables that are the same since version 1.
 const KEPT_FROM_1: &str = "
 CREATE TABLE subscription (account INTEGER PRIMARY KEY, names TEXT NOT NULL) STRICT;
 CREATE TABLE gone (account INTEGER NOT NULL, mailbox INTEGER NOT NULL, modseq INTEGER NOT NULL, uid INTEGER NOT NULL,
@@ -58,7 +59,7 @@ CREATE TABLE login (uuid BLOB NOT NULL, protocol TEXT NOT NULL, at INTEGER NOT N
   PRIMARY KEY (uuid, protocol)) STRICT, WITHOUT ROWID;
 ";
 
-/// Tables that version 2 added.
+/// Tables that version 2 added or replaced.
 pub(super) const NEW_IN_2: [&str; 2] = ["
 CREATE TABLE account (no INTEGER PRIMARY KEY, uuid BLOB NOT NULL UNIQUE, modseq INTEGER NOT NULL, octets INTEGER NOT NULL,
   mailbox_last INTEGER NOT NULL, uid_validity_last INTEGER NOT NULL, uid_validity_retired INTEGER NOT NULL) STRICT;
@@ -83,10 +84,10 @@ INSERT INTO counter VALUES ('body', 1), ('start', 0);
 
 /// The tables of the queue.
 ///
-/// `attempts` is the number of the last taking. A row is held while `lease_until` is not zero and later than now.
-/// `unsettled` counts takings since the last outcome. `finished` keeps the ids of messages without rows, so that none
-/// is sent twice. `outgoing_due` covers all columns that decide whether a row can be taken, so that rows of a
-/// destination with enough attempts are skipped without being read.
+/// `attempts` is the number of the last taking. A worker holds a row while `lease_until` is later than now; zero means
+/// none. `unsettled` counts takings since the last outcome. `finished` keeps the ids of messages whose rows are gone,
+/// so that none is queued again. `outgoing_due` covers all columns that decide whether a row can be taken, so that rows
+/// of a destination with enough attempts are skipped without being read.
 const QUEUE: &str = "
 CREATE TABLE outgoing (no INTEGER PRIMARY KEY, message BLOB NOT NULL, destination TEXT NOT NULL, queued_at INTEGER NOT NULL,
   due_at INTEGER NOT NULL, attempts INTEGER NOT NULL, unsettled INTEGER NOT NULL, lease_until INTEGER NOT NULL,
@@ -185,6 +186,6 @@ pub(super) fn create(connection: &Connection, tables: &SchemaTables) -> Result<(
             connection.execute_batch(&format!("BEGIN;{sql}PRAGMA user_version={wanted};COMMIT;")).map_err(storage)
         }
         found if found == *wanted => Ok(()),
-        found => Err(damaged(format!("tables of version {found}, not {wanted}"))),
+        found => Err(damaged(format!("the tables have version {found}, and this program reads version {wanted}"))),
     }
 }

@@ -28,9 +28,9 @@ use crate::{
     ReadToken, Rows, StoreError,
 };
 
-/// Maximum number of logins waiting to be written, about 1 MiB. Beyond that, logins of further accounts are dropped.
+/// Maximum number of logins waiting to be written, one per account and protocol: about 1 MiB. Further ones are dropped.
 const LOGINS_WAITING_MAX: usize = 16_384;
-/// Attempts to find a body: between look-up and read, the upkeep may have moved it and removed its pack.
+/// Attempts to read a body: between look-up and read, the upkeep may move it and remove its pack.
 const LOOKUP_ATTEMPTS: usize = 4;
 
 /// State shared by all shards of a store.
@@ -50,7 +50,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// Starts the committer; also returns what the upkeep needs.
+    /// Starts the committer. Also returns the shard's tasks for the upkeep.
     pub(super) fn start(
         folder: &Path,
         database: Database,
@@ -64,6 +64,7 @@ impl Shard {
         let committer = Arc::new(Committer::start(name, writer).map_err(unavailable)?);
         let packs = Arc::new(PackReader::new(folder));
         let upkeep = ShardUpkeep::new(folder, &committer, &packs, &numbers, &load, &context.upkeep);
+        let upkeep = upkeep.map_err(unavailable)?;
         Ok((Self { committer, readers: Readers::new(database::path(folder)), packs, logins }, upkeep))
     }
 
@@ -81,8 +82,8 @@ impl Shard {
         wait_for_reply(receiver).await
     }
 
-    /// Makes a change that is not a batch of an account. Its bodies have `octets` in all, which count in the
-    /// committer's inbox.
+    /// Makes a change that is not a batch of an account. Its bodies have `octets` in all, which the committer's inbox
+    /// must have room for.
     pub(super) async fn change<T: Send + 'static>(
         &self,
         octets: usize,
@@ -101,7 +102,8 @@ impl Shard {
         self.readers.read(read).await
     }
 
-    /// Returns the account's mailboxes; `None` when it was never written, or was deleted.
+    /// Returns the account's mailboxes; `None` when it was never written, or was deleted. Unavailable while it is older
+    /// than `at_least`.
     pub(super) async fn snapshot(
         &self,
         account: AccountId,

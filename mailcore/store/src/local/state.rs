@@ -71,8 +71,8 @@ impl From<CommitFailure> for StateError {
 }
 
 impl LocalState {
-    /// Opens or creates the database in the store's folder. Several processes may have it open. Damaged when this
-    /// version does not support its tables.
+    /// Opens or creates the database in the store's folder, and upgrades its tables. Several processes may have it
+    /// open. Damaged when a later version of the program wrote it.
     pub fn open(folder: &Path) -> Result<Self, StateError> {
         make_folder(folder).map_err(unavailable)?;
         let path = folder.join(FILE);
@@ -81,7 +81,7 @@ impl LocalState {
         let made = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         made.map_err(|error| unavailable(format!("{}: {error}", path.display())))?;
         let mut connection = connect(&path)?;
-        bring_forward(&mut connection, &path, &STEPS)?;
+        upgrade(&mut connection, &path, &STEPS)?;
         schema::settle(&connection, folder)?;
         let committer = Committer::start("state".into(), StateWriter { connection }).map_err(unavailable)?;
         Ok(Self { committer, readers: Readers::new(path) })
@@ -111,29 +111,30 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Runs the missing steps, all or none, after a backup. Two processes may do this at once: the second one finds it
-/// done. Damaged when a later version wrote the database.
-fn bring_forward(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), StoreError> {
+/// Runs the missing steps, all or none; existing tables are backed up first. Two processes may do this at once: the
+/// second one finds it done. Damaged when a later version wrote the database.
+fn upgrade(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(storage)?;
     let found = schema::version(&transaction)?;
-    let to_do = usize::try_from(found).ok().and_then(|done| steps.get(done..));
-    let to_do = to_do.ok_or_else(|| {
-        damaged(format!("{FILE} is of version {found}, and this program reads up to {}", steps.len()))
+    let missing = usize::try_from(found).ok().and_then(|done| steps.get(done..));
+    let missing = missing.ok_or_else(|| {
+        damaged(format!("{FILE} has tables of version {found}, and this program reads up to {}", steps.len()))
     })?;
-    if to_do.is_empty() {
+    if missing.is_empty() {
         return Ok(());
     }
     if found > 0 {
-        // The transaction excludes other writers until the steps are done, so nothing is written after the copy.
+        // The transaction excludes other writers until the steps are done, so the backup misses nothing.
         back_up(path, found)?;
     }
-    let sql = to_do.concat();
+    let sql = missing.concat();
     transaction.execute_batch(&format!("{sql}PRAGMA user_version={};", steps.len())).map_err(storage)?;
     transaction.commit().map_err(storage)
 }
 
-/// Writes a complete, durable copy beside the database: `state.sqlite.backup-vN`. To restore it, stop the node, rename
-/// the copy to the database's name, and remove `state.sqlite-wal` and `state.sqlite-shm`.
+/// Writes a complete, durable copy beside the database: `state.sqlite.backup-vN`, N being the version of its tables. To
+/// restore it, stop the node, rename the copy to the database's name, and remove `state.sqlite-wal` and
+/// `state.sqlite-shm`.
 fn back_up(path: &Path, version: i64) -> Result<(), StoreError> {
     let (draft, backup) = (path.with_extension("sqlite.new"), path.with_extension(format!("sqlite.backup-v{version}")));
     // SQLite writes into an empty file of our own mode, so that no other user can read it.
@@ -176,7 +177,7 @@ impl StateWriter {
         let mut transaction = match begun.map_err(storage) {
             Ok(transaction) => transaction,
             Err(error) => {
-                answers.extend(group.into_iter().map(|job| (job.reply, Err(error.clone().into()))));
+                answers.extend(group.into_iter().map(|work| (work.reply, Err(error.clone().into()))));
                 return Err(error);
             }
         };
@@ -246,15 +247,15 @@ fn check_expected(
         })
         .map_err(storage)?;
     let found = found.map(from_row).transpose()?;
-    let so = match expect {
+    let holds = match expect {
         ChangeCondition::Any => true,
         ChangeCondition::Absent => found.is_none(),
         ChangeCondition::Version(StateVersion(version)) => found == Some(version),
     };
-    if so { Ok(found) } else { Err(StateError::Conflict) }
+    if holds { Ok(found) } else { Err(StateError::Conflict) }
 }
 
-/// Makes room for one more record in the space.
+/// Makes room for one more record in the space: removes expired records, then the oldest one if the space allows that.
 fn make_room(connection: &Connection, space: &'static StateSpace, now: Timestamp) -> Result<(), StateError> {
     let limit = i64::try_from(space.records_max).unwrap_or(i64::MAX);
     if count(connection, space)? < limit {
@@ -303,14 +304,14 @@ fn execute(connection: &Connection, sql: &str, values: &[&dyn rusqlite::ToSql]) 
 }
 
 fn from_row(value: i64) -> Result<u64, StoreError> {
-    u64::try_from(value).map_err(|_| damaged("a negative version"))
+    u64::try_from(value).map_err(|_| damaged("a negative version or sequence number"))
 }
 
 fn to_row(value: u64) -> Result<i64, StoreError> {
-    i64::try_from(value).map_err(|_| damaged("the counter is at its end"))
+    i64::try_from(value).map_err(|_| damaged("a version or sequence number beyond 63 bits"))
 }
 
-/// Key, version, end and value, in the order of the columns.
+/// Key, version, expiry and value, in the order of the columns.
 type RecordColumns = (String, i64, Option<Timestamp>, Vec<u8>);
 
 fn record_of(row: &Row<'_>) -> rusqlite::Result<RecordColumns> {
@@ -422,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn tables_are_brought_forward_whole_or_not_at_all_after_a_copy() {
+    fn tables_are_upgraded_whole_or_not_at_all_after_a_backup() {
         let folder = tempfile::tempdir().unwrap();
         drop(LocalState::open(folder.path()).unwrap());
         let path = folder.path().join(FILE);
@@ -430,21 +431,24 @@ mod tests {
         connection.execute("INSERT INTO entry VALUES (1, 'audit', 'zoe', x'00')", []).unwrap();
         let backup = folder.path().join("state.sqlite.backup-v1");
 
-        assert!(bring_forward(&mut connection, &path, &[TABLES, WRONG]).is_err());
-        assert_eq!(schema::version(&connection).unwrap(), 1, "nothing of a step that failed is kept");
+        assert!(upgrade(&mut connection, &path, &[TABLES, WRONG]).is_err());
+        assert_eq!(schema::version(&connection).unwrap(), 1, "the version after a failed upgrade");
         assert_eq!(count(&path, "SELECT count(*) FROM sqlite_schema WHERE name = 'more'"), 0);
 
         connection.execute("INSERT INTO entry VALUES (2, 'audit', 'ida', x'00')", []).unwrap();
-        bring_forward(&mut connection, &path, &[TABLES, NEXT]).unwrap();
-        bring_forward(&mut connection, &path, &[TABLES, NEXT]).unwrap();
+        upgrade(&mut connection, &path, &[TABLES, NEXT]).unwrap();
+        upgrade(&mut connection, &path, &[TABLES, NEXT]).unwrap();
         assert_eq!(schema::version(&connection).unwrap(), 2);
         assert_eq!(count(&path, "SELECT count(more) + count(*) FROM counter"), 1);
-        assert_eq!(count(&backup, "SELECT count(*) FROM entry"), 2, "the copy is of now");
+        assert_eq!(count(&backup, "SELECT count(*) FROM entry"), 2, "the backup lacks the latest entry");
         assert_eq!(count(&backup, "PRAGMA user_version"), 1);
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(std::fs::metadata(&backup).unwrap().permissions().mode() & 0o777, 0o600);
 
         drop(connection);
-        assert!(matches!(LocalState::open(folder.path()), Err(StateError::Damaged(_))), "written by a later version");
+        assert!(
+            matches!(LocalState::open(folder.path()), Err(StateError::Damaged(_))),
+            "tables of a later version were accepted"
+        );
     }
 }

@@ -33,7 +33,7 @@ const INLINE_JOBS_MEAN: f64 = 1.6;
 /// Weight of the newest group in that mean: an eighth, so that about the last eight groups decide.
 const GROUP_WEIGHT: f64 = 0.125;
 /// Maximum number of mailboxes in all cached accounts of one committer: about 1 MiB.
-const MAILBOXES_HELD: usize = 4_096;
+const MAILBOXES_CACHED_MAX: usize = 4_096;
 /// Time between two writes of logins while the shard is busy. An idle shard writes them with its idle work.
 const LOGINS_EVERY: Duration = Duration::from_secs(5);
 /// Shortest time between two steps that delete old batch ids.
@@ -86,9 +86,9 @@ enum WorkOutcome {
 /// The worker of a shard's committer: the database, and what is kept between groups.
 pub(super) struct ShardWriter {
     database: Database,
-    /// Cached accounts, each as its last batch left it. An account is dropped when its batch or group is rolled back.
+    /// Cached accounts, each as its last batch left it. One whose batch or group is rolled back is dropped.
     accounts: HashMap<AccountId, (AccountNo, Account)>,
-    mailboxes_held: usize,
+    mailboxes_cached: usize,
     notices: Arc<Notices>,
     leases: Arc<Leases>,
     load: Arc<CommitterLoad>,
@@ -111,16 +111,16 @@ impl Worker for ShardWriter {
     type Work = ShardWork;
 
     fn commit(&mut self, mut group: Vec<ShardWork>, octets: usize) {
-        metrics::counter!("provost_store_batches_total").increment(group.len() as u64);
-        metrics::histogram!("provost_store_group_batches").record(group.len() as f64);
         self.jobs_mean += (group.len() as f64 - self.jobs_mean) * GROUP_WEIGHT;
         let destination = self.destination(octets as u64);
         let committed = self.commit_group(&mut group, destination);
-        // From here on other holders may take the leases: the guarded work is committed, or will not be.
+        // From here on others may take the leases: the guarded work is committed, or never will be.
         self.pins.clear();
         match committed {
             Ok(outcomes) => {
                 metrics::counter!("provost_store_commits_total").increment(1);
+                metrics::counter!("provost_store_batches_total").increment(group.len() as u64);
+                metrics::histogram!("provost_store_group_batches").record(group.len() as f64);
                 self.load.committed(if destination == BodyDestination::Inline { octets as u64 } else { 0 });
                 if self.database.arrived {
                     self.notices.publish_arrival();
@@ -130,7 +130,7 @@ impl Worker for ShardWriter {
                 self.database.committed();
             }
             Err(failure) => {
-                tracing::error!(?failure, jobs = group.len(), "group not committed");
+                tracing::error!(?failure, jobs = group.len(), "a group failed to commit");
                 self.database.roll_back();
                 self.uncommitted_logins.clear();
                 self.drop_all_cached();
@@ -157,7 +157,7 @@ impl Worker for ShardWriter {
             match written {
                 Ok(()) => self.drop_written_logins(),
                 Err(failure) => {
-                    tracing::warn!(?failure, "last logins not written");
+                    tracing::warn!(?failure, "last logins could not be written");
                     self.database.roll_back();
                     self.uncommitted_logins.clear();
                 }
@@ -178,7 +178,7 @@ impl ShardWriter {
         Self {
             database,
             accounts: HashMap::new(),
-            mailboxes_held: 0,
+            mailboxes_cached: 0,
             notices,
             leases,
             load,
@@ -202,13 +202,13 @@ impl ShardWriter {
                 job.reply.send(result);
             }
             (ShardWork::Change(change), _) => change.reply(Ok(())),
-            // The job is dropped unanswered, which reports an unknown outcome to the caller.
+            // Never happens. The dropped job would report an unknown outcome.
             (ShardWork::Batch(_), WorkOutcome::Change) => (),
         }
     }
 
-    /// Chooses where the bodies of a group go. Inline bodies need one sync but are written twice; many callers share
-    /// the two syncs of a pack.
+    /// Chooses where the bodies of a group go. Inline bodies need one sync but are written twice; a pack needs a second
+    /// sync, which is cheap when many callers share it.
     fn destination(&self, octets: u64) -> BodyDestination {
         let is_small = octets <= INLINE_GROUP_OCTETS && self.jobs_mean <= INLINE_JOBS_MEAN;
         match octets == 0 || is_small && self.load.inline_octets() < INLINE_HELD_MAX {
@@ -243,9 +243,9 @@ impl ShardWriter {
         }
     }
 
-    /// Applies the batches of a group without savepoints: each would cost two statements and a copy of every changed
-    /// page, and few batches fail after a write. Returns `None`, with nothing applied, when one does, or when a job of
-    /// the group is not a batch.
+    /// Applies the batches of a group without savepoints: each savepoint would cost two statements and a copy of every
+    /// changed page, and few batches fail after a write. Returns `None`, with nothing applied, when a batch fails after
+    /// a write, or when a job of the group is not a batch.
     fn apply_together(
         &mut self,
         group: &[ShardWork],
@@ -335,7 +335,7 @@ impl ShardWriter {
     fn apply_inside(&mut self, job: &BatchWork) -> Result<Applied, BatchError> {
         let BatchWork { batch, derived, .. } = job;
         let known = match self.take_account(batch.account) {
-            Some(held) => Some(held),
+            Some(cached) => Some(cached),
             None => rows::load(&self.database.connection, batch.account)?,
         };
         let (no, account) = match known {
@@ -370,7 +370,8 @@ impl ShardWriter {
         let mut statement = self.database.connection.prepare_cached(sql).map_err(storage)?;
         let row: Option<Vec<u8>> =
             statement.query_row(params![no.0, id.get().as_bytes()], |row| row.get(0)).optional().map_err(storage)?;
-        let read = |row: Vec<u8>| postcard::from_bytes(&row).map_err(|_| damaged("effect of a batch").into());
+        let read =
+            |row: Vec<u8>| postcard::from_bytes(&row).map_err(|_| damaged("the remembered result of a batch").into());
         row.map(read).transpose()
     }
 
@@ -382,19 +383,20 @@ impl ShardWriter {
         Ok(())
     }
 
+    /// Takes an account out of the cache.
     fn take_account(&mut self, id: AccountId) -> Option<(AccountNo, Account)> {
         let known = self.accounts.remove(&id)?;
-        self.mailboxes_held = self.mailboxes_held.saturating_sub(known.1.mailboxes.len());
+        self.mailboxes_cached = self.mailboxes_cached.saturating_sub(known.1.mailboxes.len());
         Some(known)
     }
 
     fn cache_account(&mut self, id: AccountId, no: AccountNo, account: Account) {
-        while self.mailboxes_held + account.mailboxes.len() > MAILBOXES_HELD {
+        while self.mailboxes_cached + account.mailboxes.len() > MAILBOXES_CACHED_MAX {
             // Evict an arbitrary entry: hash order is random, so a client cannot choose the victim.
             let Some(other) = self.accounts.keys().next().copied() else { return };
             self.drop_cached(other);
         }
-        self.mailboxes_held += account.mailboxes.len();
+        self.mailboxes_cached += account.mailboxes.len();
         self.accounts.insert(id, (no, account));
     }
 
@@ -404,7 +406,7 @@ impl ShardWriter {
 
     fn drop_all_cached(&mut self) {
         self.accounts.clear();
-        self.mailboxes_held = 0;
+        self.mailboxes_cached = 0;
     }
 
     fn logins_waiting(&self) -> std::sync::MutexGuard<'_, HashMap<(AccountId, &'static str), Timestamp>> {
@@ -427,13 +429,13 @@ impl ShardWriter {
         Ok(())
     }
 
-    /// Removes the logins that were committed from the pending ones, except those that a newer one replaced.
+    /// Removes the committed logins from the pending ones. A pending one that is newer stays.
     fn drop_written_logins(&mut self) {
         let written = std::mem::take(&mut self.uncommitted_logins);
         self.logins_waiting().retain(|login, at| written.get(login) != Some(at));
     }
 
-    /// Deletes old batch ids, in one step of a walk through all of them.
+    /// Makes one step of a walk through all batch ids, which deletes old ones.
     fn prune(&mut self) {
         self.pruned = Instant::now();
         let step = self.database.begin(BodyDestination::Inline).and_then(|()| {
@@ -441,7 +443,7 @@ impl ShardWriter {
             self.database.commit()
         });
         if let Err(failure) = step {
-            tracing::warn!(?failure, "old batch ids not forgotten");
+            tracing::warn!(?failure, "old batch ids could not be deleted");
             self.database.roll_back();
         }
     }
@@ -515,9 +517,9 @@ mod tests {
         loaded.map_or(0, |(_, account)| account.mailboxes[&MailboxId::new(1)].messages)
     }
 
-    /// The middle batch fails after it has written: once with its group, and again alone.
+    /// The middle batch fails after it has written: first in its group, then alone.
     #[test]
-    fn a_batch_that_fails_late_leaves_nothing() {
+    fn a_batch_that_fails_after_writing_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let checkpointer = Checkpointer::start().unwrap();
         let mut writer = writer(folder.path(), &checkpointer);
@@ -535,9 +537,9 @@ mod tests {
         assert_eq!(bodies, 8);
     }
 
-    /// The cached account equals the stored one, also after a change to a deleted mailbox or to no mailbox.
+    /// Also after a batch that deletes a mailbox, or changes none.
     #[test]
-    fn what_is_saved_is_what_is_held() {
+    fn the_stored_account_equals_the_cached_one() {
         let folder = tempfile::tempdir().unwrap();
         let checkpointer = Checkpointer::start().unwrap();
         let mut writer = writer(folder.path(), &checkpointer);
@@ -622,16 +624,16 @@ mod tests {
     }
 
     #[test]
-    fn the_hold_is_bounded() {
+    fn the_cache_is_bounded() {
         let folder = tempfile::tempdir().unwrap();
         let checkpointer = Checkpointer::start().unwrap();
         let mut writer = writer(folder.path(), &checkpointer);
         for number in 0..20 {
             commit(&mut writer, (0..100).map(|n| append(number * 100 + n, None, at(0))).collect());
         }
-        assert!(writer.mailboxes_held <= MAILBOXES_HELD);
+        assert!(writer.mailboxes_cached <= MAILBOXES_CACHED_MAX);
         assert_eq!(
-            writer.mailboxes_held,
+            writer.mailboxes_cached,
             writer.accounts.values().map(|(_, account)| account.mailboxes.len()).sum::<usize>()
         );
         assert!(commit(&mut writer, vec![append(0, None, at(0))])[0].is_ok());
@@ -639,7 +641,7 @@ mod tests {
     }
 
     #[test]
-    fn logins_wait_for_a_commit_that_succeeds() {
+    fn logins_stay_pending_until_a_commit_has_written_them() {
         let folder = tempfile::tempdir().unwrap();
         let checkpointer = Checkpointer::start().unwrap();
         let mut writer = writer(folder.path(), &checkpointer);
@@ -652,8 +654,9 @@ mod tests {
         assert!(commit(&mut writer, vec![append(2, None, at(0))])[0].is_err());
         assert_eq!(writer.logins_waiting().get(&one), Some(&at(77)));
         rename(&writer, "ALTER TABLE other RENAME TO login");
+        writer.logins_written = Instant::now();
         assert!(commit(&mut writer, vec![append(2, None, at(0))])[0].is_ok());
-        assert_eq!(writer.logins_waiting().get(&one), Some(&at(77)), "a commit without logins");
+        assert_eq!(writer.logins_waiting().get(&one), Some(&at(77)), "removed by a commit that did not write it");
         writer.idle();
         assert!(writer.logins_waiting().is_empty());
         let count: i64 =
@@ -662,7 +665,7 @@ mod tests {
     }
 
     #[test]
-    fn logins_are_written_when_nobody_waits() {
+    fn an_idle_committer_writes_logins() {
         let folder = tempfile::tempdir().unwrap();
         let checkpointer = Checkpointer::start().unwrap();
         let mut writer = writer(folder.path(), &checkpointer);

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use self::rows::{Bodies, MemoryAccount, MemoryRows};
 pub use self::state::MemoryState;
-use crate::batch::{MESSAGE_OCTETS_MAX, REMEMBERED};
+use crate::batch::{MESSAGE_OCTETS_MAX, REMEMBERED, first_batch_failed};
 use crate::interpret;
 use crate::lease::Leases;
 use crate::mailbox::clip;
@@ -152,7 +152,8 @@ impl MemoryTables {
         id.number(account).and_then(|number| self.bodies.by_number.get(&number)).map(|body| &body.octets)
     }
 
-    fn is_at(&self, account: AccountId, at_least: Option<ReadToken>) -> Result<(), StoreError> {
+    /// Unavailable while the account is older than `at_least`.
+    fn require_state(&self, account: AccountId, at_least: Option<ReadToken>) -> Result<(), StoreError> {
         let now = self.accounts.get(&account).map(|kept| ReadToken::new(kept.account.modseq));
         at_least.map_or(Ok(()), |token| token.reached_by(now.unwrap_or_default()))
     }
@@ -174,11 +175,11 @@ impl MessageStore for MemoryStore {
         at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<AccountSnapshot, StoreError>> {
         Box::pin(async move {
-            self.state().is_at(account, at_least)?;
+            self.state().require_state(account, at_least)?;
             if let Some(snapshot) = self.state().snapshot(account) {
                 return Ok(snapshot);
             }
-            self.apply_now(&Batch::first(account)).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            self.apply_now(&Batch::first(account)).map_err(first_batch_failed)?;
             self.state().snapshot(account).ok_or(StoreError::Gone)
         })
     }
@@ -192,7 +193,7 @@ impl MessageStore for MemoryStore {
         at_least: Option<ReadToken>,
     ) -> BoxFuture<'_, Result<Rows, StoreError>> {
         let state = self.state();
-        ready(state.is_at(account, at_least).and_then(|()| state.read(account, mailbox, &which, columns)))
+        ready(state.require_state(account, at_least).and_then(|()| state.read(account, mailbox, &which, columns)))
     }
 
     fn body(

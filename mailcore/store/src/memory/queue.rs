@@ -128,8 +128,8 @@ impl MemoryQueue {
 }
 
 impl MemoryRow {
-    /// Takes the row and counts that. Sets it aside instead, and returns `None`, when it was taken too often without an
-    /// outcome.
+    /// Takes the row, and counts the taking. Returns `None` when it was taken too often without an outcome: then it is
+    /// set aside.
     fn take(&mut self, take: &mut TakeLimits) -> Option<TakenRow> {
         if self.unsettled >= UNSETTLED_MAX {
             self.row.set_aside = Some(unsettled(self.unsettled));
@@ -149,7 +149,7 @@ impl MemoryRow {
         QueueRow { held_until: self.lease_until, ..self.row.clone() }
     }
 
-    /// Returns when the row can be taken next.
+    /// Returns when the lease ends or, without a lease, when the row is due.
     fn free_at(&self) -> Timestamp {
         self.lease_until.unwrap_or(self.row.due_at)
     }

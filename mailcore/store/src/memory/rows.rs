@@ -31,18 +31,25 @@ pub(super) struct MemoryAccount {
     pub(super) messages: BTreeMap<MailboxId, BTreeMap<Uid, MessageMeta>>,
     /// Tombstones by mailbox.
     pub(super) tombstones: BTreeMap<MailboxId, Vec<(Modseq, Uid)>>,
+    /// Expiry of each record of a reply, by handle and correspondent.
     pub(super) replies: BTreeMap<(String, String), Timestamp>,
 }
 
-/// The inverse of one change.
+/// What undoes one change.
 enum InverseChange {
+    /// The message that the UID had before.
     Message(MailboxId, Uid, Option<MessageMeta>),
+    /// The last tombstone of the mailbox is to be removed.
     Tombstone(MailboxId),
+    /// The messages and tombstones of a removed mailbox.
     Mailbox(MailboxId, Option<BTreeMap<Uid, MessageMeta>>, Option<Vec<(Modseq, Uid)>>),
+    /// All records of replies as they were.
     Replies(BTreeMap<(String, String), Timestamp>),
+    /// A body's number, and its references before.
     References(u64, u64),
 }
 
+/// The rows of one account within one batch.
 pub(super) struct MemoryRows<'a> {
     pub(super) id: AccountId,
     pub(super) data: MemoryAccount,
@@ -70,7 +77,7 @@ impl<'a> MemoryRows<'a> {
         }
     }
 
-    /// Ends a batch, applied or rolled back: drops bodies without references.
+    /// Ends a batch, applied or rolled back: drops bodies without references, and returns the account's data.
     pub(super) fn into_data(self) -> MemoryAccount {
         for number in &self.released {
             if self.bodies.by_number.get(number).is_some_and(|body| body.refs == 0) {
@@ -85,6 +92,7 @@ impl<'a> MemoryRows<'a> {
         std::mem::take(&mut self.outgoing)
     }
 
+    /// Undoes all changes of the batch.
     pub(super) fn take_back(&mut self) {
         self.outgoing.clear();
         while let Some(undo) = self.undo.pop() {
@@ -121,9 +129,10 @@ impl<'a> MemoryRows<'a> {
         self.undo.push(InverseChange::Message(mailbox, uid, before));
     }
 
-    fn count(&mut self, id: BodyId, change: impl FnOnce(u64) -> u64) -> Result<(), BatchError> {
+    /// Changes the number of references to a body.
+    fn change_references(&mut self, id: BodyId, change: impl FnOnce(u64) -> u64) -> Result<(), BatchError> {
         let number = id.number(self.id).unwrap_or(0);
-        let missing = || BatchError::Unavailable(format!("no body {id}"));
+        let missing = || BatchError::Unavailable(format!("body {id} is missing"));
         let body = self.bodies.by_number.get_mut(&number).ok_or_else(missing)?;
         self.undo.push(InverseChange::References(number, body.refs));
         body.refs = change(body.refs);
@@ -142,11 +151,11 @@ impl AccountRows for MemoryRows<'_> {
     }
 
     fn add_reference(&mut self, body: BodyId) -> Result<(), BatchError> {
-        self.count(body, |refs| refs + 1)
+        self.change_references(body, |refs| refs + 1)
     }
 
     fn drop_reference(&mut self, body: BodyId) -> Result<(), BatchError> {
-        self.count(body, |refs| refs.saturating_sub(1))
+        self.change_references(body, |refs| refs.saturating_sub(1))
     }
 
     fn require_lease(&mut self, name: &str, epoch: u64) -> Result<(), BatchError> {
@@ -190,17 +199,17 @@ impl AccountRows for MemoryRows<'_> {
         Ok(())
     }
 
-    fn remembered(&mut self, handle: &str, correspondent: &str) -> Result<Option<Timestamp>, BatchError> {
+    fn reply_expiry(&mut self, handle: &str, correspondent: &str) -> Result<Option<Timestamp>, BatchError> {
         Ok(self.data.replies.get(&(handle.to_owned(), correspondent.to_owned())).copied())
     }
 
-    fn count_remembered(&mut self, now: Timestamp) -> Result<u64, BatchError> {
+    fn count_replies(&mut self, now: Timestamp) -> Result<u64, BatchError> {
         self.undo.push(InverseChange::Replies(self.data.replies.clone()));
         self.data.replies.retain(|_, until| *until > now);
         Ok(self.data.replies.len() as u64)
     }
 
-    fn remember(&mut self, handle: &str, correspondent: &str, until: Timestamp) -> Result<(), BatchError> {
+    fn record_reply(&mut self, handle: &str, correspondent: &str, until: Timestamp) -> Result<(), BatchError> {
         self.undo.push(InverseChange::Replies(self.data.replies.clone()));
         self.data.replies.insert((handle.to_owned(), correspondent.to_owned()), until);
         Ok(())

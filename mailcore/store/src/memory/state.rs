@@ -28,7 +28,7 @@ struct StateRows {
 
 impl MemoryState {
     fn rows(&self) -> MutexGuard<'_, StateRows> {
-        // Changes are applied to a copy, so a poisoned lock still holds good data.
+        // Changes are applied to a copy, so the data is whole even after a panic under the lock.
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -51,11 +51,11 @@ impl StateRows {
     fn apply(&mut self, change: StateChange, now: Timestamp) -> Result<u64, StateError> {
         match change {
             StateChange::Put { space, key, expect, value, expires } => {
-                self.expect(space, &key, expect, now)?;
+                self.check_expected(space, &key, expect, now)?;
                 self.put(space, key, value, expires, now)
             }
             StateChange::Remove { space, key, expect } => {
-                self.expect(space, &key, expect, now)?;
+                self.check_expected(space, &key, expect, now)?;
                 self.records.remove(&(space.name, key));
                 Ok(0)
             }
@@ -72,7 +72,8 @@ impl StateRows {
         record.expires.is_none_or(|expires| expires > now).then_some(record)
     }
 
-    fn expect(
+    /// Conflict when the record is not as expected.
+    fn check_expected(
         &self,
         space: &'static StateSpace,
         key: &str,
@@ -80,12 +81,12 @@ impl StateRows {
         now: Timestamp,
     ) -> Result<(), StateError> {
         let version = self.live(space, key, now).map(|record| record.version);
-        let so = match expect {
+        let holds = match expect {
             ChangeCondition::Any => true,
             ChangeCondition::Absent => version.is_none(),
             ChangeCondition::Version(expected) => version == Some(expected),
         };
-        if so { Ok(()) } else { Err(StateError::Conflict) }
+        if holds { Ok(()) } else { Err(StateError::Conflict) }
     }
 
     fn put(

@@ -4,13 +4,14 @@
 //! at any point harmless:
 //!
 //! 1. The backup `FOLDER/backup-vN-TIME`, where N is the old format, is written under another name, synced, and renamed
-//!    when complete. An existing complete backup is from before the first step, so no other is made.
+//!    when complete. If it exists, an earlier start made it before it changed anything, and no other is made.
 //! 2. Each shard is upgraded from one version to the next in one transaction. An upgraded shard is skipped. Then the
 //!    queue moves into the shards.
 //! 3. `FOLDER/format` gets the new format only after everything else; until then, the next start repeats all of this.
 //!
-//! To restore the backup by hand, stop the node and move the backup's contents back. Packs in it are hard links, so it
-//! takes no space until packs are rewritten. Remove it when it is no longer needed.
+//! To restore the backup by hand, stop the node, move `format` and `shard-*` away, move the backup's contents into
+//! their place, and remove its empty folder: the next upgrade would take that for a backup. Packs in the backup are
+//! hard links, so they take no space until packs are rewritten. Remove the backup when it is no longer needed.
 
 mod queue_v1;
 mod v2;
@@ -34,14 +35,15 @@ pub(super) use queue_v1::move_into as move_queue;
 /// Page cache while tables are rewritten, KiB.
 const CACHE_KIB: i64 = 64 * 1024;
 
-/// Backs up a store of an older format, and upgrades the tables of its shards.
-pub(super) fn bring_forward(store: &Path, shards: &[PathBuf], format: u8) -> Result<(), StoreError> {
+/// Backs up a store of an older format, and upgrades the tables of its shards. [`move_queue`] and the new format file
+/// follow.
+pub(super) fn upgrade(store: &Path, shards: &[PathBuf], format: u8) -> Result<(), StoreError> {
     let start = Instant::now();
     tracing::info!(store = %store.display(), format, "upgrading a store of an older format");
     back_up(store, shards, format)?;
-    let epoch = lease_epoch(&store.join("queue"))?;
+    let starts = count_starts(&store.join("queue"))?;
     for shard in shards {
-        bring_shard_forward(shard, epoch)?;
+        upgrade_shard(shard, starts)?;
     }
     tracing::info!(seconds = start.elapsed().as_secs_f32(), "upgraded the store");
     Ok(())
@@ -109,7 +111,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
         if name.starts_with("pack-") && std::fs::hard_link(&source, &target).is_ok() {
             continue;
         }
-        // Empty after the checkpoint, and recreated by SQLite.
+        // After the checkpoint the log is empty, and SQLite recreates both files.
         if name.ends_with("-shm") || name.ends_with("-wal") {
             continue;
         }
@@ -119,8 +121,9 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     sync_folder(to)
 }
 
-/// Returns the lease epoch of the last start of a store of format 1, which counted its starts in the queue's database.
-fn lease_epoch(queue: &Path) -> Result<i64, StoreError> {
+/// Returns the number of starts of a store of format 1, which counted them as `epoch` in the queue's database; zero
+/// without that database.
+fn count_starts(queue: &Path) -> Result<i64, StoreError> {
     let path = database::path(queue);
     if !path.exists() {
         return Ok(0);
@@ -131,7 +134,7 @@ fn lease_epoch(queue: &Path) -> Result<i64, StoreError> {
     counted.map_err(storage)
 }
 
-fn bring_shard_forward(folder: &Path, epoch: i64) -> Result<(), StoreError> {
+fn upgrade_shard(folder: &Path, starts: i64) -> Result<(), StoreError> {
     let path = database::path(folder);
     if !path.exists() {
         return Ok(());
@@ -139,11 +142,11 @@ fn bring_shard_forward(folder: &Path, epoch: i64) -> Result<(), StoreError> {
     let mut connection = schema::connect(&path, CACHE_KIB)?;
     if schema::version(&connection)? == v2::FROM {
         let start = Instant::now();
-        v2::bring_forward(&mut connection, &super::pack::numbers(folder).map_err(unavailable)?, epoch)?;
+        v2::upgrade(&mut connection, &super::pack::numbers(folder).map_err(unavailable)?, starts)?;
         tracing::info!(shard = %folder.display(), seconds = start.elapsed().as_secs_f32(), "upgraded the shard");
     }
     if schema::version(&connection)? == v3::FROM {
-        v3::bring_forward(&connection)?;
+        v3::upgrade(&connection)?;
     }
     // Returns the pages of the old tables to the disk. Also done for an upgraded shard, because a crash may have come
     // before it.

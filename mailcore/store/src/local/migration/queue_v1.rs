@@ -25,10 +25,10 @@ use super::super::shard_index;
 use crate::queue::{KeptEnvelope, by_destination};
 use crate::{QueueId, StoreError};
 
-/// Put before the octets of an unreadable old row: the version of their layout, as in rows of today.
+/// The version of the old layout, put before the octets of an unreadable old row: rows of today begin with a version.
 const OLD_LAYOUT: u8 = 1;
 
-/// A row as version 1 wrote it. Fields with an underscore are read from columns instead.
+/// The column `item` as format 1 wrote it. Fields with an underscore are read from columns instead.
 #[derive(Deserialize)]
 struct OldItem {
     _id: Uuid,
@@ -70,16 +70,19 @@ pub(in super::super) fn move_into(store: &Path, shards: &mut [Database]) -> Resu
     }
 }
 
-/// Moves one message per transaction, so that memory holds one body. A queue that is long for a university takes
-/// seconds.
+/// Moves one message per transaction, so that memory holds only one body.
 fn move_items(old: &Connection, packs: &PackReader, shards: &mut [Database]) -> Result<(), StoreError> {
     let mut statement = old.prepare("SELECT id FROM item ORDER BY queued_at, id").map_err(storage)?;
     let ids = statement.query_map([], |row| row.get::<_, [u8; 16]>(0)).map_err(storage)?;
     for id in ids {
         let id = QueueId::new(Uuid::from_bytes(id.map_err(storage)?));
         let Some(row) = row(old, id)? else { continue };
-        // A damaged body does not stop the move: the row without it ends in a bounce.
-        let body = packs.read(row.place, None).ok();
+        let body = match packs.read(row.place, None) {
+            Ok(body) => Some(body),
+            // A damaged body does not stop the move: its row moves without it, and ends in a bounce.
+            Err(StoreError::Damaged(_)) => None,
+            Err(error) => return Err(error),
+        };
         if let Some(shard) = shards.get_mut(shard_index(id.get(), shards.len())) {
             in_transaction(shard, |shard| insert(shard, id, &row, body.as_ref()))?;
         }
@@ -122,6 +125,7 @@ fn insert(shard: &mut Database, id: QueueId, old: &OldRow, body: Option<&Bytes>)
     Ok(())
 }
 
+/// Returns a row whose values are all to be replaced.
 fn empty<'a>() -> NewQueueRow<'a> {
     NewQueueRow {
         id: QueueId::new(Uuid::nil()),
@@ -192,7 +196,7 @@ mod tests {
     use crate::time::from_seconds as at;
     use crate::{QueueRow, TakeLimits};
 
-    /// The tables of version 1.
+    /// The tables of the queue in format 1.
     const OLD: SchemaTables = SchemaTables {
         version: 1,
         sql: &["
@@ -202,7 +206,7 @@ CREATE TABLE finished (id BLOB NOT NULL PRIMARY KEY, at INTEGER NOT NULL) STRICT
 CREATE TABLE start (epoch INTEGER NOT NULL) STRICT;
 INSERT INTO start VALUES (0);
 "],
-        name_packs: false,
+        lists_packs: false,
     };
     const SHARDS: usize = 2;
     const PACK_OCTETS: u64 = 1024 * 1024;
@@ -282,9 +286,27 @@ INSERT INTO start VALUES (0);
         assert!(!folder.path().join("queue").exists());
     }
 
+    #[test]
+    fn a_body_that_cannot_be_read_now_stops_the_move() {
+        let (folder, checkpointer) = (tempfile::tempdir().unwrap(), Checkpointer::start().unwrap());
+        old_queue(folder.path(), &checkpointer);
+        let mut shards = shards(folder.path(), &checkpointer);
+        let (pack, aside) = (folder.path().join("queue/pack-00000001"), folder.path().join("aside"));
+        std::fs::rename(&pack, &aside).unwrap();
+        std::os::unix::fs::symlink(&pack, &pack).unwrap();
+        assert!(matches!(move_into(folder.path(), &mut shards), Err(StoreError::Unavailable(_))));
+        std::fs::remove_file(&pack).unwrap();
+        std::fs::rename(&aside, &pack).unwrap();
+        move_into(folder.path(), &mut shards).unwrap();
+        let bodies = |shard: &Database| -> i64 {
+            shard.connection.query_row("SELECT count(*) FROM body", [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(shards.iter().map(bodies).sum::<i64>(), 3, "bodies of messages 1 to 3");
+    }
+
     /// A crash before the old folder was removed: the move is repeated after some messages were sent.
     #[test]
-    fn moved_again_doubles_nothing() {
+    fn a_repeated_move_adds_nothing() {
         let (folder, checkpointer) = (tempfile::tempdir().unwrap(), Checkpointer::start().unwrap());
         old_queue(folder.path(), &checkpointer);
         let mut shards = shards(folder.path(), &checkpointer);

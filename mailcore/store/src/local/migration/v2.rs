@@ -41,8 +41,9 @@ DROP INDEX body_place;
 UPDATE counter SET value = (SELECT coalesce(max(id), 0) + 1 FROM body) WHERE name = 'body';
 ";
 
-/// Upgrades in one transaction: a crash leaves the old tables.
-pub(super) fn bring_forward(connection: &mut Connection, packs: &[u32], epoch: i64) -> Result<(), StoreError> {
+/// Upgrades in one transaction: a crash leaves the old tables. `packs` are those in the shard's folder, and `starts` is
+/// the number of starts of the store.
+pub(super) fn upgrade(connection: &mut Connection, packs: &[u32], starts: i64) -> Result<(), StoreError> {
     let transaction = connection.transaction().map_err(storage)?;
     transaction.execute_batch("DROP INDEX message_changed").map_err(storage)?;
     for table in REPLACED {
@@ -54,9 +55,9 @@ pub(super) fn bring_forward(connection: &mut Connection, packs: &[u32], epoch: i
     transaction.execute_batch(ACCOUNTS).map_err(storage)?;
     transaction.execute_batch(MESSAGES).map_err(storage)?;
     check_count(&transaction)?;
-    let counted = transaction.execute("UPDATE counter SET value = ? WHERE name = 'start'", [epoch]);
+    let counted = transaction.execute("UPDATE counter SET value = ? WHERE name = 'start'", [starts]);
     counted.map_err(storage)?;
-    name_packs(&transaction, packs).map_err(storage)?;
+    record_packs(&transaction, packs).map_err(storage)?;
     forget_unreadable_batches(&transaction)?;
     for table in REPLACED {
         transaction.execute_batch(&format!("DROP TABLE old_{table}")).map_err(storage)?;
@@ -65,25 +66,25 @@ pub(super) fn bring_forward(connection: &mut Connection, packs: &[u32], epoch: i
     transaction.commit().map_err(storage)
 }
 
-/// Checks that no message is lost, whatever its row contains.
+/// Damaged when the number of messages has changed: a message whose row is wrong may have no body.
 fn check_count(connection: &Connection) -> Result<(), StoreError> {
     let sql = "SELECT (SELECT count(*) FROM old_message), (SELECT count(*) FROM message)";
     let (old, new): (i64, i64) =
         connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(storage)?;
     match old == new {
         true => Ok(()),
-        false => Err(damaged(format!("number of messages: {old} before, {new} after"))),
+        false => Err(damaged(format!("an upgrade would change the number of messages from {old} to {new}"))),
     }
 }
 
 /// Records all packs in the shard's folder as made by its database.
-fn name_packs(connection: &Connection, packs: &[u32]) -> rusqlite::Result<()> {
+fn record_packs(connection: &Connection, packs: &[u32]) -> rusqlite::Result<()> {
     let mut insert = connection.prepare("INSERT INTO pack (number) VALUES (?)")?;
     packs.iter().try_for_each(|number| insert.execute([number]).map(drop))
 }
 
-/// Deletes the remembered effects of STORE, which contain places of bodies; all others have the same form as before.
-/// Only an IMAP session of the ended process could repeat such a batch.
+/// Deletes the remembered effects of STORE, which contain places of bodies; all others are encoded as before. Only an
+/// IMAP session of the ended process could repeat such a batch.
 fn forget_unreadable_batches(connection: &Connection) -> Result<(), StoreError> {
     let mut select = connection.prepare("SELECT account, id, applied FROM batch").map_err(storage)?;
     let mut delete = connection.prepare("DELETE FROM batch WHERE account = ? AND id = ?").map_err(storage)?;
@@ -91,8 +92,9 @@ fn forget_unreadable_batches(connection: &Connection) -> Result<(), StoreError> 
     let mut unreadable: Vec<(i64, Vec<u8>)> = Vec::new();
     while let Some(row) = rows.next().map_err(storage)? {
         let applied: Vec<u8> = row.get(2).map_err(storage)?;
-        let same = |applied: Applied| !applied.effects.iter().any(|effect| matches!(effect, OpEffect::Stored { .. }));
-        if !postcard::from_bytes(&applied).is_ok_and(same) {
+        let is_unchanged =
+            |applied: Applied| !applied.effects.iter().any(|effect| matches!(effect, OpEffect::Stored { .. }));
+        if !postcard::from_bytes(&applied).is_ok_and(is_unchanged) {
             unreadable.push((row.get(0).map_err(storage)?, row.get(1).map_err(storage)?));
         }
     }

@@ -1,8 +1,8 @@
 //! Upgrades the tables of a shard from version 2 to version 3.
 //!
 //! The columns are unchanged, but modseq and octets of an account's row may now lag behind those of its mailboxes. Rows
-//! of version 2 are valid under that rule, so none is written. The new number keeps older programs from reading the row
-//! as exact.
+//! of version 2 are valid under that rule, so none is written. The new version keeps older programs, which take the
+//! account's row as up to date, from opening the database.
 
 use rusqlite::Connection;
 
@@ -14,6 +14,6 @@ pub(super) const FROM: i64 = 2;
 /// The version that this step upgrades to.
 const TO: i64 = 3;
 
-pub(super) fn bring_forward(connection: &Connection) -> Result<(), StoreError> {
+pub(super) fn upgrade(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "user_version", TO).map_err(storage)
 }

@@ -1,7 +1,7 @@
 //! Compaction: rewrites and removes packs that are mostly dead.
 //!
-//! Dead octets are counted in memory: from the rows after the store is opened, then as bodies are removed. The count is
-//! not stored, so an error in it lasts until the next start at most.
+//! Dead octets are counted in memory: from the rows after the store is opened, then as bodies are moved and removed.
+//! The count is not stored, so an error in it lasts until the next start at most.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -23,15 +23,15 @@ const LIVE_PERCENT_MIN: u64 = 50;
 /// A pack with live bodies is left alone while its dead octets are below a full pack divided by this number (4 MiB by
 /// default), so that small packs are not rewritten over and over.
 const DEAD_PARTS: u64 = 64;
-/// Rounds of the upkeep between two checks of the packs while there is nothing to do.
-const CHECK_ROUNDS: u32 = 2;
+/// Time between two checks of the packs while there is nothing to do, in pauses of the upkeep.
+const CHECK_PAUSES: u32 = 2;
 
 /// The compaction of one shard.
 pub(super) struct Compaction {
     dead_octets_min: u64,
     check_interval: Duration,
     grace: Duration,
-    /// Dead octets of each pack; `None` before the count.
+    /// Dead octets of each pack; `None` before they are counted.
     dead: Option<HashMap<u32, u64>>,
     /// The pack being rewritten, and its bodies that are still to copy.
     current: Option<(u32, Vec<(u64, PackPosition)>)>,
@@ -51,7 +51,7 @@ impl Compaction {
     pub(super) fn new(config: &UpkeepConfig) -> Self {
         Self {
             dead_octets_min: config.pack_octets_max / DEAD_PARTS,
-            check_interval: config.every * CHECK_ROUNDS,
+            check_interval: config.every * CHECK_PAUSES,
             grace: config.grace,
             dead: None,
             current: None,
@@ -62,7 +62,7 @@ impl Compaction {
 
     /// Counts records that have become dead.
     pub(super) fn note_dead(&mut self, records: &[(u32, u64)]) {
-        // Before the count this does nothing: the count will include them.
+        // Records that die before the count are a part of it.
         let Some(dead) = &mut self.dead else { return };
         for (pack, octets) in records {
             *dead.entry(*pack).or_default() += octets;
@@ -87,7 +87,8 @@ impl Compaction {
         }
     }
 
-    /// Chooses a pack, and looks up its live bodies.
+    /// Chooses a pack that is due, and looks up its live bodies. `None` when no pack is due, or the one that is must be
+    /// closed first.
     fn begin(&mut self, access: &mut ShardAccess, writer: &mut PackWriter) -> Result<Option<u64>, StoreError> {
         let known = self.known_packs(access)?;
         if self.dead.is_none() {
@@ -97,7 +98,7 @@ impl Compaction {
             return Ok(None);
         };
         if access.numbers.is_open(pack.number) {
-            // The open pack is rewritten once it is closed.
+            // Closed now or with the committer's next group, and rewritten after a later check.
             match writer.number() == Some(pack.number) {
                 true => writer.close(),
                 false => access.change(|database| {
@@ -134,7 +135,7 @@ impl Compaction {
         }
         if access.read(|connection| is_referenced(connection, pack))? {
             self.damaged_packs.insert(pack);
-            drop(damaged(format!("pack {pack} is missing, and bodies are in it")));
+            drop(damaged(format!("pack {pack} is missing, but bodies refer to it")));
             return Ok(());
         }
         forget_pack(access, pack)
@@ -163,7 +164,7 @@ impl Compaction {
             match access.packs.read(place, None) {
                 Ok(content) => {
                     octets += place.octets;
-                    some.push(BodyMove { body, from: Some(place), octets: content });
+                    some.push(BodyMove { body, from: Some(place), content });
                 }
                 Err(StoreError::Damaged(_)) => drop(self.damaged_packs.insert(pack)),
                 Err(error) => return Err(error),
@@ -176,13 +177,13 @@ impl Compaction {
         Ok(moved.octets)
     }
 
-    /// Removes the rewritten pack, unless a row still refers to it.
+    /// Removes the rewritten pack, unless a row still refers to it or a record in it is damaged.
     fn finish(&mut self, access: &mut ShardAccess, pack: u32, now: Instant) -> Result<(), StoreError> {
         if self.damaged_packs.contains(&pack) {
             return Ok(());
         }
         if access.read(|connection| is_referenced(connection, pack))? {
-            // Rows of garbage whose grace has not ended still refer to the pack.
+            // Garbage whose grace has not ended still refers to the pack.
             self.next_check = Some(now + self.grace);
             return Ok(());
         }
@@ -207,7 +208,8 @@ fn forget_pack(access: &ShardAccess, pack: u32) -> Result<(), StoreError> {
     })
 }
 
-/// Counts dead octets. The sizes are read before the rows, so bodies added meanwhile count as live.
+/// Counts dead octets. The sizes were read before the rows, so a body added meanwhile makes the count too low, never
+/// too high.
 fn count_dead(access: &mut ShardAccess, known: &[KnownPack]) -> Result<HashMap<u32, u64>, StoreError> {
     let live = access.read(|connection| {
         let mut live: HashMap<u32, u64> = HashMap::new();
@@ -223,8 +225,8 @@ fn count_dead(access: &mut ShardAccess, known: &[KnownPack]) -> Result<HashMap<u
     Ok(known.iter().map(|pack| (pack.number, dead(pack))).collect())
 }
 
-/// Returns the live bodies of a pack. It scans the rows of all bodies, which takes a fraction of the time of copying
-/// the pack, so there is no index.
+/// Returns the live bodies of a pack. There is no index by pack: a scan of all rows takes a fraction of the time of
+/// copying the pack.
 fn live_bodies(connection: &Connection, pack: u32) -> Result<Vec<(u64, PackPosition)>, StoreError> {
     let sql = "SELECT id, at, octets FROM body WHERE pack = ? AND refs > 0";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;

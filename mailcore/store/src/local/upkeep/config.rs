@@ -1,4 +1,4 @@
-//! Settings of the upkeep, for a site or a test.
+//! The configuration of the upkeep. Nodes use the default; tests make it faster.
 
 use std::time::Duration;
 
@@ -9,17 +9,18 @@ use super::super::pack::PACK_OCTETS_MAX;
 pub struct UpkeepConfig {
     /// Longest pause between two rounds of the upkeep. Default 1 s.
     pub every: Duration,
-    /// Shortest time that a body is kept after its last message was expunged, for running reads. Default 5 s; most go
-    /// within twice that.
+    /// Shortest time that a body is kept after its last message was expunged, for running reads. Default 5 s; most
+    /// bodies are removed within twice that.
     pub grace: Duration,
-    /// Size of a full pack, octets. Default 256 MiB.
+    /// Size at which a pack is full, octets. Default 256 MiB.
     pub pack_octets_max: u64,
-    /// Rate at which compaction copies live bodies, octets per second. Default 32 MiB: a sixth of what a small disk
-    /// writes.
+    /// Highest rate at which compaction copies live bodies, octets per second. Default 32 MiB: a sixth of what a small
+    /// disk writes.
     pub copied_octets_per_second: u64,
     /// Octets of inline bodies that an idle shard may keep. Default 1 MiB, so that a single body is not moved alone.
     pub inline_octets_kept: u64,
-    /// Octets of free pages that a database may keep. Default 16 MiB: inline bodies use them again.
+    /// Octets of free pages that a database may keep; a quarter of its size if that is more. Default 16 MiB: inline
+    /// bodies use them again.
     pub free_octets_kept: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Derives the columns of messages that lack those of this version, in order of arrival.
+//! Derives the columns of bodies that lack those of this version, in order of arrival.
 
 use provost_message::{DERIVED_VERSION, Derived};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -31,7 +31,7 @@ impl DeriveWalk {
         let after = match self.after {
             Some(after) => after,
             None => {
-                let Some(after) = access.read(stored)? else {
+                let Some(after) = access.read(stored_position)? else {
                     self.is_done = true;
                     return Ok(false);
                 };
@@ -42,7 +42,7 @@ impl DeriveWalk {
         let last = bodies.last().copied().unwrap_or(after);
         let mut derived: Vec<(u64, Derived)> = Vec::with_capacity(bodies.len());
         for body in bodies {
-            // A missing or damaged body gets no columns: a read of the body reports the failure.
+            // An unreadable body gets no columns here: a read of its message derives them, or reports the failure.
             if let Ok(Some(content)) = access.body(body) {
                 derived.push((body, provost_message::derive(&content)));
             }
@@ -54,7 +54,7 @@ impl DeriveWalk {
 }
 
 /// Returns the stored position; `None` when all bodies have columns of this version.
-fn stored(connection: &Connection) -> Result<Option<u64>, StoreError> {
+fn stored_position(connection: &Connection) -> Result<Option<u64>, StoreError> {
     let counter = |name: &str| -> Result<Option<u64>, StoreError> {
         let mut statement = connection.prepare_cached("SELECT value FROM counter WHERE name = ?").map_err(storage)?;
         let value: Option<i64> = statement.query_row([name], |row| row.get(0)).optional().map_err(storage)?;
@@ -68,7 +68,7 @@ fn stored(connection: &Connection) -> Result<Option<u64>, StoreError> {
     Ok(Some(after.unwrap_or(0)))
 }
 
-/// Returns the next bodies without columns of this version, and whether they are the last ones.
+/// Returns the next bodies without columns of this version, and whether none follow.
 fn outdated(connection: &Connection, after: u64) -> Result<(Vec<u64>, bool), StoreError> {
     let sql = "SELECT b.id, b.octets FROM body b LEFT JOIN derived d ON d.body = b.id
         WHERE b.id > ? AND d.version IS NOT ? ORDER BY b.id LIMIT ?";
@@ -86,11 +86,12 @@ fn outdated(connection: &Connection, after: u64) -> Result<(Vec<u64>, bool), Sto
     Ok((bodies, is_end))
 }
 
+/// Stores the columns and the position of the walk.
 fn store(connection: &Connection, derived: &[(u64, Derived)], last: u64, is_end: bool) -> Result<(), StoreError> {
     for (body, derived) in derived {
-        // The body may be gone meanwhile.
-        let is_there = connection.prepare_cached("SELECT 1 FROM body WHERE id = ?").map_err(storage)?;
-        if { is_there }.exists([signed(*body)]).map_err(storage)? {
+        // The body may have been removed meanwhile.
+        let mut find = connection.prepare_cached("SELECT 1 FROM body WHERE id = ?").map_err(storage)?;
+        if find.exists([signed(*body)]).map_err(storage)? {
             insert_derived(connection, *body, derived)?;
         }
     }

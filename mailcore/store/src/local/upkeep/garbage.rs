@@ -20,7 +20,7 @@ const STEP_BODIES: usize = 300;
 #[derive(Default)]
 pub(super) struct Garbage {
     bodies: Vec<u64>,
-    at: Option<Instant>,
+    found_at: Option<Instant>,
 }
 
 /// The result of one step.
@@ -28,11 +28,12 @@ pub(super) struct Garbage {
 pub(super) struct FreedGarbage {
     /// Octets of records that are dead now, with their packs.
     pub(super) dead: Vec<(u32, u64)>,
-    /// Whether the next step need not wait.
+    /// Whether garbage remains whose grace has ended.
     pub(super) more: bool,
 }
 
 impl Garbage {
+    /// Makes one step: finds garbage, or removes some whose grace has ended.
     pub(super) fn step(
         &mut self,
         access: &mut ShardAccess,
@@ -41,14 +42,14 @@ impl Garbage {
     ) -> Result<FreedGarbage, StoreError> {
         if self.bodies.is_empty() {
             self.bodies = access.read(find)?;
-            self.at = Some(now);
+            self.found_at = Some(now);
             return Ok(FreedGarbage::default());
         }
-        if self.at.is_some_and(|at| now.saturating_duration_since(at) < grace) {
+        if self.found_at.is_some_and(|at| now.saturating_duration_since(at) < grace) {
             return Ok(FreedGarbage::default());
         }
         let some = self.bodies.split_off(self.bodies.len().saturating_sub(STEP_BODIES));
-        let dead = access.change(move |database| take_away(&database.connection, &some))?;
+        let dead = access.change(move |database| remove(&database.connection, &some))?;
         Ok(FreedGarbage { dead, more: !self.bodies.is_empty() })
     }
 }
@@ -64,8 +65,8 @@ fn find(connection: &Connection) -> Result<Vec<u64>, StoreError> {
     Ok(found)
 }
 
-/// Removes the bodies, except those that have a reference again.
-fn take_away(connection: &Connection, bodies: &[u64]) -> Result<Vec<(u32, u64)>, StoreError> {
+/// Removes the bodies, except those that have a reference again. Returns the records that are dead now.
+fn remove(connection: &Connection, bodies: &[u64]) -> Result<Vec<(u32, u64)>, StoreError> {
     let mut dead = Vec::new();
     for body in bodies {
         let id = signed(*body);

@@ -11,7 +11,7 @@
 //!   pack looks it up again.
 //! * Only packs listed in table `pack` are removed: those that this database made. Another pack may be all that is left
 //!   of another database.
-//! * A body without references is removed some seconds after it was found, so that a session that reads it can finish.
+//! * A body without references is removed only some seconds after it was found, so that a running read can finish.
 
 mod access;
 mod compact;
@@ -80,7 +80,7 @@ pub(super) struct ShardUpkeep {
     commits_seen: Option<u64>,
     garbage: Garbage,
     compaction: Compaction,
-    walk: DeriveWalk,
+    derive_walk: DeriveWalk,
     pages: FreePages,
 }
 
@@ -92,17 +92,19 @@ impl ShardUpkeep {
         numbers: &Arc<PackNumbers>,
         load: &Arc<CommitterLoad>,
         config: &UpkeepConfig,
-    ) -> Self {
-        Self {
+    ) -> std::io::Result<Self> {
+        let mut writer = PackWriter::new(folder, numbers, config.pack_octets_max);
+        writer.resume()?;
+        Ok(Self {
             access: ShardAccess::new(folder, committer, packs, numbers),
             load: Arc::clone(load),
-            writer: PackWriter::new(folder, numbers, config.pack_octets_max),
+            writer,
             commits_seen: None,
             garbage: Garbage::default(),
             compaction: Compaction::new(config),
-            walk: DeriveWalk::default(),
+            derive_walk: DeriveWalk::default(),
             pages: FreePages::new(config),
-        }
+        })
     }
 
     /// Makes one step of each task that has work; returns the time until the next one is due.
@@ -119,18 +121,19 @@ impl ShardUpkeep {
         let freed = self.garbage.step(&mut self.access, config.grace, Instant::now())?;
         self.compaction.note_dead(&freed.dead);
         let copied = self.compaction.step(&mut self.access, &mut self.writer, Instant::now())?;
-        let derived = self.walk.step(&mut self.access)?;
+        let derived = self.derive_walk.step(&mut self.access)?;
         let vacuumed = self.pages.step(&mut self.access)?;
         if let Some(octets) = copied {
-            // Wait for the pace even when other tasks have more work: a delay of at most `every` does not harm them.
-            let pace = Duration::from_secs_f64(octets as f64 / config.copied_octets_per_second.max(1) as f64);
-            return Ok(pace.min(config.every));
+            // Compaction keeps its rate even when other tasks have more work: it delays them by at most `every`.
+            let pause = Duration::from_secs_f64(octets as f64 / config.copied_octets_per_second.max(1) as f64);
+            return Ok(pause.min(config.every));
         }
         let busy = inline || freed.more || derived || vacuumed;
         Ok(if busy { Duration::ZERO } else { config.every })
     }
 
-    /// Moves inline bodies when there are many, or when there are some and the shard is idle.
+    /// Moves inline bodies when there are many, or more than `kept` octets of them and the shard is idle. Returns
+    /// whether it moved some.
     fn move_inline(&mut self, kept: u64) -> Result<bool, StoreError> {
         if self.commits_seen.is_none() {
             self.load.found(self.access.read(moving::inline_octets)?);

@@ -20,7 +20,7 @@ pub(super) struct BodyMove {
     pub(super) body: u64,
     /// The old place; `None` is inline.
     pub(super) from: Option<PackPosition>,
-    pub(super) octets: Bytes,
+    pub(super) content: Bytes,
 }
 
 /// The result of one step.
@@ -48,8 +48,7 @@ pub(super) fn inline_octets(connection: &Connection) -> Result<u64, StoreError> 
     Ok(u64::try_from(octets).unwrap_or(0))
 }
 
-/// Returns the oldest inline bodies, as many as one step moves. Garbage is not moved, because its octets are removed
-/// with its row.
+/// Returns the oldest inline bodies, as many as one step moves. Garbage is left out: it will be removed where it is.
 fn inline_bodies(connection: &Connection) -> Result<Vec<BodyMove>, StoreError> {
     let sql = "SELECT i.body, i.content FROM inline i JOIN body b ON b.id = i.body WHERE b.refs > 0 ORDER BY i.body";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
@@ -61,7 +60,7 @@ fn inline_bodies(connection: &Connection) -> Result<Vec<BodyMove>, StoreError> {
     {
         let content: Vec<u8> = row.get(1).map_err(storage)?;
         octets += content.len() as u64;
-        bodies.push(BodyMove { body: number(row, 0)?, from: None, octets: content.into() });
+        bodies.push(BodyMove { body: number(row, 0)?, from: None, content: content.into() });
     }
     Ok(bodies)
 }
@@ -78,9 +77,9 @@ pub(super) fn move_bodies(
     }
     writer.begin().map_err(unavailable)?;
     let mut moves = Vec::with_capacity(bodies.len());
-    for BodyMove { body, from, octets } in bodies {
-        moved.octets += octets.len() as u64;
-        moves.push((body, from, writer.place(&octets).map_err(unavailable)?));
+    for BodyMove { body, from, content } in bodies {
+        moved.octets += content.len() as u64;
+        moves.push((body, from, writer.place(&content).map_err(unavailable)?));
     }
     writer.flush().map_err(unavailable)?;
     let dead = access.change(move |database| record_places(&database.connection, &moves))?;

@@ -38,7 +38,7 @@ impl FreePages {
             return Ok(false);
         }
         access.change(|database| {
-            give_back(&database.connection).map_err(storage)?;
+            return_pages(&database.connection).map_err(storage)?;
             database.note_pages(STEP_PAGES as u64);
             Ok(())
         })?;
@@ -46,15 +46,15 @@ impl FreePages {
     }
 }
 
-/// Whether there are more free pages than are kept, and more than a quarter of all.
+/// Whether more pages are free than `kept`, and more than a quarter of all.
 fn has_too_many(connection: &Connection, kept: u64) -> Result<bool, StoreError> {
-    let ask = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i64>(0)).map_err(storage);
-    let (free, all) = (ask("PRAGMA freelist_count")?, ask("PRAGMA page_count")?);
+    let count = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i64>(0)).map_err(storage);
+    let (free, all) = (count("PRAGMA freelist_count")?, count("PRAGMA page_count")?);
     Ok(u64::try_from(free).is_ok_and(|free| free > kept) && free > all / 4)
 }
 
 /// Returns the pages of one step to the disk. The pragma returns one page for each row that is read.
-fn give_back(connection: &Connection) -> rusqlite::Result<()> {
+fn return_pages(connection: &Connection) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({STEP_PAGES})"))?;
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}
