@@ -9,7 +9,8 @@ pub const LISTED_MAX: usize = 4_096;
 /// One item of an address list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListedAddress {
-    /// A mailbox. When the text is not an address, `local` and `host` are empty and `name` holds the text.
+    /// A mailbox. When the text is not an address, `local` and `host` are empty, and `name` holds the display name or,
+    /// without one, the text.
     Mailbox(ListedMailbox),
     /// The start of a group, with its display name (RFC 5322 §3.4).
     GroupStart(Vec<u8>),
@@ -42,7 +43,7 @@ impl ListedMailbox {
     }
 }
 
-/// Parses an unfolded address list into at most [`LISTED_MAX`] items.
+/// Parses an unfolded address list into at most [`LISTED_MAX`] items, and the end of a group that is then still open.
 pub fn address_list(text: &[u8]) -> Vec<ListedAddress> {
     let mut parser = AddressParser { tokens: TokenCursor::new(text), listed: Vec::new(), in_group: false };
     while parser.tokens.peek().is_some() && parser.listed.len() < LISTED_MAX {
@@ -54,7 +55,7 @@ pub fn address_list(text: &[u8]) -> Vec<ListedAddress> {
     parser.listed
 }
 
-/// Returns the mailboxes of an unfolded address list that have an address, including those inside groups.
+/// Returns the mailboxes of an unfolded address list that have a local part, including those inside groups.
 pub fn mailboxes(text: &[u8]) -> impl Iterator<Item = ListedMailbox> + use<> {
     address_list(text).into_iter().filter_map(|listed| match listed {
         ListedAddress::Mailbox(mailbox) if !mailbox.local.is_empty() => Some(mailbox),
@@ -111,15 +112,15 @@ impl WordRun {
 
     /// Returns the words as one local part or domain; empty without words, `None` when two words are not joined by a
     /// dot.
-    fn one(&self) -> Option<&[u8]> {
+    fn joined(&self) -> Option<&[u8]> {
         if self.count == 0 { Some(b"") } else { self.joined.as_deref() }
     }
 }
 
 impl AddressParser<'_> {
-    /// Parses one item, up to the next comma, semicolon or the end.
+    /// Parses one item and what ends it: a comma, a semicolon, the colon after a group's name, or the end of the text.
     fn item(&mut self) {
-        self.tokens.skip_blanks();
+        self.tokens.skip_white_space();
         let start = self.tokens.at();
         let words = self.words(b"<@:,;>");
         match self.tokens.peek() {
@@ -131,7 +132,7 @@ impl AddressParser<'_> {
                 self.listed.push(ListedAddress::GroupStart(words.phrase));
             }
             _ => {
-                let local = words.one().map(|local| (local.to_vec(), Vec::new()));
+                let local = words.joined().map(|local| (local.to_vec(), Vec::new()));
                 self.end(start, words.comment, local);
             }
         }
@@ -151,7 +152,7 @@ impl AddressParser<'_> {
             let phrase = self.tokens.since(start).trim_ascii().to_vec();
             return self.angle(WordRun { phrase, comment: local.comment, ..WordRun::default() });
         }
-        let address = local.one().zip(host.one()).map(|(local, host)| (local.to_vec(), host.to_vec()));
+        let address = local.joined().zip(host.joined()).map(|(local, host)| (local.to_vec(), host.to_vec()));
         self.end(start, host.comment.or(local.comment), address);
     }
 
@@ -163,7 +164,7 @@ impl AddressParser<'_> {
         if self.tokens.peek() == Some(b'@') {
             // RFC 5322 §4.4 obs-route, or an empty local part.
             let until = self.words(b":>");
-            let text = until.one().unwrap_or_default().to_vec();
+            let text = until.joined().unwrap_or_default().to_vec();
             if self.tokens.eat(b':') {
                 route = Some(text);
             } else {
@@ -173,13 +174,13 @@ impl AddressParser<'_> {
         let local = self.words(b"@:<>,;");
         if self.tokens.eat(b'@') {
             let words = self.words(b"@<>,;");
-            host = words.one().map(<[u8]>::to_vec);
+            host = words.joined().map(<[u8]>::to_vec);
             comment = comment.or(words.comment);
         } else if host.is_none() {
             host = Some(Vec::new());
         }
         let is_whole = matches!(self.tokens.peek(), None | Some(b'>' | b',' | b';'));
-        let address = local.one().zip(host).filter(|_| is_whole);
+        let address = local.joined().zip(host).filter(|_| is_whole);
         let name = Some(name.phrase).filter(|phrase| !phrase.is_empty()).or(comment).or(local.comment.clone());
         let mailbox = match address {
             Some((local, host)) => ListedMailbox { name, route, local: local.to_vec(), host },

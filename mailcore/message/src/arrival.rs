@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::received::is_own_received;
 use crate::{AuthenticationResult, Envelope, HeaderSection, MarkEffect, StageMark};
 
-/// The id of one message on its whole way through this site. It appears in Received, in the reply to the sender and in
+/// The id of one message on its whole way through this host. It appears in Received, in the reply to the sender and in
 /// every log line, and the ids of deliveries derive from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceId(Uuid);
@@ -21,7 +21,7 @@ impl TraceId {
         self.0
     }
 
-    /// Reads the id that this site gave to a message: the id in the topmost Received, when `hostname` wrote that field.
+    /// Reads the id that this host gave to a message: the id in the topmost Received, when `hostname` wrote that field.
     /// `None` for messages made here (bounces, vacation replies), which have no Received.
     pub fn of_message(message: &[u8], hostname: &str) -> Option<Self> {
         let received = HeaderSection::of(message).get("Received").filter(|value| is_own_received(value, hostname))?;
@@ -32,7 +32,7 @@ impl TraceId {
 }
 
 impl From<Uuid> for TraceId {
-    /// Takes a random UUID (version 4) for a new message.
+    /// Any UUID; for a new message, a random one (version 4).
     fn from(id: Uuid) -> Self {
         Self(id)
     }
@@ -67,25 +67,25 @@ impl Service {
     }
 }
 
-/// The command that a peer greets with.
+/// The command by which a peer identifies itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HelloVerb {
     /// EHLO: the peer understands extensions (RFC 5321 §4.1.1.1).
     Ehlo,
     /// HELO: the peer understands no extensions (RFC 5321 §4.1.1.1).
     Helo,
-    /// LHLO, the greeting of LMTP (RFC 2033 §4.1).
+    /// LHLO, in LMTP (RFC 2033 §4.1).
     Lhlo,
 }
 
-/// The greeting of a peer.
+/// An accepted EHLO, HELO or LHLO.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Greeting {
+pub struct Hello {
     /// The command.
     pub verb: HelloVerb,
     /// The name that the peer gave: printable ASCII, at most 255 octets, not verified.
     pub name: String,
-    /// Results of the greeting stages.
+    /// Results of the stages at this command.
     pub findings: Findings,
 }
 
@@ -100,11 +100,12 @@ pub struct PeerConnection {
     pub local: SocketAddr,
     /// Whether the connection uses TLS now.
     pub tls: bool,
-    /// The last EHLO, HELO or LHLO.
-    pub hello: Option<Greeting>,
-    /// The person who has logged in (RFC 4954), with the attributes that the directory had at the last MAIL.
-    pub login: Option<Arc<Person>>,
-    /// Results of the connection stages.
+    /// The last EHLO, HELO or LHLO that was accepted, or the one that stages judge now.
+    pub hello: Option<Hello>,
+    /// The person who has logged in (RFC 4954), with the attributes that the directory had then, or at the
+    /// last MAIL.
+    pub person: Option<Arc<Person>>,
+    /// Results of the stages before 220.
     pub findings: Findings,
 }
 
@@ -112,7 +113,7 @@ impl PeerConnection {
     /// Returns the protocol name for the `with` clause of Received (RFC 3848, RFC 2033).
     pub fn protocol(&self) -> &'static str {
         let verb = self.hello.as_ref().map_or(HelloVerb::Helo, |hello| hello.verb);
-        match (verb, self.tls, self.login.is_some()) {
+        match (verb, self.tls, self.person.is_some()) {
             (HelloVerb::Helo, _, _) => "SMTP",
             (HelloVerb::Ehlo, false, false) => "ESMTP",
             (HelloVerb::Ehlo, false, true) => "ESMTPA",
@@ -124,7 +125,7 @@ impl PeerConnection {
     }
 }
 
-/// Results of the stages for a connection, a greeting or a message.
+/// Results of the stages for a connection, an EHLO or a message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// Tags and quarantine marks.
@@ -133,13 +134,12 @@ pub struct Findings {
     pub authentication: Vec<AuthenticationResult>,
 }
 
-/// One message on its way in. It passes from MAIL through all stages to delivery, Sieve and the log.
+/// One message on its way in, from MAIL to delivery: what stages judge, Sieve tests and the trace records.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     /// The id of the message in all logs.
     pub trace_id: TraceId,
-    /// The connection it came through; `None` for a message from the queue, which keeps only the envelope and the
-    /// message.
+    /// The connection; `None` for a message from the queue, which keeps only the envelope and the message.
     pub connection: Option<Arc<PeerConnection>>,
     /// The envelope with the parameters of MAIL and RCPT. While a stage judges RCPT, the last recipient is the one in
     /// question.
@@ -156,8 +156,8 @@ impl Arrival {
         Self { trace_id, connection: Some(connection), envelope, announced_octets: None, findings: Findings::default() }
     }
 
-    /// Takes a message from the queue. Its marks are read from the trace fields that this site wrote; its
-    /// authentication results stay in the message only.
+    /// Makes the arrival of a message from the queue. Its marks are read from the Provost-Verdict fields above
+    /// Received; its authentication results are not read back.
     pub fn from_queue(trace_id: TraceId, envelope: Envelope, message: &[u8]) -> Self {
         Self {
             trace_id,
@@ -168,17 +168,17 @@ impl Arrival {
         }
     }
 
-    /// Returns all marks: those of the connection, then of the greeting, then of the message.
+    /// Returns all marks: those of the connection, then of EHLO, then of the message.
     pub fn marks(&self) -> impl Iterator<Item = &StageMark> {
-        self.findings().flat_map(|findings| &findings.marks)
+        self.all_findings().flat_map(|findings| &findings.marks)
     }
 
     /// Returns all authentication results, in the same order as the marks.
     pub fn authentication(&self) -> impl Iterator<Item = &AuthenticationResult> {
-        self.findings().flat_map(|findings| &findings.authentication)
+        self.all_findings().flat_map(|findings| &findings.authentication)
     }
 
-    fn findings(&self) -> impl Iterator<Item = &Findings> {
+    fn all_findings(&self) -> impl Iterator<Item = &Findings> {
         let connection = self.connection.as_deref();
         let of_hello = connection.and_then(|connection| connection.hello.as_ref()).map(|hello| &hello.findings);
         connection.map(|connection| &connection.findings).into_iter().chain(of_hello).chain([&self.findings])
@@ -201,8 +201,8 @@ mod tests {
             remote: "192.0.2.1:1000".parse().unwrap(),
             local: "192.0.2.2:25".parse().unwrap(),
             tls,
-            hello: Some(Greeting { verb, name: "x".into(), findings: Findings::default() }),
-            login: None,
+            hello: Some(Hello { verb, name: "x".into(), findings: Findings::default() }),
+            person: None,
             findings: Findings::default(),
         }
     }
@@ -223,9 +223,9 @@ mod tests {
         assert_eq!(PeerConnection { hello: None, ..connection(HelloVerb::Ehlo, true) }.protocol(), "SMTP");
     }
 
-    /// A message read from the queue is still known to be in quarantine.
+    /// A mark of the connection counts, also when it is read back from a message in the queue.
     #[test]
-    fn marks_of_connection_and_message_count() {
+    fn a_mark_of_the_connection_quarantines_the_message() {
         let id = TraceId::from(Uuid::nil());
         let mut arrival = Arrival::through(Arc::new(connection(HelloVerb::Ehlo, false)), id, Envelope::new(None, []));
         let Verdict::Tag(tag) = Verdict::tag("late", "2.0.0", "x") else { panic!() };

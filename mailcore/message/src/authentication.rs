@@ -19,7 +19,7 @@ pub struct AuthenticationResult {
     pub identity: String,
 }
 
-/// The methods of RFC 8601 §2.7 that this server writes.
+/// The methods of RFC 8601 §2.7 that a stage can report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthenticationMethod {
     /// SMTP AUTH (RFC 4954): the client logged in, and the reverse-path belongs to that person.
@@ -70,14 +70,14 @@ impl AuthenticationResult {
     pub const FIELD_NAME: &str = "Authentication-Results";
 
     /// Whether a field carries this host's name as its authserv-id. Such a field in an incoming message is forged, or
-    /// describes an earlier message of this host: the server removes it (RFC 8601 §5).
+    /// older than this passage of the message: the server removes it (RFC 8601 §5).
     pub fn is_named_after(field: &HeaderField<'_>, hostname: &str) -> bool {
         if !field.is(Self::FIELD_NAME) {
             return false;
         }
         let value = field.unfolded();
         let mut tokens = TokenCursor::new(&value);
-        tokens.skip_space();
+        tokens.skip_cfws();
         // RFC 8601 §2.2: the id is a `value` of RFC 2045 §5.1, a token or a quoted string, which mean the same.
         match tokens.peek() {
             Some(b'"') => tokens.quoted().trim_ascii().eq_ignore_ascii_case(hostname.as_bytes()),
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_fields_with_our_name() {
+    fn recognises_fields_that_name_this_host() {
         for (field, expect) in [
             ("Authentication-Results: mx.example.edu; spf=pass", true),
             ("authentication-results:\r\n (a comment) MX.example.edu 1; spf=pass", true),

@@ -3,7 +3,8 @@
 //!
 //! In the first 64 MiB of decoded text, a match is found exactly where a search of the whole text would find it, also
 //! across pieces and parts, with two exceptions that ordinary text does not reach: a run of more than 64 KiB without
-//! white space is lower-cased in parts, and a line of quoted-printable or UTF-7 longer than that is decoded in parts.
+//! white space is lower-cased in parts, and a longer line of quoted-printable, or of a charset that is decoded by lines
+//! (UTF-7, HZ, ISO-2022-KR), is decoded in parts.
 
 use memchr::memmem::Finder;
 
@@ -142,7 +143,7 @@ impl BodySearch {
         let Some(mut part) = self.part.take() else { return FeedResult::Accepted };
         let octets = part.transfer.feed(piece);
         if !part.charset.feed(&octets, false, &mut part.run) {
-            return self.again(part);
+            return self.restart(part);
         }
         let text = part.take_lower();
         self.push(text.as_bytes());
@@ -155,7 +156,7 @@ impl BodySearch {
         let Some(mut part) = self.part.take() else { return FeedResult::Accepted };
         let octets = std::mem::replace(&mut part.transfer, TransferDecoder::Identity).end();
         if !part.charset.feed(&octets, true, &mut part.run) {
-            return self.again(part);
+            return self.restart(part);
         }
         self.push(search_form(&part.run).as_bytes());
         self.push(b"\n");
@@ -187,7 +188,7 @@ impl BodySearch {
     }
 
     /// Restores the state before the part and switches to Windows-1252.
-    fn again(&mut self, part: PartText) -> FeedResult {
+    fn restart(&mut self, part: PartText) -> FeedResult {
         if let Some(before) = part.before {
             for (one, was_found) in self.wanted.iter_mut().zip(before.findings) {
                 one.is_found = was_found;
@@ -195,7 +196,7 @@ impl BodySearch {
             (self.window, self.octets) = (before.window, before.octets);
         }
         let transfer = TransferDecoder::new(&part.encoding);
-        let charset = CharsetDecoder::otherwise();
+        let charset = CharsetDecoder::fallback();
         self.part = Some(PartText { transfer, charset, run: String::new(), before: None, ..part });
         FeedResult::Restart
     }
@@ -253,7 +254,7 @@ mod tests {
                         part.body_in(message).chunks(octets).all(|piece| search.feed(piece) == FeedResult::Accepted)
                             && search.end() == FeedResult::Accepted
                     };
-                    assert!(feed(&mut search) || feed(&mut search), "the second pass is accepted");
+                    assert!(feed(&mut search) || feed(&mut search), "the second pass was not accepted");
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! Charset conversion in pieces: gives the same text as [`crate::charset::decode`] of the whole.
+//! Charset conversion in pieces: gives the same text as [`crate::charset::decode`] of the whole, except for lines above
+//! [`LINE_OCTETS_MAX`] in a line-by-line charset.
 
 use encoding_rs::{Decoder, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
@@ -45,8 +46,8 @@ impl CharsetDecoder {
         }
     }
 
-    /// Starts a decoder for text with no usable label that is not valid UTF-8.
-    pub(crate) fn otherwise() -> Self {
+    /// Starts a decoder for text that has no usable label and is not valid UTF-8.
+    pub(crate) fn fallback() -> Self {
         Self::Known(WINDOWS_1252.new_decoder_without_bom_handling())
     }
 
@@ -83,7 +84,7 @@ impl CharsetDecoder {
     }
 }
 
-/// Returns whether the octets were malformed.
+/// Appends the text of the octets. Returns whether they were malformed.
 fn decode(decoder: &mut Decoder, octets: &[u8], is_last: bool, text: &mut String) -> bool {
     // The reserved room lets one call take all octets.
     text.reserve(decoder.max_utf8_buffer_length(octets.len()).unwrap_or_default());

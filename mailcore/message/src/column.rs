@@ -53,7 +53,7 @@ impl ColumnWriter {
     }
 }
 
-/// Reads a column. Every method returns `None` when the column is damaged.
+/// Reads a column. `None` means that the column is damaged.
 #[derive(Debug)]
 pub(crate) struct ColumnReader<'a>(&'a [u8]);
 
@@ -110,7 +110,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn gives_back_what_it_took() {
+    fn reads_what_was_written() {
         let mut writer = ColumnWriter::new();
         for number in [0, 1, 127, 128, 300, u64::MAX] {
             writer.number(number);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_not_kept() {
+    fn a_column_that_is_too_long_is_empty() {
         let mut writer = ColumnWriter::new();
         writer.octets(&[0; 100]);
         assert_eq!(writer.finish(100), b"");

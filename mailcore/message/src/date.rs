@@ -26,9 +26,9 @@ pub struct SentDate {
 }
 
 impl SentDate {
-    /// Parses the value of a `Date` field, or the text after the last `;` of a trace field. Comments are dropped, the
-    /// day of the week is not checked, and a missing or malformed time or zone means midnight UTC. `None` when the text
-    /// is not a date.
+    /// Parses the value of a `Date` field, or the text after the last `;` of a trace field. Comments are dropped, and
+    /// the day of the week is not checked. A time that is missing or malformed is midnight, and such a zone is UTC.
+    /// `None` when there is no valid day.
     ///
     /// Forms beyond RFC 5322 that senders use: `2-Jan-2024`, `2024-01-02T10:00:00Z` (RFC 3339), the orders of asctime
     /// and of date(1), `10.00.00` for a time, a zone without a space before it.
@@ -128,7 +128,7 @@ fn full_year(digits: &str) -> Option<i16> {
 fn time(clock: &str) -> Option<Time> {
     let mut fields = clock.split([':', '.']);
     let (hour, minute, second) = (number(fields.next()?)?, number(fields.next()?)?, fields.next().unwrap_or("0"));
-    // A leap second becomes the second before it.
+    // A second above 59, as of a leap second, becomes 59.
     Time::new(hour, minute, number::<i8>(second)?.min(59), 0).ok()
 }
 
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_date() {
+    fn refuses_text_without_a_date() {
         for text in [
             "",
             ";",

@@ -13,7 +13,7 @@ use crate::{ImapEnvelope, MimePart, SentDate, ThreadKeys};
 pub const DERIVED_VERSION: u16 = 3;
 
 /// Initial capacity for header fields; most messages have fewer.
-const FIELDS: usize = 32;
+const FIELDS_CAPACITY: usize = 32;
 /// Largest encoded envelope kept, octets: hundreds of addresses.
 const ENVELOPE_OCTETS_MAX: usize = 32 * 1024;
 /// Largest encoded structure kept, octets: hundreds of parts.
@@ -23,10 +23,10 @@ const THREAD_OCTETS_MAX: usize = 16 * 1024;
 /// Largest encoded header fields kept, octets.
 const FIELDS_OCTETS_MAX: usize = 16 * 1024;
 
-/// Columns derived from one message. An empty column means "not kept": the reader parses the message instead.
+/// Columns derived from one message. An empty encoded column means "not kept": the reader parses the message instead.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Derived {
-    /// The time of the Date field (RFC 5322 §3.6.1).
+    /// The time of the Date field (RFC 5322 §3.6.1); `None` when it is absent or holds no date.
     pub sent: Option<Timestamp>,
     /// The encoded ENVELOPE (RFC 3501 §7.4.2); see [`ImapEnvelope::decode`].
     pub envelope: Vec<u8>,
@@ -41,10 +41,10 @@ pub struct Derived {
     pub fields: Vec<u8>,
 }
 
-/// Derives the columns of a message with CRLF line ends. Never fails: a column that cannot be derived stays empty.
+/// Derives the columns of a message with CRLF line ends. Never fails: a column that would be too large stays empty.
 /// Takes time linear in the octets of the message; each column is bounded.
 pub fn derive(message: &[u8]) -> Derived {
-    let mut fields: Vec<HeaderField<'_>> = Vec::with_capacity(FIELDS);
+    let mut fields: Vec<HeaderField<'_>> = Vec::with_capacity(FIELDS_CAPACITY);
     fields.extend(HeaderSection::of(message).iter());
     let part = MimePart::of(message);
     let date = fields.iter().find(|field| field.is("Date"));

@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use crate::charset;
 use crate::transfer::{base64, q};
 
-/// Longest encoded word accepted, octets. RFC 2047 §2 allows 75; known senders that exceed 75 stay below this bound. It
-/// keeps the time to read a header full of unfinished words linear.
+/// Longest encoded word accepted, octets. RFC 2047 §2 allows 75; known senders that exceed 75 stay below this bound,
+/// which keeps the time to read a header full of unfinished words linear.
 const ENCODED_WORD_OCTETS_MAX: usize = 1_024;
 
 /// Longest line that holds an encoded word, octets (RFC 2047 §2).
@@ -63,8 +63,8 @@ pub fn decode_words(value: &[u8]) -> String {
     if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
 }
 
-/// Encodes unstructured text as encoded words (RFC 2047 §2), with a space before the first and folds between them.
-/// `column` is the number of octets already on the line.
+/// Encodes unstructured text as encoded words (RFC 2047 §2), each after a fold; the first after a space, if it fits on
+/// the line. `column` is the number of octets already there.
 pub fn encode_words(text: &str, column: usize) -> String {
     let mut words = String::with_capacity(text.len() * 2);
     let mut is_first = true;
@@ -162,7 +162,7 @@ mod tests {
 
     /// A header of unfinished words takes linear time.
     #[test]
-    fn a_word_without_end_is_given_up() {
+    fn words_without_end_stay_as_they_are() {
         let open = "=?utf-8?q?x ".repeat(100_000);
         assert_eq!(decode_words(open.as_bytes()).len(), open.len());
     }

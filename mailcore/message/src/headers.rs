@@ -34,7 +34,7 @@ impl<'a> HeaderSection<'a> {
         Self { section: message.get(..HEADER_OCTETS_MAX).unwrap_or(message) }
     }
 
-    /// Returns all fields in order. Lines that are not fields are skipped.
+    /// Returns the fields in order, within the bounds of this module. Lines that are not fields are skipped.
     pub fn iter(&self) -> impl Iterator<Item = HeaderField<'a>> + use<'a> {
         fields(self.section).take(HEADER_FIELDS_MAX)
     }
@@ -42,7 +42,7 @@ impl<'a> HeaderSection<'a> {
     /// Whether the first line is a header field. A message whose first line is not one has no header section.
     ///
     /// This is stricter than the parsing of fields: a URL (`http://host`) and a time of day (`10:30 meeting`) have the
-    /// form of a field, and no field in use has such a name.
+    /// form of a field, but are text.
     pub fn begins_with_field(&self) -> bool {
         let first = self.section.get(..field_end(self.section)).unwrap_or_default();
         HeaderField::parse(first).is_some_and(|field| {
@@ -132,7 +132,7 @@ impl<'a> HeaderField<'a> {
     fn parse(whole: &'a [u8]) -> Option<Self> {
         let colon = memchr::memchr(b':', whole)?;
         let name = whole.get(..colon)?.trim_ascii_end();
-        // A line that begins with white space, or has it inside the name, is not a field (RFC 5322 §2.2).
+        // RFC 5322 §2.2: a name has no white space. Only the obsolete form has some before the colon (§4.5).
         if name.is_empty() || !name.iter().all(|b| (33..127).contains(b)) {
             return None;
         }
@@ -184,7 +184,7 @@ impl<'a> HeaderField<'a> {
         decode_words(&self.bounded().unfolded())
     }
 
-    /// Returns the mailboxes that have an address (RFC 5322 §3.4), from at most 64 KiB of the value.
+    /// Returns the mailboxes that have a local part (RFC 5322 §3.4), from at most 64 KiB of the value.
     pub fn mailboxes(&self) -> impl Iterator<Item = ListedMailbox> + use<> {
         mailboxes(&self.bounded().unfolded())
     }
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_where_its_fields_stand() {
+    fn spans_cover_the_fields() {
         let headers = HeaderSection::of(MESSAGE);
         let spans: Vec<&[u8]> = headers.iter().map(|field| &MESSAGE[headers.span(&field)]).collect();
         assert_eq!(spans.concat(), MESSAGE[..MESSAGE.len() - b"\r\nBody: no\r\n".len()]);

@@ -1,14 +1,14 @@
-//! Message-ID and Date of the messages made here.
+//! Message-ID and Date of the messages made here, and whether the Message-ID of a sender is valid.
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::tokens::TokenCursor;
 
-/// Longest identifier with its brackets, octets (RFC 5322 §2.1.1).
+/// Longest identifier with its brackets, octets: it must fit one line (RFC 5322 §2.1.1).
 const MESSAGE_ID_OCTETS_MAX: usize = 998;
 
-/// Returns a Message-ID without angle brackets (RFC 5322 §3.6.4). `now` makes it readable, `chance` makes it unique.
+/// Returns a Message-ID without angle brackets (RFC 5322 §3.6.4). `now` dates it, `chance` makes it unique.
 pub fn message_id(now: Timestamp, chance: Uuid, hostname: &str) -> String {
     format!("{:x}.{}@{hostname}", now.as_second(), chance.simple())
 }
@@ -23,12 +23,12 @@ pub fn rfc5322_date(at: Timestamp) -> String {
 /// string (§4.5.4).
 pub fn is_message_id(value: &[u8]) -> bool {
     let mut tokens = TokenCursor::new(value);
-    tokens.skip_space();
+    tokens.skip_cfws();
     if !tokens.eat(b'<') {
         return false;
     }
     let start = tokens.at();
-    tokens.skip_blanks();
+    tokens.skip_white_space();
     let is_left = match tokens.peek() {
         Some(b'"') => is_quoted(tokens.quoted_raw()),
         _ => is_dot_atom(tokens.run_until(b"@> ")),
@@ -38,10 +38,10 @@ pub fn is_message_id(value: &[u8]) -> bool {
         Some(b'[') => is_literal(tokens.domain_literal()),
         _ => is_dot_atom(tokens.run_until(b"@> ")),
     };
-    tokens.skip_blanks();
+    tokens.skip_white_space();
     let is_short = tokens.since(start).len() + 2 <= MESSAGE_ID_OCTETS_MAX;
     let is_closed = tokens.eat(b'>');
-    tokens.skip_space();
+    tokens.skip_cfws();
     is_whole && is_right && is_short && is_closed && tokens.peek().is_none()
 }
 
@@ -79,7 +79,7 @@ mod tests {
 
     /// RFC 5322 §3.6.4; RFC 6409 §8.3 lets a submission server replace an invalid one.
     #[test]
-    fn knows_a_message_id() {
+    fn recognises_a_message_id() {
         for (value, expect) in [
             (&b"<1@example.org>"[..], true),
             (b" <a.b+c@[192.0.2.1]> ", true),

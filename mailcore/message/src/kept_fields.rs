@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_what_is_asked_for() {
+    fn keeps_the_listed_fields() {
         let message = b"Received: x\r\nFROM: a@b\r\n (c)\r\nbroken\r\nX-Other: y\r\nSubject: s\r\n\r\nTo: body\r\n";
         let column = encode_kept_fields(message, 1_000);
         let kept = KeptFields::decode(&column).unwrap();
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_not_kept() {
+    fn a_column_that_is_too_long_is_empty() {
         assert_eq!(KeptFields::decode(&encode_kept_fields(&b"To: a\r\n".repeat(1_000), 1_000)), None);
         assert!(encode_kept_fields(&b"X-Other: a\r\n".repeat(1_000), 1_000).len() < 5);
     }

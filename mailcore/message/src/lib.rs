@@ -50,7 +50,7 @@ mod transfer_stream;
 mod verdict;
 
 pub use address_list::{LISTED_MAX, ListedAddress, ListedMailbox, address_list, mailboxes};
-pub use arrival::{Arrival, Findings, Greeting, HelloVerb, PeerConnection, Service, TraceId};
+pub use arrival::{Arrival, Findings, Hello, HelloVerb, PeerConnection, Service, TraceId};
 pub use authentication::{AuthenticationMethod, AuthenticationOutcome, AuthenticationResult};
 pub use body_search::{BodySearch, FeedResult, SearchedSection, searched};
 pub use date::SentDate;

@@ -1,11 +1,11 @@
 //! The MIME structure of a message as offsets into its octets (RFC 2045, RFC 2046).
 //!
-//! The parser makes one pass over the lines. Nothing is decoded, and only the Content- fields are copied. A part that
-//! is nested too deeply, or exceeds the bounds, stays one undivided part.
+//! The parser makes one pass over the lines. Nothing is decoded; only the Content- fields and the envelopes of inner
+//! messages are copied. A part that is nested too deeply stays undivided; parts beyond the maximum number are skipped.
 
 mod seven_bit;
 mod split;
-mod wire;
+mod structure_column;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -32,7 +32,7 @@ pub struct MimePart {
     pub body: Range<u64>,
     /// Line ends in the body; counted for the types `text`, `message` and `multipart` only, else zero.
     pub lines: u64,
-    /// The media type: from Content-Type, or the default when the field is absent.
+    /// The media type: from Content-Type, or the default when the field is absent or malformed.
     pub media: MediaType,
     /// Content-Transfer-Encoding; empty when the field is absent.
     pub encoding: Vec<u8>,
@@ -42,7 +42,8 @@ pub struct MimePart {
     pub content: PartContent,
 }
 
-/// The Content- fields of a part other than type and encoding: unfolded octets as sent.
+/// The Content- fields of a part other than type and encoding: octets as sent, unfolded. Only Content-Description and
+/// Content-Location keep what looks like a comment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContentAttributes {
     /// The Content-ID field.
@@ -93,6 +94,7 @@ impl MediaType {
         Self { kind: b"message".to_vec(), subtype: b"rfc822".to_vec(), parameters: Vec::new() }
     }
 
+    /// Parses `type/subtype` and its parameters; `None` without a slash, or with nothing on one side of it.
     fn parse(value: &[u8]) -> Option<Self> {
         let Parameterised { value, parameters } = Parameterised::parse(value);
         let slash = memchr::memchr(b'/', &value)?;
@@ -141,7 +143,7 @@ impl MimePart {
         self.text_of(self.body_in(message))
     }
 
-    /// Returns the first octets of the body, at most `octets_max`, decoded to text.
+    /// Returns the text of the first octets of the body as transferred, at most `octets_max`.
     pub(crate) fn beginning_in(&self, message: &[u8], octets_max: usize) -> String {
         let body = self.body_in(message);
         let is_inside = |end: usize| body.get(end).is_some_and(|octet| octet & 0b1100_0000 == 0b1000_0000);

@@ -44,7 +44,7 @@ pub struct OriginalRecipient {
 
 /// The value is malformed for its RFC 3461 parameter, or too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a parameter of RFC 3461")]
+#[error("not a valid value of this parameter (RFC 3461)")]
 pub struct NotificationError;
 
 impl ReturnContent {
@@ -130,7 +130,7 @@ impl OriginalRecipient {
     }
 
     /// Returns the value of Original-Recipient (RFC 3464 §2.3.1): `rfc822; a@b.example`.
-    pub fn field(&self) -> String {
+    pub fn field_value(&self) -> String {
         format!("{}; {}", self.kind, self.address)
     }
 }
@@ -242,7 +242,7 @@ mod tests {
             assert_eq!(EnvelopeId::parse(value), Err(NotificationError), "{value}");
         }
         let original = OriginalRecipient::parse("rfc822;Bob+2Bx@b.example").unwrap();
-        assert_eq!(original.field(), "rfc822; Bob+x@b.example");
+        assert_eq!(original.field_value(), "rfc822; Bob+x@b.example");
         assert_eq!(original.to_string(), "rfc822;Bob+2Bx@b.example");
         for value in ["", "rfc822", "rfc822;", ";a@b", "a b;c", "rfc822;a+0A", &format!("rfc822;{}", "x".repeat(500))] {
             assert_eq!(OriginalRecipient::parse(value), Err(NotificationError), "{value}");

@@ -29,7 +29,7 @@ impl Parameterised {
     pub fn parse(text: &[u8]) -> Self {
         let mut tokens = TokenCursor::new(text);
         let mut value = token(&mut tokens, b";");
-        tokens.skip_space();
+        tokens.skip_cfws();
         // RFC 822 allows white space and comments around the slash.
         if tokens.peek() == Some(b'/') {
             value.extend(token(&mut tokens, b";"));
@@ -40,7 +40,7 @@ impl Parameterised {
         let mut raw = Vec::new();
         while next_parameter(&mut tokens) && raw.len() < RAW_PARAMETERS_MAX {
             let name = token(&mut tokens, b"=;");
-            tokens.skip_space();
+            tokens.skip_cfws();
             if tokens.eat(b'=') && !name.is_empty() {
                 raw.push((name, token(&mut tokens, b";")));
             }
@@ -79,7 +79,7 @@ fn next_parameter(tokens: &mut TokenCursor<'_>) -> bool {
 
 /// Reads a quoted string, or octets up to white space, a comment or one of `stops`.
 fn token(tokens: &mut TokenCursor<'_>, stops: &[u8]) -> Vec<u8> {
-    tokens.skip_space();
+    tokens.skip_cfws();
     if tokens.peek() == Some(b'"') {
         return tokens.quoted();
     }

@@ -14,7 +14,7 @@ const DOMAIN_OCTETS_MAX: usize = 255;
 /// Characters of an invalid path shown in an error, so that a peer cannot fill the log.
 const ERROR_CHARS_MAX: usize = 80;
 
-/// A path `<local@domain>`: the local part unquoted, its case kept. The domain need not be ours.
+/// A path `<local@domain>`: the local part unquoted, its case kept. The domain may be of any site.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Path {
@@ -69,7 +69,8 @@ impl Path {
         &self.domain
     }
 
-    /// Returns the path as a directory address; `None` when it cannot be one (quoted, non-ASCII).
+    /// Returns the path as a directory address; `None` when none has this form, as with a local part that needs quotes
+    /// or an address literal.
     ///
     /// When only the detail needs quotes, as in `"zoe+a b"`, this is the address of the user (RFC 5233 §4): the
     /// directory holds no address with such a detail, and Sieve reads the detail from the path.
@@ -144,8 +145,8 @@ fn is_atext(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte)
 }
 
-/// Whether the text is a domain or address literal (RFC 5321 §4.1.2). Labels follow [`Address`], with hyphens anywhere.
-/// Underscores are also accepted: real hosts send from such names, and they do no harm.
+/// Whether the text is a domain or address literal (RFC 5321 §4.1.2). Hyphens at the ends of a label, and underscores,
+/// are also accepted: real hosts send from such names, and they do no harm.
 fn is_domain(domain: &str) -> bool {
     if domain.len() > DOMAIN_OCTETS_MAX {
         return false;
@@ -157,7 +158,7 @@ fn is_domain(domain: &str) -> bool {
     domain.split('.').all(|label| !label.is_empty() && is_label(label))
 }
 
-/// Whether the text is an IPv4 or IPv6 address literal, the two registered forms (RFC 5321 §4.1.3).
+/// Whether the text between the brackets is an IPv4 or IPv6 address literal (RFC 5321 §4.1.3).
 fn is_literal(literal: &str) -> bool {
     match literal.split_at_checked(5) {
         Some((tag, address)) if tag.eq_ignore_ascii_case("IPv6:") => address.parse::<Ipv6Addr>().is_ok(),
@@ -214,18 +215,18 @@ mod tests {
 
     /// A quoted local part that needs no quotes equals the same path without them.
     #[test]
-    fn needless_quotes_go() {
+    fn needless_quotes_are_removed() {
         assert_eq!(Path::parse("\"zoe\"@example.edu").unwrap().to_string(), "zoe@example.edu");
     }
 
     #[test]
-    fn a_dot_at_the_end_goes() {
+    fn a_dot_at_the_end_is_removed() {
         assert_eq!(Path::parse("zoe@example.edu.").unwrap().to_string(), "zoe@example.edu");
         assert_eq!(Path::parse("\"a b\"@example.edu.").unwrap().domain(), "example.edu");
     }
 
     #[test]
-    fn refuses() {
+    fn refuses_invalid_paths() {
         let long_local = format!("{}@example.edu", "a".repeat(65));
         let long_quoted = format!("\"{}\"@example.edu", "a".repeat(65));
         let long_domain = format!("a@{}", ["b".repeat(50).as_str(); 6].join("."));

@@ -10,8 +10,8 @@ const PLAIN_OCTETS_MAX: usize = 2 * 1024;
 /// Octets read from an HTML part: a style sheet may precede the text.
 const HTML_OCTETS_MAX: usize = 32 * 1024;
 
-/// Returns the text that a message shows: its first plain text part that is not an attachment, else the text of an HTML
-/// part. `None` without either.
+/// Returns the text that a message shows: that of its first plain text part, else of its first HTML part without tags;
+/// attachments do not count. `None` without either.
 pub fn shown_text(message: &[u8], root: &MimePart) -> Option<String> {
     let part = shown_part(root)?;
     Some(text_of(message, part))
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_the_beginning() {
+    fn previews_the_shown_text() {
         let html = "Content-Type: text/html; charset=utf-8\r\n\r\n<html><STYLE>p {}</style><!-- <p>no --><p>a&nbsp;<b>b</b>\r\n&lt;c";
         let mixed = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\
             Content-Disposition: attachment\r\n\r\nno\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nYWJj\r\n--b--";

@@ -13,7 +13,7 @@ const HOPS_MAX: usize = 100;
 /// One Received field. `Display` writes the whole field with its line ends.
 #[derive(Clone, Copy, Debug)]
 pub struct ReceivedField<'a> {
-    /// The name that the peer gave in its greeting.
+    /// The name that the peer gave in EHLO, HELO or LHLO.
     pub helo: &'a str,
     /// The peer's address.
     pub remote: IpAddr,
@@ -49,8 +49,7 @@ pub fn is_own_received(value: &str, hostname: &str) -> bool {
     by.and_then(|by| by.strip_prefix(hostname)).is_some_and(|rest| rest.starts_with(" (Provost) "))
 }
 
-/// Whether a message has passed too many hops (RFC 5321 §6.3), counted without our own trace field. The reply is 554
-/// 5.4.6.
+/// Whether a message, without the Received of this hop, has passed too many hops (RFC 5321 §6.3).
 pub fn is_looping(message: &[u8]) -> bool {
     HeaderSection::of(message).all("Received").nth(HOPS_MAX).is_some()
 }
@@ -78,14 +77,14 @@ mod tests {
     }
 
     #[test]
-    fn a_helo_cannot_inject() {
+    fn a_helo_cannot_inject_a_field() {
         let field = received("a (b)\r\nSubject: c", "192.0.2.1");
         assert!(field.starts_with("Received: from abSubject:c ("), "{field}");
         assert!(received("()", "192.0.2.1").starts_with("Received: from unknown ("));
     }
 
     #[test]
-    fn knows_its_own() {
+    fn recognises_the_field_of_this_host() {
         let unfolded = received("client.example.org", "192.0.2.1").replace("\r\n\t", " ");
         let value = unfolded.strip_prefix("Received: ").unwrap();
         assert!(is_own_received(value, "mx.example.edu"));
@@ -94,11 +93,15 @@ mod tests {
         let id = crate::TraceId::of_message(received("x", "192.0.2.1").as_bytes(), "mx.example.edu");
         assert_eq!(id, Some(uuid::Uuid::nil().into()));
         let below = format!("Received: from y\r\n{}", received("x", "192.0.2.1"));
-        assert_eq!(crate::TraceId::of_message(below.as_bytes(), "mx.example.edu"), None, "not the topmost");
+        assert_eq!(
+            crate::TraceId::of_message(below.as_bytes(), "mx.example.edu"),
+            None,
+            "another host wrote the topmost"
+        );
     }
 
     #[test]
-    fn a_loop_is_seen() {
+    fn more_than_a_hundred_hops_are_a_loop() {
         let field = "Received: x\r\n";
         assert!(!is_looping(field.repeat(HOPS_MAX).as_bytes()));
         assert!(is_looping(field.repeat(HOPS_MAX + 1).as_bytes()));

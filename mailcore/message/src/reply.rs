@@ -144,14 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_can_be_injected() {
+    fn no_field_can_be_injected() {
         let message = reply("a\r\nBcc: b@c", "x\r.\r\n", Some("<1@x>\r\nBcc: b@c"), Some("<a\r\nBcc: b>"));
         assert_eq!(HeaderSection::of(&message).get("Bcc"), None, "{}", String::from_utf8_lossy(&message));
         assert_eq!(HeaderSection::of(&message).get("References").as_deref(), Some("<1@x>"));
     }
 
     #[test]
-    fn a_message_without_identifier_is_answered_without_reference() {
+    fn a_reply_to_a_message_without_message_id_has_no_references() {
         let message = reply("s", "t", None, Some("<0@x>"));
         assert_eq!(HeaderSection::of(&message).get("In-Reply-To"), None);
         assert_eq!(HeaderSection::of(&message).get("References"), None);

@@ -79,7 +79,7 @@ pub struct DeliveryReport<'a> {
 
 impl DeliveryReport<'_> {
     /// Returns the envelope and the whole message, with CRLF line ends. `None` when no report is due: the reverse-path
-    /// is null, or NOTIFY excludes a report for every recipient.
+    /// is null, or none of these outcomes is one that the sender wants reported.
     pub fn build(&self) -> Option<(Envelope, Vec<u8>)> {
         let to = self.envelope.reverse_path.as_ref()?;
         let wanted = |one: &&ReportedRecipient| one.action.is_wanted(&one.recipient);
@@ -156,7 +156,7 @@ impl DeliveryReport<'_> {
         for one in recipients {
             status.push_str("\r\n");
             if let Some(original) = &one.recipient.original {
-                let _ = write!(status, "Original-Recipient: {}\r\n", original.field());
+                let _ = write!(status, "Original-Recipient: {}\r\n", original.field_value());
             }
             let _ = write!(status, "Final-Recipient: rfc822; {}\r\n", one.recipient.path);
             status.push_str(&action_fields(&one.action));
@@ -293,7 +293,7 @@ mod tests {
 
     /// RFC 3461 §4.1, RFC 5321 §6.1: a sender who asked for no report gets none.
     #[test]
-    fn reports_what_is_wanted() {
+    fn reports_only_what_notify_asks_for() {
         let actions = [
             ReportAction::Failed { diagnostic: "550 x".into(), expired: false },
             ReportAction::Delivered,
@@ -311,14 +311,14 @@ mod tests {
             for (action, expect) in actions.clone().into_iter().zip(expect) {
                 let one = [ReportedRecipient { recipient: Recipient { notify, ..recipient("a@b.example") }, action }];
                 assert_eq!(report(&sender(), &one, b"").is_some(), expect, "{one:?}");
-                assert_eq!(report(&Envelope::new(None, []), &one, b""), None, "the null reverse-path");
+                assert_eq!(report(&Envelope::new(None, []), &one, b""), None, "a report to the null reverse-path");
             }
         }
     }
 
     /// RFC 3464 §2.2.1, §2.3.1: ENVID and ORCPT come back as the sender wrote them.
     #[test]
-    fn names_what_the_sender_named() {
+    fn returns_envid_and_orcpt() {
         let envelope = Envelope { envelope_id: EnvelopeId::parse("Q+2B1").ok(), ..sender() };
         let original = OriginalRecipient::parse("rfc822;Bob@b.example").ok();
         let notify = Notify::parse("SUCCESS").ok();
@@ -336,7 +336,8 @@ mod tests {
         );
     }
 
-    /// RFC 3461 §4.3: RET applies to failures; a message over the bound comes back as its header section.
+    /// RFC 3461 §4.3: RET applies to failures. Of a message over the bound, or one that cannot be converted to 7 bits,
+    /// only the header section is returned.
     #[test]
     fn returns_what_ret_asks_for() {
         let original = "Subject: hi\r\n\r\nbody caf\u{e9}\r\n".as_bytes();

@@ -64,7 +64,7 @@ pub(crate) fn part_header_text(part: &MimePart, header: &[u8]) -> String {
     text
 }
 
-/// Whether a part is of a type that is known not to be text.
+/// Whether a part is of a type whose content is not searched.
 pub(crate) fn is_opaque(part: &MimePart) -> bool {
     ["image", "audio", "video", "application", "font", "model"].into_iter().any(|kind| part.media.is(kind))
 }
@@ -124,7 +124,7 @@ mod tests {
 
     /// The name of a file that a Mac attached, searched as people type it.
     #[test]
-    fn composed_and_decomposed_are_one() {
+    fn composed_text_finds_decomposed() {
         let decomposed = "Re\u{301}sume\u{301}";
         let text = body(&format!(
             "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Disposition: attachment; filename=\"{decomposed}.pdf\"\r\n\
@@ -141,6 +141,7 @@ mod tests {
             header_text("From: =?utf-8?q?=C3=89?= <user (c)@ (c) X.example>\r\nSubject: A\r\n b\r\n\r\nno".as_bytes());
         assert_eq!(text, "from: é <user (c)@ (c) x.example>\né\nuser@x.example\nsubject: a b\n");
     }
+
     #[test]
     fn reads_display_names() {
         for (value, wanted) in [

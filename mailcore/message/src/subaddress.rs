@@ -2,7 +2,7 @@
 
 use crate::Address;
 
-/// Separator of user and detail (RFC 5233 §1 leaves it to the site).
+/// Separator of user and detail; RFC 5233 §1 gives this one as an example.
 const SEPARATOR: char = '+';
 
 /// Splits a local part into user and detail (RFC 5233 §4); the detail is `None` without a separator.
@@ -10,7 +10,7 @@ pub fn split_detail(local: &str) -> (&str, Option<&str>) {
     local.split_once(SEPARATOR).map_or((local, None), |(user, detail)| (user, Some(detail)))
 }
 
-/// Returns the address without its detail; `None` when it has no detail, or nothing before the separator.
+/// Returns the address without its detail; `None` when it has no detail, or no valid local part before the separator.
 pub fn without_detail(address: &Address) -> Option<Address> {
     let (user, _) = address.local().split_once(SEPARATOR)?;
     Address::from_parts(user, address.domain()).ok()
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_the_detail_away() {
+    fn removes_the_detail() {
         for (address, expect) in [
             ("zoe+lists@example.edu", Some("zoe@example.edu")),
             ("zoe+a+b@example.edu", Some("zoe@example.edu")),

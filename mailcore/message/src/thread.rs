@@ -83,14 +83,14 @@ fn message_ids(value: &[u8], limit: usize) -> Vec<Vec<u8>> {
     }
 }
 
-/// Reads an id up to its closing bracket. RFC 5256 §3: `<"a"@x>` and `<a@x>` are the same id, so the quotes are removed.
+/// Reads an id up to its closing bracket. RFC 5256 §3: `<"a"@x>` and `<a@x>` are the same id, so quotes are removed.
 fn message_id(tokens: &mut TokenCursor<'_>) -> Vec<u8> {
-    tokens.skip_blanks();
+    tokens.skip_white_space();
     let mut id = Vec::new();
     if tokens.peek() == Some(b'"') {
         let mut after = *tokens;
         let left = after.quoted();
-        // Otherwise the quote has no end, or stands for itself.
+        // Without `@` after it, this is not a quoted local part, and its quotation marks stay.
         if after.peek() == Some(b'@') {
             (id, *tokens) = (left, after);
         }
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_ids() {
+    fn finds_message_ids() {
         let of = |header: &str| {
             keys(header).references.iter().map(|id| String::from_utf8_lossy(id).into_owned()).collect::<Vec<_>>()
         };

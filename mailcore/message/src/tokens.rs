@@ -69,14 +69,14 @@ impl<'a> TokenCursor<'a> {
     }
 
     /// Skips white space.
-    pub(crate) fn skip_blanks(&mut self) {
+    pub(crate) fn skip_white_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.peek() {
             self.at += 1;
         }
     }
 
     /// Skips white space and comments (RFC 5322 §3.2.2 CFWS).
-    pub(crate) fn skip_space(&mut self) {
+    pub(crate) fn skip_cfws(&mut self) {
         loop {
             match self.peek() {
                 Some(b' ' | b'\t' | b'\r' | b'\n') => self.at += 1,
@@ -134,8 +134,7 @@ impl<'a> TokenCursor<'a> {
     }
 }
 
-/// Removes the comments of a value, except inside quotes. For fields whose tokens are separated by white space (dates,
-/// Content-Transfer-Encoding).
+/// Replaces each comment of a value by a space, except inside quotes: for fields whose tokens white space may separate.
 pub(crate) fn without_comments(value: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'(', value).is_none() {
         return value.into();
@@ -172,7 +171,7 @@ pub(crate) fn ids_without_comments(value: &[u8]) -> Cow<'_, [u8]> {
                 push_id(&mut text, tokens.since(start));
             }
             b'(' => {
-                tokens.skip_space();
+                tokens.skip_cfws();
                 text.truncate(text.trim_ascii_end().len());
                 // A comment between two texts becomes one space.
                 if !text.is_empty() && tokens.peek().is_some() {
@@ -198,7 +197,7 @@ fn push_id(text: &mut Vec<u8>, id: &[u8]) {
                 let is_closed = tokens.peek().is_some();
                 if is_closed {
                     text.truncate(text.trim_ascii_end().len());
-                    tokens.skip_blanks();
+                    tokens.skip_white_space();
                 } else {
                     text.extend_from_slice(tokens.since(start));
                 }
@@ -215,7 +214,7 @@ mod tests {
 
     /// RFC 5322 §3.2.2, §3.2.4.
     #[test]
-    fn takes_comments_out() {
+    fn replaces_comments_by_spaces() {
         for (value, expect) in [
             ("a (b (c) \\) d) e", "a   e"),
             ("\"(a)\" (b)", "\"(a)\"  "),
@@ -229,7 +228,7 @@ mod tests {
 
     /// RFC 5322 §3.6.4, §4.5.4.
     #[test]
-    fn takes_comments_out_of_ids() {
+    fn removes_comments_around_ids() {
         for (value, expect) in [
             ("<a@b>", "<a@b>"),
             ("<a@b> (added by postmaster@mx.example)", "<a@b>"),

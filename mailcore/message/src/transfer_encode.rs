@@ -1,4 +1,4 @@
-//! Encodes a body for transfer (RFC 2045 §6): the lines of ASCII decode to the same octets.
+//! Encodes a body for transfer (RFC 2045 §6) in lines of ASCII that decode to the same octets.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,5 +1,5 @@
 //! Decoding of Content-Transfer-Encoding in pieces: gives the same octets as [`crate::decode_transfer`] of the whole,
-//! with the memory of one line.
+//! with the memory of one line. Only white space above [`LINE_OCTETS_MAX`] at the end of a line may differ.
 
 use crate::transfer::{base64, quoted_printable, unescape};
 
@@ -38,7 +38,7 @@ impl TransferDecoder {
             Self::Identity => piece.to_vec(),
             Self::Base64(None) => Vec::new(),
             Self::Base64(digits) => base64_piece(digits, piece),
-            Self::QuotedPrintable(line) => lines(line, piece),
+            Self::QuotedPrintable(line) => quoted_printable_piece(line, piece),
         }
     }
 
@@ -68,7 +68,7 @@ fn base64_piece(carry: &mut Option<Vec<u8>>, piece: &[u8]) -> Vec<u8> {
 
 /// Decodes quoted-printable by lines: white space at the end of a line is dropped (RFC 2045 §6.7), so the line must be
 /// complete.
-fn lines(carry: &mut Vec<u8>, piece: &[u8]) -> Vec<u8> {
+fn quoted_printable_piece(carry: &mut Vec<u8>, piece: &[u8]) -> Vec<u8> {
     carry.extend_from_slice(piece);
     if let Some(end) = memchr::memrchr(b'\n', piece) {
         let rest = carry.split_off(carry.len() - piece.len() + end + 1);
@@ -81,6 +81,7 @@ fn lines(carry: &mut Vec<u8>, piece: &[u8]) -> Vec<u8> {
     let text = carry.trim_ascii_end();
     let escape = text.iter().rev().take(ESCAPE_DIGITS).position(|octet| *octet == b'=').map_or(0, |at| at + 1);
     let mut end = text.len() - escape;
+    // White space above the bound is kept: the line end that would remove it may never come.
     if carry.len() - end > LINE_OCTETS_MAX {
         end = carry.len();
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::HeaderSection;
 
-/// Longest reply text, characters. RFC 5321 §4.5.3.1.5: a reply line has at most 512 octets.
+/// Longest text of a reply or a mark, characters. RFC 5321 §4.5.3.1.5: a reply line has at most 512 octets.
 const TEXT_CHARS_MAX: usize = 400;
 /// The trace field that carries a mark. Only fields above our own Received are trusted.
 const FIELD_NAME: &str = "Provost-Verdict";
@@ -57,27 +57,26 @@ impl fmt::Display for SmtpReply {
 /// The decision of a stage on an arrival.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Take it.
+    /// Accept.
     Accept,
-    /// Take it, with a trace field that Sieve can test.
+    /// Accept, and add a trace field that Sieve can test.
     Tag(StageMark),
-    /// Take it into Junk, without side effects (no reply, no redirect). For a recipient elsewhere the message is
-    /// refused.
+    /// Deliver into Junk, without automatic reply or redirect. A message with a recipient elsewhere is refused.
     Quarantine(StageMark),
-    /// Defer it: a 4xx reply.
+    /// Defer: a 4xx reply.
     Defer(Rejected),
-    /// Refuse it: a 5xx reply.
+    /// Refuse: a 5xx reply.
     Refuse(Rejected),
 }
 
-/// Why an arrival is not taken. Only [`Verdict::object`] makes one, so its reply is always 4xx or 5xx.
+/// Why an arrival is not accepted. Only [`Verdict::object`] makes one, so its reply is always 4xx or 5xx.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
     label: &'static str,
     reply: SmtpReply,
 }
 
-/// The finding of a stage on a message that is taken nevertheless.
+/// The finding of a stage on a message that is accepted nevertheless.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StageMark {
     effect: MarkEffect,
@@ -240,7 +239,7 @@ mod tests {
         let read = StageMark::of_message(message.as_bytes());
         assert_eq!(read[0], tag);
         assert_eq!((read[1].effect(), read[1].label(), &*read[1].text), (MarkEffect::Quarantine, "virus", "a??b ? c"));
-        assert_eq!(read.len(), 2, "fields that came with the message do not count");
+        assert_eq!(read.len(), 2, "a field below Received was read as a mark");
         let many = format!("{}Received: x\r\n", tag.to_string().repeat(100));
         assert_eq!(StageMark::of_message(many.as_bytes()).len(), MARKS_MAX);
         assert_eq!(StageMark::of_message(b"Provost-Verdict: other\r\n\r\n"), []);

@@ -6,11 +6,11 @@ use provost_message::{EnvelopeId, HelloVerb, Notify, OriginalRecipient, Path, Re
 
 use crate::reply::{self, Reply};
 
-/// Longest command line with its CRLF, octets. RFC 5321 §4.5.3.1.4 allows 512, to which SIZE and BODY add 26 and 17
-/// (RFC 1870, 6152). AUTH needs more (RFC 4954 §4): its longest line here holds the longest names and password.
+/// Longest command line with its CRLF, octets: AUTH PLAIN with the longest names and password (RFC 4954 §4). It exceeds
+/// the 512 of RFC 5321 §4.5.3.1.4 with all that SIZE, BODY and DSN add (RFC 1870, 6152, 3461).
 pub(crate) const LINE_OCTETS_MAX: usize = "AUTH PLAIN ".len() + PLAIN_BASE64_OCTETS_MAX + "\r\n".len();
-/// Octets within which the first word of an HTTP line ends: the longest registered field name has about 40.
-const HTTP_OCTETS_MAX: usize = 64;
+/// Longest first word of a line that counts as HTTP, octets: the longest registered field name has about 40.
+const HTTP_WORD_OCTETS_MAX: usize = 64;
 /// Longest domain, octets (RFC 5321 §4.5.3.1.2).
 const DOMAIN_OCTETS_MAX: usize = 255;
 
@@ -38,23 +38,24 @@ pub(crate) enum Command {
     Vrfy,
     Help,
     StartTls,
-    /// AUTH with its initial response.
+    /// AUTH.
     Auth {
         mechanism: String,
+        /// The initial response in base64; empty for `=`.
         initial: Option<String>,
     },
 }
 
-/// What the input begins with.
+/// The start of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LineStart {
     /// No whole line yet.
     Part,
-    /// One line without its CRLF: ASCII without CR, LF and NUL.
+    /// One line without its CRLF, taken from the input: ASCII without CR, LF and NUL.
     Whole(String),
-    /// One line that cannot be a command, already taken from the input.
+    /// One line that cannot be a command was taken from the input; this is the reply to it.
     Wrong(Reply),
-    /// A line of HTTP: a third party made a browser or proxy connect to this port, and chose the octets that follow.
+    /// A line of HTTP, or the start of an overlong one.
     Http,
 }
 
@@ -66,7 +67,7 @@ pub(crate) struct LineReader {
 }
 
 impl LineReader {
-    /// Takes the next line. A line beyond the limit is discarded as it arrives and reported once, at its end.
+    /// Takes the next line. A line beyond [`LINE_OCTETS_MAX`] is discarded as it arrives and reported once, at its end.
     ///
     /// Only CRLF ends a line (RFC 5321 §2.3.8). A bare CR or LF makes the line wrong as a whole, and neither side of it
     /// is a command: servers that treat one as a line end allow SMTP smuggling.
@@ -98,18 +99,22 @@ impl LineReader {
     }
 }
 
-/// Whether a line is HTTP: a request line (RFC 9112 §3, RFC 9113 §3.4) or a field line (RFC 9112 §5). No SMTP command
-/// and no answer to a challenge looks like one: no verb is an HTTP method, and none ends in a colon.
+/// Whether a line is HTTP: a request line (RFC 9112 §3, RFC 9113 §3.4) or a field line (RFC 9112 §5). No SMTP verb is
+/// one of these methods or has a colon after it, and base64 has neither space nor colon.
 fn is_http(line: &[u8]) -> bool {
     const METHODS: [&[u8]; 10] =
         [b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"TRACE", b"PATCH", b"PRI"];
-    let begin = line.get(..HTTP_OCTETS_MAX).unwrap_or(line);
+    let begin = line.get(..HTTP_WORD_OCTETS_MAX).unwrap_or(line);
     let word_end = begin.iter().position(|octet| !octet.is_ascii_alphanumeric() && *octet != b'-');
     let (word, rest) = begin.split_at(word_end.unwrap_or(begin.len()));
     let is_request = METHODS.iter().any(|method| word.eq_ignore_ascii_case(method)) && rest.starts_with(b" ");
     let is_field = !word.is_empty() && rest.starts_with(b":");
-    // A method outside the list, for instance of WebDAV.
-    let is_versioned = !word.is_empty() && memchr::memmem::find(line.trim_ascii_end(), b" HTTP/").is_some();
+    // A method outside the list, for instance of WebDAV: the first line ends in the version. Of SMTP, only a string
+    // after NOOP, HELP or VRFY can end so.
+    let first_line = line.split(|octet| *octet == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let last_word = memchr::memrchr(b' ', first_line).and_then(|at| first_line.get(at + 1..)).unwrap_or_default();
+    let is_version = |number: &[u8]| number.iter().all(|octet| octet.is_ascii_digit() || *octet == b'.');
+    let is_versioned = !word.is_empty() && last_word.strip_prefix(b"HTTP/").is_some_and(is_version);
     is_request || is_field || is_versioned
 }
 
@@ -141,12 +146,13 @@ impl Command {
     }
 }
 
+/// Returns the command, which has no argument.
 fn alone(rest: &str, command: Command) -> Result<Command, Reply> {
     if rest.is_empty() { Ok(command) } else { Err(reply::BAD_ARGUMENT) }
 }
 
-/// A domain or address literal (RFC 5321 §4.1.1.1). Many hosts send names that are neither, so only names that could
-/// forge a header field or a log line are refused.
+/// Parses the argument of EHLO: a domain or address literal (RFC 5321 §4.1.1.1). Many hosts send names that are
+/// neither, so any graphic ASCII is accepted. White space or a control character could forge a field or a log line.
 fn name(rest: &str) -> Result<String, Reply> {
     let is_name = (1..=DOMAIN_OCTETS_MAX).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_graphic());
     if is_name { Ok(rest.to_owned()) } else { Err(reply::BAD_ARGUMENT) }
@@ -166,8 +172,7 @@ fn mail(rest: &str) -> Result<Command, Reply> {
         match keyword.to_ascii_uppercase().as_str() {
             "SIZE" => once(&mut size, octets(value))?,
             "BODY" => once(&mut body, BodyType::parse(value))?,
-            // AUTH= (RFC 4954 §5) names the sender that an earlier hop authenticated. No hop is trusted here, so it is
-            // ignored.
+            // The sender that an earlier hop authenticated (RFC 4954 §5): nothing here uses it.
             "AUTH" if !value.is_empty() => once(&mut auth, Ok::<_, Reply>(value))?,
             "AUTH" => return Err(reply::BAD_ARGUMENT),
             "ENVID" => once(&mut envelope_id, EnvelopeId::parse(value))?,
@@ -196,8 +201,7 @@ impl BodyType {
     }
 }
 
-/// RFC 3461 §4: each parameter at most once. The other parameters are treated alike: a second value would contradict the
-/// first.
+/// Keeps the value of a parameter; refuses an invalid value and a second one, which could contradict the first.
 fn once<T, E>(place: &mut Option<T>, value: Result<T, E>) -> Result<(), Reply> {
     match (place.is_some(), value) {
         (false, Ok(value)) => {
@@ -208,7 +212,7 @@ fn once<T, E>(place: &mut Option<T>, value: Result<T, E>) -> Result<(), Reply> {
     }
 }
 
-/// RFC 1870 §3: one to twenty digits.
+/// Parses the value of SIZE: one to twenty digits (RFC 1870). A number beyond 64 bits becomes the largest.
 fn octets(digits: &str) -> Result<u64, Reply> {
     if (1..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
         Ok(digits.parse().unwrap_or(u64::MAX))
@@ -244,13 +248,15 @@ fn auth(rest: &str) -> Result<Command, Reply> {
     Ok(Command::Auth { mechanism: mechanism.to_ascii_uppercase(), initial })
 }
 
-/// Strips a prefix, case ignored. A space after the colon is accepted: RFC 5321 §3.3 forbids it, many clients send it.
+/// Strips `FROM:` or `TO:`, ignoring case. White space after the colon is accepted: RFC 5321 §3.3 forbids it, but many
+/// clients send it.
 fn strip_keyword<'a>(rest: &'a str, keyword: &str) -> Option<&'a str> {
     let (head, tail) = rest.split_at_checked(keyword.len())?;
     head.eq_ignore_ascii_case(keyword).then(|| tail.trim_ascii_start())
 }
 
-/// The text between the angle brackets without a source route (ignored, RFC 5321 §4.1.1.3), and what follows.
+/// Splits `<path> parameters`. The path is without brackets and without its source route, which is ignored (RFC 5321
+/// §4.1.1.3). `None` when a bracket is missing, no space stands after the path, or only a source route is in it.
 fn split_path(rest: &str) -> Option<(&str, &str)> {
     let rest = rest.strip_prefix('<')?;
     let end = closing_bracket(rest)?;
@@ -259,7 +265,7 @@ fn split_path(rest: &str) -> Option<(&str, &str)> {
         return None;
     }
     let path = match path.strip_prefix('@') {
-        Some(route) => route.split_once(':')?.1,
+        Some(route) => route.split_once(':').map(|(_, mailbox)| mailbox).filter(|mailbox| !mailbox.is_empty())?,
         None => path,
     };
     Some((path, after))
@@ -298,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_commands() {
+    fn parses_commands() {
         let auth = |mechanism: &str, initial: Option<&str>| Command::Auth {
             mechanism: mechanism.into(),
             initial: initial.map(str::to_owned),
@@ -336,7 +342,7 @@ mod tests {
 
     /// RFC 3461 §4.
     #[test]
-    fn reads_parameters_of_notifications() {
+    fn parses_dsn_parameters() {
         let (envelope_id, ret) = (EnvelopeId::parse("Qq+2B1").ok(), ReturnContent::parse("FULL").ok());
         let expect = Command::Mail { reverse_path: None, size: None, eight_bit: false, envelope_id, ret };
         assert_eq!(Command::parse("MAIL FROM:<> ret=full envid=Qq+2B1"), Ok(expect));
@@ -347,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_none() {
+    fn refuses_malformed_commands() {
         for (line, expect) in [
             ("", reply::UNKNOWN_COMMAND),
             ("XYZZY", reply::UNKNOWN_COMMAND),
@@ -366,6 +372,7 @@ mod tests {
             ("MAIL FROM:<a@b.example", reply::BAD_SENDER),
             ("MAIL FROM:<a>", reply::BAD_SENDER),
             ("MAIL FROM:<a@b.example>SIZE=1", reply::BAD_SENDER),
+            ("MAIL FROM:<@x.example:>", reply::BAD_SENDER),
             ("MAIL FROM:<a@b.example> SIZE=x", reply::BAD_ARGUMENT),
             ("MAIL FROM:<a@b.example> SIZE=", reply::BAD_ARGUMENT),
             ("MAIL FROM:<a@b.example> SIZE=999999999999999999999", reply::BAD_ARGUMENT),
@@ -396,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn cuts_lines() {
+    fn splits_input_into_lines() {
         let long = [vec![b'x'; LINE_OCTETS_MAX - 1], b"\r\n".to_vec()].concat();
         let longest = [vec![b'x'; LINE_OCTETS_MAX - 2], b"\r\n".to_vec()].concat();
         for (input, expect) in [
@@ -421,8 +428,8 @@ mod tests {
     }
 
     #[test]
-    fn knows_http() {
-        let long = [&b"GET /"[..], &vec![b'x'; LINE_OCTETS_MAX]].concat();
+    fn recognises_http() {
+        let without_end = [&b"GET /"[..], &vec![b'x'; LINE_OCTETS_MAX]].concat();
         for (input, expect) in [
             (&b"GET / HTTP/1.1\r\n"[..], true),
             (b"get /\r\n", true),
@@ -432,13 +439,14 @@ mod tests {
             (b"PROPFIND / HTTP/1.1\r\n", true),
             (b"Host: mx.example.edu:25\r\n", true),
             (b"content-length:10\r\n", true),
+            (b"PROPFIND / HTTP/1.1\nHost: x\n\nMAIL FROM:<a@b.example>\r\n", true),
             // Text after a bare LF is not a command.
             (b"GET / HTTP/1.1\nHost: x\n\nMAIL FROM:<a@b.example>\r\n", true),
-            (&long, true),
+            (&without_end, true),
             (b"EHLO get\r\n", false),
             (b"HELP GET / HTTP\r\n", false),
             (b"MAIL FROM:<get@b.example>\r\n", false),
-            (b"RCPT TO:<\"GET / HTTP\"@b.example>\r\n", false),
+            (b"RCPT TO:<\"GET / HTTP/1.1\"@b.example>\r\n", false),
             (b"GETTY\r\n", false),
             (b"GET\r\n", false),
             (b"em9lOng=\r\n", false),
@@ -450,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_too_long_is_dropped_as_it_comes() {
+    fn a_line_too_long_is_discarded_as_it_arrives() {
         let mut reader = LineReader::default();
         let mut input = BytesMut::new();
         for _ in 0..100 {
@@ -468,7 +476,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_line_is_read_or_refused(line in "[ -~]{0,80}", argument in "[<>@:\" a.=\\\\]{0,30}") {
+        fn no_line_panics(line in "[ -~]{0,80}", argument in "[<>@:\" a.=\\\\]{0,30}") {
             let _ = Command::parse(&line);
             let _ = Command::parse(&format!("MAIL FROM:{argument}"));
             let _ = Command::parse(&format!("RCPT TO:{argument}"));

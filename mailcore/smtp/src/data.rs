@@ -3,17 +3,18 @@
 use bytes::{Buf, Bytes, BytesMut};
 use provost_net::Reservation;
 
-/// Initial capacity for a message, octets: most messages are smaller, and larger ones grow by doubling.
+/// Smallest initial capacity for a message, octets: most messages are smaller, and larger ones grow by doubling.
 const FIRST_OCTETS: usize = 16 * 1024;
 
 /// Why the data is refused. The session still reads to the end of data before it replies.
 ///
-/// In ascending order: of several faults the greatest is reported, whatever their order in the message.
+/// In ascending order: of several faults the greatest is reported, whatever their order in the message. After a fault,
+/// length and memory are no longer checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum DataFault {
-    /// The process has no memory left for messages.
+    /// The memory budget has no room for the message now.
     NoRoom,
-    /// Longer than SIZE.
+    /// More octets than the offered SIZE (RFC 1870).
     TooLong,
     /// A NUL, which RFC 5322 §2.1 does not allow.
     Nul,
@@ -45,8 +46,8 @@ pub(crate) struct DataReader {
 }
 
 impl DataReader {
-    /// The message begins with `trace`; the data may have at most `octets_max`. `reservation` counts the memory until
-    /// the reader is dropped.
+    /// The message begins with `trace`; the data may have at most `octets_max`. `announced` is the SIZE of MAIL.
+    /// `reservation` counts the memory until the reader is dropped.
     pub(crate) fn new(trace: &[u8], octets_max: u64, announced: Option<u64>, reservation: Reservation) -> Self {
         let room = announced.and_then(|octets| usize::try_from(octets.min(octets_max)).ok()).unwrap_or_default();
         // A peer that announces a large message and sends nothing must not cost much memory.
@@ -66,13 +67,12 @@ impl DataReader {
         reader
     }
 
-    /// Octets of data read so far.
+    /// Octets read so far, with stuffed dots and the end of data.
     pub(crate) fn octets_read(&self) -> u64 {
         self.octets_read
     }
 
-    /// Takes the octets of `input` whose meaning is certain. At most the last two octets stay there, when their meaning
-    /// depends on the next one.
+    /// Takes the octets of `input`, except at most two at its end whose meaning depends on the next octet.
     pub(crate) fn read(&mut self, input: &mut BytesMut) -> DataProgress {
         let (used, is_done) = self.scan(input);
         input.advance(used);
@@ -204,7 +204,7 @@ mod tests {
     /// RFC 5321 §4.1.1.4, §4.5.2: only CRLF.CRLF ends the data, and the first dot of each line is removed, also in the
     /// first line.
     #[test]
-    fn takes_messages() {
+    fn reads_data_up_to_its_end() {
         for (wire, expect, left) in [
             (&b".\r\n"[..], &b""[..], &b""[..]),
             (b"hi\r\n.\r\n", b"hi\r\n", b""),
@@ -219,10 +219,10 @@ mod tests {
         }
     }
 
-    /// Every combination of line ends before and after the dot: one ends the data, and all others make the whole
-    /// message faulty, up to the true end.
+    /// Every combination of line ends before and after the dot: only CRLF on both sides ends the data. Any other CR or
+    /// LF makes the message faulty, up to its true end.
     #[test]
-    fn nothing_else_ends_the_data() {
+    fn only_crlf_dot_crlf_ends_the_data() {
         let ends: [&[u8]; 6] = [b"\r\n", b"\n", b"\r", b"\r\r\n", b"\n\r", b"\0\r\n"];
         for before in ends {
             for after in ends {
@@ -273,9 +273,9 @@ mod tests {
         assert_eq!((reader.read(&mut input), reader.message.capacity()), (DataProgress::More, 0));
     }
 
-    /// RFC 5321 §4.5.3.1.10: 452 while the system has no room. The memory counts until the reader is dropped.
+    /// The memory of a message counts until its reader is dropped.
     #[test]
-    fn a_message_beyond_the_budget_is_for_later() {
+    fn a_message_beyond_the_budget_has_no_room() {
         let budget = MemoryBudget::new(100_000);
         let mut first = DataReader::new(b"", 1_000_000, None, budget.body());
         let mut input = BytesMut::from(&[&[b'x'; 40_000][..], b"\r\n.\r\n"].concat()[..]);
@@ -303,7 +303,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_cuts_give_the_same(wire in "[.\r\n\0a]{0,40}", cuts in proptest::collection::vec(0usize..40, 0..8)) {
+        fn cuts_do_not_change_the_outcome(wire in "[.\r\n\0a]{0,40}", cuts in proptest::collection::vec(0usize..40, 0..8)) {
             let wire = [wire.as_bytes(), b"\r\n.\r\n"].concat();
             let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut < wire.len()).collect();
             cuts.sort_unstable();
@@ -313,7 +313,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_stuffed_comes_back(lines in proptest::collection::vec("[.a ]{0,5}", 0..10)) {
+        fn stuffed_data_is_read_back_unchanged(lines in proptest::collection::vec("[.a ]{0,5}", 0..10)) {
             let message = lines.iter().map(|line| format!("{line}\r\n")).collect::<String>();
             let parts = stuffed(message.as_bytes()).chain([end_of(message.as_bytes())]);
             let wire = parts.collect::<Vec<_>>().concat();

@@ -34,7 +34,7 @@ pub fn wire_form(message: &[u8]) -> Vec<u8> {
     stuffed(message).chain([end_of(message)]).collect::<Vec<_>>().concat()
 }
 
-/// Cuts `pieces` into command lines, and checks that at most a partial line stays in the input.
+/// Cuts `pieces` into command lines, each in its debug form, and checks that at most a partial line stays in the input.
 pub fn lines(pieces: &[&[u8]]) -> Vec<String> {
     let (mut reader, mut input) = (LineReader::default(), BytesMut::new());
     let mut seen = Vec::new();
@@ -56,11 +56,12 @@ pub fn lines(pieces: &[&[u8]]) -> Vec<String> {
     seen
 }
 
-/// Parses a line that the line reader accepts; its paths are printed in a form that parses to the same path.
+/// Parses a line, if the line reader accepts it, and checks that its path is printed in a form that parses to the same
+/// path.
 pub fn command(line: &[u8]) {
     let wire = [line, b"\r\n"].concat();
     let LineStart::Whole(line) = LineReader::default().read(&mut BytesMut::from(wire.as_slice())) else { return };
-    assert!(line.is_ascii() && !line.contains(['\r', '\n', '\0']), "{line:?} is not a line");
+    assert!(line.is_ascii() && !line.contains(['\r', '\n', '\0']), "{line:?} has an octet that no line may have");
     let command = Command::parse(&line);
     assert_eq!(command, Command::parse(&line));
     match command {

@@ -1,8 +1,8 @@
 //! SMTP: the server in three services (MX, submission, LMTP) and the client. RFC 5321, 2033, 6409.
 //!
-//! The path of a command: `command` parses its line, `server` checks the order of commands, `server/envelope` and
-//! `server/auth` execute it, `server/stages` judges it, `data` reads the message, `server/complete` adds the fields
-//! that the message lacks, `server/accept` stores the message.
+//! The path of a message: `command` parses each line, `server` checks the order of commands and answers the simple
+//! ones, `server/envelope` and `server/auth` execute the others, `server/stages` judges, `data` reads the message,
+//! `server/complete` adds the fields that it lacks, `server/accept` delivers or queues it. `client` sends to a relay.
 //!
 //! Two things must never happen here: a 250 before the message is durable, and accepting an end of data that another
 //! server would not recognise.

@@ -113,7 +113,7 @@ impl TraceEvent {
     pub fn new(arrival: &Arrival, outcome: TraceOutcome, now: Timestamp) -> Self {
         let connection = arrival.connection.as_deref();
         let sender = arrival.envelope.reverse_path.as_ref().map(Path::to_string).unwrap_or_default();
-        let login = connection.and_then(|connection| connection.login.as_ref());
+        let login = connection.and_then(|connection| connection.person.as_ref());
         let record = TraceRecord {
             id: arrival.trace_id.to_string(),
             at: now,

@@ -22,7 +22,8 @@ const SEVEN_BIT: &str = "7bit";
 /// Why a message cannot be converted. The text is printable ASCII, for the SMTP reply and the report to the sender.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unconvertible {
-    /// 8-bit octets in a field where RFC 2047 §5 allows no encoded words.
+    /// 8-bit octets in a header line that cannot become encoded words: a field where RFC 2047 §5 allows none, a value
+    /// that is too long or not UTF-8, or a line that is not a field.
     #[error("its header field {0} holds 8-bit octets")]
     Header(String),
     /// 8-bit octets in a signed or encrypted part: changing them would break the signature.
@@ -32,14 +33,15 @@ pub enum Unconvertible {
     #[error("it holds 8-bit octets in a part of type {0}, which must not be encoded")]
     Composite(String),
     /// 8-bit octets in a part whose Content-Transfer-Encoding names an encoding such as base64, or is unknown.
-    #[error("it holds 8-bit octets in a part that is labelled as encoded")]
+    #[error("it holds 8-bit octets in a part whose Content-Transfer-Encoding does not allow them")]
     Encoded,
     /// The structure exceeds the parser's bounds, or is malformed so that two readers may see two messages.
     #[error("it holds 8-bit octets, and its structure is malformed or too large")]
     Structure,
 }
 
-/// Returns the message in 7-bit octets; the same octets when it is 7-bit already.
+/// Returns the message in 7-bit octets. In a message of ASCII, only parts labelled 8bit or binary are relabelled or
+/// encoded.
 pub fn seven_bit(message: &[u8]) -> Result<Vec<u8>, Unconvertible> {
     let root = MimePart::of(message);
     // Room for base64 of the whole message, with its line ends. Pages that are never written cost no memory.
@@ -363,7 +365,7 @@ mod tests {
         let many = format!("{MULTIPART}\r\n{}é", "--b\r\n\r\n".repeat(PARTS_MAX));
         let wide =
             format!("{MULTIPART}\r\n{}--b\r\n\r\né", "--b\r\nContent-Type: a/b;c=d\r\n\r\n".repeat(PARTS_MAX - 4));
-        let behind = format!("{}Content-Transfer-Encoding: base64\r\n\r\né", "A: b\r\n".repeat(FIELDS_MAX));
+        let late_encoding = format!("{}Content-Transfer-Encoding: base64\r\n\r\né", "A: b\r\n".repeat(FIELDS_MAX));
         for (message, expect) in [
             ("From: \"é\" <a@b.example>\r\n\r\nx", header("From")),
             ("é\r\n\r\nx", header("(a line without a name)")),
@@ -383,13 +385,13 @@ mod tests {
             ("Content-Transfer-Encoding: 8bit\r\ncontent-transfer-encoding: base64\r\n\r\né", Unconvertible::Structure),
             (&many, Unconvertible::Structure),
             (&"X-A:é\r\n".repeat(FIELDS_MAX + 1), Unconvertible::Structure),
-            (&behind, Unconvertible::Structure),
+            (&late_encoding, Unconvertible::Structure),
         ] {
             assert_eq!(converted(message), Err(expect), "{message:.200}");
         }
-        assert_eq!(converted(&wide).map(|message| message.is_ascii()), Ok(true), "as many parts as the parser reads");
+        assert_eq!(converted(&wide).map(|message| message.is_ascii()), Ok(true), "up to the parser's bound");
         let latin = b"Subject: \xe9\r\n\r\nx";
-        assert_eq!(seven_bit(latin), Err(header("Subject")), "an undeclared charset");
+        assert_eq!(seven_bit(latin), Err(header("Subject")), "octets that are not UTF-8 have no known charset");
     }
 
     #[test]

@@ -88,9 +88,9 @@ impl<'a> PartSplitter<'a> {
         }
     }
 
-    /// Returns where the header ends, and the boundary that cut it short.
+    /// Skips the header. Returns where it ends, and the boundary that cut it short, if one did.
     fn header(&mut self) -> (usize, Option<RunEnd>) {
-        while let Some(line) = self.line() {
+        while let Some(line) = self.next_line() {
             let begin = self.at - line.len();
             if matches!(line, b"\r\n" | b"\n") {
                 return (self.at, None);
@@ -147,7 +147,7 @@ impl<'a> PartSplitter<'a> {
         if self.boundaries.is_empty() {
             self.at = self.message.len();
         }
-        while let Some(line) = self.line() {
+        while let Some(line) = self.next_line() {
             if let Some(stop) = self.boundary(line) {
                 let begin = self.at - line.len();
                 let before = self.message.get(..begin).unwrap_or_default();
@@ -173,7 +173,7 @@ impl<'a> PartSplitter<'a> {
         found.map(|(level, after)| RunEnd::Boundary { level, closing: after.starts_with(b"--") })
     }
 
-    fn line(&mut self) -> Option<&'a [u8]> {
+    fn next_line(&mut self) -> Option<&'a [u8]> {
         let rest = self.message.get(self.at..).filter(|rest| !rest.is_empty())?;
         let octets = memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
         self.at += octets;
@@ -181,8 +181,8 @@ impl<'a> PartSplitter<'a> {
     }
 }
 
-/// RFC 2046 §5.2.1: an encoded message/rfc822 is not allowed; its parts have no offsets in these octets, so it stays a
-/// leaf.
+/// Whether the body is not encoded. RFC 2046 §5.2.1 forbids an encoded message/rfc822: its parts have no offsets in
+/// these octets, so it stays a leaf.
 fn is_identity(encoding: &[u8]) -> bool {
     !encoding.eq_ignore_ascii_case(b"base64") && !encoding.eq_ignore_ascii_case(b"quoted-printable")
 }
@@ -209,7 +209,7 @@ mod tests {
 
     /// RFC 2046 §5.1.
     #[test]
-    fn splits() {
+    fn splits_a_message_into_parts() {
         let digest = "Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nFrom: x\r\n\r\nhi\r\n--b--\r\n";
         let nested = mixed(
             "--b\r\nContent-Type: multipart/alternative; boundary=\"b b\"\r\n\r\n--b b\r\n\r\n1\r\n--b b\r\n\r\n2\r\n--b b--\r\n--b\r\n\r\n3\r\n--b--",
@@ -298,7 +298,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_lines_give_sound_ranges(lines in proptest::collection::vec(prop_oneof![
+        fn any_lines_give_ordered_ranges(lines in proptest::collection::vec(prop_oneof![
             Just("--b"), Just("--b--"), Just("--c"), Just("--bc"), Just(""), Just("text"), Just("--"),
             Just("Content-Type: multipart/mixed; boundary=b"), Just("Content-Type: multipart/digest; boundary=c"),
             Just("Content-Type: multipart/mixed; boundary=bc"), Just("Content-Type: message/rfc822"),

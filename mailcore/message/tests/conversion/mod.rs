@@ -23,15 +23,15 @@ fn leaves_of(message: &[u8]) -> Vec<Vec<u8>> {
 /// Checks one conversion; `name` identifies the message in a failure.
 fn check(name: &str, message: &[u8], converted: &[u8]) {
     assert!(converted.is_ascii(), "{name}");
-    assert!(leaves_of(message) == leaves_of(converted), "{name}: octets of a leaf");
-    assert_eq!(ours(message).differences(&ours(converted)), [], "{name}: ours");
-    assert_eq!(theirs(message).differences(&theirs(converted)), [], "{name}: theirs");
+    assert!(leaves_of(message) == leaves_of(converted), "{name}: the octets of a leaf changed");
+    assert_eq!(ours(message).differences(&ours(converted)), [], "{name}: this crate reads other content");
+    assert_eq!(theirs(message).differences(&theirs(converted)), [], "{name}: mail-parser reads other content");
     let longest = |message: &[u8]| message.split(|octet| *octet == b'\n').map(<[u8]>::len).max();
-    assert!(longest(converted) <= longest(message).max(Some(77)), "{name}: lines are not longer than they were");
+    assert!(longest(converted) <= longest(message).max(Some(77)), "{name}: a line is too long and was not before");
 }
 
 /// Every message of the corpus converts without a change for any reader, or is refused. Half of the messages have 8-bit
-/// addresses. The test makes these ASCII first, because it checks bodies.
+/// addresses. The test makes all header sections ASCII first, because it checks bodies.
 #[test]
 fn the_corpus_keeps_its_content() {
     let corpus = crate::corpus();
@@ -53,7 +53,7 @@ fn the_corpus_keeps_its_content() {
             Err(why) => eprintln!("{}: {why}", file.display()),
         }
     }
-    assert!(count >= 8, "{count} messages");
+    assert!(count >= 8, "only {count} messages were converted");
 }
 
 fn line() -> impl Strategy<Value = String> {
@@ -91,7 +91,7 @@ fn entity() -> impl Strategy<Value = String> {
     })
 }
 
-/// As in `oracle.rs`, with the fields of these messages.
+/// A message that contains only a message, which `oracle.rs` excludes too.
 const MESSAGE_IN_MESSAGE: &str =
     "Content-Type: message/rfc822\r\n\r\nSubject: é\r\nMIME-Version: 1.0\r\nContent-Type: message/rfc822\r\n";
 
@@ -102,7 +102,7 @@ proptest! {
     fn a_message_keeps_its_content(subject in "[a-zé ]{1,80}", entity in entity()) {
         prop_assume!(!entity.contains(MESSAGE_IN_MESSAGE));
         let message = format!("Subject: {subject}\r\nMIME-Version: 1.0\r\n{entity}").into_bytes();
-        let converted = seven_bit(&message).expect("nothing in it that must stay");
+        let converted = seven_bit(&message).expect("nothing in it forbids conversion");
         check("generated", &message, &converted);
     }
 }

@@ -24,7 +24,7 @@ const HANDSHAKE_LIMIT: Duration = Duration::from_secs(30);
 /// Time limit for the greeting (RFC 5321 §4.5.3.2.1), and for the replies to EHLO and STARTTLS.
 const GREETING_LIMIT: Duration = Duration::from_secs(5 * 60);
 
-/// Why no reply was read.
+/// Why an attempt ended before the relay decided about the message.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectionError {
     #[error("no connection: {0}")]
@@ -36,12 +36,13 @@ pub(super) enum ConnectionError {
     /// The relay offered TLS and TLS failed. The message waits: it is not sent in the clear.
     #[error("TLS failed, nothing is sent in the clear: {0}")]
     Tls(String),
-    /// The relay sent octets in the clear that would be read as sent inside TLS (RFC 3207 §4.2, CVE-2011-0411).
-    #[error("attack on STARTTLS: {0} octets came in the clear before the handshake, nothing is sent")]
+    /// The relay, or an attacker on the path, sent octets in the clear that would be read as sent inside TLS
+    /// (CVE-2011-0411).
+    #[error("possible attack on STARTTLS: {0} octets came in the clear before the handshake, nothing is sent")]
     Injected(usize),
     #[error("not an SMTP reply: {0}")]
-    NoReply(&'static str),
-    #[error("refused to talk: {0}")]
+    Malformed(&'static str),
+    #[error("the relay refused the session: {0}")]
     Refused(String),
     #[error("another worker has taken over the message")]
     NotOurs,
@@ -53,9 +54,8 @@ pub(super) struct OfferedExtensions {
     pub(super) pipelining: bool,
     pub(super) eight_bit: bool,
     pub(super) start_tls: bool,
-    /// DSN (RFC 3461).
-    pub(super) notifications: bool,
-    /// SIZE in octets; `Some(0)` is SIZE without a bound.
+    pub(super) dsn: bool,
+    /// SIZE in octets; `Some(0)` is SIZE without a bound (RFC 1870 §4).
     pub(super) size_max: Option<usize>,
 }
 
@@ -120,8 +120,8 @@ impl Connection {
         Self { stream: BufReader::new(BufWriter::new(stream)), offers: OfferedExtensions::default() }
     }
 
-    /// Connects and greets, up to the point where MAIL may be sent. If the relay offers STARTTLS, all that follows the
-    /// offer happens inside TLS.
+    /// Connects and greets, up to the point where MAIL may be sent. If the relay offers STARTTLS, MAIL is sent inside
+    /// TLS or not at all.
     pub(super) async fn open(config: &RelayConfig) -> Result<Self, ConnectionError> {
         let connect = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(&config.relay)).await;
         let socket = match connect {
@@ -206,10 +206,11 @@ impl Connection {
 
     async fn read_reply(&mut self) -> Result<Reply, ConnectionError> {
         let mut text = String::new();
-        for _ in 0..REPLY_LINES_MAX {
+        for number in 0..REPLY_LINES_MAX {
             let line = self.read_line().await?;
-            let (code, is_last, part) = split_reply(&line).ok_or(ConnectionError::NoReply("no code"))?;
-            if !text.is_empty() {
+            let (code, is_last, part) = split_reply(&line).ok_or(ConnectionError::Malformed("no code"))?;
+            // Also after an empty first line: the reply to EHLO offers nothing on its first line.
+            if number > 0 {
                 text.push('\n');
             }
             text.push_str(part);
@@ -217,7 +218,7 @@ impl Connection {
                 return Ok(Reply { code, text });
             }
         }
-        Err(ConnectionError::NoReply("too many lines"))
+        Err(ConnectionError::Malformed("too many lines"))
     }
 
     async fn read_line(&mut self) -> Result<String, ConnectionError> {
@@ -231,7 +232,7 @@ impl Connection {
             let part = buffer.get(..end.unwrap_or(buffer.len())).unwrap_or_default();
             let used = part.len() + usize::from(end.is_some());
             if line.len() + part.len() > REPLY_LINE_OCTETS_MAX {
-                return Err(ConnectionError::NoReply("line too long"));
+                return Err(ConnectionError::Malformed("line too long"));
             }
             line.extend_from_slice(part);
             self.stream.consume(used);
@@ -253,7 +254,8 @@ async fn within<T>(
     }
 }
 
-/// Splits a reply line into its code, whether it is the last line, and its text.
+/// Splits a reply line into its code, whether it is the last line, and its text. `None` when it does not begin with a
+/// code of 2xx to 5xx.
 fn split_reply(line: &str) -> Option<(u16, bool, &str)> {
     let (digits, rest) = line.split_at_checked(3)?;
     let code = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()?;
@@ -278,7 +280,7 @@ impl OfferedExtensions {
                 "PIPELINING" => offers.pipelining = true,
                 "8BITMIME" => offers.eight_bit = true,
                 "STARTTLS" => offers.start_tls = true,
-                "DSN" => offers.notifications = true,
+                "DSN" => offers.dsn = true,
                 "SIZE" => offers.size_max = Some(words.next().and_then(|limit| limit.parse().ok()).unwrap_or(0)),
                 _ => {}
             }
@@ -293,7 +295,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn reads_reply_lines() {
+    fn splits_reply_lines() {
         for (line, expect) in [
             ("250 OK", Some((250, true, "OK"))),
             ("250-more", Some((250, false, "more"))),
@@ -314,13 +316,8 @@ mod tests {
     #[test]
     fn reads_offers() {
         let offers = OfferedExtensions::read("mx PIPELINING\nSIZE 1000\n8bitmime\nSTARTTLS\nDSN\nXUNKNOWN a b");
-        let expect = OfferedExtensions {
-            eight_bit: true,
-            start_tls: true,
-            notifications: true,
-            size_max: Some(1000),
-            pipelining: false,
-        };
+        let expect =
+            OfferedExtensions { eight_bit: true, start_tls: true, dsn: true, size_max: Some(1000), pipelining: false };
         assert_eq!(offers, expect);
         assert_eq!(OfferedExtensions::read("mx\nSIZE").size_max, Some(0));
     }
@@ -340,7 +337,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_line_is_read_or_refused(line in "\\PC{0,20}") {
+        fn no_line_panics(line in "\\PC{0,20}") {
             let _ = split_reply(&line);
             let _ = OfferedExtensions::read(&line);
         }

@@ -1,4 +1,4 @@
-//! The client: sends messages to a relay (RFC 5321 §4.5.4). It is the only part of this room that owns a socket.
+//! The client: sends messages to a relay (RFC 5321 §3.3). It is the only part of this room that opens sockets.
 
 mod config;
 mod connection;
@@ -33,11 +33,11 @@ const END_OF_DATA_LIMIT: Duration = Duration::from_secs(10 * 60);
 const QUIT_LIMIT: Duration = Duration::from_secs(5);
 /// Maximum number of connections that wait for the reply to QUIT at once; further ones are closed without waiting.
 const QUITS_MAX: usize = 64;
-/// Time limit for one message up to its end of data, over all steps together, below the lease of the queue. The reply
-/// to the end of data has its own limit: a client that gave up on it early would send the message twice.
+/// Time limit for one message up to its last end of data, over all transactions, below the lease of the queue. The
+/// reply to the end of data has its own limit: a client that gave up on it early would send the message twice.
 const MESSAGE_LIMIT: Duration = Duration::from_secs(13 * 60);
 
-/// Sends to one relay, one connection per message. Implements `provost_queue::NextHop`.
+/// Sends to one relay, over one connection per transaction. Implements `provost_queue::NextHop`.
 ///
 /// The client uses STARTTLS where the relay offers it (RFC 7435), and then never falls back to plaintext: when TLS
 /// fails, or octets were injected before it, the message is deferred and the queue shows the reason.
@@ -48,9 +48,9 @@ pub struct RelayClient {
     quits: Arc<Semaphore>,
 }
 
-/// How far a transaction came before the end of data.
-enum TransactionStage {
-    /// The relay has the whole message, but not the end of data.
+/// The state of a transaction before the end of data.
+enum OfferOutcome {
+    /// The whole message was sent, but not the end of data.
     AllButEnd,
     /// A reply of the relay already decided the transaction.
     Decided(Reply),
@@ -60,6 +60,7 @@ enum TransactionStage {
 #[derive(Clone, Copy)]
 struct OutgoingMessage<'a> {
     envelope: &'a Envelope,
+    /// The recipients of this transaction: a part of those of the envelope.
     recipients: &'a [Recipient],
     body: &'a Bytes,
     /// Whether `body` holds 8-bit octets, whatever was declared.
@@ -112,7 +113,7 @@ impl RelayClient {
             let mut connection = self.connect().await?;
             let body = match connection.wire_form(message).await {
                 Ok(body) => body,
-                Err(reply) => return Ok((connection, message.body.clone(), TransactionStage::Decided(reply))),
+                Err(reply) => return Ok((connection, message.body.clone(), OfferOutcome::Decided(reply))),
             };
             let offered = connection.offer(&OutgoingMessage { body: &body, ..*message }, known).await?;
             Ok((connection, body, offered))
@@ -120,10 +121,10 @@ impl RelayClient {
         let offered = tokio::time::timeout_at(deadline, offer).await;
         let (mut connection, body, offered) = offered.unwrap_or(Err(ConnectionError::Timeout("the whole message")))?;
         let decided = match offered {
-            TransactionStage::AllButEnd => connection.hand_over(&OutgoingMessage { body: &body, ..*message }).await?,
-            TransactionStage::Decided(reply) => reply,
+            OfferOutcome::AllButEnd => connection.hand_over(&OutgoingMessage { body: &body, ..*message }).await?,
+            OfferOutcome::Decided(reply) => reply,
         };
-        let reports = connection.offers.notifications;
+        let reports = connection.offers.dsn;
         self.quit(connection);
         Ok((decided, reports))
     }
@@ -176,10 +177,10 @@ impl Connection {
         &mut self,
         message: &OutgoingMessage<'_>,
         known: &mut [Option<Fate>],
-    ) -> Result<TransactionStage, ConnectionError> {
+    ) -> Result<OfferOutcome, ConnectionError> {
         let octets = message.body.len();
         if self.offers.size_max.is_some_and(|limit| limit > 0 && octets > limit) {
-            return Ok(TransactionStage::Decided(Reply::local(552, "5.3.4 Message too large for the relay")));
+            return Ok(OfferOutcome::Decided(Reply::local(552, "5.3.4 Message too large for the relay")));
         }
         let mail = self.mail_command(message);
         if !self.offers.pipelining {
@@ -203,14 +204,14 @@ impl Connection {
         }
         let is_wanted = mail.is_positive() && known.iter().any(Option::is_none);
         if data.code != 354 {
-            return Ok(TransactionStage::Decided(if mail.is_positive() { data } else { mail }.into_failure()));
+            return Ok(OfferOutcome::Decided(if mail.is_positive() { data } else { mail }.into_failure()));
         }
         if is_wanted {
             return self.send_data(message).await;
         }
-        // RFC 2920 §3.1: a server may ask for data although it accepted no recipient; it gets an empty message.
+        // RFC 2920 §3.1: a server that accepted no recipient may ask for data nevertheless, and gets an empty message.
         let end = self.end_data(b".\r\n").await?;
-        Ok(TransactionStage::Decided(if mail.is_positive() { end } else { mail }))
+        Ok(OfferOutcome::Decided(if mail.is_positive() { end } else { mail }))
     }
 
     async fn step_by_step(
@@ -218,21 +219,22 @@ impl Connection {
         mail: &str,
         message: &OutgoingMessage<'_>,
         known: &mut [Option<Fate>],
-    ) -> Result<TransactionStage, ConnectionError> {
+    ) -> Result<OfferOutcome, ConnectionError> {
         let mail = self.send_command(mail, COMMAND_LIMIT).await?;
         if !mail.is_positive() {
-            return Ok(TransactionStage::Decided(mail.into_failure()));
+            return Ok(OfferOutcome::Decided(mail.into_failure()));
         }
         for (recipient, fate) in message.recipients.iter().zip(known.iter_mut()) {
             let command = self.rcpt_command(recipient);
             *fate = self.send_command(&command, COMMAND_LIMIT).await?.recipient_fate();
         }
         if known.iter().all(Option::is_some) {
-            return Ok(TransactionStage::Decided(mail));
+            // No fate is left to decide.
+            return Ok(OfferOutcome::Decided(mail));
         }
         let data = self.send_command("DATA\r\n", COMMAND_LIMIT).await?;
         if data.code != 354 {
-            return Ok(TransactionStage::Decided(data.into_failure()));
+            return Ok(OfferOutcome::Decided(data.into_failure()));
         }
         self.send_data(message).await
     }
@@ -244,12 +246,12 @@ impl Connection {
         if self.offers.size_max.is_some() {
             command.push_str(&format!(" SIZE={}", message.body.len()));
         }
-        // RFC 6152 §2: BODY states what the message holds, whatever its sender declared.
+        // RFC 6152 §2: 8-bit octets are declared, also where the sender did not; a declaration is passed on.
         if self.offers.eight_bit && (message.eight_bit || *is_declared) {
             command.push_str(" BODY=8BITMIME");
         }
         // RFC 3461 §5.2.1: passed on unchanged.
-        if self.offers.notifications {
+        if self.offers.dsn {
             command.extend(ret.map(|ret| format!(" RET={ret}")));
             command.extend(envelope_id.as_ref().map(|id| format!(" ENVID={id}")));
         }
@@ -258,19 +260,19 @@ impl Connection {
 
     fn rcpt_command(&self, recipient: &Recipient) -> String {
         let mut command = format!("RCPT TO:<{}>", recipient.path);
-        if self.offers.notifications {
+        if self.offers.dsn {
             command.extend(recipient.notify.map(|notify| format!(" NOTIFY={notify}")));
             command.extend(recipient.original.as_ref().map(|original| format!(" ORCPT={original}")));
         }
         command + "\r\n"
     }
 
-    async fn send_data(&mut self, message: &OutgoingMessage<'_>) -> Result<TransactionStage, ConnectionError> {
+    async fn send_data(&mut self, message: &OutgoingMessage<'_>) -> Result<OfferOutcome, ConnectionError> {
         for part in stuffing::stuffed(message.body) {
             self.write_buffered(part, DATA_BLOCK_LIMIT).await?;
         }
         self.write(b"", DATA_BLOCK_LIMIT).await?;
-        Ok(TransactionStage::AllButEnd)
+        Ok(OfferOutcome::AllButEnd)
     }
 
     /// Sends the end of the message, if the permit is proven immediately before. A server does not accept a message

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stuffs() {
+    fn doubles_dots_at_line_starts() {
         for (message, wire) in [
             (&b""[..], &b".\r\n"[..]),
             (b"hi\r\n", b"hi\r\n.\r\n"),

@@ -61,10 +61,10 @@ fn without_answers(fates: Vec<Fate>) -> Vec<Fate> {
     fates.into_iter().map(without).collect()
 }
 
-/// A lease that is held or lost.
-struct TestLease(bool);
+/// A permit that is held (`true`) or lost.
+struct TestPermit(bool);
 
-impl SendPermit for TestLease {
+impl SendPermit for TestPermit {
     fn prove(&self) -> BoxFuture<'_, bool> {
         Box::pin(std::future::ready(self.0))
     }
@@ -80,7 +80,7 @@ fn message() -> Bytes {
 }
 
 async fn send(client: &RelayClient, to: &[&str]) -> Vec<Fate> {
-    without_answers(client.send(&envelope(to), message(), &TestLease(true)).await)
+    without_answers(client.send(&envelope(to), message(), &TestPermit(true)).await)
 }
 
 /// Returns the fates that a script leads to; fails unless the script was followed to its end.
@@ -100,7 +100,7 @@ fn deferred(fate: &Fate) -> &str {
 
 /// RFC 2920 §3.1: one group up to DATA; RFC 1870, 6152: parameters only where they are offered.
 #[tokio::test]
-async fn sends_pipelined() {
+async fn sends_one_group_with_pipelining() {
     let script = format!(
         "{HELLO}S: 250-PIPELINING\nS: 250-8BITMIME\nS: 250 SIZE 1000
         C: MAIL FROM:<zoe@example.edu> SIZE=21 BODY=8BITMIME
@@ -128,7 +128,7 @@ async fn sends_pipelined() {
 }
 
 #[tokio::test]
-async fn sends_step_by_step() {
+async fn sends_one_command_at_a_time_without_pipelining() {
     let script = "S: 220-relay
         S: 220 ready
         C: EHLO mx.example.edu
@@ -175,7 +175,7 @@ async fn eight_bit_content_is_declared_or_converted() {
         let (client, server) = relay(&format!("{HELLO}S: 250 {offer}\n{script}")).await;
         let envelope = Envelope { eight_bit: false, ..envelope(&["a@far.example"]) };
         let fates =
-            without_answers(client.send(&envelope, Bytes::from_static(body.as_bytes()), &TestLease(true)).await);
+            without_answers(client.send(&envelope, Bytes::from_static(body.as_bytes()), &TestPermit(true)).await);
         server.await.unwrap();
         assert_eq!(fates, [expect], "{offer} {body}");
     }
@@ -183,7 +183,7 @@ async fn eight_bit_content_is_declared_or_converted() {
 
 /// RFC 3461 §5.2.1: a relay that knows the parameters gets them unchanged, and will report.
 #[tokio::test]
-async fn passes_on_parameters_of_notifications() {
+async fn passes_on_dsn_parameters() {
     let mut envelope = Envelope { eight_bit: false, ..envelope(&["a@far.example", "b@far.example"]) };
     envelope.envelope_id = EnvelopeId::parse("Qq+2B1").ok();
     envelope.ret = Some(ReturnContent::Headers);
@@ -199,7 +199,7 @@ async fn passes_on_parameters_of_notifications() {
             C: DATA\nS: 354 go\nC: Subject: hi\nC:\nC: ..dot\nC: .\nS: 250 taken\nC: QUIT\nS: 221 bye"
         );
         let (client, server) = relay(&script).await;
-        let fates = without_answers(client.send(&envelope, message(), &TestLease(true)).await);
+        let fates = without_answers(client.send(&envelope, message(), &TestPermit(true)).await);
         server.await.unwrap();
         assert_eq!(fates, vec![Fate::Sent { reports, answer: String::new() }; 2]);
     }
@@ -214,15 +214,15 @@ async fn sends_no_end_of_data_without_its_permit() {
         S: 250 ok\nS: 250 ok\nS: 354 go\nC: Subject: hi\nC:\nC: ..dot"
     );
     let (client, server) = relay(&script).await;
-    let fates = client.send(&envelope(&["a@far.example"]), message(), &TestLease(false)).await;
+    let fates = client.send(&envelope(&["a@far.example"]), message(), &TestPermit(false)).await;
     assert_eq!(deferred(&fates[0]), "another worker has taken over the message");
-    assert_eq!(server.await.unwrap(), "", "nothing follows the message");
+    assert_eq!(server.await.unwrap(), "", "octets were sent after the message");
 }
 
 /// The fate is known when the message is accepted. Waiting for the reply to QUIT would delay its record, and a crash
 /// meanwhile would send the message again.
 #[tokio::test]
-async fn no_fate_waits_for_quit() {
+async fn fates_do_not_wait_for_the_reply_to_quit() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = client(listener.local_addr().unwrap().to_string());
     let script = format!(
@@ -245,7 +245,7 @@ async fn no_fate_waits_for_quit() {
 
 /// What each refusal means for the recipients.
 #[tokio::test]
-async fn refusals_have_fates() {
+async fn each_refusal_has_its_fate() {
     let plain = format!("{HELLO}S: 250 HELP\nC: MAIL FROM:<zoe@example.edu>\n");
     let group = "C: MAIL FROM:<zoe@example.edu>\nC: RCPT TO:<a@far.example>\nC: DATA\n";
     let piped = format!("{HELLO}S: 250 PIPELINING\n{group}");
@@ -270,8 +270,13 @@ async fn refusals_have_fates() {
         // RFC 2920 §3.1: asked for the data of a message without recipients, the client sends an empty one.
         (format!("{piped}S: 250 ok\nS: 550 no\nS: 354 go\nC: .\nS: 554 nobody"), failed("550 no")),
         (format!("{HELLO}S: 250 SIZE 20"), failed("552 5.3.4 Message too large for the relay")),
-        ("S: 554 go away".into(), later("refused to talk: 554 go away")),
-        ("S: 421 busy".into(), later("refused to talk: 421 busy")),
+        // RFC 5321 §4.1.1.1: the extensions begin on the second line, also after an empty one.
+        (
+            "S: 220 relay\nC: EHLO mx.example.edu\nS: 250-\nS: 250 SIZE 20".into(),
+            failed("552 5.3.4 Message too large for the relay"),
+        ),
+        ("S: 554 go away".into(), later("the relay refused the session: 554 go away")),
+        ("S: 421 busy".into(), later("the relay refused the session: 421 busy")),
         ("S: hello".into(), later("not an SMTP reply: no code")),
     ] {
         assert_eq!(fates(&script, &["a@far.example"]).await, [expect], "{script}");
@@ -353,7 +358,7 @@ async fn take_all(stream: TcpStream) -> usize {
 
 /// RFC 3207, RFC 7435: the client encrypts where TLS is offered, accepts any certificate, and repeats EHLO inside TLS.
 #[tokio::test]
-async fn encrypts_where_it_is_offered() {
+async fn uses_starttls_where_it_is_offered() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = client(listener.local_addr().unwrap().to_string());
     let acceptor = tokio_rustls::TlsAcceptor::from(server_config());
@@ -370,16 +375,16 @@ async fn encrypts_where_it_is_offered() {
     server.await.unwrap();
 }
 
-/// RFC 3207 §4.2, CVE-2011-0411: octets injected before the handshake end the attempt, wherever they stand. To a relay
+/// CVE-2011-0411: octets injected before the handshake end the attempt, wherever they stand. To a relay
 /// that offers TLS nothing is sent in the clear, neither on this connection nor on another.
 #[tokio::test]
 async fn nothing_goes_in_the_clear_once_tls_is_offered() {
     let offer = format!("{HELLO}S: 250 STARTTLS");
     let ask = format!("{offer}\nC: STARTTLS");
     for (script, last, why) in [
-        (&ask, "220 go\r\n250-relay\r\n250 AUTH PLAIN\r\n", "attack on STARTTLS: 27 octets"),
-        (&ask, "220 go\r\n2", "attack on STARTTLS: 1 octets"),
-        (&HELLO.trim_end().to_owned(), "250 STARTTLS\r\n220 go\r\n", "attack on STARTTLS: 8 octets"),
+        (&ask, "220 go\r\n250-relay\r\n250 AUTH PLAIN\r\n", "possible attack on STARTTLS: 27 octets"),
+        (&ask, "220 go\r\n2", "possible attack on STARTTLS: 1 octets"),
+        (&HELLO.trim_end().to_owned(), "250 STARTTLS\r\n220 go\r\n", "possible attack on STARTTLS: 8 octets"),
         (&ask, "454 no TLS today\r\n", "TLS failed, nothing is sent in the clear: 454 no TLS today"),
         (&ask, "250 what\r\n", "TLS failed, nothing is sent in the clear: 250 what"),
         (&ask, "220 go\r\n", "TLS failed, nothing is sent in the clear: "),
@@ -408,7 +413,7 @@ async fn nothing_goes_in_the_clear_once_tls_is_offered() {
         let (listener, received) = server.await.unwrap();
         assert!(memchr::memmem::find(&received, b"MAIL FROM").is_none(), "{:?}", String::from_utf8_lossy(&received));
         let again = listener.into_std().unwrap().accept().map(|_| ()).map_err(|error| error.kind());
-        assert_eq!(again, Err(std::io::ErrorKind::WouldBlock), "a second connection: {last:?}");
+        assert_eq!(again, Err(std::io::ErrorKind::WouldBlock), "the client connected again: {last:?}");
     }
 }
 

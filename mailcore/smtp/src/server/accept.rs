@@ -21,7 +21,7 @@ use crate::reply::{self, Reply};
 
 /// Deliveries of one message that run at once: enough to share one commit of the store.
 const DELIVERIES_AT_ONCE: usize = 32;
-/// Octets of message bodies in memory for those deliveries: each has a copy of its own.
+/// Octets of message bodies that those deliveries hold together, each in a copy of its own; one larger body runs alone.
 const DELIVERY_OCTETS_AT_ONCE: usize = 8 * 1024 * 1024;
 
 impl SmtpSession {
@@ -91,7 +91,7 @@ impl SmtpSession {
         }
     }
 
-    /// The message as it is delivered, or the reply that refuses it.
+    /// Returns the message as it is delivered, or the reply that refuses or defers it.
     async fn check(
         &self,
         transaction: &mut MailTransaction,

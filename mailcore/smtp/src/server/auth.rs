@@ -24,7 +24,7 @@ pub(super) enum AuthStep {
 }
 
 impl AuthStep {
-    /// The challenge in base64.
+    /// The 334 reply, with its challenge in base64.
     fn challenge(&self) -> &'static str {
         match self {
             Self::Plain => "334 \r\n",
@@ -35,10 +35,10 @@ impl AuthStep {
 }
 
 impl SmtpSession {
-    /// Whether EHLO offers AUTH. A password in the clear is accepted from this machine only.
+    /// Whether EHLO offers AUTH. Without TLS, a password is accepted from this machine only.
     pub(super) fn can_authenticate(&self) -> bool {
         let is_private = self.connection.tls || self.peer.is_loopback();
-        self.connection.service == Service::Submission && is_private && self.connection.login.is_none()
+        self.connection.service == Service::Submission && is_private && self.connection.person.is_none()
     }
 
     pub(super) async fn auth(&mut self, mechanism: &str, initial: Option<String>, out: &mut OutputBuffer<'_>) -> Step {
@@ -48,12 +48,12 @@ impl SmtpSession {
         if self.connection.hello.is_none() {
             return self.refuse(reply::GREET_FIRST, out);
         }
-        if self.connection.login.is_some() {
+        if self.connection.person.is_some() {
             return self.refuse(reply::LOGGED_IN_ALREADY, out);
         }
         // RFC 4954 §4: AUTH is not allowed during a transaction.
         if !matches!(self.state, State::Ready) {
-            return self.refuse(reply::NESTED_MAIL, out);
+            return self.refuse(reply::IN_TRANSACTION, out);
         }
         let step = match mechanism {
             "PLAIN" => AuthStep::Plain,
@@ -81,27 +81,27 @@ impl SmtpSession {
             return self.refuse(reply::AUTH_CANCELLED, out);
         }
         let Ok(response) = STANDARD.decode(line) else {
-            return self.refuse(reply::BAD_BASE64, out);
+            return self.refuse(reply::BAD_AUTH_RESPONSE, out);
         };
         match step {
             AuthStep::Plain => match provost_credential::parse_plain(&response) {
                 Ok(identity) => self.log_in(identity, out).await,
-                Err(_) => self.refuse(reply::BAD_BASE64, out),
+                Err(_) => self.refuse(reply::BAD_AUTH_RESPONSE, out),
             },
             AuthStep::LoginName => match String::from_utf8(response) {
                 Ok(name) => self.send_challenge(AuthStep::LoginPassword(name), out),
-                Err(_) => self.refuse(reply::BAD_BASE64, out),
+                Err(_) => self.refuse(reply::BAD_AUTH_RESPONSE, out),
             },
             AuthStep::LoginPassword(authentication) => match String::from_utf8(response) {
                 // Some directories treat a bind with an empty password as anonymous and report success (RFC 4513
                 // §5.1.2).
-                Ok(password) if password.is_empty() => self.refuse(reply::BAD_BASE64, out),
+                Ok(password) if password.is_empty() => self.refuse(reply::BAD_AUTH_RESPONSE, out),
                 Ok(password) => {
                     let password = Secret::new(password);
                     let identity = PlainIdentity { authorization: String::new(), authentication, password };
                     self.log_in(identity, out).await
                 }
-                Err(_) => self.refuse(reply::BAD_BASE64, out),
+                Err(_) => self.refuse(reply::BAD_AUTH_RESPONSE, out),
             },
         }
     }
@@ -118,7 +118,7 @@ impl SmtpSession {
             Login::Accepted(person) if self.may_act_as(&person, &identity.authorization) => {
                 self.config.delivery.store.note_login(AccountId::new(person.entry_uuid), "submission", now);
                 self.login_watch = Some(self.config.view.watch(&person));
-                self.connection_mut().login = Some(person);
+                self.connection_mut().person = Some(person);
                 send_reply(reply::LOGGED_IN, out)
             }
             Login::Accepted(_) => {
@@ -131,7 +131,7 @@ impl SmtpSession {
         }
     }
 
-    /// An authorization identity is accepted when it names the same person (RFC 4616 §2).
+    /// Whether the authorization identity is empty or names the person who logged in (RFC 4616 §2).
     fn may_act_as(&self, person: &Arc<Person>, authorization: &str) -> bool {
         let acts_as = || self.config.view.snapshot().by_login(authorization);
         authorization.is_empty() || acts_as().is_some_and(|other| other.entry_uuid == person.entry_uuid)

@@ -1,5 +1,5 @@
-//! Completes a message before it is stored: this server's trace fields, then the fields that the sender left out, then
-//! the message.
+//! Completes a message before it is stored: the findings of the stages, this server's Received, the fields that a
+//! submission lacks, then the message without forged findings.
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
@@ -9,11 +9,11 @@ use provost_message::{
 };
 use uuid::Uuid;
 
-/// The start of the line that mailbox files put before a message (RFC 4155). Some programs send it, quoted or not,
-/// before the header fields.
+/// The start of the line that mailbox files put before a message (RFC 4155). Some programs send it, as it is or as
+/// `>From `, before the header fields.
 const MAILBOX_LINE: &[u8] = b"From ";
 
-/// Completes a message that begins with `trace_octets` of Received. It is copied only when a field is added or removed.
+/// Completes a message that begins with `trace_octets` of Received. It is copied only when it changes.
 pub(super) fn complete(
     arrival: &Arrival,
     message: Bytes,
@@ -29,12 +29,12 @@ pub(super) fn complete(
     let findings = marks + &AuthenticationResult::field(hostname, arrival.authentication());
     let is_submission = arrival.connection.as_ref().is_some_and(|connection| connection.service == Service::Submission);
     let kept_id = fields(head).find(|field| field.is("Message-ID") && is_message_id(&field.unfolded()));
-    let added = if is_submission { submitted(&headers, kept_id, hostname, now) } else { String::new() };
-    // Only results of this server's own stages count, also for Sieve (RFC 8601 §5).
+    let added = if is_submission { missing_fields(head, kept_id, hostname, now) } else { String::new() };
+    // Sieve and clients trust findings under this server's name, so those that came with the message go (RFC 8601 §5).
     let is_forged = |field: &HeaderField<'_>| {
         field.is(StageMark::FIELD_NAME) || AuthenticationResult::is_named_after(field, hostname)
     };
-    // Searches the whole header section, also beyond the bounds of `HeaderSection`, because clients read all of it.
+    // `fields` reads the whole header section, beyond the bounds of `HeaderSection`, because clients read all of it.
     let is_other_id = |field: &HeaderField<'_>| {
         let is_kept = kept_id.is_some_and(|kept| headers.span(&kept) == headers.span(field));
         field.is("Message-ID") && !is_kept
@@ -63,11 +63,11 @@ pub(super) fn complete(
     whole.freeze()
 }
 
-/// The Date and Message-ID that a submitted message lacks (RFC 6409 §8.2, §8.3). `kept_id` is its first valid
-/// Message-ID; all others are removed.
-fn submitted(headers: &HeaderSection<'_>, kept_id: Option<HeaderField<'_>>, hostname: &str, now: Timestamp) -> String {
+/// The Date and Message-ID that a submission lacks (RFC 6409 §8.2, §8.3). `kept_id` is its first valid Message-ID; all
+/// others are removed.
+fn missing_fields(head: &[u8], kept_id: Option<HeaderField<'_>>, hostname: &str, now: Timestamp) -> String {
     let mut added = String::new();
-    if headers.field("Date").is_none() {
+    if !fields(head).any(|field| field.is("Date")) {
         added.push_str(&format!("Date: {}\r\n", rfc5322_date(now)));
     }
     if kept_id.is_none() {
@@ -76,9 +76,9 @@ fn submitted(headers: &HeaderSection<'_>, kept_id: Option<HeaderField<'_>>, host
     added
 }
 
-/// Returns where the text begins, if no empty line stands before it: at the first line that is not a field. Without an
-/// empty line there, no client would show the text. A mailbox-file line at the start is not a field; the line after it
-/// decides.
+/// Returns where the empty line before the text is missing: at the first line that is not a field. Without it, no
+/// client would show the text. `None` when none is missing. A mailbox-file line at the start belongs to the header
+/// section if a field or an empty line follows it.
 fn start_of_text(data: &[u8]) -> Option<usize> {
     let is_mailbox_line = data.strip_prefix(b">").unwrap_or(data).starts_with(MAILBOX_LINE);
     let line_end = memchr::memchr(b'\n', data).map_or(data.len(), |end| end + 1);
@@ -108,7 +108,7 @@ mod tests {
             local: "192.0.2.2:25".parse().unwrap(),
             tls: false,
             hello: None,
-            login: None,
+            person: None,
             findings: Findings::default(),
         };
         Arrival::through(Arc::new(connection), Uuid::nil().into(), Envelope::new(None, []))
@@ -123,7 +123,7 @@ mod tests {
     /// RFC 6409 §8.2, §8.3.
     #[test]
     fn a_submission_is_completed() {
-        for (data, has) in [
+        for (data, lacking) in [
             ("Date: x\r\nMessage-ID: <y@z>\r\n\r\nhi\r\n", 0),
             ("Date: x\r\n\r\nhi\r\n", 1),
             ("message-id: <y@z>\r\n\r\nhi\r\n", 1),
@@ -138,8 +138,7 @@ mod tests {
             assert_eq!(headers.all("Date").count(), 1, "{data}");
             assert_eq!(headers.all("Message-ID").count(), 1, "{data}");
             assert!(whole.ends_with(data), "{data}");
-            let expect = if has == 0 { 13 + data.len() } else { whole.len() };
-            assert_eq!(whole.len(), expect, "{data}");
+            assert_eq!(whole.len() == 13 + data.len(), lacking == 0, "{data}");
             assert!(!headers.iter().any(|field| field.is("just text")));
         }
     }
@@ -203,7 +202,7 @@ mod tests {
 
     /// RFC 8601 §5: results under this server's name are removed; those of others stay.
     #[test]
-    fn results_stand_above_received() {
+    fn authentication_results_stand_above_received() {
         let mut arrival = arrival(Service::Mx);
         arrival.findings.authentication.push(AuthenticationResult::of_login(&Path::parse("a@b.example").unwrap()));
         let other = "Authentication-Results: mx.example.org; dkim=pass header.d=x\r\n";
@@ -223,7 +222,14 @@ mod tests {
         let forged = "provost-verdict: quarantine x 5.0.0\r\n\ty\r\n";
         let data = format!("{forged}A: b\r\n{forged}\r\n{forged}");
         let clean = expect.replace("hi\r\n", forged);
-        assert_eq!(completed(&arrival, &data), clean, "fields that came with the message go; its text stays");
+        assert_eq!(completed(&arrival, &data), clean, "forged fields must go, and the text must stay");
+    }
+
+    /// RFC 5322 §3.6: a second Date would be wrong, also where `HeaderSection` does not read the first.
+    #[test]
+    fn a_date_after_many_fields_is_the_only_one() {
+        let data = format!("{}Date: x\r\nMessage-ID: <y@z>\r\n\r\n", "X: y\r\n".repeat(1_001));
+        assert!(completed(&arrival(Service::Submission), &data) == format!("Received: z\r\n{data}"), "changed");
     }
 
     /// Fields and octets beyond the server's own bounds are still read by clients, so they are checked as well.

@@ -10,7 +10,7 @@ use provost_view::View;
 /// Configuration and services of all sessions of a server.
 #[derive(Clone)]
 pub struct SmtpConfig {
-    /// Host name in greetings and Received fields.
+    /// Host name in replies and in the fields that the server adds.
     pub hostname: Arc<str>,
     /// Maximum number of recipients of one transaction.
     pub recipients_max: usize,
@@ -18,7 +18,7 @@ pub struct SmtpConfig {
     pub view: View,
     /// Local delivery.
     pub delivery: Delivery,
-    /// The queue, for recipients elsewhere.
+    /// The queue: for recipients elsewhere, and for local deliveries that must wait.
     pub queue: Queue,
     /// Memory for messages that are being received; shared by all protocols.
     pub memory: MemoryBudget,

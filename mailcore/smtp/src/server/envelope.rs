@@ -16,7 +16,7 @@ use crate::data::DataReader;
 use crate::reply;
 
 impl SmtpSession {
-    /// `announced`: the SIZE parameter, octets.
+    /// MAIL. `announced` is its SIZE parameter, octets.
     pub(super) async fn mail(
         &mut self,
         envelope: Envelope,
@@ -27,7 +27,7 @@ impl SmtpSession {
             return self.refuse(reply::GREET_FIRST, out);
         }
         if !matches!(self.state, State::Ready) {
-            return self.refuse(reply::NESTED_MAIL, out);
+            return self.refuse(reply::IN_TRANSACTION, out);
         }
         self.renew_login();
         let mut arrival = Arrival::through(self.connection.clone(), Uuid::new_v4().into(), envelope);
@@ -47,17 +47,17 @@ impl SmtpSession {
     /// Looks up the login again: a person who was suspended, or whose password changed since the login, may not send
     /// any more.
     fn renew_login(&mut self) {
-        let Some(login) = &self.connection.login else { return };
-        let found = self.config.view.snapshot().person(login.entry_uuid);
+        let Some(person) = &self.connection.person else { return };
+        let found = self.config.view.snapshot().person(person.entry_uuid);
         let is_revoked = self.login_watch.as_mut().is_some_and(|watch| watch.is_revoked(&self.config.view));
-        let found = found.filter(|person| !is_revoked && person.state == PersonState::Active);
+        let found = found.filter(|found| !is_revoked && found.state == PersonState::Active);
         // Messages under way share the connection; it is copied only when the person's entry changed.
-        if found.as_ref().is_none_or(|found| !Arc::ptr_eq(found, login)) {
-            self.connection_mut().login = found;
+        if found.as_ref().is_none_or(|found| !Arc::ptr_eq(found, person)) {
+            self.connection_mut().person = found;
         }
     }
 
-    /// Answers a greeting or a MAIL that a stage objects to. A temporary objection does not count as an error of the
+    /// Answers EHLO, HELO, LHLO or MAIL when a stage objects. A temporary objection does not count as an error of the
     /// peer.
     pub(super) fn object(&mut self, objection: Rejected, out: &mut OutputBuffer<'_>) -> Step {
         let reply = objection.into_reply();
@@ -68,7 +68,7 @@ impl SmtpSession {
         let State::Transaction(transaction) = &mut self.state else {
             return self.refuse(reply::MAIL_FIRST, out);
         };
-        let route = DeliveryRoute::to(&recipient.path, &self.config);
+        let route = DeliveryRoute::of(&recipient.path, &self.config);
         transaction.arrival.envelope.recipients.push(recipient);
         let subject = JudgedItem::Recipient(&route);
         let input = StageInput { config: &self.config, subject };

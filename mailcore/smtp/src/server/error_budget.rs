@@ -1,7 +1,7 @@
-//! Limits on what a peer may do before one of its messages is accepted; beyond them the session is closed.
+//! Limits on what a peer may do between two accepted messages; beyond them the session is closed.
 //!
 //! A relay that keeps one connection for thousands of messages never comes near these bounds; a peer that only probes
-//! addresses, guesses passwords or keeps the connection busy does.
+//! addresses or keeps the connection busy does.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use jiff::Timestamp;
 /// Maximum number of commands without a message: a relay that checks many addresses stays below it, a flood does not.
 /// Accepted recipients do not count; they have their own bound.
 const COMMANDS_MAX: u32 = 10_000;
-/// Maximum number of commands refused as unknown, malformed or out of order.
+/// Maximum number of refused lines (see [`CountedEvent::RefusedLine`]).
 const ERRORS_MAX: u32 = 20;
-/// Maximum number of refused recipients on listeners open to strangers: a list with old addresses causes some, guessing
-/// causes many.
+/// Maximum number of refused recipients, except on LMTP: a list with old addresses causes some, guessing causes many.
 const RECIPIENTS_REFUSED_MAX: u32 = 100;
-/// How long a session may last without a message. A relay closes an idle connection within minutes.
+/// How long a session may last without an accepted message. A relay closes an idle connection within minutes.
 const WITHOUT_MESSAGE_LIMIT: Duration = Duration::from_secs(60 * 60);
 
 /// The events that the budget counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CountedEvent {
-    /// Any command line.
+    /// A well-formed line: a command or a response of AUTH.
     Command,
-    /// A line that is refused: unknown, malformed or out of order.
+    /// A line that cannot be a command, or a command refused for good: malformed, out of order, or, except RCPT, by a
+    /// stage.
     RefusedLine,
     /// A recipient that is refused for good (5xx).
     RefusedRecipient,
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_each_kind_by_itself() {
+    fn each_event_has_its_limit() {
         for (spent, limit) in
             [(CountedEvent::Command, 10_000), (CountedEvent::RefusedLine, 20), (CountedEvent::RefusedRecipient, 100)]
         {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_without_a_message_ends_within_the_hour() {
+    fn a_session_without_a_message_lasts_an_hour() {
         let budget = ErrorBudget::new(at(1_000));
         for (now, left) in [(1_000, 3_600), (0, 3_600), (4_000, 600), (4_600, 0), (9_999, 0)] {
             assert_eq!(budget.time_left(at(now)).as_secs(), left, "{now}");

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use jiff::Timestamp;
-use provost_message::{Arrival, Envelope, Findings, Greeting, HelloVerb, PeerConnection, Rejected, Service};
+use provost_message::{Arrival, Envelope, Findings, Hello, HelloVerb, PeerConnection, Rejected, Service};
 use provost_net::{Goodbye, OutputBuffer, Peer, Session, SessionError, Step, Transport};
 use provost_view::AccountWatch;
 use uuid::Uuid;
@@ -37,10 +37,10 @@ use transaction::{MailTransaction, ReceivingData};
 
 /// Failed logins after which the session is closed. Clients try several mechanisms with one password.
 const LOGIN_FAILURES_MAX: u32 = 6;
-/// Longest silence between commands (RFC 5321 §4.5.3.2.7).
+/// Time limit for the next command (RFC 5321 §4.5.3.2.7), and for the next piece of data.
 const IDLE_LIMIT: Duration = Duration::from_secs(5 * 60);
-/// Longest silence before the first EHLO, HELO or LHLO. Shorter than the standard's five minutes: a client has nothing
-/// to prepare between connecting and greeting, and strangers who never greet must not fill the listener.
+/// Time limit for each command before the first EHLO, HELO or LHLO. Shorter than the standard's five minutes: a client
+/// has nothing to prepare before it, and strangers who never send it must not fill the listener.
 const IDLE_LIMIT_BEFORE_HELLO: Duration = Duration::from_secs(45);
 
 /// One session: the state of one connection.
@@ -64,7 +64,7 @@ pub struct SmtpSession {
 
 /// The state of the conversation.
 enum State {
-    /// Between transactions.
+    /// Outside a transaction, also before the greeting.
     Ready,
     /// After MAIL.
     Transaction(MailTransaction),
@@ -96,7 +96,7 @@ impl SmtpSession {
             local: peer.local,
             tls: transport == Transport::Tls,
             hello: None,
-            login: None,
+            person: None,
             findings: Findings::default(),
         };
         Self {
@@ -133,7 +133,7 @@ impl SmtpSession {
         judge(stages, &mut arrival, self.stage_input(JudgedItem::Connection)).await.map(|()| arrival.findings)
     }
 
-    async fn line(&mut self, input: &mut BytesMut, out: &mut OutputBuffer<'_>) -> Step {
+    async fn read_line(&mut self, input: &mut BytesMut, out: &mut OutputBuffer<'_>) -> Step {
         let line = match self.lines.read(input) {
             LineStart::Part => return Step::NeedMore,
             LineStart::Whole(line) => line,
@@ -148,12 +148,12 @@ impl SmtpSession {
             return self.auth_response(step, &line, out).await;
         }
         match Command::parse(&line) {
-            Ok(command) => self.command(command, out).await,
+            Ok(command) => self.execute(command, out).await,
             Err(reply) => self.refuse(reply, out),
         }
     }
 
-    async fn command(&mut self, command: Command, out: &mut OutputBuffer<'_>) -> Step {
+    async fn execute(&mut self, command: Command, out: &mut OutputBuffer<'_>) -> Step {
         match command {
             Command::Hello(verb, name) => self.hello(verb, name, out).await,
             Command::Mail { reverse_path, size, eight_bit, envelope_id, ret } => {
@@ -172,13 +172,13 @@ impl SmtpSession {
         }
     }
 
-    /// RFC 5321 §4.1.1.1; RFC 2033 §4.1: LMTP has LHLO and neither EHLO nor HELO. An accepted greeting ends the
-    /// transaction; after a refused one, the session is in the same state as before (RFC 5321 §4.1.4).
+    /// EHLO and HELO (RFC 5321 §4.1.1.1), or LHLO on LMTP (RFC 2033 §4.1). Once accepted, it ends the transaction; when
+    /// refused, it leaves the session as it was (RFC 5321 §4.1.4).
     async fn hello(&mut self, verb: HelloVerb, name: String, out: &mut OutputBuffer<'_>) -> Step {
         if (verb == HelloVerb::Lhlo) != (self.connection.service == Service::Lmtp) {
             return self.refuse(reply::UNKNOWN_COMMAND, out);
         }
-        let hello = Greeting { verb, name, findings: Findings::default() };
+        let hello = Hello { verb, name, findings: Findings::default() };
         let before = self.connection_mut().hello.replace(hello);
         match self.judge_connection(self.stages.hello).await {
             Ok(findings) => {
@@ -220,8 +220,8 @@ impl SmtpSession {
         self.stage_input(JudgedItem::Connection).message_octets_max()
     }
 
-    /// Closes after a line of HTTP. A third party made a browser or proxy connect and chose the octets that follow;
-    /// none of them is read.
+    /// Closes after a line of HTTP: a web page can make a browser connect to this port and choose the octets that
+    /// follow, so none of them is read.
     fn http(&self, out: &mut OutputBuffer<'_>) -> Step {
         let service = self.connection.service.as_label();
         metrics::counter!("provost_smtp_http_total", "service" => service).increment(1);
@@ -240,7 +240,7 @@ impl SmtpSession {
         Step::Close
     }
 
-    /// RFC 3207 §4.
+    /// STARTTLS (RFC 3207 §4).
     fn start_tls(&mut self, out: &mut OutputBuffer<'_>) -> Step {
         if self.connection.tls {
             return self.refuse(reply::TLS_ALREADY, out);
@@ -256,7 +256,7 @@ impl SmtpSession {
         self.tls_offered && !self.connection.tls
     }
 
-    /// Refuses a line that is unknown, malformed or out of order; too many of them close the session.
+    /// Refuses a command and counts the refusal: too many of them close the session.
     fn refuse(&mut self, reply: Reply, out: &mut OutputBuffer<'_>) -> Step {
         if !self.error_budget.spend(CountedEvent::RefusedLine) {
             send_reply(reply::TOO_MANY_ERRORS, out);
@@ -279,7 +279,8 @@ impl Session for SmtpSession {
     async fn open(&mut self, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         match self.judge_connection(self.stages.connect).await {
             Ok(findings) => self.connection_mut().findings = findings,
-            // RFC 5321 §3.1: 554 in place of the greeting refuses the client for good, 4xx for now.
+            // 554 in place of 220 refuses the client for good (RFC 5321 §3.1), 4xx for now. That section has the server
+            // wait for QUIT; this one closes, because a refused client must not hold a connection.
             Err(objection) => {
                 send_reply(objection.into_reply(), out);
                 return Ok(Step::Close);
@@ -292,7 +293,7 @@ impl Session for SmtpSession {
 
     async fn step(&mut self, input: &mut BytesMut, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         let State::Data(receiving) = &mut self.state else {
-            return Ok(self.line(input, out).await);
+            return Ok(self.read_line(input, out).await);
         };
         match receiving.reader.read(input) {
             DataProgress::More => Ok(Step::NeedMore),
@@ -328,7 +329,7 @@ impl Session for SmtpSession {
         let connection = self.connection_mut();
         connection.tls = true;
         connection.hello = None;
-        connection.login = None;
+        connection.person = None;
         self.login_watch = None;
         self.state = State::Ready;
         self.lines = LineReader::default();
@@ -347,13 +348,13 @@ impl Session for SmtpSession {
         let (status, why) = match reason {
             Goodbye::Timeout => ("4.4.2", "Timeout"),
             Goodbye::Shutdown => ("4.3.2", "Shutting down"),
-            Goodbye::TooMuch => ("4.7.0", "Too much"),
+            Goodbye::TooMuch => ("4.7.0", "Limit exceeded"),
             Goodbye::Internal => ("4.3.0", "Internal error"),
         };
         format!("421 {status} {} {why}\r\n", self.config.hostname).into_bytes()
     }
 
     fn account(&self) -> Option<String> {
-        self.connection.login.as_ref().map(|person| person.uid.to_string())
+        self.connection.person.as_ref().map(|person| person.uid.to_string())
     }
 }

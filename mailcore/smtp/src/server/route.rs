@@ -19,12 +19,12 @@ pub(super) enum DeliveryRoute {
 }
 
 impl DeliveryRoute {
-    /// Returns the route to a recipient as RCPT names it.
-    pub(super) fn to(path: &Path, config: &SmtpConfig) -> Self {
+    /// Looks up the route to a forward-path.
+    pub(super) fn of(path: &Path, config: &SmtpConfig) -> Self {
         let Some(address) = local_address(path, config) else {
             let domain = path.domain().to_ascii_lowercase();
             return match domain.is_empty() || config.view.serves(&domain) {
-                // A View that is empty or old may lack the postmaster.
+                // A View that is empty or old may lack the postmaster, or still serve a domain that has left.
                 true if !config.view.is_certain() => Self::Unavailable,
                 true => Self::Refused(RecipientRefusal::NoSuchUser),
                 false => Self::Remote,
@@ -42,7 +42,8 @@ impl DeliveryRoute {
     }
 }
 
-/// RFC 5321 §4.5.1: `postmaster` without a domain is the postmaster of this site, whichever person the directory names.
+/// Returns the path as an address; `None` when it cannot be one, or the site has no postmaster. RFC 5321 §4.5.1:
+/// `postmaster` without a domain is the postmaster of this site, whom the directory names.
 fn local_address(path: &Path, config: &SmtpConfig) -> Option<Address> {
     path.address().or_else(|| if path.domain().is_empty() { config.delivery.postmaster() } else { None })
 }

@@ -10,7 +10,7 @@ use super::route::DeliveryRoute;
 use crate::data::DataReader;
 
 /// Time limit of the data of one message, without the time that received octets add. RFC 5321 §4.5.3.2.5 gives each
-/// block three minutes, so that a peer could go on for ever.
+/// block three minutes, by which a peer could go on for ever.
 const DATA_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// Octets that add one more second: a third of the rate of a 56 kbit/s modem.
 const DATA_OCTETS_PER_SECOND_MIN: u64 = 2_000;
@@ -36,7 +36,7 @@ pub(super) struct ReceivingData {
 }
 
 impl ReceivingData {
-    /// Time that the peer has left: it grows with the data that arrived, and is zero for a peer that trickles.
+    /// Time that the peer has left: it grows with the data that arrived, so that a peer that trickles runs out of it.
     pub(super) fn time_left(&self, now: Timestamp) -> Duration {
         let earned = Duration::from_secs(self.reader.octets_read() / DATA_OCTETS_PER_SECOND_MIN);
         (DATA_LIMIT + earned).saturating_sub(elapsed(self.began, now))

@@ -26,7 +26,8 @@ use crate::reply;
 /// Time limit of a stage that reads memory only: the arrival, the View, the message. Generous, for a machine under
 /// load.
 const IN_MEMORY_LIMIT: Duration = Duration::from_secs(5);
-/// Maximum number of authentication results kept for one message. Ordinary messages have far fewer signatures.
+/// Maximum number of authentication results kept for one message, and for one connection. Ordinary messages have far
+/// fewer signatures.
 const AUTHENTICATION_RESULTS_MAX: usize = 32;
 
 /// One check. A new stage needs a variant, a name, a limit, a function, and a place in [`StageTable`].
@@ -34,7 +35,7 @@ const AUTHENTICATION_RESULTS_MAX: usize = 32;
 pub(super) enum Stage {
     /// The client is logged in, and the account is still active (RFC 6409 §4.3).
     Login,
-    /// The reverse-path belongs to the login (RFC 6409 §6.1).
+    /// The reverse-path is null or belongs to the login (RFC 6409 §6.1).
     Sender,
     /// The size that MAIL announces is within the limit (RFC 1870 §6.1).
     Size,
@@ -42,7 +43,7 @@ pub(super) enum Stage {
     Memory,
     /// The envelope has room for one more recipient (RFC 5321 §4.5.3.1.10).
     RecipientCount,
-    /// Strangers send to local people only (RFC 5321 §3.6.2).
+    /// Without a login, mail is accepted for this site only (RFC 5321 §3.6.2).
     Relay,
     /// The recipient accepts mail (RFC 5321 §3.3).
     Recipient,
@@ -58,7 +59,7 @@ pub(super) enum Stage {
 /// The stages of a service, by the command at which they run.
 #[derive(Debug)]
 pub(super) struct StageTable {
-    /// Before the greeting.
+    /// Before 220.
     pub(super) connect: &'static [Stage],
     /// At EHLO, HELO and LHLO.
     pub(super) hello: &'static [Stage],
@@ -134,7 +135,7 @@ pub(super) struct StageInput<'a> {
 /// The item that a stage judges, where the arrival does not determine it by itself.
 #[derive(Clone, Copy)]
 pub(super) enum JudgedItem<'a> {
-    /// The connection or its greeting.
+    /// The connection, or its EHLO, HELO or LHLO.
     Connection,
     /// The reverse-path and the parameters of MAIL.
     Sender,
@@ -154,7 +155,7 @@ impl StageInput<'_> {
 /// Runs the stages in order and combines their verdicts by one rule:
 ///
 /// 1. The first deferral or refusal decides: its reply is the answer, and no later stage runs.
-/// 2. Tags and quarantine add up on the arrival, in order. One quarantine is enough for Junk, and no later verdict
+/// 2. Tags and quarantines add up on the arrival, in order. One quarantine is enough for Junk, and no later acceptance
 ///    removes a mark.
 /// 3. A deferral or refusal leaves nothing behind: marks and authentication results of this run are dropped.
 ///
@@ -240,11 +241,11 @@ impl Stage {
         match tokio::time::timeout(self.limit(), work).await {
             Ok(Ok(finding)) => finding,
             Ok(Err(_)) => {
-                tracing::error!(id = %arrival.trace_id, stage = self.name(), "a stage panicked, message deferred");
+                tracing::error!(id = %arrival.trace_id, stage = self.name(), "a stage panicked, the peer gets 451");
                 Verdict::object("panic", reply::TRY_LATER).into()
             }
             Err(_) => {
-                tracing::warn!(id = %arrival.trace_id, stage = self.name(), "a stage was too late, message deferred");
+                tracing::warn!(id = %arrival.trace_id, stage = self.name(), "a stage was too late, the peer gets 451");
                 Verdict::object("timeout", reply::TRY_LATER).into()
             }
         }
@@ -261,8 +262,8 @@ impl Stage {
                 mark.label().to_owned()
             }
             Verdict::Defer(objection) | Verdict::Refuse(objection) => {
-                let line = || objection.reply().to_string().trim_end().to_owned();
-                tracing::debug!(%id, service, stage, outcome, label = objection.label(), reply = line(), "stage objects");
+                let reply = || objection.reply().to_string().trim_end().to_owned();
+                tracing::debug!(%id, service, stage, outcome, label = objection.label(), reply = reply(), "stage objects");
                 objection.label().to_owned()
             }
         };
@@ -273,8 +274,8 @@ impl Stage {
     }
 }
 
-/// The verdict of a stage that the table has at a point where it cannot judge: the message is deferred, and the log
-/// names the stage.
+/// The verdict of a stage that stands in the table at a command where it cannot judge: a deferral. The log names the
+/// stage.
 fn misplaced(stage: &'static str) -> Verdict {
     tracing::error!(stage, "a stage is at the wrong place in its table");
     Verdict::object("misplaced", reply::TRY_LATER)

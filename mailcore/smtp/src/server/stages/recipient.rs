@@ -17,7 +17,8 @@ pub(super) async fn count(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     }
 }
 
-/// RFC 5321 §3.6.2: no relaying. A domain that a stale View does not know is deferred, because it may be new.
+/// RFC 5321 §3.6.2: no relaying. A domain that a stale View does not know is deferred, because it may be new at
+/// this site.
 pub(super) async fn relay(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     let is_foreign = || {
         let domain = arrival.envelope.recipients.last().map(|recipient| recipient.path.domain().to_ascii_lowercase());
@@ -33,7 +34,7 @@ pub(super) async fn relay(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     }
 }
 
-/// Refuses for good only when the directory is certain; otherwise 451.
+/// Refuses for good only when the directory is certain; defers otherwise.
 pub(super) async fn recipient(input: StageInput<'_>) -> Verdict {
     match input.subject {
         JudgedItem::Recipient(DeliveryRoute::Local(_) | DeliveryRoute::Remote) => Verdict::Accept,

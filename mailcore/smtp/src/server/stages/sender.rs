@@ -8,17 +8,17 @@ use crate::reply;
 
 /// RFC 6409 §4.3: only logged-in people send. The session has just looked up the account again.
 pub(super) async fn login(arrival: &Arrival) -> Verdict {
-    let login = arrival.connection.as_ref().and_then(|connection| connection.login.as_ref());
-    if login.is_some() { Verdict::Accept } else { Verdict::object("no_login", reply::LOGIN_FIRST) }
+    let person = arrival.connection.as_ref().and_then(|connection| connection.person.as_ref());
+    if person.is_some() { Verdict::Accept } else { Verdict::object("no_login", reply::LOGIN_FIRST) }
 }
 
 /// RFC 6409 §6.1: people send under their own addresses only. A match is an authentication result (RFC 8601 §2.7.4).
 pub(super) async fn sender(arrival: &Arrival, input: StageInput<'_>) -> StageFinding {
-    let Some(person) = arrival.connection.as_ref().and_then(|connection| connection.login.as_ref()) else {
+    let Some(person) = arrival.connection.as_ref().and_then(|connection| connection.person.as_ref()) else {
         return Verdict::object("no_login", reply::LOGIN_FIRST).into();
     };
     match &arrival.envelope.reverse_path {
-        // Read receipts carry the null reverse-path (RFC 8098 §3), which is no other person's address.
+        // Read receipts carry the null reverse-path (RFC 8098 §3), which claims no one's address.
         None => Verdict::Accept.into(),
         Some(path) if path.address().is_some_and(|address| is_theirs(person, &address, input)) => {
             StageFinding { verdict: Verdict::Accept, authentication: vec![AuthenticationResult::of_login(path)] }

@@ -21,8 +21,8 @@ fn envelope(from: &str, to: &[&str]) -> String {
     format!("C: MAIL FROM:<{from}>\nS: 250\n{to}C: DATA\nS: 354\n")
 }
 
-/// Returns a conversation with a message that a vacation rule answers.
-pub(super) fn to_zoe_herself(last: &str) -> String {
+/// Returns a conversation with a message to Zoe that her vacation rule answers; `last` is the reply to the message.
+pub(super) fn with_a_vacation_reply(last: &str) -> String {
     let header = "C: From: Ann <a@b.example>\nC: To: zoe@example.edu\nC: Message-ID: <1@b.example>\n";
     format!("C: HELO x\nS: 250\n{}{header}{MESSAGE}{last}", envelope("a@b.example", &["zoe@example.edu"]))
 }
@@ -32,7 +32,7 @@ pub(super) fn to_zoe_herself(last: &str) -> String {
 async fn a_vacation_reply_is_queued() {
     let site = site_with(View::fixed(vec![away("zoe")]));
     for _ in 0..2 {
-        site.connect(Service::Mx).run(&to_zoe_herself("S: 250 2.0.0")).await;
+        site.connect(Service::Mx).run(&with_a_vacation_reply("S: 250 2.0.0")).await;
     }
     let queued = site.queued().await;
     assert_eq!((queued.len(), site.inbox("zoe").await.len()), (1, 2));
@@ -50,13 +50,13 @@ async fn a_suspended_person_sends_nothing() {
     let site = site_with(View::fixed(vec![zoe]));
     let mut conversation = site.connect(Service::Submission);
     conversation.send(b"EHLO x\r\n").await;
-    conversation.session.connection_mut().login = Some(std::sync::Arc::new(person("zoe")));
+    conversation.session.connection_mut().person = Some(std::sync::Arc::new(person("zoe")));
     conversation.run("C: MAIL FROM:<zoe@example.edu>\nS: 530 5.7.0").await;
 }
 
-/// RFC 5321 §4.4: Return-Path, then our Received, then the message with its dots unchanged.
+/// RFC 5321 §4.4: Return-Path, then our Received, then the message without its stuffed dot.
 #[tokio::test]
-async fn mail_for_us_is_in_the_mailbox() {
+async fn local_mail_is_stored_below_its_trace_fields() {
     let site = site();
     let mut conversation = mx(&site, "a@b.example", &["zoe@example.edu", "ann@example.edu"]).await;
     conversation.run(&format!("{MESSAGE}S: 250 2.0.0 OK\nC: RCPT TO:<zoe@example.edu>\nS: 503")).await;
@@ -123,7 +123,7 @@ async fn a_full_mailbox_is_refused_or_bounced() {
 /// RFC 3461 §4.1, §5.2: NOTIFY=NEVER gets no report, NOTIFY=SUCCESS gets one, and a message that waits for a relay
 /// keeps its parameters.
 #[tokio::test]
-async fn parameters_of_notifications_are_obeyed() {
+async fn dsn_parameters_are_obeyed() {
     let site = site();
     let mut conversation = site.connect(Service::Mx);
     conversation
@@ -179,7 +179,7 @@ async fn faulty_data_is_refused_at_its_end() {
 
 /// RFC 5321 §6.3: a hundred hops are not a loop. This server's own hop does not count.
 #[tokio::test]
-async fn a_hundred_hops_are_taken() {
+async fn a_hundred_hops_are_accepted() {
     let site = site();
     for (hops, expect, taken) in [(51, "250 2.0.0", 1), (100, "250 2.0.0", 2), (101, "554 5.4.6", 2)] {
         let mut conversation = mx(&site, "a@b.example", &["zoe@example.edu"]).await;
@@ -189,9 +189,9 @@ async fn a_hundred_hops_are_taken() {
     }
 }
 
-/// RFC 5322 §3.5: the text of a message without header section stays text.
+/// RFC 5322 §3.5: a later line of the text that looks like a field is none.
 #[tokio::test]
-async fn text_alone_is_no_header() {
+async fn text_without_a_header_section_stays_text() {
     let site = site();
     let mut conversation = mx(&site, "a@b.example", &["zoe@example.edu"]).await;
     conversation.run("C: just text\nC: To: nobody\nC: .\nS: 250 2.0.0").await;
@@ -222,7 +222,7 @@ async fn the_reply_names_the_trace_id() {
 
 /// RFC 6409 §8: submitted messages are completed; local recipients get them at once, others through the queue.
 #[tokio::test]
-async fn a_submission_goes_both_ways() {
+async fn a_submission_is_delivered_here_and_queued_for_elsewhere() {
     let site = site();
     let mut conversation = site.connect(Service::Submission);
     conversation.send(b"EHLO client.example\r\n").await;
@@ -242,5 +242,5 @@ async fn a_submission_goes_both_ways() {
     let recipients: Vec<String> = row.recipients.iter().map(|one| one.recipient.path.to_string()).collect();
     assert_eq!(recipients, to[1..]);
     assert_eq!(row.reverse_path.unwrap().to_string(), "zoe@example.edu");
-    assert!(inbox[0].ends_with(std::str::from_utf8(&body).unwrap()), "the same message");
+    assert!(inbox[0].ends_with(std::str::from_utf8(&body).unwrap()), "the queued message is not the delivered one");
 }

@@ -66,18 +66,18 @@ async fn refuses_logins() {
     site().connect(Service::Submission).run(&format!("C: AUTH PLAIN {}\nS: 503", plain("", "zoe", "secret"))).await;
 }
 
-/// The bound of a password applies to the form that is hashed, with every mechanism and command.
+/// The bound of a password applies to its composed form, whichever form is sent, with every mechanism.
 #[tokio::test]
 async fn the_longest_password_logs_in() {
-    let (ascii, composed, apart) = ("x".repeat(512), "é".repeat(256), "e\u{301}".repeat(256));
-    for (set, typed, expect) in [
+    let (ascii, composed, decomposed) = ("x".repeat(512), "é".repeat(256), "e\u{301}".repeat(256));
+    for (password, typed, expect) in [
         (&ascii, ascii.clone(), "235"),
         (&ascii, format!("{ascii}x"), "5"),
         (&composed, composed.clone(), "235"),
-        (&composed, apart.clone(), "235"),
-        (&composed, format!("{apart}x"), "5"),
+        (&composed, decomposed.clone(), "235"),
+        (&composed, format!("{decomposed}x"), "5"),
     ] {
-        let password = provost_credential::hash(&Secret::new(set.as_str()), Scheme::Ssha);
+        let password = provost_credential::hash(&Secret::new(password.as_str()), Scheme::Ssha);
         let zoe = Person { passwords: vec![password.into()], ..person("zoe") };
         let site = site_with(View::fixed(vec![zoe]));
         let (message, alone) = (plain("", "zoe", &typed), STANDARD.encode(&typed));
@@ -95,19 +95,19 @@ async fn the_longest_password_logs_in() {
 }
 
 #[tokio::test]
-async fn a_password_needs_tls_or_this_machine() {
+async fn a_password_needs_tls_or_loopback() {
     let site = site();
     let login = plain("", "zoe", "secret");
-    let mut far = site.talk_from(Service::Submission, "192.0.2.1:9", Transport::Plain, true);
+    let mut far = site.connect_from(Service::Submission, "192.0.2.1:9", Transport::Plain, true);
     far.run("C: HELO x\nS: 250").await;
     far.run(&format!("C: AUTH PLAIN {login}\nS: 538 5.7.11")).await;
-    let mut safe = site.talk_from(Service::Submission, "192.0.2.1:9", Transport::Tls, true);
+    let mut safe = site.connect_from(Service::Submission, "192.0.2.1:9", Transport::Tls, true);
     safe.run("C: HELO x\nS: 250").await;
     safe.run(&format!("C: AUTH PLAIN {login}\nS: 235")).await;
 }
 
 #[tokio::test]
-async fn too_many_failures_close() {
+async fn too_many_failed_logins_close_the_session() {
     let mut conversation = submission().await;
     let command = format!("AUTH PLAIN {}\r\n", plain("", "zoe", "wrong"));
     for _ in 0..5 {
@@ -137,7 +137,7 @@ async fn people_send_as_themselves() {
         S: 250
         C: MAIL FROM:<ZOE@example.edu>
         S: 250 2.1.0
-        # RFC 4954 §4: no AUTH within a transaction, and none again.
+        # RFC 4954 §4: no second AUTH.
         C: AUTH PLAIN
         S: 503 5.5.1
         C: RCPT TO:<someone@far.example>

@@ -16,13 +16,13 @@ use provost_view::View;
 use super::site::{Site, person, site_over};
 use crate::server::Service;
 
-struct BrokenDelivery;
+struct StoreThatIsDown;
 
 fn down<T: Send + 'static>() -> BoxFuture<'static, Result<T, StoreError>> {
     Box::pin(async { Err(StoreError::Unavailable("down".into())) })
 }
 
-impl MessageStore for BrokenDelivery {
+impl MessageStore for StoreThatIsDown {
     fn apply(&self, _: Batch) -> BoxFuture<'_, Result<Applied, BatchError>> {
         Box::pin(async { Err(BatchError::Unavailable("down".into())) })
     }
@@ -57,7 +57,7 @@ impl MessageStore for BrokenDelivery {
     fn note_login(&self, _: AccountId, _: &'static str, _: Timestamp) {}
 }
 
-impl QueueStore for BrokenDelivery {
+impl QueueStore for StoreThatIsDown {
     fn enqueue(&self, _: NewMessage) -> BoxFuture<'_, Result<(), StoreError>> {
         down()
     }
@@ -105,7 +105,7 @@ const TO_ZOE: &str =
 /// RFC 5321 §6.1: the queue takes responsibility while the mailbox cannot be written.
 #[tokio::test]
 async fn smtp_queues_what_cannot_be_stored() {
-    let site = site(Arc::new(BrokenDelivery), None);
+    let site = site(Arc::new(StoreThatIsDown), None);
     site.connect(Service::Mx).run(&format!("C: HELO x\nS: 250\n{TO_ZOE}S: 250 2.0.0")).await;
     let (row, _) = site.queued().await.remove(0);
     assert_eq!(row.recipients[0].recipient.path.to_string(), "zoe@example.edu");
@@ -113,15 +113,15 @@ async fn smtp_queues_what_cannot_be_stored() {
 }
 
 #[tokio::test]
-async fn smtp_without_mailbox_and_queue_is_451() {
-    let site = site(Arc::new(BrokenDelivery), Some(Arc::new(BrokenDelivery)));
+async fn smtp_defers_what_cannot_be_stored_or_queued() {
+    let site = site(Arc::new(StoreThatIsDown), Some(Arc::new(StoreThatIsDown)));
     site.connect(Service::Mx).run(&format!("C: HELO x\nS: 250\n{TO_ZOE}S: 451 4.3.0")).await;
 }
 
 /// RFC 2033 §4.2: the peer keeps what this server cannot store.
 #[tokio::test]
-async fn lmtp_answers_451() {
-    let site = site(Arc::new(BrokenDelivery), None);
+async fn lmtp_defers_what_cannot_be_stored() {
+    let site = site(Arc::new(StoreThatIsDown), None);
     let mut conversation = site.connect(Service::Lmtp);
     conversation.send(b"LHLO x\r\n").await;
     conversation.run(&format!("{TO_ZOE}S: 451 4.3.0 <zoe@example.edu>")).await;
@@ -130,10 +130,10 @@ async fn lmtp_answers_451() {
 
 /// A queue that is down does not undo a delivery: the vacation reply is lost, the message is not.
 #[tokio::test]
-async fn a_lost_vacation_reply_is_no_refusal() {
+async fn a_lost_vacation_reply_does_not_refuse_the_message() {
     let store = Arc::new(MemoryStore::default());
     let view = View::fixed(vec![super::site::away("zoe")]);
-    let site = site_over(view, store.clone(), Arc::new(BrokenDelivery), store);
-    site.connect(Service::Mx).run(&super::accept::to_zoe_herself("S: 250 2.0.0")).await;
+    let site = site_over(view, store.clone(), Arc::new(StoreThatIsDown), store);
+    site.connect(Service::Mx).run(&super::accept::with_a_vacation_reply("S: 250 2.0.0")).await;
     assert_eq!(site.inbox("zoe").await.len(), 1);
 }

@@ -4,34 +4,34 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use provost_net::{Goodbye, OutputBuffer, Session, Step, Transport};
 
-use super::site::{site, site_with, view_that_cannot_say};
+use super::site::{site, site_with, view_never_complete};
 use crate::server::Service;
 
-async fn run(role: Service, conversation: &str) {
-    site().connect(role).run(conversation).await;
+async fn run(service: Service, conversation: &str) {
+    site().connect(service).run(conversation).await;
 }
 
 #[tokio::test]
-async fn greets() {
+async fn each_service_sends_its_220() {
     let site = site();
-    for (role, expect) in [
+    for (service, expect) in [
         (Service::Mx, "220 mx.example.edu ESMTP Provost\r\n"),
         (Service::Submission, "220 mx.example.edu ESMTP Provost\r\n"),
         (Service::Lmtp, "220 mx.example.edu LMTP Provost\r\n"),
     ] {
         let (mut buffer, mut replies) = (BytesMut::new(), Vec::new());
         let mut out = OutputBuffer::new(&mut buffer, &mut replies);
-        site.connect(role).session.open(&mut out).await.unwrap();
+        site.connect(service).session.open(&mut out).await.unwrap();
         out.flush().await.unwrap();
         assert_eq!(replies, expect.as_bytes());
     }
 }
 
 #[tokio::test]
-async fn tells_its_extensions() {
+async fn ehlo_lists_the_extensions() {
     run(
         Service::Mx,
-        "# RFC 5321 §4.1.1.1, RFC 1870, 2920, 6152, 2034, 3207. No AUTH for strangers.
+        "# RFC 5321 §4.1.1.1, RFC 1870, 2034, 2920, 3207, 3461, 6152. No AUTH on MX.
         C: EHLO client.example
         S: 250-mx.example.edu
         S: 250-PIPELINING
@@ -44,9 +44,9 @@ async fn tells_its_extensions() {
         S: 250 mx.example.edu",
     )
     .await;
-    let mut far = site().talk_from(Service::Submission, "192.0.2.1:1000", Transport::Plain, false);
+    let mut far = site().connect_from(Service::Submission, "192.0.2.1:1000", Transport::Plain, false);
     far.run(
-        "# A password in the clear is for this machine only, TLS only where it can be had.
+        "# AUTH without TLS is for this machine only; STARTTLS is listed where it is configured.
         C: EHLO client.example
         S: 250-mx.example.edu
         S: 250-PIPELINING
@@ -59,7 +59,7 @@ async fn tells_its_extensions() {
 }
 
 #[tokio::test]
-async fn keeps_the_order_of_commands() {
+async fn refuses_commands_out_of_order() {
     run(
         Service::Mx,
         "# RFC 5321 §4.1.4.
@@ -85,14 +85,14 @@ async fn keeps_the_order_of_commands() {
         S: 503 5.5.1
         C: RCPT TO:<zoe@example.edu>
         S: 250 2.1.5
-        # RFC 5321 §4.1.1.5: RSET ends the transaction, and not the greeting.
+        # RFC 5321 §4.1.1.5: RSET ends the transaction; the client stays greeted.
         C: RSET
         S: 250 2.0.0
         C: RCPT TO:<zoe@example.edu>
         S: 503 5.5.1
         C: MAIL FROM:<>
         S: 250 2.1.0
-        # RFC 5321 §4.1.4: so does another greeting.
+        # RFC 5321 §4.1.4: another HELO ends the transaction too.
         C: HELO x
         S: 250 mx
         C: RCPT TO:<zoe@example.edu>
@@ -102,7 +102,7 @@ async fn keeps_the_order_of_commands() {
 }
 
 #[tokio::test]
-async fn each_role_has_its_greeting() {
+async fn each_service_has_its_hello() {
     run(Service::Mx, "C: LHLO x\nS: 500 5.5.1").await;
     run(Service::Lmtp, "# RFC 2033 §4.1.\nC: EHLO x\nS: 500 5.5.1\nC: HELO x\nS: 500 5.5.1").await;
     run(
@@ -113,7 +113,7 @@ async fn each_role_has_its_greeting() {
 }
 
 #[tokio::test]
-async fn answers_the_small_commands() {
+async fn answers_commands_outside_a_transaction() {
     run(
         Service::Mx,
         "C: NOOP
@@ -137,7 +137,7 @@ async fn answers_the_small_commands() {
 }
 
 #[tokio::test]
-async fn takes_and_refuses_recipients() {
+async fn accepts_and_refuses_recipients() {
     run(
         Service::Mx,
         "# RFC 5321 §3.6.2: no relaying; RFC 3463.
@@ -201,11 +201,10 @@ async fn postmaster_needs_no_domain() {
     assert_eq!(site.inbox("zoe").await.len(), 2);
 }
 
-/// While the View has never been complete, an unknown recipient is 451.
 #[tokio::test]
-async fn a_directory_that_cannot_say_is_451() {
+async fn a_recipient_is_deferred_while_the_view_was_never_complete() {
     let folder = tempfile::tempdir().unwrap();
-    let site = site_with(view_that_cannot_say(folder.path()));
+    let site = site_with(view_never_complete(folder.path()));
     let mail = "MAIL FROM:<>\nS: 250\nC: RCPT TO:<zoe@example.edu>\nS: 451 4.3.0";
     site.connect(Service::Mx).run(&format!("C: HELO x\nS: 250\nC: {mail}")).await;
     let mut conversation = site.connect(Service::Lmtp);
@@ -215,7 +214,7 @@ async fn a_directory_that_cannot_say_is_451() {
 
 /// RFC 5321 §2.3.8: a bare LF or CR does not end a line; a line with NUL or 8-bit octets is not a command.
 #[tokio::test]
-async fn refuses_lines_that_are_none() {
+async fn refuses_lines_that_cannot_be_commands() {
     for octets in [&b"NOOP\nNOOP\r\n"[..], b"NO\rOP\r\n", b"NO\0OP\r\n", b"NO\xffOP\r\n"] {
         let replies = site().connect(Service::Mx).send(octets).await;
         assert!(replies.starts_with("500 5.5.2") && replies.lines().count() == 1, "{octets:?} {replies}");
@@ -225,7 +224,7 @@ async fn refuses_lines_that_are_none() {
     assert!(replies.starts_with("500 5.5.2 Line too long\r\n250 2.0.0"), "{replies}");
 }
 
-/// A browser that was made to connect to this port sends no mail: the first line of HTTP closes the session.
+/// A web page can make a browser connect to this port. The first line of HTTP closes the session, before any mail.
 #[tokio::test]
 async fn http_ends_the_connection() {
     let smuggled = "EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<zoe@example.edu>\r\nDATA\r\nhi\r\n.\r\n";
@@ -266,17 +265,17 @@ async fn starts_tls() {
     conversation.session.on_tls();
     conversation.run("C: MAIL FROM:<>\nS: 503 5.5.1\nC: STARTTLS\nS: 503 5.5.1").await;
     conversation.run("C: EHLO x\nS: 250-mx\nS: 250-PIPE\nS: 250-SIZE\nS: 250-8BIT\nS: 250-DSN\nS: 250 ENH").await;
-    let mut without = site.talk_from(Service::Mx, "127.0.0.1:1", Transport::Plain, false);
+    let mut without = site.connect_from(Service::Mx, "127.0.0.1:1", Transport::Plain, false);
     without.run("C: STARTTLS\nS: 502 5.5.1").await;
 }
 
 #[tokio::test]
-async fn has_last_words() {
+async fn goodbye_is_421_with_its_reason() {
     let mut conversation = site().connect(Service::Mx);
     for (reason, expect) in [
         (Goodbye::Timeout, "421 4.4.2 mx.example.edu Timeout\r\n"),
         (Goodbye::Shutdown, "421 4.3.2 mx.example.edu Shutting down\r\n"),
-        (Goodbye::TooMuch, "421 4.7.0 mx.example.edu Too much\r\n"),
+        (Goodbye::TooMuch, "421 4.7.0 mx.example.edu Limit exceeded\r\n"),
         (Goodbye::Internal, "421 4.3.0 mx.example.edu Internal error\r\n"),
     ] {
         assert_eq!(conversation.session.goodbye(reason), expect.as_bytes());
@@ -297,7 +296,7 @@ proptest! {
 
     /// RFC 2920: a group of commands has the same effect as its commands one by one, wherever the network splits it.
     #[test]
-    fn any_cuts_give_the_same(cuts in proptest::collection::vec(0usize..170, 0..10)) {
+    fn cuts_do_not_change_the_replies(cuts in proptest::collection::vec(0usize..170, 0..10)) {
         let wire = b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<nobody@example.edu>\r\n\
             RCPT TO:<zoe@example.edu>\r\nDATA\r\nSubject: x\r\n\r\n..\r\n.x\r\n.\r\nNOOP\r\nBAD\nMAIL FROM:<>\r\nQUIT\r\n";
         let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut < wire.len()).collect();

@@ -11,9 +11,9 @@ use crate::server::Service;
 
 const TO_ZOE: &[u8] = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<zoe@example.edu>\r\nDATA\r\n";
 
-async fn greeted(role: Service) -> TestConversation {
-    let mut conversation = site().connect(role);
-    conversation.send(if role == Service::Lmtp { b"LHLO x\r\n" } else { b"HELO x\r\n" }).await;
+async fn greeted(service: Service) -> TestConversation {
+    let mut conversation = site().connect(service);
+    conversation.send(if service == Service::Lmtp { b"LHLO x\r\n" } else { b"HELO x\r\n" }).await;
     conversation
 }
 
@@ -33,7 +33,7 @@ async fn a_flood_of_commands_ends_and_a_stream_of_messages_does_not() {
 
 /// A stranger who guesses addresses is stopped; a trusted relay gets an answer for each.
 #[tokio::test]
-async fn guessing_recipients_ends() {
+async fn too_many_refused_recipients_close_the_session_except_on_lmtp() {
     let guess = b"RCPT TO:<nobody@example.edu>\r\n".repeat(101);
     let mut conversation = greeted(Service::Mx).await;
     conversation.send(b"MAIL FROM:<a@b.example>\r\n").await;
@@ -47,9 +47,9 @@ async fn guessing_recipients_ends() {
 
 /// A stranger who never greets is cut off within a minute; one who has greeted has the standard's five minutes.
 #[tokio::test]
-async fn silence_before_the_greeting_is_short() {
-    for (role, hello) in [(Service::Mx, "EHLO x"), (Service::Submission, "EHLO x"), (Service::Lmtp, "LHLO x")] {
-        let mut conversation = site().connect(role);
+async fn the_time_limit_before_the_greeting_is_short() {
+    for (service, hello) in [(Service::Mx, "EHLO x"), (Service::Submission, "EHLO x"), (Service::Lmtp, "LHLO x")] {
+        let mut conversation = site().connect(service);
         assert!(conversation.session.idle_limit() < Duration::from_secs(60));
         conversation.send(format!("{hello}\r\n").as_bytes()).await;
         assert_eq!(conversation.session.idle_limit(), Duration::from_secs(300));
@@ -57,7 +57,7 @@ async fn silence_before_the_greeting_is_short() {
 }
 
 #[tokio::test]
-async fn data_has_a_slowest_pace() {
+async fn slow_data_runs_out_of_time() {
     let mut conversation = greeted(Service::Mx).await;
     conversation.send(TO_ZOE).await;
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
@@ -71,14 +71,14 @@ async fn data_has_a_slowest_pace() {
     assert_eq!(conversation.session.idle_limit(), minutes(1));
 }
 
-/// RFC 5321 §4.1.1.4, RFC 1870 §6.1: 452 when the process has no room; at MAIL already, if the size is announced there.
+/// RFC 1870 §6.1: 452 when the process has no room; at MAIL already, if the size is announced there.
 #[tokio::test]
-async fn messages_beyond_the_memory_are_for_later() {
+async fn messages_beyond_the_memory_are_deferred() {
     let budget = MemoryBudget::new(100_000);
     let site = site();
     let mut holding = budget.body();
-    for (role, hello) in [(Service::Mx, "HELO x"), (Service::Lmtp, "LHLO x")] {
-        let mut conversation = site.connect(role);
+    for (service, hello) in [(Service::Mx, "HELO x"), (Service::Lmtp, "LHLO x")] {
+        let mut conversation = site.connect(service);
         Arc::make_mut(&mut conversation.session.config).memory = budget.clone();
         holding.record(99_500);
         conversation.send(format!("{hello}\r\n").as_bytes()).await;
@@ -88,14 +88,14 @@ async fn messages_beyond_the_memory_are_for_later() {
         holding.release();
         conversation.send(TO_ZOE).await;
         conversation.run("C: hi\nC: .\nS: 250").await;
-        assert_eq!(budget.used(), 0, "given back");
+        assert_eq!(budget.used(), 0, "the memory of the message is not free again");
     }
     assert_eq!(site.inbox("zoe").await.len(), 2);
 }
 
-/// RFC 1870 §4: a message of the offered SIZE can be accepted.
+/// RFC 1870 §4: the offered SIZE is the largest that can be accepted.
 #[tokio::test]
-async fn no_size_is_announced_that_memory_cannot_take() {
+async fn the_offered_size_fits_into_memory() {
     let mut conversation = site().connect(Service::Mx);
     Arc::make_mut(&mut conversation.session.config).memory = MemoryBudget::new(3_000);
     assert!(conversation.send(b"EHLO x\r\n").await.contains("\r\n250-SIZE 750\r\n"));

@@ -62,9 +62,9 @@ pub(super) fn site() -> Site {
     let zoe = Person { passwords: vec![password.into()], ..person("zoe") };
     let full = Person { quota_octets: Some(10), ..person("full") };
     let closed = Person { state: PersonState::Closed, ..person("closed") };
-    let mut smallest = Fallback::default();
-    smallest.add("message-size", "test", "65536").unwrap();
-    site_with(View::fixed_with(vec![zoe, person("ann"), full, closed], smallest))
+    let mut settings = Fallback::default();
+    settings.add("message-size", "test", "65536").unwrap();
+    site_with(View::fixed_with(vec![zoe, person("ann"), full, closed], settings))
 }
 
 pub(super) fn site_with(view: View) -> Site {
@@ -72,7 +72,7 @@ pub(super) fn site_with(view: View) -> Site {
     site_over(view, store.clone(), store.clone(), store)
 }
 
-/// A site with separate stores for mailboxes and queue; tests read `store`.
+/// A site with these stores for mailboxes and queue. [`Site::mailbox`] and [`Site::queued`] read `store`.
 pub(super) fn site_over(
     view: View,
     mailboxes: Arc<dyn MessageStore>,
@@ -87,7 +87,7 @@ pub(super) fn site_over(
 }
 
 /// A View that follows no server and was never complete.
-pub(super) fn view_that_cannot_say(folder: &std::path::Path) -> View {
+pub(super) fn view_never_complete(folder: &std::path::Path) -> View {
     let config = ViewConfig {
         file: folder.join("view"),
         passwords: PasswordSource::View,
@@ -110,24 +110,25 @@ pub(super) fn view_that_cannot_say(folder: &std::path::Path) -> View {
 pub(super) struct TestConversation {
     pub(super) session: SmtpSession,
     input: BytesMut,
+    /// The step that ended it: STARTTLS or close.
     pub(super) ended: Option<Step>,
 }
 
 impl Site {
     /// A client on this machine.
-    pub(super) fn connect(&self, role: Service) -> TestConversation {
-        self.talk_from(role, "127.0.0.1:1000", Transport::Plain, true)
+    pub(super) fn connect(&self, service: Service) -> TestConversation {
+        self.connect_from(service, "127.0.0.1:1000", Transport::Plain, true)
     }
 
-    pub(super) fn talk_from(
+    pub(super) fn connect_from(
         &self,
-        role: Service,
+        service: Service,
         remote: &str,
         transport: Transport,
         tls_offered: bool,
     ) -> TestConversation {
         let peer = Peer { remote: remote.parse().unwrap(), local: "127.0.0.1:25".parse().unwrap() };
-        let mut session = SmtpSession::new(role, self.config.clone(), peer, transport, tls_offered);
+        let mut session = SmtpSession::new(service, self.config.clone(), peer, transport, tls_offered);
         session.clock = || Timestamp::from_second(1_700_000_000).unwrap();
         TestConversation { session, input: BytesMut::new(), ended: None }
     }
@@ -180,16 +181,16 @@ impl TestConversation {
         let mut replies = String::new();
         for line in conversation.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             if let Some(command) = line.strip_prefix("C:") {
-                assert_eq!(replies, "", "more was sent before: {line}");
+                assert_eq!(replies, "", "unexpected reply before {line}");
                 replies = self.send(format!("{}\r\n", command.trim_start()).as_bytes()).await;
             } else if let Some(expect) = line.strip_prefix("S:") {
-                let (reply, rest) = replies.split_once("\r\n").unwrap_or_else(|| panic!("nothing was sent: {line}"));
+                let (reply, rest) = replies.split_once("\r\n").unwrap_or_else(|| panic!("no reply for {line}"));
                 assert!(reply.starts_with(expect.trim_start()), "{line}\n   {reply}");
                 replies = rest.to_owned();
             } else {
-                panic!("neither side: {line}");
+                panic!("neither a C: nor an S: line: {line}");
             }
         }
-        assert_eq!(replies, "", "more was sent at the end");
+        assert_eq!(replies, "", "unexpected reply at the end");
     }
 }

@@ -1,4 +1,4 @@
-//! The effect of each verdict at each point, and the bounds of a stage that fails.
+//! The effect of each verdict at each command, and of a stage that fails.
 
 use std::sync::Mutex;
 
@@ -16,8 +16,9 @@ pub(in crate::server) enum ScriptedStage {
     Quarantine,
     Defer,
     Refuse,
-    /// Acts on the last recipient.
+    /// Quarantines if the last recipient is Ann, else accepts.
     QuarantineAnn,
+    /// Refuses if the last recipient is Ann, else accepts.
     RefuseAnn,
     /// Accepts with twenty results that name the last recipient.
     Authenticate,
@@ -27,7 +28,7 @@ pub(in crate::server) enum ScriptedStage {
     /// Never ends.
     Hang,
     /// Accepts, and records its input.
-    Look(&'static RecordedInput),
+    Record(&'static RecordedInput),
 }
 
 /// The recorded input of a stage.
@@ -57,7 +58,7 @@ impl ScriptedStage {
             Self::Contradict => Verdict::object("test", SmtpReply::of(250, "2.0.0", "taken")),
             Self::Panic => panic!("a stage of a test"),
             Self::Hang => std::future::pending().await,
-            Self::Look(seen) => {
+            Self::Record(seen) => {
                 seen.0.lock().unwrap().push(arrival.clone());
                 Verdict::Accept
             }
@@ -144,8 +145,8 @@ async fn last_reply(site: &Site, service: Service, point: StagePoint, script: Sc
     converse(&mut conversation, service, &["zoe@example.edu"]).await
 }
 
-/// At every point the peer gets the stage's reply, and nothing is stored unless it accepts. A stage that panics, hangs
-/// or contradicts itself counts as 451: a fault of the stage must not decide about the message.
+/// At every point the peer gets the stage's objection, and only a message without objection is stored. A stage that
+/// panics, hangs or contradicts itself counts as 451: a fault of the stage must not decide about the message.
 #[tokio::test(start_paused = true)]
 async fn each_verdict_at_each_point() {
     for service in [Service::Mx, Service::Submission, Service::Lmtp] {
@@ -179,9 +180,9 @@ async fn lmtp_answers_each_recipient_of_a_refused_message() {
     assert_eq!(replies, "554 5.7.1 never\r\n554 5.7.1 never\r\n");
 }
 
-/// A session continues after an objection: only a stage of the connection ends it.
+/// A session continues after an objection, except one at `connect`.
 #[tokio::test]
-async fn an_objection_ends_what_it_is_about() {
+async fn an_objection_ends_only_its_command_or_transaction() {
     for (point, next, expect) in [
         (StagePoint::Hello, "MAIL FROM:<>", "503 5.5.1"),
         (StagePoint::Mail, "RCPT TO:<zoe@example.edu>", "503 5.5.1"),
@@ -270,9 +271,9 @@ async fn verdicts_are_combined_by_one_rule() {
     }
 }
 
-/// RFC 8601: the message holds results up to their bound, and none of a recipient that is refused later.
+/// The message holds authentication results up to their bound, and none for a recipient that a later stage refuses.
 #[tokio::test]
-async fn results_are_in_the_message() {
+async fn authentication_results_are_in_the_message() {
     for (to, of_zoe, of_full) in [
         (&["zoe@example.edu"][..], 20, 0),
         (&["ann@example.edu", "zoe@example.edu"], 20, 0),
@@ -317,9 +318,10 @@ async fn sieve_reads_a_tag() {
     }
 }
 
-/// A mark applies to the whole message, whichever recipient caused it. A recipient that is refused later causes none.
+/// A mark applies to the whole message, whichever recipient caused it. A recipient that a later stage refuses
+/// causes none.
 #[tokio::test]
-async fn a_mark_of_one_recipient_is_for_all() {
+async fn a_mark_for_one_recipient_applies_to_all() {
     for (scripts, to, junk) in [
         (&[ScriptedStage::Quarantine][..], &["zoe@example.edu", "ann@example.edu"][..], 1),
         (&[ScriptedStage::QuarantineAnn], &["zoe@example.edu", "ann@example.edu"], 1),
@@ -342,7 +344,7 @@ async fn a_mark_of_one_recipient_is_for_all() {
 /// A quarantined message does not leave this site: another site would not file it into Junk.
 #[tokio::test]
 async fn a_quarantined_message_is_not_relayed() {
-    for (to, expect) in [("ann@example.edu", "250 2.0.0"), ("far@far.example", "550 5.7.1 Not sent to other sites")] {
+    for (to, expect) in [("ann@example.edu", "250 2.0.0"), ("far@far.example", "550 5.7.1 Refused: quarantined")] {
         let site = site();
         let mut conversation = site.connect(Service::Submission);
         conversation.session.stages = with_stage(Service::Submission, StagePoint::DataEnd, ScriptedStage::Quarantine);
@@ -361,12 +363,12 @@ async fn a_stage_sees_what_came_before_it() {
     let site = site();
     for point in POINTS {
         let seen: &'static RecordedInput = Box::leak(Box::default());
-        last_reply(&site, Service::Lmtp, point, ScriptedStage::Look(seen)).await;
+        last_reply(&site, Service::Lmtp, point, ScriptedStage::Record(seen)).await;
         let arrivals = seen.0.lock().unwrap();
         assert_eq!(arrivals.len(), 1, "{point:?}");
         let (arrival, connection) = (&arrivals[0], arrivals[0].connection.as_ref().unwrap());
         assert_eq!((connection.service, connection.remote.to_string()), (Service::Lmtp, "127.0.0.1:1000".into()));
-        assert!(!connection.tls && connection.login.is_none());
+        assert!(!connection.tls && connection.person.is_none());
         let hello = connection.hello.as_ref().map(|hello| (hello.verb, hello.name.as_str()));
         assert_eq!(hello, (point != StagePoint::Connect).then_some((HelloVerb::Lhlo, "client.example")), "{point:?}");
         let from = arrival.envelope.reverse_path.as_ref().map(ToString::to_string);
@@ -378,9 +380,9 @@ async fn a_stage_sees_what_came_before_it() {
     }
 }
 
-/// Every stage in the tables stands at a point where it can judge.
+/// Every stage in the tables stands at a command where it can judge.
 #[tokio::test]
-async fn the_tables_are_sound() {
+async fn no_stage_in_the_tables_is_misplaced() {
     for service in [Service::Mx, Service::Submission, Service::Lmtp] {
         let site = site();
         let mut conversation = site.connect(service);

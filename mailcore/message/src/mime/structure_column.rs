@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_an_encoding_in_whatever_dress() {
+    fn reads_an_encoding_despite_comments_and_punctuation() {
         for value in
             ["base64", "base64 (c)", "(c) base64", "\"base64\"", "'base64'", "base64;", "base64, x", "\r\n base64"]
         {
