@@ -198,10 +198,16 @@ impl Storage {
     }
 }
 
-/// Makes a folder, and syncs the folder above it so that the name survives a power cut.
+/// Creates a folder and its missing parents, all durable on return.
 fn make_folder(folder: &Path) -> std::io::Result<()> {
+    let Some(parent) = folder.parent() else { return Ok(()) };
+    // The parent of a relative path's first folder is the working folder.
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    if !parent.exists() {
+        make_folder(parent)?;
+    }
     std::fs::create_dir_all(folder)?;
-    folder.parent().filter(|parent| !parent.as_os_str().is_empty()).map_or(Ok(()), sync_folder)
+    sync_folder(parent)
 }
 
 fn sync_folder(folder: &Path) -> std::io::Result<()> {

@@ -88,7 +88,8 @@ pub(crate) fn check(batch: &Batch, message_octets_max: u64) -> Result<(), BatchE
     Ok(())
 }
 
-/// Applies a batch to an account (`None`: it was never written, or was deleted).
+/// Applies a batch to an account; `None` when it was never written, or was deleted. Returns the account after the batch,
+/// `None` when the batch deleted it.
 pub(crate) fn apply(
     account: Option<Account>,
     rows: &mut impl AccountRows,

@@ -40,7 +40,7 @@ impl MailboxId {
     }
 }
 
-/// A modseq of a message or mailbox (RFC 7162): one per batch and account, ascending.
+/// A modseq (RFC 7162 §3.1). Each batch of an account gets a greater one; an imported message keeps its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Modseq(u64);
 
@@ -105,7 +105,7 @@ pub struct MailboxInfo {
     pub subscribed: bool,
     /// UIDVALIDITY (RFC 3501 §2.3.1.1): greater when a mailbox of this name is recreated.
     pub uid_validity: UidValidity,
-    /// UIDNEXT: the next UID to assign, which never decreases.
+    /// UIDNEXT: the next UID to assign, which never decreases under one UIDVALIDITY.
     pub uid_next: Uid,
     /// HIGHESTMODSEQ (RFC 7162 §3.1.2.1): the modseq of the batch that last changed a message here, or else created the
     /// mailbox.

@@ -178,6 +178,24 @@ async fn the_backup_can_be_moved_back_and_upgraded() {
     assert_eq!(listing(&local(again.path())).await, expected());
 }
 
+/// The instructions of docs/configuration.md leave the backup's empty folder behind.
+#[tokio::test]
+async fn a_store_that_was_moved_back_is_backed_up_again() {
+    let folder = old_store();
+    drop(local(folder.path()));
+    let [backup] = backups(folder.path()).try_into().unwrap();
+    for shard in ["shard-00", "shard-01"] {
+        std::fs::remove_dir_all(folder.path().join(shard)).unwrap();
+    }
+    for entry in std::fs::read_dir(&backup).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::rename(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    assert_eq!(listing(&local(folder.path())).await, expected());
+    let complete = backups(folder.path()).into_iter().filter(|backup| backup.join("format").exists());
+    assert_eq!(complete.count(), 1, "the second upgrade made no backup");
+}
+
 /// Makes a store of format 3 one of format 2 by its version numbers alone: the rows of format 3 are valid there.
 fn downgrade_to_format_2(folder: &Path) {
     for shard in ["shard-00", "shard-01"] {

@@ -55,7 +55,7 @@ impl<T: Send, F: FnOnce(&mut Database) -> Result<T, StoreError> + Send> QueuedCh
     fn reply(self: Box<Self>, committed: Result<(), CommitFailure>) {
         match (committed, self.result) {
             (Ok(()), Some(result)) => self.reply.send(result),
-            (Ok(()), None) => self.reply.send(Err(StoreError::Unavailable("not run".into()))),
+            (Ok(()), None) => self.reply.send(Err(StoreError::Unavailable("the change was not run".into()))),
             (Err(failure), _) => self.reply.send(Err(failure.into())),
         }
     }

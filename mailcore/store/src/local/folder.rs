@@ -46,7 +46,8 @@ pub(super) struct Format {
 }
 
 impl Format {
-    /// Reads the format file, or creates it with `wanted` shards. The number in an existing file is kept.
+    /// Reads the format file, or creates that of a new store with `wanted` shards. The number in an existing file is
+    /// kept. Damaged when the file is unknown, or missing although shards exist.
     pub(super) fn read_or_make(folder: &Path, wanted: u8) -> Result<Self, StoreError> {
         let path = folder.join("format");
         match std::fs::read_to_string(&path) {
@@ -54,6 +55,10 @@ impl Format {
                 let known = |format: &Self| (1..=FORMAT).contains(&format.version) && format.shards > 0;
                 let unknown = || damaged(format!("{} names a format that this program does not know", path.display()));
                 Self::parse(&text).filter(known).ok_or_else(unknown)
+            }
+            // Another number of shards would look for each account in the wrong shard.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && folder.join("shard-00").exists() => {
+                Err(damaged(format!("{} is missing, but shards exist: restore it from a backup", path.display())))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let format = Self { version: FORMAT, shards: wanted };
@@ -77,5 +82,30 @@ impl Format {
         file.sync_all()?;
         std::fs::rename(&draft, folder.join("format"))?;
         sync_folder(folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_has_lost_its_format_file_is_not_taken_for_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Format::read_or_make(folder.path(), 3).unwrap().shards, 3);
+        make_folder(&folder.path().join("shard-00")).unwrap();
+        assert_eq!(Format::read_or_make(folder.path(), 5).unwrap().shards, 3);
+        std::fs::remove_file(folder.path().join("format")).unwrap();
+        assert!(matches!(Format::read_or_make(folder.path(), 5), Err(StoreError::Damaged(_))));
+        assert!(!folder.path().join("format").exists(), "a format file was made");
+    }
+
+    #[test]
+    fn missing_parents_are_created() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("a/b/c");
+        make_folder(&deep).unwrap();
+        make_folder(&deep).unwrap();
+        assert!(deep.is_dir());
     }
 }

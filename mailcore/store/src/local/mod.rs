@@ -151,7 +151,7 @@ impl LocalStore {
 
     fn shard_by_hash(&self, id: Uuid) -> Result<&Shard, StoreError> {
         let index = shard_index(id, self.shards.len());
-        self.shards.get(index).ok_or_else(|| StoreError::Unavailable("no shards".into()))
+        self.shards.get(index).ok_or_else(|| StoreError::Unavailable("the store has no shards".into()))
     }
 }
 
@@ -179,7 +179,7 @@ fn free_queue(shards: &[Database]) -> Result<(), StoreError> {
 /// Counts this start, and returns the number above which its lease epochs begin. The upper half is the number of the
 /// start, so these epochs exceed those of all earlier starts.
 fn first_epoch(shards: &[Database]) -> Result<u64, StoreError> {
-    let first = shards.first().ok_or_else(|| StoreError::Unavailable("no shards".into()))?;
+    let first = shards.first().ok_or_else(|| StoreError::Unavailable("the store has no shards".into()))?;
     let start = bodies::add_to_counter(&first.connection, "start", 1)?;
     Ok(start << 32)
 }

@@ -238,7 +238,7 @@ impl PackWriter {
 
     /// Assigns a place to a body. Nothing is written yet.
     pub(super) fn place(&mut self, body: &Bytes) -> io::Result<PackPosition> {
-        let pack = self.open.as_ref().ok_or_else(|| io::Error::other("no pack open"))?.number;
+        let pack = self.open.as_ref().ok_or_else(|| io::Error::other("no pack is open"))?.number;
         let octets = body.len() as u64;
         let place = PackPosition { pack, at: self.end, octets };
         self.end += record_octets(octets);
@@ -270,7 +270,7 @@ impl PackWriter {
         if self.placed.is_empty() {
             return Ok(());
         }
-        let pack = self.open.as_mut().ok_or_else(|| io::Error::other("no pack open"))?;
+        let pack = self.open.as_mut().ok_or_else(|| io::Error::other("no pack is open"))?;
         if let Err(error) = write_bodies(&pack.file, pack.end, &self.placed).and_then(|()| pack.file.sync_data()) {
             // After a failed sync the kernel may consider the lost pages clean, so a second sync could falsely succeed.
             // A full disk fails the write instead, and loses nothing: the same place is written again.

@@ -9,9 +9,9 @@
 //!    queue moves into the shards.
 //! 3. `FOLDER/format` gets the new format only after everything else; until then, the next start repeats all of this.
 //!
-//! To restore the backup by hand, stop the node, move `format` and `shard-*` away, move the backup's contents into
-//! their place, and remove its empty folder: the next upgrade would take that for a backup. Packs in the backup are
-//! hard links, so they take no space until packs are rewritten. Remove the backup when it is no longer needed.
+//! To restore the backup by hand, stop the node, move `format` and `shard-*` away, and move the backup's contents
+//! into their place. Packs in the backup are hard links, so they take no space until packs are rewritten. Remove the
+//! backup when it is no longer needed.
 
 mod queue_v1;
 mod v2;
@@ -78,9 +78,12 @@ fn back_up(store: &Path, shards: &[PathBuf], format: u8) -> Result<(), StoreErro
     finish().map_err(unavailable)
 }
 
+/// Whether the store has a complete backup. A folder whose contents were moved back into the store is none.
 fn has_backup(store: &Path, name: &str) -> io::Result<bool> {
     for entry in std::fs::read_dir(store)? {
-        if entry?.file_name().to_string_lossy().strip_prefix(name).is_some_and(|rest| rest.starts_with('-')) {
+        let entry = entry?;
+        let is_named = entry.file_name().to_string_lossy().strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
+        if is_named && entry.path().join("format").exists() {
             return Ok(true);
         }
     }
