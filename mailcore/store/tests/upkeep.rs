@@ -104,7 +104,7 @@ async fn starts_do_not_each_leave_a_small_pack() {
     for number in 1..=6 {
         let one = store(folder.path());
         one.done(append_number(number, 5_000)).await;
-        wait_until("inline bodies moved", || ask(folder.path(), "SELECT count(*) FROM inline") == 0).await;
+        wait_until("inline bodies moved", || select_number(folder.path(), "SELECT count(*) FROM inline") == 0).await;
         assert_eq!(assert_whole(&one, 5_000).await, number as usize);
     }
     assert!(packs(folder.path()).len() <= 2, "more than one pack for each writer: {:?}", packs(folder.path()));
