@@ -20,7 +20,7 @@ pub(crate) struct Caller(pub(crate) Principal);
 /// Adds the [`Caller`] to a request with a valid token and passes it on; answers 401 to all others.
 pub(crate) async fn require_token(State(tokens): State<Tokens>, mut request: Request, next: Next) -> Response {
     let Some(token) = bearer(request.headers()) else {
-        return Problem::new(ProblemKind::Unauthorized, "no bearer token was sent").into_response();
+        return Problem::new(ProblemKind::Unauthorized, "the request has no usable bearer token").into_response();
     };
     match tokens.principal(token, Timestamp::now()).await {
         Ok(Some(principal)) => request.extensions_mut().insert(Caller(principal)),
@@ -34,11 +34,12 @@ pub(crate) async fn require_token(State(tokens): State<Tokens>, mut request: Req
 }
 
 /// The token of an `Authorization: Bearer` header (RFC 6750 §2.1); the scheme is case-insensitive (RFC 9110 §11.1).
+/// `None` also for an empty token and for one of more than [`TOKEN_OCTETS_MAX`].
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let token = token.trim();
-    let good = scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= TOKEN_OCTETS_MAX;
-    good.then_some(token)
+    let is_usable = scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= TOKEN_OCTETS_MAX;
+    is_usable.then_some(token)
 }
 
 #[cfg(test)]
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_header() {
+    fn a_bearer_token_is_read_from_its_header() {
         for (value, expect) in [
             ("Bearer abc", Some("abc")),
             ("bearer  abc ", Some("abc")),

@@ -65,9 +65,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let typed = is_json(request.headers());
+        let is_json = is_json(request.headers());
         let octets = body(request, state).await?;
-        if !typed {
+        if !is_json {
             return Err(Problem::new(ProblemKind::UnsupportedMediaType, "the body must be application/json"));
         }
         Ok(Self(read_json(&octets)?))
@@ -81,9 +81,9 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let typed = is_json(request.headers());
+        let is_json = is_json(request.headers());
         let octets = body(request, state).await?;
-        match (octets.is_empty(), typed) {
+        match (octets.is_empty(), is_json) {
             (true, _) => Ok(Self(T::default())),
             (false, true) => Ok(Self(read_json(&octets)?)),
             (false, false) => Err(Problem::new(ProblemKind::UnsupportedMediaType, "the body must be application/json")),
@@ -107,10 +107,10 @@ impl<S: Send + Sync> FromRequest<S> for CsvBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let good = media_type(request.headers()).is_none_or(|name| {
+        let is_accepted = media_type(request.headers()).is_none_or(|name| {
             ["text/csv", "application/csv", "text/plain", "application/octet-stream"].contains(&name.as_str())
         });
-        if !good {
+        if !is_accepted {
             return Err(Problem::new(ProblemKind::UnsupportedMediaType, "send the file itself as text/csv"));
         }
         let place =
@@ -119,7 +119,7 @@ impl<S: Send + Sync> FromRequest<S> for CsvBody {
     }
 }
 
-/// The version that a change is meant for: the header `If-Match` (RFC 9110 §13.1.1).
+/// The versions that a change is meant for: the header `If-Match` (RFC 9110 §13.1.1), if the request has one.
 pub(crate) struct IfMatch(Option<String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
@@ -138,8 +138,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 }
 
 impl IfMatch {
-    /// The versions that the header states. Strong comparison: a weak tag never matches, `*` matches any existing
-    /// entry.
+    /// The versions that the header states. They are compared strongly: a weak tag never matches. `*` matches any version.
     fn expected(self) -> ExpectedVersion {
         let Some(tags) = self.0 else { return ExpectedVersion::Any };
         let tags: Vec<&str> = tags.split(',').map(str::trim).collect();
@@ -151,8 +150,8 @@ impl IfMatch {
     }
 }
 
-/// The person or setting of a path, with the versions that the caller states; the operation compares them with the
-/// present one.
+/// The person or setting of a path, with the versions that the caller states. The operation compares them with the
+/// present version.
 pub(crate) fn target(key: &str, if_match: IfMatch) -> ChangeTarget<'_> {
     ChangeTarget::new(key, if_match.expected())
 }
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_read_or_its_field_named() {
+    fn a_wrong_json_body_is_refused_with_the_pointer_to_its_field() {
         let pointer_of = |text: &str| {
             read_json::<Body>(text.as_bytes()).map_err(|p| (p.status, p.errors.first().map(|e| e.pointer.clone())))
         };
@@ -251,7 +250,7 @@ mod tests {
     proptest::proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig::with_cases(300))]
         #[test]
-        fn no_body_breaks_the_reader(octets in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        fn any_octets_are_read_or_refused(octets in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
             if let Err(problem) = read_json::<crate::model::VacationBody>(&octets) {
                 proptest::prop_assert!(problem.status == 400 || problem.status == 422);
             }

@@ -1,4 +1,4 @@
-//! `/metrics`, `/readyz`, `/livez` for monitoring. The answers hold no names and no addresses.
+//! `/metrics`, `/readyz`, `/livez` for monitoring. The answers hold no names or addresses of people.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use serde_json::json;
 /// Longest time for all shards of the store to answer a probe.
 const STORE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Names the parts of the node that have died: only a restart brings them back.
+/// Names the parts of the node whose committer has died: only a restart brings them back.
 pub type DeadParts = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
 /// Returns the current metrics in the Prometheus text format, version 0.0.4.
@@ -31,15 +31,15 @@ pub struct ProbedParts {
     pub view: View,
     /// Shows whether every shard answers.
     pub store: Arc<dyn MessageStore>,
-    /// Names the parts that have died.
+    /// Names the parts whose committer has died.
     pub dead: DeadParts,
 }
 
 /// `/metrics`, `/readyz`, `/livez`.
 ///
-/// Ready means that the View has been complete once, every shard answers, and no part has died. Whether the View is
+/// Ready means that the View has been complete once, every shard answers, and no committer has died. Whether the View is
 /// current is reported but not required: mail and logins continue from the snapshot while the directory is down. Alive
-/// means that no part that writes has died; otherwise the supervisor should restart the node.
+/// means that no committer has died; otherwise the supervisor should restart the node.
 pub fn health_router(health: ProbedParts, metrics: Scrape) -> Router {
     Router::new()
         .route("/metrics", get(render).with_state(metrics))

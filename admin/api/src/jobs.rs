@@ -109,7 +109,7 @@ pub(crate) struct Job {
     pub(crate) id: Uuid,
     /// Whether it runs, is done or has failed.
     pub(crate) state: JobState,
-    /// People who are finished: all writes done, or failed.
+    /// People whose writes are all done or have failed.
     pub(crate) done: usize,
     /// People that the plan changes.
     pub(crate) total: usize,
@@ -216,6 +216,7 @@ impl Jobs {
         });
     }
 
+    /// Writes a job that has ended, in up to [`END_WRITES_MAX`] attempts.
     async fn write_end(&self, job: &Job) {
         for _ in 0..END_WRITES_MAX {
             match self.write(job, Timestamp::now()).await {
@@ -276,7 +277,7 @@ pub async fn end_abandoned_jobs(
 
 impl JobEnd {
     fn fault(fault: &tokio::task::JoinError) -> Self {
-        tracing::error!(%fault, "the task of an import ended in a fault");
+        tracing::error!(%fault, "a bug ended the task of an import");
         let error = "a bug ended this import; see the node's log. Completed writes stay: plan and apply the file again"
             .to_owned();
         Self { state: JobState::Failed, outcomes: None, error: Some(error) }
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_ends_as_its_work_does_and_gives_the_turn_away() {
+    async fn a_job_ends_as_its_work_does_and_releases_the_turn() {
         let (jobs, job) = run(async { JobEnd { state: JobState::Done, outcomes: None, error: None } }).await;
         assert_eq!(job.state, JobState::Done);
         assert_eq!(jobs.find(job.id, Timestamp::now()).await.unwrap(), Some(job));
@@ -363,12 +364,12 @@ mod tests {
         assert_eq!(
             look(two, at(TURN_VALIDITY.as_secs() + 1)).await.state,
             JobState::Failed,
-            "the record is not renewed"
+            "a job that its node does not renew"
         );
     }
 
     #[tokio::test]
-    async fn ended_jobs_make_room_and_running_ones_do_not() {
+    async fn an_ended_job_makes_room_and_a_running_one_does_not() {
         let (_, jobs) = jobs("a");
         let mut ids = Vec::new();
         for _ in 0..JOBS_MAX {

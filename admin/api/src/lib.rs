@@ -1,5 +1,5 @@
-//! REST `/api/v1`: search, person, vacation, addresses, password, import. The OpenAPI 3.1 document comes from this
-//! code. Also `/metrics`, `/readyz` and `/livez` of the health port.
+//! REST `/api/v1`, whose OpenAPI 3.1 document comes from this code, and `/metrics`, `/readyz` and `/livez` of the
+//! listener `health`.
 //!
 //! This crate is only an interface: every change goes through the desk or through plan and apply, as on the command
 //! line. Every error is an RFC 9457 problem, and every change returns its audit id. No rule about people and no

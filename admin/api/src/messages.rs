@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 
 /// Maximum number of messages that one search returns.
 pub const MESSAGES_MAX: usize = 500;
-/// Longest word of a search, in octets.
-const WORD_OCTETS_MAX: usize = 1000;
+/// Longest value of a field of a search, in octets.
+const VALUE_OCTETS_MAX: usize = 1000;
 /// Maximum number of concurrent searches: each reads files at the speed of the disk.
 const SEARCHES_AT_ONCE: usize = 2;
 /// Days before now at which a search starts if it states no start; the same as for `provost trace`.
@@ -47,6 +47,14 @@ pub struct MessageSearch {
 /// Why a search was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum MessageSearchError {
+    /// A field breaks a rule, or no field besides the period is given.
+    #[error("{field}: {rule}")]
+    Invalid {
+        /// Name of the field.
+        field: &'static str,
+        /// The broken rule.
+        rule: String,
+    },
     /// The principal may not search, or the audit is unavailable.
     #[error(transparent)]
     Desk(#[from] DeskError),
@@ -80,12 +88,7 @@ impl MessageTraces {
         wanted: &MessageSearch,
         limit: usize,
     ) -> Result<(TraceResult, String), MessageSearchError> {
-        let words = [&wanted.recipient, &wanted.sender, &wanted.message_id, &wanted.any];
-        let words = || words.into_iter().flatten();
-        if words().next().is_none() || words().any(|word| word.trim().is_empty() || word.len() > WORD_OCTETS_MAX) {
-            let rule = format!("a recipient, a sender or a Message-ID is needed, of 1 to {WORD_OCTETS_MAX} octets");
-            return Err(DeskError::Invalid { field: "?recipient", rule }.into());
-        }
+        check(wanted)?;
         let mut subject = String::new();
         let mut all = Vec::new();
         if let Some(recipient) = &wanted.recipient {
@@ -116,7 +119,7 @@ impl MessageTraces {
 
     async fn recipient(&self, principal: &Principal, key: &str, subject: &mut String) -> Result<Criterion, DeskError> {
         let mut criterion = Criterion { to: vec![key.to_owned()], ..Criterion::default() };
-        if let Some(person) = self.desk.correspondent(principal, bare(key)).await? {
+        if let Some(person) = self.desk.correspondent(principal, without_brackets(key)).await? {
             criterion.to.extend(person.addresses);
             criterion.account = Some(person.entry_uuid);
             *subject = person.dn;
@@ -126,7 +129,7 @@ impl MessageTraces {
 
     async fn sender(&self, principal: &Principal, key: &str, subject: &mut String) -> Result<Criterion, DeskError> {
         let mut criterion = Criterion { from: vec![key.to_owned()], ..Criterion::default() };
-        if let Some(person) = self.desk.correspondent(principal, bare(key)).await? {
+        if let Some(person) = self.desk.correspondent(principal, without_brackets(key)).await? {
             criterion.from.extend(person.addresses);
             if subject.is_empty() {
                 *subject = person.dn;
@@ -136,6 +139,23 @@ impl MessageTraces {
     }
 }
 
-fn bare(key: &str) -> &str {
+fn check(wanted: &MessageSearch) -> Result<(), MessageSearchError> {
+    let MessageSearch { recipient, sender, message_id, any, .. } = wanted;
+    let fields = [("recipient", recipient), ("sender", sender), ("message_id", message_id), ("any", any)];
+    let mut given = fields.into_iter().filter_map(|(field, value)| Some((field, value.as_ref()?))).peekable();
+    if given.peek().is_none() {
+        let rule = "a recipient, a sender or a Message-ID is needed".to_owned();
+        return Err(MessageSearchError::Invalid { field: "recipient", rule });
+    }
+    match given.find(|(_, value)| value.trim().is_empty() || value.len() > VALUE_OCTETS_MAX) {
+        Some((field, _)) => {
+            Err(MessageSearchError::Invalid { field, rule: format!("1 to {VALUE_OCTETS_MAX} octets, not only blanks") })
+        }
+        None => Ok(()),
+    }
+}
+
+/// A key without blanks and angle brackets around it.
+fn without_brackets(key: &str) -> &str {
     key.trim().trim_start_matches('<').trim_end_matches('>')
 }

@@ -81,7 +81,7 @@ pub(crate) struct NewAddress {
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct VacationBody {
-    /// First day; without it, the rule begins now.
+    /// First day; without it, the rule applies at once.
     #[schema(value_type = Option<String>, format = Date)]
     start: Option<jiff::civil::Date>,
     /// Last day, inclusive; without it, the rule has no end.
@@ -123,14 +123,14 @@ pub(crate) struct LastLogin {
     at: String,
 }
 
-/// The store's facts about a mailbox.
+/// Facts of the store about the account of a person.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct MailboxFacts {
     /// Octets of all messages.
     octets_used: u64,
-    /// Octets allowed to this person in particular; `null` when the site's general limit applies.
+    /// Octets allowed to this person in particular; `null` when a quota of the shared settings applies.
     quota_octets: Option<u64>,
-    /// Messages in all folders.
+    /// Messages in all mailboxes.
     messages: u64,
     /// The last login by each protocol.
     last_logins: Vec<LastLogin>,
@@ -148,7 +148,7 @@ impl MailboxFacts {
     }
 }
 
-/// All that the directory and the store hold about one person.
+/// One person, from the directory and the store.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PersonBody {
     /// provostPersonId: it never changes.
@@ -186,13 +186,13 @@ pub(crate) struct PersonBody {
     has_password: bool,
     /// The addresses, the primary one first.
     addresses: Vec<AddressItem>,
-    /// The vacation rule; `null` when it is off.
+    /// The vacation rule; `null` when there is none.
     vacation: Option<VacationBody>,
     /// Creation time of the entry, RFC 3339.
     created: Option<String>,
     /// Time of the entry's last change, RFC 3339.
     modified: Option<String>,
-    /// Facts about the mailbox; `null` while the store is unavailable.
+    /// Facts about the account; `null` while the store is unavailable.
     mailbox: Option<MailboxFacts>,
     /// Id of the audit record of this view.
     audit_id: String,
@@ -231,7 +231,7 @@ impl PersonBody {
 /// The changes of a person.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PersonHistory {
-    /// Key of the person, which never changes.
+    /// provostPersonId of the person: it never changes.
     pub(crate) id: String,
     /// Changes that were made or tried, newest first.
     pub(crate) changes: Vec<HistoryChange>,
@@ -244,7 +244,7 @@ pub(crate) struct HistoryChange {
     id: String,
     /// Time at which the change was begun: RFC 3339, UTC.
     at: String,
-    /// The actor: `cli:helen`, `token:registrar`, a login.
+    /// The actor: `cli:helen`, `token:registrar`, or a login.
     actor: String,
     /// The interface that was used: cli, api, web.
     via: String,
@@ -280,7 +280,7 @@ pub(crate) struct ImportRow {
 /// One attribute before and after.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ValueChange {
-    /// The address of the entry, when the entry is not the person's own.
+    /// The address whose entry has the attribute; `null` for the person's own entry.
     address: Option<String>,
     /// Name of the attribute.
     attribute: String,
@@ -366,11 +366,11 @@ pub(crate) struct QueuedMessage {
     id: Uuid,
     /// Domain of the recipients; empty for `postmaster` of this host.
     destination: String,
-    /// Reverse-path; `null` is `<>`, a bounce.
+    /// Reverse-path; `null` is `<>`, as in a report.
     reverse_path: Option<String>,
-    /// Recipients still to be served. Empty when the message's row cannot be read.
+    /// Recipients that are not settled yet. Empty when the message's row cannot be read.
     recipients: Vec<QueuedRecipient>,
-    /// Number of attempts so far.
+    /// Number of attempts so far, a running one included.
     attempts: u32,
     /// Time at which the message entered the queue: RFC 3339, UTC.
     queued_at: String,
@@ -384,7 +384,7 @@ pub(crate) struct QueuedMessage {
     set_aside: Option<String>,
 }
 
-/// A recipient still to be served.
+/// A recipient that is not settled yet.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct QueuedRecipient {
     /// Address of the recipient.

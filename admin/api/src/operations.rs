@@ -36,19 +36,19 @@ impl Operations {
         self.queue.list(limit).await.map_err(|error| Problem::new(ProblemKind::Unavailable, error.to_string()))
     }
 
-    /// State of the View: whether it is complete and current.
+    /// The state of the View.
     pub(crate) async fn status(&self, principal: &Principal) -> Result<ViewStatus, Problem> {
         self.desk.permit(principal, Permission::ViewNode).await?;
         Ok(self.view.status())
     }
 
-    /// The current View, for the settings in it.
+    /// A snapshot of the View, for the settings in it.
     pub(crate) async fn settings(&self, principal: &Principal) -> Result<Arc<Snapshot>, Problem> {
         self.desk.permit(principal, Permission::ViewSettings).await?;
         Ok(self.view.snapshot())
     }
 
-    /// A running or finished apply; `None` for an unknown or forgotten id.
+    /// A running or finished apply; `None` for an id that is unknown or no longer kept.
     pub(crate) async fn job(&self, principal: &Principal, id: Uuid, now: Timestamp) -> Result<Option<Job>, Problem> {
         self.desk.permit(principal, Permission::ViewImports).await?;
         Ok(self.jobs.find(id, now).await?)

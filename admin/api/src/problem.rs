@@ -57,7 +57,7 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
         StatusCode::FORBIDDEN,
         "Not allowed",
         "The role of the token does not allow this operation, or not on this person: the credentials of a person with a \
-         higher role cannot be changed. 'provost roles' prints the table.",
+         higher role cannot be changed. 'provost roles show' prints the table.",
     ),
     (
         ProblemKind::NotFound,
@@ -92,14 +92,14 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/too-large",
         StatusCode::PAYLOAD_TOO_LARGE,
         "Too large",
-        "A JSON body may have 256 KiB, an import file 64 MiB.",
+        "A JSON body may have at most 256 KiB, an import file 64 MiB.",
     ),
     (
         ProblemKind::Invalid,
         "/api/v1/problems/invalid",
         StatusCode::UNPROCESSABLE_ENTITY,
         "A field is wrong",
-        "'errors' points to each field and names its rule.",
+        "'errors' points to the field and states its rule.",
     ),
     (
         ProblemKind::FileRefused,
@@ -120,7 +120,7 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/in-use",
         StatusCode::CONFLICT,
         "In use",
-        "The address belongs to another person.",
+        "Another entry has the address, or another person has its local part as login.",
     ),
     (
         ProblemKind::Quarantined,
@@ -169,14 +169,14 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/unavailable",
         StatusCode::SERVICE_UNAVAILABLE,
         "Unavailable now",
-        "The directory, the store or the audit file cannot be reached; try again later.",
+        "The directory, the store, the audit or the trace cannot be used; try again later.",
     ),
     (
         ProblemKind::Busy,
         "/api/v1/problems/busy",
         StatusCode::SERVICE_UNAVAILABLE,
         "Busy",
-        "Too many imports wait or run; try again later.",
+        "Too many import files arrive, are planned or applied, or wait for it; try again later.",
     ),
     (
         ProblemKind::Timeout,
@@ -204,7 +204,7 @@ impl ProblemKind {
 /// One field that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct FieldError {
-    /// JSON pointer (RFC 6901) into the body, or `?name` for a query parameter.
+    /// JSON pointer (RFC 6901) into the body, or `?NAME` for a query parameter.
     pub(crate) pointer: String,
     /// The broken rule.
     pub(crate) detail: String,
@@ -312,7 +312,7 @@ impl From<ImportError> for Problem {
             ImportError::Desk(error) => error.into(),
             ImportError::File(error) => error.into(),
             ImportError::Plan(error) => Self::new(ProblemKind::Inconsistent, error.to_string()),
-            ImportError::Fault(error) => Self::internal("planning ended in a fault", &error),
+            ImportError::Fault(error) => Self::internal("a bug ended the planning", &error),
         }
     }
 }
@@ -322,7 +322,7 @@ impl From<StateError> for Problem {
         if let StateError::Full(_) = error {
             return Self::new(ProblemKind::Busy, error.to_string());
         }
-        tracing::error!(%error, "the shared state of the nodes");
+        tracing::error!(%error, "the shared state of the nodes failed");
         Self::new(ProblemKind::Unavailable, "the shared state of the nodes is unavailable")
     }
 }
@@ -348,7 +348,11 @@ mod tests {
 
     #[test]
     fn each_kind_has_one_row_and_one_name() {
-        assert_eq!(KINDS.len(), ProblemKind::Internal as usize + 1, "the last kind counts them all");
+        assert_eq!(
+            KINDS.len(),
+            ProblemKind::Internal as usize + 1,
+            "a kind has no row, or Internal is not the last kind"
+        );
         for (at, row) in KINDS.iter().enumerate() {
             assert_eq!(row.0.row().1, row.1);
             assert!(KINDS.iter().skip(at + 1).all(|other| other.0 != row.0 && other.1 != row.1), "{}", row.1);
@@ -378,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_carries_its_headers() {
+    fn a_problem_sets_its_headers_and_points_to_the_field() {
         let reply = Problem::from(DeskError::Unavailable("down".into())).into_response();
         assert_eq!(reply.headers()[header::CONTENT_TYPE], PROBLEM_JSON);
         assert_eq!(reply.headers()[header::RETRY_AFTER], "5");

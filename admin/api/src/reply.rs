@@ -16,7 +16,7 @@ pub(crate) type Audited<T> = (AppendHeaders<Vec<(HeaderName, HeaderValue)>>, T);
 
 /// Puts `audit_id` into the header.
 pub(crate) fn audited<T>(audit_id: &str, reply: T) -> Audited<T> {
-    // Ids are ASCII. An id that is not a valid header value would still be in the body.
+    // Ids are ASCII, so that each is a valid header value.
     let value = HeaderValue::from_str(audit_id).ok();
     (AppendHeaders(value.map(|value| (X_AUDIT_ID, value)).into_iter().collect()), reply)
 }
@@ -33,6 +33,6 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
 ) -> Result<T, Problem> {
     match tokio::spawn(change).await {
         Ok(outcome) => Ok(outcome?),
-        Err(error) => Err(Problem::internal("the change ended in a fault", &error)),
+        Err(error) => Err(Problem::internal("a bug ended the change", &error)),
     }
 }

@@ -66,8 +66,8 @@ pub fn router(state: ApiState) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(API_BODY_OCTETS_MAX))
         .layer(from_fn_with_state(tokens, require_token));
-    // Serialise the document once: that takes 10 ms, and any visitor may request it. It needs no token, as the problem
-    // kinds need none: both are public in the source.
+    // Serialise the document once: that takes 10 ms, and any visitor may request it. It needs no token, nor do the
+    // pages of the problem kinds: both are public in the source.
     let document = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
     let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     let open = Router::new()

@@ -23,7 +23,7 @@ pub struct ApiState {
     pub store: Arc<dyn MessageStore>,
     /// The View, for its state and the settings in force.
     pub view: View,
-    /// The queue of outgoing messages, for listing.
+    /// The queue, to list it.
     pub queue: Queue,
     /// The search for messages.
     pub messages: MessageTraces,

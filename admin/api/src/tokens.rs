@@ -1,7 +1,7 @@
-//! Tokens of programs: each has a name, a role and an expiry, and only its digest is stored.
+//! Tokens of programs: each has a name and a role, and only its digest is stored.
 //!
-//! Created tokens are in the shared state and looked up at each request, so a revocation takes effect on every node at
-//! once. A token has the form `NAME.SECRET`. A node may also have fixed tokens in its file `api.tokens_file`.
+//! Created tokens have the form `NAME.SECRET` and an expiry. They are in the shared state and looked up at each request,
+//! so a revocation takes effect on every node at once. A node may also have fixed tokens in its file `api.tokens_file`.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -69,7 +69,7 @@ pub enum TokenError {
     /// The shared state failed.
     #[error("tokens: {0}")]
     State(#[from] StateError),
-    /// The name or the expiry breaks a rule.
+    /// The name or the expiry breaks a rule, which the text states.
     #[error("{0}")]
     Invalid(String),
     /// A valid token has this name.
@@ -138,7 +138,7 @@ impl Tokens {
     ) -> Result<(String, String), TokenError> {
         let detail = json!({ "create": new.name, "role": new.role.name(), "expires": new.expires });
         desk.permit(principal, Permission::ChangeTokens).await?;
-        check(new, now)?;
+        check_new(new, now)?;
         let secret = blake3::Hash::from_bytes(rand::random()).to_hex();
         let token = format!("{}.{secret}", new.name);
         let stored = TokenRecord {
@@ -158,7 +158,7 @@ impl Tokens {
         }
     }
 
-    /// The valid tokens, sorted by name.
+    /// The created tokens that are valid, sorted by name; no fixed ones.
     pub async fn list(&self, desk: &Desk, principal: &Principal, now: Timestamp) -> Result<Vec<TokenInfo>, TokenError> {
         desk.permit(principal, Permission::ViewTokens).await?;
         let records = self.state.records(&TOKENS, None, TOKENS_MAX, now).await?;
@@ -202,14 +202,16 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_OCTETS_MAX && name.bytes().all(good)
 }
 
-fn check(new: &NewToken, now: Timestamp) -> Result<(), TokenError> {
+fn check_new(new: &NewToken, now: Timestamp) -> Result<(), TokenError> {
     if !is_name(&new.name) {
         let rule = format!("the name of a token has 1 to {NAME_OCTETS_MAX} of a-z, 0-9, '-' and '_'");
         return Err(TokenError::Invalid(rule));
     }
     let life = new.expires.duration_since(now);
     if life <= SignedDuration::ZERO || life > SignedDuration::from_hours(24 * TOKEN_DAYS_MAX) {
-        return Err(TokenError::Invalid(format!("a token must expire within {TOKEN_DAYS_MAX} days from now")));
+        return Err(TokenError::Invalid(format!(
+            "the expiry of a token must lie within the next {TOKEN_DAYS_MAX} days"
+        )));
     }
     Ok(())
 }
@@ -223,7 +225,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_token_of_the_file_ends_as_well() {
+    async fn a_fixed_token_expires() {
         let end: Timestamp = "2027-09-01T00:00:00Z".parse().unwrap();
         let digest = blake3::hash(b"secret");
         let fixed = FixedToken { name: "node".into(), digest, role: Role::Auditor, expires: Some(end) };
@@ -234,10 +236,11 @@ mod tests {
     }
 
     #[test]
-    fn names_and_ends_are_checked() {
+    fn name_and_expiry_of_a_new_token_are_checked() {
         let now: Timestamp = "2026-09-01T00:00:00Z".parse().unwrap();
         let check = |name: &str, expires: &str| {
-            check(&NewToken { name: name.into(), role: Role::Auditor, expires: expires.parse().unwrap() }, now).is_ok()
+            check_new(&NewToken { name: name.into(), role: Role::Auditor, expires: expires.parse().unwrap() }, now)
+                .is_ok()
         };
         assert!(check("ticket-system_2", "2027-09-01T00:00:00Z"));
         for name in ["", "a.b", "A", "é", "a b", &"x".repeat(65)] {

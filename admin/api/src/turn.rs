@@ -128,7 +128,7 @@ mod tests {
     use provost_store::MemoryState;
 
     #[tokio::test]
-    async fn a_node_that_starts_again_gives_up_its_own_turn_only() {
+    async fn a_restarted_node_releases_its_own_turn_and_no_other() {
         let state: Arc<dyn StateStore> = Arc::new(MemoryState::default());
         let now = Timestamp::now();
         let held = ImportTurns::new(state.clone(), "a".into()).wait_to_apply().await.unwrap();

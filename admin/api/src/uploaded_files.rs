@@ -138,7 +138,7 @@ impl UploadedFiles {
     }
 
     /// Removes a file with all its pieces; removing an absent file succeeds.
-    pub(crate) async fn forget(&self, id: Uuid, now: Timestamp) -> Result<(), UploadedFileError> {
+    pub(crate) async fn remove(&self, id: Uuid, now: Timestamp) -> Result<(), UploadedFileError> {
         let Some(FileRecord { pieces, .. }) = self.record_of(id, now).await? else { return Ok(()) };
         let piece = |number| StateChange::remove(&PIECES, key_of(id, number), ChangeCondition::Any);
         let mut changes: Vec<StateChange> = (0..pieces).map(piece).collect();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keeps_a_file_of_any_size_for_a_day() {
+    async fn a_file_of_any_size_is_kept_for_a_day() {
         let files = files();
         for octets in [0, 1, STATE_VALUE_OCTETS_MAX, 2 * STATE_VALUE_OCTETS_MAX + 7] {
             let id = Uuid::new_v4();
@@ -196,20 +196,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_largest_upload_fits_and_is_forgotten_whole() {
+    async fn the_largest_upload_fits_and_is_removed_whole() {
         let files = files();
         let (id, now) = (Uuid::new_v4(), "2026-09-01T09:00:00Z".parse().unwrap());
         let file = Bytes::from(vec![b'x'; crate::CSV_OCTETS_MAX]);
         files.keep(id, &file, upload("2026-09-01T08:00:00Z")).await.unwrap();
         assert_eq!(files.read(id, now).await.unwrap().1.len(), file.len());
-        files.forget(id, now).await.unwrap();
+        files.remove(id, now).await.unwrap();
         assert!(matches!(files.read(id, now).await, Err(UploadedFileError::Gone)));
         assert!(files.state.records(&PIECES, None, 10, now).await.unwrap().is_empty());
-        files.forget(id, now).await.unwrap();
+        files.remove(id, now).await.unwrap();
     }
 
     #[tokio::test]
-    async fn what_is_old_makes_room_and_the_bound_holds() {
+    async fn expired_files_make_room_and_too_many_are_refused() {
         let files = files();
         let keep = async |at| files.keep(Uuid::new_v4(), &Bytes::from_static(b"x"), upload(at)).await;
         keep("2026-09-01T08:00:00Z").await.unwrap();

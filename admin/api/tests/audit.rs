@@ -46,7 +46,7 @@ impl AuditLog for TokenLog {
 }
 
 #[tokio::test]
-async fn a_token_is_revoked_after_its_record_and_even_without_one() {
+async fn a_revocation_is_recorded_first_and_done_even_when_the_audit_fails() {
     let tokens = Tokens::new(support::state(), Vec::new());
     let log = Arc::new(TokenLog {
         tokens: tokens.clone(),
@@ -66,7 +66,11 @@ async fn a_token_is_revoked_after_its_record_and_even_without_one() {
         *log.is_full.lock().unwrap() = is_full;
         let revoked = tokens.revoke(&desk, &admin(), "program", now).await;
         assert_eq!(revoked.is_err(), is_full, "{revoked:?}");
-        assert_eq!(log.was_valid.lock().unwrap().last(), Some(&true), "the record comes before the revocation");
+        assert_eq!(
+            log.was_valid.lock().unwrap().last(),
+            Some(&true),
+            "the token was revoked before the record was written"
+        );
         assert!(tokens.principal(&token, now).await.unwrap().is_none());
     }
 }
@@ -86,6 +90,7 @@ impl AuditLog for FullLog {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_audited_is_not_kept() {
+    // As in src/uploaded_files.rs.
     static FILES: StateSpace =
         StateSpace { name: "import", records_max: 50, octets_max: 4096, when_full: WhenFull::Refuse };
     const TOKEN: &str = "a-token-of-the-tests";

@@ -11,7 +11,7 @@ use provost_store::{LocalState, StateChange, StateLog, StateStore};
 
 /// The token created together with the file, valid until October 2028.
 const TOKEN: &str = "fixture.f7d7d4c549be44ea0bf49675005dd61cdfc875ae82dcb8f9ea6e8c7d333ce37a";
-// As in provost/src/audit_log.rs, which this crate cannot see.
+/// As in provost/src/audit_log.rs, which this crate cannot use.
 static AUDIT: StateLog = StateLog { name: "audit", octets_max: AUDIT_RECORD_OCTETS_MAX };
 
 #[tokio::test]
@@ -29,10 +29,10 @@ async fn state_of_version_1_is_read() {
     let entries = state.entries(&AUDIT, None, None, 100).await.unwrap();
     let records: Vec<AuditRecord> = entries.iter().map(|entry| serde_json::from_slice(&entry.value).unwrap()).collect();
     let actions: Vec<&str> = records.iter().map(|record| record.action.as_str()).collect();
-    assert_eq!(records.len(), 6, "the fixture was made with six audit records");
-    assert_eq!(actions[..2], ["import.plan", "token.change"], "newest first: {actions:?}");
+    assert_eq!(records.len(), 6, "the fixture has six audit records");
+    assert_eq!(actions[..2], ["import.plan", "token.change"], "not newest first: {actions:?}");
 
     let change = StateChange::append(&AUDIT, "subject", b"{}".to_vec());
     let made = state.change(vec![change], now).await.unwrap();
-    assert!(made[0] > entries[0].sequence, "sequence numbers continue");
+    assert!(made[0] > entries[0].sequence, "the sequence numbers begin anew");
 }

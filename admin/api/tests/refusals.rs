@@ -47,7 +47,7 @@ async fn call(api: &Router, Call(method, path, content_type, body): Call<'_>) ->
     send(api, request.body(Body::from(body.to_owned())).unwrap()).await
 }
 
-fn is_problem(reply: &HttpResponse, status: u16) {
+fn assert_problem(reply: &HttpResponse, status: u16) {
     assert_eq!(reply.status, status, "{}", reply.text);
     assert_eq!(reply.header("content-type"), "application/problem+json");
     assert_eq!(reply.header("cache-control"), "no-store");
@@ -58,7 +58,7 @@ fn is_problem(reply: &HttpResponse, status: u16) {
 }
 
 #[tokio::test]
-async fn without_a_known_token_nothing_is_said() {
+async fn every_path_answers_401_without_a_valid_token() {
     let api = api();
     for authorization in [None, Some("Bearer wrong"), Some("Basic dGVzdHM6eA=="), Some("Bearer ")] {
         for path in ["/api/v1/people?q=a", "/api/v1/status", "/api/v1/nothing", "/api/v1"] {
@@ -67,8 +67,8 @@ async fn without_a_known_token_nothing_is_said() {
                 request = request.header("authorization", value);
             }
             let reply = send(&api, request.body(Body::empty()).unwrap()).await;
-            is_problem(&reply, 401);
-            assert!(reply.header("www-authenticate").starts_with("Bearer"), "RFC 9110 §11.6.1");
+            assert_problem(&reply, 401);
+            assert!(reply.header("www-authenticate").starts_with("Bearer"), "no WWW-Authenticate (RFC 9110 §11.6.1)");
         }
     }
 }
@@ -117,6 +117,8 @@ async fn every_refusal_is_a_problem() {
         (422, "?wait", Call(Method::POST, &apply_long, json, r#"{"hash":"h"}"#)),
         (404, "", Call(Method::GET, &job, None, "")),
         (422, "?limit", Call(Method::GET, "/api/v1/queue?limit=1001", None, "")),
+        (422, "?recipient", Call(Method::GET, "/api/v1/messages", None, "")),
+        (422, "?sender", Call(Method::GET, "/api/v1/messages?recipient=zoe&sender=%20", None, "")),
         (404, "", Call(Method::PUT, "/api/v1/settings/no-such", json, r#"{"values":["1"]}"#)),
         (404, "", Call(Method::DELETE, "/api/v1/settings/no-such", None, "")),
         (422, "", Call(Method::PUT, "/api/v1/settings/removal-guard", json, "{}")),
@@ -127,11 +129,11 @@ async fn every_refusal_is_a_problem() {
         let path = case.1.to_owned();
         let reply = call(&api, case).await;
         assert_eq!(reply.status, status, "{path}: {}", reply.text);
-        is_problem(&reply, status);
+        assert_problem(&reply, status);
         let found = reply.json()["errors"][0]["pointer"].as_str().unwrap_or_default().to_owned();
         assert_eq!(found, pointer, "{path}: {}", reply.text);
         if status == 405 {
-            assert!(!reply.header("allow").is_empty(), "RFC 9110 §15.5.6");
+            assert!(!reply.header("allow").is_empty(), "{path}: no Allow (RFC 9110 §15.5.6)");
         }
     }
 }
@@ -158,13 +160,13 @@ async fn a_directory_that_cannot_answer_is_503_and_never_404() {
         let path = case.1.to_owned();
         let reply = call(&api, case).await;
         assert_eq!(reply.status, 503, "{path}: {}", reply.text);
-        is_problem(&reply, 503);
+        assert_problem(&reply, 503);
         assert_eq!(reply.header("retry-after"), "5");
     }
 }
 
 #[tokio::test]
-async fn what_needs_no_directory_is_answered() {
+async fn status_queue_and_problem_pages_need_no_directory() {
     let api = api();
     let status = call(&api, Call(Method::GET, "/api/v1/status", None, "")).await.json();
     assert_eq!((&status["view"]["complete"], &status["view"]["people"]), (&true.into(), &5.into()));
@@ -175,7 +177,7 @@ async fn what_needs_no_directory_is_answered() {
 }
 
 #[tokio::test]
-async fn the_document_tells_every_route() {
+async fn the_openapi_document_describes_every_route() {
     let reply = send(&api(), Request::get("/api/v1/openapi.json").body(Body::empty()).unwrap()).await;
     let document = reply.json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"), "{}", document["openapi"]);
@@ -209,17 +211,18 @@ async fn the_document_tells_every_route() {
             for failure in ["401", "403", "404", "422", "503"] {
                 assert!(
                     responses[failure]["content"]["application/problem+json"].is_object(),
-                    "{method} {path}: {failure}"
+                    "{method} {path} lacks {failure}"
                 );
             }
         }
     }
     for name in references(&document) {
         let schema = name.strip_prefix("#/components/schemas/").unwrap();
-        assert!(document["components"]["schemas"][schema].is_object(), "{name} refers to a missing schema");
+        assert!(document["components"]["schemas"][schema].is_object(), "no schema {name}");
     }
 }
 
+/// The values of all `$ref` in a document.
 fn references(value: &serde_json::Value) -> Vec<String> {
     match value {
         serde_json::Value::Object(map) => map
@@ -245,7 +248,7 @@ fn no_metrics() -> provost_api::Scrape {
 
 /// The supervisor must restart a node whose part has died.
 #[tokio::test]
-async fn a_dead_part_is_neither_alive_nor_ready() {
+async fn a_node_with_a_dead_part_is_neither_alive_nor_ready() {
     let health = health_of(support::fixed_view(), &["store shard 2"]);
     let health = provost_api::health_router(health, no_metrics());
     for (path, says) in [("/livez", "dead: store shard 2"), ("/readyz", "store shard 2 is dead")] {

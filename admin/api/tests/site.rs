@@ -70,7 +70,7 @@ async fn upload(api: &Router, query: &str, csv: impl Into<Body>) -> HttpResponse
 }
 
 #[tokio::test]
-async fn finds_and_shows_people() {
+async fn people_are_found_and_shown() {
     let site = Site::start().await;
     let api = api(&site);
     let found = get(&api, "/api/v1/people?q=zoe%20trem").await.json();
@@ -87,7 +87,7 @@ async fn finds_and_shows_people() {
         assert_eq!(reply.header("etag"), format!("\"{}\"", person["version"].as_str().unwrap()));
         assert_eq!(reply.header("x-audit-id"), person["audit_id"].as_str().unwrap());
         assert_eq!(person["mailbox"]["octets_used"], 0);
-        assert!(!reply.text.contains("correct horse") && !reply.text.contains("SSHA"), "no secret is shown");
+        assert!(!reply.text.contains("correct horse") && !reply.text.contains("SSHA"), "a secret is shown");
     }
     let dn = get(&api, "/api/v1/people/zoe.tremblay").await.json()["dn"].as_str().unwrap().to_owned();
     let views = site.audit.about(&dn, 10).await.unwrap();
@@ -100,7 +100,7 @@ async fn finds_and_shows_people() {
 }
 
 #[tokio::test]
-async fn shows_what_was_changed_about_a_person() {
+async fn the_history_shows_the_changes_of_a_person() {
     let site = Site::start().await;
     let api = api(&site);
     let path = "/api/v1/people/zoe.tremblay";
@@ -126,7 +126,7 @@ async fn shows_what_was_changed_about_a_person() {
 }
 
 #[tokio::test]
-async fn sets_and_clears_a_vacation_under_its_version() {
+async fn a_vacation_is_set_in_the_version_that_was_read_and_cleared() {
     let site = Site::start().await;
     let api = api(&site);
     let path = "/api/v1/people/zoe.tremblay/vacation";
@@ -141,14 +141,14 @@ async fn sets_and_clears_a_vacation_under_its_version() {
     for (field, value) in body.as_object().unwrap() {
         assert_eq!(&person["vacation"][field], value, "{field}");
     }
-    assert_eq!(call(&api, Method::PUT, path, &version, body).await.status, 412, "the version is outdated");
+    assert_eq!(call(&api, Method::PUT, path, &version, body).await.status, 412, "an outdated version was accepted");
     let wrong =
         call(&api, Method::PUT, path, "", json!({"start": "2026-12-20", "end": "2026-12-19", "text_fr": "x"})).await;
     assert_eq!(wrong.status, 422, "{}", wrong.text);
     assert!(wrong.json()["errors"][0]["pointer"].as_str().unwrap().starts_with('/'));
     assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200);
     assert_eq!(get(&api, "/api/v1/people/zoe.tremblay").await.json()["vacation"], Value::Null);
-    assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200, "clearing an absent rule succeeds");
+    assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200, "an absent rule cannot be cleared");
 }
 
 /// One setting as `GET /settings` shows it.
@@ -158,7 +158,7 @@ async fn setting(api: &Router, name: &str) -> Value {
 }
 
 #[tokio::test]
-async fn sets_and_clears_a_setting() {
+async fn a_setting_is_set_and_cleared() {
     let site = Site::start().await;
     let api = api(&site);
     let path = "/api/v1/settings/message-size";
@@ -177,7 +177,11 @@ async fn sets_and_clears_a_setting() {
     );
     assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200);
     until(async || setting(&api, "message-size").await["origin"] == "default").await;
-    assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 404, "the setting is no longer stated");
+    assert_eq!(
+        call(&api, Method::DELETE, path, "", Value::Null).await.status,
+        404,
+        "a setting that is not stated was cleared"
+    );
 }
 
 #[tokio::test]
@@ -219,7 +223,7 @@ async fn until(is_so: impl AsyncFn() -> bool) {
 }
 
 #[tokio::test]
-async fn gives_and_takes_an_alias() {
+async fn an_alias_is_given_and_taken_away() {
     let site = Site::start().await;
     let api = api(&site);
     let path = "/api/v1/people/zoe.tremblay/addresses";
@@ -249,16 +253,22 @@ async fn gives_and_takes_an_alias() {
     assert_eq!(call(&api, Method::DELETE, &location, "", Value::Null).await.status, 200);
     assert_eq!(call(&api, Method::DELETE, &location, "", Value::Null).await.status, 404);
     let primary = call(&api, Method::DELETE, &format!("{path}/zoe.tremblay@example.edu"), "", Value::Null).await;
-    assert_eq!(primary.status.as_u16() / 10, 42, "the primary one is refused: {} {}", primary.status, primary.text);
+    assert_eq!(
+        primary.status.as_u16() / 10,
+        42,
+        "the primary address was not refused: {} {}",
+        primary.status,
+        primary.text
+    );
 }
 
 #[tokio::test]
-async fn resets_a_password() {
+async fn a_password_is_reset_and_only_a_generated_one_is_shown() {
     let site = Site::start().await;
     let api = api(&site);
     let path = "/api/v1/people/zoe.tremblay/password";
     let reply = call(&api, Method::POST, path, "", json!({"password": "a long enough one"})).await;
-    assert_eq!((reply.status.as_u16(), reply.json().get("password")), (200, None), "only generated ones are shown");
+    assert_eq!((reply.status.as_u16(), reply.json().get("password")), (200, None), "a stated password is shown");
     let generated = call(&api, Method::POST, path, "", Value::Null).await;
     assert_eq!(generated.status, 200, "{}", generated.text);
     let password = generated.json()["password"].as_str().unwrap().to_owned();
@@ -266,7 +276,7 @@ async fn resets_a_password() {
     let dn = get(&api, "/api/v1/people/zoe.tremblay").await.json()["dn"].as_str().unwrap().to_owned();
     site.directory.bind(&dn.parse_dn(), &password).await.unwrap();
     let audit = format!("{:?}", site.audit.newest(1000).await.unwrap());
-    assert!(!audit.contains(&password) && !audit.contains("a long enough one"), "no secret in the audit");
+    assert!(!audit.contains(&password) && !audit.contains("a long enough one"), "a password is in the audit");
 }
 
 trait ParseDn {
@@ -280,7 +290,7 @@ impl ParseDn for String {
 }
 
 #[tokio::test]
-async fn plans_and_applies_a_file() {
+async fn a_file_is_planned_and_applied() {
     let site = Site::start().await;
     let api = api(&site);
     let csv = format!(
@@ -298,23 +308,27 @@ async fn plans_and_applies_a_file() {
     let sn = json!({ "attribute": "sn", "before": [], "after": ["Nova"], "rule": "column.family_name" });
     assert!(change["attributes"].as_array().unwrap().contains(&sn), "{import}");
     assert!(!reply.text.contains("a first password"));
-    assert_eq!(get(&api, "/api/v1/people/ana.nova").await.status, 404, "nothing is changed by a plan");
+    assert_eq!(get(&api, "/api/v1/people/ana.nova").await.status, 404, "the plan created a person");
 
     let path = format!("/api/v1/imports/{}", import["id"].as_str().unwrap());
-    assert_eq!(get(&api, &path).await.json()["hash"], import["hash"], "the same plan, made again");
+    assert_eq!(get(&api, &path).await.json()["hash"], import["hash"], "the plan made again has another hash");
     let apply = format!("{path}/apply");
     let other = call(&api, Method::POST, &apply, "", json!({"hash": "0".repeat(64)})).await;
-    assert_eq!((other.status.as_u16(), &other.json()["hash"]), (409, &import["hash"]), "the present hash is shown");
+    assert_eq!(
+        (other.status.as_u16(), &other.json()["hash"]),
+        (409, &import["hash"]),
+        "the refusal lacks the present hash"
+    );
     let job = call(&api, Method::POST, &format!("{apply}?wait=60"), "", json!({"hash": import["hash"]})).await;
     assert_eq!(job.status, 200, "{}", job.text);
     assert_eq!((&job.json()["state"], &job.json()["outcomes"]["applied"]), (&json!("done"), &json!(1)), "{}", job.text);
     assert_eq!(get(&api, job.header("location")).await.json(), job.json());
     assert_eq!(get(&api, "/api/v1/people/ana.nova").await.status, 200);
-    assert_eq!(get(&api, &path).await.status, 404, "the file of an applied import is gone");
+    assert_eq!(get(&api, &path).await.status, 404, "the file of an applied import is still there");
 }
 
 #[tokio::test]
-async fn a_plan_that_has_changed_is_not_applied_and_a_job_tells_its_end() {
+async fn a_plan_that_has_changed_is_not_applied_and_a_job_reports_its_end() {
     let site = Site::start().await;
     let api = api(&site);
     let (first, second) =
@@ -325,12 +339,7 @@ async fn a_plan_that_has_changed_is_not_applied_and_a_job_tells_its_end() {
     let reply = call(&api, Method::POST, &path(&one), "", json!({"hash": one["hash"]})).await;
     assert!(matches!(reply.status.as_u16(), 200 | 202), "{}", reply.text);
     let job = reply.header("location").to_owned();
-    for _ in 0..100 {
-        if get(&api, &job).await.json()["state"] != "running" {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    until(async || get(&api, &job).await.json()["state"] != "running").await;
     assert_eq!(get(&api, &job).await.json()["state"], "done");
     let reply = call(&api, Method::POST, &path(&two), "", json!({"hash": two["hash"]})).await;
     assert_eq!(reply.status, 409, "{}", reply.text);
@@ -351,7 +360,7 @@ async fn call_as(api: &Router, token: &str, method: &str, path: &str, body: Valu
     send(api, request.body(Body::from(body.to_string())).unwrap()).await
 }
 
-/// A token of each role, created as `provost token create` does.
+/// A token of the role, created as `provost token create` does.
 async fn token_of(site: &Site, state: &Arc<dyn StateStore>, role: Role) -> String {
     let tokens = Tokens::new(state.clone(), Vec::new());
     let now = jiff::Timestamp::now();
@@ -359,9 +368,9 @@ async fn token_of(site: &Site, state: &Arc<dyn StateStore>, role: Role) -> Strin
     tokens.create(&site.desk, &support::admin(), &new, now).await.unwrap().0
 }
 
-/// Every route asks for its own operation: exactly the roles that the table allows are permitted.
+/// The table of roles decides for each route, under the operation that is stated here.
 #[tokio::test]
-async fn every_route_holds_the_table_of_roles() {
+async fn every_route_permits_exactly_the_roles_of_the_table() {
     use Permission as Op;
     let site = Site::start().await;
     let state = support::state();
@@ -392,7 +401,7 @@ async fn every_route_holds_the_table_of_roles() {
     let document = send(&api, Request::get("/api/v1/openapi.json").body(Body::empty()).unwrap()).await.json();
     let documented = document["paths"].as_object().unwrap().iter();
     let documented: usize = documented.map(|(_, methods)| methods.as_object().unwrap().len()).sum();
-    assert_eq!(documented, routes.len(), "a route without its operation in this table");
+    assert_eq!(documented, routes.len(), "a route is missing in this table");
     for role in ROLES.into_iter().filter(|role| *role != Role::Oneself) {
         let token = token_of(&site, &state, role).await;
         for (method, path, query, body, operation) in &routes {
@@ -413,7 +422,7 @@ async fn every_route_holds_the_table_of_roles() {
 
 /// Tokens have no route; the command line manages them.
 #[tokio::test]
-async fn tokens_hold_the_table_of_roles() {
+async fn token_operations_permit_exactly_the_roles_of_the_table() {
     let site = Site::start().await;
     let tokens = Tokens::new(support::state(), Vec::new());
     let now = jiff::Timestamp::now();
@@ -436,7 +445,7 @@ async fn tokens_hold_the_table_of_roles() {
 }
 
 #[tokio::test]
-async fn a_help_desk_token_resets_no_administrator() {
+async fn a_help_desk_token_cannot_reset_the_password_of_an_administrator() {
     let site = Site::start().await;
     let state = support::state();
     let api = api_on(&site, state.clone());
@@ -461,7 +470,7 @@ async fn dn_of(site: &Site, login: &str) -> provost_entry::Dn {
 }
 
 #[tokio::test]
-async fn a_token_ends_at_its_end_and_at_once_when_revoked() {
+async fn a_token_is_refused_when_it_expires_and_at_once_when_revoked() {
     let site = Site::start().await;
     let state = support::state();
     let (one, two) = (api_on(&site, state.clone()), api_on(&site, state.clone()));
@@ -477,15 +486,15 @@ async fn a_token_ends_at_its_end_and_at_once_when_revoked() {
     let now = jiff::Timestamp::now();
     let again =
         NewToken { name: "auditor".into(), role: Role::Admin, expires: now + jiff::SignedDuration::from_hours(1) };
-    assert!(tokens.create(&site.desk, &support::admin(), &again, now).await.is_err(), "the name is in use");
+    assert!(tokens.create(&site.desk, &support::admin(), &again, now).await.is_err(), "a second token got the name");
     let later = now + jiff::SignedDuration::from_hours(24);
     assert!(tokens.principal(&token, now).await.unwrap().is_some());
-    assert!(tokens.principal(&token, later).await.unwrap().is_none(), "the token has expired");
+    assert!(tokens.principal(&token, later).await.unwrap().is_none(), "an expired token is valid");
     let valid = tokens.list(&site.desk, &support::admin(), now).await.unwrap();
     assert_eq!((valid.len(), valid[0].name.as_str(), valid[0].created_by.as_str()), (1, "auditor", "cli:test"));
     tokens.revoke(&site.desk, &support::admin(), "auditor", now).await.unwrap();
     for api in [&one, &two] {
-        assert_eq!(status(api, &token).await, 401, "the token is revoked on every node at once");
+        assert_eq!(status(api, &token).await, 401, "a revoked token is valid");
     }
     assert!(tokens.revoke(&site.desk, &support::admin(), "auditor", now).await.is_err());
     let secret = token.split('.').nth(1).unwrap();
@@ -494,7 +503,7 @@ async fn a_token_ends_at_its_end_and_at_once_when_revoked() {
 
 /// When two PUTs use the same ETag at the same time, one succeeds and the other is refused.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_puts_with_one_etag_one_is_done() {
+async fn of_two_concurrent_puts_with_one_etag_one_succeeds() {
     let site = Site::start().await;
     let api = api(&site);
     for round in 0..50 {
@@ -555,5 +564,5 @@ async fn uploads_and_jobs_outlive_a_restart() {
     let job = done.header("location").to_owned();
     drop(after);
     end_abandoned_jobs(&state, &"node-a".into(), jiff::Timestamp::now()).await.unwrap();
-    assert_eq!(get(&api_on(&site, state), &job).await.json(), done.json(), "a finished job does not change");
+    assert_eq!(get(&api_on(&site, state), &job).await.json(), done.json(), "a restart changed a finished job");
 }

@@ -48,7 +48,7 @@ impl AuditLog for StateAudit {
         before: Option<u64>,
         limit: usize,
     ) -> LogFuture<'_, Vec<(u64, AuditRecord)>> {
-        let subject = subject.map(|subject| cut(subject).to_owned());
+        let subject = subject.map(|subject| subject_key(subject).to_owned());
         Box::pin(async move {
             let entries =
                 self.state.entries(&AUDIT, subject.as_deref(), before, limit).await.map_err(io::Error::other)?;
@@ -58,11 +58,11 @@ impl AuditLog for StateAudit {
 }
 
 fn encode(record: &AuditRecord) -> io::Result<StateChange> {
-    Ok(StateChange::append(&AUDIT, cut(&record.subject), serde_json::to_vec(record)?))
+    Ok(StateChange::append(&AUDIT, subject_key(&record.subject), serde_json::to_vec(record)?))
 }
 
-/// The key of a subject, which is cut if it is too long; the record holds the subject in full.
-fn cut(subject: &str) -> &str {
+/// The key of a subject: its first [`STATE_KEY_OCTETS_MAX`] octets. The record holds the subject in full.
+fn subject_key(subject: &str) -> &str {
     subject.get(..subject.floor_char_boundary(STATE_KEY_OCTETS_MAX)).unwrap_or_default()
 }
 
@@ -87,14 +87,14 @@ async fn migrate_some(file: &Path, state: &dyn StateStore) -> anyhow::Result<boo
     let reached = if to == from { DONE.to_owned() } else { to.to_string() };
     changes.push(StateChange::put(&MIGRATION, FILE, expect, reached, None));
     match state.change(changes, now).await {
-        // A conflict means that another process was faster. In both cases, continue from what is recorded now.
+        // A conflict means that another process was faster. Either way, continue from the progress recorded now.
         Ok(_) | Err(StateError::Conflict) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
 
-/// At most [`LINES_MAX`] records from octet `from` on, and the offset after them. A line that is not a record, which a
-/// power cut may leave, is skipped with a warning.
+/// The records of the next [`LINES_MAX`] lines from octet `from` on, and the offset after these lines. A line that is
+/// not a record, which a power cut may leave, is skipped with a warning. A missing file has no lines.
 fn read_lines(file: &Path, from: u64) -> io::Result<(Vec<AuditRecord>, u64)> {
     let mut opened = match File::open(file) {
         Ok(opened) => opened,
@@ -164,9 +164,9 @@ mod tests {
     }
 
     #[test]
-    fn long_subjects_are_cut_between_characters() {
-        assert_eq!(cut("cn=zoé"), "cn=zoé");
-        assert_eq!(cut(&"é".repeat(STATE_KEY_OCTETS_MAX)).len(), STATE_KEY_OCTETS_MAX);
-        assert_eq!(cut(&("x".to_owned() + &"é".repeat(STATE_KEY_OCTETS_MAX))).len(), STATE_KEY_OCTETS_MAX - 1);
+    fn the_keys_of_long_subjects_end_between_characters() {
+        assert_eq!(subject_key("cn=zoé"), "cn=zoé");
+        assert_eq!(subject_key(&"é".repeat(STATE_KEY_OCTETS_MAX)).len(), STATE_KEY_OCTETS_MAX);
+        assert_eq!(subject_key(&("x".to_owned() + &"é".repeat(STATE_KEY_OCTETS_MAX))).len(), STATE_KEY_OCTETS_MAX - 1);
     }
 }

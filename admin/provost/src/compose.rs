@@ -34,14 +34,14 @@ use crate::monitoring::{Gauges, Metrics, watch_directory};
 use crate::private;
 use crate::reload::{Reload, ReloadableParts};
 
-/// Longest wait for the directory at a start; after it, the node serves from its saved View.
+/// Longest wait at a start for the View to be current; after it, the node serves from its saved View.
 const CURRENT_LIMIT: Duration = Duration::from_secs(3);
-/// Longest time for running commands to end when the node stops.
+/// Longest time for sessions and background tasks to end when the node stops.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 const _: () = assert!(provost_queue::STOP_MAX.as_millis() < DRAIN_LIMIT.as_millis());
 /// Room for Received, Return-Path and Delivered-To of one message, in octets.
-const TRACE_OCTETS_MAX: u64 = 64 * 1024;
-/// Maximum number of recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.
+const TRACE_FIELDS_OCTETS_MAX: u64 = 64 * 1024;
+/// Maximum number of recipients of one transaction; ours. RFC 5321 §4.5.3.1.8 demands at least 100.
 const RECIPIENTS_MAX: usize = 1000;
 
 /// A running node.
@@ -53,7 +53,7 @@ pub(crate) struct Node {
     /// Path of the configuration file.
     file: PathBuf,
     _trace: InstalledRecorder,
-    /// The operations layer, for the quickstart.
+    /// The desk, for the quickstart.
     pub(crate) desk: Desk,
 }
 
@@ -68,7 +68,7 @@ pub(crate) async fn serve(config: &Config, log: &LogFilter) -> anyhow::Result<Ex
     Ok(Exit::Clean)
 }
 
-/// Receives each HUP from now on.
+/// Receives HUP from now on.
 pub(crate) fn hangup_signal() -> anyhow::Result<Signal> {
     Ok(signal(SignalKind::hangup())?)
 }
@@ -115,13 +115,13 @@ impl Node {
         provost_api::end_abandoned_jobs(&state, &hostname, jiff::Timestamp::now()).await.context("jobs")?;
         remove_old_uploads(data);
 
-        // After a crash, the saved View is some seconds old. Wait for the directory, so that no login is decided by an
-        // outdated rule or password.
+        // The saved View is from before the stop: give the directory a moment, so that no login is decided by an outdated
+        // rule or password.
         if !is_current(&view, CURRENT_LIMIT).await {
-            tracing::warn!("the directory does not answer: this node starts with its saved view");
+            tracing::warn!("the View is not current yet: this node starts with its saved View, if it has one");
         }
         let drain = Drain::new();
-        let budgets = Budgets { memory, connections: descriptors::connections() };
+        let budgets = Budgets { memory, connections: descriptors::raise_limit() };
         drain.spawn(budgets.memory.clone().report(drain.clone()));
         let tokens = Tokens::new(state.clone(), fixed_tokens(config)?);
         let parts = NodeParts {
@@ -133,7 +133,7 @@ impl Node {
             store,
             state,
             local_state,
-            pulse: server.as_ref().map(Server::committer_probe),
+            directory_committer: server.as_ref().map(Server::committer_probe),
             delivery,
             queue: &queue,
             desk: &desk,
@@ -180,11 +180,11 @@ impl Node {
     pub(crate) async fn stop(self) {
         self.drain.stop();
         if !self.drain.finished(DRAIN_LIMIT).await {
-            tracing::warn!("some sessions did not end in time");
+            tracing::warn!("some sessions or background tasks did not end in time");
         }
         self.view.stop();
         if let Err(error) = self.view.save().await {
-            tracing::warn!(%error, "the view was not saved");
+            tracing::warn!(%error, "the View was not saved");
         }
         if let Some(server) = self.server {
             server.stop().await;
@@ -199,13 +199,13 @@ fn start_trace(config: &Config) -> anyhow::Result<InstalledRecorder> {
     Ok(provost_trace::install(recorder))
 }
 
-/// Creates the data folder, and removes the access of other users.
+/// Creates the data folder, and removes the rights of group and others in it.
 fn prepare_data_folder(data: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
     match private::tighten(data) {
         Ok(0) => {}
         Ok(count) => {
-            tracing::warn!(count, data = %data.display(), "other users had access to the data folder; this access was removed");
+            tracing::warn!(count, data = %data.display(), "files and folders in the data folder gave rights to group or others; these were removed");
         }
         Err(error) => tracing::error!(%error, data = %data.display(), "the data folder cannot be made private"),
     }
@@ -216,7 +216,7 @@ fn local_config(config: &Config) -> LocalConfig {
     LocalConfig {
         shards: config.store.shards,
         // `message-size` limits the message as received; the trace fields that the node adds come on top.
-        message_octets_max: provost_settings::MESSAGE_SIZE_MAX + TRACE_OCTETS_MAX,
+        message_octets_max: provost_settings::MESSAGE_SIZE_MAX + TRACE_FIELDS_OCTETS_MAX,
         ..LocalConfig::new(config.store_folder())
     }
 }
@@ -275,10 +275,10 @@ struct NodeParts<'a> {
     view: &'a View,
     store: Arc<LocalStore>,
     state: Arc<dyn StateStore>,
-    /// The same state, for the check whether its committer is alive.
+    /// The same as `state`, for the check whether its committer is alive.
     local_state: Arc<LocalState>,
     /// Reports whether the committer of the embedded directory is alive; `None` without an embedded directory.
-    pulse: Option<CommitterProbe>,
+    directory_committer: Option<CommitterProbe>,
     delivery: Delivery,
     queue: &'a Queue,
     desk: &'a Desk,
@@ -409,11 +409,13 @@ impl NodeParts<'_> {
     }
 
     fn health(&self) -> ProbedParts {
-        let (store, state, pulse) = (self.store.clone(), self.local_state.clone(), self.pulse.clone());
+        let (store, state) = (self.store.clone(), self.local_state.clone());
+        let directory_committer = self.directory_committer.clone();
         let dead = move || {
             let shards = store.dead_shards().into_iter().map(|number| format!("store shard {number}"));
             let state = state.is_dead().then(|| "shared state".to_owned());
-            let directory = pulse.as_ref().is_some_and(CommitterProbe::is_dead).then(|| "directory".to_owned());
+            let directory =
+                directory_committer.as_ref().is_some_and(CommitterProbe::is_dead).then(|| "directory".to_owned());
             shards.chain(state).chain(directory).collect()
         };
         ProbedParts { view: self.view.clone(), store: self.store.clone(), dead: Arc::new(dead) }
@@ -447,6 +449,6 @@ fn remove_old_uploads(data: &Path) {
     match std::fs::remove_dir_all(data.join("plans")) {
         Ok(()) => tracing::warn!("files that were uploaded to an earlier version were removed: upload them again"),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => tracing::error!(%error, "the uploads of an earlier version cannot be removed"),
+        Err(error) => tracing::error!(%error, "the files that were uploaded to an earlier version cannot be removed"),
     }
 }

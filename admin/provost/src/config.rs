@@ -1,6 +1,6 @@
-//! The node's configuration file: identity, paths, listeners, TLS, and access to the directory.
+//! The node's configuration file. The settings that all nodes share are in the directory.
 //!
-//! Settings that nodes share are in the directory. An unknown key is refused with its line.
+//! An unknown key is refused with its line.
 
 mod keys;
 mod listeners;
@@ -34,7 +34,7 @@ const FILE_OCTETS_MAX: u64 = 1024 * 1024;
 const SHARDS_MAX: u8 = 64;
 /// Longest time for a directory server to accept a connection: a server in the same data centre takes milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Longest time for a directory server to answer; after it, the client asks another server.
+/// Longest time for a directory server to answer; after it, a read goes to another server.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a verified password is remembered: clients open connections every few minutes.
 const CREDENTIAL_TTL: Duration = Duration::from_mins(10);
@@ -180,14 +180,15 @@ pub(crate) struct EmbeddedSection {
 }
 
 impl EmbeddedSection {
-    /// The error if `proxy_networks` contains an address from which this node connects to its own directory server:
-    /// such connections have no PROXY header and would be closed.
+    /// The error if `proxy_networks` contains a loopback or listening address from which this node may connect to its
+    /// own directory server: such connections have no PROXY header and would be closed.
     fn own_address_complaint(&self) -> Option<String> {
-        let own = self.listen.iter().map(|listen| match listen.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        let own = self.listen.iter().flat_map(|listen| match listen.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => vec![Ipv4Addr::LOCALHOST.into()],
+            // A socket on `::` also accepts IPv4.
+            IpAddr::V6(ip) if ip.is_unspecified() => vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()],
             // A connection to an address of this machine has that address as its source.
-            ip => ip,
+            ip => vec![ip],
         });
         let mut shut_out = own.filter(|ip| self.proxy_networks.iter().any(|network| network.contains(*ip)));
         let ip = shut_out.next()?;
@@ -283,7 +284,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Like [`Config::read`], for a reload: the error is a single line for the log, without the file's name.
+    /// Like [`Config::read`], for a reload: the error is a single line for the log, which names the file separately.
     pub(crate) fn read_for_reload(file: &Path) -> Result<Self, String> {
         let text = read_bounded(file).map_err(|error| format!("{error:#}"))?;
         let config = Self::parse(file, &text).map_err(|error| one_line(&text, &error))?;
@@ -300,7 +301,7 @@ impl Config {
         Ok(config)
     }
 
-    /// All errors in a file that is valid TOML with known keys.
+    /// The errors in the values of a file that is valid TOML with known keys.
     fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
         if let Err(error) = Dn::parse(&self.directory.suffix) {
@@ -495,7 +496,7 @@ pub(crate) fn read_bounded(file: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(file).with_context(about)
 }
 
-/// Reads a secret: the first line of its file.
+/// Reads a secret: the first line of its file, without blanks at its ends.
 pub(crate) fn read_secret(file: &Path) -> anyhow::Result<String> {
     let text = read_bounded(file)?;
     Ok(text.lines().next().unwrap_or_default().trim().to_owned())
@@ -525,7 +526,7 @@ domain = "example.edu"
     }
 
     #[test]
-    fn least_file_is_enough() {
+    fn a_file_with_the_required_keys_is_enough() {
         let config = read(GOOD).unwrap();
         assert_eq!(config.store.shards, 4);
         assert_eq!(config.settings().domain, "example.edu");
@@ -538,7 +539,7 @@ domain = "example.edu"
     }
 
     #[test]
-    fn a_log_gets_line_and_field_of_what_is_wrong() {
+    fn the_error_of_a_reload_is_one_line_with_line_number_and_key() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("provost.toml");
         for (text, expect) in [
@@ -562,8 +563,12 @@ domain = "example.edu"
                 "{GOOD}[directory.embedded]\nlisten = [\"{listen}\"]\nproxy_networks = [\"{networks}\"]\n{embedded}"
             ))
         };
-        for (listen, networks) in [("127.0.0.1:389", "127.0.0.0/8"), ("0.0.0.0:389", "127.0.0.1"), ("[::]:389", "::/0")]
-        {
+        for (listen, networks) in [
+            ("127.0.0.1:389", "127.0.0.0/8"),
+            ("0.0.0.0:389", "127.0.0.1"),
+            ("[::]:389", "::/0"),
+            ("[::]:389", "127.0.0.0/8"),
+        ] {
             let error = with(listen, networks).unwrap_err();
             assert!(error.contains("from which this node itself connects"), "{listen} {networks}: {error}");
         }
@@ -572,7 +577,7 @@ domain = "example.edu"
     }
 
     #[test]
-    fn keys_that_moved_count_where_the_directory_states_nothing() {
+    fn keys_of_shared_settings_apply_where_the_directory_states_nothing() {
         let text = GOOD.replace("domain = \"example.edu\"\n", "domain = \"Mail.Example.edu\"\n")
             + "[store]\ndefault_quota_octets = 2000000\n[queue]\nretry_first = 5\n";
         let config = read(&text).unwrap();
@@ -594,13 +599,13 @@ domain = "example.edu"
     }
 
     #[test]
-    fn tokens_of_the_file_have_a_role_and_an_end() {
+    fn fixed_tokens_have_a_role_and_an_expiry() {
         let digest = blake3::hash(b"x").to_hex();
         let role = |line: String| fixed_token(&line).map(|token| token.role);
         assert_eq!(role(format!("a:{digest}")), Some(Role::Admin));
         assert_eq!(role(format!(" a:{digest}:helpdesk1 ")), Some(Role::HelpDesk1));
         let end = fixed_token(&format!("a:{digest}:auditor:2027-08-31")).and_then(|token| token.expires);
-        assert_eq!(end, Some("2027-09-01T00:00:00Z".parse().unwrap()), "a token expires at the end of its last day");
+        assert_eq!(end, Some("2027-09-01T00:00:00Z".parse().unwrap()), "not the end of the last day");
         let bad = ["", "2027-13-01", "9999-12-31", "2027-08-31:x"].map(|day| format!("a:{digest}:auditor:{day}"));
         let others = ["a".to_owned(), "a:12".to_owned(), format!("a:{digest}:king"), format!("a:{digest}:")];
         for line in others.into_iter().chain(bad) {
@@ -609,7 +614,7 @@ domain = "example.edu"
     }
 
     #[test]
-    fn every_complaint_comes_at_once() {
+    fn all_errors_of_a_file_are_reported_together() {
         let text = GOOD
             .replace("dc=example,dc=edu\"\nbind", "not a name\"\nbind")
             .replace("[directory]", "log = \"provost=loud\"\n[directory]")
@@ -624,7 +629,7 @@ domain = "example.edu"
             "queen",
             "node.log",
         ] {
-            assert!(error.contains(part), "{part} in {error}");
+            assert!(error.contains(part), "no {part} in {error}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use provost_api::TokenError;
+use provost_api::{MessageSearchError, TokenError};
 use provost_client::DirectoryError;
 use provost_provision::{ApplyError, DeskError};
 
@@ -19,7 +19,7 @@ pub(crate) enum Exit {
     ChangesPending = 2,
     /// The command ran to its end, but rows were left out or not applied.
     RowsRejected = 4,
-    /// The directory is unavailable; a later attempt may work.
+    /// The directory, or the audit or journal of its changes, is unavailable; a later attempt may work.
     DirectoryUnavailable = 5,
     /// The role of the user or token does not allow the operation.
     NotAllowed = 6,
@@ -44,11 +44,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 fn exit_of(error: &anyhow::Error) -> Exit {
-    let is_refused = |cause: &(dyn std::error::Error + 'static)| {
-        matches!(cause.downcast_ref(), Some(DeskError::NotAllowed(_)))
-            || matches!(cause.downcast_ref(), Some(TokenError::Desk(DeskError::NotAllowed(_))))
-    };
-    if error.chain().any(is_refused) {
+    if error.chain().any(|cause| matches!(desk_error(cause), Some(DeskError::NotAllowed(_)))) {
         return Exit::NotAllowed;
     }
     if is_unavailable(error) { Exit::DirectoryUnavailable } else { Exit::Failed }
@@ -57,45 +53,57 @@ fn exit_of(error: &anyhow::Error) -> Exit {
 fn is_unavailable(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         matches!(cause.downcast_ref(), Some(DirectoryError::Unavailable(_) | DirectoryError::Unknown(_)))
-            || matches!(cause.downcast_ref(), Some(DeskError::Unavailable(_)))
+            || matches!(desk_error(cause), Some(DeskError::Unavailable(_)))
             || matches!(cause.downcast_ref(), Some(ApplyError::Unavailable(_)))
     })
 }
 
+/// The desk's error that a cause is, or stands for: a transparent error is no cause of its own in the chain.
+fn desk_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a DeskError> {
+    match (cause.downcast_ref(), cause.downcast_ref(), cause.downcast_ref()) {
+        (Some(error), _, _) => Some(error),
+        (_, Some(TokenError::Desk(error)), _) => Some(error),
+        (_, _, Some(MessageSearchError::Desk(error))) => Some(error),
+        _ => None,
+    }
+}
+
 /// Advice for the user who ran the command; `None` when there is none.
 fn advice(error: &anyhow::Error) -> Option<&'static str> {
-    error.chain().find_map(|cause| match (cause.downcast_ref(), cause.downcast_ref()) {
-        (Some(error), _) => of_directory(error),
-        (_, Some(error)) => of_desk(error),
+    error.chain().find_map(|cause| match (cause.downcast_ref(), desk_error(cause)) {
+        (Some(error), _) => directory_advice(error),
+        (_, Some(error)) => desk_advice(error),
         // A full disk: the databases report it only as text.
         _ if cause.to_string().contains("disk is full") => Some(DISK_FULL),
         _ => None,
     })
 }
 
-/// Advice for an answer of the directory; `None` when there is none.
-pub(crate) fn of_directory(error: &DirectoryError) -> Option<&'static str> {
+/// Advice for an error of the directory; `None` when there is none.
+pub(crate) fn directory_advice(error: &DirectoryError) -> Option<&'static str> {
     match error {
         DirectoryError::InvalidCredentials => Some(CREDENTIALS),
         DirectoryError::NoSuchObject(_) => Some(SUFFIX),
         DirectoryError::InsufficientAccess(_) => Some("see the access rules in docs/openldap.md"),
         DirectoryError::AssertionFailed => Some("another writer changed the entry; run the same command again"),
         DirectoryError::Unavailable(_) => Some("is the server running, and is directory.servers right?"),
-        DirectoryError::Unknown(_) => Some("run the same command again: completed writes are not repeated"),
+        DirectoryError::Unknown(_) => Some("the change may have been made; the same command may be run again"),
         // RFC 4511 §4.1.9: undefinedAttributeType, invalidAttributeSyntax, invalidDNSyntax, objectClassViolation.
         DirectoryError::Refused { code: 17 | 21 | 34 | 65, .. } => {
-            Some("does the server have the schema of schema/ldif? 'provost doctor' checks")
+            Some("does the server have the schema of schema/ldif? 'provost doctor' checks it")
         }
         DirectoryError::AlreadyExists(_) | DirectoryError::Refused { .. } => None,
     }
 }
 
 const DISK_FULL: &str =
-    "free some space in the data folder, at least 64 MiB, and start again: messages and queue are as they were";
+    "free at least 64 MiB in the data folder, then run it again: messages and queue are as they were";
+const UNAVAILABLE: &str =
+    "is a directory server running, and can the audit in the data folder be written? 'provost doctor' checks both";
 const CREDENTIALS: &str = "directory.bind_dn or the password in directory.bind_password_file does not match the server";
 const SUFFIX: &str = "is directory.suffix right? 'provost directory init' creates missing entries";
 
-fn of_desk(error: &DeskError) -> Option<&'static str> {
+fn desk_advice(error: &DeskError) -> Option<&'static str> {
     match error {
         DeskError::NotFound(name) if name.is_empty() => Some(SUFFIX),
         DeskError::NotFound(_) => {
@@ -106,15 +114,15 @@ fn of_desk(error: &DeskError) -> Option<&'static str> {
             "name the person by one of these keys, by address or as registrar:NUMBER; see 'provost person search WORD'",
         ),
         DeskError::InUse(_) => Some(
-            "'provost person show ADDRESS' shows its owner, or 'provost person show LOGIN' who has its first part as login",
+            "an address has an owner (provost person show ADDRESS), or its local part is a login (provost person show LOGIN)",
         ),
-        DeskError::Quarantined { .. } => {
-            Some("until then only its former owner can get it; the number of days is the setting address-quarantine")
-        }
+        DeskError::Quarantined { .. } => Some(
+            "during quarantine, only its former owner can get it; the setting address-quarantine has the number of days",
+        ),
         DeskError::NotAllowed(_) => Some("what each role may do: provost roles show"),
-        DeskError::Stale | DeskError::VersionMismatch(_) => of_directory(&DirectoryError::AssertionFailed),
+        DeskError::Stale | DeskError::VersionMismatch(_) => directory_advice(&DirectoryError::AssertionFailed),
         DeskError::Refused(why) if *why == DirectoryError::InvalidCredentials.to_string() => Some(CREDENTIALS),
-        DeskError::Unavailable(_) => of_directory(&DirectoryError::Unavailable(String::new())),
+        DeskError::Unavailable(_) => Some(UNAVAILABLE),
         DeskError::Invalid { .. } | DeskError::Refused(_) => None,
     }
 }
@@ -125,10 +133,11 @@ mod tests {
     use anyhow::Context;
 
     #[test]
-    fn a_refusal_has_its_own_code() {
+    fn a_missing_permission_has_its_own_exit_code() {
         let refused = || DeskError::NotAllowed(provost_provision::Permission::ResetPassword);
         assert_eq!(exit_of(&refused().into()), Exit::NotAllowed);
         assert_eq!(exit_of(&TokenError::Desk(refused()).into()), Exit::NotAllowed);
+        assert_eq!(exit_of(&MessageSearchError::Desk(refused()).into()), Exit::NotAllowed);
         assert_eq!(exit_of(&DeskError::Stale.into()), Exit::Failed);
         assert_eq!(exit_of(&DirectoryError::Unavailable(String::new()).into()), Exit::DirectoryUnavailable);
     }
@@ -137,12 +146,14 @@ mod tests {
     fn failures_say_what_to_do() {
         let down = || DirectoryError::Unavailable("refused".into());
         let refused = || DirectoryError::InvalidCredentials;
-        let verdict = |error: anyhow::Error| (is_unavailable(&error), advice(&error));
+        let judge = |error: anyhow::Error| (is_unavailable(&error), advice(&error));
         for (error, unavailable, text) in [
             (down().into(), true, Some("running")),
             (Err::<(), _>(down()).context("stopped after 3").unwrap_err(), true, Some("running")),
             (DeskError::from(down()).into(), true, Some("running")),
-            (ApplyError::Unavailable("the machine is tired".into()).into(), true, None),
+            (TokenError::Desk(down().into()).into(), true, Some("running")),
+            (MessageSearchError::Desk(down().into()).into(), true, Some("running")),
+            (ApplyError::Unavailable("the journal cannot be written".into()).into(), true, None),
             (ApplyError::Refused("another directory".into()).into(), false, None),
             (DirectoryError::Unknown("lost".into()).into(), true, Some("again")),
             (refused().into(), false, Some("bind_password_file")),
@@ -156,8 +167,8 @@ mod tests {
             (anyhow::anyhow!("else"), false, None),
         ] {
             let about = format!("{error:#}");
-            let (is, advice) = verdict(error);
-            assert_eq!((is, advice.is_some()), (unavailable, text.is_some()), "{about}");
+            let (is_unavailable, advice) = judge(error);
+            assert_eq!((is_unavailable, advice.is_some()), (unavailable, text.is_some()), "{about}");
             assert!(advice.unwrap_or_default().contains(text.unwrap_or_default()), "{about}: {advice:?}");
         }
     }

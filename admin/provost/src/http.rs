@@ -53,6 +53,7 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 /// The time limits of a web listener.
 #[derive(Clone, Copy, Debug)]
 struct Deadlines {
+    /// Limit for a request line and its header fields.
     header: Duration,
     /// Base limit for a body and for a reply; each octet adds to it.
     transfer: Duration,
@@ -82,7 +83,7 @@ struct HttpListener {
     deadlines: Deadlines,
 }
 
-/// Serves `pages` until the node stops. `ConnectInfo<SocketAddr>` holds the client's address, even behind a balancer.
+/// Listens and returns; `pages` are served until the node stops. `ConnectInfo<SocketAddr>` holds the client's address, even behind a balancer.
 /// If `listener.implicit_tls` is set, every connection uses TLS with the certificate of the mail listeners.
 pub(crate) async fn serve(listener: Listener, replies: CountedReplies, pages: Router, drain: &Drain) -> io::Result<()> {
     serve_within(Deadlines::default(), listener, replies, pages, drain).await.map(|_| ())
@@ -143,7 +144,7 @@ where
     let stream = TokioIo::new(PacedStream::new(stream, web.deadlines.transfer, reply_memory.clone()));
     let mut connection = pin!(protocol.serve_connection(stream, service));
     tokio::select! {
-        // The peer disconnected, was too slow or did not send HTTP: there is nothing to do.
+        // The conversation is over, or the peer disconnected, was too slow or did not send HTTP: there is nothing to do.
         _ = connection.as_mut() => return,
         () = web.drain.stopping() => {}
     }
@@ -205,7 +206,7 @@ fn busy() -> Response<Body> {
     reply
 }
 
-/// A refusal by the listener. It closes the connection, because the rest of the request body is not read.
+/// A refusal by the listener. It closes the connection, because the request body may not be read to its end.
 fn refusal(status: StatusCode, text: &'static str) -> Response<Body> {
     let close = [(header::CONNECTION, HeaderValue::from_static("close"))];
     (status, close, format!("{text}\n")).into_response()

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 /// Maximum number of open LDAP connections of one source: a quarter of all, so that no single source can shut out the
 /// others.
-const LDAP_CONNECTIONS_PER_SOURCE: usize = CONNECTIONS_MAX / 4;
+const LDAP_CONNECTIONS_PER_SOURCE_MAX: usize = CONNECTIONS_MAX / 4;
 
 /// Finds the client of an LDAP connection, which may begin with a PROXY header, and counts it.
 pub(crate) struct LdapClients {
@@ -24,8 +24,9 @@ impl LdapClients {
         Self { proxies, sources: ConnectionsBySource::new(), memory }
     }
 
-    fn source(&self, address: SocketAddr) -> Option<SourceSlot> {
-        let slot = self.sources.enter(address.ip(), LDAP_CONNECTIONS_PER_SOURCE);
+    /// Counts a connection of the source; `None` when it has too many.
+    fn enter(&self, address: SocketAddr) -> Option<SourceSlot> {
+        let slot = self.sources.enter(address.ip(), LDAP_CONNECTIONS_PER_SOURCE_MAX);
         if slot.is_none() {
             metrics::counter!("provost_net_refused_total", "listener" => "ldap").increment(1);
         }
@@ -67,11 +68,10 @@ impl ClientAdmission for LdapClients {
     ) -> Pin<Box<dyn Future<Output = Option<AdmittedClient>> + Send + 'a>> {
         Box::pin(async move {
             let address = self.proxies.peer(socket, remote, "ldap").await?.remote;
-            // All programs of this machine have a loopback address as their source, so the limits of one source do not
-            // apply to them.
+            // A loopback address stands for all programs of this machine, so the limits of one source do not apply to it.
             let (source, request) = match address.ip().to_canonical().is_loopback() {
                 true => (None, self.memory.body()),
-                false => (Some(self.source(address)?), self.memory.body_of(address.ip())),
+                false => (Some(self.enter(address)?), self.memory.body_of(address.ip())),
             };
             let place = LdapPlace { _source: source, request: Mutex::new(request) };
             Some(AdmittedClient { address, place: Some(Arc::new(place)) })

@@ -16,21 +16,25 @@ use crate::log_filter::{self, LogFilter};
 /// Interval between two checks for dropped lines.
 const DROPPED_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Counts the lines about messages that were dropped.
+/// Counts the log lines about messages that were dropped.
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// Maximum number of lines about messages that wait to be written. A reader that stops must not stop the mail, so
-/// further lines are dropped.
+/// Maximum number of lines about messages that wait to be written. When standard error is not read, further lines are
+/// dropped: the mail must not wait.
 const MAIL_LINES_MAX: usize = 16_384;
 
-/// Starts the log. `PROVOST_LOG` sets the filter, otherwise the configuration file can; see [`log_filter`].
+/// Starts the log. `PROVOST_LOG` sets the filter, otherwise the configuration file can; see [`log_filter`]. A wrong
+/// value of `PROVOST_LOG` is reported and ignored.
 ///
-/// A server writes thousands of lines about messages a second. A separate thread writes these; dropping the returned
-/// guard writes the lines that wait and ends the thread. All other lines are written at once, so that the line which
-/// explains the end of the process is kept.
+/// A server can write thousands of lines about messages a second. A separate thread writes these; dropping the returned
+/// guard writes the lines that wait and ends the thread. All other lines are written at once, so that the line
+/// which explains the end of the process is kept.
 pub(crate) fn start(is_server: bool) -> (LogFilter, Option<WorkerGuard>) {
-    let default = if is_server { log_filter::OF_SERVERS } else { log_filter::OF_COMMANDS };
-    let of_environment = EnvFilter::try_from_env(log_filter::VARIABLE).ok();
+    let default = if is_server { log_filter::SERVER_DEFAULT } else { log_filter::COMMAND_DEFAULT };
+    let of_environment = log_filter::of_environment(std::env::var(log_filter::VARIABLE)).unwrap_or_else(|error| {
+        err!("provost: {error}; it is ignored");
+        None
+    });
     let is_free = of_environment.is_none();
     let filter = of_environment.unwrap_or_else(|| EnvFilter::new(default));
     let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
@@ -50,7 +54,7 @@ pub(crate) fn start(is_server: bool) -> (LogFilter, Option<WorkerGuard>) {
     (log, Some(guard))
 }
 
-/// Logs how many lines were dropped, until the node stops.
+/// Logs at each [`DROPPED_INTERVAL`] how many lines were dropped since the last, until the node stops.
 pub(crate) async fn report_dropped(drain: Drain) {
     let Some(counter) = DROPPED.get() else { return };
     let (mut ticks, mut before) = (tokio::time::interval(DROPPED_INTERVAL), 0);
@@ -63,7 +67,10 @@ pub(crate) async fn report_dropped(drain: Drain) {
         }
         let dropped = counter.dropped_lines();
         if dropped > before {
-            tracing::warn!(lines = dropped - before, "log lines of messages were dropped: the reader was slow");
+            tracing::warn!(
+                lines = dropped - before,
+                "log lines about messages were dropped: standard error is read too slowly"
+            );
             before = dropped;
         }
     }

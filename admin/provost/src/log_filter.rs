@@ -1,15 +1,26 @@
 //! The log filter, which can change while the process runs.
 
+use std::env::VarError;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::reload::Handle;
 
 /// The environment variable that takes precedence over the configuration file.
 pub(crate) const VARIABLE: &str = "PROVOST_LOG";
-/// Default filter of a server: events that matter for operation.
-pub(crate) const OF_SERVERS: &str = "warn,provost=info,ldap3=error";
+/// Default filter of a server: all warnings, and what Provost reports about its operation.
+pub(crate) const SERVER_DEFAULT: &str = "warn,provost=info,ldap3=error";
 /// Default filter of a command: errors.
-pub(crate) const OF_COMMANDS: &str = "error";
+pub(crate) const COMMAND_DEFAULT: &str = "error";
+
+/// The filter that [`VARIABLE`] has set; `None` when it is unset. A value that is no list of directives is an error.
+pub(crate) fn of_environment(value: Result<String, VarError>) -> Result<Option<EnvFilter>, String> {
+    match value {
+        Ok(directives) => EnvFilter::try_new(directives).map(Some).map_err(|error| format!("{VARIABLE}: {error}")),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(format!("{VARIABLE}: not UTF-8")),
+    }
+}
 
 /// The filter of the process's log. Cheap to clone.
 #[derive(Clone)]
@@ -42,5 +53,18 @@ impl LogFilter {
         if let Err(error) = handle.reload(filter) {
             tracing::error!(%error, "the log filter could not be changed");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_filter_in_the_environment_is_reported() {
+        assert!(of_environment(Err(VarError::NotPresent)).unwrap().is_none());
+        assert!(of_environment(Ok("warn,provost=debug".to_owned())).unwrap().is_some());
+        let error = of_environment(Ok("provost=loud".to_owned())).unwrap_err();
+        assert!(error.starts_with("PROVOST_LOG: "), "{error}");
     }
 }

@@ -9,8 +9,8 @@ const OWN_PROCESS: &str = "/proc/self";
 const PASSWD: &str = "/etc/passwd";
 
 /// The name of the user who runs this process. `SUDO_USER` is trusted when the process runs as root or as the owner of
-/// the node's data folder: either sudo has set it, or the user already has all rights. Every other user has the name
-/// that the system states.
+/// the node's data folder: either sudo has set it, or the user already has all rights. Otherwise it is
+/// the name of the user id in [`PASSWD`], or `uid` and the number; `unknown` if the user id cannot be read.
 pub(crate) fn name(data: &Path) -> String {
     let Ok(own) = std::fs::metadata(OWN_PROCESS).map(|process| process.uid()) else { return "unknown".to_owned() };
     let owner = std::fs::metadata(data).map(|folder| folder.uid()).ok();
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_are_found_by_number() {
+    fn names_are_found_by_user_id() {
         let passwd = "root:x:0:0:root:/root:/bin/sh\n# odd\nhelen:x:1001:1001::/home/helen:/bin/sh\n";
         assert_eq!(name_of(0, passwd).as_deref(), Some("root"));
         assert_eq!(name_of(1001, passwd).as_deref(), Some("helen"));

@@ -52,8 +52,8 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or changes pending (--dry-run), 4 rows rejected, \
-    5 directory unavailable, 6 not allowed.";
+const EXIT_HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or changes pending (--dry-run), 4 rows left out or \
+    not applied, 5 directory unavailable, 6 not allowed.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -85,10 +85,10 @@ enum Command {
     /// Create, list and revoke tokens of programs that use the REST API.
     #[command(subcommand)]
     Token(token::Command),
-    /// Show the audit: who did what.
+    /// Show the audit: who viewed or changed what.
     #[command(subcommand)]
     Audit(audit::Command),
-    /// Show mail that waits to be sent on.
+    /// Show the messages that wait to be delivered or sent on.
     #[command(subcommand)]
     Queue(queue::Command),
     /// Show what happened to a message: find it by recipient, sender or Message-ID.
@@ -106,10 +106,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let serving = matches!(cli.command, Command::Serve | Command::Quickstart(_));
     if serving {
-        allocator::settle();
+        allocator::ensure_options();
     }
     let (log, _mail_log) = log::start(serving);
-    // An error means that a provider is already installed, which is equivalent.
+    // It fails only when a crypto provider is already installed, and then that one is used.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
@@ -127,7 +127,7 @@ async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
     // Some commands need no configuration.
     let config = || -> anyhow::Result<Config> {
         let config = Config::read(&file)
-            .context("no usable configuration: name the file with --config FILE or in PROVOST_CONFIG")?;
+            .context("the configuration cannot be used (--config FILE or PROVOST_CONFIG names its file)")?;
         Ok(Config { token_for_role: token_file.clone(), ..config })
     };
     match command {

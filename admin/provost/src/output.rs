@@ -22,7 +22,7 @@ pub(crate) fn error_line(text: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Writes a line. A closed reader is ignored and the work continues; any other failure (a full disk) ends the program
+/// Writes a line to standard output. A closed reader is ignored and the work continues; any other failure (a full disk) ends the program
 /// with exit code 1, because the output is incomplete.
 pub(crate) fn line(text: std::fmt::Arguments<'_>) {
     if let Err(error) = writeln!(std::io::stdout().lock(), "{text}")
@@ -53,7 +53,7 @@ impl Printer {
         Ok(())
     }
 
-    /// Prints a line only in text mode, without control characters.
+    /// Prints a line, without control characters; prints nothing in JSON mode.
     pub(crate) fn line(&self, text: &str) {
         if !self.json {
             out!("{}", printable(text));
@@ -61,7 +61,7 @@ impl Printer {
     }
 }
 
-/// The list in a field of a JSON answer; empty when the field is missing.
+/// The elements of the array `name` in a JSON answer; empty when there is no such array.
 pub(crate) fn items<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
     answer[name].as_array().map(Vec::as_slice).unwrap_or_default()
 }
@@ -77,18 +77,19 @@ pub(crate) fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// Progress of long work on standard error: a bar on a terminal, otherwise lines, in JSON if the results are.
-pub(crate) struct ProgressLine {
+/// Shows the progress of long work on standard error: as a bar on a terminal, otherwise as lines, which are JSON if the
+/// results are.
+pub(crate) struct ProgressDisplay {
     bar: Option<ProgressBar>,
     json: bool,
-    /// The percentage in the last line.
+    /// The share done at the last line, in percent, rounded down to a multiple of [`STEP_PERCENT`].
     printed_percent: usize,
 }
 
 /// Percent between two progress lines: ten lines are few enough for a log and enough to estimate the end.
 const STEP_PERCENT: usize = 10;
 
-impl ProgressLine {
+impl ProgressDisplay {
     pub(crate) fn new(print: &Printer, total: usize) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(total as u64);

@@ -92,6 +92,7 @@ impl Reload {
             // A node without TLS cannot begin to offer it, and a node with TLS cannot stop.
             "tls.certificate" | "tls.key" if self.parts.certificates.is_some() && in_file.has(key) => TakesEffect::Now,
             "api.tokens_file" => TakesEffect::Now,
+            // As long as PROVOST_LOG is set, the key has no effect.
             "node.log" if self.parts.log.is_fixed() => TakesEffect::Restart,
             "node.log" => TakesEffect::Now,
             "api.token_file" => TakesEffect::NextCommand,

@@ -13,7 +13,7 @@ use crate::{Person, PersonRef, PersonState, Snapshot, View};
 /// Maximum number of accounts, domains, groups and settings named in one change set; a larger set counts everything as
 /// changed.
 const NAMED_MAX: usize = 4096;
-/// Maximum number of change sets that a reader may lag behind; beyond, everything counts as changed for that reader.
+/// Maximum number of change sets that a reader may lag behind; beyond it, everything counts as changed for that reader.
 const BEHIND_MAX: usize = 64;
 
 /// The accounts, domains, groups and settings that one publish changed.
@@ -27,7 +27,7 @@ pub struct ChangeSet {
 }
 
 impl ChangeSet {
-    /// A change set that names everything.
+    /// Returns a change set that counts everything as changed.
     pub fn everything() -> Self {
         Self { everything: true, ..Self::default() }
     }
@@ -47,7 +47,7 @@ impl ChangeSet {
         self.everything || self.accounts.contains(&entry_uuid)
     }
 
-    /// Whether the served state of the domain (lower case) may have changed.
+    /// Whether the domain (lower case) may have been added or removed.
     pub fn concerns_domain(&self, domain: &str) -> bool {
         self.everything || self.domains.contains(domain)
     }
@@ -122,16 +122,17 @@ impl ChangeSenders {
         Self { sets: broadcast::Sender::new(BEHIND_MAX), watched: Arc::default() }
     }
 
-    /// Wakes the sessions whose accounts differ between `before` and `now`. The View must already answer from `now`.
-    pub(crate) fn publish(&self, changes: ChangeSet, before: &Snapshot, now: &Snapshot) {
-        let is_other = |account: &Uuid| !is_same(&before.person(*account), &now.person(*account));
-        self.watched.wake(&changes, is_other);
+    /// Sends `changes`, and wakes the sessions whose person was replaced between `before` and `after`. The View must
+    /// already answer from `after`.
+    pub(crate) fn publish(&self, changes: ChangeSet, before: &Snapshot, after: &Snapshot) {
+        let is_replaced = |account: &Uuid| !is_same(&before.person(*account), &after.person(*account));
+        self.watched.wake(&changes, is_replaced);
         // An error means that no reader is subscribed.
         let _ = self.sets.send(Arc::new(changes));
     }
 }
 
-/// The accounts that sessions watch: as many as there are people logged in, whatever the directory holds.
+/// The accounts that sessions watch: one for each person who is logged in, however many people the directory has.
 ///
 /// An import changes tens of thousands of people while ten thousand sessions wait. No session may be woken for another
 /// person's change, so each account has its own signal, which is given only when its person is replaced.
@@ -165,12 +166,11 @@ impl Watched {
         }
     }
 
-    /// Gives the signal of each watched account that the changes may concern and whose person was replaced
-    /// (`is_other`).
-    fn wake(&self, changes: &ChangeSet, is_other: impl Fn(&Uuid) -> bool) {
+    /// Gives the signal of each watched account that the changes may concern and whose person was replaced.
+    fn wake(&self, changes: &ChangeSet, is_replaced: impl Fn(&Uuid) -> bool) {
         let accounts = self.accounts();
         let give = |account: &Uuid, signal: &AccountSignal| {
-            if is_other(account) {
+            if is_replaced(account) {
                 signal.count.fetch_add(1, Ordering::AcqRel);
                 signal.notify.notify_waiters();
             }
@@ -194,7 +194,7 @@ pub struct ChangeFeed {
 
 impl ChangeFeed {
     /// Returns the next change set, once a snapshot at least as new is visible. A reader that lagged too far gets one
-    /// that names everything. Pends for ever after the View is dropped. Cancel-safe.
+    /// that counts everything as changed. Pends for ever after the View is dropped. Cancel-safe.
     pub async fn next(&mut self) -> Arc<ChangeSet> {
         match self.sets.recv().await {
             Ok(changes) => changes,
@@ -208,7 +208,7 @@ impl ChangeFeed {
 pub struct AccountWatch {
     account: Uuid,
     watched: Arc<Watched>,
-    /// `None` only while the watch is dropped.
+    /// `None` only inside `drop`.
     signal: Option<Arc<AccountSignal>>,
     /// The [`AccountSignal::count`] up to which signals have been handled.
     last_count: u64,
@@ -222,8 +222,8 @@ impl AccountWatch {
         self.signal.as_ref().map_or(0, |signal| signal.count.load(Ordering::Acquire))
     }
 
-    /// Whether the person has changed since the login or the last [`AccountWatch::read_person`]. Costs nothing while
-    /// the account has not changed.
+    /// Whether the person has changed since the login or the last [`AccountWatch::read_person`]. Reads only a
+    /// counter while the person has not changed.
     pub fn has_changed(&mut self, view: &View) -> bool {
         // Read before the snapshot, so that a publish in between counts as a new signal.
         let count = self.count();
@@ -278,10 +278,10 @@ impl Drop for AccountWatch {
     }
 }
 
-/// Whether both are the same state of the same entry: every write replaces the person, so pointers differ.
-fn is_same(now: &Option<PersonRef>, seen: &Option<PersonRef>) -> bool {
-    match (now, seen) {
-        (Some(now), Some(seen)) => Arc::ptr_eq(now, seen),
+/// Whether both are the same state of the same entry. Pointers suffice: every write to an entry makes a new `Person`.
+fn is_same(one: &Option<PersonRef>, other: &Option<PersonRef>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     }
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_changes_are_everything() {
+    fn too_many_changes_count_as_everything() {
         let mut snapshot = Snapshot::default();
         let (mut set, mut other) = (ChangeSet::default(), ChangeSet::default());
         for n in 1..=NAMED_MAX as u128 {
@@ -394,7 +394,7 @@ mod tests {
             assert!(!watch.has_changed(&view) && !is_woken(&mut watch, &view).await, "{other}");
         }
         publish(&view, 1, PersonState::Suspended);
-        // The watch reports the change until the session looks.
+        // The watch reports the change until the session reads the person.
         assert!(is_woken(&mut watch, &view).await && is_woken(&mut watch, &view).await && watch.has_changed(&view));
         assert_eq!(watch.read_person(&view).unwrap().state, PersonState::Suspended);
         assert!(!watch.has_changed(&view) && !is_woken(&mut watch, &view).await);
@@ -447,11 +447,10 @@ mod tests {
         let view = View::fixed(vec![bare_person(1, "p1")]);
         let zoe = view.snapshot().person(uuid(1)).unwrap();
         let watched = Arc::clone(&view.inner.shared.change_senders.watched);
-        let (one, other) = (view.watch(&zoe), view.watch(&zoe));
+        let (one, mut other) = (view.watch(&zoe), view.watch(&zoe));
         drop(one);
         assert_eq!(watched.accounts().len(), 1);
         publish(&view, 1, PersonState::Suspended);
-        let mut other = other;
         assert!(other.has_changed(&view));
         drop(other);
         assert!(watched.accounts().is_empty());
@@ -482,7 +481,7 @@ mod tests {
         let zoe = view.snapshot().person(uuid(1)).unwrap();
         publish(&view, 1, PersonState::Suspended);
         assert!(view.watch(&zoe).has_changed(&view));
-        // A refresh that replaces everything wakes all sessions, and removed people count as changed.
+        // A person who is removed counts as changed.
         let now = view.snapshot().person(uuid(1)).unwrap();
         let mut watch = view.watch(&now);
         view.inner.shared.publish(Arc::new(Snapshot::default()), ChangeSet::everything());
@@ -491,7 +490,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_reader_gets_a_set_that_names_everything() {
+    async fn a_slow_reader_gets_a_set_that_counts_everything_as_changed() {
         let view = View::fixed(Vec::new());
         let (mut feed, mut slow) = (view.changes(), view.changes());
         publish(&view, 1, PersonState::Active);
@@ -501,6 +500,6 @@ mod tests {
             publish(&view, n, PersonState::Active);
         }
         assert!(slow.next().await.is_everything());
-        assert!(slow.next().await.concerns_account(uuid(3)), "the reader continues with the kept sets");
+        assert!(slow.next().await.concerns_account(uuid(3)), "the kept sets do not follow");
     }
 }

@@ -18,16 +18,16 @@ use crate::{Snapshot, ViewState};
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(25);
 /// A session without traffic for this long is probed, because RFC 4533 has no heartbeat.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
-/// How often a changed snapshot is saved.
+/// Shortest time between two periodic saves.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Wait after a session whose refresh was complete. Each session that ends earlier doubles it, up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 /// Longest wait between two sessions.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// Wait after a parked refresh: an operator has to act, or the directory to recover.
+/// Wait after a parked refresh or removal: an operator has to act, or the directory to recover.
 const PARKED_WAIT: Duration = Duration::from_secs(30);
-/// How often the directory is asked for its `removal-guard` during that wait, so that a new value takes effect at once.
-const GUARD_LOOK: Duration = Duration::from_millis(250);
+/// How often the directory is asked for its `removal-guard` during that wait, so that a new value soon ends it.
+const GUARD_POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// After this many refusals in a row, the cookie is taken to be unusable for the server and is dropped.
 const REFUSALS_MAX: u32 = 5;
 
@@ -35,7 +35,7 @@ const REFUSALS_MAX: u32 = 5;
 enum SessionEnd {
     Lost(DirectoryError),
     StartOver,
-    /// The refresh was parked; with the guard that measured it, percent.
+    /// A refresh or removal was parked, by this guard, percent.
     Parked(u8),
 }
 
@@ -44,10 +44,12 @@ pub(crate) struct Consumer {
     shared: Arc<ViewState>,
     directory: Directory,
     follower: Follower,
-    published: Instant,
-    /// When the pending changes are to be published.
+    published_at: Instant,
+    /// When the pending changes are to be published; `None` without any.
     due: Option<Instant>,
-    complete: bool,
+    /// Whether the refresh of this session is complete.
+    is_refreshed: bool,
+    /// Refusals since the last complete refresh or other error.
     refusals: u32,
     /// The guard with which a parked refresh was already retried early.
     retried_guard: Option<u8>,
@@ -55,21 +57,22 @@ pub(crate) struct Consumer {
 
 impl Consumer {
     pub(crate) fn new(shared: Arc<ViewState>, directory: Directory, follower: Follower) -> Self {
-        let published = Instant::now();
-        Self { shared, directory, follower, published, due: None, complete: false, refusals: 0, retried_guard: None }
+        let published_at = Instant::now();
+        let (due, is_refreshed, refusals, retried_guard) = (None, false, 0, None);
+        Self { shared, directory, follower, published_at, due, is_refreshed, refusals, retried_guard }
     }
 
     /// Runs the task. Never returns; ends when it is dropped with the View.
     pub(crate) async fn run(mut self) {
         let mut backoff = BACKOFF_MIN;
         loop {
-            self.complete = false;
+            self.is_refreshed = false;
             let end = match self.directory.sync(self.follower.cookie().cloned()).await {
                 Ok(stream) => self.follow(stream).await,
                 Err(error) => SessionEnd::Lost(error),
             };
             self.end_session();
-            backoff = if self.complete { BACKOFF_MIN } else { (backoff * 2).min(BACKOFF_MAX) };
+            backoff = if self.is_refreshed { BACKOFF_MIN } else { (backoff * 2).min(BACKOFF_MAX) };
             match end {
                 SessionEnd::Parked(guard) => {
                     self.wait_parked(guard).await;
@@ -86,11 +89,11 @@ impl Consumer {
         }
     }
 
-    /// Waits until a parked refresh is worth a retry: [`PARKED_WAIT`], or until the directory states another guard.
+    /// Waits until a refresh is worth another try: [`PARKED_WAIT`], or until the directory states another guard.
     async fn wait_parked(&mut self, guard: u8) {
         let end = Instant::now() + PARKED_WAIT;
         while Instant::now() < end {
-            sleep(GUARD_LOOK).await;
+            sleep(GUARD_POLL_INTERVAL).await;
             let new_guard = self.stated_guard().await.filter(|stated| *stated != guard);
             // Once per value: the followed server may lag behind the one that answered.
             if new_guard.is_some() && new_guard != self.retried_guard {
@@ -113,8 +116,8 @@ impl Consumer {
         matches!(settings.origin(NAME), ValueOrigin::Directory(_)).then_some(settings.removal_guard)
     }
 
-    /// Counts refusals in a row, which may be due to our cookie: a provider restored from a backup is older than our
-    /// state and would refuse the cookie for ever.
+    /// Counts refusals in a row, and drops the cookie after [`REFUSALS_MAX`], since it may be their cause: a provider
+    /// restored from a backup is older than our state and would refuse the cookie for ever.
     fn count_refusal(&mut self, error: &DirectoryError) {
         self.refusals = if matches!(error, DirectoryError::Refused { .. }) { self.refusals + 1 } else { 0 };
         if self.refusals >= REFUSALS_MAX {
@@ -174,7 +177,7 @@ impl Consumer {
         match self.follower.apply(event, Instant::now().into_std()) {
             EventOutcome::Nothing => {}
             EventOutcome::Changed => {
-                let next = self.published + PUBLISH_INTERVAL;
+                let next = self.published_at + PUBLISH_INTERVAL;
                 if next <= Instant::now() {
                     self.publish();
                 } else if self.due.is_none() {
@@ -186,7 +189,7 @@ impl Consumer {
             EventOutcome::Saveable => {}
             EventOutcome::Complete => self.completed(),
             EventOutcome::Parked { reason, guard } => {
-                tracing::error!(reason, "the view is parked: it stays as it is");
+                tracing::error!(reason, "the View is parked: it stays as it is");
                 metrics::counter!("provost_view_parked_total").increment(1);
                 self.shared.health.update(|status| status.parked = Some(reason));
                 // Restored entries are published when the session ends.
@@ -199,7 +202,7 @@ impl Consumer {
     }
 
     fn completed(&mut self) {
-        self.complete = true;
+        self.is_refreshed = true;
         self.refusals = 0;
         self.retried_guard = None;
         self.publish();
@@ -208,7 +211,7 @@ impl Consumer {
         self.shared.health.set_complete();
         // Set last: a reader of this flag then reads a snapshot that is at least as new.
         self.shared.health.set_current(true);
-        tracing::info!(people = self.follower.snapshot().people(), "the view is current");
+        tracing::info!(people = self.follower.snapshot().people(), "the View is current");
     }
 
     fn publish(&mut self) {
@@ -221,7 +224,7 @@ impl Consumer {
         if has_settings {
             self.shared.save_in_background();
         }
-        self.published = Instant::now();
+        self.published_at = Instant::now();
         self.due = None;
         self.contact();
     }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 /// A 128-bit key: an entryUUID, or the digest of a name.
 pub(crate) type MapKey = [u8; 16];
 
-/// Number of arrays in a map. A change copies one array: 35 entries at 35,500, 1,000 at a million.
+/// Number of arrays in a map. A change copies one array: 35 entries in a map of 35,500, 1,000 in one of a million.
 const ARRAYS: usize = 1024;
 
 /// Returns the digest by which a name (address, login, DN) is looked up. The indexes then need not store the names
 /// again.
 ///
-/// 128 bits of BLAKE3: no client can construct two names with the same digest.
+/// 128 bits of BLAKE3: no client can construct a name with the digest of somebody else's.
 pub(crate) fn key_of(name: &str) -> MapKey {
     let mut key = [0; 16];
     let digest = blake3::hash(name.as_bytes());
@@ -36,7 +36,7 @@ impl<V> Default for CowMap<V> {
     }
 }
 
-/// Returns the array of a key. Uses all bits: UUIDs of version 1 and 7 share most of them with their neighbours.
+/// Returns the index of a key's array. Uses all bits: neighbouring UUIDs of version 1 or 7 share most of them.
 fn array_of(key: &MapKey) -> usize {
     let number = u128::from_be_bytes(*key);
     let folded = ((number >> 64) as u64) ^ (number as u64).rotate_left(23);

@@ -20,14 +20,14 @@ use crate::snapshot::ViewRecord;
 
 /// Header of the version that is written.
 const HEADER: &[u8; 16] = b"provost-view 03\n";
-/// Version 2, which lacked containers. Its cookie is dropped, so that the next refresh brings them.
+/// Version 2, which lacked containers. Its cookie is dropped: only a full refresh brings them.
 const HEADER_2: &[u8; 16] = b"provost-view 02\n";
 /// Version 1: people, addresses and domains in today's layout. It lacked groups, settings and containers, so its cookie
 /// is dropped too.
 const HEADER_1: &[u8; 16] = b"provost-view 01\n";
 /// Length of the digest at the end, octets.
 const DIGEST_OCTETS: usize = blake3::OUT_LEN;
-/// Size of a single write, octets.
+/// Size of the write buffer, octets.
 const BUFFER_OCTETS: usize = 256 * 1024;
 
 /// A writer that hashes all octets it passes on.
@@ -48,9 +48,9 @@ impl<W: Write> Write for Digesting<W> {
     }
 }
 
-/// Writes a new file beside the old one, syncs and renames it: after a power cut, one of the two is whole.
+/// Writes a new file, syncs it, and renames it over the old one: after a power cut, the whole old or new file is there.
 ///
-/// The file has mode 0600, because it holds password hashes.
+/// The file has mode 0600 (the default of `tempfile`), because it holds password hashes.
 pub(crate) fn write(path: &Path, snapshot: &Snapshot, cookie: Option<&Cookie>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -80,13 +80,13 @@ pub(crate) fn read(path: &Path, empty: &Snapshot) -> Option<(Snapshot, Option<Co
         Ok(octets) => octets,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => {
-            tracing::warn!(%error, path = %path.display(), "the saved view cannot be read");
+            tracing::warn!(%error, path = %path.display(), "the saved View cannot be read");
             return None;
         }
     };
     let parsed = parse(&octets, empty);
     if parsed.is_none() {
-        tracing::warn!(path = %path.display(), "the saved view is damaged or of a later version: it is not used");
+        tracing::warn!(path = %path.display(), "the saved View is damaged or of a later version: it is not used");
     }
     parsed
 }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_is_none() {
+    fn a_file_of_a_later_version_is_not_used() {
         let mut octets = saved(2);
         octets[14] = b'9';
         let body = octets.len() - DIGEST_OCTETS;
@@ -272,7 +272,7 @@ mod tests {
 
     /// A person takes less than 1.5 KB, address records included.
     ///
-    /// Measured in a process of its own: memory of other tests would be counted otherwise.
+    /// Measured in a process of its own, so that the memory of other tests is not counted.
     #[test]
     fn a_person_is_small() {
         let alone = ["--exact", "file::tests::measure_a_person", "--ignored", "--nocapture"];
@@ -323,9 +323,9 @@ mod tests {
             prop_assert!(parse(&damaged, &Snapshot::default()).is_none());
         }
 
-        /// Octets with a valid digest but no meaning are refused without a panic.
+        /// A valid header and digest around arbitrary octets.
         #[test]
-        fn nonsense_is_refused(body in prop::collection::vec(any::<u8>(), 0..80)) {
+        fn arbitrary_records_cause_no_panic(body in prop::collection::vec(any::<u8>(), 0..80)) {
             let mut octets = [HEADER.as_slice(), &body].concat();
             let digest = blake3::hash(&octets);
             octets.extend(digest.as_bytes());

@@ -8,14 +8,14 @@ use provost_entry::Dn;
 use provost_settings::ValueOrigin;
 use uuid::Uuid;
 
-use crate::guard::{EntryCounts, EntryKind, Guard, OFF, RecentRemovals};
+use crate::guard::{EntryCounts, EntryKind, GUARD_OFF, Guard, RecentRemovals};
 use crate::mapping::{MappedEntry, map};
 use crate::{ChangeSet, Snapshot};
 
 /// The consequence of one event.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum EventOutcome {
-    /// Nothing that a reader could see.
+    /// No change that a reader could see.
     Nothing,
     /// The snapshot has changed.
     Changed,
@@ -23,8 +23,8 @@ pub(crate) enum EventOutcome {
     Complete,
     /// The cookie is new; the event changed no entry.
     Saveable,
-    /// The removal guard rejected the change: the snapshot stays as it was, and the single removals within the guard's
-    /// window are undone.
+    /// The removal guard rejected a refresh, which is dropped, or a single removal, which is not applied; recent single
+    /// removals that it makes doubtful are undone.
     Parked {
         /// How many entries of which kind would go, for the log and the status.
         reason: String,
@@ -45,6 +45,7 @@ pub(crate) struct Follower {
     refresh: Option<ViewRefresh>,
     /// Recent removals outside of a refresh.
     recent: RecentRemovals,
+    /// Whether a refresh or removal was parked since the last complete refresh.
     is_parked: bool,
 }
 
@@ -175,7 +176,7 @@ impl Follower {
                 self.restore(lost);
                 return self.park(reason, percent);
             }
-            if percent >= OFF {
+            if percent >= GUARD_OFF {
                 self.recent.clear();
             } else {
                 self.recent.record(uuid, record, now);
@@ -246,8 +247,8 @@ impl Follower {
 
 /// Returns the `removal-guard` that measures a refresh, percent.
 ///
-/// The value that the refreshed directory states itself applies, so that an operator can let a parked refresh pass. An
-/// emptied directory states none: then the value in force before applies.
+/// The value in the refreshed directory applies, so that an operator can let a parked refresh pass. Without a valid
+/// one, as in an emptied directory, the value in force before applies.
 fn removal_guard(before: &Snapshot, after: &Snapshot) -> u8 {
     match after.settings().origin("removal-guard") {
         ValueOrigin::Directory(_) => after.settings().removal_guard,
@@ -389,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn the_guard_is_the_directorys() {
+    fn a_refresh_is_measured_by_the_guard_that_it_brings() {
         // Guard before, guard that the refresh states (if any), how many of 100 people stay, whether it is parked.
         for (before, refreshed, kept, parked) in [
             (None, None, 60, true),
@@ -438,7 +439,7 @@ mod tests {
         Follower::new(suffix(), snapshot, Some(Cookie::from_octets(b"one".to_vec())))
     }
 
-    const SITE: usize = 100 + 100 + 2 + 1 + 4;
+    const SITE_ENTRIES: usize = 100 + 100 + 2 + 1 + 4;
 
     #[test]
     fn a_refresh_that_lost_a_part_of_the_tree_is_parked() {
@@ -453,16 +454,16 @@ mod tests {
             follower.take(SyncEvent::Delete(lost.map(uuid).collect()));
             let EventOutcome::Parked { reason, .. } = follower.take(SyncEvent::RefreshDone) else { panic!("{what}") };
             assert!(reason.starts_with(what), "{reason}");
-            assert_eq!(follower.snapshot().len(), SITE, "as before");
+            assert_eq!(follower.snapshot().len(), SITE_ENTRIES, "a parked refresh is visible");
         }
         let mut follower = following_a_site();
         follower.begin();
         follower.take(SyncEvent::Delete(vec![uuid(3000), uuid(2001), uuid(7), uuid(1007)]));
-        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete, "an everyday change");
+        assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete, "a small refresh is parked");
     }
 
     #[test]
-    fn what_goes_one_by_one_is_measured_as_well() {
+    fn single_removals_are_measured_together() {
         let mut follower = following_a_site();
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
@@ -471,7 +472,7 @@ mod tests {
         }
         let parked = follower.apply(SyncEvent::Delete(vec![uuid(1020)]), at(30));
         assert!(matches!(parked, EventOutcome::Parked { .. }), "{parked:?}");
-        assert_eq!((follower.snapshot().len(), follower.cookie()), (SITE, None), "the removals are undone");
+        assert_eq!((follower.snapshot().len(), follower.cookie()), (SITE_ENTRIES, None), "the removals are not undone");
         let rest = |gone: std::ops::Range<u128>| {
             let all = (0..100).chain(1000..1100).chain(2000..2002).chain([3000]).chain(4000..4004);
             SyncEvent::Present(all.filter(|n| !gone.contains(n)).map(uuid).collect())
@@ -491,12 +492,12 @@ mod tests {
             assert_eq!(effect, EventOutcome::Changed, "{n}");
         }
         let last = follower.apply(SyncEvent::Delete(vec![uuid(2000), uuid(2001)]), at(9999));
-        assert!(matches!(last, EventOutcome::Parked { .. }), "the last domain never goes unnoticed");
+        assert!(matches!(last, EventOutcome::Parked { .. }), "the last domain is removed");
     }
 
     /// A removed address that another person got with a new entry is not restored.
     #[test]
-    fn what_was_given_anew_is_not_put_back() {
+    fn an_address_that_was_assigned_again_is_not_restored() {
         let mut follower = following_a_site();
         let now = Instant::now();
         follower.take_changes();
@@ -508,22 +509,22 @@ mod tests {
         assert!(matches!(follower.apply(SyncEvent::Delete(vec![uuid(1021)]), now), EventOutcome::Parked { .. }));
         let owner = |address| follower.snapshot().by_address(&Address::parse(address).unwrap()).unwrap().0.uid.clone();
         assert_eq!((&*owner("p0@example.edu"), &*owner("p1@example.edu")), ("p50", "p1"));
-        assert_eq!(follower.snapshot().len(), SITE);
+        assert_eq!(follower.snapshot().len(), SITE_ENTRIES);
         assert!(follower.take_changes().concerns_account(uuid(1)));
     }
 
     /// A container is removed after one of its entries, whose removal had been applied.
     #[test]
-    fn a_lost_container_brings_back_what_it_held() {
+    fn a_parked_removal_of_a_container_restores_its_entries() {
         let mut follower = following_a_site();
         assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(3000)])), EventOutcome::Changed);
         assert!(matches!(follower.take(SyncEvent::Delete(vec![uuid(4003)])), EventOutcome::Parked { .. }));
-        assert_eq!(follower.snapshot().len(), SITE);
+        assert_eq!(follower.snapshot().len(), SITE_ENTRIES);
     }
 
     /// Removals that an operator made with the guard off are not restored by a removal after the guard is on again.
     #[test]
-    fn removals_without_a_guard_are_not_held_against_later_ones() {
+    fn removals_while_the_guard_is_off_are_not_counted_later() {
         let mut follower = following_a_site();
         assert_eq!(follower.take(put_guard(500, "100")), EventOutcome::Changed);
         assert_eq!(follower.take(SyncEvent::Delete((1000..1090).map(uuid).collect())), EventOutcome::Changed);
@@ -564,7 +565,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_breaks_in_its_refresh_leaves_nothing() {
+    fn a_session_that_breaks_in_its_refresh_changes_nothing() {
         let mut follower = following(3);
         follower.begin();
         follower.take(SyncEvent::Delete(vec![uuid(1), uuid(2), uuid(3)]));

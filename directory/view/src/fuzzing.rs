@@ -3,10 +3,10 @@
 use crate::Snapshot;
 use crate::file::parse;
 
-/// A file is refused or parsed. Even with a correct digest, a count in it may not exceed the room in the file.
+/// A file is refused or parsed. Even with a correct digest, it has fewer entries than octets.
 pub fn file(octets: &[u8]) {
     check(octets);
-    // With a correct digest, as a file of another program may have; damage of the disk cannot produce that.
+    // With a correct digest, which another program may write and a damaged disk cannot produce.
     check(&[octets, blake3::hash(octets).as_bytes()].concat());
 }
 

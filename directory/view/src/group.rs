@@ -1,4 +1,4 @@
-//! Groups: entries of `groupOfNames` or `provostGroup` directly below `ou=groups`.
+//! Groups: entries of `groupOfNames` or `provostGroup` directly below the site's `ou=groups`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

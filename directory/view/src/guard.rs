@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::snapshot::ViewRecord;
 
-/// The `removal-guard` percentage that switches the guard off.
-pub(crate) const OFF: u8 = 100;
+/// The `removal-guard`, percent, that switches the guard off.
+pub(crate) const GUARD_OFF: u8 = 100;
 /// Time over which single removals are summed.
 const WINDOW: Duration = Duration::from_secs(600);
 
@@ -52,8 +52,8 @@ impl EntryKind {
         }
     }
 
-    /// Returns the number of removals that are always applied, whatever their share of a small site.
-    fn free(self) -> usize {
+    /// Returns the number of removals up to which their share does not count: in a small site, a few are a large share.
+    fn any_share_max(self) -> usize {
         match self {
             Self::Person | Self::Address | Self::Group => 20,
             Self::Setting => 2,
@@ -62,9 +62,9 @@ impl EntryKind {
         }
     }
 
-    /// Whether this many removals are always parked, whatever their share: without a domain all mail would be refused,
-    /// and no operator removes a container on purpose.
-    fn are_needed(self, removed: usize, before: usize) -> bool {
+    /// Whether this many removals are parked whatever their share: without a domain all mail would be refused, and no
+    /// operator removes a container on purpose.
+    fn is_always_parked(self, removed: usize, before: usize) -> bool {
         match self {
             Self::Domain => removed >= before,
             Self::Container => true,
@@ -121,16 +121,16 @@ pub(crate) struct Guard<'a> {
 }
 
 impl Guard<'_> {
-    /// Returns why `removed` is parked, with the first kind of which too much would go; `None` when it may be applied.
+    /// Returns why `removed` is parked, with the first kind of which too many would go; `None` when it may be applied.
     pub(crate) fn objection(&self, removed: &EntryCounts) -> Option<(EntryKind, String)> {
-        if self.percent >= OFF {
+        if self.percent >= GUARD_OFF {
             return None;
         }
         EntryKind::ALL.into_iter().filter(|kind| removed.of(*kind) > 0).find_map(|kind| {
             let recent = self.recent.of(kind);
             let (removed, before) = (removed.of(kind) + recent, self.present.of(kind) + recent);
-            let is_beyond_share = removed > kind.free() && removed * 100 > before * usize::from(self.percent);
-            (is_beyond_share || kind.are_needed(removed, before)).then(|| {
+            let is_beyond_share = removed > kind.any_share_max() && removed * 100 > before * usize::from(self.percent);
+            (is_beyond_share || kind.is_always_parked(removed, before)).then(|| {
                 let (word, percent) = (kind.word(), self.percent);
                 (kind, format!("{removed} of {before} {word} would be removed, the guard is {percent} %"))
             })
@@ -165,13 +165,13 @@ impl RecentRemovals {
         self.removed.push_back(RecordedRemoval { at: now, entry_uuid, record });
     }
 
-    /// Returns their sum as of the last removal. Time without removals does not age it, so that a series that was
-    /// parked is not applied bit by bit.
+    /// Returns the sum as of the last removal. It does not shrink with time alone, so that a series of removals that
+    /// was parked is not applied bit by bit.
     pub(crate) fn sum(&self) -> EntryCounts {
         self.sum
     }
 
-    /// Takes the removals that a loss of this kind makes doubtful: those of the same kind, and all for a container.
+    /// Takes out the removals that a loss of this kind makes doubtful: those of the same kind; all for a container.
     pub(crate) fn take_doubtful(&mut self, lost: EntryKind) -> Vec<RecordedRemoval> {
         let is_doubtful =
             |removed: &RecordedRemoval| lost == EntryKind::Container || EntryKind::of(&removed.record) == lost;
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_has_its_measure() {
+    fn every_kind_is_measured_by_its_own_rule() {
         for (kind, removed, before, percent, is_applied) in [
             (EntryKind::Person, 20, 20, 20, true),
             (EntryKind::Person, 21, 100, 20, false),
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_went_lately_counts_where_more_goes() {
+    fn recent_removals_count_together_with_further_ones_of_their_kind() {
         let present = counts(&[(EntryKind::Person, 85), (EntryKind::Domain, 2)]);
         let recent = counts(&[(EntryKind::Person, 15)]);
         let guard = Guard { percent: 20, present: &present, recent };

@@ -52,7 +52,7 @@ use snapshot::{Lookup, PersonRecord, ViewRecord};
 use status::StatusCell;
 
 /// How long a View of [`View::fixed`] remembers a verified password.
-const CREDENTIAL_TTL: Duration = Duration::from_secs(600);
+const FIXED_CREDENTIAL_TTL: Duration = Duration::from_secs(600);
 
 /// Configuration of the View.
 #[derive(Clone, Debug)]
@@ -70,7 +70,8 @@ pub struct ViewConfig {
 /// How passwords are verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum PasswordSource {
-    /// Against the hash in the View; by an LDAP bind when the View has no hash of a supported scheme.
+    /// Against the hashes in the View; by an LDAP bind when there are none, or when none matches and one has an
+    /// unsupported scheme.
     #[default]
     View,
     /// Always by an LDAP bind.
@@ -124,17 +125,16 @@ impl ViewState {
         }
     }
 
-    /// Starts to save; a save that is running continues with the newer state. Returns how long the last one took, zero
+    /// Starts a save, or has the running one write the newer state as well. Returns how long the last save took, zero
     /// while one is running.
     fn save_in_background(&self) -> Duration {
         let Some(saver) = self.saver.clone() else { return Duration::ZERO };
-        let Some(took) = saver.took() else {
-            saver.want();
-            return Duration::ZERO;
-        };
+        // Requested before the look at the running save: that one could end in between and miss the request.
+        saver.want();
+        let Some(took) = saver.took() else { return Duration::ZERO };
         tokio::spawn(async move {
             if let Err(error) = saver.save().await {
-                tracing::error!(%error, "the view cannot be saved");
+                tracing::error!(%error, "the View cannot be saved");
             }
         });
         took
@@ -151,11 +151,11 @@ impl ViewState {
     }
 }
 
-/// Logs each invalid value once, when it appears, and sets the gauge of invalid values.
-fn report_faults(before: &SharedSettings, now: &SharedSettings) {
-    metrics::gauge!("provost_settings_bad").set(now.faults().len() as f64);
-    for fault in now.faults().iter().filter(|fault| !before.faults().contains(fault)) {
-        let origin = now.origin(&fault.name.to_lowercase());
+/// Logs each invalid setting once, when it becomes invalid, and sets the gauge of invalid settings.
+fn report_faults(before: &SharedSettings, after: &SharedSettings) {
+    metrics::gauge!("provost_settings_bad").set(after.faults().len() as f64);
+    for fault in after.faults().iter().filter(|fault| !before.faults().contains(fault)) {
+        let origin = after.origin(&fault.name.to_lowercase());
         tracing::error!(
             setting = fault.name, dn = fault.dn, values = ?fault.values, rule = fault.rule, in_force = %origin,
             "a setting in the directory is invalid and not in force"
@@ -199,11 +199,11 @@ impl View {
         let shared = ViewState::new(snapshot, None);
         shared.health.set_complete();
         shared.health.set_current(true);
-        let verifier = Verifier::new(PasswordSource::View, CREDENTIAL_TTL);
+        let verifier = Verifier::new(PasswordSource::View, FIXED_CREDENTIAL_TTL);
         Self { inner: Arc::new(Inner { shared: Arc::new(shared), verifier, directory: None, consumer: None }) }
     }
 
-    /// Returns the current state. Use it for one decision and do not keep it: the next one may differ.
+    /// Returns the current state. Use it for one decision and do not keep it: the next snapshot may differ.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.inner.shared.snapshot.load_full()
     }
@@ -237,8 +237,8 @@ impl View {
         shared.health.certain() && !shared.snapshot.load().serves(domain)
     }
 
-    /// Verifies a login by address or `uid` and password, counts it, and logs a refusal. Hashing runs off the async
-    /// threads, at most once per core at a time; repeated guesses are throttled.
+    /// Verifies a login by address or `uid` and password, counts it, and logs it unless it is accepted. Hashing runs
+    /// off the async threads, at most one hash per core at a time; repeated guesses are throttled.
     pub async fn login(&self, attempt: LoginAttempt<'_>, now: Timestamp) -> Login {
         let shared = &self.inner.shared;
         let look_up = || {
@@ -253,13 +253,13 @@ impl View {
         self.inner.shared.health.certain()
     }
 
-    /// Whether a login to `name` from `source` was accepted by this node in the last 30 days.
+    /// Whether this process has accepted a login to `name` from `source` in the last 30 days.
     pub fn is_familiar(&self, name: &str, source: IpAddr, now: Timestamp) -> bool {
         let snapshot = self.inner.shared.snapshot.load();
         self.inner.verifier.is_familiar(&snapshot, name, source, now)
     }
 
-    /// Returns how fresh the View is.
+    /// Returns the freshness and the counts of the View.
     pub fn status(&self) -> ViewStatus {
         let shared = &self.inner.shared;
         let snapshot = shared.snapshot.load();
@@ -294,7 +294,7 @@ mod tests {
     use crate::testing::bare_person;
 
     #[test]
-    fn only_a_complete_and_current_view_says_no() {
+    fn only_a_current_view_reports_absence() {
         let closed = Person { state: PersonState::Closed, ..bare_person(2, "gone") };
         let suspended = Person { state: PersonState::Suspended, ..bare_person(3, "away") };
         let view = View::fixed(vec![bare_person(1, "zoe"), closed, suspended]);
@@ -316,7 +316,10 @@ mod tests {
             assert_eq!(answer(address), current, "{address}");
             view.inner.shared.health.set_current(false);
             assert_eq!(answer(address), stale, "{address}, stale");
-            assert!(!view.is_foreign("elsewhere.org") && !view.is_foreign("example.edu"), "the domain may be new");
+            assert!(
+                !view.is_foreign("elsewhere.org") && !view.is_foreign("example.edu"),
+                "a stale View calls a domain foreign"
+            );
             view.inner.shared.health.set_current(true);
             assert!(view.is_foreign("elsewhere.org") && !view.is_foreign("example.edu"));
         }

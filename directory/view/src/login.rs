@@ -26,8 +26,7 @@ use provost_client::{Directory, DirectoryError};
 use provost_credential::{Scheme, Secret, Verification};
 use provost_entry::Dn;
 
-/// Maximum number of cached results, and of remembered refusals: every account of a university, with a few devices
-/// each.
+/// Maximum number of cached results, and of remembered refusals: more than a university has accounts.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 /// How long a refusal is cached: a client that repeats a wrong password in a loop costs one hash per this time.
 const REFUSAL_TTL: Duration = Duration::from_secs(5);
@@ -57,8 +56,8 @@ pub struct LoginAttempt<'a> {
 }
 
 impl LoginAttempt<'_> {
-    /// Counts and logs a refusal that the protocol decides itself, such as a request to act as another user (RFC 4616
-    /// §2).
+    /// Logs a refusal that the protocol decides itself, and counts it in the metrics, not against the source: such as a
+    /// request to act as another user (RFC 4616 §2).
     pub fn refuse(&self) {
         self.record_outcome(&Login::Refused);
     }
@@ -161,8 +160,8 @@ impl Verifier {
         }
     }
 
-    /// Verifies a login, counts it, and logs a refusal. `look_up` returns the current snapshot and whether absence in
-    /// it can be believed; it is called again after hashing, because the person may have changed meanwhile.
+    /// Verifies a login, counts it, and logs it unless it is accepted. `look_up` returns the current snapshot and
+    /// whether absence in it can be believed; it is called again after hashing, because the person may have changed.
     pub(crate) async fn login(
         &self,
         look_up: impl Fn() -> (Arc<Snapshot>, bool),
@@ -178,7 +177,7 @@ impl Verifier {
         login
     }
 
-    /// Verifies a login against the passwords in force at its end: those may change while it waits for a turn.
+    /// Verifies a login. An accepted password is one in force at the end: those may change during the wait for a turn.
     async fn verify_present(
         &self,
         look_up: impl Fn() -> (Arc<Snapshot>, bool),
@@ -194,13 +193,13 @@ impl Verifier {
         Login::Unavailable
     }
 
-    /// Whether a login to `name` from `source` was accepted in the last 30 days.
+    /// Whether this process has accepted a login to `name` from `source` in the last 30 days.
     pub(crate) fn is_familiar(&self, snapshot: &Snapshot, name: &str, source: IpAddr, now: Timestamp) -> bool {
         let account = account_of(snapshot.by_login(name).as_deref(), name);
         self.failures.is_familiar(account, source_network(source), now)
     }
 
-    /// Verifies a login once; `None` when the person's passwords have changed meanwhile.
+    /// Verifies a login once; `None` when the password was right, and the person's passwords have changed meanwhile.
     async fn verify(
         &self,
         look_up: impl Fn() -> (Arc<Snapshot>, bool),
@@ -231,7 +230,7 @@ impl Verifier {
         }
         let others = self.checks.running(account).saturating_sub(usize::from(check.is_some()));
         let lane = match self.failures.lane(account, source, others, now) {
-            // A device with a recently verified password is not locked out by another's guesses.
+            // A device with a recently verified password is not locked out by the guesses of others.
             Err(TooMany) if known.is_none() => return Some(Login::Throttled),
             lane => lane.unwrap_or(LoginLane::Suspect),
         };
@@ -268,7 +267,7 @@ impl Verifier {
         })
     }
 
-    /// Waits for a turn and spends the time of a check, so that neither reply nor time reveals that nobody has the name.
+    /// Waits for a turn and spends the time of a check: neither reply nor time may reveal that nobody has the name.
     async fn take_as_long_as_a_check(&self, request: VerifyRequest<'_>) -> Result<(), LaneFull> {
         match self.turns.take(request.source, request.lane).await {
             Ok(turn) => {
@@ -306,7 +305,8 @@ impl Verifier {
         proof
     }
 
-    /// Checks the password against the hashes in the View; `None` when no value has a supported scheme.
+    /// Checks the password against the hashes in the View; `None` when there are none, or when none matches and one has
+    /// an unsupported scheme.
     async fn prove_by_hash(
         &self,
         digest: &[u8; 32],
@@ -327,9 +327,9 @@ impl Verifier {
         }
         let (candidate, given) = (Arc::clone(person), request.password.clone());
         let work = move || {
-            let verdict = verify_any(&candidate, &given);
+            let verification = verify_any(&candidate, &given);
             drop(turn);
-            verdict
+            verification
         };
         let right = match tokio::task::spawn_blocking(work).await {
             Ok(Verification::Match) => true,
@@ -342,8 +342,8 @@ impl Verifier {
         Some(if right { PasswordProof::Right } else { PasswordProof::Wrong })
     }
 
-    /// Takes as long as a check. Hashes only until a mean duration is known: later logins give the turn back at once and
-    /// sleep, so that unknown names cost known ones nothing.
+    /// Takes as long as a check. Hashes only until a mean duration is known: later logins give the turn back at once
+    /// and sleep, so that unknown names cost known ones nothing.
     async fn spend_check_time(&self, password: &Secret, turn: HashTurn) {
         let mean = self.check_micros.load(Ordering::Relaxed);
         if mean > 0 {
@@ -377,8 +377,8 @@ impl Verifier {
     fn count_refusal(&self, digest: [u8; 32], account: NamedAccount, source: IpAddr, now: Timestamp) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let before = refused.get(&digest).copied();
-        // A repetition within this time does not extend it. It does not for a known name either, and the delays must
-        // not differ.
+        // A repetition does not extend this time, as it does not extend that of a cached result for a known name: the
+        // delays must not differ.
         if before.is_none_or(|at| now.duration_since(at).unsigned_abs() >= REFUSAL_TTL) {
             refused.put(digest, now);
         }
@@ -434,15 +434,15 @@ fn account_of(person: Option<&Person>, name: &str) -> NamedAccount {
 /// Checks each stored value. One match decides; without a match, a value of an unsupported scheme leaves the result
 /// open.
 fn verify_any(person: &Person, password: &Secret) -> Verification {
-    let mut verdict = Verification::Mismatch;
+    let mut without_match = Verification::Mismatch;
     for stored in &person.passwords {
         match provost_credential::verify(password, stored.as_bytes()) {
             Verification::Match => return Verification::Match,
             Verification::Mismatch => {}
-            Verification::Unsupported => verdict = Verification::Unsupported,
+            Verification::Unsupported => without_match = Verification::Unsupported,
         }
     }
-    verdict
+    without_match
 }
 
 async fn prove_by_bind(person: &Person, directory: Option<&Directory>, password: &Secret) -> PasswordProof {
@@ -526,13 +526,17 @@ mod tests {
 
     /// The repetition of a wrong password is recalled for as long under a name that exists as under one that does not.
     #[tokio::test]
-    async fn a_repetition_is_forgotten_for_every_name_alike() {
+    async fn a_repetition_is_recalled_equally_long_for_every_name() {
         let view = View::fixed(vec![with_password("right")]);
         let verifier = &view.inner.verifier;
+        let zoe = view.snapshot().person(uuid(1)).unwrap();
         let digest = verifier.digest(key_of("nobody"), &Secret::new("wrong"));
+        let digest_of_zoe = verifier.digest(*zoe.entry_uuid.as_bytes(), &Secret::new("wrong"));
         for (second, recalled) in [(0, false), (3, true), (6, false), (9, true), (12, false)] {
             assert_eq!(verifier.was_refused(&digest, at(second)), recalled, "{second}");
+            assert_eq!(verifier.recall(&digest_of_zoe, &zoe, at(second)).is_some(), recalled, "{second}");
             assert_eq!(login(&view, "nobody", "wrong", at(second)).await, "refused");
+            assert_eq!(login(&view, "zoe", "wrong", at(second)).await, "refused");
         }
     }
 
@@ -556,7 +560,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_verdict_is_remembered_for_its_time_and_for_one_state_of_the_entry() {
+    async fn a_result_is_cached_for_its_time_and_for_one_state_of_the_entry() {
         let verifier = Verifier::new(PasswordSource::View, Duration::from_secs(600));
         let person = Arc::new(with_password("right"));
         let (good, bad) = (Secret::new("right"), Secret::new("wrong"));
@@ -572,12 +576,12 @@ mod tests {
         assert_eq!(verifier.recall(&bad, &person, at(5)), None);
         // An equal entry that was written again is another state.
         assert_eq!(verifier.recall(&good, &Arc::new((*person).clone()), at(1)), None);
-        assert_eq!(verifier.recall(&good, &person, at(1)), None, "and the old result is gone");
+        assert_eq!(verifier.recall(&good, &person, at(1)), None, "a result of an earlier state is still cached");
     }
 
     /// With passwords checked by bind, an unknown name takes as long as a bind, not as long as a hash.
     #[tokio::test]
-    async fn binds_give_the_time_of_an_unknown_name() {
+    async fn an_unknown_name_takes_as_long_as_a_bind() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ldap://{}", listener.local_addr().unwrap());
@@ -600,7 +604,7 @@ mod tests {
         let verifier = Verifier::new(PasswordSource::Bind, Duration::from_secs(600));
         let (person, password) = (Arc::new(bare_person(1, "zoe")), Secret::new("right"));
         verifier.take_as_long_as_a_check(request(&password)).await.unwrap();
-        assert_eq!(verifier.check_micros.load(Ordering::Relaxed), 0, "a hash is no bind");
+        assert_eq!(verifier.check_micros.load(Ordering::Relaxed), 0, "the time of a hash counts as that of a bind");
         let digest = verifier.digest(*person.entry_uuid.as_bytes(), &password);
         let proof = verifier.prove(&person, digest, Some(&directory), request(&password)).await;
         assert_eq!(proof, PasswordProof::Right);
@@ -619,7 +623,7 @@ mod tests {
         assert_eq!(login(&view, "zoe", "new", at(1)).await, "accepted");
     }
 
-    /// Takes every turn, so that logins wait until they are dropped.
+    /// Takes every turn: logins wait until these are dropped.
     async fn all_turns(verifier: &Verifier) -> Vec<HashTurn> {
         let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let mut turns = Vec::new();
@@ -646,12 +650,16 @@ mod tests {
             drop(turns);
         };
         let [old, new] = waiting;
-        assert_eq!(tokio::join!(old, new, replace), ("refused", "refused", ()), "the new one was wrong when it came");
+        assert_eq!(
+            tokio::join!(old, new, replace),
+            ("refused", "refused", ()),
+            "the new password was not in force when the login began"
+        );
         assert_eq!(login(&view, "zoe", "new", at(1)).await, "accepted");
     }
 
     #[tokio::test]
-    async fn many_guesses_at_once_are_as_few_as_one_after_another() {
+    async fn guesses_at_once_are_limited_like_guesses_in_sequence() {
         let view = View::fixed(vec![with_password("right")]);
         let turns = all_turns(&view.inner.verifier).await;
         let mut guesses = tokio::task::JoinSet::new();
@@ -668,7 +676,7 @@ mod tests {
 
     /// Nothing was refused, so nothing counts: not for the account, and not for a network that many people share.
     #[tokio::test(start_paused = true)]
-    async fn what_cannot_be_verified_never_counts_towards_the_throttle() {
+    async fn logins_that_cannot_be_verified_are_not_throttled() {
         let view = View::fixed(vec![bare_person(1, "zoe")]);
         view.inner.shared.health.set_current(false);
         for n in 0..50 {
@@ -685,7 +693,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn guessing_ends_and_a_known_device_goes_on() {
+    async fn guesses_are_throttled_and_a_cached_password_is_not() {
         let view = View::fixed(vec![with_password("right")]);
         assert_eq!(login(&view, "zoe", "right", at(0)).await, "accepted");
         for n in 0..10 {
@@ -702,7 +710,7 @@ mod tests {
         assert_eq!(
             login(&view, "nobody", "one more", at(2)).await,
             "throttled",
-            "throttling does not reveal who exists"
+            "throttling reveals that nobody has the name"
         );
     }
 }

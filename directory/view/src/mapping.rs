@@ -10,6 +10,7 @@ use provost_schema::{attr, class, ou};
 use provost_settings::{StatedEntry, VALUE_OCTETS_MAX, VALUES_MAX};
 use uuid::Uuid;
 
+use crate::cow_map::MapKey;
 use crate::snapshot::{AddressRecord, PersonRecord, ViewRecord, dn_key};
 use crate::{AddressKind, Affiliation, Group, Person, PersonState, Vacation};
 
@@ -27,8 +28,8 @@ const SHORT_CHARS_MAX: usize = 512;
 const VACATION_CHARS_MAX: usize = 16 * 1024;
 /// Default days between two vacation replies to one sender (RFC 5230 §4.1).
 pub const VACATION_INTERVAL_DAYS: u16 = 7;
-/// Longest interval between vacation replies, days.
-const VACATION_INTERVAL_MAX: u16 = 365;
+/// Longest interval between vacation replies, days. RFC 5230 §4.1 leaves it to us, above 7.
+const VACATION_INTERVAL_DAYS_MAX: u16 = 365;
 
 /// Maximum number of members of a group; each takes 16 octets of memory.
 const MEMBERS_MAX: usize = 200_000;
@@ -56,7 +57,7 @@ pub(crate) fn map(entry_uuid: Uuid, entry: &Entry, suffix: &Dn) -> MappedEntry {
         domain(entry)
     } else if entry.has_class(class::PROVOST_SETTING) {
         setting(entry)
-    } else if is_group(entry) {
+    } else if is_group(entry, suffix) {
         group(entry_uuid, entry)
     } else if let Some(name) = container(entry, suffix) {
         Ok(ViewRecord::Container(name.into()))
@@ -68,7 +69,10 @@ pub(crate) fn map(entry_uuid: Uuid, entry: &Entry, suffix: &Dn) -> MappedEntry {
 
 fn person(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> {
     let uid = entry.first(attr::UID).ok_or("a person without uid")?;
-    let primary = entry.texts(attr::MAIL).find_map(|text| Address::parse(text).ok()).ok_or("a person without mail")?;
+    let primary = entry
+        .texts(attr::MAIL)
+        .find_map(|text| Address::parse(text).ok())
+        .ok_or("a person without a valid address in mail")?;
     let name = entry.first(attr::DISPLAY_NAME).or_else(|| entry.first(attr::CN)).unwrap_or(uid);
     let local_addresses = entry.texts(attr::MAIL_LOCAL_ADDRESS).filter_map(|text| Address::parse(text).ok());
     let local_addresses = local_addresses.filter(|address| *address != primary).take(LOCAL_ADDRESSES_MAX).collect();
@@ -90,8 +94,8 @@ fn person(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> {
     Ok(ViewRecord::Person(Arc::new(PersonRecord { person: Arc::new(person), local_addresses })))
 }
 
-/// Maps provostState. Absent means active. An unknown value means suspended, the safe choice: mail is accepted and
-/// login refused.
+/// Maps provostState. Absent means active. Any value that is not named here means suspended, the safe choice: mail is
+/// accepted and login refused.
 fn state(text: Option<&str>) -> PersonState {
     match text.map(str::to_ascii_lowercase).as_deref() {
         None | Some("active" | "invited" | "grace" | "alumni" | "closing") => PersonState::Active,
@@ -114,10 +118,10 @@ fn affiliation(entry: &Entry) -> Affiliation {
     }
 }
 
-/// Reads preferredLanguage (RFC 2798 §2.7), which has the form of Accept-Language; the first tag counts: `fr`,
-/// `fr-CA;q=0.8, en`.
+/// Reads preferredLanguage (RFC 2798 §2.7), which has the form of Accept-Language: `fr`, or `fr-CA;q=0.8, en`. The
+/// first tag counts, whatever its weight.
 fn language(text: &str) -> Option<Box<str>> {
-    let first = text.trim().get(..2)?.to_ascii_lowercase();
+    let first = text.trim().split(|c: char| !c.is_ascii_alphanumeric()).next()?.to_ascii_lowercase();
     matches!(first.as_str(), "fr" | "en").then(|| first.into())
 }
 
@@ -143,7 +147,7 @@ fn vacation(entry: &Entry) -> Option<Vacation> {
         text: text(""),
         text_fr: text(";lang-fr"),
         text_en: text(";lang-en"),
-        interval_days: interval.unwrap_or(VACATION_INTERVAL_DAYS).clamp(1, VACATION_INTERVAL_MAX),
+        interval_days: interval.unwrap_or(VACATION_INTERVAL_DAYS).clamp(1, VACATION_INTERVAL_DAYS_MAX),
     })
 }
 
@@ -191,29 +195,31 @@ fn container(entry: &Entry, suffix: &Dn) -> Option<&'static str> {
     known.into_iter().find(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// Whether the entry is a group directly below `ou=groups`. Groups elsewhere belong to other programs.
-fn is_group(entry: &Entry) -> bool {
+/// Whether the entry is a group directly below the site's `ou=groups`. Groups elsewhere belong to other programs.
+fn is_group(entry: &Entry, suffix: &Dn) -> bool {
     let has_class = entry.has_class(class::GROUP_OF_NAMES) || entry.has_class(class::PROVOST_GROUP);
-    has_class && entry.dn.parent().as_ref().and_then(|dn| dn.rdn_value(attr::OU)).is_some_and(is_groups)
-}
-
-fn is_groups(name: String) -> bool {
-    name.eq_ignore_ascii_case(ou::GROUPS)
+    has_class && entry.dn.parent() == Some(suffix.child(attr::OU, ou::GROUPS))
 }
 
 fn group(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> {
     let name = name(entry).ok_or("a group without a cn of at most 256 octets")?;
-    let mut members: Vec<_> = entry.texts(attr::MEMBER).take(MEMBERS_MAX + 1).filter_map(dn_key).collect();
+    let members = members(entry.texts(attr::MEMBER)).ok_or("a group of more than 200,000 members")?;
+    let dn = entry.dn.as_str().into();
+    Ok(ViewRecord::Group(Arc::new(Group { entry_uuid, name, dn, members })))
+}
+
+/// Returns the digests of the DNs among `texts`, sorted, each once; `None` for more than [`MEMBERS_MAX`] DNs.
+fn members<'a>(texts: impl Iterator<Item = &'a str>) -> Option<Box<[MapKey]>> {
+    let mut members: Vec<_> = texts.filter_map(dn_key).take(MEMBERS_MAX + 1).collect();
     if members.len() > MEMBERS_MAX {
-        return Err("a group of more than 200,000 members");
+        return None;
     }
     members.sort_unstable();
     members.dedup();
-    let dn = entry.dn.as_str().into();
-    Ok(ViewRecord::Group(Arc::new(Group { entry_uuid, name, dn, members: members.into() })))
+    Some(members.into())
 }
 
-/// Returns the `cn` in the RDN, else the first `cn`.
+/// Returns the `cn` in the RDN, else the first `cn`; `None` when it is absent, empty or too long.
 fn name(entry: &Entry) -> Option<Box<str>> {
     let name = entry.dn.rdn_value(attr::CN).or_else(|| entry.first(attr::CN).map(str::to_owned))?;
     (1..=NAME_OCTETS_MAX).contains(&name.len()).then(|| name.into_boxed_str())
@@ -246,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_with_everything() {
+    fn every_attribute_of_a_person_is_read() {
         let mut entry = base()
             .with(attr::DISPLAY_NAME, "Zoé")
             .with(attr::PROVOST_STATE, "suspended")
@@ -276,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_absent_or_unknown() {
+    fn absent_and_unknown_values_have_defaults() {
         let person = mapped(&base());
         assert_eq!(person.state, PersonState::Active);
         assert_eq!((&*person.display_name, person.affiliation), ("Zoé Tremblay", Affiliation::Other));
@@ -284,7 +290,7 @@ mod tests {
         assert!(mapped(&base().with(attr::MAIL_AUTO_REPLY_MODE, "echo")).vacation.is_none());
         let on =
             mapped(&base().with(attr::MAIL_AUTO_REPLY_MODE, "reply").with(attr::PROVOST_VACATION_INTERVAL, "9999"));
-        assert_eq!(on.vacation.unwrap().interval_days, VACATION_INTERVAL_MAX);
+        assert_eq!(on.vacation.unwrap().interval_days, VACATION_INTERVAL_DAYS_MAX);
         for (text, expect) in [
             ("alumni", PersonState::Active),
             ("Closed", PersonState::Closed),
@@ -293,10 +299,15 @@ mod tests {
         ] {
             assert_eq!(mapped(&base().with(attr::PROVOST_STATE, text)).state, expect, "{text}");
         }
+        for (text, expect) in
+            [("EN", Some("en")), ("fr, en", Some("fr")), ("frr", None), ("de;q=0.1, fr", None), ("", None)]
+        {
+            assert_eq!(mapped(&base().with(attr::PREFERRED_LANGUAGE, text)).language.as_deref(), expect, "{text}");
+        }
     }
 
     #[test]
-    fn a_setting_keeps_what_is_too_much_as_too_much() {
+    fn a_setting_keeps_enough_of_an_excess_to_be_refused() {
         let dn = Dn::parse("cn=removal-guard,ou=policies,dc=example,dc=edu").unwrap();
         let mut entry = Entry::new(dn).with(attr::OBJECT_CLASS, class::PROVOST_SETTING);
         for n in 0..100 {
@@ -311,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_those_below_their_container() {
+    fn groups_are_those_directly_below_their_container() {
         let bare = |dn: &str, class: &str| {
             let entry = Entry::new(Dn::parse(dn).unwrap()).with(attr::OBJECT_CLASS, class);
             let member = |entry: Entry, n| entry.with(attr::MEMBER, person_dn(n));
@@ -322,6 +333,7 @@ mod tests {
             ("cn=Staff,ou=groups,dc=example,dc=edu", class::GROUP_OF_NAMES, true),
             ("cn=Staff,OU=Groups,dc=example,dc=edu", class::PROVOST_GROUP, true),
             ("cn=Staff,ou=other,dc=example,dc=edu", class::GROUP_OF_NAMES, false),
+            ("cn=Staff,ou=groups,ou=lab,dc=example,dc=edu", class::GROUP_OF_NAMES, false),
             ("cn=Staff,ou=groups,dc=example,dc=edu", "device", false),
         ] {
             match map(uuid(7), &bare(dn, class), &suffix()) {
@@ -335,7 +347,17 @@ mod tests {
     }
 
     #[test]
-    fn containers_are_those_right_below_the_suffix() {
+    fn a_group_of_too_many_members_is_not_cut() {
+        let texts: Vec<_> = (0..=MEMBERS_MAX).map(|n| format!("uid={n}")).collect();
+        let count = |dns: usize| {
+            let texts = std::iter::once("not a dn").chain(texts.iter().take(dns).map(String::as_str));
+            members(texts).map(|members| members.len())
+        };
+        assert_eq!((count(MEMBERS_MAX), count(MEMBERS_MAX + 1)), (Some(MEMBERS_MAX), None));
+    }
+
+    #[test]
+    fn containers_are_those_directly_below_the_suffix() {
         for (dn, expect) in [
             ("ou=people,dc=example,dc=edu", Some("people")),
             ("OU=Policies,DC=example,dc=edu", Some("policies")),
@@ -353,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_mapped_says_why() {
+    fn entries_without_a_needed_value_are_unmappable() {
         let bare = |class: &str| Entry::new(Dn::parse("cn=x").unwrap()).with(attr::OBJECT_CLASS, class);
         let address = || bare(class::PROVOST_ADDRESS_ENTRY).with(attr::PROVOST_ADDRESS, "a@example.edu");
         for entry in [

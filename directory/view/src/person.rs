@@ -24,7 +24,7 @@ pub enum Affiliation {
 }
 
 impl Affiliation {
-    /// Returns the eduPerson value in lower case; `other` for any unknown one.
+    /// Returns the eduPerson value in lower case; `other` for any other.
     pub fn word(self) -> &'static str {
         match self {
             Self::Student => "student",
@@ -50,10 +50,10 @@ pub enum PersonState {
 /// A vacation rule from the directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vacation {
-    /// First second of the absence; `None` has no beginning.
+    /// First second of the absence; `None` when it has no beginning.
     #[serde(with = "jiff::fmt::serde::timestamp::second::optional")]
     pub start: Option<Timestamp>,
-    /// Last second of the absence; `None` has no end.
+    /// Last second of the absence; `None` when it has no end.
     #[serde(with = "jiff::fmt::serde::timestamp::second::optional")]
     pub end: Option<Timestamp>,
     /// Subject for readers of any language.
@@ -85,7 +85,7 @@ impl Vacation {
 pub struct Person {
     /// The entryUUID, key of the account in the store; never reused.
     pub entry_uuid: Uuid,
-    /// The DN of the entry, for a bind.
+    /// The DN of the entry.
     pub dn: Box<str>,
     /// Login name (uid, RFC 4519 §2.39), unique at the site.
     pub uid: Box<str>,
@@ -97,13 +97,13 @@ pub struct Person {
     pub state: PersonState,
     /// The affiliation that selects quota and rules.
     pub affiliation: Affiliation,
-    /// The preferred language, `fr` or `en`, when the directory states one.
+    /// The preferred language: `fr`, `en`, or `None` for any other or none.
     pub language: Option<Box<str>>,
-    /// userPassword values; empty when the mail core may not read them.
+    /// userPassword values; empty when there are none, or the mail core may not read them.
     pub passwords: Vec<Box<str>>,
-    /// The person's own quota, octets; `None` selects the quota of the affiliation.
+    /// The person's own quota, octets; `None` selects that of the affiliation, else the default.
     pub quota_octets: Option<u64>,
-    /// The vacation rule, in force or not.
+    /// The vacation rule; `None` when it is switched off. Its dates may lie in the past.
     pub vacation: Option<Box<Vacation>>,
     /// The values of provostRole, as in the directory.
     pub roles: Vec<Box<str>>,

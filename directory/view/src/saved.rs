@@ -30,7 +30,7 @@ pub(crate) struct Saver {
     path: PathBuf,
     newest: Mutex<SavedView>,
     last_save: tokio::sync::Mutex<LastSave>,
-    /// Whether a save was requested while another one was running.
+    /// Whether a save was requested since the running one last looked.
     is_wanted: AtomicBool,
 }
 
@@ -65,7 +65,7 @@ impl Saver {
         Ok(())
     }
 
-    /// Requests that the running save writes the present view as well.
+    /// Requests that the running save, if any, writes the present view as well.
     pub(crate) fn want(&self) {
         self.is_wanted.store(true, Ordering::SeqCst);
     }

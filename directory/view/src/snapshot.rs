@@ -38,11 +38,11 @@ pub enum RecipientStatus {
     Person(Arc<Person>),
     /// The address certainly does not exist, or is quarantined: 550 5.1.1.
     Unknown,
-    /// The domain is not served here, so that mail for it would be relayed.
+    /// The View has no such domain, so that mail for it would be relayed. Certain only if [`crate::View::is_foreign`].
     NotLocal,
     /// The account exists and accepts no mail: 550 5.2.1.
     Closed,
-    /// The directory cannot answer now: 451 4.3.0.
+    /// The View cannot tell now, or the address entry's owner is not in it: 451 4.3.0.
     Unavailable,
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct PersonRecord {
 /// What an address resolves to in one snapshot, regardless of how fresh that is.
 pub(crate) enum Lookup {
     Person(Arc<Person>, AddressKind),
-    /// The address exists and its owner does not (yet).
+    /// The address has an entry, whose owner is not in the snapshot, or which names none.
     Orphan,
     Quarantined,
     Absent,
@@ -114,8 +114,8 @@ pub struct Snapshot {
     logins: CowMap<MapKey>,
     /// Index: address to its entry.
     addresses: CowMap<Arc<AddressRecord>>,
-    /// Index: address to the person whose `mailLocalAddress` names it.
-    projections: CowMap<MapKey>,
+    /// Index: address to the person whose `mail` or `mailLocalAddress` names it.
+    person_addresses: CowMap<MapKey>,
     /// Index: DN of an owner to that owner's address entries.
     owned: CowMap<Arc<[Arc<AddressRecord>]>>,
     domains: Arc<Domains>,
@@ -176,7 +176,8 @@ impl Snapshot {
         self.by_address(&Address::parse(name).ok()?).map(|(person, _)| person)
     }
 
-    /// Returns the owner of an address, and its kind. A quarantined address has no owner.
+    /// Returns the owner of an address, and its kind; `None` when the address is quarantined or absent, or its owner is
+    /// not in the snapshot.
     pub fn by_address(&self, address: &Address) -> Option<(Arc<Person>, AddressKind)> {
         match self.look_up(address) {
             Lookup::Person(person, kind) => Some((person, kind)),
@@ -190,9 +191,9 @@ impl Snapshot {
         let owned = dn_key(&record.person.dn).and_then(|key| self.owned.get(&key).cloned());
         let mut all: Vec<_> = owned.iter().flat_map(|list| list.iter()).map(|r| (r.address.clone(), r.kind)).collect();
         all.retain(|(_, kind)| *kind != AddressKind::Quarantined);
-        let local_addresses =
-            record.local_addresses.iter().filter(|address| self.addresses.get(&address_key(address)).is_none());
-        all.extend(local_addresses.map(|address| (address.clone(), AddressKind::Alias)));
+        let of_person = [&record.person.primary].into_iter().chain(&record.local_addresses);
+        let without_entry = of_person.filter(|address| self.addresses.get(&address_key(address)).is_none());
+        all.extend(without_entry.map(|address| (address.clone(), kind_without_entry(&record.person, address))));
         all.sort_by(|a, b| (a.1 != AddressKind::Primary, &a.0).cmp(&(b.1 != AddressKind::Primary, &b.0)));
         all
     }
@@ -202,7 +203,7 @@ impl Snapshot {
         self.counts.of(EntryKind::Person)
     }
 
-    /// Returns the domains served here.
+    /// Returns the domains served here, in alphabetical order.
     pub fn domains(&self) -> Vec<String> {
         self.domains.keys().map(|domain| domain.to_string()).collect()
     }
@@ -212,13 +213,13 @@ impl Snapshot {
         self.domains.contains_key(domain)
     }
 
-    /// Resolves `address`. An address entry has precedence; without one, a person's `mailLocalAddress` applies.
+    /// Resolves `address`: by its address entry, else by a person's `mail` or `mailLocalAddress`.
     pub(crate) fn look_up(&self, address: &Address) -> Lookup {
         let key = address_key(address);
         let Some(record) = self.addresses.get(&key) else {
-            let owner = self.projections.get(&key).and_then(|owner| self.person_by_key(owner));
+            let owner = self.person_addresses.get(&key).and_then(|owner| self.person_by_key(owner));
             return owner.map_or(Lookup::Absent, |person| {
-                let kind = if person.primary == *address { AddressKind::Primary } else { AddressKind::Alias };
+                let kind = kind_without_entry(&person, address);
                 Lookup::Person(person, kind)
             });
         };
@@ -234,7 +235,7 @@ impl Snapshot {
         self.entries.get(entry_uuid.as_bytes())
     }
 
-    /// Returns the owner of an address; `None` while the owner's entry is absent.
+    /// Returns the owner of an address; `None` when it names none, or while the owner's entry is absent.
     pub(crate) fn owner_of(&self, address: &AddressRecord) -> Option<Uuid> {
         address.owner.and_then(|owner| self.names.get(&owner)).map(|key| Uuid::from_bytes(*key))
     }
@@ -361,7 +362,7 @@ impl Snapshot {
         self.names.shrink();
         self.logins.shrink();
         self.addresses.shrink();
-        self.projections.shrink();
+        self.person_addresses.shrink();
         self.owned.shrink();
     }
 
@@ -371,7 +372,7 @@ impl Snapshot {
         }
         self.logins.insert(login_key(&record.person.uid), key);
         for address in [&record.person.primary].into_iter().chain(&record.local_addresses) {
-            self.projections.insert(address_key(address), key);
+            self.person_addresses.insert(address_key(address), key);
         }
     }
 
@@ -382,7 +383,7 @@ impl Snapshot {
         }
         remove_name(&mut self.logins, &login_key(&record.person.uid), key);
         for address in [&record.person.primary].into_iter().chain(&record.local_addresses) {
-            remove_name(&mut self.projections, &address_key(address), key);
+            remove_name(&mut self.person_addresses, &address_key(address), key);
         }
     }
 
@@ -411,6 +412,12 @@ impl Snapshot {
     }
 }
 
+/// Returns the kind of an address of `person` that has no entry of its own.
+fn kind_without_entry(person: &Person, address: &Address) -> AddressKind {
+    if person.primary == *address { AddressKind::Primary } else { AddressKind::Alias }
+}
+
+/// Removes `name` from the index if it still leads to `entry`.
 fn remove_name(index: &mut CowMap<MapKey>, name: &MapKey, entry: &MapKey) {
     if index.get(name) == Some(entry) {
         index.remove(name);
@@ -436,7 +443,7 @@ mod tests {
         snapshot
     }
 
-    fn at(snapshot: &Snapshot, address: &str) -> &'static str {
+    fn resolved(snapshot: &Snapshot, address: &str) -> &'static str {
         match snapshot.look_up(&Address::parse(address).unwrap()) {
             Lookup::Person(person, _) if person.entry_uuid == uuid(1) => "zoe",
             Lookup::Person(..) => "another",
@@ -447,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_by_everything() {
+    fn people_are_found_by_login_and_address() {
         let snapshot = filled();
         assert_eq!(snapshot.people(), 2);
         assert_eq!(snapshot.len(), 7);
@@ -464,20 +471,23 @@ mod tests {
             ("early@example.edu", "orphan"),
             ("nobody@example.edu", "absent"),
         ] {
-            assert_eq!(at(&snapshot, address), expect, "{address}");
+            assert_eq!(resolved(&snapshot, address), expect, "{address}");
         }
         let addresses = snapshot.addresses_of(uuid(1));
         assert_eq!(addresses.len(), 2);
         assert_eq!(addresses[0].1, AddressKind::Primary);
+        let li = snapshot.addresses_of(uuid(2));
+        let primary = Address::parse("li.wei@example.edu").unwrap();
+        assert_eq!(li, [(primary, AddressKind::Primary)], "a primary address without an entry");
     }
 
     #[test]
     fn an_address_may_come_before_its_owner_and_outlive_it() {
         let mut snapshot = filled();
         snapshot.insert(uuid(9), person(9, "early"));
-        assert_eq!(at(&snapshot, "early@example.edu"), "another");
+        assert_eq!(resolved(&snapshot, "early@example.edu"), "another");
         assert!(snapshot.remove(uuid(9)));
-        assert_eq!(at(&snapshot, "early@example.edu"), "orphan");
+        assert_eq!(resolved(&snapshot, "early@example.edu"), "orphan");
         assert!(!snapshot.remove(uuid(9)));
     }
 
@@ -487,39 +497,39 @@ mod tests {
         // The new entry's event arrives before the old one's deletion.
         snapshot.insert(uuid(31), address_entry(31, "zoe.roy@example.edu", AddressKind::Primary, Some(2)));
         snapshot.remove(uuid(12));
-        assert_eq!(at(&snapshot, "zoe.roy@example.edu"), "another");
+        assert_eq!(resolved(&snapshot, "zoe.roy@example.edu"), "another");
     }
 
     #[test]
-    fn a_projected_alias_receives_until_an_address_entry_says_otherwise() {
+    fn a_mail_local_address_receives_until_an_address_entry_claims_it() {
         let mut snapshot = filled();
         let ViewRecord::Person(record) = person(1, "zoe.tremblay") else { unreachable!() };
         let local_addresses = ["z@example.edu", "old@example.edu"].map(|text| Address::parse(text).unwrap());
         let record = PersonRecord { person: Arc::clone(&record.person), local_addresses: local_addresses.into() };
         snapshot.insert(uuid(1), ViewRecord::Person(Arc::new(record)));
-        assert_eq!(at(&snapshot, "z@example.edu"), "zoe");
-        assert_eq!(at(&snapshot, "old@example.edu"), "quarantined");
+        assert_eq!(resolved(&snapshot, "z@example.edu"), "zoe");
+        assert_eq!(resolved(&snapshot, "old@example.edu"), "quarantined");
         assert_eq!(snapshot.addresses_of(uuid(1)).len(), 3);
         snapshot.insert(uuid(32), address_entry(32, "z@example.edu", AddressKind::Alias, Some(2)));
-        assert_eq!(at(&snapshot, "z@example.edu"), "another");
+        assert_eq!(resolved(&snapshot, "z@example.edu"), "another");
         snapshot.insert(uuid(1), person(1, "zoe.tremblay"));
         snapshot.remove(uuid(32));
-        assert_eq!(at(&snapshot, "z@example.edu"), "absent");
+        assert_eq!(resolved(&snapshot, "z@example.edu"), "absent");
     }
 
     #[test]
-    fn owner_dns_meet_whatever_their_spelling() {
+    fn the_spelling_of_a_dn_does_not_matter() {
         let dn = person_dn(1);
         assert_eq!(dn_key(&dn), dn_key(&dn.to_uppercase().replace(',', ", ")));
         assert_eq!(dn_key("not a dn"), None);
     }
 
     #[test]
-    fn groups_are_found_by_name_and_name_people() {
+    fn groups_are_found_by_name_and_have_people_as_members() {
         let mut snapshot = filled();
         snapshot.insert(uuid(31), group(31, "Help Desk", &[1, 7]));
         let desk = snapshot.group("help desk").unwrap();
-        assert_eq!(snapshot.members(&desk), [uuid(1)], "the entry of 7 is not there yet");
+        assert_eq!(snapshot.members(&desk), [uuid(1)], "7 has no entry yet");
         snapshot.insert(uuid(7), person(7, "late"));
         assert_eq!(snapshot.members(&desk).len(), 2);
         let is_member = |n| snapshot.is_member(&snapshot.person(uuid(n)).unwrap(), &desk);
@@ -558,7 +568,7 @@ mod tests {
         snapshot.insert(uuid(2), setting("removal-guard", "7"));
         assert_eq!(guard(&snapshot), (7, 0));
         snapshot.remove(uuid(2));
-        assert_eq!(guard(&snapshot), (30, 0), "deleted: the node's file applies");
+        assert_eq!(guard(&snapshot), (30, 0), "a deleted entry still applies");
     }
 
     #[test]
@@ -567,15 +577,15 @@ mod tests {
         let in_force =
             |snapshot: &Snapshot| (snapshot.settings().mail_domain.clone(), snapshot.settings().faults().len());
         snapshot.insert(uuid(1), setting("mail-domain", "old.example"));
-        assert_eq!(in_force(&snapshot), ("old.example".into(), 0), "no domain is known");
+        assert_eq!(in_force(&snapshot), ("old.example".into(), 0), "refused while no domain is known");
         for (n, name) in [(21, "example.edu"), (22, "old.example")] {
             snapshot.insert(uuid(n), domain(name));
         }
         assert_eq!(in_force(&snapshot), ("old.example".into(), 0));
         snapshot.insert(uuid(1), setting("mail-domain", "nowhere.example"));
-        assert_eq!(in_force(&snapshot), ("old.example".into(), 1), "the last good one");
+        assert_eq!(in_force(&snapshot), ("old.example".into(), 1), "not the last good one");
         snapshot.insert(uuid(23), domain("nowhere.example"));
-        assert_eq!(in_force(&snapshot), ("nowhere.example".into(), 0), "now the domain is served");
+        assert_eq!(in_force(&snapshot), ("nowhere.example".into(), 0), "refused although the domain is served now");
         snapshot.remove(uuid(23));
         assert_eq!(in_force(&snapshot), ("old.example".into(), 1));
     }
@@ -590,12 +600,12 @@ mod tests {
     }
 
     #[test]
-    fn copies_do_not_change() {
+    fn a_copy_does_not_change_with_its_original() {
         let mut snapshot = filled();
         let copy = snapshot.clone();
         snapshot.remove(uuid(1));
         assert_eq!(copy.missing_from(&snapshot).of(EntryKind::Person), 1);
-        assert_eq!(at(&copy, "zoe.tremblay@example.edu"), "zoe");
+        assert_eq!(resolved(&copy, "zoe.tremblay@example.edu"), "zoe");
         assert_eq!((copy.people(), snapshot.people()), (2, 1));
     }
 }

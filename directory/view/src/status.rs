@@ -10,11 +10,11 @@ use jiff::Timestamp;
 pub struct ViewStatus {
     /// Whether a complete state was ever read, now or before a restart.
     pub complete: bool,
-    /// Whether a live session to a ready server stands, so that absence can be believed.
+    /// Whether a session stands whose refresh is complete, so that absence can be believed.
     pub current: bool,
-    /// The last contact with the directory.
+    /// The last contact with the directory; `None` before the first one of this process.
     pub last_contact: Option<Timestamp>,
-    /// The server that the View follows.
+    /// URL of the server that the View follows; `None` between sessions.
     pub source: Option<String>,
     /// Number of people in the snapshot.
     pub people: usize,
@@ -48,13 +48,13 @@ impl StatusCell {
         self.complete.store(true, Ordering::Release);
     }
 
-    /// Records whether the session to the server stands.
+    /// Records whether a session stands whose refresh is complete.
     pub(crate) fn set_current(&self, current: bool) {
         self.current.store(current, Ordering::Release);
         metrics::gauge!("provost_view_current").set(f64::from(u8::from(current)));
     }
 
-    /// Changes the part that only people read.
+    /// Changes the part that no look-up reads.
     pub(crate) fn update(&self, change: impl FnOnce(&mut ViewStatus)) {
         // A poisoned lock still holds a readable status.
         change(&mut self.rest.lock().unwrap_or_else(std::sync::PoisonError::into_inner));

@@ -70,7 +70,7 @@ pub(crate) fn container(name: &str) -> ViewRecord {
     ViewRecord::Container(name.into())
 }
 
-/// Returns a setting with its DN.
+/// Makes a setting, in the container of its definition.
 pub(crate) fn setting(name: &str, value: &str) -> ViewRecord {
     let container = SettingDefinition::named(name).map_or("policies", |definition| definition.container);
     let dn = format!("cn={name},ou={container},dc=example,dc=edu").into();

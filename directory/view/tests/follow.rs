@@ -19,7 +19,8 @@ use slapd::{Slapd, address, config_of, eventually, person, person_dn};
 const CHANGE: Duration = Duration::from_secs(1);
 /// Bound on noticing a dead or frozen server: idle time, probe, slack.
 const NOTICE: Duration = Duration::from_secs(6);
-const SETTLE: Duration = Duration::from_secs(10);
+/// Bound on a refresh after the start of the View or of slapd.
+const REFRESH: Duration = Duration::from_secs(10);
 
 fn view(folder: &Path, directory: Directory, passwords: PasswordSource) -> View {
     let config = ViewConfig {
@@ -31,15 +32,15 @@ fn view(folder: &Path, directory: Directory, passwords: PasswordSource) -> View 
     View::start(config, directory)
 }
 
-fn at(view: &View, local: &str) -> String {
+fn resolved(view: &View, local: &str) -> String {
     match view.recipient(&Address::from_parts(local, "example.edu").unwrap()) {
         RecipientStatus::Person(person) => person.uid.to_string(),
         other => format!("{other:?}").to_lowercase(),
     }
 }
 
-async fn current(view: &View) {
-    eventually(SETTLE, "current", || view.status().current).await;
+async fn until_current(view: &View) {
+    eventually(REFRESH, "current", || view.status().current).await;
 }
 
 fn replace(name: AttributeDescription, values: &[&str]) -> Vec<Modification> {
@@ -61,14 +62,14 @@ async fn changes_are_seen_within_a_second() {
     let folder = tempfile::tempdir().unwrap();
     let (_slapd, directory) = filled().await;
     let view = view(folder.path(), directory.clone(), PasswordSource::View);
-    current(&view).await;
-    assert_eq!((at(&view, "p1").as_str(), at(&view, "nobody").as_str()), ("p1", "unknown"));
+    until_current(&view).await;
+    assert_eq!((resolved(&view, "p1").as_str(), resolved(&view, "nobody").as_str()), ("p1", "unknown"));
     assert!(view.serves("example.edu") && !view.serves("elsewhere.org"));
     assert_eq!(view.status().people, 3);
     let mut feed = view.changes();
 
     directory.add(address("alias", "alias", 2)).await.unwrap();
-    eventually(CHANGE, "an alias", || at(&view, "alias") == "p2").await;
+    eventually(CHANGE, "an alias", || resolved(&view, "alias") == "p2").await;
     let owner = view.snapshot().by_login("p2").unwrap().entry_uuid;
     let changes = feed.next().await;
     assert!(changes.concerns_account(owner) && !changes.is_everything());
@@ -81,7 +82,7 @@ async fn changes_are_seen_within_a_second() {
 
     let local = AttributeDescription::of(attr::MAIL_LOCAL_ADDRESS);
     directory.modify(&person_dn(3), replace(local, &["short@example.edu"]), WriteConditions::default()).await.unwrap();
-    eventually(CHANGE, "mailLocalAddress", || at(&view, "short") == "p3").await;
+    eventually(CHANGE, "mailLocalAddress", || resolved(&view, "short") == "p3").await;
 
     let mut vacation = replace(AttributeDescription::of(attr::MAIL_AUTO_REPLY_MODE), &["reply"]);
     let french = AttributeDescription::with_option(attr::MAIL_AUTO_REPLY_TEXT, "lang-fr");
@@ -91,11 +92,11 @@ async fn changes_are_seen_within_a_second() {
     eventually(CHANGE, "a vacation", || text().as_deref() == Some("Absente jusqu'à lundi")).await;
 
     directory.delete(&address("alias", "alias", 2).dn, WriteConditions::default()).await.unwrap();
-    eventually(CHANGE, "an alias going", || at(&view, "alias") == "unknown").await;
+    eventually(CHANGE, "an alias going", || resolved(&view, "alias") == "unknown").await;
 
     let state = AttributeDescription::of(attr::PROVOST_STATE);
     directory.modify(&person_dn(1), replace(state, &["closed"]), WriteConditions::default()).await.unwrap();
-    eventually(CHANGE, "an account closed", || at(&view, "p1") == "closed").await;
+    eventually(CHANGE, "an account closed", || resolved(&view, "p1") == "closed").await;
 }
 
 async fn login(view: &View, name: &str, password: &str) -> &'static str {
@@ -130,15 +131,15 @@ async fn logins_by_hash_and_by_bind() {
     let by_hash = view(folder.path(), directory.clone(), PasswordSource::View);
     let other = tempfile::tempdir().unwrap();
     let by_bind = view(other.path(), directory.clone(), PasswordSource::Bind);
-    current(&by_hash).await;
-    current(&by_bind).await;
+    until_current(&by_hash).await;
+    until_current(&by_bind).await;
     for view in [&by_hash, &by_bind] {
         assert_eq!(login(view, "p1@example.edu", "hashed").await, "accepted");
         assert_eq!(login(view, "p1", "wrong").await, "refused");
         assert_eq!(login(view, "nobody", "wrong").await, "refused");
         // No hash of a supported scheme: the directory verifies by bind.
         assert_eq!(login(view, "p2", "password 2").await, "accepted");
-        // RFC 8265 §4.2: every form of a character that a keyboard sends is accepted.
+        // RFC 8265 §4.2: a decomposed character and a no-break space are equal to the plain ones.
         for typed in ["café café", "cafe\u{301} café", "café\u{A0}café"] {
             assert_eq!(login(view, "p4", typed).await, "accepted", "{typed:?}");
         }
@@ -156,27 +157,27 @@ async fn logins_by_hash_and_by_bind() {
 }
 
 #[tokio::test]
-async fn without_the_directory_the_view_goes_on_also_after_its_own_restart() {
+async fn without_the_directory_the_view_still_answers_also_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (mut slapd, directory) = filled().await;
     let first = view(folder.path(), directory.clone(), PasswordSource::View);
-    current(&first).await;
+    until_current(&first).await;
     slapd.kill();
     eventually(NOTICE, "noticed", || !first.status().current).await;
-    assert_eq!((at(&first, "p1").as_str(), at(&first, "nobody").as_str()), ("p1", "unavailable"));
+    assert_eq!((resolved(&first, "p1").as_str(), resolved(&first, "nobody").as_str()), ("p1", "unavailable"));
     first.save().await.unwrap();
     drop(first);
 
     let second = view(folder.path(), config_directory(&slapd), PasswordSource::View);
-    assert_eq!((at(&second, "p1").as_str(), at(&second, "nobody").as_str()), ("p1", "unavailable"));
+    assert_eq!((resolved(&second, "p1").as_str(), resolved(&second, "nobody").as_str()), ("p1", "unavailable"));
     let status = second.status();
     assert!(status.complete && !status.current && status.people == 3);
 
     slapd.run();
-    current(&second).await;
-    assert_eq!(at(&second, "nobody"), "unknown");
+    until_current(&second).await;
+    assert_eq!(resolved(&second, "nobody"), "unknown");
     config_directory(&slapd).add(address("late", "alias", 1)).await.unwrap();
-    eventually(CHANGE, "a change after all that", || at(&second, "late") == "p1").await;
+    eventually(CHANGE, "a change after the restarts", || resolved(&second, "late") == "p1").await;
 }
 
 fn config_directory(slapd: &Slapd) -> Directory {
@@ -184,12 +185,12 @@ fn config_directory(slapd: &Slapd) -> Directory {
 }
 
 #[tokio::test]
-async fn without_file_and_directory_it_is_unavailable() {
+async fn without_a_usable_file_and_directory_answers_are_unavailable() {
     let folder = tempfile::tempdir().unwrap();
     let directory = Directory::new(config_of(&[("ldap://127.0.0.1:1", provost_client::ServerRole::Provider)]));
     std::fs::write(folder.path().join("view"), "damaged").unwrap();
     let view = view(folder.path(), directory, PasswordSource::View);
-    assert_eq!(at(&view, "p1"), "unavailable");
+    assert_eq!(resolved(&view, "p1"), "unavailable");
     assert_eq!(login(&view, "p1", "x").await, "unavailable");
     assert!(!view.status().complete);
 }
@@ -200,7 +201,7 @@ async fn a_file_of_a_later_version_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let (_slapd, directory) = filled().await;
     let first = view(folder.path(), directory.clone(), PasswordSource::View);
-    current(&first).await;
+    until_current(&first).await;
     first.save().await.unwrap();
     drop(first);
 
@@ -214,9 +215,9 @@ async fn a_file_of_a_later_version_is_replaced() {
     std::fs::write(&file, later).unwrap();
 
     let second = view(folder.path(), directory, PasswordSource::View);
-    assert_eq!((second.status().complete, at(&second, "p1").as_str()), (false, "unavailable"));
-    current(&second).await;
-    assert_eq!(at(&second, "p1"), "p1");
+    assert_eq!((second.status().complete, resolved(&second, "p1").as_str()), (false, "unavailable"));
+    until_current(&second).await;
+    assert_eq!(resolved(&second, "p1"), "p1");
     second.save().await.unwrap();
     assert_eq!(std::fs::read(&file).unwrap()[..16], known[..16]);
 }
@@ -226,10 +227,10 @@ async fn a_frozen_server_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let (slapd, directory) = filled().await;
     let view = view(folder.path(), directory, PasswordSource::View);
-    current(&view).await;
+    until_current(&view).await;
     slapd.signal("STOP");
     eventually(NOTICE, "frozen", || !view.status().current).await;
-    assert_eq!((at(&view, "p1").as_str(), at(&view, "nobody").as_str()), ("p1", "unavailable"));
+    assert_eq!((resolved(&view, "p1").as_str(), resolved(&view, "nobody").as_str()), ("p1", "unavailable"));
     slapd.signal("CONT");
     eventually(Duration::from_secs(30), "thawed", || view.status().current).await;
 }
@@ -246,15 +247,14 @@ async fn deletions_while_away_and_the_guard() {
     });
     assert!(adds.buffer_unordered(16).all(|added| async move { added.is_ok() }).await);
     let first = view(folder.path(), directory.clone(), PasswordSource::View);
-    current(&first).await;
+    until_current(&first).await;
     assert_eq!(first.status().people, 40);
-    eventually(CHANGE, "a cookie for the snapshot", || first.status().last_contact.is_some()).await;
     first.save().await.unwrap();
     drop(first);
 
     directory.delete(&person_dn(1), WriteConditions::default()).await.unwrap();
     let second = view(folder.path(), directory.clone(), PasswordSource::View);
-    current(&second).await;
+    until_current(&second).await;
     assert_eq!(second.status().people, 39);
     second.save().await.unwrap();
     drop(second);
@@ -263,8 +263,8 @@ async fn deletions_while_away_and_the_guard() {
         directory.delete(&person_dn(n), WriteConditions::default()).await.unwrap();
     }
     let third = view(folder.path(), directory.clone(), PasswordSource::View);
-    eventually(SETTLE, "parked", || third.status().parked.is_some()).await;
-    assert_eq!((third.status().people, at(&third, "p7").as_str()), (39, "p7"));
+    eventually(REFRESH, "parked", || third.status().parked.is_some()).await;
+    assert_eq!((third.status().people, resolved(&third, "p7").as_str()), (39, "p7"));
     assert!(!third.status().current);
 
     // Another guard takes effect within a second, although the next retry is due after thirty.
@@ -275,7 +275,10 @@ async fn deletions_while_away_and_the_guard() {
     let guard = setting("removal-guard", "100");
     let value = replace(AttributeDescription::of(attr::PROVOST_VALUE), &["100"]);
     directory.modify(&guard.dn, value, WriteConditions::default()).await.unwrap();
-    eventually(CHANGE, "the refresh let pass", || third.status().people == 0 && third.status().parked.is_none()).await;
+    eventually(CHANGE, "the refresh that the guard lets pass", || {
+        third.status().people == 0 && third.status().parked.is_none()
+    })
+    .await;
 }
 
 fn setting(name: &str, value: &str) -> Entry {

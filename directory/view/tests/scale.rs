@@ -1,4 +1,4 @@
-//! The View at the size of the model site: 35,500 people with two addresses each.
+//! The View during a bulk import, and loaded from its file afterwards.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 #[path = "../../client/tests/slapd/mod.rs"]

@@ -15,10 +15,10 @@ use crate::IncomingMessage;
 /// The unit of a vacation rule's interval.
 const DAY: Duration = Duration::from_hours(24);
 
-/// The actions for one message and one person (RFC 5228 §2.10): those of the script, or an implicit keep.
+/// The actions for one message and one person: those of the script, an implicit keep (RFC 5228 §2.10.2), or quarantine.
 #[derive(Debug, Default)]
 pub(crate) struct Disposition {
-    /// Mailboxes that the message is filed into; with none and no redirect it is discarded.
+    /// Mailboxes that the message is filed into. With none, no redirect and no reject, it is discarded.
     pub(crate) mailboxes: Vec<MailboxName>,
     /// Addresses that the message is redirected to (RFC 5228 §4.2).
     pub(crate) redirects: Vec<Path>,
@@ -29,7 +29,7 @@ pub(crate) struct Disposition {
 }
 
 impl Disposition {
-    /// Runs the person's managed script. People without rules cost no parsing. A broken script keeps the message.
+    /// Runs the person's managed script. People without rules cost no parsing. A script that fails keeps the message.
     pub(crate) fn of(person: &Person, incoming: IncomingMessage<'_>, view: &View) -> Self {
         let IncomingMessage { arrival, recipient, address, message, now, .. } = incoming;
         if !person.vacation.as_ref().is_some_and(|vacation| vacation.is_on(now)) {
@@ -78,7 +78,7 @@ impl Disposition {
         self.mailboxes.iter().map(append).collect()
     }
 
-    /// RFC 5228 §4.2: a redirect keeps the reverse-path. Our Delivered-To in the message ends a loop.
+    /// A redirect keeps the reverse-path, which RFC 5228 §4.2 permits. Our Delivered-To in the message ends a loop.
     ///
     /// The parameters of RFC 3461 go along. When a copy stays here, this host reports the success itself and asks the
     /// next hop for no such report.
@@ -100,7 +100,7 @@ impl Disposition {
         self.redirects.iter().map(redirect).collect()
     }
 
-    /// Whether the message goes no further: it is filed, or the recipient's rule discards it.
+    /// Whether this host makes the final delivery: a copy is filed, or the recipient's rule discards the message.
     pub(crate) fn ends_here(&self) -> bool {
         !self.mailboxes.is_empty() || self.redirects.is_empty()
     }
@@ -109,18 +109,18 @@ impl Disposition {
 /// Where a delivered message was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filing {
-    /// In the mailboxes that the rules name.
+    /// In the mailboxes of the disposition.
     AsRuled,
-    /// In INBOX, because a mailbox of the rules is missing or cannot be created.
+    /// In INBOX, because one of them is missing or cannot be created.
     InInbox,
 }
 
 impl Disposition {
     /// Describes the outcome for the help desk: `in INBOX; vacation reply to ann@example.org where one is due`.
-    pub(crate) fn describe(&self, kept: Filing) -> String {
-        let mut parts: Vec<String> = match kept {
+    pub(crate) fn describe(&self, filing: Filing) -> String {
+        let mut parts: Vec<String> = match filing {
             Filing::AsRuled => self.mailboxes.iter().map(|mailbox| format!("in {mailbox}")).collect(),
-            Filing::InInbox => vec!["in INBOX, because the mailbox of a rule is not available".to_owned()],
+            Filing::InInbox => vec!["in INBOX, because another mailbox is not available".to_owned()],
         };
         parts.extend(self.redirects.iter().map(|to| format!("sent on to {to}")));
         if parts.is_empty() {
@@ -137,7 +137,7 @@ impl From<ScriptOutcome> for Disposition {
         for action in outcome.actions {
             match action {
                 Action::Keep => disposition.file(MailboxName::inbox()),
-                // RFC 5228 §4.1: a mailbox name that is invalid does not lose the message.
+                // A mailbox with an invalid name cannot exist. RFC 5228 §4.1 permits to deliver elsewhere then.
                 Action::FileInto(name) => {
                     disposition.file(MailboxName::parse(&name).unwrap_or_else(MailboxName::inbox))
                 }
@@ -159,7 +159,7 @@ impl Disposition {
 }
 
 /// Whether an operation files into a mailbox other than INBOX.
-pub(crate) fn is_filed(op: &Op) -> bool {
+pub(crate) fn files_outside_inbox(op: &Op) -> bool {
     matches!(op, Op::Append { mailbox, .. } if !mailbox.is_inbox())
 }
 

@@ -1,4 +1,5 @@
-//! Local delivery: recipient, person, the person's Sieve rules, store. All messages enter mailboxes here.
+//! Local delivery: recipient, person, the person's Sieve rules, store. All mail enters its mailboxes here, except what
+//! IMAP clients append.
 //!
 //! Three things must never happen here: an answer before the commit is durable, a directory that cannot answer treated
 //! as "no such user", and a message lost because a person's rule is wrong.
@@ -55,7 +56,7 @@ pub struct Delivery {
     pub view: View,
     /// The store.
     pub store: Arc<dyn MessageStore>,
-    /// Name of this host, for Received and Message-ID.
+    /// Name of this host: in the Message-IDs of reports and replies, and in the Received fields that it wrote.
     pub hostname: Arc<str>,
 }
 
@@ -66,7 +67,7 @@ pub fn batch_id(transaction: Uuid, recipient: &Path) -> BatchId {
 }
 
 impl Delivery {
-    /// Whether a recipient would be accepted now (RCPT TO).
+    /// Whether a recipient would be accepted now (RCPT TO); `Err` is the outcome that a delivery would have.
     pub fn check(&self, recipient: &Address) -> Result<(), Delivered> {
         self.person(recipient).map(|_| ())
     }
@@ -149,11 +150,11 @@ impl Delivery {
         let account = AccountId::new(person.entry_uuid);
         let batch = Batch { id: Some(id), account, now, require, ops };
         match self.apply(batch, &body).await {
-            Ok(kept) => {
+            Ok(filing) => {
                 let event = TraceEvent::new(arrival, TraceOutcome::Delivered, now)
                     .to(&recipient.path)
                     .account(person.entry_uuid);
-                event.message(message).text(disposition.describe(kept)).record();
+                event.message(message).text(disposition.describe(filing)).record();
                 Delivered::Stored
             }
             Err(error) => Delivered::from(error),
@@ -176,14 +177,17 @@ impl Delivery {
         Some(NewMessage { id, envelope, body: Bytes::from(message), when: now })
     }
 
-    /// Applies the batch. When a mailbox that a rule names is missing, INBOX takes the message: no rule loses one.
+    /// Applies the batch. When a mailbox other than INBOX is missing or cannot be created, INBOX takes the message: no
+    /// rule loses one.
     async fn apply(&self, batch: Batch, body: &Bytes) -> Result<Filing, BatchError> {
         match self.settle(&batch).await {
-            Err(BatchError::NoMailbox(_) | BatchError::Refused(_)) if batch.ops.iter().any(actions::is_filed) => {
-                tracing::warn!(account = %batch.account.get(), "the mailbox of a rule is not available, message kept in INBOX");
+            Err(BatchError::NoMailbox(_) | BatchError::Refused(_))
+                if batch.ops.iter().any(actions::files_outside_inbox) =>
+            {
+                tracing::warn!(account = %batch.account.get(), "mailbox not available, message kept in INBOX");
                 let internal_date = batch.now;
-                let kept = batch.ops.into_iter().filter(|op| !matches!(op, Op::Append { .. }));
-                let ops = std::iter::once(actions::keep_op(body.clone(), internal_date)).chain(kept).collect();
+                let others = batch.ops.into_iter().filter(|op| !matches!(op, Op::Append { .. }));
+                let ops = std::iter::once(actions::keep_op(body.clone(), internal_date)).chain(others).collect();
                 self.settle(&Batch { ops, ..batch }).await.map(|_| Filing::InInbox)
             }
             outcome => outcome.map(|_| Filing::AsRuled),

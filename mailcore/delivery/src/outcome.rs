@@ -5,11 +5,11 @@ use provost_store::BatchError;
 /// The outcome for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivered {
-    /// Durable in the mailbox (or discarded by the recipient's rule).
+    /// Durable: in mailboxes, in the queue for a redirect, or discarded by the recipient's rule.
     Stored,
     /// Refused for good; [`RecipientRefusal::reply`] has the reply.
     Refused(RecipientRefusal),
-    /// Deferred: 451 4.3.0.
+    /// Deferred (451 4.3.0), for this reason.
     Unavailable(String),
 }
 

@@ -54,6 +54,7 @@ fn vacation() -> Vacation {
 fn people() -> Vec<Person> {
     vec![
         person("zoe"),
+        person("zoe+own"),
         Person { state: PersonState::Suspended, ..person("suspended") },
         Person { state: PersonState::Closed, ..person("closed") },
         Person { quota_octets: Some(100), ..person("full") },
@@ -188,7 +189,7 @@ async fn mailbox(site: &Site, local: &str, name: &str) -> Vec<Bytes> {
 
 /// RFC 5321 §4.4: final delivery puts Return-Path first. A repeated id is the same delivery.
 #[tokio::test]
-async fn stores_once_with_its_trace() {
+async fn stores_once_for_each_id_with_trace_fields() {
     let site = site(&[]);
     for id in [1, 1, 2] {
         assert_eq!(deliver(&site, id, "ann@example.org", "zoe", MESSAGE).await, Delivered::Stored);
@@ -199,7 +200,7 @@ async fn stores_once_with_its_trace() {
 }
 
 #[tokio::test]
-async fn refuses_for_good() {
+async fn permanent_refusals() {
     let site = site(&[]);
     let round = "Delivered-To: zoe@example.edu\r\nReceived: from x ([192.0.2.1])\r\n\tby mx.example.edu (Provost) with SMTP\r\n";
     let looping = [round.repeat(3).as_bytes(), MESSAGE].concat();
@@ -242,7 +243,7 @@ async fn a_quarantined_message_goes_into_junk() {
         let counts = (inbox(&site, "away").await.len(), filed.len(), site.queued().await.len());
         assert_eq!(counts, expect, "{junk} {effect}");
         for body in &filed {
-            assert!(body.ends_with(&marked(effect)), "the mark stays");
+            assert!(body.ends_with(&marked(effect)), "the mark is missing");
         }
     }
 }
@@ -255,6 +256,7 @@ async fn a_detail_reaches_its_user() {
         ("zoe+lists", Delivered::Stored),
         ("zoe+a+b", Delivered::Stored),
         ("zoe+", Delivered::Stored),
+        ("zoe+own", Delivered::Stored),
         ("nobody+x", Delivered::Refused(RecipientRefusal::NoSuchUser)),
         ("closed+x", Delivered::Refused(RecipientRefusal::Closed)),
         ("+zoe", Delivered::Refused(RecipientRefusal::NoSuchUser)),
@@ -262,13 +264,12 @@ async fn a_detail_reaches_its_user() {
         assert_eq!(deliver(&site, 1, "ann@example.org", to, MESSAGE).await, expect, "{to}");
     }
     let bodies = inbox(&site, "zoe").await;
-    assert_eq!(bodies.len(), 3);
+    assert_eq!((bodies.len(), inbox(&site, "zoe+own").await.len()), (3, 1));
     assert!(String::from_utf8_lossy(&bodies[0]).contains("Delivered-To: zoe+lists@example.edu\r\n"));
 }
 
-/// A suspended person receives mail and cannot log in.
 #[tokio::test]
-async fn checks_as_it_delivers() {
+async fn a_suspended_person_is_accepted_at_rcpt_and_a_closed_one_refused() {
     let site = site(&[]);
     for (local, expect) in [
         ("zoe", Ok(())),
@@ -281,7 +282,7 @@ async fn checks_as_it_delivers() {
 }
 
 #[tokio::test]
-async fn a_directory_that_cannot_say_is_no_refusal() {
+async fn a_directory_that_cannot_answer_is_no_refusal() {
     let folder = tempfile::tempdir().unwrap();
     let config = ViewConfig {
         file: folder.path().join("view"),
@@ -350,7 +351,7 @@ const MESSAGE_TO_AWAY: &[u8] = b"From: Ann <ann@example.org>\r\nTo: away@example
 
 /// A delivery of unknown outcome is repeated; its reply is queued once, together with the message.
 #[tokio::test]
-async fn a_delivery_and_its_reply_are_one() {
+async fn a_delivery_and_its_reply_are_stored_together() {
     let unknown = || Fault::After(BatchError::Unknown);
     let lost = || Fault::Before(BatchError::Unavailable("disk".into()));
     for (faults, both) in [(vec![unknown()], 1), (vec![unknown(), unknown()], 1), (vec![lost()], 0)] {
@@ -390,7 +391,7 @@ async fn a_success_is_reported_where_it_is_wanted() {
 
 /// No reply is sent where RFC 3834 §2 forbids one, nor outside the dates of the vacation.
 #[tokio::test]
-async fn a_vacation_is_silent() {
+async fn no_vacation_reply_is_sent_where_none_is_due() {
     let site = site(&[]);
     let list = [b"List-Id: <l.example.org>\r\n", MESSAGE_TO_AWAY].concat();
     let auto = [b"Auto-Submitted: auto-generated\r\n", MESSAGE_TO_AWAY].concat();

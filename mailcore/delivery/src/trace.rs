@@ -5,8 +5,8 @@ use provost_message::{Address, HeaderSection, Path, is_own_received};
 
 /// Room for the two fields around their paths.
 const FIELD_OCTETS: usize = 64;
-/// Number of earlier deliveries by this host to one address from which on a message is taken to be in a loop. One or two happen when people send a
-/// message from a mailbox to its own address again; a loop never ends, and each round costs a copy.
+/// A message that this host has delivered to one address this many times is taken to be in a loop. One or two happen
+/// when people send a message from a mailbox to its own address again; a loop never ends, and each round costs a copy.
 const LOOP_DELIVERIES_MIN: usize = 3;
 
 /// The message as this recipient gets it. This is the one copy of the body that a delivery makes.
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn sees_a_loop() {
+    fn finds_a_loop() {
         let zoe = Address::parse("zoe@example.edu").unwrap();
         let trace = |to: &str, by: &str| {
             let received = format!("Received: from x ([192.0.2.1])\r\n\tby {by} with SMTP id 1;\r\n\tdate\r\n");
@@ -64,13 +64,13 @@ mod tests {
         let own = trace("ZOE@example.edu", "mx.example.edu (Provost)");
         let other = trace("zoe@example.edu", "old.example.edu (Postfix)");
         for (what, message, expect) in [
-            ("sent again by oneself", own.repeat(2), false),
+            ("sent again by its recipient", own.repeat(2), false),
             ("a loop", own.repeat(3), true),
             ("a loop through another server", format!("{own}{other}{own}{other}{own}"), true),
             ("an earlier server", other.repeat(9), false),
             ("an earlier server's field, without a trace", "Delivered-To: zoe@example.edu\r\n".repeat(9), false),
-            ("somebody else", trace("ann@example.edu", "mx.example.edu (Provost)").repeat(9), false),
-            ("a body", format!("\r\n{}", own.repeat(9)), false),
+            ("deliveries to another address", trace("ann@example.edu", "mx.example.edu (Provost)").repeat(9), false),
+            ("fields in the body", format!("\r\n{}", own.repeat(9)), false),
         ] {
             assert_eq!(is_looping(message.as_bytes(), &zoe, "mx.example.edu"), expect, "{what}");
         }

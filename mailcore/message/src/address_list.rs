@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn is_bounded() {
+    fn a_list_is_bounded() {
         assert_eq!(address_list("a@b,".repeat(5_000).as_bytes()).len(), LISTED_MAX);
     }
 

@@ -102,8 +102,7 @@ pub struct PeerConnection {
     pub tls: bool,
     /// The last EHLO, HELO or LHLO that was accepted, or the one that stages judge now.
     pub hello: Option<Hello>,
-    /// The person who has logged in (RFC 4954), with the attributes that the directory had then, or at the
-    /// last MAIL.
+    /// The person who has logged in (RFC 4954), as the directory described them at the login or the last MAIL.
     pub person: Option<Arc<Person>>,
     /// Results of the stages before 220.
     pub findings: Findings,

@@ -70,7 +70,7 @@ impl AuthenticationResult {
     pub const FIELD_NAME: &str = "Authentication-Results";
 
     /// Whether a field carries this host's name as its authserv-id. Such a field in an incoming message is forged, or
-    /// older than this passage of the message: the server removes it (RFC 8601 §5).
+    /// was written when the message passed this host before: the server removes it (RFC 8601 §5).
     pub fn is_named_after(field: &HeaderField<'_>, hostname: &str) -> bool {
         if !field.is(Self::FIELD_NAME) {
             return false;

@@ -317,7 +317,7 @@ mod tests {
 
     /// A text can lie across two windows; memory does not grow with the message.
     #[test]
-    fn is_bounded() {
+    fn memory_is_bounded() {
         let filler = "filler é\r\n".repeat(40_000);
         let long = format!("{}end", "y".repeat(100_000));
         let message = format!("Content-Type: text/plain; charset=utf-8\r\n\r\n{filler}nee\r\ndle {long}{filler}");

@@ -84,9 +84,8 @@ mod tests {
         assert_eq!(KeptFields::decode(&derived.fields).unwrap().header_octets(), MESSAGE.len() as u64 - 5);
     }
 
-    /// A column that would be too large stays empty.
     #[test]
-    fn is_bounded() {
+    fn a_column_that_would_be_too_large_stays_empty() {
         let to = format!("To: {}\r\n", "address@example.edu, ".repeat(20));
         let wide = format!(
             "{}Content-Type: multipart/mixed; boundary=b\r\n\r\n{}",

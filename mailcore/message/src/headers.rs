@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn is_bounded() {
+    fn a_header_section_is_bounded() {
         let many = b"A: b\r\n".repeat(5000);
         assert_eq!(HeaderSection::of(&many).iter().count(), HEADER_FIELDS_MAX);
         let long = [b"A: ".to_vec(), vec![b'x'; HEADER_OCTETS_MAX * 2]].concat();

@@ -156,9 +156,8 @@ mod tests {
         assert_eq!(envelope.in_reply_to.as_deref(), Some(&b"<c@d> <f@g>"[..]));
     }
 
-    /// A message full of addresses gives a bounded envelope.
     #[test]
-    fn is_bounded() {
+    fn an_envelope_full_of_addresses_is_bounded() {
         let header = format!("{}From: {}\r\n\r\n", "From: x,y\r\n".repeat(30_000), "a,".repeat(5_000_000));
         assert!(ImapEnvelope::of(header.as_bytes()).from.len() <= LISTED_MAX);
     }

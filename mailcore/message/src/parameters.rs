@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn is_bounded() {
+    fn the_number_of_parameters_is_bounded() {
         let many = format!("a{}", "; b=c".repeat(5_000));
         assert_eq!(Parameterised::parse(many.as_bytes()).parameters.len(), PARAMETERS_MAX);
         let sections: String = (0..5_000).map(|number| format!("; b*{number}=c")).collect();

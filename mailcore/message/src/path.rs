@@ -69,8 +69,8 @@ impl Path {
         &self.domain
     }
 
-    /// Returns the path as a directory address; `None` when none has this form, as with a local part that needs quotes
-    /// or an address literal.
+    /// Returns the path as a directory address; `None` when no address has this form, as with a local part that needs
+    /// quotes or with an address literal.
     ///
     /// When only the detail needs quotes, as in `"zoe+a b"`, this is the address of the user (RFC 5233 §4): the
     /// directory holds no address with such a detail, and Sieve reads the detail from the path.
@@ -190,7 +190,7 @@ mod tests {
 
     /// RFC 5321 §4.1.2: Mailbox = Local-part "@" ( Domain / address-literal ).
     #[test]
-    fn reads_and_writes() {
+    fn reads_and_writes_paths() {
         let long_local = format!("{}@example.edu", "a".repeat(64));
         for (text, local, domain) in [
             ("zoe@example.edu", "zoe", "example.edu"),

@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn gives_back_a_bounded_header() {
+    fn returns_a_bounded_header() {
         let original = [b"A: ".to_vec(), vec![b'x'; 100_000]].concat();
         assert!(text(&[failed("a@b.example", "550 x", false)], &original).len() < 50_000);
     }

@@ -1,5 +1,5 @@
 //! Decoding of Content-Transfer-Encoding in pieces: gives the same octets as [`crate::decode_transfer`] of the whole,
-//! with the memory of one line. Only white space above [`LINE_OCTETS_MAX`] at the end of a line may differ.
+//! with the memory of one line. Only white space of more than [`LINE_OCTETS_MAX`] at the end of a line may differ.
 
 use crate::transfer::{base64, quoted_printable, unescape};
 

@@ -12,7 +12,7 @@ const FIRST_OCTETS: usize = 16 * 1024;
 /// length and memory are no longer checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum DataFault {
-    /// The memory budget has no room for the message now.
+    /// The memory budget has no room for the message now, or none for more from its source.
     NoRoom,
     /// More octets than the offered SIZE (RFC 1870).
     TooLong,

@@ -533,16 +533,16 @@ async fn run(history: Vec<WorkerStep>) {
                 }
             }
             WorkerStep::Prove(index) => {
-                let Some((a, b, _)) = claims.get(*index) else { continue };
-                let expected = model.prove(*b, at(now), Duration::from_secs(60)).await;
-                assert_eq!(tested.prove(*a, at(now), Duration::from_secs(60)).await, expected, "{step:?}");
+                let Some((tested_claim, model_claim, _)) = claims.get(*index) else { continue };
+                let expected = model.prove(*model_claim, at(now), Duration::from_secs(60)).await;
+                assert_eq!(tested.prove(*tested_claim, at(now), Duration::from_secs(60)).await, expected, "{step:?}");
             }
             WorkerStep::Settle(index, deferred, causes) => {
-                let Some((a, b, row)) = claims.get(*index) else { continue };
+                let Some((tested_claim, model_claim, row)) = claims.get(*index) else { continue };
                 let left = if *deferred { all_deferred(row, now + 30) } else { all_settled(now) };
                 let caused: Vec<NewMessage> = causes.iter().map(|number| message(*number, &[0], now)).collect();
-                let expected = model.settle(*b, left.clone(), caused.clone()).await;
-                assert_eq!(tested.settle(*a, left, caused).await, expected, "{step:?}");
+                let expected = model.settle(*model_claim, left.clone(), caused.clone()).await;
+                assert_eq!(tested.settle(*tested_claim, left, caused).await, expected, "{step:?}");
             }
             WorkerStep::Wait(seconds) => now += seconds,
             WorkerStep::Reopen => {

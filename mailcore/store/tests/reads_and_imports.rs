@@ -32,9 +32,10 @@ conformance!(
     restored_messages_are_bounded_by_quota_and_size,
 );
 
+/// Length of a lease that does not end during a test.
 const LONG: Duration = Duration::from_secs(3600);
 
-fn numbers(rows: &Rows) -> Vec<u32> {
+fn uids_of(rows: &Rows) -> Vec<u32> {
     rows.rows.iter().map(|row| row.meta.uid.get()).collect()
 }
 
@@ -57,7 +58,7 @@ async fn a_read_returns_the_selected_messages(one: OneAccount) {
     ];
     for (which, expected, expunged) in table {
         let rows = one.read("INBOX", which.clone(), Columns::NONE).await;
-        assert_eq!(numbers(&rows), *expected, "{which:?}");
+        assert_eq!(uids_of(&rows), *expected, "{which:?}");
         assert_eq!(rows.expunged.iter().map(|uid| uid.get()).collect::<Vec<_>>(), *expunged, "{which:?}");
         assert!(rows.rows.iter().all(|row| row.derived.is_none()), "columns that were not selected");
         assert_eq!((rows.info, rows.token), (one.mailbox("INBOX").await, second.token()));
@@ -99,11 +100,12 @@ async fn reads_before_the_moment_of_a_token_are_unavailable(one: OneAccount) {
     let later = ReadToken::new(Modseq::new(now.get().get() + 1));
     assert!(matches!(read(later).await, Err(StoreError::Unavailable(_))));
     assert!(matches!(one.store.snapshot(one.account, Some(later)).await, Err(StoreError::Unavailable(_))));
-    assert_eq!(one.done(append("INBOX", "b")).await, one_appended(&one, 2).await);
+    assert_eq!(one.done(append("INBOX", "b")).await, appended_to_inbox(&one, 2).await);
     assert_eq!(read(later).await.unwrap().rows.len(), 2);
 }
 
-async fn one_appended(one: &OneAccount, number: u32) -> OpEffect {
+/// Returns the effect of an op that added a message with this UID to INBOX.
+async fn appended_to_inbox(one: &OneAccount, number: u32) -> OpEffect {
     let inbox = one.mailbox("INBOX").await;
     OpEffect::Appended { mailbox: inbox.id, uid_validity: inbox.uid_validity, uid: uid(number) }
 }
@@ -338,7 +340,7 @@ async fn messages_are_restored(one: OneAccount) {
     let ops =
         vec![restore_mailbox("INBOX", 5, 100), restore("INBOX", 3, 40, "three"), restore("INBOX", 99, 41, "last")];
     let applied = one.apply(ops).await.unwrap();
-    assert_eq!(applied.effects[1], one_appended(&one, 3).await);
+    assert_eq!(applied.effects[1], appended_to_inbox(&one, 3).await);
     assert!(applied.modseq >= Modseq::new(41));
     assert_eq!(one.listing("INBOX").await, ["3 \\Seen kept three", "99 \\Seen kept last"]);
     let changes = one.changes("INBOX", 0).await;
@@ -377,9 +379,9 @@ async fn restored_modseqs_are_kept(one: OneAccount) {
     }
     let applied = one.apply(vec![restore("INBOX", 1, 5_000, "a"), restore("INBOX", 2, 900, "b")]).await.unwrap();
     assert_eq!(applied.modseq, Modseq::new(5_000));
-    assert_eq!(numbers(&one.read("INBOX", MessageSelection::ChangedSince(Modseq::new(900)), Columns::NONE).await), [1]);
+    assert_eq!(uids_of(&one.read("INBOX", MessageSelection::ChangedSince(Modseq::new(900)), Columns::NONE).await), [1]);
     assert_eq!(
-        numbers(&one.read("INBOX", MessageSelection::ChangedSince(Modseq::new(899)), Columns::NONE).await),
+        uids_of(&one.read("INBOX", MessageSelection::ChangedSince(Modseq::new(899)), Columns::NONE).await),
         [1, 2]
     );
     let next = one.apply(vec![append("INBOX", "c")]).await.unwrap();
@@ -387,7 +389,7 @@ async fn restored_modseqs_are_kept(one: OneAccount) {
     let mailbox = one.id("INBOX").await;
     let change = FlagChange::Add(flags("\\Deleted"));
     one.done(Op::Store { mailbox, uids: uids([2]), change, unchanged_since: Some(Modseq::new(900)) }).await;
-    assert_eq!(numbers(&one.read("INBOX", MessageSelection::ChangedSince(next.modseq), Columns::NONE).await), [2]);
+    assert_eq!(uids_of(&one.read("INBOX", MessageSelection::ChangedSince(next.modseq), Columns::NONE).await), [2]);
 }
 
 async fn restored_messages_are_bounded_by_quota_and_size(one: OneAccount) {

@@ -34,7 +34,7 @@ pub enum TraceOutcome {
     Deferred,
     /// Refused in the session: the message stays with the peer.
     Refused,
-    /// Given up: the sender gets a report, unless the reverse-path is null.
+    /// Given up: the sender gets a report where one is due.
     Failed,
 }
 
@@ -61,8 +61,8 @@ impl fmt::Display for TraceOutcome {
 /// An event as it is recorded. Texts are bounded and have no control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TraceRecord {
-    // First, so that the number has a fixed position in the line: `search` reads it there.
-    /// The message's number: 32 hexadecimal digits, as in Received and in the reply to the sender.
+    // First, so that it has a fixed position in the line: `search` reads it there.
+    /// The message's trace id: 32 hexadecimal digits, as in Received and in the reply to the sender.
     pub id: String,
     /// When it happened; milliseconds since 1970 in the file.
     #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
@@ -71,18 +71,19 @@ pub struct TraceRecord {
     pub event: TraceOutcome,
     /// `smtp`, `submission`, `lmtp`, or `queue`.
     pub service: String,
-    /// Reverse-path in lower case; empty is `<>`.
+    /// Reverse-path in lower case; empty if null.
     pub from: String,
-    /// Recipient in the form of the envelope, in lower case; `None` when the message was refused before RCPT.
+    /// Recipient in the form of the envelope, in lower case; `None` when the whole message was refused
+    /// or deferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// entryUUID of the person who owns the mailbox.
+    /// entryUUID of the person who owns the mailbox, in the event of a delivery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Uuid>,
     /// Message-ID without its angle brackets; `None` before the message arrived, and for a message without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
-    /// Address of the peer that sent the message.
+    /// IP address of the peer that sent the message; `None` for the queue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<String>,
     /// Login name of the sender, for a submission.
@@ -143,7 +144,7 @@ impl TraceEvent {
         self
     }
 
-    /// Records Message-ID and size of a message that has arrived.
+    /// Sets Message-ID and size of a message that has arrived.
     pub fn message(mut self, message: &[u8]) -> Self {
         self.record.octets = message.len() as u64;
         let field = HeaderSection::of(message).get("Message-ID");
@@ -167,7 +168,7 @@ impl TraceEvent {
     }
 }
 
-/// Finds the Message-ID in text that people copy from a message: with or without angle brackets or surrounding text.
+/// Finds the Message-ID in text that people copy from a message: within angle brackets, else the whole text.
 pub(crate) fn message_id(value: &str) -> String {
     let inner = value.split_once('<').map_or(value, |(_, rest)| rest);
     let inner = inner.split_once('>').map_or(inner, |(id, _)| id);
@@ -185,7 +186,7 @@ fn clean(text: &str, octets_max: usize) -> String {
     cut.replace("\r\n", " ").chars().map(|c| if c.is_control() || is_bidi(c) { '?' } else { c }).collect()
 }
 
-/// Reads a message's number from text that people copy from a log, a Received field or a reply; `None` when it is none.
+/// Reads a trace id that people copy from a log, a Received field or a reply; `None` when the text is not one.
 pub(crate) fn trace_id(text: &str) -> Option<String> {
     Uuid::try_parse(text.trim()).ok().map(|id| TraceId::from(id).to_string())
 }

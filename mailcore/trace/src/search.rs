@@ -28,7 +28,7 @@ const REMEMBERED_MAX: usize = 20_000;
 const OTHER_EVENTS_MAX: usize = 100;
 /// Maximum number of events of one message in the result.
 const EVENTS_MAX: usize = 1000;
-/// Position of the message's number in a line: after `{"id":"`.
+/// Position of the trace id in a line: after `{"id":"`.
 const ID_AT: std::ops::Range<usize> = 7..39;
 
 /// One condition on an event, which an event meets when any field of the criterion matches. A criterion without fields
@@ -43,7 +43,7 @@ pub struct Criterion {
     pub from: Vec<String>,
     /// Message-ID, with or without angle brackets.
     pub message_id: Option<String>,
-    /// The message's number, 32 hexadecimal digits.
+    /// The message's trace id, 32 hexadecimal digits.
     pub id: Option<String>,
 }
 
@@ -65,16 +65,16 @@ pub struct TraceQuery {
 pub struct TraceResult {
     /// The messages found, newest first by the last event that matched.
     pub messages: Vec<MessageTrace>,
-    /// Whether more messages match than `limit`.
+    /// Whether more messages match than are returned.
     pub more: bool,
-    /// Events of the searched days that could not be recorded.
+    /// Number of events that could not be recorded, in the files that were searched.
     pub lost: u64,
 }
 
 /// One message and its events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MessageTrace {
-    /// The message's number, 32 hexadecimal digits.
+    /// The message's trace id, 32 hexadecimal digits.
     pub id: String,
     /// Oldest first; none from before the first searched day (UTC).
     pub events: Vec<TraceRecord>,
@@ -117,37 +117,37 @@ pub fn search(folder: &Path, query: &TraceQuery) -> io::Result<TraceResult> {
     newest.sort_unstable_by(|one, other| other.cmp(one));
     found.more |= newest.len() > query.limit;
     newest.truncate(query.limit);
-    found.messages = journeys(folder, &files, &matcher, newest)?;
+    found.messages = traces(folder, &files, &matcher, newest)?;
     Ok(found)
 }
 
 /// Returns the events of the messages since the first searched day, also those outside the searched time.
-fn journeys(
+fn traces(
     folder: &Path,
     files: &[TraceFile],
     matcher: &TraceMatcher,
     newest: Vec<(Timestamp, String)>,
 ) -> io::Result<Vec<MessageTrace>> {
-    let journey = |(_, id): (Timestamp, String)| MessageTrace { id, events: Vec::new(), left_out: false };
-    let mut journeys: Vec<MessageTrace> = newest.into_iter().map(journey).collect();
+    let empty = |(_, id): (Timestamp, String)| MessageTrace { id, events: Vec::new(), left_out: false };
+    let mut traces: Vec<MessageTrace> = newest.into_iter().map(empty).collect();
     let places: HashMap<Vec<u8>, usize> =
-        journeys.iter().enumerate().map(|(place, journey)| (journey.id.clone().into_bytes(), place)).collect();
-    if journeys.is_empty() {
-        return Ok(journeys);
+        traces.iter().enumerate().map(|(place, trace)| (trace.id.clone().into_bytes(), place)).collect();
+    if traces.is_empty() {
+        return Ok(traces);
     }
     for file in files {
         each_block(&file.path(folder), |block| {
             for line in block.split_inclusive(|octet| *octet == b'\n') {
                 let place = line.get(ID_AT).and_then(|id| places.get(id)).copied();
-                let Some(journey) = place.and_then(|place| journeys.get_mut(place)) else { continue };
+                let Some(trace) = place.and_then(|place| traces.get_mut(place)) else { continue };
                 let Ok(record) = serde_json::from_slice::<TraceRecord>(line) else { continue };
                 let limit = if matcher.matches(&record) { EVENTS_MAX } else { OTHER_EVENTS_MAX };
-                if journey.events.len() < limit { journey.events.push(record) } else { journey.left_out = true }
+                if trace.events.len() < limit { trace.events.push(record) } else { trace.left_out = true }
             }
         })?;
     }
-    journeys.iter_mut().for_each(|journey| journey.events.sort_by_key(|event| event.at));
-    Ok(journeys)
+    traces.iter_mut().for_each(|trace| trace.events.sort_by_key(|event| event.at));
+    Ok(traces)
 }
 
 /// Calls `take` with blocks of complete lines. A file that was removed meanwhile has none.

@@ -1,5 +1,4 @@
-//! The files of the trace: `YYYYMMDD-NNNN.jsonl`, one event per line. A file is never written again after the next one
-//! was begun.
+//! The files of the trace: `YYYYMMDD-NNNN.jsonl`, one event per line. Only the newest is written.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -15,18 +14,24 @@ const SUFFIX: &str = ".jsonl";
 pub(crate) struct TraceFile {
     /// The day of writing, UTC.
     pub(crate) day: Date,
-    /// Its position among the files of the day.
+    /// Its position among the files of the day, from 0.
     pub(crate) number: u32,
 }
 
 impl TraceFile {
+    /// Parses a name as [`TraceFile::name`] writes it; `None` for any other.
     fn parse(name: &str) -> Option<Self> {
         let (day, number) = name.strip_suffix(SUFFIX)?.split_once('-')?;
-        Some(Self { day: Date::strptime("%Y%m%d", day).ok()?, number: number.parse().ok()? })
+        let parsed = Self { day: Date::strptime("%Y%m%d", day).ok()?, number: number.parse().ok()? };
+        (parsed.name() == name).then_some(parsed)
+    }
+
+    fn name(&self) -> String {
+        format!("{}-{:04}{SUFFIX}", self.day.strftime("%Y%m%d"), self.number)
     }
 
     pub(crate) fn path(&self, folder: &Path) -> PathBuf {
-        folder.join(format!("{}-{:04}{SUFFIX}", self.day.strftime("%Y%m%d"), self.number))
+        folder.join(self.name())
     }
 
     /// Returns all files of a folder, oldest first; none when the folder does not exist.
@@ -53,17 +58,17 @@ impl TraceFile {
     }
 
     /// Removes files from before `oldest`, then the oldest ones while all together exceed `octets_max`. The newest
-    /// stays.
+    /// stays. Returns the first error, after it has tried all.
     pub(crate) fn remove_old(folder: &Path, oldest: Date, octets_max: u64) -> io::Result<()> {
-        let mut octets = 0u64;
+        let (mut octets, mut outcome) = (0u64, Ok(()));
         for (age, trace_file) in Self::all(folder)?.iter().rev().enumerate() {
             let path = trace_file.path(folder);
             octets = octets.saturating_add(fs::metadata(&path).map_or(0, |metadata| metadata.len()));
             if age > 0 && (trace_file.day < oldest || octets > octets_max) {
-                fs::remove_file(path)?;
+                outcome = outcome.and(fs::remove_file(path));
             }
         }
-        Ok(())
+        outcome
     }
 }
 
@@ -83,7 +88,9 @@ mod tests {
             let (_, mut file) = TraceFile::begin(folder, *day).unwrap();
             file.write_all(&[b'x'; 100]).unwrap();
         }
-        std::fs::write(folder.join("notes.txt"), "not ours").unwrap();
+        for foreign in ["notes.txt", "20260829-1.jsonl"] {
+            std::fs::write(folder.join(foreign), "not ours").unwrap();
+        }
         let names = || TraceFile::all(folder).unwrap().iter().map(|s| s.path(folder)).collect::<Vec<_>>();
         assert_eq!(names()[2], folder.join("20260901-0001.jsonl"));
         TraceFile::remove_old(folder, days[1], 1000).unwrap();
@@ -91,7 +98,7 @@ mod tests {
         TraceFile::remove_old(folder, days[1], 250).unwrap();
         assert_eq!(names(), [folder.join("20260901-0001.jsonl"), folder.join("20260902-0000.jsonl")]);
         TraceFile::remove_old(folder, "2027-01-01".parse().unwrap(), 0).unwrap();
-        assert_eq!(names().len(), 1, "the newest file stays");
-        assert!(folder.join("notes.txt").exists());
+        assert_eq!(names().len(), 1, "the newest file is removed");
+        assert!(folder.join("notes.txt").exists() && folder.join("20260829-1.jsonl").exists());
     }
 }

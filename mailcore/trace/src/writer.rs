@@ -38,7 +38,7 @@ pub struct RecorderConfig {
     pub folder: PathBuf,
     /// Days that events are kept, in addition to the current one (UTC).
     pub days: u16,
-    /// Octets of all files together; the oldest are removed first.
+    /// Octets of all files together, checked when a file is begun; the oldest are removed first.
     pub octets_max: u64,
 }
 
@@ -82,7 +82,7 @@ impl Recorder {
         let (waiting, events) = sync_channel(WAITING_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let writer =
-            TraceWriter { config, dropped: Arc::clone(&dropped), open: None, complained: None, line: Vec::new() };
+            TraceWriter { config, dropped: Arc::clone(&dropped), open: None, complained: None, lines: Vec::new() };
         let thread = std::thread::Builder::new().name("trace".into()).spawn(move || writer.run(&events))?;
         Ok(Self { waiting: Some(waiting), dropped, thread: Some(thread) })
     }
@@ -125,7 +125,7 @@ struct TraceWriter {
     /// Time of the last log line about a disk failure.
     complained: Option<Instant>,
     /// Lines to be written together.
-    line: Vec<u8>,
+    lines: Vec<u8>,
 }
 
 /// The file being written.
@@ -143,34 +143,34 @@ impl TraceWriter {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            let mut lines = 0;
-            self.line.clear();
+            let mut count = 0;
+            self.lines.clear();
             for record in first.into_iter().chain(std::iter::from_fn(|| events.try_recv().ok())).take(WAITING_MAX) {
-                lines += u64::from(self.append_line(&record));
+                count += u64::from(self.append_line(&record));
             }
-            if lines > 0 {
-                self.write(lines, Timestamp::now());
+            if count > 0 {
+                self.write(count, Timestamp::now());
             }
             std::thread::sleep(PAUSE);
         }
     }
 
     fn append_line(&mut self, record: &TraceRecord) -> bool {
-        let begin = self.line.len();
-        if serde_json::to_writer(&mut self.line, record).is_err() {
-            self.line.truncate(begin);
+        let begin = self.lines.len();
+        if serde_json::to_writer(&mut self.lines, record).is_err() {
+            self.lines.truncate(begin);
             return false;
         }
-        self.line.push(b'\n');
+        self.lines.push(b'\n');
         true
     }
 
-    /// Appends the collected lines. If the disk fails, they are lost, and the next written line counts them.
-    fn write(&mut self, lines: u64, now: Timestamp) {
+    /// Appends the `count` collected lines. If the disk fails, they are lost, and a line of the next write counts them.
+    fn write(&mut self, count: u64, now: Timestamp) {
         let lost = self.dropped.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let note = format!("{{\"lost\":{lost},\"at\":{}}}\n", now.as_millisecond());
-            self.line.extend_from_slice(note.as_bytes());
+            self.lines.extend_from_slice(note.as_bytes());
         }
         if let Err(error) = self.append(now) {
             // Cut the file back to whole lines and use it again: a new one at each attempt would fill the folder with
@@ -179,10 +179,11 @@ impl TraceWriter {
                 self.open = None;
             }
             self.dropped.fetch_add(lost, Ordering::Relaxed);
-            count_dropped(&self.dropped, lines);
+            count_dropped(&self.dropped, count);
             if self.complained.is_none_or(|at| at.elapsed() >= COMPLAINT_INTERVAL) {
                 self.complained = Some(Instant::now());
-                tracing::error!(%error, folder = %self.config.folder.display(), "events of messages cannot be recorded");
+                let folder = self.config.folder.display();
+                tracing::error!(%error, %folder, "events of messages cannot be recorded");
             }
         }
     }
@@ -193,13 +194,21 @@ impl TraceWriter {
             Some(open) if open.day == day && open.octets < FILE_OCTETS_MAX => self.open.insert(open),
             _ => {
                 let (_, file) = TraceFile::begin(&self.config.folder, day)?;
-                let oldest = day.checked_sub(i64::from(self.config.days).days()).unwrap_or(day);
-                TraceFile::remove_old(&self.config.folder, oldest, self.config.octets_max)?;
+                self.remove_old(day);
                 self.open.insert(OpenTraceFile { day, octets: 0, file })
             }
         };
-        open.file.write_all(&self.line)?;
-        open.octets += self.line.len() as u64;
+        open.file.write_all(&self.lines)?;
+        open.octets += self.lines.len() as u64;
         Ok(())
+    }
+
+    /// Removes the files that exceed the limits. One that cannot be removed must not stop the recording.
+    fn remove_old(&self, today: Date) {
+        let RecorderConfig { folder, days, octets_max } = &self.config;
+        let oldest = today.checked_sub(i64::from(*days).days()).unwrap_or(today);
+        if let Err(error) = TraceFile::remove_old(folder, oldest, *octets_max) {
+            tracing::error!(%error, folder = %folder.display(), "old events of messages cannot be removed");
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Handlers for aliases: list, give, take away.
+//! Handlers for addresses: list them, give an alias, take one away.
 
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};

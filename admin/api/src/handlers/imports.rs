@@ -28,7 +28,7 @@ use crate::uploaded_files::{Upload, UploadEncoding, UploadedFileError};
 
 /// Maximum number of changes, and of rejected rows, that an answer lists; the summary counts all.
 const LISTED_MAX: usize = 1000;
-/// Longest `?wait=`, in seconds.
+/// Longest time to wait for the end of an apply (`?wait=`), in seconds.
 const WAIT_SECONDS_MAX: u64 = 60;
 
 #[derive(Deserialize)]
@@ -247,7 +247,7 @@ pub(crate) async fn apply(
     shared.desk.permit(&principal, Permission::ApplyImport).await?;
     // Use a task of its own: a disconnecting caller must not leave the turn behind.
     let begun = tokio::spawn(begin(shared, principal, id, body.hash)).await;
-    let (job, audit_id) = begun.map_err(|fault| Problem::internal("an apply ended in a fault", &fault))??;
+    let (job, audit_id) = begun.map_err(|fault| Problem::internal("a bug ended an apply", &fault))??;
     let job = jobs::wait(job, Duration::from_secs(query.wait)).await;
     let code = if job.state == JobState::Running { StatusCode::ACCEPTED } else { StatusCode::OK };
     let location = HeaderValue::from_str(&format!("/api/v1/jobs/{}", job.id)).ok().map(|at| (header::LOCATION, at));
@@ -277,6 +277,7 @@ async fn begin(
     }
 }
 
+/// Makes the plan anew, checks its hash, writes the audit record, and records the job. Returns the audit id last.
 async fn prepare(
     shared: &HandlerState,
     principal: &Principal,
@@ -286,19 +287,19 @@ async fn prepare(
     let planning = shared.turns.wait_to_plan().await?;
     let planned = plan_again(shared, principal, id).await?;
     drop(planning);
-    let (plan, now) = (&planned.plan, planned.plan.hash());
-    if now != hash {
+    let (plan, present_hash) = (&planned.plan, planned.plan.hash());
+    if present_hash != hash {
         let mut problem = Problem::new(ProblemKind::PlanChanged, "the hash differs from that of the present plan");
-        problem.hash = Some(now.into());
+        problem.hash = Some(present_hash.into());
         return Err(problem);
     }
     let detail = serde_json::json!({ "import": id, "writes": plan.summary().writes });
-    let audit_id = shared.desk.permit_change(principal, Permission::ApplyImport, now, detail).await?;
+    let audit_id = shared.desk.permit_change(principal, Permission::ApplyImport, present_hash, detail).await?;
     let sender = shared.jobs.begin(plan.changes().len(), Timestamp::now()).await?;
     Ok((planned, sender, audit_id))
 }
 
-/// Applies the plan; the work outlives the request.
+/// Applies the plan. The work outlives the request, and stops early when `stopped` resolves.
 async fn work(
     shared: HandlerState,
     import: Uuid,
@@ -307,14 +308,14 @@ async fn work(
     sender: Arc<watch::Sender<Job>>,
     stopped: oneshot::Receiver<()>,
 ) -> JobEnd {
-    let mut progress = |now: ApplyProgress| {
+    let mut progress = |at: ApplyProgress| {
         sender.send_modify(|job| {
-            job.done = now.done;
-            job.total = now.total;
+            job.done = at.done;
+            job.total = at.total;
         });
     };
     let stop = async {
-        // An error means that the sender is gone, so that no task watches over this job any more: stop as well.
+        // An error means that the sender is gone: no task watches over this job any more, so stop as well.
         let _ = stopped.await;
     };
     let (outcomes, error) = match shared.desk.apply_import(stop, &principal, &planned, &mut progress).await {
@@ -324,12 +325,13 @@ async fn work(
         Err(error) => (None, Some(error.to_string())),
     };
     let state = if error.is_none() { JobState::Done } else { JobState::Failed };
-    if state == JobState::Done && shared.uploaded_files.forget(import, Timestamp::now()).await.is_err() {
+    if state == JobState::Done && shared.uploaded_files.remove(import, Timestamp::now()).await.is_err() {
         tracing::warn!(%import, "the file of an applied import could not be removed; it is removed when it expires");
     }
     JobEnd { state, outcomes: outcomes.map(Into::into), error }
 }
 
+/// Plans an uploaded file with the present directory.
 async fn plan_again(shared: &HandlerState, principal: &Principal, id: Uuid) -> Result<PlannedImport, Problem> {
     let (upload, octets) = shared.uploaded_files.read(id, Timestamp::now()).await?;
     Ok(shared.desk.review_import(principal, octets, upload.options()).await?)

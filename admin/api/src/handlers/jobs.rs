@@ -16,7 +16,7 @@ use crate::shared::HandlerState;
 #[utoipa::path(
     get, operation_id = "showJob", path = "/jobs/{id}", tag = "imports",
     params(("id" = String, Path, format = "uuid", description = "Id of the job")),
-    responses((status = 200, description = "How it stands", body = Job), RouteFailures)
+    responses((status = 200, description = "The job", body = Job), RouteFailures)
 )]
 pub(crate) async fn show(
     State(shared): State<HandlerState>,

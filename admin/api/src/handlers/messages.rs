@@ -16,7 +16,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::reply::audited;
 use crate::shared::HandlerState;
 
-/// Messages in one answer when the caller states no limit.
+/// Maximum number of messages in one answer when the caller states no limit.
 const MESSAGES_DEFAULT: usize = 50;
 
 #[derive(Deserialize)]
@@ -109,26 +109,27 @@ impl From<MessageTrace> for TracedMessage {
 impl From<MessageSearchError> for Problem {
     fn from(error: MessageSearchError) -> Self {
         match error {
+            MessageSearchError::Invalid { field, rule } => Self::invalid(format!("?{field}"), rule),
             MessageSearchError::Desk(error) => error.into(),
             MessageSearchError::Files(error) => Self::new(ProblemKind::Unavailable, error.to_string()),
         }
     }
 }
 
-/// Finds messages by recipient, sender or Message-ID. The view is audited.
+/// Finds messages by recipient, sender or Message-ID. The search is audited.
 #[utoipa::path(
     get, operation_id = "findMessages", path = "/messages", tag = "operation",
     params(
         ("recipient" = Option<String>, Query, description = "An address as the envelope names it, or a person by any address, login or number", min_length = 1, max_length = 1000),
         ("sender" = Option<String>, Query, description = "An address, `<>`, or a person", min_length = 1, max_length = 1000),
         ("message_id" = Option<String>, Query, description = "With or without angle brackets", min_length = 1, max_length = 1000),
-        ("any" = Option<String>, Query, description = "Any of these, or the message's number", min_length = 1, max_length = 1000),
+        ("any" = Option<String>, Query, description = "A recipient, a sender, a Message-ID, or the message's number", min_length = 1, max_length = 1000),
         ("since" = Option<String>, Query, description = "RFC 3339; seven days ago by default", format = DateTime),
         ("until" = Option<String>, Query, description = "RFC 3339; now by default", format = DateTime),
         ("limit" = Option<usize>, Query, description = "Maximum number of messages, 1 to 500; 50 by default", minimum = 1, maximum = 500),
     ),
     responses(
-        (status = 200, description = "Messages that match all words", body = MessagesFound,
+        (status = 200, description = "The messages that match every parameter", body = MessagesFound,
             headers(("X-Audit-Id" = String, description = "Audit record of this search"))),
         RouteFailures
     )

@@ -38,7 +38,7 @@ pub(crate) struct SearchQuery {
 #[utoipa::path(
     get, operation_id = "searchPeople", path = "/people", tag = "people",
     params(
-        ("q" = String, Query, description = "Each word begins a name, login, address or source id; 1 to 200 octets", pattern = r"\S", min_length = 1, max_length = 200),
+        ("q" = String, Query, description = "Each word is found in the name, login or address, or begins the source id; 1 to 200 octets", pattern = r"\S", min_length = 1, max_length = 200),
         ("limit" = Option<usize>, Query, description = "Maximum number of people, 1 to 200; 50 by default", minimum = 1, maximum = 200),
     ),
     responses((status = 200, description = "People found", body = PeopleFound), RouteFailures)
@@ -92,7 +92,7 @@ pub(crate) struct HistoryQuery {
     limit: Option<usize>,
 }
 
-/// Shows the changes of a person, newest first. The view is audited.
+/// Shows the changes to a person's entry and addresses, newest first. The view is audited.
 #[utoipa::path(
     get, operation_id = "showHistory", path = "/people/{key}/history", tag = "people",
     params(
@@ -121,12 +121,12 @@ pub(crate) async fn history(
     Ok(audited(&detail.audit_id, Json(body)))
 }
 
-/// Facts from the store; `None` when the store is unavailable, which must not hide the person.
+/// Facts of the store about the account; `None` when the store is unavailable, which must not hide the person.
 async fn mailbox_facts(shared: &HandlerState, detail: &PersonDetail) -> Option<MailboxFacts> {
     match shared.store.snapshot(AccountId::new(detail.entry_uuid), None).await {
         Ok(snapshot) => Some(MailboxFacts::new(&snapshot, detail.quota_octets)),
         Err(error) => {
-            tracing::warn!(%error, account = %detail.entry_uuid, "no mailbox facts");
+            tracing::warn!(%error, account = %detail.entry_uuid, "the store's facts about an account cannot be read");
             None
         }
     }

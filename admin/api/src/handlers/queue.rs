@@ -1,4 +1,4 @@
-//! Handler for the queue of outgoing messages.
+//! Handler for the list of the queue.
 
 use axum::extract::State;
 use axum::{Extension, Json};
@@ -34,7 +34,7 @@ pub(crate) struct QueueList {
 #[utoipa::path(
     get, operation_id = "listQueue", path = "/queue", tag = "operation",
     params(("limit" = Option<usize>, Query, description = "Maximum number of messages, 1 to 1000; 100 by default", minimum = 1, maximum = 1000)),
-    responses((status = 200, description = "What waits", body = QueueList), RouteFailures)
+    responses((status = 200, description = "The rows of the queue", body = QueueList), RouteFailures)
 )]
 pub(crate) async fn list(
     State(shared): State<HandlerState>,

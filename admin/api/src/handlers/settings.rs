@@ -99,7 +99,7 @@ pub(crate) struct StatedSettingBody {
     get, operation_id = "showSetting", path = "/settings/{name}", tag = "operation",
     params(("name" = String, Path, description = "Name of the setting")),
     responses(
-        (status = 200, description = "What is stated", body = StatedSettingBody, headers(
+        (status = 200, description = "The stated values", body = StatedSettingBody, headers(
             ("ETag" = String, description = "Version of the entry"))),
         RouteFailures
     )
@@ -124,7 +124,7 @@ pub(crate) struct SettingBody {
     values: Vec<String>,
 }
 
-/// Replaces the stated values of a setting; they take effect on every node at once. Values that break the setting's
+/// Replaces the stated values of a setting; every node that follows the directory applies them at once. Values that break the setting's
 /// rule are refused with that rule.
 #[utoipa::path(
     put, operation_id = "setSetting", path = "/settings/{name}", tag = "operation",
@@ -154,7 +154,7 @@ pub(crate) async fn set(
     Ok(changed(to_its_end(change).await?))
 }
 
-/// Removes the stated values of a setting, so that the default applies again.
+/// Removes the stated values of a setting, so that the node's file or the default applies again.
 #[utoipa::path(
     delete, operation_id = "clearSetting", path = "/settings/{name}", tag = "operation",
     params(

@@ -22,9 +22,9 @@ pub(crate) struct StatusBody {
 /// State of the View.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ViewBody {
-    /// Whether a complete state was ever read, before or after a restart.
+    /// Whether a complete state was ever read, now or before a restart.
     pub(crate) complete: bool,
-    /// Whether the LDAP connection to a server that has finished loading is open.
+    /// Whether the View follows a directory server: an entry that the View lacks does not exist then.
     pub(crate) current: bool,
     /// Time of the last contact with the directory: RFC 3339, UTC.
     pub(crate) last_contact: Option<String>,

@@ -1,4 +1,4 @@
-//! Fixtures for the tests of the API and the pages: a desk without a directory, or a whole site with the embedded one.
+//! Fixtures for the tests of the API and the pages that need no directory, and those that `site.rs` builds on.
 #![allow(dead_code)] // Each test file uses only a part of this module.
 
 use std::sync::Arc;
@@ -66,11 +66,12 @@ pub(crate) fn directory_at(url: String, bind_dn: &str, bind_password: &str) -> D
     })
 }
 
-/// A desk whose directory refuses every connection: port 1 of the loopback has no listener.
+/// A desk on [`no_directory`].
 pub(crate) fn desk_without_directory() -> Desk {
     Desk::new(no_directory(), settings(), Audit::in_memory(), Journals::new("/nonexistent/journal".into()))
 }
 
+/// A directory that refuses every connection: port 1 of the loopback address has no listener.
 pub(crate) fn no_directory() -> Directory {
     directory_at("ldap://127.0.0.1:1".into(), "", "")
 }

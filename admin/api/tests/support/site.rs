@@ -77,15 +77,15 @@ impl Site {
         site
     }
 
-    /// Waits until the View satisfies `so`; fails after some seconds.
-    pub(crate) async fn wait_for(&self, so: impl Fn(&View) -> bool) {
+    /// Waits until the View satisfies the condition; fails after ten seconds.
+    pub(crate) async fn wait_for(&self, condition: impl Fn(&View) -> bool) {
         for _ in 0..200 {
-            if so(&self.view) {
+            if condition(&self.view) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("the View does not follow: {:?}", self.view.status());
+        panic!("the View does not satisfy the condition: {:?}", self.view.status());
     }
 }
 

@@ -24,8 +24,8 @@ pub(crate) enum Command {
         /// The new address, in a served domain.
         address: String,
     },
-    /// Remove an alias; the primary address stays. The alias goes into quarantine: only its former owner can get it
-    /// back for the days of the setting address-quarantine.
+    /// Remove an alias; the primary address stays. The alias goes into quarantine: until the days of the setting
+    /// address-quarantine are over, only its former owner can get it back.
     #[command(after_help = "Example: provost address remove zoe.tremblay dean@example.edu")]
     Remove {
         /// Login, address, registrar's number, or provostPersonId.
@@ -42,12 +42,12 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
             print.show(&desk.person(&principal, &person).await?.addresses, |addresses| show(addresses))?;
         }
         Command::Add { person, address } => {
-            let audit = desk.add_alias(&principal, &person, &address).await?;
-            print.show(&audit, |_| out!("{address} added"))?;
+            let audit_id = desk.add_alias(&principal, &person, &address).await?;
+            print.show(&audit_id, |_| out!("{address} added"))?;
         }
         Command::Remove { person, address } => {
-            let audit = desk.remove_alias(&principal, &person, &address).await?;
-            print.show(&audit, |_| out!("{address} removed"))?;
+            let audit_id = desk.remove_alias(&principal, &person, &address).await?;
+            print.show(&audit_id, |_| out!("{address} removed"))?;
         }
     }
     Ok(Exit::Clean)

@@ -14,28 +14,37 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   provost audit list --limit 20
   provost audit list --person zoe.tremblay
-  provost --json audit list --limit 1000")]
+  provost --json audit list --limit 1000
+--person looks the person up in the directory, and this view is in the audit too, but not in this list. While the
+directory is down, give --subject the DN that a record of the person shows.")]
     List {
         /// Only records about this person: login, address, registrar's number, or provostPersonId.
         #[arg(long, conflicts_with = "subject")]
         person: Option<String>,
-        /// Only records about this subject: a DN, the digest of an imported file, `token:NAME`.
+        /// Only records with this subject, in full, as a record shows it: a DN or `token:NAME`, for example.
         #[arg(long)]
         subject: Option<String>,
-        /// Maximum number of records, up to 1000.
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
+        /// Maximum number of records, 1 to 1000.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
     },
 }
 
 pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> anyhow::Result<Exit> {
     let Command::List { person, subject, limit } = command;
     let access = super::desk_access_without_directory(config).await?;
-    let subject = match person {
-        Some(person) => Some(access.desk.person(&access.principal, &person).await?.dn),
-        None => subject,
+    let limit = usize::from(limit);
+    // The look-up of the person is itself recorded: read one record more, and leave that one out.
+    let (subject, own_view) = match person {
+        Some(person) => {
+            let person = access.desk.person(&access.principal, &person).await?;
+            (Some(person.dn), Some(person.audit_id))
+        }
+        None => (subject, None),
     };
-    let records = access.desk.audit_records(&access.principal, subject.as_deref(), limit).await?;
+    let mut records = access.desk.audit_records(&access.principal, subject.as_deref(), limit + 1).await?;
+    records.retain(|record| Some(&record.id) != own_view.as_ref());
+    records.truncate(limit);
     print.show(&records, |records| records.iter().for_each(show))?;
     Ok(Exit::Clean)
 }

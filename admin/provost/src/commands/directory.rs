@@ -7,7 +7,7 @@ use provost_provision::Permission;
 use provost_schema::class;
 use serde::Serialize;
 
-use super::servers::{self, FollowedServer, ServerState};
+use super::servers::{self, NodeView, ServerState};
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{Printer, printable};
@@ -15,7 +15,7 @@ use crate::output::{Printer, printable};
 /// Operations on the directory as a whole.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Show whether the directory answers and what it holds.
+    /// Show the state of each directory server, and the number of people and addresses.
     #[command(after_help = "Example: provost directory status")]
     Status,
     /// Create the suffix, the containers and the domain where they are missing.
@@ -27,8 +27,8 @@ pub(crate) enum Command {
 struct StatusReport {
     suffix: String,
     servers: Vec<ServerState>,
-    /// The state of the running node's View; `None` when the node does not answer.
-    node: Option<FollowedServer>,
+    /// The state of the running node's View; `None` when the node does not answer or refuses.
+    node: Option<NodeView>,
     /// Number of people, from the first server that answers; `None` when none does.
     people: Option<usize>,
     addresses: Option<usize>,
@@ -66,7 +66,7 @@ async fn status(config: &Config) -> anyhow::Result<StatusReport> {
         addresses = Some(count(&directory, class::PROVOST_ADDRESS_ENTRY).await?);
     }
     let suffix = directory.suffix().to_string();
-    Ok(StatusReport { suffix, servers, node: servers::followed(config).await, people, addresses })
+    Ok(StatusReport { suffix, servers, node: servers::node_view(config).await, people, addresses })
 }
 
 async fn count(directory: &Directory, class: &str) -> anyhow::Result<usize> {
@@ -91,15 +91,15 @@ fn show(status: &StatusReport) {
         out!("{:<11} {}  {state}", server.role, server.url);
     }
     match &status.node {
-        None => out!("node        does not answer (is it running, and are listeners.http and api.token_file set?)"),
-        Some(FollowedServer { parked: Some(reason), .. }) => {
+        None => out!("node        no answer (does it run, and are listeners.http and api.token_file right?)"),
+        Some(NodeView { parked: Some(reason), .. }) => {
             out!("node        PARKED, serves its last accepted state: {}", printable(reason))
         }
-        Some(FollowedServer { source: Some(source), .. }) => out!("node        follows {}", printable(source)),
+        Some(NodeView { source: Some(source), .. }) => out!("node        follows {}", printable(source)),
         Some(_) => out!("node        follows no server: known people are served, mail for unknown ones is deferred"),
     }
-    if status.servers.iter().any(ServerState::is_dead_provider) {
-        out!("            changes (imports, help desk, passwords) need the provider; mail and logins continue");
+    if servers::is_without_provider(&status.servers) {
+        out!("            changes (imports, help desk, passwords) need a provider; mail and logins continue");
     }
     let count_text = |count: Option<usize>| count.map_or("-".to_owned(), |count| count.to_string());
     out!("people      {}", count_text(status.people));

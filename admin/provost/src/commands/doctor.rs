@@ -1,4 +1,4 @@
-//! `provost doctor`: lists what is wrong on this node and what to do about each fault.
+//! `provost doctor`: checks this node, and lists what is good, what is wrong, and what to do about each fault.
 
 mod listeners;
 mod probe;
@@ -12,7 +12,7 @@ use provost_settings::SettingFault;
 use serde::Serialize;
 
 use super::DeskAccess;
-use super::servers::ServerState;
+use super::servers::is_without_provider;
 use crate::config::Config;
 use crate::exit::{self, Exit};
 use crate::output::{Printer, printable};
@@ -29,7 +29,7 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     let mut findings = vec![good(format!("configuration {}", file.display()))];
     findings.extend(moved_keys(config));
     let folder = folder(&config.node.data);
-    // Without a folder there is one fault, not three.
+    // A missing folder is one fault, not three.
     let exists = folder.good;
     findings.push(folder);
     if exists {
@@ -37,21 +37,20 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     }
     findings.extend(listeners::findings(config, jiff::Timestamp::now()));
     findings.extend(tokens_file(config));
-    let servers = servers(config).await;
-    let is_provider_dead = servers.1;
-    findings.extend(servers.0);
+    let (server_findings, can_write) = servers(config).await;
+    findings.extend(server_findings);
     findings.extend(view(config).await);
-    let FailedAccount(shut_out, account) = directory(config).await;
+    let AccountCheck(failure, account) = directory(config).await;
     let mut is_good = account.good;
     findings.push(account);
     // A directory that fails or refuses the node's account shows no schema and no people: report this fault once.
-    if shut_out.is_none() {
+    if failure.is_none() {
         let schema = schema(config).await;
         is_good &= schema.good;
         findings.push(schema);
     }
-    // Both checks query the provider, whose fault is already reported.
-    if is_good && !is_provider_dead {
+    // Both checks query a provider, whose fault is already reported.
+    if is_good && can_write {
         findings.extend(settings(config).await);
         findings.extend(postmasters(config).await);
     }
@@ -67,14 +66,14 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     if bad > 0 {
         err!("provost: {bad} of {} checks failed", findings.len());
     }
-    Ok(match shut_out {
+    Ok(match failure {
         Some(DirectoryError::Unavailable(_) | DirectoryError::Unknown(_)) => Exit::DirectoryUnavailable,
         _ if bad > 0 => Exit::Failed,
         _ => Exit::Clean,
     })
 }
 
-/// Least free space that passes the check, in octets: room for some large messages and the logs of the databases.
+/// Free space in octets below which the check fails: some large messages and the logs of the databases need room.
 const FREE_OCTETS_MIN: u64 = 256 * 1024 * 1024;
 
 fn good(what: String) -> DoctorFinding {
@@ -88,8 +87,8 @@ fn finding(what: String, result: Result<(), String>, advice: &str) -> DoctorFind
     }
 }
 
-/// A finding for each key of a shared setting. It is good: the key is valid, but every node would have to state the
-/// same value.
+/// A good finding for each key that states a shared setting: the key is valid, but the setting belongs in the directory,
+/// where it holds for all nodes.
 fn moved_keys(config: &Config) -> Vec<DoctorFinding> {
     let finding_of = |(key, command): (&str, String)| {
         let what =
@@ -113,63 +112,70 @@ fn free_space(data: &Path) -> DoctorFinding {
 fn enough_space(free: Result<u64, String>) -> DoctorFinding {
     let result = match free {
         Ok(octets) if octets >= FREE_OCTETS_MIN => Ok(()),
-        Ok(octets) => Err(format!("{} MiB are free", octets / (1024 * 1024))),
+        Ok(octets) => Err(format!("only {} MiB are free", octets / (1024 * 1024))),
         Err(error) => Err(error),
     };
-    let advice = "free some space or enlarge the file system: on a full disk mail is deferred (451) and APPEND refused";
+    let advice =
+        "free some space or enlarge the file system: on a full disk, mail is deferred (451) and APPEND is refused";
     finding("space in the data folder".to_owned(), result, advice)
 }
 
-/// Checks who can read the data folder: it holds mail, password hashes and the audit.
+/// Checks that the data folder gives no rights to group and others: it holds mail, password hashes and the audit.
 fn privacy(data: &Path) -> DoctorFinding {
     let result = match private::open_to_others(data) {
         Ok(None) => Ok(()),
-        Ok(Some(path)) => Err(format!("others may reach {}", path.display())),
+        Ok(Some(path)) => Err(format!("group or others have rights on {}", path.display())),
         Err(error) => Err(error.to_string()),
     };
-    let advice = format!("chmod -R go= {}; the node does it when it starts", data.display());
+    let advice = format!("chmod -R go= {}; the node does so when it starts", data.display());
     finding("data folder is private".to_owned(), result, &advice)
 }
 
-/// Checks the tokens file: a node does not start without it.
+/// Checks `api.tokens_file`, if it is set: a node that cannot read the file does not start.
 fn tokens_file(config: &Config) -> Option<DoctorFinding> {
     let file = config.api.tokens_file.as_ref()?;
     let read = config.fixed_tokens().map(drop).map_err(|error| format!("{error:#}"));
-    Some(finding(format!("tokens file {}", file.display()), read, "create it (it may be empty), or remove the key"))
+    Some(finding(
+        format!("tokens file {}", file.display()),
+        read,
+        "correct or create it (it may be empty), or remove the key api.tokens_file",
+    ))
 }
 
-/// Checks each server separately; the second value is whether a provider is dead.
+/// Checks each server separately; the second value is whether a provider can be used.
 async fn servers(config: &Config) -> (Vec<DoctorFinding>, bool) {
     // A `[directory]` section that cannot be used is reported by the check of the directory as a whole.
-    let Ok(directory) = config.directory_config() else { return (Vec::new(), false) };
+    let Ok(directory) = config.directory_config() else { return (Vec::new(), true) };
     let states = super::servers::server_states(&directory).await;
-    let is_provider_dead = states.iter().any(ServerState::is_dead_provider);
+    let can_write = !is_without_provider(&states);
     // A single server is covered by the check of the directory.
     if states.len() < 2 {
-        return (Vec::new(), is_provider_dead);
+        return (Vec::new(), can_write);
     }
     let findings = states.into_iter().map(|state| {
         let advice = match state.role {
-            "provider" => "start it: until then nothing can be changed; mail, logins and look-ups go on from a replica",
+            "provider" if !can_write => {
+                "start it: until then nothing can be changed; mail, logins and look-ups go on from a replica"
+            }
             _ => "start it: until then the others carry its load",
         };
         let csn = state.context_csn.join(" ");
         finding(format!("{} {} {csn}", state.role, state.url), state.fault.map_or(Ok(()), Err), advice)
     });
-    (findings.collect(), is_provider_dead)
+    (findings.collect(), can_write)
 }
 
-/// Checks the View of the running node; `None` when the node does not answer, a fault that the checks of the listeners
-/// report.
+/// Checks the View of the running node; `None` when the node does not answer or refuses. That it does not answer, the
+/// checks of the listeners report.
 async fn view(config: &Config) -> Option<DoctorFinding> {
-    let followed = super::servers::followed(config).await?;
-    let what = match &followed.source {
+    let view = super::servers::node_view(config).await?;
+    let what = match &view.source {
         Some(source) => format!("node follows {source}"),
         None => "node follows a directory server".to_owned(),
     };
     const PARKED: &str = "was a server restored or emptied? if this is intended: provost settings set removal-guard 100, and back afterwards";
     const NOT_CURRENT: &str = "start a directory server; the node then follows it without a restart";
-    Some(match (followed.parked, followed.current) {
+    Some(match (view.parked, view.current) {
         (Some(reason), _) => finding(what, Err(format!("parked: {reason}")), PARKED),
         (None, false) => {
             let state = "not now: it serves known people and defers mail for unknown ones";
@@ -181,30 +187,30 @@ async fn view(config: &Config) -> Option<DoctorFinding> {
 
 /// Result of reading the suffix with the node's account: the error, if the directory failed or refused, and the
 /// finding.
-struct FailedAccount(Option<DirectoryError>, DoctorFinding);
+struct AccountCheck(Option<DirectoryError>, DoctorFinding);
 
-async fn directory(config: &Config) -> FailedAccount {
+async fn directory(config: &Config) -> AccountCheck {
     const WHAT: &str = "directory";
     const SETUP: &str = "see docs/openldap.md: server, bind_dn, password, syncprov, access rules";
     let bad = |why: String, advice: &str| finding(WHAT.to_owned(), Err(why), advice);
     let directory = match config.directory_config() {
         Ok(config) => Directory::new(config),
-        Err(error) => return FailedAccount(None, bad(format!("{error:#}"), "correct the [directory] section")),
+        Err(error) => return AccountCheck(None, bad(format!("{error:#}"), "correct the [directory] section")),
     };
     let suffix = directory.suffix().clone();
     match directory.read(&suffix, &["contextCSN"]).await {
-        Ok(Some(entry)) if entry.values("contextCSN").is_empty() => FailedAccount(
+        Ok(Some(entry)) if entry.values("contextCSN").is_empty() => AccountCheck(
             None,
             bad("no contextCSN: syncprov is not loaded or the server is still being filled".to_owned(), SETUP),
         ),
-        Ok(Some(_)) => FailedAccount(None, good(WHAT.to_owned())),
+        Ok(Some(_)) => AccountCheck(None, good(WHAT.to_owned())),
         Ok(None) | Err(DirectoryError::NoSuchObject(_)) => {
             let why = format!("there is no {suffix}, or {} may not read it", config.directory.bind_dn);
-            FailedAccount(None, bad(why, "is directory.suffix right? then: provost directory init"))
+            AccountCheck(None, bad(why, "is directory.suffix right? then: provost directory init"))
         }
         Err(error) => {
-            let found = bad(error.to_string(), exit::of_directory(&error).unwrap_or(SETUP));
-            FailedAccount(Some(error), found)
+            let found = bad(error.to_string(), exit::directory_advice(&error).unwrap_or(SETUP));
+            AccountCheck(Some(error), found)
         }
     }
 }
@@ -225,8 +231,7 @@ async fn schema(config: &Config) -> DoctorFinding {
 /// Checks the shared settings in the directory; each value that breaks its rule is a separate finding.
 async fn settings(config: &Config) -> Vec<DoctorFinding> {
     const WHAT: &str = "shared settings";
-    const MEND: &str =
-        "the previous value is in force; correct it: provost settings set NAME VALUE, or settings unset NAME";
+    const MEND: &str = "the last valid value is in force, else the default; correct it: provost settings set NAME VALUE, or settings unset NAME";
     let check = async {
         let directory = Directory::new(config.directory_config().map_err(|e| format!("{e:#}"))?);
         read_shared_settings(&directory, &config.fallback()).await.map_err(|e| e.to_string())
@@ -281,10 +286,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_a_finding() {
+    fn little_free_space_is_a_fault() {
         assert!(enough_space(Ok(FREE_OCTETS_MIN)).good);
         let full = enough_space(Ok(3 * 1024 * 1024));
-        assert!(!full.good && full.what == "space in the data folder: 3 MiB are free", "{}", full.what);
+        assert!(!full.good && full.what == "space in the data folder: only 3 MiB are free", "{}", full.what);
         assert!(!enough_space(Err("no such folder".to_owned())).good);
     }
 }

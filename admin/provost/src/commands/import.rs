@@ -15,9 +15,9 @@ use super::DeskAccess;
 use crate::compose::stop_signal;
 use crate::config::Config;
 use crate::exit::Exit;
-use crate::output::{Printer, ProgressLine, counted, printable};
+use crate::output::{Printer, ProgressDisplay, counted, printable};
 
-/// Largest file, in octets: four times the largest upload, because only this process reads the file into its memory.
+/// Largest file, in octets: four times the largest upload, because this process holds it, and not the node.
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
 /// Maximum number of changes that are listed; the counts cover the rest.
 const CHANGES_LISTED_MAX: usize = 50;
@@ -33,7 +33,7 @@ The same file again writes nothing.")]
 pub(crate) struct Arguments {
     /// The registrar's file; `-` reads standard input.
     file: PathBuf,
-    /// Print the plan and change nothing (exit code 2 when there are changes).
+    /// Print the plan and change nothing (exit code 2 when there are changes, 4 when rows are left out).
     #[arg(long)]
     dry_run: bool,
     /// Character encoding of the file.
@@ -125,8 +125,8 @@ fn read(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
 
 async fn write(access: &DeskAccess, planned: &PlannedImport, print: &Printer) -> anyhow::Result<Outcomes> {
     let total = planned.plan.changes().len();
-    let mut line = ProgressLine::new(print, total);
-    let mut progress = |at: ApplyProgress| line.set(at.done, at.total);
+    let mut display = ProgressDisplay::new(print, total);
+    let mut progress = |at: ApplyProgress| display.set(at.done, at.total);
     let stop = async {
         if stop_signal().await.is_err() {
             std::future::pending().await
@@ -134,7 +134,7 @@ async fn write(access: &DeskAccess, planned: &PlannedImport, print: &Printer) ->
         err!("provost: stopping after the people in progress");
     };
     let result = access.desk.apply_import(stop, &access.principal, planned, &mut progress).await;
-    line.end();
+    display.end();
     let people = counted(total, "person", "people");
     result?.map_err(|(done, error)| {
         let stopped =

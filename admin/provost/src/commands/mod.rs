@@ -27,17 +27,17 @@ use provost_store::{LocalState, StateStore};
 use crate::config::{Config, read_secret};
 use crate::{audit_log, machine_user};
 
-/// The operations layer for a command, and the principal that asks.
+/// The desk for a command, and the principal that runs it.
 pub(crate) struct DeskAccess {
     pub(crate) desk: Desk,
-    /// The directory's present settings, with defaults where it states none.
+    /// The shared settings: those of the directory, else those of the configuration file, else the defaults.
     pub(crate) settings: ProvisionSettings,
     pub(crate) principal: Principal,
     pub(crate) state: Arc<dyn StateStore>,
 }
 
-/// Opens the operations layer, whether or not the node is running. The directory is accessed with the node's own
-/// account; the audit is in the shared state.
+/// Opens the desk, whether or not the node is running. The directory is accessed with the node's own account; the audit
+/// is in the shared state.
 pub(crate) async fn desk_access(config: &Config) -> anyhow::Result<DeskAccess> {
     let directory = Directory::new(config.directory_config()?);
     let settings = ProvisionSettings::of(&read_shared_settings(&directory, &config.fallback()).await?);
@@ -45,7 +45,7 @@ pub(crate) async fn desk_access(config: &Config) -> anyhow::Result<DeskAccess> {
 }
 
 /// Like [`desk_access`], for commands that need only the shared state: revoking a token and reading the audit must work
-/// while the directory is down. The settings are then those of the configuration file and the defaults.
+/// while the directory is down. If it is, the settings are those of the configuration file and the defaults.
 pub(crate) async fn desk_access_without_directory(config: &Config) -> anyhow::Result<DeskAccess> {
     let directory = Directory::new(config.directory_config()?);
     let settings = match read_shared_settings(&directory, &config.fallback()).await {
@@ -65,8 +65,8 @@ async fn open(config: &Config, directory: Directory, settings: ProvisionSettings
     Ok(DeskAccess { desk, settings, principal, state })
 }
 
-/// Permits an operation that the running node performs. The request to the node carries the node's own token, whose
-/// role must not pass to the user who runs the command. Does not need the directory, which may be down.
+/// Checks that the user who runs the command may have the running node perform an operation: the request to the node
+/// carries the node's own token, whose role must not pass to the user. Needs no directory, which may be down.
 pub(crate) async fn permit(config: &Config, operation: Permission) -> anyhow::Result<()> {
     let directory = Directory::new(config.directory_config()?);
     let DeskAccess { desk, principal, .. } = open(config, directory, config.settings()).await?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::Value;
 use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::DefaultResolver;
@@ -63,11 +63,11 @@ fn request(url: &str, token: &str, connector: NodeConnector) -> anyhow::Result<V
     let agent = ureq::Agent::config_builder().timeout_global(Some(ANSWER_LIMIT)).tls_config(tls).proxy(None).build();
     let connector = ().chain(TcpConnector::default()).chain(connector).chain(RustlsConnector::default());
     let agent = ureq::Agent::with_parts(agent, connector, DefaultResolver::default());
-    let mut answer = agent
-        .get(url)
-        .header("Authorization", format!("Bearer {token}"))
-        .call()
-        .with_context(|| format!("{url}: is the node running?"))?;
+    let mut answer = match agent.get(url).header("Authorization", format!("Bearer {token}")).call() {
+        Ok(answer) => answer,
+        Err(ureq::Error::StatusCode(status)) => bail!("{url}: the node answers with status {status}"),
+        Err(error) => return Err(error).with_context(|| format!("{url}: is the node running?")),
+    };
     Ok(answer.body_mut().read_json()?)
 }
 
@@ -77,6 +77,21 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn a_node_that_refuses_is_not_asked_whether_it_runs() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/api/v1/status", listener.local_addr().unwrap());
+        let node = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut lines = BufReader::new(socket.try_clone().unwrap()).lines();
+            while !lines.next().unwrap().unwrap().is_empty() {}
+            socket.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").unwrap();
+        });
+        let error = request(&url, "token", NodeConnector { is_proxied: false }).unwrap_err();
+        node.join().unwrap();
+        assert_eq!(format!("{error:#}"), format!("{url}: the node answers with status 403"));
+    }
 
     #[test]
     fn a_listener_behind_a_balancer_gets_its_header_first() {

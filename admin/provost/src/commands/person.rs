@@ -13,7 +13,7 @@ use crate::output::{Printer, counted, printable};
 /// Operations on people.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Show one person: by login, address, registrar's number or id.
+    /// Show one person.
     #[command(after_help = "Example: provost person show zoe.tremblay@example.edu")]
     Show {
         /// Login, address, registrar's number, or provostPersonId.

@@ -1,4 +1,4 @@
-//! `provost roles`: shows the operations that each role allows.
+//! `provost roles show`: shows the operations that each role allows.
 
 use std::collections::BTreeMap;
 

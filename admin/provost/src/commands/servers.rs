@@ -14,14 +14,13 @@ pub(crate) struct ServerState {
     pub(crate) role: &'static str,
     /// The server's contextCSN; empty when it shows none.
     pub(crate) context_csn: Vec<String>,
-    /// The reason why the server cannot be used.
+    /// Why the server cannot be used; `None` when it can.
     pub(crate) fault: Option<String>,
 }
 
-impl ServerState {
-    pub(crate) fn is_dead_provider(&self) -> bool {
-        self.fault.is_some() && self.role == "provider"
-    }
+/// Whether no provider can be used: then nothing can be written.
+pub(crate) fn is_without_provider(states: &[ServerState]) -> bool {
+    states.iter().all(|state| state.role != "provider" || state.fault.is_some())
 }
 
 /// Reads contextCSN from each server, in the order of the configuration.
@@ -44,21 +43,40 @@ pub(crate) async fn server_states(config: &DirectoryConfig) -> Vec<ServerState> 
     states
 }
 
-/// The running node's report on its View.
+/// The state of the running node's View.
 #[derive(Serialize)]
-pub(crate) struct FollowedServer {
+pub(crate) struct NodeView {
     /// The server that the View follows; `None` while it follows none.
     pub(crate) source: Option<String>,
-    /// Whether an entry that is missing from the View is certainly absent.
+    /// Whether an entry that the View lacks is certainly not in the directory.
     pub(crate) current: bool,
     /// The reason why the last refresh is parked.
     pub(crate) parked: Option<String>,
 }
 
 /// Asks the running node for the state of its View; `None` when the node does not answer or refuses.
-pub(crate) async fn followed(config: &Config) -> Option<FollowedServer> {
+pub(crate) async fn node_view(config: &Config) -> Option<NodeView> {
     let answer = node_client::get(config, "/status").await.ok()?;
     let view = &answer["view"];
     let text = |name: &str| view[name].as_str().map(str::to_owned);
-    Some(FollowedServer { source: text("source"), current: view["current"].as_bool()?, parked: text("parked") })
+    Some(NodeView { source: text("source"), current: view["current"].as_bool()?, parked: text("parked") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_usable_provider_is_enough_to_write() {
+        let state = |role, fault: Option<&str>| ServerState {
+            url: "ldap://ldap.example.edu".to_owned(),
+            role,
+            context_csn: Vec::new(),
+            fault: fault.map(str::to_owned),
+        };
+        let (good, dead) = (state("provider", None), state("provider", Some("refused")));
+        let replica = state("replica", None);
+        assert!(!is_without_provider(&[dead, good, replica]));
+        assert!(is_without_provider(&[state("provider", Some("refused")), state("replica", None)]));
+    }
 }

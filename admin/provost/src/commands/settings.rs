@@ -19,10 +19,11 @@ const NAME_WIDTH: usize = 18;
 pub(crate) enum Command {
     /// Show every setting: value in force, unit and origin; and invalid values with the rule that they break.
     ///
-    /// Asks the running node for its values. If they cannot be had, shows what the directory states.
+    /// Asks the running node for its values. If it does not answer, shows what the directory states.
     #[command(after_help = "Examples: provost settings show\n          provost --json settings show")]
     Show,
-    /// Set a shared setting in the directory. It takes effect on every node at once; an invalid value is refused.
+    /// Set a shared setting in the directory. Every node that follows the directory applies it at once; an invalid value is
+    /// refused.
     #[command(after_help = "Examples: provost settings set default-quota 5000000000\n          \
         provost settings set quota-classes 'student 5000000000' 'faculty 20000000000'\n          \
         provost settings set time-zone America/Montreal")]
@@ -33,7 +34,7 @@ pub(crate) enum Command {
         #[arg(required = true)]
         values: Vec<String>,
     },
-    /// Remove a setting from the directory, so that the default applies again.
+    /// Remove a setting from the directory, so that the node's file or the default applies again.
     #[command(after_help = "Example: provost settings unset default-quota")]
     Unset {
         /// Name of the setting, as 'provost settings show' prints it.
@@ -53,13 +54,13 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
         }
         Command::Set { name, values } => {
             let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
-            let audit = desk.set_setting(&principal, &name, &values).await?;
-            print.show(&json!({ "audit": audit }), |_| out!("{name} set"))?;
+            let audit_id = desk.set_setting(&principal, &name, &values).await?;
+            print.show(&json!({ "audit": audit_id }), |_| out!("{name} set"))?;
         }
         Command::Unset { name } => {
             let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
-            let audit = desk.clear_setting(&principal, &name).await?;
-            print.show(&json!({ "audit": audit }), |_| out!("{name} unset"))?;
+            let audit_id = desk.clear_setting(&principal, &name).await?;
+            print.show(&json!({ "audit": audit_id }), |_| out!("{name} unset"))?;
         }
     }
     Ok(Exit::Clean)

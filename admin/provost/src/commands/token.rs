@@ -31,7 +31,7 @@ What each role may do: provost roles show")]
         #[arg(long)]
         expires: String,
     },
-    /// List the valid tokens.
+    /// List the valid tokens that were created with this command; those of api.tokens_file are not shown.
     #[command(after_help = "Example: provost token list")]
     List,
     /// Revoke a token at once, on every node.
@@ -107,14 +107,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ends_are_days_or_a_day() {
+    fn an_expiry_is_a_number_of_days_or_a_last_day() {
         let zone = TimeZone::get("America/Toronto").unwrap();
         let now: Timestamp = "2026-09-01T12:00:00Z".parse().unwrap();
         assert_eq!(end_of("1d", now, &zone).unwrap().to_string(), "2026-09-02T12:00:00Z");
         assert_eq!(
             end_of("2026-09-01", now, &zone).unwrap().to_string(),
             "2026-09-02T04:00:00Z",
-            "to the end of the day"
+            "not the end of the last day"
         );
         for text in ["", "0d", "733d", "-1d", "soon", "2026-13-01", "99999999999999999999d"] {
             assert!(end_of(text, now, &zone).is_err(), "{text}");

@@ -20,7 +20,7 @@ use crate::output::{Printer, counted, printable};
   provost trace --sender ann@example.org --recipient zoe.tremblay@example.edu
   provost trace --message-id '<4711.0815@mail.example.org>'
   provost trace 0190f3b2c41e7d6a9b1c2d3e4f5a6b7c          the number in a reply, a log line or Received
-A message must match all words. The search reads the files of this machine's node, running or not, and is audited.")]
+A message must match everything given. The search reads the files of this machine's node, running or not, and is audited.")]
 pub(crate) struct Arguments {
     /// An address, a person, a Message-ID, or the number of a message.
     word: Option<String>,
@@ -58,7 +58,8 @@ pub(crate) async fn run(config: &Config, arguments: Arguments, print: &Printer) 
 }
 
 fn moment(text: &str) -> Result<Timestamp, String> {
-    moment_from(text, Timestamp::now()).ok_or_else(|| "30m, 12h, 7d, a day as 2026-09-01, or RFC 3339".to_owned())
+    moment_from(text, Timestamp::now())
+        .ok_or_else(|| "expected 30m, 12h, 7d, a day as 2026-09-01, or RFC 3339".to_owned())
 }
 
 fn moment_from(text: &str, now: Timestamp) -> Option<Timestamp> {
@@ -69,7 +70,7 @@ fn moment_from(text: &str, now: Timestamp) -> Option<Timestamp> {
         return day.to_zoned_datetime(TimeZone::UTC).ok().map(|day| day.timestamp());
     }
     let unit = text.chars().next_back()?;
-    let number: i64 = text.strip_suffix(unit)?.parse().ok()?;
+    let number = i64::from(text.strip_suffix(unit)?.parse::<u32>().ok()?);
     let span = match unit {
         'm' => Span::new().try_minutes(number),
         'h' => Span::new().try_hours(number),
@@ -83,10 +84,13 @@ fn show(result: &TraceResult, since: Timestamp) {
     result.messages.iter().for_each(show_message);
     out!("{} since {since:.0}", counted(result.messages.len(), "message", "messages"));
     if result.more {
-        out!("There are more: add words, change the period, or raise --limit.");
+        out!("There are more: narrow the search or the period, or raise --limit.");
     }
     if result.lost > 0 {
-        out!("Events of these days that were not recorded (disk slow, full or failing): {}", result.lost);
+        out!(
+            "Events of these days that were not recorded, because the disk was slow, full or failing: {}",
+            result.lost
+        );
     }
 }
 
@@ -117,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_stated_in_three_ways() {
+    fn a_moment_is_an_age_a_day_or_a_time() {
         let now: Timestamp = "2026-09-10T12:00:00Z".parse().unwrap();
         for (text, expect) in [
             ("30m", Some("2026-09-10T11:30:00Z")),
@@ -126,6 +130,7 @@ mod tests {
             ("2026-09-01", Some("2026-09-01T00:00:00Z")),
             ("2026-09-01T10:00:00+02:00", Some("2026-09-01T08:00:00Z")),
             ("7", None),
+            ("-1d", None),
             ("d", None),
             ("7é", None),
             ("9999999999999999d", None),

@@ -17,7 +17,7 @@ pub(crate) enum Command {
   provost vacation set zoe.tremblay --start 2026-12-20 --end 2027-01-05 \\
     --subject-fr Absence --text-fr 'De retour le 6 janvier.' --text-en 'Back on January 6.'")]
     Set(Box<SetArguments>),
-    /// Show the rule that the directory holds.
+    /// Show the vacation rule of a person.
     #[command(after_help = "Example: provost vacation show zoe.tremblay")]
     Show {
         /// Login, address, registrar's number, or provostPersonId.

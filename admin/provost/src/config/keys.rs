@@ -15,9 +15,9 @@ impl KeyValues {
         keys
     }
 
-    fn add(&mut self, above: &str, table: &Table) {
+    fn add(&mut self, prefix: &str, table: &Table) {
         for (name, value) in table {
-            let key = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+            let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
             match value {
                 Value::Table(table) => self.add(&key, table),
                 value => _ = self.0.insert(key, value.clone()),
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_differs_is_named_by_its_whole_key() {
+    fn changed_keys_are_named_in_full() {
         let keys = |text: &str| KeyValues::of(&toml::from_str(text).unwrap());
         let before = keys("[a]\nx = 1\ny = [1, 2]\n[a.b]\nz = true\ngone = 1");
         let after = keys("[a]\nx = 1\ny = [1, 3]\nb = { z = false }\n[c]\nnew = 1");

@@ -49,7 +49,7 @@ impl Listeners {
     }
 
     /// Names of the listeners that present the node's certificate, if it has one: every mail listener, from the start
-    /// or after STARTTLS, and HTTP listeners with TLS.
+    /// or after STARTTLS or STLS, and `http` and `health` with TLS.
     pub(crate) fn tls_names(&self) -> Vec<&'static str> {
         let is_tls = |listener: &Option<ListenerConfig>| listener.as_ref().is_some_and(|listener| listener.tls);
         let web = [("http", &self.http), ("health", &self.health)];
@@ -69,7 +69,7 @@ impl Listeners {
         ProxyNetworks::new(listener.proxy_networks.as_ref().unwrap_or(&self.proxy_networks).clone())
     }
 
-    /// Whether a connection from this machine to `listener` begins with a PROXY header.
+    /// Whether a connection from this machine to `listener` must begin with a PROXY header.
     pub(crate) fn is_own_address_proxied(&self, listener: &ListenerConfig) -> bool {
         // The system connects to one of its addresses from the same address, and to the unspecified one from loopback.
         let own = match listener.address.ip() {
@@ -88,11 +88,13 @@ impl Listeners {
 }
 
 impl Listeners {
-    /// Errors in the TLS settings of listeners, given whether there is a certificate.
+    /// Listeners whose TLS is impossible: `tls` on a mail listener, or TLS without a certificate.
     pub(super) fn tls_complaints(&self, has_certificate: bool) -> Vec<String> {
         let is_tls = |listener: &Option<ListenerConfig>| listener.as_ref().is_some_and(|listener| listener.tls);
         let misplaced = self.mail().into_iter().filter(|(_, listener, _)| is_tls(listener)).map(|(name, ..)| {
-            format!("listeners.{name}: tls is for http and health; submissions, imaps and pop3s are TLS without it")
+            format!(
+                "listeners.{name}: tls is a key of http and health only; submissions, imaps and pop3s always use TLS"
+            )
         });
         let mut complaints: Vec<String> = misplaced.collect();
         let has_implicit =
@@ -116,7 +118,7 @@ pub(crate) enum ConnectionStart {
     Tls,
 }
 
-/// Settings of one listener.
+/// The configuration of one listener.
 #[derive(Clone, Debug)]
 pub(crate) struct ListenerConfig {
     pub(crate) address: SocketAddr,
@@ -166,7 +168,7 @@ impl<'de> Visitor<'de> for ShortOrTable {
         let ListenerTable { address, proxy_networks, connections_per_address, tls } =
             ListenerTable::deserialize(MapAccessDeserializer::new(map))?;
         if connections_per_address == Some(0) {
-            return Err(A::Error::custom("connections_per_address: at least 1"));
+            return Err(A::Error::custom("connections_per_address must be at least 1"));
         }
         Ok(ListenerConfig { address, proxy_networks, connections_per_address, tls })
     }
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_its_own_goes_before_that_of_all() {
+    fn the_networks_of_a_listener_replace_those_of_all_listeners() {
         let text = r#"
 proxy_networks = ["192.0.2.0/24"]
 mx = "0.0.0.0:25"
@@ -207,7 +209,7 @@ pop3 = { address = "0.0.0.0:110", proxy_networks = [] }
     }
 
     #[test]
-    fn own_connections_need_a_header_from_a_balancers_network() {
+    fn an_own_connection_needs_a_header_if_its_address_is_in_a_balancers_network() {
         for (address, proxied) in [
             ("127.0.0.1:80", true),
             ("0.0.0.0:80", true),
@@ -222,14 +224,14 @@ pop3 = { address = "0.0.0.0:110", proxy_networks = [] }
     }
 
     #[test]
-    fn tls_is_for_http_and_needs_a_certificate() {
+    fn tls_needs_a_certificate_and_is_no_key_of_mail_listeners() {
         for (text, has_certificate, expect) in [
             ("http = { address = \"0.0.0.0:443\", tls = true }", true, None),
             ("http = { address = \"0.0.0.0:443\", tls = true }", false, Some("http and health with tls = true")),
             ("health = { address = \"0.0.0.0:443\", tls = true }", false, Some("http and health with tls = true")),
             ("http = \"127.0.0.1:80\"", false, None),
             ("imaps = \"0.0.0.0:993\"", false, Some("imaps and pop3s need")),
-            ("imap = { address = \"0.0.0.0:143\", tls = true }", true, Some("listeners.imap: tls is for http")),
+            ("imap = { address = \"0.0.0.0:143\", tls = true }", true, Some("listeners.imap: tls is a key of http")),
         ] {
             let found = read(text).unwrap().tls_complaints(has_certificate).join("\n");
             assert!(expect.map_or(found.is_empty(), |expect| found.contains(expect)), "{text}: {found}");

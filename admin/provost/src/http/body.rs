@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// Base time for the transfer of a body or a reply; see [`time_for`].
 pub(super) const TRANSFER_LIMIT: Duration = Duration::from_secs(30);
-/// Octets that add one second to the limit: slower peers are cut off.
+/// Slowest rate, in octets per second, at which a transfer may go on after its base time.
 const OCTETS_PER_SECOND_MIN: u64 = 2_000;
 
 /// Longest time for discarding the rest of a body for which there is no memory.
@@ -19,17 +19,17 @@ const DISCARD_LIMIT: Duration = Duration::from_secs(10);
 /// Maximum number of octets that are discarded: the largest body that a path accepts, an import file.
 const DISCARDED_OCTETS_MAX: usize = provost_api::CSV_OCTETS_MAX;
 
-/// Time limit of a transfer of `octets` octets.
-pub(super) fn time_for(octets: u64, limit: Duration) -> Duration {
-    limit.saturating_add(Duration::from_secs(octets / OCTETS_PER_SECOND_MIN))
+/// Time limit of a transfer of `octets` octets: `base`, and one second for each [`OCTETS_PER_SECOND_MIN`].
+pub(super) fn time_for(octets: u64, base: Duration) -> Duration {
+    base.saturating_add(Duration::from_secs(octets / OCTETS_PER_SECOND_MIN))
 }
 
 /// Why a body was not read completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyFault {
-    /// The body came too slowly: 408.
+    /// The body came too slowly; answered with 408.
     Late,
-    /// The memory budget has no room for the body: 503.
+    /// The memory budget has no room for the body; answered with 503.
     NoMemory,
 }
 
@@ -48,13 +48,13 @@ struct BodyState {
 }
 
 impl BoundedBody {
-    /// The limits of a body that begins now: it has `limit` and the time that its octets add.
+    /// The limits of a body that begins now; `limit` is the base of [`time_for`].
     pub(super) fn new(reservation: Reservation, limit: Duration) -> Self {
         let state = BodyState { reservation, octets: 0, fault: None };
         Self { state: Arc::new(Mutex::new(state)), began: Instant::now(), limit }
     }
 
-    /// The fault of the body, if its reading met one.
+    /// The fault that ended the reading of the body, if there was one.
     pub(super) fn fault(&self) -> Option<BodyFault> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).fault
     }

@@ -12,8 +12,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::body::time_for;
 
-/// Fails a write when the peer takes too long: the limit, plus one second for every 2,000 octets that the peer has
-/// read.
+/// Fails a write when the peer takes longer than [`time_for`] the octets that it has taken since the wait began.
 pub(super) struct PacedStream<S> {
     stream: S,
     limit: Duration,

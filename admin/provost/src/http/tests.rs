@@ -11,8 +11,8 @@ const LONG: Duration = Duration::from_secs(60);
 /// Octets of the reply of `/much`: more than the system's buffers of a connection hold.
 const MUCH_OCTETS: usize = 32 * 1024 * 1024;
 
-/// A PROXY header for a client whose address ends in `last`, with port 40000.
-fn header(last: u8) -> Vec<u8> {
+/// A PROXY header (version 2) for the client 203.0.113.`last`, port 40000.
+fn proxy_header(last: u8) -> Vec<u8> {
     [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71"[..], &[last], b"\xc0\0\x02\x01\x9c\x40\0\x50"].concat()
 }
 
@@ -52,12 +52,13 @@ async fn start(drain: &Drain, connections_per_address: usize) -> SocketAddr {
     .unwrap()
 }
 
-/// Serves with short time limits.
-async fn start_hasty(listener: Listener, header: Duration, transfer: Duration) -> SocketAddr {
+/// Serves with these limits for a header and a transfer.
+async fn start_within(listener: Listener, header: Duration, transfer: Duration) -> SocketAddr {
     serve_within(Deadlines { header, transfer }, listener, CountedReplies::Large, pages(), &Drain::new()).await.unwrap()
 }
 
-const HASTY: Duration = Duration::from_millis(150);
+/// A limit that a test lets pass.
+const SHORT: Duration = Duration::from_millis(150);
 
 async fn ask(address: SocketAddr, request: &[u8]) -> String {
     let mut socket = TcpStream::connect(address).await.unwrap();
@@ -75,12 +76,12 @@ async fn rest(socket: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn handlers_see_the_client_of_the_header() {
+async fn handlers_see_the_client_that_the_proxy_header_names() {
     let drain = Drain::new();
     let address = start(&drain, 10).await;
     // A connection that sends nothing holds up no other.
     let _silent = TcpStream::connect(address).await.unwrap();
-    let answer = ask(address, &[&header(7)[..], REQUEST].concat()).await;
+    let answer = ask(address, &[&proxy_header(7)[..], REQUEST].concat()).await;
     assert!(answer.ends_with("\r\n203.0.113.7:40000"), "{answer}");
     assert!(!answer.to_lowercase().contains("strict-transport"), "{answer}");
     assert_eq!(ask(address, REQUEST).await, "");
@@ -89,13 +90,13 @@ async fn handlers_see_the_client_of_the_header() {
 }
 
 #[tokio::test]
-async fn connections_of_the_client_are_counted() {
+async fn the_connection_limit_counts_the_clients_behind_the_balancer() {
     let drain = Drain::new();
     let address = start(&drain, 1).await;
     let mut first = TcpStream::connect(address).await.unwrap();
-    first.write_all(&[&header(7)[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat()).await.unwrap();
+    first.write_all(&[&proxy_header(7)[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat()).await.unwrap();
     first.read_exact(&mut [0; 12]).await.unwrap();
-    let reply_to = |last: u8| async move { ask(address, &[&header(last)[..], REQUEST].concat()).await };
+    let reply_to = |last: u8| async move { ask(address, &[&proxy_header(last)[..], REQUEST].concat()).await };
     assert_eq!(reply_to(7).await, "");
     assert!(reply_to(8).await.contains(" 200 "));
     drop(first);
@@ -107,10 +108,10 @@ async fn connections_of_the_client_are_counted() {
     tokio::time::timeout(Duration::from_secs(10), freed).await.unwrap();
 }
 
-/// Nothing, half a request line, half a header, a slow header, and a kept connection without a second request.
+/// No octet, half a request line, half a header, a slow header, and a kept connection without a second request.
 #[tokio::test]
-async fn half_a_header_is_cut_off() {
-    let address = start_hasty(listener(), HASTY, LONG).await;
+async fn a_connection_without_a_whole_header_is_closed() {
+    let address = start_within(listener(), SHORT, LONG).await;
     for half in ["", "GE", "GET / HTTP/1.1\r\nHost: a\r\nX-Y: ", "PRI * HTTP/2.0\r\n\r\nSM"] {
         let answer = ask(address, half.as_bytes()).await;
         assert!(!answer.contains(" 200 "), "{half}: {answer}");
@@ -121,7 +122,7 @@ async fn half_a_header_is_cut_off() {
     let (mut from, mut to) = socket.split();
     let dripping = async {
         while to.write_all(b"X").await.is_ok() {
-            tokio::time::sleep(HASTY / 10).await;
+            tokio::time::sleep(SHORT / 10).await;
         }
     };
     let closed = async {
@@ -138,15 +139,15 @@ async fn half_a_header_is_cut_off() {
 
 #[tokio::test]
 async fn headers_are_bounded() {
-    let address = start_hasty(listener(), LONG, LONG).await;
+    let address = start_within(listener(), LONG, LONG).await;
     let request = |octets: usize| format!("GET / HTTP/1.0\r\nX-Y: {}\r\n\r\n", "x".repeat(octets));
     assert!(ask(address, request(HEADER_OCTETS_MAX / 2).as_bytes()).await.contains(" 200 "));
     assert!(ask(address, request(HEADER_OCTETS_MAX).as_bytes()).await.contains(" 431 "));
 }
 
 #[tokio::test]
-async fn a_slow_body_is_refused() {
-    let address = start_hasty(listener(), LONG, HASTY).await;
+async fn a_body_that_stops_is_answered_with_408() {
+    let address = start_within(listener(), LONG, SHORT).await;
     for body in ["Content-Length: 100\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n2\r\nha"] {
         let answer = ask(address, format!("POST /octets HTTP/1.1\r\nHost: a\r\n{body}").as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
@@ -155,13 +156,13 @@ async fn a_slow_body_is_refused() {
     assert!(whole.ends_with("\r\n4"), "{whole}");
 }
 
-/// A body beyond the memory budget is refused with `Retry-After`; the memory is released after the answer.
+/// A body or reply beyond the memory budget is refused with `Retry-After`; the memory is released after the reply.
 #[tokio::test]
-async fn bodies_and_replies_are_within_the_memory_budget() {
+async fn bodies_and_replies_stay_within_the_memory_budget() {
     let memory = MemoryBudget::new(64 * 1024);
     let budgets = Budgets { memory: memory.clone(), ..Budgets::default() };
     let health_budgets = budgets.clone();
-    let address = start_hasty(Listener { budgets, ..listener() }, LONG, LONG).await;
+    let address = start_within(Listener { budgets, ..listener() }, LONG, LONG).await;
     let post = |octets: usize| {
         format!("POST /octets HTTP/1.0\r\nContent-Length: {octets}\r\n\r\n{}", "x".repeat(octets)).into_bytes()
     };
@@ -171,11 +172,14 @@ async fn bodies_and_replies_are_within_the_memory_budget() {
         let answer = ask(address, &request).await.to_lowercase();
         assert!(answer.contains(" 503 ") && answer.contains("\r\nretry-after: 5\r\n"), "{answer}");
     }
-    assert!(ask(address, &post(4_000)).await.ends_with("\r\n4000"), "a small body needs no memory budget");
+    assert!(ask(address, &post(4_000)).await.ends_with("\r\n4000"), "a small body was counted");
     let monitored = Listener { budgets: health_budgets, ..listener() };
     let (deadlines, drain) = (Deadlines::default(), Drain::new());
     let health = serve_within(deadlines, monitored, CountedReplies::None, pages(), &drain).await.unwrap();
-    assert!(ask(health, b"GET /much HTTP/1.0\r\n\r\n").await.contains(" 200 "), "monitoring needs no memory budget");
+    assert!(
+        ask(health, b"GET /much HTTP/1.0\r\n\r\n").await.contains(" 200 "),
+        "a reply of the health listener was counted"
+    );
     drop(others);
     assert!(ask(address, &post(20_000)).await.ends_with("\r\n20000"));
     let freed = async {
@@ -188,9 +192,9 @@ async fn bodies_and_replies_are_within_the_memory_budget() {
 
 /// A reply that its peer has read is no longer counted, though the connection is kept.
 #[tokio::test]
-async fn a_reply_that_was_read_frees_its_memory() {
+async fn the_memory_of_a_reply_is_freed_once_it_is_read() {
     let budgets = Budgets::default();
-    let address = start_hasty(Listener { budgets: budgets.clone(), ..listener() }, LONG, LONG).await;
+    let address = start_within(Listener { budgets: budgets.clone(), ..listener() }, LONG, LONG).await;
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(b"GET /much HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     let read_and_freed = async {
@@ -208,9 +212,9 @@ async fn a_reply_that_was_read_frees_its_memory() {
 
 /// A reply that its peer does not read is counted until the peer is cut off.
 #[tokio::test]
-async fn a_reply_that_nobody_reads_ends() {
+async fn the_memory_of_an_unread_reply_is_freed_when_the_peer_is_cut_off() {
     let budgets = Budgets::default();
-    let address = start_hasty(Listener { budgets: budgets.clone(), ..listener() }, LONG, HASTY).await;
+    let address = start_within(Listener { budgets: budgets.clone(), ..listener() }, LONG, SHORT).await;
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(b"GET /much HTTP/1.0\r\n\r\n").await.unwrap();
     let until = |wanted: fn(u64) -> bool| {
@@ -226,7 +230,7 @@ async fn a_reply_that_nobody_reads_ends() {
 }
 
 #[tokio::test]
-async fn half_a_header_does_not_hold_up_the_end_of_the_node() {
+async fn half_a_header_does_not_delay_the_stop_of_the_node() {
     let drain = Drain::new();
     let listener = listener();
     let address = serve_within(Deadlines::default(), listener, CountedReplies::Large, pages(), &drain).await.unwrap();
@@ -237,17 +241,19 @@ async fn half_a_header_does_not_hold_up_the_end_of_the_node() {
     assert!(drain.finished(Duration::from_secs(10)).await);
 }
 
-/// TLS with the certificate of mail: cookies can be Secure whatever the client states, and browsers remember TLS.
+/// Pages see `https` whatever the client states, and browsers are told to use only TLS (RFC 6797).
 #[tokio::test]
-async fn tls_is_known_to_pages_and_browsers() {
+async fn pages_and_browsers_learn_that_a_listener_uses_tls() {
     let folder = tempfile::tempdir().unwrap();
     let identity = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (chain, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
     std::fs::write(&chain, identity.cert.pem()).unwrap();
     std::fs::write(&key, identity.signing_key.serialize_pem()).unwrap();
     let tls = Some(provost_net::server_config(&chain, &key).unwrap());
-    let limits = Limits { handshake: HASTY, ..Limits::default() };
-    let address = start_hasty(Listener { implicit_tls: true, tls, limits, ..listener() }, LONG, LONG).await;
+    let tls_listener = Listener { implicit_tls: true, tls, ..listener() };
+    let limits = Limits { handshake: SHORT, ..Limits::default() };
+    let impatient = start_within(Listener { limits, ..tls_listener.clone() }, LONG, LONG).await;
+    let address = start_within(tls_listener, LONG, LONG).await;
 
     let mut roots = rustls::RootCertStore::empty();
     roots.add(identity.cert.der().clone()).unwrap();
@@ -268,6 +274,6 @@ async fn tls_is_known_to_pages_and_browsers() {
 
     // Half a handshake, and HTTP in the clear.
     for half in [&b"\x16\x03\x01"[..], REQUEST] {
-        assert!(!ask(address, half).await.contains("HTTP/1.1 200"));
+        assert!(!ask(impatient, half).await.contains("HTTP/1.1 200"));
     }
 }

@@ -36,7 +36,7 @@ impl Certificate {
         parsed.is_ok_and(|parsed| rustls::client::verify_server_name(&parsed, &name).is_ok())
     }
 
-    /// The DNS names of subjectAltName, for display; control characters are removed.
+    /// The DNS names of subjectAltName, for display, without control characters; `no DNS name` if there are none.
     pub(crate) fn names(&self) -> String {
         let parsed = X509Certificate::from_der(&self.der).ok();
         let names = parsed
@@ -47,7 +47,7 @@ impl Certificate {
             _ => None,
         };
         let names: Vec<String> = names.iter().flatten().filter_map(dns).collect();
-        if names.is_empty() { "no name".to_owned() } else { names.join(", ") }
+        if names.is_empty() { "no DNS name".to_owned() } else { names.join(", ") }
     }
 }
 

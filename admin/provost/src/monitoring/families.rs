@@ -31,8 +31,8 @@ pub(super) struct Family {
     pub(super) name: &'static str,
     pub(super) kind: MetricKind,
     pub(super) help: &'static str,
-    /// Labels whose values are all known: the counter starts at zero for each combination, so that `rate()` sees the
-    /// first increment. `None` when the values are known only when the metric is first recorded.
+    /// Labels whose values are all known: each combination has a series from the start, at zero, so that `rate()` sees
+    /// the first increment. `None`: a series begins when it is first recorded.
     pub(super) labels: Option<&'static [(&'static str, LabelValues)]>,
 }
 
@@ -96,7 +96,7 @@ const SMTP_SERVICES: LabelValues = LabelValues::Fixed(&["smtp", "submission", "l
 const BY_LISTENER: &[(&str, LabelValues)] = &[("listener", LabelValues::Listeners)];
 const BY_MAIL_LISTENER: &[(&str, LabelValues)] = &[("listener", LabelValues::MailListeners)];
 
-/// The table, in the order of the crates.
+/// The table, by part of the node.
 pub(super) const FAMILIES: &[Family] = &[
     gauge("provost_build_info", "Always 1; the label version is the version of the program."),
     // Disk, certificate and directory servers: read at each scrape or every 15 seconds.
@@ -137,8 +137,8 @@ pub(super) const FAMILIES: &[Family] = &[
         BY_LISTENER,
     ),
     by(counter("provost_net_tls_failures_total", "TLS handshakes that failed."), BY_LISTENER),
-    by(counter("provost_net_bugs_total", "Sessions that ended by a fault of the program."), BY_MAIL_LISTENER),
-    by(counter("provost_net_panics_total", "Connections that ended by a panic."), BY_LISTENER),
+    by(counter("provost_net_bugs_total", "Sessions that a bug ended."), BY_MAIL_LISTENER),
+    by(counter("provost_net_panics_total", "Connections that a panic ended."), BY_LISTENER),
     gauge(
         "provost_memory_budget_bytes",
         "Memory of the budget for input, output and bodies of all connections: in use, and the limit.",
@@ -146,7 +146,7 @@ pub(super) const FAMILIES: &[Family] = &[
     by(
         counter(
             "provost_memory_budget_refused_total",
-            "Messages, literals, LDAP requests and HTTP replies refused because memory was short.",
+            "Messages, literals, LDAP requests, HTTP bodies and replies refused because memory was short.",
         ),
         &[("what", LabelValues::Fixed(&["message", "literal", "http", "ldap"]))],
     ),
@@ -171,7 +171,10 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     // Mail.
     by(
-        counter("provost_smtp_messages_total", "Replies to incoming messages, one for each recipient in LMTP."),
+        counter(
+            "provost_smtp_messages_total",
+            "Replies to incoming messages after DATA, one for each recipient in LMTP.",
+        ),
         &[("service", SMTP_SERVICES), ("outcome", LabelValues::Fixed(&["accepted", "refused"]))],
     ),
     by(
@@ -184,18 +187,18 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     open(counter(
         "provost_smtp_verdicts_total",
-        "Verdicts of stages other than acceptance, by service, stage and label.",
+        "Verdicts of stages other than \"accept\", by service, stage, verdict and label.",
     )),
     counter("provost_smtp_relay_tls_failures_total", "TLS handshakes with the relay that failed."),
     by(
-        counter("provost_deliveries_total", "Local recipients that a message was delivered to, by outcome."),
+        counter("provost_deliveries_total", "Deliveries to local recipients, by outcome."),
         &[("outcome", LabelValues::Fixed(&["stored", "refused", "unavailable"]))],
     ),
-    counter("provost_reports_total", "Reports of delivery (RFC 3464) made for local recipients."),
+    counter("provost_reports_total", "Reports to senders (RFC 3464) that were made."),
     counter("provost_trace_events_dropped_total", "Trace events that were dropped because the disk was too slow."),
     counter("provost_sieve_errors_total", "Sieve scripts that ended with an error; the message went to the INBOX."),
     // Queue.
-    counter("provost_queue_accepted_total", "Messages that entered the queue from a session."),
+    counter("provost_queue_accepted_total", "Messages that entered the queue."),
     by(
         counter("provost_queue_attempts_total", "Recipients attempted from the queue, by outcome."),
         &[("outcome", LabelValues::Fixed(&["sent", "failed", "deferred"]))],
@@ -214,7 +217,7 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     counter("provost_queue_double_bounces_total", "Reports that could not be delivered and were dropped."),
     counter("provost_queue_holds_lost_total", "Attempts given up because another worker had taken the row."),
-    counter("provost_queue_panics_total", "Attempts that ended by a panic."),
+    counter("provost_queue_panics_total", "Attempts that a panic ended."),
     // Store.
     counter("provost_store_batches_total", "Batches of changes that were committed."),
     counter("provost_store_commits_total", "Commits, each with one disk sync."),
@@ -228,7 +231,7 @@ pub(super) const FAMILIES: &[Family] = &[
     counter("provost_store_compaction_freed_bytes_total", "Octets given back to the file system by compaction."),
     // View and directory.
     gauge("provost_view_people", "People in the View."),
-    gauge("provost_view_current", "1 while the View follows a directory server, so that absence can be believed."),
+    gauge("provost_view_current", "1 while the View follows a directory server: what it lacks does not exist."),
     gauge(
         "provost_view_last_contact_timestamp_seconds",
         "When the View last received something from its directory server, seconds since 1970.",
@@ -257,7 +260,7 @@ pub(super) const FAMILIES: &[Family] = &[
     // REST and web.
     open(counter("provost_api_requests_total", "Requests to the REST API by method, path and status.")),
     histogram("provost_api_request_duration_seconds", REQUEST_BUCKETS, "How long requests to the REST API took."),
-    counter("provost_api_refused_tokens_total", "Requests with a token that is unknown or has ended."),
+    counter("provost_api_refused_tokens_total", "Requests with an unknown, revoked or expired token."),
     open(counter("provost_web_requests_total", "Requests to the web pages by status.")),
     counter("provost_web_refused_forms_total", "Forms refused because they did not come from a page of this site."),
 ];

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-/// Checks that are kept: one hour at one every 15 seconds.
+/// Maximum number of rounds that are kept: an hour of checks every 15 seconds.
 const ROUNDS_MAX: usize = 240;
 
 /// Newest CSN by server id.
@@ -24,8 +24,8 @@ pub(super) struct LagChecks {
 }
 
 impl LagChecks {
-    /// Records the contextCSN that a server has answered.
-    pub(super) fn saw(&mut self, server: &str, csns: &[String]) {
+    /// Records the contextCSN values that a server has returned.
+    pub(super) fn record(&mut self, server: &str, csns: &[String]) {
         let mut vector = CsnVector::new();
         for csn in csns {
             raise(&mut vector, server_id(csn), csn);
@@ -57,7 +57,7 @@ impl LagChecks {
     }
 }
 
-/// The third field of a CSN: the id of the writing server. CSNs of one server are ordered as text.
+/// The third field of a CSN: the id of the server that made the change. The CSNs of one server are ordered as text.
 fn server_id(csn: &str) -> &str {
     csn.split('#').nth(2).unwrap_or_default()
 }
@@ -83,42 +83,42 @@ mod tests {
     }
 
     #[test]
-    fn lag_is_counted_from_the_look_when_both_were_level() {
-        let mut progress = LagChecks::default();
-        let mut look = |second: i64, provider: &[String], replica: Option<&[String]>| {
-            progress.saw("provider", provider);
+    fn lag_is_counted_from_the_last_round_in_which_both_were_level() {
+        let mut checks = LagChecks::default();
+        let mut round = |second: i64, provider: &[String], replica: Option<&[String]>| {
+            checks.record("provider", provider);
             if let Some(replica) = replica {
-                progress.saw("replica", replica);
+                checks.record("replica", replica);
             }
             let now = at(second);
-            progress.end_of_round(now);
-            let lag = |server| progress.lag(server, now).map(|lag| lag.as_secs());
+            checks.end_of_round(now);
+            let lag = |server| checks.lag(server, now).map(|lag| lag.as_secs());
             (lag("provider"), lag("replica"))
         };
-        assert_eq!(look(0, &[csn(1, 1)], None), (Some(0), None), "the server never answered");
-        assert_eq!(look(15, &[csn(1, 1)], Some(&[csn(1, 1)])), (Some(0), Some(0)));
+        assert_eq!(round(0, &[csn(1, 1)], None), (Some(0), None), "a server that never answered has a lag");
+        assert_eq!(round(15, &[csn(1, 1)], Some(&[csn(1, 1)])), (Some(0), Some(0)));
         // A write after a long quiet time: the server is behind by one check, whatever the times in the CSNs are.
-        assert_eq!(look(30, &[csn(900, 1)], Some(&[csn(1, 1)])), (Some(0), Some(15)));
+        assert_eq!(round(30, &[csn(900, 1)], Some(&[csn(1, 1)])), (Some(0), Some(15)));
         assert_eq!(
-            look(45, &[csn(905, 1)], Some(&[csn(900, 1)])),
+            round(45, &[csn(905, 1)], Some(&[csn(900, 1)])),
             (Some(0), Some(15)),
-            "the server follows, one check behind"
+            "the changes up to the previous round"
         );
-        assert_eq!(look(60, &[csn(905, 1)], None), (Some(0), Some(30)), "the server is down");
-        assert_eq!(look(75, &[csn(905, 1)], Some(&[csn(905, 1)])), (Some(0), Some(0)));
+        assert_eq!(round(60, &[csn(905, 1)], None), (Some(0), Some(30)), "the lag of a server that is down");
+        assert_eq!(round(75, &[csn(905, 1)], Some(&[csn(905, 1)])), (Some(0), Some(0)));
         // A write by another provider that only the replica has.
-        assert_eq!(look(90, &[csn(905, 1)], Some(&[csn(905, 1), csn(1, 2)])), (Some(15), Some(0)));
+        assert_eq!(round(90, &[csn(905, 1)], Some(&[csn(905, 1), csn(1, 2)])), (Some(15), Some(0)));
     }
 
     #[test]
     fn rounds_are_bounded() {
-        let mut progress = LagChecks::default();
-        progress.saw("old", &[csn(0, 1)]);
+        let mut checks = LagChecks::default();
+        checks.record("old", &[csn(0, 1)]);
         for round in 0..1000 {
-            progress.saw("new", &[csn(round, 1)]);
-            progress.end_of_round(at(i64::from(round)));
+            checks.record("new", &[csn(round, 1)]);
+            checks.end_of_round(at(i64::from(round)));
         }
-        assert_eq!(progress.rounds.len(), ROUNDS_MAX);
-        assert_eq!(progress.lag("old", at(999)), Some(SignedDuration::from_secs(ROUNDS_MAX as i64 - 1)));
+        assert_eq!(checks.rounds.len(), ROUNDS_MAX);
+        assert_eq!(checks.lag("old", at(999)), Some(SignedDuration::from_secs(ROUNDS_MAX as i64 - 1)));
     }
 }

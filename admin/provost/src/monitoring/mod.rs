@@ -42,7 +42,7 @@ impl Metrics {
     /// Installs the recorder, describes every family and creates the known series. Call it before anything is counted.
     pub(crate) fn install(listeners: &Listeners) -> anyhow::Result<Self> {
         let handle = builder()?.install_recorder().context("metrics")?;
-        begin(&EnabledListeners { mail: listeners.mail_names(), all: listeners.names() });
+        create_series(&EnabledListeners { mail: listeners.mail_names(), all: listeners.names() });
         Ok(Self { handle })
     }
 
@@ -80,7 +80,7 @@ fn builder() -> anyhow::Result<PrometheusBuilder> {
 }
 
 /// Describes all families and creates their known series in the current recorder.
-fn begin(listeners: &EnabledListeners) {
+fn create_series(listeners: &EnabledListeners) {
     for family in FAMILIES {
         let Family { name, kind, help, .. } = *family;
         match kind {
@@ -122,7 +122,7 @@ impl Gauges {
         }
     }
 
-    /// If the store cannot be read, the numbers of the last scrape stay: `/readyz` reports the fault.
+    /// Reads the queue. If that fails, the numbers of the last scrape stay: `/readyz` reports the fault of the store.
     async fn read_queue(&self) {
         let now = Timestamp::now();
         let Ok(tally) = self.queue.tally(now).await else { return };
@@ -157,11 +157,11 @@ impl Gauges {
 
 /// Checks each directory server periodically until `drain` stops.
 pub(crate) async fn watch_directory(directory: Directory, drain: Drain) {
-    let mut progress = LagChecks::default();
+    let mut checks = LagChecks::default();
     let probing = async {
         loop {
             let conditions = directory.probe_servers().await;
-            record(&conditions, &mut progress, Timestamp::now());
+            record(&conditions, &mut checks, Timestamp::now());
             tokio::time::sleep(PROBE_INTERVAL).await;
         }
     };
@@ -171,19 +171,19 @@ pub(crate) async fn watch_directory(directory: Directory, drain: Drain) {
     }
 }
 
-fn record(conditions: &[ServerCondition], progress: &mut LagChecks, now: Timestamp) {
+fn record(conditions: &[ServerCondition], checks: &mut LagChecks, now: Timestamp) {
     for condition in conditions {
         let labels = labels(condition);
         gauge!("provost_directory_server_up", labels.clone()).set(f64::from(u8::from(condition.context_csn.is_ok())));
         if let Ok(csns) = &condition.context_csn {
             gauge!("provost_directory_server_last_contact_timestamp_seconds", labels.clone())
                 .set(now.as_second() as f64);
-            progress.saw(&condition.url, csns);
+            checks.record(&condition.url, csns);
         }
     }
-    progress.end_of_round(now);
+    checks.end_of_round(now);
     for condition in conditions {
-        if let Some(lag) = progress.lag(&condition.url, now) {
+        if let Some(lag) = checks.lag(&condition.url, now) {
             gauge!("provost_directory_server_lag_seconds", labels(condition)).set(lag.as_secs_f64());
         }
     }

@@ -77,10 +77,10 @@ fn every_metric_is_documented() {
 }
 
 #[test]
-fn counters_exist_at_zero_and_nothing_is_a_summary() {
+fn series_begin_at_zero_and_no_histogram_becomes_a_summary() {
     let recorder = builder().unwrap().build_recorder();
     let text = metrics::with_local_recorder(&recorder, || {
-        begin(&EnabledListeners { mail: vec!["imap"], all: vec!["imap", "http"] });
+        create_series(&EnabledListeners { mail: vec!["imap"], all: vec!["imap", "http"] });
         for family in FAMILIES.iter().filter(|family| matches!(family.kind, MetricKind::Histogram(_))) {
             metrics::histogram!(family.name).record(0.3);
         }
@@ -102,7 +102,7 @@ fn counters_exist_at_zero_and_nothing_is_a_summary() {
 }
 
 #[test]
-fn a_certificate_says_when_it_ends_and_for_whom_it_is() {
+fn validity_fingerprint_and_names_of_a_certificate_are_read() {
     let made = rcgen::generate_simple_self_signed(vec!["mail.example.edu".to_owned(), "*.mx.example.edu".to_owned()]);
     let certificate = Certificate::read(made.unwrap().cert.der()).unwrap();
     assert!(certificate.not_before < Timestamp::now() && certificate.not_after > Timestamp::now());

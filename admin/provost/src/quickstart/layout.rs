@@ -68,7 +68,7 @@ impl Layout {
         make_secret(&secrets.join("directory-password"), random_text())?;
         let token = fs::read_to_string(&self.api_token_file)?;
         let digest = blake3::hash(token.trim().as_bytes()).to_hex();
-        // Each quickstart moves the token's last day on.
+        // Each start of the quickstart prolongs the token.
         let last_day = Timestamp::now().checked_add(Span::new().try_hours(24 * TOKEN_DAYS_MAX)?)?.strftime("%F");
         fs::write(secrets.join("api-tokens"), format!("quickstart:{digest}:admin:{last_day}\n"))?;
         let password = fs::read_to_string(secrets.join("directory-password"))?;
@@ -89,6 +89,10 @@ impl Layout {
         let pair = rcgen::KeyPair::generate()?;
         let certificate = parameters.self_signed(&pair)?;
         fs::write(&chain, certificate.pem())?;
+        // A key whose certificate was deleted does not belong to the new one.
+        if exists(&key) {
+            fs::remove_file(&key)?;
+        }
         make_secret(&key, pair.serialize_pem())
     }
 
@@ -202,4 +206,20 @@ fn random_text() -> String {
 /// Whether the path exists; a dangling symbolic link does.
 fn exists(file: &Path) -> bool {
     file.symlink_metadata().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deleted_certificate_is_made_again_with_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let prepare = || Layout::prepare(folder.path(), None, "example.edu", None).unwrap();
+        let layout = prepare();
+        let (chain, key) = (layout.data.join("tls/cert.pem"), layout.data.join("tls/key.pem"));
+        fs::remove_file(&chain).unwrap();
+        prepare();
+        provost_net::server_config(&chain, &key).unwrap();
+    }
 }

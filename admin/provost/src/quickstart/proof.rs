@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use clap::Args;
-use provost_provision::{CsvOptions, SourceRecord, read_source};
+use provost_provision::{CsvOptions, DeskError, PersonSummary, SourceRecord, read_source};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -18,7 +18,7 @@ use crate::output::printable;
 /// Longest time for one line or literal of the node.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// Maximum number of rows with a password that are tried: the import may have left out the first ones.
-const ROWS_TRIED: usize = 50;
+const ROWS_TRIED_MAX: usize = 50;
 
 /// Arguments of the command.
 #[derive(Args)]
@@ -40,39 +40,43 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
     let bytes = tokio::fs::read(&arguments.import).await?;
     let source = read_source("registrar", &bytes, &CsvOptions::default())?;
     let Some(reader) = reader(config, &source.records).await? else {
-        out!("No row of the file has a password, so none of these people can log in yet; the proof is skipped.");
+        out!("No person of the file can log in yet: no row with a password is in the directory. The proof is skipped.");
         return Ok(Exit::Clean);
     };
     let listeners = &config.listeners;
     let address = |found: &Option<ListenerConfig>, name: &str| {
         found.as_ref().map(|listener| listener.address).ok_or_else(|| anyhow!("listeners.{name} is off"))
     };
-    let token = uuid::Uuid::new_v4().simple().to_string();
-    send(address(&listeners.mx, "mx")?, config, &reader, &token).await.context("SMTP")?;
+    let message_id = format!("{}@quickstart.invalid", uuid::Uuid::new_v4().simple());
+    send(address(&listeners.mx, "mx")?, config, &reader, &message_id).await.context("SMTP")?;
     out!(
         "SMTP  {} took a message for {} <{}>",
         address(&listeners.mx, "mx")?,
         printable(&reader.name),
         printable(&reader.mail)
     );
-    let by_imap = read_imap(address(&listeners.imap, "imap")?, &reader, &token).await.context("IMAP")?;
+    let by_imap = read_imap(address(&listeners.imap, "imap")?, &reader, &message_id).await.context("IMAP")?;
     out!("IMAP  {} found it in the INBOX of {}:\n", address(&listeners.imap, "imap")?, printable(&reader.mail));
     by_imap.lines().for_each(|line| out!("    {}", printable(line)));
-    let by_pop3 = read_pop3(address(&listeners.pop3, "pop3")?, &reader, &token).await.context("POP3")?;
+    let by_pop3 = read_pop3(address(&listeners.pop3, "pop3")?, &reader, &message_id).await.context("POP3")?;
     ensure!(by_imap == by_pop3, "IMAP and POP3 do not show the same message");
     out!("\nPOP3  {} found the same {} octets", address(&listeners.pop3, "pop3")?, by_pop3.len());
     Ok(Exit::Clean)
 }
 
-/// The first person of the file who has a password there and is in the directory; `None` when the first [`ROWS_TRIED`]
-/// are not.
+/// The first person who has a password in the file and is in the directory; `None` when the first [`ROWS_TRIED_MAX`] rows
+/// with a password have none.
 async fn reader(config: &Config, records: &[SourceRecord]) -> anyhow::Result<Option<ProofReader>> {
     let crate::commands::DeskAccess { desk, settings, principal, .. } = crate::commands::desk_access(config).await?;
-    for record in records.iter().filter(|record| record.password.is_some()).take(ROWS_TRIED) {
+    let with_password = records.iter().filter_map(|record| Some((record, record.password.as_ref()?)));
+    for (record, password) in with_password.take(ROWS_TRIED_MAX) {
         let key = format!("{}:{}", settings.source, record.person_id);
-        let (Ok(person), Some(password)) = (desk.person(&principal, &key).await, &record.password) else { continue };
-        let name = person.summary.display_name;
-        return Ok(Some(ProofReader { name, mail: person.summary.mail, password: password.reveal().to_owned() }));
+        let PersonSummary { display_name: name, mail, .. } = match desk.person(&principal, &key).await {
+            Ok(person) => person.summary,
+            Err(DeskError::NotFound(_)) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        return Ok(Some(ProofReader { name, mail, password: password.reveal().to_owned() }));
     }
     Ok(None)
 }
@@ -89,11 +93,12 @@ impl LineClient {
         Ok(Self { read: BufReader::new(read), write })
     }
 
+    /// Reads a line, without its line end.
     async fn line(&mut self) -> anyhow::Result<String> {
         let mut line = String::new();
         let read = tokio::time::timeout(ANSWER_LIMIT, self.read.read_line(&mut line)).await??;
         ensure!(read > 0, "the node closed the connection");
-        Ok(line.trim_end().to_owned())
+        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
     }
 
     async fn send(&mut self, line: &str) -> anyhow::Result<()> {
@@ -101,13 +106,14 @@ impl LineClient {
     }
 
     /// Sends a line, unless it is empty, and reads the SMTP reply to its last line. Every line must begin with `code`.
+    /// An empty `line` reads the greeting.
     async fn smtp(&mut self, line: &str, code: &str) -> anyhow::Result<()> {
         if !line.is_empty() {
             self.send(line).await?;
         }
         loop {
             let answer = self.line().await?;
-            ensure!(answer.starts_with(code), "to '{line}': {answer}");
+            ensure!(answer.starts_with(code), "to '{}': {answer}", line.lines().next().unwrap_or("the connection"));
             if answer.as_bytes().get(3) != Some(&b'-') {
                 return Ok(());
             }
@@ -135,18 +141,19 @@ impl LineClient {
         }
     }
 
+    /// Sends a command and returns its reply, which must be `+OK`. An empty command reads the greeting.
     async fn pop3(&mut self, command: &str) -> anyhow::Result<String> {
         if !command.is_empty() {
             self.send(command).await?;
         }
         let answer = self.line().await?;
         let verb = command.split(' ').next().unwrap_or_default();
-        ensure!(answer.starts_with("+OK"), "to '{verb}': {answer}");
+        ensure!(answer.starts_with("+OK"), "to {}: {answer}", if verb.is_empty() { "the connection" } else { verb });
         Ok(answer)
     }
 }
 
-async fn send(address: SocketAddr, config: &Config, reader: &ProofReader, token: &str) -> anyhow::Result<()> {
+async fn send(address: SocketAddr, config: &Config, reader: &ProofReader, message_id: &str) -> anyhow::Result<()> {
     let mut client = LineClient::open(address).await?;
     client.smtp("", "220").await?;
     client.smtp("EHLO quickstart.invalid", "250").await?;
@@ -155,8 +162,8 @@ async fn send(address: SocketAddr, config: &Config, reader: &ProofReader, token:
     client.smtp("DATA", "354").await?;
     let date = jiff::fmt::rfc2822::to_string(&jiff::ZonedDateTime::now())?;
     let message = format!(
-        "From: Registrar <registrar@{}>\r\nTo: <{}>\r\nSubject: Welcome\r\nDate: {date}\r\nMessage-ID: <{token}@quickstart.invalid>\r\n\r\n\
-         This message was sent by SMTP to a person who was only in the CSV file.\r\n.",
+        "From: Registrar <registrar@{}>\r\nTo: <{}>\r\nSubject: Welcome\r\nDate: {date}\r\nMessage-ID: <{message_id}>\r\n\r\n\
+         This message was sent by SMTP to a person of the imported CSV file.\r\n.",
         config.settings().domain,
         reader.mail
     );
@@ -164,23 +171,23 @@ async fn send(address: SocketAddr, config: &Config, reader: &ProofReader, token:
     client.smtp("QUIT", "221").await
 }
 
-async fn read_imap(address: SocketAddr, reader: &ProofReader, token: &str) -> anyhow::Result<String> {
+async fn read_imap(address: SocketAddr, reader: &ProofReader, message_id: &str) -> anyhow::Result<String> {
     let mut client = LineClient::open(address).await?;
     client.line().await?;
     let quote = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     client.imap(&format!("LOGIN \"{}\" \"{}\"", quote(&reader.mail), quote(&reader.password))).await?;
     client.imap("EXAMINE INBOX").await?;
-    let (lines, _) = client.imap(&format!("SEARCH HEADER Message-ID {token}")).await?;
+    let (lines, _) = client.imap(&format!("SEARCH HEADER Message-ID {message_id}")).await?;
     let found = lines.iter().find_map(|line| line.strip_prefix("* SEARCH ")).unwrap_or_default();
     let Some(number) = found.split(' ').next_back().filter(|number| !number.is_empty()) else {
         bail!("the message is not in the INBOX");
     };
     let (_, message) = client.imap(&format!("FETCH {number} BODY.PEEK[]")).await?;
     client.imap("LOGOUT").await?;
-    message.ok_or_else(|| anyhow!("FETCH gave no body"))
+    message.ok_or_else(|| anyhow!("FETCH returned no body"))
 }
 
-async fn read_pop3(address: SocketAddr, reader: &ProofReader, token: &str) -> anyhow::Result<String> {
+async fn read_pop3(address: SocketAddr, reader: &ProofReader, message_id: &str) -> anyhow::Result<String> {
     let mut client = LineClient::open(address).await?;
     client.pop3("").await?;
     client.pop3(&format!("USER {}", reader.mail)).await?;
@@ -198,10 +205,10 @@ async fn read_pop3(address: SocketAddr, reader: &ProofReader, token: &str) -> an
             message.push_str(line.strip_prefix('.').unwrap_or(&line));
             message.push_str("\r\n");
         }
-        if message.contains(token) {
+        if message.contains(message_id) {
             client.pop3("QUIT").await?;
             return Ok(message);
         }
     }
-    bail!("the message is not in the maildrop of {count}")
+    bail!("the message is not among the {count} of the maildrop")
 }

@@ -9,7 +9,7 @@ use crate::{AuditRecord, Grant, Permission, Principal};
 /// Audit action of a refusal.
 const REFUSED: &str = "operation.refused";
 /// Maximum number of audit records that one call returns, whatever the caller asks for.
-const AUDIT_RECORDS_MAX: usize = 1000;
+const AUDIT_RECORDS_MAX: usize = 1001;
 
 impl Desk {
     /// Permits `operation` on every entry, or audits the refusal and returns it. For operations that another crate
@@ -45,7 +45,8 @@ impl Desk {
         }
     }
 
-    /// The last `limit` audit records, at most 1000, about one subject (a DN, a digest, a token) or all, newest first.
+    /// The last `limit` audit records, at most 1001, of one subject or of all, newest first. The desk's own record of a
+    /// look-up may be one of them.
     pub async fn audit_records(
         &self,
         principal: &Principal,

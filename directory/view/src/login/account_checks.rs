@@ -33,7 +33,7 @@ pub(super) struct AccountCheck {
     checks: AccountChecks,
     account: NamedAccount,
     source: IpAddr,
-    /// Those of its account and source; `None` only within the drop.
+    /// The permits of its account and source; `None` only inside `drop`.
     permits: Option<Arc<Semaphore>>,
     /// `None` while it waits.
     permit: Option<OwnedSemaphorePermit>,
@@ -41,7 +41,7 @@ pub(super) struct AccountCheck {
 
 impl AccountChecks {
     /// Waits until a check of the account from this source may run. A running check ends after its turn at hashing, or
-    /// a bind.
+    /// a bind. `None` only for a closed semaphore, and nothing closes these.
     pub(super) async fn enter(&self, account: NamedAccount, source: IpAddr) -> Option<AccountCheck> {
         let new = || Arc::new(Semaphore::new(OF_PAIR_MAX));
         let permits = Arc::clone(self.under_way().pairs.entry((account, source)).or_insert_with(new));
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_source_has_few_checks_of_an_account_at_once_and_nothing_is_left_behind() {
+    async fn one_source_has_two_checks_of_an_account_at_once_and_ended_checks_are_forgotten() {
         let checks = AccountChecks::default();
         let waits = async |last| {
             let enter = checks.enter(ZOE, source(last));
@@ -103,8 +103,8 @@ mod tests {
         };
         let first = checks.enter(ZOE, source(1)).await.unwrap();
         let second = checks.enter(ZOE, source(1)).await.unwrap();
-        assert!(waits(1).await, "two of one source");
-        assert!(!waits(2).await, "another source");
+        assert!(waits(1).await, "a third check from one source runs");
+        assert!(!waits(2).await, "a check from another source waits");
         assert_eq!((checks.running(ZOE), checks.running(NamedAccount::Unknown([1; 16]))), (2, 0));
         drop(first);
         assert!(!waits(1).await);

@@ -2,7 +2,7 @@
 //! longer checked.
 //!
 //! Guesses from everywhere at one account must not lock its owner out. A source from which the owner has logged in
-//! before is familiar: only the refusals from that source count against it.
+//! before is familiar: only the refusals of this account from that source count against it.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
@@ -15,16 +15,16 @@ use super::turns::LoginLane;
 use crate::cow_map::MapKey;
 
 /// Maximum number of people, and of pairs of a person and a source, remembered: every account of a university. Refusals
-/// of people are kept apart from those of names that nobody has, or invented names could flush them.
+/// of people are kept apart from those of names that nobody has, which could otherwise flush them.
 const PEOPLE_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
-/// Maximum number of unknown names, of pairs of such a name and a source, and of sources remembered; beyond, the least
-/// recently seen are forgotten.
+/// Maximum number of unknown names, of pairs of such a name and a source, and of sources remembered; beyond it, those
+/// seen least recently are forgotten.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
 
 /// Maximum number of familiar pairs of account and source: every account of a university, with a few sources each.
 const FAMILIAR_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// How long a source stays familiar after the last accepted login from it.
-const FAMILIAR: SignedDuration = SignedDuration::from_hours(30 * 24);
+const FAMILIAR_TTL: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// How many refusals are tolerated at once, and after how many seconds each one expires.
 #[derive(Clone, Copy)]
@@ -51,7 +51,7 @@ struct RefusalLevel {
 }
 
 impl RefusalLevel {
-    fn now(self, allowance: RefusalAllowance, now: Timestamp) -> f64 {
+    fn remaining(self, allowance: RefusalAllowance, now: Timestamp) -> f64 {
         // A clock that was set back neither forgives nor adds refusals.
         let passed = now.duration_since(self.at).as_secs_f64().max(0.0);
         (self.refusals - passed / allowance.seconds_each).max(0.0)
@@ -106,7 +106,7 @@ impl RefusalLevels {
 
     fn is_familiar(&mut self, account: NamedAccount, source: IpAddr, now: Timestamp) -> bool {
         let last_login = self.familiar.get(&(account.key(), source)).copied();
-        last_login.is_some_and(|at| now.duration_since(at) < FAMILIAR)
+        last_login.is_some_and(|at| now.duration_since(at) < FAMILIAR_TTL)
     }
 }
 
@@ -128,52 +128,55 @@ impl RecentRefusals {
         Self(Mutex::new(levels))
     }
 
-    /// Whether a login to the account from this source was accepted within [`FAMILIAR`].
+    /// Whether a login to the account from this source was accepted within [`FAMILIAR_TTL`].
     pub(super) fn is_familiar(&self, account: NamedAccount, source: IpAddr, now: Timestamp) -> bool {
         self.levels().is_familiar(account, source, now)
     }
 
-    /// Returns the lane for a login to `name` from `source`, or the refusal to check it. The `running` other checks of
-    /// the account may be guesses, so they count like refusals.
+    /// Returns the lane for a login to `account` from `source`, or the refusal to check it. The `running` other checks
+    /// of the account may be guesses, so they count like refusals.
     pub(super) fn lane(
         &self,
-        name: NamedAccount,
+        account: NamedAccount,
         source: IpAddr,
         running: usize,
         now: Timestamp,
     ) -> Result<LoginLane, TooMany> {
         let mut levels = self.levels();
-        let is_familiar = levels.is_familiar(name, source, now);
-        let of_account = levels.of(name);
-        let pair = of_account.pairs.get(&(name.key(), source)).map_or(0.0, |level| level.now(PAIR, now));
-        let account = of_account.accounts.get(&name.key()).map_or(0.0, |level| level.now(ACCOUNT, now));
-        let of_source = levels.sources.get(&source).map_or(0.0, |level| level.now(SOURCE, now));
-        let is_guessed = account + running as f64 >= ACCOUNT.refusals || of_source >= SOURCE.refusals;
+        let is_familiar = levels.is_familiar(account, source, now);
+        let of_kind = levels.of(account);
+        let pair = of_kind.pairs.get(&(account.key(), source)).map_or(0.0, |level| level.remaining(PAIR, now));
+        let of_account = of_kind.accounts.get(&account.key()).map_or(0.0, |level| level.remaining(ACCOUNT, now));
+        let of_source = levels.sources.get(&source).map_or(0.0, |level| level.remaining(SOURCE, now));
+        let is_guessed = of_account + running as f64 >= ACCOUNT.refusals || of_source >= SOURCE.refusals;
         if pair >= PAIR.refusals || (is_guessed && !is_familiar) {
             return Err(TooMany);
         }
-        let is_suspect = if is_familiar { pair > FAMILIAR_MISTAKES } else { pair > 0.0 || account > 0.0 };
+        let is_suspect = if is_familiar { pair > FAMILIAR_MISTAKES } else { pair > 0.0 || of_account > 0.0 };
         Ok(if is_suspect { LoginLane::Suspect } else { LoginLane::Fresh })
     }
 
     /// Counts a refusal.
-    pub(super) fn refused(&self, name: NamedAccount, source: IpAddr, now: Timestamp) {
+    pub(super) fn refused(&self, account: NamedAccount, source: IpAddr, now: Timestamp) {
         let mut levels = self.levels();
-        let of_account = levels.of(name);
-        add(&mut of_account.pairs, (name.key(), source), PAIR, now);
-        add(&mut of_account.accounts, name.key(), ACCOUNT, now);
+        let of_kind = levels.of(account);
+        add(&mut of_kind.pairs, (account.key(), source), PAIR, now);
+        add(&mut of_kind.accounts, account.key(), ACCOUNT, now);
         add(&mut levels.sources, source, SOURCE, now);
     }
 
-    /// Makes the source familiar, and forgives the refusals of this name from it, which were the person's own mistakes.
-    pub(super) fn accepted(&self, name: NamedAccount, source: IpAddr, now: Timestamp) {
+    /// Makes the source familiar, and forgives the account's refusals from it, which were the person's own mistakes.
+    pub(super) fn accepted(&self, account: NamedAccount, source: IpAddr, now: Timestamp) {
         let mut levels = self.levels();
-        levels.familiar.put((name.key(), source), now);
-        let of_account = levels.of(name);
-        if let Some(pair) = of_account.pairs.pop(&(name.key(), source))
-            && let Some(account) = of_account.accounts.get_mut(&name.key())
+        levels.familiar.put((account.key(), source), now);
+        let of_kind = levels.of(account);
+        if let Some(pair) = of_kind.pairs.pop(&(account.key(), source))
+            && let Some(of_account) = of_kind.accounts.get_mut(&account.key())
         {
-            *account = RefusalLevel { refusals: (account.now(ACCOUNT, now) - pair.now(PAIR, now)).max(0.0), at: now };
+            *of_account = RefusalLevel {
+                refusals: (of_account.remaining(ACCOUNT, now) - pair.remaining(PAIR, now)).max(0.0),
+                at: now,
+            };
         }
     }
 
@@ -188,7 +191,8 @@ fn add<K: std::hash::Hash + Eq>(
     allowance: RefusalAllowance,
     now: Timestamp,
 ) {
-    let before = levels.get(&key).map_or(0.0, |level| level.now(allowance, now));
+    // Bounded, so that the level of a long attack drains in a known time.
+    let before = levels.get(&key).map_or(0.0, |level| level.remaining(allowance, now));
     levels.put(key, RefusalLevel { refusals: (before + 1.0).min(2.0 * allowance.refusals), at: now });
 }
 
@@ -241,13 +245,13 @@ mod tests {
             Ok(LoginLane::Fresh),
             "another account from the same source"
         );
-        assert_eq!(failures.lane(ZOE, source(1), 0, at(30)), Ok(LoginLane::Suspect), "one refusal has expired");
+        assert_eq!(failures.lane(ZOE, source(1), 0, at(30)), Ok(LoginLane::Suspect), "no refusal has expired");
         assert_eq!(failures.lane(ZOE, source(1), 0, at(1000)), Ok(LoginLane::Fresh));
-        assert_eq!(failures.lane(ZOE, source(1), 0, at(-86_400)), Err(TooMany), "a clock that was set back");
+        assert_eq!(failures.lane(ZOE, source(1), 0, at(-86_400)), Err(TooMany), "a clock that was set back forgives");
     }
 
     #[test]
-    fn who_gets_it_right_is_forgiven() {
+    fn an_accepted_login_forgives_the_refusals_from_its_source() {
         let failures = RecentRefusals::new();
         (0..9).for_each(|_| failures.refused(ZOE, source(1), at(0)));
         failures.accepted(ZOE, source(1), at(0));
@@ -255,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn guessing_from_many_places_and_at_many_accounts_ends_as_well() {
+    fn guesses_from_many_sources_and_at_many_accounts_are_throttled() {
         let failures = RecentRefusals::new();
         for n in 0..100 {
             failures.refused(ZOE, source(n), at(0));
@@ -263,7 +267,7 @@ mod tests {
         assert_eq!(failures.lane(ZOE, source(200), 0, at(0)), Err(TooMany));
         assert!(
             failures.lane(ZOE, source(200), 9, at(100)).is_ok(),
-            "ten have expired, and nine more are being checked"
+            "90 refusals and nine running checks are throttled"
         );
         assert_eq!(failures.lane(ZOE, source(200), 10, at(100)), Err(TooMany));
         let failures = RecentRefusals::new();
@@ -282,14 +286,14 @@ mod tests {
         assert_eq!(failures.lane(ZOE, source(200), 0, at(1)), Ok(LoginLane::Fresh));
         assert_eq!(failures.lane(ZOE, source(201), 0, at(1)), Err(TooMany));
         (0..3).for_each(|_| failures.refused(ZOE, source(200), at(2)));
-        assert_eq!(failures.lane(ZOE, source(200), 0, at(2)), Ok(LoginLane::Fresh), "mistakes");
+        assert_eq!(failures.lane(ZOE, source(200), 0, at(2)), Ok(LoginLane::Fresh), "three mistakes count");
         failures.refused(ZOE, source(200), at(2));
         assert_eq!(failures.lane(ZOE, source(200), 0, at(2)), Ok(LoginLane::Suspect));
         (0..6).for_each(|_| failures.refused(ZOE, source(200), at(2)));
-        assert_eq!(failures.lane(ZOE, source(200), 0, at(2)), Err(TooMany), "its own refusals count");
+        assert_eq!(failures.lane(ZOE, source(200), 0, at(2)), Err(TooMany), "its own refusals do not count");
         let later = 31 * 86_400;
         (0..100).for_each(|n| failures.refused(ZOE, source(n), at(later)));
-        assert_eq!(failures.lane(ZOE, source(200), 0, at(later)), Err(TooMany), "no longer familiar");
+        assert_eq!(failures.lane(ZOE, source(200), 0, at(later)), Err(TooMany), "still familiar");
     }
 
     #[test]

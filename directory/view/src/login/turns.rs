@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// While others wait, one turn in this many goes to the suspect lane.
+/// One turn in this many is offered to the suspect lane first.
 const SUSPECT_TURN: u32 = 4;
 
 /// The two lanes in which logins wait.
@@ -91,7 +91,7 @@ pub(super) struct HashTurns(Arc<Mutex<TurnState>>);
 
 /// A turn at hashing, released on drop.
 pub(super) struct HashTurn {
-    /// `None` when the waiting login was gone, so that the drop releases nothing.
+    /// `None` when the waiting login was cancelled: the drop then releases nothing.
     turns: Option<HashTurns>,
     lane: LoginLane,
 }
@@ -138,7 +138,7 @@ impl HashTurns {
                 // The waiting login was cancelled. This function holds the lock, so the drop of the turn must not take
                 // it.
                 turn.turns = None;
-                state.end(lane);
+                state.release(lane);
             }
         }
     }
@@ -166,7 +166,7 @@ impl TurnState {
         })
     }
 
-    fn end(&mut self, lane: LoginLane) {
+    fn release(&mut self, lane: LoginLane) {
         self.free += 1;
         self.free_suspect += usize::from(lane == LoginLane::Suspect);
     }
@@ -176,7 +176,7 @@ impl Drop for HashTurn {
     fn drop(&mut self) {
         let Some(turns) = self.turns.take() else { return };
         let mut state = turns.state();
-        state.end(self.lane);
+        state.release(self.lane);
         turns.give_turns(&mut state);
     }
 }
@@ -227,8 +227,8 @@ mod tests {
             order.push(name);
         }
         let place = |name: &str| order.iter().position(|other| *other == name).unwrap();
-        assert!(place("c1") < place("b2"), "a source with many logins delays only its own: {order:?}");
-        assert!(order.iter().rposition(|name| *name == "guess").unwrap() > place("b2"), "{order:?}");
+        assert!(place("c1") < place("b2"), "a source waits for the many logins of another: {order:?}");
+        assert!(order.iter().rposition(|name| *name == "guess").unwrap() > place("b2"), "guesses go first: {order:?}");
     }
 
     #[tokio::test]
@@ -242,12 +242,12 @@ mod tests {
         }
         let fresh = turns.take(source(1), LoginLane::Fresh).await.unwrap();
         for _ in 0..8 {
-            assert_eq!(names.recv().await, Some("busy"), "more than 32 of one source");
+            assert_eq!(names.recv().await, Some("busy"), "more than 32 of one source wait");
         }
         assert!(names.try_recv().is_err());
         drop(fresh);
         tokio::task::yield_now().await;
-        assert!(names.try_recv().is_err(), "the second core stays free for others");
+        assert!(names.try_recv().is_err(), "a guess has the second core");
         drop(guess);
         for _ in 0..32 {
             assert_eq!(names.recv().await, Some("guess"));

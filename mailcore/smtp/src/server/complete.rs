@@ -162,7 +162,11 @@ mod tests {
         let whole = completed(&arrival(Service::Submission), valid);
         assert_eq!(whole, "Received: z\r\nMessage-ID: <y@z>\r\nDate: x\r\n\r\nhi\r\n");
         for service in [Service::Mx, Service::Lmtp] {
-            assert_eq!(completed(&arrival(service), twice), format!("Received: z\r\n{twice}"), "not ours to mend");
+            assert_eq!(
+                completed(&arrival(service), twice),
+                format!("Received: z\r\n{twice}"),
+                "a field of another site's message was changed"
+            );
         }
     }
 

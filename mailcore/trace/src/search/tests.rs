@@ -6,13 +6,14 @@ use provost_message::TraceId;
 use super::*;
 use crate::{Recorder, RecorderConfig, TraceOutcome};
 
-/// Files are named by the day of writing, so the events of a test have the current time.
-static SECOND: LazyLock<i64> = LazyLock::new(|| Timestamp::now().as_second());
+/// Time of the event with number 0, seconds since 1970. Files are named by the day of writing, so no event of a test
+/// may lie in the future.
+static START_SECOND: LazyLock<i64> = LazyLock::new(|| Timestamp::now().as_second() - 60);
 
 fn record(number: u64, event: TraceOutcome, to: &str) -> TraceRecord {
     TraceRecord {
         id: TraceId::from(Uuid::from_u128(number.into())).to_string(),
-        at: at(*SECOND + i64::try_from(number).unwrap()),
+        at: at(*START_SECOND + i64::try_from(number).unwrap()),
         event,
         service: "smtp".into(),
         from: format!("s{}@example.org", number % 7),
@@ -43,7 +44,7 @@ fn query(criterion: Criterion) -> TraceQuery {
 }
 
 fn ids(folder: &Path, query: &TraceQuery) -> Vec<u64> {
-    let id = |journey: &MessageTrace| u64::try_from(Uuid::parse_str(&journey.id).unwrap().as_u128()).unwrap();
+    let id = |trace: &MessageTrace| u64::try_from(Uuid::parse_str(&trace.id).unwrap().as_u128()).unwrap();
     search(folder, query).unwrap().messages.iter().map(id).collect()
 }
 
@@ -64,23 +65,27 @@ fn finds_by_each_field() {
     for (what, criterion, expect) in [
         ("recipient", Criterion { to: texts(&["<ZOE@Example.edu>"]), ..Criterion::default() }, vec![1]),
         (
-            "the person of any address",
+            "recipient or person",
             Criterion { to: texts(&["zoe@example.edu"]), account: Some(Uuid::from_u128(7)), ..Criterion::default() },
             vec![3, 1],
         ),
         ("a refused recipient", Criterion { to: texts(&["nobody@example.edu"]), ..Criterion::default() }, vec![2]),
         ("sender", Criterion { from: texts(&["S2@example.org"]), ..Criterion::default() }, vec![2]),
         ("null reverse-path", Criterion { from: texts(&["<>"]), ..Criterion::default() }, vec![4]),
-        ("a quoted sender", Criterion { from: texts(&["a\"b@example.org"]), ..Criterion::default() }, vec![5]),
+        (
+            "sender with a quotation mark",
+            Criterion { from: texts(&["a\"b@example.org"]), ..Criterion::default() },
+            vec![5],
+        ),
         ("message-id", Criterion { message_id: Some("<m3@example.org>".into()), ..Criterion::default() }, vec![3]),
         (
             "part of a message-id",
             Criterion { message_id: Some("3@example.org".into()), ..Criterion::default() },
             vec![],
         ),
-        ("number", Criterion { id: Some(format!("{:032x}", 4)), ..Criterion::default() }, vec![4]),
-        ("no number", Criterion { id: Some("4".into()), ..Criterion::default() }, vec![]),
-        ("nothing", Criterion::default(), vec![]),
+        ("trace id", Criterion { id: Some(format!("{:032x}", 4)), ..Criterion::default() }, vec![4]),
+        ("not a trace id", Criterion { id: Some("4".into()), ..Criterion::default() }, vec![]),
+        ("no field", Criterion::default(), vec![]),
     ] {
         assert_eq!(ids(folder, &query(criterion)), expect, "{what}");
     }
@@ -97,7 +102,7 @@ fn all_criteria_and_the_time_must_fit() {
     let from = Criterion { from: vec!["s2@example.org".into()], ..Criterion::default() };
     let both = TraceQuery { all: vec![to.clone(), from], ..query(Criterion::default()) };
     assert_eq!(ids(folder, &both), [16, 2]);
-    let window = TraceQuery { since: at(*SECOND + 4), until: at(*SECOND + 8), ..query(to.clone()) };
+    let window = TraceQuery { since: at(*START_SECOND + 4), until: at(*START_SECOND + 8), ..query(to.clone()) };
     assert_eq!(ids(folder, &window), [8, 6, 4]);
     let two = TraceQuery { limit: 2, ..query(to) };
     assert_eq!(ids(folder, &two), [28, 26]);
@@ -105,7 +110,7 @@ fn all_criteria_and_the_time_must_fit() {
 }
 
 #[test]
-fn a_journey_is_whole_and_in_order() {
+fn a_trace_is_whole_and_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let later = |event, seconds: u64, to: &str| TraceRecord {
@@ -129,11 +134,11 @@ fn a_journey_is_whole_and_in_order() {
 }
 
 #[test]
-fn torn_lines_foreign_lines_and_losses_are_no_obstacle() {
+fn torn_and_foreign_lines_are_skipped_and_losses_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let to = || query(Criterion { to: vec!["zoe@x.edu".into()], ..Criterion::default() });
-    assert_eq!(search(folder, &to()).unwrap(), TraceResult::default(), "the folder is still empty");
+    assert_eq!(search(folder, &to()).unwrap(), TraceResult::default(), "something is found in an empty folder");
     written(folder, &[record(1, TraceOutcome::Delivered, "zoe@x.edu")]);
     let path = TraceFile::all(folder).unwrap()[0].path(folder);
     let mut text = std::fs::read(&path).unwrap();
@@ -150,7 +155,17 @@ fn torn_lines_foreign_lines_and_losses_are_no_obstacle() {
 }
 
 #[test]
-fn events_that_are_not_taken_are_counted() {
+fn a_file_that_cannot_be_removed_does_not_stop_the_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::create_dir(folder.join("20200101-0000.jsonl")).unwrap();
+    written(folder, &[record(1, TraceOutcome::Delivered, "zoe@x.edu")]);
+    let to = Criterion { to: vec!["zoe@x.edu".into()], ..Criterion::default() };
+    assert_eq!(ids(folder, &TraceQuery { since: at(*START_SECOND), ..query(to) }), [1]);
+}
+
+#[test]
+fn events_that_cannot_be_written_are_counted() {
     let folder = tempfile::tempdir().unwrap();
     let blocked = folder.path().join("file");
     std::fs::write(&blocked, "in the way").unwrap();

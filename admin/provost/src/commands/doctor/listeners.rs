@@ -15,7 +15,7 @@ use crate::monitoring::Certificate;
 const START: &str = "start the node: provost --config FILE serve; its log explains why a listener does not open";
 /// Advice for a listener that accepts a connection but then violates its protocol.
 const UNEXPECTED: &str =
-    "another program may listen there, or the listener's settings differ from the file: see the node's log";
+    "another program may listen there, or the node runs with another configuration: see the node's log";
 /// Advice for a listener whose certificate differs from the file.
 const RELOAD: &str = "kill -HUP the node; if the difference remains, its log explains why the file is not used";
 /// A certificate that expires within this time is reported. ACME clients renew a 90-day certificate 30 days before its
@@ -85,7 +85,7 @@ fn mail_protocol(name: &str) -> Option<Protocol> {
 
 fn listener_findings(probed: &[ProbedListener]) -> Vec<DoctorFinding> {
     if !probed.is_empty() && probed.iter().all(|one| matches!(one.result, Err(ProbeFault::NotAccepting(_)))) {
-        let what = format!("node: none of its {} listeners takes a connection", probed.len());
+        let what = format!("node: none of its {} listeners accepts a connection", probed.len());
         return vec![DoctorFinding { what, good: false, advice: START.to_owned() }];
     }
     let finding = |ProbedListener { name, address, result }: &ProbedListener| {
@@ -137,7 +137,7 @@ fn certificates(files: &TlsSection, hostname: &str, probed: &[ProbedListener], n
     findings
 }
 
-/// The first certificate of the chain, if the key matches it; otherwise why the node cannot serve it.
+/// The first certificate of the file, if the key matches it; otherwise why the node cannot use them.
 fn certificate_of_file(files: &TlsSection) -> Result<Certificate, String> {
     provost_net::server_config(&files.certificate, &files.key).map_err(|error| error.to_string())?;
     let der = CertificateDer::from_pem_file(&files.certificate).map_err(|error| error.to_string())?;
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_certificate_is_reported_two_weeks_before() {
+    fn the_expiry_of_a_certificate_is_reported_two_weeks_before() {
         let made = rcgen::generate_simple_self_signed(vec!["mail.example.edu".to_owned()]).unwrap();
         let certificate = Certificate::read(made.cert.der()).unwrap();
         let day = SignedDuration::from_hours(24);

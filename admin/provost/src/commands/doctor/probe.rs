@@ -18,9 +18,9 @@ use crate::commands::node_client::PROXY_LOCAL;
 
 /// Longest time for a listener to accept the connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
-/// Longest time of a whole probe: an unknown program may listen at the address and answer slowly on purpose.
+/// Longest time of a whole probe: another program may listen at the address and answer slowly.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
-/// Maximum number of octets of lines that a probe reads: the other program may send without end.
+/// Maximum number of octets of lines that a probe reads: another program may send without end.
 const READ_OCTETS_MAX: u64 = 64 * 1024;
 /// StartTLS (RFC 4511 §4.14) as message 1, and unbind (§4.3) as message 2.
 const LDAP_START_TLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
@@ -104,63 +104,64 @@ impl ListenerProbe {
         }
     }
 
-    fn greeting<S: Read + Write>(&self, line: &mut ProbeConversation<S>) -> io::Result<()> {
+    fn greeting<S: Read + Write>(&self, peer: &mut ProbeConversation<S>) -> io::Result<()> {
         match self.protocol {
-            Protocol::Smtp | Protocol::Lmtp => line.smtp("220").map(drop),
-            Protocol::Imap => line.expect("* OK"),
-            Protocol::Pop3 => line.expect("+OK"),
+            Protocol::Smtp | Protocol::Lmtp => peer.smtp("220").map(drop),
+            Protocol::Imap => peer.expect("* OK"),
+            Protocol::Pop3 => peer.expect("+OK"),
             Protocol::Http(_) | Protocol::Ldap => Ok(()),
         }
     }
 
-    fn upgrade<S: Read + Write>(&self, line: &mut ProbeConversation<S>) -> io::Result<()> {
+    fn upgrade<S: Read + Write>(&self, peer: &mut ProbeConversation<S>) -> io::Result<()> {
         match self.protocol {
             Protocol::Smtp | Protocol::Lmtp => {
                 let hello = if self.protocol == Protocol::Lmtp { "LHLO" } else { "EHLO" };
-                line.send_line(&format!("{hello} {}", self.hostname))?;
-                let offers = line.smtp("250")?;
+                peer.send_line(&format!("{hello} {}", self.hostname))?;
+                let offers = peer.smtp("250")?;
                 if !offers.iter().any(|offer| offer.eq_ignore_ascii_case("STARTTLS")) {
                     return Err(io::Error::other("it does not offer STARTTLS"));
                 }
-                line.send_line("STARTTLS")?;
-                line.smtp("220").map(drop)
+                peer.send_line("STARTTLS")?;
+                peer.smtp("220").map(drop)
             }
             Protocol::Imap => {
-                line.send_line("a STARTTLS")?;
-                line.expect("a OK")
+                peer.send_line("a STARTTLS")?;
+                peer.expect("a OK")
             }
             Protocol::Pop3 => {
-                line.send_line("STLS")?;
-                line.expect("+OK")
+                peer.send_line("STLS")?;
+                peer.expect("+OK")
             }
             Protocol::Ldap => {
-                line.send(LDAP_START_TLS)?;
-                line.ldap_success()
+                peer.send(LDAP_START_TLS)?;
+                peer.ldap_success()
             }
             Protocol::Http(_) => Err(io::Error::other("HTTP has no STARTTLS")),
         }
     }
 
-    fn farewell<S: Read + Write>(&self, line: &mut ProbeConversation<S>) -> io::Result<()> {
+    fn farewell<S: Read + Write>(&self, peer: &mut ProbeConversation<S>) -> io::Result<()> {
         match self.protocol {
             Protocol::Smtp | Protocol::Lmtp => {
-                line.send_line("QUIT")?;
-                line.smtp("221").map(drop)
+                peer.send_line("QUIT")?;
+                peer.smtp("221").map(drop)
             }
             Protocol::Imap => {
-                line.send_line("b LOGOUT")?;
-                line.expect("* BYE")?;
-                line.expect("b OK")
+                peer.send_line("b LOGOUT")?;
+                peer.expect("* BYE")?;
+                peer.expect("b OK")
             }
             Protocol::Pop3 => {
-                line.send_line("QUIT")?;
-                line.expect("+OK")
+                peer.send_line("QUIT")?;
+                peer.expect("+OK")
             }
             Protocol::Http(path) => {
-                line.send_line(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.hostname))?;
-                line.expect("HTTP/1.1 ")
+                peer.send_line(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.hostname))?;
+                peer.expect("HTTP/1.1 ")
             }
-            Protocol::Ldap => line.send(LDAP_UNBIND),
+            // Unbind has no answer: without TLS, this shows only that something accepts connections.
+            Protocol::Ldap => peer.send(LDAP_UNBIND),
         }
     }
 
@@ -221,7 +222,7 @@ impl Write for TimedSocket {
     }
 }
 
-/// Exchanges lines with the listener; `left` octets may still be read.
+/// Exchanges lines and LDAP messages with the listener. Lines of `left` octets together may still be read.
 struct ProbeConversation<S> {
     stream: BufReader<S>,
     left: u64,
@@ -246,16 +247,19 @@ impl<S: Read + Write> ProbeConversation<S> {
         self.send(format!("{line}\r\n").as_bytes())
     }
 
+    /// Reads a line, without its line end.
     fn line(&mut self) -> io::Result<String> {
         let mut line = Vec::new();
         let read = (&mut self.stream).take(self.left).read_until(b'\n', &mut line)?;
         self.left = self.left.saturating_sub(read as u64);
         if line.last() != Some(&b'\n') {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            let endless = || io::Error::other(format!("it sends more than {READ_OCTETS_MAX} octets"));
+            return Err(if self.left == 0 { endless() } else { io::ErrorKind::UnexpectedEof.into() });
         }
         Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
     }
 
+    /// Reads a line that must begin with `start`.
     fn expect(&mut self, start: &str) -> io::Result<()> {
         let line = self.line()?;
         if line.starts_with(start) { Ok(()) } else { Err(answered(&line)) }
@@ -347,5 +351,20 @@ impl ServerCertVerifier for CertificateRecorder {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_sends_without_end_has_not_closed_the_connection() {
+        let fault = |octets: u64| {
+            let sent = vec![b'x'; usize::try_from(octets).unwrap()];
+            explained(&ProbeConversation::new(io::Cursor::new(sent)).line().unwrap_err())
+        };
+        assert_eq!(fault(READ_OCTETS_MAX + 1), "it sends more than 65536 octets");
+        assert_eq!(fault(100), "it closed the connection");
     }
 }

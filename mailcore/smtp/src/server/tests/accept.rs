@@ -10,12 +10,14 @@ use crate::server::Service;
 
 const MESSAGE: &str = "C: Subject: hi\nC: \nC: ..hello\nC: .\n";
 
+/// Starts a conversation on MX, up to 354.
 async fn mx(site: &Site, from: &str, to: &[&str]) -> TestConversation {
     let mut conversation = site.connect(Service::Mx);
     conversation.run(&format!("C: HELO client.example\nS: 250\n{}", envelope(from, to))).await;
     conversation
 }
 
+/// MAIL, RCPT and DATA, all accepted.
 fn envelope(from: &str, to: &[&str]) -> String {
     let to: String = to.iter().map(|to| format!("C: RCPT TO:<{to}>\nS: 250\n")).collect();
     format!("C: MAIL FROM:<{from}>\nS: 250\n{to}C: DATA\nS: 354\n")

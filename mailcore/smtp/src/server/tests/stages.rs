@@ -85,7 +85,7 @@ enum StagePoint {
 const POINTS: [StagePoint; 5] =
     [StagePoint::Connect, StagePoint::Hello, StagePoint::Mail, StagePoint::Rcpt, StagePoint::DataEnd];
 
-/// The table of a service with one more stage at the end of a point.
+/// The table of a service with one more stage, after the others at one point.
 fn with_stage(service: Service, point: StagePoint, script: ScriptedStage) -> &'static StageTable {
     with_stages(service, point, &[script])
 }
@@ -376,7 +376,7 @@ async fn a_stage_sees_what_came_before_it() {
         assert_eq!(from, has_sender.then(|| "a@b.example".into()), "{point:?}");
         let to = arrival.envelope.recipients.len();
         assert_eq!(to, usize::from(matches!(point, StagePoint::Rcpt | StagePoint::DataEnd)), "{point:?}");
-        assert_eq!(arrival.authentication().count(), 0, "LMTP authenticates no sender");
+        assert_eq!(arrival.authentication().count(), 0, "a result without a login");
     }
 }
 
