@@ -40,7 +40,7 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     let (server_findings, can_write) = servers(config).await;
     findings.extend(server_findings);
     findings.extend(view(config).await);
-    let AccountCheck(failure, account) = directory(config).await;
+    let ReadCheck(failure, account) = directory(config).await;
     let mut is_good = account.good;
     findings.push(account);
     // A directory that fails or refuses the node's account shows no schema and no people: report this fault once.
@@ -187,30 +187,30 @@ async fn view(config: &Config) -> Option<DoctorFinding> {
 
 /// Result of reading the suffix with the node's account: the error, if the directory failed or refused, and the
 /// finding.
-struct AccountCheck(Option<DirectoryError>, DoctorFinding);
+struct ReadCheck(Option<DirectoryError>, DoctorFinding);
 
-async fn directory(config: &Config) -> AccountCheck {
+async fn directory(config: &Config) -> ReadCheck {
     const WHAT: &str = "directory";
     const SETUP: &str = "see docs/openldap.md: server, bind_dn, password, syncprov, access rules";
     let bad = |why: String, advice: &str| finding(WHAT.to_owned(), Err(why), advice);
     let directory = match config.directory_config() {
         Ok(config) => Directory::new(config),
-        Err(error) => return AccountCheck(None, bad(format!("{error:#}"), "correct the [directory] section")),
+        Err(error) => return ReadCheck(None, bad(format!("{error:#}"), "correct the [directory] section")),
     };
     let suffix = directory.suffix().clone();
     match directory.read(&suffix, &["contextCSN"]).await {
-        Ok(Some(entry)) if entry.values("contextCSN").is_empty() => AccountCheck(
+        Ok(Some(entry)) if entry.values("contextCSN").is_empty() => ReadCheck(
             None,
             bad("no contextCSN: syncprov is not loaded or the server is still being filled".to_owned(), SETUP),
         ),
-        Ok(Some(_)) => AccountCheck(None, good(WHAT.to_owned())),
+        Ok(Some(_)) => ReadCheck(None, good(WHAT.to_owned())),
         Ok(None) | Err(DirectoryError::NoSuchObject(_)) => {
             let why = format!("there is no {suffix}, or {} may not read it", config.directory.bind_dn);
-            AccountCheck(None, bad(why, "is directory.suffix right? then: provost directory init"))
+            ReadCheck(None, bad(why, "is directory.suffix right? then: provost directory init"))
         }
         Err(error) => {
             let found = bad(error.to_string(), exit::directory_advice(&error).unwrap_or(SETUP));
-            AccountCheck(Some(error), found)
+            ReadCheck(Some(error), found)
         }
     }
 }
