@@ -154,8 +154,8 @@ impl Audit {
         Ok(without_sequence(self.log.newest(None, None, limit).await?))
     }
 
-    /// The last `limit` records about one subject without views, newest first, as far as they are among its last
-    /// [`HISTORY_READ_MAX`]. A change that did not succeed completely has its outcome in its detail, as `outcome` and
+    /// The last `limit` records about one subject without views, newest first. Only the newest 50,000
+    /// records of the subject are searched. A change that did not succeed completely has its outcome in its detail, as `outcome` and
     /// `outcome_reason`.
     pub async fn history(&self, subject: &str, limit: usize) -> io::Result<Vec<AuditRecord>> {
         let (mut history, mut outcomes) = (Vec::new(), HashMap::new());
