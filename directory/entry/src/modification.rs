@@ -19,11 +19,11 @@ pub enum ModOp {
 /// One change of a modify request. A request applies all of its modifications or none. `Debug` redacts passwords.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Modification {
-    /// The operation.
+    /// What happens to the values.
     pub op: ModOp,
-    /// The attribute.
+    /// The attribute that changes, options included.
     pub attribute: AttributeDescription,
-    /// The values.
+    /// The values that the operation lists, as octets; [`ModOp::Delete`] and [`ModOp::Replace`] may list none.
     pub values: Vec<Vec<u8>>,
 }
 

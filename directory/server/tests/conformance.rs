@@ -16,7 +16,7 @@ use provost_entry::{Dn, Entry};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use uuid::Uuid;
-use wire::{Client, result_code};
+use wire::{Client, result_code, subtree_search};
 
 fn entry(dn: &str) -> Entry {
     Entry::new(Dn::parse(dn).unwrap())
@@ -337,16 +337,6 @@ async fn a_search_under_a_message_id_in_use_is_answered() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path()).await;
     let mut client = Client::bound(server.addresses[0], PROVOST).await;
-    let search = |filter| LdapSearchRequest {
-        base: SUFFIX.into(),
-        scope: LdapSearchScope::Subtree,
-        aliases: LdapDerefAliases::Never,
-        sizelimit: 0,
-        timelimit: 0,
-        typesonly: false,
-        filter,
-        attrs: vec!["1.1".into()],
-    };
     let persist = LdapControl::SyncRequest {
         criticality: true,
         mode: SyncRequestMode::RefreshAndPersist,
@@ -354,7 +344,7 @@ async fn a_search_under_a_message_id_in_use_is_answered() {
         reload_hint: false,
     };
     for ctrl in [vec![persist], vec![]] {
-        let op = LdapOp::SearchRequest(search(equal("uid", "zoe")));
+        let op = LdapOp::SearchRequest(subtree_search(SUFFIX, equal("uid", "zoe")));
         client.framed.send(LdapMsg { msgid: 77, op, ctrl }).await.unwrap();
     }
     loop {
@@ -726,16 +716,8 @@ async fn page(
     size: i64,
     cookie: Vec<u8>,
 ) -> (usize, LdapResultCode, Vec<u8>) {
-    let request = LdapSearchRequest {
-        base: base.into(),
-        scope: LdapSearchScope::Subtree,
-        aliases: LdapDerefAliases::Never,
-        sizelimit,
-        timelimit: 0,
-        typesonly: false,
-        filter: LdapFilter::Present("objectClass".into()),
-        attrs: vec!["1.1".into()],
-    };
+    let filter = LdapFilter::Present("objectClass".into());
+    let request = LdapSearchRequest { sizelimit, ..subtree_search(base, filter) };
     client.send(LdapOp::SearchRequest(request), vec![LdapControl::SimplePagedResults { size, cookie }]).await;
     let mut entries = 0;
     loop {

@@ -16,6 +16,7 @@ use provost_store::{
 };
 use provost_view::{Affiliation, Person, PersonState, View};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use self::faulty_rows::FaultyRows;
@@ -594,19 +595,28 @@ async fn an_attempt_that_a_stop_cuts_off_leaves_its_row_due_at_once() {
     assert_eq!(site.take(NOW).await.len(), 1, "the row is still leased");
 }
 
+/// Begins an attempt whose next hop has taken the message, and replies when `reply` gets a permit. Also returns the
+/// drain that the attempt obeys.
+async fn attempt_that_waits_for_the_reply(
+    reply: &Arc<Semaphore>,
+) -> (Site, watch::Sender<DrainPolicy>, JoinHandle<()>) {
+    let fates = Mutex::new(VecDeque::from([vec![SENT]]));
+    let site = site_with(ScriptedHop { fates, unanswered: Some(reply.clone()), ..ScriptedHop::default() });
+    site.accept("zoe@example.edu", &["a@far.example"]).await;
+    let taken = site.take(NOW).await.remove(0);
+    let (drain, policy) = watch::channel(DrainPolicy::Nothing);
+    let queue = site.queue.clone();
+    let attempt = tokio::spawn(async move { queue.attempt_and_log(taken, at(NOW), policy).await });
+    run_until("the message", || !site.hop.accepted_paths.lock().unwrap().is_empty()).await;
+    (site, drain, attempt)
+}
+
 /// An attempt that has handed over its message gets more time for the reply: cut off, it would send the message again.
 #[tokio::test]
 async fn a_stop_waits_for_the_reply_to_a_message_handed_over() {
     let reply = Arc::new(Semaphore::new(0));
     for (cut_off, left) in [(DrainPolicy::BeforeHandOver, 0), (DrainPolicy::All, 1)] {
-        let fates = Mutex::new(VecDeque::from([vec![SENT]]));
-        let site = site_with(ScriptedHop { fates, unanswered: Some(reply.clone()), ..ScriptedHop::default() });
-        site.accept("zoe@example.edu", &["a@far.example"]).await;
-        let taken = site.take(NOW).await.remove(0);
-        let (drain, policy) = watch::channel(DrainPolicy::Nothing);
-        let queue = site.queue.clone();
-        let attempt = tokio::spawn(async move { queue.attempt_and_log(taken, at(NOW), policy).await });
-        run_until("the message", || !site.hop.accepted_paths.lock().unwrap().is_empty()).await;
+        let (site, drain, attempt) = attempt_that_waits_for_the_reply(&reply).await;
         drain.send_replace(cut_off);
         run_others().await;
         assert_eq!(attempt.is_finished(), left == 1, "{cut_off:?}");
@@ -622,14 +632,7 @@ async fn a_reply_that_has_come_is_recorded_although_the_stop_cuts_off_all() {
     // Polled in random order, the reply and the cut would each be first in about half of the rounds.
     for round in 0..64 {
         let reply = Arc::new(Semaphore::new(0));
-        let fates = Mutex::new(VecDeque::from([vec![SENT]]));
-        let site = site_with(ScriptedHop { fates, unanswered: Some(reply.clone()), ..ScriptedHop::default() });
-        site.accept("zoe@example.edu", &["a@far.example"]).await;
-        let taken = site.take(NOW).await.remove(0);
-        let (drain, policy) = watch::channel(DrainPolicy::Nothing);
-        let queue = site.queue.clone();
-        let attempt = tokio::spawn(async move { queue.attempt_and_log(taken, at(NOW), policy).await });
-        run_until("the message", || !site.hop.accepted_paths.lock().unwrap().is_empty()).await;
+        let (site, drain, attempt) = attempt_that_waits_for_the_reply(&reply).await;
         reply.add_permits(1);
         drain.send_replace(DrainPolicy::All);
         attempt.await.unwrap();

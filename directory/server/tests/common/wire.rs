@@ -72,17 +72,22 @@ impl Client {
     }
 
     pub async fn search(&mut self, base: &str, filter: LdapFilter, ctrl: Vec<LdapControl>) -> i32 {
-        let request = LdapSearchRequest {
-            base: base.into(),
-            scope: LdapSearchScope::Subtree,
-            aliases: LdapDerefAliases::Never,
-            sizelimit: 0,
-            timelimit: 0,
-            typesonly: false,
-            filter,
-            attrs: vec!["*".into(), "+".into()],
-        };
+        let request = LdapSearchRequest { attrs: vec!["*".into(), "+".into()], ..subtree_search(base, filter) };
         self.send(LdapOp::SearchRequest(request), ctrl).await
+    }
+}
+
+/// A search of `base` and all below it, without limits, for the names of the entries alone.
+pub fn subtree_search(base: &str, filter: LdapFilter) -> LdapSearchRequest {
+    LdapSearchRequest {
+        base: base.into(),
+        scope: LdapSearchScope::Subtree,
+        aliases: LdapDerefAliases::Never,
+        sizelimit: 0,
+        timelimit: 0,
+        typesonly: false,
+        filter,
+        attrs: vec!["1.1".into()],
     }
 }
 
