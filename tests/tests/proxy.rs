@@ -35,8 +35,8 @@ fn header(source: [u8; 4]) -> Vec<u8> {
     [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &source, &[192, 0, 2, 1], &[0x9c, 0x40, 0, 143]].concat()
 }
 
-/// A node that requires a header of each client on loopback, on LDAP only of [`LDAP_BALANCER`], and allows two IMAP
-/// connections from one address.
+/// A node that requires a header on each connection from loopback (on LDAP, only on those from [`LDAP_BALANCER`]), and
+/// allows two IMAP connections from one address.
 fn node() -> Node {
     let mut node = Node::start_with(Options { people: Some(2), ..Options::default() }).unwrap();
     node.stop().unwrap();
@@ -58,9 +58,9 @@ fn node() -> Node {
 /// HAProxy in front of a node, with two ports for each listener.
 struct Balancer {
     process: Child,
-    /// Take the client's address from a header (`accept-proxy`), as from another balancer in front.
+    /// On these ports, HAProxy takes the client's address from a header (`accept-proxy`), as behind another balancer.
     with_header: Ports,
-    /// Take the address that the client connects from, which here is on loopback.
+    /// On these ports, HAProxy takes the client's address from the connection, which here comes from loopback.
     without_header: Ports,
 }
 
@@ -107,7 +107,7 @@ impl Drop for Balancer {
     }
 }
 
-/// An LDAP simple bind of the quickstart's service identity: what `ldapsearch -D ... -w ...` sends first.
+/// An LDAP simple bind as `cn=provost`, the identity of the node itself: what `ldapsearch -D ... -w ...` sends first.
 fn ldap_bind(password: &str) -> Vec<u8> {
     let field = |tag: u8, value: &[u8]| [&[tag, u8::try_from(value.len()).unwrap()], value].concat();
     let name = format!("cn=provost,{SUFFIX}");
@@ -169,7 +169,7 @@ fn behind_haproxy_the_peer_is_the_client() {
 }
 
 #[test]
-fn limits_received_fields_and_logs_go_by_the_client() {
+fn the_client_counts_for_limits_logs_and_the_received_field() {
     let node = node();
     let balancer = Balancer::start(&node);
     let person = SamplePerson::of(2);

@@ -18,7 +18,7 @@ pub struct WebState {
     pub store: Arc<dyn MessageStore>,
     /// Sessions and sign-in counts, shared by all nodes.
     pub state: Arc<dyn StateStore>,
-    /// The View, for settings, for sign-ins, and for the roles of signed-in people.
+    /// The View, this node's copy of the directory: it has the settings, and the passwords and roles of those who sign in.
     pub view: View,
 }
 

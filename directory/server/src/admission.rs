@@ -10,14 +10,15 @@ use tokio::net::TcpStream;
 pub struct AdmittedClient {
     /// The client's address; behind a balancer, not that of the socket.
     pub address: SocketAddr,
-    /// Its place in the counts of connections and memory, dropped at the end of the connection; `None` has no limits.
+    /// What counts the connection and its memory towards the limits of the process, until it is dropped at the end of
+    /// the connection; `None`: no limits apply.
     pub place: Option<Arc<dyn ClientPlace>>,
 }
 
-/// The place of one connection in the counts of the process.
+/// Counts one connection and its memory towards the limits of the process.
 pub trait ClientPlace: Send + Sync {
-    /// Counts the `octets` of a large request that have arrived, until [`ClientPlace::release`]; `false` when there is
-    /// no memory for them. Called again with the new total while the request arrives.
+    /// Counts `octets`, all that has arrived of a large request, as memory in use; `false` when there is no memory for
+    /// them. Called again with the new total as more arrives; [`ClientPlace::release`] ends the count.
     fn hold(&self, octets: usize) -> bool;
 
     /// Releases the octets, once the request has been decoded.

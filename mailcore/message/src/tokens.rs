@@ -2,9 +2,6 @@
 
 use std::borrow::Cow;
 
-/// Deepest nesting of comments; deeper parentheses are read as text.
-const COMMENT_DEPTH_MAX: usize = 64;
-
 /// The position of a parser in an unfolded value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TokenCursor<'a> {
@@ -107,10 +104,10 @@ impl<'a> TokenCursor<'a> {
     /// Consumes a comment and returns its content, without the outer parentheses.
     pub(crate) fn comment(&mut self) -> Vec<u8> {
         let mut text = Vec::new();
-        let mut depth = 0;
+        let mut depth = 0_usize;
         while let Some(octet) = self.next() {
             match octet {
-                b'(' if depth < COMMENT_DEPTH_MAX => {
+                b'(' => {
                     depth += 1;
                     if depth == 1 {
                         continue;
@@ -134,7 +131,8 @@ impl<'a> TokenCursor<'a> {
     }
 }
 
-/// Replaces each comment of a value by a space, except inside quotes: for fields whose tokens white space may separate.
+/// Replaces each comment of a value by a space, except inside quotes. Only for fields that allow white
+/// space between their tokens.
 pub(crate) fn without_comments(value: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'(', value).is_none() {
         return value.into();
@@ -155,7 +153,7 @@ pub(crate) fn without_comments(value: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// A value of message ids (Message-ID, In-Reply-To, Content-ID: RFC 5322 §3.6.4, RFC 2045 §7) without its comments and
-/// the white space around them. Text whose parenthesis does not close within the angle brackets is not a comment.
+/// the white space around them. Inside angle brackets, a `(` that is not closed before the `>` belongs to the id.
 pub(crate) fn ids_without_comments(value: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'(', value).is_none() {
         return value.into();
@@ -249,8 +247,12 @@ mod tests {
     }
 
     #[test]
-    fn comments_are_bounded() {
-        let value = "(".repeat(100_000);
-        assert!(TokenCursor::new(value.as_bytes()).comment().len() < 100_000);
+    fn a_comment_ends_where_its_first_parenthesis_closes() {
+        for depth in [1, 2, 65, 100_000] {
+            let value = format!("{}{}after", "(".repeat(depth), ")".repeat(depth));
+            let mut tokens = TokenCursor::new(value.as_bytes());
+            assert_eq!(tokens.comment().len(), 2 * (depth - 1));
+            assert_eq!(tokens.at(), 2 * depth, "the comment of {depth} levels ends before the text");
+        }
     }
 }

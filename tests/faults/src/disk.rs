@@ -1,9 +1,9 @@
 //! The content of the disk after a power cut: synced data, and a part of the data that was not synced.
 //!
-//! The rules are those of POSIX, which promise less than any file system: the octets of a file are on disk after a sync
+//! The rules are those of POSIX, with one promise added: the octets of a file are on disk after a sync
 //! of the file, names after a sync of the folder; before that, each sector of a write may be on disk or not, in any
-//! order. Of the unsynced changes of names in one folder, any number from the first on may be on disk, but none without
-//! those before it: all journalling file systems keep that order.
+//! order. The promise added: unsynced changes of names in one folder reach the disk in their order, as on every
+//! journalling file system, so that after the cut the first n of them are there, for any n.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -249,7 +249,7 @@ impl Disk {
         })
     }
 
-    /// The durable names, and of the unsynced changes in each folder a random number, from the first on.
+    /// The durable names, with the first n unsynced changes of each folder made; n is random for each folder.
     fn some_names(&self, rng: &mut StdRng) -> FileNames {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         self.pending.iter().for_each(|(_, change)| *counts.entry(change.folder()).or_default() += 1);

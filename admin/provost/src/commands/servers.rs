@@ -31,7 +31,10 @@ pub(crate) async fn server_states(config: &DirectoryConfig) -> Vec<ServerState> 
         let read = one_server.read(one_server.suffix(), &["contextCSN"]).await;
         let (context_csn, fault) = match read {
             Ok(Some(entry)) => (entry.texts("contextCSN").map(str::to_owned).collect(), None),
-            Ok(None) => (Vec::new(), Some(format!("there is no {}, or it may not be read", one_server.suffix()))),
+            Ok(None) => (
+                Vec::new(),
+                Some(format!("{} does not exist, or this identity has no right to read it", one_server.suffix())),
+            ),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
         let role = match server.role {
@@ -43,14 +46,14 @@ pub(crate) async fn server_states(config: &DirectoryConfig) -> Vec<ServerState> 
     states
 }
 
-/// The state of the running node's View.
+/// The state of the View, the running node's copy of the directory.
 #[derive(Serialize)]
 pub(crate) struct NodeView {
     /// The server that the View follows; `None` while it follows none.
     pub(crate) source: Option<String>,
     /// Whether an entry that the View lacks is certainly not in the directory.
     pub(crate) current: bool,
-    /// The reason why the last refresh is parked.
+    /// Why the last refresh is parked, that is, not believed until an operator decides; `None` when none is parked.
     pub(crate) parked: Option<String>,
 }
 

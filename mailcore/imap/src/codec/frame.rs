@@ -4,10 +4,10 @@ use bytes::{Buf, Bytes, BytesMut};
 
 /// Maximum number of literals in one command. Most commands need at most a few; SEARCH may have one per search string.
 const LITERALS_MAX: usize = 64;
-/// Longest tag that is sent back when a command is refused before parsing.
+/// Octets at the beginning of a refused command in which its tag, with the space after it, is looked for.
 const TAG_OCTETS_MAX: usize = 64;
-/// Octets of an incomplete line that stay in the driver's buffer. The driver gives a client more time when octets are
-/// taken from the buffer, so taking them early would let a client trickle for ever.
+/// Up to this many octets, an incomplete line stays in the driver's buffer; a longer one is taken out. The driver gives a
+/// client more time whenever octets are taken, so a client that trickles a line gets more time only once per this many.
 const LINE_OCTETS_LEFT: usize = 8 * 1024;
 /// Largest literal that the framer keeps in memory, octets. The session writes a larger one, which only APPEND may
 /// send, to a file.
@@ -38,7 +38,7 @@ pub(crate) enum FrameRefusal {
     BareLf,
     /// A literal is larger than the bound.
     LiteralTooBig,
-    /// The command has more literals, or more octets in all, than the bound.
+    /// The command has too many literals, more than one large literal, or more octets in memory than the bound.
     CommandTooLong,
     /// A large literal cannot be kept now: the literals of all sessions have reached their limit, the disk fails, or no
     /// memory became free for the complete command.
@@ -54,7 +54,8 @@ pub(crate) enum Frame {
     Continuation,
     /// The next octets of the one large literal of a command.
     Literal(Bytes),
-    /// A complete command without its last CRLF; literals appear in it as `{n}CRLF` and n octets.
+    /// A complete command without its last CRLF; literals appear in it as they came: `{n}CRLF` or `{n+}CRLF`,
+    /// then n octets.
     Command(Bytes),
     /// A complete command without its large literal, which belongs in `text` at this offset.
     Large { text: Bytes, at: usize },
@@ -156,7 +157,8 @@ impl Framer {
         None
     }
 
-    /// Moves a line, or the part of it that has arrived; true when it is complete.
+    /// Takes a line and returns true when it is complete. An incomplete line is taken only when it is long, or when it
+    /// belongs to a refused command, which is skipped.
     fn take_line(&mut self, input: &mut BytesMut, bounds: &FrameBounds) -> bool {
         let end = input.iter().position(|octet| *octet == b'\n').map(|at| at + 1);
         if end.is_none() && input.len() <= LINE_OCTETS_LEFT.min(bounds.line) && self.refused.is_none() {

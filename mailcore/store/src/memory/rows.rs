@@ -31,7 +31,8 @@ pub(super) struct MemoryAccount {
     pub(super) messages: BTreeMap<MailboxId, BTreeMap<Uid, MessageMeta>>,
     /// Tombstones by mailbox.
     pub(super) tombstones: BTreeMap<MailboxId, Vec<(Modseq, Uid)>>,
-    /// Expiry of each record of a reply, by handle and correspondent.
+    /// When the record of an automatic reply (RFC 5230 §4.2) expires, by the reply's handle and the correspondent who
+    /// got it.
     pub(super) replies: BTreeMap<(String, String), Timestamp>,
 }
 

@@ -56,7 +56,7 @@ impl ShardAccess {
         receiver.blocking_recv().map_err(unavailable)?
     }
 
-    /// Reads and checks a body; `None` when it is gone.
+    /// Reads a body, and checks one in a pack against its checksum; `None` when the body is gone.
     pub(super) fn body(&mut self, number: u64) -> Result<Option<Bytes>, StoreError> {
         // Only this thread moves bodies, so a body is still where it was found.
         match self.read(|connection| locate(connection, number))? {
