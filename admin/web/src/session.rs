@@ -222,8 +222,20 @@ impl WebSessions {
         .await
     }
 
-    /// Takes the new password of `person` out of the session. `None` when the session has none, or that of another
-    /// person.
+    /// Returns the new password of `person` and leaves it in the session. `None` when the session has none, or that of
+    /// another person.
+    pub(crate) async fn peek_slip(
+        &self,
+        cookie: &str,
+        person: &str,
+        now: Timestamp,
+    ) -> Result<Option<PasswordSlip>, StateError> {
+        let Some(record) = self.state.record(&SESSIONS, &key_of(cookie), now).await? else { return Ok(None) };
+        let sealed = read_session(&record)?.slip.filter(|slip| slip.person == person);
+        Ok(sealed.map(|sealed| open(cookie, &sealed)))
+    }
+
+    /// As [`WebSessions::peek_slip`], and removes the password from the session.
     pub(crate) async fn take_slip(
         &self,
         cookie: &str,
