@@ -11,8 +11,8 @@ use crate::user::User;
 use crate::visitor::Visitor;
 use crate::web::Web;
 
-/// A visitor who is signed in. Others are redirected to the sign-in; if the shared state cannot answer who is signed in,
-/// the reply is a 503 page.
+/// A visitor who is signed in. Others are redirected to the sign-in; while it is unknown who is signed in, the reply
+/// is a 503 page.
 #[derive(Clone)]
 pub(crate) struct SignedIn {
     pub(crate) visitor: Visitor,
