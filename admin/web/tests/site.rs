@@ -1,7 +1,7 @@
 //! The help desk's work on a whole site: an embedded directory with imported people, and a store in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
-mod faulty_state;
+mod faults;
 #[path = "../../api/tests/support/site.rs"]
 mod site;
 #[path = "../../api/tests/support/mod.rs"]
@@ -13,8 +13,8 @@ use std::sync::atomic::Ordering;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use faulty_state::FaultyState;
-use provost_provision::{Grant, Permission, ROLES, Role};
+use faults::{FaultyState, UnreadableAudit};
+use provost_provision::{Audit, Desk, Grant, Journals, Permission, ROLES, Role};
 use provost_store::StateStore;
 use provost_view::Person;
 use provost_web::{WebState, router};
@@ -322,6 +322,19 @@ async fn names_are_escaped_and_views_are_audited() {
     let view = audit.iter().find(|record| record.action == "person.view").unwrap();
     assert_eq!((view.actor.as_str(), view.via.as_str()), ("helen.desk", "web"));
     assert!(audit.iter().any(|record| record.action == "session.open"));
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_be_read_is_not_shown_as_empty() {
+    let site = Site::start().await;
+    let audit = Audit::new(Arc::new(UnreadableAudit));
+    let journals = Journals::new("/nonexistent/journal".into());
+    let desk = Desk::new(site.directory.clone(), support::settings(), audit, journals);
+    let web = router(WebState { desk, store: support::store(), state: support::state(), view: site.view.clone() });
+    let browser = Browser::sign_in(web, "helen.desk", "en").await;
+    let page = browser.get(&browser.find("tremblay").await).await;
+    check_markup(&page);
+    assert!(page.text.contains("The history cannot be read now."), "{}", page.text);
 }
 
 #[tokio::test]

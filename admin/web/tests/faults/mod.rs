@@ -1,8 +1,10 @@
-//! A shared state that fails on request.
+//! A shared state that fails on request, and an audit that cannot be read.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
+use provost_provision::{AuditLog, AuditRecord};
 use provost_store::{
     BoxFuture, LogEntry, MemoryState, StateChange, StateError, StateLog, StateRecord, StateSpace, StateStore,
 };
@@ -51,5 +53,18 @@ impl StateStore for FaultyState {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<LogEntry>, StateError>> {
         self.state.entries(log, subject, before, limit)
+    }
+}
+
+/// An audit that accepts every record and returns none.
+pub(crate) struct UnreadableAudit;
+
+impl AuditLog for UnreadableAudit {
+    fn append(&self, _: &AuditRecord) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn newest(&self, _: Option<&str>, _: Option<u64>, _: usize) -> BoxFuture<'_, io::Result<Vec<(u64, AuditRecord)>>> {
+        Box::pin(async { Err(io::Error::other("a fault of the test")) })
     }
 }
