@@ -301,7 +301,9 @@ impl From<DeskError> for Problem {
             DeskError::VersionMismatch(_) => Self::new(ProblemKind::PreconditionFailed, detail),
             DeskError::NotAllowed(_) => Self::new(ProblemKind::Forbidden, detail),
             DeskError::Refused(_) => Self::new(ProblemKind::Refused, detail),
-            DeskError::Unavailable(_) => Self::new(ProblemKind::Unavailable, detail),
+            DeskError::Unavailable(_) | DeskError::AuditUnavailable(_) | DeskError::OutcomeUnknown(_) => {
+                Self::new(ProblemKind::Unavailable, detail)
+            }
         }
     }
 }
@@ -376,6 +378,8 @@ mod tests {
             (DeskError::NotAllowed(Permission::SetRoles), 403),
             (DeskError::Refused("no".into()), 422),
             (DeskError::Unavailable("down".into()), 503),
+            (DeskError::AuditUnavailable("disk full".into()), 503),
+            (DeskError::OutcomeUnknown("lost".into()), 503),
         ] {
             assert_eq!(Problem::from(error.clone()).status, status, "{error}");
         }

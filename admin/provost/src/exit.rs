@@ -53,7 +53,10 @@ fn exit_of(error: &anyhow::Error) -> Exit {
 fn is_unavailable(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         matches!(cause.downcast_ref(), Some(DirectoryError::Unavailable(_) | DirectoryError::Unknown(_)))
-            || matches!(desk_error(cause), Some(DeskError::Unavailable(_)))
+            || matches!(
+                desk_error(cause),
+                Some(DeskError::Unavailable(_) | DeskError::AuditUnavailable(_) | DeskError::OutcomeUnknown(_))
+            )
             || matches!(cause.downcast_ref(), Some(ApplyError::Unavailable(_)))
     })
 }
@@ -87,7 +90,7 @@ pub(crate) fn directory_advice(error: &DirectoryError) -> Option<&'static str> {
         DirectoryError::InsufficientAccess(_) => Some("see the access rules in docs/openldap.md"),
         DirectoryError::AssertionFailed => Some("another writer changed the entry; run the same command again"),
         DirectoryError::Unavailable(_) => Some("is the server running, and is directory.servers right?"),
-        DirectoryError::Unknown(_) => Some("the change may have been made; the same command may be run again"),
+        DirectoryError::Unknown(_) => Some(OUTCOME_UNKNOWN),
         // RFC 4511 §4.1.9: undefinedAttributeType, invalidAttributeSyntax, invalidDNSyntax, objectClassViolation.
         DirectoryError::Refused { code: 17 | 21 | 34 | 65, .. } => {
             Some("does the server have the schema of schema/ldif? 'provost doctor' checks it")
@@ -98,8 +101,10 @@ pub(crate) fn directory_advice(error: &DirectoryError) -> Option<&'static str> {
 
 const DISK_FULL: &str =
     "free at least 64 MiB in the data folder, then run it again: messages and queue are as they were";
-const UNAVAILABLE: &str =
-    "is a directory server running, and can the audit in the data folder be written? 'provost doctor' checks both";
+const DIRECTORY_UNAVAILABLE: &str = "is a directory server running? 'provost doctor' checks it";
+const AUDIT_UNAVAILABLE: &str =
+    "the audit is in the data folder: has it space, and can it be written? 'provost doctor' checks both";
+const OUTCOME_UNKNOWN: &str = "the change may have been made; the same command may be run again";
 const CREDENTIALS: &str = "directory.bind_dn or the password in directory.bind_password_file does not match the server";
 const SUFFIX: &str = "is directory.suffix right? 'provost directory init' creates missing entries";
 
@@ -122,7 +127,9 @@ fn desk_advice(error: &DeskError) -> Option<&'static str> {
         DeskError::NotAllowed(_) => Some("what each role may do: provost roles show"),
         DeskError::Stale | DeskError::VersionMismatch(_) => directory_advice(&DirectoryError::AssertionFailed),
         DeskError::Refused(why) if *why == DirectoryError::InvalidCredentials.to_string() => Some(CREDENTIALS),
-        DeskError::Unavailable(_) => Some(UNAVAILABLE),
+        DeskError::Unavailable(_) => Some(DIRECTORY_UNAVAILABLE),
+        DeskError::AuditUnavailable(_) => Some(AUDIT_UNAVAILABLE),
+        DeskError::OutcomeUnknown(_) => Some(OUTCOME_UNKNOWN),
         DeskError::Invalid { .. } | DeskError::Refused(_) => None,
     }
 }
@@ -156,6 +163,8 @@ mod tests {
             (ApplyError::Unavailable("the journal cannot be written".into()).into(), true, None),
             (ApplyError::Refused("another directory".into()).into(), false, None),
             (DirectoryError::Unknown("lost".into()).into(), true, Some("again")),
+            (DeskError::from(DirectoryError::Unknown("lost".into())).into(), true, Some("again")),
+            (DeskError::AuditUnavailable("disk full".into()).into(), true, Some("audit")),
             (refused().into(), false, Some("bind_password_file")),
             (DeskError::from(refused()).into(), false, Some("bind_password_file")),
             (DirectoryError::Refused { code: 34, message: "invalid DN".into() }.into(), false, Some("schema")),

@@ -53,16 +53,14 @@ impl Language {
     /// The best match for `Accept-Language` (RFC 9110 §12.5.4), by weight and then by order; `None` when it names
     /// neither language with a weight above zero. A range of a region (`en-GB`) counts as its language.
     pub(crate) fn accepted(header: &str) -> Option<Self> {
-        let mut best: Option<(Self, u32)> = None;
+        let mut best: Option<(Self, f32)> = None;
         for range in header.to_ascii_lowercase().split(',').take(RANGES_MAX) {
             let mut parts = range.split(';');
             let tag = parts.next().unwrap_or_default().trim();
             let Some(language) = Self::parse(tag.split('-').next().unwrap_or_default()) else { continue };
-            let weight =
-                parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(Some(1.0), |q| q.parse::<f32>().ok());
-            // Compare thousandths: weights have up to three decimals (RFC 9110 §12.4.2).
-            let weight = (weight.unwrap_or(0.0).clamp(0.0, 1.0) * 1000.0) as u32;
-            if weight > 0 && best.is_none_or(|(_, before)| weight > before) {
+            let weight = parts.find_map(|part| part.trim().strip_prefix("q=")).map_or(Ok(1.0), str::parse::<f32>);
+            let weight = weight.unwrap_or(0.0).clamp(0.0, 1.0);
+            if weight > 0.0 && best.is_none_or(|(_, before)| weight > before) {
                 best = Some((language, weight));
             }
         }
@@ -141,6 +139,8 @@ mod tests {
             ("de, en-GB", Some(Language::English)),
             ("en, fr", Some(Language::English)),
             ("fr;q=0, en;q=0.1", Some(Language::English)),
+            ("en;q=0.25, fr;q=0.251", Some(Language::French)),
+            ("en;q=NaN", None),
             ("FR;Q=0.1, EN;Q=0.2", Some(Language::English)),
             ("de, it", None),
             ("", None),

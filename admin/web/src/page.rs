@@ -133,6 +133,16 @@ pub(crate) fn failure(
     message_page(visitor, status, title_key, visitor.language.text(text_key, values))
 }
 
+/// The page of something that is unavailable and may work later; `text_key` is the key of its text.
+pub(crate) fn unavailable(visitor: &Visitor, text_key: &str) -> Response {
+    failure(visitor, StatusCode::SERVICE_UNAVAILABLE, "title.busy", text_key, &[])
+}
+
+/// The page of a change that may have been made; `text_key` is the key of its text.
+pub(crate) fn outcome_unknown(visitor: &Visitor, text_key: &str) -> Response {
+    failure(visitor, StatusCode::SERVICE_UNAVAILABLE, "title.outcome_unknown", text_key, &[])
+}
+
 /// The page of an error, with `text`.
 fn message_page(visitor: &Visitor, status: StatusCode, title_key: &'static str, text: String) -> Response {
     #[derive(Serialize)]
@@ -162,12 +172,19 @@ pub(crate) fn desk_failure(visitor: &Visitor, error: &DeskError) -> Response {
         DeskError::NotAllowed(_) => (StatusCode::FORBIDDEN, "title.forbidden", "error.not_allowed", ""),
         DeskError::Stale | DeskError::VersionMismatch(_) => (StatusCode::CONFLICT, "title.refused", "error.stale", ""),
         DeskError::Refused(why) => (StatusCode::UNPROCESSABLE_ENTITY, "title.refused", "error.refused", why.as_str()),
-        DeskError::Unavailable(why) => {
-            tracing::warn!(why, "an operation of the help desk is not possible now");
-            (StatusCode::SERVICE_UNAVAILABLE, "title.busy", "error.unavailable", "")
+        DeskError::Unavailable(why) => return desk_unavailable(visitor, why, "error.unavailable"),
+        DeskError::AuditUnavailable(why) => return desk_unavailable(visitor, why, "error.audit_unavailable"),
+        DeskError::OutcomeUnknown(why) => {
+            tracing::warn!(why, "the outcome of a change by the help desk is unknown");
+            return outcome_unknown(visitor, "error.outcome_unknown");
         }
     };
     failure(visitor, status, title, text, &[("rule", value), ("value", value)])
+}
+
+fn desk_unavailable(visitor: &Visitor, why: &str, text_key: &str) -> Response {
+    tracing::warn!(why, "an operation of the help desk is not possible now");
+    unavailable(visitor, text_key)
 }
 
 /// The reason why an address cannot be given yet, with the day on which the quarantine ends in the site's time zone.
@@ -259,6 +276,23 @@ mod tests {
             pages.render("t", &serde_json::json!({"lang": "en"})).is_err(),
             "a text was rendered without its value"
         );
+    }
+
+    #[tokio::test]
+    async fn a_503_page_names_what_is_unavailable() {
+        use http_body_util::BodyExt;
+
+        for (error, text) in [
+            (DeskError::Unavailable("no route".into()), "The directory cannot be reached now."),
+            (DeskError::AuditUnavailable("disk full".into()), "could not be recorded in the audit, so it was not done"),
+            (DeskError::OutcomeUnknown("timed out".into()), "it is not known whether the change was made"),
+        ] {
+            let reply = desk_failure(&visitor(), &error);
+            assert_eq!(reply.status(), StatusCode::SERVICE_UNAVAILABLE, "{error}");
+            let page = reply.into_body().collect().await.unwrap().to_bytes();
+            let page = String::from_utf8(page.to_vec()).unwrap();
+            assert!(page.contains(text), "{error}: {page}");
+        }
     }
 
     #[test]

@@ -1,20 +1,19 @@
 //! Resets a password: confirmation, reset, and a page that shows the new password once, as a letter to print.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
 use provost_provision::{DeskError, Permission, PersonDetail, StoredPassword};
-use provost_store::StateError;
 use serde::Serialize;
 
 use crate::change::run_to_end;
 use crate::form::{NoFields, SessionForm};
-use crate::page::{desk_failure, page};
+use crate::page::{desk_failure, outcome_unknown, page, unavailable};
 use crate::person_link::person_url;
 use crate::session::PasswordSlip;
 use crate::signed_in::SignedIn;
-use crate::visitor::{SESSION_COOKIE, Visitor, cookie};
+use crate::visitor::{SESSION_COOKIE, cookie};
 use crate::web::Web;
 
 #[derive(Serialize)]
@@ -64,21 +63,31 @@ pub(crate) async fn reset(
         Ok(StoredPassword { password, hash, .. }) => {
             let slip = PasswordSlip { person: id.clone(), password };
             let cookie = cookie(&headers, SESSION_COOKIE).unwrap_or_default();
-            let stored = web.sessions.store_slip(&cookie, &slip, Timestamp::now()).await;
-            stored.map_err(|error| not_now(visitor, &error))?;
-            if signed_in.user.is_person(&id) {
-                let recorded = web.sessions.record_own_password(&signed_in.user.session, &hash, Timestamp::now()).await;
-                recorded.map_err(|error| not_now(visitor, &error))?;
+            if let Err(error) = web.sessions.store_slip(&cookie, &slip, Timestamp::now()).await {
+                tracing::error!(%error, "a new password is set but cannot be shown");
+                return Err(unavailable(visitor, "password.lost"));
+            }
+            if signed_in.user.is_person(&id)
+                && let Err(error) =
+                    web.sessions.record_own_password(&signed_in.user.session, &hash, Timestamp::now()).await
+            {
+                // The password can still be shown until the View has it.
+                tracing::error!(%error, "a session will end because its user has a new password");
             }
             Ok(Redirect::to(&format!("{}/password/new", person_url(&id))).into_response())
+        }
+        Err(DeskError::OutcomeUnknown(why)) => {
+            tracing::warn!(why, "the outcome of a password reset is unknown");
+            Err(outcome_unknown(visitor, "password.outcome_unknown"))
         }
         Err(error) => Err(desk_failure(visitor, &error)),
     }
 }
 
-/// Shows the new password, once.
+/// Shows the new password, once. A HEAD shows nothing, so it leaves the password for the GET.
 pub(crate) async fn slip(
     State(web): State<Web>,
+    method: Method,
     signed_in: SignedIn,
     headers: HeaderMap,
     Path(id): Path<String>,
@@ -86,9 +95,16 @@ pub(crate) async fn slip(
     // Check the person first: if the directory is unavailable, the slip is kept for the next try.
     let person = person_to_reset(&web, &signed_in, &id).await?;
     let cookie = cookie(&headers, SESSION_COOKIE).unwrap_or_default();
-    let taken = web.sessions.take_slip(&cookie, &id, Timestamp::now()).await;
-    let taken = taken.map_err(|error| not_now(&signed_in.visitor, &error))?;
-    let slip = taken.map(|slip| PasswordSlipData {
+    let now = Timestamp::now();
+    let found = match method {
+        Method::HEAD => web.sessions.peek_slip(&cookie, &id, now).await,
+        _ => web.sessions.take_slip(&cookie, &id, now).await,
+    };
+    let found = found.map_err(|error| {
+        tracing::error!(%error, "a new password cannot be read from the session");
+        unavailable(&signed_in.visitor, "password.not_shown")
+    })?;
+    let slip = found.map(|slip| PasswordSlipData {
         name: person.summary.display_name,
         uid: person.summary.uid,
         mail: person.summary.mail,
@@ -106,9 +122,4 @@ async fn person_to_reset(web: &Web, signed_in: &SignedIn, id: &str) -> Result<Pe
         desk.person(principal, id).await
     };
     person.await.map_err(|error| desk_failure(&signed_in.visitor, &error))
-}
-
-/// The page of a shared state that is unavailable.
-fn not_now(visitor: &Visitor, error: &StateError) -> Response {
-    desk_failure(visitor, &DeskError::Unavailable(error.to_string()))
 }

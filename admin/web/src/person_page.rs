@@ -40,7 +40,8 @@ struct PersonPage {
     alias: FormField,
     mailbox: Option<MailboxData>,
     vacation: VacationData,
-    history: Vec<HistoryLine>,
+    /// `None` when the audit cannot be read.
+    history: Option<HistoryData>,
 }
 
 #[derive(Serialize)]
@@ -167,6 +168,11 @@ struct VacationData {
 }
 
 #[derive(Serialize)]
+struct HistoryData {
+    lines: Vec<HistoryLine>,
+}
+
+#[derive(Serialize)]
 struct HistoryLine {
     at: String,
     at_iso: String,
@@ -195,9 +201,8 @@ pub(crate) async fn show(
         Ok(detail) => detail,
         Err(error) => return desk_failure(visitor, &error),
     };
-    let history = desk.history(principal, &detail, HISTORY_MAX).await.unwrap_or_else(|error| {
+    let history = desk.history(principal, &detail, HISTORY_MAX).await.inspect_err(|error| {
         tracing::warn!(%error, "the history cannot be read");
-        Vec::new()
     });
     let snapshot = web.services.store.snapshot(AccountId::new(detail.entry_uuid), None).await.inspect_err(|error| {
         tracing::warn!(%error, account = %detail.entry_uuid, "the mailbox cannot be read");
@@ -209,8 +214,11 @@ pub(crate) async fn show(
     let mailbox = snapshot.ok().map(|snapshot| mailbox_data(&snapshot, quota, now, language));
     let vacation = vacation_data(detail.vacation.as_ref(), &mistakes, now.date(), language);
     let glance = glance(&detail, mailbox.as_ref(), &vacation, language);
+    let history_lines = |entries: Vec<HistoryEntry>| HistoryData {
+        lines: entries.into_iter().map(|entry| history_line(entry, now, language)).collect(),
+    };
     let body = PersonPage {
-        history: history.into_iter().map(|record| history_line(record, now, language)).collect(),
+        history: history.ok().map(history_lines),
         errors: error_links(&mistakes, language),
         alias: alias_field(&mistakes),
         person: person_data(&detail, ShownForms::allowed(&detail, principal), glance, now, language),

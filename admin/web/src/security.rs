@@ -19,8 +19,7 @@ const LANGUAGE_SECONDS: u32 = 31_536_000;
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// Headers of every reply. `same-origin` instead of `no-referrer`: with the latter browsers send `Origin: null` with
-/// forms.
+/// Headers of every reply. The referrer policy is not `no-referrer`, under which browsers send `Origin: null` with forms.
 const HEADERS: [(HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

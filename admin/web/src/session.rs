@@ -56,12 +56,12 @@ struct SealedPasswordSlip {
 #[derive(Clone, Serialize, Deserialize)]
 struct WebSession {
     entry_uuid: Uuid,
-    /// [`passwords_digest`] of the user at the sign-in, or since the user's own change. Empty in a record of an earlier
-    /// version, whose session therefore ends.
+    /// [`passwords_digest`] of the user's passwords at the sign-in, or after the user's own change once the View shows
+    /// it. Empty in a record of an earlier version, whose session therefore ends.
     #[serde(default)]
     passwords: String,
-    /// [`passwords_digest`] of the password that the user has set in this session, until the View has it: that change
-    /// does not end the session.
+    /// [`passwords_digest`] of the password that the user has set in this session. Kept until the View shows that
+    /// password, so that the change does not end the session.
     #[serde(default)]
     own_passwords: Option<String>,
     csrf: String,
@@ -161,8 +161,8 @@ impl WebSessions {
         Ok(visit)
     }
 
-    /// Whether the session goes on although `hashes` are now the user's passwords: they are those of the sign-in, or
-    /// one that the user has set in this session.
+    /// Whether the session goes on when the View shows `hashes` as the user's passwords: they must be those of the
+    /// sign-in, or the one that the user has set in this session.
     pub(crate) async fn has_passwords(&self, visit: &RequestSession, hashes: &[impl AsRef<str>]) -> bool {
         let passwords = passwords_digest(hashes);
         if visit.passwords == passwords {
@@ -222,8 +222,20 @@ impl WebSessions {
         .await
     }
 
-    /// Takes the new password of `person` out of the session. `None` when the session has none, or that of another
-    /// person.
+    /// Returns the new password of `person` and leaves it in the session. `None` when the session has none, or that of
+    /// another person.
+    pub(crate) async fn peek_slip(
+        &self,
+        cookie: &str,
+        person: &str,
+        now: Timestamp,
+    ) -> Result<Option<PasswordSlip>, StateError> {
+        let Some(record) = self.state.record(&SESSIONS, &key_of(cookie), now).await? else { return Ok(None) };
+        let sealed = read_session(&record)?.slip.filter(|slip| slip.person == person);
+        Ok(sealed.map(|sealed| open(cookie, &sealed)))
+    }
+
+    /// As [`WebSessions::peek_slip`], and removes the password from the session.
     pub(crate) async fn take_slip(
         &self,
         cookie: &str,

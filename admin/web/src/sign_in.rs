@@ -12,8 +12,8 @@ use provost_provision::{Permission, Principal};
 use provost_view::{Login, LoginAttempt, Secret};
 use serde::{Deserialize, Serialize};
 
-use crate::form::{NoFields, SessionForm};
-use crate::page::{failure, page};
+use crate::form::{NoFields, SessionForm, foreign_form, unreadable_form};
+use crate::page::page;
 use crate::security::{came_by_tls, is_same_origin};
 use crate::session::passwords_digest;
 use crate::throttle::SourceFamiliarity;
@@ -68,8 +68,12 @@ pub(crate) async fn sign_in(
 ) -> Response {
     // Before the sign-in no session holds a token, so only the origin shows that the form is ours and not another
     // site's.
-    let (Ok(Form(form)), true) = (form, is_same_origin(&headers)) else {
-        return failure(&visitor, StatusCode::FORBIDDEN, "title.forbidden", "error.expired_form", &[]);
+    if !is_same_origin(&headers) {
+        return foreign_form(&visitor);
+    }
+    let Form(form) = match form {
+        Ok(form) => form,
+        Err(rejection) => return unreadable_form(&visitor, &rejection),
     };
     let now = Timestamp::now();
     let name = form.name.trim();

@@ -1,18 +1,18 @@
 //! The extractor for handlers that serve only signed-in people.
 
 use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use provost_provision::Principal;
 
-use crate::page::failure;
+use crate::page::unavailable;
 use crate::user::User;
 use crate::visitor::Visitor;
 use crate::web::Web;
 
-/// A visitor who is signed in; others are redirected to the sign-in.
+/// A visitor who is signed in. Others are redirected to the sign-in; while it is unknown who is signed in, the reply
+/// is a 503 page.
 #[derive(Clone)]
 pub(crate) struct SignedIn {
     pub(crate) visitor: Visitor,
@@ -35,7 +35,7 @@ impl FromRequestParts<Web> for SignedIn {
             Err(never) => match never {},
         };
         if visitor.is_unknown {
-            return Err(failure(&visitor, StatusCode::SERVICE_UNAVAILABLE, "title.busy", "error.unavailable", &[]));
+            return Err(unavailable(&visitor, "error.session_unavailable"));
         }
         match visitor.user.clone() {
             Some(user) => Ok(Self { visitor, user }),

@@ -12,6 +12,10 @@ pub(crate) fn principal_of(person: &Person) -> Option<Principal> {
     (person.state == PersonState::Active).then(|| Principal::person(&person.uid, person.entry_uuid, roles))
 }
 
+/// The View lacks the person of a session but follows no directory server, so the person may exist: the session must
+/// not end.
+pub(crate) struct PersonUnknown;
+
 /// A signed-in person.
 #[derive(Clone, Debug)]
 pub(crate) struct User {
@@ -33,25 +37,23 @@ impl User {
         name.is_some_and(|(_, value)| value == id)
     }
 
-    /// The user of a session, as the present View has the person. `None` ends the session: the person has left, lost
-    /// the role or is not active, or the passwords were changed elsewhere.
-    pub(crate) async fn of(web: &Web, visit: &RequestSession) -> Option<Self> {
+    /// Returns the user of a session, as the View now has the person. Ends the session and returns `None` when the
+    /// person has left, has lost the role or is not active, or when the password was changed elsewhere.
+    pub(crate) async fn of(web: &Web, visit: &RequestSession) -> Result<Option<Self>, PersonUnknown> {
+        // Read before the snapshot, which is then at least as new.
+        let is_certain = web.services.view.is_certain();
         let person = web.services.view.snapshot().person(visit.entry_uuid);
-        let has_passwords = match &person {
-            Some(person) => web.sessions.has_passwords(visit, &person.passwords).await,
-            None => false,
-        };
-        let principal = person.as_deref().filter(|_| has_passwords).and_then(principal_of);
-        let principal = principal.filter(|principal| principal.may(Permission::ViewPerson));
-        match (person, principal) {
-            (Some(person), Some(principal)) => {
-                let (session, csrf) = (visit.key.clone(), visit.csrf.clone());
-                Some(Self { uid: person.uid.to_string(), dn: person.dn.to_string(), principal, session, csrf })
-            }
-            _ => {
-                web.sessions.end(&visit.key).await;
-                None
-            }
+        if person.is_none() && !is_certain {
+            return Err(PersonUnknown);
         }
+        if let Some(person) = person
+            && web.sessions.has_passwords(visit, &person.passwords).await
+            && let Some(principal) = principal_of(&person).filter(|principal| principal.may(Permission::ViewPerson))
+        {
+            let (session, csrf) = (visit.key.clone(), visit.csrf.clone());
+            return Ok(Some(Self { uid: person.uid.to_string(), dn: person.dn.to_string(), principal, session, csrf }));
+        }
+        web.sessions.end(&visit.key).await;
+        Ok(None)
     }
 }

@@ -13,7 +13,7 @@ use provost_store::StateError;
 use crate::language::Language;
 use crate::security::language_of_query;
 use crate::session::{Flash, RequestSession};
-use crate::user::User;
+use crate::user::{PersonUnknown, User};
 use crate::web::Web;
 
 /// Name of the session's cookie.
@@ -39,7 +39,7 @@ pub(crate) struct Visitor {
     pub(crate) user: Option<User>,
     /// The message that this page shows once.
     pub(crate) flash: Option<Flash>,
-    /// Whether the shared state could not answer, so that it is unknown whether the visitor is signed in.
+    /// Whether the shared state or the View could not answer, so that it is unknown whether the visitor is signed in.
     pub(crate) is_unknown: bool,
 }
 
@@ -55,9 +55,12 @@ impl FromRequestParts<Web> for Visitor {
                 (None, true)
             }
         };
-        let user = match &visit {
-            Some(visit) => User::of(web, visit).await,
-            None => None,
+        let (user, is_unknown) = match &visit {
+            None => (None, is_unknown),
+            Some(visit) => match User::of(web, visit).await {
+                Ok(user) => (user, false),
+                Err(PersonUnknown) => (None, true),
+            },
         };
         let here = match (&parts.method, parts.uri.path_and_query()) {
             (&Method::GET, Some(here)) => here.as_str().to_owned(),

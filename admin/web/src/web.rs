@@ -14,7 +14,7 @@ use crate::throttle::Throttle;
 pub struct WebState {
     /// The operations on people and settings.
     pub desk: Desk,
-    /// Facts about mailboxes: octets used, number of messages, last logins.
+    /// The mailboxes, for their octets, number of messages and last logins.
     pub store: Arc<dyn MessageStore>,
     /// Sessions and sign-in counts, shared by all nodes.
     pub state: Arc<dyn StateStore>,

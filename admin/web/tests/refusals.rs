@@ -4,19 +4,23 @@
 #[path = "../../api/tests/support/mod.rs"]
 mod support;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use provost_store::StateStore;
+use provost_view::{Fallback, PasswordSource, View, ViewConfig};
 use provost_web::{WebState, router};
 use support::{HttpResponse, send};
 
 fn web() -> Router {
-    router(WebState {
-        desk: support::desk_without_directory(),
-        store: support::store(),
-        state: support::state(),
-        view: support::fixed_view(),
-    })
+    web_with(support::state(), support::fixed_view())
+}
+
+fn web_with(state: Arc<dyn StateStore>, view: View) -> Router {
+    router(WebState { desk: support::desk_without_directory(), store: support::store(), state, view })
 }
 
 async fn get(web: &Router, path: &str, cookie: &str) -> HttpResponse {
@@ -138,6 +142,10 @@ async fn forms_of_other_sites_and_too_large_ones_are_refused() {
         let reply = send(&web, request.body(Body::from(format!("csrf={csrf}"))).unwrap()).await;
         assert_eq!(reply.status, 403, "{name}: {value}");
     }
+    let long = format!("name=helen&password={}", "x".repeat(9 * 1024));
+    for (body, status) in [(long.as_str(), 413), ("name=helen", 400)] {
+        assert_eq!(post(&web, "/sign-in", "", body).await.status, status);
+    }
     let huge = format!("csrf={csrf}&text_fr={}", "x".repeat(300 * 1024));
     assert_eq!(post(&web, "/people/1/vacation", &cookie, &huge).await.status, 413);
     assert_eq!(get(&web, "/", &cookie).await.status, 200, "the refusals ended the session");
@@ -176,6 +184,26 @@ async fn a_sign_out_ends_the_session() {
     assert_eq!((reply.status.as_u16(), reply.header("location")), (303, "/sign-in"));
     assert!(reply.header("set-cookie").contains("Max-Age=0"));
     assert_eq!(get(&web, "/", &cookie).await.status, 303);
+}
+
+/// A node that has just started may have no View yet. It must not end the sessions that other nodes serve.
+#[tokio::test]
+async fn a_session_does_not_end_at_a_node_whose_view_is_empty() {
+    let state = support::state();
+    let web = web_with(state.clone(), support::fixed_view());
+    let (cookie, _) = sign_in(&web, "helen").await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = ViewConfig {
+        file: folder.path().join("view"),
+        passwords: PasswordSource::View,
+        credential_ttl: Duration::from_secs(600),
+        fallback: Fallback::default(),
+    };
+    let started = web_with(state, View::start(config, support::no_directory()));
+    let reply = get(&started, "/", &cookie).await;
+    assert_eq!(reply.status, 503, "{}", reply.text);
+    assert!(reply.text.contains("si vous êtes connecté"), "{}", reply.text);
+    assert_eq!(get(&web, "/", &cookie).await.status, 200, "the session has ended");
 }
 
 #[tokio::test]

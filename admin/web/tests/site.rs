@@ -1,27 +1,32 @@
 //! The help desk's work on a whole site: an embedded directory with imported people, and a store in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
+mod faults;
 #[path = "../../api/tests/support/site.rs"]
 mod site;
 #[path = "../../api/tests/support/mod.rs"]
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use provost_provision::{Grant, Permission, ROLES, Role};
+use faults::{FaultyState, UnreadableAudit};
+use provost_provision::{Audit, Desk, Grant, Journals, Permission, ROLES, Role};
+use provost_store::StateStore;
 use provost_view::Person;
 use provost_web::{WebState, router};
 use site::{Site, give_role};
 use support::{HttpResponse, send};
 
 fn web(site: &Site) -> Router {
-    router(WebState {
-        desk: site.desk.clone(),
-        store: support::store(),
-        state: support::state(),
-        view: site.view.clone(),
-    })
+    web_with_state(site, support::state())
+}
+
+fn web_with_state(site: &Site, state: Arc<dyn StateStore>) -> Router {
+    router(WebState { desk: site.desk.clone(), store: support::store(), state, view: site.view.clone() })
 }
 
 /// A signed-in browser without script. It keeps the cookies of session and language, and follows no redirect by itself.
@@ -44,6 +49,10 @@ impl Browser {
 
     async fn get(&self, path: &str) -> HttpResponse {
         send(&self.web, Request::get(path).header("cookie", &self.cookie).body(Body::empty()).unwrap()).await
+    }
+
+    async fn head(&self, path: &str) -> HttpResponse {
+        send(&self.web, Request::head(path).header("cookie", &self.cookie).body(Body::empty()).unwrap()).await
     }
 
     async fn post(&self, path: &str, body: &str) -> HttpResponse {
@@ -123,6 +132,7 @@ async fn a_vacation_reply_is_set_refused_and_cleared_in_french() {
         "registrar:1001",
         "0 octets utilisés sur 1,0 Mo (0 %)",
         "Aucune connexion connue",
+        "maxlength=\"10000\"",
     ] {
         assert!(page.text.contains(text), "{text}: {}", page.text);
     }
@@ -235,11 +245,16 @@ async fn a_new_password_is_shown_once() {
     let browser = Browser::sign_in(web(&site), "helen.desk", "en").await;
     let person = browser.find("tremblay").await;
     check_markup(&browser.get(&format!("{person}/password")).await);
-    let slip = browser.change(&format!("{person}/password"), "").await;
+    let reply = browser.post(&format!("{person}/password"), "").await;
+    assert_eq!(reply.status, 303, "{}", reply.text);
+    let path = reply.header("location");
+    let head = browser.head(path).await;
+    assert_eq!((head.status.as_u16(), head.text.as_str()), (200, ""));
+    let slip = browser.get(path).await;
     check_markup(&slip);
     let password = slip.text.split("id=\"new-password\">").nth(1).unwrap().split('<').next().unwrap().to_owned();
     assert!(password.len() >= 10, "{password}");
-    let again = browser.get(&format!("{person}/password/new")).await;
+    let again = browser.get(path).await;
     assert!(!again.text.contains(&password) && again.text.contains("shown already"), "{}", again.text);
     let page = browser.get(&person).await;
     assert!(
@@ -247,6 +262,29 @@ async fn a_new_password_is_shown_once() {
         "the history lacks the reset: {}",
         page.text
     );
+}
+
+/// The directory works, so no page may say that it is unavailable; a clerk must learn that the old password is gone.
+#[tokio::test]
+async fn a_page_says_what_fails_when_the_shared_state_is_away() {
+    let site = Site::start().await;
+    let state = Arc::new(FaultyState::default());
+    let browser = Browser::sign_in(web_with_state(&site, state.clone()), "helen.desk", "en").await;
+    let person = browser.find("tremblay").await;
+    state.writes_fail.store(true, Ordering::Relaxed);
+    let lost = browser.post(&format!("{person}/password"), "").await;
+    assert_eq!(lost.status, 503, "{}", lost.text);
+    assert!(lost.text.contains("the old one no longer works"), "{}", lost.text);
+    state.writes_fail.store(false, Ordering::Relaxed);
+    let reply = browser.post(&format!("{person}/password"), "").await;
+    state.writes_fail.store(true, Ordering::Relaxed);
+    let hidden = browser.get(reply.header("location")).await;
+    assert_eq!(hidden.status, 503, "{}", hidden.text);
+    assert!(hidden.text.contains("The new password cannot be shown now"), "{}", hidden.text);
+    state.reads_fail.store(true, Ordering::Relaxed);
+    let unknown = browser.get(&person).await;
+    assert_eq!(unknown.status, 503, "{}", unknown.text);
+    assert!(unknown.text.contains("cannot check now whether you are signed in"), "{}", unknown.text);
 }
 
 /// A reset ends all sessions of its user, perhaps stolen ones, but not the one in which users reset their own password.
@@ -284,6 +322,19 @@ async fn names_are_escaped_and_views_are_audited() {
     let view = audit.iter().find(|record| record.action == "person.view").unwrap();
     assert_eq!((view.actor.as_str(), view.via.as_str()), ("helen.desk", "web"));
     assert!(audit.iter().any(|record| record.action == "session.open"));
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_be_read_is_not_shown_as_empty() {
+    let site = Site::start().await;
+    let audit = Audit::new(Arc::new(UnreadableAudit));
+    let journals = Journals::new("/nonexistent/journal".into());
+    let desk = Desk::new(site.directory.clone(), support::settings(), audit, journals);
+    let web = router(WebState { desk, store: support::store(), state: support::state(), view: site.view.clone() });
+    let browser = Browser::sign_in(web, "helen.desk", "en").await;
+    let page = browser.get(&browser.find("tremblay").await).await;
+    check_markup(&page);
+    assert!(page.text.contains("The history cannot be read now."), "{}", page.text);
 }
 
 #[tokio::test]
@@ -360,14 +411,7 @@ async fn a_help_desk_resets_no_administrator() {
 async fn a_session_goes_on_at_another_node() {
     let site = Site::start().await;
     let state = support::state();
-    let node = || {
-        router(WebState {
-            desk: site.desk.clone(),
-            store: support::store(),
-            state: state.clone(),
-            view: site.view.clone(),
-        })
-    };
+    let node = || web_with_state(&site, state.clone());
     let mut browser = Browser::sign_in(node(), "helen.desk", "en").await;
     let person = browser.find("tremblay").await;
     let reply = browser.post(&format!("{person}/password"), "").await;

@@ -101,7 +101,8 @@ impl PooledServer {
         let mut breaker = lock(&self.breaker);
         match outcome {
             Err(OperationFailure::NotAsked(_)) => {
-                metrics::counter!("provost_directory_not_asked_total", "server" => self.url().to_owned()).increment(1);
+                metrics::counter!("provost_directory_unsent_operations_total", "server" => self.url().to_owned())
+                    .increment(1);
             }
             Ok(_) | Err(OperationFailure::Decided(_) | OperationFailure::Topology(_)) => breaker.succeeded(),
             Err(OperationFailure::Undone(_) | OperationFailure::Lost(_) | OperationFailure::TimedOut) => {

@@ -197,10 +197,15 @@ pub enum DeskError {
     /// The directory refused a request, or returned an entry that cannot be used; the reason.
     #[error("{0}")]
     Refused(String),
-    /// The directory or the audit is unavailable, or a write got no answer and may have been done. A later attempt may
-    /// work.
+    /// The directory is unavailable. A later attempt may work. Of a change of several entries, some may be written.
     #[error("{0}")]
     Unavailable(String),
+    /// The audit is unavailable, so nothing was changed or shown. A later attempt may work.
+    #[error("{0}")]
+    AuditUnavailable(String),
+    /// A write got no answer from the directory: the change may have been made.
+    #[error("{0}")]
+    OutcomeUnknown(String),
 }
 
 /// The operations on one directory. Cheap to clone.
@@ -301,7 +306,7 @@ impl Desk {
         let mut detail = detail::detail(&found.entry, &addresses, &self.settings.get().time_zone)?;
         let audit_id = self.audit.record(principal.actor(), VIEW_PERSON, &detail.dn, serde_json::json!({})).await;
         detail.audit_id =
-            audit_id.map_err(|error| DeskError::Unavailable(format!("the access cannot be audited: {error}")))?;
+            audit_id.map_err(|error| DeskError::AuditUnavailable(format!("the access cannot be audited: {error}")))?;
         Ok(detail)
     }
 
@@ -316,7 +321,8 @@ impl Desk {
         let roles = person.roles.iter().map(String::as_str);
         self.permit_on(principal, Permission::ViewPerson, &person.dn, Some(person.entry_uuid), roles).await?;
         let records = self.audit.history(&person.dn, limit.min(HISTORY_MAX)).await;
-        let records = records.map_err(|error| DeskError::Unavailable(format!("the audit cannot be read: {error}")))?;
+        let records =
+            records.map_err(|error| DeskError::AuditUnavailable(format!("the audit cannot be read: {error}")))?;
         Ok(records.into_iter().map(HistoryEntry::from).collect())
     }
 
@@ -400,7 +406,7 @@ impl Desk {
     ) -> Result<AnnouncedChange<'a>, DeskError> {
         let audit_id = self.audit.record(actor, action, subject.as_str(), detail).await;
         let not_audited = |error| {
-            DeskError::Unavailable(format!("nothing was changed, because the audit cannot be written: {error}"))
+            DeskError::AuditUnavailable(format!("nothing was changed, because the audit cannot be written: {error}"))
         };
         Ok(AnnouncedChange { id: audit_id.map_err(not_audited)?, actor, subject, is_begun: false })
     }
@@ -425,7 +431,7 @@ impl Desk {
     async fn not_assigned(&self, change: AnnouncedChange<'_>, error: DeskError) -> DeskError {
         let outcome = match &error {
             // The address may have been assigned although the answer was lost.
-            DeskError::Unavailable(_) => ChangeOutcome::Unknown,
+            DeskError::Unavailable(_) | DeskError::OutcomeUnknown(_) => ChangeOutcome::Unknown,
             _ => ChangeOutcome::NotDone,
         };
         self.audit.note_outcome(change.actor, &change.id, change.subject.as_str(), outcome, &error.to_string()).await;
@@ -520,9 +526,8 @@ impl From<DirectoryError> for DeskError {
             DirectoryError::NoSuchObject(what) => Self::NotFound(what),
             DirectoryError::AlreadyExists(what) => Self::InUse(what),
             DirectoryError::AssertionFailed => Self::Stale,
-            error @ (DirectoryError::Unavailable(_) | DirectoryError::Unknown(_)) => {
-                Self::Unavailable(error.to_string())
-            }
+            error @ DirectoryError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            error @ DirectoryError::Unknown(_) => Self::OutcomeUnknown(error.to_string()),
             other => Self::Refused(other.to_string()),
         }
     }
@@ -536,7 +541,7 @@ mod tests {
     fn a_failure_of_the_audit_is_not_reported_as_one_of_the_directory() {
         let directory = DeskError::from(DirectoryError::Unavailable("no route".to_owned()));
         assert_eq!(directory.to_string(), "the directory is unavailable: no route");
-        let audit = DeskError::Unavailable("the audit cannot be read: disk full".to_owned());
+        let audit = DeskError::AuditUnavailable("the audit cannot be read: disk full".to_owned());
         assert_eq!(audit.to_string(), "the audit cannot be read: disk full");
     }
 

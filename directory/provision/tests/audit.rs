@@ -270,7 +270,10 @@ async fn no_operation_writes_before_it_is_audited() {
     site.import(&format!("{HEADER}1,Zoé,Roy,student\n2,Ida,Roy,staff\n")).await;
     site.allow_records(0);
     let refused = site.desk.add_alias(&admin(), "zoe.roy", "z@example.edu").await;
-    assert!(matches!(&refused, Err(DeskError::Unavailable(why)) if why.contains("nothing was changed")), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(DeskError::AuditUnavailable(why)) if why.contains("nothing was changed")),
+        "{refused:?}"
+    );
     let has =
         async |address: &str| site.below("addresses").await.iter().any(|entry| entry.dn.as_str().contains(address));
     assert!(!has("z@example.edu").await);
@@ -283,11 +286,11 @@ async fn no_operation_writes_before_it_is_audited() {
         site.desk.reset_password(&admin(), "zoe.roy", None).await.map(drop),
         site.desk.set_setting(&admin(), "message-size", &["65536".to_owned()]).await.map(drop),
     ] {
-        assert!(matches!(refused, Err(DeskError::Unavailable(_))), "{refused:?}");
+        assert!(matches!(refused, Err(DeskError::AuditUnavailable(_))), "{refused:?}");
     }
     let operator =
         site.desk.ensure_operator(&admin(), "dana", "Dana Desk", "auditor", Secret::new("long enough")).await;
-    assert!(matches!(operator, Err(DeskError::Unavailable(_))), "{operator:?}");
+    assert!(matches!(operator, Err(DeskError::AuditUnavailable(_))), "{operator:?}");
     assert!(has("z@example.edu").await && !has("dana").await);
     site.allow_records(usize::MAX);
     let zoe = site.desk.person(&admin(), "zoe.roy").await.unwrap();

@@ -38,7 +38,7 @@ impl SendPermit for RowPermit<'_> {
                 }
                 Err(error) => {
                     if error == LeaseError::Fenced {
-                        metrics::counter!("provost_queue_holds_lost_total").increment(1);
+                        metrics::counter!("provost_queue_leases_lost_total").increment(1);
                     }
                     tracing::warn!(%error, "message not sent: the lease on its queue row is lost or cannot be renewed");
                     false

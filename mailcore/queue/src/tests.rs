@@ -60,11 +60,11 @@ struct ScriptedHop {
     fates: Mutex<VecDeque<Vec<Fate>>>,
     calls: Mutex<Vec<Vec<String>>>,
     envelopes: Mutex<Vec<Envelope>>,
-    /// Paths of the recipients with fate `Sent`, in the order in which their messages were handed over.
+    /// Paths of the recipients with the fate `Sent`, in the order of the calls whose permit was proven.
     accepted_paths: Mutex<Vec<String>>,
-    /// The first call waits for a permit of this semaphore before it proves its own.
+    /// The first call waits on this semaphore before it proves its [`SendPermit`].
     frozen: Option<Arc<Semaphore>>,
-    /// Each call waits for a permit of this semaphore after it has handed over its message.
+    /// Each call waits on this semaphore after its message has been handed over.
     unanswered: Option<Arc<Semaphore>>,
 }
 
@@ -183,7 +183,7 @@ impl Site {
     }
 }
 
-/// Lets other tasks run until `holds`, without the clock.
+/// Yields to other tasks until `holds` returns true; fails after 10,000 yields.
 async fn run_until(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..10_000 {
         if holds() {
@@ -191,10 +191,10 @@ async fn run_until(what: &str, holds: impl Fn() -> bool) {
         }
         tokio::task::yield_now().await;
     }
-    panic!("never came: {what}");
+    panic!("waited in vain for {what}");
 }
 
-/// Lets other tasks run until all of them wait.
+/// Yields to other tasks often enough that each of them reaches a point at which it waits.
 async fn run_others() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -210,7 +210,7 @@ async fn recipients_that_the_next_hop_accepts_leave_the_queue() {
     assert_eq!(*site.hop.calls.lock().unwrap(), [["a@far.example", "b@far.example"]]);
 }
 
-/// RFC 5321 §4.5.4.1: only the deferred recipients are tried again, after waits that grow.
+/// RFC 5321 §4.5.4.1: only the deferred recipients are tried again, each time after a longer wait.
 #[tokio::test]
 async fn deferred_recipients_are_tried_again() {
     let later = || Fate::Deferred("451 4.3.0 later".into());
@@ -428,8 +428,8 @@ async fn a_message_whose_attempts_panic_is_set_aside() {
     assert_eq!(site.store.next_due(at(0)).await.unwrap(), None, "a row that is set aside is due");
 }
 
-/// A worker freezes right before it hands over a message, and another one sends it after the end of the lease. When the
-/// first one thaws, it sends and records nothing.
+/// The first worker freezes right before it hands over a message. After the end of its lease a second one sends the
+/// message. When the first one goes on, it sends nothing and records nothing.
 #[tokio::test]
 async fn a_worker_frozen_past_its_lease_sends_nothing() {
     let thaw = Arc::new(Semaphore::new(0));
@@ -471,7 +471,6 @@ async fn a_message_is_sent_once_although_the_clock_jumps_by_a_day() {
         thaw.add_permits(1);
         // No other worker took the row, so the outcome counts even when the lease seems to be over.
         frozen.await.unwrap().unwrap();
-        thaw.add_permits(100);
         for now in (NOW + start..=NOW + 2 * DAY).step_by(1800) {
             site.attempt_due(now).await;
         }
@@ -511,7 +510,7 @@ async fn a_worker_frozen_past_its_lease_delivers_nothing_locally() {
     assert_eq!(site.inbox("zoe").await.len(), 1);
 }
 
-/// The attempt has an outcome even then, so the row is not left to its lease.
+/// The attempt then ends with a deferral, so the row is due after a minute and not only when its lease ends.
 #[tokio::test]
 async fn a_local_recipient_is_deferred_while_the_lease_cannot_be_proven() {
     let site = site_with_faults(Vec::new(), |rows| FaultyRows { failing_proofs: AtomicI64::new(1), ..rows });
@@ -546,7 +545,8 @@ async fn each_attempt_bounces_the_recipients_that_failed_in_it() {
     }
 }
 
-/// RFC 3461 §4.1, §5.2: NOTIFY decides which reports are sent. A next hop that supports the extension reports itself.
+/// RFC 3461 §4.1, §5.2: NOTIFY decides which reports are sent. About a message that it
+/// accepts, a next hop that supports the extension makes the reports itself.
 #[tokio::test]
 async fn notify_is_obeyed() {
     let failed = || Fate::Failed("550 no".into());
@@ -626,21 +626,21 @@ async fn a_stop_waits_for_the_reply_to_a_message_handed_over() {
     }
 }
 
-/// A reply that comes at the moment of the cut counts.
+/// When the reply comes at the same moment as the stop, the reply counts.
 #[tokio::test]
 async fn a_reply_that_has_come_is_recorded_although_the_stop_cuts_off_all() {
-    // Polled in random order, the reply and the cut would each be first in about half of the rounds.
+    // An attempt that polled the two in random order would choose the stop in about half of the rounds.
     for round in 0..64 {
         let reply = Arc::new(Semaphore::new(0));
         let (site, drain, attempt) = attempt_that_waits_for_the_reply(&reply).await;
         reply.add_permits(1);
         drain.send_replace(DrainPolicy::All);
         attempt.await.unwrap();
-        assert_eq!(site.rows().await.len(), 0, "round {round}: will be sent again");
+        assert_eq!(site.rows().await.len(), 0, "round {round}: the message is still queued and would be sent again");
     }
 }
 
-/// An attempt that takes too long is deferred like any other, so it is not repeated for ever.
+/// An attempt that takes too long counts as a deferral, so the message is bounced in the end and not tried for ever.
 #[tokio::test(start_paused = true)]
 async fn a_message_whose_attempts_take_too_long_is_bounced() {
     let store = Arc::new(MemoryStore::default());
@@ -660,7 +660,7 @@ async fn a_message_whose_attempts_take_too_long_is_bounced() {
     assert!(inbox[0].contains("Status: 4.4.7") && inbox[0].contains("took too long"), "{inbox:?}");
 }
 
-/// The next hop has the message, which is sent again if the outcome is lost.
+/// The next hop has the message: if the outcome were lost, it would be sent again.
 #[tokio::test(start_paused = true)]
 async fn recording_an_outcome_is_retried_until_the_store_is_available() {
     let faults = |rows| FaultyRows { failing_settlings: AtomicI64::new(3), ..rows };
@@ -671,8 +671,8 @@ async fn recording_an_outcome_is_retried_until_the_store_is_available() {
     assert_eq!((site.rows().await.len(), site.hop.calls.lock().unwrap().len()), (0, 1));
 }
 
-/// A process freezes after it has handed over a message, and thaws after its lease has ended: it reads the reply, and
-/// does not take its own row again before.
+/// A process freezes after it has handed over a message, and goes on after its lease has ended. While its attempt waits
+/// for the reply, it does not take its own row again.
 #[tokio::test]
 async fn a_process_frozen_before_the_reply_does_not_send_again() {
     let reply = Arc::new(Semaphore::new(0));
@@ -693,7 +693,7 @@ async fn a_process_frozen_before_the_reply_does_not_send_again() {
     assert_eq!(site.rows().await.len(), 0);
 }
 
-/// After a crash in the second part, the recipients of the first part have their fates.
+/// A crash in the second part loses no outcome of the first part.
 #[tokio::test]
 async fn many_recipients_are_recorded_in_parts() {
     let reply = Arc::new(Semaphore::new(1));

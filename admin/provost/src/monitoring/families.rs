@@ -99,7 +99,7 @@ const BY_MAIL_LISTENER: &[(&str, LabelValues)] = &[("listener", LabelValues::Mai
 /// The table, by part of the node.
 pub(super) const FAMILIES: &[Family] = &[
     gauge("provost_build_info", "Always 1; the label version is the version of the program."),
-    // Disk, certificate and directory servers: read at each scrape or every 15 seconds.
+    // Disk and certificate, read at each scrape; directory servers, probed every 15 seconds.
     gauge("provost_data_free_bytes", "Space that the node can still use on the file system of its data folder."),
     gauge("provost_data_size_bytes", "Size of the file system of the data folder."),
     gauge(
@@ -108,12 +108,12 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     gauge(
         "provost_directory_server_up",
-        "1 if the directory server accepted the node and returned its contextCSN at the last check, else 0.",
+        "1 if the directory server accepted the node's bind and returned its contextCSN at the last probe, else 0.",
     ),
     gauge("provost_directory_server_followed", "1 for the directory server from which the View takes its changes."),
     gauge(
         "provost_directory_server_last_contact_timestamp_seconds",
-        "When the directory server last answered a check, seconds since 1970.",
+        "When the directory server last answered a probe, seconds since 1970.",
     ),
     gauge(
         "provost_directory_server_lag_seconds",
@@ -198,26 +198,35 @@ pub(super) const FAMILIES: &[Family] = &[
     counter("provost_trace_events_dropped_total", "Trace events that were dropped because the disk was too slow."),
     counter("provost_sieve_errors_total", "Sieve scripts that ended with an error; the message went to the INBOX."),
     // Queue.
-    counter("provost_queue_accepted_total", "Messages that entered the queue."),
+    counter(
+        "provost_queue_accepted_total",
+        "Messages that SMTP, submission and LMTP put into the queue; not those that a delivery or an attempt causes.",
+    ),
     by(
         counter("provost_queue_attempts_total", "Recipients attempted from the queue, by outcome."),
         &[("outcome", LabelValues::Fixed(&["sent", "failed", "deferred"]))],
     ),
     gauge(
         "provost_queue_messages",
-        "Queued messages, one for each destination domain, by state: waiting, due, taken, set_aside.",
+        "Queue rows by state (waiting, due, taken, set_aside); a message has one row for each destination domain.",
     ),
     gauge(
         "provost_queue_oldest_age_seconds",
-        "Age of the oldest queued message that is not set aside; 0 when there is none.",
+        "Age of the oldest queue row that is not set aside; 0 when there is none.",
     ),
     counter(
         "provost_queue_set_aside_total",
         "Queue rows set aside: unreadable, or taken repeatedly without an outcome.",
     ),
-    counter("provost_queue_double_bounces_total", "Reports that could not be delivered and were dropped."),
-    counter("provost_queue_holds_lost_total", "Attempts given up because another worker had taken the row."),
-    counter("provost_queue_panics_total", "Attempts that a panic ended."),
+    counter(
+        "provost_queue_double_bounces_total",
+        "Failures reported to no one: the message had the null reverse-path, as reports have.",
+    ),
+    counter(
+        "provost_queue_leases_lost_total",
+        "Messages not handed to the relay because another worker had taken the queue row.",
+    ),
+    counter("provost_queue_panics_total", "Queue attempts that a panic ended."),
     // Store.
     counter("provost_store_batches_total", "Batches of changes that were committed."),
     counter("provost_store_commits_total", "Commits, each with one disk sync."),
@@ -227,11 +236,17 @@ pub(super) const FAMILIES: &[Family] = &[
         "Panics of a thread that writes; its shard is dead until a restart.",
     ),
     counter("provost_store_damaged_total", "Reads that met damaged data."),
-    counter("provost_store_compaction_copied_bytes_total", "Message octets copied to close gaps in packs."),
+    counter(
+        "provost_store_compaction_copied_bytes_total",
+        "Octets of messages copied out of packs that compaction then removes.",
+    ),
     counter("provost_store_compaction_freed_bytes_total", "Octets given back to the file system by compaction."),
     // View and directory.
     gauge("provost_view_people", "People in the View."),
-    gauge("provost_view_current", "1 while the View follows a directory server: what it lacks does not exist."),
+    gauge(
+        "provost_view_current",
+        "1 while the View follows a directory server, else 0: unknown recipients are then deferred, not refused.",
+    ),
     gauge(
         "provost_view_last_contact_timestamp_seconds",
         "When the View last received something from its directory server, seconds since 1970.",
@@ -241,15 +256,18 @@ pub(super) const FAMILIES: &[Family] = &[
         "Entries that could not be read as a person, an address or a setting; their previous data stays in use.",
     ),
     counter("provost_view_refreshes_total", "Complete refreshes of the View."),
-    counter("provost_view_parked_total", "Refreshes parked because they would remove too many entries."),
+    counter(
+        "provost_view_parked_total",
+        "Refreshes and removals that were not applied because they would remove too many entries.",
+    ),
     gauge("provost_settings_bad", "Settings in the directory that break their rule and are not in force."),
     open(counter(
         "provost_directory_failures_total",
-        "Operations that a directory server did not answer, or was too busy for.",
+        "Operations that failed because the directory server was unreachable, busy or faulty, or did not answer in time.",
     )),
     open(counter(
-        "provost_directory_not_asked_total",
-        "Operations not sent because too many were under way at the server.",
+        "provost_directory_unsent_operations_total",
+        "Operations not sent because too many were under way at the server, or because it had just failed.",
     )),
     by(
         counter("provost_ldap_binds_total", "Binds at the embedded directory server."),

@@ -55,6 +55,6 @@ impl Desk {
     ) -> Result<String, DeskError> {
         self.permit(principal, Permission::ViewMessages).await?;
         let audit_id = self.audit.record(principal.actor(), VIEW_MESSAGES, subject, detail).await;
-        audit_id.map_err(|error| DeskError::Unavailable(format!("the access cannot be audited: {error}")))
+        audit_id.map_err(|error| DeskError::AuditUnavailable(format!("the access cannot be audited: {error}")))
     }
 }

@@ -29,13 +29,13 @@ impl Desk {
     ) -> Result<String, DeskError> {
         self.permit(principal, operation).await?;
         let audit_id = self.audit.record(principal.actor(), operation.name(), subject, detail).await;
-        audit_id.map_err(|error| DeskError::Unavailable(format!("the request cannot be audited: {error}")))
+        audit_id.map_err(|error| DeskError::AuditUnavailable(format!("the request cannot be audited: {error}")))
     }
 
     /// Records that a person signed in to the pages. Returns the audit id.
     pub async fn signed_in(&self, principal: &Principal, dn: &str) -> Result<String, DeskError> {
         let audit_id = self.audit.record(principal.actor(), "session.open", dn, json!({})).await;
-        audit_id.map_err(|error| DeskError::Unavailable(format!("a sign-in cannot be audited: {error}")))
+        audit_id.map_err(|error| DeskError::AuditUnavailable(format!("a sign-in cannot be audited: {error}")))
     }
 
     /// Records that a person's sign-in to the pages was refused.
@@ -59,7 +59,7 @@ impl Desk {
             Some(subject) => self.audit.about(subject, limit).await,
             None => self.audit.newest(limit).await,
         };
-        records.map_err(|error| DeskError::Unavailable(format!("the audit cannot be read: {error}")))
+        records.map_err(|error| DeskError::AuditUnavailable(format!("the audit cannot be read: {error}")))
     }
 
     /// Reads the person of an operation, if the principal may perform it on them and the version is one that `target`
