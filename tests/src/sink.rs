@@ -1,4 +1,6 @@
-//! The relay: a small SMTP server that accepts a node's mail, or refuses it as a test requests.
+//! The relay of a test: a small SMTP server that accepts a node's mail, or refuses it as the test requests.
+//!
+//! It is strict about line ends: a bare LF gets a 554 reply and the end of the connection (RFC 5321 §2.3.8).
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Write};
@@ -9,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use crate::deadline;
 
-/// How long a node may be silent before the sink closes the connection.
-const IDLE_LIMIT: Duration = Duration::from_secs(60);
+/// Longest silence of a node: after it, the sink closes the connection. It is also the longest time for which the sink
+/// itself stays silent in a conversation.
+const NODE_SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// An accepted message.
 #[derive(Clone, Debug)]
@@ -35,7 +38,16 @@ pub enum SilentStage {
     /// Before the reply to DATA.
     Data,
     /// Before the reply to the end of data; the message is not accepted.
-    End,
+    EndOfData,
+}
+
+/// The silence that a test requests.
+#[derive(Default)]
+struct Silence {
+    /// The stage at which the sink falls silent.
+    stage: Option<SilentStage>,
+    /// Number of conversations that have reached the stage.
+    conversations: usize,
 }
 
 #[derive(Default)]
@@ -45,12 +57,12 @@ struct SinkState {
     rcpt_replies: Mutex<HashMap<String, String>>,
     /// The recipient of each RCPT command.
     rcpt_recipients: Mutex<Vec<String>>,
-    /// The stage at which the sink falls silent, and the number of conversations that have reached it.
-    silence: Mutex<(Option<SilentStage>, usize)>,
-    is_over: AtomicBool,
+    silence: Mutex<Silence>,
+    is_stopped: AtomicBool,
 }
 
-/// A running sink, stopped when dropped.
+/// A running sink. Closes a connection on which the node sends nothing for 60 seconds. When dropped, accepts no more
+/// connections; open conversations continue.
 pub struct MailSink {
     address: SocketAddr,
     state: Arc<SinkState>,
@@ -69,7 +81,7 @@ impl MailSink {
         let shared = state.clone();
         std::thread::spawn(move || {
             for socket in listener.incoming().flatten() {
-                if shared.is_over.load(Ordering::Relaxed) {
+                if shared.is_stopped.load(Ordering::Relaxed) {
                     break;
                 }
                 let shared = shared.clone();
@@ -93,15 +105,15 @@ impl MailSink {
         };
     }
 
-    /// From now on falls silent at this stage of each conversation, until the node closes the connection; with `None`,
-    /// at no stage.
-    pub fn fall_silent(&self, at: Option<SilentStage>) {
-        *lock(&self.state.silence) = (at, 0);
+    /// From now on falls silent at this stage of each conversation, until the node closes the connection or has sent
+    /// nothing for 60 seconds; with `None`, at no stage.
+    pub fn fall_silent(&self, stage: Option<SilentStage>) {
+        *lock(&self.state.silence) = Silence { stage, conversations: 0 };
     }
 
     /// The number of conversations that have reached the silent stage since [`Self::fall_silent`].
     pub fn silent_count(&self) -> usize {
-        lock(&self.state.silence).1
+        lock(&self.state.silence).conversations
     }
 
     /// All accepted messages.
@@ -128,7 +140,7 @@ impl MailSink {
 
 impl Drop for MailSink {
     fn drop(&mut self) {
-        self.state.is_over.store(true, Ordering::Relaxed);
+        self.state.is_stopped.store(true, Ordering::Relaxed);
         // Wakes the accepting thread.
         let _ = TcpStream::connect(self.address);
     }
@@ -140,18 +152,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Handles one conversation; an error ends no other.
 fn serve_connection(socket: TcpStream, state: &SinkState) {
-    let _ = socket.set_read_timeout(Some(IDLE_LIMIT));
-    let _ = run_session(&socket, state);
+    let _ = socket.set_read_timeout(Some(NODE_SILENCE_MAX));
+    if run_session(&socket, state).is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+        let _ = (&socket).write_all(b"554 5.5.2 a line ends in a bare LF\r\n");
+    }
 }
 
-/// When the sink is to be silent at this stage, waits until the node closes the connection, and returns `true`.
+/// When the sink is to be silent at this stage, waits until the node closes the connection or has sent nothing for
+/// [`NODE_SILENCE_MAX`], and returns `true`.
 fn wait_if_silent(socket: &TcpStream, state: &SinkState, stage: SilentStage) -> bool {
     {
         let mut silence = lock(&state.silence);
-        if silence.0 != Some(stage) {
+        if silence.stage != Some(stage) {
             return false;
         }
-        silence.1 += 1;
+        silence.conversations += 1;
     }
     let mut rest = [0; 1024];
     while matches!(io::Read::read(&mut &*socket, &mut rest), Ok(octets) if octets > 0) {}
@@ -159,14 +174,14 @@ fn wait_if_silent(socket: &TcpStream, state: &SinkState, stage: SilentStage) -> 
 }
 
 fn run_session(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
-    let mut out = socket;
+    let mut writer = socket;
     if wait_if_silent(socket, state, SilentStage::Greeting) {
         return Ok(());
     }
-    let mut lines = BufReader::new(socket);
+    let mut reader = BufReader::new(socket);
     let (mut reverse_path, mut recipients) = (String::new(), Vec::new());
-    out.write_all(b"220 sink.invalid ESMTP\r\n")?;
-    while let Some(line) = next_line(&mut lines)? {
+    writer.write_all(b"220 sink.invalid ESMTP\r\n")?;
+    while let Some(line) = next_line(&mut reader)? {
         let line = String::from_utf8_lossy(&line).into_owned();
         let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
         let stage = match verb.as_str() {
@@ -186,11 +201,11 @@ fn run_session(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
             }
             "MAIL" => {
                 recipients.clear();
-                reverse_path = path(&line);
+                reverse_path = bracketed_path(&line);
                 "250 2.1.0 good".to_owned()
             }
             "RCPT" => {
-                let recipient = path(&line);
+                let recipient = bracketed_path(&line);
                 lock(&state.rcpt_recipients).push(recipient.clone());
                 match lock(&state.rcpt_replies).get(&recipient) {
                     Some(reply) => reply.clone(),
@@ -202,9 +217,9 @@ fn run_session(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
             }
             "DATA" if recipients.is_empty() => "554 5.5.1 no recipient".to_owned(),
             "DATA" => {
-                out.write_all(b"354 go on\r\n")?;
-                let text = data(&mut lines)?;
-                if wait_if_silent(socket, state, SilentStage::End) {
+                writer.write_all(b"354 go on\r\n")?;
+                let text = read_message(&mut reader)?;
+                if wait_if_silent(socket, state, SilentStage::EndOfData) {
                     return Ok(());
                 }
                 let (reverse_path, recipients) = (reverse_path.clone(), std::mem::take(&mut recipients));
@@ -212,33 +227,35 @@ fn run_session(socket: &TcpStream, state: &SinkState) -> io::Result<()> {
                 "250 2.0.0 accepted".to_owned()
             }
             "QUIT" => {
-                out.write_all(b"221 2.0.0 bye\r\n")?;
+                writer.write_all(b"221 2.0.0 bye\r\n")?;
                 return Ok(());
             }
             _ => "502 5.5.1 not here".to_owned(),
         };
-        out.write_all(format!("{reply}\r\n").as_bytes())?;
+        writer.write_all(format!("{reply}\r\n").as_bytes())?;
     }
     Ok(())
 }
 
-/// The next line without its end; `None` at the end of the stream.
-fn next_line(lines: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+/// The next line without its CRLF; `None` at the end of the stream. A line that ends in a bare LF is
+/// [`io::ErrorKind::InvalidData`].
+fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
-    lines.read_until(b'\n', &mut line)?;
+    reader.read_until(b'\n', &mut line)?;
     if line.is_empty() {
         return Ok(None);
     }
-    while matches!(line.last(), Some(b'\r' | b'\n')) {
-        line.pop();
+    match line.strip_suffix(b"\r\n") {
+        Some(text) => Ok(Some(text.to_vec())),
+        None if line.ends_with(b"\n") => Err(io::ErrorKind::InvalidData.into()),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
     }
-    Ok(Some(line))
 }
 
-/// A message up to the line that is only a dot, without dot-stuffing (RFC 5321 §4.5.2).
-fn data(lines: &mut impl BufRead) -> io::Result<Vec<u8>> {
+/// Reads a message up to the line that is only a dot, and removes the dot-stuffing (RFC 5321 §4.5.2).
+fn read_message(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    while let Some(line) = next_line(lines)? {
+    while let Some(line) = next_line(reader)? {
         if line == b"." {
             return Ok(text);
         }
@@ -248,8 +265,33 @@ fn data(lines: &mut impl BufRead) -> io::Result<Vec<u8>> {
     Err(io::ErrorKind::UnexpectedEof.into())
 }
 
-/// The path between the brackets.
-fn path(line: &str) -> String {
+/// The path of MAIL or RCPT, without its brackets; empty when there are none.
+fn bracketed_path(line: &str) -> String {
     let inner = line.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
     inner.map(|(path, _)| path.to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TextClient;
+
+    // RFC 5321 §2.3.8, §4.1.1.4.
+    #[test]
+    fn a_bare_lf_ends_no_line() {
+        let sink = MailSink::start().unwrap();
+        let send = |text: &[u8]| {
+            let mut client = TextClient::open(sink.address).unwrap();
+            client.send(b"EHLO a\r\nMAIL FROM:<a@a>\r\nRCPT TO:<b@b>\r\nDATA\r\n").unwrap();
+            client.until(&["354"]).unwrap();
+            client.send(text).unwrap();
+            client.next().unwrap().unwrap()
+        };
+        for text in ["Subject: a\n\r\n.\r\n", "Subject: a\r\n\r\nb\n.\r\n", "\n.\n"] {
+            assert_eq!(send(text.as_bytes()), "554 5.5.2 a line ends in a bare LF", "{text:?}");
+        }
+        assert!(sink.accepted().is_empty());
+        assert!(send(b"Subject: a\r\n\r\n..b\r\n.\r\n").starts_with("250"));
+        assert_eq!(sink.accepted()[0].text, b"Subject: a\r\n\r\n.b\r\n");
+    }
 }

@@ -256,8 +256,9 @@ fn send_until_killed(node: &mut Node, sink: &MailSink, round: u32) -> Vec<(Purpo
 fn kill_9_at_each_stage_of_an_attempt_sends_once() {
     let sink = MailSink::start().unwrap();
     let mut node = start(&sink);
-    for (number, stage) in
-        [SilentStage::Greeting, SilentStage::Recipient, SilentStage::Data, SilentStage::End].into_iter().enumerate()
+    for (number, stage) in [SilentStage::Greeting, SilentStage::Recipient, SilentStage::Data, SilentStage::EndOfData]
+        .into_iter()
+        .enumerate()
     {
         sink.fall_silent(Some(stage));
         for purpose in Purpose::ALL {

@@ -1,4 +1,5 @@
-//! Certificate, key and configuration change while the node runs: without a restart, and without the end of a session.
+//! A node takes a changed certificate, key or configuration into use while it runs: it is not restarted, and no session
+//! ends.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::fs;
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 use provost_tests::{Node, Options, Port, TextClient, deadline, http};
 
-/// Longest time until a changed certificate is in force: the node looks at the files every two seconds, and reads a
-/// changed one when the next look finds it unchanged.
+/// Longest wait for a change to take effect, several times what a certificate needs: the node looks at its files every two
+/// seconds, and reads a changed file once a second look finds no further change.
 const CHANGE_LIMIT: Duration = Duration::from_secs(15);
 
 /// A self-signed certificate with its key.
@@ -26,6 +27,7 @@ fn key_pair() -> KeyPair {
     KeyPair { certificate: made.cert.der().to_vec(), chain: made.cert.pem(), key: made.signing_key.serialize_pem() }
 }
 
+/// A node that runs by `provost serve` with its configuration file, not by the quickstart.
 fn node() -> Node {
     let mut node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
     node.stop().unwrap();

@@ -17,7 +17,8 @@ pub(crate) enum RouteFailures {
     /// The role of the token does not allow the operation, or not on this person.
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Problem),
-    /// The person, address, import, job or setting does not exist.
+    /// The person, address, import, job or setting does not exist; the import was applied or has expired; or the setting
+    /// has no value in the directory.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
     /// The key is ambiguous, the address is in use, or the entry or plan has changed meanwhile.
@@ -38,7 +39,7 @@ pub(crate) enum RouteFailures {
     /// A fault of the program, described in its log.
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(Problem),
-    /// The service is unavailable; try again after `Retry-After`.
+    /// The service is unavailable; a change may have been made. Try again after `Retry-After`.
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Problem),
     /// The request exceeded its time limit; a change may have been made.

@@ -64,7 +64,8 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/not-found",
         StatusCode::NOT_FOUND,
         "Not found",
-        "There is no such person, address, import, job, setting or path.",
+        "The person, address, job, setting or path does not exist; the import does not exist, was applied or has expired; \
+         or a setting to be removed has no value in the directory. 'detail' says which.",
     ),
     (
         ProblemKind::MethodNotAllowed,
@@ -169,7 +170,8 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/unavailable",
         StatusCode::SERVICE_UNAVAILABLE,
         "Unavailable now",
-        "The directory, the store, the audit or the trace cannot be used; try again later.",
+        "The directory, the store, the audit or the trace cannot be used. A change may have been made: read its target \
+         before you repeat it, after the seconds of 'Retry-After'.",
     ),
     (
         ProblemKind::Busy,

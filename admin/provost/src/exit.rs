@@ -95,7 +95,7 @@ pub(crate) fn directory_advice(error: &DirectoryError) -> Option<&'static str> {
         DirectoryError::Refused { code: 17 | 21 | 34 | 65, .. } => {
             Some("does the server have the schema of schema/ldif? 'provost doctor' checks it")
         }
-        DirectoryError::AlreadyExists(_) | DirectoryError::Refused { .. } => None,
+        DirectoryError::AlreadyExists(_) | DirectoryError::Refused { .. } | DirectoryError::InvalidRequest(_) => None,
     }
 }
 

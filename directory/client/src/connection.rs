@@ -1,9 +1,11 @@
 //! One connection to one server: opening it, and single operations with a deadline.
 //!
-//! Adds what the ldap3 library leaves out: socket options, deadlines, Abandon after a timeout, containment of panics.
+//! The ldap3 library sets no socket options and no deadlines, sends no Abandon, and may panic on malformed input. This
+//! module adds all of these, and turns a panic into an error.
 
 use std::collections::HashSet;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -68,7 +70,7 @@ pub(crate) enum SingleRequest<'a> {
     Rename { dn: &'a Dn, rdn: &'a str, parent: Option<&'a Dn> },
 }
 
-/// A search request in wire form.
+/// A search request with its DN and filter as text, as the library takes them.
 pub(crate) struct WireSearch<'a> {
     pub(crate) base: &'a str,
     pub(crate) scope: Scope,
@@ -108,9 +110,10 @@ impl Connection {
     /// Connects without binding.
     pub(crate) async fn open(target: &ConnectTarget) -> Result<Self, OperationFailure> {
         let url = target.server.url.as_str();
-        let stream = tokio::time::timeout(target.connect_timeout, socket(url))
+        let deadline = Instant::now() + target.connect_timeout;
+        let stream = tokio::time::timeout_at(deadline.into(), socket(url, deadline))
             .await
-            .map_err(|_| OperationFailure::Undone("timed out while connecting".to_owned()))?
+            .unwrap_or_else(|_| Err(connect_timed_out()))
             .map_err(|error| OperationFailure::Undone(error.to_string()))?;
         let mut settings = LdapConnSettings::new().set_conn_timeout(target.connect_timeout).set_std_stream(stream);
         if url.starts_with("ldaps://") || target.server.start_tls {
@@ -168,7 +171,8 @@ impl Connection {
         self.ldap.clone()
     }
 
-    /// Sends one request and waits for its response. After the timeout, abandons the operation.
+    /// Sends one request and waits for its response. After the timeout, sends an Abandon, except for a Bind, which
+    /// cannot be abandoned (RFC 4511 §4.11).
     pub(crate) async fn call(
         &self,
         operation: SingleRequest<'_>,
@@ -180,7 +184,8 @@ impl Connection {
             ldap.with_controls(controls);
         }
         let answer = self.within(perform(&mut ldap, operation)).await;
-        if matches!(answer, Err(OperationFailure::TimedOut)) {
+        let can_be_abandoned = !matches!(operation, SingleRequest::Bind { .. });
+        if can_be_abandoned && matches!(answer, Err(OperationFailure::TimedOut)) {
             let id = ldap.last_id();
             abandon(ldap, id);
         }
@@ -189,15 +194,16 @@ impl Connection {
 
     /// Binds; later operations on the connection have this identity.
     pub(crate) async fn bind(&self, dn: &str, password: &str) -> Result<(), OperationFailure> {
-        // RFC 4513 §5.1.2: a bind with a name and no password proves nothing, though servers answer success.
+        // RFC 4513 §5.1.2: a server treats a bind with a name and without a password as anonymous, and may answer
+        // success, which proves nothing about the password.
         if password.is_empty() {
             return Err(OperationFailure::Decided(crate::DirectoryError::InvalidCredentials));
         }
         judge_bind(&self.call(SingleRequest::Bind { dn, password }, Vec::new()).await?)
     }
 
-    /// Runs one search; returns its entries and its result, whose code the caller judges. Referrals are dropped;
-    /// unreadable entries are dropped and logged.
+    /// Runs one search, and returns its entries and its result. The result may be a refusal: the caller checks its code.
+    /// Search result references are dropped; unreadable entries are dropped and logged.
     pub(crate) async fn search(&self, query: WireSearch<'_>) -> Result<(Vec<Entry>, LdapResult), OperationFailure> {
         let _in_flight = self.enter();
         let mut ldap = self.ldap.clone();
@@ -268,13 +274,11 @@ impl Connection {
 
 /// Classifies the library's errors by whether the request may have reached the server.
 fn failure_of(error: &LdapError) -> OperationFailure {
-    let refused = |message: &str| {
-        OperationFailure::Decided(crate::DirectoryError::Refused { code: 2, message: message.to_owned() })
-    };
+    let not_sent = |fault| OperationFailure::NotSent(crate::DirectoryError::InvalidRequest(fault));
     match error {
         LdapError::OpSend { .. } => OperationFailure::Undone("the connection was closed".to_owned()),
-        LdapError::AddNoValues => refused("an attribute without values"),
-        LdapError::FilterParsing => refused("not a filter"),
+        LdapError::AddNoValues => not_sent("an attribute without values"),
+        LdapError::FilterParsing => not_sent("an invalid filter"),
         LdapError::Timeout { .. } => OperationFailure::TimedOut,
         other => OperationFailure::Lost(other.to_string()),
     }
@@ -334,7 +338,7 @@ pub(crate) fn post_read() -> RawControl {
 }
 
 /// Connects a socket with the options that the library does not set: no Nagle delay, keep-alive.
-async fn socket(url: &str) -> std::io::Result<StdStream> {
+async fn socket(url: &str, deadline: Instant) -> std::io::Result<StdStream> {
     let invalid = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidInput, format!("'{url}': {what}"));
     let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("not an LDAP URL"))?;
     let host = rest.split('/').next().unwrap_or_default();
@@ -348,20 +352,22 @@ async fn socket(url: &str) -> std::io::Result<StdStream> {
             let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
             let port = if scheme == "ldap" { 389 } else { 636 };
             let authority = if has_port { host.to_owned() } else { format!("{host}:{port}") };
-            Ok(StdStream::Tcp(tcp(&authority).await?.into_std()?))
+            let addresses: Vec<_> = lookup_host(&authority).await?.collect();
+            Ok(StdStream::Tcp(tcp(&authority, &addresses, deadline).await?.into_std()?))
         }
         _ => Err(invalid("the scheme must be ldap, ldaps or ldapi")),
     }
 }
 
-/// Tries each address of the host in turn.
-async fn tcp(authority: &str) -> std::io::Result<TcpStream> {
+/// Tries each address of the host in turn. Each one gets an equal share of the time that is left until the deadline, so
+/// that an address that does not answer leaves time for the others.
+async fn tcp(authority: &str, addresses: &[SocketAddr], deadline: Instant) -> std::io::Result<TcpStream> {
     let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, format!("{authority} has no address"));
-    for address in lookup_host(authority).await? {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_keepalive(true)?;
-        socket.set_nodelay(true)?;
-        match socket.connect(address).await {
+    for (address, left) in addresses.iter().zip((1..=addresses.len()).rev()) {
+        let time_left = deadline.saturating_duration_since(Instant::now());
+        let share = time_left / u32::try_from(left).unwrap_or(u32::MAX);
+        // An error here concerns this address alone: a host without IPv6 cannot make a socket for an IPv6 address.
+        match tokio::time::timeout(share, connect(*address)).await.unwrap_or_else(|_| Err(connect_timed_out())) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
@@ -369,35 +375,106 @@ async fn tcp(authority: &str) -> std::io::Result<TcpStream> {
     Err(last)
 }
 
+async fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_keepalive(true)?;
+    socket.set_nodelay(true)?;
+    socket.connect(address).await
+}
+
+fn connect_timed_out() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, "timed out while connecting")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncReadExt;
+
+    fn target(listener: &tokio::net::TcpListener, operation_timeout: Duration) -> ConnectTarget {
+        let url = format!("ldap://{}", listener.local_addr().unwrap());
+        let server = ServerAddress { url, role: crate::ServerRole::Provider, start_tls: false };
+        ConnectTarget { server, tls: Err(String::new()), connect_timeout: Duration::from_secs(1), operation_timeout }
+    }
+
+    fn deadline() -> Instant {
+        Instant::now() + Duration::from_secs(5)
+    }
+
+    /// A listener whose queue is full, so that Linux drops further SYN segments; with the sockets that fill it.
+    async fn swallowing() -> (tokio::net::TcpListener, Vec<TcpStream>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let (address, mut filling) = (listener.local_addr().unwrap(), Vec::new());
+        let limit = Duration::from_millis(100);
+        while let Ok(stream) = tokio::time::timeout(limit, TcpStream::connect(address)).await {
+            filling.push(stream.unwrap());
+        }
+        (listener, filling)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_swallows_packets_leaves_time_for_the_next_one() {
+        let (silent, _filling) = swallowing().await;
+        let good = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (silent, good) = (silent.local_addr().unwrap(), good.local_addr().unwrap());
+        let soon = || Instant::now() + Duration::from_millis(400);
+        let connecting = async |addresses: &[SocketAddr]| {
+            let deadline = soon();
+            tokio::time::timeout_at(deadline.into(), tcp("host", addresses, deadline)).await
+        };
+        let stream = connecting(&[silent, silent, good]).await.unwrap().unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), good);
+        assert!(!matches!(connecting(&[silent, silent]).await, Ok(Ok(_))));
+    }
+
+    /// Reads one short LDAP message, and returns the content of its envelope.
+    async fn message(stream: &mut TcpStream) -> Vec<u8> {
+        let mut head = [0; 2];
+        stream.read_exact(&mut head).await.unwrap();
+        let mut body = vec![0; usize::from(head[1])];
+        stream.read_exact(&mut body).await.unwrap();
+        body
+    }
+
+    // RFC 4511 §4.11.
+    #[tokio::test]
+    async fn a_bind_without_an_answer_is_not_abandoned() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connection = Connection::open(&target(&listener, Duration::from_millis(100))).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        assert!(matches!(connection.bind("cn=us", "ours").await, Err(OperationFailure::TimedOut)));
+        let dn = Dn::parse("dc=x").unwrap();
+        let deleted = connection.call(SingleRequest::Delete(&dn), Vec::new()).await;
+        assert!(matches!(deleted, Err(OperationFailure::TimedOut)));
+        // The message id, then the operation: BindRequest, DelRequest, and the AbandonRequest for message 2.
+        for expect in [&[2, 1, 1, 0x60][..], &[2, 1, 2, 0x4a], &[2, 1, 3, 0x50, 1, 2]] {
+            let message = message(&mut server).await;
+            assert!(message.starts_with(expect), "{message:?}");
+        }
+    }
 
     #[tokio::test]
     async fn urls_lead_to_sockets_without_nagle_delay_or_to_an_error() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ldap://{}/", listener.local_addr().unwrap());
-        let StdStream::Tcp(stream) = socket(&url).await.unwrap() else { panic!("not TCP") };
+        let StdStream::Tcp(stream) = socket(&url, deadline()).await.unwrap() else { panic!("not TCP") };
         assert!(stream.nodelay().unwrap());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ldapi");
         let _listener = tokio::net::UnixListener::bind(&path).unwrap();
         let url = format!("ldapi://{}", path.display().to_string().replace('/', "%2F"));
-        assert!(matches!(socket(&url).await, Ok(StdStream::Unix(_))));
+        assert!(matches!(socket(&url, deadline()).await, Ok(StdStream::Unix(_))));
         for bad in ["", "ldap", "http://localhost/", "ldapi://%2Fnowhere"] {
-            assert!(socket(bad).await.is_err(), "{bad}");
+            assert!(socket(bad, deadline()).await.is_err(), "{bad}");
         }
     }
 
     #[tokio::test]
     async fn a_connection_is_not_usable_after_its_last_operation() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("ldap://{}", listener.local_addr().unwrap());
-        let server = ServerAddress { url, role: crate::ServerRole::Provider, start_tls: false };
-        let second = Duration::from_secs(1);
-        let tls = Err(String::new());
-        let target = ConnectTarget { server, tls, connect_timeout: second, operation_timeout: second };
-        let connection = Connection::open(&target).await.unwrap();
+        let connection = Connection::open(&target(&listener, Duration::from_secs(1))).await.unwrap();
         assert!(connection.usable());
         connection.operations.store(OPERATIONS_MAX - 1, Ordering::Relaxed);
         assert!(connection.usable());

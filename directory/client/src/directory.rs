@@ -124,7 +124,8 @@ impl Directory {
         }
     }
 
-    /// Reads one entry by name; `None` only when a server answered that the entry does not exist.
+    /// Reads one entry by name. `None` when a server answered that the entry does not exist, or reported success without
+    /// the entry, as a server does that hides it from our identity (RFC 4511 §4.5.1.7).
     pub async fn read(&self, dn: &Dn, attributes: &[&str]) -> Result<Option<Entry>, DirectoryError> {
         let search = LdapSearch {
             base: dn.clone(),
@@ -203,7 +204,8 @@ impl Directory {
     }
 
     /// Asks servers, all or those of `role`, until one succeeds or decides ([`OperationFailure::Decided`]). One that
-    /// succeeds is asked first next time.
+    /// succeeds is asked first next time. A request that this client cannot send ([`OperationFailure::NotSent`]) goes to
+    /// no server.
     pub(crate) async fn read_from<'a, T, F>(
         &'a self,
         role: Option<ServerRole>,
@@ -212,10 +214,10 @@ impl Directory {
     where
         F: Future<Output = Result<T, OperationFailure>>,
     {
-        let preferred = if role.is_some() { &self.inner.writer } else { &self.inner.reader };
+        let asked_first = if role.is_some() { &self.inner.writer } else { &self.inner.reader };
         let mut last =
             DirectoryError::Unavailable("all servers have failed recently, or none is configured".to_owned());
-        let first = preferred.load(Ordering::Relaxed);
+        let first = asked_first.load(Ordering::Relaxed);
         for index in self.order(first, role) {
             let Some(server) = self.inner.servers.get(index).filter(|server| server.allowed()) else { continue };
             let outcome = ask(server).await;
@@ -223,14 +225,14 @@ impl Directory {
             match outcome {
                 Ok(value) => {
                     // A change that another task has made meanwhile stays.
-                    let _ = preferred.compare_exchange(first, index, Ordering::Relaxed, Ordering::Relaxed);
+                    let _ = asked_first.compare_exchange(first, index, Ordering::Relaxed, Ordering::Relaxed);
                     self.return_later();
                     return Ok(value);
                 }
-                Err(OperationFailure::Decided(error)) => return Err(error),
+                Err(OperationFailure::Decided(error) | OperationFailure::NotSent(error)) => return Err(error),
                 Err(failure) => last = failure.of_read(server.url()),
             }
-            tracing::warn!(server = server.url(), error = %last, "a directory server could not serve a read");
+            tracing::warn!(server = server.url(), error = %last, "a directory server could not serve a read or a bind");
         }
         Err(last)
     }
@@ -286,16 +288,19 @@ impl Directory {
     }
 
     /// Sends a write to the provider. Repeats it only when the first attempt certainly had no effect: on another
-    /// connection when an idle one had died, and once at the next provider when this one is busy, unreachable or not
-    /// the provider. A single provider is asked again only in the last case, because its name may now resolve to
-    /// another machine.
+    /// connection when an idle one had died, and once at the next provider whose circuit is closed when this one is
+    /// busy, unreachable or not the provider. A single provider is asked again only in the last case, because its name
+    /// may now resolve to another machine.
     async fn write(&self, operation: SingleRequest<'_>, controls: &[RawControl]) -> Result<LdapResult, DirectoryError> {
         let mut last = DirectoryError::Unavailable("no provider is configured, or it has failed recently".to_owned());
         let mut order = self.order(self.inner.writer.load(Ordering::Relaxed), Some(ServerRole::Provider));
         let is_only = order.len() == 1;
         order.extend_from_within(..usize::from(is_only));
-        for index in order.into_iter().take(2) {
-            let Some(server) = self.inner.servers.get(index).filter(|server| server.allowed()) else { continue };
+        let allowed = order.into_iter().filter_map(|index| {
+            let server = self.inner.servers.get(index).filter(|server| server.allowed())?;
+            Some((index, server))
+        });
+        for (index, server) in allowed.take(2) {
             let outcome = write_at(server, operation, controls).await;
             server.report(&outcome);
             match outcome {
@@ -304,7 +309,10 @@ impl Directory {
                     return Ok(result);
                 }
                 Err(
-                    failure @ (OperationFailure::Decided(_) | OperationFailure::Lost(_) | OperationFailure::TimedOut),
+                    failure @ (OperationFailure::Decided(_)
+                    | OperationFailure::NotSent(_)
+                    | OperationFailure::Lost(_)
+                    | OperationFailure::TimedOut),
                 ) => {
                     return Err(failure.of_write(server.url()));
                 }

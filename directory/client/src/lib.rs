@@ -1,8 +1,9 @@
 //! The LDAP client: a list of servers with roles, to which it routes reads and writes with deadlines and circuit
 //! breakers.
 //!
-//! The only room that uses LDAP as a client. It handles entries, not people. Its tests (`tests/traps.rs`) list the
-//! known faults of the library underneath; none of them may hang or panic the caller.
+//! No other crate uses LDAP as a client. This one knows entries and their attributes, but not what a person or an address
+//! is. `tests/traps.rs` exercises the known faults of servers and of the ldap3 library: none of them may hang or panic
+//! the caller.
 
 mod breaker;
 mod connection;

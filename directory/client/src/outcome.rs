@@ -14,6 +14,9 @@ pub(crate) enum OperationFailure {
     Decided(DirectoryError),
     /// Referral (10), unavailable (52) or unwillingToPerform (53): another server is the one to ask.
     Topology(DirectoryError),
+    /// This client cannot encode the request, so nothing was sent: the caller gets this error, and no other server is
+    /// asked.
+    NotSent(DirectoryError),
     /// For a reason of our own nothing was sent: no evidence against the server.
     NotAsked(&'static str),
     /// Certainly without effect: the server could not be reached, has no contextCSN, or reports that the operation was
@@ -29,7 +32,7 @@ impl OperationFailure {
     /// Returns the error for the caller of a read, whose outcome need not be known: the read can be repeated.
     pub(crate) fn of_read(self, url: &str) -> DirectoryError {
         match self {
-            Self::Decided(error) | Self::Topology(error) => error,
+            Self::Decided(error) | Self::NotSent(error) | Self::Topology(error) => error,
             Self::NotAsked(reason) => DirectoryError::Unavailable(format!("{url}: {reason}")),
             Self::Undone(reason) | Self::Lost(reason) => DirectoryError::Unavailable(format!("{url}: {reason}")),
             Self::TimedOut => DirectoryError::Unavailable(format!("{url}: timed out")),

@@ -95,8 +95,8 @@ impl PooledServer {
     }
 
     /// Reports the result of an operation to the breaker. An answer counts as success unless the server says that it
-    /// could not serve ([`OperationFailure::Undone`]). An operation that was not sent counts as neither: many callers
-    /// at once would otherwise shut out a healthy server.
+    /// could not serve ([`OperationFailure::Undone`]). An operation that was not sent counts as neither: it shows nothing
+    /// about the server, and many callers at once would otherwise shut out a healthy one.
     pub(crate) fn report<T>(&self, outcome: &Result<T, OperationFailure>) {
         let mut breaker = lock(&self.breaker);
         match outcome {
@@ -104,6 +104,7 @@ impl PooledServer {
                 metrics::counter!("provost_directory_unsent_operations_total", "server" => self.url().to_owned())
                     .increment(1);
             }
+            Err(OperationFailure::NotSent(_)) => {}
             Ok(_) | Err(OperationFailure::Decided(_) | OperationFailure::Topology(_)) => breaker.succeeded(),
             Err(OperationFailure::Undone(_) | OperationFailure::Lost(_) | OperationFailure::TimedOut) => {
                 breaker.failed(Instant::now());

@@ -39,7 +39,7 @@ pub struct DirectoryConfig {
     pub suffix: Dn,
     /// PEM file of trusted CA certificates; `None` trusts the system's.
     pub ca_file: Option<std::path::PathBuf>,
-    /// Longest time to connect, and again to negotiate TLS.
+    /// Longest time to connect, to all addresses of a host together, and again to negotiate TLS.
     pub connect_timeout: Duration,
     /// Longest time for one operation, or for each entry of a search.
     pub operation_timeout: Duration,
@@ -121,12 +121,14 @@ pub enum DirectoryError {
     /// Any other refusal that a retry will not change.
     #[error("refused by the directory (result {code}): {message}")]
     Refused {
-        /// The LDAP result code; protocolError (2) when this client refuses the request, or an answer that it cannot
-        /// read.
+        /// The LDAP result code; protocolError (2) for an answer that this client cannot read.
         code: u32,
         /// The diagnostic message of the server.
         message: String,
     },
+    /// This client cannot encode the request, and sent nothing: a fault of the caller.
+    #[error("the request was not sent, because it has {0}")]
+    InvalidRequest(&'static str),
     /// No server could be asked, or none of those asked could serve in time: a retry may succeed.
     #[error("the directory is unavailable: {0}")]
     Unavailable(String),

@@ -182,6 +182,38 @@ async fn a_write_is_repeated_once_when_another_server_is_the_provider() {
     }
 }
 
+/// The providers whose circuit is open do not use up the two attempts of a write.
+#[tokio::test]
+async fn a_write_reaches_the_third_provider_when_the_circuits_of_two_are_open() {
+    let (first, second) = (Fake::start(refusing(51)).await, Fake::start(refusing(51)).await);
+    let third = Fake::start(healthy(|_| None)).await;
+    let servers = [&first, &second, &third].map(|server| (server.url(), ServerRole::Provider));
+    let all = directory(&servers.each_ref().map(|(url, role)| (url.as_str(), *role)));
+    let add = || Entry::new(zoe()).with("uid", "zoe");
+    for _ in 0..3 {
+        assert!(is_unavailable(&all.add(add()).await), "a third attempt");
+    }
+    assert!(all.add(add()).await.is_ok());
+    assert_eq!([&first, &second, &third].map(|server| server.received("AddRequest")), [3, 3, 1]);
+}
+
+/// A request that cannot be encoded shows nothing about the server: it neither closes the circuit nor opens it.
+#[tokio::test]
+async fn an_invalid_request_is_not_sent_and_not_counted() {
+    let fake = Fake::start(refusing(51)).await;
+    let directory = fake.directory();
+    let invalid = LdapSearch { filter: Filter::Undefined, ..small_search() };
+    for _ in 0..2 {
+        assert!(is_unavailable(&directory.search(small_search()).await));
+    }
+    let outcome = directory.search(invalid).await;
+    assert!(matches!(outcome, Err(DirectoryError::InvalidRequest(_))), "{outcome:?}");
+    assert!(is_unavailable(&directory.search(small_search()).await));
+    let outcome = directory.search(small_search()).await;
+    assert!(outcome.is_err_and(|error| error.to_string().contains("failed recently")), "the circuit is closed");
+    assert_eq!(fake.received("Equality"), 3);
+}
+
 #[tokio::test]
 async fn a_replica_is_never_written_to() {
     let replica = Fake::start(healthy(|_| None)).await;

@@ -35,8 +35,8 @@ const BATCHES_KEPT: usize = 500;
 const OPEN: &str = ".open.jsonl";
 const ENDED: &str = ".jsonl";
 const PLAN: &str = ".plan";
-/// Lock file, held while a batch is begun or abandoned ones are opened, so that no process takes another one's new
-/// batch for an abandoned one.
+/// Lock file, held while a batch is begun or abandoned ones are opened, so that no apply takes another one's new batch
+/// for an abandoned one.
 const LOCK: &str = "lock";
 
 /// The folder of journals. Cheap to clone. Several processes may use it at once.
@@ -51,7 +51,7 @@ pub struct KeptBatch {
     /// Id of the batch: provostLastBatch of every entry that it wrote.
     pub batch: String,
     /// Hash of its plan.
-    pub plan: String,
+    pub plan_hash: String,
     /// GeneralizedTime: provostSince of the addresses that it made.
     pub since: String,
     /// Actor and time of each run: more than one when the batch was resumed.
@@ -65,17 +65,17 @@ pub struct KeptBatch {
 
 /// The state in which an unfinished batch is found.
 enum OpenBatch {
-    /// No other process uses the batch. Its file is locked now and open for appending.
+    /// No other apply uses the batch. Its file is locked now and open for appending.
     Free(File, JournalContent),
-    /// Another process applies or settles the batch.
+    /// Another apply, of this or another process, works on the batch.
     InUse,
-    /// Another process has ended the batch since the folder was listed.
+    /// The batch has ended: since the folder was listed, or before a crash that left the file under its open name.
     Ended,
     /// The journal is damaged or of another version. Imports of other plans continue.
     Unusable(JournalError),
 }
 
-/// A batch that this process is applying or settling: its file is locked.
+/// A batch that an apply of this process is working on: its file is locked.
 pub(crate) struct Journal {
     pub(crate) batch: String,
     pub(crate) since: String,
@@ -117,14 +117,15 @@ impl Journals {
     /// [`JournalError::Gone`].
     pub fn read(&self, batch: &str) -> Result<KeptBatch, JournalError> {
         let batch = Uuid::try_parse(batch).map_err(|_| JournalError::Gone)?.to_string();
-        let file = match File::open(self.path(&batch, ENDED)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => File::open(self.path(&batch, OPEN)),
+        // The name of an unfinished batch first: a batch that ends between the two looks has the second name by then.
+        let file = match File::open(self.path(&batch, OPEN)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::open(self.path(&batch, ENDED)),
             opened => opened,
         };
         let file = file.map_err(gone)?;
         let content = JournalContent::read(&file)?;
-        let HeaderLine { plan, since, .. } = content.header.ok_or(JournalError::Gone)?;
-        let mut kept_batch = KeptBatch { batch, plan, since, begins: Vec::new(), receipts: Vec::new(), end: None };
+        let HeaderLine { plan_hash, since, .. } = content.header.ok_or(JournalError::Gone)?;
+        let mut kept_batch = KeptBatch { batch, plan_hash, since, begins: Vec::new(), receipts: Vec::new(), end: None };
         for line in content.lines {
             match line {
                 JournalLine::Begin(begin) => kept_batch.begins.push(begin),
@@ -171,7 +172,7 @@ impl Journals {
         let header = HeaderLine {
             journal: JOURNAL_VERSION,
             batch: batch.clone(),
-            plan: plan.hash().to_owned(),
+            plan_hash: plan.hash().to_owned(),
             since: plan.since().to_owned(),
         };
         // Create the receipts' file first: a plan without one would never be removed.
@@ -206,7 +207,7 @@ impl Journals {
         Ok(Journal { batch: header.batch, since: header.since, known, is_resumed: true, folder, writer })
     }
 
-    /// Unfinished batches that no process is applying, each with its plan, for looking up their outcomes; without those
+    /// Unfinished batches that no apply is working on, each with its plan, for looking up their outcomes; without those
     /// of the plan whose hash is `own_plan`. A batch whose plan never became durable has written nothing and is
     /// removed. Blocks.
     pub(crate) fn abandoned(&self, own_plan: &str) -> Result<Vec<(Journal, Plan)>, JournalError> {
@@ -242,7 +243,8 @@ impl Journals {
         Ok(self.batches()?.into_iter().filter(|(_, has_ended)| !has_ended).map(|(batch, _)| batch).collect())
     }
 
-    /// Opens and locks the file of an unfinished batch for appending, and cuts off a torn last line.
+    /// Opens and locks the file of an unfinished batch for appending, and cuts off a torn last line. A batch that has an
+    /// end record and not yet the name of a finished one gets that name.
     fn open(&self, batch: &str) -> Result<OpenBatch, JournalError> {
         let file = match OpenOptions::new().read(true).append(true).open(self.path(batch, OPEN)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(OpenBatch::Ended),
@@ -258,6 +260,10 @@ impl Journals {
             }
             content => content?,
         };
+        if content.has_ended() {
+            finish(&self.folder, batch)?;
+            return Ok(OpenBatch::Ended);
+        }
         if content.octets < file.metadata()?.len() {
             file.set_len(content.octets)?;
             file.sync_all()?;
@@ -272,7 +278,7 @@ impl Journals {
             opened => opened?,
         };
         let header = JournalContent::header(&file)?;
-        Ok(header.is_some_and(|header| header.plan == plan.hash()))
+        Ok(header.is_some_and(|header| header.plan_hash == plan.hash()))
     }
 
     fn lock(&self) -> io::Result<File> {
@@ -325,19 +331,22 @@ impl Journal {
         self.writer.append(serde_json::to_string(&JournalLine::End(end))?).await?;
         self.writer.flush().await?;
         let (folder, batch) = (self.folder.clone(), self.batch.clone());
-        let renamed = tokio::task::spawn_blocking(move || {
-            fs::rename(folder.join(format!("{batch}{OPEN}")), folder.join(format!("{batch}{ENDED}")))?;
-            File::open(&folder)?.sync_all()
-        });
+        let renamed = tokio::task::spawn_blocking(move || finish(&folder, &batch));
         renamed.await.map_err(io::Error::other)?
     }
+}
+
+/// Gives the file of a batch that has its end record the name of a finished batch, durably.
+fn finish(folder: &Path, batch: &str) -> io::Result<()> {
+    fs::rename(folder.join(format!("{batch}{OPEN}")), folder.join(format!("{batch}{ENDED}")))?;
+    File::open(folder)?.sync_all()
 }
 
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Locks a file; `false` when another process has locked it.
+/// Locks a file; `false` when it is locked already, by this or another process.
 fn try_lock(file: &File) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),

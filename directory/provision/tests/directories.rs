@@ -285,7 +285,7 @@ fn tear(path: &Path, octets: u64) {
 async fn check_journal(site: &Site, batch: &str) {
     let kept = site.journals.read(batch).unwrap();
     let plan = site.journals.plan(batch).unwrap();
-    assert_eq!((kept.plan.as_str(), kept.end.unwrap().failed), (plan.hash(), 0));
+    assert_eq!((kept.plan_hash.as_str(), kept.end.unwrap().failed), (plan.hash(), 0));
     let known: std::collections::HashMap<(u32, u32), _> =
         kept.receipts.iter().map(|receipt| ((receipt.change, receipt.write), receipt)).collect();
     let now: std::collections::HashMap<String, String> = versions(site).await;

@@ -16,7 +16,7 @@ use crate::message::{Attribute, ModifyItem, ModifyKind, WriteOperation};
 use crate::record::{EncodedEntry, EntryDraft, EntryHead, NameId};
 use crate::reply::{ResponseControl, oid};
 use crate::result_entry::{self, AttributeSelection};
-use crate::tree::{EntryNumber, EntrySnapshot, NO_PLACE, Tree, TreeChange};
+use crate::tree::{EntryNumber, EntrySnapshot, NO_PLACE, PLACES_MAX, Tree, TreeChange};
 
 /// The controls of a write request.
 #[derive(Clone, Debug, Default)]
@@ -70,7 +70,10 @@ pub(crate) fn prepare(
         check_assertion(tree, tree.snapshot(place), author.identity, controls)?;
     }
     let effect = match (operation, target) {
-        (WriteOperation::Add { dn, attributes }, _) => WriteEffect::of(add(tree, dn, attributes, controls, author)?),
+        (WriteOperation::Add { dn, attributes }, _) => {
+            check_room(tree.entries())?;
+            WriteEffect::of(add(tree, dn, attributes, controls, author)?)
+        }
         (WriteOperation::Modify { items, .. }, Some(place)) => WriteEffect::of(modify(tree, place, items)?),
         (WriteOperation::ModifyDn { new_rdn, delete_old, new_superior, .. }, Some(place)) => {
             modify_dn(tree, place, new_rdn, *delete_old, new_superior.as_deref())?
@@ -500,6 +503,15 @@ fn moved_entries(tree: &Tree, place: EntryNumber, old_dn: &Dn, new_dn: &Dn) -> O
     Ok(below.into_iter().map(|(_, place)| place).collect())
 }
 
+/// Checks that one more entry has a place: the next start would refuse a file with more.
+fn check_room(entries: usize) -> OperationResult<()> {
+    if entries < PLACES_MAX as usize {
+        return Ok(());
+    }
+    let text = format!("the directory has {entries} entries, as many as it can hold");
+    Err(LdapResult::new(ResultCode::AdminLimitExceeded, text))
+}
+
 fn check_moved(entries: usize) -> OperationResult<()> {
     if entries <= MOVED_ENTRIES_MAX {
         return Ok(());
@@ -530,6 +542,12 @@ mod tests {
         tree.insert(1, 0, record("ou=a"));
         (0..below).for_each(|i| tree.insert(i + 2, 1, record(&format!("cn={i}"))));
         tree
+    }
+
+    #[test]
+    fn the_directory_holds_a_bounded_number_of_entries() {
+        assert!(check_room(PLACES_MAX as usize - 1).is_ok());
+        assert_eq!(check_room(PLACES_MAX as usize).unwrap_err().code, ResultCode::AdminLimitExceeded);
     }
 
     // RFC 4511 §4.9: subordinates move with their entry. The bounds are ours.

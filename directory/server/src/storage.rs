@@ -24,7 +24,7 @@ use crate::csn::{ContextCsn, Csn};
 use crate::migration;
 use crate::record::EncodedEntry;
 use crate::storage_error::StorageError;
-use crate::tree::{DELETIONS_MAX, NO_PLACE, Tree, TreeChange};
+use crate::tree::{DELETIONS_MAX, NO_PLACE, PLACES_MAX, Tree, TreeChange};
 
 /// Name of the file in the server's folder.
 const FILE: &str = "directory.sqlite";
@@ -160,11 +160,17 @@ impl Storage {
             let structural = constraint::structural_class(&tree.catalogue, &classes.listed)
                 .map_err(|refusal| StorageError::Content(format!("the entry in row {place}: {}", refusal.message)))?;
             record.set_structural(structural);
+            if place >= PLACES_MAX || (parent >= PLACES_MAX && parent != NO_PLACE) {
+                return Err(damaged());
+            }
             tree.grow_to(if parent == NO_PLACE { place } else { place.max(parent) });
             tree.insert(place, parent, record);
         }
         tree.collect_free();
-        Ok(())
+        match tree.find_cycle() {
+            Some(place) => Err(StorageError::Content(format!("the entry in row {place} is an ancestor of itself"))),
+            None => Ok(()),
+        }
     }
 
     /// Makes changes durable, all or none. `tree` already has their shared names, and not the changes.

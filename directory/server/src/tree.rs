@@ -19,6 +19,9 @@ use crate::record::{EncodedEntry, EntryDraft};
 pub(crate) type EntryNumber = u32;
 /// The number that stands for the parent of the suffix entry, which has none.
 pub(crate) const NO_PLACE: EntryNumber = EntryNumber::MAX;
+/// Maximum number of places, 400 MB of empty ones: four times the entries that `client` reads in one search. A file with
+/// a higher number is damaged.
+pub(crate) const PLACES_MAX: EntryNumber = 1 << 24;
 /// Deletions kept for returning consumers. A consumer that missed more needs the present phase (RFC 4533 §3.3.2).
 pub(crate) const DELETIONS_MAX: usize = 65_536;
 
@@ -233,6 +236,25 @@ impl Tree {
     pub(crate) fn collect_free(&mut self) {
         let empty = (0..).zip(&self.slots).filter(|(_, slot)| slot.record.head().is_none());
         self.free = empty.map(|(place, _)| place).collect();
+    }
+
+    /// Returns an entry that is an ancestor of itself. Only a damaged file has one, and every walk to the suffix from
+    /// there would go on for ever.
+    pub(crate) fn find_cycle(&self) -> Option<EntryNumber> {
+        // For each place, the number of the walk that first came there; 0 for none.
+        let mut walks = vec![0_u32; self.slots.len()];
+        for (walk, start) in (1..).zip(0..self.place_count()) {
+            let mut at = start;
+            while let Some(slot) = self.slot(at) {
+                match walks.get_mut(at as usize) {
+                    Some(first) if *first == walk => return Some(at),
+                    Some(first) if *first == 0 => *first = walk,
+                    _ => break,
+                }
+                at = slot.parent;
+            }
+        }
+        None
     }
 
     fn slot(&self, place: EntryNumber) -> Option<&TreeSlot> {

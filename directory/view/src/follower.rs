@@ -23,8 +23,8 @@ pub(crate) enum EventOutcome {
     Complete,
     /// The cookie is new; the event changed no entry.
     Saveable,
-    /// The removal guard rejected a refresh, which is dropped, or a single removal, which is not applied; recent single
-    /// removals that it makes doubtful are undone.
+    /// The removal guard rejected a refresh or a single removal. A rejected refresh is dropped. A rejected single removal
+    /// is not applied, and recent single removals of its kind are undone, because the same loss may have caused them.
     Parked {
         /// How many entries of which kind would go, for the log and the status.
         reason: String,
@@ -268,7 +268,7 @@ mod tests {
     use crate::testing::{self, person_dn, suffix, uuid};
 
     impl Follower {
-        /// Applies events at one fixed moment.
+        /// Applies an event at one moment, the same for all events of this program: no recent removal grows old.
         fn take(&mut self, event: SyncEvent) -> EventOutcome {
             static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
             self.apply(event, *START)
@@ -485,7 +485,7 @@ mod tests {
         follower.take(rest(0..0));
         assert_eq!(follower.take(SyncEvent::RefreshDone), EventOutcome::Complete);
         assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1020)]), at(40)), EventOutcome::Changed);
-        // The same number of removals is applied when spread over a long time.
+        // Far more removals are applied when a minute lies between each two: never more than eleven of them are recent.
         let mut follower = following_a_site();
         for n in 0..60 {
             let effect = follower.apply(SyncEvent::Delete(vec![uuid(1000 + n)]), at(60 * n as u64));

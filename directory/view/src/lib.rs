@@ -4,6 +4,7 @@
 //! certainly absent, or unavailable. Unavailable is never reported as absent.
 
 mod change;
+mod claims;
 mod consumer;
 mod cow_map;
 mod file;

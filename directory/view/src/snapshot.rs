@@ -1,6 +1,6 @@
 //! One immutable state of the directory, with its indexes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use provost_entry::{Address, Dn};
@@ -8,6 +8,7 @@ use provost_settings::{Fallback, SharedSettings, StatedEntry};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::claims::ClaimIndex;
 use crate::cow_map::{CowMap, MapKey, key_of};
 use crate::group::Groups;
 use crate::guard::{EntryCounts, EntryKind};
@@ -70,8 +71,8 @@ pub(crate) enum ViewRecord {
     Container(Arc<str>),
 }
 
-/// The served domains, each with the entryUUID of its entry.
-pub(crate) type Domains = BTreeMap<Arc<str>, MapKey>;
+/// The served domains, each with the entryUUIDs of its entries; more than one is an error of the site.
+pub(crate) type Domains = BTreeMap<Arc<str>, BTreeSet<MapKey>>;
 
 /// A person, with the attributes that only the indexes need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,13 +110,13 @@ pub struct Snapshot {
     /// The records by entryUUID; all indexes below derive from them.
     entries: CowMap<ViewRecord>,
     /// Index: DN of a person to entryUUID.
-    names: CowMap<MapKey>,
+    names: ClaimIndex,
     /// Index: `uid` to entryUUID.
-    logins: CowMap<MapKey>,
-    /// Index: address to its entry.
-    addresses: CowMap<Arc<AddressRecord>>,
+    logins: ClaimIndex,
+    /// Index: address to entryUUID of its address entry.
+    addresses: ClaimIndex,
     /// Index: address to the person whose `mail` or `mailLocalAddress` names it.
-    person_addresses: CowMap<MapKey>,
+    person_addresses: ClaimIndex,
     /// Index: DN of an owner to that owner's address entries.
     owned: CowMap<Arc<[Arc<AddressRecord>]>>,
     domains: Arc<Domains>,
@@ -154,7 +155,7 @@ impl Snapshot {
 
     /// Returns the entryUUIDs of the group's members that are people, in no particular order.
     pub fn members(&self, group: &Group) -> Vec<Uuid> {
-        let people = group.members.iter().filter_map(|member| self.names.get(member));
+        let people = group.members.iter().filter_map(|member| self.names.holder(member));
         people.map(|key| Uuid::from_bytes(*key)).collect()
     }
 
@@ -170,7 +171,7 @@ impl Snapshot {
 
     /// Returns the person with this login name: an address or `uid`, ignoring case.
     pub fn by_login(&self, name: &str) -> Option<Arc<Person>> {
-        if let Some(person) = self.logins.get(&login_key(name)).and_then(|key| self.person_by_key(key)) {
+        if let Some(person) = self.logins.holder(&login_key(name)).and_then(|key| self.person_by_key(key)) {
             return Some(person);
         }
         self.by_address(&Address::parse(name).ok()?).map(|(person, _)| person)
@@ -192,7 +193,7 @@ impl Snapshot {
         let mut all: Vec<_> = owned.iter().flat_map(|list| list.iter()).map(|r| (r.address.clone(), r.kind)).collect();
         all.retain(|(_, kind)| *kind != AddressKind::Quarantined);
         let of_person = [&record.person.primary].into_iter().chain(&record.local_addresses);
-        let without_entry = of_person.filter(|address| self.addresses.get(&address_key(address)).is_none());
+        let without_entry = of_person.filter(|address| self.addresses.holder(&address_key(address)).is_none());
         all.extend(without_entry.map(|address| (address.clone(), kind_without_entry(&record.person, address))));
         all.sort_by(|a, b| (a.1 != AddressKind::Primary, &a.0).cmp(&(b.1 != AddressKind::Primary, &b.0)));
         all
@@ -216,8 +217,8 @@ impl Snapshot {
     /// Resolves `address`: by its address entry, else by a person's `mail` or `mailLocalAddress`.
     pub(crate) fn look_up(&self, address: &Address) -> Lookup {
         let key = address_key(address);
-        let Some(record) = self.addresses.get(&key) else {
-            let owner = self.person_addresses.get(&key).and_then(|owner| self.person_by_key(owner));
+        let Some(record) = self.addresses.holder(&key).and_then(|entry| self.address_by_key(entry)) else {
+            let owner = self.person_addresses.holder(&key).and_then(|owner| self.person_by_key(owner));
             return owner.map_or(Lookup::Absent, |person| {
                 let kind = kind_without_entry(&person, address);
                 Lookup::Person(person, kind)
@@ -226,7 +227,7 @@ impl Snapshot {
         if record.kind == AddressKind::Quarantined {
             return Lookup::Quarantined;
         }
-        let owner = record.owner.and_then(|owner| self.names.get(&owner)).and_then(|key| self.person_by_key(key));
+        let owner = record.owner.and_then(|owner| self.names.holder(&owner)).and_then(|key| self.person_by_key(key));
         owner.map_or(Lookup::Orphan, |person| Lookup::Person(person, record.kind))
     }
 
@@ -237,7 +238,7 @@ impl Snapshot {
 
     /// Returns the owner of an address; `None` when it names none, or while the owner's entry is absent.
     pub(crate) fn owner_of(&self, address: &AddressRecord) -> Option<Uuid> {
-        address.owner.and_then(|owner| self.names.get(&owner)).map(|key| Uuid::from_bytes(*key))
+        address.owner.and_then(|owner| self.names.holder(&owner)).map(|key| Uuid::from_bytes(*key))
     }
 
     /// Returns every record, with its entryUUID.
@@ -273,10 +274,10 @@ impl Snapshot {
         match record {
             ViewRecord::Person(record) => {
                 let person = &record.person;
-                let has_dn = dn_key(&person.dn).is_some_and(|key| self.names.get(&key).is_some());
-                has_dn || self.logins.get(&login_key(&person.uid)).is_some()
+                let has_dn = dn_key(&person.dn).is_some_and(|key| self.names.holder(&key).is_some());
+                has_dn || self.logins.holder(&login_key(&person.uid)).is_some()
             }
-            ViewRecord::Address(record) => self.addresses.get(&address_key(&record.address)).is_some(),
+            ViewRecord::Address(record) => self.addresses.holder(&address_key(&record.address)).is_some(),
             ViewRecord::Domain(domain) => self.domains.contains_key(domain),
             ViewRecord::Group(group) => self.groups.named(&group.name).is_some(),
             ViewRecord::Setting(stated) => self.records().any(|(_, other)| match other {
@@ -300,6 +301,17 @@ impl Snapshot {
         }
     }
 
+    fn address_by_key(&self, key: &MapKey) -> Option<&AddressRecord> {
+        match self.entries.get(key)? {
+            ViewRecord::Address(record) => Some(record),
+            ViewRecord::Person(_)
+            | ViewRecord::Domain(_)
+            | ViewRecord::Group(_)
+            | ViewRecord::Setting(_)
+            | ViewRecord::Container(_) => None,
+        }
+    }
+
     /// Stores a record in place of the entry's previous one.
     pub(crate) fn insert(&mut self, entry_uuid: Uuid, record: ViewRecord) {
         let key = *entry_uuid.as_bytes();
@@ -312,9 +324,9 @@ impl Snapshot {
         self.remove(entry_uuid);
         match &record {
             ViewRecord::Person(record) => self.index_person(key, record),
-            ViewRecord::Address(record) => self.index_address(record),
+            ViewRecord::Address(record) => self.index_address(key, record),
             ViewRecord::Domain(domain) => {
-                Arc::make_mut(&mut self.domains).insert(Arc::clone(domain), key);
+                Arc::make_mut(&mut self.domains).entry(Arc::clone(domain)).or_default().insert(key);
                 self.resolve_settings();
             }
             ViewRecord::Group(group) => Arc::make_mut(&mut self.groups).insert(key, Arc::clone(group)),
@@ -335,10 +347,14 @@ impl Snapshot {
         self.counts.subtract(EntryKind::of(&record));
         match record {
             ViewRecord::Person(record) => self.forget_person(&key, &record),
-            ViewRecord::Address(record) => self.forget_address(&record),
+            ViewRecord::Address(record) => self.forget_address(&key, &record),
             ViewRecord::Domain(domain) => {
-                if self.domains.get(&domain) == Some(&key) {
-                    Arc::make_mut(&mut self.domains).remove(&domain);
+                let domains = Arc::make_mut(&mut self.domains);
+                if let Some(entries) = domains.get_mut(&domain) {
+                    entries.remove(&key);
+                }
+                if domains.get(&domain).is_some_and(BTreeSet::is_empty) {
+                    domains.remove(&domain);
                     self.resolve_settings();
                 }
             }
@@ -376,19 +392,19 @@ impl Snapshot {
         }
     }
 
-    /// Removes the index entries of a person, except those that another person has taken over meanwhile.
+    /// Removes the index entries of a person. Another entry that has the same login or address then holds it.
     fn forget_person(&mut self, key: &MapKey, record: &PersonRecord) {
         if let Some(name) = dn_key(&record.person.dn) {
-            remove_name(&mut self.names, &name, key);
+            self.names.remove(&name, key);
         }
-        remove_name(&mut self.logins, &login_key(&record.person.uid), key);
+        self.logins.remove(&login_key(&record.person.uid), key);
         for address in [&record.person.primary].into_iter().chain(&record.local_addresses) {
-            remove_name(&mut self.person_addresses, &address_key(address), key);
+            self.person_addresses.remove(&address_key(address), key);
         }
     }
 
-    fn index_address(&mut self, record: &Arc<AddressRecord>) {
-        self.addresses.insert(address_key(&record.address), Arc::clone(record));
+    fn index_address(&mut self, key: MapKey, record: &Arc<AddressRecord>) {
+        self.addresses.insert(address_key(&record.address), key);
         if let Some(owner) = record.owner {
             let before = self.owned.get(&owner).map_or(&[][..], |list| list);
             let list = before.iter().chain([record]).cloned().collect();
@@ -396,11 +412,8 @@ impl Snapshot {
         }
     }
 
-    fn forget_address(&mut self, record: &AddressRecord) {
-        let key = address_key(&record.address);
-        if self.addresses.get(&key).is_some_and(|there| there.entry_uuid == record.entry_uuid) {
-            self.addresses.remove(&key);
-        }
+    fn forget_address(&mut self, key: &MapKey, record: &AddressRecord) {
+        self.addresses.remove(&address_key(&record.address), key);
         let Some(owner) = record.owner else { return };
         let before = self.owned.get(&owner).map_or(&[][..], |list| list);
         let rest: Arc<[_]> = before.iter().filter(|r| r.entry_uuid != record.entry_uuid).cloned().collect();
@@ -415,13 +428,6 @@ impl Snapshot {
 /// Returns the kind of an address of `person` that has no entry of its own.
 fn kind_without_entry(person: &Person, address: &Address) -> AddressKind {
     if person.primary == *address { AddressKind::Primary } else { AddressKind::Alias }
-}
-
-/// Removes `name` from the index if it still leads to `entry`.
-fn remove_name(index: &mut CowMap<MapKey>, name: &MapKey, entry: &MapKey) {
-    if index.get(name) == Some(entry) {
-        index.remove(name);
-    }
 }
 
 #[cfg(test)]
@@ -498,6 +504,43 @@ mod tests {
         snapshot.insert(uuid(31), address_entry(31, "zoe.roy@example.edu", AddressKind::Primary, Some(2)));
         snapshot.remove(uuid(12));
         assert_eq!(resolved(&snapshot, "zoe.roy@example.edu"), "another");
+    }
+
+    // Two entries must not have the same login, address or domain, but LDAP permits it.
+    #[test]
+    fn what_two_entries_claim_goes_to_the_other_when_one_gives_it_up() {
+        let holds = |snapshot: &Snapshot, n: u128| {
+            let address = Address::parse("twin@example.edu").unwrap();
+            let by_login = snapshot.by_login("twin").map(|person| person.entry_uuid);
+            let by_address = snapshot.by_address(&address).map(|(person, _)| person.entry_uuid);
+            assert_eq!((by_login, by_address), (Some(uuid(n)), Some(uuid(n))));
+        };
+        for order in [[1, 2], [2, 1]] {
+            let mut snapshot = Snapshot::default();
+            for n in order {
+                snapshot.insert(uuid(n), person(n, "twin"));
+            }
+            holds(&snapshot, 1);
+            snapshot.insert(uuid(1), person(1, "zoe"));
+            holds(&snapshot, 2);
+            snapshot.insert(uuid(1), person(1, "twin"));
+            holds(&snapshot, 1);
+            snapshot.remove(uuid(1));
+            holds(&snapshot, 2);
+        }
+        let mut snapshot = filled();
+        for n in [31, 41] {
+            let owner = if n == 31 { 1 } else { 2 };
+            snapshot.insert(uuid(n), address_entry(n, "desk@example.edu", AddressKind::Role, Some(owner)));
+            snapshot.insert(uuid(n + 1), domain("twin.example"));
+        }
+        assert_eq!(resolved(&snapshot, "desk@example.edu"), "zoe");
+        snapshot.remove(uuid(31));
+        assert_eq!(resolved(&snapshot, "desk@example.edu"), "another");
+        snapshot.remove(uuid(42));
+        assert!(snapshot.serves("twin.example"));
+        snapshot.remove(uuid(32));
+        assert!(!snapshot.serves("twin.example"));
     }
 
     #[test]

@@ -22,8 +22,8 @@ pub enum JournalError {
     /// The batch or its plan does not exist or was removed, or the header of its journal is torn.
     #[error("the batch does not exist or was removed")]
     Gone,
-    /// Another process is applying the batch.
-    #[error("batch {0} is being applied by another process")]
+    /// Another apply, of this or another process, works on the batch.
+    #[error("another import is working on batch {0}; wait until that one ends")]
     InUse(String),
     /// An earlier run began the plan, and the journal of its batch cannot be used.
     #[error(
@@ -60,7 +60,8 @@ pub(super) struct HeaderLine {
     pub(super) journal: u32,
     pub(super) batch: String,
     /// Hash of the plan.
-    pub(super) plan: String,
+    #[serde(rename = "plan")]
+    pub(super) plan_hash: String,
     /// GeneralizedTime: provostSince of the addresses that the batch makes. A plan of the same hash may have been made
     /// at another time; a resumed batch keeps its own.
     pub(super) since: String,
@@ -209,6 +210,12 @@ impl JournalContent {
     }
 
     pub(super) fn is_of(&self, plan_hash: &str) -> bool {
-        self.header.as_ref().is_some_and(|header| header.plan == plan_hash)
+        self.header.as_ref().is_some_and(|header| header.plan_hash == plan_hash)
+    }
+
+    /// Whether the end record is the last line. A run that an earlier version began after it makes the batch unfinished
+    /// again.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.lines.last(), Some(JournalLine::End(_)))
     }
 }

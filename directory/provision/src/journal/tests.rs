@@ -64,7 +64,7 @@ async fn a_batch_is_kept_with_its_plan_and_its_receipts() {
     let (journals, batch) = begun(&folder).await;
     assert_eq!(journals.batches().unwrap(), [(batch.clone(), false)]);
     let kept = journals.read(&batch).unwrap();
-    assert_eq!((kept.plan.as_str(), kept.since.as_str()), (plan_of_two().hash(), "20260901080000Z"));
+    assert_eq!((kept.plan_hash.as_str(), kept.since.as_str()), (plan_of_two().hash(), "20260901080000Z"));
     assert_eq!(kept.begins, [BeginLine { actor: "cli:test".into(), via: "cli".into(), at: AT.into() }]);
     assert_eq!((kept.receipts.len(), kept.end), (4, None));
     assert_eq!(kept.receipts[1], receipt(1, 0, WriteOutcome::Done));
@@ -194,6 +194,43 @@ async fn only_the_newest_batches_are_kept() {
     assert_eq!(kept.len(), BATCHES_KEPT + 1);
     assert!(kept.contains(&journal.batch) && !kept.contains(&old[2]) && kept.contains(&old[3]));
     assert!(!journals.path(&old[0], PLAN).exists());
+}
+
+// A crash between the end record and the new name of the file.
+#[tokio::test]
+async fn a_batch_with_an_end_record_is_never_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journals, batch) = begun(&folder).await;
+    let end = JournalLine::End(EndLine { at: AT.into(), applied: 2, failed: 0 });
+    let mut file = OpenOptions::new().append(true).open(journals.path(&batch, OPEN)).unwrap();
+    writeln!(file, "{}", serde_json::to_string(&end).unwrap()).unwrap();
+    drop(file);
+    assert!(journals.abandoned("another plan").unwrap().is_empty(), "a batch that has ended is settled");
+    assert_eq!(journals.batches().unwrap(), [(batch.clone(), true)]);
+    fs::rename(journals.path(&batch, ENDED), journals.path(&batch, OPEN)).unwrap();
+    let next = journals.begin(&plan_of_two(), &actor(), AT).unwrap();
+    assert!(!next.is_resumed() && next.batch != batch, "a batch that has ended is resumed");
+    assert_eq!(journals.batches().unwrap(), [(batch.clone(), true), (next.batch.clone(), false)]);
+}
+
+/// Batches end while they are read.
+#[tokio::test]
+async fn a_batch_that_ends_while_it_is_read_is_not_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journals, begun) = begun(&folder).await;
+    let text = fs::read(journals.path(&begun, OPEN)).unwrap();
+    let batches: Vec<String> = (0..300).map(|_| Uuid::now_v7().to_string()).collect();
+    for batch in &batches {
+        fs::write(journals.path(batch, OPEN), &text).unwrap();
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(|| batches.iter().for_each(|batch| finish(&journals.folder, batch).unwrap()));
+        for batch in &batches {
+            while !journals.path(batch, ENDED).exists() {
+                assert!(journals.read(batch).is_ok(), "{batch}");
+            }
+        }
+    });
 }
 
 /// Another process renames the file of its batch between the listing of the folder and the look at that file.

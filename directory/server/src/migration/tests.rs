@@ -111,6 +111,28 @@ fn a_file_that_cannot_be_used_is_refused_and_left_unchanged() {
     }
 }
 
+// A walk along such parents would never end, and such numbers would take 100 GB.
+#[test]
+fn a_damaged_tree_is_refused() {
+    for (sql, expect) in [
+        ("UPDATE entry SET parent = place WHERE place = 3", "row 3 is an ancestor of itself"),
+        (
+            "UPDATE entry SET parent = place + 1 WHERE place IN (3, 4); UPDATE entry SET parent = 3 WHERE place = 5",
+            "row",
+        ),
+        ("UPDATE entry SET place = 4294967294 WHERE place = 3", "row 4294967294 is damaged"),
+        ("UPDATE entry SET place = 4294967295 WHERE place = 3", "row 4294967295 is damaged"),
+        ("UPDATE entry SET parent = 4294967294 WHERE place = 3", "row 3 is damaged"),
+        ("UPDATE entry SET parent = 16777216 WHERE place = 3", "row 3 is damaged"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        drop(open_fixture(folder.path(), "directory-v1.sqlite"));
+        change(&folder.path().join("directory.sqlite"), sql);
+        let error = open(folder.path()).unwrap_err();
+        assert!(error.contains(expect), "{sql}: {error}");
+    }
+}
+
 /// Opens a copy of the file `name` in `tests/fixtures`.
 fn open_fixture(folder: &Path, name: &str) -> (Storage, Tree) {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name);
