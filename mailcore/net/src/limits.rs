@@ -20,7 +20,9 @@ pub struct Limits {
     pub input_octets: usize,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
-    /// Time for one flush of output: until the system has taken all of it.
+    /// Longest time for one flush of output: until the system has taken all of it. A flush begins at the latest when
+    /// [`crate::OUTPUT_OCTETS_HIGH`] octets are queued, and progress does not extend its time. So a peer that reads an
+    /// octet now and then loses the connection as soon as the system's buffers are full, as one that reads nothing does.
     pub write: Duration,
 }
 
