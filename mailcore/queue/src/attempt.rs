@@ -297,6 +297,10 @@ impl Inner {
         };
         match self.delivery.check(&address) {
             Err(Delivered::Refused(RecipientRefusal::NotLocal)) => RecipientRoute::NextHop,
+            // As at RCPT: the postmaster of the site has the mail of a domain without its own.
+            Err(Delivered::Refused(RecipientRefusal::NoSuchUser)) if address.local() == "postmaster" => {
+                RecipientRoute::Local(self.delivery.postmaster().unwrap_or(address))
+            }
             _ => RecipientRoute::Local(address),
         }
     }

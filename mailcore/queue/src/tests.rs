@@ -345,6 +345,19 @@ async fn recipients_of_this_site_without_an_address_are_not_sent_out() {
     }
 }
 
+/// A delivery that had to wait goes where RCPT accepted it: `postmaster` of a domain without its own is that of the site.
+#[tokio::test]
+async fn waiting_mail_for_the_postmaster_is_delivered() {
+    let postmaster = Person { uid: "postmaster".into(), ..person("zoe") };
+    let (store, hop) = (Arc::new(MemoryStore::default()), Arc::new(ScriptedHop::default()));
+    let view = View::fixed(vec![postmaster, person("ann")]);
+    let (queue, clock) = queue_over(view, store.clone(), store.clone(), Some(hop.clone()));
+    let site = Site { queue, store, hop, clock };
+    site.accept("ann@example.edu", &["postmaster@example.edu", "Postmaster"]).await;
+    site.attempt_due(NOW).await;
+    assert_eq!((site.inbox("zoe").await.len(), site.rows().await.len()), (2, 0));
+}
+
 /// While the View has never been complete, any domain may be one of this site.
 #[tokio::test]
 async fn recipients_without_an_address_are_deferred_while_the_view_is_incomplete() {
