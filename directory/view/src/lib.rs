@@ -226,6 +226,21 @@ impl View {
         }
     }
 
+    /// Returns the status of a recipient that is no [`Address`], such as one whose local part needs quotes: no person
+    /// has it. An empty domain is that of this site (RFC 5321 §4.5.1).
+    pub fn recipient_without_address(&self, domain: &str) -> RecipientStatus {
+        let health = &self.inner.shared.health;
+        // Read before the snapshot, as in `recipient`.
+        let certain = health.certain();
+        let domain = domain.strip_suffix('.').unwrap_or(domain).to_ascii_lowercase();
+        let is_local = domain.is_empty() || self.serves(&domain);
+        match (is_local, health.complete()) {
+            (true, _) if certain => RecipientStatus::Unknown,
+            (false, true) => RecipientStatus::NotLocal,
+            (true, _) | (false, false) => RecipientStatus::Unavailable,
+        }
+    }
+
     /// Whether `domain` (lower case) is served here.
     pub fn serves(&self, domain: &str) -> bool {
         self.inner.shared.snapshot.load().serves(domain)
@@ -323,6 +338,34 @@ mod tests {
             );
             view.inner.shared.health.set_current(true);
             assert!(view.is_foreign("elsewhere.org") && !view.is_foreign("example.edu"));
+        }
+    }
+
+    #[test]
+    fn a_recipient_without_address_is_judged_by_its_domain() {
+        let view = View::fixed(vec![bare_person(1, "zoe")]);
+        let never_complete = ViewState::new(Snapshot::new(Fallback::default()), None);
+        let verifier = Verifier::new(PasswordSource::View, FIXED_CREDENTIAL_TTL);
+        let inner = Inner { shared: Arc::new(never_complete), verifier, directory: None, consumer: None };
+        let never_complete = View { inner: Arc::new(inner) };
+        let status = |view: &View, domain: &str| match view.recipient_without_address(domain) {
+            RecipientStatus::Person(_) | RecipientStatus::Closed => "person",
+            RecipientStatus::Unknown => "unknown",
+            RecipientStatus::NotLocal => "not local",
+            RecipientStatus::Unavailable => "unavailable",
+        };
+        for (domain, current, stale) in [
+            ("example.edu", "unknown", "unavailable"),
+            ("Example.EDU.", "unknown", "unavailable"),
+            ("", "unknown", "unavailable"),
+            ("elsewhere.org", "not local", "not local"),
+            ("[192.0.2.1]", "not local", "not local"),
+        ] {
+            view.inner.shared.health.set_current(true);
+            assert_eq!(status(&view, domain), current, "{domain}");
+            view.inner.shared.health.set_current(false);
+            assert_eq!(status(&view, domain), stale, "{domain}, stale");
+            assert_eq!(status(&never_complete, domain), "unavailable", "{domain}, never complete");
         }
     }
 }

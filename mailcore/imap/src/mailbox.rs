@@ -30,9 +30,10 @@ pub(crate) enum MailboxAccess {
 }
 
 impl MailboxAccess {
-    /// The first message of a mailbox that is `\Recent` in no session yet. SELECT claims the messages from there on for
-    /// this session, EXAMINE does not (RFC 3501 §6.3.2).
-    pub(crate) fn first_recent(self, recents: &Recents, account: AccountId, mailbox: &MailboxInfo) -> Uid {
+    /// Returns the first UID of a mailbox that is `\Recent` in no session yet. With [`Self::ReadWrite`] the messages from
+    /// there on are claimed for this session: no later call returns them. With [`Self::ReadOnly`] they stay unclaimed
+    /// (RFC 3501 §6.3.2).
+    pub(crate) fn claim_recent(self, recents: &Recents, account: AccountId, mailbox: &MailboxInfo) -> Uid {
         match self {
             Self::ReadWrite => recents.claim(account, mailbox),
             Self::ReadOnly => recents.first_unclaimed(account, mailbox),
@@ -51,7 +52,8 @@ pub(crate) struct SelectedMailbox {
     pub(crate) modseq: Modseq,
     /// UIDs that are `\Recent` in this session, including expunged ones.
     recent: UidSet,
-    /// The store has recorded that messages below this UID are not `\Recent` in other sessions.
+    /// Messages below this UID are recorded in the store as reported to a session, so that they are `\Recent` in no
+    /// other one.
     pub(crate) recent_cleared: Uid,
     /// The messages as the client knows them: ascending UID, number = index + 1. Includes the messages of `unreported`.
     pub(crate) messages: MessageList,
@@ -104,7 +106,7 @@ impl SelectedMailbox {
         self.messages.index_of(uid)
     }
 
-    /// The indices of the messages of a set, ascending. RFC 3501 §6.4.8: UIDs that do not exist are ignored, message
+    /// The indices of the messages that a command names, ascending. RFC 3501 §6.4.8: UIDs that do not exist are ignored, message
     /// numbers that do not exist are an error.
     pub(crate) fn indices(&self, messages: &MessageNumbers) -> Result<Vec<usize>, ParseError> {
         let exists = self.exists();
@@ -158,7 +160,10 @@ impl SelectedMailbox {
     }
 
     /// The FLAGS response, and the OK response with PERMANENTFLAGS (RFC 3501 §7.2.6, §7.1).
-    pub(crate) fn flags_lines(&self) -> String {
+    ///
+    /// RFC 3501 §7.1: `\*` means that new keywords can be created, so it is left out while the mailbox has as many as the
+    /// store keeps.
+    pub(crate) fn mailbox_flags_responses(&self) -> String {
         let mut all = "\\Answered \\Flagged \\Deleted \\Seen \\Draft".to_owned();
         for keyword in self.messages.keywords() {
             all.push(' ');
@@ -167,13 +172,14 @@ impl SelectedMailbox {
         match self.access {
             MailboxAccess::ReadOnly => format!("* FLAGS ({all})\r\n* OK [PERMANENTFLAGS ()] Read-only mailbox\r\n"),
             MailboxAccess::ReadWrite => {
-                format!("* FLAGS ({all})\r\n* OK [PERMANENTFLAGS ({all} \\*)] Flags permitted\r\n")
+                let new = if self.messages.has_room_for_keyword() { " \\*" } else { "" };
+                format!("* FLAGS ({all})\r\n* OK [PERMANENTFLAGS ({all}{new})] Flags permitted\r\n")
             }
         }
     }
 
-    /// `* 3 FETCH (FLAGS (...))`, with the UID after UID commands.
-    pub(crate) fn flags_line(&self, index: usize, numbers: NumberKind) -> String {
+    /// The FETCH response with the flags of one message, and with its UID after UID commands (RFC 3501 §7.4.2).
+    pub(crate) fn message_flags_response(&self, index: usize, numbers: NumberKind) -> String {
         let Some(message) = self.messages.message(index) else { return String::new() };
         let flags = encode::flags(&message.flags, self.is_recent(message.uid));
         match numbers {
@@ -183,7 +189,7 @@ impl SelectedMailbox {
     }
 
     /// The EXISTS and RECENT responses.
-    pub(crate) fn size_lines(&mut self) -> String {
+    pub(crate) fn size_responses(&mut self) -> String {
         self.recent_reported = self.recent();
         format!("* {} EXISTS\r\n* {} RECENT\r\n", self.messages.len(), self.recent_reported)
     }
@@ -207,9 +213,6 @@ impl SelectedMailbox {
         for row in &changes.rows {
             is_new_keyword |= self.messages.learn_keywords(&row.meta.flags);
         }
-        if is_new_keyword {
-            lines.push_str(&self.flags_lines());
-        }
         self.add_unreported(&changes.expunged);
         let mut changed = Vec::new();
         for row in &changes.rows {
@@ -218,15 +221,18 @@ impl SelectedMailbox {
                 None => self.messages.push(&row.meta),
             }
         }
+        if is_new_keyword {
+            lines.push_str(&self.mailbox_flags_responses());
+        }
         for at in changed {
-            lines.push_str(&self.flags_line(at, NumberKind::Sequence));
+            lines.push_str(&self.message_flags_response(at, NumberKind::Sequence));
         }
         let added = self.messages.len() > before;
         if expunges == Expunges::Reported {
             self.write_expunges(&mut lines);
         }
         if added {
-            lines.push_str(&self.size_lines());
+            lines.push_str(&self.size_responses());
         } else if self.recent() != self.recent_reported {
             // EXPUNGE does not show whether the message was \Recent, so the client cannot know the new count.
             self.recent_reported = self.recent();

@@ -5,10 +5,10 @@
 //! consists of blocks that clones share until they differ: a clone costs next to nothing, and a change copies one
 //! block.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use provost_store::{Flag, Flags, Keyword, MessageMeta, Rows, Uid};
+use provost_store::{Flag, Flags, Keyword, MAILBOX_KEYWORDS_MAX, MessageMeta, Rows, Uid};
 
 /// System flags in the order of their bits.
 const SYSTEM_FLAGS: [Flag; 5] = [Flag::Answered, Flag::Flagged, Flag::Deleted, Flag::Seen, Flag::Draft];
@@ -132,6 +132,22 @@ impl MessageList {
         &self.keywords
     }
 
+    /// Whether the store admits another keyword. At its maximum the store forgets keywords that no message has.
+    pub(crate) fn has_room_for_keyword(&self) -> bool {
+        // Counting reads every message, so the usual case is decided first.
+        self.keywords.len() < MAILBOX_KEYWORDS_MAX || self.used_keywords() < MAILBOX_KEYWORDS_MAX
+    }
+
+    /// The number of keywords that a message has.
+    fn used_keywords(&self) -> usize {
+        let all = self.blocks.iter().flat_map(|block| block.iter()).fold(0, |all, known| all | known.flags);
+        let with_bit = (0..KEYWORD_BITS).filter(|at| all & keyword_bit(*at) != 0).count();
+        let names = self.unpacked.values().flat_map(|flags| flags.keywords());
+        let names: BTreeSet<String> = names.map(|keyword| keyword.as_str().to_ascii_lowercase()).collect();
+        let without_bit = self.keywords.iter().skip(KEYWORD_BITS).map(|keyword| keyword.as_str().to_ascii_lowercase());
+        with_bit + without_bit.filter(|name| names.contains(name)).count()
+    }
+
     /// A message with its flags.
     pub(crate) fn message(&self, index: usize) -> Option<ListedMessage> {
         let known = self.known(index)?;
@@ -224,7 +240,7 @@ impl MessageList {
         for keyword in flags.keywords() {
             let is_same = |one: &Keyword| one.as_str().eq_ignore_ascii_case(keyword.as_str());
             match self.keywords.iter().position(is_same).filter(|at| *at < KEYWORD_BITS) {
-                Some(at) => packed |= 1 << (SYSTEM_FLAGS.len() + at),
+                Some(at) => packed |= keyword_bit(at),
                 None => packed |= UNPACKED,
             }
         }
@@ -238,7 +254,7 @@ impl MessageList {
         let mut flags = Flags::none();
         SYSTEM_FLAGS.into_iter().filter(|flag| packed & system_bit(*flag) != 0).for_each(|flag| flags.insert(flag));
         for (at, keyword) in self.keywords.iter().take(KEYWORD_BITS).enumerate() {
-            if packed & (1 << (SYSTEM_FLAGS.len() + at)) != 0 {
+            if packed & keyword_bit(at) != 0 {
                 flags.insert_keyword(keyword.clone());
             }
         }
@@ -248,6 +264,11 @@ impl MessageList {
 
 fn system_bit(flag: Flag) -> u32 {
     SYSTEM_FLAGS.iter().position(|one| *one == flag).map_or(0, |at| 1 << at)
+}
+
+/// The bit of the keyword at an index below [`KEYWORD_BITS`].
+fn keyword_bit(at: usize) -> u32 {
+    1 << (SYSTEM_FLAGS.len() + at)
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub(crate) async fn report(
     account.is_overdue = read.is_err();
     match read {
         Ok(changes) => {
-            let first_recent = selected.access.first_recent(&config.recents, account.id, &changes.info);
+            let first_recent = selected.access.claim_recent(&config.recents, account.id, &changes.info);
             out.put(selected.sync(&changes, policy.expunges, first_recent));
             if !selected.has_unreported() {
                 let modseq = selected.modseq;

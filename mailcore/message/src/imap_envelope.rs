@@ -31,8 +31,8 @@ pub struct ImapEnvelope {
 }
 
 impl ImapEnvelope {
-    /// Reads a message or its header section. Addresses of repeated fields are concatenated, at most [`LISTED_MAX`] per
-    /// field name.
+    /// Reads a message or its header section. Addresses of repeated fields are concatenated. For each field name the
+    /// first [`LISTED_MAX`] items are kept, and the end of a group that is then open.
     pub fn of(message: &[u8]) -> Self {
         let fields: Vec<HeaderField<'_>> = HeaderSection::of(message).iter().collect();
         Self::of_fields(&fields)
@@ -43,7 +43,7 @@ impl ImapEnvelope {
         let ids = |name: &str| text(name).map(|value| ids_without_comments(&value).into_owned());
         let addresses = |name: &str| -> Vec<ListedAddress> {
             let named = fields.iter().filter(|field| field.is(name));
-            named.flat_map(|field| address_list(&field.unfolded())).take(LISTED_MAX).collect()
+            close_group(named.flat_map(|field| address_list(&field.unfolded())).take(LISTED_MAX).collect())
         };
         Self {
             date: text("Date"),
@@ -100,6 +100,15 @@ impl ImapEnvelope {
         let (to, cc, bcc) = (list()?, list()?, list()?);
         Some(Self { date, subject, from, sender, reply_to, to, cc, bcc, in_reply_to, message_id })
     }
+}
+
+/// Ends the group that a cut has left open (RFC 3501 §7.4.2: each start of a group has an end).
+fn close_group(mut list: Vec<ListedAddress>) -> Vec<ListedAddress> {
+    let last_mark = list.iter().rev().find(|listed| !matches!(listed, ListedAddress::Mailbox(_)));
+    if matches!(last_mark, Some(ListedAddress::GroupStart(_))) {
+        list.push(ListedAddress::GroupEnd);
+    }
+    list
 }
 
 /// Tags of [`ListedAddress`] in the column.
@@ -160,6 +169,19 @@ mod tests {
     fn an_envelope_full_of_addresses_is_bounded() {
         let header = format!("{}From: {}\r\n\r\n", "From: x,y\r\n".repeat(30_000), "a,".repeat(5_000_000));
         assert!(ImapEnvelope::of(header.as_bytes()).from.len() <= LISTED_MAX);
+    }
+
+    /// A group of more addresses than are kept ends nevertheless.
+    #[test]
+    fn a_list_that_is_cut_within_a_group_ends_the_group() {
+        for (header, items) in [
+            (format!("To: g: {};\r\n\r\n", "a@b,".repeat(5_000)), LISTED_MAX + 1),
+            (format!("To: {}\r\nTo: g: a@b, c@d;\r\n\r\n", "a@b,".repeat(LISTED_MAX - 2)), LISTED_MAX + 1),
+            (format!("To: {}\r\nTo: g: a@b;\r\nTo: c@d\r\n\r\n", "a@b,".repeat(LISTED_MAX - 3)), LISTED_MAX),
+        ] {
+            let to = ImapEnvelope::of(header.as_bytes()).to;
+            assert_eq!((to.len(), to.last()), (items, Some(&ListedAddress::GroupEnd)));
+        }
     }
 
     #[test]

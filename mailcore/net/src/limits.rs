@@ -20,7 +20,10 @@ pub struct Limits {
     pub input_octets: usize,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
-    /// Time for one flush of output: until the system has taken all of it.
+    /// Longest time for one flush of output, however large: until the system has taken all of it. Progress does not
+    /// extend the time, so a peer that reads an octet now and then is cut off like one that reads nothing, once the
+    /// system's buffers are full. A long reply is many flushes, each with its own time: sessions flush whenever
+    /// [`crate::OUTPUT_OCTETS_HIGH`] octets or more are queued ([`crate::OutputBuffer::relieve`]).
     pub write: Duration,
 }
 

@@ -82,12 +82,6 @@ impl MemoryBudget {
         self.0.limit / BODY_PART
     }
 
-    /// Whether `octets` are free now. If not, a peer can be spared from sending a body that would be refused; if so,
-    /// the body can still be refused, because it must leave as much as it takes.
-    pub fn has_room(&self, octets: u64) -> bool {
-        self.0.limit.saturating_sub(self.used()) >= octets
-    }
-
     /// An empty reservation for a message or a request body, whatever its source.
     pub fn body(&self) -> Reservation {
         Reservation { budget: self.clone(), ceiling: self.0.limit, octets: 0, source: None }
@@ -144,35 +138,50 @@ impl Reservation {
         self.octets
     }
 
+    /// Whether [`Reservation::grow`] would take `octets` now: if not, a peer can be spared from sending a body that would
+    /// be refused.
+    pub fn has_room(&self, octets: u64) -> bool {
+        let shared = self.source.as_ref().map(|source| source.used.load(Ordering::Relaxed));
+        let has_share = shared.is_none_or(|used| self.share_after(used, octets).is_some());
+        has_share && self.used_after(self.budget.used(), octets).is_some()
+    }
+
     /// Takes `octets` more. `false` when the budget has no room; nothing is taken then.
-    ///
-    /// Afterwards the budget must have at least as much left as this reservation holds: a few large messages that never
-    /// end cannot take the room of all the small ones.
     pub fn grow(&mut self, octets: u64) -> bool {
-        let (ceiling, whole) = (self.ceiling, self.octets.saturating_add(octets));
-        let take = |used: u64| {
-            let then = used.checked_add(octets)?;
-            let left = ceiling.checked_sub(then)?;
-            (left >= whole).then_some(then)
-        };
         if !self.grow_share(octets) {
             return false;
         }
+        let take = |used: u64| self.used_after(used, octets);
         let taken = self.budget.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
         match (taken, &self.source) {
-            (true, _) => self.octets = whole,
+            (true, _) => self.octets = self.octets.saturating_add(octets),
             (false, Some(source)) => drop(source.used.fetch_sub(octets, Ordering::Relaxed)),
             (false, None) => {}
         }
         taken
     }
 
+    /// The octets that all reservations hold after this one has taken `octets` more, if `used` are held before; `None`
+    /// when it may not.
+    ///
+    /// Afterwards the budget must have at least as much left as this reservation holds: a few large messages that never
+    /// end cannot take the room of all the small ones.
+    fn used_after(&self, used: u64, octets: u64) -> Option<u64> {
+        let then = used.checked_add(octets)?;
+        let left = self.ceiling.checked_sub(then)?;
+        (left >= self.octets.saturating_add(octets)).then_some(then)
+    }
+
     /// Takes `octets` of the source's share; `false` when it has too few left.
     fn grow_share(&self, octets: u64) -> bool {
         let Some(source) = &self.source else { return true };
-        let limit = self.budget.0.limit / SOURCE_PART;
-        let take = |used: u64| used.checked_add(octets).filter(|then| *then <= limit);
+        let take = |used: u64| self.share_after(used, octets);
         source.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    /// The octets that the source holds after it has taken `octets` more; `None` beyond its share.
+    fn share_after(&self, used: u64, octets: u64) -> Option<u64> {
+        used.checked_add(octets).filter(|then| *then <= self.budget.0.limit / SOURCE_PART)
     }
 
     /// Like [`Reservation::grow`], but waits up to `limit` for others to give octets back; `false` when there is still
@@ -248,10 +257,32 @@ mod tests {
         assert!(!large.grow(51) && large.grow(30) && !large.grow(21), "a reservation leaves as much as it holds");
         let mut small = budget.body();
         assert!(small.grow(20) && !small.grow(16) && small.resize(35) && small.resize(10));
-        assert_eq!((budget.used(), budget.has_room(60), budget.has_room(61)), (40, true, false));
+        assert_eq!(budget.used(), 40);
         drop(large);
         small.release();
         assert_eq!(budget.used(), 0);
+    }
+
+    /// What is announced to a peer as room is granted to it, and nothing else is.
+    #[test]
+    fn has_room_exactly_where_growing_succeeds() {
+        let address = "192.0.2.1".parse().unwrap();
+        for (used, shared, held, octets) in
+            [(0, 0, 0, 50), (0, 0, 0, 51), (40, 0, 0, 30), (40, 0, 0, 31), (0, 20, 0, 5), (0, 20, 0, 6), (40, 0, 20, 6)]
+                .into_iter()
+                .chain([(0, 0, 0, u64::MAX), (90, 0, 0, 0), (101, 0, 0, 0), (0, 25, 0, 0), (30, 5, 5, 15)])
+        {
+            for is_shared in [false, true] {
+                let budget = MemoryBudget::new(100);
+                let (mut others, mut same_source) = (budget.body(), budget.body_of(address));
+                others.record(used);
+                same_source.record(shared);
+                let mut body = if is_shared { budget.body_of(address) } else { budget.body() };
+                body.record(held);
+                let row = (used, shared, held, octets, is_shared);
+                assert_eq!(body.has_room(octets), body.grow(octets), "{row:?}");
+            }
+        }
     }
 
     #[test]

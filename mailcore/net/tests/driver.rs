@@ -165,6 +165,22 @@ async fn answers_that_nobody_reads_do_not_pile_up() {
     assert!(answered < COMMANDS / 2, "{answered} commands ran");
 }
 
+/// Progress does not extend the time of a flush: one octet now and then does not keep a session.
+#[tokio::test]
+async fn a_peer_that_reads_octet_by_octet_is_cut_off() {
+    let node = start(Limits { write: Duration::from_millis(200), ..Limits::default() }, LONG).await;
+    let mut peer = TcpStream::connect(node.address).await.unwrap();
+    peer.write_all("much\r\n".repeat(200).as_bytes()).await.unwrap();
+    let lost = async {
+        let mut octet = [0];
+        while node.answered.load(Ordering::SeqCst) == 0 || node.open.load(Ordering::SeqCst) > 0 {
+            peer.read_exact(&mut octet).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LONG, lost).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_bug_or_a_panic_ends_its_own_session_only() {
     let node = start(Limits::default(), LONG).await;

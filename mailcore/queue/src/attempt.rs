@@ -11,7 +11,7 @@ use provost_delivery::{Delivered, IncomingMessage, RecipientRefusal, batch_id};
 use provost_message::{Address, Arrival, Envelope, Path, Recipient, ReportAction, ReportedRecipient, TraceId};
 use provost_store::{AttemptOutcome, LeaseError, NewMessage, QueueId, QueueRow, QueuedRecipient, StoreError, TakenRow};
 use provost_trace::{TraceEvent, TraceOutcome};
-use provost_view::SharedSettings;
+use provost_view::{RecipientStatus, SharedSettings};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -39,6 +39,8 @@ enum RecipientRoute {
     Local(Address),
     /// The next hop.
     NextHop,
+    /// None: this fate is known without an attempt.
+    Decided(Fate),
 }
 
 /// The fates of the recipients of a part, in their order, and the body for a report.
@@ -225,6 +227,7 @@ impl Queue {
                 RecipientRoute::NextHop => {
                     sent.next().unwrap_or_else(|| Fate::Deferred("the next hop gave no answer".into()))
                 }
+                RecipientRoute::Decided(fate) => fate,
             });
         }
         Ok(fates)
@@ -287,14 +290,29 @@ impl Inner {
     }
 
     /// Chooses the route by the present View. While the directory cannot tell whether a domain is local, its recipients
-    /// go to local delivery, which defers them.
+    /// are deferred: those with an address by local delivery.
     fn route(&self, path: &Path) -> RecipientRoute {
         let Some(address) = path.address().or_else(|| self.postmaster_of(path)) else {
-            return RecipientRoute::NextHop;
+            return self.route_without_address(path);
         };
         match self.delivery.check(&address) {
             Err(Delivered::Refused(RecipientRefusal::NotLocal)) => RecipientRoute::NextHop,
+            // As at RCPT: the postmaster of the site has the mail of a domain without its own.
+            Err(Delivered::Refused(RecipientRefusal::NoSuchUser)) if address.local() == "postmaster" => {
+                RecipientRoute::Local(self.delivery.postmaster().unwrap_or(address))
+            }
             _ => RecipientRoute::Local(address),
+        }
+    }
+
+    /// Chooses the route to a path that is no address of the directory: `postmaster` of a site without one, a local
+    /// part that needs quotes, or an address literal. Only another site's recipient may go to the next hop, which would
+    /// return one of this site.
+    fn route_without_address(&self, path: &Path) -> RecipientRoute {
+        match self.delivery.view.recipient_without_address(path.domain()) {
+            RecipientStatus::NotLocal => RecipientRoute::NextHop,
+            RecipientStatus::Unknown => RecipientRoute::Decided(Fate::Failed(RecipientRefusal::NoSuchUser.to_string())),
+            _ => RecipientRoute::Decided(Fate::Deferred("the directory cannot answer now".into())),
         }
     }
 

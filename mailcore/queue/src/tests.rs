@@ -5,6 +5,7 @@ mod faulty_rows;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use provost_store::{
     AccountId, BoxFuture, Columns, LeaseError, MailboxName, MemoryStore, MessageSelection, MessageStore, QueueRow,
     QueueStore, TakeLimits, TakenRow, UNSETTLED_MAX,
 };
-use provost_view::{Affiliation, Person, PersonState, View};
+use provost_view::{Affiliation, PasswordSource, Person, PersonState, View, ViewConfig};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -121,13 +122,42 @@ fn queue(
     store: Arc<dyn MessageStore>,
     hop: Option<Arc<dyn NextHop>>,
 ) -> (Queue, Arc<AtomicI64>) {
-    let delivery =
-        Delivery { view: View::fixed(vec![person("zoe"), person("ann")]), store, hostname: "mx.example.edu".into() };
+    queue_over(View::fixed(vec![person("zoe"), person("ann")]), rows, store, hop)
+}
+
+/// A queue as [`queue`] makes it, for the recipients of this View.
+fn queue_over(
+    view: View,
+    rows: Arc<dyn QueueStore>,
+    store: Arc<dyn MessageStore>,
+    hop: Option<Arc<dyn NextHop>>,
+) -> (Queue, Arc<AtomicI64>) {
+    let delivery = Delivery { view, store, hostname: "mx.example.edu".into() };
     let mut queue = Queue::new(rows, delivery, hop, QueueConfig::default());
     let clock = Arc::new(AtomicI64::new(NOW));
     let time = clock.clone();
     Arc::get_mut(&mut queue.inner).unwrap().clock = Box::new(move || at(time.load(Ordering::Relaxed)));
     (queue, clock)
+}
+
+/// A View that follows no server and was never complete.
+fn view_never_complete(folder: &std::path::Path) -> View {
+    let config = ViewConfig {
+        file: folder.join("view"),
+        passwords: PasswordSource::View,
+        credential_ttl: Duration::from_secs(1),
+        fallback: Default::default(),
+    };
+    let directory = provost_client::Directory::new(provost_client::DirectoryConfig {
+        servers: Vec::new(),
+        bind_dn: String::new(),
+        bind_password: String::new(),
+        suffix: provost_entry::Dn::parse("dc=example,dc=edu").unwrap(),
+        ca_file: None,
+        connect_timeout: Duration::from_millis(10),
+        operation_timeout: Duration::from_millis(10),
+    });
+    View::start(config, directory)
 }
 
 fn at(second: i64) -> Timestamp {
@@ -297,6 +327,53 @@ async fn local_recipients_are_delivered_here() {
     assert_eq!(site.inbox("zoe").await.len(), 1);
     assert!(site.inbox("ann").await[0].contains("550 5.1.1 No such user here"));
     assert_eq!(*site.hop.calls.lock().unwrap(), [["a@far.example"]]);
+}
+
+/// A recipient of this site whose path is no address of the directory never goes to the next hop, which would send it
+/// back. With a View that is certain it is refused.
+#[tokio::test]
+async fn recipients_of_this_site_without_an_address_are_not_sent_out() {
+    let site = site(vec![vec![SENT]]);
+    let paths = ["\"a b\"@example.edu", "\"a b\"@Example.EDU", "postmaster", "\"a b\"@far.example"];
+    site.accept("ann@example.edu", &paths).await;
+    site.attempt_due(NOW).await;
+    assert_eq!(*site.hop.calls.lock().unwrap(), [["\"a b\"@far.example"]]);
+    assert_eq!(site.rows().await, []);
+    let bounces = site.inbox("ann").await;
+    for path in &paths[..3] {
+        assert!(bounces.iter().any(|bounce| bounce.contains(&format!("rfc822; {path}\r\n"))), "{path}: {bounces:?}");
+    }
+}
+
+/// A delivery that had to wait goes where RCPT accepted it: `postmaster` of a domain without its own is that of the site.
+#[tokio::test]
+async fn waiting_mail_for_the_postmaster_is_delivered() {
+    let postmaster = Person { uid: "postmaster".into(), ..person("zoe") };
+    let (store, hop) = (Arc::new(MemoryStore::default()), Arc::new(ScriptedHop::default()));
+    let view = View::fixed(vec![postmaster, person("ann")]);
+    let (queue, clock) = queue_over(view, store.clone(), store.clone(), Some(hop.clone()));
+    let site = Site { queue, store, hop, clock };
+    site.accept("ann@example.edu", &["postmaster@example.edu", "Postmaster"]).await;
+    site.attempt_due(NOW).await;
+    assert_eq!((site.inbox("zoe").await.len(), site.rows().await.len()), (2, 0));
+}
+
+/// While the View has never been complete, any domain may be one of this site.
+#[tokio::test]
+async fn recipients_without_an_address_are_deferred_while_the_view_is_incomplete() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, hop) = (Arc::new(MemoryStore::default()), Arc::new(ScriptedHop::default()));
+    let (queue, clock) =
+        queue_over(view_never_complete(folder.path()), store.clone(), store.clone(), Some(hop.clone()));
+    let site = Site { queue, store, hop, clock };
+    site.accept("", &["\"a b\"@example.edu", "postmaster", "zoe@example.edu"]).await;
+    site.attempt_due(NOW).await;
+    assert_eq!(site.hop.calls.lock().unwrap().len(), 0, "sent to the next hop");
+    let left: Vec<_> = site.rows().await.into_iter().flat_map(|row| row.recipients).collect();
+    assert_eq!(left.len(), 3);
+    for one in left {
+        assert_eq!(one.last_error.as_deref(), Some("the directory cannot answer now"), "{}", one.recipient.path);
+    }
 }
 
 /// The mark is a field of the message, so it is still known when the message leaves the queue.

@@ -6,11 +6,11 @@
 use crate::SieveError;
 use crate::address::path;
 use crate::arguments::Arguments;
-use crate::compile_test::test;
 use crate::compile_vacation::vacation;
 use crate::program::{CompiledCommand, Statement, Test};
 use crate::require::RequiredExtensions;
 use crate::syntax::{Command, parse};
+use crate::test_commands::test;
 
 /// Longest mailbox name, octets, as in the store. RFC 5228 §4.1 leaves the rules for names to the server.
 const MAILBOX_OCTETS_MAX: usize = 255;

@@ -8,7 +8,6 @@
 mod address;
 mod arguments;
 mod compile;
-mod compile_test;
 mod compile_vacation;
 mod date;
 mod error;
@@ -19,6 +18,7 @@ mod program;
 mod require;
 mod run;
 mod syntax;
+mod test_commands;
 mod vacation;
 
 pub use error::SieveError;

@@ -260,6 +260,7 @@ fn refused_scripts() {
         ("if not { }", "line 1: not: a test is missing"),
         ("if not (true, true) { }", "line 1: not: takes one test"),
         ("if true false { }", "line 1: true: takes no test"),
+        ("if foo not true { }", "line 1: unknown test 'foo'"),
         ("if size 1 { }", "line 1: size: expected ':over' or ':under'"),
         ("if size :over \"1\" { }", "line 1: size: expected a limit (a number)"),
         ("if exists 1 { }", "line 1: exists: expected field names (a list of strings)"),

@@ -363,6 +363,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Makes the error for stored data that differs from what was written or cannot be read; counts and logs it. For
+    /// damage that only a reader of the data finds, and for the engines.
+    pub fn damaged(what: impl Into<String>) -> Self {
+        let what = what.into();
+        metrics::counter!("provost_store_damaged_total").increment(1);
+        tracing::error!(what, "store damaged");
+        Self::Damaged(what)
+    }
+
     /// Returns the text for an error that is reported as unavailable, without the prefix that such an error adds.
     pub(crate) fn into_reason(self) -> String {
         match self {

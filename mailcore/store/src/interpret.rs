@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Maximum number of different keywords in one mailbox. All are in the mailbox's row, which this bounds to some 4 KiB.
-pub(crate) const KEYWORDS_MAX: usize = 64;
+pub const MAILBOX_KEYWORDS_MAX: usize = 64;
 /// Maximum number of records of vacation replies per account. Each correspondent adds one, so this bounds what a flood
 /// of senders can add.
 pub(crate) const REPLIES_MAX: u64 = 10_000;
@@ -378,12 +378,12 @@ impl<R: AccountRows> BatchRun<'_, R> {
         }
         let mut keywords = self.account.mailbox(id)?.keywords.clone();
         keywords.extend(wanted.iter().cloned());
-        if keywords.len() > KEYWORDS_MAX {
+        if keywords.len() > MAILBOX_KEYWORDS_MAX {
             let messages = self.rows.select(id, None)?;
             let used = messages.iter().flat_map(|message| message.flags.keywords());
             keywords = used.map(|k| k.as_str().to_ascii_lowercase()).chain(wanted).collect();
         }
-        if keywords.len() > KEYWORDS_MAX {
+        if keywords.len() > MAILBOX_KEYWORDS_MAX {
             return Err(BatchError::Refused("too many keywords in this mailbox".into()));
         }
         self.account.mailbox_mut(id)?.keywords = keywords;

@@ -30,6 +30,7 @@ mod uid;
 pub use batch::{Applied, Batch, BatchCondition, BatchError, BatchId, FlagChange, Op, OpEffect, StoreError};
 pub use body::BodyId;
 pub use flags::{Flag, Flags, Keyword};
+pub use interpret::MAILBOX_KEYWORDS_MAX;
 pub use lease::{Lease, LeaseError};
 pub use local::{LocalConfig, LocalState, LocalStore, UpkeepConfig};
 pub use mailbox::{AccountId, AccountSnapshot, MailboxId, MailboxInfo, MessageMeta, Modseq, SpecialUse};

@@ -223,12 +223,33 @@ async fn format_2_becomes_3() {
 }
 
 #[tokio::test]
-async fn an_unknown_format_is_refused() {
+async fn a_store_of_a_newer_version_is_refused_as_such() {
     let folder = old_store();
     std::fs::write(folder.path().join("format"), "provost local store 4, shards 2\n").unwrap();
-    let opened = LocalStore::open(&LocalConfig::new(folder.path()));
-    assert!(matches!(opened, Err(StoreError::Damaged(_))));
+    match LocalStore::open(&LocalConfig::new(folder.path())) {
+        Err(StoreError::Unavailable(why)) => {
+            assert!(why.contains("version 4, written by a newer Provost; this one knows versions up to 3:"), "{why}");
+        }
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("a store of version 4 was opened"),
+    }
     assert!(backups(folder.path()).is_empty(), "a store that is not upgraded was backed up");
+}
+
+#[tokio::test]
+async fn a_shard_of_a_newer_version_is_refused_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(LocalStore::open(&LocalConfig::new(folder.path())).unwrap());
+    let shard = folder.path().join("shard-00").join("meta.sqlite");
+    assert!(shard.exists());
+    rusqlite::Connection::open(&shard).unwrap().pragma_update(None, "user_version", 4).unwrap();
+    match LocalStore::open(&LocalConfig::new(folder.path())) {
+        Err(StoreError::Unavailable(why)) => {
+            assert!(why.contains("version 4, written by a newer Provost; this one knows versions up to 3:"), "{why}");
+        }
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("a shard of version 4 was opened"),
+    }
 }
 
 #[tokio::test]

@@ -229,6 +229,26 @@ async fn the_memory_of_an_unread_reply_is_freed_when_the_peer_is_cut_off() {
     tokio::time::timeout(LONG, until(|used| used == 0)).await.unwrap();
 }
 
+/// An octet now and then is slower than the slowest rate, so it does not keep a connection and the memory of its reply.
+#[tokio::test]
+async fn a_peer_that_reads_octet_by_octet_is_cut_off() {
+    let budgets = Budgets::default();
+    let address = start_within(Listener { budgets: budgets.clone(), ..listener() }, LONG, SHORT).await;
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(b"GET /much HTTP/1.0\r\n\r\n").await.unwrap();
+    let cut_off = async {
+        let mut octet = [0];
+        let mut read = 0;
+        while read == 0 || budgets.memory.used() > 0 {
+            read += socket.read(&mut octet).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        read
+    };
+    let read = tokio::time::timeout(LONG, cut_off).await.unwrap();
+    assert!(read < MUCH_OCTETS, "the whole reply was read");
+}
+
 #[tokio::test]
 async fn half_a_header_does_not_delay_the_stop_of_the_node() {
     let drain = Drain::new();

@@ -54,7 +54,7 @@ pub(crate) async fn fetch(
     // The command has set `\Seen` also on messages whose responses could not be sent: report their new flags.
     for uid in std::mem::take(&mut sending.newly_seen) {
         if let Some(index) = selected.index_of(uid) {
-            out.put(selected.flags_line(index, fetch.messages.numbers));
+            out.put(selected.message_flags_response(index, fetch.messages.numbers));
         }
     }
     Ok(reply)
@@ -167,10 +167,10 @@ async fn mark_seen(
             return BTreeSet::new();
         }
     };
-    let known_flags = selected.flags_lines();
+    let known_flags = selected.mailbox_flags_responses();
     let uids = messages.iter().map(|message| message.uid).collect();
     messages.iter().for_each(|message| selected.record_flags(message));
-    let flags = selected.flags_lines();
+    let flags = selected.mailbox_flags_responses();
     if flags != known_flags {
         out.put(flags);
     }

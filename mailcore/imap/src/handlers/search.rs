@@ -1,7 +1,8 @@
 //! SEARCH and UID SEARCH (RFC 3501 §6.4.4; ESEARCH, RFC 4731).
 //!
-//! Each message is read only until its keys are decided: first flags and UID from memory, then the row with the kept
-//! header fields, then the header, then the body in pieces.
+//! A message is read only as far as its result needs. The keys are tested with the flags and the UID from memory, then
+//! with the row and its kept header fields, then with the whole header, then with the body. The first of these that
+//! decides them is the last that is read.
 
 mod body;
 mod content;
@@ -20,7 +21,7 @@ use crate::source::MessageSource;
 use content::LoadedContent;
 use key::{ResolvedKey, SearchCandidate};
 
-/// Messages tested before the task yields to other sessions, and rows read at once.
+/// Number of messages tested between two yields to other sessions. Their rows are read with one call.
 const MESSAGES_PER_YIELD: usize = 256;
 
 /// SEARCH and UID SEARCH: the matching numbers in a SEARCH or ESEARCH response.

@@ -48,10 +48,10 @@ async fn open(
         Err(error) => return (unreadable(&error), None),
     };
     let access = if read_only { MailboxAccess::ReadOnly } else { MailboxAccess::ReadWrite };
-    let first_recent = access.first_recent(&context.config.recents, context.account.id, &info);
+    let first_recent = access.claim_recent(&context.config.recents, context.account.id, &info);
     let mut selected = SelectedMailbox::open(&info, message_list, access, first_recent);
-    out.put(selected.flags_lines());
-    out.put(selected.size_lines());
+    out.put(selected.mailbox_flags_responses());
+    out.put(selected.size_responses());
     if let Some(number) = selected.first_unseen() {
         out.put(format!("* OK [UNSEEN {number}] First unseen message\r\n"));
     }

@@ -41,7 +41,7 @@ pub(crate) async fn store(
         Ok(applied) => stored(applied.effects),
         Err(error) => return Ok(refused(error, "NONEXISTENT")),
     };
-    let known_flags = selected.flags_lines();
+    let known_flags = selected.mailbox_flags_responses();
     let mut rows = messages.iter().peekable();
     let is_whole = messages.len() == indices.len();
     let is_refused =
@@ -58,12 +58,12 @@ pub(crate) async fn store(
             reported.push(index);
         }
     }
-    let flags = selected.flags_lines();
+    let flags = selected.mailbox_flags_responses();
     if flags != known_flags {
         out.put(flags);
     }
     for index in reported {
-        out.put(selected.flags_line(index, store.messages.numbers));
+        out.put(selected.message_flags_response(index, store.messages.numbers));
         out.relieve().await?;
     }
     Ok(match store.messages.numbers {

@@ -76,8 +76,9 @@ async fn each_item_has_its_response() {
     }
 }
 
+/// A FETCH with wrong syntax, or with a number that no message has, is BAD and reports nothing.
 #[tokio::test]
-async fn malformed_fetches_are_refused() {
+async fn wrong_fetches_are_bad() {
     let mut client = selected("EXAMINE", &[MESSAGE]).await;
     for arguments in [
         "1",
@@ -139,14 +140,15 @@ async fn seen_is_set_and_reported() {
         # RFC 3501 §6.4.8: a UID without a message is no error
         C: e UID FETCH 7,9:12 (FLAGS)
         S: e OK FETCH completed
-        # A range with `*` has the last message, even when it begins above it
+        # RFC 3501 §6.4.8: a range with `*` includes the last message, even when its other end is above that UID
         C: f UID FETCH 9:* (UID)
         S: * 3 FETCH (UID 3)
         S: f OK FETCH completed";
     play(&mut [client], script).await;
 }
 
-/// Header items of messages that are too large to be read whole, with a header shorter and longer than a piece.
+/// A message above 128 KiB is read in pieces. The header of the first one ends within the first piece, that of the
+/// second one does not.
 #[tokio::test]
 async fn headers_of_large_messages() {
     let large = format!("Subject: x\r\n\r\n{}\r\n", "y".repeat(200_000));
@@ -158,4 +160,19 @@ async fn headers_of_large_messages() {
     assert!(client.take().starts_with("* 2 FETCH (RFC822.HEADER {200019}"));
     client.send("f FETCH 1 (BODY.PEEK[])\r\n").await;
     assert_eq!(client.take(), format!("* 1 FETCH (BODY[] {{{}}}\r\n{large})\r\nf OK FETCH completed\r\n", large.len()));
+}
+
+/// A header of more addresses than an ENVELOPE lists: the first 4,096 of each field are sent, and the FETCH succeeds.
+#[tokio::test]
+async fn an_envelope_of_endless_addresses_is_sent_cut() {
+    let message =
+        format!("From: z@x\r\nTo: g: {}a@b;\r\nCc: {}c@d\r\n\r\nhi", "a@b,".repeat(6_000), "c@d,".repeat(9_000));
+    let mut client = selected("EXAMINE", &[&message, "Subject: next\r\n\r\nhi"]).await;
+    client.send("f FETCH 1:2 (ENVELOPE UID)\r\n").await;
+    let responses = client.take();
+    // The start of the group is the first item of To, and its end comes after the cut.
+    assert_eq!(responses.matches("(NIL NIL \"a\" \"b\")").count(), 4_095);
+    assert_eq!(responses.matches("(NIL NIL NIL NIL)) ").count(), 1);
+    assert_eq!(responses.matches("(NIL NIL \"c\" \"d\")").count(), 4_096);
+    assert!(responses.ends_with(" UID 2)\r\nf OK FETCH completed\r\n"));
 }

@@ -476,3 +476,37 @@ async fn copy_and_move() {
         2S: i OK CHECK completed";
     selected(script).await;
 }
+
+/// RFC 3501 §7.1: `\\*` in PERMANENTFLAGS means that new keywords can be created. A mailbox has at most 64.
+#[tokio::test]
+async fn permanent_flags_offer_new_keywords_while_there_is_room() {
+    let site = Site::new();
+    site.deliver("INBOX", "A: b\r\n\r\nc").await;
+    site.deliver("INBOX", "A: b\r\n\r\nd").await;
+    let (mut client, mut other) = (site.logged_in().await, site.logged_in().await);
+    for client in [&mut client, &mut other] {
+        client.send("s SELECT INBOX\r\n").await;
+        assert!(client.take().contains("\\Draft \\*)]"));
+    }
+    let keywords = |range: std::ops::Range<u32>| range.map(|n| format!("K{n}")).collect::<Vec<_>>().join(" ");
+    for (command, offers_new) in [
+        (format!("1 +FLAGS ({})", keywords(0..63)), true),
+        ("2 +FLAGS (K63)".to_owned(), false),
+        // The store forgets a keyword that no message has.
+        ("2 -FLAGS (K63)".to_owned(), true),
+        ("2 FLAGS (Other)".to_owned(), false),
+    ] {
+        client.send(format!("a STORE {command}\r\n")).await;
+        let responses = client.take();
+        assert!(responses.ends_with("a OK STORE completed\r\n"), "{command}: {responses}");
+        assert!(responses.contains("[PERMANENTFLAGS ("), "{command}: {responses}");
+        assert_eq!(responses.contains(" \\*)]"), offers_new, "{command}: {responses}");
+    }
+    client.send("b STORE 2 +FLAGS (More)\r\n").await;
+    assert!(client.take().starts_with("b NO "));
+    // The other session learns all keywords with one report.
+    other.send("c NOOP\r\nd SELECT INBOX\r\n").await;
+    let responses = other.take();
+    assert_eq!(responses.matches("[PERMANENTFLAGS (").count(), 2, "{responses}");
+    assert!(!responses.contains("\\*"), "{responses}");
+}

@@ -23,6 +23,8 @@ struct CountingStore {
     octets_at_once: AtomicU64,
     /// Answers without columns, like a store whose columns are of an earlier version.
     has_no_columns: AtomicBool,
+    /// Returns nothing of a body after its first piece, like a store whose body is shorter than its structure.
+    has_short_bodies: AtomicBool,
 }
 
 impl CountingStore {
@@ -65,7 +67,9 @@ impl MessageStore for CountingStore {
         range: Option<Range<u64>>,
     ) -> BoxFuture<'_, Result<Bytes, StoreError>> {
         Box::pin(async move {
-            let octets = self.engine.body(account, body, range).await?;
+            let is_cut =
+                self.has_short_bodies.load(Ordering::SeqCst) && range.as_ref().is_some_and(|range| range.start > 0);
+            let octets = if is_cut { Bytes::new() } else { self.engine.body(account, body, range).await? };
             self.bodies.fetch_add(1, Ordering::SeqCst);
             self.octets_at_once.fetch_max(octets.len() as u64, Ordering::SeqCst);
             Ok(octets)
@@ -276,6 +280,44 @@ async fn bodies_are_searched_in_pieces() {
     client.send("f SEARCH BODY \"needle one\"\r\n").await;
     assert_eq!(client.take(), "* SEARCH 1\r\nf OK SEARCH completed\r\n");
     assert_eq!(store.octets_at_once.load(Ordering::SeqCst), message.len() as u64);
+}
+
+/// A damaged message matches no key, and its damage is counted as that which the store finds.
+#[tokio::test]
+async fn a_body_shorter_than_its_structure_is_counted_as_damage() {
+    let (site, store) = site(without_quota());
+    site.deliver("INBOX", &format!("Subject: large\r\n\r\n{}needle\r\n", "x\r\n".repeat(100_000))).await;
+    let mut client = site.logged_in().await;
+    client.send("s EXAMINE INBOX\r\n").await;
+    client.take();
+    store.has_short_bodies.store(true, Ordering::SeqCst);
+    let damage = DamageCounter::default();
+    let _recording = metrics::set_default_local_recorder(&damage);
+    client.send("f SEARCH BODY needle\r\n").await;
+    assert_eq!(client.take(), "* SEARCH\r\nf OK SEARCH completed\r\n");
+    assert_eq!(damage.0.load(Ordering::SeqCst), 1);
+}
+
+/// Records `provost_store_damaged_total` alone.
+#[derive(Default)]
+struct DamageCounter(Arc<AtomicU64>);
+
+impl metrics::Recorder for DamageCounter {
+    fn describe_counter(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn describe_gauge(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn describe_histogram(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn register_counter(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
+        match key.name() {
+            "provost_store_damaged_total" => metrics::Counter::from_arc(self.0.clone()),
+            _ => metrics::Counter::noop(),
+        }
+    }
+    fn register_gauge(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
+        metrics::Gauge::noop()
+    }
+    fn register_histogram(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
+        metrics::Histogram::noop()
+    }
 }
 
 /// A client that takes some buffers and then reads no more.

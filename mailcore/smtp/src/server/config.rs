@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use provost_delivery::Delivery;
-use provost_net::MemoryBudget;
+use provost_message::{PeerConnection, Service};
+use provost_net::{MemoryBudget, Reservation};
 use provost_queue::Queue;
 use provost_view::View;
 
@@ -22,4 +23,15 @@ pub struct SmtpConfig {
     pub queue: Queue,
     /// Memory for messages that are being received; shared by all protocols.
     pub memory: MemoryBudget,
+}
+
+impl SmtpConfig {
+    /// An empty reservation for a message that comes through this connection. LMTP clients are trusted servers that
+    /// bring everybody's mail, so no share per source limits them.
+    pub(super) fn message_memory(&self, connection: &PeerConnection) -> Reservation {
+        match connection.service {
+            Service::Lmtp => self.memory.body(),
+            Service::Mx | Service::Submission => self.memory.body_of(connection.remote.ip()),
+        }
+    }
 }

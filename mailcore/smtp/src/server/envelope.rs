@@ -115,11 +115,7 @@ impl SmtpSession {
                 let trace = self.received(&transaction);
                 let octets_max = self.message_octets_max();
                 let announced = transaction.arrival.announced_octets;
-                // LMTP clients are trusted servers that bring everybody's mail, so no share per source limits them.
-                let memory = match self.connection.service {
-                    Service::Lmtp => self.config.memory.body(),
-                    Service::Mx | Service::Submission => self.config.memory.body_of(self.connection.remote.ip()),
-                };
+                let memory = self.config.message_memory(&self.connection);
                 let reader = DataReader::new(trace.as_bytes(), octets_max, announced, memory);
                 let (trace_octets, began) = (trace.len(), self.now());
                 self.state = State::Data(Box::new(ReceivingData { transaction, reader, trace_octets, began }));

@@ -55,7 +55,7 @@ impl Database {
         let path = path(folder);
         let connection = schema::connect(&path, schema::COMMITTER_CACHE_KIB)?;
         schema::create(&connection, tables)?;
-        schema::settle(&connection, folder)?;
+        schema::sync_earlier_commits(&connection, folder)?;
         let known = tables.lists_packs.then(|| known_packs(&connection)).transpose().map_err(storage)?;
         let numbers = Arc::new(PackNumbers::of(folder, known.as_deref()).map_err(unavailable)?);
         let mut pack = PackWriter::new(folder, &numbers, pack_octets_max);

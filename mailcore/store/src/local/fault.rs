@@ -9,10 +9,16 @@ pub(super) fn unavailable(error: impl std::fmt::Display) -> StoreError {
 
 /// Makes the error for stored data that differs from what was written or cannot be read; counts and logs it.
 pub(super) fn damaged(what: impl Into<String>) -> StoreError {
-    let what = what.into();
-    metrics::counter!("provost_store_damaged_total").increment(1);
-    tracing::error!(what, "store damaged");
-    StoreError::Damaged(what)
+    StoreError::damaged(what)
+}
+
+/// Makes the error for data of a version above `known`, the highest that this program can read. The data is not damaged:
+/// the program that wrote it reads it.
+pub(super) fn written_by_newer(what: &str, found: i64, known: i64) -> StoreError {
+    StoreError::Unavailable(format!(
+        "{what} have version {found}, written by a newer Provost; this one knows versions up to {known}: start the newer \
+         Provost, or restore a backup of version {known} or older"
+    ))
 }
 
 /// Maps an error of SQLite: a damaged page or a wrong type is damage, anything else may pass.

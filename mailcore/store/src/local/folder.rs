@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::Path;
 
-use super::fault::{damaged, unavailable};
+use super::fault::{damaged, unavailable, written_by_newer};
 use crate::StoreError;
 
 /// Creates a folder and its missing parents, all durable on return.
@@ -47,14 +47,19 @@ pub(super) struct Format {
 
 impl Format {
     /// Reads the format file, or creates that of a new store with `wanted` shards. The number in an existing file is
-    /// kept. Damaged when the file is unknown, or missing although shards exist.
+    /// kept. Unavailable when a newer Provost wrote the store; damaged when the file cannot be read, or is missing
+    /// although shards exist.
     pub(super) fn read_or_make(folder: &Path, wanted: u8) -> Result<Self, StoreError> {
         let path = folder.join("format");
         match std::fs::read_to_string(&path) {
             Ok(text) => {
-                let known = |format: &Self| (1..=FORMAT).contains(&format.version) && format.shards > 0;
                 let unknown = || damaged(format!("{} names a format that this program does not know", path.display()));
-                Self::parse(&text).filter(known).ok_or_else(unknown)
+                let format = Self::parse(&text).ok_or_else(unknown)?;
+                if format.version > FORMAT {
+                    let what = format!("{}: the store and its tables", folder.display());
+                    return Err(written_by_newer(&what, format.version.into(), FORMAT.into()));
+                }
+                if format.version > 0 && format.shards > 0 { Ok(format) } else { Err(unknown()) }
             }
             // Another number of shards would look for each account in the wrong shard.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && folder.join("shard-00").exists() => {

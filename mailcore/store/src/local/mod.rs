@@ -101,8 +101,8 @@ pub struct LocalStore {
 }
 
 impl LocalStore {
-    /// Opens or creates the store. Unavailable when another process has it open or the disk refuses; damaged when this
-    /// version cannot read its format.
+    /// Opens or creates the store. Unavailable when another process has it open, the disk refuses, or a newer Provost
+    /// wrote it; damaged when its format file cannot be read.
     pub fn open(config: &LocalConfig) -> Result<Self, StoreError> {
         let folder = config.folder.as_path();
         make_folder(folder).map_err(unavailable)?;

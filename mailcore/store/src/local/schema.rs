@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::fault::{damaged, storage, unavailable};
+use super::fault::{damaged, storage, unavailable, written_by_newer};
 use super::folder::sync_folder;
 use crate::StoreError;
 
@@ -36,13 +36,17 @@ pub(super) struct SchemaTables {
 /// write only the rows of mailboxes. The modseq of an account is the highest of its row and its mailboxes, and its
 /// octets are the sum over its mailboxes.
 ///
-/// `account.no` stands for `uuid` and is the first column of each key, so that the rows of an account are adjacent.
-/// `born` is the modseq of the batch that added a message: it ascends with the UID, so new messages are at the end of a
-/// mailbox, and only messages whose flags changed later need the index. Rows of bodies are in order of arrival, so that
-/// a delivery to any account writes to the end of `body` and `derived`. These two are separate, so that reference
-/// counts and places of all bodies can be read without text columns. `pack` lists the pack files that this database has
-/// made; others are never removed. `counter` holds the first body number that is not reserved, the number of starts,
-/// and the position of the walk that derives columns (`upkeep::derive`).
+/// Mailboxes, messages and the other tables with a column `account` refer to an account by `account.no`, not by its
+/// UUID. Their keys begin with that column, so that the rows of an account are adjacent. `message.born` is the modseq of
+/// the batch that added the message. It ascends with the UID, so a read of changes finds new messages at the end of the
+/// mailbox, and `message_changed` lists only messages whose flags have changed since. Body numbers ascend in order of
+/// arrival, so that a delivery to any account writes to the end of `body` and `derived`. These two are separate, so that
+/// reference counts and places of all bodies can be read without text columns. `pack` lists the pack files that this
+/// database has made; others are never removed. `counter` holds the first body number that is not reserved, the number
+/// of starts, and the position of the walk that derives columns (`upkeep::derive`).
+///
+/// `body.at` is the offset of the body within the file of `body.pack`, octets; both are null for a body in `inline`. In
+/// all other tables `at` is a time, Unix seconds: of the batch, of the last login, or of the end of a queued message.
 pub(super) const SHARD: SchemaTables =
     SchemaTables { version: 3, sql: &[KEPT_FROM_1, NEW_IN_2[0], NEW_IN_2[1]], lists_packs: true };
 
@@ -84,10 +88,11 @@ INSERT INTO counter VALUES ('body', 1), ('start', 0);
 
 /// The tables of the queue.
 ///
-/// `attempts` is the number of the last taking. A worker holds a row while `lease_until` is later than now; zero means
-/// none. `unsettled` counts takings since the last outcome. `finished` keeps the ids of messages whose rows are gone,
-/// so that none is queued again. `outgoing_due` covers all columns that decide whether a row can be taken, so that rows
-/// of a destination with enough attempts are skipped without being read.
+/// `outgoing.attempts` counts how often the row was taken, and so numbers the current attempt. A worker holds a row while
+/// `lease_until` is later than now; zero means that no worker holds it. `unsettled` counts how often the row was taken
+/// since the last recorded outcome. `finished` keeps the ids of messages whose rows are gone, so that none is queued
+/// again. `outgoing_due` covers all columns that decide whether a row can be taken: rows of a destination that already
+/// has as many running attempts as it may have are skipped without being read.
 const QUEUE: &str = "
 CREATE TABLE outgoing (no INTEGER PRIMARY KEY, message BLOB NOT NULL, destination TEXT NOT NULL, queued_at INTEGER NOT NULL,
   due_at INTEGER NOT NULL, attempts INTEGER NOT NULL, unsettled INTEGER NOT NULL, lease_until INTEGER NOT NULL,
@@ -119,9 +124,9 @@ pub(super) fn connect(path: &Path, cache_kib: i64) -> Result<Connection, StoreEr
 
 /// Asks for a write-ahead log, and returns the journal mode that is then in force.
 ///
-/// SQLite returns the row with the mode before it commits the change, and reports only at the end of the statement that
-/// a disk fault kept the old mode. In the old mode a commit is durable only when the removal of its journal is durable,
-/// and nothing syncs that removal.
+/// SQLite returns the new mode as the row of the statement before it commits the change. A disk fault that keeps the old
+/// mode is reported only when the statement is stepped to its end, so the rows are read to the end. The old mode must
+/// not be used: there a commit is durable only when the removal of its journal is, and nothing syncs that removal.
 pub(super) fn use_log(connection: &Connection) -> rusqlite::Result<String> {
     let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
     let mut rows = statement.query([])?;
@@ -138,11 +143,11 @@ pub(super) fn require_log(mode: &str) -> Result<(), StoreError> {
     }
 }
 
-/// Syncs what an earlier process left, before anything is answered from it.
+/// Syncs the commits that an earlier process left, before anything is answered from them.
 ///
 /// A process that was killed between a write to the log and its sync leaves a commit that SQLite treats as durable, and
 /// SQLite ignores errors when it syncs the folder that holds the log.
-pub(super) fn settle(connection: &Connection, folder: &Path) -> Result<(), StoreError> {
+pub(super) fn sync_earlier_commits(connection: &Connection, folder: &Path) -> Result<(), StoreError> {
     // A checkpoint syncs the log first, then what it copies.
     connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).map_err(storage)?;
     sync_folder(folder).map_err(unavailable)
@@ -177,7 +182,8 @@ pub(super) fn version(connection: &Connection) -> Result<i64, StoreError> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(storage)
 }
 
-/// Creates the tables in a new database; damaged when it has another version.
+/// Creates the tables in a new database. Unavailable when a newer Provost wrote the database; damaged when its tables
+/// have an older version, because the format file says that they were upgraded.
 pub(super) fn create(connection: &Connection, tables: &SchemaTables) -> Result<(), StoreError> {
     let SchemaTables { version: wanted, sql, .. } = tables;
     match version(connection)? {
@@ -186,6 +192,9 @@ pub(super) fn create(connection: &Connection, tables: &SchemaTables) -> Result<(
             connection.execute_batch(&format!("BEGIN;{sql}PRAGMA user_version={wanted};COMMIT;")).map_err(storage)
         }
         found if found == *wanted => Ok(()),
-        found => Err(damaged(format!("the tables have version {found}, and this program reads version {wanted}"))),
+        found if found > *wanted => {
+            Err(written_by_newer(&format!("{}: the tables", connection.path().unwrap_or_default()), found, *wanted))
+        }
+        found => Err(damaged(format!("the tables have version {found} and were not upgraded to version {wanted}"))),
     }
 }

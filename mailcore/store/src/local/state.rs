@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior, params};
 
 use super::committer::{CommitFailure, Committer, ReplySender, Worker, wait_for_reply};
-use super::fault::{damaged, storage, unavailable};
+use super::fault::{damaged, storage, unavailable, written_by_newer};
 use super::folder::{make_folder, sync_folder};
 use super::reader::Readers;
 use super::rows::{SecondColumn, optional_time};
@@ -72,7 +72,7 @@ impl From<CommitFailure> for StateError {
 
 impl LocalState {
     /// Opens or creates the database in the store's folder, and upgrades its tables. Several processes may have it
-    /// open. Damaged when a later version of the program wrote it.
+    /// open. Unavailable when a newer Provost wrote it.
     pub fn open(folder: &Path) -> Result<Self, StateError> {
         make_folder(folder).map_err(unavailable)?;
         let path = folder.join(FILE);
@@ -82,7 +82,7 @@ impl LocalState {
         made.map_err(|error| unavailable(format!("{}: {error}", path.display())))?;
         let mut connection = connect(&path)?;
         upgrade(&mut connection, &path, &STEPS)?;
-        schema::settle(&connection, folder)?;
+        schema::sync_earlier_commits(&connection, folder)?;
         let committer = Committer::start("state".into(), StateWriter { connection }).map_err(unavailable)?;
         Ok(Self { committer, readers: Readers::new(path) })
     }
@@ -112,14 +112,13 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Runs the missing steps, all or none; existing tables are backed up first. Two processes may do this at once: the
-/// second one finds it done. Damaged when a later version wrote the database.
+/// second one finds it done. Unavailable when a newer Provost wrote the database.
 fn upgrade(connection: &mut Connection, path: &Path, steps: &[&str]) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(storage)?;
     let found = schema::version(&transaction)?;
     let missing = usize::try_from(found).ok().and_then(|done| steps.get(done..));
-    let missing = missing.ok_or_else(|| {
-        damaged(format!("{FILE} has tables of version {found}, and this program reads up to {}", steps.len()))
-    })?;
+    let newer = || written_by_newer(&format!("{}: the tables", path.display()), found, steps.len() as i64);
+    let missing = missing.ok_or_else(newer)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -447,7 +446,7 @@ mod tests {
 
         drop(connection);
         assert!(
-            matches!(LocalState::open(folder.path()), Err(StateError::Damaged(_))),
+            matches!(LocalState::open(folder.path()), Err(StateError::Unavailable(_))),
             "tables of a later version were accepted"
         );
     }

@@ -34,7 +34,7 @@ pub(super) async fn literal(
         let end = at + out.piece_octets((range.end - at).min(PIECE_OCTETS));
         let piece = match source.piece(at..end).await {
             Ok(piece) if !piece.is_empty() => piece,
-            Ok(_) => return Err(broken(&StoreError::Damaged("a body is shorter than its recorded size".to_owned()))),
+            Ok(_) => return Err(broken(&StoreError::damaged("a body is shorter than its recorded size"))),
             Err(error) => return Err(broken(&error)),
         };
         at += piece.len() as u64;

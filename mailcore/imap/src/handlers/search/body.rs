@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use provost_message::{BodySearch, FeedResult, MimePart, SearchedSection, searched};
+use provost_message::{BodySearch, FeedResult, MimePart, PartContent, SearchedSection, searched};
 use provost_store::{Columns, StoreError, Uid, UidSet};
 
 use crate::budget::SearchTurns;
@@ -12,9 +12,9 @@ use crate::context::CommandContext;
 use crate::mailbox::SelectedMailbox;
 use crate::source::{HEADER_OCTETS_MAX, MessageSource, PIECE_OCTETS};
 
-/// For each of the texts, which are in the form of [`provost_message::search_form`], whether the body contains it. At
-/// most one piece of a large message is in memory, unless its structure is not kept: then the message is read whole
-/// once, while no other body search has a turn.
+/// Returns, for each of the texts in their order, whether the body contains it. The texts must be in the form of
+/// [`provost_message::search_form`]. At most one piece of a large message is in memory, unless its structure is not
+/// kept: then the message is read whole once, while no other body search has a turn.
 pub(super) async fn search_body(
     context: &CommandContext<'_>,
     selected: &SelectedMailbox,
@@ -27,7 +27,8 @@ pub(super) async fn search_body(
         return whole(context, source, search).await;
     }
     let structure = structure(context, selected, uid, &mut source).await?;
-    let mut pieces = OctetReader { turns: &context.config.searches, source, last: (0, Bytes::new()) };
+    let turns = &context.config.searches;
+    let mut pieces = PieceReader { turns, source, last: (0, Bytes::new()) };
     for searched in searched(&structure) {
         search = match searched {
             _ if search.is_decided() => break,
@@ -35,7 +36,12 @@ pub(super) async fn search_body(
             SearchedSection::Text(part) => pieces.text(search, part).await?,
         };
     }
-    Ok(search.finish())
+    let turn = turns.turn().await;
+    let work = move || {
+        let _turn = turn;
+        search.finish()
+    };
+    off_thread(work).await
 }
 
 /// Searches a small message, read whole.
@@ -77,22 +83,22 @@ async fn structure(
     off_thread(work).await
 }
 
-/// Runs `work` on a blocking thread: decoding takes CPU time, so it must not run on the threads that serve all
-/// sessions.
+/// Runs `work`, which decodes or searches text, on a blocking thread: on the threads that serve sessions it would delay
+/// all of them.
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
     let outcome = tokio::task::spawn_blocking(work).await;
     outcome.map_err(|error| StoreError::Unavailable(format!("a search task failed: {error}")))
 }
 
-/// Reads a message's octets in ascending order.
-struct OctetReader<'a> {
+/// Reads a large message in pieces, and gives them to the search.
+struct PieceReader<'a> {
     turns: &'a SearchTurns,
     source: MessageSource<'a>,
-    /// The offset of the last piece, and the piece: small parts share one.
+    /// The offset of the last piece, and the piece: the next small part is often in it too.
     last: (u64, Bytes),
 }
 
-impl OctetReader<'_> {
+impl PieceReader<'_> {
     /// The first octets of a range, which must not be empty: at least one.
     async fn piece(&mut self, range: Range<u64>) -> Result<Bytes, StoreError> {
         let at = &self.last.0;
@@ -103,14 +109,14 @@ impl OctetReader<'_> {
         let (at, octets) = &self.last;
         let offset = |end: u64| usize::try_from(end.saturating_sub(*at)).unwrap_or(usize::MAX).min(octets.len());
         match octets.slice(offset(range.start)..offset(range.end)) {
-            piece if piece.is_empty() => Err(StoreError::Damaged("a body is shorter than its structure".into())),
+            piece if piece.is_empty() => Err(StoreError::damaged("a body is shorter than its structure")),
             piece => Ok(piece),
         }
     }
 
     /// Searches the header of a part, at most [`HEADER_OCTETS_MAX`] octets of it.
     async fn header(&mut self, mut search: BodySearch, part: &MimePart) -> Result<BodySearch, StoreError> {
-        let _turn = self.turns.turn().await;
+        let turn = self.turns.turn().await;
         let end = part.header.end.min(part.header.start.saturating_add(HEADER_OCTETS_MAX));
         let mut at = part.header.start;
         let mut header = Vec::new();
@@ -119,8 +125,13 @@ impl OctetReader<'_> {
             at += piece.len() as u64;
             header.extend_from_slice(&piece);
         }
-        search.header(part, &header);
-        Ok(search)
+        let part = without_parts(part);
+        let work = move || {
+            let _turn = turn;
+            search.header(&part, &header);
+            search
+        };
+        off_thread(work).await
     }
 
     /// Searches a part piece by piece, each with its own turn, so that a large message does not delay small ones. The
@@ -141,7 +152,7 @@ impl OctetReader<'_> {
                     };
                     off_thread(work).await?
                 }
-                false => match feed(search, None) {
+                false => match self.end(search).await? {
                     (search, FeedResult::Accepted) => return Ok(search),
                     again => again,
                 },
@@ -151,6 +162,29 @@ impl OctetReader<'_> {
             }
         }
         Ok(search)
+    }
+
+    /// Ends a part: decodes and searches what its pieces have left over.
+    async fn end(&self, search: BodySearch) -> Result<(BodySearch, FeedResult), StoreError> {
+        let turn = self.turns.turn().await;
+        let work = move || {
+            let _turn = turn;
+            feed(search, None)
+        };
+        off_thread(work).await
+    }
+}
+
+/// A copy of a part without the parts in it, for its own header.
+fn without_parts(part: &MimePart) -> MimePart {
+    MimePart {
+        header: part.header.clone(),
+        body: part.body.clone(),
+        lines: part.lines,
+        media: part.media.clone(),
+        encoding: part.encoding.clone(),
+        attributes: part.attributes.clone(),
+        content: PartContent::Leaf,
     }
 }
 

@@ -13,9 +13,14 @@ pub(super) async fn size(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     }
 }
 
-/// Defers with 452 when the memory that all sessions of the process share has no room for the announced size.
+/// Defers with 452 when DATA would have no memory for the announced size: in the budget of the process, or in the share
+/// of the client's source.
 pub(super) async fn memory(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
-    if input.config.memory.has_room(arrival.announced_octets.unwrap_or_default()) {
+    let memory = match &arrival.connection {
+        Some(connection) => input.config.message_memory(connection),
+        None => input.config.memory.body(),
+    };
+    if memory.has_room(arrival.announced_octets.unwrap_or_default()) {
         Verdict::Accept
     } else {
         Verdict::object("no_room", reply::NO_ROOM)

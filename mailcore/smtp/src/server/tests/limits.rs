@@ -93,6 +93,29 @@ async fn messages_beyond_the_memory_are_deferred() {
     assert_eq!(site.inbox("zoe").await.len(), 2);
 }
 
+/// MAIL is answered by the rule that DATA keeps: a message leaves as much memory as it takes, and one source has a
+/// quarter. LMTP clients have no share.
+#[tokio::test]
+async fn an_announced_size_that_data_would_refuse_is_deferred_at_mail() {
+    let budget = MemoryBudget::new(100_000);
+    let site = site();
+    let (mut others, mut same_source) = (budget.body(), budget.body_of("127.0.0.1".parse().unwrap()));
+    for (service, hello, held, shared, reply) in [
+        (Service::Mx, "HELO x", 60_000, 0, "452 4.3.1"),
+        (Service::Lmtp, "LHLO x", 60_000, 0, "452 4.3.1"),
+        (Service::Mx, "HELO x", 0, 6_000, "452 4.3.1"),
+        (Service::Lmtp, "LHLO x", 0, 6_000, "250"),
+        (Service::Mx, "HELO x", 20_000, 0, "250"),
+    ] {
+        let mut conversation = site.connect(service);
+        Arc::make_mut(&mut conversation.session.config).memory = budget.clone();
+        others.record(held);
+        same_source.record(shared);
+        conversation.send(format!("{hello}\r\n").as_bytes()).await;
+        conversation.run(&format!("C: MAIL FROM:<a@b.example> SIZE=20500\nS: {reply}")).await;
+    }
+}
+
 /// RFC 1870 §4: the offered SIZE is the largest that can be accepted.
 #[tokio::test]
 async fn the_offered_size_fits_into_memory() {

@@ -1,4 +1,4 @@
-//! Compiles the tests of a script (RFC 5228 §5, RFC 5260).
+//! Compiles the test commands of a script (RFC 5228 §5, RFC 5260).
 
 use crate::SieveError;
 use crate::arguments::{Arguments, once};
@@ -32,9 +32,10 @@ const ADDRESS_FIELDS: &[&str] = &[
 /// Compiles one test.
 pub(crate) fn test(command: &Command, required: &RequiredExtensions) -> Result<Test, SieveError> {
     let mut arguments = Arguments::of(command);
-    let takes_tests = matches!(command.name.as_str(), "not" | "allof" | "anyof");
-    if takes_tests == command.tests.is_empty() {
-        return Err(arguments.error(if takes_tests { "a test is missing" } else { "takes no test" }));
+    match (takes_tests(command)?, command.tests.is_empty()) {
+        (true, true) => return Err(arguments.error("a test is missing")),
+        (false, false) => return Err(arguments.error("takes no test")),
+        (true, false) | (false, true) => {}
     }
     let test = match command.name.as_str() {
         "true" => Test::Constant(true),
@@ -49,10 +50,23 @@ pub(crate) fn test(command: &Command, required: &RequiredExtensions) -> Result<T
         "envelope" => envelope(&mut arguments, required, command.line)?,
         "date" => date(&mut arguments, required, command.line)?,
         "currentdate" => current_date(&mut arguments, required, command.line)?,
-        other => return Err(SieveError::new(command.line, format!("unknown test '{other}'"))),
+        _ => return Err(unknown(command)),
     };
     arguments.finish()?;
     Ok(test)
+}
+
+/// Whether a test contains other tests; an error for a name that no test has.
+fn takes_tests(command: &Command) -> Result<bool, SieveError> {
+    match command.name.as_str() {
+        "not" | "allof" | "anyof" => Ok(true),
+        "true" | "false" | "exists" | "size" | "header" | "address" | "envelope" | "date" | "currentdate" => Ok(false),
+        _ => Err(unknown(command)),
+    }
+}
+
+fn unknown(command: &Command) -> SieveError {
+    SieveError::new(command.line, format!("unknown test '{}'", command.name))
 }
 
 fn tests(command: &Command, required: &RequiredExtensions) -> Result<Vec<Test>, SieveError> {
@@ -114,7 +128,8 @@ fn date(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usiz
     let allowed = AllowedTags { zone: true, original_zone: true, ..AllowedTags::default() };
     let tags = Tags::parse(arguments, required, line, allowed)?;
     let name = arguments.text("a field name")?;
-    // The default is the local zone (RFC 5260 §4.1). Here that is always UTC: a script means the same on every node.
+    // Without a zone, RFC 5260 §4.1 demands the local one. Here that is UTC: the interpreter is given no time zone, and
+    // managed scripts, the only ones that delivery runs, name theirs.
     let zone = tags.zone.unwrap_or(Some(0));
     let source = DateSource::Header { name: name.into(), zone };
     Ok(Test::Date { source, part: date_part(arguments)?, matcher: tags.matcher(arguments)? })
