@@ -18,7 +18,8 @@ use serde_json::json;
 /// Longest time for all shards of the store to answer a probe.
 const STORE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Names the parts of the node whose committer has died: only a restart brings them back.
+/// Names the parts of the node, such as a shard of the store, whose committer has died, the thread that makes all
+/// writes of the part: only a restart brings it back.
 pub type DeadParts = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
 /// Returns the current metrics in the Prometheus text format, version 0.0.4.

@@ -35,8 +35,8 @@ use paced::{PacedStream, ReplyMemory};
 /// Longest time for a header, which includes the wait for the next request of a persistent connection: half of the
 /// usual 60 s of web servers, so that silent peers free their places sooner.
 const HEADER_LIMIT: Duration = Duration::from_secs(30);
-/// Maximum number of octets of request line and header fields: ten times a session cookie, a token and a browser's
-/// usual fields.
+/// Maximum number of octets of request line and header fields: ten times what a session cookie, a token and a
+/// browser's usual fields take together.
 const HEADER_OCTETS_MAX: usize = 16 * 1024;
 /// hyper's buffer of one connection, in octets: room for the largest header and for one write of a page.
 const BUFFER_OCTETS_MAX: usize = 64 * 1024;
@@ -190,8 +190,8 @@ async fn answer(
 }
 
 impl HttpListener {
-    /// Returns the reply if the memory budget has room for it, else a 503: a reply stays in memory until the system has
-    /// taken all of it.
+    /// Returns the reply if the memory budget has room for it, else a 503: a reply stays in memory until the operating
+    /// system has taken all of it for sending.
     fn within_memory(&self, reply: Response<Body>, memory: &ReplyMemory) -> Response<Body> {
         let octets = reply.body().size_hint().lower();
         let is_free = self.replies == CountedReplies::None || octets <= FREE_OCTETS as u64;
@@ -206,7 +206,7 @@ fn busy() -> Response<Body> {
     reply
 }
 
-/// A refusal by the listener. It closes the connection, because the request body may not be read to its end.
+/// A refusal by the listener. It closes the connection, because the request body has perhaps not been read to its end.
 fn refusal(status: StatusCode, text: &'static str) -> Response<Body> {
     let close = [(header::CONNECTION, HeaderValue::from_static("close"))];
     (status, close, format!("{text}\n")).into_response()

@@ -39,7 +39,8 @@ pub(crate) struct Visitor {
     pub(crate) user: Option<User>,
     /// The message that this page shows once.
     pub(crate) flash: Option<Flash>,
-    /// Whether the shared state or the View could not answer, so that it is unknown whether the visitor is signed in.
+    /// Whether the session (in the state that all nodes share) or the person (in the View, this node's copy of the
+    /// directory) could not be looked up, so that it is unknown whether the visitor is signed in.
     pub(crate) is_unknown: bool,
 }
 
@@ -78,7 +79,8 @@ impl FromRequestParts<Web> for Visitor {
     }
 }
 
-/// The session of the cookie. Only a GET takes the message: the reply to a form is a redirect or reports a mistake.
+/// The session of the cookie. Only a GET takes its flash message: the reply to a form is a redirect or reports a
+/// mistake.
 async fn visit(parts: &Parts, web: &Web, now: Timestamp) -> Result<Option<RequestSession>, StateError> {
     let Some(cookie) = cookie(&parts.headers, SESSION_COOKIE) else { return Ok(None) };
     web.sessions.visit(&cookie, parts.method == Method::GET, now).await
@@ -109,8 +111,8 @@ pub(crate) fn in_language(here: &str, language: Language) -> String {
     format!("{path}?{}", query.join("&"))
 }
 
-/// The path to return to after a sign-in: `next`, or `/` when `next` could lead to another site or cannot stand in a
-/// header. Browsers read a backslash as a slash.
+/// The path to return to after a sign-in: `next`, or `/` when `next` could lead to another site, cannot stand in a
+/// header or is too long. Browsers read a backslash as a slash.
 pub(crate) fn way_back(next: &str) -> &str {
     let is_path = next.starts_with('/') && !next.starts_with("//") && !next.contains('\\');
     let is_header_text = next.bytes().all(|octet| matches!(octet, b' '..=b'~'));

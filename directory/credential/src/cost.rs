@@ -50,7 +50,8 @@ const ADAPTED: GeneralPurpose = GeneralPurpose::new(
     UNPADDED,
 );
 
-/// Hashes a password with argon2id; returns the PHC string. `None` only when our constants are invalid.
+/// Hashes a password with argon2id; returns the PHC string. `None` only when our constants are invalid or
+/// the salt is too short.
 pub(crate) fn argon2_hash(password: &[u8], salt: &[u8]) -> Option<String> {
     let params = Params::new(ARGON2_MEMORY_KIB, ARGON2_PASSES, ARGON2_LANES, None).ok()?;
     let mut output = [0; ARGON2_OUTPUT_OCTETS];

@@ -122,8 +122,8 @@ impl ChangeSenders {
         Self { sets: broadcast::Sender::new(BEHIND_MAX), watched: Arc::default() }
     }
 
-    /// Sends `changes`, and wakes the sessions whose person was replaced between `before` and `after`. The View must
-    /// already answer from `after`.
+    /// Sends `changes`, and wakes the sessions whose person was replaced: has another [`Person`] in `after` than in
+    /// `before`, or none. The View must already answer from `after`.
     pub(crate) fn publish(&self, changes: ChangeSet, before: &Snapshot, after: &Snapshot) {
         let is_replaced = |account: &Uuid| !is_same(&before.person(*account), &after.person(*account));
         self.watched.wake(&changes, is_replaced);
@@ -500,6 +500,6 @@ mod tests {
             publish(&view, n, PersonState::Active);
         }
         assert!(slow.next().await.is_everything());
-        assert!(slow.next().await.concerns_account(uuid(3)), "the kept sets do not follow");
+        assert!(slow.next().await.concerns_account(uuid(3)), "the oldest set that the channel still holds comes next");
     }
 }

@@ -20,7 +20,7 @@ const LEASE_RENEWAL: Duration = Duration::from_secs(10 * 60);
 /// The reply to a session that must end because of a change in the directory.
 pub(crate) const REVOKED: &str = "-ERR [SYS/PERM] the account was suspended or closed, or its password was changed\r\n";
 /// How long a login waits for a maildrop that another session holds. A client that lost its connection returns at once,
-/// often before the driver has seen the end of the old connection.
+/// often before the server has seen the end of the old connection.
 const IN_USE_WAIT: Duration = Duration::from_secs(1);
 /// Interval between attempts to take the lease during that time.
 const IN_USE_LOOK: Duration = Duration::from_millis(25);
@@ -252,7 +252,7 @@ impl TransactionState {
         match result {
             Ok(_) => BYE,
             Err(error) => {
-                tracing::warn!(account = %self.account.get(), %error, "messages are not deleted");
+                tracing::warn!(account = %self.account.get(), %error, "the deletion of messages is not confirmed");
                 NOT_REMOVED
             }
         }

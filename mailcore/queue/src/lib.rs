@@ -1,9 +1,9 @@
 //! The queue: messages on their way out, retried with growing waits, bounced at the end of their life.
 //!
 //! A row is one message for all its recipients in one domain, the row's *destination*. It is *due*, or waits for its
-//! `due_at`. A worker *leases* it for one attempt. Each recipient is then *delivered* or *sent* (removed), *failed*
+//! `due_at`. A worker *leases* it for one attempt. Each recipient is then *delivered* here or *sent* to the next hop (both: removed), *failed*
 //! (removed in the transaction that queues the bounce) or *deferred* (stays, and the row gets a later `due_at`). A row
-//! without recipients is deleted. A row that cannot be read, or was taken five times in a row without an outcome, is
+//! without recipients is deleted. A row that cannot be read, or was leased five times running without an outcome, is
 //! *set aside*.
 //!
 //! Three things must never happen here: a recipient removed while the outcome is open, a bounce for the null
@@ -66,8 +66,8 @@ impl Queue {
         self.accept_as(Uuid::new_v4(), envelope, body, now).await
     }
 
-    /// Like [`Queue::accept`], under an id that the caller chooses: a repeated id changes nothing, and local recipients
-    /// get the message under [`provost_delivery::batch_id`] of that id.
+    /// Like [`Queue::accept`], under an id that the caller chooses: a repeated id changes nothing, neither
+    /// in the queue nor, by the batch id that [`provost_delivery::batch_id`] makes of it, in the mailboxes here.
     pub async fn accept_as(&self, id: Uuid, envelope: Envelope, body: Bytes, now: Timestamp) -> Result<(), StoreError> {
         self.accept_outgoing(NewMessage { id: QueueId::new(id), envelope, body, when: now }).await
     }
@@ -79,7 +79,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Returns at most `limit` rows, waiting or set aside, oldest first.
+    /// Returns at most `limit` rows in any state, oldest first.
     pub async fn list(&self, limit: usize) -> Result<Vec<QueueRow>, StoreError> {
         self.inner.store.list(limit).await
     }

@@ -1,13 +1,14 @@
 //! Rows of bodies: numbers, reference counts, places.
 //!
-//! The octets of a body are in a pack, or temporarily in table `inline`: a small group is committed by a single sync of
-//! the database, and the upkeep moves its bodies to a pack later. `body.pack` is null while the row of `inline` exists;
+//! The octets of a body are in a pack, a file of many bodies, or temporarily in table `inline`: a small group (the
+//! batches that one transaction commits) then needs no other sync than that of the database, and the upkeep, a
+//! background task, moves its bodies to a pack later. `body.pack` is null while the row of `inline` exists;
 //! one transaction changes both.
 //!
 //! A body has one row, however many messages share it: copies of a message, or deliveries of one buffer in one group,
 //! even to several accounts of the shard. The row holds the place of the octets and the number of references; a row
-//! without references is garbage and is removed in the background. Numbers are never reused, not even after a crash: a
-//! read by an old number returns nothing, never another body.
+//! without references is garbage and is removed in the background. The number of a committed body is never given to another
+//! one, not even after a crash: a read by an old number returns nothing, never another body.
 
 use std::collections::HashMap;
 
@@ -97,7 +98,7 @@ impl IncomingBodies {
         let key = buffer_key(body);
         let known = self.shared.get(&key).map(|(number, _)| *number);
         let number = match known {
-            // Without the row, the body is stored anew.
+            // A message that was stored and deleted within this group may have taken the row with it.
             Some(number) if add_reference(connection, number)? => number,
             _ => self.insert(connection, pack, body)?,
         };
@@ -180,7 +181,7 @@ pub(super) fn insert_derived(connection: &Connection, number: u64, derived: &Der
     execute(connection, sql, row).map(drop)
 }
 
-/// Records a pack as made by this database.
+/// Records that the pack of this number belongs to this database.
 pub(super) fn record_pack(connection: &Connection, number: u32) -> Result<(), StoreError> {
     execute(connection, "INSERT OR IGNORE INTO pack (number) VALUES (?)", [number]).map(drop)
 }
