@@ -117,7 +117,6 @@ impl Applier<'_> {
         passwords: &InitialPasswords,
         progress: OnProgress<'_>,
     ) -> Result<Outcomes, (Outcomes, ApplyError)> {
-        let started = Instant::now();
         let mut outcomes = Outcomes::default();
         let (journal, found) = match self.prepare(plan, passwords).await {
             Ok(prepared) => prepared,
@@ -125,9 +124,6 @@ impl Applier<'_> {
         };
         outcomes.batch.clone_from(&journal.batch);
         outcomes.resumed = found.is_some();
-        if let Err(error) = self.note_begin(plan, &outcomes).await {
-            return Err((outcomes, error));
-        }
         let performer = Performer::new(self.directory, &journal, found.unwrap_or_default());
         let batch_audit = self.batch_audit(plan, &journal);
         let turns = Semaphore::new(WRITING);
@@ -139,17 +135,36 @@ impl Applier<'_> {
             batch_audit: &batch_audit,
             turns: &turns,
         };
-        let mut stopped = work.run(stop, &mut outcomes, progress).await;
-        outcomes.failed.sort();
-        if let Err(error) = self.close(&journal, &outcomes, stopped.is_some()).await {
-            stopped.get_or_insert(ApplyError::Unavailable(format!("the journal cannot be written: {error}")));
-        }
-        outcomes.seconds = started.elapsed().as_secs_f64();
-        self.note_end(plan, &outcomes, stopped.as_ref()).await;
+        let stopped = self.run_batch(&work, &journal, stop, &mut outcomes, progress).await;
+        journal.release().await;
         match stopped {
             None => Ok(outcomes),
             Some(error) => Err((outcomes, error)),
         }
+    }
+
+    /// Applies the plan between the two audit records of the batch; returns the error that ended the run, if there was
+    /// one.
+    async fn run_batch(
+        &self,
+        work: &ApplyContext<'_>,
+        journal: &Journal,
+        stop: impl Future<Output = ()> + Send,
+        outcomes: &mut Outcomes,
+        progress: OnProgress<'_>,
+    ) -> Option<ApplyError> {
+        let started = Instant::now();
+        if let Err(error) = self.note_begin(work.plan, outcomes).await {
+            return Some(error);
+        }
+        let mut stopped = work.run(stop, outcomes, progress).await;
+        outcomes.failed.sort();
+        if let Err(error) = self.close(journal, outcomes, stopped.is_some()).await {
+            stopped.get_or_insert(ApplyError::Unavailable(format!("the journal cannot be written: {error}")));
+        }
+        outcomes.seconds = started.elapsed().as_secs_f64();
+        self.note_end(work.plan, outcomes, stopped.as_ref()).await;
+        stopped
     }
 
     /// Checks the plan, settles the interrupted batches of other plans, and opens the journal. Returns what the
@@ -175,8 +190,13 @@ impl Applier<'_> {
         if !journal.is_resumed() {
             return Ok((journal, None));
         }
-        let found = perform::written_by(self.directory, &journal.batch).await?;
-        Ok((journal, Some(found)))
+        match perform::written_by(self.directory, &journal.batch).await {
+            Ok(found) => Ok((journal, Some(found))),
+            Err(error) => {
+                journal.release().await;
+                Err(error.into())
+            }
+        }
     }
 
     /// Completes the journals of interrupted batches, except those of the plan whose hash is `own_plan`: looks up each
@@ -185,20 +205,26 @@ impl Applier<'_> {
         let (journals, own_plan) = (self.journals.clone(), own_plan.to_owned());
         let abandoned = tokio::task::spawn_blocking(move || journals.abandoned(&own_plan));
         for (journal, plan) in abandoned.await.map_err(|error| ApplyError::Unavailable(error.to_string()))?? {
-            let found = perform::written_by(self.directory, &journal.batch).await?;
-            let (end, undone) = perform::settle(&journal, &plan, &found).await.map_err(JournalError::from)?;
-            let batch_audit = BatchAudit { is_resumed: true, ..self.batch_audit(&plan, &journal) };
-            for (change, outcome) in undone {
-                batch_audit
-                    .settle(change, outcome)
-                    .await
-                    .map_err(|error| ApplyError::Unavailable(format!("the audit cannot be read: {error}")))?;
-            }
-            let (batch, applied, failed) = (&journal.batch, end.applied, end.failed);
-            tracing::info!(batch, applied, failed, "looked up the outcome of an interrupted import");
-            journal.end(end).await.map_err(JournalError::from)?;
+            let settled = self.settle_batch(&journal, &plan).await;
+            journal.release().await;
+            settled?;
         }
         Ok(())
+    }
+
+    async fn settle_batch(&self, journal: &Journal, plan: &Plan) -> Result<(), ApplyError> {
+        let found = perform::written_by(self.directory, &journal.batch).await?;
+        let (end, undone) = perform::settle(journal, plan, &found).await.map_err(JournalError::from)?;
+        let batch_audit = BatchAudit { is_resumed: true, ..self.batch_audit(plan, journal) };
+        for (change, outcome) in undone {
+            batch_audit
+                .settle(change, outcome)
+                .await
+                .map_err(|error| ApplyError::Unavailable(format!("the audit cannot be read: {error}")))?;
+        }
+        let (batch, applied, failed) = (&journal.batch, end.applied, end.failed);
+        tracing::info!(batch, applied, failed, "looked up the outcome of an interrupted import");
+        Ok(journal.end(end).await.map_err(JournalError::from)?)
     }
 
     fn batch_audit<'b>(&'b self, plan: &'b Plan, journal: &'b Journal) -> BatchAudit<'b> {

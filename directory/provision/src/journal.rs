@@ -326,6 +326,11 @@ impl Journal {
         self.writer.flush().await
     }
 
+    /// Waits until the file is unlocked, so that whoever starts the same plan next does not find the batch in use.
+    pub(crate) async fn release(self) {
+        self.writer.close().await;
+    }
+
     /// Records the end of the batch, after which it is never resumed.
     pub(crate) async fn end(&self, end: EndLine) -> io::Result<()> {
         self.writer.append(serde_json::to_string(&JournalLine::End(end))?).await?;

@@ -46,16 +46,8 @@ async fn begun(folder: &TempDir) -> (Journals, String) {
     }
     journal.flush().await.unwrap();
     let batch = journal.batch.clone();
-    close(journal, &journals);
+    journal.release().await;
     (journals, batch)
-}
-
-/// Drops a journal and waits until its thread has closed the file.
-fn close(journal: Journal, journals: &Journals) {
-    let path = journals.path(&journal.batch, OPEN);
-    drop(journal);
-    let file = File::open(path).unwrap();
-    file.lock().unwrap();
 }
 
 #[tokio::test]
@@ -114,7 +106,7 @@ async fn a_journal_cut_anywhere_is_resumed() {
         );
         journal.record(receipt(1, 1, WriteOutcome::Found)).await.unwrap();
         journal.flush().await.unwrap();
-        close(journal, &journals);
+        journal.release().await;
         let kept = journals.read(&batch).unwrap();
         assert_eq!(kept.receipts.len(), lines.saturating_sub(2) + 1, "cut at {cut}");
         assert_eq!(kept.receipts.last(), Some(&receipt(1, 1, WriteOutcome::Found)), "cut at {cut}");
@@ -132,7 +124,7 @@ async fn a_batch_that_cannot_be_resumed_is_named_in_the_error() {
         journals.abandoned("another plan").unwrap().is_empty(),
         "the batch of a running process counts as abandoned"
     );
-    close(running, &journals);
+    running.release().await;
     let path = journals.path(&batch, OPEN);
     let text = fs::read_to_string(&path).unwrap();
     for (damaged, expect, names_its_plan) in [

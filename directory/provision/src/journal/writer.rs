@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
@@ -11,9 +12,10 @@ const WAITING_MAX: usize = 4096;
 /// Shortest time between two syncs that no flush asks for: the directory's own log may be on the same disk.
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Handle of the writing thread. Dropping it makes the thread write the waiting lines, sync and end.
+/// Handle of the writing thread. Dropping it makes the thread write the waiting lines, sync, unlock the file and end.
 pub(super) struct JournalWriter {
     waiting: mpsc::Sender<JournalRequest>,
+    thread: JoinHandle<()>,
 }
 
 enum JournalRequest {
@@ -22,15 +24,15 @@ enum JournalRequest {
 }
 
 impl JournalWriter {
-    /// Starts a thread that appends to `file`. The file and its lock are held until the writer is dropped.
+    /// Starts a thread that appends to `file`, and holds the file and its lock until it ends.
     pub(super) fn start(file: File) -> io::Result<Self> {
         let (waiting, requests) = mpsc::channel(WAITING_MAX);
-        std::thread::Builder::new().name("journal".into()).spawn(move || {
+        let thread = std::thread::Builder::new().name("journal".into()).spawn(move || {
             if let Err(error) = write(&file, requests) {
                 tracing::error!(%error, "the journal of an apply cannot be written");
             }
         })?;
-        Ok(Self { waiting })
+        Ok(Self { waiting, thread })
     }
 
     /// Queues a line for writing; an error when an earlier line could not be written.
@@ -43,6 +45,13 @@ impl JournalWriter {
         let (sender, flushed) = oneshot::channel();
         self.waiting.send(JournalRequest::Flush(sender)).await.map_err(|_| closed())?;
         flushed.await.map_err(|_| closed())?
+    }
+
+    /// Ends the thread and waits until the file is unlocked.
+    pub(super) async fn close(self) {
+        drop(self.waiting);
+        // The thread does not panic, and there is nothing to do if it did: the file is unlocked all the same.
+        let _ = tokio::task::spawn_blocking(|| self.thread.join()).await;
     }
 }
 
