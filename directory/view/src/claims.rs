@@ -20,6 +20,20 @@ impl ClaimIndex {
         self.holders.get(name)
     }
 
+    /// Whether an entry other than `entry` claims the name.
+    pub(crate) fn has_other_claimant(&self, name: &MapKey, entry: &MapKey) -> bool {
+        match self.holders.get(name) {
+            Some(holder) => holder != entry || self.next_claimant(name).is_some(),
+            None => false,
+        }
+    }
+
+    /// Returns the entry that takes over when the holder gives the name up.
+    fn next_claimant(&self, name: &MapKey) -> Option<MapKey> {
+        let next = self.others.range((*name, MapKey::default())..).next().filter(|(claimed, _)| claimed == name);
+        next.map(|(_, claimant)| *claimant)
+    }
+
     /// Adds a claim; a repeated one changes nothing.
     pub(crate) fn insert(&mut self, name: MapKey, entry: MapKey) {
         let other = match self.holders.get(&name) {
@@ -41,8 +55,7 @@ impl ClaimIndex {
             self.remove_other(name, entry);
             return;
         }
-        let next = self.others.range((*name, MapKey::default())..).next().filter(|(claimed, _)| claimed == name);
-        let Some((_, next)) = next.copied() else {
+        let Some(next) = self.next_claimant(name) else {
             self.holders.remove(name);
             return;
         };
@@ -88,6 +101,10 @@ mod tests {
                 for (name, entries) in &claims {
                     let holder = entries.first().map(|entry| [*entry; 16]);
                     prop_assert_eq!(index.holder(&[*name; 16]), holder.as_ref());
+                    for entry in 0..5 {
+                        let is_claimed = entries.iter().any(|other| *other != entry);
+                        prop_assert_eq!(index.has_other_claimant(&[*name; 16], &[entry; 16]), is_claimed);
+                    }
                 }
             }
             for (name, entries) in claims {

@@ -165,14 +165,20 @@ impl Follower {
     }
 
     /// Removes one entry. A refresh is measured as a whole at its end; outside of one, each removal is measured with
-    /// the recent ones.
+    /// the recent ones, unless another entry has replaced this one.
     fn remove(&mut self, uuid: Uuid, now: Instant) -> EventOutcome {
         if self.refresh.is_none()
             && let Some(record) = self.snapshot.record(uuid)
+            && !self.snapshot.is_replaced(uuid, record)
         {
             let record = record.clone();
             let percent = self.snapshot.settings().removal_guard;
-            if let Some((lost, reason)) = self.guard(percent).objection(&EntryCounts::one(EntryKind::of(&record))) {
+            let removed = EntryCounts::one(EntryKind::of(&record));
+            // Only now, because it looks at every recent removal: a large site may have many.
+            if self.guard(percent).objection(&removed).is_some() {
+                self.recent.forget_replaced(&self.snapshot);
+            }
+            if let Some((lost, reason)) = self.guard(percent).objection(&removed) {
                 self.restore(lost);
                 return self.park(reason, percent);
             }
@@ -204,6 +210,14 @@ impl Follower {
         Guard { percent, present: self.snapshot.counts(), recent: self.recent.sum() }
     }
 
+    /// Returns the end of a reason: how many of the people are in `next` with a new entryUUID; empty for none.
+    fn created_again_note(&self, next: &Snapshot) -> String {
+        match self.snapshot.people_created_again_in(next) {
+            0 => String::new(),
+            count => format!("; {count} have a new entryUUID and would get new, empty mailboxes"),
+        }
+    }
+
     fn park(&mut self, reason: String, guard: u8) -> EventOutcome {
         self.is_parked = true;
         EventOutcome::Parked { reason, guard }
@@ -232,8 +246,14 @@ impl Follower {
         let Some(refresh) = self.refresh.take() else { return EventOutcome::Nothing };
         let removed = self.snapshot.missing_from(&refresh.snapshot);
         let percent = removal_guard(&self.snapshot, &refresh.snapshot);
-        if let Some((_, reason)) = self.guard(percent).objection(&removed) {
-            return self.park(reason, percent);
+        // A copy: if this refresh is parked, its entries replace none.
+        let mut recent = self.recent.clone();
+        recent.forget_replaced(&refresh.snapshot);
+        let guard = Guard { percent, present: self.snapshot.counts(), recent: recent.sum() };
+        if let Some((lost, reason)) = guard.objection(&removed) {
+            let note =
+                if lost == EntryKind::Person { self.created_again_note(&refresh.snapshot) } else { String::new() };
+            return self.park(reason + &note, percent);
         }
         if std::mem::take(&mut self.is_parked) {
             self.recent.clear();
@@ -495,6 +515,168 @@ mod tests {
         assert!(matches!(last, EventOutcome::Parked { .. }), "the last domain is removed");
     }
 
+    /// Sends an entry of [`following_a_site`] with the entryUUID `n`.
+    fn put_again(n: u128, rdn: &str, container: &str) -> SyncEvent {
+        let (class, name, value) = match container {
+            "people" => return SyncEvent::Put(uuid(n), account(rdn)),
+            "addresses" => (class::PROVOST_ADDRESS_ENTRY, attr::PROVOST_ADDRESS, rdn),
+            "domains" => (class::PROVOST_DOMAIN_ENTRY, attr::PROVOST_DOMAIN, rdn),
+            "policies" => (class::PROVOST_SETTING, attr::CN, rdn),
+            _ => ("organizationalUnit", attr::OU, rdn),
+        };
+        let parent = if container.is_empty() { suffix() } else { suffix().child(attr::OU, container) };
+        let entry = Entry::new(parent.child(name, value)).with(attr::OBJECT_CLASS, class).with(name, value);
+        let entry = entry.with(attr::PROVOST_ADDRESS_KIND, "primary").with(attr::PROVOST_VALUE, "America/Montreal");
+        SyncEvent::Put(uuid(n), entry)
+    }
+
+    fn account(number: &str) -> Entry {
+        Entry::new(Dn::parse(&person_dn(number.parse().unwrap())).unwrap())
+            .with(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT)
+            .with(attr::UID, format!("p{number}"))
+            .with(attr::MAIL, format!("p{number}@example.edu"))
+    }
+
+    /// Sends all entries below a container, and the container, with new entryUUIDs.
+    fn subtree_again(container: &str) -> Vec<SyncEvent> {
+        let names: Vec<String> = match container {
+            "people" => (0..100).map(|n| n.to_string()).collect(),
+            "addresses" => (0..100).map(|n| format!("p{n}@example.edu")).collect(),
+            "domains" => ["example.edu", "Alumni.example.edu"].map(str::to_owned).into(),
+            _ => vec!["Time-Zone".to_owned()],
+        };
+        let entries = (9000..).zip(&names).map(|(n, name)| put_again(n, name, container));
+        entries.chain([put_again(9999, container, "")]).collect()
+    }
+
+    /// A subtree that was deleted and created again has new entryUUIDs. That releases the park, but not for people:
+    /// their mailboxes would be empty.
+    #[test]
+    fn a_subtree_that_was_created_again_is_replaced() {
+        let everything = || (0..100).chain(1000..1100).chain(2000..2002).chain([3000]).chain(4000..4004);
+        for (container, lost, parked) in [
+            ("policies", vec![3000..3001, 4003..4004], None),
+            ("domains", vec![2000..2002, 4002..4003], None),
+            ("addresses", vec![1000..1100, 4001..4002], None),
+            (
+                "people",
+                vec![0..100, 4000..4001],
+                Some(
+                    "100 of 100 people would be removed, the guard is 20 %; \
+                     100 have a new entryUUID and would get new, empty mailboxes",
+                ),
+            ),
+        ] {
+            let mut follower = following_a_site();
+            let kept = || everything().filter(|n| !lost.iter().any(|range| range.contains(n)));
+            follower.begin();
+            follower.take(SyncEvent::Present(kept().map(uuid).collect()));
+            follower.take(SyncEvent::RefreshPresentDone);
+            let without = follower.take(SyncEvent::RefreshDone);
+            assert!(matches!(without, EventOutcome::Parked { .. }), "{container}: {without:?}");
+
+            follower.begin();
+            follower.take(SyncEvent::Present(kept().map(uuid).collect()));
+            for event in subtree_again(container) {
+                assert_eq!(follower.take(event), EventOutcome::Nothing, "{container}");
+            }
+            follower.take(SyncEvent::RefreshPresentDone);
+            let expected = match parked {
+                Some(reason) => EventOutcome::Parked { reason: reason.to_owned(), guard: 20 },
+                None => EventOutcome::Complete,
+            };
+            assert_eq!(follower.take(SyncEvent::RefreshDone), expected, "{container}");
+            assert_eq!(follower.snapshot().len(), SITE_ENTRIES, "{container}");
+            let is_new = follower.snapshot().record(uuid(9000)).is_some();
+            assert_eq!(is_new, parked.is_none(), "{container}");
+        }
+    }
+
+    /// Another address, domain or DN is another entry, whatever its kind.
+    #[test]
+    fn a_new_entry_replaces_no_entry_of_another_name() {
+        for (lost, event) in [
+            (vec![4003], put_again(9000, "services", "")),
+            (vec![2000, 2001], put_again(9000, "example.com", "domains")),
+            (vec![3000, 3001, 3002], put_again(9000, "mail-domain", "policies")),
+        ] {
+            let mut follower = following_a_site();
+            for n in [3001, 3002] {
+                follower.snapshot.insert(uuid(n), testing::setting(&format!("unknown-{n}"), "1"));
+            }
+            follower.begin();
+            follower.take(event);
+            follower.take(SyncEvent::Delete(lost.iter().copied().map(uuid).collect()));
+            let outcome = follower.take(SyncEvent::RefreshDone);
+            assert!(matches!(outcome, EventOutcome::Parked { .. }), "{lost:?}: {outcome:?}");
+        }
+    }
+
+    /// Single removals of what was created again, before or after the removal, are not summed.
+    #[test]
+    fn a_single_removal_of_what_was_created_again_does_not_count() {
+        let mut follower = following_a_site();
+        let mut entries: Vec<u128> = (1000..1100).collect();
+        for round in 1..=3 {
+            for (n, entry) in (0..).zip(&mut entries).take(20) {
+                assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(*entry)])), EventOutcome::Changed, "{round}, {n}");
+                *entry = 9000 + 100 * round + n;
+                let again = put_again(*entry, &format!("p{n}@example.edu"), "addresses");
+                assert_eq!(follower.take(again), EventOutcome::Changed);
+            }
+        }
+        assert_eq!(follower.snapshot().len(), SITE_ENTRIES);
+        // Twenty are really gone after that, each removed for the fourth time; the next one is too many.
+        for entry in entries.iter().take(20) {
+            assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(*entry)])), EventOutcome::Changed, "{entry}");
+        }
+        let next = follower.take(SyncEvent::Delete(vec![uuid(1020)]));
+        assert!(matches!(next, EventOutcome::Parked { .. }), "{next:?}");
+        assert_eq!(follower.snapshot().len(), SITE_ENTRIES, "the removals are not undone");
+
+        // The new entry of the last domains and of a container arrives before the removal of the old one.
+        for (old, event) in [
+            (2000, put_again(9000, "example.edu", "domains")),
+            (2001, put_again(9001, "alumni.example.edu", "domains")),
+            (4003, put_again(9002, "policies", "")),
+        ] {
+            assert_eq!(follower.take(event), EventOutcome::Changed);
+            assert_eq!(follower.take(SyncEvent::Delete(vec![uuid(old)])), EventOutcome::Changed, "{old}");
+        }
+        assert_eq!(follower.snapshot().len(), SITE_ENTRIES);
+    }
+
+    /// Single removals before a refresh do not count in it when it brings the entries again.
+    #[test]
+    fn a_refresh_replaces_what_was_removed_one_by_one_before() {
+        for (brought, is_parked) in [(20, false), (0, true)] {
+            let mut follower = following_a_site();
+            let first = (1000..1020).map(uuid).collect();
+            assert_eq!(follower.take(SyncEvent::Delete(first)), EventOutcome::Changed);
+            follower.begin();
+            for n in 0..brought {
+                follower.take(put_again(9000 + n, &format!("p{n}@example.edu"), "addresses"));
+            }
+            follower.take(SyncEvent::Delete((1020..1040).map(uuid).collect()));
+            let outcome = follower.take(SyncEvent::RefreshDone);
+            assert_eq!(matches!(outcome, EventOutcome::Parked { .. }), is_parked, "{brought}: {outcome:?}");
+        }
+    }
+
+    /// A person who comes back with the same entryUUID was not removed; with another one, the mailbox is lost.
+    #[test]
+    fn a_single_removal_of_a_person_counts_unless_the_entry_uuid_comes_back() {
+        for (offset, is_parked) in [(0, false), (9000, true)] {
+            let mut follower = following_a_site();
+            let outcome = (0..30).find_map(|n| {
+                let outcome = follower.take(SyncEvent::Delete(vec![uuid(n)]));
+                follower.take(put_again(offset + n, &n.to_string(), "people"));
+                (outcome != EventOutcome::Changed).then_some(outcome)
+            });
+            assert_eq!(matches!(outcome, Some(EventOutcome::Parked { .. })), is_parked, "{offset}: {outcome:?}");
+        }
+    }
+
     /// A removed address that another person got with a new entry is not restored.
     #[test]
     fn an_address_that_was_assigned_again_is_not_restored() {
@@ -506,7 +688,9 @@ mod tests {
         }
         let anew = testing::address_entry(1500, "p0@example.edu", AddressKind::Alias, Some(50));
         follower.snapshot.insert(uuid(1500), anew);
-        assert!(matches!(follower.apply(SyncEvent::Delete(vec![uuid(1021)]), now), EventOutcome::Parked { .. }));
+        // The second one is too many: the address that was assigned again does not count as removed.
+        assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1021)]), now), EventOutcome::Changed);
+        assert!(matches!(follower.apply(SyncEvent::Delete(vec![uuid(1022)]), now), EventOutcome::Parked { .. }));
         let owner = |address| follower.snapshot().by_address(&Address::parse(address).unwrap()).unwrap().0.uid.clone();
         assert_eq!((&*owner("p0@example.edu"), &*owner("p1@example.edu")), ("p50", "p1"));
         assert_eq!(follower.snapshot().len(), SITE_ENTRIES);

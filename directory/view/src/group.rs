@@ -42,9 +42,14 @@ impl Groups {
     }
 
     pub(crate) fn named(&self, name: &str) -> Option<&Arc<Group>> {
+        self.all_named(name).next()
+    }
+
+    /// Returns the groups of that name, in ascending order of their entryUUIDs.
+    pub(crate) fn all_named(&self, name: &str) -> impl Iterator<Item = &Arc<Group>> {
         let name = lower(name);
         let from = (name.clone(), MapKey::default());
-        self.0.range(from..).next().filter(|((found, _), _)| *found == name).map(|(_, group)| group)
+        self.0.range(from..).take_while(move |((found, _), _)| *found == name).map(|(_, group)| group)
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Group>> {

@@ -2,12 +2,16 @@
 //!
 //! Each kind of entry is measured apart, in a refresh and after it: the loss of five domains of five removes few
 //! entries, but makes the node refuse all mail.
+//!
+//! An entry that was deleted and created again is replaced, not removed, although its entryUUID is a new one; a person
+//! is the exception (see [`ViewRecord::identity`]).
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use crate::Snapshot;
 use crate::snapshot::ViewRecord;
 
 /// The `removal-guard`, percent, that switches the guard off.
@@ -16,7 +20,7 @@ pub(crate) const GUARD_OFF: u8 = 100;
 const WINDOW: Duration = Duration::from_secs(600);
 
 /// The kinds of entries that are measured apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum EntryKind {
     Person,
     Address,
@@ -139,13 +143,14 @@ impl Guard<'_> {
 }
 
 /// Removals of the last [`WINDOW`] outside of a refresh, with the removed records. The guard bounds their number.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct RecentRemovals {
     removed: VecDeque<RecordedRemoval>,
     sum: EntryCounts,
 }
 
 /// A removal that was applied.
+#[derive(Clone)]
 pub(crate) struct RecordedRemoval {
     at: Instant,
     pub(crate) entry_uuid: Uuid,
@@ -169,6 +174,21 @@ impl RecentRemovals {
     /// was parked is not applied bit by bit.
     pub(crate) fn sum(&self) -> EntryCounts {
         self.sum
+    }
+
+    /// Forgets the removals of entries that `snapshot` does not lack, and all but the last of several removals of what
+    /// was created again in between.
+    pub(crate) fn forget_replaced(&mut self, snapshot: &Snapshot) {
+        let mut seen = HashSet::new();
+        let mut is_lost = |removed: &RecordedRemoval| {
+            snapshot.lacks(removed.entry_uuid, &removed.record) && seen.insert(removed.record.identity())
+        };
+        let (mut kept, mut sum) = (VecDeque::new(), EntryCounts::default());
+        for removed in self.removed.drain(..).rev().filter(|removed| is_lost(removed)) {
+            sum.add(EntryKind::of(&removed.record));
+            kept.push_front(removed);
+        }
+        *self = Self { removed: kept, sum };
     }
 
     /// Takes out the removals that a loss of this kind makes doubtful: those of the same kind; all for a container.

@@ -44,6 +44,11 @@ impl StatedSettings {
         Arc::new(StatedEntry { last_good, ..(*entry).clone() })
     }
 
+    /// Returns the entries, each with its entryUUID.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&MapKey, &Arc<StatedEntry>)> {
+        self.entries.iter()
+    }
+
     /// Inserts an entry. [`StatedSettings::resolve`] then updates the values in force.
     pub(crate) fn insert(&mut self, key: MapKey, entry: Arc<StatedEntry>) {
         // An excess setting counts as not stated. The names are few, so this many entries are a mistake.

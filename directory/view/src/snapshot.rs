@@ -71,6 +71,26 @@ pub(crate) enum ViewRecord {
     Container(Arc<str>),
 }
 
+impl ViewRecord {
+    /// Returns what an entry keeps when it is deleted and created again: its address or domain, else its DN.
+    ///
+    /// Of a person it is the entryUUID, which changes: mailboxes are keyed by it, so a person who is created again would
+    /// get a new, empty mailbox. That is a loss which the removal guard has to stop.
+    pub(crate) fn identity(&self) -> (EntryKind, MapKey) {
+        let of_dn = |dn: &str| dn_key(dn).unwrap_or_else(|| key_of(dn));
+        let key = match self {
+            Self::Person(record) => *record.person.entry_uuid.as_bytes(),
+            Self::Address(record) => address_key(&record.address),
+            Self::Domain(domain) => key_of(domain),
+            Self::Group(group) => of_dn(&group.dn),
+            Self::Setting(stated) => of_dn(&stated.dn),
+            // The name gives the DN, because every container is directly below the suffix.
+            Self::Container(name) => key_of(name),
+        };
+        (EntryKind::of(self), key)
+    }
+}
+
 /// The served domains, each with the entryUUIDs of its entries; more than one is an error of the site.
 pub(crate) type Domains = BTreeMap<Arc<str>, BTreeSet<MapKey>>;
 
@@ -256,16 +276,63 @@ impl Snapshot {
         self.entries.len()
     }
 
-    /// Counts the entries of this snapshot that `next` lacks, or holds as another kind.
+    /// Counts the entries of this snapshot that `next` lacks.
     pub(crate) fn missing_from(&self, next: &Self) -> EntryCounts {
         let mut missing = EntryCounts::default();
         for (key, record) in self.entries.iter() {
-            let kind = EntryKind::of(record);
-            if next.entries.get(key).map(EntryKind::of) != Some(kind) {
-                missing.add(kind);
+            if next.lacks(Uuid::from_bytes(*key), record) {
+                missing.add(EntryKind::of(record));
             }
         }
         missing
+    }
+
+    /// Counts the people of this snapshot whose DN another entryUUID has in `next`.
+    pub(crate) fn people_created_again_in(&self, next: &Self) -> usize {
+        let is_created_again = |key: &MapKey, record: &ViewRecord| match record {
+            ViewRecord::Person(record) => {
+                let holder = dn_key(&record.person.dn).and_then(|name| next.names.holder(&name));
+                next.entries.get(key).is_none() && holder.is_some()
+            }
+            ViewRecord::Address(_)
+            | ViewRecord::Domain(_)
+            | ViewRecord::Group(_)
+            | ViewRecord::Setting(_)
+            | ViewRecord::Container(_) => false,
+        };
+        self.entries.iter().filter(|(key, record)| is_created_again(key, record)).count()
+    }
+
+    /// Whether the entry is absent, or of another kind, and no other entry has replaced it.
+    pub(crate) fn lacks(&self, entry_uuid: Uuid, record: &ViewRecord) -> bool {
+        self.record(entry_uuid).map(EntryKind::of) != Some(EntryKind::of(record))
+            && !self.is_replaced(entry_uuid, record)
+    }
+
+    /// Whether another entry stands for the same as `record`, the record of `entry_uuid`: an entry that was deleted and
+    /// created again has a new entryUUID. Compares what [`ViewRecord::identity`] does.
+    pub(crate) fn is_replaced(&self, entry_uuid: Uuid, record: &ViewRecord) -> bool {
+        let key = entry_uuid.as_bytes();
+        match record {
+            ViewRecord::Person(_) => false,
+            ViewRecord::Address(record) => self.addresses.has_other_claimant(&address_key(&record.address), key),
+            ViewRecord::Domain(domain) => {
+                self.domains.get(domain).is_some_and(|entries| entries.iter().any(|other| other != key))
+            }
+            ViewRecord::Group(group) => {
+                let dn = dn_key(&group.dn);
+                self.groups
+                    .all_named(&group.name)
+                    .any(|other| other.entry_uuid != entry_uuid && dn_key(&other.dn) == dn)
+            }
+            ViewRecord::Setting(stated) => {
+                let dn = dn_key(&stated.dn);
+                self.settings.entries().any(|(other, found)| other != key && dn_key(&found.dn) == dn)
+            }
+            ViewRecord::Container(name) => self
+                .records()
+                .any(|(other, found)| matches!(found, ViewRecord::Container(found) if other != key && found == name)),
+        }
     }
 
     /// Whether an entry of this snapshot has the name of `record`: the DN or login of a person, the address, the
@@ -435,7 +502,7 @@ mod tests {
     use super::*;
     use provost_settings::ValueOrigin;
 
-    use crate::testing::{address_entry, domain, group, person, person_dn, setting, uuid};
+    use crate::testing::{address_entry, container, domain, group, person, person_dn, setting, uuid};
 
     fn filled() -> Snapshot {
         let mut snapshot = Snapshot::default();
@@ -640,6 +707,38 @@ mod tests {
             snapshot.insert(uuid(n), setting(&format!("unknown-{n}"), "1"));
         }
         assert_eq!(snapshot.settings().faults().len(), provost_settings::SETTINGS_MAX);
+    }
+
+    #[test]
+    fn an_entry_of_the_same_kind_and_name_replaces_another_but_for_a_person() {
+        let people = [person(1, "zoe"), person(1, "zoe")];
+        for (records, is_replaced) in [
+            (people, false),
+            (["a@example.edu", "A@Example.edu"].map(|a| address_entry(1, a, AddressKind::Alias, None)), true),
+            (["a@example.edu", "b@example.edu"].map(|a| address_entry(1, a, AddressKind::Alias, None)), false),
+            (["example.edu"; 2].map(domain), true),
+            (["example.edu", "example.com"].map(domain), false),
+            ([group(1, "Desk", &[1]), group(2, "desk", &[2])], true),
+            ([group(1, "desk", &[1]), group(2, "board", &[1])], false),
+            ([setting("time-zone", "Europe/Paris"), setting("time-zone", "UTC")], true),
+            ([setting("time-zone", "UTC"), setting("retry-max", "60")], false),
+            (["policies"; 2].map(container), true),
+            (["policies", "people"].map(container), false),
+            ([domain("people"), container("people")], false),
+        ] {
+            let [old, new] = records;
+            let mut snapshot = Snapshot::default();
+            snapshot.insert(uuid(1), old.clone());
+            assert!(!snapshot.is_replaced(uuid(1), &old) && !snapshot.lacks(uuid(1), &old), "{old:?} by itself");
+            snapshot.insert(uuid(2), new.clone());
+            assert_eq!(snapshot.is_replaced(uuid(1), &old), is_replaced, "{old:?} by {new:?}");
+            snapshot.remove(uuid(1));
+            assert_eq!(snapshot.lacks(uuid(1), &old), !is_replaced, "{old:?} by {new:?}");
+            // A person of the test has the entryUUID of the old one in both records.
+            if !matches!(old, ViewRecord::Person(_)) {
+                assert_eq!(old.identity() == new.identity(), is_replaced, "{old:?} and {new:?}");
+            }
+        }
     }
 
     #[test]

@@ -281,6 +281,40 @@ async fn deletions_while_away_and_the_guard() {
     .await;
 }
 
+/// Two subtrees are deleted while the View follows, and created again with new entryUUIDs.
+#[tokio::test]
+async fn subtrees_that_were_created_again_are_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_slapd, directory) = filled().await;
+    let mut added = vec![setting("time-zone", "Europe/Paris")];
+    added.extend((1..=30).map(|n| address(&format!("a{n}"), "alias", 1)));
+    for entry in &added {
+        directory.add(entry.clone()).await.unwrap();
+    }
+    let container =
+        |name| Entry::new(slapd::below(name)).with(attr::OBJECT_CLASS, "organizationalUnit").with(attr::OU, name);
+    let mut lost = vec![container("policies"), container("addresses")];
+    lost.extend((1..=3).map(|n| address(&format!("p{n}"), "primary", n)));
+    lost.extend(added);
+    let first = view(folder.path(), directory.clone(), PasswordSource::View);
+    until_current(&first).await;
+
+    for entry in lost.iter().rev() {
+        directory.delete(&entry.dn, WriteConditions::default()).await.unwrap();
+    }
+    eventually(REFRESH, "parked", || first.status().parked.is_some()).await;
+    for entry in lost {
+        directory.add(entry).await.unwrap();
+    }
+    first.save().await.unwrap();
+    drop(first);
+    // A View that starts tries at once, not after the pause of a parked one.
+    let second = view(folder.path(), directory, PasswordSource::View);
+    eventually(REFRESH, "current", || second.status().current || second.status().parked.is_some()).await;
+    assert_eq!((second.status().current, second.status().parked), (true, None));
+    assert_eq!((resolved(&second, "a7").as_str(), resolved(&second, "p2").as_str()), ("p1", "p2"));
+}
+
 fn setting(name: &str, value: &str) -> Entry {
     Entry::new(slapd::below("policies").child(attr::CN, name))
         .with(attr::OBJECT_CLASS, class::PROVOST_SETTING)
