@@ -139,7 +139,7 @@ static int fails(char kind, int lengthens) {
     char what = action(kind, lengthens);
     if (what == 'd') { record('K', 0, 0, NULL, NULL, 0); _exit(137); }
     if (what == 'e') { errno = EIO; return 1; }
-    if (what == 'f' && kind != 's') { errno = ENOSPC; return 1; }
+    if (what == 'f') { errno = ENOSPC; return 1; }
     return 0;
 }
 

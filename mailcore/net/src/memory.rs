@@ -31,6 +31,9 @@ const SOURCE_PART: u64 = 4;
 /// Divisor of the budget for all input and output buffers: peers that only send commands leave the rest to message
 /// bodies.
 const BUFFERS_PART: u64 = 2;
+/// Divisor of the budget for the recipients of unfinished mail transactions: they are small, and a peer can name many
+/// before it sends anything of a message.
+const RECIPIENTS_PART: u64 = 4;
 /// How often a waiting reservation tries again. Waiting is rare, and a try costs a few atomic operations.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How often the metric is updated.
@@ -95,6 +98,12 @@ impl MemoryBudget {
         let mut body = self.body();
         body.source = Some(SourceShare { key, used });
         body
+    }
+
+    /// An empty reservation for the recipients of one mail transaction. It may not grow while a quarter of the budget is
+    /// in use.
+    pub fn recipients(&self) -> Reservation {
+        Reservation { budget: self.clone(), ceiling: self.0.limit / RECIPIENTS_PART, octets: 0, source: None }
     }
 
     /// An empty reservation for a connection's input or output. It may not grow while half of the budget is in use.

@@ -146,9 +146,9 @@ pub(super) const FAMILIES: &[Family] = &[
     by(
         counter(
             "provost_memory_budget_refused_total",
-            "Messages, literals, LDAP requests, HTTP bodies and replies refused because memory was short.",
+            "Messages, recipients, literals, LDAP requests, HTTP bodies and replies refused because memory was short.",
         ),
-        &[("what", LabelValues::Fixed(&["message", "literal", "http", "ldap"]))],
+        &[("what", LabelValues::Fixed(&["message", "recipient", "literal", "http", "ldap"]))],
     ),
     by(
         counter("provost_tls_reloads_total", "Times that certificate and key were read again."),

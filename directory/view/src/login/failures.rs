@@ -40,6 +40,9 @@ const ACCOUNT: RefusalAllowance = RefusalAllowance { refusals: 100.0, seconds_ea
 /// Number of refusals from a familiar source that count as the owner's mistakes: up to this many, its logins do not
 /// wait in the suspect lane.
 const FAMILIAR_MISTAKES: f64 = 3.0;
+/// Number of refusals of a source that count as mistakes of the people behind it: up to this many, its logins to an account
+/// that others guess at go before those guesses.
+const SOURCE_MISTAKES: f64 = 10.0;
 /// For one source over all accounts: a campus behind one address has many people who mistype.
 const SOURCE: RefusalAllowance = RefusalAllowance { refusals: 1000.0, seconds_each: 0.5 };
 
@@ -152,8 +155,13 @@ impl RecentRefusals {
         if pair >= PAIR.refusals || (is_guessed && !is_familiar) {
             return Err(TooMany);
         }
-        let is_suspect = if is_familiar { pair > FAMILIAR_MISTAKES } else { pair > 0.0 || of_account > 0.0 };
-        Ok(if is_suspect { LoginLane::Suspect } else { LoginLane::Fresh })
+        Ok(match is_familiar {
+            true if pair > FAMILIAR_MISTAKES => LoginLane::Suspect,
+            false if pair > 0.0 => LoginLane::Suspect,
+            false if of_account > 0.0 && of_source > SOURCE_MISTAKES => LoginLane::Suspect,
+            false if of_account > 0.0 => LoginLane::Attacked,
+            true | false => LoginLane::Fresh,
+        })
     }
 
     /// Counts a refusal.
@@ -237,7 +245,7 @@ mod tests {
         assert_eq!(failures.lane(ZOE, source(1), 0, at(0)), Err(TooMany));
         assert_eq!(
             failures.lane(ZOE, source(2), 0, at(0)),
-            Ok(LoginLane::Suspect),
+            Ok(LoginLane::Attacked),
             "the same account from another source"
         );
         assert_eq!(

@@ -7,16 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// One turn in this many is offered to the suspect lane first.
+/// One turn in this many is offered to the lanes of accounts with refused logins first.
 const SUSPECT_TURN: u32 = 4;
 
-/// The two lanes in which logins wait.
+/// The lanes in which logins wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LoginLane {
     /// No recent refused login of this account, or only a few from a familiar source.
     Fresh,
-    /// Recent refused logins of this account: possible guesses wait for the others, and use at most half of the cores
-    /// (at least one).
+    /// Recent refused logins of this account, but none from this source: perhaps the owner, while others guess. Together
+    /// with [`LoginLane::Suspect`], such logins use at most half of the cores (at least one).
+    Attacked,
+    /// Recent refused logins of this account, also from this source: possible guesses wait for the others.
     Suspect,
 }
 
@@ -25,7 +27,7 @@ impl LoginLane {
     fn bounds(self) -> (usize, usize) {
         match self {
             Self::Fresh => (2048, 512),
-            Self::Suspect => (128, 32),
+            Self::Attacked | Self::Suspect => (128, 32),
         }
     }
 }
@@ -78,9 +80,10 @@ impl LaneQueue {
 
 struct TurnState {
     free: usize,
-    /// Turns that [`LoginLane::Suspect`] may still use.
+    /// Turns that [`LoginLane::Attacked`] and [`LoginLane::Suspect`] may still use.
     free_suspect: usize,
     fresh: LaneQueue,
+    attacked: LaneQueue,
     suspect: LaneQueue,
     turns_given: u32,
 }
@@ -99,8 +102,10 @@ pub(super) struct HashTurn {
 impl HashTurns {
     pub(super) fn new(cores: usize) -> Self {
         let free_suspect = (cores / 2).max(1);
-        let (fresh, suspect) = (LaneQueue::default(), LaneQueue::default());
-        Self(Arc::new(Mutex::new(TurnState { free: cores.max(1), free_suspect, fresh, suspect, turns_given: 0 })))
+        let lane = LaneQueue::default;
+        let (fresh, attacked, suspect) = (lane(), lane(), lane());
+        let state = TurnState { free: cores.max(1), free_suspect, fresh, attacked, suspect, turns_given: 0 };
+        Self(Arc::new(Mutex::new(state)))
     }
 
     /// Waits for a turn, or fails at once when too many logins wait.
@@ -109,6 +114,7 @@ impl HashTurns {
             let mut state = self.state();
             let waiting = match lane {
                 LoginLane::Fresh => &mut state.fresh,
+                LoginLane::Attacked => &mut state.attacked,
                 LoginLane::Suspect => &mut state.suspect,
             };
             let receiver = waiting.enqueue(source, lane)?;
@@ -122,7 +128,7 @@ impl HashTurns {
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         let state = self.state();
-        state.fresh.count + state.suspect.count
+        state.fresh.count + state.attacked.count + state.suspect.count
     }
 
     fn state(&self) -> MutexGuard<'_, TurnState> {
@@ -133,7 +139,7 @@ impl HashTurns {
     fn give_turns(&self, state: &mut TurnState) {
         while let Some((sender, lane)) = state.next() {
             state.free -= 1;
-            state.free_suspect -= usize::from(lane == LoginLane::Suspect);
+            state.free_suspect -= usize::from(lane != LoginLane::Fresh);
             if let Err(mut turn) = sender.send(HashTurn { turns: Some(self.clone()), lane }) {
                 // The waiting login was cancelled. This function holds the lock, so the drop of the turn must not take
                 // it.
@@ -150,17 +156,18 @@ impl TurnState {
             return None;
         }
         self.turns_given = self.turns_given.wrapping_add(1);
-        let suspects_first = self.turns_given.is_multiple_of(SUSPECT_TURN);
-        let lanes = if suspects_first {
-            [LoginLane::Suspect, LoginLane::Fresh]
-        } else {
-            [LoginLane::Fresh, LoginLane::Suspect]
+        use LoginLane::{Attacked, Fresh, Suspect};
+        let lanes = match self.turns_given % (2 * SUSPECT_TURN) {
+            0 => [Suspect, Attacked, Fresh],
+            SUSPECT_TURN => [Attacked, Suspect, Fresh],
+            _ => [Fresh, Attacked, Suspect],
         };
         lanes.into_iter().find_map(|lane| {
             let sender = match lane {
-                LoginLane::Fresh => self.fresh.next(),
-                LoginLane::Suspect if self.free_suspect > 0 => self.suspect.next(),
-                LoginLane::Suspect => None,
+                Fresh => self.fresh.next(),
+                Attacked | Suspect if self.free_suspect == 0 => None,
+                Attacked => self.attacked.next(),
+                Suspect => self.suspect.next(),
             };
             Some((sender?, lane))
         })
@@ -168,7 +175,7 @@ impl TurnState {
 
     fn release(&mut self, lane: LoginLane) {
         self.free += 1;
-        self.free_suspect += usize::from(lane == LoginLane::Suspect);
+        self.free_suspect += usize::from(lane != LoginLane::Fresh);
     }
 }
 
@@ -229,6 +236,30 @@ mod tests {
         let place = |name: &str| order.iter().position(|other| *other == name).unwrap();
         assert!(place("c1") < place("b2"), "a source waits for the many logins of another: {order:?}");
         assert!(order.iter().rposition(|name| *name == "guess").unwrap() > place("b2"), "guesses go first: {order:?}");
+    }
+
+    /// The owner of an account at which a hundred sources guess waits for few of them.
+    #[tokio::test]
+    async fn a_source_without_refusals_goes_before_guessers() {
+        let turns = HashTurns::new(1);
+        let held = turns.take(source(1), LoginLane::Fresh).await.unwrap();
+        let (done, mut names) = tokio::sync::mpsc::unbounded_channel();
+        for last in 0..100 {
+            wait(&turns, source(last), LoginLane::Suspect, "guess", &done);
+        }
+        tokio::task::yield_now().await;
+        for name in ["owner", "another owner"] {
+            wait(&turns, source(200), LoginLane::Attacked, name, &done);
+            tokio::task::yield_now().await;
+        }
+        drop((held, done));
+        let mut order = Vec::new();
+        while let Some(name) = names.recv().await {
+            order.push(name);
+        }
+        let place = |name: &str| order.iter().position(|other| *other == name).unwrap();
+        assert!(place("owner") < place("another owner") && place("another owner") < 4, "{order:?}");
+        assert_eq!(order.len(), 102);
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ impl SmtpSession {
         arrival.announced_octets = announced;
         match judge(self.stages.mail, &mut arrival, self.stage_input(JudgedItem::Sender)).await {
             Ok(()) => {
-                self.state = State::Transaction(MailTransaction { arrival, routes: Vec::new() });
+                self.state = State::Transaction(Box::new(MailTransaction::new(arrival, &self.config.memory)));
                 send_reply(reply::SENDER_OK, out)
             }
             Err(objection) => {
@@ -68,18 +68,22 @@ impl SmtpSession {
         let State::Transaction(transaction) = &mut self.state else {
             return self.refuse(reply::MAIL_FIRST, out);
         };
-        let route = DeliveryRoute::of(&recipient.path, &self.config);
+        let route = if transaction.make_room(&recipient) {
+            DeliveryRoute::of(&recipient.path, &self.config)
+        } else {
+            DeliveryRoute::NoMemory
+        };
         transaction.arrival.envelope.recipients.push(recipient);
         let subject = JudgedItem::Recipient(&route);
         let input = StageInput { config: &self.config, subject };
         match judge(self.stages.rcpt, &mut transaction.arrival, input).await {
             Ok(()) => {
-                transaction.routes.push(route);
+                transaction.accept(route);
                 self.error_budget.give_back_command();
                 send_reply(reply::RECIPIENT_OK, out)
             }
             Err(objection) => {
-                let refused = transaction.arrival.envelope.recipients.pop();
+                let refused = transaction.refuse();
                 let arrival = transaction.arrival.clone();
                 self.trace_refusal(
                     &arrival,
@@ -118,7 +122,8 @@ impl SmtpSession {
                 let memory = self.config.message_memory(&self.connection);
                 let reader = DataReader::new(trace.as_bytes(), octets_max, announced, memory);
                 let (trace_octets, began) = (trace.len(), self.now());
-                self.state = State::Data(Box::new(ReceivingData { transaction, reader, trace_octets, began }));
+                self.state =
+                    State::Data(Box::new(ReceivingData { transaction: *transaction, reader, trace_octets, began }));
                 out.put("354 End data with <CR><LF>.<CR><LF>\r\n");
                 Step::Continue
             }

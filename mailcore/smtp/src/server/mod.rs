@@ -67,7 +67,7 @@ enum State {
     /// Outside a transaction, also before the greeting.
     Ready,
     /// After MAIL.
-    Transaction(MailTransaction),
+    Transaction(Box<MailTransaction>),
     /// After 354.
     Data(Box<ReceivingData>),
     /// After 334.

@@ -16,6 +16,8 @@ pub(super) enum DeliveryRoute {
     Refused(RecipientRefusal),
     /// Unknown now: the directory cannot answer.
     Unavailable,
+    /// Not looked up: this transaction can take no more recipients, because memory is short.
+    NoMemory,
 }
 
 impl DeliveryRoute {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use provost_message::{Arrival, Recipient};
+use provost_net::{MemoryBudget, Reservation};
 
 use super::error_budget::elapsed;
 use super::route::DeliveryRoute;
@@ -15,6 +16,12 @@ const DATA_LIMIT: Duration = Duration::from_secs(10 * 60);
 /// Octets that add one more second: a third of the rate of a 56 kbit/s modem.
 const DATA_OCTETS_PER_SECOND_MIN: u64 = 2_000;
 
+/// Octets of the recipients of one transaction that no budget counts: those of about a hundred, as many as RFC 5321
+/// §4.5.3.1.8 demands.
+const RECIPIENTS_FREE: u64 = 64 * 1024;
+/// Octets that a recipient takes besides its texts: the values that hold them, and what the allocator adds.
+const RECIPIENT_OCTETS: u64 = 512;
+
 /// A transaction between MAIL and the end of data.
 #[derive(Debug)]
 pub(super) struct MailTransaction {
@@ -22,6 +29,10 @@ pub(super) struct MailTransaction {
     pub(super) arrival: Arrival,
     /// The route to each recipient of the envelope, in the same order.
     pub(super) routes: Vec<DeliveryRoute>,
+    /// Octets of the accepted recipients.
+    recipient_octets: u64,
+    /// Counts these octets beyond [`RECIPIENTS_FREE`].
+    memory: Reservation,
 }
 
 /// A transaction whose data is arriving.
@@ -44,8 +55,45 @@ impl ReceivingData {
 }
 
 impl MailTransaction {
+    /// A transaction without recipients; `memory` will count them.
+    pub(super) fn new(arrival: Arrival, memory: &MemoryBudget) -> Self {
+        Self { arrival, routes: Vec::new(), recipient_octets: 0, memory: memory.recipients() }
+    }
+
+    /// Takes the memory for one more recipient; `false` when there is none.
+    pub(super) fn make_room(&mut self, recipient: &Recipient) -> bool {
+        let has_room = self.hold(self.recipient_octets + octets_of(recipient));
+        if !has_room {
+            metrics::counter!("provost_memory_budget_refused_total", "what" => "recipient").increment(1);
+        }
+        has_room
+    }
+
+    /// Keeps a recipient for whom [`Self::make_room`] took the memory.
+    pub(super) fn accept(&mut self, route: DeliveryRoute) {
+        self.recipient_octets += self.arrival.envelope.recipients.last().map_or(0, octets_of);
+        self.routes.push(route);
+    }
+
+    /// Removes the last recipient, who was not accepted, and gives the memory back.
+    pub(super) fn refuse(&mut self) -> Option<Recipient> {
+        self.hold(self.recipient_octets);
+        self.arrival.envelope.recipients.pop()
+    }
+
+    fn hold(&mut self, octets: u64) -> bool {
+        self.memory.resize(octets.saturating_sub(RECIPIENTS_FREE))
+    }
+
     /// The recipients of the envelope with the route to each.
     pub(super) fn recipients(&self) -> impl Iterator<Item = (&Recipient, &DeliveryRoute)> {
         self.arrival.envelope.recipients.iter().zip(&self.routes)
     }
+}
+
+/// Octets that a recipient holds in memory: its path is also kept as the address of a mailbox.
+fn octets_of(recipient: &Recipient) -> u64 {
+    let path = recipient.path.local().len() + recipient.path.domain().len();
+    let original = recipient.original.as_ref().map_or(0, |original| original.to_string().len());
+    RECIPIENT_OCTETS + 2 * path as u64 + original as u64
 }

@@ -271,10 +271,13 @@ impl PackWriter {
             return Ok(());
         }
         let pack = self.open.as_mut().ok_or_else(|| io::Error::other("no pack is open"))?;
-        if let Err(error) = write_bodies(&pack.file, pack.end, &self.placed).and_then(|()| pack.file.sync_data()) {
-            // After a failed sync the kernel may consider the lost pages clean, so a second sync could falsely succeed.
-            // A full disk fails the write instead, and loses nothing: the same place is written again.
-            if error.kind() != io::ErrorKind::StorageFull {
+        let written = write_bodies(&pack.file, pack.end, &self.placed);
+        // A write that finds the disk full loses nothing: the same place is written again.
+        let is_full = written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull);
+        if let Err(error) = written.and_then(|()| pack.file.sync_data()) {
+            // After a failed sync, also for want of space (a thin volume), the kernel may consider the lost pages clean,
+            // so a second sync could falsely succeed.
+            if !is_full {
                 tracing::error!(%error, pack = pack.number, "a write to a pack failed: new bodies go to another pack");
                 self.close();
             }

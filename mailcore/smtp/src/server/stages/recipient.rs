@@ -47,6 +47,7 @@ pub(super) async fn recipient(input: StageInput<'_>) -> Verdict {
             Verdict::object(label, refused(refusal))
         }
         JudgedItem::Recipient(DeliveryRoute::Unavailable) => Verdict::object("directory", reply::TRY_LATER),
+        JudgedItem::Recipient(DeliveryRoute::NoMemory) => Verdict::object("memory", reply::TOO_MANY_RECIPIENTS),
         _ => misplaced("recipient"),
     }
 }

@@ -116,6 +116,32 @@ async fn an_announced_size_that_data_would_refuse_is_deferred_at_mail() {
     }
 }
 
+/// Of each transaction a hundred recipients cost nothing; further ones share a part of the memory.
+#[tokio::test]
+async fn recipients_beyond_the_memory_are_deferred() {
+    let budget = MemoryBudget::new(100_000);
+    let site = site();
+    for (service, hello) in [(Service::Mx, "HELO x"), (Service::Lmtp, "LHLO x")] {
+        let mut conversation = site.connect(service);
+        let config = Arc::make_mut(&mut conversation.session.config);
+        (config.memory, config.recipients_max) = (budget.clone(), 1_000);
+        conversation.send(format!("{hello}\r\nMAIL FROM:<a@b.example>\r\n").as_bytes()).await;
+        let replies = conversation.send(&b"RCPT TO:<zoe@example.edu>\r\n".repeat(200)).await;
+        let accepted = replies.matches("250 2.1.5").count();
+        assert!((100..150).contains(&accepted), "{accepted}");
+        assert_eq!(replies.matches("452 4.5.3").count(), 200 - accepted, "{replies}");
+        assert!((1..25_000).contains(&budget.used()), "{}", budget.used());
+        conversation.run("C: RSET\nS: 250").await;
+        assert_eq!(budget.used(), 0, "the memory of the recipients is not free again");
+        // A refused recipient gives its memory back.
+        conversation.send(b"MAIL FROM:<a@b.example>\r\n").await;
+        for _ in 0..9 {
+            conversation.send(&b"RCPT TO:<nobody@example.edu>\r\n".repeat(20)).await;
+        }
+        assert_eq!(budget.used(), 0);
+    }
+}
+
 /// RFC 1870 §4: the offered SIZE is the largest that can be accepted.
 #[tokio::test]
 async fn the_offered_size_fits_into_memory() {
