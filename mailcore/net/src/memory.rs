@@ -33,7 +33,7 @@ const SOURCE_PART: u64 = 4;
 const BUFFERS_PART: u64 = 2;
 /// Divisor of the budget for the recipients of unfinished mail transactions: they are small, and a peer can name many
 /// before it sends anything of a message.
-const RECIPIENTS_PART: u64 = 4;
+const RECIPIENTS_PART: u64 = 16;
 /// How often a waiting reservation tries again. Waiting is rare, and a try costs a few atomic operations.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How often the metric is updated.
@@ -100,7 +100,7 @@ impl MemoryBudget {
         body
     }
 
-    /// An empty reservation for the recipients of one mail transaction. It may not grow while a quarter of the budget is
+    /// An empty reservation for the recipients of one mail transaction. It may not grow while a sixteenth of the budget is
     /// in use.
     pub fn recipients(&self) -> Reservation {
         Reservation { budget: self.clone(), ceiling: self.0.limit / RECIPIENTS_PART, octets: 0, source: None }
