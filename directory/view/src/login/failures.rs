@@ -40,9 +40,9 @@ const ACCOUNT: RefusalAllowance = RefusalAllowance { refusals: 100.0, seconds_ea
 /// Number of refusals from a familiar source that count as the owner's mistakes: up to this many, its logins do not
 /// wait in the suspect lane.
 const FAMILIAR_MISTAKES: f64 = 3.0;
-/// Number of refusals of a source that count as mistakes of the people behind it: up to this many, its logins to an account
-/// that others guess at go before those guesses.
-const SOURCE_MISTAKES: f64 = 10.0;
+/// Refusals of one source that count as mistakes of the people behind it: up to this many, its logins to an account that
+/// others guess at go before those guesses. Forgotten slowly, so that a slow guesser stays known as one.
+const SOURCE_MISTAKES: RefusalAllowance = RefusalAllowance { refusals: 3.0, seconds_each: 300.0 };
 /// For one source over all accounts: a campus behind one address has many people who mistype.
 const SOURCE: RefusalAllowance = RefusalAllowance { refusals: 1000.0, seconds_each: 0.5 };
 
@@ -95,6 +95,8 @@ struct RefusalLevels {
     people: AccountLevels,
     unknown: AccountLevels,
     sources: LruCache<IpAddr, RefusalLevel>,
+    /// Refusals of each source by [`SOURCE_MISTAKES`]: they decide the lane of a login, and never refuse one.
+    mistakes: LruCache<IpAddr, RefusalLevel>,
     /// The time of the last accepted login to each account from each source.
     familiar: LruCache<(MapKey, IpAddr), Timestamp>,
 }
@@ -126,6 +128,7 @@ impl RecentRefusals {
             people: AccountLevels::new(PEOPLE_MAX),
             unknown: AccountLevels::new(REMEMBERED_MAX),
             sources: LruCache::new(REMEMBERED_MAX),
+            mistakes: LruCache::new(REMEMBERED_MAX),
             familiar: LruCache::new(FAMILIAR_MAX),
         };
         Self(Mutex::new(levels))
@@ -151,6 +154,7 @@ impl RecentRefusals {
         let pair = of_kind.pairs.get(&(account.key(), source)).map_or(0.0, |level| level.remaining(PAIR, now));
         let of_account = of_kind.accounts.get(&account.key()).map_or(0.0, |level| level.remaining(ACCOUNT, now));
         let of_source = levels.sources.get(&source).map_or(0.0, |level| level.remaining(SOURCE, now));
+        let mistakes = levels.mistakes.get(&source).map_or(0.0, |level| level.remaining(SOURCE_MISTAKES, now));
         let is_guessed = of_account + running as f64 >= ACCOUNT.refusals || of_source >= SOURCE.refusals;
         if pair >= PAIR.refusals || (is_guessed && !is_familiar) {
             return Err(TooMany);
@@ -158,7 +162,7 @@ impl RecentRefusals {
         Ok(match is_familiar {
             true if pair > FAMILIAR_MISTAKES => LoginLane::Suspect,
             false if pair > 0.0 => LoginLane::Suspect,
-            false if of_account > 0.0 && of_source > SOURCE_MISTAKES => LoginLane::Suspect,
+            false if of_account > 0.0 && mistakes > SOURCE_MISTAKES.refusals => LoginLane::Suspect,
             false if of_account > 0.0 => LoginLane::Attacked,
             true | false => LoginLane::Fresh,
         })
@@ -171,6 +175,7 @@ impl RecentRefusals {
         add(&mut of_kind.pairs, (account.key(), source), PAIR, now);
         add(&mut of_kind.accounts, account.key(), ACCOUNT, now);
         add(&mut levels.sources, source, SOURCE, now);
+        add(&mut levels.mistakes, source, SOURCE_MISTAKES, now);
     }
 
     /// Makes the source familiar, and forgives the account's refusals from it, which were the person's own mistakes.
@@ -254,6 +259,10 @@ mod tests {
             "another account from the same source"
         );
         assert_eq!(failures.lane(ZOE, source(1), 0, at(30)), Ok(LoginLane::Suspect), "no refusal has expired");
+        // LI is guessed at from elsewhere: whoever guessed at ZOE is no clean source, though its limit has drained.
+        failures.refused(LI, source(9), at(30));
+        assert_eq!(failures.lane(LI, source(1), 0, at(30)), Ok(LoginLane::Suspect));
+        assert_eq!(failures.lane(LI, source(2), 0, at(30)), Ok(LoginLane::Attacked));
         assert_eq!(failures.lane(ZOE, source(1), 0, at(1000)), Ok(LoginLane::Fresh));
         assert_eq!(failures.lane(ZOE, source(1), 0, at(-86_400)), Err(TooMany), "a clock that was set back forgives");
     }
