@@ -40,9 +40,9 @@ const ACCOUNT: RefusalAllowance = RefusalAllowance { refusals: 100.0, seconds_ea
 /// Number of refusals from a familiar source that count as the owner's mistakes: up to this many, its logins do not
 /// wait in the suspect lane.
 const FAMILIAR_MISTAKES: f64 = 3.0;
-/// Refusals of one source that count as mistakes of the people behind it: up to this many, its logins to an account that
-/// others guess at go before those guesses. Forgotten slowly, so that a slow guesser stays known as one.
-const SOURCE_MISTAKES: RefusalAllowance = RefusalAllowance { refusals: 3.0, seconds_each: 300.0 };
+/// How long a refusal makes a source one that may be guessing: its logins to an account that others guess at wait with
+/// those guesses. Longer than [`SOURCE`], so that a slow guesser stays known as one.
+const RECENT_GUESS: RefusalAllowance = RefusalAllowance { refusals: 1.0, seconds_each: 300.0 };
 /// For one source over all accounts: a campus behind one address has many people who mistype.
 const SOURCE: RefusalAllowance = RefusalAllowance { refusals: 1000.0, seconds_each: 0.5 };
 
@@ -95,8 +95,8 @@ struct RefusalLevels {
     people: AccountLevels,
     unknown: AccountLevels,
     sources: LruCache<IpAddr, RefusalLevel>,
-    /// Refusals of each source by [`SOURCE_MISTAKES`]: they decide the lane of a login, and never refuse one.
-    mistakes: LruCache<IpAddr, RefusalLevel>,
+    /// Refusals of each source by [`RECENT_GUESS`]: they decide the lane of a login, and never refuse one.
+    guessers: LruCache<IpAddr, RefusalLevel>,
     /// The time of the last accepted login to each account from each source.
     familiar: LruCache<(MapKey, IpAddr), Timestamp>,
 }
@@ -128,7 +128,7 @@ impl RecentRefusals {
             people: AccountLevels::new(PEOPLE_MAX),
             unknown: AccountLevels::new(REMEMBERED_MAX),
             sources: LruCache::new(REMEMBERED_MAX),
-            mistakes: LruCache::new(REMEMBERED_MAX),
+            guessers: LruCache::new(REMEMBERED_MAX),
             familiar: LruCache::new(FAMILIAR_MAX),
         };
         Self(Mutex::new(levels))
@@ -154,7 +154,7 @@ impl RecentRefusals {
         let pair = of_kind.pairs.get(&(account.key(), source)).map_or(0.0, |level| level.remaining(PAIR, now));
         let of_account = of_kind.accounts.get(&account.key()).map_or(0.0, |level| level.remaining(ACCOUNT, now));
         let of_source = levels.sources.get(&source).map_or(0.0, |level| level.remaining(SOURCE, now));
-        let mistakes = levels.mistakes.get(&source).map_or(0.0, |level| level.remaining(SOURCE_MISTAKES, now));
+        let of_guesser = levels.guessers.get(&source).map_or(0.0, |level| level.remaining(RECENT_GUESS, now));
         let is_guessed = of_account + running as f64 >= ACCOUNT.refusals || of_source >= SOURCE.refusals;
         if pair >= PAIR.refusals || (is_guessed && !is_familiar) {
             return Err(TooMany);
@@ -162,7 +162,7 @@ impl RecentRefusals {
         Ok(match is_familiar {
             true if pair > FAMILIAR_MISTAKES => LoginLane::Suspect,
             false if pair > 0.0 => LoginLane::Suspect,
-            false if of_account > 0.0 && mistakes > SOURCE_MISTAKES.refusals => LoginLane::Suspect,
+            false if of_account > 0.0 && of_guesser > 0.0 => LoginLane::Suspect,
             false if of_account > 0.0 => LoginLane::Attacked,
             true | false => LoginLane::Fresh,
         })
@@ -175,7 +175,7 @@ impl RecentRefusals {
         add(&mut of_kind.pairs, (account.key(), source), PAIR, now);
         add(&mut of_kind.accounts, account.key(), ACCOUNT, now);
         add(&mut levels.sources, source, SOURCE, now);
-        add(&mut levels.mistakes, source, SOURCE_MISTAKES, now);
+        add(&mut levels.guessers, source, RECENT_GUESS, now);
     }
 
     /// Makes the source familiar, and forgives the account's refusals from it, which were the person's own mistakes.
