@@ -117,6 +117,7 @@ impl Applier<'_> {
         passwords: &InitialPasswords,
         progress: OnProgress<'_>,
     ) -> Result<Outcomes, (Outcomes, ApplyError)> {
+        let started = Instant::now();
         let mut outcomes = Outcomes::default();
         let (journal, found) = match self.prepare(plan, passwords).await {
             Ok(prepared) => prepared,
@@ -134,6 +135,7 @@ impl Applier<'_> {
             performer: &performer,
             batch_audit: &batch_audit,
             turns: &turns,
+            started,
         };
         let stopped = self.run_batch(&work, &journal, stop, &mut outcomes, progress).await;
         journal.release().await;
@@ -153,7 +155,6 @@ impl Applier<'_> {
         outcomes: &mut Outcomes,
         progress: OnProgress<'_>,
     ) -> Option<ApplyError> {
-        let started = Instant::now();
         if let Err(error) = self.note_begin(work.plan, outcomes).await {
             return Some(error);
         }
@@ -162,7 +163,7 @@ impl Applier<'_> {
         if let Err(error) = self.close(journal, outcomes, stopped.is_some()).await {
             stopped.get_or_insert(ApplyError::Unavailable(format!("the journal cannot be written: {error}")));
         }
-        outcomes.seconds = started.elapsed().as_secs_f64();
+        outcomes.seconds = work.started.elapsed().as_secs_f64();
         self.note_end(work.plan, outcomes, stopped.as_ref()).await;
         stopped
     }
@@ -271,6 +272,8 @@ struct ApplyContext<'a> {
     batch_audit: &'a BatchAudit<'a>,
     /// One permit for each person being written, [`WRITING`] in all.
     turns: &'a Semaphore,
+    /// When the apply began, before it settled other batches and opened its journal.
+    started: Instant,
 }
 
 impl<'a> ApplyContext<'a> {

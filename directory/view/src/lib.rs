@@ -52,7 +52,7 @@ use saved::Saver;
 use snapshot::{Lookup, PersonRecord, ViewRecord};
 use status::StatusCell;
 
-/// How long a View of [`View::fixed`] remembers a verified password.
+/// How long a View that follows no directory remembers a verified password.
 const FIXED_CREDENTIAL_TTL: Duration = Duration::from_secs(600);
 
 /// Configuration of the View.
@@ -200,8 +200,17 @@ impl View {
         let shared = ViewState::new(snapshot, None);
         shared.health.set_complete();
         shared.health.set_current(true);
+        Self::unfollowed(shared)
+    }
+
+    /// Makes a View that follows no directory and has never been complete. For tests.
+    pub fn never_complete() -> Self {
+        Self::unfollowed(ViewState::new(Snapshot::new(Fallback::default()), None))
+    }
+
+    fn unfollowed(state: ViewState) -> Self {
         let verifier = Verifier::new(PasswordSource::View, FIXED_CREDENTIAL_TTL);
-        Self { inner: Arc::new(Inner { shared: Arc::new(shared), verifier, directory: None, consumer: None }) }
+        Self { inner: Arc::new(Inner { shared: Arc::new(state), verifier, directory: None, consumer: None }) }
     }
 
     /// Returns the current state. Use it for one decision and do not keep it: the next snapshot may differ.
@@ -344,10 +353,7 @@ mod tests {
     #[test]
     fn a_recipient_without_address_is_judged_by_its_domain() {
         let view = View::fixed(vec![bare_person(1, "zoe")]);
-        let never_complete = ViewState::new(Snapshot::new(Fallback::default()), None);
-        let verifier = Verifier::new(PasswordSource::View, FIXED_CREDENTIAL_TTL);
-        let inner = Inner { shared: Arc::new(never_complete), verifier, directory: None, consumer: None };
-        let never_complete = View { inner: Arc::new(inner) };
+        let never_complete = View::never_complete();
         let status = |view: &View, domain: &str| match view.recipient_without_address(domain) {
             RecipientStatus::Person(_) | RecipientStatus::Closed => "person",
             RecipientStatus::Unknown => "unknown",

@@ -1,6 +1,6 @@
 //! Memory that peers can make this process hold: one budget for all connections of all protocols.
 //!
-//! The budget counts octets of input, output and message bodies. A connection has [`FREE_OCTETS`] of input and as many
+//! The budget counts octets of input, output, message bodies and recipients. A connection has [`FREE_OCTETS`] of input and as many
 //! of output uncounted, so that idle connections cost nothing here; the rest is a [`Reservation`], which gives its
 //! octets back when it is dropped. Bodies of one source share a quarter, so that one host cannot take the room of all.
 //! A large holder must leave as much to others as it holds. Nothing waits for memory without a deadline: a reservation

@@ -1,10 +1,10 @@
 //! The queue: messages on their way out, retried with growing waits, bounced at the end of their life.
 //!
 //! A row is one message for all its recipients in one domain, the row's *destination*. It is *due*, or waits for its
-//! `due_at`. A worker *leases* it for one attempt. Each recipient is then *delivered* here or *sent* to the next hop (both: removed), *failed*
-//! (removed in the transaction that queues the bounce) or *deferred* (stays, and the row gets a later `due_at`). A row
-//! without recipients is deleted. A row that cannot be read, or was leased five times running without an outcome, is
-//! *set aside*.
+//! `due_at`. A worker *leases* it for one attempt. Each recipient is then *delivered* here or *sent* to the
+//! next hop (both: removed), *failed* (removed in the transaction that queues the bounce) or *deferred* (stays, and the
+//! row gets a later `due_at`). A row without recipients is deleted. A row that cannot be read, or was leased five times
+//! running without an outcome, is *set aside*.
 //!
 //! Three things must never happen here: a recipient removed while the outcome is open, a bounce for the null
 //! reverse-path, and anything sent by a worker whose lease has passed to another.

@@ -5,7 +5,6 @@ mod faulty_rows;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -15,7 +14,7 @@ use provost_store::{
     AccountId, BoxFuture, Columns, LeaseError, MailboxName, MemoryStore, MessageSelection, MessageStore, QueueRow,
     QueueStore, TakeLimits, TakenRow, UNSETTLED_MAX,
 };
-use provost_view::{Affiliation, PasswordSource, Person, PersonState, View, ViewConfig};
+use provost_view::{Affiliation, Person, PersonState, View};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -138,26 +137,6 @@ fn queue_over(
     let time = clock.clone();
     Arc::get_mut(&mut queue.inner).unwrap().clock = Box::new(move || at(time.load(Ordering::Relaxed)));
     (queue, clock)
-}
-
-/// A View that follows no server and was never complete.
-fn view_never_complete(folder: &std::path::Path) -> View {
-    let config = ViewConfig {
-        file: folder.join("view"),
-        passwords: PasswordSource::View,
-        credential_ttl: Duration::from_secs(1),
-        fallback: Default::default(),
-    };
-    let directory = provost_client::Directory::new(provost_client::DirectoryConfig {
-        servers: Vec::new(),
-        bind_dn: String::new(),
-        bind_password: String::new(),
-        suffix: provost_entry::Dn::parse("dc=example,dc=edu").unwrap(),
-        ca_file: None,
-        connect_timeout: Duration::from_millis(10),
-        operation_timeout: Duration::from_millis(10),
-    });
-    View::start(config, directory)
 }
 
 fn at(second: i64) -> Timestamp {
@@ -361,10 +340,8 @@ async fn waiting_mail_for_the_postmaster_is_delivered() {
 /// While the View has never been complete, any domain may be one of this site.
 #[tokio::test]
 async fn recipients_without_an_address_are_deferred_while_the_view_is_incomplete() {
-    let folder = tempfile::tempdir().unwrap();
     let (store, hop) = (Arc::new(MemoryStore::default()), Arc::new(ScriptedHop::default()));
-    let (queue, clock) =
-        queue_over(view_never_complete(folder.path()), store.clone(), store.clone(), Some(hop.clone()));
+    let (queue, clock) = queue_over(View::never_complete(), store.clone(), store.clone(), Some(hop.clone()));
     let site = Site { queue, store, hop, clock };
     site.accept("", &["\"a b\"@example.edu", "postmaster", "zoe@example.edu"]).await;
     site.attempt_due(NOW).await;

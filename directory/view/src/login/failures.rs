@@ -159,12 +159,15 @@ impl RecentRefusals {
         if pair >= PAIR.refusals || (is_guessed && !is_familiar) {
             return Err(TooMany);
         }
-        Ok(match is_familiar {
-            true if pair > FAMILIAR_MISTAKES => LoginLane::Suspect,
-            false if pair > 0.0 => LoginLane::Suspect,
-            false if of_account > 0.0 && of_guesser > 0.0 => LoginLane::Suspect,
-            false if of_account > 0.0 => LoginLane::Attacked,
-            true | false => LoginLane::Fresh,
+        let is_attacked = !is_familiar && of_account > 0.0;
+        let is_suspect = match is_familiar {
+            true => pair > FAMILIAR_MISTAKES,
+            false => pair > 0.0 || (is_attacked && of_guesser > 0.0),
+        };
+        Ok(match (is_suspect, is_attacked) {
+            (true, _) => LoginLane::Suspect,
+            (false, true) => LoginLane::Attacked,
+            (false, false) => LoginLane::Fresh,
         })
     }
 

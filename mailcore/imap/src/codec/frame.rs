@@ -6,8 +6,9 @@ use bytes::{Buf, Bytes, BytesMut};
 const LITERALS_MAX: usize = 64;
 /// Octets at the beginning of a refused command in which its tag, with the space after it, is looked for.
 const TAG_OCTETS_MAX: usize = 64;
-/// Up to this many octets, an incomplete line stays in the driver's buffer; a longer one is taken out. The driver gives a
-/// client more time whenever octets are taken, so a client that trickles a line gets more time only once per this many.
+/// Up to this many octets, an incomplete line stays in the driver's buffer; a longer one is taken out. The driver gives
+/// a client more time whenever octets are taken, so a client that trickles a line gets more time only once for each of
+/// these many. A refused command is not kept, so its octets are taken as they come.
 const LINE_OCTETS_LEFT: usize = 8 * 1024;
 /// Largest literal that the framer keeps in memory, octets. The session writes a larger one, which only APPEND may
 /// send, to a file.

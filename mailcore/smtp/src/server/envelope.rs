@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::error_budget::CountedEvent;
 use super::route::DeliveryRoute;
 use super::stages::{JudgedItem, StageInput, judge};
-use super::transaction::{MailTransaction, ReceivingData};
+use super::transaction::{MailTransaction, ReceivingData, recipient_octets};
 use super::{Service, SmtpSession, State, send_reply};
 use crate::data::DataReader;
 use crate::reply;
@@ -68,7 +68,8 @@ impl SmtpSession {
         let State::Transaction(transaction) = &mut self.state else {
             return self.refuse(reply::MAIL_FIRST, out);
         };
-        let route = if transaction.make_room(&recipient) {
+        let octets = recipient_octets(&recipient);
+        let route = if transaction.make_room(octets) {
             DeliveryRoute::of(&recipient.path, &self.config)
         } else {
             DeliveryRoute::NoMemory
@@ -78,7 +79,7 @@ impl SmtpSession {
         let input = StageInput { config: &self.config, subject };
         match judge(self.stages.rcpt, &mut transaction.arrival, input).await {
             Ok(()) => {
-                transaction.accept(route);
+                transaction.accept(route, octets);
                 self.error_budget.give_back_command();
                 send_reply(reply::RECIPIENT_OK, out)
             }

@@ -60,18 +60,18 @@ impl MailTransaction {
         Self { arrival, routes: Vec::new(), recipient_octets: 0, memory: memory.recipients() }
     }
 
-    /// Takes the memory for one more recipient; `false` when there is none.
-    pub(super) fn make_room(&mut self, recipient: &Recipient) -> bool {
-        let has_room = self.hold(self.recipient_octets + octets_of(recipient));
+    /// Takes the memory for one more recipient, of these [`recipient_octets`]; `false` when there is none.
+    pub(super) fn make_room(&mut self, octets: u64) -> bool {
+        let has_room = self.hold(self.recipient_octets + octets);
         if !has_room {
             metrics::counter!("provost_memory_budget_refused_total", "what" => "recipient").increment(1);
         }
         has_room
     }
 
-    /// Keeps a recipient for whom [`Self::make_room`] took the memory.
-    pub(super) fn accept(&mut self, route: DeliveryRoute) {
-        self.recipient_octets += self.arrival.envelope.recipients.last().map_or(0, octets_of);
+    /// Keeps the last recipient of the envelope, for whom [`Self::make_room`] took the memory.
+    pub(super) fn accept(&mut self, route: DeliveryRoute, octets: u64) {
+        self.recipient_octets += octets;
         self.routes.push(route);
     }
 
@@ -92,7 +92,7 @@ impl MailTransaction {
 }
 
 /// Octets that a recipient holds in memory: its path is also kept as the address of a mailbox.
-fn octets_of(recipient: &Recipient) -> u64 {
+pub(super) fn recipient_octets(recipient: &Recipient) -> u64 {
     let path = recipient.path.local().len() + recipient.path.domain().len();
     let original = recipient.original.as_ref().map_or(0, |original| original.to_string().len());
     RECIPIENT_OCTETS + 2 * path as u64 + original as u64

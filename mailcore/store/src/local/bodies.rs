@@ -7,8 +7,8 @@
 //!
 //! A body has one row, however many messages share it: copies of a message, or deliveries of one buffer in one group,
 //! even to several accounts of the shard. The row holds the place of the octets and the number of references; a row
-//! without references is garbage and is removed in the background. The number of a committed body is never given to another
-//! one, not even after a crash: a read by an old number returns nothing, never another body.
+//! without references is garbage and is removed in the background. The number of a committed body is never given to
+//! another one, not even after a crash: a read by an old number returns nothing, never another body.
 
 use std::collections::HashMap;
 
@@ -98,7 +98,7 @@ impl IncomingBodies {
         let key = buffer_key(body);
         let known = self.shared.get(&key).map(|(number, _)| *number);
         let number = match known {
-            // A message that was stored and deleted within this group may have taken the row with it.
+            // The row is gone when nothing referred to it any more and the upkeep has removed it.
             Some(number) if add_reference(connection, number)? => number,
             _ => self.insert(connection, pack, body)?,
         };

@@ -7,7 +7,7 @@ pub(super) fn unavailable(error: impl std::fmt::Display) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
-/// Makes the error for stored data that differs from what was written or cannot be read; counts and logs it.
+/// [`StoreError::damaged`], for the engine.
 pub(super) fn damaged(what: impl Into<String>) -> StoreError {
     StoreError::damaged(what)
 }

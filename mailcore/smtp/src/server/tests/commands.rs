@@ -3,8 +3,9 @@
 use bytes::BytesMut;
 use proptest::prelude::*;
 use provost_net::{Goodbye, OutputBuffer, Session, Step, Transport};
+use provost_view::View;
 
-use super::site::{site, site_with, view_never_complete};
+use super::site::{site, site_with};
 use crate::server::Service;
 
 async fn run(service: Service, conversation: &str) {
@@ -203,8 +204,7 @@ async fn postmaster_needs_no_domain() {
 
 #[tokio::test]
 async fn a_recipient_is_deferred_while_the_view_was_never_complete() {
-    let folder = tempfile::tempdir().unwrap();
-    let site = site_with(view_never_complete(folder.path()));
+    let site = site_with(View::never_complete());
     let mail = "MAIL FROM:<>\nS: 250\nC: RCPT TO:<zoe@example.edu>\nS: 451 4.3.0";
     site.connect(Service::Mx).run(&format!("C: HELO x\nS: 250\nC: {mail}")).await;
     let mut conversation = site.connect(Service::Lmtp);

@@ -1,7 +1,6 @@
 //! A small site: four people, memory stores, and a session over a vector.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
@@ -13,7 +12,7 @@ use provost_queue::{Queue, QueueConfig};
 use provost_store::{
     AccountId, Columns, MailboxName, MemoryStore, MessageSelection, MessageStore, QueueRow, QueueStore,
 };
-use provost_view::{Affiliation, Fallback, PasswordSource, Person, PersonState, Secret, Vacation, View, ViewConfig};
+use provost_view::{Affiliation, Fallback, Person, PersonState, Secret, Vacation, View};
 use uuid::Uuid;
 
 use crate::server::{Service, SmtpConfig, SmtpSession};
@@ -84,26 +83,6 @@ pub(super) fn site_over(
     let queue = Queue::new(rows, delivery.clone(), None, QueueConfig::default());
     let config = SmtpConfig { hostname, recipients_max: 4, view, delivery, queue, memory: MemoryBudget::default() };
     Site { store, config: Arc::new(config) }
-}
-
-/// A View that follows no server and was never complete.
-pub(super) fn view_never_complete(folder: &std::path::Path) -> View {
-    let config = ViewConfig {
-        file: folder.join("view"),
-        passwords: PasswordSource::View,
-        credential_ttl: Duration::from_secs(1),
-        fallback: Default::default(),
-    };
-    let directory = provost_client::Directory::new(provost_client::DirectoryConfig {
-        servers: Vec::new(),
-        bind_dn: String::new(),
-        bind_password: String::new(),
-        suffix: provost_entry::Dn::parse("dc=example,dc=edu").unwrap(),
-        ca_file: None,
-        connect_timeout: Duration::from_millis(10),
-        operation_timeout: Duration::from_millis(10),
-    });
-    View::start(config, directory)
 }
 
 /// A conversation with a session.
