@@ -47,19 +47,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn emitted_forms_hold_every_definition() {
+    fn emitted_forms_hold_the_definitions_that_the_server_lacks() {
         let conf = slapd_conf().unwrap();
         let ds = directory_server_389().unwrap();
         for (name, ldif) in LDIF_FILES {
             let shipped = SHIPPED_BY_389.contains(name);
-            for attribute in definition::parse(ldif).unwrap().attribute_types {
+            let file = definition::parse(ldif).unwrap();
+            for attribute in file.attribute_types {
                 assert!(conf.contains(&format!("attributetype {}\n", attribute.text)), "{}", attribute.text);
-                assert_eq!(
-                    ds.contains(&format!("attributeTypes: ( {} ", attribute.oid)),
-                    !shipped,
-                    "{}",
-                    attribute.text
-                );
+                let held = ds.contains(&format!("attributeTypes: ( {} ", attribute.oid));
+                assert_eq!(held, !shipped, "{}", attribute.text);
+            }
+            for class in file.object_classes {
+                assert!(conf.contains(&format!("objectclass {}\n", class.text)), "{}", class.text);
+                let held = ds.contains(&format!("objectClasses: ( {} ", class.oid));
+                assert_eq!(held, !shipped, "{}", class.text);
             }
         }
         assert!(ds.lines().skip(2).all(|line| line.ends_with("X-ORIGIN 'Provost' )")), "{ds}");

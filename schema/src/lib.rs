@@ -41,17 +41,18 @@ pub mod attr {
     pub const UID: &str = "uid";
     /// The primary address, copied from its address entry.
     pub const MAIL: &str = "mail";
-    /// Every address at which the person receives mail, the primary one included (LASER, OpenLDAP `misc`).
+    /// Every address at which the person receives mail, the primary one included
+    /// (draft-lachman-laser-ldap-mail-routing, OpenLDAP `misc`).
     pub const MAIL_LOCAL_ADDRESS: &str = "mailLocalAddress";
-    /// The registrar's number for the person, its column `person_id` (RFC 2798 §2.4).
+    /// The registrar's number for the person, from the column `person_id` of an import (RFC 2798 §2.4).
     pub const EMPLOYEE_NUMBER: &str = "employeeNumber";
-    /// Language of the person's messages and printed slips: `en` or `fr` (RFC 2798 §2.7).
+    /// The person's language, `en` or `fr`, which comes first in a vacation reply (RFC 2798 §2.7).
     pub const PREFERRED_LANGUAGE: &str = "preferredLanguage";
     /// Password hash with its scheme in braces (RFC 2307 §5.3).
     pub const USER_PASSWORD: &str = "userPassword";
     /// Affiliations in the eduPerson vocabulary: student, faculty, staff, alum, ...
     pub const EDU_PERSON_AFFILIATION: &str = "eduPersonAffiliation";
-    /// The affiliation that selects quota and rules.
+    /// The affiliation that selects the quota (eduPerson).
     pub const EDU_PERSON_PRIMARY_AFFILIATION: &str = "eduPersonPrimaryAffiliation";
     /// Birth date, YYYYMMDD (SCHAC).
     pub const SCHAC_DATE_OF_BIRTH: &str = "schacDateOfBirth";
@@ -63,9 +64,9 @@ pub mod attr {
     pub const MAIL_AUTO_REPLY_SUBJECT: &str = "mailAutoReplySubject";
     /// Text of the vacation reply, also `;lang-fr` and `;lang-en` (Netscape).
     pub const MAIL_AUTO_REPLY_TEXT: &str = "mailAutoReplyText";
-    /// First second of the vacation, GeneralizedTime (Sun).
+    /// First second of the vacation, GeneralizedTime (Netscape).
     pub const VACATION_START_DATE: &str = "vacationStartDate";
-    /// Last second of the vacation, GeneralizedTime (Sun).
+    /// Last second of the vacation, GeneralizedTime (Netscape).
     pub const VACATION_END_DATE: &str = "vacationEndDate";
     /// Days between two vacation replies to one sender, 1 to 365; absent means 7 (RFC 5230 §4.1).
     pub const PROVOST_VACATION_INTERVAL: &str = "provostVacationInterval";
@@ -79,9 +80,9 @@ pub mod attr {
     pub const PROVOST_PRIVATE_MAIL: &str = "provostPrivateMail";
     /// Programme or unit, in the registrar's words.
     pub const PROVOST_PROGRAM: &str = "provostProgram";
-    /// First day of the person's affiliation, GeneralizedTime.
+    /// First second of the person's affiliation, GeneralizedTime.
     pub const PROVOST_START_DATE: &str = "provostStartDate";
-    /// Last day of the person's affiliation, GeneralizedTime.
+    /// Last second of the person's affiliation, GeneralizedTime.
     pub const PROVOST_END_DATE: &str = "provostEndDate";
     /// `registrar`, `helpdesk`, `postmaster`, `admin`, `auditor` on people; `mailcore`, `provisioner` on services.
     pub const PROVOST_ROLE: &str = "provostRole";
@@ -97,15 +98,16 @@ pub mod attr {
     pub const PROVOST_SINCE: &str = "provostSince";
     /// When the address stops being valid, GeneralizedTime.
     pub const PROVOST_UNTIL: &str = "provostUntil";
-    /// Where mail to a role address is sent.
+    /// Where mail to a role address is sent. Provost does not act on it.
     pub const PROVOST_TARGET: &str = "provostTarget";
-    /// When the writer last confirmed that it runs, GeneralizedTime.
+    /// When the directory's writer last reported that it runs, GeneralizedTime. Reserved: Provost neither reads nor
+    /// writes it.
     pub const PROVOST_HEARTBEAT: &str = "provostHeartbeat";
-    /// Address to which mail is forwarded (Netscape).
+    /// Address to which mail is forwarded (Netscape). Provost does not act on it.
     pub const MAIL_FORWARDING_ADDRESS: &str = "mailForwardingAddress";
-    /// How mail is delivered: `mailbox` or `forward` (Netscape).
+    /// How mail is delivered: `mailbox` or `forward` (Netscape). Provost does not act on it.
     pub const MAIL_DELIVERY_OPTION: &str = "mailDeliveryOption";
-    /// A Sieve script (Sun).
+    /// A Sieve script (Sun). Provost does not act on it.
     pub const MAIL_SIEVE_RULE_SOURCE: &str = "mailSieveRuleSource";
     /// A description for people (RFC 4519 §2.5).
     pub const DESCRIPTION: &str = "description";
@@ -159,13 +161,13 @@ pub mod class {
     pub const DC_OBJECT: &str = "dcObject";
     /// Structural class of a service identity.
     pub const APPLICATION_PROCESS: &str = "applicationProcess";
-    /// Structural class of the heartbeat.
+    /// Structural class of an entry with [`PROVOST_HEARTBEAT`](super::attr::PROVOST_HEARTBEAT). Reserved.
     pub const PROVOST_SYSTEM_ENTRY: &str = "provostSystemEntry";
     /// Structural class of a person.
     pub const INET_ORG_PERSON: &str = "inetOrgPerson";
     /// Auxiliary class of people: affiliation at the university (eduPerson).
     pub const EDU_PERSON: &str = "eduPerson";
-    /// Auxiliary class for mail routing, for servers that implement LASER.
+    /// Auxiliary class that permits `mailLocalAddress` (draft-lachman-laser-ldap-mail-routing).
     pub const INET_LOCAL_MAIL_RECIPIENT: &str = "inetLocalMailRecipient";
     /// Auxiliary class with the Netscape mail attributes (vacation, quota).
     pub const MAIL_RECIPIENT: &str = "mailRecipient";
@@ -199,9 +201,9 @@ pub mod ou {
     pub const POLICIES: &str = "policies";
     /// Container of service identities and of settings that nodes share.
     pub const SERVICES: &str = "services";
-    /// Container of what remains of purged accounts.
+    /// Container for what remains of purged accounts. Reserved: Provost puts no entry there.
     pub const TOMBSTONES: &str = "tombstones";
-    /// Container of heartbeat and writer epoch.
+    /// Container for entries of [`PROVOST_SYSTEM_ENTRY`](super::class::PROVOST_SYSTEM_ENTRY). Reserved.
     pub const SYSTEM: &str = "system";
     /// All containers, in the order of their creation.
     pub const ALL: [&str; 8] = [PEOPLE, ADDRESSES, GROUPS, DOMAINS, POLICIES, SERVICES, TOMBSTONES, SYSTEM];

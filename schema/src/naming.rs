@@ -1,4 +1,4 @@
-//! Attribute types as distinguished names compare them: preferred name and equality rule.
+//! The preferred name and the equality matching rule of each attribute type, for comparing distinguished names.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -1,8 +1,8 @@
 //! Plays conversations from text files with a running node.
 //!
-//! A file begins with its rule as `#` lines. `=== NAME` opens a connection and names the block; `=== NAME @imap` opens
-//! it at another listener, to check the effect of the conversation there. A failed block ends; the following ones still
-//! run. Lines:
+//! A file begins with `#` lines that state the rule under test. `=== NAME` opens a connection and names the block;
+//! `=== NAME @imap` opens it at another listener, to check the effect of the conversation there. A failed block ends;
+//! the following ones still run. Lines:
 //!
 //! ```text
 //! C: text     send a line (CRLF is added)
@@ -216,7 +216,7 @@ fn unescape(text: &str) -> anyhow::Result<Vec<u8>> {
             Some(b'0') => (0, 1),
             Some(b'\\') => (b'\\', 1),
             Some(b'x') => (u8::from_str_radix(after.get(1..3).unwrap_or_default(), 16)?, 3),
-            _ => bail!("unknown escape before '{after}'"),
+            _ => bail!("unknown escape '\\{after}'"),
         };
         bytes.push(byte);
         rest = &after[length..];

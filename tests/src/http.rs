@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-/// Longest wait for the next octets of a response: longer than the longest `?wait=`.
+/// Longest wait for the next octets of a response: longer than an import may `?wait=` for its end.
 const RESPONSE_LIMIT: Duration = Duration::from_secs(90);
 
 /// An HTTP request.

@@ -12,7 +12,7 @@ use crate::{Ran, run};
 /// The suffix of every test's directory.
 pub const SUFFIX: &str = "dc=example,dc=edu";
 
-/// The server, and the DN and password to bind with; anonymous without them.
+/// A server, and the identity of a simple bind: a DN with a password, or none for anonymous access.
 #[derive(Clone, Debug)]
 pub struct Ldap {
     url: String,
@@ -61,7 +61,7 @@ impl Ldap {
     pub fn feed(&self, tool: &str, ldif: &str) -> anyhow::Result<Ran> {
         let mut command = self.command(tool, &[]);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        // A tool that fails before it reads closes its input: its own error says more than that of the write.
+        // The write fails when the tool has already ended; the tool's own error message then says why.
         let _ = child.stdin.take().context("no input")?.write_all(ldif.as_bytes());
         let output = child.wait_with_output()?;
         Ok(Ran {
@@ -87,7 +87,7 @@ impl Ldap {
         Ok(dn.to_owned())
     }
 
-    /// Writes `provostSourceId` and `mail` of every imported person into a file as LDIF, for `clients/logins.py`.
+    /// Writes `provostSourceId` and `mail` of every person with a source id into an LDIF file for `clients/logins.py`.
     pub fn write_addresses(&self, file: PathBuf) -> anyhow::Result<PathBuf> {
         let found =
             self.search("(&(objectClass=provostAccount)(provostSourceId=*))", &["provostSourceId", "mail"])?.good()?;

@@ -135,7 +135,7 @@ impl Site<'_> {
         self.the_bad_guard_is_reported()
     }
 
-    /// `settings show` reports the invalid value: 500 is set, and 33 is in force.
+    /// `settings show` and `doctor` report the invalid value: 500 is stated, and 33 is in force.
     pub fn the_bad_guard_is_reported(&self) -> anyhow::Result<()> {
         let dn = dn_of("policies", "removal-guard");
         self.until_shown("removal-guard", "33", &format!("last good value of {dn}"))?;

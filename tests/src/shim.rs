@@ -39,7 +39,8 @@ fn build() -> anyhow::Result<PathBuf> {
     Ok(library)
 }
 
-/// Preloads the layer into a command. Only files below `root`, which must exist, are affected.
+/// Preloads the layer into a command. Only files below `root` are affected. `root` must exist: without it, the layer
+/// does nothing.
 pub fn preload(command: &mut Command, root: &Path) -> anyhow::Result<()> {
     command.env("LD_PRELOAD", library()?).env("PROVOST_FAULT_ROOT", root);
     Ok(())

@@ -1,5 +1,5 @@
-//! kill -9 while clients append, move and delete: every acknowledged change is kept, and a change without an answer is
-//! made whole or not at all.
+//! Kills a node (SIGKILL) while clients append, move and delete messages. Afterwards every acknowledged change is kept,
+//! and a change that was not acknowledged has been applied completely or not at all.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ const ROUNDS: u32 = 3;
 /// Acknowledged changes after which the node is killed.
 const KILL_AFTER: u32 = 150;
 
-/// The change of a message that was requested last.
+/// The latest change that a client requested for a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LastChange {
     Append,
@@ -20,10 +20,10 @@ enum LastChange {
     Delete,
 }
 
-/// The last change of each message, by its token, and whether the change was acknowledged.
+/// By the `X-Token` of a message: its last change, and whether the node acknowledged that change.
 type ChangeLog = HashMap<String, (LastChange, bool)>;
 
-/// The number of copies of each message in INBOX and in Archive, by its token.
+/// By the `X-Token` of a message: the number of copies in INBOX and in Archive.
 type Copies = HashMap<String, (u32, u32)>;
 
 #[test]
@@ -47,7 +47,7 @@ fn appends_moves_and_pop3_deletions_survive_kill_9() {
             while acknowledged.load(Ordering::Relaxed) < KILL_AFTER && ended.load(Ordering::Relaxed) == 0 {
                 std::thread::yield_now();
             }
-            // Only the kill ends the clients.
+            // The clients run until the kill: one that ended before it has failed.
             assert_eq!(ended.load(Ordering::Relaxed), 0, "a client failed before the kill:\n{}", node.log());
             node.signal("KILL").unwrap();
         });

@@ -1,4 +1,5 @@
-//! The doctor's findings on a running node, and that its connections count as no failure of a client.
+//! `provost doctor` against a running node: its findings. The node counts none of the doctor's connections as a failure
+//! of a client.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::collections::BTreeMap;
@@ -63,7 +64,7 @@ fn the_doctor_visits_every_listener_and_raises_no_failure() {
     assert_eq!(node.log(), log, "the doctor's visits must not be logged");
 }
 
-/// The certificate file has been replaced, and the node has not read it again.
+/// The configuration names another certificate, which the node has not read yet. SIGHUP mends this.
 #[test]
 fn the_doctor_finds_listeners_with_another_certificate_than_the_files() {
     let node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
@@ -112,8 +113,8 @@ fn the_doctor_visits_a_web_listener_with_tls() {
     assert!(after.contains_key(ends), "{after:?}");
 }
 
-/// A client in a balancer's network must send a PROXY header; the doctor and the commands that ask the node, on this
-/// machine, do.
+/// A client in `proxy_networks` must send a PROXY header. The doctor, and commands that connect to the node on this
+/// machine, send one.
 #[test]
 fn the_doctor_and_commands_reach_listeners_that_require_a_proxy_header() {
     let mut node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
@@ -137,7 +138,7 @@ fn the_doctor_and_commands_reach_listeners_that_require_a_proxy_header() {
     }
 }
 
-/// Each served domain needs a postmaster (RFC 5321 §4.5.1), and so does one that was added to the directory.
+/// Each served domain needs a postmaster (RFC 5321 §4.5.1), also one that was added to the directory later.
 #[test]
 fn the_doctor_looks_for_the_postmaster_of_each_domain() {
     let node = Node::start_with(Options { people: Some(1), ..Options::default() }).unwrap();
@@ -151,7 +152,7 @@ fn the_doctor_looks_for_the_postmaster_of_each_domain() {
     assert!(found.out.contains("good postmaster@example.edu"), "{found:?}");
     assert!(found.out.contains("BAD  postmaster@arts.example.edu: no person has it"), "{found:?}");
 
-    // While the addresses are lost, the doctor does not advise to make them anew.
+    // The deletion of all addresses parks the View. The doctor then does not advise to add a postmaster's address.
     Ldap::of(&node).run("ldapdelete", &["-r", &format!("ou=addresses,{SUFFIX}")]).unwrap().good().unwrap();
     let found = doctor(&node);
     assert!(found.out.contains("node follows") && found.out.contains("parked"), "{found:?}");

@@ -64,7 +64,8 @@ fn accepts(node: &Node, address: &str) -> bool {
     answer.starts_with("250")
 }
 
-/// Waits until RCPT is accepted. A 451 before that is correct: the address exists before its owner does.
+/// Waits until RCPT is accepted. The node may reply 451 before that: an import writes the address entry first, then the
+/// entry of its owner.
 fn wait_until_accepted(node: &Node, address: &str) {
     let is_accepted = || Ok(mail::rcpt_reply(node.address(Port::Mx), address)?.starts_with("250").then_some(()));
     deadline::until(LIMIT, is_accepted).unwrap();
@@ -312,7 +313,7 @@ fn separators_encodings_and_line_ends() {
 #[test]
 fn names_become_addresses() {
     let node = start(1);
-    // Letters with accents first, then collisions, which are numbered in file order and without regard to accents.
+    // Names that fold to an address already assigned get a number, in file order. `Test P01` is a sample person's name.
     let names = [
         ("É.", "Ü", "e.u"),
         ("Nguyễn", "Đặng", "nguyen.dang"),
@@ -401,7 +402,8 @@ fn wait_for_empty_queue(node: &Node) {
     wait_for_queue(node, "0 waiting", "");
 }
 
-/// Sends from new senders until one gets a reply: then the mail core has read the directory up to this change.
+/// Sends mail to `person` from new senders until one gets a vacation reply. The mail core then knows the vacation of
+/// `person` and all earlier changes in the directory.
 fn wait_for_reply(node: &Node, sink: &MailSink, person: &SamplePerson) {
     let mut number = 0;
     let probe = || {
@@ -459,7 +461,7 @@ fn a_vacation_answers_people_once_and_nobody_else() {
     answered.retain(|to| !to.starts_with("probe"));
     answered.sort();
     assert_eq!(answered, ["friend@example.net", "second@example.net"]);
-    // 3 from the friend, 10 without a reply, the hidden and the second one: all are kept.
+    // All are delivered: 3 from friend@, 10 automatic ones, 1 from hidden@ and 1 from second@.
     assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 15);
 
     let [reply] = &sink.accepted_for("friend@example.net")[..] else { panic!("not one reply") };
@@ -488,7 +490,7 @@ fn a_vacation_answers_people_once_and_nobody_else() {
     let show = provost(&node, &["vacation", "show", &person.uid()]).unwrap().good().unwrap();
     assert!(show.contains("Je suis absente") && show.contains(&day(2)), "{show}");
     provost(&node, &["vacation", "clear", &person.mail()]).unwrap().good().unwrap();
-    // When a later change of another person has taken effect, this one has too.
+    // Changes take effect in order: once the marker's vacation replies, the mail core knows that this one was cleared.
     let marker = SamplePerson::of(6);
     set(&marker, &["--text-fr", "Absent."]);
     wait_for_reply(&node, &sink, &marker);
@@ -592,7 +594,7 @@ const MANY: u32 = 120;
 fn an_interrupted_import_is_completed_by_the_same_command() {
     let mut node = start(1);
     let rows = (1..=MANY).map(|number| row(&format!("K{number:03}"), "Ann", &format!("Person{number}")));
-    // Equal names: an import that forgets what it has given would give a person a second address.
+    // Equal names: an import that forgot the addresses it had assigned would assign a person a second one.
     let same = (1..=MANY).map(|number| row(&format!("L{number:03}"), "John", "Smith"));
     let file = write(&node, "many.csv", HEADER.to_owned() + &rows.chain(same).collect::<String>());
     let begin = |node: &Node| {
@@ -735,7 +737,7 @@ fn mail_that_is_never_accepted_is_bounced() {
         assert!(bounce.contains(text), "no '{text}' in\n{bounce}");
     }
     assert!(sink.rcpt_count("busy@example.net") >= 2);
-    // A bounce that cannot be delivered is dropped: no loop.
+    // The bounce causes no second bounce.
     wait_for_empty_queue(&node);
     assert_eq!(inbox(&node, &person.mail(), &person.password()).len(), 1);
 }

@@ -24,7 +24,7 @@ const WINDOW: Duration = Duration::from_millis(500);
 const ROUNDS: u32 = 8;
 /// The longest time from the start of a round to its kill.
 const KILL_WITHIN: Duration = Duration::from_millis(400);
-/// Retries happen at once, because the tests wait for their result.
+/// Every retry happens after one second, because the tests wait for the result.
 const RETRY: &str = "[queue]\nretry_first = 1\nretry_max = 1\n";
 
 /// The text before the recipient in a bounce.
@@ -52,9 +52,10 @@ fn serve(node: &mut Node) {
     node.serve_again(&[Port::Http, Port::Mx, Port::Submission, Port::Imap]).unwrap();
 }
 
-/// A directory change right before a kill applies from the first message after it, although the saved View is older.
+/// A directory change right before a kill applies to the first message after the restart, even if the saved View is
+/// older than the change.
 #[test]
-fn a_rule_made_just_before_a_kill_is_obeyed_after_it() {
+fn a_vacation_text_set_right_before_a_kill_is_used_after_the_restart() {
     let sink = MailSink::start().unwrap();
     let mut node = start(&sink);
     for round in 0..4 {
@@ -147,7 +148,7 @@ fn wait_for_empty_queue(node: &Node) {
     assert!(!listed.contains("SET ASIDE"), "{listed}");
 }
 
-/// How often each token occurs in a person's messages: the text of a line between `prefix` and `suffix`.
+/// Counts a person's messages by token: the text between `prefix` and `suffix` in the first line that has both.
 fn tokens(node: &Node, number: u32, prefix: &str, suffix: &str) -> HashMap<String, usize> {
     let person = SamplePerson::of(number);
     let mut counts = HashMap::new();
@@ -178,7 +179,7 @@ fn check_copies(copies: &[AcceptedMessage], kills: &[Instant], what: &str) -> us
 }
 
 #[test]
-fn what_a_delivery_causes_survives_kill_9_exactly_once() {
+fn each_effect_of_a_delivery_happens_once_despite_kill_9() {
     let rounds = std::env::var("PROVOST_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
     let sink = MailSink::start().unwrap();
     let mut node = start(&sink);
@@ -187,7 +188,7 @@ fn what_a_delivery_causes_survives_kill_9_exactly_once() {
         acknowledged.extend(send_until_killed(&mut node, &sink, round));
         kills.push(Instant::now());
         serve(&mut node);
-        // Otherwise a row claimed at two consecutive kills would wait a quarter of an hour.
+        // Without this wait, a queue row that two consecutive kills interrupt would keep its lease of 15 minutes.
         wait_for_empty_queue(&node);
     }
     let (stored, bounces) = (tokens(&node, AWAY, "X-Token: ", ""), tokens(&node, WRITER, BOUNCE, "@example.net"));
@@ -220,8 +221,8 @@ fn what_a_delivery_causes_survives_kill_9_exactly_once() {
     println!("{again} sent again: accepted by the relay within {WINDOW:?} before a kill");
 }
 
-/// Sends messages of all purposes concurrently, until the node is killed at a random moment. Returns the acknowledged
-/// ones.
+/// Sends messages of all purposes concurrently, until the node is killed at a random moment. Returns the purpose and
+/// token of each acknowledged message.
 fn send_until_killed(node: &mut Node, sink: &MailSink, round: u32) -> Vec<(Purpose, String)> {
     let (acknowledged, is_over) = (Mutex::new(Vec::new()), AtomicBool::new(false));
     let kill_at = Instant::now() + KILL_WITHIN.mul_f64(rand::random_range(0.02..1.0));
@@ -265,7 +266,8 @@ fn kill_9_at_each_stage_of_an_attempt_sends_once() {
             let token = format!("stage{number}-{purpose:?}").to_lowercase();
             purpose.send(&mut purpose.open(&node).unwrap(), &sink, &token).unwrap();
         }
-        // A reply, a report and a message to the relay; the refused message gets as far as RCPT.
+        // The vacation reply, the report and the relayed message reach every stage. The message that the relay refuses
+        // at RCPT reaches only the first two.
         let silent = if matches!(stage, SilentStage::Greeting | SilentStage::Recipient) { 4 } else { 3 };
         deadline::until(LIMIT, || Ok((sink.silent_count() >= silent).then_some(()))).unwrap();
         node.kill().unwrap();

@@ -9,7 +9,7 @@ const TURNS: usize = 60;
 /// How the previous session ends.
 #[derive(Clone, Copy, Debug)]
 enum PreviousEnd {
-    /// QUIT with its reply read; this end leaves the connection open.
+    /// QUIT: the client reads the reply and does not close the connection.
     Quit,
     /// QUIT, and the connection is closed before the reply is read.
     QuitUnread,

@@ -259,7 +259,8 @@ fn a_header_from_outside_the_proxy_networks_is_not_believed() {
             "imap" => _ = client.until(&["* OK"]).unwrap(),
             "pop3" => _ = client.until(&["+OK"]).unwrap(),
             "http" => assert!(!client.next().unwrap().unwrap_or_default().contains(" 200 ")),
-            // LDAP and TLS: a header is no message and no handshake, so the node closes, perhaps after an alert.
+            // A PROXY header is neither an LDAP message nor a TLS handshake: the node closes the connection after an
+            // error response of fewer than 64 octets, or none.
             _ => assert!(client.octets(64).is_err(), "{name}"),
         }
     }

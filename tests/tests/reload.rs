@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use provost_tests::{Node, Options, Port, TextClient, deadline, http};
 
-/// Longest wait for a change to take effect, several times what a certificate needs: the node looks at its files every two
-/// seconds, and reads a changed file once a second look finds no further change.
+/// Longest wait for a change to take effect, several times what a certificate needs: the node looks at its files every
+/// two seconds, and reads a changed file once a second look finds no further change.
 const CHANGE_LIMIT: Duration = Duration::from_secs(15);
 
 /// A self-signed certificate with its key.
@@ -174,7 +174,7 @@ fn hup_applies_what_can_change_and_names_what_needs_a_restart() {
     assert_eq!(status_with_token(&node), 401);
     open.ask("a NOOP", &["a OK"]).unwrap();
 
-    // The node now watches the files of the new names.
+    // The node now watches the files that the new configuration names.
     let third = key_pair();
     fs::write(&chain, &third.chain).unwrap();
     fs::write(&key, &third.key).unwrap();

@@ -17,7 +17,8 @@ const TOKEN_OCTETS_MAX: usize = 512;
 #[derive(Clone)]
 pub(crate) struct Caller(pub(crate) Principal);
 
-/// Adds the [`Caller`] to a request with a valid token and passes it on; answers 401 to all others.
+/// Adds the [`Caller`] to a request with a valid token and passes the request on. Answers 401 without a valid token,
+/// and 503 when the tokens cannot be read.
 pub(crate) async fn require_token(State(tokens): State<Tokens>, mut request: Request, next: Next) -> Response {
     let Some(token) = bearer(request.headers()) else {
         return Problem::new(ProblemKind::Unauthorized, "the request has no usable bearer token").into_response();
@@ -34,7 +35,7 @@ pub(crate) async fn require_token(State(tokens): State<Tokens>, mut request: Req
 }
 
 /// The token of an `Authorization: Bearer` header (RFC 6750 §2.1); the scheme is case-insensitive (RFC 9110 §11.1).
-/// `None` also for an empty token and for one of more than [`TOKEN_OCTETS_MAX`].
+/// `None` also for an empty token and for one of more than [`TOKEN_OCTETS_MAX`] octets.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let token = token.trim();

@@ -17,11 +17,12 @@ pub(crate) enum RouteFailures {
     /// The role of the token does not allow the operation, or not on this person.
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Problem),
-    /// The person, address, import, job or setting does not exist; the import was applied or has expired; or the setting
-    /// has no value in the directory.
+    /// The person, address, import, job or setting does not exist; the import was applied or has expired; or the
+    /// setting has no value in the directory.
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
-    /// The key is ambiguous, the address is in use, or the entry or plan has changed meanwhile.
+    /// The key matches more than one person, the address is in use or in quarantine, the entry or plan has changed
+    /// meanwhile, or the directory contradicts itself.
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(Problem),
     /// `If-Match` is not the current version.
@@ -33,7 +34,8 @@ pub(crate) enum RouteFailures {
     /// The body is not of a type that the path accepts.
     #[response(status = 415, content_type = "application/problem+json")]
     UnsupportedMediaType(Problem),
-    /// A field breaks a rule: `errors` points to the field.
+    /// A field breaks a rule, and `errors` points to the field; the whole import file is refused; or the directory
+    /// refuses the change.
     #[response(status = 422, content_type = "application/problem+json")]
     Invalid(Problem),
     /// A fault of the program, described in its log.

@@ -19,7 +19,7 @@ use crate::turn::{ApplyTurn, release_abandoned_turn, valid_until};
 
 /// Maximum number of jobs that are kept, including running ones.
 const JOBS_MAX: usize = 100;
-/// Time for which a finished job is kept: a registrar asks about last week's import, seldom about last term's.
+/// Longest time for which a finished job is kept: a registrar asks about last week's import, seldom about last term's.
 const JOB_RETENTION: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Maximum number of failed people that a job lists.
 const FAILURES_MAX: usize = 1000;
@@ -46,7 +46,7 @@ pub(crate) enum JobState {
     /// Every change was tried. `outcomes.failed` counts the people that failed; `outcomes.failures` lists the first of
     /// them.
     Done,
-    /// The job stopped before every change was tried. `error` has the reason; `outcomes` has what was done, or is null
+    /// The job stopped early, or its end could not be recorded. `error` has the reason; `outcomes` has what was done, or is null
     /// if that is unknown. The import can be planned and applied again.
     Failed,
 }

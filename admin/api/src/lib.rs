@@ -2,7 +2,7 @@
 //! listener `health`.
 //!
 //! This crate is only an interface: every change goes through the desk or through plan and apply, as on the command
-//! line. Every error is an RFC 9457 problem, and every change returns its audit id. No rule about people and no
+//! line. Every REST error is an RFC 9457 problem, and every change returns its audit id. No rule about people and no
 //! decision about rights belongs here.
 
 mod auth;

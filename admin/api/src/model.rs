@@ -341,7 +341,7 @@ pub(crate) struct PasswordReset {
     pub(crate) audit_id: String,
 }
 
-/// A row that the import leaves out.
+/// One problem of a row that the import leaves out.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RejectedRow {
     /// Line in the file, from one.

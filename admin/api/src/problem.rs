@@ -7,7 +7,7 @@ use provost_store::StateError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Value of `Retry-After` in every 503 reply, in seconds.
+/// Value of `Retry-After` with every problem of status 503, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 5;
 
 /// Media type of a problem (RFC 9457 §3).
@@ -142,7 +142,7 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/precondition-failed",
         StatusCode::PRECONDITION_FAILED,
         "Changed since it was read",
-        "The If-Match version is not the current one; read it again.",
+        "The version in If-Match is not the current one; read the person or setting again.",
     ),
     (
         ProblemKind::PlanChanged,
@@ -170,15 +170,15 @@ const KINDS: [(ProblemKind, &str, StatusCode, &str, &str); 21] = [
         "/api/v1/problems/unavailable",
         StatusCode::SERVICE_UNAVAILABLE,
         "Unavailable now",
-        "The directory, the store, the audit or the trace cannot be used. A change may have been made: read its target \
-         before you repeat it, after the seconds of 'Retry-After'.",
+        "The directory, the store, the audit or the trace cannot be used. A change may have been made: wait for the \
+         seconds of 'Retry-After', then read what you wanted to change before you repeat the request.",
     ),
     (
         ProblemKind::Busy,
         "/api/v1/problems/busy",
         StatusCode::SERVICE_UNAVAILABLE,
         "Busy",
-        "Too many import files arrive, are planned or applied, or wait for it; try again later.",
+        "Too many import files are being received, planned or applied, or wait to be applied; try again later.",
     ),
     (
         ProblemKind::Timeout,

@@ -1,7 +1,8 @@
 //! Tokens of programs: each has a name and a role, and only its digest is stored.
 //!
-//! Created tokens have the form `NAME.SECRET` and an expiry. They are in the shared state and looked up at each request,
-//! so a revocation takes effect on every node at once. A node may also have fixed tokens in its file `api.tokens_file`.
+//! Created tokens have the form `NAME.SECRET` and an expiry. They are in the shared state and looked up at each
+//! request, so a revocation takes effect on every node at once. A node may also have fixed tokens in its file
+//! `api.tokens_file`.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -60,10 +61,11 @@ pub struct TokenInfo {
     pub created_by: String,
 }
 
-/// Why a token was not created or revoked.
+/// Why an operation on tokens failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The principal may not do this, or the audit is unavailable.
+    /// The principal may not do this, or the audit is unavailable. [`Tokens::revoke`] removes the token even in the
+    /// second case.
     #[error(transparent)]
     Desk(#[from] DeskError),
     /// The shared state failed.

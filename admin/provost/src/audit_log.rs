@@ -61,7 +61,8 @@ fn encode(record: &AuditRecord) -> io::Result<StateChange> {
     Ok(StateChange::append(&AUDIT, subject_key(&record.subject), serde_json::to_vec(record)?))
 }
 
-/// The key of a subject: its first [`STATE_KEY_OCTETS_MAX`] octets. The record holds the subject in full.
+/// The key of a subject: its first characters, at most [`STATE_KEY_OCTETS_MAX`] octets. The record holds the subject in
+/// full.
 fn subject_key(subject: &str) -> &str {
     subject.get(..subject.floor_char_boundary(STATE_KEY_OCTETS_MAX)).unwrap_or_default()
 }

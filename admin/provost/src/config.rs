@@ -30,7 +30,7 @@ pub(crate) use listeners::{ConnectionStart, ListenerConfig, Listeners};
 /// Largest configuration or secret file that is read, in octets.
 const FILE_OCTETS_MAX: u64 = 1024 * 1024;
 
-/// Maximum number of shards of the store: each has a thread and two open databases.
+/// Maximum number of shards of the store: each has a thread and a database with up to three connections.
 const SHARDS_MAX: u8 = 64;
 /// Longest time for a directory server to accept a connection: a server in the same data centre takes milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -382,7 +382,7 @@ impl Config {
         self.moved_keys().into_iter().map(|(key, setting, value)| (key, command(setting, &value))).collect()
     }
 
-    /// Folder of the store and of the shared state.
+    /// Folder of the message store and of the shared state (web sessions, tokens, jobs, audit).
     pub(crate) fn store_folder(&self) -> PathBuf {
         self.node.data.join("store")
     }

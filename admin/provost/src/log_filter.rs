@@ -8,7 +8,7 @@ use tracing_subscriber::reload::Handle;
 
 /// The environment variable that takes precedence over the configuration file.
 pub(crate) const VARIABLE: &str = "PROVOST_LOG";
-/// Default filter of a server: all warnings, and what Provost reports about its operation.
+/// Default filter of a server: Provost's messages from `info`, those of `ldap3` from `error`, all others from `warn`.
 pub(crate) const SERVER_DEFAULT: &str = "warn,provost=info,ldap3=error";
 /// Default filter of a command: errors.
 pub(crate) const COMMAND_DEFAULT: &str = "error";

@@ -8,9 +8,11 @@ const OWN_PROCESS: &str = "/proc/self";
 /// File with the names of local users.
 const PASSWD: &str = "/etc/passwd";
 
-/// The name of the user who runs this process. `SUDO_USER` is trusted when the process runs as root or as the owner of
-/// the node's data folder: either sudo has set it, or the user already has all rights. Otherwise it is
-/// the name of the user id in [`PASSWD`], or `uid` and the number; `unknown` if the user id cannot be read.
+/// The name of the user who runs this process.
+///
+/// If `SUDO_USER` is set and the process runs as root or as the owner of the node's data folder, the name is
+/// `SUDO_USER`: either sudo has set it, or the user already has all rights. Otherwise the name is that of the process's
+/// user id in [`PASSWD`], or `uid` and the number. The name is `unknown` when the user id cannot be read.
 pub(crate) fn name(data: &Path) -> String {
     let Ok(own) = std::fs::metadata(OWN_PROCESS).map(|process| process.uid()) else { return "unknown".to_owned() };
     let owner = std::fs::metadata(data).map(|folder| folder.uid()).ok();

@@ -1,8 +1,8 @@
 //! Reloads the configuration file at HUP.
 //!
 //! The file is accepted whole or not at all: an error anywhere, or a certificate or tokens file that cannot be used,
-//! changes nothing. Keys that can change while the node runs take effect at once; every other changed key is logged at
-//! each HUP until a restart.
+//! changes nothing. Keys that can change while the node runs take effect at once. A changed key that needs a restart is
+//! logged at each HUP until the node restarts.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -54,13 +54,13 @@ impl<T: DeserializeOwned> FromRequest<Web> for SessionForm<T> {
     }
 }
 
-/// Counts a form that did not come from one of our pages in the same session, and returns the page that refuses it.
+/// Counts a form with a wrong origin or token, and returns the error page (403) for it.
 pub(crate) fn foreign_form(visitor: &Visitor) -> Response {
     metrics::counter!("provost_web_refused_forms_total").increment(1);
     failure(visitor, StatusCode::FORBIDDEN, "title.forbidden", "error.expired_form", &[])
 }
 
-/// The page of a body that is too large, or that is no form with the expected fields.
+/// The error page for a body that is too large (413), or that is not a form with the expected fields (400).
 pub(crate) fn unreadable_form(visitor: &Visitor, rejection: &FormRejection) -> Response {
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {

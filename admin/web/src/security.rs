@@ -1,5 +1,5 @@
-//! The layer around every page: headers that forbid scripts, frames and caches, and a deadline. Also tells from a
-//! request's header whether it comes from our own pages and whether the browser uses TLS.
+//! The layer around every page: a deadline, and headers that forbid scripts, frames and caches. Also checks by a
+//! request's headers whether the request comes from our own pages and whether the browser uses TLS.
 
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ const LANGUAGE_SECONDS: u32 = 31_536_000;
 const POLICY: &str =
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// Headers of every reply. The referrer policy is not `no-referrer`, under which browsers send `Origin: null` with forms.
+/// Headers of every reply. The referrer policy is not `no-referrer`, under which browsers send `Origin: null` with
+/// forms.
 const HEADERS: [(HeaderName, &str); 5] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -73,9 +74,9 @@ pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether the browser uses TLS, either to this node or to a proxy in front of it. A browser shows this in the `Origin`
-/// of each form, the listener or the proxy in `X-Forwarded-Proto`. A client that forges a header only makes its own
-/// cookie unusable.
+/// Whether the browser uses TLS, either to this node or to a proxy in front of the node. The browser states this in the
+/// `Origin` of each form. A TLS listener and a proxy state it in `X-Forwarded-Proto`. A client that forges a header
+/// only makes its own cookie unusable.
 pub(crate) fn came_by_tls(headers: &HeaderMap) -> bool {
     let begins_with = |name: HeaderName, prefix: &str| {
         headers.get(name).and_then(|value| value.to_str().ok()).is_some_and(|text| text.starts_with(prefix))

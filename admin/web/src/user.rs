@@ -12,8 +12,8 @@ pub(crate) fn principal_of(person: &Person) -> Option<Principal> {
     (person.state == PersonState::Active).then(|| Principal::person(&person.uid, person.entry_uuid, roles))
 }
 
-/// The View lacks the person of a session but follows no directory server, so the person may exist: the session must
-/// not end.
+/// The View lacks the person of a session, but its absence from the directory is not certain (`View::is_certain`): the
+/// session must not end.
 pub(crate) struct PersonUnknown;
 
 /// A signed-in person.
@@ -21,7 +21,7 @@ pub(crate) struct PersonUnknown;
 pub(crate) struct User {
     /// The login, for the head of the page.
     pub(crate) uid: String,
-    /// The DN of the entry; its RDN is the provostPersonId.
+    /// The DN of the entry; the value of its RDN is the provostPersonId.
     pub(crate) dn: String,
     /// The principal under which the operations run.
     pub(crate) principal: Principal,
@@ -37,8 +37,9 @@ impl User {
         name.is_some_and(|(_, value)| value == id)
     }
 
-    /// Returns the user of a session, as the View now has the person. Ends the session and returns `None` when the
-    /// person has left, has lost the role or is not active, or when the password was changed elsewhere.
+    /// Returns the user of a session, with the person's present state in the View. Ends the session and returns `None`
+    /// when the person has left, is not active or has no role that may view people, or when the password was changed
+    /// outside this session.
     pub(crate) async fn of(web: &Web, visit: &RequestSession) -> Result<Option<Self>, PersonUnknown> {
         // Read before the snapshot, which is then at least as new.
         let is_certain = web.services.view.is_certain();

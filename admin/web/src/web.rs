@@ -14,15 +14,16 @@ use crate::throttle::Throttle;
 pub struct WebState {
     /// The operations on people and settings.
     pub desk: Desk,
-    /// The mailboxes, for their octets, number of messages and last logins.
+    /// The message store, which has an account's octets, number of messages and last logins.
     pub store: Arc<dyn MessageStore>,
     /// Sessions and sign-in counts, shared by all nodes.
     pub state: Arc<dyn StateStore>,
-    /// The View, this node's copy of the directory: it has the settings, and the passwords and roles of those who sign in.
+    /// The View, this node's copy of the directory: it has the settings, and the passwords and roles of those who sign
+    /// in.
     pub view: View,
 }
 
-/// The services, with the sessions and sign-in counts that their shared state holds.
+/// The services, and access to the sessions and sign-in counts in [`WebState::state`].
 #[derive(Clone)]
 pub(crate) struct Web {
     pub(crate) services: WebState,

@@ -151,8 +151,8 @@ async fn forms_of_other_sites_and_too_large_ones_are_refused() {
     assert_eq!(get(&web, "/", &cookie).await.status, 200, "the refusals ended the session");
 }
 
-/// The longest reply that the desk accepts, in the characters that take most octets: it reaches the desk, whose
-/// directory is away.
+/// The form holds the longest reply in both languages, in characters that take the most octets. The form reaches the
+/// desk: 503 comes from the desk, which has no directory.
 #[tokio::test]
 async fn the_longest_vacation_reply_is_not_too_large() {
     let web = web();
@@ -221,7 +221,7 @@ async fn a_directory_that_is_away_gives_a_503_page() {
 }
 
 #[tokio::test]
-async fn every_reply_forbids_scripts_frames_and_caches() {
+async fn every_page_forbids_scripts_frames_and_caches() {
     let web = web();
     let (cookie, _) = sign_in(&web, "helen").await;
     for path in ["/sign-in", "/", "/no/such/page", "/people/1"] {

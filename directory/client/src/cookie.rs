@@ -22,8 +22,8 @@ pub(crate) struct CookieState {
 }
 
 impl CookieState {
-    /// Merges a cookie into the state; `false` when it is longer than [`COOKIE_OCTETS_MAX`] or brings more than
-    /// [`SERVER_IDS_MAX`] server ids.
+    /// Merges a cookie into the state; `false` when the cookie is longer than [`COOKIE_OCTETS_MAX`], or when the state
+    /// would have more than [`SERVER_IDS_MAX`] server ids.
     pub(crate) fn merge(&mut self, cookie: &[u8]) -> bool {
         if cookie.len() > COOKIE_OCTETS_MAX {
             return false;

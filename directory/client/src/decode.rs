@@ -43,17 +43,17 @@ pub(crate) struct SyncState {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SyncInfo {
     NewCookie(Vec<u8>),
-    /// The end of a delete phase, and with `refresh_done` of the refresh.
+    /// A delete phase has ended. If `refresh_done`, the refresh has ended too.
     RefreshDelete {
         cookie: Option<Vec<u8>>,
         refresh_done: bool,
     },
-    /// The end of a present phase, and with `refresh_done` of the refresh.
+    /// A present phase has ended. If `refresh_done`, the refresh has ended too.
     RefreshPresent {
         cookie: Option<Vec<u8>>,
         refresh_done: bool,
     },
-    /// Entries that are deleted, or else present.
+    /// Entries that are deleted if `deletes`, and present otherwise.
     IdSet {
         cookie: Option<Vec<u8>>,
         deletes: bool,
@@ -79,7 +79,7 @@ pub(crate) fn control<'a>(controls: &'a [Control], oid: &str) -> Option<&'a [u8]
     controls.iter().find(|control| control.1.ctype == oid)?.1.val.as_deref()
 }
 
-/// Returns the cookie for the next page; `None` after the last one.
+/// Returns the cookie for the next page; `None` after the last page, or without a control that can be read.
 pub(crate) fn page_cookie(controls: &[Control]) -> Option<Vec<u8>> {
     let mut parts = constructed(element(control(controls, PAGED_RESULTS_OID)?)?)?.into_iter();
     let cookie = primitive(parts.nth(1)?)?;
@@ -163,8 +163,7 @@ fn components(tag: StructureTag) -> Option<SyncInfoFields> {
 
 /// Parses one BER element; octets after it are ignored. `None` when malformed, or deeper than [`DEPTH_MAX`].
 pub(crate) fn element(octets: &[u8]) -> Option<StructureTag> {
-    // The library recurses once per level: elements nested without content would overflow the stack and end the
-    // process.
+    // The library recurses once per level: deeply nested elements would overflow the stack and end the process.
     is_shallow(octets).then(|| parse_tag(octets).ok()).flatten().map(|(_, tag)| tag)
 }
 
@@ -233,7 +232,7 @@ mod tests {
         StructureTag { class: TagClass::Universal, id, payload: PL::C(parts) }
     }
 
-    /// The library would follow 100,000 levels to the end of the stack.
+    /// The library would recurse 100,000 levels and overflow the stack.
     #[test]
     fn a_value_nested_too_deeply_is_refused() {
         let header = |depth: u32| [&[0x30, 0x84][..], &(6 * depth).to_be_bytes()].concat();

@@ -1,9 +1,9 @@
-//! The LDAP client: a list of servers with roles, to which it routes reads and writes with deadlines and circuit
-//! breakers.
+//! The LDAP client: sends each read and each write, under a deadline, to a server of the configured list that works and
+//! whose role permits the operation. A circuit breaker keeps operations away from a server that fails.
 //!
-//! No other crate uses LDAP as a client. This one knows entries and their attributes, but not what a person or an address
-//! is. `tests/traps.rs` exercises the known faults of servers and of the ldap3 library: none of them may hang or panic
-//! the caller.
+//! No other crate uses LDAP as a client. This one knows entries and their attributes, but not what a person or an
+//! address is. `tests/traps.rs` exercises the known faults of servers and of the ldap3 library: none of them may hang
+//! or panic the caller.
 
 mod breaker;
 mod connection;

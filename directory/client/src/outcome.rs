@@ -10,14 +10,16 @@ const MESSAGE_CHARS_MAX: usize = 300;
 /// Why an operation at one server did not succeed.
 #[derive(Debug, Clone)]
 pub(crate) enum OperationFailure {
-    /// The server decided so: the caller gets this error, and no other server is asked.
+    /// The server's answer is final: the caller gets this error, and no other server is asked.
     Decided(DirectoryError),
-    /// Referral (10), unavailable (52) or unwillingToPerform (53): another server is the one to ask.
+    /// Referral (10), unavailable (52) or unwillingToPerform (53), or a bind that was refused for another reason than
+    /// the password: another server is asked.
     Topology(DirectoryError),
     /// This client cannot encode the request, so nothing was sent: the caller gets this error, and no other server is
     /// asked.
     NotSent(DirectoryError),
-    /// For a reason of our own nothing was sent: no evidence against the server.
+    /// This client sent nothing, because too many operations are running or the server has failed recently. The circuit
+    /// breaker counts this neither as success nor as failure.
     NotAsked(&'static str),
     /// Certainly without effect: the server could not be reached, has no contextCSN, or reports that the operation was
     /// not done (timeLimitExceeded, busy, other).

@@ -1,5 +1,6 @@
 //! The connections to one server, and the decision whether to use it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -13,8 +14,8 @@ use crate::outcome::OperationFailure;
 
 /// Maximum number of shared connections, on which operations multiplex.
 const SHARED_MAX: usize = 8;
-/// Concurrent operations on every shared connection at which another one is opened, because some servers process the
-/// operations of a connection one by one.
+/// When every shared connection has this many concurrent operations, another connection is opened: some servers process
+/// the operations of a connection one by one.
 const BUSY_OPERATIONS: usize = 4;
 /// Maximum number of concurrent operations on the shared connections; more wait.
 const OPERATIONS_MAX: usize = 256;
@@ -46,14 +47,19 @@ pub(crate) struct PooledServer {
     binding: Mutex<Vec<Connection>>,
     operations: Semaphore,
     exclusive: Semaphore,
+    /// How often the connections were forgotten.
+    generation: AtomicU64,
 }
 
 /// A connection for one caller; [`PooledServer::give_back`] returns it to the pool, dropping it closes it.
 pub(crate) struct ExclusiveConnection<'a> {
     pub(crate) connection: Connection,
-    /// Whether the connection was just opened: a failure is then the server's, not an effect of idling.
+    /// Whether the connection was just opened. On an older one, an operation also fails if the connection died while
+    /// idle.
     pub(crate) fresh: bool,
     usage: ConnectionUse,
+    /// Generation of the pool when the connection was taken.
+    generation: u64,
     _permit: SemaphorePermit<'a>,
 }
 
@@ -78,6 +84,7 @@ impl PooledServer {
             binding: Mutex::default(),
             operations: Semaphore::new(OPERATIONS_MAX),
             exclusive: Semaphore::new(EXCLUSIVE_MAX),
+            generation: AtomicU64::new(0),
         }
     }
 
@@ -95,8 +102,8 @@ impl PooledServer {
     }
 
     /// Reports the result of an operation to the breaker. An answer counts as success unless the server says that it
-    /// could not serve ([`OperationFailure::Undone`]). An operation that was not sent counts as neither: it shows nothing
-    /// about the server, and many callers at once would otherwise shut out a healthy one.
+    /// could not serve ([`OperationFailure::Undone`]). An operation that was not sent counts as neither success nor
+    /// failure: it shows nothing about the server, and many callers at once would otherwise shut out a healthy one.
     pub(crate) fn report<T>(&self, outcome: &Result<T, OperationFailure>) {
         let mut breaker = lock(&self.breaker);
         match outcome {
@@ -154,10 +161,11 @@ impl PooledServer {
         Some((Arc::clone(best), best.in_flight() < BUSY_OPERATIONS || shared.len() >= SHARED_MAX))
     }
 
-    /// Returns an exclusive connection: for paging with our identity, for binds with none or that of the last user
-    /// bound.
+    /// Returns an exclusive connection. One for paging has our identity; one for binds is anonymous, or still has the
+    /// identity of the last user bound.
     pub(crate) async fn take(&self, usage: ConnectionUse) -> Result<ExclusiveConnection<'_>, OperationFailure> {
         let permit = self.permit(&self.exclusive).await?;
+        let generation = self.generation.load(Ordering::Acquire);
         let idle = {
             let mut idle = lock(self.idle(usage));
             idle.retain(Connection::usable);
@@ -168,13 +176,15 @@ impl PooledServer {
             (None, ConnectionUse::Paging) => (self.open().await?, true),
             (None, ConnectionUse::Binding) => (Connection::open(&self.target).await?, true),
         };
-        Ok(ExclusiveConnection { connection, fresh, usage, _permit: permit })
+        Ok(ExclusiveConnection { connection, fresh, usage, generation, _permit: permit })
     }
 
-    /// Keeps the connection for the next caller; closes it when it is not usable or enough others are idle.
+    /// Keeps the connection for the next caller; closes it when it is not usable, when connections were forgotten since
+    /// it was taken, or when enough others are idle.
     pub(crate) fn give_back(&self, exclusive: ExclusiveConnection<'_>) {
         let mut idle = lock(self.idle(exclusive.usage));
-        if exclusive.connection.usable() && idle.len() < IDLE_MAX {
+        let is_current = exclusive.generation == self.generation.load(Ordering::Acquire);
+        if is_current && exclusive.connection.usable() && idle.len() < IDLE_MAX {
             idle.push(exclusive.connection);
         }
     }
@@ -186,9 +196,11 @@ impl PooledServer {
         }
     }
 
-    /// Drops the idle connections, and the busy shared ones once their operations end: the next operation connects
-    /// anew, perhaps to another machine under the same name.
+    /// Drops the idle connections, and the busy shared ones once their operations end. The next shared operation
+    /// connects anew, perhaps to another machine under the same name. An exclusive connection in use is closed when it
+    /// is given back.
     pub(crate) fn forget_connections(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
         lock(&self.shared).drain(..).for_each(|connection| connection.retire());
         lock(&self.paging).clear();
         lock(&self.binding).clear();
@@ -218,7 +230,7 @@ impl PooledServer {
     }
 }
 
-/// Locks, also a poisoned lock: the guarded lists are consistent at every moment.
+/// Locks, also a poisoned lock: the guarded value is consistent at every moment.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

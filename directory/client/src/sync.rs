@@ -65,7 +65,7 @@ pub struct SyncStream {
     stream: SearchResults,
     translator: SyncTranslator,
     directory: Directory,
-    /// Index of its server in the pool.
+    /// Index of the server among those of `directory`.
     server: usize,
     url: String,
     ended: bool,
@@ -126,8 +126,8 @@ impl Directory {
     /// Starts refreshAndPersist over the suffix, at a server that has a contextCSN; servers without one count as down.
     pub async fn sync(&self, cookie: Option<Cookie>) -> Result<SyncStream, DirectoryError> {
         let mut last = DirectoryError::Unavailable("no server is configured".to_owned());
-        // Ask also where a circuit is open: the one consumer waits between its attempts anyway, and a server that it
-        // finds alive serves all callers again.
+        // Try also a server whose circuit breaker is open: the node has one consumer, which waits between its attempts,
+        // and a success closes the breaker for all callers.
         for (index, server) in self.readers() {
             let outcome = start(server, self.suffix(), cookie.clone()).await;
             server.report(&outcome);
@@ -155,7 +155,10 @@ async fn start(
     let connection = server.open().await?;
     connection.context_csn(suffix).await?;
     let mut state = CookieState::default();
-    let cookie = cookie.map(|cookie| cookie.0).filter(|cookie| !cookie.is_empty() && state.merge(cookie));
+    let mut cookie = cookie.map(|cookie| cookie.0).filter(|cookie| !cookie.is_empty());
+    if cookie.as_deref().is_some_and(|cookie| !state.merge(cookie)) {
+        (cookie, state) = (None, CookieState::default());
+    }
     let request = SyncRequest { mode: RefreshMode::RefreshAndPersist, cookie, reload_hint: false };
     let mut ldap = connection.handle();
     // This only sends the request: its responses are the stream.

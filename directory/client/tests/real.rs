@@ -72,7 +72,7 @@ async fn a_refused_or_anonymous_identity_of_the_pool_is_reported() {
     assert!(matches!(anonymous, Err(DirectoryError::Refused { .. } | DirectoryError::InsufficientAccess(_))));
 }
 
-/// 64 writes at once over clones, as an import sends them; then two paged searches at once, and searches with a limit.
+/// Up to 64 concurrent adds, as in an import; then two concurrent paged searches, and searches with a limit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_operations_at_once() {
     const PEOPLE: u32 = 2500;

@@ -1,5 +1,5 @@
-//! Hashing and verification of `userPassword` values: `{ARGON2}$argon2id$...`, `{SSHA}`, `{CRYPT}$6$...`,
-//! `{PBKDF2-SHA256}`.
+//! Makes `userPassword` values in the schemes of [`Scheme`], and verifies passwords against values in these and other
+//! schemes.
 
 use subtle::{Choice, ConstantTimeEq};
 
@@ -44,8 +44,8 @@ impl From<Choice> for Verification {
     }
 }
 
-/// Hashes the [`opaque_string`] form of a password for `userPassword`. Takes tens or hundreds of milliseconds by design,
-/// except with [`Scheme::Ssha`]: call it off the async threads.
+/// Hashes the [`opaque_string`] form of a password for `userPassword`. Takes tens or hundreds of milliseconds by
+/// design, except with [`Scheme::Ssha`]: call it off the async threads.
 ///
 /// Check [`Secret::is_usable`] first: an unusable password can be hashed, but no login will ever match it.
 pub fn hash(password: &Secret, scheme: Scheme) -> String {
@@ -62,8 +62,8 @@ pub fn verify(password: &Secret, stored: &[u8]) -> Verification {
     compare_forms(password, |octets| verify_octets(octets, stored))
 }
 
-/// Compares the form of [`opaque_string`] and, on a mismatch, the password as typed, because other software may have
-/// hashed it so.
+/// Compares the form of [`opaque_string`] and, on a mismatch, the password as typed: other software may have hashed the
+/// password in that form.
 fn compare_forms(password: &Secret, mut compare: impl FnMut(&[u8]) -> Verification) -> Verification {
     if !password.is_usable() {
         return Verification::Mismatch;
@@ -96,6 +96,15 @@ fn verify_octets(password: &[u8], stored: &[u8]) -> Verification {
     }
 }
 
+/// Whether a `userPassword` value has the form `{scheme}value` and its scheme is not `{CLEARTEXT}`. The scheme may be
+/// unknown to [`verify`].
+pub fn is_hashed(stored: &[u8]) -> bool {
+    std::str::from_utf8(stored)
+        .ok()
+        .and_then(split_scheme)
+        .is_some_and(|(scheme, value)| scheme != "CLEARTEXT" && !value.is_empty())
+}
+
 /// Takes as long as a mismatch with a new argon2 value.
 ///
 /// For a login with an unknown name: without it, the response time would reveal which names exist.
@@ -113,7 +122,7 @@ fn hash_with_salt(password: &Secret, scheme: Scheme, salt: [u8; SALT_OCTETS]) ->
     match scheme {
         Scheme::Argon2 => match cost::argon2_hash(octets, &salt) {
             Some(value) => format!("{{ARGON2}}{value}"),
-            // Cannot happen with valid constants, which a test checks. Even then, no clear password is stored.
+            // `None` means invalid constants, which a test excludes. No clear password is stored even then.
             None => hash_with_salt(password, Scheme::Pbkdf2Sha256, salt),
         },
         Scheme::Pbkdf2Sha256 => format!("{{PBKDF2-SHA256}}{}", cost::pbkdf2_hash(octets, &salt)),
@@ -138,6 +147,17 @@ fn split_scheme(text: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clear_password_does_not_count_as_hashed() {
+        for hashed in ["{SSHA}x", "{argon2}$argon2id$", "{OTHER}x"] {
+            assert!(is_hashed(hashed.as_bytes()), "{hashed}");
+        }
+        for clear in ["", "x", "{x", "{}x", "{SSHA}", "{CLEARTEXT}x", "{cleartext}x"] {
+            assert!(!is_hashed(clear.as_bytes()), "{clear}");
+        }
+        assert!(!is_hashed(b"{SSHA}\xff"));
+    }
 
     #[test]
     fn new_values_have_the_form_that_openldap_reads() {

@@ -11,7 +11,7 @@ mod opaque;
 mod sasl;
 mod secret;
 
-pub use hash::{Scheme, Verification, dummy_verify, hash, verify};
+pub use hash::{Scheme, Verification, dummy_verify, hash, is_hashed, verify};
 pub use opaque::opaque_string;
 pub use sasl::{PLAIN_BASE64_OCTETS_MAX, PLAIN_OCTETS_MAX, PlainError, PlainIdentity, parse_plain};
 pub use secret::{PASSWORD_OCTETS_MAX, Secret, TYPED_OCTETS_MAX};

@@ -1,7 +1,7 @@
-//! The values of a directory: distinguished names, entries, filters, modifications, addresses, LDIF, and the comparison
-//! of strings.
+//! The values of a directory: distinguished names, entries, filters, modifications, addresses, LDIF, times, and the
+//! comparison of strings.
 //!
-//! Values only: this room uses no server, no connection and no socket, and depends only on `schema`.
+//! This room uses no server, no connection and no socket. Of the other rooms it depends only on `schema`.
 
 mod address;
 mod attribute;

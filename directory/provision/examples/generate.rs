@@ -104,8 +104,8 @@ fn main() -> std::io::Result<()> {
     out.flush()
 }
 
-/// The row of person `n`. Once all pairs of names are used, most family names get a second part: some people have the
-/// same name, as in a university, but never hundreds of them.
+/// The row of person `n`. Once all pairs of names are used, three of four further people get a double family name. So a
+/// few people share a name, as in a university: at most 16 of the first 100,000.
 fn row(n: usize, passwords: bool) -> String {
     let given = GIVEN[n * 7 % GIVEN.len()];
     let family = FAMILY[(n / GIVEN.len()) * 11 % FAMILY.len()];

@@ -1,4 +1,4 @@
-//! The audit: a record of each change, view and refusal. That of a change is durable before the change is tried.
+//! The audit: a record of each change, view and refusal. The record of a change is durable before the change is tried.
 
 use std::collections::HashMap;
 use std::io;
@@ -70,12 +70,13 @@ impl ChangeOutcome {
 
 /// The log that keeps audit records, shared by all nodes of a site. A storage engine implements this.
 pub trait AuditLog: Send + Sync + 'static {
-    /// Adds a record; durable when it resolves to `Ok`. Concurrent calls share a sync of the disk.
+    /// Adds a record, which is durable once the future resolves to `Ok`. An engine may let concurrent calls share a
+    /// sync of the disk.
     fn append(&self, record: &AuditRecord) -> BoxFuture<'_, io::Result<()>>;
 
-    /// The last records, newest first, at most `limit`, each with its sequence number: only those about `subject` and
-    /// with a number below `before`, where these are stated. An engine may return fewer than there are, but none only
-    /// when there are no more.
+    /// At most `limit` records, newest first, each with its sequence number. `subject` restricts them to one subject,
+    /// `before` to smaller sequence numbers. An engine may return fewer records than there are; an empty result means
+    /// that there are no more.
     fn newest(
         &self,
         subject: Option<&str>,
@@ -104,7 +105,7 @@ impl Audit {
         Self::new(Arc::new(MemoryAuditLog::default()))
     }
 
-    /// Adds one record and returns its id; durable when it returns.
+    /// Adds one record and returns its id. The record is then durable.
     pub(crate) async fn record(
         &self,
         actor: &Actor,
@@ -144,19 +145,20 @@ impl Audit {
         }
     }
 
-    /// The last records about one subject, newest first: `limit` of them, or as many as the engine returns at once.
+    /// The last records about one subject, newest first: at most `limit`, and no more than the engine returns in one
+    /// read.
     pub async fn about(&self, subject: &str, limit: usize) -> io::Result<Vec<AuditRecord>> {
         Ok(without_sequence(self.log.newest(Some(subject), None, limit).await?))
     }
 
-    /// The last records, newest first: `limit` of them, or as many as the engine returns at once.
+    /// The last records, newest first: at most `limit`, and no more than the engine returns in one read.
     pub async fn newest(&self, limit: usize) -> io::Result<Vec<AuditRecord>> {
         Ok(without_sequence(self.log.newest(None, None, limit).await?))
     }
 
-    /// The last `limit` records about one subject without views, newest first. Only the newest 50,000
-    /// records of the subject are searched. A change that did not succeed completely has its outcome in its detail, as `outcome` and
-    /// `outcome_reason`.
+    /// The last `limit` records about one subject, newest first, without views. Only about the newest 50,000 records of
+    /// the subject are searched. The detail of a change that did not succeed completely has its outcome, as `outcome`
+    /// and `outcome_reason`.
     pub async fn history(&self, subject: &str, limit: usize) -> io::Result<Vec<AuditRecord>> {
         let (mut history, mut outcomes) = (Vec::new(), HashMap::new());
         let (mut before, mut read) = (None, 0);

@@ -1,8 +1,8 @@
 //! Compares the wanted with the actual state and makes the plan.
 //!
-//! Pure: the same wanted state and the same directory give the same plan, and after a plan is applied the same state
-//! gives an empty plan. A plan deletes no entry: a person whom no source names stays unchanged, and an address once
-//! given stays with that person.
+//! Pure: the same wanted state and the same directory give the same plan. After a plan is applied, its wanted state
+//! gives an empty plan. A plan deletes no entry: a person whom no source names stays unchanged, and no address
+//! passes from one person to another.
 
 mod actual;
 mod change;
@@ -22,8 +22,8 @@ use planner::Planner;
 pub(crate) use planner::person_uuid;
 pub use serial::{PLAN_OCTETS_MAX, PLAN_VERSION, PlanFileError};
 
-/// Maximum number of addresses in a directory without people that interrupted imports may have left behind. With more,
-/// this program probably has no right to read the people, and would create all of them again.
+/// Maximum number of addresses in a directory that shows no people: interrupted imports can leave that many. With more,
+/// this program probably has no right to read the people, and the plan would create all of them again.
 const ORPHANS_MAX: usize = 1000;
 
 /// A source of a plan, identified by the digest of its octets.
@@ -159,7 +159,7 @@ fn hash(suffix: &Dn, sources: &[SourceStamp], policies: &str, changes: &[PersonC
 }
 
 impl Plan {
-    /// The name of exactly this plan: blake3 over its sources, policies and changes, hex.
+    /// The name of exactly this plan: blake3 over the suffix, sources, policies and changes, hex.
     pub fn hash(&self) -> &str {
         &self.hash
     }

@@ -10,7 +10,7 @@ use crate::ProvisionSettings;
 use crate::naming::{LETTERS, RESERVED};
 use crate::source::{Affiliation, Column};
 
-/// Version of the rules that [`Policies::built_in`] holds. Whoever changes one of these rules changes the version.
+/// Version of the rules that [`Policies::built_in`] holds. A change of any of these rules must change the version.
 pub const BUILT_IN_POLICIES: &str = "built-in/1";
 
 /// All rules that `wanted` and `plan` follow.
@@ -37,7 +37,8 @@ pub struct NamingPolicy {
     /// Folded local parts of mail and system roles, which no person gets. For a name with a hyphen, dots and hyphens do
     /// not count: `no-reply` covers `no.reply` and `noreply`.
     pub reserved: Vec<String>,
-    /// Letters without an ASCII decomposition (lower case), and their spelling at this site.
+    /// Letters (lower case) and hyphens with their ASCII spelling at this site. This spelling takes precedence over
+    /// decomposition and transliteration.
     pub letters: Vec<(char, String)>,
 }
 

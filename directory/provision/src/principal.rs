@@ -57,8 +57,9 @@ impl Principal {
         })
     }
 
-    /// Whether the principal may perform an operation on every entry. Pages use this to hide what would fail; the
-    /// operation checks again.
+    /// Whether a role of the principal grants an operation on any entry ([`Grant::Any`]). Pages use this to hide what
+    /// would fail; the operation checks again. [`Principal::may_on`] also compares the principal's roles with those of
+    /// the person.
     pub fn may(&self, operation: Permission) -> bool {
         self.grant(operation) == Grant::Any
     }
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_widest_grant_counts_and_own_covers_only_the_own_entry() {
+    fn the_widest_grant_counts_and_grant_own_covers_only_ones_own_entry() {
         let zoe = Uuid::from_u128(1);
         let person = Principal::person("zoe", zoe, ["nonsense"]);
         assert!(person.may_on(Permission::SetVacation, Some(zoe), []));

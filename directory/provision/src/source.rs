@@ -29,7 +29,7 @@ pub const ROWS_MAX: usize = 2_000_000;
 /// A source of facts about people, read whole.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// Name of the source, such as `registrar`: it keeps its numbers apart from those of other sources.
+    /// Name of the source, such as `registrar`. The name keeps the source's numbers apart from those of other sources.
     pub name: String,
     /// Good rows, in file order.
     pub records: Vec<SourceRecord>,
@@ -94,8 +94,8 @@ pub fn read_source(name: &str, bytes: &[u8], options: &CsvOptions) -> Result<Sou
     Ok(Source { name: name.to_owned(), records, rejected, digest, rows_read, repeated, columns: header.columns() })
 }
 
-/// The problem of a line that a quotation mark made part of another row: without it, no error would name the line's
-/// person.
+/// The problem of a line that a misplaced quotation mark made part of `row`. Without this problem, no error would point
+/// to the person on that line.
 fn swallowed(row: &csv_record::CsvRecord, line: u64) -> RecordError {
     let first = row.line;
     let rule = format!("this line was read as part of line {first}, which has a misplaced quotation mark");
@@ -138,7 +138,8 @@ fn conflict(row: &SourceRecord, group: &[(usize, &SourceRecord)]) -> RecordError
     const LINES_NAMED_MAX: usize = 5;
     let others = group.iter().filter(|(_, other)| other.line != row.line).map(|(_, other)| other.line.to_string());
     let others: Vec<String> = others.take(LINES_NAMED_MAX).collect();
-    let rule = format!("this number is also on line {}, and the rows differ", others.join(", "));
+    let lines = if others.len() == 1 { "line" } else { "lines" };
+    let rule = format!("this number is also on {lines} {}, and the rows differ", others.join(", "));
     RecordError { line: row.line, column: Column::PersonId.name().to_owned(), rule }
 }
 

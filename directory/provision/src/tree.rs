@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::ProvisionSettings;
 
-/// LDAP result 53, unwillingToPerform (RFC 4511 §4.1.9): returned here for a suffix that this program cannot make.
+/// LDAP result 53, unwillingToPerform (RFC 4511 §4.1.9): returned for a suffix whose entry this program cannot create.
 const UNWILLING_TO_PERFORM: u32 = 53;
 
 /// The attribute list that asks for no attribute. RFC 4511 §4.5.1.8.
@@ -38,8 +38,8 @@ pub(crate) fn domain(suffix: &Dn, domain: &str) -> Dn {
     suffix.child("ou", ou::DOMAINS).child(attr::PROVOST_DOMAIN, domain)
 }
 
-/// The suffix entry, the containers and the domain entry, parents first. Refused for a suffix that this program cannot
-/// make.
+/// The suffix entry, the containers and the domain entry, parents first. An error unless the suffix begins with `dc=`,
+/// `o=` or `ou=`.
 pub fn base_tree(suffix: &Dn, settings: &ProvisionSettings) -> Result<Vec<Entry>, DirectoryError> {
     let mut wanted = vec![suffix_entry(suffix)?];
     wanted.extend(ou::ALL.into_iter().map(|name| container(suffix, name)));
@@ -121,7 +121,7 @@ pub(crate) async fn read_provider(
     }
 }
 
-/// The assertion that an entry still has the entryCSN that was read (RFC 4528); no condition when none was shown.
+/// The assertion (RFC 4528) that the entry still has this entryCSN. Without a CSN, the write has no condition.
 pub(crate) fn unchanged_since(csn: Option<&str>) -> WriteConditions {
     WriteConditions { assert: csn.map(|csn| Filter::equal(attr::ENTRY_CSN, csn)) }
 }

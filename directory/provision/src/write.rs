@@ -42,8 +42,8 @@ pub struct Write {
     pub dn: Dn,
     /// The kind of write and its condition.
     pub action: WriteKind,
-    /// Changes of the entry's attributes. Object classes, provostSince and provostLastBatch are not listed: they follow
-    /// from the action and from the batch.
+    /// Changes of the entry's attributes. Object classes, provostSince and provostLastBatch are not listed:
+    /// `Write::operation` adds them to the request.
     pub attributes: Vec<AttributeChange>,
     /// The record whose initial password is to be hashed and set. A plan never holds the password itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,10 +60,10 @@ pub enum WriteKind {
     AddPerson,
     /// Modifies a person if the entry is unchanged since the plan was made.
     ModifyPerson {
-        /// entryCSN of the compared entry; `None` when the server shows none, and the write then has no condition.
+        /// entryCSN of the compared entry; `None` when the server shows none, and the write then does not check it.
         csn: Option<Box<str>>,
     },
-    /// Modifies an address entry if its attributes are those that were compared.
+    /// Modifies an address entry if the attributes to be changed still have the values that the plan compared.
     ModifyAddress,
 }
 
@@ -86,7 +86,7 @@ pub(crate) enum LdapWrite {
 }
 
 impl Write {
-    /// The request for this write; `hash` is that of the password, for a write that sets one.
+    /// The request for this write; `hash` is the hash of the initial password, if the write sets one.
     pub(crate) fn operation(&self, context: &WriteContext, hash: Option<&str>) -> LdapWrite {
         match &self.action {
             WriteKind::AddAddress => {
@@ -122,8 +122,9 @@ impl Write {
         if let Some(hash) = hash {
             let name = AttributeDescription::of(attr::USER_PASSWORD);
             changes.push(Modification::add(name, vec![hash.as_bytes().to_vec()]));
-            // Let the server check: this program may have no right to read passwords. A role may have been given since
-            // the plan was made, and a registrar must not set the password of a person with a role.
+            // The server checks that the person has no password and no role. This program may have no right to read
+            // passwords, and the person may have received a role since the plan was made: a registrar must not set the
+            // password of a person with a role.
             let none = |attribute| Filter::Not(Box::new(Filter::present(attribute)));
             let neither = [none(attr::USER_PASSWORD), none(attr::PROVOST_ROLE)];
             conditions.assert = Some(Filter::And(conditions.assert.into_iter().chain(neither).collect()));

@@ -132,7 +132,7 @@ async fn an_import_cut_off_by_a_stopped_server_is_completed_by_the_next() {
     assert!(matches!(&error, ApplyError::Directory(error) if is_down(error)), "{error}");
     assert!(outcomes.applied < 600 && outcomes.applied >= 90, "{outcomes:?}");
     slapd.start_again();
-    // Act as another process: the client of this one treats the server as down for a while.
+    // A new site acts as another process: the LDAP client of the old one treats the server as down for a while.
     let desk = slapd.desk();
     let rest = plan_for(&desk, &rows).await;
     assert!(rest.summary().create <= 600 - outcomes.applied + 64, "{:?}", rest.summary());
@@ -203,7 +203,8 @@ async fn content(site: &Site) -> Vec<String> {
     content
 }
 
-/// 300 people, every third with a password, and their second state: some renamed, some changed, some new.
+/// A file of 300 people, every third with a password, and a second file, which lacks the first 50 people, has 100 new
+/// ones, and changes the names or programs of some of the others.
 fn two_files() -> (String, String) {
     let row = |n: usize, family: &str, program: &str| {
         let password = if n.is_multiple_of(3) { "long enough" } else { "" };
@@ -325,8 +326,8 @@ async fn a_killed_apply_is_settled_by_another_plan() {
     let plan = plan_for(&site, &first).await;
     killed_at(100, &site, &plan).await;
     let (killed, _) = site.journals.batches().unwrap().pop().unwrap();
-    // The server may still do writes of the killed run after the next plan was made: the person is then refused as
-    // changed, and the plan after that one sees the new state.
+    // The server may still perform writes of the killed run after the next plan was made. Applying that plan then fails
+    // for the changed people, and the plan after it sees the new state.
     let deadline = Instant::now() + START_TIMEOUT;
     let (mut is_settled, mut is_whole) = (false, false);
     while !(is_settled && is_whole) {
@@ -363,7 +364,7 @@ async fn a_plan_is_refused_with_other_passwords_or_without_a_journal() {
         assert!(matches!(&refused, ApplyError::Refused(why) if why.contains(expect)), "{refused}");
     }
     let moved = String::from_utf8(plan.to_bytes()).unwrap().replace("dc=example,dc=edu", "dc=example,dc=org");
-    assert!(Plan::from_bytes(moved.as_bytes()).is_err(), "a plan with another hash was read");
+    assert!(Plan::from_bytes(moved.as_bytes()).is_err(), "a plan that does not match its hash was read");
     assert!(below(&site, "people").await.is_empty() && site.journals.batches().unwrap().is_empty());
     // The journal cannot be written, so nothing goes into the directory.
     let blocked = Site {

@@ -1,5 +1,5 @@
-//! Checks the table of roles and operations cell by cell through the operations layer on the embedded directory, and
-//! that a change applies only to the version that its caller saw.
+//! Tries each cell of the table of roles and operations with a `Desk` on the embedded directory, and checks that of two
+//! concurrent changes to one version of an entry only one applies.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 use std::time::Duration;
@@ -241,7 +241,7 @@ async fn a_help_desk_changes_no_credentials_above_its_own() {
     );
 }
 
-/// The registrar's file states passwords for people with a role who have none yet: they must not get them.
+/// A person with a role gets no initial password from a registrar's file, even if they have no password yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_sets_no_password_of_a_person_with_a_role() {
     let site = Site::start().await;
@@ -249,7 +249,7 @@ async fn a_file_sets_no_password_of_a_person_with_a_role() {
     let file = "person_id,given_name,family_name,affiliation,password\n\
         1,Zoé,Roy,student,chosen by them\n2,Ida,Admin,staff,chosen by them\n3,Hal,Desk,staff,chosen by them\n";
     let plan = site.desk.plan_import(&registrar, file, CsvOptions::default()).await.unwrap();
-    assert_eq!(plan.plan.summary().passwords, 1, "others than zoe get a password: {:?}", plan.plan.changes());
+    assert_eq!(plan.plan.summary().passwords, 1, "not exactly one person gets a password: {:?}", plan.plan.changes());
     site.desk.apply_import(std::future::pending(), &registrar, &plan, &mut |_| {}).await.unwrap().unwrap();
     let has_one = async |uid: &str| site.desk.person(&admin(), uid).await.unwrap().has_password;
     assert_eq!((has_one("zoe.roy").await, has_one("ida.admin").await, has_one("hal.desk").await), (true, false, false));
@@ -276,7 +276,8 @@ async fn of_two_changes_of_one_version_one_is_made() {
     }
 }
 
-/// When two aliases are given under one version, one succeeds; the other alias is free afterwards.
+/// When two calls each add an alias to the same version of a person, one succeeds. The alias of the other call is free
+/// afterwards.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alias_that_lost_its_race_is_free_again() {
     let site = Site::start().await;
@@ -303,7 +304,8 @@ async fn an_alias_that_lost_its_race_is_free_again() {
     }
 }
 
-/// When two calls remove an address that only its entry gives to the person, none is told that the entry is outdated.
+/// The person's entry no longer lists the address, but the address entry still names the person as its owner. When two
+/// calls remove the address, each succeeds or gets `NotFound`, and neither gets `VersionMismatch`.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_two_calls_remove_is_removed() {
     let site = Site::start().await;

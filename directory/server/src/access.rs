@@ -97,6 +97,10 @@ impl Identity {
         !matches!(self.rights, Rights::Anonymous | Rights::Person)
     }
 
+    pub(crate) fn is_anonymous(&self) -> bool {
+        matches!(self.rights, Rights::Anonymous)
+    }
+
     /// Whether this identity may read userPassword.
     pub(crate) fn reads_passwords(&self) -> bool {
         matches!(self.rights, Rights::Mailcore | Rights::Provisioner | Rights::Root)

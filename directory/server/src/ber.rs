@@ -172,7 +172,7 @@ impl BerWriter {
         self.string(BOOLEAN, &[if value { 0xff } else { 0 }]);
     }
 
-    /// Writes a constructed element whose content `content` writes.
+    /// Writes a constructed element. `content` is called to write its content.
     pub(crate) fn within(&mut self, tag: u8, content: impl FnOnce(&mut Self)) {
         self.out.push(tag);
         let start = self.out.len();

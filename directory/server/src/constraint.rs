@@ -10,7 +10,8 @@ use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 use crate::record::EntryDraft;
 use crate::tree::Tree;
 
-/// Returns the form in which a value is compared: its normal form, or its octets when the rule has none for it.
+/// Returns the form in which a value is compared: its normal form, or its octets when the equality rule cannot compare
+/// the value.
 pub(crate) fn normal(catalogue: &Catalogue, type_id: TypeId, value: &[u8]) -> Vec<u8> {
     catalogue.normalise(type_id, value).unwrap_or_else(|| value.to_vec())
 }
@@ -30,7 +31,7 @@ pub(crate) fn check_values(tree: &Tree, type_id: TypeId, name: &str, values: &[V
             return Err(LdapResult::new(ResultCode::InvalidAttributeSyntax, text));
         }
         // A password in the clear would be stored on disk and sent to every consumer.
-        if is_password && value.first() != Some(&b'{') {
+        if is_password && !provost_credential::is_hashed(value) {
             return Err(LdapResult::new(
                 ResultCode::ConstraintViolation,
                 "userPassword: must be a scheme in braces and a hash (RFC 2307 §5.3)",
@@ -108,7 +109,8 @@ pub(crate) fn check(tree: &Tree, draft: &EntryDraft, classes: &[ClassId]) -> Ope
     }
 }
 
-/// Returns the structural class that is a subclass of all others (RFC 4512 §2.4.2); refused when there is none.
+/// Returns the structural class that is a subclass of all other structural ones (RFC 4512 §2.4.2). Refuses the classes
+/// when there is none.
 pub(crate) fn structural_class(catalogue: &Catalogue, classes: &[ClassId]) -> OperationResult<ClassId> {
     let structural: Vec<ClassId> = classes
         .iter()

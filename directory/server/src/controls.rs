@@ -64,8 +64,8 @@ pub(crate) struct Controls {
     pub(crate) sync: Option<SyncRequest>,
 }
 
-/// Decodes the controls that apply to the operation; one with a malformed value is refused. Others are ignored, or
-/// refused with `unavailableCriticalExtension` when critical.
+/// Decodes the controls that apply to the operation. A malformed or missing value is an error. A control that does not
+/// apply is ignored, or, when critical, refused with `unavailableCriticalExtension`.
 pub(crate) fn read(raw: &[RawControl], target: ControlledOperation) -> OperationResult<Controls> {
     let mut controls = Controls::default();
     for control in raw {
@@ -128,8 +128,8 @@ mod tests {
         vec![RawControl { oid: oid.into(), critical, value: value.map(<[u8]>::to_vec) }]
     }
 
-    // RFC 4511 §4.1.11: an unsupported critical control gives result 12; any other is ignored. The last control is
-    // supported, and its value is missing.
+    // RFC 4511 §4.1.11: an unsupported control gives result 12 when critical, and is ignored otherwise. The last
+    // control is supported, but its value is missing.
     #[test]
     fn unsupported_controls_are_refused_only_when_critical() {
         for (oid, critical, target, expect) in [

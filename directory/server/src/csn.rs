@@ -8,6 +8,9 @@ use jiff::Timestamp;
 /// Longest cookie accepted, octets.
 const COOKIE_OCTETS_MAX: usize = 4096;
 
+/// Highest change count: the text form has six hexadecimal digits.
+const COUNT_MAX: u32 = 0xff_ffff;
+
 /// A CSN such as `20261123194500.123456Z#000000#001#000000`: time, change count, server id, modifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Csn {
@@ -24,7 +27,7 @@ impl Csn {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('#');
         let time = parts.next()?;
-        let count = u32::from_str_radix(parts.next()?, 16).ok()?;
+        let count = u32::from_str_radix(parts.next()?, 16).ok().filter(|count| *count <= COUNT_MAX)?;
         let server = u16::from_str_radix(parts.next()?, 16).ok()?;
         u32::from_str_radix(parts.next()?, 16).ok()?;
         let (seconds, fraction) = time.strip_suffix('Z')?.split_once('.')?;
@@ -33,6 +36,15 @@ impl Csn {
         }
         let whole = provost_entry::time::parse_generalized(&format!("{seconds}Z"))?;
         Some(Self { micros: whole.as_microsecond() + fraction.parse::<i64>().ok()?, count, server })
+    }
+
+    /// Returns the next CSN of the same server.
+    fn successor(self) -> Self {
+        if self.count < COUNT_MAX {
+            Self { count: self.count + 1, ..self }
+        } else {
+            Self { micros: self.micros.saturating_add(1), count: 0, ..self }
+        }
     }
 
     /// Returns the time of the change.
@@ -123,7 +135,7 @@ impl CsnSequence {
         let fresh = Csn { micros: now.as_microsecond(), count: 0, server: self.server };
         let csn = match self.last {
             // The clock was set back, or two changes fall into one microsecond.
-            Some(last) if fresh <= last => Csn { count: last.count + 1, ..last },
+            Some(last) if fresh <= last => last.successor(),
             _ => fresh,
         };
         self.last = Some(csn);
@@ -171,6 +183,14 @@ mod tests {
         let third = sequence.next(Timestamp::from_second(1).unwrap());
         assert!(first < second && second < third);
         assert_eq!(third.count, 2);
+    }
+
+    #[test]
+    fn the_highest_count_is_followed_by_the_next_microsecond() {
+        assert_eq!(Csn::parse(&TEXT.replacen("#000000#", "#1000000#", 1)), None);
+        let last = Csn::parse(&TEXT.replacen("#000000#", "#ffffff#", 1)).unwrap();
+        let next = CsnSequence::new(1, Some(last)).next(Timestamp::UNIX_EPOCH);
+        assert_eq!(next.to_string(), TEXT.replace(".123456Z", ".123457Z"));
     }
 
     proptest! {

@@ -1,4 +1,5 @@
-//! Properties of the server that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
+//! Properties of the server that `tests/targets` checks over arbitrary octets. A broken property panics, which the
+//! fuzzer reports.
 
 use std::sync::Arc;
 

@@ -4,7 +4,8 @@ use tokio::sync::Semaphore;
 
 use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 
-/// Maximum number of passwords that are being hashed or verified, or wait for it; beyond, the result is `busy`.
+/// Maximum number of passwords that are being hashed or verified, or wait for their turn. A further one is refused with
+/// `busy`.
 const WAITING_MAX: usize = 256;
 
 /// A limit on concurrent password hashing.
@@ -21,7 +22,7 @@ impl Hashing {
         Self { admitted: Semaphore::new(WAITING_MAX), running: Semaphore::new(processors) }
     }
 
-    /// Hashes or verifies off the async threads; `busy` when [`WAITING_MAX`] others are running or waiting.
+    /// Runs `work` on a blocking thread. Returns `busy` when [`WAITING_MAX`] others are running or waiting.
     pub(crate) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> OperationResult<T> {
         let busy = || LdapResult::new(ResultCode::Busy, "too many passwords are being checked; try again later");
         let _admitted = self.admitted.try_acquire().map_err(|_| busy())?;

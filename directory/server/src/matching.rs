@@ -11,7 +11,8 @@ use crate::tree::{EntrySnapshot, Tree};
 
 /// An entry whose attributes a filter examines.
 pub(crate) trait AttributeSource {
-    /// Calls `visit` with each value that `wanted` covers until `visit` returns true; returns whether it did.
+    /// Calls `visit` with each value that `wanted` covers until `visit` returns true. Returns whether `visit` has
+    /// returned true.
     fn visit(&self, wanted: &AttributeMeaning, visit: &mut dyn FnMut(TypeId, &[u8]) -> bool) -> bool;
 }
 
@@ -253,7 +254,7 @@ mod tests {
             ("(seeAlso=commonName=a,2.5.4.11=Zoe\u{301})", Some(true)),
             ("(seeAlso=cn=#0c0161,ou=zoé)", Some(true)),
             ("(seeAlso=cn=CORP\\5cuser)", None),
-            // RFC 4522: a transfer option is not part of the name, and does not apply to text.
+            // RFC 4522: `;binary` does not change which attribute is meant, and types with text do not take it.
             ("(userCertificate;binary=*)", Some(true)),
             ("(cn;binary=*)", None),
             // RFC 4512 §2.5: with an unsupported option, the description is unrecognised.

@@ -10,8 +10,8 @@ use crate::ldap_result::{LdapResult, OperationResult, ResultCode};
 
 /// Maximum number of controls in one request; beyond, the connection ends.
 pub(crate) const CONTROLS_MAX: usize = 16;
-/// Maximum number of attributes selected by one search or read control, or added or modified by one write; beyond, the
-/// result is `adminLimitExceeded`, as for the bounds below.
+/// Maximum number of attributes that one search or read control selects or one add request lists, and of changes in one
+/// modify request. A request beyond this or one of the next two bounds gets the result `adminLimitExceeded`.
 pub(crate) const ATTRIBUTES_MAX: usize = 1_000;
 /// Maximum number of values in one add or modify request.
 pub(crate) const VALUES_MAX: usize = 100_000;
@@ -213,7 +213,8 @@ fn controls(content: &[u8]) -> Result<Vec<RawControl>, MalformedBer> {
     Ok(controls)
 }
 
-/// Decodes an LDAPDN or RelativeLDAPDN (RFC 4511 §4.1.3). One that is not UTF-8 refuses this operation only.
+/// Decodes an LDAPDN or RelativeLDAPDN (RFC 4511 §4.1.3). If the name is not UTF-8, the operation is refused and the
+/// connection continues.
 fn dn(octets: &[u8]) -> Result<String, EarlyError> {
     let text = std::str::from_utf8(octets).map(str::to_owned);
     text.map_err(|_| EarlyError::Refused(LdapResult::new(ResultCode::InvalidDnSyntax, "the name is not UTF-8")))
@@ -325,7 +326,8 @@ fn add(body: &mut BerReader<'_>) -> Result<Operation, EarlyError> {
     Ok(Operation::Write(WriteOperation::Add { dn, attributes }))
 }
 
-/// Decodes a PartialAttribute (RFC 4511 §4.1.7); `values_left` is what the rest of the request may have.
+/// Decodes a PartialAttribute (RFC 4511 §4.1.7); `values_left` is the number of values that the rest of the
+/// request may have.
 fn attribute(list: &mut BerReader<'_>, values_left: &mut usize) -> Result<Attribute, EarlyError> {
     let mut attribute = list.within(SEQUENCE)?;
     let name = lossy_text(attribute.expect(OCTET_STRING)?);
@@ -515,7 +517,7 @@ mod tests {
         octets.to_vec()
     }
 
-    // A filter from an independent encoder is what our parser makes of its text.
+    // A filter that ldap3_proto has encoded is decoded to the filter that `Filter::parse` makes of the same text.
     #[test]
     fn filters_of_an_independent_codec_are_decoded() {
         for text in ["(cn=a)", "(cn=a*b*c)", "(&(a=1)(|(b>=2)(c<=3))(!(d~=4)))", "(e=*)", "(cn=*x)", "(cn=x*)"] {

@@ -1,10 +1,11 @@
 //! Upgrades a file of an older format when it is opened.
 //!
 //! The format is the row `format` of the table `state`. Each step upgrades a file by one format. All steps that a file
-//! needs and the new number are one transaction, so a crash leaves the old file or the new one. Before that, the file
-//! is copied to `directory.sqlite.backup-vN`, where N is its format; the copy is complete and synced before the first
-//! step. To go back, stop the node, remove the files `-wal` and `-shm`, and move the copy over `directory.sqlite`. The
-//! copy can be removed when it is no longer needed. A file of a later format than [`FORMAT`] is refused unchanged.
+//! needs and the new number are one transaction, so a crash leaves the old file or the new one. Before the transaction,
+//! the file is copied to `directory.sqlite.backup-vN`, where N is its format; the copy is complete and synced before
+//! the first step. To go back, stop the node, remove `directory.sqlite-wal` and `directory.sqlite-shm`, and move the
+//! copy over `directory.sqlite`. The copy can be removed when it is no longer needed. A file of a later format than
+//! [`FORMAT`] is refused unchanged.
 
 mod equal_names;
 

@@ -13,7 +13,7 @@ const BULK_MAX: usize = 1;
 /// Longest time for writing one piece to the socket; a client that reads more slowly loses the connection.
 const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Maximum number of octets of responses that wait for the socket; beyond, no further request is read.
+/// Octets of waiting responses above which no further request is read.
 const RESPONSES_OCTETS_MAX: usize = 32 * 1024;
 
 /// The octets of waiting responses, and a notification when they become fewer.

@@ -33,7 +33,7 @@ pub(crate) async fn authenticate(shared: &ServerContext, dn: &str, password: Sec
     };
     let has_password = identity.is_some() && !stored.is_empty();
     if !has_password {
-        // Work for a name without a password too, so that the time does not reveal which names exist.
+        // Check against root's hash instead, so that the time does not reveal which names exist.
         stored = vec![shared.root_password.clone().into_bytes()];
     }
     let matched = check(shared, password, stored).await?;

@@ -139,7 +139,8 @@ struct Session {
     searches: Arc<Mutex<Vec<Arc<OngoingSearch>>>>,
     /// Bounds the searches of an identity without privileges; when all slots are taken, no further request is read.
     search_slots: Arc<Semaphore>,
-    /// One permit: one of these searches runs at a time, and the others wait without results in memory.
+    /// One permit: of the searches of an identity without privileges, one runs at a time, and the others wait without
+    /// results in memory.
     search_turn: Arc<Semaphore>,
     pages: Arc<Pages>,
     /// Cancelled at the end of the connection.
@@ -176,7 +177,7 @@ impl Session {
             }
             let received = tokio::select! {
                 received = self.read_frame(&mut reader, &mut buffer) => received,
-                // The client no longer gets responses; one that still waits must see the connection end.
+                // No more responses can be sent, so the connection ends: the client must not wait for one in vain.
                 () = output.closed() => break None,
             };
             let frame = match received {
@@ -218,13 +219,13 @@ impl Session {
     fn frame_octets_max(&self) -> usize {
         match () {
             () if self.identity.is_privileged() => FRAME_OCTETS_PRIVILEGED,
-            () if self.identity.dn.is_root() => FRAME_OCTETS_ANONYMOUS,
+            () if self.identity.is_anonymous() => FRAME_OCTETS_ANONYMOUS,
             () => FRAME_OCTETS_PERSON,
         }
     }
 
-    /// Reads the next whole request; `None` when the peer has closed the connection or it failed. A refusal is for a
-    /// Notice of Disconnection.
+    /// Reads the next whole request; `None` when the connection was closed by the peer or has failed. The caller sends
+    /// an error as a Notice of Disconnection (RFC 4511 §4.4.1).
     async fn read_frame<R: AsyncRead>(
         &self,
         reader: &mut ReadHalf<R>,
@@ -246,12 +247,13 @@ impl Session {
                     return Ok(Some(buffer.split_to(length)));
                 }
             }
-            let idle = if self.identity.dn.is_root() { IDLE_ANONYMOUS } else { IDLE_BOUND };
+            let idle = if self.identity.is_anonymous() { IDLE_ANONYMOUS } else { IDLE_BOUND };
             tokio::select! {
                 () = self.shared.stop.cancelled() => {
                     return Err(LdapResult::new(ResultCode::Unavailable, "the server is shutting down"));
                 }
-                // The time limit covers the whole request, or one octet a minute would keep a connection for ever.
+                // The time limit covers the whole request: a client that sends one octet now and then must not keep the
+                // connection for ever.
                 read = tokio::time::timeout_at(begun + idle, reader.read_buf(buffer)) => match read {
                     Ok(Ok(0) | Err(_)) => return Ok(None),
                     Ok(Ok(_)) => {}
@@ -536,7 +538,8 @@ impl Session {
                 if self.identity.is_privileged() {
                     tokio::spawn(modify);
                 } else {
-                    // One at a time per connection; otherwise one person could take all places in the hashing queue.
+                    // One password change at a time per connection: otherwise one connection could take all places in
+                    // the hashing queue.
                     modify.await;
                 }
                 AfterRequest::Continue
@@ -638,7 +641,8 @@ mod tests {
         Arc::new(crate::server_context(&config, committer.directory, jobs, CancellationToken::new()))
     }
 
-    // Without the end of the connection, a client that reads again would wait for the rest of a response.
+    // When a write to the socket times out, a response may be cut off in the middle. If the connection stayed open, a
+    // client that begins to read would wait for the rest of that response.
     #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_nothing_loses_the_connection() {
         let folder = tempfile::tempdir().unwrap();

@@ -176,7 +176,8 @@ impl SyncSearch<'_> {
                 continue;
             }
             if !self.selects(&tree, &refresh.scope, place, snapshot) {
-                // The entry may have matched before its change. Reporting one that the consumer lacks does no harm.
+                // The entry may have matched before its change, so it is reported as deleted. If the consumer never had
+                // the entry, the report does no harm.
                 if refresh.phase == RefreshPhase::Delete {
                     refresh.deletions.push(head.uuid);
                 }
@@ -232,7 +233,8 @@ impl SyncSearch<'_> {
         }
     }
 
-    /// Encodes this change and those queued after it; `None` when the identity's rights have changed.
+    /// Encodes this change and changes queued after it, until [`CHUNK_OCTETS`] are reached; `None` when the identity's
+    /// rights have changed.
     fn encode_changes(&self, refresh: &mut Refresh, first: &TreeEvent, changes: &mut SearchWatch) -> Option<Vec<u8>> {
         let tree = self.shared.directory.read();
         if self.identity.renewed(&tree).rights != self.identity.rights {

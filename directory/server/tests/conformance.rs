@@ -1,4 +1,5 @@
-//! Rules of the standards that this server once broke, with the inputs that showed it and similar ones.
+//! Tests of rules of the standards that this server once broke. Each test uses the inputs that revealed the fault, and
+//! similar ones.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
@@ -307,7 +308,7 @@ async fn controls_are_obeyed_or_refused() {
         ("ldapadd", &["-e", "!assert=(cn=*)", "-e", "postread=cn"], &add, 0, true),
         ("ldapdelete", &["-e", "!postread=cn", &name], "", 12, true),
         ("ldapdelete", &["-e", "!assert=(sn=Tremblay)", &name], "", 122, true),
-        // The name is taken; the assertion is evaluated before that is checked.
+        // The name is taken, but the server evaluates the assertion before it checks the name.
         ("ldapadd", &["-e", "!assert=(sn=Tremblay)"], &add, 122, true),
         ("ldapadd", &["-e", "!assert=(objectClass=person)"], &add, 68, true),
         ("ldapdelete", &["-e", "postread=cn", "-e", "!preread=cn", &name], "", 0, false),
@@ -330,8 +331,8 @@ async fn controls_are_obeyed_or_refused() {
     server.stop().await;
 }
 
-// RFC 4511 §4.1.1.1: a client may use a message id again once it has the result, which is before the server has removed
-// the search. So a second search is not refused because of its id.
+// RFC 4511 §4.1.1.1: a client may use a message id again once it has received the result. The server may still have the
+// search then, so it must not refuse a second search because of its id.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_search_under_a_message_id_in_use_is_answered() {
     let folder = tempfile::tempdir().unwrap();
@@ -500,7 +501,7 @@ async fn texts_that_are_not_utf8_affect_only_their_operation() {
         ("other control", search(&good, &present, &element(4, b"1.1")), &not_critical, 0x64, 0),
     ];
     for (id, (name, operation, controls, tag, code)) in (2..).zip(cases) {
-        // Between two other operations, all in one write. Responses may come in any order.
+        // Send the operation between two others, all in one write. Responses may come in any order.
         let whoami = element(0x77, &element(0x80, b"1.3.6.1.4.1.4203.1.11.3"));
         let octets =
             [message(100, &whoami, &[]), message(id, &operation, controls), message(101, &whoami, &[])].concat();
@@ -521,7 +522,7 @@ async fn texts_that_are_not_utf8_affect_only_their_operation() {
     server.stop().await;
 }
 
-// RFC 4514 §3: a malformed name is result 34, wherever a name is expected.
+// RFC 4514 §3: a malformed name is refused with invalidDNSyntax, as an attribute value with invalidAttributeSyntax.
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_names_are_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -553,7 +554,7 @@ async fn malformed_names_are_refused() {
         let mut other = Client::connect(server.addresses[0]).await;
         assert_eq!(code(&mut other, bind).await, refused, "{rdn:?}");
     }
-    // Escaped, they are valid names.
+    // Names with these characters escaped are valid.
     for rdn in [r"cn=CORP\\user", r"cn=a\<b\>", r"cn=a\22b", r"cn=a\00b"] {
         let dn = format!("{rdn},ou=groups,{SUFFIX}");
         let attributes = [("objectClass", "person"), ("sn", "x")];
@@ -565,7 +566,7 @@ async fn malformed_names_are_refused() {
     server.stop().await;
 }
 
-/// Returns state, entryUUID and name of one message of a persistent search.
+/// Returns state, entryUUID and name of an entry that a synchronising search has sent.
 fn change(message: &LdapMsg) -> (SyncStateValue, Uuid, String) {
     match (&message.op, message.ctrl.as_slice()) {
         (LdapOp::SearchResultEntry(entry), [LdapControl::SyncState { state, entry_uuid, .. }]) => {
@@ -655,7 +656,7 @@ async fn a_rename_moves_the_subtree() {
         assert_eq!(change(&watching.receive().await).0, expect);
     }
 
-    // A move out of the content of one consumer into that of another: each is sent every entry.
+    // A move out of the content of one consumer into that of another: both are sent every moved entry.
     let out = rename(&format!("ou=lab2,{groups}"), "ou=lab3", Some(&services));
     assert_eq!(code(&mut client, out).await, LdapResultCode::Success);
     let expect = moved(&format!("ou=lab,{groups}"), &format!("ou=lab3,{services}"));
@@ -671,7 +672,7 @@ async fn a_rename_moves_the_subtree() {
     assert_eq!((left, &came), (expect.keys().copied().collect(), &expect));
     let (there, gone, _) = refresh(&mut away, &groups, Some(cookie)).await;
     assert!(there.is_empty() && expect.keys().all(|uuid| gone.contains(uuid)));
-    // Deletes are reported even when the ancestors are gone by the time they are sent.
+    // A delete is reported even when the entry's ancestors are gone before the report is sent.
     for name in ["cn=b,cn=a,ou=lab3", "cn=a,ou=lab3", "cn=c,ou=lab3", "ou=lab3"] {
         assert_eq!(client.delete(&format!("{name},{services}")).await, LdapResultCode::Success);
     }
@@ -696,7 +697,7 @@ async fn a_rename_moves_the_subtree() {
     let too_deep = rename(&people, "ou=people", Some(&deep));
     assert_eq!(code(&mut client, too_deep).await, LdapResultCode::UnwillingToPerform);
     server.stop().await;
-    // The move is durable.
+    // A rename survives a restart.
     let server = start(folder.path()).await;
     let mut client = Client::bound(server.addresses[0], PROVOST).await;
     assert_eq!(code(&mut client, rename(&people, "ou=folk", None)).await, LdapResultCode::Success);

@@ -171,6 +171,8 @@ async fn refusals_have_their_result_codes() {
         add(extra("title: a\ntitle: A"), 20),
         add(extra("provostState: a\nprovostState: b"), 19),
         add(extra("userPassword: clear"), 19),
+        add(extra("userPassword: {clear"), 19),
+        add(extra("userPassword: {CLEARTEXT}clear"), 19),
         add(extra("vacationEndDate: tomorrow"), 21),
         add(extra("objectClass: nosuch"), 21),
         add(extra("provostAddress: a@b"), 65),

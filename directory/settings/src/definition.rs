@@ -66,7 +66,8 @@ impl SettingDefinition {
         DEFINITIONS.iter().find(|definition| definition.name.eq_ignore_ascii_case(name))
     }
 
-    /// Whether these values keep the rule. Only [`crate::SharedSettings::resolve`] knows whether a domain is served.
+    /// Whether these values keep the rule. Does not check that `mail-domain` is a served domain;
+    /// [`crate::SharedSettings::resolve`] checks that.
     pub fn accepts<S: AsRef<str>>(&self, values: &[S]) -> bool {
         self.apply(&mut SettingValues::default(), values)
     }
@@ -374,7 +375,7 @@ mod tests {
             assert!(names.insert(definition.name), "{} twice", definition.name);
             assert!(definition.accepts(&[definition.example]), "{}: its own example", definition.name);
             assert!([ou::POLICIES, ou::SERVICES].contains(&definition.container), "{}: its container", definition.name);
-            // Every displayed value can be stated again, including a default that is not empty.
+            // A default that has values can be stated as it is displayed.
             let texts = definition.texts(&SettingValues::default());
             assert!(texts.is_empty() || definition.accepts(&texts), "{}: its own default", definition.name);
         }

@@ -18,7 +18,7 @@ pub const SETTINGS_MAX: usize = 256;
 pub enum ServedDomains<'a> {
     /// The domains are not known: every domain is accepted.
     Unknown,
-    /// Returns whether a domain (lower case) is served.
+    /// The domains, in lower case, for which this function returns true.
     Known(&'a dyn Fn(&str) -> bool),
 }
 
@@ -323,7 +323,8 @@ mod tests {
         }
     }
 
-    /// The View gives a new misplaced entry, as its last valid value, that of another entry of the same name.
+    /// For a new misplaced entry, the View takes the last valid value from another entry of the same name. The
+    /// misplaced entry must not bring an older value of that entry back into force.
     #[test]
     fn a_misplaced_entry_does_not_displace_a_valid_one() {
         let elsewhere = "cn=removal-guard,ou=extra,dc=example,dc=edu";

@@ -28,7 +28,7 @@ pub struct SettingValues {
     pub quota_classes: BTreeMap<String, Option<u64>>,
     /// `address-quarantine`: days for which only the former owner can get back a removed address.
     pub address_quarantine: u16,
-    /// `removal-guard`: the largest share of one kind of entry, percent, that a refresh may remove; else it is parked.
+    /// `removal-guard`: percent of one kind of entry; a refresh that would remove more is parked. 100 parks none.
     pub removal_guard: u8,
     /// `message-size`: the largest message accepted, octets.
     pub message_size: u64,

@@ -4,8 +4,8 @@
 //! damaged file is not used: the View then starts from the directory.
 //!
 //! The header names the version. Every earlier version can be read, because the file may be the only source after an
-//! upgrade while no LDAP server answers; `tests/fixtures/view/` holds one file of each version. A file of a later
-//! version is not used, so a node that goes back to an earlier program starts from the directory.
+//! upgrade while no LDAP server answers; `tests/fixtures/view/` holds one file of each earlier version. A file of a
+//! later version is not used, so a node that goes back to an earlier program starts from the directory.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -305,7 +305,7 @@ mod tests {
         }
         write(&path, &snapshot, None).unwrap();
         let before = resident();
-        // The loaded snapshot is laid out anew, beside the first one.
+        // The first snapshot stays allocated, so resident memory grows by the size of the loaded one.
         let loaded = read(&path, &Snapshot::default()).unwrap().0;
         println!("octets a person: {}", resident().saturating_sub(before) / loaded.people());
         drop(snapshot);

@@ -24,7 +24,8 @@ pub(crate) enum EventOutcome {
     /// The cookie is new; the event changed no entry.
     Saveable,
     /// The removal guard rejected a refresh or a single removal. A rejected refresh is dropped. A rejected single removal
-    /// is not applied, and recent single removals of its kind are undone, because the same loss may have caused them.
+    /// is not applied, and recent single removals of its kind are undone, because the same loss may have caused them. A
+    /// rejected removal of a container undoes those of all kinds.
     Parked {
         /// How many entries of which kind would go, for the log and the status.
         reason: String,
@@ -174,7 +175,8 @@ impl Follower {
             let record = record.clone();
             let percent = self.snapshot.settings().removal_guard;
             let removed = EntryCounts::one(EntryKind::of(&record));
-            // Only now, because it looks at every recent removal: a large site may have many.
+            // `forget_replaced` looks at every recent removal, and a large site may have many. So it runs only when the
+            // guard objects.
             if self.guard(percent).objection(&removed).is_some() {
                 self.recent.forget_replaced(&self.snapshot);
             }
@@ -191,9 +193,9 @@ impl Follower {
         self.change(uuid, |target| target.remove(uuid))
     }
 
-    /// Restores entries that were removed one by one before the removals exceeded the guard. An entry that has taken
-    /// over the name of a removed one stays. The next refresh is a full one: a resumed one would not name these entries
-    /// again.
+    /// Restores the recently removed entries of the kind `lost`, or of all kinds when a container is lost. Skips an
+    /// entry that is back, or whose name another entry has by now. Forgets the cookie, so that the next refresh is a
+    /// full one: a resumed refresh would not name the restored entries again.
     fn restore(&mut self, lost: EntryKind) {
         for removed in self.recent.take_doubtful(lost) {
             if self.snapshot.record(removed.entry_uuid).is_none() && !self.snapshot.has_namesake(&removed.record) {
@@ -246,7 +248,7 @@ impl Follower {
         let Some(refresh) = self.refresh.take() else { return EventOutcome::Nothing };
         let removed = self.snapshot.missing_from(&refresh.snapshot);
         let percent = removal_guard(&self.snapshot, &refresh.snapshot);
-        // A copy: if this refresh is parked, its entries replace none.
+        // The guard measures a copy: the entries of a parked refresh must not cancel recent removals.
         let mut recent = self.recent.clone();
         recent.forget_replaced(&refresh.snapshot);
         let guard = Guard { percent, present: self.snapshot.counts(), recent: recent.sum() };
@@ -515,7 +517,8 @@ mod tests {
         assert!(matches!(last, EventOutcome::Parked { .. }), "the last domain is removed");
     }
 
-    /// Sends an entry of [`following_a_site`] with the entryUUID `n`.
+    /// Returns the event that adds the entry `rdn` below a container, or below the suffix if `container` is empty, with
+    /// the entryUUID `n`.
     fn put_again(n: u128, rdn: &str, container: &str) -> SyncEvent {
         let (class, name, value) = match container {
             "people" => return SyncEvent::Put(uuid(n), account(rdn)),
@@ -537,7 +540,8 @@ mod tests {
             .with(attr::MAIL, format!("p{number}@example.edu"))
     }
 
-    /// Sends all entries below a container, and the container, with new entryUUIDs.
+    /// Returns the events that add a container of [`following_a_site`] and all entries below it again, with new
+    /// entryUUIDs.
     fn subtree_again(container: &str) -> Vec<SyncEvent> {
         let names: Vec<String> = match container {
             "people" => (0..100).map(|n| n.to_string()).collect(),
@@ -549,8 +553,8 @@ mod tests {
         entries.chain([put_again(9999, container, "")]).collect()
     }
 
-    /// A subtree that was deleted and created again has new entryUUIDs. That releases the park, but not for people:
-    /// their mailboxes would be empty.
+    /// A subtree that was deleted and created again has new entryUUIDs. A refresh that brings the new entries is
+    /// complete, except for people: it stays parked, because their mailboxes would be empty.
     #[test]
     fn a_subtree_that_was_created_again_is_replaced() {
         let everything = || (0..100).chain(1000..1100).chain(2000..2002).chain([3000]).chain(4000..4004);
@@ -592,7 +596,6 @@ mod tests {
         }
     }
 
-    /// Another address, domain or DN is another entry, whatever its kind.
     #[test]
     fn a_new_entry_replaces_no_entry_of_another_name() {
         for (lost, event) in [
@@ -612,7 +615,7 @@ mod tests {
         }
     }
 
-    /// Single removals of what was created again, before or after the removal, are not summed.
+    /// A single removal does not count when the entry was created again before or after the removal.
     #[test]
     fn a_single_removal_of_what_was_created_again_does_not_count() {
         let mut follower = following_a_site();
@@ -688,7 +691,7 @@ mod tests {
         }
         let anew = testing::address_entry(1500, "p0@example.edu", AddressKind::Alias, Some(50));
         follower.snapshot.insert(uuid(1500), anew);
-        // The second one is too many: the address that was assigned again does not count as removed.
+        // Only the second further removal is too many: the address that was assigned again does not count as removed.
         assert_eq!(follower.apply(SyncEvent::Delete(vec![uuid(1021)]), now), EventOutcome::Changed);
         assert!(matches!(follower.apply(SyncEvent::Delete(vec![uuid(1022)]), now), EventOutcome::Parked { .. }));
         let owner = |address| follower.snapshot().by_address(&Address::parse(address).unwrap()).unwrap().0.uid.clone();

@@ -1,4 +1,5 @@
-//! Properties of the saved View that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
+//! Properties of the saved View that `tests/targets` checks over arbitrary octets. A broken property panics, which the
+//! fuzzer reports.
 
 use crate::Snapshot;
 use crate::file::parse;

@@ -1,7 +1,7 @@
 //! The removal guard: how many entries may disappear at once before the removal counts as a loss of the directory.
 //!
-//! Each kind of entry is measured apart, in a refresh and after it: the loss of five domains of five removes few
-//! entries, but makes the node refuse all mail.
+//! Each kind of entry is measured apart, in the refresh stage and in the persist stage (RFC 4533 §3.4): the loss of
+//! five domains of five removes few entries, but makes the node refuse all mail.
 //!
 //! An entry that was deleted and created again is replaced, not removed, although its entryUUID is a new one; a person
 //! is the exception (see [`ViewRecord::identity`]).
@@ -115,7 +115,7 @@ impl EntryCounts {
     }
 }
 
-/// The removal guard at one moment: its percentage and the numbers it is compared with.
+/// The removal guard at one moment: its percentage, and the counts from which the share of a removal is computed.
 pub(crate) struct Guard<'a> {
     pub(crate) percent: u8,
     /// The entries in the snapshot.
@@ -170,14 +170,14 @@ impl RecentRemovals {
         self.removed.push_back(RecordedRemoval { at: now, entry_uuid, record });
     }
 
-    /// Returns the sum as of the last removal. It does not shrink with time alone, so that a series of removals that
-    /// was parked is not applied bit by bit.
+    /// Returns the sum as of the last recorded removal. Time alone does not reduce the sum: otherwise a parked series
+    /// of removals would be applied bit by bit.
     pub(crate) fn sum(&self) -> EntryCounts {
         self.sum
     }
 
-    /// Forgets the removals of entries that `snapshot` does not lack, and all but the last of several removals of what
-    /// was created again in between.
+    /// Forgets the removals whose entry `snapshot` has again. When entries with one identity were removed several
+    /// times, keeps only the last of these removals.
     pub(crate) fn forget_replaced(&mut self, snapshot: &Snapshot) {
         let mut seen = HashSet::new();
         let mut is_lost = |removed: &RecordedRemoval| {
@@ -191,7 +191,8 @@ impl RecentRemovals {
         *self = Self { removed: kept, sum };
     }
 
-    /// Takes out the removals that a loss of this kind makes doubtful: those of the same kind; all for a container.
+    /// Takes out the removals that the loss of entries of kind `lost` makes doubtful: those of the same kind, or all
+    /// removals when a container is lost.
     pub(crate) fn take_doubtful(&mut self, lost: EntryKind) -> Vec<RecordedRemoval> {
         let is_doubtful =
             |removed: &RecordedRemoval| lost == EntryKind::Container || EntryKind::of(&removed.record) == lost;
@@ -252,7 +253,7 @@ mod tests {
         assert_eq!(guard.objection(&counts(&[(EntryKind::Person, 5)])), None);
         let (_, objection) = guard.objection(&counts(&[(EntryKind::Person, 6)])).unwrap();
         assert_eq!(objection, "21 of 100 people would be removed, the guard is 20 %");
-        // A guard that is lowered later applies to later removals only.
+        // After the percentage is lowered, a kind is measured only when another entry of it is removed.
         let strict = Guard { percent: 1, ..guard };
         assert_eq!(strict.objection(&counts(&[(EntryKind::Domain, 1)])), None);
     }

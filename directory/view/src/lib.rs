@@ -126,11 +126,12 @@ impl ViewState {
         }
     }
 
-    /// Starts a save, or has the running one write the newer state as well. Returns how long the last save took, zero
-    /// while one is running.
+    /// Starts a save, or has the running one write the newer state as well. Returns how long the last save took; zero
+    /// while a save is running, or when there is no file.
     fn save_in_background(&self) -> Duration {
         let Some(saver) = self.saver.clone() else { return Duration::ZERO };
-        // Requested before the look at the running save: that one could end in between and miss the request.
+        // Request first, then look for a running save: in the other order, that save could end in between and miss the
+        // request.
         saver.want();
         let Some(took) = saver.took() else { return Duration::ZERO };
         tokio::spawn(async move {

@@ -1,8 +1,9 @@
 //! Login verification: against the hash in the View or by bind, with a bounded cache of results.
 //!
-//! Guessing is bounded here, once for every protocol: [`failures`] throttles it, [`account_checks`] limits the checks
-//! of one account that run at once, and [`turns`] keeps it off cores that others need. An unknown name waits for a turn
-//! and takes as long as a known one, but hashes nothing once the mean duration is known.
+//! Guessing is bounded here, once for every protocol: [`failures`] throttles it, and [`account_checks`] limits the
+//! checks of one account that run at once. [`turns`] lets one login per core hash at a time; logins that may be guesses
+//! get at most half of these turns (at least one). A login with an unknown name waits for a turn and takes as long as
+//! one with a known name, but hashes nothing once the mean duration of a check is known.
 
 mod account_checks;
 mod failures;
@@ -26,13 +27,13 @@ use provost_client::{Directory, DirectoryError};
 use provost_credential::{Scheme, Secret, Verification};
 use provost_entry::Dn;
 
-/// Maximum number of cached results, and of remembered refusals: more than a university has accounts.
+/// Maximum number of cached results, and of remembered refusals; beyond it, those used least recently are forgotten.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 /// How long a refusal is cached: a client that repeats a wrong password in a loop costs one hash per this time.
 const REFUSAL_TTL: Duration = Duration::from_secs(5);
 
-/// Delay of the response when the password was not checked because of too many refusals or waiting logins. Without it,
-/// a peer that opens a connection for each guess could open a thousand in this time.
+/// Delay of the response when the password was not checked because of too many refusals or waiting logins. Without the
+/// delay, a client could repeat such logins as fast as it opens connections.
 const UNCHECKED_DELAY: Duration = Duration::from_secs(1);
 
 /// Maximum number of verifications of one login. Each one after the first is needed because the person's passwords
@@ -56,8 +57,8 @@ pub struct LoginAttempt<'a> {
 }
 
 impl LoginAttempt<'_> {
-    /// Logs a refusal that the protocol decides itself, and counts it in the metrics, not against the source: such as a
-    /// request to act as another user (RFC 4616 §2).
+    /// Logs a refusal that the protocol's server decides without a check, such as that of a request to act as another
+    /// user (RFC 4616 §2), and counts it in the metrics. The refusal does not count towards the throttle.
     pub fn refuse(&self) {
         self.record_outcome(&Login::Refused);
     }
@@ -130,8 +131,8 @@ pub(crate) struct Verifier {
     turns: HashTurns,
     failures: RecentRefusals,
     checks: AccountChecks,
-    /// Mean duration of a check by the configured source without its wait, microseconds; 0 before the first one. An
-    /// unknown name is delayed as long.
+    /// Mean duration of a check by the configured source without the wait for a turn, microseconds; 0 before the first
+    /// check. The response to an unknown name is delayed for about this long.
     check_micros: AtomicU64,
     /// Random key of this process: without it, a cached digest cannot be tested against guesses.
     key: [u8; 32],
@@ -177,7 +178,8 @@ impl Verifier {
         login
     }
 
-    /// Verifies a login. An accepted password is one in force at the end: those may change during the wait for a turn.
+    /// Verifies a login, and again when the password was right but the person's passwords in the View were replaced
+    /// meanwhile: at most [`VERIFICATIONS_MAX`] times in all.
     async fn verify_present(
         &self,
         look_up: impl Fn() -> (Arc<Snapshot>, bool),
@@ -237,7 +239,8 @@ impl Verifier {
         let request = VerifyRequest { password, source, lane, now };
         let Some(person) = person else {
             let is_answered = known.is_some() || self.take_as_long_as_a_check(request).await.is_ok();
-            // An uncertain name may be new: no login was refused, so nothing counts towards the throttle.
+            // While the View may lag behind the directory, an unknown name may be that of a new person. The login is
+            // not refused, so nothing counts towards the throttle.
             if !is_answered || !certain {
                 return Some(Login::Unavailable);
             }
@@ -343,7 +346,7 @@ impl Verifier {
     }
 
     /// Takes as long as a check. Hashes only until a mean duration is known: later logins give the turn back at once
-    /// and sleep, so that unknown names cost known ones nothing.
+    /// and sleep, so that a login with an unknown name occupies no core.
     async fn spend_check_time(&self, password: &Secret, turn: HashTurn) {
         let mean = self.check_micros.load(Ordering::Relaxed);
         if mean > 0 {
@@ -377,8 +380,8 @@ impl Verifier {
     fn count_refusal(&self, digest: [u8; 32], account: NamedAccount, source: IpAddr, now: Timestamp) {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let before = refused.get(&digest).copied();
-        // A repetition does not extend this time, as it does not extend that of a cached result for a known name: the
-        // delays must not differ.
+        // A repetition within [`REFUSAL_TTL`] does not start that time anew, just as it does not prolong a
+        // [`CachedResult`]: otherwise the delays would differ between known and unknown names.
         if before.is_none_or(|at| now.duration_since(at).unsigned_abs() >= REFUSAL_TTL) {
             refused.put(digest, now);
         }
@@ -389,7 +392,13 @@ impl Verifier {
     }
 
     /// Whether this password was refused within [`REFUSAL_TTL`]. For unknown names, which have no [`CachedResult`].
+    ///
+    /// Always false with passwords checked by bind: the refusal of a known name is not cached then, and an unknown name
+    /// must take as long.
     fn was_refused(&self, digest: &[u8; 32], now: Timestamp) -> bool {
+        if self.source == PasswordSource::Bind {
+            return false;
+        }
         let at = self.refused.lock().unwrap_or_else(PoisonError::into_inner).get(digest).copied();
         at.is_some_and(|at| now.duration_since(at).unsigned_abs() < REFUSAL_TTL)
     }
@@ -447,7 +456,8 @@ fn verify_any(person: &Person, password: &Secret) -> Verification {
 
 async fn prove_by_bind(person: &Person, directory: Option<&Directory>, password: &Secret) -> PasswordProof {
     let (Some(directory), Ok(dn)) = (directory, Dn::parse(&person.dn)) else { return PasswordProof::Unknown };
-    // First in the form in which we hash passwords (RFC 8265); then as typed, since other software may have set it so.
+    // First in the form in which we hash passwords (RFC 8265); then as typed, since other software may have set the
+    // password in that form.
     let (typed, opaque) = (password.reveal(), provost_credential::opaque_string(password.reveal()));
     match bind(directory, &dn, &opaque).await {
         PasswordProof::Wrong if opaque != typed => bind(directory, &dn, typed).await,
@@ -524,7 +534,7 @@ mod tests {
         assert_eq!(start.elapsed().as_secs(), 1);
     }
 
-    /// The repetition of a wrong password is recalled for as long under a name that exists as under one that does not.
+    /// A repeated wrong password is answered from memory for the same time, whether or not the name exists.
     #[tokio::test]
     async fn a_repetition_is_recalled_equally_long_for_every_name() {
         let view = View::fixed(vec![with_password("right")]);
@@ -609,6 +619,15 @@ mod tests {
         let proof = verifier.prove(&person, digest, Some(&directory), request(&password)).await;
         assert_eq!(proof, PasswordProof::Right);
         assert!(verifier.check_micros.load(Ordering::Relaxed) > 0);
+    }
+
+    /// A refused bind is not cached, so the refusal of an unknown name is not recalled either.
+    #[test]
+    fn a_repetition_takes_as_long_as_a_bind_for_every_name() {
+        let verifier = Verifier::new(PasswordSource::Bind, Duration::from_secs(600));
+        let (account, digest) = (account_of(None, "nobody"), verifier.digest(key_of("nobody"), &Secret::new("wrong")));
+        verifier.count_refusal(digest, account, IpAddr::from([192, 0, 2, 1]), at(0));
+        assert!(!verifier.was_refused(&digest, at(1)));
     }
 
     #[tokio::test]

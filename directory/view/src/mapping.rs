@@ -1,7 +1,7 @@
 //! Maps directory entries to the records of the mail core.
 //!
-//! A new LDAP attribute that the mail core obeys is read here: its name is in `provost-schema`, its value in
-//! [`Person`].
+//! To make the mail core use one more attribute of a person, define the attribute's name in `provost-schema`, add a
+//! field to [`Person`], and read the value here.
 
 use std::sync::Arc;
 
@@ -22,13 +22,13 @@ const PASSWORD_OCTETS_MAX: usize = 1024;
 const ROLES_MAX: usize = 16;
 /// Maximum number of `mailLocalAddress` values read.
 const LOCAL_ADDRESSES_MAX: usize = 256;
-/// Longest name, vacation subject or role, characters; the rest is cut off.
+/// Longest uid, display name, vacation subject or role, characters; the rest is cut off.
 const SHORT_CHARS_MAX: usize = 512;
 /// Longest vacation text, characters; the rest is cut off.
 const VACATION_CHARS_MAX: usize = 16 * 1024;
 /// Default days between two vacation replies to one sender (RFC 5230 §4.1).
 pub const VACATION_INTERVAL_DAYS: u16 = 7;
-/// Longest interval between vacation replies, days. RFC 5230 §4.1 leaves it to us, above 7.
+/// Longest interval between vacation replies, days. RFC 5230 §4.1 lets a site choose any maximum above 7.
 const VACATION_INTERVAL_DAYS_MAX: u16 = 365;
 
 /// Maximum number of members of a group; each takes 16 octets of memory.
@@ -178,7 +178,8 @@ fn domain(entry: &Entry) -> Result<ViewRecord, &'static str> {
     Ok(ViewRecord::Domain(address.domain().into()))
 }
 
-/// Maps a setting as stated. Whether it conforms to its rule is checked where the previous value is known.
+/// Maps a setting without checking its values. The snapshot checks them later, because a setting that breaks its rule
+/// falls back to its previous values, which only the snapshot knows.
 fn setting(entry: &Entry) -> Result<ViewRecord, &'static str> {
     let name = name(entry).ok_or("a setting without a cn of at most 256 octets")?;
     // One value and one character more than allowed are kept, so that an excess stays visible and is reported.
@@ -188,7 +189,7 @@ fn setting(entry: &Entry) -> Result<ViewRecord, &'static str> {
     Ok(ViewRecord::Setting(Arc::new(StatedEntry { name, dn, values, last_good: None })))
 }
 
-/// Returns the `ou` of a container that the mail core reads, directly below the suffix.
+/// Returns the `ou` if the entry is one of the site's containers, directly below the suffix.
 fn container(entry: &Entry, suffix: &Dn) -> Option<&'static str> {
     let name = entry.dn.rdn_value(attr::OU).filter(|_| entry.dn.parent().as_ref() == Some(suffix))?;
     let known = [ou::PEOPLE, ou::ADDRESSES, ou::GROUPS, ou::DOMAINS, ou::POLICIES, ou::SERVICES];
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn every_attribute_of_a_person_is_read() {
+    fn attributes_of_a_person_are_read() {
         let mut entry = base()
             .with(attr::DISPLAY_NAME, "Zoé")
             .with(attr::PROVOST_STATE, "suspended")

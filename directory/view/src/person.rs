@@ -17,7 +17,7 @@ pub enum Affiliation {
     Faculty,
     /// An employee.
     Staff,
-    /// A graduate, who keeps account and address.
+    /// A former student.
     Alum,
     /// Any other affiliation.
     Other,
@@ -95,7 +95,7 @@ pub struct Person {
     pub primary: Address,
     /// What the person may do.
     pub state: PersonState,
-    /// The affiliation that selects quota and rules.
+    /// The affiliation, which selects the quota of a person without their own.
     pub affiliation: Affiliation,
     /// The preferred language: `fr`, `en`, or `None` for any other or none.
     pub language: Option<Box<str>>,
@@ -109,7 +109,7 @@ pub struct Person {
     pub roles: Vec<Box<str>>,
 }
 
-/// A shared person; people are never copied.
+/// A person, shared between the snapshots and sessions that refer to it.
 pub type PersonRef = Arc<Person>;
 
 impl fmt::Debug for Person {

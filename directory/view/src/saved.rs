@@ -58,7 +58,8 @@ impl Saver {
     /// too.
     pub(crate) async fn save(&self) -> io::Result<()> {
         self.save_once().await?;
-        // Checked after the lock is released: a later caller finds the lock free and saves by itself.
+        // Look for requests only after `save_once` has released the lock: whoever requests a save later finds the lock
+        // free, and saves.
         while self.is_wanted.swap(false, Ordering::SeqCst) {
             self.save_once().await?;
         }

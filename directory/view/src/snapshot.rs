@@ -24,7 +24,7 @@ pub enum AddressKind {
     Alias,
     /// A former primary address, which still reaches the person.
     Retained,
-    /// An address of a function.
+    /// The address of a function, such as `helpdesk@` (RFC 2142).
     Role,
     /// An address of a list.
     List,
@@ -32,18 +32,19 @@ pub enum AddressKind {
     Quarantined,
 }
 
-/// The recipient of mail for an address.
+/// What the View knows about the recipient of mail for an address.
 #[derive(Clone, Debug)]
 pub enum RecipientStatus {
     /// The person who receives the mail.
     Person(Arc<Person>),
     /// The address certainly does not exist, or is quarantined: 550 5.1.1.
     Unknown,
-    /// The View has no such domain, so that mail for it would be relayed. Certain only if [`crate::View::is_foreign`].
+    /// The View has no such domain, so mail for the domain would be relayed. This is certain only when
+    /// [`crate::View::is_foreign`] is true.
     NotLocal,
     /// The account exists and accepts no mail: 550 5.2.1.
     Closed,
-    /// The View cannot tell now, or the address entry's owner is not in it: 451 4.3.0.
+    /// The View cannot tell now, or does not contain the owner of the address entry: 451 4.3.0.
     Unavailable,
 }
 
@@ -72,10 +73,11 @@ pub(crate) enum ViewRecord {
 }
 
 impl ViewRecord {
-    /// Returns what an entry keeps when it is deleted and created again: its address or domain, else its DN.
+    /// Returns the key by which an entry that was deleted and created again counts as the same: its address or domain,
+    /// else its DN.
     ///
-    /// Of a person it is the entryUUID, which changes: mailboxes are keyed by it, so a person who is created again would
-    /// get a new, empty mailbox. That is a loss which the removal guard has to stop.
+    /// The key of a person is the entryUUID, so a person who was created again counts as another. Accounts are keyed by
+    /// entryUUID: such a person would get new, empty mailboxes, a loss that the removal guard has to stop.
     pub(crate) fn identity(&self) -> (EntryKind, MapKey) {
         let of_dn = |dn: &str| dn_key(dn).unwrap_or_else(|| key_of(dn));
         let key = match self {
@@ -102,10 +104,10 @@ pub(crate) struct PersonRecord {
     pub(crate) local_addresses: Box<[Address]>,
 }
 
-/// What an address resolves to in one snapshot, regardless of how fresh that is.
+/// What an address resolves to in one snapshot, however old the snapshot is.
 pub(crate) enum Lookup {
     Person(Arc<Person>, AddressKind),
-    /// The address has an entry, whose owner is not in the snapshot, or which names none.
+    /// The address has an entry, but the entry names no owner, or the owner is not in the snapshot.
     Orphan,
     Quarantined,
     Absent,
@@ -256,7 +258,7 @@ impl Snapshot {
         self.entries.get(entry_uuid.as_bytes())
     }
 
-    /// Returns the owner of an address; `None` when it names none, or while the owner's entry is absent.
+    /// Returns the owner of an address; `None` when the address names no owner, or while the owner's entry is absent.
     pub(crate) fn owner_of(&self, address: &AddressRecord) -> Option<Uuid> {
         address.owner.and_then(|owner| self.names.holder(&owner)).map(|key| Uuid::from_bytes(*key))
     }
@@ -303,14 +305,14 @@ impl Snapshot {
         self.entries.iter().filter(|(key, record)| is_created_again(key, record)).count()
     }
 
-    /// Whether the entry is absent, or of another kind, and no other entry has replaced it.
+    /// Whether this snapshot has neither the entry, with the same kind, nor another entry that replaces it.
     pub(crate) fn lacks(&self, entry_uuid: Uuid, record: &ViewRecord) -> bool {
         self.record(entry_uuid).map(EntryKind::of) != Some(EntryKind::of(record))
             && !self.is_replaced(entry_uuid, record)
     }
 
-    /// Whether another entry stands for the same as `record`, the record of `entry_uuid`: an entry that was deleted and
-    /// created again has a new entryUUID. Compares what [`ViewRecord::identity`] does.
+    /// Whether another entry has the [`ViewRecord::identity`] of `record`, the record of `entry_uuid`: an entry that
+    /// was deleted and created again has a new entryUUID. Nothing replaces a person.
     pub(crate) fn is_replaced(&self, entry_uuid: Uuid, record: &ViewRecord) -> bool {
         let key = entry_uuid.as_bytes();
         match record {
@@ -734,7 +736,7 @@ mod tests {
             assert_eq!(snapshot.is_replaced(uuid(1), &old), is_replaced, "{old:?} by {new:?}");
             snapshot.remove(uuid(1));
             assert_eq!(snapshot.lacks(uuid(1), &old), !is_replaced, "{old:?} by {new:?}");
-            // A person of the test has the entryUUID of the old one in both records.
+            // Both records of the person have one entryUUID: their identities are equal, but nothing is replaced.
             if !matches!(old, ViewRecord::Person(_)) {
                 assert_eq!(old.identity() == new.identity(), is_replaced, "{old:?} and {new:?}");
             }

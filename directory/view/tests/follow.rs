@@ -267,7 +267,7 @@ async fn deletions_while_away_and_the_guard() {
     assert_eq!((third.status().people, resolved(&third, "p7").as_str()), (39, "p7"));
     assert!(!third.status().current);
 
-    // Another guard takes effect within a second, although the next retry is due after thirty.
+    // A changed `removal-guard` takes effect within a second, although the next retry is due only after 30 seconds.
     directory.add(setting("removal-guard", "50")).await.unwrap();
     let parked_by = |guard: &str| third.status().parked.is_some_and(|why| why.contains(guard));
     eventually(CHANGE, "parked by the new guard", || parked_by("the guard is 50 %")).await;
@@ -308,7 +308,7 @@ async fn subtrees_that_were_created_again_are_followed() {
     }
     first.save().await.unwrap();
     drop(first);
-    // A View that starts tries at once, not after the pause of a parked one.
+    // A View that has just started refreshes at once, even if its predecessor was parked.
     let second = view(folder.path(), directory, PasswordSource::View);
     eventually(REFRESH, "current", || second.status().current || second.status().parked.is_some()).await;
     assert_eq!((second.status().current, second.status().parked), (true, None));

@@ -18,7 +18,7 @@ const DAY: Duration = Duration::from_hours(24);
 /// The actions for one message and one person: those of the script, an implicit keep (RFC 5228 §2.10.2), or quarantine.
 #[derive(Debug, Default)]
 pub(crate) struct Disposition {
-    /// Mailboxes that the message is filed into. With none, no redirect and no reject, it is discarded.
+    /// Mailboxes that the message is filed into. Without a mailbox, a redirect or a reject, the message is discarded.
     pub(crate) mailboxes: Vec<MailboxName>,
     /// Addresses that the message is redirected to (RFC 5228 §4.2).
     pub(crate) redirects: Vec<Path>,
@@ -29,7 +29,8 @@ pub(crate) struct Disposition {
 }
 
 impl Disposition {
-    /// Runs the person's managed script. People without rules cost no parsing. A script that fails keeps the message.
+    /// Runs the person's managed script. Without a vacation rule that is on, there is no script and the message goes to
+    /// INBOX. A script that fails keeps the message.
     pub(crate) fn of(person: &Person, incoming: IncomingMessage<'_>, view: &View) -> Self {
         let IncomingMessage { arrival, recipient, address, message, now, .. } = incoming;
         if !person.vacation.as_ref().is_some_and(|vacation| vacation.is_on(now)) {
@@ -111,7 +112,7 @@ impl Disposition {
 pub(crate) enum Filing {
     /// In the mailboxes of the disposition.
     AsRuled,
-    /// In INBOX, because one of them is missing or cannot be created.
+    /// In INBOX, because a mailbox of the disposition is missing or cannot be created.
     InInbox,
 }
 
@@ -137,7 +138,7 @@ impl From<ScriptOutcome> for Disposition {
         for action in outcome.actions {
             match action {
                 Action::Keep => disposition.file(MailboxName::inbox()),
-                // A mailbox with an invalid name cannot exist. RFC 5228 §4.1 permits to deliver elsewhere then.
+                // A mailbox with an invalid name cannot exist. RFC 5228 §4.1 permits delivery elsewhere.
                 Action::FileInto(name) => {
                     disposition.file(MailboxName::parse(&name).unwrap_or_else(MailboxName::inbox))
                 }
@@ -168,8 +169,8 @@ pub(crate) fn keep_op(body: Bytes, internal_date: Timestamp) -> Op {
     Op::Append { mailbox: MailboxName::inbox(), create: true, body, flags: Flags::none(), internal_date }
 }
 
-/// RFC 5230 §4.2: the reply is sent unless its correspondent was answered recently. Reply and record are in the batch
-/// of the message: every delivered message is answered, and a repeated batch answers once.
+/// Sends the reply unless its correspondent was answered recently (RFC 5230 §4.2). One batch stores the message, queues
+/// the reply and records the correspondent, so a crash loses no reply, and a repeated batch sends no second one.
 pub(crate) fn vacation_op(reply: &VacationReply, incoming: IncomingMessage<'_>, person: &Person, hostname: &str) -> Op {
     let now = incoming.now;
     let id = caused_id(incoming.id, "vacation");
@@ -186,7 +187,7 @@ pub(crate) fn vacation_op(reply: &VacationReply, incoming: IncomingMessage<'_>, 
         // Derived from the delivery's id: the same delivery makes the same reply.
         chance: id.get(),
     };
-    // RFC 5230 §5.1, RFC 3834 §3.3: with the null reverse-path.
+    // A reply has the null reverse-path (RFC 5230 §5.1, RFC 3834 §3.3).
     let envelope = Envelope::new(None, [reply.to.clone()]);
     let outgoing = NewMessage { id, envelope, body: Bytes::from(message.build()), when: now };
     Op::RememberReply {
@@ -197,7 +198,7 @@ pub(crate) fn vacation_op(reply: &VacationReply, incoming: IncomingMessage<'_>, 
     }
 }
 
-/// The id of a message that a delivery causes: the same delivery causes the same messages.
+/// The id of a message that a delivery causes. A repeated delivery makes the same ids, so nothing is queued twice.
 pub(crate) fn caused_id(delivery: BatchId, what: &str) -> QueueId {
     QueueId::new(Uuid::new_v5(&delivery.get(), what.as_bytes()))
 }

@@ -25,7 +25,8 @@ pub(crate) struct CommandContext<'a> {
 }
 
 impl CommandContext<'_> {
-    /// Applies ops once. Only for ops that the client may safely repeat when it gets no clear answer.
+    /// Applies ops in one attempt, without a batch id. Only for ops that a client may repeat without harm after a reply
+    /// that leaves their outcome open.
     pub(crate) async fn apply(&self, ops: Vec<Op>) -> Result<Applied, BatchError> {
         self.config.store.apply(self.batch(None, Vec::new(), ops)).await
     }

@@ -106,8 +106,8 @@ impl SelectedMailbox {
         self.messages.index_of(uid)
     }
 
-    /// The indices of the messages that a command names, ascending. RFC 3501 §6.4.8: UIDs that do not exist are ignored,
-    /// message numbers that do not exist are an error.
+    /// The indices of the messages that a command names, ascending. UIDs that do not exist are ignored (RFC 3501
+    /// §6.4.8); message numbers that do not exist are an error (§9).
     pub(crate) fn indices(&self, messages: &MessageNumbers) -> Result<Vec<usize>, ParseError> {
         let exists = self.exists();
         if messages.numbers == NumberKind::Uid {

@@ -2,8 +2,8 @@
 //!
 //! A session may idle for hours with thousands of messages selected. UIDs and flags must be kept as they were reported
 //! to the client; constant data (size, date, body) is read from the store when a command needs it. A message list
-//! consists of blocks that clones share until they differ: a clone costs next to nothing, and a change copies one
-//! block.
+//! consists of blocks that clones share until they differ. A clone costs next to nothing, a change of flags copies one
+//! block, and a removal rebuilds the blocks from the first removed message on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(crate) struct ListedMessage {
     pub(crate) flags: Flags,
 }
 
-/// Messages in ascending UID; the client's number is the index + 1.
+/// Messages in ascending order of UID. The sequence number of a message is its index + 1.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MessageList {
     /// All blocks but the last are full, and the last is not empty.
@@ -103,7 +103,8 @@ impl MessageList {
         self.count_while(|known| known.uid.get() <= uid)
     }
 
-    /// How many messages at the start satisfy a condition that holds up to some message and for none after it.
+    /// How many messages satisfy a condition. No message may satisfy it after one that does not, as in
+    /// `partition_point`.
     fn count_while(&self, condition: impl Fn(&KnownMessage) -> bool) -> usize {
         let full = self.blocks.partition_point(|block| block.last().is_some_and(&condition));
         let within = self.blocks.get(full).map_or(0, |block| block.partition_point(condition));
@@ -127,7 +128,8 @@ impl MessageList {
         self.known(index).is_some_and(|known| known.flags & system_bit(flag) != 0)
     }
 
-    /// The keywords that any message has, or had until they were forgotten, in the order in which they first appeared.
+    /// The keywords of all messages, in the order in which the list learned them. May have some that no message has any
+    /// more.
     pub(crate) fn keywords(&self) -> &[Keyword] {
         &self.keywords
     }
@@ -138,7 +140,7 @@ impl MessageList {
         self.keywords.len() < MAILBOX_KEYWORDS_MAX || self.used_keywords() < MAILBOX_KEYWORDS_MAX
     }
 
-    /// The number of keywords that a message has.
+    /// The number of keywords that at least one message has.
     fn used_keywords(&self) -> usize {
         let all = self.blocks.iter().flat_map(|block| block.iter()).fold(0, |all, known| all | known.flags);
         let with_bit = (0..KEYWORD_BITS).filter(|at| all & keyword_bit(*at) != 0).count();
@@ -166,8 +168,8 @@ impl MessageList {
         self.keywords.len() > known
     }
 
-    /// Forgets the keywords that no message has, if there are more than [`KEYWORDS_MAX`]. FLAGS may still list them for
-    /// the client (RFC 3501 §7.2.6).
+    /// Forgets the keywords that no message has, if the list has more than [`KEYWORDS_MAX`] keywords. The client may
+    /// know forgotten ones from an earlier FLAGS response, which does no harm (RFC 3501 §7.2.6).
     pub(crate) fn forget_unused_keywords(&mut self) {
         if self.keywords.len() <= KEYWORDS_MAX {
             return;
@@ -179,7 +181,7 @@ impl MessageList {
         *self = kept;
     }
 
-    /// Appends a message; ignored when its UID does not follow the last one.
+    /// Appends a message. Ignores one whose UID is not above the last.
     pub(crate) fn push(&mut self, message: &MessageMeta) {
         self.push_known(message.uid, &message.flags);
     }
@@ -213,8 +215,8 @@ impl MessageList {
         before.flags != packed || unpacked.as_ref() != self.unpacked.get(&before.uid)
     }
 
-    /// Removes the messages with these UIDs (ascending); `report` gets the number of each as the client counts at that
-    /// moment.
+    /// Removes the messages with these UIDs (ascending). `report` gets the sequence number of each for its EXPUNGE
+    /// response, counted without the messages reported before (RFC 3501 §7.4.1).
     pub(crate) fn remove(&mut self, expunged: &[Uid], mut report: impl FnMut(usize)) {
         let Some(first) = expunged.first() else { return };
         let untouched = self.blocks.partition_point(|block| block.last().is_some_and(|known| known.uid < *first));
@@ -297,7 +299,7 @@ mod tests {
         message_list
     }
 
-    /// Flags of message `number` in a mailbox with 40 keywords: more than have bits.
+    /// Flags of message `number` in a mailbox with 40 keywords, more than [`KEYWORD_BITS`].
     fn flags(number: u32) -> Flags {
         let mut flags = Flags::none();
         SYSTEM_FLAGS.into_iter().filter(|flag| number & system_bit(*flag) != 0).for_each(|flag| flags.insert(flag));
@@ -382,7 +384,7 @@ mod tests {
         }
     }
 
-    /// A clone shares the blocks that do not differ, as do sessions with the same mailbox.
+    /// Sessions with the same mailbox have clones of one list, which share the blocks that do not differ.
     #[test]
     fn a_change_copies_one_block() {
         let first = message_list((1..=100_000).map(|number| meta(number, Flags::none())));

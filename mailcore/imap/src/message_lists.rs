@@ -1,5 +1,5 @@
-//! Message lists of recently selected mailboxes: a SELECT reads only the changes after the kept list, and sessions with
-//! the same mailbox share one message list until theirs differ.
+//! Message lists of recently selected mailboxes. SELECT reads only the changes after the kept list. Sessions that have
+//! selected the same mailbox share the memory of one list until their lists differ.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +21,7 @@ pub struct MessageLists(Arc<Mutex<SharedLists>>);
 struct SharedLists {
     entries: HashMap<(AccountId, MailboxId), SharedList>,
     messages: usize,
-    /// How many uses there were.
+    /// Number of calls of `get` and `share` so far.
     uses: u64,
 }
 
@@ -30,7 +30,7 @@ struct SharedList {
     /// The message list is complete up to this modseq.
     modseq: Modseq,
     uid_validity: UidValidity,
-    /// The number of its last use.
+    /// The value of `SharedLists::uses` at the last use of this list.
     last_use: u64,
 }
 
@@ -51,9 +51,12 @@ impl MessageLists {
         is_same.then(|| (entry.message_list.clone(), entry.modseq))
     }
 
-    /// Shares a message list that is complete up to `modseq`, or takes the shared one when it has the same modseq and
-    /// the same keywords: a client must see a keyword in FLAGS (RFC 3501 §7.2.6) before it sees one on a message. A
-    /// list of more than half of [`MESSAGES_MAX`] is not shared.
+    /// Keeps a message list that is complete up to `modseq`, unless the kept list is as new or newer. A list of more
+    /// than half of [`MESSAGES_MAX`] is not kept.
+    ///
+    /// If the kept list has the same modseq and the same keywords, `message_list` becomes a clone of the kept list, so
+    /// that both share memory. With other keywords, a message could have a keyword that the client has not seen in
+    /// FLAGS (RFC 3501 §7.2.6).
     pub(crate) fn share(
         &self,
         account: AccountId,

@@ -1,15 +1,16 @@
-//! The messages that are `\Recent` in some session already.
+//! Records which messages are already `\Recent` in a session.
 //!
 //! RFC 3501 §2.3.2: a message is `\Recent` in one session, the first that is notified of it. The store records the
-//! first recent UID, updated when a mailbox is selected and left. What is reported to sessions that stay in a mailbox
-//! is recorded here. When this record is lost, by a restart or at its limit, a message can be recent in two sessions.
+//! first recent UID of a mailbox; a session updates that UID when it selects and when it leaves the mailbox. Messages
+//! that arrive in between are recorded here, in memory. When this record is lost, by a restart or at its limit, a
+//! message can be recent in two sessions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use provost_store::{AccountId, MailboxId, MailboxInfo, Uid};
 
-/// Maximum number of recorded mailboxes: about 3 MiB. At the limit all records are dropped.
+/// Maximum number of recorded mailboxes: about 4 MiB. At the limit all records are dropped.
 const MAILBOXES_MAX: usize = 65_536;
 
 /// For each mailbox, the first UID that is `\Recent` in no session yet. Clones share the record.
@@ -17,7 +18,7 @@ const MAILBOXES_MAX: usize = 65_536;
 pub struct Recents(Arc<Mutex<HashMap<(AccountId, MailboxId), Uid>>>);
 
 impl Recents {
-    /// The first UID of a mailbox that is `\Recent` in no session yet; UIDNEXT when every message is in some.
+    /// The first UID of a mailbox that is `\Recent` in no session yet; UIDNEXT when there is no such message.
     pub(crate) fn first_unclaimed(&self, account: AccountId, mailbox: &MailboxInfo) -> Uid {
         let first_uids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         first_uids

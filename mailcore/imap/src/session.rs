@@ -207,7 +207,8 @@ impl ImapSession {
         self.conclude(&tag, answer, policy, out).await
     }
 
-    /// Ends a command: enters the state that it leads to, reports changes and sends the tagged reply.
+    /// Enters the state to which the command leads, reports changes unless the connection ends or starts TLS, and sends
+    /// the tagged reply. A command that needs another line from the client gets no reply yet.
     async fn conclude(
         &mut self,
         tag: &str,

@@ -8,7 +8,7 @@ use provost_store::{BodyId, MessageRow, StoreError};
 
 use crate::context::CommandContext;
 
-/// Maximum number of octets read at once. A message up to this size is read whole and once, however many items need it.
+/// Maximum number of octets that [`MessageSource::piece`] returns. A message up to this size is read whole, and kept.
 pub(crate) const PIECE_OCTETS: u64 = 128 * 1024;
 /// Octets of a header that are read to find fields; fields beyond are not found. Most headers are a hundredth as long.
 pub(crate) const HEADER_OCTETS_MAX: u64 = 1024 * 1024;
@@ -76,7 +76,7 @@ impl<'a> MessageSource<'a> {
         Ok(self.whole.insert(read))
     }
 
-    /// The whole message, of any length; a large one is not cached.
+    /// The whole message, of any length. Reads it from the store unless [`Self::piece`] has kept it.
     pub(crate) async fn read_all(&mut self) -> Result<Bytes, StoreError> {
         if let Some(whole) = &self.whole {
             return Ok(whole.clone());
@@ -103,7 +103,7 @@ impl<'a> MessageSource<'a> {
         Ok(head.slice(..end))
     }
 
-    /// The MIME structure: from its column, or else from the whole message.
+    /// The MIME structure: from the store's column, or else parsed from the whole message.
     pub(crate) async fn structure(&mut self) -> Result<&MimePart, StoreError> {
         let structure = match self.structure.take().or_else(|| MimePart::decode(self.structure_column)) {
             Some(structure) => structure,

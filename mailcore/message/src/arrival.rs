@@ -11,7 +11,7 @@ use crate::received::is_own_received;
 use crate::{AuthenticationResult, Envelope, HeaderSection, MarkEffect, StageMark};
 
 /// The id of one message on its whole way through this host. It appears in Received, in the reply to the sender and in
-/// every log line, and the ids of deliveries derive from it.
+/// log lines about the message. The ids of deliveries derive from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceId(Uuid);
 
@@ -32,7 +32,7 @@ impl TraceId {
 }
 
 impl From<Uuid> for TraceId {
-    /// Any UUID; for a new message, a random one (version 4).
+    /// Takes any UUID. A caller passes a random one (version 4) for a new message.
     fn from(id: Uuid) -> Self {
         Self(id)
     }
@@ -136,7 +136,7 @@ pub struct Findings {
 /// One message on its way in, from MAIL to delivery: what stages judge, Sieve tests and the trace records.
 #[derive(Clone, Debug)]
 pub struct Arrival {
-    /// The id of the message in all logs.
+    /// The id of the message in the logs.
     pub trace_id: TraceId,
     /// The connection; `None` for a message from the queue, which keeps only the envelope and the message.
     pub connection: Option<Arc<PeerConnection>>,

@@ -11,7 +11,8 @@ pub(crate) enum Charset {
     Known(&'static Encoding),
     /// A charset whose shift sequences end with the line, so that each line is decoded by itself.
     Lines(fn(&[u8]) -> String),
-    /// UTF-32 in this byte order; with `None` the first four octets give it (Unicode §3.10 D101).
+    /// UTF-32 in this byte order. With `None`, a byte order mark gives the order, and without a mark it is big endian
+    /// (Unicode §3.10 D101).
     Utf32(Option<ByteOrder>),
     /// No known charset, or US-ASCII, which leaves 8-bit octets undefined.
     Unstated,
@@ -27,7 +28,7 @@ pub(crate) enum ByteOrder {
 }
 
 /// Labels that mail uses and the Encoding Standard lacks, each with the standard's label for the same charset.
-const ALIASES: [(&str, &str); 12] = [
+const ALIASES: [(&str, &str); 11] = [
     ("cp932", "shift_jis"),
     ("cp936", "gbk"),
     ("ms936", "gbk"),
@@ -37,7 +38,6 @@ const ALIASES: [(&str, &str); 12] = [
     ("cp950", "big5"),
     ("latin-1", "iso-8859-1"),
     ("latin-9", "iso-8859-15"),
-    ("iso-8859-8-e", "iso-8859-8"),
     ("utf_8", "utf-8"),
     ("utf-8mb4", "utf-8"),
 ];
@@ -61,7 +61,7 @@ impl Charset {
             b"utf-16" | b"utf16" | b"csutf16" => Self::Known(UTF_16BE),
             lower => {
                 let alias = ALIASES.iter().find(|(name, _)| is(name)).map(|(_, name)| name.as_bytes());
-                // `REPLACEMENT` decodes to nothing; as unstated, at least the ASCII in the text is read.
+                // `REPLACEMENT` decodes any text to one U+FFFD. As `Unstated`, at least the ASCII of the text is kept.
                 let encoding = Encoding::for_label(alias.unwrap_or(lower)).filter(|found| *found != REPLACEMENT);
                 encoding.map_or(Self::Unstated, Self::Known)
             }
@@ -74,7 +74,7 @@ impl Charset {
 /// mail programs do.
 pub(crate) fn decode(octets: &[u8], label: &[u8]) -> String {
     match Charset::of(label) {
-        // RFC 2781 §4.3: the first two octets of `utf-16` give the byte order.
+        // `decode` obeys a byte order mark: RFC 2781 §4.3 requires this for `utf-16`.
         Charset::Known(encoding) if encoding == UTF_16LE || encoding == UTF_16BE => {
             encoding.decode(octets).0.into_owned()
         }

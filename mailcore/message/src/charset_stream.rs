@@ -5,7 +5,7 @@ use encoding_rs::{Decoder, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 use crate::charset::{Charset, Utf32};
 
-/// Longest line that a line-by-line charset decodes as a whole, octets; a longer one is decoded in parts.
+/// Longest unfinished line that the decoder of a line-by-line charset keeps, octets; a longer one is decoded in parts.
 const LINE_OCTETS_MAX: usize = 64 * 1024;
 
 /// The state of the decoder between two pieces.

@@ -11,10 +11,10 @@ use crate::tokens::without_comments;
 const DATE_OCTETS_MAX: usize = 1_024;
 /// Number of words after day and month that are read: more than year, time and zone take.
 const WORDS_MAX: usize = 8;
-/// Number of words after day and month among which the year must be: at most the time and the zone come before it.
+/// The year must be among this many words after day and month: at most the time and the zone come before it.
 const YEAR_WORDS_MAX: usize = 3;
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-/// Zone names of RFC 5322 §4.3 obs-zone, hours east of UTC. All other names count as UTC, as their meaning is unknown.
+/// Zone names of RFC 5322 §4.3 obs-zone, hours east of UTC. Every other name counts as UTC.
 const ZONES: [(&str, i8); 8] =
     [("EDT", -4), ("EST", -5), ("CDT", -5), ("CST", -6), ("MDT", -6), ("MST", -7), ("PDT", -7), ("PST", -8)];
 
@@ -27,17 +27,17 @@ pub struct SentDate {
 
 impl SentDate {
     /// Parses the value of a `Date` field, or the text after the last `;` of a trace field. Comments are dropped, and
-    /// the day of the week is not checked. A time that is missing or malformed is midnight, and such a zone is UTC.
-    /// `None` when there is no valid day.
+    /// the day of the week is not checked. A missing or malformed time becomes midnight; a missing or malformed zone
+    /// becomes UTC. `None` when there is no valid date.
     ///
-    /// Forms beyond RFC 5322 that senders use: `2-Jan-2024`, `2024-01-02T10:00:00Z` (RFC 3339), the orders of asctime
-    /// and of date(1), `10.00.00` for a time, a zone without a space before it.
+    /// Also reads forms outside RFC 5322 that senders use: `2-Jan-2024`, `2024-01-02T10:00:00Z` (RFC 3339), the orders
+    /// of asctime and of date(1), `10.00.00` for a time, a zone without a space before it.
     pub fn parse(value: &[u8]) -> Option<Self> {
         let text = without_comments(value.get(..DATE_OCTETS_MAX).unwrap_or(value));
         let text = String::from_utf8_lossy(text.rsplit(|octet| *octet == b';').next()?);
         let mut words = text.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter(|word| !word.is_empty());
         let mut word = words.next()?;
-        if word.starts_with(|c: char| c.is_ascii_alphabetic()) && month(word).is_none() {
+        if is_weekday(word, words.clone()) {
             word = words.next()?;
         }
         let (date, rest) = match joined_date(word) {
@@ -64,6 +64,16 @@ impl SentDate {
     }
 }
 
+/// Whether `word` is the day of the week before the date in `rest`. A French `Mar` before a date with a month is Tuesday.
+fn is_weekday<'t>(word: &str, mut rest: impl Iterator<Item = &'t str>) -> bool {
+    if !word.starts_with(|c: char| c.is_alphabetic()) {
+        return false;
+    }
+    let first = rest.next();
+    let begins_date = |day| joined_date(day).is_some() || rest.next().is_some_and(|name| month(name).is_some());
+    month(word).is_none() || first.is_some_and(begins_date)
+}
+
 /// Reads a date in one word: `2-Jan-2024`, `2/Jan/2024`, `2024-01-02`. Returns it with the time that follows a `T`
 /// (RFC 3339 §5.6).
 fn joined_date(word: &str) -> Option<(Date, Option<&str>)> {
@@ -80,8 +90,8 @@ fn joined_date(word: &str) -> Option<(Date, Option<&str>)> {
     Some((Date::new(year, number(middle)?, number(day)?).ok()?, clock))
 }
 
-/// Reads a date that begins with `word`: `2 Jan 2024 ..`, `Jan 2 .. 2024`. Returns it with the words after it, but not
-/// the year.
+/// Reads a date that begins with `word`: `2 Jan 2024 ..`, `Jan 2 .. 2024`. Returns the date and the words after day and
+/// month, without the year.
 fn spaced_date<'t>(word: &str, words: &mut impl Iterator<Item = &'t str>) -> Option<(Date, Vec<&'t str>)> {
     // Some senders use the order of asctime (`Jan 2 10:00:00 2007`) or of date(1), which has the zone before the year.
     let (day, name) = match month(word) {
@@ -119,9 +129,9 @@ fn month(name: &str) -> Option<i8> {
 fn full_year(digits: &str) -> Option<i16> {
     let year: i16 = number(digits).filter(|_| digits.len() <= 4)?;
     Some(match year {
+        _ if digits.len() == 4 => year,
         0..=49 if digits.len() <= 2 => year + 2000,
-        50..=999 => year + 1900,
-        _ => year,
+        _ => year + 1900,
     })
 }
 
@@ -172,6 +182,10 @@ mod tests {
             ("2 Jan 2007 03:04:05 X", "2007-01-02", 1_167_707_045),
             ("2 Jan 2007 03:04:60 GMT", "2007-01-02", 1_167_707_099),
             ("1 Jan 100 00:00 +0000", "2000-01-01", 946_684_800),
+            ("1 Jan 049 00:00 +0000", "1949-01-01", -662_688_000),
+            ("Mar, 2 Jan 2024 10:00:00 +0000", "2024-01-02", 1_704_189_600),
+            ("Mar, 2-Jan-2024 10:00:00 +0000", "2024-01-02", 1_704_189_600),
+            ("Mar 2 10:00:00 2024", "2024-03-02", 1_709_373_600),
             // Forms outside the standard that senders use.
             ("2-Jan-2024", "2024-01-02", 1_704_153_600),
             ("Tue, 2-Jan-24 10:00:00 +0100", "2024-01-02", 1_704_186_000),
@@ -234,14 +248,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_value_is_read(text in "[a-zA-Z0-9 ,:;./+()é-]{0,50}") {
+        fn any_value_is_parsed_without_panic(text in "[a-zA-Z0-9 ,:;./+()é-]{0,50}") {
             if let Some(date) = SentDate::parse(text.as_bytes()) {
                 let _ = (date.timestamp(), date.zoned());
             }
         }
 
         #[test]
-        fn any_near_date_is_read(text in "(Tue, )?[0-9]{1,4}[-/ ](Jan|[0-9]{1,2})[-/ ][0-9]{1,4}[T ][0-9:.é]{0,9}[ +Z-]{0,2}[0-9:]{0,6}") {
+        fn any_near_date_is_parsed_without_panic(text in "(Tue, )?[0-9]{1,4}[-/ ](Jan|[0-9]{1,2})[-/ ][0-9]{1,4}[T ][0-9:.é]{0,9}[ +Z-]{0,2}[0-9:]{0,6}") {
             if let Some(date) = SentDate::parse(text.as_bytes()) {
                 let _ = (date.timestamp(), date.zoned());
             }

@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use crate::charset;
 use crate::transfer::{base64, q};
 
-/// Longest encoded word accepted, octets. RFC 2047 §2 allows 75; known senders that exceed 75 stay below this bound,
-/// which keeps the time to read a header full of unfinished words linear.
+/// Longest encoded word accepted, octets after its `=?`. RFC 2047 §2 allows 75; known senders that exceed 75 stay below
+/// this bound. The bound keeps the time to read a header full of unfinished words linear.
 const ENCODED_WORD_OCTETS_MAX: usize = 1_024;
 
 /// Longest line that holds an encoded word, octets (RFC 2047 §2).
@@ -63,8 +63,8 @@ pub fn decode_words(value: &[u8]) -> String {
     if text.contains(char::is_control) { text.replace(char::is_control, " ") } else { text }
 }
 
-/// Encodes unstructured text as encoded words (RFC 2047 §2), each after a fold; the first after a space, if it fits on
-/// the line. `column` is the number of octets already there.
+/// Encodes unstructured text as encoded words (RFC 2047 §2). A fold precedes each word, but only a space precedes the
+/// first one if there is room on the line. `column` is the number of octets already on the line.
 pub fn encode_words(text: &str, column: usize) -> String {
     let mut words = String::with_capacity(text.len() * 2);
     let mut is_first = true;
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!((decode_words(b"caf\xe9"), decode_words("café".as_bytes())), ("café".into(), "café".into()));
     }
 
-    /// A header of unfinished words takes linear time.
+    /// The header is large enough that more than linear time would be noticed.
     #[test]
     fn words_without_end_stay_as_they_are() {
         let open = "=?utf-8?q?x ".repeat(100_000);

@@ -4,7 +4,8 @@
 use crate::column::ColumnWriter;
 use crate::{ImapEnvelope, KeptFields, MimePart, ThreadKeys};
 
-/// Checks that each column is either refused by its decoder, or survives encoding and decoding.
+/// Checks that structure, envelope and thread keys are refused by the decoder, or survive encoding and decoding. Checks
+/// also that kept header fields are no longer than the octets from which they were decoded.
 pub fn columns(octets: &[u8]) {
     if let Some(part) = MimePart::decode(octets) {
         assert_eq!(MimePart::decode(&written(|writer| part.write(writer))), Some(part));

@@ -1,4 +1,4 @@
-//! Message-ID and Date of the messages made here, and whether the Message-ID of a sender is valid.
+//! Message-ID and Date of messages that this server creates or completes, and the check of a sender's Message-ID.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -19,8 +19,8 @@ pub fn rfc5322_date(at: Timestamp) -> String {
 }
 
 /// Whether the value of a Message-ID field is valid (RFC 5322 §3.6.4): one identifier in angle brackets,
-/// `dot-atom@dot-atom` or `dot-atom@[literal]`, with or without comments around it. The left side may be a quoted
-/// string (§4.5.4).
+/// `dot-atom@dot-atom` or `dot-atom@[literal]`, with or without comments around the brackets. A quoted string on the
+/// left side and white space just inside the brackets are accepted too (§4.5.4).
 pub fn is_message_id(value: &[u8]) -> bool {
     let mut tokens = TokenCursor::new(value);
     tokens.skip_cfws();
@@ -51,7 +51,7 @@ fn is_dot_atom(text: &[u8]) -> bool {
     text.split(|octet| *octet == b'.').all(|atom| !atom.is_empty() && atom.iter().all(is_atext))
 }
 
-/// Whether the text is a quoted string (RFC 5322 §4.5.4) with both quotes, of printable ASCII and space.
+/// Whether the text is a quoted string (RFC 5322 §3.2.4) with both quotes, of printable ASCII and space.
 fn is_quoted(text: &[u8]) -> bool {
     let inner = text.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
     inner.is_some_and(|inner| inner.iter().all(|octet| (32..127).contains(octet)))
@@ -77,7 +77,7 @@ mod tests {
         );
     }
 
-    /// RFC 5322 §3.6.4; RFC 6409 §8.3 lets a submission server replace an invalid one.
+    /// RFC 5322 §3.6.4; RFC 6409 §8.3 lets a submission server replace an invalid Message-ID.
     #[test]
     fn recognises_a_message_id() {
         for (value, expect) in [

@@ -20,7 +20,8 @@ pub use split::PART_DEPTH_MAX;
 
 /// Maximum number of languages kept of one part.
 const LANGUAGES_MAX: usize = 32;
-/// Maximum number of header fields read from one part: as many as fit into what `HeaderSection` reads of a message.
+/// Maximum number of header fields read from one part: as many of four octets (`A:` and CRLF) as fit into what
+/// `HeaderSection` reads of a message.
 const FIELDS_MAX: usize = 65_536;
 
 /// One MIME part; the root is the message itself.
@@ -179,8 +180,8 @@ struct ContentFields {
 }
 
 impl ContentFields {
-    /// Reads the fields. Of repeated ones, the first counts, even when it is malformed or empty: with another type or
-    /// encoding than other readers find, a part would have other content.
+    /// Reads the fields. When a field is repeated, the first one counts, even if it is malformed or empty: this parser
+    /// must find the type and encoding that mail programs find, or both would see different content in the part.
     fn of(header: &[u8]) -> Self {
         let (mut read, mut seen) = (Self::default(), 0_u8);
         for field in fields(header).take(FIELDS_MAX) {

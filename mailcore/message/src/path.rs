@@ -64,7 +64,7 @@ impl Path {
         &self.local
     }
 
-    /// Returns the domain as given; empty for `postmaster` alone.
+    /// Returns the domain, its case kept; empty for `postmaster` alone.
     pub fn domain(&self) -> &str {
         &self.domain
     }
@@ -72,7 +72,7 @@ impl Path {
     /// Returns the path as a directory address; `None` when no address has this form, as with a local part that needs
     /// quotes or with an address literal.
     ///
-    /// When only the detail needs quotes, as in `"zoe+a b"`, this is the address of the user (RFC 5233 §4): the
+    /// When only the detail needs quotes, as in `"zoe+a b"`, returns the address without the detail (RFC 5233 §4): the
     /// directory holds no address with such a detail, and Sieve reads the detail from the path.
     pub fn address(&self) -> Option<Address> {
         let user = || Address::from_parts(split_detail(&self.local).0, &self.domain);
@@ -213,7 +213,6 @@ mod tests {
         }
     }
 
-    /// A quoted local part that needs no quotes equals the same path without them.
     #[test]
     fn needless_quotes_are_removed() {
         assert_eq!(Path::parse("\"zoe\"@example.edu").unwrap().to_string(), "zoe@example.edu");

@@ -58,7 +58,7 @@ impl ReportAction {
     }
 }
 
-/// A report. It is sent with the null reverse-path (RFC 5321 §6.1), and never about a message that had one itself.
+/// A report. The report has the null reverse-path, and a message with the null reverse-path gets none (RFC 5321 §6.1).
 #[derive(Clone, Copy, Debug)]
 pub struct DeliveryReport<'a> {
     /// The envelope of the message; the report goes to its reverse-path.
@@ -169,8 +169,8 @@ impl DeliveryReport<'_> {
     fn returned(&self, failed: bool) -> MimePart<'static> {
         let wanted = failed && self.envelope.ret == Some(ReturnContent::Full);
         let whole = wanted && self.original.len() <= RETURNED_MESSAGE_OCTETS_MAX;
-        // An 8-bit message that cannot be converted for a server without 8BITMIME must not block the only report of the
-        // failure.
+        // If the original cannot be converted to 7 bits, a report that contains it cannot be sent to a server without
+        // 8BITMIME.
         if whole && (self.original.is_ascii() || seven_bit(self.original).is_ok()) {
             // RFC 2046 §5.2.1: a message/rfc822 part is not encoded.
             let encoding = if self.original.is_ascii() { "7bit" } else { "8bit" };
@@ -291,7 +291,7 @@ mod tests {
         assert!(message.contains("Auto-Submitted: auto-replied\r\n") && message.is_ascii());
     }
 
-    /// RFC 3461 §4.1, RFC 5321 §6.1: a sender who asked for no report gets none.
+    /// RFC 3461 §4.1: without NOTIFY, only a failure is reported. RFC 5321 §6.1: the null reverse-path gets no report.
     #[test]
     fn reports_only_what_notify_asks_for() {
         let actions = [
@@ -316,7 +316,7 @@ mod tests {
         }
     }
 
-    /// RFC 3464 §2.2.1, §2.3.1: ENVID and ORCPT come back as the sender wrote them.
+    /// RFC 3464 §2.2.1, §2.3.1: the report returns ENVID and ORCPT, decoded from xtext.
     #[test]
     fn returns_envid_and_orcpt() {
         let envelope = Envelope { envelope_id: EnvelopeId::parse("Q+2B1").ok(), ..sender() };

@@ -19,7 +19,7 @@ pub fn search_form(text: &str) -> String {
     if text.is_ascii() { text.to_ascii_lowercase() } else { text.nfc().collect::<String>().to_lowercase() }
 }
 
-/// Returns every field of a header, decoded, in search form, and then the lines that are not fields: a message without
+/// Returns every field of a header, decoded, in search form. The lines that are not fields follow: a message that lacks
 /// the empty line before its text has such lines.
 pub fn header_text(header: &[u8]) -> String {
     let mut text = String::new();
@@ -36,7 +36,7 @@ pub fn header_text(header: &[u8]) -> String {
 }
 
 /// Returns a field's value, decoded, in search form. For an address field each parsed display name and address follows,
-/// without quotation marks, quoted pairs and comments (RFC 5322 §3.2): users see and type `A "B" C`, not `"A \"B\" C"`.
+/// with the quoting of RFC 5322 §3.2.4 removed: users see and type `A "B" C`, not `"A \"B\" C"`.
 pub fn field_text(field: &HeaderField<'_>) -> String {
     let value = field.unfolded();
     let mut text = search_form(&decode_words(&value));
@@ -52,7 +52,7 @@ pub fn field_text(field: &HeaderField<'_>) -> String {
     text
 }
 
-/// Returns a part's header, and its decoded file name.
+/// Returns a part's header, and its file names from Content-Disposition and Content-Type, decoded, in search form.
 pub(crate) fn part_header_text(part: &MimePart, header: &[u8]) -> String {
     let mut text = header_text(header);
     let disposition = part.attributes.disposition.as_ref();

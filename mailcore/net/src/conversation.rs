@@ -197,9 +197,9 @@ impl<'a, S: Session> Conversation<'a, S> {
     }
 }
 
-/// Reserves memory for a read when `filled` octets are held already, and returns its octets: `wanted`, or
-/// [`READ_OCTETS_MIN`] when the budget has no room for more. Waits while there is no room for these either: the caller
-/// must set the deadline.
+/// Reserves memory for a read in addition to the `filled` octets, and returns how many octets to read: `wanted`, or
+/// [`READ_OCTETS_MIN`] when the budget has no room for `wanted`. Waits while the budget has no room for
+/// [`READ_OCTETS_MIN`] either, so the caller must set a deadline.
 async fn read_room(reservation: &mut Reservation, filled: usize, wanted: usize) -> usize {
     if reservation.resize(beyond_free(filled + wanted)) {
         return wanted;
@@ -213,8 +213,8 @@ fn note_tls_failure(name: &'static str, peer: Peer, error: &std::io::Error) {
     tracing::debug!(listener = name, peer = %peer.remote, %error, "TLS handshake failed");
 }
 
-/// Closes a connection whose source is at its limit, with the protocol's goodbye. With implicit TLS there is none: it
-/// would cost a handshake.
+/// Closes a connection whose source is at its limit, after the protocol's goodbye. With implicit TLS no goodbye is
+/// sent: it would cost a handshake.
 pub(crate) async fn refuse<S: Session>(socket: TcpStream, mut session: S, shared: &ListenerState) {
     if shared.listener.implicit_tls {
         return;

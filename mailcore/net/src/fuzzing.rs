@@ -1,4 +1,5 @@
-//! Properties of PROXY headers that `tests/targets` checks over arbitrary octets. A broken property panics.
+//! Properties of PROXY headers that `tests/targets` checks over arbitrary octets. A broken property panics, which the
+//! fuzzer reports.
 
 use crate::proxy::{ParseProgress, header};
 

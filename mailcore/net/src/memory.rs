@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::Drain;
 use crate::limits::source;
 
-/// Octets of each connection's input, and as many of its output, that no budget counts. An idle session holds less.
+/// Octets of each connection's input, and as many of its output, that no budget counts. An idle session usually holds less.
 pub const FREE_OCTETS: usize = 8 * 1024;
 /// Smallest budget with which a node serves mail: enough for messages of 16 MiB.
 pub const MEMORY_OCTETS_MIN: u64 = 64 * 1024 * 1024;

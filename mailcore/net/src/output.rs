@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use crate::Reservation;
 use crate::memory::FREE_OCTETS;
 
-/// Number of queued octets from which [`OutputBuffer::relieve`] sends them: one TLS record (RFC 8446 §5.1).
+/// [`OutputBuffer::relieve`] sends the queued octets when there are at least this many: one TLS record (RFC 8446 §5.1).
 pub const OUTPUT_OCTETS_HIGH: usize = 16 * 1024;
 /// Octets of a body that may be read at once even while the memory budget has no room.
 const PIECE_OCTETS_SMALL: u64 = 4 * 1024;

@@ -59,7 +59,7 @@ pub enum SessionError {
 
 /// One protocol conversation. Built for each connection; owns its state, never a socket.
 pub trait Session: Send + 'static {
-    /// Writes the greeting. Called once, after TLS on an implicit-TLS listener.
+    /// Writes the greeting. Called once; on an implicit-TLS listener, after the handshake.
     fn open(&mut self, out: &mut OutputBuffer<'_>) -> impl Future<Output = Result<Step, SessionError>> + Send;
 
     /// Handles at most one command (or one piece of data) from `input`, and removes its bytes. Returns
@@ -105,7 +105,7 @@ pub trait Session: Send + 'static {
     }
 }
 
-/// Why the driver closes; the session tells the peer.
+/// Why the driver closes the connection; [`Session::goodbye`] makes the reply that reports this to the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goodbye {
     /// The peer completed no command within [`Session::idle_limit`].

@@ -14,17 +14,17 @@ use tokio_rustls::server::TlsStream;
 
 use crate::Sink;
 
-/// Octets of the first read of a connection; an idle connection keeps no larger buffer.
+/// Octets of the first read of a connection, and of each read after one that was not full.
 pub(crate) const READ_OCTETS_MIN: usize = 2 * 1024;
-/// Octets of one read of a connection that sends much.
+/// Maximum octets of one read.
 const READ_OCTETS_MAX: usize = 64 * 1024;
-/// Growth factor of a read after one that was full: the second full read reaches the largest size.
+/// Growth factor of the read size after a full read. Two full reads in a row reach [`READ_OCTETS_MAX`].
 const READ_GROWTH: usize = 8;
 
 enum PlainOrTls {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
-    /// No transport: only during a handshake, and after a failed one.
+    /// No transport: while [`Stream::start_tls`] runs, and after it failed.
     Closed,
 }
 
@@ -40,10 +40,14 @@ impl Stream {
         Self { socket: PlainOrTls::Plain(socket), write_limit, read_octets: READ_OCTETS_MIN }
     }
 
-    /// Takes the server's part of a TLS handshake.
+    /// Performs the server's side of a TLS handshake within `limit`. A handshake that fails leaves the stream closed.
     pub(crate) async fn start_tls(&mut self, config: Arc<rustls::ServerConfig>, limit: Duration) -> io::Result<()> {
-        let PlainOrTls::Plain(socket) = std::mem::replace(&mut self.socket, PlainOrTls::Closed) else {
-            return Err(io::Error::other("TLS is already active"));
+        let socket = match std::mem::replace(&mut self.socket, PlainOrTls::Closed) {
+            PlainOrTls::Plain(socket) => socket,
+            other => {
+                self.socket = other;
+                return Err(io::Error::other("TLS is already active"));
+            }
         };
         let accept = TlsAcceptor::from(config).accept(socket);
         let stream = tokio::time::timeout(limit, accept).await.map_err(|_| io::ErrorKind::TimedOut)??;
@@ -84,7 +88,7 @@ impl Stream {
         }
     }
 
-    /// Closes the connection in order; errors are ignored because nothing follows.
+    /// Closes the connection, with `close_notify` under TLS. Errors are ignored because nothing more is sent.
     pub(crate) async fn close(&mut self) {
         let end = async {
             match &mut self.socket {

@@ -70,7 +70,7 @@ pub(crate) enum Command {
     Top(MessageNumber, u32),
     /// RFC 1939 §7: the unique-id of one message, or of each.
     Uidl(Option<MessageNumber>),
-    /// RFC 1939 §4, §6: ends the session; in TRANSACTION, after UPDATE.
+    /// RFC 1939 §4, §6: ends the session; in the TRANSACTION state, removes the messages marked as deleted first.
     Quit,
 }
 

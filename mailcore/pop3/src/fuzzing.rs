@@ -1,4 +1,5 @@
-//! Properties of the codec that `tests/targets` checks over arbitrary octets. A broken property panics.
+//! Properties of the codec that `tests/targets` checks over arbitrary octets. A broken property panics, which the
+//! fuzzer reports.
 
 use bytes::BytesMut;
 

@@ -1,7 +1,7 @@
 //! POP3 (RFC 1939, 2449, 2595, 3206, 5034): codec, session, maildrop.
 //!
-//! A session is a value that `provost_net` feeds, without a socket. It shows INBOX as of the login, holds it
-//! exclusively by a lease, and changes nothing before QUIT.
+//! A session owns no socket: `provost_net` passes it the received octets and sends its replies. The session shows INBOX
+//! as of the login, excludes other POP3 sessions of the account by a lease, and changes nothing before QUIT.
 
 use std::sync::Arc;
 

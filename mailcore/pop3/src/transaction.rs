@@ -12,8 +12,8 @@ use crate::command::{Command, MessageNumber};
 use crate::maildrop::Maildrop;
 use crate::transfer::Transfer;
 
-/// How long a lease lasts without renewal: longer than the idle limit, so that silence by itself never loses the
-/// maildrop.
+/// How long a lease lasts without renewal: longer than [`LEASE_RENEWAL`] and the idle limit together, so that silence
+/// by itself never loses the maildrop.
 const LEASE_TTL: Duration = Duration::from_secs(30 * 60);
 /// A lease older than this is renewed at the next command.
 const LEASE_RENEWAL: Duration = Duration::from_secs(10 * 60);

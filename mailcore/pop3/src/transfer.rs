@@ -73,8 +73,9 @@ impl Transfer {
         self.note_last(text);
     }
 
-    /// RFC 1939 §3: adds a dot to a line that begins with one. A bare LF counts as a line end here: a client that
-    /// splits lines at LF would take `.` for the end of the message, and the rest of the message for later responses.
+    /// Writes an additional dot if `piece` begins a line and its first octet is a dot (RFC 1939 §3). A bare LF counts
+    /// as a line end here: a client that splits lines at LF would take `.` for the end of the message, and the rest of
+    /// the message for later responses.
     fn stuff(&self, piece: &[u8], out: &mut OutputBuffer<'_>) {
         if self.last[1] == b'\n' && piece.first() == Some(&b'.') {
             out.put(".");

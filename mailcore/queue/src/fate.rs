@@ -38,8 +38,8 @@ impl Fate {
 
 /// The right to send one message, which lasts as long as the lease on its queue row.
 pub trait SendPermit: Send + Sync {
-    /// Renews the lease if need be. Returns whether this worker holds it for longer than it takes to send the end of
-    /// data and to read the reply. The caller calls this immediately before it sends the end of data.
+    /// Renews the lease when too little time is left. Returns whether the lease outlasts sending the end of data and
+    /// reading the reply; on false, nothing may be sent. To be called immediately before the end of data.
     fn prove(&self) -> BoxFuture<'_, bool>;
 }
 

@@ -1,4 +1,5 @@
-//! The queue: messages on their way out, retried with growing waits, bounced at the end of their life.
+//! The queue: messages that wait to be delivered here or sent on, retried with growing waits, bounced at the end of
+//! their lifetime.
 //!
 //! A row is one message for all its recipients in one domain, the row's *destination*. It is *due*, or waits for its
 //! `due_at`. A worker *leases* it for one attempt. Each recipient is then *delivered* here or *sent* to the
@@ -66,13 +67,14 @@ impl Queue {
         self.accept_as(Uuid::new_v4(), envelope, body, now).await
     }
 
-    /// Like [`Queue::accept`], under an id that the caller chooses: a repeated id changes nothing, neither
-    /// in the queue nor, by the batch id that [`provost_delivery::batch_id`] makes of it, in the mailboxes here.
+    /// Like [`Queue::accept`], under an id that the caller chooses. A repeated id is not queued again while its message
+    /// has rows, nor in the seven days after. A delivery here uses the [`provost_delivery::batch_id`] of `id` and
+    /// recipient, so a recipient who already has the message gets no second copy.
     pub async fn accept_as(&self, id: Uuid, envelope: Envelope, body: Bytes, now: Timestamp) -> Result<(), StoreError> {
         self.accept_outgoing(NewMessage { id: QueueId::new(id), envelope, body, when: now }).await
     }
 
-    /// Like [`Queue::accept_as`], for a message that is already in the form of the store.
+    /// Like [`Queue::accept_as`], for a caller that has already made a [`NewMessage`].
     pub async fn accept_outgoing(&self, outgoing: NewMessage) -> Result<(), StoreError> {
         self.inner.store.enqueue(outgoing).await?;
         metrics::counter!("provost_queue_accepted_total").increment(1);

@@ -54,7 +54,7 @@ fn person(local: &str) -> Person {
 }
 
 /// A next hop that answers each call with the next list of fates, and after the last list defers every recipient. It
-/// accepts a message only after its permit is proven, as a real server accepts none before the end of data.
+/// accepts a message only after [`SendPermit::prove`]: a real next hop proves the permit right before the end of data.
 #[derive(Default)]
 struct ScriptedHop {
     fates: Mutex<VecDeque<Vec<Fate>>>,
@@ -308,8 +308,8 @@ async fn local_recipients_are_delivered_here() {
     assert_eq!(*site.hop.calls.lock().unwrap(), [["a@far.example"]]);
 }
 
-/// A recipient of this site whose path is no address of the directory never goes to the next hop, which would send it
-/// back. With a View that is certain it is refused.
+/// Mail for a path of this site that is no address of the directory is not sent to the next hop, which would send the
+/// message back. A View that is certain of absence makes the queue bounce the message.
 #[tokio::test]
 async fn recipients_of_this_site_without_an_address_are_not_sent_out() {
     let site = site(vec![vec![SENT]]);
@@ -324,7 +324,8 @@ async fn recipients_of_this_site_without_an_address_are_not_sent_out() {
     }
 }
 
-/// A delivery that had to wait goes where RCPT accepted it: `postmaster` of a domain without its own is that of the site.
+/// As at RCPT, queued mail for `postmaster` goes to the postmaster of the site when the domain has no `postmaster` of
+/// its own.
 #[tokio::test]
 async fn waiting_mail_for_the_postmaster_is_delivered() {
     let postmaster = Person { uid: "postmaster".into(), ..person("zoe") };
@@ -353,7 +354,7 @@ async fn recipients_without_an_address_are_deferred_while_the_view_is_incomplete
     }
 }
 
-/// The mark is a field of the message, so it is still known when the message leaves the queue.
+/// The quarantine mark is a header field (`Provost-Verdict`), so the message keeps the mark in the queue.
 #[tokio::test]
 async fn a_message_quarantined_before_the_queue_is_delivered_into_junk() {
     let site = site(Vec::new());
@@ -564,7 +565,8 @@ async fn a_worker_frozen_past_its_lease_delivers_nothing_locally() {
     assert_eq!(site.inbox("zoe").await.len(), 1);
 }
 
-/// The attempt then ends with a deferral, so the row is due after a minute and not only when its lease ends.
+/// An attempt that cannot prove its lease defers the recipient: the row is due after a minute, not only when the lease
+/// ends.
 #[tokio::test]
 async fn a_local_recipient_is_deferred_while_the_lease_cannot_be_proven() {
     let site = site_with_faults(Vec::new(), |rows| FaultyRows { failing_proofs: AtomicI64::new(1), ..rows });
@@ -599,8 +601,8 @@ async fn each_attempt_bounces_the_recipients_that_failed_in_it() {
     }
 }
 
-/// RFC 3461 §4.1, §5.2: NOTIFY decides which reports are sent. About a message that it
-/// accepts, a next hop that supports the extension makes the reports itself.
+/// RFC 3461 §4.1, §5.2: NOTIFY decides which reports are sent. A next hop that supports the DSN extension makes the
+/// reports about the messages that it accepts, so the queue makes none.
 #[tokio::test]
 async fn notify_is_obeyed() {
     let failed = || Fate::Failed("550 no".into());
@@ -649,8 +651,8 @@ async fn an_attempt_that_a_stop_cuts_off_leaves_its_row_due_at_once() {
     assert_eq!(site.take(NOW).await.len(), 1, "the row is still leased");
 }
 
-/// Begins an attempt whose next hop has taken the message, and replies when `reply` gets a permit. Also returns the
-/// drain that the attempt obeys.
+/// Begins an attempt, and returns when the next hop has the message. The next hop replies when `reply` gets a permit.
+/// The returned sender sets the drain policy of the attempt.
 async fn attempt_that_waits_for_the_reply(
     reply: &Arc<Semaphore>,
 ) -> (Site, watch::Sender<DrainPolicy>, JoinHandle<()>) {
@@ -665,7 +667,8 @@ async fn attempt_that_waits_for_the_reply(
     (site, drain, attempt)
 }
 
-/// An attempt that has handed over its message gets more time for the reply: cut off, it would send the message again.
+/// An attempt that has handed over its message gets more time for the reply. If the attempt were cut off, the message
+/// would be sent again.
 #[tokio::test]
 async fn a_stop_waits_for_the_reply_to_a_message_handed_over() {
     let reply = Arc::new(Semaphore::new(0));
@@ -683,7 +686,7 @@ async fn a_stop_waits_for_the_reply_to_a_message_handed_over() {
 /// When the reply comes at the same moment as the stop, the reply counts.
 #[tokio::test]
 async fn a_reply_that_has_come_is_recorded_although_the_stop_cuts_off_all() {
-    // An attempt that polled the two in random order would choose the stop in about half of the rounds.
+    // An attempt that polled reply and stop in random order would choose the stop in about half of the rounds.
     for round in 0..64 {
         let reply = Arc::new(Semaphore::new(0));
         let (site, drain, attempt) = attempt_that_waits_for_the_reply(&reply).await;
@@ -747,7 +750,8 @@ async fn a_process_frozen_before_the_reply_does_not_send_again() {
     assert_eq!(site.rows().await.len(), 0);
 }
 
-/// A crash in the second part loses no outcome of the first part.
+/// An attempt records the outcomes after each part of 100 recipients: a crash in the second part loses no outcome of
+/// the first part.
 #[tokio::test]
 async fn many_recipients_are_recorded_in_parts() {
     let reply = Arc::new(Semaphore::new(1));

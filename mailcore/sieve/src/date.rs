@@ -91,7 +91,8 @@ pub(crate) fn zone(text: &str) -> Option<i32> {
     (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes) * 60)
 }
 
-/// Converts a moment to the zone `seconds` east of UTC, which is always in range for the result of [`zone`].
+/// Converts a moment to the zone `seconds` east of UTC. Every result of [`zone`] is a valid offset; another one that is
+/// out of range becomes UTC.
 pub(crate) fn in_zone(moment: Timestamp, seconds: i32) -> ZonedDateTime {
     let offset = Offset::from_seconds(seconds).unwrap_or(Offset::UTC);
     moment.to_zoned_datetime(TimeZone::fixed(offset))

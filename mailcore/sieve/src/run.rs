@@ -176,10 +176,10 @@ impl ScriptRun<'_> {
         Ok(())
     }
 
-    /// Records a reject, which cannot be repeated or combined with another action (RFC 5429 §2.4).
+    /// Records a reject, which cannot be repeated, nor combined with an action other than `discard` (RFC 5429 §2.4).
     fn reject(&mut self, reason: &str) -> Result<(), SieveError> {
         if !self.actions.is_empty() || self.vacation.is_some() {
-            return Err(self.error("reject cannot be combined with another action"));
+            return Err(self.error("reject cannot be combined with an action other than discard"));
         }
         self.record_action(Action::Reject(reason.into()))
     }
@@ -287,8 +287,8 @@ impl ScriptRun<'_> {
     }
 }
 
-/// Returns a part of an address in a header field (RFC 5228 §2.7.4). An address without a domain is not valid: it has no
-/// parts.
+/// Returns a part of an address in a header field (RFC 5228 §2.7.4). An address without a domain is not valid: only
+/// `:all` compares it.
 fn part_of_mailbox(mailbox: &ListedMailbox, part: AddressPart) -> Option<String> {
     match part {
         AddressPart::All => mailbox.address(),

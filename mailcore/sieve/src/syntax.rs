@@ -193,7 +193,6 @@ mod tests {
         assert_eq!(first.block.as_ref().unwrap()[0].name, "keep");
     }
 
-    /// RFC 5228 §8.2.
     #[test]
     fn errors_name_the_line() {
         let blocks = |n| format!("{}keep;{}", "if true {".repeat(n), "}".repeat(n));

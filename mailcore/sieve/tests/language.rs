@@ -310,7 +310,7 @@ fn refused_runs() {
     let bomb = format!("\nif header :matches \"Subject\" \"*{}b\" {{ keep; }}", "a".repeat(20_000));
     let bomb_message = format!("Subject: {}\r\n\r\n", "a".repeat(60_000));
     let require = "require [\"reject\", \"vacation\", \"fileinto\"];";
-    let combined = "line 1: reject cannot be combined with another action";
+    let combined = "line 1: reject cannot be combined with an action other than discard";
     for (script, message, expected) in [
         (format!("{require} keep; reject \"x\";"), MESSAGE, combined),
         (format!("{require} reject \"x\"; reject \"y\";"), MESSAGE, combined),

@@ -159,7 +159,7 @@ fn the_reply() {
     assert_eq!(reply_to(SCRIPT, Some("ana@one.test"), several).unwrap().references, None, "RFC 5322 §3.6.4");
 }
 
-/// RFC 5230 §4.1 to §4.6, each tag.
+/// RFC 5230 §4.1 to §4.4: every tag except `:addresses`.
 #[test]
 fn tags() {
     let with = |tags: &str| {
@@ -183,7 +183,7 @@ fn tags() {
     assert_eq!(reply.text.trim_end(), "Été");
 }
 
-/// RFC 5230 §4.2: without `:handle`, subject, sender, `:mime` and reason identify the rule.
+/// RFC 5230 §4.2: without `:handle`, the handle is made of `:subject`, `:from`, `:mime` and the reason.
 #[test]
 fn handles() {
     let handle = |tags: &str| {

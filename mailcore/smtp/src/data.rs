@@ -8,11 +8,11 @@ const FIRST_OCTETS: usize = 16 * 1024;
 
 /// Why the data is refused. The session still reads to the end of data before it replies.
 ///
-/// In ascending order: of several faults the greatest is reported, whatever their order in the message. After a fault,
-/// length and memory are no longer checked.
+/// Of several faults, the one listed last here is reported, whatever their order in the message. After a fault, length
+/// and memory are no longer checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum DataFault {
-    /// The memory budget has no room for the message now, or none for more from its source.
+    /// The memory budget has no room for the message now, or the client's address has used its share of the budget.
     NoRoom,
     /// More octets than the offered SIZE (RFC 1870).
     TooLong,
@@ -219,8 +219,8 @@ mod tests {
         }
     }
 
-    /// Every combination of line ends before and after the dot: only CRLF on both sides ends the data. Any other CR or
-    /// LF makes the message faulty, up to its true end.
+    /// Every combination of line ends before and after the dot: only CRLF on both sides ends the data. A CR or LF
+    /// outside CRLF, or a NUL, makes the message faulty.
     #[test]
     fn only_crlf_dot_crlf_ends_the_data() {
         let ends: [&[u8]; 6] = [b"\r\n", b"\n", b"\r", b"\r\r\n", b"\n\r", b"\0\r\n"];

@@ -1,4 +1,5 @@
-//! Properties of commands and data over arbitrary octets, for `tests/targets`. A broken property panics.
+//! Properties of commands and data over arbitrary octets, for `tests/targets`. A broken property panics, which the
+//! fuzzer reports.
 
 use bytes::BytesMut;
 use provost_message::Path;

@@ -1,4 +1,5 @@
-//! Properties of stored rows that `tests/targets` checks over arbitrary octets. A broken property panics: a finding.
+//! Properties of stored rows that `tests/targets` checks over arbitrary octets. A broken property panics, which the
+//! fuzzer reports.
 
 use crate::queue::KeptEnvelope;
 use crate::{Applied, Flags};

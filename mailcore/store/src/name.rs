@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A mailbox name: UTF-8, `/` between levels, a first level `INBOX` in capitals. At most 255 octets and 16 levels,
-/// which are limits of this store.
+/// A mailbox name in UTF-8, with `/` between levels. A first level that is INBOX in any case is kept in capitals. At
+/// most 255 octets and 16 levels, which are limits of this store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MailboxName(Box<str>);
 
@@ -58,8 +58,8 @@ impl MailboxName {
         self.0.match_indices(Self::SEPARATOR).filter_map(|(at, _)| self.0.get(..at)).map(|text| Self(text.into()))
     }
 
-    /// Replaces the leading `from` by `to`, for that name and those below; `None` for others, and when the result is
-    /// too long or too deep.
+    /// The name after a RENAME of `from` to `to`: changed if it is `from` or below `from`. `None` for other names, and
+    /// when the result is too long or too deep.
     pub(crate) fn moved(&self, from: &Self, to: &Self) -> Option<Self> {
         if self == from {
             return Some(to.clone());

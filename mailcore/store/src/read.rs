@@ -27,12 +27,12 @@ impl ReadToken {
 }
 
 impl ReadToken {
-    /// Unavailable when the account's state `now` is older than this.
+    /// Fails with [`StoreError::Unavailable`] when the account's state `now` is older than this token.
     pub(crate) fn reached_by(self, now: Self) -> Result<(), StoreError> {
         match now >= self {
             true => Ok(()),
             false => {
-                Err(StoreError::Unavailable("the account here is older than the state that the caller has seen".into()))
+                Err(StoreError::Unavailable("this node's copy of the account is older than the state that the caller has seen".into()))
             }
         }
     }
@@ -74,7 +74,7 @@ impl Columns {
     pub const PREVIEW: Self = Self(1 << 3);
     /// The keys that join messages to threads, [`Derived::thread`].
     pub const THREAD: Self = Self(1 << 4);
-    /// Header fields that clients ask for, [`Derived::fields`].
+    /// The header fields that clients often fetch, [`Derived::fields`].
     pub const FIELDS: Self = Self(1 << 5);
 
     /// Whether the set contains all of `other`.
@@ -125,8 +125,8 @@ impl BitOr for Columns {
 pub struct MessageRow {
     /// UID, flags, dates and size; always read.
     pub meta: MessageMeta,
-    /// The selected columns, the others empty; `None` when none was selected. A selected column that is empty is
-    /// unknown: the caller must read the body.
+    /// The selected columns, the others empty; `None` when none was selected. If a selected column that holds encoded
+    /// data is empty, that data was not kept (see [`Derived`]): the caller must read the body.
     pub derived: Option<Box<Derived>>,
 }
 
@@ -135,7 +135,7 @@ pub struct MessageRow {
 pub struct Rows {
     /// The mailbox at the moment of the read.
     pub info: MailboxInfo,
-    /// Its messages, in ascending order of UID.
+    /// The selected messages, in ascending order of UID.
     pub rows: Vec<MessageRow>,
     /// UIDs expunged after the modseq of [`MessageSelection::ChangedSince`], ascending; empty for other reads.
     pub expunged: Vec<Uid>,

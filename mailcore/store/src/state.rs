@@ -2,8 +2,8 @@
 //! of failed sign-ins, tokens.
 //!
 //! A record has a key in a named space, and a version that each write changes: nodes agree by compare and set. Log
-//! entries are only ever added. A list of changes is applied as a whole or not at all, and is durable when it resolves
-//! `Ok`. Time is an argument: engines have no clock.
+//! entries are only ever added. A list of changes is applied as a whole or not at all, and is durable when
+//! [`StateStore::change`] resolves `Ok`. Time is an argument: engines have no clock.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -14,7 +14,7 @@ use crate::{BoxFuture, StoreError};
 pub const STATE_KEY_OCTETS_MAX: usize = 1024;
 /// Largest value of any space and entry of any log, octets. Larger content is stored in pieces.
 pub const STATE_VALUE_OCTETS_MAX: usize = 1024 * 1024;
-/// Maximum number of changes in one list: a file of 64 MiB in pieces of 1 MiB, and its description.
+/// Maximum number of changes in one list: enough for a file of 64 MiB in pieces of 1 MiB, and its description.
 pub const STATE_CHANGES_MAX: usize = 80;
 /// Maximum number of records or entries in one read; a caller reads on after the last one.
 pub const STATE_READ_MAX: usize = 1000;
@@ -125,14 +125,15 @@ pub enum StateChange {
     Append {
         /// The log that grows.
         log: &'static StateLog,
-        /// What the entry is about; entries are listed by it.
+        /// What the entry is about; [`StateStore::entries`] can select entries by subject.
         subject: String,
         /// The content of the entry.
         value: Bytes,
     },
 }
 
-/// Why no change of a list was applied, or may not have been, or nothing was read.
+/// Why a list of changes was not applied, or nothing was read. After [`StateError::Unavailable`], the list may have
+/// been applied nevertheless.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
     /// A record is not as expected: read it again and decide anew.

@@ -1,4 +1,5 @@
-//! Rules that every engine keeps, run on both: the effect of each op and its refusals, UIDs, modseqs, bounds.
+//! Conformance tests, run on the memory engine and on the local engine: effects and refusals of ops, UIDs, modseqs,
+//! bounds, notices and leases.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -66,7 +67,7 @@ async fn a_new_account_has_the_default_mailboxes(one: OneAccount) {
         assert_eq!(
             (before.id, before.uid_validity),
             (after.id, after.uid_validity),
-            "the first batch replaced the mailboxes that were read"
+            "the first batch replaced the mailboxes of the earlier snapshot"
         );
         assert!(before.highest_modseq > Modseq::new(0) && before.uid_next == Uid::FIRST);
     }
@@ -132,7 +133,7 @@ async fn mailboxes_are_renamed(one: OneAccount) {
     assert_eq!((before.id, before.uid_validity, before.messages), (after.id, after.uid_validity, after.messages));
     assert_eq!(one.listing("x/y/b").await, ["1 x"]);
 
-    // A mailbox may take the name of its deleted parent; its children then take the names that it and they had.
+    // A mailbox may take the name of its deleted parent. Its old name is then free for its own child.
     one.apply(vec![create("p/p/p/q"), delete("p"), rename("p/p", "p")]).await.unwrap();
     let names: Vec<String> = one.names().await.into_iter().filter(|text| text.starts_with('p')).collect();
     assert_eq!(names, ["p", "p/p", "p/p/q"]);
@@ -206,7 +207,7 @@ async fn messages_are_appended(one: OneAccount) {
     assert_eq!(inbox.highest_modseq, applied.modseq);
     assert_eq!(one.listing("INBOX").await, ["1 \\Seen $Fwd one", "2 two!"]);
     let next = one.apply(vec![append("INBOX", "")]).await.unwrap();
-    assert_eq!(next.modseq.get(), applied.modseq.get() + 1, "not one modseq for each batch");
+    assert_eq!(next.modseq.get(), applied.modseq.get() + 1, "the batch did not raise the modseq by exactly one");
     assert_eq!(one.listing("INBOX").await[2], "3 ");
     assert_eq!(one.refused(append("nowhere", "x")).await, BatchError::NoMailbox("nowhere".into()));
 }
@@ -217,7 +218,7 @@ async fn append_creates_missing_default_mailboxes(one: OneAccount) {
     one.apply(vec![append("Sent", "s"), append("Junk", "j")]).await.unwrap();
     assert_eq!(one.mailbox("Sent").await.special_use, Some(SpecialUse::Sent));
     assert_eq!(one.mailbox("Spam").await.special_use, Some(SpecialUse::Junk));
-    assert_eq!(one.mailbox("Junk").await.special_use, None, "two mailboxes have the use");
+    assert_eq!(one.mailbox("Junk").await.special_use, None, "two mailboxes have \\Junk");
     let mut filed = append("courses/mail", "c");
     if let Op::Append { create, .. } = &mut filed {
         *create = true;
@@ -372,7 +373,7 @@ async fn expunged_uids_are_reported_by_modseq(one: OneAccount) {
     assert_eq!(listed(one.changes("INBOX", start + 2).await), (vec![3, 7], vec![]));
     assert_eq!(listed(one.changes("INBOX", start + 3).await), (vec![7], vec![]));
     assert_eq!(listed(one.changes("INBOX", start + 4).await), (vec![], vec![]));
-    assert_eq!(listed(one.changes("INBOX", 0).await), (vec![3, 4, 6, 7], vec![]), "expunged UIDs after zero");
+    assert_eq!(listed(one.changes("INBOX", 0).await), (vec![3, 4, 6, 7], vec![]), "modseq 0 lists expunged UIDs");
     assert_eq!(listed(one.changes("INBOX", u64::MAX).await), (vec![], vec![]));
 }
 
@@ -549,7 +550,7 @@ async fn leases_are_exclusive(one: OneAccount) {
     assert!(one.store.lease("work", long).await.unwrap().is_none());
     let epoch = first.epoch;
     drop(first);
-    // Ends at once.
+    // A lease of zero length ends at once, so the third call gets the lease while `second` is still held.
     let second = one.store.lease("work", Duration::ZERO).await.unwrap().unwrap();
     assert!(second.epoch > epoch);
     assert!(one.store.lease("work", long).await.unwrap().is_some_and(|third| third.epoch > second.epoch));

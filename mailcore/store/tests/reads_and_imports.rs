@@ -1,4 +1,5 @@
-//! Rules that every engine keeps, run on both: reads, conditions of batches, leases, deleted accounts, imports.
+//! Rules for both engines of the store, in memory and on disk: reads, conditions of batches, leases, deleted accounts,
+//! imports.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 #[macro_use]
@@ -13,7 +14,7 @@ use uuid::Uuid;
 conformance!(
     a_read_returns_the_selected_messages,
     columns_are_derived_from_the_message,
-    reads_before_the_moment_of_a_token_are_unavailable,
+    reads_are_unavailable_until_the_moment_of_their_token,
     a_batch_can_require_an_unchanged_account,
     a_batch_can_require_present_messages,
     a_lease_guards_writes,
@@ -88,7 +89,7 @@ async fn columns_are_derived_from_the_message(one: OneAccount) {
     );
 }
 
-async fn reads_before_the_moment_of_a_token_are_unavailable(one: OneAccount) {
+async fn reads_are_unavailable_until_the_moment_of_their_token(one: OneAccount) {
     let never = one.store.snapshot(one.account, Some(ReadToken::new(Modseq::new(1)))).await;
     assert!(matches!(never, Err(StoreError::Unavailable(_))), "the first moment of an account that was never written");
     let applied = one.apply(vec![append("INBOX", "a")]).await.unwrap();
@@ -236,7 +237,7 @@ async fn a_deletion_of_an_account_is_the_only_op_of_its_batch(one: OneAccount) {
     assert_eq!(one.listing("INBOX").await, ["1 kept"]);
 }
 
-/// Copied and moved messages share the body, which is removed soon after the last of them.
+/// Copied and moved messages share the body. The body is removed soon after the last message that has it.
 async fn a_body_lives_as_long_as_its_last_message(one: OneAccount) {
     one.apply(vec![append("INBOX", "shared"), append("INBOX", "alone")]).await.unwrap();
     let messages = one.changes("INBOX", 0).await.messages;
@@ -278,7 +279,7 @@ async fn mailboxes_are_restored(one: OneAccount) {
     one.done(append("INBOX", "next")).await;
     assert_eq!(one.listing("INBOX").await, ["10 next"]);
     one.done(restore_mailbox("INBOX", 5, 3)).await;
-    assert_eq!(one.mailbox("INBOX").await.uid_next, uid(11), "lowered");
+    assert_eq!(one.mailbox("INBOX").await.uid_next, uid(11), "UIDNEXT was lowered");
     one.done(restore_mailbox("INBOX", 5, 30)).await;
     assert_eq!(one.mailbox("INBOX").await.uid_next, uid(30));
     assert!(matches!(one.refused(restore_mailbox("INBOX", 6, 30)).await, BatchError::Refused(_)), "INBOX has messages");

@@ -1,5 +1,5 @@
-//! Shared state: conditions, bounds, expiry and order, which every engine keeps; and what restarts and other openers of
-//! the local engine see.
+//! Shared state. Both engines keep conditions, bounds, expiry and order. The local engine keeps its content over a
+//! restart and shares it with every other instance that has opened the file.
 #![allow(
     missing_docs,
     clippy::unwrap_used,

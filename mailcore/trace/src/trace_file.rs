@@ -48,7 +48,7 @@ impl TraceFile {
         Ok(found)
     }
 
-    /// Begins the next file of a day. A line that a crash has torn thus stays the last of its file.
+    /// Begins the next file of a day. No older file is appended to, because a crash may have torn its last line.
     pub(crate) fn begin(folder: &Path, day: Date) -> io::Result<(Self, File)> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let last = Self::all(folder)?.into_iter().rfind(|trace_file| trace_file.day == day);

@@ -19,8 +19,8 @@ use crate::trace_file::TraceFile;
 /// Maximum number of events that wait for the thread, some 10 MB: more than arrive during a pause. Further ones are
 /// dropped and counted.
 const WAITING_MAX: usize = 16_384;
-/// Events that arrive within this time are written together, so that the thread wakes rarely and senders need not wake
-/// it.
+/// Sleep of the thread after each look at the waiting events. Events that arrive meanwhile are written together, and
+/// their senders need not wake the thread.
 const PAUSE: Duration = Duration::from_millis(25);
 /// Longest sleep of the thread without an event.
 const IDLE: Duration = Duration::from_secs(60);
@@ -148,7 +148,7 @@ impl TraceWriter {
             for record in first.into_iter().chain(std::iter::from_fn(|| events.try_recv().ok())).take(WAITING_MAX) {
                 count += u64::from(self.append_line(&record));
             }
-            if count > 0 {
+            if count > 0 || self.dropped.load(Ordering::Relaxed) > 0 {
                 self.write(count, Timestamp::now());
             }
             std::thread::sleep(PAUSE);
@@ -159,6 +159,7 @@ impl TraceWriter {
         let begin = self.lines.len();
         if serde_json::to_writer(&mut self.lines, record).is_err() {
             self.lines.truncate(begin);
+            count_dropped(&self.dropped, 1);
             return false;
         }
         self.lines.push(b'\n');

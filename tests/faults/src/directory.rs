@@ -1,7 +1,9 @@
-//! Histories of the embedded directory with a View that follows it, and checks of both after a crash.
+//! Random histories of requests to the embedded directory and to a View that follows it, and checks of both after a
+//! crash.
 //!
-//! One caller adds, renames and deletes people and sometimes saves the View. A map holds the expected people. The
-//! View's file must load after an acknowledged save; its content is not compared.
+//! One caller adds, renames and deletes people and sometimes saves the View. The people found after the crash must be
+//! one of the sets that the marks permit. The View's file must load after an acknowledged save; its content is not
+//! compared.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,14 +26,14 @@ const PASSWORD: &str = "correct horse";
 /// Number of steps of one history.
 const STEPS: usize = 30;
 const PEOPLE: u32 = 6;
-/// Longest time for the View to follow a change.
+/// Longest wait for a current View before a save.
 const FOLLOW: Duration = Duration::from_secs(10);
-/// The answer in the mark of a refused write, which has no effect.
+/// The answer that a mark records for a refused write. Such a write has no effect.
 const REFUSED: &str = "refused";
 /// The number of the person that is added after a crash.
 const ADDED_AFTER: u32 = 99;
 
-/// A request: the number of the person, and the common name.
+/// One step of a history. The fields are the person's number and common name.
 #[derive(Clone, Debug)]
 enum DirectoryStep {
     Add(u32, String),
@@ -146,10 +148,11 @@ fn view(root: &Path, directory: Directory) -> View {
     View::start(config, directory)
 }
 
-/// Runs under the layer: makes the history of a seed, from the given step on.
+/// Makes the history of a seed, from step `from` on. The process runs under the file layer; `life` is the number of its
+/// start, from 0.
 ///
 /// # Errors
-/// The directory cannot be opened.
+/// The marks file or the directory cannot be opened.
 pub fn make_history(root: &Path, seed: u64, life: usize, from: usize) -> anyhow::Result<()> {
     let marks = Marks::open(root, life)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -191,7 +194,7 @@ async fn perform(directory: &Directory, view: &View, step: &DirectoryStep) -> St
     }
 }
 
-/// Saves the View once it is current.
+/// Saves the View once it is current, or after [`FOLLOW`].
 async fn save(view: &View) -> StepProgress {
     let begin = std::time::Instant::now();
     while !view.status().current && begin.elapsed() < FOLLOW {

@@ -1,7 +1,8 @@
 //! The progress of a history: one line for each step that begins, and one for its outcome.
 //!
-//! The lines go to a file in the watched folder, so that they appear in the record between the calls to the disk. They
-//! are not part of the crash states: the client that got an answer is on another machine.
+//! The lines go to a file in the watched folder, so that they appear in the record between the calls to the disk. The
+//! crash states do not contain this file: the lines are what a client on another machine knows, and that machine does
+//! not crash.
 
 use std::fs::File;
 use std::io::Write;
@@ -75,7 +76,7 @@ impl Marks {
             StepProgress::Unknown => "unknown".to_owned(),
         };
         let line = format!("{} {caller} {step} {text}\n", self.life);
-        // The layer fails no writes of marks. A lost mark could hide a fault.
+        // The fault layer (`shim.c`) lets every write to the marks file succeed. A lost mark could hide a fault.
         self.file.lock().unwrap().write_all(line.as_bytes()).unwrap();
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 pub struct CallRecord {
     /// The operation.
     pub call: FileCall,
-    /// The file's inode number, for calls on an open file.
+    /// The inode number of the file or folder, for calls on an open one and for `Create`; 0 for all others.
     pub inode: u64,
 }
 
@@ -40,10 +40,10 @@ pub enum FileCall {
     Killed,
 }
 
-/// Octets of a record before its path.
+/// Octets of one call's record before the path.
 const HEAD_OCTETS: usize = 32;
 
-/// Parses a whole record. An incomplete call at its end is left out.
+/// Parses the record of a run. An incomplete call at the end is left out.
 pub fn parse(mut octets: &[u8]) -> Vec<CallRecord> {
     let mut records = Vec::new();
     while let Some((head, rest)) = octets.split_at_checked(HEAD_OCTETS) {

@@ -1,5 +1,6 @@
-//! The embedded directory and the View's file after power cuts and on failing disks. `store.rs` has the variables and
-//! the plans.
+//! The embedded directory and the View's file after power cuts and on failing disks.
+//!
+//! `store.rs` describes the environment variables. The plans of faults are those of `shim.c`.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::path::Path;
@@ -9,7 +10,7 @@ use provost_faults::run::{RecordedRun, RunSubject};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Crash states checked per run.
+/// Approximate number of crash states checked per run.
 const STATES_OF_A_RUN: usize = 30;
 
 /// The number in an environment variable, or the default.
@@ -17,7 +18,7 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// Records runs until `states` crash states have been checked.
+/// Records runs until `states` crash states have been checked; `PROVOST_FAULT_HISTORIES` sets another number.
 fn check_crash_states(states: u64, plans: impl Fn(&mut StdRng) -> Vec<String>) {
     let (states, first) = (number("PROVOST_FAULT_HISTORIES", states) as usize, number("PROVOST_FAULT_SEED", 1));
     let (mut checked, mut seed) = (0, first);

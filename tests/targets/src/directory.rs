@@ -1,4 +1,4 @@
-//! The directory's protocol, in the server and in the client.
+//! LDAP: the server's decoders, the client's decoders, sync cookies, and sessions of the server.
 
 use std::path::Path;
 use std::sync::LazyLock;

@@ -4,7 +4,7 @@
 //! (`scripts/fuzz`); `tests/` here runs each over its seeds, `tests/fuzz/corpus/NAME/`, in every ordinary test run. A
 //! private item of a room is reached through its module `fuzzing`, which exists only with the feature of that name.
 //!
-//! Besides the stated properties, no target may panic; the runs over the seeds also bound memory and time.
+//! A panic of the code under test fails a run, too. The runs over the seeds also bound memory and time.
 
 #![allow(clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
@@ -36,7 +36,7 @@ const PARSER: usize = 1024 * 1024;
 /// The same for a session: with a store, a directory and a runtime.
 const SESSION: usize = 32 * 1024 * 1024;
 
-/// All targets. Targets with sessions get short inputs: each octet may be a command that reads the store.
+/// All targets. Targets with sessions get short inputs, because a few octets can be a command that reads the store.
 pub const TARGETS: &[FuzzTarget] = &[
     FuzzTarget { name: "imap_framing", octets_max: 16 * 1024, allocated_max: PARSER, run: protocol::imap_framing },
     FuzzTarget { name: "imap_commands", octets_max: 16 * 1024, allocated_max: PARSER, run: protocol::imap_commands },

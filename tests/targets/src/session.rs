@@ -22,8 +22,8 @@ const HOSTNAME: &str = "mx.example.edu";
 const MESSAGE: &str = "From: Zoe <zoe@example.edu>\r\nTo: ann@example.edu\r\nSubject: =?utf-8?q?=C3=89t=C3=A9?=\r\n\
     Message-ID: <1@example.edu>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n.one\r\n--b\r\n\
     Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\ntwo\r\n--b--\r\n";
-/// Steps that a session may take for each octet of input. A session that takes more, beyond [`STEPS_BASE`], makes no
-/// progress.
+/// Steps that a session may take for each octet of input, in addition to [`STEPS_BASE`]. A session that takes more is
+/// in an endless loop.
 const STEPS_PER_OCTET: usize = 2;
 /// Steps that a session may take whatever the input.
 const STEPS_BASE: usize = 100;
@@ -33,7 +33,7 @@ fn peer() -> Peer {
     Peer { remote: end(40_000), local: end(143) }
 }
 
-/// Runs with a clock that advances when everything waits, so that a delay of a second costs no time.
+/// Runs on a paused clock, which jumps ahead when all tasks wait: a delay of one second takes no real time.
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     builder.enable_all().start_paused(true).build().expect("a runtime").block_on(work)
@@ -57,7 +57,7 @@ async fn session_output(session: &mut impl Session, pieces: &[&[u8]]) -> Vec<u8>
             }
         }
     }
-    out.flush().await.expect("memory takes all");
+    out.flush().await.expect("writing to memory succeeds");
     assert!(sent.ends_with(b"\r\n"), "incomplete line: {}", sent.escape_ascii());
     sent
 }
@@ -78,7 +78,7 @@ async fn store() -> Arc<MemoryStore> {
         require: Vec::new(),
         ops: vec![op],
     };
-    store.apply(batch).await.expect("memory takes all");
+    store.apply(batch).await.expect("the memory store accepts the batch");
     store
 }
 
@@ -119,7 +119,7 @@ pub(crate) fn pop3(input: &[u8]) {
     });
 }
 
-/// Every line of output is one of a reply: three digits, then nothing, or a space or a hyphen and text (RFC 5321 §4.2).
+/// Every line of output is a reply line: three digits, then nothing, or a space or hyphen and text (RFC 5321 §4.2).
 pub(crate) fn smtp(input: &[u8]) {
     let (_, pieces) = cut(input);
     for service in [Service::Mx, Service::Submission, Service::Lmtp] {

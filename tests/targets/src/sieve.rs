@@ -18,8 +18,8 @@ const ACTIONS_MAX: usize = 32;
 /// Maximum number of redirects of one run.
 const REDIRECTS_MAX: usize = 5;
 
-/// A script is refused with the number of one of its lines, or takes a bounded number of actions, none twice, and the
-/// same in each run.
+/// A script that does not compile has an error with the number of one of its lines. Any other script has the same
+/// outcome in two runs, with a bounded number of actions, none of them twice.
 pub(crate) fn script(input: &[u8]) {
     let at = input.windows(SEPARATOR.len()).position(|part| part == SEPARATOR);
     let (script, message) = match at {
@@ -73,7 +73,8 @@ fn check(outcome: &ScriptOutcome, message: &[u8]) {
     }
 }
 
-/// The script generated from any vacation attributes is valid, keeps the message, and does no more than reply.
+/// The script generated from any vacation attributes is valid and keeps the message. Unless the script is empty, it
+/// also replies.
 pub(crate) fn vacation(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let parts: Vec<Option<Box<str>>> = text.split('\x1f').map(|part| Some(part.into())).collect();

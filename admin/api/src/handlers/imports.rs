@@ -26,7 +26,8 @@ use crate::reply::audited;
 use crate::shared::HandlerState;
 use crate::uploaded_files::{Upload, UploadEncoding, UploadedFileError};
 
-/// Maximum number of changes, and of rejected rows, that an answer lists; the summary counts all.
+/// Maximum number of changes, and of problems of rejected rows, that an answer lists. The summary counts all changes
+/// and rejected rows.
 const LISTED_MAX: usize = 1000;
 /// Longest time to wait for the end of an apply (`?wait=`), in seconds.
 const WAIT_SECONDS_MAX: u64 = 60;
@@ -50,7 +51,7 @@ pub(crate) struct ImportBody {
     summary: SummaryBody,
     /// The first 1000 changes.
     changes: Vec<ChangeBody>,
-    /// The first 1000 rows that are left out.
+    /// The first 1000 problems of the rows that are left out; a row may have several.
     rejected: Vec<RejectedRow>,
 }
 
@@ -65,7 +66,7 @@ pub(crate) struct SummaryBody {
     update: usize,
     /// People in `update` whose primary address changes.
     rename: usize,
-    /// People that are already in the wanted state.
+    /// People that are already in the wanted state, and rows that repeat an earlier one.
     unchanged: usize,
     /// Rows left out.
     rejected: usize,
@@ -98,7 +99,8 @@ pub(crate) struct ChangeBody {
 /// Why a change is made.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReasonBody {
-    /// Id of the rule: `person.unknown`, `person.renamed`, `person.differs`, `address.entry`.
+    /// Id of the rule: `person.unknown`, `person.renamed`, `address.primary`, `person.differs`,
+    /// `address.entry`.
     rule: String,
     /// Description of the reason.
     words: String,
@@ -167,7 +169,7 @@ pub(crate) struct ApplyQuery {
 #[utoipa::path(
     post, operation_id = "planImport", path = "/imports", tag = "imports",
     params(
-        ("encoding" = Option<String>, Query, pattern = "^([Uu][Tt][Ff]-?8|[Ww]indows-1252)$", description = "`utf-8` (default) or `windows-1252`"),
+        ("encoding" = Option<String>, Query, pattern = "^([Uu][Tt][Ff]-?8|[Ww][Ii][Nn][Dd][Oo][Ww][Ss]-1252|[Cc][Pp]1252)$", description = "`utf-8` (default) or `windows-1252`"),
         ("separator" = Option<String>, Query, pattern = "^(comma|semicolon|tab|,|;|\t)$", description = "`comma`, `semicolon` or `tab`; without it the header decides"),
     ),
     request_body(content = String, content_type = "text/csv", description = "The file, at most 64 MiB"),
@@ -245,7 +247,7 @@ pub(crate) async fn apply(
         return Err(Problem::invalid("?wait", format!("0 to {WAIT_SECONDS_MAX}")));
     }
     shared.desk.permit(&principal, Permission::ApplyImport).await?;
-    // Use a task of its own: a disconnecting caller must not leave the turn behind.
+    // Run in a task of its own, so that the turn is given back even when the caller disconnects.
     let begun = tokio::spawn(begin(shared, principal, id, body.hash)).await;
     let (job, audit_id) = begun.map_err(|fault| Problem::internal("a bug ended an apply", &fault))??;
     let job = jobs::wait(job, Duration::from_secs(query.wait)).await;
@@ -277,7 +279,8 @@ async fn begin(
     }
 }
 
-/// Makes the plan anew, checks its hash, writes the audit record, and records the job. Returns the audit id last.
+/// Makes the plan anew, checks its hash, writes the audit record, and records the job. Returns the import, the sender
+/// of the job's progress, and the audit id.
 async fn prepare(
     shared: &HandlerState,
     principal: &Principal,

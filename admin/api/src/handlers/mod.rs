@@ -1,4 +1,5 @@
-//! One file for each resource. A handler reads the request, calls the operations layer, and answers.
+//! One file for each resource. A handler reads the request, calls a part of `HandlerState`, such as the desk, and
+//! responds.
 
 pub(crate) mod addresses;
 pub(crate) mod imports;

@@ -121,7 +121,7 @@ pub(crate) async fn history(
     Ok(audited(&detail.audit_id, Json(body)))
 }
 
-/// Facts of the store about the account; `None` when the store is unavailable, which must not hide the person.
+/// Facts of the store about the account. `None` when the store cannot be read: the person is shown nevertheless.
 async fn mailbox_facts(shared: &HandlerState, detail: &PersonDetail) -> Option<MailboxFacts> {
     match shared.store.snapshot(AccountId::new(detail.entry_uuid), None).await {
         Ok(snapshot) => Some(MailboxFacts::new(&snapshot, detail.quota_octets)),

@@ -24,7 +24,7 @@ pub(crate) struct StatusBody {
 pub(crate) struct ViewBody {
     /// Whether a complete state was ever read, now or before a restart.
     pub(crate) complete: bool,
-    /// Whether the View follows a directory server: an entry that the View lacks does not exist then.
+    /// Whether the View follows a directory server. While it does, an entry missing from the View does not exist.
     pub(crate) current: bool,
     /// Time of the last contact with the directory: RFC 3339, UTC.
     pub(crate) last_contact: Option<String>,
@@ -32,7 +32,7 @@ pub(crate) struct ViewBody {
     pub(crate) source: Option<String>,
     /// Number of people in the View.
     pub(crate) people: usize,
-    /// Why the last refresh is parked: it would remove too many entries.
+    /// Why the last refresh or removal is parked: it would remove too many entries.
     pub(crate) parked: Option<String>,
 }
 

@@ -45,7 +45,8 @@ pub(crate) async fn desk_access(config: &Config) -> anyhow::Result<DeskAccess> {
 }
 
 /// Like [`desk_access`], for commands that need only the shared state: revoking a token and reading the audit must work
-/// while the directory is down. If it is, the settings are those of the configuration file and the defaults.
+/// while the directory is down. If the directory cannot be read, the settings are those of the configuration file and
+/// the defaults.
 pub(crate) async fn desk_access_without_directory(config: &Config) -> anyhow::Result<DeskAccess> {
     let directory = Directory::new(config.directory_config()?);
     let settings = match read_shared_settings(&directory, &config.fallback()).await {
@@ -65,8 +66,9 @@ async fn open(config: &Config, directory: Directory, settings: ProvisionSettings
     Ok(DeskAccess { desk, settings, principal, state })
 }
 
-/// Checks that the user who runs the command may have the running node perform an operation: the request to the node
-/// carries the node's own token, whose role must not pass to the user. Needs no directory, which may be down.
+/// Checks that the principal of the command may have the running node perform an operation. Without `--token-file`, the
+/// request to the node has the node's own token, whose role must not pass to the user. Works while the directory is
+/// down.
 pub(crate) async fn permit(config: &Config, operation: Permission) -> anyhow::Result<()> {
     let directory = Directory::new(config.directory_config()?);
     let DeskAccess { desk, principal, .. } = open(config, directory, config.settings()).await?;
@@ -85,7 +87,7 @@ pub(crate) fn journals(config: &Config) -> Journals {
 }
 
 /// The principal of a command: the token's role if a token is given, else the role that `[cli]` gives the user. Without
-/// `[cli]`, a user who can read the node's secrets is an admin: these include the password of the directory.
+/// `[cli]`, every user is an admin: only a user who can read the node's password for the directory gets here.
 async fn principal(config: &Config, state: &Arc<dyn StateStore>) -> anyhow::Result<Principal> {
     if let Some(file) = &config.token_for_role {
         let tokens = Tokens::new(state.clone(), config.fixed_tokens()?);

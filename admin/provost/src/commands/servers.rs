@@ -1,4 +1,4 @@
-//! The state of each directory server, for `directory status` and `doctor`, and the server that the node follows.
+//! The state of each directory server and of the running node's View, for `directory status` and `doctor`.
 
 use provost_client::{Directory, DirectoryConfig, ServerRole};
 use serde::Serialize;
@@ -6,13 +6,13 @@ use serde::Serialize;
 use super::node_client;
 use crate::config::Config;
 
-/// The state of one of `directory.servers`, which is queried separately.
+/// The state of one server of `directory.servers`. Each server is queried by itself, without failover to another one.
 #[derive(Serialize)]
 pub(crate) struct ServerState {
     pub(crate) url: String,
     /// `provider` or `replica`.
     pub(crate) role: &'static str,
-    /// The server's contextCSN; empty when it shows none.
+    /// The server's contextCSN; empty when the server returns none or cannot be used.
     pub(crate) context_csn: Vec<String>,
     /// Why the server cannot be used; `None` when it can.
     pub(crate) fault: Option<String>,
@@ -53,7 +53,8 @@ pub(crate) struct NodeView {
     pub(crate) source: Option<String>,
     /// Whether an entry that the View lacks is certainly not in the directory.
     pub(crate) current: bool,
-    /// Why the last refresh is parked, that is, not believed until an operator decides; `None` when none is parked.
+    /// Why the last refresh or removal was parked, that is, not applied because it would remove too many entries;
+    /// `None` once a refresh is complete.
     pub(crate) parked: Option<String>,
 }
 

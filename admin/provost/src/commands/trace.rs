@@ -19,7 +19,7 @@ use crate::output::{Printer, counted, printable};
   provost trace --recipient zoe.tremblay --since 2d       sent to this person, including refused messages
   provost trace --sender ann@example.org --recipient zoe.tremblay@example.edu
   provost trace --message-id '<4711.0815@mail.example.org>'
-  provost trace 0190f3b2c41e7d6a9b1c2d3e4f5a6b7c          the number in a reply, a log line or Received
+  provost trace 0190f3b2c41e4d6a9b1c2d3e4f5a6b7c          the number in a reply, a log line or Received
 A message must match everything given. The search reads the files of this machine's node, running or not, and is audited.")]
 pub(crate) struct Arguments {
     /// An address, a person, a Message-ID, or the number of a message.
@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     /// Start of the period: `30m`, `12h`, `7d` ago, a day (UTC), or RFC 3339.
     #[arg(long, default_value = "7d", value_parser = moment)]
     since: Timestamp,
-    /// End of the period, in the same form; now by default.
+    /// End of the period, in the same form; now by default. A day means its start.
     #[arg(long, value_parser = moment)]
     until: Option<Timestamp>,
     /// Maximum number of messages to print, up to 500; the newest are taken.

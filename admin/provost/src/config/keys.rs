@@ -25,7 +25,7 @@ impl KeyValues {
         }
     }
 
-    /// The keys whose values differ, or that only one of the two states, in alphabetical order.
+    /// The keys whose values differ, and the keys that only `self` or only `other` has, in alphabetical order.
     pub(crate) fn changed(&self, other: &Self) -> BTreeSet<String> {
         let all = self.0.keys().chain(other.0.keys());
         all.filter(|key| self.0.get(*key) != other.0.get(*key)).cloned().collect()

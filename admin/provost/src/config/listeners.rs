@@ -88,7 +88,8 @@ impl Listeners {
 }
 
 impl Listeners {
-    /// Listeners whose TLS is impossible: `tls` on a mail listener, or TLS without a certificate.
+    /// The errors about TLS: `tls = true` on a mail listener, or a listener that needs a certificate on a node without
+    /// one.
     pub(super) fn tls_complaints(&self, has_certificate: bool) -> Vec<String> {
         let is_tls = |listener: &Option<ListenerConfig>| listener.as_ref().is_some_and(|listener| listener.tls);
         let misplaced = self.mail().into_iter().filter(|(_, listener, _)| is_tls(listener)).map(|(name, ..)| {
@@ -209,7 +210,7 @@ pop3 = { address = "0.0.0.0:110", proxy_networks = [] }
     }
 
     #[test]
-    fn an_own_connection_needs_a_header_if_its_address_is_in_a_balancers_network() {
+    fn a_connection_from_this_machine_needs_a_header_if_its_address_is_in_proxy_networks() {
         for (address, proxied) in [
             ("127.0.0.1:80", true),
             ("0.0.0.0:80", true),

@@ -12,7 +12,8 @@ use tokio::time::{Instant, Sleep};
 
 use super::body::time_for;
 
-/// Fails a write when the peer takes longer than [`time_for`] the octets that it has taken since the wait began.
+/// Fails a pending write when the peer reads too slowly: the wait has lasted longer than [`time_for`] allows for the
+/// octets that the peer has taken since the wait began.
 pub(super) struct PacedStream<S> {
     stream: S,
     limit: Duration,

@@ -141,7 +141,7 @@ pub(super) const FAMILIES: &[Family] = &[
     by(counter("provost_net_panics_total", "Connections that a panic ended."), BY_LISTENER),
     gauge(
         "provost_memory_budget_bytes",
-        "Memory of the budget for input, output and bodies of all connections: in use, and the limit.",
+        "Memory budget of the node; kind \"limit\" is its size, kind \"used\" the part in use.",
     ),
     by(
         counter(
@@ -162,7 +162,7 @@ pub(super) const FAMILIES: &[Family] = &[
     by(
         counter(
             "provost_logins_total",
-            "Logins by protocol and outcome; unavailable: no directory server could verify the password.",
+            "Logins by protocol and outcome; unavailable: the node could not verify the login at that time.",
         ),
         &[
             ("protocol", LabelValues::Fixed(&["imap", "pop3", "submission", "web"])),
@@ -195,12 +195,16 @@ pub(super) const FAMILIES: &[Family] = &[
         &[("outcome", LabelValues::Fixed(&["stored", "refused", "unavailable"]))],
     ),
     counter("provost_reports_total", "Reports to senders (RFC 3464) that were made."),
-    counter("provost_trace_events_dropped_total", "Trace events that were dropped because the disk was too slow."),
+    counter(
+        "provost_trace_events_dropped_total",
+        "Trace events that were dropped because the disk was too slow or failed.",
+    ),
     counter("provost_sieve_errors_total", "Sieve scripts that ended with an error; the message went to the INBOX."),
     // Queue.
     counter(
         "provost_queue_accepted_total",
-        "Messages that SMTP, submission and LMTP put into the queue; not those that a delivery or an attempt causes.",
+        "Messages queued by SMTP, submission and LMTP; redirects, vacation replies and reports that a delivery or \
+         a queue attempt causes do not count.",
     ),
     by(
         counter("provost_queue_attempts_total", "Recipients attempted from the queue, by outcome."),
@@ -233,7 +237,7 @@ pub(super) const FAMILIES: &[Family] = &[
     histogram("provost_store_group_batches", GROUP_BUCKETS, "Batches that shared one commit."),
     counter(
         "provost_store_committer_panics_total",
-        "Panics of a thread that writes; its shard is dead until a restart.",
+        "Committer threads of the store that a panic ended; until a restart, their database takes no changes.",
     ),
     counter("provost_store_damaged_total", "Reads that met damaged data."),
     counter(
@@ -253,7 +257,8 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
     counter(
         "provost_view_unmappable_entries_total",
-        "Entries that could not be read as a person, an address or a setting; their previous data stays in use.",
+        "Entries of a person, address, group, domain or setting that could not be read; their previous data stays in \
+         use.",
     ),
     counter("provost_view_refreshes_total", "Complete refreshes of the View."),
     counter(

@@ -29,7 +29,8 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(15);
 /// Interval at which histogram samples are folded into buckets: without folding, a node without a monitor would keep
 /// every sample.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
-/// Bucket bounds of a histogram outside the table: without them it would become a summary, the recorder's default.
+/// Bucket bounds of a histogram that is not in [`FAMILIES`]: without them it would become a summary, the recorder's
+/// default.
 const FALLBACK_BUCKETS: &[f64] = &[0.001, 0.01, 0.1, 1.0, 10.0, 100.0];
 
 /// The process's recorder.
@@ -46,7 +47,7 @@ impl Metrics {
         Ok(Self { handle })
     }
 
-    /// Folds histogram samples until `drain` stops.
+    /// Folds histogram samples until the node stops.
     pub(crate) async fn keep_up(self, drain: Drain) {
         loop {
             tokio::select! {
@@ -155,7 +156,7 @@ impl Gauges {
     }
 }
 
-/// Checks each directory server periodically until `drain` stops.
+/// Checks each directory server periodically until the node stops.
 pub(crate) async fn watch_directory(directory: Directory, drain: Drain) {
     let mut checks = LagChecks::default();
     let probing = async {

@@ -65,15 +65,19 @@ impl Layout {
     fn make_secrets(&self, secrets: &Path) -> anyhow::Result<()> {
         make_secret(&self.operator_password_file, random_text())?;
         make_secret(&self.api_token_file, random_text())?;
-        make_secret(&secrets.join("directory-password"), random_text())?;
+        let (clear, hashed) = (secrets.join("directory-password"), secrets.join("directory-password-hash"));
+        // The hash of a deleted password does not fit the new password.
+        if !exists(&clear) && exists(&hashed) {
+            fs::remove_file(&hashed)?;
+        }
+        make_secret(&clear, random_text())?;
         let token = fs::read_to_string(&self.api_token_file)?;
         let digest = blake3::hash(token.trim().as_bytes()).to_hex();
         // Each start of the quickstart prolongs the token.
         let last_day = Timestamp::now().checked_add(Span::new().try_hours(24 * TOKEN_DAYS_MAX)?)?.strftime("%F");
         fs::write(secrets.join("api-tokens"), format!("quickstart:{digest}:admin:{last_day}\n"))?;
-        let password = fs::read_to_string(secrets.join("directory-password"))?;
-        let stored = hash(&Secret::new(password.trim()), Scheme::Argon2);
-        make_secret(&secrets.join("directory-password-hash"), stored)
+        let password = fs::read_to_string(&clear)?;
+        make_secret(&hashed, hash(&Secret::new(password.trim()), Scheme::Argon2))
     }
 
     fn make_certificate(&self, domain: &str) -> anyhow::Result<()> {
@@ -89,7 +93,7 @@ impl Layout {
         let pair = rcgen::KeyPair::generate()?;
         let certificate = parameters.self_signed(&pair)?;
         fs::write(&chain, certificate.pem())?;
-        // A key whose certificate was deleted does not belong to the new one.
+        // The key of a deleted certificate does not fit the new certificate.
         if exists(&key) {
             fs::remove_file(&key)?;
         }

@@ -1,4 +1,5 @@
-//! The proof: sends a message by SMTP to a person of the imported file, and reads it in their mailbox by IMAP and POP3.
+//! `provost proof` sends a message by SMTP to a person of the imported file, and reads it in their mailbox by IMAP and
+//! POP3.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ use crate::config::{Config, ListenerConfig};
 use crate::exit::Exit;
 use crate::output::printable;
 
-/// Longest time for one line or literal of the node.
+/// Longest wait for one line or one literal from the node.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// Maximum number of rows with a password that are tried: the import may have left out the first ones.
 const ROWS_TRIED_MAX: usize = 50;
@@ -40,7 +41,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
     let bytes = tokio::fs::read(&arguments.import).await?;
     let source = read_source("registrar", &bytes, &CsvOptions::default())?;
     let Some(reader) = reader(config, &source.records).await? else {
-        out!("No person of the file can log in yet: no row with a password is in the directory. The proof is skipped.");
+        out!("The proof is skipped: none of the first {ROWS_TRIED_MAX} rows with a password is in the directory.");
         return Ok(Exit::Clean);
     };
     let listeners = &config.listeners;
@@ -64,8 +65,8 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
     Ok(Exit::Clean)
 }
 
-/// The first person who has a password in the file and is in the directory; `None` when the first [`ROWS_TRIED_MAX`] rows
-/// with a password have none.
+/// The first person who has a password in the file and is in the directory; `None` when none of the first
+/// [`ROWS_TRIED_MAX`] rows with a password belongs to a person in the directory.
 async fn reader(config: &Config, records: &[SourceRecord]) -> anyhow::Result<Option<ProofReader>> {
     let crate::commands::DeskAccess { desk, settings, principal, .. } = crate::commands::desk_access(config).await?;
     let with_password = records.iter().filter_map(|record| Some((record, record.password.as_ref()?)));

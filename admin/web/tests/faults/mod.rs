@@ -9,7 +9,7 @@ use provost_store::{
     BoxFuture, LogEntry, MemoryState, StateChange, StateError, StateLog, StateRecord, StateSpace, StateStore,
 };
 
-/// A state in memory, with faults on request.
+/// A state in memory. On request, each read of a single record fails, or each change.
 #[derive(Default)]
 pub(crate) struct FaultyState {
     state: MemoryState,
@@ -56,7 +56,7 @@ impl StateStore for FaultyState {
     }
 }
 
-/// An audit that accepts every record and returns none.
+/// An audit that accepts every record and cannot be read.
 pub(crate) struct UnreadableAudit;
 
 impl AuditLog for UnreadableAudit {

@@ -8,7 +8,7 @@ use crate::audit::ChangeOutcome;
 use crate::write::{Write, WriteKind};
 use crate::{Actor, Audit, ChangeKind, PersonChange, Plan};
 
-/// Maximum number of a person's latest changes that are searched for the record of an interrupted run.
+/// Maximum number of a person's latest audit records that are searched for the record of an interrupted run.
 const RECORDS_SEARCHED_MAX: usize = 50;
 
 /// Records the people of one batch in the audit.
@@ -38,7 +38,7 @@ struct AuditDetail<'a> {
 /// One attribute before and after the change.
 #[derive(Serialize)]
 struct AuditedChange<'a> {
-    /// The address of the entry, when the entry is not the person's.
+    /// The address, when the attribute is of an address entry and not of the person's entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<String>,
     attribute: &'a str,
@@ -49,7 +49,8 @@ struct AuditedChange<'a> {
 }
 
 impl BatchAudit<'_> {
-    /// Records a person; durable when it resolves. Returns the id of the record, or that of the earlier run's record.
+    /// Records a person durably and returns the id of the record. A resumed run instead returns the id of the earlier
+    /// run's record, if there is one without an outcome.
     pub(super) async fn begin(&self, change: &PersonChange) -> Result<String, PersonFailure> {
         let subject = subject(change);
         let unavailable = |error: std::io::Error| {
@@ -64,7 +65,8 @@ impl BatchAudit<'_> {
         self.audit.record(self.actor, action(change.kind), subject, detail).await.map_err(unavailable)
     }
 
-    /// Records that a write of a person failed after the first `done` ones.
+    /// Records the outcome for a person of whom a write failed. `done` is the number of the person's writes that this
+    /// run did before the failure.
     pub(super) async fn fail(&self, id: &str, change: &PersonChange, done: usize, failure: &PersonFailure) {
         let (outcome, reason) = match failure {
             PersonFailure::Person(reason) if done > 0 => (ChangeOutcome::Partly, reason.clone()),
@@ -74,7 +76,8 @@ impl BatchAudit<'_> {
         self.audit.note_outcome(self.actor, id, subject(change), outcome, &reason).await;
     }
 
-    /// Records, for a person that an interrupted run had recorded, that none or only some of the writes were done.
+    /// Records `outcome` (none or some of the writes were done) for a person whom an interrupted run recorded, unless
+    /// the record has an outcome already.
     pub(super) async fn settle(&self, change: &PersonChange, outcome: ChangeOutcome) -> std::io::Result<()> {
         let subject = subject(change);
         if let Some(id) = self.open_record(subject).await? {
@@ -94,7 +97,7 @@ impl BatchAudit<'_> {
     fn detail<'c>(&'c self, change: &'c PersonChange) -> AuditDetail<'c> {
         let source = self.plan.sources().get(usize::from(change.source));
         let is_new = change.kind == ChangeKind::Create;
-        // A new person's entry holds the same values as the address entry: list them once.
+        // The address of a new person is also a value of the person's entry, so the address entry is not listed.
         let writes = change.writes.iter().filter(|write| !is_new || write.action == WriteKind::AddPerson);
         AuditDetail {
             batch: self.batch,

@@ -12,8 +12,8 @@ use crate::{Permission, Principal, tree};
 
 /// Maximum number of addresses of one person that are shown.
 const ADDRESSES_MAX: usize = 200;
-/// Maximum number of times that an address entry is written when it is taken from its owner: each further one follows a
-/// change by another writer.
+/// Maximum number of tries to take an address from its owner. A further try is needed when another writer has changed
+/// the address entry.
 const RETIRE_TRIES: usize = 3;
 
 impl Desk {
@@ -50,8 +50,8 @@ impl Desk {
         self.conclude(audited_change, added.map(drop)).await.map_err(|error| person.lost_race(error))
     }
 
-    /// Undoes an assignment after the change of the person lost its race, since the error that the caller gets means
-    /// that the person was not changed. The assignment is kept when the faster writer gave the person the same address.
+    /// Undoes an assignment when another writer changed the person first: the caller gets an error, which means that
+    /// nothing was changed. The assignment is kept when the other writer gave the person the same address.
     /// Returns `false` when the assignment could not be undone.
     async fn give_back(&self, address: &Address, owner: &Dn, assignment: &AddressAssignment) -> bool {
         let undone = async {
@@ -128,7 +128,7 @@ impl Desk {
         Err(DirectoryError::Unavailable(format!("the entry of {address} changes too often; remove the address again")))
     }
 
-    /// The address entries of one owner, including those in quarantine.
+    /// Returns at most [`ADDRESSES_MAX`] address entries of one owner, including those in quarantine.
     pub(super) async fn addresses_of(&self, owner: &Dn, purpose: ReadPurpose) -> Result<Vec<Entry>, DeskError> {
         let search = LdapSearch {
             base: tree::addresses(self.directory.suffix()),
@@ -152,8 +152,9 @@ impl Desk {
         }
     }
 
-    /// Refuses an address that names a person other than `owner`, by an attribute written outside this program or by a
-    /// login: `jean.roy` and `jean.roy@example.edu` must not be two people.
+    /// Refuses an address that is the `mail` or `mailLocalAddress` of a person other than `owner`: other programs write
+    /// these attributes without an address entry. In the domain of primary addresses, also refuses an address whose
+    /// local part is the login of another person: `jean.roy` and `jean.roy@example.edu` must not be two people.
     pub(super) async fn check_unused(&self, address: &Address, owner: &Dn) -> Result<(), DeskError> {
         let mut either = vec![
             Filter::equal(attr::MAIL_LOCAL_ADDRESS, address.as_str()),

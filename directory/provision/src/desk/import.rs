@@ -92,7 +92,8 @@ impl Desk {
         Ok(applier.apply_until(stop, &planned.plan, &planned.passwords, progress).await)
     }
 
-    /// Creates the missing containers and returns their DNs.
+    /// Creates what is missing of the suffix entry, the containers and the entry of the site's domain. Returns the DNs
+    /// of the entries that this call created.
     pub async fn ensure_tree(&self, principal: &Principal) -> Result<Vec<String>, DeskError> {
         self.permit(principal, Permission::InitDirectory).await?;
         Ok(ensure_tree(&self.directory, &self.settings.get()).await?)

@@ -1,4 +1,5 @@
-//! The lines of a journal: a header with the version, then events. A line is either whole or torn by a crash.
+//! The lines of a journal: a header with the version, then the beginning of each run, receipts, and the end record.
+//! A crash may leave the last line torn, that is without its line end.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
@@ -10,7 +11,7 @@ use crate::{AttributeChange, PlanFileError};
 
 /// Version of the journal's form. A journal of another version is refused.
 pub const JOURNAL_VERSION: u32 = 1;
-/// Longest line that is read, in octets: a receipt holds the attributes of one entry that a plan changes, far less.
+/// Longest line that is read, in octets. A receipt is far shorter: it holds the changed attributes of one entry.
 const LINE_OCTETS_MAX: u64 = 16 * 1024 * 1024;
 
 /// Why a journal cannot be used.
@@ -62,8 +63,8 @@ pub(super) struct HeaderLine {
     /// Hash of the plan.
     #[serde(rename = "plan")]
     pub(super) plan_hash: String,
-    /// GeneralizedTime: provostSince of the addresses that the batch makes. A plan of the same hash may have been made
-    /// at another time; a resumed batch keeps its own.
+    /// GeneralizedTime: provostSince of the addresses that the batch makes. The plan's hash does not cover this time:
+    /// a plan made again later may resume the batch, which then keeps the time of its header.
     pub(super) since: String,
 }
 
@@ -106,9 +107,9 @@ pub struct Receipt {
     /// entryUUID of the entry, if the server shows one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry_uuid: Option<Uuid>,
-    /// Values before and after, for an entry that already existed. The values before are those at the time of the
-    /// write, because a write to a changed entry is refused (where the server shows an entryCSN). Empty for a new
-    /// entry.
+    /// Values before and after according to the plan; empty for a new entry. Where the server shows an entryCSN, the
+    /// values before were still those of the entry when the write was done, because a write to an entry that has
+    /// changed since the plan was made is refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<AttributeChange>,
     /// Whether the write set an initial password where there was none.
@@ -147,7 +148,8 @@ pub struct EndLine {
     pub at: String,
     /// People whose every write is done.
     pub applied: usize,
-    /// All other people that the batch was to change: a write was refused or not reached, or the password was missing.
+    /// All other people that the batch was to change, for example because a write was refused or not reached, or the
+    /// password was missing.
     pub failed: usize,
 }
 
@@ -213,8 +215,8 @@ impl JournalContent {
         self.header.as_ref().is_some_and(|header| header.plan_hash == plan_hash)
     }
 
-    /// Whether the end record is the last line. A run that an earlier version began after it makes the batch unfinished
-    /// again.
+    /// Whether the end record is the last line. Earlier versions could begin another run after the end record: such a
+    /// batch is unfinished again.
     pub(super) fn has_ended(&self) -> bool {
         matches!(self.lines.last(), Some(JournalLine::End(_)))
     }

@@ -82,7 +82,8 @@ async fn a_batch_is_kept_with_its_plan_and_its_receipts() {
     }
 }
 
-// A crash may leave any beginning of the file: whole lines count, a torn one does not, and the next run resumes.
+// A crash may leave any beginning of the file: whole lines count, a torn one does not. The next run resumes the batch
+// if its header line is whole.
 #[tokio::test]
 async fn a_journal_cut_anywhere_is_resumed() {
     let folder = tempfile::tempdir().unwrap();
@@ -135,7 +136,7 @@ async fn a_batch_that_cannot_be_resumed_is_named_in_the_error() {
         fs::write(&path, damaged).unwrap();
         let error = journals.read(&batch).unwrap_err().to_string();
         assert!(error.contains(expect), "{error}");
-        // Applies of other plans continue.
+        // Other plans can still be applied.
         let found = journals.abandoned("another plan").unwrap();
         assert!(found.iter().all(|(journal, _)| journal.batch != batch));
         drop(found);
@@ -158,7 +159,7 @@ async fn abandoned_batches_are_found_and_empty_ones_removed() {
     let (journals, batch) = begun(&folder).await;
     assert!(
         journals.abandoned(plan_of_two().hash()).unwrap().is_empty(),
-        "the batch of the own plan counts as abandoned"
+        "the batch of the given plan counts as abandoned"
     );
     // A crash before the plan was durable: no write can have been sent.
     let empty = Uuid::now_v7().to_string();
@@ -205,7 +206,6 @@ async fn a_batch_with_an_end_record_is_never_resumed() {
     assert_eq!(journals.batches().unwrap(), [(batch.clone(), true), (next.batch.clone(), false)]);
 }
 
-/// Batches end while they are read.
 #[tokio::test]
 async fn a_batch_that_ends_while_it_is_read_is_not_gone() {
     let folder = tempfile::tempdir().unwrap();
@@ -235,7 +235,7 @@ async fn a_batch_that_ends_meanwhile_does_not_stop_others() {
     assert!(!journals.is_of(&batch, &plan_of_two()).unwrap());
 }
 
-// The form in which an earlier version wrote its journals stays readable.
+// An earlier Provost wrote the fixture.
 #[test]
 fn journals_of_version_1_are_read() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,7 +12,7 @@ use crate::{ReasonRule, Write};
 pub enum ChangeKind {
     /// The person is new.
     Create,
-    /// The primary address changes.
+    /// The primary address changes, or the person had none. Other attributes may change too.
     Rename,
     /// Any other change.
     Update,
@@ -34,7 +34,7 @@ pub struct Reason {
 pub struct PersonChange {
     /// Index of the source that names the person, among the sources of the plan.
     pub source: u16,
-    /// Line of the record.
+    /// Line of the person's record in that source, from one.
     pub line: u64,
     /// Description for people: `create zoe.tremblay@example.edu (Zoé Tremblay, student)`.
     pub what: String,
@@ -56,7 +56,7 @@ impl PersonChange {
     /// The reason and, for an existing person, each attribute before and after: one line each.
     pub fn explanation(&self) -> impl Iterator<Item = String> {
         let reason = format!("because {} [{}]", self.reason.words, self.reason.rule);
-        // All values of a new person are new, and the line of the change describes them well enough.
+        // A new person has no values before, and `what` describes the person well enough.
         let is_new = self.kind == ChangeKind::Create;
         let writes = self.writes.iter().filter(move |_| !is_new);
         let lines = writes.flat_map(|write| {

@@ -334,12 +334,13 @@ fn reason(
     let has_primary = person.mail.as_deref().is_some_and(|mail| Address::parse(mail).is_ok());
     if is_renamed {
         let (record, given, family) = (wanted.record, given_name(person), family_name(person));
-        let words = if has_primary {
-            format!("the name {given} {family} became {} {}", record.given_name, record.family_name)
+        let (rule, words) = if has_primary {
+            let words = format!("the name {given} {family} became {} {}", record.given_name, record.family_name);
+            (ReasonRule::NameChanged, words)
         } else {
-            "the person has no primary address".to_owned()
+            (ReasonRule::PrimaryAddress, "the person has no primary address".to_owned())
         };
-        return (ChangeKind::Rename, Reason { rule: ReasonRule::NameChanged, words });
+        return (ChangeKind::Rename, Reason { rule, words });
     }
     let (rule, words) = if attributes.is_empty() {
         (

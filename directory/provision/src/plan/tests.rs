@@ -15,7 +15,7 @@ fn source(rows: &str) -> Source {
     read_source("registrar", format!("{HEADER}{rows}").as_bytes(), &CsvOptions::default()).unwrap()
 }
 
-/// The plan of a source by the built-in rules.
+/// The plan of a source under the built-in policies.
 fn plan_of(source: Source, actual: &DirectoryContent) -> Result<Plan, PlanError> {
     plan(&wanted(&[source], &Policies::built_in("example.edu"), jiff::Timestamp::UNIX_EPOCH), actual)
 }
@@ -138,7 +138,7 @@ fn matches(entry: &Entry, filter: &Filter) -> bool {
 const ZOE: &str = "1,Zoé,Tremblay,2004-02-29,zoe@example.net,student,B-INFO,2030-04-30,long enough\n";
 
 #[test]
-fn names_of_roles_are_given_to_nobody() {
+fn reserved_names_are_given_to_nobody() {
     let mut model = Model::default();
     let row = |id, given, family| format!("{id},{given},{family},,,staff,,,\n");
     let rows = row(1, "'", "Postmaster") + &row(2, "Root", "'") + &row(3, "'", "root") + &row(4, "No", "Reply");
@@ -236,7 +236,7 @@ fn people_of_one_name_are_numbered_in_file_order() {
 }
 
 #[test]
-fn a_changed_name_keeps_its_former_address_for_later() {
+fn a_renamed_person_keeps_the_former_address() {
     let mut model = Model::default();
     model.import("1,Ann,Roy,,,staff,,,\n2,Ann,Roy,,,staff,,,\n");
     let plan = model.import("2,Ann,Côté,,,staff,,,\n");
@@ -250,7 +250,7 @@ fn a_changed_name_keeps_its_former_address_for_later() {
     assert_eq!((person.first(attr::MAIL), person.first(attr::SN)), (Some("ann.cote@example.edu"), Some("Côté")));
     assert_eq!(person.values(attr::MAIL_LOCAL_ADDRESS).len(), 2);
     assert_eq!(model.kind("ann.roy2@example.edu"), Some("alias"));
-    // Her former address is still hers, and so is its number.
+    // When she takes her former name again, her former address becomes primary; the new Ann Roy gets the next number.
     model.import("3,Ann,Roy,,,staff,,,\n2,Ann,Roy,,,staff,,,\n");
     assert_eq!((model.mail("2"), model.mail("3")), ("ann.roy2@example.edu", "ann.roy3@example.edu"));
     assert_eq!(model.kind("ann.cote@example.edu"), Some("alias"));
@@ -312,7 +312,7 @@ fn a_person_with_a_role_gets_no_initial_password() {
     let dn = model.person("1").dn.clone();
     model.entries.get_mut(&dn).unwrap().push(AttributeDescription::of(attr::PROVOST_ROLE), b"admin".to_vec());
     assert!(model.plan(ZOE).is_empty(), "{:?}", model.plan(ZOE).changes);
-    // Planned before the role was given: the write carries the condition.
+    // The plan was made before the role was given, so its write asserts that the person has no role.
     let context = WriteContext { id: "batch".into(), since: late.since.clone() };
     let LdapWrite::Modify(_, _, control) = late.changes[0].writes[0].operation(&context, Some("{SSHA}hash")) else {
         panic!("{:?}", late.changes)
@@ -334,7 +334,7 @@ fn rows_that_planning_refuses() {
         assert_eq!((plan.rejected()[0].column.as_str(), plan.rejected()[0].rule.as_str()), (column, rule));
         assert_eq!((plan.summary.rejected, plan.summary.create, plan.summary.rows), (1, 1, 2));
     }
-    // A correction of only one of the two is accepted.
+    // A row that corrects only the family name or only the birth date is accepted.
     assert!(model.plan("1,Zoé,Gagnon,2004-02-29,,student,,,\n").rejected().is_empty());
     assert!(model.plan("1,Zoé,Tremblay,2004-02-28,,student,,,\n").rejected().is_empty());
     let mut twin = model.person("1").clone();
@@ -344,7 +344,7 @@ fn rows_that_planning_refuses() {
 }
 
 #[test]
-fn addresses_without_any_person_are_refused() {
+fn a_directory_with_many_addresses_and_no_person_is_refused() {
     let mut model = Model::default();
     let rows: String = (0..=ORPHANS_MAX).map(|n| format!("{n},Ann,Roy,,,staff,,,\n")).collect();
     let plan = model.plan(&rows);

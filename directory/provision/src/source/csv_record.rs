@@ -19,9 +19,10 @@ pub(super) struct CsvRecord {
     pub(super) fields: StringRecord,
     /// Line on which it ends.
     pub(super) last_line: u64,
-    /// Lines within the record that look like records themselves: a misplaced quotation mark swallowed them.
+    /// Lines within the record that look like records themselves: a misplaced quotation mark probably swallowed them.
     pub(super) swallowed: Vec<u64>,
-    /// The first field with text after its closing quotation mark, as in `"Ann"x`, from zero: its value is uncertain.
+    /// Index, from zero, of the first field with text after its closing quotation mark, as in `"Ann"x`. The field's
+    /// value is uncertain.
     pub(super) misquoted_field: Option<usize>,
 }
 
@@ -101,14 +102,15 @@ impl<'a> CsvRecords<'a> {
         let rest = self.text.as_bytes().get(octet as usize..).unwrap_or_default();
         let begins = octet as usize + rest.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
         let passed = self.text.as_bytes().get(from..begins).unwrap_or_default();
-        // A piece never ends between CR and LF: `begins` is after all line ends.
+        // `passed` never ends between CR and LF: `begins` is after all line ends.
         let line = line + line_ends(passed);
         self.counted = (begins.max(from), line);
         line
     }
 }
 
-/// The first field, from zero, with text after its closing quotation mark, which RFC 4180 §2 does not permit.
+/// Returns the index, from zero, of the first field with text after its closing quotation mark, which RFC 4180 §2 does
+/// not permit.
 fn misquoted_field(record: &str, separator: u8) -> Option<usize> {
     let mut rest = record.as_bytes();
     for field in 0.. {
@@ -124,7 +126,8 @@ fn misquoted_field(record: &str, separator: u8) -> Option<usize> {
     None
 }
 
-/// The octets after the closing quotation mark of a field, none without one; `rest` begins after the opening one.
+/// Returns the octets after the closing quotation mark of a field; none if the mark is missing. `rest` begins after the
+/// opening quotation mark.
 fn after_closing_quote(mut rest: &[u8]) -> &[u8] {
     while let Some(quote) = rest.iter().position(|octet| *octet == b'"') {
         rest = rest.get(quote + 1..).unwrap_or_default();
@@ -156,6 +159,6 @@ fn without_separator_line(text: &str) -> (&str, u64, Option<u8>) {
 fn guess_separator(text: &str) -> u8 {
     let first = text.trim_start().lines().next().unwrap_or_default();
     let count = |separator: &u8| first.bytes().filter(|octet| octet == separator).count();
-    // Of equal counts, `max_by_key` takes the last one: the comma.
+    // Of equal counts, `max_by_key` takes the last: the comma before the semicolon, the semicolon before the tab.
     [b'\t', b';', b','].into_iter().max_by_key(count).unwrap_or(b',')
 }

@@ -142,8 +142,9 @@ fn is_fraction(field: &str) -> bool {
     }
 }
 
-/// Whether a field has grouped digits: `1,234,567`, `1.234.567`, `1'234'567` or `12,34,567`. Groups have two or three
-/// digits and one separator; a fraction may follow after another separator.
+/// Whether a field has grouped digits: `1,234,567`, `1.234.567`, `1'234'567` or `12,34,567`. The same separator stands
+/// between all groups. The first group has at most three digits, the last has three, and those between have three, or
+/// two where the separator is a comma. A fraction may follow after a point or comma that does not separate groups.
 fn is_grouped(field: &str) -> bool {
     [',', '.', '\'', '’'].into_iter().any(|separator| {
         let Some((first, rest)) = field.split_once(separator) else { return false };

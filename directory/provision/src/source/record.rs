@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// Character encoding of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Encoding {
-    /// UTF-8, with or without BOM. A file with other octets is refused, with an error that names `--encoding`.
+    /// UTF-8, with or without BOM. A file with octets that are not valid UTF-8 is refused.
     #[default]
     Utf8,
     /// Windows-1252, as a spreadsheet with a French locale writes it.
@@ -18,8 +18,8 @@ pub enum Encoding {
 pub struct CsvOptions {
     /// Encoding of the file's octets.
     pub encoding: Encoding,
-    /// `,`, `;` or a tab. With `None`, a first line `sep=;` states it; without such a line, it is the one that occurs
-    /// most often in the header.
+    /// `,`, `;` or a tab. With `None`, a first line such as `sep=;` states the separator; without such a line, the
+    /// separator is the one of the three that occurs most often in the header.
     pub separator: Option<u8>,
 }
 
@@ -78,7 +78,7 @@ pub struct SourceRecord {
     pub password: Option<Secret>,
 }
 
-/// A problem that leaves a row out.
+/// A problem that excludes one row from the import. A row may have several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordError {
     /// Line in the file, from one.

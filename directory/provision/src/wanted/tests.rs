@@ -90,9 +90,9 @@ fn policies_decide_who_is_admitted_how_names_fold_and_where_days_end() {
     assert_eq!(rejected, [(3, "affiliation")]);
 }
 
-// A day that cannot be represented must not count as blank, which would remove the held date.
+// A date that cannot be represented must not count as blank: a blank cell removes the date that the directory holds.
 #[test]
-fn a_day_beyond_all_years_leaves_the_record_out() {
+fn a_date_beyond_the_representable_years_rejects_the_record() {
     for (row, column) in [
         ("1,Ann,Roy,,,staff,,,9999-12-31,\n", "end_date"),
         ("1,Ann,Roy,,,staff,,9999-12-31,9999-12-31,\n", "start_date"),
@@ -107,7 +107,7 @@ fn a_day_beyond_all_years_leaves_the_record_out() {
 }
 
 #[test]
-fn sources_keep_their_numbers_apart() {
+fn the_same_person_id_in_two_sources_is_two_people() {
     let sources = [
         source("registrar", "1,Ann,Roy,,,staff,,,,\n"),
         source("library", "\n1,Bo,Li,,,staff,,,,\n2,,Li,,,staff,,,,\n"),

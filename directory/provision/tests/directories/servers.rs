@@ -1,4 +1,4 @@
-//! The two directories of these tests, each with the help desk's operations over it.
+//! The two LDAP servers of these tests, slapd and the embedded one, each with the help desk's operations on top.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;

@@ -3,10 +3,10 @@
 //!
 //! * Values of `a;binary` become values of `a`.
 //! * The stored suffix gets the present normal form.
-//! * Where two entries under one parent now have the same name (`cn=Zoé` composed and decomposed), the older one keeps
-//!   it. The other one gets its entryUUID appended to its naming value, keeps everything else, and is logged.
-//!   References to its DN are not changed: they now mean the older entry, and only their owner knows which one was
-//!   meant.
+//! * Where two entries under one parent now have the same name (`cn=Zoé` composed and decomposed), the older entry
+//!   keeps the name. The younger entry is renamed: its entryUUID is appended to its naming value. The renaming is
+//!   logged. References to the old DN are not changed. They now point to the older entry, because the server cannot
+//!   know which of the two entries was meant.
 //! * A renamed entry, and each subordinate, gets a new entryCSN, so that consumers receive the new names (RFC 4533
 //!   §3.3).
 
@@ -63,7 +63,8 @@ fn descriptions(transaction: &Transaction<'_>) -> Result<Vec<String>, StorageErr
     Ok(texts.collect::<Result<_, _>>()?)
 }
 
-/// Moves values from `a;binary` to `a`; returns the places of the entries that had any.
+/// Moves values from `a;binary` to `a`; returns the places of the entries to rewrite: all of them, or none in a file
+/// without `;binary`.
 fn merge_binary(transaction: &Transaction<'_>, entries: &mut Entries) -> Result<HashSet<EntryNumber>, StorageError> {
     let old = descriptions(transaction)?;
     let plain = |text: &String| text.split(';').filter(|part| *part != "binary").collect::<Vec<_>>().join(";");
@@ -106,7 +107,7 @@ fn rename_suffix(transaction: &Transaction<'_>) -> Result<(), StorageError> {
     Ok(())
 }
 
-/// Renames every entry whose name an older one has; returns their places.
+/// Renames every entry that has the same name and parent as an older entry; returns the places of the renamed entries.
 fn separate_equal_names(descriptions: &[String], entries: &mut Entries) -> Result<Vec<EntryNumber>, StorageError> {
     let catalogue = Catalogue::load().map_err(|error| StorageError::Content(error.to_string()))?;
     let mut oldest_first: Vec<EntryNumber> = entries.keys().copied().collect();
@@ -128,7 +129,8 @@ fn separate_equal_names(descriptions: &[String], entries: &mut Entries) -> Resul
     Ok(renamed)
 }
 
-/// Returns the RDN with the entryUUID appended to its first value, and adds that value to the entry.
+/// Returns the RDN with the entryUUID appended to its first value. The entry gets the new value too; a single-valued
+/// attribute loses the old one.
 fn rename(catalogue: &Catalogue, descriptions: &[String], draft: &mut EntryDraft, rdn: &Rdn) -> Option<Rdn> {
     let (name, value) = rdn.pairs().next()?;
     let new = format!("{value} ({})", draft.head.uuid);

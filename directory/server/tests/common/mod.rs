@@ -96,8 +96,8 @@ pub fn tool(program: &str, url: &str, arguments: &[&str], input: &str) -> Output
     child.wait_with_output().expect("the tool ends")
 }
 
-/// Runs a tool off the async threads, bound as `who` with [`PASSWORD`] or, if empty, anonymously; returns its exit code
-/// and combined output.
+/// Runs a tool off the async threads, bound as `who` with [`PASSWORD`], or anonymously if `who` is empty. Returns the
+/// exit code, and the standard output followed by the standard error.
 pub async fn run(program: &'static str, url: &str, who: &str, arguments: &[&str], input: &str) -> (i32, String) {
     let mut all: Vec<String> = Vec::new();
     if !who.is_empty() {

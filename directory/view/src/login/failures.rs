@@ -1,8 +1,8 @@
-//! Recent refused logins by account and by source. A source that keeps guessing is throttled: its passwords are no
-//! longer checked.
+//! Recent refused logins by account and by source. With too many of them, further logins are throttled: their passwords
+//! are not checked.
 //!
 //! Guesses from everywhere at one account must not lock its owner out. A source from which the owner has logged in
-//! before is familiar: only the refusals of this account from that source count against it.
+//! recently is familiar: a login from there is throttled only for the account's own refusals from that source.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroUsize;
@@ -14,19 +14,20 @@ use lru::LruCache;
 use super::turns::LoginLane;
 use crate::cow_map::MapKey;
 
-/// Maximum number of people, and of pairs of a person and a source, remembered: every account of a university. Refusals
-/// of people are kept apart from those of names that nobody has, which could otherwise flush them.
+/// Maximum number of remembered people, and of remembered pairs of a person and a source: every account of a
+/// university. Refusals of people are kept apart, so that a guesser cannot evict them with invented names.
 const PEOPLE_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// Maximum number of unknown names, of pairs of such a name and a source, and of sources remembered; beyond it, those
 /// seen least recently are forgotten.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
 
-/// Maximum number of familiar pairs of account and source: every account of a university, with a few sources each.
+/// Maximum number of familiar pairs of account and source; beyond it, the pair used least recently is forgotten.
 const FAMILIAR_MAX: NonZeroUsize = NonZeroUsize::new(100_000).unwrap();
 /// How long a source stays familiar after the last accepted login from it.
 const FAMILIAR_TTL: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// How many refusals are tolerated at once, and after how many seconds each one expires.
+/// How many refusals are tolerated at once, and how many seconds one refusal takes to drain. Refusals drain one after
+/// the other.
 #[derive(Clone, Copy)]
 struct RefusalAllowance {
     refusals: f64,
@@ -40,8 +41,9 @@ const ACCOUNT: RefusalAllowance = RefusalAllowance { refusals: 100.0, seconds_ea
 /// Number of refusals from a familiar source that count as the owner's mistakes: up to this many, its logins do not
 /// wait in the suspect lane.
 const FAMILIAR_MISTAKES: f64 = 3.0;
-/// How long a refusal makes a source one that may be guessing: its logins to an account that others guess at wait with
-/// those guesses. Longer than [`SOURCE`], so that a slow guesser stays known as one.
+/// While a refusal of a source has not drained by this allowance, the source counts as a guesser: its logins to any
+/// account with recent refusals wait in the suspect lane, unless it is familiar to that account. A refusal drains more
+/// slowly than by [`SOURCE`], so that a slow guesser stays known.
 const RECENT_GUESS: RefusalAllowance = RefusalAllowance { refusals: 1.0, seconds_each: 300.0 };
 /// For one source over all accounts: a campus behind one address has many people who mistype.
 const SOURCE: RefusalAllowance = RefusalAllowance { refusals: 1000.0, seconds_each: 0.5 };
@@ -71,7 +73,7 @@ pub(super) enum NamedAccount {
 }
 
 impl NamedAccount {
-    /// Returns the octets that stand for the account in digests.
+    /// Returns the octets that stand for the account in cache keys and digests.
     pub(super) fn key(self) -> MapKey {
         match self {
             Self::Person(key) | Self::Unknown(key) => key,
@@ -95,7 +97,8 @@ struct RefusalLevels {
     people: AccountLevels,
     unknown: AccountLevels,
     sources: LruCache<IpAddr, RefusalLevel>,
-    /// Refusals of each source by [`RECENT_GUESS`]: they decide the lane of a login, and never refuse one.
+    /// Refusals of each source, drained by [`RECENT_GUESS`]. They can move a login to the suspect lane, but never
+    /// throttle it.
     guessers: LruCache<IpAddr, RefusalLevel>,
     /// The time of the last accepted login to each account from each source.
     familiar: LruCache<(MapKey, IpAddr), Timestamp>,
@@ -118,7 +121,7 @@ impl RefusalLevels {
 /// The refusals remembered for all names and sources.
 pub(super) struct RecentRefusals(Mutex<RefusalLevels>);
 
-/// Too many refusals: the password is not checked.
+/// Too many refusals: the password must not be checked. A remembered result of that password may still be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooMany;
 
@@ -139,8 +142,8 @@ impl RecentRefusals {
         self.levels().is_familiar(account, source, now)
     }
 
-    /// Returns the lane for a login to `account` from `source`, or the refusal to check it. The `running` other checks
-    /// of the account may be guesses, so they count like refusals.
+    /// Returns the lane for a login to `account` from `source`, or [`TooMany`]. The `running` other checks of the
+    /// account may be guesses, so they count like refusals.
     pub(super) fn lane(
         &self,
         account: NamedAccount,
@@ -262,7 +265,8 @@ mod tests {
             "another account from the same source"
         );
         assert_eq!(failures.lane(ZOE, source(1), 0, at(30)), Ok(LoginLane::Suspect), "no refusal has expired");
-        // LI is guessed at from elsewhere: whoever guessed at ZOE is no clean source, though its limit has drained.
+        // Source 9 guesses at LI. Source 1 has guessed at ZOE, so its login to LI is suspect, although `SOURCE` has
+        // drained its refusals.
         failures.refused(LI, source(9), at(30));
         assert_eq!(failures.lane(LI, source(1), 0, at(30)), Ok(LoginLane::Suspect));
         assert_eq!(failures.lane(LI, source(2), 0, at(30)), Ok(LoginLane::Attacked));

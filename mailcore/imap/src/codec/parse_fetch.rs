@@ -126,7 +126,8 @@ fn field_names(cursor: &mut Cursor<'_>) -> Result<Vec<String>> {
     cursor.space()?;
     let names = cursor.list(FIELDS_MAX, |cursor| {
         let name = cursor.astring()?;
-        // RFC 5322 §3.6.8 `ftext`: no field name has other octets, and the response could not repeat some of them.
+        // RFC 5322 §3.6.8: a field name consists of `ftext`. Refuse other octets: the response repeats the name, and an
+        // astring cannot carry every octet.
         let is_field = name.iter().all(|octet| (0x21..0x7f).contains(octet) && *octet != b':');
         String::from_utf8(name.to_vec())
             .ok()

@@ -1,4 +1,4 @@
-//! Status responses (RFC 3501 §7.1; response codes of RFC 3501, 4315, 5530 and 6154).
+//! Status responses (RFC 3501 §7.1; response codes of RFC 3501, 4315, 4469, 5530 and 6154).
 
 use std::borrow::Cow;
 

@@ -71,7 +71,7 @@ impl StructureWriter<'_> {
         self.single_extension(part);
     }
 
-    /// Writes `media body-fields`.
+    /// Writes the media type and `body-fields`.
     fn fields(&mut self, part: &MimePart, media: &MediaType) {
         string(self.wire, &media.kind);
         self.wire.push(b' ');

@@ -155,7 +155,7 @@ fn accept(connection: &Connection, person: &PersonRef, now: Timestamp) -> Comple
     Completion::LoggedIn(account, StatusResponse::ok("Logged in").with_code(code))
 }
 
-/// The one reply to every refused login, so that it does not show whether the name exists.
+/// The reply to an unknown name as well as to a wrong password, so that a client cannot find out which names exist.
 fn authentication_failed() -> StatusResponse {
     StatusResponse::no("AUTHENTICATIONFAILED", "Wrong name or password")
 }

@@ -49,7 +49,8 @@ pub(crate) async fn copy(
     match manner {
         CopyOrMove::Copy => ok.with_code(code),
         CopyOrMove::Move => {
-            // RFC 6851 §4.3: before the EXPUNGE responses, so that the client knows the new UIDs of its messages.
+            // RFC 6851 §4.3: COPYUID comes before the EXPUNGE responses, so that the client can match the messages
+            // that leave this mailbox with their new UIDs.
             out.put(StatusResponse::ok("Moved").with_code(code).line("*"));
             ok
         }

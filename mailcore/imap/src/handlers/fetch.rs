@@ -100,8 +100,8 @@ impl FetchResponses<'_> {
         })
     }
 
-    /// Sends one message's response. An expunged message is ignored if named by UID (RFC 3501 §6.4.8), and otherwise
-    /// gets the response of [`expunged`].
+    /// Sends one message's response. If the items need the row or body of an expunged message, UID FETCH sends nothing
+    /// for that message (RFC 3501 §6.4.8), and FETCH sends the response of [`expunged`].
     async fn one(
         &mut self,
         index: usize,
@@ -138,13 +138,13 @@ async fn read_rows(
     }
 }
 
-/// RFC 3501 §6.4.5: fetching text sets `\Seen`, but with BODY.PEEK or RFC822.HEADER it does not.
+/// RFC 3501 §6.4.5: RFC822, RFC822.TEXT and BODY[...] set `\Seen`; RFC822.HEADER and BODY.PEEK[...] do not.
 fn marks_seen(item: &FetchItem) -> bool {
     matches!(item, FetchItem::Rfc822 | FetchItem::Rfc822Text | FetchItem::Section { peek: false, .. })
 }
 
-/// Sets `\Seen` where it is missing, in one batch; returns the changed messages. If the batch fails, the messages are
-/// fetched nevertheless.
+/// Sets `\Seen` on the messages without it, in one batch, and returns the changed messages. Sets nothing in a read-only
+/// mailbox. If the batch fails, the messages are fetched nevertheless.
 async fn mark_seen(
     context: &CommandContext<'_>,
     selected: &mut SelectedMailbox,

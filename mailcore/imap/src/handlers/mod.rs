@@ -1,4 +1,4 @@
-//! The handlers of commands. One file per command or family, named as the standard names it.
+//! The handlers of commands: one file for each command or for a few related commands.
 
 mod append;
 mod authenticate;

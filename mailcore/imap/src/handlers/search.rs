@@ -1,8 +1,8 @@
 //! SEARCH and UID SEARCH (RFC 3501 §6.4.4; ESEARCH, RFC 4731).
 //!
 //! A message is read only as far as its result needs. The keys are tested with the flags and the UID from memory, then
-//! with the row and its kept header fields, then with the whole header, then with the body. The first of these that
-//! decides them is the last that is read.
+//! with the row and the header fields in it, then with the whole header, then with the body. Reading stops at the first
+//! step that decides the keys.
 
 mod body;
 mod content;
@@ -97,7 +97,7 @@ async fn matches_among(
     Ok(found)
 }
 
-/// Tests one message, and reads it only until its keys are decided.
+/// Tests one message with its row, and reads the header and the body only while the keys are undecided.
 async fn is_match(
     context: &CommandContext<'_>,
     selected: &SelectedMailbox,

@@ -21,7 +21,7 @@ pub(crate) async fn select(
     read_only: bool,
     out: &mut OutputBuffer<'_>,
 ) -> Completion {
-    // Notices are marked as seen before the read, so that a message that arrives after it causes another read.
+    // Notices are marked as seen before the read, so that a message that arrives after the read causes another.
     account.notices.borrow_and_update();
     let context = connection.context(account);
     if let Some(before) = before {
@@ -88,8 +88,9 @@ async fn read_messages(
     Ok((rows.info, message_list))
 }
 
-/// Records in the store that the messages reported to this session are not `\Recent` in others (RFC 3501 §2.3.2); not
-/// for EXAMINE (§6.3.2). A failure is only logged: a message may then be `\Recent` in two sessions.
+/// Records in the store that the messages reported to this session are not `\Recent` in other sessions (RFC 3501
+/// §2.3.2). Does nothing for EXAMINE (§6.3.2). A failure is only logged: a message may then be `\Recent` in two
+/// sessions.
 pub(crate) async fn store_recent(context: &CommandContext<'_>, selected: &SelectedMailbox) {
     if selected.access == MailboxAccess::ReadOnly || selected.recent_cleared >= selected.uid_next {
         return;

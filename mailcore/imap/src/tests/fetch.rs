@@ -162,15 +162,15 @@ async fn headers_of_large_messages() {
     assert_eq!(client.take(), format!("* 1 FETCH (BODY[] {{{}}}\r\n{large})\r\nf OK FETCH completed\r\n", large.len()));
 }
 
-/// A header of more addresses than an ENVELOPE lists: the first 4,096 of each field are sent, and the FETCH succeeds.
+/// When a header field has more than 4,096 addresses, the ENVELOPE lists the first 4,096, and the FETCH succeeds.
 #[tokio::test]
-async fn an_envelope_of_endless_addresses_is_sent_cut() {
+async fn an_envelope_lists_the_first_4096_addresses_of_a_field() {
     let message =
         format!("From: z@x\r\nTo: g: {}a@b;\r\nCc: {}c@d\r\n\r\nhi", "a@b,".repeat(6_000), "c@d,".repeat(9_000));
     let mut client = selected("EXAMINE", &[&message, "Subject: next\r\n\r\nhi"]).await;
     client.send("f FETCH 1:2 (ENVELOPE UID)\r\n").await;
     let responses = client.take();
-    // The start of the group is the first item of To, and its end comes after the cut.
+    // The start of the group counts as the first item of To. The end of the group is listed after the last item.
     assert_eq!(responses.matches("(NIL NIL \"a\" \"b\")").count(), 4_095);
     assert_eq!(responses.matches("(NIL NIL NIL NIL)) ").count(), 1);
     assert_eq!(responses.matches("(NIL NIL \"c\" \"d\")").count(), 4_096);

@@ -83,7 +83,7 @@ async fn large_literals_share_one_bound() {
     }
 }
 
-/// One APPEND may send one large message, not as many as a command may have literals.
+/// A command may have several literals, but only one of more than 64 KiB.
 #[tokio::test]
 async fn an_append_has_one_large_literal() {
     let mut client = Site::new().logged_in().await;
@@ -93,7 +93,7 @@ async fn an_append_has_one_large_literal() {
     assert!(responses == "a BAD Command too long\r\n" || responses.starts_with("a NO [UNAVAILABLE]"), "{responses}");
 }
 
-/// RFC 3501 §9, RFC 2971 §3.3, RFC 5258 §6.
+/// RFC 3501 §9, RFC 2971 §4, RFC 5258 §6.
 #[tokio::test]
 async fn commands_outside_the_grammar_are_bad() {
     let mut client = Site::new().logged_in().await;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::codec::{Command, parse};
 
-/// The name of the command as this crate parses it; `None` when it is BAD.
+/// The name of the command as this crate parses it; `None` when this crate refuses the command.
 fn ours(line: &str) -> Option<&'static str> {
     let frame = Bytes::copy_from_slice(line.strip_suffix("\r\n").unwrap().as_bytes());
     Some(match parse(&frame).command.ok()? {
@@ -46,7 +46,7 @@ fn ours(line: &str) -> Option<&'static str> {
     })
 }
 
-/// The name of the command as imap-codec parses it.
+/// The name of the command as imap-codec parses it; `None` when imap-codec refuses the command.
 fn theirs(line: &str) -> Option<&'static str> {
     match CommandCodec::default().decode(line.as_bytes()) {
         Ok((b"", command)) => Some(command.body.name()),

@@ -1,4 +1,4 @@
-//! The results of both parsers in one comparable form.
+//! The results of this crate's parser and of mail-parser, in one comparable form.
 
 use jiff::Timestamp;
 use mail_parser::{Addr, Address, MessageParser, MimeHeaders, PartType};

@@ -100,9 +100,9 @@ proptest! {
         let _ = header(&[&SIGNATURE[..], &octets].concat());
     }
 
-    // A header that arrives in parts never needs octets after its end, and octets after it change nothing.
+    // The parser never asks for octets after the end of a header, and such octets do not change its result.
     #[test]
-    fn an_unfinished_header_needs_octets_of_its_rest_only(
+    fn an_unfinished_header_needs_only_its_own_octets(
         command in 0x20_u8..=0x21, block in proptest::collection::vec(any::<u8>(), 12..300), cut in any::<proptest::sample::Index>(),
     ) {
         let octets = built(command, 0x11, &block);

@@ -1,4 +1,4 @@
-//! Conversations, each with the rule that it checks.
+//! POP3 conversations, with the rules that they check.
 
 // A test fails by a panic; clippy recognizes only `#[test]` functions as tests, not their shared code.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
@@ -351,7 +351,7 @@ async fn capabilities_and_tls() {
     client.play(&format!("S: +OK...\nC: CAPA\n{always}{login}S: STLS\n{end}")).await;
 }
 
-/// A command before TLS, which an attacker can have sent, has no effect after it.
+/// An attacker can have sent the USER command before TLS: the server forgets it at STLS.
 #[tokio::test]
 async fn stls_discards_the_user() {
     let site = Site::new();
@@ -606,7 +606,7 @@ async fn quit_without_the_lease_deletes_nothing() {
     site.deliver(&[ONE, TWO]).await;
     let zoe = Arc::new(person(1, "zoe", PersonState::Active));
     let mut transaction = TransactionState::open(&*site.store, &site.config.view, &zoe).await.unwrap();
-    // A lease of the same name that is not in force.
+    // A lease from another store, of the same name: it is not in force in this store.
     let name = transaction.lease.as_ref().unwrap().name().to_owned();
     transaction.lease = MemoryStore::default().lease(&name, Duration::from_secs(60)).await.unwrap();
     let _next = TransactionState::open(&*site.store, &site.config.view, &zoe).await.unwrap();
@@ -639,7 +639,7 @@ async fn goodbyes_and_idle_limits() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Random input in random pieces: no panic, and every reply is a line.
+    /// Random input in random pieces: no panic, and the output ends with a whole line.
     #[test]
     fn random_input_gets_whole_lines(words in proptest::collection::vec(
         proptest::sample::select(vec![

@@ -1,12 +1,12 @@
 //! Dot-stuffing (RFC 5321 §4.5.2).
 
-/// Returns the octets that follow a message: the end of its last line if that is missing, then the line of one dot that
+/// Returns the octets that follow a message: CRLF if the last line has no line end, then the line of one dot that
 /// ends the data.
 pub(crate) fn end_of(message: &[u8]) -> &'static [u8] {
     if message.is_empty() || message.ends_with(b"\r\n") { b".\r\n" } else { b"\r\n.\r\n" }
 }
 
-/// Returns the message as it is sent, up to [`end_of`]: in borrowed parts, with dots doubled at line starts.
+/// Returns the octets to send before [`end_of`], in borrowed parts: the message with each dot at a line start doubled.
 pub(crate) fn stuffed(message: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(message);
     let parts = std::iter::from_fn(move || {

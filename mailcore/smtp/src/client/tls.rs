@@ -57,7 +57,8 @@ fn config(policy: CertificatePolicy) -> io::Result<Arc<ClientConfig>> {
     Ok(made.get_or_init(|| Arc::new(config)).clone())
 }
 
-/// Accepts any certificate, but checks that the server holds its key, so that a broken handshake is detected.
+/// Accepts any certificate, but verifies the signature of the handshake: the server must hold the certificate's private
+/// key.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

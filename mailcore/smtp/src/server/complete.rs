@@ -1,5 +1,5 @@
-//! Completes a message before it is stored: the findings of the stages, this server's Received, the fields that a
-//! submission lacks, then the message without forged findings.
+//! Completes a message before it is stored. The stored message begins with the findings of the stages, this server's
+//! Received and the fields that a submission lacks. The message as received follows, without forged findings.
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
@@ -76,9 +76,9 @@ fn missing_fields(head: &[u8], kept_id: Option<HeaderField<'_>>, hostname: &str,
     added
 }
 
-/// Returns where the empty line before the text is missing: at the first line that is not a field. Without it, no
-/// client would show the text. `None` when none is missing. A mailbox-file line at the start belongs to the header
-/// section if a field or an empty line follows it.
+/// Returns the offset of the first line that is not a field if no empty line stands before it: `complete` inserts one
+/// there, since otherwise no client would show the text. `None` when no empty line is missing. A mailbox-file line at
+/// the start belongs to the header section if a field or an empty line follows it.
 fn start_of_text(data: &[u8]) -> Option<usize> {
     let is_mailbox_line = data.strip_prefix(b">").unwrap_or(data).starts_with(MAILBOX_LINE);
     let line_end = memchr::memchr(b'\n', data).map_or(data.len(), |end| end + 1);
@@ -143,7 +143,7 @@ mod tests {
         }
     }
 
-    /// RFC 6409 §8.3: every invalid Message-ID is replaced, at any position; a valid one stays.
+    /// RFC 6409 §8.3: every invalid Message-ID is removed, at any position; the first valid one stays.
     #[test]
     fn an_invalid_message_id_is_replaced() {
         for wrong in ["<>", "", "x", "<x>", "<a@>", "<a@b@c>", "<a@b> <c@d>", "\r\n <\r\n >"] {

@@ -20,10 +20,10 @@ const WITHOUT_MESSAGE_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// The events that the budget counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CountedEvent {
-    /// A well-formed line: a command or a response of AUTH.
+    /// A complete line: a command, valid or not, or a response of AUTH.
     Command,
-    /// A line that cannot be a command, or a command refused for good: malformed, out of order, or, except RCPT, by a
-    /// stage.
+    /// A line refused for good: malformed, not supported, out of order, an invalid response of AUTH, or a greeting or
+    /// MAIL that a stage refuses.
     RefusedLine,
     /// A recipient that is refused for good (5xx).
     RefusedRecipient,

@@ -1,4 +1,5 @@
-//! Conversations with a session: `C:` is a line of the client, `S:` the start of a line that the server must answer.
+//! Conversations with a session: `C:` is a line of the client, `S:` the start of a reply line that the server must
+//! send.
 
 mod accept;
 mod auth;

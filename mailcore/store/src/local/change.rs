@@ -1,4 +1,5 @@
-//! A change of a shard that is not a batch of an account. It runs in the same transactions, in its own savepoint.
+//! A change of a shard that is not a batch of an account. The committer runs it in one transaction with waiting
+//! batches, in a savepoint of its own.
 
 use tokio::sync::oneshot;
 

@@ -15,8 +15,9 @@ use rusqlite::Connection;
 
 use super::schema;
 
-/// Changed rows after which a checkpoint is due. Most rows take at most one page of 4 KiB in the log, which then has 16
-/// MiB, and a start after a crash reads it in some tens of milliseconds. Inline bodies make it a few times as long.
+/// Changed rows after which a checkpoint is due. Most rows add at most one page of 4 KiB to the log, so the log then
+/// has about 16 MiB. A start after a crash reads that in some tens of milliseconds. With inline bodies, the log is a
+/// few times as large.
 const ROWS_DUE: u64 = 4_000;
 /// Changed rows after which the committer copies the whole log itself, because the thread cannot keep up.
 const ROWS_OVERDUE: u64 = 8 * ROWS_DUE;

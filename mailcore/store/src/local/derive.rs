@@ -9,8 +9,8 @@ use super::bodies::{BufferKey, buffer_key};
 use super::fault::unavailable;
 use crate::{Batch, Op, StoreError};
 
-/// Maximum number of octets of bodies that are parsed on the caller's own thread, which takes about a millisecond. More
-/// are parsed on a blocking thread.
+/// Maximum number of octets of a batch's bodies that are parsed on the caller's own thread, which takes about a
+/// millisecond. The bodies of a larger batch are parsed on a blocking thread.
 const CALLER_OCTETS_MAX: usize = 256 * 1024;
 
 /// Columns by buffer: a buffer is parsed once, however many messages of the batch share it.

@@ -7,13 +7,12 @@ pub(super) fn unavailable(error: impl std::fmt::Display) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
 
-/// [`StoreError::damaged`], for the engine.
 pub(super) fn damaged(what: impl Into<String>) -> StoreError {
     StoreError::damaged(what)
 }
 
-/// Makes the error for data of a version above `known`, the highest that this program can read. The data is not damaged:
-/// the program that wrote it reads it.
+/// Makes the error for data of a version above `known`, the highest that this program can read. The data is not
+/// damaged: the program that wrote it reads it.
 pub(super) fn written_by_newer(what: &str, found: i64, known: i64) -> StoreError {
     StoreError::Unavailable(format!(
         "{what} have version {found}, written by a newer Provost; this one knows versions up to {known}: start the newer \

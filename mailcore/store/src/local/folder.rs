@@ -46,14 +46,14 @@ pub(super) struct Format {
 }
 
 impl Format {
-    /// Reads the format file, or creates that of a new store with `wanted` shards. The number in an existing file is
-    /// kept. Unavailable when a newer Provost wrote the store; damaged when the file cannot be read, or is missing
-    /// although shards exist.
+    /// Reads the format file. A new store gets one with `wanted` shards; an existing store keeps its number of shards.
+    /// Unavailable when a newer Provost wrote the store, or when the file cannot be read or written; damaged when the
+    /// content of the file is invalid, or when the file is missing although shards exist.
     pub(super) fn read_or_make(folder: &Path, wanted: u8) -> Result<Self, StoreError> {
         let path = folder.join("format");
+        let unknown = || damaged(format!("{} names a format that this program does not know", path.display()));
         match std::fs::read_to_string(&path) {
             Ok(text) => {
-                let unknown = || damaged(format!("{} names a format that this program does not know", path.display()));
                 let format = Self::parse(&text).ok_or_else(unknown)?;
                 if format.version > FORMAT {
                     let what = format!("{}: the store and its tables", folder.display());
@@ -61,7 +61,7 @@ impl Format {
                 }
                 if format.version > 0 && format.shards > 0 { Ok(format) } else { Err(unknown()) }
             }
-            // Another number of shards would look for each account in the wrong shard.
+            // A new format file could state another number of shards, and accounts would be looked up in wrong shards.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && folder.join("shard-00").exists() => {
                 Err(damaged(format!("{} is missing, but shards exist: restore it from a backup", path.display())))
             }
@@ -70,6 +70,7 @@ impl Format {
                 format.write(folder).map_err(unavailable)?;
                 Ok(format)
             }
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(unknown()),
             Err(error) => Err(unavailable(error)),
         }
     }
@@ -79,7 +80,7 @@ impl Format {
         Some(Self { version: version.parse().ok()?, shards: shards.trim_end().parse().ok()? })
     }
 
-    /// Writes the file under another name first, so that a power cut leaves the whole file or none.
+    /// Writes the file under another name first: after a power cut, the file has the new content or is as before.
     pub(super) fn write(&self, folder: &Path) -> std::io::Result<()> {
         let draft = folder.join("format.new");
         let mut file = File::create(&draft)?;
@@ -103,6 +104,15 @@ mod tests {
         std::fs::remove_file(folder.path().join("format")).unwrap();
         assert!(matches!(Format::read_or_make(folder.path(), 5), Err(StoreError::Damaged(_))));
         assert!(!folder.path().join("format").exists(), "a format file was made");
+    }
+
+    #[test]
+    fn a_format_file_with_other_content_is_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        for content in [&b"\xff\xfe"[..], b"", b"provost local store 0, shards 4\n"] {
+            std::fs::write(folder.path().join("format"), content).unwrap();
+            assert!(matches!(Format::read_or_make(folder.path(), 4), Err(StoreError::Damaged(_))), "{content:?}");
+        }
     }
 
     #[test]

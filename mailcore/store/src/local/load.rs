@@ -1,4 +1,5 @@
-//! What a shard's committer reports to the upkeep: commits and octets of inline bodies, and a signal that wakes it.
+//! What a shard's committer reports to the upkeep: the number of commits, the octets of inline bodies, and a signal
+//! that wakes the upkeep thread. An inline body is stored in the database and not in a pack.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,7 +7,8 @@ use std::time::Duration;
 
 /// Octets of inline bodies in one shard at which the upkeep moves them to a pack, however busy the shard is.
 pub(super) const INLINE_MOVED_AT: u64 = 8 * 1024 * 1024;
-/// Octets of inline bodies in one shard beyond which none are added: the upkeep cannot keep up, or cannot write.
+/// Octets of inline bodies in one shard beyond which new bodies go to a pack. Reached only when the upkeep cannot keep
+/// up or cannot write.
 pub(super) const INLINE_HELD_MAX: u64 = 64 * 1024 * 1024;
 
 /// Wakes and ends the upkeep thread.

@@ -55,7 +55,8 @@ impl LocalStore {
         match failure {
             None => Ok(taken),
             Some((_, error)) if taken.is_empty() => Err(error),
-            // After an error the caller would not know of the rows that are taken, and each taking counts as unsettled.
+            // Return the rows that were taken from other shards: after an error the caller would not know of them, and
+            // each taking without an outcome counts towards `UNSETTLED_MAX`.
             Some((shard, error)) => {
                 tracing::error!(shard, %error, "the queue rows of a shard cannot be taken");
                 Ok(taken)

@@ -21,7 +21,7 @@ use crate::{
 /// Maximum number of expired ids of finished messages that queuing one message deletes. One message adds one id, so the
 /// table does not grow for ever.
 const FORGET_ROWS: i64 = 20;
-/// Takings without an outcome after which a row that an earlier start held waits for the end of its lease.
+/// Number of takings without an outcome from which a row keeps its lease over a restart: see [`free_all`].
 const SUSPECT_TAKINGS: u32 = 2;
 /// Columns of [`read_row`], in its order.
 const COLUMNS: &str = "no, message, destination, queued_at, due_at, attempts, set_aside, octets, envelope, lease_until";
@@ -52,7 +52,7 @@ pub(super) struct NewQueueRow<'a> {
     pub(super) attempts: u32,
     pub(super) set_aside: Option<&'a str>,
     pub(super) octets: u64,
-    /// Number of its body, whose references include this row; zero when the body is lost.
+    /// Number of the row's body; zero when the body is lost. The body's reference count already includes this row.
     pub(super) body: u64,
     pub(super) envelope: &'a [u8],
 }
@@ -235,7 +235,7 @@ fn remove(connection: &Connection, claim: Claim, now: Timestamp) -> Result<(), S
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;
     let (body, queued_at): (i64, Timestamp) =
         statement.query_row([claim.key.number()], |row| Ok((row.get(0)?, time(row, 1)?))).map_err(storage)?;
-    // False when the body is lost: the queue row is removed nevertheless.
+    // `drop_reference` returns false when the body is lost. The queue row is removed nevertheless.
     drop_reference(connection, body.unsigned_abs())?;
     let rest = "SELECT 1 FROM outgoing WHERE message = ?";
     let mut statement = connection.prepare_cached(rest).map_err(storage)?;

@@ -19,7 +19,7 @@ const STATEMENTS: usize = 128;
 /// Size to which the log file is truncated when it restarts after a burst, octets: twice what it usually holds when a
 /// checkpoint is due.
 const LOG_OCTETS_KEPT: i64 = 32 * 1024 * 1024;
-/// Longest wait for another connection of this process (checkpoints only), milliseconds.
+/// Longest wait for a lock that another connection of this process holds, milliseconds.
 const BUSY_MS: i64 = 5_000;
 
 /// The tables of one kind of database, and their version, stored in its `user_version`.
@@ -50,7 +50,7 @@ pub(super) struct SchemaTables {
 pub(super) const SHARD: SchemaTables =
     SchemaTables { version: 3, sql: &[KEPT_FROM_1, NEW_IN_2[0], NEW_IN_2[1]], lists_packs: true };
 
-/// Tables that are the same since version 1.
+/// Tables that have not changed since version 1.
 const KEPT_FROM_1: &str = "
 CREATE TABLE subscription (account INTEGER PRIMARY KEY, names TEXT NOT NULL) STRICT;
 CREATE TABLE gone (account INTEGER NOT NULL, mailbox INTEGER NOT NULL, modseq INTEGER NOT NULL, uid INTEGER NOT NULL,
@@ -90,9 +90,10 @@ INSERT INTO counter VALUES ('body', 1), ('start', 0);
 ///
 /// `outgoing.attempts` counts how often the row was taken, and so numbers the current attempt. A worker holds a row while
 /// `lease_until` is later than now; zero means that no worker holds it. `unsettled` counts how often the row was taken
-/// since the last recorded outcome. `finished` keeps the ids of messages whose rows are gone, so that none is queued
-/// again. `outgoing_due` covers all columns that decide whether a row can be taken: rows of a destination that already
-/// has as many running attempts as it may have are skipped without being read.
+/// since the last recorded outcome. `finished` keeps the ids of messages whose rows are gone, for
+/// [`REMEMBERED`](crate::batch::REMEMBERED), so that none is queued again in that time. `outgoing_due` covers all
+/// columns that decide whether a row can be taken: rows of a destination that already has as many running attempts as
+/// it may have are skipped without being read.
 const QUEUE: &str = "
 CREATE TABLE outgoing (no INTEGER PRIMARY KEY, message BLOB NOT NULL, destination TEXT NOT NULL, queued_at INTEGER NOT NULL,
   due_at INTEGER NOT NULL, attempts INTEGER NOT NULL, unsettled INTEGER NOT NULL, lease_until INTEGER NOT NULL,
@@ -125,8 +126,9 @@ pub(super) fn connect(path: &Path, cache_kib: i64) -> Result<Connection, StoreEr
 /// Asks for a write-ahead log, and returns the journal mode that is then in force.
 ///
 /// SQLite returns the new mode as the row of the statement before it commits the change. A disk fault that keeps the old
-/// mode is reported only when the statement is stepped to its end, so the rows are read to the end. The old mode must
-/// not be used: there a commit is durable only when the removal of its journal is, and nothing syncs that removal.
+/// mode is reported only when the statement is stepped to its end, so the rows are read to the end. The old mode, a
+/// rollback journal, must not be used: a commit is durable only once the removal of the journal file is durable, and
+/// SQLite does not sync this removal.
 pub(super) fn use_log(connection: &Connection) -> rusqlite::Result<String> {
     let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
     let mut rows = statement.query([])?;

@@ -82,8 +82,8 @@ impl Shard {
         wait_for_reply(receiver).await
     }
 
-    /// Makes a change that is not a batch of an account. Its bodies have `octets` in all, which the committer's inbox
-    /// must have room for.
+    /// Makes a change that is not a batch of an account. `octets` is the size of all bodies in the change: the call
+    /// waits until the committer's inbox has room for them.
     pub(super) async fn change<T: Send + 'static>(
         &self,
         octets: usize,
@@ -102,8 +102,8 @@ impl Shard {
         self.readers.read(read).await
     }
 
-    /// Returns the account's mailboxes; `None` when it was never written, or was deleted. Unavailable while it is older
-    /// than `at_least`.
+    /// Returns a snapshot of the account; `None` when the account was never written, or was deleted. Fails with
+    /// [`StoreError::Unavailable`] while the account's state is older than `at_least`.
     pub(super) async fn snapshot(
         &self,
         account: AccountId,

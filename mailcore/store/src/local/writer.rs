@@ -24,11 +24,11 @@ use crate::notices::Notices;
 use crate::time::later;
 use crate::{AccountId, Applied, Batch, BatchError, BatchId};
 
-/// Largest size of a group's bodies that are stored inline, octets. Larger ones go to the pack, because an inline body
-/// is written twice: to the database, and later to a pack.
+/// Maximum total size of a group's bodies for storing them inline, octets. The bodies of a larger group go to the pack,
+/// because an inline body is written twice: to the database, and later to a pack.
 const INLINE_GROUP_OCTETS: u64 = 64 * 1024;
-/// Mean number of jobs per group above which bodies go to the pack: most groups then have two jobs or more, which share
-/// the second sync, and writing each body twice would cost more.
+/// Mean number of jobs per group above which bodies go to the pack. The pack needs a sync of its own, but most groups
+/// then have two jobs or more that share this sync, and writing each body twice would cost more.
 const INLINE_JOBS_MEAN: f64 = 1.6;
 /// Weight of the newest group in that mean: an eighth, so that about the last eight groups decide.
 const GROUP_WEIGHT: f64 = 0.125;
@@ -103,7 +103,7 @@ pub(super) struct ShardWriter {
     pruned: Instant,
     /// The account and batch id after which the deletion of old batch ids continues.
     prune_after: (i64, Vec<u8>),
-    /// The latest `now` of a batch: the clock of the deletion.
+    /// The latest `now` of any batch. The deletion of old batch ids measures their age against this time.
     latest: Timestamp,
 }
 
@@ -114,7 +114,7 @@ impl Worker for ShardWriter {
         self.jobs_mean += (group.len() as f64 - self.jobs_mean) * GROUP_WEIGHT;
         let destination = self.destination(octets as u64);
         let committed = self.commit_group(&mut group, destination);
-        // From here on others may take the leases: the guarded work is committed, or never will be.
+        // From here on others may take the leases: this group writes nothing more.
         self.pins.clear();
         match committed {
             Ok(outcomes) => {
@@ -617,10 +617,10 @@ mod tests {
         let batch_count = |writer: &ShardWriter| -> i64 {
             writer.database.connection.query_row("SELECT count(*) FROM batch", [], |row| row.get(0)).unwrap()
         };
-        assert_eq!(batch_count(&writer), 701, "not a second early");
+        assert_eq!(batch_count(&writer), 701, "an id was deleted too early");
         commit(&mut writer, vec![append(0, Some(10_000), later(at(1_001), REMEMBERED))]);
         (0..4).for_each(|_| writer.prune());
-        assert_eq!(batch_count(&writer), 2, "in steps, all of the old ones");
+        assert_eq!(batch_count(&writer), 2, "not exactly the old ids were deleted");
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl MemoryTables {
         id.number(account).and_then(|number| self.bodies.by_number.get(&number)).map(|body| &body.octets)
     }
 
-    /// Unavailable while the account is older than `at_least`.
+    /// Returns [`StoreError::Unavailable`] while the state of the account is older than `at_least`.
     fn require_state(&self, account: AccountId, at_least: Option<ReadToken>) -> Result<(), StoreError> {
         let now = self.accounts.get(&account).map(|kept| ReadToken::new(kept.account.modseq));
         at_least.map_or(Ok(()), |token| token.reached_by(now.unwrap_or_default()))

@@ -188,11 +188,9 @@ impl AccountRows for MemoryRows<'_> {
 
     fn drop_mailbox(&mut self, mailbox: MailboxId) -> Result<(), BatchError> {
         let (messages, tombstones) = (self.data.messages.remove(&mailbox), self.data.tombstones.remove(&mailbox));
-        for message in messages.iter().flat_map(BTreeMap::values) {
-            self.drop_reference(message.body)?;
-        }
+        let bodies: Vec<BodyId> = messages.iter().flat_map(BTreeMap::values).map(|message| message.body).collect();
         self.undo.push(InverseChange::Mailbox(mailbox, messages, tombstones));
-        Ok(())
+        bodies.into_iter().try_for_each(|body| self.drop_reference(body))
     }
 
     fn drop_account(&mut self) -> Result<(), BatchError> {

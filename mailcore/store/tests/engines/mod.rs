@@ -56,7 +56,7 @@ pub fn local_sharded(folder: &std::path::Path, shards: u8) -> Arc<dyn Engine> {
     Arc::new(LocalStore::open(&config(folder, shards)).unwrap())
 }
 
-/// Returns a configuration with small packs and an upkeep that does everything at once.
+/// Returns a configuration with small packs, whose upkeep starts to work on a change within milliseconds.
 pub fn config(folder: &std::path::Path, shards: u8) -> LocalConfig {
     let upkeep = UpkeepConfig {
         every: Duration::from_millis(10),

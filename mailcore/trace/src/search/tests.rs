@@ -6,8 +6,8 @@ use provost_message::TraceId;
 use super::*;
 use crate::{Recorder, RecorderConfig, TraceOutcome};
 
-/// Time of the event with number 0, seconds since 1970. Files are named by the day of writing, so no event of a test
-/// may lie in the future.
+/// Time of the event with number 0, seconds since 1970. It must not lie in the future: a file is named by the day of
+/// its writing, and a search skips the files of days before its `since`.
 static START_SECOND: LazyLock<i64> = LazyLock::new(|| Timestamp::now().as_second() - 60);
 
 fn record(number: u64, event: TraceOutcome, to: &str) -> TraceRecord {

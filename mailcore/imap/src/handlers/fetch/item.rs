@@ -69,8 +69,8 @@ impl MessageData {
         encode::flags(&self.message.flags, self.is_recent)
     }
 
-    /// Prepares an item, and reads what it needs of the message. An item that needs the row of a message without row is
-    /// [`StoreError::Gone`].
+    /// Prepares an item, and reads the octets of the message that the item needs. Returns [`StoreError::Gone`] if the
+    /// item needs a row or a source that is missing.
     pub(super) async fn prepare(
         &self,
         item: &FetchItem,
@@ -137,7 +137,8 @@ async fn structure_item(
     Ok(PreparedItem::Text(wire))
 }
 
-/// The text of a `HEADER.FIELDS` from the kept header fields; `None` when they do not answer it, or were not read.
+/// The fields that a `HEADER.FIELDS` section selects from the header fields that the row keeps. `None` for any other
+/// section, when the section names a field that is not kept, or when the row was read without the kept fields.
 fn from_kept_fields(section: &BodySection, row: &MessageRow) -> Option<Vec<u8>> {
     let names = kept_names(section)?;
     let kept = KeptFields::decode(&row.derived.as_ref()?.fields)?;
@@ -174,8 +175,8 @@ fn literal(label: &str, octets: &[u8], partial: Option<PartialRange>) -> Prepare
     PreparedItem::Text(wire)
 }
 
-/// The name of a section in the response, such as `BODY[1.HEADER.FIELDS (From)]<0>`: as requested, but without `.PEEK`,
-/// and of the partial only the origin.
+/// The name of a section in the response, such as `BODY[1.HEADER.FIELDS (From)]<0>`: as requested, but without `.PEEK`
+/// and with only the origin of the partial.
 pub(super) fn label(section: &BodySection, partial: Option<PartialRange>) -> String {
     let mut words: Vec<String> = section.part.iter().map(u32::to_string).collect();
     match &section.text {

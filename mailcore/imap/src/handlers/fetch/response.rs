@@ -14,8 +14,8 @@ use super::item::{MessageData, PreparedItem};
 use super::needs::FetchNeeds;
 use super::stream;
 
-/// Octets of prepared items that are held before any is sent: in nearly every FETCH, a failed read then shows before
-/// the response begins.
+/// Prepared items are held until their octets exceed this number, then sent. Nearly every FETCH stays below it, so a
+/// failed read is noticed before the response begins.
 const HELD_OCTETS_MAX: usize = 256 * 1024;
 
 /// The FETCH response for one message.
@@ -26,8 +26,8 @@ pub(super) struct FetchResponse<'a> {
 }
 
 impl FetchResponse<'_> {
-    /// Sends the response whole, or nothing of it when the message cannot be read. Items are prepared before the first
-    /// one is sent, up to [`HELD_OCTETS_MAX`]; if a read fails after that, the connection is closed.
+    /// Sends the response. When a read fails before anything was sent, returns the store's error and sends nothing. When
+    /// a read fails later, returns a session error, which closes the connection.
     ///
     /// This command has changed the flags of the messages in `newly_seen`; the response includes their flags.
     pub(super) async fn send(

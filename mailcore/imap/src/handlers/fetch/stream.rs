@@ -1,4 +1,5 @@
-//! Sends octets of a message piece by piece: however slowly the client reads, no more than one piece is in memory.
+//! Sends text, and ranges of messages as literals. A range is read piece by piece: however slowly the client reads, at
+//! most one piece of the message and one chunk in the output buffer are in memory.
 
 use std::ops::Range;
 

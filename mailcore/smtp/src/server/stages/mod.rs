@@ -4,7 +4,7 @@
 //! A stage is an asynchronous function over the [`Arrival`] that returns a [`Verdict`] and, where it checks the sender,
 //! an authentication result (RFC 8601). [`StageTable`] gives the order, per service. Each stage runs under a deadline.
 //! A stage that exceeds it or panics counts as 451: the peer tries again, nothing is accepted by accident and nothing
-//! is lost. A stage must not block the thread, write anything, or keep anything after it is dropped.
+//! is lost. A stage must not block the thread, write anything, or leave a task running when its deadline passes.
 
 mod message;
 mod recipient;
@@ -26,8 +26,8 @@ use crate::reply;
 /// Time limit of a stage that reads memory only: the arrival, the View, the message. Generous, for a machine under
 /// load.
 const IN_MEMORY_LIMIT: Duration = Duration::from_secs(5);
-/// Maximum number of authentication results kept for one message, and for one connection. Ordinary messages have far
-/// fewer signatures.
+/// Maximum number of authentication results kept for a connection, for its EHLO, and for each transaction. Ordinary
+/// messages have far fewer signatures.
 const AUTHENTICATION_RESULTS_MAX: usize = 32;
 
 /// One check. A new stage needs a variant, a name, a limit, a function, and a place in [`StageTable`].
@@ -128,11 +128,11 @@ impl From<Verdict> for StageFinding {
 pub(super) struct StageInput<'a> {
     /// Configuration and services of the server.
     pub(super) config: &'a SmtpConfig,
-    /// What is judged.
+    /// The item to judge.
     pub(super) subject: JudgedItem<'a>,
 }
 
-/// The item that a stage judges, where the arrival does not determine it by itself.
+/// The item that a stage judges, with what the arrival does not hold about it.
 #[derive(Clone, Copy)]
 pub(super) enum JudgedItem<'a> {
     /// The connection, or its EHLO, HELO or LHLO.
@@ -159,7 +159,7 @@ impl StageInput<'_> {
 ///    removes a mark.
 /// 3. A deferral or refusal leaves nothing behind: marks and authentication results of this run are dropped.
 ///
-/// A stage that panics, exceeds its limit or contradicts itself counts as one that defers.
+/// A stage that panics, exceeds its limit, or objects with a reply other than 4xx or 5xx counts as one that defers.
 pub(super) async fn judge(stages: &[Stage], arrival: &mut Arrival, input: StageInput<'_>) -> Result<(), Rejected> {
     let before = arrival.findings.clone();
     for stage in stages {

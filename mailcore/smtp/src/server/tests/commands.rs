@@ -47,7 +47,7 @@ async fn ehlo_lists_the_extensions() {
     .await;
     let mut far = site().connect_from(Service::Submission, "192.0.2.1:1000", Transport::Plain, false);
     far.run(
-        "# AUTH without TLS is for this machine only; STARTTLS is listed where it is configured.
+        "# Without TLS, only a client on this machine is offered AUTH. STARTTLS is listed only when TLS is configured.
         C: EHLO client.example
         S: 250-mx.example.edu
         S: 250-PIPELINING
@@ -86,7 +86,7 @@ async fn refuses_commands_out_of_order() {
         S: 503 5.5.1
         C: RCPT TO:<zoe@example.edu>
         S: 250 2.1.5
-        # RFC 5321 §4.1.1.5: RSET ends the transaction; the client stays greeted.
+        # RFC 5321 §4.1.1.5: RSET ends the transaction; the client need not send EHLO again.
         C: RSET
         S: 250 2.0.0
         C: RCPT TO:<zoe@example.edu>
@@ -141,7 +141,7 @@ async fn answers_commands_outside_a_transaction() {
 async fn accepts_and_refuses_recipients() {
     run(
         Service::Mx,
-        "# RFC 5321 §3.6.2: no relaying; RFC 3463.
+        "# No relaying (RFC 5321 §3.6.2), with the enhanced status codes of RFC 3463.
         C: HELO x
         S: 250 mx
         C: MAIL FROM:<a@b.example> SIZE=65537

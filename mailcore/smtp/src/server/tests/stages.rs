@@ -85,7 +85,7 @@ enum StagePoint {
 const POINTS: [StagePoint; 5] =
     [StagePoint::Connect, StagePoint::Hello, StagePoint::Mail, StagePoint::Rcpt, StagePoint::DataEnd];
 
-/// The table of a service with one more stage, after the others at one point.
+/// Returns the table of a service with one more stage: the last one at `point`.
 fn with_stage(service: Service, point: StagePoint, script: ScriptedStage) -> &'static StageTable {
     with_stages(service, point, &[script])
 }
@@ -148,7 +148,7 @@ async fn last_reply(site: &Site, service: Service, point: StagePoint, script: Sc
 /// At every point the peer gets the stage's objection, and only a message without objection is stored. A stage that
 /// panics, hangs or contradicts itself counts as 451: a fault of the stage must not decide about the message.
 #[tokio::test(start_paused = true)]
-async fn each_verdict_at_each_point() {
+async fn an_objection_at_each_point_prevents_delivery() {
     for service in [Service::Mx, Service::Submission, Service::Lmtp] {
         for point in POINTS {
             for (script, expect) in [
@@ -194,7 +194,7 @@ async fn an_objection_ends_only_its_command_or_transaction() {
         assert!(converse(&mut conversation, Service::Mx, &["zoe@example.edu"]).await.starts_with("554"));
         conversation.run(&format!("C: {next}\nS: {expect}")).await;
     }
-    // RFC 5321 §4.1.4: a refused greeting leaves the transaction as it was.
+    // RFC 5321 §4.1.4: a refused HELO leaves the transaction as it was.
     let mut conversation = site().connect(Service::Mx);
     conversation.run("C: HELO x\nS: 250\nC: MAIL FROM:<>\nS: 250").await;
     conversation.session.stages = with_stage(Service::Mx, StagePoint::Hello, ScriptedStage::Refuse);
@@ -205,8 +205,8 @@ async fn an_objection_ends_only_its_command_or_transaction() {
     assert_eq!(conversation.ended, Some(Step::Close));
 }
 
-/// A tag is a field above this server's Received that Sieve can test; a tag of the connection is on all of its
-/// messages.
+/// A tag is a `Provost-Verdict` field above this server's Received. A tag from `connect` or `hello` is in every message
+/// that follows on the connection.
 #[tokio::test]
 async fn a_tag_is_in_the_message() {
     for point in POINTS {
@@ -266,12 +266,13 @@ async fn verdicts_are_combined_by_one_rule() {
         let text = filed.concat().concat();
         let count = |effect: &str| text.matches(&format!("Provost-Verdict: {effect} ")).count();
         assert_eq!((count("tag"), count("quarantine")), (tags, quarantines), "{scripts:?}");
-        // The session and its worker go on as before.
+        // The session still works after a stage that panicked or hung.
         assert!(conversation.send(b"NOOP\r\n").await.starts_with("250"), "{scripts:?}");
     }
 }
 
-/// The message holds authentication results up to their bound, and none for a recipient that a later stage refuses.
+/// The message holds at most `AUTHENTICATION_RESULTS_MAX` results of its own transaction, and none for a recipient that
+/// a later stage refuses.
 #[tokio::test]
 async fn authentication_results_are_in_the_message() {
     for (to, of_zoe, of_full) in [

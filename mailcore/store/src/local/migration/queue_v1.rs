@@ -1,8 +1,9 @@
 //! Moves the queue of a format 1 store, `FOLDER/queue` with its own database and packs, into the shards.
 //!
-//! Messages keep their ids, times, attempts and errors, with one row per destination; finished ids stay finished. Ids
-//! that a shard already has, queued or finished, are skipped, so that the move can be repeated after a crash. An
-//! unreadable row is set aside with its octets.
+//! Messages keep their ids, times and errors, with one row per destination. Format 1 counted attempts per recipient:
+//! each row gets the largest count of its message. Finished ids stay finished. A message whose id a shard already has,
+//! queued or finished, is skipped, so that the move can be repeated after a crash. An unreadable row is set aside with
+//! its octets.
 
 use std::path::Path;
 
@@ -125,7 +126,7 @@ fn insert(shard: &mut Database, id: QueueId, old: &OldRow, body: Option<&Bytes>)
     Ok(())
 }
 
-/// Returns a row whose values are all to be replaced.
+/// Returns a row without values; the callers replace those that they have.
 fn empty<'a>() -> NewQueueRow<'a> {
     NewQueueRow {
         id: QueueId::new(Uuid::nil()),
@@ -217,7 +218,8 @@ INSERT INTO start VALUES (0);
             .unwrap()
     }
 
-    /// A queue of format 1: messages 1 and 2, an unreadable row, one whose body is lost, and a finished one.
+    /// A queue of format 1: messages 1 and 2, row 3 that is unreadable, message 4 whose body is lost, and the finished
+    /// id 9.
     fn old_queue(store: &Path, checkpointer: &Checkpointer) {
         let mut old = Database::open(&store.join("queue"), &OLD, PACK_OCTETS, checkpointer).unwrap();
         old.begin(BodyDestination::Pack).unwrap();
@@ -268,17 +270,17 @@ INSERT INTO start VALUES (0);
         assert_eq!((rows[0].queued_at, rows[0].due_at, rows[0].octets, rows[0].eight_bit), (at(100), at(700), 9, true));
         assert_eq!(rows[0].recipients[1].last_error.as_deref(), Some("451 busy"));
         assert!(rows[3].set_aside.as_deref().unwrap().contains("layout 1"));
-        for row in &rows {
+        // The rows of a message share a body. Message 4 has none, because its body was lost.
+        let expected = [Some(2), Some(2), Some(1), Some(1), None];
+        for (row, expected) in rows.iter().zip(expected) {
             let shard = &shards[shard_index(row.id.get(), SHARDS)];
             let body = queue_rows::body(&shard.connection, row.key, row.id).unwrap().unwrap();
-            // The rows of a message share a body; that of the last is lost, and reading it reports so.
             let refs: Option<i64> = shard
                 .connection
                 .query_row("SELECT refs FROM body WHERE id = ?", [body as i64], |row| row.get(0))
                 .optional()
                 .unwrap();
-            let expect = [Some(2), Some(2), Some(1), Some(1), None];
-            assert!(expect.contains(&refs) && (refs.is_none() == (row.id.get().as_u128() == 4)), "{refs:?}");
+            assert_eq!(refs, expected, "{}", row.id.get().as_u128());
         }
         let finished_id = QueueId::new(Uuid::from_u128(9));
         let shard = &shards[shard_index(finished_id.get(), SHARDS)];

@@ -1,4 +1,5 @@
-//! Derives the columns of bodies that lack those of this version, in order of arrival.
+//! Derives columns, as of `DERIVED_VERSION`, for the bodies that have none or those of another version, in order of
+//! arrival.
 
 use provost_message::{DERIVED_VERSION, Derived};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -9,7 +10,7 @@ use super::super::rows::{number, signed};
 use super::access::ShardAccess;
 use crate::StoreError;
 
-/// Maximum number of bodies in one step, so that it does not delay the other tasks of the upkeep for long.
+/// Maximum number of bodies in one step, so that a step does not delay the other tasks of the upkeep for long.
 const STEP_BODIES: i64 = 50;
 /// Approximate octets of bodies in one step, for the same reason.
 const STEP_OCTETS: u64 = 1024 * 1024;
@@ -53,7 +54,7 @@ impl DeriveWalk {
     }
 }
 
-/// Returns the stored position; `None` when all bodies have columns of this version.
+/// Returns the stored position; `None` when the walk for this version has reached the end.
 fn stored_position(connection: &Connection) -> Result<Option<u64>, StoreError> {
     let counter = |name: &str| -> Result<Option<u64>, StoreError> {
         let mut statement = connection.prepare_cached("SELECT value FROM counter WHERE name = ?").map_err(storage)?;
@@ -68,7 +69,7 @@ fn stored_position(connection: &Connection) -> Result<Option<u64>, StoreError> {
     Ok(Some(after.unwrap_or(0)))
 }
 
-/// Returns the next bodies without columns of this version, and whether none follow.
+/// Returns the next bodies without columns of this version, and whether they are known to be the last.
 fn outdated(connection: &Connection, after: u64) -> Result<(Vec<u64>, bool), StoreError> {
     let sql = "SELECT b.id, b.octets FROM body b LEFT JOIN derived d ON d.body = b.id
         WHERE b.id > ? AND d.version IS NOT ? ORDER BY b.id LIMIT ?";

@@ -4,14 +4,14 @@
 //! Every task works in small steps. Each step that writes rows is a [change](super::change) in the transactions of the
 //! shard's committer, so that only the committer writes rows. These invariants make a kill at any moment harmless:
 //!
-//! * A row that refers to a place in a pack is committed after the record there is synced. A copy that was not
-//!   committed is only dead space.
+//! * A row that refers to a place in a pack is committed after the record there is synced. A record to which no
+//!   committed row refers is only dead space.
 //! * A pack is removed when it is closed and no committed row refers to it. New references to a pack appear only while
 //!   it is open, so the last check of the rows is final. A reader that looked a body up before the removal and finds no
 //!   pack looks it up again.
 //! * Only packs listed in table `pack` are removed: those that this database made. Another pack may be all that is left
 //!   of another database.
-//! * A body without references is removed only some seconds after it was found, so that a running read can finish.
+//! * A body is removed only some seconds after upkeep found it without references, so that a running read can finish.
 
 mod access;
 mod compact;

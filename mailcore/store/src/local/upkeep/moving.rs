@@ -10,7 +10,7 @@ use super::super::rows::{number, signed};
 use super::access::ShardAccess;
 use crate::StoreError;
 
-/// Approximate octets copied in one step: the committer needs some milliseconds to change the places.
+/// Approximate octets copied in one step: so few that the committer changes the places within some milliseconds.
 pub(super) const STEP_OCTETS: u64 = 2 * 1024 * 1024;
 /// Maximum number of bodies copied in one step, for the same reason.
 pub(super) const STEP_BODIES: usize = 1_000;
@@ -26,7 +26,7 @@ pub(super) struct BodyMove {
 /// The result of one step.
 #[derive(Default)]
 pub(super) struct MoveResult {
-    /// Octets of the moved bodies.
+    /// Octets of the copied bodies.
     pub(super) octets: u64,
     /// Octets of records that are dead now, with their packs.
     pub(super) dead: Vec<(u32, u64)>,
