@@ -11,7 +11,7 @@ use provost_store::{LocalState, StateChange, StateLog, StateStore};
 
 /// The token created together with the file, valid until October 2028.
 const TOKEN: &str = "fixture.f7d7d4c549be44ea0bf49675005dd61cdfc875ae82dcb8f9ea6e8c7d333ce37a";
-/// As in provost/src/audit_log.rs, which this crate cannot use.
+/// The same log as in admin/provost/src/audit_log.rs, which this crate cannot use.
 static AUDIT: StateLog = StateLog { name: "audit", octets_max: AUDIT_RECORD_OCTETS_MAX };
 
 #[tokio::test]

@@ -15,8 +15,8 @@ const ATTEMPTS_OF_NAME_MAX: u32 = 5;
 const ATTEMPTS_OF_ADDRESS_MAX: u32 = 50;
 /// Time over which attempts are counted, from the first one.
 const WINDOW: SignedDuration = SignedDuration::from_mins(1);
-/// Tries to write one change of the counts while others change them: more than [`ATTEMPTS_OF_ADDRESS_MAX`], so that
-/// parallel attempts reach that limit first.
+/// Maximum number of tries to write one change of the counts while others change them. It exceeds
+/// [`ATTEMPTS_OF_ADDRESS_MAX`], so that parallel attempts reach that limit first.
 const TRIES: usize = 60;
 
 /// The counts of names and addresses. Only an attack fills this table within a minute. The oldest counts are then
@@ -61,7 +61,8 @@ impl Throttle {
     }
 
     /// Counts an attempt before its password is checked, so that parallel attempts gain nothing. `Some` holds the
-    /// seconds to wait after too many attempts: this one is not counted, and its password must not be checked.
+    /// seconds to wait, after too many attempts or when the counts could not be written. Such an attempt is not
+    /// counted, and its password must not be checked.
     pub(crate) async fn attempt(
         &self,
         name: &str,
@@ -222,17 +223,17 @@ mod tests {
         assert_eq!(
             two.attempt("noa", here, SourceFamiliarity::Unfamiliar, at(10)).await,
             Ok(None),
-            "the count of another name"
+            "another name shares the count"
         );
         assert_eq!(
             two.attempt("zoe", Some("192.0.2.2".parse().unwrap()), SourceFamiliarity::Unfamiliar, at(10)).await,
             Ok(None),
-            "the count of another address"
+            "another address shares the count"
         );
         assert_eq!(
             one.attempt("zoe", here, SourceFamiliarity::Unfamiliar, at(60)).await,
             Ok(None),
-            "the count of the minute before"
+            "attempts of the last minute still count"
         );
     }
 

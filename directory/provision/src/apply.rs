@@ -364,7 +364,9 @@ impl<'a> ApplyContext<'a> {
         let _turn = self.turns.acquire().await;
         let ended = self.write_change((place, change), hash).await;
         if let (_, done, Some(failure)) = &ended {
-            self.batch_audit.fail(&id, change, *done, failure).await;
+            let was_written = |(number, write)| self.performer.was_written((place, number), write);
+            let is_begun = *done > 0 || (0u32..).zip(&change.writes).any(was_written);
+            self.batch_audit.fail(&id, change, is_begun, failure).await;
         }
         ended
     }

@@ -9,6 +9,10 @@ use futures_util::future::BoxFuture;
 /// Largest record in octets; the details of a larger one are replaced by a remark, so that no single call can fill the
 /// disk.
 pub const AUDIT_RECORD_OCTETS_MAX: usize = 64 * 1024;
+/// Longest text that stays in a detail that is too long, octets.
+const KEPT_TEXT_OCTETS_MAX: usize = 256;
+/// Maximum number of fields that stay in a detail that is too long.
+const KEPT_FIELDS_MAX: usize = 32;
 
 /// Who asks for an operation, and through which interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +127,7 @@ impl Audit {
             detail,
         };
         if serde_json::to_string(&record)?.len() > AUDIT_RECORD_OCTETS_MAX {
-            record.detail = serde_json::json!({ "left_out": "the details were too long" });
+            record.detail = short_detail(record.detail);
         }
         self.log.append(&record).await?;
         Ok(record.id)
@@ -232,6 +236,22 @@ impl AuditLog for MemoryAuditLog {
     }
 }
 
+/// Keeps the numbers, the booleans and the short texts of a detail that is too long, such as the batch of an import.
+fn short_detail(detail: serde_json::Value) -> serde_json::Value {
+    let is_short = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.len() <= KEPT_TEXT_OCTETS_MAX,
+        other => other.is_number() || other.is_boolean(),
+    };
+    let fields = match detail {
+        serde_json::Value::Object(fields) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let mut kept: serde_json::Map<_, _> =
+        fields.into_iter().filter(|(_, value)| is_short(value)).take(KEPT_FIELDS_MAX).collect();
+    kept.insert("left_out".to_owned(), "the details were too long".into());
+    kept.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -276,5 +296,9 @@ mod tests {
         let audit = Audit::in_memory();
         audit.record(&actor(), "x", "s", json!("a".repeat(AUDIT_RECORD_OCTETS_MAX))).await.unwrap();
         assert!(audit.about("s", 1).await.unwrap()[0].detail.get("left_out").is_some());
+        let long = json!({ "batch": "b", "row": 7, "reason": "r".repeat(1_000), "changes": ["a".repeat(AUDIT_RECORD_OCTETS_MAX)] });
+        audit.record(&actor(), "x", "t", long).await.unwrap();
+        let kept = json!({ "batch": "b", "row": 7, "left_out": "the details were too long" });
+        assert_eq!(audit.about("t", 1).await.unwrap()[0].detail, kept);
     }
 }

@@ -82,7 +82,7 @@ pub(crate) struct RunningSearch<'a> {
     pub(crate) request: &'a SearchRequest,
     pub(crate) output: &'a ResponseSender,
     pub(crate) cancelled: &'a CancellationToken,
-    /// The cookies of the connection.
+    /// The paging cookies of the connection (RFC 2696).
     pub(crate) pages: &'a Pages,
 }
 
@@ -95,7 +95,7 @@ impl RunningSearch<'_> {
         let (end, response_controls) = match self.generated_entry(controls.write.assertion.as_ref()) {
             Some(Err(refusal)) => (refusal, Vec::new()),
             Some(Ok(entry)) => {
-                // The subschema is large, so it waits for a slow reader like any other entry.
+                // The subschema is large: as for any other entry, the server waits while the client reads slowly.
                 if self.output.send(entry).await.is_err() {
                     return;
                 }
@@ -110,7 +110,8 @@ impl RunningSearch<'_> {
         _ = self.output.send(octets).await;
     }
 
-    /// Returns the result for the root DSE and the subschema, which are not in the tree; `None` for any other base.
+    /// Returns the encoded root DSE or subschema, which are not in the tree; no octets when the filter does not match.
+    /// `None` when base and scope select neither.
     fn generated_entry(&self, assertion: Option<&Filter>) -> Option<OperationResult<Vec<u8>>> {
         let base = Dn::parse(&self.request.base).ok()?;
         let entry: &Entry = match self.request.scope {
@@ -247,7 +248,7 @@ struct SearchProgress {
     at: usize,
     /// `None` without paging.
     page_size: Option<usize>,
-    /// Counted over all pages.
+    /// Maximum number of entries over all pages.
     size_limit: usize,
     entries_sent: usize,
     /// Entries sent on this page.

@@ -59,7 +59,6 @@ impl StatedSettings {
         self.entries.insert(key, entry);
     }
 
-    /// Removes an entry.
     pub(crate) fn remove(&mut self, key: &MapKey) {
         self.entries.remove(key);
     }
@@ -72,7 +71,8 @@ impl StatedSettings {
     }
 }
 
-/// Returns how to test whether a domain is served. A directory without domains is not loaded yet, or is being filled.
+/// Returns the test for served domains; [`ServedDomains::Unknown`] while there are no domains, because the directory is
+/// then not loaded yet or is being filled.
 fn served<'a>(domains: &Domains, is_served: &'a dyn Fn(&str) -> bool) -> ServedDomains<'a> {
     if domains.is_empty() { ServedDomains::Unknown } else { ServedDomains::Known(is_served) }
 }

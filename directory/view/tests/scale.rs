@@ -36,7 +36,7 @@ async fn a_bulk_import_is_followed_while_it_runs_and_loaded_again() {
         credential_ttl: Duration::from_secs(600),
         fallback: Fallback::default(),
     };
-    // The client adds and the View follows: both run in this one process.
+    // The client that adds the entries and the View run in this one process, so the CPU time below counts both.
     let view = View::start(config.clone(), slapd.directory());
     eventually(Duration::from_secs(10), "current", || view.status().current).await;
     let directory = slapd.directory();

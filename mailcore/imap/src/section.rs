@@ -15,8 +15,8 @@ pub(crate) enum LocatedSection<'a> {
     Fields { header: Range<u64>, names: &'a [String], not: bool },
 }
 
-/// Locates a section in a message with the structure `root` and a size of `octets`. `None` (NIL) when the message has
-/// no such part, or the part no such text: only an embedded message has a HEADER and a TEXT.
+/// Locates a section in a message with the structure `root` and a size of `octets`. `None` (NIL) when the message does
+/// not have the part, or when HEADER or TEXT is asked of a part that is not an embedded message.
 pub(crate) fn locate<'a>(section: &'a BodySection, root: &MimePart, octets: u64) -> Option<LocatedSection<'a>> {
     if section.part.is_empty() {
         let header = root.header.clone();
@@ -83,8 +83,8 @@ fn nth(parts: &[MimePart], number: u32) -> Option<&MimePart> {
     parts.get(usize::try_from(number).ok()?.checked_sub(1)?)
 }
 
-/// The part of a range that a FETCH with this partial sends; without one, the whole range. RFC 3501 §6.4.5: a partial
-/// is cut at the end of the text, and an origin beyond the end gives an empty string.
+/// The octets of `whole` that `partial` selects; all of them without a partial. RFC 3501 §6.4.5: a partial is cut at the
+/// end of the text, and an origin beyond the end gives an empty string.
 pub(crate) fn partial_range(partial: Option<PartialRange>, whole: Range<u64>) -> Range<u64> {
     let Some(partial) = partial else { return whole };
     let start = whole.start.saturating_add(u64::from(partial.origin)).min(whole.end);

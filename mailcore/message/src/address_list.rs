@@ -43,7 +43,8 @@ impl ListedMailbox {
     }
 }
 
-/// Parses an unfolded address list into at most [`LISTED_MAX`] items, and the end of a group that is then still open.
+/// Parses an unfolded address list into at most [`LISTED_MAX`] items and, when the last item is inside a group, the end
+/// of that group.
 pub fn address_list(text: &[u8]) -> Vec<ListedAddress> {
     let mut parser = AddressParser { tokens: TokenCursor::new(text), listed: Vec::new(), in_group: false };
     while parser.tokens.peek().is_some() && parser.listed.len() < LISTED_MAX {
@@ -194,7 +195,8 @@ impl AddressParser<'_> {
         self.separator();
     }
 
-    /// Ends an item without angle brackets. Records `address`, or the whole text as a name when there is no address.
+    /// Ends an item without angle brackets. Records `address`, or the whole text as a name when there is no address, or
+    /// nothing when the item is empty.
     fn end(&mut self, start: usize, name: Option<Vec<u8>>, address: Option<(Vec<u8>, Vec<u8>)>) {
         self.words(b",;");
         match address {

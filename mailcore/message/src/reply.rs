@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::{Address, Path, message_id};
 
-/// Maximum number of identifiers in References. RFC 5322 sets no bound. Of a longer list, the oldest and the newest are
-/// kept (RFC 5537 §3.4.4).
+/// Maximum number of identifiers in References. RFC 5322 sets no bound. A longer list keeps its first identifier and the
+/// newest ones (RFC 5537 §3.4.4).
 const REFERENCES_MAX: usize = 20;
 /// Longest identifier taken from the answered message, octets: it must fit a line of 998 octets (RFC 5322 §2.1.1).
 const PARENT_ID_OCTETS_MAX: usize = 900;
@@ -85,7 +85,8 @@ fn identifiers(field: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Returns the References of the answered message, then its own identifier (RFC 5322 §3.6.4).
+/// Returns the References of the answered message, then that message's own identifier (RFC 5322 §3.6.4); at most
+/// [`REFERENCES_MAX`] in all.
 fn references<'a>(earlier: &'a str, answered: &'a str) -> Vec<&'a str> {
     let mut list = identifiers(earlier);
     list.retain(|id| *id != answered);

@@ -48,7 +48,7 @@ pub(crate) enum ProxyHeader {
 /// State of the parse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParseProgress {
-    /// At least this many octets more are needed, never more than belong to the header.
+    /// At least this many more octets are needed; all of them belong to the header.
     Needs(usize),
     /// A complete header and its length, octets.
     Whole(ProxyHeader, usize),
@@ -202,12 +202,12 @@ impl ProxyNetworks {
     }
 }
 
-/// The peer of a connection that came with this header; `own` is that of its socket.
+/// The peer of a connection with this header; `own` has the addresses of the socket.
 fn peer_of(own: Peer, header: ProxyHeader) -> Peer {
     match header {
         ProxyHeader::Local => own,
-        // A client on the balancer's machine. Unless that is this machine too, its octets have crossed the network, so
-        // the client must not count as a local one, which may log in without TLS.
+        // The client runs on the balancer's machine. Unless the balancer runs on this machine, the connection crosses the
+        // network, so the client must not count as local: a local client may log in without TLS.
         ProxyHeader::Proxied { source, .. } if source.ip().is_loopback() && !own.is_loopback() => own,
         ProxyHeader::Proxied { source, destination } => Peer { remote: source, local: destination },
     }

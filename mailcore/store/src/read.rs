@@ -31,9 +31,9 @@ impl ReadToken {
     pub(crate) fn reached_by(self, now: Self) -> Result<(), StoreError> {
         match now >= self {
             true => Ok(()),
-            false => {
-                Err(StoreError::Unavailable("this node's copy of the account is older than the state that the caller has seen".into()))
-            }
+            false => Err(StoreError::Unavailable(
+                "this node's copy of the account is older than the state that the caller has seen".into(),
+            )),
         }
     }
 }

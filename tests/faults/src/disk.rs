@@ -1,9 +1,9 @@
 //! The content of the disk after a power cut: synced data, and a part of the data that was not synced.
 //!
-//! The rules are those of POSIX, with one promise added: the octets of a file are on disk after a sync
-//! of the file, names after a sync of the folder; before that, each sector of a write may be on disk or not, in any
-//! order. The promise added: unsynced changes of names in one folder reach the disk in their order, as on every
-//! journalling file system, so that after the cut the first n of them are there, for any n.
+//! The octets of a file are on disk after a sync of the file, and names after a sync of their folder. Before a sync, each
+//! sector of a write may be on disk or not, in any order. These are the rules of POSIX. The model adds one promise that
+//! journalling file systems make: unsynced changes of names in one folder reach the disk in their order, so after the
+//! cut the first n of them are there, for any n.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -24,7 +24,7 @@ pub enum Loss {
     Nothing,
     /// All data that was not synced is lost.
     All,
-    /// The unsynced calls before some call are kept, and that call in part.
+    /// The calls before a random unsynced call are kept. That call is kept too, but a write only in part.
     Torn,
     /// Each sector may be kept or lost.
     Scattered,
@@ -223,7 +223,7 @@ impl Disk {
         }
     }
 
-    /// All calls before a random unsynced one are kept, and of that one a part when it is a write.
+    /// Keeps all calls up to a random unsynced call; when that call is a write, keeps only its first sectors.
     fn torn(&self, rng: &mut StdRng) -> Image {
         let mut numbers: Vec<usize> = self.pending.iter().map(|(number, _)| *number).collect();
         numbers.extend(self.files.iter().flat_map(|file| file.pending.iter().map(|(number, _)| *number)));

@@ -65,11 +65,11 @@ impl BatchAudit<'_> {
         self.audit.record(self.actor, action(change.kind), subject, detail).await.map_err(unavailable)
     }
 
-    /// Records the outcome for a person of whom a write failed. `done` is the number of the person's writes that this
-    /// run did before the failure.
-    pub(super) async fn fail(&self, id: &str, change: &PersonChange, done: usize, failure: &PersonFailure) {
+    /// Records the outcome for a person of whom a write failed. `is_begun`: a run of the batch did another of the
+    /// person's writes.
+    pub(super) async fn fail(&self, id: &str, change: &PersonChange, is_begun: bool, failure: &PersonFailure) {
         let (outcome, reason) = match failure {
-            PersonFailure::Person(reason) if done > 0 => (ChangeOutcome::Partly, reason.clone()),
+            PersonFailure::Person(reason) if is_begun => (ChangeOutcome::Partly, reason.clone()),
             PersonFailure::Person(reason) => (ChangeOutcome::NotDone, reason.clone()),
             PersonFailure::Stop(error) => (ChangeOutcome::Unknown, error.to_string()),
         };

@@ -56,6 +56,11 @@ impl<'a> Performer<'a> {
         self.journal.known.get(&(change, write)).is_some_and(WriteOutcome::is_done)
     }
 
+    /// Whether an earlier run of the batch did this write, with or without recording a receipt.
+    pub(super) fn was_written(&self, (change, number): WritePosition, write: &Write) -> bool {
+        self.is_done(change, number) || self.entries.contains_key(&write.dn)
+    }
+
     /// Does one write and records its outcome; `false` when nothing was to be written or an earlier run wrote it.
     pub(super) async fn perform(
         &self,

@@ -1,5 +1,5 @@
-//! What each command reads of the store: only the requested rows, no body where columns suffice, and no large body
-//! whole if its structure is kept.
+//! What each command reads of the store: only the requested rows, and no body where columns suffice. A large body whose
+//! structure is in a column is read in pieces.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,7 +19,7 @@ struct CountingStore {
     engine: MemoryStore,
     rows: AtomicU64,
     bodies: AtomicU64,
-    /// Maximum number of octets of one body requested at once.
+    /// Largest piece of a body that one read returned, in octets.
     octets_at_once: AtomicU64,
     /// Answers without columns, like a store whose columns are of an earlier version.
     has_no_columns: AtomicBool,
@@ -163,7 +163,7 @@ async fn cost_depends_on_the_requested_messages_only() {
     assert_eq!(costs[1][1].1, (10, 0), "rows and bodies read for ten messages");
 }
 
-/// ENVELOPE, BODYSTRUCTURE, kept header fields and SEARCH in them read no body.
+/// FETCH and SEARCH read no body for ENVELOPE, BODYSTRUCTURE and the header fields that columns hold.
 #[tokio::test]
 async fn no_body_is_read_where_columns_suffice() {
     let (site, store) = site(without_quota());
@@ -237,7 +237,7 @@ async fn bodies_are_searched_in_pieces() {
     let (site, store) = site(without_quota());
     let line = "0123456789012345678901234567890123456789012345678901234567890123456789012345\r\n";
     let part = line.repeat(OCTETS / 2 / line.len());
-    // The first piece begins with the header of the first part. This text crosses its end.
+    // The first piece begins with the header of the first part. `needle one` crosses the end of this piece.
     let head = "Content-Type: text/plain; charset=utf-8\r\n\r\n";
     let across = format!("{}needle one\r\n", "x".repeat(128 * 1024 - head.len() - 5));
     let latin = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\nbmVlZGxlIMOJVMOJ";
@@ -282,7 +282,7 @@ async fn bodies_are_searched_in_pieces() {
     assert_eq!(store.octets_at_once.load(Ordering::SeqCst), message.len() as u64);
 }
 
-/// A damaged message matches no key, and its damage is counted as that which the store finds.
+/// SEARCH BODY does not find a damaged message. The damage is counted like damage that the store finds.
 #[tokio::test]
 async fn a_body_shorter_than_its_structure_is_counted_as_damage() {
     let (site, store) = site(without_quota());

@@ -75,7 +75,8 @@ impl Database {
         self.execute("BEGIN IMMEDIATE").map_err(not_done)
     }
 
-    /// Records the open pack as made by this database, in the transaction of the first row that refers to it.
+    /// Adds the open pack to table `pack`, which lists the packs that this database made. Part of the transaction with
+    /// the first row that refers to the pack.
     pub(super) fn record_pack(&mut self) -> Result<(), CommitFailure> {
         let number = self.pack.number();
         if number.is_some() && number != self.recorded_pack {
@@ -167,7 +168,7 @@ impl Database {
         self.log.committed(&self.connection);
     }
 
-    /// Adds changed pages that SQLite does not count as changed rows, so that a checkpoint comes in time.
+    /// Counts changed pages that SQLite does not report as changed rows, so that the next checkpoint is due in time.
     pub(super) fn note_pages(&mut self, pages: u64) {
         self.log.count_pages(pages);
     }

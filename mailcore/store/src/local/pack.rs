@@ -98,8 +98,8 @@ struct NumbersState {
 }
 
 impl PackNumbers {
-    /// Reads the numbers of a folder's packs. Writers may continue the last [`WRITERS`] of those in `known`, or of all
-    /// when that is `None`. Other packs may be from another database, and are left alone.
+    /// Reads the numbers of a folder's packs. Writers may continue the last [`WRITERS`] of the packs in `known`, or of all
+    /// packs when `known` is `None`. A pack outside `known` may be from another database, and is left alone.
     pub(super) fn of(folder: &Path, known: Option<&[u32]>) -> io::Result<Self> {
         let mut resumable = numbers(folder)?;
         resumable.sort_unstable();
@@ -162,7 +162,7 @@ pub(super) struct PackWriter {
     numbers: Arc<PackNumbers>,
     octets_max: u64,
     open: Option<OpenPack>,
-    /// Whether the open pack is closed after this group.
+    /// Whether the open pack is closed before the next group.
     full: bool,
     placed: Vec<(PackPosition, Bytes)>,
     /// Offset of the next place in the open pack.
@@ -170,7 +170,7 @@ pub(super) struct PackWriter {
 }
 
 impl PackWriter {
-    /// Makes a writer that fills each pack up to `octets_max`.
+    /// Makes a writer that begins a new pack when the open one has reached `octets_max`.
     pub(super) fn new(folder: &Path, numbers: &Arc<PackNumbers>, octets_max: u64) -> Self {
         let (folder, numbers, placed) = (folder.to_owned(), Arc::clone(numbers), Vec::new());
         Self { folder, numbers, octets_max, open: None, full: false, placed, end: 0 }

@@ -146,7 +146,8 @@ async fn last_reply(site: &Site, service: Service, point: StagePoint, script: Sc
 }
 
 /// At every point the peer gets the stage's objection, and only a message without objection is stored. A stage that
-/// panics, hangs or contradicts itself counts as 451: a fault of the stage must not decide about the message.
+/// panics, hangs or objects with a reply other than 4xx or 5xx counts as 451: a fault of the stage must not decide
+/// about the message.
 #[tokio::test(start_paused = true)]
 async fn an_objection_at_each_point_prevents_delivery() {
     for service in [Service::Mx, Service::Submission, Service::Lmtp] {
