@@ -21,7 +21,7 @@ use crate::shared::{ApiState, HandlerState};
 
 /// Largest JSON body, in octets: room for two vacation texts of 10,000 characters, even if every character is escaped.
 pub const API_BODY_OCTETS_MAX: usize = 256 * 1024;
-/// Largest import file, in octets: twelve times the 5 MiB of 35,500 rows.
+/// Largest import file, in octets: twelve times the size of a file with 35,500 rows (5 MiB).
 pub const CSV_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// Longest time for a request, including the arrival of its body, the wait for a turn, and `?wait=60`.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(120);
@@ -98,7 +98,7 @@ fn api_routes() -> OpenApiRouter<HandlerState> {
     OpenApiRouter::with_openapi(Document::openapi()).nest("/api/v1", routes)
 }
 
-/// Enforces the time limit, records the metrics, and sets the headers of every reply.
+/// Enforces the time limit, records the metrics, and adds the headers that every reply has.
 async fn limit_and_measure(request: Request, next: Next) -> Response {
     let start = Instant::now();
     let method = method_label(request.method());

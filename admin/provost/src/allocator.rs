@@ -2,7 +2,8 @@
 //!
 //! The process must not keep the memory of password hashing, a refresh of the View or an import: with these options
 //! and 35,500 people loaded, 99 MB were resident instead of 137 MB. mimalloc reads its options from the environment
-//! before `main`; setting them later would need `unsafe`. A server therefore executes itself again with these variables.
+//! before `main`; setting them later would need `unsafe`. A server therefore executes itself again with these
+//! variables.
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;

@@ -19,7 +19,8 @@ pub(crate) enum Exit {
     ChangesPending = 2,
     /// The command ran to its end, but rows were left out or not applied.
     RowsRejected = 4,
-    /// The directory, or the audit or journal of its changes, is unavailable; a later attempt may work.
+    /// The directory, or the audit or journal of its changes, is unavailable, or the outcome of a change is unknown.
+    /// The command may be run again.
     DirectoryUnavailable = 5,
     /// The role of the user or token does not allow the operation.
     NotAllowed = 6,
@@ -61,7 +62,8 @@ fn is_unavailable(error: &anyhow::Error) -> bool {
     })
 }
 
-/// The desk's error that a cause is, or stands for: a transparent error is no cause of its own in the chain.
+/// Returns the `DeskError` of a cause. `TokenError::Desk` and `MessageSearchError::Desk` are transparent, so the chain
+/// skips the `DeskError` in them.
 fn desk_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a DeskError> {
     match (cause.downcast_ref(), cause.downcast_ref(), cause.downcast_ref()) {
         (Some(error), _, _) => Some(error),
@@ -100,10 +102,10 @@ pub(crate) fn directory_advice(error: &DirectoryError) -> Option<&'static str> {
 }
 
 const DISK_FULL: &str =
-    "free at least 64 MiB in the data folder, then run it again: messages and queue are as they were";
+    "free at least 64 MiB in the data folder, then run the command again: messages and queue are unchanged";
 const DIRECTORY_UNAVAILABLE: &str = "is a directory server running? 'provost doctor' checks it";
 const AUDIT_UNAVAILABLE: &str =
-    "the audit is in the data folder: has it space, and can it be written? 'provost doctor' checks both";
+    "the audit is in the data folder: does the folder have space, and is it writable? 'provost doctor' checks both";
 const OUTCOME_UNKNOWN: &str = "the change may have been made; the same command may be run again";
 const CREDENTIALS: &str = "directory.bind_dn or the password in directory.bind_password_file does not match the server";
 const SUFFIX: &str = "is directory.suffix right? 'provost directory init' creates missing entries";
@@ -122,7 +124,7 @@ fn desk_advice(error: &DeskError) -> Option<&'static str> {
             "an address has an owner (provost person show ADDRESS), or its local part is a login (provost person show LOGIN)",
         ),
         DeskError::Quarantined { .. } => Some(
-            "during quarantine, only its former owner can get it; the setting address-quarantine has the number of days",
+            "during quarantine, only the former owner can get the address; see the setting address-quarantine",
         ),
         DeskError::NotAllowed(_) => Some("what each role may do: provost roles show"),
         DeskError::Stale | DeskError::VersionMismatch(_) => directory_advice(&DirectoryError::AssertionFailed),

@@ -9,17 +9,18 @@ use rustix::fs::Mode;
 
 /// The mode bits of group and others.
 const GROUP_AND_OTHERS: u32 = 0o077;
-/// Folders so many levels below the data folder are not read; no layout of Provost is that deep.
+/// Folders this many levels below the data folder are not read: no layout of Provost is that deep.
 const DEPTH_MAX: usize = 8;
 
-/// Makes every file and folder that this process creates private to its user. Call it before threads start: they share
-/// the umask.
+/// Makes every file and folder that this process creates private to its user. Call it before any other thread
+/// starts, so that no file is created with the old umask.
 pub(crate) fn make_files_private() {
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }
 
-/// Removes the rights of group and others from a data folder and all in it: an earlier version or another program may
-/// have given them. Returns how many files and folders it changed. It is an error if this process may not change one.
+/// Removes the rights of group and others from a data folder and from the files and folders in it. An earlier version
+/// or another program may have given these rights. Returns the number of files and folders changed; fails when this
+/// process may not change the mode of one of them.
 pub(crate) fn tighten(data: &Path) -> io::Result<usize> {
     let mut changed = 0;
     walk(data, &mut |path, mode| {
@@ -39,8 +40,9 @@ pub(crate) fn open_to_others(data: &Path) -> io::Result<Option<PathBuf>> {
     Ok(first)
 }
 
-/// Calls `found` with the path and mode of each file and folder that gives rights to group or others, from the data
-/// folder on, which may be a symbolic link. Symbolic links in it, and entries that disappear meanwhile, are skipped.
+/// Calls `found` with the path and mode of the data folder and of each file and folder in it, when the mode gives
+/// rights to group or others. The data folder itself may be a symbolic link. Symbolic links in it are skipped, and so
+/// are entries that disappear during the walk.
 fn walk(data: &Path, found: &mut impl FnMut(&Path, u32) -> io::Result<()>) -> io::Result<()> {
     existing(fs::metadata(data))?.map_or(Ok(()), |metadata| visit(data, &metadata, DEPTH_MAX, found))
 }
@@ -67,7 +69,7 @@ fn visit(
     Ok(())
 }
 
-/// `None` for an entry that does not exist, or no longer.
+/// Turns the error that an entry does not exist into `None`.
 fn existing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -145,8 +145,8 @@ pub(crate) async fn sign_out(State(web): State<Web>, headers: HeaderMap, form: S
     with_cookie(&headers, Redirect::to("/sign-in").into_response(), "", Some(0))
 }
 
-/// Adds the session's cookie to a reply. Without `max_age`, in seconds, the browser keeps it until it closes; zero
-/// removes it.
+/// Adds the session's cookie to a reply. `max_age` is in seconds: without it, the browser drops the cookie when the
+/// browser closes; zero removes the cookie at once.
 fn with_cookie(headers: &HeaderMap, mut reply: Response, value: &str, max_age: Option<u32>) -> Response {
     let secure = if came_by_tls(headers) { "; Secure" } else { "" };
     let age = max_age.map_or(String::new(), |seconds| format!("; Max-Age={seconds}"));

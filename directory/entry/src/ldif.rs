@@ -9,7 +9,7 @@ use crate::{AttributeDescription, Dn, Entry};
 pub const LINE_OCTETS_MAX: usize = 4 * 1024 * 1024;
 /// Maximum number of values in one record, because each new value is compared with all others of its attribute.
 pub const RECORD_VALUES_MAX: usize = 10_000;
-/// Length at which a written line is folded, octets: fits 80 columns. RFC 2849 sets none.
+/// Length at which a written line is folded, octets, so that it fits 80 columns. RFC 2849 sets no length.
 const FOLD_OCTETS: usize = 76;
 
 /// The text is not LDIF, or LDIF that is not supported.
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    // RFC 2849, examples 1 to 4.
+    // Taken from RFC 2849, examples 1 to 4.
     #[test]
     fn reads_content_records() {
         let text = "version: 1\r\n# a comment\n  that goes on\ndn: cn=Barbara Jensen, ou=Product Devel\n opment, dc=x\n\
@@ -252,7 +252,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(300))]
 
         #[test]
-        fn every_entry_survives_its_text(
+        fn a_written_entry_is_read_back_unchanged(
             ou in "[a-zé,+ ]{0,10}[a-z]",
             attributes in prop::collection::vec(("[a-z]{1,8}(;lang-[a-z]{2})?", prop::collection::vec(any::<u8>(), 0..120)), 0..8),
         ) {

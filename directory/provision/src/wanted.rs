@@ -37,7 +37,8 @@ pub struct WantedPerson<'a> {
     pub(crate) address: WantedAddress,
 }
 
-/// The wanted primary address and login: a pattern, since numbers are assigned in file order and then stay.
+/// The wanted primary address and login, as a pattern: `plan` adds a number when another person has the name. Numbers
+/// are assigned in file order, and a person keeps theirs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedAddress {
     /// Local part without number; `zoe.tremblay` becomes `zoe.tremblay2` when another person has it.

@@ -27,14 +27,14 @@ const OWN_ATTRIBUTES: &[&str] = &[
     attr::PREFERRED_LANGUAGE,
 ];
 
-/// Options that people may use with these attributes. Every new description takes a place in a table that only grows,
-/// so a person who could invent options could fill it for all.
+/// Options that people may use with these attributes. The server keeps every attribute description ever written in a
+/// bounded table that only grows, so a person who could invent options could fill the table for everybody.
 const OWN_OPTIONS: &[&str] = &["lang-fr", "lang-en"];
 /// Maximum number of octets that a person may write to their own entry in one request: enough for vacation texts, too
 /// few for a file store.
 const OWN_OCTETS_MAX: usize = 32 * 1024;
 
-/// The rights of one row of the table above.
+/// The kind of an identity, as in the table above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rights {
     Anonymous,
@@ -106,8 +106,8 @@ impl Identity {
         matches!(self.rights, Rights::Mailcore | Rights::Provisioner | Rights::Root)
     }
 
-    /// Returns the only place that this identity may read, or `None` for all. Refused for anonymous, and for a person
-    /// whose entry is gone.
+    /// Returns the number of the only entry that this identity may read, or `None` when it may read all entries. An
+    /// error for anonymous, and for a person whose entry is gone.
     pub(crate) fn readable(&self, tree: &Tree) -> OperationResult<Option<EntryNumber>> {
         match self.rights {
             Rights::Anonymous => Err(LdapResult::new(ResultCode::InsufficientAccessRights, "bind first")),

@@ -83,8 +83,9 @@ fn cannot_write() -> LdapResult {
     LdapResult::new(ResultCode::Unavailable, "the directory cannot be written now")
 }
 
-/// The names that the writes of one group depend on. Each write is checked against the tree before the group, so no
-/// write may depend on another of its group.
+/// The names that the writes of one group depend on. Each write is checked against the tree as it was before the group,
+/// so no write may depend on another of its group. Exception: an entry and its parent may be deleted in one group; the
+/// parent is then refused, because it has a subordinate in that tree.
 #[derive(Default)]
 struct Footprint {
     written: HashSet<Dn>,
@@ -95,7 +96,7 @@ struct Footprint {
 }
 
 impl Footprint {
-    /// Adds the write; `false` when it depends on one that was added before, or that one on it.
+    /// Adds the write and returns true, unless the write depends on an added one, or an added one depends on the write.
     fn admit(&mut self, operation: &WriteOperation) -> bool {
         // A write with a malformed DN will be refused, whatever else is in the group.
         let name = |text: &str| Dn::parse(text).unwrap_or_else(|_| Dn::root());

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 pub struct ViewStatus {
     /// Whether a complete state was ever read, now or before a restart.
     pub complete: bool,
-    /// Whether a session stands whose refresh is complete, so that absence can be believed.
+    /// Whether a session with the directory is open and its refresh is complete. Then an entry that the View lacks is
+    /// absent from the directory too.
     pub current: bool,
     /// The last contact with the directory; `None` before the first one of this process.
     pub last_contact: Option<Timestamp>,
@@ -38,7 +39,8 @@ impl StatusCell {
         self.complete.load(Ordering::Acquire)
     }
 
-    /// Whether absence can be believed. Read it *before* the snapshot in question.
+    /// Whether an entry that the snapshot lacks is certainly absent from the directory. Call this *before* loading the
+    /// snapshot.
     pub(crate) fn certain(&self) -> bool {
         self.complete() && self.current.load(Ordering::Acquire)
     }
@@ -48,7 +50,7 @@ impl StatusCell {
         self.complete.store(true, Ordering::Release);
     }
 
-    /// Records whether a session stands whose refresh is complete.
+    /// Records whether a session with the directory is open and its refresh is complete.
     pub(crate) fn set_current(&self, current: bool) {
         self.current.store(current, Ordering::Release);
         metrics::gauge!("provost_view_current").set(f64::from(u8::from(current)));

@@ -112,7 +112,7 @@ impl Disposition {
 pub(crate) enum Filing {
     /// In the mailboxes of the disposition.
     AsRuled,
-    /// In INBOX, because a mailbox of the disposition is missing or cannot be created.
+    /// In INBOX, because the store refused the batch that files elsewhere.
     InInbox,
 }
 

@@ -1,5 +1,5 @@
-//! Local delivery: recipient, person, the person's Sieve rules, store. All mail enters its mailboxes here, except what
-//! IMAP clients append.
+//! Local delivery: recipient, person, the person's Sieve rules, store. This crate files all mail into mailboxes, except
+//! what IMAP clients append, copy or move.
 //!
 //! Three things must never happen here: an answer before the commit is durable, a directory that cannot answer treated
 //! as "no such user", and a message lost because a person's rule is wrong.
@@ -128,7 +128,8 @@ impl Delivery {
         }
     }
 
-    /// Stores one batch: the message into its mailboxes, and what it causes into the queue; all or nothing.
+    /// Stores the message in its mailboxes, and the messages that it causes in the queue, in one batch: all or nothing.
+    /// A message that the person's rules reject is refused instead.
     async fn carry_out(&self, incoming: IncomingMessage<'_>, person: &Person, disposition: Disposition) -> Delivered {
         if let Some(reason) = disposition.reject {
             return Delivered::Refused(RecipientRefusal::Rejected(reason));
@@ -177,8 +178,8 @@ impl Delivery {
         Some(NewMessage { id, envelope, body: Bytes::from(message), when: now })
     }
 
-    /// Applies the batch. When a mailbox other than INBOX is missing or cannot be created, INBOX takes the message: no
-    /// rule loses one.
+    /// Applies the batch. When the store answers `NoMailbox` or `Refused`, a batch that files the message outside INBOX
+    /// is repeated with one copy in INBOX instead, so that no rule loses a message.
     async fn apply(&self, batch: Batch, body: &Bytes) -> Result<Filing, BatchError> {
         match self.settle(&batch).await {
             Err(BatchError::NoMailbox(_) | BatchError::Refused(_))
@@ -194,7 +195,8 @@ impl Delivery {
         }
     }
 
-    /// Repeats the batch with the same id while the outcome is unknown.
+    /// Applies the batch, and repeats it with the same id while the outcome is unknown, at most [`UNKNOWN_RETRIES_MAX`]
+    /// times.
     async fn settle(&self, batch: &Batch) -> Result<Applied, BatchError> {
         let mut outcome = self.store.apply(batch.clone()).await;
         for _ in 0..UNKNOWN_RETRIES_MAX {

@@ -22,7 +22,7 @@ pub enum RecipientRefusal {
     NotLocal,
     /// 550 5.2.1: the account is closed.
     Closed,
-    /// 552 5.2.2: the account is over its quota.
+    /// 552 5.2.2: the message would exceed the quota of the account.
     Full,
     /// 554 5.4.6: this host has delivered the message to this address too often already.
     Loop,

@@ -142,7 +142,7 @@ impl AddressParser<'_> {
     /// Parses `local@host` without angle brackets, or a display name that contains `@` before an angle address.
     fn addr_spec(&mut self, start: usize, local: WordRun) {
         self.tokens.next();
-        let mut host = self.words(b"<@,;>");
+        let mut host = self.words(b"<@:,;>");
         if self.tokens.peek() == Some(b'@') {
             // Two `@` do not make an address.
             host.joined = None;
@@ -153,6 +153,9 @@ impl AddressParser<'_> {
             let phrase = self.tokens.since(start).trim_ascii().to_vec();
             return self.angle(WordRun { phrase, comment: local.comment, ..WordRun::default() });
         }
+        // The end of angle brackets that began before the last comma.
+        self.tokens.eat(b'>');
+        self.tokens.skip_white_space();
         let address = local.joined().zip(host.joined()).map(|(local, host)| (local.to_vec(), host.to_vec()));
         self.end(start, host.comment.or(local.comment), address);
     }
@@ -198,8 +201,9 @@ impl AddressParser<'_> {
     /// Ends an item without angle brackets. Records `address`, or the whole text as a name when there is no address, or
     /// nothing when the item is empty.
     fn end(&mut self, start: usize, name: Option<Vec<u8>>, address: Option<(Vec<u8>, Vec<u8>)>) {
+        let is_whole = matches!(self.tokens.peek(), None | Some(b',' | b';'));
         self.words(b",;");
-        match address {
+        match address.filter(|_| is_whole) {
             Some((local, host)) if local.is_empty() && host.is_empty() => {}
             Some((local, host)) => {
                 self.listed.push(ListedAddress::Mailbox(ListedMailbox { name, route: None, local, host }));
@@ -312,6 +316,9 @@ mod tests {
             ("a@b@c", "a@b@c|@"),
             ("<a@b@c>", "a@b@c|@"),
             ("<mailto:a@b>", "mailto:a@b|@"),
+            ("foo>bar@x", "foo>bar@x|@"),
+            ("a@b:c", "a@b:c|@"),
+            ("a@b>c", "a@b>c|@"),
             ("(open", ""),
         ] {
             assert_eq!(shown(text), expect, "{text}");

@@ -1,11 +1,11 @@
-//! Header fields stored beside a message, as they stand in it: those that mail programs request for message lists, and
-//! those that SEARCH reads.
+//! Copies of header fields, stored in a column beside the message: the fields that mail programs request for message
+//! lists, and the fields that SEARCH keys such as FROM and SENTON read.
 
 use crate::column::{ColumnReader, ColumnWriter};
 use crate::headers::{HeaderField, fields, header_end};
 
-/// Names of the fields that are kept, in lower case. If a name is listed here and the column has no such field, neither
-/// has the message.
+/// Names of the fields that are kept, in lower case. When a column that is not empty lacks one of these fields, the
+/// message lacks the field too.
 const KEPT: [&str; 34] = [
     "bcc",
     "cc",
@@ -56,8 +56,8 @@ impl<'a> KeptFields<'a> {
         KEPT.iter().any(|kept| kept.eq_ignore_ascii_case(name))
     }
 
-    /// Decodes the column [`crate::Derived::fields`]; `None` when it is empty or damaged: the caller then parses the
-    /// message.
+    /// Decodes the column [`crate::Derived::fields`]. `None` when the column is empty or does not begin with a number:
+    /// the caller then parses the message.
     pub fn decode(column: &'a [u8]) -> Option<Self> {
         let mut reader = ColumnReader::new(column);
         Some(Self { header_octets: reader.number()?, section: reader.rest() })

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::{Address, Path, message_id};
 
-/// Maximum number of identifiers in References. RFC 5322 sets no bound. A longer list keeps its first identifier and the
-/// newest ones (RFC 5537 §3.4.4).
+/// Maximum number of identifiers in References. RFC 5322 sets no bound. A longer list keeps its first identifier and
+/// the newest ones (RFC 5537 §3.4.4).
 const REFERENCES_MAX: usize = 20;
 /// Longest identifier taken from the answered message, octets: it must fit a line of 998 octets (RFC 5322 §2.1.1).
 const PARENT_ID_OCTETS_MAX: usize = 900;

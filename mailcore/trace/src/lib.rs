@@ -1,5 +1,5 @@
 //! The events of each message: one for each recipient whenever the message is delivered, queued, sent on, deferred,
-//! refused or given up. A message that is refused or deferred as a whole has one event without a recipient.
+//! refused or given up. A message that is refused or deferred at MAIL has one event, without a recipient.
 //!
 //! [`TraceEvent::record`] writes a line to the log and passes the event to the recorder of the process ([`install`]),
 //! which keeps the event in files for some days. [`search`] reads these files: the help desk finds a message by

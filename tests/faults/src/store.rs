@@ -27,7 +27,7 @@ use crate::mark::{HistoryMark, Marks, StepProgress};
 pub const ACCOUNTS: usize = 2;
 /// Number of all callers.
 pub const CALLERS: usize = ACCOUNTS + 1;
-/// Number of steps of each caller with an account; the queue's caller has twice as many.
+/// Number of steps of each caller with an account, without its last step. The queue's caller makes twice this number.
 const STEPS: usize = 12;
 const MESSAGE_OCTETS_MAX: u64 = 300_000;
 /// Time, seconds, at which rows that batches cause are due. No history reaches it, so the queue's caller does not claim
@@ -35,9 +35,9 @@ const MESSAGE_OCTETS_MAX: u64 = 300_000;
 const FAR: i64 = 200_000_000_000;
 /// Time between two starts, seconds: every lease of the earlier start has expired.
 const LIFE_SECONDS: i64 = 100_000;
-/// Attempts of a step that may be repeated, while it fails.
+/// Maximum number of attempts of a step that may be repeated.
 const TRIES: usize = 4;
-/// Attempts of the last step: more than any plan has faults.
+/// Maximum number of attempts of an account's last step: more than any fault plan has faults.
 const LAST_TRIES: usize = 40;
 
 fn at(second: i64) -> Timestamp {
@@ -57,9 +57,10 @@ pub enum StoreStep {
     Enqueue(NewMessage),
     /// Claims at most this many rows of the queue.
     Take(usize),
-    /// Settles a claimed row: whether its recipients are left, and a report that the attempt causes.
+    /// Settles a claimed row, and queues a report. `true` keeps all recipients of the row for another attempt, `false`
+    /// keeps none.
     Settle(bool, Option<NewMessage>),
-    /// Records that the first recipient of a claimed row is done, and a report that this causes.
+    /// Records that the first recipient of a claimed row is done, and queues a report.
     Advance(Option<NewMessage>),
 }
 
@@ -130,7 +131,7 @@ fn append(name: &str, body: Bytes) -> Op {
     }
 }
 
-/// Small bodies stay in the database, large ones go to a pack; each octet depends on the number.
+/// A body of random size. Some exceed 64 KiB, so that they go to a pack at once; the others may go into the database.
 fn body(number: usize, rng: &mut StdRng) -> Bytes {
     let octets = match rng.random_range(0..10) {
         0..6 => rng.random_range(0..3_000),
@@ -320,7 +321,8 @@ fn folder(root: &Path) -> std::path::PathBuf {
     root.join("store")
 }
 
-/// Runs under the layer: makes the history of a seed, from the given steps on. Fails when the store cannot be opened.
+/// Makes the history of a seed, under the fault layer. Each caller begins at its step in `from`. Fails when the store
+/// cannot be opened.
 pub fn make_history(root: &Path, seed: u64, life: usize, from: &[usize]) -> anyhow::Result<()> {
     let marks = Arc::new(Marks::open(root, life)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -336,7 +338,7 @@ pub fn make_history(root: &Path, seed: u64, life: usize, from: &[usize]) -> anyh
     Ok(())
 }
 
-/// Makes the steps of one caller, from the given one on.
+/// Makes the steps of one caller, beginning at step `from`.
 async fn make_steps(
     store: &dyn BothStores,
     marks: &Marks,
@@ -379,7 +381,7 @@ async fn make_steps(
 enum HistoryEvent {
     /// A step with an answer: the number of the process start, and of the step.
     Done(usize, usize),
-    /// A step without an answer: the number of the process start, and of the step.
+    /// A step without an answer that had its effect: the number of the process start, and of the step.
     Unanswered(usize, usize),
     /// A restart of the process.
     Restart,
@@ -388,7 +390,7 @@ enum HistoryEvent {
 /// The possible histories: one list of events for each combination of the steps with unknown outcome.
 type Possible = Vec<Vec<HistoryEvent>>;
 
-/// Maximum number of possible histories, of ten steps with unknown outcome; a run with more fails.
+/// Maximum number of possible histories: ten steps with unknown outcome give so many. The check panics beyond.
 const POSSIBLE_MAX: usize = 1024;
 
 /// The check of one run, with its models.
@@ -418,7 +420,7 @@ impl StoreJudge {
         for caller in 0..CALLERS {
             let possible = self.possible(caller, marks);
             if possible.is_empty() {
-                return Err(format!("caller {caller}: the answers are not those of any state that it may have had"));
+                return Err(format!("caller {caller}: no possible history gives the answers that the caller got"));
             }
             let found = self.runtime.block_on(stored_state(&*store, caller));
             let expected: HashSet<String> = possible.iter().map(|events| self.state(caller, events).0).collect();
@@ -528,7 +530,7 @@ async fn model(steps: &[StoreStep], caller: usize, events: &[HistoryEvent]) -> (
     (stored_state(&store, caller).await, digests)
 }
 
-/// All stored data of one caller, as text.
+/// The mailboxes, messages and queue rows of one caller, as text.
 async fn stored_state(store: &dyn BothStores, caller: usize) -> String {
     let mut lines = Vec::new();
     if caller < ACCOUNTS && store.accounts(None, 1_000).await.unwrap().contains(&account(caller)) {
@@ -563,14 +565,15 @@ async fn stored_state(store: &dyn BothStores, caller: usize) -> String {
     lines.join("\n ")
 }
 
-/// A configuration whose upkeep does not run during a check, so that the crash state stays unchanged. A store that
-/// exists keeps its number of shards.
+/// A configuration whose upkeep has long pauses and the default bounds, so that it changes next to nothing during a
+/// check. An existing store keeps its number of shards.
 fn config_without_upkeep(folder: &Path) -> LocalConfig {
     let upkeep = UpkeepConfig { every: Duration::from_secs(60), ..UpkeepConfig::default() };
     LocalConfig { upkeep, ..config_with_upkeep(folder, 1) }
 }
 
-/// Checks that the databases are intact, that every reference has its target, and that the counts of references agree.
+/// Checks that the databases are intact, that the bodies, packs and accounts to which rows refer exist, and that the
+/// reference counts of bodies are right.
 fn check_databases(folder: &Path) -> Result<(), String> {
     let shards = ["shard-00", "shard-01"].map(|shard| folder.join(shard).join("meta.sqlite"));
     shards.iter().filter(|database| database.exists()).try_for_each(|database| check_database(database))

@@ -14,7 +14,7 @@ use crate::{Permission, Principal};
 const SUBJECT_CHARS_MAX: usize = 200;
 /// Longest text of a reply, in characters.
 const TEXT_CHARS_MAX: usize = 10_000;
-/// Days between two replies to one sender. RFC 5230 §4.1 permits a maximum of our own above 7 days.
+/// Days between two replies to one sender. RFC 5230 §4.1 allows a server a maximum of its own, if it exceeds 7 days.
 const INTERVAL_DAYS: std::ops::RangeInclusive<u16> = 1..=365;
 /// mailAutoReplyMode when the rule is on.
 const MODE_REPLY: &str = "reply";
@@ -49,8 +49,8 @@ impl Desk {
     }
 }
 
-/// Brings a rule to the form that is stored (blanks trimmed, line ends LF), or returns the field and the rule it
-/// breaks.
+/// Returns a vacation rule in the form that is stored: blanks trimmed, line ends LF, empty fields absent. An error
+/// names the first invalid field and its requirement.
 fn check(change: VacationChange, zone: &TimeZone) -> Result<VacationChange, DeskError> {
     let invalid = |field, rule: &str| Err(DeskError::Invalid { field, rule: rule.to_owned() });
     let change = VacationChange {
@@ -143,7 +143,8 @@ fn modifications(change: Option<&VacationChange>, zone: &TimeZone) -> Vec<Modifi
     ]
 }
 
-/// The rule that an entry holds; `None` when its mode is not `reply`. A text without a language counts as English.
+/// The rule that an entry holds; `None` when its mode is not `reply`. A subject or text without a language counts as
+/// English if there is no English one.
 pub(super) fn of_entry(entry: &Entry, zone: &TimeZone) -> Option<VacationChange> {
     entry.first(attr::MAIL_AUTO_REPLY_MODE).filter(|mode| mode.eq_ignore_ascii_case(MODE_REPLY))?;
     let tagged = |name: &str, language: &str| entry.first(&format!("{name};lang-{language}")).map(str::to_owned);

@@ -1,4 +1,4 @@
-//! A session behind the driver, over a socket.
+//! A session served by `provost_net` over a TCP socket.
 
 use provost_net::{Budgets, Drain, Limits, Listener, ProxyNetworks, serve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -14,7 +14,7 @@ pub(super) const PARTS_MAX: usize = 10_000;
 /// limits the work.
 const BOUNDARY_OCTETS_MAX: usize = 1_000;
 
-/// Maximum number of parameters, languages and address items kept of all parts together. Each takes many times the
+/// Maximum number of parameters, languages and envelope addresses kept of all parts together. Each takes many times the
 /// memory of its source text.
 const ITEMS_MAX: usize = 65_536;
 
@@ -49,8 +49,8 @@ struct PartSplitter<'a> {
 }
 
 impl<'a> PartSplitter<'a> {
-    /// Parses the part that begins here; `default` gives its media type when it has none of its own. Returns it and why
-    /// it ended; the boundary line is consumed.
+    /// Parses the part that begins at `self.at`; `default` gives the media type of a part that does not state one.
+    /// Returns the part and why it ended. When a boundary line ended the part, that line is consumed.
     fn part(&mut self, depth: usize, default: fn() -> MediaType) -> (MimePart, RunEnd) {
         self.parts += 1;
         let start = self.at;
@@ -76,7 +76,7 @@ impl<'a> PartSplitter<'a> {
         (MimePart { header, body, lines, media, encoding, attributes, content }, stop)
     }
 
-    /// Returns the Content- fields of a part; empty when the message has used up [`ITEMS_MAX`].
+    /// Returns the Content- fields of a part; none of them when they have more items than are left of [`ITEMS_MAX`].
     fn content_fields(&mut self, header: &[u8]) -> ContentFields {
         let read = ContentFields::of(header);
         match self.items_left.checked_sub(read.items()) {
@@ -88,7 +88,7 @@ impl<'a> PartSplitter<'a> {
         }
     }
 
-    /// Skips the header. Returns where it ends, and the boundary that cut it short, if one did.
+    /// Skips the header. Returns where the header ends, and the boundary line if one ended it before an empty line.
     fn header(&mut self) -> (usize, Option<RunEnd>) {
         while let Some(line) = self.next_line() {
             let begin = self.at - line.len();
@@ -181,8 +181,8 @@ impl<'a> PartSplitter<'a> {
     }
 }
 
-/// Whether the body is not encoded. RFC 2046 §5.2.1 forbids an encoded message/rfc822: its parts have no offsets in
-/// these octets, so it stays a leaf.
+/// Whether the body is neither base64 nor quoted-printable. RFC 2046 §5.2.1 forbids an encoded message/rfc822. The parts
+/// of an encoded message have no offsets in these octets, so it stays a leaf.
 fn is_identity(encoding: &[u8]) -> bool {
     !encoding.eq_ignore_ascii_case(b"base64") && !encoding.eq_ignore_ascii_case(b"quoted-printable")
 }

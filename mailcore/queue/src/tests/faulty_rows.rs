@@ -19,9 +19,9 @@ pub(super) struct FaultyRows {
     pub(super) bodies_damaged: bool,
     /// Whether reading a body panics, like a bug that one message triggers.
     pub(super) reading_panics: bool,
-    /// How many more proofs find the store unavailable.
+    /// Number of next calls of `prove` that fail as unavailable.
     pub(super) failing_proofs: AtomicI64,
-    /// How many more settlings find the store unavailable.
+    /// Number of next calls of `settle` that fail as unavailable.
     pub(super) failing_settlings: AtomicI64,
 }
 

@@ -129,7 +129,7 @@ impl Connection {
             Ok(Err(error)) => return Err(ConnectionError::Connect(error.to_string())),
             Err(_) => return Err(ConnectionError::Timeout("connect")),
         };
-        // MAIL, RCPT and DATA go out in one write: Nagle's algorithm would only add delay.
+        // Each command, or group of pipelined commands, goes out in one write: Nagle's algorithm would only add delay.
         let _ = socket.set_nodelay(true);
         let mut connection = Self::over(Box::new(socket));
         let greeting = connection.reply(GREETING_LIMIT).await?;
@@ -144,7 +144,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// EHLO, or HELO for a server that does not know EHLO (RFC 5321 §3.2).
+    /// Sends EHLO, and HELO if the server refuses EHLO (RFC 5321 §3.2).
     async fn hello(&mut self, hostname: &str) -> Result<(), ConnectionError> {
         let ehlo = self.send_command(&format!("EHLO {hostname}\r\n"), GREETING_LIMIT).await?;
         if ehlo.is_positive() {
@@ -209,7 +209,7 @@ impl Connection {
         for number in 0..REPLY_LINES_MAX {
             let line = self.read_line().await?;
             let (code, is_last, part) = split_reply(&line).ok_or(ConnectionError::Malformed("no code"))?;
-            // Also after an empty first line: the reply to EHLO offers nothing on its first line.
+            // An empty first line counts too: `OfferedExtensions::read` skips the first line.
             if number > 0 {
                 text.push('\n');
             }

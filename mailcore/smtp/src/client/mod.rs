@@ -33,8 +33,9 @@ const END_OF_DATA_LIMIT: Duration = Duration::from_secs(10 * 60);
 const QUIT_LIMIT: Duration = Duration::from_secs(5);
 /// Maximum number of connections that wait for the reply to QUIT at once; further ones are closed without waiting.
 const QUITS_MAX: usize = 64;
-/// Time limit for one message up to its last end of data, over all transactions, below the lease of the queue. The
-/// reply to the end of data has its own limit: a client that gave up on it early would send the message twice.
+/// Time limit for one message over all its transactions, up to the last end of data. Shorter than the queue's lease on
+/// the row. The end of data and its reply have their own limits: a client that stopped waiting for the reply early
+/// would send the message twice.
 const MESSAGE_LIMIT: Duration = Duration::from_secs(13 * 60);
 
 /// Sends to one relay, over one connection per transaction. Implements `provost_queue::NextHop`.

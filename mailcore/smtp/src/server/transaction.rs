@@ -10,14 +10,14 @@ use super::error_budget::elapsed;
 use super::route::DeliveryRoute;
 use crate::data::DataReader;
 
-/// Time limit of the data of one message, without the time that received octets add. RFC 5321 §4.5.3.2.5 gives each
-/// block three minutes, by which a peer could go on for ever.
+/// Time limit of the data of one message, before received octets extend it. RFC 5321 §4.5.3.2.5 allows three minutes
+/// for each block, so a peer that sends tiny blocks would never time out.
 const DATA_LIMIT: Duration = Duration::from_secs(10 * 60);
-/// Octets that add one more second: a third of the rate of a 56 kbit/s modem.
+/// Number of octets whose arrival extends the time limit by one second. A 56 kbit/s modem sends 7,000 octets a second.
 const DATA_OCTETS_PER_SECOND_MIN: u64 = 2_000;
 
-/// Octets of the recipients of one transaction that no budget counts: those of about a hundred, as many as RFC 5321
-/// §4.5.3.1.8 demands.
+/// Octets that the recipients of one transaction may take before the memory budget counts them. They suffice for about
+/// a hundred recipients, the minimum of RFC 5321 §4.5.3.1.8.
 const RECIPIENTS_FREE: u64 = 64 * 1024;
 /// Octets that a recipient takes besides its texts: the values that hold them, and what the allocator adds.
 const RECIPIENT_OCTETS: u64 = 512;
@@ -47,7 +47,8 @@ pub(super) struct ReceivingData {
 }
 
 impl ReceivingData {
-    /// Time that the peer has left: it grows with the data that arrived, so that a peer that trickles runs out of it.
+    /// Time that the peer has left to end its data. Received data extends this time, but a peer that sends only a
+    /// trickle still runs out of it.
     pub(super) fn time_left(&self, now: Timestamp) -> Duration {
         let earned = Duration::from_secs(self.reader.octets_read() / DATA_OCTETS_PER_SECOND_MIN);
         (DATA_LIMIT + earned).saturating_sub(elapsed(self.began, now))
@@ -55,12 +56,12 @@ impl ReceivingData {
 }
 
 impl MailTransaction {
-    /// A transaction without recipients; `memory` will count them.
+    /// A transaction without recipients. The recipients added later are counted in `memory`.
     pub(super) fn new(arrival: Arrival, memory: &MemoryBudget) -> Self {
         Self { arrival, routes: Vec::new(), recipient_octets: 0, memory: memory.recipients() }
     }
 
-    /// Takes the memory for one more recipient, of these [`recipient_octets`]; `false` when there is none.
+    /// Takes the memory for one more recipient; `octets` is its [`recipient_octets`]. `false` when memory is short.
     pub(super) fn make_room(&mut self, octets: u64) -> bool {
         let has_room = self.hold(self.recipient_octets + octets);
         if !has_room {
@@ -91,7 +92,7 @@ impl MailTransaction {
     }
 }
 
-/// Octets that a recipient holds in memory: its path is also kept as the address of a mailbox.
+/// Octets that a recipient holds in memory. The path counts twice, because the route to a local recipient repeats it.
 pub(super) fn recipient_octets(recipient: &Recipient) -> u64 {
     let path = recipient.path.local().len() + recipient.path.domain().len();
     let original = recipient.original.as_ref().map_or(0, |original| original.to_string().len());

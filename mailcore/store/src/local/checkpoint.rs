@@ -124,7 +124,7 @@ impl CheckpointLog {
         self.copied_at = self.changes(connection);
     }
 
-    /// Adds changed pages that SQLite does not count as changed rows.
+    /// Counts changed pages that SQLite does not report as changed rows.
     pub(super) fn count_pages(&mut self, pages: u64) {
         self.pages += pages;
     }

@@ -2,17 +2,17 @@
 //!
 //! An account belongs to one shard, chosen by a hash of its id. The shard's committer takes all waiting batches,
 //! applies them in one SQLite transaction (a refused batch rolls back alone), and commits once. The bodies of a small
-//! group are stored in the database with it; those of a large one are appended to the shard's pack, which is synced
-//! before the commit. So the number of syncs does not grow with the number of callers, and a single caller waits for
-//! one sync. Reads use a few read-only connections per shard on blocking threads. In the background, `upkeep` moves
-//! bodies to packs and returns unused space.
+//! group are stored in the database in the same transaction. The bodies of a large group are appended to the shard's
+//! pack, which is synced before the commit. So the number of syncs does not grow with the number of callers, and a
+//! single caller with a small message waits for one sync. Reads use a few read-only connections per shard on blocking
+//! threads. In the background, `upkeep` moves bodies to packs and returns unused space.
 //!
 //! ```text
 //! FOLDER/lock                     held while open: two processes never share a store
 //! FOLDER/format                   version and number of shards
 //! FOLDER/shard-00/meta.sqlite     accounts, mailboxes, messages, batches, queue, new bodies; open it with sqlite3
 //! FOLDER/shard-00/pack-00000001   bodies
-//! FOLDER/backup-v2-...            a store of format 2 as it was before its upgrade (`migration`)
+//! FOLDER/backup-vN-...            the store in format N, as it was before its upgrade (`migration`)
 //! FOLDER/state.sqlite             what nodes share besides mail (`state`); not under the lock
 //! ```
 
@@ -102,7 +102,7 @@ pub struct LocalStore {
 
 impl LocalStore {
     /// Opens or creates the store. Unavailable when another process has it open, the disk refuses, or a newer Provost
-    /// wrote it; damaged when its format file cannot be read.
+    /// wrote it; damaged when its format file is invalid, or is missing although shards exist.
     pub fn open(config: &LocalConfig) -> Result<Self, StoreError> {
         let folder = config.folder.as_path();
         make_folder(folder).map_err(unavailable)?;

@@ -98,8 +98,8 @@ struct NumbersState {
 }
 
 impl PackNumbers {
-    /// Reads the numbers of a folder's packs. Writers may continue the last [`WRITERS`] of the packs in `known`, or of all
-    /// packs when `known` is `None`. A pack outside `known` may be from another database, and is left alone.
+    /// Reads the numbers of a folder's packs. Writers may continue the last [`WRITERS`] of the packs in `known`, or of
+    /// all packs when `known` is `None`. A pack outside `known` may be from another database, and is left alone.
     pub(super) fn of(folder: &Path, known: Option<&[u32]>) -> io::Result<Self> {
         let mut resumable = numbers(folder)?;
         resumable.sort_unstable();
@@ -275,8 +275,8 @@ impl PackWriter {
         // A write that finds the disk full loses nothing: the same place is written again.
         let is_full = written.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull);
         if let Err(error) = written.and_then(|()| pack.file.sync_data()) {
-            // After a failed sync, also for want of space (a thin volume), the kernel may consider the lost pages clean,
-            // so a second sync could falsely succeed.
+            // After a failed sync, also for want of space (a thin volume), the kernel may consider the lost pages
+            // clean, so a second sync could falsely succeed.
             if !is_full {
                 tracing::error!(%error, pack = pack.number, "a write to a pack failed: new bodies go to another pack");
                 self.close();

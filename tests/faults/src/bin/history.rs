@@ -1,7 +1,7 @@
-//! Makes the history of a seed, or continues it after a crash.
+//! Performs the steps that a seed determines on the store or the directory, or continues with them after a crash.
 //!
 //! `history store|directory FOLDER SEED LIFE [FIRST-STEP-OF-EACH-CALLER...]`. LIFE is the number of the process start,
-//! from 0.
+//! from 0. The directory has one caller.
 #![allow(missing_docs)]
 
 use std::path::PathBuf;

@@ -13,8 +13,8 @@ use crate::mailbox::SelectedMailbox;
 use crate::source::{HEADER_OCTETS_MAX, MessageSource, PIECE_OCTETS};
 
 /// Returns, for each of the texts in their order, whether the body contains it. The texts must be in the form of
-/// [`provost_message::search_form`]. At most one piece of a large message is in memory, unless its structure is not
-/// kept: then the message is read whole once, while no other body search has a turn.
+/// [`provost_message::search_form`]. A large message is read in pieces. If the store has not kept its structure, the
+/// message is also read whole once, while no other body search has a turn.
 pub(super) async fn search_body(
     context: &CommandContext<'_>,
     selected: &SelectedMailbox,
@@ -99,7 +99,7 @@ struct PieceReader<'a> {
 }
 
 impl PieceReader<'_> {
-    /// The first octets of a range, which must not be empty: at least one.
+    /// Returns the first octets of `range`, at least one. The range must not be empty.
     async fn piece(&mut self, range: Range<u64>) -> Result<Bytes, StoreError> {
         let at = &self.last.0;
         if !(*at..at + self.last.1.len() as u64).contains(&range.start) {
@@ -175,7 +175,7 @@ impl PieceReader<'_> {
     }
 }
 
-/// A copy of a part without the parts in it, for its own header.
+/// Copies a part without its inner parts. The search of the part's own header does not need them.
 fn without_parts(part: &MimePart) -> MimePart {
     MimePart {
         header: part.header.clone(),
@@ -188,7 +188,7 @@ fn without_parts(part: &MimePart) -> MimePart {
     }
 }
 
-/// Gives a piece of a part to the search, or with `None` the part's end.
+/// Gives a piece of a part to the search; `None` ends the part.
 fn feed(mut search: BodySearch, piece: Option<&[u8]>) -> (BodySearch, FeedResult) {
     let fed = match piece {
         Some(piece) => search.feed(piece),

@@ -56,7 +56,7 @@ async fn a_suspended_person_sends_nothing() {
     conversation.run("C: MAIL FROM:<zoe@example.edu>\nS: 530 5.7.0").await;
 }
 
-/// RFC 5321 §4.4: Return-Path, then our Received, then the message without its stuffed dot.
+/// RFC 5321 §4.4, §4.5.2: Return-Path, Delivered-To and our Received, then the message without its stuffed dot.
 #[tokio::test]
 async fn local_mail_is_stored_below_its_trace_fields() {
     let site = site();
@@ -105,7 +105,8 @@ async fn lmtp_answers_a_recipient_named_twice() {
     assert_eq!(site.inbox("zoe").await.len(), 1);
 }
 
-/// RFC 5321 §4.2.5, §6.1: refused in the session when no recipient was served, bounced when one was.
+/// RFC 5321 §4.2.5, §6.1: a message for a full mailbox is refused in the session when nobody receives it, and bounced
+/// when another recipient does. A message with the null reverse-path is not bounced.
 #[tokio::test]
 async fn a_full_mailbox_is_refused_or_bounced() {
     let site = site();
@@ -122,8 +123,8 @@ async fn a_full_mailbox_is_refused_or_bounced() {
     assert_eq!((site.queued().await.len(), site.inbox("zoe").await.len()), (1, 2));
 }
 
-/// RFC 3461 §4.1, §5.2: NOTIFY=NEVER gets no report, NOTIFY=SUCCESS gets one, and a message that waits for a relay
-/// keeps its parameters.
+/// RFC 3461 §4.1, §5.2: NOTIFY=NEVER prevents the report of a failure; NOTIFY=SUCCESS causes the report of a delivery,
+/// with ENVID and ORCPT.
 #[tokio::test]
 async fn dsn_parameters_are_obeyed() {
     let site = site();
@@ -191,7 +192,7 @@ async fn a_hundred_hops_are_accepted() {
     }
 }
 
-/// RFC 5322 §3.5: a later line of the text that looks like a field is none.
+/// RFC 5322 §3.5: when the first line is no header field, a later line that looks like one is text too.
 #[tokio::test]
 async fn text_without_a_header_section_stays_text() {
     let site = site();

@@ -35,7 +35,7 @@ pub(super) struct Compaction {
     dead: Option<HashMap<u32, u64>>,
     /// The pack being rewritten, and its bodies that are still to copy.
     current: Option<(u32, Vec<(u64, PackPosition)>)>,
-    /// Packs with damaged records, kept for repair by hand.
+    /// Packs with damaged records, kept for repair by hand, and missing packs that bodies refer to.
     damaged_packs: BTreeSet<u32>,
     next_check: Option<Instant>,
 }
@@ -62,7 +62,7 @@ impl Compaction {
 
     /// Counts records that have become dead.
     pub(super) fn note_dead(&mut self, records: &[(u32, u64)]) {
-        // Records that die before the count are a part of it.
+        // Before the first count nothing is added: that count will include these records.
         let Some(dead) = &mut self.dead else { return };
         for (pack, octets) in records {
             *dead.entry(*pack).or_default() += octets;
@@ -87,8 +87,8 @@ impl Compaction {
         }
     }
 
-    /// Chooses a pack that is due, and looks up its live bodies. `None` when no pack is due, or the one that is must be
-    /// closed first.
+    /// Chooses a pack that is due, and looks up its live bodies. `None` when no pack is due, or when the chosen pack is
+    /// still open and must be closed first.
     fn begin(&mut self, access: &mut ShardAccess, writer: &mut PackWriter) -> Result<Option<u64>, StoreError> {
         let known = self.known_packs(access)?;
         if self.dead.is_none() {
@@ -98,7 +98,7 @@ impl Compaction {
             return Ok(None);
         };
         if access.numbers.is_open(pack.number) {
-            // Closed now or with the committer's next group, and rewritten after a later check.
+            // The upkeep's own pack is closed now, the committer's with its next group. A later check rewrites it.
             match writer.number() == Some(pack.number) {
                 true => writer.close(),
                 false => access.change(|database| {
@@ -115,8 +115,8 @@ impl Compaction {
         Ok(Some(0))
     }
 
-    /// Returns the existing packs that this database made. Forgets a pack whose file is missing: a crash came between
-    /// the removal of the file and the commit that forgets it.
+    /// Returns the existing packs that this database made. Forgets a pack whose file is missing and to which no body
+    /// refers: a crash came between the removal of the file and the commit that forgets the pack.
     fn known_packs(&mut self, access: &mut ShardAccess) -> Result<Vec<KnownPack>, StoreError> {
         let mut known = Vec::new();
         for number in access.read(|connection| database::known_packs(connection).map_err(storage))? {
