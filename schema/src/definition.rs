@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Maximum number of steps in resolving one OID: ends a macro that refers to itself.
+/// Rounds in which [`resolve`] must reach a numeric OID; a macro that refers to itself never does and is refused.
 const MACRO_DEPTH_MAX: usize = 8;
 
 /// The definitions of one schema file in cn=config form.
@@ -44,7 +44,7 @@ pub struct AttributeType {
     pub ordering: Option<String>,
     /// The substrings matching rule, by name.
     pub substring: Option<String>,
-    /// The numeric OID of the syntax, without a length.
+    /// The OID of the syntax as written in the source, without a length.
     pub syntax: Option<String>,
     /// The suggested upper bound `{n}` after the syntax, characters.
     pub length: Option<usize>,
@@ -54,7 +54,7 @@ pub struct AttributeType {
     pub no_user_modification: bool,
     /// The `USAGE`.
     pub usage: Usage,
-    /// The definition in the form of RFC 4512, macros resolved, on one line.
+    /// The definition in the form of RFC 4512, on one line, with its own OID numeric; other macros stay as written.
     pub text: String,
 }
 
@@ -87,11 +87,11 @@ pub struct ObjectClass {
     pub must: Vec<String>,
     /// Attributes that an entry may have.
     pub may: Vec<String>,
-    /// The definition in the form of RFC 4512, macros resolved, on one line.
+    /// The definition in the form of RFC 4512, on one line, with its own OID numeric; other macros stay as written.
     pub text: String,
 }
 
-/// The schema source is malformed. Holds the definition in question.
+/// The schema source is malformed. Holds the malformed definition, or a text that names the unresolved OID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DefinitionError(String);
 
@@ -319,7 +319,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    // RFC 4512 §4.1: every keyword that our source uses.
+    // RFC 4512 §4.1: every keyword of an attribute type that `parse` accepts, and some of an object class.
     #[test]
     fn reads_definitions() {
         let ldif = "dn: cn=x,cn=schema,cn=config\n# comment\nolcObjectIdentifier: A 1.2.3\nolcObjectIdentifier: B A:4\n\
@@ -327,7 +327,7 @@ mod tests {
             SYNTAX 1.2{64}\n  SINGLE-VALUE NO-USER-MODIFICATION USAGE dSAOperation )\n\
             olcObjectClasses: ( 9.9 NAME 'c' SUP ( top $ d ) AUXILIARY MUST one MAY ( two$three ) )\n";
         let error = parse(ldif).unwrap_err();
-        assert!(error.to_string().contains("it''s"), "a quote inside a quoted string is not a keyword");
+        assert!(error.to_string().contains("it''s"), "'' does not escape a quote");
         let read = parse(&ldif.replace("it''s", "it is")).unwrap();
         let one = &read.attribute_types[0];
         assert_eq!((one.oid.as_str(), one.names.as_slice()), ("1.2.3.4.5", &["one".to_owned(), "uno".to_owned()][..]));

@@ -54,7 +54,6 @@ impl Clerk {
         run(&mut command).unwrap().good().unwrap_or_else(|error| panic!("{step}: {error}"))
     }
 
-    /// Sends a message from outside to the person on vacation, whose rule may reply.
     fn write_to(&self, recipient: &str, from: &str) {
         let text = format!("From: {from}\r\nTo: {recipient}\r\nSubject: Question\r\n\r\nHello?\r\n");
         mail::send(self.node.address(Port::Mx), None, from, &[recipient], &text).unwrap();

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use provost_tests::{Node, Options, Port, SamplePerson, mail, run};
 
-/// Number of people on the node. Each Python file has people of its own. Their INBOX is empty at first, except that of
-/// person 1, which has the message that the quickstart sends.
+/// Number of people on the node. No two Python files use the same person. The INBOX of each person is empty at first,
+/// except that of person 1, which has the message that the quickstart sends.
 const PEOPLE: u32 = 7;
 const TEXT: &str =
     "From: a@example.net\r\nSubject: first\r\nMessage-ID: <first@example.net>\r\n\r\n.hello\r\nlast line\r\n";

@@ -9,7 +9,7 @@ use provost_tests::people::PEOPLE;
 use provost_tests::{Node, Port, SamplePerson, TextClient};
 
 const CONNECTIONS: u32 = 16;
-/// Acknowledgements before the kill; the load continues until it loses the connection. `PROVOST_KILL_AFTER` sets
+/// Acknowledgements before the kill; deliveries continue until after it. `PROVOST_KILL_AFTER` sets
 /// another number.
 const KILL_AFTER: usize = 1200;
 
@@ -81,7 +81,7 @@ fn deliver(client: &mut TextClient, recipient: &SamplePerson, token: &str) -> an
     Ok(())
 }
 
-/// The tokens in all mailboxes, and how often each occurs.
+/// The tokens in the INBOX of every person, and how often each occurs.
 fn tokens_found(node: &Node) -> anyhow::Result<HashMap<String, u32>> {
     let mut counts = HashMap::new();
     for number in 1..=PEOPLE {

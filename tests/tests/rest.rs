@@ -91,7 +91,7 @@ fn command(node: &Node, arguments: &[&str]) -> String {
     ran.out
 }
 
-/// One node for all checks, as a node takes longer to start than all of them.
+/// All checks share one node, because starting a node takes longer than all checks together.
 #[test]
 fn the_readmes_requests_have_the_effects_that_it_describes() {
     let sink = MailSink::start().unwrap();
@@ -130,7 +130,7 @@ fn vacation_is_answered(node: &Node, api: &Api<'_>, sink: &MailSink) {
         "text_fr":"De retour le 6 janvier.","text_en":"Back on January 6."}"#;
     let set = api.expect("200", &method("PUT", &json(rule)), &path);
     assert_eq!(set.header("x-audit-id"), set.text("audit_id"));
-    // The command's own view of the person is newer, and not in the list.
+    // `audit list --person` records its own look-up of the person, but leaves that record out of the list.
     let newest = command(node, &["audit", "list", "--person", &ONE.uid(), "--limit", "1"]);
     assert!(newest.contains(&set.text("audit_id")), "{newest}");
     // The change reaches the mail core through the directory: send messages until one gets a reply.
@@ -310,7 +310,7 @@ fn tokens_have_a_role_and_an_end(node: &Node, api: &Api<'_>) {
     let file = node.folder().join("desk-token");
     std::fs::write(&file, &token).unwrap();
     let bearer = format!("Authorization: Bearer {}", token.trim());
-    // The directory gives the quickstart's help desk operator the role of an administrator.
+    // Change the role of the quickstart's help desk operator to `admin`, directly in the directory.
     make_admin(node, "helpdesk");
     let reset = |who: &str| api.curl_as(&bearer, &["-X", "POST"], &format!("/people/{who}/password"));
     let refused = reset("helpdesk");

@@ -91,7 +91,8 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalJ
     }
 }
 
-/// Maximum number of uploads in progress, from the first octet to the reply: with 64 MiB each, they bound the memory.
+/// Maximum number of uploads in progress, which bounds their memory. An upload of up to 64 MiB counts until its body is
+/// dropped.
 const UPLOADS_MAX: usize = 2;
 
 static UPLOADS: Semaphore = Semaphore::const_new(UPLOADS_MAX);
@@ -138,7 +139,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 }
 
 impl IfMatch {
-    /// The versions that the header states. They are compared strongly: a weak tag never matches. `*` matches any version.
+    /// The versions that the header states. They are compared strongly: a weak tag never matches. `*` matches any
+    /// version.
     fn expected(self) -> ExpectedVersion {
         let Some(tags) = self.0 else { return ExpectedVersion::Any };
         let tags: Vec<&str> = tags.split(',').map(str::trim).collect();

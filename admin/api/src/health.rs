@@ -18,8 +18,8 @@ use serde_json::json;
 /// Longest time for all shards of the store to answer a probe.
 const STORE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Names the parts of the node, such as a shard of the store, whose committer has died, the thread that makes all
-/// writes of the part: only a restart brings it back.
+/// Names the parts of the node, such as a shard of the store, whose committer has died. The committer is the thread
+/// that makes all writes of the part; only a restart of the node starts it again.
 pub type DeadParts = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
 /// Returns the current metrics in the Prometheus text format, version 0.0.4.
@@ -38,9 +38,9 @@ pub struct ProbedParts {
 
 /// `/metrics`, `/readyz`, `/livez`.
 ///
-/// Ready means that the View has been complete once, every shard answers, and no committer has died. Whether the View is
-/// current is reported but not required: mail and logins continue from the snapshot while the directory is down. Alive
-/// means that no committer has died; otherwise the supervisor should restart the node.
+/// Ready means that the View has been complete once, every shard answers, and no committer has died. Whether the View
+/// is current is reported but not required: mail and logins continue from the snapshot while the directory is down.
+/// Alive means that no committer has died; otherwise the supervisor should restart the node.
 pub fn health_router(health: ProbedParts, metrics: Scrape) -> Router {
     Router::new()
         .route("/metrics", get(render).with_state(metrics))

@@ -16,7 +16,7 @@ pub(crate) type Audited<T> = (AppendHeaders<Vec<(HeaderName, HeaderValue)>>, T);
 
 /// Puts `audit_id` into the header.
 pub(crate) fn audited<T>(audit_id: &str, reply: T) -> Audited<T> {
-    // Ids are ASCII, so that each is a valid header value.
+    // Audit ids are ASCII, so each is a valid header value.
     let value = HeaderValue::from_str(audit_id).ok();
     (AppendHeaders(value.map(|value| (X_AUDIT_ID, value)).into_iter().collect()), reply)
 }
@@ -26,8 +26,8 @@ pub(crate) fn changed(audit_id: String) -> Audited<Json<Changed>> {
     audited(&audit_id.clone(), Json(Changed { audit_id }))
 }
 
-/// Runs a change in its own task: a disconnecting caller drops its request, which must not stop a change between its
-/// first write and its last.
+/// Runs a change in its own task. When the caller disconnects, the server drops the future of the request; the task
+/// still runs the change from its first write to its last.
 pub(crate) async fn to_its_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, DeskError>> + Send + 'static,
 ) -> Result<T, Problem> {

@@ -18,7 +18,7 @@ use crate::CSV_OCTETS_MAX;
 
 /// Longest time that a file waits: short, because the file may hold initial passwords.
 const WAITING_TIME_MAX: SignedDuration = SignedDuration::from_hours(24);
-/// Maximum number of files that wait at once: with 64 MiB each, they bound the disk space.
+/// Maximum number of files that wait at once. At 64 MiB each, all of them take 3.1 GiB.
 const WAITING_FILES_MAX: usize = 50;
 /// Maximum number of pieces of one file: those of the largest upload.
 const PIECES_MAX: usize = CSV_OCTETS_MAX.div_ceil(STATE_VALUE_OCTETS_MAX);

@@ -1,4 +1,5 @@
-//! Refusals of the API and their form; no test here needs a directory.
+//! Refusals of the API as problem documents (RFC 9457), the OpenAPI document, and the health pages. No test here needs
+//! a directory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 mod support;
@@ -58,7 +59,7 @@ fn assert_problem(reply: &HttpResponse, status: u16) {
 }
 
 #[tokio::test]
-async fn every_path_answers_401_without_a_valid_token() {
+async fn known_and_unknown_paths_answer_401_without_a_valid_token() {
     let api = api();
     for authorization in [None, Some("Bearer wrong"), Some("Basic dGVzdHM6eA=="), Some("Bearer ")] {
         for path in ["/api/v1/people?q=a", "/api/v1/status", "/api/v1/nothing", "/api/v1"] {

@@ -123,9 +123,9 @@ fn desk_advice(error: &DeskError) -> Option<&'static str> {
         DeskError::InUse(_) => Some(
             "an address has an owner (provost person show ADDRESS), or its local part is a login (provost person show LOGIN)",
         ),
-        DeskError::Quarantined { .. } => Some(
-            "during quarantine, only the former owner can get the address; see the setting address-quarantine",
-        ),
+        DeskError::Quarantined { .. } => {
+            Some("during quarantine, only the former owner can get the address; see the setting address-quarantine")
+        }
         DeskError::NotAllowed(_) => Some("what each role may do: provost roles show"),
         DeskError::Stale | DeskError::VersionMismatch(_) => directory_advice(&DirectoryError::AssertionFailed),
         DeskError::Refused(why) if *why == DirectoryError::InvalidCredentials.to_string() => Some(CREDENTIALS),

@@ -12,7 +12,8 @@ use tokio::net::TcpStream;
 /// others.
 const LDAP_CONNECTIONS_PER_SOURCE_MAX: usize = CONNECTIONS_MAX / 4;
 
-/// Finds the client of an LDAP connection, which may begin with a PROXY header, and counts it.
+/// Finds the client address of each LDAP connection, which may begin with a PROXY header, and limits connections and
+/// memory per source.
 pub(crate) struct LdapClients {
     proxies: ProxyNetworks,
     sources: ConnectionsBySource,
@@ -24,7 +25,7 @@ impl LdapClients {
         Self { proxies, sources: ConnectionsBySource::new(), memory }
     }
 
-    /// Counts a connection of the source; `None` when it has too many.
+    /// Counts a connection of the source; `None` when the source has [`LDAP_CONNECTIONS_PER_SOURCE_MAX`] already.
     fn enter(&self, address: SocketAddr) -> Option<SourceSlot> {
         let slot = self.sources.enter(address.ip(), LDAP_CONNECTIONS_PER_SOURCE_MAX);
         if slot.is_none() {
@@ -34,7 +35,7 @@ impl LdapClients {
     }
 }
 
-/// One LDAP connection in the counts of the process.
+/// What one LDAP connection uses of the limits: one connection of its source, and memory for the current request.
 struct LdapPlace {
     _source: Option<SourceSlot>,
     request: Mutex<Reservation>,
@@ -68,7 +69,7 @@ impl ClientAdmission for LdapClients {
     ) -> Pin<Box<dyn Future<Output = Option<AdmittedClient>> + Send + 'a>> {
         Box::pin(async move {
             let address = self.proxies.peer(socket, remote, "ldap").await?.remote;
-            // A loopback address stands for all programs of this machine, so the limits of one source do not apply to it.
+            // A loopback address stands for all programs of this machine, so the limits of one source do not apply.
             let (source, request) = match address.ip().to_canonical().is_loopback() {
                 true => (None, self.memory.body()),
                 false => (Some(self.enter(address)?), self.memory.body_of(address.ip())),

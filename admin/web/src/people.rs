@@ -114,7 +114,7 @@ pub(crate) struct AddressForm {
     address: String,
 }
 
-/// Adds an alias. A refused one is shown again in its form, with the reason.
+/// Adds an alias. The person's page shows a refused alias again in the form, with the reason.
 pub(crate) async fn add_alias(
     State(web): State<Web>,
     Path(id): Path<String>,

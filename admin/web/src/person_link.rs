@@ -2,8 +2,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// The characters that are encoded in a path segment: all but the unreserved ones (RFC 3986 §2.3), of which the dot is
-/// encoded too, so that no segment is `.` or `..`.
+/// The characters that are encoded in a path segment: all but letters, digits, `-`, `_` and `~`. The dot is encoded
+/// too, although it is unreserved (RFC 3986 §2.3), so that no segment is `.` or `..`.
 const SEGMENT_ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'~');
 
 /// Path of a person's page.

@@ -1,4 +1,5 @@
-//! Sign-in, and the refusals of the pages, with a fixed View and no directory behind it.
+//! Sign-in, and the refusals of the pages, with a fixed View (people of the directory in memory)
+//! and no directory behind it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 #[path = "../../api/tests/support/mod.rs"]
@@ -63,7 +64,7 @@ async fn nothing_is_shown_before_a_sign_in() {
 }
 
 #[tokio::test]
-async fn only_people_whose_role_may_view_people_sign_in() {
+async fn sign_in_requires_a_role_that_may_view_people() {
     let web = web();
     for (name, password, status, text) in [
         ("helen", "correct+horse", 303, ""),
@@ -249,7 +250,7 @@ async fn every_page_forbids_scripts_frames_and_caches() {
 }
 
 #[tokio::test]
-async fn french_unless_english_is_asked_for() {
+async fn query_cookie_and_header_choose_the_language_in_this_order() {
     let web = web();
     for (path, header, cookie, lang) in [
         ("/sign-in", "", "", "fr"),

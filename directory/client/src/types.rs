@@ -39,7 +39,8 @@ pub struct DirectoryConfig {
     pub suffix: Dn,
     /// PEM file of trusted CA certificates; `None` trusts the system's.
     pub ca_file: Option<std::path::PathBuf>,
-    /// Longest time to connect, to all addresses of a host together, and again to negotiate TLS.
+    /// Longest time to connect to a server, for all addresses of its host together. Negotiating TLS may take as long
+    /// again.
     pub connect_timeout: Duration,
     /// Longest time for one operation, or for each entry of a search.
     pub operation_timeout: Duration,

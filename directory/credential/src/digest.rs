@@ -26,7 +26,8 @@ pub(crate) enum Salt {
     Present,
 }
 
-/// Returns what follows `{SSHA}` in a value: base64 of the digest of password and salt, then the salt.
+/// Returns what follows `{SSHA}` in a value. It is base64 of a digest followed by the salt; the digest is SHA-1 of the
+/// password followed by the salt.
 pub(crate) fn salted_sha1(password: &[u8], salt: &[u8]) -> String {
     let mut value = digest(ShaDigest::Sha1, password, salt);
     value.extend_from_slice(salt);

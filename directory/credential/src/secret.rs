@@ -10,11 +10,13 @@ use crate::opaque_string;
 /// RFC 4616 §2 asks for at least 255. The bound is the same in every protocol, in imports and for the help desk.
 pub const PASSWORD_OCTETS_MAX: usize = 512;
 
-/// Longest password as typed, octets: [`opaque_string`] shortens a text to a third at most. Decomposed letters take at
-/// most three times the octets of NFC (UAX #15), and other spaces three octets for one.
+/// Longest password as typed, octets: the result of [`opaque_string`] has at least a third of the octets of its input.
+/// Decomposed letters take at most three times the octets of NFC (UAX #15). A non-ASCII space takes at most three
+/// octets, and becomes a space of one octet.
 pub const TYPED_OCTETS_MAX: usize = 3 * PASSWORD_OCTETS_MAX;
 
-/// A clear password. `Debug` redacts it, `Display` does not exist, and comparison takes constant time.
+/// A clear password. `Debug` redacts it, `Display` does not exist, and the time of a comparison depends only on
+/// the lengths.
 #[derive(Clone, Eq)]
 pub struct Secret(Box<str>);
 

@@ -1,9 +1,9 @@
 //! The operations layer: search, vacation, aliases, passwords, imports. CLI, REST and web share this one set of
 //! operations.
 //!
-//! Each operation takes a principal and checks what it may do; a refusal is audited. Each change reads the person from
-//! the writable provider, writes under the condition that the entry is unchanged since, and is in the audit before the
-//! caller gets the answer. The interfaces reach the directory and the audit only through this layer.
+//! Each operation checks what its principal may do; a refusal is audited. A change of a person reads the entry from the
+//! writable provider and is recorded in the audit before it is tried. It writes on condition that the entry has not
+//! changed since that read. The interfaces reach the directory and the audit only through this layer.
 
 mod account;
 mod address;
@@ -145,7 +145,7 @@ pub struct PersonDetail {
     pub audit_id: String,
 }
 
-/// Why an operation was not done.
+/// Why an operation failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeskError {
     /// No person or address matches.
@@ -197,7 +197,7 @@ pub enum DeskError {
     /// The directory refused a request, or returned an entry that cannot be used; the reason.
     #[error("{0}")]
     Refused(String),
-    /// The directory is unavailable. A later attempt may work. Of a change of several entries, some may be written.
+    /// The directory is unavailable. A later attempt may work. A change of several entries may have been made in part.
     #[error("{0}")]
     Unavailable(String),
     /// The audit is unavailable, so nothing was changed or shown. A later attempt may work.
@@ -243,8 +243,8 @@ impl CurrentPerson {
         self.entry.texts(attr::PROVOST_ROLE)
     }
 
-    /// Turns a stale entry into a version mismatch when the caller named versions: the write asserts the entryCSN that
-    /// was compared with them, so a faster writer has made them outdated.
+    /// Turns a stale entry into a version mismatch when the caller named versions. The write asserts the entryCSN that
+    /// was compared with these versions, so a stale entry means that another writer has changed the entry since.
     fn lost_race(&self, error: DeskError) -> DeskError {
         match error {
             DeskError::Stale if self.is_expected => {
@@ -256,7 +256,8 @@ impl CurrentPerson {
 }
 
 impl Desk {
-    /// Operations on `directory` that follow `settings`, with records in `audit` and receipts in `journals`.
+    /// Operations on `directory` that follow `settings`. Views and changes are recorded in `audit`, the writes of an
+    /// import also in `journals`.
     pub fn new(directory: Directory, settings: impl Into<SettingsSource>, audit: Audit, journals: Journals) -> Self {
         Self { directory, settings: settings.into(), audit, journals }
     }
@@ -310,8 +311,8 @@ impl Desk {
         Ok(detail)
     }
 
-    /// The last `limit` audit records about a person without views, newest first. A change that did not succeed
-    /// completely has its outcome.
+    /// The last audit records about a person, newest first and without the views: at most `limit` and
+    /// [`HISTORY_MAX`]. A change that did not succeed completely has its outcome.
     pub async fn history(
         &self,
         principal: &Principal,
@@ -346,11 +347,11 @@ impl Desk {
                 (None, _) => {}
             }
         }
-        // A directory that cannot answer is never "no such person".
+        // If the provider did not answer, report that: the person may exist there.
         unavailable.map_or_else(|| Err(DeskError::NotFound(key.to_owned())), |error| Err(error.into()))
     }
 
-    /// People who match `filter`. With a replica's answer comes the provider's error.
+    /// People who match `filter`. When a replica answers in place of the provider, also returns the provider's error.
     async fn people(
         &self,
         filter: Filter,
@@ -369,7 +370,8 @@ impl Desk {
         self.read_for(purpose, search).await
     }
 
-    /// Searches the servers that `purpose` allows. With a replica's answer comes the provider's error.
+    /// Searches the servers that `purpose` allows. When a replica answers in place of the provider, also returns the
+    /// provider's error.
     async fn read_for(
         &self,
         purpose: ReadPurpose,
@@ -427,7 +429,8 @@ impl Desk {
         Err(error.into())
     }
 
-    /// Records that a change was not made because its address could not be assigned; returns the reason.
+    /// Records that a change failed because its address could not be assigned: not done, or unknown when the
+    /// directory's answer was lost. Returns the reason.
     async fn not_assigned(&self, change: AnnouncedChange<'_>, error: DeskError) -> DeskError {
         let outcome = match &error {
             // The address may have been assigned although the answer was lost.
@@ -460,7 +463,7 @@ fn exact_key(person: &Entry, key: &str) -> Option<String> {
 /// one person's login is another's number, only the caller can choose between them.
 fn key_filters(key: &str) -> Vec<Filter> {
     let equal = |name| Filter::equal(name, key);
-    // A registrar's number may have any shape: it is searched after what the shape suggests, and so is a source id.
+    // A registrar's number or a source id may have the shape of any other key, so no shape excludes them.
     let number = Filter::Or(vec![equal(attr::EMPLOYEE_NUMBER), equal(attr::PROVOST_SOURCE_ID)]);
     if let Ok(id) = Uuid::parse_str(key) {
         return vec![Filter::equal(attr::PROVOST_PERSON_ID, id.to_string()), number];

@@ -4,7 +4,8 @@
 use icu_properties::CodePointMapData;
 use icu_properties::props::{CanonicalCombiningClass, JoiningType};
 
-/// Whether `c` turns the direction of the text around it: embeddings, overrides and isolates. Unicode UAX #9 §2.
+/// Whether `c` begins or ends an embedding, an override or an isolate, which set the direction of the text within
+/// (Unicode UAX #9 §2).
 pub(crate) fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
@@ -27,7 +28,7 @@ pub(crate) fn is_invisible(c: char) -> bool {
 }
 
 /// Whether a text has an invisible character that does not belong to its spelling. A joiner that the script requires
-/// belongs to it: without its U+200C, a Persian name is another word.
+/// belongs to the spelling: without U+200C, some Persian names become other words.
 ///
 /// A joiner between letters that would not join anyway, as in محمد‌علی, does not count: [`without_needless_joiners`]
 /// removes it.
@@ -36,8 +37,8 @@ pub(crate) fn has_invisible(text: &str) -> bool {
         .any(|(at, c)| is_invisible(c) && !(is_joiner(c) && (joins(text, at, c) || is_needless(text, at, c))))
 }
 
-/// Removes the joiners between letters of a cursive script that would not join anyway: people type them between the
-/// parts of a name, they show nothing, and names that look the same must be the same.
+/// Removes each U+200C between letters of a cursive script that would not join anyway. People type this joiner between
+/// the parts of a name. There it shows nothing, so names with and without it look the same and must be the same.
 pub(crate) fn without_needless_joiners(text: &str) -> String {
     let is_kept = |(at, c): &(usize, char)| !(is_joiner(*c) && !joins(text, *at, *c) && is_needless(text, *at, *c));
     text.char_indices().filter(is_kept).map(|(_, c)| c).collect()
@@ -64,7 +65,8 @@ fn joins(text: &str, at: usize, joiner: char) -> bool {
         && matches!(right, Some(JoiningType::RightJoining | JoiningType::DualJoining))
 }
 
-/// Whether a joiner separates two letters of a cursive script that would not join anyway.
+/// Whether the joiner at octet `at` is a U+200C between two letters of a cursive script. It is needless if [`joins`] is
+/// false, because these letters would not join without it either.
 fn is_needless(text: &str, at: usize, joiner: char) -> bool {
     let is_cursive = |side: Option<JoiningType>| {
         matches!(side, Some(JoiningType::LeftJoining | JoiningType::RightJoining | JoiningType::DualJoining))
@@ -73,7 +75,7 @@ fn is_needless(text: &str, at: usize, joiner: char) -> bool {
     joiner == '\u{200C}' && is_cursive(left) && is_cursive(right)
 }
 
-/// Joining types of the letters on both sides of an octet; marks between them are skipped.
+/// Joining types of the letters before and after the joiner at octet `at`; marks between them are skipped.
 fn neighbours(text: &str, at: usize) -> (Option<JoiningType>, Option<JoiningType>) {
     let joining = CodePointMapData::<JoiningType>::new();
     let (before, after) = text.split_at(at);

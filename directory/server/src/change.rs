@@ -92,7 +92,7 @@ pub(crate) fn prepare(
 struct WriteEffect {
     /// The parent and content of the entry afterwards; `None` when it is deleted.
     draft: Option<(EntryNumber, EntryDraft)>,
-    /// Entries whose DNs change with the entry's.
+    /// Subordinates whose DNs change because the entry is renamed.
     moved: Vec<EntryNumber>,
 }
 
@@ -102,7 +102,8 @@ impl WriteEffect {
     }
 }
 
-/// Assigns CSNs to the changes, a place to a new entry, and read controls to the response.
+/// Assigns a CSN to each change and a place to a new entry, and makes the pre-read and post-read controls of the
+/// response.
 fn finish(
     tree: &mut Tree,
     target: Option<EntryNumber>,
@@ -141,7 +142,7 @@ fn finish(
     PreparedWrite { controls: pre.into_iter().chain(post).collect(), changes }
 }
 
-/// Returns the change of an entry whose DN changes with an ancestor's.
+/// Returns the change of a subordinate whose DN changes because an ancestor is renamed.
 ///
 /// The entry gets a new CSN although its attributes are unchanged, so that a consumer that was away receives the new
 /// name (RFC 4533 §3.3).
@@ -154,7 +155,7 @@ fn moved_with(tree: &Tree, place: EntryNumber, modifier: u32, author: &mut Write
     Some(TreeChange { place, csn, uuid: draft.head.uuid, before, after: Some((parent, draft.encode())) })
 }
 
-/// Parses a DN; refused with `invalidDNSyntax`.
+/// Parses a DN; refuses a malformed one with `invalidDNSyntax`.
 pub(crate) fn parse_dn(text: &str) -> OperationResult<Dn> {
     Dn::parse(text).map_err(|error| LdapResult::new(ResultCode::InvalidDnSyntax, error.to_string()))
 }
@@ -369,7 +370,8 @@ impl AttributeContents {
                 if removed.len() < values.len() || !removed.is_subset(&known) {
                     return Err(missing());
                 }
-                // Stored values may be equal: a file of an older format had another matching rule. All are removed.
+                // Two stored values may have one normal form, because an older format of the file used another matching
+                // rule. Remove both.
                 there.retain(|value| !removed.contains(&normal(value)));
                 if there.is_empty() {
                     self.attributes.remove(&id);
@@ -424,7 +426,8 @@ fn modify(tree: &mut Tree, place: EntryNumber, items: &[ModifyItem]) -> Operatio
             ModifyKind::Increment => contents.increment(tree, &item.attribute, &item.values)?,
         }
     }
-    // Checked first: with another structural class, attributes would be refused as not allowed.
+    // Check the structural class first. Otherwise a request that changes it would be refused because of attributes
+    // that the new class does not allow.
     if constraint::structural_class(&tree.catalogue, &contents.classes)? != draft.head.structural {
         return Err(LdapResult::new(
             ResultCode::ObjectClassModsProhibited,
@@ -503,7 +506,8 @@ fn moved_entries(tree: &Tree, place: EntryNumber, old_dn: &Dn, new_dn: &Dn) -> O
     Ok(below.into_iter().map(|(_, place)| place).collect())
 }
 
-/// Checks that one more entry has a place: the next start would refuse a file with more.
+/// Checks that the tree has a place for one more entry: the next start would refuse a file with more than
+/// [`PLACES_MAX`] entries.
 fn check_room(entries: usize) -> OperationResult<()> {
     if entries < PLACES_MAX as usize {
         return Ok(());

@@ -84,12 +84,11 @@ fn cannot_write() -> LdapResult {
 }
 
 /// The names that the writes of one group depend on. Each write is checked against the tree as it was before the group,
-/// so no write may depend on another of its group. Exception: an entry and its parent may be deleted in one group; the
-/// parent is then refused, because it has a subordinate in that tree.
+/// so no write may depend on another of its group.
 #[derive(Default)]
 struct Footprint {
     written: HashSet<Dn>,
-    /// Parents that must exist.
+    /// Parents of added, deleted and moved entries.
     relied_on: HashSet<Dn>,
     /// Old and new DNs of renamed entries: all their subordinates are written too.
     moved: Vec<Dn>,
@@ -107,12 +106,17 @@ impl Footprint {
                 written.push(name(dn));
                 relied_on.push(parent(dn));
             }
-            WriteOperation::Modify { dn, .. } | WriteOperation::Delete { dn } => written.push(name(dn)),
+            WriteOperation::Modify { dn, .. } => written.push(name(dn)),
+            // A delete of the parent afterwards is valid only once the child is gone.
+            WriteOperation::Delete { dn } => {
+                written.push(name(dn));
+                relied_on.push(parent(dn));
+            }
             WriteOperation::ModifyDn { dn, new_rdn, new_superior, .. } => {
                 let superior = new_superior.as_ref().map_or_else(|| parent(dn), |superior| name(superior));
                 moved.extend([name(dn), name(&format!("{new_rdn},{superior}"))]);
                 written.extend(moved.clone());
-                relied_on.push(superior);
+                relied_on.extend([parent(dn), superior]);
             }
         }
         let clash = written.iter().any(|dn| self.written.contains(dn) || self.relied_on.contains(dn))
@@ -254,6 +258,7 @@ mod tests {
             (add("cn=a,ou=x,dc=e"), delete("ou=x,dc=e"), false),
             (delete("ou=x,dc=e"), add("cn=a,ou=x,dc=e"), false),
             (delete("cn=a,ou=x,dc=e"), delete("cn=b,ou=x,dc=e"), true),
+            (delete("cn=a,ou=x,dc=e"), delete("ou=x,dc=e"), false),
             (rename.clone(), add("cn=b,ou=x,dc=e"), false),
             (rename.clone(), delete("ou=x,dc=e"), false),
             (rename.clone(), add("cn=c,ou=x,dc=e"), true),

@@ -13,7 +13,7 @@ pub(crate) const DESCRIPTIONS_MAX: usize = 4_096;
 /// Maximum number of distinct lists of object classes.
 pub(crate) const CLASS_LISTS_MAX: usize = 4_096;
 
-/// An attribute description that some entry uses.
+/// An attribute description that a write request has used.
 #[derive(Debug)]
 pub(crate) struct Description {
     /// The type name in the schema's spelling, and the options in lower case and sorted. `binary` is not among them,

@@ -17,8 +17,8 @@ const GENERATED_CHARACTERS: usize = 16;
 /// The alphabet of generated passwords, without characters that look alike.
 const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789+-=%.";
 
-/// Returns the identity that this name and password prove. A wrong password and an unknown name get the same refusal,
-/// and the check takes about as long.
+/// Returns the identity that this name and password prove. A wrong password and an unknown name get the same refusal
+/// after about the same time.
 pub(crate) async fn authenticate(shared: &ServerContext, dn: &str, password: Secret) -> OperationResult<Identity> {
     let dn = parse_dn(dn)?;
     let invalid = || LdapResult::new(ResultCode::InvalidCredentials, "");

@@ -30,8 +30,8 @@ async fn response_to(address: SocketAddr, octets: &[u8]) -> Vec<u8> {
     answer
 }
 
-// RFC 4511 §4.1.1, §4.4.1: a malformed request ends the connection with a Notice of Disconnection. The bound before a
-// bind is ours.
+// RFC 4511 §4.1.1, §4.4.1: a malformed request ends the connection with a Notice of Disconnection. The size
+// limit before a bind is Provost's own.
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_requests_end_the_connection() {
     let folder = tempfile::tempdir().unwrap();
@@ -111,7 +111,7 @@ async fn a_flood_of_requests_is_answered() {
     server.stop().await;
 }
 
-// RFC 4511 §4.4.1: when the server stops, the client receives a Notice of Disconnection, and the port is free again.
+// RFC 4511 §4.4.1: when the server stops, the client receives a Notice of Disconnection, and the port is closed.
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_are_notified_when_the_server_stops() {
     let folder = tempfile::tempdir().unwrap();
@@ -212,7 +212,7 @@ async fn a_revoked_role_takes_effect_at_once() {
     }
     assert_eq!(result_code(&reader.receive().await.op), LdapResultCode::InsufficentAccessRights);
     assert_eq!(service.replace(&person_dn("1"), "title", "Prof").await, LdapResultCode::InsufficentAccessRights);
-    // A new entry under the old name is another identity.
+    // A new entry with the same DN gives no rights to a connection that was bound as the deleted entry.
     assert_eq!(root.delete(PROVOST).await, LdapResultCode::Success);
     let again = seed().into_iter().find(|entry| entry.dn.as_str() == PROVOST).unwrap();
     assert_eq!(root.add(&again).await, LdapResultCode::Success);

@@ -35,7 +35,8 @@ struct RefreshMessages {
     entries: BTreeMap<Uuid, String>,
     present: BTreeSet<Uuid>,
     deleted: BTreeSet<Uuid>,
-    /// Of the Sync Done control: whether entries that were not sent still exist.
+    /// refreshDeletes of the Sync Done control: `true` if only the `deleted` entries are gone, `false` if all entries
+    /// are gone that are neither in `entries` nor in `present`.
     refresh_deletes: bool,
     cookie: Vec<u8>,
 }
@@ -183,9 +184,9 @@ async fn changes_arrive_as_they_happen() {
     server.stop().await;
 }
 
-// RFC 4533 §2.6: a cookie of a state that this content never had is refused with e-syncRefreshRequired.
+// RFC 4533 §2.6: a cookie in another format, or of a state that the server never had, gets e-syncRefreshRequired.
 #[tokio::test(flavor = "multi_thread")]
-async fn cookies_of_another_content_are_refused() {
+async fn unknown_cookies_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let server = start(folder.path()).await;
     let mut reader = Client::bound(server.addresses[0], MAILCORE).await;

@@ -126,7 +126,7 @@ impl Consumer {
         }
     }
 
-    /// Ends the session: from now on, absence of an entry cannot be believed.
+    /// Ends the session: from now on, an entry that the View lacks may exist in the directory.
     fn end_session(&mut self) {
         self.shared.health.set_current(false);
         self.shared.health.update(|status| status.source = None);

@@ -72,7 +72,7 @@ impl<V: Clone> CowMap<V> {
     /// Removes `key`; returns its value.
     pub(crate) fn remove(&mut self, key: &MapKey) -> Option<V> {
         let array = self.arrays.get_mut(array_of(key))?;
-        // Searched first, so that an array that does not change is not copied.
+        // Search before `make_mut`, which would copy a shared array even if `key` is absent.
         let at = array.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
         self.len -= 1;
         Some(Arc::make_mut(array).remove(at).1)
@@ -83,7 +83,7 @@ impl<V: Clone> CowMap<V> {
         self.arrays.iter().flat_map(|array| array.iter().map(|(key, value)| (key, value)))
     }
 
-    /// Releases spare capacity of the arrays, after a bulk load.
+    /// Releases the spare capacity of the arrays that no copy shares. Call it after a bulk load.
     pub(crate) fn shrink(&mut self) {
         for array in &mut self.arrays {
             if let Some(array) = Arc::get_mut(array) {

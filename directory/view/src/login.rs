@@ -1,8 +1,8 @@
 //! Login verification: against the hash in the View or by bind, with a bounded cache of results.
 //!
 //! Guessing is bounded here, once for every protocol: [`failures`] throttles it, and [`account_checks`] limits the
-//! checks of one account that run at once. [`turns`] lets one login per core hash at a time; logins that may be guesses
-//! get at most half of these turns (at least one). A login with an unknown name waits for a turn and takes as long as
+//! checks of one account that run at once. [`turns`] lets as many logins hash at once as there are cores; logins that
+//! may be guesses get at most half of these turns (at least one). A login with an unknown name waits for a turn and takes as long as
 //! one with a known name, but hashes nothing once the mean duration of a check is known.
 
 mod account_checks;
@@ -27,7 +27,8 @@ use provost_client::{Directory, DirectoryError};
 use provost_credential::{Scheme, Secret, Verification};
 use provost_entry::Dn;
 
-/// Maximum number of cached results, and of remembered refusals; beyond it, those used least recently are forgotten.
+/// Maximum number of entries of each of [`Verifier::remembered`] and [`Verifier::refused`]; beyond it, those used least
+/// recently are forgotten.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(50_000).unwrap();
 /// How long a refusal is cached: a client that repeats a wrong password in a loop costs one hash per this time.
 const REFUSAL_TTL: Duration = Duration::from_secs(5);
@@ -40,7 +41,7 @@ const UNCHECKED_DELAY: Duration = Duration::from_secs(1);
 /// changed during the previous one; after the last, the result is [`Login::Unavailable`].
 const VERIFICATIONS_MAX: usize = 3;
 
-/// Longest part of a name that a refusal writes into the log, characters.
+/// Longest part of a name that a login writes into the log, characters.
 const NAME_LOGGED_CHARS: usize = 128;
 
 /// One login attempt: name, password and source.
@@ -195,7 +196,8 @@ impl Verifier {
         Login::Unavailable
     }
 
-    /// Whether this process has accepted a login to `name` from `source` in the last 30 days.
+    /// Whether this process has accepted a login to the account of `name` from the network of `source` in the last 30
+    /// days.
     pub(crate) fn is_familiar(&self, snapshot: &Snapshot, name: &str, source: IpAddr, now: Timestamp) -> bool {
         let account = account_of(snapshot.by_login(name).as_deref(), name);
         self.failures.is_familiar(account, source_network(source), now)
@@ -232,7 +234,8 @@ impl Verifier {
         }
         let others = self.checks.running(account).saturating_sub(usize::from(check.is_some()));
         let lane = match self.failures.lane(account, source, others, now) {
-            // A device with a recently verified password is not locked out by the guesses of others.
+            // A cached result is returned in spite of the throttle: the guesses of others do not lock out a device with a
+            // recently verified password.
             Err(TooMany) if known.is_none() => return Some(Login::Throttled),
             lane => lane.unwrap_or(LoginLane::Suspect),
         };
@@ -381,7 +384,8 @@ impl Verifier {
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let before = refused.get(&digest).copied();
         // A repetition within [`REFUSAL_TTL`] does not start that time anew, just as it does not prolong a
-        // [`CachedResult`]: otherwise the delays would differ between known and unknown names.
+        // [`CachedResult`]. Otherwise a wrong password that is repeated would be answered from memory for longer under
+        // an unknown name than under a known one.
         if before.is_none_or(|at| now.duration_since(at).unsigned_abs() >= REFUSAL_TTL) {
             refused.put(digest, now);
         }
@@ -586,12 +590,16 @@ mod tests {
         assert_eq!(verifier.recall(&bad, &person, at(5)), None);
         // An equal entry that was written again is another state.
         assert_eq!(verifier.recall(&good, &Arc::new((*person).clone()), at(1)), None);
-        assert_eq!(verifier.recall(&good, &person, at(1)), None, "a result of an earlier state is still cached");
+        assert_eq!(
+            verifier.recall(&good, &person, at(1)),
+            None,
+            "the look-up with another state did not remove the result"
+        );
     }
 
-    /// With passwords checked by bind, an unknown name takes as long as a bind, not as long as a hash.
+    /// With passwords checked by bind, only the time of a bind is recorded as that of a check.
     #[tokio::test]
-    async fn an_unknown_name_takes_as_long_as_a_bind() {
+    async fn only_a_bind_counts_as_the_time_of_a_check() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("ldap://{}", listener.local_addr().unwrap());
@@ -669,11 +677,8 @@ mod tests {
             drop(turns);
         };
         let [old, new] = waiting;
-        assert_eq!(
-            tokio::join!(old, new, replace),
-            ("refused", "refused", ()),
-            "the new password was not in force when the login began"
-        );
+        // The new password is refused too: it was checked against the passwords in force when its login began.
+        assert_eq!(tokio::join!(old, new, replace), ("refused", "refused", ()));
         assert_eq!(login(&view, "zoe", "new", at(1)).await, "accepted");
     }
 

@@ -1,4 +1,4 @@
-//! Delivery into the memory store with a fixed View: every outcome that a caller can get.
+//! Delivery into the memory store with a fixed View.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -216,8 +216,8 @@ async fn permanent_refusals() {
     assert_eq!(site.delivery.check(&elsewhere), Err(Delivered::Refused(RecipientRefusal::NotLocal)));
 }
 
-/// A quarantined message goes to the mailbox with the use Junk, with its mark, and causes neither a vacation reply nor
-/// a report of success. A tagged message is delivered like any other.
+/// A quarantined message goes, with its mark, to the mailbox with the special use `\Junk` (RFC 6154) of any name. The
+/// message causes neither a vacation reply nor a report of success. A tagged message is delivered like any other.
 #[tokio::test]
 async fn a_quarantined_message_goes_into_junk() {
     let marked = |effect: &str| {
@@ -248,7 +248,7 @@ async fn a_quarantined_message_goes_into_junk() {
     }
 }
 
-/// RFC 5233: the detail of an address belongs to the recipient. An address with its own entry is not split.
+/// Mail to `zoe+detail` (RFC 5233) is delivered to zoe, unless that address has an entry of its own.
 #[tokio::test]
 async fn a_detail_reaches_its_user() {
     let site = site(&[]);
@@ -310,7 +310,8 @@ async fn an_unknown_outcome_is_tried_again_under_its_id() {
     }
 }
 
-/// RFC 5230 §4.2: once per correspondent within the days; RFC 3834 §3.3: with the null reverse-path.
+/// A correspondent gets one reply within the interval of the vacation (RFC 5230 §4.2). The reply has the null
+/// reverse-path (RFC 3834 §3.3).
 #[tokio::test]
 async fn a_vacation_answers_once() {
     let site = site(&[]);

@@ -23,7 +23,8 @@ pub struct LiteralBudget {
 }
 
 impl LiteralBudget {
-    /// A budget with arriving literals in unnamed files in `folder`, and complete commands in `memory`.
+    /// A budget for literals that arrive into unnamed files in `folder`. Complete commands take their memory from
+    /// `memory`.
     pub fn within(folder: PathBuf, memory: MemoryBudget) -> Self {
         Self::new(folder, SPOOLED_OCTETS_MAX, memory)
     }
@@ -43,8 +44,8 @@ impl LiteralBudget {
         Arc::clone(&self.folder)
     }
 
-    /// Reserves memory for a command with a literal of `octets`, held while the command is parsed and stored: neither
-    /// waits for a client. `None` when no memory became free in time.
+    /// Reserves memory for a complete command with a literal of `octets`. The command holds the memory while it is
+    /// parsed and executed, and does not wait for its client meanwhile. `None` when no memory became free in time.
     pub(crate) async fn reserve_memory(&self, octets: u64) -> Option<Reservation> {
         let mut reservation = self.memory.body();
         if reservation.grow_within(octets, MEMORY_WAIT_MAX).await {

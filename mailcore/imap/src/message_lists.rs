@@ -8,7 +8,7 @@ use provost_store::{AccountId, MailboxId, MailboxInfo, Modseq, UidValidity};
 
 use crate::message_list::MessageList;
 
-/// Maximum number of messages in all kept lists together: 16 MiB.
+/// Maximum number of messages in all kept lists together. At 8 octets each, they take 16 MiB.
 const MESSAGES_MAX: usize = 2 * 1024 * 1024;
 /// Maximum number of kept message lists.
 const LISTS_MAX: usize = 4_096;
@@ -55,8 +55,8 @@ impl MessageLists {
     /// than half of [`MESSAGES_MAX`] is not kept.
     ///
     /// If the kept list has the same modseq and the same keywords, `message_list` becomes a clone of the kept list, so
-    /// that both share memory. With other keywords, a message could have a keyword that the client has not seen in
-    /// FLAGS (RFC 3501 §7.2.6).
+    /// that both share memory. Lists with different keywords are not shared: a message could then have a keyword
+    /// that the client has not seen in FLAGS (RFC 3501 §7.2.6).
     pub(crate) fn share(
         &self,
         account: AccountId,
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(got(&info(1, 1, 9)), Some((3, 5)));
         message_lists.share(ACCOUNT, &info(1, 1, 6), Modseq::new(6), &mut message_list(4));
         assert_eq!(got(&info(1, 1, 9)), Some((4, 6)));
-        // Another UIDVALIDITY, or a store that is older than the kept list.
+        // Another UIDVALIDITY, a store that is older than the kept list, and another mailbox.
         assert_eq!((got(&info(1, 2, 9)), got(&info(1, 1, 5)), got(&info(2, 1, 9))), (None, None, None));
     }
 

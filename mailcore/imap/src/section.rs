@@ -83,8 +83,8 @@ fn nth(parts: &[MimePart], number: u32) -> Option<&MimePart> {
     parts.get(usize::try_from(number).ok()?.checked_sub(1)?)
 }
 
-/// The octets of `whole` that `partial` selects; all of them without a partial. RFC 3501 §6.4.5: a partial is cut at the
-/// end of the text, and an origin beyond the end gives an empty string.
+/// The octets of `whole` that `partial` selects; all of them without a partial. RFC 3501 §6.4.5: a partial is cut at
+/// the end of the text, and an origin beyond the end gives an empty string.
 pub(crate) fn partial_range(partial: Option<PartialRange>, whole: Range<u64>) -> Range<u64> {
     let Some(partial) = partial else { return whole };
     let start = whole.start.saturating_add(u64::from(partial.origin)).min(whole.end);

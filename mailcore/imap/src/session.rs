@@ -51,7 +51,7 @@ pub struct ImapSession {
     pub(crate) state: State,
     waiting: Continuation,
     framer: Framer,
-    /// The large literal of the command that is being received.
+    /// The literal that is too large for the framer's buffer ([`Frame::Large`]), of the command being received.
     spool: Option<Box<Spool>>,
     /// Commands answered BAD since the last one that was not.
     bad_commands: u8,
@@ -150,7 +150,7 @@ impl ImapSession {
         step
     }
 
-    /// Refuses a command that the framer did not accept.
+    /// Refuses a command that the framer did not accept, or whose spooled literal cannot be read.
     fn refuse(&mut self, tag: Option<&str>, refusal: FrameRefusal, out: &mut OutputBuffer<'_>) -> Step {
         let words = match refusal {
             FrameRefusal::LineTooLong => "Line too long",

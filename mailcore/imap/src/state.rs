@@ -1,4 +1,4 @@
-//! The states of RFC 3501 §3, and the answers of handlers that lead from one state to another.
+//! The states of RFC 3501 §3, and how a handler ends or continues its command.
 
 use crate::account::LoggedInAccount;
 use crate::codec::StatusResponse;

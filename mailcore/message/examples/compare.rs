@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release -p provost-message --example compare -- FILE-OR-FOLDER...`
 //!
-//! For corpora that are too large to keep in the repository, or not freely licensed; `scripts/corpora` fetches them. A
-//! folder is read recursively. A file holds one message, with or without a leading mbox line.
+//! The corpora are too large to keep in the repository, or not freely licensed. `scripts/corpora` fetches one and runs
+//! this example. A folder is read recursively. A file holds one message, with or without a leading mbox line.
 #![allow(clippy::print_stdout, reason = "writing to standard output is the purpose of this example")]
 
 #[path = "../tests/outline/mod.rs"]

@@ -115,7 +115,7 @@ impl Verdict {
         Self::Quarantine(StageMark::new(MarkEffect::Quarantine, label, status, text.into()))
     }
 
-    /// Returns the label for metrics and logs.
+    /// Returns the name of the variant in lower case, for metrics and logs.
     pub fn as_label(&self) -> &'static str {
         match self {
             Self::Accept => "accept",
@@ -128,7 +128,7 @@ impl Verdict {
 }
 
 impl Rejected {
-    /// Returns one word for metrics and logs.
+    /// Returns the one word that the stage gave for metrics and logs.
     pub fn label(&self) -> &'static str {
         self.label
     }
@@ -154,7 +154,7 @@ impl StageMark {
         self.effect
     }
 
-    /// Returns one word for metrics and logs.
+    /// Returns the one word that the stage gave for metrics and logs.
     pub fn label(&self) -> &str {
         &self.label
     }
@@ -212,7 +212,7 @@ mod tests {
         assert!(reply.starts_with("550 5.7.1 no??250 ?x") && reply.ends_with("x\r\n") && reply.len() < 512, "{reply}");
     }
 
-    /// An objection never has a reply that the peer reads as success.
+    /// A rejection never has a reply that the peer reads as success.
     #[test]
     fn the_class_of_a_reply_decides() {
         for (code, label, answered) in

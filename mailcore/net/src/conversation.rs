@@ -21,14 +21,14 @@ pub(crate) struct Conversation<'a, S> {
     shared: &'a ListenerState,
     input: BytesMut,
     output: BytesMut,
-    /// Octets of `input` that the memory budget counts.
+    /// Octets of `input` and of the session's own buffer that the memory budget counts.
     input_held: Reservation,
     /// Octets of `output` that the memory budget counts.
     output_held: Reservation,
     account: Option<CountedSlot<String>>,
 }
 
-/// Why the driver, not the session, ends a conversation.
+/// Why the driver ([`Conversation`]), and not the session, ends a conversation.
 enum DriverClose {
     /// The session says goodbye for this reason.
     Goodbye(Goodbye),

@@ -29,7 +29,7 @@ impl Drain {
         self.token.cancelled().await;
     }
 
-    /// Waits until all tasks of [`Drain::spawn`] have ended; `false` when that takes longer than `limit`.
+    /// Waits until [`Drain::stop`] was called and all tasks of [`Drain::spawn`] have ended; `false` after `limit`.
     pub async fn finished(&self, limit: Duration) -> bool {
         tokio::time::timeout(limit, self.tasks.wait()).await.is_ok()
     }

@@ -1,10 +1,10 @@
 //! Memory that peers can make this process hold: one budget for all connections of all protocols.
 //!
-//! The budget counts octets of input, output, message bodies and recipients. A connection has [`FREE_OCTETS`] of input and as many
-//! of output uncounted, so that idle connections cost nothing here; the rest is a [`Reservation`], which gives its
-//! octets back when it is dropped. Bodies of one source share a quarter, so that one host cannot take the room of all.
-//! A large holder must leave as much to others as it holds. Nothing waits for memory without a deadline: a reservation
-//! that cannot be met is refused in the end, so that two of them never wait for each other for ever.
+//! The budget counts octets of input, output, message bodies and recipients. A connection has [`FREE_OCTETS`] of input
+//! and as many of output uncounted, so that idle connections cost nothing here. A [`Reservation`] counts the rest, and
+//! gives its octets back when it is dropped. Bodies of one source share a quarter, so that one host cannot take the
+//! room of all. A large holder must leave as much to others as it holds. Nothing waits for memory without a deadline: a
+//! reservation that cannot be met is refused in the end, so that two of them never wait for each other for ever.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,7 +17,8 @@ use tokio::time::Instant;
 use crate::Drain;
 use crate::limits::source;
 
-/// Octets of each connection's input, and as many of its output, that no budget counts. An idle session usually holds less.
+/// Octets of each connection's input, and as many of its output, that no budget counts. An idle session usually holds
+/// less.
 pub const FREE_OCTETS: usize = 8 * 1024;
 /// Smallest budget with which a node serves mail: enough for messages of 16 MiB.
 pub const MEMORY_OCTETS_MIN: u64 = 64 * 1024 * 1024;
@@ -28,11 +29,11 @@ pub const MEMORY_OCTETS_DEFAULT: u64 = 512 * 1024 * 1024;
 const BODY_PART: u64 = 4;
 /// Divisor of the budget for the bodies of one source together: one of the largest size, or thousands of usual size.
 const SOURCE_PART: u64 = 4;
-/// Divisor of the budget for all input and output buffers: peers that only send commands leave the rest to message
-/// bodies.
+/// Divisor of the budget: no input or output buffer may grow while all reservations together hold this part. Peers that
+/// only send commands leave the rest to message bodies.
 const BUFFERS_PART: u64 = 2;
-/// Divisor of the budget for the recipients of unfinished mail transactions: they are small, and a peer can name many
-/// before it sends anything of a message.
+/// Divisor of the budget: no recipients of an unfinished mail transaction may be added while all reservations together
+/// hold this part. Recipients are small, and a peer can name many before it sends anything of a message.
 const RECIPIENTS_PART: u64 = 16;
 /// How often a waiting reservation tries again. Waiting is rare, and a try costs a few atomic operations.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -90,8 +91,8 @@ impl MemoryBudget {
         Reservation { budget: self.clone(), ceiling: self.0.limit, octets: 0, source: None }
     }
 
-    /// Like [`MemoryBudget::body`], for a body that `address` sends: with all others of its source (the address, or its
-    /// IPv6 network of 64 bits) it may take a quarter of the budget.
+    /// Like [`MemoryBudget::body`], for a body that `address` sends. All bodies of one source (the address, or its IPv6
+    /// network of 64 bits) together may take a quarter of the budget.
     pub fn body_of(&self, address: IpAddr) -> Reservation {
         let key = source(address);
         let used = Arc::clone(self.0.sources().entry(key).or_default());
@@ -100,8 +101,8 @@ impl MemoryBudget {
         body
     }
 
-    /// An empty reservation for the recipients of one mail transaction. It may not grow while a sixteenth of the budget is
-    /// in use.
+    /// An empty reservation for the recipients of one mail transaction. It may not grow while a sixteenth of the budget
+    /// is in use.
     pub fn recipients(&self) -> Reservation {
         Reservation { budget: self.clone(), ceiling: self.0.limit / RECIPIENTS_PART, octets: 0, source: None }
     }
@@ -124,7 +125,7 @@ impl MemoryBudget {
     }
 }
 
-/// Octets held of a [`MemoryBudget`]; given back when it is dropped.
+/// Octets held of a [`MemoryBudget`]. Dropping the reservation gives them back.
 #[derive(Debug)]
 pub struct Reservation {
     budget: MemoryBudget,
@@ -147,8 +148,8 @@ impl Reservation {
         self.octets
     }
 
-    /// Whether [`Reservation::grow`] would take `octets` now: if not, a peer can be spared from sending a body that would
-    /// be refused.
+    /// Whether [`Reservation::grow`] would take `octets` now: if not, a peer can be spared from sending a body that
+    /// would be refused.
     pub fn has_room(&self, octets: u64) -> bool {
         let shared = self.source.as_ref().map(|source| source.used.load(Ordering::Relaxed));
         let has_share = shared.is_none_or(|used| self.share_after(used, octets).is_some());
@@ -171,7 +172,7 @@ impl Reservation {
     }
 
     /// The octets that all reservations hold after this one has taken `octets` more, if `used` are held before; `None`
-    /// when it may not.
+    /// when this reservation may not take so many.
     ///
     /// Afterwards the budget must have at least as much left as this reservation holds: a few large messages that never
     /// end cannot take the room of all the small ones.
@@ -224,7 +225,7 @@ impl Reservation {
     }
 
     /// Sets the octets held to `octets`, even beyond the limit: for octets that are in memory already and on their way
-    /// out. Other reservations wait or are refused until they have left.
+    /// out. Other reservations wait or are refused until these octets are given back.
     pub fn record(&mut self, octets: u64) {
         let before = std::mem::replace(&mut self.octets, octets);
         let counts = [Some(&self.budget.0.used), self.source.as_ref().map(|source| &*source.used)];
@@ -248,7 +249,7 @@ impl Drop for Reservation {
         let Some(SourceShare { key, used }) = self.source.take() else { return };
         let mut sources = self.budget.0.sources();
         drop(used);
-        // With a count of 1 only the map refers to it, and a new reference needs the lock that is held here.
+        // With a count of 1 only the map refers to the counter, and a new reference needs the lock that is held here.
         if sources.get(&key).is_some_and(|used| Arc::strong_count(used) == 1) {
             sources.remove(&key);
         }
@@ -272,7 +273,6 @@ mod tests {
         assert_eq!(budget.used(), 0);
     }
 
-    /// What is announced to a peer as room is granted to it, and nothing else is.
     #[test]
     fn has_room_exactly_where_growing_succeeds() {
         let address = "192.0.2.1".parse().unwrap();

@@ -206,8 +206,8 @@ impl ProxyNetworks {
 fn peer_of(own: Peer, header: ProxyHeader) -> Peer {
     match header {
         ProxyHeader::Local => own,
-        // The client runs on the balancer's machine. Unless the balancer runs on this machine, the connection crosses the
-        // network, so the client must not count as local: a local client may log in without TLS.
+        // The client runs on the balancer's machine. Unless the balancer runs on this machine, the connection crosses
+        // the network, so the client must not count as local: a local client may log in without TLS.
         ProxyHeader::Proxied { source, .. } if source.ip().is_loopback() && !own.is_loopback() => own,
         ProxyHeader::Proxied { source, destination } => Peer { remote: source, local: destination },
     }

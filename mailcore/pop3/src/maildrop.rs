@@ -75,7 +75,7 @@ impl Maildrop {
         self.listed().fold((0, 0), |(count, octets), (_, message)| (count + 1, octets + message.octets))
     }
 
-    /// RFC 1939 §7: constant over all sessions, and never reused for another message.
+    /// The unique-id for UIDL (RFC 1939 §7): the same in all sessions, and never reused for another message.
     pub(crate) fn unique_id(&self, message: &MaildropMessage) -> String {
         format!("{}.{}", self.uid_validity.get(), message.uid.get())
     }

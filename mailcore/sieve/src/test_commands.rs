@@ -128,8 +128,8 @@ fn date(arguments: &mut Arguments<'_>, required: &RequiredExtensions, line: usiz
     let allowed = AllowedTags { zone: true, original_zone: true, ..AllowedTags::default() };
     let tags = Tags::parse(arguments, required, line, allowed)?;
     let name = arguments.text("a field name")?;
-    // Without a zone, RFC 5260 §4.1 demands the local one. Here that is UTC: the interpreter is given no time zone, and
-    // managed scripts, the only ones that delivery runs, name theirs.
+    // Without a zone, RFC 5260 §4.1 demands the local time zone. The interpreter knows none, so UTC applies. Delivery
+    // runs only managed scripts, whose date tests name a zone.
     let zone = tags.zone.unwrap_or(Some(0));
     let source = DateSource::Header { name: name.into(), zone };
     Ok(Test::Date { source, part: date_part(arguments)?, matcher: tags.matcher(arguments)? })
@@ -162,7 +162,7 @@ struct Tags {
     comparator: Option<Comparator>,
     match_type: Option<MatchType>,
     address_part: Option<AddressPart>,
-    /// The seconds east of UTC of `:zone`; `Some(None)` for `:originalzone`.
+    /// The offset of `:zone` in seconds east of UTC; `Some(None)` for `:originalzone`.
     zone: Option<Option<i32>>,
 }
 

@@ -68,7 +68,8 @@ fn attributes_without_effect_give_no_script() {
     assert_eq!(managed_script(&person(None, Some(Vacation { text_fr: Some("  ".into()), ..vacation() }))), "");
 }
 
-/// The script replies when [`Vacation::is_on`], day by day over years, and in the seconds around start and end.
+/// The script replies exactly while [`Vacation::is_on`] is true. The test compares them once a day over four years, and
+/// in the seconds around start and end.
 #[test]
 fn replies_from_start_to_end() {
     const DAY: i64 = 86_400;
@@ -88,7 +89,8 @@ fn replies_from_start_to_end() {
         let person = person(None, Some(vacation.clone()));
         let days = (0..1500).map(|day| first_day + day * DAY);
         let edges = [start, end].into_iter().flatten().flat_map(|edge| [edge - 1, edge, edge + 1]);
-        // The script compares years of four digits; a timestamp goes further back, and ends with the year 9999.
+        // Skip times before the year 0, which the script cannot compare, and those after the year 9999, which
+        // `Timestamp` cannot hold.
         let is_time = |second: &i64| *second >= YEAR_0 && Timestamp::from_second(*second).is_ok();
         for now in days.chain(edges).filter(is_time) {
             let expected = vacation.is_on(at(now));
@@ -97,8 +99,8 @@ fn replies_from_start_to_end() {
     }
 }
 
-/// The texts of both languages, the person's first; one without a language when another is missing. A rule without a
-/// subject has one in the languages of its texts.
+/// The reply has the French and the English text, that in the person's language first. When one of the two is missing,
+/// the text without a language follows. A rule without a subject gets a default one in the languages of its texts.
 #[test]
 fn languages() {
     let text = |t: &str| -> Option<Box<str>> { Some(t.into()) };
@@ -135,7 +137,7 @@ fn languages() {
     }
 }
 
-/// Texts in two languages that together exceed the bounds of Sieve are cut at the end.
+/// Texts in two languages that together exceed the bounds of the Sieve compiler are cut at the end.
 #[test]
 fn long_texts_are_cut() {
     let (subject, text) = ("文".repeat(200), "..文\n".repeat(8_000));
@@ -164,7 +166,8 @@ fn a_text_ends_where_it_is_cut() {
     assert!(reply.text == first + "\r\n", "ends with {:?}", reply.text.get(65_520..));
 }
 
-/// RFC 5230 §4.2: with a new text or subject every correspondent gets a reply again, with new dates not.
+/// A new text or subject changes the handle, so every correspondent gets a reply again (RFC 5230 §4.2). A new end or
+/// interval does not change the handle.
 #[test]
 fn handles() {
     let handle = |vacation| reply(&person(None, Some(vacation)), 0).unwrap().handle;
@@ -183,7 +186,7 @@ fn the_interval_is_bounded() {
 }
 
 proptest! {
-    /// Whatever the attributes hold, the script is valid, and the reply has their text with CRLF line ends.
+    /// Whatever the attributes hold, the script is valid, and the reply has the trimmed text with CRLF line ends.
     #[test]
     fn any_text_is_sent_as_it_is(
         text in "([ -~éœ\t]|\r\n|\n|\r|\\.|\"|\\\\|;|\\}){1,80}",

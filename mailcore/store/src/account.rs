@@ -13,8 +13,8 @@ use crate::{
 /// Maximum number of mailboxes of one account: enough for a hierarchy of courses and years, and a listing still fits in
 /// memory.
 pub(crate) const MAILBOXES_MAX: usize = 10_000;
-/// Maximum number of names subscribed in one account, with or without a mailbox: as many as mailboxes, so that all of
-/// these can be subscribed.
+/// Maximum number of names subscribed in one account, with or without a mailbox: as many as mailboxes, so that every
+/// mailbox can be subscribed.
 pub(crate) const SUBSCRIPTIONS_MAX: usize = 10_000;
 
 /// The mailboxes of a new account, all subscribed.
@@ -42,8 +42,8 @@ pub(crate) struct Mailbox {
     /// The highest UID that any message here ever had; zero before the first. Less than `uid_last` only after an
     /// import.
     pub(crate) uid_used: u32,
-    /// Whether another mailbox was imported with the same UIDVALIDITY. Neither may ever get a name that the other has
-    /// had.
+    /// Whether an import gave this mailbox and another one the same UIDVALIDITY. Such a mailbox gets a new UIDVALIDITY
+    /// when it is renamed.
     pub(crate) shares_validity: bool,
     pub(crate) highest_modseq: Modseq,
     pub(crate) messages: u32,
@@ -52,7 +52,8 @@ pub(crate) struct Mailbox {
     pub(crate) deleted: u32,
     pub(crate) octets: u64,
     pub(crate) recent_from: Uid,
-    /// Keywords that messages here have or had, lower case; recounted only when the bound is reached.
+    /// Keywords that messages here have or had, lower case. Unused keywords are removed only when the
+    /// set would exceed `MAILBOX_KEYWORDS_MAX`.
     pub(crate) keywords: BTreeSet<String>,
 }
 
@@ -80,8 +81,7 @@ impl Mailbox {
         Uid::new(self.uid_last.saturating_add(1)).unwrap_or(Uid::LAST)
     }
 
-    /// Assigns the next UID. Refused when the numbers are used up: only another UIDVALIDITY, that of a new mailbox, has
-    /// more.
+    /// Assigns the next UID. Refuses when no UID is left: then only a new mailbox can take messages.
     pub(crate) fn take_uid(&mut self) -> Result<Uid, BatchError> {
         let uid = self.uid_next();
         if uid == Uid::LAST {
@@ -149,7 +149,8 @@ pub(crate) struct Account {
     pub(crate) mailbox_last: u64,
     /// The greatest UIDVALIDITY that a mailbox has or had.
     pub(crate) uid_validity_last: u32,
-    /// The greatest UIDVALIDITY of a mailbox that had ever had a message when it was deleted or renamed.
+    /// The greatest retired UIDVALIDITY: a deletion or rename retires the UIDVALIDITY of a mailbox that has or had
+    /// messages. Imports at or below it are refused.
     pub(crate) uid_validity_retired: u32,
     pub(crate) mailboxes: BTreeMap<MailboxId, Mailbox>,
     pub(crate) subscribed: BTreeSet<MailboxName>,
@@ -232,7 +233,7 @@ impl Account {
         self.create(name, special_use, now)
     }
 
-    /// Deletes a mailbox (RFC 3501 §6.3.4). The engine drops its rows.
+    /// Deletes a mailbox (RFC 3501 §6.3.4). The caller deletes the rows of the mailbox's messages.
     pub(crate) fn delete(&mut self, name: &MailboxName) -> Result<MailboxId, BatchError> {
         if name.is_inbox() {
             return Err(BatchError::Refused("INBOX cannot be deleted".into()));
@@ -246,8 +247,9 @@ impl Account {
         Ok(id)
     }
 
-    /// Renames a mailbox other than INBOX and all below it (RFC 3501 §6.3.5), or changes nothing. A name without a
-    /// mailbox, left by a deletion, can be renamed when mailboxes exist below it.
+    /// Renames a mailbox other than INBOX and all below it (RFC 3501 §6.3.5). A name without a mailbox, left by a
+    /// deletion, can be renamed when mailboxes exist below it. After an error the caller must discard the account: some
+    /// mailboxes may have their new name.
     pub(crate) fn rename(&mut self, from: &MailboxName, to: &MailboxName, now: Timestamp) -> Result<(), BatchError> {
         if to.is_below(from) {
             return Err(BatchError::Refused(format!("mailbox {from} cannot be moved below itself")));

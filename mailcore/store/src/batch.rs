@@ -19,8 +19,8 @@ pub(crate) const REMEMBERED: Duration = Duration::from_hours(7 * 24);
 /// Default size limit of a message, octets; a common limit at universities.
 pub(crate) const MESSAGE_OCTETS_MAX: u64 = 50 * 1024 * 1024;
 
-/// Idempotency key within an account. For seven days after a batch was applied, its id returns the first result and
-/// changes nothing.
+/// Idempotency key within an account. For at least seven days after a batch was applied, another batch with the same
+/// id changes nothing and returns the first result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BatchId(Uuid);
 
@@ -44,7 +44,8 @@ pub struct Batch {
     pub id: Option<BatchId>,
     /// The account that is changed; a batch never spans two.
     pub account: AccountId,
-    /// The time of the change. It seeds UIDVALIDITY, and records of replies and old batch ids expire by it.
+    /// The time of the change. New mailboxes take their UIDVALIDITY from this time, and it decides which records of
+    /// replies and which batch ids have expired.
     pub now: Timestamp,
     /// Conditions that must all hold, or nothing is changed.
     pub require: Vec<BatchCondition>,
@@ -64,8 +65,8 @@ impl Batch {
 /// A condition of a batch.
 #[derive(Clone, Debug)]
 pub enum BatchCondition {
-    /// The account's octets, with those that the batch appends or copies, must not exceed this, else
-    /// [`BatchError::OverQuota`]. A batch that adds none is always allowed.
+    /// The account's octets, with those that the batch appends, restores or copies, must not exceed this, else
+    /// [`BatchError::OverQuota`]. A batch that adds no octets is always allowed.
     QuotaOctets(u64),
     /// The mailbox must still exist, else [`BatchError::NoMailbox`].
     Mailbox(MailboxId),
@@ -94,7 +95,8 @@ pub enum Op {
         /// The special use to assign (RFC 6154 CREATE-SPECIAL-USE).
         special_use: Option<SpecialUse>,
     },
-    /// Deletes a mailbox with its messages and tombstones (RFC 3501 §6.3.4). INBOX is refused; children stay.
+    /// Deletes a mailbox with its messages and its records of expunged UIDs (RFC 3501 §6.3.4). INBOX is refused;
+    /// children stay.
     DeleteMailbox {
         /// The full name of the mailbox.
         name: MailboxName,
@@ -169,7 +171,7 @@ pub enum Op {
     ClearRecent {
         /// The mailbox of the messages.
         mailbox: MailboxId,
-        /// The new [`MailboxInfo::recent_from`]; a lower one than the present changes nothing.
+        /// The new [`MailboxInfo::recent_from`], at most UIDNEXT. A UID below the present one changes nothing.
         up_to: Uid,
     },
     /// Records that `handle` has answered `correspondent` (RFC 5230 §4.2). Returns [`OpEffect::Remembered`] with true
@@ -185,15 +187,20 @@ pub enum Op {
         /// The reply to send when the record is new; `None` sends nothing.
         reply: Option<Box<NewMessage>>,
     },
-    /// Puts a message into the queue, durable together with the rest of the batch. A known message id changes nothing.
-    /// Does not count towards the quota.
+    /// Puts a message into the queue, durable together with the rest of the batch. Changes nothing when the queue knows
+    /// the [`NewMessage::id`]. Does not count towards the quota.
     Enqueue(Box<NewMessage>),
     /// Imports a mailbox with the numbers that it had at another server. Returns [`OpEffect::Mailbox`].
     ///
-    /// A missing mailbox is created, with its missing parents. An existing one that never had a message takes over the
-    /// UIDVALIDITY. One that has the UIDVALIDITY already keeps its messages. Refused when a client could confuse two
-    /// messages: the existing mailbox has another UIDVALIDITY and has had messages, or the UIDVALIDITY is not above
-    /// that of every mailbox of this account that was deleted or renamed after it had a message.
+    /// A missing mailbox is created, with its missing parents. An existing mailbox that has this UIDVALIDITY keeps both
+    /// the number and its messages. An existing mailbox with another UIDVALIDITY takes over the new one if it never had
+    /// a message.
+    ///
+    /// Refused when a client could take one message for another:
+    ///
+    /// * The existing mailbox has another UIDVALIDITY and has had messages.
+    /// * The mailbox would get a UIDVALIDITY that is not above those of all mailboxes of this account that were deleted
+    ///   or renamed after they had a message.
     RestoreMailbox {
         /// The full name, from the top of the hierarchy.
         name: MailboxName,
@@ -202,8 +209,8 @@ pub enum Op {
         /// UIDNEXT at the other server: lower UIDs are not assigned to new messages here. Never lowers UIDNEXT while
         /// UIDVALIDITY stays the same.
         uid_next: Uid,
-        /// The special use (RFC 6154). Another mailbox that has it loses it, unless that one ever had a message: then
-        /// this mailbox does not get it. `None` changes nothing.
+        /// The special use (RFC 6154). If another mailbox with this use has ever had a message, that mailbox keeps the
+        /// use and this one does not get it. Otherwise the other mailbox loses it. `None` changes nothing.
         special_use: Option<SpecialUse>,
         /// True subscribes the name, false unsubscribes it.
         subscribed: bool,
@@ -229,7 +236,7 @@ pub enum Op {
         body: Bytes,
     },
     /// Deletes the account with all its data. Must be the only op of its batch. Needs no batch id, because repeating it
-    /// changes nothing. Account ids are never reused, so no trace is kept.
+    /// changes nothing. The store keeps no record of the deleted account, because account ids are never reused.
     DeleteAccount,
 }
 
@@ -298,7 +305,7 @@ pub enum OpEffect {
     },
     /// The UIDs of the removed messages, ascending.
     Expunged(Vec<Uid>),
-    /// Whether a record was made, so that the reply, if any, was queued: see [`Op::RememberReply`].
+    /// Whether the op made a record and queued its reply, if it has one: see [`Op::RememberReply`].
     Remembered(bool),
 }
 
@@ -337,7 +344,7 @@ pub enum BatchError {
     #[error("changed meanwhile: {0}")]
     Conflict(String),
     /// Not possible for this mailbox (DELETE INBOX, an import that would use a number twice), or beyond a bound of the
-    /// store (mailboxes, keywords, message size).
+    /// store, such as the number of mailboxes or the size of a message.
     #[error("{0}")]
     Refused(String),
     /// The batch may or may not be committed: repeat it with the same id.
@@ -357,14 +364,14 @@ pub enum StoreError {
     /// The store cannot do this now; a retry may succeed.
     #[error("store unavailable: {0}")]
     Unavailable(String),
-    /// The stored data is damaged: a checksum, row or file is wrong or missing. Counted, never served.
+    /// The stored data is damaged: a checksum, row or file is wrong or missing. The read returns no data.
     #[error("damaged: {0}")]
     Damaged(String),
 }
 
 impl StoreError {
-    /// Makes the error for stored data that differs from what was written or cannot be read; counts and logs it. For
-    /// damage that only a reader of the data finds, and for the engines.
+    /// Makes the error for stored data that differs from what was written or cannot be read; counts and logs it. The
+    /// engines call it, and so does a caller of a store who finds that a body is shorter than its recorded size.
     pub fn damaged(what: impl Into<String>) -> Self {
         let what = what.into();
         metrics::counter!("provost_store_damaged_total").increment(1);
@@ -372,7 +379,8 @@ impl StoreError {
         Self::Damaged(what)
     }
 
-    /// Returns the text for an error that is reported as unavailable, without the prefix that such an error adds.
+    /// Returns the text for an `Unavailable` error made from this one. Leaves out the prefix "store unavailable: ",
+    /// because the new error has its own.
     pub(crate) fn into_reason(self) -> String {
         match self {
             Self::Unavailable(why) => why,
@@ -382,8 +390,7 @@ impl StoreError {
 }
 
 impl From<StoreError> for BatchError {
-    /// Every error becomes unavailable, damage too: a batch is never decided by a damaged row, and a repair may let a
-    /// retry succeed.
+    /// Every error becomes unavailable, damage too: after a repair, a retry may succeed.
     fn from(error: StoreError) -> Self {
         Self::Unavailable(error.into_reason())
     }

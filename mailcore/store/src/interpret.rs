@@ -14,7 +14,7 @@ use crate::{
     NewMessage, Op, OpEffect, ReadToken, Uid, UidSet,
 };
 
-/// Maximum number of different keywords in one mailbox. All are in the mailbox's row, which this bounds to some 4 KiB.
+/// Maximum number of different keywords in one mailbox. The mailbox's row holds all of them, some 4 KiB at most.
 pub const MAILBOX_KEYWORDS_MAX: usize = 64;
 /// Maximum number of records of vacation replies per account. Each correspondent adds one, so this bounds what a flood
 /// of senders can add.
@@ -35,8 +35,8 @@ pub(crate) trait AccountRows {
     fn add_reference(&mut self, body: BodyId) -> Result<(), BatchError>;
     /// Removes a reference to a body; a body without references is garbage.
     fn drop_reference(&mut self, body: BodyId) -> Result<(), BatchError>;
-    /// Fenced when the lease with this epoch has ended; otherwise no other holder gets it before this batch is
-    /// committed.
+    /// Fails with [`BatchError::Fenced`] when the lease with this epoch has ended. On success no other holder gets the
+    /// lease before this batch is committed.
     fn require_lease(&mut self, name: &str, epoch: u64) -> Result<(), BatchError>;
     /// Adds a message; `born` is the modseq of the batch. The caller counts the reference to its body.
     fn insert(&mut self, mailbox: MailboxId, message: &MessageMeta, born: Modseq) -> Result<(), BatchError>;
@@ -88,8 +88,8 @@ pub(crate) fn check(batch: &Batch, message_octets_max: u64) -> Result<(), BatchE
     Ok(())
 }
 
-/// Applies a batch to an account; `None` when it was never written, or was deleted. Returns the account after the batch,
-/// `None` when the batch deleted it.
+/// Applies a batch to `account`, which is `None` when the account was never written or was deleted. Returns the account
+/// after the batch: `None` when the batch deleted it.
 pub(crate) fn apply(
     account: Option<Account>,
     rows: &mut impl AccountRows,
@@ -137,7 +137,7 @@ pub(crate) struct BatchRun<'a, R> {
 }
 
 impl<R: AccountRows> BatchRun<'_, R> {
-    /// Checks the conditions that hold or not before the ops.
+    /// Checks the conditions that can be decided before the ops run.
     fn check_conditions(&mut self, batch: &Batch, before: Option<ReadToken>) -> Result<(), BatchError> {
         let appended: u64 = batch.ops.iter().map(appended_octets).sum();
         for condition in &batch.require {
@@ -369,8 +369,8 @@ impl<R: AccountRows> BatchRun<'_, R> {
         Ok(OpEffect::Remembered(true))
     }
 
-    /// Adds the keywords of a message to those of its mailbox. Refused beyond their bound, after unused ones are
-    /// forgotten.
+    /// Adds the keywords of a message to those of its mailbox. Above [`MAILBOX_KEYWORDS_MAX`], first removes the
+    /// keywords that no message of the mailbox has; refuses when too many remain.
     fn admit_keywords(&mut self, id: MailboxId, flags: &Flags) -> Result<(), BatchError> {
         let wanted: BTreeSet<String> = flags.keywords().iter().map(|k| k.as_str().to_ascii_lowercase()).collect();
         if wanted.is_subset(&self.account.mailbox(id)?.keywords) {
@@ -391,7 +391,8 @@ impl<R: AccountRows> BatchRun<'_, R> {
     }
 }
 
-/// Over quota when `grown` octets more than `octets` exceed the quota. A change that adds nothing is always allowed.
+/// Fails with [`BatchError::OverQuota`] when `octets` plus `grown` exceed the quota. A change that adds nothing is
+/// always allowed.
 fn within_quota(octets: u64, grown: u64, quota: u64) -> Result<(), BatchError> {
     match grown > 0 && octets.saturating_add(grown) > quota {
         true => Err(BatchError::OverQuota),
@@ -399,7 +400,7 @@ fn within_quota(octets: u64, grown: u64, quota: u64) -> Result<(), BatchError> {
     }
 }
 
-/// Whether an op named messages that do not exist.
+/// Whether a copy, move or store named messages that do not exist.
 fn is_partial(op: &Op, effect: &OpEffect) -> bool {
     let (named, found) = match (op, effect) {
         (Op::Copy { uids, .. } | Op::Move { uids, .. }, OpEffect::Copied { uids: found, .. }) => (uids, found.len()),

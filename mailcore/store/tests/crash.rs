@@ -1,5 +1,5 @@
-//! The local engine after kill -9 at any moment: every acknowledged message is there exactly once and whole. Also: two
-//! processes never share a store, and what a restart and a damaged body leave readable.
+//! The local engine after kill -9 at any moment: every acknowledged message is there exactly once and whole. Other
+//! tests open a store twice, open it again with another configuration, and damage a body.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod engines;
@@ -121,7 +121,7 @@ async fn acknowledged_messages_are_there_once_after_a_kill() {
         let store = local(folder.path());
         let found = stored(&store).await;
         assert!(all.iter().all(|number| found.contains_key(number)), "an acknowledged message is lost");
-        // Repeat batches with their ids, as a delivery does whose outcome is unknown.
+        // Apply the same batches again under the same ids, as a delivery does when its outcome is unknown.
         for number in all.iter().rev().take(40) {
             store.apply(delivery(*number)).await.unwrap();
         }
@@ -134,7 +134,7 @@ async fn acknowledged_messages_are_there_once_after_a_kill() {
 const FILLERS: u64 = 4;
 /// One message of this many is not expunged.
 const STAYS: u64 = 10;
-/// Environment variable of that child: the store's folder.
+/// Environment variable of the child that appends and expunges: the store's folder.
 const FILL_FOLDER: &str = "PROVOST_STORE_CRASH_FILL";
 
 /// Not a test of its own, but the child: appends and expunges for ever, so that packs are rewritten all the time.
@@ -220,7 +220,7 @@ async fn no_message_is_lost_by_a_kill_while_packs_are_rewritten() {
         assert!(missing.is_empty(), "round {round}: lost {missing:?}");
         assert!(found.values().all(|times| *times == 1), "round {round}: a message is there twice");
     }
-    // The upkeep rewrites packs until they are little larger than the messages that are left.
+    // Wait until the upkeep has reduced the packs to three times the octets of the remaining messages, plus 1 MB.
     let store = local_sharded(folder.path(), 1);
     let live: u64 = stored(&store).await.keys().map(|number| body(*number).len() as u64).sum();
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -280,7 +280,7 @@ async fn logins_and_lease_epochs_survive_a_restart() {
 async fn a_damaged_body_is_reported_and_the_rest_is_served() {
     let folder = tempfile::tempdir().unwrap();
     let one = OneAccount::new(local(folder.path()));
-    // Too large a group to be stored inline.
+    // The large body makes the group too large to be stored inline, so all three bodies go to a pack.
     let large = "x".repeat(70_000);
     one.apply(vec![append("INBOX", "first body"), append("INBOX", "second body"), append("INBOX", &large)])
         .await
@@ -295,7 +295,7 @@ async fn a_damaged_body_is_reported_and_the_rest_is_served() {
         std::fs::write(&pack, content).unwrap();
         damaged += 1;
     }
-    assert_eq!(damaged, 1, "the body is not in one pack");
+    assert_eq!(damaged, 1, "the body must be in exactly one pack");
     let read = |message: &MessageMeta| one.store.body(one.account, message.body, None);
     assert!(matches!(read(&messages[0]).await, Err(StoreError::Damaged(_))));
     assert_eq!(read(&messages[1]).await.unwrap(), "second body");

@@ -1,5 +1,5 @@
-//! Rows of the queue: rules that every engine keeps, and random histories on which both engines agree. Time is an
-//! argument.
+//! Rows of the queue: rules that every engine keeps, and random histories on which both engines agree. The time of each
+//! operation is an argument, so no test waits for a lease to end.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 #[macro_use]
@@ -159,7 +159,7 @@ async fn a_due_row_is_taken_by_one_worker_until_its_lease_ends(one: OneAccount) 
     assert_eq!(one.store.next_due(at(0)).await.unwrap(), Some(at(50)));
     assert_eq!(one.store.next_due(at(50)).await.unwrap(), Some(at(100)));
     let first = one.take(200, 1).await.remove(0);
-    assert_eq!((first.row.id, first.row.attempts), (id(2), 1), "not the longest due row, or not counted");
+    assert_eq!((first.row.id, first.row.attempts), (id(2), 1), "not the earliest due row, or not counted");
     assert_eq!(one.take(200, 10).await[0].row.id, id(1));
     assert!(one.take(259, 10).await.is_empty());
     assert_eq!(one.store.next_due(at(200)).await.unwrap(), Some(at(260)), "not the end of a lease");
@@ -172,7 +172,8 @@ async fn a_due_row_is_taken_by_one_worker_until_its_lease_ends(one: OneAccount) 
     assert_eq!(one.take(270, 10).await.len(), 1, "still leased after the settling");
 }
 
-/// A worker that was frozen past its lease still runs its attempt, which may have handed the message over.
+/// A worker that was frozen past its lease still runs its attempt, which may have handed the message over. Taking the
+/// row again could send the message twice.
 async fn a_worker_does_not_take_the_rows_of_its_running_attempts(one: OneAccount) {
     one.enqueue(1, &["a@x.example"], 0).await;
     one.enqueue(2, &["a@y.example"], 0).await;
@@ -233,7 +234,8 @@ async fn an_outcome_and_the_messages_that_it_causes_are_written_together(one: On
     assert_eq!(one.store.queued_body(&rows[0]).await.unwrap(), "message 7\r\n");
 }
 
-/// A later worker finds the result of a part although the attempt never ended, and the first worker is then fenced.
+/// The first worker records that one of two recipients is settled, and never ends the attempt. A later worker takes the
+/// row with only the other recipient, which fences the first worker.
 async fn the_result_of_a_part_outlives_its_attempt(one: OneAccount) {
     one.enqueue(1, &["a@x.example", "b@x.example"], 0).await;
     let taken = one.take(0, 10).await.remove(0);
@@ -272,7 +274,7 @@ async fn a_frozen_worker_is_fenced(one: OneAccount) {
     assert_eq!(
         one.store.prove(frozen.claim, at(300), Duration::from_secs(60)).await,
         Err(LeaseError::Fenced),
-        "while no worker holds the row"
+        "not fenced while no worker holds the row"
     );
     let third = one.take(400, 1).await.remove(0);
     assert_eq!(one.store.prove(other.claim, at(400), Duration::from_secs(60)).await, Err(LeaseError::Fenced));
@@ -333,7 +335,7 @@ async fn a_batch_and_the_messages_that_it_causes_are_written_together(one: OneAc
     one.store.settle(taken.claim, all_settled(100), Vec::new()).await.unwrap();
     one.apply(vec![enqueue(1, "a@x.example")]).await.unwrap();
     assert_eq!(one.rows().await, []);
-    // A mailbox and two rows share one body, which must outlive each of them.
+    // A message in a mailbox and two rows share one body, which stays readable while one of the three is left.
     let shared = outgoing(3, &["a@x.example", "b@y.example"], 100);
     let append_shared = Op::Append {
         mailbox: name("INBOX"),
@@ -413,7 +415,8 @@ async fn a_restart_releases_leases_and_keeps_the_count_of_takings() {
     assert!(one.rows().await[0].set_aside.is_some());
 }
 
-/// Whichever column is damaged, only its row is set aside. A damaged destination is replaced, and the row is taken.
+/// A row with a damaged column is set aside, and all other rows are taken. A row with a damaged destination is taken
+/// too, because the destination is replaced.
 #[tokio::test]
 async fn a_row_that_cannot_be_read_stops_no_other() {
     for damage in [
@@ -465,7 +468,8 @@ enum WorkerStep {
     Take(usize),
     /// Index of the claim.
     Prove(usize),
-    /// Index of the claim, whether all recipients are deferred or none, and the message that the attempt causes.
+    /// Index of the claim, whether all recipients are deferred (else all are settled), and the number of the message
+    /// that the attempt causes.
     Settle(usize, bool, Option<u128>),
     /// Seconds.
     Wait(i64),

@@ -31,7 +31,7 @@ const EVENTS_MAX: usize = 1000;
 /// Position of the trace id in a line: after `{"id":"`.
 const ID_AT: std::ops::Range<usize> = 7..39;
 
-/// One condition on an event, which an event meets when any field of the criterion matches. A criterion without fields
+/// One condition on an event: an event meets the criterion when at least one field matches. A criterion without fields
 /// matches nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Criterion {
@@ -169,7 +169,7 @@ fn each_block(path: &Path, mut take: impl FnMut(&[u8])) -> io::Result<()> {
         }
         block.copy_within(end..filled, 0);
         filled -= end;
-        // No event's line is so long: skip what was read of it.
+        // A record's line is shorter than this: drop the part read so far.
         if filled >= LINE_OCTETS_MAX {
             filled = 0;
         }
@@ -255,7 +255,7 @@ fn normal(criterion: &Criterion) -> Criterion {
     }
 }
 
-/// Returns texts of which every line whose record meets the criterion contains at least one.
+/// Returns the texts to search for: each line whose record meets the criterion contains at least one of them.
 fn needles(criterion: &Criterion) -> Vec<String> {
     let field = |name: &str, value: &str| serde_json::to_string(value).map(|value| format!("\"{name}\":{value}")).ok();
     let to = criterion.to.iter().map(|to| field("to", to));

@@ -1,9 +1,9 @@
 //! The content of the disk after a power cut: synced data, and a part of the data that was not synced.
 //!
-//! The octets of a file are on disk after a sync of the file, and names after a sync of their folder. Before a sync, each
-//! sector of a write may be on disk or not, in any order. These are the rules of POSIX. The model adds one promise that
-//! journalling file systems make: unsynced changes of names in one folder reach the disk in their order, so after the
-//! cut the first n of them are there, for any n.
+//! The octets of a file are on disk after a sync of the file, and names after a sync of their folder. Before a sync,
+//! each sector of a write may be on disk or not, in any order. These are the rules of POSIX. The model adds one promise
+//! that journalling file systems make: unsynced changes of names in one folder reach the disk in their order, so after
+//! the cut the first n of them are there, for any n.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The store and its queue after power cuts and on failing disks.
 //!
 //! `PROVOST_FAULT_HISTORIES` sets the number of crash states checked per test, `PROVOST_FAULT_SEED` the first seed: see
-//! `scripts/faults`. The plans of faults are those of `shim.c`.
+//! `scripts/faults`. `shim.c` explains the syntax of the fault plans.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::path::Path;
@@ -11,7 +11,7 @@ use provost_faults::store::StoreJudge;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Crash states checked per run.
+/// Approximate number of crash states checked per run.
 const STATES_OF_A_RUN: usize = 40;
 
 /// The number in an environment variable, or the default.
@@ -42,12 +42,12 @@ fn a_power_cut_at_any_call() {
     check_crash_states(120, |_| vec![String::new()]);
 }
 
-/// The first process is killed between two calls; the second one finds the system's state, of which a part is not on
-/// disk.
+/// The first process dies before a sync, or at any call. The second process reads the files from the kernel's cache,
+/// although a part of them is not on disk. Then the power is cut.
 #[test]
 fn a_power_cut_after_a_kill() {
     check_crash_states(120, |rng| {
-        // Right before a sync, when the system has the commit and the disk does not; or anywhere.
+        // Right before a sync, when the kernel's cache has the commit and the disk does not; or at any call.
         let (kind, at) =
             if rng.random_bool(0.7) { ("s", rng.random_range(15..90)) } else { ("a", rng.random_range(20..300)) };
         vec![format!("{kind}:{at}:1:die"), String::new()]
@@ -57,7 +57,7 @@ fn a_power_cut_after_a_kill() {
 #[test]
 fn a_sync_that_fails() {
     check_crash_states(120, |rng| {
-        // A sync finds no space where the volume is thin.
+        // On a thinly provisioned volume a sync may fail with ENOSPC.
         let action = if rng.random_bool(0.5) { "eio" } else { "enospc" };
         vec![format!("s:{}:{}:{action}", rng.random_range(5..60), rng.random_range(1..4)), String::new()]
     });

@@ -193,7 +193,8 @@ pub(crate) fn header_values(value: &[u8]) {
     }
 }
 
-/// Text written as encoded words is read back unchanged, except for a byte order mark at the start of a word.
+/// Text written as encoded words is read back unchanged. Two things are not compared: byte order marks, which the
+/// decoder drops at the start of a word, and white space at the start of the text.
 fn check_encoded_words(text: &str) {
     let text = &text.replace('\u{feff}', "");
     let written = encode_words(text, 0);
@@ -202,7 +203,7 @@ fn check_encoded_words(text: &str) {
     assert_eq!(decode_words(unfolded.as_bytes()).trim_start(), text.trim_start());
 }
 
-/// No address is invented: its octets other than white space occur in the text, in their order.
+/// No address is invented: the octets of its local part and host, except white space, occur in `text` in this order.
 fn assert_in_text(text: &[u8], parts: [&Vec<u8>; 2]) {
     let mut rest = text.iter();
     let wanted = parts.into_iter().flatten();

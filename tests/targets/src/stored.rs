@@ -16,7 +16,7 @@ pub(crate) fn registrar_file(input: &[u8]) {
     }
 }
 
-/// A valid plan survives reading and writing octet for octet.
+/// A valid plan that is written, read and written again has the same octets both times.
 pub(crate) fn plan_file(input: &[u8]) {
     let Ok(plan) = Plan::from_bytes(input) else { return };
     let again = Plan::from_bytes(&plan.to_bytes()).expect("a plan as it is written");

@@ -12,9 +12,9 @@ use crate::model::QueuedMessage;
 use crate::problem::Problem;
 use crate::shared::HandlerState;
 
-/// Maximum number of messages in one answer.
+/// Maximum number of rows in one answer.
 const QUEUE_MAX: usize = 1000;
-/// Messages in one answer when the caller states no limit.
+/// Rows in one answer when the caller states no limit.
 const QUEUE_DEFAULT: usize = 100;
 
 #[derive(Deserialize)]
@@ -23,7 +23,7 @@ pub(crate) struct QueueQuery {
     limit: Option<usize>,
 }
 
-/// Rows of the queue: waiting messages, and those set aside.
+/// Rows of the queue: waiting messages, and messages that cannot be read and are therefore not sent.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct QueueList {
     /// One row for each message and destination, oldest first.
@@ -33,7 +33,7 @@ pub(crate) struct QueueList {
 /// Lists the queue, oldest first.
 #[utoipa::path(
     get, operation_id = "listQueue", path = "/queue", tag = "operation",
-    params(("limit" = Option<usize>, Query, description = "Maximum number of messages, 1 to 1000; 100 by default", minimum = 1, maximum = 1000)),
+    params(("limit" = Option<usize>, Query, description = "Maximum number of rows, 1 to 1000; 100 by default", minimum = 1, maximum = 1000)),
     responses((status = 200, description = "The rows of the queue", body = QueueList), RouteFailures)
 )]
 pub(crate) async fn list(

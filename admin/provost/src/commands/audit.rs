@@ -15,7 +15,7 @@ pub(crate) enum Command {
   provost audit list --limit 20
   provost audit list --person zoe.tremblay
   provost --json audit list --limit 1000
---person looks the person up in the directory, and this view is in the audit too, but not in this list. While the
+--person looks the person up in the directory. The audit records this look-up; the list leaves its record out. While the
 directory is down, give --subject the DN that a record of the person shows.")]
     List {
         /// Only records about this person: login, address, registrar's number, or provostPersonId.
@@ -34,7 +34,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
     let Command::List { person, subject, limit } = command;
     let access = super::desk_access_without_directory(config).await?;
     let limit = usize::from(limit);
-    // The look-up of the person is itself recorded: read one record more, and leave that one out.
+    // The look-up of the person is itself recorded: read one record more, and leave out the record of the look-up.
     let (subject, own_view) = match person {
         Some(person) => {
             let person = access.desk.person(&access.principal, &person).await?;

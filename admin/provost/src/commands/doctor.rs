@@ -51,10 +51,11 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
         is_good &= schema.good;
         findings.push(schema);
     }
-    // Both checks query a provider, whose fault is already reported.
+    // If the directory, the schema or all providers failed, these checks would only report the same fault again.
     if is_good && can_write {
         findings.extend(settings(config).await);
-        // What the directory has lost is not to be made anew: the parked refresh is reported.
+        // While a refresh is parked, the directory may have lost addresses. They must be restored, so the advice to add
+        // a postmaster would be wrong.
         if !is_parked {
             findings.extend(postmasters(config).await);
         }
@@ -92,8 +93,8 @@ fn finding(what: String, result: Result<(), String>, advice: &str) -> DoctorFind
     }
 }
 
-/// A good finding for each key that states a shared setting: the key is valid, but the setting belongs in the directory,
-/// where it holds for all nodes.
+/// A good finding for each key that states a shared setting: the key is valid, but the setting belongs in the
+/// directory, where it holds for all nodes.
 fn moved_keys(config: &Config) -> Vec<DoctorFinding> {
     let finding_of = |(key, command): (&str, String)| {
         let what =
@@ -170,7 +171,7 @@ async fn servers(config: &Config) -> (Vec<DoctorFinding>, bool) {
     (findings.collect(), can_write)
 }
 
-/// Checks the View of the running node. That the node does not answer, the checks of the listeners report.
+/// Checks the View of the running node. The checks of the listeners report a node that does not answer.
 fn followed(view: NodeView) -> DoctorFinding {
     let what = match &view.source {
         Some(source) => format!("node follows {source}"),

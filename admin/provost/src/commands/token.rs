@@ -31,7 +31,7 @@ What each role may do: provost roles show")]
         #[arg(long)]
         expires: String,
     },
-    /// List the valid tokens that were created with this command; those of api.tokens_file are not shown.
+    /// List the valid tokens that 'provost token create' made; those of api.tokens_file are not shown.
     #[command(after_help = "Example: provost token list")]
     List,
     /// Revoke a token at once, on every node.

@@ -87,7 +87,8 @@ impl BoundedBody {
         }
     }
 
-    /// Counts received octets against the memory budget; `false` when it has no room for them.
+    /// Counts received octets, and reserves memory for those beyond [`FREE_OCTETS`]. Returns `false` when the memory
+    /// budget has no room for them.
     fn reserve(&self, octets: usize) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.octets = state.octets.saturating_add(octets as u64);

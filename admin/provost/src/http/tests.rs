@@ -57,7 +57,7 @@ async fn start_within(listener: Listener, header: Duration, transfer: Duration) 
     serve_within(Deadlines { header, transfer }, listener, CountedReplies::Large, pages(), &Drain::new()).await.unwrap()
 }
 
-/// A limit that a test lets pass.
+/// A time limit that a test lets expire.
 const SHORT: Duration = Duration::from_millis(150);
 
 async fn ask(address: SocketAddr, request: &[u8]) -> String {
@@ -108,7 +108,8 @@ async fn the_connection_limit_counts_the_clients_behind_the_balancer() {
     tokio::time::timeout(Duration::from_secs(10), freed).await.unwrap();
 }
 
-/// No octet, half a request line, half a header, a slow header, and a kept connection without a second request.
+/// No octet, half a request line, half a header, half an HTTP/2 preface, a kept connection without a second request,
+/// and a request line that comes octet by octet.
 #[tokio::test]
 async fn a_connection_without_a_whole_header_is_closed() {
     let address = start_within(listener(), SHORT, LONG).await;
@@ -229,7 +230,8 @@ async fn the_memory_of_an_unread_reply_is_freed_when_the_peer_is_cut_off() {
     tokio::time::timeout(LONG, until(|used| used == 0)).await.unwrap();
 }
 
-/// An octet now and then is slower than the slowest rate, so it does not keep a connection and the memory of its reply.
+/// A peer that reads an octet now and then is below the slowest rate: it loses the connection, and the memory of its
+/// reply is released.
 #[tokio::test]
 async fn a_peer_that_reads_octet_by_octet_is_cut_off() {
     let budgets = Budgets::default();

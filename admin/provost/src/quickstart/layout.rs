@@ -14,8 +14,8 @@ use provost_entry::Dn;
 
 use crate::config::{Config, ListenerConfig};
 
-/// The default ports, in the order of their offsets. The one at offset 10 is reserved for ManageSieve, which is not
-/// served yet.
+/// The default ports. With a port base, the port of a listener is the base plus its index here. Index 10 is reserved
+/// for ManageSieve, which is not served yet.
 const DEFAULT_PORTS: [u16; 12] = [3890, 8080, 2525, 5870, 4650, 2424, 1430, 9930, 1100, 9950, 4190, 9090];
 /// Days for which the generated certificate is valid: browsers refuse more than 398.
 const CERTIFICATE_DAYS: i64 = 397;
@@ -35,8 +35,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Creates the missing folders, secrets and certificate. Always rewrites the configuration, whose ports, relay and
-    /// domain may change, the tokens file and the sample.
+    /// Creates the missing folders, secrets and certificate. Always rewrites the tokens file, the sample and the
+    /// configuration, whose ports, relay and domain may change.
     pub(super) fn prepare(
         data: &Path,
         port_base: Option<u16>,
@@ -191,8 +191,8 @@ token_file = "{data}/secrets/api-token"
     }
 }
 
-/// Writes a file that only its owner can read, unless it exists. It has no line end, because `ldapsearch -y` takes the
-/// whole file as the password.
+/// Writes a file that only its owner can read, unless it exists. Adds no line end: `ldapsearch -y` takes the whole
+/// file as the password.
 fn make_secret(file: &Path, text: String) -> anyhow::Result<()> {
     if exists(file) {
         return Ok(());
@@ -217,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deleted_certificate_is_made_again_with_its_key() {
+    fn a_deleted_certificate_is_replaced_together_with_its_key() {
         let folder = tempfile::tempdir().unwrap();
         let prepare = || Layout::prepare(folder.path(), None, "example.edu", None).unwrap();
         let layout = prepare();

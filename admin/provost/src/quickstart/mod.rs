@@ -1,4 +1,5 @@
-//! Runs everything on one machine: folder, certificate, secrets, configuration; then serve, import, proof.
+//! `provost quickstart`: prepares a data folder with certificate, secrets and configuration, starts a node there,
+//! imports people, and proves that mail arrives.
 
 mod layout;
 mod proof;

@@ -14,7 +14,7 @@ pub enum ApplyError {
     /// The directory failed. The same plan can be applied again.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    /// The audit or the journal cannot be read or written: without them, no further person is begun.
+    /// The audit or the journal cannot be read or written. The apply begins no further person.
     #[error("{0}")]
     Unavailable(String),
 }

@@ -44,8 +44,8 @@ impl SettingEntry {
         self.entry.as_ref().map(|entry| entry.texts(attr::PROVOST_VALUE).map(str::to_owned).collect())
     }
 
-    /// Turns a stale entry into a version mismatch when the caller named versions: the write asserts the version that
-    /// was compared with them, so a faster writer has made them outdated.
+    /// Reports a write to a stale entry as a version mismatch when the caller named versions. The write asserts the
+    /// version that was read and matched; when the assertion fails, another writer has changed the entry since.
     fn lost_race(&self, error: DeskError) -> DeskError {
         match error {
             DeskError::Stale if self.is_expected => {
@@ -57,8 +57,8 @@ impl SettingEntry {
 }
 
 impl Desk {
-    /// The settings as the directory states them now, with those of `fallback` and then the defaults where it states no
-    /// valid value. A running node shows those of its View instead, which may hold the last good value of an entry.
+    /// The settings as the directory states them now. A setting without a valid value in the directory has the value of
+    /// `fallback`, or else its default. A running node uses its View instead, which may keep the last valid value.
     pub async fn shared_settings(
         &self,
         principal: &Principal,
@@ -106,7 +106,7 @@ impl Desk {
                 self.directory.modify(dn, vec![change], conditions).await
             }
             None => match self.directory.add(new_entry(dn, definition, octets)).await {
-                // Another writer has made the entry since it was read.
+                // Another writer has added the entry since the read.
                 Err(DirectoryError::AlreadyExists(_)) => Err(DirectoryError::AssertionFailed),
                 result => result,
             },

@@ -89,7 +89,7 @@ pub(super) fn directory(port: u16) -> Directory {
     })
 }
 
-/// The help desk's operations, and the journals and audit that an apply needs as well.
+/// The help desk's operations, and what an [`Applier`] on the same directory needs.
 pub(super) struct Site {
     pub(super) desk: Desk,
     pub(super) directory: Directory,

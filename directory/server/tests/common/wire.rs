@@ -1,4 +1,4 @@
-//! A client over the codec of ldap3_proto: an independent implementation of the standard.
+//! A test client that encodes and decodes LDAP with ldap3_proto, which shares no code with the server.
 #![allow(
     dead_code,
     unreachable_pub,

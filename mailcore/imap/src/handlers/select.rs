@@ -21,7 +21,7 @@ pub(crate) async fn select(
     read_only: bool,
     out: &mut OutputBuffer<'_>,
 ) -> Completion {
-    // Notices are marked as seen before the read, so that a message that arrives after the read causes another.
+    // Mark the notices so far as seen before the mailbox is read: a message that arrives later causes a new notice.
     account.notices.borrow_and_update();
     let context = connection.context(account);
     if let Some(before) = before {
@@ -79,7 +79,7 @@ async fn read_messages(
     let mut rows = read(after).await?;
     message_list.apply(&rows);
     if message_list.len() != rows.info.messages as usize && after != Modseq::new(0) {
-        // The store no longer has all expunges after the kept list.
+        // The store has forgotten some of the expunges since the list was kept: read all messages.
         rows = read(Modseq::new(0)).await?;
         message_list = MessageList::default();
         message_list.apply(&rows);

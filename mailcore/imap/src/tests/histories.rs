@@ -1,4 +1,4 @@
-//! RFC 3501 §7.4.1: a client that only reads responses always knows which message each number means.
+//! RFC 3501 §7.4.1: from the server's responses alone, a client always knows which message each sequence number names.
 
 use proptest::prelude::*;
 
@@ -93,7 +93,7 @@ async fn run(acts: &[(u8, usize, usize)]) {
         assert_eq!(received.matches(" FETCH (").count(), count, "{received}");
         known.listen(&received);
         for (index, (before, now)) in flags.iter().zip(&known.messages).enumerate() {
-            assert!(before.is_none() || *before == now.1, "flags of {} were not received", index + 1);
+            assert!(before.is_none() || *before == now.1, "a flag change of message {} was not sent", index + 1);
         }
     }
     let uids = |known: &ClientState| known.messages.iter().map(|known| known.0).collect::<Vec<_>>();

@@ -26,7 +26,7 @@ pub enum Unconvertible {
     /// that is too long or not UTF-8, or a line that is not a field.
     #[error("its header field {0} holds 8-bit octets")]
     Header(String),
-    /// 8-bit octets in a signed or encrypted part: changing them would break the signature.
+    /// 8-bit octets in a signed or encrypted part: changing them would break the signature or the encryption.
     #[error("it holds 8-bit octets in a part that is signed or encrypted")]
     Protected,
     /// 8-bit octets in a composite type, which cannot be encoded as a whole (RFC 2045 §6.4).
@@ -166,7 +166,8 @@ impl Converter<'_> {
         Ok(())
     }
 
-    /// Copies a header, with `encoding` as its Content-Transfer-Encoding when given.
+    /// Writes a header. Fields with 8-bit octets become encoded words. `encoding`, if given, becomes the
+    /// Content-Transfer-Encoding, and a message without MIME-Version then gets that field.
     fn header(&mut self, part: &MimePart, encoding: Option<&str>, place: EntityContext) -> Result<(), Unconvertible> {
         let header = part.header_in(self.message);
         if encoding.is_none() && header.is_ascii() {
@@ -199,7 +200,7 @@ impl Converter<'_> {
         self.ascii(offset(part.header.end))
     }
 
-    /// Copies the octets up to `end`, which are ASCII.
+    /// Copies the octets up to `end`. The caller has checked that they are ASCII.
     fn copy(&mut self, end: usize) -> Result<(), Unconvertible> {
         let octets = self.message.get(self.at..end).ok_or(Unconvertible::Structure)?;
         self.converted.extend_from_slice(octets);
@@ -243,8 +244,9 @@ fn is_protected(part: &MimePart) -> bool {
     part.media.is_exactly("multipart", "signed") || part.media.is_exactly("multipart", "encrypted")
 }
 
-/// Whether every reader finds the same type and encoding in this header. A field beyond the parser's bounds, or a
-/// repeated one, makes them ambiguous: with another label, a reader would decode other content.
+/// Whether every reader finds the same type and encoding in this header. More fields than the parser reads, or a
+/// repeated Content-Type or Content-Transfer-Encoding, make the header ambiguous: another reader may take another type
+/// or encoding, and decode other content.
 fn is_as_read(part: &MimePart, header: &[u8]) -> bool {
     let read = ContentFields::of(header);
     let count = |name: &str| fields(header).filter(|field| field.is(name)).count();
@@ -320,7 +322,7 @@ mod tests {
                     Content-Transfer-Encoding: base64\r\n\r\nw6k=\r\n--b--\r\n"
                 ),
             ),
-            // RFC 2045 §6.2: binary content may have lines of any length.
+            // Binary content is encoded even if it is ASCII: its lines may have any length (RFC 2045 §2.9).
             (
                 &format!(
                     "{MULTIPART}\r\n--b\r\n\r\nplain text é\r\n--b\r\nContent-Type: a/b\r\nContent-Transfer-Encoding: binary\r\n\r\nx\r\n--b--"

@@ -14,8 +14,8 @@ pub(super) const PARTS_MAX: usize = 10_000;
 /// limits the work.
 const BOUNDARY_OCTETS_MAX: usize = 1_000;
 
-/// Maximum number of parameters, languages and envelope addresses kept of all parts together. Each takes many times the
-/// memory of its source text.
+/// Maximum number of items kept of all parts together: parameters, languages, and the addresses of envelopes. Each item
+/// takes many times the memory of its source text.
 const ITEMS_MAX: usize = 65_536;
 
 impl MimePart {
@@ -181,8 +181,8 @@ impl<'a> PartSplitter<'a> {
     }
 }
 
-/// Whether the body is neither base64 nor quoted-printable. RFC 2046 §5.2.1 forbids an encoded message/rfc822. The parts
-/// of an encoded message have no offsets in these octets, so it stays a leaf.
+/// Whether the body is neither base64 nor quoted-printable. RFC 2046 §5.2.1 forbids these encodings for message/rfc822.
+/// Such a message stays a leaf, because the parts in it have no offsets in the octets of the whole message.
 fn is_identity(encoding: &[u8]) -> bool {
     !encoding.eq_ignore_ascii_case(b"base64") && !encoding.eq_ignore_ascii_case(b"quoted-printable")
 }

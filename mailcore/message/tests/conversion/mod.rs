@@ -1,4 +1,4 @@
-//! Conversion to 7 bit, checked with both parsers: readers see the same content (RFC 6152 §3).
+//! Conversion to 7 bit (RFC 6152 §3): this crate's parser and mail-parser read the same content before and after it.
 
 use proptest::prelude::*;
 use provost_message::{MimePart, PartContent, header_end, seven_bit};
@@ -30,8 +30,9 @@ fn check(name: &str, message: &[u8], converted: &[u8]) {
     assert!(longest(converted) <= longest(message).max(Some(77)), "{name}: a line is too long and was not before");
 }
 
-/// Every message of the corpus converts without a change for any reader, or is refused. Half of the messages have 8-bit
-/// addresses. The test makes all header sections ASCII first, because it checks bodies.
+/// Each 8-bit message of the corpus is refused, or both parsers read the same content before and after its conversion.
+/// The test is about bodies, so it first replaces the 8-bit octets of the message's header: many messages of the corpus
+/// have 8-bit addresses, and would be refused.
 #[test]
 fn the_corpus_keeps_its_content() {
     let corpus = crate::corpus();
@@ -91,7 +92,7 @@ fn entity() -> impl Strategy<Value = String> {
     })
 }
 
-/// A message that contains only a message, which `oracle.rs` excludes too.
+/// A message that contains only a message. The test leaves it out because mail-parser can fail on it (see `oracle.rs`).
 const MESSAGE_IN_MESSAGE: &str =
     "Content-Type: message/rfc822\r\n\r\nSubject: é\r\nMIME-Version: 1.0\r\nContent-Type: message/rfc822\r\n";
 

@@ -1,4 +1,4 @@
-//! A directory of two people, a store that can be made to fail, and a client that speaks in conversations.
+//! A directory of two people, a store that can be made to fail, and a client that plays a written conversation.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -224,8 +224,9 @@ impl Client {
         String::from_utf8(std::mem::take(&mut self.replies)).unwrap()
     }
 
-    /// Plays a conversation: `C:` is sent with CRLF, `S:` must be received (a trailing `...` leaves the rest of the
-    /// line open), `S! closed` and `S! tls` are requests to the driver, `#` is the rule. No other output may follow.
+    /// Plays a conversation. The text after `C:` is sent with CRLF. The text after `S:` must be the next line of
+    /// output, or the beginning of that line when the text ends with `...`. `S! closed` and `S! tls` require that the
+    /// session asked to close or to start TLS. A line that begins with `#` is a comment. Other output fails the test.
     pub(super) async fn play(&mut self, conversation: &str) {
         let mut waiting = String::new();
         for line in conversation.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'))

@@ -44,14 +44,15 @@ impl SmtpSession {
         }
     }
 
-    /// Looks up the login again: a person who was suspended, or whose password changed since the login, may not send
-    /// any more.
+    /// Looks up the logged-in person again. A person who was suspended, or whose password changed since the login, is
+    /// no longer logged in.
     fn renew_login(&mut self) {
         let Some(person) = &self.connection.person else { return };
         let found = self.config.view.snapshot().person(person.entry_uuid);
         let is_revoked = self.login_watch.as_mut().is_some_and(|watch| watch.is_revoked(&self.config.view));
         let found = found.filter(|found| !is_revoked && found.state == PersonState::Active);
-        // Messages under way share the connection; it is copied only when the person's entry changed.
+        // Messages in transfer share the facts of the connection, so `connection_mut` may have to copy them. Call it
+        // only when the person's entry changed or the login ended.
         if found.as_ref().is_none_or(|found| !Arc::ptr_eq(found, person)) {
             self.connection_mut().person = found;
         }

@@ -47,8 +47,8 @@ pub(super) struct ReceivingData {
 }
 
 impl ReceivingData {
-    /// Time that the peer has left to end its data. Received data extends this time, but a peer that sends only a
-    /// trickle still runs out of it.
+    /// Time that the peer has left to end its data. Received data extends this time, but a peer that sends fewer than
+    /// [`DATA_OCTETS_PER_SECOND_MIN`] octets a second still runs out of it.
     pub(super) fn time_left(&self, now: Timestamp) -> Duration {
         let earned = Duration::from_secs(self.reader.octets_read() / DATA_OCTETS_PER_SECOND_MIN);
         (DATA_LIMIT + earned).saturating_sub(elapsed(self.began, now))

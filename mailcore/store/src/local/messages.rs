@@ -17,7 +17,7 @@ use crate::{
 const MESSAGE_COLUMNS: &str = "m.uid, m.modseq, m.flags, m.internal_date, m.octets, m.body";
 /// Index of column `born`, which follows [`MESSAGE_COLUMNS`].
 const BORN_INDEX: usize = 6;
-/// Columns of [`derived`], in its order.
+/// Derived columns that a read may ask for. [`derived`] reads them in this order, after the version.
 const DERIVED_COLUMNS: [(Columns, &str); 6] = [
     (Columns::SENT, "sent"),
     (Columns::ENVELOPE, "envelope"),

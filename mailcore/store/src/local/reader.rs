@@ -10,10 +10,10 @@ use super::fault::{storage, unavailable};
 use super::schema;
 use crate::StoreError;
 
-/// Maximum number of connections in the pool of one database. The default four shards have eight in all: on a small
-/// machine, more would only cost memory.
+/// Maximum number of connections in the pool of one database. Each shard is one database, so the default four
+/// have eight connections in all. On a small machine, more would only cost memory.
 const CONNECTIONS: usize = 2;
-/// Maximum number of concurrent body reads per folder of packs. They wait for the disk and hold no connection, so there
+/// Maximum number of concurrent body reads of one shard. They wait for the disk and hold no connection, so there
 /// may be more of them.
 const BODY_READS: usize = 16;
 

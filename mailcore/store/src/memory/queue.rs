@@ -21,14 +21,14 @@ use crate::{
 pub(super) struct MemoryQueue {
     rows: BTreeMap<RowKey, MemoryRow>,
     last: u64,
-    /// Ids of finished messages, so that a repeated one is not sent again.
+    /// When each message finished, by id. A message whose id is here is not queued again.
     finished: HashMap<QueueId, Timestamp>,
 }
 
 struct MemoryRow {
     row: QueueRow,
     body: Bytes,
-    /// Takings since the last outcome.
+    /// How often a worker has taken the row since the last advance or outcome was recorded.
     unsettled: u32,
     /// End of the lease; `None` when no worker holds the row.
     lease_until: Option<Timestamp>,
@@ -128,8 +128,8 @@ impl MemoryQueue {
 }
 
 impl MemoryRow {
-    /// Takes the row, and counts the taking. Returns `None` when it was taken too often without an outcome: then it is
-    /// set aside.
+    /// Takes the row for a worker. A row that was taken [`UNSETTLED_MAX`] times without a recorded outcome is set aside
+    /// instead, and the result is `None`.
     fn take(&mut self, take: &mut TakeLimits) -> Option<TakenRow> {
         if self.unsettled >= UNSETTLED_MAX {
             self.row.set_aside = Some(unsettled(self.unsettled));

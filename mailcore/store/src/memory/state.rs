@@ -13,7 +13,7 @@ use crate::{
     StateVersion, WhenFull,
 };
 
-/// Keeps everything in memory, and loses it with the process.
+/// A [`StateStore`] in memory: its records and log entries are lost when the process ends.
 #[derive(Default)]
 pub struct MemoryState {
     rows: Mutex<StateRows>,
@@ -72,7 +72,7 @@ impl StateRows {
         record.expires.is_none_or(|expires| expires > now).then_some(record)
     }
 
-    /// Conflict when the record is not as expected.
+    /// Fails with [`StateError::Conflict`] when the record does not meet the condition.
     fn check_expected(
         &self,
         space: &'static StateSpace,

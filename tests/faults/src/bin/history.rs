@@ -18,6 +18,6 @@ fn main() -> anyhow::Result<()> {
     match subject.as_str() {
         "store" => provost_faults::store::make_history(&folder, seed, life, &from),
         "directory" => provost_faults::directory::make_history(&folder, seed, life, from.first().copied().unwrap_or(0)),
-        other => bail!("no subject '{other}'"),
+        other => bail!("unknown subject '{other}': 'store' or 'directory'"),
     }
 }

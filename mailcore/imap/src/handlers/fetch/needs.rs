@@ -47,7 +47,8 @@ fn columns(item: &FetchItem) -> Columns {
     }
 }
 
-/// The field names of a `HEADER.FIELDS` that the kept header fields answer; `None` for any other section.
+/// Returns the field names when the section is a `HEADER.FIELDS` of the whole message and the store keeps a copy of all
+/// named fields ([`KeptFields`]); `None` for any other section.
 pub(super) fn kept_names(section: &BodySection) -> Option<&[String]> {
     match &section.text {
         SectionText::HeaderFields { names, not: false } if section.part.is_empty() => {

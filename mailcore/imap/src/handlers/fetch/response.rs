@@ -26,8 +26,8 @@ pub(super) struct FetchResponse<'a> {
 }
 
 impl FetchResponse<'_> {
-    /// Sends the response. When a read fails before anything was sent, returns the store's error and sends nothing. When
-    /// a read fails later, returns a session error, which closes the connection.
+    /// Sends the response. When a read fails before anything is sent, returns the store's error and sends nothing.
+    /// When a read fails later, returns a session error, which closes the connection.
     ///
     /// This command has changed the flags of the messages in `newly_seen`; the response includes their flags.
     pub(super) async fn send(

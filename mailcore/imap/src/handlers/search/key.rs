@@ -21,7 +21,7 @@ pub(super) struct SearchCandidate {
     pub(super) row: Option<MessageRow>,
 }
 
-/// The columns that may decide a key.
+/// The columns that may decide a key, beyond the metadata that every row has.
 pub(super) fn columns(key: &SearchKey) -> Columns {
     match key {
         SearchKey::Not(key) => columns(key),

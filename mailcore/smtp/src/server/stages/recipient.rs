@@ -34,7 +34,8 @@ pub(super) async fn relay(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     }
 }
 
-/// Refuses for good only when the directory is certain; defers otherwise.
+/// Refuses a recipient for good only when the View is certain; defers the recipient when it is not, or when memory is
+/// short.
 pub(super) async fn recipient(input: StageInput<'_>) -> Verdict {
     match input.subject {
         JudgedItem::Recipient(DeliveryRoute::Local(_) | DeliveryRoute::Remote) => Verdict::Accept,

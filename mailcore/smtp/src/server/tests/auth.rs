@@ -34,7 +34,7 @@ async fn logs_in() {
         conversation.run(&script).await;
         assert_eq!(conversation.session.account().as_deref(), Some("zoe"));
         conversation
-            .run(&format!("# RFC 4954 §4: once.\nC: AUTH PLAIN {}\nS: 503 5.5.1", plain("", "zoe", "secret")))
+            .run(&format!("# RFC 4954 §4: no second AUTH.\nC: AUTH PLAIN {}\nS: 503 5.5.1", plain("", "zoe", "secret")))
             .await;
         assert!(!conversation.send(b"EHLO x\r\n").await.contains("AUTH"));
     }
@@ -48,7 +48,7 @@ async fn refuses_logins() {
         format!("C: AUTH PLAIN {}\nS: 535 5.7.8", plain("", "nobody", "secret")),
         format!("# RFC 4616 §2: no password is empty.\nC: AUTH PLAIN {}\nS: 501 5.5.2", plain("", "ann", "")),
         "C: AUTH LOGIN em9l\nS: 334\nC:\nS: 501 5.5.2".into(),
-        format!("# RFC 4616 §2.\nC: AUTH PLAIN {}\nS: 535 5.7.8", plain("ann", "zoe", "secret")),
+        format!("# RFC 4616 §2: zoe is not ann.\nC: AUTH PLAIN {}\nS: 535 5.7.8", plain("ann", "zoe", "secret")),
         "C: AUTH PLAIN\nS: 334\nC: *\nS: 501 5.7.0".into(),
         "C: AUTH PLAIN\nS: 334\nC: !!!\nS: 501 5.5.2".into(),
         "C: AUTH PLAIN eA==\nS: 501 5.5.2".into(),
@@ -117,7 +117,7 @@ async fn too_many_failed_logins_close_the_session() {
     assert_eq!(conversation.ended, Some(Step::Close));
 }
 
-/// RFC 6409 §4.3, §6.1.
+/// Submission requires authentication (RFC 6409 §4.3) and the sender's own address (§6.1).
 #[tokio::test]
 async fn people_send_as_themselves() {
     let mut conversation = submission().await;

@@ -1,4 +1,4 @@
-//! Bounds of one peer, and of all peers together.
+//! Limits on what one peer may send, and on the memory that all peers share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,8 @@ async fn greeted(service: Service) -> TestConversation {
     conversation
 }
 
-/// RFC 5321 §3.8: 421 before closing. A relay that sends message after message never reaches the bound.
+/// RFC 5321 §3.8: 421 before closing. Each accepted message resets the count of commands, so a relay that sends many
+/// messages over one connection does not reach the limit.
 #[tokio::test]
 async fn a_flood_of_commands_ends_and_a_stream_of_messages_does_not() {
     let mut conversation = greeted(Service::Lmtp).await;
@@ -45,7 +46,8 @@ async fn too_many_refused_recipients_close_the_session_except_on_lmtp() {
     assert_eq!(conversation.send(&guess).await.matches("550 5.1.1").count(), 101);
 }
 
-/// A stranger who never greets is cut off within a minute; one who has greeted has the standard's five minutes.
+/// A client that has not greeted may be idle for less than a minute, one that has greeted for the five minutes of RFC
+/// 5321 §4.5.3.2.7.
 #[tokio::test]
 async fn the_time_limit_before_the_greeting_is_short() {
     for (service, hello) in [(Service::Mx, "EHLO x"), (Service::Submission, "EHLO x"), (Service::Lmtp, "LHLO x")] {
@@ -66,7 +68,7 @@ async fn slow_data_runs_out_of_time() {
     assert_eq!(conversation.session.idle_limit(), minutes(1));
     conversation.session.clock = || Timestamp::from_second(1_700_000_000 + 11 * 60).unwrap();
     assert_eq!(conversation.session.idle_limit(), minutes(0));
-    // Data earns time: two minutes for 240,000 octets.
+    // Received data extends the time limit: 240,000 octets by two minutes.
     conversation.send(&b"0123456789abcdef\r\n".repeat(240_000 / 18 + 1)).await;
     assert_eq!(conversation.session.idle_limit(), minutes(1));
 }
@@ -93,8 +95,8 @@ async fn messages_beyond_the_memory_are_deferred() {
     assert_eq!(site.inbox("zoe").await.len(), 2);
 }
 
-/// MAIL is answered by the rule that DATA keeps: a message leaves as much memory as it takes, and one source has a
-/// quarter. LMTP clients have no share.
+/// MAIL applies the memory limits of DATA to the announced size: a message must leave as much memory free as it takes,
+/// and the messages of one source may take a quarter of the budget. The limit per source does not apply to LMTP.
 #[tokio::test]
 async fn an_announced_size_that_data_would_refuse_is_deferred_at_mail() {
     let budget = MemoryBudget::new(100_000);
@@ -116,7 +118,8 @@ async fn an_announced_size_that_data_would_refuse_is_deferred_at_mail() {
     }
 }
 
-/// Of each transaction a hundred recipients cost nothing; further ones share a part of the memory.
+/// About a hundred recipients of each transaction are not counted in the memory budget. Further recipients are refused
+/// while a sixteenth of the budget is in use.
 #[tokio::test]
 async fn recipients_beyond_the_memory_are_deferred() {
     let budget = MemoryBudget::new(100_000);

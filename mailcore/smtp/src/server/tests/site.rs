@@ -1,4 +1,5 @@
-//! A small site: four people, memory stores, and a session over a vector.
+//! The fixture of these tests: a small site with stores in memory, and an SMTP session whose input and output are
+//! buffers in memory.
 
 use std::sync::Arc;
 
@@ -56,7 +57,7 @@ pub(super) fn away(local: &str) -> Person {
 }
 
 pub(super) fn site() -> Site {
-    // Cheap to verify: these tests check the conversation, not the hash.
+    // SSHA is cheap to verify. These tests check the conversation, not the hash.
     let password = provost_credential::hash(&Secret::new("secret"), Scheme::Ssha);
     let zoe = Person { passwords: vec![password.into()], ..person("zoe") };
     let full = Person { quota_octets: Some(10), ..person("full") };
@@ -89,12 +90,12 @@ pub(super) fn site_over(
 pub(super) struct TestConversation {
     pub(super) session: SmtpSession,
     input: BytesMut,
-    /// The step that ended it: STARTTLS or close.
+    /// [`Step::StartTls`] or [`Step::Close`], once the session has returned one of them.
     pub(super) ended: Option<Step>,
 }
 
 impl Site {
-    /// A client on this machine.
+    /// Connects from the loopback address in plain text; EHLO offers STARTTLS.
     pub(super) fn connect(&self, service: Service) -> TestConversation {
         self.connect_from(service, "127.0.0.1:1000", Transport::Plain, true)
     }
@@ -155,7 +156,8 @@ impl TestConversation {
         String::from_utf8(replies).unwrap()
     }
 
-    /// Runs a conversation: after each client line the server must send exactly the `S:` lines that follow.
+    /// Runs a conversation. After each `C:` line the server must send as many lines as `S:` lines follow; each line
+    /// must start with the text of its `S:` line. Lines that start with `#` are comments.
     pub(super) async fn run(&mut self, conversation: &str) {
         let mut replies = String::new();
         for line in conversation.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {

@@ -15,7 +15,7 @@ pub struct UpkeepConfig {
     /// Size at which a pack is full, octets. Default 256 MiB.
     pub pack_octets_max: u64,
     /// Highest rate at which compaction copies live bodies, octets per second. Default 32 MiB: a sixth of what a small
-    /// disk writes.
+    /// disk writes. A body that needs a longer pause than `every` at this rate exceeds it.
     pub copied_octets_per_second: u64,
     /// Octets of inline bodies that an idle shard may keep. Default 1 MiB, so that a single body is not moved alone.
     pub inline_octets_kept: u64,
