@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use provost_provision::{ChangeTarget, ExpectedVersion};
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -127,12 +127,14 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get(header::IF_MATCH) else { return Ok(Self(None)) };
-        match value.to_str() {
-            Ok(text) if text.trim().is_empty() => {
+        let lines = parts.headers.get_all(header::IF_MATCH).iter().map(HeaderValue::to_str);
+        match lines.collect::<Result<Vec<_>, _>>() {
+            Ok(lines) if lines.is_empty() => Ok(Self(None)),
+            Ok(lines) if lines.iter().all(|line| line.trim().is_empty()) => {
                 Err(Problem::new(ProblemKind::Malformed, "If-Match names no version"))
             }
-            Ok(text) => Ok(Self(Some(text.to_owned()))),
+            // The lines of a repeated field are one list (RFC 9110 §5.3).
+            Ok(lines) => Ok(Self(Some(lines.join(",")))),
             Err(_) => Err(Problem::new(ProblemKind::Malformed, "If-Match is not text")),
         }
     }
@@ -231,6 +233,14 @@ mod tests {
         for array in ["[3]", " \n[]", "[[3]]", "["] {
             assert_eq!(pointer_of(array), Err((422, Some(String::new()))), "{array}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_lines_of_a_repeated_if_match_are_one_list() {
+        let request = axum::http::Request::builder().header("If-Match", "\"a\"").header("If-Match", "\"b\"");
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let if_match = IfMatch::from_request_parts(&mut parts, &()).await.unwrap();
+        assert_eq!(if_match.expected(), ExpectedVersion::OneOf(vec!["a".to_owned(), "b".to_owned()]));
     }
 
     #[test]

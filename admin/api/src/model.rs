@@ -15,7 +15,7 @@ pub(crate) struct PersonItem {
     id: String,
     /// Login name (`uid`).
     uid: String,
-    /// Name as it is shown: given name and family name.
+    /// Name as it is shown (`displayName`).
     display_name: String,
     /// Primary address (`mail`).
     mail: String,
@@ -46,7 +46,8 @@ pub(crate) struct PeopleFound {
 pub(crate) struct AddressItem {
     /// The address, `local@domain`.
     address: String,
-    /// primary, alias, retained, or quarantined: taken from its owner and not yet free for another person.
+    /// Kind of the address: `primary`, `alias`, `retained` (a former primary address that still reaches the person),
+    /// `quarantined` (taken from the person and not yet free for another person), ...
     kind: String,
     /// Start of the ownership or of the quarantine, RFC 3339.
     since: Option<String>,
@@ -155,7 +156,7 @@ pub(crate) struct PersonBody {
     id: String,
     /// Login name (`uid`).
     uid: String,
-    /// Name as it is shown: given name and family name.
+    /// Name as it is shown (`displayName`).
     display_name: String,
     /// Primary address (`mail`).
     mail: String,
@@ -326,7 +327,7 @@ pub(crate) struct Changed {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PasswordBody {
-    /// The new password, at least 8 characters.
+    /// The new password: at least 8 characters, at most 512 octets.
     #[schema(min_length = 8, max_length = 512, format = Password)]
     pub(crate) password: Option<String>,
 }
@@ -366,7 +367,7 @@ pub(crate) struct QueuedMessage {
     id: Uuid,
     /// Domain of the recipients; empty for `postmaster` of this host.
     destination: String,
-    /// Reverse-path; `null` is `<>`, as in a report.
+    /// Reverse-path; `null` for `<>`, as in a report, or when the message's row cannot be read.
     reverse_path: Option<String>,
     /// Recipients that are not settled yet. Empty when the message's row cannot be read.
     recipients: Vec<QueuedRecipient>,
@@ -376,7 +377,8 @@ pub(crate) struct QueuedMessage {
     queued_at: String,
     /// Time of the next attempt: RFC 3339, UTC.
     due_at: String,
-    /// During an attempt: the latest time of the next one if the node stops meanwhile. RFC 3339, UTC.
+    /// End of the claim of the node that is trying to send the message. If that node stops, another attempt may begin
+    /// after this time. `null` when no node has the message. RFC 3339, UTC.
     held_until: Option<String>,
     /// Octets of the message.
     octets: u64,

@@ -94,7 +94,7 @@ impl ApplyTurn {
     }
 }
 
-/// The version that a write of one put has made.
+/// Returns the version of the record from the result of a change that was one put.
 fn version_of(made: &[u64]) -> Result<StateVersion, StateError> {
     let version = made.first().copied().map(StateVersion::from);
     version.ok_or_else(|| StateError::Damaged("a change of the turn made no version".to_owned()))

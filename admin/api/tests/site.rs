@@ -148,7 +148,7 @@ async fn a_vacation_is_set_in_the_version_that_was_read_and_cleared() {
     assert!(wrong.json()["errors"][0]["pointer"].as_str().unwrap().starts_with('/'));
     assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200);
     assert_eq!(get(&api, "/api/v1/people/zoe.tremblay").await.json()["vacation"], Value::Null);
-    assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200, "an absent rule cannot be cleared");
+    assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200, "the second DELETE failed");
 }
 
 /// One setting as `GET /settings` shows it.
@@ -368,7 +368,7 @@ async fn token_of(site: &Site, state: &Arc<dyn StateStore>, role: Role) -> Strin
     tokens.create(&site.desk, &support::admin(), &new, now).await.unwrap().0
 }
 
-/// The table of roles decides for each route, under the operation that is stated here.
+/// Each route permits exactly those roles to which the table of roles grants the operation listed here for every entry.
 #[tokio::test]
 async fn every_route_permits_exactly_the_roles_of_the_table() {
     use Permission as Op;
@@ -520,7 +520,8 @@ async fn of_two_concurrent_puts_with_one_etag_one_succeeds() {
     }
 }
 
-/// Both plans were made from the same directory: the second turn plans again and reports that the plan has changed.
+/// Both plans are made from the same directory. The apply that gets the second turn plans again, finds that its plan
+/// has changed, and is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_apply_takes_its_turn_before_it_plans() {
     let site = Site::start().await;

@@ -1,8 +1,8 @@
 //! Web listeners: HTTP/1.1 with the accept loop and budgets of the mail listeners, and TLS if configured.
 //!
 //! Every wait for a peer has a limit: the TLS handshake, the header (which includes the wait for the next request of a
-//! persistent connection), the body, and the reading of the reply. Request bodies and replies are counted in the memory
-//! budget of the process.
+//! persistent connection), the body, and the reading of the reply. The memory budget of the process counts request
+//! bodies and replies that are larger than [`FREE_OCTETS`]; see [`CountedReplies`] for the exception.
 
 mod body;
 mod paced;
@@ -55,7 +55,7 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 struct Deadlines {
     /// Limit for a request line and its header fields.
     header: Duration,
-    /// Base limit for a body and for a reply; each octet adds to it.
+    /// Base limit for a body and for a reply; [`body::time_for`] adds time for the octets transferred.
     transfer: Duration,
 }
 
@@ -83,8 +83,9 @@ struct HttpListener {
     deadlines: Deadlines,
 }
 
-/// Listens and returns; `pages` are served until the node stops. `ConnectInfo<SocketAddr>` holds the client's address, even behind a balancer.
-/// If `listener.implicit_tls` is set, every connection uses TLS with the certificate of the mail listeners.
+/// Starts to listen and returns; tasks serve `pages` until the node stops. A handler finds the client's address in
+/// `ConnectInfo<SocketAddr>`; behind a balancer that is the address in the PROXY header. If `listener.implicit_tls` is
+/// set, every connection uses TLS with the certificate of the mail listeners.
 pub(crate) async fn serve(listener: Listener, replies: CountedReplies, pages: Router, drain: &Drain) -> io::Result<()> {
     serve_within(Deadlines::default(), listener, replies, pages, drain).await.map(|_| ())
 }
@@ -101,7 +102,8 @@ async fn serve_within(
     Ok(serving.address)
 }
 
-/// Serves one connection. If its source has reached the maximum number of connections, it is closed without a reply.
+/// Serves one connection. A connection whose source already has its maximum number of connections is closed without a
+/// reply.
 async fn accept(connection: AcceptedConnection, web: Arc<HttpListener>) {
     let AcceptedConnection { socket, peer, place } = connection;
     let Some(_place) = place else { return };
@@ -144,7 +146,7 @@ where
     let stream = TokioIo::new(PacedStream::new(stream, web.deadlines.transfer, reply_memory.clone()));
     let mut connection = pin!(protocol.serve_connection(stream, service));
     tokio::select! {
-        // The conversation is over, or the peer disconnected, was too slow or did not send HTTP: there is nothing to do.
+        // The conversation is over, or the peer disconnected, was too slow or did not send HTTP.
         _ = connection.as_mut() => return,
         () = web.drain.stopping() => {}
     }

@@ -52,8 +52,8 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or changes pending (--dry-run), 4 rows left out or \
-    not applied, 5 directory unavailable, 6 not allowed.";
+const EXIT_HELP: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or changes pending (--dry-run), 4 rows left out \
+    or not applied, 5 directory unavailable, 6 not allowed.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -109,7 +109,7 @@ fn main() -> ExitCode {
         allocator::ensure_options();
     }
     let (log, _mail_log) = log::start(serving);
-    // It fails only when a crypto provider is already installed, and then that one is used.
+    // Installing fails only when a crypto provider is already installed; rustls then uses that one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

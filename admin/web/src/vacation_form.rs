@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::language::Language;
 
-/// Days between two replies to one sender, as the desk bounds them too (RFC 5230 §4.1 lets a site set both bounds).
+/// Days between two replies to one sender. The desk has the same bounds; RFC 5230 §4.1 lets a site set both.
 const INTERVAL_DAYS: std::ops::RangeInclusive<u16> = 1..=365;
 
 /// The fields as they were sent.

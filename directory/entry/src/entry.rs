@@ -43,7 +43,8 @@ impl Entry {
         }
     }
 
-    /// Returns all values of the attribute `name`, which includes its options; empty when absent.
+    /// Returns all values of the attribute description `name`: type and options must match, so `cn` does not find
+    /// `cn;lang-fr`. Empty when the attribute is absent.
     pub fn values(&self, name: &str) -> &[Vec<u8>] {
         match AttributeDescription::parse(name) {
             Ok(name) => self.attributes.get(&name).map_or(&[], Vec::as_slice),
@@ -83,7 +84,7 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// The values of an attribute for `Debug`: text where they are UTF-8, only their number for passwords.
+/// The values of an attribute for `Debug`: as text, with U+FFFD for what is not UTF-8; only their number for passwords.
 pub(crate) struct ShownValues<'a> {
     pub(crate) name: &'a AttributeDescription,
     pub(crate) values: &'a [Vec<u8>],

@@ -76,7 +76,7 @@ fn refusal(fault: &str, text: &str) -> FilterError {
     FilterError(format!("{fault} '{}'", text.chars().take(32).collect::<String>()))
 }
 
-/// Parses `filter = "(" filtercomp ")"` at the start of `rest`, and advances it.
+/// Parses `filter = "(" filtercomp ")"` at the start of `rest`, and advances `rest` past the filter.
 fn parse_filter(rest: &mut &str, depth: usize) -> Result<Filter, FilterError> {
     if depth == 0 {
         return Err(FilterError(format!("nested deeper than {FILTER_DEPTH_MAX}")));
@@ -175,7 +175,8 @@ fn unescape(value: &str) -> Result<Vec<u8>, FilterError> {
     if value.contains('\0') { Err(refusal("NUL must be escaped in", value)) } else { Ok(out) }
 }
 
-/// Writes an assertion value: UTF-8 stays readable, anything else is escaped octet by octet.
+/// Writes an assertion value: the special characters of RFC 4515, control characters and octets that are not UTF-8 are
+/// escaped; other text stays readable.
 fn write_value(f: &mut fmt::Formatter<'_>, value: &[u8]) -> fmt::Result {
     for chunk in value.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -206,7 +207,7 @@ fn write_item(f: &mut fmt::Formatter<'_>, name: &AttributeDescription, sign: &st
 }
 
 impl fmt::Display for Filter {
-    /// Writes RFC 4515 text, with every special octet escaped.
+    /// Writes RFC 4515 text, with every special octet escaped. The text of [`Filter::Undefined`] alone is not RFC 4515.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Undefined => f.write_str("(?=undefined)"),

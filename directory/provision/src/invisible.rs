@@ -21,6 +21,8 @@ pub(crate) fn is_invisible(c: char) -> bool {
                 | '\u{2060}'..='\u{2065}'
                 | '\u{061C}' | '\u{180E}' | '\u{FEFF}'
                 | '\u{FFF9}'..='\u{FFFB}'
+                // The combining grapheme joiner.
+                | '\u{034F}'
                 | '\u{E0000}'..='\u{E007F}'
                 // Hangul fillers, which show nothing.
                 | '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FFA0}'
@@ -33,8 +35,20 @@ pub(crate) fn is_invisible(c: char) -> bool {
 /// A joiner between letters that would not join anyway, as in محمد‌علی, does not count: [`without_needless_joiners`]
 /// removes it.
 pub(crate) fn has_invisible(text: &str) -> bool {
+    let is_spelling = |at, c| is_joiner(c) && (joins(text, at, c) || is_needless(text, at, c));
     text.char_indices()
-        .any(|(at, c)| is_invisible(c) && !(is_joiner(c) && (joins(text, at, c) || is_needless(text, at, c))))
+        .any(|(at, c)| is_invisible(c) && !is_spelling(at, c) || is_variation_selector(c) && !has_variants(text, at))
+}
+
+fn is_variation_selector(c: char) -> bool {
+    matches!(c, '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}')
+}
+
+/// Whether the character before octet `at` may have variants that a selector chooses (Unicode §23.4). Letters of the
+/// scripts below U+0590, such as Latin, Greek and Cyrillic, have none.
+fn has_variants(text: &str, at: usize) -> bool {
+    let (before, _) = text.split_at(at);
+    before.chars().next_back().is_some_and(|c| c >= '\u{0590}')
 }
 
 /// Removes each U+200C between letters of a cursive script that would not join anyway. People type this joiner between
@@ -111,6 +125,20 @@ mod tests {
             ("ع\u{200D}ل", true),
             ("Zoé", false),
             ("Zo\u{200B}é", true),
+        ] {
+            assert_eq!(has_invisible(text), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_selector_is_accepted_only_after_a_character_with_variants() {
+        for (text, expect) in [
+            ("葛\u{E0100}城", false),
+            ("\u{1000}\u{FE00}", false),
+            ("Zoé\u{FE0F}", true),
+            ("Zoe\u{E0100}", true),
+            ("\u{FE0F}", true),
+            ("Zo\u{034F}é", true),
         ] {
             assert_eq!(has_invisible(text), expect, "{text}");
         }

@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 pub struct AdmittedClient {
     /// The client's address; behind a balancer, not that of the socket.
     pub address: SocketAddr,
-    /// What counts the connection and its memory towards the limits of the process, until it is dropped at the end of
-    /// the connection; `None`: no limits apply.
+    /// Counts the connection and its memory towards the limits of the process. The server drops this value when the
+    /// connection ends. `None`: no limits apply.
     pub place: Option<Arc<dyn ClientPlace>>,
 }
 
@@ -26,7 +26,7 @@ pub trait ClientPlace: Send + Sync {
 }
 
 /// Determines the client of an accepted connection from the octets that a balancer sends before the first octet of
-/// LDAP, and limits the connections of one source and the memory of all.
+/// LDAP, and limits the connections of one source and the memory of all connections.
 pub trait ClientAdmission: Send + Sync {
     /// Returns the client; `None` closes the connection. The implementation bounds its own time, and consumes no octet
     /// of LDAP or TLS.

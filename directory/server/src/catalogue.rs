@@ -291,9 +291,9 @@ impl Catalogue {
         self.classes.get(usize::from(id))
     }
 
-    /// Whether a value conforms to the syntax of its type (RFC 4517 §3.3). A time with an offset from UTC is refused.
-    /// Printable strings and telephone numbers may have any printable ASCII; postal addresses are not split into lines;
-    /// syntaxes without a variant of [`Syntax`] are not checked.
+    /// Whether a value conforms to the syntax of its type (RFC 4517 §3.3). A time with an offset from UTC and a Boolean
+    /// in lower case are refused. Printable strings, telephone numbers and countries may have any printable ASCII.
+    /// Postal addresses are not split into lines. Values in BER, and those of [`Syntax::Any`], are not checked.
     pub(crate) fn fits(&self, id: TypeId, value: &[u8]) -> bool {
         let text = std::str::from_utf8(value).ok();
         match self.type_of(id).syntax {

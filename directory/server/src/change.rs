@@ -370,8 +370,8 @@ impl AttributeContents {
                 if removed.len() < values.len() || !removed.is_subset(&known) {
                     return Err(missing());
                 }
-                // Two stored values may have one normal form, because an older format of the file used another matching
-                // rule. Remove both.
+                // Several stored values may have one normal form: an older format of the file used another matching
+                // rule. Remove them all.
                 there.retain(|value| !removed.contains(&normal(value)));
                 if there.is_empty() {
                     self.attributes.remove(&id);

@@ -14,7 +14,8 @@ use crate::follower::{EventOutcome, Follower};
 use crate::mapping::{MappedEntry, map};
 use crate::{Snapshot, ViewState};
 
-/// Shortest time between two publishes; changes in between are published together.
+/// Shortest time between two publishes; changes in between are published together. Only the end of a refresh or of a
+/// session publishes sooner.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(25);
 /// A session without traffic for this long is probed, because RFC 4533 has no heartbeat.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
@@ -22,11 +23,12 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Wait after a session whose refresh was complete. Each session that ends earlier doubles it, up to [`BACKOFF_MAX`].
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
-/// Longest wait between two sessions.
+/// Longest wait between two sessions, unless a refresh or removal is parked. The real wait is up to a fifth shorter or
+/// longer, at random.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// Wait after a parked refresh or removal: an operator has to act, or the directory to recover.
 const PARKED_WAIT: Duration = Duration::from_secs(30);
-/// How often the directory is asked for its `removal-guard` during that wait, so that a new value soon ends it.
+/// Interval at which the directory is asked for its `removal-guard` during [`PARKED_WAIT`]: a new value ends the wait.
 const GUARD_POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// After this many refusals in a row, the cookie is taken to be unusable for the server and is dropped.
 const REFUSALS_MAX: u32 = 5;
@@ -35,7 +37,7 @@ const REFUSALS_MAX: u32 = 5;
 enum SessionEnd {
     Lost(DirectoryError),
     StartOver,
-    /// A refresh or removal was parked, by this guard, percent.
+    /// A refresh or removal was parked; the number is the `removal-guard` that parked it, in percent.
     Parked(u8),
 }
 
@@ -45,7 +47,7 @@ pub(crate) struct Consumer {
     directory: Directory,
     follower: Follower,
     published_at: Instant,
-    /// When the pending changes are to be published; `None` without any.
+    /// When the pending changes are to be published; `None` when no change is pending.
     due: Option<Instant>,
     /// Whether the refresh of this session is complete.
     is_refreshed: bool,
@@ -78,7 +80,7 @@ impl Consumer {
                     self.wait_parked(guard).await;
                     continue;
                 }
-                // Waits as well: a server may give this result every time.
+                // Wait before the full refresh too: a server may require one in every session.
                 SessionEnd::StartOver => {}
                 SessionEnd::Lost(error) => {
                     tracing::warn!(%error, "the View does not follow the directory now");
@@ -95,7 +97,8 @@ impl Consumer {
         while Instant::now() < end {
             sleep(GUARD_POLL_INTERVAL).await;
             let new_guard = self.stated_guard().await.filter(|stated| *stated != guard);
-            // Once per value: the followed server may lag behind the one that answered.
+            // Retry early only once for each new value: the server that the View follows may lag behind the one that
+            // answered, and would then park the refresh by the old value again.
             if new_guard.is_some() && new_guard != self.retried_guard {
                 self.retried_guard = new_guard;
                 return;
@@ -116,7 +119,7 @@ impl Consumer {
         matches!(settings.origin(NAME), ValueOrigin::Directory(_)).then_some(settings.removal_guard)
     }
 
-    /// Counts refusals in a row, and drops the cookie after [`REFUSALS_MAX`], since it may be their cause: a provider
+    /// Counts refusals in a row, and drops the cookie after [`REFUSALS_MAX`]. The cookie may be the cause: a provider
     /// restored from a backup is older than our state and would refuse the cookie for ever.
     fn count_refusal(&mut self, error: &DirectoryError) {
         self.refusals = if matches!(error, DirectoryError::Refused { .. }) { self.refusals + 1 } else { 0 };

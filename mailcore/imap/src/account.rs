@@ -23,8 +23,8 @@ pub(crate) struct LoggedInAccount {
 }
 
 impl LoggedInAccount {
-    /// Resolves when the person has changed in the directory, or, if `in_mailbox`, when the selected mailbox may have
-    /// changed or a read of its changes is due again.
+    /// Resolves when the person has changed in the directory. If `in_mailbox`, that is, if the session idles in a
+    /// selected mailbox, also resolves when the mailbox may have changed or a failed read of its changes is due again.
     pub(crate) async fn changed(&mut self, view: &View, in_mailbox: bool) {
         let Self { person, notices, is_overdue, .. } = self;
         tokio::select! {

@@ -1,5 +1,5 @@
-//! Properties of the codec that `tests/targets` checks over arbitrary octets, and a session for them. A broken property
-//! panics, which the fuzzer reports.
+//! Checks of the codec, which `tests/targets` runs over arbitrary octets, and a session for the same tests. A check
+//! that fails panics, and the fuzzer reports the panic.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,8 @@ use crate::codec::sequence::SequenceSet;
 use crate::codec::{date, encode, parse, sequence, utf7};
 use crate::{ImapConfig, ImapSession};
 
-/// Small bounds, so that short inputs reach each of them. APPEND may have a literal that the framer does not keep.
+/// Small bounds, so that short inputs reach them. Only that of APPEND is larger than [`LITERAL_OCTETS_SMALL`]: its
+/// literal may be one that the framer passes on in pieces.
 const BOUNDS: FrameBounds = FrameBounds { line: 512, literal: 256, command: 1_024, append: Some(80_000) };
 /// Deepest nesting of SEARCH keys: the parser's limit, and the conjunction around all keys.
 const SEARCH_DEPTH_MAX: usize = 128 + 1;
@@ -140,7 +141,8 @@ fn numbers(ranges: &[(u32, u32)]) -> Option<Vec<u32>> {
     (count <= 1_000).then(|| ranges.iter().flat_map(|(low, high)| *low..=*high).collect())
 }
 
-/// Strings and names survive encoding and parsing, and modified UTF-7 has one spelling of each name.
+/// Strings, names and dates survive encoding and parsing, except that `?` replaces NUL in a string; and modified UTF-7
+/// has one spelling of each name.
 pub fn strings(octets: &[u8]) {
     let mut wire = Vec::new();
     encode::string(&mut wire, octets);

@@ -23,7 +23,7 @@ impl UpdatePolicy {
         Self { always: true, expunges }
     }
 
-    /// Reads only after a notice, or when EXPUNGE responses that were held back may be sent.
+    /// Reads only after a notice or a failed read, or when EXPUNGE responses that were held back may be sent.
     pub(crate) fn hinted(expunges: Expunges) -> Self {
         Self { always: false, expunges }
     }
@@ -64,8 +64,8 @@ pub(crate) async fn report(
     account.notices.borrow_and_update();
     let which = MessageSelection::ChangedSince(selected.modseq);
     let read = config.store.read(account.id, selected.id, which, Columns::NONE, None).await;
-    // After a failed read, the next one begins at the same modseq, so no change is lost. It must not wait for another
-    // notice.
+    // After a failed read, the next report reads from the same modseq, so no change is lost. That read must not
+    // wait for another notice.
     account.is_overdue = read.is_err();
     match read {
         Ok(changes) => {

@@ -13,7 +13,7 @@ impl ColumnWriter {
         Self(Vec::with_capacity(COLUMN_OCTETS))
     }
 
-    /// Returns the column; empty ("not kept") when it is larger than `octets_max`.
+    /// Returns the column. A column larger than `octets_max` is not kept: the result is empty.
     pub(crate) fn finish(self, octets_max: usize) -> Vec<u8> {
         if self.0.len() <= octets_max { self.0 } else { Vec::new() }
     }

@@ -1,4 +1,5 @@
-//! Messages and envelopes: the only room that parses messages, and the one that builds the site's own.
+//! Messages and envelopes. This is the only room that parses messages; it also builds the messages that the site sends
+//! itself, such as bounces and automatic replies.
 //!
 //! * `headers`, `tokens`, `address_list`, `parameters`, `date`, `encoded_word`: header fields and the syntax of their
 //!   values.

@@ -18,8 +18,8 @@ const RAW_PARAMETERS_MAX: usize = 1_000;
 pub struct Parameterised {
     /// The token, or two tokens around a slash, before the parameters; without comments and white space.
     pub value: Vec<u8>,
-    /// Names as written, values unquoted. A continued parameter is joined (RFC 2231 §6). One with a charset keeps the
-    /// form `name*` with `charset'language'%XX`, which IMAP clients expect.
+    /// Names as written, values unquoted. A continued parameter is joined (RFC 2231 §6). A parameter with a charset
+    /// keeps the form `name*=charset'language'%XX`, which IMAP clients expect.
     pub parameters: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -107,7 +107,7 @@ fn section(name: &[u8]) -> Option<ParameterSection> {
     Some(ParameterSection { name: name.get(..star)?.to_vec(), number, is_encoded })
 }
 
-/// Joins the sections of continued parameters, at the position of the first section.
+/// Joins the sections of each continued parameter, at the position of the section that comes first in the field.
 fn joined(raw: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
     if !raw.iter().any(|(name, _)| name.contains(&b'*')) {
         return raw.into_iter().take(PARAMETERS_MAX).collect();
@@ -130,7 +130,7 @@ fn joined(raw: Vec<(Vec<u8>, Vec<u8>)>) -> Vec<(Vec<u8>, Vec<u8>)> {
     for (place, key) in places.into_iter().rev() {
         match (parameters.get_mut(place), sections.get(&key)) {
             (Some(parameter), Some(sections)) if sections.contains_key(&0) => join(parameter, sections),
-            // Without its first section, a parameter has no value.
+            // A parameter without section 0 is dropped.
             _ => drop(parameters.remove(place)),
         }
     }

@@ -1,8 +1,8 @@
-//! Compares this parser with mail-parser: over the messages that the mail-parser package ships (its own tests, RFC
-//! examples, legacy charsets, malformed and third-party messages), and over generated ones.
+//! Compares this parser with mail-parser: over the messages that the mail-parser package ships (RFC examples, legacy
+//! charsets, malformed and third-party messages), over the header fields that it ships, and over generated messages.
 //!
-//! Rightful differences are listed with their reasons. A listed difference that disappears, or a new one, fails the
-//! test.
+//! The tests list each difference in which this crate is right, with the reason. A listed difference that disappears,
+//! or a new one, fails the test.
 
 #![allow(clippy::expect_used, reason = "helper functions of tests are test code")]
 
@@ -18,7 +18,7 @@ use proptest::prelude::*;
 
 // Reasons why the reading of this crate differs from that of mail-parser.
 const BARE: &str = "bare octets are read as Windows-1252, not as U+FFFD";
-const NO_PART: &str = "a multipart without parts is one undivided part, of octets";
+const NO_PART: &str = "a multipart without parts is a single part, and its content is octets";
 const OUTER: &str = "RFC 2046 §5.1.2: the boundary of an outer multipart ends the inner ones";
 const LAST: &str = "a delimiter that is not the closing one begins a part, even at the end";
 const FIRST_TYPE: &str = "of two Content-Type fields the first counts";
@@ -63,7 +63,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("rfc/001.eml", "to", WORD),
     ("rfc/004.eml", "from", WORD),
     ("rfc/004.eml", "to", WORD),
-    ("rfc/008.eml", "leaves", "RFC 2046 §5.2.1: the parts of an encoded message have no octets of their own"),
+    ("rfc/008.eml", "leaves", "RFC 2046 §5.2.1 forbids base64 for a message part: the part stays a leaf"),
     ("thirdparty/002.eml", "leaves", "base64 ends at its padding; octets outside of the alphabet are skipped"),
     ("thirdparty/005.eml", "leaves", "a delimiter stands at the beginning of a line"),
     ("thirdparty/015.eml", "leaves", NO_PART),
@@ -71,7 +71,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
 
 /// Returns the test messages of the mail-parser package, where cargo has unpacked it.
 fn corpus() -> PathBuf {
-    // Packages for other platforms may not be downloaded on this machine.
+    // Ask only about this platform: cargo has perhaps not downloaded the packages for other platforms.
     let version = Command::new("rustc").arg("-vV").output().expect("rustc runs").stdout;
     let version = String::from_utf8(version).expect("rustc writes UTF-8");
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("rustc knows its host");
@@ -122,7 +122,8 @@ fn agrees_over_the_corpus() {
     assert_eq!(differences, expected);
 }
 
-/// Header fields that the package ships beside its messages: the file, and the field that its values go into.
+/// Files of header fields that the package ships beside its messages, and the field in which each file's values are
+/// tested.
 const FIELDS: [(&str, &str); 3] = [("address", "To"), ("date", "Date"), ("unstructured", "Subject")];
 
 const COMMENT: &str = "a comment is neither part of the name beside it nor an address";

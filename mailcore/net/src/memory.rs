@@ -32,8 +32,8 @@ const SOURCE_PART: u64 = 4;
 /// Divisor of the budget: no input or output buffer may grow while all reservations together hold this part. Peers that
 /// only send commands leave the rest to message bodies.
 const BUFFERS_PART: u64 = 2;
-/// Divisor of the budget: no recipients of an unfinished mail transaction may be added while all reservations together
-/// hold this part. Recipients are small, and a peer can name many before it sends anything of a message.
+/// Divisor of the budget for the recipients of all unfinished mail transactions together: recipients are small, and a
+/// peer can name many before it sends anything of a message.
 const RECIPIENTS_PART: u64 = 16;
 /// How often a waiting reservation tries again. Waiting is rare, and a try costs a few atomic operations.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -48,6 +48,8 @@ pub struct MemoryBudget(Arc<MemoryCounters>);
 struct MemoryCounters {
     limit: u64,
     used: AtomicU64,
+    /// Octets held by the recipients of unfinished mail transactions.
+    recipients: Arc<AtomicU64>,
     /// Octets held by the bodies of each source that holds some.
     sources: Mutex<HashMap<IpAddr, Arc<AtomicU64>>>,
 }
@@ -68,7 +70,12 @@ impl Default for MemoryBudget {
 impl MemoryBudget {
     /// A budget of `limit` octets.
     pub fn new(limit: u64) -> Self {
-        Self(Arc::new(MemoryCounters { limit, used: AtomicU64::new(0), sources: Mutex::default() }))
+        Self(Arc::new(MemoryCounters {
+            limit,
+            used: AtomicU64::new(0),
+            recipients: Arc::default(),
+            sources: Mutex::default(),
+        }))
     }
 
     /// Maximum number of octets that may be held.
@@ -88,7 +95,7 @@ impl MemoryBudget {
 
     /// An empty reservation for a message or a request body, whatever its source.
     pub fn body(&self) -> Reservation {
-        Reservation { budget: self.clone(), ceiling: self.0.limit, octets: 0, source: None }
+        Reservation { budget: self.clone(), ceiling: self.0.limit, octets: 0, share: None }
     }
 
     /// Like [`MemoryBudget::body`], for a body that `address` sends. All bodies of one source (the address, or its IPv6
@@ -97,19 +104,22 @@ impl MemoryBudget {
         let key = source(address);
         let used = Arc::clone(self.0.sources().entry(key).or_default());
         let mut body = self.body();
-        body.source = Some(SourceShare { key, used });
+        body.share = Some(Share { used, limit: self.0.limit / SOURCE_PART, source: Some(key) });
         body
     }
 
-    /// An empty reservation for the recipients of one mail transaction. It may not grow while a sixteenth of the budget
-    /// is in use.
+    /// An empty reservation for the recipients of one mail transaction. All these reservations together may take a
+    /// sixteenth of the budget.
     pub fn recipients(&self) -> Reservation {
-        Reservation { budget: self.clone(), ceiling: self.0.limit / RECIPIENTS_PART, octets: 0, source: None }
+        let used = Arc::clone(&self.0.recipients);
+        let mut recipients = self.body();
+        recipients.share = Some(Share { used, limit: self.0.limit / RECIPIENTS_PART, source: None });
+        recipients
     }
 
     /// An empty reservation for a connection's input or output. It may not grow while half of the budget is in use.
     pub(crate) fn buffer(&self) -> Reservation {
-        Reservation { budget: self.clone(), ceiling: self.0.limit / BUFFERS_PART, octets: 0, source: None }
+        Reservation { budget: self.clone(), ceiling: self.0.limit / BUFFERS_PART, octets: 0, share: None }
     }
 
     /// Sets the gauge `provost_memory_budget_bytes` (`kind` is `used` or `limit`) until `drain` stops.
@@ -132,14 +142,25 @@ pub struct Reservation {
     /// The total of all reservations, octets, beyond which this one may not grow.
     ceiling: u64,
     octets: u64,
-    source: Option<SourceShare>,
+    share: Option<Share>,
 }
 
-/// The octets that all bodies of one source hold.
+/// The part of the budget that several reservations have together.
 #[derive(Debug)]
-struct SourceShare {
-    key: IpAddr,
+struct Share {
+    /// Octets that these reservations hold.
     used: Arc<AtomicU64>,
+    /// Maximum of `used`.
+    limit: u64,
+    /// The source whose bodies these are; `None` for recipients.
+    source: Option<IpAddr>,
+}
+
+impl Share {
+    /// The octets that are held after `octets` more are taken; `None` beyond the limit.
+    fn after(&self, used: u64, octets: u64) -> Option<u64> {
+        used.checked_add(octets).filter(|then| *then <= self.limit)
+    }
 }
 
 impl Reservation {
@@ -151,8 +172,8 @@ impl Reservation {
     /// Whether [`Reservation::grow`] would take `octets` now: if not, a peer can be spared from sending a body that
     /// would be refused.
     pub fn has_room(&self, octets: u64) -> bool {
-        let shared = self.source.as_ref().map(|source| source.used.load(Ordering::Relaxed));
-        let has_share = shared.is_none_or(|used| self.share_after(used, octets).is_some());
+        let has_share =
+            self.share.as_ref().is_none_or(|share| share.after(share.used.load(Ordering::Relaxed), octets).is_some());
         has_share && self.used_after(self.budget.used(), octets).is_some()
     }
 
@@ -163,9 +184,9 @@ impl Reservation {
         }
         let take = |used: u64| self.used_after(used, octets);
         let taken = self.budget.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
-        match (taken, &self.source) {
+        match (taken, &self.share) {
             (true, _) => self.octets = self.octets.saturating_add(octets),
-            (false, Some(source)) => drop(source.used.fetch_sub(octets, Ordering::Relaxed)),
+            (false, Some(share)) => drop(share.used.fetch_sub(octets, Ordering::Relaxed)),
             (false, None) => {}
         }
         taken
@@ -182,16 +203,11 @@ impl Reservation {
         (left >= self.octets.saturating_add(octets)).then_some(then)
     }
 
-    /// Takes `octets` of the source's share; `false` when it has too few left.
+    /// Takes `octets` of the share; `false` when it has too few left.
     fn grow_share(&self, octets: u64) -> bool {
-        let Some(source) = &self.source else { return true };
-        let take = |used: u64| self.share_after(used, octets);
-        source.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
-    }
-
-    /// The octets that the source holds after it has taken `octets` more; `None` beyond its share.
-    fn share_after(&self, used: u64, octets: u64) -> Option<u64> {
-        used.checked_add(octets).filter(|then| *then <= self.budget.0.limit / SOURCE_PART)
+        let Some(share) = &self.share else { return true };
+        let take = |used: u64| share.after(used, octets);
+        share.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     /// Like [`Reservation::grow`], but waits up to `limit` for others to give octets back; `false` when there is still
@@ -228,7 +244,7 @@ impl Reservation {
     /// out. Other reservations wait or are refused until these octets are given back.
     pub fn record(&mut self, octets: u64) {
         let before = std::mem::replace(&mut self.octets, octets);
-        let counts = [Some(&self.budget.0.used), self.source.as_ref().map(|source| &*source.used)];
+        let counts = [Some(&self.budget.0.used), self.share.as_ref().map(|share| &*share.used)];
         for used in counts.into_iter().flatten() {
             match octets.checked_sub(before) {
                 Some(more) => used.fetch_add(more, Ordering::Relaxed),
@@ -246,7 +262,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.release();
-        let Some(SourceShare { key, used }) = self.source.take() else { return };
+        let Some(Share { used, source: Some(key), .. }) = self.share.take() else { return };
         let mut sources = self.budget.0.sources();
         drop(used);
         // With a count of 1 only the map refers to the counter, and a new reference needs the lock that is held here.
@@ -306,6 +322,19 @@ mod tests {
         assert!(two.grow(200) && !two.grow(1));
         drop(two);
         assert_eq!((budget.used(), budget.0.sources().len()), (0, 0));
+    }
+
+    #[test]
+    fn all_recipients_have_a_sixteenth() {
+        let budget = MemoryBudget::new(160);
+        let mut bodies = budget.body();
+        bodies.record(100);
+        let (mut one, mut two) = (budget.recipients(), budget.recipients());
+        assert!(one.grow(6) && !two.grow(5) && two.grow(4) && !two.grow(1));
+        drop(one);
+        assert!(two.grow(6));
+        drop((two, bodies));
+        assert_eq!((budget.used(), budget.0.recipients.load(Ordering::Relaxed)), (0, 0));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The only place where this crate reads the time of day, because the driver passes no time.
+//! The clock of this crate. No other module reads the time of day; the driver passes no time to a session.
 
 use jiff::Timestamp;
 

@@ -1,4 +1,5 @@
-//! When a message is tried again, and when its lifetime ends, by the shared settings. Time is an argument.
+//! When a message is tried again and when its lifetime ends, by the shared settings; and the limits of a node's queue.
+//! Nothing here reads a clock: callers pass the time.
 
 use std::time::Duration;
 
@@ -26,8 +27,8 @@ impl Default for QueueConfig {
 
 /// When a message is due again after its attempt number `attempts` ended at `end` with a deferral.
 ///
-/// RFC 5321 §4.5.4.1: a wait follows each failed attempt, and the waits grow. The first is `retry-first`; each is twice
-/// the one before, up to `retry-max`.
+/// RFC 5321 §4.5.4.1 requires a wait after each failed attempt and advises to back off. The first wait is
+/// `retry-first`; each later wait is twice the one before, up to `retry-max`.
 pub fn next_attempt(settings: &SharedSettings, attempts: u32, end: Timestamp) -> Timestamp {
     let doublings = attempts.saturating_sub(1).min(u32::BITS - 1);
     let wait = settings.retry_first.max(WAIT_MIN).saturating_mul(1 << doublings);

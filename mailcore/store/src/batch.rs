@@ -364,7 +364,8 @@ pub enum StoreError {
     /// The store cannot do this now; a retry may succeed.
     #[error("store unavailable: {0}")]
     Unavailable(String),
-    /// The stored data is damaged: a checksum, row or file is wrong or missing. The read returns no data.
+    /// The stored data is damaged: a checksum, row or file is wrong or missing. [`StoreError::damaged`] counts and logs
+    /// the damage.
     #[error("damaged: {0}")]
     Damaged(String),
 }

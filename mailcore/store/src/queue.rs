@@ -23,11 +23,11 @@ use uuid::Uuid;
 use crate::time::{earlier, later, whole_second};
 use crate::{BoxFuture, LeaseError, StoreError};
 
-/// Consecutive takings without an outcome (a crash, a panic) after which a row is set aside. One crash may have any
-/// cause; five in a row are probably the row's fault.
+/// Number of consecutive takings without a recorded outcome, for instance after a crash, at which a row is set aside
+/// instead of taken again. One crash may have any cause; five in a row are probably the row's fault.
 pub const UNSETTLED_MAX: u32 = 5;
-/// A lease that would be extended by this or less is not renewed, which saves a commit: most attempts take less than a
-/// second.
+/// A lease that would be extended by this or less is not renewed. Most attempts take less than a second, so they need
+/// no commit for a renewal.
 const RENEW_SLACK: Duration = Duration::from_secs(60);
 /// First octet of an encoded [`KeptEnvelope`]: the version of its layout.
 const ENVELOPE_VERSION: u8 = 2;
@@ -214,7 +214,7 @@ impl TakeLimits {
 pub struct QueueTally {
     /// Not due yet.
     pub waiting: u64,
-    /// Due, and taken by no worker.
+    /// Due, and not taken, or taken by a worker whose lease has ended.
     pub due: u64,
     /// Taken by a worker whose lease has not ended.
     pub taken: u64,
@@ -313,7 +313,7 @@ pub trait QueueStore: Send + Sync + 'static {
     /// Returns the earliest time after `after` at which a row becomes due or a lease ends; `None` when nothing will.
     fn next_due(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>, StoreError>>;
 
-    /// Ticks after messages were queued by any means. May skip ticks: `take_due` is authoritative.
+    /// Ticks after messages were queued by any means. Ticks may be lost; only `take_due` shows whether a row is due.
     fn arrivals(&self) -> watch::Receiver<u64>;
 }
 
@@ -323,7 +323,8 @@ pub(crate) fn lease_end(now: Timestamp, lease: Duration) -> Timestamp {
     whole_second(later(now, lease)).max(later(Timestamp::UNIX_EPOCH, Duration::from_secs(1)))
 }
 
-/// Whether a lease until `held_until` need not be renewed at `now` to last for `lease` less [`RENEW_SLACK`].
+/// Whether a lease until `held_until` has not ended at `now` and lasts for at least `lease` less [`RENEW_SLACK`], so
+/// that it need not be renewed.
 pub(crate) fn is_long_enough(held_until: Timestamp, now: Timestamp, lease: Duration) -> bool {
     held_until > now && held_until >= earlier(later(whole_second(now), lease), RENEW_SLACK)
 }

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use provost_store::*;
 use uuid::Uuid;
 
-/// Few names, so that ops meet the mailboxes of earlier ones.
+/// Only a few names, so that many ops name a mailbox that an earlier op created.
 fn names() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["INBOX", "INBOX/x", "Sent", "Junk", "a", "a/b", "a/b/c", "b", "c/d", "new"])
 }
@@ -184,7 +184,7 @@ async fn run(history: Vec<Batch>) {
     let (model, mut tested) = (memory(), local_sharded(folder.path(), 1));
     let accounts = [account(0), account(1)];
     for account in accounts {
-        // Created by a batch: a read would create it with a UIDVALIDITY from the machine's clock.
+        // A batch creates the account, because a read would take the UIDVALIDITY from the machine's clock.
         let creation = batch(account, vec![]);
         assert_eq!(model.apply(creation.clone()).await, tested.apply(creation).await);
     }
@@ -198,7 +198,7 @@ async fn run(history: Vec<Batch>) {
         assert_eq!(comparable(got), comparable(expected), "{batch:?}");
     }
     for account in accounts {
-        // Created again in the same way, if the history deleted it.
+        // The history may have deleted the account: create it again in the same way.
         let creation = batch(account, vec![]);
         assert_eq!(model.apply(creation.clone()).await, tested.apply(creation).await);
         assert_eq!(everything(&tested, account).await, everything(&model, account).await);

@@ -14,7 +14,7 @@ use engines::*;
 use provost_store::*;
 use uuid::Uuid;
 
-/// Environment variable of the child: the store's folder.
+/// Environment variable that gives the child process of [`child_that_upgrades`] the store's folder.
 const FOLDER: &str = "PROVOST_STORE_MIGRATION_FOLDER";
 /// Number of accounts in the fixture.
 const ACCOUNTS: u128 = 4;
@@ -120,7 +120,7 @@ async fn an_upgraded_store_remembers_batches_replies_and_numbers() {
         one.done(Op::Expunge { mailbox: before.id, uids: Some(uids([2])), only_deleted: false }).await;
         assert_eq!(one.body(&shared[1]).await.len() as u64, shared[1].octets);
         let refused = one.refused(restore_mailbox("old", 1_000_000, 1)).await;
-        assert!(matches!(refused, BatchError::Refused(_)), "a UIDVALIDITY that may have been in use");
+        assert!(matches!(refused, BatchError::Refused(_)), "a UIDVALIDITY that may have been in use was accepted");
     }
     let lease = store.lease("work", Duration::from_secs(60)).await.unwrap().unwrap();
     // The upper half counts starts, those of the old store included.
@@ -196,7 +196,7 @@ async fn a_store_that_was_moved_back_is_backed_up_again() {
     assert_eq!(complete.count(), 1, "the second upgrade made no backup");
 }
 
-/// Makes a store of format 3 one of format 2 by its version numbers alone: the rows of format 3 are valid there.
+/// Turns a store of format 3 into one of format 2. Only the version numbers change: format 2 allows the same rows.
 fn downgrade_to_format_2(folder: &Path) {
     for shard in ["shard-00", "shard-01"] {
         let database = rusqlite::Connection::open(folder.join(shard).join("meta.sqlite")).unwrap();
@@ -263,7 +263,7 @@ async fn a_failed_upgrade_is_completed_by_the_next_open() {
     assert_eq!(listing(&local(folder.path())).await, expected());
 }
 
-/// Not a test of its own, but the child: opens the store, which upgrades it.
+/// The next test runs this one in a child process, to upgrade the store by opening it. Otherwise this test does nothing.
 #[test]
 fn child_that_upgrades() {
     let Ok(folder) = std::env::var(FOLDER) else { return };

@@ -1,4 +1,4 @@
-//! One run: a recorded history, and its crash states.
+//! One run: a recorded history, and its crash states. A *cut* is the number of recorded calls before a crash.
 
 use std::collections::HashSet;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::disk::{self, Disk, FailedSync, Image, Loss};
 use crate::mark::{self, HistoryMark, StepProgress};
 use crate::record::{self, CallRecord, FileCall};
 
-/// What a run makes the history of.
+/// The part of Provost on which a run performs its history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunSubject {
     /// The store with its queue.
@@ -34,7 +34,7 @@ impl RunSubject {
 
 /// Factor by which some cuts are more likely to be checked: see [`RecordedRun::weights`].
 const LIKELIER: f64 = 8.0;
-/// Number of calls after a kill that have this factor.
+/// Number of cuts after the first kill that have this factor.
 const AFTER_KILL: usize = 80;
 
 /// A recorded run.
@@ -60,8 +60,8 @@ impl RecordedRun {
     /// folder that the previous process left.
     ///
     /// # Errors
-    /// The layer cannot be built, the program panics or fails without a planned fault, or the record does not explain
-    /// the folder's content.
+    /// The layer cannot be built, the program panics, the program fails in a process without planned faults, or the
+    /// record does not explain the folder's content.
     pub fn record(history: &Path, subject: RunSubject, seed: u64, plans: &[String]) -> anyhow::Result<Self> {
         let folder = scratch()?;
         let (root, log) = (folder.path().join("root"), folder.path().join("record"));
@@ -154,7 +154,7 @@ impl RecordedRun {
     }
 
     /// The weights of the cuts: higher right after an answer, when acknowledged data may be missing, and in the calls
-    /// after a kill, when the system has data that the disk lacks.
+    /// after the first kill, when the kernel still holds data that the disk lacks.
     fn weights(&self) -> Vec<f64> {
         let mut weights = vec![1.0; self.calls.len() + 1];
         for (before, mark) in &self.marks {
@@ -212,7 +212,7 @@ fn next_steps(marks: &[(usize, HistoryMark)]) -> Vec<String> {
     next.iter().map(usize::to_string).collect()
 }
 
-/// The content of a folder, without the files that the layer does not record.
+/// The content of a folder, without the marks file and the files that the layer does not record.
 fn content_of(root: &Path, folder: &Path) -> anyhow::Result<Image> {
     let mut image = Image::new();
     for entry in fs::read_dir(folder)? {

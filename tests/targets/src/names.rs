@@ -16,13 +16,14 @@ pub(crate) fn names(input: &[u8]) {
     }
 }
 
-/// A name that is printed and parsed stays the same; its parent is the rest of the name.
+/// A DN that is printed and parsed stays the same. Its parent has all RDNs except the first.
 fn dn(text: &str) {
     let Ok(dn) = Dn::parse(text) else { return };
     let again = Dn::parse(dn.as_str());
     assert_eq!(again.as_ref().map(Dn::normalised), Ok(dn.normalised()), "{text:?}");
     assert_eq!(again.as_ref().map(Dn::as_str), Ok(dn.as_str()), "{text:?}");
-    // The normalised form can have an empty value (RFC 4518 §2.2), which no name has: that form is only a key.
+    // Normalisation can leave an empty value (RFC 4518 §2.2 maps characters to nothing), which `Dn::parse` refuses.
+    // The normalised form is only a key and need not parse.
     if let Ok(normalised) = Dn::parse(dn.normalised()) {
         assert_eq!(normalised.normalised(), dn.normalised(), "{text:?}");
     }

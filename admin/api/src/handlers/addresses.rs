@@ -17,7 +17,7 @@ use crate::shared::HandlerState;
 /// Lists the addresses of a person. The view is audited.
 #[utoipa::path(
     get, operation_id = "listAddresses", path = "/people/{key}/addresses", tag = "addresses",
-    params(("key" = String, Path, min_length = 1, max_length = 320, description = "Entry id, login, address, or number in a source such as `registrar:12345`")),
+    params(("key" = String, Path, min_length = 1, max_length = 320, description = "provostPersonId, login, address, full name, or number in a source such as `registrar:12345`")),
     responses((status = 200, description = "The addresses, the primary one first", body = Addresses), RouteFailures)
 )]
 pub(crate) async fn list(
@@ -33,7 +33,7 @@ pub(crate) async fn list(
 #[utoipa::path(
     post, operation_id = "addAlias", path = "/people/{key}/addresses", tag = "addresses",
     params(
-        ("key" = String, Path, min_length = 1, max_length = 320, description = "Entry id, login, address, or number in a source such as `registrar:12345`"),
+        ("key" = String, Path, min_length = 1, max_length = 320, description = "provostPersonId, login, address, full name, or number in a source such as `registrar:12345`"),
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
     request_body = NewAddress,
@@ -59,7 +59,7 @@ pub(crate) async fn add(
 #[utoipa::path(
     delete, operation_id = "removeAlias", path = "/people/{key}/addresses/{address}", tag = "addresses",
     params(
-        ("key" = String, Path, min_length = 1, max_length = 320, description = "Entry id, login, address, or number in a source such as `registrar:12345`"),
+        ("key" = String, Path, min_length = 1, max_length = 320, description = "provostPersonId, login, address, full name, or number in a source such as `registrar:12345`"),
         ("address" = String, Path, pattern = "^[^@ ]+@[^@ ]+$", max_length = 320, description = "The address"),
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),

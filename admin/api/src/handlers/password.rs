@@ -18,7 +18,7 @@ use crate::shared::HandlerState;
 #[utoipa::path(
     post, operation_id = "resetPassword", path = "/people/{key}/password", tag = "password",
     params(
-        ("key" = String, Path, min_length = 1, max_length = 320, description = "Entry id, login, address, or number in a source such as `registrar:12345`"),
+        ("key" = String, Path, min_length = 1, max_length = 320, description = "provostPersonId, login, address, full name, or number in a source such as `registrar:12345`"),
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
     request_body(content = PasswordBody, description = "Optional: without it, a password is generated"),

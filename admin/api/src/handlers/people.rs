@@ -65,7 +65,7 @@ pub(crate) async fn search(
 /// Shows one person. The view is audited.
 #[utoipa::path(
     get, operation_id = "showPerson", path = "/people/{key}", tag = "people",
-    params(("key" = String, Path, min_length = 1, max_length = 320, description = "Entry id, login, address, or number in a source such as `registrar:12345`")),
+    params(("key" = String, Path, min_length = 1, max_length = 320, description = "provostPersonId, login, address, full name, or number in a source such as `registrar:12345`")),
     responses(
         (status = 200, description = "The person", body = PersonBody, headers(
             ("ETag" = String, description = "Version of the entry"),
@@ -96,7 +96,7 @@ pub(crate) struct HistoryQuery {
 #[utoipa::path(
     get, operation_id = "showHistory", path = "/people/{key}/history", tag = "people",
     params(
-        ("key" = String, Path, min_length = 1, max_length = 320, description = "Entry id, login, address, or number in a source such as `registrar:12345`"),
+        ("key" = String, Path, min_length = 1, max_length = 320, description = "provostPersonId, login, address, full name, or number in a source such as `registrar:12345`"),
         ("limit" = Option<usize>, Query, description = "Maximum number of changes, 1 to 1000; 50 by default", minimum = 1, maximum = 1000),
     ),
     responses(

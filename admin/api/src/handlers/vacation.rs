@@ -16,7 +16,7 @@ use crate::shared::HandlerState;
 #[utoipa::path(
     put, operation_id = "setVacation", path = "/people/{key}/vacation", tag = "vacation",
     params(
-        ("key" = String, Path, min_length = 1, max_length = 320, description = "Entry id, login, address, or number in a source such as `registrar:12345`"),
+        ("key" = String, Path, min_length = 1, max_length = 320, description = "provostPersonId, login, address, full name, or number in a source such as `registrar:12345`"),
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
     request_body = VacationBody,
@@ -39,7 +39,7 @@ pub(crate) async fn set(
 #[utoipa::path(
     delete, operation_id = "clearVacation", path = "/people/{key}/vacation", tag = "vacation",
     params(
-        ("key" = String, Path, min_length = 1, max_length = 320, description = "Entry id, login, address, or number in a source such as `registrar:12345`"),
+        ("key" = String, Path, min_length = 1, max_length = 320, description = "provostPersonId, login, address, full name, or number in a source such as `registrar:12345`"),
         ("If-Match" = Option<String>, Header, description = "Version of the entry for which the change is meant"),
     ),
     responses((status = 200, description = "Cleared", body = Changed, headers(("X-Audit-Id" = String))), RouteFailures)

@@ -46,7 +46,7 @@ impl LagChecks {
     }
 
     /// For how long the server has lacked a change that another one has, at most since the oldest round kept; `None`
-    /// when the server never answered.
+    /// when the server never answered or no round has ended.
     pub(super) fn lag(&self, server: &str, now: Timestamp) -> Option<SignedDuration> {
         let own = self.servers.get(server)?;
         let has = |round: &&(Timestamp, CsnVector)| {
@@ -97,12 +97,12 @@ mod tests {
         };
         assert_eq!(round(0, &[csn(1, 1)], None), (Some(0), None), "a server that never answered has a lag");
         assert_eq!(round(15, &[csn(1, 1)], Some(&[csn(1, 1)])), (Some(0), Some(0)));
-        // A write after a long quiet time: the server is behind by one check, whatever the times in the CSNs are.
+        // A write after a long quiet time: the replica is behind by one check, whatever the times in the CSNs are.
         assert_eq!(round(30, &[csn(900, 1)], Some(&[csn(1, 1)])), (Some(0), Some(15)));
         assert_eq!(
             round(45, &[csn(905, 1)], Some(&[csn(900, 1)])),
             (Some(0), Some(15)),
-            "the changes up to the previous round"
+            "the replica has the changes of the previous round"
         );
         assert_eq!(round(60, &[csn(905, 1)], None), (Some(0), Some(30)), "the lag of a server that is down");
         assert_eq!(round(75, &[csn(905, 1)], Some(&[csn(905, 1)])), (Some(0), Some(0)));

@@ -45,8 +45,8 @@ impl Desk {
         }
     }
 
-    /// The last `limit` audit records, at most 1001, of one subject or of all, newest first. The desk's own record of a
-    /// look-up may be one of them.
+    /// The last `limit` audit records, at most 1001, of one subject or of all, newest first. If the caller has just
+    /// looked the subject up with [`Desk::person`], the record of that look-up is among them.
     pub async fn audit_records(
         &self,
         principal: &Principal,
@@ -62,8 +62,8 @@ impl Desk {
         records.map_err(|error| DeskError::AuditUnavailable(format!("the audit cannot be read: {error}")))
     }
 
-    /// Reads the person of an operation, if the principal may perform it on them and the version is one that `target`
-    /// expects.
+    /// Reads the person that `target` names. Fails unless the principal may perform `operation` on this person and
+    /// `target` expects the version of the entry.
     pub(super) async fn target(
         &self,
         principal: &Principal,
@@ -111,7 +111,7 @@ impl Desk {
         self.refuse(principal, operation, subject).await
     }
 
-    /// Audits a refusal and returns it, also when it cannot be audited.
+    /// Audits a refusal and returns it. If the audit fails, the failure is logged and the refusal still returned.
     async fn refuse<T>(&self, principal: &Principal, operation: Permission, subject: &str) -> Result<T, DeskError> {
         let detail = json!({ "operation": operation.name() });
         if let Err(error) = self.audit.record(principal.actor(), REFUSED, subject, detail).await {

@@ -132,7 +132,7 @@ impl RowFields<'_> {
         }
     }
 
-    /// The value of a field; `None` when the field is blank or wrong, and reported.
+    /// The value of a field; `None` when the field is blank or wrong, which are both reported.
     fn required<T>(&mut self, column: Column, read: impl Fn(&str) -> Result<T, &'static str>) -> Option<T> {
         if self.raw(column).trim().is_empty() {
             self.refuse(column, "must not be empty");
@@ -235,8 +235,8 @@ fn is_unknown(c: char) -> bool {
     matches!(category, GeneralCategory::PrivateUse | GeneralCategory::Unassigned)
 }
 
-/// A name or a programme in NFC, with single spaces between words. Other blanks do not change a name, and the directory
-/// compares it in this way too (RFC 4518 §2.6.1).
+/// Normalises a name or a programme: NFC, single spaces between words, no needless joiners. The directory also ignores
+/// additional blanks when it compares values (RFC 4518 §2.6.1).
 pub(crate) fn text(field: &str) -> Result<String, &'static str> {
     let text: String = field.nfc().collect();
     let text = without_needless_joiners(&text.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -259,8 +259,8 @@ pub(crate) fn text(field: &str) -> Result<String, &'static str> {
 fn is_mojibake(text: &str) -> bool {
     let (octets, _, is_unmappable) = encoding_rs::WINDOWS_1252.encode(text);
     let Some(original) = std::str::from_utf8(&octets).ok().filter(|_| !is_unmappable) else { return false };
-    // `É–` in SANTÉ–TRAVAIL is the two octets of U+0256. Such a pair of a capital and punctuation counts only next to
-    // another one, as in a word of a Cyrillic name.
+    // Encoded in Windows-1252, the `É–` of SANTÉ–TRAVAIL has the octets of U+0256 in UTF-8. Such a pair of a capital and
+    // a punctuation mark counts only next to another such pair, as in a Cyrillic name that was damaged.
     let is_doubtful = |c: char| matches!(c, '\u{180}'..'\u{800}') && u32::from(c) & 0x3F < 0x20;
     let mut pairs = original.chars().zip(original.chars().skip(1));
     original.chars().any(|c| !c.is_ascii() && !is_doubtful(c)) || pairs.any(|(a, b)| is_doubtful(a) && is_doubtful(b))

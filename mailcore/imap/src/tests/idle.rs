@@ -95,9 +95,8 @@ async fn only_a_change_wakes_an_idle_session() {
     assert!(tokio::time::timeout(quiet, client.session.event()).await.is_ok(), "no event in IDLE");
 }
 
-/// New mail is reported with the next command of any kind.
 #[tokio::test]
-async fn new_mail_is_reported_with_any_command() {
+async fn new_mail_is_reported_with_search() {
     let site = Site::new();
     let mut clients = [site.logged_in().await];
     clients[0].send("s SELECT INBOX\r\n").await;
