@@ -73,7 +73,7 @@ impl ShownForms {
             let roles = detail.roles.iter().map(String::as_str);
             principal.may_on(operation, Some(detail.entry_uuid), roles)
         };
-        // The reset has a page of its own, which only those see who may reset any person's password.
+        // The page of the reset opens only for users who may reset any person's password, not only their own.
         let reset = principal.may(Permission::ResetPassword) && may(Permission::ResetPassword);
         let (vacation, addresses) = (may(Permission::SetVacation), may(Permission::ChangeAddresses));
         Self { reset, vacation, addresses, any: reset || vacation || addresses }
@@ -225,7 +225,7 @@ pub(crate) async fn show(
         mailbox,
         vacation,
     };
-    // As the reply to a form, the page must not send its language switch to `/`, nor to the path of the form.
+    // The language switch must lead back to this page. After a form was sent, `here` is not the path of this page.
     let mut visitor = visitor.clone();
     visitor.here = person_url(id);
     page(&visitor, status, "person", &body)

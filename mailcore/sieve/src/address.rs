@@ -6,7 +6,7 @@ use provost_view::Address;
 use crate::SieveError;
 use crate::arguments::Arguments;
 
-/// Parses an address at any site. Its case and its quoted local part are kept (RFC 5321 §2.4).
+/// Parses an address at any site. Keeps the case, and accepts a local part that must be quoted (RFC 5321 §2.4, §4.1.2).
 pub(crate) fn path(text: &str, arguments: &Arguments<'_>) -> Result<Path, SieveError> {
     let invalid = || arguments.error(format_args!("{text:?} is not one address (local@domain)"));
     let listed = address_list(text.as_bytes());
@@ -18,7 +18,8 @@ pub(crate) fn path(text: &str, arguments: &Arguments<'_>) -> Result<Path, SieveE
     Path::new(&local, &domain).map_err(|_| invalid())
 }
 
-/// Parses an address that a person of this site can have.
+/// Parses and normalises an address whose local part needs no quotes: only such addresses can belong to a person of
+/// this site. Whether anybody has the address is not checked.
 pub(crate) fn address(text: &str, arguments: &Arguments<'_>) -> Result<Address, SieveError> {
     let path = path(text, arguments)?;
     Address::from_parts(path.local(), path.domain()).map_err(|error| arguments.error(format_args!("{text:?}: {error}")))

@@ -263,7 +263,8 @@ async fn a_failed_upgrade_is_completed_by_the_next_open() {
     assert_eq!(listing(&local(folder.path())).await, expected());
 }
 
-/// The next test runs this one in a child process, to upgrade the store by opening it. Otherwise this test does nothing.
+/// The next test runs this one in a child process, which upgrades the store by opening it. Without [`FOLDER`] this test
+/// does nothing.
 #[test]
 fn child_that_upgrades() {
     let Ok(folder) = std::env::var(FOLDER) else { return };

@@ -78,7 +78,7 @@ impl Slapd {
         }
     }
 
-    /// Sends slapd a signal by name, as `STOP` or `CONT`.
+    /// Sends slapd a signal, given by its name without `SIG`, for example `STOP`.
     pub fn signal(&self, name: &str) {
         let id = self.child.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());

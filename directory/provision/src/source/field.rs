@@ -259,8 +259,8 @@ pub(crate) fn text(field: &str) -> Result<String, &'static str> {
 fn is_mojibake(text: &str) -> bool {
     let (octets, _, is_unmappable) = encoding_rs::WINDOWS_1252.encode(text);
     let Some(original) = std::str::from_utf8(&octets).ok().filter(|_| !is_unmappable) else { return false };
-    // Encoded in Windows-1252, the `É–` of SANTÉ–TRAVAIL has the octets of U+0256 in UTF-8. Such a pair of a capital and
-    // a punctuation mark counts only next to another such pair, as in a Cyrillic name that was damaged.
+    // Encoded in Windows-1252, the `É–` of SANTÉ–TRAVAIL has the octets of U+0256 in UTF-8. Such a pair of a capital
+    // and a punctuation mark counts only next to another such pair, as in a Cyrillic name that was damaged.
     let is_doubtful = |c: char| matches!(c, '\u{180}'..'\u{800}') && u32::from(c) & 0x3F < 0x20;
     let mut pairs = original.chars().zip(original.chars().skip(1));
     original.chars().any(|c| !c.is_ascii() && !is_doubtful(c)) || pairs.any(|(a, b)| is_doubtful(a) && is_doubtful(b))

@@ -6,7 +6,8 @@ use super::{JudgedItem, StageInput, misplaced};
 use crate::data::DataFault;
 use crate::reply;
 
-/// Line ends, octets and length (RFC 5321 §2.3.8, RFC 5322 §2.1, RFC 1870 §6.1).
+/// Refuses data with a bare CR or LF (RFC 5321 §2.3.8), with NUL (RFC 5322 §2.1) or longer than the offered SIZE
+/// (RFC 1870 §6.3), and data for which there was no memory.
 pub(super) async fn octets(input: StageInput<'_>) -> Verdict {
     match input.subject {
         JudgedItem::Message(Ok(_)) => Verdict::Accept,
@@ -18,7 +19,7 @@ pub(super) async fn octets(input: StageInput<'_>) -> Verdict {
     }
 }
 
-/// Loop detection (RFC 5321 §6.3).
+/// Refuses a message that loops (RFC 5321 §6.3).
 pub(super) async fn hops(input: StageInput<'_>) -> Verdict {
     match input.subject {
         JudgedItem::Message(Ok(message)) if is_looping(message) => Verdict::object("loop", reply::LOOPING),
