@@ -1,5 +1,5 @@
-//! A load client for `scripts/bench/sessions` and `scripts/bench/mailbox`. It uses little processor time: it parses
-//! only the end of each answer.
+//! A load client for `scripts/bench/sessions` and `scripts/bench/mailbox`. It shares the machine with the server that it
+//! measures, and spares the processor: it checks only the status line of each reply and does not parse the data.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};

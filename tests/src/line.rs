@@ -82,7 +82,7 @@ impl TextClient {
         Ok(read)
     }
 
-    /// The next line, without its end; `None` when the peer has closed, also within a line.
+    /// The next line, without its CRLF; `None` when the peer has closed or reset the connection, even within a line.
     #[allow(clippy::should_implement_trait)] // Unlike an iterator's `next`, this one can fail.
     pub fn next(&mut self) -> io::Result<Option<String>> {
         loop {
@@ -111,8 +111,8 @@ impl TextClient {
         Ok(self.unread.drain(..count).collect())
     }
 
-    /// Closes this end and waits until the peer has closed its own, so that what the session held, such as
-    /// a maildrop, is free again.
+    /// Closes this end and waits until the peer has closed too. By then the peer has released what the session held,
+    /// such as a maildrop.
     pub fn hang_up(mut self) {
         if let Some(ClientStream::Plain(socket)) = &self.stream {
             let _ = socket.shutdown(Shutdown::Write);

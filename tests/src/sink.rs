@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::deadline;
 
-/// Longest silence of a node: after it, the sink closes the connection. It is also the longest time for which the sink
-/// itself stays silent in a conversation.
+/// Longest silence of a node: after it, the sink closes the connection.
 const NODE_SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// An accepted message.
@@ -150,7 +149,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Handles one conversation; an error ends no other.
+/// Handles one conversation; an error ends only this one.
 fn serve_connection(socket: TcpStream, state: &SinkState) {
     let _ = socket.set_read_timeout(Some(NODE_SILENCE_MAX));
     if run_session(&socket, state).is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {

@@ -1,4 +1,4 @@
-//! Hostile peers on every listener at once: their cost, and that other clients are served meanwhile.
+//! Hostile peers on the listeners of a node: what they cost, and how quickly the node serves other clients meanwhile.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::io::{ErrorKind, Read, Write};
@@ -20,7 +20,7 @@ fn node() -> Node {
     Node::start_with(Options { people: Some(2), ..Options::default() }).unwrap()
 }
 
-/// A connection on which this end sends `octets`, as far as the node reads them, and reads nothing.
+/// Connects, sends `octets` until the buffers of the connection are full, and reads nothing.
 fn unread_connection(address: SocketAddr, octets: &[u8]) -> TcpStream {
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_nonblocking(true).unwrap();
@@ -92,7 +92,7 @@ fn assert_cheap(node: &Node, port: Port, octets: &[u8], what: &str) {
     drop(peers);
 }
 
-/// An LDAP search whose answer has 25 KB, for all attributes of `cn=subschema` (RFC 4511 §4.5.1).
+/// An LDAP search for all attributes of `cn=subschema` (RFC 4511 §4.5.1). The answer has 25 KB.
 fn subschema_search(id: u8) -> Vec<u8> {
     let mut search = vec![0x30, 0x37, 0x02, 0x01, id, 0x63, 0x32, 0x04, 0x0c];
     search.extend(b"cn=subschema");
@@ -183,7 +183,7 @@ fn a_login_is_quick_among_wrong_passwords() {
                 }
             });
         }
-        // In a thread of its own: the others must stop even when it panics.
+        // The measurement has a thread of its own, so that the other threads stop even when it panics.
         let measured = scope.spawn(|| {
             deadline::until(ANSWER_MAX * 20, || Ok((refused.load(Ordering::Relaxed) > WRONG).then_some(()))).unwrap();
             log_in(&node)
@@ -234,7 +234,7 @@ fn all_protocols_share_one_memory_budget() {
         Ok(answer.iter().any(|line| line.starts_with("452 4.3.1")).then_some(()))
     };
     deadline::until(ANSWER_MAX * 20, || refused(&node)).unwrap();
-    // A web upload is refused for the same reason, with an HTTP status.
+    // REST refuses an upload for the same reason, with status 503.
     let bearer = format!("Authorization: Bearer {}", node.secret("api-token"));
     let rows = "x".repeat(16 * MIB);
     let headers = [&*bearer, "Content-Type: text/csv"];
@@ -270,7 +270,8 @@ fn over_tls(node: &Node, request: &str) -> (Vec<String>, Vec<u8>) {
     (head, client.certificate().unwrap().to_vec())
 }
 
-/// The certificate is that of the mail listeners, which SIGHUP reloads; commands on this machine still connect.
+/// The HTTP listener uses the certificate of the mail listeners, and SIGHUP reloads it. Commands on this machine still
+/// connect.
 #[test]
 fn http_listener_with_tls() {
     let node = configured_node(|text| {

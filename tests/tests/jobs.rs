@@ -62,7 +62,7 @@ fn plans_and_jobs_survive_kill_9() {
     let waiting = get(&node, &other.0);
     assert_eq!((waiting.status, waiting.between("\"hash\":\"", "\"")), (200, &*other.1), "{waiting:?}");
 
-    // The plan now has the rows that are left. A new apply does not wait for the lease of the killed node to expire.
+    // The plan now has the rows that are left. The restarted node has released its turn, so a new apply can begin.
     let left = get(&node, &plan.0);
     let (creates, hash) = (left.between("\"create\":", ","), left.between("\"hash\":\"", "\""));
     let creates: usize = creates.parse().unwrap();

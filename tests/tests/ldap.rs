@@ -413,7 +413,8 @@ fn start_tls_uses_the_certificate_of_the_node() {
     ldap.run("ldapwhoami", &[]).unwrap().good().unwrap();
 }
 
-/// Exit code 5 is "unavailable": a person whom the replica lacks may exist, and a change needs the provider.
+/// Exit code 5 is "unavailable". `person show` ends with 5 for a person whom the replica lacks, because the provider
+/// may have their entry; `vacation clear` ends with 5 because a change needs the provider.
 #[test]
 fn people_are_shown_from_a_replica_while_the_provider_is_down() {
     let (node, person) = (node(None), SamplePerson::of(3));

@@ -23,8 +23,8 @@ const SINCE_DEFAULT_DAYS: i64 = 7;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MessageSearch {
-    /// Recipient: an address as in the envelope, or a person by address, login or number, which matches all their
-    /// addresses.
+    /// Recipient: an address as in the envelope, or the address, login or number of a person. For a person, all their
+    /// addresses match.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipient: Option<String>,
     /// Sender: an address, `<>` for reports and vacation replies, or a person as for `recipient`.
@@ -33,7 +33,7 @@ pub struct MessageSearch {
     /// Message-ID, with or without angle brackets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
-    /// Any of these, or the number from a reply, a log line or a Received field.
+    /// A recipient, a sender, a Message-ID, or the trace id from a reply, a log line or a Received field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub any: Option<String>,
     /// Start of the period; seven days ago by default.
@@ -72,7 +72,7 @@ pub struct MessageTraces {
 }
 
 impl MessageTraces {
-    /// Searches the events in `folder`.
+    /// Makes the search of the trace files in `folder`. `desk` finds the people and audits each search.
     pub fn new(desk: Desk, folder: PathBuf) -> Self {
         Self { desk, folder: folder.into(), turns: Arc::new(Semaphore::new(SEARCHES_AT_ONCE)) }
     }
@@ -80,8 +80,8 @@ impl MessageTraces {
     /// Finds the newest `limit` messages that match, at most [`MESSAGES_MAX`]. Audits the search and returns the audit
     /// id as the second value.
     ///
-    /// Works while the directory is down, but then finds only messages for the key as written, not for the other
-    /// addresses of the person.
+    /// Works while the directory is down, but then finds only messages for the text of the field as written, not for
+    /// the other addresses of the person.
     pub async fn find(
         &self,
         principal: &Principal,

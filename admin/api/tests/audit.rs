@@ -1,4 +1,4 @@
-//! Changes of the API are in the audit before they are made.
+//! A change through the API is recorded in the audit before it is made.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 #[path = "support/site.rs"]
@@ -20,7 +20,7 @@ use provost_store::{MemoryStore, StateSpace, WhenFull};
 use site::{HEADER, Site};
 use support::{admin, send};
 
-/// A log that notes at each record whether the token is valid then. Once it is full, it refuses records.
+/// A log that notes, for each record, whether the token is still valid. It refuses records while `is_full` is set.
 struct TokenLog {
     tokens: Tokens,
     token: Mutex<String>,

@@ -41,7 +41,7 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 const _: () = assert!(provost_queue::STOP_MAX.as_millis() < DRAIN_LIMIT.as_millis());
 /// Room for Received, Return-Path and Delivered-To of one message, in octets.
 const TRACE_FIELDS_OCTETS_MAX: u64 = 64 * 1024;
-/// Maximum number of recipients of one transaction; ours. RFC 5321 §4.5.3.1.8 demands at least 100.
+/// Maximum number of recipients of one transaction that the node receives. RFC 5321 §4.5.3.1.8 demands at least 100.
 const RECIPIENTS_MAX: usize = 1000;
 
 /// A running node.
@@ -115,8 +115,8 @@ impl Node {
         provost_api::end_abandoned_jobs(&state, &hostname, jiff::Timestamp::now()).await.context("jobs")?;
         remove_old_uploads(data);
 
-        // The saved View is from before the stop: give the directory a moment, so that no login is decided by an outdated
-        // rule or password.
+        // The saved View is from before the stop. Wait a moment for the directory, because an outdated View decides
+        // logins by outdated rules and passwords.
         if !is_current(&view, CURRENT_LIMIT).await {
             tracing::warn!("the View is not current yet: this node starts with its saved View, if it has one");
         }

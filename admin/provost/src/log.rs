@@ -16,11 +16,11 @@ use crate::log_filter::{self, LogFilter};
 /// Interval between two checks for dropped lines.
 const DROPPED_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Counts the log lines about messages that were dropped.
+/// Counts the dropped log lines; only lines about messages are ever dropped.
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// Maximum number of lines about messages that wait to be written. When standard error is not read, further lines are
-/// dropped: the mail must not wait.
+/// Maximum number of waiting log lines about messages. While standard error is not read, further lines are dropped, so
+/// that a full log does not delay the delivery of mail.
 const MAIL_LINES_MAX: usize = 16_384;
 
 /// Starts the log. `PROVOST_LOG` sets the filter, otherwise the configuration file can; see [`log_filter`]. A wrong
@@ -40,7 +40,8 @@ pub(crate) fn start(is_server: bool) -> (LogFilter, Option<WorkerGuard>) {
     let (filter, handle) = tracing_subscriber::reload::Layer::new(filter);
     let log = LogFilter::new(is_free.then_some(handle), default);
     let registry = tracing_subscriber::registry().with(filter);
-    // Reporting a line that cannot be written would panic when the reader of standard error has closed.
+    // By default the layer reports a failed write on standard error, and panics when the reader of standard error has
+    // closed its end.
     let lines = tracing_subscriber::fmt::layer().log_internal_errors(false).with_ansi(std::io::stderr().is_terminal());
     if !is_server {
         registry.with(lines.with_writer(std::io::stderr)).init();
@@ -54,7 +55,8 @@ pub(crate) fn start(is_server: bool) -> (LogFilter, Option<WorkerGuard>) {
     (log, Some(guard))
 }
 
-/// Logs at each [`DROPPED_INTERVAL`] how many lines were dropped since the last, until the node stops.
+/// Checks once per [`DROPPED_INTERVAL`], until the node stops, and logs how many lines were dropped since the last
+/// check, if any were.
 pub(crate) async fn report_dropped(drain: Drain) {
     let Some(counter) = DROPPED.get() else { return };
     let (mut ticks, mut before) = (tokio::time::interval(DROPPED_INTERVAL), 0);

@@ -71,7 +71,7 @@ pub(crate) async fn reset(
                 && let Err(error) =
                     web.sessions.record_own_password(&signed_in.user.session, &hash, Timestamp::now()).await
             {
-                // The password can still be shown until the View has it.
+                // The session ends only when the View has the new password; until then the page can show it.
                 tracing::error!(%error, "a session will end because its user has a new password");
             }
             Ok(Redirect::to(&format!("{}/password/new", person_url(&id))).into_response())
@@ -84,7 +84,7 @@ pub(crate) async fn reset(
     }
 }
 
-/// Shows the new password, once. A HEAD shows nothing, so it leaves the password for the GET.
+/// Shows the new password, once. A HEAD request shows no body, so it leaves the password for the GET.
 pub(crate) async fn slip(
     State(web): State<Web>,
     method: Method,
@@ -113,8 +113,8 @@ pub(crate) async fn slip(
     Ok(page(&signed_in.visitor, StatusCode::OK, "password_slip", &PasswordSlipPage { url: person_url(&id), slip }))
 }
 
-/// The person, if the signed-in user may reset anyone's password; otherwise the error page. The reset itself checks
-/// whether the role reaches this person.
+/// Returns the person when a role of the signed-in user may reset passwords; otherwise the error page. Only
+/// `Desk::reset_password` checks whether that role may reset the password of this person.
 async fn person_to_reset(web: &Web, signed_in: &SignedIn, id: &str) -> Result<PersonDetail, Response> {
     let (desk, principal) = (&web.services.desk, &signed_in.user.principal);
     let person = async {

@@ -2,7 +2,8 @@
 
 use crate::language::Language;
 
-/// A rule as the desk states it, and the key of its text. `*` stands for the text that becomes `{value}`.
+/// The desk's wording of each rule, and the key of its translation. `*` matches any text, which replaces `{value}` in
+/// the translation.
 const RULES: [(&str, &str); 14] = [
     ("the primary address stays", "rule.primary"),
     ("its domain is not served here", "rule.domain"),
@@ -20,7 +21,7 @@ const RULES: [(&str, &str); 14] = [
     ("no characters that change the direction of the text", "rule.control"),
 ];
 
-/// The rule in `language`. A rule that is not in [`RULES`] is shown in English.
+/// The rule in `language`. A rule that is not in [`RULES`] stays in English, after an introduction in `language`.
 pub(crate) fn in_words(rule: &str, language: Language) -> String {
     let known = RULES.iter().find_map(|(pattern, key)| Some((key, value_of(pattern, rule)?)));
     match known {

@@ -13,8 +13,8 @@ use uuid::Uuid;
 const IDLE_MAX: SignedDuration = SignedDuration::from_mins(30);
 /// A session ends after this time however much it is used: a working day.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(10);
-/// A request this soon after the last recorded one is not recorded, so that most pages cost no write. A session may
-/// therefore end this much before [`IDLE_MAX`].
+/// A request within this time after the last recorded one is not recorded, so that most pages cost no write. A session
+/// may therefore end up to this much before it has been idle for [`IDLE_MAX`].
 const LAST_USED_STEP: SignedDuration = SignedDuration::from_secs(60);
 /// Attempts to write one change while other requests change the same session: a browser sends few requests at once.
 const TRIES: usize = 10;
@@ -56,8 +56,8 @@ struct SealedPasswordSlip {
 #[derive(Clone, Serialize, Deserialize)]
 struct WebSession {
     entry_uuid: Uuid,
-    /// [`passwords_digest`] of the user's passwords at the sign-in, or after the user's own change once the View shows
-    /// it. Empty in a record of an earlier version, whose session therefore ends.
+    /// [`passwords_digest`] of the user's passwords at the sign-in; replaced by `own_passwords` once the View shows the
+    /// new password. Empty in a record of an earlier version, whose session therefore ends.
     #[serde(default)]
     passwords: String,
     /// [`passwords_digest`] of the password that the user has set in this session. Kept until the View shows that
@@ -161,8 +161,8 @@ impl WebSessions {
         Ok(visit)
     }
 
-    /// Whether the session goes on when the View shows `hashes` as the user's passwords: they must be those of the
-    /// sign-in, or the one that the user has set in this session.
+    /// Whether the session goes on when the View shows `hashes` as the user's passwords. The session ends when the
+    /// passwords have changed since the sign-in, unless the user set the new one in this session.
     pub(crate) async fn has_passwords(&self, visit: &RequestSession, hashes: &[impl AsRef<str>]) -> bool {
         let passwords = passwords_digest(hashes);
         if visit.passwords == passwords {
@@ -193,7 +193,8 @@ impl WebSessions {
         .await
     }
 
-    /// Ends a session. If the write fails, the session ends only at [`IDLE_MAX`].
+    /// Ends a session. If the write fails, the session stays valid until it is idle for [`IDLE_MAX`] or as old as
+    /// [`AGE_MAX`].
     pub(crate) async fn end(&self, key: &str) {
         let remove = StateChange::remove(&SESSIONS, key, ChangeCondition::Any);
         if let Err(error) = self.state.change(vec![remove], Timestamp::now()).await {
@@ -222,8 +223,8 @@ impl WebSessions {
         .await
     }
 
-    /// Returns the new password of `person` and leaves it in the session. `None` when the session has none, or that of
-    /// another person.
+    /// Returns the new password of `person` and leaves it in the session. `None` when the session is unknown, or holds
+    /// no password or another person's.
     pub(crate) async fn peek_slip(
         &self,
         cookie: &str,
@@ -435,7 +436,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_goes_on_with_its_own_new_password_while_the_state_is_read_only() {
+    async fn a_session_goes_on_after_its_user_set_a_password_while_the_state_is_read_only() {
         let (state, sessions, _) = nodes();
         let now = Timestamp::now();
         let cookie = sessions.begin(Uuid::nil(), passwords_digest(&["old"]), now).await.unwrap();

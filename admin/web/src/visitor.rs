@@ -35,7 +35,7 @@ pub(crate) struct Visitor {
     /// Path and query of the page, for the language switch and for the return after a sign-in. `/` when the request is
     /// not a GET: the path of a form may accept no GET.
     pub(crate) here: String,
-    /// The user; `None` when not signed in, or no longer permitted to be.
+    /// The user; `None` when the visitor is not signed in, the session has ended, or `is_unknown` is set.
     pub(crate) user: Option<User>,
     /// The message that this page shows once.
     pub(crate) flash: Option<Flash>,

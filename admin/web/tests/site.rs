@@ -1,4 +1,4 @@
-//! The help desk's work on a whole site: an embedded directory with imported people, and a store in memory.
+//! Uses the pages of the help desk with an embedded directory of imported people and a store in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test fails by a panic.
 
 mod faults;
@@ -287,7 +287,8 @@ async fn a_page_says_what_fails_when_the_shared_state_is_away() {
     assert!(unknown.text.contains("cannot check now whether you are signed in"), "{}", unknown.text);
 }
 
-/// A reset ends all sessions of its user, perhaps stolen ones, but not the one in which users reset their own password.
+/// A reset ends all sessions of the person whose password it is: one may be stolen. When people reset their own
+/// password, the session that they use goes on.
 #[tokio::test]
 async fn a_new_password_ends_the_sessions_of_its_user() {
     let site = Site::start().await;
@@ -425,7 +426,8 @@ async fn a_session_goes_on_at_another_node() {
     assert!(browser.get(&person).await.text.contains("role=\"status\""), "the message is not shown");
 }
 
-/// Each page and form needs a permission, and exactly the roles that have it for any person are let in.
+/// A role may use a page or form exactly when the permission table grants it the page's permission for any person, not
+/// only for oneself.
 #[tokio::test]
 async fn each_page_and_form_is_open_to_the_roles_of_the_permission_table() {
     use Permission as Op;

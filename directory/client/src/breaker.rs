@@ -22,7 +22,7 @@ impl Breaker {
         self.failures < FAILURES_MAX || self.last_failure.is_none_or(|at| now.duration_since(at) >= OPEN_TIME)
     }
 
-    /// Records that the server performed an operation or decided on it.
+    /// Records that the server performed an operation or refused it.
     pub(crate) fn succeeded(&mut self) {
         *self = Self::default();
     }

@@ -19,8 +19,8 @@ use crate::{
     DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerCondition, ServerRole, WriteConditions, WriteReceipt, tls,
 };
 
-/// Entries in one page of a search (RFC 2696): bounds what the library queues. docs/openldap.md lifts slapd's default
-/// limit of 500 entries for our identities (`olcLimits`).
+/// Entries in one page of a search (RFC 2696): bounds what the library queues. The `olcLimits` of docs/openldap.md
+/// exempt our identities from slapd's default limit of 500 entries.
 const PAGE_ENTRIES: i32 = 1000;
 /// Maximum number of entries of a search without a limit: twice the largest site.
 const SEARCH_ENTRIES_MAX: usize = 4_000_000;
@@ -48,7 +48,7 @@ pub(crate) struct Inner {
     writer: AtomicUsize,
     /// Whether the task runs that returns to the preferred server.
     returning: AtomicBool,
-    /// Whether a server has refused the post-read control: it is not sent any more, and receipts are empty.
+    /// Whether a server has refused the post-read control. If so, writes omit the control and receipts are empty.
     no_post_read: AtomicBool,
 }
 
@@ -111,8 +111,8 @@ impl Directory {
     }
 
     /// Searches at the writable provider, or at any server that works while the provider does not answer, to show the
-    /// newest state there is. With a replica's answer comes the provider's error: what a replica does not have may
-    /// exist.
+    /// newest state there is. In the second case also returns the provider's error, because the provider may have
+    /// entries that a replica does not have yet.
     pub async fn search_newest(
         &self,
         search: LdapSearch,
@@ -124,8 +124,8 @@ impl Directory {
         }
     }
 
-    /// Reads one entry by name. `None` when a server answered that the entry does not exist, or reported success without
-    /// the entry, as a server does that hides it from our identity (RFC 4511 §4.5.1.7).
+    /// Reads one entry by name. `None` when a server answered that the entry does not exist, or reported success
+    /// without the entry. The latter happens when access rules hide the entry from our identity (RFC 4511 §4.5.1.7).
     pub async fn read(&self, dn: &Dn, attributes: &[&str]) -> Result<Option<Entry>, DirectoryError> {
         let search = LdapSearch {
             base: dn.clone(),
@@ -171,9 +171,9 @@ impl Directory {
     /// asking.
     ///
     /// Otherwise [`DirectoryError::InvalidCredentials`] comes only from a server that accepts our own identity and has
-    /// a contextCSN. When no such server accepts or refuses the password, the error is [`DirectoryError::Unavailable`]:
-    /// other results prove nothing about the password (RFC 4511 appendix A: busy, unavailable, unwillingToPerform,
-    /// referral and the like).
+    /// a contextCSN. When no server accepts the password and no such server refuses it, the error is
+    /// [`DirectoryError::Unavailable`]: other results prove nothing about the password (RFC 4511 appendix A: busy,
+    /// unavailable, unwillingToPerform, referral and the like).
     pub async fn bind(&self, dn: &Dn, password: &str) -> Result<(), DirectoryError> {
         if password.is_empty() || dn.is_root() {
             return Err(DirectoryError::InvalidCredentials);
@@ -187,7 +187,7 @@ impl Directory {
         let root = self.read(&Dn::root(), &["subschemaSubentry"]).await?;
         let name = root.as_ref().and_then(|root| root.first("subschemaSubentry"));
         let name = Dn::parse(name.unwrap_or("cn=Subschema")).map_err(|error| unreadable(&error.to_string()))?;
-        // RFC 4512 §4.4 prescribes this filter: some servers do not return the subschema subentry to another one.
+        // RFC 4512 §4.4 prescribes this filter: some servers return the subschema subentry for no other.
         let search = LdapSearch {
             base: name,
             scope: Scope::Base,
@@ -203,9 +203,9 @@ impl Directory {
         Ok(definitions.collect())
     }
 
-    /// Asks servers, all or those of `role`, until one succeeds or decides ([`OperationFailure::Decided`]). One that
-    /// succeeds is asked first next time. A request that this client cannot send ([`OperationFailure::NotSent`]) goes to
-    /// no server.
+    /// Asks the servers of `role`, or all servers, one after another until one succeeds or decides
+    /// ([`OperationFailure::Decided`]). Skips servers whose circuit is open. The server that succeeds is asked first
+    /// next time. A request that this client cannot send ([`OperationFailure::NotSent`]) goes to no server.
     pub(crate) async fn read_from<'a, T, F>(
         &'a self,
         role: Option<ServerRole>,
@@ -287,10 +287,11 @@ impl Directory {
         }
     }
 
-    /// Sends a write to the provider. Repeats it only when the first attempt certainly had no effect: on another
-    /// connection when an idle one had died, and once at the next provider whose circuit is closed when this one is
-    /// busy, unreachable or not the provider. A single provider is asked again only in the last case, because its name
-    /// may now resolve to another machine.
+    /// Sends a write to the provider, and repeats the write only when the first attempt certainly had no effect:
+    /// - When an idle connection had died, on another connection.
+    /// - When the server is busy, unreachable or no longer the provider, once, at the next configured provider whose
+    ///   circuit is closed. If only one provider is configured, it is asked again only when it is no longer the
+    ///   provider: its name may now resolve to another machine.
     async fn write(&self, operation: SingleRequest<'_>, controls: &[RawControl]) -> Result<LdapResult, DirectoryError> {
         let mut last = DirectoryError::Unavailable("no provider is configured, or it has failed recently".to_owned());
         let mut order = self.order(self.inner.writer.load(Ordering::Relaxed), Some(ServerRole::Provider));
@@ -453,7 +454,7 @@ async fn search_pages(server: &PooledServer, search: &LdapSearch) -> Result<Vec<
         let taken = server.take(ConnectionUse::Paging).await?;
         match all_pages(&taken.connection, search).await {
             Ok((entries, whole)) => {
-                // On a connection left before the last page the server keeps its paging state: drop such a connection.
+                // The server keeps paging state until the last page, so drop a connection that did not reach it.
                 if whole {
                     server.give_back(taken);
                 }
@@ -509,7 +510,7 @@ fn query<'a>(search: &'a LdapSearch, filter: &'a str, page: Option<PagedResults>
     }
 }
 
-/// Returns the entries if the result is a success. Reaching the caller's own limit is one.
+/// Returns the entries if the result is a success. A result that ends at the caller's own limit counts as one.
 fn collected(entries: Vec<Entry>, result: &LdapResult, limit: Option<usize>) -> Result<Vec<Entry>, OperationFailure> {
     if !(result.rc == SIZE_LIMIT_EXCEEDED && limit.is_some_and(|limit| entries.len() >= limit)) {
         judge(result)?;

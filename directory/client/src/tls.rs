@@ -1,4 +1,4 @@
-//! The TLS configuration. It does not use the library's default, which trusts no certificate at all when one system
+//! The TLS configuration. The default of the `ldap3` crate is not used: it trusts no certificate at all when one system
 //! certificate is unreadable.
 
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ const SYSTEM_BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// A configuration that trusts the certificates of `ca_file`, or those of the first system bundle found. `Err` says
-/// which file is missing or has no usable certificate.
+/// A configuration that trusts the certificates of `ca_file`, or those of the first system bundle found. `Err` names
+/// the file that is unreadable or has no usable certificate, or says that no bundle was found.
 pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let system = || SYSTEM_BUNDLES.iter().map(PathBuf::from).find(|path| path.is_file());
     let file = ca_file.map(Path::to_path_buf).or_else(system).ok_or("no CA certificates found: set ca_file")?;

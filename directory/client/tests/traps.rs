@@ -1,4 +1,4 @@
-//! Faults of servers and of the library underneath. None of them may hang or panic a caller.
+//! Faults of LDAP servers and of the `ldap3` library. No fault may make a caller hang or panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helper functions of tests are test code")]
 
 mod fake;
@@ -62,7 +62,7 @@ async fn a_write_without_an_answer_has_an_unknown_outcome_and_is_sent_once() {
     assert_eq!((stalled.received("AddRequest"), closing.received("DelRequest")), (1, 1));
 }
 
-/// Each of these makes the library's driver or parsers panic, or leaves it waiting.
+/// Each of these answers makes the library's driver or its parsers panic, or makes the driver wait for more octets.
 #[tokio::test]
 async fn a_server_with_malformed_answers_is_unavailable() {
     let cases: [(&str, Vec<u8>); 6] = [
@@ -130,7 +130,7 @@ async fn an_operation_ends_when_the_server_disconnects() {
 }
 
 #[tokio::test]
-async fn a_referral_among_the_entries_is_dropped() {
+async fn a_search_result_reference_among_the_entries_is_dropped() {
     let reference =
         || Reply(LdapOp::SearchResultReference(LdapSearchResultReference { uris: vec!["ldap://elsewhere/".into()] }));
     let fake = Fake::start(healthy(move |message| {
@@ -265,7 +265,8 @@ async fn the_server_that_answers_is_kept_and_a_silent_one_is_skipped() {
     assert_eq!(requests.load(Ordering::Relaxed), tried, "the server was tried although its circuit is open");
 }
 
-/// The paged control of a small search on a shared connection could disturb the paging state of another search.
+/// The paged results control (RFC 2696) of a small search on a shared connection could disturb the paging of another
+/// search.
 #[tokio::test]
 async fn only_searches_that_may_have_large_results_are_paged() {
     let fake = Fake::start(healthy(|_| None)).await;
@@ -305,7 +306,8 @@ fn bind_result(code: u16) -> fake::ScriptedStep {
     Reply(LdapOp::BindResponse(LdapBindResponse { res: result(code), saslcreds: None }))
 }
 
-/// The name of a server that is no longer the provider may mean another machine by now, also for the binds of users.
+/// When a server is no longer the provider, its name may lead to another machine by now. The next bind of a user must
+/// therefore connect anew.
 #[tokio::test]
 async fn idle_connections_for_binds_end_when_the_server_is_no_longer_the_provider() {
     let server = Fake::start(healthy(|message| match message.op {
@@ -410,7 +412,8 @@ async fn an_empty_dn_or_password_is_not_sent() {
 #[tokio::test]
 async fn malformed_sync_messages_end_the_stream() {
     let cases: [Vec<u8>; 3] = [
-        // An intermediate response without components; one of another name; an entry without its Sync State control.
+        // An IntermediateResponse without components, one whose name is not that of Sync Info, and an entry without its
+        // Sync State control.
         vec![0x30, 5, 2, 1, 3, 0x79, 0],
         vec![0x30, 12, 2, 1, 3, 0x79, 7, 0x80, 1, b'1', 0x81, 2, 0xa4, 0],
         vec![0x30, 9, 2, 1, 3, 0x64, 4, 4, 0, 0x30, 0],

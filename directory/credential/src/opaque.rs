@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use unicode_normalization::UnicodeNormalization;
 
-/// Returns the form in which passwords are hashed and compared: other spaces become U+0020, then NFC (RFC 8265 §4.2.2).
-/// Keyboards differ: a Macintosh may send letters and marks apart, and a French layout a no-break space.
+/// Returns the form in which passwords are hashed and compared: non-ASCII spaces become U+0020, then the text is
+/// normalised to NFC (RFC 8265 §4.2.2). Without this, one password typed on two devices can differ: one device sends a
+/// letter and its accent as two characters, and a French keyboard layout may send a no-break space.
 ///
 /// Accepts any text, because existing passwords may break the rules for new ones.
 pub fn opaque_string(text: &str) -> Cow<'_, str> {

@@ -5,7 +5,8 @@ use crate::{Secret, TYPED_OCTETS_MAX};
 /// Longest decoded PLAIN message, octets: two names and the password as typed, separated by NULs.
 pub const PLAIN_OCTETS_MAX: usize = NAME_OCTETS_MAX + 1 + NAME_OCTETS_MAX + 1 + TYPED_OCTETS_MAX;
 
-/// Longest PLAIN message in base64, octets. No response of the mechanism LOGIN is longer.
+/// Longest PLAIN message in base64, octets. A valid response of the mechanism LOGIN, one name or one password, is
+/// shorter.
 pub const PLAIN_BASE64_OCTETS_MAX: usize = PLAIN_OCTETS_MAX.div_ceil(3) * 4;
 
 /// Longest name accepted in a PLAIN message, octets. RFC 4616 §2 asks for at least 255.
@@ -22,7 +23,8 @@ pub struct PlainIdentity {
     pub password: Secret,
 }
 
-/// The message is not `[authzid] NUL authcid NUL passwd`, not UTF-8, or has a part that is too long.
+/// The message is not `[authzid] NUL authcid NUL passwd`, is not UTF-8, or has a name that is too long or a password
+/// that is not usable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a SASL PLAIN message")]
 pub struct PlainError;

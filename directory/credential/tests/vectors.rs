@@ -5,7 +5,7 @@ use provost_credential::{Secret, Verification, verify};
 
 const PASSWORD: &str = "Élan vital 7";
 
-/// The tool or the rule, and a value of [`PASSWORD`] that it made or allows.
+/// A tool or a rule, and a stored value for [`PASSWORD`] that the tool made or the rule allows.
 const VALUES_OF_PASSWORD: &[(&str, &str)] = &[
     ("slappasswd 2.5.13 -h {SSHA}", "{SSHA}aEheIjCgnyExQu5bOvZAaQ9EzWixu5YS"),
     ("slappasswd 2.5.13 -h {SHA}", "{SHA}Zie+k5UOtCZYww+cQiiZbNjpnsU="),
@@ -136,7 +136,8 @@ fn unknown_malformed_and_costly_values_are_unsupported() {
     }
 }
 
-/// RFC 4513 §5.1.2: an empty password proves nothing, even against an empty value. A long one is not even compared.
+/// RFC 4513 §5.1.2: an empty password proves nothing, even against an empty value. A password of more than
+/// 512 octets is refused, even if the stored value is equal.
 #[test]
 fn empty_and_too_long_passwords_never_match() {
     assert_eq!(verify(&secret(""), b""), Verification::Mismatch);

@@ -48,7 +48,7 @@ pub struct ImportRow {
 /// One attribute before and after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ValueChange {
-    /// The address of the entry, when the entry is not the person's own.
+    /// The mail address, when an import changed this attribute in an address entry and not in the person's entry.
     pub address: Option<String>,
     /// Name of the attribute.
     pub attribute: String,
@@ -82,8 +82,8 @@ fn import_row(detail: &Value) -> Option<ImportRow> {
     Some(ImportRow { source: text("source"), row, batch: text("batch"), what: text("what"), reason: text("reason") })
 }
 
-/// Reads the changes from a record's detail: an import lists them, a change of an alias names its `address`, every
-/// other operation states `before` and `after`.
+/// Reads the changes from a record's detail: an import lists them, a change of an alias names its `address`, other
+/// operations that show values state `before` and `after`.
 fn changes(action: &str, detail: &Value) -> Vec<ValueChange> {
     if let Some(listed) = detail["changes"].as_array() {
         return listed.iter().map(listed_change).collect();

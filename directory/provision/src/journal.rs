@@ -7,9 +7,9 @@
 //! ```
 //!
 //! The plan is durable before the first write is sent, so every value that a batch may overwrite is known after any
-//! crash. A write without a receipt has an unknown outcome: the directory is asked by provostLastBatch, which holds the
-//! batch's id on every entry written. A receipt lost in a power cut therefore costs only a look-up, so receipts are
-//! synced in groups while the apply continues.
+//! crash. The outcome of a write without a receipt is unknown. It is looked up in the directory, where provostLastBatch
+//! of every written entry is the batch's id. A receipt that is lost in a power cut costs only this look-up, so receipts
+//! are synced in groups while the apply continues.
 
 mod lines;
 mod writer;
@@ -35,8 +35,8 @@ const BATCHES_KEPT: usize = 500;
 const OPEN: &str = ".open.jsonl";
 const ENDED: &str = ".jsonl";
 const PLAN: &str = ".plan";
-/// Lock file, held while a batch is begun or abandoned ones are opened, so that no apply takes another one's new batch
-/// for an abandoned one.
+/// Lock file. An apply holds it while it begins a batch or opens abandoned ones, so that no other apply takes the new
+/// batch for an abandoned one.
 const LOCK: &str = "lock";
 
 /// The folder of journals. Cheap to clone. Several processes may use it at once.
@@ -56,8 +56,8 @@ pub struct KeptBatch {
     pub since: String,
     /// Actor and time of each run: more than one when the batch was resumed.
     pub begins: Vec<BeginLine>,
-    /// One for each write whose outcome is known, in recorded order. When a write has several receipts, the last one
-    /// holds.
+    /// Receipts of the writes whose outcomes are known, in recorded order. When a write has several receipts, the last
+    /// one holds.
     pub receipts: Vec<Receipt>,
     /// The end record; `None` for an unfinished batch.
     pub end: Option<EndLine>,
@@ -79,7 +79,8 @@ enum OpenBatch {
 pub(crate) struct Journal {
     pub(crate) batch: String,
     pub(crate) since: String,
-    /// Known outcomes by place of change and write: empty for a new batch.
+    /// Known outcomes by the index of the change in the plan and the index of the write in the change; empty for a new
+    /// batch.
     pub(crate) known: HashMap<(u32, u32), WriteOutcome>,
     is_resumed: bool,
     folder: Arc<Path>,
@@ -143,7 +144,8 @@ impl Journals {
         Ok(Plan::from_bytes(&octets)?)
     }
 
-    /// Opens the unfinished batch of exactly this plan, or begins a new one. Durable when it returns. Blocks.
+    /// Opens the unfinished batch of exactly this plan, or begins a new one. The plan and the begin record are durable
+    /// when this returns. Blocks.
     pub(crate) fn begin(&self, plan: &Plan, actor: &Actor, at: &str) -> Result<Journal, JournalError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let _lock = self.lock()?;
@@ -154,8 +156,8 @@ impl Journals {
                     return self.resume(file, content, begin);
                 }
                 OpenBatch::Free(..) => {}
-                // Refuse to begin a second batch of the same plan: it would find the first one's writes and fail those
-                // people.
+                // Refuse to begin a second batch of the same plan: it would take the writes of the first one for a
+                // conflict, and these people would fail.
                 OpenBatch::InUse if self.is_of(&batch, plan)? => return Err(JournalError::InUse(batch)),
                 OpenBatch::Unusable(fault) if self.is_of(&batch, plan)? => {
                     return Err(JournalError::NotResumable { batch, fault: Box::new(fault) });
@@ -207,9 +209,9 @@ impl Journals {
         Ok(Journal { batch: header.batch, since: header.since, known, is_resumed: true, folder, writer })
     }
 
-    /// Unfinished batches that no apply is working on, each with its plan, for looking up their outcomes; without those
-    /// of the plan whose hash is `own_plan`. A batch whose plan never became durable has written nothing and is
-    /// removed. Blocks.
+    /// Opens the unfinished batches that no apply is working on, so that the caller can look up their outcomes. Leaves
+    /// out batches of the plan with the hash `own_plan`. A batch without a complete header has written nothing to the
+    /// directory and is removed. Blocks.
     pub(crate) fn abandoned(&self, own_plan: &str) -> Result<Vec<(Journal, Plan)>, JournalError> {
         if self.batches()?.is_empty() {
             return Ok(Vec::new());
@@ -243,8 +245,8 @@ impl Journals {
         Ok(self.batches()?.into_iter().filter(|(_, has_ended)| !has_ended).map(|(batch, _)| batch).collect())
     }
 
-    /// Opens and locks the file of an unfinished batch for appending, and cuts off a torn last line. A batch that has an
-    /// end record and not yet the name of a finished one gets that name.
+    /// Opens and locks the file of an unfinished batch for appending, and cuts off a torn last line. If the file has an
+    /// end record, it is renamed as the file of a finished batch.
     fn open(&self, batch: &str) -> Result<OpenBatch, JournalError> {
         let file = match OpenOptions::new().read(true).append(true).open(self.path(batch, OPEN)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(OpenBatch::Ended),
@@ -310,7 +312,7 @@ impl Journals {
 }
 
 impl Journal {
-    /// Whether an earlier run began the batch: the directory may then hold its writes without receipts.
+    /// Whether an earlier run began the batch: the directory may then hold writes that have no receipt.
     pub(crate) fn is_resumed(&self) -> bool {
         self.is_resumed
     }
@@ -326,7 +328,7 @@ impl Journal {
         self.writer.flush().await
     }
 
-    /// Waits until the file is unlocked, so that whoever starts the same plan next does not find the batch in use.
+    /// Closes and unlocks the file, so that the next apply of the same plan does not find the batch in use.
     pub(crate) async fn release(self) {
         self.writer.close().await;
     }
@@ -341,7 +343,7 @@ impl Journal {
     }
 }
 
-/// Gives the file of a batch that has its end record the name of a finished batch, durably.
+/// Renames the file of an ended batch from the open name to the finished one, and syncs the folder.
 fn finish(folder: &Path, batch: &str) -> io::Result<()> {
     fs::rename(folder.join(format!("{batch}{OPEN}")), folder.join(format!("{batch}{ENDED}")))?;
     File::open(folder)?.sync_all()

@@ -73,8 +73,8 @@ pub(crate) const RESERVED: &[&str] = &[
     "guest",
     "mail",
     "provost",
-    // Recipients that certification authorities have asked to approve a certificate of the domain. Those of today's
-    // Baseline Requirements (admin, administrator, webmaster, hostmaster, postmaster) are above.
+    // Addresses to which certification authorities once sent their validation mail. The addresses that today's Baseline
+    // Requirements permit (admin, administrator, webmaster, hostmaster, postmaster) are above.
     "ssl-admin",
     "ssl-master",
     // Offices of a university.
@@ -106,8 +106,8 @@ pub(crate) const LETTERS: [(char, &str); 11] = [
 ];
 
 /// Folds one name by the built-in rules to what a login may hold: lower case ASCII letters, digits and hyphens. Marks
-/// are dropped, letters such as ß are spelled out (ss), and other scripts are transliterated. Every other character is
-/// dropped, also a hyphen at an end.
+/// are dropped, letters such as ß are spelled out (ss), and other scripts and signs are transliterated. Everything
+/// else is dropped, and so are hyphens at both ends.
 pub fn fold_name(name: &str) -> String {
     fold(name, |c| LETTERS.iter().find(|(letter, _)| *letter == c).map(|(_, ascii)| *ascii))
 }
@@ -148,8 +148,8 @@ fn fold<'a>(name: &str, letter: impl Fn(char) -> Option<&'a str>) -> String {
     folded.trim_matches('-').to_owned()
 }
 
-/// Appends `c` without its marks; `false`, with nothing appended, when a part of it is neither ASCII nor a known
-/// letter.
+/// Appends `c` to `folded` in ASCII, without marks, soft hyphens and joiners. Returns `false` and appends nothing when
+/// any other part of `c` is neither ASCII nor a letter with a spelling.
 fn fold_canonical<'a>(c: char, letter: &impl Fn(char) -> Option<&'a str>, folded: &mut String) -> bool {
     let before = folded.len();
     let mut known = true;

@@ -68,8 +68,8 @@ impl fmt::Debug for SettingsSource {
 }
 
 /// Reads the stated settings for a command, which has no View: from the writable provider, or from a replica while the
-/// provider does not answer. A command knows no last good value: instead of a bad value, that of `fallback` or the
-/// default applies, and [`SharedSettings::faults`] lists the bad one.
+/// provider does not answer. A command does not know the last good value of a setting: in place of a bad value it uses
+/// the value of `fallback`, else the default, and [`SharedSettings::faults`] lists the bad value.
 pub async fn read_shared_settings(
     directory: &Directory,
     fallback: &Fallback,

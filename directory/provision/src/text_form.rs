@@ -1,6 +1,5 @@
-//! Serde forms of directory names as text, for plans and journals (`serde(with = ...)`).
+//! Serialises DNs and attribute descriptions as text in plans and journals, for `#[serde(with = ...)]`.
 
-/// A DN as its text.
 pub(crate) mod dn {
     use provost_entry::Dn;
     use serde::de::Error as _;
@@ -15,7 +14,6 @@ pub(crate) mod dn {
     }
 }
 
-/// An attribute description as its text.
 pub(crate) mod attribute {
     use provost_entry::AttributeDescription;
     use serde::de::Error as _;

@@ -150,7 +150,7 @@ impl Site {
         self.desk.history(&admin(), &person, 100).await.unwrap()
     }
 
-    /// Records of imports by person, as action and outcome, oldest first.
+    /// The actions and outcomes that imports recorded, oldest first, by DN of the person.
     fn import_records(&self) -> BTreeMap<String, Vec<String>> {
         let mut records: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for record in self.log.records.lock().unwrap().iter() {
@@ -246,7 +246,8 @@ async fn people_of_an_import_that_was_killed_are_recorded_once_and_settled() {
         assert!(records.values().all(|actions| actions.as_slice() == ["person.create"]), "{records:?}");
         assert!(site.below("people").await.iter().all(|person| records.contains_key(person.dn.as_str())));
     }
-    // Another file replaces the plan. The server may still do writes that it took from the killed run.
+    // Another file replaces the plan. The server may still do writes that it took from the killed run, so import until
+    // nothing is left to apply.
     while site
         .desk
         .apply_import(std::future::pending(), &admin(), &site.plan(&rows(0..10)).await, &mut |_| {})
@@ -267,7 +268,7 @@ async fn people_of_an_import_that_was_killed_are_recorded_once_and_settled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_who_was_changed_meanwhile_is_recorded_as_not_done() {
+async fn a_person_who_was_changed_meanwhile_is_recorded_as_partly_changed() {
     let site = Site::start().await;
     site.import(&format!("{HEADER}1,Zoé,Tremblay,student\n")).await;
     let plan = site.plan(&format!("{HEADER}1,Zoé,Côté,student\n")).await;

@@ -31,8 +31,8 @@ impl Pages {
         [&progress.place.to_be_bytes()[..], &sent.to_be_bytes(), &hash.to_be_bytes()].concat()
     }
 
-    /// Returns the position in a cookie. Refused unless this connection received the cookie for a search with the same
-    /// base, scope, size limit and filter.
+    /// Returns the position in a cookie. Refuses a cookie that was not issued on this connection for a search with the
+    /// same base, scope, size limit and filter.
     pub(crate) fn progress(&self, request: &SearchRequest, cookie: &[u8]) -> OperationResult<PagingState> {
         let read = || {
             let (place, rest) = cookie.split_first_chunk::<4>()?;

@@ -20,7 +20,7 @@ pub(crate) struct ServerContext {
     pub(crate) jobs: mpsc::Sender<WriteJob>,
     pub(crate) hashing: Hashing,
     pub(crate) root_dn: Dn,
-    /// A `userPassword` value.
+    /// The root identity's password, hashed, as a `userPassword` value.
     pub(crate) root_password: String,
     pub(crate) tls: Option<TlsAcceptor>,
     /// `None` admits every connection under the socket's address.

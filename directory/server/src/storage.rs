@@ -6,7 +6,7 @@
 //! | `entry` | each entry | its place (a number, reused after a deletion), its parent's place, its octets as encoded by `record` |
 //! | `name` | each text that entries refer to by number | kind (`description`: attribute type and options; `classes`: a list of object classes; `identity`: creators and modifiers), number, text |
 //! | `deletion` | each of the last deletions | order, CSN and entryUUID, for RFC 4533 consumers that were away |
-//! | `state` | each fact about the whole file | `format` (the version of the file format), `suffix`, `context` (contextCSN by server id), `floor` (the state that the log of deletions starts from), `unseeded` (until all seed entries are there) |
+//! | `state` | each fact about the whole file | `format` (the version of the file format), `suffix`, `context` (contextCSN by server id), `floor` (the state that the log of deletions starts from), `unseeded` (present until the file has all seed entries: suffix, containers, service identities) |
 //!
 //! The schema is not stored, because it comes with the program. `migration` upgrades a file of an older format.
 
@@ -95,7 +95,7 @@ impl Storage {
         Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
     }
 
-    /// Returns a state of the content; empty until it is first saved.
+    /// Returns the CSNs under a key of `state`: none until [`save_state`] first writes them.
     fn context_state(&self, key: &str) -> Result<ContextCsn, StorageError> {
         let Some(text) = self.state(key)? else { return Ok(ContextCsn::default()) };
         ContextCsn::parse(&text).ok_or_else(|| StorageError::Content(format!("state '{key}' is damaged")))
@@ -173,7 +173,7 @@ impl Storage {
         }
     }
 
-    /// Makes changes durable, all or none. `tree` already has their shared names, and not the changes.
+    /// Makes changes durable, all or none. `tree` already has the shared names of the changes, but not yet the changes.
     pub(crate) fn commit(&mut self, tree: &Tree, changes: &[&TreeChange]) -> Result<(), StorageError> {
         let mut context = tree.context.clone();
         let saved = {
@@ -222,9 +222,9 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
 
 /// Asks for a write-ahead log, and fails when the file keeps another journal mode.
 ///
-/// SQLite returns the row with the mode before it commits the change, and reports only at the end of the statement that
-/// a disk fault kept the old mode. In the old mode a commit is durable only when the removal of its journal is durable,
-/// and nothing syncs that removal.
+/// SQLite returns the new mode in a row, and then commits the change. If a disk fault keeps the old mode, only the end
+/// of the statement reports the fault, so all rows are read. In the old mode a commit is durable only when the removal
+/// of its journal is durable, and nothing syncs that removal.
 fn use_wal(connection: &Connection) -> Result<(), StorageError> {
     let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
     let mut rows = statement.query([])?;

@@ -17,10 +17,10 @@ use crate::record::{EncodedEntry, EntryDraft};
 
 /// The number of an entry's place in memory, and of its row on disk.
 pub(crate) type EntryNumber = u32;
-/// The number that stands for the parent of the suffix entry, which has none.
+/// The parent number of the suffix entry, which has no parent.
 pub(crate) const NO_PLACE: EntryNumber = EntryNumber::MAX;
-/// Maximum number of places, 400 MB of empty ones: four times the entries that `client` reads in one search. A file with
-/// a higher number is damaged.
+/// Maximum number of places, about four times the entries that `client` reads in one search. That many empty places
+/// take 400 MB. Place numbers begin at 0: a file with a number from `PLACES_MAX` on is damaged.
 pub(crate) const PLACES_MAX: EntryNumber = 1 << 24;
 /// Deletions kept for returning consumers. A consumer that missed more needs the present phase (RFC 4533 §3.3.2).
 pub(crate) const DELETIONS_MAX: usize = 65_536;
@@ -32,8 +32,8 @@ struct TreeSlot {
     record: EncodedEntry,
 }
 
-/// Attribute types that the server treats differently from others: values of userPassword are not visible to every
-/// identity, those of all others are derived from an entry's head and place.
+/// Attribute types that the server treats differently from others. Values of userPassword are not visible to every
+/// identity. Values of all other types listed here are derived and not stored as attributes (see [`Tree::synthesise`]).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SpecialTypes {
     pub(crate) object_class: TypeId,
@@ -184,7 +184,8 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Makes an empty tree. `None` when the schema lacks one of [`SpecialTypes`]; every test with a tree excludes that.
+    /// Makes an empty tree. `None` when the schema lacks one of [`SpecialTypes`]; every test that makes a tree would
+    /// then fail.
     pub(crate) fn new(catalogue: Arc<Catalogue>, suffix: Dn) -> Option<Self> {
         Some(Self {
             special: SpecialTypes::of(&catalogue)?,
@@ -225,7 +226,7 @@ impl Tree {
         self.free.push(place);
     }
 
-    /// Makes free places up to `place`, for rows that are loaded next.
+    /// Adds empty places up to and including `place`, for rows that are loaded next.
     pub(crate) fn grow_to(&mut self, place: EntryNumber) {
         while self.slots.len() <= place as usize {
             self.slots.push(TreeSlot { parent: NO_PLACE, children: 0, record: EncodedEntry::default() });
@@ -293,8 +294,8 @@ impl Tree {
         self.nearest(dn).filter(|(_, missing)| *missing == 0).map(|(place, _)| place)
     }
 
-    /// Returns the entry with this name or its nearest ancestor, and how many RDNs are missing below that. `None`
-    /// outside the suffix, and while the suffix entry is missing.
+    /// Returns the entry with this name and 0, or its nearest existing ancestor and the number of RDNs below that
+    /// ancestor. `None` outside the suffix, and while the suffix entry is missing.
     pub(crate) fn nearest(&self, dn: &Dn) -> Option<(EntryNumber, usize)> {
         if !dn.is_within(&self.suffix) {
             return None;
@@ -473,7 +474,8 @@ impl Tree {
         }
     }
 
-    /// Returns the values of an operational attribute or of objectClass, derived from head and place.
+    /// Returns the values of an operational attribute or of objectClass. They come from the entry's head and its place
+    /// in the tree; those of contextCSN come from the tree.
     pub(crate) fn synthesise(&self, snapshot: EntrySnapshot<'_>, type_id: TypeId) -> Vec<Vec<u8>> {
         let Some(head) = snapshot.record.head() else { return Vec::new() };
         let s = &self.special;
@@ -500,8 +502,8 @@ impl Tree {
         }
     }
 
-    /// Returns the values of an attribute for the server's own use, without those under options: a new password does
-    /// not replace a value under an option, which would therefore remain valid.
+    /// Returns the values of a stored attribute for the server's own use, without those under options: a change of
+    /// userPassword leaves a value under an option in place, and that old password must not remain valid.
     pub(crate) fn values(&self, place: EntryNumber, name: &str) -> Vec<Vec<u8>> {
         let (Some(snapshot), Some(type_id)) = (self.snapshot(place), self.catalogue.type_id(name)) else {
             return Vec::new();

@@ -65,7 +65,7 @@ async fn acknowledged_writes_survive_kill() {
         child.wait().unwrap();
         writing.abort();
     }
-    let server = tokio::time::timeout(Duration::from_secs(10), start(folder.path())).await.expect("recovers at once");
+    let server = tokio::time::timeout(Duration::from_secs(10), start(folder.path())).await.expect("recovers in 10 s");
     let mut client = Client::bound(server.addresses[0], PROVOST).await;
     client.search(SUFFIX, LdapFilter::Present("employeeNumber".into()), vec![]).await;
     let mut found = std::collections::HashMap::<String, usize>::new();
@@ -77,7 +77,7 @@ async fn acknowledged_writes_survive_kill() {
         assert_eq!(
             found.get(&common::person_dn(&number.to_string())),
             Some(&1),
-            "{number} was acknowledged and is lost"
+            "{number} was acknowledged, but is not found exactly once"
         );
     }
     server.stop().await;

@@ -1,4 +1,5 @@
-//! An index of names that more than one entry may claim, against the rules of the site but not of LDAP.
+//! An index of names, such as logins and addresses, that only one entry of a site should have. LDAP lets several
+//! entries claim one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

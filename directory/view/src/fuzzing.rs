@@ -4,10 +4,11 @@
 use crate::Snapshot;
 use crate::file::parse;
 
-/// A file is refused or parsed. Even with a correct digest, it has fewer entries than octets.
+/// Any octets are refused or parsed, with and without a correct digest. A parsed file has at most as many entries as
+/// octets.
 pub fn file(octets: &[u8]) {
     check(octets);
-    // With a correct digest, which another program may write and a damaged disk cannot produce.
+    // A correct digest after arbitrary octets: a damaged disk cannot produce such a file, but another program can.
     check(&[octets, blake3::hash(octets).as_bytes()].concat());
 }
 

@@ -14,7 +14,7 @@ use crate::budget::{BudgetShare, LiteralBudget};
 
 /// Time that a literal may take whatever its size. In SMTP, the data of a message has the same limit.
 const LITERAL_LIMIT: Duration = Duration::from_secs(10 * 60);
-/// Each time that so many octets have arrived, the literal may take a second more, as in SMTP.
+/// Received octets that extend the limit by one second. In SMTP, the data of a message has the same rate.
 const OCTETS_PER_SECOND_MIN: u64 = 2_000;
 
 /// Why a literal cannot be kept. All causes are temporary.
@@ -86,8 +86,8 @@ impl Spool {
         Ok(())
     }
 
-    /// The command: `text` with the literal inserted at this offset. Waits for memory in the order of the calls, up to
-    /// the limit of [`LiteralBudget::reserve_memory`].
+    /// Returns the command: `text` with the literal inserted at this offset. First waits for memory, as long as
+    /// [`LiteralBudget::reserve_memory`] permits.
     pub(crate) async fn join(self, text: Bytes, at: usize) -> Result<WholeCommand, SpoolError> {
         let memory = self.budget.reserve_memory(self.octets).await.ok_or(SpoolError::NoMemory)?;
         let Some(file) = self.file else { return Ok(WholeCommand { frame: text, memory }) };

@@ -1,10 +1,12 @@
 //! SEARCH BODY and TEXT (RFC 3501 §6.4.4) over a body that arrives in pieces: the text parts and the part headers,
-//! decoded as in `search_text`. Memory is bounded by a few pieces, whatever the size of the message.
+//! decoded as in `search_text`. The memory depends on the lengths of a piece and of the search texts, not on the size
+//! of the message.
 //!
 //! In the first 64 MiB of decoded text, a match is found exactly where a search of the whole text would find it, also
-//! across pieces and parts, with two exceptions that ordinary text does not reach: a run of more than 64 KiB without
-//! white space is lower-cased in parts, and a longer line of quoted-printable, or of a charset that is decoded by lines
-//! (UTF-7, HZ, ISO-2022-KR), is decoded in parts.
+//! across pieces and parts. Three exceptions do not occur in ordinary text:
+//! - More than 64 KiB without white space are lower-cased in parts.
+//! - More than 64 KiB of white space at the end of a quoted-printable line may be kept.
+//! - A line of more than 64 KiB in a charset that is decoded by lines (UTF-7, HZ, ISO-2022-KR) is decoded in parts.
 
 use memchr::memmem::Finder;
 
@@ -108,7 +110,8 @@ impl BodySearch {
         Self { wanted, window: Vec::new(), overlap: longest.saturating_sub(1), octets: 0, part: None }
     }
 
-    /// Whether all texts are found already, so that no further piece can change the result.
+    /// Whether the search can end: no further piece can change the result, or, between two parts, at least 64 MiB of
+    /// decoded text were searched.
     pub fn is_decided(&self) -> bool {
         match &self.part {
             None => self.octets >= SEARCHED_OCTETS_MAX || self.has_found_all(),
@@ -220,8 +223,8 @@ impl BodySearch {
 }
 
 impl PartText {
-    /// Takes the text up to the last white space, in search form. The case of a letter can depend on its neighbours
-    /// (final sigma), so only a run longer than [`RUN_OCTETS_MAX`] is cut.
+    /// Takes the text up to the last white space, in search form. The lower case of a letter can depend on its
+    /// neighbours (final sigma), so only a run longer than [`RUN_OCTETS_MAX`] is cut.
     fn take_lower(&mut self) -> String {
         let space = self.run.as_bytes().iter().rposition(u8::is_ascii_whitespace);
         let end = match space {

@@ -56,8 +56,8 @@ impl ThreadKeys {
     }
 }
 
-/// Returns the ids that stand in angle brackets outside of comments. Of more than `limit`, the first and the last ones
-/// are returned.
+/// Returns at most `limit` of the ids that stand in angle brackets outside of comments: the first, and the last ones
+/// when there are more than `limit`. A limit of 1 returns the first id only.
 fn message_ids(value: &[u8], limit: usize) -> Vec<Vec<u8>> {
     let mut tokens = TokenCursor::new(value);
     let mut ids = Vec::new();
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn survives_its_column() {
+    fn a_column_decodes_and_a_truncated_column_does_not() {
         let keys = keys("Message-ID: <m@x>\r\nReferences: <a@x> <b@x>\r\nSubject: Re: x\r\n");
         let mut writer = ColumnWriter::new();
         keys.write(&mut writer);
@@ -213,7 +213,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_subject_has_a_base(subject in "[\\[\\]Rre:fwd() é]{0,60}") {
+        fn a_base_subject_is_no_longer_than_its_subject(subject in "[\\[\\]Rre:fwd() é]{0,60}") {
             let (base, _) = base_subject(&subject);
             prop_assert!(base.len() <= subject.len());
         }

@@ -81,7 +81,7 @@ fn quoted_printable_piece(carry: &mut Vec<u8>, piece: &[u8]) -> Vec<u8> {
     let text = carry.trim_ascii_end();
     let escape = text.iter().rev().take(ESCAPE_DIGITS).position(|octet| *octet == b'=').map_or(0, |at| at + 1);
     let mut end = text.len() - escape;
-    // White space above the bound is kept: the line end that would remove it may never come.
+    // White space above the bound is decoded as text: the line end that would remove it may never come.
     if carry.len() - end > LINE_OCTETS_MAX {
         end = carry.len();
     }

@@ -33,8 +33,8 @@ pub struct AcceptedConnection {
     pub place: Option<SourceSlot>,
 }
 
-/// Binds and serves until `drain` stops. `make` builds the session of a connection from its peer, its transport, and
-/// whether STARTTLS can be offered.
+/// Binds and serves until [`Drain::stop`] is called. `make` builds the session of a connection from its peer, its
+/// transport, and whether STARTTLS can be offered.
 pub async fn serve<S, F>(listener: Listener, drain: Drain, make: F) -> io::Result<RunningListener>
 where
     S: Session,
@@ -46,9 +46,9 @@ where
     serve_connections(listener, drain, move |connection| run_connection(connection, shared.clone(), make.clone())).await
 }
 
-/// Binds and hands each connection to `handle` until `drain` stops; a connection lives as long as the future of
-/// `handle`. For protocols that are not a [`Session`]: `handle` must keep all deadlines, begin TLS, and end when
-/// `drain` stops.
+/// Binds and hands each connection to `handle` until [`Drain::stop`] is called; a connection lives as long as the
+/// future of `handle`. For protocols that are not a [`Session`]: `handle` must keep all deadlines, begin TLS, and end
+/// after [`Drain::stop`].
 pub async fn serve_connections<H, W>(listener: Listener, drain: Drain, handle: H) -> io::Result<RunningListener>
 where
     H: Fn(AcceptedConnection) -> W + Send + Sync + 'static,
@@ -110,7 +110,7 @@ where
     }
 }
 
-/// Logs and counts a session that panicked: the panic ends only its own connection, so only monitoring can show it.
+/// Logs and counts a session that panicked: the panic ends only its own connection, and nothing else would show it.
 fn note_end(name: &'static str, ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()

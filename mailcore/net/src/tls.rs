@@ -18,8 +18,9 @@ use crate::Drain;
 
 /// Largest certificate or key file that is read, octets: bounds the memory when a path names another file.
 const FILE_OCTETS_MAX: u64 = 1024 * 1024;
-/// How often the files are checked. A change is read when it is unchanged at the next check, so that a certificate is
-/// not read while its key is still being written; it is in force after two to four seconds.
+/// Interval between checks of the files. Changed files are read once two consecutive checks find them the same, so that
+/// a certificate is not read while its key is still being written. A new pair is in force two to four seconds after the
+/// last change.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Why a certificate or key cannot be used.
@@ -115,7 +116,7 @@ impl Certificates {
         }
     }
 
-    /// Reloads whenever the files have changed, until `drain` stops.
+    /// Reloads whenever the files have changed, until the node begins to stop (`drain`).
     pub async fn follow(self: Arc<Self>, drain: Drain) {
         loop {
             tokio::select! {

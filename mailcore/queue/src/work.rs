@@ -14,23 +14,23 @@ use crate::Queue;
 use crate::attempt::{PartFates, RemainingRecipients};
 use crate::permit::LEASE;
 
-/// Time limit of one part of an attempt. Its steps have limits of their own, which are shorter together: 45 s for
-/// memory, 13 min up to the end of data, then the proof of the lease, 3 min to send the end of data, 10 min for the
-/// reply.
+/// Time limit of one part of an attempt. It is above the sum of the limits of the steps: 45 s for memory, 13 min up to
+/// the end of data, then the proof of the lease, 3 min to send the end of data, 10 min for the reply.
 const ATTEMPT_MAX: Duration = Duration::from_secs(28 * 60);
-/// The longest sleep: a clock that is set, or another process, can make a row due without waking the worker.
+/// The longest sleep: a clock that is set forward can make a row due without waking the worker, and a tick of
+/// `QueueStore::arrivals` may be lost.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 /// The pause after an error of the store.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 /// How long all running attempts may go on when the node stops. One that is cut off releases its row.
 const STOP_GRACE: Duration = Duration::from_secs(3);
-/// How much longer an attempt may go on after it has handed over its message: one that is cut off before the reply is
-/// recorded sends the message again.
+/// How much longer an attempt that has handed over its message may go on: when it is cut off before its outcome is
+/// recorded, the next attempt sends the message again.
 const REPLY_GRACE: Duration = Duration::from_secs(9);
 /// How long releasing the rows of interrupted attempts may take.
 const PUT_BACK_GRACE: Duration = Duration::from_secs(2);
-/// Longest time from the signal to stop until [`Queue::run`] returns. A node that does not wait for it may send a
-/// message again.
+/// Longest time from the signal to stop until [`Queue::run`] returns. A node that ends before that may send a message
+/// again.
 pub const STOP_MAX: Duration = STOP_GRACE.saturating_add(REPLY_GRACE).saturating_add(PUT_BACK_GRACE);
 
 /// Which attempts are cut off while the node stops.
@@ -122,7 +122,7 @@ impl Queue {
             let task = running.tasks.spawn(async move { queue.attempt_and_log(taken, now, policy).await });
             running.rows.insert(task.id(), row);
         }
-        // A due row that the limits left wakes nobody: the end of an attempt does.
+        // `next_due` ignores rows that are due now. Those that the limits left are taken when a running attempt ends.
         match self.inner.store.next_due(now).await {
             Ok(Some(due_at)) => pause_until(due_at, now),
             Ok(None) => SLEEP_MAX,
@@ -151,7 +151,7 @@ impl Queue {
             let handed_over = AtomicBool::new(false);
             let attempt = tokio::time::timeout(ATTEMPT_MAX, self.try_part(&part, now, &handed_over));
             let outcome = tokio::select! {
-                // The fates first: a message whose reply has come is not sent again.
+                // Poll the attempt first, so that a message whose reply has come is not sent again.
                 biased;
                 fates = attempt => Some(fates),
                 _ = policy.wait_for(|policy| policy.cuts_off(&handed_over)) => None,
@@ -212,7 +212,9 @@ impl AttemptsUnderWay {
 fn log_failure(id: uuid::Uuid, outcome: Result<(), LeaseError>) {
     match outcome {
         Ok(()) => (),
-        Err(LeaseError::Fenced) => tracing::warn!(%id, "queue attempt dropped: another worker has taken the row"),
+        Err(LeaseError::Fenced) => {
+            tracing::warn!(%id, "queue attempt dropped: another worker has taken or settled the row");
+        }
         Err(error) => tracing::error!(%id, %error, "queue attempt without an outcome: repeated when the lease ends"),
     }
 }

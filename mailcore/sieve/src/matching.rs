@@ -153,11 +153,11 @@ enum PatternPiece {
 /// octet. RFC 5228 §2.7.1: with our comparators a character is an octet, so `é` needs two `?`.
 ///
 /// Backtracks to the last star only, which suffices: whatever an earlier star could absorb, the last one can too. The
-/// work is at most the product of both lengths, and every step is charged.
+/// work grows with the product of both lengths, and every step is charged.
 fn glob(pattern: &[u8], value: &[u8], budget: &mut Budget) -> Result<bool, Exhausted> {
     let pattern = pieces(pattern);
     let (mut at, mut rest) = (0, value);
-    // The piece after the last star, and the octets that it was tried at.
+    // The index of the piece after the last star, and the rest of the value from where this piece was last tried.
     let mut last_star: Option<(usize, &[u8])> = None;
     loop {
         budget.spend(1)?;
@@ -269,7 +269,8 @@ mod tests {
         assert_eq!(matcher("0").any(&[] as &[&str], budget), Ok(true));
     }
 
-    /// A pattern that is exponential in a naive matcher: the product of both lengths bounds it, and the budget ends it.
+    /// A naive matcher needs exponential time for this pattern. Ours needs about the product of both lengths, and stops
+    /// when the budget is used up.
     #[test]
     fn the_work_for_a_hostile_pattern_is_bounded() {
         let pattern = "*a".repeat(30) + "b";

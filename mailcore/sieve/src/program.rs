@@ -1,4 +1,4 @@
-//! A compiled script: all names are known, all arguments checked, all extensions required.
+//! A compiled script. The compiler has checked every name and argument, and that `require` names each extension in use.
 
 use provost_message::Path;
 use provost_view::Address;
@@ -42,7 +42,7 @@ pub(crate) struct VacationAction {
     pub(crate) subject: Option<String>,
     pub(crate) from: Option<Address>,
     pub(crate) addresses: Vec<Address>,
-    /// The `:handle`, or one made from other arguments.
+    /// The `:handle`; without one, a hash of other arguments.
     pub(crate) handle: String,
     /// The plain text; with `:mime`, the text of the entity.
     pub(crate) text: String,

@@ -207,7 +207,7 @@ fn subaddresses() {
     }
 }
 
-/// Every error of the compiler, with its line.
+/// Errors of the compiler, each with its line.
 #[test]
 fn refused_scripts() {
     let many = format!("require \"vacation\"; vacation :addresses [{}\"a@b.c\"] \"x\";", "\"a@b.c\",".repeat(100));

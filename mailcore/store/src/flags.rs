@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// System flags (RFC 3501 §2.3.2). `\Recent` is not stored as a flag: the first session that sees a message reports it
-/// (see [`MailboxInfo::recent_from`](crate::MailboxInfo::recent_from)).
+/// System flags (RFC 3501 §2.3.2). `\Recent` is not stored as a flag: only the first session that is notified of a
+/// message reports `\Recent` (see [`MailboxInfo::recent_from`](crate::MailboxInfo::recent_from)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Flag {
     /// `\Seen`: the message has been read.
@@ -18,8 +18,8 @@ pub enum Flag {
     Draft,
 }
 
-/// A keyword: an IMAP atom (RFC 3501 §9) of at most 64 octets. [`Flags`] compares keywords ignoring case, `==` does
-/// not. The messages of one mailbox have at most 64 different ones.
+/// A keyword: an IMAP atom (RFC 3501 §9) of at most 64 octets. The methods of [`Flags`] ignore the case of keywords,
+/// `==` does not. The messages of one mailbox have at most 64 different keywords.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Keyword(Box<str>);
 
@@ -139,7 +139,8 @@ impl Flags {
         Some(Self { bits: *bits, keywords: keywords? })
     }
 
-    /// Returns the bit of a flag in stored rows, which the order of the variants decides.
+    /// Returns the bit of a flag in stored rows. The order of the variants of [`Flag`] decides the bits, so it must not
+    /// change.
     fn bit(flag: Flag) -> u8 {
         1 << (flag as u8)
     }

@@ -14,7 +14,7 @@ use crate::StoreError;
 
 /// An exclusive lease with a fencing epoch, released on drop.
 pub struct Lease {
-    /// Greater than that of every earlier holder. The writes that the lease guards name it in
+    /// Greater than the epoch of every earlier holder. A batch that requires the lease has this epoch in its
     /// [`BatchCondition::Lease`](crate::BatchCondition::Lease).
     pub epoch: u64,
     name: String,
@@ -54,7 +54,7 @@ pub enum LeaseError {
 }
 
 impl From<StoreError> for LeaseError {
-    /// Without the row there is no claim to it. Any other error does not show who holds the lease.
+    /// When the queue row is gone, so is the claim to it. Other errors do not show whether the claim is still in force.
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Gone => Self::Fenced,
@@ -96,7 +96,7 @@ impl Drop for LeasePin {
 }
 
 impl Leases {
-    /// Makes leases whose epochs are above `epoch`. A persistent engine raises that with each start.
+    /// Makes leases whose epochs are above `epoch`. A persistent engine passes a greater `epoch` at each start.
     pub(crate) fn new(epoch: u64) -> Self {
         Self { leases: Arc::default(), epoch: AtomicU64::new(epoch) }
     }
@@ -112,7 +112,7 @@ impl Leases {
         leases.insert(name.to_owned(), LeaseHolder { epoch, until: now + ttl, pins: 0 });
         let (all, name) = (Arc::clone(&self.leases), name.to_owned());
         let released = name.clone();
-        // Marked as ended, not removed, because it may be pinned. The next access removes it.
+        // Mark the lease as ended instead of removing it, because it may be pinned. A later `take` removes it.
         let release = move || {
             if let Some(holder) = lock(&all).get_mut(&released).filter(|holder| holder.epoch == epoch) {
                 holder.until = now;

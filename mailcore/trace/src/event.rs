@@ -26,11 +26,11 @@ pub const LOG_TARGET: &str = "provost::mail";
 pub enum TraceOutcome {
     /// Final delivery: into a mailbox, or forwarded or discarded by the recipient's rule, as the text states.
     Delivered,
-    /// Durable in the queue, for relay or for delivery when that is possible.
+    /// Durable in the queue, to be relayed or delivered later.
     Queued,
     /// The next hop accepted the message; the text is its reply.
     Sent,
-    /// Temporary failure: the peer was asked to try again later, or the queue will.
+    /// Temporary failure: the peer was asked to try again later, or the queue will try again.
     Deferred,
     /// Refused in the session: the message stays with the peer.
     Refused,
@@ -77,7 +77,7 @@ pub struct TraceRecord {
     /// or deferred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// entryUUID of the person who owns the mailbox, in the event of a delivery.
+    /// entryUUID of the person who owns the mailbox; `None` unless the outcome is [`TraceOutcome::Delivered`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Uuid>,
     /// Message-ID without its angle brackets; `None` before the message arrived, and for a message without one.
@@ -104,7 +104,7 @@ fn is_zero(octets: &u64) -> bool {
 
 /// An event under construction.
 #[derive(Debug)]
-#[must_use = "an event counts when it is recorded"]
+#[must_use = "an event is lost unless `record` is called"]
 pub struct TraceEvent {
     record: TraceRecord,
 }

@@ -84,7 +84,7 @@ fn seed() -> Vec<Entry> {
         "dn: provostPersonId=1,ou=people,{SUFFIX}\nobjectClass: inetOrgPerson\nobjectClass: eduPerson\n\
          objectClass: inetLocalMailRecipient\nobjectClass: mailRecipient\nobjectClass: provostAccount\n\
          provostPersonId: 1\ncn: Zoë\nsn: Tremblay\nuid: zoe\nmail: zoe@example.edu\n\
-         mailLocalAddress: zoe@example.edu\nemployeeNumber: 1\nuserPassword: {{CLEARTEXT}}secret\n"
+         mailLocalAddress: zoe@example.edu\nemployeeNumber: 1\nuserPassword: {{SSHA}}1G904nLkTkGWjKNnQuB/hpWXC/hzYWx0c2FsdA==\n"
     ));
     ldif::parse(&text).expect("LDIF")
 }

@@ -65,7 +65,8 @@ impl Chance {
     }
 }
 
-/// A copy of the input with a few octets changed, removed, doubled, or inserted from another input.
+/// A copy of `seed` with one to four changes: octets are inserted, removed, repeated, flipped, or replaced by octets of
+/// `other`.
 fn changed(chance: &mut Chance, seed: &[u8], other: &[u8]) -> Vec<u8> {
     let mut octets = seed.to_vec();
     for _ in 0..1 + chance.number_below(4) {

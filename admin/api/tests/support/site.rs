@@ -36,7 +36,8 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Starts the directory, imports the people, gives Helen, Rita and Ada their roles, and waits for the View.
+    /// Starts the directory, imports the people, gives Helen, Rita and Ada their roles, and waits until the View has
+    /// both people and roles.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = ServerConfig {
@@ -96,7 +97,8 @@ async fn import(desk: &Desk, csv: &str) {
     assert!(outcomes.unwrap().failed.is_empty());
 }
 
-/// Gives a role by a direct write, as a directory admin would.
+/// Replaces all roles of a person by `role`, in a direct write as a directory admin would do it. An empty `role`
+/// removes the roles.
 pub(crate) async fn give_role(directory: &Directory, uid: &str, role: &str) {
     let search = LdapSearch {
         base: Dn::parse(SUFFIX).unwrap(),

@@ -17,9 +17,10 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{Printer, ProgressDisplay, counted, printable};
 
-/// Largest file, in octets: four times the largest upload, because this process holds it, and not the node.
+/// Largest file, in octets: four times the largest upload, because the file occupies memory of this process and not of
+/// the node.
 const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
-/// Maximum number of changes that are listed; the counts cover the rest.
+/// Maximum number of changes listed without `--dry-run`. The counts cover all changes.
 const CHANGES_LISTED_MAX: usize = 50;
 
 /// Arguments of the command.
@@ -140,7 +141,8 @@ async fn write(access: &DeskAccess, planned: &PlannedImport, print: &Printer) ->
         let stopped =
             format!("stopped after {} of {people}; the same command continues where it stopped", done.applied);
         match error {
-            // Keep the error type: it determines the exit code and the advice.
+            // `ApplyError::Directory` is transparent: the chain of causes would skip the `DirectoryError`, which
+            // determines the exit code and the advice.
             ApplyError::Directory(error) => anyhow::Error::new(error).context(stopped),
             error => anyhow::Error::new(error).context(stopped),
         }
@@ -197,7 +199,7 @@ fn show_outcomes(outcomes: &Outcomes, people: usize) {
     if outcomes.interrupted {
         out!("interrupted; the same command continues where it stopped");
     }
-    out!("batch {}: correct the file and import it again to change what it set", outcomes.batch);
+    out!("batch {}: to change what this batch wrote, correct the file and import it again", outcomes.batch);
 }
 
 fn exit_of(plan: &Plan, outcomes: Option<&Outcomes>, dry_run: bool) -> Exit {

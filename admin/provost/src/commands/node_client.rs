@@ -39,8 +39,8 @@ impl<In: Transport> Connector<In> for NodeConnector {
 }
 
 /// Sends one GET for `path`, such as `/queue?limit=20`, and returns the JSON answer. The request has the token of
-/// `--token-file` if there is one, else the node's own. The error says why there is none: no listener or token is
-/// configured, no node answers, or the node refuses.
+/// `--token-file` if there is one, else the node's own. Fails when no listener or token is configured, no node answers,
+/// or the node refuses; the error says which.
 pub(crate) async fn get(config: &Config, path: &str) -> anyhow::Result<Value> {
     let http = config.listeners.http.as_ref().context("listeners.http is off, so the node cannot answer")?;
     let file =
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_that_refuses_is_not_asked_whether_it_runs() {
+    fn the_error_of_a_refusal_names_the_status() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/api/v1/status", listener.local_addr().unwrap());
         let node = std::thread::spawn(move || {

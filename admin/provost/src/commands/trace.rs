@@ -97,7 +97,7 @@ fn show(result: &TraceResult, since: Timestamp) {
 fn show_message(message: &MessageTrace) {
     let first = message.events.first();
     let from = first.map_or("", |event| event.from.as_str());
-    // An event of a refused recipient precedes the message and has no Message-ID.
+    // The event of a recipient refused at RCPT precedes the message and has no Message-ID.
     let message_id = message.events.iter().find_map(|event| event.message_id.as_deref());
     let message_id = message_id.map_or_else(|| "no Message-ID".to_owned(), |id| format!("<{}>", printable(id)));
     out!("{message_id} from <{}>, number {}", printable(from), message.id);

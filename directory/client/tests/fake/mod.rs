@@ -151,7 +151,7 @@ pub fn directory(servers: &[(&str, ServerRole)]) -> Directory {
     Directory::new(config(servers))
 }
 
-/// A client configuration for these servers, with timeouts short enough for tests that reach them.
+/// A client configuration for these servers. The timeouts are short, because tests wait for them to expire.
 pub fn config(servers: &[(&str, ServerRole)]) -> DirectoryConfig {
     let server =
         |(url, role): &(&str, ServerRole)| ServerAddress { url: (*url).to_owned(), role: *role, start_tls: false };

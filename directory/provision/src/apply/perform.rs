@@ -86,7 +86,8 @@ impl<'a> Performer<'a> {
         }
     }
 
-    /// Sends until the outcome is known. An error ends the apply: the outcome stays unknown and gets no receipt.
+    /// Sends a write until its outcome is known, at most [`SENT_MAX`] times. An error ends the apply, and the write
+    /// gets no receipt.
     async fn send(&self, write: &Write, hash: Option<&str>) -> Result<(WriteOutcome, WriteReceipt), ApplyError> {
         let mut unknown = None;
         for _ in 0..SENT_MAX {
@@ -206,8 +207,8 @@ pub(super) async fn written_by(directory: &Directory, batch: &str) -> Result<Bat
 /// Changes that an abandoned batch did not do, or did in part.
 pub(super) type IncompleteChanges<'p> = Vec<(&'p PersonChange, ChangeOutcome)>;
 
-/// Records the outcome that the directory shows for each write of an abandoned batch without a receipt; returns the end
-/// record and the incomplete changes.
+/// For each write of an abandoned batch that has no receipt, records the outcome that the directory shows.
+/// Returns the end record and the incomplete changes.
 pub(super) async fn settle<'p>(
     journal: &Journal,
     plan: &'p Plan,

@@ -1,4 +1,4 @@
-//! Resolves and permits searches for messages; the search itself is in another crate.
+//! Finds the person whom a search for messages names, and permits and audits the search. Another crate runs the search.
 
 use serde_json::Value;
 use uuid::Uuid;

@@ -150,14 +150,14 @@ impl DirectoryContent {
         place.and_then(|place| self.people.get(*place)).map_or(SourceIdState::Nobody, SourceIdState::One)
     }
 
-    /// People whose number equals this one when leading zeros are ignored.
+    /// People with a source id that equals `source_id` when leading zeros are ignored.
     pub(super) fn alike(&self, source_id: &str) -> impl Iterator<Item = &DirectoryPerson> {
         let places = self.by_zeros.get(&without_zeros(source_id)).into_iter().flatten();
         places.filter_map(|place| self.people.get(*place))
     }
 
-    /// The addresses of `dn`: those whose entry names `dn` as owner, and those without an entry that only the person's
-    /// attributes name.
+    /// The addresses of the person at `dn`: those whose address entry names `dn` as owner, and those without an address
+    /// entry that are in the person's attributes.
     pub(super) fn held_by(&self, dn: &Dn) -> impl Iterator<Item = (&str, &Holding)> {
         let addresses = self.by_owner.get(dn).into_iter().flatten();
         addresses.filter_map(move |address| {

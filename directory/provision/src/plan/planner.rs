@@ -15,8 +15,8 @@ use crate::wanted::{WantedPerson, WantedState, refuse};
 use crate::write::{AddressKind, NEW_STATE, Write, WriteKind};
 use crate::{NamingPolicy, ReasonRule, SourceRecord, tree};
 
-/// Namespace of person ids (RFC 9562 §5.5): the same record always gives the same DN, so that a repeated import finds
-/// the entries of an interrupted one. It must never change.
+/// Namespace of person ids (RFC 9562 §5.5), which must never change: a source id always gives the same DN, so that a
+/// repeated import finds the entries of an interrupted one.
 const PERSON_NAMESPACE: Uuid = uuid::uuid!("b1f0a2f4-6c1d-4f0e-9a77-2f7a1f3c5d88");
 
 /// The provostPersonId of the person that has `source_id`.
@@ -28,10 +28,9 @@ pub(crate) fn person_uuid(source_id: &str) -> Uuid {
 pub(super) struct Planner<'a> {
     naming: &'a NamingPolicy,
     actual: &'a DirectoryContent,
-    /// Addresses that this plan gives.
     given: HashSet<String>,
-    /// For each base, the lowest number that may be free. No number becomes free while planning, so a thousand people
-    /// of one name cost a thousand look-ups, not a million.
+    /// For each base of [`numbered`], the lowest number that may be free. No number becomes free while planning, so a
+    /// thousand people of one name cost about a thousand look-ups, not half a million.
     next_number: HashMap<String, u32>,
     /// Records of new people of this plan, by their numbers without leading zeros.
     new_people: HashMap<String, Vec<&'a SourceRecord>>,
@@ -91,7 +90,8 @@ impl<'a> Planner<'a> {
         let attributes = self.new_person(wanted, id, &dn, &choice);
         let mut writes = self.settle_kinds(&dn, &choice.address, choice.needs_entry.then_some(choice.rule));
         let password = record.password.is_some().then_some(wanted.origin);
-        // The address first: two concurrent imports can compete for it, and an address without a person is harmless.
+        // Write the address before the person: of two concurrent imports, only one gets the address. The other then
+        // leaves no person without an address, and an address without a person is harmless.
         writes.before.push(Write { dn, action: WriteKind::AddPerson, attributes, password });
         Ok(change(wanted, what, ChangeKind::Create, reason, writes))
     }
@@ -184,8 +184,9 @@ impl<'a> Planner<'a> {
         Ok((!writes.is_empty()).then(|| change(wanted, what, kind, reason, writes)))
     }
 
-    /// Whether the person needs another primary address: none is held, or the name leads to another one. A change of
-    /// the name that folds to the same text, such as one of accents, leads to the same address.
+    /// Whether the person needs another primary address. A person without one does. Otherwise the address is kept when
+    /// its local part is the wanted base, with or without a number, or when the name in the directory folds to that
+    /// base too: a change of accents alone keeps the address.
     fn is_renamed(&self, wanted: &WantedPerson<'_>, person: &DirectoryPerson, primary: Option<&Address>) -> bool {
         let base = wanted.address.base.as_str();
         let Some(held) = primary else { return true };
@@ -203,7 +204,7 @@ impl<'a> Planner<'a> {
         let (domain, base) = (&self.naming.domain, wanted.address.base.as_str());
         let own = self.actual.held_by(dn).filter_map(|(held, holding)| Some((Address::parse(held).ok()?, holding)));
         let own = own.filter(|(held, _)| held.domain() == domain && is_numbered(held.local(), base));
-        // A person who reads postmaster's mail does not get that address as the primary one.
+        // A reserved address that the person also receives, such as postmaster's, does not become the primary one.
         let own = own.filter(|(held, _)| !self.naming.is_reserved(held.local()));
         // The shortest one has the lowest number.
         if let Some((address, holding)) = own.min_by_key(|(held, _)| (held.as_str().len(), held.clone())) {
@@ -231,16 +232,16 @@ impl<'a> Planner<'a> {
             && !self.given.contains(address.as_str())
     }
 
-    /// Whether an address of this domain, which a person holds, has no address entry: the person was then written by
-    /// other means.
+    /// Whether an address that a person holds is in the site's domain but has no address entry. An import always writes
+    /// one, so the person was written by other means.
     fn lacks_entry(&self, address: &Address) -> bool {
         let holding = self.actual.addresses.get(address.as_str());
         address.domain() == self.naming.domain && holding.is_none_or(|holding| holding.kind.is_none())
     }
 
     /// The writes that make `primary` the only primary address of its owner; `new_entry` is the rule that asks for a
-    /// new address entry. The new address is settled before the person is written, former ones afterwards: every
-    /// address of the person has an entry at each moment.
+    /// new address entry. `primary` becomes primary before the person is written, and former ones become aliases
+    /// afterwards: no write leaves the person's `mail` without a primary address entry.
     fn settle_kinds(&self, owner: &Dn, primary: &Address, new_entry: Option<ReasonRule>) -> OrderedWrites {
         let (mut writes, suffix) = (OrderedWrites::default(), &self.actual.suffix);
         let kind = AddressKind::Primary;
@@ -274,9 +275,9 @@ impl<'a> Planner<'a> {
 /// The writes of one person in order.
 #[derive(Default)]
 struct OrderedWrites {
-    /// Writes to address entries that precede that of the person, then that of the person.
+    /// Writes to address entries, then the write to the person's entry.
     before: Vec<Write>,
-    /// Writes to address entries that follow that of the person.
+    /// Writes to address entries after the person's entry is written.
     after: Vec<Write>,
 }
 

@@ -13,7 +13,8 @@ use crate::{PersonChange, SourceStamp, text_form, tree};
 
 /// Version of the form. A plan of another version is refused, since the meaning of its writes is unknown.
 pub const PLAN_VERSION: u32 = 1;
-/// Largest plan that is read, in octets: a new person takes about 2 KB, so the plan of a file with the most rows fits.
+/// Largest plan that is read, in octets. A new person takes about 2 KB, so the plan of a source file with
+/// [`crate::ROWS_MAX`] rows fits.
 pub const PLAN_OCTETS_MAX: usize = 4 * 1024 * 1024 * 1024;
 
 /// Attributes besides [`PERSON_ATTRIBUTES`] that plans change. A plan that names another one is refused: write access
@@ -39,7 +40,7 @@ pub enum PlanFileError {
     /// The plan has a version that this program does not know.
     #[error("the plan is of version {0}, and this program reads version {PLAN_VERSION}: plan again")]
     Version(u32),
-    /// The content does not have the hash that the plan states.
+    /// The suffix, sources, policies and changes do not have the hash that the plan states.
     #[error("the plan was changed since it was made: its content has another hash; plan again")]
     Changed,
     /// The plan names an entry or attribute that no plan writes.
@@ -116,7 +117,8 @@ impl Plan {
         }
     }
 
-    /// Reads what [`Plan::write_to`] wrote; refuses content whose hash differs from the stated one.
+    /// Reads what [`Plan::write_to`] wrote. Refuses a plan whose suffix, sources, policies and changes do not have the
+    /// stated hash; the hash does not cover the time, the summary and the rejected rows.
     pub fn from_bytes(octets: &[u8]) -> Result<Self, PlanFileError> {
         if octets.len() > PLAN_OCTETS_MAX {
             return Err(PlanFileError::TooLarge);

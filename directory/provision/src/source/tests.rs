@@ -277,9 +277,9 @@ fn words_read_in_the_wrong_encoding_are_found_in_capitals_too() {
     }
 }
 
-// The text of the other fields is complete, so the file is not truncated; the problem names the misquoted field.
+// The last row has all its fields, so the file is not truncated. The problem names the misquoted field.
 #[test]
-fn a_misquoted_last_field_does_not_make_the_file_look_truncated() {
+fn a_misquoted_field_in_the_last_row_does_not_make_the_file_look_truncated() {
     let source = read("given_name,family_name,affiliation,person_id\nAnn,Roy,staff,\"7\"x").unwrap();
     let rule = "text after the closing quotation mark (within quotes, \" is written \"\")";
     assert_eq!(problems(&source), [(2, "person_id", rule)]);
@@ -287,7 +287,8 @@ fn a_misquoted_last_field_does_not_make_the_file_look_truncated() {
     assert_eq!(problems(&source), [(2, "family_name", rule)]);
 }
 
-// Every person on a line that a quotation mark swallowed appears in a report.
+// A misplaced quotation mark can join several lines into one row. Every joined line that looks like a record has a
+// problem of its own, so the registrar sees each person who was left out.
 #[test]
 fn lines_that_a_quotation_mark_swallowed_are_named() {
     let row = |id: u32, given: &str, family: &str| format!("{id},{given},{family},,,student,,,,\n");
@@ -321,7 +322,7 @@ fn lines_that_a_quotation_mark_swallowed_are_named() {
                 vec![(3, "a line break within the field"), (4, part)],
                 4,
             ),
-            // A mark within one line, and properly quoted fields.
+            // A quoted field with a comma, on one line only; the marks of the other lines are valid.
             (
                 [
                     row(1, "Ann", "Roy"),
@@ -433,7 +434,7 @@ proptest! {
         while !full.is_char_boundary(at) { at -= 1; }
         match read(&full[..at]) {
             Err(FileError::Truncated(line) | FileError::Unclosed(line)) => prop_assert_eq!(line, 3),
-            // The test cannot see such a cut: it removed no more than the end of the last field.
+            // A cut within the last field or its line end can leave a valid row, which the reader accepts.
             Ok(source) => prop_assert!(octets <= 1 + "long enough".len() && source.records.len() == 2),
             Err(other) => prop_assert!(false, "{other}"),
         }
@@ -442,7 +443,7 @@ proptest! {
 
 /// Numbers that the directory compares as equal contradict each other within one file, and both lines are named.
 #[test]
-fn numbers_that_look_alike_contradict_each_other() {
+fn numbers_that_compare_as_equal_contradict_each_other() {
     for (one, other) in [("123450", "１２３４５０"), ("é1", "e\u{301}1"), ("ABC9", "abc9"), ("Straße", "STRASSE")]
     {
         let source = with_rows(&format!("{one},Lola,Look,,,student,,,,\n{other},Lila,Look,,,student,,,,\n"));

@@ -1,6 +1,6 @@
 //! Limits the password checks of one account that run at once.
 //!
-//! A guess counts only once it is refused, so hundreds of guesses sent at once would pass before the first is counted.
+//! A guess is counted when it is refused, so hundreds of guesses sent at once would pass before the first is counted.
 //! Therefore few checks of one account from one source run at once, and running checks count towards the limit of the
 //! account.
 
@@ -12,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::failures::NamedAccount;
 
-/// Maximum number of checks of one account from one source that run at once. Those of a client's further connections
-/// wait, and find the result in the cache.
+/// Maximum number of checks of one account from one source that run at once. Further checks wait; when a client sends
+/// one password on many connections, the waiting checks then find its result in the cache.
 const OF_PAIR_MAX: usize = 2;
 
 /// The checks that run, and those that wait for others of their account and source. Cheap to clone.
@@ -40,8 +40,8 @@ pub(super) struct AccountCheck {
 }
 
 impl AccountChecks {
-    /// Waits until a check of the account from this source may run. A running check ends after its turn at hashing, or
-    /// a bind. `None` only for a closed semaphore, and nothing closes these.
+    /// Waits until a check of the account from this source may run. Returns `None` only if the semaphore is closed, and
+    /// nothing closes it.
     pub(super) async fn enter(&self, account: NamedAccount, source: IpAddr) -> Option<AccountCheck> {
         let new = || Arc::new(Semaphore::new(OF_PAIR_MAX));
         let permits = Arc::clone(self.under_way().pairs.entry((account, source)).or_insert_with(new));

@@ -69,7 +69,7 @@ fn add_flag(flags: &mut Flags, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Reads `flag *(SP flag)`, flags without parentheses, up to the end of the command.
+/// Reads `flag *(SP flag)`: flags without parentheses.
 pub(super) fn bare_flags(cursor: &mut Cursor<'_>) -> Result<Flags> {
     let mut flags = Flags::none();
     for _ in 0..FLAGS_MAX {

@@ -6,7 +6,7 @@ use provost_store::Uid;
 
 use super::cursor::{Cursor, ParseError};
 
-/// Maximum number of ranges in one set: a line of 64 KiB holds no more of four octets each.
+/// Maximum number of ranges in one set: as many as a line of 64 KiB holds at four octets each (`1:2,`).
 const RANGES_MAX: usize = 16_384;
 
 /// One end of a range in a sequence set (RFC 3501 §9, `seq-number`).

@@ -37,10 +37,10 @@ pub(crate) async fn append(context: &CommandContext<'_>, append: command::Append
     }
 }
 
-/// Whether a CR precedes every LF (RFC 3501 §6.3.11, RFC 5322 §2.3); SMTP, POP3 and the offsets of `BODY[n]` rely on
-/// it. A message with bare LFs is refused, not converted: a fetched message must be, octet for octet, the appended one,
-/// or a client that compares them, as migration tools do, appends it again and again. A CR without LF is against RFC
-/// 5322 too, but it ends no line, so it is accepted.
+/// Whether a CR precedes every LF (RFC 3501 §6.3.11, RFC 5322 §2.3). SMTP, POP3 and the offsets of `BODY[n]` rely on
+/// this. A message with a bare LF is refused, not converted: migration tools compare the fetched message with the
+/// appended one, and would append a converted message again and again. A CR without LF is against RFC 5322 too, but it
+/// ends no line, so it is accepted.
 fn has_crlf_only(message: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', message)
         .all(|at| at.checked_sub(1).and_then(|before| message.get(before)) == Some(&b'\r'))

@@ -10,9 +10,12 @@ use crate::mailbox::{MailboxAccess, SelectedMailbox};
 
 use super::expunge::{expunge_issued, read_only};
 
-/// STORE. Sequence numbers may name messages that another session has expunged, which must not be reported during the
-/// command (RFC 3501 §7.4.1). The flags of the others are stored and reported, and the reply is `NO [EXPUNGEISSUED]`.
-/// With `.SILENT` it is OK with that code, unless every message is gone (RFC 2180 §4.2, RFC 5530 §3).
+/// STORE. Sequence numbers may name messages that another session has expunged, and the server must not report an
+/// expunge during the command (RFC 3501 §7.4.1). It stores and reports the flags of the other messages, and replies
+/// `NO [EXPUNGEISSUED]`. With `.SILENT` the reply is `OK [EXPUNGEISSUED]`, unless every message is gone (RFC 2180 §4.2,
+/// RFC 5530 §3).
+///
+/// UID STORE replies OK. Without `.SILENT` it reports an expunged message with the flags that the message would have.
 pub(crate) async fn store(
     context: &CommandContext<'_>,
     selected: &mut SelectedMailbox,
@@ -73,7 +76,7 @@ pub(crate) async fn store(
     })
 }
 
-/// The messages that a batch of one `Op::Store` has changed.
+/// Returns the messages of a batch of one `Op::Store`: those that it changed, and those that had the flags already.
 pub(crate) fn stored(effects: Vec<OpEffect>) -> Vec<MessageMeta> {
     match effects.into_iter().next() {
         Some(OpEffect::Stored { messages, .. }) => messages,

@@ -219,7 +219,7 @@ async fn every_goodbye_is_a_bye() {
     }
 }
 
-/// The session ends at its next command, or at once if the client sends none.
+/// The session ends at its next command (`C:`), or without a command as soon as the View changes (`E:`).
 #[tokio::test]
 async fn a_suspension_ends_the_session() {
     for script in ["C: a NOOP", "E:"] {

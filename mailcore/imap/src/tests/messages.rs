@@ -205,7 +205,7 @@ const EXPUNGED: &str = r"
     S: b OK ~
 ";
 
-/// RFC 2180 §4.1.2: NIL for expunged messages, and no EXPUNGE (RFC 3501 §7.4.1).
+/// RFC 2180 §4.1.3: NIL for expunged messages, and no EXPUNGE (RFC 3501 §7.4.1).
 #[tokio::test]
 async fn fetch_of_expunged_messages() {
     let mut clients = selected(EXPUNGED).await;
@@ -322,7 +322,7 @@ async fn a_silent_store_reports_changes_by_others() {
         2C: d UID STORE 3 -FLAGS.SILENT (\Flagged)
         2S: * 1 FETCH (FLAGS (\Flagged \Seen Work))
         2S: d OK STORE completed
-        # Both sessions store the same flags, so neither has anything to report
+        # Both sessions store the same flags, so neither gets a FETCH response
         C: e STORE 3 FLAGS.SILENT (\Draft)
         S: e OK STORE completed
         2C: f STORE 3 FLAGS.SILENT (\Draft)
@@ -384,7 +384,7 @@ async fn a_message_is_recent_in_one_session() {
         S: h OK ~";
     play(&mut clients, script).await;
     site.deliver("INBOX", MESSAGE).await;
-    // EXAMINE claims no message (§6.3.2).
+    // EXAMINE does not remove \Recent from a message (RFC 3501 §6.3.2).
     let script = r"
         2C: i EXAMINE INBOX
         2S: * FLAGS ~
@@ -477,7 +477,7 @@ async fn copy_and_move() {
     selected(script).await;
 }
 
-/// RFC 3501 §7.1: `\\*` in PERMANENTFLAGS means that new keywords can be created. A mailbox has at most 64.
+/// RFC 3501 §7.1: `\*` in PERMANENTFLAGS means that new keywords can be created. A mailbox has at most 64 keywords.
 #[tokio::test]
 async fn permanent_flags_offer_new_keywords_while_there_is_room() {
     let site = Site::new();
@@ -504,7 +504,7 @@ async fn permanent_flags_offer_new_keywords_while_there_is_room() {
     }
     client.send("b STORE 2 +FLAGS (More)\r\n").await;
     assert!(client.take().starts_with("b NO "));
-    // The other session learns all keywords with one report.
+    // NOOP reports all new keywords with one PERMANENTFLAGS, and SELECT sends the second one.
     other.send("c NOOP\r\nd SELECT INBOX\r\n").await;
     let responses = other.take();
     assert_eq!(responses.matches("[PERMANENTFLAGS (").count(), 2, "{responses}");

@@ -264,13 +264,13 @@ async fn each_refusal_has_its_fate() {
             ),
             failed("552 5.3.4 large"),
         ),
-        // The recipients are refused because MAIL was, which was only deferred.
+        // RCPT is refused only because MAIL was deferred, so the recipient is deferred too.
         (format!("{piped}S: 451 not now\nS: 503 no mail\nS: 503 no mail"), later("451 not now")),
         (format!("{piped}S: 250 ok\nS: 550 no\nS: 503 nobody"), failed("550 no")),
-        // RFC 2920 §3.1: asked for the data of a message without recipients, the client sends an empty one.
+        // RFC 2920 §3.1: after 354 although no recipient was accepted, the client sends an empty message.
         (format!("{piped}S: 250 ok\nS: 550 no\nS: 354 go\nC: .\nS: 554 nobody"), failed("550 no")),
         (format!("{HELLO}S: 250 SIZE 20"), failed("552 5.3.4 Message too large for the relay")),
-        // RFC 5321 §4.1.1.1: the extensions begin on the second line, also after an empty one.
+        // RFC 5321 §4.1.1.1: the extensions begin on the second line, also when the first is empty.
         (
             "S: 220 relay\nC: EHLO mx.example.edu\nS: 250-\nS: 250 SIZE 20".into(),
             failed("552 5.3.4 Message too large for the relay"),
@@ -283,7 +283,7 @@ async fn each_refusal_has_its_fate() {
     }
 }
 
-/// A connection that breaks at any point defers the message: it is never lost, and never reported as sent.
+/// When the connection breaks before the reply to the message, every recipient without a final reply is deferred.
 #[tokio::test]
 async fn broken_connections_are_deferrals() {
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
@@ -375,8 +375,8 @@ async fn uses_starttls_where_it_is_offered() {
     server.await.unwrap();
 }
 
-/// CVE-2011-0411: octets injected before the handshake end the attempt, wherever they stand. To a relay
-/// that offers TLS nothing is sent in the clear, neither on this connection nor on another.
+/// CVE-2011-0411: octets injected before the handshake end the attempt, wherever they stand. A relay
+/// that offers TLS gets no mail in the clear, neither on this connection nor on another.
 #[tokio::test]
 async fn nothing_goes_in_the_clear_once_tls_is_offered() {
     let offer = format!("{HELLO}S: 250 STARTTLS");

@@ -21,7 +21,8 @@ use crate::reply::{self, Reply};
 
 /// Deliveries of one message that run at once: enough to share one commit of the store.
 const DELIVERIES_AT_ONCE: usize = 32;
-/// Octets of message bodies that those deliveries hold together, each in a copy of its own; one larger body runs alone.
+/// Octets that these deliveries may hold together, as each has its own copy of the message. A larger message is
+/// delivered to one recipient at a time.
 const DELIVERY_OCTETS_AT_ONCE: usize = 8 * 1024 * 1024;
 
 impl SmtpSession {
@@ -190,8 +191,8 @@ impl SmtpSession {
         self.config.queue.accept_as(id, envelope, message.clone(), now).await
     }
 
-    /// Queues a bounce to the sender that names the refused recipients. Other recipients' copies are already taken, so
-    /// the reply must be 250 (RFC 5321 §6.1).
+    /// Queues a bounce to the sender that names the refused recipients. The message is already stored or queued for
+    /// other recipients, so the reply must be 250 (RFC 5321 §6.1).
     async fn bounce(
         &self,
         transaction: &MailTransaction,

@@ -35,12 +35,14 @@ use error_budget::{CountedEvent, ErrorBudget};
 use stages::{JudgedItem, Stage, StageInput, StageTable, judge};
 use transaction::{MailTransaction, ReceivingData};
 
-/// Failed logins after which the session is closed. Clients try several mechanisms with one password.
+/// Number of failed logins at which the session is closed. The number leaves room for clients that try one password
+/// with several mechanisms.
 const LOGIN_FAILURES_MAX: u32 = 6;
 /// Time limit for the next command (RFC 5321 §4.5.3.2.7), and for the next piece of data.
 const IDLE_LIMIT: Duration = Duration::from_secs(5 * 60);
-/// Time limit for each command before the first EHLO, HELO or LHLO. Shorter than the standard's five minutes: a client
-/// has nothing to prepare before it, and strangers who never send it must not fill the listener.
+/// Time limit for each command until EHLO, HELO or LHLO is accepted, also after STARTTLS. Shorter than the standard's
+/// five minutes: a client can send EHLO at once, and clients that never send it must not use up the connections of the
+/// listener.
 const IDLE_LIMIT_BEFORE_HELLO: Duration = Duration::from_secs(45);
 
 /// One session: the state of one connection.
@@ -64,7 +66,7 @@ pub struct SmtpSession {
 
 /// The state of the conversation.
 enum State {
-    /// Outside a transaction, also before the greeting.
+    /// Outside a transaction, also before EHLO, HELO or LHLO.
     Ready,
     /// After MAIL.
     Transaction(Box<MailTransaction>),
@@ -75,7 +77,7 @@ enum State {
 }
 
 impl State {
-    /// Takes the step of AUTH that the last 334 began, if any: the next line is its response.
+    /// If the client was sent 334, returns the response that is due on the next line, and resets the state to `Ready`.
     fn take_auth_step(&mut self) -> Option<AuthStep> {
         if !matches!(self, Self::Auth(_)) {
             return None;
@@ -215,7 +217,7 @@ impl SmtpSession {
         Step::Continue
     }
 
-    /// SIZE, octets.
+    /// The maximum that EHLO announces with SIZE (RFC 1870), in octets.
     fn message_octets_max(&self) -> u64 {
         self.stage_input(JudgedItem::Connection).message_octets_max()
     }
@@ -279,8 +281,8 @@ impl Session for SmtpSession {
     async fn open(&mut self, out: &mut OutputBuffer<'_>) -> Result<Step, SessionError> {
         match self.judge_connection(self.stages.connect).await {
             Ok(findings) => self.connection_mut().findings = findings,
-            // 554 in place of 220 refuses the client for good (RFC 5321 §3.1), 4xx for now. That section has the server
-            // wait for QUIT; this one closes, because a refused client must not hold a connection.
+            // 554 in place of 220 refuses the client for good, 4xx for now. RFC 5321 §3.1 requires the server to wait
+            // for QUIT after 554. Provost closes at once, because a refused client must not hold a connection.
             Err(objection) => {
                 send_reply(objection.into_reply(), out);
                 return Ok(Step::Close);
@@ -301,7 +303,7 @@ impl Session for SmtpSession {
                 if let State::Data(receiving) = std::mem::replace(&mut self.state, State::Ready) {
                     let ReceivingData { transaction, reader, trace_octets, .. } = *receiving;
                     self.accept(transaction, trace_octets, data, out).await;
-                    // The reader is dropped last: its reservation covers the message.
+                    // The reader holds the reservation of the message's memory: drop it after the message.
                     drop(reader);
                 }
                 Ok(Step::Continue)

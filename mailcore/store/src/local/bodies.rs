@@ -1,9 +1,9 @@
 //! Rows of bodies: numbers, reference counts, places.
 //!
-//! The octets of a body are in a pack, a file of many bodies, or temporarily in table `inline`: a small group (the
-//! batches that one transaction commits) then needs no other sync than that of the database, and the upkeep, a
-//! background task, moves its bodies to a pack later. `body.pack` is null while the row of `inline` exists;
-//! one transaction changes both.
+//! The octets of a body are in a pack, which is a file of many bodies, or temporarily in table `inline`. A group is
+//! the batches that one transaction commits. The bodies of a small group go into `inline`, so that its commit needs
+//! only the sync of the database. The upkeep, a background task, moves them to a pack later. `body.pack` is null while
+//! the row of `inline` exists; one transaction changes both.
 //!
 //! A body has one row, however many messages share it: copies of a message, or deliveries of one buffer in one group,
 //! even to several accounts of the shard. The row holds the place of the octets and the number of references; a row

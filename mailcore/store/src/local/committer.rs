@@ -9,11 +9,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Maximum number of jobs in one group. A longer group gains nothing, and its first job would wait for its last.
 const GROUP_JOBS_MAX: usize = 256;
-/// Octets of bodies with which a group is full: it takes no further job. The disk reaches full speed with 64 KiB
-/// already, and memory stays bounded.
+/// A group whose bodies reach this many octets takes no further job, so that memory stays bounded. A larger group gains
+/// nothing: the disk reaches full speed with 64 KiB already.
 const GROUP_OCTETS_FULL: usize = 1024 * 1024;
-/// Size of an inbox, KiB: 16 MiB. A job takes one KiB and that of its bodies; one with larger bodies takes the whole
-/// inbox. While there is no room, callers wait.
+/// Size of an inbox, KiB: 16 MiB. A job takes one KiB and the size of its bodies, but at most the whole inbox. While
+/// there is no room, callers wait.
 const INBOX_KIB: u32 = 16 * 1024;
 /// Longest wait for a job before the thread does idle work.
 const IDLE: Duration = Duration::from_secs(2);
@@ -45,12 +45,12 @@ struct Inbox<J> {
 }
 
 impl<J> Inbox<J> {
-    /// Returns the next group and the octets of its bodies. Empty when no job came in time; `None` when closed and
-    /// drained.
+    /// Returns the next group and the octets of its bodies. The group is empty when no job came within [`IDLE`]. `None`
+    /// when the inbox is closed and drained.
     fn receive(&self) -> Option<(Vec<J>, usize)> {
         self.wait();
-        // While processors are busy, this lets callers that are about to send a job run first: a larger group costs no
-        // more syncs than a small one. While they are idle, it returns at once.
+        // While all processors are busy, let callers that are about to send a job run first: a large group costs no
+        // more syncs than a small one. While a processor is idle, the call returns at once.
         std::thread::yield_now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.jobs.is_empty() && state.closed {
@@ -86,7 +86,7 @@ struct CloseAtEnd<J>(Arc<Inbox<J>>);
 impl<J> Drop for CloseAtEnd<J> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // From now on every change is unavailable, until the node is restarted. Reads go on.
+            // From now on this committer accepts no job, until the node is restarted. Reads go on.
             metrics::counter!("provost_store_committer_panics_total").increment(1);
             tracing::error!("a committer thread ended by a panic: restart the node");
         }

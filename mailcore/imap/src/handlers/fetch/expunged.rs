@@ -1,6 +1,6 @@
 //! The response for a message that another session has expunged.
 //!
-//! RFC 2180 §4.1.2: the expunge was not reported to the client, and may not be during FETCH. The client gets the known
+//! RFC 2180 §4.1.3: the expunge was not reported to the client, and may not be during FETCH. The client gets the known
 //! flags and UID of the message, and NIL or the values of an empty message for the rest. If the whole command were
 //! refused, the client would lack the other messages too.
 

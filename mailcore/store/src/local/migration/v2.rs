@@ -1,8 +1,9 @@
 //! Upgrades the tables of a shard from version 1 to version 2.
 //!
-//! UIDs, UIDVALIDITY, modseqs, flags, dates and octets are unchanged, and bodies stay in place. A message referred to
-//! its body by pack and place; now a row of `body` does, with one reference per message at that place. Nothing is
-//! derived from old messages here: a read derives their columns, until the upkeep has stored them.
+//! UIDs, UIDVALIDITY, modseqs, flags, dates and octets are unchanged, and bodies stay in place. In version 1, a row of
+//! `message` named the pack and place of its body. In version 2, a row of `body` names them and counts the messages at
+//! that place, and the message has the id of the body. `derived` starts empty: reads derive the columns of old messages
+//! until the upkeep has stored them.
 
 use rusqlite::{Connection, params};
 
@@ -18,8 +19,8 @@ const TO: i64 = 2;
 /// Tables whose columns change. All others of version 1 are kept.
 const REPLACED: [&str; 3] = ["account", "mailbox", "message"];
 
-/// Deleted and renamed mailboxes left no record, so every UIDVALIDITY that an account assigned counts as retired,
-/// unless none of its mailboxes ever had a message or was removed.
+/// Version 1 kept no record of deleted and renamed mailboxes. If an account has deleted a mailbox, or if one of its
+/// mailboxes has ever had a message, all UIDVALIDITY values that the account assigned count as retired.
 const ACCOUNTS: &str = "
 INSERT INTO account SELECT no, uuid, modseq, octets, mailbox_last, uid_validity_last,
   CASE WHEN mailbox_last = (SELECT count(*) FROM old_mailbox WHERE account = no)
@@ -66,7 +67,7 @@ pub(super) fn upgrade(connection: &mut Connection, packs: &[u32], starts: i64) -
     transaction.commit().map_err(storage)
 }
 
-/// Damaged when the number of messages has changed: a message whose row is wrong may have no body.
+/// Returns [`StoreError::Damaged`] when the join with `body` has changed the number of messages.
 fn check_count(connection: &Connection) -> Result<(), StoreError> {
     let sql = "SELECT (SELECT count(*) FROM old_message), (SELECT count(*) FROM message)";
     let (old, new): (i64, i64) =
@@ -83,8 +84,9 @@ fn record_packs(connection: &Connection, packs: &[u32]) -> rusqlite::Result<()> 
     packs.iter().try_for_each(|number| insert.execute([number]).map(drop))
 }
 
-/// Deletes the remembered effects of STORE, which contain places of bodies; all others are encoded as before. Only an
-/// IMAP session of the ended process could repeat such a batch.
+/// Deletes the remembered batches that changed flags or cannot be decoded: in version 1, the effects of a change of
+/// flags contain places of bodies. The effects of all other ops are encoded as before. Only an IMAP session of the
+/// ended process could repeat a batch that changed flags.
 fn forget_unreadable_batches(connection: &Connection) -> Result<(), StoreError> {
     let mut select = connection.prepare("SELECT account, id, applied FROM batch").map_err(storage)?;
     let mut delete = connection.prepare("DELETE FROM batch WHERE account = ? AND id = ?").map_err(storage)?;

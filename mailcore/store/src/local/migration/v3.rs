@@ -1,8 +1,8 @@
 //! Upgrades the tables of a shard from version 2 to version 3.
 //!
-//! The columns are unchanged, but modseq and octets of an account's row may now lag behind those of its mailboxes. Rows
-//! of version 2 are valid under that rule, so none is written. The new version keeps older programs, which take the
-//! account's row as up to date, from opening the database.
+//! The columns are unchanged. From version 3 on, `modseq` and `octets` in an account's row may lag behind the values of
+//! its mailbox rows. A row of version 2 is also valid in version 3, so this step only writes the new version number.
+//! Older programs rely on the account's row to be current. They refuse to open a database of version 3.
 
 use rusqlite::Connection;
 

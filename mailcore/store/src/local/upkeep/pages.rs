@@ -26,7 +26,7 @@ impl FreePages {
         Self { pages_kept: config.free_octets_kept / PAGE_OCTETS, checks: 0 }
     }
 
-    /// Makes one step; returns whether more work remains.
+    /// Makes one step. Returns false when nothing is to be done before the next check.
     pub(super) fn step(&mut self, access: &mut ShardAccess) -> Result<bool, StoreError> {
         let pages_kept = self.pages_kept;
         if !access.read(|connection| has_too_many(connection, pages_kept))? {
