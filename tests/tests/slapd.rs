@@ -1,5 +1,5 @@
-//! A node with OpenLDAP's slapd 2.5 for its directory: import, logins, and changes that apply at once; then without
-//! slapd.
+//! A node that has OpenLDAP's slapd 2.5 as its directory. The tests cover import, logins and changes of the directory,
+//! and how the node behaves while slapd is down or has lost entries.
 #![allow(clippy::unwrap_used, clippy::panic)] // A test fails by a panic.
 
 use std::fs::{self, File};
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 /// Longest time until the mail core follows a change of the directory.
 const EFFECT_LIMIT: Duration = Duration::from_secs(1);
-/// Longest time until a parked node follows a restored server: it tries every 30 seconds.
+/// Longest time until a node with a parked refresh follows a restored server. Such a node tries every 30 seconds.
 const RESTORED_LIMIT: Duration = Duration::from_secs(60);
 /// Longest time for each other wait.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -31,6 +31,7 @@ struct Slapd {
     folder: PathBuf,
     port: u16,
     pid: Option<String>,
+    /// The section of the node's configuration that the script printed.
     section: String,
 }
 
@@ -188,7 +189,8 @@ impl Site {
         waited.unwrap_or_else(|error| panic!("{address} {code}: {error}, now {:?}", self.rcpt_reply(address))).1
     }
 
-    /// Every person of the sample logs in; returns the output of `logins.py`, with the lines that the import left out.
+    /// Every person of the sample logs in. Returns the output of `logins.py`, which ends with the numbers of the lines
+    /// that the import left out.
     fn everybody_logs_in(&self, entries: &Path) -> String {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients/logins.py");
         let mut command = Command::new("python3");
@@ -299,8 +301,8 @@ fn openldap_takes_the_place_of_the_embedded_server() {
     site.wait_for("aoife.nidhomhnaill@example.edu", "550", LIMIT);
 }
 
-/// A node parks a refresh without the domains, the addresses or the policies, keeps its last accepted View, and follows
-/// the directory again when they are back.
+/// A node parks a refresh that lacks the domains, the addresses or the policies, and keeps its last accepted View. It
+/// follows the directory again when the entries are back.
 #[test]
 fn a_refresh_without_a_container_is_parked() {
     let sink = MailSink::start().unwrap();
@@ -331,7 +333,7 @@ fn a_refresh_without_a_container_is_parked() {
         site.slapd.launch();
         site.serve();
         mail_goes_on_while_a_refresh_is_parked(&site, lost);
-        // A node that starts tries at once, not after the pause of a parked one.
+        // A node that starts tries a refresh at once; a node with a parked refresh would wait first.
         site.kill();
         site.slapd.restore(&whole);
         site.serve();
@@ -360,7 +362,7 @@ fn mail_goes_on_while_a_refresh_is_parked(site: &Site, lost: &str) {
     assert!(doctor.out.contains("parked"), "{doctor:?}");
 }
 
-/// LDIF without a container and its entries, and the others unchanged: the content of a server restored in part.
+/// Removes a container and the entries below it from LDIF, as if the server had been restored only in part.
 fn without(whole: &str, container: &str) -> String {
     let end = format!("ou={container},{SUFFIX}");
     let is_kept = |entry: &&str| !entry.lines().next().is_some_and(|dn| dn.ends_with(&end));
@@ -449,7 +451,7 @@ fn a_removed_alias_is_refused(site: &Site, ldap: &Ldap) {
     println!("alias gone {:?} after ldapdelete ended", site.wait_for(alias, "550", EFFECT_LIMIT));
 }
 
-/// The last line of each protocol's answer to a login; of the web, the status.
+/// The answers to a login: the last line of IMAP, POP3 and submission, and the HTTP status of the web.
 fn logins(site: &Site, name: &str, password: &str) -> Vec<(&'static str, String)> {
     let last = |lines: Vec<String>| lines.last().cloned().unwrap_or_default();
     let mut imap = TextClient::open(site.ports.address(Port::Imap)).unwrap();
@@ -502,9 +504,9 @@ fn no_password_is_called_wrong_while_slapd_cannot_compare_it() {
     let signal = |name: &str| assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     signal("STOP");
     for round in 0..3 {
-        assert_logins(&site, &format!("typed in round {round}"), LATER, "slapd is stopped");
+        assert_logins(&site, &format!("typed in round {round}"), LATER, "slapd is suspended");
     }
-    assert_logins(&site, &right, LATER, "slapd is stopped");
+    assert_logins(&site, &right, LATER, "slapd is suspended");
     signal("CONT");
     let accepted = || Ok(logins(&site, "test.p01", &right)[0].1.starts_with("a OK").then_some(()));
     deadline::until(LIMIT, accepted).unwrap();

@@ -43,7 +43,7 @@ impl Printer {
         Self { json }
     }
 
-    /// Prints `value` as JSON, or by `text` for people.
+    /// Prints `value` as JSON in JSON mode; otherwise calls `text`, which prints `value` for people.
     pub(crate) fn show<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(&T)) -> anyhow::Result<()> {
         if self.json {
             out!("{}", serde_json::to_string_pretty(value)?);
@@ -77,8 +77,8 @@ pub(crate) fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
-/// Shows the progress of long work on standard error: as a bar on a terminal, otherwise as lines, which are JSON if the
-/// results are.
+/// Shows the progress of long work on standard error: as a bar on a terminal, otherwise as lines. In JSON mode each
+/// line is a JSON object.
 pub(crate) struct ProgressDisplay {
     bar: Option<ProgressBar>,
     json: bool,
@@ -86,7 +86,7 @@ pub(crate) struct ProgressDisplay {
     printed_percent: usize,
 }
 
-/// Percent between two progress lines: ten lines are few enough for a log and enough to estimate the end.
+/// Percent between two progress lines: at most ten lines are few enough for a log and enough to estimate the end.
 const STEP_PERCENT: usize = 10;
 
 impl ProgressDisplay {

@@ -190,7 +190,8 @@ impl WebSessions {
             session.own_passwords = Some(passwords.clone());
             true
         })
-        .await
+        .await?;
+        Ok(())
     }
 
     /// Ends a session. If the write fails, the session stays valid until it is idle for [`IDLE_MAX`] or as old as
@@ -213,14 +214,17 @@ impl WebSessions {
         }
     }
 
-    /// Stores a new password for the page that shows it once.
+    /// Stores a new password for the page that shows it once. An error when the session has ended meanwhile.
     pub(crate) async fn store_slip(&self, cookie: &str, slip: &PasswordSlip, now: Timestamp) -> Result<(), StateError> {
-        let sealed = seal(cookie, slip);
-        self.change(&key_of(cookie), now, |session| {
+        let (key, sealed) = (key_of(cookie), seal(cookie, slip));
+        let stored = self.change(&key, now, |session| {
             session.slip = Some(sealed.clone());
             true
-        })
-        .await
+        });
+        match stored.await? {
+            true => Ok(()),
+            false => Err(StateError::Unavailable("the session has ended".into())),
+        }
     }
 
     /// Returns the new password of `person` and leaves it in the session. `None` when the session is unknown, or holds
@@ -252,24 +256,24 @@ impl WebSessions {
         Ok(sealed_slip.map(|sealed| open(cookie, &sealed)))
     }
 
-    /// Changes a session's record; does nothing when there is none. `edit` returns whether to write the record, and is
-    /// called again after a conflict.
+    /// Changes a session's record; `false` when there is none, or `edit` returned false: nothing is written then. `edit`
+    /// is called again after a conflict.
     async fn change(
         &self,
         key: &str,
         now: Timestamp,
         mut edit: impl FnMut(&mut WebSession) -> bool,
-    ) -> Result<(), StateError> {
+    ) -> Result<bool, StateError> {
         for _ in 0..TRIES {
-            let Some(record) = self.state.record(&SESSIONS, key, now).await? else { return Ok(()) };
+            let Some(record) = self.state.record(&SESSIONS, key, now).await? else { return Ok(false) };
             let mut session = read_session(&record)?;
             if !edit(&mut session) {
-                return Ok(());
+                return Ok(false);
             }
             let change = put_session(key, &session, ChangeCondition::Version(record.version))?;
             match self.state.change(vec![change], now).await {
                 Err(StateError::Conflict) => {}
-                other => return other.map(drop),
+                other => return other.map(|_| true),
             }
         }
         Err(StateError::Unavailable("the session is being changed".into()))
@@ -384,6 +388,8 @@ mod tests {
         assert!(take("p").await.is_none());
         one.end(&key).await;
         assert!(one.visit(&cookie, true, now).await.unwrap().is_none());
+        let slip = PasswordSlip { person: "p".into(), password: Secret::new("café-x") };
+        assert!(one.store_slip(&cookie, &slip, now).await.is_err(), "a slip was stored without a session");
     }
 
     #[tokio::test]

@@ -82,7 +82,8 @@ impl Dn {
     /// value is refused. As in RFC 2253 §4, spaces around types and values are skipped, and a semicolon may separate
     /// RDNs.
     ///
-    /// The text may have [`DN_OCTETS_MAX`] octets, and so may the name as it is written again: escapes can make it longer.
+    /// Neither the text nor the name as [`Dn::as_str`] returns it may exceed [`DN_OCTETS_MAX`] octets. Escapes can make
+    /// the latter longer.
     pub fn parse(text: &str) -> Result<Self, DnError> {
         let fits = |text: &str| text.len() <= DN_OCTETS_MAX;
         let rdns = if fits(text) { parse_rdns(text) } else { None };
@@ -189,9 +190,9 @@ fn normalise_rdn(rdn: &Rdn, nesting: Nesting) -> String {
     pairs.join("+")
 }
 
-/// Returns the normalised value, which is the same for equal values of a type. Values of types that are unknown to the
-/// schema or have another rule are compared ignoring case. A value that cannot be prepared (RFC 4518 §2.4) equals only
-/// itself.
+/// Returns the normalised value, which is the same for equal values of a type. Case is ignored for a type that the
+/// schema lacks, and for an equality rule that has no arm below. A value that cannot be prepared (RFC 4518 §2.4) equals
+/// only itself.
 fn key(attribute: &str, value: &str, nesting: Nesting) -> String {
     let rule = naming_type(attribute).and_then(|found| found.equality.as_deref()).unwrap_or("caseIgnoreMatch");
     let key = match rule {

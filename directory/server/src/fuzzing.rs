@@ -1,5 +1,5 @@
-//! Properties of the server that `tests/targets` checks over arbitrary octets. A broken property panics, which the
-//! fuzzer reports.
+//! Properties of the server that `tests/targets` checks over arbitrary octets. A violated property panics, and the
+//! fuzzer reports the panic.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ use crate::session;
 use crate::shared::ServerContext;
 use crate::{ServerConfig, StartError, open, server_context};
 
-/// Deepest nesting that [`check_elements`] enters, more than any request has.
+/// Deepest nesting that [`check_elements`] enters; no accepted request nests so deep.
 const WALK_DEPTH_MAX: usize = 64;
 /// Capacity of a duplex pipe, octets.
 const PIPE_OCTETS: usize = 16 * 1024;
 
-/// Elements lie within their frame and survive encoding, and a frame's length is that of its element.
+/// Each element lies within its container and reads the same after encoding. A complete frame begins with an element.
 pub fn ber(octets: &[u8]) {
     if let Ok(Some(length)) = ber::frame_length(octets) {
         let whole = octets.get(..length).map(|frame| BerReader::new(frame).element().is_ok());
@@ -63,13 +63,13 @@ fn check_round_trip(tag: u8, content: &[u8]) {
         assert_eq!(BerReader::new(&wire).integer(tag), Ok(value));
     }
     if tag == OCTET_STRING {
-        // Values of controls are BER, too.
+        // The value of a control is an OCTET STRING that holds BER.
         _ = message::assertion_filter(content).map(|filter| check_filter(&filter));
         _ = message::attribute_selection(content);
     }
 }
 
-/// Two decodes of a frame agree; a request keeps the bounds, and its filter survives printing and parsing.
+/// Two decodes of a frame agree. A decoded request is within the bounds, and its filter survives printing and parsing.
 pub fn request(frame: &[u8]) {
     let (decoded, again) = (message::decode(frame), message::decode(frame));
     assert_eq!(format!("{decoded:?}"), format!("{again:?}"));
@@ -156,13 +156,13 @@ pub fn record(octets: &[u8]) {
     assert_eq!(read, Some(draft));
 }
 
-/// A read-only directory: writes are decoded and queued, and all are refused in place of the committer.
+/// A read-only directory. A session decodes and queues a write; a task in place of the committer refuses it.
 pub struct ReadOnly {
     shared: Arc<ServerContext>,
 }
 
 impl ReadOnly {
-    /// Opens the directory of `config`, with the seed entries if it is empty. Called within a runtime.
+    /// Opens the directory of `config`, with the seed entries if it is empty. Must be called within a Tokio runtime.
     pub fn open(config: &ServerConfig, seed: &[Entry]) -> Result<Self, StartError> {
         let committer = open(config, seed)?;
         let (jobs, mut waiting) = mpsc::channel::<crate::committer::WriteJob>(16);
@@ -174,7 +174,8 @@ impl ReadOnly {
         Ok(Self { shared: Arc::new(server_context(config, committer.directory, jobs, CancellationToken::new())) })
     }
 
-    /// Feeds a connection, authenticated as the root identity or anonymous, and returns all output until its end.
+    /// Sends `octets` over a new connection, with the root identity or anonymous. Returns all that the session sends
+    /// until its end.
     pub async fn run_connection(&self, octets: &[u8], is_root: bool) -> Vec<u8> {
         let identity = if is_root { Identity::root(self.shared.root_dn.clone()) } else { Identity::anonymous() };
         let (near, far) = tokio::io::duplex(PIPE_OCTETS);

@@ -13,7 +13,7 @@ use crate::csn::Csn;
 /// The number of an attribute description (type and options) in the table of names.
 pub(crate) type NameId = u16;
 
-/// RecordReader of an encoded [`EntryHead`]: its fields in their order, the CSN in 14.
+/// Length of an encoded [`EntryHead`]: the fields in their order without padding. The CSN takes 14 octets.
 const HEAD_OCTETS: usize = 16 + 14 + 8 + 4 + 4 + 2 + 2;
 
 /// The fixed part of every entry.
@@ -100,7 +100,7 @@ impl EncodedEntry {
         &self.0
     }
 
-    /// Returns the head; `None` only for an empty record (a free place).
+    /// Returns the head; `None` only for the empty record in a free slot of the tree.
     pub(crate) fn head(&self) -> Option<EntryHead> {
         let mut at = &*self.0;
         Some(EntryHead {
@@ -165,7 +165,7 @@ fn write_octets(out: &mut Vec<u8>, octets: &[u8]) {
     out.extend_from_slice(octets);
 }
 
-/// Reads numbers and lengths from the front of encoded octets.
+/// Reads numbers and octet strings from the front of an encoded entry.
 #[derive(Clone, Copy, Debug)]
 struct RecordReader<'a>(&'a [u8]);
 

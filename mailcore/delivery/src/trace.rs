@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use provost_message::{Address, HeaderSection, Path, is_own_received};
 
-/// Room for the two fields around their paths.
+/// Room for the names and punctuation of the two fields, octets.
 const FIELD_OCTETS: usize = 64;
 /// A message that this host has delivered to one address this many times is taken to be in a loop. One or two happen
 /// when people send a message from a mailbox to its own address again; a loop never ends, and each round costs a copy.
@@ -23,8 +23,8 @@ pub(crate) fn with_trace(message: &Bytes, reverse_path: Option<&Path>, recipient
 
 /// Whether the message is in a loop: this host has delivered it to this address too often already.
 ///
-/// Only deliveries of this host count: a Delivered-To right above a Received that this host wrote. A Delivered-To of
-/// another server, of mail that moved here or came through a front server, is not a sign of a loop.
+/// Only deliveries of this host count: a Delivered-To counts when this host wrote the next Received below it. Another
+/// server may have added a Delivered-To to mail that moved here or came through a front server: no sign of a loop.
 pub(crate) fn is_looping(message: &[u8], recipient: &Address, hostname: &str) -> bool {
     let (mut is_delivered, mut deliveries) = (false, 0);
     for field in HeaderSection::of(message).iter() {

@@ -14,7 +14,7 @@ use crate::context::CommandContext;
 /// later one two.
 const LOGIN_PENALTY: Duration = Duration::from_secs(1);
 
-/// One client's connection, and the parts of the session that last as long.
+/// One client's connection and what is known of it until it closes, except the IMAP state.
 pub(crate) struct Connection {
     pub(crate) config: Arc<ImapConfig>,
     pub(crate) peer: Peer,

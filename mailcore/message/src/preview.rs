@@ -10,8 +10,8 @@ const PLAIN_OCTETS_MAX: usize = 2 * 1024;
 /// Octets read from an HTML part: a style sheet may precede the text.
 const HTML_OCTETS_MAX: usize = 32 * 1024;
 
-/// Returns the text that a message shows: that of its first plain text part, else of its first HTML part without tags;
-/// attachments do not count. `None` without either.
+/// Returns the text that a message shows: its first `text/plain` part, or else its first `text/html` part without tags.
+/// A part with the disposition `attachment` does not count. `None` when there is no such part.
 pub fn shown_text(message: &[u8], root: &MimePart) -> Option<String> {
     let part = shown_part(root)?;
     Some(text_of(message, part))
@@ -53,7 +53,7 @@ pub(crate) fn preview(message: &[u8], root: &MimePart) -> String {
     preview
 }
 
-/// Finds the first text part of that subtype that is not an attachment.
+/// Finds the first `text` part of this subtype whose disposition is not `attachment`.
 fn find<'a>(part: &'a MimePart, subtype: &str) -> Option<&'a MimePart> {
     match &part.content {
         PartContent::Multipart(parts) => parts.iter().find_map(|inner| find(inner, subtype)),

@@ -101,7 +101,8 @@ impl<'a> TokenCursor<'a> {
         self.since(start)
     }
 
-    /// Consumes a comment and returns its content, without the outer parentheses.
+    /// Consumes a comment and returns its content, without the outer parentheses. The next octet must be `(`. Without a
+    /// closing parenthesis, the comment extends to the end.
     pub(crate) fn comment(&mut self) -> Vec<u8> {
         let mut text = Vec::new();
         let mut depth = 0_usize;
@@ -152,8 +153,9 @@ pub(crate) fn without_comments(value: &[u8]) -> Cow<'_, [u8]> {
     text.into()
 }
 
-/// A value of message ids (Message-ID, In-Reply-To, Content-ID: RFC 5322 §3.6.4, RFC 2045 §7) without its comments and
-/// the white space around them. Inside angle brackets, a `(` that is not closed before the `>` belongs to the id.
+/// Removes the comments, and the white space around them, from a value of message ids (Message-ID, In-Reply-To,
+/// Content-ID: RFC 5322 §3.6.4, RFC 2045 §7). One space replaces a comment between two texts. Inside angle brackets, a
+/// `(` that is not closed before the `>` belongs to the id.
 pub(crate) fn ids_without_comments(value: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'(', value).is_none() {
         return value.into();
@@ -171,7 +173,6 @@ pub(crate) fn ids_without_comments(value: &[u8]) -> Cow<'_, [u8]> {
             b'(' => {
                 tokens.skip_cfws();
                 text.truncate(text.trim_ascii_end().len());
-                // A comment between two texts becomes one space.
                 if !text.is_empty() && tokens.peek().is_some() {
                     text.push(b' ');
                 }

@@ -11,9 +11,9 @@ const IPV6_BITS: u8 = 128;
 /// The addresses that share the first `prefix` bits (RFC 4632 §3.1, RFC 4291 §2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// In its own family: never an IPv4 address in IPv6 form.
+    /// An IPv4 address in IPv6 form (`::ffff:192.0.2.0`) is stored as IPv4.
     address: IpAddr,
-    /// Number of bits, counted in that family.
+    /// Prefix length in bits: at most 32 if `address` is IPv4, at most 128 if it is IPv6.
     prefix: u8,
 }
 
@@ -53,7 +53,7 @@ fn width(address: IpAddr) -> u8 {
     if address.is_ipv4() { IPV4_BITS } else { IPV6_BITS }
 }
 
-/// An address as a number, the last bit lowest in both families.
+/// An address as a number whose lowest bit is the last bit of the address.
 fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => u128::from(address.to_bits()),

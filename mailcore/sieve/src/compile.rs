@@ -107,7 +107,7 @@ fn simple_command(command: &Command, required: &RequiredExtensions) -> Result<Co
     Ok(compiled)
 }
 
-/// Takes a mailbox name that the store accepts too.
+/// Takes the next argument as a mailbox name; an error when the store would not accept the name.
 fn mailbox(arguments: &mut Arguments<'_>) -> Result<String, SieveError> {
     let name = arguments.text("a mailbox")?;
     let has_invalid_character = name.contains(|c: char| c.is_control() || matches!(c, '*' | '%'));

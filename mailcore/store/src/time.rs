@@ -1,17 +1,18 @@
-//! Arithmetic on time. Rows keep whole seconds, so the engines cut what they are given to the second.
+//! Arithmetic on time. Rows keep whole seconds, so the engines drop the fraction of a second from each time that they
+//! store.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// Returns the time `seconds` after 1970 began. A damaged row may hold any number, so the ends of the range stand for
-/// what lies beyond them.
+/// Returns the time `seconds` after 1970 began. A number beyond the range of [`Timestamp`], as in a damaged row,
+/// becomes the end of the range.
 pub(crate) fn from_seconds(seconds: i64) -> Timestamp {
     let end = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_second(seconds).unwrap_or(end)
 }
 
-/// Cuts a time to the second.
+/// Drops the fraction of a second.
 pub(crate) fn whole_second(at: Timestamp) -> Timestamp {
     from_seconds(at.as_second())
 }

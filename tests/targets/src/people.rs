@@ -1,4 +1,4 @@
-//! The one person of every target.
+//! The one person, and the View with this person, that the fuzz targets use.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -26,8 +26,8 @@ pub(crate) fn zoe(vacation: Option<Vacation>) -> Person {
     }
 }
 
-/// A directory with this one person. Their login here lets the View measure the time of a password check: a refusal of
-/// an unknown name then waits that time instead of computing a hash.
+/// A View that holds only [`zoe`], without a directory server. The login here lets the View measure how long a password
+/// check takes. Later logins with unknown names wait about this long and compute no hash.
 pub(crate) async fn view() -> View {
     let mut fallback = Fallback::default();
     fallback.add("message-size", "fuzz", "65536").expect("a size");

@@ -12,10 +12,10 @@ use crate::output::{Printer, counted, items, printable};
 /// Operations on the queue.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// List waiting messages and those set aside, oldest first: one line for each message and destination.
+    /// List waiting messages and those set aside, oldest first: one entry for each message and destination.
     #[command(after_help = "Example: provost queue list --limit 20")]
     List {
-        /// Maximum number of lines to print, 1 to 1000.
+        /// Maximum number of entries to print, 1 to 1000.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
     },

@@ -1,7 +1,8 @@
 //! The registry of addresses: one entry for each address that has an owner or is in quarantine.
 //!
-//! An address that is taken away goes into quarantine. Its entry keeps the former owner and the end of the quarantine,
-//! so that mail and password resets meant for the former owner do not reach another person soon afterwards.
+//! An address that is taken away goes into quarantine, unless the setting `address-quarantine` is 0. Its entry keeps
+//! the former owner and the end of the quarantine, so that mail and password resets meant for the former owner do not
+//! reach another person soon afterwards.
 
 use jiff::{Timestamp, ToSpan};
 use provost_client::{DirectoryError, WriteConditions};
@@ -93,7 +94,7 @@ impl Desk {
                 self.release(address, owner, kind, since, &held).await.map(|()| AddressAssignment::Released(held))
             }
             Some(held) => Err(held.in_quarantine(address)),
-            // The entry, which made the addition fail, has been removed since.
+            // The entry that made the addition fail has been removed since.
             None => Err(DeskError::Stale),
         }
     }
@@ -118,7 +119,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Undoes an assignment, unless the address entry has another owner by now.
+    /// Undoes an assignment. Fails when the address entry has another owner by now.
     pub(super) async fn unassign(
         &self,
         address: &Address,

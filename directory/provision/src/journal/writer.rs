@@ -9,7 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Maximum number of requests that wait for the disk, and that are written at once; further callers wait for room.
 const WAITING_MAX: usize = 4096;
-/// Shortest time between two syncs that no flush asks for: the directory's own log may be on the same disk.
+/// Minimum time from one sync to the next unless a flush asks for one. The directory's own log may be on the same disk,
+/// and frequent syncs would slow it down.
 const SYNC_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Handle of the writing thread. Dropping it makes the thread write the waiting lines, sync, unlock the file and end.
@@ -24,7 +25,7 @@ enum JournalRequest {
 }
 
 impl JournalWriter {
-    /// Starts a thread that appends to `file`, and holds the file and its lock until it ends.
+    /// Starts a thread that appends to `file`. The thread holds the file and its lock until the thread ends.
     pub(super) fn start(file: File) -> io::Result<Self> {
         let (waiting, requests) = mpsc::channel(WAITING_MAX);
         let thread = std::thread::Builder::new().name("journal".into()).spawn(move || {

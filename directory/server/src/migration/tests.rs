@@ -111,7 +111,8 @@ fn a_file_that_cannot_be_used_is_refused_and_left_unchanged() {
     }
 }
 
-// A walk along such parents would never end, and such numbers would take 100 GB.
+// Parents in a cycle would make every walk to the root endless. A table for row numbers as large as these would take
+// 100 GB.
 #[test]
 fn a_damaged_tree_is_refused() {
     for (sql, expect) in [
@@ -141,7 +142,8 @@ fn open_fixture(folder: &Path, name: &str) -> (Storage, Tree) {
     Storage::open(folder, catalogue, &Dn::parse(SUFFIX).unwrap()).unwrap()
 }
 
-// A record has the index of its structural class in the schema that wrote it. A later schema may have another order.
+// A record holds the index that its structural class had in the schema when the record was written. The classes of a
+// later schema may have another order, so the index of a stored record can be wrong.
 #[test]
 fn loading_restores_the_structural_class() {
     let folder = tempfile::tempdir().unwrap();
@@ -189,12 +191,13 @@ fn a_file_of_format_1_keeps_every_entry() {
     let cn_values = tree.values(second, "cn");
     assert_eq!(cn_values[0], "Zoe\u{301}".as_bytes(), "the previous value is lost");
     assert_eq!(cn_values.len(), 2);
-    // RFC 4533 §3.3: a renamed entry is new for a consumer that was away.
+    // RFC 4533 §3.3: a consumer whose cookie is from before the upgrade receives the renamed entry.
     let csn = |name: &str| tree.snapshot(find(name).unwrap()).unwrap().record.head().unwrap().csn;
     let before = ContextCsn::parse_cookie(b"rid=000,csn=20261126225125.741957Z#000000#001#000000").unwrap();
     assert!(!before.covers(csn("cn=a,ou=École (ac14a465-96f2-4dbd-89df-d6133fa984b3)")));
     assert!(before.covers(csn("cn=a,ou=École")) && tree.context.covers_all(&before));
-    // RFC 4522: one attribute, and the descriptions after it in the table keep their meaning.
+    // RFC 4522: the values of `userCertificate;binary` are now values of `userCertificate`. Attributes whose number in
+    // the table of descriptions changed by this keep their values.
     let cert = find("cn=cert,ou=groups").unwrap();
     assert_eq!(tree.values(cert, "userCertificate"), [b"one", b"two"]);
     for (name, value) in [("jpegPhoto", "photo"), ("userSMIMECertificate", "smime"), ("title", "last"), ("sn", "x")] {

@@ -1,5 +1,5 @@
-//! Turns at hashing: at most one per core, fair between sources, with bounded queues so that a login never waits for
-//! long.
+//! Turns at hashing a password. At most one login per core hashes at a time, and waiting sources take turns. The queues
+//! are bounded: a login that finds its queue full is refused at once.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -7,23 +7,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// One turn in this many is offered to the lanes of accounts with refused logins first.
+/// One turn in this many is offered first to [`LoginLane::Attacked`] or, alternately, to [`LoginLane::Suspect`]. All
+/// others are offered first to [`LoginLane::Fresh`].
 const SUSPECT_TURN: u32 = 4;
 
 /// The lanes in which logins wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LoginLane {
-    /// No recent refused login of this account, or only a few from a familiar source.
+    /// No recent refused login of this account; or a familiar source with at most a few recent refusals of its own.
     Fresh,
-    /// Recent refused logins of this account, but none from this source: perhaps the owner, while others guess. Together
-    /// with [`LoginLane::Suspect`], such logins use at most half of the cores (at least one).
+    /// Recent refused logins of this account, but no recent refusal of this source for any account: perhaps the owner,
+    /// while others guess. This lane and [`LoginLane::Suspect`] together use at most half of the cores (at least one).
     Attacked,
-    /// Recent refused logins of this account, also from this source: possible guesses wait for the others.
+    /// A possible guess: recent refused logins of this account, and recent refusals of this source. A familiar source
+    /// is in this lane only after more than a few refusals for this account.
     Suspect,
 }
 
 impl LoginLane {
-    /// Returns the maximum number of logins that wait in the lane, and of those from one source.
+    /// Returns how many logins may wait in the lane: in total, and from one source.
     fn bounds(self) -> (usize, usize) {
         match self {
             Self::Fresh => (2048, 512),
@@ -263,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn guessers_never_have_all_cores_and_do_not_pile_up() {
+    async fn guessers_use_half_of_the_cores_and_a_bounded_queue() {
         let turns = HashTurns::new(2);
         let guess = turns.take(source(1), LoginLane::Suspect).await.unwrap();
         let (done, mut names) = tokio::sync::mpsc::unbounded_channel();

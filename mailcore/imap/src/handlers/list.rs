@@ -11,8 +11,8 @@ use crate::context::CommandContext;
 
 use super::status::status_line;
 
-/// Longest reference and pattern together, octets. A longer one is answered as if it matched nothing: the longest name
-/// has 255.
+/// Longest reference and pattern together, octets. A longer pattern is taken to match nothing; the longest mailbox name
+/// has 255 octets.
 const PATTERN_OCTETS_MAX: usize = 1_024;
 
 /// Names tested before the task yields to other sessions.
@@ -138,7 +138,8 @@ pub(crate) async fn lsub(
     };
     let Some(glob) = Glob::new(&reference, &pattern) else { return StatusResponse::ok("LSUB completed") };
     let names = names(&snapshot);
-    // RFC 3501 §6.3.9: with `%`, a level above a subscribed name is listed as \Noselect; `*` reaches the name itself.
+    // RFC 3501 §6.3.9: `%` also lists a level above a subscribed name, as \Noselect. A pattern with `*` need not do so,
+    // as `*` matches the subscribed name itself.
     let lists_levels = glob.pattern.contains('%') && !glob.pattern.contains('*');
     for (name, listed) in in_order(&names) {
         if glob.matches(name) && (listed.subscribed || (lists_levels && listed.subscribed_below)) {
@@ -178,8 +179,8 @@ impl Glob {
     }
 }
 
-/// Whether a pattern matches a name. After each octet of the pattern, `reached` marks the prefixes of the name that the
-/// pattern so far can match: the work is at most the product of both lengths.
+/// Whether a pattern matches a name. After each octet of the pattern, `reached[n]` is whether the pattern up to this
+/// octet matches the first `n` octets of the name. The work grows with the product of both lengths.
 fn glob(pattern: &str, name: &str) -> bool {
     let name = name.as_bytes();
     let mut reached = vec![false; name.len() + 1];

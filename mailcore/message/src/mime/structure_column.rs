@@ -1,4 +1,4 @@
-//! The MIME structure as a derived column.
+//! Encodes and decodes the MIME structure of a message as the column [`crate::Derived::structure`].
 
 use std::ops::Range;
 
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn survives_its_column() {
+    fn a_structure_is_the_same_after_encoding_and_decoding() {
         let part = MimePart::of(MESSAGE.as_bytes());
         let column = encoded(&part);
         assert_eq!(MimePart::decode(&column), Some(part));

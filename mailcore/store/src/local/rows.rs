@@ -49,7 +49,7 @@ pub(super) fn optional_time(row: &Row<'_>, column: usize) -> rusqlite::Result<Op
     row.get::<_, Option<SecondColumn>>(column).map(|found| found.map(|SecondColumn(at)| at))
 }
 
-/// Converts to SQLite's signed integers, whose range no number in these tables exceeds.
+/// Converts to SQLite's signed integer; a number beyond its range becomes `i64::MAX`.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -148,8 +148,8 @@ pub(super) fn insert_account(connection: &Connection, id: AccountId) -> rusqlite
 
 /// Writes the changed rows of an account and its mailboxes. Messages are written by the batch itself.
 pub(super) fn save(connection: &Connection, no: AccountNo, account: &mut Account) -> rusqlite::Result<()> {
-    // When a mailbox has the account's modseq, its row records it for the account too. A delivery writes such a row
-    // anyway, so it leaves the account's row alone and writes one page less.
+    // When a mailbox has the account's modseq, `load` takes it from the mailbox's row. A delivery writes that row
+    // anyway, and one page less without the account's row.
     if account.numbers_saved != Some(account.numbers()) || highest_modseq(&account.mailboxes) < account.modseq {
         save_account(connection, no, account)?;
     }
@@ -217,7 +217,7 @@ fn save_mailbox(connection: &Connection, no: AccountNo, id: MailboxId, mailbox: 
     Ok(())
 }
 
-/// Deletes the remaining rows of an account whose messages are deleted.
+/// Deletes the remaining rows of an account whose messages are already deleted.
 pub(super) fn delete_account(connection: &Connection, no: AccountNo, id: AccountId) -> rusqlite::Result<()> {
     for table in ["subscription", "batch", "reply", "mailbox"] {
         connection.prepare_cached(&format!("DELETE FROM {table} WHERE account = ?"))?.execute([no.0])?;

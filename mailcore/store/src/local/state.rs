@@ -27,7 +27,7 @@ use crate::{
 const FILE: &str = "state.sqlite";
 /// Longest wait for another process, milliseconds: time for a slow disk to sync the largest list of changes, 80 MiB.
 const BUSY_MS: i64 = 10_000;
-/// Size to which SQLite's log file is truncated when it restarts after an upload, octets.
+/// When SQLite restarts its log file, a longer one is truncated to this size, octets.
 const LOG_OCTETS_KEPT: i64 = 8 * 1024 * 1024;
 /// Maximum number of expired records removed with each group of changes, which bounds the time that this adds to a
 /// commit.
@@ -254,7 +254,8 @@ fn check_expected(
     if holds { Ok(found) } else { Err(StateError::Conflict) }
 }
 
-/// Makes room for one more record in the space: removes expired records, then the oldest one if the space allows that.
+/// When the space is full, removes its expired records. If it is still full, removes the record written least recently,
+/// or fails with [`StateError::Full`], as the space's `when_full` demands.
 fn make_room(connection: &Connection, space: &'static StateSpace, now: Timestamp) -> Result<(), StateError> {
     let limit = i64::try_from(space.records_max).unwrap_or(i64::MAX);
     if count(connection, space)? < limit {

@@ -1,7 +1,8 @@
 //! One complete probe of a listener: greeting, TLS if the node has a certificate, farewell.
 //!
-//! The node counts a connection as a failure when it ends during a handshake or lacks the header that a balancer's
-//! network must send, and monitors raise alarms on failures. A probe therefore speaks the protocol to its end.
+//! The node counts a connection as a failure when it ends during a handshake, or lacks the PROXY header that
+//! connections from a load balancer's network must begin with. Monitors raise alarms on failures. A probe therefore
+//! sends the header and speaks the protocol to its end.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -20,7 +21,8 @@ use crate::commands::node_client::PROXY_LOCAL;
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// Longest time of a whole probe: another program may listen at the address and answer slowly.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
-/// Maximum number of octets of lines that a probe reads: another program may send without end.
+/// Maximum number of octets that a probe reads as lines, once before TLS and once in it: another program may send
+/// without end.
 const READ_OCTETS_MAX: u64 = 64 * 1024;
 /// StartTLS (RFC 4511 §4.14) as message 1, and unbind (§4.3) as message 2.
 const LDAP_START_TLS: &[u8] = b"\x30\x1d\x02\x01\x01\x77\x18\x80\x161.3.6.1.4.1.1466.20037";
@@ -222,9 +224,10 @@ impl Write for TimedSocket {
     }
 }
 
-/// Exchanges lines and LDAP messages with the listener. Lines of `left` octets together may still be read.
+/// Exchanges lines and LDAP messages with the listener.
 struct ProbeConversation<S> {
     stream: BufReader<S>,
+    /// How many octets may still be read as lines.
     left: u64,
 }
 

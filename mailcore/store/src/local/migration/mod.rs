@@ -4,14 +4,14 @@
 //! at any point harmless:
 //!
 //! 1. The backup `FOLDER/backup-vN-TIME`, where N is the old format, is written under another name, synced, and renamed
-//!    when complete. If it exists, an earlier start made it before it changed anything, and no other is made.
+//!    when complete. If the backup exists, an earlier start made it before changing anything, and it is not made again.
 //! 2. Each shard is upgraded from one version to the next in one transaction. An upgraded shard is skipped. Then the
 //!    queue moves into the shards.
 //! 3. `FOLDER/format` gets the new format only after everything else; until then, the next start repeats all of this.
 //!
 //! To restore the backup by hand, stop the node, move `format` and `shard-*` away, and move the backup's contents
-//! into their place. Packs in the backup are hard links, so they take no space until packs are rewritten. Remove the
-//! backup when it is no longer needed.
+//! into their place. Where the file system allows it, packs in the backup are hard links: they take no space of their
+//! own until the store removes the pack. Remove the backup when it is no longer needed.
 
 mod queue_v1;
 mod v2;
@@ -35,8 +35,8 @@ pub(super) use queue_v1::move_into as move_queue;
 /// Page cache while tables are rewritten, KiB.
 const CACHE_KIB: i64 = 64 * 1024;
 
-/// Backs up a store of an older format, and upgrades the tables of its shards. [`move_queue`] and the new format file
-/// follow.
+/// Backs up a store of an older format, and upgrades the tables of its shards. The caller then calls [`move_queue`] and
+/// writes the new format file.
 pub(super) fn upgrade(store: &Path, shards: &[PathBuf], format: u8) -> Result<(), StoreError> {
     let start = Instant::now();
     tracing::info!(store = %store.display(), format, "upgrading a store of an older format");
@@ -78,7 +78,8 @@ fn back_up(store: &Path, shards: &[PathBuf], format: u8) -> Result<(), StoreErro
     finish().map_err(unavailable)
 }
 
-/// Whether the store has a complete backup. A folder whose contents were moved back into the store is none.
+/// Whether the store has a complete backup. A folder without `format` does not count: its contents were moved back into
+/// the store.
 fn has_backup(store: &Path, name: &str) -> io::Result<bool> {
     for entry in std::fs::read_dir(store)? {
         let entry = entry?;
@@ -124,7 +125,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     sync_folder(to)
 }
 
-/// Returns the number of starts of a store of format 1, which counted them as `epoch` in the queue's database; zero
+/// A store of format 1 counted its starts in the column `epoch` of the queue's database. Returns this count; zero
 /// without that database.
 fn count_starts(queue: &Path) -> Result<i64, StoreError> {
     let path = database::path(queue);
@@ -151,13 +152,14 @@ fn upgrade_shard(folder: &Path, starts: i64) -> Result<(), StoreError> {
     if schema::version(&connection)? == v3::FROM {
         v3::upgrade(&connection)?;
     }
-    // Returns the pages of the old tables to the disk. Also done for an upgraded shard, because a crash may have come
-    // before it.
+    // Return the pages of the old tables to the disk. Do so for a shard that is upgraded already, too: a crash may have
+    // prevented this after the upgrade.
     give_pages_back(&connection)?;
     checkpoint(folder)
 }
 
-/// Rewrites a database that cannot return free pages yet, as a whole or not at all.
+/// Rewrites the database in the mode `auto_vacuum = INCREMENTAL`, in which free pages can be returned. Does nothing if
+/// the database has this mode. A crash leaves the old database or the new one.
 fn give_pages_back(connection: &Connection) -> Result<(), StoreError> {
     let mode: i64 = connection.query_row("PRAGMA auto_vacuum", [], |row| row.get(0)).map_err(storage)?;
     match mode {

@@ -2,7 +2,8 @@
 //!
 //! The columns are unchanged. From version 3 on, `modseq` and `octets` in an account's row may lag behind the values of
 //! its mailbox rows. A row of version 2 is also valid in version 3, so this step only writes the new version number.
-//! Older programs rely on the account's row to be current. They refuse to open a database of version 3.
+//! Older programs take the account's row as current, so they must not open the database; the new version number makes
+//! them refuse it.
 
 use rusqlite::Connection;
 
