@@ -238,7 +238,7 @@ fn escape(value: &str) -> String {
 }
 
 fn parse_rdns(text: &str) -> Option<Vec<Rdn>> {
-    if text.trim().is_empty() {
+    if text.trim_matches(' ').is_empty() {
         return Some(Vec::new());
     }
     let mut rdns = Vec::new();

@@ -13,7 +13,7 @@ use memchr::memmem::Finder;
 use crate::MimePart;
 use crate::charset_stream::CharsetDecoder;
 use crate::mime::PartContent;
-use crate::search_text::{SEARCHED_OCTETS_MAX, is_opaque, part_header_text, search_form};
+use crate::search_text::{SEARCHED_OCTETS_MAX, header_text, is_opaque, search_form};
 use crate::transfer_stream::TransferDecoder;
 
 /// Size of the text window that is collected before each search, octets.
@@ -125,8 +125,8 @@ impl BodySearch {
     }
 
     /// Searches the header of a part.
-    pub fn header(&mut self, part: &MimePart, header: &[u8]) {
-        self.push(part_header_text(part, header).as_bytes());
+    pub fn header(&mut self, header: &[u8]) {
+        self.push(header_text(header).as_bytes());
     }
 
     /// Begins the text of a part; its pieces follow in [`Self::feed`].
@@ -174,7 +174,7 @@ impl BodySearch {
                 return;
             }
             match searched {
-                SearchedSection::Header(part) => self.header(part, part.header_in(message)),
+                SearchedSection::Header(part) => self.header(part.header_in(message)),
                 SearchedSection::Text(part) => {
                     self.begin(part);
                     while self.feed(part.body_in(message)) == FeedResult::Restart || self.end() == FeedResult::Restart {
@@ -250,7 +250,7 @@ mod tests {
         let mut search = BodySearch::new(wanted.iter().copied());
         for searched in searched(&root) {
             match searched {
-                SearchedSection::Header(part) => search.header(part, part.header_in(message)),
+                SearchedSection::Header(part) => search.header(part.header_in(message)),
                 SearchedSection::Text(part) => {
                     search.begin(part);
                     let feed = |search: &mut BodySearch| {

@@ -55,14 +55,14 @@ pub(crate) fn preview(message: &[u8], root: &MimePart) -> String {
 
 /// Finds the first `text` part of this subtype whose disposition is not `attachment`.
 fn find<'a>(part: &'a MimePart, subtype: &str) -> Option<&'a MimePart> {
+    let disposition = part.attributes.disposition.as_ref();
+    if disposition.is_some_and(|read| read.value.eq_ignore_ascii_case(b"attachment")) {
+        return None;
+    }
     match &part.content {
         PartContent::Multipart(parts) => parts.iter().find_map(|inner| find(inner, subtype)),
         PartContent::Message(inner, _) => find(inner, subtype),
-        PartContent::Leaf => {
-            let disposition = part.attributes.disposition.as_ref();
-            let is_attached = disposition.is_some_and(|read| read.value.eq_ignore_ascii_case(b"attachment"));
-            (part.media.is_exactly("text", subtype) && !is_attached).then_some(part)
-        }
+        PartContent::Leaf => part.media.is_exactly("text", subtype).then_some(part),
     }
 }
 
@@ -126,6 +126,8 @@ mod tests {
             (html, "a b <c"),
             (mixed, "abc"),
             ("Content-Type: image/png\r\n\r\nabc", ""),
+            ("Content-Type: message/rfc822\r\n\r\nA: b\r\n\r\none", "one"),
+            ("Content-Type: message/rfc822\r\nContent-Disposition: attachment\r\n\r\nA: b\r\n\r\none", ""),
             ("", ""),
             ("Content-Type: text/html\r\n\r\n<style>open", ""),
             ("Content-Type: text/html\r\n\r\n<styled-box>a<title\n>no</titles>no</TITLE >b", "a b"),

@@ -6,12 +6,14 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::MimePart;
 use crate::headers::{HeaderField, fields, other_lines};
-use crate::{decode_words, mailboxes};
+use crate::{Parameterised, decode_words, mailboxes};
 
 /// Octets of decoded text searched in one message; text beyond is not found.
 pub(crate) const SEARCHED_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// Fields that hold addresses (RFC 5322 §3.6.2, §3.6.3).
 const ADDRESS_FIELDS: [&str; 6] = ["From", "Sender", "Reply-To", "To", "Cc", "Bcc"];
+/// Fields with a file name, each with the parameter that holds it (RFC 2045 §5.1, RFC 2183 §2.3).
+const FILE_NAMES: [(&str, &str); 2] = [("Content-Type", "name"), ("Content-Disposition", "filename")];
 
 /// Returns text in the form in which texts are compared: composed (Unicode UAX #15, NFC) and in lower case. It is
 /// composed because people type composed letters, while Macs write file names decomposed.
@@ -36,7 +38,8 @@ pub fn header_text(header: &[u8]) -> String {
 }
 
 /// Returns a field's value, decoded, in search form. For an address field each parsed display name and address follows,
-/// with the quoting of RFC 5322 §3.2.4 removed: users see and type `A "B" C`, not `"A \"B\" C"`.
+/// with the quoting of RFC 5322 §3.2.4 removed: users see and type `A "B" C`, not `"A \"B\" C"`. For Content-Type and
+/// Content-Disposition the file name follows, put together and decoded (RFC 2231).
 pub fn field_text(field: &HeaderField<'_>) -> String {
     let value = field.unfolded();
     let mut text = search_form(&decode_words(&value));
@@ -49,17 +52,11 @@ pub fn field_text(field: &HeaderField<'_>) -> String {
             }
         }
     }
-    text
-}
-
-/// Returns a part's header, and its file names from Content-Disposition and Content-Type, decoded, in search form.
-pub(crate) fn part_header_text(part: &MimePart, header: &[u8]) -> String {
-    let mut text = header_text(header);
-    let disposition = part.attributes.disposition.as_ref();
-    let names = [disposition.and_then(|read| read.parameter("filename")), part.media.parameter("name")];
-    for name in names.into_iter().flatten() {
-        text.push_str(&search_form(&decode_words(&name)));
-        text.push('\n');
+    for (_, parameter) in FILE_NAMES.iter().filter(|(name, _)| field.is(name)) {
+        if let Some(name) = Parameterised::parse(&value).parameter(parameter) {
+            text.push('\n');
+            text.push_str(&search_form(&decode_words(&name)));
+        }
     }
     text
 }
@@ -76,7 +73,7 @@ pub(crate) fn body_text(message: &[u8], root: &MimePart) -> String {
     let mut text = String::new();
     for searched in searched(root) {
         match searched {
-            SearchedSection::Header(part) => text.push_str(&part_header_text(part, part.header_in(message))),
+            SearchedSection::Header(part) => text.push_str(&header_text(part.header_in(message))),
             SearchedSection::Text(part) => {
                 text.push_str(&search_form(&part.text_in(message)));
                 text.push('\n');
@@ -92,6 +89,18 @@ mod tests {
 
     fn body(message: &str) -> String {
         body_text(message.as_bytes(), &MimePart::of(message.as_bytes()))
+    }
+
+    #[test]
+    fn file_names_in_the_header_of_a_message_are_read() {
+        for (field, name) in [
+            ("Content-Type: application/pdf; name*0=\"very-long-\"; name*1=\"Name.pdf\"", "very-long-name.pdf"),
+            ("Content-Disposition: attachment;\r\n filename*=utf-8''r%C3%A9sum%C3%A9z.pdf", "résuméz.pdf"),
+            ("Content-Disposition: attachment; filename=\"=?utf-8?q?caf=C3=A9?=\"", "café"),
+        ] {
+            let text = header_text(format!("{field}\r\n\r\n").as_bytes());
+            assert!(text.contains(name), "{field}: {text}");
+        }
     }
 
     #[test]

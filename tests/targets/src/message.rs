@@ -89,7 +89,7 @@ fn found_in_pieces(message: &[u8], octets: usize) -> Vec<bool> {
             break;
         }
         match searched {
-            SearchedSection::Header(part) => search.header(part, part.header_in(message)),
+            SearchedSection::Header(part) => search.header(part.header_in(message)),
             SearchedSection::Text(part) => {
                 search.begin(part);
                 while feed(&mut search, part.body_in(message), octets) == FeedResult::Restart {}

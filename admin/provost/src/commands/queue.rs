@@ -25,11 +25,11 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
     let Command::List { limit } = command;
     super::permit(config, Permission::ViewQueue).await?;
     let answer = node_client::get(config, &format!("/queue?limit={limit}")).await?;
-    print.show(&answer, show)?;
+    print.show(&answer, |answer| show(answer, limit))?;
     Ok(Exit::Clean)
 }
 
-fn show(answer: &Value) {
+fn show(answer: &Value, limit: u16) {
     let messages = items(answer, "messages");
     for message in messages {
         let from = printable(message["reverse_path"].as_str().unwrap_or_default());
@@ -60,6 +60,9 @@ fn show(answer: &Value) {
     }
     let set_aside = messages.iter().filter(|message| !message["set_aside"].is_null()).count();
     out!("{} waiting, {set_aside} set aside", messages.len() - set_aside);
+    if messages.len() >= usize::from(limit) {
+        out!("The list ends after {limit} entries; --limit takes up to 1000.");
+    }
 }
 
 fn word<'a>(value: &'a Value, name: &str) -> &'a str {

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use provost_message::{BodySearch, FeedResult, MimePart, PartContent, SearchedSection, searched};
+use provost_message::{BodySearch, FeedResult, MimePart, SearchedSection, searched};
 use provost_store::{Columns, StoreError, Uid, UidSet};
 
 use crate::budget::SearchTurns;
@@ -125,10 +125,9 @@ impl PieceReader<'_> {
             at += piece.len() as u64;
             header.extend_from_slice(&piece);
         }
-        let part = without_parts(part);
         let work = move || {
             let _turn = turn;
-            search.header(&part, &header);
+            search.header(&header);
             search
         };
         off_thread(work).await
@@ -172,19 +171,6 @@ impl PieceReader<'_> {
             feed(search, None)
         };
         off_thread(work).await
-    }
-}
-
-/// Copies a part without its inner parts. The search of the part's own header does not need them.
-fn without_parts(part: &MimePart) -> MimePart {
-    MimePart {
-        header: part.header.clone(),
-        body: part.body.clone(),
-        lines: part.lines,
-        media: part.media.clone(),
-        encoding: part.encoding.clone(),
-        attributes: part.attributes.clone(),
-        content: PartContent::Leaf,
     }
 }
 
