@@ -11,14 +11,14 @@
 //! S: glob     the next line must match; * stands for any text, and case is ignored; `A | B` allows either
 //! S> glob     skip lines up to one that matches
 //! T           start TLS
-//! E           the peer must close now
+//! E           the peer must close without another line
 //! E>          skip lines; the peer must close
-//! M text      deliver a message with this subject to {user} by LMTP; its body: `one`, `.two`, `three`
+//! M text      deliver a message with this subject to {user} by LMTP; its lines: `one`, `.two`, `three`
 //! ```
 //!
 //! `{user}`, `{uid}`, `{password}` belong to the person of the file (`person: N` in its head, else 1), `{plain}` is the
 //! person's SASL PLAIN message in base64; `{user2}`, `{password2}` belong to the next person. `{user64}`,
-//! `{password64}` are those of the person in base64. `{N*x}` is x, or any other letter, N times.
+//! `{password64}` are those of the person in base64. `{N*x}` is the character x, or any other, N times.
 
 use std::path::Path;
 

@@ -16,7 +16,7 @@ use crate::log_filter::{self, LogFilter};
 /// Interval between two checks for dropped lines.
 const DROPPED_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Counts the dropped log lines; only lines about messages are ever dropped.
+/// Counts the dropped log lines. Only lines about mail messages are ever dropped.
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
 /// Maximum number of waiting log lines about messages. While standard error is not read, further lines are dropped, so

@@ -17,12 +17,12 @@ use outline::{MessageOutline, ours, theirs, with_crlf};
 use proptest::prelude::*;
 
 // Reasons why the reading of this crate differs from that of mail-parser.
-const BARE: &str = "bare octets are read as Windows-1252, not as U+FFFD";
-const NO_PART: &str = "a multipart without parts is a single part, and its content is octets";
+const BARE: &str = "octets above 127 without a charset are read as Windows-1252, not as U+FFFD";
+const NO_PART: &str = "a multipart without parts is one leaf, and its content is binary, not text";
 const OUTER: &str = "RFC 2046 §5.1.2: the boundary of an outer multipart ends the inner ones";
 const LAST: &str = "a delimiter that is not the closing one begins a part, even at the end";
 const FIRST_TYPE: &str = "of two Content-Type fields the first counts";
-const WORD: &str = "a single word is a local part: ENVELOPE has no address without one";
+const WORD: &str = "a single word is a local part, not a name: an address in ENVELOPE must have a local part";
 
 /// File, differing item, and why the reading of this crate is kept.
 const DIFFERENCES: &[(&str, &str, &str)] = &[
@@ -139,6 +139,7 @@ const BEHIND: &str = "words after an address are not its name";
 const FIELD_DIFFERENCES: &[(&str, &str)] = &[
     ("20 11 (some \n 44 comments(more comments\n )) 79 05:34:27 -0300", MONTH),
     (" 4 8 15 16 23 42, 4 8 15 16 23 42, 4 8 15 16 23 42, ", MONTH),
+    // The line break is not folding: the field ends at it, before the time.
     ("Tue, 1 Jul 2003 ((invalid)\ncomment) 10:52:37 +0200", NO_TIME),
     ("Thu, 10 Jul 1997 14:53:31 EST5EDT", ZONE),
     ("[SUSPECTED SPAM]=?utf-8?B?VGhpcyBpcyB0aGUgb3JpZ2luYWwgc3ViamVjdA==?=\n", GLUED),

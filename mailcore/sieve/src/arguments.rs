@@ -76,7 +76,8 @@ impl<'a> Arguments<'a> {
     }
 }
 
-/// Stores the value of a tag. An error if the tag, or one that excludes it, was there already (RFC 5228 §2.6).
+/// Stores the value of a tag in `slot`, which the tag shares with those that exclude it (RFC 5228 §2.6). An error if
+/// the slot has a value already.
 pub(crate) fn once<T>(slot: &mut Option<T>, value: T, arguments: &Arguments<'_>) -> Result<(), SieveError> {
     if slot.is_some() {
         return Err(arguments.error("two tags of the same kind"));

@@ -72,7 +72,8 @@ impl DataReader {
         self.octets_read
     }
 
-    /// Takes the octets of `input`, except at most two at its end whose meaning depends on the next octet.
+    /// Takes the octets of `input` up to the end of data. Before that end arrives, at most two octets stay in `input`:
+    /// their meaning depends on the next octet.
     pub(crate) fn read(&mut self, input: &mut BytesMut) -> DataProgress {
         let (used, is_done) = self.scan(input);
         input.advance(used);
@@ -288,7 +289,8 @@ mod tests {
         assert_eq!(budget.used(), 0);
     }
 
-    /// The largest message never needs more room than itself, so that a quarter of the budget is enough for it.
+    /// `body_octets_max` is a quarter of the budget. A message of that size never reserves more than its own size,
+    /// although the buffer grows by doubling.
     #[test]
     fn the_largest_message_fits_into_its_part_of_the_budget() {
         let budget = MemoryBudget::new(400_000);

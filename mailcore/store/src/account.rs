@@ -1,4 +1,5 @@
-//! An account without its messages: mailboxes, counters, subscriptions. Shared by the engines; independent of storage.
+//! An account without its messages: mailboxes, counters, subscriptions. Both engines of the store, in memory
+//! and on disk, use it. It reads and writes no storage itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -76,7 +77,7 @@ impl Mailbox {
         }
     }
 
-    /// Returns the next UID to assign. The highest possible number is never assigned, so there always is one.
+    /// Returns UIDNEXT. The highest possible number is never assigned, so it can stand here when no UID is left.
     pub(crate) fn uid_next(&self) -> Uid {
         Uid::new(self.uid_last.saturating_add(1)).unwrap_or(Uid::LAST)
     }
@@ -227,7 +228,8 @@ impl Account {
         if default.is_none() && !create {
             return Err(BatchError::NoMailbox(name.to_string()));
         }
-        // A renamed Junk keeps its special use: two mailboxes with the same use would confuse clients.
+        // If Junk was renamed, the renamed mailbox still has the special use. The new Junk gets none: two mailboxes
+        // with the same use would confuse clients.
         let taken = |wanted: &SpecialUse| self.mailboxes.values().any(|mailbox| mailbox.special_use == Some(*wanted));
         let special_use = default.and_then(|(_, special_use)| *special_use).filter(|wanted| !taken(wanted));
         self.create(name, special_use, now)

@@ -91,7 +91,10 @@ async fn columns_are_derived_from_the_message(one: OneAccount) {
 
 async fn reads_are_unavailable_until_the_moment_of_their_token(one: OneAccount) {
     let never = one.store.snapshot(one.account, Some(ReadToken::new(Modseq::new(1)))).await;
-    assert!(matches!(never, Err(StoreError::Unavailable(_))), "the first moment of an account that was never written");
+    assert!(
+        matches!(never, Err(StoreError::Unavailable(_))),
+        "a read of an account that was never written did not wait"
+    );
     let applied = one.apply(vec![append("INBOX", "a")]).await.unwrap();
     let mailbox = one.id("INBOX").await;
     let read = |token| one.store.read(one.account, mailbox, MessageSelection::all(), Columns::NONE, Some(token));
@@ -318,7 +321,10 @@ async fn a_renamed_mailbox_that_shares_its_uidvalidity_gets_a_new_one(one: OneAc
     assert_eq!((one.mailbox("a").await.uid_validity.get(), one.mailbox("b").await.uid_validity.get()), (7, 7));
     one.apply(vec![delete("a"), rename("b", "a")]).await.unwrap();
     assert_eq!(one.listing("a").await, ["1 \\Seen kept of b"]);
-    assert!(one.mailbox("a").await.uid_validity.get() > 1_000_000, "not from the account's counter");
+    assert!(
+        one.mailbox("a").await.uid_validity.get() > 1_000_000,
+        "not a new UIDVALIDITY: those begin with the seconds since 1970"
+    );
 }
 
 async fn special_uses_move_to_restored_mailboxes(one: OneAccount) {

@@ -51,7 +51,7 @@ pub(crate) async fn server_states(config: &DirectoryConfig) -> Vec<ServerState> 
 pub(crate) struct NodeView {
     /// The server that the View follows; `None` while it follows none.
     pub(crate) source: Option<String>,
-    /// Whether an entry that the View lacks is certainly not in the directory.
+    /// Whether the View is complete: an entry that it lacks is then certainly not in the directory either.
     pub(crate) current: bool,
     /// Why the last refresh or removal was parked, that is, not applied because it would remove too many entries;
     /// `None` once a refresh is complete.

@@ -13,7 +13,7 @@ pub enum ExpectedVersion {
 /// A person or a setting, and the version of the entry for which a change is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeTarget<'a> {
-    /// provostPersonId, login, address or source id of a person, or the name of a setting.
+    /// provostPersonId, login, address or number in a source (`registrar:12345`) of a person, or the name of a setting.
     pub key: &'a str,
     /// The version that the change must find when it reads the entry; the write asserts the version that was read.
     pub expected: ExpectedVersion,

@@ -96,7 +96,8 @@ impl<'a> CsvRecords<'a> {
         numbered.filter(|(_, text)| looks_like_one(text)).map(|(number, _)| number).collect()
     }
 
-    /// The line of the record that the reader found at `octet`, which may be the line end of the preceding record.
+    /// Returns the number of the line on which a record begins. `octet` is the offset that the reader states for the
+    /// record; the line end of the preceding record may still stand there.
     fn line_at(&mut self, octet: u64) -> u64 {
         let (from, line) = self.counted;
         let rest = self.text.as_bytes().get(octet as usize..).unwrap_or_default();
@@ -159,6 +160,6 @@ fn without_separator_line(text: &str) -> (&str, u64, Option<u8>) {
 fn guess_separator(text: &str) -> u8 {
     let first = text.trim_start().lines().next().unwrap_or_default();
     let count = |separator: &u8| first.bytes().filter(|octet| octet == separator).count();
-    // Of equal counts, `max_by_key` takes the last: the comma before the semicolon, the semicolon before the tab.
+    // Of equal counts, `max_by_key` takes the last: it prefers the comma to the semicolon, and both to the tab.
     [b'\t', b';', b','].into_iter().max_by_key(count).unwrap_or(b',')
 }

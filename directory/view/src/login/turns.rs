@@ -14,13 +14,14 @@ const SUSPECT_TURN: u32 = 4;
 /// The lanes in which logins wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LoginLane {
-    /// No recent refused login of this account; or a familiar source with at most a few recent refusals of its own.
+    /// No recent refused login of this account; or at most a few recent refusals of this source for this account, and
+    /// the source is familiar: it had an accepted login of the account in the last 30 days.
     Fresh,
     /// Recent refused logins of this account, but no recent refusal of this source for any account: perhaps the owner,
     /// while others guess. This lane and [`LoginLane::Suspect`] together use at most half of the cores (at least one).
     Attacked,
-    /// A possible guess: recent refused logins of this account, and recent refusals of this source. A familiar source
-    /// is in this lane only after more than a few refusals for this account.
+    /// A possible guess: recent refused logins of this account, and recent refusals of this source for any account. A
+    /// familiar source is in this lane only after more than a few recent refusals for this account.
     Suspect,
 }
 
@@ -240,7 +241,7 @@ mod tests {
         assert!(order.iter().rposition(|name| *name == "guess").unwrap() > place("b2"), "guesses go first: {order:?}");
     }
 
-    /// The owner of an account at which a hundred sources guess waits for few of them.
+    /// While a hundred sources guess at an account, its owner waits for only a few of these guesses.
     #[tokio::test]
     async fn a_source_without_refusals_goes_before_guessers() {
         let turns = HashTurns::new(1);

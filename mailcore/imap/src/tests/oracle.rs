@@ -54,7 +54,7 @@ fn theirs(line: &str) -> Option<&'static str> {
     }
 }
 
-/// Valid and malformed commands of RFC 3501 §6 and of the extensions that both parsers implement.
+/// Valid, malformed and unknown commands of RFC 3501 §6 and of extensions.
 const COMMANDS: &[&str] = &[
     "a CAPABILITY",
     "a capability",

@@ -1,4 +1,4 @@
-//! The server session: the order of commands in the three services.
+//! The server session: the order of commands in the three services (MX, submission, LMTP).
 //!
 //! The session decides which command is allowed in which state; the stages (`stages`) decide whether a message is
 //! accepted.
@@ -77,7 +77,7 @@ enum State {
 }
 
 impl State {
-    /// If the client was sent 334, returns the response that is due on the next line, and resets the state to `Ready`.
+    /// If the last reply was 334, returns which response the client owes now, and resets the state to `Ready`.
     fn take_auth_step(&mut self) -> Option<AuthStep> {
         if !matches!(self, Self::Auth(_)) {
             return None;

@@ -6,7 +6,8 @@ use provost_view::{AddressKind, Person};
 use super::{StageFinding, StageInput};
 use crate::reply;
 
-/// RFC 6409 §4.3: only logged-in people send. The session has just looked up the account again.
+/// RFC 6409 §4.3: only logged-in people send. The session has looked up the person again for this command:
+/// `person` is `None` when the account was closed after the login.
 pub(super) async fn login(arrival: &Arrival) -> Verdict {
     let person = arrival.connection.as_ref().and_then(|connection| connection.person.as_ref());
     if person.is_some() { Verdict::Accept } else { Verdict::object("no_login", reply::LOGIN_FIRST) }

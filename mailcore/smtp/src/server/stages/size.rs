@@ -13,8 +13,8 @@ pub(super) async fn size(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     }
 }
 
-/// Defers with 452 when DATA would have no memory for the announced size: in the budget of the process, or in the share
-/// of the client's source.
+/// Defers with 452 when the announced size does not fit into the memory budget of the process, or into the share of it
+/// that one address (or IPv6 network of 64 bits) may use.
 pub(super) async fn memory(arrival: &Arrival, input: StageInput<'_>) -> Verdict {
     let memory = match &arrival.connection {
         Some(connection) => input.config.message_memory(connection),

@@ -1,6 +1,7 @@
 //! Compaction: rewrites and removes packs that are mostly dead.
 //!
-//! Dead octets are counted in memory: from the rows after the store is opened, then as bodies are moved and removed.
+//! A pack is a file of bodies. A record in it is dead when no row of the table `body` refers to it. Dead octets are
+//! counted in memory: once from these rows after the store is opened, then as bodies are moved and removed.
 //! The count is not stored, so an error in it lasts until the next start at most.
 
 use std::collections::{BTreeSet, HashMap};
@@ -23,7 +24,7 @@ const LIVE_PERCENT_MIN: u64 = 50;
 /// A pack with live bodies is left alone while its dead octets are below a full pack divided by this number (4 MiB by
 /// default), so that small packs are not rewritten over and over.
 const DEAD_PARTS: u64 = 64;
-/// Time between two checks of the packs while there is nothing to do, in pauses of the upkeep.
+/// Time between two checks of the packs while there is nothing to do, as a multiple of `UpkeepConfig::every`.
 const CHECK_PAUSES: u32 = 2;
 
 /// The compaction of one shard.
@@ -98,7 +99,8 @@ impl Compaction {
             return Ok(None);
         };
         if access.numbers.is_open(pack.number) {
-            // The upkeep's own pack is closed now, the committer's with its next group. A later check rewrites it.
+            // The pack that the upkeep writes is closed now. The one that the committer writes is closed with the next
+            // group of batches. A later check rewrites it.
             match writer.number() == Some(pack.number) {
                 true => writer.close(),
                 false => access.change(|database| {
@@ -183,7 +185,8 @@ impl Compaction {
             return Ok(());
         }
         if access.read(|connection| is_referenced(connection, pack))? {
-            // Garbage whose grace has not ended still refers to the pack.
+            // Bodies that no message has any more keep their rows for the grace period, and these rows still refer to
+            // the pack.
             self.next_check = Some(now + self.grace);
             return Ok(());
         }
@@ -225,8 +228,8 @@ fn count_dead(access: &mut ShardAccess, known: &[KnownPack]) -> Result<HashMap<u
     Ok(known.iter().map(|pack| (pack.number, dead(pack))).collect())
 }
 
-/// Returns the live bodies of a pack. There is no index by pack: a scan of all rows takes a fraction of the time of
-/// copying the pack.
+/// Returns the bodies of a pack that some message has. There is no index by pack: a scan of all rows takes a fraction
+/// of the time of copying the pack.
 fn live_bodies(connection: &Connection, pack: u32) -> Result<Vec<(u64, PackPosition)>, StoreError> {
     let sql = "SELECT id, at, octets FROM body WHERE pack = ? AND refs > 0";
     let mut statement = connection.prepare_cached(sql).map_err(storage)?;

@@ -11,7 +11,8 @@ use crate::StoreError;
 const PAGE_OCTETS: u64 = 4_096;
 /// Consecutive checks that must find too many free pages, so that pages needed again soon are kept.
 const CHECKS_MIN: u32 = 4;
-/// Maximum number of pages returned in one step: the committer needs some milliseconds to move them.
+/// Maximum number of pages returned in one step. The committer, which makes all changes, needs some milliseconds for
+/// them; no change is committed meanwhile.
 const STEP_PAGES: i64 = 256;
 
 /// The free pages of one database.
