@@ -150,4 +150,10 @@ fn the_doctor_looks_for_the_postmaster_of_each_domain() {
     assert_eq!(found.code, Some(1), "{found:?}");
     assert!(found.out.contains("good postmaster@example.edu"), "{found:?}");
     assert!(found.out.contains("BAD  postmaster@arts.example.edu: no person has it"), "{found:?}");
+
+    // While the addresses are lost, the doctor does not advise to make them anew.
+    Ldap::of(&node).run("ldapdelete", &["-r", &format!("ou=addresses,{SUFFIX}")]).unwrap().good().unwrap();
+    let found = doctor(&node);
+    assert!(found.out.contains("node follows") && found.out.contains("parked"), "{found:?}");
+    assert!(!found.out.contains("postmaster"), "{found:?}");
 }

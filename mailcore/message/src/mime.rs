@@ -20,8 +20,8 @@ pub use split::PART_DEPTH_MAX;
 
 /// Maximum number of languages kept of one part.
 const LANGUAGES_MAX: usize = 32;
-/// Maximum number of header fields read from one part.
-const FIELDS_MAX: usize = 1_000;
+/// Maximum number of header fields read from one part: more than the header section of a message can have.
+const FIELDS_MAX: usize = 65_536;
 
 /// One MIME part; the root is the message itself.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,12 +7,12 @@ use std::path::Path;
 
 use provost_client::{Directory, DirectoryError};
 use provost_provision::{DeskError, read_domains, read_shared_settings};
-use provost_schema::class;
+use provost_schema::{class, ou};
 use provost_settings::SettingFault;
 use serde::Serialize;
 
 use super::DeskAccess;
-use super::servers::is_without_provider;
+use super::servers::{NodeView, is_without_provider};
 use crate::config::Config;
 use crate::exit::{self, Exit};
 use crate::output::{Printer, printable};
@@ -39,7 +39,9 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     findings.extend(tokens_file(config));
     let (server_findings, can_write) = servers(config).await;
     findings.extend(server_findings);
-    findings.extend(view(config).await);
+    let view = super::servers::node_view(config).await;
+    let is_parked = view.as_ref().is_some_and(|view| view.parked.is_some());
+    findings.extend(view.map(followed));
     let ReadCheck(failure, account) = directory(config).await;
     let mut is_good = account.good;
     findings.push(account);
@@ -52,7 +54,10 @@ pub(crate) async fn run(config: &Config, file: &Path, print: &Printer) -> anyhow
     // Both checks query a provider, whose fault is already reported.
     if is_good && can_write {
         findings.extend(settings(config).await);
-        findings.extend(postmasters(config).await);
+        // What the directory has lost is not to be made anew: the parked refresh is reported.
+        if !is_parked {
+            findings.extend(postmasters(config).await);
+        }
     }
     let bad = findings.iter().filter(|finding| !finding.good).count();
     print.show(&findings, |findings| {
@@ -165,24 +170,22 @@ async fn servers(config: &Config) -> (Vec<DoctorFinding>, bool) {
     (findings.collect(), can_write)
 }
 
-/// Checks the View of the running node; `None` when the node does not answer or refuses. That it does not answer, the
-/// checks of the listeners report.
-async fn view(config: &Config) -> Option<DoctorFinding> {
-    let view = super::servers::node_view(config).await?;
+/// Checks the View of the running node. That the node does not answer, the checks of the listeners report.
+fn followed(view: NodeView) -> DoctorFinding {
     let what = match &view.source {
         Some(source) => format!("node follows {source}"),
         None => "node follows a directory server".to_owned(),
     };
     const PARKED: &str = "was a server restored or emptied? if this is intended: provost settings set removal-guard 100, and back afterwards";
     const NOT_CURRENT: &str = "start a directory server; the node then follows it without a restart";
-    Some(match (view.parked, view.current) {
+    match (view.parked, view.current) {
         (Some(reason), _) => finding(what, Err(format!("parked: {reason}")), PARKED),
         (None, false) => {
             let state = "not now: it serves known people and defers mail for unknown ones";
             finding(what, Err(state.to_owned()), NOT_CURRENT)
         }
         (None, true) => good(what),
-    })
+    }
 }
 
 /// Result of reading the suffix with the node's account: the error, if the directory failed or refused, and the
@@ -255,11 +258,18 @@ async fn postmasters(config: &Config) -> Vec<DoctorFinding> {
         let access = super::desk_access(config).await.map_err(|e| format!("{e:#}"))?;
         let directory = Directory::new(config.directory_config().map_err(|e| format!("{e:#}"))?);
         let domains = read_domains(&directory).await.map_err(|e| e.to_string())?;
+        let addresses = directory.suffix().child("ou", ou::ADDRESSES);
+        if directory.read(&addresses, &["1.1"]).await.map_err(|e| e.to_string())?.is_none() {
+            return Err(format!("{addresses} does not exist, or bind_dn may not read it"));
+        }
         Ok((access, domains))
     };
     let (access, mut domains) = match read.await {
         Ok(read) => read,
-        Err(why) => return vec![finding("postmaster".to_owned(), Err(why), "may bind_dn read ou=domains?")],
+        Err(why) => {
+            let advice = "restore what was deleted from a backup, or let bind_dn read ou=domains and ou=addresses";
+            return vec![finding("postmaster".to_owned(), Err(why), advice)];
+        }
     };
     if domains.is_empty() {
         domains.push(access.settings.domain.clone());
