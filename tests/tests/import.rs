@@ -208,6 +208,32 @@ fn a_changed_name_keeps_the_old_address() {
 }
 
 #[test]
+fn an_import_is_taken_back() {
+    let node = start(1);
+    import(&node, "undo.csv", [HEADER, &row("U1", "Zoé", "Tremblay")].concat(), &[]).good().unwrap();
+    let before = Ldap::of(&node).search("(objectClass=*)", &[]).unwrap().good().unwrap();
+    let changed = [HEADER, &row("U1", "Zoé", "Gagné"), &row("U2", "Ida", "Roy")].concat();
+    let done = import(&node, "undo.csv", &changed, &[]).good().unwrap();
+    let batch = done.split("provost undo ").nth(1).unwrap().trim().to_owned();
+    wait_until_accepted(&node, "ida.roy@example.edu");
+
+    let listed = provost(&node, &["undo"]).unwrap().good().unwrap();
+    assert!(listed.starts_with(&batch) && listed.contains("2 people done, 0 not"), "{listed}");
+    let plan = provost(&node, &["undo", &batch, "--dry-run"]).unwrap();
+    assert_eq!(plan.code, PENDING, "{plan:?}");
+    assert!(plan.out.contains("sn: Gagné -> Tremblay [undo.batch]"), "{}", plan.out);
+    let undone = provost(&node, &["undo", &batch]).unwrap().good().unwrap();
+    assert!(undone.contains("1 to put back, 1 to delete"), "{undone}");
+    assert_eq!(Ldap::of(&node).search("(objectClass=*)", &[]).unwrap().good().unwrap(), before);
+    deadline::until(LIMIT, || Ok((!accepts(&node, "ida.roy@example.edu")).then_some(()))).unwrap();
+    assert!(accepts(&node, "zoe.tremblay@example.edu") && !accepts(&node, "zoe.gagne@example.edu"));
+
+    let again = provost(&node, &["undo", &batch]).unwrap().good().unwrap();
+    assert!(again.contains("nothing to put back"), "{again}");
+    assert_eq!(provost(&node, &["undo", "none"]).unwrap().code, FAILED);
+}
+
+#[test]
 fn wrong_rows_are_named_and_only_they_are_left_out() {
     let node = start(1);
     let wrong = [

@@ -29,7 +29,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    address, audit, directory, doctor, import, person, queue, roles, settings, token, trace, vacation,
+    address, audit, directory, doctor, import, person, queue, roles, settings, token, trace, undo, vacation,
 };
 use crate::config::Config;
 use crate::exit::Exit;
@@ -67,6 +67,8 @@ enum Command {
     Proof(quickstart::ProofArguments),
     /// Import a registrar's CSV file into the directory.
     Import(import::Arguments),
+    /// Take an import back; without a batch, list the last imports.
+    Undo(undo::Arguments),
     /// Find and show people.
     #[command(subcommand)]
     Person(person::Command),
@@ -135,6 +137,7 @@ async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
         Command::Quickstart(arguments) => quickstart::run(arguments, log).await,
         Command::Proof(arguments) => quickstart::proof(&config()?, &arguments).await,
         Command::Import(arguments) => import::run(&config()?, &arguments, &print).await,
+        Command::Undo(arguments) => undo::run(&config()?, &arguments, &print).await,
         Command::Person(command) => person::run(&config()?, command, &print).await,
         Command::Vacation(command) => vacation::run(&config()?, command, &print).await,
         Command::Address(command) => address::run(&config()?, command, &print).await,

@@ -200,6 +200,11 @@ impl Applier<'_> {
         }
     }
 
+    /// Completes the journals of all interrupted batches.
+    pub(crate) async fn settle_interrupted(&self) -> Result<(), ApplyError> {
+        self.settle_abandoned("").await
+    }
+
     /// Completes the journals of interrupted batches, except those of the plan whose hash is `own_plan`: looks up each
     /// write without a receipt and records its outcome. After that, no plan resumes these batches.
     async fn settle_abandoned(&self, own_plan: &str) -> Result<(), ApplyError> {
@@ -215,7 +220,7 @@ impl Applier<'_> {
 
     async fn settle_batch(&self, journal: &Journal, plan: &Plan) -> Result<(), ApplyError> {
         let found = perform::written_by(self.directory, &journal.batch).await?;
-        let (end, undone) = perform::settle(journal, plan, &found).await.map_err(JournalError::from)?;
+        let (end, undone) = perform::settle(self.directory, journal, plan, &found).await?;
         let batch_audit = BatchAudit { is_resumed: true, ..self.batch_audit(plan, journal) };
         for (change, outcome) in undone {
             batch_audit
@@ -245,7 +250,8 @@ impl Applier<'_> {
             "batch": outcomes.batch, "resumed": outcomes.resumed, "plan": plan.hash(), "policies": plan.policies(),
             "summary": plan.summary(),
         });
-        match self.audit.record(self.actor, "import.begin", &plan.digest(), begin).await {
+        let action = if plan.undone_batch().is_some() { "undo.begin" } else { "import.begin" };
+        match self.audit.record(self.actor, action, &plan.digest(), begin).await {
             Ok(_) => Ok(()),
             Err(error) => Err(ApplyError::Unavailable(format!("the audit cannot be written: {error}"))),
         }
@@ -257,7 +263,8 @@ impl Applier<'_> {
             "failed": outcomes.failed.len(), "interrupted": outcomes.interrupted,
             "stopped": stopped.map(ToString::to_string),
         });
-        if let Err(error) = self.audit.record(self.actor, "import.apply", &plan.digest(), end).await {
+        let action = if plan.undone_batch().is_some() { "undo.apply" } else { "import.apply" };
+        if let Err(error) = self.audit.record(self.actor, action, &plan.digest(), end).await {
             tracing::error!(%error, batch = outcomes.batch, "the end of an import is not in the audit");
         }
     }

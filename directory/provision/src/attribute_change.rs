@@ -1,8 +1,9 @@
 //! One attribute before and after a change, and the LDAP modification that makes the change.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use provost_entry::{AttributeDescription, Filter, Modification};
+use provost_entry::{AttributeDescription, Entry, Filter, Modification};
 use serde::{Deserialize, Serialize};
 
 use crate::{ReasonRule, text_form};
@@ -65,6 +66,12 @@ impl AttributeChange {
                 Modification::add(self.name.clone(), new)
             }
         }
+    }
+
+    /// Whether the entry holds exactly the values of `after`.
+    pub(crate) fn is_after_in(&self, entry: &Entry) -> bool {
+        let held: BTreeSet<&str> = entry.texts(self.name.as_str()).collect();
+        held == self.after.iter().map(String::as_str).collect()
     }
 
     /// The condition that the entry still holds all values of `before`, or has no value when `before` is empty.

@@ -14,6 +14,7 @@ mod permit;
 mod registry;
 mod setting;
 mod target;
+mod undo;
 mod vacation;
 
 pub use account::StoredPassword;
@@ -21,6 +22,7 @@ pub use import::{ImportError, PlannedImport};
 pub use messages::NamedPerson;
 pub use setting::StatedSetting;
 pub use target::{ChangeTarget, ExpectedVersion};
+pub use undo::{BatchSummary, UndoError};
 
 use provost_client::{Directory, DirectoryError, LdapSearch, Scope};
 use provost_entry::{Address, AttributeDescription, Dn, Entry, Filter, Modification};

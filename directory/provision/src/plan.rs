@@ -8,6 +8,7 @@ mod actual;
 mod change;
 mod planner;
 mod serial;
+mod undo;
 
 use provost_entry::Dn;
 use provost_entry::time::format_generalized;
@@ -21,6 +22,7 @@ pub use change::{ChangeKind, PersonChange, Reason};
 use planner::Planner;
 pub(crate) use planner::person_uuid;
 pub use serial::{PLAN_OCTETS_MAX, PLAN_VERSION, PlanFileError};
+pub use undo::{WrittenEntries, plan_undo};
 
 /// Maximum number of addresses in a directory that shows no people: interrupted imports can leave that many. With more,
 /// this program probably has no right to read the people, and the plan would create all of them again.
@@ -64,6 +66,12 @@ pub struct PlanSummary {
     pub update: usize,
     /// People among these whose primary address changes.
     pub rename: usize,
+    /// People whose former values an undo puts back.
+    #[serde(default)]
+    pub restore: usize,
+    /// People whom an undo deletes, because the batch had created them.
+    #[serde(default)]
+    pub remove: usize,
     /// People who are already in the wanted state, and rows that repeat an earlier one.
     pub unchanged: usize,
     /// Rows left out because of a problem.
@@ -121,20 +129,30 @@ fn summarise(
     rejected: &[(u16, RecordError)],
     unchanged: usize,
 ) -> PlanSummary {
-    let count = |kind| changes.iter().filter(|change| change.kind == kind).count();
-    let writes = || changes.iter().flat_map(|change| &change.writes);
     // A row with several problems counts once.
     let mut rows: Vec<(u16, u64)> = rejected.iter().map(|(source, problem)| (*source, problem.line)).collect();
     rows.dedup();
     PlanSummary {
         rows: wanted.sources.iter().map(|source| source.rows_read).sum(),
+        unchanged,
+        rejected: rows.len(),
+        ..counted(changes)
+    }
+}
+
+/// The counts that follow from the changes alone.
+fn counted(changes: &[PersonChange]) -> PlanSummary {
+    let count = |kind| changes.iter().filter(|change| change.kind == kind).count();
+    let writes = || changes.iter().flat_map(|change| &change.writes);
+    PlanSummary {
         create: count(ChangeKind::Create),
         update: count(ChangeKind::Update) + count(ChangeKind::Rename),
         rename: count(ChangeKind::Rename),
-        unchanged,
-        rejected: rows.len(),
+        restore: count(ChangeKind::Restore),
+        remove: count(ChangeKind::Remove),
         writes: writes().count(),
         passwords: writes().filter(|write| write.password.is_some()).count(),
+        ..PlanSummary::default()
     }
 }
 
@@ -182,6 +200,11 @@ impl Plan {
     /// The digest of the only source, or all digests separated by commas.
     pub fn digest(&self) -> String {
         self.sources.iter().map(|source| source.digest.as_str()).collect::<Vec<_>>().join(",")
+    }
+
+    /// The batch that the plan undoes; `None` for the plan of an import.
+    pub fn undone_batch(&self) -> Option<&str> {
+        self.sources.first().filter(|source| source.name == undo::UNDO).map(|source| source.digest.as_str())
     }
 
     /// Version of the policies that the plan follows.

@@ -37,10 +37,12 @@ pub enum ReasonRule {
     NameChanged,
     /// Reason of a change: the record differs from what the directory holds.
     RecordDiffers,
+    /// The batch that set the value is undone.
+    BatchUndone,
 }
 
 /// Ids of the rules that concern no column.
-const IDS: [(ReasonRule, &str); 11] = [
+const IDS: [(ReasonRule, &str); 12] = [
     (ReasonRule::FullName, "name.full"),
     (ReasonRule::SourceNumber, "identity.source-number"),
     (ReasonRule::PersonId, "identity.person-id"),
@@ -52,6 +54,7 @@ const IDS: [(ReasonRule, &str); 11] = [
     (ReasonRule::UnknownPerson, "person.unknown"),
     (ReasonRule::NameChanged, "person.renamed"),
     (ReasonRule::RecordDiffers, "person.differs"),
+    (ReasonRule::BatchUndone, "undo.batch"),
 ];
 const COLUMN: &str = "column.";
 const BLANK: &str = "blank.";

@@ -43,8 +43,11 @@ pub struct Write {
     /// The kind of write and its condition.
     pub action: WriteKind,
     /// Changes of the entry's attributes. Object classes, provostSince and provostLastBatch are not listed:
-    /// `Write::operation` adds them to the request.
+    /// `Write::operation` adds them to the request. Only a write of an undo lists provostLastBatch, which it sets back.
     pub attributes: Vec<AttributeChange>,
+    /// provostLastBatch of the entry before the write, for undo; `None` for a new entry and one that no batch wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_batch: Option<Box<str>>,
     /// The record whose initial password is to be hashed and set. A plan never holds the password itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<RecordRef>,
@@ -65,6 +68,16 @@ pub enum WriteKind {
     },
     /// Modifies an address entry if the attributes to be changed still have the values that the plan compared.
     ModifyAddress,
+    /// Gives an entry former values back if it is unchanged since the plan was made.
+    Restore {
+        /// entryCSN of the compared entry; `None` when the server shows none, and the write then has no condition.
+        csn: Option<Box<str>>,
+    },
+    /// Deletes an entry that an import has made, if it is unchanged since the plan was made.
+    Delete {
+        /// entryCSN of the compared entry; `None` when the server shows none, and the write then has no condition.
+        csn: Option<Box<str>>,
+    },
 }
 
 /// The attribute values that all writes of one apply share.
@@ -83,6 +96,8 @@ pub(crate) enum LdapWrite {
     Add(Entry),
     /// Modifies an entry, under an assertion (RFC 4528) if there is one.
     Modify(Dn, Vec<Modification>, WriteConditions),
+    /// Deletes an entry, under an assertion if there is one.
+    Delete(Dn, WriteConditions),
 }
 
 impl Write {
@@ -105,6 +120,11 @@ impl Write {
                 let as_compared = self.attributes.iter().map(AttributeChange::is_as_before).collect();
                 self.modify(context, None, WriteConditions { assert: Some(Filter::And(as_compared)) })
             }
+            WriteKind::Restore { csn } => {
+                let changes = self.attributes.iter().map(AttributeChange::modification).collect();
+                LdapWrite::Modify(self.dn.clone(), changes, tree::unchanged_since(csn.as_deref()))
+            }
+            WriteKind::Delete { csn } => LdapWrite::Delete(self.dn.clone(), tree::unchanged_since(csn.as_deref())),
         }
     }
 
@@ -134,6 +154,16 @@ impl Write {
         LdapWrite::Modify(self.dn.clone(), changes, conditions)
     }
 
+    /// A write without a password, to an entry that no batch wrote before.
+    pub(crate) fn new(dn: Dn, action: WriteKind, attributes: Vec<AttributeChange>) -> Self {
+        Self { dn, action, attributes, last_batch: None, password: None }
+    }
+
+    /// Whether the write concerns a person's entry, and not an address entry.
+    pub(crate) fn is_of_person(&self) -> bool {
+        self.dn.rdn_value(attr::PROVOST_PERSON_ID).is_some()
+    }
+
     /// The owner of the address that this write adds; `None` for other writes.
     pub(crate) fn owner(&self) -> Option<Dn> {
         let owner = self.attributes.iter().find(|change| change.name.is(attr::PROVOST_OWNER))?;
@@ -154,7 +184,7 @@ impl Write {
             attribute(attr::PROVOST_ADDRESS_KIND, kind.as_str()),
             attribute(attr::PROVOST_OWNER, owner.as_str()),
         ];
-        Self { dn: tree::address(suffix, address.as_str()), action: WriteKind::AddAddress, attributes, password: None }
+        Self::new(tree::address(suffix, address.as_str()), WriteKind::AddAddress, attributes)
     }
 
     /// The write that changes the kind of an address entry.
@@ -163,18 +193,14 @@ impl Write {
         address: &Address,
         old_kind: &str,
         kind: AddressKind,
+        last_batch: Option<Box<str>>,
         rule: crate::ReasonRule,
     ) -> Self {
         let name = AttributeDescription::of(attr::PROVOST_ADDRESS_KIND);
         let before = Some(old_kind).filter(|held| !held.is_empty()).map(str::to_owned).into_iter().collect();
         let after = vec![kind.as_str().to_owned()];
         let attributes = vec![AttributeChange { name, how: ChangeMode::Set, before, after, rule }];
-        Self {
-            dn: tree::address(suffix, address.as_str()),
-            action: WriteKind::ModifyAddress,
-            attributes,
-            password: None,
-        }
+        Self { last_batch, ..Self::new(tree::address(suffix, address.as_str()), WriteKind::ModifyAddress, attributes) }
     }
 }
 
@@ -186,6 +212,8 @@ impl fmt::Display for Write {
             WriteKind::AddPerson => "add person",
             WriteKind::ModifyPerson { .. } => "modify person",
             WriteKind::ModifyAddress => "modify address",
+            WriteKind::Restore { .. } => "restore",
+            WriteKind::Delete { .. } => "delete",
         };
         write!(f, "{verb} {}", self.dn)?;
         for change in &self.attributes {

@@ -124,7 +124,7 @@ fn read(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-async fn write(access: &DeskAccess, planned: &PlannedImport, print: &Printer) -> anyhow::Result<Outcomes> {
+pub(super) async fn write(access: &DeskAccess, planned: &PlannedImport, print: &Printer) -> anyhow::Result<Outcomes> {
     let total = planned.plan.changes().len();
     let mut display = ProgressDisplay::new(print, total);
     let mut progress = |at: ApplyProgress| display.set(at.done, at.total);
@@ -149,7 +149,7 @@ async fn write(access: &DeskAccess, planned: &PlannedImport, print: &Printer) ->
     })
 }
 
-fn show_plan(plan: &Plan, dry_run: bool, print: &Printer) {
+pub(super) fn show_plan(plan: &Plan, dry_run: bool, print: &Printer) {
     for record in plan.rejected() {
         print.line(&format!("line {}, column {}: {}", record.line, record.column, record.rule));
     }
@@ -179,11 +179,14 @@ fn show_end(report: &ImportReport<'_>, dry_run: bool) {
     match report.outcomes {
         None if dry_run => out!("nothing was changed (--dry-run)"),
         None => out!("nothing to do"),
-        Some(outcomes) => show_outcomes(outcomes, plan.create + plan.update),
+        Some(outcomes) => {
+            show_outcomes(outcomes, plan.create + plan.update);
+            out!("batch {0}: to take it back, provost undo {0}", outcomes.batch);
+        }
     }
 }
 
-fn show_outcomes(outcomes: &Outcomes, people: usize) {
+pub(super) fn show_outcomes(outcomes: &Outcomes, people: usize) {
     for (line, why) in &outcomes.failed {
         out!("line {line}: not applied: {}", printable(why));
     }
@@ -199,10 +202,9 @@ fn show_outcomes(outcomes: &Outcomes, people: usize) {
     if outcomes.interrupted {
         out!("interrupted; the same command continues where it stopped");
     }
-    out!("batch {}: to change what this batch wrote, correct the file and import it again", outcomes.batch);
 }
 
-fn exit_of(plan: &Plan, outcomes: Option<&Outcomes>, dry_run: bool) -> Exit {
+pub(super) fn exit_of(plan: &Plan, outcomes: Option<&Outcomes>, dry_run: bool) -> Exit {
     if outcomes.is_some_and(|done| done.interrupted) {
         return Exit::Failed;
     }

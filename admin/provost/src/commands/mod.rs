@@ -13,6 +13,7 @@ mod servers;
 pub(crate) mod settings;
 pub(crate) mod token;
 pub(crate) mod trace;
+pub(crate) mod undo;
 pub(crate) mod vacation;
 
 use std::sync::Arc;

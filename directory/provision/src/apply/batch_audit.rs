@@ -126,12 +126,13 @@ fn action(kind: ChangeKind) -> &'static str {
         ChangeKind::Create => "person.create",
         ChangeKind::Rename => "person.rename",
         ChangeKind::Update => "person.update",
+        ChangeKind::Restore => "person.restore",
+        ChangeKind::Remove => "person.remove",
     }
 }
 
 /// DN of the person's entry; when only kinds of addresses change, DN of the first of these address entries.
 fn subject(change: &PersonChange) -> &str {
-    let is_person = |write: &&Write| matches!(write.action, WriteKind::AddPerson | WriteKind::ModifyPerson { .. });
-    let write = change.writes.iter().find(is_person).or(change.writes.first());
+    let write = change.writes.iter().find(|write| write.is_of_person()).or(change.writes.first());
     write.map_or("", |write| write.dn.as_str())
 }

@@ -19,6 +19,8 @@ const SENT_MAX: u32 = 3;
 
 /// Refusal of a write whose entry has changed since the plan was made.
 const CHANGED: &str = "the entry was changed since the plan was made; import again";
+/// The same for a write of an undo.
+const CHANGED_UNDO: &str = "the entry was changed since the plan was made; undo again";
 
 /// Place of a change in its plan and of a write in its change.
 type WritePosition = (u32, u32);
@@ -75,7 +77,10 @@ impl<'a> Performer<'a> {
             Some(answer) => (WriteOutcome::Found, answer.clone()),
             None => self.send(write, hash).await.map_err(PersonFailure::Stop)?,
         };
-        let recorded = self.journal.record(receipt(place, write, outcome.clone(), answer)).await;
+        let is_sent = matches!(outcome, WriteOutcome::Done);
+        let digest = hash.filter(|_| is_sent).map(|hash| blake3::hash(hash.as_bytes()).to_hex().to_string());
+        let receipt = Receipt { password_digest: digest, ..receipt(place, write, outcome.clone(), answer) };
+        let recorded = self.journal.record(receipt).await;
         recorded.map_err(|error| PersonFailure::Stop(JournalError::from(error).into()))?;
         match outcome {
             WriteOutcome::Done => Ok(true),
@@ -96,10 +101,15 @@ impl<'a> Performer<'a> {
                 Err(error) => error,
             };
             let is_unknown = matches!(error, DirectoryError::Unknown(_));
-            if !is_unknown && !matches!(error, DirectoryError::AlreadyExists(_) | DirectoryError::AssertionFailed) {
+            let shows_the_state = match error {
+                DirectoryError::AlreadyExists(_) | DirectoryError::AssertionFailed => true,
+                DirectoryError::NoSuchObject(_) => matches!(write.action, WriteKind::Delete { .. }),
+                _ => is_unknown,
+            };
+            if !shows_the_state {
                 return refusal_or_end(error);
             }
-            match self.read_back(write, is_unknown).await? {
+            match read_back(self.directory, write, &self.context.id, is_unknown).await? {
                 ReadBack::Is(outcome, answer) => return Ok((outcome, answer)),
                 ReadBack::Refused(reason) => return Ok((WriteOutcome::Refused(reason), WriteReceipt::default())),
                 ReadBack::IsNot => unknown = Some(error),
@@ -112,22 +122,34 @@ impl<'a> Performer<'a> {
         match operation {
             LdapWrite::Add(entry) => self.directory.add(entry).await,
             LdapWrite::Modify(dn, changes, control) => self.directory.modify(&dn, changes, control).await,
+            LdapWrite::Delete(dn, control) => {
+                self.directory.delete(&dn, control).await.map(|()| WriteReceipt::default())
+            }
         }
     }
+}
 
-    /// Reads the entry and compares it with what the write would have left.
-    async fn read_back(&self, write: &Write, is_unknown: bool) -> Result<ReadBack, DirectoryError> {
-        let attributes = [attr::PROVOST_OWNER, attr::PROVOST_LAST_BATCH, attr::ENTRY_CSN, attr::ENTRY_UUID];
-        let entry = tree::read_provider(self.directory, &write.dn, &attributes).await?;
-        Ok(judge(write, entry.as_ref(), &self.context.id, is_unknown))
-    }
+/// Reads the entry and compares it with what the write would have left.
+async fn read_back(
+    directory: &Directory,
+    write: &Write,
+    batch: &str,
+    is_unknown: bool,
+) -> Result<ReadBack, DirectoryError> {
+    let mut attributes = vec![attr::PROVOST_OWNER, attr::PROVOST_LAST_BATCH, attr::ENTRY_CSN, attr::ENTRY_UUID];
+    attributes.extend(write.attributes.iter().map(|change| change.name.as_str()));
+    let entry = tree::read_provider(directory, &write.dn, &attributes).await?;
+    Ok(judge(write, entry.as_ref(), batch, is_unknown))
 }
 
 /// What an entry shows of a write of `batch`.
 fn judge(write: &Write, entry: Option<&Entry>, batch: &str, is_unknown: bool) -> ReadBack {
-    // No entry: an addition was not done. The entry of a modification was deleted; sending the write again will show
-    // that.
-    let Some(entry) = entry else { return ReadBack::IsNot };
+    let is_deletion = matches!(write.action, WriteKind::Delete { .. });
+    let Some(entry) = entry else {
+        // No entry: an addition was not done. The entry of a modification was deleted; sending the write again will
+        // show that.
+        return if is_deletion { ReadBack::Is(WriteOutcome::Found, WriteReceipt::default()) } else { ReadBack::IsNot };
+    };
     if entry.first(attr::PROVOST_LAST_BATCH) == Some(batch) {
         return ReadBack::Is(WriteOutcome::Found, version(entry));
     }
@@ -141,7 +163,12 @@ fn judge(write: &Write, entry: Option<&Entry>, batch: &str, is_unknown: bool) ->
             ReadBack::Refused(format!("{address} was taken meanwhile; import again"))
         }
         // The write carries its own condition, so sending it again is safe.
+        WriteKind::Restore { .. } if write.attributes.iter().all(|change| change.is_after_in(entry)) => {
+            ReadBack::Is(WriteOutcome::Found, version(entry))
+        }
         WriteKind::ModifyPerson { .. } | WriteKind::ModifyAddress if is_unknown => ReadBack::IsNot,
+        WriteKind::Restore { .. } | WriteKind::Delete { .. } if is_unknown => ReadBack::IsNot,
+        WriteKind::Restore { .. } | WriteKind::Delete { .. } => ReadBack::Refused(CHANGED_UNDO.to_owned()),
         WriteKind::AddPerson | WriteKind::ModifyPerson { .. } | WriteKind::ModifyAddress => {
             ReadBack::Refused(CHANGED.to_owned())
         }
@@ -173,6 +200,7 @@ fn receipt((change, number): WritePosition, write: &Write, outcome: WriteOutcome
         dn: write.dn.as_str().to_owned(),
         at: now(),
         password: write.password.is_some() && outcome.is_done(),
+        password_digest: None,
         outcome,
         csn: answer.csn,
         entry_uuid: answer.entry_uuid,
@@ -210,10 +238,11 @@ pub(super) type IncompleteChanges<'p> = Vec<(&'p PersonChange, ChangeOutcome)>;
 /// For each write of an abandoned batch that has no receipt, records the outcome that the directory shows.
 /// Returns the end record and the incomplete changes.
 pub(super) async fn settle<'p>(
+    directory: &Directory,
     journal: &Journal,
     plan: &'p Plan,
     entries: &BatchEntries,
-) -> std::io::Result<(EndLine, IncompleteChanges<'p>)> {
+) -> Result<(EndLine, IncompleteChanges<'p>), ApplyError> {
     let (mut applied, mut undone) = (0, Vec::new());
     for (place, change) in (0u32..).zip(plan.changes()) {
         let (mut all, mut some) = (true, false);
@@ -225,10 +254,11 @@ pub(super) async fn settle<'p>(
             }
             let (outcome, answer) = match entries.get(&write.dn) {
                 Some(answer) => (WriteOutcome::Found, answer.clone()),
-                None => (WriteOutcome::NotDone, WriteReceipt::default()),
+                None => look_up_undo(directory, write, &journal.batch).await?,
             };
             (all, some) = (all && outcome.is_done(), some || outcome.is_done());
-            journal.record(receipt((place, number), write, outcome, answer)).await?;
+            let recorded = journal.record(receipt((place, number), write, outcome, answer)).await;
+            recorded.map_err(JournalError::from)?;
         }
         match (all, some) {
             (true, _) => applied += 1,
@@ -237,6 +267,21 @@ pub(super) async fn settle<'p>(
         }
     }
     Ok((EndLine { at: now(), applied, failed: undone.len() }, undone))
+}
+
+/// The outcome of a write whose entry does not name the batch: a write of an undo leaves no name, so its entry shows by
+/// its values, or by its absence, that it was done.
+async fn look_up_undo(
+    directory: &Directory,
+    write: &Write,
+    batch: &str,
+) -> Result<(WriteOutcome, WriteReceipt), DirectoryError> {
+    if matches!(write.action, WriteKind::Restore { .. } | WriteKind::Delete { .. })
+        && let ReadBack::Is(outcome, answer) = read_back(directory, write, batch, true).await?
+    {
+        return Ok((outcome, answer));
+    }
+    Ok((WriteOutcome::NotDone, WriteReceipt::default()))
 }
 
 /// The current time as RFC 3339, UTC.

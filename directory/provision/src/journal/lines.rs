@@ -115,6 +115,10 @@ pub struct Receipt {
     /// Whether the write set an initial password where there was none.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub password: bool,
+    /// blake3 of the stored form of that password, hex, by which undo finds out whether it was changed; `None` when
+    /// another run has set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_digest: Option<String>,
 }
 
 /// The outcome of one write.

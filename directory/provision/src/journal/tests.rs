@@ -34,6 +34,7 @@ fn receipt(change: u32, write: u32, outcome: WriteOutcome) -> Receipt {
         entry_uuid: Some(Uuid::nil()),
         attributes: Vec::new(),
         password: false,
+        password_digest: None,
     }
 }
 

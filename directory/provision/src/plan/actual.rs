@@ -33,6 +33,8 @@ pub struct DirectoryContent {
 pub(super) struct DirectoryPerson {
     pub(super) dn: Dn,
     pub(super) csn: Option<Box<str>>,
+    /// provostLastBatch.
+    pub(super) last_batch: Option<Box<str>>,
     /// Login in lower case.
     pub(super) uid: Option<Box<str>>,
     pub(super) mail: Option<Box<str>>,
@@ -50,6 +52,8 @@ pub(super) struct Holding {
     pub(super) owner: Option<Dn>,
     /// provostAddressKind in lower case; `None` when only the person's attributes name the address.
     pub(super) kind: Option<Box<str>>,
+    /// provostLastBatch of the address entry.
+    pub(super) last_batch: Option<Box<str>>,
 }
 
 /// The people who have a source id.
@@ -66,9 +70,10 @@ impl DirectoryContent {
         let suffix = directory.suffix();
         let mut attributes = PERSON_ATTRIBUTES.to_vec();
         attributes.extend([attr::UID, attr::MAIL, attr::MAIL_LOCAL_ADDRESS, attr::PROVOST_SOURCE_ID]);
-        attributes.extend([attr::USER_PASSWORD, attr::PROVOST_ROLE, attr::ENTRY_CSN]);
+        attributes.extend([attr::USER_PASSWORD, attr::PROVOST_ROLE, attr::PROVOST_LAST_BATCH, attr::ENTRY_CSN]);
         let people = read_all(directory, tree::people(suffix), class::PROVOST_ACCOUNT, &attributes);
-        let attributes = [attr::PROVOST_ADDRESS, attr::PROVOST_ADDRESS_KIND, attr::PROVOST_OWNER];
+        let attributes =
+            [attr::PROVOST_ADDRESS, attr::PROVOST_ADDRESS_KIND, attr::PROVOST_OWNER, attr::PROVOST_LAST_BATCH];
         let addresses = read_all(directory, tree::addresses(suffix), class::PROVOST_ADDRESS_ENTRY, &attributes);
         let mut actual = Self::empty(suffix.clone());
         found(people.await)?.into_iter().for_each(|entry| actual.add_person(&entry));
@@ -95,6 +100,7 @@ impl DirectoryContent {
         let person = DirectoryPerson {
             dn: entry.dn.clone(),
             csn: entry.first(attr::ENTRY_CSN).map(Into::into),
+            last_batch: entry.first(attr::PROVOST_LAST_BATCH).map(Into::into),
             uid: entry.first(attr::UID).map(lower),
             mail: entry.first(attr::MAIL).map(Into::into),
             local_addresses: all(attr::MAIL_LOCAL_ADDRESS),
@@ -114,7 +120,7 @@ impl DirectoryContent {
         let addresses: HashSet<Box<str>> =
             person.local_addresses.iter().chain(&person.mail).map(|value| lower(value)).collect();
         for address in addresses {
-            self.insert_address(address, Some(person.dn.clone()), None);
+            self.insert_address(address, Holding { owner: Some(person.dn.clone()), kind: None, last_batch: None });
         }
         self.by_dn.insert(person.dn.clone(), place);
         self.people.push(person);
@@ -127,17 +133,18 @@ impl DirectoryContent {
         // An address in quarantine reaches no person, and an import must not give it away.
         let owner = entry.first(attr::PROVOST_OWNER).filter(|_| kind != QUARANTINED);
         let owner = owner.and_then(|owner| Dn::parse(owner).ok());
-        self.insert_address(address.into(), owner, Some(kind.into()));
+        let last_batch = entry.first(attr::PROVOST_LAST_BATCH).map(Into::into);
+        self.insert_address(address.into(), Holding { owner, kind: Some(kind.into()), last_batch });
     }
 
-    fn insert_address(&mut self, address: Box<str>, owner: Option<Dn>, kind: Option<Box<str>>) {
-        if let Some(owner) = &owner {
+    fn insert_address(&mut self, address: Box<str>, holding: Holding) {
+        if let Some(owner) = &holding.owner {
             let addresses = self.by_owner.entry(owner.clone()).or_default();
             if !addresses.contains(&address) {
                 addresses.push(address.clone());
             }
         }
-        self.addresses.insert(address, Holding { owner, kind });
+        self.addresses.insert(address, holding);
     }
 
     /// The person known under a source id, else the one at `dn`, where a new person with this id would be created.

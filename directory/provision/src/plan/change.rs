@@ -16,6 +16,10 @@ pub enum ChangeKind {
     Rename,
     /// Any other change.
     Update,
+    /// An undo: values that a batch changed get their former values back.
+    Restore,
+    /// An undo: a person whom a batch created is deleted.
+    Remove,
 }
 
 /// Why a change is made.

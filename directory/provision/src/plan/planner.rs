@@ -92,7 +92,7 @@ impl<'a> Planner<'a> {
         let password = record.password.is_some().then_some(wanted.origin);
         // Write the address before the person: of two concurrent imports, only one gets the address. The other then
         // leaves no person without an address, and an address without a person is harmless.
-        writes.before.push(Write { dn, action: WriteKind::AddPerson, attributes, password });
+        writes.before.push(Write { password, ..Write::new(dn, WriteKind::AddPerson, attributes) });
         Ok(change(wanted, what, ChangeKind::Create, reason, writes))
     }
 
@@ -179,7 +179,8 @@ impl<'a> Planner<'a> {
         let what = describe(is_renamed, &label, &attributes, password.is_some(), &writes);
         if !attributes.is_empty() || password.is_some() {
             let action = WriteKind::ModifyPerson { csn: person.csn.clone() };
-            writes.before.push(Write { dn: person.dn.clone(), action, attributes, password });
+            let last_batch = person.last_batch.clone();
+            writes.before.push(Write { last_batch, password, ..Write::new(person.dn.clone(), action, attributes) });
         }
         Ok((!writes.is_empty()).then(|| change(wanted, what, kind, reason, writes)))
     }
@@ -251,12 +252,13 @@ impl<'a> Planner<'a> {
         for (held, holding) in self.actual.held_by(owner) {
             let Some(held_kind) = holding.kind.as_deref() else { continue };
             let Ok(address) = Address::parse(held) else { continue };
-            let is_primary = held_kind == kind.as_str();
+            let (is_primary, last_batch) = (held_kind == kind.as_str(), holding.last_batch.clone());
             if address == *primary && !is_primary {
-                writes.before.push(Write::set_kind(suffix, &address, held_kind, kind, ReasonRule::PrimaryAddress));
+                let rule = ReasonRule::PrimaryAddress;
+                writes.before.push(Write::set_kind(suffix, &address, held_kind, kind, last_batch, rule));
             } else if address != *primary && is_primary {
-                let alias = AddressKind::Alias;
-                writes.after.push(Write::set_kind(suffix, &address, held_kind, alias, ReasonRule::KeptAddress));
+                let (alias, rule) = (AddressKind::Alias, ReasonRule::KeptAddress);
+                writes.after.push(Write::set_kind(suffix, &address, held_kind, alias, last_batch, rule));
             }
         }
         writes

@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use super::{Plan, PlanSummary};
 use crate::attributes::PERSON_ATTRIBUTES;
 use crate::source::RecordError;
-use crate::{PersonChange, SourceStamp, text_form, tree};
+use crate::write::WriteKind;
+use crate::{AttributeChange, PersonChange, SourceStamp, text_form, tree};
 
-/// Version of the form. A plan of another version is refused, since the meaning of its writes is unknown.
-pub const PLAN_VERSION: u32 = 1;
+/// Version of the form that is written. Version 1, in which no write states the former provostLastBatch, is read as well.
+/// A plan of a later version is refused, since the meaning of its writes is unknown.
+pub const PLAN_VERSION: u32 = 2;
 /// Largest plan that is read, in octets. A new person takes about 2 KB, so the plan of a source file with
 /// [`crate::ROWS_MAX`] rows fits.
 pub const PLAN_OCTETS_MAX: usize = 4 * 1024 * 1024 * 1024;
@@ -38,7 +40,7 @@ pub enum PlanFileError {
     #[error("this is not a plan: {0}")]
     Malformed(String),
     /// The plan has a version that this program does not know.
-    #[error("the plan is of version {0}, and this program reads version {PLAN_VERSION}: plan again")]
+    #[error("the plan is of version {0}, and this program reads versions 1 to {PLAN_VERSION}: plan again")]
     Version(u32),
     /// The suffix, sources, policies and changes do not have the hash that the plan states.
     #[error("the plan was changed since it was made: its content has another hash; plan again")]
@@ -125,7 +127,7 @@ impl Plan {
         }
         let malformed = |error: serde_json::Error| PlanFileError::Malformed(error.to_string());
         let PlanVersion { version } = serde_json::from_slice(octets).map_err(malformed)?;
-        if version != PLAN_VERSION {
+        if !(1..=PLAN_VERSION).contains(&version) {
             return Err(PlanFileError::Version(version));
         }
         let read: ParsedPlan = serde_json::from_slice(octets).map_err(malformed)?;
@@ -155,9 +157,14 @@ impl Plan {
                 return Err(PlanFileError::Foreign(write.dn.to_string()));
             }
             let is_known = |name: &str| PERSON_ATTRIBUTES.iter().chain(&OTHER_ATTRIBUTES).any(|known| *known == name);
-            let mut names = write.attributes.iter().map(|change| change.name.as_str());
-            if let Some(foreign) = names.find(|name| !is_known(name)) {
-                return Err(PlanFileError::Foreign(foreign.to_owned()));
+            let is_allowed = |change: &AttributeChange| {
+                let removes = matches!(write.action, WriteKind::Restore { .. }) && change.after.is_empty();
+                let is_of_undo =
+                    change.name.is(attr::PROVOST_LAST_BATCH) || change.name.is(attr::USER_PASSWORD) && removes;
+                is_known(change.name.as_str()) || is_of_undo
+            };
+            if let Some(foreign) = write.attributes.iter().find(|change| !is_allowed(change)) {
+                return Err(PlanFileError::Foreign(foreign.name.to_string()));
             }
         }
         Ok(())

@@ -52,6 +52,7 @@ impl Model {
             match write.operation(&context, hash) {
                 LdapWrite::Add(entry) => assert!(self.entries.insert(entry.dn.clone(), entry).is_none(), "{write}"),
                 LdapWrite::Modify(dn, changes, control) => self.modify(&dn, &changes, control.assert.as_ref()),
+                LdapWrite::Delete(dn, _) => panic!("an import deletes {dn}"),
             }
             self.writes += 1;
         }
@@ -449,7 +450,7 @@ fn a_written_plan_is_read_back_or_refused() {
         forged.hash = hash(&forged.suffix, &forged.sources, &forged.policies, &forged.changes);
     }
     for (octets, expect) in [
-        (text.replace("\"version\":1", "\"version\":2").into_bytes(), "the plan is of version 2"),
+        (text.replace("\"version\":2", "\"version\":3").into_bytes(), "the plan is of version 3"),
         (text.replace("Tremblay", "Trembley").into_bytes(), "its content has another hash"),
         (text.replace("column.given_name", "column.colour").into_bytes(), "unknown rule 'column.colour'"),
         (text.replace("\"since\"", "\"sinse\"").into_bytes(), "unknown field `sinse`"),
@@ -469,7 +470,8 @@ fn a_written_plan_is_read_back_or_refused() {
 fn plans_of_version_1_are_read() {
     let octets = include_bytes!("../../tests/fixtures/plan-v1.json");
     let plan = Plan::from_bytes(octets).unwrap();
-    assert_eq!((plan.summary().create, plan.changes().len(), plan.to_bytes().as_slice()), (1, 1, octets.as_slice()));
+    assert_eq!((plan.summary().create, plan.changes().len()), (1, 1));
+    assert_eq!(Plan::from_bytes(&plan.to_bytes()).unwrap(), plan);
 }
 
 /// One person whose record changes from year to year, and the resulting entry.
