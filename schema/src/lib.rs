@@ -121,6 +121,85 @@ pub mod attr {
     pub const PROVOST_DOMAIN: &str = "provostDomain";
     /// A value of the setting that `cn` names, at most 512 octets. Multi-valued.
     pub const PROVOST_VALUE: &str = "provostValue";
+    /// When `provostState` took its value, GeneralizedTime.
+    pub const PROVOST_STATE_SINCE: &str = "provostStateSince";
+    /// When the lifecycle moves the account to `provostNextState`, GeneralizedTime.
+    pub const PROVOST_STATE_UNTIL: &str = "provostStateUntil";
+    /// The state that follows at `provostStateUntil`.
+    pub const PROVOST_NEXT_STATE: &str = "provostNextState";
+    /// A lock, which forbids login while it stands: `NAME SINCE UNTIL OWNER REASON`; UNTIL is `-` for no end.
+    /// Multi-valued.
+    pub const PROVOST_LOCK: &str = "provostLock";
+    /// What the account's state forbids: `no-login`, `no-send`, `no-receive`, `forward-only`. Multi-valued.
+    pub const PROVOST_RESTRICTION: &str = "provostRestriction";
+    /// Name of the lifecycle policy that holds for the person: fixed when its promise was made.
+    pub const PROVOST_POLICY: &str = "provostPolicy";
+    /// One affiliation as a source states it: `SOURCE WORD START END PROGRAMME`; a missing time is `-`. Multi-valued.
+    pub const PROVOST_AFFILIATION: &str = "provostAffiliation";
+    /// A source whose complete files no longer name the person: `SOURCE COUNT SINCE DIGEST`. Multi-valued.
+    pub const PROVOST_ABSENCE: &str = "provostAbsence";
+    /// An attribute that was set by hand, so that no source changes it: `ATTRIBUTE SINCE UNTIL ACTOR`. Multi-valued.
+    pub const PROVOST_ORIGIN: &str = "provostOrigin";
+    /// A notice that was sent: `EVENT DAYS TIME`, so that none is sent twice. Multi-valued.
+    pub const PROVOST_NOTICE: &str = "provostNotice";
+    /// An extension of a phase: `UNTIL APPROVER REASON`. Multi-valued.
+    pub const PROVOST_EXTENSION: &str = "provostExtension";
+    /// Time of a login, exact to one day, for inactivity timers; GeneralizedTime.
+    pub const PROVOST_LAST_LOGIN: &str = "provostLastLogin";
+    /// First second of the forwarding to `mailForwardingAddress`; absent means at once.
+    pub const PROVOST_FORWARD_START: &str = "provostForwardStart";
+    /// Last second of the forwarding; absent means no end.
+    pub const PROVOST_FORWARD_END: &str = "provostForwardEnd";
+    /// Quota class of the person, where it is not that of the affiliation.
+    pub const PROVOST_QUOTA_CLASS: &str = "provostQuotaClass";
+    /// Last second of the person's own quota or quota class; absent means no end.
+    pub const PROVOST_QUOTA_UNTIL: &str = "provostQuotaUntil";
+    /// Given name by which the person goes, which names and addresses use in place of the legal one.
+    pub const PROVOST_CHOSEN_NAME: &str = "provostChosenName";
+    /// State of the credentials: `must-change`, `activation`; absent means that nothing is due.
+    pub const PROVOST_CREDENTIAL_STATE: &str = "provostCredentialState";
+    /// When the password was set, GeneralizedTime.
+    pub const PROVOST_PASSWORD_SINCE: &str = "provostPasswordSince";
+    /// Hash of an earlier password, which may not be set again. Secret. Multi-valued.
+    pub const PROVOST_PASSWORD_HISTORY: &str = "provostPasswordHistory";
+    /// Digest of a one-time activation link and its end: `DIGEST UNTIL`. Secret.
+    pub const PROVOST_ACTIVATION: &str = "provostActivation";
+    /// SCRAM verifier of the password, in the form of RFC 5803. Secret. Multi-valued.
+    pub const PROVOST_SCRAM: &str = "provostScram";
+    /// Population that a policy concerns: an affiliation, or an affiliation and a programme. Multi-valued.
+    pub const PROVOST_POPULATION: &str = "provostPopulation";
+    /// Kind of a policy: `lifecycle`, `naming`.
+    pub const PROVOST_POLICY_KIND: &str = "provostPolicyKind";
+    /// Name of the source whose file a batch applied.
+    pub const PROVOST_SOURCE: &str = "provostSource";
+    /// Digest of the file that a batch applied (blake3, hex).
+    pub const PROVOST_DIGEST: &str = "provostDigest";
+    /// Hash of the plan that a batch applied (blake3, hex).
+    pub const PROVOST_PLAN_HASH: &str = "provostPlanHash";
+    /// `complete` when the file names everyone of its source, else `partial`.
+    pub const PROVOST_COVERAGE: &str = "provostCoverage";
+    /// When the source made the file, GeneralizedTime.
+    pub const PROVOST_EXTRACTED: &str = "provostExtracted";
+    /// What a batch did, for the guard: `CATEGORY COHORT COUNT SIZE`. Multi-valued.
+    pub const PROVOST_COUNT: &str = "provostCount";
+    /// Who began a batch.
+    pub const PROVOST_ACTOR: &str = "provostActor";
+    /// Id of the batch that undid this one.
+    pub const PROVOST_UNDONE_BY: &str = "provostUndoneBy";
+    /// Salt with which the digest in a tombstone's name was made, hex.
+    pub const PROVOST_SALT: &str = "provostSalt";
+    /// How a group gets its members: `static`, `filter`, `enrolment`.
+    pub const PROVOST_GROUP_KIND: &str = "provostGroupKind";
+    /// LDAP filter (RFC 4515) of the people who are members.
+    pub const PROVOST_FILTER: &str = "provostFilter";
+    /// Who may send to a group: `anyone`, `site`, `members`, `owners`, or an address. Multi-valued.
+    pub const PROVOST_POSTER: &str = "provostPoster";
+    /// Largest message to a group, octets.
+    pub const PROVOST_MESSAGE_SIZE: &str = "provostMessageSize";
+    /// Course and section from whose enrolment a group is made.
+    pub const PROVOST_COURSE: &str = "provostCourse";
+    /// Term of the course of a group.
+    pub const PROVOST_TERM: &str = "provostTerm";
     /// DN of a group member (RFC 4519 §2.17).
     pub const MEMBER: &str = "member";
     /// Operational: the immutable id of the entry (RFC 4530).
@@ -179,6 +258,14 @@ pub mod class {
     pub const PROVOST_DOMAIN_ENTRY: &str = "provostDomainEntry";
     /// Structural class of a setting that all nodes share, below `ou=policies` or `ou=services`.
     pub const PROVOST_SETTING: &str = "provostSetting";
+    /// Structural class of a policy, below `ou=policies`.
+    pub const PROVOST_POLICY_ENTRY: &str = "provostPolicyEntry";
+    /// Structural class of a profile by which the files of a source are read, below `ou=sources`.
+    pub const PROVOST_SOURCE_PROFILE: &str = "provostSourceProfile";
+    /// Structural class of a plan that was applied, below `ou=batches`.
+    pub const PROVOST_BATCH: &str = "provostBatch";
+    /// Structural class of what is left of a purged account, below `ou=tombstones`.
+    pub const PROVOST_TOMBSTONE: &str = "provostTombstone";
     /// Structural class of a group that may be empty.
     pub const PROVOST_GROUP: &str = "provostGroup";
     /// Structural class of a group with at least one member (RFC 4519 §3.5).
@@ -201,12 +288,17 @@ pub mod ou {
     pub const POLICIES: &str = "policies";
     /// Container of service identities and of settings that nodes share.
     pub const SERVICES: &str = "services";
-    /// Container for what remains of purged accounts. Reserved: Provost puts no entry there.
+    /// Container of the profiles by which the files of sources are read.
+    pub const SOURCES: &str = "sources";
+    /// Container of the plans that were applied: what the guard counts, and which files were accepted.
+    pub const BATCHES: &str = "batches";
+    /// Container for what remains of purged accounts.
     pub const TOMBSTONES: &str = "tombstones";
     /// Container for entries of [`PROVOST_SYSTEM_ENTRY`](super::class::PROVOST_SYSTEM_ENTRY). Reserved.
     pub const SYSTEM: &str = "system";
     /// All containers, in the order of their creation.
-    pub const ALL: [&str; 8] = [PEOPLE, ADDRESSES, GROUPS, DOMAINS, POLICIES, SERVICES, TOMBSTONES, SYSTEM];
+    pub const ALL: [&str; 10] =
+        [PEOPLE, ADDRESSES, GROUPS, DOMAINS, POLICIES, SERVICES, SOURCES, BATCHES, TOMBSTONES, SYSTEM];
 }
 
 #[cfg(test)]
