@@ -29,7 +29,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    address, audit, directory, doctor, import, person, queue, roles, settings, token, trace, undo, vacation,
+    address, audit, directory, doctor, import, person, policy, queue, roles, settings, token, trace, undo, vacation,
 };
 use crate::config::Config;
 use crate::exit::Exit;
@@ -98,6 +98,9 @@ enum Command {
     /// Show and change the settings that all nodes share: quotas, limits, time zone.
     #[command(subcommand)]
     Settings(settings::Command),
+    /// List, show and write the policies: the rules about people, as dated documents.
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Check this node and show what is wrong and what to do.
     #[command(after_help = "Example: provost --config /etc/provost/provost.toml doctor")]
     Doctor,
@@ -148,6 +151,7 @@ async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
         Command::Queue(command) => queue::run(&config()?, command, &print).await,
         Command::Trace(arguments) => trace::run(&config()?, arguments, &print).await,
         Command::Settings(command) => settings::run(&config()?, command, &print).await,
+        Command::Policy(command) => policy::run(&config()?, command, &print).await,
         Command::Doctor => doctor::run(&config()?, &file, &print).await,
     }
 }

@@ -11,6 +11,7 @@ mod detail;
 mod import;
 mod messages;
 mod permit;
+mod policy;
 mod registry;
 mod setting;
 mod target;

@@ -17,6 +17,7 @@ mod journal;
 mod naming;
 mod plan;
 mod policies;
+mod policy_documents;
 mod principal;
 mod role;
 mod rule;
@@ -43,6 +44,7 @@ pub use plan::{
     PlanSummary, Reason, SourceStamp, WrittenEntries, plan, plan_undo,
 };
 pub use policies::{AffiliationPolicy, BUILT_IN_POLICIES, NamingPolicy, Policies};
+pub use policy_documents::{PoliciesError, read_policies};
 pub use principal::Principal;
 pub use role::{Grant, Permission, ROLES, Role, TABLE};
 pub use rule::ReasonRule;

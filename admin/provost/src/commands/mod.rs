@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod import;
 mod node_client;
 pub(crate) mod person;
+pub(crate) mod policy;
 pub(crate) mod queue;
 pub(crate) mod roles;
 mod servers;
