@@ -14,6 +14,7 @@ mod desk;
 mod history;
 mod invisible;
 mod journal;
+mod lifecycle;
 mod naming;
 mod plan;
 mod policies;
@@ -38,6 +39,7 @@ pub use desk::{
 };
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
+pub use lifecycle::{LIFECYCLE_ATTRIBUTES, LifecyclePlanner, lifecycle_facts};
 pub use naming::fold_name;
 pub use plan::{
     ChangeKind, DirectoryContent, PLAN_OCTETS_MAX, PLAN_VERSION, PersonChange, Plan, PlanError, PlanFileError,

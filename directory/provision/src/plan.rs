@@ -10,6 +10,7 @@ mod planner;
 mod serial;
 mod undo;
 
+use jiff::Timestamp;
 use provost_entry::Dn;
 use provost_entry::time::format_generalized;
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,9 @@ pub struct PlanSummary {
     pub update: usize,
     /// People among these whose primary address changes.
     pub rename: usize,
+    /// People to whom the lifecycle gives another state.
+    #[serde(default)]
+    pub state: usize,
     /// People whose former values an undo puts back.
     #[serde(default)]
     pub restore: usize,
@@ -148,6 +152,7 @@ fn counted(changes: &[PersonChange]) -> PlanSummary {
         create: count(ChangeKind::Create),
         update: count(ChangeKind::Update) + count(ChangeKind::Rename),
         rename: count(ChangeKind::Rename),
+        state: count(ChangeKind::State),
         restore: count(ChangeKind::Restore),
         remove: count(ChangeKind::Remove),
         writes: writes().count(),
@@ -177,6 +182,28 @@ fn hash(suffix: &Dn, sources: &[SourceStamp], policies: &str, changes: &[PersonC
 }
 
 impl Plan {
+    /// A plan of changes that no record asks for; `unchanged` people are already as they should be.
+    pub(crate) fn of_changes(
+        suffix: &Dn,
+        source: SourceStamp,
+        policies: String,
+        now: Timestamp,
+        changes: Vec<PersonChange>,
+        unchanged: usize,
+    ) -> Self {
+        let sources = vec![source];
+        Self {
+            hash: hash(suffix, &sources, &policies, &changes),
+            summary: PlanSummary { rows: changes.len() + unchanged, unchanged, ..counted(&changes) },
+            suffix: suffix.clone(),
+            since: format_generalized(now),
+            rejected: Vec::new(),
+            policies,
+            sources,
+            changes,
+        }
+    }
+
     /// The name of exactly this plan: blake3 over the suffix, sources, policies and changes, hex.
     pub fn hash(&self) -> &str {
         &self.hash
