@@ -29,7 +29,8 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    address, audit, directory, doctor, import, person, policy, queue, roles, settings, token, trace, undo, vacation,
+    address, audit, directory, doctor, import, lifecycle, person, policy, queue, roles, settings, token, trace, undo,
+    vacation,
 };
 use crate::config::Config;
 use crate::exit::Exit;
@@ -98,6 +99,9 @@ enum Command {
     /// Show and change the settings that all nodes share: quotas, limits, time zone.
     #[command(subcommand)]
     Settings(settings::Command),
+    /// Give accounts the states that policies and time ask for, and show what is to come.
+    #[command(subcommand)]
+    Lifecycle(lifecycle::Command),
     /// List, show and write the policies: the rules about people, as dated documents.
     #[command(subcommand)]
     Policy(policy::Command),
@@ -151,6 +155,7 @@ async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
         Command::Queue(command) => queue::run(&config()?, command, &print).await,
         Command::Trace(arguments) => trace::run(&config()?, arguments, &print).await,
         Command::Settings(command) => settings::run(&config()?, command, &print).await,
+        Command::Lifecycle(command) => lifecycle::run(&config()?, command, &print).await,
         Command::Policy(command) => policy::run(&config()?, command, &print).await,
         Command::Doctor => doctor::run(&config()?, &file, &print).await,
     }

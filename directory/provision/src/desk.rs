@@ -9,6 +9,7 @@ mod account;
 mod address;
 mod detail;
 mod import;
+mod lifecycle;
 mod messages;
 mod permit;
 mod policy;
@@ -20,6 +21,7 @@ mod vacation;
 
 pub use account::StoredPassword;
 pub use import::{ImportError, PlannedImport};
+pub use lifecycle::PersonTimeline;
 pub use messages::NamedPerson;
 pub use setting::StatedSetting;
 pub use target::{ChangeTarget, ExpectedVersion};

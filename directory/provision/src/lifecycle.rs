@@ -9,4 +9,5 @@ mod planner;
 mod words;
 
 pub use facts::lifecycle_facts;
+pub(crate) use planner::LIFECYCLE_SOURCE;
 pub use planner::{LIFECYCLE_ATTRIBUTES, LifecyclePlanner};

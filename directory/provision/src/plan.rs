@@ -15,6 +15,7 @@ use provost_entry::Dn;
 use provost_entry::time::format_generalized;
 use serde::{Deserialize, Serialize};
 
+use crate::lifecycle::LIFECYCLE_SOURCE;
 use crate::source::{RecordError, Source};
 use crate::wanted::WantedState;
 
@@ -53,6 +54,17 @@ pub struct Plan {
     suffix: Dn,
     rejected: Vec<RecordError>,
     hash: String,
+}
+
+/// What made a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanOrigin {
+    /// The files of sources.
+    Import,
+    /// The journal of a batch that is undone.
+    Undo,
+    /// A run of the lifecycle.
+    Lifecycle,
 }
 
 /// Counts of a plan.
@@ -227,6 +239,15 @@ impl Plan {
     /// The digest of the only source, or all digests separated by commas.
     pub fn digest(&self) -> String {
         self.sources.iter().map(|source| source.digest.as_str()).collect::<Vec<_>>().join(",")
+    }
+
+    /// What made the plan.
+    pub fn origin(&self) -> PlanOrigin {
+        match self.sources.first().map(|source| source.name.as_str()) {
+            Some(undo::UNDO) => PlanOrigin::Undo,
+            Some(LIFECYCLE_SOURCE) => PlanOrigin::Lifecycle,
+            _ => PlanOrigin::Import,
+        }
     }
 
     /// The batch that the plan undoes; `None` for the plan of an import.

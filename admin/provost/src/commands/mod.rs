@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod directory;
 pub(crate) mod doctor;
 pub(crate) mod import;
+pub(crate) mod lifecycle;
 mod node_client;
 pub(crate) mod person;
 pub(crate) mod policy;

@@ -154,7 +154,7 @@ fn change(entry: &Entry, name: &'static str, values: Vec<String>, rule: ReasonRu
     let alike = |one: &String, other: &String| one.eq_ignore_ascii_case(other);
     let is_held = before.len() == after.len() && before.iter().zip(&after).all(|(one, other)| alike(one, other));
     let name = AttributeDescription::of(name);
-    (!is_held).then(|| AttributeChange { name, how: ChangeMode::Set, before, after, rule })
+    (!is_held).then_some(AttributeChange { name, how: ChangeMode::Set, before, after, rule })
 }
 
 #[cfg(test)]
