@@ -14,6 +14,7 @@ mod descriptors;
 mod exit;
 mod http;
 mod ldap_clients;
+mod lifecycle_runs;
 mod log;
 mod log_filter;
 mod machine_user;
