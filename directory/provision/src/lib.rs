@@ -34,8 +34,8 @@ pub use attribute_change::{AttributeChange, ChangeMode};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use desk::{
     AddressInfo, BatchSummary, ChangeTarget, Desk, DeskError, ExpectedVersion, HISTORY_MAX, ImportError, NamedPerson,
-    PersonDetail, PersonSummary, PersonTimeline, PlannedImport, SEARCH_RESULTS_MAX, StatedSetting, StoredPassword,
-    UndoError, VacationChange,
+    PersonDetail, PersonSummary, PersonTimeline, PlannedImport, PurgeOutcome, SEARCH_RESULTS_MAX, StatedSetting,
+    StoredPassword, UndoError, VacationChange,
 };
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};

@@ -6,8 +6,11 @@
 
 mod facts;
 mod planner;
+mod purge;
 mod words;
 
+pub(crate) use facts::is_closed;
 pub use facts::lifecycle_facts;
 pub(crate) use planner::LIFECYCLE_SOURCE;
 pub use planner::{LIFECYCLE_ATTRIBUTES, LifecyclePlanner};
+pub(crate) use purge::Purge;

@@ -11,6 +11,7 @@ use provost_schema::{attr, class};
 use serde_json::json;
 
 use super::{ChangeTarget, Desk, DeskError, ReadPurpose};
+use crate::lifecycle::Purge;
 use crate::policy_documents::read_policies;
 use crate::{
     InitialPasswords, LIFECYCLE_ATTRIBUTES, LifecyclePlanner, Permission, PlannedImport, Principal, lifecycle_facts,
@@ -36,13 +37,29 @@ impl Desk {
         self.permit(principal, Permission::RunLifecycle).await?;
         let policies = read_policies(&self.directory).await?;
         let people = self.lifecycle_entries(ReadPurpose::Change).await?;
-        let (suffix, zone) = (self.directory.suffix().clone(), self.settings.get().time_zone);
+        let settings = self.settings.get();
+        let mut planner = LifecyclePlanner::new(Arc::new(policies), settings.time_zone.clone(), now);
         let planned = tokio::task::spawn_blocking(move || {
-            let mut planner = LifecyclePlanner::new(&policies, &zone, now);
             people.iter().for_each(|entry| planner.take(entry));
-            planner.finish(&suffix)
+            planner
         });
-        let plan = planned.await.map_err(|error| DeskError::Refused(format!("planning ended in a fault: {error}")))?;
+        let fault = |error| DeskError::Refused(format!("planning ended in a fault: {error}"));
+        let mut planner = planned.await.map_err(fault)?;
+        let suffix = self.directory.suffix();
+        for due in planner.take_due() {
+            let addresses = self.all_addresses_of(&due.entry.dn).await?;
+            let purge = Purge {
+                person: &due.entry,
+                addresses: &addresses,
+                quarantine_days: settings.address_quarantine,
+                mail_days: due.mail_days,
+                words: due.words,
+            };
+            if let Some(change) = purge.change(suffix, now, &settings.time_zone) {
+                planner.push(change);
+            }
+        }
+        let plan = planner.finish(suffix);
         Ok(PlannedImport { plan: Arc::new(plan), passwords: Arc::new(InitialPasswords::default()) })
     }
 
@@ -111,7 +128,7 @@ impl Desk {
         let mut changes = vec![Modification::add(name.clone(), vec![extension.value().into_bytes()])];
         let mut extended = person.entry.clone();
         extended.push(name, extension.value().into_bytes());
-        let mut planner = LifecyclePlanner::new(&policies, &zone, now);
+        let mut planner = LifecyclePlanner::new(Arc::new(policies), zone.clone(), now);
         planner.take(&extended);
         let plan = planner.finish(self.directory.suffix());
         let writes = plan.changes().iter().flat_map(|change| &change.writes);

@@ -1,11 +1,13 @@
 //! Compares the state that holds with what each person's entry has.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use provost_entry::time::format_generalized;
 use provost_entry::{AttributeDescription, Dn, Entry};
 use provost_lifecycle::{Decision, decide};
-use provost_policy::{LIFECYCLE, PolicySet};
+use provost_policy::{LIFECYCLE, PolicySet, PurgeRule};
 use provost_schema::attr;
 
 use super::facts::{is_held_by_hand, lifecycle_facts};
@@ -19,7 +21,7 @@ use crate::write::{Write, WriteKind};
 pub(crate) const LIFECYCLE_SOURCE: &str = "lifecycle";
 
 /// The attributes of a person that a run of the lifecycle reads.
-pub const LIFECYCLE_ATTRIBUTES: [&str; 24] = [
+pub const LIFECYCLE_ATTRIBUTES: [&str; 26] = [
     attr::UID,
     attr::MAIL,
     attr::PROVOST_STATE,
@@ -44,33 +46,48 @@ pub const LIFECYCLE_ATTRIBUTES: [&str; 24] = [
     attr::EDU_PERSON_AFFILIATION,
     attr::EDU_PERSON_PRIMARY_AFFILIATION,
     attr::ENTRY_CSN,
+    attr::ENTRY_UUID,
+    attr::PROVOST_PURGE_REQUEST,
 ];
 
 /// Plans a run of the lifecycle, one person after the other, so that a directory of any size needs no more memory than
 /// its changes.
-pub struct LifecyclePlanner<'a> {
-    policies: &'a PolicySet,
-    zone: &'a TimeZone,
+pub struct LifecyclePlanner {
+    policies: Arc<PolicySet>,
+    zone: TimeZone,
     now: Timestamp,
     changes: Vec<PersonChange>,
     /// People of whom a state was decided and who are in it.
     unchanged: usize,
+    /// Closed accounts that their policy purges, each with the days until its mail is deleted.
+    due: Vec<DuePurge>,
 }
 
-impl<'a> LifecyclePlanner<'a> {
+/// A closed account that its policy purges.
+pub struct DuePurge {
+    /// The person's entry.
+    pub(crate) entry: Entry,
+    /// Days until the mail is deleted.
+    pub(crate) mail_days: u32,
+    /// Why, for people.
+    pub(crate) words: String,
+}
+
+impl LifecyclePlanner {
     /// A plan for `now`; days are those of `zone`.
-    pub fn new(policies: &'a PolicySet, zone: &'a TimeZone, now: Timestamp) -> Self {
-        Self { policies, zone, now, changes: Vec::new(), unchanged: 0 }
+    pub fn new(policies: Arc<PolicySet>, zone: TimeZone, now: Timestamp) -> Self {
+        Self { policies, zone, now, changes: Vec::new(), unchanged: 0, due: Vec::new() }
     }
 
     /// Adds the change of one person, if there is one. `entry` has the attributes of [`LIFECYCLE_ATTRIBUTES`].
     pub fn take(&mut self, entry: &Entry) {
         let facts = lifecycle_facts(entry, self.now);
-        let Some(decision) = decide(&facts, self.policies, self.now, self.zone) else { return };
-        let reason = words::reason(&decision, self.zone);
+        let Some(decision) = decide(&facts, &self.policies, self.now, &self.zone) else { return };
+        let reason = words::reason(&decision, &self.zone);
         let attributes = self.changes_of(entry, &decision, reason.rule);
         if attributes.is_empty() {
             self.unchanged += 1;
+            self.note_due_purge(entry, &decision, reason.words);
             return;
         }
         let is_other_state = facts.state != decision.state.name();
@@ -88,11 +105,32 @@ impl<'a> LifecyclePlanner<'a> {
         self.changes.push(PersonChange { source: 0, line: 0, what, kind, reason, writes: vec![write] });
     }
 
+    /// Remembers a closed account that is due. It is purged by the run after the one that closed it, so that a plan
+    /// writes each entry once. A person with a role is never purged by a policy.
+    fn note_due_purge(&mut self, entry: &Entry, decision: &Decision, words: String) {
+        let Some((at, PurgeRule::Automatic)) = decision.purge else { return };
+        let policy = decision.policy.as_deref().and_then(|name| self.policies.lifecycle(name));
+        if let Some(policy) = policy.filter(|_| at <= self.now && entry.values(attr::PROVOST_ROLE).is_empty()) {
+            self.due.push(DuePurge { entry: entry.clone(), mail_days: policy.mail_days, words });
+        }
+    }
+
+    /// Takes the accounts that are due for their purge.
+    pub fn take_due(&mut self) -> Vec<DuePurge> {
+        std::mem::take(&mut self.due)
+    }
+
+    /// Adds a change that is planned elsewhere.
+    pub(crate) fn push(&mut self, change: PersonChange) {
+        self.unchanged = self.unchanged.saturating_sub(1);
+        self.changes.push(change);
+    }
+
     /// The plan of all changes so far.
     pub fn finish(self, suffix: &Dn) -> Plan {
         let lifecycles = self.policies.documents().iter().filter(|document| document.kind == LIFECYCLE);
         let mut texts: Vec<String> =
-            lifecycles.map(|document| format!("{}\n{}", document.name, document.text(self.zone))).collect();
+            lifecycles.map(|document| format!("{}\n{}", document.name, document.text(&self.zone))).collect();
         texts.sort();
         let digest = blake3::hash(texts.concat().as_bytes()).to_hex().to_string();
         let stamp = SourceStamp { name: LIFECYCLE_SOURCE.to_owned(), digest: digest.clone() };
@@ -174,12 +212,13 @@ mod tests {
 
     fn planned(entry: &Entry, day: &str) -> Plan {
         let document = provost_policy::PolicyDocument::parse("staff-1", STATED, &TimeZone::UTC).unwrap();
-        let policies = PolicySet::new(vec![document]).unwrap();
+        let policies = Arc::new(PolicySet::new(vec![document]).unwrap());
         let now = format!("{day}T12:00:00Z").parse().unwrap();
-        let zone = TimeZone::UTC;
-        let mut planner = LifecyclePlanner::new(&policies, &zone, now);
+        let mut planner = LifecyclePlanner::new(policies, TimeZone::UTC, now);
         planner.take(entry);
-        planner.finish(&Dn::parse("dc=example,dc=edu").unwrap())
+        let plan = planner.finish(&Dn::parse("dc=example,dc=edu").unwrap());
+        assert_eq!(Plan::from_bytes(&plan.to_bytes()).as_ref(), Ok(&plan), "the plan cannot be resumed from its file");
+        plan
     }
 
     /// The entry after the changes of a plan.
