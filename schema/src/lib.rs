@@ -142,7 +142,7 @@ pub mod attr {
     pub const PROVOST_ORIGIN: &str = "provostOrigin";
     /// A notice that was sent: `EVENT DAYS TIME`, so that none is sent twice. Multi-valued.
     pub const PROVOST_NOTICE: &str = "provostNotice";
-    /// An extension of a phase: `UNTIL APPROVER REASON`. Multi-valued.
+    /// An extension of a phase: `SINCE UNTIL APPROVER REASON`. Multi-valued.
     pub const PROVOST_EXTENSION: &str = "provostExtension";
     /// Time of a login, exact to one day, for inactivity timers; GeneralizedTime.
     pub const PROVOST_LAST_LOGIN: &str = "provostLastLogin";

@@ -9,8 +9,10 @@ mod account;
 mod address;
 mod detail;
 mod import;
+mod lifecycle;
 mod messages;
 mod permit;
+mod policy;
 mod registry;
 mod setting;
 mod target;
@@ -19,6 +21,7 @@ mod vacation;
 
 pub use account::StoredPassword;
 pub use import::{ImportError, PlannedImport};
+pub use lifecycle::PersonTimeline;
 pub use messages::NamedPerson;
 pub use setting::StatedSetting;
 pub use target::{ChangeTarget, ExpectedVersion};

@@ -15,10 +15,12 @@ mod planner;
 mod serial;
 mod undo;
 
+use jiff::Timestamp;
 use provost_entry::Dn;
 use provost_entry::time::format_generalized;
 use serde::{Deserialize, Serialize};
 
+use crate::lifecycle::LIFECYCLE_SOURCE;
 use crate::source::{RecordError, Source};
 use crate::wanted::WantedState;
 
@@ -59,6 +61,17 @@ pub struct Plan {
     hash: String,
 }
 
+/// What made a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanOrigin {
+    /// The files of sources.
+    Import,
+    /// The journal of a batch that is undone.
+    Undo,
+    /// A run of the lifecycle.
+    Lifecycle,
+}
+
 /// Counts of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +84,9 @@ pub struct PlanSummary {
     pub update: usize,
     /// People among these whose primary address changes.
     pub rename: usize,
+    /// People to whom the lifecycle gives another state.
+    #[serde(default)]
+    pub state: usize,
     /// People whose former values an undo puts back.
     #[serde(default)]
     pub restore: usize,
@@ -153,6 +169,7 @@ fn counted(changes: &[PersonChange]) -> PlanSummary {
         create: count(ChangeKind::Create),
         update: count(ChangeKind::Update) + count(ChangeKind::Rename),
         rename: count(ChangeKind::Rename),
+        state: count(ChangeKind::State),
         restore: count(ChangeKind::Restore),
         remove: count(ChangeKind::Remove),
         writes: writes().count(),
@@ -182,6 +199,28 @@ fn hash(suffix: &Dn, sources: &[SourceStamp], policies: &str, changes: &[PersonC
 }
 
 impl Plan {
+    /// A plan of changes that no record asks for; `unchanged` people are already as they should be.
+    pub(crate) fn of_changes(
+        suffix: &Dn,
+        source: SourceStamp,
+        policies: String,
+        now: Timestamp,
+        changes: Vec<PersonChange>,
+        unchanged: usize,
+    ) -> Self {
+        let sources = vec![source];
+        Self {
+            hash: hash(suffix, &sources, &policies, &changes),
+            summary: PlanSummary { rows: changes.len() + unchanged, unchanged, ..counted(&changes) },
+            suffix: suffix.clone(),
+            since: format_generalized(now),
+            rejected: Vec::new(),
+            policies,
+            sources,
+            changes,
+        }
+    }
+
     /// The name of exactly this plan: blake3 over the suffix, sources, policies and changes, hex.
     pub fn hash(&self) -> &str {
         &self.hash
@@ -205,6 +244,15 @@ impl Plan {
     /// The digest of the only source, or all digests separated by commas.
     pub fn digest(&self) -> String {
         self.sources.iter().map(|source| source.digest.as_str()).collect::<Vec<_>>().join(",")
+    }
+
+    /// What made the plan.
+    pub fn origin(&self) -> PlanOrigin {
+        match self.sources.first().map(|source| source.name.as_str()) {
+            Some(undo::UNDO) => PlanOrigin::Undo,
+            Some(LIFECYCLE_SOURCE) => PlanOrigin::Lifecycle,
+            _ => PlanOrigin::Import,
+        }
     }
 
     /// The batch that the plan undoes; `None` for the plan of an import.

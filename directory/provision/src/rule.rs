@@ -39,10 +39,18 @@ pub enum ReasonRule {
     RecordDiffers,
     /// The batch that set the value is undone.
     BatchUndone,
+    /// The person's first affiliation has not begun.
+    LifecycleStaged,
+    /// The person has an affiliation.
+    LifecycleAffiliated,
+    /// The last affiliation has ended, and a phase of the policy runs.
+    LifecyclePhase,
+    /// All phases of the policy have ended.
+    LifecycleEnded,
 }
 
 /// Ids of the rules that concern no column.
-const IDS: [(ReasonRule, &str); 12] = [
+const IDS: [(ReasonRule, &str); 16] = [
     (ReasonRule::FullName, "name.full"),
     (ReasonRule::SourceNumber, "identity.source-number"),
     (ReasonRule::PersonId, "identity.person-id"),
@@ -55,6 +63,10 @@ const IDS: [(ReasonRule, &str); 12] = [
     (ReasonRule::NameChanged, "person.renamed"),
     (ReasonRule::RecordDiffers, "person.differs"),
     (ReasonRule::BatchUndone, "undo.batch"),
+    (ReasonRule::LifecycleStaged, "lifecycle.staged"),
+    (ReasonRule::LifecycleAffiliated, "lifecycle.affiliated"),
+    (ReasonRule::LifecyclePhase, "lifecycle.phase"),
+    (ReasonRule::LifecycleEnded, "lifecycle.ended"),
 ];
 const COLUMN: &str = "column.";
 const BLANK: &str = "blank.";

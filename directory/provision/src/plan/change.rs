@@ -16,6 +16,8 @@ pub enum ChangeKind {
     Rename,
     /// Any other change.
     Update,
+    /// The lifecycle gives the account another state.
+    State,
     /// An undo: values that a batch changed get their former values back.
     Restore,
     /// An undo: a person whom a batch created is deleted.
