@@ -5,7 +5,12 @@
 //! passes from one person to another.
 
 mod actual;
+mod addresses;
 mod change;
+mod index;
+mod packed;
+mod people;
+mod person_name;
 mod planner;
 mod serial;
 mod undo;
@@ -119,8 +124,8 @@ pub fn plan(wanted: &WantedState<'_>, actual: &DirectoryContent) -> Result<Plan,
     let mut planner = Planner::new(wanted, actual);
     let (mut changes, mut rejected) = (Vec::new(), wanted.rejected.clone());
     let mut unchanged = wanted.sources.iter().map(|source| source.repeated).sum();
-    for person in &wanted.people {
-        match planner.change(person) {
+    for person in wanted.people() {
+        match planner.change(&person) {
             Ok(Some(change)) => changes.push(change),
             Ok(None) => unchanged += 1,
             Err(problem) => rejected.push((person.origin.source, problem)),
@@ -131,9 +136,9 @@ pub fn plan(wanted: &WantedState<'_>, actual: &DirectoryContent) -> Result<Plan,
     let sources: Vec<SourceStamp> = wanted.sources.iter().map(stamp).collect();
     let policies = wanted.policies.version.clone();
     Ok(Plan {
-        hash: hash(&actual.suffix, &sources, &policies, &changes),
+        hash: hash(actual.suffix(), &sources, &policies, &changes),
         summary: summarise(wanted, &changes, &rejected, unchanged),
-        suffix: actual.suffix.clone(),
+        suffix: actual.suffix().clone(),
         since: format_generalized(wanted.at),
         policies,
         sources,
