@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Desk, DeskError};
+use crate::policy_documents::read_policies;
 use crate::{
     Applier, ApplyError, CsvOptions, DirectoryContent, FileError, InitialPasswords, OnProgress, Outcomes, Permission,
     Plan, PlanError, PlanOrigin, Policies, Principal, ensure_tree, plan, read_source, wanted,
@@ -67,9 +68,10 @@ impl Desk {
         let name = settings.source.clone();
         let source = tokio::task::spawn_blocking(move || read_source(&name, file.as_ref(), &options));
         let sources = vec![source.await??];
+        let lifecycle = read_policies(&self.directory).await.map_err(DeskError::from)?;
         let actual = DirectoryContent::read(&self.directory).await.map_err(DeskError::from)?;
         let planned = tokio::task::spawn_blocking(move || {
-            let policies = Policies::from(&settings);
+            let policies = Policies::from(&settings).with_lifecycle(lifecycle);
             let plan = Arc::new(plan(&wanted(&sources, &policies, jiff::Timestamp::now()), &actual)?);
             Ok::<_, PlanError>(PlannedImport { plan, passwords: Arc::new(InitialPasswords::of(sources)) })
         });
