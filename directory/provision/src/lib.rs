@@ -23,6 +23,7 @@ mod principal;
 mod role;
 mod rule;
 mod settings;
+mod simulation;
 mod source;
 mod text_form;
 mod tree;
@@ -51,6 +52,7 @@ pub use principal::Principal;
 pub use role::{Grant, Permission, ROLES, Role, TABLE};
 pub use rule::ReasonRule;
 pub use settings::{ProvisionSettings, SettingsSource, read_domains, read_shared_settings};
+pub use simulation::{SimulatedChange, SimulatedEvent, Simulation, SimulationSettings};
 pub use source::{
     Affiliation, Column, CsvOptions, Encoding, FILE_MIB_MAX, FileError, REGISTRAR, ROWS_MAX, RecordError, RecordRef,
     Source, SourceRecord, read_source,
