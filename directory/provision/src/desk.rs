@@ -8,7 +8,9 @@
 mod account;
 mod address;
 mod detail;
+mod explain;
 mod import;
+mod list;
 mod messages;
 mod permit;
 mod policy;
@@ -20,6 +22,7 @@ mod vacation;
 
 pub use account::StoredPassword;
 pub use import::{ImportError, PlannedImport};
+pub use list::{PEOPLE_PAGE_MAX, PeoplePage};
 pub use messages::NamedPerson;
 pub use setting::StatedSetting;
 pub use target::{ChangeTarget, ExpectedVersion};
@@ -33,6 +36,7 @@ use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use crate::audit::{ChangeOutcome, VIEW_PERSON};
+use crate::recorded_change::recorded_modifications;
 use crate::{Actor, Audit, HistoryEntry, Journals, Permission, Principal, SettingsSource, fold_name, tree};
 
 /// Longest key of a person, octets: that of an address with the longest local part and the longest domain (RFC 5321
@@ -386,15 +390,19 @@ impl Desk {
         })
     }
 
-    /// Records a change, then modifies the person as read. Returns the audit id.
+    /// Records a change, then modifies the person as read. Returns the audit id. The record states each changed
+    /// attribute before and after as `values`, besides the `detail` for people.
     async fn change(
         &self,
         actor: &Actor,
         action: &str,
         person: &CurrentPerson,
         changes: Vec<Modification>,
-        detail: Value,
+        mut detail: Value,
     ) -> Result<String, DeskError> {
+        if let Some(fields) = detail.as_object_mut() {
+            fields.insert("values".to_owned(), recorded_modifications(&person.entry, &changes));
+        }
         let audited_change = self.announce(actor, action, person.dn(), detail).await?;
         let conditions = tree::unchanged_since(person.csn());
         let result = self.directory.modify(person.dn(), changes, conditions).await.map(drop);

@@ -11,14 +11,17 @@ mod attributes;
 mod audit;
 mod calendar;
 mod desk;
+mod explain;
 mod history;
 mod invisible;
 mod journal;
 mod naming;
+mod people_list;
 mod plan;
 mod policies;
 mod policy_documents;
 mod principal;
+mod recorded_change;
 mod role;
 mod rule;
 mod settings;
@@ -26,6 +29,7 @@ mod source;
 mod text_form;
 mod tree;
 mod wanted;
+mod words;
 mod write;
 
 pub use apply::{Applier, ApplyError, ApplyProgress, OnProgress, Outcomes};
@@ -33,12 +37,17 @@ pub use attribute_change::{AttributeChange, ChangeMode};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use desk::{
     AddressInfo, BatchSummary, ChangeTarget, Desk, DeskError, ExpectedVersion, HISTORY_MAX, ImportError, NamedPerson,
-    PersonDetail, PersonSummary, PlannedImport, SEARCH_RESULTS_MAX, StatedSetting, StoredPassword, UndoError,
-    VacationChange,
+    PEOPLE_PAGE_MAX, PeoplePage, PersonDetail, PersonSummary, PlannedImport, SEARCH_RESULTS_MAX, StatedSetting,
+    StoredPassword, UndoError, VacationChange,
+};
+pub use explain::{
+    AddressExplanation, AddressHolder, ExplainedAddress, ExplainedLock, ExplainedState, ExplainedValue, Explanation,
+    FileOrigin, MailDestination, PersonExplanation, RecordedOrigin, ValueOrigin,
 };
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
 pub use naming::fold_name;
+pub use people_list::{LIST_COLUMNS, ListColumn, ListedPerson, PeopleFilter, csv_cell, csv_line};
 pub use plan::{
     ChangeKind, DirectoryContent, PLAN_OCTETS_MAX, PLAN_VERSION, PersonChange, Plan, PlanError, PlanFileError,
     PlanSummary, Reason, SourceStamp, WrittenEntries, plan, plan_undo,
@@ -57,4 +66,5 @@ pub use tree::{base_tree, ensure_tree};
 pub use wanted::{
     InitialPasswords, RecordAttribute, WantedAddress, WantedOrigin, WantedPerson, WantedState, WantedValue, wanted,
 };
+pub use words::{Language, Words};
 pub use write::{AddressKind, Write, WriteKind};

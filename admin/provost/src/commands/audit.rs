@@ -50,7 +50,7 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
 }
 
 fn show(record: &AuditRecord) {
-    let AuditRecord { id, at, actor, via, action, subject, detail } = record;
+    let AuditRecord { id, at, actor, via, action, subject, detail, addresses: _ } = record;
     out!("{at} {} ({via}) {action} {}", printable(actor), printable(subject));
     out!("  {id} {}", printable(&detail.to_string()));
 }
