@@ -134,7 +134,7 @@ fn origin_by(
     record: &TimedRecord<'_>,
     change: &RecordedChange,
     key: &ValueKey,
-    value: &String,
+    value: &str,
     batches: &Batches,
 ) -> Option<ValueOrigin> {
     if ValueKey::of(change) != *key {
