@@ -237,7 +237,7 @@ impl Audit {
 }
 
 /// How much the order of commits may differ from that of the records' times.
-const TIME_SLACK: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
+pub(crate) const TIME_SLACK: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 
 impl AuditRecord {
     /// The time of the record; `None` when it is not RFC 3339.

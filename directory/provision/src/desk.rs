@@ -7,6 +7,7 @@
 
 mod account;
 mod address;
+mod audit_export;
 mod detail;
 mod explain;
 mod import;
@@ -19,8 +20,10 @@ mod setting;
 mod target;
 mod undo;
 mod vacation;
+mod webhook;
 
 pub use account::StoredPassword;
+pub use audit_export::{AuditPage, AuditSelection};
 pub use import::{ImportError, PlannedImport};
 pub use list::{PEOPLE_PAGE_MAX, PeoplePage};
 pub use messages::NamedPerson;

@@ -9,6 +9,7 @@ mod apply;
 mod attribute_change;
 mod attributes;
 mod audit;
+mod audit_csv;
 mod calendar;
 mod desk;
 mod explain;
@@ -35,10 +36,11 @@ mod write;
 pub use apply::{Applier, ApplyError, ApplyProgress, OnProgress, Outcomes};
 pub use attribute_change::{AttributeChange, ChangeMode};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
+pub use audit_csv::{audit_csv_header, audit_csv_lines};
 pub use desk::{
-    AddressInfo, BatchSummary, ChangeTarget, Desk, DeskError, ExpectedVersion, HISTORY_MAX, ImportError, NamedPerson,
-    PEOPLE_PAGE_MAX, PeoplePage, PersonDetail, PersonSummary, PlannedImport, SEARCH_RESULTS_MAX, StatedSetting,
-    StoredPassword, UndoError, VacationChange,
+    AddressInfo, AuditPage, AuditSelection, BatchSummary, ChangeTarget, Desk, DeskError, ExpectedVersion, HISTORY_MAX,
+    ImportError, NamedPerson, PEOPLE_PAGE_MAX, PeoplePage, PersonDetail, PersonSummary, PlannedImport,
+    SEARCH_RESULTS_MAX, StatedSetting, StoredPassword, UndoError, VacationChange,
 };
 pub use explain::{
     AddressExplanation, AddressHolder, ExplainedAddress, ExplainedLock, ExplainedState, ExplainedValue, Explanation,
