@@ -30,7 +30,8 @@ use clap::{Parser, Subcommand};
 use provost_provision::Language;
 
 use crate::commands::{
-    address, audit, directory, doctor, explain, import, person, policy, queue, roles, settings, token, trace, undo, vacation, webhook,
+    address, audit, directory, doctor, explain, import, person, policy, queue, roles, settings, token, trace, undo,
+    vacation, webhook,
 };
 use crate::config::Config;
 use crate::exit::Exit;

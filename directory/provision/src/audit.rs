@@ -175,14 +175,17 @@ impl Audit {
         self.log.oldest(subject, after, limit).await
     }
 
+    /// The sequence number of the newest record; zero when there is none.
+    pub async fn last_sequence(&self) -> io::Result<u64> {
+        Ok(self.log.newest(None, None, 1).await?.first().map_or(0, |(sequence, _)| *sequence))
+    }
+
     /// The sequence number of the newest record before `at`; zero when there is none. Records are in the order of their
     /// commits, which may differ from that of their times by as much as two records waited for each other: the search
     /// looks [`TIME_SLACK`] further back, and the caller compares the times.
     pub async fn sequence_before(&self, at: jiff::Timestamp) -> io::Result<u64> {
         let at = at.saturating_sub(TIME_SLACK).unwrap_or(jiff::Timestamp::MIN);
-        let newest = self.log.newest(None, None, 1).await?;
-        let Some((last, _)) = newest.first() else { return Ok(0) };
-        let (mut low, mut high) = (0, *last);
+        let (mut low, mut high) = (0, self.last_sequence().await?);
         // Every record up to `low` is earlier than `at`; the search ends within 64 reads.
         while low < high {
             let middle = low + (high - low) / 2;

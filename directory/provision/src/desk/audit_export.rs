@@ -62,7 +62,10 @@ impl Desk {
         let mut records = Vec::with_capacity(read.len());
         for (_, record) in read {
             let at = record.time().unwrap_or(Timestamp::MIN);
-            is_over = is_over || selection.until.is_some_and(|until| at >= until + crate::audit::TIME_SLACK);
+            is_over = is_over
+                || selection.until.is_some_and(|until| {
+                    at >= until.saturating_add(crate::audit::TIME_SLACK).unwrap_or(Timestamp::MAX)
+                });
             if selection.contains(at) && !is_over {
                 records.push(record);
             }

@@ -58,6 +58,30 @@ impl Desk {
         self.conclude(audited_change, written).await
     }
 
+    /// Sequence number of the newest audit record: the place of a new endpoint.
+    pub async fn audit_end(&self, principal: &Principal) -> Result<u64, DeskError> {
+        self.permit(principal, Permission::ViewSettings).await?;
+        self.audit.last_sequence().await.map_err(unreadable)
+    }
+
+    /// The sequence number after which the records of a moment begin, or a little before.
+    pub async fn audit_place(&self, principal: &Principal, from: jiff::Timestamp) -> Result<u64, DeskError> {
+        self.permit(principal, Permission::ViewSettings).await?;
+        self.audit.sequence_before(from).await.map_err(unreadable)
+    }
+
+    /// Permits and audits the replay of an endpoint. Returns the audit id.
+    pub async fn permit_replay(
+        &self,
+        principal: &Principal,
+        subject: &str,
+        detail: serde_json::Value,
+    ) -> Result<String, DeskError> {
+        self.permit(principal, Permission::ChangeSettings).await?;
+        let recorded = self.audit.record(principal.actor(), "webhook.replay", subject, detail).await;
+        recorded.map_err(|error| DeskError::AuditUnavailable(format!("the replay cannot be audited: {error}")))
+    }
+
     /// Removes an endpoint. Returns the audit id. Events that were not sent are not sent any more.
     pub async fn remove_webhook(&self, principal: &Principal, name: &str) -> Result<String, DeskError> {
         self.permit(principal, Permission::ChangeSettings).await?;
@@ -72,4 +96,8 @@ impl Desk {
         let removed = self.directory.delete(&dn, conditions).await;
         self.conclude(audited_change, removed).await
     }
+}
+
+fn unreadable(error: std::io::Error) -> DeskError {
+    DeskError::AuditUnavailable(format!("the audit cannot be read: {error}"))
 }
