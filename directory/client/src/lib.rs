@@ -15,11 +15,13 @@ mod directory;
 pub mod fuzzing;
 mod outcome;
 mod pool;
+mod received;
 mod sync;
 mod tls;
 mod types;
 
 pub use directory::Directory;
+pub use received::ReceivedEntry;
 pub use sync::{Cookie, SyncEvent, SyncStream};
 pub use types::{
     DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerAddress, ServerCondition, ServerRole, WriteConditions,

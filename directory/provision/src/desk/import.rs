@@ -57,7 +57,8 @@ impl Desk {
         self.make_plan(file, options).await
     }
 
-    /// Plans on a blocking thread.
+    /// Reads the file and the directory at once, because each takes seconds when it is large, and plans. A file that is
+    /// refused is reported without waiting for the directory.
     async fn make_plan(
         &self,
         file: impl AsRef<[u8]> + Send + 'static,
@@ -65,9 +66,13 @@ impl Desk {
     ) -> Result<PlannedImport, ImportError> {
         let settings = self.settings.get();
         let name = settings.source.clone();
-        let source = tokio::task::spawn_blocking(move || read_source(&name, file.as_ref(), &options));
-        let sources = vec![source.await??];
-        let actual = DirectoryContent::read(&self.directory).await.map_err(DeskError::from)?;
+        let mut source = tokio::task::spawn_blocking(move || read_source(&name, file.as_ref(), &options));
+        let mut actual = std::pin::pin!(DirectoryContent::read(&self.directory));
+        let (source, actual) = tokio::select! {
+            source = &mut source => (source??, actual.await),
+            actual = &mut actual => (source.await??, actual),
+        };
+        let (sources, actual) = (vec![source], actual.map_err(DeskError::from)?);
         let planned = tokio::task::spawn_blocking(move || {
             let policies = Policies::from(&settings);
             let plan = Arc::new(plan(&wanted(&sources, &policies, jiff::Timestamp::now()), &actual)?);
