@@ -200,6 +200,8 @@ pub mod attr {
     pub const PROVOST_COURSE: &str = "provostCourse";
     /// Term of the course of a group.
     pub const PROVOST_TERM: &str = "provostTerm";
+    /// The request of the first of two people who purge an account: `SINCE ACTOR REASON`.
+    pub const PROVOST_PURGE_REQUEST: &str = "provostPurgeRequest";
     /// DN of a group member (RFC 4519 §2.17).
     pub const MEMBER: &str = "member";
     /// Operational: the immutable id of the entry (RFC 4530).

@@ -1,13 +1,15 @@
-//! Runs the lifecycle on schedule, on one node at a time.
+//! Runs the lifecycle on schedule, on one node at a time, and deletes the mail of purged accounts on every node.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use provost_net::Drain;
 use provost_provision::{Desk, Outcomes, Principal};
-use provost_store::MessageStore;
+use provost_store::{AccountId, Batch, MessageStore, Op};
 use provost_view::View;
+use uuid::Uuid;
 
 /// Time from the start of a node to its first run: the View and the directory settle first.
 const FIRST_WAIT: Duration = Duration::from_secs(300);
@@ -28,7 +30,7 @@ pub(crate) struct LifecycleRuns {
 impl LifecycleRuns {
     /// Runs the lifecycle at the interval of the setting `lifecycle-interval` until the node stops.
     pub(crate) async fn keep(self) {
-        let mut wait = FIRST_WAIT;
+        let (mut wait, mut deleted) = (FIRST_WAIT, HashSet::new());
         loop {
             tokio::select! {
                 () = self.drain.stopping() => return,
@@ -39,6 +41,9 @@ impl LifecycleRuns {
                 continue;
             };
             self.run().await;
+            if let Err(error) = self.delete_mail(&mut deleted).await {
+                tracing::warn!(%error, "the mail of purged accounts was not deleted; the next run tries again");
+            }
             wait = interval;
         }
     }
@@ -70,6 +75,24 @@ impl LifecycleRuns {
             Err(error) => tracing::warn!(%error, "the lifecycle was not run to its end; the next run continues"),
         }
         drop(lease);
+    }
+
+    /// Deletes the mail of the accounts whose tombstones say so. `deleted` has the accounts that this process has
+    /// deleted already: a tombstone outlives the mail.
+    async fn delete_mail(&self, deleted: &mut HashSet<Uuid>) -> anyhow::Result<()> {
+        let now = Timestamp::now();
+        for account in self.desk.accounts_to_delete(&Principal::node(), now).await? {
+            // A person who still has an entry keeps their mail, whatever a tombstone says.
+            let snapshot = self.view.snapshot();
+            if deleted.contains(&account) || !self.view.status().complete || snapshot.person(account).is_some() {
+                continue;
+            }
+            let (id, ops) = (AccountId::new(account), vec![Op::DeleteAccount]);
+            self.store.apply(Batch { id: None, account: id, now, require: Vec::new(), ops }).await?;
+            tracing::info!(%account, "the mail of a purged account was deleted");
+            deleted.insert(account);
+        }
+        Ok(())
     }
 
     async fn apply(&self) -> anyhow::Result<Option<Outcomes>> {

@@ -115,7 +115,16 @@ impl Directory {
     /// [`Directory::search_provider`] into any collection, page by page, for a large result of which the caller keeps
     /// only a part. `begin` makes an empty collection, and makes another one when the search is repeated because a
     /// server or connection has failed.
-    pub async fn collect_provider<C: Extend<ReceivedEntry>>(
+    pub async fn collect_provider<C: Extend<Entry>>(
+        &self,
+        search: LdapSearch,
+        begin: impl Fn() -> C,
+    ) -> Result<C, DirectoryError> {
+        self.read_from(Some(ServerRole::Provider), |server| search_at(server, &search, decode::entry, &begin)).await
+    }
+
+    /// [`Directory::collect_provider`] for a collection that parses the names of entries itself, if it needs them.
+    pub async fn collect_received<C: Extend<ReceivedEntry>>(
         &self,
         search: LdapSearch,
         begin: impl Fn() -> C,

@@ -23,6 +23,7 @@ mod principal;
 mod role;
 mod rule;
 mod settings;
+mod simulation;
 mod source;
 mod text_form;
 mod tree;
@@ -34,8 +35,8 @@ pub use attribute_change::{AttributeChange, ChangeMode};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use desk::{
     AddressInfo, BatchSummary, ChangeTarget, Desk, DeskError, ExpectedVersion, HISTORY_MAX, ImportError, NamedPerson,
-    PersonDetail, PersonSummary, PersonTimeline, PlannedImport, SEARCH_RESULTS_MAX, StatedSetting, StoredPassword,
-    UndoError, VacationChange,
+    PersonDetail, PersonSummary, PersonTimeline, PlannedImport, PurgeOutcome, SEARCH_RESULTS_MAX, StatedSetting,
+    StoredPassword, UndoError, VacationChange,
 };
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
@@ -51,6 +52,7 @@ pub use principal::Principal;
 pub use role::{Grant, Permission, ROLES, Role, TABLE};
 pub use rule::ReasonRule;
 pub use settings::{ProvisionSettings, SettingsSource, read_domains, read_shared_settings};
+pub use simulation::{SimulatedChange, SimulatedEvent, Simulation, SimulationSettings};
 pub use source::{
     Affiliation, Column, CsvOptions, Encoding, FILE_MIB_MAX, FileError, REGISTRAR, ROWS_MAX, RecordError, RecordRef,
     Source, SourceRecord, read_source,

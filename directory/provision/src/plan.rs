@@ -87,6 +87,9 @@ pub struct PlanSummary {
     /// People to whom the lifecycle gives another state.
     #[serde(default)]
     pub state: usize,
+    /// Accounts that the lifecycle purges.
+    #[serde(default)]
+    pub purge: usize,
     /// People whose former values an undo puts back.
     #[serde(default)]
     pub restore: usize,
@@ -170,6 +173,7 @@ fn counted(changes: &[PersonChange]) -> PlanSummary {
         update: count(ChangeKind::Update) + count(ChangeKind::Rename),
         rename: count(ChangeKind::Rename),
         state: count(ChangeKind::State),
+        purge: count(ChangeKind::Purge),
         restore: count(ChangeKind::Restore),
         remove: count(ChangeKind::Remove),
         writes: writes().count(),

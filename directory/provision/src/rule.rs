@@ -47,10 +47,12 @@ pub enum ReasonRule {
     LifecyclePhase,
     /// All phases of the policy have ended.
     LifecycleEnded,
+    /// A closed account is purged: its policy says so, or two people do.
+    LifecyclePurge,
 }
 
 /// Ids of the rules that concern no column.
-const IDS: [(ReasonRule, &str); 16] = [
+const IDS: [(ReasonRule, &str); 17] = [
     (ReasonRule::FullName, "name.full"),
     (ReasonRule::SourceNumber, "identity.source-number"),
     (ReasonRule::PersonId, "identity.person-id"),
@@ -67,6 +69,7 @@ const IDS: [(ReasonRule, &str); 16] = [
     (ReasonRule::LifecycleAffiliated, "lifecycle.affiliated"),
     (ReasonRule::LifecyclePhase, "lifecycle.phase"),
     (ReasonRule::LifecycleEnded, "lifecycle.ended"),
+    (ReasonRule::LifecyclePurge, "lifecycle.purge"),
 ];
 const COLUMN: &str = "column.";
 const BLANK: &str = "blank.";

@@ -127,6 +127,11 @@ async fn ask(desk: &Desk, who: &Principal, operation: Permission) -> Result<(), 
                 ended => ended.map(drop),
             }
         }
+        // Zoé's account is not closed; the refusal comes after that of the role.
+        Permission::PurgeAccount => match desk.purge(who, zoe, "left", jiff::Timestamp::now()).await {
+            Err(DeskError::Invalid { field: "person", .. }) => Ok(()),
+            ended => ended.map(drop),
+        },
         Permission::ViewAudit => desk.audit_records(who, None, 5).await.map(drop),
         Permission::InitDirectory => desk.ensure_tree(who).await.map(drop),
         Permission::ViewSettings => desk.shared_settings(who, &Fallback::default()).await.map(drop),

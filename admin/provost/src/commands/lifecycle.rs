@@ -1,4 +1,4 @@
-//! `provost lifecycle run|simulate|extend`: the states of accounts, as policies and time ask for them.
+//! `provost lifecycle run|simulate|purge|extend`: the states of accounts, as policies and time ask for them.
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use provost_lifecycle::TimelineEvent;
-use provost_provision::{Outcomes, PersonChange, PersonTimeline, PlanSummary};
+use provost_provision::{Outcomes, PersonChange, PersonTimeline, PlanSummary, PurgeOutcome};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -48,6 +48,18 @@ A run that was interrupted is completed by the same command; 'provost undo BATCH
         #[arg(long)]
         person: Option<String>,
     },
+    /// Purge a closed account. The first person asks, a second one confirms by the same command within 30 days.
+    ///
+    /// The addresses go into quarantine, the entry is deleted, a tombstone stays, and the nodes delete the mail after the
+    /// days that the policy states. A purge cannot be undone.
+    #[command(after_help = "Example: provost lifecycle purge zoe.tremblay --reason 'request under the privacy law'")]
+    Purge {
+        /// Login, address, registrar's number, or provostPersonId.
+        person: String,
+        /// Why; the audit shows it.
+        #[arg(long)]
+        reason: String,
+    },
     /// Prolong the phase that runs for a person, as far as the policy allows.
     #[command(
         after_help = "Example: provost lifecycle extend zoe.tremblay --until 2027-03-31 --reason 'thesis is late'"
@@ -78,6 +90,20 @@ pub(crate) async fn run(config: &Config, command: Command, print: &Printer) -> a
     match command {
         Command::Run { dry_run, at } => run_plan(config, dry_run, at, print).await,
         Command::Simulate { until, from, person } => simulate(config, (from, until), person.as_deref(), print).await,
+        Command::Purge { person, reason } => {
+            let super::DeskAccess { desk, principal, .. } = super::desk_access(config).await?;
+            match desk.purge(&principal, &person, &reason, Timestamp::now()).await? {
+                PurgeOutcome::Requested(audit_id) => {
+                    let asked = json!({ "purged": false, "audit": audit_id });
+                    print.show(&asked, |_| out!("asked; a second person confirms by the same command"))?;
+                }
+                PurgeOutcome::Purged(outcomes) => {
+                    let purged = json!({ "purged": true, "outcomes": outcomes });
+                    print.show(&purged, |_| out!("{} purged, batch {}", printable(&person), outcomes.batch))?;
+                }
+            }
+            Ok(Exit::Clean)
+        }
         Command::Extend { person, until, reason } => {
             let super::DeskAccess { desk, principal, settings, .. } = super::desk_access(config).await?;
             let until = last_moment(until, &settings.time_zone)?;
@@ -111,10 +137,11 @@ async fn run_plan(config: &Config, dry_run: bool, at: Option<Date>, print: &Prin
 fn show_end(report: &RunReport<'_>, dry_run: bool) {
     let plan = report.plan;
     out!(
-        "{}: {} with another state, {} with other dates or rights, {} unchanged; {}",
+        "{}: {} with another state, {} with other dates or rights, {} to purge, {} unchanged; {}",
         counted(plan.rows, "person", "people"),
         plan.state,
         plan.update,
+        plan.purge,
         plan.unchanged,
         counted(plan.writes, "write", "writes")
     );
@@ -122,7 +149,7 @@ fn show_end(report: &RunReport<'_>, dry_run: bool) {
         None if dry_run => out!("nothing was changed (--dry-run)"),
         None => out!("nothing to do"),
         Some(outcomes) => {
-            show_outcomes(outcomes, plan.state + plan.update);
+            show_outcomes(outcomes, plan.state + plan.update + plan.purge);
             out!("batch {0}: to take it back, provost undo {0}", outcomes.batch);
         }
     }

@@ -127,6 +127,7 @@ fn action(kind: ChangeKind) -> &'static str {
         ChangeKind::Rename => "person.rename",
         ChangeKind::Update => "person.update",
         ChangeKind::State => "person.state",
+        ChangeKind::Purge => "person.purge",
         ChangeKind::Restore => "person.restore",
         ChangeKind::Remove => "person.remove",
     }

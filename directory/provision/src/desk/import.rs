@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Desk, DeskError};
+use crate::policy_documents::read_policies;
 use crate::{
     Applier, ApplyError, CsvOptions, DirectoryContent, FileError, InitialPasswords, OnProgress, Outcomes, Permission,
     Plan, PlanError, PlanOrigin, Policies, Principal, ensure_tree, plan, read_source, wanted,
@@ -67,14 +68,18 @@ impl Desk {
         let settings = self.settings.get();
         let name = settings.source.clone();
         let mut source = tokio::task::spawn_blocking(move || read_source(&name, file.as_ref(), &options));
-        let mut actual = std::pin::pin!(DirectoryContent::read(&self.directory));
-        let (source, actual) = tokio::select! {
-            source = &mut source => (source??, actual.await),
-            actual = &mut actual => (source.await??, actual),
+        let read = async {
+            let lifecycle = read_policies(&self.directory).await?;
+            Ok::<_, DeskError>((lifecycle, DirectoryContent::read(&self.directory).await?))
         };
-        let (sources, actual) = (vec![source], actual.map_err(DeskError::from)?);
+        let mut read = std::pin::pin!(read);
+        let (source, read) = tokio::select! {
+            source = &mut source => (source??, read.await),
+            read = &mut read => (source.await??, read),
+        };
+        let (sources, (lifecycle, actual)) = (vec![source], read?);
         let planned = tokio::task::spawn_blocking(move || {
-            let policies = Policies::from(&settings);
+            let policies = Policies::from(&settings).with_lifecycle(lifecycle);
             let plan = Arc::new(plan(&wanted(&sources, &policies, jiff::Timestamp::now()), &actual)?);
             Ok::<_, PlanError>(PlannedImport { plan, passwords: Arc::new(InitialPasswords::of(sources)) })
         });

@@ -31,6 +31,11 @@ pub fn lifecycle_facts(entry: &Entry, now: Timestamp) -> LifecycleFacts {
     }
 }
 
+/// Whether the account of an entry is closed.
+pub(crate) fn is_closed(entry: &Entry) -> bool {
+    entry.first(attr::PROVOST_STATE).is_some_and(|state| state.eq_ignore_ascii_case("closed"))
+}
+
 /// Whether a value of provostOrigin says that the attribute was set by hand, and holds at `now`.
 pub(super) fn is_held_by_hand(entry: &Entry, attribute: &str, now: Timestamp) -> bool {
     entry.texts(attr::PROVOST_ORIGIN).take(VALUES_READ_MAX).any(|origin| {

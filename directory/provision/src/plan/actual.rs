@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use provost_client::{Directory, DirectoryError, LdapSearch, ReceivedEntry, Scope};
-use provost_entry::{Dn, Filter};
+use provost_entry::{Dn, Entry, Filter};
 use provost_schema::{attr, class};
 use tokio::task::JoinHandle;
 
@@ -52,21 +52,19 @@ impl DirectoryContent {
         Ok(Self { names, people, addresses, claims: OnceLock::new() })
     }
 
-    #[cfg(test)]
+    /// A directory without entries.
     pub(crate) fn empty(suffix: Dn) -> Self {
         let names = Arc::new(PersonNames::below(suffix));
         let (people, addresses) = (People::new(names.clone()), Addresses::new(names.clone()));
         Self { names, people, addresses, claims: OnceLock::new() }
     }
 
-    #[cfg(test)]
-    pub(crate) fn add_person(&mut self, entry: &provost_entry::Entry) {
+    pub(crate) fn add_person(&mut self, entry: &Entry) {
         self.claims = OnceLock::new();
         self.people.add(&entry.into());
     }
 
-    #[cfg(test)]
-    pub(crate) fn add_address(&mut self, entry: &provost_entry::Entry) {
+    pub(crate) fn add_address(&mut self, entry: &Entry) {
         self.claims = OnceLock::new();
         self.addresses.add(&entry.into());
     }
@@ -140,7 +138,7 @@ fn read_all<C: Extend<ReceivedEntry> + Send + 'static>(
     begin: impl Fn() -> C + Send + Sync + 'static,
 ) -> Reading<C> {
     let directory = directory.clone();
-    Reading(tokio::spawn(async move { directory.collect_provider(search, begin).await }))
+    Reading(tokio::spawn(async move { directory.collect_received(search, begin).await }))
 }
 
 /// A search in progress; dropping it ends the search.
