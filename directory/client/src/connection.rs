@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use ldap3::asn1::StructureTag;
 use ldap3::controls::{Assertion, MakeCritical, PagedResults, PostRead, RawControl};
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Mod, SearchOptions, StdStream};
 use provost_entry::{Dn, Entry, Filter, ModOp, Modification};
@@ -203,8 +204,12 @@ impl Connection {
     }
 
     /// Runs one search, and returns its entries and its result. The result may be a refusal: the caller checks its code.
-    /// Search result references are dropped; unreadable entries are dropped and logged.
-    pub(crate) async fn search(&self, query: WireSearch<'_>) -> Result<(Vec<Entry>, LdapResult), OperationFailure> {
+    /// Search result references are dropped; entries that `decode` cannot read are dropped and logged.
+    pub(crate) async fn search<T>(
+        &self,
+        query: WireSearch<'_>,
+        decode: fn(StructureTag) -> Option<T>,
+    ) -> Result<(Vec<T>, LdapResult), OperationFailure> {
         let _in_flight = self.enter();
         let mut ldap = self.ldap.clone();
         if let Some(page) = query.page {
@@ -216,7 +221,7 @@ impl Connection {
         let mut entries = Vec::new();
         loop {
             match self.within(stream.next()).await {
-                Ok(Some(item)) if item.0.id == SEARCH_RESULT_ENTRY => match decode::entry(item.0) {
+                Ok(Some(item)) if item.0.id == SEARCH_RESULT_ENTRY => match decode(item.0) {
                     Some(entry) => entries.push(entry),
                     None => tracing::warn!(base = query.base, "an unreadable entry is dropped"),
                 },
@@ -242,7 +247,7 @@ impl Connection {
             size_limit: 0,
             page: None,
         };
-        let (entries, result) = self.search(query).await?;
+        let (entries, result) = self.search(query, decode::entry).await?;
         // A server without the suffix is not ready either.
         if result.rc != NO_SUCH_OBJECT {
             judge(&result)?;

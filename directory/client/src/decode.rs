@@ -5,6 +5,8 @@ use ldap3::controls::Control;
 use provost_entry::{AttributeDescription, Dn, Entry};
 use uuid::Uuid;
 
+use crate::ReceivedEntry;
+
 /// Sync State control (RFC 4533 §2.3).
 pub(crate) const SYNC_STATE_OID: &str = "1.3.6.1.4.1.4203.1.9.1.2";
 /// Sync Info message (RFC 4533 §2.5).
@@ -72,6 +74,19 @@ pub(crate) fn entry(tag: StructureTag) -> Option<Entry> {
         entry.set(name, values);
     }
     Some(entry)
+}
+
+/// Decodes a SearchResultEntry without parsing its names: they and the values keep the memory in which they arrived.
+pub(crate) fn received_entry(tag: StructureTag) -> Option<ReceivedEntry> {
+    let mut parts = constructed(tag)?.into_iter();
+    let dn = text(parts.next()?)?;
+    let attributes = constructed(parts.next()?)?.into_iter().map(|attribute| {
+        let mut parts = constructed(attribute)?.into_iter();
+        let name = text(parts.next()?)?;
+        let values = constructed(parts.next()?)?.into_iter().map(primitive).collect::<Option<Vec<_>>>()?;
+        Some((name, values))
+    });
+    Some(ReceivedEntry { dn, attributes: attributes.collect::<Option<_>>()? })
 }
 
 /// Returns the value of the control `oid`, if present.
@@ -264,6 +279,7 @@ mod tests {
         assert_eq!(found.first("MAILAUTOREPLYTEXT;lang-fr"), Some("absente"));
         assert!(found.values("mailAutoReplyText").is_empty());
         assert_eq!(found.values("x"), [b"\xff".to_vec(), b"a".to_vec()]);
+        assert!(received_entry(c(4, vec![p(4, b"\xff"), c(16, vec![])])).is_none());
         assert!(entry(c(4, vec![p(4, b"not a dn")])).is_none());
         // The library panics at a referral in place of an entry.
         assert!(entry(c(19, vec![p(4, b"ldap://elsewhere/")])).is_none());
@@ -308,7 +324,7 @@ mod tests {
             let _ = sync_state(&octets);
             let _ = info(&octets);
             if let Some(tag) = element(&octets) {
-                let _ = entry(tag);
+                let _ = (entry(tag.clone()), received_entry(tag));
             }
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use ldap3::LdapResult;
+use ldap3::asn1::StructureTag;
 use ldap3::controls::{PagedResults, RawControl};
 use provost_entry::{AttributeDescription, Dn, Entry, Filter, Modification};
 use provost_schema::attr;
@@ -16,7 +17,8 @@ use crate::decode;
 use crate::outcome::{OperationFailure, judge};
 use crate::pool::{ConnectionUse, PooledServer};
 use crate::{
-    DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerCondition, ServerRole, WriteConditions, WriteReceipt, tls,
+    DirectoryConfig, DirectoryError, LdapSearch, ReceivedEntry, Scope, ServerCondition, ServerRole, WriteConditions,
+    WriteReceipt, tls,
 };
 
 /// Entries in one page of a search (RFC 2696): bounds what the library queues. The `olcLimits` of docs/openldap.md
@@ -102,23 +104,33 @@ impl Directory {
 
     /// Searches at any server that works, and collects the whole result.
     pub async fn search(&self, search: LdapSearch) -> Result<Vec<Entry>, DirectoryError> {
-        self.read_from(None, |server| search_at(server, &search, &Vec::new)).await
+        self.read_from(None, |server| search_at(server, &search, decode::entry, &Vec::new)).await
     }
 
     /// Searches at the writable provider, for decisions that precede a write.
     pub async fn search_provider(&self, search: LdapSearch) -> Result<Vec<Entry>, DirectoryError> {
-        self.collect_provider(search, Vec::new).await
+        self.read_from(Some(ServerRole::Provider), |server| search_at(server, &search, decode::entry, &Vec::new)).await
     }
 
-    /// [`Directory::search_provider`] into any collection, page by page, for a result of which the caller keeps only a
-    /// part. `begin` makes an empty collection, and makes another one when the search is repeated because a server or
-    /// connection has failed.
+    /// [`Directory::search_provider`] into any collection, page by page, for a large result of which the caller keeps
+    /// only a part. `begin` makes an empty collection, and makes another one when the search is repeated because a
+    /// server or connection has failed.
     pub async fn collect_provider<C: Extend<Entry>>(
         &self,
         search: LdapSearch,
         begin: impl Fn() -> C,
     ) -> Result<C, DirectoryError> {
-        self.read_from(Some(ServerRole::Provider), |server| search_at(server, &search, &begin)).await
+        self.read_from(Some(ServerRole::Provider), |server| search_at(server, &search, decode::entry, &begin)).await
+    }
+
+    /// [`Directory::collect_provider`] for a collection that parses the names of entries itself, if it needs them.
+    pub async fn collect_received<C: Extend<ReceivedEntry>>(
+        &self,
+        search: LdapSearch,
+        begin: impl Fn() -> C,
+    ) -> Result<C, DirectoryError> {
+        let decode = decode::received_entry;
+        self.read_from(Some(ServerRole::Provider), |server| search_at(server, &search, decode, &begin)).await
     }
 
     /// Searches at the writable provider, or at any server that works while the provider does not answer, to show the
@@ -435,18 +447,22 @@ async fn vouch_at(server: &PooledServer, suffix: &Dn) -> Result<(), OperationFai
     }
 }
 
-async fn search_at<C: Extend<Entry>>(
+/// Converts a SearchResultEntry.
+type Decode<T> = fn(StructureTag) -> Option<T>;
+
+async fn search_at<T, C: Extend<T>>(
     server: &PooledServer,
     search: &LdapSearch,
+    decode: Decode<T>,
     begin: &impl Fn() -> C,
 ) -> Result<C, OperationFailure> {
     let paged = search.scope != Scope::Base && search.limit.is_none_or(|limit| limit > PAGE_ENTRIES as usize);
     let work = async {
         if paged {
-            search_pages(server, search, begin).await
+            search_pages(server, search, decode, begin).await
         } else {
             let mut all = begin();
-            all.extend(search_once(server, search).await?);
+            all.extend(search_once(server, search, decode).await?);
             Ok(all)
         }
     };
@@ -454,10 +470,14 @@ async fn search_at<C: Extend<Entry>>(
 }
 
 /// Runs a search with a small result: one request on a shared connection.
-async fn search_once(server: &PooledServer, search: &LdapSearch) -> Result<Vec<Entry>, OperationFailure> {
+async fn search_once<T>(
+    server: &PooledServer,
+    search: &LdapSearch,
+    decode: Decode<T>,
+) -> Result<Vec<T>, OperationFailure> {
     loop {
         let shared = server.share().await?;
-        let outcome = shared.connection.search(query(search, &search.filter.to_string(), None)).await;
+        let outcome = shared.connection.search(query(search, &search.filter.to_string(), None), decode).await;
         match outcome {
             Ok((entries, result)) => return collected(entries, &result, search.limit),
             Err(failure) => {
@@ -472,15 +492,16 @@ async fn search_once(server: &PooledServer, search: &LdapSearch) -> Result<Vec<E
 }
 
 /// Runs a search that may have a large result, page by page, so that the library's unbounded queue stays short.
-async fn search_pages<C: Extend<Entry>>(
+async fn search_pages<T, C: Extend<T>>(
     server: &PooledServer,
     search: &LdapSearch,
+    decode: Decode<T>,
     begin: &impl Fn() -> C,
 ) -> Result<C, OperationFailure> {
     loop {
         let taken = server.take(ConnectionUse::Paging).await?;
         let mut all = begin();
-        match all_pages(&taken.connection, search, &mut all).await {
+        match all_pages(&taken.connection, search, decode, &mut all).await {
             Ok(whole) => {
                 // The server keeps paging state until the last page, so drop a connection that did not reach it.
                 if whole {
@@ -495,17 +516,18 @@ async fn search_pages<C: Extend<Entry>>(
 }
 
 /// Adds the entries of all pages to `all`; returns whether the last page was reached.
-async fn all_pages(
+async fn all_pages<T>(
     connection: &Connection,
     search: &LdapSearch,
-    all: &mut impl Extend<Entry>,
+    decode: Decode<T>,
+    all: &mut impl Extend<T>,
 ) -> Result<bool, OperationFailure> {
     let filter = search.filter.to_string();
     let limit = search.limit.unwrap_or(SEARCH_ENTRIES_MAX);
     let (mut count, mut cookie) = (0, Vec::new());
     loop {
         let page = PagedResults { size: PAGE_ENTRIES, cookie };
-        let (entries, result) = connection.search(query(search, &filter, Some(page))).await?;
+        let (entries, result) = connection.search(query(search, &filter, Some(page)), decode).await?;
         let entries = collected(entries, &result, search.limit)?;
         let room = limit.saturating_sub(count);
         count += entries.len();
@@ -545,7 +567,7 @@ pub(crate) fn query<'a>(search: &'a LdapSearch, filter: &'a str, page: Option<Pa
 }
 
 /// Returns the entries if the result is a success. A result that ends at the caller's own limit counts as one.
-fn collected(entries: Vec<Entry>, result: &LdapResult, limit: Option<usize>) -> Result<Vec<Entry>, OperationFailure> {
+fn collected<T>(entries: Vec<T>, result: &LdapResult, limit: Option<usize>) -> Result<Vec<T>, OperationFailure> {
     if !(result.rc == SIZE_LIMIT_EXCEEDED && limit.is_some_and(|limit| entries.len() >= limit)) {
         judge(result)?;
     }

@@ -16,11 +16,13 @@ pub mod fuzzing;
 mod outcome;
 mod pages;
 mod pool;
+mod received;
 mod sync;
 mod tls;
 mod types;
 
 pub use directory::Directory;
+pub use received::ReceivedEntry;
 pub use sync::{Cookie, SyncEvent, SyncStream};
 pub use types::{
     DirectoryConfig, DirectoryError, LdapSearch, Scope, ServerAddress, ServerCondition, ServerRole, WriteConditions,

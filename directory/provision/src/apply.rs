@@ -28,7 +28,9 @@ use crate::{Actor, Audit, InitialPasswords, PersonChange, Plan, PlanOrigin};
 
 /// People whose writes are in flight at once: enough to keep a server busy over a slow link and to group its log syncs.
 const WRITING: usize = 64;
-/// People in flight at once: while some are written, the next ones are recorded in the audit.
+/// People in flight at once: while some are written, the next ones are recorded in the audit. They are begun in groups,
+/// whenever no more than [`WRITING`] are in flight: the audit records of a group share a sync of the disk. Begun one by
+/// one, each would have its own, and a directory whose log is on the same disk would wait for it.
 const IN_FLIGHT: usize = 2 * WRITING;
 /// People with a hashed password who wait for a place in flight: cores keep hashing while the directory is busy.
 const HASHED_AHEAD: usize = 64;
@@ -324,8 +326,8 @@ impl<'a> ApplyContext<'a> {
                     }
                 }
             }
-            while going_on && writing.len() < IN_FLIGHT {
-                let Some((placed, hash)) = hashed.pop_front() else { break };
+            let room = if going_on && writing.len() <= WRITING { IN_FLIGHT - writing.len() } else { 0 };
+            for (placed, hash) in hashed.drain(..room.min(hashed.len())) {
                 writing.push(self.apply_change(placed, hash));
             }
             if hashing.is_empty() && writing.is_empty() {

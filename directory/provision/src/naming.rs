@@ -139,6 +139,8 @@ fn fold<'a>(name: &str, letter: impl Fn(char) -> Option<&'a str>) -> String {
         // Try the whole letter first: a site may write ü as ue, which the decomposed parts would not show.
         if let Some(ascii) = letter(c) {
             folded.push_str(ascii);
+        } else if c.is_ascii() {
+            folded.push(c);
         } else if !fold_canonical(c, &letter, &mut folded) {
             // Other scripts and typographic signs: transliterate, and keep only what a login may hold.
             folded.push_str(&deunicode::deunicode_char(c).unwrap_or_default().to_ascii_lowercase());

@@ -63,7 +63,8 @@ impl Desk {
         self.make_plan(file, options).await
     }
 
-    /// Plans on a blocking thread.
+    /// Reads the file and the directory at once, because each takes seconds when it is large, and plans. A file that is
+    /// refused is reported without waiting for the directory.
     async fn make_plan(
         &self,
         file: impl AsRef<[u8]> + Send + 'static,
@@ -71,10 +72,17 @@ impl Desk {
     ) -> Result<PlannedImport, ImportError> {
         let settings = self.settings.get();
         let name = settings.source.clone();
-        let source = tokio::task::spawn_blocking(move || read_source(&name, file.as_ref(), &options));
-        let sources = vec![source.await??];
-        let lifecycle = read_policies(&self.directory).await.map_err(DeskError::from)?;
-        let actual = DirectoryContent::read(&self.directory).await.map_err(DeskError::from)?;
+        let mut source = tokio::task::spawn_blocking(move || read_source(&name, file.as_ref(), &options));
+        let read = async {
+            let lifecycle = read_policies(&self.directory).await?;
+            Ok::<_, DeskError>((lifecycle, DirectoryContent::read(&self.directory).await?))
+        };
+        let mut read = std::pin::pin!(read);
+        let (source, read) = tokio::select! {
+            source = &mut source => (source??, read.await),
+            read = &mut read => (source.await??, read),
+        };
+        let (sources, (lifecycle, actual)) = (vec![source], read?);
         let planned = tokio::task::spawn_blocking(move || {
             let policies = Policies::from(&settings).with_lifecycle(lifecycle);
             let plan = Arc::new(plan(&wanted(&sources, &policies, jiff::Timestamp::now()), &actual)?);

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 const WAITING_MAX: usize = 4096;
 /// Minimum time from one sync to the next unless a flush asks for one. The directory's own log may be on the same disk,
 /// and frequent syncs would slow it down.
-const SYNC_INTERVAL: Duration = Duration::from_millis(100);
+const SYNC_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Handle of the writing thread. Dropping it makes the thread write the waiting lines, sync, unlock the file and end.
 pub(super) struct JournalWriter {

@@ -7,10 +7,10 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use provost_client::{Directory, DirectoryError, LdapSearch, Scope};
+use provost_client::{Directory, DirectoryError, LdapSearch, ReceivedEntry, Scope};
 use provost_entry::{Dn, Entry, Filter};
 use provost_schema::{attr, class};
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 
 use super::addresses::Addresses;
 use super::people::{DirectoryPerson, People, SourceIdState};
@@ -47,8 +47,8 @@ impl DirectoryContent {
         let search = all(tree::addresses(suffix), class::PROVOST_ADDRESS_ENTRY, Addresses::attributes());
         let of_addresses = names.clone();
         let addresses = read_all(directory, search, move || Addresses::new(of_addresses.clone()));
-        let people = found(people.await)?.unwrap_or_else(|| People::new(names.clone()));
-        let addresses = found(addresses.await)?.unwrap_or_else(|| Addresses::new(names.clone()));
+        let people = people.found().await?.unwrap_or_else(|| People::new(names.clone()));
+        let addresses = addresses.found().await?.unwrap_or_else(|| Addresses::new(names.clone()));
         Ok(Self { names, people, addresses, claims: OnceLock::new() })
     }
 
@@ -61,12 +61,12 @@ impl DirectoryContent {
 
     pub(crate) fn add_person(&mut self, entry: &Entry) {
         self.claims = OnceLock::new();
-        self.people.add(entry);
+        self.people.add(&entry.into());
     }
 
     pub(crate) fn add_address(&mut self, entry: &Entry) {
         self.claims = OnceLock::new();
-        self.addresses.add(entry);
+        self.addresses.add(&entry.into());
     }
 
     pub(super) fn suffix(&self) -> &Dn {
@@ -131,23 +131,34 @@ fn all(base: Dn, class: &'static str, attributes: Vec<&'static str>) -> LdapSear
     }
 }
 
-/// Starts a search whose entries are packed as they arrive: as [`Entry`] values, they would take ten times the memory.
-fn read_all<C: Extend<Entry> + Send + 'static>(
+/// Starts a search whose entries are packed as they arrive: as they arrived, they would take ten times the memory.
+fn read_all<C: Extend<ReceivedEntry> + Send + 'static>(
     directory: &Directory,
     search: LdapSearch,
     begin: impl Fn() -> C + Send + Sync + 'static,
-) -> JoinHandle<Result<C, DirectoryError>> {
+) -> Reading<C> {
     let directory = directory.clone();
-    tokio::spawn(async move { directory.collect_provider(search, begin).await })
+    Reading(tokio::spawn(async move { directory.collect_received(search, begin).await }))
 }
 
-/// What [`read_all`] has read. `None` when the container is absent, and holds nothing: the first start of the server
-/// creates the tree.
-fn found<C>(read: Result<Result<C, DirectoryError>, JoinError>) -> Result<Option<C>, DirectoryError> {
-    match read {
-        Ok(Ok(read)) => Ok(Some(read)),
-        Ok(Err(DirectoryError::NoSuchObject(_))) => Ok(None),
-        Ok(Err(error)) => Err(error),
-        Err(stopped) => Err(DirectoryError::Unavailable(format!("reading was stopped: {stopped}"))),
+/// A search in progress; dropping it ends the search.
+struct Reading<C>(JoinHandle<Result<C, DirectoryError>>);
+
+impl<C> Drop for Reading<C> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<C> Reading<C> {
+    /// Waits for the end of the search. `None` when the container is absent, and holds nothing: the first start of the
+    /// server creates the tree.
+    async fn found(mut self) -> Result<Option<C>, DirectoryError> {
+        match (&mut self.0).await {
+            Ok(Ok(read)) => Ok(Some(read)),
+            Ok(Err(DirectoryError::NoSuchObject(_))) => Ok(None),
+            Ok(Err(error)) => Err(error),
+            Err(stopped) => Err(DirectoryError::Unavailable(format!("reading was stopped: {stopped}"))),
+        }
     }
 }

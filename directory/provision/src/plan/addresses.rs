@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use provost_entry::Entry;
+use provost_client::ReceivedEntry;
+use provost_entry::Dn;
 use provost_schema::attr;
 
 use super::index::Index;
@@ -58,9 +59,10 @@ impl Addresses {
         self.entries.len()
     }
 
-    pub(super) fn add(&mut self, entry: &Entry) {
+    pub(super) fn add(&mut self, entry: &ReceivedEntry) {
         let named = entry.first(attr::PROVOST_ADDRESS).map(str::to_lowercase);
-        let Some(address) = named.or_else(|| entry.dn.rdn_value(attr::PROVOST_ADDRESS)) else { return };
+        let of_name = || Dn::parse(&entry.dn).ok()?.rdn_value(attr::PROVOST_ADDRESS);
+        let Some(address) = named.or_else(of_name) else { return };
         let kind = entry.first(attr::PROVOST_ADDRESS_KIND).unwrap_or_default().to_lowercase();
         // An address in quarantine reaches no person, and an import must not give it away.
         let owner = entry.first(attr::PROVOST_OWNER).filter(|_| kind != QUARANTINED);
@@ -111,8 +113,8 @@ impl Addresses {
     }
 }
 
-impl Extend<Entry> for Addresses {
-    fn extend<I: IntoIterator<Item = Entry>>(&mut self, entries: I) {
+impl Extend<ReceivedEntry> for Addresses {
+    fn extend<I: IntoIterator<Item = ReceivedEntry>>(&mut self, entries: I) {
         entries.into_iter().for_each(|entry| self.add(&entry));
     }
 }

@@ -1,4 +1,4 @@
-//! Entries in packed form: about 250 octets for a person, a tenth of what an [`Entry`] takes.
+//! Entries in packed form: about 250 octets for a person, a tenth of what an `Entry` takes.
 //!
 //! Planning compares a whole directory with a whole file, so the entries of the directory decide how much memory it
 //! needs. Entries are only added, and read by place.
@@ -6,7 +6,7 @@
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
-use provost_entry::Entry;
+use provost_client::ReceivedEntry;
 
 /// Size of one stretch of memory, octets. An entry that is larger gets a stretch of its own.
 const CHUNK_OCTETS: usize = 1 << 20;
@@ -68,13 +68,19 @@ impl PackedEntries {
     }
 
     /// Adds an entry; returns its place.
-    pub(super) fn push_entry(&mut self, entry: &Entry) -> u32 {
+    pub(super) fn push_entry(&mut self, entry: &ReceivedEntry) -> u32 {
         let mut values: Vec<(usize, &str)> = Vec::with_capacity(2 * self.attributes.len());
-        for (field, (name, keep)) in self.attributes.iter().enumerate() {
+        for (name, held) in entry.attributes() {
+            let field = self.attributes.iter().position(|(known, _)| known.eq_ignore_ascii_case(name));
+            let Some((field, (_, keep))) = field.and_then(|field| Some((field, self.attributes.get(field)?))) else {
+                continue;
+            };
             match keep {
-                Keep::Presence if entry.values(name).is_empty() => {}
+                Keep::Presence if held.is_empty() => {}
                 Keep::Presence => values.push((field, "")),
-                Keep::Own | Keep::Shared => values.extend(entry.texts(name).map(|text| (field, text))),
+                Keep::Own | Keep::Shared => {
+                    values.extend(held.iter().filter_map(|value| Some((field, std::str::from_utf8(value).ok()?))));
+                }
             }
         }
         self.push(&values)
@@ -126,7 +132,7 @@ impl PackedEntries {
 }
 
 impl<'a> PackedEntry<'a> {
-    /// Every value with the index of its attribute, in the order of the attributes.
+    /// Every value with the index of its attribute. The values of one attribute are in the directory's order.
     pub(super) fn values(self) -> impl Iterator<Item = (usize, &'a str)> {
         self.raw_values().map(move |(field, text)| (field, self.text(text)))
     }
@@ -254,14 +260,14 @@ mod tests {
     #[test]
     fn an_entry_keeps_its_values_and_of_some_attributes_only_their_presence() {
         let mut packed = PackedEntries::new(ATTRIBUTES.to_vec());
-        let entry = Entry::new(provost_entry::Dn::root())
+        let entry = provost_entry::Entry::new(provost_entry::Dn::root())
             .with("cn", "Zoé")
             .with("cn", "z")
             .with("l", "Zoé")
             .with("l", "Québec")
             .with("userPassword", "{SSHA}hash")
             .with("sn", "Roy");
-        let place = packed.push_entry(&entry);
+        let place = packed.push_entry(&ReceivedEntry::from(&entry));
         let held = packed.get(place).unwrap();
         assert_eq!(held.values().collect::<Vec<_>>(), [(0, "Zoé"), (0, "z"), (1, "Zoé"), (1, "Québec"), (2, "")]);
         assert_eq!(held.texts("l").collect::<Vec<_>>(), ["Zoé", "Québec"]);

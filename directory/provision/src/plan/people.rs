@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use provost_client::ReceivedEntry;
 use provost_entry::{AttributeDescription, Dn, Entry};
 use provost_lifecycle::{AffiliationPeriod, PERIODS_MAX};
 use provost_schema::attr;
@@ -120,12 +121,16 @@ impl People {
         self.own_names.is_empty()
     }
 
-    pub(super) fn add(&mut self, entry: &Entry) {
+    pub(super) fn add(&mut self, entry: &ReceivedEntry) {
+        let Some(name) = self.names.of_text(&entry.dn) else {
+            tracing::warn!(dn = entry.dn, "a person's entry without a readable name is left out");
+            return;
+        };
         let place = self.entries.push_entry(entry);
         for source in entry.texts(attr::PROVOST_SOURCE_ID) {
             self.by_source.insert(zeros_key(&person_key(source)), place);
         }
-        self.own_names.push(self.names.of_dn(&entry.dn));
+        self.own_names.push(name);
         (self.by_name, self.by_uid) = (OnceLock::new(), OnceLock::new());
     }
 
@@ -191,8 +196,8 @@ impl People {
     }
 }
 
-impl Extend<Entry> for People {
-    fn extend<I: IntoIterator<Item = Entry>>(&mut self, entries: I) {
+impl Extend<ReceivedEntry> for People {
+    fn extend<I: IntoIterator<Item = ReceivedEntry>>(&mut self, entries: I) {
         entries.into_iter().for_each(|entry| self.add(&entry));
     }
 }
