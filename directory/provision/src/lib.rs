@@ -12,7 +12,6 @@ mod audit;
 mod calendar;
 mod desk;
 mod history;
-mod invisible;
 mod journal;
 mod naming;
 mod plan;
@@ -21,11 +20,13 @@ mod principal;
 mod role;
 mod rule;
 mod settings;
-mod source;
 mod text_form;
 mod tree;
 mod wanted;
 mod write;
+
+// The modules here name the reading crate by the part that it is.
+use provost_source as source;
 
 pub use apply::{Applier, ApplyError, ApplyProgress, OnProgress, Outcomes};
 pub use attribute_change::{AttributeChange, ChangeMode};
@@ -44,13 +45,13 @@ pub use plan::{
 };
 pub use policies::{AffiliationPolicy, BUILT_IN_POLICIES, NamingPolicy, Policies};
 pub use principal::Principal;
-pub use role::{Grant, Permission, ROLES, Role, TABLE};
-pub use rule::ReasonRule;
-pub use settings::{ProvisionSettings, SettingsSource, read_domains, read_shared_settings};
-pub use source::{
+pub use provost_source::{
     Affiliation, Column, CsvOptions, Encoding, FILE_MIB_MAX, FileError, REGISTRAR, ROWS_MAX, RecordError, RecordRef,
     Source, SourceRecord, read_source,
 };
+pub use role::{Grant, Permission, ROLES, Role, TABLE};
+pub use rule::ReasonRule;
+pub use settings::{ProvisionSettings, SettingsSource, read_domains, read_shared_settings};
 pub use tree::{base_tree, ensure_tree};
 pub use wanted::{
     InitialPasswords, RecordAttribute, WantedAddress, WantedOrigin, WantedPerson, WantedState, WantedValue, wanted,

@@ -7,24 +7,24 @@ use provost_credential::Secret;
 use provost_entry::Address;
 use unicode_normalization::UnicodeNormalization;
 
-use super::csv_record::CsvRecord;
-use super::header::{Column, ColumnMap};
-use super::number::{is_ignorable, person_id};
-use super::record::{Affiliation, RecordError, SourceRecord};
-use crate::calendar::parse_date;
+use crate::csv_record::CsvRecord;
+use crate::date::parse_date;
+use crate::header::{Column, ColumnMap};
 use crate::invisible::{has_invisible, without_needless_joiners};
+use crate::number::{is_ignorable, person_id};
+use crate::record::{Affiliation, RecordError, SourceRecord};
 
 /// Longest field of any column except the password, octets: it bounds the work of normalising a text.
 const FIELD_OCTETS_MAX: usize = 4096;
 /// Longest name or programme, in characters.
 const TEXT_CHARS_MAX: usize = 200;
 /// Shortest password that is set here, in characters (NIST SP 800-63B-3 §5.1.1.2: at least 8).
-pub(crate) const PASSWORD_CHARS_MIN: usize = 8;
+const PASSWORD_CHARS_MIN: usize = 8;
 /// Earliest year of a birth, an enrolment or an employment: a lower one is a mistake of the file.
 const YEAR_MIN: i16 = 1900;
 
 /// Reads one record. The error holds every problem found, or only a wrong number of fields.
-pub(super) fn read_row(header: &ColumnMap, record: &CsvRecord) -> Result<SourceRecord, Vec<RecordError>> {
+pub(crate) fn read_row(header: &ColumnMap, record: &CsvRecord) -> Result<SourceRecord, Vec<RecordError>> {
     if let Some(problem) = wrong_count(header, record) {
         return Err(vec![problem]);
     }
@@ -69,7 +69,7 @@ pub(super) fn read_row(header: &ColumnMap, record: &CsvRecord) -> Result<SourceR
 
 /// Whether a record lacks fields or has a wrong last field, as the last record of a truncated file does. Text after a
 /// closing quotation mark is no sign of a cut.
-pub(super) fn may_be_cut(
+pub(crate) fn may_be_cut(
     header: &ColumnMap,
     record: &CsvRecord,
     read: &Result<SourceRecord, Vec<RecordError>>,
@@ -159,7 +159,7 @@ impl RowFields<'_> {
 }
 
 /// Checks a password, whether from a file or set by the help desk. The error is the broken rule.
-pub(crate) fn check_password(password: &str) -> Result<(), &'static str> {
+pub fn check_password(password: &str) -> Result<(), &'static str> {
     if password.chars().count() < PASSWORD_CHARS_MIN {
         return Err("shorter than 8 characters");
     }
@@ -237,7 +237,7 @@ fn is_unknown(c: char) -> bool {
 
 /// Normalises a name or a programme: NFC, single spaces between words, no needless joiners. The directory also ignores
 /// additional blanks when it compares values (RFC 4518 §2.6.1).
-pub(crate) fn text(field: &str) -> Result<String, &'static str> {
+pub fn text(field: &str) -> Result<String, &'static str> {
     let text: String = field.nfc().collect();
     let text = without_needless_joiners(&text.split_whitespace().collect::<Vec<_>>().join(" "));
     if text.chars().count() > TEXT_CHARS_MAX {

@@ -4,30 +4,30 @@ use std::io::{Chain, Read};
 
 use csv::StringRecord;
 
-use super::decode::line_ends;
-use super::record::FileError;
+use crate::decode::line_ends;
+use crate::record::FileError;
 
 /// Appended to the text as a record of its own. A file that ends within a quoted field swallows this record, which
 /// reveals the fault; a good file cannot contain it, since NUL is refused before.
 const END_MARK: &[u8] = b"\n\0";
 
 /// One record with its lines and quoting faults.
-pub(super) struct CsvRecord {
+pub(crate) struct CsvRecord {
     /// Line on which it begins, from one.
-    pub(super) line: u64,
+    pub(crate) line: u64,
     /// Fields of the record, without quotes.
-    pub(super) fields: StringRecord,
+    pub(crate) fields: StringRecord,
     /// Line on which it ends.
-    pub(super) last_line: u64,
+    pub(crate) last_line: u64,
     /// Lines within the record that look like records themselves: a misplaced quotation mark probably swallowed them.
-    pub(super) swallowed: Vec<u64>,
+    pub(crate) swallowed: Vec<u64>,
     /// Index, from zero, of the first field with text after its closing quotation mark, as in `"Ann"x`. The field's
     /// value is uncertain.
-    pub(super) misquoted_field: Option<usize>,
+    pub(crate) misquoted_field: Option<usize>,
 }
 
 /// Reads the records one by one.
-pub(super) struct CsvRecords<'a> {
+pub(crate) struct CsvRecords<'a> {
     text: &'a str,
     separator: u8,
     /// Number of separators in the header; a line with as many looks like a record. `None` until the header is read.
@@ -38,7 +38,7 @@ pub(super) struct CsvRecords<'a> {
 }
 
 impl<'a> CsvRecords<'a> {
-    pub(super) fn new(text: &'a str, separator: Option<u8>) -> Self {
+    pub(crate) fn new(text: &'a str, separator: Option<u8>) -> Self {
         let (text, first_line, announced) = without_separator_line(text);
         let separator = separator.or(announced).unwrap_or_else(|| guess_separator(text));
         let reader = csv::ReaderBuilder::new()
@@ -50,7 +50,7 @@ impl<'a> CsvRecords<'a> {
     }
 
     /// The next record that is not blank; `None` after the last one.
-    pub(super) fn next(&mut self) -> Result<Option<CsvRecord>, FileError> {
+    pub(crate) fn next(&mut self) -> Result<Option<CsvRecord>, FileError> {
         loop {
             let mut fields = StringRecord::new();
             let more = self

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use super::record::{Encoding, FileError};
+use crate::record::{Encoding, FileError};
 
 const UTF8_BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// Decodes a file to text without a byte order mark. CR becomes LF in a file without any LF.
-pub(super) fn decode(bytes: &[u8], encoding: Encoding) -> Result<Cow<'_, str>, FileError> {
+pub(crate) fn decode(bytes: &[u8], encoding: Encoding) -> Result<Cow<'_, str>, FileError> {
     if bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF") {
         return Err(refuse(bytes, 0, "the file is UTF-16; save it as UTF-8"));
     }
@@ -46,7 +46,7 @@ fn refuse(bytes: &[u8], at: usize, rule: &str) -> FileError {
 }
 
 /// Number of line ends within `octets`: LF, CRLF, or CR alone, as the reader of records counts them.
-pub(super) fn line_ends(octets: &[u8]) -> u64 {
+pub(crate) fn line_ends(octets: &[u8]) -> u64 {
     let next = octets.iter().skip(1).map(Some).chain([None]);
     let ends = octets.iter().zip(next).filter(|(b, next)| match **b {
         b'\n' => true,

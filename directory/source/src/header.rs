@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::csv_record::CsvRecord;
-use super::record::FileError;
+use crate::csv_record::CsvRecord;
+use crate::record::FileError;
 
 /// A column that this program reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,7 +67,7 @@ impl Column {
     }
 
     /// The column called `name`, or `None`; case and surrounding blanks are ignored.
-    pub(crate) fn of_name(name: &str) -> Option<Self> {
+    pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|column| column.name().eq_ignore_ascii_case(name.trim()))
     }
 }
@@ -79,12 +79,12 @@ impl fmt::Display for Column {
 }
 
 /// The columns that a file has, in its order.
-pub(super) struct ColumnMap {
+pub(crate) struct ColumnMap {
     order: Vec<Column>,
 }
 
 impl ColumnMap {
-    pub(super) fn parse(record: &CsvRecord) -> Result<Self, FileError> {
+    pub(crate) fn parse(record: &CsvRecord) -> Result<Self, FileError> {
         let line = record.line;
         let found: Vec<Option<Column>> = record.fields.iter().map(Column::of_name).collect();
         if found.iter().all(Option::is_none) {
@@ -111,27 +111,27 @@ impl ColumnMap {
     }
 
     /// Number of fields of a record.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.order.len()
     }
 
     /// The columns, in the file's order.
-    pub(super) fn columns(&self) -> Vec<Column> {
+    pub(crate) fn columns(&self) -> Vec<Column> {
         self.order.clone()
     }
 
     /// The column of the last field.
-    pub(super) fn last(&self) -> Option<Column> {
+    pub(crate) fn last(&self) -> Option<Column> {
         self.order.last().copied()
     }
 
     /// The column at a place; `None` beyond the last.
-    pub(super) fn at(&self, place: usize) -> Option<Column> {
+    pub(crate) fn at(&self, place: usize) -> Option<Column> {
         self.order.get(place).copied()
     }
 
     /// The place of a column; `None` when the file lacks the column.
-    pub(super) fn place(&self, column: Column) -> Option<usize> {
+    pub(crate) fn place(&self, column: Column) -> Option<usize> {
         self.order.iter().position(|known| *known == column)
     }
 }

@@ -36,7 +36,7 @@ const PLACEHOLDERS: [&str; 14] = [
 const TRUTH_VALUES: [&str; 6] = ["true", "false", "vrai", "faux", "wahr", "falsch"];
 
 /// Checks a number. A damaged number would create a second account for the same person, so it is refused.
-pub(super) fn person_id(field: &str) -> Result<String, &'static str> {
+pub(crate) fn person_id(field: &str) -> Result<String, &'static str> {
     if field.chars().count() > CHARS_MAX {
         Err("longer than 64 characters")
     } else if field.chars().any(char::is_whitespace) {
@@ -55,19 +55,19 @@ pub(super) fn person_id(field: &str) -> Result<String, &'static str> {
 
 /// The form in which spellings of a number are compared, as in the directory (RFC 4518). People's ids (provostPersonId)
 /// are derived from it, so it must never change for a text that was accepted before.
-pub(crate) fn person_key(number: &str) -> String {
+pub fn person_key(number: &str) -> String {
     directory_string(number, CaseHandling::Ignored).unwrap_or_else(|| number.to_lowercase())
 }
 
 /// The form in which numbers that differ only in leading zeros are equal: spreadsheets remove these zeros.
-pub(crate) fn without_zeros(number: &str) -> String {
+pub fn without_zeros(number: &str) -> String {
     let key = person_key(number);
     let (source, digits) = key.split_once(':').map_or(("", key.as_str()), |(source, digits)| (source, digits));
     format!("{source}:{}", digits.trim_start_matches('0'))
 }
 
 /// Whether a character is shown as nothing (Unicode Default_Ignorable_Code_Point).
-pub(super) fn is_ignorable(c: char) -> bool {
+pub(crate) fn is_ignorable(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 

@@ -1,12 +1,14 @@
-//! Reads a source's CSV file into records.
+//! Reads a source's CSV file into records. Knows neither the directory nor a policy.
 //!
 //! A file can be refused as a whole ([`FileError`]) and a row left out ([`RecordError`]). No error shows a value of a
 //! row: with shifted columns, a password may stand in any field.
 
 mod csv_record;
+mod date;
 mod decode;
 mod field;
 mod header;
+pub mod invisible;
 mod number;
 mod record;
 
@@ -14,9 +16,10 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use field::{check_password, text};
+pub use date::parse_date;
+pub use field::{check_password, text};
 pub use header::Column;
-pub(crate) use number::{person_key, without_zeros};
+pub use number::{person_key, without_zeros};
 pub use record::{Affiliation, CsvOptions, Encoding, FileError, RecordError, SourceRecord};
 
 /// Largest file in MiB: about 134 octets for each of [`ROWS_MAX`] rows.
