@@ -9,7 +9,7 @@ use provost_entry::{AttributeDescription, Entry};
 use provost_schema::attr;
 
 use crate::attribute_change::{AttributeChange, ChangeMode};
-use crate::source::{Column, RecordError, Source, SourceRecord};
+use crate::source::{Column, RecordError, SourceRecord};
 use crate::{Policies, ReasonRule, calendar};
 
 /// Number of attributes that a record decides.
@@ -93,20 +93,20 @@ pub struct WantedValue<'a> {
 pub(crate) struct WantedAttributes<'a>([WantedValue<'a>; COUNT]);
 
 impl<'a> WantedAttributes<'a> {
-    /// Reads a record. A blank cell removes what the policies let end (a programme, the dates of an enrolment); other
-    /// values, once known, are only replaced. A column that the file does not have changes nothing.
-    pub(crate) fn of(record: &'a SourceRecord, source: &Source, policies: &Policies) -> Result<Self, RecordError> {
+    /// Reads a record. It removes only what it states to have no value: by the profile of its source, a blank cell may
+    /// say so. A column that the file does not have, and a field that was left out, change nothing.
+    pub(crate) fn of(record: &'a SourceRecord, policies: &Policies) -> Result<Self, RecordError> {
         let value = |column, value: &'a str| WantedValue::value(Cow::Borrowed(value), ReasonRule::Column(column));
         let full_name = Cow::from(format!("{} {}", record.given_name, record.family_name));
         let affiliation = value(Column::Affiliation, record.affiliation.as_str());
         let cell = |column, value: Option<Cow<'a, str>>| match value {
             Some(value) => WantedValue::value(value, ReasonRule::Column(column)),
-            None if source.columns.contains(&column) && policies.clearing_columns.contains(&column) => {
+            None if record.cleared.contains(column) => {
                 WantedValue { want: RecordAttribute::None, rule: ReasonRule::Blank(column) }
             }
             None => WantedValue { want: RecordAttribute::Any, rule: ReasonRule::Column(column) },
         };
-        let text = |column, value: &'a Option<String>| cell(column, value.as_deref().map(Cow::Borrowed));
+        let text = |column, value: &'a Option<Box<str>>| cell(column, value.as_deref().map(Cow::Borrowed));
         let zone = &policies.time_zone;
         let start = moment(record, Column::StartDate, record.start_date, |day| calendar::day_begins(zone, day))?;
         let end = moment(record, Column::EndDate, record.end_date, |day| calendar::day_ends(zone, day))?;
@@ -118,7 +118,7 @@ impl<'a> WantedAttributes<'a> {
             value(Column::PersonId, &record.person_id),
             affiliation.clone(),
             affiliation,
-            text(Column::BirthDate, &record.birth_date),
+            cell(Column::BirthDate, record.birth_digits().map(Cow::Owned)),
             text(Column::PrivateEmail, &record.private_email),
             text(Column::Program, &record.program),
             cell(Column::StartDate, start),
@@ -175,11 +175,11 @@ fn moment(
     let Some(day) = day else { return Ok(None) };
     match at(day) {
         Some(moment) => Ok(Some(Cow::Owned(moment))),
-        None => Err(RecordError {
-            line: record.line,
-            column: column.name().to_owned(),
-            rule: "beyond the years that the directory can hold; leave the field blank if there is no such day"
-                .to_owned(),
-        }),
+        None => Err(RecordError::error(
+            record.line,
+            column,
+            "date.range",
+            "beyond the years that the directory can hold; leave the field blank if there is no such day",
+        )),
     }
 }

@@ -41,13 +41,14 @@ pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, K
 pub use naming::fold_name;
 pub use plan::{
     ChangeKind, DirectoryContent, PLAN_OCTETS_MAX, PLAN_VERSION, PersonChange, Plan, PlanError, PlanFileError,
-    PlanSummary, Reason, SourceStamp, WrittenEntries, plan, plan_undo,
+    PlanSummary, Reason, SourceStamp, WrittenEntries, complete, plan, plan_undo,
 };
 pub use policies::{AffiliationPolicy, BUILT_IN_POLICIES, NamingPolicy, Policies};
 pub use principal::Principal;
 pub use provost_source::{
-    Affiliation, Column, CsvOptions, Encoding, FILE_MIB_MAX, FileError, REGISTRAR, ROWS_MAX, RecordError, RecordRef,
-    Source, SourceRecord, read_source,
+    Affiliation, AffiliationRow, Column, Coverage, CsvOptions, Encoding, Enrolment, EnrolmentRole, FILE_MIB_MAX,
+    FileError, MoreFields, ProfileError, REGISTRAR, ROWS_MAX, ReadOptions, RecordError, RecordRef, RejectsError,
+    Severity, Source, SourceProfile, SourceRecord, check_source_name, read_file, read_source, rejects_file,
 };
 pub use role::{Grant, Permission, ROLES, Role, TABLE};
 pub use rule::ReasonRule;

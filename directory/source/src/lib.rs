@@ -1,31 +1,48 @@
-//! Reads a source's CSV file into records. Knows neither the directory nor a policy.
+//! Reads the files of a source into records. Knows neither the directory nor a policy.
 //!
-//! A file can be refused as a whole ([`FileError`]) and a row left out ([`RecordError`]). No error shows a value of a
-//! row: with shifted columns, a password may stand in any field.
+//! A file can be refused as a whole ([`FileError`]), a row left out, or a field (both [`RecordError`]). No problem shows
+//! a value of a row: with shifted columns, a password may stand in any field. A [`SourceProfile`] states how the files
+//! of one sender are to be read.
 
+mod collect;
+mod column;
+mod csv_file;
 mod csv_record;
 mod date;
 mod decode;
 mod field;
 mod header;
 pub mod invisible;
+mod json_lines;
+mod ldif;
 mod number;
+mod oneroster;
+mod profile;
 mod record;
-
-use std::collections::HashMap;
+mod rejects;
+mod row;
+mod rule;
+mod settle;
 
 use serde::{Deserialize, Serialize};
 
-pub use date::parse_date;
+pub(crate) use collect::Rows;
+pub use column::{Column, ColumnSet};
+pub use date::{DateFormat, parse_date};
 pub use field::{check_password, text};
-pub use header::Column;
 pub use number::{person_key, without_zeros};
-pub use record::{Affiliation, CsvOptions, Encoding, FileError, RecordError, SourceRecord};
+pub use profile::{
+    Blank, Coverage, Encoding, Format, PROFILE_LINE_MAX, PROFILE_LINES_MAX, Precedence, ProfileError, REGISTRAR,
+    SourceProfile, check_source_name,
+};
+pub use record::{
+    Affiliation, AffiliationRow, Enrolment, EnrolmentRole, FileError, MoreFields, RecordError, Severity, SourceRecord,
+};
+pub use rejects::{RejectsError, rejects_file};
+pub use rule::{Rule, RuleId};
 
 /// Largest file in MiB: about 134 octets for each of [`ROWS_MAX`] rows.
 pub const FILE_MIB_MAX: u64 = 256;
-/// Name of the source of a registrar's CSV file: in `registrar:12345`, it precedes the registrar's number for a person.
-pub const REGISTRAR: &str = "registrar";
 /// Maximum number of data rows in one file, which bounds the memory of an import.
 pub const ROWS_MAX: usize = 2_000_000;
 
@@ -34,18 +51,32 @@ pub const ROWS_MAX: usize = 2_000_000;
 pub struct Source {
     /// Name of the source, such as `registrar`. The name keeps the source's numbers apart from those of other sources.
     pub name: String,
-    /// Good rows, in file order.
+    /// Version of the profile by which the file was read; `None` for the built-in profile.
+    pub profile: Option<u32>,
+    /// One record for each person who has a good row, in file order.
     pub records: Vec<SourceRecord>,
-    /// Problems of wrong rows, one entry for each problem, so a row may appear more than once.
+    /// Problems of the rows that are left out, one entry for each problem, so a row may appear more than once.
     pub rejected: Vec<RecordError>,
+    /// Problems of fields that are left out, and of the header. Their rows are used.
+    pub warnings: Vec<RecordError>,
+    /// Numbers of people whose rows are left out, where they are readable: these people are not absent.
+    pub rejected_ids: Vec<Box<str>>,
+    /// Rows that are left out and whose number is not readable: anybody may be meant.
+    pub unreadable: usize,
+    /// Whether the file names everybody of the source.
+    pub coverage: Coverage,
     /// blake3 of the bytes, hex.
     pub digest: String,
     /// Rows of data in the file, good and wrong.
     pub rows_read: usize,
     /// Rows that repeat an earlier row exactly and are dropped.
     pub repeated: usize,
-    /// The columns that the header names: a blank cell has a meaning only in one of these.
+    /// The columns that the file has.
     pub columns: Vec<Column>,
+    /// Memberships in classes, of a file that states them.
+    pub enrolments: Vec<Enrolment>,
+    /// Numbers of people of whom somebody confirmed that each is another person than the one whom they resemble.
+    pub distinct: Vec<String>,
 }
 
 /// Reference to a record: the source and the line.
@@ -57,93 +88,95 @@ pub struct RecordRef {
     pub line: u64,
 }
 
-/// Reads a whole CSV file as the source called `name`.
+/// Options for reading a CSV file by the built-in profile.
+#[derive(Clone, Debug, Default)]
+pub struct CsvOptions {
+    /// Encoding of the file's octets.
+    pub encoding: Encoding,
+    /// `,`, `;` or a tab. With `None`, a first line such as `sep=;` states the separator; without such a line, the
+    /// separator is the one of the three that occurs most often in the header.
+    pub separator: Option<u8>,
+}
+
+/// What the caller states of one file, beside the profile of its source.
+#[derive(Clone, Debug, Default)]
+pub struct ReadOptions {
+    /// Encoding; `None` leaves it to the profile.
+    pub encoding: Option<Encoding>,
+    /// Separator of fields; `None` leaves it to the profile.
+    pub separator: Option<u8>,
+    /// Whether the file names everybody; `None` leaves it to the file and the profile.
+    pub coverage: Option<Coverage>,
+    /// Number of rows that the file must have.
+    pub rows: Option<usize>,
+    /// Numbers of people whom the caller knows to be others than those whom they resemble.
+    pub distinct: Vec<String>,
+}
+
+impl From<CsvOptions> for ReadOptions {
+    fn from(options: CsvOptions) -> Self {
+        Self { encoding: Some(options.encoding), separator: options.separator, ..Self::default() }
+    }
+}
+
+/// What a reader of one format returns.
+pub(crate) struct ReadFile {
+    pub(crate) rows: Rows,
+    pub(crate) columns: Vec<Column>,
+    /// Whether the file itself shows that it names only some people.
+    pub(crate) is_partial: bool,
+    pub(crate) enrolments: Vec<Enrolment>,
+}
+
+/// Reads a whole CSV file as the source called `name`, by the built-in profile.
 pub fn read_source(name: &str, bytes: &[u8], options: &CsvOptions) -> Result<Source, FileError> {
+    read_file(&SourceProfile::built_in(name), bytes, &options.clone().into())
+}
+
+/// Reads a whole file by the profile of its source.
+pub fn read_file(profile: &SourceProfile, bytes: &[u8], options: &ReadOptions) -> Result<Source, FileError> {
     if bytes.len() as u64 > FILE_MIB_MAX * 1024 * 1024 {
         return Err(FileError::TooLarge(FILE_MIB_MAX));
     }
-    let text = decode::decode(bytes, options.encoding)?;
-    let mut csv = csv_record::CsvRecords::new(&text, options.separator);
-    let header = csv.next()?.ok_or(FileError::Empty)?;
-    let header = header::ColumnMap::parse(&header)?;
-    let (mut records, mut rejected, mut rows_read) = (Vec::new(), Vec::new(), 0);
-    // Line of the record that was read last, if that record may have been cut short.
-    let mut cut = None;
-    while let Some(row) = csv.next()? {
-        rows_read += 1;
-        if rows_read > ROWS_MAX {
-            return Err(FileError::TooManyRows(ROWS_MAX));
-        }
-        let read = field::read_row(&header, &row);
-        cut = field::may_be_cut(&header, &row, &read).then_some(row.line);
-        match read {
-            Ok(record) => records.push(record),
-            Err(problems) => {
-                rejected.extend(problems);
-                rows_read += row.swallowed.len();
-                rejected.extend(row.swallowed.iter().map(|line| swallowed(&row, *line)));
-            }
-        }
-    }
-    if let Some(line) = cut.filter(|_| !text.ends_with('\n')) {
-        return Err(FileError::Truncated(line));
-    }
-    if rows_read == 0 {
+    let profile = &stated(profile, options);
+    let read = match profile.format {
+        Format::Csv => csv_file::read(profile, bytes, options)?,
+        Format::JsonLines => json_lines::read(profile, bytes, options)?,
+        Format::Ldif => ldif::read(profile, bytes, options)?,
+        Format::OneRoster => oneroster::read(profile, bytes, options)?,
+    };
+    let ReadFile { mut rows, columns, is_partial, enrolments } = read;
+    if rows.read == 0 && enrolments.is_empty() {
         return Err(FileError::Empty);
     }
-    let repeated = settle_repeats(&mut records, &mut rejected);
-    rejected.sort_by_key(|problem: &RecordError| problem.line);
-    let digest = blake3::hash(bytes).to_hex().to_string();
-    Ok(Source { name: name.to_owned(), records, rejected, digest, rows_read, repeated, columns: header.columns() })
+    rows.finish(profile)?;
+    let unreadable = rows.rejected_rows.iter().filter(|row| row.person_id.is_none()).count();
+    let of_file = if is_partial { Coverage::Partial } else { profile.coverage };
+    Ok(Source {
+        name: profile.name.clone(),
+        profile: profile.version,
+        records: rows.records,
+        rejected: rows.rejected,
+        warnings: rows.warnings,
+        rejected_ids: rows.rejected_rows.into_iter().filter_map(|row| row.person_id).collect(),
+        unreadable,
+        coverage: options.coverage.unwrap_or(of_file),
+        digest: blake3::hash(bytes).to_hex().to_string(),
+        rows_read: rows.read,
+        repeated: rows.repeated,
+        columns,
+        enrolments,
+        distinct: options.distinct.clone(),
+    })
 }
 
-/// The problem of a line that a misplaced quotation mark made part of `row`. Without this problem, no error would point
-/// to the person on that line.
-fn swallowed(row: &csv_record::CsvRecord, line: u64) -> RecordError {
-    let first = row.line;
-    let rule = format!("this line was read as part of line {first}, which has a misplaced quotation mark");
-    RecordError { line, column: Column::PersonId.name().to_owned(), rule }
-}
-
-/// Settles rows with the same person_id: equal rows become one, different rows are all left out. Returns the number of
-/// repeats that were dropped.
-fn settle_repeats(records: &mut Vec<SourceRecord>, rejected: &mut Vec<RecordError>) -> usize {
-    let mut lines_of: HashMap<String, Vec<usize>> = HashMap::with_capacity(records.len());
-    for (i, row) in records.iter().enumerate() {
-        lines_of.entry(person_key(&row.person_id)).or_default().push(i);
+/// The profile with what the caller states of this file.
+fn stated(profile: &SourceProfile, options: &ReadOptions) -> SourceProfile {
+    SourceProfile {
+        encoding: options.encoding.unwrap_or(profile.encoding),
+        separator: options.separator.or(profile.separator),
+        ..profile.clone()
     }
-    let mut repeated = 0;
-    let mut keep = vec![true; records.len()];
-    for same in lines_of.into_values().filter(|same| same.len() > 1) {
-        let group: Vec<(usize, &SourceRecord)> = same.iter().filter_map(|i| Some((*i, records.get(*i)?))).collect();
-        let Some((_, first)) = group.first() else { continue };
-        let agree = group.iter().all(|(_, row)| SourceRecord { line: first.line, ..(*row).clone() } == **first);
-        // Keep the first of equal rows, and none of different ones.
-        let first_kept = usize::from(agree);
-        repeated += first_kept * (group.len() - 1);
-        for (i, row) in group.iter().skip(first_kept) {
-            if let Some(keep) = keep.get_mut(*i) {
-                *keep = false;
-            }
-            if !agree {
-                rejected.push(conflict(row, &group));
-            }
-        }
-    }
-    let mut kept = keep.into_iter();
-    records.retain(|_| kept.next().unwrap_or(true));
-    repeated
-}
-
-fn conflict(row: &SourceRecord, group: &[(usize, &SourceRecord)]) -> RecordError {
-    /// Maximum number of lines that one problem names: enough to find the fault, without repeating a long list in each
-    /// line.
-    const LINES_NAMED_MAX: usize = 5;
-    let others = group.iter().filter(|(_, other)| other.line != row.line).map(|(_, other)| other.line.to_string());
-    let others: Vec<String> = others.take(LINES_NAMED_MAX).collect();
-    let lines = if others.len() == 1 { "line" } else { "lines" };
-    let rule = format!("this number is also on {lines} {}, and the rows differ", others.join(", "));
-    RecordError { line: row.line, column: Column::PersonId.name().to_owned(), rule }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use jiff::tz::TimeZone;
 use provost_schema::attr;
 
 use super::*;
-use crate::{Affiliation, CsvOptions, read_source};
+use crate::{Affiliation, CsvOptions, ReadOptions, SourceProfile, read_file, read_source};
 
 const HEADER: &str =
     "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n";
@@ -57,19 +57,22 @@ fn every_value_has_its_rule_and_its_origin() {
 }
 
 #[test]
-fn a_blank_cell_follows_the_policy_of_its_column() {
-    let sources = [source("registrar", "1,Ann,Roy,,,staff,,,,\n")];
-    let mut keeping = policies();
-    keeping.clearing_columns = vec![Column::PrivateEmail];
-    for (policies, attribute, expect, rule) in [
-        (&policies(), attr::PROVOST_PROGRAM, RecordAttribute::None, "blank.program"),
-        (&policies(), attr::PROVOST_END_DATE, RecordAttribute::None, "blank.end_date"),
-        (&policies(), attr::PROVOST_PRIVATE_MAIL, RecordAttribute::Any, "column.private_email"),
-        (&policies(), attr::SCHAC_DATE_OF_BIRTH, RecordAttribute::Any, "column.birth_date"),
+fn a_blank_cell_follows_the_profile_of_its_source() {
+    let row = "1,Ann,Roy,,,staff,,,,\n";
+    let usual = [source("registrar", row)];
+    let lines = ["blank private_email clear", "blank program keep"].map(str::to_owned);
+    let profile = SourceProfile::parse("registrar", &lines).unwrap();
+    let keeping = [read_file(&profile, format!("{HEADER}{row}").as_bytes(), &ReadOptions::default()).unwrap()];
+    for (sources, attribute, expect, rule) in [
+        (&usual, attr::PROVOST_PROGRAM, RecordAttribute::None, "blank.program"),
+        (&usual, attr::PROVOST_END_DATE, RecordAttribute::None, "blank.end_date"),
+        (&usual, attr::PROVOST_PRIVATE_MAIL, RecordAttribute::Any, "column.private_email"),
+        (&usual, attr::SCHAC_DATE_OF_BIRTH, RecordAttribute::Any, "column.birth_date"),
         (&keeping, attr::PROVOST_PROGRAM, RecordAttribute::Any, "column.program"),
         (&keeping, attr::PROVOST_PRIVATE_MAIL, RecordAttribute::None, "blank.private_email"),
     ] {
-        let state = wanted(&sources, policies, at_2026());
+        let policies = policies();
+        let state = wanted(sources, &policies, at_2026());
         assert_eq!(value(&state.people()[0], attribute), (&expect, rule.to_owned()), "{attribute}");
     }
 }
@@ -102,7 +105,7 @@ fn a_date_beyond_the_representable_years_rejects_the_record() {
         let state = wanted(&sources, &policies, at_2026());
         assert!(state.people().is_empty(), "{row}");
         assert_eq!(state.rejected().next().unwrap().column, column, "{row}");
-        assert!(state.rejected().next().unwrap().rule.contains("beyond the years"), "{row}");
+        assert!(state.rejected().next().unwrap().words.contains("beyond the years"), "{row}");
     }
 }
 
