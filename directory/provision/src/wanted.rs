@@ -16,13 +16,12 @@ use crate::source::{Column, RecordError, RecordRef, Source, SourceRecord};
 /// Maximum number of sources of one state: a reference to a source has 16 bits.
 const SOURCES_MAX: usize = u16::MAX as usize;
 
-/// The wanted state of all people that the sources name.
+/// The wanted state of all people that the sources name, as far as it is stored: see [`WantedState::people`].
 #[derive(Debug)]
 pub struct WantedState<'a> {
     pub(crate) sources: &'a [Source],
     pub(crate) policies: &'a Policies,
     pub(crate) at: Timestamp,
-    pub(crate) people: Vec<WantedPerson<'a>>,
     /// Problems of the records left out, each with the index of its source.
     pub(crate) rejected: Vec<(u16, RecordError)>,
     /// Problems of fields left out, in the order of the sources.
@@ -65,26 +64,25 @@ pub struct WantedOrigin<'a> {
 ///
 /// Sources beyond 65,535 are ignored.
 pub fn wanted<'a>(sources: &'a [Source], policies: &'a Policies, now: Timestamp) -> WantedState<'a> {
-    let mut state =
-        WantedState { sources, policies, at: now, people: Vec::new(), rejected: Vec::new(), warnings: Vec::new() };
-    state.people.reserve(sources.iter().map(|source| source.records.len()).sum());
-    for (place, source) in (0u16..).zip(sources.iter().take(SOURCES_MAX)) {
-        state.rejected.extend(source.rejected.iter().map(|problem| (place, problem.clone())));
+    let mut state = WantedState { sources, policies, at: now, rejected: Vec::new(), warnings: Vec::new() };
+    for (place, source) in numbered(sources) {
         state.warnings.extend(source.warnings.iter().cloned());
-        for record in &source.records {
-            match WantedPerson::of(record, place, source, policies) {
-                Ok(person) => state.people.push(person),
-                Err(problem) => state.rejected.push((place, problem)),
-            }
-        }
+        state.rejected.extend(source.rejected.iter().map(|problem| (place, problem.clone())));
+        let broken = source.records.iter().filter_map(|record| WantedPerson::of(record, place, source, policies).err());
+        state.rejected.extend(broken.map(|problem| (place, problem)));
     }
     state.rejected.sort_by_key(|(source, problem)| (*source, problem.line));
     state
 }
 
+/// The sources with their indexes, as far as a reference to a source reaches.
+fn numbered(sources: &[Source]) -> impl Iterator<Item = (u16, &Source)> {
+    (0u16..).zip(sources.iter().take(SOURCES_MAX))
+}
+
 impl<'a> WantedPerson<'a> {
     fn of(record: &'a SourceRecord, place: u16, source: &Source, policies: &Policies) -> Result<Self, RecordError> {
-        if let Some(column) = record.lacking.iter().next() {
+        if let Some(column) = record.lacking.iter().next().filter(|_| !record.is_completed) {
             let words = "the record does not state it, and it was not completed from the directory";
             return Err(refuse(record, column, "record.incomplete", words));
         }
@@ -103,7 +101,7 @@ impl<'a> WantedPerson<'a> {
             origin: RecordRef { source: place, line: record.line },
             record,
             source_id: format!("{}:{}", source.name, record.person_id),
-            attributes: WantedAttributes::of(record, policies)?,
+            attributes: WantedAttributes::of(record),
             address: WantedAddress { base },
         })
     }
@@ -130,9 +128,14 @@ impl<'a> WantedPerson<'a> {
 }
 
 impl<'a> WantedState<'a> {
-    /// The people, in the order of the sources and of their records.
-    pub fn people(&self) -> &[WantedPerson<'a>] {
-        &self.people
+    /// The people, in the order of the sources and of their records. Each is made when the iterator comes to it: a
+    /// million of them, stored, would take 600 MB.
+    pub fn people(&self) -> impl Iterator<Item = WantedPerson<'a>> {
+        let policies = self.policies;
+        numbered(self.sources).flat_map(move |(place, source)| {
+            let person = move |record| WantedPerson::of(record, place, source, policies).ok();
+            source.records.iter().filter_map(person)
+        })
     }
 
     /// The moment for which the state holds.

@@ -90,6 +90,7 @@ pub(crate) fn read_row(profile: &SourceProfile, row: &RawRow<'_>) -> ReadRow {
             end_date,
             cleared,
             lacking,
+            is_completed: false,
             affiliation,
         }),
         _ => None,

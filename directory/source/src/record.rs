@@ -90,6 +90,8 @@ pub struct SourceRecord {
     /// Required columns that a partial record does not state. Their fields hold nothing until they are completed with
     /// the held values.
     pub lacking: ColumnSet,
+    /// Whether the lacking fields were completed with the held values.
+    pub is_completed: bool,
     /// Affiliation that the row states; of several programme rows, that of the first one by precedence.
     pub affiliation: Affiliation,
 }

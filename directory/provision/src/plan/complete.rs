@@ -2,10 +2,11 @@
 
 use provost_schema::attr;
 
-use super::actual::{DirectoryContent, SourceIdState};
+use super::actual::DirectoryContent;
+use super::people::SourceIdState;
+use super::person_name::PersonName;
 use super::planner::{former_id, person_uuid};
-use crate::source::{Affiliation, Column, RecordError, Source, SourceRecord};
-use crate::tree;
+use crate::source::{Affiliation, Column, RecordError, Source, SourceRecord, person_key};
 
 /// Completes the names and the affiliation of records that do not state them. A record of somebody whom the directory
 /// does not know is left out and reported.
@@ -38,7 +39,7 @@ pub fn complete(sources: &mut [Source], actual: &DirectoryContent) {
 fn complete_record(source: &str, record: &mut SourceRecord, actual: &DirectoryContent) -> Result<(), &'static str> {
     let ids = [Some(format!("{source}:{}", record.person_id)), former_id(source, record)];
     let person = ids.into_iter().flatten().find_map(|id| {
-        match actual.known(&id, &tree::person(&actual.suffix, person_uuid(&id))) {
+        match actual.known(&person_key(&id), || PersonName::OfId(person_uuid(&id))) {
             SourceIdState::One(person) => Some(person),
             SourceIdState::Nobody | SourceIdState::Many => None,
         }
@@ -51,13 +52,13 @@ fn complete_record(source: &str, record: &mut SourceRecord, actual: &DirectoryCo
             Column::FamilyName => attr::SN,
             _ => attr::EDU_PERSON_PRIMARY_AFFILIATION,
         };
-        let held = person.attributes.get(attribute).ok_or("the directory holds no value for it either")?;
+        let held = person.attribute(attribute).ok_or("the directory holds no value for it either")?;
         match column {
             Column::GivenName => record.given_name = held.into(),
             Column::FamilyName => record.family_name = held.into(),
             _ => record.affiliation = Affiliation::parse(held).ok_or("the directory holds an unknown affiliation")?,
         }
     }
-    record.lacking = Default::default();
+    record.is_completed = true;
     Ok(())
 }

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 
 use provost_schema::attr;
 
-use super::actual::{DirectoryContent, DirectoryPerson};
+use super::actual::DirectoryContent;
+use super::people::DirectoryPerson;
 use crate::NamingPolicy;
 use crate::source::SourceRecord;
 
 /// Somebody who has the name of a new person.
 #[derive(Clone, Copy)]
 enum Namesake<'a> {
-    Held(&'a DirectoryPerson),
+    Held(DirectoryPerson<'a>),
     /// A new person of the same plan.
     New(&'a SourceRecord),
 }
@@ -40,12 +41,12 @@ impl<'a> Suspects<'a> {
         let mail = record.private_email.as_deref();
         by_name.get(&key)?.iter().find_map(|namesake| match namesake {
             Namesake::Held(person) => {
-                let held_birth = person.attributes.get(attr::SCHAC_DATE_OF_BIRTH);
-                let held_mail = person.attributes.get(attr::PROVOST_PRIVATE_MAIL);
+                let held_birth = person.attribute(attr::SCHAC_DATE_OF_BIRTH);
+                let held_mail = person.attribute(attr::PROVOST_PRIVATE_MAIL);
                 let is_same = is_same(birth_date.as_deref(), held_birth, mail, held_mail);
                 is_same.then(|| {
-                    let number = person.sources.first().map_or("no source", |source| source);
-                    let mail = person.mail.as_deref().unwrap_or("a person in the directory");
+                    let number = person.sources().next().unwrap_or("no source");
+                    let mail = person.mail().unwrap_or("a person in the directory");
                     format!("{mail}, known as {number}")
                 })
             }
@@ -72,8 +73,8 @@ impl<'a> Suspects<'a> {
 
 fn index<'a>(naming: &NamingPolicy, actual: &'a DirectoryContent) -> HashMap<(String, String), Vec<Namesake<'a>>> {
     let mut by_name: HashMap<(String, String), Vec<Namesake<'a>>> = HashMap::new();
-    for person in &actual.people {
-        let name = |attribute| naming.fold(person.attributes.get(attribute).unwrap_or_default());
+    for person in actual.people.iter() {
+        let name = |attribute| naming.fold(person.attribute(attribute).unwrap_or_default());
         by_name.entry((name(attr::GIVEN_NAME), name(attr::SN))).or_default().push(Namesake::Held(person));
     }
     by_name
