@@ -30,8 +30,8 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    address, audit, directory, doctor, import, lifecycle, person, policy, queue, roles, settings, token, trace, undo,
-    vacation,
+    address, audit, directory, doctor, import, lifecycle, person, policy, queue, roles, settings, source, token, trace,
+    undo, vacation,
 };
 use crate::config::Config;
 use crate::exit::Exit;
@@ -106,6 +106,9 @@ enum Command {
     /// List, show and write the policies: the rules about people, as dated documents.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// List, show, write and try the profiles of sources: how the files of each sender are read.
+    #[command(subcommand)]
+    Source(source::Command),
     /// Check this node and show what is wrong and what to do.
     #[command(after_help = "Example: provost --config /etc/provost/provost.toml doctor")]
     Doctor,
@@ -157,6 +160,7 @@ async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
         Command::Trace(arguments) => trace::run(&config()?, arguments, &print).await,
         Command::Settings(command) => settings::run(&config()?, command, &print).await,
         Command::Lifecycle(command) => lifecycle::run(&config()?, command, &print).await,
+        Command::Source(command) => source::run(&config()?, command, &print).await,
         Command::Policy(command) => policy::run(&config()?, command, &print).await,
         Command::Doctor => doctor::run(&config()?, &file, &print).await,
     }

@@ -104,6 +104,16 @@ pub struct Decision {
     pub reason: DecisionReason,
 }
 
+impl Decision {
+    /// The affiliation that decides: the primary one, or the one that ended last, or the first one to begin.
+    pub fn period(&self) -> &AffiliationPeriod {
+        match &self.reason {
+            DecisionReason::NotBegun(period) | DecisionReason::Affiliated(period) => period,
+            DecisionReason::Departed(period, ..) | DecisionReason::PhasesEnded(period, _) => period,
+        }
+    }
+}
+
 /// Decides the state of a person at `now`. `None` when there is nothing to decide by: the person has no affiliation, or
 /// the state was set by hand, or no policy concerns them.
 pub fn decide(facts: &LifecycleFacts, policies: &PolicySet, now: Timestamp, zone: &TimeZone) -> Option<Decision> {

@@ -16,12 +16,13 @@ mod policy;
 mod purge;
 mod registry;
 mod setting;
+mod source_profile;
 mod target;
 mod undo;
 mod vacation;
 
 pub use account::StoredPassword;
-pub use import::{ImportError, PlannedImport};
+pub use import::{ImportError, ImportOptions, PlannedImport};
 pub use lifecycle::PersonTimeline;
 pub use messages::NamedPerson;
 pub use purge::PurgeOutcome;

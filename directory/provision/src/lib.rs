@@ -34,9 +34,9 @@ pub use apply::{Applier, ApplyError, ApplyProgress, OnProgress, Outcomes};
 pub use attribute_change::{AttributeChange, ChangeMode};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use desk::{
-    AddressInfo, BatchSummary, ChangeTarget, Desk, DeskError, ExpectedVersion, HISTORY_MAX, ImportError, NamedPerson,
-    PersonDetail, PersonSummary, PersonTimeline, PlannedImport, PurgeOutcome, SEARCH_RESULTS_MAX, StatedSetting,
-    StoredPassword, UndoError, VacationChange,
+    AddressInfo, BatchSummary, ChangeTarget, Desk, DeskError, ExpectedVersion, HISTORY_MAX, ImportError, ImportOptions,
+    NamedPerson, PersonDetail, PersonSummary, PersonTimeline, PlannedImport, PurgeOutcome, SEARCH_RESULTS_MAX,
+    StatedSetting, StoredPassword, UndoError, VacationChange,
 };
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};

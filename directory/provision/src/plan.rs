@@ -231,6 +231,7 @@ impl Plan {
             suffix: suffix.clone(),
             since: format_generalized(now),
             rejected: Vec::new(),
+            warnings: Vec::new(),
             policies,
             sources,
             changes,

@@ -404,6 +404,8 @@ fn an_explanation_gives_the_reason_and_the_values_before_and_after() {
         "sn: Tremblay -> Côté [column.family_name]",
         "cn: Zoé Tremblay -> Zoé Côté [name.full]",
         "displayName: Zoé Tremblay -> Zoé Côté [name.full]",
+        "provostAffiliation: registrar student - 20300501035959Z B-INFO -> registrar student - 20300501035959Z \
+         [column.affiliation]",
         "provostProgram: B-INFO -> none [blank.program]",
         "mail: zoe.tremblay@example.edu -> zoe.cote@example.edu [address.primary]",
         "mailLocalAddress: zoe.tremblay@example.edu -> zoe.tremblay@example.edu, zoe.cote@example.edu [address.kept]",
@@ -414,7 +416,7 @@ fn an_explanation_gives_the_reason_and_the_values_before_and_after() {
     let dn = model.person("1").dn.clone();
     model.modify(&dn, &[Modification::add(of(attr::PROVOST_PROGRAM), vec![b"B-ART".to_vec()])], None);
     let plan = model.plan(&ZOE.replace("B-INFO", "B-MATH"));
-    let change = &plan.changes()[0].writes[0].attributes[0];
+    let change = &plan.changes()[0].writes[0].attributes[1];
     assert_eq!(
         (change.before.as_slice(), change.after.as_slice()),
         (&["B-ART".to_owned(), "B-INFO".to_owned()][..], &["B-MATH".to_owned()][..])

@@ -116,11 +116,8 @@ impl<'a> BatchUndo<'a> {
         left: &mut Vec<RecordError>,
     ) -> Option<PersonChange> {
         if change.kind == ChangeKind::Purge {
-            left.push(RecordError {
-                line: change.line,
-                column: "person".to_owned(),
-                rule: format!("{}: a purge is not taken back; import the person again", change.what),
-            });
+            let words = format!("{}: a purge is not taken back; import the person again", change.what);
+            left.push(RecordError::error(change.line, "person", "undo.purge", words));
             return None;
         }
         let is_creation = done.iter().any(|(write, _)| write.action == WriteKind::AddPerson);

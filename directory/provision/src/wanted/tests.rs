@@ -23,6 +23,13 @@ fn people<'a>(state: &WantedState<'a>) -> Vec<WantedPerson<'a>> {
     state.people().collect()
 }
 
+/// The affiliation that a record states to a person of whom the directory holds `held`.
+fn affiliation(person: &WantedPerson<'_>, held: &str) -> String {
+    let held: Vec<_> = held.split('\n').filter_map(provost_lifecycle::AffiliationPeriod::parse).collect();
+    let periods = person.affiliation.among(&held);
+    periods.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
 /// The wanted value of one attribute of a person, and the id of its rule.
 fn value<'a>(person: &'a WantedPerson<'_>, attribute: &str) -> (&'a RecordAttribute<'a>, String) {
     let mut values = person.values();
@@ -43,20 +50,16 @@ fn every_value_has_its_rule_and_its_origin() {
         (attr::CN, "Zoé Côté", "name.full"),
         (attr::DISPLAY_NAME, "Zoé Côté", "name.full"),
         (attr::EMPLOYEE_NUMBER, "1", "column.person_id"),
-        (attr::EDU_PERSON_AFFILIATION, "student", "column.affiliation"),
-        (attr::EDU_PERSON_PRIMARY_AFFILIATION, "student", "column.affiliation"),
         (attr::SCHAC_DATE_OF_BIRTH, "20040229", "column.birth_date"),
         (attr::PROVOST_PRIVATE_MAIL, "z@example.net", "column.private_email"),
-        (attr::PROVOST_PROGRAM, "B-INFO", "column.program"),
-        (attr::PROVOST_START_DATE, "20260901040000Z", "column.start_date"),
-        (attr::PROVOST_END_DATE, "20300501035959Z", "column.end_date"),
     ] {
         assert_eq!(value(person, attribute), (&RecordAttribute::Value(expect.into()), rule.to_owned()), "{attribute}");
     }
-    assert_eq!(person.values().count(), 12);
+    assert_eq!(person.values().count(), 7);
+    assert_eq!(affiliation(person, ""), "registrar student 20260901040000Z 20300501035959Z B-INFO");
     assert_eq!((person.source_id(), person.address().base.as_str()), ("registrar:1", "zoe.cote"));
     let origin = state.origin(person).unwrap();
-    assert_eq!((origin.source, origin.line, origin.policies), ("registrar", 2, "built-in/1"));
+    assert_eq!((origin.source, origin.line, origin.policies), ("registrar", 2, "built-in/2"));
     assert_eq!((origin.digest, state.at()), (sources[0].digest.as_str(), at_2026()));
 }
 
@@ -64,21 +67,61 @@ fn every_value_has_its_rule_and_its_origin() {
 fn a_blank_cell_follows_the_profile_of_its_source() {
     let row = "1,Ann,Roy,,,staff,,,,\n";
     let usual = [source("registrar", row)];
-    let lines = ["blank private_email clear", "blank program keep"].map(str::to_owned);
-    let profile = SourceProfile::parse("registrar", &lines).unwrap();
+    let lines = ["blank private_email clear", "blank program keep", "blank start_date keep", "blank end_date keep"];
+    let profile = SourceProfile::parse("registrar", &lines.map(str::to_owned)).unwrap();
     let keeping = [read_file(&profile, format!("{HEADER}{row}").as_bytes(), &ReadOptions::default()).unwrap()];
+    let policies = policies();
+    let held = "hr staff - -\nregistrar staff 20200101000000Z 20300101000000Z Library";
+    for (sources, expect) in [
+        (&usual, "hr staff - -\nregistrar staff - -"),
+        (&keeping, "hr staff - -\nregistrar staff 20200101000000Z 20300101000000Z Library"),
+    ] {
+        let state = wanted(sources, &policies, at_2026());
+        assert_eq!(affiliation(&people(&state)[0], held), expect);
+    }
     for (sources, attribute, expect, rule) in [
-        (&usual, attr::PROVOST_PROGRAM, RecordAttribute::None, "blank.program"),
-        (&usual, attr::PROVOST_END_DATE, RecordAttribute::None, "blank.end_date"),
         (&usual, attr::PROVOST_PRIVATE_MAIL, RecordAttribute::Any, "column.private_email"),
         (&usual, attr::SCHAC_DATE_OF_BIRTH, RecordAttribute::Any, "column.birth_date"),
-        (&keeping, attr::PROVOST_PROGRAM, RecordAttribute::Any, "column.program"),
         (&keeping, attr::PROVOST_PRIVATE_MAIL, RecordAttribute::None, "blank.private_email"),
     ] {
-        let policies = policies();
         let state = wanted(sources, &policies, at_2026());
         assert_eq!(value(&people(&state)[0], attribute), (&expect, rule.to_owned()), "{attribute}");
     }
+}
+
+/// Several affiliations of one source: a complete file states all of them, a partial one only what has changed, and a
+/// record without any affiliation leaves them as they are.
+#[test]
+fn programme_rows_become_affiliations_and_a_partial_file_ends_none() {
+    let policies = policies();
+    let held = "registrar staff - - Library\nregistrar student 20240901040000Z - Music";
+    let rows = "1,Ann,Roy,,,student,Arts,,2029-04-30,\n1,Ann,Roy,,,alum,,,,\n";
+    for (lines, rows, expect) in [
+        (&[][..], rows, "registrar alum - -\nregistrar student - 20290501035959Z Arts"),
+        (
+            &["coverage partial"],
+            rows,
+            "registrar alum - -\nregistrar staff - - Library\nregistrar student - 20290501035959Z Arts",
+        ),
+        (&[], "1,Ann,Roy,,,student,Music,,2027-04-30,\n", "registrar student - 20270501035959Z Music"),
+    ] {
+        let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        let profile = SourceProfile::parse("registrar", &lines).unwrap();
+        let read = read_file(&profile, format!("{HEADER}{rows}").as_bytes(), &ReadOptions::default());
+        let sources = [read.unwrap()];
+        let state = wanted(&sources, &policies, at_2026());
+        assert_eq!(affiliation(&people(&state)[0], held), expect, "{rows}");
+    }
+    let profile = SourceProfile::parse("registrar", &["format jsonl".to_owned()]).unwrap();
+    let line = "{\"person_id\":\"1\",\"given_name\":\"Ann\",\"family_name\":\"Roy\",\"end_date\":\"2027-04-30\"}";
+    let mut sources = [read_file(&profile, line.as_bytes(), &ReadOptions::default()).unwrap()];
+    let state = wanted(&sources, &policies, at_2026());
+    assert_eq!(state.rejected().next().unwrap().rule.as_str(), "record.incomplete");
+    let record = &mut sources[0].records[0];
+    (record.affiliation, record.is_completed) = (Affiliation::Student, true);
+    let state = wanted(&sources, &policies, at_2026());
+    let expect = "registrar staff - - Library\nregistrar student 20240901040000Z 20270501035959Z Music";
+    assert_eq!(affiliation(&people(&state)[0], held), expect);
 }
 
 #[test]
@@ -92,7 +135,7 @@ fn policies_decide_who_is_admitted_how_names_fold_and_where_days_end() {
     let state = wanted(&sources, &policies, at_2026());
     let [person] = &people(&state)[..] else { panic!("not one person: {:?}", people(&state)) };
     assert_eq!((person.address().base.as_str(), state.origin(person).unwrap().policies), ("juergen.gross", "site/7"));
-    assert_eq!(value(person, attr::PROVOST_END_DATE).0, &RecordAttribute::Value("20300430235959Z".into()));
+    assert_eq!(affiliation(person, ""), "registrar staff - 20300430235959Z");
     let rejected: Vec<(u64, &str)> = state.rejected().map(|problem| (problem.line, problem.column.as_str())).collect();
     assert_eq!(rejected, [(3, "affiliation")]);
 }
