@@ -84,7 +84,8 @@ impl WantedAffiliation {
         let mut replaced = Vec::new();
         for row in &self.rows {
             let former = row.former(&own, self.rows.len());
-            if former.is_none() && self.keeps == Keeps::All && !own.is_empty() {
+            // Only somebody without any affiliation gets the one with which the record was completed.
+            if former.is_none() && self.keeps == Keeps::All && !held.is_empty() {
                 continue;
             }
             replaced.extend(former);
