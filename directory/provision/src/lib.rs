@@ -22,6 +22,7 @@ mod principal;
 mod role;
 mod rule;
 mod settings;
+mod simulation;
 mod text_form;
 mod tree;
 mod wanted;
@@ -57,6 +58,7 @@ pub use provost_source::{
 pub use role::{Grant, Permission, ROLES, Role, TABLE};
 pub use rule::ReasonRule;
 pub use settings::{ProvisionSettings, SettingsSource, read_domains, read_shared_settings};
+pub use simulation::{SimulatedChange, SimulatedEvent, Simulation, SimulationSettings};
 pub use tree::{base_tree, ensure_tree};
 pub use wanted::{
     InitialPasswords, RecordAttribute, WantedAddress, WantedOrigin, WantedPerson, WantedState, WantedValue, wanted,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use provost_entry::{Dn, Entry};
 use provost_lifecycle::Decision;
-use provost_policy::{LIFECYCLE, PolicySet, PurgeRule};
+use provost_policy::{LIFECYCLE, PolicySet};
 use provost_schema::attr;
 
 use super::comparison::LifecycleRules;
@@ -102,9 +102,10 @@ impl LifecyclePlanner {
     /// Remembers a closed account that is due. It is purged by the run after the one that closed it, so that a plan
     /// writes each entry once. A person with a role is never purged by a policy, nor is one whom a hand has closed.
     fn note_due_purge(&mut self, entry: &Entry, decision: &Decision, words: String) {
-        let Some((at, PurgeRule::Automatic)) = decision.purge else { return };
         let policy = decision.policy.as_deref().and_then(|name| self.rules.policies.lifecycle(name));
-        let is_due = at <= self.rules.now && is_closed(entry) && entry.values(attr::PROVOST_ROLE).is_empty();
+        let is_due = decision.is_to_be_purged_at(self.rules.now)
+            && is_closed(entry)
+            && entry.values(attr::PROVOST_ROLE).is_empty();
         let is_held = is_held_by_hand(entry, attr::PROVOST_STATE, self.rules.now);
         if let Some(policy) = policy.filter(|_| is_due && !is_held) {
             self.due.push(DuePurge { entry: entry.clone(), mail_days: policy.mail_days, words });
