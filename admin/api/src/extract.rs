@@ -109,7 +109,17 @@ impl<S: Send + Sync> FromRequest<S> for CsvBody {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let is_accepted = media_type(request.headers()).is_none_or(|name| {
-            ["text/csv", "application/csv", "text/plain", "application/octet-stream"].contains(&name.as_str())
+            [
+                "text/csv",
+                "application/csv",
+                "text/plain",
+                "application/octet-stream",
+                "application/zip",
+                "application/jsonl",
+                "application/x-ndjson",
+                "text/ldif",
+            ]
+            .contains(&name.as_str())
         });
         if !is_accepted {
             return Err(Problem::new(ProblemKind::UnsupportedMediaType, "send the file itself as text/csv"));

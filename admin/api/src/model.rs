@@ -2,7 +2,9 @@
 //! are converted to them.
 
 use jiff::Timestamp;
-use provost_provision::{AddressInfo, HistoryEntry, PersonDetail, PersonSummary, RecordError, VacationChange};
+use provost_provision::{
+    AddressInfo, HistoryEntry, PersonDetail, PersonSummary, RecordError, Severity, VacationChange,
+};
 use provost_store::{AccountSnapshot, QueueRow, QueuedRecipient as Waiting};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -342,20 +344,34 @@ pub(crate) struct PasswordReset {
     pub(crate) audit_id: String,
 }
 
-/// One problem of a row that the import leaves out.
+/// One problem of a row that the import leaves out, or of a field that it ignores.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RejectedRow {
     /// Line in the file, from one.
     line: u64,
     /// Column name as in the header.
     column: String,
-    /// The broken rule.
+    /// Id of the broken rule, such as `name.entity`.
     rule: String,
+    /// `error` when the row is left out, `warning` when only the field is.
+    severity: &'static str,
+    /// The broken rule in words.
+    words: String,
 }
 
 impl From<&RecordError> for RejectedRow {
     fn from(error: &RecordError) -> Self {
-        Self { line: error.line, column: error.column.clone(), rule: error.rule.clone() }
+        let severity = match error.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        Self {
+            line: error.line,
+            column: error.column.clone(),
+            rule: error.rule.to_string(),
+            severity,
+            words: error.words.clone(),
+        }
     }
 }
 

@@ -15,7 +15,9 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
 use crate::auth::require_token;
-use crate::handlers::{addresses, imports, jobs, messages, password, people, queue, settings, status, vacation};
+use crate::handlers::{
+    addresses, imports, jobs, messages, password, people, queue, settings, sources, status, vacation,
+};
 use crate::problem::{Problem, ProblemKind, explanation};
 use crate::shared::{ApiState, HandlerState};
 
@@ -92,6 +94,8 @@ fn api_routes() -> OpenApiRouter<HandlerState> {
         .routes(routes!(jobs::show))
         .routes(routes!(queue::list))
         .routes(routes!(messages::find))
+        .routes(routes!(sources::list))
+        .routes(routes!(sources::show, sources::set, sources::remove))
         .routes(routes!(settings::list))
         .routes(routes!(settings::show, settings::set, settings::clear))
         .routes(routes!(status::show));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use jiff::{SignedDuration, Timestamp};
-use provost_provision::{CsvOptions, Encoding};
+use provost_provision::{Encoding, ImportOptions, ReadOptions};
 use provost_store::{
     ChangeCondition, STATE_VALUE_OCTETS_MAX, StateChange, StateError, StateRecord, StateSpace, StateStore, WhenFull,
 };
@@ -43,8 +43,12 @@ static PIECES: StateSpace = StateSpace {
 pub(crate) struct Upload {
     /// Time of the upload.
     pub(crate) uploaded_at: Timestamp,
-    /// The encoding of the text.
-    pub(crate) encoding: UploadEncoding,
+    /// Name of the source; `None` for the site's registrar.
+    #[serde(default)]
+    pub(crate) source: Option<String>,
+    /// The encoding of the text if the caller gave one; otherwise the profile of the source decides.
+    #[serde(default)]
+    pub(crate) encoding: Option<UploadEncoding>,
     /// Comma, semicolon or tab if the caller gave one; otherwise the header decides.
     pub(crate) separator: Option<char>,
     /// Hash of the plan at the time of the upload.
@@ -53,13 +57,17 @@ pub(crate) struct Upload {
 
 impl Upload {
     /// Options for reading the file.
-    pub(crate) fn options(&self) -> CsvOptions {
-        CsvOptions {
-            encoding: match self.encoding {
-                UploadEncoding::Utf8 => Encoding::Utf8,
-                UploadEncoding::Windows1252 => Encoding::Windows1252,
-            },
-            separator: self.separator.and_then(|c| u8::try_from(c).ok()),
+    pub(crate) fn options(&self) -> ImportOptions {
+        let encoding = self.encoding.map(|encoding| match encoding {
+            UploadEncoding::Utf8 => Encoding::Utf8,
+            UploadEncoding::Windows1252 => Encoding::Windows1252,
+            UploadEncoding::Latin1 => Encoding::Latin1,
+            UploadEncoding::Utf16 => Encoding::Utf16,
+        });
+        let separator = self.separator.and_then(|c| u8::try_from(c).ok());
+        ImportOptions {
+            source: self.source.clone(),
+            read: ReadOptions { encoding, separator, ..ReadOptions::default() },
         }
     }
 }
@@ -71,6 +79,10 @@ pub(crate) enum UploadEncoding {
     Utf8,
     #[serde(rename = "windows-1252")]
     Windows1252,
+    #[serde(rename = "latin-1")]
+    Latin1,
+    #[serde(rename = "utf-16")]
+    Utf16,
 }
 
 /// A record of [`FILES`].
@@ -171,7 +183,8 @@ mod tests {
     fn upload(at: &str) -> Upload {
         Upload {
             uploaded_at: at.parse().unwrap(),
-            encoding: UploadEncoding::Utf8,
+            source: None,
+            encoding: None,
             separator: Some(';'),
             hash: "h".into(),
         }
@@ -189,7 +202,7 @@ mod tests {
             let file: Bytes = (0..octets).map(|n| (n % 251) as u8).collect();
             files.keep(id, &file, upload("2026-09-01T08:00:00Z")).await.unwrap();
             let (read, octets_read) = files.read(id, "2026-09-02T07:59:59Z".parse().unwrap()).await.unwrap();
-            assert_eq!((read.options().separator, octets_read == file), (Some(b';'), true), "{octets}");
+            assert_eq!((read.options().read.separator, octets_read == file), (Some(b';'), true), "{octets}");
             let late = files.read(id, "2026-09-02T08:00:00Z".parse().unwrap()).await;
             assert!(matches!(late, Err(UploadedFileError::Gone)));
         }

@@ -197,6 +197,8 @@ async fn the_openapi_document_describes_every_route() {
         ("/api/v1/jobs/{id}", vec!["get"]),
         ("/api/v1/messages", vec!["get"]),
         ("/api/v1/queue", vec!["get"]),
+        ("/api/v1/sources", vec!["get"]),
+        ("/api/v1/sources/{name}", vec!["delete", "get", "put"]),
         ("/api/v1/settings", vec!["get"]),
         ("/api/v1/settings/{name}", vec!["delete", "get", "put"]),
         ("/api/v1/status", vec!["get"]),

@@ -158,6 +158,32 @@ async fn setting(api: &Router, name: &str) -> Value {
 }
 
 #[tokio::test]
+async fn a_file_is_read_by_the_profile_of_its_source() {
+    let site = Site::start().await;
+    let api = api(&site);
+    let path = "/api/v1/sources/hr";
+    assert_eq!(get(&api, path).await.json()["version"], Value::Null);
+    let lines = json!({"profile": ["format jsonl", "column person_id matricule"]});
+    assert_eq!(call(&api, Method::PUT, path, "", lines.clone()).await.status, 200);
+    assert_eq!(call(&api, Method::PUT, path, "", lines).await.status, 200);
+    let shown = get(&api, path).await.json();
+    assert_eq!((&shown["version"], &shown["coverage"]), (&json!(2), &json!("complete")), "{shown}");
+    assert_eq!(get(&api, "/api/v1/sources").await.json()["sources"].as_array().unwrap().len(), 1);
+    let wrong = call(&api, Method::PUT, path, "", json!({"profile": ["format xlsx"]})).await;
+    assert_eq!((wrong.status.as_u16(), &wrong.json()["errors"][0]["pointer"]), (422, &json!("/profile")));
+
+    let file = "{\"matricule\":\"5\",\"given_name\":\"Ana\",\"family_name\":\"Nova\",\"affiliation\":\"staff\",\"colour\":\"red\"}\n";
+    let reply = upload(&api, "?source=hr", file.to_owned()).await;
+    assert_eq!(reply.status, 201, "{}", reply.text);
+    let import = reply.json();
+    assert_eq!(import["summary"]["create"], 1, "{import}");
+    assert_eq!(import["warnings"][0]["rule"], "header.unknown-column", "{import}");
+    assert_eq!(upload(&api, "?source=No%20Name", file.to_owned()).await.status, 422);
+    assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 200);
+    assert_eq!(call(&api, Method::DELETE, path, "", Value::Null).await.status, 404);
+}
+
+#[tokio::test]
 async fn a_setting_is_set_and_cleared() {
     let site = Site::start().await;
     let api = api(&site);
@@ -302,6 +328,9 @@ async fn a_file_is_planned_and_applied() {
     assert_eq!(reply.header("location"), format!("/api/v1/imports/{}", import["id"].as_str().unwrap()));
     assert_eq!((&import["summary"]["create"], &import["summary"]["rejected"]), (&json!(1), &json!(2)), "{import}");
     assert_eq!(import["rejected"][0]["line"], 3);
+    let problem = &import["rejected"][2];
+    assert_eq!((&problem["rule"], &problem["severity"]), (&json!("affiliation.unknown"), &json!("error")), "{import}");
+    assert_eq!(import["warnings"], json!([]));
     let change = &import["changes"][0];
     assert!(change["what"].as_str().unwrap().contains("ana.nova@example.edu"), "{import}");
     assert_eq!(change["reason"]["rule"], "person.unknown");
@@ -392,6 +421,10 @@ async fn every_route_permits_exactly_the_roles_of_the_table() {
         ("get", "/jobs/{id}", "", json!({}), Op::ViewImports),
         ("get", "/messages", "?recipient=zoe.tremblay", json!({}), Op::ViewMessages),
         ("get", "/queue", "", json!({}), Op::ViewQueue),
+        ("get", "/sources", "", json!({}), Op::ViewImports),
+        ("get", "/sources/{name}", "", json!({}), Op::ViewImports),
+        ("put", "/sources/{name}", "", json!({"profile": ["format csv"]}), Op::ChangeSettings),
+        ("delete", "/sources/{name}", "", json!({}), Op::ChangeSettings),
         ("get", "/settings", "", json!({}), Op::ViewSettings),
         ("get", "/settings/{name}", "", json!({}), Op::ViewSettings),
         ("put", "/settings/{name}", "", json!({"values": ["2000000"]}), Op::ChangeSettings),

@@ -31,8 +31,8 @@ use clap::{Parser, Subcommand};
 use provost_provision::Language;
 
 use crate::commands::{
-    address, audit, directory, doctor, explain, import, lifecycle, person, policy, queue, roles, settings, token,
-    trace, undo, vacation, webhook,
+    address, audit, directory, doctor, explain, import, lifecycle, person, policy, queue, roles, settings, source,
+    token, trace, undo, vacation, webhook,
 };
 use crate::config::Config;
 use crate::exit::Exit;
@@ -119,6 +119,9 @@ enum Command {
     /// Send events to other programs: list, set, test and replay the endpoints.
     #[command(subcommand)]
     Webhook(webhook::Command),
+    /// List, show, write and try the profiles of sources: how the files of each sender are read.
+    #[command(subcommand)]
+    Source(source::Command),
     /// Check this node and show what is wrong and what to do.
     #[command(after_help = "Example: provost --config /etc/provost/provost.toml doctor")]
     Doctor,
@@ -171,6 +174,7 @@ async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
         Command::Trace(arguments) => trace::run(&config()?, arguments, &print).await,
         Command::Settings(command) => settings::run(&config()?, command, &print).await,
         Command::Lifecycle(command) => lifecycle::run(&config()?, command, &print).await,
+        Command::Source(command) => source::run(&config()?, command, &print).await,
         Command::Policy(command) => policy::run(&config()?, command, &print).await,
         Command::Webhook(command) => webhook::run(&config()?, command, &print).await,
         Command::Doctor => doctor::run(&config()?, &file, &print).await,

@@ -84,7 +84,7 @@ async fn pages_on(
     let (filter, mut cookie) = (search.filter.to_string(), Vec::new());
     loop {
         let page = PagedResults { size: PAGE_ENTRIES, cookie };
-        let (entries, result) = connection.search(query(&search, &filter, Some(page))).await?;
+        let (entries, result) = connection.search(query(&search, &filter, Some(page)), decode::entry).await?;
         judge(&result)?;
         let next = decode::page_cookie(&result.ctrls);
         *pages += 1;

@@ -63,10 +63,11 @@ pub fn write(entry: &Entry) -> String {
 }
 
 /// A line joined with its continuation lines. An empty line ends a record.
-struct LdifLine {
+pub struct LdifLine {
     /// Number of the first physical line, from one.
-    number: usize,
-    text: String,
+    pub number: usize,
+    /// The text without line ends.
+    pub text: String,
 }
 
 impl LdifLine {
@@ -75,7 +76,7 @@ impl LdifLine {
     }
 
     /// Splits `name: value` or `name:: base64`.
-    fn split(&self) -> Result<(&str, Vec<u8>), LdifError> {
+    pub fn split(&self) -> Result<(&str, Vec<u8>), LdifError> {
         let (name, value) = self.text.split_once(':').ok_or_else(|| self.refuse("no ':' in this line"))?;
         if let Some(encoded) = value.strip_prefix(':') {
             let value = STANDARD.decode(encoded.trim()).map_err(|_| self.refuse("the value is not base64"))?;
@@ -117,7 +118,7 @@ impl LdifRecord {
 }
 
 /// Joins each line with its continuation lines, which begin with a space, and drops comments.
-fn logical_lines(text: &str) -> Result<Vec<LdifLine>, LdifError> {
+pub fn logical_lines(text: &str) -> Result<Vec<LdifLine>, LdifError> {
     let too_long = || format!("longer than {LINE_OCTETS_MAX} octets");
     let mut lines: Vec<LdifLine> = Vec::new();
     // The kind of line that a continuation line would extend.

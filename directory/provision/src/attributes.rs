@@ -9,9 +9,9 @@ use std::borrow::Cow;
 use provost_entry::AttributeDescription;
 use provost_schema::attr;
 
+use crate::ReasonRule;
 use crate::attribute_change::{AttributeChange, ChangeMode};
-use crate::source::{Column, Source, SourceRecord};
-use crate::{Policies, ReasonRule};
+use crate::source::{Column, SourceRecord};
 
 /// Number of attributes that a record decides.
 const COUNT: usize = 7;
@@ -88,26 +88,26 @@ pub struct WantedValue<'a> {
 pub(crate) struct WantedAttributes<'a>([WantedValue<'a>; COUNT]);
 
 impl<'a> WantedAttributes<'a> {
-    /// Reads a record. A blank cell removes what the policies let end; other values, once known, are only replaced. A
-    /// column that the file does not have changes nothing.
-    pub(crate) fn of(record: &'a SourceRecord, source: &Source, policies: &Policies) -> Self {
+    /// Reads a record. It removes only what it states to have no value: by the profile of its source, a blank cell may
+    /// say so. A column that the file does not have, and a field that was left out, change nothing.
+    pub(crate) fn of(record: &'a SourceRecord) -> Self {
         let value = |column, value: &'a str| WantedValue::value(Cow::Borrowed(value), ReasonRule::Column(column));
         let full_name = Cow::from(format!("{} {}", record.given_name, record.family_name));
         let cell = |column, value: Option<Cow<'a, str>>| match value {
             Some(value) => WantedValue::value(value, ReasonRule::Column(column)),
-            None if source.columns.contains(&column) && policies.clearing_columns.contains(&column) => {
+            None if record.cleared.contains(column) => {
                 WantedValue { want: RecordAttribute::None, rule: ReasonRule::Blank(column) }
             }
             None => WantedValue { want: RecordAttribute::Any, rule: ReasonRule::Column(column) },
         };
-        let text = |column, value: &'a Option<String>| cell(column, value.as_deref().map(Cow::Borrowed));
+        let text = |column, value: &'a Option<Box<str>>| cell(column, value.as_deref().map(Cow::Borrowed));
         Self([
             value(Column::GivenName, &record.given_name),
             value(Column::FamilyName, &record.family_name),
             WantedValue::value(full_name.clone(), ReasonRule::FullName),
             WantedValue::value(full_name, ReasonRule::FullName),
             value(Column::PersonId, &record.person_id),
-            text(Column::BirthDate, &record.birth_date),
+            cell(Column::BirthDate, record.birth_digits().map(Cow::Owned)),
             text(Column::PrivateEmail, &record.private_email),
         ])
     }

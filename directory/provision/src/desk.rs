@@ -19,6 +19,7 @@ mod policy;
 mod purge;
 mod registry;
 mod setting;
+mod source_profile;
 mod target;
 mod undo;
 mod vacation;
@@ -26,7 +27,7 @@ mod webhook;
 
 pub use account::StoredPassword;
 pub use audit_export::{AuditPage, AuditSelection};
-pub use import::{ImportError, PlannedImport};
+pub use import::{ImportError, ImportOptions, PlannedImport};
 pub use lifecycle::PersonTimeline;
 pub use list::{PEOPLE_PAGE_MAX, PeoplePage};
 pub use messages::NamedPerson;

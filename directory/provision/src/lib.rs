@@ -14,7 +14,6 @@ mod calendar;
 mod desk;
 mod explain;
 mod history;
-mod invisible;
 mod journal;
 mod lifecycle;
 mod naming;
@@ -28,12 +27,14 @@ mod role;
 mod rule;
 mod settings;
 mod simulation;
-mod source;
 mod text_form;
 mod tree;
 mod wanted;
 mod words;
 mod write;
+
+// The modules here name the reading crate by the part that it is.
+use provost_source as source;
 
 pub use apply::{Applier, ApplyError, ApplyProgress, OnProgress, Outcomes};
 pub use attribute_change::{AttributeChange, ChangeMode};
@@ -41,8 +42,8 @@ pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use audit_csv::{audit_csv_header, audit_csv_lines};
 pub use desk::{
     AddressInfo, AuditPage, AuditSelection, BatchSummary, ChangeTarget, Desk, DeskError, ExpectedVersion, HISTORY_MAX,
-    ImportError, NamedPerson, PEOPLE_PAGE_MAX, PeoplePage, PersonDetail, PersonSummary, PersonTimeline, PlannedImport,
-    PurgeOutcome, SEARCH_RESULTS_MAX, StatedSetting, StoredPassword, UndoError, VacationChange,
+    ImportError, ImportOptions, NamedPerson, PEOPLE_PAGE_MAX, PeoplePage, PersonDetail, PersonSummary, PersonTimeline,
+    PlannedImport, PurgeOutcome, SEARCH_RESULTS_MAX, StatedSetting, StoredPassword, UndoError, VacationChange,
 };
 pub use explain::{
     AddressExplanation, AddressHolder, ExplainedAddress, ExplainedLock, ExplainedState, ExplainedValue, Explanation,
@@ -55,19 +56,20 @@ pub use naming::fold_name;
 pub use people_list::{LIST_COLUMNS, ListColumn, ListedPerson, PeopleFilter, csv_cell, csv_line};
 pub use plan::{
     ChangeKind, DirectoryContent, PLAN_OCTETS_MAX, PLAN_VERSION, PersonChange, Plan, PlanError, PlanFileError,
-    PlanOrigin, PlanSummary, Reason, SourceStamp, WrittenEntries, plan, plan_undo,
+    PlanOrigin, PlanSummary, Reason, SourceStamp, WrittenEntries, complete, plan, plan_undo,
 };
 pub use policies::{AffiliationPolicy, BUILT_IN_POLICIES, NamingPolicy, Policies};
 pub use policy_documents::{PoliciesError, read_policies};
 pub use principal::Principal;
+pub use provost_source::{
+    Affiliation, AffiliationRow, Column, Coverage, CsvOptions, Encoding, Enrolment, EnrolmentRole, FILE_MIB_MAX,
+    FileError, MoreFields, ProfileError, REGISTRAR, ROWS_MAX, ReadOptions, RecordError, RecordRef, RejectsError,
+    Severity, Source, SourceProfile, SourceRecord, check_source_name, read_file, read_source, rejects_file,
+};
 pub use role::{Grant, Permission, ROLES, Role, TABLE};
 pub use rule::ReasonRule;
 pub use settings::{ProvisionSettings, SettingsSource, read_domains, read_shared_settings};
 pub use simulation::{SimulatedChange, SimulatedEvent, Simulation, SimulationSettings};
-pub use source::{
-    Affiliation, Column, CsvOptions, Encoding, FILE_MIB_MAX, FileError, REGISTRAR, ROWS_MAX, RecordError, RecordRef,
-    Source, SourceRecord, read_source,
-};
 pub use tree::{base_tree, ensure_tree};
 pub use wanted::{
     InitialPasswords, RecordAttribute, WantedAddress, WantedOrigin, WantedPerson, WantedState, WantedValue, wanted,

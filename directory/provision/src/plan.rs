@@ -7,12 +7,14 @@
 mod actual;
 mod addresses;
 mod change;
+mod complete;
 mod index;
 mod packed;
 mod people;
 mod person_name;
 mod planner;
 mod serial;
+mod suspects;
 mod undo;
 
 use jiff::Timestamp;
@@ -26,6 +28,7 @@ use crate::wanted::WantedState;
 
 pub use actual::DirectoryContent;
 pub use change::{ChangeKind, PersonChange, Reason};
+pub use complete::complete;
 use planner::Planner;
 pub(crate) use planner::person_uuid;
 pub use serial::{PLAN_OCTETS_MAX, PLAN_VERSION, PlanFileError};
@@ -43,6 +46,9 @@ pub struct SourceStamp {
     pub name: String,
     /// blake3 of the source's file, hex.
     pub digest: String,
+    /// Version of the profile by which the file was read; `None` for the built-in profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<u32>,
 }
 
 /// All changes that bring the directory to the wanted state. Printable and serialisable; the hash is its name.
@@ -58,6 +64,7 @@ pub struct Plan {
     since: String,
     suffix: Dn,
     rejected: Vec<RecordError>,
+    warnings: Vec<RecordError>,
     hash: String,
 }
 
@@ -132,7 +139,11 @@ pub fn plan(wanted: &WantedState<'_>, actual: &DirectoryContent) -> Result<Plan,
         }
     }
     rejected.sort_by_key(|(source, problem)| (*source, problem.line));
-    let stamp = |source: &Source| SourceStamp { name: source.name.clone(), digest: source.digest.clone() };
+    let stamp = |source: &Source| SourceStamp {
+        name: source.name.clone(),
+        digest: source.digest.clone(),
+        profile: source.profile,
+    };
     let sources: Vec<SourceStamp> = wanted.sources.iter().map(stamp).collect();
     let policies = wanted.policies.version.clone();
     Ok(Plan {
@@ -144,6 +155,7 @@ pub fn plan(wanted: &WantedState<'_>, actual: &DirectoryContent) -> Result<Plan,
         sources,
         changes,
         rejected: rejected.into_iter().map(|(_, problem)| problem).collect(),
+        warnings: wanted.warnings.clone(),
     })
 }
 
@@ -219,6 +231,7 @@ impl Plan {
             suffix: suffix.clone(),
             since: format_generalized(now),
             rejected: Vec::new(),
+            warnings: Vec::new(),
             policies,
             sources,
             changes,
@@ -288,7 +301,15 @@ impl Plan {
     pub fn rejected(&self) -> &[RecordError] {
         &self.rejected
     }
+
+    /// Problems of fields left out and of headers, in the order of the sources and of their lines. Their records are
+    /// used.
+    pub fn warnings(&self) -> &[RecordError] {
+        &self.warnings
+    }
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_sources;

@@ -12,7 +12,7 @@ use provost_settings::SettingValues;
 use crate::ProvisionSettings;
 use crate::lifecycle::digest_of;
 use crate::naming::{LETTERS, RESERVED};
-use crate::source::{Affiliation, Column};
+use crate::source::Affiliation;
 
 /// Version of the rules that [`Policies::built_in`] holds. A change of any of these rules must change the version.
 pub const BUILT_IN_POLICIES: &str = "built-in/2";
@@ -27,8 +27,6 @@ pub struct Policies {
     pub naming: NamingPolicy,
     /// Affiliations that are given an account.
     pub affiliations: AffiliationPolicy,
-    /// Columns whose blank cell removes the held value. A blank cell of any other column keeps it.
-    pub clearing_columns: Vec<Column>,
     /// Time zone in which the days of a record begin and end.
     pub time_zone: TimeZone,
     /// The lifecycle policies of the site and the built-in ones.
@@ -62,7 +60,6 @@ impl Policies {
             version: BUILT_IN_POLICIES.to_owned(),
             naming: NamingPolicy::built_in(domain),
             affiliations: AffiliationPolicy { admitted: Affiliation::ALL.to_vec() },
-            clearing_columns: vec![Column::Program, Column::StartDate, Column::EndDate],
             time_zone: SettingValues::default().time_zone,
             lifecycle: Arc::new(PolicySet::built_in()),
         }

@@ -35,6 +35,8 @@ pub enum ReasonRule {
     UnknownPerson,
     /// Reason of a change: the name leads to an address other than the one held.
     NameChanged,
+    /// Reason of a change: the source has given the person another number.
+    NumberChanged,
     /// Reason of a change: the record differs from what the directory holds.
     RecordDiffers,
     /// The batch that set the value is undone.
@@ -52,7 +54,7 @@ pub enum ReasonRule {
 }
 
 /// Ids of the rules that concern no column.
-const IDS: [(ReasonRule, &str); 17] = [
+const IDS: [(ReasonRule, &str); 18] = [
     (ReasonRule::FullName, "name.full"),
     (ReasonRule::SourceNumber, "identity.source-number"),
     (ReasonRule::PersonId, "identity.person-id"),
@@ -63,6 +65,7 @@ const IDS: [(ReasonRule, &str); 17] = [
     (ReasonRule::NewAccount, "account.new"),
     (ReasonRule::UnknownPerson, "person.unknown"),
     (ReasonRule::NameChanged, "person.renamed"),
+    (ReasonRule::NumberChanged, "person.renumbered"),
     (ReasonRule::RecordDiffers, "person.differs"),
     (ReasonRule::BatchUndone, "undo.batch"),
     (ReasonRule::LifecycleStaged, "lifecycle.staged"),

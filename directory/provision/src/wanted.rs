@@ -27,6 +27,8 @@ pub struct WantedState<'a> {
     pub(crate) at: Timestamp,
     /// Problems of the records left out, each with the index of its source.
     pub(crate) rejected: Vec<(u16, RecordError)>,
+    /// Problems of fields left out, in the order of the sources.
+    pub(crate) warnings: Vec<RecordError>,
 }
 
 /// The wanted state of one person.
@@ -66,8 +68,9 @@ pub struct WantedOrigin<'a> {
 ///
 /// Sources beyond 65,535 are ignored.
 pub fn wanted<'a>(sources: &'a [Source], policies: &'a Policies, now: Timestamp) -> WantedState<'a> {
-    let mut state = WantedState { sources, policies, at: now, rejected: Vec::new() };
+    let mut state = WantedState { sources, policies, at: now, rejected: Vec::new(), warnings: Vec::new() };
     for (place, source) in numbered(sources) {
+        state.warnings.extend(source.warnings.iter().cloned());
         state.rejected.extend(source.rejected.iter().map(|problem| (place, problem.clone())));
         let broken = source.records.iter().filter_map(|record| WantedPerson::of(record, place, source, policies).err());
         state.rejected.extend(broken.map(|problem| (place, problem)));
@@ -83,17 +86,26 @@ fn numbered(sources: &[Source]) -> impl Iterator<Item = (u16, &Source)> {
 
 impl<'a> WantedPerson<'a> {
     fn of(record: &'a SourceRecord, place: u16, source: &Source, policies: &Policies) -> Result<Self, RecordError> {
+        if let Some(column) = record.lacking.iter().next().filter(|_| !record.is_completed) {
+            let words = "the record does not state it, and it was not completed from the directory";
+            return Err(refuse(record, column, "record.incomplete", words));
+        }
         if !policies.affiliations.admitted.contains(&record.affiliation) {
-            return Err(refuse(record, Column::Affiliation, "by policy this affiliation is given no account"));
+            return Err(refuse(
+                record,
+                Column::Affiliation,
+                "policy.affiliation",
+                "by policy this affiliation is given no account",
+            ));
         }
         let Some(base) = policies.naming.login_base(&record.given_name, &record.family_name) else {
-            return Err(refuse(record, Column::FamilyName, "no login can be made from this name"));
+            return Err(refuse(record, Column::FamilyName, "name.no-login", "no login can be made from this name"));
         };
         Ok(Self {
             origin: RecordRef { source: place, line: record.line },
             record,
             source_id: format!("{}:{}", source.name, record.person_id),
-            attributes: WantedAttributes::of(record, source, policies),
+            attributes: WantedAttributes::of(record),
             affiliation: WantedAffiliation::of(record, source, policies)?,
             address: WantedAddress { base },
         })
@@ -180,8 +192,9 @@ impl InitialPasswords {
     }
 }
 
-pub(crate) fn refuse(record: &SourceRecord, column: Column, rule: &str) -> RecordError {
-    RecordError { line: record.line, column: column.name().to_owned(), rule: rule.to_owned() }
+/// The problem that leaves out a record: a stable rule id and its words.
+pub(crate) fn refuse(record: &SourceRecord, column: Column, rule: &'static str, words: &str) -> RecordError {
+    RecordError::error(record.line, column, rule, words)
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ async fn undo(site: &Site, batch: &str) -> Vec<(String, String)> {
     if !planned.plan.is_empty() {
         apply(site, &planned).await;
     }
-    planned.plan.rejected().iter().map(|left| (left.column.clone(), left.rule.clone())).collect()
+    planned.plan.rejected().iter().map(|left| (left.column.clone(), left.words.clone())).collect()
 }
 
 /// People and addresses as text, with every attribute that is not the server's own.

@@ -16,6 +16,7 @@ mod pieces;
 mod protocol;
 mod session;
 mod sieve;
+mod sources;
 mod stored;
 
 /// A target and its bounds.
@@ -35,6 +36,8 @@ pub struct FuzzTarget {
 const PARSER: usize = 1024 * 1024;
 /// The same for a session: with a store, a directory and a runtime.
 const SESSION: usize = 32 * 1024 * 1024;
+/// The same for an archive: eight files of 4 MiB each may be unpacked before their size is judged by the packed one.
+const ARCHIVE: usize = 256 * 1024 * 1024;
 
 /// All targets. Targets with sessions get short inputs, because a few octets can be a command that reads the store.
 pub const TARGETS: &[FuzzTarget] = &[
@@ -62,6 +65,10 @@ pub const TARGETS: &[FuzzTarget] = &[
     FuzzTarget { name: "names", octets_max: 8 * 1024, allocated_max: PARSER, run: names::names },
     FuzzTarget { name: "ldif", octets_max: 16 * 1024, allocated_max: PARSER, run: names::ldif },
     FuzzTarget { name: "registrar_file", octets_max: 16 * 1024, allocated_max: PARSER, run: stored::registrar_file },
+    FuzzTarget { name: "source_json", octets_max: 16 * 1024, allocated_max: PARSER, run: sources::json_lines },
+    FuzzTarget { name: "source_ldif", octets_max: 16 * 1024, allocated_max: PARSER, run: sources::ldif },
+    FuzzTarget { name: "source_oneroster", octets_max: 16 * 1024, allocated_max: ARCHIVE, run: sources::oneroster },
+    FuzzTarget { name: "source_profile", octets_max: 16 * 1024, allocated_max: PARSER, run: sources::profile },
     FuzzTarget { name: "plan_file", octets_max: 32 * 1024, allocated_max: PARSER, run: stored::plan_file },
     FuzzTarget { name: "view_file", octets_max: 16 * 1024, allocated_max: PARSER, run: stored::view_file },
     FuzzTarget { name: "stored_rows", octets_max: 8 * 1024, allocated_max: PARSER, run: stored::rows },

@@ -35,6 +35,7 @@ const WAIT_SECONDS_MAX: u64 = 60;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UploadQuery {
+    source: Option<String>,
     encoding: Option<String>,
     separator: Option<String>,
 }
@@ -53,6 +54,8 @@ pub(crate) struct ImportBody {
     changes: Vec<ChangeBody>,
     /// The first 1000 problems of the rows that are left out; a row may have several.
     rejected: Vec<RejectedRow>,
+    /// The first 1000 problems of fields that are ignored, while their rows are used.
+    warnings: Vec<RejectedRow>,
 }
 
 /// Counts of a plan.
@@ -146,6 +149,7 @@ impl ImportBody {
             summary: plan.summary().into(),
             changes: plan.changes().iter().take(LISTED_MAX).map(ChangeBody::from).collect(),
             rejected: plan.rejected().iter().take(LISTED_MAX).map(Into::into).collect(),
+            warnings: plan.warnings().iter().take(LISTED_MAX).map(Into::into).collect(),
         }
     }
 }
@@ -169,7 +173,8 @@ pub(crate) struct ApplyQuery {
 #[utoipa::path(
     post, operation_id = "planImport", path = "/imports", tag = "imports",
     params(
-        ("encoding" = Option<String>, Query, pattern = "^([Uu][Tt][Ff]-?8|[Ww][Ii][Nn][Dd][Oo][Ww][Ss]-1252|[Cc][Pp]1252)$", description = "`utf-8` (default) or `windows-1252`"),
+        ("source" = Option<String>, Query, pattern = "^[a-z0-9_-]{1,32}$", description = "Name of the source, whose profile says how the file is read; `registrar` by default"),
+        ("encoding" = Option<String>, Query, pattern = "^([Uu][Tt][Ff]-?8|[Ww][Ii][Nn][Dd][Oo][Ww][Ss]-1252|[Cc][Pp]1252|[Ll][Aa][Tt][Ii][Nn]-1|[Uu][Tt][Ff]-16)$", description = "`utf-8`, `windows-1252`, `latin-1` or `utf-16`; without it the profile of the source decides"),
         ("separator" = Option<String>, Query, pattern = "^(comma|semicolon|tab|,|;|\t)$", description = "`comma`, `semicolon` or `tab`; without it the header decides"),
     ),
     request_body(content = String, content_type = "text/csv", description = "The file, at most 64 MiB"),
@@ -184,6 +189,7 @@ pub(crate) async fn upload(
     let now = Timestamp::now();
     let mut upload = Upload {
         uploaded_at: now,
+        source: query.source,
         encoding: encoding_of(query.encoding.as_deref())?,
         separator: separator_of(query.separator.as_deref())?,
         hash: String::new(),
@@ -352,11 +358,14 @@ impl From<UploadedFileError> for Problem {
     }
 }
 
-fn encoding_of(text: Option<&str>) -> Result<UploadEncoding, Problem> {
+fn encoding_of(text: Option<&str>) -> Result<Option<UploadEncoding>, Problem> {
     match text.map(str::to_ascii_lowercase).as_deref() {
-        None | Some("utf-8" | "utf8") => Ok(UploadEncoding::Utf8),
-        Some("windows-1252" | "cp1252") => Ok(UploadEncoding::Windows1252),
-        Some(_) => Err(Problem::invalid("?encoding", "utf-8 or windows-1252")),
+        None => Ok(None),
+        Some("utf-8" | "utf8") => Ok(Some(UploadEncoding::Utf8)),
+        Some("windows-1252" | "cp1252") => Ok(Some(UploadEncoding::Windows1252)),
+        Some("latin-1") => Ok(Some(UploadEncoding::Latin1)),
+        Some("utf-16") => Ok(Some(UploadEncoding::Utf16)),
+        Some(_) => Err(Problem::invalid("?encoding", "utf-8, windows-1252, latin-1 or utf-16")),
     }
 }
 
@@ -376,8 +385,8 @@ mod tests {
 
     #[test]
     fn knows_encodings_and_separators_and_refuses_others() {
-        assert_eq!(encoding_of(None).unwrap(), UploadEncoding::Utf8);
-        assert_eq!(encoding_of(Some("Windows-1252")).unwrap(), UploadEncoding::Windows1252);
+        assert_eq!(encoding_of(None).unwrap(), None);
+        assert_eq!(encoding_of(Some("Windows-1252")).unwrap(), Some(UploadEncoding::Windows1252));
         assert_eq!(encoding_of(Some("latin1")).unwrap_err().status, 422);
         assert_eq!(separator_of(Some(";")).unwrap(), Some(';'));
         assert_eq!(separator_of(Some("comma")).unwrap(), Some(','));

@@ -9,5 +9,6 @@ pub(crate) mod password;
 pub(crate) mod people;
 pub(crate) mod queue;
 pub(crate) mod settings;
+pub(crate) mod sources;
 pub(crate) mod status;
 pub(crate) mod vacation;

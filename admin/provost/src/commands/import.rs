@@ -1,13 +1,14 @@
 //! `provost import FILE.csv`: reads the file, plans, shows the plan, and applies it.
 
-use std::io::Read;
-use std::path::PathBuf;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use provost_provision::{
-    ApplyError, ApplyProgress, CsvOptions, Encoding, ImportError, Outcomes, Permission, PersonChange, Plan,
-    PlannedImport, Words,
+    ApplyError, ApplyProgress, Coverage, Encoding, ImportError, ImportOptions, Outcomes, Permission, PersonChange,
+    Plan, PlannedImport, REGISTRAR, ReadOptions, Words, rejects_file,
 };
 use serde::Serialize;
 
@@ -23,26 +24,54 @@ const FILE_OCTETS_MAX: u64 = 256 * 1024 * 1024;
 /// Maximum number of changes listed without `--dry-run`. The counts cover all changes.
 const CHANGES_LISTED_MAX: usize = 50;
 
+/// A file and how it is to be read.
+#[derive(Args)]
+pub(crate) struct FileArguments {
+    /// The file; `-` reads standard input.
+    pub(crate) file: PathBuf,
+    /// Name of the source, whose profile says how the file is read; `registrar` by default.
+    #[arg(long)]
+    pub(crate) source: Option<String>,
+    /// Character encoding of the file; the profile of the source decides by default (built in: utf-8).
+    #[arg(long, value_enum)]
+    encoding: Option<EncodingName>,
+    /// Separator of fields: `,`, `;`, `|` or `tab`; taken from the profile or the header by default.
+    #[arg(long, value_parser = parse_separator)]
+    separator: Option<u8>,
+    /// The file names only some people: nothing follows for the others.
+    #[arg(long, conflicts_with = "complete")]
+    partial: bool,
+    /// The file names everybody of its source, although the profile says partial.
+    #[arg(long)]
+    complete: bool,
+    /// Number of rows that the file must have; with another number, it is refused.
+    #[arg(long)]
+    rows: Option<usize>,
+    /// Number (person_id) of somebody who was held as a probable duplicate, and who is another person; may be repeated.
+    #[arg(long, value_name = "NUMBER")]
+    new_person: Vec<String>,
+}
+
 /// Arguments of the command.
 #[derive(Args)]
 #[command(after_help = "Examples:
   provost import students.csv --dry-run      what would change; nothing is written
   provost import students.csv                apply it
   provost import liste.csv --encoding windows-1252 --separator ';'
-A wrong row is reported with line, column and rule, and only that row is left out; correct it and import again.
+  provost import oneroster.zip --source sis  read by the profile of the source sis (provost source --help)
+  provost import students.csv --rejects wrong.csv
+A wrong row is reported with line, column and rule, and only that row is left out. With --rejects, the rows that are left
+out are written to a file: correct it, and import that file alone.
 The same file again writes nothing.")]
 pub(crate) struct Arguments {
-    /// The registrar's file; `-` reads standard input.
-    file: PathBuf,
+    #[command(flatten)]
+    file: FileArguments,
     /// Print the plan and change nothing (exit code 2 when there are changes, 4 when rows are left out).
     #[arg(long)]
     dry_run: bool,
-    /// Character encoding of the file.
-    #[arg(long, value_enum, default_value = "utf-8")]
-    encoding: EncodingName,
-    /// Separator of fields: `,`, `;` or `tab`; taken from the header by default.
-    #[arg(long, value_parser = parse_separator)]
-    separator: Option<u8>,
+    /// Write the rows that are left out to this new file, in the form of the file that is imported. It may hold passwords.
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -51,14 +80,57 @@ enum EncodingName {
     Utf8,
     #[value(name = "windows-1252")]
     Windows1252,
+    #[value(name = "latin-1")]
+    Latin1,
+    #[value(name = "utf-16")]
+    Utf16,
+}
+
+impl FileArguments {
+    /// What the arguments state of the file.
+    pub(crate) fn options(&self) -> ReadOptions {
+        ReadOptions {
+            encoding: self.encoding.map(|encoding| match encoding {
+                EncodingName::Utf8 => Encoding::Utf8,
+                EncodingName::Windows1252 => Encoding::Windows1252,
+                EncodingName::Latin1 => Encoding::Latin1,
+                EncodingName::Utf16 => Encoding::Utf16,
+            }),
+            separator: self.separator,
+            coverage: match (self.partial, self.complete) {
+                (true, _) => Some(Coverage::Partial),
+                (_, true) => Some(Coverage::Complete),
+                (false, false) => None,
+            },
+            rows: self.rows,
+            distinct: self.new_person.clone(),
+        }
+    }
+
+    /// The octets of the file.
+    pub(crate) fn read(&self) -> anyhow::Result<Vec<u8>> {
+        let about = || format!("cannot read {}", self.file.display());
+        let mut bytes = Vec::new();
+        if self.file.as_os_str() == "-" {
+            std::io::stdin().take(FILE_OCTETS_MAX + 1).read_to_end(&mut bytes).with_context(about)?;
+        } else {
+            let file = std::fs::File::open(&self.file).with_context(about)?;
+            file.take(FILE_OCTETS_MAX + 1).read_to_end(&mut bytes).with_context(about)?;
+        }
+        if bytes.len() as u64 > FILE_OCTETS_MAX {
+            bail!("{}: larger than {FILE_OCTETS_MAX} octets", self.file.display());
+        }
+        Ok(bytes)
+    }
 }
 
 fn parse_separator(text: &str) -> Result<u8, String> {
     match text {
         "," => Ok(b','),
         ";" => Ok(b';'),
+        "|" => Ok(b'|'),
         "\t" | "\\t" | "tab" => Ok(b'\t'),
-        _ => Err("the separator is , or ; or tab".to_owned()),
+        _ => Err("the separator is , or ; or | or tab".to_owned()),
     }
 }
 
@@ -68,6 +140,7 @@ struct ImportReport<'a> {
     hash: &'a str,
     policies: &'a str,
     rejected: &'a [provost_provision::RecordError],
+    warnings: &'a [provost_provision::RecordError],
     /// Each change with its reason and the values before and after; only with `--dry-run`.
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<&'a [PersonChange]>,
@@ -75,12 +148,9 @@ struct ImportReport<'a> {
 }
 
 pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer) -> anyhow::Result<Exit> {
-    let bytes = read(arguments)?;
-    let encoding = match arguments.encoding {
-        EncodingName::Utf8 => Encoding::Utf8,
-        EncodingName::Windows1252 => Encoding::Windows1252,
-    };
-    let options = CsvOptions { encoding, separator: arguments.separator };
+    let file = &arguments.file;
+    let bytes: Arc<[u8]> = file.read()?.into();
+    let options = ImportOptions { source: file.source.clone(), read: file.options() };
     let access = super::desk_access(config).await?;
     // The role registrar may not create containers; if they are missing, planning reports it.
     if !arguments.dry_run && access.principal.may(Permission::InitDirectory) {
@@ -88,12 +158,18 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
             print.line(&format!("made {made}"));
         }
     }
-    let planned = match access.desk.plan_import(&access.principal, bytes, options).await {
+    let planned = match access.desk.plan_import(&access.principal, bytes.clone(), options).await {
         Err(ImportError::Desk(error)) => return Err(error.into()),
-        planned => planned.with_context(|| format!("{}: nothing was changed", arguments.file.display()))?,
+        planned => planned.with_context(|| format!("{}: nothing was changed", file.file.display()))?,
     };
     let plan = &planned.plan;
     show_plan(plan, arguments.dry_run, &print.words(&access.settings.time_zone), print);
+    if let Some(path) = arguments.rejects.as_deref().filter(|_| !plan.rejected().is_empty()) {
+        write_rejects(&access, file, &bytes, plan, path).await?;
+        let rows = counted(plan.summary().rejected, "row", "rows");
+        print.line(&format!("{rows} written to {}: correct it and import it alone", path.display()));
+    }
+    drop(bytes);
 
     let outcomes =
         if arguments.dry_run || plan.is_empty() { None } else { Some(write(&access, &planned, print).await?) };
@@ -102,6 +178,7 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
         hash: plan.hash(),
         policies: plan.policies(),
         rejected: plan.rejected(),
+        warnings: plan.warnings(),
         changes: arguments.dry_run.then(|| plan.changes()),
         outcomes: outcomes.as_ref(),
     };
@@ -109,19 +186,20 @@ pub(crate) async fn run(config: &Config, arguments: &Arguments, print: &Printer)
     Ok(exit_of(plan, outcomes.as_ref(), arguments.dry_run))
 }
 
-fn read(arguments: &Arguments) -> anyhow::Result<Vec<u8>> {
-    let about = || format!("cannot read {}", arguments.file.display());
-    let mut bytes = Vec::new();
-    if arguments.file.as_os_str() == "-" {
-        std::io::stdin().take(FILE_OCTETS_MAX + 1).read_to_end(&mut bytes).with_context(about)?;
-    } else {
-        let file = std::fs::File::open(&arguments.file).with_context(about)?;
-        file.take(FILE_OCTETS_MAX + 1).read_to_end(&mut bytes).with_context(about)?;
-    }
-    if bytes.len() as u64 > FILE_OCTETS_MAX {
-        bail!("{}: larger than {FILE_OCTETS_MAX} octets", arguments.file.display());
-    }
-    Ok(bytes)
+/// Writes the rows that a plan leaves out to a new file, which only this user can read. Returns the number of problems.
+async fn write_rejects(
+    access: &DeskAccess,
+    file: &FileArguments,
+    bytes: &[u8],
+    plan: &Plan,
+    path: &Path,
+) -> anyhow::Result<()> {
+    let about = || format!("cannot write {}", path.display());
+    let profile = access.desk.source_profile(&access.principal, file.source.as_deref().unwrap_or(REGISTRAR)).await?;
+    let rows = rejects_file(&profile, bytes, &file.options(), plan.rejected()).with_context(about)?;
+    // A new file only: a file of rejected rows that somebody is correcting must not be overwritten.
+    let mut to = std::fs::OpenOptions::new().write(true).create_new(true).open(path).with_context(about)?;
+    to.write_all(&rows).and_then(|()| to.sync_all()).with_context(about)
 }
 
 pub(super) async fn write(access: &DeskAccess, planned: &PlannedImport, print: &Printer) -> anyhow::Result<Outcomes> {
@@ -150,13 +228,13 @@ pub(super) async fn write(access: &DeskAccess, planned: &PlannedImport, print: &
 }
 
 pub(super) fn show_plan(plan: &Plan, dry_run: bool, words: &Words, print: &Printer) {
-    for record in plan.rejected() {
+    for problem in plan.warnings().iter().chain(plan.rejected()) {
         if plan.undone_batch().is_some() {
             // What an undo leaves is an attribute and not a column of a file.
-            print.line(&format!("line {}, {}: {}", record.line, words.attribute(&record.column), record.rule));
+            print.line(&format!("line {}, {}: {}", problem.line, words.attribute(&problem.column), problem.rule));
             continue;
         }
-        print.line(&format!("line {}, column {}: {}", record.line, record.column, record.rule));
+        print.line(&printable(&problem.to_string()));
     }
     let listed_max = if dry_run { plan.changes().len() } else { CHANGES_LISTED_MAX };
     for change in plan.changes().iter().take(listed_max) {

@@ -15,6 +15,7 @@ pub(crate) mod queue;
 pub(crate) mod roles;
 mod servers;
 pub(crate) mod settings;
+pub(crate) mod source;
 pub(crate) mod token;
 pub(crate) mod trace;
 pub(crate) mod undo;

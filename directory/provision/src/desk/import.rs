@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
+use super::source_profile::read_source_profile;
 use super::{Desk, DeskError};
 use crate::policy_documents::read_policies;
 use crate::{
     Applier, ApplyError, CsvOptions, DirectoryContent, FileError, InitialPasswords, OnProgress, Outcomes, Permission,
-    Plan, PlanError, PlanOrigin, Policies, Principal, ensure_tree, plan, read_source, wanted,
+    Plan, PlanError, PlanOrigin, Policies, Principal, ReadOptions, complete, ensure_tree, plan, read_file, wanted,
 };
+use serde_json::json;
 
 /// Audit action of the end of an apply.
 const IMPORT_APPLIED: &str = "import.applied";
@@ -21,6 +21,21 @@ pub struct PlannedImport {
     pub plan: Arc<Plan>,
     /// Initial passwords that the file states.
     pub passwords: Arc<InitialPasswords>,
+}
+
+/// How a file is to be read.
+#[derive(Clone, Debug, Default)]
+pub struct ImportOptions {
+    /// Name of the source, whose profile says how its files are read; `None` for the site's registrar.
+    pub source: Option<String>,
+    /// What the caller states of this file.
+    pub read: ReadOptions,
+}
+
+impl From<CsvOptions> for ImportOptions {
+    fn from(options: CsvOptions) -> Self {
+        Self { source: None, read: options.into() }
+    }
 }
 
 /// Why a file was not planned.
@@ -46,10 +61,10 @@ impl Desk {
         &self,
         principal: &Principal,
         file: impl AsRef<[u8]> + Send + 'static,
-        options: CsvOptions,
+        options: impl Into<ImportOptions> + Send,
     ) -> Result<PlannedImport, ImportError> {
         self.permit(principal, Permission::PlanImport).await?;
-        self.make_plan(file, options).await
+        self.make_plan(file, options.into()).await
     }
 
     /// Plans a file again that was planned before, against the directory as it is now.
@@ -57,10 +72,10 @@ impl Desk {
         &self,
         principal: &Principal,
         file: impl AsRef<[u8]> + Send + 'static,
-        options: CsvOptions,
+        options: impl Into<ImportOptions> + Send,
     ) -> Result<PlannedImport, ImportError> {
         self.permit(principal, Permission::ViewImports).await?;
-        self.make_plan(file, options).await
+        self.make_plan(file, options.into()).await
     }
 
     /// Reads the file and the directory at once, because each takes seconds when it is large, and plans. A file that is
@@ -68,11 +83,12 @@ impl Desk {
     async fn make_plan(
         &self,
         file: impl AsRef<[u8]> + Send + 'static,
-        options: CsvOptions,
+        options: ImportOptions,
     ) -> Result<PlannedImport, ImportError> {
         let settings = self.settings.get();
-        let name = settings.source.clone();
-        let mut source = tokio::task::spawn_blocking(move || read_source(&name, file.as_ref(), &options));
+        let name = options.source.as_deref().unwrap_or(&settings.source);
+        let profile = read_source_profile(&self.directory, name).await?;
+        let mut source = tokio::task::spawn_blocking(move || read_file(&profile, file.as_ref(), &options.read));
         let read = async {
             let lifecycle = read_policies(&self.directory).await?;
             Ok::<_, DeskError>((lifecycle, DirectoryContent::read(&self.directory).await?))
@@ -82,8 +98,9 @@ impl Desk {
             source = &mut source => (source??, read.await),
             read = &mut read => (source.await??, read),
         };
-        let (sources, (lifecycle, actual)) = (vec![source], read?);
+        let (mut sources, (lifecycle, actual)) = (vec![source], read?);
         let planned = tokio::task::spawn_blocking(move || {
+            complete(&mut sources, &actual);
             let policies = Policies::from(&settings).with_lifecycle(lifecycle);
             let plan = Arc::new(plan(&wanted(&sources, &policies, jiff::Timestamp::now()), &actual)?);
             Ok::<_, PlanError>(PlannedImport { plan, passwords: Arc::new(InitialPasswords::of(sources)) })

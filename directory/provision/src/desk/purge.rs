@@ -124,7 +124,7 @@ impl Desk {
         let change = purge.change(suffix, now, &settings.time_zone);
         let change = change.ok_or_else(|| DeskError::Refused(format!("{} has no entryUUID", person.dn())))?;
         let name = policy.map_or_else(String::new, |policy| policy.name.clone());
-        let stamp = SourceStamp { name: LIFECYCLE_SOURCE.to_owned(), digest: name.clone() };
+        let stamp = SourceStamp { name: LIFECYCLE_SOURCE.to_owned(), digest: name.clone(), profile: None };
         let plan = Arc::new(Plan::of_changes(suffix, stamp, name, now, vec![change], 0));
         let (directory, audit, journals) = (&self.directory, &self.audit, &self.journals);
         let applier = Applier { directory, scheme: settings.scheme, actor: principal.actor(), audit, journals };

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{ChangeTarget, Desk, DeskError, VacationChange};
 use crate::calendar::{day_begins, day_ends, day_of};
-use crate::invisible::{is_bidi_control, is_invisible};
+use crate::source::invisible::{is_bidi_control, is_invisible};
 use crate::{Permission, Principal};
 
 /// Longest subject of a reply, in characters.

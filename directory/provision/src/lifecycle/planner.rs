@@ -126,7 +126,7 @@ impl LifecyclePlanner {
     /// The plan of all changes so far.
     pub fn finish(self, suffix: &Dn) -> Plan {
         let digest = digest_of(&self.rules.policies, &self.rules.zone);
-        let stamp = SourceStamp { name: LIFECYCLE_SOURCE.to_owned(), digest: digest.clone() };
+        let stamp = SourceStamp { name: LIFECYCLE_SOURCE.to_owned(), digest: digest.clone(), profile: None };
         Plan::of_changes(suffix, stamp, digest, self.rules.now, self.changes, self.unchanged)
     }
 }

@@ -11,10 +11,11 @@ use super::actual::DirectoryContent;
 use super::change::{ChangeKind, PersonChange, Reason};
 use super::people::{DirectoryPerson, SourceIdState};
 use super::person_name::PersonName;
+use super::suspects::Suspects;
 use crate::attribute_change::{AttributeChange, ChangeMode};
 use crate::lifecycle::LifecycleRules;
 use crate::naming::{is_numbered, numbered};
-use crate::source::{Column, RecordError, person_key, without_zeros};
+use crate::source::{Column, RecordError, Source, check_source_name, person_key, without_zeros};
 use crate::wanted::{WantedPerson, WantedState, refuse};
 use crate::write::{AddressKind, NEW_STATE, Write, WriteKind};
 use crate::{NamingPolicy, ReasonRule, SourceRecord, tree};
@@ -28,6 +29,13 @@ pub(crate) fn person_uuid(source_id: &str) -> Uuid {
     Uuid::new_v5(&PERSON_NAMESPACE, person_key(source_id).as_bytes())
 }
 
+/// The source id under which the source or another one knew the person of a record before.
+pub(super) fn former_id(source: &str, record: &SourceRecord) -> Option<String> {
+    let former = record.former_person_id()?;
+    let is_qualified = former.split_once(':').is_some_and(|(source, _)| check_source_name(source).is_ok());
+    Some(if is_qualified { former.to_owned() } else { format!("{source}:{former}") })
+}
+
 /// Plans people in the order of the records and remembers the addresses that this plan gives.
 pub(super) struct Planner<'a> {
     naming: &'a NamingPolicy,
@@ -39,6 +47,8 @@ pub(super) struct Planner<'a> {
     next_number: HashMap<String, u32>,
     /// Records of new people of this plan, by their numbers without leading zeros.
     new_people: HashMap<String, Vec<&'a SourceRecord>>,
+    sources: &'a [Source],
+    suspects: Suspects<'a>,
 }
 
 /// The address that results from a person's name.
@@ -62,27 +72,87 @@ impl<'a> Planner<'a> {
             given: HashSet::new(),
             next_number: HashMap::new(),
             new_people: HashMap::new(),
+            sources: wanted.sources,
+            suspects: Suspects::new(&wanted.policies.naming, actual),
         }
     }
 
     /// The change that brings a person to the wanted state; `None` when there is nothing to change.
     pub(super) fn change(&mut self, wanted: &WantedPerson<'a>) -> Result<Option<PersonChange>, RecordError> {
         let key = person_key(&wanted.source_id);
-        match self.actual.known(&key, || PersonName::OfId(person_uuid(&wanted.source_id))) {
-            SourceIdState::Nobody => self.create(wanted).map(Some),
-            SourceIdState::One(person) if self.is_somebody_else(wanted, person) => {
-                let rule = "the directory has another family name and birth date for this number: was it reassigned?";
-                Err(refuse(wanted.record, Column::PersonId, rule))
+        let former = self.former(wanted)?;
+        match (self.actual.known(&key, || PersonName::OfId(person_uuid(&wanted.source_id))), former) {
+            (SourceIdState::Nobody, None) => self.create(wanted).map(Some),
+            (SourceIdState::Nobody, Some(person)) => {
+                self.check_not_reassigned(wanted, person, Column::FormerPersonId)?;
+                self.update(wanted, &key, person)
             }
-            SourceIdState::One(person) => self.update(wanted, &key, person),
-            SourceIdState::Many => {
-                Err(refuse(wanted.record, Column::PersonId, "two people in the directory have this number"))
+            (SourceIdState::One(person), Some(former)) if person.place != former.place => {
+                let words = "the directory has one person with this number and another one with the former number: \
+                             which of them stays must be decided by hand";
+                Err(refuse(wanted.record, Column::FormerPersonId, "number.two-people", words))
+            }
+            (SourceIdState::One(person), _) => {
+                self.check_not_reassigned(wanted, person, Column::PersonId)?;
+                self.update(wanted, &key, person)
+            }
+            (SourceIdState::Many, _) => {
+                let words = "two people in the directory have this number";
+                Err(refuse(wanted.record, Column::PersonId, "number.ambiguous", words))
             }
         }
     }
 
+    /// The person whom the directory knows under the former number of a record.
+    fn former(&self, wanted: &WantedPerson<'_>) -> Result<Option<DirectoryPerson<'a>>, RecordError> {
+        let source = wanted.source_id.split(':').next().unwrap_or_default();
+        let Some(id) = former_id(source, wanted.record) else { return Ok(None) };
+        match self.actual.known(&person_key(&id), || PersonName::OfId(person_uuid(&id))) {
+            SourceIdState::Nobody => Ok(None),
+            SourceIdState::One(person) => Ok(Some(person)),
+            SourceIdState::Many => {
+                let words = "two people in the directory have the former number";
+                Err(refuse(wanted.record, Column::FormerPersonId, "number.ambiguous", words))
+            }
+        }
+    }
+
+    fn check_not_reassigned(
+        &self,
+        wanted: &WantedPerson<'_>,
+        person: DirectoryPerson<'_>,
+        column: Column,
+    ) -> Result<(), RecordError> {
+        if !self.is_somebody_else(wanted, person) {
+            return Ok(());
+        }
+        let words = "the directory has another family name and birth date for this number: was it reassigned?";
+        Err(refuse(wanted.record, column, "number.reassigned", words))
+    }
+
+    /// Refuses a new person who is probably known under another number, unless somebody has confirmed the number.
+    fn check_duplicate(&mut self, wanted: &WantedPerson<'a>) -> Result<(), RecordError> {
+        let record = wanted.record;
+        let source = self.sources.get(usize::from(wanted.origin.source));
+        let key = person_key(&record.person_id);
+        let is_confirmed =
+            source.is_some_and(|source| source.distinct.iter().any(|distinct| person_key(distinct) == key));
+        let known = if is_confirmed { None } else { self.suspects.find(record) };
+        if let Some(known) = known {
+            let words = format!(
+                "probably {known}: the same name, with the same birth date or private address. If the number has \
+                 changed, state the former one in former_person_id; if it is another person, confirm this number \
+                 (--new-person)"
+            );
+            return Err(refuse(record, Column::PersonId, "person.duplicate", &words));
+        }
+        self.suspects.add(record);
+        Ok(())
+    }
+
     fn create(&mut self, wanted: &WantedPerson<'a>) -> Result<PersonChange, RecordError> {
         self.check_zeros(wanted)?;
+        self.check_duplicate(wanted)?;
         let id = person_uuid(&wanted.source_id);
         let name = PersonName::OfId(id);
         let choice = self.choose(wanted, &name, None)?;
@@ -116,14 +186,14 @@ impl<'a> Planner<'a> {
         let is_same_person = |person: &DirectoryPerson<'_>| {
             folds_alike(given_name(*person), &record.given_name)
                 && folds_alike(family_name(*person), &record.family_name)
-                && person.attribute(attr::SCHAC_DATE_OF_BIRTH) == record.birth_date.as_deref()
+                && person.attribute(attr::SCHAC_DATE_OF_BIRTH) == record.birth_digits().as_deref()
         };
         if let Some(known) = self.actual.people.alike(&person_key(&wanted.source_id)).find(is_same_person) {
             let rule = format!(
                 "probably {}, who has the same name and birth date and a number that differs in leading zeros only",
                 known.mail().unwrap_or("a person in the directory")
             );
-            return Err(refuse(record, Column::PersonId, &rule));
+            return Err(refuse(record, Column::PersonId, "number.zeros", &rule));
         }
         let same_number = self.new_people.entry(without_zeros(&wanted.source_id)).or_default();
         let is_recorded_person = |other: &&&SourceRecord| {
@@ -133,7 +203,7 @@ impl<'a> Planner<'a> {
         };
         if let Some(other) = same_number.iter().find(is_recorded_person) {
             let rule = format!("probably the person of line {}: the numbers differ in leading zeros only", other.line);
-            return Err(refuse(record, Column::PersonId, &rule));
+            return Err(refuse(record, Column::PersonId, "number.zeros", &rule));
         }
         same_number.push(record);
         Ok(())
@@ -205,7 +275,7 @@ impl<'a> Planner<'a> {
         let primary = person.mail().and_then(|mail| Address::parse(mail).ok());
         let is_renamed = self.is_renamed(wanted, person, primary.as_ref());
         let mut writes = OrderedWrites::default();
-        let mut label = primary.as_ref().map_or_else(|| wanted.record.person_id.clone(), Address::to_string);
+        let mut label = primary.as_ref().map_or_else(|| wanted.record.person_id.to_string(), Address::to_string);
         if is_renamed {
             let choice = self.choose(wanted, person.name, person.uid().as_deref())?;
             label = format!("{label} -> {}", choice.address);
@@ -267,7 +337,12 @@ impl<'a> Planner<'a> {
         loop {
             let local = numbered(base, number);
             let address = Address::from_parts(&local, domain).map_err(|error| {
-                refuse(wanted.record, Column::FamilyName, &format!("no address can be made: {error}"))
+                refuse(
+                    wanted.record,
+                    Column::FamilyName,
+                    "name.no-address",
+                    &format!("no address can be made: {error}"),
+                )
             })?;
             let is_login_free = !self.actual.people.has_uid(&local) || own_uid == Some(&local);
             if self.is_free(&address) && is_login_free {
@@ -319,8 +394,8 @@ impl<'a> Planner<'a> {
     /// difference counts as a correction.
     fn is_somebody_else(&self, wanted: &WantedPerson<'_>, person: DirectoryPerson<'_>) -> bool {
         let born = person.attribute(attr::SCHAC_DATE_OF_BIRTH);
-        let birth_date = wanted.record.birth_date.as_deref();
-        let other_birth = matches!((born, birth_date), (Some(held), Some(stated)) if held != stated);
+        let birth_date = wanted.record.birth_digits();
+        let other_birth = matches!((born, &birth_date), (Some(held), Some(stated)) if held != stated);
         other_birth && self.naming.fold(family_name(person)) != self.naming.fold(&wanted.record.family_name)
     }
 }
@@ -409,6 +484,11 @@ fn reason(
             (ReasonRule::PrimaryAddress, "the person has no primary address".to_owned())
         };
         return (ChangeKind::Rename, Reason { rule, words });
+    }
+    if wanted.record.former_person_id().is_some() && !person.has_source(&person_key(&wanted.source_id)) {
+        let former = wanted.record.former_person_id().unwrap_or_default();
+        let words = format!("the number {former} became {}", wanted.record.person_id);
+        return (ChangeKind::Update, Reason { rule: ReasonRule::NumberChanged, words });
     }
     let (rule, words) = if attributes.is_empty() {
         (

@@ -87,6 +87,8 @@ struct SerialPlan<'a> {
     since: &'a str,
     summary: &'a PlanSummary,
     rejected: &'a [RecordError],
+    #[serde(skip_serializing_if = "<[RecordError]>::is_empty")]
+    warnings: &'a [RecordError],
     changes: &'a [PersonChange],
 }
 
@@ -103,6 +105,8 @@ struct ParsedPlan {
     since: String,
     summary: PlanSummary,
     rejected: Vec<RecordError>,
+    #[serde(default)]
+    warnings: Vec<RecordError>,
     changes: Vec<PersonChange>,
 }
 
@@ -118,6 +122,7 @@ impl Plan {
             since: &self.since,
             summary: &self.summary,
             rejected: &self.rejected,
+            warnings: &self.warnings,
             changes: &self.changes,
         };
         let mut to = io::BufWriter::new(to);
@@ -156,6 +161,7 @@ impl Plan {
             since: read.since,
             summary: read.summary,
             rejected: read.rejected,
+            warnings: read.warnings,
             changes: read.changes,
         };
         if plan.hash != read.hash {

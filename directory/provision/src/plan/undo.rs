@@ -60,7 +60,7 @@ pub fn plan_undo(batch: &KeptBatch, applied: &Plan, held: &WrittenEntries, now: 
         changes.extend(undo.change(change, &done, &mut left));
     }
     left.sort_by_key(|problem| problem.line);
-    let sources = vec![SourceStamp { name: UNDO.to_owned(), digest: batch.batch.clone() }];
+    let sources = vec![SourceStamp { name: UNDO.to_owned(), digest: batch.batch.clone(), profile: None }];
     let mut lines: Vec<u64> = left.iter().map(|problem| problem.line).collect();
     lines.dedup();
     let unchanged = rows - changes.len().min(rows);
@@ -71,6 +71,7 @@ pub fn plan_undo(batch: &KeptBatch, applied: &Plan, held: &WrittenEntries, now: 
         since: format_generalized(now),
         policies: applied.policies.clone(),
         rejected: left,
+        warnings: Vec::new(),
         summary,
         sources,
         changes,
@@ -115,20 +116,13 @@ impl<'a> BatchUndo<'a> {
         left: &mut Vec<RecordError>,
     ) -> Option<PersonChange> {
         if change.kind == ChangeKind::Purge {
-            left.push(RecordError {
-                line: change.line,
-                column: "person".to_owned(),
-                rule: format!("{}: a purge is not taken back; import the person again", change.what),
-            });
+            let words = format!("{}: a purge is not taken back; import the person again", change.what);
+            left.push(RecordError::error(change.line, "person", "undo.purge", words));
             return None;
         }
         let is_creation = done.iter().any(|(write, _)| write.action == WriteKind::AddPerson);
         let mut stays = |name: &str, why: String| {
-            left.push(RecordError {
-                line: change.line,
-                column: name.to_owned(),
-                rule: format!("{}: {why}", change.what),
-            });
+            left.push(RecordError::error(change.line, name, "undo.stays", format!("{}: {why}", change.what)));
         };
         let obstacles: Vec<(String, String)> = done.iter().filter_map(|done| self.obstacle(*done)).collect();
         let addresses_stay = !obstacles.is_empty();

@@ -1,11 +1,11 @@
-//! The affiliation that a record states, among those of other sources.
+//! The affiliations that a record states, among those of other sources.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use provost_entry::time::parse_generalized;
 use provost_lifecycle::AffiliationPeriod;
 
-use crate::source::{Column, RecordError, Source, SourceRecord};
+use crate::source::{AffiliationRow, Column, Coverage, RecordError, Source, SourceRecord};
 use crate::{Policies, calendar};
 
 /// What a record says of one part of an affiliation.
@@ -13,7 +13,7 @@ use crate::{Policies, calendar};
 enum Stated<T> {
     /// This value.
     Value(T),
-    /// None: the cell is blank, and the policies let it clear the value.
+    /// None: the profile of the source lets the blank cell clear the value.
     None,
     /// Nothing: the held value stays.
     Nothing,
@@ -29,10 +29,29 @@ impl<T> Stated<T> {
     }
 }
 
-/// The affiliation of a record: one value of provostAffiliation.
+/// The affiliations of a record: values of provostAffiliation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct WantedAffiliation {
     source: String,
+    rows: Vec<WantedRow>,
+    /// Affiliations that the record does not name, which stay.
+    keeps: Keeps,
+}
+
+/// Which of the held affiliations of the source stay although the record does not name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keeps {
+    /// None: the file names everybody in full.
+    None,
+    /// Those of other kinds: the file names only what has changed.
+    OtherKinds,
+    /// All: the record names no affiliation, and what it states concerns the first one.
+    All,
+}
+
+/// One affiliation of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct WantedRow {
     affiliation: &'static str,
     program: Stated<String>,
     start: Stated<Timestamp>,
@@ -43,7 +62,51 @@ impl WantedAffiliation {
     /// Reads a record. A day that the directory cannot hold refuses the record: treated as blank, it would remove the
     /// held date.
     pub(super) fn of(record: &SourceRecord, source: &Source, policies: &Policies) -> Result<Self, RecordError> {
-        let clears = |column: Column| source.columns.contains(&column) && policies.clearing_columns.contains(&column);
+        let rows: Result<_, _> = record.affiliations().map(|row| WantedRow::of(record, &row, policies)).collect();
+        let keeps = match source.coverage {
+            _ if record.lacking.contains(Column::Affiliation) => Keeps::All,
+            Coverage::Partial => Keeps::OtherKinds,
+            Coverage::Complete => Keeps::None,
+        };
+        Ok(Self { source: source.name.replace(char::is_whitespace, "_"), rows: rows?, keeps })
+    }
+
+    /// Name of the source, as provostAffiliation has it.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The person's affiliations with these in the place of what their source stated before, sorted.
+    pub(crate) fn among(&self, held: &[AffiliationPeriod]) -> Vec<AffiliationPeriod> {
+        let (own, others): (Vec<&AffiliationPeriod>, Vec<&AffiliationPeriod>) =
+            held.iter().partition(|period| period.source == self.source);
+        let mut periods: Vec<AffiliationPeriod> = others.into_iter().cloned().collect();
+        let mut replaced = Vec::new();
+        for row in &self.rows {
+            let former = row.former(&own, self.rows.len());
+            // Only somebody without any affiliation gets the one with which the record was completed.
+            if former.is_none() && self.keeps == Keeps::All && !held.is_empty() {
+                continue;
+            }
+            replaced.extend(former);
+            periods.push(row.period(&self.source, former.and_then(|place| own.get(place).copied())));
+        }
+        let stays = |(place, period): &(usize, &AffiliationPeriod)| match self.keeps {
+            Keeps::None => false,
+            Keeps::OtherKinds => self.rows.iter().all(|row| row.affiliation != period.affiliation),
+            Keeps::All => !replaced.contains(place),
+        };
+        periods.extend(own.iter().copied().enumerate().filter(stays).map(|(_, period)| period.clone()));
+        periods.sort_by_key(ToString::to_string);
+        periods.dedup();
+        periods
+    }
+}
+
+impl WantedRow {
+    fn of(record: &SourceRecord, row: &AffiliationRow, policies: &Policies) -> Result<Self, RecordError> {
+        // What a record clears concerns its first row; a further row states all of its parts.
+        let clears = |column: Column| record.cleared.contains(column) || row.line != record.line;
         let zone = &policies.time_zone;
         let moment = |column: Column, day: Option<Date>, at: &dyn Fn(Date) -> Option<String>| match day {
             None if clears(column) => Ok(Stated::None),
@@ -54,43 +117,42 @@ impl WantedAffiliation {
             }
         };
         Ok(Self {
-            source: source.name.replace(char::is_whitespace, "_"),
-            affiliation: record.affiliation.as_str(),
-            program: match &record.program {
-                Some(program) => Stated::Value(program.clone()),
+            affiliation: row.affiliation.as_str(),
+            program: match &row.program {
+                Some(program) => Stated::Value(program.to_string()),
                 None if clears(Column::Program) => Stated::None,
                 None => Stated::Nothing,
             },
-            start: moment(Column::StartDate, record.start_date, &|day| calendar::day_begins(zone, day))?,
-            end: moment(Column::EndDate, record.end_date, &|day| calendar::day_ends(zone, day))?,
+            start: moment(Column::StartDate, row.start_date, &|day| calendar::day_begins(zone, day))?,
+            end: moment(Column::EndDate, row.end_date, &|day| calendar::day_ends(zone, day))?,
         })
     }
 
-    /// Name of the source, as provostAffiliation has it.
-    pub(crate) fn source(&self) -> &str {
-        &self.source
+    /// The place of the held affiliation that this row continues: one of the same kind and programme, else one of the
+    /// same kind, else the only one, of which the row then states the new kind.
+    fn former(&self, own: &[&AffiliationPeriod], rows: usize) -> Option<usize> {
+        let is_kind = |period: &&AffiliationPeriod| period.affiliation == self.affiliation;
+        let is_same = |period: &&AffiliationPeriod| match &self.program {
+            Stated::Value(program) => is_kind(period) && period.program.as_deref() == Some(program),
+            Stated::None | Stated::Nothing => is_kind(period),
+        };
+        let same = own.iter().position(is_same);
+        let of_kind = || own.iter().position(is_kind).filter(|_| rows == 1);
+        same.or_else(of_kind).or_else(|| (rows == 1 && !own.is_empty()).then_some(0))
     }
 
-    /// The person's affiliations with this one in the place of what its source stated before, sorted.
-    pub(crate) fn among(&self, held: &[AffiliationPeriod]) -> Vec<AffiliationPeriod> {
-        let is_own = |period: &&AffiliationPeriod| period.source == self.source;
-        let former = held.iter().filter(is_own).find(|period| period.affiliation == self.affiliation);
-        let former = former.or_else(|| held.iter().find(is_own));
-        let own = AffiliationPeriod {
-            source: self.source.clone(),
+    fn period(&self, source: &str, former: Option<&AffiliationPeriod>) -> AffiliationPeriod {
+        AffiliationPeriod {
+            source: source.to_owned(),
             affiliation: self.affiliation.to_owned(),
             start: self.start.clone().or_held(former.and_then(|period| period.start)),
             end: self.end.clone().or_held(former.and_then(|period| period.end)),
             program: self.program.clone().or_held(former.and_then(|period| period.program.clone())),
-        };
-        let others = held.iter().filter(|period| !is_own(period)).cloned();
-        let mut periods: Vec<AffiliationPeriod> = others.chain([own]).collect();
-        periods.sort_by_key(ToString::to_string);
-        periods
+        }
     }
 }
 
 fn unrepresentable(record: &SourceRecord, column: Column) -> RecordError {
-    let rule = "beyond the years that the directory can hold; leave the field blank if there is no such day";
-    super::refuse(record, column, rule)
+    let words = "beyond the years that the directory can hold; leave the field blank if there is no such day";
+    super::refuse(record, column, "date.range", words)
 }

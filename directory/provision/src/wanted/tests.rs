@@ -2,7 +2,7 @@ use jiff::tz::TimeZone;
 use provost_schema::attr;
 
 use super::*;
-use crate::{Affiliation, CsvOptions, read_source};
+use crate::{Affiliation, CsvOptions, ReadOptions, SourceProfile, read_file, read_source};
 
 const HEADER: &str =
     "person_id,given_name,family_name,birth_date,private_email,affiliation,program,start_date,end_date,password\n";
@@ -64,26 +64,64 @@ fn every_value_has_its_rule_and_its_origin() {
 }
 
 #[test]
-fn a_blank_cell_follows_the_policy_of_its_column() {
-    let sources = [source("registrar", "1,Ann,Roy,,,staff,,,,\n")];
-    let mut keeping = policies();
-    keeping.clearing_columns = vec![Column::PrivateEmail];
+fn a_blank_cell_follows_the_profile_of_its_source() {
+    let row = "1,Ann,Roy,,,staff,,,,\n";
+    let usual = [source("registrar", row)];
+    let lines = ["blank private_email clear", "blank program keep", "blank start_date keep", "blank end_date keep"];
+    let profile = SourceProfile::parse("registrar", &lines.map(str::to_owned)).unwrap();
+    let keeping = [read_file(&profile, format!("{HEADER}{row}").as_bytes(), &ReadOptions::default()).unwrap()];
+    let policies = policies();
     let held = "hr staff - -\nregistrar staff 20200101000000Z 20300101000000Z Library";
-    for (policies, expect) in [
-        (&policies(), "hr staff - -\nregistrar staff - -"),
+    for (sources, expect) in [
+        (&usual, "hr staff - -\nregistrar staff - -"),
         (&keeping, "hr staff - -\nregistrar staff 20200101000000Z 20300101000000Z Library"),
     ] {
-        let state = wanted(&sources, policies, at_2026());
+        let state = wanted(sources, &policies, at_2026());
         assert_eq!(affiliation(&people(&state)[0], held), expect);
     }
-    for (policies, attribute, expect, rule) in [
-        (&policies(), attr::PROVOST_PRIVATE_MAIL, RecordAttribute::Any, "column.private_email"),
-        (&policies(), attr::SCHAC_DATE_OF_BIRTH, RecordAttribute::Any, "column.birth_date"),
+    for (sources, attribute, expect, rule) in [
+        (&usual, attr::PROVOST_PRIVATE_MAIL, RecordAttribute::Any, "column.private_email"),
+        (&usual, attr::SCHAC_DATE_OF_BIRTH, RecordAttribute::Any, "column.birth_date"),
         (&keeping, attr::PROVOST_PRIVATE_MAIL, RecordAttribute::None, "blank.private_email"),
     ] {
-        let state = wanted(&sources, policies, at_2026());
+        let state = wanted(sources, &policies, at_2026());
         assert_eq!(value(&people(&state)[0], attribute), (&expect, rule.to_owned()), "{attribute}");
     }
+}
+
+/// Several affiliations of one source: a complete file states all of them, a partial one only what has changed, and a
+/// record without any affiliation leaves them as they are.
+#[test]
+fn programme_rows_become_affiliations_and_a_partial_file_ends_none() {
+    let policies = policies();
+    let held = "registrar staff - - Library\nregistrar student 20240901040000Z - Music";
+    let rows = "1,Ann,Roy,,,student,Arts,,2029-04-30,\n1,Ann,Roy,,,alum,,,,\n";
+    for (lines, rows, expect) in [
+        (&[][..], rows, "registrar alum - -\nregistrar student - 20290501035959Z Arts"),
+        (
+            &["coverage partial"],
+            rows,
+            "registrar alum - -\nregistrar staff - - Library\nregistrar student - 20290501035959Z Arts",
+        ),
+        (&[], "1,Ann,Roy,,,student,Music,,2027-04-30,\n", "registrar student - 20270501035959Z Music"),
+    ] {
+        let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        let profile = SourceProfile::parse("registrar", &lines).unwrap();
+        let read = read_file(&profile, format!("{HEADER}{rows}").as_bytes(), &ReadOptions::default());
+        let sources = [read.unwrap()];
+        let state = wanted(&sources, &policies, at_2026());
+        assert_eq!(affiliation(&people(&state)[0], held), expect, "{rows}");
+    }
+    let profile = SourceProfile::parse("registrar", &["format jsonl".to_owned()]).unwrap();
+    let line = "{\"person_id\":\"1\",\"given_name\":\"Ann\",\"family_name\":\"Roy\",\"end_date\":\"2027-04-30\"}";
+    let mut sources = [read_file(&profile, line.as_bytes(), &ReadOptions::default()).unwrap()];
+    let state = wanted(&sources, &policies, at_2026());
+    assert_eq!(state.rejected().next().unwrap().rule.as_str(), "record.incomplete");
+    let record = &mut sources[0].records[0];
+    (record.affiliation, record.is_completed) = (Affiliation::Student, true);
+    let state = wanted(&sources, &policies, at_2026());
+    let expect = "registrar staff - - Library\nregistrar student 20240901040000Z 20270501035959Z Music";
+    assert_eq!(affiliation(&people(&state)[0], held), expect);
 }
 
 #[test]
@@ -114,7 +152,7 @@ fn a_date_beyond_the_representable_years_rejects_the_record() {
         let state = wanted(&sources, &policies, at_2026());
         assert!(people(&state).is_empty(), "{row}");
         assert_eq!(state.rejected().next().unwrap().column, column, "{row}");
-        assert!(state.rejected().next().unwrap().rule.contains("beyond the years"), "{row}");
+        assert!(state.rejected().next().unwrap().words.contains("beyond the years"), "{row}");
     }
 }
 

@@ -1,33 +1,36 @@
 //! Splits text into records by the quoting of RFC 4180, each with the line on which it begins.
 
 use std::io::{Chain, Read};
+use std::ops::Range;
 
 use csv::StringRecord;
 
-use super::decode::line_ends;
-use super::record::FileError;
+use crate::decode::line_ends;
+use crate::record::FileError;
 
 /// Appended to the text as a record of its own. A file that ends within a quoted field swallows this record, which
 /// reveals the fault; a good file cannot contain it, since NUL is refused before.
 const END_MARK: &[u8] = b"\n\0";
 
 /// One record with its lines and quoting faults.
-pub(super) struct CsvRecord {
+pub(crate) struct CsvRecord {
     /// Line on which it begins, from one.
-    pub(super) line: u64,
+    pub(crate) line: u64,
     /// Fields of the record, without quotes.
-    pub(super) fields: StringRecord,
+    pub(crate) fields: StringRecord,
     /// Line on which it ends.
-    pub(super) last_line: u64,
+    pub(crate) last_line: u64,
     /// Lines within the record that look like records themselves: a misplaced quotation mark probably swallowed them.
-    pub(super) swallowed: Vec<u64>,
+    pub(crate) swallowed: Vec<u64>,
     /// Index, from zero, of the first field with text after its closing quotation mark, as in `"Ann"x`. The field's
     /// value is uncertain.
-    pub(super) misquoted_field: Option<usize>,
+    pub(crate) misquoted_field: Option<usize>,
+    /// Octets of the record within the text, without the line end.
+    pub(crate) range: Range<usize>,
 }
 
 /// Reads the records one by one.
-pub(super) struct CsvRecords<'a> {
+pub(crate) struct CsvRecords<'a> {
     text: &'a str,
     separator: u8,
     /// Number of separators in the header; a line with as many looks like a record. `None` until the header is read.
@@ -35,10 +38,13 @@ pub(super) struct CsvRecords<'a> {
     reader: csv::Reader<Chain<&'a [u8], &'static [u8]>>,
     /// Offset up to which lines are counted (octets), and the number of the line at that offset.
     counted: (usize, u64),
+    /// Octets of the line `sep=;` before the records.
+    offset: usize,
 }
 
 impl<'a> CsvRecords<'a> {
-    pub(super) fn new(text: &'a str, separator: Option<u8>) -> Self {
+    pub(crate) fn new(text: &'a str, separator: Option<u8>) -> Self {
+        let whole = text.len();
         let (text, first_line, announced) = without_separator_line(text);
         let separator = separator.or(announced).unwrap_or_else(|| guess_separator(text));
         let reader = csv::ReaderBuilder::new()
@@ -46,17 +52,23 @@ impl<'a> CsvRecords<'a> {
             .flexible(true)
             .delimiter(separator)
             .from_reader(text.as_bytes().chain(END_MARK));
-        Self { text, separator, separators: None, reader, counted: (0, first_line) }
+        let offset = whole - text.len();
+        Self { text, separator, separators: None, reader, counted: (0, first_line), offset }
+    }
+
+    /// The separator in use.
+    pub(crate) fn separator(&self) -> u8 {
+        self.separator
     }
 
     /// The next record that is not blank; `None` after the last one.
-    pub(super) fn next(&mut self) -> Result<Option<CsvRecord>, FileError> {
+    pub(crate) fn next(&mut self) -> Result<Option<CsvRecord>, FileError> {
         loop {
             let mut fields = StringRecord::new();
             let more = self
                 .reader
                 .read_record(&mut fields)
-                .map_err(|error| FileError::Encoding { line: self.counted.1, rule: error.to_string() })?;
+                .map_err(|error| FileError::Format(format!("line {}: {error}", self.counted.1)))?;
             if !more || (fields.len() == 1 && fields.get(0) == Some("\0")) {
                 return Ok(None);
             }
@@ -72,7 +84,9 @@ impl<'a> CsvRecords<'a> {
                 self.separators.get_or_insert(fields.len() - 1);
                 let last_line = line + line_ends(whole.trim_end_matches(['\r', '\n']).as_bytes());
                 let misquoted_field = misquoted_field(whole, self.separator);
-                return Ok(Some(CsvRecord { line, last_line, fields, swallowed, misquoted_field }));
+                let range = self.counted.0..self.counted.0 + whole.trim_end_matches(['\r', '\n']).len();
+                let range = range.start + self.offset..range.end + self.offset;
+                return Ok(Some(CsvRecord { line, last_line, fields, swallowed, misquoted_field, range }));
             }
         }
     }
@@ -149,7 +163,7 @@ fn without_separator_line(text: &str) -> (&str, u64, Option<u8>) {
         Some((name, separator)) if name.eq_ignore_ascii_case("sep=") => match separator.as_bytes() {
             // Trimming has removed a tab.
             [] => (rest, 2, Some(b'\t')),
-            [separator @ (b',' | b';')] => (rest, 2, Some(*separator)),
+            [separator @ (b',' | b';' | b'|')] => (rest, 2, Some(*separator)),
             _ => (text, 1, None),
         },
         _ => (text, 1, None),

@@ -5,6 +5,8 @@ use icu_properties::props::DefaultIgnorableCodePoint;
 use provost_entry::prep::{CaseHandling, directory_string};
 use unicode_normalization::UnicodeNormalization;
 
+use crate::rule::{self, Rule};
+
 /// Longest number, in characters; a UUID has 36.
 const CHARS_MAX: usize = 64;
 
@@ -36,66 +38,70 @@ const PLACEHOLDERS: [&str; 14] = [
 const TRUTH_VALUES: [&str; 6] = ["true", "false", "vrai", "faux", "wahr", "falsch"];
 
 /// Checks a number. A damaged number would create a second account for the same person, so it is refused.
-pub(super) fn person_id(field: &str) -> Result<String, &'static str> {
+pub(crate) fn person_id(field: &str) -> Result<&str, Rule> {
     if field.chars().count() > CHARS_MAX {
-        Err("longer than 64 characters")
+        Err(rule::LONG_NUMBER)
     } else if field.chars().any(char::is_whitespace) {
-        Err("a blank within the number")
+        Err(rule::NUMBER_BLANK)
     } else if field.contains('\u{FFFD}') {
-        Err("a replacement character: the number was damaged before this import")
+        Err(rule::NUMBER_REPLACEMENT)
     } else if field.chars().any(is_ignorable) {
-        Err("an invisible character within the number: type it anew")
+        Err(rule::NUMBER_INVISIBLE)
     // Look for damage in full-width forms too: the directory compares them as plain ones (RFC 4518).
-    } else if let Some(rule) = damage(field).or_else(|| damage(&field.nfkc().collect::<String>())) {
+    } else if let Some(rule) = damage(field).or_else(|| full_width_damage(field)) {
         Err(rule)
     } else {
-        Ok(field.to_owned())
+        Ok(field)
     }
+}
+
+fn full_width_damage(field: &str) -> Option<Rule> {
+    if field.is_ascii() { None } else { damage(&field.nfkc().collect::<String>()) }
 }
 
 /// The form in which spellings of a number are compared, as in the directory (RFC 4518). People's ids (provostPersonId)
 /// are derived from it, so it must never change for a text that was accepted before.
-pub(crate) fn person_key(number: &str) -> String {
+pub fn person_key(number: &str) -> String {
     directory_string(number, CaseHandling::Ignored).unwrap_or_else(|| number.to_lowercase())
 }
 
 /// The form in which numbers that differ only in leading zeros are equal: spreadsheets remove these zeros.
-pub(crate) fn without_zeros(number: &str) -> String {
+pub fn without_zeros(number: &str) -> String {
     let key = person_key(number);
     let (source, digits) = key.split_once(':').map_or(("", key.as_str()), |(source, digits)| (source, digits));
     format!("{source}:{}", digits.trim_start_matches('0'))
 }
 
 /// Whether a character is shown as nothing (Unicode Default_Ignorable_Code_Point).
-pub(super) fn is_ignorable(c: char) -> bool {
+pub(crate) fn is_ignorable(c: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
 }
 
 /// The damage that an export or a spreadsheet did to a number; `None` when there is none.
-fn damage(field: &str) -> Option<&'static str> {
+fn damage(field: &str) -> Option<Rule> {
     let lower = field.to_lowercase();
     if field.starts_with('#') || lower.strip_prefix("err:").is_some_and(are_digits) {
-        Some("an error value of a spreadsheet (like #N/A)")
+        Some(rule::NUMBER_ERROR)
     } else if field.starts_with(['\'', '=', '"', '`', '\u{b4}', '\u{2018}', '\u{2019}']) {
-        Some("a mark that a spreadsheet puts before a text (like '00123 or =\"00123\")")
+        Some(rule::NUMBER_GUARD)
     } else if PLACEHOLDERS.contains(&lower.as_str()) || !field.chars().any(char::is_alphanumeric) {
-        Some("a placeholder instead of a number (like NULL or N/A)")
+        Some(rule::NUMBER_PLACEHOLDER)
     } else if TRUTH_VALUES.contains(&lower.as_str()) {
-        Some("a truth value of a spreadsheet")
+        Some(rule::NUMBER_TRUTH)
     } else if field.starts_with(['$', '€', '£']) || field.ends_with(['$', '€', '£', '%']) {
-        Some("a currency or percent sign (like $1234): a spreadsheet damaged it")
+        Some(rule::NUMBER_CURRENCY)
     } else if is_signed(field) {
-        Some("a number with a sign (like -123 or (123)): a spreadsheet damaged it")
+        Some(rule::NUMBER_SIGN)
     } else if is_exponent(field) {
-        Some("a number in exponent form (like 1.1E+07): a spreadsheet damaged it")
+        Some(rule::NUMBER_EXPONENT)
     } else if is_grouped(field) {
-        Some("a number with thousands separators (like 1,234,567): a spreadsheet damaged it")
+        Some(rule::NUMBER_GROUPED)
     } else if is_fraction(field) {
-        Some("a number with a fraction (like 12345.0): a spreadsheet damaged it")
+        Some(rule::NUMBER_FRACTION)
     } else if is_date(field) {
-        Some("a date (like 2001-01-02 or Mar-01): a spreadsheet damaged it")
+        Some(rule::NUMBER_DATE)
     } else if is_clock(field) {
-        Some("a time of day (like 12:30): a spreadsheet damaged it")
+        Some(rule::NUMBER_TIME)
     } else {
         None
     }
@@ -221,7 +227,7 @@ mod tests {
             "1.2.3",
             "é1",
         ] {
-            assert_eq!(person_id(good).as_deref(), Ok(good));
+            assert_eq!(person_id(good), Ok(good));
         }
         for bad in [
             "N/A",

@@ -6,13 +6,13 @@ use icu_properties::props::{CanonicalCombiningClass, JoiningType};
 
 /// Whether `c` begins or ends an embedding, an override or an isolate, which set the direction of the text within
 /// (Unicode UAX #9 §2).
-pub(crate) fn is_bidi_control(c: char) -> bool {
+pub fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Whether `c` is an invisible format character (directions, joiners, zero-width blanks, byte order marks, tags), or a
 /// line end that terminals ignore. The soft hyphen is excluded: word processors leave it in legitimate names.
-pub(crate) fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     is_bidi_control(c)
         || matches!(
             c,
@@ -34,7 +34,7 @@ pub(crate) fn is_invisible(c: char) -> bool {
 ///
 /// A joiner between letters that would not join anyway, as in محمد‌علی, does not count: [`without_needless_joiners`]
 /// removes it.
-pub(crate) fn has_invisible(text: &str) -> bool {
+pub fn has_invisible(text: &str) -> bool {
     let is_spelling = |at, c| is_joiner(c) && (joins(text, at, c) || is_needless(text, at, c));
     text.char_indices()
         .any(|(at, c)| is_invisible(c) && !is_spelling(at, c) || is_variation_selector(c) && !has_variants(text, at))
@@ -53,7 +53,7 @@ fn has_variants(text: &str, at: usize) -> bool {
 
 /// Removes each U+200C between letters of a cursive script that would not join anyway. People type this joiner between
 /// the parts of a name. There it shows nothing, so names with and without it look the same and must be the same.
-pub(crate) fn without_needless_joiners(text: &str) -> String {
+pub fn without_needless_joiners(text: &str) -> String {
     let is_kept = |(at, c): &(usize, char)| !(is_joiner(*c) && !joins(text, *at, *c) && is_needless(text, *at, *c));
     text.char_indices().filter(is_kept).map(|(_, c)| c).collect()
 }
