@@ -42,6 +42,8 @@ const SCHEMES: [(&str, Scheme); 3] =
 const CLIENT_PROTOCOLS: [&str; 3] = ["imap", "pop3", "submission"];
 /// Bounds of `password-min-length`, characters: that of an initial password, and one that people can still choose.
 const PASSWORD_LENGTH: (u64, u64) = (8, 64);
+/// Longest `web-url`, octets: replies of SMTP have lines of at most 512 (RFC 5321 §4.5.3.1.5).
+const WEB_URL_OCTETS_MAX: usize = 200;
 /// Largest `password-history`: each value costs one hash when a password is set.
 const HISTORY_MAX: u64 = 24;
 /// Longest `password-max-age`, days: ten years of 365 days.
@@ -319,7 +321,7 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
         name: "web-url",
         about: "address of the pages, for links in mails and letters",
         unit: "",
-        rule: "https:// or http://, a host, a port if it is not the usual one, and a path if there is one",
+        rule: "https:// or http://, a host, a port if it is not the usual one, and a path if there is one; at most 200 octets",
         container: ou::SERVICES,
         example: "https://accounts.example.edu",
         read: |values, stated| {
@@ -445,7 +447,7 @@ fn web_url(text: &str) -> Option<String> {
     let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
     let plain = path.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-._~/".contains(&octet));
     let is_host = is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0);
-    (is_host && plain).then(|| format!("{scheme}://{rest}"))
+    (is_host && plain && text.len() <= WEB_URL_OCTETS_MAX).then(|| format!("{scheme}://{rest}"))
 }
 
 /// Parses `imap mail.example.edu:993`, or `submission mail.example.edu:587 starttls`.

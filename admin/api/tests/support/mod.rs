@@ -92,6 +92,7 @@ pub(crate) fn person(uid: &str, role: &str, state: PersonState) -> Person {
         quota_octets: None,
         vacation: None,
         roles: vec![role.into()],
+        password_state: provost_view::PasswordState::default(),
     }
 }
 
