@@ -142,7 +142,7 @@ pub mod attr {
     pub const PROVOST_ORIGIN: &str = "provostOrigin";
     /// A notice that was sent: `EVENT DAYS TIME`, so that none is sent twice. Multi-valued.
     pub const PROVOST_NOTICE: &str = "provostNotice";
-    /// An extension of a phase: `UNTIL APPROVER REASON`. Multi-valued.
+    /// An extension of a phase: `SINCE UNTIL APPROVER REASON`. Multi-valued.
     pub const PROVOST_EXTENSION: &str = "provostExtension";
     /// Time of a login, exact to one day, for inactivity timers; GeneralizedTime.
     pub const PROVOST_LAST_LOGIN: &str = "provostLastLogin";
@@ -201,6 +201,8 @@ pub mod attr {
     pub const PROVOST_COURSE: &str = "provostCourse";
     /// Term of the course of a group.
     pub const PROVOST_TERM: &str = "provostTerm";
+    /// The request of the first of two people who purge an account: `SINCE ACTOR REASON`.
+    pub const PROVOST_PURGE_REQUEST: &str = "provostPurgeRequest";
     /// DN of a group member (RFC 4519 §2.17).
     pub const MEMBER: &str = "member";
     /// Attributes that only the directory's writer and the mail core may read: whoever has a value of one can log in as

@@ -29,6 +29,7 @@ use crate::descriptors;
 use crate::exit::Exit;
 use crate::http::CountedReplies;
 use crate::ldap_clients::LdapClients;
+use crate::lifecycle_runs::LifecycleRuns;
 use crate::log_filter::LogFilter;
 use crate::monitoring::{Gauges, Metrics, watch_directory};
 use crate::private;
@@ -124,6 +125,7 @@ impl Node {
         let budgets = Budgets { memory, connections: descriptors::raise_limit() };
         drain.spawn(budgets.memory.clone().report(drain.clone()));
         let tokens = Tokens::new(state.clone(), fixed_tokens(config)?);
+        let runs_store: Arc<dyn MessageStore> = store.clone();
         let parts = NodeParts {
             config,
             tls,
@@ -147,6 +149,8 @@ impl Node {
         let (working, stopping) = (queue.clone(), drain.clone());
         drain.spawn(async move { working.run(stopping.stopping()).await });
         drain.spawn(crate::log::report_dropped(drain.clone()));
+        let runs = LifecycleRuns { desk: desk.clone(), store: runs_store, view: view.clone(), drain: drain.clone() };
+        drain.spawn(runs.keep());
         if let Some(certificates) = &certificates {
             drain.spawn(certificates.clone().follow(drain.clone()));
         }

@@ -14,6 +14,7 @@ mod descriptors;
 mod exit;
 mod http;
 mod ldap_clients;
+mod lifecycle_runs;
 mod log;
 mod log_filter;
 mod machine_user;
@@ -29,7 +30,8 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    address, audit, directory, doctor, import, person, queue, roles, settings, token, trace, undo, vacation,
+    address, audit, directory, doctor, import, lifecycle, person, policy, queue, roles, settings, token, trace, undo,
+    vacation,
 };
 use crate::config::Config;
 use crate::exit::Exit;
@@ -98,6 +100,12 @@ enum Command {
     /// Show and change the settings that all nodes share: quotas, limits, time zone.
     #[command(subcommand)]
     Settings(settings::Command),
+    /// Give accounts the states that policies and time ask for, and show what is to come.
+    #[command(subcommand)]
+    Lifecycle(lifecycle::Command),
+    /// List, show and write the policies: the rules about people, as dated documents.
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Check this node and show what is wrong and what to do.
     #[command(after_help = "Example: provost --config /etc/provost/provost.toml doctor")]
     Doctor,
@@ -148,6 +156,8 @@ async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
         Command::Queue(command) => queue::run(&config()?, command, &print).await,
         Command::Trace(arguments) => trace::run(&config()?, arguments, &print).await,
         Command::Settings(command) => settings::run(&config()?, command, &print).await,
+        Command::Lifecycle(command) => lifecycle::run(&config()?, command, &print).await,
+        Command::Policy(command) => policy::run(&config()?, command, &print).await,
         Command::Doctor => doctor::run(&config()?, &file, &print).await,
     }
 }

@@ -53,6 +53,16 @@ impl Printer {
         Ok(())
     }
 
+    /// Prints one of many values: as one JSON line in JSON mode; otherwise calls `text`.
+    pub(crate) fn show_line<T: serde::Serialize>(&self, value: &T, text: impl FnOnce(&T)) -> anyhow::Result<()> {
+        if self.json {
+            out!("{}", serde_json::to_string(value)?);
+        } else {
+            text(value);
+        }
+        Ok(())
+    }
+
     /// Prints a line, without control characters; prints nothing in JSON mode.
     pub(crate) fn line(&self, text: &str) {
         if !self.json {

@@ -102,12 +102,23 @@ impl Directory {
 
     /// Searches at any server that works, and collects the whole result.
     pub async fn search(&self, search: LdapSearch) -> Result<Vec<Entry>, DirectoryError> {
-        self.read_from(None, |server| search_at(server, &search)).await
+        self.read_from(None, |server| search_at(server, &search, &Vec::new)).await
     }
 
     /// Searches at the writable provider, for decisions that precede a write.
     pub async fn search_provider(&self, search: LdapSearch) -> Result<Vec<Entry>, DirectoryError> {
-        self.read_from(Some(ServerRole::Provider), |server| search_at(server, &search)).await
+        self.collect_provider(search, Vec::new).await
+    }
+
+    /// [`Directory::search_provider`] into any collection, page by page, for a result of which the caller keeps only a
+    /// part. `begin` makes an empty collection, and makes another one when the search is repeated because a server or
+    /// connection has failed.
+    pub async fn collect_provider<C: Extend<Entry>>(
+        &self,
+        search: LdapSearch,
+        begin: impl Fn() -> C,
+    ) -> Result<C, DirectoryError> {
+        self.read_from(Some(ServerRole::Provider), |server| search_at(server, &search, &begin)).await
     }
 
     /// Searches at the writable provider, or at any server that works while the provider does not answer, to show the
@@ -424,9 +435,21 @@ async fn vouch_at(server: &PooledServer, suffix: &Dn) -> Result<(), OperationFai
     }
 }
 
-async fn search_at(server: &PooledServer, search: &LdapSearch) -> Result<Vec<Entry>, OperationFailure> {
+async fn search_at<C: Extend<Entry>>(
+    server: &PooledServer,
+    search: &LdapSearch,
+    begin: &impl Fn() -> C,
+) -> Result<C, OperationFailure> {
     let paged = search.scope != Scope::Base && search.limit.is_none_or(|limit| limit > PAGE_ENTRIES as usize);
-    let work = async { if paged { search_pages(server, search).await } else { search_once(server, search).await } };
+    let work = async {
+        if paged {
+            search_pages(server, search, begin).await
+        } else {
+            let mut all = begin();
+            all.extend(search_once(server, search).await?);
+            Ok(all)
+        }
+    };
     tokio::time::timeout(SEARCH_TIME_MAX, work).await.unwrap_or(Err(OperationFailure::TimedOut))
 }
 
@@ -449,16 +472,21 @@ async fn search_once(server: &PooledServer, search: &LdapSearch) -> Result<Vec<E
 }
 
 /// Runs a search that may have a large result, page by page, so that the library's unbounded queue stays short.
-async fn search_pages(server: &PooledServer, search: &LdapSearch) -> Result<Vec<Entry>, OperationFailure> {
+async fn search_pages<C: Extend<Entry>>(
+    server: &PooledServer,
+    search: &LdapSearch,
+    begin: &impl Fn() -> C,
+) -> Result<C, OperationFailure> {
     loop {
         let taken = server.take(ConnectionUse::Paging).await?;
-        match all_pages(&taken.connection, search).await {
-            Ok((entries, whole)) => {
+        let mut all = begin();
+        match all_pages(&taken.connection, search, &mut all).await {
+            Ok(whole) => {
                 // The server keeps paging state until the last page, so drop a connection that did not reach it.
                 if whole {
                     server.give_back(taken);
                 }
-                return Ok(entries);
+                return Ok(all);
             }
             Err(OperationFailure::Undone(_) | OperationFailure::Lost(_)) if !taken.fresh => continue,
             Err(failure) => return Err(failure),
@@ -466,23 +494,29 @@ async fn search_pages(server: &PooledServer, search: &LdapSearch) -> Result<Vec<
     }
 }
 
-/// Returns the entries, and whether the last page was reached.
-async fn all_pages(connection: &Connection, search: &LdapSearch) -> Result<(Vec<Entry>, bool), OperationFailure> {
+/// Adds the entries of all pages to `all`; returns whether the last page was reached.
+async fn all_pages(
+    connection: &Connection,
+    search: &LdapSearch,
+    all: &mut impl Extend<Entry>,
+) -> Result<bool, OperationFailure> {
     let filter = search.filter.to_string();
     let limit = search.limit.unwrap_or(SEARCH_ENTRIES_MAX);
-    let (mut all, mut cookie) = (Vec::new(), Vec::new());
+    let (mut count, mut cookie) = (0, Vec::new());
     loop {
         let page = PagedResults { size: PAGE_ENTRIES, cookie };
         let (entries, result) = connection.search(query(search, &filter, Some(page))).await?;
-        all.extend(collected(entries, &result, search.limit)?);
+        let entries = collected(entries, &result, search.limit)?;
+        let room = limit.saturating_sub(count);
+        count += entries.len();
+        all.extend(entries.into_iter().take(room));
         match decode::page_cookie(&result.ctrls) {
-            Some(next) if all.len() < limit => cookie = next,
+            Some(next) if count < limit => cookie = next,
             more => {
                 if search.limit.is_none() {
-                    refuse_part(all.len(), more.is_some())?;
+                    refuse_part(count, more.is_some())?;
                 }
-                all.truncate(limit);
-                return Ok((all, more.is_none()));
+                return Ok(more.is_none());
             }
         }
     }

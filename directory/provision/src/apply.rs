@@ -24,7 +24,7 @@ pub use self::error::ApplyError;
 use self::error::PersonFailure;
 use self::perform::{BatchEntries, Performer, now};
 use crate::journal::{EndLine, Journal, JournalError, Journals};
-use crate::{Actor, Audit, InitialPasswords, PersonChange, Plan};
+use crate::{Actor, Audit, InitialPasswords, PersonChange, Plan, PlanOrigin};
 
 /// People whose writes are in flight at once: enough to keep a server busy over a slow link and to group its log syncs.
 const WRITING: usize = 64;
@@ -250,7 +250,11 @@ impl Applier<'_> {
             "batch": outcomes.batch, "resumed": outcomes.resumed, "plan": plan.hash(), "policies": plan.policies(),
             "summary": plan.summary(),
         });
-        let action = if plan.undone_batch().is_some() { "undo.begin" } else { "import.begin" };
+        let action = match plan.origin() {
+            PlanOrigin::Import => "import.begin",
+            PlanOrigin::Undo => "undo.begin",
+            PlanOrigin::Lifecycle => "lifecycle.begin",
+        };
         match self.audit.record(self.actor, action, &plan.digest(), begin).await {
             Ok(_) => Ok(()),
             Err(error) => Err(ApplyError::Unavailable(format!("the audit cannot be written: {error}"))),
@@ -263,7 +267,11 @@ impl Applier<'_> {
             "failed": outcomes.failed.len(), "interrupted": outcomes.interrupted,
             "stopped": stopped.map(ToString::to_string),
         });
-        let action = if plan.undone_batch().is_some() { "undo.apply" } else { "import.apply" };
+        let action = match plan.origin() {
+            PlanOrigin::Import => "import.apply",
+            PlanOrigin::Undo => "undo.apply",
+            PlanOrigin::Lifecycle => "lifecycle.apply",
+        };
         if let Err(error) = self.audit.record(self.actor, action, &plan.digest(), end).await {
             tracing::error!(%error, batch = outcomes.batch, "the end of an import is not in the audit");
         }

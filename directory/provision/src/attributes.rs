@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use provost_entry::{AttributeDescription, Entry};
+use provost_entry::AttributeDescription;
 use provost_schema::attr;
 
 use crate::attribute_change::{AttributeChange, ChangeMode};
@@ -33,36 +33,35 @@ pub(crate) const PERSON_ATTRIBUTES: [&str; COUNT] = [
 
 /// The values that the directory holds, in the order of [`PERSON_ATTRIBUTES`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct HeldAttributes {
+pub(crate) struct HeldAttributes<'a> {
     /// The least value of each attribute. Values have no order (RFC 4511 §4.1.7): when another writer has added one,
     /// the comparison takes the least, so that the plan is the same each time.
-    least: [Option<Box<str>>; COUNT],
+    least: [Option<&'a str>; COUNT],
     /// All further values with the index of their attribute: rare, and needed to restore the former state.
-    others: Vec<(usize, Box<str>)>,
+    others: Vec<(usize, &'a str)>,
 }
 
-impl HeldAttributes {
-    /// Reads the values that an entry holds.
-    pub(crate) fn of_entry(entry: &Entry) -> Self {
-        let mut attributes = Self { least: [const { None }; COUNT], others: Vec::new() };
-        for (place, (least, name)) in attributes.least.iter_mut().zip(PERSON_ATTRIBUTES).enumerate() {
-            let mut values: Vec<&str> = entry.texts(name).collect();
-            values.sort_unstable();
-            let mut values = values.into_iter().map(Box::from);
-            *least = values.next();
-            attributes.others.extend(values.map(|value| (place, value)));
+impl<'a> HeldAttributes<'a> {
+    /// Takes the values whose index is that of one of [`PERSON_ATTRIBUTES`].
+    pub(crate) fn new(values: impl Iterator<Item = (usize, &'a str)>) -> Self {
+        let mut attributes = Self { least: [None; COUNT], others: Vec::new() };
+        for (place, value) in values {
+            let Some(least) = attributes.least.get_mut(place) else { continue };
+            let greater = match *least {
+                Some(held) if held <= value => Some(value),
+                held => {
+                    *least = Some(value);
+                    held
+                }
+            };
+            attributes.others.extend(greater.map(|value| (place, value)));
         }
+        attributes.others.sort_unstable();
         attributes
     }
 
-    /// The least value of one attribute; `None` when the entry holds none.
-    pub(crate) fn get(&self, attribute: &str) -> Option<&str> {
-        let place = PERSON_ATTRIBUTES.iter().position(|name| *name == attribute)?;
-        self.least.get(place)?.as_deref()
-    }
-
     fn all(&self, place: usize, least: Option<&str>) -> Vec<String> {
-        let others = self.others.iter().filter(|(other, _)| *other == place).map(|(_, value)| value.as_ref());
+        let others = self.others.iter().filter(|(other, _)| *other == place).map(|(_, value)| *value);
         least.into_iter().chain(others).map(str::to_owned).collect()
     }
 }
@@ -140,10 +139,10 @@ impl<'a> WantedAttributes<'a> {
     }
 
     /// The changes that bring `held` to the wanted state.
-    pub(crate) fn changes(&self, held: &HeldAttributes) -> Vec<AttributeChange> {
+    pub(crate) fn changes(&self, held: &HeldAttributes<'_>) -> Vec<AttributeChange> {
         let mut changes = Vec::new();
         for (place, ((name, wanted), held_value)) in self.iter().zip(&held.least).enumerate() {
-            let held_value = held_value.as_deref();
+            let held_value = *held_value;
             let after = match (&wanted.want, held_value) {
                 (RecordAttribute::Any, _) | (RecordAttribute::None, None) => continue,
                 (RecordAttribute::Value(value), Some(held_value)) if *value == held_value => continue,

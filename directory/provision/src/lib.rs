@@ -14,9 +14,11 @@ mod desk;
 mod history;
 mod invisible;
 mod journal;
+mod lifecycle;
 mod naming;
 mod plan;
 mod policies;
+mod policy_documents;
 mod principal;
 mod role;
 mod rule;
@@ -32,17 +34,19 @@ pub use attribute_change::{AttributeChange, ChangeMode};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use desk::{
     AddressInfo, BatchSummary, ChangeTarget, Desk, DeskError, ExpectedVersion, HISTORY_MAX, ImportError, NamedPerson,
-    PersonDetail, PersonSummary, PlannedImport, SEARCH_RESULTS_MAX, StatedSetting, StoredPassword, UndoError,
-    VacationChange,
+    PersonDetail, PersonSummary, PersonTimeline, PlannedImport, PurgeOutcome, SEARCH_RESULTS_MAX, StatedSetting,
+    StoredPassword, UndoError, VacationChange,
 };
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
+pub use lifecycle::{LIFECYCLE_ATTRIBUTES, LifecyclePlanner, lifecycle_facts};
 pub use naming::fold_name;
 pub use plan::{
     ChangeKind, DirectoryContent, PLAN_OCTETS_MAX, PLAN_VERSION, PersonChange, Plan, PlanError, PlanFileError,
-    PlanSummary, Reason, SourceStamp, WrittenEntries, plan, plan_undo,
+    PlanOrigin, PlanSummary, Reason, SourceStamp, WrittenEntries, plan, plan_undo,
 };
 pub use policies::{AffiliationPolicy, BUILT_IN_POLICIES, NamingPolicy, Policies};
+pub use policy_documents::{PoliciesError, read_policies};
 pub use principal::Principal;
 pub use role::{Grant, Permission, ROLES, Role, TABLE};
 pub use rule::ReasonRule;

@@ -5,15 +5,22 @@
 //! passes from one person to another.
 
 mod actual;
+mod addresses;
 mod change;
+mod index;
+mod packed;
+mod people;
+mod person_name;
 mod planner;
 mod serial;
 mod undo;
 
+use jiff::Timestamp;
 use provost_entry::Dn;
 use provost_entry::time::format_generalized;
 use serde::{Deserialize, Serialize};
 
+use crate::lifecycle::LIFECYCLE_SOURCE;
 use crate::source::{RecordError, Source};
 use crate::wanted::WantedState;
 
@@ -54,6 +61,17 @@ pub struct Plan {
     hash: String,
 }
 
+/// What made a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanOrigin {
+    /// The files of sources.
+    Import,
+    /// The journal of a batch that is undone.
+    Undo,
+    /// A run of the lifecycle.
+    Lifecycle,
+}
+
 /// Counts of a plan.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,6 +84,12 @@ pub struct PlanSummary {
     pub update: usize,
     /// People among these whose primary address changes.
     pub rename: usize,
+    /// People to whom the lifecycle gives another state.
+    #[serde(default)]
+    pub state: usize,
+    /// Accounts that the lifecycle purges.
+    #[serde(default)]
+    pub purge: usize,
     /// People whose former values an undo puts back.
     #[serde(default)]
     pub restore: usize,
@@ -100,8 +124,8 @@ pub fn plan(wanted: &WantedState<'_>, actual: &DirectoryContent) -> Result<Plan,
     let mut planner = Planner::new(wanted, actual);
     let (mut changes, mut rejected) = (Vec::new(), wanted.rejected.clone());
     let mut unchanged = wanted.sources.iter().map(|source| source.repeated).sum();
-    for person in &wanted.people {
-        match planner.change(person) {
+    for person in wanted.people() {
+        match planner.change(&person) {
             Ok(Some(change)) => changes.push(change),
             Ok(None) => unchanged += 1,
             Err(problem) => rejected.push((person.origin.source, problem)),
@@ -112,9 +136,9 @@ pub fn plan(wanted: &WantedState<'_>, actual: &DirectoryContent) -> Result<Plan,
     let sources: Vec<SourceStamp> = wanted.sources.iter().map(stamp).collect();
     let policies = wanted.policies.version.clone();
     Ok(Plan {
-        hash: hash(&actual.suffix, &sources, &policies, &changes),
+        hash: hash(actual.suffix(), &sources, &policies, &changes),
         summary: summarise(wanted, &changes, &rejected, unchanged),
-        suffix: actual.suffix.clone(),
+        suffix: actual.suffix().clone(),
         since: format_generalized(wanted.at),
         policies,
         sources,
@@ -148,6 +172,8 @@ fn counted(changes: &[PersonChange]) -> PlanSummary {
         create: count(ChangeKind::Create),
         update: count(ChangeKind::Update) + count(ChangeKind::Rename),
         rename: count(ChangeKind::Rename),
+        state: count(ChangeKind::State),
+        purge: count(ChangeKind::Purge),
         restore: count(ChangeKind::Restore),
         remove: count(ChangeKind::Remove),
         writes: writes().count(),
@@ -177,6 +203,28 @@ fn hash(suffix: &Dn, sources: &[SourceStamp], policies: &str, changes: &[PersonC
 }
 
 impl Plan {
+    /// A plan of changes that no record asks for; `unchanged` people are already as they should be.
+    pub(crate) fn of_changes(
+        suffix: &Dn,
+        source: SourceStamp,
+        policies: String,
+        now: Timestamp,
+        changes: Vec<PersonChange>,
+        unchanged: usize,
+    ) -> Self {
+        let sources = vec![source];
+        Self {
+            hash: hash(suffix, &sources, &policies, &changes),
+            summary: PlanSummary { rows: changes.len() + unchanged, unchanged, ..counted(&changes) },
+            suffix: suffix.clone(),
+            since: format_generalized(now),
+            rejected: Vec::new(),
+            policies,
+            sources,
+            changes,
+        }
+    }
+
     /// The name of exactly this plan: blake3 over the suffix, sources, policies and changes, hex.
     pub fn hash(&self) -> &str {
         &self.hash
@@ -200,6 +248,15 @@ impl Plan {
     /// The digest of the only source, or all digests separated by commas.
     pub fn digest(&self) -> String {
         self.sources.iter().map(|source| source.digest.as_str()).collect::<Vec<_>>().join(",")
+    }
+
+    /// What made the plan.
+    pub fn origin(&self) -> PlanOrigin {
+        match self.sources.first().map(|source| source.name.as_str()) {
+            Some(undo::UNDO) => PlanOrigin::Undo,
+            Some(LIFECYCLE_SOURCE) => PlanOrigin::Lifecycle,
+            _ => PlanOrigin::Import,
+        }
     }
 
     /// The batch that the plan undoes; `None` for the plan of an import.

@@ -36,6 +36,11 @@ impl Principal {
         }
     }
 
+    /// The node itself, for what it does on schedule.
+    pub fn node() -> Self {
+        Self { actor: Actor { name: "node".to_owned(), via: "node" }, roles: vec![Role::Admin], person: None }
+    }
+
     /// The same principal with the interface `cli`: for a command that was given a token.
     pub fn on_the_command_line(mut self) -> Self {
         self.actor.via = "cli";

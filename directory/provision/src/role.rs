@@ -104,6 +104,12 @@ pub enum Permission {
     ViewImports,
     /// Apply a plan of an import.
     ApplyImport,
+    /// Plan and apply a run of the lifecycle.
+    RunLifecycle,
+    /// Prolong the phase of an account.
+    ExtendAccount,
+    /// Ask for the purge of a closed account, or confirm it.
+    PurgeAccount,
     /// See the messages that wait to be sent.
     ViewQueue,
     /// Find messages and see their deliveries.
@@ -130,7 +136,7 @@ const ANY: Grant = Grant::Any;
 
 /// Operation by role; the columns are those of [`ROLES`].
 #[rustfmt::skip]
-pub const TABLE: [(Permission, [Grant; ROLES.len()]); 18] = [
+pub const TABLE: [(Permission, [Grant; ROLES.len()]); 21] = [
     //                           registrar, help desk 1, 2, postmaster, admin, auditor, self
     (Permission::SearchPeople,    [ANY, ANY, ANY, ANY, ANY, ANY, NO ]),
     (Permission::ViewPerson,      [ANY, ANY, ANY, ANY, ANY, ANY, OWN]),
@@ -141,6 +147,9 @@ pub const TABLE: [(Permission, [Grant; ROLES.len()]); 18] = [
     (Permission::PlanImport,      [ANY, NO , NO , NO , ANY, NO , NO ]),
     (Permission::ViewImports,     [ANY, NO , NO , NO , ANY, ANY, NO ]),
     (Permission::ApplyImport,     [ANY, NO , NO , NO , ANY, NO , NO ]),
+    (Permission::RunLifecycle,    [NO , NO , NO , NO , ANY, NO , NO ]),
+    (Permission::ExtendAccount,   [ANY, NO , ANY, NO , ANY, NO , NO ]),
+    (Permission::PurgeAccount,    [ANY, NO , NO , NO , ANY, NO , NO ]),
     (Permission::ViewQueue,       [NO , ANY, ANY, ANY, ANY, ANY, NO ]),
     (Permission::ViewMessages,    [NO , ANY, ANY, ANY, ANY, ANY, NO ]),
     (Permission::ViewNode,        [ANY, ANY, ANY, ANY, ANY, ANY, NO ]),
@@ -165,6 +174,9 @@ impl Permission {
             Self::PlanImport => "import.plan",
             Self::ViewImports => "import.view",
             Self::ApplyImport => "import.apply",
+            Self::RunLifecycle => "lifecycle.run",
+            Self::ExtendAccount => "account.extend",
+            Self::PurgeAccount => "account.purge",
             Self::ViewQueue => "queue.view",
             Self::ViewMessages => "message.view",
             Self::ViewNode => "node.view",

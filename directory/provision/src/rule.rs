@@ -39,10 +39,20 @@ pub enum ReasonRule {
     RecordDiffers,
     /// The batch that set the value is undone.
     BatchUndone,
+    /// The person's first affiliation has not begun.
+    LifecycleStaged,
+    /// The person has an affiliation.
+    LifecycleAffiliated,
+    /// The last affiliation has ended, and a phase of the policy runs.
+    LifecyclePhase,
+    /// All phases of the policy have ended.
+    LifecycleEnded,
+    /// A closed account is purged: its policy says so, or two people do.
+    LifecyclePurge,
 }
 
 /// Ids of the rules that concern no column.
-const IDS: [(ReasonRule, &str); 12] = [
+const IDS: [(ReasonRule, &str); 17] = [
     (ReasonRule::FullName, "name.full"),
     (ReasonRule::SourceNumber, "identity.source-number"),
     (ReasonRule::PersonId, "identity.person-id"),
@@ -55,6 +65,11 @@ const IDS: [(ReasonRule, &str); 12] = [
     (ReasonRule::NameChanged, "person.renamed"),
     (ReasonRule::RecordDiffers, "person.differs"),
     (ReasonRule::BatchUndone, "undo.batch"),
+    (ReasonRule::LifecycleStaged, "lifecycle.staged"),
+    (ReasonRule::LifecycleAffiliated, "lifecycle.affiliated"),
+    (ReasonRule::LifecyclePhase, "lifecycle.phase"),
+    (ReasonRule::LifecycleEnded, "lifecycle.ended"),
+    (ReasonRule::LifecyclePurge, "lifecycle.purge"),
 ];
 const COLUMN: &str = "column.";
 const BLANK: &str = "blank.";

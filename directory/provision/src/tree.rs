@@ -33,6 +33,11 @@ pub(crate) fn address(suffix: &Dn, address: &str) -> Dn {
     addresses(suffix).child(attr::PROVOST_ADDRESS, address)
 }
 
+/// DN of the tombstones' container: `ou=tombstones`.
+pub(crate) fn tombstones(suffix: &Dn) -> Dn {
+    suffix.child("ou", ou::TOMBSTONES)
+}
+
 /// DN of a served domain's entry.
 pub(crate) fn domain(suffix: &Dn, domain: &str) -> Dn {
     suffix.child("ou", ou::DOMAINS).child(attr::PROVOST_DOMAIN, domain)

@@ -16,13 +16,12 @@ use crate::source::{Column, RecordError, RecordRef, Source, SourceRecord};
 /// Maximum number of sources of one state: a reference to a source has 16 bits.
 const SOURCES_MAX: usize = u16::MAX as usize;
 
-/// The wanted state of all people that the sources name.
+/// The wanted state of all people that the sources name, as far as it is stored: see [`WantedState::people`].
 #[derive(Debug)]
 pub struct WantedState<'a> {
     pub(crate) sources: &'a [Source],
     pub(crate) policies: &'a Policies,
     pub(crate) at: Timestamp,
-    pub(crate) people: Vec<WantedPerson<'a>>,
     /// Problems of the records left out, each with the index of its source.
     pub(crate) rejected: Vec<(u16, RecordError)>,
 }
@@ -63,19 +62,19 @@ pub struct WantedOrigin<'a> {
 ///
 /// Sources beyond 65,535 are ignored.
 pub fn wanted<'a>(sources: &'a [Source], policies: &'a Policies, now: Timestamp) -> WantedState<'a> {
-    let mut state = WantedState { sources, policies, at: now, people: Vec::new(), rejected: Vec::new() };
-    state.people.reserve(sources.iter().map(|source| source.records.len()).sum());
-    for (place, source) in (0u16..).zip(sources.iter().take(SOURCES_MAX)) {
+    let mut state = WantedState { sources, policies, at: now, rejected: Vec::new() };
+    for (place, source) in numbered(sources) {
         state.rejected.extend(source.rejected.iter().map(|problem| (place, problem.clone())));
-        for record in &source.records {
-            match WantedPerson::of(record, place, source, policies) {
-                Ok(person) => state.people.push(person),
-                Err(problem) => state.rejected.push((place, problem)),
-            }
-        }
+        let broken = source.records.iter().filter_map(|record| WantedPerson::of(record, place, source, policies).err());
+        state.rejected.extend(broken.map(|problem| (place, problem)));
     }
     state.rejected.sort_by_key(|(source, problem)| (*source, problem.line));
     state
+}
+
+/// The sources with their indexes, as far as a reference to a source reaches.
+fn numbered(sources: &[Source]) -> impl Iterator<Item = (u16, &Source)> {
+    (0u16..).zip(sources.iter().take(SOURCES_MAX))
 }
 
 impl<'a> WantedPerson<'a> {
@@ -117,9 +116,14 @@ impl<'a> WantedPerson<'a> {
 }
 
 impl<'a> WantedState<'a> {
-    /// The people, in the order of the sources and of their records.
-    pub fn people(&self) -> &[WantedPerson<'a>] {
-        &self.people
+    /// The people, in the order of the sources and of their records. Each is made when the iterator comes to it: a
+    /// million of them, stored, would take 600 MB.
+    pub fn people(&self) -> impl Iterator<Item = WantedPerson<'a>> {
+        let policies = self.policies;
+        numbered(self.sources).flat_map(move |(place, source)| {
+            let person = move |record| WantedPerson::of(record, place, source, policies).ok();
+            source.records.iter().filter_map(person)
+        })
     }
 
     /// The moment for which the state holds.

@@ -61,6 +61,8 @@ pub enum WriteKind {
     AddAddress,
     /// Adds a person's entry.
     AddPerson,
+    /// Adds the tombstone of a purged account.
+    AddTombstone,
     /// Modifies a person if the entry is unchanged since the plan was made.
     ModifyPerson {
         /// entryCSN of the compared entry; `None` when the server shows none, and the write then does not check it.
@@ -115,6 +117,10 @@ impl Write {
                     None => entry,
                 })
             }
+            WriteKind::AddTombstone => {
+                let entry = with_classes(Entry::new(self.dn.clone()), &TOMBSTONE_CLASSES);
+                LdapWrite::Add(self.filled(entry))
+            }
             WriteKind::ModifyPerson { csn } => self.modify(context, hash, tree::unchanged_since(csn.as_deref())),
             WriteKind::ModifyAddress => {
                 let as_compared = self.attributes.iter().map(AttributeChange::is_as_before).collect();
@@ -128,13 +134,17 @@ impl Write {
         }
     }
 
-    fn fill(&self, mut entry: Entry, context: &WriteContext) -> Entry {
+    fn fill(&self, entry: Entry, context: &WriteContext) -> Entry {
+        self.filled(entry).with(attr::PROVOST_LAST_BATCH, context.id.as_str())
+    }
+
+    fn filled(&self, mut entry: Entry) -> Entry {
         for change in &self.attributes {
             for value in &change.after {
                 entry.push(change.name.clone(), value.clone().into_bytes());
             }
         }
-        entry.with(attr::PROVOST_LAST_BATCH, context.id.as_str())
+        entry
     }
 
     fn modify(&self, context: &WriteContext, hash: Option<&str>, mut conditions: WriteConditions) -> LdapWrite {
@@ -210,6 +220,7 @@ impl fmt::Display for Write {
         let verb = match self.action {
             WriteKind::AddAddress => "add address",
             WriteKind::AddPerson => "add person",
+            WriteKind::AddTombstone => "add tombstone",
             WriteKind::ModifyPerson { .. } => "modify person",
             WriteKind::ModifyAddress => "modify address",
             WriteKind::Restore { .. } => "restore",
@@ -224,6 +235,7 @@ impl fmt::Display for Write {
 }
 
 const ADDRESS_CLASSES: [&str; 2] = ["top", class::PROVOST_ADDRESS_ENTRY];
+const TOMBSTONE_CLASSES: [&str; 2] = ["top", class::PROVOST_TOMBSTONE];
 const PERSON_CLASSES: [&str; 8] = [
     "top",
     "person",

@@ -85,7 +85,7 @@ async fn the_sample_file_becomes_people() {
 }
 
 async fn import_the_sample(desk: &Site) {
-    assert_eq!(ensure_tree(&desk.directory, &desk.settings).await.unwrap().len(), 10);
+    assert_eq!(ensure_tree(&desk.directory, &desk.settings).await.unwrap().len(), 12);
     assert!(ensure_tree(&desk.directory, &desk.settings).await.unwrap().is_empty());
 
     let first = plan_for(desk, SAMPLE).await;

@@ -115,6 +115,23 @@ async fn ask(desk: &Desk, who: &Principal, operation: Permission) -> Result<(), 
             let plan = plan(&admin()).await?;
             desk.apply_import(std::future::pending(), who, &plan, &mut |_| {}).await.map(drop)
         }
+        Permission::RunLifecycle => {
+            let plan = desk.plan_lifecycle(who, jiff::Timestamp::UNIX_EPOCH).await?;
+            desk.apply_import(std::future::pending(), who, &plan, &mut |_| {}).await.map(drop)
+        }
+        // Zoé's enrolment has no end, so there is nothing to prolong; the refusal comes after that of the role.
+        Permission::ExtendAccount => {
+            let (now, until) = (jiff::Timestamp::now(), jiff::Timestamp::MAX);
+            match desk.extend(who, zoe, (until, "thesis"), now).await {
+                Err(DeskError::Invalid { field: "until", .. }) => Ok(()),
+                ended => ended.map(drop),
+            }
+        }
+        // Zoé's account is not closed; the refusal comes after that of the role.
+        Permission::PurgeAccount => match desk.purge(who, zoe, "left", jiff::Timestamp::now()).await {
+            Err(DeskError::Invalid { field: "person", .. }) => Ok(()),
+            ended => ended.map(drop),
+        },
         Permission::ViewAudit => desk.audit_records(who, None, 5).await.map(drop),
         Permission::InitDirectory => desk.ensure_tree(who).await.map(drop),
         Permission::ViewSettings => desk.shared_settings(who, &Fallback::default()).await.map(drop),

@@ -29,6 +29,10 @@ pub const MESSAGE_SIZE_MAX: u64 = 128 << 20;
 const RETRY_MAX: Duration = Duration::from_hours(24);
 /// Upper bound of `queue-lifetime`: 30 days.
 const LIFETIME_MAX: Duration = Duration::from_hours(30 * 24);
+/// Shortest `lifecycle-interval`, seconds: a run reads every person.
+const LIFECYCLE_INTERVAL_MIN: u64 = 60;
+/// Longest `lifecycle-interval`, seconds: timers count days.
+const LIFECYCLE_INTERVAL_MAX: u64 = 86_400;
 /// Longest quarantine of an address, days: ten years of 365 days.
 const QUARANTINE_DAYS_MAX: u64 = 3650;
 /// Longest name of a time zone, octets: twice the longest in the IANA database, `America/Argentina/ComodRivadavia`.
@@ -292,6 +296,23 @@ pub static DEFINITIONS: &[SettingDefinition] = &[
         write: |values| vec![values.address_quarantine.to_string()],
     },
     SettingDefinition {
+        name: "lifecycle-interval",
+        about: "time between two runs of the lifecycle",
+        unit: "seconds",
+        rule: "a whole number from 60 to 86400, or 0 for no runs",
+        container: ou::POLICIES,
+        example: "3600",
+        read: |values, stated| {
+            let text = one(stated)?;
+            values.lifecycle_interval = match whole(text, 0, 0) {
+                Some(_) => Duration::ZERO,
+                None => Duration::from_secs(whole(text, LIFECYCLE_INTERVAL_MIN, LIFECYCLE_INTERVAL_MAX)?),
+            };
+            Some(())
+        },
+        write: |values| vec![values.lifecycle_interval.as_secs().to_string()],
+    },
+    SettingDefinition {
         name: "removal-guard",
         about: "largest share of people, addresses, groups, domains or settings that a refresh may remove",
         unit: "percent",
@@ -507,6 +528,9 @@ mod tests {
             ("quota-classes", "alum none", "alum none"),
             ("address-quarantine", "0", "0"),
             ("address-quarantine", "3650", "3650"),
+            ("lifecycle-interval", "0", "0"),
+            ("lifecycle-interval", "60", "60"),
+            ("lifecycle-interval", "86400", "86400"),
             ("removal-guard", "1", "1"),
             ("removal-guard", "100", "100"),
             ("message-size", "65536", "65536"),
@@ -554,6 +578,8 @@ mod tests {
             ("quota-classes", "nobody 2000000"),
             ("quota-classes", "faculty 1"),
             ("address-quarantine", "3651"),
+            ("lifecycle-interval", "59"),
+            ("lifecycle-interval", "86401"),
             ("removal-guard", "0"),
             ("removal-guard", "101"),
             ("removal-guard", "20 %"),

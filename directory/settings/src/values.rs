@@ -45,6 +45,8 @@ pub struct SettingValues {
     pub quota_classes: BTreeMap<String, Option<u64>>,
     /// `address-quarantine`: days for which only the former owner can get back a removed address.
     pub address_quarantine: u16,
+    /// `lifecycle-interval`: time between two runs of the lifecycle; zero means no runs.
+    pub lifecycle_interval: Duration,
     /// `removal-guard`: percent of one kind of entry; a refresh that would remove more is parked. 100 parks none.
     pub removal_guard: u8,
     /// `message-size`: the largest message accepted, octets.
@@ -68,6 +70,7 @@ impl Default for SettingValues {
             default_quota: None,
             quota_classes: BTreeMap::new(),
             address_quarantine: 180,
+            lifecycle_interval: Duration::from_hours(1),
             removal_guard: 20,
             message_size: 50 * 1024 * 1024,
             retry_first: Duration::from_mins(1),

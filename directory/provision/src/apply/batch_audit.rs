@@ -126,6 +126,8 @@ fn action(kind: ChangeKind) -> &'static str {
         ChangeKind::Create => "person.create",
         ChangeKind::Rename => "person.rename",
         ChangeKind::Update => "person.update",
+        ChangeKind::State => "person.state",
+        ChangeKind::Purge => "person.purge",
         ChangeKind::Restore => "person.restore",
         ChangeKind::Remove => "person.remove",
     }

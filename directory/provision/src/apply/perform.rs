@@ -154,6 +154,8 @@ fn judge(write: &Write, entry: Option<&Entry>, batch: &str, is_unknown: bool) ->
         return ReadBack::Is(WriteOutcome::Found, version(entry));
     }
     match &write.action {
+        // The name of a tombstone is the entryUUID of the account, so no other account has made it.
+        WriteKind::AddTombstone => ReadBack::Is(WriteOutcome::Found, version(entry)),
         WriteKind::AddAddress => {
             let owner = entry.first(attr::PROVOST_OWNER).and_then(|held| Dn::parse(held).ok());
             if owner.is_some() && owner == write.owner() {
@@ -193,7 +195,7 @@ fn version(entry: &Entry) -> WriteReceipt {
 }
 
 fn receipt((change, number): WritePosition, write: &Write, outcome: WriteOutcome, answer: WriteReceipt) -> Receipt {
-    let is_new = matches!(write.action, WriteKind::AddAddress | WriteKind::AddPerson);
+    let is_new = matches!(write.action, WriteKind::AddAddress | WriteKind::AddPerson | WriteKind::AddTombstone);
     Receipt {
         change,
         write: number,
@@ -269,16 +271,16 @@ pub(super) async fn settle<'p>(
     Ok((EndLine { at: now(), applied, failed: undone.len() }, undone))
 }
 
-/// The outcome of a write whose entry does not name the batch: a write of an undo leaves no name, so its entry shows by
-/// its values, or by its absence, that it was done.
+/// The outcome of a write whose entry does not name the batch: a write of an undo and a tombstone leave no name, so the
+/// entry shows by its values, by its presence or by its absence that the write was done.
 async fn look_up_undo(
     directory: &Directory,
     write: &Write,
     batch: &str,
 ) -> Result<(WriteOutcome, WriteReceipt), DirectoryError> {
-    if matches!(write.action, WriteKind::Restore { .. } | WriteKind::Delete { .. })
-        && let ReadBack::Is(outcome, answer) = read_back(directory, write, batch, true).await?
-    {
+    let names_no_batch =
+        matches!(write.action, WriteKind::Restore { .. } | WriteKind::Delete { .. } | WriteKind::AddTombstone);
+    if names_no_batch && let ReadBack::Is(outcome, answer) = read_back(directory, write, batch, true).await? {
         return Ok((outcome, answer));
     }
     Ok((WriteOutcome::NotDone, WriteReceipt::default()))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Desk, DeskError};
 use crate::{
     Applier, ApplyError, CsvOptions, DirectoryContent, FileError, InitialPasswords, OnProgress, Outcomes, Permission,
-    Plan, PlanError, Policies, Principal, ensure_tree, plan, read_source, wanted,
+    Plan, PlanError, PlanOrigin, Policies, Principal, ensure_tree, plan, read_source, wanted,
 };
 
 /// A plan with the passwords of its file, which the plan itself never holds.
@@ -85,7 +85,9 @@ impl Desk {
         planned: &PlannedImport,
         progress: OnProgress<'_>,
     ) -> Result<Result<Outcomes, (Outcomes, ApplyError)>, DeskError> {
-        self.permit(principal, Permission::ApplyImport).await?;
+        let is_lifecycle = planned.plan.origin() == PlanOrigin::Lifecycle;
+        let operation = if is_lifecycle { Permission::RunLifecycle } else { Permission::ApplyImport };
+        self.permit(principal, operation).await?;
         let (directory, audit, journals) = (&self.directory, &self.audit, &self.journals);
         let scheme = self.settings.get().scheme;
         let applier = Applier { directory, scheme, actor: principal.actor(), audit, journals };

@@ -1,203 +1,155 @@
 //! The present content of the directory, reduced to what planning needs.
+//!
+//! A million people and their addresses take about 400 MB: `people` and `addresses` keep them packed, and say where a
+//! further attribute goes.
 
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use provost_client::{Directory, DirectoryError, LdapSearch, Scope};
 use provost_entry::{Dn, Entry, Filter};
 use provost_schema::{attr, class};
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::attributes::{HeldAttributes, PERSON_ATTRIBUTES};
-use crate::source::{person_key, without_zeros};
+use super::addresses::Addresses;
+use super::people::{DirectoryPerson, People, SourceIdState};
+use super::person_name::{PersonName, PersonNames};
 use crate::tree;
-use crate::write::QUARANTINED;
 
 /// The people and addresses of the directory, as far as planning needs them.
 pub struct DirectoryContent {
-    pub(super) suffix: Dn,
-    pub(super) people: Vec<DirectoryPerson>,
-    /// The person of each source id, by [`person_key`] of the id; `None` when several people have the id.
-    by_source: HashMap<String, Option<usize>>,
-    /// People by their source ids without leading zeros.
-    by_zeros: HashMap<String, Vec<usize>>,
-    by_dn: HashMap<Dn, usize>,
-    /// Logins in lower case, with the index of the person.
-    pub(super) uids: HashMap<Box<str>, usize>,
-    /// Every address that is held or in quarantine, in lower case.
-    pub(super) addresses: HashMap<Box<str>, Holding>,
-    /// Addresses by owner. An owner's entry may be missing: an import may have stopped between address and person.
-    by_owner: HashMap<Dn, Vec<Box<str>>>,
+    names: Arc<PersonNames>,
+    pub(super) people: People,
+    /// The address entries.
+    pub(super) addresses: Addresses,
+    /// Addresses that have no entry and stand in the attributes of a person, in lower case, with the place of the
+    /// person. Made when the first one is looked up: an import makes an entry for every address, so there are few.
+    claims: OnceLock<HashMap<Box<str>, u32>>,
 }
 
-/// A person as the directory holds them: values in the directory's spelling, except for the login.
-pub(super) struct DirectoryPerson {
-    pub(super) dn: Dn,
-    pub(super) csn: Option<Box<str>>,
-    /// provostLastBatch.
-    pub(super) last_batch: Option<Box<str>>,
-    /// Login in lower case.
-    pub(super) uid: Option<Box<str>>,
-    pub(super) mail: Option<Box<str>>,
-    pub(super) local_addresses: Vec<Box<str>>,
-    pub(super) sources: Vec<Box<str>>,
-    pub(super) has_password: bool,
-    /// Whether the person has a `provostRole`.
-    pub(super) has_role: bool,
-    pub(super) attributes: HeldAttributes,
-}
-
-/// The owner of an address, and its kind.
-pub(super) struct Holding {
-    /// `None` for an address in quarantine, or when the address entry names no owner.
-    pub(super) owner: Option<Dn>,
-    /// provostAddressKind in lower case; `None` when only the person's attributes name the address.
-    pub(super) kind: Option<Box<str>>,
-    /// provostLastBatch of the address entry.
-    pub(super) last_batch: Option<Box<str>>,
-}
-
-/// The people who have a source id.
-pub(super) enum SourceIdState<'a> {
-    Nobody,
-    One(&'a DirectoryPerson),
-    /// Two or more people.
-    Many,
+/// An address that somebody holds, with what its entry states.
+pub(super) struct HeldAddress<'a> {
+    /// The address in lower case.
+    pub(super) address: Cow<'a, str>,
+    /// Whether the address has an entry.
+    pub(super) has_entry: bool,
 }
 
 impl DirectoryContent {
     /// Reads people and addresses from the writable provider in two concurrent searches.
     pub async fn read(directory: &Directory) -> Result<Self, DirectoryError> {
         let suffix = directory.suffix();
-        let mut attributes = PERSON_ATTRIBUTES.to_vec();
-        attributes.extend([attr::UID, attr::MAIL, attr::MAIL_LOCAL_ADDRESS, attr::PROVOST_SOURCE_ID]);
-        attributes.extend([attr::USER_PASSWORD, attr::PROVOST_ROLE, attr::PROVOST_LAST_BATCH, attr::ENTRY_CSN]);
-        let people = read_all(directory, tree::people(suffix), class::PROVOST_ACCOUNT, &attributes);
-        let attributes =
-            [attr::PROVOST_ADDRESS, attr::PROVOST_ADDRESS_KIND, attr::PROVOST_OWNER, attr::PROVOST_LAST_BATCH];
-        let addresses = read_all(directory, tree::addresses(suffix), class::PROVOST_ADDRESS_ENTRY, &attributes);
-        let mut actual = Self::empty(suffix.clone());
-        found(people.await)?.into_iter().for_each(|entry| actual.add_person(&entry));
-        found(addresses.await)?.into_iter().for_each(|entry| actual.add_address(&entry));
-        Ok(actual)
+        let names = Arc::new(PersonNames::below(suffix.clone()));
+        let search = all(tree::people(suffix), class::PROVOST_ACCOUNT, People::attributes());
+        let of_people = names.clone();
+        let people = read_all(directory, search, move || People::new(of_people.clone()));
+        let search = all(tree::addresses(suffix), class::PROVOST_ADDRESS_ENTRY, Addresses::attributes());
+        let of_addresses = names.clone();
+        let addresses = read_all(directory, search, move || Addresses::new(of_addresses.clone()));
+        let people = found(people.await)?.unwrap_or_else(|| People::new(names.clone()));
+        let addresses = found(addresses.await)?.unwrap_or_else(|| Addresses::new(names.clone()));
+        Ok(Self { names, people, addresses, claims: OnceLock::new() })
     }
 
+    #[cfg(test)]
     pub(crate) fn empty(suffix: Dn) -> Self {
-        Self {
-            suffix,
-            people: Vec::new(),
-            by_source: HashMap::new(),
-            by_zeros: HashMap::new(),
-            by_dn: HashMap::new(),
-            uids: HashMap::new(),
-            addresses: HashMap::new(),
-            by_owner: HashMap::new(),
-        }
+        let names = Arc::new(PersonNames::below(suffix));
+        let (people, addresses) = (People::new(names.clone()), Addresses::new(names.clone()));
+        Self { names, people, addresses, claims: OnceLock::new() }
     }
 
+    #[cfg(test)]
     pub(crate) fn add_person(&mut self, entry: &Entry) {
-        let lower = |value: &str| value.to_lowercase().into_boxed_str();
-        let all = |name: &str| entry.texts(name).map(Into::into).collect();
-        let person = DirectoryPerson {
-            dn: entry.dn.clone(),
-            csn: entry.first(attr::ENTRY_CSN).map(Into::into),
-            last_batch: entry.first(attr::PROVOST_LAST_BATCH).map(Into::into),
-            uid: entry.first(attr::UID).map(lower),
-            mail: entry.first(attr::MAIL).map(Into::into),
-            local_addresses: all(attr::MAIL_LOCAL_ADDRESS),
-            sources: all(attr::PROVOST_SOURCE_ID),
-            has_password: !entry.values(attr::USER_PASSWORD).is_empty(),
-            has_role: !entry.values(attr::PROVOST_ROLE).is_empty(),
-            attributes: HeldAttributes::of_entry(entry),
-        };
-        let place = self.people.len();
-        for source in &person.sources {
-            self.by_source.entry(person_key(source)).and_modify(|known| *known = None).or_insert(Some(place));
-            self.by_zeros.entry(without_zeros(source)).or_default().push(place);
-        }
-        for uid in entry.texts(attr::UID) {
-            self.uids.insert(uid.to_lowercase().into(), place);
-        }
-        let addresses: HashSet<Box<str>> =
-            person.local_addresses.iter().chain(&person.mail).map(|value| lower(value)).collect();
-        for address in addresses {
-            self.insert_address(address, Holding { owner: Some(person.dn.clone()), kind: None, last_batch: None });
-        }
-        self.by_dn.insert(person.dn.clone(), place);
-        self.people.push(person);
+        self.claims = OnceLock::new();
+        self.people.add(entry);
     }
 
+    #[cfg(test)]
     pub(crate) fn add_address(&mut self, entry: &Entry) {
-        let named = entry.first(attr::PROVOST_ADDRESS).map(str::to_lowercase);
-        let Some(address) = named.or_else(|| entry.dn.rdn_value(attr::PROVOST_ADDRESS)) else { return };
-        let kind = entry.first(attr::PROVOST_ADDRESS_KIND).unwrap_or_default().to_lowercase();
-        // An address in quarantine reaches no person, and an import must not give it away.
-        let owner = entry.first(attr::PROVOST_OWNER).filter(|_| kind != QUARANTINED);
-        let owner = owner.and_then(|owner| Dn::parse(owner).ok());
-        let last_batch = entry.first(attr::PROVOST_LAST_BATCH).map(Into::into);
-        self.insert_address(address.into(), Holding { owner, kind: Some(kind.into()), last_batch });
+        self.claims = OnceLock::new();
+        self.addresses.add(entry);
     }
 
-    fn insert_address(&mut self, address: Box<str>, holding: Holding) {
-        if let Some(owner) = &holding.owner {
-            let addresses = self.by_owner.entry(owner.clone()).or_default();
-            if !addresses.contains(&address) {
-                addresses.push(address.clone());
-            }
+    pub(super) fn suffix(&self) -> &Dn {
+        self.names.suffix()
+    }
+
+    /// The person known under the source id whose [`crate::source::person_key`] is `key`, else the one whose entry has
+    /// the name that a new person with this id would get.
+    pub(super) fn known(&self, key: &str, new_name: impl FnOnce() -> PersonName) -> SourceIdState<'_> {
+        match self.people.known(key) {
+            SourceIdState::Nobody => self.people.named(&new_name()).map_or(SourceIdState::Nobody, SourceIdState::One),
+            known => known,
         }
-        self.addresses.insert(address, holding);
     }
 
-    /// The person known under a source id, else the one at `dn`, where a new person with this id would be created.
-    pub(super) fn known(&self, source_id: &str, dn: &Dn) -> SourceIdState<'_> {
-        let place = match self.by_source.get(&person_key(source_id)) {
-            Some(None) => return SourceIdState::Many,
-            Some(Some(place)) => Some(place),
-            None => self.by_dn.get(dn),
-        };
-        place.and_then(|place| self.people.get(*place)).map_or(SourceIdState::Nobody, SourceIdState::One)
+    /// The DN of a person's entry.
+    pub(super) fn dn(&self, name: &PersonName) -> Dn {
+        self.names.dn(name)
     }
 
-    /// People with a source id that equals `source_id` when leading zeros are ignored.
-    pub(super) fn alike(&self, source_id: &str) -> impl Iterator<Item = &DirectoryPerson> {
-        let places = self.by_zeros.get(&without_zeros(source_id)).into_iter().flatten();
-        places.filter_map(|place| self.people.get(*place))
+    /// Whether somebody holds the address, or it is in quarantine; in lower case.
+    pub(super) fn has_address(&self, address: &str) -> bool {
+        self.addresses.contains(address) || self.claims().contains_key(address)
     }
 
-    /// The addresses of the person at `dn`: those whose address entry names `dn` as owner, and those without an address
-    /// entry that are in the person's attributes.
-    pub(super) fn held_by(&self, dn: &Dn) -> impl Iterator<Item = (&str, &Holding)> {
-        let addresses = self.by_owner.get(dn).into_iter().flatten();
-        addresses.filter_map(move |address| {
-            let holding = self.addresses.get(address)?;
-            (holding.owner.as_ref() == Some(dn)).then_some((&**address, holding))
+    /// The addresses of the person with this name: those whose address entry names them as owner, and those without
+    /// an address entry that are in the person's attributes. The person's entry may be missing: an import may have
+    /// stopped between address and person.
+    pub(super) fn held_by(&self, name: &PersonName) -> Vec<HeldAddress<'_>> {
+        let entries = self.addresses.of_owner(name);
+        let with_entry = entries.map(|held| HeldAddress { address: held.address.into(), has_entry: true });
+        let person = self.people.named(name);
+        let claimed = person.into_iter().flat_map(|person| self.claimed_by(person));
+        with_entry.chain(claimed.map(|address| HeldAddress { address: address.into(), has_entry: false })).collect()
+    }
+
+    fn claimed_by(&self, person: DirectoryPerson<'_>) -> impl Iterator<Item = String> {
+        let claims = self.claims();
+        person.addresses().into_iter().filter(move |address| claims.get(&**address) == Some(&person.place))
+    }
+
+    fn claims(&self) -> &HashMap<Box<str>, u32> {
+        self.claims.get_or_init(|| {
+            let mut claims = HashMap::new();
+            for person in self.people.iter() {
+                let addresses = person.addresses().into_iter().filter(|address| !self.addresses.contains(address));
+                claims.extend(addresses.map(|address| (address.into_boxed_str(), person.place)));
+            }
+            claims
         })
     }
 }
 
-/// Starts reading all entries of a class below `base`.
-fn read_all(
-    directory: &Directory,
-    base: Dn,
-    class: &'static str,
-    attributes: &[&str],
-) -> JoinHandle<Result<Vec<Entry>, DirectoryError>> {
-    let search = LdapSearch {
+/// The search for all entries of a class below `base`.
+fn all(base: Dn, class: &'static str, attributes: Vec<&'static str>) -> LdapSearch {
+    LdapSearch {
         base,
         scope: Scope::One,
         filter: Filter::equal(attr::OBJECT_CLASS, class),
-        attributes: attributes.iter().map(|name| (*name).to_owned()).collect(),
+        attributes: attributes.into_iter().map(str::to_owned).collect(),
         limit: None,
-    };
-    let directory = directory.clone();
-    tokio::spawn(async move { directory.search_provider(search).await })
+    }
 }
 
-/// The entries that [`read_all`] has read. An absent container holds none: the first start of the server creates the
-/// tree.
-fn found(read: Result<Result<Vec<Entry>, DirectoryError>, JoinError>) -> Result<Vec<Entry>, DirectoryError> {
+/// Starts a search whose entries are packed as they arrive: as [`Entry`] values, they would take ten times the memory.
+fn read_all<C: Extend<Entry> + Send + 'static>(
+    directory: &Directory,
+    search: LdapSearch,
+    begin: impl Fn() -> C + Send + Sync + 'static,
+) -> JoinHandle<Result<C, DirectoryError>> {
+    let directory = directory.clone();
+    tokio::spawn(async move { directory.collect_provider(search, begin).await })
+}
+
+/// What [`read_all`] has read. `None` when the container is absent, and holds nothing: the first start of the server
+/// creates the tree.
+fn found<C>(read: Result<Result<C, DirectoryError>, JoinError>) -> Result<Option<C>, DirectoryError> {
     match read {
-        Ok(Err(DirectoryError::NoSuchObject(_))) => Ok(Vec::new()),
-        Ok(read) => read,
+        Ok(Ok(read)) => Ok(Some(read)),
+        Ok(Err(DirectoryError::NoSuchObject(_))) => Ok(None),
+        Ok(Err(error)) => Err(error),
         Err(stopped) => Err(DirectoryError::Unavailable(format!("reading was stopped: {stopped}"))),
     }
 }

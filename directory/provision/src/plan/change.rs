@@ -16,6 +16,10 @@ pub enum ChangeKind {
     Rename,
     /// Any other change.
     Update,
+    /// The lifecycle gives the account another state.
+    State,
+    /// The lifecycle purges the account: its addresses go into quarantine, its entry becomes a tombstone.
+    Purge,
     /// An undo: values that a batch changed get their former values back.
     Restore,
     /// An undo: a person whom a batch created is deleted.

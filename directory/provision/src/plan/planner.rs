@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use provost_entry::{Address, Dn};
+use provost_entry::Address;
 use provost_schema::attr;
 use uuid::Uuid;
 
-use super::actual::{DirectoryContent, DirectoryPerson, SourceIdState};
+use super::actual::DirectoryContent;
 use super::change::{ChangeKind, PersonChange, Reason};
+use super::people::{DirectoryPerson, SourceIdState};
+use super::person_name::PersonName;
 use crate::attribute_change::AttributeChange;
 use crate::naming::{is_numbered, numbered};
 use crate::source::{Column, RecordError, person_key, without_zeros};
@@ -57,24 +59,25 @@ impl<'a> Planner<'a> {
 
     /// The change that brings a person to the wanted state; `None` when there is nothing to change.
     pub(super) fn change(&mut self, wanted: &WantedPerson<'a>) -> Result<Option<PersonChange>, RecordError> {
-        let id = person_uuid(&wanted.source_id);
-        let dn = tree::person(&self.actual.suffix, id);
-        match self.actual.known(&wanted.source_id, &dn) {
-            SourceIdState::Nobody => self.create(wanted, id, dn).map(Some),
+        let key = person_key(&wanted.source_id);
+        match self.actual.known(&key, || PersonName::OfId(person_uuid(&wanted.source_id))) {
+            SourceIdState::Nobody => self.create(wanted).map(Some),
             SourceIdState::One(person) if self.is_somebody_else(wanted, person) => {
                 let rule = "the directory has another family name and birth date for this number: was it reassigned?";
                 Err(refuse(wanted.record, Column::PersonId, rule))
             }
-            SourceIdState::One(person) => self.update(wanted, person),
+            SourceIdState::One(person) => self.update(wanted, &key, person),
             SourceIdState::Many => {
                 Err(refuse(wanted.record, Column::PersonId, "two people in the directory have this number"))
             }
         }
     }
 
-    fn create(&mut self, wanted: &WantedPerson<'a>, id: Uuid, dn: Dn) -> Result<PersonChange, RecordError> {
+    fn create(&mut self, wanted: &WantedPerson<'a>) -> Result<PersonChange, RecordError> {
         self.check_zeros(wanted)?;
-        let choice = self.choose(wanted, &dn, None)?;
+        let id = person_uuid(&wanted.source_id);
+        let name = PersonName::OfId(id);
+        let choice = self.choose(wanted, &name, None)?;
         let record = wanted.record;
         let what = format!(
             "create {} ({} {}, {})",
@@ -87,11 +90,12 @@ impl<'a> Planner<'a> {
             rule: ReasonRule::UnknownPerson,
             words: format!("no person in the directory has the number {}", wanted.source_id),
         };
-        let attributes = self.new_person(wanted, id, &dn, &choice);
-        let mut writes = self.settle_kinds(&dn, &choice.address, choice.needs_entry.then_some(choice.rule));
+        let attributes = self.new_person(wanted, id, &choice);
+        let mut writes = self.settle_kinds(&name, &choice.address, choice.needs_entry.then_some(choice.rule));
         let password = record.password.is_some().then_some(wanted.origin);
         // Write the address before the person: of two concurrent imports, only one gets the address. The other then
         // leaves no person without an address, and an address without a person is harmless.
+        let dn = tree::person(self.actual.suffix(), id);
         writes.before.push(Write { password, ..Write::new(dn, WriteKind::AddPerson, attributes) });
         Ok(change(wanted, what, ChangeKind::Create, reason, writes))
     }
@@ -101,15 +105,15 @@ impl<'a> Planner<'a> {
     fn check_zeros(&mut self, wanted: &WantedPerson<'a>) -> Result<(), RecordError> {
         let (record, naming) = (wanted.record, self.naming);
         let folds_alike = |name: &str, other: &str| naming.fold(name) == naming.fold(other);
-        let is_same_person = |person: &&DirectoryPerson| {
-            folds_alike(given_name(person), &record.given_name)
-                && folds_alike(family_name(person), &record.family_name)
-                && person.attributes.get(attr::SCHAC_DATE_OF_BIRTH) == record.birth_date.as_deref()
+        let is_same_person = |person: &DirectoryPerson<'_>| {
+            folds_alike(given_name(*person), &record.given_name)
+                && folds_alike(family_name(*person), &record.family_name)
+                && person.attribute(attr::SCHAC_DATE_OF_BIRTH) == record.birth_date.as_deref()
         };
-        if let Some(known) = self.actual.alike(&wanted.source_id).find(is_same_person) {
+        if let Some(known) = self.actual.people.alike(&person_key(&wanted.source_id)).find(is_same_person) {
             let rule = format!(
                 "probably {}, who has the same name and birth date and a number that differs in leading zeros only",
-                known.mail.as_deref().unwrap_or("a person in the directory")
+                known.mail().unwrap_or("a person in the directory")
             );
             return Err(refuse(record, Column::PersonId, &rule));
         }
@@ -127,7 +131,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn new_person(&self, wanted: &WantedPerson<'_>, id: Uuid, dn: &Dn, choice: &ChosenAddress) -> Vec<AttributeChange> {
+    fn new_person(&self, wanted: &WantedPerson<'_>, id: Uuid, choice: &ChosenAddress) -> Vec<AttributeChange> {
         let one = |name, value: &str, rule| AttributeChange::new(name, vec![value.to_owned()], rule);
         let address = choice.address.as_str();
         let mut attributes = vec![
@@ -138,8 +142,8 @@ impl<'a> Planner<'a> {
             one(attr::MAIL, address, choice.rule),
             one(attr::MAIL_LOCAL_ADDRESS, address, choice.rule),
         ];
-        let others = self.actual.held_by(dn).map(|(held, _)| held).filter(|held| *held != address);
-        let old_addresses: Vec<String> = others.map(str::to_owned).collect();
+        let held = self.actual.held_by(&PersonName::OfId(id)).into_iter().map(|held| held.address.into_owned());
+        let old_addresses: Vec<String> = held.filter(|held| *held != address).collect();
         if !old_addresses.is_empty() {
             attributes.push(AttributeChange::new(attr::MAIL_LOCAL_ADDRESS, old_addresses, ReasonRule::KeptAddress));
         }
@@ -150,66 +154,70 @@ impl<'a> Planner<'a> {
     fn update(
         &mut self,
         wanted: &WantedPerson<'_>,
-        person: &DirectoryPerson,
+        key: &str,
+        person: DirectoryPerson<'_>,
     ) -> Result<Option<PersonChange>, RecordError> {
-        let mut attributes = wanted.attributes.changes(&person.attributes);
-        let primary = person.mail.as_deref().and_then(|mail| Address::parse(mail).ok());
+        let mut attributes = wanted.attributes.changes(&person.attributes());
+        let primary = person.mail().and_then(|mail| Address::parse(mail).ok());
         let is_renamed = self.is_renamed(wanted, person, primary.as_ref());
         let mut writes = OrderedWrites::default();
         let mut label = primary.as_ref().map_or_else(|| wanted.record.person_id.clone(), Address::to_string);
         if is_renamed {
-            let choice = self.choose(wanted, &person.dn, person.uid.as_deref())?;
+            let choice = self.choose(wanted, person.name, person.uid().as_deref())?;
             label = format!("{label} -> {}", choice.address);
             attributes.extend(new_primary(person, &choice));
-            writes = self.settle_kinds(&person.dn, &choice.address, choice.needs_entry.then_some(choice.rule));
+            writes = self.settle_kinds(person.name, &choice.address, choice.needs_entry.then_some(choice.rule));
         } else if let Some(primary) = &primary {
             writes =
-                self.settle_kinds(&person.dn, primary, self.lacks_entry(primary).then_some(ReasonRule::AddressEntry));
+                self.settle_kinds(person.name, primary, self.lacks_entry(primary).then_some(ReasonRule::AddressEntry));
         }
-        let key = person_key(&wanted.source_id);
-        if !person.sources.iter().any(|source| person_key(source) == key) {
-            let sources = person.sources.iter().map(ToString::to_string).collect();
+        if !person.has_source(key) {
+            let sources = person.sources().map(str::to_owned).collect();
             let more = vec![wanted.source_id.clone()];
             attributes.push(AttributeChange::add(attr::PROVOST_SOURCE_ID, sources, more, ReasonRule::SourceNumber));
         }
         // An import sets no password for a person with a role: a registrar must not choose an administrator's password.
-        let is_to_get_one = !person.has_password && !person.has_role;
+        let is_to_get_one = !person.has_password() && !person.has_role();
         let password = (wanted.record.password.is_some() && is_to_get_one).then_some(wanted.origin);
+        if attributes.is_empty() && password.is_none() && writes.is_empty() {
+            return Ok(None);
+        }
         let (kind, reason) = reason(wanted, person, is_renamed, &attributes);
         let what = describe(is_renamed, &label, &attributes, password.is_some(), &writes);
         if !attributes.is_empty() || password.is_some() {
-            let action = WriteKind::ModifyPerson { csn: person.csn.clone() };
-            let last_batch = person.last_batch.clone();
-            writes.before.push(Write { last_batch, password, ..Write::new(person.dn.clone(), action, attributes) });
+            let action = WriteKind::ModifyPerson { csn: person.csn().map(Into::into) };
+            let last_batch = person.last_batch().map(Into::into);
+            writes.before.push(Write { last_batch, password, ..Write::new(person.dn(), action, attributes) });
         }
-        Ok((!writes.is_empty()).then(|| change(wanted, what, kind, reason, writes)))
+        Ok(Some(change(wanted, what, kind, reason, writes)))
     }
 
     /// Whether the person needs another primary address. A person without one does. Otherwise the address is kept when
     /// its local part is the wanted base, with or without a number, or when the name in the directory folds to that
     /// base too: a change of accents alone keeps the address.
-    fn is_renamed(&self, wanted: &WantedPerson<'_>, person: &DirectoryPerson, primary: Option<&Address>) -> bool {
+    fn is_renamed(&self, wanted: &WantedPerson<'_>, person: DirectoryPerson<'_>, primary: Option<&Address>) -> bool {
         let base = wanted.address.base.as_str();
         let Some(held) = primary else { return true };
-        let of_held_name = self.naming.login_base(given_name(person), family_name(person));
-        !is_numbered(held.local(), base) && of_held_name.as_deref() != Some(base)
+        let of_held_name = || self.naming.login_base(given_name(person), family_name(person));
+        !is_numbered(held.local(), base) && of_held_name().as_deref() != Some(base)
     }
 
     /// The address for a name: one that the person already holds, or the first numbered one that is free.
     fn choose(
         &mut self,
         wanted: &WantedPerson<'_>,
-        dn: &Dn,
+        name: &PersonName,
         own_uid: Option<&str>,
     ) -> Result<ChosenAddress, RecordError> {
         let (domain, base) = (&self.naming.domain, wanted.address.base.as_str());
-        let own = self.actual.held_by(dn).filter_map(|(held, holding)| Some((Address::parse(held).ok()?, holding)));
+        let own = self.actual.held_by(name).into_iter();
+        let own = own.filter_map(|held| Some((Address::parse(&held.address).ok()?, held.has_entry)));
         let own = own.filter(|(held, _)| held.domain() == domain && is_numbered(held.local(), base));
         // A reserved address that the person also receives, such as postmaster's, does not become the primary one.
         let own = own.filter(|(held, _)| !self.naming.is_reserved(held.local()));
         // The shortest one has the lowest number.
-        if let Some((address, holding)) = own.min_by_key(|(held, _)| (held.as_str().len(), held.clone())) {
-            return Ok(ChosenAddress { needs_entry: holding.kind.is_none(), address, rule: ReasonRule::KeptAddress });
+        if let Some((address, has_entry)) = own.min_by_key(|(held, _)| (held.as_str().len(), held.clone())) {
+            return Ok(ChosenAddress { needs_entry: !has_entry, address, rule: ReasonRule::KeptAddress });
         }
         let mut number = self.next_number.get(base).copied().unwrap_or(1);
         loop {
@@ -217,7 +225,7 @@ impl<'a> Planner<'a> {
             let address = Address::from_parts(&local, domain).map_err(|error| {
                 refuse(wanted.record, Column::FamilyName, &format!("no address can be made: {error}"))
             })?;
-            let is_login_free = !self.actual.uids.contains_key(&*local) || own_uid == Some(&local);
+            let is_login_free = !self.actual.people.has_uid(&local) || own_uid == Some(&local);
             if self.is_free(&address) && is_login_free {
                 self.next_number.insert(base.to_owned(), number + 1);
                 self.given.insert(address.as_str().to_owned());
@@ -229,30 +237,29 @@ impl<'a> Planner<'a> {
 
     fn is_free(&self, address: &Address) -> bool {
         !self.naming.is_reserved(address.local())
-            && !self.actual.addresses.contains_key(address.as_str())
+            && !self.actual.has_address(address.as_str())
             && !self.given.contains(address.as_str())
     }
 
     /// Whether an address that a person holds is in the site's domain but has no address entry. An import always writes
     /// one, so the person was written by other means.
     fn lacks_entry(&self, address: &Address) -> bool {
-        let holding = self.actual.addresses.get(address.as_str());
-        address.domain() == self.naming.domain && holding.is_none_or(|holding| holding.kind.is_none())
+        address.domain() == self.naming.domain && !self.actual.addresses.contains(address.as_str())
     }
 
     /// The writes that make `primary` the only primary address of its owner; `new_entry` is the rule that asks for a
     /// new address entry. `primary` becomes primary before the person is written, and former ones become aliases
     /// afterwards: no write leaves the person's `mail` without a primary address entry.
-    fn settle_kinds(&self, owner: &Dn, primary: &Address, new_entry: Option<ReasonRule>) -> OrderedWrites {
-        let (mut writes, suffix) = (OrderedWrites::default(), &self.actual.suffix);
+    fn settle_kinds(&self, owner: &PersonName, primary: &Address, new_entry: Option<ReasonRule>) -> OrderedWrites {
+        let (mut writes, suffix) = (OrderedWrites::default(), self.actual.suffix());
         let kind = AddressKind::Primary;
         if let Some(rule) = new_entry {
-            writes.before.push(Write::add_address(suffix, primary, owner, kind, rule));
+            writes.before.push(Write::add_address(suffix, primary, &self.actual.dn(owner), kind, rule));
         }
-        for (held, holding) in self.actual.held_by(owner) {
-            let Some(held_kind) = holding.kind.as_deref() else { continue };
-            let Ok(address) = Address::parse(held) else { continue };
-            let (is_primary, last_batch) = (held_kind == kind.as_str(), holding.last_batch.clone());
+        for held in self.actual.addresses.of_owner(owner) {
+            let Ok(address) = Address::parse(held.address) else { continue };
+            let (held_kind, last_batch) = (held.kind, held.last_batch.map(Into::into));
+            let is_primary = held_kind == kind.as_str();
             if address == *primary && !is_primary {
                 let rule = ReasonRule::PrimaryAddress;
                 writes.before.push(Write::set_kind(suffix, &address, held_kind, kind, last_batch, rule));
@@ -266,8 +273,8 @@ impl<'a> Planner<'a> {
 
     /// Whether the source has given the number to another person: birth date and family name both differ. A single
     /// difference counts as a correction.
-    fn is_somebody_else(&self, wanted: &WantedPerson<'_>, person: &DirectoryPerson) -> bool {
-        let born = person.attributes.get(attr::SCHAC_DATE_OF_BIRTH);
+    fn is_somebody_else(&self, wanted: &WantedPerson<'_>, person: DirectoryPerson<'_>) -> bool {
+        let born = person.attribute(attr::SCHAC_DATE_OF_BIRTH);
         let birth_date = wanted.record.birth_date.as_deref();
         let other_birth = matches!((born, birth_date), (Some(held), Some(stated)) if held != stated);
         other_birth && self.naming.fold(family_name(person)) != self.naming.fold(&wanted.record.family_name)
@@ -294,12 +301,12 @@ impl OrderedWrites {
     }
 }
 
-fn given_name(person: &DirectoryPerson) -> &str {
-    person.attributes.get(attr::GIVEN_NAME).unwrap_or_default()
+fn given_name(person: DirectoryPerson<'_>) -> &str {
+    person.attribute(attr::GIVEN_NAME).unwrap_or_default()
 }
 
-fn family_name(person: &DirectoryPerson) -> &str {
-    person.attributes.get(attr::SN).unwrap_or_default()
+fn family_name(person: DirectoryPerson<'_>) -> &str {
+    person.attribute(attr::SN).unwrap_or_default()
 }
 
 fn change(
@@ -314,13 +321,13 @@ fn change(
 
 /// The changes of `mail` and `mailLocalAddress` for a new primary address; the former one stays among the person's
 /// addresses.
-fn new_primary(person: &DirectoryPerson, choice: &ChosenAddress) -> Vec<AttributeChange> {
+fn new_primary(person: DirectoryPerson<'_>, choice: &ChosenAddress) -> Vec<AttributeChange> {
     let address = choice.address.as_str();
-    let before = person.mail.iter().map(ToString::to_string).collect();
+    let before = person.mail().map(str::to_owned).into_iter().collect();
     let mail = AttributeChange { before, ..AttributeChange::new(attr::MAIL, vec![address.to_owned()], choice.rule) };
-    let local_addresses: Vec<String> = person.local_addresses.iter().map(ToString::to_string).collect();
+    let local_addresses: Vec<String> = person.local_addresses().map(str::to_owned).collect();
     let mut missing = vec![address.to_owned()];
-    missing.extend(person.mail.as_deref().map(str::to_lowercase));
+    missing.extend(person.mail().map(str::to_lowercase));
     missing.retain(|missing| !local_addresses.iter().any(|held| held.to_lowercase() == *missing));
     if missing.is_empty() {
         return vec![mail];
@@ -330,11 +337,11 @@ fn new_primary(person: &DirectoryPerson, choice: &ChosenAddress) -> Vec<Attribut
 
 fn reason(
     wanted: &WantedPerson<'_>,
-    person: &DirectoryPerson,
+    person: DirectoryPerson<'_>,
     is_renamed: bool,
     attributes: &[AttributeChange],
 ) -> (ChangeKind, Reason) {
-    let has_primary = person.mail.as_deref().is_some_and(|mail| Address::parse(mail).is_ok());
+    let has_primary = person.mail().is_some_and(|mail| Address::parse(mail).is_ok());
     if is_renamed {
         let (record, given, family) = (wanted.record, given_name(person), family_name(person));
         let (rule, words) = if has_primary {

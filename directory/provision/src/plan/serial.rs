@@ -21,7 +21,7 @@ pub const PLAN_OCTETS_MAX: usize = 4 * 1024 * 1024 * 1024;
 
 /// Attributes besides [`PERSON_ATTRIBUTES`] that plans change. A plan that names another one is refused: write access
 /// to a plan file must not allow setting a role or a password hash.
-const OTHER_ATTRIBUTES: [&str; 9] = [
+const OTHER_ATTRIBUTES: [&str; 20] = [
     attr::PROVOST_PERSON_ID,
     attr::PROVOST_STATE,
     attr::PROVOST_SOURCE_ID,
@@ -31,6 +31,17 @@ const OTHER_ATTRIBUTES: [&str; 9] = [
     attr::PROVOST_ADDRESS,
     attr::PROVOST_ADDRESS_KIND,
     attr::PROVOST_OWNER,
+    attr::PROVOST_STATE_SINCE,
+    attr::PROVOST_STATE_UNTIL,
+    attr::PROVOST_NEXT_STATE,
+    attr::PROVOST_RESTRICTION,
+    attr::PROVOST_POLICY,
+    attr::PROVOST_QUOTA_CLASS,
+    attr::PROVOST_PURGE_REQUEST,
+    attr::PROVOST_SINCE,
+    attr::PROVOST_UNTIL,
+    attr::PROVOST_SALT,
+    attr::CN,
 ];
 
 /// Why octets are not a plan that can be applied.
@@ -148,12 +159,12 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Refuses a write outside the people and addresses of the plan's suffix, or to an attribute that plans do not
+    /// Refuses a write outside the people, addresses and tombstones of the plan's suffix, or to an attribute that plans do not
     /// change.
     fn check_reach(&self) -> Result<(), PlanFileError> {
-        let (people, addresses) = (tree::people(&self.suffix), tree::addresses(&self.suffix));
+        let containers = [tree::people(&self.suffix), tree::addresses(&self.suffix), tree::tombstones(&self.suffix)];
         for write in self.changes.iter().flat_map(|change| &change.writes) {
-            if !write.dn.parent().is_some_and(|parent| parent == people || parent == addresses) {
+            if !write.dn.parent().is_some_and(|parent| containers.contains(&parent)) {
                 return Err(PlanFileError::Foreign(write.dn.to_string()));
             }
             let is_known = |name: &str| PERSON_ATTRIBUTES.iter().chain(&OTHER_ATTRIBUTES).any(|known| *known == name);

@@ -114,6 +114,14 @@ impl<'a> BatchUndo<'a> {
         done: &[DoneWrite<'_>],
         left: &mut Vec<RecordError>,
     ) -> Option<PersonChange> {
+        if change.kind == ChangeKind::Purge {
+            left.push(RecordError {
+                line: change.line,
+                column: "person".to_owned(),
+                rule: format!("{}: a purge is not taken back; import the person again", change.what),
+            });
+            return None;
+        }
         let is_creation = done.iter().any(|(write, _)| write.action == WriteKind::AddPerson);
         let mut stays = |name: &str, why: String| {
             left.push(RecordError {
@@ -142,7 +150,7 @@ impl<'a> BatchUndo<'a> {
                     (!attributes.is_empty())
                         .then(|| Write::new(write.dn.clone(), WriteKind::Restore { csn }, attributes))
                 }
-                WriteKind::Restore { .. } | WriteKind::Delete { .. } => None,
+                WriteKind::Restore { .. } | WriteKind::Delete { .. } | WriteKind::AddTombstone => None,
             };
             writes.extend(undone);
         }
@@ -172,7 +180,7 @@ impl<'a> BatchUndo<'a> {
                 let other = addresses.find(|change| matches!(held_values(change, entry), HeldValues::Others))?;
                 Some((other.name.to_string(), self.other_values(other, entry)))
             }
-            WriteKind::Restore { .. } | WriteKind::Delete { .. } => None,
+            WriteKind::Restore { .. } | WriteKind::Delete { .. } | WriteKind::AddTombstone => None,
         }
     }
 

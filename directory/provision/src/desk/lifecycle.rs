@@ -1,0 +1,166 @@
+//! Plans, simulates and extends: the lifecycle for a principal that may do so.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use provost_client::{LdapSearch, Scope};
+use provost_entry::{AttributeDescription, Entry, Filter, Modification};
+use provost_lifecycle::{Extension, TimelineEvent, decide, timeline};
+use provost_schema::{attr, class};
+use serde_json::json;
+
+use super::{ChangeTarget, Desk, DeskError, ReadPurpose};
+use crate::lifecycle::Purge;
+use crate::policy_documents::read_policies;
+use crate::{
+    InitialPasswords, LIFECYCLE_ATTRIBUTES, LifecyclePlanner, Permission, PlannedImport, Principal, lifecycle_facts,
+    tree,
+};
+
+/// Longest reason of an extension, in characters.
+const REASON_CHARS_MAX: usize = 200;
+
+/// What will happen to one person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonTimeline {
+    /// The person's primary address, else their login or DN.
+    pub person: String,
+    /// The events, in order.
+    pub events: Vec<TimelineEvent>,
+}
+
+impl Desk {
+    /// Compares the state of every person with the one that the policies ask for at `now`; writes nothing. Apply the
+    /// plan with [`Desk::apply_import`].
+    pub async fn plan_lifecycle(&self, principal: &Principal, now: Timestamp) -> Result<PlannedImport, DeskError> {
+        self.permit(principal, Permission::RunLifecycle).await?;
+        let policies = read_policies(&self.directory).await?;
+        let people = self.lifecycle_entries(ReadPurpose::Change).await?;
+        let settings = self.settings.get();
+        let mut planner = LifecyclePlanner::new(Arc::new(policies), settings.time_zone.clone(), now);
+        let planned = tokio::task::spawn_blocking(move || {
+            people.iter().for_each(|entry| planner.take(entry));
+            planner
+        });
+        let fault = |error| DeskError::Refused(format!("planning ended in a fault: {error}"));
+        let mut planner = planned.await.map_err(fault)?;
+        let suffix = self.directory.suffix();
+        for due in planner.take_due() {
+            let addresses = self.all_addresses_of(&due.entry.dn).await?;
+            let purge = Purge {
+                person: &due.entry,
+                addresses: &addresses,
+                quarantine_days: settings.address_quarantine,
+                mail_days: due.mail_days,
+                words: due.words,
+            };
+            if let Some(change) = purge.change(suffix, now, &settings.time_zone) {
+                planner.push(change);
+            }
+        }
+        let plan = planner.finish(suffix);
+        Ok(PlannedImport { plan: Arc::new(plan), passwords: Arc::new(InitialPasswords::default()) })
+    }
+
+    /// What will happen to one person, or to everybody, from `from` to `until` if nothing is changed. People to whom
+    /// nothing happens are left out.
+    pub async fn simulate_lifecycle(
+        &self,
+        principal: &Principal,
+        person: Option<&str>,
+        (from, until): (Timestamp, Timestamp),
+    ) -> Result<Vec<PersonTimeline>, DeskError> {
+        self.permit(principal, Permission::ViewImports).await?;
+        let policies = read_policies(&self.directory).await?;
+        let people = match person {
+            Some(key) => vec![self.target(principal, Permission::ViewPerson, &key.into()).await?.entry],
+            None => self.lifecycle_entries(ReadPurpose::Show).await?,
+        };
+        let zone = self.settings.get().time_zone;
+        let simulated = tokio::task::spawn_blocking(move || {
+            let of_person = |entry: &Entry| PersonTimeline {
+                person: label(entry).to_owned(),
+                events: timeline(&lifecycle_facts(entry, from), &policies, from, until, &zone),
+            };
+            people.iter().map(of_person).filter(|person| !person.events.is_empty()).collect()
+        });
+        simulated.await.map_err(|error| DeskError::Refused(format!("the simulation ended in a fault: {error}")))
+    }
+
+    /// Prolongs the phase that runs for a person until `until`, as far as the policy allows it, and brings the entry to
+    /// the state that follows. Returns the audit id.
+    pub async fn extend(
+        &self,
+        principal: &Principal,
+        target: impl Into<ChangeTarget<'_>>,
+        (until, reason): (Timestamp, &str),
+        now: Timestamp,
+    ) -> Result<String, DeskError> {
+        let person = self.target(principal, Permission::ExtendAccount, &target.into()).await?;
+        let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+        let is_printable = !reason.chars().any(char::is_control);
+        if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX || !is_printable {
+            let rule = format!("1 to {REASON_CHARS_MAX} characters that say why");
+            return Err(DeskError::Invalid { field: "reason", rule });
+        }
+        let (policies, zone) = (read_policies(&self.directory).await?, self.settings.get().time_zone);
+        let mut facts = lifecycle_facts(&person.entry, now);
+        let invalid = |rule: String| DeskError::Invalid { field: "until", rule };
+        let Some(decision) = decide(&facts, &policies, now, &zone) else {
+            return Err(invalid("the state of this person was set by hand: restore the person instead".to_owned()));
+        };
+        let Some(end) = decision.until else {
+            return Err(invalid(format!("the state {} has no end", decision.state)));
+        };
+        let policy = decision.policy.as_deref().and_then(|name| policies.lifecycle(name));
+        let days = policy.map_or(0, |policy| policy.extension_days);
+        let latest = after_days(end, days, &zone);
+        if until <= end || latest.is_none_or(|latest| until > latest) {
+            let (policy, end) = (decision.policy.as_deref().unwrap_or("none"), zone.to_datetime(end).date());
+            let rule = format!("after {end}, and at most {days} days later by policy {policy}");
+            return Err(invalid(rule));
+        }
+        let approver = principal.actor().name.replace(char::is_whitespace, "_");
+        let extension = Extension { since: now, until, approver, reason };
+        facts.extensions.push(extension.clone());
+        let name = AttributeDescription::of(attr::PROVOST_EXTENSION);
+        let mut changes = vec![Modification::add(name.clone(), vec![extension.value().into_bytes()])];
+        let mut extended = person.entry.clone();
+        extended.push(name, extension.value().into_bytes());
+        let mut planner = LifecyclePlanner::new(Arc::new(policies), zone.clone(), now);
+        planner.take(&extended);
+        let plan = planner.finish(self.directory.suffix());
+        let writes = plan.changes().iter().flat_map(|change| &change.writes);
+        changes.extend(writes.flat_map(|write| &write.attributes).map(crate::AttributeChange::modification));
+        let detail = json!({ "extension": extension.value(), "before": end.to_string(), "after": until.to_string() });
+        self.change(principal.actor(), "account.extend", &person, changes, detail).await
+    }
+
+    /// All people, with the attributes of which the lifecycle decides.
+    async fn lifecycle_entries(&self, purpose: ReadPurpose) -> Result<Vec<Entry>, DeskError> {
+        let mut attributes: Vec<String> = LIFECYCLE_ATTRIBUTES.iter().map(|name| (*name).to_owned()).collect();
+        attributes.push(attr::USER_PASSWORD.to_owned());
+        let search = LdapSearch {
+            base: tree::people(self.directory.suffix()),
+            scope: Scope::One,
+            filter: Filter::equal(attr::OBJECT_CLASS, class::PROVOST_ACCOUNT),
+            attributes,
+            limit: None,
+        };
+        match self.read_for(purpose, search).await {
+            Ok((entries, _)) => Ok(entries),
+            Err(DeskError::NotFound(_)) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn label(entry: &Entry) -> &str {
+    entry.first(attr::MAIL).or_else(|| entry.first(attr::UID)).unwrap_or_else(|| entry.dn.as_str())
+}
+
+fn after_days(from: Timestamp, days: u32, zone: &TimeZone) -> Option<Timestamp> {
+    let span = jiff::Span::new().try_days(i64::from(days)).ok()?;
+    zone.to_timestamp(zone.to_datetime(from).checked_add(span).ok()?).ok()
+}

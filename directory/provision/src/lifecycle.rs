@@ -1,0 +1,16 @@
+//! Plans a run of the lifecycle: each person gets the state that policies and moment ask for.
+//!
+//! The decision itself is in `provost-lifecycle`; this module reads the facts from a person's entry and compares the
+//! decision with what the entry holds. The result is a plan like that of an import, so a run has the same guard,
+//! journal, audit and undo.
+
+mod facts;
+mod planner;
+mod purge;
+mod words;
+
+pub(crate) use facts::is_closed;
+pub use facts::lifecycle_facts;
+pub(crate) use planner::LIFECYCLE_SOURCE;
+pub use planner::{LIFECYCLE_ATTRIBUTES, LifecyclePlanner};
+pub(crate) use purge::Purge;
