@@ -18,6 +18,7 @@ mod lifecycle_runs;
 mod log;
 mod log_filter;
 mod machine_user;
+mod mail_outbox;
 mod monitoring;
 mod private;
 mod quickstart;
@@ -30,8 +31,8 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    address, audit, directory, doctor, import, lifecycle, person, policy, queue, roles, settings, token, trace, undo,
-    vacation,
+    activation, address, audit, directory, doctor, import, lifecycle, person, policy, queue, roles, settings, token,
+    trace, undo, vacation,
 };
 use crate::config::Config;
 use crate::exit::Exit;
@@ -77,6 +78,9 @@ enum Command {
     /// Set, show and clear vacation rules.
     #[command(subcommand)]
     Vacation(vacation::Command),
+    /// Invite people: mail one-time links, or print letters.
+    #[command(subcommand)]
+    Activation(activation::Command),
     /// List, add and remove addresses of a person.
     #[command(subcommand)]
     Address(address::Command),
@@ -148,6 +152,7 @@ async fn run(cli: Cli, log: &LogFilter) -> anyhow::Result<Exit> {
         Command::Undo(arguments) => undo::run(&config()?, &arguments, &print).await,
         Command::Person(command) => person::run(&config()?, command, &print).await,
         Command::Vacation(command) => vacation::run(&config()?, command, &print).await,
+        Command::Activation(command) => activation::run(&config()?, command, &print).await,
         Command::Address(command) => address::run(&config()?, command, &print).await,
         Command::Directory(command) => directory::run(&config()?, command, &print).await,
         Command::Roles(command) => roles::run(&command, &print),

@@ -5,6 +5,7 @@
 //! write is repeatable and has a receipt in a journal. The CLI, the REST API and the web pages call the same functions.
 //! [`Desk`] takes a [`Principal`] and decides what it may do.
 
+mod activation;
 mod apply;
 mod attribute_change;
 mod attributes;
@@ -16,6 +17,7 @@ mod invisible;
 mod journal;
 mod lifecycle;
 mod naming;
+mod outbox;
 mod plan;
 mod policies;
 mod policy_documents;
@@ -29,18 +31,21 @@ mod tree;
 mod wanted;
 mod write;
 
+pub use activation::{LetterPages, LetterSite};
 pub use apply::{Applier, ApplyError, ApplyProgress, OnProgress, Outcomes};
 pub use attribute_change::{AttributeChange, ChangeMode};
 pub use audit::{AUDIT_RECORD_OCTETS_MAX, Actor, Audit, AuditLog, AuditRecord};
 pub use desk::{
-    AddressInfo, BatchSummary, ChangeTarget, Desk, DeskError, ExpectedVersion, HISTORY_MAX, ImportError, NamedPerson,
-    PersonDetail, PersonSummary, PersonTimeline, PlannedImport, PurgeOutcome, SEARCH_RESULTS_MAX, StatedSetting,
-    StoredPassword, UndoError, VacationChange,
+    ActivatedPerson, ActivationCandidates, ActivationLetter, ActivationSelection, AddressInfo, BatchSummary,
+    ChangeTarget, CredentialDetail, Desk, DeskError, ExpectedVersion, HISTORY_MAX, ImportError, Invitee, NamedPerson,
+    PersonDetail, PersonSummary, PersonTimeline, PlannedImport, PurgeOutcome, SEARCH_RESULTS_MAX, SentActivation,
+    StatedSetting, StoredPassword, UndoError, VacationChange,
 };
 pub use history::{HistoryEntry, ImportRow, ValueChange};
 pub use journal::{BeginLine, EndLine, JOURNAL_VERSION, JournalError, Journals, KeptBatch, Receipt, WriteOutcome};
 pub use lifecycle::{LIFECYCLE_ATTRIBUTES, LifecyclePlanner, lifecycle_facts};
 pub use naming::fold_name;
+pub use outbox::{MailCondition, MailOutbox, OutgoingMail};
 pub use plan::{
     ChangeKind, DirectoryContent, PLAN_OCTETS_MAX, PLAN_VERSION, PersonChange, Plan, PlanError, PlanFileError,
     PlanOrigin, PlanSummary, Reason, SourceStamp, WrittenEntries, plan, plan_undo,

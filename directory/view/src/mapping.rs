@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::cow_map::MapKey;
 use crate::snapshot::{AddressRecord, PersonRecord, ViewRecord, dn_key};
-use crate::{AddressKind, Affiliation, Group, PasswordState, Person, PersonState, Vacation};
+use crate::{AddressKind, Affiliation, Group, Person, PersonState, Vacation};
 
 /// Maximum number of `userPassword` values read: each may cost one hash at a login.
 const PASSWORDS_MAX: usize = 4;
@@ -90,7 +90,7 @@ fn person(entry_uuid: Uuid, entry: &Entry) -> Result<ViewRecord, &'static str> {
         quota_octets: entry.first(attr::MAIL_QUOTA).and_then(|text| text.trim().parse().ok()),
         vacation: vacation(entry).map(Box::new),
         roles: entry.texts(attr::PROVOST_ROLE).take(ROLES_MAX).map(short).collect(),
-        password_state: PasswordState::of_entry(entry),
+        password_state: crate::password_state::of_entry(entry),
     };
     Ok(ViewRecord::Person(Arc::new(PersonRecord { person: Arc::new(person), local_addresses })))
 }
