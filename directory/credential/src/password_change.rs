@@ -95,9 +95,22 @@ impl FormerPasswords {
         if compared.take(COMPARED_MAX).any(is_known) { Err(PasswordRule::Reused(policy.history)) } else { Ok(()) }
     }
 
+    /// `now` with a fraction that sorts after the values of the same second: the values of an attribute have no order of
+    /// their own, and the oldest one has to be known.
+    fn time_after(&self, now: &str) -> String {
+        let second = now.trim_end_matches('Z');
+        let fraction = |value: &String| {
+            let (number, _) = value.strip_prefix(second)?.strip_prefix('.')?.split_once('Z')?;
+            number.parse::<u8>().ok()
+        };
+        let newest = self.earlier.iter().filter_map(fraction).max();
+        format!("{second}.{:02}Z", newest.map_or(0, |newest| newest.saturating_add(1).min(99)))
+    }
+
     /// The history after the present passwords were replaced at `now`.
     fn history(&self, policy: &PasswordPolicy, now: &str) -> Vec<String> {
-        let replaced = self.present.iter().map(|hash| format!("{now} {hash}"));
+        let at = self.time_after(now);
+        let replaced = self.present.iter().map(|hash| format!("{at} {hash}"));
         let replaced = replaced.filter(|value| value.len() <= HISTORY_OCTETS_MAX);
         let mut kept: Vec<String> = Vec::new();
         for value in replaced.chain(self.earlier.iter().cloned()) {
@@ -152,6 +165,23 @@ mod tests {
             }
             assert_eq!(former.check(&Secret::new("fifth"), &policy), Ok(()));
         }
+    }
+
+    #[test]
+    fn changes_within_one_second_keep_their_order() {
+        let policy = policy(2);
+        let mut former = FormerPasswords::default();
+        for password in ["first", "second", "third", "fourth"] {
+            let values = policy.hash(&Secret::new(password));
+            let attributes = values.replacing(&former, &policy, false, "20260101000000Z");
+            let earlier = &attributes.iter().find(|(name, _)| *name == attr::PROVOST_PASSWORD_HISTORY).unwrap().1;
+            let earlier: Vec<&[u8]> = earlier.iter().map(String::as_bytes).collect();
+            former = FormerPasswords::new([values.user_password.as_bytes()], earlier);
+        }
+        let times: Vec<&str> = former.earlier.iter().filter_map(|value| value.split(' ').next()).collect();
+        assert_eq!(times, ["20260101000000.02Z", "20260101000000.01Z"]);
+        assert_eq!(former.check(&Secret::new("first"), &policy), Ok(()));
+        assert!(former.check(&Secret::new("second"), &policy).is_err());
     }
 
     #[test]
